@@ -1,0 +1,143 @@
+//! Attention from queries and keys: `softmax(scale * Q Kᵀ + bias)` over the visible keys (Vaswani et al. 2017,
+//! section 3.2.1).
+//!
+//! A capture keeps Q and K, never the attention: a matrix per head and sequence would be a hundred times larger, and
+//! this gives it back exactly for the one head and sequence a person looks at.
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::{Error, LayerAttention};
+
+/// Attention weights `[queries, keys]` of one head in one sequence.
+///
+/// `queries` is `[queries, head_dim]`, `keys` is `[keys, head_dim]`, both as the model multiplies them (after bias and
+/// rotation, before scaling), without padding. `bias`, `[queries, keys]`, is added to the scaled scores. A query that sees
+/// no key gets a row of zeros; every other row sums to 1.
+///
+/// # Errors
+/// [`Error::Shape`] if the shapes do not fit together.
+///
+/// ```
+/// use attn_core::{LayerAttention, Mask, attention_weights};
+/// use ndarray::array;
+///
+/// let queries = array![[1.0, 0.0], [0.0, 1.0]];
+/// let keys = array![[1.0, 0.0], [0.0, 1.0]];
+/// let causal = LayerAttention { scale: 1.0, mask: Mask::Causal };
+/// let weights = attention_weights(queries.view(), keys.view(), causal, None)?;
+/// assert_eq!(weights[[0, 0]], 1.0); // the first token sees only itself
+/// assert!((weights[[1, 1]] - 1.0 / (1.0 + (-1.0_f32).exp())).abs() < 1e-6);
+/// # Ok::<(), attn_core::Error>(())
+/// ```
+pub fn attention_weights(
+    queries: ArrayView2<'_, f32>,
+    keys: ArrayView2<'_, f32>,
+    layer: LayerAttention,
+    bias: Option<ArrayView2<'_, f32>>,
+) -> Result<Array2<f32>, Error> {
+    if queries.ncols() != keys.ncols() {
+        return Err(Error::Shape {
+            place: "keys".into(),
+            expected: format!("[_, {}] as the queries", queries.ncols()),
+            found: format!("{:?}", keys.shape()),
+        });
+    }
+    let mut scores = queries.dot(&keys.t());
+    scores *= layer.scale;
+    if let Some(bias) = bias {
+        if bias.dim() != scores.dim() {
+            return Err(Error::Shape {
+                place: "bias".into(),
+                expected: format!("{:?}", scores.shape()),
+                found: format!("{:?}", bias.shape()),
+            });
+        }
+        scores += &bias;
+    }
+    for (query, mut row) in scores.rows_mut().into_iter().enumerate() {
+        let visible = |key: usize| layer.mask.visible(query, key);
+        let highest = row
+            .iter()
+            .enumerate()
+            .filter(|&(key, _)| visible(key))
+            .fold(f32::NEG_INFINITY, |m, (_, &s)| m.max(s));
+        let mut sum = 0.0;
+        for (key, score) in row.iter_mut().enumerate() {
+            *score = if visible(key) { (*score - highest).exp() } else { 0.0 };
+            sum += *score;
+        }
+        if sum > 0.0 {
+            row /= sum;
+        }
+    }
+    Ok(scores)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+    use crate::Mask;
+
+    #[test]
+    fn rows_follow_the_closed_form() {
+        // Scores ln 1, ln 2, ln 5 give weights 1/8, 2/8, 5/8.
+        let queries = array![[1.0_f32]];
+        let keys = array![[0.0_f32], [2.0_f32.ln()], [5.0_f32.ln()]];
+        let weights = attention_weights(
+            queries.view(),
+            keys.view(),
+            LayerAttention {
+                scale: 1.0,
+                mask: Mask::Full,
+            },
+            None,
+        )
+        .unwrap();
+        for (found, expected) in weights.iter().zip([0.125, 0.25, 0.625]) {
+            assert!((found - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn masked_keys_get_nothing_and_rows_sum_to_one() {
+        let points = array![[1.0_f32, 2.0], [-3.0, 0.5], [0.0, 1.0], [4.0, 4.0]];
+        let layer = LayerAttention {
+            scale: 0.7,
+            mask: Mask::Window { width: 2 },
+        };
+        let weights = attention_weights(points.view(), points.view(), layer, None).unwrap();
+        for query in 0..4 {
+            assert!((weights.row(query).sum() - 1.0).abs() < 1e-6);
+            for key in 0..4 {
+                assert_eq!(weights[[query, key]] > 0.0, key <= query && query - key < 2);
+            }
+        }
+    }
+
+    #[test]
+    fn large_scores_do_not_overflow() {
+        let layer = LayerAttention {
+            scale: 1.0,
+            mask: Mask::Full,
+        };
+        let weights =
+            attention_weights(array![[1e4_f32]].view(), array![[1e4_f32], [0.0]].view(), layer, None).unwrap();
+        assert_eq!(weights, array![[1.0, 0.0]]);
+    }
+
+    #[test]
+    fn bias_is_added_and_checked() {
+        let layer = LayerAttention {
+            scale: 1.0,
+            mask: Mask::Full,
+        };
+        let (queries, keys) = (array![[0.0_f32]], array![[1.0_f32], [1.0]]);
+        let bias = array![[0.0, 3.0_f32.ln()]];
+        let weights = attention_weights(queries.view(), keys.view(), layer, Some(bias.view())).unwrap();
+        assert!((weights[[0, 1]] - 0.75).abs() < 1e-6);
+        assert!(attention_weights(queries.view(), keys.view(), layer, Some(keys.view())).is_err());
+        assert!(attention_weights(queries.view(), array![[1.0, 2.0]].view(), layer, None).is_err());
+    }
+}

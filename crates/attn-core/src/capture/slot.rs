@@ -1,0 +1,126 @@
+//! Where a value belongs in a capture: which file, which tensor, which shape.
+
+use crate::{Attention, Error, ModelInfo, Sequence, Side};
+
+/// One kind of value that a capture holds per sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Slot {
+    /// Queries `[heads, tokens, head_dim]`: after bias and rotation, before scaling.
+    Query {
+        /// Which attention.
+        attention: Attention,
+        /// Layer, from 0.
+        layer: usize,
+    },
+    /// Keys `[kv_heads, tokens, head_dim]`: after bias and rotation.
+    Key {
+        /// Which attention.
+        attention: Attention,
+        /// Layer, from 0.
+        layer: usize,
+    },
+    /// Values `[kv_heads, tokens, head_dim]`.
+    Value {
+        /// Which attention.
+        attention: Attention,
+        /// Layer, from 0.
+        layer: usize,
+    },
+    /// Hidden states `[1, tokens, hidden_size]`; layer 0 is the embedding, layer `j` the output of block `j`.
+    Hidden {
+        /// Which stack.
+        side: Side,
+        /// 0 to the number of layers, both included.
+        layer: usize,
+    },
+    /// Logits over the vocabulary `[1, tokens, vocab_size]`.
+    Logits {
+        /// Which stack's tokens they belong to.
+        side: Side,
+    },
+}
+
+impl Slot {
+    /// The side whose tokens are the rows.
+    pub(super) fn side(self) -> Side {
+        match self {
+            Self::Query { attention, .. } => attention.query_side(),
+            Self::Key { attention, .. } | Self::Value { attention, .. } => attention.key_side(),
+            Self::Hidden { side, .. } | Self::Logits { side } => side,
+        }
+    }
+
+    /// File name and tensor name.
+    pub(super) fn place(self) -> (String, &'static str) {
+        let side_name = |side| match side {
+            Side::Encoder => "encoder",
+            Side::Decoder => "decoder",
+        };
+        let layer_file = |attention: Attention, layer| format!("{attention}-{layer:02}.safetensors");
+        match self {
+            Self::Query { attention, layer } => (layer_file(attention, layer), "q"),
+            Self::Key { attention, layer } => (layer_file(attention, layer), "k"),
+            Self::Value { attention, layer } => (layer_file(attention, layer), "v"),
+            Self::Hidden { side, layer } => (format!("{}-hidden-{layer:02}.safetensors", side_name(side)), "hidden"),
+            Self::Logits { side } => (format!("{}-logits.safetensors", side_name(side)), "logits"),
+        }
+    }
+
+    /// Heads and vector length of the tensor `[heads, rows, width]`.
+    pub(super) fn size(self, model: &ModelInfo) -> Result<(usize, usize), Error> {
+        let missing = || Error::NotFound {
+            what: "slot",
+            asked: format!("{self:?}"),
+            available: model
+                .attentions
+                .iter()
+                .map(|a| format!("{} with layers 0..{}", a.attention, a.layers.len()))
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        let attention_info = |attention, layer| {
+            model
+                .attention(attention)
+                .filter(|info| layer < info.layers.len())
+                .ok_or_else(missing)
+        };
+        match self {
+            Self::Query { attention, layer } => attention_info(attention, layer).map(|a| (a.heads, a.head_dim)),
+            Self::Key { attention, layer } | Self::Value { attention, layer } => {
+                attention_info(attention, layer).map(|a| (a.kv_heads, a.head_dim))
+            }
+            Self::Hidden { side, layer } => {
+                let layers = stack_layers(model, side).ok_or_else(missing)?;
+                if layer > layers {
+                    Err(missing())
+                } else {
+                    Ok((1, model.hidden_size))
+                }
+            }
+            Self::Logits { .. } => Ok((1, model.vocab_size.ok_or_else(missing)?)),
+        }
+    }
+}
+
+/// Number of layers of the stack that reads `side`; `None` if the model has no such stack.
+pub(super) fn stack_layers(model: &ModelInfo, side: Side) -> Option<usize> {
+    let attention = match side {
+        Side::Encoder => Attention::EncoderSelf,
+        Side::Decoder => Attention::DecoderSelf,
+    };
+    model.attention(attention).map(|info| info.layers.len())
+}
+
+/// First row of every sequence, and the number of rows, when sequences follow one another without gaps.
+pub(super) fn starts(sequences: &[Sequence], side: Side) -> (Vec<usize>, usize) {
+    let mut next = 0;
+    let starts = sequences
+        .iter()
+        .map(|sequence| {
+            let start = next;
+            next += sequence.tokens(side).len();
+            start
+        })
+        .collect();
+    (starts, next)
+}

@@ -1,0 +1,141 @@
+//! What went through the model: sequences of tokens, of words or of image patches.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Side;
+
+/// One token or one image patch of a sequence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Token {
+    /// Text as a person reads it: sub-word marks are kept (`##ly`), space marks are not. Patches are named
+    /// `row,column`.
+    pub text: String,
+    /// Id in the vocabulary; `None` for patches.
+    pub id: Option<u32>,
+    /// Position in the sequence, from 0.
+    pub position: usize,
+    /// Index of the word it belongs to, as the tokenizer splits words; `None` for special tokens and patches.
+    pub word: Option<usize>,
+    /// Where it stands in the sequence's text: byte offsets, end exclusive.
+    pub span: Option<(usize, usize)>,
+    /// Whether the model's format added it (`[CLS]`, `<s>`, the class token).
+    pub special: bool,
+    /// Row and column of the patch.
+    pub patch: Option<(usize, usize)>,
+}
+
+/// The picture a sequence of patches came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageInfo {
+    /// The file, if it came from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<std::path::PathBuf>,
+    /// Patches per column and per row: the grid is `rows` x `columns`.
+    pub rows: usize,
+    /// Patches per row.
+    pub columns: usize,
+}
+
+/// One line of text, one image, or one source-target pair.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    /// What a person calls it: `line 12`, `cat.png`.
+    pub name: String,
+    /// The text as it was read, if it is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// A label of the whole sequence, if the data has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The picture, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageInfo>,
+    /// How many tokens it had before it was cut to the model's longest input; `None` if it was not cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_from: Option<usize>,
+    /// Tokens the encoder reads; empty for models without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "columns")]
+    pub encoder: Vec<Token>,
+    /// Tokens the decoder reads; empty for models without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "columns")]
+    pub decoder: Vec<Token>,
+}
+
+impl Sequence {
+    /// The tokens of one side.
+    pub fn tokens(&self, side: Side) -> &[Token] {
+        match side {
+            Side::Encoder => &self.encoder,
+            Side::Decoder => &self.decoder,
+        }
+    }
+}
+
+/// Tokens are stored as columns: short, and easy to write from any language.
+mod columns {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+    use super::Token;
+
+    #[derive(Serialize, Deserialize)]
+    struct Columns {
+        text: Vec<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        id: Vec<Option<u32>>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        word: Vec<Option<usize>>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        span: Vec<Option<(usize, usize)>>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        special: Vec<bool>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        patch: Vec<Option<(usize, usize)>>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(tokens: &[Token], serializer: S) -> Result<S::Ok, S::Error> {
+        fn column<T: Default + PartialEq>(values: Vec<T>) -> Vec<T> {
+            // A column in which nothing is set is left out.
+            if values.iter().all(|value| *value == T::default()) {
+                Vec::new()
+            } else {
+                values
+            }
+        }
+        Columns {
+            text: tokens.iter().map(|t| t.text.clone()).collect(),
+            id: column(tokens.iter().map(|t| t.id).collect()),
+            word: column(tokens.iter().map(|t| t.word).collect()),
+            span: column(tokens.iter().map(|t| t.span).collect()),
+            special: column(tokens.iter().map(|t| t.special).collect()),
+            patch: column(tokens.iter().map(|t| t.patch).collect()),
+        }
+        .serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Token>, D::Error> {
+        let columns = Columns::deserialize(deserializer)?;
+        let count = columns.text.len();
+        let check = |name: &str, len: usize| match len {
+            0 => Ok(()),
+            _ if len == count => Ok(()),
+            _ => Err(D::Error::custom(format!(
+                "column `{name}` has {len} entries, column `text` has {count}"
+            ))),
+        };
+        check("id", columns.id.len())?;
+        check("word", columns.word.len())?;
+        check("span", columns.span.len())?;
+        check("special", columns.special.len())?;
+        check("patch", columns.patch.len())?;
+        let tokens = columns.text.into_iter().enumerate().map(|(i, text)| Token {
+            text,
+            id: columns.id.get(i).copied().flatten(),
+            position: i,
+            word: columns.word.get(i).copied().flatten(),
+            span: columns.span.get(i).copied().flatten(),
+            special: columns.special.get(i).copied().unwrap_or_default(),
+            patch: columns.patch.get(i).copied().flatten(),
+        });
+        Ok(tokens.collect())
+    }
+}

@@ -1,0 +1,28 @@
+# What scripts/demo, scripts/test and .ci/run share: where they are, and how they install what is missing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+
+# Installs Debian packages that are missing; says what it does and what to do where it cannot.
+need_packages() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  local sudo=''
+  if [ "$(id -u)" -ne 0 ]; then sudo='sudo'; fi
+  if ! command -v apt-get >/dev/null || { [ -n "$sudo" ] && ! command -v sudo >/dev/null; }; then
+    echo "missing: ${missing[*]}. Install them (Debian: apt-get install ${missing[*]}) and run this again." >&2
+    return 1
+  fi
+  say "installing ${missing[*]}"
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs and run this again." >&2; exit 1; }
+# A linker, and a Vulkan driver that needs no GPU: pictures are the same on every machine.
+command -v cc >/dev/null || need_packages gcc libc6-dev
+need_packages libvulkan1 mesa-vulkan-drivers
