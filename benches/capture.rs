@@ -1,0 +1,41 @@
+//! Capture of queries, keys and values: the embedded text encoder over its 200 sentences, and a BERT-base shaped model over 200
+//! sequences of 26 tokens, in memory and to disk.
+//!
+//! docs/PERFORMANCE.md sets the results beside PyTorch with hooks.
+
+use attn_models::{Capturer, Gradients, Line, Model, Weights, split_lines};
+use attn_sdk::embedded::{Embedded, sentences};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+fn benches(c: &mut Criterion) {
+    let text: String = sentences().flat_map(|line| [line, "\n"]).collect();
+    let lines = split_lines(text.as_bytes(), "sentences".as_ref()).unwrap();
+    let checkpoint = Embedded::TextEncoder.checkpoint().unwrap();
+    let embedded = Capturer::load(&checkpoint).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+
+    let mut group = c.benchmark_group("capture");
+    group.sample_size(10);
+    group.bench_function("embedded text encoder, 200 sentences, in memory", |b| {
+        b.iter(|| embedded.text(&lines, None, &()).unwrap());
+    });
+    group.bench_function("embedded text encoder, 200 sentences, to disk", |b| {
+        b.iter(|| embedded.text(&lines, Some(folder.path()), &()).unwrap());
+    });
+
+    // Random weights cost the same as trained ones.
+    let config = r#"{"model_type": "bert", "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12,
+        "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 512, "architectures": ["BertModel"]}"#;
+    let model = Model::build("bert-base shape", config, &Weights::initialise(1), Gradients::Off).unwrap();
+    let base = Capturer::new(model, Some(checkpoint.tokenizer().unwrap()), None);
+    // 24 words and two special tokens, whatever the vocabulary knows of them.
+    let line = |number| Line { number, text: "the cat sees a dog and ".repeat(4) };
+    let lines: Vec<Line> = (1..=200).map(line).collect();
+    group.bench_function("BERT-base shape, 200 x 26 tokens, to disk", |b| {
+        b.iter(|| base.text(&lines, Some(folder.path()), &()).unwrap());
+    });
+    group.finish();
+}
+
+criterion_group!(all, benches);
+criterion_main!(all);

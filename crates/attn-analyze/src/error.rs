@@ -1,0 +1,88 @@
+//! What can go wrong in this crate: what was expected, what was found, and where.
+
+use attn_core::HeadId;
+
+/// An error of `attn-analyze`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The capture could not be read, or the work was cancelled.
+    #[error(transparent)]
+    Core(#[from] attn_core::Error),
+    /// Arrays do not fit together.
+    #[error("{place}: expected {expected}, found {found}")]
+    Shape {
+        /// The argument's name, or the head.
+        place: String,
+        /// The expected shape.
+        expected: String,
+        /// The shape found.
+        found: String,
+    },
+    /// A value that must be finite is NaN or infinite.
+    #[error("{place}: value {index} is {value}, expected a finite number")]
+    NotFinite {
+        /// The argument's name, or head and sequence.
+        place: String,
+        /// Flat index of the first such value.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// There is nothing to compute from.
+    #[error("{place}: expected {expected}, found none")]
+    Empty {
+        /// The argument's name.
+        place: String,
+        /// What is needed at least.
+        expected: String,
+    },
+    /// A setting is outside its range.
+    #[error("{name} is {found}, expected {expected}")]
+    Setting {
+        /// The setting's name.
+        name: &'static str,
+        /// Its range.
+        expected: String,
+        /// The value given.
+        found: String,
+    },
+    /// A sequence that should be some tokens followed by the same tokens is not.
+    #[error("{sequence}: expected its second half to repeat the first, found {found}")]
+    NotRepeated {
+        /// The sequence's name.
+        sequence: String,
+        /// Where it differs.
+        found: String,
+    },
+    /// An attention was asked for something that only self-attention has.
+    #[error("{head}: expected a head of self-attention for {purpose}")]
+    NotSelfAttention {
+        /// The head.
+        head: HeadId,
+        /// What it was asked for.
+        purpose: &'static str,
+    },
+}
+
+impl Error {
+    /// Whether this is a cancellation, which callers usually do not report as a failure.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Core(error) if error.is_cancelled())
+    }
+}
+
+/// The first value that is NaN or infinite, as an error.
+pub(crate) fn finite<'a>(
+    values: impl IntoIterator<Item = &'a f32>,
+    place: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    match values.into_iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some((index, &value)) => Err(Error::NotFinite {
+            place: place(),
+            index,
+            value,
+        }),
+    }
+}

@@ -1,0 +1,139 @@
+//! Attention rollout: attention followed through the layers back to the input (Abnar and Zuidema 2020, section 3).
+//!
+//! The residual stream carries half: each layer's head-averaged attention A becomes `(A + I) / 2`, rows normalised, and
+//! layers multiply.
+
+use attn_core::{Attention, Capture, HeadId, Progress, progress::step};
+use ndarray::{Array2, ArrayView2};
+
+use super::scoring::attention as head_attention;
+use crate::{Error, error::finite};
+
+/// The rollout after each layer, `[tokens, tokens]`: row i is how much of token i's state comes from each input token,
+/// and sums to 1.
+///
+/// `layers` are attention matrices averaged over heads, first layer first. A row without any attention (a query that
+/// sees nothing) keeps its own token.
+///
+/// # Errors
+/// [`Error::Shape`] if a matrix is not square or of another size than the first, [`Error::NotFinite`].
+///
+/// ```
+/// use ndarray::array;
+///
+/// // Two layers that attend to token 0: half of token 1 comes from it, then three quarters.
+/// let sink = array![[1.0, 0.0], [1.0, 0.0]];
+/// let rollout = attn_analyze::heads::rollout(&[sink.view(), sink.view()])?;
+/// assert_eq!(rollout[0], array![[1.0, 0.0], [0.5, 0.5]]);
+/// assert_eq!(rollout[1], array![[1.0, 0.0], [0.75, 0.25]]);
+/// # Ok::<(), attn_analyze::Error>(())
+/// ```
+pub fn rollout(layers: &[ArrayView2<'_, f32>]) -> Result<Vec<Array2<f32>>, Error> {
+    let tokens = layers.first().map_or(0, ArrayView2::nrows);
+    let mut through: Vec<Array2<f32>> = Vec::with_capacity(layers.len());
+    for (layer, attention) in layers.iter().enumerate() {
+        if attention.dim() != (tokens, tokens) {
+            return Err(Error::Shape {
+                place: format!("attention of layer {layer}"),
+                expected: format!("[{tokens}, {tokens}]"),
+                found: format!("{:?}", attention.shape()),
+            });
+        }
+        finite(attention, || format!("attention of layer {layer}"))?;
+        let mut mixed = attention.to_owned();
+        mixed.diag_mut().mapv_inplace(|weight| weight + 1.0);
+        for mut row in mixed.rows_mut() {
+            let sum = row.sum();
+            if sum > 0.0 {
+                row /= sum;
+            }
+        }
+        through.push(match through.last() {
+            Some(before) => mixed.dot(before),
+            None => mixed,
+        });
+    }
+    Ok(through)
+}
+
+/// The [`rollout`] of one sequence of a capture, after each layer of one self-attention, heads averaged.
+///
+/// # Errors
+/// [`Error::NotSelfAttention`] for cross-attention, [`Error::NotFinite`], [`Error::Core`] for an attention or sequence
+/// that does not exist, or if `progress` cancels.
+pub fn capture_rollout(
+    capture: &Capture,
+    attention: Attention,
+    sequence: usize,
+    progress: &dyn Progress,
+) -> Result<Vec<Array2<f32>>, Error> {
+    if attention == Attention::Cross {
+        return Err(Error::NotSelfAttention {
+            head: HeadId::new(attention, 0, 0),
+            purpose: "rollout",
+        });
+    }
+    let (layers, heads) = match capture.model().attention(attention) {
+        Some(info) => (info.layers.len(), info.heads),
+        None => (1, 1), // the capture itself says that there is none
+    };
+    let mut means = Vec::with_capacity(layers);
+    for layer in 0..layers {
+        step(progress, "rollout", layer, layers)?;
+        let mut mean = head_attention(capture, HeadId::new(attention, layer, 0), sequence)?;
+        for head in 1..heads {
+            mean += &head_attention(capture, HeadId::new(attention, layer, head), sequence)?;
+        }
+        mean /= heads as f32;
+        means.push(mean);
+    }
+    step(progress, "rollout", layers, layers)?;
+    let views: Vec<_> = means.iter().map(Array2::view).collect();
+    rollout(&views)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn identity_stays_and_uniform_mixes() {
+        let eye = Array2::<f32>::eye(3);
+        assert_eq!(
+            rollout(&[eye.view(), eye.view()]).unwrap(),
+            vec![eye.clone(), eye.clone()]
+        );
+        // Half stays at each of two layers: 1/4 never mixed, the rest spread evenly.
+        let uniform = Array2::from_elem((3, 3), 1.0_f32 / 3.0);
+        let twice = &rollout(&[uniform.view(), uniform.view()]).unwrap()[1];
+        for ((row, column), value) in twice.indexed_iter() {
+            let expected = 0.25 + if row == column { 0.25 } else { 0.0 };
+            assert!((value - expected).abs() < 1e-6, "{twice}");
+        }
+    }
+
+    #[test]
+    fn later_layers_multiply_from_the_left() {
+        let (first, second) = (array![[0.0_f32, 1.0], [0.0, 1.0]], array![[1.0_f32, 0.0], [1.0, 0.0]]);
+        let found = rollout(&[first.view(), second.view()]).unwrap();
+        // [[.5 .5], [0 1]], then [[1 0], [.5 .5]] times it.
+        assert_eq!(found[1], array![[0.5, 0.5], [0.25, 0.75]]);
+    }
+
+    #[test]
+    fn odd_input() {
+        assert!(rollout(&[]).unwrap().is_empty());
+        let blind = array![[0.0_f32, 0.0], [1.0, 0.0]];
+        assert_eq!(rollout(&[blind.view()]).unwrap()[0], array![[1.0, 0.0], [0.5, 0.5]]);
+        assert!(matches!(
+            rollout(&[array![[1.0_f32, 0.0]].view()]),
+            Err(Error::Shape { .. })
+        ));
+        assert!(matches!(
+            rollout(&[array![[f32::NAN]].view()]),
+            Err(Error::NotFinite { index: 0, .. })
+        ));
+    }
+}

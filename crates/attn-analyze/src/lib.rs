@@ -1,0 +1,43 @@
+//! What heads do: scores, names and comparisons of attention heads, from a capture or from weights.
+//!
+//! [`heads`] turns a [`Capture`](attn_core::Capture) into numbers that stand beside their chance level, and the numbers
+//! into labels with reasons. Nothing here runs a model or draws a picture.
+//!
+//! ```
+//! use attn_analyze::heads::{LabelKind, Measure, Rules, ScoreOptions, head_labels, score_heads};
+//! use attn_core::*;
+//!
+//! // A head that looks at the token before: the query of position i is the key of position i - 1.
+//! let attention = Attention::DecoderSelf;
+//! let layer = LayerAttention { scale: 20.0, mask: Mask::Causal };
+//! let tokens = ["once", "upon", "a", "time"];
+//! let model = ModelInfo {
+//!     name: "planted".into(), family: "gpt2".into(), hidden_size: 4, vocab_size: None, max_tokens: None,
+//!     positions: Positions::None,
+//!     attentions: vec![AttentionInfo { attention, heads: 1, kv_heads: 1, head_dim: 4, layers: vec![layer], relative_bias: None }],
+//! };
+//! let token = |(position, text): (usize, &&str)| Token { text: text.to_string(), position, ..Token::default() };
+//! let sequence = Sequence { name: "line 1".into(), decoder: tokens.iter().enumerate().map(token).collect(), ..Sequence::default() };
+//! let mut writer = CaptureWriter::in_memory(CapturePlan::new(model, vec![sequence]))?;
+//! let one_hot = |shift: usize| (0..16).map(|i| f32::from(i % 4 + shift == i / 4)).collect::<Vec<f32>>();
+//! writer.write(Slot::Query { attention, layer: 0 }, 0, &one_hot(1))?;
+//! writer.write(Slot::Key { attention, layer: 0 }, 0, &one_hot(0))?;
+//! writer.write(Slot::Value { attention, layer: 0 }, 0, &one_hot(0))?;
+//! writer.commit(&[0])?;
+//!
+//! let scores = score_heads(&writer.finish()?, &ScoreOptions::default(), &())?;
+//! let previous = scores[0].get(Measure::Previous).unwrap();
+//! assert!(previous.value > 0.999);
+//! assert!((previous.chance - (1.0 / 2.0 + 1.0 / 3.0 + 1.0 / 4.0) / 3.0).abs() < 1e-9); // rows that see 2, 3 and 4 keys
+//! let labels = head_labels(&scores[0], &Rules::default());
+//! assert_eq!(labels[0].kind, LabelKind::Previous);
+//! assert!(labels[0].reason.starts_with("1.00 of attention goes to the previous token (chance 0.36; 3 rows)"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+pub mod heads;
+mod rng;
+mod steps;
+
+pub use error::Error;

@@ -1,0 +1,167 @@
+//! Multi-head attention (Vaswani et al. 2017) with grouped keys and values (Ainslie et al. 2023), and the taps on
+//! everything inside it.
+
+use attn_core::Attention;
+use candle_core::{D, Tensor};
+
+use super::{Linear, Norm, Pass, Rotation, kernels};
+use crate::{Point, Result, Site};
+
+/// The sizes of an attention.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) heads: usize,
+    /// Divides `heads`; query head `h` reads key/value head `h / (heads / kv_heads)`.
+    pub(crate) kv_heads: usize,
+    pub(crate) head_dim: usize,
+}
+
+/// How queries, keys and values are made.
+#[derive(Debug, Clone)]
+pub(crate) enum Projection {
+    /// Three maps.
+    Separate { query: Linear, key: Linear, value: Linear },
+    /// One map whose output holds queries, keys and values one after the other (GPT-2).
+    Joint(Linear),
+}
+
+/// One attention of one layer.
+#[derive(Debug, Clone)]
+pub(crate) struct MultiHead {
+    pub(crate) attention: Attention,
+    pub(crate) layer: usize,
+    pub(crate) shape: Shape,
+    /// Factor on query-key products.
+    pub(crate) scale: f64,
+    pub(crate) projection: Projection,
+    /// Norms of queries and keys per head, if the family has them.
+    pub(crate) norms: Option<(Norm, Norm)>,
+    pub(crate) output: Linear,
+}
+
+impl MultiHead {
+    /// Attention of the tokens of `x` `[batch, queries, hidden]` to those of `source` `[batch, keys, hidden]`
+    /// (`x` itself for self-attention). `bias` is added to the scores: mask and relative positions,
+    /// `[batch or 1, heads or 1, queries, keys]`.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        source: &Tensor,
+        bias: Option<&Tensor>,
+        rotation: Option<&Rotation>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor> {
+        let Shape { heads, kv_heads, .. } = self.shape;
+        let (query, key, value) = self.project(x, source, pass)?;
+        let query = self.split(&query, heads)?;
+        let key = self.split(&key, kv_heads)?;
+        let value = self.split(&value, kv_heads)?;
+
+        let (query, key) = match &self.norms {
+            Some((of_query, of_key)) => (of_query.forward(&query, pass)?, of_key.forward(&key, pass)?),
+            None => (query, key),
+        };
+        let (query, key) = match rotation {
+            Some(rotation) => {
+                let query = pass.tap(self.site(Point::QueryBeforeRotation), query)?;
+                let key = pass.tap(self.site(Point::KeyBeforeRotation), key)?;
+                (rotation.apply(&query, pass)?, rotation.apply(&key, pass)?)
+            }
+            None => (query, key),
+        };
+        let query = pass.tap(self.site(Point::Query), query)?;
+        let key = pass.tap(self.site(Point::Key), key)?;
+        let value = pass.tap(self.site(Point::Value), value)?;
+
+        let context = self.attend(&query, &key, &value, bias, pass)?;
+        let (batch, tokens, ..) = context.dims4()?;
+        let context = pass.tap(self.site(Point::HeadOutput), context)?;
+        let output = self.output.forward(&context.reshape((batch, tokens, ()))?, pass)?;
+        pass.tap(self.site(Point::AttentionOutput), output)
+    }
+
+    fn project(&self, x: &Tensor, source: &Tensor, pass: &Pass<'_>) -> Result<(Tensor, Tensor, Tensor)> {
+        match &self.projection {
+            Projection::Separate { query, key, value } => Ok((
+                query.forward(x, pass)?,
+                key.forward(source, pass)?,
+                value.forward(source, pass)?,
+            )),
+            Projection::Joint(joint) => {
+                let all = joint.forward(x, pass)?;
+                let Shape {
+                    heads,
+                    kv_heads,
+                    head_dim,
+                } = self.shape;
+                let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
+                Ok((
+                    all.narrow(D::Minus1, 0, wide)?,
+                    all.narrow(D::Minus1, wide, narrow)?,
+                    all.narrow(D::Minus1, wide + narrow, narrow)?,
+                ))
+            }
+        }
+    }
+
+    /// `[batch, tokens, heads * head_dim]` to a contiguous `[batch, heads, tokens, head_dim]`.
+    fn split(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
+        let (batch, tokens, _) = x.dims3()?;
+        Ok(x.reshape((batch, tokens, heads, self.shape.head_dim))?
+            .transpose(1, 2)?
+            .contiguous()?)
+    }
+
+    /// What each head reads: `[batch, queries, heads, head_dim]`.
+    fn attend(
+        &self,
+        query: &Tensor,
+        key: &Tensor,
+        value: &Tensor,
+        bias: Option<&Tensor>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor> {
+        let (batch, heads, queries, head_dim) = query.dims4()?;
+        let (_, kv_heads, keys, _) = key.dims4()?;
+        // The queries of a group stand one under the other, so that its key matrix is used once and never copied.
+        let grouped = (batch, kv_heads, heads / kv_heads * queries, head_dim);
+        let scores = query
+            .contiguous()?
+            .reshape(grouped)?
+            .matmul(&key.contiguous()?.transpose(2, 3)?)?;
+        let scores = scores.reshape((batch, heads, queries, keys))?;
+        let attention = if pass.fused() && kernels::apply_to(&scores) && !pass.wants(self.site(Point::Scores)) {
+            #[allow(clippy::cast_possible_truncation, reason = "a factor of f32 products")]
+            kernels::scaled_softmax(&scores, self.scale as f32, bias)?;
+            scores
+        } else {
+            self.softmax(scores, bias, pass)?
+        };
+        let attention = pass.tap(self.site(Point::Attention), attention)?;
+        let grouped = attention.reshape((batch, kv_heads, heads / kv_heads * queries, keys))?;
+        let context = grouped
+            .matmul(&value.contiguous()?)?
+            .reshape((batch, heads, queries, head_dim))?;
+        Ok(context.transpose(1, 2)?)
+    }
+
+    /// `softmax(scale * scores + bias)`, with the tap in between.
+    fn softmax(&self, scores: Tensor, bias: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let scores = (scores * self.scale)?;
+        let scores = match bias {
+            Some(bias) => scores.broadcast_add(bias)?,
+            None => scores,
+        };
+        let scores = pass.tap(self.site(Point::Scores), scores)?;
+        if pass.fused() {
+            return Ok(candle_nn::ops::softmax_last_dim(&scores.contiguous()?)?);
+        }
+        // The largest score only keeps the exponentials in range: no gradient flows through it.
+        let powers = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
+        Ok(powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?)
+    }
+
+    fn site(&self, point: Point) -> Site {
+        Site::new(self.attention, self.layer, point)
+    }
+}

@@ -1,0 +1,83 @@
+//! Affine maps `x W + b`.
+
+use candle_core::Tensor;
+
+use super::{Activation, Pass, kernels};
+use crate::{Result, Weights};
+
+/// An affine map of the last dimension.
+#[derive(Debug, Clone)]
+pub(crate) struct Linear {
+    /// `[in, out]`, possibly a transposed view: matrix products take any strides.
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// `weight` stored as `[out, in]`, PyTorch's `nn.Linear`.
+    pub(crate) fn load(weights: &Weights, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
+        let weight = weights.get("weight", [outputs, inputs])?.t()?;
+        Self::with_bias(weight, weights, outputs, bias)
+    }
+
+    /// `weight` stored as `[in, out]`, GPT-2's `Conv1D`.
+    pub(crate) fn load_conv1d(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
+        Self::with_bias(weights.get("weight", [inputs, outputs])?, weights, outputs, true)
+    }
+
+    /// A convolution `[out, channels, height, width]` whose stride is its size, as a map of flattened patches.
+    pub(crate) fn load_patches(weights: &Weights, shape: [usize; 4]) -> Result<Self> {
+        let weight = weights.get("weight", shape)?.flatten_from(1)?.t()?;
+        Self::with_bias(weight, weights, shape[0], true)
+    }
+
+    /// A map whose matrix is another layer's embedding table `[out, in]` ("tied"), with a bias of its own or none.
+    pub(crate) fn tied(table: &Tensor, bias: Option<Tensor>) -> Result<Self> {
+        Ok(Self {
+            weight: table.t()?,
+            bias,
+        })
+    }
+
+    fn with_bias(weight: Tensor, weights: &Weights, outputs: usize, bias: bool) -> Result<Self> {
+        let bias = if bias {
+            Some(weights.get("bias", [outputs])?)
+        } else {
+            None
+        };
+        Ok(Self { weight, bias })
+    }
+
+    /// `[.., in]` to `[.., out]`.
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        self.run(x, None, pass)
+    }
+
+    /// The same, followed by an activation.
+    pub(crate) fn activated(&self, x: &Tensor, activation: Activation, pass: &Pass<'_>) -> Result<Tensor> {
+        self.run(x, Some(activation), pass)
+    }
+
+    fn run(&self, x: &Tensor, activation: Option<Activation>, pass: &Pass<'_>) -> Result<Tensor> {
+        let (inputs, outputs) = self.weight.dims2()?;
+        let mut dims = x.dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = outputs;
+        }
+        // One product over all rows: candle would otherwise copy the matrix once per batch entry.
+        let y = x.reshape(((), inputs))?.matmul(&self.weight)?;
+        if pass.fused() && kernels::apply_to(&y) {
+            kernels::bias_activation(&y, self.bias.as_ref(), activation)?;
+            return Ok(y.reshape(dims)?);
+        }
+        let y = match &self.bias {
+            Some(bias) => y.broadcast_add(bias)?,
+            None => y,
+        };
+        let y = match activation {
+            Some(activation) => activation.apply(&y)?,
+            None => y,
+        };
+        Ok(y.reshape(dims)?)
+    }
+}

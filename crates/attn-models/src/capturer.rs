@@ -1,0 +1,452 @@
+//! From text lines or pictures to a capture: what every head of a model computed for a data set.
+//!
+//! Sequences run in batches of similar length, so that little time goes into padding; queries, keys and values go
+//! to the store while the model runs, layer by layer, so that memory holds the weights and one batch.
+
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
+
+use attn_core::{
+    Capture, CaptureOptions, CapturePlan, CaptureWriter, ImageInfo, Progress, Sequence, Side, Slot, Token,
+    progress::step,
+};
+use candle_core::{DType, Tensor};
+use image::DynamicImage;
+
+use crate::{Checkpoint, Error, Images, Inputs, Line, Model, Point, Result, Site, Tap, Tokenizer, Vision};
+
+/// Token slots of a batch, padding included. Larger batches are not faster on a CPU: the products are long enough,
+/// and the intermediate results of this many tokens still fit the cache of a layer.
+pub const BATCH_TOKENS: usize = 2048;
+
+/// Captures what a model computes.
+///
+/// ```no_run
+/// use attn_models::{Capturer, Checkpoint, read_lines};
+///
+/// let capturer = Capturer::load(&Checkpoint::open("bert-base-uncased")?)?;
+/// let outcome = capturer.text(&read_lines("sentences.txt")?, Some("capture".as_ref()), &())?;
+/// println!("{} sequences", outcome.capture.sequences().len());
+/// # Ok::<(), attn_models::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Capturer {
+    model: Model,
+    tokenizer: Option<Tokenizer>,
+    images: Option<Images>,
+    fingerprint: String,
+    /// The checkpoint's folder, for messages.
+    path: PathBuf,
+    /// What to keep and how precisely. Default: Q, K and V in f32.
+    pub options: CaptureOptions,
+    /// Token slots of a batch. Default: [`BATCH_TOKENS`].
+    pub batch_tokens: usize,
+}
+
+/// A capture, and whether it holds everything that was asked for.
+#[derive(Debug)]
+pub struct CaptureOutcome {
+    /// What was captured. After a cancellation: the sequences that were finished.
+    pub capture: Capture,
+    /// Whether that is all; `false` after a cancellation.
+    pub complete: bool,
+}
+
+/// A picture to capture.
+#[derive(Debug, Clone)]
+pub enum Picture {
+    /// A file.
+    File(PathBuf),
+    /// A name and the content of a file.
+    Memory(String, Cow<'static, [u8]>),
+}
+
+impl Picture {
+    /// What a person calls it: the file's name.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
+            Self::Memory(name, _) => name.clone(),
+        }
+    }
+
+    /// Decodes it.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Image`].
+    pub fn decode(&self) -> Result<DynamicImage> {
+        match self {
+            Self::File(path) => Images::open(path),
+            Self::Memory(name, bytes) => Images::decode(bytes, name.as_ref()),
+        }
+    }
+}
+
+impl Capturer {
+    /// Loads a checkpoint's model and what prepares its input.
+    ///
+    /// # Errors
+    /// As [`Model::load`], and those of [`Checkpoint::tokenizer`] and [`Checkpoint::images`] for what the folder has.
+    /// A model of text without a tokenizer loads; [`text`](Self::text) then says what is missing.
+    pub fn load(checkpoint: &Checkpoint) -> Result<Self> {
+        let model = Model::load(checkpoint)?;
+        let (tokenizer, images) = match model.vision() {
+            Some(_) => (None, Some(checkpoint.images()?)),
+            None if checkpoint.has_tokenizer() => (Some(checkpoint.tokenizer()?), None),
+            None => (None, None),
+        };
+        let fingerprint = checkpoint.fingerprint();
+        Ok(Self {
+            fingerprint,
+            path: checkpoint.path().to_owned(),
+            ..Self::new(model, tokenizer, images)
+        })
+    }
+
+    /// Captures with a model that is already built.
+    pub fn new(model: Model, tokenizer: Option<Tokenizer>, images: Option<Images>) -> Self {
+        let path = PathBuf::from(&model.info().name);
+        let options = CaptureOptions::default();
+        Self {
+            model,
+            tokenizer,
+            images,
+            fingerprint: String::new(),
+            path,
+            options,
+            batch_tokens: BATCH_TOKENS,
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The tokenizer, if there is one.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// Captures lines of text, to a folder (resuming an interrupted capture of the same) or in memory.
+    ///
+    /// Lines longer than the model takes are cut, and [`Sequence::cut_from`] says so.
+    ///
+    /// # Errors
+    /// [`Error::MissingFile`] without a tokenizer, [`Error::Input`] for a model of images, those of
+    /// [`Tokenizer::encode`], [`Model::forward`] and of the store. A cancellation before the first finished batch is
+    /// [`attn_core::Error::Cancelled`].
+    pub fn text(&self, lines: &[Line], folder: Option<&Path>, progress: &dyn Progress) -> Result<CaptureOutcome> {
+        if self.model.vision().is_some() {
+            return Err(Error::input("input_ids", "pictures: this is a model of images", "text"));
+        }
+        let Some(tokenizer) = &self.tokenizer else {
+            return Err(Error::MissingFile {
+                path: self.path.clone(),
+                what: "tokenizer",
+                expected: crate::checkpoint::TOKENIZER,
+            });
+        };
+        let side = self.side();
+        let mut sequences = Vec::with_capacity(lines.len());
+        for (done, line) in lines.iter().enumerate() {
+            if done % 256 == 0 {
+                step(progress, "tokens", done, lines.len())?;
+            }
+            let name = format!("line {}", line.number);
+            let encoded = tokenizer
+                .encode(&line.text, self.model.info())
+                .map_err(|error| match error {
+                    Error::Empty { message, .. } => Error::Empty {
+                        place: name.clone(),
+                        message,
+                    },
+                    other => other,
+                })?;
+            let mut sequence = Sequence {
+                name,
+                text: Some(line.text.clone()),
+                cut_from: encoded.cut_from,
+                ..Sequence::default()
+            };
+            *tokens_mut(&mut sequence, side) = encoded.tokens;
+            sequences.push(sequence);
+        }
+        let ids =
+            |sequence: &Sequence| -> Vec<u32> { sequence.tokens(side).iter().filter_map(|token| token.id).collect() };
+        let prepare = |sequences: &[Sequence], chosen: &[usize]| {
+            Inputs::from_ids(&chosen.iter().map(|&at| ids(&sequences[at])).collect::<Vec<_>>(), 0)
+        };
+        self.run(sequences, prepare, folder, progress)
+    }
+
+    /// Captures pictures, to a folder (resuming an interrupted capture of the same) or in memory.
+    ///
+    /// Each is decoded once at the start, so that one that is broken is found before hours of work, and again when
+    /// its turn comes, so that memory holds one batch.
+    ///
+    /// # Errors
+    /// [`Error::Image`], [`Error::Input`] for a model of text, and as [`text`](Self::text).
+    pub fn pictures(
+        &self,
+        pictures: &[Picture],
+        folder: Option<&Path>,
+        progress: &dyn Progress,
+    ) -> Result<CaptureOutcome> {
+        let Some(vision) = self.model.vision() else {
+            return Err(Error::input(
+                "pixel_values",
+                "text: this is a model of text",
+                "pictures",
+            ));
+        };
+        let Some(images) = &self.images else {
+            return Err(Error::MissingFile {
+                path: self.path.clone(),
+                what: "image preprocessor",
+                expected: crate::checkpoint::PREPROCESSOR,
+            });
+        };
+        let mut sequences = Vec::with_capacity(pictures.len());
+        for (done, picture) in pictures.iter().enumerate() {
+            step(progress, "pictures", done, pictures.len())?;
+            images.pixels(&picture.decode()?, &vision)?;
+            let path = match picture {
+                Picture::File(path) => Some(path.clone()),
+                Picture::Memory(..) => None,
+            };
+            sequences.push(Sequence {
+                name: picture.name(),
+                image: Some(ImageInfo {
+                    path,
+                    rows: vision.rows,
+                    columns: vision.columns,
+                }),
+                encoder: patch_tokens(&vision),
+                ..Sequence::default()
+            });
+        }
+        let prepare = |_: &[Sequence], chosen: &[usize]| {
+            let decoded = chosen
+                .iter()
+                .map(|&at| pictures[at].decode())
+                .collect::<Result<Vec<_>>>()?;
+            Ok(Inputs::from_pixels(images.batch(&decoded, &vision)?))
+        };
+        self.run(sequences, prepare, folder, progress)
+    }
+
+    /// The stack that reads the input of a model with one stack.
+    fn side(&self) -> Side {
+        self.model
+            .info()
+            .attentions
+            .first()
+            .map_or(Side::Encoder, |info| info.attention.query_side())
+    }
+
+    fn run(
+        &self,
+        sequences: Vec<Sequence>,
+        prepare: impl Fn(&[Sequence], &[usize]) -> Result<Inputs>,
+        folder: Option<&Path>,
+        progress: &dyn Progress,
+    ) -> Result<CaptureOutcome> {
+        if sequences.is_empty() {
+            return Err(Error::Empty {
+                place: "capture".to_owned(),
+                message: "at least one line or picture".to_owned(),
+            });
+        }
+        let side = self.side();
+        let plan = CapturePlan {
+            model: self.model.info().clone(),
+            sequences,
+            options: self.options,
+            fingerprint: self.fingerprint.clone(),
+        };
+        let mut writer = match folder {
+            Some(folder) => CaptureWriter::create(folder, plan)?,
+            None => CaptureWriter::in_memory(plan)?,
+        };
+        let lengths: Vec<usize> = writer
+            .plan()
+            .sequences
+            .iter()
+            .map(|sequence| sequence.tokens(side).len())
+            .collect();
+        let total = lengths.iter().sum();
+        let pending: Vec<usize> = (0..lengths.len()).filter(|&at| !writer.is_done(at)).collect();
+        let mut done = total - pending.iter().map(|&at| lengths[at]).sum::<usize>();
+        for batch in buckets(pending, &lengths, self.batch_tokens) {
+            if step(progress, "capture", done, total).is_err() {
+                return if (0..lengths.len()).any(|at| writer.is_done(at)) {
+                    Ok(CaptureOutcome {
+                        capture: writer.finish()?,
+                        complete: false,
+                    })
+                } else {
+                    Err(attn_core::Error::Cancelled {
+                        stage: "capture".to_owned(),
+                    }
+                    .into())
+                };
+            }
+            let inputs = prepare(&writer.plan().sequences, &batch)?;
+            let keeps_hidden = self.options.hidden;
+            let batch_lengths: Vec<usize> = batch.iter().map(|&at| lengths[at]).collect();
+            let mut store = Store {
+                writer: &mut writer,
+                batch: &batch,
+                lengths: &batch_lengths,
+                keeps_hidden,
+            };
+            let output = self.model.forward(&inputs, &mut store)?;
+            if let Some(logits) = output.logits.filter(|logits| self.options.logits && logits.rank() == 3) {
+                store.write(Slot::Logits { side }, &logits.unsqueeze(1)?)?;
+            }
+            writer.commit(&batch)?;
+            done += batch_lengths.iter().sum::<usize>();
+        }
+        // The last report is not a question any more.
+        let _ = progress.update("capture", total, total);
+        Ok(CaptureOutcome {
+            capture: writer.finish()?,
+            complete: true,
+        })
+    }
+}
+
+/// The tap that writes a batch to the store.
+struct Store<'a> {
+    writer: &'a mut CaptureWriter,
+    batch: &'a [usize],
+    lengths: &'a [usize],
+    keeps_hidden: bool,
+}
+
+impl Store<'_> {
+    /// Writes `[batch, heads, tokens, width]` without its padding.
+    fn write(&mut self, slot: Slot, tensor: &Tensor) -> Result<()> {
+        let (_, heads, tokens, width) = tensor.dims4()?;
+        let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let mut real = Vec::new();
+        for ((&sequence, &length), values) in self
+            .batch
+            .iter()
+            .zip(self.lengths)
+            .zip(values.chunks(heads * tokens * width))
+        {
+            if length == tokens {
+                self.writer.write(slot, sequence, values)?;
+                continue;
+            }
+            real.clear();
+            for head in values.chunks(tokens * width) {
+                real.extend_from_slice(&head[..length * width]);
+            }
+            self.writer.write(slot, sequence, &real)?;
+        }
+        Ok(())
+    }
+}
+
+impl Tap for Store<'_> {
+    fn wants(&self, site: Site) -> bool {
+        match site.point {
+            Point::Query | Point::Key | Point::Value => true,
+            Point::Hidden => self.keeps_hidden,
+            _ => false,
+        }
+    }
+
+    fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
+        let Site {
+            attention,
+            layer,
+            point,
+        } = site;
+        match point {
+            Point::Query => self.write(Slot::Query { attention, layer }, &tensor)?,
+            Point::Key => self.write(Slot::Key { attention, layer }, &tensor)?,
+            Point::Value => self.write(Slot::Value { attention, layer }, &tensor)?,
+            Point::Hidden => self.write(
+                Slot::Hidden {
+                    side: site.side(),
+                    layer,
+                },
+                &tensor.unsqueeze(1)?,
+            )?,
+            _ => {}
+        }
+        Ok(tensor)
+    }
+}
+
+/// Batches of sequences of similar length, short ones first, each of at most `slots` token slots (but at least one
+/// sequence).
+fn buckets(mut pending: Vec<usize>, lengths: &[usize], slots: usize) -> Vec<Vec<usize>> {
+    pending.sort_by_key(|&at| (lengths[at], at));
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    for at in pending {
+        match batches.last_mut() {
+            // The new one is the longest so far.
+            Some(batch) if (batch.len() + 1) * lengths[at] <= slots => batch.push(at),
+            _ => batches.push(vec![at]),
+        }
+    }
+    batches
+}
+
+fn tokens_mut(sequence: &mut Sequence, side: Side) -> &mut Vec<Token> {
+    match side {
+        Side::Encoder => &mut sequence.encoder,
+        Side::Decoder => &mut sequence.decoder,
+    }
+}
+
+/// The class token and its like, then the patches row by row.
+fn patch_tokens(vision: &Vision) -> Vec<Token> {
+    let special = (0..vision.special).map(|at| Token {
+        text: if at == 0 { "[CLS]".to_owned() } else { format!("[{at}]") },
+        special: true,
+        ..Token::default()
+    });
+    let patches = (0..vision.rows).flat_map(|row| (0..vision.columns).map(move |column| (row, column)));
+    let patches = patches.map(|(row, column)| Token {
+        text: format!("{row},{column}"),
+        patch: Some((row, column)),
+        ..Token::default()
+    });
+    special
+        .chain(patches)
+        .enumerate()
+        .map(|(position, token)| Token { position, ..token })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_hold_every_sequence_once_and_stay_within_their_slots() {
+        let lengths = [5, 70, 3, 8, 8, 1, 30, 6];
+        let batches = buckets((0..8).collect(), &lengths, 32);
+        let mut seen: Vec<usize> = batches.concat();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..8).collect::<Vec<_>>());
+        for batch in &batches {
+            let longest = batch.iter().map(|&at| lengths[at]).max().unwrap();
+            assert!(batch.len() == 1 || batch.len() * longest <= 32);
+        }
+        // By hand: 1, 3, 5, 6 (4 x 6 = 24), 8, 8 (2 x 8, a third would be 30), 30, 70.
+        assert_eq!(batches, [vec![5, 2, 0, 7], vec![3, 4], vec![6], vec![1]]);
+    }
+}

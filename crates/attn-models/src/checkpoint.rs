@@ -1,0 +1,415 @@
+//! A checkpoint: the folder a model is published as, or the same files in memory.
+//!
+//! The layout is that of the Hugging Face hub: `config.json`, `model.safetensors` (or shards listed in
+//! `model.safetensors.index.json`), `tokenizer.json` for text, `preprocessor_config.json` for images.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use attn_core::ModelInfo;
+use serde::Serialize;
+
+use crate::{
+    Error, Images, Result, Tokenizer, Weights,
+    config::Config,
+    families,
+    tensor_file::{Bytes, TensorFile},
+};
+
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+pub(crate) const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const PREPROCESSOR: &str = "preprocessor_config.json";
+
+/// The files of one model. Weights stay on disk (memory-mapped) until a model is loaded from them.
+///
+/// ```no_run
+/// use attn_models::{Checkpoint, Model};
+///
+/// let checkpoint = Checkpoint::open("bert-base-uncased")?;
+/// let model = Model::load(&checkpoint)?;
+/// let tokenizer = checkpoint.tokenizer()?;
+/// # Ok::<(), attn_models::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    name: String,
+    /// The folder; the bare name for a checkpoint in memory.
+    path: PathBuf,
+    config: Config,
+    config_bytes: usize,
+    files: Arc<Vec<TensorFile>>,
+    tokenizer: Option<Cow<'static, [u8]>>,
+    preprocessor: Option<Cow<'static, [u8]>>,
+}
+
+impl Checkpoint {
+    /// Opens a folder. The configuration and the headers of the weight files are read and checked; the weights
+    /// are not.
+    ///
+    /// # Errors
+    /// [`Error::NotAModel`] if the folder or `config.json` or the weights are missing, [`Error::Json`],
+    /// [`Error::Safetensors`] for a truncated or corrupt weight file, [`Error::Io`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        if !path.is_dir() {
+            return Err(Error::NotAModel {
+                path: path.to_owned(),
+                expected: "a folder with config.json and model.safetensors".to_owned(),
+                found: if path.exists() { "a file" } else { "nothing" }.to_owned(),
+            });
+        }
+        let config_path = path.join(CONFIG);
+        let Some(config) = read_if_there(&config_path)? else {
+            return Err(Error::NotAModel {
+                path: path.to_owned(),
+                expected: CONFIG.to_owned(),
+                found: "a folder without it".to_owned(),
+            });
+        };
+        // `.` and `..` have no name of their own; the folder they stand for has.
+        let name = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        Ok(Self {
+            name: name
+                .file_name()
+                .map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned()),
+            path: path.to_owned(),
+            config: Config::parse(&config, &config_path)?,
+            config_bytes: config.len(),
+            files: Arc::new(open_weights(path)?),
+            tokenizer: read_if_there(&path.join(TOKENIZER))?.map(Cow::Owned),
+            preprocessor: read_if_there(&path.join(PREPROCESSOR))?.map(Cow::Owned),
+        })
+    }
+
+    /// A checkpoint from the contents of its files: compiled in, downloaded, or in a browser.
+    ///
+    /// # Errors
+    /// [`Error::Json`] or [`Error::Safetensors`], with the file's usual name as its path.
+    pub fn from_bytes(
+        name: &str,
+        config: impl Into<Cow<'static, [u8]>>,
+        weights: impl Into<Cow<'static, [u8]>>,
+        tokenizer: Option<Cow<'static, [u8]>>,
+        preprocessor: Option<Cow<'static, [u8]>>,
+    ) -> Result<Self> {
+        let config = config.into();
+        Ok(Self {
+            name: name.to_owned(),
+            path: PathBuf::from(name),
+            config: Config::parse(&config, Path::new(CONFIG))?,
+            config_bytes: config.len(),
+            files: Arc::new(vec![TensorFile::parse(
+                Path::new(WEIGHTS),
+                Bytes::Memory(weights.into()),
+            )?]),
+            tokenizer,
+            preprocessor,
+        })
+    }
+
+    /// What a person calls the model: the folder's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder it was opened from; the name for a checkpoint in memory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::MissingFile`] without `tokenizer.json`, [`Error::Tokenizer`] if it does not load.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        match &self.tokenizer {
+            Some(bytes) => Tokenizer::from_bytes(bytes, &self.path.join(TOKENIZER)),
+            None => Err(Error::MissingFile {
+                path: self.path.clone(),
+                what: "tokenizer",
+                expected: TOKENIZER,
+            }),
+        }
+    }
+
+    /// What turns pictures into the model's input.
+    ///
+    /// # Errors
+    /// [`Error::MissingFile`] without `preprocessor_config.json`, [`Error::Config`] or [`Error::Unsupported`] for
+    /// settings that are wrong or unknown, or that do not fit the model.
+    pub fn images(&self) -> Result<Images> {
+        match &self.preprocessor {
+            Some(bytes) => Images::new(bytes, &self.path.join(PREPROCESSOR)),
+            None => Err(Error::MissingFile {
+                path: self.path.clone(),
+                what: "image preprocessor",
+                expected: PREPROCESSOR,
+            }),
+        }
+    }
+
+    /// Whether it has a tokenizer, so that text can be run.
+    pub fn has_tokenizer(&self) -> bool {
+        self.tokenizer.is_some()
+    }
+
+    /// Identifies the weights: a checksum of the configuration, of the tensors' names and shapes and of values
+    /// spread evenly over every tensor. Cheap (it does not read the files), and different for any two checkpoints of
+    /// a training run.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Fnv::default();
+        hash.add(format!("{:?}", self.config.entries().collect::<Vec<_>>()).as_bytes());
+        for file in self.files.iter() {
+            for (name, entry) in &file.entries {
+                hash.add(format!("{name} {:?} {:?}", entry.dtype, entry.shape).as_bytes());
+                file.samples(entry).for_each(|sample| hash.add(sample));
+            }
+        }
+        format!("{:016x}", hash.0)
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn files(&self) -> &Arc<Vec<TensorFile>> {
+        &self.files
+    }
+
+    /// The path messages about a missing tensor name: the one weight file, or the index of several.
+    pub(crate) fn weights_path(&self) -> PathBuf {
+        match self.files.as_slice() {
+            [only] => only.path.clone(),
+            _ => self.path.join(WEIGHTS_INDEX),
+        }
+    }
+
+    /// What the folder holds and whether it can be run, without loading the weights.
+    pub fn describe(&self) -> CheckpointInfo {
+        let probe = Weights::probe(self);
+        let outcome = families::build(&self.config, &self.name, &probe).map(|network| network.info().clone());
+        let asked = probe.asked();
+        let mut shapes = BTreeMap::new();
+        let mut elements: BTreeMap<String, u64> = BTreeMap::new();
+        let mut parameters = 0;
+        for file in self.files.iter() {
+            for (name, entry) in &file.entries {
+                // A product of checked header sizes: it cannot exceed the file's length.
+                let count = entry.shape.iter().map(|&size| size as u64).product::<u64>();
+                parameters += count;
+                *elements.entry(format!("{:?}", entry.dtype).to_lowercase()).or_default() += count;
+                shapes.insert(name.clone(), entry.shape.clone());
+            }
+        }
+        let mut files = vec![FileInfo {
+            name: CONFIG.to_owned(),
+            bytes: self.config_bytes,
+            tensors: 0,
+        }];
+        files.extend(self.files.iter().map(|file| FileInfo {
+            name: file.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            bytes: file.len(),
+            tensors: file.entries.len(),
+        }));
+        for (name, content) in [(TOKENIZER, &self.tokenizer), (PREPROCESSOR, &self.preprocessor)] {
+            if let Some(content) = content {
+                files.push(FileInfo {
+                    name: name.to_owned(),
+                    bytes: content.len(),
+                    tensors: 0,
+                });
+            }
+        }
+        let (tokenizer, tokenizer_error) = split(self.tokenizer.as_ref().map(|_| self.tokenizer()));
+        let (images, images_error) = split(self.preprocessor.as_ref().map(|_| self.images()));
+        let (model, model_error) = match outcome {
+            Ok(info) => (Some(info), None),
+            Err(error) => (None, Some(error)),
+        };
+        CheckpointInfo {
+            name: self.name.clone(),
+            family: self
+                .config
+                .get("model_type")
+                .and_then(|value| value.as_str())
+                .map(str::to_owned),
+            architecture: self.config.architecture().map(str::to_owned),
+            unused: if model.is_some() {
+                shapes
+                    .keys()
+                    .filter(|name| !asked.found.contains(*name) && !is_buffer(name))
+                    .cloned()
+                    .collect()
+            } else {
+                Vec::new()
+            },
+            missing: asked.missing.into_iter().collect(),
+            model,
+            parameters,
+            elements,
+            files,
+            vocabulary: tokenizer.map(|tokenizer| tokenizer.vocab_size()),
+            image_size: images.and_then(|images| images.size()),
+            problems: [model_error, tokenizer_error, images_error]
+                .into_iter()
+                .flatten()
+                .map(|error| error.to_string())
+                .collect(),
+        }
+    }
+}
+
+/// The 64-bit hash FNV-1a.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn add(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    }
+}
+
+/// What a checkpoint folder holds, for people (`--checkpoint-info`) and for files.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CheckpointInfo {
+    /// The folder's name.
+    pub name: String,
+    /// `model_type` of the configuration.
+    pub family: Option<String>,
+    /// The class that wrote it, for example `BertForMaskedLM`.
+    pub architecture: Option<String>,
+    /// Layers, heads and sizes, if the family is supported and the configuration is sound.
+    pub model: Option<ModelInfo>,
+    /// Number of stored weights.
+    pub parameters: u64,
+    /// How many of them have each element type (`f32`, `f16`, ...).
+    pub elements: BTreeMap<String, u64>,
+    /// The files this crate reads.
+    pub files: Vec<FileInfo>,
+    /// Entries of the tokenizer's vocabulary, if there is a tokenizer that loads.
+    pub vocabulary: Option<usize>,
+    /// Height and width pictures are brought to, if there is an image preprocessor that loads.
+    pub image_size: Option<(usize, usize)>,
+    /// Tensors the model has no use for, for example the head of another task.
+    pub unused: Vec<String>,
+    /// Tensors the model needs and the files lack.
+    pub missing: Vec<String>,
+    /// Why it cannot be run, one message per problem; empty if it can.
+    pub problems: Vec<String>,
+}
+
+/// One file of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileInfo {
+    /// Its name.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: usize,
+    /// How many tensors it holds.
+    pub tensors: usize,
+}
+
+/// The tensors a model asked for while it was built.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Asked {
+    pub(crate) found: BTreeSet<String>,
+    pub(crate) missing: BTreeSet<String>,
+}
+
+/// Tensors that older checkpoints store although they follow from the configuration: masks, ids, frequencies.
+fn is_buffer(name: &str) -> bool {
+    [
+        ".attn.bias",
+        ".attn.masked_bias",
+        ".position_ids",
+        ".rotary_emb.inv_freq",
+    ]
+    .iter()
+    .any(|end| name.ends_with(end))
+        || name == "position_ids"
+}
+
+fn split<T>(outcome: Option<Result<T>>) -> (Option<T>, Option<Error>) {
+    match outcome {
+        None => (None, None),
+        Some(Ok(value)) => (Some(value), None),
+        Some(Err(error)) => (None, Some(error)),
+    }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(path, error)),
+    }
+}
+
+/// The one weight file, or the shards its index lists, in name order.
+fn open_weights(folder: &Path) -> Result<Vec<TensorFile>> {
+    let single = folder.join(WEIGHTS);
+    if single.exists() {
+        return Ok(vec![TensorFile::open(&single)?]);
+    }
+    let index_path = folder.join(WEIGHTS_INDEX);
+    let Some(index) = read_if_there(&index_path)? else {
+        let others = ["pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"];
+        let other = others.iter().find(|name| folder.join(name).exists());
+        return Err(Error::NotAModel {
+            path: folder.to_owned(),
+            expected: format!("{WEIGHTS} or {WEIGHTS_INDEX}"),
+            found: other.map_or_else(
+                || "neither".to_owned(),
+                |name| format!("{name}, a format that is not read: convert it to safetensors"),
+            ),
+        });
+    };
+    let index = Config::parse(&index, &index_path)?;
+    let map = index
+        .object("weight_map")?
+        .ok_or_else(|| index.wrong("weight_map", "an object from tensor names to files"))?;
+    let shards = map
+        .entries()
+        .map(|(_, file)| file.as_str())
+        .collect::<Option<BTreeSet<_>>>();
+    let shards = shards.ok_or_else(|| index.wrong("weight_map", "file names as values"))?;
+    let files = shards
+        .into_iter()
+        .map(|shard| {
+            // Shards are files of the folder: a name that leads elsewhere is not followed.
+            if Path::new(shard).file_name().is_none_or(|name| name != shard) {
+                return Err(index.wrong("weight_map", "names of files in the same folder"));
+            }
+            TensorFile::open(&folder.join(shard))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    for (tensor, shard) in map.entries() {
+        let there = files.iter().any(|file| {
+            file.path
+                .file_name()
+                .is_some_and(|name| shard.as_str().is_some_and(|shard| name == shard))
+                && file.entries.contains_key(tensor)
+        });
+        if !there {
+            return Err(Error::MissingTensor {
+                path: folder.join(shard.as_str().unwrap_or_default()),
+                tensor: tensor.clone(),
+                expected: Vec::new(),
+            });
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,218 @@
+//! Reading `config.json`: every value is checked, and every refusal names the option.
+//!
+//! A configuration is read option by option instead of into one struct per family, because the defaults of a
+//! missing option belong to the family and because a value of the wrong kind has to be named.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// Sizes beyond this are taken for a corrupt file: no vocabulary, width or position table comes near it.
+const LARGEST_SIZE: u64 = 1 << 28;
+
+/// A parsed `config.json` (or a part of one) and the file it came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    value: Value,
+    path: PathBuf,
+}
+
+impl Config {
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        let value: Value = serde_json::from_slice(bytes).map_err(|error| Error::json(path, &error))?;
+        let config = Self {
+            value,
+            path: path.to_owned(),
+        };
+        if !config.value.is_object() {
+            return Err(config.wrong("(whole file)", "a JSON object"));
+        }
+        Ok(config)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The value of an option; `null` counts as absent, as in the reference.
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        self.value.get(key).filter(|value| !value.is_null())
+    }
+
+    /// The error for an option that is not what it should be.
+    pub(crate) fn wrong(&self, key: &str, expected: impl Into<String>) -> Error {
+        let found = if key == "(whole file)" {
+            Some(&self.value)
+        } else {
+            self.value.get(key)
+        };
+        Error::Config {
+            path: self.path.clone(),
+            key: key.to_owned(),
+            expected: expected.into(),
+            found: found.map_or_else(|| "nothing".to_owned(), short),
+        }
+    }
+
+    /// The error for an option that is valid but not implemented.
+    pub(crate) fn unsupported(&self, key: &str, supported: impl Into<String>) -> Error {
+        Error::Unsupported {
+            path: self.path.clone(),
+            key: key.to_owned(),
+            found: self.value.get(key).map_or_else(|| "nothing".to_owned(), short),
+            supported: supported.into(),
+        }
+    }
+
+    /// A positive integer that must be there.
+    pub(crate) fn size(&self, key: &str) -> Result<usize> {
+        self.optional_size(key)?
+            .ok_or_else(|| self.wrong(key, "a positive integer"))
+    }
+
+    /// A positive integer, or the family's default.
+    pub(crate) fn size_or(&self, key: &str, default: usize) -> Result<usize> {
+        Ok(self.optional_size(key)?.unwrap_or(default))
+    }
+
+    /// A positive integer, if the option is there.
+    pub(crate) fn optional_size(&self, key: &str) -> Result<Option<usize>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match value
+            .as_u64()
+            .filter(|size| (1..=LARGEST_SIZE).contains(size))
+            .map(usize::try_from)
+        {
+            Some(Ok(size)) => Ok(Some(size)),
+            _ => Err(self.wrong(key, format!("an integer from 1 to {LARGEST_SIZE}"))),
+        }
+    }
+
+    /// A finite number, or the family's default.
+    pub(crate) fn number_or(&self, key: &str, default: f64) -> Result<f64> {
+        let Some(value) = self.get(key) else { return Ok(default) };
+        value
+            .as_f64()
+            .filter(|number| number.is_finite())
+            .ok_or_else(|| self.wrong(key, "a finite number"))
+    }
+
+    /// A number above zero, or the family's default.
+    pub(crate) fn positive_or(&self, key: &str, default: f64) -> Result<f64> {
+        let number = self.number_or(key, default)?;
+        if number > 0.0 {
+            Ok(number)
+        } else {
+            Err(self.wrong(key, "a number above 0"))
+        }
+    }
+
+    /// A truth value, or the family's default.
+    pub(crate) fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
+        let Some(value) = self.get(key) else { return Ok(default) };
+        value.as_bool().ok_or_else(|| self.wrong(key, "true or false"))
+    }
+
+    /// A string, if the option is there.
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&str>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        value.as_str().map(Some).ok_or_else(|| self.wrong(key, "a string"))
+    }
+
+    /// Height and width: one number for both, or a list of two.
+    pub(crate) fn height_width(&self, key: &str, default: usize) -> Result<(usize, usize)> {
+        match self.get(key) {
+            Some(Value::Array(list)) => {
+                let size = |value: &Value| {
+                    value
+                        .as_u64()
+                        .filter(|size| (1..=LARGEST_SIZE).contains(size))
+                        .and_then(|size| usize::try_from(size).ok())
+                };
+                match list.as_slice() {
+                    [height, width] => size(height).zip(size(width)),
+                    _ => None,
+                }
+                .ok_or_else(|| self.wrong(key, "a size or a list of height and width"))
+            }
+            _ => self.size_or(key, default).map(|size| (size, size)),
+        }
+    }
+
+    /// A nested object, if the option is there. Its own options are then read like those of a file.
+    pub(crate) fn object(&self, key: &str) -> Result<Option<Config>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(value) if value.is_object() => Ok(Some(Config {
+                value: value.clone(),
+                path: self.path.clone(),
+            })),
+            Some(_) => Err(self.wrong(key, "an object")),
+        }
+    }
+
+    /// Refuses an option unless it is absent or `false`.
+    pub(crate) fn refuse_flag(&self, key: &str) -> Result<()> {
+        if self.flag_or(key, false)? {
+            Err(self.unsupported(key, "false"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Every option and its value.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.value.as_object().into_iter().flatten()
+    }
+
+    /// The first entry of `architectures`: the class that wrote the checkpoint.
+    pub(crate) fn architecture(&self) -> Option<&str> {
+        self.get("architectures")?.as_array()?.first()?.as_str()
+    }
+
+    /// `size / parts`, which must be whole.
+    pub(crate) fn divide(&self, size_key: &str, size: usize, parts_key: &str, parts: usize) -> Result<usize> {
+        if size.is_multiple_of(parts) {
+            Ok(size / parts)
+        } else {
+            Err(Error::Config {
+                path: self.path.clone(),
+                key: parts_key.to_owned(),
+                expected: format!("a divisor of `{size_key}` = {size}"),
+                found: parts.to_string(),
+            })
+        }
+    }
+
+    /// Names of the classes a classification head tells apart, and how many there are.
+    ///
+    /// From `id2label`, or `num_labels`; two if neither is there, as in the reference.
+    pub(crate) fn labels(&self) -> Result<Vec<String>> {
+        if let Some(labels) = self.object("id2label")? {
+            let entries = labels.value.as_object().map(|map| map.len()).unwrap_or_default();
+            return (0..entries)
+                .map(|id| {
+                    let label = labels.value.get(id.to_string()).and_then(Value::as_str);
+                    label
+                        .map(str::to_owned)
+                        .ok_or_else(|| self.wrong("id2label", format!("a label for each id from 0 to {}", entries - 1)))
+                })
+                .collect();
+        }
+        // A head of more classes than this would be a corrupt number, not a head.
+        let count = self.size_or("num_labels", 2)?.min(1 << 20);
+        Ok((0..count).map(|id| format!("LABEL_{id}")).collect())
+    }
+}
+
+/// A JSON value, cut to what fits a message.
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= 60 {
+        text
+    } else {
+        format!("{}...", text.chars().take(60).collect::<String>())
+    }
+}

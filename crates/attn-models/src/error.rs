@@ -1,0 +1,235 @@
+//! What can go wrong in this crate: what was expected, what was found, and where.
+
+use std::path::PathBuf;
+
+/// An error of `attn-models`. Every variant names the place (file, tensor, line, option) it is about.
+///
+/// A checkpoint that was given as bytes has no path; its files are then named as they would be on disk
+/// (`model.safetensors`).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused to read or write.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder does not exist or holds no model.
+    #[error("{path}: not a model: expected {expected}, found {found}", path = path.display())]
+    NotAModel {
+        /// The folder or file.
+        path: PathBuf,
+        /// What a checkpoint would have there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A JSON file does not parse.
+    #[error("{path}, line {line}, column {column}: {message}", path = path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+        /// Column, counted from 1.
+        column: usize,
+        /// What the parser found.
+        message: String,
+    },
+    /// A configuration holds a value of the wrong kind, or values that contradict each other.
+    #[error("{path}: `{key}`: expected {expected}, found {found}", path = path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The option.
+        key: String,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A valid option that changes the numbers and that this crate does not implement.
+    #[error("{path}: `{key}` = {found} is not supported (supported: {supported})", path = path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The option.
+        key: String,
+        /// Its value.
+        found: String,
+        /// Values that work.
+        supported: String,
+    },
+    /// `model_type` names a family this crate does not know.
+    #[error("{path}: model_type `{found}` is not supported (supported: {supported})", path = path.display())]
+    UnknownFamily {
+        /// The file.
+        path: PathBuf,
+        /// The family asked for.
+        found: String,
+        /// The families that work, separated by commas.
+        supported: String,
+    },
+    /// A safetensors file is truncated, corrupt or declares an absurd header.
+    #[error("{path}: not a valid safetensors file: {message}", path = path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// A tensor that the configuration calls for is missing.
+    #[error("{path}: tensor `{tensor}` is missing (expected shape {expected:?})", path = path.display())]
+    MissingTensor {
+        /// The file or, for a sharded checkpoint, its index.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The shape it should have.
+        expected: Vec<usize>,
+    },
+    /// A tensor has another shape or element type than the configuration calls for.
+    #[error("{path}: tensor `{tensor}`: expected {expected}, found {found}", path = path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The expected shape or type.
+        expected: String,
+        /// The shape or type found.
+        found: String,
+    },
+    /// A weight is NaN or infinite.
+    #[error("{path}: tensor `{tensor}`: value {index} is {value}, expected a finite number", path = path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// Flat index of the first such value.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The checkpoint has no file that this operation needs: a tokenizer, an image preprocessor.
+    #[error("{path}: no {what}: expected {expected}", path = path.display())]
+    MissingFile {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing, in words.
+        what: &'static str,
+        /// The file that would hold it.
+        expected: &'static str,
+    },
+    /// The tokenizer file does not load, or the tokenizer fails on a text.
+    #[error("{path}: {message}", path = path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What the tokenizers library said.
+        message: String,
+    },
+    /// The tokenizer produced an id that the model has no embedding for.
+    #[error(
+        "token `{token}` has id {id}, but the model's vocabulary has {vocab_size} entries: the tokenizer belongs to another model"
+    )]
+    OutsideVocabulary {
+        /// The token's text.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// The model's vocabulary size.
+        vocab_size: usize,
+    },
+    /// A text, a file or a batch holds nothing to run.
+    #[error("{place}: nothing to run: {message}")]
+    Empty {
+        /// The file, or the argument's name.
+        place: String,
+        /// What was looked for.
+        message: String,
+    },
+    /// A text file is not UTF-8.
+    #[error("{path}, line {line}: invalid UTF-8 at byte {byte} of the file", path = path.display())]
+    Utf8 {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+        /// Offset in the file, from 0.
+        byte: usize,
+    },
+    /// A picture does not decode.
+    #[error("{path}: not a readable image: {message}", path = path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        message: String,
+    },
+    /// An input tensor is missing, superfluous, or has a wrong shape, type or value.
+    #[error("input `{name}`: expected {expected}, found {found}")]
+    Input {
+        /// The input's name, as in [`Inputs`](crate::Inputs).
+        name: &'static str,
+        /// What the model takes.
+        expected: String,
+        /// What it was given.
+        found: String,
+    },
+    /// A [`Tap`](crate::Tap) returned a tensor of another shape than it was given.
+    #[error("tap at {site}: expected a tensor of shape {expected:?}, found {found:?}")]
+    Tap {
+        /// The site.
+        site: String,
+        /// The shape of the model's tensor.
+        expected: Vec<usize>,
+        /// The shape of the tap's.
+        found: Vec<usize>,
+    },
+    /// The tensor library failed; after the checks of this crate that is a bug or a lack of memory.
+    #[error("tensor operation failed: {0}")]
+    Candle(#[from] candle_core::Error),
+    /// The capture store failed, or the caller asked to stop.
+    #[error(transparent)]
+    Core(#[from] attn_core::Error),
+}
+
+impl Error {
+    /// Wraps an I/O error with the path it is about.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.into(),
+            source,
+        }
+    }
+
+    /// Whether this is a cancellation, which callers usually do not report as a failure.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Core(error) if error.is_cancelled())
+    }
+
+    pub(crate) fn json(path: impl Into<PathBuf>, error: &serde_json::Error) -> Self {
+        Self::Json {
+            path: path.into(),
+            line: error.line(),
+            column: error.column(),
+            message: error.to_string(),
+        }
+    }
+
+    pub(crate) fn input(name: &'static str, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::Input {
+            name,
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+}
+
+/// What functions of this crate return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

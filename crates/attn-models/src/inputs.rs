@@ -1,0 +1,266 @@
+//! What a model is given, and the checks that turn any tensors into inputs a family can rely on.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::{Error, Result};
+
+/// The input tensors of a batch, by the names the reference implementation gives them.
+///
+/// Integers may be `I64`, `U32` or `U8`. What a model does not take must stay `None`.
+///
+/// ```
+/// use attn_models::Inputs;
+/// // Two sequences; the shorter one is padded on the right and masked.
+/// let inputs = Inputs::from_ids(&[vec![2, 40, 41, 3], vec![2, 40, 3]], 0)?;
+/// assert_eq!(inputs.input_ids.as_ref().unwrap().dims(), [2, 4]);
+/// # Ok::<(), attn_models::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// Token ids `[batch, tokens]`.
+    pub input_ids: Option<Tensor>,
+    /// 1 at real tokens, 0 at padding, `[batch, tokens]`. Default: all real.
+    pub attention_mask: Option<Tensor>,
+    /// Segment ids `[batch, tokens]`. Default: 0.
+    pub token_type_ids: Option<Tensor>,
+    /// Positions `[batch, tokens]`. Default: 0, 1, 2, ..., padding included.
+    pub position_ids: Option<Tensor>,
+    /// Normalised pixels `[batch, channels, height, width]`.
+    pub pixel_values: Option<Tensor>,
+    /// What the decoder of an encoder-decoder reads, `[batch, tokens]`.
+    pub decoder_input_ids: Option<Tensor>,
+    /// 1 at real decoder tokens, `[batch, tokens]`. Default: all real.
+    pub decoder_attention_mask: Option<Tensor>,
+}
+
+impl Inputs {
+    /// A batch of token ids, padded on the right with `padding` and masked there. Without shorter sequences no
+    /// mask is made.
+    ///
+    /// # Errors
+    /// [`Error::Input`] without a sequence.
+    pub fn from_ids(sequences: &[Vec<u32>], padding: u32) -> Result<Self> {
+        let longest = sequences.iter().map(Vec::len).max().unwrap_or(0);
+        if longest == 0 {
+            return Err(Error::input("input_ids", "at least one token", "none"));
+        }
+        let rows = |value: &dyn Fn(&[u32], usize) -> u32| -> Result<Tensor> {
+            let flat: Vec<u32> = sequences
+                .iter()
+                .flat_map(|ids| (0..longest).map(move |at| value(ids, at)))
+                .collect();
+            Ok(Tensor::from_vec(flat, (sequences.len(), longest), &Device::Cpu)?)
+        };
+        let padded = sequences.iter().any(|ids| ids.len() < longest);
+        Ok(Self {
+            input_ids: Some(rows(&|ids, at| ids.get(at).copied().unwrap_or(padding))?),
+            attention_mask: if padded {
+                Some(rows(&|ids, at| u32::from(at < ids.len()))?)
+            } else {
+                None
+            },
+            ..Self::default()
+        })
+    }
+
+    /// A batch of pictures `[batch, channels, height, width]`, as [`Images`](crate::Images) makes them.
+    pub fn from_pixels(pixels: Tensor) -> Self {
+        Self {
+            pixel_values: Some(pixels),
+            ..Self::default()
+        }
+    }
+
+    /// The inputs that are there, by name.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
+        [
+            ("input_ids", &self.input_ids),
+            ("attention_mask", &self.attention_mask),
+            ("token_type_ids", &self.token_type_ids),
+            ("position_ids", &self.position_ids),
+            ("pixel_values", &self.pixel_values),
+            ("decoder_input_ids", &self.decoder_input_ids),
+            ("decoder_attention_mask", &self.decoder_attention_mask),
+        ]
+        .into_iter()
+        .filter_map(|(name, tensor)| tensor.as_ref().map(|tensor| (name, tensor)))
+    }
+
+    /// Refuses inputs the model would not read.
+    pub(crate) fn only(&self, taken: &[&str]) -> Result<()> {
+        match self.named().find(|(name, _)| !taken.contains(name)) {
+            None => Ok(()),
+            Some((name, tensor)) => Err(Error::input(
+                name,
+                format!("only {}", taken.join(", ")),
+                format!("a tensor {:?}", tensor.dims()),
+            )),
+        }
+    }
+}
+
+/// Token ids that are in range, and their padding.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    /// `[batch, tokens]`, u32, on the model's device.
+    pub(crate) ids: Tensor,
+    pub(crate) batch: usize,
+    pub(crate) tokens: usize,
+    /// Which tokens are real; `None` if all are.
+    pub(crate) padding: Option<Padding>,
+}
+
+/// Which tokens of a batch are real.
+#[derive(Debug, Clone)]
+pub(crate) struct Padding {
+    real: Vec<Vec<bool>>,
+}
+
+impl Padding {
+    pub(crate) fn batch(&self) -> usize {
+        self.real.len()
+    }
+
+    pub(crate) fn is_real(&self, sequence: usize, token: usize) -> bool {
+        self.real
+            .get(sequence)
+            .and_then(|row| row.get(token))
+            .copied()
+            .unwrap_or(false)
+    }
+}
+
+/// Checks ids against the vocabulary and the longest sequence, and reads the mask that goes with them.
+pub(crate) fn tokens(
+    (ids_name, ids): (&'static str, Option<&Tensor>),
+    (mask_name, mask): (&'static str, Option<&Tensor>),
+    vocab_size: usize,
+    max_tokens: Option<usize>,
+    device: &Device,
+) -> Result<Tokens> {
+    let ids = ids.ok_or_else(|| Error::input(ids_name, "token ids [batch, tokens]", "nothing"))?;
+    let rows = integers(ids_name, ids)?;
+    let (batch, tokens) = (rows.len(), rows.first().map_or(0, Vec::len));
+    if tokens == 0 {
+        return Err(Error::input(
+            ids_name,
+            "at least one token",
+            format!("shape {:?}", ids.dims()),
+        ));
+    }
+    if let Some(longest) = max_tokens.filter(|&longest| tokens > longest) {
+        return Err(Error::input(
+            ids_name,
+            format!("at most {longest} tokens"),
+            format!("{tokens}"),
+        ));
+    }
+    let flat = in_range(ids_name, &rows, vocab_size)?;
+    let padding = match mask {
+        None => None,
+        Some(mask) => {
+            let rows = integers(mask_name, mask)?;
+            same_shape(mask_name, &rows, batch, tokens)?;
+            if rows.iter().flatten().any(|&value| value != 0 && value != 1) {
+                return Err(Error::input(mask_name, "0 and 1", "other values"));
+            }
+            let real: Vec<Vec<bool>> = rows
+                .iter()
+                .map(|row| row.iter().map(|&value| value == 1).collect())
+                .collect();
+            if let Some(empty) = real.iter().position(|row| !row.contains(&true)) {
+                return Err(Error::input(
+                    mask_name,
+                    "at least one real token per sequence",
+                    format!("none in sequence {empty}"),
+                ));
+            }
+            // A mask without padding is no restriction, and costs nothing.
+            real.iter().flatten().any(|real| !real).then_some(Padding { real })
+        }
+    };
+    Ok(Tokens {
+        ids: Tensor::from_vec(flat, (batch, tokens), device)?,
+        batch,
+        tokens,
+        padding,
+    })
+}
+
+/// Position ids `[batch][token]`, checked against the table; one row 0, 1, 2, ... where none are given.
+pub(crate) fn positions(given: Option<&Tensor>, tokens: &Tokens, limit: Option<usize>) -> Result<Vec<Vec<u32>>> {
+    let Some(given) = given else {
+        return Ok(vec![(0..).take(tokens.tokens).collect()]);
+    };
+    let rows = integers("position_ids", given)?;
+    // One row of positions for the whole batch is what the reference accepts too.
+    let batch = if rows.len() == 1 { 1 } else { tokens.batch };
+    same_shape("position_ids", &rows, batch, tokens.tokens)?;
+    let flat = in_range("position_ids", &rows, limit.unwrap_or(u32::MAX as usize))?;
+    Ok(flat.chunks(tokens.tokens).map(<[u32]>::to_vec).collect())
+}
+
+/// Segment ids `[batch, tokens]`, checked against the table; `None` if none are given.
+pub(crate) fn types(given: Option<&Tensor>, tokens: &Tokens, limit: usize, device: &Device) -> Result<Option<Tensor>> {
+    let Some(given) = given else { return Ok(None) };
+    let rows = integers("token_type_ids", given)?;
+    same_shape("token_type_ids", &rows, tokens.batch, tokens.tokens)?;
+    let flat = in_range("token_type_ids", &rows, limit)?;
+    Ok(Some(Tensor::from_vec(flat, (tokens.batch, tokens.tokens), device)?))
+}
+
+/// Rows of an integer matrix.
+fn integers(name: &'static str, tensor: &Tensor) -> Result<Vec<Vec<i64>>> {
+    let integer = matches!(
+        tensor.dtype(),
+        DType::I64 | DType::I32 | DType::I16 | DType::U32 | DType::U8
+    );
+    if !integer {
+        return Err(Error::input(
+            name,
+            "integers",
+            format!("element type {:?}", tensor.dtype()),
+        ));
+    }
+    if tensor.rank() != 2 {
+        return Err(Error::input(
+            name,
+            "shape [batch, tokens]",
+            format!("shape {:?}", tensor.dims()),
+        ));
+    }
+    Ok(tensor.to_dtype(DType::I64)?.to_vec2()?)
+}
+
+fn same_shape(name: &'static str, rows: &[Vec<i64>], batch: usize, tokens: usize) -> Result<()> {
+    let found = [rows.len(), rows.first().map_or(0, Vec::len)];
+    if found == [batch, tokens] {
+        Ok(())
+    } else {
+        Err(Error::input(
+            name,
+            format!("shape [{batch}, {tokens}], that of the token ids"),
+            format!("shape {found:?}"),
+        ))
+    }
+}
+
+fn in_range(name: &'static str, rows: &[Vec<i64>], limit: usize) -> Result<Vec<u32>> {
+    rows.iter()
+        .enumerate()
+        .flat_map(|(sequence, row)| row.iter().enumerate().map(move |(at, &value)| (sequence, at, value)))
+        .map(|(sequence, at, value)| {
+            usize::try_from(value)
+                .ok()
+                .filter(|&value| value < limit)
+                .and_then(|value| u32::try_from(value).ok())
+                .ok_or_else(|| {
+                    Error::input(
+                        name,
+                        format!("values from 0 to {}", limit.saturating_sub(1)),
+                        format!("{value} in sequence {sequence} at {at}"),
+                    )
+                })
+        })
+        .collect()
+}

@@ -1,0 +1,43 @@
+//! Transformer families with taps: run a checkpoint and record or replace what happens inside.
+//!
+//! A [`Checkpoint`] is a Hugging Face folder (or its files in memory). [`Model::load`] builds the family its
+//! `config.json` names, and [`Model::forward`] runs a batch of [`Inputs`], calling a [`Tap`] at every [`Site`] of
+//! interest: queries, keys, values, scores, attention, head outputs, hidden states. Taps record (a [`Recorder`]),
+//! or replace what they are given (an intervention); they are the only way in, so everything that works on one
+//! family works on all.
+//!
+//! The same code trains: [`Weights::initialise`] makes fresh variables under the published names.
+
+mod blocks;
+mod capturer;
+mod checkpoint;
+mod config;
+mod error;
+mod families;
+mod images;
+mod inputs;
+mod lines;
+mod model;
+mod recorder;
+mod tap;
+mod tensor_file;
+mod tokenizer;
+mod weights;
+
+/// The tensor library whose types appear in this crate's interface.
+pub use candle_core as candle;
+
+pub use self::{
+    capturer::{BATCH_TOKENS, CaptureOutcome, Capturer, Picture},
+    checkpoint::{Checkpoint, CheckpointInfo, FileInfo},
+    error::{Error, Result},
+    families::families,
+    images::Images,
+    inputs::Inputs,
+    lines::{Line, read_lines, split_lines},
+    model::{Gradients, Model, Output, Vision},
+    recorder::{Recorder, read_inputs, run_raw, write_tensors},
+    tap::{Point, Site, Tap},
+    tokenizer::{Encoded, Tokenizer},
+    weights::Weights,
+};

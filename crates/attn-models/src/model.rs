@@ -1,0 +1,158 @@
+//! A model of any family: built from a checkpoint or for training, run on a batch.
+
+use attn_core::ModelInfo;
+use candle_core::{Device, Tensor};
+
+use crate::{
+    Checkpoint, Inputs, Result, Tap, Weights,
+    blocks::Pass,
+    checkpoint::CONFIG,
+    config::Config,
+    families::{self, Network},
+};
+
+/// Whether a backward pass will follow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Gradients {
+    /// Fused kernels, which have no backward pass. For inference.
+    #[default]
+    Off,
+    /// Every operation can be differentiated. For training and attribution.
+    On,
+}
+
+/// What a model computes for a batch.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// What the checkpoint's head predicts: `[batch, tokens, vocabulary]` for language models,
+    /// `[batch, classes]` for classifiers; `None` without a head.
+    pub logits: Option<Tensor>,
+    /// The last hidden state, after the final norm if the model has one: `[batch, tokens, hidden]`.
+    pub last_hidden: Tensor,
+    /// One vector per sequence, if the model has a pooler: `[batch, hidden]`.
+    pub pooled: Option<Tensor>,
+}
+
+/// What a model of images expects and how its tokens lie on the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vision {
+    /// Colour channels: 3, or 1 for grey pictures.
+    pub channels: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// Patches from top to bottom.
+    pub rows: usize,
+    /// Patches from left to right.
+    pub columns: usize,
+    /// Tokens before the first patch: the class token and its like.
+    pub special: usize,
+}
+
+/// A transformer with taps.
+///
+/// ```
+/// use attn_models::{Gradients, Inputs, Model, Weights};
+///
+/// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2}"#;
+/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+/// let inputs = Inputs::from_ids(&[vec![5, 6, 7]], 0)?;
+/// let output = model.forward(&inputs, &mut ())?;
+/// assert_eq!(output.last_hidden.dims(), [1, 3, 8]);
+/// # Ok::<(), attn_models::Error>(())
+/// ```
+pub struct Model {
+    network: Box<dyn Network>,
+    device: Device,
+    gradients: Gradients,
+}
+
+impl Model {
+    /// Loads a checkpoint for inference on the CPU.
+    ///
+    /// # Errors
+    /// [`Error::UnknownFamily`](crate::Error::UnknownFamily), [`Error::Config`](crate::Error::Config) and
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for the configuration;
+    /// [`Error::MissingTensor`](crate::Error::MissingTensor), [`Error::Tensor`](crate::Error::Tensor) and
+    /// [`Error::NotFinite`](crate::Error::NotFinite) for the weights.
+    pub fn load(checkpoint: &Checkpoint) -> Result<Self> {
+        Self::load_from(checkpoint, &Weights::open(checkpoint), Gradients::Off)
+    }
+
+    /// Builds the model a checkpoint describes from other weights: on another device, or to fine-tune it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_from(checkpoint: &Checkpoint, weights: &Weights, gradients: Gradients) -> Result<Self> {
+        Self::from_config(checkpoint.config(), checkpoint.name(), weights, gradients)
+    }
+
+    /// Builds the model a `config.json` describes.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and [`Error::Json`](crate::Error::Json).
+    pub fn build(name: &str, config_json: &str, weights: &Weights, gradients: Gradients) -> Result<Self> {
+        let config = Config::parse(config_json.as_bytes(), CONFIG.as_ref())?;
+        Self::from_config(&config, name, weights, gradients)
+    }
+
+    fn from_config(config: &Config, name: &str, weights: &Weights, gradients: Gradients) -> Result<Self> {
+        let network = families::build(config, name, weights)?;
+        Ok(Self {
+            network,
+            device: weights.device().clone(),
+            gradients,
+        })
+    }
+
+    /// The same model, computing with or without gradients.
+    pub fn with_gradients(mut self, gradients: Gradients) -> Self {
+        self.gradients = gradients;
+        self
+    }
+
+    /// Sizes, masks and scales: what is needed to understand a capture.
+    pub fn info(&self) -> &ModelInfo {
+        self.network.info()
+    }
+
+    /// For a model of images, what it expects; `None` for a model of text.
+    pub fn vision(&self) -> Option<Vision> {
+        self.network.vision()
+    }
+
+    /// Names of the classes, if the checkpoint has a classification head.
+    pub fn labels(&self) -> &[String] {
+        self.network.labels()
+    }
+
+    /// Where its weights live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Runs a batch.
+    ///
+    /// # Errors
+    /// [`Error::Input`](crate::Error::Input) for inputs that are missing, superfluous, misshapen or out of range;
+    /// [`Error::Tap`](crate::Error::Tap) and whatever else the tap returns.
+    pub fn forward(&self, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
+        self.network.forward(
+            inputs,
+            &mut Pass {
+                tap,
+                gradients: self.gradients,
+            },
+        )
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("info", self.info())
+            .field("gradients", &self.gradients)
+            .finish_non_exhaustive()
+    }
+}

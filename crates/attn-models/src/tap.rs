@@ -1,0 +1,239 @@
+//! Taps: the one place where what happens inside a model is recorded or replaced.
+//!
+//! Every family calls its tap at the same named sites, so a capture, a head mask, an attention edit, an ablation
+//! or a patch is written once and works on every family. The idea is that of the hook points of TransformerLens
+//! (Nanda and Bloom 2022); here a tap owns the tensor at its site and returns the one the model goes on with.
+
+use std::fmt;
+
+use attn_core::{Attention, Side};
+use candle_core::Tensor;
+
+use crate::{Error, Result};
+
+/// What is looked at, inside a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Point {
+    /// Token or patch embeddings as looked up, before positions, types and norms: `[batch, tokens, hidden]`.
+    /// Attribution to the input starts here.
+    Embedding,
+    /// Queries before rotation, only in models that rotate: `[batch, heads, tokens, head_dim]`.
+    QueryBeforeRotation,
+    /// Keys before rotation, only in models that rotate: `[batch, kv_heads, tokens, head_dim]`.
+    KeyBeforeRotation,
+    /// Queries after bias, norm and rotation, before scaling: `[batch, heads, tokens, head_dim]`.
+    Query,
+    /// Keys after bias, norm and rotation: `[batch, kv_heads, tokens, head_dim]`.
+    Key,
+    /// Values: `[batch, kv_heads, tokens, head_dim]`.
+    Value,
+    /// Scaled scores plus bias and mask, before the softmax: `[batch, heads, queries, keys]`. Masked cells hold
+    /// the most negative finite number.
+    Scores,
+    /// Attention probabilities: `[batch, heads, queries, keys]`.
+    Attention,
+    /// What each head read, before the output projection: `[batch, tokens, heads, head_dim]`.
+    HeadOutput,
+    /// What the attention adds to the residual stream: `[batch, tokens, hidden]`.
+    AttentionOutput,
+    /// What the MLP adds to the residual stream: `[batch, tokens, hidden]`.
+    Mlp,
+    /// The residual stream: `[batch, tokens, hidden]`. Layer 0 is what enters the first layer, layer `j` what
+    /// leaves the `j`-th; the last is taken after the final norm where the reference implementation does so.
+    Hidden,
+}
+
+impl Point {
+    /// The name used in files: `query`, `head_output`, ...
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::QueryBeforeRotation => "query_before_rotation",
+            Self::KeyBeforeRotation => "key_before_rotation",
+            Self::Query => "query",
+            Self::Key => "key",
+            Self::Value => "value",
+            Self::Scores => "scores",
+            Self::Attention => "attention",
+            Self::HeadOutput => "head_output",
+            Self::AttentionOutput => "attention_output",
+            Self::Mlp => "mlp",
+            Self::Hidden => "hidden",
+        }
+    }
+}
+
+/// A place inside a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Site {
+    /// Which attention. A point outside the attention (embedding, MLP, hidden state) belongs to the
+    /// self-attention of its stack.
+    pub attention: Attention,
+    /// Layer, from 0. For [`Point::Hidden`] from 0 to the number of layers, both included.
+    pub layer: usize,
+    /// What is looked at.
+    pub point: Point,
+}
+
+impl Site {
+    /// A place in a layer's attention.
+    pub fn new(attention: Attention, layer: usize, point: Point) -> Self {
+        Self {
+            attention,
+            layer,
+            point,
+        }
+    }
+
+    /// The residual stream after `layer` layers.
+    pub fn hidden(side: Side, layer: usize) -> Self {
+        Self::new(self_attention(side), layer, Point::Hidden)
+    }
+
+    /// The embeddings a stack starts from.
+    pub fn embedding(side: Side) -> Self {
+        Self::new(self_attention(side), 0, Point::Embedding)
+    }
+
+    /// The MLP of a layer.
+    pub fn mlp(side: Side, layer: usize) -> Self {
+        Self::new(self_attention(side), layer, Point::Mlp)
+    }
+
+    /// The stack whose tokens the site is about; for a cross-attention that of the queries.
+    pub fn side(self) -> Side {
+        self.attention.query_side()
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} of layer {}", self.attention, self.point.name(), self.layer)
+    }
+}
+
+fn self_attention(side: Side) -> Attention {
+    match side {
+        Side::Encoder => Attention::EncoderSelf,
+        Side::Decoder => Attention::DecoderSelf,
+    }
+}
+
+/// Records or replaces tensors inside a model.
+///
+/// Taps compose: a tuple or a `Vec` of taps is a tap that hands the tensor from one to the next, and `()` is the
+/// tap that does nothing.
+///
+/// ```
+/// use attn_models::{Point, Result, Site, Tap, candle::Tensor};
+///
+/// /// Multiplies what one head read by a factor: 0 ablates it.
+/// struct HeadMask { layer: usize, head: usize, factor: f64 }
+///
+/// impl Tap for HeadMask {
+///     fn wants(&self, site: Site) -> bool {
+///         site.point == Point::HeadOutput && site.layer == self.layer
+///     }
+///     fn tap(&mut self, _: Site, tensor: Tensor) -> Result<Tensor> {
+///         // [batch, tokens, heads, head_dim]
+///         let (_, _, heads, _) = tensor.dims4()?;
+///         let mask = (0..heads).map(|head| if head == self.head { self.factor as f32 } else { 1.0 });
+///         let mask = Tensor::from_iter(mask, tensor.device())?.reshape((1, 1, heads, 1))?;
+///         Ok(tensor.broadcast_mul(&mask)?)
+///     }
+/// }
+/// ```
+pub trait Tap {
+    /// Whether [`tap`](Self::tap) is to be called at `site`. A model skips work nobody looks at: without anyone
+    /// at [`Point::Scores`] and [`Point::Attention`] the attention matrix is never kept.
+    fn wants(&self, site: Site) -> bool;
+
+    /// Takes the tensor at `site` and returns the one the model goes on with, of the same shape. Its memory
+    /// layout is any (`contiguous()` it before reading it flat).
+    ///
+    /// # Errors
+    /// Whatever the tap finds wrong; the model's forward pass ends with it.
+    fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor>;
+}
+
+impl Tap for () {
+    fn wants(&self, _: Site) -> bool {
+        false
+    }
+
+    fn tap(&mut self, _: Site, tensor: Tensor) -> Result<Tensor> {
+        Ok(tensor)
+    }
+}
+
+impl<T: Tap + ?Sized> Tap for &mut T {
+    fn wants(&self, site: Site) -> bool {
+        (**self).wants(site)
+    }
+
+    fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
+        (**self).tap(site, tensor)
+    }
+}
+
+impl<T: Tap + ?Sized> Tap for Box<T> {
+    fn wants(&self, site: Site) -> bool {
+        (**self).wants(site)
+    }
+
+    fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
+        (**self).tap(site, tensor)
+    }
+}
+
+impl<T: Tap> Tap for Vec<T> {
+    fn wants(&self, site: Site) -> bool {
+        self.iter().any(|tap| tap.wants(site))
+    }
+
+    fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
+        self.iter_mut().try_fold(tensor, |tensor, tap| visit(tap, site, tensor))
+    }
+}
+
+impl<A: Tap, B: Tap> Tap for (A, B) {
+    fn wants(&self, site: Site) -> bool {
+        self.0.wants(site) || self.1.wants(site)
+    }
+
+    fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
+        let tensor = visit(&mut self.0, site, tensor)?;
+        visit(&mut self.1, site, tensor)
+    }
+}
+
+impl<A: Tap, B: Tap, C: Tap> Tap for (A, B, C) {
+    fn wants(&self, site: Site) -> bool {
+        self.0.wants(site) || self.1.wants(site) || self.2.wants(site)
+    }
+
+    fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
+        let tensor = visit(&mut self.0, site, tensor)?;
+        let tensor = visit(&mut self.1, site, tensor)?;
+        visit(&mut self.2, site, tensor)
+    }
+}
+
+/// Calls a tap if it wants the site, and holds it to the tensor's shape.
+pub(crate) fn visit<T: Tap + ?Sized>(tap: &mut T, site: Site, tensor: Tensor) -> Result<Tensor> {
+    if !tap.wants(site) {
+        return Ok(tensor);
+    }
+    let expected = tensor.dims().to_vec();
+    let tensor = tap.tap(site, tensor)?;
+    if tensor.dims() == expected {
+        Ok(tensor)
+    } else {
+        Err(Error::Tap {
+            site: site.to_string(),
+            expected,
+            found: tensor.dims().to_vec(),
+        })
+    }
+}

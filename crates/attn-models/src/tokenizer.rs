@@ -1,0 +1,275 @@
+//! Text to tokens a model takes and a person reads.
+//!
+//! The splitting is that of the `tokenizers` library, which reads `tokenizer.json` exactly as the reference does;
+//! this file adds what a viewer needs: words, byte spans, readable text, and cutting to the model's longest input.
+
+use std::path::{Path, PathBuf};
+
+use attn_core::{ModelInfo, Token};
+
+use crate::{Error, Result};
+
+/// Shown for tokens that are nothing but white space.
+const VISIBLE_SPACE: [(char, char); 3] = [(' ', '␣'), ('\n', '⏎'), ('\t', '⇥')];
+
+/// A tokenizer loaded from `tokenizer.json`.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    path: PathBuf,
+    /// Tokens spell bytes with stand-in characters (`Ġ` for a space), as in GPT-2.
+    byte_level: bool,
+}
+
+/// A text as a model reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The tokens, those the format adds included.
+    pub tokens: Vec<Token>,
+    /// Which of two texts each token belongs to (`token_type_ids`); all 0 for a single text.
+    pub types: Vec<u32>,
+    /// How many there were before the text was cut to the model's longest input; `None` if it was not cut.
+    pub cut_from: Option<usize>,
+}
+
+impl Encoded {
+    /// The tokens' ids.
+    pub fn ids(&self) -> Vec<u32> {
+        self.tokens.iter().filter_map(|token| token.id).collect()
+    }
+}
+
+impl Tokenizer {
+    /// Loads the content of a `tokenizer.json`; `path` is what errors name.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if it does not parse.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
+        let broken = |message: String| Error::Tokenizer {
+            path: path.to_owned(),
+            message,
+        };
+        let text = std::str::from_utf8(bytes).map_err(|error| broken(error.to_string()))?;
+        let mut inner: tokenizers::Tokenizer = text
+            .parse()
+            .map_err(|error: tokenizers::Error| broken(error.to_string()))?;
+        // Published files may ask for padding or truncation to some fixed length; both are decided here.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|error| broken(error.to_string()))?;
+        let description: serde_json::Value =
+            serde_json::from_slice(bytes).map_err(|error| Error::json(path, &error))?;
+        let byte_level = [&description["pre_tokenizer"], &description["decoder"]]
+            .into_iter()
+            .any(mentions_byte_level);
+        Ok(Self {
+            inner,
+            path: path.to_owned(),
+            byte_level,
+        })
+    }
+
+    /// Entries of its vocabulary, special tokens included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The id of a token spelt as in the vocabulary (`[MASK]`, `Ġthe`).
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Tokens of a text, with the special tokens the model's format adds. A text that is too long is cut at its
+    /// end; the special tokens that close it are kept.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] for a text without a token, [`Error::OutsideVocabulary`] if the tokenizer is not the
+    /// model's, [`Error::Tokenizer`].
+    pub fn encode(&self, text: &str, model: &ModelInfo) -> Result<Encoded> {
+        self.tokens(text, None, model)
+    }
+
+    /// Tokens of a pair of texts as one sequence, as for models that compare two sentences. The spans of each
+    /// token lie in its own text; words count on.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_pair(&self, text: &str, second: &str, model: &ModelInfo) -> Result<Encoded> {
+        self.tokens(text, Some(second), model)
+    }
+
+    fn tokens(&self, text: &str, second: Option<&str>, model: &ModelInfo) -> Result<Encoded> {
+        let broken = |error: tokenizers::Error| Error::Tokenizer {
+            path: self.path.clone(),
+            message: error.to_string(),
+        };
+        let encoding = match second {
+            None => self.inner.encode(text, true).map_err(broken)?,
+            Some(second) => self.inner.encode((text, second), true).map_err(broken)?,
+        };
+        let special: Vec<bool> = encoding
+            .get_special_tokens_mask()
+            .iter()
+            .map(|&mask| mask != 0)
+            .collect();
+        let words = words(text, second, &encoding, &special);
+        let mut tokens: Vec<Token> = (0..encoding.len())
+            .map(|at| {
+                let id = encoding.get_ids()[at];
+                Token {
+                    text: self.readable(id, &encoding.get_tokens()[at]),
+                    id: Some(id),
+                    position: at,
+                    word: words[at],
+                    span: (!special[at]).then_some(encoding.get_offsets()[at]),
+                    special: special[at],
+                    patch: None,
+                }
+            })
+            .collect();
+        if text.trim().is_empty() || tokens.iter().all(|token| token.special) {
+            return Err(Error::Empty {
+                place: "text".to_owned(),
+                message: "a text with at least one token".to_owned(),
+            });
+        }
+        if let Some(vocab_size) = model.vocab_size
+            && let Some((token, &id)) = tokens
+                .iter()
+                .zip(encoding.get_ids())
+                .find(|(_, id)| **id as usize >= vocab_size)
+        {
+            return Err(Error::OutsideVocabulary {
+                token: token.text.clone(),
+                id,
+                vocab_size,
+            });
+        }
+        let mut types = encoding.get_type_ids().to_vec();
+        let cut_from = match model.max_tokens {
+            Some(longest) if tokens.len() > longest => {
+                let before = tokens.len();
+                let closing = tokens
+                    .iter()
+                    .rev()
+                    .take_while(|token| token.special)
+                    .count()
+                    .min(longest);
+                tokens.drain(longest - closing..before - closing);
+                types.drain(longest - closing..before - closing);
+                tokens
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(position, token)| token.position = position);
+                Some(before)
+            }
+            _ => None,
+        };
+        Ok(Encoded {
+            tokens,
+            types,
+            cut_from,
+        })
+    }
+
+    /// The text of some ids, without special tokens.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the decoder fails.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, true).map_err(|error| Error::Tokenizer {
+            path: self.path.clone(),
+            message: error.to_string(),
+        })
+    }
+
+    /// A token's spelling without the marks that stand for spaces and bytes.
+    fn readable(&self, id: u32, spelling: &str) -> String {
+        let added = self
+            .inner
+            .get_added_vocabulary()
+            .get_added_tokens_decoder()
+            .contains_key(&id);
+        if added {
+            return spelling.to_owned();
+        }
+        let text = if self.byte_level {
+            let bytes: Option<Vec<u8>> = spelling.chars().map(byte_of).collect();
+            match bytes.map(String::from_utf8) {
+                Some(Ok(text)) => text,
+                // A piece of a character: its bytes.
+                Some(Err(error)) => return error.as_bytes().iter().map(|byte| format!("<{byte:02X}>")).collect(),
+                None => spelling.to_owned(),
+            }
+        } else {
+            spelling.replace('▁', " ")
+        };
+        let trimmed = text.trim();
+        if !trimmed.is_empty() {
+            return trimmed.to_owned();
+        }
+        let visible = |c: char| {
+            VISIBLE_SPACE
+                .iter()
+                .find(|(space, _)| *space == c)
+                .map_or(c, |(_, shown)| *shown)
+        };
+        text.chars().map(visible).collect()
+    }
+}
+
+/// The word of each token as the tokenizer splits them; by white space where it does not split at all. The words
+/// of a second text count on from those of the first.
+fn words(text: &str, second: Option<&str>, encoding: &tokenizers::Encoding, special: &[bool]) -> Vec<Option<usize>> {
+    let split = encoding.get_word_ids();
+    let parts = encoding.get_sequence_ids();
+    let mut words = vec![None; encoding.len()];
+    let mut first_word = 0;
+    for (part, text) in std::iter::once(text).chain(second).enumerate() {
+        let own: Vec<usize> = (0..encoding.len())
+            .filter(|&at| parts[at] == Some(part) && !special[at])
+            .collect();
+        let several = own.iter().any(|&at| split[at] != split[own[0]]);
+        for &at in &own {
+            let word = match split[at] {
+                Some(word) if several => Some(word as usize),
+                _ => white_space_word(text, encoding.get_offsets()[at]),
+            };
+            words[at] = word.map(|word| first_word + word);
+        }
+        first_word = words.iter().flatten().max().map_or(0, |last| last + 1);
+    }
+    words
+}
+
+/// The number of the word, between white space, in which a span's first letter stands.
+fn white_space_word(text: &str, (start, end): (usize, usize)) -> Option<usize> {
+    let piece = text.get(start..end)?;
+    let before = text.get(..start + piece.len() - piece.trim_start().len())?;
+    let begun = before.split_whitespace().count();
+    // A word that has begun and not ended is the letter's own.
+    let inside = before.chars().next_back().is_some_and(|last| !last.is_whitespace());
+    Some(if inside { begun - 1 } else { begun })
+}
+
+fn mentions_byte_level(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Object(map) => {
+            map.get("type").is_some_and(|kind| kind == "ByteLevel") || map.values().any(mentions_byte_level)
+        }
+        serde_json::Value::Array(list) => list.iter().any(mentions_byte_level),
+        _ => false,
+    }
+}
+
+/// The byte a character of the GPT-2 alphabet stands for (Radford et al. 2019): printable Latin-1 stands for
+/// itself, the other 68 bytes, in order, for the characters from U+0100 on.
+fn byte_of(c: char) -> Option<u8> {
+    let printable = |byte: &u8| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+    match u32::from(c) {
+        code @ 0..=0xff => u8::try_from(code).ok().filter(printable),
+        code => {
+            let at = usize::try_from(code - 0x100).ok()?;
+            (0..=u8::MAX).filter(|byte| !printable(byte)).nth(at)
+        }
+    }
+}

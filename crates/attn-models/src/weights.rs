@@ -1,0 +1,388 @@
+//! Where a model's tensors come from: files, or fresh random numbers for training.
+//!
+//! A family's code asks for its tensors by their Hugging Face names and shapes and never knows which it is. So
+//! the code that runs a published checkpoint is the code that trains and fine-tunes one.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use candle_core::{DType, Device, Tensor, Var};
+use safetensors::tensor::{Dtype, TensorView};
+
+use crate::{
+    Checkpoint, Error, Result,
+    checkpoint::{Asked, WEIGHTS},
+    tensor_file::TensorFile,
+};
+
+/// Standard deviation of fresh weight matrices, as in BERT and GPT-2 (Devlin et al. 2019, Radford et al. 2019).
+const INITIAL_DEVIATION: f64 = 0.02;
+
+/// Fresh tensors beyond this (4 GiB) come from a corrupt configuration, not from a model to be trained here.
+const LARGEST_FRESH: usize = 1 << 30;
+
+/// A source of tensors by name, at one place in the tree of names.
+///
+/// Cheap to clone: clones and [`at`](Self::at) share the source.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    source: Arc<Source>,
+    /// Where in the tree: empty or `encoder.layer.0`.
+    place: String,
+}
+
+#[derive(Debug)]
+struct Source {
+    kind: Kind,
+    /// The weight files; none for fresh weights.
+    files: Arc<Vec<TensorFile>>,
+    /// What messages name.
+    path: PathBuf,
+    device: Device,
+    variables: Mutex<BTreeMap<String, Var>>,
+    asked: Mutex<Asked>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Tensors of the files, not trainable.
+    Files,
+    /// Variables: from the files where they have the tensor, fresh where they do not.
+    Trainable { seed: u64 },
+    /// Shapes of the files without their data, to describe a checkpoint. Missing tensors are noted, not errors.
+    Probe,
+}
+
+impl Weights {
+    /// The weights of a checkpoint, for running it. They are read when a model is built, converted to f32 and
+    /// checked to be finite.
+    pub fn open(checkpoint: &Checkpoint) -> Self {
+        Self::new(Kind::Files, checkpoint.files().clone(), checkpoint.weights_path())
+    }
+
+    /// Fresh trainable weights: matrices normal(0, 0.02), biases 0, norms 1. The value of a tensor depends on the
+    /// seed and its name only, so that the order of building does not matter.
+    ///
+    /// ```
+    /// use attn_models::{Gradients, Model, Weights};
+    ///
+    /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 1, "n_head": 2,
+    ///                  "architectures": ["GPT2LMHeadModel"]}"#;
+    /// let weights = Weights::initialise(7);
+    /// let model = Model::build("tiny", config, &weights, Gradients::On)?;
+    /// assert_eq!(model.info().vocab_size, Some(50));
+    /// assert!(weights.variables().len() > 10);
+    /// # Ok::<(), attn_models::Error>(())
+    /// ```
+    pub fn initialise(seed: u64) -> Self {
+        Self::new(Kind::Trainable { seed }, Arc::default(), PathBuf::from(WEIGHTS))
+    }
+
+    /// Trainable weights that start from a checkpoint. Tensors it lacks, such as the head of a new task, start as
+    /// in [`initialise`](Self::initialise).
+    pub fn finetune(checkpoint: &Checkpoint, seed: u64) -> Self {
+        Self::new(
+            Kind::Trainable { seed },
+            checkpoint.files().clone(),
+            checkpoint.weights_path(),
+        )
+    }
+
+    pub(crate) fn probe(checkpoint: &Checkpoint) -> Self {
+        Self::new(Kind::Probe, checkpoint.files().clone(), checkpoint.weights_path())
+    }
+
+    fn new(kind: Kind, files: Arc<Vec<TensorFile>>, path: PathBuf) -> Self {
+        let source = Source {
+            kind,
+            files,
+            path,
+            device: Device::Cpu,
+            variables: Mutex::default(),
+            asked: Mutex::default(),
+        };
+        Self {
+            source: Arc::new(source),
+            place: String::new(),
+        }
+    }
+
+    /// The same weights on another device. To be called before anything is built from them.
+    pub fn on(self, device: &Device) -> Self {
+        let Source { kind, files, path, .. } = &*self.source;
+        let mut moved = Self::new(*kind, files.clone(), path.clone());
+        if let Some(source) = Arc::get_mut(&mut moved.source) {
+            source.device = device.clone();
+        }
+        moved
+    }
+
+    /// Where its tensors live.
+    pub fn device(&self) -> &Device {
+        &self.source.device
+    }
+
+    /// The weights below `name`.
+    pub fn at(&self, name: impl std::fmt::Display) -> Self {
+        Self {
+            source: self.source.clone(),
+            place: self.full(&name.to_string()),
+        }
+    }
+
+    /// The weights below `prefix`, or these if no file has a tensor there: checkpoints of a bare model leave out
+    /// the prefix that checkpoints with a head have. Fresh weights have it.
+    pub fn below(&self, prefix: &str) -> Self {
+        let start = format!("{}.", self.full(prefix));
+        let files = &self.source.files;
+        let there = files.is_empty()
+            || files.iter().any(|file| {
+                file.entries
+                    .range(start.clone()..)
+                    .next()
+                    .is_some_and(|(name, _)| name.starts_with(&start))
+            });
+        if there { self.at(prefix) } else { self.clone() }
+    }
+
+    /// Whether the files hold this tensor. Fresh weights have whatever is asked for, so that they say yes.
+    pub fn has(&self, name: &str) -> bool {
+        self.source.files.is_empty() || self.find(&self.full(name)).is_some()
+    }
+
+    /// A tensor of f32, row by row.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::Tensor`] for another shape or an element type other than f32, f16 or
+    /// bf16, [`Error::NotFinite`].
+    pub fn get(&self, name: &str, shape: impl Into<Vec<usize>>) -> Result<Tensor> {
+        let (name, shape) = (self.full(name), shape.into());
+        match self.source.kind {
+            Kind::Probe => self.probed(name, shape),
+            Kind::Files => match self.find(&name) {
+                Some((file, stored)) => self.read(file, stored, &shape),
+                None => Err(Error::MissingTensor {
+                    path: self.source.path.clone(),
+                    tensor: name,
+                    expected: shape,
+                }),
+            },
+            Kind::Trainable { seed } => {
+                let mut variables = lock(&self.source.variables);
+                if let Some(variable) = variables.get(&name) {
+                    return if variable.dims() == shape {
+                        Ok(variable.as_tensor().clone())
+                    } else {
+                        Err(self.misshapen(&self.source.path, &name, &shape, variable.dims()))
+                    };
+                }
+                let start = match self.find(&name) {
+                    Some((file, stored)) => self.read(file, stored, &shape)?,
+                    None => Tensor::from_vec(fresh(&name, &shape, seed)?, shape, self.device())?,
+                };
+                let variable = Var::from_tensor(&start)?;
+                let tensor = variable.as_tensor().clone();
+                variables.insert(name, variable);
+                Ok(tensor)
+            }
+        }
+    }
+
+    /// The trainable variables built so far, by name; none for weights that are not trainable.
+    pub fn variables(&self) -> BTreeMap<String, Var> {
+        lock(&self.source.variables).clone()
+    }
+
+    /// Writes the variables as a safetensors file under their Hugging Face names, as `DType::F32`, `F16` or
+    /// `BF16`. The file appears only when it is complete.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if training has diverged (or a value does not fit the type), [`Error::Io`].
+    pub fn save(&self, path: impl AsRef<Path>, dtype: DType) -> Result<()> {
+        let path = path.as_ref();
+        let bytes = self.to_bytes(path, dtype)?;
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".unfinished");
+        std::fs::write(&unfinished, bytes).map_err(|error| Error::io(&unfinished, error))?;
+        std::fs::rename(&unfinished, path).map_err(|error| Error::io(path, error))
+    }
+
+    fn to_bytes(&self, path: &Path, dtype: DType) -> Result<Vec<u8>> {
+        let mut tensors = Vec::new();
+        for (name, variable) in self.variables() {
+            let values = variable.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+            let mut bytes = Vec::with_capacity(values.len() * dtype.size_in_bytes());
+            for (index, value) in values.into_iter().enumerate() {
+                let kept = match dtype {
+                    DType::F16 => half::f16::from_f32(value).to_f32(),
+                    DType::BF16 => half::bf16::from_f32(value).to_f32(),
+                    _ => value,
+                };
+                if !kept.is_finite() {
+                    return Err(Error::NotFinite {
+                        path: path.to_owned(),
+                        tensor: name,
+                        index,
+                        value,
+                    });
+                }
+                match dtype {
+                    DType::F16 => bytes.extend(half::f16::from_f32(value).to_le_bytes()),
+                    DType::BF16 => bytes.extend(half::bf16::from_f32(value).to_le_bytes()),
+                    _ => bytes.extend(value.to_le_bytes()),
+                }
+            }
+            tensors.push((name, variable.dims().to_vec(), bytes));
+        }
+        let stored = match dtype {
+            DType::F32 => Dtype::F32,
+            DType::F16 => Dtype::F16,
+            DType::BF16 => Dtype::BF16,
+            other => return Err(Error::input("dtype", "F32, F16 or BF16", format!("{other:?}"))),
+        };
+        let broken = |error: safetensors::SafeTensorError| Error::Safetensors {
+            path: path.to_owned(),
+            message: error.to_string(),
+        };
+        let views = tensors
+            .iter()
+            .map(|(name, shape, bytes)| Ok((name, TensorView::new(stored, shape.clone(), bytes).map_err(broken)?)))
+            .collect::<Result<Vec<_>>>()?;
+        safetensors::serialize(views, None).map_err(broken)
+    }
+
+    pub(crate) fn asked(&self) -> Asked {
+        lock(&self.source.asked).clone()
+    }
+
+    fn full(&self, name: &str) -> String {
+        if self.place.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.place)
+        }
+    }
+
+    /// The file that holds a tensor and the name it has there: checkpoints converted from TensorFlow call the
+    /// weight and bias of a norm `gamma` and `beta`.
+    fn find(&self, name: &str) -> Option<(&TensorFile, String)> {
+        let in_files = |name: &str| self.source.files.iter().find(|file| file.entries.contains_key(name));
+        if let Some(file) = in_files(name) {
+            return Some((file, name.to_owned()));
+        }
+        let (place, last) = name.rsplit_once('.')?;
+        let old = match last {
+            "weight" => format!("{place}.gamma"),
+            "bias" => format!("{place}.beta"),
+            _ => return None,
+        };
+        in_files(&old).map(|file| (file, old))
+    }
+
+    fn read(&self, file: &TensorFile, name: String, shape: &[usize]) -> Result<Tensor> {
+        // `find` has seen the entry; a missing one is reported like any missing tensor.
+        let Some(entry) = file.entries.get(&name) else {
+            return Err(Error::MissingTensor {
+                path: file.path.clone(),
+                tensor: name,
+                expected: shape.to_vec(),
+            });
+        };
+        if entry.shape != shape {
+            return Err(self.misshapen(&file.path, &name, shape, &entry.shape));
+        }
+        Ok(Tensor::from_vec(file.read(&name, entry)?, shape, self.device())?)
+    }
+
+    /// A tensor of the right shape without memory behind it, and a note of what was asked.
+    fn probed(&self, name: String, shape: Vec<usize>) -> Result<Tensor> {
+        let found = self.find(&name);
+        let mut asked = lock(&self.source.asked);
+        match found {
+            Some((file, stored)) => {
+                let entry = file
+                    .entries
+                    .get(&stored)
+                    .map(|entry| entry.shape.clone())
+                    .unwrap_or_default();
+                if entry != shape {
+                    return Err(self.misshapen(&file.path, &stored, &shape, &entry));
+                }
+                asked.found.insert(stored);
+            }
+            None => {
+                // A corrupt number of layers must not make a list without end.
+                if asked.missing.len() >= 1000 {
+                    return Err(Error::MissingTensor {
+                        path: self.source.path.clone(),
+                        tensor: name,
+                        expected: shape,
+                    });
+                }
+                asked.missing.insert(name);
+            }
+        }
+        Ok(Tensor::zeros(1, DType::F32, &Device::Cpu)?.broadcast_as(shape)?)
+    }
+
+    fn misshapen(&self, path: &Path, name: &str, expected: &[usize], found: &[usize]) -> Error {
+        Error::Tensor {
+            path: path.to_owned(),
+            tensor: name.to_owned(),
+            expected: format!("shape {expected:?}"),
+            found: format!("{found:?}"),
+        }
+    }
+}
+
+/// A lock that a panicking thread has left is still good: every change under it is a single insertion.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Fresh values: biases 0, other vectors (norms, layer scales) 1, everything else normal.
+fn fresh(name: &str, shape: &[usize], seed: u64) -> Result<Vec<f32>> {
+    let count = shape
+        .iter()
+        .try_fold(1_usize, |count, &size| count.checked_mul(size))
+        .filter(|&count| count <= LARGEST_FRESH);
+    let count = count.ok_or_else(|| Error::Tensor {
+        path: PathBuf::from(WEIGHTS),
+        tensor: name.to_owned(),
+        expected: format!("at most {LARGEST_FRESH} elements"),
+        found: format!("shape {shape:?}"),
+    })?;
+    if name.ends_with("bias") {
+        return Ok(vec![0.0; count]);
+    }
+    if shape.len() == 1 {
+        return Ok(vec![1.0; count]);
+    }
+    // FNV-1a of the name, mixed with the seed, starts a SplitMix64 sequence (Steele et al. 2014).
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mut state = hash ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut uniform = move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = state;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        // 53 bits, shifted by half a step so that the logarithm below never sees 0.
+        ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    };
+    // Box and Muller 1958.
+    let normal = || {
+        let (radius, angle) = (uniform(), uniform());
+        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+    };
+    #[allow(clippy::cast_possible_truncation, reason = "a random number is rounded to f32")]
+    Ok(std::iter::repeat_with(normal)
+        .take(count)
+        .map(|value| (value * INITIAL_DEVIATION) as f32)
+        .collect())
+}

@@ -1,0 +1,244 @@
+//! Captures against what the model itself computed.
+
+use std::{
+    ops::ControlFlow,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use attn_core::{Attention, HeadId, Side};
+use attn_models::{Capturer, Checkpoint, Error, Inputs, Line, Picture, Point, Recorder, Site};
+
+use crate::support::{fixture, open, third_party, values};
+
+fn lines(texts: &[&str]) -> Vec<Line> {
+    texts
+        .iter()
+        .enumerate()
+        .map(|(at, text)| Line {
+            number: at + 1,
+            text: (*text).to_owned(),
+        })
+        .collect()
+}
+
+const TEXTS: [&str; 5] = [
+    "The cat sat on the mat.",
+    "She sells sea shells",
+    "Attention heads look at the previous token, said the old man.",
+    "a",
+    "Hello, World!",
+];
+
+/// Attention that the model computed for a sequence alone, against the capture's, which ran in padded batches.
+fn attention_agrees(capturer: &Capturer) {
+    let capture = capturer.text(&lines(&TEXTS), None, &()).unwrap().capture;
+    let info = capturer.model().info().clone();
+    let mut recorder = Recorder::of(&[Point::Attention]);
+    for (sequence, item) in capture.sequences().iter().enumerate() {
+        let side = info.attentions[0].attention.query_side();
+        let ids: Vec<u32> = item.tokens(side).iter().map(|token| token.id.unwrap()).collect();
+        capturer
+            .model()
+            .forward(&Inputs::from_ids(&[ids], 0).unwrap(), &mut recorder)
+            .unwrap();
+        for head in info.heads() {
+            let recomputed = capture.attention(head, sequence).unwrap();
+            let own = &recorder.tensors[&Site::new(head.attention, head.layer, Point::Attention)];
+            let own = values(&own.narrow(1, head.head, 1).unwrap());
+            assert_eq!(own.len(), recomputed.len());
+            for (own, recomputed) in own.iter().zip(&recomputed) {
+                assert!((own - recomputed).abs() < 1e-5, "{head}: {own} against {recomputed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_recomputed_from_a_capture_is_the_models_own() {
+    for name in ["bert", "bert-cls", "gpt2", "llama"] {
+        let mut capturer = Capturer::load(&open(name)).unwrap();
+        attention_agrees(&capturer);
+        // Small batches: other neighbours, other padding.
+        capturer.batch_tokens = 24;
+        attention_agrees(&capturer);
+    }
+}
+
+#[test]
+fn attention_recomputed_from_a_capture_of_real_weights_is_the_models_own() {
+    for name in ["all-minilm-l6-v2", "stories260k"] {
+        let Some(path) = third_party(name) else { return };
+        attention_agrees(&Capturer::load(&Checkpoint::open(path).unwrap()).unwrap());
+    }
+}
+
+#[test]
+fn pictures_are_captured_with_their_patches() {
+    let checkpoint = open("vit");
+    let capturer = Capturer::load(&checkpoint).unwrap();
+    let paths = ["0.png", "1.png"].map(|name| fixture("vit/images").join(name));
+    let pictures = [
+        Picture::File(paths[0].clone()),
+        Picture::Memory("second".into(), std::fs::read(&paths[1]).unwrap().into()),
+    ];
+    let capture = capturer.pictures(&pictures, None, &()).unwrap().capture;
+    let second = &capture.sequences()[1];
+    assert_eq!(second.name, "second");
+    assert_eq!(
+        (
+            second.image.as_ref().unwrap().rows,
+            second.image.as_ref().unwrap().columns
+        ),
+        (4, 4)
+    );
+    assert_eq!(second.encoder.len(), 17);
+    assert!(second.encoder[0].special);
+    assert_eq!(second.encoder[6].patch, Some((1, 1)));
+    let mut recorder = Recorder::of(&[Point::Attention]);
+    let decoded: Vec<_> = pictures.iter().map(|picture| picture.decode().unwrap()).collect();
+    let pixels = checkpoint
+        .images()
+        .unwrap()
+        .batch(&decoded, &capturer.model().vision().unwrap())
+        .unwrap();
+    capturer
+        .model()
+        .forward(&Inputs::from_pixels(pixels), &mut recorder)
+        .unwrap();
+    let head = HeadId::new(Attention::EncoderSelf, 1, 2);
+    let own = &recorder.tensors[&Site::new(head.attention, head.layer, Point::Attention)];
+    let own = values(&own.narrow(0, 1, 1).unwrap().narrow(1, 2, 1).unwrap());
+    for (own, recomputed) in own.iter().zip(&capture.attention(head, 1).unwrap()) {
+        assert!((own - recomputed).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn hidden_states_and_logits_are_kept_on_request() {
+    let mut capturer = Capturer::load(&open("gpt2")).unwrap();
+    capturer.options.hidden = true;
+    capturer.options.logits = true;
+    let capture = capturer.text(&lines(&TEXTS), None, &()).unwrap().capture;
+    let mut recorder = Recorder::of(&[Point::Hidden]);
+    for (sequence, item) in capture.sequences().iter().enumerate() {
+        let ids: Vec<u32> = item.decoder.iter().map(|token| token.id.unwrap()).collect();
+        let output = capturer
+            .model()
+            .forward(&Inputs::from_ids(&[ids], 0).unwrap(), &mut recorder)
+            .unwrap();
+        let rows = capture.rows(sequence, Side::Decoder);
+        let close = |kept: attn_core::ndarray::ArrayView2<'_, f32>, own: &[f32]| {
+            let scale = own.iter().map(|value| value.abs()).fold(0.0, f32::max);
+            kept.iter()
+                .zip(own)
+                .all(|(kept, own)| (kept - own).abs() <= 1e-4 * scale)
+        };
+        for layer in 0..=2 {
+            let kept = capture.hidden(Side::Decoder, layer).unwrap();
+            let own = values(&recorder.tensors[&Site::hidden(Side::Decoder, layer)]);
+            assert!(
+                close(kept.slice(attn_core::ndarray::s![rows.clone(), ..]), &own),
+                "layer {layer}"
+            );
+        }
+        let kept = capture.logits(Side::Decoder).unwrap();
+        assert!(close(
+            kept.slice(attn_core::ndarray::s![rows, ..]),
+            &values(&output.logits.unwrap())
+        ));
+    }
+}
+
+#[test]
+fn a_cancelled_capture_is_usable_and_an_untouched_one_is_an_error() {
+    let mut capturer = Capturer::load(&open("bert")).unwrap();
+    capturer.batch_tokens = 1;
+    let folder = tempfile::tempdir().unwrap();
+    let asked = AtomicUsize::new(0);
+    let stop_after_two = |stage: &str, _: usize, _: usize| {
+        if stage == "capture" && asked.fetch_add(1, Ordering::Relaxed) == 2 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let outcome = capturer
+        .text(&lines(&TEXTS), Some(folder.path()), &stop_after_two)
+        .unwrap();
+    assert!(!outcome.complete);
+    assert_eq!(outcome.capture.sequences().len(), 2);
+    outcome
+        .capture
+        .attention(HeadId::new(Attention::EncoderSelf, 0, 0), 1)
+        .unwrap();
+
+    let stop = |_: &str, _: usize, _: usize| ControlFlow::Break(());
+    assert!(capturer.text(&lines(&TEXTS), None, &stop).unwrap_err().is_cancelled());
+}
+
+#[test]
+fn an_interrupted_capture_goes_on_where_it_stopped() {
+    let mut capturer = Capturer::load(&open("bert")).unwrap();
+    capturer.batch_tokens = 1;
+    let whole = capturer.text(&lines(&TEXTS), None, &()).unwrap().capture;
+    let folder = tempfile::tempdir().unwrap();
+    // A kill, as far as the store can tell: the writer is dropped in the middle by a panic.
+    let asked = AtomicUsize::new(0);
+    let die = |stage: &str, _: usize, _: usize| {
+        assert!(stage != "capture" || asked.fetch_add(1, Ordering::Relaxed) < 3);
+        ControlFlow::Continue(())
+    };
+    let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        capturer.text(&lines(&TEXTS), Some(folder.path()), &die)
+    }));
+    assert!(killed.is_err());
+    let first_report = AtomicUsize::new(usize::MAX);
+    let watch = |stage: &str, done: usize, _: usize| {
+        if stage == "capture" {
+            first_report.fetch_min(done, Ordering::Relaxed);
+        }
+        ControlFlow::Continue(())
+    };
+    let resumed = capturer.text(&lines(&TEXTS), Some(folder.path()), &watch).unwrap();
+    assert!(resumed.complete);
+    assert!(first_report.load(Ordering::Relaxed) > 0, "it began from the start");
+    for head in whole.model().heads() {
+        assert_eq!(whole.queries(head).unwrap(), resumed.capture.queries(head).unwrap());
+        assert_eq!(whole.values(head).unwrap(), resumed.capture.values(head).unwrap());
+    }
+}
+
+#[test]
+fn long_lines_are_cut_with_a_note() {
+    let capturer = Capturer::load(&open("bert")).unwrap();
+    let long = "cat ".repeat(100);
+    let capture = capturer.text(&lines(&[&long]), None, &()).unwrap().capture;
+    let sequence = &capture.sequences()[0];
+    assert_eq!(sequence.encoder.len(), 64);
+    assert!(sequence.cut_from.unwrap() > 64);
+    assert_eq!(sequence.encoder[63].text, "[SEP]");
+}
+
+#[test]
+fn the_wrong_kind_of_data_is_refused() {
+    let text = Capturer::load(&open("bert")).unwrap();
+    assert!(matches!(
+        text.pictures(&[], None, &()),
+        Err(Error::Input {
+            name: "pixel_values",
+            ..
+        })
+    ));
+    let pictures = Capturer::load(&open("vit")).unwrap();
+    assert!(matches!(
+        pictures.text(&[], None, &()),
+        Err(Error::Input { name: "input_ids", .. })
+    ));
+    assert!(matches!(text.text(&[], None, &()), Err(Error::Empty { .. })));
+    let Some(path) = third_party("sort-gpt2") else { return };
+    let without_tokenizer = Capturer::load(&Checkpoint::open(path).unwrap()).unwrap();
+    assert!(matches!(
+        without_tokenizer.text(&lines(&TEXTS), None, &()),
+        Err(Error::MissingFile { what: "tokenizer", .. })
+    ));
+}

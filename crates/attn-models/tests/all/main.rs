@@ -1,0 +1,13 @@
+//! What an application does with this crate, checked against the reference implementation's own numbers.
+
+mod bad_checkpoints;
+mod bad_inputs;
+mod capture;
+mod families;
+mod images;
+mod interventions;
+mod options;
+mod real_weights;
+mod support;
+mod tokens;
+mod training;

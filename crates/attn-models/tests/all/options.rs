@@ -1,0 +1,290 @@
+//! Configuration options that change the numbers: honoured, or refused by name.
+
+use attn_core::{Attention, Mask};
+use attn_models::{Error, Gradients, Inputs, Model, Point, Recorder, Result, Site, Weights};
+use serde_json::{Value, json};
+
+use crate::support::{difference, values};
+
+fn tiny(family: &str) -> Value {
+    match family {
+        "bert" => {
+            json!({"model_type": "bert", "architectures": ["BertForMaskedLM"], "vocab_size": 30, "hidden_size": 8,
+            "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 16})
+        }
+        "gpt2" => json!({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 30, "n_embd": 8,
+            "n_layer": 2, "n_head": 2, "n_positions": 16}),
+        "llama" => {
+            json!({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 30, "hidden_size": 8,
+            "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4,
+            "intermediate_size": 16, "max_position_embeddings": 64})
+        }
+        _ => {
+            json!({"model_type": "vit", "architectures": ["ViTForImageClassification"], "hidden_size": 8, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "intermediate_size": 16, "image_size": 8, "patch_size": 4, "num_channels": 1})
+        }
+    }
+}
+
+fn with(family: &str, options: Value) -> Value {
+    let mut config = tiny(family);
+    for (key, value) in options.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    config
+}
+
+fn build(config: &Value) -> Result<Model> {
+    Model::build("tiny", &config.to_string(), &Weights::initialise(5), Gradients::Off)
+}
+
+#[test]
+fn refused_options_are_named() {
+    for (family, options, key) in [
+        (
+            "bert",
+            json!({"position_embedding_type": "relative_key"}),
+            "position_embedding_type",
+        ),
+        ("bert", json!({"is_decoder": true}), "is_decoder"),
+        ("bert", json!({"hidden_act": "mish"}), "hidden_act"),
+        ("gpt2", json!({"add_cross_attention": true}), "add_cross_attention"),
+        ("gpt2", json!({"activation_function": "laplace"}), "activation_function"),
+        (
+            "llama",
+            json!({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}),
+            "rope_type",
+        ),
+        (
+            "llama",
+            json!({"rope_scaling": {"type": "dynamic", "factor": 4.0}}),
+            "type",
+        ),
+        (
+            "llama",
+            json!({"rope_parameters": {"rope_type": "longrope"}}),
+            "rope_type",
+        ),
+        (
+            "llama",
+            json!({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}),
+            "partial_rotary_factor",
+        ),
+        ("vit", json!({"hidden_act": "mish"}), "hidden_act"),
+    ] {
+        match build(&with(family, options)).unwrap_err() {
+            Error::Unsupported { key: named, .. } => assert_eq!(named, key),
+            other => panic!("{family} {key}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn contradictions_and_wrong_kinds_are_named() {
+    for (family, options, key) in [
+        ("bert", json!({"num_attention_heads": 3}), "num_attention_heads"),
+        ("bert", json!({"hidden_size": "wide"}), "hidden_size"),
+        ("bert", json!({"hidden_size": -8}), "hidden_size"),
+        ("bert", json!({"vocab_size": 0}), "vocab_size"),
+        ("bert", json!({"vocab_size": 1e18}), "vocab_size"),
+        ("bert", json!({"layer_norm_eps": 0}), "layer_norm_eps"),
+        ("gpt2", json!({"n_head": 3}), "n_head"),
+        ("gpt2", json!({"tie_word_embeddings": "yes"}), "tie_word_embeddings"),
+        ("llama", json!({"num_key_value_heads": 3}), "num_key_value_heads"),
+        ("llama", json!({"head_dim": 3}), "head_dim"),
+        ("llama", json!({"rope_theta": 0}), "rope_theta"),
+        ("llama", json!({"rope_scaling": {"type": "linear"}}), "factor"),
+        ("llama", json!({"rope_scaling": "linear"}), "rope_scaling"),
+        (
+            "llama",
+            json!({"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1,
+            "original_max_position_embeddings": 32}}),
+            "high_freq_factor",
+        ),
+        ("vit", json!({"patch_size": 16}), "patch_size"),
+        ("vit", json!({"image_size": [8, 8, 8]}), "image_size"),
+        ("vit", json!({"id2label": {"1": "one"}}), "id2label"),
+    ] {
+        match build(&with(family, options)).unwrap_err() {
+            Error::Config { key: named, .. } => assert_eq!(named, key),
+            other => panic!("{family} {key}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn absurd_sizes_are_refused_without_allocating_them() {
+    for (family, options) in [
+        (
+            "bert",
+            json!({"vocab_size": 200_000_000, "hidden_size": 200_000_000, "num_attention_heads": 1}),
+        ),
+        ("gpt2", json!({"n_embd": 200_000_000, "n_head": 1})),
+        ("vit", json!({"image_size": 100_000_000, "patch_size": 1})),
+    ] {
+        let error = build(&with(family, options)).unwrap_err();
+        assert!(
+            matches!(error, Error::Tensor { .. } | Error::Config { .. }),
+            "{family}: {error}"
+        );
+    }
+}
+
+/// Queries, keys and attention of every layer for a fixed input.
+fn record(model: &Model) -> Recorder {
+    let mut recorder = Recorder::of(&[
+        Point::Query,
+        Point::Key,
+        Point::QueryBeforeRotation,
+        Point::KeyBeforeRotation,
+        Point::Attention,
+        Point::Mlp,
+    ]);
+    model
+        .forward(&Inputs::from_ids(&[(1..13).collect()], 0).unwrap(), &mut recorder)
+        .unwrap();
+    recorder
+}
+
+#[test]
+fn attention_is_scaled_as_the_options_say() {
+    for (options, scales) in [
+        (json!({}), [0.5, 0.5]),
+        (json!({"scale_attn_weights": false}), [1.0, 1.0]),
+        (json!({"scale_attn_by_inverse_layer_idx": true}), [0.5, 0.25]),
+    ] {
+        let model = build(&with("gpt2", options)).unwrap();
+        let info = model.info().attention(Attention::DecoderSelf).unwrap().clone();
+        let recorder = record(&model);
+        for (layer, scale) in scales.into_iter().enumerate() {
+            assert_eq!(info.layers[layer].scale, scale);
+            assert_eq!(info.layers[layer].mask, Mask::Causal);
+            let get = |point| values(&recorder.tensors[&Site::new(Attention::DecoderSelf, layer, point)]);
+            let (queries, keys, attention) = (get(Point::Query), get(Point::Key), get(Point::Attention));
+            // Ratio of the attention of the last query of head 0 to its first two keys, by hand.
+            let score =
+                |key: usize| -> f32 { (0..4).map(|d| queries[11 * 4 + d] * keys[key * 4 + d]).sum::<f32>() * scale };
+            let ratio = attention[11 * 12] / attention[11 * 12 + 1];
+            assert!((ratio - (score(0) - score(1)).exp()).abs() < 1e-4);
+        }
+    }
+}
+
+/// The angle by which the first pair (dimensions 0 and 2 of 4) or the second (1 and 3) was turned at a position.
+fn angle(recorder: &Recorder, pair: usize, position: usize) -> f64 {
+    let get = |point| values(&recorder.tensors[&Site::new(Attention::DecoderSelf, 0, point)]);
+    let (before, after) = (get(Point::QueryBeforeRotation), get(Point::Query));
+    let polar = |x: &[f32]| f64::from(x[position * 4 + pair + 2]).atan2(f64::from(x[position * 4 + pair]));
+    (polar(&after) - polar(&before)).rem_euclid(std::f64::consts::TAU)
+}
+
+#[test]
+fn rotary_positions_follow_theta_and_scaling() {
+    // head_dim 4: the pairs turn by position * 1 and position * theta^(-1/2).
+    let llama3 = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 32});
+    // Wavelengths 2 pi (shorter than 32 / 4: kept) and 2 pi 100 (longer than 32 / 1: divided by 8).
+    for (options, first, second) in [
+        (json!({}), 1.0, 0.01),
+        (json!({"rope_theta": 100.0}), 1.0, 0.1),
+        (
+            json!({"rope_parameters": {"rope_theta": 100.0, "rope_type": "default"}}),
+            1.0,
+            0.1,
+        ),
+        (json!({"rope_scaling": {"type": "linear", "factor": 2.0}}), 0.5, 0.005),
+        (
+            json!({"rope_parameters": {"rope_theta": 100.0, "rope_type": "linear", "factor": 2.0}}),
+            0.5,
+            0.05,
+        ),
+        (json!({"rope_scaling": llama3}), 1.0, 0.01 / 8.0),
+        // Wavelength 2 pi sqrt(10) = 19.87: 32 / 19.87 = 1.6106 turns, of which (1.6106 - 1) / 3 are kept.
+        (
+            json!({"rope_theta": 10.0, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 32}}),
+            1.0,
+            0.316_227_766 * (0.203_516_6 + (1.0 - 0.203_516_6) / 8.0),
+        ),
+    ] {
+        let recorder = record(&build(&with("llama", options.clone())).unwrap());
+        for (pair, per_position) in [first, second].into_iter().enumerate() {
+            let found = angle(&recorder, pair, 5);
+            assert!(
+                (found - 5.0 * per_position).abs() < 1e-4,
+                "{options}: {found} instead of {}",
+                5.0 * per_position
+            );
+        }
+    }
+}
+
+#[test]
+fn positions_shift_the_rotation() {
+    let model = build(&tiny("llama")).unwrap();
+    let logits = |positions: std::ops::Range<u32>| {
+        let mut inputs = Inputs::from_ids(&[vec![3, 4, 5, 6]], 0).unwrap();
+        let positions = attn_models::candle::Tensor::arange(positions.start, positions.end, model.device()).unwrap();
+        inputs.position_ids = Some(positions.unsqueeze(0).unwrap());
+        model.forward(&inputs, &mut ()).unwrap().logits.unwrap()
+    };
+    // Rotary positions are relative: the same everywhere (Su et al. 2021, eq. 16).
+    assert!(difference(&logits(0..4), &logits(40..44), None) < 1e-5);
+}
+
+#[test]
+fn biases_heads_and_bare_models_are_built_as_configured() {
+    let names = |config: Value| -> Vec<String> {
+        let weights = Weights::initialise(1);
+        Model::build("tiny", &config.to_string(), &weights, Gradients::On).unwrap();
+        weights.variables().into_keys().collect()
+    };
+    let has = |names: &[String], end: &str| names.iter().any(|name| name.ends_with(end));
+    let plain = names(tiny("llama"));
+    assert!(has(&plain, "lm_head.weight") && !has(&plain, ".bias"));
+    let biased = names(with(
+        "llama",
+        json!({"attention_bias": true, "mlp_bias": true, "tie_word_embeddings": true}),
+    ));
+    assert!(has(&biased, "layers.1.self_attn.o_proj.bias") && has(&biased, "layers.0.mlp.gate_proj.bias"));
+    assert!(!has(&biased, "lm_head.weight"));
+    let vit = names(with("vit", json!({"qkv_bias": false})));
+    assert!(!has(&vit, "query.bias") && has(&vit, "attention.output.dense.bias"));
+    let bare = names(with("bert", json!({"architectures": ["BertModel"]})));
+    assert!(has(&bare, "bert.pooler.dense.weight") && !has(&bare, "cls.predictions.bias"));
+    let untied = names(with("bert", json!({"tie_word_embeddings": false})));
+    assert!(has(&untied, "cls.predictions.decoder.weight"));
+    let untied = names(with("gpt2", json!({"tie_word_embeddings": false, "n_inner": 20})));
+    assert!(has(&untied, "lm_head.weight"));
+    let classifier = with(
+        "bert",
+        json!({"architectures": ["BertForSequenceClassification"], "id2label": {"0": "bad", "1": "good"}}),
+    );
+    let model = build(&classifier).unwrap();
+    assert_eq!(model.labels(), ["bad", "good"]);
+    let output = model
+        .forward(&Inputs::from_ids(&[vec![1, 2, 3]], 0).unwrap(), &mut ())
+        .unwrap();
+    assert_eq!(output.logits.unwrap().dims(), [1, 2]);
+    assert_eq!(output.pooled.unwrap().dims(), [1, 8]);
+}
+
+#[test]
+fn activations_follow_their_definitions() {
+    // One MLP of width 1 and weights of which everything but the activation is known would need a model; the
+    // families' fixtures cover gelu, gelu_new, silu and relu. Here: each name gives another function.
+    let mut seen: Vec<Vec<f32>> = Vec::new();
+    for name in ["gelu", "gelu_new", "relu", "silu", "quick_gelu", "tanh"] {
+        let model = build(&with(
+            "gpt2",
+            json!({"activation_function": name, "initializer_range": 1}),
+        ))
+        .unwrap();
+        let found = values(&record(&model).tensors[&Site::mlp(attn_core::Side::Decoder, 0)]);
+        assert!(
+            seen.iter().all(|other| *other != found),
+            "{name} is another one under a new name"
+        );
+        seen.push(found);
+    }
+}

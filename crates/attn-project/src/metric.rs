@@ -1,0 +1,149 @@
+//! The metrics, and points prepared so that a matrix product gives their distances.
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error,
+    linalg::{check_finite, dot, matmul, squared_distance},
+};
+
+/// What "near" means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// `1 - cos`, from 0 to 2. A row of zeros has no direction: its distance to everything is 1.
+    Cosine,
+    /// Length of the difference.
+    #[default]
+    Euclidean,
+    /// Minus the dot product: the nearest key is the one attended to most. May be negative, and a point need
+    /// not be its own nearest.
+    InnerProduct,
+}
+
+impl Metric {
+    /// What the Gaussian kernel of t-SNE decays with: the squared distance. For cosine that is the squared
+    /// chord between the unit vectors, `2 (1 - cos)`; the inner product, which is no distance, counts as it is.
+    pub(crate) fn squared(self, distance: f32) -> f64 {
+        let distance = f64::from(distance);
+        match self {
+            Self::Euclidean => distance * distance,
+            Self::Cosine => 2.0 * distance,
+            Self::InnerProduct => distance,
+        }
+    }
+}
+
+/// Rows prepared for one metric: `bias[j] - rows[i] · rows[j]` orders the points `j` by their distance from `i`.
+pub(crate) struct Space {
+    metric: Metric,
+    pub(crate) rows: Array2<f32>,
+    pub(crate) bias: Vec<f32>,
+    /// Distances of `rows` times this are distances of the points.
+    unit: f32,
+}
+
+impl Space {
+    /// Centres (Euclidean: products of centred rows cancel less), normalises (cosine) and brings the largest
+    /// coordinate near 1, so that squares neither overflow nor vanish.
+    pub(crate) fn new(points: ArrayView2<'_, f32>, metric: Metric) -> Result<Self, Error> {
+        check_finite("points", points)?;
+        if points.nrows() > u32::MAX as usize {
+            return Err(Error::parameter("points", "fewer than 2^32 rows", points.nrows()));
+        }
+        if points.ncols() == 0 {
+            return Err(Error::shape(
+                "points",
+                "at least one column",
+                format!("{:?}", points.dim()),
+            ));
+        }
+        let mut rows = points.as_standard_layout().into_owned();
+        let mut unit = 1.0;
+        match metric {
+            Metric::Cosine => {
+                for mut row in rows.rows_mut() {
+                    let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+                    if norm > 0.0 {
+                        row.mapv_inplace(|x| (f64::from(x) / norm) as f32);
+                    }
+                }
+            }
+            Metric::Euclidean | Metric::InnerProduct => {
+                // A power of two changes no bits of the mantissa.
+                let largest = rows.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+                let exponent = if largest > 0.0 {
+                    largest.log2().floor().clamp(-120.0, 120.0)
+                } else {
+                    0.0
+                };
+                if exponent.abs() > 20.0 {
+                    unit = exponent.exp2();
+                    rows.mapv_inplace(|x| x / unit);
+                }
+                if metric == Metric::Euclidean && rows.nrows() > 0 {
+                    let mut mean = vec![0.0f64; rows.ncols()];
+                    for row in rows.rows() {
+                        mean.iter_mut().zip(row).for_each(|(m, &x)| *m += f64::from(x));
+                    }
+                    let count = rows.nrows() as f64;
+                    for mut row in rows.rows_mut() {
+                        row.iter_mut().zip(&mean).for_each(|(x, m)| *x -= (m / count) as f32);
+                    }
+                }
+            }
+        }
+        let bias = match metric {
+            Metric::Euclidean => rows
+                .rows()
+                .into_iter()
+                .map(|row| 0.5 * row.iter().map(|x| x * x).sum::<f32>())
+                .collect(),
+            Metric::Cosine | Metric::InnerProduct => vec![0.0; rows.nrows()],
+        };
+        Ok(Self {
+            metric,
+            rows,
+            bias,
+            unit,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.nrows()
+    }
+
+    pub(crate) fn row(&self, i: usize) -> &[f32] {
+        // Rows are in standard layout, so that the slice always exists.
+        self.rows.index_axis(Axis(0), i).to_slice().unwrap_or_default()
+    }
+
+    /// Dot products of some rows (by index) with a range of rows.
+    pub(crate) fn products(
+        &self,
+        left: ArrayView2<'_, f32>,
+        right: std::ops::Range<usize>,
+        out: ArrayViewMut2<'_, f32>,
+    ) {
+        matmul(left, self.rows.slice(s![right, ..]).t(), out, false);
+    }
+
+    /// The distance, from differences: 0 for equal points.
+    pub(crate) fn distance(&self, i: usize, j: usize) -> f32 {
+        let (a, b) = (self.row(i), self.row(j));
+        let finite = |x: f32| x.clamp(-f32::MAX, f32::MAX);
+        match self.metric {
+            Metric::Euclidean => finite(squared_distance(a, b).sqrt() * self.unit),
+            Metric::InnerProduct => finite(-dot(a, b) * self.unit * self.unit),
+            Metric::Cosine => {
+                let zero = |row: &[f32]| row.iter().all(|&x| x == 0.0);
+                if zero(a) || zero(b) {
+                    1.0
+                } else {
+                    0.5 * squared_distance(a, b)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! How far a picture can be trusted.
+//!
+//! Trustworthiness asks whether neighbours in the picture are neighbours in the space; continuity, whether
+//! neighbours in the space are neighbours in the picture (Venna and Kaski, *Neighborhood preservation in nonlinear
+//! projection methods*, ICANN 2001). Both are 1 if so, and weigh an intruder by how far away it belongs.
+//! Preservation is the plain share of nearest neighbours kept.
+
+use attn_core::{Progress, progress};
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use crate::{
+    Error, Metric,
+    linalg::check_finite,
+    metric::Space,
+    neighbors::Nearest,
+    rng::{Rng, sample},
+};
+
+/// Points scored by one task.
+const ROWS: usize = 32;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QualityParams {
+    /// Neighbours for trustworthiness and continuity. Default 12; fewer than half the points.
+    pub ranked: usize,
+    /// Neighbours for preservation. Default 10.
+    pub preserved: usize,
+    /// Up to so many points all are scored. Default 20,000.
+    pub exact_up_to: usize,
+    /// Points scored, against all, if there are more. Default 2,000.
+    pub sample: usize,
+    /// Chooses the sample.
+    pub seed: u64,
+}
+
+impl Default for QualityParams {
+    fn default() -> Self {
+        Self {
+            ranked: 12,
+            preserved: 10,
+            exact_up_to: 20_000,
+            sample: 2_000,
+            seed: 0,
+        }
+    }
+}
+
+impl QualityParams {
+    /// The same with as many neighbours as `points` points allow.
+    pub fn clamped(self, points: usize) -> Self {
+        let most = (points.saturating_sub(1) / 2).max(1);
+        Self {
+            ranked: self.ranked.clamp(1, most),
+            preserved: self.preserved.clamp(1, most),
+            ..self
+        }
+    }
+}
+
+/// A mean over points.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The mean, at most 1.
+    pub value: f32,
+    /// Standard error of the mean if the points were sampled; 0 if all were scored.
+    pub standard_error: f32,
+    /// The score of each scored point.
+    pub points: Vec<f32>,
+}
+
+/// Quality of a projection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// The points scored, ascending, if not all.
+    pub sampled: Option<Vec<u32>>,
+    /// Neighbours behind the first two scores.
+    pub ranked: usize,
+    /// Neighbours behind the last score.
+    pub preserved: usize,
+    /// Whether what is near in the picture is near in the space.
+    pub trustworthiness: Score,
+    /// Whether what is near in the space is near in the picture.
+    pub continuity: Score,
+    /// Share of the nearest neighbours in the space that are nearest neighbours in the picture.
+    pub neighbors_kept: Score,
+}
+
+/// Compares `points` `[point, dimension]` with their picture `map` `[point, 2 or 3]`. `metric` is that of the space, best the
+/// one of the projection; distances in the picture are Euclidean. Time grows with points scored times points; memory with the points.
+///
+/// # Errors
+/// [`Error::Shape`] if the numbers of rows differ, [`Error::Parameter`] if a number of neighbours is 0 or not below
+/// half the points (see [`QualityParams::clamped`]), [`Error::NotFinite`], [`Error::Cancelled`].
+pub fn quality(
+    points: ArrayView2<'_, f32>,
+    map: ArrayView2<'_, f32>,
+    metric: Metric,
+    params: &QualityParams,
+    progress: &dyn Progress,
+) -> Result<Quality, Error> {
+    let n = points.nrows();
+    if map.nrows() != n || map.ncols() == 0 {
+        return Err(Error::shape(
+            "map",
+            format!("{n} rows as the points, at least one column"),
+            format!("{:?}", map.dim()),
+        ));
+    }
+    for (name, k) in [("ranked", params.ranked), ("preserved", params.preserved)] {
+        if k == 0 || 2 * k >= n {
+            return Err(Error::parameter(
+                name,
+                format!("at least 1 and below half of {n} points"),
+                k,
+            ));
+        }
+    }
+    check_finite("map", map)?;
+    let space = Space::new(points, metric)?;
+    let picture = Picture::new(map);
+    let sampled = (n > params.exact_up_to).then(|| sample(n, params.sample.max(1), &mut Rng::new(params.seed, 0)));
+    let rows: Vec<usize> = sampled.clone().unwrap_or_else(|| (0..n).collect());
+    let done = AtomicUsize::new(0);
+    let scored: Result<Vec<Vec<[f32; 3]>>, Error> = rows
+        .par_chunks(ROWS)
+        .map(|rows| {
+            let scores = score_rows(&space, &picture, rows, params);
+            let finished = done.fetch_add(scores.len(), Relaxed) + scores.len();
+            progress::step(progress, "quality", finished, sampled.as_ref().map_or(n, Vec::len))?;
+            Ok(scores)
+        })
+        .collect();
+    let scored: Vec<[f32; 3]> = scored?.into_iter().flatten().collect();
+    let score = |which: usize| {
+        let points: Vec<f32> = scored.iter().map(|s| s[which]).collect();
+        let count = points.len() as f64;
+        let mean = points.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+        let variance = points.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+        let standard_error = if sampled.is_some() {
+            (variance / count).sqrt() as f32
+        } else {
+            0.0
+        };
+        Score {
+            value: mean as f32,
+            standard_error,
+            points,
+        }
+    };
+    Ok(Quality {
+        ranked: params.ranked,
+        preserved: params.preserved,
+        trustworthiness: score(0),
+        continuity: score(1),
+        neighbors_kept: score(2),
+        sampled: sampled.map(|rows| rows.into_iter().map(|row| row as u32).collect()),
+    })
+}
+
+/// The picture by axes, which is how distances to all points are computed fastest.
+struct Picture {
+    axes: Vec<Vec<f32>>,
+}
+
+impl Picture {
+    fn new(map: ArrayView2<'_, f32>) -> Self {
+        Self {
+            axes: map.axis_iter(Axis(1)).map(|axis| axis.to_vec()).collect(),
+        }
+    }
+
+    /// Minus the squared distances from point `i`, so that they are scanned as products with no bias.
+    fn products(&self, i: usize, out: &mut [f32]) {
+        out.fill(0.0);
+        for axis in &self.axes {
+            let own = axis[i];
+            out.iter_mut()
+                .zip(axis)
+                .for_each(|(out, &x)| *out -= (x - own) * (x - own));
+        }
+    }
+}
+
+/// Trustworthiness, continuity and preservation of some points.
+fn score_rows(space: &Space, picture: &Picture, rows: &[usize], params: &QualityParams) -> Vec<[f32; 3]> {
+    let n = space.len();
+    let mut products = Array2::<f32>::zeros((rows.len(), n));
+    space.products(space.rows.select(Axis(0), rows).view(), 0..n, products.view_mut());
+    let mut far = vec![0.0f32; n];
+    let mut near = vec![0.0f32; n];
+    let k = params.ranked;
+    let worst = 2.0 / (k as f64 * (2 * n - 3 * k - 1) as f64);
+    rows.iter()
+        .zip(products.rows())
+        .map(|(&i, products)| {
+            far.iter_mut()
+                .zip(&space.bias)
+                .zip(products)
+                .for_each(|((far, bias), product)| *far = bias - product);
+            picture.products(i, &mut near);
+            near.iter_mut().for_each(|near| *near = -*near);
+            far[i] = f32::INFINITY; // a point is not its own neighbour
+            near[i] = f32::INFINITY;
+            let (in_space, in_picture) = (
+                nearest(&far, k.max(params.preserved)),
+                nearest(&near, k.max(params.preserved)),
+            );
+            let kept = in_space[..params.preserved]
+                .iter()
+                .filter(|j| in_picture[..params.preserved].contains(j))
+                .count();
+            let trust = 1.0 - worst * excess_ranks(&far, &in_picture[..k], &in_space[..k]);
+            let continuity = 1.0 - worst * excess_ranks(&near, &in_space[..k], &in_picture[..k]);
+            [trust as f32, continuity as f32, kept as f32 / params.preserved as f32]
+        })
+        .collect()
+}
+
+/// The `k` points with the least scores, nearest first.
+fn nearest(scores: &[f32], k: usize) -> Vec<u32> {
+    let mut nearest = Nearest::new(k);
+    nearest.scan(scores, &vec![0.0; scores.len()], 0);
+    let mut found = nearest.take();
+    found.sort_unstable();
+    found.into_iter().map(|candidate| candidate.point()).collect()
+}
+
+/// By how much the ranks of `others` exceed the number of `neighbors`, summed. A rank counts the points that are
+/// strictly nearer; true neighbours do not exceed it.
+fn excess_ranks(scores: &[f32], others: &[u32], neighbors: &[u32]) -> f64 {
+    let intruders: Vec<f32> = others
+        .iter()
+        .filter(|j| !neighbors.contains(j))
+        .map(|&j| scores[j as usize])
+        .collect();
+    let mut nearer = vec![0u32; intruders.len()];
+    for chunk in scores.chunks(256) {
+        for (count, &limit) in nearer.iter_mut().zip(&intruders) {
+            *count += chunk.iter().map(|&score| u32::from(score < limit)).sum::<u32>();
+        }
+    }
+    nearer
+        .iter()
+        .map(|&count| (f64::from(count) + 1.0 - neighbors.len() as f64).max(0.0))
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cloud(n: usize, d: usize, seed: u64) -> Array2<f32> {
+        let mut rng = Rng::new(seed, 1);
+        Array2::from_shape_simple_fn((n, d), || rng.normal() as f32)
+    }
+
+    /// The definitions, term by term: ranks from fully sorted rows.
+    fn brute_force(x: &Array2<f32>, y: &Array2<f32>, k: usize, k2: usize) -> [f64; 3] {
+        let n = x.nrows();
+        let order = |z: &Array2<f32>, i: usize| {
+            let mut others: Vec<usize> = (0..n).filter(|&j| j != i).collect();
+            let distance = |j: usize| (&z.row(i) - &z.row(j)).mapv(|x| f64::from(x).powi(2)).sum();
+            others.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+            others
+        };
+        let (mut trust, mut continuity, mut kept) = (0.0, 0.0, 0.0);
+        for i in 0..n {
+            let (by_x, by_y) = (order(x, i), order(y, i));
+            let rank = |order: &[usize], j: usize| order.iter().position(|&o| o == j).unwrap() as f64 + 1.0;
+            for &j in &by_y[..k] {
+                trust += (rank(&by_x, j) - k as f64).max(0.0);
+            }
+            for &j in &by_x[..k] {
+                continuity += (rank(&by_y, j) - k as f64).max(0.0);
+            }
+            kept += by_x[..k2].iter().filter(|j| by_y[..k2].contains(j)).count() as f64 / k2 as f64;
+        }
+        let z = 2.0 / (n as f64 * k as f64 * (2.0 * n as f64 - 3.0 * k as f64 - 1.0));
+        [1.0 - z * trust, 1.0 - z * continuity, kept / n as f64]
+    }
+
+    #[test]
+    fn agrees_with_brute_force() {
+        let x = cloud(150, 7, 1);
+        let noise = cloud(150, 2, 2) * 0.3;
+        for y in [x.slice(ndarray::s![.., ..2]).to_owned() + &noise, cloud(150, 2, 9)] {
+            let found = quality(x.view(), y.view(), Metric::Euclidean, &QualityParams::default(), &()).unwrap();
+            let truth = brute_force(&x, &y, 12, 10);
+            let means = [
+                found.trustworthiness.value,
+                found.continuity.value,
+                found.neighbors_kept.value,
+            ];
+            for (found, truth) in means.iter().zip(truth) {
+                assert!((f64::from(*found) - truth).abs() < 1e-5, "{means:?} {truth:?}");
+            }
+            assert_eq!(found.trustworthiness.points.len(), 150);
+        }
+    }
+
+    #[test]
+    fn a_perfect_picture_scores_one() {
+        let x = cloud(100, 3, 4);
+        let found = quality(x.view(), x.view(), Metric::Euclidean, &QualityParams::default(), &()).unwrap();
+        assert_eq!(
+            (
+                found.trustworthiness.value,
+                found.continuity.value,
+                found.neighbors_kept.value
+            ),
+            (1.0, 1.0, 1.0)
+        );
+        assert_eq!(found.trustworthiness.standard_error, 0.0);
+    }
+
+    #[test]
+    fn a_sample_estimates_the_whole() {
+        let x = cloud(1200, 8, 6);
+        let y = x.slice(ndarray::s![.., ..2]).to_owned();
+        let whole = quality(x.view(), y.view(), Metric::Euclidean, &QualityParams::default(), &()).unwrap();
+        let params = QualityParams {
+            exact_up_to: 500,
+            sample: 300,
+            seed: 3,
+            ..QualityParams::default()
+        };
+        let part = quality(x.view(), y.view(), Metric::Euclidean, &params, &()).unwrap();
+        assert_eq!(part.sampled.as_ref().unwrap().len(), 300);
+        for (part, whole) in [
+            (&part.trustworthiness, &whole.trustworthiness),
+            (&part.neighbors_kept, &whole.neighbors_kept),
+        ] {
+            assert!(part.standard_error > 0.0);
+            assert!(
+                (part.value - whole.value).abs() < 4.0 * part.standard_error,
+                "{} {}",
+                part.value,
+                whole.value
+            );
+        }
+        // A sampled point has the score it has among all.
+        let first = part.sampled.as_ref().unwrap()[0] as usize;
+        assert_eq!(part.continuity.points[0], whole.continuity.points[first]);
+    }
+
+    #[test]
+    fn equal_points_give_numbers() {
+        let (x, y) = (Array2::<f32>::ones((40, 5)), Array2::<f32>::zeros((40, 2)));
+        let found = quality(x.view(), y.view(), Metric::Euclidean, &QualityParams::default(), &()).unwrap();
+        assert_eq!((found.trustworthiness.value, found.neighbors_kept.value), (1.0, 1.0));
+    }
+
+    #[test]
+    fn bad_input_is_refused() {
+        let (x, mut y) = (cloud(24, 3, 1), cloud(24, 2, 1));
+        let params = QualityParams::default();
+        assert!(matches!(
+            quality(x.view(), y.view(), Metric::Euclidean, &params, &()),
+            Err(Error::Parameter {
+                parameter: "ranked",
+                ..
+            })
+        ));
+        assert!(quality(x.view(), y.view(), Metric::Euclidean, &params.clamped(24), &()).is_ok());
+        y[[3, 1]] = f32::NAN;
+        assert!(matches!(
+            quality(x.view(), y.view(), Metric::Euclidean, &params.clamped(24), &()),
+            Err(Error::NotFinite { row: 3, .. })
+        ));
+        let short = cloud(23, 2, 1);
+        assert!(matches!(
+            quality(x.view(), short.view(), Metric::Euclidean, &params, &()),
+            Err(Error::Shape { .. })
+        ));
+    }
+}

@@ -1,0 +1,109 @@
+//! Every view with made-up data, in both themes, as PNG files: `cargo run --example gallery -- FOLDER`.
+
+mod samples;
+
+use std::{error::Error, path::PathBuf, time::Instant};
+
+use attn_render::{ColorMode, Headless, Palette, Pick, Theme, View, views::Flows};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "gallery".into()));
+    std::fs::create_dir_all(&folder)?;
+    let mut headless = Headless::new()?;
+    println!("{}", headless.adapter());
+    for theme in [Theme::Light, Theme::Dark] {
+        let plain = View {
+            theme,
+            ..View::default()
+        };
+        let by_value = View {
+            color_mode: ColorMode::Value,
+            ..plain.clone()
+        };
+        let original = View {
+            palette: Palette::Original,
+            ..plain.clone()
+        };
+        let mut hidden = plain.clone();
+        hidden.hidden = [3, 25].into();
+        let hover = View {
+            hover: Some(Pick { head: None, id: 8 }),
+            ..plain.clone()
+        };
+        let size = [1000.0, 760.0];
+        let scenes = [
+            ("matrix-4x4", samples::matrix(4, 4, 1_000, 2, &plain, None)?, &plain),
+            (
+                "matrix-12x12",
+                samples::matrix(12, 12, 10_112, 2, &plain, None)?,
+                &plain,
+            ),
+            (
+                "matrix-12x12-wide",
+                samples::matrix(12, 12, 10_112, 2, &plain, Some([1600.0, 1000.0]))?,
+                &plain,
+            ),
+            (
+                "matrix-value",
+                samples::matrix(6, 8, 3_000, 2, &by_value, None)?,
+                &by_value,
+            ),
+            (
+                "matrix-original",
+                samples::matrix(3, 5, 500, 2, &original, None)?,
+                &original,
+            ),
+            ("matrix-3d", samples::matrix(3, 4, 800, 3, &plain, None)?, &plain),
+            (
+                "head-spiral",
+                samples::single(0, 2_000, 2, false, &plain, size)?,
+                &plain,
+            ),
+            (
+                "head-value",
+                samples::single(2, 800, 2, false, &by_value, size)?,
+                &by_value,
+            ),
+            (
+                "head-sequence",
+                samples::single(0, 2_000, 2, true, &plain, size)?,
+                &plain,
+            ),
+            (
+                "head-10000",
+                samples::single(4, 10_112, 2, false, &plain, size)?,
+                &plain,
+            ),
+            ("head-3d", samples::single(0, 2_000, 3, false, &plain, size)?, &plain),
+            (
+                "head-3d-sequence",
+                samples::single(3, 2_000, 3, true, &plain, size)?,
+                &plain,
+            ),
+            ("sentence", samples::sentence(17, &plain, None)?, &plain),
+            ("sentence-hidden", samples::sentence(17, &hidden, None)?, &hidden),
+            ("sentence-hover", samples::sentence(17, &hover, None)?, &hover),
+            ("sentence-60", samples::sentence(60, &plain, None)?, &plain),
+            ("sentence-300", samples::sentence(300, &plain, None)?, &plain),
+            ("matrix-hover", samples::hovered_matrix(&plain, [560.0, 500.0])?, &plain),
+            ("head-hover", samples::hovered_token(&plain, [640.0, 520.0])?, &plain),
+            ("image", samples::image(7, Flows::Strongest, &plain, None)?, &plain),
+            ("image-all", samples::image(14, Flows::All, &plain, None)?, &plain),
+        ];
+        for (name, scene, view) in scenes {
+            let start = Instant::now();
+            let picture = headless.render(&scene, view, 1.0)?;
+            let (first, stats) = (start.elapsed(), stats);
+            let start = Instant::now();
+            headless.draw_frame(&scene, view, 1.0)?;
+            println!(
+                "{name}: first frame {first:.0?}, next {:.0?}, {:?}",
+                start.elapsed(),
+                headless.stats()
+            );
+            let theme = if theme == Theme::Dark { "dark" } else { "light" };
+            picture.write_png(folder.join(format!("{name}-{theme}.png")))?;
+        }
+    }
+    Ok(())
+}

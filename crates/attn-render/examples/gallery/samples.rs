@@ -1,0 +1,274 @@
+//! Made-up data with the shapes that real heads have: spirals of positions, clumps of equal tokens, clouds.
+//! Shared by the gallery and the snapshot tests; the same numbers on every machine.
+
+use std::sync::Arc;
+
+use attn_core::{Attention, HeadId};
+use attn_render::{
+    Cell, Error, Image, Picker, Projection, Scene, View,
+    views::{
+        ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, Matrix, MatrixPanel, Sentence, SentenceToken,
+        ValueKind, overlay,
+    },
+};
+
+const TEXT: &str = "[CLS] the old keeper of the light ##house said that the ship would come before the storm [SEP]";
+
+/// Uniform numbers in -1..1 (a splitmix generator).
+pub(crate) struct Noise(pub(crate) u64);
+
+impl Noise {
+    pub(crate) fn uniform(&mut self) -> f32 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    /// Roughly normal.
+    pub(crate) fn normal(&mut self) -> f32 {
+        (0..4).map(|_| self.uniform()).sum::<f32>() * 0.85
+    }
+}
+
+/// `[points, dims]` of one head: queries, then keys; `kind` chooses the shape.
+pub(crate) fn cloud(kind: usize, points: usize, dims: usize) -> Vec<f32> {
+    let mut noise = Noise(kind as u64 * 977 + 5);
+    let half = points / 2;
+    let mut values = Vec::with_capacity(points * dims);
+    for i in 0..points {
+        let (t, key) = ((i % half) as f32 / half as f32, i >= half);
+        let side = if key { 1.0 } else { -1.0 };
+        let mut p = match kind % 5 {
+            0 => {
+                let (y, x) = (t * 12.0 + 0.15 * side).sin_cos();
+                [(1.0 + 4.0 * t) * x, (1.0 + 4.0 * t) * y, 3.0 * t]
+            }
+            1 => {
+                let clump = (i % 17) as f32;
+                let (y, x) = (clump * 2.4).sin_cos();
+                [
+                    (1.0 + 0.3 * clump) * x + 0.12 * side,
+                    (1.0 + 0.3 * clump) * y,
+                    (clump * 1.7).sin() * 3.0,
+                ]
+            }
+            2 => [2.2 * side + noise.normal(), 1.6 * noise.normal(), noise.normal()],
+            3 => [5.0 * t - 2.5, (t * 9.0).sin() * 1.5 + 0.4 * side, (t * 9.0).cos() * 1.5],
+            _ => [2.0 * noise.normal(), 1.5 * noise.normal(), 1.5 * noise.normal()],
+        };
+        for v in &mut p {
+            *v += 0.16 * noise.normal();
+        }
+        values.extend_from_slice(&p[..dims]);
+    }
+    values
+}
+
+pub(crate) fn head(layer: usize, head: usize) -> HeadId {
+    HeadId::new(Attention::EncoderSelf, layer, head)
+}
+
+/// A matrix of `layers` x `heads`, each with `points` points.
+pub(crate) fn matrix(
+    layers: usize,
+    heads: usize,
+    points: usize,
+    dims: usize,
+    view: &View,
+    size: Option<[f32; 2]>,
+) -> Result<Scene, Error> {
+    let clouds: Vec<Vec<f32>> = (0..layers * heads)
+        .map(|i| cloud(i * 7 % 11 + i, points, dims))
+        .collect();
+    let positions: Vec<f32> = (0..points).map(|i| (i % (points / 2)) as f32).collect();
+    let panels = clouds.iter().enumerate().map(|(i, values)| {
+        Ok(MatrixPanel {
+            head: head(i / heads, i % heads),
+            coordinates: Coordinates::new(values, dims)?,
+            queries: points / 2,
+            values: Some(&positions),
+            note: format!("ρ −0.{}", 95 - i % 40),
+        })
+    });
+    let matrix = Matrix {
+        title: "tiny-bert, 200 sentences",
+        subtitle: "t-SNE, cosine, perplexity 30; ρ: rank correlation of distance and attention",
+        panels: panels.collect::<Result<_, Error>>()?,
+        color_by: Some(ColorBy {
+            label: "position",
+            kind: ValueKind::Sequential,
+        }),
+        ..Matrix::default()
+    };
+    matrix.scene(view, size.unwrap_or(matrix.natural_size()))
+}
+
+/// One head of `points` points; with a sequence brought out or not.
+pub(crate) fn single(
+    kind: usize,
+    points: usize,
+    dims: usize,
+    with_sequence: bool,
+    view: &View,
+    size: [f32; 2],
+) -> Result<Scene, Error> {
+    let values = cloud(kind, points, dims);
+    let words: Vec<&str> = TEXT.split(' ').collect();
+    let labels: Vec<&str> = (0..points).map(|i| words[i % (points / 2) % words.len()]).collect();
+    let length = words.len() as u32;
+    let half = points as u32 / 2;
+    // The sequence's tokens are strewn over the cloud.
+    let queries: Vec<u32> = (0..length).map(|i| i * (half / length)).collect();
+    let keys: Vec<u32> = queries.iter().map(|q| q + half).collect();
+    let attention = attention(length as usize);
+    let norms: Vec<f32> = (0..points).map(|i| 1.0 + (i % 23) as f32).collect();
+    let positions: Vec<f32> = (0..points).map(|i| (i % (points / 2)) as f32).collect();
+    let head = Head {
+        subtitle: "distance-attention correlation −0.94; scale c = 1.8; trustworthiness 0.97",
+        labels: &labels,
+        values: Some(&positions),
+        color_by: Some(ColorBy {
+            label: "position",
+            kind: ValueKind::Sequential,
+        }),
+        sizes: (kind == 2).then_some(&norms[..]),
+        sequence: with_sequence.then_some(HeadSequence {
+            queries: &queries,
+            keys: &keys,
+            attention: &attention,
+        }),
+        ..Head::new(head(3, 9), Coordinates::new(&values, dims)?, points / 2)
+    };
+    head.scene(view, size)
+}
+
+/// Attention of `tokens` tokens, mostly to the previous one; rows sum to 1.
+pub(crate) fn attention(tokens: usize) -> Vec<f32> {
+    let mut noise = Noise(3);
+    let mut weights = Vec::with_capacity(tokens * tokens);
+    for query in 0..tokens {
+        let row: Vec<f32> = (0..tokens)
+            .map(|key| {
+                let previous = if key + 1 == query { 3.2 } else { 0.0 };
+                let first = if key == 0 { 1.5 + (query % 3) as f32 } else { 0.0 };
+                (previous + first + 1.2 * noise.normal()).exp()
+            })
+            .collect();
+        let sum: f32 = row.iter().sum();
+        weights.extend(row.iter().map(|w| w / sum));
+    }
+    weights
+}
+
+/// A sentence of `tokens` tokens.
+pub(crate) fn sentence(tokens: usize, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+    let words: Vec<&str> = TEXT.split(' ').cycle().take(tokens).collect();
+    let tokens: Vec<SentenceToken<'_>> = words
+        .iter()
+        .map(|text| SentenceToken {
+            text,
+            special: text.starts_with('['),
+        })
+        .collect();
+    let attention = attention(tokens.len());
+    let sentence = Sentence {
+        subtitle: "sentence 12 of 200; distance-attention correlation −0.94",
+        ..Sentence::new(head(3, 9), &tokens, &tokens, &attention)
+    };
+    sentence.scene(view, size.unwrap_or(sentence.natural_size()))
+}
+
+/// A picture of a hill under a sky, and a head that looks at patches of its own brightness.
+pub(crate) fn image(side: usize, flows: Flows, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+    let pixels = 8 * side;
+    let mut rgba = Vec::with_capacity(4 * pixels * pixels);
+    for y in 0..pixels {
+        for x in 0..pixels {
+            let (u, v) = (x as f32 / pixels as f32, y as f32 / pixels as f32);
+            let sun = (u - 0.72).hypot(v - 0.25) < 0.13;
+            let hill = v > 0.62 + 0.16 * (u * 5.0).sin();
+            let color = match (sun, hill) {
+                (true, _) => [250, 214, 120],
+                (_, true) => [58 + (60.0 * v) as u8, 110, 64],
+                _ => [120 + (80.0 * v) as u8, 170, 214],
+            };
+            rgba.extend_from_slice(&[color[0], color[1], color[2], 255]);
+        }
+    }
+    let tokens = side * side + 1;
+    let mut noise = Noise(11);
+    let place = |id: usize| [((id - 1) % side) as f32, ((id - 1) / side) as f32];
+    let mut attention = Vec::with_capacity(tokens * tokens);
+    for query in 0..tokens {
+        let row: Vec<f32> = (0..tokens)
+            .map(|key| {
+                if query == 0 || key == 0 {
+                    return (0.6 * noise.normal() + if query % 7 == 3 { 3.0 } else { 0.0 }).exp();
+                }
+                let (a, b) = (place(query), place(key));
+                let distance = (a[0] + 1.3 - b[0]).hypot(a[1] - 0.6 - b[1]);
+                (3.4 - 1.6 * distance + 0.5 * noise.normal()).exp()
+            })
+            .collect();
+        let sum: f32 = row.iter().sum();
+        attention.extend(row.iter().map(|w| w / sum));
+    }
+    let picture = Arc::new(Image::new(pixels as u32, pixels as u32, rgba)?);
+    let subtitle = "picture 3 of 24; distance-attention correlation −0.88";
+    let view_of = ImageAttention {
+        subtitle,
+        flows,
+        ..ImageAttention::new(head(0, 8), picture, side, side, 1, &attention)
+    };
+    view_of.scene(view, size.unwrap_or(view_of.natural_size()))
+}
+
+/// The matrix with the pointer over a head.
+pub(crate) fn hovered_matrix(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let mut scene = matrix(3, 4, 300, 2, view, Some(size))?;
+    let colors = view.colors();
+    overlay::frame_head(&mut scene, head(1, 2), &colors);
+    let projection = Projection::new(&scene, view, size);
+    let at = scene
+        .panel_of(head(1, 2))
+        .map_or([0.0; 2], |index| projection.panels[index].rect.center());
+    let lines = vec!["distance-attention correlation −0.89".into(), "click to open".into()];
+    let tip = overlay::Tooltip {
+        title: "L1 H2".into(),
+        lines,
+        words: vec![],
+    };
+    overlay::tooltip(&mut scene, &projection, at, &tip, &colors);
+    Ok(scene)
+}
+
+/// One head with the pointer over a token.
+pub(crate) fn hovered_token(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let mut scene = single(0, 400, 2, false, view, size)?;
+    let colors = view.colors();
+    let projection = Projection::new(&scene, view, size);
+    let place = &projection.panels[1];
+    let [x, y, _] = place.px_from_data.apply(scene.layers[1].points[123].position);
+    let Some(hit) = Picker::default().hit(&scene, &projection, [x, y], 2.0) else {
+        return Ok(scene);
+    };
+    overlay::ring(&mut scene, hit, &colors);
+    let word = |(i, text): (usize, &str)| Cell {
+        text: text.into(),
+        fill: if i == 4 {
+            colors.key.alpha(0.45)
+        } else {
+            colors.query.alpha(0.03 * i as f32)
+        },
+        color: colors.text,
+    };
+    let words = TEXT.split(' ').enumerate().map(word).collect();
+    let tip = overlay::Tooltip {
+        title: "of".into(),
+        lines: vec!["key 4 of sentence 12".into()],
+        words,
+    };
+    overlay::tooltip(&mut scene, &projection, [x, y], &tip, &colors);
+    Ok(scene)
+}

@@ -1,0 +1,335 @@
+//! Which labels are drawn, and where: greedy by priority, never two over each other.
+//!
+//! Point-feature labelling in the greedy manner that Christensen, Marks and Shieber (1995) take as baseline, with
+//! a grid for the collisions. Each label tries four places around its anchor, in a fixed order, so that the same
+//! scene and camera always give the same picture, whatever was drawn before.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use crate::{
+    Color, Label, Layer, Placement, Projection, Rect, Scene,
+    text::{LINE, text_width},
+};
+
+/// A label that is drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacedLabel {
+    /// The text.
+    pub text: Arc<str>,
+    /// Its box, in pixels.
+    pub rect: Rect,
+    /// Where it may draw, in pixels.
+    pub clip: Rect,
+    /// Font size in layout units.
+    pub size: f32,
+    /// Pixels per layout unit of its font, its panel's zoom included.
+    pub scale: f32,
+    /// Bold or regular.
+    pub bold: bool,
+    /// Its colour.
+    pub color: Color,
+    /// Colour of its rim.
+    pub halo: Option<Color>,
+}
+
+/// At most so many floating labels are drawn: beyond it nobody reads them.
+const MOST_FLOATING: usize = 600;
+
+/// Places the labels of every layer and of the overlay; one list per layer, in drawing order.
+pub fn place_labels(scene: &Scene, projection: &Projection) -> Vec<Vec<PlacedLabel>> {
+    scene
+        .drawn_layers()
+        .map(|layer| place_layer(layer, projection))
+        .collect()
+}
+
+fn place_layer(layer: &Layer, projection: &Projection) -> Vec<PlacedLabel> {
+    let mut taken = Taken::new(projection.size);
+    let mut placed = Vec::new();
+    let mut floating: Vec<(f32, f32, &Label)> = Vec::new();
+    for label in &layer.labels {
+        match label.placement {
+            Placement::Fixed => {
+                let label = Anchored::new(label, projection).map(|anchored| anchored.fixed());
+                if let Some(label) = label.filter(|label| label.clip.overlaps(&label.rect)) {
+                    taken.insert(label.rect);
+                    placed.push(label);
+                }
+            }
+            Placement::Floating { priority, margin } => floating.push((priority, margin, label)),
+        }
+    }
+    // A stable sort: equal priorities keep the scene's order.
+    floating.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal));
+    let mut drawn = 0;
+    for (_, margin, label) in floating {
+        if drawn == MOST_FLOATING {
+            break;
+        }
+        let Some(anchored) = Anchored::new(label, projection) else {
+            continue;
+        };
+        if let Some(label) = anchored
+            .floating()
+            .find(|label| taken.is_free(label.rect, margin * projection.scale))
+        {
+            taken.insert(label.rect);
+            placed.push(label);
+            drawn += 1;
+        }
+    }
+    placed
+}
+
+/// A label whose anchor is on the target.
+struct Anchored<'a> {
+    label: &'a Label,
+    anchor: [f32; 2],
+    clip: Rect,
+    size: [f32; 2],
+    /// Pixels per layout unit, of distances and of the font.
+    scale: f32,
+    font_scale: f32,
+}
+
+impl<'a> Anchored<'a> {
+    fn new(label: &'a Label, projection: &Projection) -> Option<Self> {
+        let place = projection.panels.get(usize::from(label.panel))?;
+        let [x, y, w] = place.px_from_data.apply(label.position);
+        let scale = projection.scale;
+        let font_scale = if label.grows > 1.0 {
+            scale * place.zoom.min(label.grows)
+        } else {
+            scale
+        };
+        let shown = place.zoom >= label.visible_from;
+        // Text of less than 3 or more than 300 pixels is not read; the glyph atlas would overflow.
+        let legible = (3.0..300.0).contains(&(label.size * font_scale));
+        // Floating labels belong to what is in sight; fixed ones may reach into sight from outside.
+        let in_sight = label.placement == Placement::Fixed || place.clip.contains([x, y]);
+        if !(x.is_finite() && y.is_finite() && w > 0.0 && shown && legible && in_sight) || label.text.is_empty() {
+            return None;
+        }
+        let width = text_width(&label.text, label.size, label.bold) * font_scale;
+        let size = [width, LINE * label.size * font_scale];
+        Some(Self {
+            label,
+            anchor: [x, y],
+            clip: place.clip,
+            size,
+            scale,
+            font_scale,
+        })
+    }
+
+    fn fixed(&self) -> PlacedLabel {
+        let label = self.label;
+        let place = |axis: usize| {
+            self.anchor[axis] + label.offset[axis] * self.font_scale - label.align[axis] * self.size[axis]
+        };
+        self.at(place(0), place(1))
+    }
+
+    /// Right, left, above, below; only where the whole text is inside the panel.
+    fn floating(self) -> impl Iterator<Item = PlacedLabel> {
+        let [x, y] = self.anchor;
+        let [width, height] = self.size;
+        let gap = self.label.offset[0] * self.scale;
+        let middle = y - 0.5 * height;
+        [
+            [x + gap, middle],
+            [x - gap - width, middle],
+            [x - 0.5 * width, y - gap - 0.9 * height],
+            [x - 0.5 * width, y + gap - 0.1 * height],
+        ]
+        .into_iter()
+        .map(move |[left, top]| self.at(left, top))
+        .filter(|placed| {
+            let (rect, clip) = (placed.rect, placed.clip);
+            rect.min[0] >= clip.min[0]
+                && rect.max[0] <= clip.max[0]
+                && rect.min[1] >= clip.min[1]
+                && rect.max[1] <= clip.max[1]
+        })
+    }
+
+    fn at(&self, left: f32, top: f32) -> PlacedLabel {
+        let label = self.label;
+        PlacedLabel {
+            text: label.text.clone(),
+            rect: Rect::new(left, top, self.size[0], self.size[1]),
+            clip: self.clip,
+            size: label.size,
+            scale: self.font_scale,
+            bold: label.bold,
+            color: label.color,
+            halo: label.halo,
+        }
+    }
+}
+
+/// Rectangles that are in use, by the cells of a grid they touch; what lies outside counts to the cells at the border.
+struct Taken {
+    columns: usize,
+    rows: usize,
+    cells: Vec<Vec<Rect>>,
+}
+
+/// Side of a cell, in pixels.
+const CELL: f32 = 64.0;
+
+impl Taken {
+    fn new(size: [f32; 2]) -> Self {
+        let [columns, rows] = size.map(|side| Self::along(side, 1024) + 1);
+        Self {
+            columns,
+            rows,
+            cells: vec![Vec::new(); columns * rows],
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the grid"
+    )]
+    fn along(px: f32, last: usize) -> usize {
+        (px / CELL).clamp(0.0, last as f32) as usize
+    }
+
+    /// Indices of the cells that a rectangle touches.
+    fn touched(&self, rect: Rect) -> impl Iterator<Item = usize> + use<> {
+        let (columns, rows) = (self.columns, self.rows);
+        let range = |axis: usize, count: usize| {
+            Self::along(rect.min[axis], count - 1)..Self::along(rect.max[axis], count - 1) + 1
+        };
+        let across = range(0, columns);
+        range(1, rows).flat_map(move |row| across.clone().map(move |column| row * columns + column))
+    }
+
+    fn is_free(&self, rect: Rect, margin: f32) -> bool {
+        let (min, max) = (rect.min.map(|v| v - margin), rect.max.map(|v| v + margin));
+        let wide = Rect { min, max };
+        self.touched(wide)
+            .all(|cell| self.cells[cell].iter().all(|other| !other.overlaps(&wide)))
+    }
+
+    fn insert(&mut self, rect: Rect) {
+        for cell in self.touched(rect) {
+            self.cells[cell].push(rect);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Axes, Bounds, Camera, Motion, Panel, View};
+
+    /// 400 labels on a spiral, in a panel that zooms.
+    fn crowd() -> Scene {
+        let mut scene = Scene::new([300.0, 300.0], Color::default());
+        let panel = scene.add_panel(Panel {
+            bounds: Bounds {
+                min: [-1.0, -1.0, 0.0],
+                max: [1.0, 1.0, 0.0],
+            },
+            axes: Axes::Plane,
+            ..Panel::page(Rect::new(10.0, 10.0, 280.0, 280.0), Motion::Inside)
+        });
+        for i in 0..400_u16 {
+            let t = f32::from(i) / 400.0;
+            let (y, x) = (t * 40.0).sin_cos();
+            let mut label = Label::new(panel, [t * x, t * y], format!("token{i}"), 9.0, Color::default());
+            label.placement = Placement::Floating {
+                priority: f32::from(i * 79 % 400),
+                margin: 1.5,
+            };
+            label.offset = [4.0, 0.0];
+            scene.layers[0].labels.push(label);
+        }
+        scene
+    }
+
+    fn placed(scene: &Scene, zoom: f32) -> Vec<PlacedLabel> {
+        let view = View {
+            inside: Camera {
+                zoom,
+                ..Camera::default()
+            },
+            ..View::default()
+        };
+        place_labels(scene, &Projection::new(scene, &view, [300.0, 300.0])).remove(0)
+    }
+
+    #[test]
+    fn labels_never_overlap_and_stay_in_their_panel() {
+        let scene = crowd();
+        for zoom in [1.0, 1.3, 2.0, 5.0, 20.0] {
+            let labels = placed(&scene, zoom);
+            assert!(zoom > 10.0 || labels.len() > 15, "{} at {zoom}", labels.len());
+            for (i, a) in labels.iter().enumerate() {
+                assert!(a.clip.intersect(&a.rect) == a.rect);
+                assert!(
+                    labels[..i].iter().all(|b| !a.rect.overlaps(&b.rect)),
+                    "{} at {zoom}",
+                    a.text
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_highest_priority_in_sight_is_always_there() {
+        let scene = crowd();
+        let first = scene.layers[0].labels.iter().max_by(|a, b| {
+            let priority = |label: &Label| match label.placement {
+                Placement::Floating { priority, .. } => priority,
+                Placement::Fixed => 0.0,
+            };
+            priority(a).total_cmp(&priority(b))
+        });
+        for zoom in [1.0, 1.1, 1.2, 1.3, 1.4] {
+            assert!(
+                placed(&scene, zoom)
+                    .iter()
+                    .any(|label| label.text == first.unwrap().text)
+            );
+        }
+    }
+
+    #[test]
+    fn placing_is_repeatable_and_most_labels_survive_a_small_zoom() {
+        let scene = crowd();
+        assert_eq!(placed(&scene, 1.0), placed(&scene, 1.0));
+        let (a, b) = (placed(&scene, 1.5), placed(&scene, 1.53));
+        let kept = a.iter().filter(|x| b.iter().any(|y| x.text == y.text)).count();
+        assert!(kept * 10 >= a.len() * 8, "{kept} of {}", a.len());
+    }
+
+    #[test]
+    fn fixed_labels_are_kept_clear() {
+        let mut scene = crowd();
+        scene.layers[0]
+            .labels
+            .push(Label::new(1, [0.0, 0.0], "fixed", 30.0, Color::default()).aligned(0.5, 0.5));
+        let labels = placed(&scene, 1.0);
+        let fixed = labels.iter().find(|label| &*label.text == "fixed").unwrap();
+        assert!(
+            labels
+                .iter()
+                .all(|label| std::ptr::eq(label, fixed) || !label.rect.overlaps(&fixed.rect))
+        );
+    }
+
+    #[test]
+    fn labels_of_no_panel_or_no_position_are_left_out() {
+        let mut scene = Scene::new([100.0, 100.0], Color::default());
+        scene.layers[0].labels = vec![
+            Label::new(9, [0.0, 0.0], "no panel", 9.0, Color::default()),
+            Label::new(0, [f32::NAN, 0.0], "nowhere", 9.0, Color::default()),
+            Label::new(0, [5.0, 5.0], "", 9.0, Color::default()),
+        ];
+        assert!(placed(&scene, 1.0).is_empty());
+    }
+}

@@ -1,0 +1,42 @@
+#![doc = include_str!("../README.md")]
+
+mod attention;
+mod color;
+mod control;
+mod error;
+mod geometry;
+mod headless;
+mod labels;
+mod pick;
+mod projection;
+mod raster;
+mod renderer;
+mod rows;
+mod scene;
+mod text;
+mod tracked;
+mod view;
+pub mod views;
+
+pub use glyphon;
+pub use lyon;
+pub use wgpu;
+
+pub use attention::{Link, Remaining, strongest, switch_off};
+pub use color::{Color, ColorMode, Colors, Palette, Scale, Theme};
+pub use control::{Controller, Event, Input, Key};
+pub use error::Error;
+pub use geometry::{Bounds, Rect, Transform};
+pub use headless::Headless;
+pub use labels::{PlacedLabel, place_labels};
+pub use pick::{Hit, Picker};
+pub use projection::{PanelPlace, Projection};
+pub use raster::Image;
+pub use renderer::{Renderer, Stats};
+pub use scene::{
+    Axes, Block, Cell, Curve, Edge, GlyphRow, Label, Layer, Motion, Panel, Path, Picture, Placement, Point, Region,
+    Scene, Shape,
+};
+pub use text::text_width;
+pub use tracked::Tracked;
+pub use view::{Camera, Orbit, Pick, View};

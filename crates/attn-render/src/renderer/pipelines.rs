@@ -1,0 +1,299 @@
+//! The pipelines, and what they bind.
+
+use wgpu::{VertexAttribute, VertexFormat as Format};
+
+macro_rules! shader {
+    ($file:literal) => {
+        concat!(
+            include_str!("../shaders/common.wgsl"),
+            include_str!(concat!("../shaders/", $file, ".wgsl"))
+        )
+    };
+}
+
+/// Every shader as it is compiled, by name; each has the entry points `vertex` and `fragment`.
+pub(crate) const SHADERS: [(&str, &str); 5] = [
+    ("points", shader!("points")),
+    ("edges", shader!("edges")),
+    ("curves", shader!("curves")),
+    ("blocks", shader!("blocks")),
+    ("pictures", shader!("pictures")),
+];
+
+/// A vertex of a tessellated curve.
+#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(crate) struct CurveVertex {
+    pub(crate) position: [f32; 2],
+    pub(crate) normal: [f32; 2],
+    pub(crate) width_side: [f32; 2],
+    pub(crate) color: crate::Color,
+    pub(crate) panel: u32,
+}
+
+/// A picture's place.
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(crate) struct PictureInstance {
+    pub(crate) min: [f32; 2],
+    pub(crate) max: [f32; 2],
+    pub(crate) panel: u32,
+}
+
+pub(crate) struct Pipelines {
+    pub(crate) points: wgpu::RenderPipeline,
+    /// For scenes with panels in three dimensions.
+    pub(crate) points_in_space: wgpu::RenderPipeline,
+    pub(crate) edges: wgpu::RenderPipeline,
+    pub(crate) curves: wgpu::RenderPipeline,
+    pub(crate) blocks: wgpu::RenderPipeline,
+    pub(crate) pictures: wgpu::RenderPipeline,
+    pub(crate) frame_layout: wgpu::BindGroupLayout,
+    pub(crate) points_layout: wgpu::BindGroupLayout,
+    pub(crate) picture_layout: wgpu::BindGroupLayout,
+    pub(crate) crisp: wgpu::Sampler,
+    pub(crate) smooth: wgpu::Sampler,
+}
+
+const EDGE: [Format; 6] = [
+    Format::Float32x3,
+    Format::Float32x3,
+    Format::Unorm8x4,
+    Format::Uint32,
+    Format::Float32x2,
+    Format::Float32x2,
+];
+const CURVE: [Format; 5] = [
+    Format::Float32x2,
+    Format::Float32x2,
+    Format::Float32x2,
+    Format::Unorm8x4,
+    Format::Uint32,
+];
+const BLOCK: [Format; 7] = [
+    Format::Float32x2,
+    Format::Float32x2,
+    Format::Unorm8x4,
+    Format::Unorm8x4,
+    Format::Uint32,
+    Format::Float32,
+    Format::Float32,
+];
+const PICTURE: [Format; 3] = [Format::Float32x2, Format::Float32x2, Format::Uint32];
+
+/// Where a pipeline's vertices come from.
+#[derive(Clone, Copy)]
+enum Vertices<'a> {
+    /// A quad per instance, whose attributes are these.
+    Quads(&'a [Format]),
+    /// Triangles, whose vertices have these attributes.
+    Mesh(&'a [Format]),
+    /// The shader reads a storage buffer.
+    Pulled,
+}
+
+/// Attributes packed one after the other, and the bytes of them all.
+fn packed(formats: &[Format]) -> (Vec<VertexAttribute>, u64) {
+    let mut offset = 0;
+    let attributes = formats.iter().zip(0..).map(|(&format, shader_location)| {
+        let attribute = VertexAttribute {
+            format,
+            offset,
+            shader_location,
+        };
+        offset += format.size();
+        attribute
+    });
+    (attributes.collect(), offset)
+}
+
+impl Pipelines {
+    pub(crate) fn new(device: &wgpu::Device, target: wgpu::TextureFormat) -> Self {
+        let buffer = |binding, ty, visibility| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let read_only = wgpu::BufferBindingType::Storage { read_only: true };
+        let frame_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("attn frame"),
+            entries: &[
+                buffer(0, wgpu::BufferBindingType::Uniform, wgpu::ShaderStages::VERTEX),
+                buffer(1, read_only, wgpu::ShaderStages::VERTEX),
+                buffer(2, read_only, wgpu::ShaderStages::VERTEX),
+            ],
+        });
+        let points_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("attn points"),
+            entries: &[buffer(0, read_only, wgpu::ShaderStages::VERTEX)],
+        });
+        let fragment = |binding, ty| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::FRAGMENT,
+            ty,
+            count: None,
+        };
+        let picture_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("attn picture"),
+            entries: &[
+                fragment(
+                    0,
+                    wgpu::BindingType::Texture {
+                        sample_type: wgpu::TextureSampleType::Float { filterable: true },
+                        view_dimension: wgpu::TextureViewDimension::D2,
+                        multisampled: false,
+                    },
+                ),
+                fragment(1, wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering)),
+            ],
+        });
+        let sampler = |filter| {
+            device.create_sampler(&wgpu::SamplerDescriptor {
+                mag_filter: filter,
+                min_filter: wgpu::FilterMode::Linear,
+                ..Default::default()
+            })
+        };
+        let frame_only = layout(device, &[Some(&frame_layout)]);
+        let with_points = layout(device, &[Some(&frame_layout), Some(&points_layout)]);
+        let with_picture = layout(device, &[Some(&frame_layout), Some(&picture_layout)]);
+        Self {
+            points: pipeline(device, target, SHADERS[0], &with_points, Vertices::Pulled, &[]),
+            points_in_space: pipeline(
+                device,
+                target,
+                SHADERS[0],
+                &with_points,
+                Vertices::Pulled,
+                &[("IN_SPACE", 1.0)],
+            ),
+            edges: pipeline(device, target, SHADERS[1], &frame_only, Vertices::Quads(&EDGE), &[]),
+            curves: pipeline(device, target, SHADERS[2], &frame_only, Vertices::Mesh(&CURVE), &[]),
+            blocks: pipeline(device, target, SHADERS[3], &frame_only, Vertices::Quads(&BLOCK), &[]),
+            pictures: pipeline(
+                device,
+                target,
+                SHADERS[4],
+                &with_picture,
+                Vertices::Quads(&PICTURE),
+                &[],
+            ),
+            crisp: sampler(wgpu::FilterMode::Nearest),
+            smooth: sampler(wgpu::FilterMode::Linear),
+            frame_layout,
+            points_layout,
+            picture_layout,
+        }
+    }
+}
+
+fn pipeline(
+    device: &wgpu::Device,
+    target: wgpu::TextureFormat,
+    (name, source): (&str, &str),
+    layout: &wgpu::PipelineLayout,
+    vertices: Vertices<'_>,
+    constants: &[(&str, f64)],
+) -> wgpu::RenderPipeline {
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(name),
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    });
+    let (formats, step_mode, topology) = match vertices {
+        Vertices::Quads(formats) => (
+            formats,
+            wgpu::VertexStepMode::Instance,
+            wgpu::PrimitiveTopology::TriangleStrip,
+        ),
+        Vertices::Mesh(formats) => (
+            formats,
+            wgpu::VertexStepMode::Vertex,
+            wgpu::PrimitiveTopology::TriangleList,
+        ),
+        Vertices::Pulled => (
+            &[][..],
+            wgpu::VertexStepMode::Vertex,
+            wgpu::PrimitiveTopology::TriangleList,
+        ),
+    };
+    let (attributes, array_stride) = packed(formats);
+    let buffers = [Some(wgpu::VertexBufferLayout {
+        array_stride,
+        step_mode,
+        attributes: &attributes,
+    })];
+    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some(name),
+        layout: Some(layout),
+        vertex: wgpu::VertexState {
+            module: &module,
+            entry_point: Some("vertex"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants,
+                ..Default::default()
+            },
+            buffers: if formats.is_empty() { &[] } else { &buffers },
+        },
+        fragment: Some(wgpu::FragmentState {
+            module: &module,
+            entry_point: Some("fragment"),
+            compilation_options: Default::default(),
+            targets: &[Some(wgpu::ColorTargetState {
+                format: target,
+                blend: Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING),
+                write_mask: wgpu::ColorWrites::ALL,
+            })],
+        }),
+        primitive: wgpu::PrimitiveState {
+            topology,
+            ..Default::default()
+        },
+        depth_stencil: None,
+        multisample: wgpu::MultisampleState::default(),
+        multiview_mask: None,
+        cache: None,
+    })
+}
+
+fn layout(device: &wgpu::Device, groups: &[Option<&wgpu::BindGroupLayout>]) -> wgpu::PipelineLayout {
+    device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: None,
+        bind_group_layouts: groups,
+        immediate_size: 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use wgpu::naga;
+
+    use super::*;
+
+    #[test]
+    fn shaders_are_valid_without_a_gpu() {
+        for (name, source) in SHADERS {
+            let module = naga::front::wgsl::parse_str(source)
+                .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+            let mut validator =
+                naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+            validator
+                .validate(&module)
+                .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+            let entries: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
+            assert_eq!(entries, ["vertex", "fragment"], "{name}");
+        }
+    }
+
+    #[test]
+    fn vertex_layouts_match_the_structs() {
+        assert_eq!(packed(&EDGE).1, size_of::<crate::Edge>() as u64);
+        assert_eq!(packed(&CURVE).1, size_of::<CurveVertex>() as u64);
+        assert_eq!(packed(&BLOCK).1, size_of::<crate::Block>() as u64);
+        assert_eq!(packed(&PICTURE).1, size_of::<PictureInstance>() as u64);
+    }
+}

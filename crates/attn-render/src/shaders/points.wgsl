@@ -1,0 +1,97 @@
+// Points: one triangle each, around the outline, which is a signed distance. A triangle costs rasterisers less than a
+// quad, and reading points by index less than instances of so few vertices.
+
+struct Point {
+    x: f32,
+    y: f32,
+    z: f32,
+    // sRGB, red in the lowest byte.
+    color: u32,
+    // Panel (16 bits), size (8), shape and flags (8).
+    bits: u32,
+    id: u32,
+}
+
+@group(1) @binding(0) var<storage, read> points: array<Point>;
+
+// Whether any panel of the scene is in three dimensions; a constant of the pipeline.
+override IN_SPACE: bool = false;
+
+struct Out {
+    @builtin(position) position: vec4<f32>,
+    // Pixels from the point's middle.
+    @location(0) local: vec2<f32>,
+    // Red and green, blue and alpha in 16 bits each; radius in 1/256 pixel over shape (4 bits).
+    @location(1) @interpolate(flat) color_shape: vec3<u32>,
+    @location(2) @interpolate(flat) clip: vec2<u32>,
+}
+
+const DIMMED: u32 = 0x10u;
+const HIDDEN: u32 = 0x20u;
+
+@vertex
+fn vertex(@builtin(vertex_index) index: u32) -> Out {
+    let point = points[index / 3u];
+    let panel_index = point.bits & 0xFFFFu;
+    let panel = panels[panel_index];
+    let flags = point.bits >> 24u;
+    let shape = flags & 0xFu;
+    let size = f32((point.bits >> 16u) & 0xFFu) / 32.0;
+    var wanted = f32(panel.point & 0xFFFFu) / 256.0 * size;
+    var alpha = f32((panel.point >> 16u) & 0xFFu) / 255.0;
+    var hidden = (flags & HIDDEN) != 0u;
+    var px: vec2<f32>;
+    if IN_SPACE && (panel.point & SPACE) != 0u {
+        let p = project_space(panel_index, vec3(point.x, point.y, point.z));
+        let near = depth_cue(p.z);
+        px = p.xy;
+        wanted *= mix(0.7, 1.0, near) / p.z;
+        alpha *= near;
+        hidden = hidden || p.z <= 0.0;
+    } else {
+        px = project_flat(panel, vec2(point.x, point.y));
+    }
+    // A disc of less than one pixel is drawn as one pixel, paler.
+    let radius = clamp(wanted, 0.5, 255.0);
+    alpha *= min(wanted * wanted * 4.0, 1.0);
+    if (flags & DIMMED) != 0u {
+        alpha *= 0.12;
+    }
+    // Corners of a triangle around the circle that holds the outline and its soft edge.
+    let reach = radius * select(1.0, 1.26, shape == 1u || shape == 3u) + 0.5;
+    let third = index % 3u;
+    let way = select(vec2(select(-1.7320508, 1.7320508, third == 1u), -1.0), vec2(0.0, 2.0), third == 2u);
+
+    var out: Out;
+    out.local = way * reach;
+    out.position = clip_from_px(px + out.local);
+    let color = target_color(unpack4x8unorm(point.color) * vec4(1.0, 1.0, 1.0, alpha));
+    out.color_shape = vec3(pack2x16unorm(color.rg), pack2x16unorm(color.ba), u32(radius * 256.0) << 4u | shape);
+    out.clip = panel.clip;
+    let clip = unpack_clip(panel.clip);
+    if hidden || any(px + reach < clip.xy) || any(px - reach > clip.zw) {
+        // Outside of the target: nothing is rasterised.
+        out.position = vec4(2.0, 2.0, 2.0, 1.0);
+    }
+    return out;
+}
+
+@fragment
+fn fragment(in: Out) -> @location(0) vec4<f32> {
+    let p = in.local;
+    let r = f32(in.color_shape.z >> 4u) / 256.0;
+    var distance = length(p) - r;
+    switch in.color_shape.z & 0xFu {
+        case 0u: {}
+        // Half the diagonal is 1.25 r, which gives the area of the disc.
+        case 1u: { distance = (abs(p.x) + abs(p.y) - 1.25 * r) * 0.70710678; }
+        case 2u: {
+            let width = max(0.4 * r, 1.0);
+            distance = abs(distance + 0.5 * width) - 0.5 * width;
+        }
+        default: { distance = max(abs(p.x), abs(p.y)) - 0.886 * r; }
+    }
+    let coverage = select(clamp(0.5 - distance, 0.0, 1.0), 0.0, outside(in.position.xy, unpack_clip(in.clip)));
+    let color = vec4(unpack2x16unorm(in.color_shape.x), unpack2x16unorm(in.color_shape.y));
+    return premultiplied(color, coverage);
+}

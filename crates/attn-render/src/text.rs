@@ -1,0 +1,147 @@
+//! Fonts and the size of text, without a GPU.
+//!
+//! Only the bundled DejaVu Sans (regular and bold) is used unless a host adds fonts to a renderer, so that
+//! pictures are the same on every machine. It covers Latin, Greek, Cyrillic, Arabic, mathematics and much else.
+
+use std::sync::{Arc, OnceLock};
+
+use glyphon::{Font, FontSystem, Weight, fontdb};
+
+/// Height of a line of text, as a multiple of the font size.
+pub(crate) const LINE: f32 = 1.25;
+/// The family of the bundled fonts.
+pub(crate) const FAMILY: &str = "DejaVu Sans";
+
+/// A font system that holds the bundled fonts and nothing of the machine.
+pub(crate) fn bundled_fonts() -> FontSystem {
+    let mut db = fontdb::Database::new();
+    for bytes in [dejavu::sans::regular(), dejavu::sans::bold()] {
+        db.load_font_source(fontdb::Source::Binary(Arc::new(bytes)));
+    }
+    db.set_sans_serif_family(FAMILY);
+    FontSystem::new_with_locale_and_db("en-US".to_owned(), db)
+}
+
+/// Width of one line of text in the bundled fonts, in the unit of `size`. Kerning and ligatures are not counted.
+///
+/// ```
+/// let (narrow, wide) = (attn_render::text_width("ill", 10.0, false), attn_render::text_width("mmm", 10.0, false));
+/// assert!(narrow < wide);
+/// assert_eq!(attn_render::text_width("mm", 20.0, true), 4.0 * attn_render::text_width("m", 10.0, true));
+/// ```
+pub fn text_width(text: &str, size: f32, bold: bool) -> f32 {
+    match faces().get(usize::from(bold)) {
+        Some(face) => text.chars().map(|c| face.advance(c)).sum::<f32>() * size,
+        None => 0.6 * size * text.chars().count() as f32,
+    }
+}
+
+/// A font, with the widths of the characters that are measured most.
+struct Face {
+    font: Arc<Font>,
+    ascii: [f32; 128],
+}
+
+impl Face {
+    fn new(font: Arc<Font>) -> Self {
+        let mut face = Self {
+            font,
+            ascii: [0.0; 128],
+        };
+        face.ascii = std::array::from_fn(|c| char::from_u32(c as u32).map_or(0.0, |c| face.measure(c)));
+        face
+    }
+
+    /// Width of a character, in font sizes.
+    fn advance(&self, c: char) -> f32 {
+        self.ascii.get(c as usize).copied().unwrap_or_else(|| self.measure(c))
+    }
+
+    fn measure(&self, c: char) -> f32 {
+        let font = self.font.as_swash();
+        let metrics = font.glyph_metrics(&[]);
+        metrics.advance_width(font.charmap().map(c)) / f32::from(metrics.units_per_em().max(1))
+    }
+}
+
+/// Regular and bold.
+fn faces() -> &'static [Face] {
+    static FACES: OnceLock<Vec<Face>> = OnceLock::new();
+    FACES.get_or_init(|| {
+        let mut fonts = bundled_fonts();
+        let face = |weight: Weight| {
+            let families = &[fontdb::Family::Name(FAMILY)];
+            let query = fontdb::Query {
+                families,
+                weight,
+                ..Default::default()
+            };
+            let id = fonts.db().query(&query)?;
+            fonts.get_font(id, weight).map(Face::new)
+        };
+        [Weight::NORMAL, Weight::BOLD].into_iter().filter_map(face).collect()
+    })
+}
+
+/// Breaks text between words into lines at most `width` wide; a single longer word stays whole.
+pub(crate) fn wrap(text: &str, size: f32, width: f32) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line)
+                if text_width(line, size, false) + text_width(" ", size, false) + text_width(word, size, false)
+                    <= width =>
+            {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Cuts text that is wider than `width` and ends it with an ellipsis.
+pub(crate) fn shorten(text: &str, size: f32, bold: bool, width: f32) -> String {
+    if text_width(text, size, bold) <= width {
+        return text.to_owned();
+    }
+    let mut kept: Vec<char> = text.chars().collect();
+    loop {
+        kept.pop();
+        let shortened: String = kept.iter().chain(['…'].iter()).collect();
+        if kept.is_empty() || text_width(&shortened, size, bold) <= width {
+            return shortened;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_faces_are_found_and_measured() {
+        assert_eq!(faces().len(), 2);
+        // DejaVu Sans: 2048 units per em, "H" 1540 regular and 1714 bold.
+        assert!((text_width("H", 2048.0, false) - 1540.0).abs() < 0.5);
+        assert!((text_width("H", 2048.0, true) - 1714.0).abs() < 0.5);
+    }
+
+    #[test]
+    fn wrapped_lines_fit_and_lose_nothing() {
+        let text = "each small plot is one attention head, queries and keys together";
+        let lines = wrap(text, 10.0, 120.0);
+        assert!(lines.len() > 2 && lines.iter().all(|line| text_width(line, 10.0, false) <= 120.0));
+        assert_eq!(lines.join(" "), text);
+        assert_eq!(wrap("incomprehensibilities", 10.0, 5.0), ["incomprehensibilities"]);
+    }
+
+    #[test]
+    fn shortened_text_fits() {
+        assert_eq!(shorten("short", 10.0, false, 100.0), "short");
+        let cut = shorten("a rather long title of a picture", 10.0, true, 60.0);
+        assert!(cut.ends_with('…') && text_width(&cut, 10.0, true) <= 60.0);
+        assert_eq!(shorten("x", 10.0, false, 0.0), "…");
+    }
+}

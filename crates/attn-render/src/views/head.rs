@@ -1,0 +1,429 @@
+//! One head in two or three dimensions: points, labels that never overlap, and the attention lines of one sequence
+//! (AttentionViz, Yeh et al. 2023, the single view).
+
+use std::sync::Arc;
+
+use attn_core::HeadId;
+
+use super::{
+    page::{Entry, Page},
+    points::{ColorBy, Coordinates, PointColors, check_points, density, drawing_order, opacity_at, radius_at},
+};
+use crate::{
+    Axes, Block, Bounds, Color, Colors, Edge, Error, Label, Layer, Motion, Panel, Placement, Point, Scene, Shape, View,
+    error::{check_finite, check_len},
+    strongest,
+};
+
+/// The sequence that is brought out.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadSequence<'a> {
+    /// The point of each of its queries.
+    pub queries: &'a [u32],
+    /// The point of each of its keys.
+    pub keys: &'a [u32],
+    /// Its attention, `[query, key]`.
+    pub attention: &'a [f32],
+}
+
+/// A scatter plot of one head.
+#[derive(Debug, Clone)]
+pub struct Head<'a> {
+    /// Which head.
+    pub head: HeadId,
+    /// In bold above everything; the head's name by default.
+    pub title: &'a str,
+    /// Under the title, in small print: correlations, norms.
+    pub subtitle: &'a str,
+    /// Under the plot. The default says what is seen.
+    pub caption: &'a str,
+    /// All queries, then all keys.
+    pub coordinates: Coordinates<'a>,
+    /// How many points are queries.
+    pub queries: usize,
+    /// A label per point; empty for none.
+    pub labels: &'a [&'a str],
+    /// A value per point, for [`ColorMode::Value`](crate::ColorMode::Value).
+    pub values: Option<&'a [f32]>,
+    /// What the values are.
+    pub color_by: Option<ColorBy<'a>>,
+    /// A length per point, such as the norm of its vector, that becomes its size.
+    pub sizes: Option<&'a [f32]>,
+    /// The sequence that is brought out, others being dimmed: the two strongest keys of each query from weight 0.05
+    /// are joined by lines.
+    pub sequence: Option<HeadSequence<'a>>,
+}
+
+/// Lines per query, and the least weight that has one.
+const LINES: (usize, f32) = (2, 0.05);
+
+/// How much larger points are that are brought out.
+const BROUGHT_OUT: f32 = 1.7;
+
+impl<'a> Head<'a> {
+    /// A plot with nothing but its points.
+    pub fn new(head: HeadId, coordinates: Coordinates<'a>, queries: usize) -> Self {
+        Self {
+            head,
+            title: "",
+            subtitle: "",
+            caption: "",
+            coordinates,
+            queries,
+            labels: &[],
+            values: None,
+            color_by: None,
+            sizes: None,
+            sequence: None,
+        }
+    }
+
+    /// The scene, laid out in `size` layout units. Tokens that contain [`View::search`] are brought out.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without points, [`Error::Shape`] and [`Error::NotFinite`] for what does not fit together.
+    pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+        self.check()?;
+        let colors = view.colors();
+        let point_colors = PointColors::new(view, self.color_by, self.values.into_iter())?;
+        let mut legend = point_colors.legend();
+        if self.sequence.is_some() {
+            legend.push(Entry::Fade(colors.text, "attention (opacity = weight)".into()));
+        }
+        if self.sizes.is_some() {
+            legend.push(Entry::Text("size = norm".into()));
+        }
+        let name = format!("Head {}", self.head);
+        let page = Page {
+            title: if self.title.is_empty() { &name } else { self.title },
+            subtitle: self.subtitle,
+            legend,
+            caption: if self.caption.is_empty() {
+                self.default_caption()
+            } else {
+                self.caption
+            },
+        };
+        let (mut scene, content) = page.start(size, &colors)?;
+        scene.stage = content;
+        scene.layers[0].blocks.push(
+            Block::filled(0, content, colors.panel)
+                .stroked(colors.frame, 0.7)
+                .rounded(2.0),
+        );
+
+        let space = self.coordinates.dims() == 3;
+        let plot = content.shrink(1.0);
+        let side = plot.width().min(plot.height());
+        let crowd = density(self.coordinates, side * side);
+        let point_radius = radius_at(crowd);
+        let bounds = self.coordinates.bounds().pad(if space { 0.02 } else { 0.06 });
+        let panel = scene.add_panel(Panel {
+            head: Some(self.head),
+            title: self.head.to_string(),
+            rect: plot,
+            bounds,
+            axes: if space { Axes::Space } else { Axes::Plane },
+            motion: Motion::Inside,
+            point_radius,
+            point_opacity: opacity_at(crowd, point_radius),
+        });
+        let marked = self.marked(view);
+        let mut layer = Layer::default();
+        if space {
+            layer.edges.extend(box_edges(bounds, panel, colors.frame));
+        }
+        self.lines(&mut layer, panel, &colors)?;
+        self.points(&mut layer, panel, view, &point_colors, &marked);
+        self.token_labels(&mut layer, panel, point_radius, &colors, &marked);
+        scene.layers.push(layer);
+        Ok(scene)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let points = self.coordinates.len();
+        check_points(self.coordinates, self.queries, self.values)?;
+        if !self.labels.is_empty() {
+            check_len("labels of points", points, self.labels.len())?;
+        }
+        if let Some(sizes) = self.sizes {
+            check_len("sizes of points", points, sizes.len())?;
+            check_finite("sizes of points", sizes)?;
+        }
+        if let Some(sequence) = &self.sequence {
+            for &point in sequence.queries.iter().chain(sequence.keys) {
+                if point as usize >= points {
+                    let expected = format!("below {points} (the number of points)");
+                    return Err(Error::Shape {
+                        what: "points of the sequence",
+                        expected,
+                        found: point.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn default_caption(&self) -> &'static str {
+        match self.sequence {
+            Some(_) => {
+                "Queries and keys of one head, projected together. One sequence is brought out: lines join each of its \
+                 queries to the two keys it attends to most (weight at least 0.05)."
+            }
+            None => {
+                "Queries and keys of one head, projected together, so that nearness stands for attention. \
+                 Labels are left out where they would overlap."
+            }
+        }
+    }
+
+    /// Which points are brought out; empty if none is, so that all are equal.
+    fn marked(&self, view: &View) -> Vec<bool> {
+        let mut marked = Vec::new();
+        if let Some(sequence) = &self.sequence {
+            marked = vec![false; self.coordinates.len()];
+            for &point in sequence.queries.iter().chain(sequence.keys) {
+                marked[point as usize] = true;
+            }
+        }
+        if !view.search.is_empty() && !self.labels.is_empty() {
+            marked.resize(self.coordinates.len(), false);
+            for (mark, label) in marked.iter_mut().zip(self.labels) {
+                *mark |= label.contains(&view.search);
+            }
+        }
+        marked
+    }
+
+    fn points(&self, layer: &mut Layer, panel: u16, view: &View, colors: &PointColors<'_>, marked: &[bool]) {
+        let range = self.sizes.map(|sizes| {
+            sizes
+                .iter()
+                .fold([f32::MAX, f32::MIN], |[a, b], v| [a.min(*v), b.max(*v)])
+        });
+        let mut order: Vec<usize> = drawing_order(self.coordinates.len(), self.queries).collect();
+        if self.coordinates.dims() == 3 {
+            // Far points first, as seen now; a stable sort keeps ties in order.
+            let toward = view.orbit.rotation()[2];
+            let near = |i: usize| {
+                let p = self.coordinates.get(i);
+                toward[0] * p[0] + toward[1] * p[1] + toward[2] * p[2]
+            };
+            order.sort_by(|a, b| near(*a).total_cmp(&near(*b)));
+        }
+        // What is brought out lies in front.
+        order.sort_by_key(|i| marked.get(*i).copied().unwrap_or(false));
+        layer.points.extend(order.into_iter().map(|i| {
+            let query = i < self.queries;
+            let id = u32::try_from(i).unwrap_or(Point::UNPICKABLE);
+            let color = colors.color(query, self.values.map(|values| values[i]));
+            let mut size = 1.0;
+            if let (Some(sizes), Some([low, high])) = (self.sizes, range) {
+                size = 0.6 + 1.4 * (sizes[i] - low) / (high - low).max(f32::MIN_POSITIVE);
+            }
+            let shown = marked.get(i).copied();
+            if shown == Some(true) {
+                size *= BROUGHT_OUT;
+            }
+            let shape = if query { Shape::Disc } else { Shape::Diamond };
+            let point = Point::new(panel, self.coordinates.get(i), color, id)
+                .shaped(shape)
+                .sized(size);
+            point.dimmed(shown == Some(false))
+        }));
+    }
+
+    fn lines(&self, layer: &mut Layer, panel: u16, colors: &Colors) -> Result<(), Error> {
+        let Some(sequence) = &self.sequence else { return Ok(()) };
+        let (most, least) = LINES;
+        let mut links = strongest(
+            sequence.attention,
+            sequence.queries.len(),
+            sequence.keys.len(),
+            most,
+            least,
+        )?;
+        // The strongest line lies in front.
+        links.sort_by(|a, b| a.weight.total_cmp(&b.weight));
+        layer.edges.extend(links.iter().map(|link| Edge {
+            from: self.coordinates.get(sequence.queries[link.query] as usize),
+            to: self.coordinates.get(sequence.keys[link.key] as usize),
+            color: colors.text.alpha(link.weight),
+            panel: panel.into(),
+            width: [1.3; 2],
+            gap: [0.0; 2],
+        }));
+        Ok(())
+    }
+
+    fn token_labels(&self, layer: &mut Layer, panel: u16, radius: f32, colors: &Colors, marked: &[bool]) {
+        // The same token is often a query and a key, and occurs often: equal words share their text.
+        let mut words: std::collections::HashMap<&str, Arc<str>> = std::collections::HashMap::new();
+        for (i, label) in self.labels.iter().enumerate() {
+            let shown = marked.get(i).copied();
+            if shown == Some(false) {
+                continue;
+            }
+            let kind = if i < self.queries { colors.query } else { colors.key };
+            let brought_out = shown == Some(true);
+            layer.labels.push(Label {
+                panel,
+                position: self.coordinates.get(i),
+                offset: [radius * if brought_out { BROUGHT_OUT } else { 1.0 } + 3.5, 0.0],
+                align: [0.0; 2],
+                text: words.entry(label).or_insert_with(|| (*label).into()).clone(),
+                size: if brought_out { 10.5 } else { 9.0 },
+                bold: false,
+                color: kind.mix(colors.text, 0.62),
+                halo: Some(colors.panel),
+                grows: 1.0,
+                placement: Placement::Floating {
+                    priority: scattered(i) + if brought_out { 1.0 } else { 0.0 },
+                    margin: if brought_out { 1.5 } else { 11.0 },
+                },
+                visible_from: 0.0,
+            });
+        }
+    }
+}
+
+/// A fixed number in 0 to 1 for every index, so that the labels that are drawn are spread over the data.
+fn scattered(index: usize) -> f32 {
+    // The golden ratio's multiples are spread evenly at every scale (Weyl).
+    (index as f64 * 0.618_033_988_749_895).fract() as f32
+}
+
+/// The twelve edges of a box.
+fn box_edges(bounds: Bounds, panel: u16, color: Color) -> impl Iterator<Item = Edge> {
+    let corner = move |bits: usize| {
+        [0, 1, 2].map(|axis| {
+            if bits >> axis & 1 == 1 {
+                bounds.max[axis]
+            } else {
+                bounds.min[axis]
+            }
+        })
+    };
+    (0..8_usize).flat_map(move |bits| {
+        (0..3).filter(move |axis| bits >> axis & 1 == 0).map(move |axis| Edge {
+            from: corner(bits),
+            to: corner(bits | 1 << axis),
+            color,
+            panel: panel.into(),
+            width: [0.8; 2],
+            gap: [0.0; 2],
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use attn_core::Attention;
+
+    use super::*;
+
+    const ID: HeadId = HeadId {
+        attention: Attention::EncoderSelf,
+        layer: 3,
+        head: 9,
+    };
+
+    #[test]
+    fn one_sequence_is_brought_out() {
+        let values: Vec<f32> = (0..24_u8).map(f32::from).collect();
+        let labels: Vec<&str> = "a b c d e f g h i j k l".split(' ').collect();
+        let attention = [0.9, 0.06, 0.04, 0.3, 0.3, 0.4];
+        let head = Head {
+            labels: &labels,
+            sequence: Some(HeadSequence {
+                queries: &[1, 2],
+                keys: &[7, 8, 9],
+                attention: &attention,
+            }),
+            ..Head::new(ID, Coordinates::new(&values, 2).unwrap(), 6)
+        };
+        let scene = head.scene(&View::default(), [600.0, 500.0]).unwrap();
+        let layer = &scene.layers[1];
+        let shown: Vec<u32> = layer
+            .points
+            .iter()
+            .filter(|point| !point.is_dimmed())
+            .map(|point| point.id)
+            .collect();
+        assert_eq!(shown, [1, 7, 2, 8, 9], "the others are dimmed, these are in front");
+        assert_eq!(layer.labels.len(), 5);
+        // Two per query; 0.04 is below the limit anyway.
+        let alphas: Vec<u8> = layer.edges.iter().map(|edge| edge.color.0[3]).collect();
+        assert_eq!(alphas, [15, 77, 102, 230], "opacity = weight, strongest in front");
+    }
+
+    #[test]
+    fn far_points_are_drawn_first() {
+        let values = [0.0, 0.0, 1.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.5];
+        let head = Head::new(ID, Coordinates::new(&values, 3).unwrap(), 3);
+        let ids = |yaw| {
+            let view = View {
+                orbit: crate::Orbit {
+                    yaw,
+                    pitch: 0.0,
+                    zoom: 1.0,
+                },
+                ..View::default()
+            };
+            head.scene(&view, [300.0; 2]).unwrap().layers[1]
+                .points
+                .iter()
+                .map(|point| point.id)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ids(0.0), [1, 2, 0]);
+        assert_eq!(ids(std::f32::consts::PI), [0, 2, 1]);
+    }
+
+    #[test]
+    fn searching_brings_tokens_out() {
+        let head = Head {
+            labels: &["the", "cat", "other", "sat"],
+            ..Head::new(ID, Coordinates::new(&[0.0; 8], 2).unwrap(), 2)
+        };
+        let view = View {
+            search: "the".into(),
+            ..View::default()
+        };
+        let scene = head.scene(&view, [300.0; 2]).unwrap();
+        let shown: Vec<u32> = scene.layers[1]
+            .points
+            .iter()
+            .filter(|point| !point.is_dimmed())
+            .map(|point| point.id)
+            .collect();
+        assert_eq!(shown, [0, 2]);
+    }
+
+    #[test]
+    fn bad_data_is_refused() {
+        let coordinates = Coordinates::new(&[0.0; 8], 2).unwrap();
+        let head = Head {
+            labels: &["one"],
+            ..Head::new(ID, coordinates, 2)
+        };
+        assert!(matches!(
+            head.scene(&View::default(), [300.0; 2]),
+            Err(Error::Shape { .. })
+        ));
+        let sequence = HeadSequence {
+            queries: &[0],
+            keys: &[99],
+            attention: &[1.0],
+        };
+        let head = Head {
+            sequence: Some(sequence),
+            ..Head::new(ID, coordinates, 2)
+        };
+        assert!(matches!(
+            head.scene(&View::default(), [300.0; 2]),
+            Err(Error::Shape { .. })
+        ));
+    }
+}

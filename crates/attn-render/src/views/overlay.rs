@@ -1,0 +1,171 @@
+//! What appears under the pointer: a frame around a head, a ring around a point, a box with words.
+//!
+//! Everything goes to [`Scene::overlay`], so that the scene behind it, and its buffers, stay as they are.
+
+use attn_core::HeadId;
+
+use crate::{
+    Axes, Block, Cell, Color, Colors, GlyphRow, Hit, Label, Point, Projection, Rect, Scene, Shape, rows,
+    text::{LINE, text_width},
+};
+
+/// Removes everything from the overlay.
+pub fn clear(scene: &mut Scene) {
+    let overlay = &mut scene.overlay;
+    overlay.blocks.clear();
+    overlay.points.clear();
+    overlay.rows.clear();
+    overlay.labels.clear();
+}
+
+/// Frames a head's panel.
+pub fn frame_head(scene: &mut Scene, head: HeadId, colors: &Colors) {
+    let Some(panel) = scene.panel_of(head).map(|index| &scene.panels[index]) else {
+        return;
+    };
+    // The page that moves as this panel does.
+    let page = scene
+        .panels
+        .iter()
+        .position(|page| page.axes == Axes::Page && page.motion == panel.motion);
+    if let Some(page) = page.and_then(|index| u16::try_from(index).ok()) {
+        let frame = Block::filled(page, panel.rect, Color::TRANSPARENT).stroked(colors.accent, 2.0);
+        scene.overlay.blocks.push(frame);
+    }
+}
+
+/// Draws a ring around the point that was hit.
+pub fn ring(scene: &mut Scene, hit: Hit, colors: &Colors) {
+    let Some(point) = hit
+        .point
+        .and_then(|(layer, index)| scene.layers.get(layer)?.points.get(index).copied())
+    else {
+        return;
+    };
+    let radius = scene
+        .panels
+        .get(point.panel())
+        .map_or(1.0, |panel| panel.point_radius)
+        .max(0.1);
+    // Two and a half units of space around the point, whatever its size.
+    let size = point.size() + 3.5 / radius;
+    let panel = u16::try_from(point.panel()).unwrap_or(u16::MAX);
+    let ring = Point::new(panel, point.position, colors.accent, Point::UNPICKABLE)
+        .shaped(Shape::Ring)
+        .sized(size);
+    scene.overlay.points.push(ring);
+}
+
+/// A box with words.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tooltip {
+    /// In bold; may be empty.
+    pub title: String,
+    /// Lines under the title.
+    pub lines: Vec<String>,
+    /// A sentence, word by word, under the lines: weights as grounds, the token itself set off.
+    pub words: Vec<Cell>,
+}
+
+/// Widest row of words, in layout units.
+const WIDEST: f32 = 360.0;
+
+/// Shows a box beside `at` (pixels of the target), inside the page.
+pub fn tooltip(scene: &mut Scene, projection: &Projection, at: [f32; 2], tooltip: &Tooltip, colors: &Colors) {
+    let (title, line, padding, size) = (11.0, 10.0, 8.0, scene.size);
+    let most = (size[0] - 4.0 * padding).clamp(40.0, WIDEST);
+    let mut row = GlyphRow {
+        panel: 0,
+        position: [0.0; 2],
+        size: line,
+        width: most,
+        cells: tooltip.words.clone(),
+    };
+    let [row_width, row_height] = rows::extent(&row);
+    let title_width = text_width(&tooltip.title, title, true);
+    let width = tooltip
+        .lines
+        .iter()
+        .map(|text| text_width(text, line, false))
+        .fold(title_width.max(row_width), f32::max);
+    let title_height = if tooltip.title.is_empty() {
+        0.0
+    } else {
+        LINE * title + 1.0
+    };
+    let height = title_height + LINE * line * tooltip.lines.len() as f32 + row_height;
+    let (width, height) = (width + 2.0 * padding, height + 2.0 * padding);
+
+    let pointer = [0, 1].map(|axis| (at[axis] - projection.offset[axis]) / projection.scale);
+    // Right of and below the pointer; on its other side where the page ends.
+    let place = |axis: usize, length: f32| {
+        let after = pointer[axis] + 14.0;
+        let fits = after + length <= size[axis] - 4.0;
+        if fits {
+            after
+        } else {
+            (pointer[axis] - 14.0 - length).max(4.0)
+        }
+    };
+    let rect = Rect::new(place(0, width), place(1, height), width, height);
+    let ground = colors.background.mix(colors.text, 0.04);
+    let overlay = &mut scene.overlay;
+    overlay.blocks.push(
+        Block::filled(0, rect, ground.alpha(0.97))
+            .stroked(colors.frame, 1.0)
+            .rounded(4.0),
+    );
+    let left = rect.min[0] + padding;
+    let mut top = rect.min[1] + padding;
+    if !tooltip.title.is_empty() {
+        overlay
+            .labels
+            .push(Label::new(0, [left, top], tooltip.title.as_str(), title, colors.text).bold());
+        top += title_height;
+    }
+    for text in &tooltip.lines {
+        overlay
+            .labels
+            .push(Label::new(0, [left, top], text.as_str(), line, colors.muted));
+        top += LINE * line;
+    }
+    if !row.cells.is_empty() {
+        row.position = [left, top + 1.0];
+        overlay.rows.push(row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Palette, Theme, View};
+
+    #[test]
+    fn boxes_stay_on_the_page() {
+        let colors = Colors::new(Theme::Dark, Palette::default());
+        let words = "every word of a sentence that is rather long and would not fit into one line of a box".split(' ');
+        let cells = words
+            .map(|word| Cell {
+                text: word.into(),
+                fill: colors.frame,
+                color: colors.text,
+            })
+            .collect();
+        let tip = Tooltip {
+            title: "cat".into(),
+            lines: vec!["query 7 of sentence 3".into()],
+            words: cells,
+        };
+        for at in [[0.0, 0.0], [799.0, 2.0], [799.0, 599.0], [400.0, 590.0]] {
+            let mut scene = Scene::new([400.0, 300.0], colors.background);
+            let projection = Projection::new(&scene, &View::default(), [800.0, 600.0]);
+            tooltip(&mut scene, &projection, at, &tip, &colors);
+            let block = scene.overlay.blocks[0];
+            assert!(block.min[0] >= 0.0 && block.min[1] >= 0.0 && block.max[0] <= 400.0 && block.max[1] <= 300.0);
+            clear(&mut scene);
+            assert!(
+                scene.overlay.blocks.is_empty() && scene.overlay.rows.is_empty() && scene.overlay.labels.is_empty()
+            );
+        }
+    }
+}

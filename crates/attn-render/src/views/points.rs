@@ -1,0 +1,329 @@
+//! What the matrix and the single head share: coordinates, colours of points, order and size against overplotting.
+
+use super::page::{Entry, number};
+use crate::{
+    Bounds, Color, ColorMode, Colors, Error, Shape, View,
+    error::{check_finite, check_len},
+};
+
+/// Positions of a head's points: all queries, then all keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Coordinates<'a> {
+    values: &'a [f32],
+    dims: usize,
+}
+
+impl<'a> Coordinates<'a> {
+    /// Takes `[point, dims]`, row by row; `dims` is 2 or 3.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `dims` is neither or does not divide the length, [`Error::NotFinite`] for NaN and infinity.
+    ///
+    /// ```
+    /// use attn_render::views::Coordinates;
+    /// assert_eq!(Coordinates::new(&[0.0, 1.0, 2.0, 3.0], 2)?.len(), 2);
+    /// assert!(Coordinates::new(&[0.0, f32::NAN], 2).is_err());
+    /// # Ok::<(), attn_render::Error>(())
+    /// ```
+    pub fn new(values: &'a [f32], dims: usize) -> Result<Self, Error> {
+        if !(dims == 2 || dims == 3) || !values.len().is_multiple_of(dims) {
+            let found = format!("{} values of {dims} dimensions", values.len());
+            return Err(Error::Shape {
+                what: "coordinates",
+                expected: "[points, 2] or [points, 3]".into(),
+                found,
+            });
+        }
+        check_finite("coordinates", values)?;
+        Ok(Self { values, dims })
+    }
+
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.values.len() / self.dims
+    }
+
+    /// Whether there is no point.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// 2 or 3.
+    pub fn dims(&self) -> usize {
+        self.dims
+    }
+
+    pub(crate) fn get(&self, index: usize) -> [f32; 3] {
+        let p = &self.values[index * self.dims..(index + 1) * self.dims];
+        [p[0], p[1], p.get(2).copied().unwrap_or(0.0)]
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds::around((0..self.len()).map(|i| self.get(i)))
+    }
+}
+
+/// What the values of points are, and how colours stand for them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ColorBy<'a> {
+    /// What a person calls the values: `position`, `norm`.
+    pub label: &'a str,
+    /// How colours stand for them.
+    pub kind: ValueKind<'a>,
+}
+
+/// How colours stand for values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ValueKind<'a> {
+    /// From little to much: one scale for queries, one for keys, more contrast = larger.
+    Sequential,
+    /// Around 0.
+    Diverging,
+    /// Classes by index, with their names. Beyond eight the colours repeat.
+    Categorical(&'a [&'a str]),
+}
+
+/// Colours of points under a view.
+pub(crate) struct PointColors<'a> {
+    colors: Colors,
+    by: Option<ColorBy<'a>>,
+    range: [f32; 2],
+}
+
+impl<'a> PointColors<'a> {
+    /// `values` are those of every panel, so that a colour means the same in all.
+    pub(crate) fn new<'v>(
+        view: &View,
+        by: Option<ColorBy<'a>>,
+        values: impl Iterator<Item = &'v [f32]>,
+    ) -> Result<Self, Error> {
+        let mut range = [f32::INFINITY, f32::NEG_INFINITY];
+        for values in values {
+            check_finite("values of points", values)?;
+            for value in values {
+                range = [range[0].min(*value), range[1].max(*value)];
+            }
+        }
+        // Only what is finite was seen; nothing seen means nothing to colour by.
+        let by = by.filter(|_| view.color_mode == ColorMode::Value && range[0] <= range[1]);
+        if let Some(ColorBy {
+            kind: ValueKind::Diverging,
+            ..
+        }) = by
+        {
+            let most = range[0].abs().max(range[1].abs());
+            range = [-most, most];
+        }
+        Ok(Self {
+            colors: view.colors(),
+            by,
+            range,
+        })
+    }
+
+    pub(crate) fn color(&self, query: bool, value: Option<f32>) -> Color {
+        let plain = if query { self.colors.query } else { self.colors.key };
+        let (Some(by), Some(value)) = (self.by, value) else {
+            return plain;
+        };
+        let t = (value - self.range[0]) / (self.range[1] - self.range[0]).max(f32::MIN_POSITIVE);
+        match by.kind {
+            ValueKind::Sequential if query => self.colors.query_scale.at(t),
+            ValueKind::Sequential => self.colors.key_scale.at(t),
+            ValueKind::Diverging => self.colors.diverging.at(t),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "saturates: negative is class 0"
+            )]
+            ValueKind::Categorical(_) => self.colors.class(value.round() as usize),
+        }
+    }
+
+    pub(crate) fn legend(&self) -> Vec<Entry> {
+        let colors = &self.colors;
+        let neutral = colors.muted;
+        let marks = |query: Color, key: Color| {
+            vec![
+                Entry::Mark(Shape::Disc, query, "queries".into()),
+                Entry::Mark(Shape::Diamond, key, "keys".into()),
+            ]
+        };
+        let Some(by) = self.by else {
+            return marks(colors.query, colors.key);
+        };
+        let (low, high) = (number(self.range[0]), number(self.range[1]));
+        match by.kind {
+            ValueKind::Sequential => {
+                let ramp =
+                    |scale, who: &str| Entry::Ramp(scale, format!("{who}: {}", by.label), low.clone(), high.clone());
+                let [query, key] = [colors.query_scale, colors.key_scale];
+                let mut entries = marks(query.at(0.7), key.at(0.7));
+                entries.extend([ramp(query, "query"), ramp(key, "key")]);
+                entries
+            }
+            ValueKind::Diverging => {
+                let mut entries = marks(neutral, neutral);
+                entries.push(Entry::Ramp(colors.diverging, by.label.into(), low, high));
+                entries
+            }
+            ValueKind::Categorical(names) => {
+                let mut entries = marks(neutral, neutral);
+                entries.push(Entry::Text(format!("{}:", by.label)));
+                let classes = names.iter().enumerate().take(16);
+                entries.extend(classes.map(|(i, name)| Entry::Mark(Shape::Square, colors.class(i), (*name).into())));
+                if names.len() > 16 {
+                    entries.push(Entry::Text(format!("and {} more", names.len() - 16)));
+                }
+                entries
+            }
+        }
+    }
+}
+
+/// The order in which points are drawn: queries and keys alternate, so that neither covers the other.
+pub(crate) fn drawing_order(points: usize, queries: usize) -> impl Iterator<Item = usize> {
+    let keys = points - queries;
+    let (mut query, mut key) = (0, 0);
+    (0..points).map(move |_| {
+        // Whoever is behind its share goes next.
+        let query_next = key == keys || (query < queries && (2 * query + 1) * keys <= (2 * key + 1) * queries);
+        if query_next {
+            query += 1;
+            query - 1
+        } else {
+            key += 1;
+            queries + key - 1
+        }
+    })
+}
+
+/// Points per square unit that an average point finds around itself, where the points' bounds fill `area` square units.
+/// So clumps and spirals count as crowded though their panel is mostly empty.
+pub(crate) fn density(coordinates: Coordinates<'_>, area: f32) -> f32 {
+    const CELLS: usize = 24;
+    let bounds = coordinates.bounds();
+    let side = bounds.extent(0).max(bounds.extent(1)).max(f32::MIN_POSITIVE);
+    let mut counts = vec![0_u32; CELLS * CELLS];
+    for i in 0..coordinates.len() {
+        let p = coordinates.get(i);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to the cells"
+        )]
+        let cell =
+            |axis: usize| ((p[axis] - bounds.min[axis]) / side * CELLS as f32).clamp(0.0, (CELLS - 1) as f32) as usize;
+        counts[cell(1) * CELLS + cell(0)] += 1;
+    }
+    let pairs: f64 = counts
+        .iter()
+        .map(|&c| f64::from(c) * f64::from(c.saturating_sub(1)))
+        .sum();
+    let neighbours = (pairs / coordinates.len().max(1) as f64) as f32;
+    (neighbours * (CELLS * CELLS) as f32 / area.max(1.0)).max(1e-6)
+}
+
+/// Radius, in layout units, at which discs cover half of the place at a density, within what can be seen and what is
+/// pleasant.
+pub(crate) fn radius_at(density: f32) -> f32 {
+    (0.5 / (std::f32::consts::PI * density)).sqrt().clamp(0.62, 3.6)
+}
+
+/// Opacity of discs of a radius: the less, the more of them overlap.
+pub(crate) fn opacity_at(density: f32, radius: f32) -> f32 {
+    let covered = std::f32::consts::PI * radius * radius * density;
+    (0.95 / covered.max(1.0).powf(0.4)).clamp(0.25, 0.9)
+}
+
+/// Checks what a panel was given.
+pub(crate) fn check_points(coordinates: Coordinates<'_>, queries: usize, values: Option<&[f32]>) -> Result<(), Error> {
+    if coordinates.is_empty() {
+        return Err(Error::Empty { what: "coordinates" });
+    }
+    if queries > coordinates.len() {
+        let expected = format!("at most {} (the number of points)", coordinates.len());
+        return Err(Error::Shape {
+            what: "number of queries",
+            expected,
+            found: queries.to_string(),
+        });
+    }
+    if let Some(values) = values {
+        check_len("values of points", coordinates.len(), values.len())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_is_drawn_once_and_kinds_alternate() {
+        for (points, queries) in [(10, 5), (9, 3), (7, 0), (7, 7), (100, 20)] {
+            let order: Vec<usize> = drawing_order(points, queries).collect();
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..points).collect::<Vec<_>>());
+            for drawn in 1..points {
+                let share = order[..drawn].iter().filter(|i| **i < queries).count() as f32 / drawn as f32;
+                let fair = queries as f32 / points as f32;
+                assert!(
+                    (share - fair).abs() * drawn as f32 <= 1.0,
+                    "{points} {queries} after {drawn}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn points_shrink_and_pale_as_they_crowd() {
+        // A square lattice, so that the density is known: covered share = pi r^2 n / area.
+        let lattice = |side: u16| -> Vec<f32> {
+            (0..side)
+                .flat_map(|y| (0..side).flat_map(move |x| [f32::from(x), f32::from(y)]))
+                .collect()
+        };
+        let sizes = [4, 60, 200, 900].map(|side| {
+            let density = density(Coordinates::new(&lattice(side), 2).unwrap(), 90_000.0);
+            (radius_at(density), opacity_at(density, radius_at(density)))
+        });
+        assert!(
+            sizes
+                .windows(2)
+                .all(|pair| pair[0].0 >= pair[1].0 && pair[0].1 >= pair[1].1),
+            "{sizes:?}"
+        );
+        assert_eq!(sizes[0], (3.6, 0.9));
+        let covered = std::f32::consts::PI * sizes[1].0.powi(2) * 3600.0 / 90_000.0;
+        assert!((0.4..0.65).contains(&covered), "half of the place: {covered}");
+        assert_eq!(sizes[3].0, 0.62);
+    }
+
+    #[test]
+    fn clumps_count_as_crowded() {
+        let spread: Vec<f32> = (0..900_u16)
+            .flat_map(|i| [f32::from(i % 30), f32::from(i / 30)])
+            .collect();
+        let mut clumps = spread.clone();
+        clumps
+            .iter_mut()
+            .for_each(|v| *v = (*v / 10.0).floor() * 10.0 + 0.1 * (*v % 10.0));
+        let radius = |values: &[f32]| radius_at(density(Coordinates::new(values, 2).unwrap(), 90_000.0));
+        assert!(radius(&clumps) < 0.5 * radius(&spread));
+    }
+
+    #[test]
+    fn coordinates_are_checked() {
+        assert!(matches!(Coordinates::new(&[0.0; 5], 2), Err(Error::Shape { .. })));
+        assert!(matches!(Coordinates::new(&[0.0; 4], 4), Err(Error::Shape { .. })));
+        assert!(matches!(
+            Coordinates::new(&[0.0, f32::INFINITY], 2),
+            Err(Error::NotFinite { index: 1, .. })
+        ));
+        let two = Coordinates::new(&[0.0; 4], 2).unwrap();
+        assert!(matches!(check_points(two, 3, None), Err(Error::Shape { .. })));
+        assert!(matches!(check_points(two, 1, Some(&[0.0])), Err(Error::Shape { .. })));
+    }
+}

@@ -1,0 +1,295 @@
+//! What a host relies on: only what changed is uploaded, pixels are where the projection says, bad sizes are errors.
+
+use std::sync::Arc;
+
+use attn_render::{
+    Axes, Block, Bounds, Camera, Color, Curve, Edge, Error, Headless, Image, Label, Motion, Panel, Path, Picture,
+    Point, Projection, Rect, Scene, Shape, View,
+};
+
+const BLACK: Color = Color::hex(0x000000);
+const RED: Color = Color::hex(0xFF0000);
+
+fn headless() -> Headless {
+    Headless::new().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn pixel(image: &Image, x: u32, y: u32) -> [u8; 4] {
+    let at = 4 * (y * image.width() + x) as usize;
+    image.rgba()[at..at + 4].try_into().unwrap()
+}
+
+/// A panel from -1 to 1 in the middle of 100 x 100 units, with `count` points on a circle.
+fn plot(axes: Axes, count: u16) -> Scene {
+    let mut scene = Scene::new([100.0, 100.0], BLACK);
+    let panel = scene.add_panel(Panel {
+        bounds: Bounds {
+            min: [-1.0; 3],
+            max: [1.0; 3],
+        },
+        axes,
+        ..Panel::page(Rect::new(20.0, 20.0, 60.0, 60.0), Motion::Inside)
+    });
+    scene.layers[0].points.extend((0..count).map(|i| {
+        let (y, x) = (f32::from(i) * 0.1).sin_cos();
+        Point::new(panel, [0.8 * x, 0.8 * y, 0.0], RED, i.into())
+    }));
+    scene
+}
+
+#[test]
+fn a_camera_move_uploads_no_point() {
+    let (mut headless, scene) = (headless(), plot(Axes::Plane, 10_000));
+    headless.render(&scene, &View::default(), 1.0).unwrap();
+    assert_eq!(headless.stats().point_bytes, 240_000, "24 bytes a point");
+    let mut view = View::default();
+    view.inside = Camera {
+        center: [0.3, 0.4],
+        zoom: 3.0,
+    };
+    headless.render(&scene, &view, 1.0).unwrap();
+    let stats = headless.stats();
+    assert_eq!(stats.point_bytes, 0);
+    assert!(
+        stats.bytes > 0 && stats.bytes <= 80 * scene.panels.len() as u64,
+        "{stats:?}"
+    );
+    headless.render(&scene, &view, 1.0).unwrap();
+    assert_eq!(headless.stats().bytes, 0, "an unchanged frame uploads nothing");
+}
+
+#[test]
+fn a_changed_point_uploads_its_part_and_new_points_only_themselves() {
+    let (mut headless, mut scene) = (headless(), plot(Axes::Plane, 20_000));
+    headless.render(&scene, &View::default(), 1.0).unwrap();
+    scene.layers[0]
+        .points
+        .update(10_000..10_001, |point| point[0].position = [0.0; 3]);
+    let changed = headless.render(&scene, &View::default(), 1.0).unwrap();
+    assert_eq!(headless.stats().point_bytes, 4096 * 24);
+    assert_eq!(pixel(&changed, 50, 50), [255, 0, 0, 255]);
+    // More than the buffer holds: what is there is copied on the device, the rest is uploaded.
+    scene.layers[0]
+        .points
+        .extend((0..50_000).map(|_| Point::new(1, [0.5, 0.5, 0.0], RED, 0)));
+    let grown = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let kept = 20_000 / 4096 * 4096;
+    assert_eq!(headless.stats().point_bytes, (70_000 - kept) * 24);
+    let fresh = self::headless().render(&scene, &View::default(), 1.0).unwrap();
+    assert_eq!(grown, fresh, "as if uploaded at once");
+}
+
+#[test]
+fn hovering_changes_bytes_not_buffers() {
+    let (mut headless, mut scene) = (headless(), plot(Axes::Plane, 10_000));
+    headless.render(&scene, &View::default(), 1.0).unwrap();
+    scene
+        .overlay
+        .points
+        .push(Point::new(1, [0.0; 3], RED, Point::UNPICKABLE).shaped(Shape::Ring));
+    headless.render(&scene, &View::default(), 1.0).unwrap();
+    assert_eq!(headless.stats().bytes, 24);
+}
+
+#[test]
+fn a_grid_of_panels_is_one_draw() {
+    let mut scene = Scene::new([300.0, 300.0], BLACK);
+    for i in 0..144_u16 {
+        let rect = Rect::new(f32::from(i % 12) * 25.0, f32::from(i / 12) * 25.0, 24.0, 24.0);
+        let panel = scene.add_panel(Panel {
+            axes: Axes::Plane,
+            ..Panel::page(rect, Motion::Stage)
+        });
+        let center = scene.panels[usize::from(panel)].bounds.center();
+        scene.layers[0].points.push(Point::new(panel, center, RED, 0));
+    }
+    let mut headless = headless();
+    let image = headless.render(&scene, &View::default(), 1.0).unwrap();
+    assert_eq!((headless.stats().draws, headless.stats().points), (1, 144));
+    for i in 0..144 {
+        assert_eq!(
+            pixel(&image, i % 12 * 25 + 12, i / 12 * 25 + 12),
+            [255, 0, 0, 255],
+            "panel {i}"
+        );
+    }
+}
+
+#[test]
+fn points_are_where_the_projection_says_and_stay_in_their_panel() {
+    for axes in [Axes::Page, Axes::Plane, Axes::Space] {
+        let mut scene = plot(axes, 0);
+        scene.panels[1].point_radius = 1.5;
+        let positions = [[0.0, 0.0, 0.0], [0.7, -0.4, 0.3], [-0.5, 0.6, -0.8]];
+        scene.layers[0]
+            .points
+            .extend(positions.map(|position| Point::new(1, position, RED, 0)));
+        let view = View {
+            inside: Camera {
+                center: [0.6, 0.45],
+                zoom: 1.2,
+            },
+            ..View::default()
+        };
+        let image = headless().render(&scene, &view, 3.0).unwrap();
+        let place = Projection::new(&scene, &view, [300.0, 300.0]).panels[1];
+        for position in positions {
+            let [x, y, _] = place.px_from_data.apply(position);
+            assert!(
+                pixel(&image, x as u32, y as u32)[0] > 90,
+                "{axes:?} {position:?} at {x}, {y}"
+            );
+        }
+        // A huge point is cut at the panel.
+        scene.panels[1].point_radius = 80.0;
+        let image = headless().render(&scene, &view, 1.0).unwrap();
+        for (x, y) in [(19, 50), (80, 50), (50, 19), (50, 80)] {
+            assert_eq!(pixel(&image, x, y), [0, 0, 0, 255], "{axes:?}");
+        }
+        assert_ne!(pixel(&image, 50, 50), [0, 0, 0, 255]);
+    }
+}
+
+#[test]
+fn translucent_colours_blend_over_each_other() {
+    let mut scene = Scene::new([30.0, 10.0], Color::hex(0xFFFFFF));
+    let rect = |left| Rect::new(left, 0.0, 20.0, 10.0);
+    scene.layers[0].blocks.push(Block::filled(0, rect(0.0), RED.alpha(0.5)));
+    scene.layers[0]
+        .blocks
+        .push(Block::filled(0, rect(10.0), Color::hex(0x0000FF).alpha(0.5)));
+    let image = headless().render(&scene, &View::default(), 1.0).unwrap();
+    // source over, in the space of the target: 0.5 c + 0.5 below; alpha 128/255.
+    let near = |x, expected: [u8; 3]| {
+        let found = pixel(&image, x, 5);
+        assert!(
+            found.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 2),
+            "{found:?} {expected:?}"
+        );
+    };
+    near(5, [255, 127, 127]);
+    near(15, [127, 63, 191]);
+    near(25, [127, 127, 255]);
+}
+
+#[test]
+fn lines_cover_their_width() {
+    let mut scene = Scene::new([40.0, 20.0], BLACK);
+    scene.layers[0].edges.push(Edge {
+        from: [5.0, 5.0, 0.0],
+        to: [35.0, 5.0, 0.0],
+        color: RED,
+        panel: 0,
+        width: [2.0; 2],
+        gap: [0.0; 2],
+    });
+    let path = Path::Line(vec![[5.0, 15.0], [20.0, 15.0], [35.0, 15.0]]);
+    scene.layers[0].curves.push(Curve {
+        panel: 0,
+        path,
+        color: RED,
+        width: 2.0,
+    });
+    let image = headless().render(&scene, &View::default(), 1.0).unwrap();
+    for y in [5, 15] {
+        let across: u32 = (0..10).map(|dy| u32::from(pixel(&image, 20, y - 5 + dy)[0])).sum();
+        assert!(across.abs_diff(2 * 255) <= 6, "two pixels wide at {y}: {across}");
+        let along: u32 = (0..40).map(|x| u32::from(pixel(&image, x, y)[0])).sum();
+        assert!(along.abs_diff(30 * 255) <= 300, "thirty pixels long at {y}: {along}");
+    }
+}
+
+#[test]
+fn pictures_are_crisp_and_keep_their_colours() {
+    let pixels = vec![255, 0, 0, 255, 0, 255, 0, 255, 0, 0, 255, 255, 255, 255, 255, 255];
+    let image = Arc::new(Image::new(2, 2, pixels).unwrap());
+    let mut scene = Scene::new([40.0, 40.0], BLACK);
+    let rect = Rect::new(10.0, 10.0, 20.0, 20.0);
+    scene.layers[0].pictures.push(Picture {
+        panel: 0,
+        rect,
+        image,
+        smooth: false,
+    });
+    let picture = headless().render(&scene, &View::default(), 1.0).unwrap();
+    assert_eq!(pixel(&picture, 9, 20), [0, 0, 0, 255]);
+    assert_eq!(pixel(&picture, 10, 10), [255, 0, 0, 255]);
+    assert_eq!(pixel(&picture, 19, 19), [255, 0, 0, 255]);
+    assert_eq!(pixel(&picture, 20, 19), [0, 255, 0, 255]);
+    assert_eq!(pixel(&picture, 19, 20), [0, 0, 255, 255]);
+    assert_eq!(pixel(&picture, 29, 29), [255; 4]);
+}
+
+#[test]
+fn text_fills_the_box_it_was_measured_for() {
+    let mut scene = Scene::new([300.0, 40.0], BLACK);
+    let text = "Distance–attention correlation ρ = −0.94";
+    scene.layers[0]
+        .labels
+        .push(Label::new(0, [10.0, 10.0], text, 12.0, Color::hex(0xFFFFFF)));
+    let image = headless().render(&scene, &View::default(), 1.0).unwrap();
+    let lit = |x: u32| (0..40).any(|y| pixel(&image, x, y)[0] > 100);
+    let (first, last) = (
+        (0..300).find(|x| lit(*x)).unwrap(),
+        (0..300).rfind(|x| lit(*x)).unwrap(),
+    );
+    let width = attn_render::text_width(text, 12.0, false);
+    assert!(
+        (first as f32 - 10.0).abs() < 3.0 && (last as f32 - 10.0 - width).abs() < 4.0,
+        "{first} {last} {width}"
+    );
+    assert!(
+        (0..300).all(|x| pixel(&image, x, 9)[0] == 0 && pixel(&image, x, 26)[0] == 0),
+        "inside its line"
+    );
+}
+
+#[test]
+fn sizes_beyond_the_device_are_errors() {
+    let mut headless = headless();
+    for (size, scale) in [
+        ([1e6, 10.0], 1.0),
+        ([100.0, 100.0], 1e5),
+        ([100.0, 100.0], 0.0),
+        ([100.0, f32::NAN], 1.0),
+    ] {
+        let result = headless.render(&Scene::new(size, BLACK), &View::default(), scale);
+        assert!(matches!(result, Err(Error::PictureSize { .. })), "{size:?} {scale}");
+    }
+}
+
+#[test]
+fn odd_scenes_are_drawn_without_a_word() {
+    let mut headless = headless();
+    let mut scene = plot(Axes::Space, 50);
+    scene.layers[0].points.push(Point::new(1, [f32::NAN; 3], RED, 0));
+    scene.layers[0].points.push(Point::new(999, [0.0; 3], RED, 0));
+    scene.layers[0].edges.push(Edge {
+        from: [0.0; 3],
+        to: [0.0; 3],
+        color: RED,
+        panel: 1,
+        width: [1.0; 2],
+        gap: [9.0; 2],
+    });
+    scene.layers[0]
+        .blocks
+        .push(Block::filled(1, Rect::new(0.0, 0.0, -5.0, f32::INFINITY), RED));
+    headless.render(&scene, &View::default(), 1.0).unwrap();
+    scene.panels[1].rect = Rect::default();
+    headless.render(&scene, &View::default(), 1.0).unwrap();
+    scene.panels.clear();
+    headless.render(&scene, &View::default(), 1.0).unwrap();
+    let mut many = Scene::new([200.0, 200.0], BLACK);
+    for i in 0..10_000_u16 {
+        let panel = many.add_panel(Panel::page(
+            Rect::new(f32::from(i % 100) * 2.0, f32::from(i / 100) * 2.0, 1.0, 1.0),
+            Motion::Stage,
+        ));
+        many.layers[0].points.push(Point::new(panel, [0.0; 3], RED, 0));
+    }
+    headless.render(&many, &View::default(), 1.0).unwrap();
+    headless
+        .render(&Scene::new([10.0, 10.0], BLACK), &View::default(), 1.0)
+        .unwrap();
+}

@@ -1,0 +1,164 @@
+//! Every view in both themes against a picture that a person has looked at.
+//!
+//! `UPDATE_SNAPSHOTS=1` writes the pictures anew. Rasterisers differ in the last bit of an edge: compared are the
+//! mean difference of the channels and the share of pixels that differ visibly.
+
+#[path = "../examples/gallery/samples.rs"]
+#[expect(dead_code, reason = "the gallery uses all of it")]
+mod samples;
+
+use std::{fs, io::BufReader, path::PathBuf};
+
+use attn_render::{ColorMode, Error, Headless, Image, Pick, Scene, Theme, View, views::Flows};
+
+/// Mean difference of a channel, of 255.
+const MEAN: f64 = 0.6;
+/// Share of pixels with a channel that differs by more than 32.
+const VISIBLE: f64 = 0.004;
+
+fn check(name: &str, view: &View, scene: impl Fn(&View) -> Result<Scene, Error>) {
+    let mut headless = Headless::new().unwrap_or_else(|error| panic!("{error}"));
+    for (theme, suffix) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
+        let view = View { theme, ..view.clone() };
+        let picture = headless.render(&scene(&view).unwrap(), &view, 1.0).unwrap();
+        assert!(picture.width() <= 640);
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/snapshots/{name}-{suffix}.png"));
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            picture.write_png(&path).unwrap();
+            continue;
+        }
+        let expected = read(&path);
+        assert_eq!(
+            (picture.width(), picture.height()),
+            (expected.width(), expected.height()),
+            "{name}"
+        );
+        let differences = || picture.rgba().iter().zip(expected.rgba()).map(|(a, b)| a.abs_diff(*b));
+        let mean = differences().map(f64::from).sum::<f64>() / picture.rgba().len() as f64;
+        let pixels: Vec<u8> = differences().collect();
+        let visible = pixels.chunks(4).filter(|pixel| pixel.iter().any(|d| *d > 32)).count();
+        let visible = visible as f64 / (pixels.len() / 4) as f64;
+        if mean > MEAN || visible > VISIBLE {
+            let found = path.with_extension("found.png");
+            picture.write_png(&found).unwrap();
+            panic!("{name} ({suffix}): mean difference {mean:.3}, {visible:.4} of the pixels differ; see {found:?}");
+        }
+    }
+}
+
+fn read(path: &PathBuf) -> Image {
+    let file = fs::File::open(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let mut reader = png::Decoder::new(BufReader::new(file)).read_info().unwrap();
+    let mut rgb = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut rgb).unwrap();
+    assert_eq!(info.color_type, png::ColorType::Rgb, "snapshots are opaque");
+    let rgba = rgb
+        .chunks(3)
+        .flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255])
+        .collect();
+    Image::new(info.width, info.height, rgba).unwrap()
+}
+
+#[test]
+fn matrix() {
+    check("matrix", &View::default(), |view| {
+        samples::matrix(3, 4, 300, 2, view, Some([480.0, 480.0]))
+    });
+}
+
+#[test]
+fn matrix_by_value() {
+    let view = View {
+        color_mode: ColorMode::Value,
+        ..View::default()
+    };
+    check("matrix-value", &view, |view| {
+        samples::matrix(2, 3, 300, 2, view, Some([460.0, 420.0]))
+    });
+}
+
+#[test]
+fn matrix_3d() {
+    check("matrix-3d", &View::default(), |view| {
+        samples::matrix(2, 3, 300, 3, view, Some([460.0, 420.0]))
+    });
+}
+
+#[test]
+fn matrix_zoomed() {
+    let mut view = View::default();
+    view.stage.zoom_at([0.3, 0.4], 2.5);
+    check("matrix-zoomed", &view, |view| {
+        samples::matrix(3, 4, 300, 2, view, Some([480.0, 480.0]))
+    });
+}
+
+#[test]
+fn head() {
+    check("head", &View::default(), |view| {
+        samples::single(0, 400, 2, false, view, [560.0, 440.0])
+    });
+}
+
+#[test]
+fn head_sequence() {
+    check("head-sequence", &View::default(), |view| {
+        samples::single(0, 400, 2, true, view, [560.0, 440.0])
+    });
+}
+
+#[test]
+fn head_3d_sequence() {
+    check("head-3d-sequence", &View::default(), |view| {
+        samples::single(3, 400, 3, true, view, [560.0, 440.0])
+    });
+}
+
+#[test]
+fn sentence() {
+    check("sentence", &View::default(), |view| {
+        samples::sentence(11, view, Some([420.0, 380.0]))
+    });
+}
+
+#[test]
+fn sentence_hidden_and_hovered() {
+    let hover = Some(Pick { head: None, id: 8 });
+    let view = View {
+        hover,
+        hidden: [3, 14].into(),
+        ..View::default()
+    };
+    check("sentence-hover", &view, |view| {
+        samples::sentence(11, view, Some([420.0, 380.0]))
+    });
+}
+
+#[test]
+fn image() {
+    check("image", &View::default(), |view| {
+        samples::image(7, Flows::Strongest, view, Some([640.0, 460.0]))
+    });
+}
+
+#[test]
+fn image_all_flows() {
+    check("image-all", &View::default(), |view| {
+        samples::image(7, Flows::All, view, Some([420.0, 640.0]))
+    });
+}
+
+#[test]
+fn matrix_hover() {
+    check("matrix-hover", &View::default(), |view| {
+        samples::hovered_matrix(view, [460.0, 420.0])
+    });
+}
+
+#[test]
+fn head_hover() {
+    check("head-hover", &View::default(), |view| {
+        samples::hovered_token(view, [560.0, 440.0])
+    });
+}

@@ -1,0 +1,128 @@
+//! The main job, end to end: from a checkpoint and a text file (or a folder of pictures) to the picture of every attention
+//! head, as files or in a window.
+//!
+//! ```sh
+//! cargo run --release --example atlas                                        # the embedded models
+//! cargo run --release --example atlas -- --model DIR --text FILE             # a window, where there is a display
+//! cargo run --release --example atlas -- --model DIR --images DIR --out DIR  # matrix.png, head-L-H.png, ..., atlas.json
+//! ```
+
+#[path = "../common/mod.rs"]
+mod common;
+mod options;
+mod pictures;
+mod window;
+
+use std::{error::Error, ops::ControlFlow, path::Path, process::ExitCode, sync::mpsc, thread};
+
+use attn_sdk::{
+    Progress, Study,
+    core::Capture,
+    embedded::{self, Embedded},
+    models::{CaptureOutcome, Capturer, Checkpoint, Picture, read_lines, split_lines},
+    project::atlas,
+};
+use clap::Parser;
+use common::Terminal;
+use options::Options;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    common::run(|| run(&options))
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    if options.checkpoint_info {
+        let info = options.checkpoint()?.describe();
+        println!("{}", serde_json::to_string_pretty(&info)?);
+        return Ok(());
+    }
+    let terminal = Terminal::new();
+    let window = options.out.is_none() && has_display();
+    let out = options.out.clone().unwrap_or_else(|| "out".into());
+    if options.out.is_none() && !window {
+        terminal.say(format!("no display: pictures go to {}", out.display()));
+    }
+    let capture = match &options.open {
+        Some(folder) => Capture::open(folder)?,
+        None => {
+            let folder = out.join("capture");
+            let outcome = capture(options, &folder, &terminal)?;
+            if !outcome.complete {
+                let done = outcome.capture.sequences().len();
+                terminal.say(format!(
+                    "stopped: {} holds the {done} sequences that were finished; look at them with --open {0}",
+                    folder.display()
+                ));
+                return Ok(());
+            }
+            outcome.capture
+        }
+    };
+    note_cuts(&capture, &terminal);
+    let parameters = options.atlas();
+    if !window {
+        let study = Study::project(capture, &parameters, &terminal)?;
+        return pictures::write(&study, options, &out, &terminal);
+    }
+    // The window opens at once; heads come in while one watches.
+    let study = Study::new(capture.clone(), &parameters)?;
+    let (sender, heads) = mpsc::channel();
+    thread::spawn(move || {
+        let closed = |_: &str, _: usize, _: usize| ControlFlow::Continue(());
+        let projected = atlas(&capture, &parameters, &|head| drop(sender.send(head)), &closed as &dyn Progress);
+        if let Err(error) = projected {
+            eprintln!("error: {error}");
+        }
+    });
+    window::open(study, options.view(), heads)
+}
+
+/// Runs the model over the chosen or the default input.
+fn capture(options: &Options, folder: &Path, terminal: &Terminal) -> Result<CaptureOutcome, Box<dyn Error>> {
+    let checkpoint = options.checkpoint()?;
+    let capturer = Capturer::load(&checkpoint)?;
+    let outcome = match (&options.text, &options.images) {
+        (Some(text), _) => capturer.text(&read_lines(text)?, Some(folder), terminal)?,
+        (_, Some(images)) => capturer.pictures(&common::pictures_in(images)?, Some(folder), terminal)?,
+        (None, None) if capturer.model().vision().is_some() => {
+            let pictures = embedded::PICTURES.iter().map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()));
+            capturer.pictures(&pictures.collect::<Vec<_>>(), Some(folder), terminal)?
+        }
+        (None, None) => {
+            let text: String = embedded::sentences().flat_map(|line| [line, "\n"]).collect();
+            capturer.text(&split_lines(text.as_bytes(), Path::new("embedded sentences"))?, Some(folder), terminal)?
+        }
+    };
+    Ok(outcome)
+}
+
+impl Options {
+    fn checkpoint(&self) -> Result<Checkpoint, Box<dyn Error>> {
+        match (&self.model, self.embedded) {
+            (Some(folder), _) => Ok(Checkpoint::open(folder)?),
+            (None, embedded) => Ok(embedded.unwrap_or(Embedded::TextEncoder).checkpoint()?),
+        }
+    }
+}
+
+/// Says which sequences are longer than the model takes.
+fn note_cuts(capture: &Capture, terminal: &Terminal) {
+    let cut: Vec<_> = capture.sequences().iter().filter(|sequence| sequence.cut_from.is_some()).collect();
+    if let Some(first) = cut.first() {
+        let most = capture.model().max_tokens.map_or_else(String::new, |most| format!(" the model's {most}"));
+        terminal.say(format!(
+            "note: {} of {} sequences were cut to{most} tokens, {} ({} tokens) the first of them",
+            cut.len(),
+            capture.sequences().len(),
+            first.name,
+            first.cut_from.unwrap_or_default(),
+        ));
+    }
+}
+
+/// Whether a window can be opened. Only X11 and Wayland need a variable to say so.
+fn has_display() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(all(unix, not(target_vendor = "apple"))) || set("DISPLAY") || set("WAYLAND_DISPLAY")
+}

@@ -1,0 +1,103 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use attn_sdk::{
+    core::LayerHead,
+    embedded::Embedded,
+    project::{AtlasParams, Dims, Method, TsneParams, UmapParams},
+    render::{Palette, Theme, View},
+};
+use clap::{Parser, ValueEnum};
+
+/// Shows what every attention head of a transformer attends to, across a whole data set.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    /// Folder of a model: config.json, model.safetensors, tokenizer.json. Without it an embedded model is shown
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// An embedded model: text-encoder, text-decoder or vision [default: text-encoder]
+    #[arg(long, value_name = "NAME", conflicts_with = "model")]
+    pub(crate) embedded: Option<Embedded>,
+    /// Text, one sequence per line. Lines longer than the model takes are cut, with a note [default: 200 embedded sentences]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: Option<PathBuf>,
+    /// Folder of pictures, for models of images [default: 24 embedded pictures]
+    #[arg(long, value_name = "DIR", conflicts_with = "text")]
+    pub(crate) images: Option<PathBuf>,
+    /// Looks at a capture that was made before, by this program or any other
+    #[arg(long, value_name = "CAPTURE", conflicts_with_all = ["model", "embedded", "text", "images"])]
+    pub(crate) open: Option<PathBuf>,
+    /// Writes pictures and atlas.json to this folder. Without it: a window, where there is a display
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// How queries and keys are laid out
+    #[arg(long, value_enum, default_value = "tsne")]
+    pub(crate) projection: Projection,
+    /// 2 or 3
+    #[arg(long, default_value = "2", value_parser = ["2", "3"])]
+    pub(crate) dims: String,
+    /// Same seed, same picture
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Most points per head: whole sequences are drawn at random until it is reached
+    #[arg(long, value_name = "N", default_value_t = 6000)]
+    pub(crate) max_points: usize,
+    /// A head to draw on its own; repeatable [default: the three with the strongest distance-attention correlation]
+    #[arg(long, value_name = "LAYER:HEAD")]
+    pub(crate) head: Vec<LayerHead>,
+    /// The sequence to draw, counted from 1 [default: one of middling length]
+    #[arg(long, value_name = "N")]
+    pub(crate) sequence: Option<usize>,
+    /// The patch whose attention is drawn over the picture [default: the one in the middle]
+    #[arg(long, value_name = "ROW:COLUMN", value_parser = row_and_column)]
+    pub(crate) patch: Option<(usize, usize)>,
+    /// Dark pictures
+    #[arg(long)]
+    pub(crate) dark: bool,
+    /// The green and pink of the AttentionViz paper instead of colours that are safe for colour-blind readers
+    #[arg(long)]
+    pub(crate) original_colors: bool,
+    /// Prints what the model's folder holds, and ends
+    #[arg(long)]
+    pub(crate) checkpoint_info: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Projection {
+    Pca,
+    Tsne,
+    Umap,
+}
+
+fn row_and_column(text: &str) -> Result<(usize, usize), String> {
+    let place = text.split_once(':').and_then(|(row, column)| Some((row.parse().ok()?, column.parse().ok()?)));
+    place.ok_or_else(|| format!("expected ROW:COLUMN such as 2:5, found `{text}`"))
+}
+
+impl Options {
+    /// What to compute per head.
+    pub(crate) fn atlas(&self) -> AtlasParams {
+        AtlasParams {
+            method: match self.projection {
+                Projection::Pca => Method::Pca,
+                Projection::Tsne => Method::Tsne(TsneParams::default()),
+                Projection::Umap => Method::Umap(UmapParams::default()),
+            },
+            dims: if self.dims == "3" { Dims::Three } else { Dims::Two },
+            max_points: Some(self.max_points),
+            seed: self.seed,
+            ..AtlasParams::default()
+        }
+    }
+
+    /// How to look at it.
+    pub(crate) fn view(&self) -> View {
+        View {
+            theme: if self.dark { Theme::Dark } else { Theme::Light },
+            palette: if self.original_colors { Palette::Original } else { Palette::ColorBlindSafe },
+            ..View::default()
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The pictures and the data, as files.
+
+use std::{error::Error, fs, path::Path};
+
+use attn_sdk::{
+    Progress, Study,
+    core::{HeadId, write_atomically},
+    render::{Headless, Scene, View},
+};
+
+use crate::{common::Terminal, options::Options};
+
+/// Pixels per layout unit: sharp in print.
+const SCALE: f32 = 2.0;
+/// Heads drawn on their own if none is named.
+const HEADS: usize = 3;
+
+/// Writes matrix.png, a picture or two per chosen head, and atlas.json.
+pub(crate) fn write(study: &Study, options: &Options, out: &Path, terminal: &Terminal) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
+    let heads = chosen(study, options)?;
+    let sequence = match options.sequence {
+        Some(0) => return Err("--sequence counts from 1".into()),
+        Some(number) => number - 1,
+        None => study.typical_sequence(),
+    };
+    let view = options.view();
+    let mut headless = Headless::new()?;
+    let mut written = Vec::new();
+    let total = 2 + 2 * heads.len();
+    let mut draw = |name: String, scene: Scene, view: &View| -> Result<(), Box<dyn Error>> {
+        headless.render(&scene, view, SCALE)?.write_png(out.join(&name))?;
+        written.push(name);
+        // Drawing takes seconds at most; a cancellation is noticed by the shell.
+        let _ = terminal.update("pictures", written.len(), total);
+        Ok(())
+    };
+    draw("matrix.png".into(), study.matrix(&view, None)?, &view)?;
+    for &head in &heads {
+        let name = |what: &str| format!("{what}-{}-{}.png", head.layer, head.head);
+        draw(name("head"), study.head(head, Some(sequence), &view, None)?, &view)?;
+        if study.is_picture(sequence) {
+            draw(name("image"), study.image(head, sequence, options.patch, &view, None)?, &view)?;
+        } else {
+            draw(name("sentence"), study.sentence(head, sequence, &view, None)?, &view)?;
+        }
+    }
+    write_atomically(&out.join("atlas.json"), &serde_json::to_vec(&study.report())?)?;
+    let _ = terminal.update("pictures", total, total);
+    println!("{}: {}, atlas.json", out.display(), written.join(", "));
+    Ok(())
+}
+
+/// The heads that were named, or those whose distances say most about attention.
+fn chosen(study: &Study, options: &Options) -> Result<Vec<HeadId>, Box<dyn Error>> {
+    if options.head.is_empty() {
+        return Ok(study.ranking().into_iter().take(HEADS).collect());
+    }
+    let heads: Vec<HeadId> = study.capture().model().heads().collect();
+    let find = |place: &attn_sdk::core::LayerHead| {
+        let found = heads.iter().copied().find(|head| (head.layer, head.head) == (place.layer, place.head));
+        found.ok_or_else(|| {
+            let (layers, most) = (heads.iter().map(|h| h.layer).max(), heads.iter().map(|h| h.head).max());
+            let (layers, most) = (layers.unwrap_or(0), most.unwrap_or(0));
+            format!("--head {}:{}: layers go from 0 to {layers}, heads from 0 to {most}", place.layer, place.head).into()
+        })
+    };
+    options.head.iter().map(find).collect()
+}

@@ -1,0 +1,88 @@
+//! Runs text or pictures through a model and keeps queries, keys and values of every head in a folder that every view opens
+//! (docs/CAPTURE.md has the schema).
+//!
+//! ```sh
+//! cargo run --release --example capture -- --model bert-base-uncased --text sentences.txt --out my-capture
+//! ```
+//!
+//! With `--inputs` and `--raw` it feeds exactly the given tensors and writes what the model computed under plain names
+//! (`x.0.self.q`, `x.0.self.attn`, `x.hidden.0`, `logits`, ...), so that any model can be compared with its reference implementation
+//! from outside.
+
+mod common;
+
+use std::{error::Error, path::PathBuf, process::ExitCode};
+
+use attn_sdk::{
+    core::{CaptureOptions, Precision, Side},
+    models::{Capturer, Checkpoint, Model, read_inputs, read_lines, run_raw, write_tensors},
+};
+use clap::Parser;
+use common::Terminal;
+
+/// Captures queries, keys and values of every head.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    /// Folder of the model: config.json, model.safetensors, tokenizer.json
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Text, one sequence per line
+    #[arg(long, value_name = "FILE", requires = "out")]
+    text: Option<PathBuf>,
+    /// Folder of pictures
+    #[arg(long, value_name = "DIR", requires = "out", conflicts_with = "text")]
+    images: Option<PathBuf>,
+    /// Folder to write the capture to; an interrupted capture of the same goes on
+    #[arg(long, value_name = "CAPTURE")]
+    out: Option<PathBuf>,
+    /// Keep hidden states too
+    #[arg(long)]
+    hidden: bool,
+    /// Keep logits over the vocabulary too
+    #[arg(long)]
+    logits: bool,
+    /// Store 16-bit floats: half the size
+    #[arg(long)]
+    half: bool,
+    /// Input tensors to feed as they are
+    #[arg(long, value_name = "IN.safetensors", requires = "raw", conflicts_with_all = ["text", "images", "out"])]
+    inputs: Option<PathBuf>,
+    /// Where to write every tensor of that run
+    #[arg(long, value_name = "OUT.safetensors", requires = "inputs")]
+    raw: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    common::run(|| capture(&options))
+}
+
+fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
+    let checkpoint = Checkpoint::open(&options.model)?;
+    if let (Some(inputs), Some(raw)) = (&options.inputs, &options.raw) {
+        let tensors = run_raw(&Model::load(&checkpoint)?, &read_inputs(inputs)?)?;
+        write_tensors(raw, &tensors)?;
+        println!("{}: {} tensors", raw.display(), tensors.len());
+        return Ok(());
+    }
+    let Some(out) = &options.out else {
+        return Err("nothing to do: give --text FILE or --images DIR with --out CAPTURE, or --inputs with --raw".into());
+    };
+    let terminal = Terminal::new();
+    let mut capturer = Capturer::load(&checkpoint)?;
+    let precision = if options.half { Precision::F16 } else { Precision::F32 };
+    capturer.options = CaptureOptions { precision, hidden: options.hidden, logits: options.logits };
+    let outcome = match (&options.text, &options.images) {
+        (Some(text), _) => capturer.text(&read_lines(text)?, Some(out), &terminal)?,
+        (_, Some(images)) => capturer.pictures(&common::pictures_in(images)?, Some(out), &terminal)?,
+        _ => return Err("give --text FILE or --images DIR".into()),
+    };
+    let capture = outcome.capture;
+    let tokens = capture.tokens(Side::Encoder) + capture.tokens(Side::Decoder);
+    println!("{}: {} sequences, {tokens} tokens, {} heads", out.display(), capture.sequences().len(), capture.model().heads().count());
+    if !outcome.complete {
+        println!("stopped early: the capture holds what was finished and can be used as it is");
+    }
+    Ok(())
+}

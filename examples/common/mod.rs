@@ -1,0 +1,108 @@
+#![allow(dead_code, reason = "each example uses a part of this")]
+//! What the command-line examples share: progress bars with time left, Ctrl-C as cancellation, errors as one line.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    fmt::Write as _,
+    io::IsTerminal,
+    ops::ControlFlow,
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use attn_sdk::{Progress, models::Picture};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// One bar per stage on stderr, and Ctrl-C turned into a cancellation. A second Ctrl-C ends the program.
+pub(crate) struct Terminal {
+    bars: MultiProgress,
+    stages: Mutex<HashMap<String, ProgressBar>>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Terminal {
+    pub(crate) fn new() -> Self {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let flag = stopped.clone();
+        // A second handler cannot be set; the first one serves as well.
+        let _ = ctrlc::set_handler(move || {
+            if flag.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+            eprintln!("\nstopping at the next safe point; Ctrl-C again to quit at once");
+        });
+        Self { bars: MultiProgress::new(), stages: Mutex::default(), stopped }
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub(crate) fn stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Says something without disturbing the bars.
+    pub(crate) fn say(&self, text: impl AsRef<str>) {
+        if std::io::stderr().is_terminal() {
+            self.bars.suspend(|| eprintln!("{}", text.as_ref()));
+        } else {
+            eprintln!("{}", text.as_ref());
+        }
+    }
+}
+
+impl Progress for Terminal {
+    fn update(&self, stage: &str, done: usize, total: usize) -> ControlFlow<()> {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = stages.entry(stage.to_owned()).or_insert_with(|| {
+            let style = ProgressStyle::with_template("{msg:>18} {wide_bar} {pos}/{len}, {eta} left")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            self.bars.add(ProgressBar::new(total as u64).with_style(style).with_message(stage.to_owned()))
+        });
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        if done >= total && !bar.is_finished() {
+            bar.finish();
+        }
+        if self.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Runs a program: its error, with every cause, becomes one line on stderr and exit status 1.
+pub(crate) fn run(program: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitCode {
+    match program() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut line = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                let text = error.to_string();
+                // Errors that pass through several crates unchanged would be repeated.
+                if !line.contains(&text) {
+                    let _ = write!(line, ": {text}");
+                }
+                cause = error.source();
+            }
+            eprintln!("error: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The pictures of a folder, by name.
+pub(crate) fn pictures_in(folder: &Path) -> Result<Vec<Picture>, Box<dyn Error>> {
+    let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    paths.retain(|path| {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        extension.is_some_and(|extension| ["png", "jpg", "jpeg", "webp", "bmp"].contains(&extension.as_str()))
+    });
+    if paths.is_empty() {
+        return Err(format!("{}: expected pictures (png, jpg, webp, bmp), found none", folder.display()).into());
+    }
+    paths.sort();
+    Ok(paths.into_iter().map(Picture::File).collect())
+}

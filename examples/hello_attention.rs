@@ -1,0 +1,28 @@
+//! The smallest program: load, capture, project, draw.
+
+use attn_sdk::{
+    Study,
+    embedded::{Embedded, sentences},
+    models::{Capturer, split_lines},
+    project::AtlasParams,
+    render::{Headless, View},
+};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // A folder would be `Checkpoint::open("bert-base-uncased")?`.
+    let capturer = Capturer::load(&Embedded::TextEncoder.checkpoint()?)?;
+
+    // Queries, keys and values of every head, for every line. `Some(folder)` would keep them on disk.
+    let text: String = sentences().take(100).flat_map(|line| [line, "\n"]).collect();
+    let capture = capturer.text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?.capture;
+
+    // Queries and keys of each head in one plane, such that near means attended.
+    let study = Study::project(capture, &AtlasParams::default(), &())?;
+
+    // All heads at once, on a device of its own; in your own window a `Renderer` draws the same scene.
+    let view = View::default();
+    let picture = Headless::new()?.render(&study.matrix(&view, None)?, &view, 2.0)?;
+    picture.write_png("hello_attention.png")?;
+    println!("hello_attention.png: {} heads, best first: {:?}", study.heads().count(), &study.ranking()[..3]);
+    Ok(())
+}

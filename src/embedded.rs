@@ -1,0 +1,118 @@
+//! Three small models that come with the SDK, and text and pictures to run them on: something to look at within a minute of
+//! `cargo add`, and a known ground for tests.
+//!
+//! They were trained from scratch by `examples/train`; `models/*/README.md` says on what, how long and with which accuracy.
+
+use std::{fmt, str::FromStr};
+
+use attn_models::Checkpoint;
+
+use crate::Error;
+
+/// An embedded model.
+///
+/// ```
+/// use attn_sdk::{embedded::Embedded, models::Model};
+///
+/// let checkpoint = Embedded::TextEncoder.checkpoint()?;
+/// let model = Model::load(&checkpoint)?;
+/// assert_eq!(model.info().heads().count(), 16);
+/// # Ok::<(), attn_sdk::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Embedded {
+    /// BERT, 4 layers x 4 heads, masked language model of [`sentences`].
+    TextEncoder,
+    /// GPT-2, 4 layers x 4 heads, language model of [`sentences`].
+    TextDecoder,
+    /// ViT, 4 layers x 4 heads, classifier of synthetic [`PICTURES`].
+    Vision,
+}
+
+impl Embedded {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::TextEncoder, Self::TextDecoder, Self::Vision];
+
+    /// Its name on the command line: `text-encoder`, `text-decoder`, `vision`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TextEncoder => "text-encoder",
+            Self::TextDecoder => "text-decoder",
+            Self::Vision => "vision",
+        }
+    }
+
+    /// Its files.
+    ///
+    /// # Errors
+    /// None in practice: the files are compiled in. The signature is that of every other checkpoint.
+    pub fn checkpoint(self) -> Result<Checkpoint, Error> {
+        macro_rules! file {
+            ($model:literal, $name:literal) => {
+                include_bytes!(concat!("../models/", $model, "/", $name)).as_slice()
+            };
+        }
+        let (config, weights, tokenizer, preprocessor) = match self {
+            Self::TextEncoder => (
+                file!("text-encoder", "config.json"),
+                file!("text-encoder", "model.safetensors"),
+                Some(file!("text-encoder", "tokenizer.json")),
+                None,
+            ),
+            Self::TextDecoder => (
+                file!("text-decoder", "config.json"),
+                file!("text-decoder", "model.safetensors"),
+                Some(file!("text-decoder", "tokenizer.json")),
+                None,
+            ),
+            Self::Vision => (
+                file!("vision", "config.json"),
+                file!("vision", "model.safetensors"),
+                None,
+                Some(file!("vision", "preprocessor_config.json")),
+            ),
+        };
+        Ok(Checkpoint::from_bytes(self.name(), config, weights, tokenizer.map(Into::into), preprocessor.map(Into::into))?)
+    }
+}
+
+impl fmt::Display for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Embedded {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        let names = Self::ALL.map(Self::name).join(", ");
+        Self::ALL.into_iter().find(|model| model.name() == s).ok_or_else(|| format!("expected one of {names}, found `{s}`"))
+    }
+}
+
+/// The default text: 200 sentences of the grammar the text models learnt from, which they were not trained on.
+pub fn sentences() -> impl Iterator<Item = &'static str> {
+    include_str!("../models/data/sentences.txt").lines()
+}
+
+/// The same sentences with lemma, part of speech and sentiment, in CoNLL-U.
+pub const SENTENCES_CONLLU: &str = include_str!("../models/data/sentences.conllu");
+
+macro_rules! pictures {
+    ($($name:literal)*) => {
+        /// The default pictures, as names and PNG files: hue, brightness, gratings, spatial frequencies and positions (the
+        /// stimuli of Yeh et al. 2023, section 7.1, made anew).
+        pub const PICTURES: &[(&str, &[u8])] = &[$(($name, include_bytes!(concat!("../models/data/images/", $name)))),*];
+    };
+}
+
+pictures! {
+    "brightness-gradient.png" "disc-east.png" "disc-west.png" "frequency-sweep.png"
+    "grating-000.png" "grating-022.png" "grating-045.png" "grating-067.png"
+    "grating-090.png" "grating-112.png" "grating-135.png" "grating-157.png"
+    "hue-brightness.png" "hue-gradient.png" "hue-wheel.png"
+    "mosaic-brightness-orientation.png" "mosaic-hue-orientation.png"
+    "mosaic-orientation-brightness.png" "mosaic-orientation-hue.png"
+    "rings-coarse.png" "rings-fine.png" "rings-medium.png" "square-north.png" "square-south.png"
+}

@@ -1,0 +1,33 @@
+//! What can go wrong between the crates; everything else is passed on unchanged.
+
+/// An error of the facade.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// From `attn-core`.
+    #[error(transparent)]
+    Core(#[from] attn_core::Error),
+    /// From `attn-models`.
+    #[error(transparent)]
+    Models(#[from] attn_models::Error),
+    /// From `attn-project`.
+    #[error(transparent)]
+    Project(#[from] attn_project::Error),
+    /// From `attn-render`.
+    #[error(transparent)]
+    Render(#[from] attn_render::Error),
+    /// A head was asked for that has not been projected (yet).
+    #[error("head {head} is not among the {projected} heads projected so far")]
+    NotProjected {
+        /// The head.
+        head: attn_core::HeadId,
+        /// How many there are.
+        projected: usize,
+    },
+    /// The view of a picture was asked for a sequence that is none.
+    #[error("{sequence} is not a picture")]
+    NotAPicture {
+        /// The sequence's name.
+        sequence: String,
+    },
+}

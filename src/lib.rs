@@ -1,0 +1,46 @@
+//! See what a transformer attends to, across a whole data set.
+//!
+//! This crate is the front door of the attn SDK. It re-exports the crates that do the work, brings three small
+//! [`embedded`] models, and ties the steps together: a [`Study`] is a capture with the projections of its heads, and draws
+//! every view of them.
+//!
+//! ```no_run
+//! use attn_sdk::{Study, embedded::Embedded, models, project::AtlasParams, render::{Headless, View}};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let checkpoint = Embedded::TextEncoder.checkpoint()?;
+//! let model = models::Model::load(&checkpoint)?;
+//! let lines = models::read_lines("sentences.txt")?;
+//! let capture = models::capture_text(&checkpoint, &model, &lines, &Default::default(), &())?.capture;
+//! let study = Study::project(capture, &AtlasParams::default(), &())?;
+//! let view = View::default();
+//! let scene = study.matrix(&view, None)?;
+//! Headless::new()?.render(&scene, &view, 2.0)?.write_png("matrix.png")?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | crate | here | what |
+//! |---|---|---|
+//! | `attn-core` | [`core`] | sequences, captures, attention from Q and K |
+//! | `attn-models` | [`models`] | checkpoints, families, taps, capture |
+//! | `attn-project` | [`project`] | normalisation, PCA, t-SNE, UMAP, quality |
+//! | `attn-render` | [`render`] | scenes, views, a wgpu renderer |
+//! | `attn-analyze` | [`analyze`] | what each head does |
+
+pub mod embedded;
+mod error;
+mod hover;
+mod picture;
+mod report;
+mod study;
+
+pub use attn_analyze as analyze;
+pub use attn_core as core;
+pub use attn_core::Progress;
+pub use attn_models as models;
+pub use attn_project as project;
+pub use attn_render as render;
+pub use error::Error;
+pub use report::{HeadReport, Report};
+pub use study::{Place, Study};

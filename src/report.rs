@@ -1,0 +1,88 @@
+//! `atlas.json`: what the pictures show, as data for another program.
+
+use attn_core::{HeadId, ModelInfo, Sequence, Side};
+use attn_project::{AtlasParams, DistanceCorrelation, Quality};
+use serde::Serialize;
+
+use crate::Study;
+
+/// The whole of a study.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The model's facts.
+    pub model: ModelInfo,
+    /// How heads were normalised, projected and judged.
+    pub parameters: AtlasParams,
+    /// The sequences whose tokens are points, with their tokens.
+    pub sequences: Vec<Sequence>,
+    /// Per row of `queries` and `keys` of an encoder-side head: index into `sequences`, and token in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub encoder_rows: Vec<[usize; 2]>,
+    /// The same for the decoder side.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decoder_rows: Vec<[usize; 2]>,
+    /// The heads, in the order of the model.
+    pub heads: Vec<HeadReport>,
+}
+
+/// One head.
+#[derive(Debug, Clone, Serialize)]
+pub struct HeadReport {
+    /// Which head.
+    #[serde(flatten)]
+    pub head: HeadId,
+    /// The factor c: queries are multiplied by it, keys divided.
+    pub scale: f32,
+    /// Weighted correlation of dot product and distance that c reaches; `null` if c was not searched for.
+    pub scale_correlation: Option<f32>,
+    /// Distance-attention correlation.
+    pub correlation: DistanceCorrelation,
+    /// Mean length of the queries before normalisation.
+    pub query_norm: f32,
+    /// Mean length of the keys before normalisation.
+    pub key_norm: f32,
+    /// Trustworthiness, continuity and neighbours kept.
+    pub quality: Quality,
+    /// Kullback-Leibler divergence, for t-SNE.
+    pub kl_divergence: Option<f32>,
+    /// Share of the variance per axis, for PCA.
+    pub explained_variance: Option<Vec<f32>>,
+    /// Coordinates of the queries, `[row][axis]`.
+    pub queries: Vec<Vec<f32>>,
+    /// Coordinates of the keys, `[row][axis]`.
+    pub keys: Vec<Vec<f32>>,
+}
+
+impl Report {
+    pub(crate) fn new(study: &Study) -> Self {
+        let all = study.capture().sequences();
+        let rows = |side: Side| {
+            let tokens = |(index, &sequence): (usize, &usize)| (0..all[sequence].tokens(side).len()).map(move |token| [index, token]);
+            study.sequences().iter().enumerate().flat_map(tokens).collect()
+        };
+        let heads = study.heads().map(|head| {
+            let points = |range: std::ops::Range<usize>| range.map(|row| head.embedding.points.row(row).to_vec()).collect();
+            HeadReport {
+                head: head.head,
+                scale: head.normalization.scale,
+                scale_correlation: head.normalization.correlation,
+                correlation: head.correlation,
+                query_norm: head.query_norm,
+                key_norm: head.key_norm,
+                quality: head.quality.clone(),
+                kl_divergence: head.embedding.kl_divergence,
+                explained_variance: head.embedding.explained_variance.clone(),
+                queries: points(0..head.queries),
+                keys: points(head.queries..head.embedding.points.nrows()),
+            }
+        });
+        Self {
+            model: study.capture().model().clone(),
+            parameters: study.params().clone(),
+            sequences: study.sequences().iter().map(|&sequence| all[sequence].clone()).collect(),
+            encoder_rows: rows(Side::Encoder),
+            decoder_rows: rows(Side::Decoder),
+            heads: heads.collect(),
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! A study: a capture with the projections of its heads, and every view of them as a scene.
+//!
+//! The views of `attn-render` take plain data and know no capture; this file is where the two meet. Heads may come in one by
+//! one while one watches.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use attn_core::{Capture, HeadId, Progress, Sequence, Side, Token};
+use attn_project::{AtlasParams, Dims, HeadProjection, atlas, sequence_sample};
+use attn_render::{
+    Scene, View,
+    views::{Coordinates, Head, HeadSequence, ImageAttention, Matrix, MatrixPanel, Sentence, SentenceToken},
+};
+
+use crate::{Error, Report, picture::load_picture};
+
+/// A capture, and the projections of its heads so far.
+///
+/// Cheap to make before anything is projected: [`insert`](Self::insert) adds heads as they finish.
+#[derive(Debug, Clone)]
+pub struct Study {
+    capture: Capture,
+    params: AtlasParams,
+    /// The sequences whose tokens are points.
+    sequences: Vec<usize>,
+    heads: BTreeMap<HeadId, HeadProjection>,
+}
+
+/// A token that is a point: which sequence, which token in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Index of the sequence in the capture.
+    pub sequence: usize,
+    /// The side it is read on.
+    pub side: Side,
+    /// Index of the token in its sequence.
+    pub token: usize,
+    /// Whether the point is its query; else its key.
+    pub query: bool,
+}
+
+/// The layout of the single views unless a host says otherwise.
+const PAGE: [f32; 2] = [900.0, 820.0];
+
+impl Study {
+    /// A study without projections yet.
+    ///
+    /// # Errors
+    /// None at present; the parameters are checked when heads are projected.
+    pub fn new(capture: Capture, params: &AtlasParams) -> Result<Self, Error> {
+        let sequences = sequence_sample(&capture, params.max_points, params.seed);
+        Ok(Self { capture, params: params.clone(), sequences, heads: BTreeMap::new() })
+    }
+
+    /// Projects every head.
+    ///
+    /// # Errors
+    /// Those of [`attn_project::atlas`].
+    pub fn project(capture: Capture, params: &AtlasParams, progress: &dyn Progress) -> Result<Self, Error> {
+        let mut study = Self::new(capture, params)?;
+        let heads = Mutex::new(Vec::new());
+        let collect = |head| heads.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(head);
+        atlas(&study.capture, params, &collect, progress)?;
+        for head in heads.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            study.insert(head);
+        }
+        Ok(study)
+    }
+
+    /// Adds a head, or replaces it. It must come from the same capture and parameters.
+    pub fn insert(&mut self, head: HeadProjection) {
+        self.heads.insert(head.head, head);
+    }
+
+    /// What was captured.
+    pub fn capture(&self) -> &Capture {
+        &self.capture
+    }
+
+    /// How heads are projected.
+    pub fn params(&self) -> &AtlasParams {
+        &self.params
+    }
+
+    /// The sequences whose tokens are points, ascending.
+    pub fn sequences(&self) -> &[usize] {
+        &self.sequences
+    }
+
+    /// The heads projected so far, in the order of the model.
+    pub fn heads(&self) -> impl Iterator<Item = &HeadProjection> {
+        self.heads.values()
+    }
+
+    /// A head's projection.
+    ///
+    /// # Errors
+    /// [`Error::NotProjected`].
+    pub fn projection(&self, head: HeadId) -> Result<&HeadProjection, Error> {
+        self.heads.get(&head).ok_or(Error::NotProjected { head, projected: self.heads.len() })
+    }
+
+    /// Heads by how well distance tells attention: the most negative correlation first; heads without one last.
+    pub fn ranking(&self) -> Vec<HeadId> {
+        let mut heads: Vec<_> = self.heads.values().map(|head| (head.correlation.value.unwrap_or(f32::INFINITY), head.head)).collect();
+        heads.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        heads.into_iter().map(|(_, head)| head).collect()
+    }
+
+    /// Everything that is drawn, as data.
+    pub fn report(&self) -> Report {
+        Report::new(self)
+    }
+
+    /// Whether a sequence is a picture.
+    pub fn is_picture(&self, sequence: usize) -> bool {
+        self.capture.sequences().get(sequence).is_some_and(|sequence| sequence.image.is_some())
+    }
+
+    /// A drawn sequence that fits a page: the one whose length is nearest to 14 tokens, the first of equals.
+    pub fn typical_sequence(&self) -> usize {
+        let length = |&sequence: &usize| self.capture.sequences()[sequence].tokens(self.main_side()).len().abs_diff(14);
+        self.sequences.iter().copied().min_by_key(length).unwrap_or(0)
+    }
+
+    /// The token behind a point of a head's plot; `None` if there is no such point.
+    pub fn place(&self, head: HeadId, point: u32) -> Option<Place> {
+        let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
+        let queries = self.points_before(query_side, self.sequences.len());
+        let point = point as usize;
+        let (side, row, query) = if point < queries { (query_side, point, true) } else { (key_side, point - queries, false) };
+        let mut start = 0;
+        for &sequence in &self.sequences {
+            let length = self.capture.sequences()[sequence].tokens(side).len();
+            if row < start + length {
+                return Some(Place { sequence, side, token: row - start, query });
+            }
+            start += length;
+        }
+        None
+    }
+
+    /// The token at a place.
+    pub fn token(&self, place: Place) -> &Token {
+        &self.capture.sequences()[place.sequence].tokens(place.side)[place.token]
+    }
+
+    /// The points of a sequence in a head's plot: of its queries, of its keys. Empty if it is not drawn.
+    fn points_of(&self, head: HeadId, sequence: usize) -> (Vec<u32>, Vec<u32>) {
+        let Ok(index) = self.sequences.binary_search(&sequence) else { return (Vec::new(), Vec::new()) };
+        let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
+        let all_queries = self.points_before(query_side, self.sequences.len());
+        let range = |side, offset: usize| {
+            let start = offset + self.points_before(side, index);
+            let end = start + self.capture.sequences()[sequence].tokens(side).len();
+            (start..end).filter_map(|point| u32::try_from(point).ok()).collect()
+        };
+        (range(query_side, 0), range(key_side, all_queries))
+    }
+
+    /// Tokens on one side of the first `count` drawn sequences.
+    fn points_before(&self, side: Side, count: usize) -> usize {
+        self.sequences[..count].iter().map(|&sequence| self.capture.sequences()[sequence].tokens(side).len()).sum()
+    }
+
+    fn main_side(&self) -> Side {
+        self.capture.model().attentions.first().map_or(Side::Encoder, |info| info.attention.query_side())
+    }
+
+    /// The view's own scene: the open head, or the matrix. Nothing but a title while no head is there yet.
+    ///
+    /// # Errors
+    /// As [`matrix`](Self::matrix) and [`head`](Self::head).
+    pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+        match view.open {
+            Some(head) if self.heads.contains_key(&head) => {
+                let selected = view.selection.filter(|pick| pick.head == Some(head));
+                let sequence = selected.and_then(|pick| self.place(head, pick.id)).map(|place| place.sequence);
+                self.head(head, sequence, view, Some(size))
+            }
+            _ if self.heads.is_empty() => Ok(Scene::new(size, view.colors().background)),
+            _ => self.matrix(view, Some(size)),
+        }
+    }
+
+    /// The matrix of all heads (AttentionViz, the matrix view). `size` in layout units; its natural size by default.
+    ///
+    /// # Errors
+    /// Those of [`Matrix::scene`].
+    pub fn matrix(&self, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+        let mut panels = Vec::new();
+        for head in self.heads.values() {
+            panels.push(MatrixPanel {
+                head: head.head,
+                coordinates: coordinates(head)?,
+                queries: head.queries,
+                values: None,
+                note: head.correlation.value.map_or_else(String::new, |value| format!("ρ {}", signed(value))),
+            });
+        }
+        let info = self.capture.model();
+        let title = format!("{}: queries and keys of every attention head", info.name);
+        let subtitle = format!("{} · {}", self.method(), self.data());
+        let matrix = Matrix {
+            title: &title,
+            subtitle: &subtitle,
+            caption: "Each plot is one attention head: queries and keys projected together, so that near means attended. \
+                      ρ is the rank correlation of distance with attention; −1 would be perfect.",
+            panels,
+            ..Matrix::default()
+        };
+        let size = size.unwrap_or_else(|| matrix.natural_size());
+        Ok(matrix.scene(view, size)?)
+    }
+
+    /// One head (AttentionViz, the single view), with the tokens and attention lines of `sequence` brought out.
+    ///
+    /// # Errors
+    /// [`Error::NotProjected`], and those of [`Head::scene`].
+    pub fn head(&self, head: HeadId, sequence: Option<usize>, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+        let projection = self.projection(head)?;
+        let texts = self.texts(head);
+        let labels: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut plot = Head::new(head, coordinates(projection)?, projection.queries);
+        plot.labels = &labels;
+        let title = format!("{}, head {head}", self.capture.model().name);
+        plot.title = &title;
+        let mut subtitle = format!(
+            "{} · ρ {} · trustworthiness {:.3} · neighbours kept {:.2} · mean norm of queries {}, keys {} · c = {:.2}",
+            self.method(),
+            projection.correlation.value.map_or_else(|| "–".into(), signed),
+            projection.quality.trustworthiness.value,
+            projection.quality.neighbors_kept.value,
+            three_digits(projection.query_norm),
+            three_digits(projection.key_norm),
+            projection.normalization.scale,
+        );
+        let (queries, keys) = sequence.map(|sequence| self.points_of(head, sequence)).unwrap_or_default();
+        let attention = match sequence {
+            Some(sequence) if !queries.is_empty() => {
+                let name = &self.capture.sequences()[sequence].name;
+                subtitle.push_str(&format!(" · lines: {name}"));
+                Some(self.capture.attention(head, sequence)?)
+            }
+            _ => None,
+        };
+        plot.subtitle = &subtitle;
+        let weights: Vec<f32> = attention.iter().flat_map(|weights| weights.iter().copied()).collect();
+        if attention.is_some() {
+            plot.sequence = Some(HeadSequence { queries: &queries, keys: &keys, attention: &weights });
+        }
+        Ok(plot.scene(view, size.unwrap_or(PAGE))?)
+    }
+
+    /// One sequence's attention in a head as lines between its queries and keys (AttentionViz, the sentence view).
+    ///
+    /// # Errors
+    /// [`Error::Core`] for a head or sequence that does not exist, those of [`Sentence::scene`].
+    pub fn sentence(&self, head: HeadId, sequence: usize, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+        let attention = self.capture.attention(head, sequence)?;
+        let weights: Vec<f32> = attention.iter().copied().collect();
+        let item = &self.capture.sequences()[sequence];
+        let tokens = |side| -> Vec<SentenceToken<'_>> {
+            item.tokens(side).iter().map(|token| SentenceToken { text: &token.text, special: token.special }).collect()
+        };
+        let (queries, keys) = (tokens(head.attention.query_side()), tokens(head.attention.key_side()));
+        let mut sentence = Sentence::new(head, &queries, &keys, &weights);
+        let title = format!("{}, head {head}: attention in {}", self.capture.model().name, item.name);
+        let subtitle = subtitle(item);
+        (sentence.title, sentence.subtitle) = (&title, &subtitle);
+        let size = size.unwrap_or_else(|| sentence.natural_size());
+        Ok(sentence.scene(view, size)?)
+    }
+
+    /// One picture's attention in a head (AttentionViz, the image view): the heat map of `patch` (row and column; the one in
+    /// the middle by default) and the strongest flows.
+    ///
+    /// # Errors
+    /// [`Error::NotAPicture`], [`Error::Core`] for a head or sequence that does not exist, [`Error::Models`] if the picture
+    /// cannot be read again, those of [`ImageAttention::scene`].
+    pub fn image(
+        &self,
+        head: HeadId,
+        sequence: usize,
+        patch: Option<(usize, usize)>,
+        view: &View,
+        size: Option<[f32; 2]>,
+    ) -> Result<Scene, Error> {
+        let attention = self.capture.attention(head, sequence)?;
+        let weights: Vec<f32> = attention.iter().copied().collect();
+        let item = &self.capture.sequences()[sequence];
+        let Some(image) = &item.image else { return Err(Error::NotAPicture { sequence: item.name.clone() }) };
+        let tokens = item.tokens(head.attention.query_side());
+        let special = tokens.iter().take_while(|token| token.special).count();
+        let picture = load_picture(item)?;
+        let mut plot = ImageAttention::new(head, picture, image.rows, image.columns, special, &weights);
+        if let Some(patch) = patch {
+            // A patch outside the grid names a token that does not exist, which the view refuses with both numbers.
+            plot.token = tokens.iter().position(|token| token.patch == Some(patch)).unwrap_or(tokens.len());
+        }
+        let title = format!("{}, head {head}: attention in {}", self.capture.model().name, item.name);
+        plot.title = &title;
+        let size = size.unwrap_or_else(|| plot.natural_size());
+        Ok(plot.scene(view, size)?)
+    }
+
+    /// A label per point of a head: the token's text; special tokens and patches have theirs too.
+    fn texts(&self, head: HeadId) -> Vec<String> {
+        let side = |side: Side| self.sequences.iter().flat_map(move |&sequence| self.capture.sequences()[sequence].tokens(side));
+        side(head.attention.query_side()).chain(side(head.attention.key_side())).map(|token| token.text.clone()).collect()
+    }
+
+    fn method(&self) -> String {
+        let dims = if self.params.dims == Dims::Three { "3D" } else { "2D" };
+        format!("{} {dims}", self.params.method.name())
+    }
+
+    fn data(&self) -> String {
+        let (drawn, all) = (self.sequences.len(), self.capture.sequences().len());
+        let tokens = self.points_before(self.main_side(), drawn);
+        let what = if self.is_picture(0) { "pictures" } else { "sequences" };
+        if drawn == all { format!("{all} {what}, {tokens} tokens") } else { format!("{drawn} of {all} {what}, {tokens} tokens") }
+    }
+}
+
+fn coordinates(head: &HeadProjection) -> Result<Coordinates<'_>, Error> {
+    let points = &head.embedding.points;
+    // Embeddings are made in standard layout.
+    Ok(Coordinates::new(points.as_slice().unwrap_or_default(), points.ncols())?)
+}
+
+fn subtitle(sequence: &Sequence) -> String {
+    match (&sequence.cut_from, &sequence.text) {
+        (Some(tokens), _) => format!("cut from {tokens} tokens to the longest the model takes"),
+        (None, Some(text)) => text.clone(),
+        _ => String::new(),
+    }
+}
+
+/// Two decimals, with a real minus sign.
+pub(crate) fn signed(value: f32) -> String {
+    if value < 0.0 { format!("−{:.2}", -value) } else { format!("{value:.2}") }
+}
+
+fn three_digits(value: f32) -> String {
+    match value {
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
