@@ -3,6 +3,12 @@
 //!
 //! docs/PERFORMANCE.md sets the results beside PyTorch with hooks.
 
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a bench that cannot run has nothing to report"
+)]
+
 use attn_models::{Capturer, Gradients, Line, Model, Weights, split_lines};
 use attn_sdk::embedded::{Embedded, sentences};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -29,7 +35,10 @@ fn benches(c: &mut Criterion) {
     let model = Model::build("bert-base shape", config, &Weights::initialise(1), Gradients::Off).unwrap();
     let base = Capturer::new(model, Some(checkpoint.tokenizer().unwrap()), None);
     // 24 words and two special tokens, whatever the vocabulary knows of them.
-    let line = |number| Line { number, text: "the cat sees a dog and ".repeat(4) };
+    let line = |number| Line {
+        number,
+        text: "the cat sees a dog and ".repeat(4),
+    };
     let lines: Vec<Line> = (1..=200).map(line).collect();
     group.bench_function("BERT-base shape, 200 x 26 tokens, to disk", |b| {
         b.iter(|| base.text(&lines, Some(folder.path()), &()).unwrap());

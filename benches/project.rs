@@ -2,6 +2,12 @@
 //!
 //! docs/PERFORMANCE.md sets the results beside openTSNE, umap-learn, scikit-learn and faiss.
 
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a bench that cannot run has nothing to report"
+)]
+
 mod common;
 
 use attn_project::{Dims, Method, Metric, Neighbors, QualityParams, TsneParams, UmapParams, project, quality};
@@ -32,7 +38,11 @@ fn benches(c: &mut Criterion) {
     }
     let embedding = project(points.view(), &Method::Pca, Dims::Two, Metric::Euclidean, 0, &()).unwrap();
     group.bench_function("quality of 1,000 sampled points", |b| {
-        let params = QualityParams { exact_up_to: 0, sample: 1_000, ..QualityParams::default() };
+        let params = QualityParams {
+            exact_up_to: 0,
+            sample: 1_000,
+            ..QualityParams::default()
+        };
         b.iter(|| quality(points.view(), embedding.points.view(), Metric::Euclidean, &params, &()).unwrap());
     });
     group.finish();

@@ -3,6 +3,12 @@
 //!
 //! Run on the software rasteriser these are worst cases: what counts is the ratio to the bare draw in docs/PERFORMANCE.md.
 
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a bench that cannot run has nothing to report"
+)]
+
 mod common;
 
 use attn_core::{Attention, HeadId};
@@ -16,7 +22,9 @@ const SIDE: usize = 12;
 const POINTS: usize = 10_112;
 
 fn benches(c: &mut Criterion) {
-    let clouds: Vec<Vec<f32>> = (0..SIDE * SIDE).map(|i| common::cloud(POINTS, 2, i as u64).into_raw_vec_and_offset().0).collect();
+    let clouds: Vec<Vec<f32>> = (0..SIDE * SIDE)
+        .map(|i| common::cloud(POINTS, 2, i as u64).into_raw_vec_and_offset().0)
+        .collect();
     let panels = clouds.iter().enumerate().map(|(i, cloud)| MatrixPanel {
         head: HeadId::new(Attention::EncoderSelf, i / SIDE, i % SIDE),
         coordinates: Coordinates::new(cloud, 2).unwrap(),
@@ -24,7 +32,11 @@ fn benches(c: &mut Criterion) {
         values: None,
         note: String::new(),
     });
-    let matrix = Matrix { title: "12 x 12", panels: panels.collect(), ..Matrix::default() };
+    let matrix = Matrix {
+        title: "12 x 12",
+        panels: panels.collect(),
+        ..Matrix::default()
+    };
     let mut view = View::default();
     let size = [1200.0, 1300.0];
     let scene = matrix.scene(&view, size).unwrap();
@@ -34,7 +46,11 @@ fn benches(c: &mut Criterion) {
     group.bench_function("scene", |b| b.iter(|| matrix.scene(&view, size).unwrap()));
     group.bench_function("first frame", |b| {
         let new = || Headless::new().unwrap();
-        b.iter_batched(new, |mut headless| headless.draw_frame(&scene, &View::default(), 1.0).unwrap(), BatchSize::PerIteration);
+        b.iter_batched(
+            new,
+            |mut headless| headless.draw_frame(&scene, &View::default(), 1.0).unwrap(),
+            BatchSize::PerIteration,
+        );
     });
     let mut headless = Headless::new().unwrap();
     headless.draw_frame(&scene, &view, 1.0).unwrap();

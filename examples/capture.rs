@@ -9,6 +9,13 @@
 //! (`x.0.self.q`, `x.0.self.attn`, `x.hidden.0`, `logits`, ...), so that any model can be compared with its reference implementation
 //! from outside.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "a command-line program"
+)]
+
 mod common;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
@@ -67,12 +74,18 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let Some(out) = &options.out else {
-        return Err("nothing to do: give --text FILE or --images DIR with --out CAPTURE, or --inputs with --raw".into());
+        return Err(
+            "nothing to do: give --text FILE or --images DIR with --out CAPTURE, or --inputs with --raw".into(),
+        );
     };
     let terminal = Terminal::new();
     let mut capturer = Capturer::load(&checkpoint)?;
     let precision = if options.half { Precision::F16 } else { Precision::F32 };
-    capturer.options = CaptureOptions { precision, hidden: options.hidden, logits: options.logits };
+    capturer.options = CaptureOptions {
+        precision,
+        hidden: options.hidden,
+        logits: options.logits,
+    };
     let outcome = match (&options.text, &options.images) {
         (Some(text), _) => capturer.text(&read_lines(text)?, Some(out), &terminal)?,
         (_, Some(images)) => capturer.pictures(&common::pictures_in(images)?, Some(out), &terminal)?,
@@ -80,7 +93,12 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     let capture = outcome.capture;
     let tokens = capture.tokens(Side::Encoder) + capture.tokens(Side::Decoder);
-    println!("{}: {} sequences, {tokens} tokens, {} heads", out.display(), capture.sequences().len(), capture.model().heads().count());
+    println!(
+        "{}: {} sequences, {tokens} tokens, {} heads",
+        out.display(),
+        capture.sequences().len(),
+        capture.model().heads().count()
+    );
     if !outcome.complete {
         println!("stopped early: the capture holds what was finished and can be used as it is");
     }

@@ -1,5 +1,12 @@
 //! The smallest program: load, capture, project, draw.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "a command-line program"
+)]
+
 use attn_sdk::{
     Study,
     embedded::{Embedded, sentences},
@@ -14,7 +21,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Queries, keys and values of every head, for every line. `Some(folder)` would keep them on disk.
     let text: String = sentences().take(100).flat_map(|line| [line, "\n"]).collect();
-    let capture = capturer.text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?.capture;
+    let capture = capturer
+        .text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?
+        .capture;
 
     // Queries and keys of each head in one plane, such that near means attended.
     let study = Study::project(capture, &AtlasParams::default(), &())?;
@@ -23,6 +32,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let view = View::default();
     let picture = Headless::new()?.render(&study.matrix(&view, None)?, &view, 2.0)?;
     picture.write_png("hello_attention.png")?;
-    println!("hello_attention.png: {} heads, best first: {:?}", study.heads().count(), &study.ranking()[..3]);
+    println!(
+        "hello_attention.png: {} heads, best first: {:?}",
+        study.heads().count(),
+        &study.ranking()[..3]
+    );
     Ok(())
 }

@@ -4,6 +4,13 @@
 //! cargo run --release --example project -- --points X.npy --method tsne --dims 2 --seed 0 --out Y.npy
 //! ```
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "a command-line program"
+)]
+
 mod common;
 
 use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
@@ -63,8 +70,10 @@ enum Near {
 fn main() -> ExitCode {
     let options = Options::parse();
     common::run(|| {
-        let threads = rayon::ThreadPoolBuilder::new().num_threads(options.threads.unwrap_or(0)).build()?;
-        threads.install(|| run(&options))
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(options.threads.unwrap_or(0))
+            .build_global()?;
+        run(&options)
     })
 }
 
@@ -82,11 +91,16 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         let neighbors = Neighbors::exact(points.view(), k, metric, &terminal)?;
         let seconds = start.elapsed().as_secs_f64();
         if let Some(out) = &options.out {
-            let table = Array2::from_shape_fn((neighbors.len(), k), |(row, column)| neighbors.indices(row)[column] as i32);
+            let table = Array2::from_shape_fn((neighbors.len(), k), |(row, column)| {
+                neighbors.indices(row)[column] as i32
+            });
             write(out, &table)?;
         }
         if options.json {
-            println!("{}", serde_json::json!({ "points": points.dim(), "neighbors": k, "neighbors_s": seconds }));
+            println!(
+                "{}",
+                serde_json::json!({ "points": points.dim(), "neighbors": k, "neighbors_s": seconds })
+            );
         }
         return Ok(());
     }
@@ -102,7 +116,13 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         write(out, &embedding.points)?;
     }
     if options.json {
-        let judged = quality(points.view(), embedding.points.view(), metric, &QualityParams::default(), &terminal)?;
+        let judged = quality(
+            points.view(),
+            embedding.points.view(),
+            metric,
+            &QualityParams::default(),
+            &terminal,
+        )?;
         let report = serde_json::json!({
             "points": points.dim(),
             "method": method.name(),

@@ -72,7 +72,13 @@ impl Embedded {
                 Some(file!("vision", "preprocessor_config.json")),
             ),
         };
-        Ok(Checkpoint::from_bytes(self.name(), config, weights, tokenizer.map(Into::into), preprocessor.map(Into::into))?)
+        Ok(Checkpoint::from_bytes(
+            self.name(),
+            config,
+            weights,
+            tokenizer.map(Into::into),
+            preprocessor.map(Into::into),
+        )?)
     }
 }
 
@@ -87,7 +93,10 @@ impl FromStr for Embedded {
 
     fn from_str(s: &str) -> Result<Self, String> {
         let names = Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|model| model.name() == s).ok_or_else(|| format!("expected one of {names}, found `{s}`"))
+        Self::ALL
+            .into_iter()
+            .find(|model| model.name() == s)
+            .ok_or_else(|| format!("expected one of {names}, found `{s}`"))
     }
 }
 

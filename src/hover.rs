@@ -34,7 +34,13 @@ impl Study {
                 self.head_tooltip(head)
             }
             (Some(head), _) => hit.and_then(|hit| {
-                let tooltip = self.token_tooltip(Pick { head: Some(head), id: hit.id? }, &colors)?;
+                let tooltip = self.token_tooltip(
+                    Pick {
+                        head: Some(head),
+                        id: hit.id?,
+                    },
+                    &colors,
+                )?;
                 overlay::ring(scene, hit, &colors);
                 Some(tooltip)
             }),
@@ -52,9 +58,16 @@ impl Study {
         if let Some(value) = projection.correlation.value {
             lines.push(format!("distance-attention correlation {}", signed(value)));
         }
-        lines.push(format!("trustworthiness {:.3}", projection.quality.trustworthiness.value));
+        lines.push(format!(
+            "trustworthiness {:.3}",
+            projection.quality.trustworthiness.value
+        ));
         lines.push("click to open".into());
-        Some(Tooltip { title: head.to_string(), lines, words: Vec::new() })
+        Some(Tooltip {
+            title: head.to_string(),
+            lines,
+            words: Vec::new(),
+        })
     }
 
     fn token_tooltip(&self, pick: Pick, colors: &Colors) -> Option<Tooltip> {

@@ -15,8 +15,16 @@ pub(crate) fn load_picture(sequence: &Sequence) -> Result<Arc<Image>, Error> {
     let picture = match (path, embedded()) {
         (Some(path), _) => Picture::File(path),
         (None, Some((name, bytes))) => Picture::Memory((*name).to_owned(), (*bytes).into()),
-        (None, None) => return Err(Error::NotAPicture { sequence: sequence.name.clone() }),
+        (None, None) => {
+            return Err(Error::NotAPicture {
+                sequence: sequence.name.clone(),
+            });
+        }
     };
     let pixels = picture.decode()?.into_rgba8();
-    Ok(Arc::new(Image::new(pixels.width(), pixels.height(), pixels.into_raw())?))
+    Ok(Arc::new(Image::new(
+        pixels.width(),
+        pixels.height(),
+        pixels.into_raw(),
+    )?))
 }

@@ -57,11 +57,14 @@ impl Report {
     pub(crate) fn new(study: &Study) -> Self {
         let all = study.capture().sequences();
         let rows = |side: Side| {
-            let tokens = |(index, &sequence): (usize, &usize)| (0..all[sequence].tokens(side).len()).map(move |token| [index, token]);
+            let tokens = |(index, &sequence): (usize, &usize)| {
+                (0..all[sequence].tokens(side).len()).map(move |token| [index, token])
+            };
             study.sequences().iter().enumerate().flat_map(tokens).collect()
         };
         let heads = study.heads().map(|head| {
-            let points = |range: std::ops::Range<usize>| range.map(|row| head.embedding.points.row(row).to_vec()).collect();
+            let points =
+                |range: std::ops::Range<usize>| range.map(|row| head.embedding.points.row(row).to_vec()).collect();
             HeadReport {
                 head: head.head,
                 scale: head.normalization.scale,
@@ -79,7 +82,11 @@ impl Report {
         Self {
             model: study.capture().model().clone(),
             parameters: study.params().clone(),
-            sequences: study.sequences().iter().map(|&sequence| all[sequence].clone()).collect(),
+            sequences: study
+                .sequences()
+                .iter()
+                .map(|&sequence| all[sequence].clone())
+                .collect(),
             encoder_rows: rows(Side::Encoder),
             decoder_rows: rows(Side::Decoder),
             heads: heads.collect(),

@@ -49,7 +49,12 @@ impl Study {
     /// None at present; the parameters are checked when heads are projected.
     pub fn new(capture: Capture, params: &AtlasParams) -> Result<Self, Error> {
         let sequences = sequence_sample(&capture, params.max_points, params.seed);
-        Ok(Self { capture, params: params.clone(), sequences, heads: BTreeMap::new() })
+        Ok(Self {
+            capture,
+            params: params.clone(),
+            sequences,
+            heads: BTreeMap::new(),
+        })
     }
 
     /// Projects every head.
@@ -59,7 +64,12 @@ impl Study {
     pub fn project(capture: Capture, params: &AtlasParams, progress: &dyn Progress) -> Result<Self, Error> {
         let mut study = Self::new(capture, params)?;
         let heads = Mutex::new(Vec::new());
-        let collect = |head| heads.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(head);
+        let collect = |head| {
+            heads
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .push(head)
+        };
         atlas(&study.capture, params, &collect, progress)?;
         for head in heads.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
             study.insert(head);
@@ -97,12 +107,19 @@ impl Study {
     /// # Errors
     /// [`Error::NotProjected`].
     pub fn projection(&self, head: HeadId) -> Result<&HeadProjection, Error> {
-        self.heads.get(&head).ok_or(Error::NotProjected { head, projected: self.heads.len() })
+        self.heads.get(&head).ok_or(Error::NotProjected {
+            head,
+            projected: self.heads.len(),
+        })
     }
 
     /// Heads by how well distance tells attention: the most negative correlation first; heads without one last.
     pub fn ranking(&self) -> Vec<HeadId> {
-        let mut heads: Vec<_> = self.heads.values().map(|head| (head.correlation.value.unwrap_or(f32::INFINITY), head.head)).collect();
+        let mut heads: Vec<_> = self
+            .heads
+            .values()
+            .map(|head| (head.correlation.value.unwrap_or(f32::INFINITY), head.head))
+            .collect();
         heads.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         heads.into_iter().map(|(_, head)| head).collect()
     }
@@ -114,12 +131,20 @@ impl Study {
 
     /// Whether a sequence is a picture.
     pub fn is_picture(&self, sequence: usize) -> bool {
-        self.capture.sequences().get(sequence).is_some_and(|sequence| sequence.image.is_some())
+        self.capture
+            .sequences()
+            .get(sequence)
+            .is_some_and(|sequence| sequence.image.is_some())
     }
 
     /// A drawn sequence that fits a page: the one whose length is nearest to 14 tokens, the first of equals.
     pub fn typical_sequence(&self) -> usize {
-        let length = |&sequence: &usize| self.capture.sequences()[sequence].tokens(self.main_side()).len().abs_diff(14);
+        let length = |&sequence: &usize| {
+            self.capture.sequences()[sequence]
+                .tokens(self.main_side())
+                .len()
+                .abs_diff(14)
+        };
         self.sequences.iter().copied().min_by_key(length).unwrap_or(0)
     }
 
@@ -128,12 +153,21 @@ impl Study {
         let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
         let queries = self.points_before(query_side, self.sequences.len());
         let point = point as usize;
-        let (side, row, query) = if point < queries { (query_side, point, true) } else { (key_side, point - queries, false) };
+        let (side, row, query) = if point < queries {
+            (query_side, point, true)
+        } else {
+            (key_side, point - queries, false)
+        };
         let mut start = 0;
         for &sequence in &self.sequences {
             let length = self.capture.sequences()[sequence].tokens(side).len();
             if row < start + length {
-                return Some(Place { sequence, side, token: row - start, query });
+                return Some(Place {
+                    sequence,
+                    side,
+                    token: row - start,
+                    query,
+                });
             }
             start += length;
         }
@@ -147,7 +181,9 @@ impl Study {
 
     /// The points of a sequence in a head's plot: of its queries, of its keys. Empty if it is not drawn.
     fn points_of(&self, head: HeadId, sequence: usize) -> (Vec<u32>, Vec<u32>) {
-        let Ok(index) = self.sequences.binary_search(&sequence) else { return (Vec::new(), Vec::new()) };
+        let Ok(index) = self.sequences.binary_search(&sequence) else {
+            return (Vec::new(), Vec::new());
+        };
         let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
         let all_queries = self.points_before(query_side, self.sequences.len());
         let range = |side, offset: usize| {
@@ -160,11 +196,18 @@ impl Study {
 
     /// Tokens on one side of the first `count` drawn sequences.
     fn points_before(&self, side: Side, count: usize) -> usize {
-        self.sequences[..count].iter().map(|&sequence| self.capture.sequences()[sequence].tokens(side).len()).sum()
+        self.sequences[..count]
+            .iter()
+            .map(|&sequence| self.capture.sequences()[sequence].tokens(side).len())
+            .sum()
     }
 
     fn main_side(&self) -> Side {
-        self.capture.model().attentions.first().map_or(Side::Encoder, |info| info.attention.query_side())
+        self.capture
+            .model()
+            .attentions
+            .first()
+            .map_or(Side::Encoder, |info| info.attention.query_side())
     }
 
     /// The view's own scene: the open head, or the matrix. Nothing but a title while no head is there yet.
@@ -175,7 +218,9 @@ impl Study {
         match view.open {
             Some(head) if self.heads.contains_key(&head) => {
                 let selected = view.selection.filter(|pick| pick.head == Some(head));
-                let sequence = selected.and_then(|pick| self.place(head, pick.id)).map(|place| place.sequence);
+                let sequence = selected
+                    .and_then(|pick| self.place(head, pick.id))
+                    .map(|place| place.sequence);
                 self.head(head, sequence, view, Some(size))
             }
             _ if self.heads.is_empty() => Ok(Scene::new(size, view.colors().background)),
@@ -195,7 +240,10 @@ impl Study {
                 coordinates: coordinates(head)?,
                 queries: head.queries,
                 values: None,
-                note: head.correlation.value.map_or_else(String::new, |value| format!("ρ {}", signed(value))),
+                note: head
+                    .correlation
+                    .value
+                    .map_or_else(String::new, |value| format!("ρ {}", signed(value))),
             });
         }
         let info = self.capture.model();
@@ -217,7 +265,13 @@ impl Study {
     ///
     /// # Errors
     /// [`Error::NotProjected`], and those of [`Head::scene`].
-    pub fn head(&self, head: HeadId, sequence: Option<usize>, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+    pub fn head(
+        &self,
+        head: HeadId,
+        sequence: Option<usize>,
+        view: &View,
+        size: Option<[f32; 2]>,
+    ) -> Result<Scene, Error> {
         let projection = self.projection(head)?;
         let texts = self.texts(head);
         let labels: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -235,7 +289,9 @@ impl Study {
             three_digits(projection.key_norm),
             projection.normalization.scale,
         );
-        let (queries, keys) = sequence.map(|sequence| self.points_of(head, sequence)).unwrap_or_default();
+        let (queries, keys) = sequence
+            .map(|sequence| self.points_of(head, sequence))
+            .unwrap_or_default();
         let attention = match sequence {
             Some(sequence) if !queries.is_empty() => {
                 let name = &self.capture.sequences()[sequence].name;
@@ -247,7 +303,11 @@ impl Study {
         plot.subtitle = &subtitle;
         let weights: Vec<f32> = attention.iter().flat_map(|weights| weights.iter().copied()).collect();
         if attention.is_some() {
-            plot.sequence = Some(HeadSequence { queries: &queries, keys: &keys, attention: &weights });
+            plot.sequence = Some(HeadSequence {
+                queries: &queries,
+                keys: &keys,
+                attention: &weights,
+            });
         }
         Ok(plot.scene(view, size.unwrap_or(PAGE))?)
     }
@@ -261,7 +321,13 @@ impl Study {
         let weights: Vec<f32> = attention.iter().copied().collect();
         let item = &self.capture.sequences()[sequence];
         let tokens = |side| -> Vec<SentenceToken<'_>> {
-            item.tokens(side).iter().map(|token| SentenceToken { text: &token.text, special: token.special }).collect()
+            item.tokens(side)
+                .iter()
+                .map(|token| SentenceToken {
+                    text: &token.text,
+                    special: token.special,
+                })
+                .collect()
         };
         let (queries, keys) = (tokens(head.attention.query_side()), tokens(head.attention.key_side()));
         let mut sentence = Sentence::new(head, &queries, &keys, &weights);
@@ -289,14 +355,21 @@ impl Study {
         let attention = self.capture.attention(head, sequence)?;
         let weights: Vec<f32> = attention.iter().copied().collect();
         let item = &self.capture.sequences()[sequence];
-        let Some(image) = &item.image else { return Err(Error::NotAPicture { sequence: item.name.clone() }) };
+        let Some(image) = &item.image else {
+            return Err(Error::NotAPicture {
+                sequence: item.name.clone(),
+            });
+        };
         let tokens = item.tokens(head.attention.query_side());
         let special = tokens.iter().take_while(|token| token.special).count();
         let picture = load_picture(item)?;
         let mut plot = ImageAttention::new(head, picture, image.rows, image.columns, special, &weights);
         if let Some(patch) = patch {
             // A patch outside the grid names a token that does not exist, which the view refuses with both numbers.
-            plot.token = tokens.iter().position(|token| token.patch == Some(patch)).unwrap_or(tokens.len());
+            plot.token = tokens
+                .iter()
+                .position(|token| token.patch == Some(patch))
+                .unwrap_or(tokens.len());
         }
         let title = format!("{}, head {head}: attention in {}", self.capture.model().name, item.name);
         plot.title = &title;
@@ -306,8 +379,15 @@ impl Study {
 
     /// A label per point of a head: the token's text; special tokens and patches have theirs too.
     fn texts(&self, head: HeadId) -> Vec<String> {
-        let side = |side: Side| self.sequences.iter().flat_map(move |&sequence| self.capture.sequences()[sequence].tokens(side));
-        side(head.attention.query_side()).chain(side(head.attention.key_side())).map(|token| token.text.clone()).collect()
+        let side = |side: Side| {
+            self.sequences
+                .iter()
+                .flat_map(move |&sequence| self.capture.sequences()[sequence].tokens(side))
+        };
+        side(head.attention.query_side())
+            .chain(side(head.attention.key_side()))
+            .map(|token| token.text.clone())
+            .collect()
     }
 
     fn method(&self) -> String {
@@ -319,7 +399,11 @@ impl Study {
         let (drawn, all) = (self.sequences.len(), self.capture.sequences().len());
         let tokens = self.points_before(self.main_side(), drawn);
         let what = if self.is_picture(0) { "pictures" } else { "sequences" };
-        if drawn == all { format!("{all} {what}, {tokens} tokens") } else { format!("{drawn} of {all} {what}, {tokens} tokens") }
+        if drawn == all {
+            format!("{all} {what}, {tokens} tokens")
+        } else {
+            format!("{drawn} of {all} {what}, {tokens} tokens")
+        }
     }
 }
 
@@ -339,7 +423,11 @@ fn subtitle(sequence: &Sequence) -> String {
 
 /// Two decimals, with a real minus sign.
 pub(crate) fn signed(value: f32) -> String {
-    if value < 0.0 { format!("−{:.2}", -value) } else { format!("{value:.2}") }
+    if value < 0.0 {
+        format!("−{:.2}", -value)
+    } else {
+        format!("{value:.2}")
+    }
 }
 
 fn three_digits(value: f32) -> String {

@@ -46,7 +46,10 @@ pub(crate) fn cloud(n: usize, dims: usize, seed: u64) -> Array2<f32> {
                 1 => 2.0 * angle.sin(),
                 _ => 0.0,
             };
-            row[j] = clusters[[cluster.min(59), j]] + offsets[[usize::from(2 * i >= n), j]] + spectrum[j] * random.normal() + spiral;
+            row[j] = clusters[[cluster.min(59), j]]
+                + offsets[[usize::from(2 * i >= n), j]]
+                + spectrum[j] * random.normal()
+                + spiral;
         }
     }
     points

@@ -7,6 +7,13 @@
 //! cargo run --release --example atlas -- --model DIR --images DIR --out DIR  # matrix.png, head-L-H.png, ..., atlas.json
 //! ```
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "a command-line program"
+)]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod options;
@@ -70,7 +77,12 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let (sender, heads) = mpsc::channel();
     thread::spawn(move || {
         let closed = |_: &str, _: usize, _: usize| ControlFlow::Continue(());
-        let projected = atlas(&capture, &parameters, &|head| drop(sender.send(head)), &closed as &dyn Progress);
+        let projected = atlas(
+            &capture,
+            &parameters,
+            &|head| drop(sender.send(head)),
+            &closed as &dyn Progress,
+        );
         if let Err(error) = projected {
             eprintln!("error: {error}");
         }
@@ -86,12 +98,18 @@ fn capture(options: &Options, folder: &Path, terminal: &Terminal) -> Result<Capt
         (Some(text), _) => capturer.text(&read_lines(text)?, Some(folder), terminal)?,
         (_, Some(images)) => capturer.pictures(&common::pictures_in(images)?, Some(folder), terminal)?,
         (None, None) if capturer.model().vision().is_some() => {
-            let pictures = embedded::PICTURES.iter().map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()));
+            let pictures = embedded::PICTURES
+                .iter()
+                .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()));
             capturer.pictures(&pictures.collect::<Vec<_>>(), Some(folder), terminal)?
         }
         (None, None) => {
             let text: String = embedded::sentences().flat_map(|line| [line, "\n"]).collect();
-            capturer.text(&split_lines(text.as_bytes(), Path::new("embedded sentences"))?, Some(folder), terminal)?
+            capturer.text(
+                &split_lines(text.as_bytes(), Path::new("embedded sentences"))?,
+                Some(folder),
+                terminal,
+            )?
         }
     };
     Ok(outcome)
@@ -108,9 +126,16 @@ impl Options {
 
 /// Says which sequences are longer than the model takes.
 fn note_cuts(capture: &Capture, terminal: &Terminal) {
-    let cut: Vec<_> = capture.sequences().iter().filter(|sequence| sequence.cut_from.is_some()).collect();
+    let cut: Vec<_> = capture
+        .sequences()
+        .iter()
+        .filter(|sequence| sequence.cut_from.is_some())
+        .collect();
     if let Some(first) = cut.first() {
-        let most = capture.model().max_tokens.map_or_else(String::new, |most| format!(" the model's {most}"));
+        let most = capture
+            .model()
+            .max_tokens
+            .map_or_else(String::new, |most| format!(" the model's {most}"));
         terminal.say(format!(
             "note: {} of {} sequences were cut to{most} tokens, {} ({} tokens) the first of them",
             cut.len(),

@@ -72,7 +72,9 @@ pub(crate) enum Projection {
 }
 
 fn row_and_column(text: &str) -> Result<(usize, usize), String> {
-    let place = text.split_once(':').and_then(|(row, column)| Some((row.parse().ok()?, column.parse().ok()?)));
+    let place = text
+        .split_once(':')
+        .and_then(|(row, column)| Some((row.parse().ok()?, column.parse().ok()?)));
     place.ok_or_else(|| format!("expected ROW:COLUMN such as 2:5, found `{text}`"))
 }
 
@@ -96,7 +98,11 @@ impl Options {
     pub(crate) fn view(&self) -> View {
         View {
             theme: if self.dark { Theme::Dark } else { Theme::Light },
-            palette: if self.original_colors { Palette::Original } else { Palette::ColorBlindSafe },
+            palette: if self.original_colors {
+                Palette::Original
+            } else {
+                Palette::ColorBlindSafe
+            },
             ..View::default()
         }
     }

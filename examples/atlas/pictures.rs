@@ -40,7 +40,11 @@ pub(crate) fn write(study: &Study, options: &Options, out: &Path, terminal: &Ter
         let name = |what: &str| format!("{what}-{}-{}.png", head.layer, head.head);
         draw(name("head"), study.head(head, Some(sequence), &view, None)?, &view)?;
         if study.is_picture(sequence) {
-            draw(name("image"), study.image(head, sequence, options.patch, &view, None)?, &view)?;
+            draw(
+                name("image"),
+                study.image(head, sequence, options.patch, &view, None)?,
+                &view,
+            )?;
         } else {
             draw(name("sentence"), study.sentence(head, sequence, &view, None)?, &view)?;
         }
@@ -58,11 +62,18 @@ fn chosen(study: &Study, options: &Options) -> Result<Vec<HeadId>, Box<dyn Error
     }
     let heads: Vec<HeadId> = study.capture().model().heads().collect();
     let find = |place: &attn_sdk::core::LayerHead| {
-        let found = heads.iter().copied().find(|head| (head.layer, head.head) == (place.layer, place.head));
+        let found = heads
+            .iter()
+            .copied()
+            .find(|head| (head.layer, head.head) == (place.layer, place.head));
         found.ok_or_else(|| {
             let (layers, most) = (heads.iter().map(|h| h.layer).max(), heads.iter().map(|h| h.head).max());
             let (layers, most) = (layers.unwrap_or(0), most.unwrap_or(0));
-            format!("--head {}:{}: layers go from 0 to {layers}, heads from 0 to {most}", place.layer, place.head).into()
+            format!(
+                "--head {}:{}: layers go from 0 to {layers}, heads from 0 to {most}",
+                place.layer, place.head
+            )
+            .into()
         })
     };
     options.head.iter().map(find).collect()

@@ -35,7 +35,16 @@ pub(crate) fn open(study: Study, view: View, heads: Receiver<HeadProjection>) ->
             }
         }
     });
-    let mut viewer = Viewer { study, view, controller: Controller::default(), picker: Picker::default(), hovered: None, cursor: [0.0; 2], shown: None, failure: None };
+    let mut viewer = Viewer {
+        study,
+        view,
+        controller: Controller::default(),
+        picker: Picker::default(),
+        hovered: None,
+        cursor: [0.0; 2],
+        shown: None,
+        failure: None,
+    };
     events.run_app(&mut viewer)?;
     viewer.failure.map_or(Ok(()), Err)
 }
@@ -67,11 +76,17 @@ impl Shown {
         let window = Arc::new(window);
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let surface = instance.create_surface(window.clone())?;
-        let options = wgpu::RequestAdapterOptions { compatible_surface: Some(&surface), ..Default::default() };
+        let options = wgpu::RequestAdapterOptions {
+            compatible_surface: Some(&surface),
+            ..Default::default()
+        };
         let adapter = pollster::block_on(instance.request_adapter(&options)).map_err(|error| {
             format!("no graphics adapter for the window ({error}); on Debian: apt-get install mesa-vulkan-drivers libvulkan1")
         })?;
-        let description = wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
+        let description = wgpu::DeviceDescriptor {
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
         let (device, queue) = pollster::block_on(adapter.request_device(&description))?;
         let size = window.inner_size();
         let mut config = surface
@@ -79,11 +94,23 @@ impl Shown {
             .ok_or("the adapter cannot draw into this window")?;
         // Blending as browsers do it, where the surface offers a format without sRGB conversion.
         let formats = surface.get_capabilities(&adapter).formats;
-        config.format = formats.iter().copied().find(|format| !format.is_srgb()).unwrap_or(config.format);
+        config.format = formats
+            .iter()
+            .copied()
+            .find(|format| !format.is_srgb())
+            .unwrap_or(config.format);
         surface.configure(&device, &config);
         let renderer = Renderer::new(&device, &queue, config.format);
         let scene = study.scene(view, layout(&window))?;
-        Ok(Self { window, surface, device, queue, config, renderer, scene })
+        Ok(Self {
+            window,
+            surface,
+            device,
+            queue,
+            config,
+            renderer,
+            scene,
+        })
     }
 
     fn resize(&mut self, width: u32, height: u32) {
@@ -106,7 +133,8 @@ impl Shown {
         };
         let size = [self.config.width, self.config.height];
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        self.renderer.prepare(&self.device, &self.queue, &mut encoder, &self.scene, view, size)?;
+        self.renderer
+            .prepare(&self.device, &self.queue, &mut encoder, &self.scene, view, size)?;
         let target = frame.texture.create_view(&Default::default());
         let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
             label: Some("atlas"),
@@ -181,9 +209,11 @@ impl Viewer {
         let size = [shown.config.width as f32, shown.config.height as f32];
         let hit = self.view.hover.and_then(|_| {
             let projection = Projection::new(&shown.scene, &self.view, size);
-            self.picker.hit(&shown.scene, &projection, self.cursor, REACH * projection.scale)
+            self.picker
+                .hit(&shown.scene, &projection, self.cursor, REACH * projection.scale)
         });
-        self.study.draw_hover(&mut shown.scene, &self.view, size, self.cursor, self.hovered, hit);
+        self.study
+            .draw_hover(&mut shown.scene, &self.view, size, self.cursor, self.hovered, hit);
         let name = &self.study.capture().model().name;
         shown.window.set_title(&match self.view.open.or(self.hovered) {
             Some(head) => format!("{name}, head {head}"),
@@ -195,11 +225,22 @@ impl Viewer {
     /// Opens the head `by` places further on, around the end.
     fn step(&mut self, by: isize) -> Result<(), Box<dyn Error>> {
         let heads: Vec<HeadId> = self.study.heads().map(|head| head.head).collect();
-        let Ok(count @ 1..) = isize::try_from(heads.len()) else { return Ok(()) };
-        let now = self.view.open.and_then(|open| heads.iter().position(|head| *head == open));
+        let Ok(count @ 1..) = isize::try_from(heads.len()) else {
+            return Ok(());
+        };
+        let now = self
+            .view
+            .open
+            .and_then(|open| heads.iter().position(|head| *head == open));
         let next = match now {
             Some(now) => (now as isize + by).rem_euclid(count),
-            None => if by > 0 { 0 } else { count - 1 },
+            None => {
+                if by > 0 {
+                    0
+                } else {
+                    count - 1
+                }
+            }
         };
         self.view.open_head(heads[next as usize]);
         self.rebuild()
@@ -215,8 +256,9 @@ impl ApplicationHandler<HeadProjection> for Viewer {
             return;
         }
         self.attempt(events, |viewer| {
-            let attributes =
-                Window::default_attributes().with_title(viewer.study.capture().model().name.clone()).with_inner_size(LogicalSize::new(1280.0, 900.0));
+            let attributes = Window::default_attributes()
+                .with_title(viewer.study.capture().model().name.clone())
+                .with_inner_size(LogicalSize::new(1280.0, 900.0));
             let shown = Shown::new(events.create_window(attributes)?, &viewer.study, &viewer.view)?;
             let size = [shown.config.width as f32, shown.config.height as f32];
             shown.window.request_redraw();
@@ -243,7 +285,9 @@ impl ApplicationHandler<HeadProjection> for Viewer {
                     shown.resize(size.width, size.height);
                 }
                 viewer.rebuild()?;
-                viewer.input(Input::Resized { size: [size.width as f32, size.height as f32] })
+                viewer.input(Input::Resized {
+                    size: [size.width as f32, size.height as f32],
+                })
             }
             WindowEvent::RedrawRequested => match &mut viewer.shown {
                 Some(shown) => shown.draw(&viewer.view),
@@ -251,10 +295,16 @@ impl ApplicationHandler<HeadProjection> for Viewer {
             },
             WindowEvent::CursorMoved { position, .. } => {
                 viewer.cursor = [position.x as f32, position.y as f32];
-                viewer.input(Input::PointerMoved { position: viewer.cursor })
+                viewer.input(Input::PointerMoved {
+                    position: viewer.cursor,
+                })
             }
             WindowEvent::CursorLeft { .. } => viewer.input(Input::PointerLeft),
-            WindowEvent::MouseInput { state, button: MouseButton::Left, .. } => {
+            WindowEvent::MouseInput {
+                state,
+                button: MouseButton::Left,
+                ..
+            } => {
                 let position = viewer.cursor;
                 viewer.input(match state {
                     ElementState::Pressed => Input::PointerPressed { position },
@@ -266,7 +316,10 @@ impl ApplicationHandler<HeadProjection> for Viewer {
                     MouseScrollDelta::LineDelta(_, y) => y,
                     MouseScrollDelta::PixelDelta(by) => by.y as f32 / 50.0,
                 };
-                viewer.input(Input::Wheel { position: viewer.cursor, notches })
+                viewer.input(Input::Wheel {
+                    position: viewer.cursor,
+                    notches,
+                })
             }
             WindowEvent::KeyboardInput { event, .. } if event.state == ElementState::Pressed => {
                 match key(&event.logical_key) {

@@ -36,7 +36,11 @@ impl Terminal {
             }
             eprintln!("\nstopping at the next safe point; Ctrl-C again to quit at once");
         });
-        Self { bars: MultiProgress::new(), stages: Mutex::default(), stopped }
+        Self {
+            bars: MultiProgress::new(),
+            stages: Mutex::default(),
+            stopped,
+        }
     }
 
     /// Whether Ctrl-C was pressed.
@@ -60,14 +64,22 @@ impl Progress for Terminal {
         let bar = stages.entry(stage.to_owned()).or_insert_with(|| {
             let style = ProgressStyle::with_template("{msg:>18} {wide_bar} {pos}/{len}, {eta} left")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
-            self.bars.add(ProgressBar::new(total as u64).with_style(style).with_message(stage.to_owned()))
+            self.bars.add(
+                ProgressBar::new(total as u64)
+                    .with_style(style)
+                    .with_message(stage.to_owned()),
+            )
         });
         bar.set_length(total as u64);
         bar.set_position(done as u64);
         if done >= total && !bar.is_finished() {
             bar.finish();
         }
-        if self.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.stopped() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 
@@ -95,13 +107,21 @@ pub(crate) fn run(program: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitC
 /// The pictures of a folder, by name.
 pub(crate) fn pictures_in(folder: &Path) -> Result<Vec<Picture>, Box<dyn Error>> {
     let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()?;
     paths.retain(|path| {
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        let extension = path
+            .extension()
+            .map(|extension| extension.to_string_lossy().to_lowercase());
         extension.is_some_and(|extension| ["png", "jpg", "jpeg", "webp", "bmp"].contains(&extension.as_str()))
     });
     if paths.is_empty() {
-        return Err(format!("{}: expected pictures (png, jpg, webp, bmp), found none", folder.display()).into());
+        return Err(format!(
+            "{}: expected pictures (png, jpg, webp, bmp), found none",
+            folder.display()
+        )
+        .into());
     }
     paths.sort();
     Ok(paths.into_iter().map(Picture::File).collect())

@@ -17,11 +17,17 @@ pub(crate) struct Score {
 
 impl Score {
     pub(crate) fn share(name: &'static str, right: usize, all: usize) -> Self {
-        Self { name, value: format!("{:.1} % of {all}", 100.0 * right as f32 / all.max(1) as f32) }
+        Self {
+            name,
+            value: format!("{:.1} % of {all}", 100.0 * right as f32 / all.max(1) as f32),
+        }
     }
 
     pub(crate) fn number(name: &'static str, value: f32) -> Self {
-        Self { name, value: format!("{value:.2}") }
+        Self {
+            name,
+            value: format!("{value:.2}"),
+        }
     }
 }
 

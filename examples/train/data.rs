@@ -30,7 +30,10 @@ const SEED: u64 = 2026;
 /// The sentences of the default input, no two alike.
 pub(crate) fn held_out() -> Vec<Story> {
     let mut seen = HashSet::new();
-    Stories::new(SEED).filter(|story| seen.insert(story.text())).take(SENTENCES).collect()
+    Stories::new(SEED)
+        .filter(|story| seen.insert(story.text()))
+        .take(SENTENCES)
+        .collect()
 }
 
 /// An endless stream of stories without those of the default input.
@@ -63,7 +66,13 @@ pub(crate) fn agreement_across_a_noun() -> Vec<Agreement> {
             let (previous, verb) = (&story.words[place - 1], &story.words[place].form);
             let (other, singular) = other_number(verb)?;
             let misleading = previous.tag == Tag::Noun && (previous.form != previous.lemma) == singular;
-            let text = |words: &[Word]| Story { words: words.to_vec(), sentiment: story.sentiment }.text();
+            let text = |words: &[Word]| {
+                Story {
+                    words: words.to_vec(),
+                    sentiment: story.sentiment,
+                }
+                .text()
+            };
             misleading.then(|| Agreement {
                 before: text(&story.words[..place]),
                 verb: verb.clone(),
@@ -98,10 +107,25 @@ fn conllu(stories: &[Story]) -> Result<String> {
         writeln!(text, "# sentiment = {}", story.sentiment.name())?;
         for (j, word) in story.words.iter().enumerate() {
             let class = word.class.map(|class| format!("Class={}", class.name()));
-            let glued = story.words.get(j + 1).is_some_and(|next| next.glued).then(|| "SpaceAfter=No".to_owned());
+            let glued = story
+                .words
+                .get(j + 1)
+                .is_some_and(|next| next.glued)
+                .then(|| "SpaceAfter=No".to_owned());
             let misc: Vec<String> = class.into_iter().chain(glued).collect();
-            let misc = if misc.is_empty() { "_".to_owned() } else { misc.join("|") };
-            writeln!(text, "{}\t{}\t{}\t{}\t_\t_\t_\t_\t_\t{misc}", j + 1, word.form, word.lemma, word.tag.name())?;
+            let misc = if misc.is_empty() {
+                "_".to_owned()
+            } else {
+                misc.join("|")
+            };
+            writeln!(
+                text,
+                "{}\t{}\t{}\t{}\t_\t_\t_\t_\t_\t{misc}",
+                j + 1,
+                word.form,
+                word.lemma,
+                word.tag.name()
+            )?;
         }
         text.push('\n');
     }
@@ -113,7 +137,10 @@ pub(crate) fn pictures() -> Vec<(String, Vec<f32>)> {
     let mut random = Random::new(SEED);
     let side = SIDE as f32;
     let mut pictures = vec![
-        ("hue-gradient".to_owned(), stimuli::paint(|x, _| stimuli::colour(x / side * TAU, 0.9, 0.9))),
+        (
+            "hue-gradient".to_owned(),
+            stimuli::paint(|x, _| stimuli::colour(x / side * TAU, 0.9, 0.9)),
+        ),
         (
             "hue-wheel".to_owned(),
             stimuli::paint(|x, y| {
@@ -122,11 +149,22 @@ pub(crate) fn pictures() -> Vec<(String, Vec<f32>)> {
             }),
         ),
         ("brightness-gradient".to_owned(), stimuli::paint(|x, _| [x / side; 3])),
-        ("hue-brightness".to_owned(), stimuli::paint(|x, y| stimuli::colour(x / side * TAU, 0.9, 1.0 - 0.9 * y / side))),
+        (
+            "hue-brightness".to_owned(),
+            stimuli::paint(|x, y| stimuli::colour(x / side * TAU, 0.9, 1.0 - 0.9 * y / side)),
+        ),
     ];
     for degrees in [0.0f32, 22.5, 45.0, 67.5, 90.0, 112.5, 135.0, 157.5] {
-        let paint = Paint { orientation: degrees.to_radians(), frequency: 0.15, contrast: 0.8, ..Paint::GREY };
-        pictures.push((format!("grating-{:03}", degrees as usize), stimuli::paint_cells(&[paint; GRID * GRID])));
+        let paint = Paint {
+            orientation: degrees.to_radians(),
+            frequency: 0.15,
+            contrast: 0.8,
+            ..Paint::GREY
+        };
+        pictures.push((
+            format!("grating-{:03}", degrees as usize),
+            stimuli::paint_cells(&[paint; GRID * GRID]),
+        ));
     }
     for (name, rings) in [("coarse", 3.0), ("medium", 6.0), ("fine", 12.0)] {
         let pixels = stimuli::paint_rings(rings / side, 0.8, PI / 2.0, (side / 2.0, side / 2.0));
@@ -134,8 +172,14 @@ pub(crate) fn pictures() -> Vec<(String, Vec<f32>)> {
     }
     // The frequency grows from left to right; its phase is the integral.
     let sweep = |x: f32| 2.0 * x + 7.0 * x * x;
-    pictures.push(("frequency-sweep".to_owned(), stimuli::paint(|x, _| [0.5 + 0.4 * (TAU * sweep(x / side)).sin(); 3])));
-    for (i, name) in ["disc-east", "square-south", "disc-west", "square-north"].iter().enumerate() {
+    pictures.push((
+        "frequency-sweep".to_owned(),
+        stimuli::paint(|x, _| [0.5 + 0.4 * (TAU * sweep(x / side)).sin(); 3]),
+    ));
+    for (i, name) in ["disc-east", "square-south", "disc-west", "square-north"]
+        .iter()
+        .enumerate()
+    {
         let pixels = stimuli::paint_shape(i as f32 * PI / 2.0, name.starts_with("disc"), i % 2 == 0);
         pictures.push(((*name).to_owned(), pixels));
     }
@@ -146,9 +190,8 @@ pub(crate) fn pictures() -> Vec<(String, Vec<f32>)> {
         ("mosaic-brightness-orientation", Brightness, Orientation),
         ("mosaic-orientation-brightness", Orientation, Brightness),
     ];
-    pictures.extend(
-        mosaics.map(|(name, cue, answer)| (name.to_owned(), stimuli::mosaic(cue, answer, &mut random).pixels)),
-    );
+    pictures
+        .extend(mosaics.map(|(name, cue, answer)| (name.to_owned(), stimuli::mosaic(cue, answer, &mut random).pixels)));
     pictures
 }
 
@@ -161,7 +204,11 @@ mod tests {
         let kept: HashSet<String> = held_out().iter().map(Story::text).collect();
         assert_eq!(kept.len(), SENTENCES);
         // The seed of the default input is the one that would meet all of them.
-        assert!(training_stories(SEED).take(2000).all(|story| !kept.contains(&story.text())));
+        assert!(
+            training_stories(SEED)
+                .take(2000)
+                .all(|story| !kept.contains(&story.text()))
+        );
     }
 
     #[test]
@@ -170,7 +217,10 @@ mod tests {
         assert_eq!(cases.len(), 300);
         for case in cases {
             let last = case.before.split(' ').next_back().unwrap();
-            let noun = crate::lexicon::NOUNS.iter().find(|noun| noun.singular == last || noun.plural == last).unwrap();
+            let noun = crate::lexicon::NOUNS
+                .iter()
+                .find(|noun| noun.singular == last || noun.plural == last)
+                .unwrap();
             let singular_verb = case.verb == "is" || case.verb == "was";
             assert_eq!(noun.plural == last, singular_verb, "{} {}", case.before, case.verb);
         }

@@ -1,7 +1,8 @@
 //! The text decoder: GPT-2 with its language model's head.
 //!
 //! Radford et al. 2019. Texts follow each other in rows of full length, half of them with `<|endoftext|>` between
-//! them, so that every position is trained and long rows hold several texts.
+//! them, so that every position is trained. Some are told twice: what was read can then be predicted by copying what
+//! followed it before, which is what induction heads do (Olsson et al. 2022).
 
 use attn_models::{Checkpoint, Gradients, Inputs, Model, Weights};
 use candle_core::{Device, Tensor};
@@ -20,6 +21,8 @@ use crate::{
 
 const LONGEST: usize = 96;
 const STEPS: usize = 2000;
+/// Share of the texts that is told twice.
+const TOLD_TWICE: f32 = 0.2;
 /// Rows of a batch.
 const BATCH: usize = 8;
 
@@ -39,11 +42,17 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let model = Model::build("text-decoder", &config.to_string(), &weights, Gradients::On)?;
     initialise(&weights)?;
     let mut rows = Rows::new(training.seed, &tokenizer)?;
-    let plan = Plan { steps: training.steps.unwrap_or(STEPS), peak: 2e-3 };
+    let plan = Plan {
+        steps: training.steps.unwrap_or(STEPS),
+        peak: 2e-3,
+    };
     let elapsed = optimise(&weights, plan, || {
         let batch = (0..BATCH).map(|_| rows.next()).collect::<Result<Vec<_>>>()?;
         let (logits, targets) = predictions(&model, &batch)?;
-        Ok(Batch { loss: cross_entropy(&logits, &targets)?, accuracy: accuracy(&logits, &targets)? })
+        Ok(Batch {
+            loss: cross_entropy(&logits, &targets)?,
+            accuracy: accuracy(&logits, &targets)?,
+        })
     })?;
 
     let files = [("tokenizer_config.json", tokens::byte_pairs_config(LONGEST))];
@@ -71,7 +80,10 @@ pub(crate) fn train(training: &Training) -> Result<()> {
 fn predictions(model: &Model, rows: &[Vec<u32>]) -> Result<(Tensor, Tensor)> {
     let inputs: Vec<Vec<u32>> = rows.iter().map(|row| row[..row.len() - 1].to_vec()).collect();
     let targets: Vec<u32> = rows.iter().flat_map(|row| row[1..].iter().copied()).collect();
-    let logits = model.forward(&Inputs::from_ids(&inputs, 0)?, &mut ())?.logits.ok_or("no logits")?;
+    let logits = model
+        .forward(&Inputs::from_ids(&inputs, 0)?, &mut ())?
+        .logits
+        .ok_or("no logits")?;
     Ok((logits.flatten_to(1)?, Tensor::new(targets.as_slice(), &Device::Cpu)?))
 }
 
@@ -97,7 +109,9 @@ impl<'a> Rows<'a> {
         let mut row = vec![self.end];
         while row.len() <= LONGEST {
             let text = self.texts.next().unwrap_or_default();
-            row.extend(self.tokenizer.encode(text, false)?.get_ids());
+            let times = if self.random.chance(TOLD_TWICE) { 2 } else { 1 };
+            let encoded = self.tokenizer.encode(text, false)?;
+            (0..times).for_each(|_| row.extend(encoded.get_ids()));
             if self.random.chance(0.5) {
                 row.push(self.end);
             }
@@ -124,16 +138,33 @@ pub(crate) fn evaluate(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Score
     for case in data::agreement_across_a_noun() {
         let ids = tokenizer.encode(case.before, true)?.get_ids().to_vec();
         let last = ids.len() - 1;
-        let logits = model.forward(&Inputs::from_ids(&[ids], 0)?, &mut ())?.logits.ok_or("no logits")?;
+        let logits = model
+            .forward(&Inputs::from_ids(&[ids], 0)?, &mut ())?
+            .logits
+            .ok_or("no logits")?;
         let logits: Vec<f32> = logits.get(0)?.get(last)?.to_vec1()?;
         // `Ġ` is how byte pairs write the space before a word.
-        let (verb, other) = (tokens::id(tokenizer, &format!("Ġ{}", case.verb))?, tokens::id(tokenizer, &format!("Ġ{}", case.other))?);
+        let (verb, other) = (
+            tokens::id(tokenizer, &format!("Ġ{}", case.verb))?,
+            tokens::id(tokenizer, &format!("Ġ{}", case.other))?,
+        );
         agreed += usize::from(logits[verb as usize] > logits[other as usize]);
         cases += 1;
     }
     Ok(vec![
-        Score::number("perplexity per token of the default sentences", (loss / all as f64).exp() as f32),
-        Score::share("next tokens of the default sentences predicted right", right.round() as usize, all),
-        Score::share("`is`/`are`, `was`/`were` preferred rightly after a noun of the other number", agreed, cases),
+        Score::number(
+            "perplexity per token of the default sentences",
+            (loss / all as f64).exp() as f32,
+        ),
+        Score::share(
+            "next tokens of the default sentences predicted right",
+            right.round() as usize,
+            all,
+        ),
+        Score::share(
+            "`is`/`are`, `was`/`were` preferred rightly after a noun of the other number",
+            agreed,
+            cases,
+        ),
     ])
 }

@@ -45,7 +45,10 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let masking = Masking::new(&tokenizer)?;
     let mut random = Random::new(training.seed ^ 0x6d61_736b);
     let mut rows = Rows::new(training.seed, &tokenizer);
-    let plan = Plan { steps: training.steps.unwrap_or(STEPS), peak: 2e-3 };
+    let plan = Plan {
+        steps: training.steps.unwrap_or(STEPS),
+        peak: 2e-3,
+    };
     let elapsed = optimise(&weights, plan, || {
         let longest = *random.pick(&[16, 24, 32, 48, LONGEST]);
         let mut batch = Vec::new();
@@ -53,9 +56,15 @@ pub(crate) fn train(training: &Training) -> Result<()> {
             batch.push(rows.next(longest)?);
         }
         let guesses = masking.hide(&mut batch, &mut random);
-        let logits = model.forward(&Inputs::from_ids(&batch, masking.padding)?, &mut ())?.logits.ok_or("no logits")?;
+        let logits = model
+            .forward(&Inputs::from_ids(&batch, masking.padding)?, &mut ())?
+            .logits
+            .ok_or("no logits")?;
         let (logits, targets) = guesses.select(&logits)?;
-        Ok(Batch { loss: cross_entropy(&logits, &targets)?, accuracy: accuracy(&logits, &targets)? })
+        Ok(Batch {
+            loss: cross_entropy(&logits, &targets)?,
+            accuracy: accuracy(&logits, &targets)?,
+        })
     })?;
 
     let files = [("tokenizer_config.json", tokens::word_pieces_config(LONGEST))];
@@ -86,7 +95,10 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(seed: u64, tokenizer: &'a Tokenizer) -> Self {
-        Self { texts: Box::new(data::training_stories(seed).map(|story| story.text())), tokenizer }
+        Self {
+            texts: Box::new(data::training_stories(seed).map(|story| story.text())),
+            tokenizer,
+        }
     }
 
     /// As many texts as fit into `longest` tokens; a text that does not fit ends the row.
@@ -128,12 +140,20 @@ impl Masking {
     fn new(tokenizer: &Tokenizer) -> Result<Self> {
         let mask = tokens::id(tokenizer, tokens::MASK)?;
         let padding = tokens::id(tokenizer, tokens::PAD)?;
-        Ok(Self { padding, mask, vocabulary: tokenizer.get_vocab_size(true), special: mask + 1 })
+        Ok(Self {
+            padding,
+            mask,
+            vocabulary: tokenizer.get_vocab_size(true),
+            special: mask + 1,
+        })
     }
 
     fn hide(&self, batch: &mut [Vec<u32>], random: &mut Random) -> Guesses {
         let longest = batch.iter().map(Vec::len).max().unwrap_or(0);
-        let mut guesses = Guesses { places: Vec::new(), targets: Vec::new() };
+        let mut guesses = Guesses {
+            places: Vec::new(),
+            targets: Vec::new(),
+        };
         for (row, ids) in batch.iter_mut().enumerate() {
             // Every row gives at least one guess.
             let sure = 1 + random.below(ids.len() - 2);
@@ -158,7 +178,10 @@ impl Guesses {
     /// Logits `[guesses, vocabulary]` at the places, and the targets `[guesses]`.
     fn select(&self, logits: &Tensor) -> Result<(Tensor, Tensor)> {
         let places = Tensor::new(self.places.as_slice(), &Device::Cpu)?;
-        Ok((logits.flatten_to(1)?.index_select(&places, 0)?, Tensor::new(self.targets.as_slice(), &Device::Cpu)?))
+        Ok((
+            logits.flatten_to(1)?.index_select(&places, 0)?,
+            Tensor::new(self.targets.as_slice(), &Device::Cpu)?,
+        ))
     }
 }
 
@@ -171,26 +194,47 @@ pub(crate) fn evaluate(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Score
         let ids = tokenizer.encode(story.text(), true)?.get_ids().to_vec();
         let places: Vec<usize> = (1..ids.len() - 1).collect();
         let rows: Vec<Vec<u32>> = places.iter().map(|&place| hidden_at(&ids, place, mask)).collect();
-        let logits = model.forward(&Inputs::from_ids(&rows, 0)?, &mut ())?.logits.ok_or("no logits")?;
+        let logits = model
+            .forward(&Inputs::from_ids(&rows, 0)?, &mut ())?
+            .logits
+            .ok_or("no logits")?;
         let best: Vec<Vec<u32>> = logits.argmax(2)?.to_vec2()?;
-        right += places.iter().zip(&best).filter(|&(&place, best)| best[place] == ids[place]).count();
+        right += places
+            .iter()
+            .zip(&best)
+            .filter(|&(&place, best)| best[place] == ids[place])
+            .count();
         all += places.len();
     }
     // The number of a form of `be` after a noun of the other number.
     let (mut agreed, mut cases) = (0, 0);
     for case in data::agreement_across_a_noun() {
-        let ids = tokenizer.encode(format!("{} {}{}", case.before, case.verb, case.after), true)?.get_ids().to_vec();
+        let ids = tokenizer
+            .encode(format!("{} {}{}", case.before, case.verb, case.after), true)?
+            .get_ids()
+            .to_vec();
         // `[CLS]` stands before the text.
         let place = 1 + tokenizer.encode(case.before.as_str(), false)?.len();
-        let logits = model.forward(&Inputs::from_ids(&[hidden_at(&ids, place, mask)], 0)?, &mut ())?.logits.ok_or("no logits")?;
+        let logits = model
+            .forward(&Inputs::from_ids(&[hidden_at(&ids, place, mask)], 0)?, &mut ())?
+            .logits
+            .ok_or("no logits")?;
         let logits: Vec<f32> = logits.get(0)?.get(place)?.to_vec1()?;
         let (verb, other) = (tokens::id(tokenizer, &case.verb)?, tokens::id(tokenizer, case.other)?);
         agreed += usize::from(logits[verb as usize] > logits[other as usize]);
         cases += 1;
     }
     Ok(vec![
-        Score::share("hidden tokens of the default sentences guessed right, one at a time", right, all),
-        Score::share("`is`/`are`, `was`/`were` preferred rightly after a noun of the other number", agreed, cases),
+        Score::share(
+            "hidden tokens of the default sentences guessed right, one at a time",
+            right,
+            all,
+        ),
+        Score::share(
+            "`is`/`are`, `was`/`were` preferred rightly after a noun of the other number",
+            agreed,
+            cases,
+        ),
     ])
 }
 
@@ -227,6 +271,9 @@ mod tests {
             tokens += batch.iter().map(|ids| ids.len() - 2).sum::<usize>();
         }
         let (share, of_mask) = (hidden as f32 / tokens as f32, masked as f32 / hidden as f32);
-        assert!((0.25..0.30).contains(&share) && (0.76..0.84).contains(&of_mask), "{share} {of_mask}");
+        assert!(
+            (0.25..0.30).contains(&share) && (0.76..0.84).contains(&of_mask),
+            "{share} {of_mask}"
+        );
     }
 }

@@ -6,8 +6,8 @@
 
 use crate::{
     lexicon::{
-        ADJECTIVES, Class, DEGREE, FREQUENCY, Gender, MANNER, MASS_NOUNS, MEN, NOUNS, NUMERALS, Noun, SPACE, SURNAMES, Sentiment,
-        TOWNS, VERBS, Verb, WOMEN,
+        ADJECTIVES, Class, DEGREE, FREQUENCY, Gender, MANNER, MASS_NOUNS, MEN, NOUNS, NUMERALS, Noun, SPACE, SURNAMES,
+        Sentiment, TOWNS, VERBS, Verb, WOMEN,
     },
     random::Random,
 };
@@ -92,7 +92,11 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) fn referent(self) -> Referent {
-        Referent { number: Number::Singular, gender: self.gender, class: Class::Person }
+        Referent {
+            number: Number::Singular,
+            gender: self.gender,
+            class: Class::Person,
+        }
     }
 }
 
@@ -120,7 +124,15 @@ pub(crate) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub(crate) fn new(random: &'a mut Random, tone: Sentiment) -> Self {
         let past = random.chance(0.4);
-        Self { random, words: Vec::new(), tone, opinions: 0, past, capital: true, glue: false }
+        Self {
+            random,
+            words: Vec::new(),
+            tone,
+            opinions: 0,
+            past,
+            capital: true,
+            glue: false,
+        }
     }
 
     /// Writes one word.
@@ -129,7 +141,13 @@ impl<'a> Draft<'a> {
         if std::mem::take(&mut self.capital) {
             form[..1].make_ascii_uppercase();
         }
-        self.words.push(Word { form, lemma: lemma.to_owned(), tag, class, glued: std::mem::take(&mut self.glue) });
+        self.words.push(Word {
+            form,
+            lemma: lemma.to_owned(),
+            tag,
+            class,
+            glued: std::mem::take(&mut self.glue),
+        });
     }
 
     /// Writes one word that is its own lemma.
@@ -274,11 +292,19 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn number(&mut self) -> Number {
-        if self.random.chance(0.5) { Number::Singular } else { Number::Plural }
+        if self.random.chance(0.5) {
+            Number::Singular
+        } else {
+            Number::Plural
+        }
     }
 
     pub(crate) fn noun_form(&mut self, noun: &Noun, number: Number) {
-        let form = if number == Number::Plural { noun.plural } else { noun.singular };
+        let form = if number == Number::Plural {
+            noun.plural
+        } else {
+            noun.singular
+        };
         self.word(form, noun.singular, Tag::Noun, Some(noun.class));
     }
 
@@ -295,7 +321,11 @@ impl<'a> Draft<'a> {
 
     /// The polarity of the next adjective: the text's own or none.
     fn some_tone(&mut self) -> Sentiment {
-        if self.random.chance(0.75) { self.tone } else { Sentiment::Neutral }
+        if self.random.chance(0.75) {
+            self.tone
+        } else {
+            Sentiment::Neutral
+        }
     }
 
     /// `the old dog`, `these dogs`, `her key`: a noun with what precedes it.
@@ -305,7 +335,10 @@ impl<'a> Draft<'a> {
         }
         let noun = self.noun(classes);
         let sentiment = self.some_tone();
-        let adjective = self.random.chance(0.35).then(|| self.adjective(noun.class, sentiment, noun.singular));
+        let adjective = self
+            .random
+            .chance(0.35)
+            .then(|| self.adjective(noun.class, sentiment, noun.singular));
         let plural = number == Number::Plural;
         match (owner, plural) {
             (Some(owner), _) if self.random.chance(0.5) => self.pronoun(owner, Case::Possessive),
@@ -313,7 +346,11 @@ impl<'a> Draft<'a> {
                 0..11 => self.plain("the", Tag::Det),
                 11..16 => {
                     let next = adjective.unwrap_or(noun.singular);
-                    let article = if next.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+                    let article = if next.starts_with(['a', 'e', 'i', 'o', 'u']) {
+                        "an"
+                    } else {
+                        "a"
+                    };
                     self.word(article, "a", Tag::Det, None);
                 }
                 16 => self.plain("this", Tag::Det),
@@ -338,7 +375,11 @@ impl<'a> Draft<'a> {
             self.plain(adjective, Tag::Adj);
         }
         self.noun_form(noun, number);
-        Referent { number, gender: noun.gender, class: noun.class }
+        Referent {
+            number,
+            gender: noun.gender,
+            class: noun.class,
+        }
     }
 
     /// `the warm soup`
@@ -352,7 +393,11 @@ impl<'a> Draft<'a> {
         }
         let noun = *self.random.pick(MASS_NOUNS);
         self.word(noun, noun, Tag::Noun, Some(Class::Food));
-        Referent { number: Number::Singular, gender: Gender::Neuter, class: Class::Food }
+        Referent {
+            number: Number::Singular,
+            gender: Gender::Neuter,
+            class: Class::Food,
+        }
     }
 
     /// `near the old house`
@@ -389,7 +434,11 @@ impl<'a> Draft<'a> {
         self.name(first);
         self.plain("and", Tag::Cconj);
         self.name(second);
-        Referent { number: Number::Plural, gender: Gender::Neuter, class: Class::Person }
+        Referent {
+            number: Number::Plural,
+            gender: Gender::Neuter,
+            class: Class::Person,
+        }
     }
 
     /// `who sings`, `that the boys chase`: the verb agrees with the head in the first and not in the second.
@@ -540,8 +589,10 @@ mod tests {
 
     #[test]
     fn verbs_agree_with_the_head_of_the_subject_and_not_with_the_noun_next_to_them() {
-        let numbers: BTreeMap<&str, bool> =
-            NOUNS.iter().flat_map(|noun| [(noun.singular, false), (noun.plural, true)]).collect();
+        let numbers: BTreeMap<&str, bool> = NOUNS
+            .iter()
+            .flat_map(|noun| [(noun.singular, false), (noun.plural, true)])
+            .collect();
         let third: Vec<&str> = VERBS.iter().map(|verb| verb.third).collect();
         let mut random = Random::new(23);
         let (mut seen, mut misleading) = (0, 0);
@@ -552,9 +603,15 @@ mod tests {
             draft.predicate(subject);
             let past = draft.past;
             let (subject, predicate) = draft.words.split_at(end);
-            let nouns: Vec<&Word> = subject.iter().filter(|word| matches!(word.tag, Tag::Noun | Tag::Propn)).collect();
+            let nouns: Vec<&Word> = subject
+                .iter()
+                .filter(|word| matches!(word.tag, Tag::Noun | Tag::Propn))
+                .collect();
             let plural = is_plural(&numbers, nouns[0]) || (nouns.len() == 2 && subject[1].form == "and");
-            let verb = predicate.iter().find(|word| matches!(word.tag, Tag::Verb | Tag::Aux)).unwrap();
+            let verb = predicate
+                .iter()
+                .find(|word| matches!(word.tag, Tag::Verb | Tag::Aux))
+                .unwrap();
             let text: Vec<&str> = subject.iter().chain(predicate).map(|word| word.form.as_str()).collect();
             match (past, verb.lemma.as_str()) {
                 (true, "be") => assert_eq!(verb.form == "were", plural, "{text:?}"),
@@ -564,15 +621,18 @@ mod tests {
                 (false, _) => assert_eq!(third.contains(&verb.form.as_str()), !plural, "{text:?}"),
             }
             seen += 1;
-            misleading += usize::from(is_plural(&numbers, nouns[nouns.len() - 1]) != plural && subject[1].form != "and");
+            misleading +=
+                usize::from(is_plural(&numbers, nouns[nouns.len() - 1]) != plural && subject[1].form != "and");
         }
         assert!(seen > 2000 && misleading > 250, "{seen} {misleading}");
     }
 
     #[test]
     fn the_verb_of_a_relative_clause_agrees_with_what_it_is_about() {
-        let numbers: BTreeMap<&str, bool> =
-            NOUNS.iter().flat_map(|noun| [(noun.singular, false), (noun.plural, true)]).collect();
+        let numbers: BTreeMap<&str, bool> = NOUNS
+            .iter()
+            .flat_map(|noun| [(noun.singular, false), (noun.plural, true)])
+            .collect();
         let mut random = Random::new(29);
         let mut seen = 0;
         for _ in 0..4000 {
@@ -580,7 +640,10 @@ mod tests {
             draft.past = false;
             draft.clause();
             for window in draft.words.windows(3) {
-                if window[1].tag == Tag::Pron && ["who", "that"].contains(&window[1].form.as_str()) && window[2].tag == Tag::Verb {
+                if window[1].tag == Tag::Pron
+                    && ["who", "that"].contains(&window[1].form.as_str())
+                    && window[2].tag == Tag::Verb
+                {
                     let third = VERBS.iter().any(|verb| verb.third == window[2].form);
                     assert_eq!(third, !is_plural(&numbers, &window[0]), "{window:?}");
                     seen += 1;

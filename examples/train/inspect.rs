@@ -28,7 +28,11 @@ pub(crate) fn report(folder: &Path) -> Result<()> {
     }
     let tokenizer = Tokenizer::from_file(folder.join("tokenizer.json"))?;
     let causal = model.info().attention(Attention::DecoderSelf).is_some();
-    let scores = if causal { decoder::evaluate(&model, &tokenizer)? } else { encoder::evaluate(&model, &tokenizer)? };
+    let scores = if causal {
+        decoder::evaluate(&model, &tokenizer)?
+    } else {
+        encoder::evaluate(&model, &tokenizer)?
+    };
     for score in scores {
         println!("{score}");
     }
@@ -55,7 +59,11 @@ impl Tap for Recorder {
 impl Recorder {
     /// What was recorded at a point, as `[layer][head][row][column]` of the only sequence.
     fn of(&self, point: Point) -> Result<Vec<Vec<Vec<Vec<f32>>>>> {
-        self.tensors.iter().filter(|(site, _)| site.point == point).map(|(_, tensor)| Ok(tensor.get(0)?.to_vec3()?)).collect()
+        self.tensors
+            .iter()
+            .filter(|(site, _)| site.point == point)
+            .map(|(_, tensor)| Ok(tensor.get(0)?.to_vec3()?))
+            .collect()
     }
 }
 
@@ -99,7 +107,9 @@ fn text_heads(model: &Model, tokenizer: &Tokenizer, causal: bool) -> Result<()> 
                         last.add(row[row.len() - 1]);
                     }
                     let seen = if causal { query } else { row.len() };
-                    let twins: Vec<usize> = (0..seen).filter(|&key| key != query && ids[key] == ids[query]).collect();
+                    let twins: Vec<usize> = (0..seen)
+                        .filter(|&key| key != query && ids[key] == ids[query])
+                        .collect();
                     if !twins.is_empty() {
                         identity.add(twins.iter().map(|&key| row[key]).sum());
                     }
@@ -110,9 +120,19 @@ fn text_heads(model: &Model, tokenizer: &Tokenizer, causal: bool) -> Result<()> 
     if causal {
         induction(model, tokenizer, &mut scores)?;
     }
-    println!("\nmean attention\n{:8}{}", "head", TEXT_SCORES.map(|name| format!("{name:>12}")).concat());
+    println!(
+        "\nmean attention\n{:8}{}",
+        "head",
+        TEXT_SCORES.map(|name| format!("{name:>12}")).concat()
+    );
     for ((layer, head), means) in scores {
-        let values = means.map(|mean| if mean.count == 0 { format!("{:>12}", "-") } else { format!("{:12.2}", mean.value()) });
+        let values = means.map(|mean| {
+            if mean.count == 0 {
+                format!("{:>12}", "-")
+            } else {
+                format!("{:12.2}", mean.value())
+            }
+        });
         println!("{:8}{}", format!("L{layer} H{head}"), values.concat());
     }
     Ok(())
@@ -140,10 +160,15 @@ fn induction(model: &Model, tokenizer: &Tokenizer, scores: &mut BTreeMap<(usize,
             }
         }
         let best: Vec<u32> = output.logits.ok_or("no logits")?.get(0)?.argmax(1)?.to_vec1()?;
-        right += (LENGTH + 1..2 * LENGTH).filter(|&query| best[query] == ids[query + 1]).count();
+        right += (LENGTH + 1..2 * LENGTH)
+            .filter(|&query| best[query] == ids[query + 1])
+            .count();
         all += LENGTH - 1;
     }
-    println!("random words, read a second time, predicted right: {:.1} %", 100.0 * right as f32 / all as f32);
+    println!(
+        "random words, read a second time, predicted right: {:.1} %",
+        100.0 * right as f32 / all as f32
+    );
     Ok(())
 }
 
@@ -158,7 +183,11 @@ struct Probe {
 const PROBES: [Probe; 3] = [
     Probe {
         name: "hue",
-        paint: |angle, random| Paint { hue: angle, saturation: random.between(0.7, 1.0), ..Paint::GREY },
+        paint: |angle, random| Paint {
+            hue: angle,
+            saturation: random.between(0.7, 1.0),
+            ..Paint::GREY
+        },
         random_angle: |random| random.between(0.0, TAU),
     },
     Probe {
@@ -175,7 +204,10 @@ const PROBES: [Probe; 3] = [
     Probe {
         name: "brightness",
         // Half a circle, so that dark and light are furthest apart.
-        paint: |angle, _| Paint { brightness: angle / PI, ..Paint::GREY },
+        paint: |angle, _| Paint {
+            brightness: angle / PI,
+            ..Paint::GREY
+        },
         random_angle: |random| random.between(0.0, PI),
     },
 ];
@@ -193,16 +225,30 @@ fn vision_heads(model: &Model) -> Result<()> {
             let cells: Vec<Paint> = angles.iter().map(|&angle| (probe.paint)(angle, &mut random)).collect();
             let mut recorder = Recorder::default();
             let pixels = stimuli::paint_cells(&cells);
-            model.forward(&Inputs::from_pixels(vision::pixels(std::iter::once(&pixels))?), &mut recorder)?;
-            pictures.push((angles, recorder.of(Point::Query)?, recorder.of(Point::Key)?, recorder.of(Point::Attention)?));
+            model.forward(
+                &Inputs::from_pixels(vision::pixels(std::iter::once(&pixels))?),
+                &mut recorder,
+            )?;
+            pictures.push((
+                angles,
+                recorder.of(Point::Query)?,
+                recorder.of(Point::Key)?,
+                recorder.of(Point::Attention)?,
+            ));
         }
         let layers = pictures.first().map_or(0, |(_, query, ..)| query.len());
         for layer in 0..layers {
             for head in 0..pictures[0].1[layer].len() {
-                let angles: Vec<f32> = pictures.iter().flat_map(|(angles, ..)| angles.iter().copied()).collect();
+                let angles: Vec<f32> = pictures
+                    .iter()
+                    .flat_map(|(angles, ..)| angles.iter().copied())
+                    .collect();
                 // The class token comes first.
                 let vectors = |of: fn(&Recorded) -> &Layers| -> Vec<&[f32]> {
-                    pictures.iter().flat_map(|picture| of(picture)[layer][head][1..].iter().map(Vec::as_slice)).collect()
+                    pictures
+                        .iter()
+                        .flat_map(|picture| of(picture)[layer][head][1..].iter().map(Vec::as_slice))
+                        .collect()
                 };
                 let mut like = Mean::default();
                 for (angles, _, _, attention) in &pictures {
@@ -216,15 +262,33 @@ fn vision_heads(model: &Model) -> Result<()> {
                     }
                 }
                 let column = columns.entry((layer, head)).or_default();
-                column.extend([explained(&angles, &vectors(|p| &p.1)), explained(&angles, &vectors(|p| &p.2)), like.value()]);
+                column.extend([
+                    explained(&angles, &vectors(|p| &p.1)),
+                    explained(&angles, &vectors(|p| &p.2)),
+                    like.value(),
+                ]);
             }
         }
     }
     println!("\nvariance of queries and keys explained, and similarity of what is attended to");
-    println!("{:8}{}", "head", PROBES.map(|probe| format!("{:>24}", probe.name)).concat());
-    println!("{:8}{}", "", PROBES.map(|_| format!("{:>8}{:>8}{:>8}", "query", "key", "like")).concat());
+    println!(
+        "{:8}{}",
+        "head",
+        PROBES.map(|probe| format!("{:>24}", probe.name)).concat()
+    );
+    println!(
+        "{:8}{}",
+        "",
+        PROBES
+            .map(|_| format!("{:>8}{:>8}{:>8}", "query", "key", "like"))
+            .concat()
+    );
     for ((layer, head), values) in columns {
-        println!("{:8}{}", format!("L{layer} H{head}"), values.iter().map(|value| format!("{value:8.2}")).collect::<String>());
+        println!(
+            "{:8}{}",
+            format!("L{layer} H{head}"),
+            values.iter().map(|value| format!("{value:8.2}")).collect::<String>()
+        );
     }
     Ok(())
 }
@@ -248,8 +312,14 @@ fn explained(angles: &[f32], vectors: &[&[f32]]) -> f32 {
             means[sector(angle)].add(vector[dim]);
             mean.add(vector[dim]);
         }
-        between += means.iter().map(|of| of.count as f32 * (of.value() - mean.value()).powi(2)).sum::<f32>();
-        total += vectors.iter().map(|vector| (vector[dim] - mean.value()).powi(2)).sum::<f32>();
+        between += means
+            .iter()
+            .map(|of| of.count as f32 * (of.value() - mean.value()).powi(2))
+            .sum::<f32>();
+        total += vectors
+            .iter()
+            .map(|vector| (vector[dim] - mean.value()).powi(2))
+            .sum::<f32>();
     }
     between / total.max(f32::MIN_POSITIVE)
 }
@@ -263,7 +333,10 @@ mod tests {
         let mut random = Random::new(1);
         let angles: Vec<f32> = (0..2000).map(|_| random.between(0.0, TAU)).collect();
         let circle: Vec<Vec<f32>> = angles.iter().map(|angle| vec![angle.cos(), angle.sin()]).collect();
-        let noise: Vec<Vec<f32>> = angles.iter().map(|_| vec![random.uniform(), random.uniform()]).collect();
+        let noise: Vec<Vec<f32>> = angles
+            .iter()
+            .map(|_| vec![random.uniform(), random.uniform()])
+            .collect();
         let rows = |vectors: &[Vec<f32>]| explained(&angles, &vectors.iter().map(Vec::as_slice).collect::<Vec<_>>());
         // Sectors of 22.5°: the variance left within them is 1 - (sin(11.25°) / 11.25°)², about 1.3 %.
         assert!((rows(&circle) - 0.987).abs() < 0.003, "{}", rows(&circle));

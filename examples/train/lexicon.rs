@@ -73,7 +73,12 @@ pub(crate) struct Noun {
 }
 
 const fn noun(singular: &'static str, plural: &'static str, class: Class, gender: Gender) -> Noun {
-    Noun { singular, plural, class, gender }
+    Noun {
+        singular,
+        plural,
+        class,
+        gender,
+    }
 }
 
 use Class::{Animal, Food, Object, Person, Place};
@@ -147,12 +152,16 @@ pub(crate) const NOUNS: &[Noun] = &[
 /// Food that is not counted: always singular, never `a`.
 pub(crate) const MASS_NOUNS: &[&str] = &["bread", "soup", "tea", "milk", "cheese", "rice"];
 
-pub(crate) const TOWNS: &[&str] = &["Paris", "London", "Rome", "Berlin", "Vienna", "Madrid", "Oslo", "Dublin"];
+pub(crate) const TOWNS: &[&str] = &[
+    "Paris", "London", "Rome", "Berlin", "Vienna", "Madrid", "Oslo", "Dublin",
+];
 
-pub(crate) const WOMEN: &[&str] =
-    &["Anna", "Clara", "Emma", "Julia", "Laura", "Maria", "Nina", "Rosa", "Sara", "Eva", "Lucy", "Alice"];
-pub(crate) const MEN: &[&str] =
-    &["Ben", "David", "Felix", "Henry", "Jack", "Leo", "Martin", "Oscar", "Paul", "Simon", "Tom", "Victor"];
+pub(crate) const WOMEN: &[&str] = &[
+    "Anna", "Clara", "Emma", "Julia", "Laura", "Maria", "Nina", "Rosa", "Sara", "Eva", "Lucy", "Alice",
+];
+pub(crate) const MEN: &[&str] = &[
+    "Ben", "David", "Felix", "Henry", "Jack", "Leo", "Martin", "Oscar", "Paul", "Simon", "Tom", "Victor",
+];
 pub(crate) const SURNAMES: &[&str] = &[
     "Carter", "Davis", "Evans", "Hughes", "Jones", "Morgan", "Parker", "Scott", "Taylor", "Walsh", "Wilson", "Murphy",
 ];
@@ -176,11 +185,25 @@ const THINGS: &[Class] = &[Food, Object];
 const ANYTHING: &[Class] = &[Person, Animal, Food, Object];
 
 const fn verb(forms: [&'static str; 3], subjects: &'static [Class], objects: &'static [Class]) -> Verb {
-    Verb { base: forms[0], third: forms[1], past: forms[2], subjects, objects, sentiment: Neutral }
+    Verb {
+        base: forms[0],
+        third: forms[1],
+        past: forms[2],
+        subjects,
+        objects,
+        sentiment: Neutral,
+    }
 }
 
 const fn felt(sentiment: Sentiment, forms: [&'static str; 3]) -> Verb {
-    Verb { base: forms[0], third: forms[1], past: forms[2], subjects: PEOPLE, objects: ANYTHING, sentiment }
+    Verb {
+        base: forms[0],
+        third: forms[1],
+        past: forms[2],
+        subjects: PEOPLE,
+        objects: ANYTHING,
+        sentiment,
+    }
 }
 
 pub(crate) const VERBS: &[Verb] = &[
@@ -338,8 +361,17 @@ pub(crate) const DEGREE: &[&str] = &["very", "really", "quite", "so"];
 pub(crate) const SPACE: &[&str] = &["near", "behind", "beside", "in", "outside"];
 /// Subordinating conjunctions that take a whole clause.
 pub(crate) const SUBORDINATE: &[&str] = &["when", "while", "because", "before", "after", "although"];
-pub(crate) const DAYS: &[&str] = &["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+pub(crate) const DAYS: &[&str] = &[
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+];
 
 /// Numerals from two on; the word at index `i` is `i + 2`.
-pub(crate) const NUMERALS: &[&str] =
-    &["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
+pub(crate) const NUMERALS: &[&str] = &[
+    "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+];

@@ -65,7 +65,14 @@ mod tests {
         // First outputs for seed 1234567, as listed with the reference implementation in C.
         let mut random = Random::new(1_234_567);
         let stream = [random.next(), random.next(), random.next()];
-        assert_eq!(stream, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+        assert_eq!(
+            stream,
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423
+            ]
+        );
     }
 
     #[test]

@@ -33,7 +33,13 @@ pub(crate) enum Property {
 }
 
 impl Property {
-    pub(crate) const ALL: [Self; 5] = [Self::Hue, Self::Brightness, Self::Orientation, Self::Frequency, Self::Position];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Hue,
+        Self::Brightness,
+        Self::Orientation,
+        Self::Frequency,
+        Self::Position,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -54,7 +60,16 @@ pub(crate) fn class_name(class: usize) -> String {
         Property::Orientation => ["0°", "22°", "45°", "67°", "90°", "112°", "135°", "157°"][level],
         Property::Brightness => ["6 %", "19 %", "31 %", "44 %", "56 %", "69 %", "81 %", "94 %"][level],
         Property::Frequency => ["2.0", "2.7", "3.6", "4.9", "6.6", "8.8", "11.9", "16.0"][level],
-        Property::Position => ["east", "south-east", "south", "south-west", "west", "north-west", "north", "north-east"][level],
+        Property::Position => [
+            "east",
+            "south-east",
+            "south",
+            "south-west",
+            "west",
+            "north-west",
+            "north",
+            "north-east",
+        ][level],
     };
     format!("{} {level_name}", property.name())
 }
@@ -93,8 +108,15 @@ pub(crate) struct Paint {
 }
 
 impl Paint {
-    pub(crate) const GREY: Self =
-        Self { hue: 0.0, saturation: 0.0, brightness: 0.5, orientation: 0.0, frequency: 0.2, contrast: 0.0, phase: 0.0 };
+    pub(crate) const GREY: Self = Self {
+        hue: 0.0,
+        saturation: 0.0,
+        brightness: 0.5,
+        orientation: 0.0,
+        frequency: 0.2,
+        contrast: 0.0,
+        phase: 0.0,
+    };
 
     /// The colour at a pixel.
     fn at(self, x: f32, y: f32) -> [f32; 3] {
@@ -116,7 +138,9 @@ pub(crate) fn colour(hue: f32, saturation: f32, brightness: f32) -> [f32; 3] {
 
 /// Paints a picture pixel by pixel.
 pub(crate) fn paint(mut colour_at: impl FnMut(f32, f32) -> [f32; 3]) -> Vec<f32> {
-    (0..SIDE * SIDE).flat_map(|i| colour_at((i % SIDE) as f32 + 0.5, (i / SIDE) as f32 + 0.5)).collect()
+    (0..SIDE * SIDE)
+        .flat_map(|i| colour_at((i % SIDE) as f32 + 0.5, (i / SIDE) as f32 + 0.5))
+        .collect()
 }
 
 /// Paints each cell of the 8 x 8 mosaic on its own.
@@ -152,7 +176,9 @@ pub(crate) struct Pictures {
 
 impl Pictures {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed) }
+        Self {
+            random: Random::new(seed),
+        }
     }
 }
 
@@ -180,7 +206,11 @@ impl Iterator for Pictures {
 }
 
 fn direct(property: Property, level: usize, pixels: Vec<f32>) -> Picture {
-    Picture { pixels, class: class(property, level), asking: Vec::new() }
+    Picture {
+        pixels,
+        class: class(property, level),
+        asking: Vec::new(),
+    }
 }
 
 /// One colour all over.
@@ -213,9 +243,17 @@ fn grating(random: &mut Random) -> Picture {
 /// Concentric grey rings: a frequency without an orientation.
 fn rings(random: &mut Random) -> Picture {
     let level = random.below(LEVELS);
-    let (frequency, contrast, phase) = (frequency(level, random), random.between(0.4, 0.9), random.between(0.0, TAU));
+    let (frequency, contrast, phase) = (
+        frequency(level, random),
+        random.between(0.4, 0.9),
+        random.between(0.0, TAU),
+    );
     let (x0, y0) = (random.between(16.0, 48.0), random.between(16.0, 48.0));
-    direct(Property::Frequency, level, paint_rings(frequency, contrast, phase, (x0, y0)))
+    direct(
+        Property::Frequency,
+        level,
+        paint_rings(frequency, contrast, phase, (x0, y0)),
+    )
 }
 
 /// Rings around a point; `frequency` in rings per pixel.
@@ -228,7 +266,11 @@ fn shape(random: &mut Random) -> Picture {
     let level = random.below(LEVELS);
     let (round, bright) = (random.chance(0.5), random.chance(0.5));
     let spread = random.between(-0.15, 0.15);
-    direct(Property::Position, level, paint_shape(level as f32 / LEVELS as f32 * TAU + spread, round, bright))
+    direct(
+        Property::Position,
+        level,
+        paint_shape(level as f32 / LEVELS as f32 * TAU + spread, round, bright),
+    )
 }
 
 /// A disc or a square in the direction `angle` of the middle, clockwise from east.
@@ -248,7 +290,11 @@ fn distinct_levels(count: usize, random: &mut Random) -> Vec<usize> {
     loop {
         let levels: Vec<usize> = (0..count).map(|_| random.below(LEVELS)).collect();
         let apart = |a: usize, b: usize| (a + LEVELS - b) % LEVELS >= 2 && (b + LEVELS - a) % LEVELS >= 2;
-        if levels.iter().enumerate().all(|(i, &a)| levels[..i].iter().all(|&b| apart(a, b))) {
+        if levels
+            .iter()
+            .enumerate()
+            .all(|(i, &a)| levels[..i].iter().all(|&b| apart(a, b)))
+        {
             return levels;
         }
     }
@@ -275,12 +321,19 @@ pub(crate) fn mosaic(cue: Property, answer: Property, random: &mut Random) -> Pi
             cell_paint(&shown, random)
         })
         .collect();
-    Picture { pixels: paint_cells(&cells), class: class(answer, answers[asked]), asking }
+    Picture {
+        pixels: paint_cells(&cells),
+        class: class(answer, answers[asked]),
+        asking,
+    }
 }
 
 /// A cell that shows the given levels and nothing else: no hue is grey, no orientation is plain.
 pub(crate) fn cell_paint(shown: &[(Property, usize)], random: &mut Random) -> Paint {
-    let mut paint = Paint { brightness: random.between(0.45, 0.6), ..Paint::GREY };
+    let mut paint = Paint {
+        brightness: random.between(0.45, 0.6),
+        ..Paint::GREY
+    };
     for &(property, level) in shown {
         match property {
             Property::Hue => {
@@ -319,12 +372,17 @@ mod tests {
     #[test]
     fn stripes_run_along_their_orientation() {
         for orientation in [0.0, PI / 4.0, PI / 2.0, 3.0 * PI / 4.0] {
-            let paint = Paint { orientation, contrast: 0.8, ..Paint::GREY };
+            let paint = Paint {
+                orientation,
+                contrast: 0.8,
+                ..Paint::GREY
+            };
             // Counter-clockwise, with y pointing down.
             let (dx, dy) = (orientation.cos(), -orientation.sin());
             let along = (paint.at(20.0 + 3.0 * dx, 20.0 + 3.0 * dy)[0] - paint.at(20.0, 20.0)[0]).abs();
             // A quarter and half a period away: one of them differs whatever the phase.
-            let across = [1.25, 2.5].map(|far| (paint.at(20.0 - far * dy, 20.0 + far * dx)[0] - paint.at(20.0, 20.0)[0]).abs());
+            let across =
+                [1.25, 2.5].map(|far| (paint.at(20.0 - far * dy, 20.0 + far * dx)[0] - paint.at(20.0, 20.0)[0]).abs());
             let across = across[0].max(across[1]);
             assert!(along < 1e-4 && across > 0.1, "{orientation}: {along} {across}");
         }
@@ -350,7 +408,10 @@ mod tests {
         let spread = |cell: usize| {
             let values = (0..PATCH * PATCH).map(|i| {
                 let (row, column) = (cell / GRID * PATCH + i / PATCH, cell % GRID * PATCH + i % PATCH);
-                picture.pixels[(row * SIDE + column) * 3..][..3].iter().copied().fold(0.0, f32::max)
+                picture.pixels[(row * SIDE + column) * 3..][..3]
+                    .iter()
+                    .copied()
+                    .fold(0.0, f32::max)
             });
             values.clone().fold(0.0, f32::max) - values.fold(1.0, f32::min)
         };

@@ -7,7 +7,8 @@
 use crate::{
     grammar::{Case, Draft, Number, Tag, Word, known_gender},
     lexicon::{
-        ASK, BUY, Class, DAYS, GIVING, Gender, LIVE, NUMERALS, REPEAT, RING, SAYING, SELL, SUBORDINATE, Sentiment, THINKING, WRITE,
+        ASK, BUY, Class, DAYS, GIVING, Gender, LIVE, NUMERALS, REPEAT, RING, SAYING, SELL, SUBORDINATE, Sentiment,
+        THINKING, WRITE,
     },
     random::Random,
 };
@@ -43,7 +44,9 @@ pub(crate) struct Stories {
 
 impl Stories {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed) }
+        Self {
+            random: Random::new(seed),
+        }
     }
 }
 
@@ -53,8 +56,8 @@ impl Iterator for Stories {
     fn next(&mut self) -> Option<Story> {
         loop {
             let tone = match self.random.below(20) {
-                0..7 => Sentiment::Positive,
-                7..14 => Sentiment::Negative,
+                0..9 => Sentiment::Positive,
+                9..18 => Sentiment::Negative,
                 _ => Sentiment::Neutral,
             };
             let mut lot = self.random.below(KINDS.iter().map(|(weight, _)| weight).sum());
@@ -69,7 +72,10 @@ impl Iterator for Stories {
             }
             let sentiment = if draft.opinions > 0 { tone } else { Sentiment::Neutral };
             if LENGTH.contains(&draft.words.len()) {
-                return Some(Story { words: draft.words, sentiment });
+                return Some(Story {
+                    words: draft.words,
+                    sentiment,
+                });
             }
         }
     }
@@ -84,13 +90,13 @@ const KINDS: &[(usize, fn(&mut Draft<'_>))] = &[
     (12, pronouns),
     (9, full_names),
     (10, quotation),
-    (5, echo),
+    (8, echo),
     (8, question),
     (5, gift),
     (5, there_are),
     (6, shopping),
-    (4, list_again),
-    (4, dictation),
+    (7, list_again),
+    (12, dictation),
     (3, calendar),
 ];
 
@@ -164,7 +170,11 @@ fn pronouns(draft: &mut Draft<'_>) {
         draft.place();
     }
     draft.mark(".");
-    let (subject, other) = if draft.random.chance(0.5) { (first, second) } else { (second, first) };
+    let (subject, other) = if draft.random.chance(0.5) {
+        (first, second)
+    } else {
+        (second, first)
+    };
     draft.pronoun(subject.referent(), Case::Subject);
     if draft.random.chance(0.5) {
         let giving = *draft.random.pick(GIVING);
@@ -201,7 +211,11 @@ fn full_names(draft: &mut Draft<'_>) {
         draft.town();
     }
     draft.mark(".");
-    let (one, other) = if draft.random.chance(0.5) { (first, second) } else { (second, first) };
+    let (one, other) = if draft.random.chance(0.5) {
+        (first, second)
+    } else {
+        (second, first)
+    };
     draft.full_name(one);
     draft.predicate(one.referent());
     if draft.random.chance(0.6) {
@@ -217,7 +231,11 @@ fn full_names(draft: &mut Draft<'_>) {
 /// A clause somebody says, often about the speaker.
 fn spoken_clause(draft: &mut Draft<'_>) {
     if draft.random.chance(0.35) {
-        let speaker = crate::grammar::Referent { number: Number::First, gender: Gender::Neuter, class: Class::Person };
+        let speaker = crate::grammar::Referent {
+            number: Number::First,
+            gender: Gender::Neuter,
+            class: Class::Person,
+        };
         draft.pronoun(speaker, Case::Subject);
         draft.predicate(speaker);
     } else {
@@ -420,17 +438,28 @@ fn list_again(draft: &mut Draft<'_>) {
     draft.mark(".");
 }
 
-/// `Anna said the numbers 4 8 1 5. Ben wrote 4 8 1 5.`
+/// `Anna said the numbers 4 8 1 5. Ben wrote 4 8 1 5.` `Eva says the words lamp goat river. Leo writes lamp goat river.`
 fn dictation(draft: &mut Draft<'_>) {
     let (speaker, writer) = draft.couple();
+    let numbers = draft.random.chance(0.3);
     draft.name(speaker);
     draft.verb(&SAYING[0], Number::Singular);
     draft.plain("the", Tag::Det);
-    draft.word("numbers", "number", Tag::Noun, None);
+    let (what, singular) = if numbers {
+        ("numbers", "number")
+    } else {
+        ("words", "word")
+    };
+    draft.word(what, singular, Tag::Noun, None);
     let start = draft.words.len();
-    for _ in 0..3 + draft.random.below(4) {
-        let digit = draft.random.below(10).to_string();
-        draft.plain(&digit, Tag::Num);
+    for _ in 0..3 + draft.random.below(6) {
+        if numbers {
+            let digit = draft.random.below(10).to_string();
+            draft.plain(&digit, Tag::Num);
+        } else {
+            let noun = draft.noun(&[Class::Person, Class::Animal, Class::Food, Class::Object, Class::Place]);
+            draft.noun_form(noun, Number::Singular);
+        }
     }
     let end = draft.words.len();
     draft.mark(".");
@@ -489,12 +518,18 @@ mod tests {
             assert!(text.starts_with(|c: char| c.is_uppercase() || c == '"'), "{text}");
             assert!(text.ends_with(['.', '?', '"']), "{text}");
             assert_eq!(text.matches('"').count() % 2, 0, "{text}");
-            assert!(!text.contains("  ") && !text.contains(" .") && !text.contains(" ,") && !text.contains(" ?"), "{text}");
+            assert!(
+                !text.contains("  ") && !text.contains(" .") && !text.contains(" ,") && !text.contains(" ?"),
+                "{text}"
+            );
             for (i, _) in text.match_indices([',', '.', '?']) {
                 assert!(matches!(text.as_bytes().get(i + 1), None | Some(b' ' | b'"')), "{text}");
             }
             for sentence in text.split(". ") {
-                assert!(sentence.starts_with(|c: char| c.is_uppercase() || c == '"' || c.is_ascii_digit()), "{text}");
+                assert!(
+                    sentence.starts_with(|c: char| c.is_uppercase() || c == '"' || c.is_ascii_digit()),
+                    "{text}"
+                );
             }
         }
     }
@@ -527,7 +562,11 @@ mod tests {
             .collect();
         assert!((400..=500).contains(&words.len()), "{}", words.len());
         for noun in NOUNS {
-            assert!(words.contains(noun.singular) && words.contains(noun.plural), "{}", noun.singular);
+            assert!(
+                words.contains(noun.singular) && words.contains(noun.plural),
+                "{}",
+                noun.singular
+            );
         }
     }
 
@@ -536,7 +575,10 @@ mod tests {
         let mut tags_of: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for story in some() {
             for word in &story.words {
-                tags_of.entry(word.form.to_lowercase()).or_default().insert(word.tag.name());
+                tags_of
+                    .entry(word.form.to_lowercase())
+                    .or_default()
+                    .insert(word.tag.name());
                 let letters = word.form.chars().all(char::is_alphabetic);
                 let digits = word.form.chars().all(|c| c.is_ascii_digit());
                 match word.tag {
@@ -547,14 +589,20 @@ mod tests {
             }
         }
         // Only the words meant to be ambiguous are.
-        let ambiguous: Vec<&str> = tags_of.iter().filter(|(_, tags)| tags.len() > 1).map(|(form, _)| form.as_str()).collect();
+        let ambiguous: Vec<&str> = tags_of
+            .iter()
+            .filter(|(_, tags)| tags.len() > 1)
+            .map(|(form, _)| form.as_str())
+            .collect();
         assert_eq!(ambiguous, ["cook", "cooks", "light", "that", "watch", "watches"]);
     }
 
     #[test]
     fn determiners_and_numerals_agree_with_their_noun() {
-        let number_of: BTreeMap<&str, bool> =
-            NOUNS.iter().flat_map(|noun| [(noun.singular, false), (noun.plural, true)]).collect();
+        let number_of: BTreeMap<&str, bool> = NOUNS
+            .iter()
+            .flat_map(|noun| [(noun.singular, false), (noun.plural, true)])
+            .collect();
         let mut seen = 0;
         for story in some() {
             let forms = forms(&story);
@@ -574,7 +622,12 @@ mod tests {
                 };
                 assert_eq!(number_of[forms[noun].as_str()], plural, "{}", story.text());
                 if forms[i] == "a" || forms[i] == "an" {
-                    assert_eq!(forms[i] == "an", forms[i + 1].starts_with(['a', 'e', 'i', 'o', 'u']), "{}", story.text());
+                    assert_eq!(
+                        forms[i] == "an",
+                        forms[i + 1].starts_with(['a', 'e', 'i', 'o', 'u']),
+                        "{}",
+                        story.text()
+                    );
                 }
                 seen += 1;
             }
@@ -585,7 +638,9 @@ mod tests {
     #[test]
     fn pronouns_have_somebody_of_their_gender_before_them() {
         let named = |story: &Story, end: usize, names: &[&str], nouns: &[&str]| {
-            story.words[..end].iter().any(|word| names.contains(&word.form.as_str()) || nouns.contains(&word.lemma.as_str()))
+            story.words[..end]
+                .iter()
+                .any(|word| names.contains(&word.form.as_str()) || nouns.contains(&word.lemma.as_str()))
         };
         let mut seen = 0;
         for story in some() {
@@ -605,7 +660,11 @@ mod tests {
     #[test]
     fn sentiment_is_that_of_the_words() {
         let mut polarity: BTreeMap<(&str, Tag), Sentiment> = BTreeMap::new();
-        polarity.extend(ADJECTIVES.iter().map(|adjective| ((adjective.form, Tag::Adj), adjective.sentiment)));
+        polarity.extend(
+            ADJECTIVES
+                .iter()
+                .map(|adjective| ((adjective.form, Tag::Adj), adjective.sentiment)),
+        );
         polarity.extend(VERBS.iter().map(|verb| ((verb.base, Tag::Verb), verb.sentiment)));
         polarity.extend(MANNER.iter().map(|&(form, sentiment)| ((form, Tag::Adv), sentiment)));
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -613,7 +672,10 @@ mod tests {
             let mut found = BTreeSet::new();
             let mut negated = false;
             for word in &story.words {
-                let sentiment = polarity.get(&(word.lemma.as_str(), word.tag)).copied().unwrap_or(Sentiment::Neutral);
+                let sentiment = polarity
+                    .get(&(word.lemma.as_str(), word.tag))
+                    .copied()
+                    .unwrap_or(Sentiment::Neutral);
                 if sentiment != Sentiment::Neutral {
                     found.insert(if negated { sentiment.negated() } else { sentiment }.name());
                 }

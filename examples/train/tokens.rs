@@ -35,7 +35,10 @@ pub(crate) fn word_pieces(seed: u64) -> Result<Tokenizer> {
         .map(|word| word.form.to_lowercase())
         .collect();
     let special = [PAD, UNKNOWN, CLASS, SEPARATOR, MASK];
-    let marks = (33..127u8).map(char::from).filter(|c| !c.is_ascii_uppercase()).map(String::from);
+    let marks = (33..127u8)
+        .map(char::from)
+        .filter(|c| !c.is_ascii_uppercase())
+        .map(String::from);
     let pieces = ('0'..='9').chain('a'..='z').map(|c| format!("##{c}"));
     let vocabulary: serde_json::Map<String, Value> = special
         .map(str::to_owned)
@@ -46,7 +49,11 @@ pub(crate) fn word_pieces(seed: u64) -> Result<Tokenizer> {
         .enumerate()
         .map(|(id, piece)| (piece, json!(id)))
         .collect();
-    let added: Vec<Value> = special.iter().enumerate().map(|(id, token)| special_token(id, token)).collect();
+    let added: Vec<Value> = special
+        .iter()
+        .enumerate()
+        .map(|(id, token)| special_token(id, token))
+        .collect();
     let framing = |token: &str, kind: usize| json!({"SpecialToken": {"id": token, "type_id": kind}});
     let text = |name: &str, kind: usize| json!({"Sequence": {"id": name, "type_id": kind}});
     build(&json!({
@@ -105,8 +112,13 @@ pub(crate) fn byte_pairs(seed: u64) -> Result<Tokenizer> {
         .vocab_size(4000)
         .min_frequency(10)
         .build();
-    let texts = Stories::new(seed).take(SAMPLE).map(|story| without_long_numbers(&story.text()));
-    tokenizer.train(&mut TrainerWrapper::BpeTrainer(trainer), texts.collect::<Vec<_>>().into_iter())?;
+    let texts = Stories::new(seed)
+        .take(SAMPLE)
+        .map(|story| without_long_numbers(&story.text()));
+    tokenizer.train(
+        &mut TrainerWrapper::BpeTrainer(trainer),
+        texts.collect::<Vec<_>>().into_iter(),
+    )?;
     Ok(tokenizer)
 }
 
@@ -120,12 +132,14 @@ fn special_token(id: usize, token: &str) -> Value {
 }
 
 fn build(definition: &Value) -> Result<Tokenizer> {
-    Ok(Tokenizer::from_bytes(definition.to_string())?)
+    Tokenizer::from_bytes(definition.to_string())
 }
 
 /// The id of a token that the vocabulary has.
 pub(crate) fn id(tokenizer: &Tokenizer, token: &str) -> Result<u32> {
-    Ok(tokenizer.token_to_id(token).ok_or_else(|| format!("the vocabulary lacks `{token}`"))?)
+    Ok(tokenizer
+        .token_to_id(token)
+        .ok_or_else(|| format!("the vocabulary lacks `{token}`"))?)
 }
 
 /// `tokenizer_config.json` of the encoder, as the transformers library reads it.
@@ -166,7 +180,10 @@ mod tests {
     #[test]
     fn byte_pairs_are_whole_words_and_read_back_exactly() {
         let tokenizer = byte_pairs(1).unwrap();
-        assert_eq!(tokens(&tokenizer, "The foxes run."), [END_OF_TEXT, "ĠThe", "Ġfoxes", "Ġrun", "."]);
+        assert_eq!(
+            tokens(&tokenizer, "The foxes run."),
+            [END_OF_TEXT, "ĠThe", "Ġfoxes", "Ġrun", "."]
+        );
         assert_eq!(tokens(&tokenizer, "In 1987"), [END_OF_TEXT, "ĠIn", "Ġ1", "9", "8", "7"]);
         let text = "Größe, zebra & \"quotes\": 1234?";
         let ids = tokenizer.encode(text, true).unwrap().get_ids().to_vec();
@@ -175,7 +192,13 @@ mod tests {
 
     #[test]
     fn vocabularies_repeat_with_the_seed() {
-        assert_eq!(word_pieces(3).unwrap().get_vocab(true), word_pieces(3).unwrap().get_vocab(true));
-        assert_eq!(byte_pairs(3).unwrap().to_string(false).unwrap(), byte_pairs(3).unwrap().to_string(false).unwrap());
+        assert_eq!(
+            word_pieces(3).unwrap().get_vocab(true),
+            word_pieces(3).unwrap().get_vocab(true)
+        );
+        assert_eq!(
+            byte_pairs(3).unwrap().to_string(false).unwrap(),
+            byte_pairs(3).unwrap().to_string(false).unwrap()
+        );
     }
 }

@@ -36,7 +36,9 @@ impl Plan {
 /// instead of noise: 'one further on' is then the same rotation everywhere, which heads learn much sooner.
 pub(crate) fn initialise(weights: &Weights) -> Result<()> {
     for (name, variable) in weights.variables() {
-        let Ok((rows, columns)) = variable.dims2() else { continue };
+        let Ok((rows, columns)) = variable.dims2() else {
+            continue;
+        };
         if name.ends_with("position_embeddings.weight") || name.ends_with("wpe.weight") {
             let sinusoid = |i: usize| {
                 let (position, column) = ((i / columns) as f32, i % columns);
@@ -65,7 +67,12 @@ pub(crate) fn optimise(weights: &Weights, plan: Plan, mut batch: impl FnMut() ->
     let variables: Vec<_> = weights.variables().into_values().collect();
     let parameters: usize = variables.iter().map(|variable| variable.elem_count()).sum();
     eprintln!("{parameters} parameters, {} steps", plan.steps);
-    let settings = ParamsAdamW { lr: 0.0, beta2: 0.98, weight_decay: 0.01, ..ParamsAdamW::default() };
+    let settings = ParamsAdamW {
+        lr: 0.0,
+        beta2: 0.98,
+        weight_decay: 0.01,
+        ..ParamsAdamW::default()
+    };
     let mut optimizer = AdamW::new(variables.clone(), settings)?;
     let start = Instant::now();
     let (mut loss, mut accuracy) = (0.0, 0.0);
@@ -139,7 +146,7 @@ mod tests {
         let inputs = attn_models::Inputs::from_ids(&[vec![1, 2, 3, 4]], 0).unwrap();
         let targets = Tensor::new(&[2u32, 3, 4, 5], model.device()).unwrap();
         let mut last = (f32::MAX, 0.0);
-        optimise(&weights, Plan { steps: 150, peak: 1e-2 }, || {
+        optimise(&weights, Plan { steps: 300, peak: 1e-2 }, || {
             let logits = model.forward(&inputs, &mut ())?.logits.ok_or("no logits")?.squeeze(0)?;
             let loss = candle_nn::loss::cross_entropy(&logits, &targets)?;
             last = (loss.to_scalar()?, accuracy(&logits, &targets)?);

@@ -24,7 +24,9 @@ const CLASSES: usize = Property::ALL.len() * LEVELS;
 const HELD_OUT: (usize, u64) = (1000, 2026);
 
 fn config() -> Value {
-    let labels: serde_json::Map<String, Value> = (0..CLASSES).map(|class| (class.to_string(), json!(class_name(class)))).collect();
+    let labels: serde_json::Map<String, Value> = (0..CLASSES)
+        .map(|class| (class.to_string(), json!(class_name(class))))
+        .collect();
     let ids: serde_json::Map<String, Value> = (0..CLASSES).map(|class| (class_name(class), json!(class))).collect();
     json!({
         "architectures": ["ViTForImageClassification"], "model_type": "vit",
@@ -51,25 +53,46 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     initialise(&weights)?;
     let variables = weights.variables();
     let [classifier, bias] = ["classifier.weight", "classifier.bias"].map(|name| variables.get(name));
-    let (classifier, bias) = (classifier.ok_or("no classifier")?.t()?, bias.ok_or("no classifier")?.as_tensor().clone());
+    let (classifier, bias) = (
+        classifier.ok_or("no classifier")?.t()?,
+        bias.ok_or("no classifier")?.as_tensor().clone(),
+    );
     let mut pictures = Pictures::new(training.seed);
-    let plan = Plan { steps: training.steps.unwrap_or(STEPS), peak: 1e-3 };
+    let plan = Plan {
+        steps: training.steps.unwrap_or(STEPS),
+        peak: 1e-3,
+    };
     let elapsed = optimise(&weights, plan, || {
         let batch: Vec<Picture> = pictures.by_ref().take(BATCH).collect();
         let targets = classes(&batch)?;
-        let output = model.forward(&Inputs::from_pixels(pixels(batch.iter().map(|picture| &picture.pixels))?), &mut ())?;
+        let output = model.forward(
+            &Inputs::from_pixels(pixels(batch.iter().map(|picture| &picture.pixels))?),
+            &mut (),
+        )?;
         let logits = output.logits.ok_or("no logits")?;
         let mut loss = cross_entropy(&logits, &targets)?;
         let (places, answers) = asking(&batch);
         if !places.is_empty() {
-            let hidden = output.last_hidden.flatten_to(1)?.index_select(&Tensor::new(places, &Device::Cpu)?, 0)?;
+            let hidden = output
+                .last_hidden
+                .flatten_to(1)?
+                .index_select(&Tensor::new(places, &Device::Cpu)?, 0)?;
             let logits = hidden.matmul(&classifier)?.broadcast_add(&bias)?;
             loss = (loss + cross_entropy(&logits, &Tensor::new(answers, &Device::Cpu)?)?)?;
         }
-        Ok(Batch { loss, accuracy: accuracy(&logits, &targets)? })
+        Ok(Batch {
+            loss,
+            accuracy: accuracy(&logits, &targets)?,
+        })
     })?;
 
-    card::save(&training.out, &weights, &config, &[("preprocessor_config.json", preprocessor())], None)?;
+    card::save(
+        &training.out,
+        &weights,
+        &config,
+        &[("preprocessor_config.json", preprocessor())],
+        None,
+    )?;
     let scores = evaluate(&Model::load(&Checkpoint::open(&training.out)?)?)?;
     card::write(
         &training.out,
@@ -107,7 +130,10 @@ fn asking(batch: &[Picture]) -> (Vec<u32>, Vec<u32>) {
     let tokens = 1 + GRID * GRID;
     let places = batch.iter().enumerate().flat_map(|(i, picture)| {
         // The class token comes first.
-        picture.asking.iter().map(move |patch| ((i * tokens + 1 + patch) as u32, picture.class as u32))
+        picture
+            .asking
+            .iter()
+            .map(move |patch| ((i * tokens + 1 + patch) as u32, picture.class as u32))
     });
     places.unzip()
 }
@@ -128,7 +154,11 @@ pub(crate) fn evaluate(model: &Model) -> Result<Vec<Score>> {
         }
     }
     Ok(vec![
-        Score::share("fresh pictures that show their property, classified right", counts[0][0], counts[0][1]),
+        Score::share(
+            "fresh pictures that show their property, classified right",
+            counts[0][0],
+            counts[0][1],
+        ),
         Score::share("fresh mosaics, classified right", counts[1][0], counts[1][1]),
     ])
 }
@@ -146,9 +176,18 @@ mod tests {
         assert!(answers.iter().all(|&answer| answer as usize == batch[0].class));
         let pixels = pixels(batch.iter().map(|picture| &picture.pixels)).unwrap();
         for place in places {
-            let (i, patch) = (place as usize / (GRID * GRID + 1), place as usize % (GRID * GRID + 1) - 1);
+            let (i, patch) = (
+                place as usize / (GRID * GRID + 1),
+                place as usize % (GRID * GRID + 1) - 1,
+            );
             let (row, column) = (patch / GRID * PATCH, patch % GRID * PATCH);
-            let cell = pixels.get(i).unwrap().narrow(1, row, PATCH).unwrap().narrow(2, column, PATCH).unwrap();
+            let cell = pixels
+                .get(i)
+                .unwrap()
+                .narrow(1, row, PATCH)
+                .unwrap()
+                .narrow(2, column, PATCH)
+                .unwrap();
             for channel in 0..3 {
                 let values: Vec<f32> = cell.get(channel).unwrap().flatten_all().unwrap().to_vec1().unwrap();
                 assert!(values.iter().all(|value| (value - values[0]).abs() < 1e-6));

@@ -1,70 +1,18 @@
-//! Matrix products and the checks every entry point makes on its points.
-//!
-//! ndarray's own product reaches a fraction of what the `gemm` crate does on the same core (docs of the crate
-//! have the numbers), and the neighbour search is nothing but products; `gemm` has no safe interface, so this
-//! file gives it one.
+//! Matrix products, row arithmetic, and the checks every entry point makes on its points.
 
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayViewMut2, LinalgScalar, linalg::general_mat_mul};
 
 use crate::Error;
 
-/// An element type that `gemm` multiplies.
-pub(crate) trait Element: Copy + 'static {
-    const ZERO: Self;
-    const ONE: Self;
-}
-
-impl Element for f32 {
-    const ZERO: Self = 0.0;
-    const ONE: Self = 1.0;
-}
-
-impl Element for f64 {
-    const ZERO: Self = 0.0;
-    const ONE: Self = 1.0;
-}
-
 /// `out = a b`, or `out += a b` if `accumulate`, on the calling thread. The bits depend on the shapes only.
-pub(crate) fn matmul<T: Element>(
+pub(crate) fn matmul<T: LinalgScalar>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     mut out: ArrayViewMut2<'_, T>,
     accumulate: bool,
 ) {
-    let ((m, k), n) = (a.dim(), b.ncols());
-    assert!(
-        b.nrows() == k && out.dim() == (m, n),
-        "{:?} x {:?} -> {:?}",
-        a.dim(),
-        b.dim(),
-        out.dim()
-    );
-    #[expect(unsafe_code, reason = "gemm takes raw pointers")]
-    // SAFETY: pointers and strides come from live ndarray views whose shapes were just checked, so every
-    // element that gemm touches belongs to its view; `out` is borrowed mutably, so it overlaps no input.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            out.strides()[1],
-            out.strides()[0],
-            accumulate,
-            a.as_ptr(),
-            a.strides()[1],
-            a.strides()[0],
-            b.as_ptr(),
-            b.strides()[1],
-            b.strides()[0],
-            if accumulate { T::ONE } else { T::ZERO },
-            T::ONE,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
+    let start = if accumulate { T::one() } else { T::zero() };
+    general_mat_mul(T::one(), &a, &b, start, &mut out);
 }
 
 /// Squared Euclidean distance, from differences: exactly 0 for equal rows.

@@ -56,7 +56,20 @@ fn place_layer(layer: &Layer, projection: &Projection) -> Vec<PlacedLabel> {
                     placed.push(label);
                 }
             }
-            Placement::Floating { priority, margin } => floating.push((priority, margin, label)),
+            Placement::Floating {
+                priority,
+                margin,
+                clear,
+            } => {
+                let around = |anchored: &Anchored<'_>| {
+                    let ([x, y], by) = (anchored.anchor, clear * anchored.scale);
+                    Rect::new(x - by, y - by, 2.0 * by, 2.0 * by)
+                };
+                if let (true, Some(anchored)) = (clear > 0.0, Anchored::new(label, projection)) {
+                    taken.insert(around(&anchored));
+                }
+                floating.push((priority, margin, label));
+            }
         }
     }
     // A stable sort: equal priorities keep the scene's order.
@@ -244,6 +257,7 @@ mod tests {
             label.placement = Placement::Floating {
                 priority: f32::from(i * 79 % 400),
                 margin: 1.5,
+                clear: 0.0,
             };
             label.offset = [4.0, 0.0];
             scene.layers[0].labels.push(label);
@@ -320,6 +334,27 @@ mod tests {
                 .iter()
                 .all(|label| std::ptr::eq(label, fixed) || !label.rect.overlaps(&fixed.rect))
         );
+    }
+
+    #[test]
+    fn anchors_that_are_kept_clear_are_not_covered() {
+        let mut scene = crowd();
+        scene.layers[0].labels.truncate(40);
+        for label in &mut scene.layers[0].labels {
+            label.placement = Placement::Floating {
+                priority: 0.0,
+                margin: 1.5,
+                clear: 2.0,
+            };
+        }
+        let labels = placed(&scene, 1.0);
+        assert!(labels.len() > 5);
+        let projection = Projection::new(&scene, &View::default(), [300.0, 300.0]);
+        for label in &scene.layers[0].labels {
+            let [x, y, _] = projection.panels[1].px_from_data.apply(label.position);
+            let anchor = Rect::new(x - 2.0, y - 2.0, 4.0, 4.0);
+            assert!(labels.iter().all(|placed| !placed.rect.overlaps(&anchor)));
+        }
     }
 
     #[test]

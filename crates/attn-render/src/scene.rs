@@ -298,6 +298,8 @@ pub enum Placement {
         priority: f32,
         /// Distance to other labels, in layout units: the larger, the fewer labels.
         margin: f32,
+        /// Around the anchor, other floating labels keep away so far, in layout units; 0 lets them cover it.
+        clear: f32,
     },
 }
 

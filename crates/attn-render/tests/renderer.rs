@@ -1,10 +1,12 @@
 //! What a host relies on: only what changed is uploaded, pixels are where the projection says, bad sizes are errors.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 use std::sync::Arc;
 
 use attn_render::{
     Axes, Block, Bounds, Camera, Color, Curve, Edge, Error, Headless, Image, Label, Motion, Panel, Path, Picture,
-    Point, Projection, Rect, Scene, Shape, View,
+    Point, Projection, Rect, Renderer, Scene, Shape, View, wgpu,
 };
 
 const BLACK: Color = Color::hex(0x000000);
@@ -42,10 +44,13 @@ fn a_camera_move_uploads_no_point() {
     let (mut headless, scene) = (headless(), plot(Axes::Plane, 10_000));
     headless.render(&scene, &View::default(), 1.0).unwrap();
     assert_eq!(headless.stats().point_bytes, 240_000, "24 bytes a point");
-    let mut view = View::default();
-    view.inside = Camera {
+    let inside = Camera {
         center: [0.3, 0.4],
         zoom: 3.0,
+    };
+    let view = View {
+        inside,
+        ..View::default()
     };
     headless.render(&scene, &view, 1.0).unwrap();
     let stats = headless.stats();
@@ -292,4 +297,119 @@ fn odd_scenes_are_drawn_without_a_word() {
     headless
         .render(&Scene::new([10.0, 10.0], BLACK), &View::default(), 1.0)
         .unwrap();
+}
+
+#[test]
+fn a_missing_adapter_names_the_package() {
+    const INNER: &str = "ATTN_TEST_WITHOUT_ADAPTER";
+    if std::env::var_os(INNER).is_some() {
+        let error = Headless::new().err().unwrap();
+        assert!(matches!(error, Error::NoAdapter { .. }));
+        let text = error.to_string();
+        assert!(
+            text.contains("mesa-vulkan-drivers") && text.contains("libvulkan1"),
+            "{text}"
+        );
+        return;
+    }
+    // In a process of its own, which may use a backend that this system does not have.
+    let absent = if cfg!(target_os = "macos") { "dx12" } else { "metal" };
+    let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+    test.args(["a_missing_adapter_names_the_package", "--exact"])
+        .env(INNER, "1")
+        .env("WGPU_BACKEND", absent);
+    let output = test.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// A host with its own device draws into its own texture, of a format that blends in linear light.
+#[test]
+fn a_host_draws_into_its_own_texture() {
+    const SIDE: u32 = 64;
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).unwrap();
+    let format = wgpu::TextureFormat::Bgra8UnormSrgb;
+    let size = wgpu::Extent3d {
+        width: SIDE,
+        height: SIDE,
+        depth_or_array_layers: 1,
+    };
+    let texture = device.create_texture(&wgpu::TextureDescriptor {
+        label: None,
+        size,
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format,
+        usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
+        view_formats: &[],
+    });
+    let read = device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: u64::from(4 * SIDE * SIDE),
+        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+
+    let side = SIDE as f32;
+    let mut scene = Scene::new([side, side], Color::hex(0x204060));
+    scene.layers[0].blocks.push(Block::filled(
+        0,
+        Rect::new(0.0, 0.0, 0.5 * side, side),
+        Color::hex(0xC08040),
+    ));
+    scene.panels[0].point_radius = 6.0;
+    scene.layers[0]
+        .points
+        .push(Point::new(0, [48.0, 32.0, 0.0], Color::hex(0x30D0A0), 0));
+
+    let mut renderer = Renderer::new(&device, &queue, format);
+    let mut encoder = device.create_command_encoder(&Default::default());
+    renderer
+        .prepare(&device, &queue, &mut encoder, &scene, &View::default(), [SIDE, SIDE])
+        .unwrap();
+    let view = texture.create_view(&Default::default());
+    let load = wgpu::LoadOp::Clear(renderer.clear_color(&scene));
+    let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+        label: None,
+        color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+            view: &view,
+            depth_slice: None,
+            resolve_target: None,
+            ops: wgpu::Operations {
+                load,
+                store: wgpu::StoreOp::Store,
+            },
+        })],
+        depth_stencil_attachment: None,
+        timestamp_writes: None,
+        occlusion_query_set: None,
+        multiview_mask: None,
+    });
+    renderer.paint(&mut pass).unwrap();
+    drop(pass);
+    let layout = wgpu::TexelCopyBufferLayout {
+        offset: 0,
+        bytes_per_row: Some(4 * SIDE),
+        rows_per_image: None,
+    };
+    encoder.copy_texture_to_buffer(
+        texture.as_image_copy(),
+        wgpu::TexelCopyBufferInfo { buffer: &read, layout },
+        size,
+    );
+    queue.submit([encoder.finish()]);
+    read.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
+    device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    let bytes = read.get_mapped_range(..).unwrap();
+    let near = |x: usize, expected: [u8; 3]| {
+        let at = 4 * (32 * SIDE as usize + x);
+        let found = [bytes[at + 2], bytes[at + 1], bytes[at]];
+        let close = found.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 2);
+        assert!(close, "{found:?}, expected {expected:?}");
+    };
+    near(10, [0xC0, 0x80, 0x40]);
+    near(48, [0x30, 0xD0, 0xA0]);
+    near(60, [0x20, 0x40, 0x60]);
 }

@@ -3,8 +3,9 @@
 //! `UPDATE_SNAPSHOTS=1` writes the pictures anew. Rasterisers differ in the last bit of an edge: compared are the
 //! mean difference of the channels and the share of pixels that differ visibly.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 #[path = "../examples/gallery/samples.rs"]
-#[expect(dead_code, reason = "the gallery uses all of it")]
 mod samples;
 
 use std::{fs, io::BufReader, path::PathBuf};

@@ -1,5 +1,13 @@
 //! What an application does with this crate, checked against the reference implementation's own numbers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says when it skips"
+)]
+
 mod bad_checkpoints;
 mod bad_inputs;
 mod capture;

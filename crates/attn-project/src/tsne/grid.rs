@@ -67,15 +67,31 @@ struct Plan {
 #[derive(Clone, Copy)]
 struct Frame {
     low: [f32; 2],
-    inverse_spacing: f32,
+    spacing: f32,
     /// Nodes per axis in use.
     used: usize,
 }
 
 impl Frame {
+    fn around(y: &[[f32; 2]]) -> Self {
+        let mut low = [f32::INFINITY; 2];
+        let mut high = [f32::NEG_INFINITY; 2];
+        for point in y {
+            for c in 0..2 {
+                low[c] = low[c].min(point[c]);
+                high[c] = high[c].max(point[c]);
+            }
+        }
+        let span = (high[0] - low[0]).max(high[1] - low[1]);
+        // Powers of two only, so that the kernel is seldom computed again. Below 1e-30 all points count as one.
+        let spacing = (span / SPACINGS).max(1e-30).log2().floor().exp2().min(SPACING);
+        let used = ((span / spacing) as usize).saturating_add(ORDER + 1);
+        Self { low, spacing, used }
+    }
+
     /// First node touched and place between it and the next, per axis.
     fn place(&self, point: &[f32; 2], axis: usize) -> (usize, f32) {
-        let x = (point[axis] - self.low[axis]) * self.inverse_spacing;
+        let x = (point[axis] - self.low[axis]) / self.spacing;
         let node = x as usize;
         (node, x - node as f32)
     }
@@ -93,71 +109,28 @@ impl Grid {
             starts: Vec::new(),
         }
     }
-
-    /// The frame of the points, or `None` if the grid would be too large.
-    fn frame(&mut self, y: &[[f32; 2]]) -> Option<(Frame, &Plan)> {
-        let mut low = [f32::INFINITY; 2];
-        let mut high = [f32::NEG_INFINITY; 2];
-        for point in y {
-            for c in 0..2 {
-                low[c] = low[c].min(point[c]);
-                high[c] = high[c].max(point[c]);
-            }
-        }
-        let span = (high[0] - low[0]).max(high[1] - low[1]);
-        let wanted = span / SPACINGS;
-        // Powers of two only, so that the kernel is seldom computed again.
-        let spacing = if wanted > 0.0 {
-            wanted.log2().floor().exp2().min(SPACING)
-        } else {
-            SPACING
-        };
-        let used = (span / spacing) as usize + ORDER + 1;
-        let size = 2 * (used + MARGIN);
-        if size > LARGEST {
-            return None;
-        }
-        let fits = |plan: &Plan| plan.spacing == spacing && size <= plan.size && plan.size < 2 * size;
-        let plan = match self.plan.take() {
-            Some(plan) if fits(&plan) => plan,
-            _ => Plan::new(spacing, good_size(size)),
-        };
-        let plan = self.plan.insert(plan);
-        Some((
-            Frame {
-                low,
-                inverse_spacing: 1.0 / spacing,
-                used,
-            },
-            plan,
-        ))
-    }
 }
 
 impl Repulsion<2> for Grid {
     fn repulsion(&mut self, y: &[[f32; 2]], out: &mut [[f32; 2]]) -> f64 {
-        let Some((frame, _)) = self.frame(y) else {
+        let frame = Frame::around(y);
+        let size = frame.used.saturating_add(MARGIN).saturating_mul(2);
+        if size > LARGEST {
             return self.tree.repulsion(y, out);
+        }
+        let fits = |plan: &Plan| plan.spacing == frame.spacing && size <= plan.size && plan.size < 2 * size;
+        let plan = match self.plan.take() {
+            Some(plan) if fits(&plan) => plan,
+            _ => Plan::new(frame.spacing, good_size(size)),
         };
-        let Self {
-            plan: Some(plan),
-            nodes,
-            rows,
-            columns,
-            order,
-            starts,
-            ..
-        } = self
-        else {
-            return self.tree.repulsion(y, out);
-        };
-        sort_by_row(y, frame, order, starts);
-        spread(y, frame, order, starts, nodes);
-        plan.convolve(frame.used, nodes, rows, columns);
+        sort_by_row(y, frame, &mut self.order, &mut self.starts);
+        spread(y, frame, &self.order, &self.starts, &mut self.nodes);
+        plan.convolve(frame.used, &mut self.nodes, &mut self.rows, &mut self.columns);
         let n = y.len() as f64;
-        let sum = read(y, frame, nodes, out) + n * (n * f64::from(plan.offset) - 1.0); // without every point itself
+        let sum = read(y, frame, &self.nodes, out) + n * (n * f64::from(plan.offset) - 1.0); // without the points themselves
+        self.plan = Some(plan);
         // Rounding must not make it vanish: no two points are farther apart than the grid is wide.
-        let width = f64::from(plan.spacing) * frame.used as f64;
+        let width = f64::from(frame.spacing) * frame.used as f64;
         sum.max(n * (n - 1.0) / (1.0 + 2.0 * width * width))
     }
 }
@@ -208,7 +181,7 @@ fn spread(y: &[[f32; 2]], frame: Frame, order: &[u32], starts: &[usize], nodes: 
 
 /// Reads the force at every point; returns the sum of the potentials.
 fn read(y: &[[f32; 2]], frame: Frame, nodes: &[f32], out: &mut [[f32; 2]]) -> f64 {
-    let half = -0.5 * frame.inverse_spacing;
+    let half = -0.5 / frame.spacing;
     let sums: Vec<f64> = out
         .par_chunks_mut(CHUNK)
         .zip(y.par_chunks(CHUNK))

@@ -103,8 +103,10 @@ impl TsneParams {
         number("perplexity", self.perplexity, 1.0)?;
         number("exaggeration", self.exaggeration, 1.0)?;
         number("theta", self.theta, 0.01)?;
-        if let Some(rate) = self.learning_rate {
-            number("learning_rate", rate.min(1e9), f32::MIN_POSITIVE)?;
+        if let Some(rate) = self.learning_rate
+            && !(rate > 0.0 && rate <= 1e9)
+        {
+            return Err(Error::parameter("learning_rate", "above 0, at most 1e9", rate));
         }
         if self.exaggerated_iterations.saturating_add(self.iterations) == 0 {
             return Err(Error::parameter(

@@ -1,5 +1,7 @@
 //! Every view with made-up data, in both themes, as PNG files: `cargo run --example gallery -- FOLDER`.
 
+#![allow(clippy::print_stdout, reason = "a program for people")]
+
 mod samples;
 
 use std::{error::Error, path::PathBuf, time::Instant};
@@ -93,13 +95,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         for (name, scene, view) in scenes {
             let start = Instant::now();
             let picture = headless.render(&scene, view, 1.0)?;
-            let (first, stats) = (start.elapsed(), stats);
+            let (first, stats) = (start.elapsed(), headless.stats());
             let start = Instant::now();
             headless.draw_frame(&scene, view, 1.0)?;
             println!(
-                "{name}: first frame {first:.0?}, next {:.0?}, {:?}",
-                start.elapsed(),
-                headless.stats()
+                "{name}: first frame {first:.0?}, next {:.0?}, {stats:?}",
+                start.elapsed()
             );
             let theme = if theme == Theme::Dark { "dark" } else { "light" };
             picture.write_png(folder.join(format!("{name}-{theme}.png")))?;

@@ -91,7 +91,7 @@ const GAP: f32 = 0.07;
 
 /// Font size of the notes under plots of a side.
 fn note_size(side: f32) -> f32 {
-    (0.105 * side).clamp(5.5, 9.0)
+    (0.105 * side).clamp(6.2, 9.0)
 }
 
 /// Height that a note takes.

@@ -97,24 +97,25 @@ pub fn tooltip(scene: &mut Scene, projection: &Projection, at: [f32; 2], tooltip
     let (width, height) = (width + 2.0 * padding, height + 2.0 * padding);
 
     let pointer = [0, 1].map(|axis| (at[axis] - projection.offset[axis]) / projection.scale);
-    // Right of and below the pointer; on its other side where the page ends.
+    // Right of and below the pointer; else on its other side; else as near as the page allows.
     let place = |axis: usize, length: f32| {
-        let after = pointer[axis] + 14.0;
-        let fits = after + length <= size[axis] - 4.0;
-        if fits {
-            after
-        } else {
-            (pointer[axis] - 14.0 - length).max(4.0)
+        let (after, before, last) = (
+            pointer[axis] + 14.0,
+            pointer[axis] - 14.0 - length,
+            size[axis] - 4.0 - length,
+        );
+        match (after <= last, before >= 4.0) {
+            (true, _) => after,
+            (false, true) => before,
+            (false, false) => last.max(4.0),
         }
     };
     let rect = Rect::new(place(0, width), place(1, height), width, height);
     let ground = colors.background.mix(colors.text, 0.04);
     let overlay = &mut scene.overlay;
-    overlay.blocks.push(
-        Block::filled(0, rect, ground.alpha(0.97))
-            .stroked(colors.frame, 1.0)
-            .rounded(4.0),
-    );
+    overlay
+        .blocks
+        .push(Block::filled(0, rect, ground).stroked(colors.frame, 1.0).rounded(4.0));
     let left = rect.min[0] + padding;
     let mut top = rect.min[1] + padding;
     if !tooltip.title.is_empty() {

@@ -1,0 +1,189 @@
+//! What an application does: an embedded model, a capture, a study, its scenes and its report.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use attn_sdk::{
+    Error, Study,
+    core::{Attention, Capture, HeadId, Side},
+    embedded::{Embedded, PICTURES, SENTENCES_CONLLU, sentences},
+    models::{Capturer, Picture, split_lines},
+    project::{AtlasParams, Method},
+    render::{Hit, Pick, Picker, Projection, View},
+};
+
+/// PCA is exact and fast: what is tested here is how the parts fit together.
+fn params() -> AtlasParams {
+    AtlasParams {
+        method: Method::Pca,
+        ..AtlasParams::default()
+    }
+}
+
+fn text_capture(model: Embedded, lines: usize) -> Capture {
+    let text: String = sentences().take(lines).flat_map(|line| [line, "\n"]).collect();
+    let capturer = Capturer::load(&model.checkpoint().unwrap()).unwrap();
+    capturer
+        .text(&split_lines(text.as_bytes(), "sentences".as_ref()).unwrap(), None, &())
+        .unwrap()
+        .capture
+}
+
+fn picture_capture(pictures: &[&str]) -> Capture {
+    let chosen = PICTURES.iter().filter(|(name, _)| pictures.contains(name));
+    let pictures: Vec<Picture> = chosen
+        .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
+        .collect();
+    Capturer::load(&Embedded::Vision.checkpoint().unwrap())
+        .unwrap()
+        .pictures(&pictures, None, &())
+        .unwrap()
+        .capture
+}
+
+#[test]
+fn embedded_data_belongs_together() {
+    assert_eq!(sentences().count(), 200);
+    assert_eq!(PICTURES.len(), 24);
+    let tagged: Vec<&str> = SENTENCES_CONLLU
+        .lines()
+        .filter_map(|line| line.strip_prefix("# text = "))
+        .collect();
+    assert_eq!(tagged, sentences().collect::<Vec<_>>());
+}
+
+#[test]
+fn every_point_is_the_token_it_says() {
+    for (model, attention) in [
+        (Embedded::TextEncoder, Attention::EncoderSelf),
+        (Embedded::TextDecoder, Attention::DecoderSelf),
+    ] {
+        let capture = text_capture(model, 12);
+        let all: Vec<_> = capture
+            .sequences()
+            .iter()
+            .flat_map(|s| s.tokens(attention.query_side()).to_vec())
+            .collect();
+        let study = Study::project(capture, &params(), &()).unwrap();
+        assert_eq!(study.heads().count(), 16);
+        let head = HeadId::new(attention, 1, 2);
+        for (row, token) in all.iter().enumerate() {
+            let query = study.place(head, row as u32).unwrap();
+            let key = study.place(head, (row + all.len()) as u32).unwrap();
+            assert_eq!((study.token(query), study.token(key)), (token, token));
+            assert!(query.query && !key.query);
+        }
+        assert_eq!(study.place(head, 2 * all.len() as u32), None);
+    }
+}
+
+#[test]
+fn the_report_agrees_with_the_study() {
+    let study = Study::project(text_capture(Embedded::TextEncoder, 10), &params(), &()).unwrap();
+    let report = serde_json::to_value(study.report()).unwrap();
+    let tokens = study.capture().tokens(Side::Encoder);
+    assert_eq!(report["encoder_rows"].as_array().unwrap().len(), tokens);
+    assert_eq!(report["sequences"][3]["text"], sentences().nth(3).unwrap());
+    let heads = report["heads"].as_array().unwrap();
+    assert_eq!(heads.len(), 16);
+    for head in heads {
+        assert_eq!(head["queries"].as_array().unwrap().len(), tokens);
+        assert_eq!(head["keys"][0].as_array().unwrap().len(), 2);
+        let correlation = head["correlation"]["value"].as_f64().unwrap();
+        assert!((-1.0..=1.0).contains(&correlation));
+        assert!(head["scale"].as_f64().unwrap() > 0.0);
+        assert!(head["quality"]["trustworthiness"]["value"].as_f64().unwrap() > 0.4);
+    }
+    // The ranking is by correlation, most negative first.
+    let value = |head: &HeadId| study.projection(*head).unwrap().correlation.value.unwrap();
+    assert!(
+        study
+            .ranking()
+            .windows(2)
+            .all(|pair| value(&pair[0]) <= value(&pair[1]))
+    );
+}
+
+#[test]
+fn the_same_study_twice_is_the_same() {
+    let capture = text_capture(Embedded::TextDecoder, 8);
+    let study = || serde_json::to_string(&Study::project(capture.clone(), &params(), &()).unwrap().report()).unwrap();
+    assert_eq!(study(), study());
+}
+
+#[test]
+fn every_view_is_a_scene_and_what_is_missing_is_named() {
+    let study = Study::project(text_capture(Embedded::TextEncoder, 6), &params(), &()).unwrap();
+    let view = View::default();
+    let head = study.ranking()[0];
+    assert_eq!(
+        study
+            .matrix(&view, None)
+            .unwrap()
+            .panels
+            .iter()
+            .filter(|panel| panel.head.is_some())
+            .count(),
+        16
+    );
+    assert!(study.head(head, Some(2), &view, None).is_ok());
+    assert!(study.sentence(head, 2, &view, None).is_ok());
+    assert!(matches!(
+        study.image(head, 2, None, &view, None),
+        Err(Error::NotAPicture { .. })
+    ));
+    assert!(matches!(study.sentence(head, 6, &view, None), Err(Error::Core(_))));
+    let absent = HeadId::new(Attention::Cross, 0, 0);
+    assert!(matches!(
+        study.head(absent, None, &view, None),
+        Err(Error::NotProjected { projected: 16, .. })
+    ));
+    let empty = Study::new(study.capture().clone(), &params()).unwrap();
+    assert!(
+        empty.scene(&view, [400.0, 300.0]).is_ok(),
+        "a window may open before the first head is there"
+    );
+}
+
+#[test]
+fn a_picture_is_drawn_with_its_patches() {
+    let capture = picture_capture(&["hue-gradient.png", "grating-045.png"]);
+    let sequence = &capture.sequences()[0];
+    let image = sequence.image.as_ref().unwrap();
+    assert_eq!(sequence.encoder.len(), 1 + image.rows * image.columns);
+    let study = Study::project(capture, &params(), &()).unwrap();
+    let head = study.ranking()[0];
+    let view = View::default();
+    assert!(study.is_picture(0));
+    assert!(study.image(head, 1, Some((0, 0)), &view, None).is_ok());
+    assert!(matches!(
+        study.image(head, 1, Some((99, 0)), &view, None),
+        Err(Error::Render(_))
+    ));
+}
+
+#[test]
+fn the_pointer_finds_the_token_it_is_over() {
+    let study = Study::project(text_capture(Embedded::TextEncoder, 6), &params(), &()).unwrap();
+    let head = study.ranking()[0];
+    let mut view = View::default();
+    view.open_head(head);
+    let size = [900.0, 700.0];
+    let mut scene = study.scene(&view, size).unwrap();
+    let projection = Projection::new(&scene, &view, size);
+    // The first layer's points are the marks of the legend.
+    let layer = scene.layers.iter().position(|layer| layer.points.len() > 17).unwrap();
+    let point = scene.layers[layer].points[17];
+    let [x, y, _] = projection.panels[point.panel()].px_from_data.apply(point.position);
+    let hit: Hit = Picker::default().hit(&scene, &projection, [x, y], 1.0).unwrap();
+    let place = study.place(head, hit.id.unwrap()).unwrap();
+    study.draw_hover(&mut scene, &view, size, [x, y], Some(head), Some(hit));
+    let shown: Vec<&str> = scene.overlay.labels.iter().map(|label| &*label.text).collect();
+    assert!(shown.contains(&study.token(place).text.as_str()), "{shown:?}");
+    // A click on it brings out its sentence.
+    view.selection = Some(Pick {
+        head: Some(head),
+        id: hit.id.unwrap(),
+    });
+    let lines = |scene: &attn_sdk::render::Scene| scene.layers.iter().map(|layer| layer.edges.len()).sum::<usize>();
+    assert!(lines(&study.scene(&view, size).unwrap()) > lines(&scene));
+}
