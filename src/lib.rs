@@ -8,10 +8,8 @@
 //! use attn_sdk::{Study, embedded::Embedded, models, project::AtlasParams, render::{Headless, View}};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let checkpoint = Embedded::TextEncoder.checkpoint()?;
-//! let model = models::Model::load(&checkpoint)?;
-//! let lines = models::read_lines("sentences.txt")?;
-//! let capture = models::capture_text(&checkpoint, &model, &lines, &Default::default(), &())?.capture;
+//! let capturer = models::Capturer::load(&Embedded::TextEncoder.checkpoint()?)?;
+//! let capture = capturer.text(&models::read_lines("sentences.txt")?, None, &())?.capture;
 //! let study = Study::project(capture, &AtlasParams::default(), &())?;
 //! let view = View::default();
 //! let scene = study.matrix(&view, None)?;

@@ -281,7 +281,7 @@ impl<'a> Head<'a> {
                 placement: Placement::Floating {
                     priority: scattered(i) + if brought_out { 1.0 } else { 0.0 },
                     margin: if brought_out { 1.5 } else { 11.0 },
-                    clear: if brought_out { 1.3 * radius * BROUGHT_OUT } else { 0.0 },
+                    clear: if brought_out { 1.05 * radius * BROUGHT_OUT } else { 0.0 },
                 },
                 visible_from: 0.0,
             });
