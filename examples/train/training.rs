@@ -51,7 +51,9 @@ pub(crate) fn start_with_sinusoids(weights: &Weights, table: &str) -> Result<()>
 /// models that normalise before each sublayer; those that normalise after it (BERT) do not train from there.
 pub(crate) fn widen(weights: &Weights) -> Result<()> {
     for (name, variable) in weights.variables() {
-        let Ok((rows, columns)) = variable.dims2() else { continue };
+        let Ok((rows, columns)) = variable.dims2() else {
+            continue;
+        };
         let table = ["wte", "wpe", "embeddings"].iter().any(|part| name.contains(part));
         if !table {
             variable.set(&(variable.as_tensor() / (0.02 * (rows.min(columns) as f64).sqrt()))?)?;

@@ -30,8 +30,7 @@ pub struct Neighbors {
 impl Neighbors {
     /// Finds the exact `k` nearest neighbours of every row of `points` `[point, dimension]`.
     ///
-    /// Time grows with the square of the number of points (10,112 x 64, k = 90: about a third of a second on two
-    /// cores), memory with `points * k`. Same result, to the bit, on any number of threads.
+    /// Time grows with the square of the number of points (10,112 x 64, k = 90: about one CPU second), memory with `points * k`. Same result, to the bit, on any number of threads.
     ///
     /// ```
     /// use attn_project::{Metric, Neighbors};
