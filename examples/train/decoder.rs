@@ -16,7 +16,7 @@ use crate::{
     data,
     random::Random,
     tokens,
-    training::{Batch, Plan, accuracy, optimise, start_with_sinusoids, widen},
+    training::{Batch, Plan, accuracy, initialise, optimise},
 };
 
 const LONGEST: usize = 96;
@@ -40,8 +40,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let config = config(tokenizer.get_vocab_size(true));
     let weights = Weights::initialise(training.seed);
     let model = Model::build("text-decoder", &config.to_string(), &weights, Gradients::On)?;
-    start_with_sinusoids(&weights, "transformer.wpe.weight")?;
-    widen(&weights)?;
+    initialise(&weights)?;
     let mut rows = Rows::new(training.seed, &tokenizer)?;
     let plan = Plan {
         steps: training.steps.unwrap_or(STEPS),

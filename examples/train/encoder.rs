@@ -16,7 +16,7 @@ use crate::{
     data,
     random::Random,
     tokens,
-    training::{Batch, Plan, accuracy, optimise, start_with_sinusoids},
+    training::{Batch, Plan, accuracy, initialise, optimise},
 };
 
 const LONGEST: usize = 64;
@@ -41,7 +41,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let config = config(tokenizer.get_vocab_size(true));
     let weights = Weights::initialise(training.seed);
     let model = Model::build("text-encoder", &config.to_string(), &weights, Gradients::On)?;
-    start_with_sinusoids(&weights, "bert.embeddings.position_embeddings.weight")?;
+    initialise(&weights)?;
     let masking = Masking::new(&tokenizer)?;
     let mut random = Random::new(training.seed ^ 0x6d61_736b);
     let mut rows = Rows::new(training.seed, &tokenizer);

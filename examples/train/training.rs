@@ -31,32 +31,26 @@ impl Plan {
     }
 }
 
-/// Starts learned positions as sinusoids (Vaswani et al. 2017) instead of noise: 'one further on' is then the same
-/// rotation everywhere, which heads learn much sooner.
-pub(crate) fn start_with_sinusoids(weights: &Weights, table: &str) -> Result<()> {
-    let variables = weights.variables();
-    let table = variables.get(table).ok_or_else(|| format!("no tensor `{table}`"))?;
-    let (rows, columns) = table.dims2()?;
-    let sinusoid = |i: usize| {
-        let (position, column) = ((i / columns) as f32, i % columns);
-        let wavelength = 1000f32.powf((column / 2) as f32 / (columns / 2) as f32);
-        // As large as the word embeddings beside them.
-        0.03 * (position / wavelength + (column % 2) as f32 * std::f32::consts::FRAC_PI_2).sin()
-    };
-    let values: Vec<f32> = (0..rows * columns).map(sinusoid).collect();
-    Ok(table.set(&Tensor::from_vec(values, (rows, columns), table.device())?)?)
-}
-
-/// Starts matrices at a standard deviation of `1 / sqrt(width)` instead of the 0.02 that suits the published sizes. For
-/// models that normalise before each sublayer; those that normalise after it (BERT) do not train from there.
-pub(crate) fn widen(weights: &Weights) -> Result<()> {
+/// Fresh matrices start with a standard deviation of 0.02, right for the published sizes; in models as narrow as these
+/// `1 / sqrt(width)` keeps the size of what passes through them. Positions start as sinusoids (Vaswani et al. 2017)
+/// instead of noise: 'one further on' is then the same rotation everywhere, which heads learn much sooner.
+pub(crate) fn initialise(weights: &Weights) -> Result<()> {
     for (name, variable) in weights.variables() {
         let Ok((rows, columns)) = variable.dims2() else {
             continue;
         };
-        let table = ["wte", "wpe", "embeddings"].iter().any(|part| name.contains(part));
-        if !table {
-            variable.set(&(variable.as_tensor() / (0.02 * (rows.min(columns) as f64).sqrt()))?)?;
+        if name.ends_with("position_embeddings.weight") || name.ends_with("wpe.weight") {
+            let sinusoid = |i: usize| {
+                let (position, column) = ((i / columns) as f32, i % columns);
+                let wavelength = 1000f32.powf((column / 2) as f32 / (columns / 2) as f32);
+                // As large as the word embeddings beside them.
+                0.03 * (position / wavelength + (column % 2) as f32 * std::f32::consts::FRAC_PI_2).sin()
+            };
+            let values: Vec<f32> = (0..rows * columns).map(sinusoid).collect();
+            variable.set(&Tensor::from_vec(values, (rows, columns), variable.device())?)?;
+        } else if !name.contains("embedding") && !name.ends_with("wte.weight") {
+            let width = rows.min(columns) as f64;
+            variable.set(&(variable.as_tensor() / (0.02 * width.sqrt()))?)?;
         }
     }
     Ok(())

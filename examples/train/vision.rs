@@ -13,7 +13,7 @@ use crate::{
     Result, Training,
     card::{self, Card, Score},
     stimuli::{GRID, LEVELS, PATCH, Picture, Pictures, Property, SIDE, class_name},
-    training::{Batch, Plan, accuracy, optimise, widen},
+    training::{Batch, Plan, accuracy, initialise, optimise},
 };
 
 const STEPS: usize = 3000;
@@ -50,7 +50,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let config = config();
     let weights = Weights::initialise(training.seed);
     let model = Model::build("vision", &config.to_string(), &weights, Gradients::On)?;
-    widen(&weights)?;
+    initialise(&weights)?;
     let variables = weights.variables();
     let [classifier, bias] = ["classifier.weight", "classifier.bias"].map(|name| variables.get(name));
     let (classifier, bias) = (
