@@ -217,12 +217,10 @@ mod tests {
         assert_eq!(cases.len(), 300);
         for case in cases {
             let last = case.before.split(' ').next_back().unwrap();
-            let noun = crate::lexicon::NOUNS
-                .iter()
-                .find(|noun| noun.singular == last || noun.plural == last)
-                .unwrap();
+            // What is no count noun, such as `bread`, is singular.
+            let plural = crate::lexicon::NOUNS.iter().any(|noun| noun.plural == last);
             let singular_verb = case.verb == "is" || case.verb == "was";
-            assert_eq!(noun.plural == last, singular_verb, "{} {}", case.before, case.verb);
+            assert_eq!(plural, singular_verb, "{} {}", case.before, case.verb);
         }
     }
 

@@ -109,7 +109,7 @@ fn raw_name(info: &ModelInfo, site: Site) -> Option<String> {
         Point::Value => "v",
         Point::Attention => "attn",
         Point::HeadOutput => "ctx",
-        Point::Embedding | Point::Scores | Point::AttentionOutput | Point::Mlp => return None,
+        Point::Embedding | Point::Positions | Point::Scores | Point::AttentionOutput | Point::Mlp => return None,
     };
     Some(format!("{stack}.{}.{kind}.{short}", site.layer))
 }

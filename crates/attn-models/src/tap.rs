@@ -18,6 +18,11 @@ pub enum Point {
     /// Token or patch embeddings as looked up, before positions, types and norms: `[batch, tokens, hidden]`.
     /// Attribution to the input starts here.
     Embedding,
+    /// How the model is told where tokens stand; zeros take the positions away, a permutation along the tokens shuffles
+    /// them. Vectors to add `[batch or 1, tokens, hidden]` where positions are learned or sinusoidal, positions as
+    /// numbers `[batch or 1, tokens]` where they are rotary, the bias `[1, heads, queries, keys]` where they are
+    /// relative. Layer 0 of the self-attention of its stack; nothing where a model has no positions.
+    Positions,
     /// Queries before rotation, only in models that rotate: `[batch, heads, tokens, head_dim]`.
     QueryBeforeRotation,
     /// Keys before rotation, only in models that rotate: `[batch, kv_heads, tokens, head_dim]`.
@@ -49,6 +54,7 @@ impl Point {
     pub fn name(self) -> &'static str {
         match self {
             Self::Embedding => "embedding",
+            Self::Positions => "positions",
             Self::QueryBeforeRotation => "query_before_rotation",
             Self::KeyBeforeRotation => "key_before_rotation",
             Self::Query => "query",
@@ -94,6 +100,11 @@ impl Site {
     /// The embeddings a stack starts from.
     pub fn embedding(side: Side) -> Self {
         Self::new(self_attention(side), 0, Point::Embedding)
+    }
+
+    /// The positions of a stack's tokens.
+    pub fn positions(side: Side) -> Self {
+        Self::new(self_attention(side), 0, Point::Positions)
     }
 
     /// The MLP of a layer.

@@ -3,16 +3,17 @@
 //! Scaling for longer contexts: `linear` (Chen et al. 2023, position interpolation) and `llama3` (Dubey et al.
 //! 2024, section 3.2).
 
+use attn_core::Side;
 use candle_core::{D, Device, Tensor};
 
 use super::Pass;
-use crate::{Result, config::Config};
+use crate::{Result, Site, config::Config};
 
 /// The angles per position of one model.
 #[derive(Debug, Clone)]
 pub(crate) struct Rotary {
     /// One per pair of dimensions: `[head_dim / 2]`.
-    inverse_frequencies: Vec<f32>,
+    inverse_frequencies: Tensor,
 }
 
 /// Cosines and sines of the tokens of one batch: `[batch, tokens, head_dim / 2]`, or without the batch if all
@@ -25,7 +26,7 @@ pub(crate) struct Rotation {
 
 impl Rotary {
     /// Reads `rope_theta` and `rope_scaling`, or `rope_parameters` where newer configurations keep both.
-    pub(crate) fn read(config: &Config, head_dim: usize, default_theta: f64) -> Result<Self> {
+    pub(crate) fn read(config: &Config, head_dim: usize, default_theta: f64, device: &Device) -> Result<Self> {
         if !head_dim.is_multiple_of(2) {
             return Err(config.wrong("head_dim", "an even number, to rotate pairs of dimensions"));
         }
@@ -66,32 +67,25 @@ impl Rotary {
             }
         }
         #[allow(clippy::cast_possible_truncation, reason = "the reference keeps frequencies in f32")]
-        let inverse_frequencies = frequencies.into_iter().map(|frequency| frequency as f32).collect();
-        Ok(Self { inverse_frequencies })
+        let frequencies: Vec<f32> = frequencies.into_iter().map(|frequency| frequency as f32).collect();
+        Ok(Self {
+            inverse_frequencies: Tensor::new(frequencies, device)?,
+        })
     }
 
-    /// The rotation of tokens at `positions`, `[batch][token]`; one row serves every sequence.
-    pub(crate) fn rotation(&self, positions: &[Vec<u32>], device: &Device) -> Result<Rotation> {
-        let (batch, tokens, pairs) = (
-            positions.len(),
-            positions.first().map_or(0, Vec::len),
-            self.inverse_frequencies.len(),
-        );
-        let angles = positions.iter().flatten().flat_map(|&position| {
-            // The product in f32 and its cosine: what the reference computes.
-            self.inverse_frequencies
-                .iter()
-                .map(move |frequency| position as f32 * frequency)
-        });
-        let (cos, sin): (Vec<f32>, Vec<f32>) = angles.map(|angle| (angle.cos(), angle.sin())).unzip();
-        let shape = if batch == 1 {
-            vec![tokens, pairs]
-        } else {
-            vec![batch, tokens, pairs]
-        };
+    /// The rotation of the tokens of a stack at `positions`, `[batch][token]`; one row serves every sequence.
+    pub(crate) fn rotation(&self, positions: &[Vec<u32>], side: Side, pass: &mut Pass<'_>) -> Result<Rotation> {
+        let (batch, tokens) = (positions.len(), positions.first().map_or(0, Vec::len));
+        let device = self.inverse_frequencies.device();
+        let positions: Vec<f32> = positions.iter().flatten().map(|&position| position as f32).collect();
+        let positions = Tensor::from_vec(positions, (batch, tokens), device)?;
+        let positions = pass.tap(Site::positions(side), positions)?;
+        // The product in f32 and its cosine: what the reference computes.
+        let angles = positions.unsqueeze(2)?.broadcast_mul(&self.inverse_frequencies)?;
+        let angles = if batch == 1 { angles.squeeze(0)? } else { angles };
         Ok(Rotation {
-            cos: Tensor::from_vec(cos, shape.clone(), device)?,
-            sin: Tensor::from_vec(sin, shape, device)?,
+            cos: angles.cos()?,
+            sin: angles.sin()?,
         })
     }
 }

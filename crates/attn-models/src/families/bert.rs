@@ -227,6 +227,7 @@ impl Network for Bert {
             None => self.types.table().narrow(0, 0, 1)?.unsqueeze(0)?,
         };
         let positions = self.positions.forward(&Tensor::new(positions, &self.device)?)?;
+        let positions = pass.tap(Site::positions(Side::Encoder), positions)?;
         let x = words.broadcast_add(&types)?.broadcast_add(&positions)?;
         let mut x = pass.tap(Site::hidden(Side::Encoder, 0), self.embedding_norm.forward(&x, pass)?)?;
 

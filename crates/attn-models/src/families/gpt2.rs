@@ -153,6 +153,7 @@ impl Network for Gpt2 {
 
         let words = pass.tap(Site::embedding(Side::Decoder), self.words.forward(&tokens.ids)?)?;
         let positions = self.positions.forward(&Tensor::new(positions, &self.device)?)?;
+        let positions = pass.tap(Site::positions(Side::Decoder), positions)?;
         let mut x = words.broadcast_add(&positions)?;
 
         for (layer, block) in self.layers.iter().enumerate() {

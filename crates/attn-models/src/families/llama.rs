@@ -54,7 +54,7 @@ pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let attention_bias = config.flag_or("attention_bias", false)?;
     let mlp_bias = config.flag_or("mlp_bias", false)?;
     let activation = Activation::read(config, "hidden_act", Activation::Silu)?;
-    let rotary = Rotary::read(config, head_dim, 10_000.0)?;
+    let rotary = Rotary::read(config, head_dim, 10_000.0, weights.device())?;
     let scale = 1.0 / (head_dim as f64).sqrt();
 
     let root = weights.below("model");
@@ -154,7 +154,7 @@ impl Network for Llama {
             &self.device,
         )?;
         let positions = inputs::positions(inputs.position_ids.as_ref(), &tokens, self.info.max_tokens)?;
-        let rotation = self.rotary.rotation(&positions, &self.device)?;
+        let rotation = self.rotary.rotation(&positions, Side::Decoder, pass)?;
         let mask = additive_mask(
             Mask::Causal,
             tokens.padding.as_ref(),

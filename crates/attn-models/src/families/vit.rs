@@ -218,7 +218,8 @@ impl Network for Vit {
         let patches = pass.tap(Site::embedding(Side::Encoder), patches)?;
         let (batch, _, hidden) = patches.dims3()?;
         let class_token = self.class_token.broadcast_as((batch, 1, hidden))?;
-        let mut x = Tensor::cat(&[class_token, patches], 1)?.broadcast_add(&self.positions)?;
+        let positions = pass.tap(Site::positions(Side::Encoder), self.positions.clone())?;
+        let mut x = Tensor::cat(&[class_token, patches], 1)?.broadcast_add(&positions)?;
 
         for (layer, block) in self.layers.iter().enumerate() {
             x = pass.tap(Site::hidden(Side::Encoder, layer), x)?;
