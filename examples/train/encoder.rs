@@ -20,7 +20,7 @@ use crate::{
 };
 
 const LONGEST: usize = 64;
-const STEPS: usize = 4000;
+const STEPS: usize = 8000;
 /// Share of the tokens that is hidden.
 const HIDDEN: f32 = 0.25;
 /// Tokens of a batch, about.
@@ -47,7 +47,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let mut rows = Rows::new(training.seed, &tokenizer);
     let plan = Plan {
         steps: training.steps.unwrap_or(STEPS),
-        peak: 2e-3,
+        peak: 1.2e-3,
     };
     let elapsed = optimise(&weights, plan, || {
         let longest = *random.pick(&[16, 24, 32, 48, LONGEST]);
