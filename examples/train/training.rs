@@ -150,7 +150,7 @@ mod tests {
         let inputs = attn_models::Inputs::from_ids(&[vec![1, 2, 3, 4]], 0).unwrap();
         let targets = Tensor::new(&[2u32, 3, 4, 5], model.device()).unwrap();
         let mut last = (f32::MAX, 0.0);
-        optimise(&weights, Plan { steps: 300, peak: 1e-2 }, || {
+        optimise(&weights, Plan { steps: 800, peak: 1e-2 }, || {
             let logits = model.forward(&inputs, &mut ())?.logits.ok_or("no logits")?.squeeze(0)?;
             let loss = candle_nn::loss::cross_entropy(&logits, &targets)?;
             last = (loss.to_scalar()?, accuracy(&logits, &targets)?);
