@@ -213,6 +213,11 @@ impl Capturer {
                 expected: crate::checkpoint::PREPROCESSOR,
             });
         };
+        // Some are published with a preprocessor for another size than they were trained on (DINOv2).
+        let vision = match images.size().map(|(height, width)| vision.at(height, width)) {
+            Some(Some(prepared)) => prepared,
+            _ => vision,
+        };
         let mut sequences = Vec::with_capacity(pictures.len());
         for (done, picture) in pictures.iter().enumerate() {
             step(progress, "pictures", done, pictures.len())?;

@@ -334,8 +334,11 @@ fn is_buffer(name: &str) -> bool {
     [
         ".attn.bias",
         ".attn.masked_bias",
+        ".attention.bias",
+        ".attention.masked_bias",
         ".position_ids",
         ".rotary_emb.inv_freq",
+        ".attention.rotary_emb.cos_cached",
     ]
     .iter()
     .any(|end| name.ends_with(end))

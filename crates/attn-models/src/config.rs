@@ -12,6 +12,9 @@ use crate::{Error, Result};
 /// Sizes beyond this are taken for a corrupt file: no vocabulary, width or position table comes near it.
 const LARGEST_SIZE: u64 = 1 << 28;
 
+/// Likewise for layers, of which something is allocated for each before its weights are looked for.
+const MOST_LAYERS: usize = 1 << 12;
+
 /// A parsed `config.json` (or a part of one) and the file it came from.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -39,6 +42,11 @@ impl Config {
     /// The value of an option; `null` counts as absent, as in the reference.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         self.value.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether an option is there and `null`, which some families tell from absence.
+    pub(crate) fn is_null(&self, key: &str) -> bool {
+        self.value.get(key).is_some_and(Value::is_null)
     }
 
     /// The error for an option that is not what it should be.
@@ -77,6 +85,16 @@ impl Config {
         Ok(self.optional_size(key)?.unwrap_or(default))
     }
 
+    /// A number of layers, or the family's default.
+    pub(crate) fn layers_or(&self, key: &str, default: usize) -> Result<usize> {
+        let layers = self.size_or(key, default)?;
+        if layers <= MOST_LAYERS {
+            Ok(layers)
+        } else {
+            Err(self.wrong(key, format!("an integer from 1 to {MOST_LAYERS}")))
+        }
+    }
+
     /// A positive integer, if the option is there.
     pub(crate) fn optional_size(&self, key: &str) -> Result<Option<usize>> {
         let Some(value) = self.get(key) else { return Ok(None) };
@@ -88,6 +106,30 @@ impl Config {
             Some(Ok(size)) => Ok(Some(size)),
             _ => Err(self.wrong(key, format!("an integer from 1 to {LARGEST_SIZE}"))),
         }
+    }
+
+    /// The id of a token, or the family's default.
+    pub(crate) fn id_or(&self, key: &str, default: u32) -> Result<u32> {
+        let Some(value) = self.get(key) else { return Ok(default) };
+        let id = value.as_u64().filter(|&id| id <= LARGEST_SIZE).map(u32::try_from);
+        match id {
+            Some(Ok(id)) => Ok(id),
+            _ => Err(self.wrong(key, format!("an integer from 0 to {LARGEST_SIZE}"))),
+        }
+    }
+
+    /// The same configuration with sizes filled in where it has none: families that share code differ in them.
+    pub(crate) fn with_defaults(&self, defaults: &[(&str, usize)]) -> Self {
+        let mut filled = self.clone();
+        if let Some(map) = filled.value.as_object_mut() {
+            for &(key, default) in defaults {
+                let value = map.entry(key).or_insert(Value::Null);
+                if value.is_null() {
+                    *value = default.into();
+                }
+            }
+        }
+        filled
     }
 
     /// A finite number, or the family's default.
@@ -150,6 +192,14 @@ impl Config {
                 path: self.path.clone(),
             })),
             Some(_) => Err(self.wrong(key, "an object")),
+        }
+    }
+
+    /// A configuration in which nothing is given.
+    pub(crate) fn empty(&self) -> Self {
+        Self {
+            value: Value::Object(serde_json::Map::new()),
+            path: self.path.clone(),
         }
     }
 

@@ -25,7 +25,7 @@ pub enum Gradients {
 #[derive(Debug, Clone)]
 pub struct Output {
     /// What the checkpoint's head predicts: `[batch, tokens, vocabulary]` for language models,
-    /// `[batch, classes]` for classifiers; `None` without a head.
+    /// `[batch, classes]` for classifiers, `[batch, tokens]` for ELECTRA's discriminator; `None` without a head.
     pub logits: Option<Tensor>,
     /// The last hidden state, after the final norm if the model has one: `[batch, tokens, hidden]`.
     pub last_hidden: Tensor,
@@ -42,12 +42,41 @@ pub struct Vision {
     pub height: usize,
     /// Width in pixels.
     pub width: usize,
+    /// Height and width of a patch in pixels.
+    pub patch: (usize, usize),
     /// Patches from top to bottom.
     pub rows: usize,
     /// Patches from left to right.
     pub columns: usize,
     /// Tokens before the first patch: the class token and its like.
     pub special: usize,
+}
+
+impl Vision {
+    /// The same for pictures of another size: models of images take any that holds a patch, and interpolate their
+    /// positions. `None` for a size that does not.
+    ///
+    /// ```
+    /// use attn_models::{Gradients, Model, Weights};
+    ///
+    /// let config = r#"{"model_type": "vit", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+    ///                  "intermediate_size": 16, "image_size": 32, "patch_size": 8}"#;
+    /// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+    /// let larger = model.vision().and_then(|vision| vision.at(48, 40)).map(|vision| (vision.rows, vision.columns));
+    /// assert_eq!(larger, Some((6, 5)));
+    /// # Ok::<(), attn_models::Error>(())
+    /// ```
+    pub fn at(self, height: usize, width: usize) -> Option<Self> {
+        let rows = height.checked_div(self.patch.0)?;
+        let columns = width.checked_div(self.patch.1)?;
+        (rows > 0 && columns > 0).then_some(Self {
+            height,
+            width,
+            rows,
+            columns,
+            ..self
+        })
+    }
 }
 
 /// A transformer with taps.

@@ -23,6 +23,8 @@ pub(crate) enum Projection {
     Separate { query: Linear, key: Linear, value: Linear },
     /// One map whose output holds queries, keys and values one after the other (GPT-2).
     Joint(Linear),
+    /// One map whose output holds, head by head, its query, its key and its value (GPT-NeoX).
+    JointPerHead(Linear),
 }
 
 /// One attention of one layer.
@@ -100,6 +102,14 @@ impl MultiHead {
                     all.narrow(D::Minus1, wide, narrow)?,
                     all.narrow(D::Minus1, wide + narrow, narrow)?,
                 ))
+            }
+            Projection::JointPerHead(joint) => {
+                let all = joint.forward(x, pass)?;
+                let (batch, tokens, _) = all.dims3()?;
+                let Shape { heads, head_dim, .. } = self.shape;
+                let all = all.reshape((batch, tokens, heads, 3, head_dim))?;
+                let part = |at| all.narrow(3, at, 1)?.reshape((batch, tokens, heads * head_dim));
+                Ok((part(0)?, part(1)?, part(2)?))
             }
         }
     }

@@ -11,6 +11,8 @@ pub(crate) struct Linear {
     /// `[in, out]`, possibly a transposed view: matrix products take any strides.
     weight: Tensor,
     bias: Option<Tensor>,
+    /// A learned factor per output ("layer scale", Touvron et al. 2021).
+    scale: Option<Tensor>,
 }
 
 impl Linear {
@@ -26,9 +28,31 @@ impl Linear {
     }
 
     /// A convolution `[out, channels, height, width]` whose stride is its size, as a map of flattened patches.
-    pub(crate) fn load_patches(weights: &Weights, shape: [usize; 4]) -> Result<Self> {
+    pub(crate) fn load_patches(weights: &Weights, shape: [usize; 4], bias: bool) -> Result<Self> {
         let weight = weights.get("weight", shape)?.flatten_from(1)?.t()?;
-        Self::with_bias(weight, weights, shape[0], true)
+        Self::with_bias(weight, weights, shape[0], bias)
+    }
+
+    /// Two maps with the same input, stored as one whose output is the first's followed by the second's.
+    pub(crate) fn load_pair(weights: &Weights, inputs: usize, outputs: usize) -> Result<(Self, Self)> {
+        let weight = weights.get("weight", [2 * outputs, inputs])?;
+        let bias = weights.get("bias", [2 * outputs])?;
+        let half = |start: usize| -> Result<Self> {
+            Ok(Self {
+                weight: weight.narrow(0, start, outputs)?.t()?,
+                bias: Some(bias.narrow(0, start, outputs)?),
+                scale: None,
+            })
+        };
+        Ok((half(0)?, half(outputs)?))
+    }
+
+    /// The same map with its output multiplied by a factor per dimension `[out]`.
+    pub(crate) fn scaled(self, scale: Tensor) -> Self {
+        Self {
+            scale: Some(scale),
+            ..self
+        }
     }
 
     /// A map whose matrix is another layer's embedding table `[out, in]` ("tied"), with a bias of its own or none.
@@ -36,6 +60,7 @@ impl Linear {
         Ok(Self {
             weight: table.t()?,
             bias,
+            scale: None,
         })
     }
 
@@ -45,7 +70,11 @@ impl Linear {
         } else {
             None
         };
-        Ok(Self { weight, bias })
+        Ok(Self {
+            weight,
+            bias,
+            scale: None,
+        })
     }
 
     /// `[.., in]` to `[.., out]`.
@@ -59,6 +88,14 @@ impl Linear {
     }
 
     fn run(&self, x: &Tensor, activation: Option<Activation>, pass: &Pass<'_>) -> Result<Tensor> {
+        let y = self.unscaled(x, activation, pass)?;
+        Ok(match &self.scale {
+            Some(scale) => y.broadcast_mul(scale)?,
+            None => y,
+        })
+    }
+
+    fn unscaled(&self, x: &Tensor, activation: Option<Activation>, pass: &Pass<'_>) -> Result<Tensor> {
         let (inputs, outputs) = self.weight.dims2()?;
         let mut dims = x.dims().to_vec();
         if let Some(last) = dims.last_mut() {

@@ -1,6 +1,6 @@
 //! Which keys a query may see, as a tensor added to the scores.
 
-use attn_core::Mask;
+use attn_core::{LayerAttention, Mask};
 use candle_core::{Device, Tensor};
 
 use crate::{Result, inputs::Padding};
@@ -40,4 +40,24 @@ pub(crate) fn additive_mask(
         }
     }
     Ok(Some(Tensor::from_vec(values, (batch, 1, queries, keys), device)?))
+}
+
+/// The masks of several layers; layers that see the same share a tensor.
+pub(crate) fn additive_masks<'a>(
+    layers: impl IntoIterator<Item = &'a LayerAttention>,
+    padding: Option<&Padding>,
+    queries: usize,
+    keys: usize,
+    device: &Device,
+) -> Result<Vec<Option<Tensor>>> {
+    let mut made: Vec<(Mask, Option<Tensor>)> = Vec::new();
+    let mut of = |mask: Mask| -> Result<Option<Tensor>> {
+        if let Some((_, tensor)) = made.iter().find(|(other, _)| *other == mask) {
+            return Ok(tensor.clone());
+        }
+        let tensor = additive_mask(mask, padding, queries, keys, device)?;
+        made.push((mask, tensor.clone()));
+        Ok(tensor)
+    };
+    layers.into_iter().map(|layer| of(layer.mask)).collect()
 }

@@ -12,6 +12,7 @@ mod linear;
 mod mask;
 mod mlp;
 mod norm;
+mod resample;
 mod rotary;
 
 use candle_core::Tensor;
@@ -21,10 +22,11 @@ pub(crate) use self::{
     attention::{MultiHead, Projection, Shape},
     embedding::Embedding,
     linear::Linear,
-    mask::additive_mask,
+    mask::{additive_mask, additive_masks},
     mlp::Mlp,
     norm::Norm,
-    rotary::{Rotary, Rotation},
+    resample::{Resampling, resample},
+    rotary::{Rotary, RotaryOptions, Rotation},
 };
 use crate::{Gradients, Result, Site, Tap, tap::visit};
 

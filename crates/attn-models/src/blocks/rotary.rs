@@ -1,7 +1,8 @@
-//! Rotary position embedding (Su et al. 2021), the two halves of a head rotated against each other as in Llama.
+//! Rotary position embedding (Su et al. 2021), the two halves of what is rotated against each other as in Llama.
 //!
-//! Scaling for longer contexts: `linear` (Chen et al. 2023, position interpolation) and `llama3` (Dubey et al.
-//! 2024, section 3.2).
+//! Scaling for longer contexts: `linear` (Chen et al. 2023, position interpolation), `dynamic` (the base grows with the
+//! sequence; Peng et al. 2024, section 3.3), `yarn` (Peng et al. 2024, section 3.4, with the reference's rounding) and
+//! `llama3` (Dubey et al. 2024, section 3.2).
 
 use attn_core::Side;
 use candle_core::{D, Device, Tensor};
@@ -9,15 +10,51 @@ use candle_core::{D, Device, Tensor};
 use super::Pass;
 use crate::{Result, Site, config::Config};
 
+/// Heads are never wider than this; a larger number is a corrupt one.
+const WIDEST_HEAD: usize = 1 << 16;
+
+/// What a family calls its options.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RotaryOptions {
+    /// Name and default of the base of the angles.
+    pub(crate) theta: (&'static str, f64),
+    /// Name and default of the share of a head that is rotated; `None` in families that rotate all of it.
+    pub(crate) share: Option<(&'static str, f64)>,
+}
+
+impl Default for RotaryOptions {
+    /// Those of Llama and its relatives.
+    fn default() -> Self {
+        Self {
+            theta: ("rope_theta", 10_000.0),
+            share: None,
+        }
+    }
+}
+
 /// The angles per position of one model.
 #[derive(Debug, Clone)]
 pub(crate) struct Rotary {
-    /// One per pair of dimensions: `[head_dim / 2]`.
-    inverse_frequencies: Tensor,
+    /// Of a pair of dimensions, from first to last: radians per position.
+    frequencies: Vec<f64>,
+    growth: Option<Growth>,
+    /// A factor on rotated queries and keys.
+    magnitude: f64,
+    max_tokens: usize,
+    device: Device,
 }
 
-/// Cosines and sines of the tokens of one batch: `[batch, tokens, head_dim / 2]`, or without the batch if all
-/// sequences have the same positions.
+/// A base that grows with the sequence.
+#[derive(Debug, Clone, Copy)]
+struct Growth {
+    theta: f64,
+    factor: f64,
+    /// Up to this many tokens nothing grows.
+    trained: usize,
+}
+
+/// Cosines and sines of the tokens of one batch: `[batch, tokens, pairs]`, or without the batch if all sequences have
+/// the same positions.
 #[derive(Debug, Clone)]
 pub(crate) struct Rotation {
     cos: Tensor,
@@ -25,74 +62,205 @@ pub(crate) struct Rotation {
 }
 
 impl Rotary {
-    /// Reads `rope_theta` and `rope_scaling`, or `rope_parameters` where newer configurations keep both.
-    pub(crate) fn read(config: &Config, head_dim: usize, default_theta: f64, device: &Device) -> Result<Self> {
-        if !head_dim.is_multiple_of(2) {
-            return Err(config.wrong("head_dim", "an even number, to rotate pairs of dimensions"));
-        }
+    /// Reads the base, the rotated share and `rope_scaling`, or `rope_parameters` where newer configurations keep all
+    /// three. `max_tokens` is the model's `max_position_embeddings`.
+    pub(crate) fn read(
+        config: &Config,
+        options: RotaryOptions,
+        head_dim: usize,
+        max_tokens: usize,
+        device: &Device,
+    ) -> Result<Self> {
         let parameters = config.object("rope_parameters")?;
         let scaling = match &parameters {
             Some(parameters) => Some(parameters.clone()),
             None => config.object("rope_scaling")?,
         };
-        let theta = match parameters
-            .as_ref()
-            .filter(|parameters| parameters.get("rope_theta").is_some())
-        {
-            Some(parameters) => parameters.positive_or("rope_theta", default_theta)?,
-            None => config.positive_or("rope_theta", default_theta)?,
+        let number = |key: &str, own_key: &str, default: f64| match &parameters {
+            Some(parameters) if parameters.get(key).is_some() => parameters.positive_or(key, default),
+            _ => config.positive_or(own_key, default),
         };
-        for place in [Some(config), parameters.as_ref()].into_iter().flatten() {
-            if place.number_or("partial_rotary_factor", 1.0)? != 1.0 {
-                return Err(place.unsupported("partial_rotary_factor", "1"));
-            }
-        }
-        let mut frequencies: Vec<f64> = (0..head_dim / 2)
-            .map(|pair| theta.powf(-2.0 * pair as f64 / head_dim as f64))
-            .collect();
-        if let Some(scaling) = scaling {
-            let kind_key = if scaling.get("rope_type").is_some() {
-                "rope_type"
-            } else {
-                "type"
-            };
-            match scaling.text(kind_key)? {
-                None | Some("default") => {}
-                Some("linear") => {
-                    let factor = factor(&scaling, "factor")?;
-                    frequencies.iter_mut().for_each(|frequency| *frequency /= factor);
+        let theta = number("rope_theta", options.theta.0, options.theta.1)?;
+        let share = match options.share {
+            Some((key, default)) => number("partial_rotary_factor", key, default)?.min(1.0),
+            None => {
+                for place in [Some(config), parameters.as_ref()].into_iter().flatten() {
+                    if place.number_or("partial_rotary_factor", 1.0)? != 1.0 {
+                        return Err(place.unsupported("partial_rotary_factor", "1"));
+                    }
                 }
-                Some("llama3") => llama3(&scaling, &mut frequencies)?,
-                Some(_) => return Err(scaling.unsupported(kind_key, "default, linear, llama3")),
+                1.0
             }
+        };
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a size"
+        )]
+        let rotated = (head_dim as f64 * share) as usize;
+        if rotated == 0 || !rotated.is_multiple_of(2) || head_dim > WIDEST_HEAD {
+            let key = options.share.map_or("head_dim", |(key, _)| key);
+            let expected = format!("an even number of dimensions to rotate in pairs, at most {WIDEST_HEAD}");
+            return Err(config.wrong(key, expected));
         }
-        #[allow(clippy::cast_possible_truncation, reason = "the reference keeps frequencies in f32")]
-        let frequencies: Vec<f32> = frequencies.into_iter().map(|frequency| frequency as f32).collect();
-        Ok(Self {
-            inverse_frequencies: Tensor::new(frequencies, device)?,
-        })
+        let mut rotary = Self {
+            frequencies: frequencies(theta, rotated),
+            growth: None,
+            magnitude: 1.0,
+            max_tokens,
+            device: device.clone(),
+        };
+        if let Some(scaling) = scaling {
+            rotary.scale(&scaling, theta, rotated)?;
+        }
+        Ok(rotary)
+    }
+
+    fn scale(&mut self, scaling: &Config, theta: f64, rotated: usize) -> Result<()> {
+        if let Some((key, _)) = scaling.entries().find(|(_, value)| value.is_object()) {
+            return Err(scaling.unsupported(key, "one set of parameters for all layers"));
+        }
+        let kind_key = if scaling.get("rope_type").is_some() {
+            "rope_type"
+        } else {
+            "type"
+        };
+        match scaling.text(kind_key)? {
+            None | Some("default") => {}
+            Some("linear") => {
+                let factor = factor(scaling, "factor")?;
+                self.frequencies.iter_mut().for_each(|frequency| *frequency /= factor);
+            }
+            Some("dynamic") => {
+                let factor = factor(scaling, "factor")?;
+                if rotated == 2 || factor < 1.0 {
+                    return Err(scaling.wrong("factor", "a number from 1, for more than one pair of dimensions"));
+                }
+                self.growth = Some(Growth {
+                    theta,
+                    factor,
+                    trained: self.max_tokens,
+                });
+                self.max_tokens = times(self.max_tokens, factor);
+            }
+            Some("yarn") => self.yarn(scaling, theta, rotated)?,
+            Some("llama3") => llama3(scaling, &mut self.frequencies)?,
+            Some(_) => return Err(scaling.unsupported(kind_key, "default, linear, dynamic, yarn, llama3")),
+        }
+        Ok(())
+    }
+
+    /// Pairs that turn often within the trained context are kept, those that hardly turn are stretched, those between
+    /// are blended; and everything is turned up a little, because attention over more tokens is flatter.
+    fn yarn(&mut self, scaling: &Config, theta: f64, rotated: usize) -> Result<()> {
+        let trained = scaling.size_or("original_max_position_embeddings", self.max_tokens)?;
+        let factor = match scaling.get("factor") {
+            Some(_) => factor(scaling, "factor")?,
+            None if trained < self.max_tokens => self.max_tokens as f64 / trained as f64,
+            None => return Err(scaling.wrong("factor", "a number above 0")),
+        };
+        if theta <= 1.0 {
+            return Err(scaling.unsupported("rope_theta", "numbers above 1, with yarn"));
+        }
+        let gain = |weight: f64| {
+            if factor <= 1.0 {
+                1.0
+            } else {
+                0.1 * weight * factor.ln() + 1.0
+            }
+        };
+        let (mscale, of_all) = (
+            scaling.number_or("mscale", 0.0)?,
+            scaling.number_or("mscale_all_dim", 0.0)?,
+        );
+        let default = if mscale != 0.0 && of_all != 0.0 {
+            gain(mscale) / gain(of_all)
+        } else {
+            gain(1.0)
+        };
+        self.magnitude = scaling.positive_or("attention_factor", default)?;
+        let fast = scaling.positive_or("beta_fast", 32.0)?;
+        let slow = scaling.positive_or("beta_slow", 1.0)?;
+        if fast < slow {
+            return Err(scaling.wrong("beta_fast", format!("a number from `beta_slow` = {slow}")));
+        }
+        // The dimension whose pair turns this often over the trained context.
+        let dimension =
+            |turns: f64| rotated as f64 * (trained as f64 / (turns * std::f64::consts::TAU)).ln() / (2.0 * theta.ln());
+        let (mut low, mut high) = (dimension(fast), dimension(slow));
+        if scaling.flag_or("truncate", true)? {
+            (low, high) = (low.floor(), high.ceil());
+        }
+        (low, high) = (low.max(0.0), high.min((rotated - 1) as f64));
+        if low == high {
+            // A step instead of a ramp.
+            high += 0.001;
+        }
+        for (pair, frequency) in self.frequencies.iter_mut().enumerate() {
+            let stretched = ((pair as f64 - low) / (high - low)).clamp(0.0, 1.0);
+            *frequency *= stretched / factor + (1.0 - stretched);
+        }
+        self.max_tokens = self.max_tokens.max(times(trained, factor));
+        Ok(())
+    }
+
+    /// The longest sequence: the model's own, or what `dynamic` and `yarn` stretch it to.
+    pub(crate) fn max_tokens(&self) -> usize {
+        self.max_tokens
     }
 
     /// The rotation of the tokens of a stack at `positions`, `[batch][token]`; one row serves every sequence.
     pub(crate) fn rotation(&self, positions: &[Vec<u32>], side: Side, pass: &mut Pass<'_>) -> Result<Rotation> {
         let (batch, tokens) = (positions.len(), positions.first().map_or(0, Vec::len));
-        let device = self.inverse_frequencies.device();
+        let grown = self.growth.map(|growth| {
+            let longest = positions.iter().flatten().max().map_or(0, |&last| last as usize + 1);
+            growth.frequencies(longest, 2 * self.frequencies.len())
+        });
+        #[allow(clippy::cast_possible_truncation, reason = "the reference keeps frequencies in f32")]
+        let frequencies = grown.as_ref().unwrap_or(&self.frequencies).iter().map(|&f| f as f32);
+        let frequencies = Tensor::from_iter(frequencies, &self.device)?;
         let positions: Vec<f32> = positions.iter().flatten().map(|&position| position as f32).collect();
-        let positions = Tensor::from_vec(positions, (batch, tokens), device)?;
+        let positions = Tensor::from_vec(positions, (batch, tokens), &self.device)?;
         let positions = pass.tap(Site::positions(side), positions)?;
         // The product in f32 and its cosine: what the reference computes.
-        let angles = positions.unsqueeze(2)?.broadcast_mul(&self.inverse_frequencies)?;
+        let angles = positions.unsqueeze(2)?.broadcast_mul(&frequencies)?;
         let angles = if batch == 1 { angles.squeeze(0)? } else { angles };
-        Ok(Rotation {
-            cos: angles.cos()?,
-            sin: angles.sin()?,
+        let (cos, sin) = (angles.cos()?, angles.sin()?);
+        Ok(if self.magnitude == 1.0 {
+            Rotation { cos, sin }
+        } else {
+            Rotation {
+                cos: (cos * self.magnitude)?,
+                sin: (sin * self.magnitude)?,
+            }
         })
     }
 }
 
+impl Growth {
+    /// The base at which the slowest pair turns, over `tokens` tokens, as far as it would have over the trained ones
+    /// (bloc97 2023, "NTK-aware scaled RoPE").
+    fn frequencies(self, tokens: usize, rotated: usize) -> Vec<f64> {
+        let tokens = tokens.max(self.trained) as f64;
+        let stretch = self.factor * tokens / self.trained as f64 - (self.factor - 1.0);
+        let exponent = rotated as f64 / (rotated as f64 - 2.0);
+        frequencies(self.theta * stretch.powf(exponent), rotated)
+    }
+}
+
 impl Rotation {
-    /// Rotates `[batch, heads, tokens, head_dim]`.
+    /// Rotates the first dimensions of `[batch, heads, tokens, head_dim]`, as many as there are angles for.
     pub(crate) fn apply(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let (head_dim, rotated) = (x.dim(D::Minus1)?, 2 * self.cos.dim(D::Minus1)?);
+        if rotated == head_dim {
+            return self.rotate(x, pass);
+        }
+        let turned = self.rotate(&x.narrow(D::Minus1, 0, rotated)?, pass)?;
+        let kept = x.narrow(D::Minus1, rotated, head_dim - rotated)?;
+        Ok(Tensor::cat(&[turned, kept], D::Minus1)?)
+    }
+
+    fn rotate(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         if pass.fused() {
             return Ok(candle_nn::rotary_emb::rope(&x.contiguous()?, &self.cos, &self.sin)?);
         }
@@ -106,11 +274,29 @@ impl Rotation {
     }
 }
 
+/// `theta^(-2 i / rotated)` of each pair `i`.
+fn frequencies(theta: f64, rotated: usize) -> Vec<f64> {
+    (0..rotated / 2)
+        .map(|pair| theta.powf(-2.0 * pair as f64 / rotated as f64))
+        .collect()
+}
+
 fn factor(scaling: &Config, key: &str) -> Result<f64> {
     if scaling.get(key).is_none() {
         return Err(scaling.wrong(key, "a number above 0"));
     }
     scaling.positive_or(key, 1.0)
+}
+
+/// So many times as many tokens, within what a position can be.
+fn times(tokens: usize, factor: f64) -> usize {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float too large gives the limit"
+    )]
+    let stretched = (tokens as f64 * factor) as usize;
+    stretched.clamp(1, u32::MAX as usize)
 }
 
 /// Long wavelengths are stretched by the factor, short ones kept, those between blended.

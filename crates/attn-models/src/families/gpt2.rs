@@ -7,12 +7,16 @@
 //! |---|---|
 //! | openai-community/gpt2, gpt2-medium, gpt2-large, gpt2-xl; distilbert/distilgpt2 | `GPT2LMHeadModel` |
 //! | stanford-crfm/alias-gpt2-small-x21 and siblings | `GPT2LMHeadModel`, scaled by layer |
+//! | fine-tuned classifiers | `GPT2ForSequenceClassification` |
 //! | bare models | `GPT2Model` |
 
 use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, ModelInfo, Positions, Side};
 use candle_core::{Device, Tensor};
 
-use super::Network;
+use super::{
+    Network,
+    causal::{self, CausalHead},
+};
 use crate::{
     Inputs, Output, Result, Site, Weights,
     blocks::{Activation, Embedding, Linear, Mlp, MultiHead, Norm, Pass, Projection, Shape, additive_mask},
@@ -27,7 +31,8 @@ struct Gpt2 {
     positions: Embedding,
     layers: Vec<Layer>,
     final_norm: Norm,
-    head: Option<Linear>,
+    head: CausalHead,
+    labels: Vec<String>,
 }
 
 struct Layer {
@@ -41,7 +46,7 @@ pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     config.refuse_flag("add_cross_attention")?;
     let hidden = config.size_or("n_embd", 768)?;
     let heads = config.size_or("n_head", 12)?;
-    let layers = config.size_or("n_layer", 12)?;
+    let layers = config.layers_or("n_layer", 12)?;
     let inner = config.optional_size("n_inner")?.unwrap_or(4 * hidden);
     let vocab_size = config.size_or("vocab_size", 50257)?;
     let max_tokens = config.size_or("n_positions", 1024)?;
@@ -61,15 +66,11 @@ pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
 
     let root = weights.below("transformer");
     let words = Embedding::load(&root.at("wte"), vocab_size, hidden)?;
-    let head = match config.architecture() {
-        Some("GPT2LMHeadModel" | "GPT2DoubleHeadsModel") if config.flag_or("tie_word_embeddings", true)? => {
-            Some(Linear::tied(words.table(), None)?)
-        }
-        Some("GPT2LMHeadModel" | "GPT2DoubleHeadsModel") => {
-            Some(Linear::load(&weights.at("lm_head"), hidden, vocab_size, false)?)
-        }
-        _ => None,
+    let output = causal::Output {
+        name: "lm_head",
+        tied: true,
     };
+    let (head, labels) = CausalHead::load(config, weights, &words, output)?;
     let layer = |layer: usize| -> Result<Layer> {
         let weights = root.at(format_args!("h.{layer}"));
         let linear = |name: &str, inputs, outputs| Linear::load_conv1d(&weights.at(name), inputs, outputs);
@@ -103,6 +104,7 @@ pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         final_norm: Norm::layer(&root.at("ln_f"), hidden, epsilon)?,
         words,
         head,
+        labels,
         device: weights.device().clone(),
         info: ModelInfo {
             name: name.to_owned(),
@@ -131,6 +133,10 @@ pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
 impl Network for Gpt2 {
     fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    fn labels(&self) -> &[String] {
+        &self.labels
     }
 
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {
@@ -165,9 +171,8 @@ impl Network for Gpt2 {
         }
         let x = self.final_norm.forward(&x, pass)?;
         let x = pass.tap(Site::hidden(Side::Decoder, self.layers.len()), x)?;
-        let logits = self.head.as_ref().map(|head| head.forward(&x, pass)).transpose()?;
         Ok(Output {
-            logits,
+            logits: self.head.logits(&x, &tokens, pass)?,
             last_hidden: x,
             pooled: None,
         })

@@ -1,8 +1,18 @@
 //! The model families, one file each, and the table that finds them by `model_type`.
 
+mod albert;
 mod bert;
+mod causal;
+mod clip;
+mod dinov2;
+mod distilbert;
+mod electra;
 mod gpt2;
+mod gpt_neox;
 mod llama;
+mod post_norm;
+mod roberta;
+mod vision;
 mod vit;
 
 use attn_core::ModelInfo;
@@ -31,10 +41,25 @@ type Build = fn(&Config, &str, &Weights) -> Result<Box<dyn Network>>;
 
 /// Every supported `model_type`.
 const FAMILIES: &[(&str, Build)] = &[
+    ("albert", albert::build),
     ("bert", bert::build),
+    ("camembert", roberta::build),
+    ("clip", clip::build_both),
+    ("clip_vision_model", clip::build),
+    ("deit", vit::build_deit),
+    ("dinov2", dinov2::build),
+    ("dinov2_with_registers", dinov2::build_with_registers),
+    ("distilbert", distilbert::build),
+    ("electra", electra::build),
     ("gpt2", gpt2::build),
+    ("gpt_neox", gpt_neox::build),
     ("llama", llama::build),
+    ("mistral", llama::build_mistral),
+    ("qwen2", llama::build_qwen2),
+    ("qwen3", llama::build_qwen3),
+    ("roberta", roberta::build),
     ("vit", vit::build),
+    ("xlm-roberta", roberta::build),
 ];
 
 /// The supported families, as `model_type` spells them.

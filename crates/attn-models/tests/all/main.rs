@@ -10,12 +10,17 @@
 
 mod bad_checkpoints;
 mod bad_inputs;
+mod by_hand;
 mod capture;
+mod decoders;
+mod encoders;
 mod families;
 mod images;
 mod interventions;
 mod options;
 mod real_weights;
+mod rotary;
 mod support;
 mod tokens;
 mod training;
+mod vision;

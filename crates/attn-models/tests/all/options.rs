@@ -19,10 +19,11 @@ fn tiny(family: &str) -> Value {
             "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4,
             "intermediate_size": 16, "max_position_embeddings": 64})
         }
-        _ => {
+        "vit" => {
             json!({"model_type": "vit", "architectures": ["ViTForImageClassification"], "hidden_size": 8, "num_hidden_layers": 2,
             "num_attention_heads": 2, "intermediate_size": 16, "image_size": 8, "patch_size": 4, "num_channels": 1})
         }
+        other => json!({"model_type": other}),
     }
 }
 
@@ -52,16 +53,6 @@ fn refused_options_are_named() {
         ("gpt2", json!({"activation_function": "laplace"}), "activation_function"),
         (
             "llama",
-            json!({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}),
-            "rope_type",
-        ),
-        (
-            "llama",
-            json!({"rope_scaling": {"type": "dynamic", "factor": 4.0}}),
-            "type",
-        ),
-        (
-            "llama",
             json!({"rope_parameters": {"rope_type": "longrope"}}),
             "rope_type",
         ),
@@ -70,7 +61,22 @@ fn refused_options_are_named() {
             json!({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}),
             "partial_rotary_factor",
         ),
+        (
+            "llama",
+            json!({"rope_parameters": {"full_attention": {"rope_type": "default"}}}),
+            "full_attention",
+        ),
+        ("roberta", json!({"is_decoder": true}), "is_decoder"),
+        (
+            "electra",
+            json!({"position_embedding_type": "relative_key_query"}),
+            "position_embedding_type",
+        ),
+        ("albert", json!({"inner_group_num": 2}), "inner_group_num"),
+        ("distilbert", json!({"activation": "mish"}), "activation"),
+        ("gpt_neox", json!({"rope_scaling": {"type": "su", "factor": 2}}), "type"),
         ("vit", json!({"hidden_act": "mish"}), "hidden_act"),
+        ("clip", json!({"vision_config": {"hidden_act": "mish"}}), "hidden_act"),
     ] {
         match build(&with(family, options)).unwrap_err() {
             Error::Unsupported { key: named, .. } => assert_eq!(named, key),
@@ -87,6 +93,18 @@ fn contradictions_and_wrong_kinds_are_named() {
         ("bert", json!({"hidden_size": -8}), "hidden_size"),
         ("bert", json!({"vocab_size": 0}), "vocab_size"),
         ("bert", json!({"vocab_size": 1e18}), "vocab_size"),
+        ("bert", json!({"num_hidden_layers": 1_000_000}), "num_hidden_layers"),
+        (
+            "roberta",
+            json!({"pad_token_id": 9, "max_position_embeddings": 10}),
+            "max_position_embeddings",
+        ),
+        ("roberta", json!({"pad_token_id": -1}), "pad_token_id"),
+        ("albert", json!({"num_hidden_groups": 13}), "num_hidden_groups"),
+        ("distilbert", json!({"n_heads": 5}), "n_heads"),
+        ("dinov2", json!({"mlp_ratio": 1e300}), "mlp_ratio"),
+        ("mistral", json!({"sliding_window": 0}), "sliding_window"),
+        ("clip", json!({"vision_config": 3}), "vision_config"),
         ("bert", json!({"layer_norm_eps": 0}), "layer_norm_eps"),
         ("gpt2", json!({"n_head": 3}), "n_head"),
         ("gpt2", json!({"tie_word_embeddings": "yes"}), "tie_word_embeddings"),

@@ -1,0 +1,186 @@
+//! GPT-NeoX: a causal decoder of text whose attention and MLP read the same hidden state; rotary positions on a part of
+//! each head.
+//!
+//! Black et al. 2022, <https://arxiv.org/abs/2204.06745>; Pythia: Biderman et al. 2023,
+//! <https://arxiv.org/abs/2304.01373>.
+//!
+//! | checkpoint | architecture |
+//! |---|---|
+//! | EleutherAI/pythia-70m to pythia-12b, gpt-neox-20b | `GPTNeoXForCausalLM` |
+//! | databricks/dolly-v2-3b | `GPTNeoXForCausalLM` |
+//! | fine-tuned classifiers | `GPTNeoXForSequenceClassification` |
+//! | bare models | `GPTNeoXModel` |
+
+use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, ModelInfo, Positions, Side};
+use candle_core::Device;
+
+use super::{
+    Network,
+    causal::{self, CausalHead},
+};
+use crate::{
+    Inputs, Output, Result, Site, Weights,
+    blocks::{
+        Activation, Embedding, Linear, Mlp, MultiHead, Norm, Pass, Projection, Rotary, RotaryOptions, Shape,
+        additive_mask,
+    },
+    config::Config,
+    inputs,
+};
+
+struct GptNeoX {
+    info: ModelInfo,
+    device: Device,
+    words: Embedding,
+    rotary: Rotary,
+    /// Whether the MLP reads what the attention reads, and not what it leaves.
+    parallel: bool,
+    layers: Vec<Layer>,
+    final_norm: Norm,
+    head: CausalHead,
+    labels: Vec<String>,
+}
+
+struct Layer {
+    attention_norm: Norm,
+    attention: MultiHead,
+    mlp_norm: Norm,
+    mlp: Mlp,
+}
+
+pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
+    config.refuse_flag("is_decoder")?;
+    let hidden = config.size_or("hidden_size", 6144)?;
+    let heads = config.size_or("num_attention_heads", 64)?;
+    let layers = config.layers_or("num_hidden_layers", 44)?;
+    let inner = config.size_or("intermediate_size", 24576)?;
+    let vocab_size = config.size_or("vocab_size", 50432)?;
+    let max_tokens = config.size_or("max_position_embeddings", 2048)?;
+    let epsilon = config.positive_or("layer_norm_eps", 1e-5)?;
+    let activation = Activation::read(config, "hidden_act", Activation::Gelu)?;
+    let bias = config.flag_or("attention_bias", true)?;
+    let head_dim = config.divide("hidden_size", hidden, "num_attention_heads", heads)?;
+    let options = RotaryOptions {
+        theta: ("rotary_emb_base", 10_000.0),
+        share: Some(("rotary_pct", 0.25)),
+    };
+    let rotary = Rotary::read(config, options, head_dim, max_tokens, weights.device())?;
+    let scale = 1.0 / (head_dim as f64).sqrt();
+
+    let root = weights.below("gpt_neox");
+    let words = Embedding::load(&root.at("embed_in"), vocab_size, hidden)?;
+    let output = causal::Output {
+        name: "embed_out",
+        tied: false,
+    };
+    let (head, labels) = CausalHead::load(config, weights, &words, output)?;
+    let layer = |layer: usize| -> Result<Layer> {
+        let weights = root.at(format_args!("layers.{layer}"));
+        let linear = |name: &str, inputs, outputs, bias| Linear::load(&weights.at(name), inputs, outputs, bias);
+        Ok(Layer {
+            attention_norm: Norm::layer(&weights.at("input_layernorm"), hidden, epsilon)?,
+            attention: MultiHead {
+                attention: Attention::DecoderSelf,
+                layer,
+                shape: Shape {
+                    heads,
+                    kv_heads: heads,
+                    head_dim,
+                },
+                scale,
+                projection: Projection::JointPerHead(linear("attention.query_key_value", hidden, 3 * hidden, bias)?),
+                norms: None,
+                output: linear("attention.dense", hidden, hidden, bias)?,
+            },
+            mlp_norm: Norm::layer(&weights.at("post_attention_layernorm"), hidden, epsilon)?,
+            mlp: Mlp {
+                up: linear("mlp.dense_h_to_4h", hidden, inner, true)?,
+                gate: None,
+                down: linear("mlp.dense_4h_to_h", inner, hidden, true)?,
+                activation,
+            },
+        })
+    };
+    Ok(Box::new(GptNeoX {
+        layers: (0..layers).map(layer).collect::<Result<_>>()?,
+        final_norm: Norm::layer(&root.at("final_layer_norm"), hidden, epsilon)?,
+        parallel: config.flag_or("use_parallel_residual", true)?,
+        words,
+        head,
+        labels,
+        device: weights.device().clone(),
+        info: ModelInfo {
+            name: name.to_owned(),
+            family: "gpt_neox".to_owned(),
+            hidden_size: hidden,
+            vocab_size: Some(vocab_size),
+            max_tokens: Some(rotary.max_tokens()),
+            positions: Positions::Rotary,
+            attentions: vec![AttentionInfo {
+                attention: Attention::DecoderSelf,
+                heads,
+                kv_heads: heads,
+                head_dim,
+                layers: vec![
+                    LayerAttention {
+                        scale: scale as f32,
+                        mask: Mask::Causal
+                    };
+                    layers
+                ],
+                relative_bias: None,
+            }],
+        },
+        rotary,
+    }))
+}
+
+impl Network for GptNeoX {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {
+        inputs.only(&["input_ids", "attention_mask", "position_ids"])?;
+        let tokens = inputs::tokens(
+            ("input_ids", inputs.input_ids.as_ref()),
+            ("attention_mask", inputs.attention_mask.as_ref()),
+            self.words.table().dim(0)?,
+            self.info.max_tokens,
+            &self.device,
+        )?;
+        let positions = inputs::positions(inputs.position_ids.as_ref(), &tokens, self.info.max_tokens)?;
+        let rotation = self.rotary.rotation(&positions, Side::Decoder, pass)?;
+        let mask = additive_mask(
+            Mask::Causal,
+            tokens.padding.as_ref(),
+            tokens.tokens,
+            tokens.tokens,
+            &self.device,
+        )?;
+
+        let mut x = pass.tap(Site::embedding(Side::Decoder), self.words.forward(&tokens.ids)?)?;
+        for (layer, block) in self.layers.iter().enumerate() {
+            x = pass.tap(Site::hidden(Side::Decoder, layer), x)?;
+            let normed = block.attention_norm.forward(&x, pass)?;
+            let attended = block
+                .attention
+                .forward(&normed, &normed, mask.as_ref(), Some(&rotation), pass)?;
+            let after = (attended + &x)?;
+            let read = if self.parallel { &x } else { &after };
+            let inner = block.mlp.forward(&block.mlp_norm.forward(read, pass)?, pass)?;
+            x = (pass.tap(Site::mlp(Side::Decoder, layer), inner)? + after)?;
+        }
+        let x = self.final_norm.forward(&x, pass)?;
+        let x = pass.tap(Site::hidden(Side::Decoder, self.layers.len()), x)?;
+        Ok(Output {
+            logits: self.head.logits(&x, &tokens, pass)?,
+            last_hidden: x,
+            pooled: None,
+        })
+    }
+}

@@ -1,0 +1,396 @@
+//! The network of BERT and its relatives: a bidirectional encoder of text, norms after each sublayer (Vaswani et al.
+//! 2017).
+//!
+//! BERT, RoBERTa, ELECTRA, ALBERT and DistilBERT differ in the names of their tensors, in what stands before the first
+//! layer and in their heads; each has a file that reads its configuration and builds this.
+
+use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, ModelInfo, Positions, Side};
+use candle_core::{Device, Tensor};
+
+use super::Network;
+use crate::{
+    Inputs, Output, Result, Site, Weights,
+    blocks::{Activation, Embedding, Linear, Mlp, MultiHead, Norm, Pass, Projection, Shape, additive_mask},
+    config::Config,
+    inputs,
+};
+
+/// The sizes of an encoder.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) hidden: usize,
+    pub(super) heads: usize,
+    pub(super) head_dim: usize,
+    pub(super) layers: usize,
+    /// Width of the MLP.
+    pub(super) inner: usize,
+    pub(super) vocab_size: usize,
+    /// Rows of the position table.
+    pub(super) positions: usize,
+    /// Rows of the table of token types; 0 in families that have none.
+    pub(super) types: usize,
+    /// Of the norms.
+    pub(super) epsilon: f64,
+    pub(super) activation: Activation,
+}
+
+impl Sizes {
+    /// Reads the options as BERT spells them; those not given are BERT-base's.
+    pub(super) fn read(config: &Config) -> Result<Self> {
+        let hidden = config.size_or("hidden_size", 768)?;
+        let heads = config.size_or("num_attention_heads", 12)?;
+        Ok(Self {
+            hidden,
+            heads,
+            head_dim: config.divide("hidden_size", hidden, "num_attention_heads", heads)?,
+            layers: config.layers_or("num_hidden_layers", 12)?,
+            inner: config.size_or("intermediate_size", 3072)?,
+            vocab_size: config.size_or("vocab_size", 30522)?,
+            positions: config.size_or("max_position_embeddings", 512)?,
+            types: config.size_or("type_vocab_size", 2)?,
+            epsilon: config.positive_or("layer_norm_eps", 1e-12)?,
+            activation: Activation::read(config, "hidden_act", Activation::Gelu)?,
+        })
+    }
+
+    fn scale(&self) -> f64 {
+        1.0 / (self.head_dim as f64).sqrt()
+    }
+
+    /// What the model says about itself; `max_tokens` is its longest sequence.
+    pub(super) fn info(&self, name: &str, family: &str, max_tokens: usize) -> ModelInfo {
+        let layer = LayerAttention {
+            scale: self.scale() as f32,
+            mask: Mask::Full,
+        };
+        ModelInfo {
+            name: name.to_owned(),
+            family: family.to_owned(),
+            hidden_size: self.hidden,
+            vocab_size: Some(self.vocab_size),
+            max_tokens: Some(max_tokens),
+            positions: Positions::Learned,
+            attentions: vec![AttentionInfo {
+                attention: Attention::EncoderSelf,
+                heads: self.heads,
+                kv_heads: self.heads,
+                head_dim: self.head_dim,
+                layers: vec![layer; self.layers],
+                relative_bias: None,
+            }],
+        }
+    }
+}
+
+/// Refuses what makes another network of these families: decoding with a cache, and relative positions.
+pub(super) fn refuse_variants(config: &Config) -> Result<()> {
+    config.refuse_flag("is_decoder")?;
+    config.refuse_flag("add_cross_attention")?;
+    match config.text("position_embedding_type")? {
+        None | Some("absolute") => Ok(()),
+        Some(_) => Err(config.unsupported("position_embedding_type", "absolute")),
+    }
+}
+
+/// What a token is before the first layer: the sum of its word, type and position, normed.
+pub(super) struct Embeddings {
+    pub(super) words: Embedding,
+    pub(super) positions: Embedding,
+    /// None: tokens have no types (DistilBERT).
+    pub(super) types: Option<Embedding>,
+    pub(super) norm: Norm,
+    /// From narrower embeddings to the width of the layers.
+    pub(super) widen: Option<Linear>,
+    /// The id of padding, where positions skip padding and start behind its id (RoBERTa).
+    pub(super) padding: Option<u32>,
+}
+
+impl Embeddings {
+    /// Loads tables of a width under the names BERT gave them.
+    pub(super) fn load(weights: &Weights, sizes: &Sizes, width: usize) -> Result<Self> {
+        let table = |name: &str, entries| Embedding::load(&weights.at(name), entries, width);
+        Ok(Self {
+            words: table("word_embeddings", sizes.vocab_size)?,
+            positions: table("position_embeddings", sizes.positions)?,
+            types: match sizes.types {
+                0 => None,
+                types => Some(table("token_type_embeddings", types)?),
+            },
+            norm: Norm::layer(&weights.at("LayerNorm"), width, sizes.epsilon)?,
+            widen: None,
+            padding: None,
+        })
+    }
+
+    /// The positions of a batch's tokens, `[batch or 1][token]`.
+    fn positions(&self, inputs: &Inputs, tokens: &inputs::Tokens) -> Result<Vec<Vec<u32>>> {
+        match self.padding {
+            Some(padding) if inputs.position_ids.is_none() => {
+                let row = |ids: Vec<u32>| {
+                    let mut last = padding;
+                    let position = |id| {
+                        if id == padding {
+                            return padding;
+                        }
+                        last += 1;
+                        last
+                    };
+                    ids.into_iter().map(position).collect()
+                };
+                Ok(tokens.ids.to_vec2::<u32>()?.into_iter().map(row).collect())
+            }
+            _ => {
+                let rows = self.positions.table().dim(0)?;
+                inputs::positions(inputs.position_ids.as_ref(), tokens, Some(rows))
+            }
+        }
+    }
+
+    /// `[batch, tokens, hidden]`, and which tokens are real.
+    fn forward(
+        &self,
+        inputs: &Inputs,
+        longest: Option<usize>,
+        pass: &mut Pass<'_>,
+    ) -> Result<(Tensor, inputs::Tokens)> {
+        let device = self.words.table().device();
+        let tokens = inputs::tokens(
+            ("input_ids", inputs.input_ids.as_ref()),
+            ("attention_mask", inputs.attention_mask.as_ref()),
+            self.words.table().dim(0)?,
+            longest,
+            device,
+        )?;
+        let positions = self.positions(inputs, &tokens)?;
+        let mut x = pass.tap(Site::embedding(Side::Encoder), self.words.forward(&tokens.ids)?)?;
+        if let Some(table) = &self.types {
+            let limit = table.table().dim(0)?;
+            let types = match inputs::types(inputs.token_type_ids.as_ref(), &tokens, limit, device)? {
+                Some(types) => table.forward(&types)?,
+                // Without types every token is of the first.
+                None => table.table().narrow(0, 0, 1)?.unsqueeze(0)?,
+            };
+            x = x.broadcast_add(&types)?;
+        }
+        let positions = self.positions.forward(&Tensor::new(positions, device)?)?;
+        let positions = pass.tap(Site::positions(Side::Encoder), positions)?;
+        let x = self.norm.forward(&x.broadcast_add(&positions)?, pass)?;
+        Ok(match &self.widen {
+            Some(widen) => (widen.forward(&x, pass)?, tokens),
+            None => (x, tokens),
+        })
+    }
+}
+
+/// Where a family keeps the tensors of a layer.
+pub(super) struct Names {
+    pub(super) query: &'static str,
+    pub(super) key: &'static str,
+    pub(super) value: &'static str,
+    pub(super) output: &'static str,
+    pub(super) attention_norm: &'static str,
+    pub(super) up: &'static str,
+    pub(super) down: &'static str,
+    pub(super) mlp_norm: &'static str,
+}
+
+/// The names of BERT, RoBERTa and ELECTRA.
+pub(super) const BERT_LAYER: Names = Names {
+    query: "attention.self.query",
+    key: "attention.self.key",
+    value: "attention.self.value",
+    output: "attention.output.dense",
+    attention_norm: "attention.output.LayerNorm",
+    up: "intermediate.dense",
+    down: "output.dense",
+    mlp_norm: "output.LayerNorm",
+};
+
+#[derive(Debug, Clone)]
+pub(super) struct Layer {
+    attention: MultiHead,
+    attention_norm: Norm,
+    mlp: Mlp,
+    mlp_norm: Norm,
+}
+
+impl Layer {
+    /// Loads the layer whose tensors lie below `weights`.
+    pub(super) fn load(weights: &Weights, names: &Names, layer: usize, sizes: &Sizes) -> Result<Self> {
+        let Sizes {
+            hidden,
+            inner,
+            heads,
+            head_dim,
+            epsilon,
+            activation,
+            ..
+        } = *sizes;
+        let linear = |name: &str, inputs, outputs| Linear::load(&weights.at(name), inputs, outputs, true);
+        Ok(Self {
+            attention: MultiHead {
+                attention: Attention::EncoderSelf,
+                layer,
+                shape: Shape {
+                    heads,
+                    kv_heads: heads,
+                    head_dim,
+                },
+                scale: sizes.scale(),
+                projection: Projection::Separate {
+                    query: linear(names.query, hidden, hidden)?,
+                    key: linear(names.key, hidden, hidden)?,
+                    value: linear(names.value, hidden, hidden)?,
+                },
+                norms: None,
+                output: linear(names.output, hidden, hidden)?,
+            },
+            attention_norm: Norm::layer(&weights.at(names.attention_norm), hidden, epsilon)?,
+            mlp: Mlp {
+                up: linear(names.up, hidden, inner)?,
+                gate: None,
+                down: linear(names.down, inner, hidden)?,
+                activation,
+            },
+            mlp_norm: Norm::layer(&weights.at(names.mlp_norm), hidden, epsilon)?,
+        })
+    }
+
+    /// The same tensors (shared, not copied) as another layer.
+    pub(super) fn shared_as(&self, layer: usize) -> Self {
+        let mut shared = self.clone();
+        shared.attention.layer = layer;
+        shared
+    }
+}
+
+/// What a checkpoint predicts.
+pub(super) enum Head {
+    None,
+    /// The word at each token: `[batch, tokens, vocabulary]`.
+    Words {
+        transform: Linear,
+        activation: Activation,
+        norm: Norm,
+        decoder: Linear,
+    },
+    /// Whether each token was replaced: `[batch, tokens]` (Clark et al. 2020).
+    Replaced {
+        transform: Linear,
+        activation: Activation,
+        score: Linear,
+    },
+    /// The class of the text, from the pooled vector: `[batch, classes]`.
+    Pooled(Linear),
+    /// The class of the text, from the first token by way of one more layer.
+    First {
+        transform: Linear,
+        activation: Activation,
+        classifier: Linear,
+    },
+}
+
+/// A decoder from vectors of a width to words: the table of word embeddings with a bias of its own, or a map of its
+/// own where the two are not tied.
+pub(super) fn decoder(
+    config: &Config,
+    words: &Embedding,
+    (untied, bias): (&Weights, &dyn Fn() -> Result<Tensor>),
+    width: usize,
+) -> Result<Linear> {
+    if config.flag_or("tie_word_embeddings", true)? {
+        Linear::tied(words.table(), Some(bias()?))
+    } else {
+        Linear::load(untied, width, words.table().dim(0)?, true)
+    }
+}
+
+pub(super) struct Encoder {
+    pub(super) info: ModelInfo,
+    pub(super) device: Device,
+    pub(super) embeddings: Embeddings,
+    pub(super) layers: Vec<Layer>,
+    pub(super) pooler: Option<Linear>,
+    pub(super) head: Head,
+    pub(super) labels: Vec<String>,
+}
+
+impl Encoder {
+    fn logits(&self, x: &Tensor, pooled: Option<&Tensor>, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        Ok(match &self.head {
+            Head::None => None,
+            Head::Words {
+                transform,
+                activation,
+                norm,
+                decoder,
+            } => {
+                let transformed = transform.activated(x, *activation, pass)?;
+                Some(decoder.forward(&norm.forward(&transformed, pass)?, pass)?)
+            }
+            Head::Replaced {
+                transform,
+                activation,
+                score,
+            } => {
+                let transformed = transform.activated(x, *activation, pass)?;
+                Some(score.forward(&transformed, pass)?.squeeze(2)?)
+            }
+            Head::Pooled(classifier) => match pooled {
+                Some(pooled) => Some(classifier.forward(pooled, pass)?),
+                None => None,
+            },
+            Head::First {
+                transform,
+                activation,
+                classifier,
+            } => {
+                let first = x.narrow(1, 0, 1)?.squeeze(1)?;
+                let transformed = transform.activated(&first, *activation, pass)?;
+                Some(classifier.forward(&transformed, pass)?)
+            }
+        })
+    }
+}
+
+impl Network for Encoder {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {
+        inputs.only(match self.embeddings.types {
+            Some(_) => &["input_ids", "attention_mask", "token_type_ids", "position_ids"][..],
+            None => &["input_ids", "attention_mask", "position_ids"],
+        })?;
+        let (x, tokens) = self.embeddings.forward(inputs, self.info.max_tokens, pass)?;
+        let mask = additive_mask(
+            Mask::Full,
+            tokens.padding.as_ref(),
+            tokens.tokens,
+            tokens.tokens,
+            &self.device,
+        )?;
+        let mut x = pass.tap(Site::hidden(Side::Encoder, 0), x)?;
+        for (layer, block) in self.layers.iter().enumerate() {
+            let attended = block.attention.forward(&x, &x, mask.as_ref(), None, pass)?;
+            x = block.attention_norm.forward(&(attended + x)?, pass)?;
+            let inner = pass.tap(Site::mlp(Side::Encoder, layer), block.mlp.forward(&x, pass)?)?;
+            x = block.mlp_norm.forward(&(inner + x)?, pass)?;
+            x = pass.tap(Site::hidden(Side::Encoder, layer + 1), x)?;
+        }
+        let pooled = match &self.pooler {
+            Some(pooler) => Some(pooler.forward(&x.narrow(1, 0, 1)?.squeeze(1)?, pass)?.tanh()?),
+            None => None,
+        };
+        Ok(Output {
+            logits: self.logits(&x, pooled.as_ref(), pass)?,
+            last_hidden: x,
+            pooled,
+        })
+    }
+}

@@ -1,0 +1,278 @@
+//! Options of causal decoders, against the same sums by hand.
+
+use attn_core::{Attention, Mask, Side};
+use attn_models::{Error, Gradients, Inputs, Model, Point, Recorder, Result, Site, Weights};
+use serde_json::{Value, json};
+
+use crate::{
+    by_hand::{close, dot, gelu, ids, loud, rows, run},
+    support::{difference, values},
+};
+
+fn tiny(family: &str, options: Value) -> Value {
+    let mut config = match family {
+        "gpt_neox" => json!({"vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 12, "max_position_embeddings": 64, "rotary_pct": 0.5}),
+        "gpt2" => json!({"vocab_size": 30, "n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 16}),
+        _ => json!({"vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 4, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "head_dim": 4, "intermediate_size": 16, "max_position_embeddings": 64}),
+    };
+    config["model_type"] = family.into();
+    for (key, value) in options.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    config
+}
+
+fn build(config: &Value) -> Result<Model> {
+    Model::build("tiny", &config.to_string(), &Weights::initialise(5), Gradients::Off)
+}
+
+fn site(layer: usize, point: Point) -> Site {
+    Site::new(Attention::DecoderSelf, layer, point)
+}
+
+/// Attention recomputed from recorded queries and keys, with a key visible where `visible(layer, query, key)` says.
+fn assert_attention(config: &Value, visible: impl Fn(usize, usize, usize) -> bool) {
+    let loud = loud(config);
+    let (_, recorder) = run(&loud.model, &ids(&[&[3, 1, 4, 1, 5, 9, 2, 6, 5, 3]]));
+    let info = loud.model.info().attention(Attention::DecoderSelf).unwrap().clone();
+    let (tokens, group) = (10, info.heads / info.kv_heads);
+    for (layer, known) in info.layers.iter().enumerate() {
+        let get = |point| rows(&recorder.tensors[&site(layer, point)]);
+        let (queries, keys, attention) = (get(Point::Query), get(Point::Key), get(Point::Attention));
+        for head in 0..info.heads {
+            for query in 0..tokens {
+                let power = |key: usize| {
+                    assert_eq!(known.mask.visible(query, key), visible(layer, query, key));
+                    let score = dot(&queries[head * tokens + query], &keys[head / group * tokens + key]);
+                    f64::from(u8::from(visible(layer, query, key))) * (score / (info.head_dim as f64).sqrt()).exp()
+                };
+                let powers: Vec<f64> = (0..tokens).map(power).collect();
+                let sum: f64 = powers.iter().sum();
+                let expected: Vec<f64> = powers.iter().map(|power| power / sum).collect();
+                close(&attention[head * tokens + query], &expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn windows_are_where_the_options_put_them() {
+    let causal = |_: usize, query: usize, key: usize| key <= query;
+    let window = |query: usize, key: usize, width: usize| key <= query && query < key + width;
+    assert_attention(&tiny("mistral", json!({"sliding_window": 3})), |_, q, k| {
+        window(q, k, 3)
+    });
+    assert_attention(&tiny("mistral", json!({"sliding_window": null})), causal);
+    // Not given: 4096 tokens.
+    let model = build(&tiny("mistral", json!({}))).unwrap();
+    assert_eq!(model.info().attentions[0].layers[0].mask, Mask::Window { width: 4096 });
+    for family in ["qwen2", "qwen3"] {
+        // A width alone is not used.
+        assert_attention(&tiny(family, json!({"sliding_window": 3})), causal);
+        assert_attention(
+            &tiny(
+                family,
+                json!({"sliding_window": 3, "use_sliding_window": true, "max_window_layers": 1}),
+            ),
+            |layer, q, k| if layer < 1 { k <= q } else { window(q, k, 3) },
+        );
+        assert_attention(
+            &tiny(
+                family,
+                json!({"sliding_window": 2, "use_sliding_window": true, "max_window_layers": 0, "layer_types":
+                ["full_attention", "sliding_attention", "full_attention", "sliding_attention"]}),
+            ),
+            |layer, q, k| if layer % 2 == 0 { k <= q } else { window(q, k, 2) },
+        );
+        let error = build(&tiny(
+            family,
+            json!({"layer_types": ["full_attention", "sliding_attention", "full_attention", "full_attention"]}),
+        ));
+        assert!(matches!(error, Err(Error::Config { key, .. }) if key == "sliding_window"));
+        let error = build(&tiny(family, json!({"layer_types": ["full_attention"]})));
+        assert!(matches!(error, Err(Error::Config { key, .. }) if key == "layer_types"));
+        let error = build(&tiny(family, json!({"layer_types": ["chunked_attention", "", "", ""]})));
+        assert!(matches!(error, Err(Error::Unsupported { key, .. }) if key == "layer_types"));
+    }
+}
+
+#[test]
+fn all_heads_may_share_one_key() {
+    for family in ["llama", "qwen3"] {
+        assert_attention(&tiny(family, json!({"num_key_value_heads": 1})), |_, query, key| {
+            key <= query
+        });
+    }
+}
+
+#[test]
+fn biases_and_norms_are_those_of_the_family() {
+    let has = |family: &str, options: Value, end: &str| {
+        loud(&tiny(family, options))
+            .variables
+            .keys()
+            .any(|name| name.ends_with(end))
+    };
+    for (family, query, output) in [
+        ("mistral", false, false),
+        ("qwen2", true, false),
+        ("qwen3", false, false),
+    ] {
+        assert_eq!(has(family, json!({}), "q_proj.bias"), query, "{family}");
+        assert_eq!(has(family, json!({}), "o_proj.bias"), output, "{family}");
+        assert_eq!(has(family, json!({}), "q_norm.weight"), family == "qwen3");
+        // An option of Llama's, which they do not read.
+        assert!(!has(family, json!({"mlp_bias": true}), "up_proj.bias"));
+    }
+    assert!(has("qwen3", json!({"attention_bias": true}), "o_proj.bias"));
+    assert!(!has(
+        "gpt_neox",
+        json!({"attention_bias": false}),
+        "query_key_value.bias"
+    ));
+    assert!(has("gpt_neox", json!({"attention_bias": false}), "dense_h_to_4h.bias"));
+}
+
+#[test]
+fn norms_of_queries_and_keys_come_before_rotation() {
+    let loud = loud(&tiny("qwen3", json!({})));
+    let (_, recorder) = run(&loud.model, &ids(&[&[3, 1, 4]]));
+    let place = |name: &str| format!("model.layers.1.{name}");
+    let x = &rows(&recorder.tensors[&Site::hidden(Side::Decoder, 1)])[2];
+    let x = loud.rms_norm(&place("input_layernorm"), x, 1e-6);
+    for (point, map, norm) in [
+        (Point::QueryBeforeRotation, "self_attn.q_proj", "self_attn.q_norm"),
+        (Point::KeyBeforeRotation, "self_attn.k_proj", "self_attn.k_norm"),
+    ] {
+        let all = loud.affine(&place(map), &x);
+        let found = rows(&recorder.tensors[&site(1, point)]);
+        for (head, own) in all.chunks(4).enumerate() {
+            close(&found[head * 3 + 2], &loud.rms_norm(&place(norm), own, 1e-6));
+        }
+    }
+}
+
+#[test]
+fn neox_reads_the_residual_stream_in_parallel_or_not() {
+    for parallel in [true, false] {
+        let loud = loud(&tiny("gpt_neox", json!({"use_parallel_residual": parallel})));
+        let (_, recorder) = run(&loud.model, &ids(&[&[3, 1, 4]]));
+        let at = |point| rows(&recorder.tensors[&site(0, point)]);
+        let (x, attended, inner) = (at(Point::Hidden), at(Point::AttentionOutput), at(Point::Mlp));
+        let next = rows(&recorder.tensors[&Site::hidden(Side::Decoder, 1)]);
+        for token in 0..3 {
+            let after: Vec<f64> = x[token].iter().zip(&attended[token]).map(|(x, a)| x + a).collect();
+            let read = if parallel { &x[token] } else { &after };
+            let place = |name: &str| format!("gpt_neox.layers.0.{name}");
+            let normed = loud.layer_norm(&place("post_attention_layernorm"), read, 1e-5);
+            let wide = loud.affine(&place("mlp.dense_h_to_4h"), &normed);
+            let wide: Vec<f64> = wide.into_iter().map(gelu).collect();
+            close(&inner[token], &loud.affine(&place("mlp.dense_4h_to_h"), &wide));
+            let sum: Vec<f64> = after.iter().zip(&inner[token]).map(|(a, m)| a + m).collect();
+            close(&next[token], &sum);
+        }
+        // Queries, keys and values lie head by head in one map.
+        let normed = loud.layer_norm("gpt_neox.layers.0.input_layernorm", &x[2], 1e-5);
+        let all = loud.affine("gpt_neox.layers.0.attention.query_key_value", &normed);
+        let values = at(Point::Value);
+        close(&values[2], &all[8..12]);
+        close(&values[3 + 2], &all[20..24]);
+    }
+}
+
+#[test]
+fn classifiers_read_the_last_token_that_is_not_padding() {
+    for (family, class) in [
+        ("gpt2", "GPT2ForSequenceClassification"),
+        ("gpt_neox", "GPTNeoXForSequenceClassification"),
+        ("llama", "LlamaForSequenceClassification"),
+        ("mistral", "MistralForSequenceClassification"),
+        ("qwen2", "Qwen2ForSequenceClassification"),
+        ("qwen3", "Qwen3ForSequenceClassification"),
+    ] {
+        let options = json!({"architectures": [class], "pad_token_id": 0, "id2label": {"0": "a", "1": "b", "2": "c"}});
+        let loud = loud(&tiny(family, options));
+        assert_eq!(loud.model.labels(), ["a", "b", "c"]);
+        // The first is padded with a mask, by `ids`; the second ends with padding that no mask tells.
+        let (output, _) = run(&loud.model, &ids(&[&[3, 1, 4], &[3, 1, 4, 2, 0]]));
+        let logits = rows(&output.logits.unwrap());
+        let hidden = rows(&output.last_hidden);
+        close(&logits[0], &loud.affine("score", &hidden[2]));
+        close(&logits[1], &loud.affine("score", &hidden[5 + 3]));
+        // Padding on the left.
+        let mut left = ids(&[&[0, 0, 3, 1, 4]]);
+        let mask = attn_models::candle::Tensor::new(&[[0_u32, 0, 1, 1, 1]], loud.model.device()).unwrap();
+        left.attention_mask = Some(mask);
+        let (output, _) = run(&loud.model, &left);
+        close(
+            &rows(&output.logits.unwrap())[0],
+            &loud.affine("score", &rows(&output.last_hidden)[4]),
+        );
+    }
+    // Without an id of padding: the last token.
+    let options = json!({"architectures": ["LlamaForSequenceClassification"], "pad_token_id": -1});
+    let loud = loud(&tiny("llama", options));
+    let (output, _) = run(&loud.model, &ids(&[&[3, 0, 0]]));
+    close(
+        &rows(&output.logits.unwrap())[0],
+        &loud.affine("score", &rows(&output.last_hidden)[2]),
+    );
+}
+
+#[test]
+fn words_are_read_by_a_map_of_its_own_or_the_embeddings() {
+    for (family, class, map) in [
+        ("gpt_neox", "GPTNeoXForCausalLM", "embed_out.weight"),
+        ("mistral", "MistralForCausalLM", "lm_head.weight"),
+        ("qwen2", "Qwen2ForCausalLM", "lm_head.weight"),
+        ("qwen3", "Qwen3ForCausalLM", "lm_head.weight"),
+    ] {
+        for tied in [true, false] {
+            let loud = loud(&tiny(
+                family,
+                json!({"architectures": [class], "tie_word_embeddings": tied}),
+            ));
+            assert_eq!(loud.variables.contains_key(map), !tied);
+            let (output, _) = run(&loud.model, &ids(&[&[3, 1]]));
+            let table = match (tied, family) {
+                (false, _) => map,
+                (true, "gpt_neox") => "gpt_neox.embed_in.weight",
+                (true, _) => "model.embed_tokens.weight",
+            };
+            let hidden = &rows(&output.last_hidden)[1];
+            let expected: Vec<f64> = rows(loud.variable(table)).iter().map(|row| dot(row, hidden)).collect();
+            close(&rows(&output.logits.unwrap())[1], &expected);
+        }
+    }
+}
+
+#[test]
+fn positions_are_tapped_as_numbers() {
+    for family in ["gpt_neox", "llama", "mistral", "qwen2", "qwen3"] {
+        let model = build(&tiny(family, json!({}))).unwrap();
+        let mut recorder = Recorder::of(&[Point::Positions]);
+        let inputs: Inputs = ids(&[&[3, 1, 4]]);
+        model.forward(&inputs, &mut recorder).unwrap();
+        let positions = &recorder.tensors[&Site::positions(Side::Decoder)];
+        assert_eq!(
+            (positions.dims(), values(positions)),
+            (&[1, 3][..], vec![0.0, 1.0, 2.0])
+        );
+    }
+    // Taken away, the model cannot tell where its tokens stand: repeated tokens look alike.
+    struct Zero;
+    impl attn_models::Tap for Zero {
+        fn wants(&self, site: Site) -> bool {
+            site.point == Point::Positions
+        }
+        fn tap(&mut self, _: Site, tensor: attn_models::candle::Tensor) -> Result<attn_models::candle::Tensor> {
+            Ok(tensor.zeros_like()?)
+        }
+    }
+    let model = build(&tiny("gpt_neox", json!({}))).unwrap();
+    let hidden = model.forward(&ids(&[&[3, 3, 3]]), &mut Zero).unwrap().last_hidden;
+    let token = |at| hidden.narrow(1, at, 1).unwrap();
+    assert!(difference(&token(0), &token(2), None) < 1e-5);
+}

@@ -1,0 +1,223 @@
+//! Options and heads of text encoders, against the same sums by hand.
+
+use attn_core::{Attention, Side};
+use attn_models::{Gradients, Inputs, Model, Point, Site, Weights, candle::Tensor};
+use serde_json::{Value, json};
+
+use crate::{
+    by_hand::{close, dot, gelu, ids, loud, rows, run},
+    support::difference,
+};
+
+fn tiny(family: &str, options: Value) -> Value {
+    let mut config = match family {
+        "distilbert" => json!({"vocab_size": 30, "dim": 8, "n_layers": 2, "n_heads": 2, "hidden_dim": 12,
+            "max_position_embeddings": 16}),
+        _ => json!({"vocab_size": 30, "hidden_size": 8, "embedding_size": 6, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "intermediate_size": 12, "max_position_embeddings": 16}),
+    };
+    config["model_type"] = family.into();
+    for (key, value) in options.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    config
+}
+
+fn map(x: Vec<f64>, f: impl Fn(f64) -> f64) -> Vec<f64> {
+    x.into_iter().map(f).collect()
+}
+
+#[test]
+fn classifiers_read_the_first_token() {
+    for (family, class, transform, output, activation) in [
+        (
+            "roberta",
+            "RobertaForSequenceClassification",
+            "classifier.dense",
+            "classifier.out_proj",
+            f64::tanh as fn(f64) -> f64,
+        ),
+        (
+            "camembert",
+            "CamembertForSequenceClassification",
+            "classifier.dense",
+            "classifier.out_proj",
+            f64::tanh,
+        ),
+        (
+            "xlm-roberta",
+            "XLMRobertaForSequenceClassification",
+            "classifier.dense",
+            "classifier.out_proj",
+            f64::tanh,
+        ),
+        (
+            "electra",
+            "ElectraForSequenceClassification",
+            "classifier.dense",
+            "classifier.out_proj",
+            gelu,
+        ),
+        (
+            "distilbert",
+            "DistilBertForSequenceClassification",
+            "pre_classifier",
+            "classifier",
+            |x| x.max(0.0),
+        ),
+        (
+            "albert",
+            "AlbertForSequenceClassification",
+            "albert.pooler",
+            "classifier",
+            f64::tanh,
+        ),
+        (
+            "bert",
+            "BertForSequenceClassification",
+            "bert.pooler.dense",
+            "classifier",
+            f64::tanh,
+        ),
+    ] {
+        let options = json!({"architectures": [class], "id2label": {"0": "a", "1": "b", "2": "c"}});
+        let loud = loud(&tiny(family, options));
+        assert_eq!(loud.model.labels(), ["a", "b", "c"]);
+        let (output_of, _) = run(&loud.model, &ids(&[&[3, 2, 4]]));
+        let first = &rows(&output_of.last_hidden)[0];
+        let expected = loud.affine(output, &map(loud.affine(transform, first), activation));
+        close(&rows(&output_of.logits.unwrap())[0], &expected);
+    }
+}
+
+#[test]
+fn a_generator_reads_words_and_a_discriminator_one_number() {
+    // The generator's activation is fixed; the discriminator's is the configuration's.
+    let options = json!({"architectures": ["ElectraForMaskedLM"], "hidden_act": "relu"});
+    let generator = loud(&tiny("electra", options));
+    let (output, _) = run(&generator.model, &ids(&[&[3, 2, 4]]));
+    let x = &rows(&output.last_hidden)[1];
+    let inner = map(generator.affine("generator_predictions.dense", x), gelu);
+    let inner = generator.layer_norm("generator_predictions.LayerNorm", &inner, 1e-12);
+    let table = rows(generator.variable("electra.embeddings.word_embeddings.weight"));
+    let words = table.iter().map(|row| dot(row, &inner)).collect();
+    let logits = output.logits.unwrap();
+    assert_eq!(logits.dims(), [1, 3, 30]);
+    close(&rows(&logits)[1], &generator.biased("generator_lm_head", words));
+
+    let options = json!({"architectures": ["ElectraForPreTraining"], "hidden_act": "relu"});
+    let discriminator = loud(&tiny("electra", options));
+    let (output, _) = run(&discriminator.model, &ids(&[&[3, 2, 4]]));
+    let hidden = rows(&output.last_hidden);
+    let score = |x: &Vec<f64>| {
+        let inner = map(discriminator.affine("discriminator_predictions.dense", x), |x| {
+            x.max(0.0)
+        });
+        discriminator.affine("discriminator_predictions.dense_prediction", &inner)[0]
+    };
+    let expected: Vec<f64> = hidden.iter().map(score).collect();
+    close(&rows(&output.logits.unwrap())[0], &expected);
+}
+
+#[test]
+fn untied_words_have_a_map_of_their_own() {
+    for (family, class, map) in [
+        ("bert", "BertForMaskedLM", "cls.predictions.decoder"),
+        ("roberta", "RobertaForMaskedLM", "lm_head.decoder"),
+        ("albert", "AlbertForMaskedLM", "predictions.decoder"),
+        ("electra", "ElectraForMaskedLM", "generator_lm_head"),
+        ("distilbert", "DistilBertForMaskedLM", "vocab_projector"),
+    ] {
+        for tied in [true, false] {
+            let options = json!({"architectures": [class], "tie_word_embeddings": tied});
+            let names = loud(&tiny(family, options)).variables;
+            assert_eq!(names.contains_key(&format!("{map}.weight")), !tied, "{family}");
+        }
+    }
+}
+
+#[test]
+fn narrow_embeddings_are_widened_where_they_are_narrow() {
+    for (family, map, always) in [
+        ("electra", "electra.embeddings_project", false),
+        ("albert", "albert.encoder.embedding_hidden_mapping_in", true),
+    ] {
+        for width in [6, 8] {
+            let loud = loud(&tiny(family, json!({"embedding_size": width})));
+            let mapped = width < 8 || always;
+            assert_eq!(loud.variables.contains_key(&format!("{map}.weight")), mapped);
+            let (_, recorder) = run(&loud.model, &ids(&[&[3, 2, 4]]));
+            let table = |name: &str| rows(loud.variable(&format!("{family}.embeddings.{name}_embeddings.weight")));
+            let (words, positions, types) = (table("word"), table("position"), table("token_type"));
+            let sum = |at: usize| words[4][at] + positions[2][at] + types[0][at];
+            let sum: Vec<f64> = (0..width).map(sum).collect();
+            let normed = loud.layer_norm(&format!("{family}.embeddings.LayerNorm"), &sum, 1e-12);
+            let expected = if mapped { loud.affine(map, &normed) } else { normed };
+            close(&rows(&recorder.tensors[&Site::hidden(Side::Encoder, 0)])[2], &expected);
+        }
+    }
+}
+
+#[test]
+fn passes_share_the_layer_of_their_group() {
+    let loud = loud(&tiny("albert", json!({"num_hidden_layers": 6, "num_hidden_groups": 2})));
+    let (_, recorder) = run(&loud.model, &ids(&[&[3, 2, 4]]));
+    assert_eq!(loud.model.info().attentions[0].layers.len(), 6);
+    for layer in 0..6 {
+        let x = rows(&recorder.tensors[&Site::hidden(Side::Encoder, layer)]);
+        let group = format!("albert.encoder.albert_layer_groups.{}.albert_layers.0", layer / 3);
+        let query = rows(&recorder.tensors[&Site::new(Attention::EncoderSelf, layer, Point::Query)]);
+        let expected = loud.affine(&format!("{group}.attention.query"), &x[1]);
+        // Token 1 of both heads.
+        close(&[&query[1][..], &query[3 + 1]].concat(), &expected);
+    }
+}
+
+#[test]
+fn roberta_counts_positions_from_behind_padding_and_skips_it() {
+    let model = |padding: u32| {
+        let config = tiny("roberta", json!({"pad_token_id": padding, "type_vocab_size": 1}));
+        Model::build("tiny", &config.to_string(), &Weights::initialise(5), Gradients::Off).unwrap()
+    };
+    let forward = |model: &Model, positions: Option<&[u32]>| {
+        let mut inputs: Inputs = ids(&[&[0, 7, 1, 8, 2]]);
+        let tensor = |positions: &[u32]| Tensor::new(positions, model.device()).unwrap().unsqueeze(0).unwrap();
+        inputs.position_ids = positions.map(tensor);
+        model.forward(&inputs, &mut ()).unwrap().last_hidden
+    };
+    let own = model(1);
+    assert_eq!(own.info().max_tokens, Some(14));
+    assert_eq!(
+        difference(&forward(&own, None), &forward(&own, Some(&[2, 3, 1, 4, 5])), None),
+        0.0
+    );
+    let other = model(8);
+    assert_eq!(other.info().max_tokens, Some(7));
+    assert_eq!(
+        difference(
+            &forward(&other, None),
+            &forward(&other, Some(&[9, 10, 11, 8, 12])),
+            None
+        ),
+        0.0
+    );
+}
+
+#[test]
+fn positions_are_tapped_before_they_are_added() {
+    for (family, prefix) in [
+        ("roberta", "roberta"),
+        ("electra", "electra"),
+        ("albert", "albert"),
+        ("distilbert", "distilbert"),
+    ] {
+        let loud = loud(&tiny(family, json!({"pad_token_id": 0})));
+        let (_, recorder) = run(&loud.model, &ids(&[&[3, 2, 4]]));
+        let tapped = &recorder.tensors[&Site::positions(Side::Encoder)];
+        let table = rows(loud.variable(&format!("{prefix}.embeddings.position_embeddings.weight")));
+        let first = usize::from(family == "roberta");
+        for (at, position) in rows(tapped).iter().enumerate() {
+            close(position, &table[first + at]);
+        }
+    }
+}

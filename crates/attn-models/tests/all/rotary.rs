@@ -1,0 +1,166 @@
+//! Rotary positions: partial rotation and every scaling for longer contexts, against angles by hand.
+
+use attn_core::Attention;
+use attn_models::{Error, Gradients, Inputs, Model, Point, Recorder, Result, Site, Weights};
+use serde_json::{Value, json};
+
+use crate::support::values;
+
+fn llama(head_dim: usize, options: Value) -> Value {
+    let mut config = json!({"model_type": "llama", "vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "head_dim": head_dim, "intermediate_size": 16, "max_position_embeddings": 64});
+    for (key, value) in options.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    config
+}
+
+fn build(config: &Value) -> Result<Model> {
+    Model::build("tiny", &config.to_string(), &Weights::initialise(5), Gradients::Off)
+}
+
+/// Queries of the first head before and after rotation, `[token][dimension]`.
+fn queries(model: &Model, tokens: usize) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+    let mut recorder = Recorder::of(&[Point::Query, Point::QueryBeforeRotation]);
+    let ids = (0..tokens as u32).map(|at| at % 29 + 1).collect();
+    model
+        .forward(&Inputs::from_ids(&[ids], 0).unwrap(), &mut recorder)
+        .unwrap();
+    let get = |point| -> Vec<Vec<f64>> {
+        let tensor = &recorder.tensors[&Site::new(Attention::DecoderSelf, 0, point)];
+        let head = tensor.narrow(1, 0, 1).unwrap().contiguous().unwrap();
+        let head_dim = head.dim(3).unwrap();
+        values(&head)
+            .chunks(head_dim)
+            .map(|row| row.iter().map(|&x| f64::from(x)).collect())
+            .collect()
+    };
+    (get(Point::QueryBeforeRotation), get(Point::Query))
+}
+
+/// Every pair of every query has turned by its frequency times its position and grown by the magnitude; dimensions
+/// beyond the pairs are as they were.
+fn assert_rotated(model: &Model, tokens: usize, frequencies: &[f64], magnitude: f64) {
+    let pairs = frequencies.len();
+    let (before, after) = queries(model, tokens);
+    for (position, (before, after)) in before.iter().zip(&after).enumerate() {
+        let size = before.iter().map(|x| x.abs()).fold(0.0, f64::max);
+        for (pair, frequency) in frequencies.iter().enumerate() {
+            let (sin, cos) = (frequency * position as f64).sin_cos();
+            let (x, y) = (before[pair], before[pair + pairs]);
+            let expected = [magnitude * (x * cos - y * sin), magnitude * (y * cos + x * sin)];
+            for (found, expected) in [after[pair], after[pair + pairs]].iter().zip(expected) {
+                assert!(
+                    (found - expected).abs() < 1e-4 * size,
+                    "position {position}, pair {pair}: {found} instead of {expected}"
+                );
+            }
+        }
+        assert_eq!(before[2 * pairs..], after[2 * pairs..]);
+    }
+}
+
+#[test]
+fn a_part_of_each_head_is_rotated() {
+    let config = |options: Value| {
+        let mut config = json!({"model_type": "gpt_neox", "vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 64});
+        for (key, value) in options.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        config
+    };
+    for (options, frequencies) in [
+        // A quarter of 8 dimensions by default.
+        (json!({}), &[1.0][..]),
+        (json!({"rotary_pct": 0.5}), &[1.0, 0.01]),
+        (json!({"rotary_pct": 0.5, "rotary_emb_base": 100}), &[1.0, 0.1]),
+        (
+            json!({"rope_parameters": {"partial_rotary_factor": 0.5, "rope_theta": 100.0, "rope_type": "default"}}),
+            &[1.0, 0.1],
+        ),
+        (
+            json!({"rotary_pct": 1.0, "rope_scaling": {"type": "linear", "factor": 2.0}}),
+            &[0.5, 0.05, 0.005, 0.0005],
+        ),
+    ] {
+        assert_rotated(&build(&config(options)).unwrap(), 20, frequencies, 1.0);
+    }
+    for wrong in [0.1, 0.4] {
+        let error = build(&config(json!({"rotary_pct": wrong}))).unwrap_err();
+        assert!(
+            matches!(&error, Error::Config { key, .. } if key == "rotary_pct"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_dynamic_base_grows_with_the_sequence() {
+    let options = json!({"max_position_embeddings": 8, "rope_scaling": {"type": "dynamic", "factor": 2.0}});
+    let model = build(&llama(4, options)).unwrap();
+    assert_eq!(model.info().max_tokens, Some(16));
+    // Up to the trained length nothing changes.
+    assert_rotated(&model, 8, &[1.0, 0.01], 1.0);
+    // 12 tokens: the base times (2 * 12 / 8 - 1)^(4 / 2) = 4; 16 tokens: times (2 * 16 / 8 - 1)^2 = 9.
+    assert_rotated(&model, 12, &[1.0, 40_000.0_f64.powf(-0.5)], 1.0);
+    assert_rotated(&model, 16, &[1.0, 90_000.0_f64.powf(-0.5)], 1.0);
+    let too_long = Inputs::from_ids(&[vec![1; 17]], 0).unwrap();
+    assert!(matches!(model.forward(&too_long, &mut ()), Err(Error::Input { .. })));
+    // With one pair the formula divides by 0.
+    let error = build(&llama(2, json!({"rope_scaling": {"type": "dynamic", "factor": 2.0}}))).unwrap_err();
+    assert!(matches!(error, Error::Config { .. }), "{error}");
+}
+
+#[test]
+fn yarn_stretches_slow_pairs_and_sharpens_attention() {
+    // 8 dimensions, base 100: the pairs turn 10^(-i / 2) per position. Over 64 trained positions a pair turns 4 times
+    // at dimension 8 ln(64 / 8 pi) / (2 ln 100) = 0.8119 and once at 8 ln(64 / 2 pi) / (2 ln 100) = 2.0160: rounded
+    // outwards, the ramp runs from 0 to 3.
+    let yarn = json!({"rope_type": "yarn", "factor": 4.0, "beta_fast": 4.0, "beta_slow": 1.0,
+        "original_max_position_embeddings": 64});
+    let with = |more: Value| {
+        let mut scaling = yarn.clone();
+        for (key, value) in more.as_object().unwrap() {
+            scaling[key] = value.clone();
+        }
+        let options = json!({"rope_theta": 100.0, "max_position_embeddings": 256, "rope_scaling": scaling});
+        build(&llama(8, options)).unwrap()
+    };
+    let root = 10.0_f64.sqrt();
+    let rounded = [1.0, 0.75 / root, 0.1 * 0.5, 0.1 / root * 0.25];
+    let own = 0.1 * 4.0_f64.ln() + 1.0;
+    let model = with(json!({}));
+    assert_eq!(model.info().max_tokens, Some(256));
+    assert_rotated(&model, 30, &rounded, own);
+    assert_rotated(&with(json!({"attention_factor": 1.5})), 30, &rounded, 1.5);
+    let ratio = (0.1 * 0.7 * 4.0_f64.ln() + 1.0) / (0.1 * 0.4 * 4.0_f64.ln() + 1.0);
+    assert_rotated(
+        &with(json!({"mscale": 0.7, "mscale_all_dim": 0.4})),
+        30,
+        &rounded,
+        ratio,
+    );
+    // Without rounding.
+    let kept = |pair: f64| 1.0 - ((pair - 0.811_880) / (2.016_000 - 0.811_880)).clamp(0.0, 1.0);
+    let exact: Vec<f64> = (0..4)
+        .map(|pair| root.powi(-pair) * (kept(f64::from(pair)) + (1.0 - kept(f64::from(pair))) / 4.0))
+        .collect();
+    assert_rotated(&with(json!({"truncate": false})), 30, &exact, own);
+    // Where the configuration gives the trained length only, the stretched one is the longest.
+    let options = json!({"max_position_embeddings": 64, "rope_scaling": {"type": "yarn", "factor": 4.0}});
+    assert_eq!(build(&llama(8, options)).unwrap().info().max_tokens, Some(256));
+    for (options, key) in [
+        (json!({"rope_scaling": {"type": "yarn"}}), "factor"),
+        (
+            json!({"rope_scaling": {"type": "yarn", "factor": 2, "beta_fast": 1, "beta_slow": 2}}),
+            "beta_fast",
+        ),
+    ] {
+        let error = build(&llama(8, options)).unwrap_err();
+        assert!(
+            matches!(&error, Error::Config { key: named, .. } if named == key),
+            "{error}"
+        );
+    }
+}
