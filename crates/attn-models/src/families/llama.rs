@@ -154,16 +154,15 @@ impl Network for Llama {
             &self.device,
         )?;
         let positions = inputs::positions(inputs.position_ids.as_ref(), &tokens, self.info.max_tokens)?;
+        let (past, new) = (pass.past(), tokens.tokens - pass.past());
+        let positions: Vec<Vec<u32>> = positions.iter().map(|row| row[past..].to_vec()).collect();
         let rotation = self.rotary.rotation(&positions, Side::Decoder, pass)?;
-        let mask = additive_mask(
-            Mask::Causal,
-            tokens.padding.as_ref(),
-            tokens.tokens,
-            tokens.tokens,
-            &self.device,
-        )?;
+        let mask = additive_mask(Mask::Causal, tokens.padding.as_ref(), new, tokens.tokens, &self.device)?;
 
-        let mut x = pass.tap(Site::embedding(Side::Decoder), self.words.forward(&tokens.ids)?)?;
+        let mut x = pass.tap(
+            Site::embedding(Side::Decoder),
+            self.words.forward(&tokens.ids.narrow(1, past, new)?)?,
+        )?;
         for (layer, block) in self.layers.iter().enumerate() {
             x = pass.tap(Site::hidden(Side::Decoder, layer), x)?;
             let normed = block.attention_norm.forward(&x, pass)?;
@@ -182,5 +181,9 @@ impl Network for Llama {
             last_hidden: x,
             pooled: None,
         })
+    }
+
+    fn caches(&self) -> bool {
+        true
     }
 }

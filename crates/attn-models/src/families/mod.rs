@@ -1,8 +1,10 @@
 //! The model families, one file each, and the table that finds them by `model_type`.
 
+mod bart;
 mod bert;
 mod gpt2;
 mod llama;
+mod t5;
 mod vit;
 
 use attn_core::ModelInfo;
@@ -14,6 +16,11 @@ pub(crate) trait Network: Send + Sync {
     fn info(&self) -> &ModelInfo;
 
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output>;
+
+    /// Whether a pass with a cache computes the new tokens alone (see `blocks/cache.rs`).
+    fn caches(&self) -> bool {
+        false
+    }
 
     /// What a model of images expects.
     fn vision(&self) -> Option<Vision> {
@@ -31,9 +38,16 @@ type Build = fn(&Config, &str, &Weights) -> Result<Box<dyn Network>>;
 
 /// Every supported `model_type`.
 const FAMILIES: &[(&str, Build)] = &[
+    ("bart", bart::build),
     ("bert", bert::build),
     ("gpt2", gpt2::build),
     ("llama", llama::build),
+    ("m2m_100", bart::build),
+    ("marian", bart::build),
+    ("mbart", bart::build),
+    ("mt5", t5::build),
+    ("pegasus", bart::build),
+    ("t5", t5::build),
     ("vit", vit::build),
 ];
 

@@ -9,7 +9,9 @@ use attn_models::{
 
 use crate::support::{difference, expected, fixture, inputs, largest, open};
 
-const FAMILIES: [&str; 5] = ["bert", "bert-cls", "gpt2", "llama", "vit"];
+const FAMILIES: [&str; 10] = [
+    "bart", "bert", "bert-cls", "gpt2", "llama", "m2m100", "marian", "mbart", "t5", "vit",
+];
 
 fn compare(name: &str, model: &Model) {
     let expected = expected(name);
@@ -20,7 +22,7 @@ fn compare(name: &str, model: &Model) {
             continue;
         }
         let raw = run_raw(model, &inputs(&expected, case)).unwrap();
-        let valid = expected.get(&format!("{case}.valid_q"));
+        let valid_of = |side: &str| expected.get(&format!("{case}.valid_{side}"));
         for (key, wanted) in &expected {
             let Some(key) = key.strip_prefix(&format!("{case}.")) else {
                 continue;
@@ -31,10 +33,15 @@ fn compare(name: &str, model: &Model) {
             let found = raw
                 .get(key)
                 .unwrap_or_else(|| panic!("{name} {case}: {key} is not recorded"));
+            let point = key.rsplit('.').next().unwrap();
+            // Keys and values of a cross-attention are the encoder's; logits are the decoder's where there is one.
+            let of_decoder = key.starts_with("dec.") && !(key.contains(".cross.") && matches!(point, "k" | "v"))
+                || key == "logits" && expected.contains_key(&format!("{case}.in.decoder_input_ids"));
+            let valid = valid_of(if of_decoder { "dec_q" } else { "q" });
             // Masks are [batch, tokens]; where the tokens stand depends on the tensor.
-            let valid = valid.filter(|_| wanted.rank() > 2).map(|valid| {
+            let tokens_of = |valid: &&Tensor| wanted.rank() > 2 && wanted.dim(0).unwrap() == valid.dim(0).unwrap();
+            let valid = valid.filter(tokens_of).map(|valid| {
                 let (batch, tokens) = valid.dims2().unwrap();
-                let point = key.rsplit('.').next().unwrap();
                 let shape = match point {
                     "q" | "k" | "v" | "q_pre" | "k_pre" | "attn" => vec![batch, 1, tokens, 1],
                     "ctx" => vec![batch, tokens, 1, 1],
@@ -105,7 +112,7 @@ fn every_variable_receives_a_gradient() {
                 .get(&var)
                 .unwrap_or_else(|| panic!("{name}: {variable} has no gradient"));
             // The softmax does not change when the same vector is added to every key: the gradient of a key bias is 0.
-            if variable.ends_with("key.bias") {
+            if variable.ends_with("key.bias") || variable.ends_with("k_proj.bias") {
                 continue;
             }
             assert!(

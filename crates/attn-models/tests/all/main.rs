@@ -12,6 +12,7 @@ mod bad_checkpoints;
 mod bad_inputs;
 mod capture;
 mod families;
+mod generation;
 mod images;
 mod interventions;
 mod options;
