@@ -9,13 +9,16 @@ use std::{
 };
 
 use attn_core::{
-    Capture, CaptureOptions, CapturePlan, CaptureWriter, ImageInfo, Progress, Sequence, Side, Slot, Token,
+    Attention, Capture, CaptureOptions, CapturePlan, CaptureWriter, ImageInfo, Progress, Sequence, Side, Slot, Token,
     progress::step,
 };
 use candle_core::{DType, Tensor};
 use image::DynamicImage;
 
-use crate::{Checkpoint, Error, Images, Inputs, Line, Model, Point, Result, Site, Tap, Tokenizer, Vision};
+use crate::{
+    Checkpoint, Error, GenerationParams, Images, Inputs, Line, Model, Point, Result, Site, Tap, Tokenizer, Vision,
+    pairs::ids,
+};
 
 /// Token slots of a batch, padding included. Larger batches are not faster on a CPU: the products are long enough,
 /// and the intermediate results of this many tokens still fit the cache of a layer.
@@ -39,6 +42,8 @@ pub struct Capturer {
     fingerprint: String,
     /// The checkpoint's folder, for messages.
     path: PathBuf,
+    /// How an encoder-decoder starts, ends, and writes targets that lines do not give. Default: what the checkpoint says, greedily.
+    pub generation: GenerationParams,
     /// What to keep and how precisely. Default: Q, K and V in f32.
     pub options: CaptureOptions,
     /// Token slots of a batch. Default: [`BATCH_TOKENS`].
@@ -102,7 +107,12 @@ impl Capturer {
             None => (None, None),
         };
         let fingerprint = checkpoint.fingerprint();
+        let generation = match model.info().attention(Attention::Cross) {
+            Some(_) => GenerationParams::read(checkpoint)?,
+            None => GenerationParams::default(),
+        };
         Ok(Self {
+            generation,
             fingerprint,
             path: checkpoint.path().to_owned(),
             ..Self::new(model, tokenizer, images)
@@ -119,6 +129,7 @@ impl Capturer {
             images,
             fingerprint: String::new(),
             path,
+            generation: GenerationParams::default(),
             options,
             batch_tokens: BATCH_TOKENS,
         }
@@ -138,7 +149,12 @@ impl Capturer {
     ///
     /// Lines longer than the model takes are cut, and [`Sequence::cut_from`] says so.
     ///
+    /// For an encoder-decoder a line is a source and, after a TAB, what the decoder is to write: it then reads its start token and
+    /// the target without the end (teacher forcing), so that each query predicts the token after its own. Without a
+    /// target the model writes one, greedily. Both sides and the attention between them are kept.
+    ///
     /// # Errors
+    /// [`Error::Parameter`] for an encoder-decoder whose start token nobody names,
     /// [`Error::MissingFile`] without a tokenizer, [`Error::Input`] for a model of images, those of
     /// [`Tokenizer::encode`], [`Model::forward`] and of the store. A cancellation before the first finished batch is
     /// [`attn_core::Error::Cancelled`].
@@ -153,6 +169,22 @@ impl Capturer {
                 expected: crate::checkpoint::TOKENIZER,
             });
         };
+        if self.model.info().attention(Attention::Cross).is_some() {
+            let sequences = self.pairs(tokenizer, lines, progress)?;
+            let prepare = |sequences: &[Sequence], chosen: &[usize]| {
+                let side = |side: Side| -> Result<Inputs> {
+                    let rows = chosen.iter().map(|&at| ids(sequences[at].tokens(side)));
+                    Inputs::from_ids(&rows.collect::<Vec<_>>(), 0)
+                };
+                let target = side(Side::Decoder)?;
+                Ok(Inputs {
+                    decoder_input_ids: target.input_ids,
+                    decoder_attention_mask: target.attention_mask,
+                    ..side(Side::Encoder)?
+                })
+            };
+            return self.run(sequences, prepare, folder, progress);
+        }
         let side = self.side();
         let mut sequences = Vec::with_capacity(lines.len());
         for (done, line) in lines.iter().enumerate() {
@@ -162,13 +194,7 @@ impl Capturer {
             let name = format!("line {}", line.number);
             let encoded = tokenizer
                 .encode(&line.text, self.model.info())
-                .map_err(|error| match error {
-                    Error::Empty { message, .. } => Error::Empty {
-                        place: name.clone(),
-                        message,
-                    },
-                    other => other,
-                })?;
+                .map_err(|error| at_line(error, &name))?;
             let mut sequence = Sequence {
                 name,
                 text: Some(line.text.clone()),
@@ -178,10 +204,9 @@ impl Capturer {
             *tokens_mut(&mut sequence, side) = encoded.tokens;
             sequences.push(sequence);
         }
-        let ids =
-            |sequence: &Sequence| -> Vec<u32> { sequence.tokens(side).iter().filter_map(|token| token.id).collect() };
         let prepare = |sequences: &[Sequence], chosen: &[usize]| {
-            Inputs::from_ids(&chosen.iter().map(|&at| ids(&sequences[at])).collect::<Vec<_>>(), 0)
+            let rows = chosen.iter().map(|&at| ids(sequences[at].tokens(side)));
+            Inputs::from_ids(&rows.collect::<Vec<_>>(), 0)
         };
         self.run(sequences, prepare, folder, progress)
     }
@@ -269,7 +294,6 @@ impl Capturer {
                 message: "at least one line or picture".to_owned(),
             });
         }
-        let side = self.side();
         let plan = CapturePlan {
             model: self.model.info().clone(),
             sequences,
@@ -280,15 +304,20 @@ impl Capturer {
             Some(folder) => CaptureWriter::create(folder, plan)?,
             None => CaptureWriter::in_memory(plan)?,
         };
-        let lengths: Vec<usize> = writer
-            .plan()
-            .sequences
-            .iter()
-            .map(|sequence| sequence.tokens(side).len())
-            .collect();
-        let total = lengths.iter().sum();
+        let sides = |sequence: &Sequence| Lengths {
+            encoder: sequence.encoder.len(),
+            decoder: sequence.decoder.len(),
+        };
+        let tokens: Vec<Lengths> = writer.plan().sequences.iter().map(sides).collect();
+        let lengths: Vec<usize> = tokens.iter().map(|tokens| tokens.encoder.max(tokens.decoder)).collect();
+        let total = tokens.iter().map(Lengths::sum).sum();
         let pending: Vec<usize> = (0..lengths.len()).filter(|&at| !writer.is_done(at)).collect();
-        let mut done = total - pending.iter().map(|&at| lengths[at]).sum::<usize>();
+        let mut done = total - pending.iter().map(|&at| tokens[at].sum()).sum::<usize>();
+        // Logits belong to the decoder where there is one.
+        let logits_side = match self.model.info().attention(Attention::DecoderSelf) {
+            Some(_) => Side::Decoder,
+            None => Side::Encoder,
+        };
         for batch in buckets(pending, &lengths, self.batch_tokens) {
             if step(progress, "capture", done, total).is_err() {
                 return if (0..lengths.len()).any(|at| writer.is_done(at)) {
@@ -305,7 +334,7 @@ impl Capturer {
             }
             let inputs = prepare(&writer.plan().sequences, &batch)?;
             let keeps_hidden = self.options.hidden;
-            let batch_lengths: Vec<usize> = batch.iter().map(|&at| lengths[at]).collect();
+            let batch_lengths: Vec<Lengths> = batch.iter().map(|&at| tokens[at]).collect();
             let mut store = Store {
                 writer: &mut writer,
                 batch: &batch,
@@ -314,10 +343,11 @@ impl Capturer {
             };
             let output = self.model.forward(&inputs, &mut store)?;
             if let Some(logits) = output.logits.filter(|logits| self.options.logits && logits.rank() == 3) {
-                store.write(Slot::Logits { side }, &logits.unsqueeze(1)?)?;
+                let side = logits_side;
+                store.write(Slot::Logits { side }, side, &logits.unsqueeze(1)?)?;
             }
             writer.commit(&batch)?;
-            done += batch_lengths.iter().sum::<usize>();
+            done += batch_lengths.iter().map(Lengths::sum).sum::<usize>();
         }
         // The last report is not a question any more.
         let _ = progress.update("capture", total, total);
@@ -328,17 +358,37 @@ impl Capturer {
     }
 }
 
+/// How many tokens a sequence has on each side.
+#[derive(Debug, Clone, Copy)]
+struct Lengths {
+    encoder: usize,
+    decoder: usize,
+}
+
+impl Lengths {
+    fn of(self, side: Side) -> usize {
+        match side {
+            Side::Encoder => self.encoder,
+            Side::Decoder => self.decoder,
+        }
+    }
+
+    fn sum(&self) -> usize {
+        self.encoder + self.decoder
+    }
+}
+
 /// The tap that writes a batch to the store.
 struct Store<'a> {
     writer: &'a mut CaptureWriter,
     batch: &'a [usize],
-    lengths: &'a [usize],
+    lengths: &'a [Lengths],
     keeps_hidden: bool,
 }
 
 impl Store<'_> {
-    /// Writes `[batch, heads, tokens, width]` without its padding.
-    fn write(&mut self, slot: Slot, tensor: &Tensor) -> Result<()> {
+    /// Writes `[batch, heads, tokens, width]`, whose tokens are those of `side`, without its padding.
+    fn write(&mut self, slot: Slot, side: Side, tensor: &Tensor) -> Result<()> {
         let (_, heads, tokens, width) = tensor.dims4()?;
         let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         let mut real = Vec::new();
@@ -348,6 +398,7 @@ impl Store<'_> {
             .zip(self.lengths)
             .zip(values.chunks(heads * tokens * width))
         {
+            let length = length.of(side);
             if length == tokens {
                 self.writer.write(slot, sequence, values)?;
                 continue;
@@ -378,14 +429,15 @@ impl Tap for Store<'_> {
             point,
         } = site;
         match point {
-            Point::Query => self.write(Slot::Query { attention, layer }, &tensor)?,
-            Point::Key => self.write(Slot::Key { attention, layer }, &tensor)?,
-            Point::Value => self.write(Slot::Value { attention, layer }, &tensor)?,
+            Point::Query => self.write(Slot::Query { attention, layer }, attention.query_side(), &tensor)?,
+            Point::Key => self.write(Slot::Key { attention, layer }, attention.key_side(), &tensor)?,
+            Point::Value => self.write(Slot::Value { attention, layer }, attention.key_side(), &tensor)?,
             Point::Hidden => self.write(
                 Slot::Hidden {
                     side: site.side(),
                     layer,
                 },
+                site.side(),
                 &tensor.unsqueeze(1)?,
             )?,
             _ => {}
@@ -396,7 +448,7 @@ impl Tap for Store<'_> {
 
 /// Batches of sequences of similar length, short ones first, each of at most `slots` token slots (but at least one
 /// sequence).
-fn buckets(mut pending: Vec<usize>, lengths: &[usize], slots: usize) -> Vec<Vec<usize>> {
+pub(crate) fn buckets(mut pending: Vec<usize>, lengths: &[usize], slots: usize) -> Vec<Vec<usize>> {
     pending.sort_by_key(|&at| (lengths[at], at));
     let mut batches: Vec<Vec<usize>> = Vec::new();
     for at in pending {
@@ -407,6 +459,17 @@ fn buckets(mut pending: Vec<usize>, lengths: &[usize], slots: usize) -> Vec<Vec<
         }
     }
     batches
+}
+
+/// An error about a text, with the line it stands in.
+pub(crate) fn at_line(error: Error, line: &str) -> Error {
+    match error {
+        Error::Empty { message, .. } => Error::Empty {
+            place: line.to_owned(),
+            message,
+        },
+        other => other,
+    }
 }
 
 fn tokens_mut(sequence: &mut Sequence, side: Side) -> &mut Vec<Token> {

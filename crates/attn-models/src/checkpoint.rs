@@ -1,7 +1,8 @@
 //! A checkpoint: the folder a model is published as, or the same files in memory.
 //!
 //! The layout is that of the Hugging Face hub: `config.json`, `model.safetensors` (or shards listed in
-//! `model.safetensors.index.json`), `tokenizer.json` for text, `preprocessor_config.json` for images.
+//! `model.safetensors.index.json`), `tokenizer.json` for text, `preprocessor_config.json` for images,
+//! `generation_config.json` for generation.
 
 use std::{
     borrow::Cow,
@@ -21,6 +22,7 @@ use crate::{
 };
 
 pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const GENERATION: &str = "generation_config.json";
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 pub(crate) const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
@@ -43,6 +45,7 @@ pub struct Checkpoint {
     path: PathBuf,
     config: Config,
     config_bytes: usize,
+    generation: Option<Config>,
     files: Arc<Vec<TensorFile>>,
     tokenizer: Option<Cow<'static, [u8]>>,
     preprocessor: Option<Cow<'static, [u8]>>,
@@ -72,6 +75,11 @@ impl Checkpoint {
                 found: "a folder without it".to_owned(),
             });
         };
+        let generation_path = path.join(GENERATION);
+        let generation = match read_if_there(&generation_path)? {
+            Some(bytes) => Some(Config::parse(&bytes, &generation_path)?),
+            None => None,
+        };
         // `.` and `..` have no name of their own; the folder they stand for has.
         let name = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         Ok(Self {
@@ -81,6 +89,7 @@ impl Checkpoint {
             path: path.to_owned(),
             config: Config::parse(&config, &config_path)?,
             config_bytes: config.len(),
+            generation,
             files: Arc::new(open_weights(path)?),
             tokenizer: read_if_there(&path.join(TOKENIZER))?.map(Cow::Owned),
             preprocessor: read_if_there(&path.join(PREPROCESSOR))?.map(Cow::Owned),
@@ -104,6 +113,7 @@ impl Checkpoint {
             path: PathBuf::from(name),
             config: Config::parse(&config, Path::new(CONFIG))?,
             config_bytes: config.len(),
+            generation: None,
             files: Arc::new(vec![TensorFile::parse(
                 Path::new(WEIGHTS),
                 Bytes::Memory(weights.into()),
@@ -176,6 +186,11 @@ impl Checkpoint {
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// How to generate, if a file of its own says so.
+    pub(crate) fn generation(&self) -> Option<&Config> {
+        self.generation.as_ref()
     }
 
     pub(crate) fn files(&self) -> &Arc<Vec<TensorFile>> {

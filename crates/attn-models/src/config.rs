@@ -132,6 +132,16 @@ impl Config {
         filled
     }
 
+    /// A token id, if the option is there.
+    pub(crate) fn id(&self, key: &str) -> Result<Option<u32>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        value
+            .as_u64()
+            .and_then(|id| u32::try_from(id).ok())
+            .map(Some)
+            .ok_or_else(|| self.wrong(key, "a token id"))
+    }
+
     /// A finite number, or the family's default.
     pub(crate) fn number_or(&self, key: &str, default: f64) -> Result<f64> {
         let Some(value) = self.get(key) else { return Ok(default) };

@@ -181,6 +181,16 @@ pub enum Error {
         /// What it was given.
         found: String,
     },
+    /// A setting is out of range, or does not fit the model.
+    #[error("setting `{name}`: expected {expected}, found {found}")]
+    Parameter {
+        /// The setting's name, as in its struct.
+        name: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
     /// A [`Tap`](crate::Tap) returned a tensor of another shape than it was given.
     #[error("tap at {site}: expected a tensor of shape {expected:?}, found {found:?}")]
     Tap {
@@ -219,6 +229,14 @@ impl Error {
             line: error.line(),
             column: error.column(),
             message: error.to_string(),
+        }
+    }
+
+    pub(crate) fn parameter(name: &'static str, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::Parameter {
+            name,
+            expected: expected.into(),
+            found: found.into(),
         }
     }
 

@@ -1,8 +1,12 @@
 //! What a model is given, and the checks that turn any tensors into inputs a family can rely on.
 
+use attn_core::Mask;
 use candle_core::{DType, Device, Tensor};
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    blocks::{Embedding, additive_mask},
+};
 
 /// The input tensors of a batch, by the names the reference implementation gives them.
 ///
@@ -187,6 +191,56 @@ pub(crate) fn tokens(
     })
 }
 
+/// What the two stacks of an encoder-decoder read; `words` are their embeddings.
+pub(crate) fn source_and_target(
+    inputs: &Inputs,
+    words: [&Embedding; 2],
+    max_tokens: Option<usize>,
+    device: &Device,
+) -> Result<(Tokens, Tokens)> {
+    inputs.only(&[
+        "input_ids",
+        "attention_mask",
+        "decoder_input_ids",
+        "decoder_attention_mask",
+    ])?;
+    let source = tokens(
+        ("input_ids", inputs.input_ids.as_ref()),
+        ("attention_mask", inputs.attention_mask.as_ref()),
+        words[0].table().dim(0)?,
+        max_tokens,
+        device,
+    )?;
+    let target = tokens(
+        ("decoder_input_ids", inputs.decoder_input_ids.as_ref()),
+        ("decoder_attention_mask", inputs.decoder_attention_mask.as_ref()),
+        words[1].table().dim(0)?,
+        max_tokens,
+        device,
+    )?;
+    if source.batch != target.batch {
+        return Err(Error::input(
+            "decoder_input_ids",
+            format!("{} sequences, as many as input_ids", source.batch),
+            format!("{}", target.batch),
+        ));
+    }
+    Ok((source, target))
+}
+
+/// Keeps `queries` decoder tokens from the padding of the source: `[batch, 1, queries, keys]`, or `None` without padding.
+pub(crate) fn source_mask(source: &Tokens, queries: usize, device: &Device) -> Result<Option<Tensor>> {
+    if source.padding.is_none() {
+        return Ok(None);
+    }
+    // One row, which is then the same for every query.
+    let mask = additive_mask(Mask::Full, source.padding.as_ref(), 1, source.tokens, device)?;
+    match mask {
+        Some(mask) => Ok(Some(mask.broadcast_as((source.batch, 1, queries, source.tokens))?)),
+        None => Ok(None),
+    }
+}
+
 /// Position ids `[batch][token]`, checked against the table; one row 0, 1, 2, ... where none are given.
 pub(crate) fn positions(given: Option<&Tensor>, tokens: &Tokens, limit: Option<usize>) -> Result<Vec<Vec<u32>>> {
     let Some(given) = given else {
@@ -207,6 +261,22 @@ pub(crate) fn types(given: Option<&Tensor>, tokens: &Tokens, limit: usize, devic
     same_shape("token_type_ids", &rows, tokens.batch, tokens.tokens)?;
     let flat = in_range("token_type_ids", &rows, limit)?;
     Ok(Some(Tensor::from_vec(flat, (tokens.batch, tokens.tokens), device)?))
+}
+
+/// Ids or masks as rows, if they are given.
+pub(crate) fn id_rows(name: &'static str, given: Option<&Tensor>) -> Result<Option<Vec<Vec<u32>>>> {
+    let Some(given) = given else { return Ok(None) };
+    let rows = integers(name, given)?;
+    let width = rows.first().map_or(0, Vec::len);
+    if width == 0 {
+        return Err(Error::input(
+            name,
+            "at least one token",
+            format!("shape {:?}", given.dims()),
+        ));
+    }
+    let flat = in_range(name, &rows, u32::MAX as usize)?;
+    Ok(Some(flat.chunks(width).map(<[u32]>::to_vec).collect()))
 }
 
 /// Rows of an integer matrix.

@@ -14,10 +14,12 @@ mod checkpoint;
 mod config;
 mod error;
 mod families;
+mod generate;
 mod images;
 mod inputs;
 mod lines;
 mod model;
+mod pairs;
 mod recorder;
 mod tap;
 mod tensor_file;
@@ -32,6 +34,9 @@ pub use self::{
     checkpoint::{Checkpoint, CheckpointInfo, FileInfo},
     error::{Error, Result},
     families::families,
+    generate::{
+        EarlyStopping, Emitted, Expansion, Fate, Generated, GenerationParams, Generator, Hypothesis, Sampling, Step,
+    },
     images::Images,
     inputs::Inputs,
     lines::{Line, read_lines, split_lines},

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 
 use crate::{
     Checkpoint, Inputs, Result, Tap, Weights,
-    blocks::Pass,
+    blocks::{Cache, Pass},
     checkpoint::CONFIG,
     config::Config,
     families::{self, Network},
@@ -172,8 +172,30 @@ impl Model {
             &mut Pass {
                 tap,
                 gradients: self.gradients,
+                cache: None,
             },
         )
+    }
+
+    /// Runs the tokens that `cache` does not have yet, and adds their keys and values to it. The inputs are those of
+    /// [`forward`](Self::forward), whole; the output is about the new tokens alone. Rows of the batch are rows of the
+    /// cache. Only for networks that [cache](Self::caches).
+    pub(crate) fn step(&self, inputs: &Inputs, cache: &mut Cache, tap: &mut dyn Tap) -> Result<Output> {
+        let output = self.network.forward(
+            inputs,
+            &mut Pass {
+                tap,
+                gradients: self.gradients,
+                cache: Some(cache),
+            },
+        )?;
+        cache.advance(cache.tokens() + output.last_hidden.dim(1)?);
+        Ok(output)
+    }
+
+    /// Whether [`step`](Self::step) works; generation recomputes everything otherwise.
+    pub(crate) fn caches(&self) -> bool {
+        self.network.caches()
     }
 }
 

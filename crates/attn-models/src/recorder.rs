@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use attn_core::{Attention, ModelInfo, Side};
+use attn_core::{Attention, ModelInfo, Positions, Side};
 use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -61,7 +61,8 @@ impl Tap for Recorder {
 /// | `x.hidden.0` | hidden states, one more than layers: `[batch, tokens, hidden]` |
 /// | `logits` `last_hidden` `pooled` | outputs |
 ///
-/// `x` is the stack of a model that has one; encoder-decoders have `enc` and `dec`, and `cross` beside `self`.
+/// `x` is the stack of a model that has one; encoder-decoders have `enc` and `dec`, and `cross` beside `self`, and
+/// `enc.last_hidden`. Where positions are relative, `enc.rel_bias` is the bias that is added to the scores.
 ///
 /// # Errors
 /// As [`Model::forward`].
@@ -75,6 +76,7 @@ pub fn run_raw(model: &Model, inputs: &Inputs) -> Result<BTreeMap<String, Tensor
         Point::Attention,
         Point::HeadOutput,
         Point::Hidden,
+        Point::Positions,
     ]);
     let output = model.forward(inputs, &mut recorder)?;
     let mut tensors = BTreeMap::new();
@@ -82,6 +84,13 @@ pub fn run_raw(model: &Model, inputs: &Inputs) -> Result<BTreeMap<String, Tensor
         if let Some(name) = raw_name(model.info(), site) {
             tensors.insert(name, tensor.contiguous()?);
         }
+    }
+    // Of two stacks the encoder's output has no place of its own among the outputs.
+    let encoded = (0..)
+        .map_while(|layer| tensors.get(&format!("enc.hidden.{layer}")))
+        .last();
+    if let Some(encoded) = encoded.cloned() {
+        tensors.insert("enc.last_hidden".to_owned(), encoded);
     }
     tensors.insert("last_hidden".to_owned(), output.last_hidden);
     tensors.extend(output.logits.map(|logits| ("logits".to_owned(), logits)));
@@ -109,6 +118,7 @@ fn raw_name(info: &ModelInfo, site: Site) -> Option<String> {
         Point::Value => "v",
         Point::Attention => "attn",
         Point::HeadOutput => "ctx",
+        Point::Positions if info.positions == Positions::RelativeBias => return Some(format!("{stack}.rel_bias")),
         Point::Embedding | Point::Positions | Point::Scores | Point::AttentionOutput | Point::Mlp => return None,
     };
     Some(format!("{stack}.{}.{kind}.{short}", site.layer))

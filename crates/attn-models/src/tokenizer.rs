@@ -78,6 +78,29 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// The special tokens of its vocabulary (`[MASK]`, `</s>`), in order: what a generated text does not need, the end apart.
+    pub fn special_ids(&self) -> Vec<u32> {
+        let added = self.inner.get_added_vocabulary().get_added_tokens_decoder();
+        let mut ids: Vec<u32> = added
+            .iter()
+            .filter(|(_, token)| token.special)
+            .map(|(&id, _)| id)
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// A token by its id, as a person reads it; a word and a place in a text it has none.
+    pub(crate) fn token(&self, id: u32) -> Token {
+        let spelling = self.inner.id_to_token(id).unwrap_or_else(|| format!("<{id}>"));
+        Token {
+            text: self.readable(id, &spelling),
+            id: Some(id),
+            special: self.inner.get_added_vocabulary().is_special_token(&spelling),
+            ..Token::default()
+        }
+    }
+
     /// Tokens of a text, with the special tokens the model's format adds. A text that is too long is cut at its
     /// end; the special tokens that close it are kept.
     ///

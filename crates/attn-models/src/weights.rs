@@ -153,6 +153,11 @@ impl Weights {
         self.source.files.is_empty() || self.find(&self.full(name)).is_some()
     }
 
+    /// Whether a file holds this tensor; no for fresh weights.
+    pub(crate) fn stores(&self, name: &str) -> bool {
+        self.find(&self.full(name)).is_some()
+    }
+
     /// A tensor of f32, row by row.
     ///
     /// # Errors

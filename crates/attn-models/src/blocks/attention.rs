@@ -54,6 +54,10 @@ impl MultiHead {
         pass: &mut Pass<'_>,
     ) -> Result<Tensor> {
         let Shape { heads, kv_heads, .. } = self.shape;
+        if let Some((key, value)) = pass.source(self.attention, self.layer) {
+            let query = self.query_alone(x, pass)?;
+            return self.read(&query, &key, &value, bias, pass);
+        }
         let (query, key, value) = self.project(x, source, pass)?;
         let query = self.split(&query, heads)?;
         let key = self.split(&key, kv_heads)?;
@@ -74,8 +78,34 @@ impl MultiHead {
         let query = pass.tap(self.site(Point::Query), query)?;
         let key = pass.tap(self.site(Point::Key), key)?;
         let value = pass.tap(self.site(Point::Value), value)?;
+        let (key, value) = pass.extend(self.attention, self.layer, key, value)?;
+        self.read(&query, &key, &value, bias, pass)
+    }
 
-        let context = self.attend(&query, &key, &value, bias, pass)?;
+    /// The queries of a cross-attention whose keys and values are cached. Cross-attentions do not rotate.
+    fn query_alone(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let query = match &self.projection {
+            Projection::Separate { query, .. } => query.forward(x, pass)?,
+            Projection::Joint(_) => self.project(x, x, pass)?.0,
+        };
+        let query = self.split(&query, self.shape.heads)?;
+        let query = match &self.norms {
+            Some((of_query, _)) => of_query.forward(&query, pass)?,
+            None => query,
+        };
+        pass.tap(self.site(Point::Query), query)
+    }
+
+    /// What the heads read, through the output projection.
+    fn read(
+        &self,
+        query: &Tensor,
+        key: &Tensor,
+        value: &Tensor,
+        bias: Option<&Tensor>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor> {
+        let context = self.attend(query, key, value, bias, pass)?;
         let (batch, tokens, ..) = context.dims4()?;
         let context = pass.tap(self.site(Point::HeadOutput), context)?;
         let output = self.output.forward(&context.reshape((batch, tokens, ()))?, pass)?;

@@ -17,6 +17,11 @@ impl Embedding {
         })
     }
 
+    /// A table that follows from the configuration instead of the weights.
+    pub(crate) fn from_table(table: Tensor) -> Self {
+        Self { table }
+    }
+
     pub(crate) fn table(&self) -> &Tensor {
         &self.table
     }

@@ -6,6 +6,7 @@
 
 mod activation;
 mod attention;
+mod cache;
 mod embedding;
 mod kernels;
 mod linear;
@@ -14,12 +15,15 @@ mod mlp;
 mod norm;
 mod resample;
 mod rotary;
+mod sinusoid;
 
+use attn_core::Attention;
 use candle_core::Tensor;
 
 pub(crate) use self::{
     activation::Activation,
     attention::{MultiHead, Projection, Shape},
+    cache::Cache,
     embedding::Embedding,
     linear::Linear,
     mask::{additive_mask, additive_masks},
@@ -27,6 +31,7 @@ pub(crate) use self::{
     norm::Norm,
     resample::{Resampling, resample},
     rotary::{Rotary, RotaryOptions, Rotation},
+    sinusoid::{Wavelengths, sinusoids},
 };
 use crate::{Gradients, Result, Site, Tap, tap::visit};
 
@@ -34,6 +39,8 @@ use crate::{Gradients, Result, Site, Tap, tap::visit};
 pub(crate) struct Pass<'a> {
     pub(crate) tap: &'a mut dyn Tap,
     pub(crate) gradients: Gradients,
+    /// Set for a step of generation, which computes the tokens the cache does not have yet.
+    pub(crate) cache: Option<&'a mut Cache>,
 }
 
 impl Pass<'_> {
@@ -44,6 +51,43 @@ impl Pass<'_> {
 
     pub(crate) fn wants(&self, site: Site) -> bool {
         self.tap.wants(site)
+    }
+
+    /// Decoder tokens that earlier steps have computed; 0 without a cache.
+    pub(crate) fn past(&self) -> usize {
+        self.cache.as_ref().map_or(0, |cache| cache.tokens())
+    }
+
+    /// What the encoder made of the source in an earlier step, or what `encode` makes of it now.
+    pub(crate) fn encoded(&mut self, encode: impl FnOnce(&mut Self) -> Result<Tensor>) -> Result<Tensor> {
+        if let Some(encoded) = self.cache.as_ref().and_then(|cache| cache.encoded()) {
+            return Ok(encoded);
+        }
+        let encoded = encode(self)?;
+        if let Some(cache) = &mut self.cache {
+            cache.keep_encoded(encoded.clone());
+        }
+        Ok(encoded)
+    }
+
+    /// Keys and values of a cross-attention that an earlier step has made.
+    pub(crate) fn source(&self, attention: Attention, layer: usize) -> Option<(Tensor, Tensor)> {
+        let cache = self.cache.as_ref().filter(|_| attention == Attention::Cross)?;
+        cache.source(layer)
+    }
+
+    /// The keys and values of all tokens so far, given those of the new ones.
+    pub(crate) fn extend(
+        &mut self,
+        attention: Attention,
+        layer: usize,
+        key: Tensor,
+        value: Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        match &mut self.cache {
+            Some(cache) => cache.extend(attention, layer, key, value),
+            None => Ok((key, value)),
+        }
     }
 
     /// Whether kernels without a backward pass may be used.

@@ -158,6 +158,7 @@ mod tests {
             let pass = Pass {
                 tap: &mut (),
                 gradients,
+                cache: None,
             };
             // Row 1: mean 3, variance (4 + 1 + 9) / 3. Row 2: mean 0, variance 32 / 3.
             let (a, b) = ((14.0_f32 / 3.0).sqrt(), (32.0_f32 / 3.0).sqrt());
@@ -203,6 +204,7 @@ mod tests {
         let pass = Pass {
             tap: &mut (),
             gradients: Gradients::Off,
+            cache: None,
         };
         let found = norm(true)
             .forward(&x, &pass)

@@ -149,16 +149,16 @@ impl Network for Gpt2 {
             &self.device,
         )?;
         let positions = inputs::positions(inputs.position_ids.as_ref(), &tokens, self.info.max_tokens)?;
-        let mask = additive_mask(
-            Mask::Causal,
-            tokens.padding.as_ref(),
-            tokens.tokens,
-            tokens.tokens,
-            &self.device,
-        )?;
+        let (past, new) = (pass.past(), tokens.tokens - pass.past());
+        let mask = additive_mask(Mask::Causal, tokens.padding.as_ref(), new, tokens.tokens, &self.device)?;
 
-        let words = pass.tap(Site::embedding(Side::Decoder), self.words.forward(&tokens.ids)?)?;
-        let positions = self.positions.forward(&Tensor::new(positions, &self.device)?)?;
+        let words = pass.tap(
+            Site::embedding(Side::Decoder),
+            self.words.forward(&tokens.ids.narrow(1, past, new)?)?,
+        )?;
+        let positions = self
+            .positions
+            .forward(&Tensor::new(positions, &self.device)?.narrow(1, past, new)?)?;
         let positions = pass.tap(Site::positions(Side::Decoder), positions)?;
         let mut x = words.broadcast_add(&positions)?;
 
@@ -176,5 +176,9 @@ impl Network for Gpt2 {
             last_hidden: x,
             pooled: None,
         })
+    }
+
+    fn caches(&self) -> bool {
+        true
     }
 }

@@ -296,16 +296,21 @@ impl Network for Llama {
             &self.device,
         )?;
         let positions = inputs::positions(inputs.position_ids.as_ref(), &tokens, self.info.max_tokens)?;
+        let (past, new) = (pass.past(), tokens.tokens - pass.past());
+        let positions: Vec<Vec<u32>> = positions.iter().map(|row| row[past..].to_vec()).collect();
         let rotation = self.rotary.rotation(&positions, Side::Decoder, pass)?;
         let masks = additive_masks(
             self.info.attentions.iter().flat_map(|info| &info.layers),
             tokens.padding.as_ref(),
-            tokens.tokens,
+            new,
             tokens.tokens,
             &self.device,
         )?;
 
-        let mut x = pass.tap(Site::embedding(Side::Decoder), self.words.forward(&tokens.ids)?)?;
+        let mut x = pass.tap(
+            Site::embedding(Side::Decoder),
+            self.words.forward(&tokens.ids.narrow(1, past, new)?)?,
+        )?;
         for (layer, (block, mask)) in self.layers.iter().zip(&masks).enumerate() {
             x = pass.tap(Site::hidden(Side::Decoder, layer), x)?;
             let normed = block.attention_norm.forward(&x, pass)?;
@@ -323,5 +328,9 @@ impl Network for Llama {
             last_hidden: x,
             pooled: None,
         })
+    }
+
+    fn caches(&self) -> bool {
+        true
     }
 }

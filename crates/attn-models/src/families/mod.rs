@@ -1,6 +1,7 @@
 //! The model families, one file each, and the table that finds them by `model_type`.
 
 mod albert;
+mod bart;
 mod bert;
 mod causal;
 mod clip;
@@ -12,6 +13,7 @@ mod gpt_neox;
 mod llama;
 mod post_norm;
 mod roberta;
+mod t5;
 mod vision;
 mod vit;
 
@@ -24,6 +26,11 @@ pub(crate) trait Network: Send + Sync {
     fn info(&self) -> &ModelInfo;
 
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output>;
+
+    /// Whether a pass with a cache computes the new tokens alone (see `blocks/cache.rs`).
+    fn caches(&self) -> bool {
+        false
+    }
 
     /// What a model of images expects.
     fn vision(&self) -> Option<Vision> {
@@ -42,6 +49,7 @@ type Build = fn(&Config, &str, &Weights) -> Result<Box<dyn Network>>;
 /// Every supported `model_type`.
 const FAMILIES: &[(&str, Build)] = &[
     ("albert", albert::build),
+    ("bart", bart::build),
     ("bert", bert::build),
     ("camembert", roberta::build),
     ("clip", clip::build_both),
@@ -58,6 +66,12 @@ const FAMILIES: &[(&str, Build)] = &[
     ("qwen2", llama::build_qwen2),
     ("qwen3", llama::build_qwen3),
     ("roberta", roberta::build),
+    ("m2m_100", bart::build),
+    ("marian", bart::build),
+    ("mbart", bart::build),
+    ("mt5", t5::build),
+    ("pegasus", bart::build),
+    ("t5", t5::build),
     ("vit", vit::build),
     ("xlm-roberta", roberta::build),
 ];

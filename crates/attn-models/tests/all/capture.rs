@@ -6,7 +6,9 @@ use std::{
 };
 
 use attn_core::{Attention, HeadId, Side};
-use attn_models::{Capturer, Checkpoint, Error, Inputs, Line, Picture, Point, Recorder, Site};
+use attn_models::{
+    Capturer, Checkpoint, Error, GenerationParams, Generator, Inputs, Line, Picture, Point, Recorder, Site,
+};
 
 use crate::support::{fixture, open, third_party, values};
 
@@ -36,11 +38,18 @@ fn attention_agrees(capturer: &Capturer) {
     let mut recorder = Recorder::of(&[Point::Attention]);
     for (sequence, item) in capture.sequences().iter().enumerate() {
         let side = info.attentions[0].attention.query_side();
-        let ids: Vec<u32> = item.tokens(side).iter().map(|token| token.id.unwrap()).collect();
-        capturer
-            .model()
-            .forward(&Inputs::from_ids(&[ids], 0).unwrap(), &mut recorder)
-            .unwrap();
+        let inputs = |side: Side| {
+            let ids: Vec<u32> = item.tokens(side).iter().map(|token| token.id.unwrap()).collect();
+            Inputs::from_ids(&[ids], 0).unwrap()
+        };
+        let inputs = match info.attention(Attention::Cross) {
+            Some(_) => Inputs {
+                decoder_input_ids: inputs(Side::Decoder).input_ids,
+                ..inputs(Side::Encoder)
+            },
+            None => inputs(side),
+        };
+        capturer.model().forward(&inputs, &mut recorder).unwrap();
         for head in info.heads() {
             let recomputed = capture.attention(head, sequence).unwrap();
             let own = &recorder.tensors[&Site::new(head.attention, head.layer, Point::Attention)];
@@ -55,7 +64,7 @@ fn attention_agrees(capturer: &Capturer) {
 
 #[test]
 fn attention_recomputed_from_a_capture_is_the_models_own() {
-    for name in ["bert", "bert-cls", "gpt2", "llama"] {
+    for name in ["bert", "bert-cls", "gpt2", "llama", "bart", "mbart", "t5"] {
         let mut capturer = Capturer::load(&open(name)).unwrap();
         attention_agrees(&capturer);
         // Small batches: other neighbours, other padding.
@@ -66,9 +75,78 @@ fn attention_recomputed_from_a_capture_is_the_models_own() {
 
 #[test]
 fn attention_recomputed_from_a_capture_of_real_weights_is_the_models_own() {
-    for name in ["all-minilm-l6-v2", "stories260k"] {
+    for name in ["all-minilm-l6-v2", "stories260k", "aren-transliteration"] {
         let Some(path) = third_party(name) else { return };
         attention_agrees(&Capturer::load(&Checkpoint::open(path).unwrap()).unwrap());
+    }
+}
+
+/// Teacher forcing: the decoder reads the start token and the target without its end.
+#[test]
+fn pairs_are_captured_on_both_sides() {
+    let capturer = Capturer::load(&open("bart")).unwrap();
+    let pairs = ["The cat sat.\tThe mat.", "She sells sea shells"];
+    let capture = capturer.text(&lines(&pairs), None, &()).unwrap().capture;
+    let [given, written] = capture.sequences() else {
+        panic!()
+    };
+    let tokenizer = capturer.tokenizer().unwrap();
+    let info = capturer.model().info();
+    let ids = |tokens: &[attn_core::Token]| -> Vec<u32> { tokens.iter().map(|token| token.id.unwrap()).collect() };
+    assert_eq!(
+        ids(&given.encoder),
+        tokenizer.encode("The cat sat.", info).unwrap().ids()
+    );
+    let mut target = tokenizer.encode("The mat.", info).unwrap().ids();
+    assert_eq!(target.pop(), Some(2));
+    target.insert(0, 2);
+    assert_eq!(ids(&given.decoder), target);
+    // Spans lie in the line.
+    for token in given.encoder.iter().chain(&given.decoder) {
+        if let Some((from, to)) = token.span {
+            assert_eq!(given.text.as_ref().unwrap()[from..to].trim(), token.text);
+        }
+    }
+    assert!(given.decoder.iter().filter(|token| token.span.is_some()).count() > 2);
+
+    // What the model writes by itself, as the reference generates it.
+    let inputs = Inputs::from_ids(&[ids(&written.encoder)], 0).unwrap();
+    let params = GenerationParams {
+        beams: 1,
+        ..GenerationParams::read(&open("bart")).unwrap()
+    };
+    let generated = Generator::new(capturer.model(), &params)
+        .unwrap()
+        .run(&inputs, &mut (), &())
+        .unwrap();
+    let mut tokens = generated[0].hypotheses[0].tokens.clone();
+    assert_eq!(tokens.pop(), Some(2));
+    assert_eq!(ids(&written.decoder[1..]), tokens);
+    let text = tokenizer.decode(&tokens).unwrap();
+    assert_eq!(
+        written.text.as_deref(),
+        Some(format!("She sells sea shells\t{text}").as_str())
+    );
+
+    for attention in [Attention::EncoderSelf, Attention::DecoderSelf, Attention::Cross] {
+        let head = HeadId::new(attention, 1, 3);
+        let weights = capture.attention(head, 0).unwrap();
+        let rows = given.tokens(attention.query_side()).len();
+        assert_eq!(weights.dim(), (rows, given.tokens(attention.key_side()).len()));
+    }
+}
+
+/// The language a model is told to write in stands after the start, for given and for written targets.
+#[test]
+fn a_forced_language_stands_before_the_target() {
+    let capturer = Capturer::load(&open("mbart")).unwrap();
+    let capture = capturer
+        .text(&lines(&["The cat sat.\tThe mat.", "She sells"]), None, &())
+        .unwrap()
+        .capture;
+    for sequence in capture.sequences() {
+        let first: Vec<Option<u32>> = sequence.decoder.iter().take(2).map(|token| token.id).collect();
+        assert_eq!(first, [Some(2), Some(5)]);
     }
 }
 

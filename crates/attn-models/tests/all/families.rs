@@ -9,8 +9,9 @@ use attn_models::{
 
 use crate::support::{difference, expected, fixture, inputs, largest, open};
 
-const FAMILIES: [&str; 16] = [
+const FAMILIES: [&str; 21] = [
     "albert",
+    "bart",
     "bert",
     "bert-cls",
     "clip-vision",
@@ -21,9 +22,13 @@ const FAMILIES: [&str; 16] = [
     "gpt-neox",
     "gpt2",
     "llama",
+    "m2m100",
+    "marian",
+    "mbart",
     "qwen2",
     "qwen3",
     "roberta",
+    "t5",
     "vit",
     "xlm-roberta",
 ];
@@ -37,7 +42,7 @@ fn compare(name: &str, model: &Model) {
             continue;
         }
         let raw = run_raw(model, &inputs(&expected, case)).unwrap();
-        let valid = expected.get(&format!("{case}.valid_q"));
+        let valid_of = |side: &str| expected.get(&format!("{case}.valid_{side}"));
         for (key, wanted) in &expected {
             let Some(key) = key.strip_prefix(&format!("{case}.")) else {
                 continue;
@@ -52,10 +57,15 @@ fn compare(name: &str, model: &Model) {
             let found = raw
                 .get(key)
                 .unwrap_or_else(|| panic!("{name} {case}: {key} is not recorded"));
+            let point = key.rsplit('.').next().unwrap();
+            // Keys and values of a cross-attention are the encoder's; logits are the decoder's where there is one.
+            let of_decoder = key.starts_with("dec.") && !(key.contains(".cross.") && matches!(point, "k" | "v"))
+                || key == "logits" && expected.contains_key(&format!("{case}.in.decoder_input_ids"));
+            let valid = valid_of(if of_decoder { "dec_q" } else { "q" });
             // Masks are [batch, tokens]; where the tokens stand depends on the tensor.
-            let valid = valid.filter(|_| wanted.rank() > 2).map(|valid| {
+            let tokens_of = |valid: &&Tensor| wanted.rank() > 2 && wanted.dim(0).unwrap() == valid.dim(0).unwrap();
+            let valid = valid.filter(tokens_of).map(|valid| {
                 let (batch, tokens) = valid.dims2().unwrap();
-                let point = key.rsplit('.').next().unwrap();
                 let shape = match point {
                     "q" | "k" | "v" | "q_pre" | "k_pre" | "attn" => vec![batch, 1, tokens, 1],
                     "ctx" => vec![batch, tokens, 1, 1],

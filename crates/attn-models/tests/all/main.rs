@@ -15,6 +15,7 @@ mod capture;
 mod decoders;
 mod encoders;
 mod families;
+mod generation;
 mod images;
 mod interventions;
 mod options;

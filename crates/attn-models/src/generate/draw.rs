@@ -1,0 +1,233 @@
+//! One token after the other: the most likely one, or one drawn at random.
+
+use super::{
+    Emitted, Expansion, Fate, Generated, Sampling, Step,
+    rules::{Next, Rules, best, log_softmax},
+    search::Search,
+    trace::Beam,
+};
+
+/// Greedy generation or sampling of one sequence.
+pub(super) struct Drawing<'a> {
+    rules: Rules<'a>,
+    prompt: Vec<u32>,
+    /// The one beam, until it is finished.
+    running: Vec<Beam>,
+    finished: Vec<Beam>,
+    ended: bool,
+    trace: Vec<Step>,
+    random: Random,
+}
+
+impl<'a> Drawing<'a> {
+    /// `sequence` tells the sequences of a batch apart, so that each draws numbers of its own.
+    pub(super) fn new(rules: Rules<'a>, prompt: Vec<u32>, sequence: usize) -> Self {
+        let seed = rules.params.sampling.map_or(0, |sampling| sampling.seed);
+        Self {
+            rules,
+            prompt,
+            running: vec![Beam::default()],
+            finished: Vec::new(),
+            ended: false,
+            trace: Vec::new(),
+            random: Random::new(seed, sequence as u64),
+        }
+    }
+
+    /// The next token and the log-probabilities it was taken from; `None` if every token is forbidden. Unlike in a beam
+    /// search the allowed tokens share the probability of the forbidden ones, as in the reference.
+    fn choose(&mut self, tokens: &[u32], mut logits: Vec<f32>) -> Option<(u32, f32, Vec<f32>)> {
+        let next = self.rules.next(tokens);
+        if next == Next::Free {
+            self.rules.forbid(tokens, &mut logits);
+        }
+        if logits.iter().all(|logit| *logit == f32::NEG_INFINITY) {
+            return None;
+        }
+        let at = match (next, &self.rules.params.sampling) {
+            (Next::Prefix(token) | Next::Forced(token), _) => token as usize,
+            (Next::Free, None) => best(logits.iter().copied(), 1).first()?.0,
+            (Next::Free, Some(sampling)) => draw(&logits, sampling, self.random.uniform())?,
+        };
+        log_softmax(&mut logits);
+        let price = match next {
+            Next::Forced(_) => 0.0,
+            _ => logits.get(at).copied()?,
+        };
+        Some((u32::try_from(at).ok()?, price, logits))
+    }
+}
+
+impl Search for Drawing<'_> {
+    fn running(&self) -> &[Beam] {
+        &self.running
+    }
+
+    fn advance(&mut self, logits: Vec<Vec<f32>>) -> Vec<usize> {
+        let (Some(beam), Some(logits)) = (self.running.pop(), logits.into_iter().next()) else {
+            return Vec::new();
+        };
+        let tokens = [self.prompt.as_slice(), &beam.tokens].concat();
+        let Some((token, log_probability, all)) = self.choose(&tokens, logits) else {
+            self.finished.push(beam);
+            return Vec::new();
+        };
+        let next = beam.extended(0, token, log_probability, beam.total + log_probability);
+        let over = self.rules.ends(token, tokens.len() + 1);
+        let expansion = |token: u32, log_probability: f32, fate| Expansion {
+            parent: 0,
+            token,
+            log_probability,
+            total: beam.total + log_probability,
+            fate,
+        };
+        let taken = expansion(
+            token,
+            log_probability,
+            if over { Fate::Finished } else { Fate::Kept(0) },
+        );
+        let others = best(all.into_iter(), self.rules.params.alternatives + 1).into_iter();
+        let others = others
+            .filter_map(|(at, log_probability)| Some((u32::try_from(at).ok()?, log_probability)))
+            .filter(|(other, _)| *other != token)
+            .take(self.rules.params.alternatives)
+            .map(|(other, log_probability)| expansion(other, log_probability, Fate::Pruned));
+        let mut expansions: Vec<Expansion> = std::iter::once(taken).chain(others).collect();
+        expansions.sort_by(|a, b| b.total.total_cmp(&a.total));
+        self.trace.push(Step { expansions });
+        if over {
+            self.ended = self.rules.params.end.contains(&token);
+            self.finished.push(next);
+            Vec::new()
+        } else {
+            self.running.push(next);
+            vec![0]
+        }
+    }
+
+    fn emitted(&self, sequence: usize) -> Option<Emitted> {
+        let beam = self.running.first().or(self.finished.first())?;
+        Some(Emitted {
+            sequence,
+            at: beam.tokens.len().checked_sub(1)?,
+            token: *beam.tokens.last()?,
+            log_probability: *beam.log_probabilities.last()?,
+        })
+    }
+
+    fn finish(self: Box<Self>) -> Generated {
+        let rules = self.rules;
+        let ended = self.ended;
+        // What was stopped half way counts as far as it came.
+        let beams = self.finished.into_iter().chain(self.running);
+        let hypotheses = beams.map(|beam| {
+            let score = rules.score(beam.total, beam.tokens.len().max(1));
+            beam.hypothesis(score, ended)
+        });
+        Generated {
+            hypotheses: hypotheses.collect(),
+            prompt: self.prompt,
+            trace: self.trace,
+        }
+    }
+}
+
+/// The token at a place `uniform` in `[0, 1)` of the distribution that remains after the cuts.
+fn draw(logits: &[f32], sampling: &Sampling, uniform: f64) -> Option<usize> {
+    let count = if sampling.top_k == 0 {
+        logits.len()
+    } else {
+        sampling.top_k
+    };
+    let kept = best(logits.iter().copied(), count);
+    let largest = kept.first()?.1;
+    let weight = |logit: f32| (f64::from(logit - largest) / sampling.temperature).exp();
+    let mut weights: Vec<(usize, f64)> = kept.into_iter().map(|(at, logit)| (at, weight(logit))).collect();
+    let all: f64 = weights.iter().map(|(_, weight)| weight).sum();
+    if sampling.top_p < 1.0 {
+        // The token that reaches the threshold is the last one in.
+        let mut before = 0.0;
+        weights.retain(|(_, weight)| {
+            let within = before < sampling.top_p * all;
+            before += weight;
+            within
+        });
+    }
+    let mut left = uniform * weights.iter().map(|(_, weight)| weight).sum::<f64>();
+    let chosen = weights.iter().find(|(_, weight)| {
+        left -= weight;
+        left < 0.0
+    });
+    chosen.or(weights.last()).map(|(at, _)| *at)
+}
+
+/// SplitMix64 (Steele, Lea and Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64, stream: u64) -> Self {
+        let mut random = Self(seed ^ stream.wrapping_mul(0xd6e8_feb8_6659_fd93));
+        random.next();
+        random
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+
+    /// A number in `[0, 1)`.
+    fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often each of four tokens is drawn in 40,000 draws.
+    fn shares(sampling: Sampling) -> [f64; 4] {
+        // Probabilities 0.1, 0.2, 0.3 and 0.4.
+        let logits = [1.0_f32, 2.0, 3.0, 4.0].map(f32::ln);
+        let mut random = Random::new(1, 2);
+        let mut counts = [0.0; 4];
+        for _ in 0..40_000 {
+            counts[draw(&logits, &sampling, random.uniform()).unwrap()] += 1.0 / 40_000.0;
+        }
+        counts
+    }
+
+    fn close(found: [f64; 4], expected: [f64; 4]) {
+        // Five standard deviations of a share of 40,000.
+        assert!(
+            found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.0125),
+            "{found:?} instead of {expected:?}"
+        );
+    }
+
+    #[test]
+    fn tokens_are_drawn_as_often_as_they_are_likely() {
+        let all = Sampling {
+            top_k: 0,
+            ..Sampling::default()
+        };
+        close(shares(all), [0.1, 0.2, 0.3, 0.4]);
+        // Squares of the probabilities: 1, 4, 9, 16 of 30.
+        let cold = Sampling {
+            temperature: 0.5,
+            ..all
+        };
+        close(shares(cold), [1.0 / 30.0, 4.0 / 30.0, 9.0 / 30.0, 16.0 / 30.0]);
+        let two = Sampling { top_k: 2, ..all };
+        close(shares(two), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
+        // 0.4 + 0.3 reach 0.6; of exactly 0.4 the first token is enough.
+        let nucleus = Sampling { top_p: 0.6, ..all };
+        close(shares(nucleus), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
+        let likeliest = Sampling { top_p: 0.39, ..all };
+        close(shares(likeliest), [0.0, 0.0, 0.0, 1.0]);
+    }
+}

@@ -1,0 +1,301 @@
+//! How to generate: the reference's settings and defaults, read from a checkpoint and overridable one by one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Checkpoint, Error, Model, Result, config::Config};
+
+/// The reference's limit on the length of a sequence where nothing else is said.
+const DEFAULT_LENGTH: usize = 20;
+
+/// When a beam search ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EarlyStopping {
+    /// When no running beam, if it ended now, would beat the worst finished one (`early_stopping: false`).
+    #[default]
+    Unlikely,
+    /// As soon as there are as many finished sequences as beams (`true`).
+    Full,
+    /// When no running beam can ever beat the worst finished one, however long it gets (`"never"`).
+    Impossible,
+}
+
+/// How the next token is drawn, instead of taken as the most likely one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// Divides the logits: below 1 the likely tokens become likelier. Default: 1.
+    pub temperature: f64,
+    /// Draws among this many of the most likely tokens; 0 for all. Default: 50, the reference's.
+    pub top_k: usize,
+    /// Draws among the most likely tokens that together have at least this probability (Holtzman et al. 2020).
+    /// Default: 1, all of them.
+    pub top_p: f64,
+    /// Same seed, same tokens, whatever else runs in the batch. Default: 0.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: 50,
+            top_p: 1.0,
+            seed: 0,
+        }
+    }
+}
+
+/// How to generate. `default()` is greedy and knows no special tokens; [`read`](Self::read) takes what a checkpoint says.
+///
+/// ```
+/// use attn_models::{GenerationParams, Sampling};
+///
+/// let beams = GenerationParams { beams: 4, length_penalty: 0.6, ..GenerationParams::default() };
+/// let drawn = GenerationParams { sampling: Some(Sampling { temperature: 0.8, ..Sampling::default() }), ..GenerationParams::default() };
+/// assert_eq!((beams.max_new_tokens, drawn.beams), (None, 1));
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerationParams {
+    /// At most this many new tokens, the end included. Default: none, `max_length` decides.
+    pub max_new_tokens: Option<usize>,
+    /// At most this many tokens of the generating stack, prompt included, where `max_new_tokens` says nothing. Default: 20, the
+    /// reference's. The model's longest sequence limits both.
+    pub max_length: Option<usize>,
+    /// No end before this many new tokens. Default: 0.
+    pub min_new_tokens: usize,
+    /// No end before this many tokens, prompt included. Default: 0.
+    pub min_length: usize,
+    /// Sequences kept at each step; 1 for greedy generation and sampling. Default: 1.
+    pub beams: usize,
+    /// A sequence's score is its log-probability divided by its number of new tokens to this power: above 0 favours
+    /// long sequences, below 0 short ones (Wu et al. 2016). Default: 1.
+    pub length_penalty: f64,
+    /// When a beam search ends. Default: when better sequences are unlikely.
+    pub early_stopping: EarlyStopping,
+    /// Draws tokens instead of taking the most likely one. Default: none.
+    pub sampling: Option<Sampling>,
+    /// The first new tokens (after `forced_first`). Their log-probabilities count as if they had been chosen, so that scores compare with
+    /// those of a free search. Default: empty.
+    pub prefix: Vec<u32>,
+    /// The token after the decoder's start, with log-probability 0: the language of mBART and M2M100
+    /// (`forced_bos_token_id`). Default: none.
+    pub forced_first: Option<u32>,
+    /// The token at the last possible place, with log-probability 0 (`forced_eos_token_id`). Default: none.
+    pub forced_end: Option<u32>,
+    /// Runs of tokens that are not written; a run of one token forbids it everywhere (`bad_words_ids`,
+    /// `suppress_tokens`). Default: empty.
+    pub forbidden: Vec<Vec<u32>>,
+    /// Tokens that are not the first new one (`begin_suppress_tokens`). Default: empty.
+    pub forbidden_first: Vec<u32>,
+    /// No run of this many tokens occurs twice; 0 for no such rule (`no_repeat_ngram_size`). Default: 0.
+    pub no_repeat: usize,
+    /// What the decoder of an encoder-decoder starts with. Default: none, which is an error there.
+    pub decoder_start: Option<u32>,
+    /// Tokens that end a sequence. Default: none, so that every sequence gets as long as allowed.
+    pub end: Vec<u32>,
+    /// Most likely tokens that the trace of greedy generation and sampling lists at each step, beside the one that was
+    /// taken. A beam search lists every expansion it weighed. Default: 5.
+    pub alternatives: usize,
+    /// Keeps keys and values from step to step. Without it every step runs all tokens anew, and taps see them all. Default: `true`.
+    pub cache: bool,
+}
+
+impl Default for GenerationParams {
+    fn default() -> Self {
+        Self {
+            max_new_tokens: None,
+            max_length: None,
+            min_new_tokens: 0,
+            min_length: 0,
+            beams: 1,
+            length_penalty: 1.0,
+            early_stopping: EarlyStopping::default(),
+            sampling: None,
+            prefix: Vec::new(),
+            forced_first: None,
+            forced_end: None,
+            forbidden: Vec::new(),
+            forbidden_first: Vec::new(),
+            no_repeat: 0,
+            decoder_start: None,
+            end: Vec::new(),
+            alternatives: 5,
+            cache: true,
+        }
+    }
+}
+
+/// Options that change what is generated, that this crate does not implement, and their neutral values.
+const NEUTRAL: &[(&str, f64)] = &[
+    ("diversity_penalty", 0.0),
+    ("encoder_no_repeat_ngram_size", 0.0),
+    ("encoder_repetition_penalty", 1.0),
+    ("epsilon_cutoff", 0.0),
+    ("eta_cutoff", 0.0),
+    ("min_p", 0.0),
+    ("num_beam_groups", 1.0),
+    ("penalty_alpha", 0.0),
+    ("repetition_penalty", 1.0),
+    ("typical_p", 1.0),
+];
+
+impl GenerationParams {
+    /// What a checkpoint says: its `generation_config.json` or, without one, its `config.json`; special tokens that the first
+    /// does not name are looked up in the second.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a value of the wrong kind, [`Error::Unsupported`] for a setting that would change the
+    /// output and is not implemented (a repetition penalty, groups of beams, ...).
+    pub fn read(checkpoint: &Checkpoint) -> Result<Self> {
+        let model = checkpoint.config();
+        let config = checkpoint.generation().unwrap_or(model);
+        for (key, neutral) in NEUTRAL {
+            if config.number_or(key, *neutral)? != *neutral {
+                return Err(config.unsupported(key, neutral.to_string()));
+            }
+        }
+        let id = |key: &str| -> Result<Option<u32>> {
+            match config.id(key)? {
+                Some(id) => Ok(Some(id)),
+                None => model.id(key),
+            }
+        };
+        let end = match config.get("eos_token_id") {
+            Some(_) => config.ids("eos_token_id")?,
+            None => model.ids("eos_token_id")?,
+        };
+        let mut forbidden = config.lists_of_ids("bad_words_ids")?;
+        // The end is not a word: forbidding it would mean no end at all.
+        forbidden.retain(|run| !(run.len() == 1 && end.contains(&run[0])));
+        forbidden.extend(config.ids("suppress_tokens")?.into_iter().map(|id| vec![id]));
+        let defaults = Sampling::default();
+        let sampling = Sampling {
+            temperature: config.number_or("temperature", defaults.temperature)?,
+            top_k: config.count_or("top_k", defaults.top_k)?,
+            top_p: config.number_or("top_p", defaults.top_p)?,
+            ..defaults
+        };
+        let early_stopping = match config.get("early_stopping") {
+            None => EarlyStopping::Unlikely,
+            Some(value) if value == "never" => EarlyStopping::Impossible,
+            Some(_) if config.flag_or("early_stopping", false)? => EarlyStopping::Full,
+            Some(_) => EarlyStopping::Unlikely,
+        };
+        Ok(Self {
+            max_new_tokens: config.optional_size("max_new_tokens")?,
+            max_length: config.optional_size("max_length")?,
+            min_new_tokens: config.count_or("min_new_tokens", 0)?,
+            min_length: config.count_or("min_length", 0)?,
+            beams: config.size_or("num_beams", 1)?,
+            length_penalty: config.number_or("length_penalty", 1.0)?,
+            early_stopping,
+            sampling: config.flag_or("do_sample", false)?.then_some(sampling),
+            forced_first: config.id("forced_bos_token_id")?,
+            forced_end: config.ids("forced_eos_token_id")?.first().copied(),
+            forbidden,
+            forbidden_first: config.ids("begin_suppress_tokens")?,
+            no_repeat: config.count_or("no_repeat_ngram_size", 0)?,
+            decoder_start: match id("decoder_start_token_id")? {
+                Some(start) => Some(start),
+                None => id("bos_token_id")?,
+            },
+            end,
+            ..Self::default()
+        })
+    }
+
+    /// Longest sequence of the generating stack, given its prompt.
+    pub(super) fn limit(&self, model: &Model, prompt: usize) -> Result<usize> {
+        let wanted = match (self.max_new_tokens, self.max_length) {
+            (Some(new), _) => prompt.saturating_add(new),
+            (None, Some(length)) => length,
+            (None, None) => DEFAULT_LENGTH,
+        };
+        let limit = model.info().max_tokens.map_or(wanted, |longest| wanted.min(longest));
+        if limit <= prompt {
+            return Err(Error::parameter(
+                "max_length",
+                format!("more than the {prompt} tokens of the prompt"),
+                limit.to_string(),
+            ));
+        }
+        let given = prompt + usize::from(prompt == 1 && self.forced_first.is_some()) + self.prefix.len();
+        if given > limit {
+            return Err(Error::parameter(
+                "prefix",
+                format!("a prompt and a prefix of at most {limit} tokens"),
+                given.to_string(),
+            ));
+        }
+        Ok(limit)
+    }
+
+    /// Checks everything that does not depend on the prompt.
+    pub(super) fn check(&self, model: &Model) -> Result<()> {
+        let refuse = |name, expected: &str, found: String| Err(Error::parameter(name, expected, found));
+        if self.beams == 0 {
+            return refuse("beams", "at least 1", self.beams.to_string());
+        }
+        if !self.length_penalty.is_finite() {
+            return refuse("length_penalty", "a finite number", self.length_penalty.to_string());
+        }
+        if let Some(sampling) = &self.sampling {
+            if self.beams > 1 {
+                return refuse("beams", "1 with sampling", self.beams.to_string());
+            }
+            if !(sampling.temperature > 0.0 && sampling.temperature.is_finite()) {
+                return refuse("temperature", "a number above 0", sampling.temperature.to_string());
+            }
+            if !(sampling.top_p > 0.0 && sampling.top_p <= 1.0) {
+                return refuse("top_p", "a number above 0 and up to 1", sampling.top_p.to_string());
+            }
+        }
+        let vocabulary = model.info().vocab_size.unwrap_or(0);
+        let lists: [(&'static str, Vec<u32>); 7] = [
+            ("prefix", self.prefix.clone()),
+            ("forced_first", self.forced_first.into_iter().collect()),
+            ("forced_end", self.forced_end.into_iter().collect()),
+            ("forbidden", self.forbidden.concat()),
+            ("forbidden_first", self.forbidden_first.clone()),
+            ("decoder_start", self.decoder_start.into_iter().collect()),
+            ("end", self.end.clone()),
+        ];
+        for (name, ids) in lists {
+            if let Some(id) = ids.into_iter().find(|&id| id as usize >= vocabulary) {
+                return refuse(name, &format!("ids below {vocabulary}"), id.to_string());
+            }
+        }
+        if self.forbidden.iter().any(Vec::is_empty) {
+            return refuse("forbidden", "runs of at least one token", "an empty one".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// A count, or the default.
+    fn count_or(&self, key: &str, default: usize) -> Result<usize> {
+        match self.get(key) {
+            Some(value) if value.as_u64() == Some(0) => Ok(0),
+            _ => self.size_or(key, default),
+        }
+    }
+
+    /// A token id or a list of them; empty if the option is not there.
+    fn ids(&self, key: &str) -> Result<Vec<u32>> {
+        let Some(list) = self.get(key).and_then(|value| value.as_array()) else {
+            return Ok(self.id(key)?.into_iter().collect());
+        };
+        let ids = list.iter().map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()));
+        ids.collect::<Option<_>>()
+            .ok_or_else(|| self.wrong(key, "a token id or a list of them"))
+    }
+
+    /// A list of lists of token ids; empty if the option is not there.
+    fn lists_of_ids(&self, key: &str) -> Result<Vec<Vec<u32>>> {
+        let Some(value) = self.get(key) else {
+            return Ok(Vec::new());
+        };
+        serde_json::from_value(value.clone()).map_err(|_| self.wrong(key, "a list of lists of token ids"))
+    }
+}

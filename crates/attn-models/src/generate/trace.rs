@@ -1,0 +1,106 @@
+//! What a generation gives: the sequences, and everything that was weighed on the way.
+
+use serde::{Deserialize, Serialize};
+
+/// What became of one input sequence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generated {
+    /// The generating stack's tokens before the first new one.
+    pub prompt: Vec<u32>,
+    /// The sequences, best first: as many as beams, fewer only where the rules left no choice.
+    pub hypotheses: Vec<Hypothesis>,
+    /// Every step, in order. Step `i` chooses the new token `i`.
+    pub trace: Vec<Step>,
+}
+
+/// One generated sequence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hypothesis {
+    /// The new tokens, the end included.
+    pub tokens: Vec<u32>,
+    /// Their log-probabilities; 0 for tokens that were forced by the settings.
+    pub log_probabilities: Vec<f32>,
+    /// Sum of the log-probabilities over the number of new tokens to the power of the length penalty.
+    pub score: f32,
+    /// Whether it ended by itself, instead of at the longest length.
+    pub ended: bool,
+    /// For each new token the beam it was added to: with [`Step`], its way through the trace.
+    pub beams: Vec<usize>,
+}
+
+/// One step: what was weighed for the next token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Best total first. In a beam search every candidate that was compared, at least twice as many as beams.
+    pub expansions: Vec<Expansion>,
+}
+
+/// One beam with one token added.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Expansion {
+    /// The beam, among those that ran before this step.
+    pub parent: usize,
+    /// The token.
+    pub token: u32,
+    /// Its log-probability after the parent.
+    pub log_probability: f32,
+    /// The sum over the sequence, this token included.
+    pub total: f32,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What becomes of an expansion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It is this beam of the next step.
+    Kept(usize),
+    /// It is a complete sequence, and was among the best when it ended.
+    Finished,
+    /// It was not good enough.
+    Pruned,
+}
+
+/// A token as it is chosen, for those who do not want to wait for the end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Emitted {
+    /// Which of the inputs' sequences.
+    pub sequence: usize,
+    /// How many new tokens came before.
+    pub at: usize,
+    /// The token.
+    pub token: u32,
+    /// Its log-probability.
+    pub log_probability: f32,
+}
+
+/// A sequence that is being written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Beam {
+    pub(super) tokens: Vec<u32>,
+    pub(super) log_probabilities: Vec<f32>,
+    pub(super) total: f32,
+    pub(super) beams: Vec<usize>,
+}
+
+impl Beam {
+    pub(super) fn extended(&self, parent: usize, token: u32, log_probability: f32, total: f32) -> Self {
+        let mut next = self.clone();
+        next.tokens.push(token);
+        next.log_probabilities.push(log_probability);
+        next.beams.push(parent);
+        next.total = total;
+        next
+    }
+
+    pub(super) fn hypothesis(self, score: f32, ended: bool) -> Hypothesis {
+        Hypothesis {
+            tokens: self.tokens,
+            log_probabilities: self.log_probabilities,
+            score,
+            ended,
+            beams: self.beams,
+        }
+    }
+}
