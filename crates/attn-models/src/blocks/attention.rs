@@ -138,6 +138,7 @@ impl MultiHead {
             self.softmax(scores, bias, pass)?
         };
         let attention = pass.tap(self.site(Point::Attention), attention)?;
+        let attention = pass.constant(attention);
         let grouped = attention.reshape((batch, kv_heads, heads / kv_heads * queries, keys))?;
         let context = grouped
             .matmul(&value.contiguous()?)?

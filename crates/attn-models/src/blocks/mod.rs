@@ -12,6 +12,7 @@ mod linear;
 mod mask;
 mod mlp;
 mod norm;
+mod relevance;
 mod rotary;
 
 use candle_core::Tensor;
@@ -24,6 +25,7 @@ pub(crate) use self::{
     mask::additive_mask,
     mlp::Mlp,
     norm::Norm,
+    relevance::Relevance,
     rotary::{Rotary, Rotation},
 };
 use crate::{Gradients, Result, Site, Tap, tap::visit};
@@ -32,6 +34,8 @@ use crate::{Gradients, Result, Site, Tap, tap::visit};
 pub(crate) struct Pass<'a> {
     pub(crate) tap: &'a mut dyn Tap,
     pub(crate) gradients: Gradients,
+    /// Set for layer-wise relevance propagation: the backward pass then follows its rules.
+    pub(crate) relevance: Option<&'a Relevance>,
 }
 
 impl Pass<'_> {
@@ -42,6 +46,25 @@ impl Pass<'_> {
 
     pub(crate) fn wants(&self, site: Site) -> bool {
         self.tap.wants(site)
+    }
+
+    /// What counts as given in layer-wise relevance propagation (attention, the denominators of norms, gates): no
+    /// gradient flows into it there. Otherwise the tensor as it is.
+    pub(crate) fn constant(&self, tensor: Tensor) -> Tensor {
+        if self.relevance.is_some() {
+            tensor.detach()
+        } else {
+            tensor
+        }
+    }
+
+    /// A vector that is added whatever the input is, such as a class token or a segment's embedding `[batch, ..]`: in
+    /// layer-wise relevance propagation its share is counted with that of the biases.
+    pub(crate) fn offset(&self, tensor: Tensor) -> Result<Tensor> {
+        match self.relevance {
+            Some(relevance) => relevance.constant(&tensor),
+            None => Ok(tensor),
+        }
     }
 
     /// Whether kernels without a backward pass may be used.

@@ -228,6 +228,7 @@ impl Network for Bert {
         };
         let positions = self.positions.forward(&Tensor::new(positions, &self.device)?)?;
         let positions = pass.tap(Site::positions(Side::Encoder), positions)?;
+        let types = pass.offset(types)?;
         let x = words.broadcast_add(&types)?.broadcast_add(&positions)?;
         let mut x = pass.tap(Site::hidden(Side::Encoder, 0), self.embedding_norm.forward(&x, pass)?)?;
 
@@ -239,11 +240,37 @@ impl Network for Bert {
             x = pass.tap(Site::hidden(Side::Encoder, layer + 1), x)?;
         }
 
-        let pooled = match &self.pooler {
-            Some(pooler) => Some(pooler.forward(&x.narrow(1, 0, 1)?.squeeze(1)?, pass)?.tanh()?),
-            None => None,
-        };
-        let logits = match (&self.head, &pooled) {
+        let pooled = self.pool(&x, pass)?;
+        let logits = self.classify(&x, pooled.as_ref(), pass)?;
+        Ok(Output {
+            logits,
+            last_hidden: x,
+            pooled,
+        })
+    }
+
+    fn predict(&self, hidden: &Tensor, _: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        self.classify(hidden, self.pool(hidden, pass)?.as_ref(), pass)
+    }
+
+    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
+        let block = self.layers.get(layer).filter(|_| attention == Attention::EncoderSelf)?;
+        Some(&block.attention)
+    }
+}
+
+impl Bert {
+    /// What the pooler makes of the first token.
+    fn pool(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        let first = || -> Result<Tensor> { Ok(x.narrow(1, 0, 1)?.squeeze(1)?) };
+        let pooler = self.pooler.as_ref();
+        pooler
+            .map(|pooler| pooler.activated(&first()?, Activation::Tanh, pass))
+            .transpose()
+    }
+
+    fn classify(&self, x: &Tensor, pooled: Option<&Tensor>, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        Ok(match (&self.head, pooled) {
             (
                 Head::MaskedLm {
                     transform,
@@ -253,16 +280,11 @@ impl Network for Bert {
                 },
                 _,
             ) => {
-                let transformed = transform.activated(&x, *activation, pass)?;
+                let transformed = transform.activated(x, *activation, pass)?;
                 Some(decoder.forward(&norm.forward(&transformed, pass)?, pass)?)
             }
             (Head::Classifier(classifier), Some(pooled)) => Some(classifier.forward(pooled, pass)?),
             (Head::Classifier(_) | Head::None, _) => None,
-        };
-        Ok(Output {
-            logits,
-            last_hidden: x,
-            pooled,
         })
     }
 }

@@ -172,4 +172,20 @@ impl Network for Gpt2 {
             pooled: None,
         })
     }
+
+    fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        let Some(head) = &self.head else { return Ok(None) };
+        // The last state has passed the final norm.
+        let normed = if layer < self.layers.len() {
+            self.final_norm.forward(hidden, pass)?
+        } else {
+            hidden.clone()
+        };
+        head.forward(&normed, pass).map(Some)
+    }
+
+    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
+        let block = self.layers.get(layer).filter(|_| attention == Attention::DecoderSelf)?;
+        Some(&block.attention)
+    }
 }

@@ -5,15 +5,30 @@ mod gpt2;
 mod llama;
 mod vit;
 
-use attn_core::ModelInfo;
+use attn_core::{Attention, ModelInfo};
+use candle_core::Tensor;
 
-use crate::{Error, Inputs, Output, Result, Vision, Weights, blocks::Pass, config::Config};
+use crate::{
+    Error, Inputs, Output, Result, Vision, Weights,
+    blocks::{MultiHead, Pass},
+    config::Config,
+};
 
 /// A built model of some family.
 pub(crate) trait Network: Send + Sync {
     fn info(&self) -> &ModelInfo;
 
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output>;
+
+    /// What the head predicts from a state as tapped after `layer` layers; `None` without a head.
+    fn predict(&self, _hidden: &Tensor, _layer: usize, _pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// The attention of one layer, for what is measured on its weights; `None` if there is no such layer.
+    fn attention_block(&self, _attention: Attention, _layer: usize) -> Option<&MultiHead> {
+        None
+    }
 
     /// What a model of images expects.
     fn vision(&self) -> Option<Vision> {

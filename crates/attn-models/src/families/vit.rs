@@ -217,7 +217,7 @@ impl Network for Vit {
         let patches = self.patches.forward(&self.cut(inputs)?, pass)?;
         let patches = pass.tap(Site::embedding(Side::Encoder), patches)?;
         let (batch, _, hidden) = patches.dims3()?;
-        let class_token = self.class_token.broadcast_as((batch, 1, hidden))?;
+        let class_token = pass.offset(self.class_token.broadcast_as((batch, 1, hidden))?)?;
         let positions = pass.tap(Site::positions(Side::Encoder), self.positions.clone())?;
         let mut x = Tensor::cat(&[class_token, patches], 1)?.broadcast_add(&positions)?;
 
@@ -247,5 +247,19 @@ impl Network for Vit {
             last_hidden: x,
             pooled,
         })
+    }
+
+    /// Every state, the last included, is tapped before the final norm.
+    fn predict(&self, hidden: &Tensor, _: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        let Some(classifier) = &self.classifier else {
+            return Ok(None);
+        };
+        let class = self.final_norm.forward(hidden, pass)?.narrow(1, 0, 1)?.squeeze(1)?;
+        classifier.forward(&class, pass).map(Some)
+    }
+
+    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
+        let block = self.layers.get(layer).filter(|_| attention == Attention::EncoderSelf)?;
+        Some(&block.attention)
     }
 }

@@ -8,11 +8,14 @@
     reason = "a test fails by panicking, and says when it skips"
 )]
 
+mod attribution;
 mod bad_checkpoints;
 mod bad_inputs;
 mod capture;
+mod edits;
 mod families;
 mod images;
+mod importance;
 mod interventions;
 mod options;
 mod real_weights;
