@@ -93,6 +93,20 @@ impl HeadGradients {
 /// The gradients of all head masks, example by example, over a data set. With the loss as target,
 /// [`HeadGradients::importance`] is the importance of Michel et al.
 ///
+/// ```
+/// use attn_models::{Examples, Gradients, Inputs, Model, Target, Weights, head_gradients};
+///
+/// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
+///                  "architectures": ["GPT2LMHeadModel"]}"#;
+/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+/// let rows = [vec![5, 6, 7], vec![8, 9, 10]];
+/// let targets = rows.iter().map(|row| Target::Loss { labels: row.iter().map(|&id| Some(id)).collect() }).collect();
+/// let examples = Examples { inputs: Inputs::from_ids(&rows, 0)?, targets };
+/// let importance = head_gradients(&model, &[examples], &())?.importance();
+/// assert_eq!(importance[0].values.dim(), (2, 2)); // layers, heads
+/// # Ok::<(), attn_models::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`input_gradients`](crate::input_gradients); cancellation.
 pub fn head_gradients(model: &Model, batches: &[Examples], progress: &dyn Progress) -> Result<HeadGradients> {

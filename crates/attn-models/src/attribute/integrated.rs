@@ -82,7 +82,22 @@ impl IntegratedGradients {
 /// `(x - x0) * mean over steps of grad f(x0 + a (x - x0))`, with `a` at the midpoints of `steps` equal pieces.
 ///
 /// 20 to 300 steps are usual (ibid. section 5); 50 is a good start, and [`IntegratedGradients::relative_gap`] says
-/// whether it was enough. Only the embeddings move: positions, segments and class tokens stay. `tap` may intervene.
+/// whether it was enough. Only the embeddings move: positions, segments and class tokens stay. Models without position
+/// vectors need a baseline other than zeros, see `docs/ATTRIBUTION.md`. `tap` may intervene.
+///
+/// ```
+/// use attn_models::{Baseline, Gradients, Inputs, Model, Target, Weights, integrated_gradients};
+///
+/// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
+///                  "architectures": ["GPT2LMHeadModel"]}"#;
+/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+/// let inputs = Inputs::from_ids(&[vec![5, 6, 7]], 0)?;
+/// let target = Target::Token { position: 2, token: 9 };
+/// let padding = Baseline::token(&inputs, 0, &[])?;
+/// let found = integrated_gradients(&model, &inputs, &[target], &padding, 50, &mut (), &())?;
+/// assert!(found[0].gap().abs() < 1e-4);
+/// # Ok::<(), attn_models::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`input_gradients`](crate::input_gradients); [`Error::Input`] for a number of steps out of 1 to 10,000 or a baseline

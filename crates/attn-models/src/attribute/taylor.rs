@@ -20,6 +20,20 @@ use crate::{
 /// head that several query heads share counts fully for each. The model must have been built from trainable
 /// weights ([`Weights::finetune`](crate::Weights::finetune)).
 ///
+/// ```
+/// use attn_models::{Examples, Gradients, Inputs, Model, Target, Weights, taylor_importance};
+///
+/// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
+///                  "architectures": ["GPT2LMHeadModel"]}"#;
+/// // Of a checkpoint: `Weights::finetune(&checkpoint, 0)`.
+/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::On)?;
+/// let inputs = Inputs::from_ids(&[vec![5, 6, 7]], 0)?;
+/// let examples = Examples { inputs, targets: vec![Target::Token { position: 2, token: 9 }] };
+/// let importance = taylor_importance(&model, &[examples], &())?;
+/// assert!(importance[0].values.iter().all(|&value| value > 0.0));
+/// # Ok::<(), attn_models::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`head_gradients`](crate::head_gradients); [`Error::Intervention`] for a model whose weights are not trainable.
 pub fn taylor_importance(model: &Model, batches: &[Examples], progress: &dyn Progress) -> Result<Vec<HeadGrid>> {

@@ -163,7 +163,14 @@ fn taylor_importance_is_the_sum_over_a_heads_parameters() {
             );
         }
 
-        // One example at a time, in a batch or alone.
+        // One example at a time, in a padded batch or alone.
+        let masks = head_gradients(&model, &batches, &()).unwrap();
+        for ((row, token), (value, found)) in rows.iter().zip([3, 4, 5]).zip(&masks.examples) {
+            let alone = batch(std::slice::from_ref(row), vec![target(token)]);
+            let wanted = &head_gradients(&model, &[alone], &()).unwrap().examples[0];
+            assert!((value - wanted.0).abs() < 1e-4, "{name}");
+            close(&flat(found), &flat(&wanted.1), 1e-4, name);
+        }
         let each = taylor_per_example(&model, &batches, &()).unwrap();
         for ((row, token), found) in rows.iter().zip([3, 4, 5]).zip(each) {
             let alone = batch(std::slice::from_ref(row), vec![target(token)]);
