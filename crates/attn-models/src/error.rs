@@ -201,6 +201,17 @@ pub enum Error {
         /// The shape of the tap's.
         found: Vec<usize>,
     },
+    /// An intervention or a question about the model names a layer, head, token or sequence that does not exist, or
+    /// asks for something that cannot be done.
+    #[error("{place}: expected {expected}, found {found}")]
+    Intervention {
+        /// Which one: its number in its list, counted from 0, and its kind.
+        place: String,
+        /// What there is.
+        expected: String,
+        /// What was asked for.
+        found: String,
+    },
     /// The tensor library failed; after the checks of this crate that is a bug or a lack of memory.
     #[error("tensor operation failed: {0}")]
     Candle(#[from] candle_core::Error),

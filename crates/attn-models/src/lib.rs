@@ -6,8 +6,12 @@
 //! or replace what they are given (an intervention); they are the only way in, so everything that works on one
 //! family works on all.
 //!
+//! [`Interventions`] are edits as data that such a tap carries out; [`input_gradients`] and its like ask what made the
+//! model say what it said.
+//!
 //! The same code trains: [`Weights::initialise`] makes fresh variables under the published names.
 
+mod attribute;
 mod blocks;
 mod capturer;
 mod checkpoint;
@@ -17,6 +21,7 @@ mod families;
 mod generate;
 mod images;
 mod inputs;
+mod intervene;
 mod lines;
 mod model;
 mod pairs;
@@ -30,6 +35,11 @@ mod weights;
 pub use candle_core as candle;
 
 pub use self::{
+    attribute::{
+        Baseline, Examples, Guess, HeadGradients, HeadGrid, InputGradients, IntegratedGradients, LensLayer, Relevance,
+        Target, TokenScores, head_gradients, input_gradients, integrated_gradients, logit_lens, propagate_relevance,
+        taylor_importance, taylor_per_example,
+    },
     capturer::{BATCH_TOKENS, CaptureOutcome, Capturer, Picture},
     checkpoint::{Checkpoint, CheckpointInfo, FileInfo},
     error::{Error, Result},
@@ -39,6 +49,7 @@ pub use self::{
     },
     images::Images,
     inputs::Inputs,
+    intervene::{Edit, Heads, Intervention, Interventions, Selection},
     lines::{Line, read_lines, split_lines},
     model::{Gradients, Model, Output, Vision},
     recorder::{Recorder, read_inputs, run_raw, write_tensors},

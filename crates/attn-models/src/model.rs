@@ -1,11 +1,11 @@
 //! A model of any family: built from a checkpoint or for training, run on a batch.
 
-use attn_core::ModelInfo;
+use attn_core::{Attention, ModelInfo};
 use candle_core::{Device, Tensor};
 
 use crate::{
-    Checkpoint, Inputs, Result, Tap, Weights,
-    blocks::{Cache, Pass},
+    Checkpoint, Error, Inputs, Result, Tap, Weights,
+    blocks::{Cache, MultiHead, Pass, Relevance},
     checkpoint::CONFIG,
     config::Config,
     families::{self, Network},
@@ -167,14 +167,72 @@ impl Model {
     /// [`Error::Input`](crate::Error::Input) for inputs that are missing, superfluous, misshapen or out of range;
     /// [`Error::Tap`](crate::Error::Tap) and whatever else the tap returns.
     pub fn forward(&self, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
-        self.network.forward(
-            inputs,
-            &mut Pass {
-                tap,
-                gradients: self.gradients,
-                cache: None,
-            },
-        )
+        self.run(inputs, tap, self.gradients, None)
+    }
+
+    /// What the model's head would predict from a hidden state `[batch, tokens, hidden]` of its last stack, as it is
+    /// tapped at [`Point::Hidden`](crate::Point::Hidden) of `layer`: the final norm is applied where that state has
+    /// not passed it. Shapes as [`Output::logits`]; `None` without a head. At the last layer these are the model's own
+    /// logits, at others those of the logit lens ([`logit_lens`](crate::logit_lens)).
+    ///
+    /// # Errors
+    /// [`Error::Intervention`](crate::Error::Intervention) for a layer the model does not have; [`Error::Candle`](crate::Error::Candle)
+    /// for a state of another width.
+    pub fn predict(&self, hidden: &Tensor, layer: usize) -> Result<Option<Tensor>> {
+        let layers = self.layers();
+        if layer > layers {
+            return Err(Error::Intervention {
+                place: "logit lens".to_owned(),
+                expected: format!("a layer from 0 to {layers}"),
+                found: format!("layer {layer}"),
+            });
+        }
+        let pass = Pass {
+            tap: &mut (),
+            gradients: self.gradients,
+            cache: None,
+            relevance: None,
+        };
+        self.network.predict(hidden, layer, &pass)
+    }
+
+    /// Layers of the stack whose states the head reads: the decoder's, if there is one.
+    pub(crate) fn layers(&self) -> usize {
+        let info = self.info();
+        let decoder = info.attention(Attention::DecoderSelf);
+        let attention = decoder.or_else(|| info.attention(Attention::EncoderSelf));
+        attention.map_or(0, |attention| attention.layers.len())
+    }
+
+    /// A forward pass that can be differentiated, however the model was built.
+    pub(crate) fn differentiable(&self, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
+        self.run(inputs, tap, Gradients::On, None)
+    }
+
+    /// A forward pass whose gradients are the multipliers of layer-wise relevance propagation.
+    pub(crate) fn relevance(&self, inputs: &Inputs, tap: &mut dyn Tap, relevance: &Relevance) -> Result<Output> {
+        self.run(inputs, tap, Gradients::On, Some(relevance))
+    }
+
+    /// The maps of one layer's attention, where the family gives them.
+    pub(crate) fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
+        self.network.attention_block(attention, layer)
+    }
+
+    fn run(
+        &self,
+        inputs: &Inputs,
+        tap: &mut dyn Tap,
+        gradients: Gradients,
+        relevance: Option<&Relevance>,
+    ) -> Result<Output> {
+        let mut pass = Pass {
+            tap,
+            gradients,
+            cache: None,
+            relevance,
+        };
+        self.network.forward(inputs, &mut pass)
     }
 
     /// Runs the tokens that `cache` does not have yet, and adds their keys and values to it. The inputs are those of
@@ -187,6 +245,7 @@ impl Model {
                 tap,
                 gradients: self.gradients,
                 cache: Some(cache),
+                relevance: None,
             },
         )?;
         cache.advance(cache.tokens() + output.last_hidden.dim(1)?);

@@ -8,11 +8,13 @@ use std::fmt;
 
 use attn_core::{Attention, Side};
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
 /// What is looked at, inside a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Point {
     /// Token or patch embeddings as looked up, before positions, types and norms: `[batch, tokens, hidden]`.
@@ -21,7 +23,8 @@ pub enum Point {
     /// How the model is told where tokens stand; zeros take the positions away, a permutation along the tokens shuffles
     /// them. Vectors to add `[batch or 1, tokens, hidden]` where positions are learned or sinusoidal, positions as
     /// numbers `[batch or 1, tokens]` where they are rotary, the bias `[1, heads, queries, keys]` where they are
-    /// relative. Layer 0 of the self-attention of its stack; nothing where a model has no positions.
+    /// relative. Layer 0 of the self-attention of its stack; nothing where a model has no positions. Where one row
+    /// serves the whole batch, a tap may return one per sequence.
     Positions,
     /// Queries before rotation, only in models that rotate: `[batch, heads, tokens, head_dim]`.
     QueryBeforeRotation,
@@ -71,7 +74,7 @@ impl Point {
 }
 
 /// A place inside a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Site {
     /// Which attention. A point outside the attention (embedding, MLP, hidden state) belongs to the
     /// self-attention of its stack.
@@ -238,7 +241,12 @@ pub(crate) fn visit<T: Tap + ?Sized>(tap: &mut T, site: Site, tensor: Tensor) ->
     }
     let expected = tensor.dims().to_vec();
     let tensor = tap.tap(site, tensor)?;
-    if tensor.dims() == expected {
+    // Positions that all sequences share become different ones where a tap treats sequences differently.
+    let spread = site.point == Point::Positions
+        && expected.first() == Some(&1)
+        && tensor.dims().get(1..) == expected.get(1..)
+        && tensor.dims().first().is_some_and(|&batch| batch > 0);
+    if tensor.dims() == expected || spread {
         Ok(tensor)
     } else {
         Err(Error::Tap {

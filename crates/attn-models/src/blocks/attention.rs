@@ -86,7 +86,7 @@ impl MultiHead {
     fn query_alone(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
         let query = match &self.projection {
             Projection::Separate { query, .. } => query.forward(x, pass)?,
-            Projection::Joint(_) => self.project(x, x, pass)?.0,
+            Projection::Joint(_) | Projection::JointPerHead(_) => self.project(x, x, pass)?.0,
         };
         let query = self.split(&query, self.shape.heads)?;
         let query = match &self.norms {
@@ -178,6 +178,7 @@ impl MultiHead {
             self.softmax(scores, bias, pass)?
         };
         let attention = pass.tap(self.site(Point::Attention), attention)?;
+        let attention = pass.constant(attention);
         let grouped = attention.reshape((batch, kv_heads, heads / kv_heads * queries, keys))?;
         let context = grouped
             .matmul(&value.contiguous()?)?

@@ -1,6 +1,6 @@
 //! Affine maps `x W + b`.
 
-use candle_core::Tensor;
+use candle_core::{Tensor, backprop::GradStore};
 
 use super::{Activation, Pass, kernels};
 use crate::{Result, Weights};
@@ -13,24 +13,29 @@ pub(crate) struct Linear {
     bias: Option<Tensor>,
     /// A learned factor per output ("layer scale", Touvron et al. 2021).
     scale: Option<Tensor>,
+    /// `weight` as it is stored: the variable, if it is trained.
+    stored: Tensor,
+    /// Whether it is stored as `[out, in]`.
+    transposed: bool,
 }
 
 impl Linear {
     /// `weight` stored as `[out, in]`, PyTorch's `nn.Linear`.
     pub(crate) fn load(weights: &Weights, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
-        let weight = weights.get("weight", [outputs, inputs])?.t()?;
-        Self::with_bias(weight, weights, outputs, bias)
+        let stored = weights.get("weight", [outputs, inputs])?;
+        Self::with_bias((stored.t()?, stored, true), weights, outputs, bias)
     }
 
     /// `weight` stored as `[in, out]`, GPT-2's `Conv1D`.
     pub(crate) fn load_conv1d(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
-        Self::with_bias(weights.get("weight", [inputs, outputs])?, weights, outputs, true)
+        let stored = weights.get("weight", [inputs, outputs])?;
+        Self::with_bias((stored.clone(), stored, false), weights, outputs, true)
     }
 
     /// A convolution `[out, channels, height, width]` whose stride is its size, as a map of flattened patches.
     pub(crate) fn load_patches(weights: &Weights, shape: [usize; 4], bias: bool) -> Result<Self> {
-        let weight = weights.get("weight", shape)?.flatten_from(1)?.t()?;
-        Self::with_bias(weight, weights, shape[0], bias)
+        let stored = weights.get("weight", shape)?;
+        Self::with_bias((stored.flatten_from(1)?.t()?, stored, true), weights, shape[0], bias)
     }
 
     /// Two maps with the same input, stored as one whose output is the first's followed by the second's.
@@ -38,10 +43,13 @@ impl Linear {
         let weight = weights.get("weight", [2 * outputs, inputs])?;
         let bias = weights.get("bias", [2 * outputs])?;
         let half = |start: usize| -> Result<Self> {
+            let stored = weight.narrow(0, start, outputs)?;
             Ok(Self {
-                weight: weight.narrow(0, start, outputs)?.t()?,
+                weight: stored.t()?,
                 bias: Some(bias.narrow(0, start, outputs)?),
                 scale: None,
+                stored,
+                transposed: true,
             })
         };
         Ok((half(0)?, half(outputs)?))
@@ -61,10 +69,17 @@ impl Linear {
             weight: table.t()?,
             bias,
             scale: None,
+            stored: table.clone(),
+            transposed: true,
         })
     }
 
-    fn with_bias(weight: Tensor, weights: &Weights, outputs: usize, bias: bool) -> Result<Self> {
+    fn with_bias(
+        (weight, stored, transposed): (Tensor, Tensor, bool),
+        weights: &Weights,
+        outputs: usize,
+        bias: bool,
+    ) -> Result<Self> {
         let bias = if bias {
             Some(weights.get("bias", [outputs])?)
         } else {
@@ -74,7 +89,25 @@ impl Linear {
             weight,
             bias,
             scale: None,
+            stored,
+            transposed,
         })
+    }
+
+    /// The matrix `[in, out]` and the bias `[out]`.
+    pub(crate) fn parameters(&self) -> (&Tensor, Option<&Tensor>) {
+        (&self.weight, self.bias.as_ref())
+    }
+
+    /// The gradients of [`parameters`](Self::parameters); `None` where a parameter is not trained.
+    pub(crate) fn gradients(&self, gradients: &GradStore) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let weight = match gradients.get(&self.stored) {
+            Some(gradient) if self.transposed => Some(gradient.flatten_from(1)?.t()?),
+            Some(gradient) => Some(gradient.clone()),
+            None => None,
+        };
+        let bias = self.bias.as_ref().and_then(|bias| gradients.get(bias)).cloned();
+        Ok((weight, bias))
     }
 
     /// `[.., in]` to `[.., out]`.
@@ -106,6 +139,9 @@ impl Linear {
         if pass.fused() && kernels::apply_to(&y) {
             kernels::bias_activation(&y, self.bias.as_ref(), activation)?;
             return Ok(y.reshape(dims)?);
+        }
+        if let Some(relevance) = pass.relevance {
+            return relevance.linear(&y.reshape(dims)?, self.bias.as_ref(), activation);
         }
         let y = match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,

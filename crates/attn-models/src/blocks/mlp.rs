@@ -18,8 +18,8 @@ impl Mlp {
     /// `[.., hidden]` to `[.., hidden]`.
     pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let inner = match &self.gate {
-            Some(gate) => gate
-                .activated(x, self.activation, pass)?
+            Some(gate) => pass
+                .constant(gate.activated(x, self.activation, pass)?)
                 .mul(&self.up.forward(x, pass)?)?,
             None => self.up.activated(x, self.activation, pass)?,
         };

@@ -13,6 +13,7 @@ mod linear;
 mod mask;
 mod mlp;
 mod norm;
+mod relevance;
 mod resample;
 mod rotary;
 mod sinusoid;
@@ -29,6 +30,7 @@ pub(crate) use self::{
     mask::{additive_mask, additive_masks},
     mlp::Mlp,
     norm::Norm,
+    relevance::Relevance,
     resample::{Resampling, resample},
     rotary::{Rotary, RotaryOptions, Rotation},
     sinusoid::{Wavelengths, sinusoids},
@@ -41,6 +43,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) gradients: Gradients,
     /// Set for a step of generation, which computes the tokens the cache does not have yet.
     pub(crate) cache: Option<&'a mut Cache>,
+    /// Set for layer-wise relevance propagation: the backward pass then follows its rules.
+    pub(crate) relevance: Option<&'a Relevance>,
 }
 
 impl Pass<'_> {
@@ -87,6 +91,25 @@ impl Pass<'_> {
         match &mut self.cache {
             Some(cache) => cache.extend(attention, layer, key, value),
             None => Ok((key, value)),
+        }
+    }
+
+    /// What counts as given in layer-wise relevance propagation (attention, the denominators of norms, gates): no
+    /// gradient flows into it there. Otherwise the tensor as it is.
+    pub(crate) fn constant(&self, tensor: Tensor) -> Tensor {
+        if self.relevance.is_some() {
+            tensor.detach()
+        } else {
+            tensor
+        }
+    }
+
+    /// A vector that is added whatever the input is, such as a class token or a segment's embedding `[batch, ..]`: in
+    /// layer-wise relevance propagation its share is counted with that of the biases.
+    pub(crate) fn offset(&self, tensor: Tensor) -> Result<Tensor> {
+        match self.relevance {
+            Some(relevance) => relevance.constant(&tensor),
+            None => Ok(tensor),
         }
     }
 

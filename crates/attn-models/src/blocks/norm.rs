@@ -52,10 +52,12 @@ impl Norm {
             None => x.clone(),
         };
         let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + self.epsilon)?.sqrt()?;
+        let deviation = pass.constant(deviation);
         let y = centred.broadcast_div(&deviation)?.broadcast_mul(&self.weight)?;
-        Ok(match &self.bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
+        Ok(match (&self.bias, pass.relevance) {
+            (Some(bias), Some(relevance)) => relevance.add_constant(&y, bias)?,
+            (Some(bias), None) => y.broadcast_add(bias)?,
+            (None, _) => y,
         })
     }
 }
@@ -159,6 +161,7 @@ mod tests {
                 tap: &mut (),
                 gradients,
                 cache: None,
+                relevance: None,
             };
             // Row 1: mean 3, variance (4 + 1 + 9) / 3. Row 2: mean 0, variance 32 / 3.
             let (a, b) = ((14.0_f32 / 3.0).sqrt(), (32.0_f32 / 3.0).sqrt());
@@ -205,6 +208,7 @@ mod tests {
             tap: &mut (),
             gradients: Gradients::Off,
             cache: None,
+            relevance: None,
         };
         let found = norm(true)
             .forward(&x, &pass)

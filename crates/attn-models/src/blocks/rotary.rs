@@ -224,7 +224,12 @@ impl Rotary {
         let positions = pass.tap(Site::positions(side), positions)?;
         // The product in f32 and its cosine: what the reference computes.
         let angles = positions.unsqueeze(2)?.broadcast_mul(&frequencies)?;
-        let angles = if batch == 1 { angles.squeeze(0)? } else { angles };
+        // The tap may have given each sequence its own.
+        let angles = if angles.dim(0)? == 1 {
+            angles.squeeze(0)?
+        } else {
+            angles
+        };
         let (cos, sin) = (angles.cos()?, angles.sin()?);
         Ok(if self.magnitude == 1.0 {
             Rotation { cos, sin }

@@ -333,13 +333,8 @@ impl Network for Bart {
         let to_source = inputs::source_mask(&source, new, &self.device)?;
         let seen = Some((&encoded, to_source.as_ref()));
         let x = self.run(&self.decoder, &target, past, causal.as_ref(), seen, pass)?;
-        let logits = match &self.head {
-            None => None,
-            Some((head, None)) => Some(head.forward(&x, pass)?),
-            Some((head, Some(bias))) => Some(head.forward(&x, pass)?.broadcast_add(bias)?),
-        };
         Ok(Output {
-            logits,
+            logits: self.logits(&x, pass)?,
             last_hidden: x,
             pooled: None,
         })
@@ -348,9 +343,38 @@ impl Network for Bart {
     fn caches(&self) -> bool {
         true
     }
+
+    fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        match &self.decoder.final_norm {
+            // The last state has passed the final norm.
+            Some(norm) if layer < self.decoder.layers.len() => self.logits(&norm.forward(hidden, pass)?, pass),
+            _ => self.logits(hidden, pass),
+        }
+    }
+
+    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
+        let stack = match attention.query_side() {
+            Side::Encoder => &self.encoder,
+            Side::Decoder => &self.decoder,
+        };
+        let block = stack.layers.get(layer)?;
+        match attention {
+            Attention::Cross => block.cross.as_ref().map(|(cross, _)| cross),
+            Attention::EncoderSelf | Attention::DecoderSelf => Some(&block.attention),
+        }
+    }
 }
 
 impl Bart {
+    /// From the decoder's last state `[batch, tokens, hidden]`.
+    fn logits(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        Ok(match &self.head {
+            None => None,
+            Some((head, None)) => Some(head.forward(x, pass)?),
+            Some((head, Some(bias))) => Some(head.forward(x, pass)?.broadcast_add(bias)?),
+        })
+    }
+
     /// Runs the tokens of a stack from number `past` on. `source` is what the decoder's cross-attention reads, and the
     /// mask that goes with it.
     fn run(

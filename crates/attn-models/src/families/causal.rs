@@ -68,6 +68,14 @@ impl CausalHead {
         })
     }
 
+    /// The words at every token, from its normed state `[batch, tokens, hidden]`; `None` for another head.
+    pub(super) fn words(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        match self {
+            Self::Words(map) => map.forward(x, pass).map(Some),
+            Self::None | Self::Class { .. } => Ok(None),
+        }
+    }
+
     /// From the normed last layer `[batch, tokens, hidden]`.
     pub(super) fn logits(&self, x: &Tensor, tokens: &Tokens, pass: &Pass<'_>) -> Result<Option<Tensor>> {
         Ok(match self {

@@ -181,4 +181,17 @@ impl Network for Gpt2 {
     fn caches(&self) -> bool {
         true
     }
+
+    fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        // The last state has passed the final norm.
+        if layer == self.layers.len() {
+            return self.head.words(hidden, pass);
+        }
+        self.head.words(&self.final_norm.forward(hidden, pass)?, pass)
+    }
+
+    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
+        let block = self.layers.get(layer).filter(|_| attention == Attention::DecoderSelf)?;
+        Some(&block.attention)
+    }
 }

@@ -154,16 +154,15 @@ impl Network for GptNeoX {
             &self.device,
         )?;
         let positions = inputs::positions(inputs.position_ids.as_ref(), &tokens, self.info.max_tokens)?;
+        let (past, new) = (pass.past(), tokens.tokens - pass.past());
+        let positions: Vec<Vec<u32>> = positions.iter().map(|row| row[past..].to_vec()).collect();
         let rotation = self.rotary.rotation(&positions, Side::Decoder, pass)?;
-        let mask = additive_mask(
-            Mask::Causal,
-            tokens.padding.as_ref(),
-            tokens.tokens,
-            tokens.tokens,
-            &self.device,
-        )?;
+        let mask = additive_mask(Mask::Causal, tokens.padding.as_ref(), new, tokens.tokens, &self.device)?;
 
-        let mut x = pass.tap(Site::embedding(Side::Decoder), self.words.forward(&tokens.ids)?)?;
+        let mut x = pass.tap(
+            Site::embedding(Side::Decoder),
+            self.words.forward(&tokens.ids.narrow(1, past, new)?)?,
+        )?;
         for (layer, block) in self.layers.iter().enumerate() {
             x = pass.tap(Site::hidden(Side::Decoder, layer), x)?;
             let normed = block.attention_norm.forward(&x, pass)?;
@@ -182,5 +181,22 @@ impl Network for GptNeoX {
             last_hidden: x,
             pooled: None,
         })
+    }
+
+    fn caches(&self) -> bool {
+        true
+    }
+
+    fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        // The last state has passed the final norm.
+        if layer == self.layers.len() {
+            return self.head.words(hidden, pass);
+        }
+        self.head.words(&self.final_norm.forward(hidden, pass)?, pass)
+    }
+
+    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
+        let block = self.layers.get(layer).filter(|_| attention == Attention::DecoderSelf)?;
+        Some(&block.attention)
     }
 }

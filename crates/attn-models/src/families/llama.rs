@@ -17,7 +17,7 @@
 //! | bare models | `LlamaModel` and its like |
 
 use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, ModelInfo, Positions, Side};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
 use super::{
     Network,
@@ -332,5 +332,18 @@ impl Network for Llama {
 
     fn caches(&self) -> bool {
         true
+    }
+
+    fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        // The last state has passed the final norm.
+        if layer == self.layers.len() {
+            return self.head.words(hidden, pass);
+        }
+        self.head.words(&self.final_norm.forward(hidden, pass)?, pass)
+    }
+
+    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
+        let block = self.layers.get(layer).filter(|_| attention == Attention::DecoderSelf)?;
+        Some(&block.attention)
     }
 }

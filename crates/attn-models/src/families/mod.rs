@@ -17,15 +17,30 @@ mod t5;
 mod vision;
 mod vit;
 
-use attn_core::ModelInfo;
+use attn_core::{Attention, ModelInfo};
+use candle_core::Tensor;
 
-use crate::{Error, Inputs, Output, Result, Vision, Weights, blocks::Pass, config::Config};
+use crate::{
+    Error, Inputs, Output, Result, Vision, Weights,
+    blocks::{MultiHead, Pass},
+    config::Config,
+};
 
 /// A built model of some family.
 pub(crate) trait Network: Send + Sync {
     fn info(&self) -> &ModelInfo;
 
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output>;
+
+    /// What the head predicts from a state as tapped after `layer` layers; `None` without a head.
+    fn predict(&self, _hidden: &Tensor, _layer: usize, _pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// The attention of one layer, for what is measured on its weights; `None` if there is no such layer.
+    fn attention_block(&self, _attention: Attention, _layer: usize) -> Option<&MultiHead> {
+        None
+    }
 
     /// Whether a pass with a cache computes the new tokens alone (see `blocks/cache.rs`).
     fn caches(&self) -> bool {

@@ -170,7 +170,7 @@ impl Embeddings {
                 // Without types every token is of the first.
                 None => table.table().narrow(0, 0, 1)?.unsqueeze(0)?,
             };
-            x = x.broadcast_add(&types)?;
+            x = x.broadcast_add(&pass.offset(types)?)?;
         }
         let positions = self.positions.forward(&Tensor::new(positions, device)?)?;
         let positions = pass.tap(Site::positions(Side::Encoder), positions)?;
@@ -316,6 +316,15 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
+    /// What the pooler makes of the first token.
+    fn pool(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        let first = || -> Result<Tensor> { Ok(x.narrow(1, 0, 1)?.squeeze(1)?) };
+        let pooler = self.pooler.as_ref();
+        pooler
+            .map(|pooler| pooler.activated(&first()?, Activation::Tanh, pass))
+            .transpose()
+    }
+
     fn logits(&self, x: &Tensor, pooled: Option<&Tensor>, pass: &Pass<'_>) -> Result<Option<Tensor>> {
         Ok(match &self.head {
             Head::None => None,
@@ -383,14 +392,20 @@ impl Network for Encoder {
             x = block.mlp_norm.forward(&(inner + x)?, pass)?;
             x = pass.tap(Site::hidden(Side::Encoder, layer + 1), x)?;
         }
-        let pooled = match &self.pooler {
-            Some(pooler) => Some(pooler.forward(&x.narrow(1, 0, 1)?.squeeze(1)?, pass)?.tanh()?),
-            None => None,
-        };
+        let pooled = self.pool(&x, pass)?;
         Ok(Output {
             logits: self.logits(&x, pooled.as_ref(), pass)?,
             last_hidden: x,
             pooled,
         })
+    }
+
+    fn predict(&self, hidden: &Tensor, _: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        self.logits(hidden, self.pool(hidden, pass)?.as_ref(), pass)
+    }
+
+    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
+        let block = self.layers.get(layer).filter(|_| attention == Attention::EncoderSelf)?;
+        Some(&block.attention)
     }
 }

@@ -281,12 +281,8 @@ impl Network for T5 {
         let to_source = inputs::source_mask(&source, target.tokens - past, &self.device)?;
         let seen = Some((&encoded, to_source.as_ref()));
         let x = self.run(&self.decoder, &target, past, Mask::Causal, seen, pass)?;
-        let logits = match &self.head {
-            Some((head, factor)) => Some(head.forward(&(&x * *factor)?, pass)?),
-            None => None,
-        };
         Ok(Output {
-            logits,
+            logits: self.logits(&x, pass)?,
             last_hidden: x,
             pooled: None,
         })
@@ -295,9 +291,37 @@ impl Network for T5 {
     fn caches(&self) -> bool {
         true
     }
+
+    fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        // The last state has passed the final norm.
+        if layer == self.decoder.layers.len() {
+            return self.logits(hidden, pass);
+        }
+        self.logits(&self.decoder.final_norm.forward(hidden, pass)?, pass)
+    }
+
+    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
+        let stack = match attention.query_side() {
+            Side::Encoder => &self.encoder,
+            Side::Decoder => &self.decoder,
+        };
+        let block = stack.layers.get(layer)?;
+        match attention {
+            Attention::Cross => block.cross.as_ref().map(|(cross, _)| cross),
+            Attention::EncoderSelf | Attention::DecoderSelf => Some(&block.attention),
+        }
+    }
 }
 
 impl T5 {
+    /// From the decoder's normed last state `[batch, tokens, hidden]`.
+    fn logits(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        Ok(match &self.head {
+            Some((head, factor)) => Some(head.forward(&(x * *factor)?, pass)?),
+            None => None,
+        })
+    }
+
     /// Runs the tokens of a stack from number `past` on. `source` is what the decoder's cross-attention reads, and the
     /// mask that goes with it.
     fn run(

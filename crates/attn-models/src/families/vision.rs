@@ -316,7 +316,9 @@ impl Network for VisionEncoder {
         let batch = patches.dim(0)?;
         let of_all = |tokens: &Tensor| tokens.broadcast_as((batch, tokens.dim(1)?, tokens.dim(2)?));
         let special = self.embeddings.placed.iter().chain(&self.embeddings.registers);
-        let mut parts = special.map(of_all).collect::<candle_core::Result<Vec<_>>>()?;
+        let mut parts = special
+            .map(|tokens| pass.offset(of_all(tokens)?))
+            .collect::<Result<Vec<_>>>()?;
         parts.push(patches);
         let positions = pass.tap(Site::positions(Side::Encoder), self.positions(vision)?)?;
         let mut x = Tensor::cat(&parts, 1)?.broadcast_add(&positions)?;
@@ -347,5 +349,20 @@ impl Network for VisionEncoder {
             last_hidden,
             pooled,
         })
+    }
+
+    /// Every state, the last included, is tapped before the final norm.
+    fn predict(&self, hidden: &Tensor, _: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        let normed = if self.norm_all {
+            self.final_norm.forward(hidden, pass)?
+        } else {
+            hidden.clone()
+        };
+        self.logits(&normed, pass)
+    }
+
+    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
+        let block = self.layers.get(layer).filter(|_| attention == Attention::EncoderSelf)?;
+        Some(&block.attention)
     }
 }

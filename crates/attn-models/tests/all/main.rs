@@ -8,15 +8,18 @@
     reason = "a test fails by panicking, and says when it skips"
 )]
 
+mod attribution;
 mod bad_checkpoints;
 mod bad_inputs;
 mod by_hand;
 mod capture;
 mod decoders;
+mod edits;
 mod encoders;
 mod families;
 mod generation;
 mod images;
+mod importance;
 mod interventions;
 mod options;
 mod real_weights;

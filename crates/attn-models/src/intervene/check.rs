@@ -1,0 +1,150 @@
+//! What can be found wrong with an edit before a model runs: heads, layers and numbers that do not exist.
+
+use attn_core::{AttentionInfo, ModelInfo};
+
+use super::{Edit, Heads, Intervention, Selection};
+use crate::{Error, Point, Result, Site};
+
+/// Names one intervention of a list in messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) index: usize,
+    pub(super) edit: &'a Edit,
+}
+
+impl Place<'_> {
+    pub(super) fn wrong(self, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        Error::Intervention {
+            place: format!("intervention {} ({})", self.index, self.edit.name()),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+
+    /// Refuses a selection that reaches beyond `count` of `what` ("head").
+    pub(super) fn within(self, selection: &Selection, count: usize, what: &str) -> Result<()> {
+        match selection {
+            Selection::All => Ok(()),
+            Selection::Only(some) => match some.iter().find(|&&index| index >= count) {
+                None => Ok(()),
+                Some(index) => Err(self.wrong(
+                    format!("{what}s from 0 to {}", count.saturating_sub(1)),
+                    format!("{what} {index}"),
+                )),
+            },
+        }
+    }
+
+    fn finite(self, what: &str, number: f32) -> Result<()> {
+        if number.is_finite() {
+            Ok(())
+        } else {
+            Err(self.wrong(format!("a finite {what}"), number.to_string()))
+        }
+    }
+
+    /// The attention a site belongs to, which must have its layer.
+    fn attention(self, info: &ModelInfo, site: Site) -> Result<&AttentionInfo> {
+        let Some(attention) = info.attention(site.attention) else {
+            let there: Vec<_> = info.attentions.iter().map(|info| info.attention.name()).collect();
+            return Err(self.wrong(there.join(" or "), site.attention.name()));
+        };
+        let last = match site.point {
+            Point::Hidden => attention.layers.len(),
+            Point::Embedding | Point::Positions => 0,
+            _ => attention.layers.len().saturating_sub(1),
+        };
+        if site.layer <= last {
+            Ok(attention)
+        } else {
+            Err(self.wrong(
+                format!("a layer from 0 to {last} for the {}", site.point.name()),
+                format!("layer {}", site.layer),
+            ))
+        }
+    }
+
+    fn heads(self, info: &ModelInfo, heads: &Heads, point: Point) -> Result<()> {
+        let attention = self.attention(info, heads.site(point))?;
+        self.within(&heads.heads, attention.heads, "head")
+    }
+}
+
+/// Checks one intervention against the sizes of a model.
+pub(super) fn check(info: &ModelInfo, index: usize, intervention: &Intervention) -> Result<()> {
+    let edit = &intervention.edit;
+    let place = Place { index, edit };
+    match edit {
+        Edit::HeadMask { heads, factor } => {
+            place.heads(info, heads, Point::HeadOutput)?;
+            place.finite("factor", *factor)
+        }
+        Edit::AttentionRow { heads, weights, .. } => {
+            place.heads(info, heads, Point::Attention)?;
+            weights.iter().try_for_each(|&weight| place.finite("weight", weight))
+        }
+        Edit::AttentionCells { heads, weight, .. } => {
+            place.heads(info, heads, Point::Attention)?;
+            place.finite("weight", *weight)
+        }
+        Edit::AttentionFactor { heads, factor, .. } => {
+            place.heads(info, heads, Point::Attention)?;
+            place.finite("factor", *factor)
+        }
+        Edit::KnockOut { heads, .. } => place.heads(info, heads, Point::Scores),
+        Edit::Patch {
+            site,
+            heads,
+            tokens,
+            donor_tokens,
+            ..
+        } => {
+            let attention = place.attention(info, *site)?;
+            match site.point {
+                Point::Positions => return Err(place.wrong("a point other than the positions", "the positions")),
+                Point::Key | Point::Value | Point::KeyBeforeRotation => {
+                    place.within(heads, attention.kv_heads, "key/value head")?;
+                }
+                Point::Query | Point::QueryBeforeRotation | Point::Scores | Point::Attention | Point::HeadOutput => {
+                    place.within(heads, attention.heads, "head")?;
+                }
+                Point::Embedding | Point::AttentionOutput | Point::Mlp | Point::Hidden => {
+                    if *heads != Selection::All {
+                        return Err(place.wrong(format!("all heads: the {} has none", site.point.name()), "some heads"));
+                    }
+                }
+            }
+            match (tokens, donor_tokens) {
+                (Selection::Only(tokens), Some(donor)) if tokens.len() != donor.len() => Err(place.wrong(
+                    format!("{} donor tokens, one per token", tokens.len()),
+                    donor.len().to_string(),
+                )),
+                _ => Ok(()),
+            }
+        }
+        Edit::RemovePositions { side } => positions(place, info, *side),
+        Edit::ShufflePositions { side, order } => {
+            positions(place, info, *side)?;
+            let mut seen = vec![false; order.len()];
+            for &from in order {
+                match seen.get_mut(from) {
+                    Some(seen) if !*seen => *seen = true,
+                    _ => {
+                        return Err(place.wrong(
+                            format!("a permutation of 0 to {}", order.len().saturating_sub(1)),
+                            format!("{from} twice or out of range"),
+                        ));
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+fn positions(place: Place<'_>, info: &ModelInfo, side: attn_core::Side) -> Result<()> {
+    if info.positions == attn_core::Positions::None {
+        return Err(place.wrong("a model that is told positions", "one that is not"));
+    }
+    place.attention(info, Site::positions(side)).map(|_| ())
+}

@@ -1,0 +1,25 @@
+//! Interventions: small pieces of data that say what to change inside a model, and the tap that changes it.
+//!
+//! An [`Intervention`] names an [`Edit`] and the sequences of a batch it is for. [`Interventions`] is a list of them as
+//! a [`Tap`](crate::Tap): several act at once, in their order, and different sequences of one batch may get different
+//! ones. As data they can be saved, sent and listed; what a patch brings in from another run is given separately
+//! ([`Interventions::with_donor`]).
+//!
+//! | question | edit | source |
+//! |---|---|---|
+//! | What if this head were not there? | [`Edit::HeadMask`] | Michel et al. 2019, "Are sixteen heads really better than one?" |
+//! | What if it attended elsewhere? | [`Edit::AttentionRow`], [`Edit::AttentionCells`], [`Edit::AttentionFactor`] | Strobelt et al. 2018, "Seq2Seq-Vis" |
+//! | Does information flow along this edge? | [`Edit::KnockOut`] | Geva et al. 2023, "Dissecting recall of factual associations" |
+//! | Which state carries the difference between two inputs? | [`Edit::Patch`] | Vig et al. 2020, "Causal mediation analysis"; Meng et al. 2022, "Locating and editing factual associations" |
+//! | Does the model need to know where tokens stand? | [`Edit::RemovePositions`], [`Edit::ShufflePositions`] | Sinha et al. 2021, "Masked language modeling and the distributional hypothesis" |
+
+mod attention;
+mod check;
+mod edit;
+mod patch;
+mod tap;
+
+pub use self::{
+    edit::{Edit, Heads, Intervention, Selection},
+    tap::Interventions,
+};
