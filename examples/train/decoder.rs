@@ -16,7 +16,7 @@ use crate::{
     data,
     random::Random,
     tokens,
-    training::{Batch, Plan, accuracy, initialise, optimise},
+    training::{Batch, Plan, WARM_UP, accuracy, initialise, optimise},
 };
 
 const LONGEST: usize = 96;
@@ -45,6 +45,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let plan = Plan {
         steps: training.steps.unwrap_or(STEPS),
         peak: 2e-3,
+        warm_up: WARM_UP,
     };
     let elapsed = optimise(&weights, plan, || {
         let batch = (0..BATCH).map(|_| rows.next()).collect::<Result<Vec<_>>>()?;

@@ -16,7 +16,7 @@ use crate::{
     data,
     random::Random,
     tokens,
-    training::{Batch, Plan, accuracy, initialise, optimise},
+    training::{Batch, Plan, WARM_UP, accuracy, initialise, optimise},
 };
 
 const LONGEST: usize = 64;
@@ -48,6 +48,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let plan = Plan {
         steps: training.steps.unwrap_or(STEPS),
         peak: 1.2e-3,
+        warm_up: WARM_UP,
     };
     let elapsed = optimise(&weights, plan, || {
         let longest = *random.pick(&[16, 24, 32, 48, LONGEST]);

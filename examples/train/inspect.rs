@@ -14,6 +14,7 @@ use tokenizers::Tokenizer;
 use crate::{
     Result, data, decoder, encoder,
     random::Random,
+    sentiment,
     stimuli::{self, GRID, Paint},
     vision,
 };
@@ -28,7 +29,9 @@ pub(crate) fn report(folder: &Path) -> Result<()> {
     }
     let tokenizer = Tokenizer::from_file(folder.join("tokenizer.json"))?;
     let causal = model.info().attention(Attention::DecoderSelf).is_some();
-    let scores = if causal {
+    let scores = if !model.labels().is_empty() {
+        sentiment::evaluate(&model, &tokenizer)?
+    } else if causal {
         decoder::evaluate(&model, &tokenizer)?
     } else {
         encoder::evaluate(&model, &tokenizer)?

@@ -4,12 +4,13 @@
 //! cargo run --release --example train -- text-encoder --out models/text-encoder
 //! cargo run --release --example train -- text-decoder --out models/text-decoder
 //! cargo run --release --example train -- vision --out models/vision
+//! cargo run --release --example train -- sentiment --out models/sentiment
 //! cargo run --release --example train -- data --out models/data
 //! cargo run --release --example train -- inspect --model models/vision
 //! ```
 //!
 //! The same seed and number of steps give the same data and the same batches. Read it in this order: what is learnt
-//! (`lexicon`, `grammar`, `stories`, `stimuli`, `data`), how (`tokens`, `training`, `encoder`, `decoder`, `vision`),
+//! (`lexicon`, `grammar`, `stories`, `stimuli`, `data`), how (`tokens`, `training`, `encoder`, `decoder`, `vision`, `sentiment`),
 //! and what came of it (`inspect`, `card`).
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
@@ -22,6 +23,7 @@ mod grammar;
 mod inspect;
 mod lexicon;
 mod random;
+mod sentiment;
 mod stimuli;
 mod stories;
 mod tokens;
@@ -50,6 +52,15 @@ enum Command {
     TextDecoder(Training),
     /// Train the classifier of synthetic pictures (ViT).
     Vision(Training),
+    /// Fine-tune the masked language model to tell the sentiment of a text, with a checkpoint per epoch and a log of every
+    /// example.
+    Sentiment {
+        #[command(flatten)]
+        training: Training,
+        /// The folder of the model to start from.
+        #[arg(long, default_value = "models/text-encoder")]
+        base: PathBuf,
+    },
     /// Write the default input: sentences with tags, and pictures.
     Data {
         /// The folder to write.
@@ -82,6 +93,7 @@ fn main() -> Result<()> {
         Command::TextEncoder(training) => encoder::train(&training),
         Command::TextDecoder(training) => decoder::train(&training),
         Command::Vision(training) => vision::train(&training),
+        Command::Sentiment { training, base } => sentiment::train(&training, &base),
         Command::Data { out } => data::write(&out),
         Command::Inspect { model } => inspect::report(&model),
     }

@@ -16,17 +16,19 @@ pub(crate) struct Plan {
     pub(crate) steps: usize,
     /// Highest learning rate.
     pub(crate) peak: f64,
+    /// Steps until it is reached.
+    pub(crate) warm_up: usize,
 }
 
-/// Steps until the learning rate is at its highest. With fewer, the encoder, whose norms stand after its sublayers, does not get
+/// Steps until the learning rate of a model that starts from nothing is at its highest. With fewer, the encoder, whose norms stand after its sublayers, does not get
 /// beyond the frequencies of the words.
-const WARM_UP: usize = 400;
+pub(crate) const WARM_UP: usize = 400;
 /// Steps between two lines of progress.
 const REPORT: usize = 50;
 
 impl Plan {
     fn learning_rate(&self, step: usize) -> f64 {
-        let warm_up = ((step + 1) as f64 / WARM_UP as f64).min(1.0);
+        let warm_up = ((step + 1) as f64 / self.warm_up as f64).min(1.0);
         let decay = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / self.steps as f64).cos());
         self.peak * warm_up * decay
     }
@@ -134,6 +136,7 @@ mod tests {
         let plan = Plan {
             steps: 20_000,
             peak: 2.0,
+            warm_up: WARM_UP,
         };
         assert!(plan.learning_rate(0) < 0.03);
         assert!((plan.learning_rate(WARM_UP) - 2.0).abs() < 0.06);
@@ -150,12 +153,20 @@ mod tests {
         let inputs = attn_models::Inputs::from_ids(&[vec![1, 2, 3, 4]], 0).unwrap();
         let targets = Tensor::new(&[2u32, 3, 4, 5], model.device()).unwrap();
         let mut last = (f32::MAX, 0.0);
-        optimise(&weights, Plan { steps: 800, peak: 1e-2 }, || {
-            let logits = model.forward(&inputs, &mut ())?.logits.ok_or("no logits")?.squeeze(0)?;
-            let loss = candle_nn::loss::cross_entropy(&logits, &targets)?;
-            last = (loss.to_scalar()?, accuracy(&logits, &targets)?);
-            Ok(Batch { loss, accuracy: last.1 })
-        })
+        optimise(
+            &weights,
+            Plan {
+                steps: 800,
+                peak: 1e-2,
+                warm_up: WARM_UP,
+            },
+            || {
+                let logits = model.forward(&inputs, &mut ())?.logits.ok_or("no logits")?.squeeze(0)?;
+                let loss = candle_nn::loss::cross_entropy(&logits, &targets)?;
+                last = (loss.to_scalar()?, accuracy(&logits, &targets)?);
+                Ok(Batch { loss, accuracy: last.1 })
+            },
+        )
         .unwrap();
         assert!(last.0 < 0.1 && last.1 == 1.0, "{last:?}");
     }

@@ -13,7 +13,7 @@ use crate::{
     Result, Training,
     card::{self, Card, Score},
     stimuli::{GRID, LEVELS, PATCH, Picture, Pictures, Property, SIDE, class_name},
-    training::{Batch, Plan, accuracy, initialise, optimise},
+    training::{Batch, Plan, WARM_UP, accuracy, initialise, optimise},
 };
 
 const STEPS: usize = 3000;
@@ -61,6 +61,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let plan = Plan {
         steps: training.steps.unwrap_or(STEPS),
         peak: 1e-3,
+        warm_up: WARM_UP,
     };
     let elapsed = optimise(&weights, plan, || {
         let batch: Vec<Picture> = pictures.by_ref().take(BATCH).collect();
