@@ -30,6 +30,7 @@ fn benches(c: &mut Criterion) {
         coordinates: Coordinates::new(cloud, 2).unwrap(),
         queries: POINTS / 2,
         values: None,
+        labels: &[],
         note: String::new(),
     });
     let matrix = Matrix {

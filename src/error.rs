@@ -24,6 +24,18 @@ pub enum Error {
         /// How many there are.
         projected: usize,
     },
+    /// A column to colour by has not a value per token.
+    #[error("column `{name}`: expected {expected} values for the {side:?} side, found {found}")]
+    Column {
+        /// The column's name.
+        name: String,
+        /// The side of the tokens.
+        side: attn_core::Side,
+        /// Tokens on that side.
+        expected: usize,
+        /// Values given.
+        found: usize,
+    },
     /// The view of a picture was asked for a sequence that is none.
     #[error("{sequence} is not a picture")]
     NotAPicture {

@@ -26,6 +26,7 @@
 //! | `attn-render` | [`render`] | scenes, views, a wgpu renderer |
 //! | `attn-analyze` | [`analyze`] | what each head does |
 
+mod coloring;
 pub mod embedded;
 mod error;
 mod hover;
@@ -39,6 +40,7 @@ pub use attn_core::Progress;
 pub use attn_models as models;
 pub use attn_project as project;
 pub use attn_render as render;
+pub use coloring::{Column, ColumnKind};
 pub use error::Error;
 pub use report::{HeadReport, Report};
 pub use study::{Place, Study};

@@ -5,14 +5,17 @@
 
 use std::{collections::BTreeMap, sync::Mutex};
 
-use attn_core::{Capture, HeadId, Progress, Sequence, Side, Token};
+use attn_core::{Attention, Capture, HeadId, Progress, Sequence, Side, Token};
 use attn_project::{AtlasParams, Dims, HeadProjection, atlas, sequence_sample};
 use attn_render::{
-    Scene, View,
-    views::{Coordinates, Head, HeadSequence, ImageAttention, Matrix, MatrixPanel, Sentence, SentenceToken},
+    ColorMode, Scene, View,
+    views::{
+        ColorBy, Coordinates, Head, HeadSequence, ImageAttention, Matrix, MatrixPanel, Sentence, SentenceToken,
+        ValueKind,
+    },
 };
 
-use crate::{Error, Report, picture::load_picture};
+use crate::{Column, ColumnKind, Error, Report, coloring::Values, picture::load_picture};
 
 /// A capture, and the projections of its heads so far.
 ///
@@ -24,6 +27,8 @@ pub struct Study {
     /// The sequences whose tokens are points.
     sequences: Vec<usize>,
     heads: BTreeMap<HeadId, HeadProjection>,
+    /// What the user brought to colour by.
+    pub(crate) column: Option<Column>,
 }
 
 /// A token that is a point: which sequence, which token in it.
@@ -54,6 +59,7 @@ impl Study {
             params: params.clone(),
             sequences,
             heads: BTreeMap::new(),
+            column: None,
         })
     }
 
@@ -233,13 +239,34 @@ impl Study {
     /// # Errors
     /// Those of [`Matrix::scene`].
     pub fn matrix(&self, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+        // Heads of one kind of attention have the same tokens; only norms are a head's own.
+        let mut values: Vec<Option<Values>> = Vec::new();
+        let mut texts: Vec<(Attention, Vec<String>)> = Vec::new();
+        let mut before: Option<Attention> = None;
+        for head in self.heads.keys() {
+            let same = before.replace(head.attention) == Some(head.attention) && view.color_mode != ColorMode::Norm;
+            let last = values.last().cloned().filter(|_| same);
+            values.push(match last {
+                Some(values) => values,
+                None => self.values(*head, view.color_mode)?,
+            });
+            if !view.search.is_empty() && !texts.iter().any(|(attention, _)| *attention == head.attention) {
+                texts.push((head.attention, self.texts(*head)));
+            }
+        }
+        let labels: Vec<(Attention, Vec<&str>)> = texts
+            .iter()
+            .map(|(attention, texts)| (*attention, texts.iter().map(String::as_str).collect()))
+            .collect();
         let mut panels = Vec::new();
-        for head in self.heads.values() {
+        for (head, values) in self.heads.values().zip(&values) {
+            let labels = labels.iter().find(|(attention, _)| *attention == head.head.attention);
             panels.push(MatrixPanel {
                 head: head.head,
                 coordinates: coordinates(head)?,
                 queries: head.queries,
-                values: None,
+                values: values.as_ref().map(|values| values.values.as_slice()),
+                labels: labels.map_or(&[][..], |(_, labels)| labels),
                 note: head
                     .correlation
                     .value
@@ -249,12 +276,15 @@ impl Study {
         let info = self.capture.model();
         let title = format!("{}: queries and keys of every attention head", info.name);
         let subtitle = format!("{} · {}", self.method(), self.data());
+        let values = values.iter().flatten().next().cloned();
+        let names = names(values.as_ref());
         let matrix = Matrix {
             title: &title,
             subtitle: &subtitle,
             caption: "Each plot is one attention head: queries and keys projected together, so that near means attended. \
                       ρ is the rank correlation of distance with attention; −1 would be perfect.",
             panels,
+            color_by: values.as_ref().map(|values| color_by(values, &names)),
             ..Matrix::default()
         };
         let size = size.unwrap_or_else(|| matrix.natural_size());
@@ -277,6 +307,10 @@ impl Study {
         let labels: Vec<&str> = texts.iter().map(String::as_str).collect();
         let mut plot = Head::new(head, coordinates(projection)?, projection.queries);
         plot.labels = &labels;
+        let values = self.values(head, view.color_mode)?;
+        let names = names(values.as_ref());
+        plot.values = values.as_ref().map(|values| values.values.as_slice());
+        plot.color_by = values.as_ref().map(|values| color_by(values, &names));
         let title = format!("{}, head {head}", self.capture.model().name);
         plot.title = &title;
         let mut subtitle = format!(
@@ -411,6 +445,25 @@ fn coordinates(head: &HeadProjection) -> Result<Coordinates<'_>, Error> {
     let points = &head.embedding.points;
     // Embeddings are made in standard layout.
     Ok(Coordinates::new(points.as_slice().unwrap_or_default(), points.ncols())?)
+}
+
+/// The names of classes, borrowed.
+fn names(values: Option<&Values>) -> Vec<&str> {
+    match values.map(|values| &values.kind) {
+        Some(ColumnKind::Categorical(names)) => names.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn color_by<'a>(values: &'a Values, names: &'a [&'a str]) -> ColorBy<'a> {
+    ColorBy {
+        label: &values.label,
+        kind: match values.kind {
+            ColumnKind::Sequential => ValueKind::Sequential,
+            ColumnKind::Diverging => ValueKind::Diverging,
+            ColumnKind::Categorical(_) => ValueKind::Categorical(names),
+        },
+    }
 }
 
 fn subtitle(sequence: &Sequence) -> String {

@@ -6,7 +6,7 @@ use attn_sdk::{
     core::LayerHead,
     embedded::Embedded,
     project::{AtlasParams, Dims, Method, TsneParams, UmapParams},
-    render::{Palette, Theme, View},
+    render::{ColorMode, Palette, Theme, View},
 };
 use clap::{Parser, ValueEnum};
 
@@ -53,6 +53,16 @@ pub(crate) struct Options {
     /// The patch whose attention is drawn over the picture [default: the one in the middle]
     #[arg(long, value_name = "ROW:COLUMN", value_parser = row_and_column)]
     pub(crate) patch: Option<(usize, usize)>,
+    /// What colours say: query-key, position, position-mod-5, norm, token-length, sequence-length, token-frequency,
+    /// punctuation, patch-row or patch-column
+    #[arg(long, value_name = "MODE", default_value = "query-key")]
+    pub(crate) color: ColorMode,
+    /// Writes each picture as a vector drawing too
+    #[arg(long)]
+    pub(crate) svg: bool,
+    /// Brings out the tokens that contain this text, in all heads
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) search: String,
     /// Dark pictures
     #[arg(long)]
     pub(crate) dark: bool,
@@ -103,6 +113,8 @@ impl Options {
             } else {
                 Palette::ColorBlindSafe
             },
+            color_mode: self.color,
+            search: self.search.clone(),
             ..View::default()
         }
     }

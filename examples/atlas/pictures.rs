@@ -5,7 +5,7 @@ use std::{error::Error, fs, path::Path};
 use attn_sdk::{
     Progress, Study,
     core::{HeadId, write_atomically},
-    render::{Headless, Scene, View},
+    render::{Headless, Scene, SvgOptions, View, write_svg},
 };
 
 use crate::{common::Terminal, options::Options};
@@ -24,12 +24,21 @@ pub(crate) fn write(study: &Study, options: &Options, out: &Path, terminal: &Ter
         Some(number) => number - 1,
         None => study.typical_sequence(),
     };
+    let modes = study.color_modes();
+    if !modes.contains(&options.color) {
+        let modes: Vec<&str> = modes.into_iter().map(|mode| mode.name()).collect();
+        return Err(format!("--color {}: this data has {}", options.color.name(), modes.join(", ")).into());
+    }
     let view = options.view();
     let mut headless = Headless::new()?;
     let mut written = Vec::new();
     let total = 2 + 2 * heads.len();
     let mut draw = |name: String, scene: Scene, view: &View| -> Result<(), Box<dyn Error>> {
-        headless.render(&scene, view, SCALE)?.write_png(out.join(&name))?;
+        let path = out.join(&name);
+        headless.render(&scene, view, SCALE)?.write_png(&path)?;
+        if options.svg {
+            write_svg(path.with_extension("svg"), &scene, view, &SvgOptions::default())?;
+        }
         written.push(name);
         // Drawing takes seconds at most; a cancellation is noticed by the shell.
         let _ = terminal.update("pictures", written.len(), total);

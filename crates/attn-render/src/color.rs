@@ -87,15 +87,83 @@ pub enum Palette {
     Original,
 }
 
-/// What a point's colour says.
+/// What a point's colour says: the attributes of AttentionViz (Yeh et al. 2023, section 5), and any other.
+///
+/// In all modes but [`ColorMode::QueryKey`] a view draws the values it was given, which is the host's part: the facade's
+/// `Study` has them for every mode. Without values points are coloured as by `QueryKey`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColorMode {
     /// Whether it is a query or a key. The default.
     #[default]
     QueryKey,
-    /// The value the view was given for it; as `QueryKey` where there is none.
+    /// Position in the sequence, from 0 (first) to 1 (last).
+    Position,
+    /// Position modulo 5, five hues: neighbours differ, whatever the length.
+    PositionMod5,
+    /// Length of its vector.
+    Norm,
+    /// Characters of the token.
+    TokenLength,
+    /// Tokens of its sequence.
+    SequenceLength,
+    /// How often the token occurs in the data set, logarithmic.
+    TokenFrequency,
+    /// Word, punctuation or special token.
+    Punctuation,
+    /// Row of the image patch.
+    PatchRow,
+    /// Column of the image patch.
+    PatchColumn,
+    /// A column of the host's own.
     Value,
+}
+
+impl ColorMode {
+    /// Every mode, in the order in which people are offered them.
+    pub const ALL: [Self; 11] = [
+        Self::QueryKey,
+        Self::Position,
+        Self::PositionMod5,
+        Self::Norm,
+        Self::TokenLength,
+        Self::SequenceLength,
+        Self::TokenFrequency,
+        Self::Punctuation,
+        Self::PatchRow,
+        Self::PatchColumn,
+        Self::Value,
+    ];
+
+    /// Its name on a command line: `position-mod-5`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::QueryKey => "query-key",
+            Self::Position => "position",
+            Self::PositionMod5 => "position-mod-5",
+            Self::Norm => "norm",
+            Self::TokenLength => "token-length",
+            Self::SequenceLength => "sequence-length",
+            Self::TokenFrequency => "token-frequency",
+            Self::Punctuation => "punctuation",
+            Self::PatchRow => "patch-row",
+            Self::PatchColumn => "patch-column",
+            Self::Value => "value",
+        }
+    }
+}
+
+impl std::str::FromStr for ColorMode {
+    type Err = crate::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|mode| mode.name() == text);
+        found.ok_or_else(|| crate::Error::Shape {
+            what: "colour mode",
+            expected: Self::ALL.map(Self::name).join(", "),
+            found: text.to_owned(),
+        })
+    }
 }
 
 /// Colours along a line, evenly spaced.
@@ -154,7 +222,7 @@ pub struct Colors {
     pub diverging: Scale,
     /// Attention over a picture, dark to bright.
     pub heat: Scale,
-    /// Classes; beyond eight they repeat.
+    /// The first eight classes; [`class`](Self::class) goes on from there.
     pub categorical: [Color; 8],
 }
 
@@ -218,15 +286,81 @@ impl Colors {
         }
     }
 
-    /// The colour of class `index`.
+    /// The colour of class `index`: the eight of the palette, which are safe for colour-blind readers, then hues a golden
+    /// angle apart in three lightnesses of OKLCH (Ottosson 2020), so that hundreds of classes have different colours, if not
+    /// ones that a person tells apart.
     pub fn class(&self, index: usize) -> Color {
-        self.categorical[index % self.categorical.len()]
+        if let Some(color) = self.categorical.get(index) {
+            return *color;
+        }
+        let beyond = index - self.categorical.len();
+        let dark = self.background.luminance() < 0.2;
+        let lightness = [0.62, 0.48, 0.76][beyond % 3] + if dark { 0.08 } else { 0.0 };
+        let chroma = [0.15, 0.11, 0.12][beyond % 3];
+        // Multiples of the golden angle never come near an earlier one (Weyl); 0.4 avoids the palette's blue.
+        let turns = (beyond as f64 * 0.381_966_011_250_105 + 0.4).fract() as f32;
+        oklch(lightness, chroma, turns * std::f32::consts::TAU)
     }
+}
+
+/// OKLCH to sRGB (Ottosson 2020, "A perceptual color space for image processing"); what sRGB lacks is cut off.
+fn oklch(lightness: f32, chroma: f32, hue: f32) -> Color {
+    let (b, a) = (chroma * hue.sin(), chroma * hue.cos());
+    let l = (lightness + 0.396_337_78 * a + 0.215_803_76 * b).powi(3);
+    let m = (lightness - 0.105_561_346 * a - 0.063_854_17 * b).powi(3);
+    let s = (lightness - 0.089_484_18 * a - 1.291_485_5 * b).powi(3);
+    let linear = [
+        4.076_741_7 * l - 3.307_711_6 * m + 0.230_969_94 * s,
+        -1.268_438 * l + 2.609_757_4 * m - 0.341_319_38 * s,
+        -0.004_196_086_3 * l - 0.703_418_6 * m + 1.707_614_7 * s,
+    ];
+    let [r, g, b] = linear.map(|v| {
+        let encoded = if v <= 0.003_130_8 {
+            12.92 * v
+        } else {
+            1.055 * v.powf(1.0 / 2.4) - 0.055
+        };
+        unit_to_byte(encoded)
+    });
+    Color([r, g, b, 255])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn oklch_agrees_with_published_values() {
+        // White, and sRGB red, as in the CSS Color 4 conversions: oklch(0.628 0.2577 29.23deg).
+        assert_eq!(oklch(1.0, 0.0, 0.0), Color::hex(0xFFFFFF));
+        let [r, g, b, _] = oklch(0.627_955, 0.257_683, 29.233_9_f32.to_radians()).0;
+        assert!(r >= 254 && g <= 2 && b <= 2, "{r} {g} {b}");
+    }
+
+    #[test]
+    fn hundreds_of_classes_have_colours_of_their_own() {
+        for theme in [Theme::Light, Theme::Dark] {
+            let colors = Colors::new(theme, Palette::default());
+            let all: std::collections::BTreeSet<[u8; 4]> = (0..300).map(|class| colors.class(class).0).collect();
+            assert!(all.len() >= 298, "{} of 300", all.len());
+            for class in 8..300 {
+                let ratio = contrast(colors.class(class), colors.panel);
+                assert!(ratio > 1.3, "{theme:?} class {class}: {ratio}");
+            }
+        }
+    }
+
+    #[test]
+    fn modes_have_names_that_are_read_back() {
+        for mode in ColorMode::ALL {
+            assert_eq!(mode.name().parse::<ColorMode>().unwrap(), mode);
+        }
+        let error = "colour".parse::<ColorMode>().unwrap_err().to_string();
+        assert!(
+            error.contains("position-mod-5") && error.contains("found colour"),
+            "{error}"
+        );
+    }
 
     /// Contrast ratio of WCAG 2.
     fn contrast(a: Color, b: Color) -> f32 {

@@ -83,6 +83,12 @@ pub enum Error {
         /// What the encoder said.
         message: String,
     },
+    /// A picture inside a scene could not be encoded for a vector drawing.
+    #[error("a picture of the scene cannot be embedded: {message}")]
+    Embed {
+        /// What the encoder said.
+        message: String,
+    },
 }
 
 /// Checks a slice's length.

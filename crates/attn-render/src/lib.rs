@@ -6,6 +6,7 @@ mod control;
 mod error;
 mod geometry;
 mod headless;
+mod history;
 mod labels;
 mod pick;
 mod projection;
@@ -13,6 +14,9 @@ mod raster;
 mod renderer;
 mod rows;
 mod scene;
+mod search;
+mod selection;
+mod svg;
 mod text;
 mod tracked;
 mod view;
@@ -24,10 +28,11 @@ pub use wgpu;
 
 pub use attention::{Link, Remaining, strongest, switch_off};
 pub use color::{Color, ColorMode, Colors, Palette, Scale, Theme};
-pub use control::{Controller, Event, Input, Key};
+pub use control::{Controller, Event, Input, Key, Tool};
 pub use error::Error;
 pub use geometry::{Bounds, Rect, Transform};
 pub use headless::Headless;
+pub use history::History;
 pub use labels::{PlacedLabel, place_labels};
 pub use pick::{Hit, Picker};
 pub use projection::{PanelPlace, Projection};
@@ -37,6 +42,9 @@ pub use scene::{
     Axes, Block, Cell, Curve, Edge, GlyphRow, Label, Layer, Motion, Panel, Path, Picture, Placement, Point, Region,
     Scene, Shape,
 };
+pub use search::{Matches, search};
+pub use selection::{Area, Selection};
+pub use svg::{SvgOptions, svg, write_svg};
 pub use text::text_width;
 pub use tracked::Tracked;
 pub use view::{Camera, Orbit, Pick, View};

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use crate::{Axes, Point, Projection, Scene};
+use crate::{Area, Axes, Point, Projection, Rect, Scene};
 
 /// What a hit test found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,6 +69,38 @@ impl Picker {
             point: None,
         })
     }
+
+    /// The ids of every point of a panel whose middle is inside `area`, ascending: exact, points behind others and dimmed
+    /// ones included, hidden ones and what the panel cuts off not. Where a panel has regions instead of points, those
+    /// whose middle is inside.
+    pub fn within(&mut self, scene: &Scene, projection: &Projection, panel: usize, area: &Area) -> Vec<u32> {
+        let Some(place) = projection.panels.get(panel) else {
+            return Vec::new();
+        };
+        let bounds = area.bounds().intersect(&place.clip);
+        let inside = |[x, y]: [f32; 2]| place.clip.contains([x, y]) && area.contains([x, y]);
+        let mut ids = Vec::new();
+        self.layers.resize_with(scene.layers.len(), LayerIndex::default);
+        for (index, layer) in self.layers.iter_mut().zip(&scene.layers) {
+            index.update(&layer.points, layer.points.stamp());
+            for point in index.candidates(&layer.points, scene, projection, panel, bounds) {
+                let point = &layer.points[point];
+                let [x, y, w] = place.px_from_data.apply(point.position);
+                if point.is_pickable() && w > 0.0 && inside([x, y]) {
+                    ids.push(point.id);
+                }
+            }
+            let regions = layer.regions.iter().filter(|region| usize::from(region.panel) == panel);
+            ids.extend(regions.filter_map(|region| {
+                let [x, y] = region.rect.center();
+                let [x, y, _] = place.px_from_data.apply([x, y, 0.0]);
+                inside([x, y]).then_some(region.id)
+            }));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
 }
 
 /// The last panel under a pixel.
@@ -106,9 +138,6 @@ impl LayerIndex {
         cursor: [f32; 2],
         radius: f32,
     ) -> Vec<(f32, f32, usize)> {
-        let Some(runs) = self.runs.get(&panel) else {
-            return Vec::new();
-        };
         let map = projection.panels[panel].px_from_data;
         let measure = |index: usize| {
             let point = &points[index];
@@ -116,16 +145,35 @@ impl LayerIndex {
             let distance = (x - cursor[0]).hypot(y - cursor[1]);
             (point.is_pickable() && distance <= radius && w > 0.0).then_some((distance, w, index))
         };
+        let around = Rect {
+            min: cursor.map(|v| v - radius),
+            max: cursor.map(|v| v + radius),
+        };
+        let candidates = self.candidates(points, scene, projection, panel, around);
+        candidates.into_iter().filter_map(measure).collect()
+    }
+
+    /// Every point of a panel that may be inside a rectangle of pixels, and others.
+    fn candidates(
+        &mut self,
+        points: &[Point],
+        scene: &Scene,
+        projection: &Projection,
+        panel: usize,
+        px: Rect,
+    ) -> Vec<usize> {
+        let Some(runs) = self.runs.get(&panel) else {
+            return Vec::new();
+        };
         if scene.panels[panel].axes == Axes::Space {
-            return runs.iter().cloned().flatten().filter_map(measure).collect();
+            return runs.iter().cloned().flatten().collect();
         }
         let grid = self.grids.entry(panel).or_insert_with(|| Grid::new(points, runs));
-        let corner = |sign: f32| map.invert_flat(cursor.map(|v| v + sign * radius));
-        let (Some(a), Some(b)) = (corner(-1.0), corner(1.0)) else {
+        let map = projection.panels[panel].px_from_data;
+        let (Some(a), Some(b)) = (map.invert_flat(px.min), map.invert_flat(px.max)) else {
             return Vec::new();
         };
         grid.within([0, 1].map(|i| a[i].min(b[i])), [0, 1].map(|i| a[i].max(b[i])))
-            .filter_map(measure)
             .collect()
     }
 }
@@ -305,6 +353,51 @@ mod tests {
                 }
                 assert!(found > 20, "{axes:?} {zoom}: {found}");
             }
+        }
+    }
+
+    #[test]
+    fn an_area_holds_exactly_what_looking_at_all_says() {
+        for axes in [Axes::Plane, Axes::Page, Axes::Space] {
+            let scene = cloud(axes, 2, 700);
+            let mut picker = Picker::default();
+            let view = View {
+                inside: Camera {
+                    center: [0.45, 0.55],
+                    zoom: 1.6,
+                },
+                ..View::default()
+            };
+            let projection = Projection::new(&scene, &view, [400.0, 300.0]);
+            let place = projection.panels[2];
+            let [x, y] = place.rect.center();
+            let lasso = vec![
+                [x - 40.0, y - 50.0],
+                [x + 45.0, y - 10.0],
+                [x + 5.0, y],
+                [x + 30.0, y + 60.0],
+            ];
+            for area in [
+                Area::Lasso(lasso),
+                Area::between([x + 70.0, y + 9.0], [x - 20.0, y - 30.0]),
+            ] {
+                let mut expected: Vec<u32> = scene.layers[0]
+                    .points
+                    .iter()
+                    .filter(|point| {
+                        let [x, y, _] = place.px_from_data.apply(point.position);
+                        point.panel() == 2
+                            && point.is_pickable()
+                            && place.clip.contains([x, y])
+                            && area.contains([x, y])
+                    })
+                    .map(|point| point.id)
+                    .collect();
+                expected.sort_unstable();
+                assert!(expected.len() > 30, "{axes:?}: {}", expected.len());
+                assert_eq!(picker.within(&scene, &projection, 2, &area), expected, "{axes:?}");
+            }
+            assert!(picker.within(&scene, &projection, 99, &Area::Lasso(vec![])).is_empty());
         }
     }
 

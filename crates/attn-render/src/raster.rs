@@ -64,22 +64,13 @@ impl Image {
             path: path.to_owned(),
             message: error.to_string(),
         })?;
-        let write = || -> io::Result<()> {
-            let name = path.file_name().ok_or_else(|| io::Error::other("not a file name"))?;
-            let mut temporary = std::ffi::OsString::from(".");
-            temporary.push(name);
-            temporary.push(format!(".{}.part", unique()));
-            let temporary = path.with_file_name(temporary);
-            let written = fs::write(&temporary, &bytes).and_then(|()| fs::rename(&temporary, path));
-            if written.is_err() {
-                // The first error is the one to report.
-                let _ = fs::remove_file(&temporary);
-            }
-            written
-        };
-        write().map_err(|source| Error::Write {
-            path: path.to_owned(),
-            source,
+        write_whole(path, &bytes)
+    }
+
+    /// The picture as a PNG file in memory.
+    pub(crate) fn png_bytes(&self) -> Result<Vec<u8>, Error> {
+        self.encode_png().map_err(|error| Error::Embed {
+            message: error.to_string(),
         })
     }
 
@@ -107,6 +98,27 @@ impl Image {
         writer.finish()?;
         Ok(bytes)
     }
+}
+
+/// Writes a file that appears complete or not at all: under a temporary name beside `path`, then renamed.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let write = || -> io::Result<()> {
+        let name = path.file_name().ok_or_else(|| io::Error::other("not a file name"))?;
+        let mut temporary = std::ffi::OsString::from(".");
+        temporary.push(name);
+        temporary.push(format!(".{}.part", unique()));
+        let temporary = path.with_file_name(temporary);
+        let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+        if written.is_err() {
+            // The first error is the one to report.
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    };
+    write().map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Differs between writers at the same moment, in this process and in others.

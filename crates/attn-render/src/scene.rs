@@ -109,6 +109,8 @@ impl Point {
     pub const UNPICKABLE: u32 = u32::MAX;
     /// Steps of [`Point::size`] in one.
     const SIZE_STEPS: f32 = 32.0;
+    /// What the opacity of dimmed points is multiplied by, as in the shader.
+    pub(crate) const DIMMED_OPACITY: f32 = 0.12;
     const DIMMED: u8 = 0x10;
     const HIDDEN: u8 = 0x20;
 
@@ -176,6 +178,11 @@ impl Point {
     /// Whether it is drawn faintly.
     pub fn is_dimmed(&self) -> bool {
         self.shape & Self::DIMMED != 0
+    }
+
+    /// Whether it is neither drawn nor hit.
+    pub fn is_hidden(&self) -> bool {
+        self.shape & Self::HIDDEN != 0
     }
 
     /// Whether hit tests can find it.

@@ -9,6 +9,8 @@ use glyphon::{Font, FontSystem, Weight, fontdb};
 
 /// Height of a line of text, as a multiple of the font size.
 pub(crate) const LINE: f32 = 1.25;
+/// Width of the rim around text, as a fraction of the font size.
+pub(crate) const RIM: f32 = 0.14;
 /// The family of the bundled fonts.
 pub(crate) const FAMILY: &str = "DejaVu Sans";
 

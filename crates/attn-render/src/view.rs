@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use attn_core::HeadId;
 use serde::{Deserialize, Serialize};
 
-use crate::{ColorMode, Colors, Palette, Theme};
+use crate::{ColorMode, Colors, Palette, Selection, Theme};
 
 /// A camera on a plane. Positions are fractions of the place it looks at, so that it survives a resize.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -136,12 +136,16 @@ pub struct View {
     pub orbit: Orbit,
     /// What was clicked.
     pub selection: Option<Pick>,
+    /// What was drawn around with a box or a lasso: brought out in every head of its kind of attention.
+    pub selected: Selection,
     /// Tokens switched off in the sentence view: query ids, then key ids.
     pub hidden: BTreeSet<u32>,
     /// Text whose tokens are brought out.
     pub search: String,
     /// What a point's colour says.
     pub color_mode: ColorMode,
+    /// Classes whose points are not drawn, by index, when points are coloured by class.
+    pub hidden_classes: BTreeSet<u32>,
     /// Which colours stand for queries and keys.
     pub palette: Palette,
     /// Light or dark.
@@ -155,6 +159,9 @@ pub struct View {
 }
 
 impl View {
+    /// Hit tests report the classes of a legend from this id on: class 0 is this id. Points have smaller ones.
+    pub const LEGEND_IDS: u32 = 1 << 31;
+
     /// The colours of its theme and palette.
     pub fn colors(&self) -> Colors {
         Colors::new(self.theme, self.palette)
@@ -177,6 +184,13 @@ impl View {
     pub fn toggle_hidden(&mut self, id: u32) {
         if !self.hidden.remove(&id) {
             self.hidden.insert(id);
+        }
+    }
+
+    /// Hides the points of a class, or shows them again.
+    pub fn toggle_class(&mut self, class: u32) {
+        if !self.hidden_classes.remove(&class) {
+            self.hidden_classes.insert(class);
         }
     }
 
@@ -244,6 +258,9 @@ mod tests {
         };
         view.open_head(HeadId::new(attn_core::Attention::DecoderSelf, 1, 2));
         view.toggle_hidden(4);
+        view.toggle_class(2);
+        view.color_mode = ColorMode::PositionMod5;
+        view.selected = Selection::new(view.open, [1, 2, 3, 900]);
         let text = serde_json::to_string(&view).unwrap();
         assert_eq!(serde_json::from_str::<View>(&text).unwrap(), view);
         assert_eq!(

@@ -88,6 +88,7 @@ pub(crate) fn matrix(
             coordinates: Coordinates::new(values, dims)?,
             queries: points / 2,
             values: Some(&positions),
+            labels: &[],
             note: format!("ρ −0.{}", 95 - i % 40),
         })
     });

@@ -9,7 +9,7 @@ use glyphon::{
 
 use crate::{
     Color, Error, PlacedLabel,
-    text::{LINE, bundled_fonts},
+    text::{LINE, RIM, bundled_fonts},
 };
 
 type Key = (Arc<str>, u32, bool);
@@ -33,8 +33,6 @@ pub(crate) struct TextPainter {
 
 /// Shaped text that no frame drew for so long is forgotten.
 const KEPT_FRAMES: u64 = 120;
-/// Width of the rim around text, as a fraction of the font size.
-const RIM: f32 = 0.14;
 
 impl TextPainter {
     pub(crate) fn new(device: &wgpu::Device, queue: &wgpu::Queue, target: wgpu::TextureFormat) -> Self {

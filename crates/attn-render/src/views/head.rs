@@ -7,10 +7,14 @@ use attn_core::HeadId;
 
 use super::{
     page::{Entry, Page},
-    points::{ColorBy, Coordinates, PointColors, check_points, density, drawing_order, opacity_at, radius_at},
+    points::{
+        ColorBy, Coordinates, PointColors, check_points, density, drawing_order, mark_entries, marks, opacity_at,
+        radius_at,
+    },
 };
 use crate::{
-    Axes, Block, Bounds, Color, Colors, Edge, Error, Label, Layer, Motion, Panel, Placement, Point, Scene, Shape, View,
+    Axes, Block, Bounds, Color, Colors, Edge, Error, Label, Layer, Matches, Motion, Panel, Placement, Point, Scene,
+    Shape, View,
     error::{check_finite, check_len},
     strongest,
 };
@@ -43,7 +47,8 @@ pub struct Head<'a> {
     pub queries: usize,
     /// A label per point; empty for none.
     pub labels: &'a [&'a str],
-    /// A value per point, for [`ColorMode::Value`](crate::ColorMode::Value).
+    /// A value per point, drawn in every [`ColorMode`](crate::ColorMode) but that by query and key; NaN, where there is
+    /// none, is grey.
     pub values: Option<&'a [f32]>,
     /// What the values are.
     pub color_by: Option<ColorBy<'a>>,
@@ -78,7 +83,8 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The scene, laid out in `size` layout units. Tokens that contain [`View::search`] are brought out.
+    /// The scene, laid out in `size` layout units. Tokens that [`search`](crate::search)
+    /// finds for [`View::search`], and those in [`View::selected`], are brought out.
     ///
     /// # Errors
     /// [`Error::Empty`] without points, [`Error::Shape`] and [`Error::NotFinite`] for what does not fit together.
@@ -93,6 +99,8 @@ impl<'a> Head<'a> {
         if self.sizes.is_some() {
             legend.push(Entry::Text("size = norm".into()));
         }
+        let (marked, matches) = self.marked(view);
+        legend.extend(mark_entries(view, &matches));
         let name = format!("Head {}", self.head);
         let page = Page {
             title: if self.title.is_empty() { &name } else { self.title },
@@ -128,14 +136,13 @@ impl<'a> Head<'a> {
             point_radius,
             point_opacity: opacity_at(crowd, point_radius),
         });
-        let marked = self.marked(view);
         let mut layer = Layer::default();
         if space {
             layer.edges.extend(box_edges(bounds, panel, colors.frame));
         }
         self.lines(&mut layer, panel, &colors)?;
         self.points(&mut layer, panel, view, &point_colors, &marked);
-        self.token_labels(&mut layer, panel, point_radius, &colors, &marked);
+        self.token_labels(&mut layer, panel, point_radius, &point_colors, &marked, &colors);
         scene.layers.push(layer);
         Ok(scene)
     }
@@ -178,22 +185,16 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Which points are brought out; empty if none is, so that all are equal.
-    fn marked(&self, view: &View) -> Vec<bool> {
-        let mut marked = Vec::new();
+    /// Which points are brought out; empty if none is, so that all are equal. And what a search finds.
+    fn marked(&self, view: &View) -> (Vec<bool>, Matches) {
+        let (mut marked, matches) = marks(view, self.head, self.labels, self.coordinates.len(), self.queries);
         if let Some(sequence) = &self.sequence {
-            marked = vec![false; self.coordinates.len()];
+            marked.resize(self.coordinates.len(), false);
             for &point in sequence.queries.iter().chain(sequence.keys) {
                 marked[point as usize] = true;
             }
         }
-        if !view.search.is_empty() && !self.labels.is_empty() {
-            marked.resize(self.coordinates.len(), false);
-            for (mark, label) in marked.iter_mut().zip(self.labels) {
-                *mark |= label.contains(&view.search);
-            }
-        }
-        marked
+        (marked, matches)
     }
 
     fn points(&self, layer: &mut Layer, panel: u16, view: &View, colors: &PointColors<'_>, marked: &[bool]) {
@@ -230,7 +231,8 @@ impl<'a> Head<'a> {
             let point = Point::new(panel, self.coordinates.get(i), color, id)
                 .shaped(shape)
                 .sized(size);
-            point.dimmed(shown == Some(false))
+            let off = colors.is_hidden(self.values.map(|values| values[i]));
+            point.dimmed(shown == Some(false)).hidden(off)
         }));
     }
 
@@ -257,12 +259,20 @@ impl<'a> Head<'a> {
         Ok(())
     }
 
-    fn token_labels(&self, layer: &mut Layer, panel: u16, radius: f32, colors: &Colors, marked: &[bool]) {
+    fn token_labels(
+        &self,
+        layer: &mut Layer,
+        panel: u16,
+        radius: f32,
+        point_colors: &PointColors<'_>,
+        marked: &[bool],
+        colors: &Colors,
+    ) {
         // The same token is often a query and a key, and occurs often: equal words share their text.
         let mut words: std::collections::HashMap<&str, Arc<str>> = std::collections::HashMap::new();
         for (i, label) in self.labels.iter().enumerate() {
             let shown = marked.get(i).copied();
-            if shown == Some(false) {
+            if shown == Some(false) || point_colors.is_hidden(self.values.map(|values| values[i])) {
                 continue;
             }
             let kind = if i < self.queries { colors.query } else { colors.key };
@@ -380,6 +390,60 @@ mod tests {
         };
         assert_eq!(ids(0.0), [1, 2, 0]);
         assert_eq!(ids(std::f32::consts::PI), [0, 2, 1]);
+    }
+
+    #[test]
+    fn hidden_classes_are_neither_drawn_nor_hit_nor_labelled() {
+        let names = ["noun", "verb"];
+        let values = [0.0, 1.0, f32::NAN, 1.0];
+        let head = Head {
+            labels: &["cat", "sat", "?", "ran"],
+            values: Some(&values),
+            color_by: Some(ColorBy {
+                label: "part of speech",
+                kind: crate::views::ValueKind::Categorical(&names),
+            }),
+            ..Head::new(
+                ID,
+                Coordinates::new(&[0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0], 2).unwrap(),
+                2,
+            )
+        };
+        let mut view = View {
+            color_mode: crate::ColorMode::Value,
+            ..View::default()
+        };
+        view.toggle_class(1);
+        let scene = head.scene(&view, [400.0; 2]).unwrap();
+        let mut drawn: Vec<u32> = scene.layers[1]
+            .points
+            .iter()
+            .filter(|point| !point.is_hidden())
+            .map(|point| point.id)
+            .collect();
+        drawn.sort_unstable();
+        assert_eq!(drawn, [0, 2]);
+        assert_eq!(scene.layers[1].labels.len(), 2);
+        let ids: Vec<u32> = scene.layers[0].regions.iter().map(|region| region.id).collect();
+        assert_eq!(ids, [View::LEGEND_IDS, View::LEGEND_IDS + 1], "both can be clicked");
+        let missing = scene.layers[1].points.iter().find(|point| point.id == 2).unwrap();
+        assert_eq!(missing.color, view.colors().muted, "no value is grey");
+    }
+
+    #[test]
+    fn a_selection_is_brought_out_in_heads_of_its_kind() {
+        let head = Head::new(ID, Coordinates::new(&[0.0; 8], 2).unwrap(), 2);
+        let shown = |attention| {
+            let view = View {
+                selected: crate::Selection::new(Some(HeadId::new(attention, 0, 0)), [1, 3, 99]),
+                ..View::default()
+            };
+            let scene = head.scene(&view, [300.0; 2]).unwrap();
+            let points = scene.layers[1].points.iter().filter(|point| !point.is_dimmed());
+            points.map(|point| point.id).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(Attention::EncoderSelf), [1, 3]);
+        assert_eq!(shown(Attention::Cross).len(), 4, "of another kind: nothing is dimmed");
     }
 
     #[test]

@@ -1,13 +1,20 @@
 //! Every head of every layer as a small scatter plot: layers top to bottom, heads left to right
 //! (AttentionViz, Yeh et al. 2023, the matrix view).
 
+use std::rc::Rc;
+
 use attn_core::{Attention, HeadId};
 
 use super::{
     page::Page,
-    points::{ColorBy, Coordinates, PointColors, check_points, density, drawing_order, opacity_at, radius_at},
+    points::{
+        ColorBy, Coordinates, PointColors, check_points, density, drawing_order, mark_entries, marks, opacity_at,
+        radius_at,
+    },
 };
-use crate::{Axes, Block, Error, Label, Layer, Motion, Panel, Point, Rect, Scene, Shape, View};
+use crate::{
+    Axes, Block, Error, Label, Layer, Matches, Motion, Panel, Point, Rect, Scene, Shape, View, error::check_len,
+};
 
 /// One head of a [`Matrix`].
 #[derive(Debug, Clone)]
@@ -18,8 +25,11 @@ pub struct MatrixPanel<'a> {
     pub coordinates: Coordinates<'a>,
     /// How many of them are queries.
     pub queries: usize,
-    /// A value per point, for [`ColorMode::Value`](crate::ColorMode::Value).
+    /// A value per point, drawn in every [`ColorMode`](crate::ColorMode) but that by query and key; NaN, where there is
+    /// none, is grey.
     pub values: Option<&'a [f32]>,
+    /// A label per point, for [`View::search`]; empty for none. Panels may share one slice.
+    pub labels: &'a [&'a str],
     /// A few characters under the plot, for example `ρ −0.94`; may be empty.
     pub note: String,
 }
@@ -37,6 +47,7 @@ pub struct MatrixPanel<'a> {
 ///         coordinates: Coordinates::new(&points, 2)?,
 ///         queries: 2,
 ///         values: None,
+///         labels: &[],
 ///         note: String::new(),
 ///     })
 /// };
@@ -89,6 +100,9 @@ const NAMES: [f32; 2] = [26.0, 16.0];
 /// Between plots, as a fraction of their side.
 const GAP: f32 = 0.07;
 
+/// How much larger points are that are brought out.
+const BROUGHT_OUT: f32 = 1.7;
+
 /// Font size of the notes under plots of a side.
 fn note_size(side: f32) -> f32 {
     (0.105 * side).clamp(6.2, 9.0)
@@ -112,7 +126,8 @@ impl Matrix<'_> {
         [width.ceil(), height.ceil()]
     }
 
-    /// The scene, laid out in `size` layout units.
+    /// The scene, laid out in `size` layout units. What [`View::search`] finds and what is in [`View::selected`] is brought
+    /// out in every plot.
     ///
     /// # Errors
     /// [`Error::Empty`] without panels or points, [`Error::Shape`] and [`Error::NotFinite`] for what does not fit
@@ -131,13 +146,19 @@ impl Matrix<'_> {
         }
         for panel in &self.panels {
             check_points(panel.coordinates, panel.queries, panel.values)?;
+            if !panel.labels.is_empty() {
+                check_len("labels of points", panel.coordinates.len(), panel.labels.len())?;
+            }
         }
         let colors = view.colors();
         let point_colors = PointColors::new(view, self.color_by, self.panels.iter().filter_map(|panel| panel.values))?;
+        let brought_out = self.brought_out(view);
+        let mut legend = point_colors.legend();
+        legend.extend(mark_entries(view, &self.matches(&brought_out)));
         let page = Page {
             title: self.title,
             subtitle: self.subtitle,
-            legend: point_colors.legend(),
+            legend,
             caption: self.caption,
         };
         let (mut scene, content) = page.start(size, &colors)?;
@@ -178,7 +199,7 @@ impl Matrix<'_> {
         let mut sorted = crowds.clone();
         sorted.sort_by(f32::total_cmp);
         let point_radius = radius_at(sorted[sorted.len() / 2]);
-        for (panel, crowd) in self.panels.iter().zip(&crowds) {
+        for ((panel, crowd), (marked, _)) in self.panels.iter().zip(&crowds).zip(&brought_out) {
             let row = grid
                 .rows
                 .iter()
@@ -219,17 +240,67 @@ impl Matrix<'_> {
                 point_radius,
                 point_opacity: opacity_at(*crowd, point_radius),
             });
-            drawn.extend(drawing_order(panel.coordinates.len(), panel.queries).map(|i| {
+            let mut order: Vec<usize> = drawing_order(panel.coordinates.len(), panel.queries).collect();
+            if !marked.is_empty() {
+                // What is brought out lies in front.
+                order.sort_by_key(|i| marked.get(*i).copied().unwrap_or(false));
+            }
+            drawn.extend(order.into_iter().map(|i| {
                 let query = i < panel.queries;
-                let color = point_colors.color(query, panel.values.map(|values| values[i]));
+                let value = panel.values.map(|values| values[i]);
+                let color = point_colors.color(query, value);
+                let shown = marked.get(i).copied();
                 let id = u32::try_from(i).unwrap_or(Point::UNPICKABLE);
                 let shape = if query { Shape::Disc } else { Shape::Diamond };
-                Point::new(index, panel.coordinates.get(i), color, id).shaped(shape)
+                Point::new(index, panel.coordinates.get(i), color, id)
+                    .shaped(shape)
+                    .sized(if shown == Some(true) { BROUGHT_OUT } else { 1.0 })
+                    .dimmed(shown == Some(false))
+                    .hidden(point_colors.is_hidden(value))
             }));
         }
         layer.points.extend(drawn);
         scene.layers.push(layer);
         Ok(scene)
+    }
+
+    /// Per panel, which points a search or a selection brings out, and what the search finds. Panels that share their
+    /// labels are searched once.
+    fn brought_out(&self, view: &View) -> Vec<(Rc<Vec<bool>>, Rc<Matches>)> {
+        let mut all: Vec<(Rc<Vec<bool>>, Rc<Matches>)> = Vec::with_capacity(self.panels.len());
+        for (index, panel) in self.panels.iter().enumerate() {
+            let same = index
+                .checked_sub(1)
+                .map(|before| &self.panels[before])
+                .filter(|before| {
+                    std::ptr::eq(before.labels, panel.labels)
+                        && (before.coordinates.len(), before.queries) == (panel.coordinates.len(), panel.queries)
+                        && before.head.attention == panel.head.attention
+                });
+            all.push(match (same, all.last()) {
+                (Some(_), Some(before)) => before.clone(),
+                _ => {
+                    let points = panel.coordinates.len();
+                    let (marked, matches) = marks(view, panel.head, panel.labels, points, panel.queries);
+                    (Rc::new(marked), Rc::new(matches))
+                }
+            });
+        }
+        all
+    }
+
+    /// What a search finds in one head of each kind of attention.
+    fn matches(&self, brought_out: &[(Rc<Vec<bool>>, Rc<Matches>)]) -> Matches {
+        let mut seen = Vec::new();
+        let mut sum = Matches::default();
+        for (panel, (_, matches)) in self.panels.iter().zip(brought_out) {
+            if !seen.contains(&panel.head.attention) {
+                seen.push(panel.head.attention);
+                sum.queries += matches.queries;
+                sum.keys += matches.keys;
+            }
+        }
+        sum
     }
 
     fn has_notes(&self) -> bool {
@@ -295,6 +366,7 @@ mod tests {
             coordinates: Coordinates::new(values, 2).unwrap(),
             queries: values.len() / 4,
             values: None,
+            labels: &[],
             note: String::new(),
         }
     }
@@ -349,5 +421,41 @@ mod tests {
             ..Matrix::default()
         };
         assert!(matches!(matrix.scene(&view, [100.0; 2]), Err(Error::Shape { .. })));
+    }
+
+    #[test]
+    fn a_search_is_brought_out_in_all_heads_with_counts() {
+        let values: Vec<f32> = (0..24_u8).map(f32::from).collect();
+        let labels = [
+            "the", "cat", "The", "sat", "the", "cat", "other", "sat", "a", "b", "c", "d",
+        ];
+        let labelled = |head| MatrixPanel {
+            labels: &labels,
+            ..panel(0, head, &values)
+        };
+        let matrix = Matrix {
+            panels: (0..3).map(labelled).collect(),
+            ..Matrix::default()
+        };
+        let view = View {
+            search: "the".into(),
+            ..View::default()
+        };
+        let scene = matrix.scene(&view, [600.0, 400.0]).unwrap();
+        for panel in 2..5 {
+            let points = scene.layers[1].points.iter().filter(|point| point.panel() == panel);
+            let mut shown: Vec<u32> = points
+                .filter(|point| !point.is_dimmed())
+                .map(|point| point.id)
+                .collect();
+            shown.sort_unstable();
+            assert_eq!(shown, [0, 2, 4, 6], "panel {panel}");
+        }
+        // Queries are the first six of the points.
+        let told = scene.layers[0]
+            .labels
+            .iter()
+            .any(|label| &*label.text == "“the”: 3 queries, 1 key");
+        assert!(told, "{:?}", scene.layers[0].labels);
     }
 }

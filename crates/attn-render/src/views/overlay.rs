@@ -5,7 +5,8 @@
 use attn_core::HeadId;
 
 use crate::{
-    Axes, Block, Cell, Color, Colors, GlyphRow, Hit, Label, Point, Projection, Rect, Scene, Shape, rows,
+    Area, Axes, Block, Cell, Color, Colors, Curve, GlyphRow, Hit, Label, Path, Point, Projection, Rect, Scene, Shape,
+    rows,
     text::{LINE, text_width},
 };
 
@@ -13,6 +14,7 @@ use crate::{
 pub fn clear(scene: &mut Scene) {
     let overlay = &mut scene.overlay;
     overlay.blocks.clear();
+    overlay.curves.clear();
     overlay.points.clear();
     overlay.rows.clear();
     overlay.labels.clear();
@@ -54,6 +56,30 @@ pub fn ring(scene: &mut Scene, hit: Hit, colors: &Colors) {
         .shaped(Shape::Ring)
         .sized(size);
     scene.overlay.points.push(ring);
+}
+
+/// Draws what is being drawn around points with a box or a lasso.
+pub fn area(scene: &mut Scene, projection: &Projection, area: &Area, colors: &Colors) {
+    let layout = |p: [f32; 2]| [0, 1].map(|axis| (p[axis] - projection.offset[axis]) / projection.scale);
+    match area {
+        Area::Box(rect) => {
+            let rect = Rect {
+                min: layout(rect.min),
+                max: layout(rect.max),
+            };
+            let block = Block::filled(0, rect, colors.accent.alpha(0.08)).stroked(colors.accent, 1.0);
+            scene.overlay.blocks.push(block);
+        }
+        Area::Lasso(corners) => {
+            let closed = corners.iter().chain(corners.first()).map(|corner| layout(*corner));
+            scene.overlay.curves.push(Curve {
+                panel: 0,
+                path: Path::Line(closed.collect()),
+                color: colors.accent,
+                width: 1.3,
+            });
+        }
+    }
 }
 
 /// A box with words.

@@ -1,7 +1,7 @@
 //! What every view has around its content: title, subtitle, legend and caption.
 
 use crate::{
-    Block, Color, Colors, Edge, Error, Label, Point, Rect, Scale, Scene, Shape,
+    Block, Color, Colors, Edge, Error, Label, Point, Rect, Region, Scale, Scene, Shape, View,
     text::{LINE, shorten, text_width, wrap},
 };
 
@@ -21,6 +21,8 @@ pub(crate) enum Entry {
     Arrow(Color, String),
     /// A scale from a lowest to a highest value: colours, name, lowest, highest.
     Ramp(Scale, String, String, String),
+    /// A class that can be switched off: its index, colour and name, and whether it is off.
+    Class(u32, Color, String, bool),
     /// A remark.
     Text(String),
 }
@@ -30,7 +32,7 @@ impl Entry {
     fn widths(&self) -> (f32, f32) {
         let text = |text: &str| text_width(text, LEGEND, false);
         let sign = match self {
-            Self::Mark(..) => 12.0,
+            Self::Mark(..) | Self::Class(..) => 12.0,
             Self::Fade(..) | Self::Arrow(..) => 30.0,
             Self::Ramp(_, _, low, high) => text(low) + text(high) + RAMP + 14.0,
             Self::Text(_) => 0.0,
@@ -41,7 +43,7 @@ impl Entry {
     fn text(&self) -> &str {
         match self {
             Self::Mark(.., text) | Self::Fade(_, text) | Self::Arrow(_, text) | Self::Text(text) => text,
-            Self::Ramp(_, text, ..) => text,
+            Self::Ramp(_, text, ..) | Self::Class(_, _, text, _) => text,
         }
     }
 }
@@ -121,10 +123,15 @@ impl Page<'_> {
             let middle = y + 0.5 * row;
             let text = shorten(entry.text(), LEGEND, false, place.max[0] - x - sign);
             let layer = &mut scene.layers[0];
+            let ink = if matches!(entry, Entry::Class(.., true)) {
+                colors.muted.alpha(0.5)
+            } else {
+                colors.text
+            };
             let mut words = |x: f32, text: &str| {
                 layer
                     .labels
-                    .push(Label::new(0, [x, middle], text, LEGEND, colors.text).aligned(0.0, 0.5));
+                    .push(Label::new(0, [x, middle], text, LEGEND, ink).aligned(0.0, 0.5));
             };
             match entry {
                 // The name of a scale stands before it.
@@ -162,6 +169,21 @@ impl Page<'_> {
                         .points
                         .push(Point::new(0, position, *color, Point::UNPICKABLE).shaped(*shape));
                 }
+                Entry::Class(index, color, _, off) => {
+                    let position = [x + 4.0, middle, 0.0];
+                    let (shape, color) = match off {
+                        false => (Shape::Square, *color),
+                        true => (Shape::Ring, colors.muted),
+                    };
+                    layer
+                        .points
+                        .push(Point::new(0, position, color, Point::UNPICKABLE).shaped(shape));
+                    layer.regions.push(Region {
+                        panel: 0,
+                        rect: Rect::new(x - 2.0, y, width + 4.0, row),
+                        id: View::LEGEND_IDS.saturating_add(*index),
+                    });
+                }
                 Entry::Fade(color, _) => {
                     for step in 0..6_u8 {
                         let from = 4.0 * f32::from(step);
@@ -195,7 +217,7 @@ pub(crate) fn number(value: f32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Palette, Projection, Theme, View, place_labels};
+    use crate::{Palette, Projection, Theme, place_labels};
 
     #[test]
     fn nothing_on_a_page_overlaps_or_leaves_it() {

@@ -1,9 +1,12 @@
 //! What the matrix and the single head share: coordinates, colours of points, order and size against overplotting.
 
+use attn_core::HeadId;
+
 use super::page::{Entry, number};
 use crate::{
-    Bounds, Color, ColorMode, Colors, Error, Shape, View,
+    Bounds, Color, ColorMode, Colors, Error, Matches, Shape, View,
     error::{check_finite, check_len},
+    search,
 };
 
 /// Positions of a head's points: all queries, then all keys.
@@ -79,7 +82,8 @@ pub enum ValueKind<'a> {
     Sequential,
     /// Around 0.
     Diverging,
-    /// Classes by index, with their names. Beyond eight the colours repeat.
+    /// Classes by index, with their names; hundreds will do. Those in [`View::hidden_classes`] are not drawn. Queries
+    /// have the full colour, keys a paler one.
     Categorical(&'a [&'a str]),
 }
 
@@ -88,24 +92,47 @@ pub(crate) struct PointColors<'a> {
     colors: Colors,
     by: Option<ColorBy<'a>>,
     range: [f32; 2],
+    hidden: &'a std::collections::BTreeSet<u32>,
+}
+
+/// How much of a class's colour keys have; the rest is the panel's.
+const KEY_STRENGTH: f32 = 0.68;
+/// So many classes have an entry in the legend.
+const MOST_CLASSES: usize = 16;
+
+/// The class that a value names: rounded, negative is 0.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates: negative is class 0"
+)]
+fn class_of(value: f32) -> usize {
+    value.round() as usize
 }
 
 impl<'a> PointColors<'a> {
     /// `values` are those of every panel, so that a colour means the same in all.
     pub(crate) fn new<'v>(
-        view: &View,
+        view: &'a View,
         by: Option<ColorBy<'a>>,
         values: impl Iterator<Item = &'v [f32]>,
     ) -> Result<Self, Error> {
         let mut range = [f32::INFINITY, f32::NEG_INFINITY];
         for values in values {
-            check_finite("values of points", values)?;
+            if let Some(index) = values.iter().position(|value| value.is_infinite()) {
+                return Err(Error::NotFinite {
+                    what: "values of points",
+                    index,
+                    value: values[index],
+                });
+            }
+            // NaN stands for no value; minimum and maximum pass over it.
             for value in values {
                 range = [range[0].min(*value), range[1].max(*value)];
             }
         }
         // Only what is finite was seen; nothing seen means nothing to colour by.
-        let by = by.filter(|_| view.color_mode == ColorMode::Value && range[0] <= range[1]);
+        let by = by.filter(|_| view.color_mode != ColorMode::QueryKey && range[0] <= range[1]);
         if let Some(ColorBy {
             kind: ValueKind::Diverging,
             ..
@@ -118,6 +145,7 @@ impl<'a> PointColors<'a> {
             colors: view.colors(),
             by,
             range,
+            hidden: &view.hidden_classes,
         })
     }
 
@@ -126,17 +154,26 @@ impl<'a> PointColors<'a> {
         let (Some(by), Some(value)) = (self.by, value) else {
             return plain;
         };
+        if value.is_nan() {
+            return self.colors.muted;
+        }
         let t = (value - self.range[0]) / (self.range[1] - self.range[0]).max(f32::MIN_POSITIVE);
         match by.kind {
             ValueKind::Sequential if query => self.colors.query_scale.at(t),
             ValueKind::Sequential => self.colors.key_scale.at(t),
             ValueKind::Diverging => self.colors.diverging.at(t),
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "saturates: negative is class 0"
-            )]
-            ValueKind::Categorical(_) => self.colors.class(value.round() as usize),
+            ValueKind::Categorical(_) if query => self.colors.class(class_of(value)),
+            ValueKind::Categorical(_) => self.colors.panel.mix(self.colors.class(class_of(value)), KEY_STRENGTH),
+        }
+    }
+
+    /// Whether a point's class is switched off.
+    pub(crate) fn is_hidden(&self, value: Option<f32>) -> bool {
+        match (self.by, value) {
+            (Some(by), Some(value)) if !value.is_nan() && matches!(by.kind, ValueKind::Categorical(_)) => {
+                u32::try_from(class_of(value)).is_ok_and(|class| self.hidden.contains(&class))
+            }
+            _ => false,
         }
     }
 
@@ -170,15 +207,48 @@ impl<'a> PointColors<'a> {
             ValueKind::Categorical(names) => {
                 let mut entries = marks(neutral, neutral);
                 entries.push(Entry::Text(format!("{}:", by.label)));
-                let classes = names.iter().enumerate().take(16);
-                entries.extend(classes.map(|(i, name)| Entry::Mark(Shape::Square, colors.class(i), (*name).into())));
-                if names.len() > 16 {
-                    entries.push(Entry::Text(format!("and {} more", names.len() - 16)));
+                let classes = names.iter().zip(0_u32..).take(MOST_CLASSES);
+                entries.extend(classes.map(|(name, class)| {
+                    let off = self.hidden.contains(&class);
+                    Entry::Class(class, colors.class(class as usize), (*name).into(), off)
+                }));
+                if names.len() > MOST_CLASSES {
+                    entries.push(Entry::Text(format!("and {} more", names.len() - MOST_CLASSES)));
                 }
                 entries
             }
         }
     }
+}
+
+/// Marks what a search or a selection brings out; `labels` are those of the points. Empty if nothing is.
+pub(crate) fn marks(view: &View, head: HeadId, labels: &[&str], points: usize, queries: usize) -> (Vec<bool>, Matches) {
+    let matches = search(&view.search, labels, queries);
+    let mut marked = matches.found.clone();
+    let selected = !view.selected.is_empty() && view.selected.applies_to(head);
+    if selected {
+        marked.resize(points, false);
+        for id in view.selected.ids() {
+            if let Some(mark) = marked.get_mut(id as usize) {
+                *mark = true;
+            }
+        }
+    }
+    (marked, matches)
+}
+
+/// The legend's entries for a search, whose counts are those of one head, and for a selection.
+pub(crate) fn mark_entries(view: &View, matches: &Matches) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    if !view.search.is_empty() {
+        entries.push(Entry::Text(matches.describe(&view.search)));
+    }
+    match view.selected.len() {
+        0 => {}
+        1 => entries.push(Entry::Text("1 point selected".into())),
+        count => entries.push(Entry::Text(format!("{count} points selected"))),
+    }
+    entries
 }
 
 /// The order in which points are drawn: queries and keys alternate, so that neither covers the other.

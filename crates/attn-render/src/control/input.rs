@@ -1,0 +1,109 @@
+//! What a controller is told, and what it tells.
+
+use attn_core::HeadId;
+
+use crate::Pick;
+
+/// What a person did. Positions are pixels of the target, from its left top.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Input {
+    /// The target has another size, in pixels. Must come first.
+    Resized {
+        /// Width and height.
+        size: [f32; 2],
+    },
+    /// The pointer is somewhere.
+    PointerMoved {
+        /// Where.
+        position: [f32; 2],
+    },
+    /// The pointer left the target.
+    PointerLeft,
+    /// The main button went down.
+    PointerPressed {
+        /// Where.
+        position: [f32; 2],
+    },
+    /// The main button went up.
+    PointerReleased {
+        /// Where.
+        position: [f32; 2],
+    },
+    /// The wheel turned; a pinch does the same.
+    Wheel {
+        /// Where.
+        position: [f32; 2],
+        /// Notches, positive away from the person, which enlarges.
+        notches: f32,
+    },
+    /// A key went down.
+    Key(Key),
+}
+
+/// The keys a controller understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// Goes back: to the matrix, or to the whole of it.
+    Escape,
+    /// Enlarges.
+    Plus,
+    /// Shrinks.
+    Minus,
+    /// Shows everything again.
+    Home,
+    /// Moves or turns left.
+    Left,
+    /// Moves or turns right.
+    Right,
+    /// Moves or turns up.
+    Up,
+    /// Moves or turns down.
+    Down,
+    /// To the next head of the matrix, or the next point or token of an open head.
+    Next,
+    /// To the one before.
+    Previous,
+    /// Opens the head that [`Key::Next`] came to.
+    Enter,
+    /// Selects every point in sight.
+    SelectAll,
+    /// Takes the last step back.
+    Undo,
+    /// Does it again.
+    Redo,
+    /// Takes another tool.
+    Tool(Tool),
+}
+
+/// What a drag does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Tool {
+    /// Moves or turns what is seen. The default.
+    #[default]
+    Look,
+    /// Selects the points in a rectangle.
+    Box,
+    /// Selects the points in a line drawn around them.
+    Lasso,
+}
+
+/// What a person meant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event {
+    /// The view changed: draw again.
+    ViewChanged,
+    /// The pointer is over the panel of another head, or of none.
+    HoverHead(Option<HeadId>),
+    /// The pointer is over another point, token or patch, or over none.
+    HoverPoint(Option<Pick>),
+    /// A head was clicked, or zoomed into: [`View::open`] names it.
+    OpenHead(HeadId),
+    /// A point, token or patch was clicked; `None`: empty space was.
+    SelectPoint(Option<Pick>),
+    /// So many points were drawn around, or none any more: [`View::selected`] has them.
+    SelectPoints(usize),
+    /// A class of the legend was clicked: [`View::hidden_classes`] changed.
+    ToggleClass(u32),
+    /// The open head was left.
+    Back,
+}

@@ -1,0 +1,163 @@
+//! Undo and redo: a stack of [`View`]s.
+
+use crate::View;
+
+/// The views a person had, and those taken back.
+///
+/// Moves of a camera that follow each other are one step, so that undo goes back to where one looked before and not to
+/// every notch of the wheel. What is only hovered is no step.
+///
+/// ```
+/// use attn_render::{History, Theme, View};
+/// let (mut history, mut view) = (History::default(), View::default());
+/// history.record(&view);
+/// view.theme = Theme::Dark;
+/// history.record(&view);
+/// assert!(history.undo(&mut view) && view.theme == Theme::Light);
+/// assert!(history.redo(&mut view) && view.theme == Theme::Dark);
+/// assert!(!history.redo(&mut view));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// The last one is what is seen now.
+    past: Vec<View>,
+    future: Vec<View>,
+    /// Whether the last step moved cameras only.
+    moving: bool,
+}
+
+/// So many steps are kept.
+const STEPS: usize = 200;
+
+impl History {
+    /// Notes what is seen now; nothing if it is what was noted last.
+    pub fn record(&mut self, view: &View) {
+        let view = settled(view);
+        let Some(last) = self.past.last() else {
+            self.past.push(view);
+            return;
+        };
+        if *last == view {
+            return;
+        }
+        let still = View {
+            stage: last.stage,
+            inside: last.inside,
+            orbit: last.orbit,
+            ..view.clone()
+        };
+        let moves = still == *last;
+        if moves && self.moving && self.past.len() > 1 {
+            self.past.pop();
+        }
+        self.moving = moves;
+        self.past.push(view);
+        self.future.clear();
+        if self.past.len() > STEPS {
+            self.past.remove(0);
+        }
+    }
+
+    /// Goes one step back; `false` if there is none.
+    pub fn undo(&mut self, view: &mut View) -> bool {
+        self.record(view);
+        if self.past.len() < 2 {
+            return false;
+        }
+        self.future.extend(self.past.pop());
+        self.moving = false;
+        self.show(view)
+    }
+
+    /// Takes an undo back; `false` if there is none, or something else was done since.
+    pub fn redo(&mut self, view: &mut View) -> bool {
+        self.record(view);
+        let Some(next) = self.future.pop() else {
+            return false;
+        };
+        self.past.push(next);
+        self.moving = false;
+        self.show(view)
+    }
+
+    fn show(&self, view: &mut View) -> bool {
+        match self.past.last() {
+            Some(last) => {
+                *view = last.clone();
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Without what only the pointer says.
+fn settled(view: &View) -> View {
+    View {
+        hover: None,
+        hover_head: None,
+        ..view.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Pick;
+
+    #[test]
+    fn a_run_of_camera_moves_is_one_step() {
+        let (mut history, mut view) = (History::default(), View::default());
+        history.record(&view);
+        for _ in 0..5 {
+            view.stage.zoom_at([0.5; 2], 1.2);
+            history.record(&view);
+        }
+        view.search = "the".into();
+        history.record(&view);
+        view.inside.zoom_at([0.5; 2], 1.2);
+        history.record(&view);
+        let mut seen = Vec::new();
+        while history.undo(&mut view) {
+            seen.push((view.stage.zoom > 1.0, view.search.clone()));
+        }
+        let expected = [(true, "the"), (true, ""), (false, "")].map(|(zoomed, text)| (zoomed, text.to_owned()));
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn doing_something_else_forgets_what_was_taken_back() {
+        let (mut history, mut view) = (History::default(), View::default());
+        history.record(&view);
+        view.toggle_hidden(1);
+        history.record(&view);
+        assert!(history.undo(&mut view) && view.hidden.is_empty());
+        view.toggle_hidden(2);
+        // Not recorded by the host, noticed all the same.
+        assert!(!history.redo(&mut view));
+        assert!(history.undo(&mut view) && view.hidden.is_empty());
+    }
+
+    #[test]
+    fn hovering_is_no_step() {
+        let (mut history, mut view) = (History::default(), View::default());
+        history.record(&view);
+        view.hover = Some(Pick { head: None, id: 3 });
+        history.record(&view);
+        assert!(!history.undo(&mut view));
+    }
+
+    #[test]
+    fn old_steps_are_forgotten() {
+        let (mut history, mut view) = (History::default(), View::default());
+        for id in 0..1_000 {
+            view.toggle_hidden(id);
+            history.record(&view);
+        }
+        let mut steps = 0;
+        while history.undo(&mut view) {
+            steps += 1;
+        }
+        assert_eq!(steps, STEPS - 1);
+    }
+}

@@ -1,0 +1,221 @@
+//! Sets of points: drawn around with a box or a lasso, kept in a [`View`](crate::View), saved with it.
+
+use std::sync::Arc;
+
+use attn_core::HeadId;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::Rect;
+
+/// What a person draws around points, in pixels of the target.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Area {
+    /// A rectangle.
+    Box(Rect),
+    /// A closed line through these corners; inside is where a ray crosses it an odd number of times.
+    Lasso(Vec<[f32; 2]>),
+}
+
+impl Area {
+    /// The rectangle with two opposite corners.
+    pub fn between(a: [f32; 2], b: [f32; 2]) -> Self {
+        Self::Box(Rect {
+            min: [a[0].min(b[0]), a[1].min(b[1])],
+            max: [a[0].max(b[0]), a[1].max(b[1])],
+        })
+    }
+
+    /// Whether a pixel position is inside.
+    ///
+    /// ```
+    /// use attn_render::Area;
+    /// let triangle = Area::Lasso(vec![[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]);
+    /// assert!(triangle.contains([2.0, 2.0]) && !triangle.contains([8.0, 8.0]));
+    /// ```
+    pub fn contains(&self, p: [f32; 2]) -> bool {
+        match self {
+            Self::Box(rect) => rect.contains(p),
+            Self::Lasso(corners) => {
+                let mut inside = false;
+                let before = corners.iter().cycle().skip(corners.len().saturating_sub(1));
+                for (b, a) in corners.iter().zip(before) {
+                    // Half-open in y, so that a ray through a corner crosses once.
+                    if (a[1] > p[1]) != (b[1] > p[1]) {
+                        let crossing = a[0] + (p[1] - a[1]) / (b[1] - a[1]) * (b[0] - a[0]);
+                        inside ^= p[0] < crossing;
+                    }
+                }
+                inside
+            }
+        }
+    }
+
+    /// The rectangle around it; empty at the origin without corners.
+    pub fn bounds(&self) -> Rect {
+        match self {
+            Self::Box(rect) => *rect,
+            Self::Lasso(corners) => {
+                let Some(first) = corners.first() else {
+                    return Rect::default();
+                };
+                corners.iter().fold(
+                    Rect {
+                        min: *first,
+                        max: *first,
+                    },
+                    |rect, p| Rect {
+                        min: [rect.min[0].min(p[0]), rect.min[1].min(p[1])],
+                        max: [rect.max[0].max(p[0]), rect.max[1].max(p[1])],
+                    },
+                )
+            }
+        }
+    }
+}
+
+/// A set of ids of points or tokens, as in [`Pick`](crate::Pick): queries first, then keys.
+///
+/// Heads of one kind of attention have the same tokens, so a selection made in one of them holds for all. Cheap to
+/// clone; saved as runs of neighbouring ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    head: Option<HeadId>,
+    /// First and last id of each run, ascending, never touching.
+    runs: Arc<[[u32; 2]]>,
+}
+
+impl Selection {
+    /// The set of `ids`, in any order, repeated or not, made in the panel of `head`.
+    ///
+    /// ```
+    /// use attn_render::Selection;
+    /// let selection = Selection::new(None, [7, 3, 4, 4]);
+    /// assert_eq!(selection.ids().collect::<Vec<_>>(), [3, 4, 7]);
+    /// assert!(selection.contains(4) && !selection.contains(5));
+    /// ```
+    pub fn new(head: Option<HeadId>, ids: impl IntoIterator<Item = u32>) -> Self {
+        let mut ids: Vec<u32> = ids.into_iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut runs: Vec<[u32; 2]> = Vec::new();
+        for id in ids {
+            match runs.last_mut() {
+                Some([_, last]) if last.checked_add(1) == Some(id) => *last = id,
+                _ => runs.push([id, id]),
+            }
+        }
+        Self {
+            head,
+            runs: runs.into(),
+        }
+    }
+
+    /// The head in whose panel it was made.
+    pub fn head(&self) -> Option<HeadId> {
+        self.head
+    }
+
+    /// Whether nothing is selected.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// How many ids are selected.
+    pub fn len(&self) -> usize {
+        self.runs.iter().map(|[first, last]| (last - first) as usize + 1).sum()
+    }
+
+    /// Whether an id is selected.
+    pub fn contains(&self, id: u32) -> bool {
+        let after = self.runs.partition_point(|[first, _]| *first <= id);
+        after.checked_sub(1).is_some_and(|run| id <= self.runs[run][1])
+    }
+
+    /// The ids, ascending.
+    pub fn ids(&self) -> impl Iterator<Item = u32> {
+        self.runs.iter().flat_map(|[first, last]| *first..=*last)
+    }
+
+    /// Whether it holds for a head: it was made in one of the same kind of attention, or in no head's panel.
+    pub fn applies_to(&self, head: HeadId) -> bool {
+        self.head.is_none_or(|made_in| made_in.attention == head.attention)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Selection")]
+struct Saved {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    head: Option<HeadId>,
+    #[serde(default)]
+    runs: Vec<[u32; 2]>,
+}
+
+impl Serialize for Selection {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Saved {
+            head: self.head,
+            runs: self.runs.to_vec(),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Selection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Saved { head, runs } = Saved::deserialize(deserializer)?;
+        let mut before: Option<u32> = None;
+        for [first, last] in &runs {
+            if last < first || before.is_some_and(|before| before >= *first) {
+                return Err(D::Error::custom(format!(
+                    "runs of selected ids: expected ascending pairs of first and last, found [{first}, {last}] after {}",
+                    before.map_or_else(|| "none".to_owned(), |id| id.to_string())
+                )));
+            }
+            before = Some(*last);
+        }
+        Ok(Self {
+            head,
+            runs: runs.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lasso_holds_what_its_winding_says() {
+        // A star whose inner pentagon is crossed twice: outside, by the even-odd rule.
+        let star: Vec<[f32; 2]> = (0..5)
+            .map(|i| {
+                let (y, x) = (i as f32 * 2.0 * std::f32::consts::TAU / 5.0).sin_cos();
+                [10.0 * x, 10.0 * y]
+            })
+            .collect();
+        let area = Area::Lasso(star);
+        assert!(area.contains([7.0, 0.0]), "in a point of the star");
+        assert!(!area.contains([0.0, 0.0]), "in its middle");
+        assert!(!area.contains([-9.0, 0.0]), "between two points");
+        // A ray through corners crosses once.
+        let diamond = Area::Lasso(vec![[0.0, -5.0], [5.0, 0.0], [0.0, 5.0], [-5.0, 0.0]]);
+        assert!(diamond.contains([0.0, 0.0]) && !diamond.contains([-6.0, 0.0]) && !diamond.contains([6.0, 0.0]));
+        assert!(!Area::Lasso(vec![]).contains([0.0, 0.0]));
+        assert!(!diamond.contains([f32::NAN, 0.0]));
+    }
+
+    #[test]
+    fn saved_sets_come_back_and_bad_ones_are_refused() {
+        let head = HeadId::new(attn_core::Attention::EncoderSelf, 2, 3);
+        let selection = Selection::new(Some(head), [5, 1, 2, 9, 10, 11, u32::MAX]);
+        let text = serde_json::to_string(&selection).unwrap();
+        assert!(text.contains("[1,2],[5,5],[9,11]"), "{text}");
+        assert_eq!(serde_json::from_str::<Selection>(&text).unwrap(), selection);
+        assert_eq!(selection.len(), 7);
+        for bad in [r#"{"runs":[[3,2]]}"#, r#"{"runs":[[1,4],[4,6]]}"#] {
+            let error = serde_json::from_str::<Selection>(bad).unwrap_err().to_string();
+            assert!(error.contains("ascending"), "{error}");
+        }
+    }
+}

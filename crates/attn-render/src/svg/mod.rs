@@ -1,0 +1,311 @@
+//! Scenes as vector graphics (SVG 1.1 with `href`), for papers and for hands that go on drawing.
+//!
+//! What a primitive means is kept: text is text, points are circles and squares, curves are Bézier curves, pictures
+//! are embedded as PNG, panels cut what they hold. Lengths are layout units. Everything is placed through the
+//! [`Projection`] that the renderer uses, so that the drawing and the raster show the same; only the snapping of
+//! rectangles to whole pixels and lines of at least a pixel are left to whoever rasterises the file.
+
+mod markup;
+mod shapes;
+
+use std::{collections::HashMap, fmt::Write as _, path::Path, sync::Arc};
+
+use self::markup::{Markup, base64};
+use crate::{
+    Block, Error, Image, PlacedLabel, Point, Projection, Rect, Scene, View, place_labels,
+    raster::write_whole,
+    rows,
+    text::{FAMILY, RIM},
+};
+
+/// How a scene becomes an SVG file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SvgOptions {
+    /// At most so many points are drawn, 20,000 by default: beyond it files grow past what editors open. Which ones is
+    /// decided by a fixed hash, so that every part of every cloud is thinned alike; the file says how many are left.
+    pub max_points: usize,
+}
+
+impl Default for SvgOptions {
+    fn default() -> Self {
+        Self { max_points: 20_000 }
+    }
+}
+
+/// The scene as an SVG document, its layout unit as the unit of length.
+///
+/// Theme and cameras are those the scene was built with and `view` has, as for
+/// [`Headless::render`](crate::Headless::render). Text is set in the bundled DejaVu Sans where the reader has it, else in a
+/// sans-serif that is stretched to the same width, so that nothing overlaps.
+///
+/// # Errors
+/// [`Error::Shape`] if the layout has no size, [`Error::Embed`] if a picture cannot be encoded.
+///
+/// ```
+/// use attn_render::{Color, Label, Scene, SvgOptions, View, svg};
+///
+/// let mut scene = Scene::new([120.0, 40.0], Color::hex(0xFFFFFF));
+/// scene.layers[0].labels.push(Label::new(0, [8.0, 8.0], "a < b", 12.0, Color::hex(0x1C2127)));
+/// let drawing = svg(&scene, &View::default(), &SvgOptions::default())?;
+/// assert!(drawing.starts_with("<svg") && drawing.contains(">a &lt; b</text>"));
+/// # Ok::<(), attn_render::Error>(())
+/// ```
+pub fn svg(scene: &Scene, view: &View, options: &SvgOptions) -> Result<String, Error> {
+    if !scene.size.iter().all(|side| (1e-3..1e6).contains(side)) {
+        return Err(Error::Shape {
+            what: "size of the layout",
+            expected: "more than 0 and less than 1,000,000 units a side".into(),
+            found: format!("{} x {}", scene.size[0], scene.size[1]),
+        });
+    }
+    let projection = Projection::new(scene, view, scene.size);
+    let thinning = Thinning::new(scene, &projection, options.max_points);
+    let mut drawing = Drawing {
+        scene,
+        projection: &projection,
+        body: Markup::default(),
+        defs: Markup::default(),
+        clips: HashMap::new(),
+        images: HashMap::new(),
+    };
+    let labels = place_labels(scene, &projection);
+    let mut before = 0;
+    for (layer, mut labels) in scene.drawn_layers().zip(labels) {
+        for picture in layer.pictures.iter() {
+            drawing.picture(picture)?;
+        }
+        drawing.blocks(&layer.blocks);
+        for curve in layer.curves.iter() {
+            drawing.in_panel(usize::from(curve.panel), |body, place| {
+                shapes::curve(body, curve, place)
+            });
+        }
+        for edge in layer.edges.iter() {
+            drawing.in_panel(edge.panel as usize, |body, place| {
+                let space = scene.panels[edge.panel as usize].axes == crate::Axes::Space;
+                shapes::edge(body, edge, place, space);
+            });
+        }
+        for (index, point) in layer.points.iter().enumerate() {
+            if thinning.keeps(before + index, point, &projection) {
+                drawing.in_panel(point.panel(), |body, place| {
+                    shapes::point(body, point, &scene.panels[point.panel()], place);
+                });
+            }
+        }
+        before += layer.points.len();
+        let grounds = rows::lay_out(&layer.rows, &projection, &mut labels);
+        drawing.blocks(&grounds);
+        for label in &labels {
+            drawing.label(label);
+        }
+    }
+    drawing.body.close_group();
+    Ok(drawing.finish(&thinning))
+}
+
+/// Writes [`svg`] to a file, which appears complete or not at all.
+///
+/// # Errors
+/// Those of [`svg`], and [`Error::Write`] if the file cannot be written.
+pub fn write_svg(path: impl AsRef<Path>, scene: &Scene, view: &View, options: &SvgOptions) -> Result<(), Error> {
+    write_whole(path.as_ref(), svg(scene, view, options)?.as_bytes())
+}
+
+struct Drawing<'a> {
+    scene: &'a Scene,
+    projection: &'a Projection,
+    body: Markup,
+    defs: Markup,
+    /// Numbers of the clip paths, by the bits of their rectangles.
+    clips: HashMap<[u32; 4], usize>,
+    /// Numbers of the embedded pictures, by where their pixels are.
+    images: HashMap<*const Image, usize>,
+}
+
+impl Drawing<'_> {
+    /// Draws into the group of a panel: cut to it, named as it. Nothing for a panel that does not exist.
+    fn in_panel(&mut self, panel: usize, draw: impl FnOnce(&mut Markup, &crate::PanelPlace)) {
+        let Some(place) = self.projection.panels.get(panel) else {
+            return;
+        };
+        if place.clip.width() <= 0.0 || place.clip.height() <= 0.0 {
+            return;
+        }
+        let clip = self.clip(place.clip);
+        let title = &self.scene.panels[panel].title;
+        self.body.group(clip, title);
+        draw(&mut self.body, place);
+    }
+
+    /// The number of a clip path; `None` if the whole page is seen.
+    fn clip(&mut self, rect: Rect) -> Option<usize> {
+        let page = Rect::new(0.0, 0.0, self.scene.size[0], self.scene.size[1]);
+        if rect.intersect(&page) == page {
+            return None;
+        }
+        let bits = [rect.min[0], rect.min[1], rect.max[0], rect.max[1]].map(f32::to_bits);
+        let next = self.clips.len();
+        Some(*self.clips.entry(bits).or_insert_with(|| {
+            let _ = write!(self.defs.text, "<clipPath id=\"c{next}\"><rect");
+            self.defs.rect(rect);
+            self.defs.text.push_str("/></clipPath>\n");
+            next
+        }))
+    }
+
+    fn blocks(&mut self, blocks: &[Block]) {
+        for block in blocks {
+            self.in_panel(block.panel as usize, |body, place| shapes::block(body, block, place));
+        }
+    }
+
+    fn picture(&mut self, picture: &crate::Picture) -> Result<(), Error> {
+        let next = self.images.len();
+        let number = match self.images.get(&Arc::as_ptr(&picture.image)) {
+            Some(number) => *number,
+            None => {
+                let bytes = picture.image.png_bytes()?;
+                let crisp = if picture.smooth {
+                    ""
+                } else {
+                    " style=\"image-rendering:pixelated\""
+                };
+                // One unit a side; each use stretches it to its place.
+                let _ = writeln!(
+                    self.defs.text,
+                    "<image id=\"i{next}\" width=\"1\" height=\"1\" preserveAspectRatio=\"none\"{crisp} \
+                     href=\"data:image/png;base64,{}\"/>",
+                    base64(&bytes)
+                );
+                self.images.insert(Arc::as_ptr(&picture.image), next);
+                next
+            }
+        };
+        self.in_panel(usize::from(picture.panel), |body, place| {
+            shapes::picture(body, picture.rect, number, place);
+        });
+        Ok(())
+    }
+
+    fn label(&mut self, label: &PlacedLabel) {
+        if !label.rect.min.iter().chain(&label.rect.max).all(|v| v.is_finite()) {
+            return;
+        }
+        let inside = label.clip.intersect(&label.rect) == label.rect;
+        // Most text lies inside its panel and needs no clip path.
+        let clip = if inside { None } else { self.clip(label.clip) };
+        self.body.group(clip, "");
+        let size = label.size * label.scale;
+        self.body.text.push_str("<text");
+        self.body.number("x", label.rect.min[0]);
+        self.body.number("y", label.rect.min[1] + BASELINE * size);
+        self.body.number("font-size", size);
+        self.body.number("textLength", label.rect.width());
+        if label.bold {
+            self.body.text.push_str(" font-weight=\"bold\"");
+        }
+        self.body.color("fill", label.color);
+        if let Some(halo) = label.halo {
+            self.body.color("stroke", halo);
+            self.body.number("stroke-width", 2.0 * RIM * size);
+            self.body
+                .text
+                .push_str(" stroke-linejoin=\"round\" paint-order=\"stroke\"");
+        }
+        self.body.text.push('>');
+        self.body.escaped(&label.text);
+        self.body.text.push_str("</text>\n");
+    }
+
+    fn finish(self, thinning: &Thinning) -> String {
+        let mut out = Markup::default();
+        let [width, height] = self.scene.size;
+        out.text.push_str("<svg xmlns=\"http://www.w3.org/2000/svg\"");
+        out.number("width", width);
+        out.number("height", height);
+        out.text.push_str(" viewBox=\"0 0 ");
+        out.plain(width);
+        out.text.push(' ');
+        out.plain(height);
+        let _ = writeln!(
+            out.text,
+            "\" font-family=\"{FAMILY}, Verdana, sans-serif\" xml:space=\"preserve\">"
+        );
+        if let Some(note) = thinning.note() {
+            let _ = writeln!(out.text, "<desc>{note}</desc>");
+        }
+        if !self.defs.text.is_empty() {
+            let _ = writeln!(out.text, "<defs>\n{}</defs>", self.defs.text);
+        }
+        if self.scene.background.0[3] > 0 {
+            out.text.push_str("<rect width=\"100%\" height=\"100%\"");
+            out.color("fill", self.scene.background);
+            out.text.push_str("/>\n");
+        }
+        out.text.push_str(&self.body.text);
+        out.text.push_str("</svg>\n");
+        out.text
+    }
+}
+
+/// From the top of a line of text to its baseline, in font sizes: DejaVu Sans rises 0.928 and falls 0.236, and the
+/// renderer centres that in a line of 1.25.
+const BASELINE: f32 = 0.5 * (crate::text::LINE - 0.928 - 0.236) + 0.928;
+
+/// Which points are drawn.
+struct Thinning {
+    /// Drawn are the points whose hash is below; `None` for all.
+    below: Option<u64>,
+    drawn: usize,
+    visible: usize,
+}
+
+impl Thinning {
+    fn new(scene: &Scene, projection: &Projection, most: usize) -> Self {
+        let points = || scene.drawn_layers().flat_map(|layer| layer.points.iter()).enumerate();
+        let visible = |(_, point): &(usize, &Point)| shapes::in_sight(point, projection);
+        let total = points().count();
+        if total <= most {
+            return Self {
+                below: None,
+                drawn: total,
+                visible: total,
+            };
+        }
+        let mut hashes: Vec<u64> = points().filter(visible).map(|(index, _)| hash(index)).collect();
+        let visible = hashes.len();
+        if visible <= most {
+            return Self {
+                below: None,
+                drawn: visible,
+                visible,
+            };
+        }
+        let (_, below, _) = hashes.select_nth_unstable(most);
+        Self {
+            below: Some(*below),
+            drawn: most,
+            visible,
+        }
+    }
+
+    fn keeps(&self, index: usize, point: &Point, projection: &Projection) -> bool {
+        self.below
+            .is_none_or(|below| hash(index) < below && shapes::in_sight(point, projection))
+    }
+
+    fn note(&self) -> Option<String> {
+        let (drawn, visible) = (self.drawn, self.visible);
+        self.below
+            .map(|_| format!("{drawn} of {visible} points are drawn, chosen evenly by a fixed hash of their index."))
+    }
+}
+
+/// A mixture of an index without collisions (the finaliser of SplitMix64, Steele et al. 2014).
+fn hash(index: usize) -> u64 {
+    let mut z = (index as u64).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

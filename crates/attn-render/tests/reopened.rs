@@ -1,0 +1,53 @@
+//! What a person sees can be saved and seen again: the same view and selection, the same pixels.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+use attn_core::{Attention, HeadId};
+use attn_render::{
+    ColorMode, Headless, Selection, Theme, View,
+    views::{ColorBy, Coordinates, Head, ValueKind},
+};
+
+fn picture(headless: &mut Headless, view: &View) -> attn_render::Image {
+    let values: Vec<f32> = (0..240_u16).map(|i| f32::from(i * 97 % 241)).collect();
+    let classes: Vec<f32> = (0..120_u16).map(|i| f32::from(i % 5)).collect();
+    let labels: Vec<String> = (0..120).map(|i| format!("token{}", i % 30)).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let head = Head {
+        labels: &labels,
+        values: Some(&classes),
+        color_by: Some(ColorBy {
+            label: "class",
+            kind: ValueKind::Categorical(&["a", "b", "c", "d", "e"]),
+        }),
+        ..Head::new(
+            HeadId::new(Attention::EncoderSelf, 1, 2),
+            Coordinates::new(&values, 2).unwrap(),
+            60,
+        )
+    };
+    headless
+        .render(&head.scene(view, [420.0, 380.0]).unwrap(), view, 1.0)
+        .unwrap()
+}
+
+#[test]
+fn a_saved_view_shows_the_same_picture() {
+    let head = HeadId::new(Attention::EncoderSelf, 1, 2);
+    let mut view = View {
+        theme: Theme::Dark,
+        color_mode: ColorMode::Value,
+        search: "token7".into(),
+        ..View::default()
+    };
+    view.open_head(head);
+    view.inside.zoom_at([0.3, 0.6], 1.7);
+    view.selected = Selection::new(Some(head), 20..40);
+    view.toggle_class(3);
+    let saved = serde_json::to_string(&view).unwrap();
+    let reopened: View = serde_json::from_str(&saved).unwrap();
+    let mut headless = Headless::new().unwrap();
+    let before = picture(&mut headless, &view);
+    assert_eq!(before, picture(&mut headless, &reopened));
+    assert_ne!(before, picture(&mut headless, &View::default()));
+}

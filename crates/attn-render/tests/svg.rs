@@ -1,0 +1,301 @@
+//! Vector drawings against the raster and against the scene: every view is well-formed, nothing is lost, and what is
+//! drawn is where the pixels are.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
+#[path = "../examples/gallery/samples.rs"]
+mod samples;
+
+use attn_render::{
+    Axes, Block, Bounds, Color, Curve, Edge, Error, Headless, Motion, Panel, Path, Point, Projection, Rect, Scene,
+    Shape, SvgOptions, Theme, View, place_labels, svg, views::Flows,
+};
+
+/// A start tag: its name and attributes.
+#[derive(Debug)]
+struct Tag {
+    name: String,
+    attributes: Vec<(String, String)>,
+    /// Text up to the next tag.
+    text: String,
+}
+
+impl Tag {
+    fn get(&self, name: &str) -> &str {
+        let found = self.attributes.iter().find(|(key, _)| key == name);
+        found.map_or_else(|| panic!("{name} of {self:?}"), |(_, value)| value)
+    }
+
+    fn number(&self, name: &str) -> f32 {
+        self.get(name).parse().unwrap()
+    }
+}
+
+/// Reads what this crate writes, and fails where XML would: tags that do not match, quotes that do not close.
+fn parse(document: &str) -> Vec<Tag> {
+    let (mut tags, mut open) = (Vec::new(), Vec::new());
+    let mut rest = document;
+    while let Some(start) = rest.find('<') {
+        let end = start + rest[start..].find('>').unwrap_or_else(|| panic!("a tag does not end"));
+        let inside = &rest[start + 1..end];
+        let after = &rest[end + 1..];
+        let text = &after[..after.find('<').unwrap_or(after.len())];
+        if let Some(name) = inside.strip_prefix('/') {
+            assert_eq!(open.pop().as_deref(), Some(name), "closing tag");
+        } else {
+            let (body, empty) = inside.strip_suffix('/').map_or((inside, false), |body| (body, true));
+            let (name, mut attributes) = body.split_once(' ').unwrap_or((body, ""));
+            let mut found = Vec::new();
+            while let Some((key, value)) = attributes.trim_start().split_once("=\"") {
+                let (value, more) = value.split_once('"').unwrap_or_else(|| panic!("a value does not end"));
+                found.push((key.to_owned(), value.to_owned()));
+                attributes = more;
+            }
+            assert_eq!(attributes.trim(), "", "attributes of {name}");
+            if !empty {
+                open.push(name.to_owned());
+            }
+            tags.push(Tag {
+                name: name.to_owned(),
+                attributes: found,
+                text: text.to_owned(),
+            });
+        }
+        rest = after;
+    }
+    assert!(open.is_empty(), "not closed: {open:?}");
+    tags
+}
+
+fn draw(scene: &Scene, view: &View) -> Vec<Tag> {
+    parse(&svg(scene, view, &SvgOptions::default()).unwrap())
+}
+
+fn count(tags: &[Tag], name: &str) -> usize {
+    tags.iter().filter(|tag| tag.name == name).count()
+}
+
+#[test]
+fn every_view_is_well_formed_and_has_all_its_text() {
+    for theme in [Theme::Light, Theme::Dark] {
+        let mut view = View {
+            theme,
+            ..View::default()
+        };
+        let scenes = [
+            samples::matrix(2, 3, 300, 2, &view, Some([460.0, 420.0])).unwrap(),
+            samples::matrix(2, 3, 300, 3, &view, Some([460.0, 420.0])).unwrap(),
+            samples::single(0, 400, 2, true, &view, [560.0, 440.0]).unwrap(),
+            samples::single(3, 400, 3, true, &view, [560.0, 440.0]).unwrap(),
+            samples::sentence(17, &view, None).unwrap(),
+            samples::image(7, Flows::All, &view, Some([420.0, 640.0])).unwrap(),
+            samples::hovered_matrix(&view, [460.0, 420.0]).unwrap(),
+            samples::hovered_token(&view, [560.0, 440.0]).unwrap(),
+        ];
+        for zoom in [1.0, 2.5] {
+            view.stage.zoom = zoom;
+            view.inside.zoom = zoom;
+            for scene in &scenes {
+                let tags = draw(scene, &view);
+                let projection = Projection::new(scene, &view, scene.size);
+                let cells: usize = scene
+                    .drawn_layers()
+                    .flat_map(|l| &l.rows)
+                    .map(|row| row.cells.len())
+                    .sum();
+                let placed: usize = place_labels(scene, &projection).iter().map(Vec::len).sum();
+                assert_eq!(count(&tags, "text"), placed + cells);
+                assert_eq!(tags[0].number("width"), scene.size[0]);
+                let curves: usize = scene.drawn_layers().map(|layer| layer.curves.len()).sum();
+                let cubic = tags
+                    .iter()
+                    .filter(|tag| tag.name == "path" && tag.get("d").contains('C'));
+                assert_eq!(cubic.count(), curves);
+                let pictures: usize = scene.layers.iter().map(|layer| layer.pictures.len()).sum();
+                assert_eq!(count(&tags, "use"), pictures);
+                assert_eq!(
+                    count(&tags, "image"),
+                    pictures.min(1),
+                    "the same pixels are embedded once"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn points_are_where_the_raster_has_them() {
+    let mut scene = Scene::new([120.0, 100.0], Color::hex(0x000000));
+    let panel = scene.add_panel(Panel {
+        bounds: Bounds {
+            min: [-1.0; 3],
+            max: [1.0; 3],
+        },
+        axes: Axes::Plane,
+        point_radius: 3.0,
+        title: "L0 H<1>".into(),
+        ..Panel::page(Rect::new(20.0, 20.0, 60.0, 60.0), Motion::Inside)
+    });
+    let places = [[-0.8, 0.7], [0.5, 0.5], [0.0, -0.6], [0.7, -0.2]];
+    let shapes = [Shape::Disc, Shape::Diamond, Shape::Square, Shape::Disc];
+    let colors = [0xFF0000, 0x00FF00, 0x0000FF, 0xFFFF00].map(Color::hex);
+    for i in 0..4 {
+        let [x, y] = places[i];
+        let point = Point::new(panel, [x, y, 0.0], colors[i], 0).shaped(shapes[i]);
+        scene.layers[0].points.push(point);
+    }
+    // Neither hidden points nor what the panel cuts off are drawn.
+    scene.layers[0]
+        .points
+        .push(Point::new(panel, [0.0; 3], colors[0], 0).hidden(true));
+    scene.layers[0]
+        .points
+        .push(Point::new(panel, [3.0, 0.0, 0.0], colors[0], 0));
+    let view = View::default();
+    let tags = draw(&scene, &view);
+    let picture = Headless::new().unwrap().render(&scene, &view, 1.0).unwrap();
+    let mut seen = 0;
+    for tag in &tags {
+        let at = match tag.name.as_str() {
+            "circle" => [tag.number("cx"), tag.number("cy")],
+            "rect" if tag.attributes.iter().any(|(_, value)| value == "#0000ff") => {
+                let half = 0.5 * tag.number("width");
+                assert!(
+                    (2.0 * half - 2.0 * 0.886 * 3.0).abs() < 0.02,
+                    "the square of a disc of radius 3"
+                );
+                [tag.number("x") + half, tag.number("y") + half]
+            }
+            "path" => {
+                let numbers: Vec<f32> = tag.get("d")[1..]
+                    .split(['l', ' '])
+                    .filter_map(|n| n.parse().ok())
+                    .collect();
+                [numbers[0], numbers[1] + 1.25 * 3.0]
+            }
+            _ => continue,
+        };
+        let index = 4 * (at[1] as usize * 120 + at[0] as usize);
+        let [r, g, b] = [0, 1, 2].map(|channel| picture.rgba()[index + channel]);
+        assert_eq!(tag.get("fill"), format!("#{r:02x}{g:02x}{b:02x}"), "{tag:?}");
+        seen += 1;
+    }
+    assert_eq!(seen, 4);
+    assert_eq!(count(&tags, "clipPath"), 1);
+    let title = tags.iter().find(|tag| tag.name == "title").unwrap();
+    assert_eq!(title.text, "L0 H&lt;1&gt;");
+}
+
+#[test]
+fn lines_and_frames_have_their_measures() {
+    let mut scene = Scene::new([100.0, 100.0], Color::TRANSPARENT);
+    let black = Color::hex(0x000000);
+    scene.layers[0]
+        .blocks
+        .push(Block::filled(0, Rect::new(10.0, 10.0, 30.0, 20.0), black.alpha(0.5)).stroked(black, 2.0));
+    scene.layers[0].edges.push(Edge {
+        from: [0.0, 50.0, 0.0],
+        to: [100.0, 50.0, 0.0],
+        color: black,
+        panel: 0,
+        width: [3.0; 2],
+        gap: [10.0, 20.0],
+    });
+    scene.layers[0].edges.push(Edge {
+        from: [0.0, 70.0, 0.0],
+        to: [10.0, 70.0, 0.0],
+        color: black,
+        panel: 0,
+        width: [4.0, 0.0],
+        gap: [0.0; 2],
+    });
+    scene.layers[0].curves.push(Curve {
+        panel: 0,
+        path: Path::Line(vec![[1.0, 2.0], [3.0, 4.5], [5.0, 6.0]]),
+        color: black,
+        width: 1.5,
+    });
+    let tags = draw(&scene, &View::default());
+    let rect = tags.iter().find(|tag| tag.name == "rect").unwrap();
+    assert_eq!(
+        ["x", "y", "width", "height", "stroke-width"].map(|name| rect.number(name)),
+        [11.0, 11.0, 28.0, 18.0, 2.0],
+        "the border lies inside; no ground without a background"
+    );
+    assert!((rect.number("fill-opacity") - 0.5).abs() < 0.003);
+    let line = tags.iter().find(|tag| tag.name == "line").unwrap();
+    assert_eq!(
+        ["x1", "y1", "x2", "y2"].map(|name| line.number(name)),
+        [10.0, 50.0, 80.0, 50.0]
+    );
+    let paths: Vec<&str> = tags
+        .iter()
+        .filter(|tag| tag.name == "path")
+        .map(|tag| tag.get("d"))
+        .collect();
+    assert_eq!(paths, ["M 1 2L 3 4.5 5 6", "M 0 72L 10 70L 10 70L 0 68z"]);
+}
+
+#[test]
+fn thinned_points_are_even_and_the_file_says_so() {
+    let mut scene = Scene::new([200.0, 100.0], Color::hex(0xFFFFFF));
+    let colors = [Color::hex(0x111111), Color::hex(0x222222)];
+    for i in 0..10_000_u16 {
+        let at = [f32::from(i % 200) + 0.5, f32::from(i / 200) * 2.0 + 1.0, 0.0];
+        // Alternating kinds, as views draw queries and keys.
+        scene.layers[0]
+            .points
+            .push(Point::new(0, at, colors[usize::from(i % 2)], i.into()));
+    }
+    let options = SvgOptions { max_points: 1_000 };
+    let text = svg(&scene, &View::default(), &options).unwrap();
+    assert!(
+        text.contains("<desc>1000 of 10000 points are drawn"),
+        "{}",
+        &text[..400]
+    );
+    let tags = parse(&text);
+    assert_eq!(count(&tags, "circle"), 1_000);
+    let share = |test: &dyn Fn(&Tag) -> bool| tags.iter().filter(|tag| tag.name == "circle" && test(tag)).count();
+    // Halves of 1,000 drawn without regard to kind or place: a binomial's standard deviation is 16.
+    let (kind, left) = (
+        share(&|tag| tag.get("fill") == "#111111"),
+        share(&|tag| tag.number("cx") < 100.0),
+    );
+    assert!(kind.abs_diff(500) < 65 && left.abs_diff(500) < 65, "{kind} {left}");
+    assert_eq!(text, svg(&scene, &View::default(), &options).unwrap());
+}
+
+#[test]
+fn odd_scenes_are_drawings_too() {
+    let mut scene = Scene::new([50.0, 50.0], Color::TRANSPARENT);
+    scene.layers[0]
+        .points
+        .push(Point::new(0, [f32::NAN; 3], Color::default(), 0));
+    scene.layers[0]
+        .points
+        .push(Point::new(9, [0.0; 3], Color::default(), 0));
+    scene.layers[0].blocks.push(Block::filled(
+        0,
+        Rect::new(0.0, 0.0, f32::INFINITY, f32::NAN),
+        Color::hex(0),
+    ));
+    scene.layers[0].curves.push(Curve {
+        panel: 7,
+        path: Path::Line(vec![]),
+        color: Color::default(),
+        width: f32::NAN,
+    });
+    scene.panels[0].rect = Rect::default();
+    assert_eq!(count(&draw(&scene, &View::default()), "circle"), 0);
+    scene.panels.clear();
+    draw(&scene, &View::default());
+    for size in [[0.0, 10.0], [f32::NAN, 1.0], [1e9, 1.0]] {
+        let error = svg(
+            &Scene::new(size, Color::default()),
+            &View::default(),
+            &SvgOptions::default(),
+        );
+        assert!(matches!(error, Err(Error::Shape { .. })));
+    }
+}
