@@ -1,0 +1,3 @@
+//! Against brute force, an implementation on the matrix of distances, and figures worked out by hand.
+
+mod clustering;
