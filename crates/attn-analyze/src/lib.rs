@@ -35,6 +35,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod concepts;
 mod error;
 pub mod heads;
 mod rng;

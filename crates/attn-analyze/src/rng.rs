@@ -30,11 +30,15 @@ impl Rng {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 
+    /// Uniform in 0 to 1, 1 excluded.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     /// Standard normal (Box and Muller).
     pub(crate) fn normal(&mut self) -> f64 {
-        let mut unit = || (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        let radius = (-2.0 * (1.0 - unit()).ln()).sqrt();
-        radius * (TAU * unit()).cos()
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        radius * (TAU * self.unit()).cos()
     }
 
     /// Puts the items into a random order (Fisher and Yates).

@@ -1,0 +1,86 @@
+//! From a prediction to the concepts that carried it: weights of tokens, by any method of attribution, summed over clusters.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Partition, partition::same_points, words::Words};
+use crate::{Error, error::finite};
+
+/// What one cluster contributed to a prediction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CarriedBy {
+    /// The cluster.
+    pub cluster: usize,
+    /// The sum of its words' weights, signs kept.
+    pub weight: f64,
+    /// Its share of all absolute weight in the sentence, 0 to 1.
+    pub share: f64,
+    /// Its words in the sentence, as indices into [`Words::words`].
+    pub words: Vec<usize>,
+}
+
+/// A prediction in terms of concepts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The clusters, largest share first.
+    pub clusters: Vec<CarriedBy>,
+    /// The share of absolute weight on tokens in no cluster: special tokens, and words that were filtered out.
+    pub outside: f64,
+}
+
+/// Sums the weights of one sentence's tokens over the clusters their words are in.
+///
+/// `weights` has one value per token of the sequence, special tokens included: gradients times input, attention, integrated
+/// gradients. `partition` is of `words`. A token that several words share (a contraction) is divided between them.
+///
+/// # Errors
+/// [`Error::Shape`] if partition and words do not fit, or a word has a token beyond the weights; [`Error::NotFinite`].
+pub fn carried(partition: &Partition, words: &Words, sentence: usize, weights: &[f32]) -> Result<Carried, Error> {
+    same_points(words.words.len(), partition.of().len(), "partition")?;
+    finite(weights, || format!("weights of sentence {sentence}"))?;
+    let here = || {
+        words
+            .words
+            .iter()
+            .enumerate()
+            .filter(|(_, word)| word.sentence == sentence)
+    };
+    let mut owners = vec![0_usize; weights.len()];
+    for (_, word) in here() {
+        for &token in &word.tokens {
+            let length = owners.len();
+            let owner = owners.get_mut(token).ok_or_else(|| Error::Shape {
+                place: format!("weights of sentence {sentence}"),
+                expected: format!("at least {} tokens", token + 1),
+                found: length.to_string(),
+            })?;
+            *owner += 1;
+        }
+    }
+    let total: f64 = weights.iter().map(|&weight| f64::from(weight.abs())).sum();
+    let share = |size: f64| if total > 0.0 { size / total } else { 0.0 };
+    let mut clusters: BTreeMap<usize, (f64, f64, Vec<usize>)> = BTreeMap::new();
+    for (at, word) in here() {
+        let entry = clusters.entry(partition.of()[at]).or_default();
+        for &token in &word.tokens {
+            let weight = f64::from(weights[token]) / owners[token] as f64;
+            entry.0 += weight;
+            entry.1 += weight.abs();
+        }
+        entry.2.push(at);
+    }
+    let nobody = weights.iter().zip(&owners).filter(|&(_, &owners)| owners == 0);
+    let outside = share(nobody.map(|(&weight, _)| f64::from(weight.abs())).sum());
+    let mut clusters: Vec<CarriedBy> = clusters
+        .into_iter()
+        .map(|(cluster, (weight, size, words))| CarriedBy {
+            cluster,
+            weight,
+            share: share(size),
+            words,
+        })
+        .collect();
+    clusters.sort_by(|a, b| b.share.total_cmp(&a.share));
+    Ok(Carried { clusters, outside })
+}

@@ -1,0 +1,249 @@
+//! k-means, whole or in mini-batches, for more points than a dendrogram is practical for.
+//!
+//! Lloyd's iterations (*Least squares quantization in PCM*, IEEE Transactions on Information Theory 1982) from k-means++
+//! (Arthur and Vassilvitskii, SODA 2007); mini-batches after Sculley (*Web-scale k-means clustering*, WWW 2010).
+
+use attn_core::{Progress, progress::step};
+use ndarray::{Array2, ArrayView2, Axis, linalg::general_mat_mul};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Partition,
+    ward::{check, squared_distance},
+};
+use crate::{Error, rng::Rng};
+
+/// Points compared with all centroids at once.
+const BLOCK: usize = 256;
+
+/// How [`k_means`] runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KMeansOptions {
+    /// Clusters, `K`. Default 600, the setting of the published work on latent concepts.
+    pub clusters: usize,
+    /// Passes at most. Default 50.
+    pub iterations: usize,
+    /// A pass that lowers the within-cluster sum of squares by less than this share is the last. Default 1e-4.
+    pub tolerance: f64,
+    /// Points that each step looks at; `None`, the default, takes all of them (Lloyd). For millions of points, about ten
+    /// times `clusters` is enough; `iterations` then counts steps.
+    pub batch: Option<usize>,
+    /// Same seed, same clusters. Default 0.
+    pub seed: u64,
+}
+
+impl Default for KMeansOptions {
+    fn default() -> Self {
+        Self {
+            clusters: 600,
+            iterations: 50,
+            tolerance: 1e-4,
+            batch: None,
+            seed: 0,
+        }
+    }
+}
+
+/// What [`k_means`] finds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KMeans {
+    /// The clusters; fewer than asked for if there are fewer different points.
+    pub partition: Partition,
+    /// The mean of each cluster, `[cluster, dimension]`.
+    pub centroids: Array2<f32>,
+    /// Sum of the squared distances to the means.
+    pub inertia: f64,
+    /// Passes, or steps of mini-batches.
+    pub iterations: usize,
+}
+
+/// Divides points, `[point, dimension]`, into clusters around their means.
+///
+/// ```
+/// use attn_analyze::concepts::{KMeansOptions, k_means};
+/// use ndarray::array;
+///
+/// let points = array![[0.0_f32], [1.0], [10.0], [12.0]];
+/// let found = k_means(points.view(), &KMeansOptions { clusters: 2, ..KMeansOptions::default() }, &())?;
+/// assert_eq!(found.partition.of(), [0, 0, 1, 1]);
+/// assert_eq!(found.inertia, 0.5 + 2.0);
+/// # Ok::<(), attn_analyze::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Setting`] for 0 clusters or more than points, for 0
+/// iterations and for an empty batch, a cancellation.
+pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansOptions, progress: &dyn Progress) -> Result<KMeans, Error> {
+    const STAGE: &str = "k-means";
+    check(points)?;
+    let setting = |name, expected: String, found: usize| {
+        Err(Error::Setting {
+            name,
+            expected,
+            found: found.to_string(),
+        })
+    };
+    if !(1..=points.nrows()).contains(&options.clusters) {
+        return setting(
+            "clusters",
+            format!("1 to the {} points", points.nrows()),
+            options.clusters,
+        );
+    }
+    if options.iterations == 0 {
+        return setting("iterations", "at least 1".into(), 0);
+    }
+    if options.batch == Some(0) {
+        return setting("batch", "at least 1".into(), 0);
+    }
+    let mut rng = Rng::new(options.seed, &[0]);
+    // The start is drawn from a sample: enough to find the clusters, and it costs clusters x sample.
+    let sample = rng.sample(points.nrows(), (20 * options.clusters).max(2_000));
+    let sample = points.select(Axis(0), &sample);
+    let mut centroids = plus_plus(sample.view(), options.clusters, &mut rng, progress)?;
+    let mut iterations = 0;
+    if let Some(batch) = options.batch.filter(|&batch| batch < points.nrows()) {
+        let mut counts = vec![0_usize; centroids.nrows()];
+        for at in 0..options.iterations {
+            step(progress, STAGE, at, options.iterations)?;
+            let rows: Vec<usize> = (0..batch).map(|_| rng.below(points.nrows())).collect();
+            let chosen = points.select(Axis(0), &rows);
+            for (row, (cluster, _)) in assign(chosen.view(), centroids.view()).into_iter().enumerate() {
+                counts[cluster] += 1;
+                let rate = 1.0 / counts[cluster] as f32;
+                let mut centroid = centroids.row_mut(cluster);
+                centroid.zip_mut_with(&chosen.row(row), |c, &x| *c += rate * (x - *c));
+            }
+            iterations = at + 1;
+        }
+    } else {
+        let mut before = f64::INFINITY;
+        for at in 0..options.iterations {
+            step(progress, STAGE, at, options.iterations)?;
+            let assigned = assign(points, centroids.view());
+            let inertia: f64 = assigned.iter().map(|&(_, distance)| f64::from(distance)).sum();
+            let names: Vec<usize> = assigned.iter().map(|&(cluster, _)| cluster).collect();
+            move_to_means(points, &names, &mut centroids);
+            iterations = at + 1;
+            if before - inertia <= options.tolerance * inertia {
+                break;
+            }
+            before = inertia;
+        }
+    }
+    let names: Vec<usize> = assign(points, centroids.view())
+        .into_iter()
+        .map(|(cluster, _)| cluster)
+        .collect();
+    let partition = Partition::new(&names);
+    let centroids = means(points, &partition);
+    let inertia = within(points, &partition, centroids.view());
+    step(progress, STAGE, options.iterations, options.iterations)?;
+    Ok(KMeans {
+        partition,
+        centroids,
+        inertia,
+        iterations,
+    })
+}
+
+/// The mean of each cluster, `[cluster, dimension]`, summed in double precision.
+///
+/// Rows beyond the partition's points are left out.
+pub fn means(points: ArrayView2<'_, f32>, partition: &Partition) -> Array2<f32> {
+    let mut means = Array2::zeros((partition.count(), points.ncols()));
+    move_to_means(points, partition.of(), &mut means);
+    means
+}
+
+/// Sum of the squared distances to the cluster's centroid.
+pub(super) fn within(points: ArrayView2<'_, f32>, partition: &Partition, centroids: ArrayView2<'_, f32>) -> f64 {
+    let distance = |(row, &cluster): (usize, &usize)| {
+        let (point, centroid) = (points.row(row).to_vec(), centroids.row(cluster).to_vec());
+        squared_distance(&point, &centroid)
+    };
+    partition.of().iter().enumerate().map(distance).sum()
+}
+
+/// Sets each centroid that has points to their mean.
+fn move_to_means(points: ArrayView2<'_, f32>, of: &[usize], centroids: &mut Array2<f32>) {
+    let mut sums = Array2::<f64>::zeros(centroids.dim());
+    let mut counts = vec![0_usize; centroids.nrows()];
+    for (row, &cluster) in points.rows().into_iter().zip(of) {
+        counts[cluster] += 1;
+        sums.row_mut(cluster).zip_mut_with(&row, |sum, &x| *sum += f64::from(x));
+    }
+    for (cluster, &count) in counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
+        centroids
+            .row_mut(cluster)
+            .zip_mut_with(&sums.row(cluster), |c, &sum| *c = (sum / count as f64) as f32);
+    }
+}
+
+/// The nearest centroid of each point and the squared distance to it; the first of equally near ones.
+pub(super) fn assign(points: ArrayView2<'_, f32>, centroids: ArrayView2<'_, f32>) -> Vec<(usize, f32)> {
+    let norms: Vec<f32> = centroids.rows().into_iter().map(|row| row.dot(&row)).collect();
+    let starts: Vec<usize> = (0..points.nrows()).step_by(BLOCK).collect();
+    starts
+        .into_par_iter()
+        .flat_map_iter(|start| {
+            let end = points.nrows().min(start + BLOCK);
+            let block = points.slice(ndarray::s![start..end, ..]);
+            let mut products = Array2::<f32>::zeros((end - start, centroids.nrows()));
+            general_mat_mul(-2.0, &block, &centroids.t(), 0.0, &mut products);
+            let mut found = Vec::with_capacity(end - start);
+            for (row, products) in block.rows().into_iter().zip(products.rows()) {
+                let mut best = (0, f32::INFINITY);
+                for (cluster, (&product, &norm)) in products.iter().zip(&norms).enumerate() {
+                    if norm + product < best.1 {
+                        best = (cluster, norm + product);
+                    }
+                }
+                found.push((best.0, (best.1 + row.dot(&row)).max(0.0)));
+            }
+            found
+        })
+        .collect()
+}
+
+/// Points far from one another: each is drawn with a probability that grows with the squared distance to the drawn ones.
+fn plus_plus(
+    points: ArrayView2<'_, f32>,
+    clusters: usize,
+    rng: &mut Rng,
+    progress: &dyn Progress,
+) -> Result<Array2<f32>, Error> {
+    let mut chosen = vec![rng.below(points.nrows())];
+    let mut distances = vec![f64::INFINITY; points.nrows()];
+    while let Some(&last) = chosen.last() {
+        if chosen.len() % 32 == 1 {
+            step(progress, "k-means++", chosen.len(), clusters)?;
+        }
+        let center = points.row(last).to_vec();
+        distances.par_iter_mut().enumerate().for_each(|(row, distance)| {
+            let point = points.row(row);
+            let new = match point.as_slice() {
+                Some(point) => squared_distance(point, &center),
+                None => squared_distance(&point.to_vec(), &center),
+            };
+            *distance = distance.min(new);
+        });
+        let total: f64 = distances.iter().sum();
+        if chosen.len() == clusters || total <= 0.0 {
+            break;
+        }
+        let mut left = rng.unit() * total;
+        let drawn = distances.iter().position(|&distance| {
+            left -= distance;
+            left < 0.0 && distance > 0.0
+        });
+        // Rounding may leave a rest beyond the last point.
+        let last = || distances.iter().rposition(|&distance| distance > 0.0);
+        match drawn.or_else(last) {
+            Some(point) => chosen.push(point),
+            None => break,
+        }
+    }
+    Ok(points.select(Axis(0), &chosen))
+}

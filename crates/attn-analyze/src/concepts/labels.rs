@@ -1,0 +1,227 @@
+//! Human-defined concepts: sets of words under one label, from annotation or from spelling and place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{corpus::TaggedText, words::Words};
+use crate::Error;
+
+/// A set of labels, and which of them each point has: none, one or several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelSet {
+    /// What it is called: `upos`, `suffix`.
+    pub name: String,
+    /// The labels.
+    pub labels: Vec<String>,
+    /// Per point the indices of its labels, ascending.
+    pub of: Vec<Vec<usize>>,
+}
+
+impl LabelSet {
+    /// From the names of each point's labels.
+    pub fn new<S: Into<String>>(name: impl Into<String>, of: impl IntoIterator<Item = Vec<S>>) -> Self {
+        let named: Vec<Vec<String>> = of
+            .into_iter()
+            .map(|labels| labels.into_iter().map(Into::into).collect())
+            .collect();
+        let labels: Vec<String> = named
+            .iter()
+            .flatten()
+            .cloned()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let of = named
+            .iter()
+            .map(|names| {
+                let indices: BTreeSet<usize> = names
+                    .iter()
+                    .filter_map(|name| labels.binary_search(name).ok())
+                    .collect();
+                indices.into_iter().collect()
+            })
+            .collect();
+        Self {
+            name: name.into(),
+            labels,
+            of,
+        }
+    }
+
+    /// One column of a corpus, for the words that are clustered.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a column that was not read, [`Error::Shape`] for words of another corpus.
+    pub fn column(corpus: &TaggedText, words: &Words, column: &str) -> Result<Self, Error> {
+        let at = corpus
+            .columns
+            .iter()
+            .position(|name| name == column)
+            .ok_or_else(|| Error::Setting {
+                name: "column",
+                expected: corpus.columns.join(", "),
+                found: column.to_owned(),
+            })?;
+        let tag = |sentence: usize, index: usize| {
+            let word = corpus
+                .sentences
+                .get(sentence)
+                .and_then(|sentence| sentence.words.get(index));
+            word.map(|word| word.tags.get(at).cloned().flatten().into_iter().collect())
+                .ok_or_else(elsewhere)
+        };
+        let tags: Vec<Vec<String>> = words
+            .words
+            .iter()
+            .map(|word| tag(word.sentence, word.index))
+            .collect::<Result<_, _>>()?;
+        Ok(Self::new(column, tags))
+    }
+
+    /// Labels of sentences (`# sentiment = positive`), each given to all its words. A cluster aligned with one of them is
+    /// *polar*: its words come from sentences of one class.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for words of another corpus.
+    pub fn sentences(corpus: &TaggedText, words: &Words, comment: &str) -> Result<Self, Error> {
+        let label = |sentence: usize| {
+            let sentence = corpus.sentences.get(sentence).ok_or_else(elsewhere)?;
+            Ok(sentence.comment(comment).map(str::to_owned).into_iter().collect())
+        };
+        let labels: Vec<Vec<String>> = words
+            .words
+            .iter()
+            .map(|word| label(word.sentence))
+            .collect::<Result<_, Error>>()?;
+        Ok(Self::new(comment, labels))
+    }
+
+    /// Whether a word is the first or the last of its sentence. Punctuation does not count.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for words of another corpus.
+    pub fn place(corpus: &TaggedText, words: &Words) -> Result<Self, Error> {
+        let place = |sentence: usize, index: usize| {
+            let sentence = corpus.sentences.get(sentence).ok_or_else(elsewhere)?;
+            let counts = |at: &usize| sentence.words[*at].text.chars().any(char::is_alphanumeric);
+            let mut labels = Vec::new();
+            if (0..sentence.words.len()).find(counts) == Some(index) {
+                labels.push("first word");
+            }
+            if (0..sentence.words.len()).rev().find(counts) == Some(index) {
+                labels.push("last word");
+            }
+            Ok(labels)
+        };
+        let places: Vec<Vec<&str>> = words
+            .words
+            .iter()
+            .map(|word| place(word.sentence, word.index))
+            .collect::<Result<_, Error>>()?;
+        Ok(Self::new("place", places))
+    }
+
+    /// How words are written: `lower`, `Title`, `UPPER`, `Mixed`, `number`, `punctuation`.
+    ///
+    /// ```
+    /// use attn_analyze::concepts::LabelSet;
+    /// let casing = LabelSet::casing(&["the", "Paris", "NATO", "iPod", "1,000", "..."]);
+    /// let names: Vec<_> = casing.of.iter().map(|of| casing.labels[of[0]].as_str()).collect();
+    /// assert_eq!(names, ["lower", "Title", "UPPER", "Mixed", "number", "punctuation"]);
+    /// ```
+    pub fn casing(types: &[&str]) -> Self {
+        Self::new("casing", types.iter().map(|word| vec![casing(word)]))
+    }
+
+    /// Endings of two to four letters that at least `types` different words (in lower case) share, longer by at least two
+    /// letters. A word has every such ending.
+    pub fn suffixes(types: &[&str], at_least: usize) -> Self {
+        let parts = |word: &[char]| {
+            let longest = word.len().saturating_sub(2).min(4);
+            (2..=longest)
+                .map(|n| format!("-{}", word[word.len() - n..].iter().collect::<String>()))
+                .collect()
+        };
+        shared("suffix", types, at_least, parts)
+    }
+
+    /// Beginnings, as [`suffixes`](Self::suffixes).
+    pub fn prefixes(types: &[&str], at_least: usize) -> Self {
+        let parts = |word: &[char]| {
+            let longest = word.len().saturating_sub(2).min(4);
+            (2..=longest)
+                .map(|n| format!("{}-", word[..n].iter().collect::<String>()))
+                .collect()
+        };
+        shared("prefix", types, at_least, parts)
+    }
+
+    /// Stretches of `n` letters anywhere in a word that at least `types` different words (in lower case) share.
+    pub fn ngrams(types: &[&str], n: usize, at_least: usize) -> Self {
+        let parts = |word: &[char]| {
+            word.windows(n.max(1))
+                .map(|part| part.iter().collect::<String>())
+                .collect()
+        };
+        shared("n-gram", types, at_least, parts)
+    }
+
+    /// How many points each label has.
+    pub fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.labels.len()];
+        self.of.iter().flatten().for_each(|&label| counts[label] += 1);
+        counts
+    }
+}
+
+fn elsewhere() -> Error {
+    Error::Shape {
+        place: "words".into(),
+        expected: "words of this corpus".into(),
+        found: "a sentence or word that it does not have".into(),
+    }
+}
+
+fn casing(word: &str) -> &'static str {
+    let letters: Vec<char> = word.chars().filter(|c| c.is_alphabetic()).collect();
+    let Some((first, rest)) = letters.split_first() else {
+        return if word.chars().any(char::is_numeric) {
+            "number"
+        } else {
+            "punctuation"
+        };
+    };
+    let upper = |c: &char| c.is_uppercase();
+    match (first.is_uppercase(), rest.iter().any(upper), rest.iter().all(upper)) {
+        (false, false, _) => "lower",
+        (true, false, _) => "Title",
+        (true, true, true) => "UPPER",
+        _ => "Mixed",
+    }
+}
+
+/// The parts of words that enough different words have.
+fn shared(name: &str, types: &[&str], at_least: usize, parts: impl Fn(&[char]) -> Vec<String>) -> LabelSet {
+    let mut of_type: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for word in types {
+        let lower = word.to_lowercase();
+        let letters: Vec<char> = lower.chars().collect();
+        if !of_type.contains_key(&lower) && letters.iter().all(|c| c.is_alphabetic()) {
+            let parts: BTreeSet<String> = parts(&letters).into_iter().collect();
+            of_type.insert(lower, parts.into_iter().collect());
+        }
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for part in of_type.values().flatten() {
+        *counts.entry(part).or_default() += 1;
+    }
+    let common = |part: &&String| counts.get(part.as_str()).is_some_and(|&count| count >= at_least.max(1));
+    LabelSet::new(
+        name,
+        types.iter().map(|word| {
+            let parts = of_type.get(&word.to_lowercase());
+            parts.map_or_else(Vec::new, |parts| parts.iter().filter(common).cloned().collect())
+        }),
+    )
+}

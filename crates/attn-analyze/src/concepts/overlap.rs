@@ -1,0 +1,172 @@
+//! Which clusters of one space are found again in another: base and fine-tuned, two layers, two models, two periods.
+//!
+//! Durrani et al., *On the Transformation of Latent Space in Fine-Tuned NLP Models*, EMNLP 2022.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Partition,
+    align::{Against, Chance},
+    partition::same_points,
+};
+use crate::{Error, rng::Rng};
+
+/// When a cluster counts as found again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OverlapOptions {
+    /// The share of a cluster's spellings that must be in one cluster of the other space, above 0 to 1. Default 0.9.
+    pub threshold: f64,
+    /// Clusters need more different spellings than this. Default 0; with few, clusters are found again by chance.
+    pub more_than: usize,
+    /// The cluster must have more than this times the spellings of the other: without it, everything is found again in a
+    /// cluster of everything. Default 0: no limit, as published.
+    pub size_ratio: f64,
+    /// How often the other space's clusters are permuted for the chance level. Default 20; 0 gives none.
+    pub permutations: usize,
+    /// Same seed, same chance level. Default 0.
+    pub seed: u64,
+}
+
+impl Default for OverlapOptions {
+    fn default() -> Self {
+        Self {
+            threshold: 0.9,
+            more_than: 0,
+            size_ratio: 0.0,
+            permutations: 20,
+            seed: 0,
+        }
+    }
+}
+
+/// A cluster of the other space.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Match {
+    /// The cluster, there.
+    pub cluster: usize,
+    /// The share of this cluster's spellings that it has.
+    pub share: f64,
+    /// Whether that is enough.
+    pub found: bool,
+}
+
+/// How much of one space is found again in another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// Share of the clusters that are found again. Those with too few spellings count as not found.
+    pub found: Against,
+    /// Per cluster the best match, the smallest of equally good ones; `None` for clusters with too few spellings, and where
+    /// nothing is shared.
+    pub matches: Vec<Option<Match>>,
+}
+
+/// Looks for the clusters of `a` among those of `b`, by the spellings of their points. The points need not be the same.
+///
+/// Overlap has a direction: that of base in fine-tuned says what survives, that of fine-tuned in base what is new.
+///
+/// ```
+/// use attn_analyze::concepts::{OverlapOptions, Partition, overlap};
+///
+/// let (before, after) = (Partition::new(&[0, 0, 1, 1]), Partition::new(&[0, 0, 0, 1]));
+/// let words = ["he", "she", "cat", "dog"];
+/// let options = OverlapOptions::default();
+/// let found = overlap(&before, &words, &after, &words, &options)?;
+/// assert_eq!(found.found.value, 0.5); // he and she are together again, cat and dog are not
+/// # Ok::<(), attn_analyze::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Shape`] if a partition and its spellings do not fit, [`Error::Empty`] without points, [`Error::Setting`].
+pub fn overlap(
+    a: &Partition,
+    types_a: &[&str],
+    b: &Partition,
+    types_b: &[&str],
+    options: &OverlapOptions,
+) -> Result<Overlap, Error> {
+    if !(options.threshold > 0.0 && options.threshold <= 1.0) {
+        return Err(Error::Setting {
+            name: "threshold",
+            expected: "above 0, to 1".into(),
+            found: options.threshold.to_string(),
+        });
+    }
+    if !(options.size_ratio >= 0.0 && options.size_ratio.is_finite()) {
+        return Err(Error::Setting {
+            name: "size_ratio",
+            expected: "0 or more".into(),
+            found: options.size_ratio.to_string(),
+        });
+    }
+    for (place, partition, types) in [("types_a", a, types_a), ("types_b", b, types_b)] {
+        same_points(partition.of().len(), types.len(), place)?;
+        if types.is_empty() {
+            return Err(Error::Empty {
+                place: place.into(),
+                expected: "at least one point".into(),
+            });
+        }
+    }
+    let ours: Vec<BTreeSet<&str>> = sets(a.of(), a.count(), types_a);
+    let matches = compare(&ours, &sets(b.of(), b.count(), types_b), options);
+    let share = |matches: &[Option<Match>]| {
+        matches.iter().flatten().filter(|found| found.found).count() as f64 / matches.len().max(1) as f64
+    };
+    let chance = (0..options.permutations).map(|round| {
+        let mut of = b.of().to_vec();
+        Rng::new(options.seed, &[round]).shuffle(&mut of);
+        share(&compare(&ours, &sets(&of, b.count(), types_b), options))
+    });
+    let chance: Vec<f64> = chance.collect();
+    Ok(Overlap {
+        found: Against {
+            value: share(&matches),
+            chance: Chance::of(chance.iter().copied()),
+        },
+        matches,
+    })
+}
+
+/// The spellings in each cluster.
+fn sets<'a>(of: &[usize], count: usize, types: &[&'a str]) -> Vec<BTreeSet<&'a str>> {
+    let mut sets = vec![BTreeSet::new(); count];
+    for (&cluster, word) in of.iter().zip(types) {
+        sets[cluster].insert(*word);
+    }
+    sets
+}
+
+fn compare(ours: &[BTreeSet<&str>], theirs: &[BTreeSet<&str>], options: &OverlapOptions) -> Vec<Option<Match>> {
+    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (cluster, set) in theirs.iter().enumerate() {
+        for &word in set {
+            places.entry(word).or_default().push(cluster);
+        }
+    }
+    ours.iter()
+        .map(|set| {
+            if set.len() <= options.more_than {
+                return None;
+            }
+            let mut shared: BTreeMap<usize, usize> = BTreeMap::new();
+            for cluster in set.iter().filter_map(|word| places.get(word)).flatten() {
+                *shared.entry(*cluster).or_default() += 1;
+            }
+            let fits = |cluster: usize| set.len() as f64 > options.size_ratio * theirs[cluster].len() as f64;
+            let best = shared
+                .into_iter()
+                .filter(|&(cluster, _)| fits(cluster))
+                .min_by_key(|&(cluster, count)| (std::cmp::Reverse(count), theirs[cluster].len(), cluster));
+            best.map(|(cluster, count)| {
+                let share = count as f64 / set.len() as f64;
+                Match {
+                    cluster,
+                    share,
+                    found: share >= options.threshold - 1e-12,
+                }
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,5 @@
+//! Against brute force, an implementation on the matrix of distances, and figures worked out by hand.
+
+mod clustering;
+mod scoring;
+mod text;

@@ -1,0 +1,330 @@
+//! The scorer on sets small enough to count by hand, and against chance.
+
+use proptest::prelude::*;
+
+use crate::{
+    Error,
+    concepts::{
+        AlignOptions, AlignRule, LabelSet, NameKind, Namer, OverlapOptions, Partition, Permute, Word, Words, align,
+        carried, name_clusters, overlap,
+    },
+    rng::Rng,
+};
+
+fn plain() -> AlignOptions {
+    AlignOptions {
+        permutations: 0,
+        ..AlignOptions::default()
+    }
+}
+
+/// Three clusters: 10 words of which 9 are nouns; 4 verbs; 5 words of which 3 have no tag.
+fn example() -> (Partition, LabelSet, Vec<String>) {
+    let clusters: Vec<usize> = [vec![0; 10], vec![1; 4], vec![2; 5]].concat();
+    let mut tags = vec![vec!["NOUN"]; 9];
+    tags.push(vec!["VERB"]);
+    tags.extend(vec![vec!["VERB"]; 4]);
+    tags.extend([vec!["ADJ"], vec!["ADJ"], vec![], vec![], vec![]]);
+    let types = (0..19).map(|at| format!("w{}", at % 7)).collect();
+    (Partition::new(&clusters), LabelSet::new("tag", tags), types)
+}
+
+#[test]
+fn words_are_counted_as_they_stand() {
+    let (clusters, tags, types) = example();
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    let found = align(&clusters, &tags, &types, &plain(), &()).unwrap();
+    // Aligned: nouns (9 of 10), verbs; the third has 3 of 5 without a tag. Covered: NOUN and VERB of ADJ, NOUN, VERB.
+    assert_eq!(found.aligned.value, 2.0 / 3.0);
+    assert_eq!(found.covered.value, 2.0 / 3.0);
+    assert_eq!(found.score.value, 2.0 / 3.0);
+    assert_eq!(found.score.chance, None);
+    assert_eq!(found.best[2], None);
+    assert_eq!(found.clusters["ADJ"].value, 0.0);
+
+    let strict = AlignRule::Words {
+        strict: true,
+        most_unlabelled: 1.0,
+    };
+    let found = align(
+        &clusters,
+        &tags,
+        &types,
+        &AlignOptions {
+            rule: strict,
+            ..plain()
+        },
+        &(),
+    )
+    .unwrap();
+    assert_eq!(found.aligned.value, 1.0 / 3.0, "9 of 10 is not more than 0.9");
+    // Words without a label count in the cluster's size: 2 of 5.
+    assert_eq!(
+        found.best[2].as_ref().map(|best| (best.share, best.aligned)),
+        Some((0.4, false))
+    );
+}
+
+#[test]
+fn spellings_are_counted_once() {
+    // Cluster 0: a a a b c; cluster 1: d e. Labels: X on one a, b and c; Y on d.
+    let clusters = Partition::new(&[0, 0, 0, 0, 0, 1, 1]);
+    let types = ["a", "a", "a", "b", "c", "d", "e"];
+    let labels = LabelSet::new(
+        "set",
+        [vec!["X"], vec![], vec![], vec!["X"], vec!["X"], vec!["Y"], vec![]],
+    );
+    let rule = |more_than, label_at_least| AlignRule::Types {
+        more_than,
+        label_at_least,
+    };
+    let judge = |rule| align(&clusters, &labels, &types, &AlignOptions { rule, ..plain() }, &()).unwrap();
+    let found = judge(rule(2, 1));
+    assert_eq!(
+        (found.aligned.value, found.covered.value, found.score.value),
+        (0.5, 0.5, 0.5)
+    );
+    assert_eq!(found.best[1], None, "two spellings are not more than two");
+    let found = judge(rule(1, 3));
+    assert_eq!(
+        (found.aligned.value, found.covered.value),
+        (0.5, 1.0),
+        "Y has one spelling and does not count"
+    );
+    assert_eq!(judge(AlignRule::PUBLISHED_TYPES).aligned.value, 0.0);
+}
+
+#[test]
+fn several_labels_and_ties() {
+    let clusters = Partition::new(&[0, 0, 1, 1]);
+    let labels = LabelSet::new("affix", [vec!["-ng", "-ing"], vec!["-ng", "-ing"], vec!["-ng"], vec![]]);
+    let found = align(&clusters, &labels, &["a", "b", "c", "d"], &plain(), &()).unwrap();
+    // Both endings hold for all of cluster 0; the rarer one names it, both are covered.
+    assert_eq!(found.best[0].as_ref().unwrap().label, "-ing");
+    assert_eq!((found.aligned.value, found.covered.value), (0.5, 1.0));
+}
+
+#[test]
+fn random_clusters_score_what_chance_gives() {
+    let mut rng = Rng::new(8, &[]);
+    let n = 4000;
+    let types: Vec<String> = (0..n).map(|at| format!("word{at}")).collect();
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    let labels = LabelSet::new("random", (0..n).map(|_| vec![["a", "a", "b", "c"][rng.below(4)]]));
+    let clusters = Partition::new(&(0..n).map(|_| rng.below(1000)).collect::<Vec<_>>());
+    for permute in [Permute::Words, Permute::Types] {
+        let options = AlignOptions {
+            permute,
+            permutations: 40,
+            ..AlignOptions::default()
+        };
+        let found = align(&clusters, &labels, &types, &options, &()).unwrap();
+        let chance = found.aligned.chance.unwrap();
+        assert!(found.aligned.value > 0.05 && chance.deviation > 0.0);
+        assert!(
+            (found.aligned.value - chance.mean).abs() < 5.0 * chance.deviation,
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn the_chance_of_one_word_clusters_is_that_of_spellings() {
+    // Each cluster is one word, each word has one tag: aligned, and so by chance, if labels move with spellings.
+    let clusters = Partition::new(&(0..60).map(|at| at / 6).collect::<Vec<_>>());
+    let types: Vec<String> = (0..60).map(|at| format!("w{}", at / 6)).collect();
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    let labels = LabelSet::new("tag", (0..60).map(|at| vec![if at < 30 { "A" } else { "B" }]));
+    let chance = |permute| {
+        let options = AlignOptions {
+            permute,
+            ..AlignOptions::default()
+        };
+        align(&clusters, &labels, &types, &options, &())
+            .unwrap()
+            .aligned
+            .chance
+            .unwrap()
+            .mean
+    };
+    assert_eq!(chance(Permute::Types), 1.0);
+    assert!(chance(Permute::Words) < 0.2);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let (clusters, tags, types) = example();
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    let refused = |options: AlignOptions| align(&clusters, &tags, &types, &options, &()).unwrap_err();
+    for threshold in [0.0, 1.1, f64::NAN] {
+        assert!(matches!(
+            refused(AlignOptions { threshold, ..plain() }),
+            Error::Setting { name: "threshold", .. }
+        ));
+    }
+    let none = LabelSet::new("none", vec![Vec::<&str>::new(); 19]);
+    assert!(matches!(
+        align(&clusters, &none, &types, &plain(), &()),
+        Err(Error::Empty { .. })
+    ));
+    assert!(matches!(
+        align(&clusters, &tags, &types[1..], &plain(), &()),
+        Err(Error::Shape { .. })
+    ));
+    let nobody = Partition::new(&[]);
+    assert!(matches!(
+        overlap(&nobody, &[], &nobody, &[], &OverlapOptions::default()),
+        Err(Error::Empty { .. })
+    ));
+}
+
+#[test]
+fn clusters_are_found_again_in_one_direction() {
+    // Base: {a b c d} {e f}; after: {a b c d e f} {x}.
+    let (base, after) = (
+        Partition::new(&[0, 0, 0, 0, 1, 1]),
+        Partition::new(&[0, 0, 0, 0, 0, 0, 1]),
+    );
+    let (words, more) = (["a", "b", "c", "d", "e", "f"], ["a", "b", "c", "d", "e", "f", "x"]);
+    let options = OverlapOptions {
+        permutations: 0,
+        ..OverlapOptions::default()
+    };
+    let there = |options: &OverlapOptions| overlap(&base, &words, &after, &more, options).unwrap();
+    assert_eq!(there(&options).found.value, 1.0);
+    let back = overlap(&after, &more, &base, &words, &options).unwrap();
+    assert_eq!(back.found.value, 0.0);
+    assert_eq!(
+        back.matches[0].map(|found| (found.cluster, found.share)),
+        Some((0, 4.0 / 6.0))
+    );
+    assert_eq!(back.matches[1], None);
+    // 4 of 6 is more than half as large, 2 of 6 is not; more than two spellings leaves one cluster.
+    assert_eq!(
+        there(&OverlapOptions {
+            size_ratio: 0.5,
+            ..options.clone()
+        })
+        .found
+        .value,
+        0.5
+    );
+    assert_eq!(
+        there(&OverlapOptions {
+            more_than: 2,
+            ..options
+        })
+        .found
+        .value,
+        0.5
+    );
+    let chance = there(&OverlapOptions::default()).found.chance.unwrap();
+    assert!(chance.mean < 1.0);
+}
+
+struct Numbers;
+
+impl Namer for Numbers {
+    fn name(&self, cluster: &crate::concepts::ClusterSummary<'_>) -> Result<Option<String>, Error> {
+        Ok((cluster.cluster == 1).then(|| format!("{} words", cluster.points.len())))
+    }
+}
+
+#[test]
+fn names_follow_their_order() {
+    let clusters = Partition::new(&[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 4]);
+    let types = [
+        "The", "the", "a", "b", "cat", "blue", "unkind", "unwise", "red", "sun", "sun",
+    ];
+    let tags = LabelSet::new(
+        "upos",
+        types.iter().map(|word| {
+            if ["cat", "blue"].contains(word) {
+                vec!["X"]
+            } else {
+                vec!["A", "B"]
+            }
+        }),
+    );
+    let mut alignment = align(&clusters, &tags, &types, &plain(), &()).unwrap();
+    for cluster in [3, 4] {
+        alignment.best[cluster] = None;
+    }
+    let names = name_clusters(&clusters, &types, &[alignment], 0.9, Some(&Numbers)).unwrap();
+    let found: Vec<(&str, NameKind)> = names.iter().map(|name| (name.text.as_str(), name.kind)).collect();
+    assert_eq!(
+        found,
+        [
+            ("The", NameKind::Word),
+            ("2 words", NameKind::External),
+            ("upos X", NameKind::Label),
+            ("prefix un-", NameKind::Letters),
+            ("sun, red", NameKind::Typical),
+        ]
+    );
+}
+
+#[test]
+fn weights_of_tokens_become_weights_of_clusters() {
+    let word = |text: &str, index, tokens: Vec<usize>| Word {
+        text: text.into(),
+        sentence: 3,
+        index,
+        tokens,
+    };
+    let words = Words {
+        words: vec![
+            word("un", 0, vec![1, 2]),
+            word("do", 1, vec![2]),
+            word("it", 2, vec![3]),
+        ],
+        dropped: vec![],
+    };
+    let clusters = Partition::new(&[0, 1, 1]);
+    let found = carried(&clusters, &words, 3, &[2.0, 1.0, -2.0, 4.0, 1.0]).unwrap();
+    // Token 2 is shared: -1 each. Cluster 0: 1 - 1; cluster 1: -1 + 4. Outside: 2 + 1 of 10.
+    assert_eq!(found.outside, 0.3);
+    let parts: Vec<_> = found.clusters.iter().map(|c| (c.cluster, c.weight, c.share)).collect();
+    assert_eq!(parts, [(1, 3.0, 0.5), (0, 0.0, 0.2)]);
+    assert_eq!(carried(&clusters, &words, 0, &[1.0]).unwrap().outside, 1.0);
+    assert!(matches!(
+        carried(&clusters, &words, 3, &[1.0; 3]),
+        Err(Error::Shape { .. })
+    ));
+    assert!(matches!(
+        carried(&clusters, &words, 3, &[f32::NAN; 5]),
+        Err(Error::NotFinite { .. })
+    ));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(80))]
+    /// The scorer against its definition, written out.
+    #[test]
+    fn scores_are_their_definition(
+        points in prop::collection::vec((0_usize..6, 0_usize..5, prop::option::of(0_usize..3)), 1..60),
+        theta in 0.1_f64..1.0,
+    ) {
+        let clusters = Partition::new(&points.iter().map(|point| point.0).collect::<Vec<_>>());
+        let types: Vec<String> = points.iter().map(|point| point.1.to_string()).collect();
+        let types: Vec<&str> = types.iter().map(String::as_str).collect();
+        let names = ["x", "y", "z"];
+        let labels = LabelSet::new("l", points.iter().map(|point| point.2.map(|at| names[at]).into_iter().collect::<Vec<_>>()));
+        prop_assume!(!labels.labels.is_empty());
+        let rule = AlignRule::Words { strict: false, most_unlabelled: 1.0 };
+        let options = AlignOptions { threshold: theta, rule, ..plain() };
+        let found = align(&clusters, &labels, &types, &options, &()).unwrap();
+        let mut aligned = 0;
+        let mut covered = std::collections::BTreeSet::new();
+        for members in clusters.members() {
+            let with = |label: &String| members.iter().filter(|&&at| {
+                points[at].2.is_some_and(|tag| names[tag] == label)
+            }).count() as f64 / members.len() as f64;
+            let fits: Vec<&String> = labels.labels.iter().filter(|label| with(label) >= theta - 1e-12).collect();
+            aligned += usize::from(!fits.is_empty());
+            covered.extend(fits);
+        }
+        prop_assert_eq!(found.aligned.value, aligned as f64 / clusters.count() as f64);
+        prop_assert_eq!(found.covered.value, covered.len() as f64 / labels.labels.len() as f64);
+    }
+}

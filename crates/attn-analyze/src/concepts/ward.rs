@@ -1,0 +1,548 @@
+//! Ward linkage in memory that grows with the points, not with their pairs.
+//!
+//! Ward's method (Ward, *Hierarchical grouping to optimize an objective function*, JASA 1963) joins, again and again, the
+//! two clusters whose union adds least to the squared distances from the centroids: `|A||B| / (|A|+|B|) |cA - cB|^2`.
+//! Centroids and sizes are all it needs. The cost is reducible (a union is never nearer than the nearer of its parts), so
+//! clusters that are each other's nearest may be joined in any order (Murtagh, *A survey of recent advances in
+//! hierarchical clustering algorithms*, Computer Journal 1983). That leaves the search for nearest clusters, which is done
+//! here in three ways, the cheapest first:
+//!
+//! - A scan of all clusters keeps a short list of the nearest and a bound that everything else exceeds. Reducibility keeps
+//!   the bound true while the others merge: as long as something on the list stays within it, no scan is needed.
+//! - A union inherits both lists, and by the recurrence of Lance and Williams a bound as well.
+//! - What is left waits until no pair can be joined, lowest bound first, and is scanned in blocks: a product of matrices
+//!   instead of many passes over memory. Outliers wait until few clusters are left.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use attn_core::{Progress, progress::step};
+use ndarray::{Array2, ArrayView2, linalg::general_mat_mul};
+use rayon::prelude::*;
+
+use super::dendrogram::Dendrogram;
+use crate::{Error, error::finite};
+
+/// Neighbours kept by a scan. Longer lists save scans and cost exact distances.
+const KEPT: usize = 24;
+/// Neighbours a union keeps of both its parts.
+const INHERITED: usize = 40;
+/// Clusters scanned together: enough for the product of matrices to run at full speed.
+const BLOCK: usize = 128;
+/// Clusters a block is compared with at a time: the costs fit the second-level cache.
+const TILE: usize = 512;
+/// Fewest clusters to scan at once, and the share of those that wait.
+const BATCH: (usize, usize) = (64, 6);
+
+/// Joins points to one cluster, step by step, by Ward's method on Euclidean distances.
+///
+/// `points` is `[point, dimension]`. `sizes` says how many points each row stands for (the centroids of
+/// [`leaders`](super::leaders)); `None` means one each. The result holds every number of clusters:
+/// [`Dendrogram::cut`].
+///
+/// The result is that of the method on the matrix of all distances, up to ties and rounding, in memory for one copy of the
+/// points; it is the same on any number of threads. Time grows with the square of the points: tens of thousands
+/// are a matter of seconds to a minute; beyond, see [`leaders`](super::leaders).
+///
+/// ```
+/// use attn_analyze::concepts::ward;
+/// use ndarray::array;
+///
+/// let points = array![[0.0_f32], [1.0], [10.0], [12.0]];
+/// let tree = ward(points.view(), None, &())?;
+/// assert_eq!(tree.cut(2)?.of(), [0, 0, 1, 1]);
+/// assert_eq!(tree.merges()[0].height, 1.0); // of two points: their distance
+/// # Ok::<(), attn_analyze::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Shape`] for sizes that do not fit,
+/// [`Error::Setting`] for a size of 0, a cancellation.
+pub fn ward(
+    points: ArrayView2<'_, f32>,
+    sizes: Option<&[usize]>,
+    progress: &dyn Progress,
+) -> Result<Dendrogram, Error> {
+    check(points)?;
+    if let Some(sizes) = sizes {
+        if sizes.len() != points.nrows() {
+            return Err(Error::Shape {
+                place: "sizes".into(),
+                expected: points.nrows().to_string(),
+                found: sizes.len().to_string(),
+            });
+        }
+        if let Some(row) = sizes.iter().position(|&size| size == 0) {
+            return Err(Error::Setting {
+                name: "sizes",
+                expected: "at least 1".into(),
+                found: format!("0 for row {row}"),
+            });
+        }
+    }
+    let mut search = Search::new(points, sizes);
+    search.run(progress)?;
+    Ok(Dendrogram::new(points.nrows(), search.merges))
+}
+
+/// What every method of clustering asks of its points.
+pub(super) fn check(points: ArrayView2<'_, f32>) -> Result<(), Error> {
+    if points.nrows() == 0 {
+        return Err(Error::Empty {
+            place: "points".into(),
+            expected: "at least one point".into(),
+        });
+    }
+    finite(points.iter(), || "points".into())
+}
+
+/// One join: two nodes (points first, then joins in their order) and what it costs.
+pub(super) type Join = (usize, usize, f64);
+
+/// Clusters have a *slot* for life (a union takes the lower of the two) and a *row*, which changes so that the rows of
+/// what is left are without gaps.
+struct Search {
+    dims: usize,
+    /// By row.
+    centroids: Vec<f32>,
+    norms: Vec<f32>,
+    sizes: Vec<f32>,
+    slots: Vec<u32>,
+    /// By slot.
+    rows: Vec<u32>,
+    joined_into: Vec<u32>,
+    nodes: Vec<usize>,
+    lists: Vec<Vec<u32>>,
+    bounds: Vec<f64>,
+    nearest: Vec<Option<(f64, u32)>>,
+    points: usize,
+    merges: Vec<Join>,
+}
+
+/// What a search gives: slots that may be nearest, the bound on all others, and the nearest if it is certain.
+struct Found {
+    list: Vec<u32>,
+    bound: f64,
+    nearest: Option<(f64, u32)>,
+}
+
+impl Search {
+    fn new(points: ArrayView2<'_, f32>, sizes: Option<&[usize]>) -> Self {
+        let (count, dims) = points.dim();
+        // Distances come from products, which are most exact around the origin.
+        let mut mean = vec![0.0_f64; dims];
+        for row in points.rows() {
+            mean.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
+        mean.iter_mut().for_each(|sum| *sum /= count as f64);
+        let mut search = Self {
+            dims,
+            centroids: Vec::with_capacity(count * dims),
+            norms: Vec::with_capacity(count),
+            sizes: Vec::with_capacity(count),
+            slots: Vec::with_capacity(count),
+            rows: Vec::new(),
+            joined_into: Vec::new(),
+            nodes: Vec::new(),
+            lists: Vec::new(),
+            bounds: Vec::new(),
+            nearest: Vec::new(),
+            points: count,
+            merges: Vec::with_capacity(count.saturating_sub(1)),
+        };
+        // Equal points are joined first, at no cost: any order is right, and nearest neighbours become unique.
+        for group in equal_rows(points) {
+            let mut node = group[0];
+            let mut size = 0;
+            for (at, &row) in group.iter().enumerate() {
+                size += sizes.map_or(1, |sizes| sizes[row]);
+                if at > 0 {
+                    search.merges.push((node, row, 0.0));
+                    node = count + search.merges.len() - 1;
+                }
+            }
+            let row = points.row(group[0]);
+            search
+                .centroids
+                .extend(row.iter().zip(&mean).map(|(&x, mean)| (f64::from(x) - mean) as f32));
+            let slot = search.slots.len();
+            search.norms.push(norm(&search.centroids[slot * dims..]));
+            search.sizes.push(size as f32);
+            search.slots.push(slot as u32);
+            search.nodes.push(node);
+        }
+        let clusters = search.slots.len();
+        search.rows = search.slots.clone();
+        search.joined_into = search.slots.clone();
+        search.lists = vec![Vec::new(); clusters];
+        search.bounds = vec![f64::NEG_INFINITY; clusters];
+        search.nearest = vec![None; clusters];
+        search
+    }
+
+    fn run(&mut self, progress: &dyn Progress) -> Result<(), Error> {
+        const STAGE: &str = "Ward linkage";
+        let total = self.points - 1;
+        let every = total.div_ceil(500).max(1);
+        let mut reported = self.merges.len();
+        step(progress, STAGE, reported, total)?;
+        let mut touched = vec![false; self.rows.len()];
+        // Clusters whose nearest was found since pairs were last looked for: only they can make new pairs.
+        let mut fresh: Vec<u32> = Vec::new();
+        while self.slots.len() > 1 {
+            let mut pairs = self.pairs(&fresh);
+            fresh.clear();
+            if pairs.is_empty() {
+                let waiting = self.waiting();
+                if !waiting.is_empty() {
+                    for block in waiting.chunks(64 * BLOCK) {
+                        step(progress, STAGE, self.merges.len(), total)?;
+                        let found = self.scan(block);
+                        fresh.extend(self.keep(block, found));
+                    }
+                    continue;
+                }
+                // Rounding can make a ring of nearest neighbours out of near-ties; the cheapest pair is right.
+                pairs.extend(self.cheapest());
+            }
+            let mut again: Vec<u32> = Vec::with_capacity(2 * pairs.len());
+            for &(cost, a, b) in &pairs {
+                self.join(cost, a, b);
+                touched[a as usize] = true;
+                touched[b as usize] = true;
+                again.push(a);
+            }
+            for &slot in &self.slots {
+                let nearest = &mut self.nearest[slot as usize];
+                if nearest.is_some_and(|(_, other)| touched[other as usize]) {
+                    *nearest = None;
+                    if !touched[slot as usize] {
+                        again.push(slot);
+                    }
+                }
+            }
+            for &(_, a, b) in &pairs {
+                touched[a as usize] = false;
+                touched[b as usize] = false;
+            }
+            let found: Vec<Found> = again.par_iter().map(|&slot| self.refresh(slot)).collect();
+            fresh = self.keep(&again, found);
+            if self.merges.len() >= reported + every || self.merges.len() == total {
+                reported = self.merges.len();
+                step(progress, STAGE, reported, total)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Pairs that are each other's nearest, one of which is in `fresh`, in a fixed order.
+    fn pairs(&self, fresh: &[u32]) -> Vec<(f64, u32, u32)> {
+        let mut pairs: Vec<(f64, u32, u32)> = fresh
+            .iter()
+            .filter_map(|&slot| {
+                let (cost, other) = self.nearest[slot as usize]?;
+                let (_, back) = self.nearest[other as usize]?;
+                (back == slot).then_some((cost, slot.min(other), slot.max(other)))
+            })
+            .collect();
+        pairs.sort_unstable_by(|x, y| x.0.total_cmp(&y.0).then((x.1, x.2).cmp(&(y.1, y.2))));
+        pairs.dedup_by_key(|pair| (pair.1, pair.2));
+        pairs
+    }
+
+    /// The clusters to scan next: of those whose nearest is unknown, the ones with the lowest bounds.
+    fn waiting(&self) -> Vec<u32> {
+        let mut waiting: Vec<u32> = self.slots.clone();
+        waiting.retain(|&slot| self.nearest[slot as usize].is_none());
+        let (fewest, share) = BATCH;
+        // At the start nobody has a bound, and all are scanned.
+        let unknown = waiting
+            .iter()
+            .filter(|&&slot| self.bounds[slot as usize] == f64::NEG_INFINITY)
+            .count();
+        let batch = fewest.max(waiting.len() / share).max(unknown);
+        if batch < waiting.len() {
+            let order = |&a: &u32, &b: &u32| {
+                let bound = |slot: u32| self.bounds[slot as usize];
+                bound(a).total_cmp(&bound(b)).then(a.cmp(&b))
+            };
+            waiting.select_nth_unstable_by(batch, order);
+            waiting.truncate(batch);
+        }
+        waiting.sort_unstable();
+        waiting
+    }
+
+    fn cheapest(&self) -> Option<(f64, u32, u32)> {
+        let pairs = self.slots.iter().filter_map(|&slot| {
+            let (cost, other) = self.nearest[slot as usize]?;
+            Some((cost, slot.min(other), slot.max(other)))
+        });
+        pairs.min_by(|x, y| x.0.total_cmp(&y.0).then((x.1, x.2).cmp(&(y.1, y.2))))
+    }
+
+    fn keep(&mut self, slots: &[u32], found: Vec<Found>) -> Vec<u32> {
+        let mut certain = Vec::new();
+        for (&slot, found) in slots.iter().zip(found) {
+            let at = slot as usize;
+            if found.nearest.is_some() {
+                certain.push(slot);
+            }
+            self.lists[at] = found.list;
+            self.bounds[at] = found.bound;
+            self.nearest[at] = found.nearest;
+        }
+        certain
+    }
+
+    fn centroid(&self, row: usize) -> &[f32] {
+        &self.centroids[row * self.dims..(row + 1) * self.dims]
+    }
+
+    /// What joining two clusters costs, in double precision.
+    fn cost(&self, a: u32, b: u32) -> f64 {
+        let (a, b) = (self.rows[a as usize] as usize, self.rows[b as usize] as usize);
+        let (x, y) = (f64::from(self.sizes[a]), f64::from(self.sizes[b]));
+        x * y / (x + y) * squared_distance(self.centroid(a), self.centroid(b))
+    }
+
+    /// The slot that a slot's cluster is in now.
+    fn current(&self, mut slot: u32) -> u32 {
+        while self.joined_into[slot as usize] != slot {
+            slot = self.joined_into[slot as usize];
+        }
+        slot
+    }
+
+    fn join(&mut self, cost: f64, a: u32, b: u32) {
+        let (keep, drop) = (self.rows[a as usize] as usize, self.rows[b as usize] as usize);
+        let (x, y) = (f64::from(self.sizes[keep]), f64::from(self.sizes[drop]));
+        let (share, rest) = (x / (x + y), y / (x + y));
+        for dim in 0..self.dims {
+            let (p, q) = (keep * self.dims + dim, drop * self.dims + dim);
+            self.centroids[p] = (share * f64::from(self.centroids[p]) + rest * f64::from(self.centroids[q])) as f32;
+        }
+        self.norms[keep] = norm(self.centroid(keep));
+        self.sizes[keep] += self.sizes[drop];
+        self.merges.push((self.nodes[a as usize], self.nodes[b as usize], cost));
+        self.nodes[a as usize] = self.points + self.merges.len() - 1;
+        // By Lance and Williams the cost to a third cluster of size c is at least
+        // ((x + c) LA + (y + c) LB - c cost) / (x + y + c), which is monotone in c: its ends are c = 1 and no end at all.
+        let (low, high) = (self.bounds[a as usize], self.bounds[b as usize]);
+        let bound = if low.is_finite() && high.is_finite() {
+            let one = ((x + 1.0) * low + (y + 1.0) * high - cost) / (x + y + 1.0);
+            one.min(low + high - cost).max(low.min(high))
+        } else {
+            low.min(high)
+        };
+        self.bounds[a as usize] = bound;
+        let other = std::mem::take(&mut self.lists[b as usize]);
+        self.lists[a as usize].extend(other);
+        self.joined_into[b as usize] = a;
+        self.nearest[a as usize] = None;
+        // The last row fills the gap.
+        let last = self.slots.len() - 1;
+        if drop != last {
+            let (front, back) = self.centroids.split_at_mut(last * self.dims);
+            front[drop * self.dims..(drop + 1) * self.dims].copy_from_slice(&back[..self.dims]);
+            self.norms[drop] = self.norms[last];
+            self.sizes[drop] = self.sizes[last];
+            self.slots[drop] = self.slots[last];
+            self.rows[self.slots[drop] as usize] = drop as u32;
+        }
+        self.centroids.truncate(last * self.dims);
+        self.norms.truncate(last);
+        self.sizes.truncate(last);
+        self.slots.truncate(last);
+    }
+
+    /// Looks for the nearest cluster on the list alone.
+    fn refresh(&self, slot: u32) -> Found {
+        let mut list: Vec<u32> = self.lists[slot as usize]
+            .iter()
+            .map(|&other| self.current(other))
+            .collect();
+        list.retain(|&other| other != slot);
+        list.sort_unstable();
+        list.dedup();
+        let mut costs: Vec<(f64, u32)> = list.iter().map(|&other| (self.cost(slot, other), other)).collect();
+        let mut bound = self.bounds[slot as usize];
+        if costs.len() > INHERITED {
+            costs.sort_unstable_by(|x, y| x.0.total_cmp(&y.0).then(x.1.cmp(&y.1)));
+            bound = bound.min(costs[INHERITED].0);
+            costs.truncate(INHERITED);
+        }
+        let nearest = nearest(slot, &costs).filter(|&(cost, _)| cost <= bound);
+        Found {
+            list: costs.into_iter().map(|(_, other)| other).collect(),
+            bound,
+            nearest,
+        }
+    }
+
+    /// Compares clusters with all others.
+    fn scan(&self, slots: &[u32]) -> Vec<Found> {
+        slots
+            .par_chunks(BLOCK)
+            .flat_map_iter(|block| self.scan_block(block))
+            .collect()
+    }
+
+    fn scan_block(&self, block: &[u32]) -> Vec<Found> {
+        let rows: Vec<usize> = block.iter().map(|&slot| self.rows[slot as usize] as usize).collect();
+        let mut own = Vec::with_capacity(rows.len() * self.dims);
+        for &row in &rows {
+            own.extend_from_slice(self.centroid(row));
+        }
+        let mut best: Vec<Nearest> = rows.iter().map(|_| Nearest::new(KEPT + 1)).collect();
+        let mut products = Array2::<f32>::zeros((rows.len(), TILE));
+        let mut costs = [0.0_f32; TILE];
+        for start in (0..self.slots.len()).step_by(TILE) {
+            let width = TILE.min(self.slots.len() - start);
+            let tile = &self.centroids[start * self.dims..(start + width) * self.dims];
+            let mut out = products.slice_mut(ndarray::s![.., ..width]);
+            if let (Ok(own), Ok(tile)) = (
+                ArrayView2::from_shape((rows.len(), self.dims), &own),
+                ArrayView2::from_shape((width, self.dims), tile),
+            ) {
+                general_mat_mul(-2.0, &own, &tile.t(), 0.0, &mut out);
+            }
+            let (norms, sizes) = (&self.norms[start..start + width], &self.sizes[start..start + width]);
+            for (at, &row) in rows.iter().enumerate() {
+                let (norm, size) = (self.norms[row], self.sizes[row]);
+                let costs = &mut costs[..width];
+                let products = out.row(at);
+                let Some(products) = products.as_slice() else { continue };
+                for j in 0..width {
+                    let distance = (norm + norms[j] + products[j]).max(0.0);
+                    costs[j] = distance * (size * sizes[j] / (size + sizes[j]));
+                }
+                if (start..start + width).contains(&row) {
+                    costs[row - start] = f32::INFINITY;
+                }
+                best[at].add(costs, start);
+            }
+        }
+        block
+            .iter()
+            .zip(best)
+            .map(|(&slot, best)| {
+                let mut rows = best.0;
+                let bound = match rows.len() {
+                    length if length > KEPT => rows.pop().map_or(f64::INFINITY, |(cost, _)| f64::from(cost)),
+                    _ => f64::INFINITY,
+                };
+                let costs: Vec<(f64, u32)> = rows
+                    .iter()
+                    .map(|&(_, row)| (self.cost(slot, self.slots[row]), self.slots[row]))
+                    .collect();
+                Found {
+                    nearest: nearest(slot, &costs),
+                    list: costs.into_iter().map(|(_, other)| other).collect(),
+                    bound,
+                }
+            })
+            .collect()
+    }
+}
+
+/// The cheapest partner; among equals the pair with the lowest slots, so that both sides agree.
+fn nearest(slot: u32, costs: &[(f64, u32)]) -> Option<(f64, u32)> {
+    let key = |other: u32| (slot.min(other), slot.max(other));
+    costs
+        .iter()
+        .copied()
+        .min_by(|x, y| x.0.total_cmp(&y.0).then(key(x.1).cmp(&key(y.1))))
+}
+
+/// The lowest costs seen so far, ascending.
+struct Nearest(Vec<(f32, usize)>, usize);
+
+impl Nearest {
+    fn new(kept: usize) -> Self {
+        Self(Vec::with_capacity(kept + 1), kept)
+    }
+
+    fn add(&mut self, costs: &[f32], start: usize) {
+        for (at, costs) in costs.chunks(16).enumerate() {
+            let limit = self.limit();
+            // Most chunks hold nothing of interest: one comparison for all of them.
+            if costs.iter().fold(f32::INFINITY, |low, &cost| low.min(cost)) >= limit {
+                continue;
+            }
+            for (j, &cost) in costs.iter().enumerate() {
+                if cost < self.limit() {
+                    let place = self.0.partition_point(|&(other, _)| other <= cost);
+                    self.0.insert(place, (cost, start + 16 * at + j));
+                    self.0.truncate(self.1);
+                }
+            }
+        }
+    }
+
+    fn limit(&self) -> f32 {
+        if self.0.len() < self.1 {
+            return f32::INFINITY;
+        }
+        self.0.last().map_or(f32::INFINITY, |&(cost, _)| cost)
+    }
+}
+
+fn norm(row: &[f32]) -> f32 {
+    row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() as f32
+}
+
+/// Squared Euclidean distance from differences, in eight lanes of double precision.
+pub(super) fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    let mut lanes = [0.0_f64; 8];
+    let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
+    let term = |x: f32, y: f32| {
+        let difference = f64::from(x) - f64::from(y);
+        difference * difference
+    };
+    let rest: f64 = a8
+        .remainder()
+        .iter()
+        .zip(b8.remainder())
+        .map(|(&x, &y)| term(x, y))
+        .sum();
+    for (x, y) in a8.zip(b8) {
+        for lane in 0..8 {
+            lanes[lane] += term(x[lane], y[lane]);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest
+}
+
+/// Rows that are equal, as groups in the order of their first row.
+fn equal_rows(points: ArrayView2<'_, f32>) -> Vec<Vec<usize>> {
+    // Adding 0 turns -0 into 0: they are equal, but not bit by bit.
+    let bits = |row: usize| points.row(row).into_iter().map(|&x| (x + 0.0).to_bits());
+    let mut hashes: Vec<(u64, usize)> = (0..points.nrows())
+        .into_par_iter()
+        .map(|row| {
+            let mut hasher = DefaultHasher::new();
+            bits(row).for_each(|x| x.hash(&mut hasher));
+            (hasher.finish(), row)
+        })
+        .collect();
+    hashes.sort_unstable();
+    let mut groups: Vec<Vec<usize>> = Vec::with_capacity(hashes.len());
+    let mut start = 0;
+    while start < hashes.len() {
+        let end = start
+            + hashes[start..]
+                .iter()
+                .take_while(|(hash, _)| *hash == hashes[start].0)
+                .count();
+        let first = groups.len();
+        for &(_, row) in &hashes[start..end] {
+            match groups[first..].iter_mut().find(|group| bits(group[0]).eq(bits(row))) {
+                Some(group) => group.push(row),
+                None => groups.push(vec![row]),
+            }
+        }
+        start = end;
+    }
+    groups.sort_unstable_by_key(|group| group[0]);
+    groups
+}

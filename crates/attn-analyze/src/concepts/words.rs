@@ -1,0 +1,242 @@
+//! Words as points: where each word of a corpus is in a capture, which of them to cluster, and their vectors in a layer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use attn_core::{Capture, Side};
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use super::corpus::TaggedText;
+use crate::{Error, rng::Rng};
+
+/// Which tokens of a word stand for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subwords {
+    /// The last token: the only one that has seen the whole word in a decoder. The default, as published.
+    #[default]
+    Last,
+    /// The first token.
+    First,
+    /// The mean of all its tokens.
+    Average,
+}
+
+/// One occurrence of a word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    /// As it is written.
+    pub text: String,
+    /// Index of its sentence in the corpus, which is its sequence in the capture.
+    pub sentence: usize,
+    /// Index in its sentence.
+    pub index: usize,
+    /// Its tokens in the sequence, in order; never empty.
+    pub tokens: Vec<usize>,
+}
+
+/// A word without a token, and therefore without a vector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedWord {
+    /// As it is written.
+    pub text: String,
+    /// Index of its sentence.
+    pub sentence: usize,
+    /// Index in its sentence.
+    pub index: usize,
+}
+
+/// Words of a corpus that have tokens in a capture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words {
+    /// In the order of the corpus.
+    pub words: Vec<Word>,
+    /// Words without a token: the tokenizer has nothing for them, or the sequence was cut before them. Giving them a zero
+    /// vector, as published code does, makes a cluster of them.
+    pub dropped: Vec<DroppedWord>,
+}
+
+/// Which words to cluster, by how often their type (their spelling, case included) occurs.
+///
+/// Default: at least 5 times, and of each type at most 20 occurrences, drawn at random. Published settings: 5, dropped above
+/// 20, at most 20; and 10, at most 10, first in the corpus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrequencyFilter {
+    /// Types that occur less often are left out. Default 5.
+    pub at_least: usize,
+    /// Types that occur more often are left out. Default `None`: none.
+    pub drop_above: Option<usize>,
+    /// Occurrences kept of each type. Default `Some(20)`.
+    pub at_most: Option<usize>,
+    /// How they are chosen: `Some` draws with this seed (default 0), `None` takes the first of the corpus, whose early
+    /// documents then weigh more.
+    pub seed: Option<u64>,
+}
+
+impl Default for FrequencyFilter {
+    fn default() -> Self {
+        Self {
+            at_least: 5,
+            drop_above: None,
+            at_most: Some(20),
+            seed: Some(0),
+        }
+    }
+}
+
+/// What a [`FrequencyFilter`] left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filtered {
+    /// Types that were too rare, and their occurrences.
+    pub rare: (usize, usize),
+    /// Types that were too frequent, and their occurrences.
+    pub frequent: (usize, usize),
+    /// Occurrences beyond [`FrequencyFilter::at_most`].
+    pub surplus: usize,
+}
+
+impl Words {
+    /// Finds the tokens of every word.
+    ///
+    /// Sequence `i` of the capture must be sentence `i`. A token belongs to the word in which its first letter lies; special
+    /// tokens belong to none. Words that share a span share its tokens.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the capture is of another text, or its tokens do not say where they stand.
+    pub fn find(corpus: &TaggedText, capture: &Capture, side: Side) -> Result<Self, Error> {
+        let sequences = capture.sequences();
+        if sequences.len() != corpus.sentences.len() {
+            return Err(Error::Shape {
+                place: "capture".into(),
+                expected: format!("the {} sentences of the corpus", corpus.sentences.len()),
+                found: format!("{} sequences", sequences.len()),
+            });
+        }
+        let (mut words, mut dropped) = (Vec::new(), Vec::new());
+        for (at, (sentence, sequence)) in corpus.sentences.iter().zip(sequences).enumerate() {
+            if sequence.text.as_deref() != Some(&sentence.text) {
+                return Err(Error::Shape {
+                    place: format!("sequence {at} ({})", sequence.name),
+                    expected: format!("`{}`", sentence.text),
+                    found: sequence
+                        .text
+                        .as_ref()
+                        .map_or("no text".into(), |text| format!("`{text}`")),
+                });
+            }
+            let mut starts = Vec::new();
+            for (index, token) in sequence
+                .tokens(side)
+                .iter()
+                .enumerate()
+                .filter(|(_, token)| !token.special)
+            {
+                let Some((start, end)) = token.span else {
+                    return Err(Error::Shape {
+                        place: format!("{}, token {index}", sequence.name),
+                        expected: "its place in the text".into(),
+                        found: "none".into(),
+                    });
+                };
+                // Some tokenizers count the space before a word to its token.
+                let written = sentence.text.get(start..end).unwrap_or_default();
+                let letter = start + (written.len() - written.trim_start().len());
+                starts.push((letter, index));
+            }
+            for (index, word) in sentence.words.iter().enumerate() {
+                let inside = |&&(letter, _): &&(usize, usize)| (word.span.0..word.span.1).contains(&letter);
+                let tokens: Vec<usize> = starts.iter().filter(inside).map(|&(_, token)| token).collect();
+                let text = word.text.clone();
+                if tokens.is_empty() {
+                    dropped.push(DroppedWord {
+                        text,
+                        sentence: at,
+                        index,
+                    });
+                } else {
+                    words.push(Word {
+                        text,
+                        sentence: at,
+                        index,
+                        tokens,
+                    });
+                }
+            }
+        }
+        Ok(Self { words, dropped })
+    }
+
+    /// Keeps the words that a filter lets through, in their order.
+    pub fn filter(&mut self, filter: &FrequencyFilter) -> Filtered {
+        let mut types: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (at, word) in self.words.iter().enumerate() {
+            types.entry(&word.text).or_default().push(at);
+        }
+        let mut filtered = Filtered::default();
+        let mut kept = BTreeSet::new();
+        for (stream, mut occurrences) in types.into_values().enumerate() {
+            let count = occurrences.len();
+            if count < filter.at_least {
+                filtered.rare = (filtered.rare.0 + 1, filtered.rare.1 + count);
+                continue;
+            }
+            if filter.drop_above.is_some_and(|most| count > most) {
+                filtered.frequent = (filtered.frequent.0 + 1, filtered.frequent.1 + count);
+                continue;
+            }
+            if let Some(most) = filter.at_most.filter(|&most| most < count) {
+                filtered.surplus += count - most;
+                match filter.seed {
+                    None => occurrences.truncate(most),
+                    Some(seed) => {
+                        let drawn = Rng::new(seed, &[stream]).sample(count, most);
+                        occurrences = drawn.into_iter().map(|at| occurrences[at]).collect();
+                    }
+                }
+            }
+            kept.extend(occurrences);
+        }
+        let mut at = 0;
+        self.words.retain(|_| {
+            at += 1;
+            kept.contains(&(at - 1))
+        });
+        filtered
+    }
+
+    /// The spelling of each word.
+    pub fn types(&self) -> Vec<&str> {
+        self.words.iter().map(|word| word.text.as_str()).collect()
+    }
+
+    /// The vectors of the words after a layer, `[word, hidden_size]`; layer 0 is the embedding.
+    ///
+    /// # Errors
+    /// [`Error::Core`] if the capture has no hidden states or no such layer, [`Error::NotFinite`] with the word.
+    pub fn vectors(
+        &self,
+        capture: &Capture,
+        side: Side,
+        layer: usize,
+        subwords: Subwords,
+    ) -> Result<Array2<f32>, Error> {
+        let hidden = capture.hidden(side, layer)?;
+        let mut vectors = Array2::zeros((self.words.len(), hidden.ncols()));
+        for (mut vector, word) in vectors.rows_mut().into_iter().zip(&self.words) {
+            let start = capture.rows(word.sentence, side).start;
+            let tokens = match subwords {
+                Subwords::Last => &word.tokens[word.tokens.len().saturating_sub(1)..],
+                Subwords::First => &word.tokens[..word.tokens.len().min(1)],
+                Subwords::Average => &word.tokens[..],
+            };
+            for &token in tokens {
+                vector += &hidden.row(start + token);
+            }
+            vector /= tokens.len().max(1) as f32;
+            crate::error::finite(&vector, || {
+                format!("`{}` in sequence {}, layer {layer}", word.text, word.sentence)
+            })?;
+        }
+        Ok(vectors)
+    }
+}
