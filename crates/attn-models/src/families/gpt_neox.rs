@@ -12,7 +12,7 @@
 //! | bare models | `GPTNeoXModel` |
 
 use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, ModelInfo, Positions, Side};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
 use super::{
     Network,
