@@ -30,6 +30,9 @@ use crate::{
 /// The epsilon of every norm: these configurations have no option for it.
 const EPSILON: f64 = 1e-5;
 
+/// Fixed positions beyond this many numbers (256 MiB) come from a corrupt configuration.
+const LARGEST_TABLE: usize = 1 << 26;
+
 /// What tells the families apart.
 struct Variant {
     /// Norms before each sublayer and one at the end, instead of after each sublayer.
@@ -148,6 +151,13 @@ pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         true => vocab_size,
         false => config.size_or("decoder_vocab_size", vocab_size)?,
     };
+    if variant.sinusoids.is_some() && max_tokens.saturating_mul(hidden) > LARGEST_TABLE {
+        let most = LARGEST_TABLE / hidden;
+        return Err(config.wrong(
+            "max_position_embeddings",
+            format!("at most {most} for `d_model` = {hidden}"),
+        ));
+    }
     let padding_id = config.id("pad_token_id")?.unwrap_or(1);
 
     let root = weights.below("model");

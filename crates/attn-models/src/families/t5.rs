@@ -85,6 +85,14 @@ pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         buckets: config.size_or("relative_attention_num_buckets", 32)?,
         max_distance: config.size_or("relative_attention_max_distance", 128)?,
     };
+    if options.max_distance <= options.buckets / 2 {
+        // Half of a decoder's buckets are exact; the others reach from there to the distance.
+        let least = format!(
+            "more than half of `relative_attention_num_buckets` = {}",
+            options.buckets
+        );
+        return Err(config.wrong("relative_attention_max_distance", least));
+    }
     let vocab_size = config.size_or("vocab_size", if multilingual { 250_112 } else { 32_128 })?;
     let encoder_layers = config.size_or("num_layers", if multilingual { 8 } else { 6 })?;
     let decoder_layers = config.size_or("num_decoder_layers", encoder_layers)?;

@@ -147,3 +147,75 @@ fn a_tap_that_changes_the_shape_is_an_error() {
     );
     assert!(error.to_string().contains("decoder-self value of layer 1"), "{error}");
 }
+
+/// A stack that is not told where its tokens stand treats them as a set: with the encoder's positions at zero, the
+/// decoder's output does not depend on the order of the source (Vaswani et al. 2017, section 3.5).
+#[test]
+fn an_encoder_without_positions_reads_a_set() {
+    for name in ["bart", "m2m100", "marian", "mbart", "t5"] {
+        let model = Model::load(&open(name)).unwrap();
+        let logits = |ids: [u32; 5], tap: &mut dyn Tap| {
+            let inputs = Inputs {
+                decoder_input_ids: Inputs::from_ids(&[vec![2, 30, 31]], 0).unwrap().input_ids,
+                ..Inputs::from_ids(&[ids.to_vec()], 0).unwrap()
+            };
+            model.forward(&inputs, tap).unwrap().logits.unwrap()
+        };
+        let (order, other) = ([40, 41, 42, 43, 44], [43, 40, 44, 42, 41]);
+        let without = |ids| {
+            let zero = |positions: Tensor| positions.zeros_like().unwrap();
+            logits(ids, &mut Edit(Site::positions(Side::Encoder), zero))
+        };
+        let largest = crate::support::largest(&without(order));
+        assert!(
+            difference(&without(order), &without(other), None) < 2e-5 * largest,
+            "{name}"
+        );
+        let moved = difference(&logits(order, &mut ()), &logits(other, &mut ()), None);
+        assert!(moved > 1e-3 * largest, "{name}: {moved}");
+    }
+}
+
+/// An attention that is replaced in the cross-attention, and every site of both stacks, reach the output.
+#[test]
+fn every_site_of_both_stacks_reaches_the_output() {
+    for name in ["bart", "mbart", "t5"] {
+        let model = Model::load(&open(name)).unwrap();
+        let run = |tap: &mut dyn Tap| {
+            let inputs = Inputs {
+                decoder_input_ids: Inputs::from_ids(&[vec![2, 30, 31]], 0).unwrap().input_ids,
+                ..Inputs::from_ids(&[vec![40, 41, 42, 43, 44]], 0).unwrap()
+            };
+            model.forward(&inputs, tap).unwrap().logits.unwrap()
+        };
+        let plain = run(&mut ());
+        let inside = [
+            Point::Query,
+            Point::Key,
+            Point::Value,
+            Point::Scores,
+            Point::Attention,
+            Point::HeadOutput,
+            Point::AttentionOutput,
+        ];
+        let mut sites = Vec::new();
+        for attention in [Attention::EncoderSelf, Attention::DecoderSelf, Attention::Cross] {
+            sites.extend(inside.map(|point| Site::new(attention, 0, point)));
+        }
+        for side in [Side::Encoder, Side::Decoder] {
+            sites.extend([Site::embedding(side), Site::positions(side), Site::mlp(side, 0)]);
+            sites.extend((0..=2).map(|layer| Site::hidden(side, layer)));
+        }
+        for site in sites {
+            let mut visits = 0;
+            let noisy = run(&mut Edit(site, |tensor: Tensor| {
+                visits += 1;
+                let noise: Vec<f32> = (0..tensor.elem_count()).map(|i| (i as f32 * 0.7).sin()).collect();
+                let noise = Tensor::from_vec(noise, tensor.dims(), tensor.device()).unwrap();
+                (tensor + noise).unwrap()
+            }));
+            assert_eq!(visits, 1, "{name}: {site}");
+            assert!(difference(&noisy, &plain, None) > 1e-5, "{name}: {site}");
+        }
+    }
+}

@@ -19,6 +19,16 @@ fn tiny(family: &str) -> Value {
             "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4,
             "intermediate_size": 16, "max_position_embeddings": 64})
         }
+        "bart" => {
+            json!({"model_type": "bart", "architectures": ["BartForConditionalGeneration"], "vocab_size": 30, "d_model": 8,
+            "encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 4,
+            "encoder_ffn_dim": 16, "decoder_ffn_dim": 12, "max_position_embeddings": 16})
+        }
+        "t5" => {
+            json!({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "vocab_size": 30, "d_model": 8, "d_kv": 6,
+            "d_ff": 16, "num_layers": 2, "num_decoder_layers": 1, "num_heads": 2, "relative_attention_num_buckets": 8,
+            "relative_attention_max_distance": 16})
+        }
         "vit" => {
             json!({"model_type": "vit", "architectures": ["ViTForImageClassification"], "hidden_size": 8, "num_hidden_layers": 2,
             "num_attention_heads": 2, "intermediate_size": 16, "image_size": 8, "patch_size": 4, "num_channels": 1})
@@ -77,6 +87,8 @@ fn refused_options_are_named() {
         ("gpt_neox", json!({"rope_scaling": {"type": "su", "factor": 2}}), "type"),
         ("vit", json!({"hidden_act": "mish"}), "hidden_act"),
         ("clip", json!({"vision_config": {"hidden_act": "mish"}}), "hidden_act"),
+        ("bart", json!({"activation_function": "mish"}), "activation_function"),
+        ("t5", json!({"feed_forward_proj": "gated-mish"}), "feed_forward_proj"),
     ] {
         match build(&with(family, options)).unwrap_err() {
             Error::Unsupported { key: named, .. } => assert_eq!(named, key),
@@ -118,6 +130,18 @@ fn contradictions_and_wrong_kinds_are_named() {
             json!({"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1,
             "original_max_position_embeddings": 32}}),
             "high_freq_factor",
+        ),
+        ("bart", json!({"decoder_attention_heads": 3}), "decoder_attention_heads"),
+        ("bart", json!({"pad_token_id": -1}), "pad_token_id"),
+        (
+            "bart",
+            json!({"model_type": "marian", "max_position_embeddings": 200_000_000}),
+            "max_position_embeddings",
+        ),
+        (
+            "t5",
+            json!({"relative_attention_max_distance": 4}),
+            "relative_attention_max_distance",
         ),
         ("vit", json!({"patch_size": 16}), "patch_size"),
         ("vit", json!({"image_size": [8, 8, 8]}), "image_size"),
@@ -305,4 +329,98 @@ fn activations_follow_their_definitions() {
         );
         seen.push(found);
     }
+}
+
+/// Source and target for the tiny encoder-decoders.
+fn pair() -> Inputs {
+    Inputs {
+        decoder_input_ids: Inputs::from_ids(&[vec![0, 7, 3]], 0).unwrap().input_ids,
+        ..Inputs::from_ids(&[vec![4, 9, 2, 5]], 0).unwrap()
+    }
+}
+
+/// T5 v1.1 and Flan-T5: a gate in the MLP, and logits from a matrix of their own, not scaled down.
+#[test]
+fn gated_and_untied_t5_follows_its_definition() {
+    let options = json!({"feed_forward_proj": "gated-gelu", "tie_word_embeddings": false});
+    let weights = Weights::initialise(5);
+    let model = Model::build("tiny", &with("t5", options).to_string(), &weights, Gradients::Off).unwrap();
+    // As large as the weights of a trained model, so that the gate is not near 0.
+    for variable in weights.variables().values().filter(|variable| variable.rank() == 2) {
+        variable.set(&(variable.as_tensor() * 20.0).unwrap()).unwrap();
+    }
+    let mut recorder = Recorder::of(&[Point::Hidden, Point::AttentionOutput, Point::Mlp]);
+    let output = model.forward(&pair(), &mut recorder).unwrap();
+    let at = |point| values(&recorder.tensors[&Site::new(Attention::EncoderSelf, 0, point)]);
+    let weight = |name: &str| -> Vec<Vec<f32>> { weights.variables()[name].to_vec2().unwrap() };
+    let product = |x: &[f32], matrix: &[Vec<f32>]| -> Vec<f32> {
+        let dot = |row: &Vec<f32>| row.iter().zip(x).map(|(a, b)| a * b).sum();
+        matrix.iter().map(dot).collect()
+    };
+    let gelu = |x: f32| {
+        let inner = (2.0 / std::f32::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+        0.5 * x * (1.0 + inner.tanh())
+    };
+    let place = "encoder.block.0.layer.1.DenseReluDense";
+    let maps = ["wi_0", "wi_1", "wo"].map(|name| weight(&format!("{place}.{name}.weight")));
+    let sums: Vec<f32> = at(Point::Hidden)
+        .iter()
+        .zip(at(Point::AttentionOutput))
+        .map(|(a, b)| a + b)
+        .collect();
+    for (x, found) in sums.chunks(8).zip(at(Point::Mlp).chunks(8)) {
+        let size = (x.iter().map(|x| x * x).sum::<f32>() / 8.0 + 1e-6).sqrt();
+        let normed: Vec<f32> = x.iter().map(|x| x / size).collect();
+        let (gate, up) = (product(&normed, &maps[0]), product(&normed, &maps[1]));
+        let inner: Vec<f32> = gate.into_iter().zip(up).map(|(gate, up)| gelu(gate) * up).collect();
+        for (found, expected) in found.iter().zip(product(&inner, &maps[2])) {
+            assert!((found - expected).abs() < 1e-4, "{found} instead of {expected}");
+        }
+    }
+    let head = weight("lm_head.weight");
+    let logits = values(&output.logits.unwrap());
+    for (x, found) in values(&output.last_hidden).chunks(8).zip(logits.chunks(30)) {
+        for (found, expected) in found.iter().zip(product(x, &head)) {
+            assert!((found - expected).abs() < 1e-4, "{found} instead of {expected}");
+        }
+    }
+}
+
+/// Where positions are relative, or skip the padding, it does not matter on which side the padding is.
+#[test]
+fn padding_on_either_side_gives_the_same() {
+    use attn_models::candle::{Device, Tensor};
+    for name in ["t5", "m2m100"] {
+        let model = Model::load(&crate::support::open(name)).unwrap();
+        // The padding id of M2M100 is 1, that of T5 0: neither is among these.
+        let padding = if name == "t5" { 0_u32 } else { 1 };
+        let row = |ids: [u32; 6]| Some(Tensor::new(&[ids], &Device::Cpu).unwrap());
+        let target = Inputs::from_ids(&[vec![padding + 1, 20, 30]], 0).unwrap().input_ids;
+        let inputs = |ids, mask| Inputs {
+            input_ids: row(ids),
+            attention_mask: row(mask),
+            decoder_input_ids: target.clone(),
+            ..Inputs::default()
+        };
+        let logits = |inputs: &Inputs| model.forward(inputs, &mut ()).unwrap().logits.unwrap();
+        let right = logits(&inputs([9, 10, 11, 12, padding, padding], [1, 1, 1, 1, 0, 0]));
+        let left = logits(&inputs([padding, padding, 9, 10, 11, 12], [0, 0, 1, 1, 1, 1]));
+        let largest = crate::support::largest(&right);
+        assert!(difference(&left, &right, None) < 1e-5 * largest, "{name}");
+    }
+}
+
+/// Checkpoints of Marian that translate between scripts keep a table of words for each side.
+#[test]
+fn two_vocabularies_have_two_tables() {
+    let options = json!({"model_type": "marian", "architectures": ["MarianMTModel"], "vocab_size": 12, "decoder_vocab_size": 9,
+        "share_encoder_decoder_embeddings": false});
+    let weights = Weights::initialise(5);
+    let model = Model::build("tiny", &with("bart", options).to_string(), &weights, Gradients::Off).unwrap();
+    let logits = model.forward(&pair(), &mut ()).unwrap().logits.unwrap();
+    assert_eq!(logits.dims(), [1, 3, 9]);
+    let shape = |name: &str| weights.variables()[name].dims().to_vec();
+    assert_eq!(shape("model.encoder.embed_tokens.weight"), [12, 8]);
+    assert_eq!(shape("model.decoder.embed_tokens.weight"), [9, 8]);
+    assert!(!weights.variables().contains_key("model.shared.weight"));
 }

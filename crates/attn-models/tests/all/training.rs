@@ -87,7 +87,9 @@ fn fresh_weights_depend_on_seed_and_name_only() {
 
 #[test]
 fn what_is_saved_loads_again_under_the_published_names() {
-    for name in ["bert", "bert-cls", "gpt2", "llama", "vit"] {
+    for name in [
+        "bart", "bert", "bert-cls", "gpt2", "llama", "m2m100", "marian", "mbart", "t5", "vit",
+    ] {
         let checkpoint = open(name);
         let weights = Weights::finetune(&checkpoint, 0);
         Model::load_from(&checkpoint, &weights, Gradients::On).unwrap();
