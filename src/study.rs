@@ -285,7 +285,6 @@ impl Study {
                       ρ is the rank correlation of distance with attention; −1 would be perfect.",
             panels,
             color_by: values.as_ref().map(|values| color_by(values, &names)),
-            ..Matrix::default()
         };
         let size = size.unwrap_or_else(|| matrix.natural_size());
         Ok(matrix.scene(view, size)?)

@@ -11,7 +11,10 @@ use attn_sdk::{
     Study,
     core::HeadId,
     project::HeadProjection,
-    render::{Controller, Event as ViewEvent, Input, Key, Picker, Projection, Renderer, Scene, Theme, View, wgpu},
+    render::{
+        Controller, Event as ViewEvent, Input, Key, Picker, Projection, Renderer, Scene, Theme, Tool, View,
+        views::overlay, wgpu,
+    },
 };
 use winit::{
     application::ApplicationHandler,
@@ -186,15 +189,23 @@ impl Viewer {
 
     fn input(&mut self, input: Input) -> Result<(), Box<dyn Error>> {
         let Some(shown) = &mut self.shown else { return Ok(()) };
-        let before = (self.view.open, self.view.selection);
+        let before = self.view.clone();
         let events = self.controller.handle(input, &shown.scene, &mut self.view);
         for event in &events {
             if let ViewEvent::HoverHead(head) = event {
                 self.hovered = *head;
             }
         }
-        // A camera moves what is there; another head or token brings something else.
-        if before != (self.view.open, self.view.selection) {
+        // Cameras and the pointer move what is there; anything else brings something else.
+        let moved = View {
+            stage: self.view.stage,
+            inside: self.view.inside,
+            orbit: self.view.orbit,
+            hover: self.view.hover,
+            hover_head: self.view.hover_head,
+            ..before
+        };
+        if moved != self.view {
             self.rebuild()?;
         }
         if !events.is_empty() {
@@ -214,6 +225,10 @@ impl Viewer {
         });
         self.study
             .draw_hover(&mut shown.scene, &self.view, size, self.cursor, self.hovered, hit);
+        if let Some(area) = self.controller.area() {
+            let projection = Projection::new(&shown.scene, &self.view, size);
+            overlay::area(&mut shown.scene, &projection, area, &self.view.colors());
+        }
         let name = &self.study.capture().model().name;
         shown.window.set_title(&match self.view.open.or(self.hovered) {
             Some(head) => format!("{name}, head {head}"),
@@ -332,6 +347,13 @@ impl ApplicationHandler<HeadProjection> for Viewer {
                         viewer.rebuild()
                     }
                     Some(Action::Head(by)) => viewer.step(by),
+                    Some(Action::Color) => {
+                        // The next mode that says something about this data.
+                        let modes = viewer.study.color_modes();
+                        let now = modes.iter().position(|mode| *mode == viewer.view.color_mode);
+                        viewer.view.color_mode = modes[now.map_or(0, |now| (now + 1) % modes.len())];
+                        viewer.rebuild()
+                    }
                     None => Ok(()),
                 }
             }
@@ -346,6 +368,8 @@ enum Action {
     Head(isize),
     /// Between light and dark.
     Theme,
+    /// To the next way of colouring.
+    Color,
 }
 
 fn key(key: &WinitKey) -> Option<Action> {
@@ -356,9 +380,19 @@ fn key(key: &WinitKey) -> Option<Action> {
         WinitKey::Named(NamedKey::ArrowRight) => Key::Right,
         WinitKey::Named(NamedKey::ArrowUp) => Key::Up,
         WinitKey::Named(NamedKey::ArrowDown) => Key::Down,
+        WinitKey::Named(NamedKey::Tab) => Key::Next,
+        WinitKey::Named(NamedKey::Backspace) => Key::Previous,
+        WinitKey::Named(NamedKey::Enter) => Key::Enter,
         WinitKey::Character(text) => match text.as_str() {
             "+" | "=" => Key::Plus,
             "-" => Key::Minus,
+            "b" => Key::Tool(Tool::Box),
+            "l" => Key::Tool(Tool::Lasso),
+            "m" => Key::Tool(Tool::Look),
+            "a" => Key::SelectAll,
+            "u" => Key::Undo,
+            "r" => Key::Redo,
+            "c" => return Some(Action::Color),
             "t" => return Some(Action::Theme),
             "n" => return Some(Action::Head(1)),
             "p" => return Some(Action::Head(-1)),

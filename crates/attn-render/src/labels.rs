@@ -4,7 +4,7 @@
 //! a grid for the collisions. Each label tries four places around its anchor, in a fixed order, so that the same
 //! scene and camera always give the same picture, whatever was drawn before.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     Color, Label, Layer, Placement, Projection, Rect, Scene,
@@ -68,12 +68,14 @@ fn place_layer(layer: &Layer, projection: &Projection) -> Vec<PlacedLabel> {
                 if let (true, Some(anchored)) = (clear > 0.0, Anchored::new(label, projection)) {
                     taken.insert(around(&anchored));
                 }
+                // What has no priority comes last; adding 0 makes the two zeros one.
+                let priority = if priority.is_nan() { f32::MIN } else { priority + 0.0 };
                 floating.push((priority, margin, label));
             }
         }
     }
     // A stable sort: equal priorities keep the scene's order.
-    floating.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal));
+    floating.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut drawn = 0;
     for (_, margin, label) in floating {
         if drawn == MOST_FLOATING {

@@ -13,6 +13,7 @@ mod projection;
 mod raster;
 mod renderer;
 mod rows;
+mod sample;
 mod scene;
 mod search;
 mod selection;
@@ -38,6 +39,7 @@ pub use pick::{Hit, Picker};
 pub use projection::{PanelPlace, Projection};
 pub use raster::Image;
 pub use renderer::{Renderer, Stats};
+pub use sample::representative;
 pub use scene::{
     Axes, Block, Cell, Curve, Edge, GlyphRow, Label, Layer, Motion, Panel, Path, Picture, Placement, Point, Region,
     Scene, Shape,

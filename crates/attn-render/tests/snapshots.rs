@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
 
+#[path = "../examples/gallery/charts.rs"]
+mod charts;
 #[path = "../examples/gallery/samples.rs"]
 mod samples;
 
@@ -162,4 +164,79 @@ fn head_hover() {
     check("head-hover", &View::default(), |view| {
         samples::hovered_token(view, [560.0, 440.0])
     });
+}
+
+#[test]
+fn head_classes() {
+    check("head-classes", &View::default(), |view| {
+        charts::classes(view, [460.0, 400.0])
+    });
+}
+
+#[test]
+fn head_searched() {
+    check("head-searched", &View::default(), |view| {
+        charts::searched(view, [460.0, 400.0])
+    });
+}
+
+#[test]
+fn histogram() {
+    check("histogram", &View::default(), |view| {
+        charts::histogram(view, [400.0, 300.0])
+    });
+}
+
+#[test]
+fn data_map() {
+    check("data-map", &View::default(), |view| {
+        charts::data_map(view, [440.0, 400.0])
+    });
+}
+
+#[test]
+fn trajectories() {
+    check("trajectories", &View::default(), |view| {
+        charts::trajectories(view, [440.0, 420.0])
+    });
+}
+
+#[test]
+fn head_values() {
+    check("head-values", &View::default(), |view| {
+        charts::head_values(false, view, [420.0, 360.0])
+    });
+}
+
+#[test]
+fn head_effects() {
+    check("head-effects", &View::default(), |view| {
+        charts::head_values(true, view, [420.0, 360.0])
+    });
+}
+
+#[test]
+fn head_patterns() {
+    check("head-patterns", &View::default(), |view| {
+        charts::head_patterns(view, [420.0, 360.0])
+    });
+}
+
+#[test]
+fn aggregate() {
+    check("aggregate", &View::default(), |view| {
+        charts::aggregate(view, [380.0, 420.0])
+    });
+}
+
+#[test]
+fn beam() {
+    check("beam", &View::default(), |view| {
+        charts::beam(view, Some([620.0, 300.0]))
+    });
+}
+
+#[test]
+fn flow() {
+    check("flow", &View::default(), |view| charts::flow(view, None));
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
+mod charts;
 mod samples;
 
 use std::{error::Error, path::PathBuf, time::Instant};
@@ -89,6 +90,25 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("sentence-300", samples::sentence(300, &plain, None)?, &plain),
             ("matrix-hover", samples::hovered_matrix(&plain, [560.0, 500.0])?, &plain),
             ("head-hover", samples::hovered_token(&plain, [640.0, 520.0])?, &plain),
+            ("head-classes", charts::classes(&plain, [640.0, 560.0])?, &plain),
+            ("head-searched", charts::searched(&plain, [640.0, 560.0])?, &plain),
+            ("histogram", charts::histogram(&plain, [560.0, 400.0])?, &plain),
+            ("data-map", charts::data_map(&plain, [640.0, 560.0])?, &plain),
+            ("trajectories", charts::trajectories(&plain, [640.0, 560.0])?, &plain),
+            (
+                "head-values",
+                charts::head_values(false, &plain, [560.0, 460.0])?,
+                &plain,
+            ),
+            (
+                "head-effects",
+                charts::head_values(true, &plain, [560.0, 460.0])?,
+                &plain,
+            ),
+            ("head-patterns", charts::head_patterns(&plain, [560.0, 460.0])?, &plain),
+            ("aggregate", charts::aggregate(&plain, [520.0, 560.0])?, &plain),
+            ("beam", charts::beam(&plain, None)?, &plain),
+            ("flow", charts::flow(&plain, None)?, &plain),
             ("image", samples::image(7, Flows::Strongest, &plain, None)?, &plain),
             ("image-all", samples::image(14, Flows::All, &plain, None)?, &plain),
         ];

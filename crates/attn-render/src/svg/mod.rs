@@ -303,7 +303,7 @@ impl Thinning {
 }
 
 /// A mixture of an index without collisions (the finaliser of SplitMix64, Steele et al. 2014).
-fn hash(index: usize) -> u64 {
+pub(crate) fn hash(index: usize) -> u64 {
     let mut z = (index as u64).wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

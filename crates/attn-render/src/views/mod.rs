@@ -3,16 +3,31 @@
 //!
 //! Ids of points and tokens count the queries first, then the keys.
 
+mod aggregate;
+mod axes;
+mod beam;
+mod data_map;
+mod flow;
 mod head;
+mod head_grid;
+mod histogram;
 mod image;
 mod matrix;
 pub mod overlay;
 mod page;
 mod points;
 mod sentence;
+mod trajectories;
 
+pub use aggregate::Aggregate;
+pub use beam::{BeamNode, BeamTree};
+pub use data_map::DataMap;
+pub use flow::{CrossFlow, covering};
 pub use head::{Head, HeadSequence};
+pub use head_grid::{HeadCells, HeadGrid};
+pub use histogram::Histogram;
 pub use image::{Flows, ImageAttention};
 pub use matrix::{Matrix, MatrixPanel};
 pub use points::{ColorBy, Coordinates, ValueKind};
 pub use sentence::{Sentence, SentenceToken};
+pub use trajectories::{Trajectories, Trajectory};

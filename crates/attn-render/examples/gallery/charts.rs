@@ -1,0 +1,237 @@
+//! Made-up data for the views of numbers, trees and paths. Shared by the gallery and the snapshot tests; the same on every
+//! machine.
+
+use attn_core::HeadId;
+use attn_render::{
+    ColorMode, Error, Scene, Selection, View,
+    views::{
+        Aggregate, BeamNode, BeamTree, ColorBy, Coordinates, CrossFlow, DataMap, Head, HeadCells, HeadGrid, Histogram,
+        SentenceToken, Trajectories, Trajectory, ValueKind,
+    },
+};
+
+use crate::samples::{Noise, attention, cloud, head};
+
+pub(crate) fn histogram(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let mut noise = Noise(2);
+    let values: Vec<f32> = (0..900).map(|_| 3.1 + 0.8 * noise.normal()).collect();
+    Histogram {
+        title: "Entropy of 900 rows of attention",
+        subtitle: "tiny-bert, head L3 H9",
+        caption: "The uniform distribution over 64 keys would have 6 bits.",
+        across: "entropy (bits)",
+        ..Histogram::new(&values)
+    }
+    .scene(view, size)
+}
+
+pub(crate) fn data_map(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let mut noise = Noise(8);
+    let confidence: Vec<f32> = (0..700)
+        .map(|_| (1.0 - 0.5 * noise.normal().abs()).clamp(0.02, 1.0))
+        .collect();
+    let variability: Vec<f32> = confidence
+        .iter()
+        .map(|c| (1.6 * c * (1.0 - c) + 0.05 * noise.normal().abs()).min(0.5))
+        .collect();
+    let correctness: Vec<f32> = confidence
+        .iter()
+        .map(|c| ((c - 0.3) * 10.0).round().clamp(0.0, 5.0) / 5.0)
+        .collect();
+    DataMap {
+        subtitle: "700 training examples over 5 epochs",
+        ..DataMap::new(&confidence, &variability, &correctness)
+    }
+    .scene(view, size)
+}
+
+pub(crate) fn trajectories(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let values = cloud(4, 300, 2);
+    let words = "wir wollen heute mal über die Zeit sprechen we want to talk about time today";
+    let words: Vec<&str> = words.split(' ').cycle().take(300).collect();
+    let path = |start: u32, length: u32| (start..start + length).map(|i| i * 7).collect::<Vec<_>>();
+    let (encoder, decoder) = (path(1, 8), path(20, 7));
+    let labels: Vec<&str> = (0..300).map(|i| words[i / 7]).collect();
+    Trajectories {
+        title: "Encoder and decoder states",
+        subtitle: "t-SNE, with their neighbours in the training data",
+        labels: &labels,
+        ..Trajectories::new(
+            Coordinates::new(&values, 2)?,
+            vec![
+                Trajectory {
+                    name: "encoder",
+                    points: &encoder,
+                },
+                Trajectory {
+                    name: "decoder",
+                    points: &decoder,
+                },
+            ],
+        )
+    }
+    .scene(view, size)
+}
+
+fn heads() -> Vec<HeadId> {
+    (0..24).map(|i| head(i / 6, i % 6)).collect()
+}
+
+pub(crate) fn head_values(diverging: bool, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let mut noise = Noise(4);
+    let shift = if diverging { 0.0 } else { 1.0 };
+    let values: Vec<f32> = (0..24).map(|_| 0.5 * (shift + noise.uniform())).collect();
+    HeadGrid {
+        title: "Importance of every head",
+        subtitle: "first-order Taylor on the parameters, 200 sentences",
+        caption: "Rows are layers, columns are heads.",
+        what: if diverging { "change of the loss" } else { "importance" },
+        heads: &heads(),
+        cells: HeadCells::Values(&values),
+        diverging,
+    }
+    .scene(view, size)
+}
+
+pub(crate) fn head_patterns(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let mut noise = Noise(6);
+    let all: Vec<Vec<f32>> = (0..24)
+        .map(|i| {
+            let offset = (i % 6) as f32 - 2.0;
+            let row = |query: usize| {
+                let row: Vec<f32> = (0..12)
+                    .map(|key| (2.0 - 0.7 * (key as f32 - query as f32 + offset).abs() + 0.5 * noise.normal()).exp())
+                    .collect();
+                let sum: f32 = row.iter().sum();
+                row.into_iter().map(move |weight| weight / sum)
+            };
+            (0..12).flat_map(row).collect()
+        })
+        .collect();
+    let patterns: Vec<(&[f32], usize, usize)> = all.iter().map(|pattern| (pattern.as_slice(), 12, 12)).collect();
+    HeadGrid {
+        title: "What every head does on average",
+        subtitle: "mean attention by position, 200 sentences",
+        caption: "In each picture rows are positions of queries, columns positions of keys.",
+        what: "mean attention",
+        heads: &heads(),
+        cells: HeadCells::Patterns(&patterns),
+        diverging: false,
+    }
+    .scene(view, size)
+}
+
+pub(crate) fn aggregate(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let mean = attention(24);
+    Aggregate {
+        subtitle: "200 sentences",
+        ..Aggregate::new(head(3, 9), &mean, 24, 24)
+    }
+    .scene(view, size)
+}
+
+pub(crate) fn beam(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+    let node = |parent, token, score, kept, finished| BeamNode {
+        parent,
+        token,
+        score,
+        kept,
+        finished,
+    };
+    let nodes = [
+        node(None, "today", -0.31, true, false),
+        node(None, "we", -1.42, true, false),
+        node(None, "now", -3.9, false, false),
+        node(Some(0), "we", -0.52, true, false),
+        node(Some(0), "I", -2.2, false, false),
+        node(Some(1), "want", -1.9, true, false),
+        node(Some(3), "want", -0.8, true, false),
+        node(Some(3), "wanted", -2.4, false, false),
+        node(Some(5), "to", -2.05, true, false),
+        node(Some(6), "to", -0.91, true, false),
+        node(Some(6), "talk", -2.6, false, false),
+        node(Some(8), "speak", -2.5, false, false),
+        node(Some(9), "talk", -1.3, true, false),
+        node(Some(9), "speak", -1.75, true, false),
+        node(Some(12), "</s>", -1.41, true, true),
+        node(Some(13), "</s>", -1.88, true, true),
+    ];
+    let tree = BeamTree {
+        subtitle: "beam of 2, “heute wollen wir reden”",
+        winner: Some(14),
+        ..BeamTree::new(&nodes)
+    };
+    tree.scene(view, size.unwrap_or(tree.natural_size()))
+}
+
+pub(crate) fn flow(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+    let tokens = |text: &'static str| -> Vec<SentenceToken<'static>> {
+        let token = |text| SentenceToken {
+            text,
+            special: text == "</s>",
+        };
+        text.split(' ').map(token).collect()
+    };
+    let (source, target) = (
+        tokens("heute wollen wir über die Zeit reden </s>"),
+        tokens("today we want to talk about time </s>"),
+    );
+    // Word order differs; the end looks at the end.
+    let order = [0, 2, 1, 6, 6, 3, 5, 7];
+    let mut noise = Noise(12);
+    let rows = order.iter().flat_map(|best| {
+        let row: Vec<f32> = (0..8)
+            .map(|key| (if key == *best { 2.6 } else { 0.0 } + 0.8 * noise.normal()).exp())
+            .collect();
+        let sum: f32 = row.iter().sum();
+        row.into_iter().map(move |weight| weight / sum)
+    });
+    let weights: Vec<f32> = rows.collect();
+    let flow = CrossFlow {
+        subtitle: "decoder layer 3, averaged over heads",
+        ..CrossFlow::new(&source, &target, &weights)
+    };
+    flow.scene(view, size.unwrap_or(flow.natural_size()))
+}
+
+/// A head coloured by 20 classes, of which one is switched off, with a selection.
+pub(crate) fn classes(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let values = cloud(1, 500, 2);
+    let classes: Vec<f32> = (0..500).map(|i| (i % 250 % 17) as f32).collect();
+    let names: Vec<String> = (0..17).map(|class| format!("class {class}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let view = View {
+        color_mode: ColorMode::Value,
+        hidden_classes: [2].into(),
+        ..view.clone()
+    };
+    Head {
+        subtitle: "any column of the user's own as colour; class 2 is switched off",
+        values: Some(&classes),
+        color_by: Some(ColorBy {
+            label: "part of speech",
+            kind: ValueKind::Categorical(&names),
+        }),
+        ..Head::new(head(2, 6), Coordinates::new(&values, 2)?, 250)
+    }
+    .scene(&view, size)
+}
+
+/// A head with what a search and a lasso bring out.
+pub(crate) fn searched(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let values = cloud(2, 400, 2);
+    let labels: Vec<&str> = (0..400)
+        .map(|i| ["the", "cat", "sat", "on", "mat", "there"][i * 7 % 200 % 31 % 6])
+        .collect();
+    let view = View {
+        search: "the".into(),
+        selected: Selection::new(Some(head(0, 0)), 60..75),
+        ..view.clone()
+    };
+    Head {
+        subtitle: "a search and a selection",
+        labels: &labels,
+        ..Head::new(head(2, 6), Coordinates::new(&values, 2)?, 200)
+    }
+    .scene(&view, size)
+}

@@ -1,0 +1,307 @@
+//! Every hypothesis that a beam search looked at, as a tree (Strobelt et al. 2018, "Seq2Seq-Vis", the beam view): from left to
+//! right in time, kept ones in full colour, pruned ones pale, the winner in front.
+
+use super::page::{Entry, Page, number};
+use crate::{
+    Block, Curve, Error, Label, Layer, Motion, Panel, Path, Rect, Region, Scene, Shape, View, error::check_finite,
+    text::shorten,
+};
+
+/// One expansion of a hypothesis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BeamNode<'a> {
+    /// The node it continues, an earlier one; `None` for a start.
+    pub parent: Option<usize>,
+    /// The token it adds.
+    pub token: &'a str,
+    /// Its score: a sum of log-probabilities, usually divided by a power of the length.
+    pub score: f32,
+    /// Whether the beam went on with it.
+    pub kept: bool,
+    /// Whether it ends a hypothesis.
+    pub finished: bool,
+}
+
+/// The tree of a beam search.
+///
+/// ```
+/// use attn_render::{View, views::{BeamNode, BeamTree}};
+/// let node = |parent, token, score, kept, finished| BeamNode { parent, token, score, kept, finished };
+/// let nodes = [
+///     node(None, "the", -0.2, true, false),
+///     node(Some(0), "cat", -0.5, true, true),
+///     node(Some(0), "dog", -2.5, false, false),
+/// ];
+/// let tree = BeamTree { winner: Some(1), ..BeamTree::new(&nodes) };
+/// let scene = tree.scene(&View::default(), [480.0, 300.0])?;
+/// assert_eq!(scene.layers[1].regions.len(), 3);
+/// # Ok::<(), attn_render::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct BeamTree<'a> {
+    /// In bold above everything.
+    pub title: &'a str,
+    /// Under the title, in small print; may be empty.
+    pub subtitle: &'a str,
+    /// Under the tree. The default says what is seen.
+    pub caption: &'a str,
+    /// The nodes; parents stand before their children.
+    pub nodes: &'a [BeamNode<'a>],
+    /// The last node of the hypothesis that won.
+    pub winner: Option<usize>,
+}
+
+/// Rows are at most so high, in layout units.
+const ROW: f32 = 24.0;
+
+impl<'a> BeamTree<'a> {
+    /// A tree with the default words.
+    pub fn new(nodes: &'a [BeamNode<'a>]) -> Self {
+        Self {
+            title: "Beam search",
+            subtitle: "",
+            caption: "Each box is a token with its score, from left to right in time. Pale: looked at, not gone on with.",
+            nodes,
+            winner: None,
+        }
+    }
+
+    /// A size at which every token is written.
+    pub fn natural_size(&self) -> [f32; 2] {
+        let (depths, rows) = self.layout();
+        let deepest = depths.iter().copied().max().unwrap_or(0) as f32 + 1.0;
+        let last = rows.iter().copied().fold(0.0, f32::max) + 1.0;
+        [
+            (deepest * 104.0 + 52.0).clamp(320.0, 4_000.0),
+            (last * ROW + 150.0).clamp(220.0, 4_000.0),
+        ]
+    }
+
+    /// The scene, laid out in `size` layout units. Ids count the nodes; the one in [`View::selection`] is framed.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without nodes, [`Error::Shape`] if a parent does not stand before its child or the winner does not
+    /// exist, [`Error::NotFinite`] for a score.
+    pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+        self.check()?;
+        let colors = view.colors();
+        let best = colors.key;
+        let page = Page {
+            title: self.title,
+            subtitle: self.subtitle,
+            legend: vec![
+                Entry::Mark(Shape::Square, colors.query, "kept".into()),
+                Entry::Mark(Shape::Square, colors.query.alpha(0.3), "pruned".into()),
+                Entry::Mark(Shape::Square, best, "the winner".into()),
+                Entry::Text("■ ends a hypothesis".into()),
+            ],
+            caption: self.caption,
+        };
+        let (mut scene, content) = page.start(size, &colors)?;
+        scene.stage = content;
+        let panel = scene.add_panel(Panel {
+            title: self.title.to_owned(),
+            ..Panel::page(content, Motion::Inside)
+        });
+        let mut won = vec![false; self.nodes.len()];
+        let mut at = self.winner;
+        while let Some(node) = at {
+            won[node] = true;
+            at = self.nodes[node].parent;
+        }
+        let (depths, rows) = self.layout();
+        let columns = depths.iter().copied().max().unwrap_or(0) as f32 + 1.0;
+        let last = rows.iter().copied().fold(0.0, f32::max) + 1.0;
+        let (pitch, row) = (
+            (content.width() / columns).min(150.0),
+            (content.height() / last).min(ROW),
+        );
+        let text = (0.42 * row).clamp(2.0, 10.0);
+        let rect = |node: usize| {
+            let left = content.min[0] + depths[node] as f32 * pitch;
+            let top = content.min[1] + rows[node] * row;
+            Rect::new(left, top + 0.09 * row, 0.8 * pitch, 0.82 * row)
+        };
+        let mut layer = Layer::default();
+        // The winner's path is drawn last, in front.
+        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
+        order.sort_by_key(|node| (won[*node], self.nodes[*node].kept));
+        for index in order {
+            let (node, place) = (&self.nodes[index], rect(index));
+            let color = if won[index] { best } else { colors.query };
+            let strength = if node.kept || won[index] { 1.0 } else { 0.3 };
+            if let Some(parent) = node.parent {
+                let from = [rect(parent).max[0], rect(parent).center()[1]];
+                let to = [place.min[0], place.center()[1]];
+                let bend = 0.5 * (to[0] - from[0]);
+                layer.curves.push(Curve {
+                    panel,
+                    path: Path::Cubic([from, [from[0] + bend, from[1]], [to[0] - bend, to[1]], to]),
+                    color: color.alpha(strength),
+                    width: if won[index] { 2.2 } else { 1.2 },
+                });
+            }
+            let selected = view.selection.is_some_and(|pick| pick.id as usize == index);
+            let (stroke, width) = match (selected, node.finished) {
+                (true, _) => (colors.accent, 2.0),
+                (false, true) => (colors.text.alpha(strength), 1.4),
+                (false, false) => (color.alpha(0.7 * strength), 0.7),
+            };
+            let ground = colors.background.mix(color, 0.28 * strength);
+            layer
+                .blocks
+                .push(Block::filled(panel, place, ground).stroked(stroke, width).rounded(3.0));
+            let ink = if strength < 1.0 { colors.muted } else { colors.text };
+            let score = number(node.score);
+            let score_width = crate::text_width(&score, 0.85 * text, false);
+            let room = place.width() - score_width - 12.0;
+            let middle = place.center()[1];
+            let mut write = |x: f32, align: f32, words: String, size: f32, color| {
+                let mut label = Label::new(panel, [x, middle], words, size, color).aligned(align, 0.5);
+                label.grows = 3.0;
+                label.bold = won[index] && align == 0.0;
+                layer.labels.push(label);
+            };
+            if room > text {
+                write(
+                    place.min[0] + 4.0,
+                    0.0,
+                    shorten(node.token, text, won[index], room),
+                    text,
+                    ink,
+                );
+                write(place.max[0] - 4.0, 1.0, score, 0.85 * text, colors.muted);
+            }
+            layer.regions.push(Region {
+                panel,
+                rect: place,
+                id: u32::try_from(index).unwrap_or(u32::MAX),
+            });
+        }
+        scene.layers.push(layer);
+        Ok(scene)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.nodes.is_empty() {
+            return Err(Error::Empty {
+                what: "the tree of the beam search",
+            });
+        }
+        let scores: Vec<f32> = self.nodes.iter().map(|node| node.score).collect();
+        check_finite("scores of the beam search", &scores)?;
+        let wrong = self.nodes.iter().enumerate();
+        let mut wrong =
+            wrong.filter_map(|(index, node)| node.parent.filter(|parent| *parent >= index).map(|p| (index, p)));
+        if let Some((index, parent)) = wrong.next() {
+            return Err(Error::Shape {
+                what: "parents of the beam search",
+                expected: format!("below {index} for node {index}"),
+                found: parent.to_string(),
+            });
+        }
+        match self.winner {
+            Some(winner) if winner >= self.nodes.len() => Err(Error::Shape {
+                what: "winner of the beam search",
+                expected: format!("below {} (the number of nodes)", self.nodes.len()),
+                found: winner.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Depth and row of each node: leaves below each other, parents in the middle of their children.
+    fn layout(&self) -> (Vec<usize>, Vec<f32>) {
+        let count = self.nodes.len();
+        let parent = |node: usize| self.nodes[node].parent.filter(|parent| *parent < node);
+        let mut depths = vec![0; count];
+        let mut children: Vec<Vec<usize>> = vec![Vec::new(); count];
+        let mut roots = Vec::new();
+        for node in 0..count {
+            match parent(node) {
+                Some(parent) => {
+                    depths[node] = depths[parent] + 1;
+                    children[parent].push(node);
+                }
+                None => roots.push(node),
+            }
+        }
+        // Depth first, without recursion: trees may be as deep as a text is long.
+        let mut rows = vec![0.0_f32; count];
+        let mut next = 0.0;
+        let mut open: Vec<usize> = roots.into_iter().rev().collect();
+        while let Some(node) = open.pop() {
+            if children[node].is_empty() {
+                rows[node] = next;
+                next += 1.0;
+            }
+            open.extend(children[node].iter().rev());
+        }
+        // Children stand after their parents, so backwards every child is placed before its parent.
+        for node in (0..count).rev() {
+            if let (Some(first), Some(last)) = (children[node].first(), children[node].last()) {
+                rows[node] = 0.5 * (rows[*first] + rows[*last]);
+            }
+        }
+        (depths, rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(parent: Option<usize>) -> BeamNode<'static> {
+        BeamNode {
+            parent,
+            token: "token",
+            score: -1.0,
+            kept: true,
+            finished: false,
+        }
+    }
+
+    #[test]
+    fn boxes_of_a_tree_never_overlap() {
+        // A beam of 3 with 4 expansions each, 6 steps.
+        let mut nodes = vec![node(None)];
+        let mut beam = vec![0];
+        for _ in 0..6 {
+            let mut new = Vec::new();
+            for parent in beam {
+                for _ in 0..4 {
+                    nodes.push(node(Some(parent)));
+                    new.push(nodes.len() - 1);
+                }
+            }
+            beam = new.into_iter().step_by(3).take(3).collect();
+        }
+        let tree = BeamTree::new(&nodes);
+        let scene = tree.scene(&View::default(), tree.natural_size()).unwrap();
+        let regions = &scene.layers[1].regions;
+        assert_eq!(regions.len(), nodes.len());
+        for (i, a) in regions.iter().enumerate() {
+            assert!(regions[..i].iter().all(|b| !a.rect.overlaps(&b.rect)), "{i}");
+        }
+    }
+
+    #[test]
+    fn trees_that_are_none_are_refused() {
+        for bad in [vec![], vec![node(Some(0))], vec![node(None), node(Some(5))]] {
+            assert!(BeamTree::new(&bad).scene(&View::default(), [300.0; 2]).is_err());
+            BeamTree::new(&bad).natural_size();
+        }
+        let winner = BeamTree {
+            winner: Some(4),
+            ..BeamTree::new(&[node(None)])
+        }
+        .scene(&View::default(), [300.0; 2]);
+        assert!(matches!(winner, Err(Error::Shape { .. })));
+    }
+
+    #[test]
+    fn a_chain_as_long_as_a_book_is_no_problem() {
+        let nodes: Vec<_> = (0..20_000_usize).map(|i| node(i.checked_sub(1))).collect();
+        BeamTree::new(&nodes).scene(&View::default(), [400.0; 2]).unwrap();
+    }
+}
