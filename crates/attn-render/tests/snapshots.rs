@@ -163,3 +163,15 @@ fn head_hover() {
         samples::hovered_token(view, [560.0, 440.0])
     });
 }
+
+#[test]
+fn lines() {
+    check("lines", &View::default(), |view| samples::lines(view, [560.0, 380.0]));
+}
+
+#[test]
+fn cluster_map() {
+    check("cluster-map", &View::default(), |view| {
+        samples::cluster_map(view, [560.0, 440.0])
+    });
+}

@@ -5,6 +5,8 @@
 
 mod head;
 mod image;
+mod lines;
+mod map;
 mod matrix;
 pub mod overlay;
 mod page;
@@ -13,6 +15,8 @@ mod sentence;
 
 pub use head::{Head, HeadSequence};
 pub use image::{Flows, ImageAttention};
+pub use lines::{Lines, Series};
+pub use map::{ClusterMap, MapCluster};
 pub use matrix::{Matrix, MatrixPanel};
 pub use points::{ColorBy, Coordinates, ValueKind};
 pub use sentence::{Sentence, SentenceToken};
