@@ -51,7 +51,7 @@ pub(crate) struct Options {
     /// Layers, from 0 for the embeddings [default: all]
     #[arg(long, value_delimiter = ',')]
     layers: Vec<usize>,
-    /// Clusters per layer [default: 600, or a fifth of the words if that is less]
+    /// Clusters per layer [default: 600, or a tenth of the words if that is less]
     #[arg(long, value_name = "K")]
     clusters: Option<usize>,
     /// Share of a cluster that must have the label

@@ -96,7 +96,7 @@ pub(crate) fn run(options: &Options, corpus: &Corpus, terminal: &Terminal) -> Re
         )
         .into());
     }
-    let count = options.clusters.unwrap_or_else(|| 600.min((types.len() / 5).max(1)));
+    let count = options.clusters.unwrap_or_else(|| 600.min((types.len() / 10).max(1)));
     let sets = label_sets(options, corpus, words)?;
     let deepest = depth(&before.capture);
     let chosen: Vec<usize> = match options.layers.as_slice() {

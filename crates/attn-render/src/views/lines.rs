@@ -120,7 +120,7 @@ impl Lines<'_> {
         };
         let rows = (content.height() / 42.0).clamp(2.0, 8.0);
         let step = round_step((high - low) / rows);
-        let (low, high) = ((low / step).floor(), (high / step + 1e-3).ceil());
+        let (low, high) = ((low / step + 1e-3).floor(), (high / step - 1e-3).ceil());
         let ticks: Vec<f32> = (0..=(high - low).max(1.0) as u16)
             .map(|at| (low + f32::from(at)) * step)
             .collect();
@@ -339,6 +339,15 @@ mod tests {
         for (least, step) in [(0.13, 0.2), (0.1, 0.1), (3.0, 5.0), (0.0007, 0.001), (60.0, 100.0)] {
             assert!((round_step(least) - step).abs() < 1e-3 * step, "{least}");
         }
+        let lines = Lines {
+            range: Some([0.0, 1.0]),
+            ..Lines::default()
+        };
+        assert_eq!(
+            lines.chart(Rect::new(0.0, 0.0, 300.0, 240.0)).values,
+            [0.0, 1.0],
+            "no step beyond the range"
+        );
         assert_eq!(tick_name(0.25, 0.05), "0.25");
         assert_eq!(tick_name(-3.0, 1.0), "−3");
     }
