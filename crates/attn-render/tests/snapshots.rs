@@ -240,3 +240,14 @@ fn beam() {
 fn flow() {
     check("flow", &View::default(), |view| charts::flow(view, None));
 }
+
+fn lines() {
+    check("lines", &View::default(), |view| samples::lines(view, [560.0, 380.0]));
+}
+
+#[test]
+fn cluster_map() {
+    check("cluster-map", &View::default(), |view| {
+        samples::cluster_map(view, [560.0, 440.0])
+    });
+}

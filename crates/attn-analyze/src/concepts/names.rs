@@ -27,7 +27,7 @@ pub enum NameKind {
 /// A name for a cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClusterName {
-    /// The name: `upos NOUN`, `suffix -ing`, `the`, `cat, dog, horse`.
+    /// The name: `upos NOUN: cat, dog`, `suffix -ing`, `the`, `cat, dog, horse`.
     pub text: String,
     /// What it rests on.
     pub kind: NameKind,
@@ -107,7 +107,7 @@ pub fn name_clusters(
             alignments.iter().find_map(|alignment| {
                 let best = alignment.best[cluster].as_ref().filter(|best| best.aligned)?;
                 Some(ClusterName {
-                    text: format!("{} {}", alignment.label_set, best.label),
+                    text: format!("{} {}: {}", alignment.label_set, best.label, first_words(&summary, 2)),
                     kind: NameKind::Label,
                     share: best.share,
                 })
@@ -175,12 +175,17 @@ fn letters(summary: &ClusterSummary<'_>, threshold: f64) -> Option<ClusterName> 
     best.map(|(_, name)| name)
 }
 
+/// The most frequent words: many clusters have the same label, and these tell them apart.
+fn first_words(summary: &ClusterSummary<'_>, count: usize) -> String {
+    let words: Vec<&str> = summary.words.iter().take(count).map(|&(word, _)| word).collect();
+    words.join(", ")
+}
+
 fn typical(summary: &ClusterSummary<'_>) -> ClusterName {
     let first = &summary.words[..summary.words.len().min(3)];
-    let words: Vec<&str> = first.iter().map(|&(word, _)| word).collect();
     let count: usize = first.iter().map(|(_, count)| count).sum();
     ClusterName {
-        text: words.join(", "),
+        text: first_words(summary, 3),
         kind: NameKind::Typical,
         share: count as f64 / summary.points.len().max(1) as f64,
     }

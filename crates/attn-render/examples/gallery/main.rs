@@ -56,6 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 samples::matrix(3, 5, 500, 2, &original, None)?,
                 &original,
             ),
+            ("lines", samples::lines(&plain, [760.0, 480.0])?, &plain),
+            ("cluster-map", samples::cluster_map(&plain, [760.0, 600.0])?, &plain),
             ("matrix-3d", samples::matrix(3, 4, 800, 3, &plain, None)?, &plain),
             (
                 "head-spiral",

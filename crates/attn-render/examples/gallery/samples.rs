@@ -7,8 +7,8 @@ use attn_core::{Attention, HeadId};
 use attn_render::{
     Cell, Error, Image, Picker, Projection, Scene, View,
     views::{
-        ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, Matrix, MatrixPanel, Sentence, SentenceToken,
-        ValueKind, overlay,
+        ClusterMap, ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, Lines, MapCluster, Matrix,
+        MatrixPanel, Sentence, SentenceToken, Series, ValueKind, overlay,
     },
 };
 
@@ -272,4 +272,67 @@ pub(crate) fn hovered_token(view: &View, size: [f32; 2]) -> Result<Scene, Error>
     };
     overlay::tooltip(&mut scene, &projection, [x, y], &tip, &colors);
     Ok(scene)
+}
+
+/// Four curves over 13 layers, one with its chance level.
+pub(crate) fn lines(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let at: Vec<f32> = (0..13_u8).map(f32::from).collect();
+    let curve = |f: &dyn Fn(f32) -> f32| at.iter().map(|&x| f(x / 12.0)).collect::<Vec<_>>();
+    let values = [
+        curve(&|x| 0.2 + 1.6 * x * (1.1 - x)),
+        curve(&|_| 0.11),
+        curve(&|x| 0.55 - 0.4 * x),
+        curve(&|x| 0.05 + 0.5 * x * x),
+        curve(&|x| 0.9 - 0.75 * x),
+    ];
+    let names = [
+        "parts of speech",
+        "parts of speech by chance",
+        "suffixes",
+        "polar",
+        "found again in the base",
+    ];
+    let series = names
+        .iter()
+        .zip(&values)
+        .enumerate()
+        .map(|(index, (name, values))| Series {
+            name,
+            values,
+            class: index.saturating_sub(1),
+            broken: index == 1,
+        });
+    Lines {
+        title: "What clusters of words stand for",
+        subtitle: "tiny-bert, 600 clusters per layer",
+        caption: "Share of the clusters of each layer whose words have one label to at least nine tenths. Broken: the \
+                  same with labels permuted.",
+        across: "layer (0: embeddings)",
+        up: "share of clusters",
+        at: &at,
+        series: series.collect(),
+        range: None,
+    }
+    .scene(view, size)
+}
+
+/// Clusters on a plane.
+pub(crate) fn cluster_map(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let places = cloud(1, 600, 2);
+    let of: Vec<usize> = (0..600).map(|member| member % 300 % 17).collect();
+    let names: Vec<String> = (0..17).map(|cluster| format!("cluster {cluster}")).collect();
+    let sizes = (0..17).map(|cluster| of.iter().filter(|&&other| other == cluster).count());
+    ClusterMap {
+        title: "Clusters of words",
+        subtitle: "tiny-bert, layer 3",
+        caption: "Each point is a word; names stand at the middle of their cluster.",
+        coordinates: Coordinates::new(&places, 2)?,
+        of: &of,
+        clusters: names
+            .iter()
+            .zip(sizes)
+            .map(|(name, size)| MapCluster { name, size })
+            .collect(),
+    }
+    .scene(view, size)
 }

@@ -15,6 +15,8 @@ const CAPTION: f32 = 9.5;
 pub(crate) enum Entry {
     /// A point.
     Mark(Shape, Color, String),
+    /// A line of a chart with its marks, or without for one that is broken.
+    Series(Shape, Color, bool, String),
     /// A line that gets fainter.
     Fade(Color, String),
     /// An arrow.
@@ -33,7 +35,7 @@ impl Entry {
         let text = |text: &str| text_width(text, LEGEND, false);
         let sign = match self {
             Self::Mark(..) | Self::Class(..) => 12.0,
-            Self::Fade(..) | Self::Arrow(..) => 30.0,
+            Self::Fade(..) | Self::Arrow(..) | Self::Series(..) => 30.0,
             Self::Ramp(_, _, low, high) => text(low) + text(high) + RAMP + 14.0,
             Self::Text(_) => 0.0,
         };
@@ -42,7 +44,11 @@ impl Entry {
 
     fn text(&self) -> &str {
         match self {
-            Self::Mark(.., text) | Self::Fade(_, text) | Self::Arrow(_, text) | Self::Text(text) => text,
+            Self::Mark(.., text)
+            | Self::Series(.., text)
+            | Self::Fade(_, text)
+            | Self::Arrow(_, text)
+            | Self::Text(text) => text,
             Self::Ramp(_, text, ..) | Self::Class(_, _, text, _) => text,
         }
     }
@@ -184,6 +190,17 @@ impl Page<'_> {
                         id: View::LEGEND_IDS.saturating_add(*index),
                     });
                 }
+                Entry::Series(shape, color, broken, _) => {
+                    for step in 0..3_u8 {
+                        let from = 9.0 * f32::from(step);
+                        let to = from + if *broken { 5.0 } else { 9.0 };
+                        layer.edges.push(line(from, to.min(23.0), *color, [1.8; 2]));
+                    }
+                    if !broken {
+                        let mark = Point::new(0, [x + 11.5, middle, 0.0], *color, Point::UNPICKABLE);
+                        layer.points.push(mark.shaped(*shape));
+                    }
+                }
                 Entry::Fade(color, _) => {
                     for step in 0..6_u8 {
                         let from = 4.0 * f32::from(step);
@@ -227,6 +244,8 @@ mod tests {
             let legend = vec![
                 Entry::Mark(Shape::Disc, colors.query, "queries".into()),
                 Entry::Mark(Shape::Diamond, colors.key, "keys".into()),
+                Entry::Series(Shape::Square, colors.accent, false, "score".into()),
+                Entry::Series(Shape::Square, colors.accent, true, "chance".into()),
                 Entry::Fade(colors.text, "attention".into()),
                 Entry::Ramp(
                     colors.query_scale,

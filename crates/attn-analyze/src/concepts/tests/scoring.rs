@@ -257,7 +257,7 @@ fn names_follow_their_order() {
         [
             ("The", NameKind::Word),
             ("2 words", NameKind::External),
-            ("upos X", NameKind::Label),
+            ("upos X: blue, cat", NameKind::Label),
             ("prefix un-", NameKind::Letters),
             ("sun, red", NameKind::Typical),
         ]

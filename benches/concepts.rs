@@ -1,0 +1,49 @@
+//! Clusters of words: Ward linkage, k-means, leaders and the scorer.
+//!
+//! `CONCEPTS_POINTS` sets the number of points (default 2,000, which is quick); docs/CONCEPTS.md has the figures for 10,000
+//! beside fastcluster.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a bench that cannot run has nothing to report"
+)]
+
+mod common;
+
+use attn_sdk::analyze::concepts::{AlignOptions, KMeansOptions, LabelSet, align, k_means, leaders, ward};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+const DIMS: usize = 768;
+
+fn benches(c: &mut Criterion) {
+    let count = std::env::var("CONCEPTS_POINTS")
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(2_000);
+    let points = common::cloud(count, DIMS, 1);
+    let clusters = (count / 16).max(1);
+    let mut group = c.benchmark_group(format!("{count}x{DIMS}"));
+    group.sample_size(10);
+    group.bench_function("Ward", |b| b.iter(|| ward(points.view(), None, &()).unwrap()));
+    group.bench_function("leaders", |b| b.iter(|| leaders(points.view(), None, 0, &()).unwrap()));
+    for (name, batch) in [("k-means", None), ("k-means in mini-batches", Some(500))] {
+        let options = KMeansOptions {
+            clusters,
+            batch,
+            ..KMeansOptions::default()
+        };
+        group.bench_function(name, |b| b.iter(|| k_means(points.view(), &options, &()).unwrap()));
+    }
+    let partition = ward(points.view(), None, &()).unwrap().cut(clusters).unwrap();
+    let types: Vec<String> = (0..count).map(|at| (at % 997).to_string()).collect();
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    let labels = LabelSet::new("tag", (0..count).map(|at| vec![["A", "B", "C"][at % 3]]));
+    group.bench_function("scorer with 20 permutations", |b| {
+        b.iter(|| align(&partition, &labels, &types, &AlignOptions::default(), &()).unwrap());
+    });
+    group.finish();
+}
+
+criterion_group!(clustering, benches);
+criterion_main!(clustering);
