@@ -1,8 +1,8 @@
 //! A checkpoint: the folder a model is published as, or the same files in memory.
 //!
 //! The layout is that of the Hugging Face hub: `config.json`, `model.safetensors` (or shards listed in
-//! `model.safetensors.index.json`), `tokenizer.json` for text, `preprocessor_config.json` for images,
-//! `generation_config.json` for generation.
+//! `model.safetensors.index.json`), `tokenizer.json` or an older vocabulary for text, `preprocessor_config.json` for
+//! images, `generation_config.json` for generation.
 
 use std::{
     borrow::Cow,
@@ -19,6 +19,7 @@ use crate::{
     config::Config,
     families,
     tensor_file::{Bytes, TensorFile},
+    vocabulary::Vocabulary,
 };
 
 pub(crate) const CONFIG: &str = "config.json";
@@ -48,6 +49,8 @@ pub struct Checkpoint {
     generation: Option<Config>,
     files: Arc<Vec<TensorFile>>,
     tokenizer: Option<Cow<'static, [u8]>>,
+    /// Where there is no `tokenizer.json`.
+    vocabulary: Option<Vocabulary>,
     preprocessor: Option<Cow<'static, [u8]>>,
 }
 
@@ -81,6 +84,7 @@ impl Checkpoint {
             None => None,
         };
         // `.` and `..` have no name of their own; the folder they stand for has.
+        let tokenizer = read_if_there(&path.join(TOKENIZER))?.map(Cow::Owned);
         let name = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         Ok(Self {
             name: name
@@ -91,7 +95,11 @@ impl Checkpoint {
             config_bytes: config.len(),
             generation,
             files: Arc::new(open_weights(path)?),
-            tokenizer: read_if_there(&path.join(TOKENIZER))?.map(Cow::Owned),
+            vocabulary: match tokenizer {
+                Some(_) => None,
+                None => Vocabulary::find(path)?,
+            },
+            tokenizer,
             preprocessor: read_if_there(&path.join(PREPROCESSOR))?.map(Cow::Owned),
         })
     }
@@ -119,6 +127,7 @@ impl Checkpoint {
                 Bytes::Memory(weights.into()),
             )?]),
             tokenizer,
+            vocabulary: None,
             preprocessor,
         })
     }
@@ -133,14 +142,21 @@ impl Checkpoint {
         &self.path
     }
 
-    /// The tokenizer.
+    /// The tokenizer: that of `tokenizer.json` or, in a folder without it, of `vocab.txt` (BERT and its like), of
+    /// `vocab.json` and `merges.txt` (byte-level BPE), or of a SentencePiece model (`spiece.model`,
+    /// `sentencepiece.bpe.model`, `source.spm` with `vocab.json`, `tokenizer.model`) as the model's family uses it.
     ///
     /// # Errors
-    /// [`Error::MissingFile`] without `tokenizer.json`, [`Error::Tokenizer`] if it does not load.
+    /// [`Error::MissingFile`] without any of them, [`Error::Tokenizer`] if it does not load or the family is not known
+    /// to use such a file, [`Error::Config`] and [`Error::Unsupported`] for its options.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
-        match &self.tokenizer {
-            Some(bytes) => Tokenizer::from_bytes(bytes, &self.path.join(TOKENIZER)),
-            None => Err(Error::MissingFile {
+        match (&self.tokenizer, &self.vocabulary) {
+            (Some(bytes), _) => Tokenizer::from_bytes(bytes, &self.path.join(TOKENIZER)),
+            (None, Some(vocabulary)) => {
+                let family = self.config.text("model_type")?.unwrap_or_default();
+                Tokenizer::from_description(vocabulary.describe(family)?, &self.path.join(vocabulary.file))
+            }
+            (None, None) => Err(Error::MissingFile {
                 path: self.path.clone(),
                 what: "tokenizer",
                 expected: TOKENIZER,
@@ -166,7 +182,7 @@ impl Checkpoint {
 
     /// Whether it has a tokenizer, so that text can be run.
     pub fn has_tokenizer(&self) -> bool {
-        self.tokenizer.is_some()
+        self.tokenizer.is_some() || self.vocabulary.is_some()
     }
 
     /// Identifies the weights: a checksum of the configuration, of the tensors' names and shapes and of values
@@ -241,7 +257,14 @@ impl Checkpoint {
                 });
             }
         }
-        let (tokenizer, tokenizer_error) = split(self.tokenizer.as_ref().map(|_| self.tokenizer()));
+        if let Some(vocabulary) = &self.vocabulary {
+            files.push(FileInfo {
+                name: vocabulary.file.to_owned(),
+                bytes: vocabulary.bytes.len(),
+                tensors: 0,
+            });
+        }
+        let (tokenizer, tokenizer_error) = split(self.has_tokenizer().then(|| self.tokenizer()));
         let (images, images_error) = split(self.preprocessor.as_ref().map(|_| self.images()));
         let (model, model_error) = match outcome {
             Ok(info) => (Some(info), None),

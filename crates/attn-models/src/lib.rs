@@ -29,6 +29,7 @@ mod recorder;
 mod tap;
 mod tensor_file;
 mod tokenizer;
+mod vocabulary;
 mod weights;
 
 /// The tensor library whose types appear in this crate's interface.

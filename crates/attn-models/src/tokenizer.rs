@@ -3,22 +3,67 @@
 //! The splitting is that of the `tokenizers` library, which reads `tokenizer.json` exactly as the reference does;
 //! this file adds what a viewer needs: words, byte spans, readable text, and cutting to the model's longest input.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use attn_core::{ModelInfo, Token};
 
-use crate::{Error, Result};
+use crate::{Error, Result, vocabulary::Description};
 
 /// Shown for tokens that are nothing but white space.
 const VISIBLE_SPACE: [(char, char); 3] = [(' ', '␣'), ('\n', '⏎'), ('\t', '⇥')];
 
-/// A tokenizer loaded from `tokenizer.json`.
+/// A tokenizer loaded from `tokenizer.json`, or from the vocabulary files older checkpoints have instead.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     path: PathBuf,
     /// Tokens spell bytes with stand-in characters (`Ġ` for a space), as in GPT-2.
     byte_level: bool,
+    renumbering: Option<Arc<Renumbering>>,
+}
+
+/// Ids of a model that are not those of its tokenizer: Marian's two tokenizers share one list of tokens.
+#[derive(Debug)]
+pub(crate) struct Renumbering {
+    /// The model's id of each of the tokenizer's.
+    to_model: Vec<u32>,
+    ids: BTreeMap<String, u32>,
+    tokens: HashMap<u32, String>,
+    /// Not shown when ids become text, beside tokens in angle brackets.
+    unknown: u32,
+}
+
+impl Renumbering {
+    /// `ids` are the model's tokens, `to_model` the model's id of each of the tokenizer's.
+    pub(crate) fn new(to_model: Vec<u32>, ids: BTreeMap<String, u32>, unknown: u32) -> Self {
+        Self {
+            tokens: ids.iter().map(|(token, &id)| (id, token.clone())).collect(),
+            to_model,
+            ids,
+            unknown,
+        }
+    }
+
+    fn id(&self, id: u32) -> u32 {
+        self.to_model.get(id as usize).copied().unwrap_or(self.unknown)
+    }
+
+    /// The text of ids, special tokens left out; the id that is none, if one is not.
+    fn decode(&self, ids: &[u32]) -> Result<String, u32> {
+        let mut text = String::new();
+        for id in ids {
+            let token = self.tokens.get(id).ok_or(*id)?;
+            let special = *id == self.unknown || (token.starts_with('<') && token.ends_with('>'));
+            if !special {
+                text.push_str(token);
+            }
+        }
+        Ok(text.replace('▁', " ").trim_start().to_owned())
+    }
 }
 
 /// A text as a model reads it.
@@ -65,17 +110,33 @@ impl Tokenizer {
             inner,
             path: path.to_owned(),
             byte_level,
+            renumbering: None,
+        })
+    }
+
+    /// A tokenizer from the description of a vocabulary; `path` is the vocabulary's file.
+    pub(crate) fn from_description(description: Description, path: &Path) -> Result<Self> {
+        let bytes = serde_json::to_vec(&description.json).map_err(|error| Error::json(path, &error))?;
+        Ok(Self {
+            renumbering: description.renumbering.map(Arc::new),
+            ..Self::from_bytes(&bytes, path)?
         })
     }
 
     /// Entries of its vocabulary, special tokens included.
     pub fn vocab_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        match &self.renumbering {
+            Some(renumbering) => renumbering.ids.len(),
+            None => self.inner.get_vocab_size(true),
+        }
     }
 
     /// The id of a token spelt as in the vocabulary (`[MASK]`, `Ġthe`).
     pub fn id(&self, token: &str) -> Option<u32> {
-        self.inner.token_to_id(token)
+        match &self.renumbering {
+            Some(renumbering) => renumbering.ids.get(token).copied(),
+            None => self.inner.token_to_id(token),
+        }
     }
 
     /// The special tokens of its vocabulary (`[MASK]`, `</s>`), in order: what a generated text does not need, the end apart.
@@ -135,12 +196,13 @@ impl Tokenizer {
             .map(|&mask| mask != 0)
             .collect();
         let words = words(text, second, &encoding, &special);
+        let model_id = |id: u32| self.renumbering.as_ref().map_or(id, |renumbering| renumbering.id(id));
         let mut tokens: Vec<Token> = (0..encoding.len())
             .map(|at| {
                 let id = encoding.get_ids()[at];
                 Token {
                     text: self.readable(id, &encoding.get_tokens()[at]),
-                    id: Some(id),
+                    id: Some(model_id(id)),
                     position: at,
                     word: words[at],
                     span: (!special[at]).then_some(encoding.get_offsets()[at]),
@@ -156,10 +218,10 @@ impl Tokenizer {
             });
         }
         if let Some(vocab_size) = model.vocab_size
-            && let Some((token, &id)) = tokens
+            && let Some((token, id)) = tokens
                 .iter()
-                .zip(encoding.get_ids())
-                .find(|(_, id)| **id as usize >= vocab_size)
+                .zip(encoding.get_ids().iter().map(|&id| model_id(id)))
+                .find(|(_, id)| *id as usize >= vocab_size)
         {
             return Err(Error::OutsideVocabulary {
                 token: token.text.clone(),
@@ -199,6 +261,12 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] if the decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        if let Some(renumbering) = &self.renumbering {
+            return renumbering.decode(ids).map_err(|id| Error::Tokenizer {
+                path: self.path.clone(),
+                message: format!("no token has id {id}"),
+            });
+        }
         self.inner.decode(ids, true).map_err(|error| Error::Tokenizer {
             path: self.path.clone(),
             message: error.to_string(),

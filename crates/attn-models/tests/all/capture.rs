@@ -7,7 +7,8 @@ use std::{
 
 use attn_core::{Attention, HeadId, Side};
 use attn_models::{
-    Capturer, Checkpoint, Error, GenerationParams, Generator, Inputs, Line, Picture, Point, Recorder, Site,
+    Capturer, Checkpoint, Error, GenerationParams, Generator, Gradients, Inputs, Line, Model, Picture, Point, Recorder,
+    Site, Weights,
 };
 
 use crate::support::{fixture, open, third_party, values};
@@ -64,7 +65,23 @@ fn attention_agrees(capturer: &Capturer) {
 
 #[test]
 fn attention_recomputed_from_a_capture_is_the_models_own() {
-    for name in ["bert", "bert-cls", "gpt2", "llama", "bart", "mbart", "t5"] {
+    for name in [
+        "albert",
+        "bart",
+        "bert",
+        "bert-cls",
+        "distilbert",
+        "electra",
+        "gpt-neox",
+        "gpt2",
+        "llama",
+        "mbart",
+        "qwen2",
+        "qwen3",
+        "roberta",
+        "t5",
+        "xlm-roberta",
+    ] {
         let mut capturer = Capturer::load(&open(name)).unwrap();
         attention_agrees(&capturer);
         // Small batches: other neighbours, other padding.
@@ -74,8 +91,42 @@ fn attention_recomputed_from_a_capture_is_the_models_own() {
 }
 
 #[test]
+fn attention_recomputed_from_a_capture_heeds_the_windows_of_layers() {
+    // Weights without a window run with one: every second layer of Qwen2, every layer of Mistral (Llama's tensors).
+    let windowed = |name: &str, options: &[(&str, serde_json::Value)]| {
+        let mut config: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(fixture(name).join("config.json")).unwrap()).unwrap();
+        for (key, value) in options {
+            config[*key] = value.clone();
+        }
+        let weights = Weights::open(&open(name));
+        let model = Model::build(name, &config.to_string(), &weights, Gradients::Off).unwrap();
+        Capturer::new(model, Some(open(name).tokenizer().unwrap()), None)
+    };
+    attention_agrees(&windowed(
+        "qwen2",
+        &[
+            ("sliding_window", 4.into()),
+            ("use_sliding_window", true.into()),
+            (
+                "layer_types",
+                serde_json::json!(["full_attention", "sliding_attention"]),
+            ),
+        ],
+    ));
+    attention_agrees(&windowed(
+        "llama",
+        &[
+            ("model_type", "mistral".into()),
+            ("sliding_window", 3.into()),
+            ("rope_scaling", serde_json::json!({"type": "yarn", "factor": 4.0})),
+        ],
+    ));
+}
+
+#[test]
 fn attention_recomputed_from_a_capture_of_real_weights_is_the_models_own() {
-    for name in ["all-minilm-l6-v2", "stories260k", "aren-transliteration"] {
+    for name in ["all-minilm-l6-v2", "aren-transliteration", "rxn-albert", "stories260k"] {
         let Some(path) = third_party(name) else { return };
         attention_agrees(&Capturer::load(&Checkpoint::open(path).unwrap()).unwrap());
     }
@@ -152,9 +203,15 @@ fn a_forced_language_stands_before_the_target() {
 
 #[test]
 fn pictures_are_captured_with_their_patches() {
-    let checkpoint = open("vit");
+    for (name, special) in [("clip-vision", 1), ("deit", 2), ("dinov2", 1), ("vit", 1)] {
+        patches_agree(name, special);
+    }
+}
+
+fn patches_agree(name: &str, special: usize) {
+    let checkpoint = open(name);
     let capturer = Capturer::load(&checkpoint).unwrap();
-    let paths = ["0.png", "1.png"].map(|name| fixture("vit/images").join(name));
+    let paths = ["0.png", "1.png"].map(|picture| fixture(name).join("images").join(picture));
     let pictures = [
         Picture::File(paths[0].clone()),
         Picture::Memory("second".into(), std::fs::read(&paths[1]).unwrap().into()),
@@ -169,9 +226,9 @@ fn pictures_are_captured_with_their_patches() {
         ),
         (4, 4)
     );
-    assert_eq!(second.encoder.len(), 17);
-    assert!(second.encoder[0].special);
-    assert_eq!(second.encoder[6].patch, Some((1, 1)));
+    assert_eq!(second.encoder.len(), special + 16);
+    assert!(second.encoder[..special].iter().all(|token| token.special));
+    assert_eq!(second.encoder[special + 5].patch, Some((1, 1)));
     let mut recorder = Recorder::of(&[Point::Attention]);
     let decoded: Vec<_> = pictures.iter().map(|picture| picture.decode().unwrap()).collect();
     let pixels = checkpoint

@@ -96,6 +96,45 @@ fn molecules_are_written() {
 }
 
 #[test]
+fn masked_atoms_of_reactions_are_found() {
+    let Some(path) = third_party("rxn-albert") else { return };
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let described = checkpoint.describe();
+    assert!(
+        described.problems.is_empty() && described.missing.is_empty(),
+        "{described:?}"
+    );
+    // Stored with a pooler, which predicting words does without, and with its tied map twice.
+    let unused = [
+        "albert.pooler.bias",
+        "albert.pooler.weight",
+        "predictions.decoder.weight",
+    ];
+    assert_eq!(described.unused, unused);
+    let (model, tokenizer) = (Model::load(&checkpoint).unwrap(), checkpoint.tokenizer().unwrap());
+    // Twelve passes through one layer.
+    assert_eq!(model.info().attentions[0].layers.len(), 12);
+    let reactions = std::fs::read_to_string(path.join("reactions.txt")).unwrap();
+    let mask = tokenizer.id("[MASK]").unwrap();
+    let (mut found, mut asked) = (0, 0);
+    for reaction in reactions.lines().take(6) {
+        let ids = tokenizer.encode(reaction, model.info()).unwrap().ids();
+        for at in (2..ids.len() - 1).step_by(9) {
+            let mut masked = ids.clone();
+            masked[at] = mask;
+            let inputs = Inputs::from_ids(&[masked], 0).unwrap();
+            let logits = model.forward(&inputs, &mut ()).unwrap().logits.unwrap();
+            let there = logits.narrow(1, at, 1).unwrap().flatten_all().unwrap();
+            found += usize::from(there.argmax(D::Minus1).unwrap().to_scalar::<u32>().unwrap() == ids[at]);
+            asked += 1;
+        }
+    }
+    eprintln!("{found} of {asked}");
+    // The commonest token, a carbon of a ring, is a third of all.
+    assert!(found * 10 > asked * 8, "{found} of {asked}");
+}
+
+#[test]
 fn a_grey_digit_is_classified() {
     let Some(path) = third_party("vit-mnist") else { return };
     let checkpoint = Checkpoint::open(path).unwrap();

@@ -1,0 +1,245 @@
+//! Tokenizers of checkpoints that are published without `tokenizer.json`.
+//!
+//! Older checkpoints hold a vocabulary in the format of the program that made it: `vocab.txt` (WordPiece),
+//! `vocab.json` with `merges.txt` (byte-level BPE) or a SentencePiece model. What such a file leaves open (normaliser,
+//! special tokens, what is put around a text) belongs to the model family. Here each is written as the `tokenizer.json` it
+//! amounts to, so that there is one way on.
+
+mod byte_level;
+mod pieces;
+mod sentencepiece;
+mod wordpiece;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use crate::{Error, Result, config::Config, tokenizer::Renumbering};
+
+/// Vocabulary files in the order they are looked for, and the format of each.
+const FILES: [(&str, Format); 6] = [
+    ("sentencepiece.bpe.model", Format::SentencePiece),
+    ("spiece.model", Format::SentencePiece),
+    ("source.spm", Format::SentencePiece),
+    ("vocab.txt", Format::WordPiece),
+    ("vocab.json", Format::ByteLevel),
+    ("tokenizer.model", Format::SentencePiece),
+];
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+const ADDED_TOKENS: &str = "added_tokens.json";
+const MERGES: &str = "merges.txt";
+const VOCAB: &str = "vocab.json";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    WordPiece,
+    ByteLevel,
+    SentencePiece,
+}
+
+/// The vocabulary files of a folder, as they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Vocabulary {
+    format: Format,
+    folder: PathBuf,
+    /// Name of the vocabulary file.
+    pub(crate) file: &'static str,
+    pub(crate) bytes: Vec<u8>,
+    /// `merges.txt` of a byte-level BPE; `vocab.json` of a SentencePiece model that has one (Marian).
+    second: Option<Vec<u8>>,
+    /// What `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` say; empty without them.
+    options: Config,
+    special: Config,
+    added: Config,
+}
+
+/// What is said about a tokenizer beside its vocabulary.
+struct Settings<'a> {
+    family: &'a str,
+    options: &'a Config,
+    special: &'a Config,
+    added: &'a Config,
+    path: PathBuf,
+}
+
+/// A `tokenizer.json`, and how its ids become the model's where they differ.
+pub(crate) struct Description {
+    pub(crate) json: Value,
+    pub(crate) renumbering: Option<Renumbering>,
+}
+
+impl Vocabulary {
+    /// Reads the vocabulary of a folder, if it has one.
+    pub(crate) fn find(folder: &Path) -> Result<Option<Self>> {
+        let Some((file, format)) = FILES.into_iter().find(|(file, _)| folder.join(file).is_file()) else {
+            return Ok(None);
+        };
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read(&path).map_err(|error| Error::io(path, error))
+        };
+        let options = |name: &str| -> Result<Config> {
+            let path = folder.join(name);
+            let there = path.is_file();
+            Config::parse(&if there { read(name)? } else { b"{}".to_vec() }, &path)
+        };
+        let second = match format {
+            Format::WordPiece => None,
+            Format::ByteLevel => Some(MERGES),
+            Format::SentencePiece => Some(VOCAB),
+        };
+        Ok(Some(Self {
+            format,
+            folder: folder.to_owned(),
+            file,
+            bytes: read(file)?,
+            second: second
+                .filter(|name| folder.join(name).is_file())
+                .map(read)
+                .transpose()?,
+            options: options(TOKENIZER_CONFIG)?,
+            special: options(SPECIAL_TOKENS)?,
+            added: options(ADDED_TOKENS)?,
+        }))
+    }
+
+    /// The `tokenizer.json` it amounts to, for a model family.
+    pub(crate) fn describe(&self, family: &str) -> Result<Description> {
+        let settings = Settings {
+            family,
+            options: &self.options,
+            special: &self.special,
+            added: &self.added,
+            path: self.folder.join(self.file),
+        };
+        let second = self.second.as_deref();
+        match self.format {
+            Format::WordPiece => wordpiece::describe(&settings, &self.bytes),
+            Format::ByteLevel => byte_level::describe(&settings, &self.bytes, second),
+            Format::SentencePiece => sentencepiece::describe(&settings, &self.bytes, second),
+        }
+    }
+}
+
+impl Settings<'_> {
+    fn broken(&self, message: impl Into<String>) -> Error {
+        Error::Tokenizer {
+            path: self.path.clone(),
+            message: message.into(),
+        }
+    }
+
+    /// The class that wrote the tokenizer; empty if unknown.
+    fn class(&self) -> Result<&str> {
+        Ok(self.options.text("tokenizer_class")?.unwrap_or_default())
+    }
+
+    /// How a special token is spelt: as the files say, or the family's default.
+    fn spelling(&self, role: &str, default: &str) -> String {
+        let said = [self.options, self.special].into_iter().find_map(|place| {
+            let value = place.get(role)?;
+            value.as_str().or_else(|| value.get("content")?.as_str())
+        });
+        said.unwrap_or(default).to_owned()
+    }
+
+    /// The same, and whether it takes the white space before it, as the reference has masks do.
+    fn mask(&self, default: &str) -> Added {
+        let described = [self.options, self.special]
+            .into_iter()
+            .find_map(|place| place.get("mask_token")?.get("lstrip")?.as_bool());
+        Added {
+            content: self.spelling("mask_token", default),
+            left: described.unwrap_or(true),
+            special: true,
+        }
+    }
+
+    /// A complete description.
+    fn description(
+        &self,
+        model: Value,
+        normalizer: Value,
+        pre_tokenizer: Value,
+        post_processor: Value,
+        decoder: Value,
+        added: &[(Added, u32)],
+    ) -> Result<Value> {
+        let mut all: BTreeMap<u32, Value> = added.iter().map(|(token, id)| (*id, token.value(*id))).collect();
+        for (content, id) in self.added.entries() {
+            let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
+            let id = id.ok_or_else(|| self.added.wrong(content, "a token's id"))?;
+            all.entry(id)
+                .or_insert_with(|| Added::special(content.clone()).value(id));
+        }
+        if let Some(decoder) = self.options.object("added_tokens_decoder")? {
+            for (id, token) in decoder.entries() {
+                let content = token.get("content").and_then(Value::as_str);
+                let (Ok(number), Some(content)) = (id.parse::<u32>(), content) else {
+                    return Err(decoder.wrong(id, "an id and a token's content"));
+                };
+                let flag = |key: &str| token.get(key).and_then(Value::as_bool).unwrap_or(false);
+                let value = json!({"id": number, "content": content, "single_word": flag("single_word"),
+                    "lstrip": flag("lstrip"), "rstrip": flag("rstrip"), "normalized": flag("normalized"),
+                    "special": flag("special")});
+                all.insert(number, value);
+            }
+        }
+        let added: Vec<Value> = all.into_values().collect();
+        Ok(
+            json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+            "normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "post_processor": post_processor,
+            "decoder": decoder, "model": model}),
+        )
+    }
+
+    /// Special tokens around one text and around two: each part is a token, or `A` or `B` for the texts, and the type of
+    /// its tokens.
+    fn template(&self, single: &[Part<'_>], pair: &[Part<'_>], id: impl Fn(&str) -> Option<u32>) -> Result<Value> {
+        let mut tokens = serde_json::Map::new();
+        let mut parts = |parts: &[Part<'_>]| -> Result<Vec<Value>> {
+            let mut part = |&(name, of): &Part<'_>| -> Result<Value> {
+                if name == "A" || name == "B" {
+                    return Ok(json!({"Sequence": {"id": name, "type_id": of}}));
+                }
+                let id =
+                    id(name).ok_or_else(|| self.broken(format!("special token `{name}` is not in the vocabulary")))?;
+                tokens.insert(name.to_owned(), json!({"id": name, "ids": [id], "tokens": [name]}));
+                Ok(json!({"SpecialToken": {"id": name, "type_id": of}}))
+            };
+            parts.iter().map(&mut part).collect()
+        };
+        let (single, pair) = (parts(single)?, parts(pair)?);
+        Ok(json!({"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": tokens}))
+    }
+}
+
+/// A piece of a template, and the type of its tokens.
+type Part<'a> = (&'a str, u32);
+
+/// A token that is found in a text before anything else.
+struct Added {
+    content: String,
+    /// Whether it takes the white space before it.
+    left: bool,
+    special: bool,
+}
+
+impl Added {
+    fn special(content: impl Into<String>) -> Self {
+        Self {
+            content: content.into(),
+            left: false,
+            special: true,
+        }
+    }
+
+    fn value(&self, id: u32) -> Value {
+        json!({"id": id, "content": self.content, "single_word": false, "lstrip": self.left, "rstrip": false,
+            "normalized": false, "special": self.special})
+    }
+}

@@ -1,0 +1,349 @@
+//! SentencePiece models (Kudo and Richardson 2018): `spiece.model`, `sentencepiece.bpe.model`, `source.spm`,
+//! `tokenizer.model`. Pieces with scores for a unigram model (Kudo 2018) or for byte-pair encoding, and a table by which
+//! text is normalised.
+//!
+//! How a file's ids become the model's, and what is put around a text, is the family's own.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+
+use super::{Added, Description, Part, Settings, pieces::Model};
+use crate::{Error, Result, tokenizer::Renumbering};
+
+/// The languages of mBART (Liu et al. 2020), in the order of their ids.
+const LANGUAGES: [&str; 25] = [
+    "ar_AR", "cs_CZ", "de_DE", "en_XX", "es_XX", "et_EE", "fi_FI", "fr_XX", "gu_IN", "hi_IN", "it_IT", "ja_XX",
+    "kk_KZ", "ko_KR", "lt_LT", "lv_LV", "my_MM", "ne_NP", "nl_XX", "ro_RO", "ru_RU", "si_LK", "tr_TR", "vi_VN",
+    "zh_CN",
+];
+
+/// What stands before the pieces of fairseq's models, in the place of their first three.
+const FAIRSEQ: [(&str, f32); 4] = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)];
+/// CamemBERT's, in the place of the first: it has some twice.
+const CAMEMBERT: [(&str, f32); 5] = [
+    ("<s>NOTUSED", 0.0),
+    ("<pad>", 0.0),
+    ("</s>NOTUSED", 0.0),
+    ("<unk>", 0.0),
+    ("<unk>NOTUSED", -100.0),
+];
+
+pub(super) fn describe(settings: &Settings<'_>, bytes: &[u8], vocabulary: Option<&[u8]>) -> Result<Description> {
+    let model = Model::parse(bytes).ok_or_else(|| settings.broken("not a SentencePiece model"))?;
+    match settings.family {
+        "albert" => model.albert(settings),
+        "camembert" | "mbart" | "xlm-roberta" => model.fairseq(settings),
+        "llama" | "mistral" => model.llama(settings),
+        "marian" => model.marian(settings, vocabulary),
+        "mt5" | "t5" => model.t5(settings),
+        other => Err(settings.broken(format!(
+            "how `{other}` uses a SentencePiece model is not known: expected tokenizer.json"
+        ))),
+    }
+}
+
+impl Model {
+    /// The position of the piece for what is unknown.
+    fn unknown(&self, settings: &Settings<'_>) -> Result<usize> {
+        let unknown = self.pieces.iter().position(|piece| piece.kind == 2);
+        unknown.ok_or_else(|| settings.broken("expected a piece for unknown characters"))
+    }
+
+    /// Pieces the model calls symbols, found in a text before anything else.
+    fn symbols(&self) -> impl Iterator<Item = Added> {
+        let symbols = self.pieces.iter().filter(|piece| piece.kind == 3 || piece.kind == 4);
+        symbols.map(|piece| Added {
+            content: piece.text.clone(),
+            left: false,
+            special: piece.kind == 3,
+        })
+    }
+
+    /// The table, then runs of spaces as one.
+    fn normalizer(&self) -> Value {
+        let mut steps = self.tabled();
+        steps.push(json!({"type": "Strip", "strip_left": false, "strip_right": true}));
+        steps.push(json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}));
+        json!({"type": "Sequence", "normalizers": steps})
+    }
+
+    fn tabled(&self) -> Vec<Value> {
+        if self.table.is_empty() {
+            Vec::new()
+        } else {
+            vec![json!({"type": "Precompiled", "precompiled_charsmap": base64(&self.table)})]
+        }
+    }
+
+    /// A unigram description of a vocabulary in the order of the model's ids.
+    fn unigram(
+        &self,
+        settings: &Settings<'_>,
+        (vocabulary, unknown): (&[(String, f32)], usize),
+        normalizer: Value,
+        (single, pair): (&[Part<'_>], &[Part<'_>]),
+        added: Vec<Added>,
+    ) -> Result<Value> {
+        if self.pairs {
+            return Err(settings.broken("a model of byte pairs: this family has a unigram model"));
+        }
+        let ids = ids(vocabulary);
+        let legacy = settings.options.flag_or("legacy", true)?;
+        let scheme = match (self.prefix, legacy) {
+            (false, _) => "never",
+            (true, true) => "always",
+            (true, false) => "first",
+        };
+        let space = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": true});
+        let added: Vec<_> = added
+            .into_iter()
+            .filter_map(|token| ids.get(token.content.as_str()).map(|&id| (token, id)))
+            .collect();
+        settings.description(
+            json!({"type": "Unigram", "unk_id": unknown, "vocab": vocabulary, "byte_fallback": self.byte_fallback}),
+            normalizer,
+            space.clone(),
+            settings.template(single, pair, |token| ids.get(token).copied())?,
+            space,
+            &added,
+        )
+    }
+
+    fn scored(&self) -> Vec<(String, f32)> {
+        self.pieces
+            .iter()
+            .map(|piece| (piece.text.clone(), piece.score))
+            .collect()
+    }
+
+    fn albert(&self, settings: &Settings<'_>) -> Result<Description> {
+        let quote = |from: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": "\""});
+        let mut steps = vec![quote("``"), quote("''")];
+        if !settings.options.flag_or("keep_accents", false)? {
+            steps.extend([json!({"type": "NFKD"}), json!({"type": "StripAccents"})]);
+        }
+        if settings.options.flag_or("do_lower_case", true)? {
+            steps.push(json!({"type": "Lowercase"}));
+        }
+        steps.extend(self.tabled());
+        steps.push(json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}));
+        let (first, last) = (
+            settings.spelling("cls_token", "[CLS]"),
+            settings.spelling("sep_token", "[SEP]"),
+        );
+        let mut added: Vec<Added> = [("unk_token", "<unk>"), ("pad_token", "<pad>")]
+            .map(|(role, default)| Added::special(settings.spelling(role, default)))
+            .into();
+        added.extend([&first, &last].map(Added::special));
+        added.extend(self.symbols());
+        added.push(settings.mask("[MASK]"));
+        let json = self.unigram(
+            settings,
+            (&self.scored(), self.unknown(settings)?),
+            json!({"type": "Sequence", "normalizers": steps}),
+            (
+                &[(&first, 0), ("A", 0), (&last, 0)],
+                &[(&first, 0), ("A", 0), (&last, 0), ("B", 1), (&last, 1)],
+            ),
+            added,
+        )?;
+        Ok(Description {
+            json,
+            renumbering: None,
+        })
+    }
+
+    /// Families trained with fairseq, whose ids begin with four of its own.
+    fn fairseq(&self, settings: &Settings<'_>) -> Result<Description> {
+        let (own, from) = if settings.family == "camembert" {
+            (&CAMEMBERT[..], 1)
+        } else {
+            (&FAIRSEQ[..], 3)
+        };
+        let pieces = self.scored().into_iter().skip(from);
+        let own = own.iter().map(|&(text, score)| (text.to_owned(), score));
+        let mut vocabulary: Vec<(String, f32)> = own.chain(pieces).collect();
+        let languages: &[&str] = if settings.family == "mbart" { &LANGUAGES } else { &[] };
+        vocabulary.extend(languages.iter().map(|&code| (code.to_owned(), 0.0)));
+        let mask = settings.mask("<mask>");
+        vocabulary.push((mask.content.clone(), 0.0));
+        let mut added: Vec<Added> = ["<s>", "<pad>", "</s>", "<unk>"].map(Added::special).into();
+        added.extend(languages.iter().map(|&code| Added::special(code)));
+        added.push(mask);
+        let language = settings.options.text("src_lang")?.unwrap_or("en_XX");
+        let (single, pair): (&[Part<'_>], &[Part<'_>]) = if settings.family == "mbart" {
+            (
+                &[("A", 0), ("</s>", 0), (language, 0)],
+                &[("A", 0), ("B", 0), ("</s>", 0), (language, 0)],
+            )
+        } else {
+            (
+                &[("<s>", 0), ("A", 0), ("</s>", 0)],
+                &[("<s>", 0), ("A", 0), ("</s>", 0), ("</s>", 0), ("B", 0), ("</s>", 0)],
+            )
+        };
+        let json = self.unigram(settings, (&vocabulary, 3), self.normalizer(), (single, pair), added)?;
+        Ok(Description {
+            json,
+            renumbering: None,
+        })
+    }
+
+    fn t5(&self, settings: &Settings<'_>) -> Result<Description> {
+        let mut vocabulary = self.scored();
+        let extra = match settings.options.get("extra_ids").and_then(Value::as_u64) {
+            Some(0) => 0,
+            _ => settings.options.size_or("extra_ids", 100)?.min(1 << 16),
+        };
+        let extra: Vec<String> = (0..extra).rev().map(|id| format!("<extra_id_{id}>")).collect();
+        let mut added: Vec<Added> = self.symbols().chain(extra.iter().map(Added::special)).collect();
+        added.push(Added::special(settings.spelling("unk_token", "<unk>")));
+        vocabulary.extend(extra.into_iter().map(|token| (token, 0.0)));
+        let end = settings.spelling("eos_token", "</s>");
+        let json = self.unigram(
+            settings,
+            (&vocabulary, self.unknown(settings)?),
+            self.normalizer(),
+            (&[("A", 0), (&end, 0)], &[("A", 0), (&end, 0), ("B", 0), (&end, 0)]),
+            added,
+        )?;
+        Ok(Description {
+            json,
+            renumbering: None,
+        })
+    }
+
+    /// Two SentencePiece models share one `vocab.json`, whose ids are the model's.
+    fn marian(&self, settings: &Settings<'_>, vocabulary: Option<&[u8]>) -> Result<Description> {
+        let vocabulary = vocabulary.ok_or_else(|| settings.broken("expected vocab.json beside it"))?;
+        let path = settings.path.with_file_name(super::VOCAB);
+        let known: BTreeMap<String, u32> =
+            serde_json::from_slice(vocabulary).map_err(|error| Error::json(path, &error))?;
+        let unknown = settings.spelling("unk_token", "<unk>");
+        let unknown = *known
+            .get(&unknown)
+            .ok_or_else(|| settings.broken(format!("special token `{unknown}` is not in vocab.json")))?;
+        let end = settings.spelling("eos_token", "</s>");
+        // Tokens that tell the target language are in `vocab.json` alone.
+        let mut pieces = self.scored();
+        let languages = known
+            .keys()
+            .filter(|token| token.starts_with(">>") && token.ends_with("<<"));
+        let languages: Vec<String> = languages.cloned().collect();
+        pieces.extend(languages.iter().map(|token| (token.clone(), 0.0)));
+        if pieces.iter().all(|(piece, _)| *piece != end) {
+            pieces.push((end.clone(), 0.0));
+        }
+        let mut added: Vec<Added> = self.symbols().chain(languages.iter().map(Added::special)).collect();
+        added.push(Added::special(end.clone()));
+        let json = self.unigram(
+            settings,
+            (&pieces, self.unknown(settings)?),
+            self.normalizer(),
+            (&[("A", 0), (&end, 0)], &[("A", 0), ("B", 0), (&end, 0)]),
+            added,
+        )?;
+        let to_model = pieces
+            .iter()
+            .map(|(piece, _)| known.get(piece).copied().unwrap_or(unknown));
+        let renumbering = Renumbering::new(to_model.collect(), known.clone(), unknown);
+        Ok(Description {
+            json,
+            renumbering: Some(renumbering),
+        })
+    }
+
+    /// Byte pairs with single bytes for what is unknown. The order of merges is that of the scores of what they make.
+    fn llama(&self, settings: &Settings<'_>) -> Result<Description> {
+        if !self.pairs {
+            return Err(settings.broken("a unigram model: this family has byte pairs"));
+        }
+        let scored = self.scored();
+        let ids = ids(&scored);
+        let mut merges: Vec<(f32, [&str; 2])> = Vec::new();
+        for (piece, score) in &scored {
+            let halves = piece.char_indices().skip(1).map(|(at, _)| piece.split_at(at));
+            let mut known: Vec<_> = halves
+                .filter_map(|(left, right)| Some((ids.get(left)?, ids.get(right)?, [left, right])))
+                .collect();
+            known.sort_unstable();
+            merges.extend(known.into_iter().map(|(.., halves)| (*score, halves)));
+        }
+        // Stable: what has one score stays in the vocabulary's order.
+        merges.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let merges: Vec<[&str; 2]> = merges.into_iter().map(|(_, halves)| halves).collect();
+        let unknown = &self.pieces[self.unknown(settings)?].text;
+        let (begin, end) = (
+            settings.spelling("bos_token", "<s>"),
+            settings.spelling("eos_token", "</s>"),
+        );
+        let mut single: Vec<Part<'_>> = vec![("A", 0)];
+        let mut pair: Vec<Part<'_>> = vec![("A", 0), ("B", 1)];
+        if settings.options.flag_or("add_bos_token", true)? {
+            single.insert(0, (&begin, 0));
+            pair.insert(1, (&begin, 1));
+            pair.insert(0, (&begin, 0));
+        }
+        if settings.options.flag_or("add_eos_token", false)? {
+            single.push((&end, 0));
+            let second = pair.iter().position(|part| part.1 == 1).unwrap_or(pair.len());
+            pair.insert(second, (&end, 0));
+            pair.push((&end, 1));
+        }
+        let added: Vec<_> = self
+            .symbols()
+            .chain([Added::special(unknown.clone())])
+            .filter_map(|token| ids.get(token.content.as_str()).map(|&id| (token, id)))
+            .collect();
+        let mut steps = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})];
+        if self.prefix {
+            steps.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
+        }
+        let json = settings.description(
+            json!({"type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": null,
+                "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": self.byte_fallback,
+                "vocab": ids, "merges": merges}),
+            json!({"type": "Sequence", "normalizers": steps}),
+            Value::Null,
+            settings.template(&single, &pair, |token| ids.get(token).copied())?,
+            json!({"type": "Sequence", "decoders": [
+                {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"},
+                {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}),
+            &added,
+        )?;
+        Ok(Description {
+            json,
+            renumbering: None,
+        })
+    }
+}
+
+/// Ids by token.
+fn ids(vocabulary: &[(String, f32)]) -> HashMap<&str, u32> {
+    vocabulary
+        .iter()
+        .zip(0..)
+        .map(|((token, _), id)| (token.as_str(), id))
+        .collect()
+}
+
+/// Base 64 with padding (RFC 4648).
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let joined = (0..3).fold(0, |joined, at| {
+            joined << 8 | u32::from(chunk.get(at).copied().unwrap_or(0))
+        });
+        for at in 0..4 {
+            let six = (joined >> (18 - 6 * at)) & 63;
+            text.push(if at <= chunk.len() {
+                char::from(ALPHABET[six as usize])
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}
