@@ -75,7 +75,7 @@ impl Model {
             }
         }
         let sound = |piece: &Piece| piece.score.is_finite() && !piece.text.is_empty();
-        let sound = model.pieces.iter().all(sound);
+        let sound = model.pieces.iter().all(sound) && (model.table.is_empty() || is_sound(&model.table));
         (sound && !model.pieces.is_empty()).then_some(model)
     }
 }
@@ -129,4 +129,52 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
         }
     }
     None
+}
+
+/// Whether a table of normalisation leads nowhere outside itself, which those who follow it take for granted.
+///
+/// It is the length in bytes of a double-array trie (Aoe 1989, as the library Darts-clone lays it out), the trie in words
+/// of four bytes, and the replacements as text, each ended by a 0. The child of a place by a byte is at their exclusive or;
+/// a word holds that byte, whether a key ends there and how far on its own children are. Blocks are of 256 words, so that
+/// a place inside has all its children inside.
+fn is_sound(table: &[u8]) -> bool {
+    let Some((length, rest)) = table.split_first_chunk::<4>() else {
+        return false;
+    };
+    let Some((trie, text)) = rest.split_at_checked(u32::from_le_bytes(*length) as usize) else {
+        return false;
+    };
+    let (words, remainder) = trie.as_chunks::<4>();
+    let words: Vec<usize> = words.iter().map(|word| u32::from_le_bytes(*word) as usize).collect();
+    let (Some(&root), Ok(text)) = (words.first(), std::str::from_utf8(text)) else {
+        return false;
+    };
+    if !remainder.is_empty() || !words.len().is_multiple_of(256) {
+        return false;
+    }
+    let offset = |word: usize| (word >> 10) << ((word & 0x200) >> 6);
+    let mut seen = vec![false; words.len()];
+    let mut places = vec![offset(root)];
+    while let Some(place) = places.pop() {
+        match seen.get_mut(place) {
+            None => return false,
+            Some(seen) if *seen => continue,
+            Some(seen) => *seen = true,
+        }
+        for byte in 1..=255 {
+            let child = place ^ byte;
+            let word = words[child];
+            if word & 0x8000_00ff != byte {
+                continue;
+            }
+            let next = child ^ offset(word);
+            let ends_a_key = word & 0x100 != 0;
+            let replaced = |word: &usize| text.is_char_boundary(word & 0x7fff_ffff);
+            if ends_a_key && !words.get(next).is_some_and(replaced) {
+                return false;
+            }
+            places.push(next);
+        }
+    }
+    true
 }

@@ -439,3 +439,31 @@ fn broken_sentence_piece_models_are_errors() {
         Err(Error::Tokenizer { .. })
     ));
 }
+
+#[test]
+fn broken_tables_of_normalisation_are_errors_or_harmless() {
+    let folder = raw("marian", &["vocab.json"]);
+    let path = folder.path().join("source.spm");
+    let whole = fs::read(fixture("marian/source.spm")).unwrap();
+    let table = whole.windows(8).rposition(|window| window == b"nmt_nfkc").unwrap() + 8;
+    let text = "ﬁne ½ Å 日本語 naïve café \t a";
+    let mut refused = 0;
+    // Some bytes of the head, the trie and the replacements; and whole runs of them.
+    for (step, run) in [(15_011, 1), (30_007, 4), (60_011, 400)] {
+        for at in (table..whole.len() - run).step_by(step) {
+            let mut broken = whole.clone();
+            broken[at..at + run]
+                .iter_mut()
+                .for_each(|byte| *byte = byte.wrapping_mul(77) ^ 0xb5);
+            fs::write(&path, broken).unwrap();
+            match Checkpoint::open(folder.path()).unwrap().tokenizer() {
+                Ok(tokenizer) => drop(tokenizer.encode(text, &any_length(150))),
+                Err(error) => {
+                    assert!(matches!(&error, Error::Tokenizer { .. }), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 3, "{refused}");
+}
