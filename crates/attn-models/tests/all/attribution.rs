@@ -624,6 +624,65 @@ fn questions_a_model_cannot_answer_are_refused() {
     assert!(error.is_cancelled(), "{error}");
 }
 
+/// The embedded sentiment model is known ground: a sentence of the grammar has the sentiment of its word of opinion.
+#[test]
+fn the_word_of_opinion_is_found() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sentiment");
+    let checkpoint = attn_models::Checkpoint::open(folder).unwrap();
+    let (model, tokenizer) = (Model::load(&checkpoint).unwrap(), checkpoint.tokenizer().unwrap());
+    let special = ["[CLS]", "[SEP]"].map(|token| tokenizer.id(token).unwrap());
+    let padding = tokenizer.id("[PAD]").unwrap();
+    let sentences = [
+        ("the cat finds a lovely garden .", "lovely", 2),
+        ("a horse ruins the small house .", "ruins", 0),
+        ("the woman is very happy .", "happy", 2),
+        ("the terrible dog sees a letter .", "terrible", 0),
+        ("the girl praises the old teacher .", "praises", 2),
+        ("a boy hates the new book .", "hates", 0),
+    ];
+    let encoded = sentences.map(|(text, ..)| tokenizer.encode(text, model.info()).unwrap().ids());
+    let inputs = Inputs::from_ids(&encoded, padding).unwrap();
+    let targets = sentences.map(|(_, _, class)| Target::Class(class).minus(Target::Class(2 - class)));
+    let baseline = Baseline::token(&inputs, padding, &special).unwrap();
+    // Its activations are ReLUs: the gradient jumps along the path, and the sum takes more steps than usual to settle.
+    let integrated = integrated_gradients(&model, &inputs, &targets, &baseline, 300, &mut (), &()).unwrap();
+    let relevance = propagate_relevance(&model, &inputs, &targets, 0.0, &mut ()).unwrap();
+    let product = input_gradients(&model, &inputs, &targets, &mut ())
+        .unwrap()
+        .times_input()
+        .unwrap();
+    let mut found = [0; 3];
+    for (at, (text, word, _)) in sentences.iter().enumerate() {
+        // [CLS] stands before the words.
+        let place = 1 + text.split(' ').position(|other| other == *word).unwrap();
+        let methods = [&integrated[at].scores, &relevance[at].tokens, &product[at]];
+        for (found, scores) in found.iter_mut().zip(methods) {
+            let scores = &scores.encoder;
+            let best = (0..scores.len())
+                .max_by(|&a, &b| scores[a].total_cmp(&scores[b]))
+                .unwrap();
+            *found += usize::from(best == place);
+        }
+        assert!(integrated[at].value > 2.0, "{text}: {}", integrated[at].value);
+        eprintln!(
+            "{text} value {:.2}, completeness gap {:.4}, conservation gap {:.1e}, constants {:.2}",
+            integrated[at].value,
+            integrated[at].relative_gap(),
+            relevance[at].relative_gap(),
+            relevance[at].bias_share()
+        );
+        assert!(
+            integrated[at].relative_gap() < 0.01 && relevance[at].relative_gap() < 0.01,
+            "{text}"
+        );
+    }
+    eprintln!(
+        "found by integrated gradients, relevance, input x gradient: {found:?} of {}",
+        sentences.len()
+    );
+    assert!(found[..2] == [6, 6], "{found:?}");
+}
+
 #[test]
 fn sums_hold_on_published_weights() {
     let mut cases = Vec::new();
