@@ -2,8 +2,7 @@
 
 use attn_core::{Attention, Side};
 use attn_models::{
-    Edit, Error, Gradients, Heads, Inputs, Intervention, Interventions, Model, Point, Recorder, Selection, Site, Tap,
-    Weights,
+    Edit, Gradients, Heads, Inputs, Intervention, Interventions, Model, Point, Recorder, Selection, Site, Tap, Weights,
     candle::{DType, Device, Tensor},
 };
 
@@ -13,7 +12,7 @@ const FAMILIES: [&str; 5] = ["bert", "bert-cls", "gpt2", "llama", "vit"];
 const HEAD_DIM: usize = 8;
 
 /// A batch of two sequences of the same length (or pictures).
-fn batch(name: &str) -> Inputs {
+pub(crate) fn batch(name: &str) -> Inputs {
     if name == "vit" {
         inputs(&expected(name), "px")
     } else {
@@ -29,7 +28,7 @@ fn logits(model: &Model, inputs: &Inputs, tap: &mut dyn Tap) -> Tensor {
     model.forward(inputs, tap).unwrap().logits.unwrap()
 }
 
-fn edits(model: &Model, list: impl IntoIterator<Item = Intervention>) -> Interventions {
+pub(crate) fn edits(model: &Model, list: impl IntoIterator<Item = Intervention>) -> Interventions {
     Interventions::new(model.info(), list).unwrap()
 }
 
@@ -435,176 +434,6 @@ fn interventions_act_together_and_in_their_order() {
     let (dims, found) = recorded(&model, &inputs, Point::Attention, vec![row.into(), factor.into()]);
     let last = &found[(dims[2] - 1) * dims[3]..dims[2] * dims[3]];
     close(last, &[0.75, 0.25, 0.0, 0.0, 0.0], "edited row");
-}
-
-#[test]
-fn what_does_not_exist_or_cannot_be_done_is_said() {
-    let (model, inputs) = (Model::load(&open("llama")).unwrap(), batch("llama"));
-    let decoder = Attention::DecoderSelf;
-    let mask = |attention, layer, head: usize, factor| {
-        Intervention::from(Edit::HeadMask {
-            heads: Heads::new(attention, layer, head),
-            factor,
-        })
-    };
-    let tokens = |tokens: usize, donor| Edit::Patch {
-        site: Site::mlp(Side::Decoder, 0),
-        heads: Selection::All,
-        tokens: tokens.into(),
-        donor,
-        donor_tokens: None,
-    };
-    let heads = Heads::all(decoder, 0);
-    let cases: Vec<(Intervention, &str)> = vec![
-        (mask(Attention::Cross, 0, 0, 0.0), "expected decoder-self, found cross"),
-        (
-            mask(decoder, 2, 0, 0.0),
-            "a layer from 0 to 1 for the head_output, found layer 2",
-        ),
-        (mask(decoder, 0, 4, 0.0), "heads from 0 to 3, found head 4"),
-        (mask(decoder, 0, 0, f32::NAN), "a finite factor, found NaN"),
-        (
-            Edit::Patch {
-                site: Site::new(decoder, 0, Point::Key),
-                heads: 2.into(),
-                tokens: Selection::All,
-                donor: 0,
-                donor_tokens: None,
-            }
-            .into(),
-            "key/value heads from 0 to 1, found key/value head 2",
-        ),
-        (
-            tokens(0, 2).into(),
-            "sequences from 0 to 1 of the other run, found sequence 2",
-        ),
-        (tokens(9, 0).into(), "tokens from 0 to 4, found token 9"),
-        (tokens(1, 0).in_sequences(2), "sequences from 0 to 1, found sequence 2"),
-        (
-            Edit::ShufflePositions {
-                side: Side::Decoder,
-                order: vec![0, 2, 2],
-            }
-            .into(),
-            "a permutation of 0 to 2",
-        ),
-        (
-            Edit::RemovePositions { side: Side::Decoder }.in_sequences(0),
-            "with_batch",
-        ),
-        (
-            Edit::KnockOut {
-                heads: heads.clone(),
-                queries: 1.into(),
-                keys: Selection::from([0, 1]),
-            }
-            .into(),
-            "at least one key left for each query, found none in sequence 0, head 0, query 1",
-        ),
-        (
-            Edit::AttentionFactor {
-                heads: heads.clone(),
-                queries: Selection::All,
-                keys: 0.into(),
-                factor: 0.0,
-                renormalise: true,
-            }
-            .into(),
-            "rows with a positive sum, to be renormalised, found 0.0 in sequence 0, head 0, query 0",
-        ),
-        (
-            Edit::AttentionRow {
-                heads,
-                query: 0,
-                weights: vec![0.1; 6],
-                renormalise: false,
-            }
-            .into(),
-            "at most 5 weights, one per key, found 6",
-        ),
-    ];
-    for (intervention, message) in cases {
-        let result = Interventions::new(model.info(), [intervention.clone()]).and_then(|tap| {
-            let mut run = Recorder::of(&tap.donor_points());
-            model.forward(&inputs, &mut run)?;
-            model.forward(&inputs, &mut tap.with_donor(run))
-        });
-        let Err(error) = result else {
-            panic!("{message}: {intervention:?} was accepted")
-        };
-        assert!(matches!(error, Error::Intervention { .. }), "{error}");
-        assert!(error.to_string().starts_with("intervention 0 ("), "{error}");
-        assert!(error.to_string().contains(message), "{error}");
-    }
-    let mut without = edits(&model, [tokens(0, 0).into()]);
-    let error = model.forward(&inputs, &mut without).unwrap_err();
-    assert!(error.to_string().contains("another run"), "{error}");
-}
-
-#[test]
-fn every_intervention_can_be_saved() {
-    let heads = Heads::new(Attention::Cross, 3, [1, 2]);
-    let list: Vec<Intervention> = vec![
-        Edit::HeadMask {
-            heads: heads.clone(),
-            factor: 0.1,
-        }
-        .in_sequences(4),
-        Edit::AttentionRow {
-            heads: heads.clone(),
-            query: 2,
-            weights: vec![0.25, 0.5],
-            renormalise: true,
-        }
-        .into(),
-        Edit::AttentionCells {
-            heads: heads.clone(),
-            queries: Selection::All,
-            keys: 3.into(),
-            weight: 1.0,
-            renormalise: false,
-        }
-        .into(),
-        Edit::AttentionFactor {
-            heads: heads.clone(),
-            queries: 1.into(),
-            keys: Selection::All,
-            factor: 2.0,
-            renormalise: true,
-        }
-        .into(),
-        Edit::KnockOut {
-            heads,
-            queries: 1.into(),
-            keys: 0.into(),
-        }
-        .into(),
-        Edit::Patch {
-            site: Site::hidden(Side::Decoder, 2),
-            heads: Selection::All,
-            tokens: 5.into(),
-            donor: 1,
-            donor_tokens: Some(vec![4]),
-        }
-        .into(),
-        Edit::RemovePositions { side: Side::Encoder }.into(),
-        Edit::ShufflePositions {
-            side: Side::Decoder,
-            order: vec![1, 0],
-        }
-        .into(),
-    ];
-    let saved = serde_json::to_string(&list).unwrap();
-    assert_eq!(serde_json::from_str::<Vec<Intervention>>(&saved).unwrap(), list);
-    // What a person would write.
-    let short =
-        r#"{"edit": "head_mask", "attention": "encoder_self", "layer": 1, "heads": {"only": [0]}, "factor": 0}"#;
-    let read: Intervention = serde_json::from_str(short).unwrap();
-    let wanted = Edit::HeadMask {
-        heads: Heads::new(Attention::EncoderSelf, 1, 0),
-        factor: 0.0,
-    };
-    assert_eq!(read, wanted.into());
 }
 
 #[test]

@@ -9,11 +9,13 @@
 )]
 
 mod attribution;
+mod attribution_sums;
 mod bad_checkpoints;
 mod bad_inputs;
 mod by_hand;
 mod capture;
 mod decoders;
+mod edit_data;
 mod edits;
 mod encoders;
 mod families;
@@ -21,9 +23,11 @@ mod generation;
 mod images;
 mod importance;
 mod interventions;
+mod lens;
 mod mutations;
 mod options;
 mod real_weights;
+mod relevance;
 mod rotary;
 mod support;
 mod tokens;

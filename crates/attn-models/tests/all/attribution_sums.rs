@@ -1,0 +1,223 @@
+//! What attributions promise to add up to: on every family, on the embedded sentiment model, on published weights.
+
+use attn_models::{
+    Baseline, Inputs, Model, Target,
+    candle::{Device, Tensor},
+    input_gradients, integrated_gradients, propagate_relevance,
+};
+
+use crate::{
+    attribution::{FAMILIES, some_inputs, some_targets},
+    support::{open, third_party},
+};
+
+#[test]
+fn integrated_gradients_are_complete_in_every_family() {
+    for name in FAMILIES {
+        let model = Model::load(&open(name)).unwrap();
+        let inputs = some_inputs(name);
+        let token = |inputs: &Inputs| Baseline::token(inputs, 0, &[2, 3]).unwrap();
+        let baselines = if name == "llama" {
+            // Without position vectors an RMS norm makes the same of any multiple of an embedding: all of the change from
+            // zeros lies in the first instant, where no step falls, and the gap says so.
+            let found = integrated_gradients(&model, &inputs, &some_targets(name), &Baseline::Zero, 100, &mut (), &());
+            assert!(found.unwrap().iter().any(|found| found.relative_gap() > 0.1));
+            vec![token(&inputs)]
+        } else if name == "vit" {
+            let grey = inputs.pixel_values.as_ref().unwrap().zeros_like().unwrap();
+            vec![Baseline::Zero, Baseline::Inputs(Box::new(Inputs::from_pixels(grey)))]
+        } else {
+            vec![Baseline::Zero, token(&inputs)]
+        };
+        for (at, baseline) in baselines.iter().enumerate() {
+            let found =
+                integrated_gradients(&model, &inputs, &some_targets(name), baseline, 100, &mut (), &()).unwrap();
+            for found in &found {
+                eprintln!("{name} baseline {at}: completeness gap {:.5}", found.relative_gap());
+                assert!((found.value - found.baseline).abs() > 1e-5, "{name}");
+                assert!(
+                    found.gap().abs() < 0.01 * f64::from((found.value - found.baseline).abs()).max(1e-3),
+                    "{name} {found:?}"
+                );
+            }
+        }
+        // The gap shrinks with the square of the step.
+        let gap = |steps| -> f64 {
+            let last = baselines.last().unwrap();
+            let found = integrated_gradients(&model, &inputs, &some_targets(name), last, steps, &mut (), &()).unwrap();
+            found.iter().map(|found| found.gap().abs()).sum()
+        };
+        assert!(gap(40) < 0.5 * gap(10) + 1e-5, "{name}: {} {}", gap(40), gap(10));
+    }
+}
+
+#[test]
+fn relevance_is_conserved_in_every_family() {
+    for name in FAMILIES {
+        let model = Model::load(&open(name)).unwrap();
+        let found = propagate_relevance(&model, &some_inputs(name), &some_targets(name), 0.0, &mut ()).unwrap();
+        for found in &found {
+            eprintln!(
+                "{name}: conservation gap {:.1e}, biases {:.2}",
+                found.relative_gap(),
+                found.bias_share()
+            );
+            assert!(
+                found.gap().abs() < 2e-5 * f64::from(found.value.abs()).max(1.0),
+                "{name} {found:?}"
+            );
+            assert!(found.tokens.sum().abs() > 1e-6, "{name}");
+        }
+        // The forward pass was the model's own.
+        let plain = input_gradients(&model, &some_inputs(name), &some_targets(name), &mut ()).unwrap();
+        for (found, plain) in found.iter().zip(plain.values) {
+            assert!((found.value - plain).abs() < 1e-4 * plain.abs().max(1.0), "{name}");
+        }
+        // A large epsilon absorbs relevance and leaves the value.
+        let damped = propagate_relevance(&model, &some_inputs(name), &some_targets(name), 0.3, &mut ()).unwrap();
+        assert!(damped.iter().zip(&found).all(|(damped, found)| {
+            (damped.value - found.value).abs() < 1e-4 && damped.gap().abs() > 10.0 * found.gap().abs()
+        }));
+    }
+}
+
+/// The embedded sentiment model is known ground: a sentence of the grammar has the sentiment of its word of opinion.
+#[test]
+fn the_word_of_opinion_is_found() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sentiment");
+    let checkpoint = attn_models::Checkpoint::open(folder).unwrap();
+    let (model, tokenizer) = (Model::load(&checkpoint).unwrap(), checkpoint.tokenizer().unwrap());
+    let special = ["[CLS]", "[SEP]"].map(|token| tokenizer.id(token).unwrap());
+    let padding = tokenizer.id("[PAD]").unwrap();
+    let sentences = [
+        ("the cat finds a lovely garden .", "lovely", 2),
+        ("a horse ruins the small house .", "ruins", 0),
+        ("the woman is very happy .", "happy", 2),
+        ("the terrible dog sees a letter .", "terrible", 0),
+        ("the girl praises the old teacher .", "praises", 2),
+        ("a boy hates the new book .", "hates", 0),
+    ];
+    let encoded = sentences.map(|(text, ..)| tokenizer.encode(text, model.info()).unwrap().ids());
+    let inputs = Inputs::from_ids(&encoded, padding).unwrap();
+    let targets = sentences.map(|(_, _, class)| Target::Class(class).minus(Target::Class(2 - class)));
+    let baseline = Baseline::token(&inputs, padding, &special).unwrap();
+    // Its activations are ReLUs: the gradient jumps along the path, and the sum takes more steps than usual to settle.
+    let integrated = integrated_gradients(&model, &inputs, &targets, &baseline, 300, &mut (), &()).unwrap();
+    let relevance = propagate_relevance(&model, &inputs, &targets, 0.0, &mut ()).unwrap();
+    let product = input_gradients(&model, &inputs, &targets, &mut ())
+        .unwrap()
+        .times_input()
+        .unwrap();
+    let mut found = [0; 3];
+    for (at, (text, word, _)) in sentences.iter().enumerate() {
+        // [CLS] stands before the words.
+        let place = 1 + text.split(' ').position(|other| other == *word).unwrap();
+        let methods = [&integrated[at].scores, &relevance[at].tokens, &product[at]];
+        for (found, scores) in found.iter_mut().zip(methods) {
+            let scores = &scores.encoder;
+            let best = (0..scores.len())
+                .max_by(|&a, &b| scores[a].total_cmp(&scores[b]))
+                .unwrap();
+            *found += usize::from(best == place);
+        }
+        assert!(integrated[at].value > 2.0, "{text}: {}", integrated[at].value);
+        eprintln!(
+            "{text} value {:.2}, completeness gap {:.4}, conservation gap {:.1e}, constants {:.2}",
+            integrated[at].value,
+            integrated[at].relative_gap(),
+            relevance[at].relative_gap(),
+            relevance[at].bias_share()
+        );
+        assert!(
+            integrated[at].relative_gap() < 0.01 && relevance[at].relative_gap() < 0.01,
+            "{text}"
+        );
+    }
+    eprintln!(
+        "found by integrated gradients, relevance, input x gradient: {found:?} of {}",
+        sentences.len()
+    );
+    assert!(found[..2] == [6, 6], "{found:?}");
+}
+
+#[test]
+fn sums_hold_on_published_weights() {
+    let mut cases = Vec::new();
+    for (name, text) in [
+        ("stories260k", "Once upon a time, there was a little girl named"),
+        ("chem-gpt2", "<BOS> C C ( C ) C c 1 c c c c"),
+    ] {
+        let Some(folder) = third_party(name) else { continue };
+        let checkpoint = attn_models::Checkpoint::open(folder).unwrap();
+        let model = Model::load(&checkpoint).unwrap();
+        let tokenizer = checkpoint.tokenizer().unwrap();
+        let ids: Vec<u32> = if name == "chem-gpt2" {
+            text.split(' ').map(|symbol| tokenizer.id(symbol).unwrap()).collect()
+        } else {
+            tokenizer.encode(text, model.info()).unwrap().ids()
+        };
+        let unknown = if name == "chem-gpt2" {
+            tokenizer.id("<PAD>").unwrap()
+        } else {
+            0
+        };
+        cases.push((name, model, ids, unknown));
+    }
+    for (name, model, ids, unknown) in cases {
+        let inputs = Inputs::from_ids(std::slice::from_ref(&ids), 0).unwrap();
+        let position = ids.len() - 1;
+        let logits = model.forward(&inputs, &mut ()).unwrap().logits.unwrap();
+        let row: Vec<f32> = logits.get(0).unwrap().get(position).unwrap().to_vec1().unwrap();
+        let token = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as u32;
+        let baseline = Baseline::token(&inputs, unknown, &ids[..1]).unwrap();
+        report(name, &model, &inputs, Target::Token { position, token }, &baseline);
+    }
+    if let Some(folder) = third_party("vit-mnist") {
+        let checkpoint = attn_models::Checkpoint::open(folder).unwrap();
+        let model = Model::load(&checkpoint).unwrap();
+        let vision = model.vision().unwrap();
+        // A bar, bright on dark.
+        let pixel = |i: usize| {
+            let column = i % vision.width;
+            if (vision.width * 2 / 5..vision.width * 3 / 5).contains(&column) {
+                1.0_f32
+            } else {
+                -1.0
+            }
+        };
+        let pixels: Vec<f32> = (0..vision.channels * vision.height * vision.width).map(pixel).collect();
+        let shape = (1, vision.channels, vision.height, vision.width);
+        let inputs = Inputs::from_pixels(Tensor::from_vec(pixels, shape, &Device::Cpu).unwrap());
+        report("vit-mnist", &model, &inputs, Target::Class(1), &Baseline::Zero);
+    }
+}
+
+fn report(name: &str, model: &Model, inputs: &Inputs, target: Target, baseline: &Baseline) {
+    let targets = [target];
+    for steps in [20, 100] {
+        let found = integrated_gradients(model, inputs, &targets, baseline, steps, &mut (), &()).unwrap();
+        eprintln!(
+            "{name}: {steps} steps, value {:.3}, baseline {:.3}, completeness gap {:.4}",
+            found[0].value,
+            found[0].baseline,
+            found[0].relative_gap()
+        );
+        if steps == 100 {
+            assert!(found[0].relative_gap() < 0.01, "{name} {}", found[0].relative_gap());
+        }
+    }
+    for epsilon in [0.0, 1e-6, 1e-2] {
+        let found = &propagate_relevance(model, inputs, &targets, epsilon, &mut ()).unwrap()[0];
+        eprintln!(
+            "{name}: epsilon {epsilon}, value {:.3}, tokens {:.3}, positions {:.3}, biases {:.3}, conservation gap {:.1e}",
+            found.value,
+            found.tokens.sum(),
+            found.positions.sum(),
+            found.biases,
+            found.relative_gap()
+        );
+        if epsilon < 1e-3 {
+            assert!(found.relative_gap() < 0.01, "{name} {found:?}");
+        }
+    }
+}
