@@ -3,6 +3,8 @@
 use attn_core::HeadId;
 
 use crate::Pick;
+#[cfg(doc)]
+use crate::View;
 
 /// What a person did. Positions are pixels of the target, from its left top.
 #[derive(Debug, Clone, Copy, PartialEq)]
