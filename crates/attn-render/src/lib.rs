@@ -18,6 +18,7 @@ mod scene;
 mod search;
 mod selection;
 mod svg;
+mod table;
 mod text;
 mod tracked;
 mod view;
@@ -47,6 +48,7 @@ pub use scene::{
 pub use search::{Matches, search};
 pub use selection::{Area, Selection};
 pub use svg::{SvgOptions, svg, write_svg};
+pub use table::{Cells, Table};
 pub use text::text_width;
 pub use tracked::Tracked;
 pub use view::{Camera, Orbit, Pick, View};

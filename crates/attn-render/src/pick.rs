@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use crate::{Area, Axes, Point, Projection, Rect, Scene};
+use crate::{Area, Axes, Point, Projection, Rect, Scene, selection::Prepared};
 
 /// What a hit test found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,8 +77,9 @@ impl Picker {
         let Some(place) = projection.panels.get(panel) else {
             return Vec::new();
         };
-        let bounds = area.bounds().intersect(&place.clip);
-        let inside = |[x, y]: [f32; 2]| place.clip.contains([x, y]) && area.contains([x, y]);
+        let bounds = place.clip.intersect(&area.bounds());
+        let prepared = Prepared::new(area);
+        let inside = |[x, y]: [f32; 2]| bounds.contains([x, y]) && prepared.contains([x, y]);
         let mut ids = Vec::new();
         self.layers.resize_with(scene.layers.len(), LayerIndex::default);
         for (index, layer) in self.layers.iter_mut().zip(&scene.layers) {

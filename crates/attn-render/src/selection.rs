@@ -39,11 +39,7 @@ impl Area {
                 let mut inside = false;
                 let before = corners.iter().cycle().skip(corners.len().saturating_sub(1));
                 for (b, a) in corners.iter().zip(before) {
-                    // Half-open in y, so that a ray through a corner crosses once.
-                    if (a[1] > p[1]) != (b[1] > p[1]) {
-                        let crossing = a[0] + (p[1] - a[1]) / (b[1] - a[1]) * (b[0] - a[0]);
-                        inside ^= p[0] < crossing;
-                    }
+                    inside ^= crosses(*a, *b, p);
                 }
                 inside
             }
@@ -71,6 +67,71 @@ impl Area {
             }
         }
     }
+}
+
+/// An area prepared for many questions: of a lasso only the sides that pass a point's height are looked at.
+pub(crate) struct Prepared<'a> {
+    area: &'a Area,
+    bounds: Rect,
+    /// Sides by the bands of equal height that they touch.
+    bands: Vec<Vec<[[f32; 2]; 2]>>,
+}
+
+/// Bands of a prepared lasso.
+const BANDS: usize = 128;
+
+impl<'a> Prepared<'a> {
+    pub(crate) fn new(area: &'a Area) -> Self {
+        let mut prepared = Self {
+            area,
+            bounds: area.bounds(),
+            bands: Vec::new(),
+        };
+        if let Area::Lasso(corners) = area {
+            prepared.bands = vec![Vec::new(); BANDS];
+            let before = corners.iter().cycle().skip(corners.len().saturating_sub(1));
+            for (b, a) in corners.iter().zip(before) {
+                let (first, last) = (prepared.band(a[1].min(b[1])), prepared.band(a[1].max(b[1])));
+                for band in &mut prepared.bands[first..=last] {
+                    band.push([*a, *b]);
+                }
+            }
+        }
+        prepared
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the bands"
+    )]
+    fn band(&self, y: f32) -> usize {
+        let along = (y - self.bounds.min[1]) / self.bounds.height().max(f32::MIN_POSITIVE);
+        (along * BANDS as f32).clamp(0.0, (BANDS - 1) as f32) as usize
+    }
+
+    /// As [`Area::contains`].
+    pub(crate) fn contains(&self, p: [f32; 2]) -> bool {
+        match self.area {
+            Area::Box(rect) => rect.contains(p),
+            Area::Lasso(_) if self.bounds.min.iter().chain(&self.bounds.max).any(|v| !v.is_finite()) => {
+                self.area.contains(p)
+            }
+            Area::Lasso(_) => {
+                let mut inside = false;
+                for [a, b] in &self.bands[self.band(p[1])] {
+                    inside ^= crosses(*a, *b, p);
+                }
+                inside
+            }
+        }
+    }
+}
+
+/// Whether the ray from `p` to the right crosses the line from `a` to `b`.
+fn crosses(a: [f32; 2], b: [f32; 2], p: [f32; 2]) -> bool {
+    // Half-open in y, so that a ray through a corner crosses once.
+    (a[1] > p[1]) != (b[1] > p[1]) && p[0] < a[0] + (p[1] - a[1]) / (b[1] - a[1]) * (b[0] - a[0])
 }
 
 /// A set of ids of points or tokens, as in [`Pick`](crate::Pick): queries first, then keys.
@@ -203,6 +264,33 @@ mod tests {
         assert!(diamond.contains([0.0, 0.0]) && !diamond.contains([-6.0, 0.0]) && !diamond.contains([6.0, 0.0]));
         assert!(!Area::Lasso(vec![]).contains([0.0, 0.0]));
         assert!(!diamond.contains([f32::NAN, 0.0]));
+    }
+
+    #[test]
+    fn a_prepared_lasso_says_the_same() {
+        let corner = |i: u16| {
+            let (y, x) = (f32::from(i) * 2.399).sin_cos();
+            [100.0 * x * f32::from(i % 7 + 1), 80.0 * y * f32::from(i % 5 + 1)]
+        };
+        let area = Area::Lasso((0..60).map(corner).collect());
+        let prepared = Prepared::new(&area);
+        let mut inside = 0;
+        for i in 0..20_000_u16 {
+            let p = [f32::from(i % 141) * 10.0 - 700.0, f32::from(i / 141) * 6.0 - 430.0];
+            assert_eq!(prepared.contains(p), area.contains(p), "{p:?}");
+            inside += usize::from(prepared.contains(p));
+        }
+        assert!(inside > 1_000, "{inside}");
+        for odd in [
+            vec![],
+            vec![[1.0, 1.0]],
+            vec![[f32::NAN, 0.0], [f32::INFINITY, 1.0], [0.0, 5.0]],
+        ] {
+            let area = Area::Lasso(odd);
+            for p in [[0.0, 0.0], [f32::NAN, 1.0], [1.0, f32::NAN]] {
+                assert_eq!(Prepared::new(&area).contains(p), area.contains(p));
+            }
+        }
     }
 
     #[test]

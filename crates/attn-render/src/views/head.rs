@@ -13,8 +13,8 @@ use super::{
     },
 };
 use crate::{
-    Axes, Block, Bounds, Color, Colors, Edge, Error, Label, Layer, Matches, Motion, Panel, Placement, Point, Scene,
-    Shape, View,
+    Axes, Block, Bounds, Cells, Color, Colors, Edge, Error, Label, Layer, Matches, Motion, Panel, Placement, Point,
+    Scene, Shape, Table, View,
     error::{check_finite, check_len},
     strongest,
 };
@@ -145,6 +145,35 @@ impl<'a> Head<'a> {
         self.token_labels(&mut layer, panel, point_radius, &point_colors, &marked, &colors);
         scene.layers.push(layer);
         Ok(scene)
+    }
+
+    /// The points, a row each: id, whether it is a query or a key, coordinates, and label and value if there are any.
+    ///
+    /// # Errors
+    /// As [`scene`](Self::scene).
+    pub fn table(&self) -> Result<Table, Error> {
+        self.check()?;
+        let points = 0..self.coordinates.len();
+        let kind = |i: usize| if i < self.queries { "query" } else { "key" };
+        let mut table = Table::default();
+        table.push("id", Cells::Numbers(points.clone().map(|i| i as f32).collect()))?;
+        table.push(
+            "kind",
+            Cells::Texts(points.clone().map(|i| kind(i).to_owned()).collect()),
+        )?;
+        for (axis, name) in ["x", "y", "z"].into_iter().enumerate().take(self.coordinates.dims()) {
+            let along = points.clone().map(|i| self.coordinates.get(i)[axis]);
+            table.push(name, Cells::Numbers(along.collect()))?;
+        }
+        if !self.labels.is_empty() {
+            let labels = self.labels.iter().map(|label| (*label).to_owned());
+            table.push("label", Cells::Texts(labels.collect()))?;
+        }
+        if let Some(values) = self.values {
+            let name = self.color_by.map_or("value", |by| by.label);
+            table.push(name, Cells::Numbers(values.to_vec()))?;
+        }
+        Ok(table)
     }
 
     fn check(&self) -> Result<(), Error> {

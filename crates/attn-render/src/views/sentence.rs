@@ -9,7 +9,8 @@ use attn_core::HeadId;
 
 use super::page::{Entry, Page};
 use crate::{
-    Block, Color, Colors, Curve, Error, Label, Layer, Motion, Panel, Path, Point, Rect, Region, Scene, Shape, View,
+    Block, Cells, Color, Colors, Curve, Error, Label, Layer, Motion, Panel, Path, Point, Rect, Region, Scene, Shape,
+    Table, View,
     attention::check_weights,
     switch_off,
     text::{shorten, text_width},
@@ -160,6 +161,38 @@ impl<'a> Sentence<'a> {
         }
         scene.layers.push(layer);
         Ok(scene)
+    }
+
+    /// The weights behind the lines, a row per pair: query and key with their places in the sentence. Hidden tokens are
+    /// left out and the rest is renormalised, as in the picture.
+    ///
+    /// # Errors
+    /// As [`scene`](Self::scene).
+    pub fn table(&self, view: &View) -> Result<Table, Error> {
+        let (queries, keys) = (self.queries.len(), self.keys.len());
+        let hidden = |id: usize| u32::try_from(id).is_ok_and(|id| view.hidden.contains(&id));
+        let left = switch_off(self.attention, queries, keys, hidden, |key| hidden(queries + key))?;
+        let pairs = || {
+            left.queries
+                .iter()
+                .flat_map(|q| left.keys.iter().map(move |k| (*q, *k)))
+        };
+        let mut table = Table::default();
+        table.push(
+            "query",
+            Cells::Numbers(pairs().map(|(query, _)| query as f32).collect()),
+        )?;
+        table.push(
+            "query_text",
+            Cells::Texts(pairs().map(|(query, _)| self.queries[query].text.to_owned()).collect()),
+        )?;
+        table.push("key", Cells::Numbers(pairs().map(|(_, key)| key as f32).collect()))?;
+        table.push(
+            "key_text",
+            Cells::Texts(pairs().map(|(_, key)| self.keys[key].text.to_owned()).collect()),
+        )?;
+        table.push("weight", Cells::Numbers(left.weights.clone()))?;
+        Ok(table)
     }
 
     fn columns(&self, content: Rect) -> Columns {
@@ -371,6 +404,22 @@ mod tests {
         let mut alphas: Vec<u8> = scene.layers[1].curves.iter().map(|curve| curve.color.0[3]).collect();
         alphas.sort_unstable();
         assert_eq!(alphas, [128, 128, 128, 128, 255], "two rows of one half each, one of 1");
+    }
+
+    #[test]
+    fn the_table_has_the_weights_that_are_drawn() {
+        let tokens = tokens(3);
+        let attention = [0.5, 0.25, 0.25, 0.2, 0.4, 0.4, 0.0, 0.0, 1.0];
+        let mut view = View::default();
+        view.toggle_hidden(3);
+        view.toggle_hidden(2);
+        let csv = Sentence::new(ID, &tokens, &tokens, &attention)
+            .table(&view)
+            .unwrap()
+            .to_csv();
+        let expected = "query,query_text,key,key_text,weight\r\n0,[CLS],1,the,0.5\r\n0,[CLS],2,incomprehensible,0.5\r\n\
+                        1,the,1,the,0.5\r\n1,the,2,incomprehensible,0.5\r\n";
+        assert_eq!(csv, expected);
     }
 
     #[test]
