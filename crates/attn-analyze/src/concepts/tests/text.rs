@@ -43,7 +43,7 @@ fn words_stand_where_the_text_has_them() {
     assert_eq!(first.comment("sentiment"), Some("negative"));
     assert_eq!(first.words[0].tags, [Some("PRON".into()), Some("Plur".into()), None]);
     let second = &text.sentences[1];
-    assert_eq!((second.text.as_str(), second.line), ("du pain!", 11));
+    assert_eq!((second.text.as_str(), second.line), ("du pain!", 12));
     assert_eq!(second.words[1].span, (0, 2));
     assert_eq!(second.words[1].tags[2].as_deref(), Some("x"));
 }
