@@ -112,7 +112,7 @@ fn map(study: &Study, layer: &Layer, view: &View) -> Result<attn_sdk::render::Sc
     let map = ClusterMap {
         title: &title,
         subtitle: &subtitle,
-        caption: "Each point is one occurrence of a word, placed by UMAP. Names of the largest clusters stand where there \
+        caption: "Each point is one occurrence of a word, placed by t-SNE. Names of the largest clusters stand where there \
                   is room.",
         coordinates: Coordinates::new(&places, 2)?,
         of: &of,

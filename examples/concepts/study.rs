@@ -11,7 +11,7 @@ use attn_sdk::{
     core::{Capture, Side},
     embedded::Embedded,
     models::{Capturer, Checkpoint, Line},
-    project::{Dims, Method, Metric, UmapParams, project},
+    project::{Dims, Method, Metric, TsneParams, project},
 };
 use serde::Serialize;
 
@@ -153,7 +153,11 @@ pub(crate) fn run(options: &Options, corpus: &Corpus, terminal: &Terminal) -> Re
             }
         }
         if chosen.last() == Some(&layer) && types.len() > 3 {
-            let method = Method::Umap(UmapParams::default());
+            // t-SNE fills the plane; UMAP sends a few single words far away and leaves no room for the rest.
+            let method = match types.len() {
+                few if few < 100 => Method::Pca,
+                _ => Method::Tsne(TsneParams::default()),
+            };
             let placed = project(
                 vectors.view(),
                 &method,
