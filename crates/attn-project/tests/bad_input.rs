@@ -1,5 +1,7 @@
 //! Whatever comes in, a typed error or a finite picture comes out: never a panic, NaN or infinity.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
+
 use attn_project::{
     Alignment, Dims, Error, FittedProjection, Method, Metric, Neighbors, QualityParams, TsneParams, UmapParams,
     Warning,

@@ -65,7 +65,7 @@ impl<'a, const D: usize> Placement<'a, D> {
         for _ in 1..EVALUATIONS {
             let step = here.gradient.map(|g| -share * g / here.curvature);
             let length = step.iter().map(|s| s * s).sum::<f64>().sqrt();
-            if !(length > SHORTEST) {
+            if length.is_nan() || length <= SHORTEST {
                 break;
             }
             let next = std::array::from_fn(|c| y[c] + step[c]);
