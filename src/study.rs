@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use attn_core::{Attention, Capture, HeadId, Progress, Sequence, Side, Token};
-use attn_project::{AtlasParams, Dims, HeadProjection, atlas, sequence_sample};
+use attn_project::{AtlasOptions, AtlasParams, Dims, HeadProjection, atlas_with, sequence_sample};
 use attn_render::{
     ColorMode, Scene, View,
     views::{
@@ -68,6 +68,19 @@ impl Study {
     /// # Errors
     /// Those of [`attn_project::atlas`].
     pub fn project(capture: Capture, params: &AtlasParams, progress: &dyn Progress) -> Result<Self, Error> {
+        Self::project_with(capture, params, AtlasOptions::default(), progress)
+    }
+
+    /// The same for some heads, some of them first, or with what was computed before: see [`AtlasOptions`].
+    ///
+    /// # Errors
+    /// Those of [`attn_project::atlas_with`].
+    pub fn project_with(
+        capture: Capture,
+        params: &AtlasParams,
+        options: AtlasOptions<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
         let mut study = Self::new(capture, params)?;
         let heads = Mutex::new(Vec::new());
         let collect = |head| {
@@ -76,7 +89,7 @@ impl Study {
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .push(head)
         };
-        atlas(&study.capture, params, &collect, progress)?;
+        atlas_with(&study.capture, params, options, &collect, progress)?;
         for head in heads.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
             study.insert(head);
         }

@@ -27,7 +27,7 @@ use attn_sdk::{
     core::Capture,
     embedded::{self, Embedded},
     models::{CaptureOutcome, Capturer, Checkpoint, Picture, read_lines, split_lines},
-    project::atlas,
+    project::{AtlasCache, AtlasOptions, atlas_with},
 };
 use clap::Parser;
 use common::Terminal;
@@ -68,8 +68,17 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     note_cuts(&capture, &terminal);
     let parameters = options.atlas();
+    // Finished heads are kept beside the capture: a projection that was stopped goes on where it was.
+    let cache = AtlasCache::beside(&capture).unwrap_or_else(|error| {
+        terminal.say(format!("note: projections are not kept: {error}"));
+        None
+    });
     if !window {
-        let study = Study::project(capture, &parameters, &terminal)?;
+        let kept = AtlasOptions {
+            cache: cache.as_ref(),
+            ..AtlasOptions::default()
+        };
+        let study = Study::project_with(capture, &parameters, kept, &terminal)?;
         return pictures::write(&study, options, &out, &terminal);
     }
     // The window opens at once; heads come in while one watches.
@@ -77,9 +86,14 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let (sender, heads) = mpsc::channel();
     thread::spawn(move || {
         let closed = |_: &str, _: usize, _: usize| ControlFlow::Continue(());
-        let projected = atlas(
+        let kept = AtlasOptions {
+            cache: cache.as_ref(),
+            ..AtlasOptions::default()
+        };
+        let projected = atlas_with(
             &capture,
             &parameters,
+            kept,
             &|head| drop(sender.send(head)),
             &closed as &dyn Progress,
         );

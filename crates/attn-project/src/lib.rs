@@ -5,6 +5,11 @@
 //! [`distance_correlation`]). [`atlas()`] does all that for every head of a capture. Each step stands alone: any
 //! matrix of points can be projected.
 //!
+//! Beyond one picture: new points are placed into one that is there ([`FittedProjection`]), some points are laid out
+//! alone ([`project_selection`]), several states of the same points become comparable ([`project_aligned`]), and the
+//! heads that are looked at come first and are kept on disk ([`atlas_with`]). What makes a picture doubtful is in its
+//! [`Warning`]s.
+//!
 //! ```
 //! use attn_project::{Dims, Method, Metric, QualityParams, UmapParams, project, quality};
 //!
@@ -38,6 +43,7 @@
 //! - NaN, infinity, wrong shapes and impossible parameters are an [`Error`] that names the place; results are finite.
 //! - Work that can last takes an [`attn_core::Progress`] and can be cancelled.
 
+mod aligned;
 mod atlas;
 mod cloud;
 mod correlation;
@@ -51,10 +57,17 @@ mod pca;
 mod projection;
 mod quality;
 mod rng;
+mod selection;
+mod transform;
 mod tsne;
 mod umap;
+mod warnings;
 
-pub use atlas::{AtlasParams, HeadProjection, atlas, project_head, sequence_sample};
+pub use aligned::{AlignedProjection, Alignment, Movement, Procrustes, project_aligned};
+pub use atlas::{
+    AtlasCache, AtlasOptions, AtlasParams, HeadPoints, HeadProjection, Priority, atlas, atlas_with, head_points,
+    project_head, sequence_sample,
+};
 pub use cloud::{HeadCloud, SequenceRows};
 pub use correlation::{DistanceCorrelation, KeySet, distance_correlation};
 pub use error::Error;
@@ -64,6 +77,9 @@ pub use neighbors::Neighbors;
 pub use normalize::{Normalization, ScaleChoice};
 pub use pca::Pca;
 pub use projection::{Dims, Embedding, Method, project, project_with};
-pub use quality::{Quality, QualityParams, Score, quality};
+pub use quality::{PointQuality, Quality, QualityParams, Score, quality};
+pub use selection::project_selection;
+pub use transform::FittedProjection;
 pub use tsne::TsneParams;
 pub use umap::{Start, UmapParams};
+pub use warnings::Warning;

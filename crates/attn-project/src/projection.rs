@@ -5,7 +5,8 @@ use ndarray::{Array2, ArrayView2, s};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
-    Error, Metric, Neighbors, Pca, TsneParams, UmapParams, linalg::check_finite, rng::Rng, tsne::tsne, umap::umap,
+    Error, Metric, Neighbors, Pca, TsneParams, UmapParams, Warning, linalg::check_finite, rng::Rng, tsne::tsne,
+    umap::umap, warnings::warnings,
 };
 
 /// Dimensions of the picture.
@@ -68,7 +69,7 @@ impl Method {
     }
 
     /// Refuses parameters and points that it cannot work with.
-    fn check(&self, points: ArrayView2<'_, f32>) -> Result<(), Error> {
+    pub(crate) fn check(&self, points: ArrayView2<'_, f32>) -> Result<(), Error> {
         let needed = match self {
             Self::Pca => 2,
             Self::Tsne(params) => {
@@ -110,6 +111,8 @@ pub struct Embedding {
     pub perplexity: Option<f32>,
     /// PCA: each axis' share of the variance.
     pub explained_variance: Option<Vec<f32>>,
+    /// What to know before believing it; empty if nothing was found.
+    pub warnings: Vec<Warning>,
 }
 
 /// Lays out `points` `[point, dimension]`. The same `seed` gives the same coordinates on any number of threads.
@@ -175,6 +178,7 @@ pub fn project_with(
             neighbors.len(),
         ));
     }
+    let found = warnings(points, Some(neighbors), method);
     match method {
         Method::Pca => linear(points, dims, progress),
         Method::Tsne(params) => {
@@ -185,6 +189,7 @@ pub fn project_with(
                 kl_divergence: Some(kl),
                 perplexity,
                 explained_variance: None,
+                warnings: found,
             })
         }
         Method::Umap(params) => {
@@ -194,6 +199,7 @@ pub fn project_with(
                 kl_divergence: None,
                 perplexity: None,
                 explained_variance: None,
+                warnings: found,
             })
         }
     }
@@ -208,6 +214,7 @@ fn linear(points: ArrayView2<'_, f32>, dims: Dims, progress: &dyn Progress) -> R
         kl_divergence: None,
         perplexity: None,
         explained_variance: Some(ratio),
+        warnings: Vec::new(),
     })
 }
 
@@ -480,6 +487,7 @@ mod tests {
             kl_divergence: None,
             perplexity: None,
             explained_variance: None,
+            warnings: Vec::new(),
         };
         let value = serde_json::to_value(&embedding).unwrap();
         assert_eq!(value["points"], serde_json::json!([[1.0, 2.0], [3.0, 4.0]]));

@@ -90,6 +90,42 @@ pub struct Quality {
     pub neighbors_kept: Score,
 }
 
+/// The scores of one point.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PointQuality {
+    /// Whether what is near it in the picture is near it in the space.
+    pub trustworthiness: f32,
+    /// Whether what is near it in the space is near it in the picture.
+    pub continuity: f32,
+    /// Share of its nearest neighbours that are kept.
+    pub neighbors_kept: f32,
+}
+
+impl Quality {
+    /// The scores of a point, for an overlay; `None` if it is not there or was not drawn into the sample.
+    ///
+    /// ```
+    /// use attn_project::{Metric, QualityParams, quality};
+    /// let points = ndarray::Array2::from_shape_fn((40, 3), |(i, j)| ((i * (j + 2)) as f32).sin());
+    /// let map = points.slice(ndarray::s![.., ..2]);
+    /// let found = quality(points.view(), map, Metric::Euclidean, &QualityParams::default(), &())?;
+    /// assert!(found.of_point(7).is_some_and(|point| point.trustworthiness <= 1.0));
+    /// assert!(found.of_point(40).is_none());
+    /// # Ok::<(), attn_project::Error>(())
+    /// ```
+    pub fn of_point(&self, point: usize) -> Option<PointQuality> {
+        let place = match &self.sampled {
+            Some(sampled) => sampled.binary_search(&u32::try_from(point).ok()?).ok()?,
+            None => point,
+        };
+        Some(PointQuality {
+            trustworthiness: *self.trustworthiness.points.get(place)?,
+            continuity: *self.continuity.points.get(place)?,
+            neighbors_kept: *self.neighbors_kept.points.get(place)?,
+        })
+    }
+}
+
 /// Compares `points` `[point, dimension]` with their picture `map` `[point, 2 or 3]`. `metric` is that of the space, best the
 /// one of the projection; distances in the picture are Euclidean. Time grows with points scored times points; memory with the points.
 ///
@@ -168,9 +204,18 @@ struct Picture {
 }
 
 impl Picture {
+    /// Coordinates near 1, so that squares neither overflow nor vanish; a power of two changes no order.
     fn new(map: ArrayView2<'_, f32>) -> Self {
+        let largest = map.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        let exponent = if largest > 0.0 {
+            largest.log2().floor().clamp(-120.0, 120.0)
+        } else {
+            0.0
+        };
+        let unit = if exponent.abs() > 20.0 { exponent.exp2() } else { 1.0 };
+        let axis = |axis: ndarray::ArrayView1<'_, f32>| axis.iter().map(|x| x / unit).collect();
         Self {
-            axes: map.axis_iter(Axis(1)).map(|axis| axis.to_vec()).collect(),
+            axes: map.axis_iter(Axis(1)).map(axis).collect(),
         }
     }
 
@@ -319,6 +364,17 @@ mod tests {
     }
 
     #[test]
+    fn huge_and_tiny_coordinates() {
+        let (x, y) = (cloud(60, 4, 1), cloud(60, 2, 1));
+        let run =
+            |y: Array2<f32>| quality(x.view(), y.view(), Metric::Euclidean, &QualityParams::default(), &()).unwrap();
+        let plain = run(y.clone());
+        for scale in [2f32.powi(100), 2f32.powi(-100)] {
+            assert_eq!(run(&y * scale), plain);
+        }
+    }
+
+    #[test]
     fn a_sample_estimates_the_whole() {
         let x = cloud(1200, 8, 6);
         let y = x.slice(ndarray::s![.., ..2]).to_owned();
@@ -346,6 +402,9 @@ mod tests {
         // A sampled point has the score it has among all.
         let first = part.sampled.as_ref().unwrap()[0] as usize;
         assert_eq!(part.continuity.points[0], whole.continuity.points[first]);
+        assert_eq!(part.of_point(first), whole.of_point(first));
+        let drawn = (0..1200).filter(|&point| part.of_point(point).is_some()).count();
+        assert_eq!(drawn, 300);
     }
 
     #[test]

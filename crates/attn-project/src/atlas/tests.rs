@@ -1,16 +1,16 @@
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Mutex};
 
 use attn_core::{
-    AttentionInfo, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo, Positions, Sequence, Slot, Token,
+    AttentionInfo, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo, Positions, Sequence, Side, Slot, Token,
 };
 
 use super::*;
-use crate::TsneParams;
+use crate::{HeadCloud, QualityParams, SequenceRows, TsneParams, distance_correlation, quality};
 
 const LENGTHS: [usize; 4] = [9, 14, 5, 12];
 
 /// Two layers of two causal heads that share their keys, and one cross-attention.
-fn capture() -> Capture {
+pub(super) fn capture() -> Capture {
     let layers = vec![
         LayerAttention {
             scale: 0.5,
@@ -85,7 +85,7 @@ fn capture() -> Capture {
     writer.finish().unwrap()
 }
 
-fn params() -> AtlasParams {
+pub(super) fn params() -> AtlasParams {
     let quick = TsneParams {
         exaggerated_iterations: 20,
         iterations: 20,

@@ -97,7 +97,7 @@ fn merge(a: &[(u32, f32)], b: &[(u32, f32)]) -> Vec<(u32, f32)> {
 
 /// `p_j ∝ exp(-β d_j)` with β such that the entropy is `target` (nats). Newton steps on ln β, kept inside a
 /// bracket. If no β reaches it (more equal distances than the perplexity), the sharpest or flattest that does best.
-fn calibrated(mut squared: Vec<f64>, target: f64) -> Vec<f64> {
+pub(super) fn calibrated(mut squared: Vec<f64>, target: f64) -> Vec<f64> {
     let least = squared.iter().copied().fold(f64::INFINITY, f64::min);
     squared.iter_mut().for_each(|d| *d -= least);
     let mean = squared.iter().sum::<f64>() / squared.len() as f64;

@@ -7,7 +7,9 @@
 //! in space.
 
 mod affinity;
+pub(crate) mod aligned;
 mod grid;
+pub(crate) mod place;
 mod tree;
 
 use attn_core::{Progress, progress};

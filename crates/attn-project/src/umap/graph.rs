@@ -90,7 +90,7 @@ impl Graph {
 
 /// Fuzzy memberships of ascending distances: 1 for the nearest, then falling exponentially, so that they sum to
 /// log2 of the number of neighbours, the point itself counted.
-fn memberships(distances: &[f32], mean: f64) -> Vec<f32> {
+pub(super) fn memberships(distances: &[f32], mean: f64) -> Vec<f32> {
     let target = ((distances.len() + 1) as f64).log2();
     // Local connectivity 1: the nearest neighbour that is not a duplicate is certain.
     let nearest = distances.iter().copied().find(|&d| d != 0.0).map_or(0.0, f64::from);

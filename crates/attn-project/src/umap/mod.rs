@@ -7,8 +7,10 @@
 //! threads, and no worse than that of the sequential order (trustworthiness and neighbours kept on 10,112 points:
 //! 0.991 and 0.40, umap-learn 0.991 and 0.38 to 0.40).
 
+pub(crate) mod aligned;
 mod curve;
 mod graph;
+pub(crate) mod place;
 mod spectral;
 
 use attn_core::{Progress, progress};

@@ -1,0 +1,194 @@
+//! A finished head as one safetensors file: numbers of points as tensors, the rest as JSON in its metadata, and a
+//! checksum over both.
+
+use std::collections::HashMap;
+
+use attn_core::HeadId;
+use ndarray::Array2;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::HeadProjection;
+use crate::{DistanceCorrelation, Embedding, Error, Normalization, Quality, Score, Warning};
+
+/// Key of the metadata.
+const KEY: &str = "attn.projection";
+/// Version of the format.
+const FORMAT: u32 = 1;
+
+/// A digest of 128 bits: FNV-1a (Fowler, Noll and Vo). It tells different inputs apart and finds damage; it does not
+/// withstand somebody who wants two inputs to look the same, who could as well write the file.
+pub(super) struct Digest(u128);
+
+impl Digest {
+    pub(super) fn new() -> Self {
+        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+        for &byte in bytes {
+            self.0 = (self.0 ^ u128::from(byte)).wrapping_mul(PRIME);
+        }
+    }
+
+    /// A text and its end, so that two texts are not the same as their sum.
+    pub(super) fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+        self.bytes(&[0xff]);
+    }
+
+    pub(super) fn hex(&self) -> String {
+        format!("{:032x}", self.0)
+    }
+}
+
+/// All that is not one number per point.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format: u32,
+    name: String,
+    head: HeadId,
+    queries: usize,
+    normalization: Normalization,
+    correlation: DistanceCorrelation,
+    query_norm: f32,
+    key_norm: f32,
+    kl_divergence: Option<f32>,
+    perplexity: Option<f32>,
+    explained_variance: Option<Vec<f32>>,
+    warnings: Vec<Warning>,
+    sampled: bool,
+    ranked: usize,
+    preserved: usize,
+    /// Mean and standard error of the three scores.
+    scores: [[f32; 2]; 3],
+}
+
+/// The file of a head.
+pub(super) fn write(head: &HeadProjection, name: &str) -> Result<Vec<u8>, Error> {
+    let HeadProjection { embedding, quality, .. } = head;
+    let all = scores(quality);
+    let header = Header {
+        format: FORMAT,
+        name: name.to_owned(),
+        head: head.head,
+        queries: head.queries,
+        normalization: head.normalization.clone(),
+        correlation: head.correlation,
+        query_norm: head.query_norm,
+        key_norm: head.key_norm,
+        kl_divergence: embedding.kl_divergence,
+        perplexity: embedding.perplexity,
+        explained_variance: embedding.explained_variance.clone(),
+        warnings: embedding.warnings.clone(),
+        sampled: quality.sampled.is_some(),
+        ranked: quality.ranked,
+        preserved: quality.preserved,
+        scores: all.map(|score| [score.value, score.standard_error]),
+    };
+    let failed = |e: &dyn std::fmt::Display| Error::shape("projection", "one that can be written", e);
+    let header = serde_json::to_string(&header).map_err(|e| failed(&e))?;
+    let points: Vec<u8> = embedding.points.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let scored: Vec<u8> = all
+        .iter()
+        .flat_map(|score| &score.points)
+        .flat_map(|x| x.to_le_bytes())
+        .collect();
+    let rows: Vec<u8> = quality
+        .sampled
+        .iter()
+        .flatten()
+        .flat_map(|row| row.to_le_bytes())
+        .collect();
+    let checksum = checksum(&header, [&points, &scored, &rows]);
+    let (n, d) = embedding.points.dim();
+    let view = |kind, shape, bytes| TensorView::new(kind, shape, bytes).map_err(|e| failed(&e));
+    let tensors = [
+        ("points", view(Dtype::F32, vec![n, d], &points)?),
+        ("quality", view(Dtype::F32, vec![3, all[0].points.len()], &scored)?),
+        ("sampled", view(Dtype::U32, vec![rows.len() / 4], &rows)?),
+        ("checksum", view(Dtype::U8, vec![checksum.len()], checksum.as_bytes())?),
+    ];
+    let metadata = HashMap::from([(KEY.to_owned(), header)]);
+    safetensors::serialize(tensors, Some(metadata)).map_err(|e| failed(&e))
+}
+
+/// The head in a file of this name, `None` if anything about it is not as it was written.
+pub(super) fn read(bytes: &[u8], name: &str) -> Option<HeadProjection> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
+    let text = metadata.metadata().as_ref()?.get(KEY)?;
+    let file = SafeTensors::deserialize(bytes).ok()?;
+    let tensor = |name, kind| {
+        file.tensor(name)
+            .ok()
+            .filter(|tensor: &TensorView<'_>| tensor.dtype() == kind)
+    };
+    let (points, scored) = (tensor("points", Dtype::F32)?, tensor("quality", Dtype::F32)?);
+    let (rows, sum) = (tensor("sampled", Dtype::U32)?, tensor("checksum", Dtype::U8)?);
+    if checksum(text, [points.data(), scored.data(), rows.data()]).as_bytes() != sum.data() {
+        return None;
+    }
+    let header: Header = serde_json::from_str(text).ok()?;
+    if header.format != FORMAT || header.name != name {
+        return None;
+    }
+    let floats = |bytes: &[u8]| -> Vec<f32> {
+        bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|&b| f32::from_le_bytes(b))
+            .collect()
+    };
+    let &[n, d] = points.shape() else { return None };
+    let &[3, count] = scored.shape() else { return None };
+    let points = Array2::from_shape_vec((n, d), floats(points.data())).ok()?;
+    let each = floats(scored.data());
+    let score = |which: usize| Score {
+        value: header.scores[which][0],
+        standard_error: header.scores[which][1],
+        points: each[which * count..(which + 1) * count].to_vec(),
+    };
+    let sampled = rows
+        .data()
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|&b| u32::from_le_bytes(b))
+        .collect();
+    Some(HeadProjection {
+        head: header.head,
+        queries: header.queries,
+        correlation: header.correlation,
+        query_norm: header.query_norm,
+        key_norm: header.key_norm,
+        quality: Quality {
+            sampled: header.sampled.then_some(sampled),
+            ranked: header.ranked,
+            preserved: header.preserved,
+            trustworthiness: score(0),
+            continuity: score(1),
+            neighbors_kept: score(2),
+        },
+        embedding: Embedding {
+            points,
+            kl_divergence: header.kl_divergence,
+            perplexity: header.perplexity,
+            explained_variance: header.explained_variance,
+            warnings: header.warnings,
+        },
+        normalization: header.normalization,
+    })
+}
+
+fn scores(quality: &Quality) -> [&Score; 3] {
+    [&quality.trustworthiness, &quality.continuity, &quality.neighbors_kept]
+}
+
+fn checksum(header: &str, parts: [&[u8]; 3]) -> String {
+    let mut digest = Digest::new();
+    digest.text(header);
+    parts.iter().for_each(|part| digest.bytes(part));
+    digest.hex()
+}

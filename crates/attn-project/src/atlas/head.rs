@@ -1,0 +1,193 @@
+//! One head of a capture: its rows, what is cheap to know of it, and its projection.
+
+use attn_core::{Capture, HeadId, Mask, Progress, Side};
+use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
+
+use super::{AtlasParams, HeadPoints, HeadProjection, file::Digest, sequence_sample};
+use crate::{
+    DistanceCorrelation, Error, HeadCloud, Normalization, QualityParams, SequenceRows, distance_correlation, project,
+    quality, rng::Rng,
+};
+
+/// A capture and the choice of its points.
+pub(super) struct Atlas<'a> {
+    pub(super) capture: &'a Capture,
+    pub(super) params: &'a AtlasParams,
+    sequences: Vec<usize>,
+}
+
+/// What is cheap to know of a head, and decides when its turn comes.
+pub(super) struct Prepared {
+    pub(super) head: HeadId,
+    normalization: Normalization,
+    pub(super) correlation: DistanceCorrelation,
+    query_norm: f32,
+    key_norm: f32,
+}
+
+/// Queries, keys and the rows of each sequence in them.
+struct Rows<'a> {
+    queries: CowArray<'a, f32, Ix2>,
+    keys: CowArray<'a, f32, Ix2>,
+    sequences: Vec<SequenceRows>,
+}
+
+impl<'a> Atlas<'a> {
+    pub(super) fn new(capture: &'a Capture, params: &'a AtlasParams) -> Self {
+        Self {
+            capture,
+            params,
+            sequences: sequence_sample(capture, params.max_points, params.seed),
+        }
+    }
+
+    pub(super) fn prepare(&self, head: HeadId) -> Result<Prepared, Error> {
+        let rows = self.rows(head)?;
+        let cloud = self.cloud(&rows, head)?;
+        let normalization = Normalization::fit(&cloud, self.params.scale, self.seed(head));
+        let correlation = distance_correlation(&cloud, normalization.apply(&cloud)?.view(), self.params.keys)?;
+        let (query_norm, key_norm) = (mean_norm(cloud.queries()), mean_norm(cloud.keys()));
+        Ok(Prepared {
+            head,
+            normalization,
+            correlation,
+            query_norm,
+            key_norm,
+        })
+    }
+
+    pub(super) fn finish(&self, prepared: &Prepared, progress: &dyn Progress) -> Result<HeadProjection, Error> {
+        let Prepared {
+            head,
+            correlation,
+            query_norm,
+            key_norm,
+            ..
+        } = *prepared;
+        let rows = self.rows(head)?;
+        let cloud = self.cloud(&rows, head)?;
+        let joint = prepared.normalization.apply(&cloud)?;
+        let queries = cloud.queries().nrows();
+        let AtlasParams {
+            method, dims, metric, ..
+        } = *self.params;
+        let embedding = project(joint.view(), &method, dims, metric, self.seed(head), progress)?;
+        let params = QualityParams {
+            seed: self.seed(head),
+            ..QualityParams::default()
+        }
+        .clamped(joint.nrows());
+        let quality = quality(joint.view(), embedding.points.view(), metric, &params, progress)?;
+        let normalization = prepared.normalization.clone();
+        Ok(HeadProjection {
+            head,
+            queries,
+            normalization,
+            correlation,
+            query_norm,
+            key_norm,
+            embedding,
+            quality,
+        })
+    }
+
+    pub(super) fn points(&self, head: HeadId) -> Result<HeadPoints, Error> {
+        let rows = self.rows(head)?;
+        let cloud = self.cloud(&rows, head)?;
+        let normalization = Normalization::fit(&cloud, self.params.scale, self.seed(head));
+        Ok(HeadPoints {
+            head,
+            points: normalization.apply(&cloud)?,
+            queries: cloud.queries().nrows(),
+            normalization,
+        })
+    }
+
+    /// A name for all that the projection of a head depends on: its vectors, the rows of each sequence, what a query
+    /// sees, the parameters, and this crate's version.
+    pub(super) fn name(&self, head: HeadId) -> Result<String, Error> {
+        let rows = self.rows(head)?;
+        let cloud = self.cloud(&rows, head)?;
+        let mut digest = Digest::new();
+        digest.text(env!("CARGO_PKG_VERSION"));
+        digest.text(&format!("{head:?} {:?}", self.mask(head)?));
+        // How many points there may be is told by those there are.
+        let params = AtlasParams {
+            max_points: None,
+            ..self.params.clone()
+        };
+        digest.text(&format!("{params:?}"));
+        for SequenceRows { queries, keys } in cloud.sequences() {
+            digest.text(&format!("{queries:?} {keys:?}"));
+        }
+        for side in [cloud.queries(), cloud.keys()] {
+            digest.text(&format!("{:?}", side.dim()));
+            side.iter().for_each(|x| digest.bytes(&x.to_le_bytes()));
+        }
+        Ok(digest.hex())
+    }
+
+    /// The seed of a head: the same whichever heads are made with it.
+    fn seed(&self, head: HeadId) -> u64 {
+        let stream = ((head.attention as u64) << 48) | ((head.layer as u64) << 24) | head.head as u64;
+        Rng::new(self.params.seed, stream).next()
+    }
+
+    fn rows(&self, head: HeadId) -> Result<Rows<'a>, Error> {
+        let sides = [head.attention.query_side(), head.attention.key_side()];
+        let mut ends = [0, 0];
+        let rows = |&sequence: &usize| {
+            let [queries, keys] = [0, 1].map(|i| {
+                let start = ends[i];
+                ends[i] += self.capture.rows(sequence, sides[i]).len();
+                start..ends[i]
+            });
+            SequenceRows { queries, keys }
+        };
+        let sequences = self.sequences.iter().map(rows).collect();
+        let queries = self.gather(self.capture.queries(head)?, sides[0]);
+        Ok(Rows {
+            queries,
+            keys: self.gather(self.capture.keys(head)?, sides[1]),
+            sequences,
+        })
+    }
+
+    /// The rows of the chosen sequences.
+    fn gather(&self, all: CowArray<'a, f32, Ix2>, side: Side) -> CowArray<'a, f32, Ix2> {
+        if self.sequences.len() == self.capture.sequences().len() {
+            return all;
+        }
+        let ranges: Vec<_> = self
+            .sequences
+            .iter()
+            .map(|&sequence| self.capture.rows(sequence, side))
+            .collect();
+        let mut out = Array2::zeros((ranges.iter().map(ExactSizeIterator::len).sum(), all.ncols()));
+        let mut start = 0;
+        for range in ranges {
+            let end = start + range.len();
+            out.slice_mut(s![start..end, ..]).assign(&all.slice(s![range, ..]));
+            start = end;
+        }
+        out.into()
+    }
+
+    fn cloud<'r>(&self, rows: &'r Rows<'_>, head: HeadId) -> Result<HeadCloud<'r>, Error> {
+        HeadCloud::new(rows.queries.view(), rows.keys.view(), &rows.sequences, self.mask(head)?)
+    }
+
+    fn mask(&self, head: HeadId) -> Result<Mask, Error> {
+        let info = self.capture.model().attention(head.attention);
+        let mask = info
+            .and_then(|info| info.layers.get(head.layer))
+            .map(|layer| layer.mask);
+        mask.ok_or_else(|| Error::parameter("head", "a head of the model", head))
+    }
+}
+
+/// Mean length of the rows.
+fn mean_norm(rows: ArrayView2<'_, f32>) -> f32 {
+    let norm = |row: ndarray::ArrayView1<'_, f32>| row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    (rows.axis_iter(Axis(0)).map(norm).sum::<f64>() / rows.nrows() as f64) as f32
+}

@@ -1,0 +1,230 @@
+//! Which head is next, and on which thread.
+//!
+//! First come the heads that somebody asks for, then the cheap part of all others (which the cache may spare), then
+//! these by the strength of their distance-attention correlation.
+
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use attn_core::{HeadId, Progress, progress};
+
+use super::{
+    AtlasCache, HeadProjection,
+    head::{Atlas, Prepared},
+};
+use crate::Error;
+
+/// Heads that come before all others. May be changed by any thread while an atlas runs: a head already begun is
+/// finished, the next one taken is the first of these that is not done.
+///
+/// ```
+/// use attn_core::{Attention, HeadId};
+/// let visible = attn_project::Priority::default();
+/// visible.set(&[HeadId::new(Attention::EncoderSelf, 3, 9)]); // scrolled there
+/// assert_eq!(visible.get().len(), 1);
+/// ```
+#[derive(Debug, Default)]
+pub struct Priority(Mutex<Vec<HeadId>>);
+
+impl Priority {
+    /// Replaces the heads, first comes first. Heads that the atlas does not make or has made are passed over.
+    pub fn set(&self, heads: &[HeadId]) {
+        *lock(&self.0) = heads.to_vec();
+    }
+
+    /// The heads, first comes first.
+    pub fn get(&self) -> Vec<HeadId> {
+        lock(&self.0).clone()
+    }
+}
+
+/// What an atlas is made of besides its parameters, none of which changes a coordinate.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AtlasOptions<'a> {
+    /// The heads to make. Default: all.
+    pub heads: Option<&'a [HeadId]>,
+    /// Heads to make first. Default: none.
+    pub priority: Option<&'a Priority>,
+    /// Where finished heads are kept and looked for. Default: nowhere.
+    pub cache: Option<&'a AtlasCache>,
+}
+
+/// A lock that outlives a panic of its holder: what it guards is whole between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Heads still to be made.
+#[derive(Default)]
+struct Schedule {
+    waiting: Vec<HeadId>,
+    /// Those whose cheap part is done, with their name in the cache.
+    prepared: Vec<(Prepared, Option<String>)>,
+    stopped: bool,
+}
+
+enum Task {
+    Prepare(HeadId),
+    Make(HeadId),
+    Finish(Box<(Prepared, Option<String>)>),
+}
+
+impl Schedule {
+    fn next(&mut self, wanted: &[HeadId]) -> Option<Task> {
+        if self.stopped {
+            return None;
+        }
+        for head in wanted {
+            if let Some(i) = self.prepared.iter().position(|(prepared, _)| prepared.head == *head) {
+                return Some(Task::Finish(Box::new(self.prepared.swap_remove(i))));
+            }
+            if let Some(i) = self.waiting.iter().position(|waiting| waiting == head) {
+                return Some(Task::Make(self.waiting.remove(i)));
+            }
+        }
+        if !self.waiting.is_empty() {
+            return Some(Task::Prepare(self.waiting.remove(0)));
+        }
+        let strength = |head: &Prepared| head.correlation.value.unwrap_or(f32::INFINITY);
+        let order = |a: &Prepared, b: &Prepared| strength(a).total_cmp(&strength(b)).then(a.head.cmp(&b.head));
+        let best = (0..self.prepared.len()).min_by(|&a, &b| order(&self.prepared[a].0, &self.prepared[b].0))?;
+        Some(Task::Finish(Box::new(self.prepared.swap_remove(best))))
+    }
+}
+
+/// A run, as its threads share it.
+struct Run<'a> {
+    atlas: &'a Atlas<'a>,
+    options: AtlasOptions<'a>,
+    on_head: &'a (dyn Fn(HeadProjection) + Sync),
+    progress: &'a dyn Progress,
+    within: Within<'a>,
+    schedule: Mutex<Schedule>,
+    failure: Mutex<Option<Error>>,
+    unwritten: Mutex<Option<Error>>,
+}
+
+/// Makes the heads.
+pub(super) fn run(
+    atlas: &Atlas<'_>,
+    options: AtlasOptions<'_>,
+    on_head: &(dyn Fn(HeadProjection) + Sync),
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    let mut waiting: Vec<HeadId> = Vec::new();
+    match options.heads {
+        Some(heads) => heads.iter().for_each(|head| {
+            if !waiting.contains(head) {
+                waiting.push(*head);
+            }
+        }),
+        None => waiting.extend(atlas.capture.model().heads()),
+    }
+    let count = waiting.len();
+    let done = AtomicUsize::new(0);
+    let run = Run {
+        atlas,
+        options,
+        on_head,
+        progress,
+        within: Within {
+            outer: progress,
+            done: &done,
+            total: count,
+        },
+        schedule: Mutex::new(Schedule {
+            waiting,
+            ..Schedule::default()
+        }),
+        failure: Mutex::new(None),
+        unwritten: Mutex::new(None),
+    };
+    let threads = rayon::current_num_threads();
+    if threads > 1 && count >= threads {
+        // A pool of one thread each: work inside a head must not wait by starting another head.
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+                    Ok(pool) => pool.install(|| run.work()),
+                    Err(_) => run.work(),
+                });
+            }
+        });
+    } else {
+        run.work();
+    }
+    let failure = run.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let unwritten = run.unwritten.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failure.or(unwritten).map_or(Ok(()), Err)
+}
+
+impl Run<'_> {
+    fn work(&self) {
+        loop {
+            let wanted = self.options.priority.map(Priority::get).unwrap_or_default();
+            let Some(task) = lock(&self.schedule).next(&wanted) else {
+                return;
+            };
+            if let Err(error) = self.carry_out(task) {
+                lock(&self.schedule).stopped = true;
+                lock(&self.failure).get_or_insert(error);
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&self, task: Task) -> Result<(), Error> {
+        progress::step(&self.within, "heads", 0, self.within.total)?;
+        let (head, at_once) = match task {
+            Task::Prepare(head) => (head, false),
+            Task::Make(head) => (head, true),
+            Task::Finish(prepared) => return self.finish(&prepared.0, prepared.1.as_deref()),
+        };
+        let name = match self.options.cache {
+            Some(_) => Some(self.atlas.name(head)?),
+            None => None,
+        };
+        if let (Some(cache), Some(name)) = (self.options.cache, &name)
+            && let Some(found) = cache.load(name, head)
+        {
+            return self.hand_over(found);
+        }
+        let prepared = self.atlas.prepare(head)?;
+        if at_once {
+            return self.finish(&prepared, name.as_deref());
+        }
+        lock(&self.schedule).prepared.push((prepared, name));
+        Ok(())
+    }
+
+    fn finish(&self, prepared: &Prepared, name: Option<&str>) -> Result<(), Error> {
+        let head = self.atlas.finish(prepared, &self.within)?;
+        if let (Some(cache), Some(name)) = (self.options.cache, name)
+            && let Err(error) = cache.store(name, &head)
+        {
+            lock(&self.unwritten).get_or_insert(error);
+        }
+        self.hand_over(head)
+    }
+
+    fn hand_over(&self, head: HeadProjection) -> Result<(), Error> {
+        (self.on_head)(head);
+        let count = self.within.done.fetch_add(1, Relaxed) + 1;
+        Ok(progress::step(self.progress, "heads", count, self.within.total)?)
+    }
+}
+
+/// Progress inside a head: says how many heads are done, and passes a cancellation on.
+struct Within<'a> {
+    outer: &'a dyn Progress,
+    done: &'a AtomicUsize,
+    total: usize,
+}
+
+impl Progress for Within<'_> {
+    fn update(&self, _: &str, _: usize, _: usize) -> std::ops::ControlFlow<()> {
+        self.outer.update("heads", self.done.load(Relaxed), self.total)
+    }
+}

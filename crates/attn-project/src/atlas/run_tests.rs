@@ -1,0 +1,222 @@
+//! The order of heads, and the cache that spares work.
+
+use std::{fs, sync::Mutex};
+
+use super::{
+    file,
+    tests::{capture, params},
+    *,
+};
+use crate::FittedProjection;
+
+fn heads(options: AtlasOptions<'_>, params: &AtlasParams) -> Vec<HeadProjection> {
+    let capture = capture();
+    let streamed = Mutex::new(Vec::new());
+    let collect = |head| streamed.lock().unwrap().push(head);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| atlas_with(&capture, params, options, &collect, &()).unwrap());
+    streamed.into_inner().unwrap()
+}
+
+fn files(cache: &AtlasCache) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(cache.folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn heads_asked_for_come_first() {
+    let all = heads(AtlasOptions::default(), &params());
+    // The two that would be last; one that the model does not have is passed over.
+    let [first, second] = [all[all.len() - 1].head, all[all.len() - 2].head];
+    let priority = Priority::default();
+    priority.set(&[HeadId::new(Attention::EncoderSelf, 9, 9), first, second]);
+    let options = AtlasOptions {
+        priority: Some(&priority),
+        ..AtlasOptions::default()
+    };
+    let asked = heads(options, &params());
+    assert_eq!(asked[..2], [all[all.len() - 1].clone(), all[all.len() - 2].clone()]);
+    assert_eq!(asked[2..], all[..all.len() - 2]);
+}
+
+#[test]
+fn the_order_can_be_changed_while_it_runs() {
+    let all = heads(AtlasOptions::default(), &params());
+    let capture = capture();
+    let priority = Priority::default();
+    let order = Mutex::new(Vec::new());
+    let last = all[all.len() - 1].head;
+    let on_head = |head: HeadProjection| {
+        priority.set(&[last]);
+        order.lock().unwrap().push(head.head);
+    };
+    let options = AtlasOptions {
+        priority: Some(&priority),
+        ..AtlasOptions::default()
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| atlas_with(&capture, &params(), options, &on_head, &()).unwrap());
+    let order = order.into_inner().unwrap();
+    assert_eq!((order[0], order[1], order.len()), (all[0].head, last, all.len()));
+}
+
+#[test]
+fn some_heads_only() {
+    let wanted = [
+        HeadId::new(Attention::Cross, 1, 0),
+        HeadId::new(Attention::DecoderSelf, 0, 1),
+    ];
+    let options = AtlasOptions {
+        heads: Some(&[wanted[0], wanted[1], wanted[0]]),
+        ..AtlasOptions::default()
+    };
+    let mut found: Vec<HeadId> = heads(options, &params()).iter().map(|head| head.head).collect();
+    found.sort();
+    assert_eq!(found, [wanted[1], wanted[0]]);
+}
+
+#[test]
+fn a_stopped_run_goes_on_from_the_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AtlasCache::open(folder.path().join("projections")).unwrap();
+    let options = AtlasOptions {
+        cache: Some(&cache),
+        ..AtlasOptions::default()
+    };
+    let capture = capture();
+    let stop = |_: &str, done: usize, _: usize| match done {
+        0..3 => std::ops::ControlFlow::Continue(()),
+        _ => std::ops::ControlFlow::Break(()),
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let stopped = pool.install(|| atlas_with(&capture, &params(), options, &|_| {}, &stop));
+    assert!(stopped.unwrap_err().is_cancelled());
+    let kept = files(&cache);
+    assert_eq!(kept.len(), 3);
+    let written: Vec<_> = kept
+        .iter()
+        .map(|path| fs::metadata(path).unwrap().modified().unwrap())
+        .collect();
+
+    let mut plain = heads(AtlasOptions::default(), &params());
+    let mut resumed = heads(options, &params());
+    plain.sort_by_key(|head| head.head);
+    resumed.sort_by_key(|head| head.head);
+    assert_eq!(resumed, plain);
+    assert_eq!(files(&cache).len(), plain.len());
+    // What was there was read, not made again.
+    let again: Vec<_> = kept
+        .iter()
+        .map(|path| fs::metadata(path).unwrap().modified().unwrap())
+        .collect();
+    assert_eq!(again, written);
+
+    // Another seed is another picture, under another name.
+    let other = AtlasParams { seed: 5, ..params() };
+    assert_ne!(heads(options, &other)[0].embedding, plain[0].embedding);
+    assert_eq!(files(&cache).len(), 2 * plain.len());
+}
+
+#[test]
+fn damaged_files_are_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AtlasCache::open(folder.path()).unwrap();
+    let head = HeadId::new(Attention::DecoderSelf, 1, 0);
+    let options = AtlasOptions {
+        heads: Some(&[head]),
+        cache: Some(&cache),
+        ..AtlasOptions::default()
+    };
+    let made = heads(options, &params());
+    let path = files(&cache).remove(0);
+    let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let whole = fs::read(&path).unwrap();
+    assert_eq!(file::read(&whole, &name).as_ref(), made.first());
+    assert_eq!(file::write(&made[0], &name).unwrap(), whole, "the same bytes");
+    assert_eq!(file::read(&whole, "another name"), None);
+    for cut in [0, 7, 8, 100, whole.len() / 2, whole.len() - 1] {
+        assert_eq!(file::read(&whole[..cut], &name), None, "cut at {cut}");
+    }
+    for place in (0..whole.len()).step_by(37) {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1;
+        assert!(
+            file::read(&bytes, &name).is_none_or(|read| read == made[0]),
+            "bit of byte {place}"
+        );
+    }
+    fs::write(&path, &whole[..whole.len() - 5]).unwrap();
+    assert_eq!(heads(options, &params()), made);
+    assert_eq!(fs::read(&path).unwrap(), whole);
+}
+
+#[test]
+fn the_oldest_go_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AtlasCache::open(folder.path()).unwrap();
+    let options = |cache| AtlasOptions {
+        cache: Some(cache),
+        ..AtlasOptions::default()
+    };
+    let count = heads(options(&cache), &params()).len();
+    fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
+    let total = cache.bytes().unwrap();
+    assert_eq!(cache.prune(total).unwrap(), 0);
+    assert!(cache.prune(total / 2).unwrap() >= count / 2 && cache.bytes().unwrap() <= total / 2);
+    assert!(cache.prune(0).unwrap() > 0);
+    assert_eq!(cache.bytes().unwrap(), 0);
+    assert_eq!(files(&cache).len(), 1, "files of others stay");
+    // A bound below one head keeps the newest.
+    let tight = cache.clone().with_most_bytes(1);
+    assert_eq!(heads(options(&tight), &params()).len(), count);
+    assert_eq!(files(&tight).len(), 2);
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AtlasCache::open(folder.path().join("gone")).unwrap();
+    fs::remove_dir(cache.folder()).unwrap();
+    let made = Mutex::new(0);
+    let count = |_: HeadProjection| *made.lock().unwrap() += 1;
+    let options = AtlasOptions {
+        cache: Some(&cache),
+        ..AtlasOptions::default()
+    };
+    let capture = capture();
+    assert!(matches!(
+        atlas_with(&capture, &params(), options, &count, &()),
+        Err(Error::Core(_))
+    ));
+    assert_eq!(*made.lock().unwrap(), capture.model().heads().count());
+    // A capture in memory has no folder to put one beside.
+    assert!(AtlasCache::beside(&capture).unwrap().is_none());
+}
+
+#[test]
+fn points_of_a_head_take_a_sentence_in() {
+    let (capture, params) = (capture(), params());
+    let head = HeadId::new(Attention::DecoderSelf, 0, 1);
+    let points = head_points(&capture, head, &params).unwrap();
+    let made = project_head(&capture, head, &params, &()).unwrap();
+    assert_eq!(
+        (points.queries, &points.normalization),
+        (made.queries, &made.normalization)
+    );
+    let fitted = FittedProjection::new(
+        points.points.view(),
+        made.embedding.clone(),
+        &params.method,
+        params.metric,
+        &(),
+    )
+    .unwrap();
+    // A sentence seen before, normalised as the head was: it lands on itself.
+    let rows = points.points.slice(ndarray::s![..9, ..]);
+    let placed = fitted.transform(rows, &()).unwrap();
+    assert_eq!(placed, made.embedding.points.slice(ndarray::s![..9, ..]));
+}

@@ -1,0 +1,189 @@
+//! A new point in a t-SNE picture: the divergence of its own neighbourhood, minimised against points that stay.
+//!
+//! As in openTSNE the new point has a narrow neighbourhood (perplexity 5) and its affinities count one and a half
+//! times, which keeps it from being pushed to the rim of a dense group (Poličar, Stražar and Zupan 2023). Each new
+//! point alone minimises
+//!
+//! ```text
+//! E(y) = a Σ_j p_j ln(1 + |y - y_j|²) + ln Σ_k 1 / (1 + |y - y_k|²)
+//! ```
+//!
+//! by steps of the spectral direction (Vladymyrov and Carreira-Perpiñán, *Partial-Hessian strategies for fast learning
+//! of nonlinear embeddings*, ICML 2012): the gradient divided by the curvature of the attraction, halved while the
+//! objective would rise. A dozen steps do what hundreds of plain ones do.
+
+use super::{TsneParams, affinity::calibrated};
+
+/// Perplexity of a new point, and neighbours per unit of it.
+const PERPLEXITY: f32 = 5.0;
+const WIDTH: f32 = 3.0;
+/// Factor on the affinities of a new point.
+const EXAGGERATION: f64 = 1.5;
+/// Evaluations of the objective for one point.
+const EVALUATIONS: usize = 25;
+/// A step shorter than this is the last: far below what a picture shows.
+const SHORTEST: f64 = 1e-3;
+
+/// Old coordinates by axes, so that sums over all of them run in vector instructions.
+pub(crate) struct Placement<'a, const D: usize> {
+    old: &'a [[f32; D]],
+    axes: [Vec<f32>; D],
+    perplexity: f32,
+}
+
+/// Value, gradient (over two) and curvature of the attraction.
+struct Objective<const D: usize> {
+    value: f64,
+    gradient: [f64; D],
+    curvature: f64,
+}
+
+impl<'a, const D: usize> Placement<'a, D> {
+    pub(crate) fn new(old: &'a [[f32; D]], params: &TsneParams) -> Self {
+        let most = (old.len() as f32 / WIDTH).max(1.0);
+        Self {
+            old,
+            axes: std::array::from_fn(|c| old.iter().map(|y| y[c]).collect()),
+            perplexity: PERPLEXITY.min(params.perplexity).min(most),
+        }
+    }
+
+    /// Old points that a new one needs to know.
+    pub(crate) fn neighbors(&self) -> usize {
+        ((WIDTH * self.perplexity) as usize).clamp(1, self.old.len())
+    }
+
+    /// The place of a point whose nearest old points are `near`, at these squared distances.
+    pub(crate) fn place(&self, near: &[u32], squared: Vec<f64>) -> [f32; D] {
+        let weights = calibrated(squared, f64::from(self.perplexity).ln());
+        let mut y = [0.0f64; D];
+        for (&j, weight) in near.iter().zip(&weights) {
+            (0..D).for_each(|c| y[c] += weight * f64::from(self.old[j as usize][c]));
+        }
+        let mut here = self.objective(&y, near, &weights);
+        let mut share = 1.0;
+        for _ in 1..EVALUATIONS {
+            let step = here.gradient.map(|g| -share * g / here.curvature);
+            let length = step.iter().map(|s| s * s).sum::<f64>().sqrt();
+            if length.is_nan() || length <= SHORTEST {
+                break;
+            }
+            let next = std::array::from_fn(|c| y[c] + step[c]);
+            let there = self.objective(&next, near, &weights);
+            if there.value <= here.value {
+                (y, here, share) = (next, there, 1.0);
+            } else {
+                share *= 0.5;
+            }
+        }
+        y.map(|x| x as f32)
+    }
+
+    fn objective(&self, y: &[f64; D], near: &[u32], weights: &[f64]) -> Objective<D> {
+        let (mut value, mut gradient, mut curvature) = (0.0, [0.0; D], f64::MIN_POSITIVE);
+        for (&j, weight) in near.iter().zip(weights) {
+            let difference: [f64; D] = std::array::from_fn(|c| y[c] - f64::from(self.old[j as usize][c]));
+            let squared = difference.iter().map(|x| x * x).sum::<f64>();
+            let pull = EXAGGERATION * weight / (1.0 + squared);
+            value += EXAGGERATION * weight * squared.ln_1p();
+            curvature += pull;
+            (0..D).for_each(|c| gradient[c] += pull * difference[c]);
+        }
+        let (sum, push) = self.repulsion(&y.map(|x| x as f32));
+        (0..D).for_each(|c| gradient[c] -= push[c] / sum);
+        Objective {
+            value: value + sum.ln(),
+            gradient,
+            curvature,
+        }
+    }
+
+    /// `Σ_k w_k` and `Σ_k w_k² (y - y_k)` with `w = 1 / (1 + d²)`, in lanes, block by block.
+    fn repulsion(&self, y: &[f32; D]) -> (f64, [f64; D]) {
+        const LANES: usize = 8;
+        const BLOCK: usize = 64 * LANES;
+        let n = self.old.len();
+        let (mut sum, mut push) = (0.0f64, [0.0f64; D]);
+        for start in (0..n).step_by(BLOCK) {
+            let end = (start + BLOCK).min(n);
+            let blocks: [&[f32]; D] = std::array::from_fn(|c| &self.axes[c][start..end]);
+            let (mut sums, mut pushes) = ([0.0f32; LANES], [[0.0f32; LANES]; D]);
+            let whole = (end - start) / LANES * LANES;
+            for first in (0..whole).step_by(LANES) {
+                let difference: [[f32; LANES]; D] =
+                    std::array::from_fn(|c| std::array::from_fn(|lane| y[c] - blocks[c][first + lane]));
+                let mut weights = [1.0f32; LANES];
+                for axis in &difference {
+                    (0..LANES).for_each(|lane| weights[lane] += axis[lane] * axis[lane]);
+                }
+                weights = weights.map(|w| 1.0 / w);
+                (0..LANES).for_each(|lane| sums[lane] += weights[lane]);
+                for c in 0..D {
+                    (0..LANES).for_each(|lane| pushes[c][lane] += weights[lane] * weights[lane] * difference[c][lane]);
+                }
+            }
+            for j in whole..end - start {
+                let difference: [f32; D] = std::array::from_fn(|c| y[c] - blocks[c][j]);
+                let weight = 1.0 / (1.0 + difference.iter().map(|x| x * x).sum::<f32>());
+                sums[0] += weight;
+                (0..D).for_each(|c| pushes[c][0] += weight * weight * difference[c]);
+            }
+            sum += sums.iter().map(|&x| f64::from(x)).sum::<f64>();
+            (0..D).for_each(|c| push[c] += pushes[c].iter().map(|&x| f64::from(x)).sum::<f64>());
+        }
+        (sum.max(f64::MIN_POSITIVE), push)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tsne::tests::cloud;
+
+    #[test]
+    fn gradient_and_value_from_the_definition() {
+        let old = cloud::<3>(101, 3.0);
+        let placement = Placement::new(&old, &TsneParams::default());
+        let (near, weights) = ([4u32, 9, 50], [0.5, 0.3, 0.2]);
+        let value = |y: &[f64; 3]| {
+            let squared = |j: usize| (0..3).map(|c| (y[c] - f64::from(old[j][c])).powi(2)).sum::<f64>();
+            let pull: f64 = near
+                .iter()
+                .zip(weights)
+                .map(|(&j, w)| w * squared(j as usize).ln_1p())
+                .sum();
+            EXAGGERATION * pull + (0..101).map(|k| 1.0 / (1.0 + squared(k))).sum::<f64>().ln()
+        };
+        let y = [0.3, -0.8, 1.1];
+        let found = placement.objective(&y, &near, &weights);
+        assert!((found.value - value(&y)).abs() < 1e-5);
+        for c in 0..3 {
+            let (mut up, mut down) = (y, y);
+            up[c] += 1e-4;
+            down[c] -= 1e-4;
+            let slope = (value(&up) - value(&down)) / 2e-4;
+            assert!(
+                (2.0 * found.gradient[c] - slope).abs() < 1e-4,
+                "{} {slope}",
+                found.gradient[c]
+            );
+        }
+    }
+
+    #[test]
+    fn the_place_is_a_minimum() {
+        let old = cloud::<2>(300, 5.0);
+        let placement = Placement::new(&old, &TsneParams::default());
+        let near: Vec<u32> = (0..15).map(|j| j * 7).collect();
+        let squared: Vec<f64> = (0..15).map(|j| 1.0 + 0.2 * f64::from(j)).collect();
+        let weights = calibrated(squared.clone(), f64::from(placement.perplexity).ln());
+        let place = placement.place(&near, squared).map(f64::from);
+        let least = placement.objective(&place, &near, &weights).value;
+        for (dx, dy) in [(0.1, 0.0), (-0.1, 0.0), (0.0, 0.1), (0.0, -0.1)] {
+            let value = placement
+                .objective(&[place[0] + dx, place[1] + dy], &near, &weights)
+                .value;
+            assert!(value > least, "{value} {least}");
+        }
+    }
+}

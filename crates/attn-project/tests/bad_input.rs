@@ -1,0 +1,182 @@
+//! Whatever comes in, a typed error or a finite picture comes out: never a panic, NaN or infinity.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
+
+use attn_project::{
+    Alignment, Dims, Error, FittedProjection, Method, Metric, Neighbors, QualityParams, TsneParams, UmapParams,
+    Warning,
+    ndarray::{Array2, s},
+    project, project_aligned, project_selection, quality,
+};
+use proptest::{prelude::*, sample::select};
+
+/// Kinds of trouble a cloud can be made of.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Plain,
+    Equal,
+    Duplicates,
+    Zeros,
+    Some0,
+    Huge,
+    Tiny,
+    Line,
+    Mixed,
+}
+
+const KINDS: [Kind; 9] = [
+    Kind::Plain,
+    Kind::Equal,
+    Kind::Duplicates,
+    Kind::Zeros,
+    Kind::Some0,
+    Kind::Huge,
+    Kind::Tiny,
+    Kind::Line,
+    Kind::Mixed,
+];
+
+fn cloud(kind: Kind, n: usize, d: usize, salt: usize) -> Array2<f32> {
+    let wave = |i: usize, c: usize| (((i + salt) * (c + 3) * 7 + c) as f32 * 0.731).sin();
+    Array2::from_shape_fn((n, d), |(i, c)| match kind {
+        Kind::Plain => wave(i, c),
+        Kind::Equal => 2.5,
+        Kind::Duplicates => wave(i % 3, c),
+        Kind::Zeros => 0.0,
+        Kind::Some0 if i % 3 == 0 => 0.0,
+        Kind::Some0 => wave(i, c),
+        Kind::Huge => 1e30 * wave(i, c),
+        Kind::Tiny => 1e-30 * wave(i, c),
+        Kind::Line => i as f32,
+        Kind::Mixed if i % 2 == 0 => 1e18 * wave(i, c),
+        Kind::Mixed => 1e-18 * wave(i, c),
+    })
+}
+
+fn methods() -> impl Strategy<Value = Method> {
+    let tsne = (select(vec![1.0f32, 5.0, 30.0, 1000.0])).prop_map(|perplexity| {
+        Method::Tsne(TsneParams {
+            perplexity,
+            exaggerated_iterations: 15,
+            iterations: 15,
+            ..TsneParams::default()
+        })
+    });
+    let umap = select(vec![2usize, 15, 500]).prop_map(|neighbors| {
+        Method::Umap(UmapParams {
+            neighbors,
+            epochs: Some(15),
+            ..UmapParams::default()
+        })
+    });
+    prop_oneof![Just(Method::Pca), tsne, umap]
+}
+
+fn dims() -> impl Strategy<Value = Dims> {
+    select(vec![Dims::Two, Dims::Three])
+}
+
+fn metrics() -> impl Strategy<Value = Metric> {
+    select(vec![Metric::Euclidean, Metric::Cosine, Metric::InnerProduct])
+}
+
+/// The errors that points and parameters like these may be answered with.
+fn is_expected(error: &Error, method: &Method, n: usize, d: usize, dims: Dims) -> bool {
+    match error {
+        Error::TooFewPoints { .. } => n < 4,
+        Error::Parameter { .. } => *method == Method::Pca && d < dims.count(),
+        _ => false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn pictures_are_finite(
+        kind in select(&KINDS[..]), n in 0usize..60, d in 1usize..6,
+        method in methods(), dims in dims(), metric in metrics(),
+    ) {
+        let points = cloud(kind, n, d, 0);
+        let embedding = match project(points.view(), &method, dims, metric, 1, &()) {
+            Ok(embedding) => embedding,
+            Err(error) => {
+                prop_assert!(is_expected(&error, &method, n, d, dims), "{error}");
+                return Ok(());
+            }
+        };
+        prop_assert_eq!(embedding.points.dim(), (n, dims.count()));
+        prop_assert!(embedding.points.iter().all(|x| x.is_finite()));
+        if method != Method::Pca && matches!(kind, Kind::Equal | Kind::Zeros) {
+            let all = Warning::Duplicates { share: 1.0, largest: n };
+            prop_assert!(embedding.warnings.contains(&all), "{:?}", embedding.warnings);
+        }
+        if method != Method::Pca && metric == Metric::Cosine && matches!(kind, Kind::Zeros) {
+            let zeros = Warning::ZeroVectors { count: n };
+            prop_assert!(embedding.warnings.contains(&zeros));
+        }
+
+        let params = QualityParams::default().clamped(n);
+        match quality(points.view(), embedding.points.view(), metric, &params, &()) {
+            Ok(found) => {
+                for score in [&found.trustworthiness, &found.continuity, &found.neighbors_kept] {
+                    prop_assert!(score.value.is_finite() && score.value <= 1.0);
+                    prop_assert!(score.points.len() == n && score.points.iter().all(|x| x.is_finite()));
+                }
+            }
+            Err(error) => prop_assert!(matches!(error, Error::Parameter { .. }) && n < 3, "{error}"),
+        }
+
+        let fitted = FittedProjection::new(points.view(), embedding, &method, metric, &()).unwrap();
+        for other in KINDS {
+            let placed = fitted.transform(cloud(other, 5, d, 17).view(), &()).unwrap();
+            prop_assert_eq!(placed.dim(), (5, dims.count()));
+            prop_assert!(placed.iter().all(|x| x.is_finite()), "{:?}", other);
+        }
+    }
+
+    #[test]
+    fn a_bad_number_is_named_wherever_it_is(
+        n in 4usize..40, d in 3usize..6, at in any::<prop::sample::Index>(),
+        value in select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY]),
+        method in methods(), dims in dims(), metric in metrics(),
+    ) {
+        let good = cloud(Kind::Plain, n, d, 0);
+        let place = at.index(n * d);
+        let (row, column) = (place / d, place % d);
+        let mut bad = good.clone();
+        bad[[row, column]] = value;
+        let named = |error: Error| matches!(error, Error::NotFinite { row: r, column: c, .. } if (r, c) == (row, column));
+        prop_assert!(named(project(bad.view(), &method, dims, metric, 1, &()).unwrap_err()));
+        prop_assert!(named(Neighbors::exact(bad.view(), 2, metric, &()).unwrap_err()));
+        let params = QualityParams::default().clamped(n);
+        let map = good.slice(s![.., ..2]);
+        prop_assert!(named(quality(bad.view(), map, metric, &params, &()).unwrap_err()));
+        let fitted = FittedProjection::fit(good.view(), &method, dims, metric, 1, &()).unwrap();
+        prop_assert!(named(fitted.transform(bad.view(), &()).unwrap_err()));
+        let frames = [good.view(), bad.view()];
+        prop_assert!(named(project_aligned(&frames, &method, dims, metric, Alignment::default(), 1, &()).unwrap_err()));
+    }
+
+    #[test]
+    fn selections_and_sequences_are_finite(
+        kind in select(&KINDS[..]), n in 4usize..30, d in 3usize..6, picked in any::<prop::sample::Index>(),
+        method in methods(), dims in dims(), metric in metrics(),
+        alignment in select(vec![Alignment::Procrustes, Alignment::Penalty { strength: 1.0 }]),
+    ) {
+        let points = cloud(kind, n, d, 0);
+        let count = picked.index(n - 3) + 4;
+        let selection: Vec<usize> = (0..count.min(n)).collect();
+        let found = project_selection(points.view(), &selection, &method, dims, metric, 1, &()).unwrap();
+        prop_assert!(found.points.iter().all(|x| x.is_finite()));
+        let later = cloud(kind, n, d, 1);
+        let frames = [points.view(), later.view(), points.view()];
+        let found = project_aligned(&frames, &method, dims, metric, alignment, 1, &()).unwrap();
+        for frame in &found.frames {
+            prop_assert!(frame.points.iter().all(|x| x.is_finite()));
+        }
+        for movement in &found.movements {
+            prop_assert!(movement.relative.is_finite() && movement.residual.is_finite());
+        }
+    }
+}
