@@ -10,7 +10,9 @@
 
 mod common;
 
-use attn_project::{Dims, Method, Metric, Neighbors, QualityParams, TsneParams, UmapParams, project, quality};
+use attn_project::{
+    ApproximateParams, Dims, Method, Metric, Neighbors, QualityParams, TsneParams, UmapParams, project, quality,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const POINTS: usize = 10_112;
@@ -24,6 +26,10 @@ fn benches(c: &mut Criterion) {
             b.iter(|| Neighbors::exact(points.view(), k, Metric::Euclidean, &()).unwrap());
         });
     }
+    group.bench_function("approximate neighbours, k = 90", |b| {
+        let params = ApproximateParams::default();
+        b.iter(|| Neighbors::approximate(points.view(), 90, Metric::Euclidean, &params, &()).unwrap());
+    });
     let methods = [
         ("PCA", Method::Pca),
         ("UMAP", Method::Umap(UmapParams::default())),

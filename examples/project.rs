@@ -15,7 +15,10 @@ mod common;
 
 use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
 
-use attn_sdk::project::{Dims, Method, Metric, Neighbors, QualityParams, TsneParams, UmapParams, project, quality};
+use attn_sdk::project::{
+    ApproximateParams, Dims, Method, Metric, Neighbors, QualityParams, TsneParams, UmapParams, project, project_with,
+    quality,
+};
 use clap::{Parser, ValueEnum};
 use common::Terminal;
 use ndarray::Array2;
@@ -48,6 +51,9 @@ struct Options {
     /// Finds this many nearest neighbours instead of projecting; the table, int32 [point, k], goes to --out
     #[arg(long, value_name = "K")]
     neighbors: Option<usize>,
+    /// Share of the true neighbours to find, below 1 by the approximate search [default: all up to 30,000 points, 0.997 beyond]
+    #[arg(long, value_name = "SHARE")]
+    recall: Option<f32>,
     /// Prints seconds per stage and the quality as JSON
     #[arg(long)]
     json: bool,
@@ -88,7 +94,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     let start = Instant::now();
     if let Some(k) = options.neighbors {
-        let neighbors = Neighbors::exact(points.view(), k, metric, &terminal)?;
+        let (neighbors, recall) = find(&points, k, metric, options, &terminal)?;
         let seconds = start.elapsed().as_secs_f64();
         if let Some(out) = &options.out {
             let table = Array2::from_shape_fn((neighbors.len(), k), |(row, column)| {
@@ -99,7 +105,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         if options.json {
             println!(
                 "{}",
-                serde_json::json!({ "points": points.dim(), "neighbors": k, "neighbors_s": seconds })
+                serde_json::json!({ "points": points.dim(), "neighbors": k, "neighbors_s": seconds, "recall": recall })
             );
         }
         return Ok(());
@@ -110,7 +116,16 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         Name::Umap => Method::Umap(UmapParams::default()),
     };
     let dims = if options.dims == "3" { Dims::Three } else { Dims::Two };
-    let embedding = project(points.view(), &method, dims, metric, options.seed, &terminal)?;
+    let (mut neighbors_s, mut recall) = (None, None);
+    let embedding = match method.neighbors(points.nrows()) {
+        0 => project(points.view(), &method, dims, metric, options.seed, &terminal)?,
+        k => {
+            let (table, share) = find(&points, k, metric, options, &terminal)?;
+            neighbors_s = Some(start.elapsed().as_secs_f64());
+            recall = share;
+            project_with(points.view(), &table, &method, dims, options.seed, &terminal)?
+        }
+    };
     let seconds = start.elapsed().as_secs_f64();
     if let Some(out) = &options.out {
         write(out, &embedding.points)?;
@@ -126,7 +141,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         let report = serde_json::json!({
             "points": points.dim(),
             "method": method.name(),
-            "project_s": seconds,
+            "neighbors_s": neighbors_s,
+            "recall": recall,
+            "project_s": seconds - neighbors_s.unwrap_or(0.0),
             "kl_divergence": embedding.kl_divergence,
             "explained_variance": embedding.explained_variance,
             "quality": judged,
@@ -134,6 +151,31 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         println!("{report}");
     }
     Ok(())
+}
+
+/// The neighbour table, and the share of the true neighbours in it where that was measured.
+fn find(
+    points: &Array2<f32>,
+    k: usize,
+    metric: Metric,
+    options: &Options,
+    terminal: &Terminal,
+) -> Result<(Neighbors, Option<f32>), Box<dyn Error>> {
+    let share = options.recall.unwrap_or(if points.nrows() <= Neighbors::EXACT_UP_TO {
+        1.0
+    } else {
+        0.997
+    });
+    if share == 1.0 {
+        return Ok((Neighbors::exact(points.view(), k, metric, terminal)?, None));
+    }
+    let params = ApproximateParams {
+        recall: share,
+        seed: options.seed,
+        ..ApproximateParams::default()
+    };
+    let (table, recall) = Neighbors::approximate(points.view(), k, metric, &params, terminal)?;
+    Ok((table, Some(recall)))
 }
 
 /// Writes an array so that the file is there whole or not at all.

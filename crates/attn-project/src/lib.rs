@@ -25,11 +25,11 @@
 //! | method | shows | does not show | time, 10,112 x 64, one core |
 //! |---|---|---|---|
 //! | [`Method::Pca`] | directions, spread, large distances | neighbourhoods: groups overlap | 0.01 s |
-//! | [`Method::Umap`] | groups and how they touch | how near within a group, size of groups | 3 s |
-//! | [`Method::Tsne`] | neighbourhoods, most faithfully | distance between groups, size of groups | 10 s (in space: minutes) |
+//! | [`Method::Umap`] | groups and how they touch | how near within a group, size of groups | 1 s |
+//! | [`Method::Tsne`] | neighbourhoods, most faithfully | distance between groups, size of groups | 4 s |
 //!
-//! Neighbours are searched exactly, in time that grows with the square of the points: right up to some 50,000.
-//! t-SNE and UMAP grow about linearly after that search. Above 20,000 points [`quality()`] scores a sample.
+//! Neighbours are searched exactly up to [`Neighbors::EXACT_UP_TO`] points, in time that grows with their square;
+//! beyond that, [`Neighbors::search`] misses about 3 of 1,000. t-SNE and UMAP grow about linearly after that search. Above 20,000 points [`quality()`] scores a sample.
 //!
 //! # When not to use it
 //! - To read numbers off a t-SNE or UMAP picture: lengths, areas and densities there are the method's, not the data's.
@@ -73,7 +73,7 @@ pub use correlation::{DistanceCorrelation, KeySet, distance_correlation};
 pub use error::Error;
 pub use metric::Metric;
 pub use ndarray;
-pub use neighbors::Neighbors;
+pub use neighbors::{ApproximateParams, Neighbors};
 pub use normalize::{Normalization, ScaleChoice};
 pub use pca::Pca;
 pub use projection::{Dims, Embedding, Method, project, project_with};

@@ -1,6 +1,7 @@
 //! Matrix products, row arithmetic, and the checks every entry point makes on its points.
 
 use ndarray::{ArrayView2, ArrayViewMut2, LinalgScalar, linalg::general_mat_mul};
+use pulp::{Simd, WithSimd};
 
 use crate::Error;
 
@@ -17,30 +18,54 @@ pub(crate) fn matmul<T: LinalgScalar>(
 
 /// Squared Euclidean distance, from differences: exactly 0 for equal rows.
 pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
-    sum_lanes(a, b, |x, y| (x - y) * (x - y))
+    pulp::Arch::new().dispatch(Pair { a, b, product: false })
 }
 
 /// Dot product.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    sum_lanes(a, b, |x, y| x * y)
+    pulp::Arch::new().dispatch(Pair { a, b, product: true })
 }
 
-/// Sums `term` over both rows in eight lanes, which the compiler turns into vector instructions.
-fn sum_lanes(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; 8];
-    let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a8
-        .remainder()
-        .iter()
-        .zip(b8.remainder())
-        .map(|(&x, &y)| term(x, y))
-        .sum();
-    for (x, y) in a8.zip(b8) {
-        for lane in 0..8 {
-            lanes[lane] += term(x[lane], y[lane]);
-        }
+/// Two rows, of which the dot product or the squared distance is wanted.
+struct Pair<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+    product: bool,
+}
+
+impl WithSimd for Pair<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        sum(simd, self.a, self.b, self.product)
     }
-    lanes.iter().sum::<f32>() + rest
+}
+
+/// `Σ a b` or `Σ (a - b)²`, where the instructions have been chosen already. Two sums side by side, so that one need
+/// not wait for the other.
+#[inline(always)]
+pub(crate) fn sum<S: Simd>(simd: S, a: &[f32], b: &[f32], product: bool) -> f32 {
+    let ((a, a_rest), (b, b_rest)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
+    let mut sums = [simd.splat_f32s(0.0); 2];
+    for (i, (&a, &b)) in a.iter().zip(b).enumerate() {
+        sums[i % 2] = add_term(simd, a, b, product, sums[i % 2]);
+    }
+    if !a_rest.is_empty() {
+        let (a, b) = (simd.partial_load_f32s(a_rest), simd.partial_load_f32s(b_rest));
+        sums[0] = add_term(simd, a, b, product, sums[0]);
+    }
+    simd.reduce_sum_f32s(simd.add_f32s(sums[0], sums[1]))
+}
+
+#[inline(always)]
+fn add_term<S: Simd>(simd: S, a: S::f32s, b: S::f32s, product: bool, sum: S::f32s) -> S::f32s {
+    if product {
+        simd.mul_add_e_f32s(a, b, sum)
+    } else {
+        let difference = simd.sub_f32s(a, b);
+        simd.mul_add_e_f32s(difference, difference, sum)
+    }
 }
 
 /// Refuses NaN and infinity, naming the place.
@@ -74,6 +99,20 @@ mod tests {
         assert!(out.column(1).iter().chain(out.column(11)).all(|&x| x == 1.0));
         matmul(a.view(), b.t(), out.slice_mut(s![.., 2..11]), true);
         assert_eq!(out.slice(s![.., 2..11]), a.dot(&b.t()) * 2.0);
+    }
+
+    #[test]
+    fn sums_over_rows_of_any_length() {
+        for n in 0..40 {
+            let a: Vec<f32> = (0..n).map(|i| i as f32 - 7.0).collect();
+            let b: Vec<f32> = (0..n).map(|i| (i * i % 11) as f32).collect();
+            let pairs = || a.iter().zip(&b);
+            assert_eq!(dot(&a, &b), pairs().map(|(x, y)| x * y).sum::<f32>());
+            assert_eq!(
+                squared_distance(&a, &b),
+                pairs().map(|(x, y)| (x - y).powi(2)).sum::<f32>()
+            );
+        }
     }
 
     #[test]

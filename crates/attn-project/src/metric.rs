@@ -1,11 +1,12 @@
 //! The metrics, and points prepared so that a matrix product gives their distances.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use pulp::Simd;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
-    linalg::{check_finite, dot, matmul, squared_distance},
+    linalg::{check_finite, matmul, sum},
 };
 
 /// What "near" means.
@@ -114,9 +115,11 @@ impl Space {
         self.rows.nrows()
     }
 
+    #[inline(always)]
     pub(crate) fn row(&self, i: usize) -> &[f32] {
         // Rows are in standard layout, so that the slice always exists.
-        self.rows.index_axis(Axis(0), i).to_slice().unwrap_or_default()
+        let width = self.rows.ncols();
+        &self.rows.as_slice().unwrap_or_default()[i * width..(i + 1) * width]
     }
 
     /// Dot products of some rows (by index) with a range of rows.
@@ -130,20 +133,23 @@ impl Space {
     }
 
     /// The distance, from differences: 0 for equal points.
-    pub(crate) fn distance(&self, i: usize, j: usize) -> f32 {
+    #[inline(always)]
+    pub(crate) fn distance<S: Simd>(&self, simd: S, i: usize, j: usize) -> f32 {
         let (a, b) = (self.row(i), self.row(j));
-        let finite = |x: f32| x.clamp(-f32::MAX, f32::MAX);
         match self.metric {
-            Metric::Euclidean => finite(squared_distance(a, b).sqrt() * self.unit),
-            Metric::InnerProduct => finite(-dot(a, b) * self.unit * self.unit),
-            Metric::Cosine => {
-                let zero = |row: &[f32]| row.iter().all(|&x| x == 0.0);
-                if zero(a) || zero(b) {
-                    1.0
-                } else {
-                    0.5 * squared_distance(a, b)
-                }
-            }
+            Metric::Euclidean => finite(sum(simd, a, b, false).sqrt() * self.unit),
+            Metric::InnerProduct => finite(-sum(simd, a, b, true) * self.unit * self.unit),
+            Metric::Cosine if zero(a) || zero(b) => 1.0,
+            Metric::Cosine => 0.5 * sum(simd, a, b, false),
         }
     }
+}
+
+/// Whether all values are 0; the first usually tells.
+fn zero(row: &[f32]) -> bool {
+    row.iter().all(|&x| x == 0.0)
+}
+
+fn finite(x: f32) -> f32 {
+    x.clamp(-f32::MAX, f32::MAX)
 }

@@ -1,10 +1,11 @@
 //! Principal components: the linear projection that keeps most variance (Pearson 1901).
 //!
-//! The covariance is summed in f64 from blocks of centred rows, so that memory grows with the number of
-//! dimensions only and a distant mean costs no digits.
+//! The covariance is summed from blocks of rows centred in f64, so that memory grows with the number of dimensions
+//! only and a distant mean costs no digits.
 
 use attn_core::{Progress, progress};
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::{
@@ -12,9 +13,13 @@ use crate::{
     linalg::{check_finite, matmul},
 };
 
-/// Rows of one block, and columns of the covariance that one task computes.
+/// Rows of one task.
 const BLOCK: usize = 2048;
+/// Rows whose products are added in single precision, and columns of the covariance that one task computes.
+const ADDED: usize = 512;
 const STRIPE: usize = 64;
+/// Elements of the covariances of blocks that are in memory together.
+const AT_ONCE: usize = 1 << 22;
 
 /// Up to this many dimensions all eigenvectors cost less than an iteration for a few.
 const DENSE: usize = 160;
@@ -61,13 +66,8 @@ impl Pca {
                 count,
             ));
         }
-        check_finite("points", points)?;
-        let mut mean = Array1::<f64>::zeros(d);
-        for row in points.rows() {
-            mean.iter_mut().zip(row).for_each(|(m, &x)| *m += f64::from(x));
-        }
-        mean /= n as f64;
-        let covariance = covariance(points, &mean, progress)?;
+        let (mean, unit) = mean(points)?;
+        let covariance = covariance(points, &mean, unit, progress)?;
         let total: f64 = covariance.diag().sum();
         let (values, mut components) = if d <= DENSE {
             eigen::symmetric(covariance)
@@ -111,17 +111,31 @@ impl Pca {
             ));
         }
         check_finite("points", points)?;
-        let mut out = Array2::zeros((points.nrows(), self.components.nrows()));
-        let blocks: Vec<_> = out
-            .axis_chunks_iter_mut(Axis(0), BLOCK)
-            .zip(points.axis_chunks_iter(Axis(0), BLOCK))
+        let count = self.components.nrows();
+        let offsets: Vec<f64> = self
+            .components
+            .rows()
+            .into_iter()
+            .map(|row| row.dot(&self.mean))
             .collect();
-        blocks.into_par_iter().for_each(|(mut out, points)| {
-            let centred = centred(points, &self.mean);
-            let mut product = Array2::zeros(out.raw_dim());
-            matmul(centred.view(), self.components.t(), product.view_mut(), false);
-            out.zip_mut_with(&product, |out, &x| *out = x as f32);
-        });
+        let (points, components) = (points.as_standard_layout(), self.components.as_standard_layout());
+        let (points, components) = (
+            points.as_slice().unwrap_or_default(),
+            components.as_slice().unwrap_or_default(),
+        );
+        let mut out = Array2::zeros((points.len() / self.mean.len(), count));
+        let flat = out.as_slice_mut().unwrap_or_default();
+        flat.par_chunks_mut(BLOCK * count)
+            .zip(points.par_chunks(BLOCK * self.mean.len()))
+            .for_each(|(out, points)| {
+                pulp::Arch::new().dispatch(Coordinates {
+                    points,
+                    components,
+                    offsets: &offsets,
+                    width: self.mean.len(),
+                    out,
+                });
+            });
         Ok(out)
     }
 
@@ -141,35 +155,130 @@ impl Pca {
     }
 }
 
-fn centred(points: ArrayView2<'_, f32>, mean: &Array1<f64>) -> Array2<f64> {
-    let mut out = points.mapv(f64::from);
-    out -= mean;
-    out
+/// Coordinates of some rows along the components, in f64: `x c - mean c` is exact enough without a centred copy.
+struct Coordinates<'a> {
+    points: &'a [f32],
+    components: &'a [f64],
+    offsets: &'a [f64],
+    width: usize,
+    out: &'a mut [f32],
 }
 
-/// `Σ (x - mean)(x - mean)ᵀ / (n - 1)`: blocks one after the other, stripes of columns in parallel, so that
-/// every element is summed in the same order on any number of threads.
-fn covariance(points: ArrayView2<'_, f32>, mean: &Array1<f64>, progress: &dyn Progress) -> Result<Array2<f64>, Error> {
-    let (n, d) = points.dim();
-    let mut covariance = Array2::<f64>::zeros((d, d));
-    for start in (0..n).step_by(BLOCK) {
-        let end = (start + BLOCK).min(n);
-        progress::step(progress, "PCA", start, n)?;
-        let block = centred(points.slice(s![start..end, ..]), mean);
-        let stripes: Vec<_> = covariance
-            .axis_chunks_iter_mut(Axis(0), STRIPE)
-            .zip(block.axis_chunks_iter(Axis(1), STRIPE))
-            .collect();
-        stripes
-            .into_par_iter()
-            .for_each(|(out, columns)| matmul(columns.t(), block.view(), out, true));
+impl WithSimd for Coordinates<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        const LANES: usize = 8;
+        let rows = self.points.chunks_exact(self.width);
+        for (row, out) in rows.zip(self.out.chunks_exact_mut(self.offsets.len())) {
+            let components = self.components.chunks_exact(self.width);
+            for ((component, offset), out) in components.zip(self.offsets).zip(out) {
+                let ((x, x_rest), (c, c_rest)) = (row.as_chunks::<LANES>(), component.as_chunks::<LANES>());
+                let mut lanes = [0.0f64; LANES];
+                for (x, c) in x.iter().zip(c) {
+                    for lane in 0..LANES {
+                        lanes[lane] += f64::from(x[lane]) * c[lane];
+                    }
+                }
+                let mut sum = -offset;
+                for (&x, &c) in x_rest.iter().zip(c_rest) {
+                    sum += f64::from(x) * c;
+                }
+                for lane in lanes {
+                    sum += lane;
+                }
+                *out = sum as f32;
+            }
+        }
     }
-    covariance /= (n - 1) as f64;
+}
+
+/// Mean of the rows, which are checked on the way, and a power of two near the largest value: blocks in parallel, added
+/// up in their order.
+fn mean(points: ArrayView2<'_, f32>) -> Result<(Array1<f64>, f64), Error> {
+    let blocks: Vec<_> = points.axis_chunks_iter(Axis(0), BLOCK).collect();
+    let sums: Vec<(Array1<f64>, u32)> = blocks
+        .into_par_iter()
+        .map(|block| {
+            let mut sum = Array1::<f64>::zeros(block.ncols());
+            let mut largest = 0u32;
+            for row in block.rows() {
+                for (sum, &x) in sum.iter_mut().zip(row) {
+                    *sum += f64::from(x);
+                    // Magnitudes order like their bits, and integers, unlike floats, may be compared in any order.
+                    largest = largest.max(x.to_bits() & 0x7fff_ffff);
+                }
+            }
+            (sum, largest)
+        })
+        .collect();
+    let mut mean = Array1::<f64>::zeros(points.ncols());
+    let mut largest = 0.0f32;
+    for (sum, bits) in &sums {
+        mean += sum;
+        let found = f32::from_bits(*bits);
+        if !found.is_finite() {
+            check_finite("points", points)?;
+        }
+        largest = largest.max(found);
+    }
+    let unit = if largest > 0.0 {
+        f64::from(largest).log2().floor().exp2()
+    } else {
+        1.0
+    };
+    Ok((mean / points.nrows() as f64, unit))
+}
+
+/// `Σ (x - mean)(x - mean)ᵀ / (n - 1)`: products within a block in single precision, which errs by less than the
+/// points' own rounding; the sum over blocks in double. Some blocks at a time, and stripes of a block, in parallel; every
+/// element is summed in the same order on any number of threads.
+///
+/// Values are taken in units of `unit`, so that their squares neither overflow nor vanish.
+fn covariance(
+    points: ArrayView2<'_, f32>,
+    mean: &Array1<f64>,
+    unit: f64,
+    progress: &dyn Progress,
+) -> Result<Array2<f64>, Error> {
+    let (n, d) = points.dim();
+    let per_unit = 1.0 / unit;
+    let mut covariance = Array2::<f64>::zeros((d, d));
+    let at_once = (AT_ONCE / (d * d)).clamp(1, 64);
+    let blocks: Vec<_> = points.axis_chunks_iter(Axis(0), ADDED).collect();
+    for (i, blocks) in blocks.chunks(at_once).enumerate() {
+        progress::step(progress, "PCA", (i * at_once * ADDED).min(n), n)?;
+        let parts: Vec<Array2<f32>> = blocks
+            .par_iter()
+            .map(|block| {
+                let mut centred = block.to_owned();
+                for mut row in centred.rows_mut() {
+                    row.zip_mut_with(mean, |x, &m| *x = ((f64::from(*x) - m) * per_unit) as f32);
+                }
+                let mut part = Array2::<f32>::zeros((d, d));
+                let stripes: Vec<_> = part
+                    .axis_chunks_iter_mut(Axis(0), STRIPE)
+                    .zip(centred.axis_chunks_iter(Axis(1), STRIPE))
+                    .collect();
+                stripes
+                    .into_par_iter()
+                    .for_each(|(out, columns)| matmul(columns.t(), centred.view(), out, false));
+                part
+            })
+            .collect();
+        for part in parts {
+            covariance.zip_mut_with(&part, |sum, &x| *sum += f64::from(x));
+        }
+    }
+    covariance *= unit * unit / (n - 1) as f64;
     Ok(covariance)
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::s;
+
     use super::*;
     use crate::rng::Rng;
 
@@ -213,10 +322,24 @@ mod tests {
             (rng.normal() * deviation) as f32
         });
         let pca = Pca::fit(points.view(), 3, &()).unwrap();
-        let (values, vectors) = eigen::symmetric(covariance(points.view(), &pca.mean, &()).unwrap());
+        let (values, vectors) = eigen::symmetric(covariance(points.view(), &pca.mean, 1.0, &()).unwrap());
         for i in 0..3 {
-            assert!((pca.explained_variance()[i] / values[i] - 1.0).abs() < 1e-9);
-            assert!((pca.components().row(i).dot(&vectors.row(i)).abs() - 1.0).abs() < 1e-9);
+            assert!((pca.explained_variance()[i] / values[i] - 1.0).abs() < 1e-6);
+            assert!((pca.components().row(i).dot(&vectors.row(i)).abs() - 1.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_covariance_is_that_of_the_definition() {
+        let mut rng = Rng::new(4, 0);
+        for (scale, offset) in [(1.0, 0.0), (1.0, 1000.0), (1e30, 0.0), (1e-30, 0.0)] {
+            let points = Array2::from_shape_simple_fn((1300, 5), || (scale * (rng.normal() + offset)) as f32);
+            let (mean, unit) = mean(points.view()).unwrap();
+            let found = covariance(points.view(), &mean, unit, &()).unwrap();
+            let centred = points.mapv(f64::from) - &points.mapv(f64::from).mean_axis(Axis(0)).unwrap();
+            let truth = centred.t().dot(&centred) / 1299.0;
+            let error = (&found - &truth).mapv(f64::abs).into_iter().fold(0.0, f64::max);
+            assert!(error < 1e-6 * scale * scale, "{scale} {offset}: {error}");
         }
     }
 

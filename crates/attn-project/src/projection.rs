@@ -147,7 +147,7 @@ pub fn project(
         0 => linear(points, dims, progress),
         k => project_with(
             points,
-            &Neighbors::exact(points, k, metric, progress)?,
+            &Neighbors::search(points, k, metric, progress)?,
             method,
             dims,
             seed,

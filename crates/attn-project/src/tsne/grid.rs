@@ -30,8 +30,11 @@ const SPACING: f32 = 1.0 / 3.0;
 const SPACINGS: f32 = 32.0;
 /// Nodes kept free around the cloud and its image: the divided-out smoothing decays by 0.43 a node.
 const MARGIN: usize = 12;
-/// Beyond this size of transform (a cloud of some 700 units) a tree is cheaper.
+/// Largest size of transform (a cloud of some 700 units).
 const LARGEST: usize = 4096;
+/// Nodes of a transform per point above which a tree is cheaper. A node costs some 9 ns, a point about 100 on the grid and
+/// 300 in the tree: dense clouds, as in the first phase or of very many points, are the grid's.
+const NODES_PER_POINT: usize = 20;
 /// Rows or columns of one task.
 const BAND: usize = 8;
 /// Points of one task.
@@ -40,6 +43,8 @@ const CHUNK: usize = 1024;
 pub(super) struct Grid {
     plan: Option<Plan>,
     tree: Tree<2>,
+    /// Most nodes per point.
+    most: usize,
     /// Values at the nodes: first the density, then the potential.
     nodes: Vec<f32>,
     rows: Vec<Complex32>,
@@ -102,6 +107,7 @@ impl Grid {
         Self {
             plan: None,
             tree: Tree::new(theta),
+            most: NODES_PER_POINT,
             nodes: Vec::new(),
             rows: Vec::new(),
             columns: Vec::new(),
@@ -115,7 +121,7 @@ impl Repulsion<2> for Grid {
     fn repulsion(&mut self, y: &[[f32; 2]], out: &mut [[f32; 2]]) -> f64 {
         let frame = Frame::around(y);
         let size = frame.used.saturating_add(MARGIN).saturating_mul(2);
-        if size > LARGEST {
+        if size > LARGEST || size * size / y.len().max(1) > self.most {
             return self.tree.repulsion(y, out);
         }
         let fits = |plan: &Plan| plan.spacing == frame.spacing && size <= plan.size && plan.size < 2 * size;
@@ -437,7 +443,9 @@ mod tests {
         for radius in [1e-4f32, 0.03, 1.0, 7.0, 40.0] {
             let y = cloud::<2>(2000, radius);
             let mut force = vec![[0.0; 2]; y.len()];
-            let sum = Grid::new(0.5).repulsion(&y, &mut force);
+            let mut grid = Grid::new(0.5);
+            grid.most = usize::MAX;
+            let sum = grid.repulsion(&y, &mut force);
             let truth = exact(&y);
             let error = worst_error(&force, &truth.0);
             assert!((sum / truth.1 - 1.0).abs() < 3e-4, "{radius}: {sum} {}", truth.1);

@@ -3,8 +3,8 @@
 //!
 //! Best practice since: principal components as the start (Kobak and Berens, *The art of using t-SNE for
 //! single-cell transcriptomics*, Nature Communications 2019), a learning rate that grows with the number of
-//! points (Belkina et al., Nature Communications 2019), repulsion from a grid in the plane and from an octree
-//! in space.
+//! points (Belkina et al., Nature Communications 2019), repulsion from a tree, or in the plane from a grid where the
+//! points lie densely.
 
 mod affinity;
 pub(crate) mod aligned;
@@ -14,6 +14,7 @@ mod tree;
 
 use attn_core::{Progress, progress};
 use ndarray::{Array2, ArrayView2};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -45,8 +46,9 @@ pub struct TsneParams {
     /// Step per unit of gradient. Default: the number of points divided by the exaggeration of the phase,
     /// so that a step undoes a constant share of the attraction whatever the number of points.
     pub learning_rate: Option<f32>,
-    /// Accuracy of the tree used in 3D: a cell counts as one point if its width is below `theta` times its
-    /// distance. Default 0.5; smaller is slower and more exact.
+    /// Accuracy of the tree of far points: a cell counts as one point if its width is below `theta` times its
+    /// distance. Default 0.5; smaller is slower and more exact. In the plane a grid takes the tree's place where that is
+    /// faster.
     pub theta: f32,
 }
 
@@ -198,13 +200,18 @@ fn descend<const D: usize>(
             .zip(motion.par_chunks_mut(CHUNK))
             .enumerate()
             .for_each(|(chunk, (next, motion))| {
-                let first = chunk * CHUNK;
-                for (offset, (next, motion)) in next.iter_mut().zip(motion).enumerate() {
-                    let i = first + offset;
-                    let pull = attraction(affinities, &y, i);
-                    let gradient = std::array::from_fn(|c| exaggeration * pull[c] - away * repulsion[i][c]);
-                    *next = motion.advance(&y[i], gradient, momentum, rate);
-                }
+                pulp::Arch::new().dispatch(Move {
+                    affinities,
+                    y: &y,
+                    repulsion: &repulsion,
+                    first: chunk * CHUNK,
+                    next,
+                    motion,
+                    exaggeration,
+                    away,
+                    momentum,
+                    rate,
+                });
             });
         centre(&mut next);
         std::mem::swap(&mut y, &mut next);
@@ -217,60 +224,93 @@ fn descend<const D: usize>(
     Ok((map, kl as f32))
 }
 
-/// `Σ_j p_ij (y_i - y_j) / (1 + |y_i - y_j|²)`.
-fn attraction<const D: usize>(affinities: &Affinities, y: &[[f32; D]], i: usize) -> [f32; D] {
-    let (columns, values) = affinities.row(i);
-    let mut sums = [[0.0f32; LANES]; D];
-    let (columns, last) = columns.as_chunks::<LANES>();
-    let (values, last_values) = values.as_chunks::<LANES>();
-    columns
-        .iter()
-        .zip(values)
-        .for_each(|(columns, values)| attract(y, i, columns, values, &mut sums));
-    if !last.is_empty() {
-        // Filled up with the point itself, which does not pull.
-        let mut columns = [i as u32; LANES];
-        let mut values = [0.0f32; LANES];
-        columns[..last.len()].copy_from_slice(last);
-        values[..last.len()].copy_from_slice(last_values);
-        attract(y, i, &columns, &values, &mut sums);
-    }
-    sums.map(|lanes| lanes.iter().sum())
+/// One iteration of the points `first..`: compiled for the vector instructions that the processor turns out to have.
+struct Move<'a, const D: usize> {
+    affinities: &'a Affinities,
+    y: &'a [[f32; D]],
+    repulsion: &'a [[f32; D]],
+    first: usize,
+    next: &'a mut [[f32; D]],
+    motion: &'a mut [Motion<D>],
+    exaggeration: f32,
+    /// What the repulsions are multiplied by: one over the sum over pairs.
+    away: f32,
+    momentum: f32,
+    rate: f32,
 }
 
-/// Neighbours that [`attract`] gathers one by one and computes together.
-const LANES: usize = 8;
+impl<const D: usize> WithSimd for Move<'_, D> {
+    type Output = ();
 
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut others = [[0.0f32; GATHERED]; D];
+        for (offset, (next, motion)) in self.next.iter_mut().zip(self.motion).enumerate() {
+            let i = self.first + offset;
+            let pull = attraction(simd, self.affinities, self.y, i, &mut others);
+            let mut gradient = [0.0; D];
+            for c in 0..D {
+                gradient[c] = self.exaggeration * pull[c] - self.away * self.repulsion[i][c];
+            }
+            *next = motion.advance(&self.y[i], gradient, self.momentum, self.rate);
+        }
+    }
+}
+
+/// Neighbours gathered before they are computed with: enough that the first are out of the way when they are read again,
+/// and a multiple of every vector's width.
+const GATHERED: usize = 128;
+
+/// `Σ_j p_ij (y_i - y_j) / (1 + |y_i - y_j|²)`; `others` is room for neighbours.
 #[inline(always)]
-fn attract<const D: usize>(
+fn attraction<S: Simd, const D: usize>(
+    simd: S,
+    affinities: &Affinities,
     y: &[[f32; D]],
     i: usize,
-    columns: &[u32; LANES],
-    values: &[f32; LANES],
-    sums: &mut [[f32; LANES]; D],
-) {
-    let point = y[i];
-    let others: [[f32; D]; LANES] = columns.map(|j| y[j as usize]);
-    let differences: [[f32; LANES]; D] =
-        std::array::from_fn(|c| std::array::from_fn(|lane| point[c] - others[lane][c]));
-    let mut weights = [1.0f32; LANES];
-    for difference in &differences {
-        for lane in 0..LANES {
-            weights[lane] += difference[lane] * difference[lane];
+    others: &mut [[f32; GATHERED]; D],
+) -> [f32; D] {
+    let (columns, values) = affinities.row(i);
+    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+    let (mut point, mut sums) = ([zero; D], [zero; D]);
+    for c in 0..D {
+        point[c] = simd.splat_f32s(y[i][c]);
+    }
+    for (columns, values) in columns.chunks(GATHERED).zip(values.chunks(GATHERED)) {
+        for (lane, &j) in columns.iter().enumerate() {
+            let other = y[j as usize];
+            for c in 0..D {
+                others[c][lane] = other[c];
+            }
+        }
+        let (full, rest) = S::as_simd_f32s(values);
+        // A last vector that is not full has zeros for the probabilities of whatever lies beyond.
+        let last = simd.partial_load_f32s(rest);
+        let vectors = full.len() + usize::from(!rest.is_empty());
+        for v in 0..vectors {
+            let p = if v < full.len() { full[v] } else { last };
+            let mut apart = [zero; D];
+            let mut squared = one;
+            for c in 0..D {
+                apart[c] = simd.sub_f32s(point[c], S::as_simd_f32s(&others[c]).0[v]);
+                squared = simd.mul_add_e_f32s(apart[c], apart[c], squared);
+            }
+            let weight = simd.div_f32s(p, squared);
+            for c in 0..D {
+                sums[c] = simd.mul_add_e_f32s(weight, apart[c], sums[c]);
+            }
         }
     }
-    for lane in 0..LANES {
-        weights[lane] = values[lane] / weights[lane];
+    let mut pull = [0.0; D];
+    for c in 0..D {
+        pull[c] = simd.reduce_sum_f32s(sums[c]);
     }
-    for (sum, difference) in sums.iter_mut().zip(&differences) {
-        for lane in 0..LANES {
-            sum[lane] += weights[lane] * difference[lane];
-        }
-    }
+    pull
 }
 
 impl<const D: usize> Motion<D> {
     /// Moves by momentum and gradient; the gain of a coordinate grows while its direction holds (Jacobs 1988).
+    #[inline(always)]
     fn advance(&mut self, from: &[f32; D], gradient: [f32; D], momentum: f32, rate: f32) -> [f32; D] {
         for c in 0..D {
             let turned = (gradient[c] > 0.0) == (self.velocity[c] > 0.0);
