@@ -5,7 +5,7 @@
 //! yet its heads have to find the day, the month and the year wherever they stand. The network is Pegasus's, whose norms
 //! stand before the sublayers: it trains at a high rate from the start.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use attn_models::{Checkpoint, Gradients, Inputs, Model, Weights};
 use candle_core::{Device, Tensor};
@@ -129,14 +129,12 @@ fn pairs(seed: u64) -> (Vec<Pair>, Vec<Pair>) {
     Random::new(0x6461_7465).shuffle(&mut all);
     let validation = all.split_off(all.len() - VALIDATION);
     Random::new(seed).shuffle(&mut all);
-    all.truncate(TRAINING);
-    let write = |pairs: Vec<(Date, &str)>| {
-        let pairs = pairs.into_iter();
-        pairs
-            .map(|(date, format)| (date.write(format), date.write(TARGET)))
-            .collect()
-    };
-    (write(all), write(validation))
+    let write = |(date, format): (Date, &str)| (date.write(format), date.write(TARGET));
+    let validation: Vec<Pair> = validation.into_iter().map(write).collect();
+    // May is its own abbreviation: two formats then give the same pair, which must not be learnt if it is judged.
+    let mut seen: HashSet<Pair> = validation.iter().cloned().collect();
+    let others = all.into_iter().map(write).filter(|pair| seen.insert(pair.clone()));
+    (others.take(TRAINING).collect(), validation)
 }
 
 /// One token per letter; the end of a text has a token of its own.
@@ -327,8 +325,6 @@ pub(crate) fn evaluate(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Score
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     #[test]
