@@ -1,4 +1,4 @@
-//! Three small models that come with the SDK, and text and pictures to run them on: something to look at within a minute of
+//! Four small models that come with the SDK, and text and pictures to run them on: something to look at within a minute of
 //! `cargo add`, and a known ground for tests.
 //!
 //! They were trained from scratch by `examples/train`; `models/*/README.md` says on what, how long and with which accuracy.
@@ -27,18 +27,21 @@ pub enum Embedded {
     TextDecoder,
     /// ViT, 4 layers x 4 heads, classifier of synthetic [`PICTURES`].
     Vision,
+    /// Pegasus, an encoder-decoder of 2 + 2 layers x 4 heads, converter of [`dates`].
+    Dates,
 }
 
 impl Embedded {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::TextEncoder, Self::TextDecoder, Self::Vision];
+    pub const ALL: [Self; 4] = [Self::TextEncoder, Self::TextDecoder, Self::Vision, Self::Dates];
 
-    /// Its name on the command line: `text-encoder`, `text-decoder`, `vision`.
+    /// Its name on the command line: `text-encoder`, `text-decoder`, `vision`, `dates`.
     pub fn name(self) -> &'static str {
         match self {
             Self::TextEncoder => "text-encoder",
             Self::TextDecoder => "text-decoder",
             Self::Vision => "vision",
+            Self::Dates => "dates",
         }
     }
 
@@ -70,6 +73,12 @@ impl Embedded {
                 file!("vision", "model.safetensors"),
                 None,
                 Some(file!("vision", "preprocessor_config.json")),
+            ),
+            Self::Dates => (
+                file!("dates", "config.json"),
+                file!("dates", "model.safetensors"),
+                Some(file!("dates", "tokenizer.json")),
+                None,
             ),
         };
         Ok(Checkpoint::from_bytes(
@@ -107,6 +116,12 @@ pub fn sentences() -> impl Iterator<Item = &'static str> {
 
 /// The same sentences with lemma, part of speech and sentiment, in CoNLL-U.
 pub const SENTENCES_CONLLU: &str = include_str!("../models/data/sentences.conllu");
+
+/// 500 dates as people write them and, after a TAB, as `YYYY-MM-DD`: what [`Embedded::Dates`] reads and writes, and was not
+/// trained on (the task of Strobelt et al. 2018).
+pub fn dates() -> impl Iterator<Item = &'static str> {
+    include_str!("../models/dates/validation.tsv").lines()
+}
 
 macro_rules! pictures {
     ($($name:literal)*) => {

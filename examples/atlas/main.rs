@@ -117,6 +117,14 @@ fn capture(options: &Options, folder: &Path, terminal: &Terminal) -> Result<Capt
                 .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()));
             capturer.pictures(&pictures.collect::<Vec<_>>(), Some(folder), terminal)?
         }
+        (None, None) if options.embedded == Some(Embedded::Dates) => {
+            let text: String = embedded::dates().take(200).flat_map(|line| [line, "\n"]).collect();
+            capturer.text(
+                &split_lines(text.as_bytes(), Path::new("embedded dates"))?,
+                Some(folder),
+                terminal,
+            )?
+        }
         (None, None) => {
             let text: String = embedded::sentences().flat_map(|line| [line, "\n"]).collect();
             capturer.text(

@@ -17,10 +17,10 @@ pub(crate) struct Options {
     /// Folder of a model: config.json, model.safetensors, tokenizer.json. Without it an embedded model is shown
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
-    /// An embedded model: text-encoder, text-decoder or vision [default: text-encoder]
+    /// An embedded model: text-encoder, text-decoder, vision or dates [default: text-encoder]
     #[arg(long, value_name = "NAME", conflicts_with = "model")]
     pub(crate) embedded: Option<Embedded>,
-    /// Text, one sequence per line. Lines longer than the model takes are cut, with a note [default: 200 embedded sentences]
+    /// Text, one sequence per line. For an encoder-decoder a line is a source and, after a TAB, a target. Lines longer than the model takes are cut, with a note [default: 200 embedded sentences]
     #[arg(long, value_name = "FILE")]
     pub(crate) text: Option<PathBuf>,
     /// Folder of pictures, for models of images [default: 24 embedded pictures]

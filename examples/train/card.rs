@@ -74,7 +74,7 @@ pub(crate) fn write(folder: &Path, card: &Card<'_>) -> Result<()> {
     let minutes = card.elapsed.as_secs_f32() / 60.0;
     let mut text = format!(
         "# {}\n\n{}\n\n## Data\n\n{}\n\n## Training\n\n```text\ncargo run --release --example train -- {} --seed {seed} --steps {} --out \
-         models/{}\n```\n\n{minutes:.0} minutes of wall time on two cores that had other work too. `train inspect --model` prints what its heads do.\n\n\
+         models/{}\n```\n\n{minutes:.0} minutes of wall time on two cores that had other work too. `train inspect --model` measures it again and, for models of one stack, prints what its heads do.\n\n\
          ## Measured on held-out data, with the weights as stored (f16)\n\n",
         card.title, card.what, card.data, card.command, card.steps, card.command
     );

@@ -12,7 +12,7 @@ use candle_core::Tensor;
 use tokenizers::Tokenizer;
 
 use crate::{
-    Result, data, decoder, encoder,
+    Result, data, dates, decoder, encoder,
     random::Random,
     sentiment,
     stimuli::{self, GRID, Paint},
@@ -28,6 +28,12 @@ pub(crate) fn report(folder: &Path) -> Result<()> {
         return vision_heads(&model);
     }
     let tokenizer = Tokenizer::from_file(folder.join("tokenizer.json"))?;
+    if model.info().attention(Attention::Cross).is_some() {
+        for score in dates::evaluate(&model, &tokenizer)? {
+            println!("{score}");
+        }
+        return Ok(());
+    }
     let causal = model.info().attention(Attention::DecoderSelf).is_some();
     let scores = if !model.labels().is_empty() {
         sentiment::evaluate(&model, &tokenizer)?

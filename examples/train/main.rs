@@ -5,18 +5,21 @@
 //! cargo run --release --example train -- text-decoder --out models/text-decoder
 //! cargo run --release --example train -- vision --out models/vision
 //! cargo run --release --example train -- sentiment --out models/sentiment
+//! cargo run --release --example train -- dates --out models/dates
 //! cargo run --release --example train -- data --out models/data
 //! cargo run --release --example train -- inspect --model models/vision
 //! ```
 //!
 //! The same seed and number of steps give the same data and the same batches. Read it in this order: what is learnt
-//! (`lexicon`, `grammar`, `stories`, `stimuli`, `data`), how (`tokens`, `training`, `encoder`, `decoder`, `vision`, `sentiment`),
+//! (`lexicon`, `grammar`, `stories`, `stimuli`, `data`), how (`tokens`, `training`, `encoder`, `decoder`, `vision`, `sentiment`,
+//! `dates`),
 //! and what came of it (`inspect`, `card`).
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod card;
 mod data;
+mod dates;
 mod decoder;
 mod encoder;
 mod grammar;
@@ -61,6 +64,8 @@ enum Command {
         #[arg(long, default_value = "models/text-encoder")]
         base: PathBuf,
     },
+    /// Train the converter of dates (Pegasus, an encoder-decoder).
+    Dates(Training),
     /// Write the default input: sentences with tags, and pictures.
     Data {
         /// The folder to write.
@@ -94,6 +99,7 @@ fn main() -> Result<()> {
         Command::TextDecoder(training) => decoder::train(&training),
         Command::Vision(training) => vision::train(&training),
         Command::Sentiment { training, base } => sentiment::train(&training, &base),
+        Command::Dates(training) => dates::train(&training),
         Command::Data { out } => data::write(&out),
         Command::Inspect { model } => inspect::report(&model),
     }

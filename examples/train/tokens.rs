@@ -127,11 +127,11 @@ fn without_long_numbers(text: &str) -> String {
     text.split(' ').filter(short).collect::<Vec<_>>().join(" ")
 }
 
-fn special_token(id: usize, token: &str) -> Value {
+pub(crate) fn special_token(id: usize, token: &str) -> Value {
     json!({"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true})
 }
 
-fn build(definition: &Value) -> Result<Tokenizer> {
+pub(crate) fn build(definition: &Value) -> Result<Tokenizer> {
     Tokenizer::from_bytes(definition.to_string())
 }
 

@@ -1,4 +1,4 @@
-//! The training loop that the three models share.
+//! The training loop that the models share.
 //!
 //! AdamW (Loshchilov and Hutter 2019) with a linear warm-up and a cosine decay to zero, the gradient's norm clipped to 1.
 
