@@ -18,7 +18,7 @@ use crate::{
     card::{self, Card, Score},
     random::Random,
     tokens,
-    training::{Batch, Plan, accuracy, initialise, optimise},
+    training::{Batch, Plan, WARM_UP, accuracy, initialise, optimise},
 };
 
 const STEPS: usize = 2500;
@@ -200,6 +200,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     };
     let plan = Plan {
         steps: training.steps.unwrap_or(STEPS),
+        warm_up: WARM_UP,
         peak: 2e-3,
     };
     let elapsed = optimise(&weights, plan, || {

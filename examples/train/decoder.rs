@@ -20,7 +20,7 @@ use crate::{
 };
 
 const LONGEST: usize = 96;
-const STEPS: usize = 2000;
+const STEPS: usize = 4000;
 /// Share of the texts that is told twice.
 const TOLD_TWICE: f32 = 0.2;
 /// Rows of a batch.

@@ -91,6 +91,8 @@ fn every_view_is_well_formed_and_has_all_its_text() {
             samples::image(7, Flows::All, &view, Some([420.0, 640.0])).unwrap(),
             samples::hovered_matrix(&view, [460.0, 420.0]).unwrap(),
             samples::hovered_token(&view, [560.0, 440.0]).unwrap(),
+            samples::lines(&view, [560.0, 380.0]).unwrap(),
+            samples::cluster_map(&view, [560.0, 440.0]).unwrap(),
         ];
         for zoom in [1.0, 2.5] {
             view.stage.zoom = zoom;
