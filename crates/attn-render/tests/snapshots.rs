@@ -241,6 +241,7 @@ fn flow() {
     check("flow", &View::default(), |view| charts::flow(view, None));
 }
 
+#[test]
 fn lines() {
     check("lines", &View::default(), |view| samples::lines(view, [560.0, 380.0]));
 }

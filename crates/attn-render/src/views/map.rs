@@ -60,7 +60,7 @@ impl ClusterMap<'_> {
         let page = Page {
             title: self.title,
             subtitle: self.subtitle,
-            legend: vec![Entry::Text("colour: cluster (eight colours, used again)".into())],
+            legend: vec![Entry::Text("colour: cluster".into())],
             caption: self.caption,
         };
         let (mut scene, content) = page.start(size, &colors)?;
