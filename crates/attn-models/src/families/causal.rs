@@ -1,14 +1,125 @@
-//! What causal decoders predict from their last layer: the next word at each token, or the class of the whole text.
+//! The network of GPT-2 and its relatives: a causal decoder of text, norms before each sublayer.
+//!
+//! GPT-2, GPT-NeoX, Llama, Mistral and Qwen differ in the names of their tensors, in how positions enter and in their maps and
+//! norms; each has a file that reads its configuration and builds this.
 
-use candle_core::Tensor;
+use attn_core::{Attention, ModelInfo, Side};
+use candle_core::{Device, Tensor};
 
+use super::Network;
 use crate::{
-    Result, Weights,
-    blocks::{Embedding, Linear, Pass},
+    Inputs, Output, Result, Site, Weights,
+    blocks::{Embedding, Linear, Mlp, MultiHead, Norm, Pass, Rotary, additive_masks},
     config::Config,
-    inputs::Tokens,
+    inputs::{self, Tokens},
 };
 
+/// How positions enter.
+pub(super) enum Placement {
+    /// A vector per position is added to the words.
+    Learned(Embedding),
+    /// Queries and keys are rotated.
+    Rotary(Rotary),
+}
+
+pub(super) struct Layer {
+    pub(super) attention_norm: Norm,
+    pub(super) attention: MultiHead,
+    pub(super) mlp_norm: Norm,
+    pub(super) mlp: Mlp,
+}
+
+pub(super) struct Decoder {
+    pub(super) info: ModelInfo,
+    pub(super) device: Device,
+    pub(super) words: Embedding,
+    pub(super) placement: Placement,
+    /// Whether the MLP reads what the attention reads, and not what it leaves.
+    pub(super) parallel: bool,
+    pub(super) layers: Vec<Layer>,
+    pub(super) final_norm: Norm,
+    pub(super) head: CausalHead,
+    pub(super) labels: Vec<String>,
+}
+
+impl Network for Decoder {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {
+        inputs.only(&["input_ids", "attention_mask", "position_ids"])?;
+        let tokens = inputs::tokens(
+            ("input_ids", inputs.input_ids.as_ref()),
+            ("attention_mask", inputs.attention_mask.as_ref()),
+            self.words.table().dim(0)?,
+            self.info.max_tokens,
+            &self.device,
+        )?;
+        let positions = inputs::positions(inputs.position_ids.as_ref(), &tokens, self.info.max_tokens)?;
+        let (past, new) = (pass.past(), tokens.tokens - pass.past());
+        let positions: Vec<Vec<u32>> = positions.iter().map(|row| row[past..].to_vec()).collect();
+        let masks = additive_masks(
+            self.info.attentions.iter().flat_map(|info| &info.layers),
+            tokens.padding.as_ref(),
+            new,
+            tokens.tokens,
+            &self.device,
+        )?;
+
+        let words = self.words.forward(&tokens.ids.narrow(1, past, new)?)?;
+        let words = pass.tap(Site::embedding(Side::Decoder), words)?;
+        let (mut x, rotation) = match &self.placement {
+            Placement::Learned(table) => {
+                let vectors = table.forward(&Tensor::new(positions, &self.device)?)?;
+                let vectors = pass.tap(Site::positions(Side::Decoder), vectors)?;
+                (words.broadcast_add(&vectors)?, None)
+            }
+            Placement::Rotary(rotary) => (words, Some(rotary.rotation(&positions, Side::Decoder, pass)?)),
+        };
+        for (layer, (block, mask)) in self.layers.iter().zip(&masks).enumerate() {
+            x = pass.tap(Site::hidden(Side::Decoder, layer), x)?;
+            let normed = block.attention_norm.forward(&x, pass)?;
+            let attended = block
+                .attention
+                .forward(&normed, &normed, mask.as_ref(), rotation.as_ref(), pass)?;
+            let after = (attended + &x)?;
+            let read = if self.parallel { &x } else { &after };
+            let inner = block.mlp.forward(&block.mlp_norm.forward(read, pass)?, pass)?;
+            x = (pass.tap(Site::mlp(Side::Decoder, layer), inner)? + after)?;
+        }
+        let x = self.final_norm.forward(&x, pass)?;
+        let x = pass.tap(Site::hidden(Side::Decoder, self.layers.len()), x)?;
+        Ok(Output {
+            logits: self.head.logits(&x, &tokens, pass)?,
+            last_hidden: x,
+            pooled: None,
+        })
+    }
+
+    fn caches(&self) -> bool {
+        true
+    }
+
+    fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+        // The last state has passed the final norm.
+        if layer == self.layers.len() {
+            return self.head.words(hidden, pass);
+        }
+        self.head.words(&self.final_norm.forward(hidden, pass)?, pass)
+    }
+
+    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
+        let block = self.layers.get(layer).filter(|_| attention == Attention::DecoderSelf)?;
+        Some(&block.attention)
+    }
+}
+
+/// What a checkpoint predicts from the last layer: the next word at each token, or the class of the whole text.
 pub(super) enum CausalHead {
     None,
     /// `[batch, tokens, vocabulary]`.
@@ -23,7 +134,7 @@ pub(super) enum CausalHead {
 
 /// Where a family keeps its map to words.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Output {
+pub(super) struct WordMap {
     /// The name of the map where it is not the table of word embeddings.
     pub(super) name: &'static str,
     /// Whether it is that table if `tie_word_embeddings` is not given.
@@ -36,7 +147,7 @@ impl CausalHead {
         config: &Config,
         weights: &Weights,
         words: &Embedding,
-        output: Output,
+        output: WordMap,
     ) -> Result<(Self, Vec<String>)> {
         let (vocab_size, hidden) = words.table().dims2()?;
         Ok(match config.architecture().unwrap_or_default() {

@@ -10,37 +10,17 @@
 //! | fine-tuned classifiers | `GPT2ForSequenceClassification` |
 //! | bare models | `GPT2Model` |
 
-use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, ModelInfo, Positions, Side};
-use candle_core::{Device, Tensor};
+use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, ModelInfo, Positions};
 
 use super::{
     Network,
-    causal::{self, CausalHead},
+    causal::{CausalHead, Decoder, Layer, Placement, WordMap},
 };
 use crate::{
-    Inputs, Output, Result, Site, Weights,
-    blocks::{Activation, Embedding, Linear, Mlp, MultiHead, Norm, Pass, Projection, Shape, additive_mask},
+    Result, Weights,
+    blocks::{Activation, Embedding, Linear, Mlp, MultiHead, Norm, Projection, Shape},
     config::Config,
-    inputs,
 };
-
-struct Gpt2 {
-    info: ModelInfo,
-    device: Device,
-    words: Embedding,
-    positions: Embedding,
-    layers: Vec<Layer>,
-    final_norm: Norm,
-    head: CausalHead,
-    labels: Vec<String>,
-}
-
-struct Layer {
-    attention_norm: Norm,
-    attention: MultiHead,
-    mlp_norm: Norm,
-    mlp: Mlp,
-}
 
 pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
     config.refuse_flag("add_cross_attention")?;
@@ -66,7 +46,7 @@ pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
 
     let root = weights.below("transformer");
     let words = Embedding::load(&root.at("wte"), vocab_size, hidden)?;
-    let output = causal::Output {
+    let output = WordMap {
         name: "lm_head",
         tied: true,
     };
@@ -98,8 +78,9 @@ pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
             },
         })
     };
-    Ok(Box::new(Gpt2 {
-        positions: Embedding::load(&root.at("wpe"), max_tokens, hidden)?,
+    Ok(Box::new(Decoder {
+        placement: Placement::Learned(Embedding::load(&root.at("wpe"), max_tokens, hidden)?),
+        parallel: false,
         layers: (0..layers).map(layer).collect::<Result<_>>()?,
         final_norm: Norm::layer(&root.at("ln_f"), hidden, epsilon)?,
         words,
@@ -128,70 +109,4 @@ pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
             }],
         },
     }))
-}
-
-impl Network for Gpt2 {
-    fn info(&self) -> &ModelInfo {
-        &self.info
-    }
-
-    fn labels(&self) -> &[String] {
-        &self.labels
-    }
-
-    fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {
-        inputs.only(&["input_ids", "attention_mask", "position_ids"])?;
-        let tokens = inputs::tokens(
-            ("input_ids", inputs.input_ids.as_ref()),
-            ("attention_mask", inputs.attention_mask.as_ref()),
-            self.words.table().dim(0)?,
-            self.info.max_tokens,
-            &self.device,
-        )?;
-        let positions = inputs::positions(inputs.position_ids.as_ref(), &tokens, self.info.max_tokens)?;
-        let (past, new) = (pass.past(), tokens.tokens - pass.past());
-        let mask = additive_mask(Mask::Causal, tokens.padding.as_ref(), new, tokens.tokens, &self.device)?;
-
-        let words = pass.tap(
-            Site::embedding(Side::Decoder),
-            self.words.forward(&tokens.ids.narrow(1, past, new)?)?,
-        )?;
-        let positions = self
-            .positions
-            .forward(&Tensor::new(positions, &self.device)?.narrow(1, past, new)?)?;
-        let positions = pass.tap(Site::positions(Side::Decoder), positions)?;
-        let mut x = words.broadcast_add(&positions)?;
-
-        for (layer, block) in self.layers.iter().enumerate() {
-            x = pass.tap(Site::hidden(Side::Decoder, layer), x)?;
-            let normed = block.attention_norm.forward(&x, pass)?;
-            x = (block.attention.forward(&normed, &normed, mask.as_ref(), None, pass)? + x)?;
-            let inner = block.mlp.forward(&block.mlp_norm.forward(&x, pass)?, pass)?;
-            x = (pass.tap(Site::mlp(Side::Decoder, layer), inner)? + x)?;
-        }
-        let x = self.final_norm.forward(&x, pass)?;
-        let x = pass.tap(Site::hidden(Side::Decoder, self.layers.len()), x)?;
-        Ok(Output {
-            logits: self.head.logits(&x, &tokens, pass)?,
-            last_hidden: x,
-            pooled: None,
-        })
-    }
-
-    fn caches(&self) -> bool {
-        true
-    }
-
-    fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
-        // The last state has passed the final norm.
-        if layer == self.layers.len() {
-            return self.head.words(hidden, pass);
-        }
-        self.head.words(&self.final_norm.forward(hidden, pass)?, pass)
-    }
-
-    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
-        let block = self.layers.get(layer).filter(|_| attention == Attention::DecoderSelf)?;
-        Some(&block.attention)
-    }
 }

@@ -16,40 +16,17 @@
 //! | fine-tuned classifiers | `LlamaForSequenceClassification` and its like |
 //! | bare models | `LlamaModel` and its like |
 
-use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, ModelInfo, Positions, Side};
-use candle_core::{Device, Tensor};
+use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, ModelInfo, Positions};
 
 use super::{
     Network,
-    causal::{self, CausalHead},
+    causal::{CausalHead, Decoder, Layer, Placement, WordMap},
 };
 use crate::{
-    Inputs, Output, Result, Site, Weights,
-    blocks::{
-        Activation, Embedding, Linear, Mlp, MultiHead, Norm, Pass, Projection, Rotary, RotaryOptions, Shape,
-        additive_masks,
-    },
+    Result, Weights,
+    blocks::{Activation, Embedding, Linear, Mlp, MultiHead, Norm, Projection, Rotary, RotaryOptions, Shape},
     config::Config,
-    inputs,
 };
-
-struct Llama {
-    info: ModelInfo,
-    device: Device,
-    words: Embedding,
-    rotary: Rotary,
-    layers: Vec<Layer>,
-    final_norm: Norm,
-    head: CausalHead,
-    labels: Vec<String>,
-}
-
-struct Layer {
-    attention_norm: Norm,
-    attention: MultiHead,
-    mlp_norm: Norm,
-    mlp: Mlp,
-}
 
 /// What its relatives do differently.
 struct Variant {
@@ -203,7 +180,7 @@ fn decoder(config: &Config, name: &str, weights: &Weights, variant: &Variant) ->
 
     let root = weights.below("model");
     let words = Embedding::load(&root.at("embed_tokens"), vocab_size, hidden)?;
-    let output = causal::Output {
+    let output = WordMap {
         name: "lm_head",
         tied: false,
     };
@@ -244,7 +221,7 @@ fn decoder(config: &Config, name: &str, weights: &Weights, variant: &Variant) ->
             },
         })
     };
-    Ok(Box::new(Llama {
+    Ok(Box::new(Decoder {
         layers: (0..layers).map(layer).collect::<Result<_>>()?,
         final_norm: Norm::rms(&root.at("norm"), hidden, epsilon)?,
         words,
@@ -273,77 +250,7 @@ fn decoder(config: &Config, name: &str, weights: &Weights, variant: &Variant) ->
                 relative_bias: None,
             }],
         },
-        rotary,
+        placement: Placement::Rotary(rotary),
+        parallel: false,
     }))
-}
-
-impl Network for Llama {
-    fn info(&self) -> &ModelInfo {
-        &self.info
-    }
-
-    fn labels(&self) -> &[String] {
-        &self.labels
-    }
-
-    fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {
-        inputs.only(&["input_ids", "attention_mask", "position_ids"])?;
-        let tokens = inputs::tokens(
-            ("input_ids", inputs.input_ids.as_ref()),
-            ("attention_mask", inputs.attention_mask.as_ref()),
-            self.words.table().dim(0)?,
-            self.info.max_tokens,
-            &self.device,
-        )?;
-        let positions = inputs::positions(inputs.position_ids.as_ref(), &tokens, self.info.max_tokens)?;
-        let (past, new) = (pass.past(), tokens.tokens - pass.past());
-        let positions: Vec<Vec<u32>> = positions.iter().map(|row| row[past..].to_vec()).collect();
-        let rotation = self.rotary.rotation(&positions, Side::Decoder, pass)?;
-        let masks = additive_masks(
-            self.info.attentions.iter().flat_map(|info| &info.layers),
-            tokens.padding.as_ref(),
-            new,
-            tokens.tokens,
-            &self.device,
-        )?;
-
-        let mut x = pass.tap(
-            Site::embedding(Side::Decoder),
-            self.words.forward(&tokens.ids.narrow(1, past, new)?)?,
-        )?;
-        for (layer, (block, mask)) in self.layers.iter().zip(&masks).enumerate() {
-            x = pass.tap(Site::hidden(Side::Decoder, layer), x)?;
-            let normed = block.attention_norm.forward(&x, pass)?;
-            x = (block
-                .attention
-                .forward(&normed, &normed, mask.as_ref(), Some(&rotation), pass)?
-                + x)?;
-            let inner = block.mlp.forward(&block.mlp_norm.forward(&x, pass)?, pass)?;
-            x = (pass.tap(Site::mlp(Side::Decoder, layer), inner)? + x)?;
-        }
-        let x = self.final_norm.forward(&x, pass)?;
-        let x = pass.tap(Site::hidden(Side::Decoder, self.layers.len()), x)?;
-        Ok(Output {
-            logits: self.head.logits(&x, &tokens, pass)?,
-            last_hidden: x,
-            pooled: None,
-        })
-    }
-
-    fn caches(&self) -> bool {
-        true
-    }
-
-    fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
-        // The last state has passed the final norm.
-        if layer == self.layers.len() {
-            return self.head.words(hidden, pass);
-        }
-        self.head.words(&self.final_norm.forward(hidden, pass)?, pass)
-    }
-
-    fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
-        let block = self.layers.get(layer).filter(|_| attention == Attention::DecoderSelf)?;
-        Some(&block.attention)
-    }
 }

@@ -9,7 +9,21 @@ use attn_models::{
 
 use crate::support::{Tensors, difference, expected, inputs, largest, open, values};
 
-pub(crate) const FAMILIES: [&str; 5] = ["bert", "bert-cls", "gpt2", "llama", "vit"];
+/// Those whose checkpoints have a head that predicts tokens or a class.
+pub(crate) const FAMILIES: [&str; 12] = [
+    "albert",
+    "bert",
+    "bert-cls",
+    "deit",
+    "distilbert",
+    "gpt-neox",
+    "gpt2",
+    "llama",
+    "qwen3",
+    "roberta",
+    "vit",
+    "xlm-roberta",
+];
 
 /// The labels of a fixture as targets.
 pub(crate) fn losses(expected: &Tensors) -> Vec<Target> {
@@ -26,19 +40,23 @@ pub(crate) fn losses(expected: &Tensors) -> Vec<Target> {
         .collect()
 }
 
+pub(crate) fn of_pictures(name: &str) -> bool {
+    expected(name).contains_key("px.in.pixel_values")
+}
+
 /// A target that any family has.
 pub(crate) fn some_target(name: &str, sequence: usize) -> Target {
-    match name {
-        "bert-cls" | "vit" => Target::Class(1),
-        _ => Target::Token {
-            position: 3 + sequence % 2,
-            token: 17,
-        },
+    if name == "bert-cls" || of_pictures(name) {
+        return Target::Class(1);
+    }
+    Target::Token {
+        position: 3 + sequence % 2,
+        token: 17,
     }
 }
 
 pub(crate) fn some_inputs(name: &str) -> Inputs {
-    let mut inputs = inputs(&expected(name), if name == "vit" { "px" } else { "pad" });
+    let mut inputs = inputs(&expected(name), if of_pictures(name) { "px" } else { "pad" });
     inputs.position_ids = None;
     inputs
 }

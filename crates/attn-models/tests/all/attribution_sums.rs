@@ -1,5 +1,6 @@
 //! What attributions promise to add up to: on every family, on the embedded sentiment model, on published weights.
 
+use attn_core::Positions;
 use attn_models::{
     Baseline, Inputs, Model, Target,
     candle::{Device, Tensor},
@@ -7,7 +8,7 @@ use attn_models::{
 };
 
 use crate::{
-    attribution::{FAMILIES, some_inputs, some_targets},
+    attribution::{FAMILIES, of_pictures, some_inputs, some_targets},
     support::{open, third_party},
 };
 
@@ -17,13 +18,13 @@ fn integrated_gradients_are_complete_in_every_family() {
         let model = Model::load(&open(name)).unwrap();
         let inputs = some_inputs(name);
         let token = |inputs: &Inputs| Baseline::token(inputs, 0, &[2, 3]).unwrap();
-        let baselines = if name == "llama" {
-            // Without position vectors an RMS norm makes the same of any multiple of an embedding: all of the change from
+        let baselines = if model.info().positions == Positions::Rotary {
+            // Without position vectors a norm makes the same of any multiple of an embedding: all of the change from
             // zeros lies in the first instant, where no step falls, and the gap says so.
             let found = integrated_gradients(&model, &inputs, &some_targets(name), &Baseline::Zero, 100, &mut (), &());
             assert!(found.unwrap().iter().any(|found| found.relative_gap() > 0.1));
             vec![token(&inputs)]
-        } else if name == "vit" {
+        } else if of_pictures(name) {
             let grey = inputs.pixel_values.as_ref().unwrap().zeros_like().unwrap();
             vec![Baseline::Zero, Baseline::Inputs(Box::new(Inputs::from_pixels(grey)))]
         } else {

@@ -1,5 +1,6 @@
 //! The logit lens: what the model itself says when the layers after one add nothing.
 
+use attn_core::Side;
 use attn_models::{Model, Point, Recorder, Site, Tap, candle::Tensor, logit_lens};
 
 use crate::{
@@ -45,11 +46,11 @@ fn the_lens_sees_what_the_model_would_say_if_it_ended_there() {
         for layer in 0..=2 {
             let hidden = &record.tensors[&Site::hidden(side, layer)];
             let found = model.predict(hidden, layer).unwrap().unwrap();
-            let wanted = match name {
+            let wanted = match side {
                 // Norms before the sublayers: a layer that adds nothing hands the state on.
-                "gpt2" | "llama" => model.forward(&inputs, &mut Stop(layer)).unwrap(),
+                Side::Decoder => model.forward(&inputs, &mut Stop(layer)).unwrap(),
                 // Norms after them, or a final norm after the last state.
-                _ => model.forward(&inputs, &mut Last(2, hidden.clone())).unwrap(),
+                Side::Encoder => model.forward(&inputs, &mut Last(2, hidden.clone())).unwrap(),
             };
             let wanted = wanted.logits.unwrap();
             assert!(difference(&found, &wanted, None) < 1e-5, "{name} {layer}");
