@@ -8,8 +8,16 @@ use attn_models::{
 
 use crate::support::{difference, expected, inputs, open, values};
 
-const FAMILIES: [&str; 5] = ["bert", "bert-cls", "gpt2", "llama", "vit"];
-const HEAD_DIM: usize = 8;
+const FAMILIES: [&str; 8] = [
+    "bert",
+    "bert-cls",
+    "distilbert",
+    "gpt-neox",
+    "gpt2",
+    "llama",
+    "qwen3",
+    "vit",
+];
 
 /// A batch of two sequences of the same length (or pictures).
 pub(crate) fn batch(name: &str) -> Inputs {
@@ -55,7 +63,9 @@ fn change(weights: &Weights, part: &str, with: impl Fn(&Tensor) -> Tensor) {
 fn output_map(name: &str) -> (&'static str, bool) {
     match name {
         "gpt2" => ("h.1.attn.c_proj.weight", true),
-        "llama" => ("layers.1.self_attn.o_proj.weight", false),
+        "llama" | "qwen3" => ("layers.1.self_attn.o_proj.weight", false),
+        "distilbert" => ("layer.1.attention.out_lin.weight", false),
+        "gpt-neox" => ("layers.1.attention.dense.weight", false),
         _ => ("layer.1.attention.output.dense.weight", false),
     }
 }
@@ -66,6 +76,8 @@ fn a_masked_head_is_one_whose_columns_of_the_output_map_are_multiplied() {
         for factor in [0.0, -1.5] {
             let (model, weights) = changeable(name);
             let (map, transposed) = output_map(name);
+            let info = &model.info().attentions[0];
+            let (head_dim, width) = (info.head_dim, info.heads * info.head_dim);
             let inputs = batch(name);
             let mask = Edit::HeadMask {
                 heads: Heads::new(attention(&model), 1, [1, 3]),
@@ -74,9 +86,9 @@ fn a_masked_head_is_one_whose_columns_of_the_output_map_are_multiplied() {
             let found = logits(&model, &inputs, &mut edits(&model, [mask.into()]));
             let plain = logits(&model, &inputs, &mut ());
             change(&weights, map, |weight| {
-                let factors = (0..32).map(|input| if (input / HEAD_DIM) % 2 == 1 { factor } else { 1.0 });
+                let factors = (0..width).map(|input| if (input / head_dim) % 2 == 1 { factor } else { 1.0 });
                 let factors = Tensor::from_iter(factors, &Device::Cpu).unwrap();
-                let shape = if transposed { (32, 1) } else { (1, 32) };
+                let shape = if transposed { (width, 1) } else { (1, width) };
                 weight.broadcast_mul(&factors.reshape(shape).unwrap()).unwrap()
             });
             let wanted = logits(&model, &inputs, &mut ());
@@ -188,14 +200,15 @@ fn attention_is_overwritten_and_reweighted_after_the_softmax() {
         let (value_dims, value) = recorded(&model, &inputs, Point::Value, vec![]);
         let (_, output) = recorded(&model, &inputs, Point::HeadOutput, list);
         let (heads, tokens, group) = (dims[1], dims[2], dims[1] / value_dims[1]);
-        for (at, found) in output.chunks(HEAD_DIM).enumerate() {
+        let head_dim = value_dims[3];
+        for (at, found) in output.chunks(head_dim).enumerate() {
             let (sequence, query, head) = (at / heads / tokens, at / heads % tokens, at % heads);
             for (d, found) in found.iter().enumerate() {
                 let wanted: f32 = (0..tokens)
                     .map(|key| {
                         let weight = wanted[((sequence * heads + head) * tokens + query) * tokens + key];
                         let row = (sequence * value_dims[1] + head / group) * tokens + key;
-                        weight * value[row * HEAD_DIM + d]
+                        weight * value[row * head_dim + d]
                     })
                     .sum();
                 assert!((found - wanted).abs() < 1e-5, "{name} {sequence} {head} {query}");

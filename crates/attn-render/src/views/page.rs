@@ -223,12 +223,15 @@ impl Page<'_> {
 
 /// A number for people: two or three significant digits, a true minus sign.
 pub(crate) fn number(value: f32) -> String {
-    let digits = match value.abs() {
-        size if size >= 100.0 || size == 0.0 => 0,
-        size if size >= 10.0 => 1,
-        _ => 2,
+    let size = value.abs();
+    let text = match size {
+        _ if size >= 100.0 || size == 0.0 => format!("{value:.0}"),
+        _ if size >= 10.0 => format!("{value:.1}"),
+        _ if size >= 0.01 => format!("{value:.2}"),
+        _ if size >= 0.001 => format!("{value:.4}"),
+        _ => format!("{value:.0e}"),
     };
-    format!("{value:.digits$}").replace('-', "−")
+    text.replace('-', "−")
 }
 
 #[cfg(test)]
@@ -295,5 +298,7 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         assert_eq!([0.0, -0.938, 12.34, 511.0].map(number), ["0", "−0.94", "12.3", "511"]);
+        // A small weight is not nothing.
+        assert_eq!([0.0034, -2e-5].map(number), ["0.0034", "−2e−5"]);
     }
 }
