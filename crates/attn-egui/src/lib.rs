@@ -1,0 +1,1 @@
+//! An egui widget for every view of attn-render.
