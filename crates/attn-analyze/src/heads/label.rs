@@ -38,6 +38,8 @@ pub enum LabelKind {
     Neighbour,
     /// Attends by relative offset, in a pattern that is none of the above.
     Positional,
+    /// Attends by what tokens are rather than where they stand.
+    Semantic,
     /// Attends broadly.
     Diffuse,
 }
@@ -59,6 +61,7 @@ impl LabelKind {
             Self::SameColumn => "same column",
             Self::Neighbour => "neighbouring patches",
             Self::Positional => "positional",
+            Self::Semantic => "semantic",
             Self::Diffuse => "diffuse",
         }
     }
@@ -95,6 +98,7 @@ pub struct Rule {
 /// | same token | identity | 0.2 | dead |
 /// | same row, same column, neighbouring patches | the same | 0.2 | dead |
 /// | positional | positional | 0.5 | dead, and every label above that follows from the position alone |
+/// | semantic | token pairs | 0.15 | dead |
 /// | diffuse | entropy | 0.9 | dead |
 ///
 /// The thresholds are conventions, not tests of significance: a head that gives a habit about a third of the attention
@@ -138,6 +142,7 @@ impl Default for Rules {
             rule(Kind::SameColumn, Measure::SameColumn, 0.2, dead),
             rule(Kind::Neighbour, Measure::Neighbour, 0.2, dead),
             rule(Kind::Positional, Measure::Positional, 0.5, placed),
+            rule(Kind::Semantic, Measure::Content, 0.15, dead),
             rule(Kind::Diffuse, Measure::Entropy, 0.9, dead),
         ])
     }
@@ -226,6 +231,9 @@ fn reason(measure: Measure, score: &Score, scores: &HeadScores) -> String {
         Measure::Positional => {
             format!("the offset between key and query explains {value:.2} of attention (chance 0.00")
         }
+        Measure::Content => {
+            format!("the tokens of query and key explain {value:.2} of attention beyond their offset (chance 0.00")
+        }
         _ => format!(
             "{value:.2} of attention goes to {} (chance {:.2}",
             target(measure),
@@ -267,7 +275,7 @@ fn target(measure: Measure) -> &'static str {
         Measure::SameRow => "patches of the same row",
         Measure::SameColumn => "patches of the same column",
         Measure::Neighbour => "the patches around",
-        Measure::Positional | Measure::Entropy | Measure::EffectiveKeys | Measure::Sparsity => "",
+        Measure::Positional | Measure::Content | Measure::Entropy | Measure::EffectiveKeys | Measure::Sparsity => "",
     }
 }
 

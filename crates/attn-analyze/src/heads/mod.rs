@@ -3,6 +3,7 @@
 //! | question | ask | rests on |
 //! |---|---|---|
 //! | how much of a habit does a head have, against chance? | [`score_heads`], [`repeat_scores`] | a capture |
+//! | does it read what tokens are, or where they stand? | [`content_scores`] | a capture |
 //! | what shall we call it, and why? | [`head_labels`], [`summary`] | scores |
 //! | is that learnt, or would any head of this shape do it? | [`compare`] | scores of two captures |
 //! | which heads look at the same places? | [`divergence`] | a capture |
@@ -18,6 +19,7 @@
 mod cka;
 mod compare;
 mod composition;
+mod content;
 mod divergence;
 mod induction;
 mod label;
@@ -33,6 +35,7 @@ mod value_norm;
 pub use cka::{CkaOptions, HeadCka, linear_cka, query_key_cka};
 pub use compare::{Comparison, compare};
 pub use composition::{Composition, CompositionBaseline, HeadWeights, compositions, random_composition};
+pub use content::{HeadContent, TokenPair, content_scores};
 pub use divergence::{DivergenceOptions, divergence};
 pub use induction::{induction_score, repeat_scores, repeated_ids};
 pub use label::{HeadLabel, LabelKind, Rule, Rules, head_labels, summary};

@@ -35,6 +35,9 @@ pub enum Measure {
     Neighbour,
     /// Share of what attention says beyond uniform that the offset between key and query alone predicts.
     Positional,
+    /// Share of what attention says beyond uniform that the tokens of query and key predict, beyond what their offset does;
+    /// judged on other sequences than it was learnt from. Text only, see [`content_scores`](super::content_scores).
+    Content,
     /// Entropy of a row over the logarithm of its visible keys: 1 is uniform, 0 is one key.
     Entropy,
     /// Exponential of the entropy of a row: the number of keys it attends to. Its chance is the number it sees.
@@ -45,7 +48,7 @@ pub enum Measure {
 
 impl Measure {
     /// Every measure, in the order of tables.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Previous,
         Self::Next,
         Self::SelfToken,
@@ -58,6 +61,7 @@ impl Measure {
         Self::SameColumn,
         Self::Neighbour,
         Self::Positional,
+        Self::Content,
         Self::Entropy,
         Self::EffectiveKeys,
         Self::Sparsity,
@@ -78,6 +82,7 @@ impl Measure {
             Self::SameColumn => "same column",
             Self::Neighbour => "neighbouring patches",
             Self::Positional => "positional",
+            Self::Content => "token pairs",
             Self::Entropy => "entropy",
             Self::EffectiveKeys => "effective keys",
             Self::Sparsity => "sparsity",

@@ -3,6 +3,7 @@
 //! Any attention matrix W can be planted: keys are one-hot position codes and the query of row i is `ln W_i`, so that
 //! the softmax gives W back.
 
+mod content;
 mod labels;
 mod scores;
 mod similarity;
