@@ -16,8 +16,8 @@ use candle_core::{DType, Tensor};
 use image::DynamicImage;
 
 use crate::{
-    Checkpoint, Error, GenerationParams, Images, Inputs, Line, Model, Point, Result, Site, Tap, Tokenizer, Vision,
-    pairs::ids,
+    Checkpoint, Error, GenerationParams, Images, Inputs, Intervention, Interventions, Line, Model, Point, Result, Site,
+    Tap, Tokenizer, Vision, pairs::ids,
 };
 
 /// Token slots of a batch, padding included. Larger batches are not faster on a CPU: the products are long enough,
@@ -46,6 +46,9 @@ pub struct Capturer {
     pub generation: GenerationParams,
     /// What to keep and how precisely. Default: Q, K and V in f32.
     pub options: CaptureOptions,
+    /// What is changed inside the model while it is captured: a twin without positions, or with heads taken out, to set
+    /// beside the model as it is. Sequences and tokens are counted within batches, so name all of them. Default: nothing.
+    pub interventions: Vec<Intervention>,
     /// Token slots of a batch. Default: [`BATCH_TOKENS`].
     pub batch_tokens: usize,
 }
@@ -131,6 +134,7 @@ impl Capturer {
             path,
             generation: GenerationParams::default(),
             options,
+            interventions: Vec::new(),
             batch_tokens: BATCH_TOKENS,
         }
     }
@@ -170,20 +174,7 @@ impl Capturer {
             });
         };
         if self.model.info().attention(Attention::Cross).is_some() {
-            let sequences = self.pairs(tokenizer, lines, progress)?;
-            let prepare = |sequences: &[Sequence], chosen: &[usize]| {
-                let side = |side: Side| -> Result<Inputs> {
-                    let rows = chosen.iter().map(|&at| ids(sequences[at].tokens(side)));
-                    Inputs::from_ids(&rows.collect::<Vec<_>>(), 0)
-                };
-                let target = side(Side::Decoder)?;
-                Ok(Inputs {
-                    decoder_input_ids: target.input_ids,
-                    decoder_attention_mask: target.attention_mask,
-                    ..side(Side::Encoder)?
-                })
-            };
-            return self.run(sequences, prepare, folder, progress);
+            return self.sequences(self.pairs(tokenizer, lines, progress)?, folder, progress);
         }
         let side = self.side();
         let mut sequences = Vec::with_capacity(lines.len());
@@ -204,9 +195,49 @@ impl Capturer {
             *tokens_mut(&mut sequence, side) = encoded.tokens;
             sequences.push(sequence);
         }
-        let prepare = |sequences: &[Sequence], chosen: &[usize]| {
+        self.sequences(sequences, folder, progress)
+    }
+
+    /// Captures sequences whose tokens have their ids already: text that another tokenizer read, or tokens drawn at random.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a model of images and for tokens without an id, and as [`text`](Self::text).
+    pub fn sequences(
+        &self,
+        sequences: Vec<Sequence>,
+        folder: Option<&Path>,
+        progress: &dyn Progress,
+    ) -> Result<CaptureOutcome> {
+        if self.model.vision().is_some() {
+            return Err(Error::input(
+                "input_ids",
+                "pictures: this is a model of images",
+                "tokens",
+            ));
+        }
+        for sequence in &sequences {
+            let tokens = sequence.encoder.iter().chain(&sequence.decoder);
+            if let Some(token) = tokens.clone().find(|token| token.id.is_none()) {
+                let found = format!("`{}` of {} without one", token.text, sequence.name);
+                return Err(Error::input("input_ids", "an id for every token", found));
+            }
+        }
+        let rows = |sequences: &[Sequence], chosen: &[usize], side: Side| -> Result<Inputs> {
             let rows = chosen.iter().map(|&at| ids(sequences[at].tokens(side)));
             Inputs::from_ids(&rows.collect::<Vec<_>>(), 0)
+        };
+        if self.model.info().attention(Attention::Cross).is_none() {
+            let side = self.side();
+            let prepare = |sequences: &[Sequence], chosen: &[usize]| rows(sequences, chosen, side);
+            return self.run(sequences, prepare, folder, progress);
+        }
+        let prepare = |sequences: &[Sequence], chosen: &[usize]| {
+            let target = rows(sequences, chosen, Side::Decoder)?;
+            Ok(Inputs {
+                decoder_input_ids: target.input_ids,
+                decoder_attention_mask: target.attention_mask,
+                ..rows(sequences, chosen, Side::Encoder)?
+            })
         };
         self.run(sequences, prepare, folder, progress)
     }
@@ -272,6 +303,14 @@ impl Capturer {
         self.run(sequences, prepare, folder, progress)
     }
 
+    /// Names the weights and what is changed inside: a capture of one is not resumed by the other.
+    fn changed_fingerprint(&self) -> String {
+        match serde_json::to_string(&self.interventions) {
+            Ok(changes) if !self.interventions.is_empty() => format!("{} {changes}", self.fingerprint),
+            _ => self.fingerprint.clone(),
+        }
+    }
+
     /// The stack that reads the input of a model with one stack.
     fn side(&self) -> Side {
         self.model
@@ -298,8 +337,9 @@ impl Capturer {
             model: self.model.info().clone(),
             sequences,
             options: self.options,
-            fingerprint: self.fingerprint.clone(),
+            fingerprint: self.changed_fingerprint(),
         };
+        let interventions = Interventions::new(self.model.info(), self.interventions.iter().cloned())?;
         let mut writer = match folder {
             Some(folder) => CaptureWriter::create(folder, plan)?,
             None => CaptureWriter::in_memory(plan)?,
@@ -341,7 +381,9 @@ impl Capturer {
                 lengths: &batch_lengths,
                 keeps_hidden,
             };
-            let output = self.model.forward(&inputs, &mut store)?;
+            // What is changed is changed before it is kept.
+            let mut changes = interventions.clone().with_batch(batch.len());
+            let output = self.model.forward(&inputs, &mut (&mut changes, &mut store))?;
             if let Some(logits) = output.logits.filter(|logits| self.options.logits && logits.rank() == 3) {
                 let side = logits_side;
                 store.write(Slot::Logits { side }, side, &logits.unsqueeze(1)?)?;

@@ -5,6 +5,7 @@
 //! | how much of a habit does a head have, against chance? | [`score_heads`], [`repeat_scores`] | a capture |
 //! | does it read what tokens are, or where they stand? | [`content_scores`] | a capture |
 //! | what shall we call it, and why? | [`head_labels`], [`summary`] | scores |
+//! | which heads stand out? | [`anomalies`], [`head_norms`] | scores, a capture |
 //! | is that learnt, or would any head of this shape do it? | [`compare`] | scores of two captures |
 //! | which heads look at the same places? | [`divergence`] | a capture |
 //! | which heads have the same cloud of queries and keys? | [`query_key_cka`] | a capture |
@@ -16,6 +17,7 @@
 //! that takes an intervention. And scores of different measures are not comparable by their values;
 //! [`HeadScores::strength`] is.
 
+mod anomaly;
 mod cka;
 mod compare;
 mod composition;
@@ -32,6 +34,7 @@ mod scoring;
 mod tally;
 mod value_norm;
 
+pub use anomaly::{Anomaly, AnomalyKind, HeadNorms, anomalies, head_norms};
 pub use cka::{CkaOptions, HeadCka, linear_cka, query_key_cka};
 pub use compare::{Comparison, compare};
 pub use composition::{Composition, CompositionBaseline, HeadWeights, compositions, random_composition};

@@ -2,7 +2,7 @@
 
 use attn_core::*;
 
-use super::*;
+use super::texts;
 use crate::{heads::*, rng::Rng};
 
 /// Lines of letters at random; `then` draws a letter after the one before.
@@ -25,8 +25,8 @@ fn lines(count: usize, length: usize, then: impl Fn(usize, &mut Rng) -> usize) -
 /// Plants patterns that see the letters of query and key and their places.
 fn content(lines: &[String], pattern: impl Fn(u8, u8, usize, usize) -> f32) -> Vec<HeadContent> {
     let attention = Attention::EncoderSelf;
-    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let sequences = super::texts(attention, &texts);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let sequences = texts(attention, &lines);
     let length = sequences[0].encoder.len();
     let letter = |line: usize, place: usize| sequences[line].encoder[place].text.as_bytes()[0];
     let weight = |line: usize, q: usize, k: usize| pattern(letter(line, q), letter(line, k), q, k);
