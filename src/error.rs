@@ -4,6 +4,9 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// From `attn-analyze`.
+    #[error(transparent)]
+    Analyze(#[from] attn_analyze::Error),
     /// From `attn-core`.
     #[error(transparent)]
     Core(#[from] attn_core::Error),

@@ -33,6 +33,7 @@ mod hover;
 mod picture;
 mod report;
 mod study;
+mod summary;
 
 pub use attn_analyze as analyze;
 pub use attn_core as core;
@@ -44,3 +45,4 @@ pub use coloring::{Column, ColumnKind};
 pub use error::Error;
 pub use report::{HeadReport, Report};
 pub use study::{Place, Study};
+pub use summary::{AlikeHeads, HeadSummary, Summary, SummaryOptions};

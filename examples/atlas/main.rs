@@ -24,7 +24,7 @@ use std::{error::Error, ops::ControlFlow, path::Path, process::ExitCode, sync::m
 
 use attn_sdk::{
     Progress, Study,
-    core::Capture,
+    core::{Capture, ModelInfo, Sequence, Side, Token},
     embedded::{self, Embedded},
     models::{CaptureOutcome, Capturer, Checkpoint, Picture, read_lines, split_lines},
     project::{AtlasCache, AtlasOptions, atlas_with},
@@ -50,11 +50,12 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.out.is_none() && !window {
         terminal.say(format!("no display: pictures go to {}", out.display()));
     }
-    let capture = match &options.open {
-        Some(folder) => Capture::open(folder)?,
+    let (capture, capturer) = match &options.open {
+        Some(folder) => (Capture::open(folder)?, None),
         None => {
             let folder = out.join("capture");
-            let outcome = capture(options, &folder, &terminal)?;
+            let capturer = Capturer::load(&options.checkpoint()?)?;
+            let outcome = capture(&capturer, options, &folder, &terminal)?;
             if !outcome.complete {
                 let done = outcome.capture.sequences().len();
                 terminal.say(format!(
@@ -63,7 +64,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
                 ));
                 return Ok(());
             }
-            outcome.capture
+            (outcome.capture, Some(capturer))
         }
     };
     note_cuts(&capture, &terminal);
@@ -79,7 +80,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             ..AtlasOptions::default()
         };
         let study = Study::project_with(capture, &parameters, kept, &terminal)?;
-        return pictures::write(&study, options, &out, &terminal);
+        return pictures::write(&study, capturer.as_ref(), options, &out, &terminal);
     }
     // The window opens at once; heads come in while one watches.
     let study = Study::new(capture.clone(), &parameters)?;
@@ -105,11 +106,18 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 }
 
 /// Runs the model over the chosen or the default input.
-fn capture(options: &Options, folder: &Path, terminal: &Terminal) -> Result<CaptureOutcome, Box<dyn Error>> {
-    let checkpoint = options.checkpoint()?;
-    let capturer = Capturer::load(&checkpoint)?;
+fn capture(
+    capturer: &Capturer,
+    options: &Options,
+    folder: &Path,
+    terminal: &Terminal,
+) -> Result<CaptureOutcome, Box<dyn Error>> {
     let outcome = match (&options.text, &options.images) {
         (Some(text), _) => capturer.text(&read_lines(text)?, Some(folder), terminal)?,
+        (None, _) if options.ids.is_some() => {
+            let path = options.ids.as_deref().unwrap_or_else(|| Path::new(""));
+            capturer.sequences(sequences_of_ids(capturer.model().info(), path)?, Some(folder), terminal)?
+        }
         (_, Some(images)) => capturer.pictures(&common::pictures_in(images)?, Some(folder), terminal)?,
         (None, None) if capturer.model().vision().is_some() => {
             let pictures = embedded::PICTURES
@@ -135,6 +143,44 @@ fn capture(options: &Options, folder: &Path, terminal: &Terminal) -> Result<Capt
         }
     };
     Ok(outcome)
+}
+
+/// Lines of token ids as sequences.
+fn sequences_of_ids(model: &ModelInfo, path: &Path) -> Result<Vec<Sequence>, Box<dyn Error>> {
+    let mut sequences = Vec::new();
+    for line in read_lines(path)? {
+        let token = |(position, text): (usize, &str)| {
+            let id = text.parse().map_err(|_| {
+                format!(
+                    "{}, line {}: expected token ids, found `{text}`",
+                    path.display(),
+                    line.number
+                )
+            })?;
+            Ok::<Token, String>(Token {
+                text: text.into(),
+                id: Some(id),
+                position,
+                ..Token::default()
+            })
+        };
+        let tokens = line
+            .text
+            .split_whitespace()
+            .enumerate()
+            .map(token)
+            .collect::<Result<_, _>>()?;
+        let mut sequence = Sequence {
+            name: format!("line {}", line.number),
+            ..Sequence::default()
+        };
+        match model.attentions.first().map(|info| info.attention.query_side()) {
+            Some(Side::Decoder) => sequence.decoder = tokens,
+            _ => sequence.encoder = tokens,
+        }
+        sequences.push(sequence);
+    }
+    Ok(sequences)
 }
 
 impl Options {

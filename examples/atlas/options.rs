@@ -23,11 +23,14 @@ pub(crate) struct Options {
     /// Text, one sequence per line. For an encoder-decoder a line is a source and, after a TAB, a target. Lines longer than the model takes are cut, with a note [default: 200 embedded sentences]
     #[arg(long, value_name = "FILE")]
     pub(crate) text: Option<PathBuf>,
+    /// Token ids, one sequence per line, separated by spaces: for models without a tokenizer
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "images"])]
+    pub(crate) ids: Option<PathBuf>,
     /// Folder of pictures, for models of images [default: 24 embedded pictures]
     #[arg(long, value_name = "DIR", conflicts_with = "text")]
     pub(crate) images: Option<PathBuf>,
     /// Looks at a capture that was made before, by this program or any other
-    #[arg(long, value_name = "CAPTURE", conflicts_with_all = ["model", "embedded", "text", "images"])]
+    #[arg(long, value_name = "CAPTURE", conflicts_with_all = ["model", "embedded", "text", "ids", "images"])]
     pub(crate) open: Option<PathBuf>,
     /// Writes pictures and atlas.json to this folder. Without it: a window, where there is a display
     #[arg(long, value_name = "DIR")]

@@ -3,8 +3,9 @@
 use std::{error::Error, fs, path::Path};
 
 use attn_sdk::{
-    Progress, Study,
+    Progress, Study, Summary, SummaryOptions,
     core::{HeadId, write_atomically},
+    models::Capturer,
     render::{Headless, Scene, SvgOptions, View, write_svg},
 };
 
@@ -15,8 +16,14 @@ const SCALE: f32 = 2.0;
 /// Heads drawn on their own if none is named.
 const HEADS: usize = 3;
 
-/// Writes matrix.png, a picture or two per chosen head, and atlas.json.
-pub(crate) fn write(study: &Study, options: &Options, out: &Path, terminal: &Terminal) -> Result<(), Box<dyn Error>> {
+/// Writes matrix.png, a picture or two per chosen head, summary.md, and the data as summary.json and atlas.json.
+pub(crate) fn write(
+    study: &Study,
+    capturer: Option<&Capturer>,
+    options: &Options,
+    out: &Path,
+    terminal: &Terminal,
+) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
     let heads = chosen(study, options)?;
     let sequence = match options.sequence {
@@ -58,9 +65,16 @@ pub(crate) fn write(study: &Study, options: &Options, out: &Path, terminal: &Ter
             draw(name("sentence"), study.sentence(head, sequence, &view, None)?, &view)?;
         }
     }
+    let summary = Summary::new(study.capture(), capturer, &SummaryOptions::default(), terminal)?;
+    write_atomically(&out.join("summary.md"), summary.markdown().as_bytes())?;
+    write_atomically(&out.join("summary.json"), &serde_json::to_vec(&summary)?)?;
     write_atomically(&out.join("atlas.json"), &serde_json::to_vec(&study.report())?)?;
     let _ = terminal.update("pictures", total, total);
-    println!("{}: {}, atlas.json", out.display(), written.join(", "));
+    println!(
+        "{}: {}, summary.md, summary.json, atlas.json",
+        out.display(),
+        written.join(", ")
+    );
     Ok(())
 }
 

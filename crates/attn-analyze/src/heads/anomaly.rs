@@ -96,6 +96,9 @@ pub struct Anomaly {
     pub head: HeadId,
     /// What it is.
     pub kind: AnomalyKind,
+    /// How far it stands out, to rank heads of one kind: the share of attention or entropy, or the logarithm of the ratio of lengths to
+    /// that of the median head.
+    pub strength: f64,
     /// The numbers behind it in one sentence.
     pub reason: String,
 }
@@ -179,7 +182,7 @@ fn length(row: ndarray::ArrayView1<'_, f32>) -> f64 {
     row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
 }
 
-/// What stands out among a model's heads, in the order of [`AnomalyKind`], then of the model. Scores and norms are matched by
+/// What stands out among a model's heads, in the order of [`AnomalyKind`], the farthest first. Scores and norms are matched by
 /// head.
 ///
 /// ```
@@ -194,7 +197,14 @@ fn length(row: ndarray::ArrayView1<'_, f32>) -> f64 {
 /// ```
 pub fn anomalies(scores: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
     let mut found = Vec::new();
-    let mut add = |head, kind, reason| found.push(Anomaly { head, kind, reason });
+    let mut add = |head, kind, strength, reason| {
+        found.push(Anomaly {
+            head,
+            kind,
+            strength,
+            reason,
+        });
+    };
     for scores in scores {
         let head = scores.head;
         let strong = |measure, at_least| scores.strength(measure).is_some_and(|strength| strength >= at_least);
@@ -203,6 +213,7 @@ pub fn anomalies(scores: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
             add(
                 head,
                 AnomalyKind::Dead,
+                entropy.value,
                 format!("attention has {:.3} of the largest possible entropy", entropy.value),
             );
             continue;
@@ -214,6 +225,7 @@ pub fn anomalies(scores: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
             add(
                 head,
                 AnomalyKind::LooksAtItself,
+                own.value,
                 format!(
                     "{:.2} of attention goes to the query's own token (chance {:.2})",
                     own.value, own.chance
@@ -237,6 +249,7 @@ pub fn anomalies(scores: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
                 add(
                     head,
                     AnomalyKind::Sink,
+                    score.value,
                     format!(
                         "{:.2} of attention rests on {place} (chance {:.2}), whose values have {:.2} of the mean length",
                         score.value,
@@ -248,17 +261,19 @@ pub fn anomalies(scores: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
         }
     }
     let gaps: Vec<f64> = norms.iter().map(|n| ratio(n.query, n.key)).collect();
+    let typical = median(&gaps);
     for (norms, (log, far)) in norms.iter().zip(gaps.iter().zip(outlying(&gaps))) {
         if far && log.abs() >= RATIO.ln() {
             add(
                 norms.head,
                 AnomalyKind::NormGap,
+                (log - typical).abs(),
                 format!(
                     "queries have a mean length of {:.2}, keys of {:.2}; the ratio is {:.2}, of the median head {:.2}",
                     norms.query,
                     norms.key,
                     log.exp(),
-                    median(&gaps).exp()
+                    typical.exp()
                 ),
             );
         }
@@ -271,6 +286,7 @@ pub fn anomalies(scores: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
             add(
                 head,
                 AnomalyKind::Quiet,
+                middle - log,
                 format!(
                     "values have a mean length of {value:.2}, those of the median head {:.2}",
                     middle.exp()
@@ -278,7 +294,10 @@ pub fn anomalies(scores: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
             );
         }
     }
-    found.sort_by_key(|anomaly| (anomaly.kind, anomaly.head));
+    found.sort_by(|a, b| {
+        let strength = b.strength.total_cmp(&a.strength);
+        a.kind.cmp(&b.kind).then(strength).then(a.head.cmp(&b.head))
+    });
     found
 }
 

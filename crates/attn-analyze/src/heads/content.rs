@@ -290,7 +290,11 @@ impl Rows {
                 }
             }
         }
-        let bits = |sums: &Sums| sums.attention * ((sums.attention + PRIOR) / (sums.expected + PRIOR)).log2();
+        // Frequent pairs are surer, rare ones more telling: a mean over rows times the root of their number.
+        let bits = |sums: &Sums| {
+            let ratio = (sums.attention + PRIOR) / (sums.expected + PRIOR);
+            sums.attention * ratio.log2() / f64::from(sums.rows).sqrt()
+        };
         let mut ranked: Vec<((u32, u32), Sums)> = pairs
             .into_iter()
             .filter(|(_, sums)| sums.rows >= SEEN && sums.attention > sums.expected)

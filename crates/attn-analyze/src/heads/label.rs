@@ -98,7 +98,7 @@ pub struct Rule {
 /// | same token | identity | 0.2 | dead |
 /// | same row, same column, neighbouring patches | the same | 0.2 | dead |
 /// | positional | positional | 0.5 | dead, and every label above that follows from the position alone |
-/// | semantic | token pairs | 0.15 | dead |
+/// | semantic | token pairs | 0.2 | dead |
 /// | diffuse | entropy | 0.9 | dead |
 ///
 /// The thresholds are conventions, not tests of significance: a head that gives a habit about a third of the attention
@@ -142,7 +142,7 @@ impl Default for Rules {
             rule(Kind::SameColumn, Measure::SameColumn, 0.2, dead),
             rule(Kind::Neighbour, Measure::Neighbour, 0.2, dead),
             rule(Kind::Positional, Measure::Positional, 0.5, placed),
-            rule(Kind::Semantic, Measure::Content, 0.15, dead),
+            rule(Kind::Semantic, Measure::Content, 0.2, dead),
             rule(Kind::Diffuse, Measure::Entropy, 0.9, dead),
         ])
     }

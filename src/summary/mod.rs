@@ -1,0 +1,224 @@
+//! A model on one page: what each head does, which heads do the same, what stands out.
+//!
+//! 144 heads are more than anybody looks at. This is what to look at first, with the score, the chance level and an example
+//! behind each word, as data and as a page of Markdown.
+
+mod markdown;
+mod repeated;
+
+use std::collections::BTreeMap;
+
+use attn_analyze::heads::{
+    Anomaly, DivergenceOptions, HeadLabel, HeadNorms, HeadScores, LabelKind, Rules, ScoreOptions, TokenPair, anomalies,
+    content_scores, divergence, head_labels, head_norms, score_heads,
+};
+use attn_core::{Attention, Capture, HeadId, ModelInfo, Progress, Sequence};
+use attn_models::Capturer;
+use serde::Serialize;
+
+use crate::Error;
+
+/// What [`Summary::new`] reads and how it judges.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SummaryOptions {
+    /// Sequences that scores are taken over, a seeded sample. Default 300: a share of attention then has a standard error
+    /// below 0.03.
+    pub max_sequences: usize,
+    /// When a score is a habit. Default: [`Rules::default`].
+    pub rules: Rules,
+    /// Pairs of heads that are named as alike, at most, per attention. Default 8.
+    pub alike: usize,
+    /// Seed of samples, permutations and random tokens. Default 0.
+    pub seed: u64,
+}
+
+impl Default for SummaryOptions {
+    fn default() -> Self {
+        Self {
+            max_sequences: 300,
+            rules: Rules::default(),
+            alike: 8,
+            seed: 0,
+        }
+    }
+}
+
+/// A model on one page.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// The model's facts.
+    pub model: ModelInfo,
+    /// Sequences of the capture.
+    pub sequences: usize,
+    /// Tokens of the capture.
+    pub tokens: usize,
+    /// Whether the model was run on repeated random tokens, without which there is no word on induction.
+    pub repeated: bool,
+    /// Every head, in the order of the model.
+    pub heads: Vec<HeadSummary>,
+    /// Pairs of heads that attend alike, most alike first.
+    pub alike: Vec<AlikeHeads>,
+    /// What stands out.
+    pub anomalies: Vec<Anomaly>,
+    /// The sequences that examples are taken from, by their index in the capture.
+    #[serde(skip)]
+    shown: BTreeMap<usize, Sequence>,
+}
+
+/// One head of a [`Summary`].
+#[derive(Debug, Clone, Serialize)]
+pub struct HeadSummary {
+    /// The head.
+    pub head: HeadId,
+    /// What it does, strongest first; nothing if no rule knows it.
+    pub labels: Vec<HeadLabel>,
+    /// All its scores.
+    pub scores: HeadScores,
+    /// Mean lengths of its vectors.
+    pub norms: HeadNorms,
+    /// The pairs of tokens that say most about it; few or none for heads that read places.
+    pub pairs: Vec<TokenPair>,
+}
+
+/// Two heads that look at the same places. Whether they also write the same must be seen by taking one out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct AlikeHeads {
+    /// One head.
+    pub a: HeadId,
+    /// The other.
+    pub b: HeadId,
+    /// Mean Jensen-Shannon divergence of their rows in bits, 0 for equal.
+    pub divergence: f32,
+    /// That of the median pair.
+    pub median: f32,
+}
+
+impl Summary {
+    /// Reads a capture. With the model at hand it is also run on repeated random tokens, which shows induction.
+    ///
+    /// # Errors
+    /// Those of [`score_heads`], and of the model's run; a cancellation.
+    ///
+    /// ```
+    /// use attn_sdk::{Summary, SummaryOptions, embedded::{Embedded, sentences}, models::{Capturer, split_lines}};
+    ///
+    /// let capturer = Capturer::load(&Embedded::TextDecoder.checkpoint()?)?;
+    /// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
+    /// let capture = capturer.text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?.capture;
+    /// let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &())?;
+    /// assert_eq!(summary.heads.len(), 16);
+    /// assert!(summary.markdown().starts_with("# What the heads of text-decoder do"));
+    /// # Ok::<(), attn_sdk::Error>(())
+    /// ```
+    pub fn new(
+        capture: &Capture,
+        model: Option<&Capturer>,
+        options: &SummaryOptions,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let sample = ScoreOptions {
+            max_sequences: options.max_sequences,
+            seed: options.seed,
+        };
+        let mut scores = score_heads(capture, &sample, progress)?;
+        let content = content_scores(capture, &sample, progress)?;
+        let more: Vec<HeadScores> = content.iter().map(|head| head.scores()).collect();
+        HeadScores::extend(&mut scores, &more);
+        let repeats = match model {
+            Some(model) => repeated::scores(capture, model, options.seed, progress)?,
+            None => None,
+        };
+        let repeated = repeats.is_some();
+        HeadScores::extend(&mut scores, &repeats.unwrap_or_default());
+        let norms = head_norms(capture, &sample, progress)?;
+        let anomalies = anomalies(&scores, &norms);
+        let mut alike = Vec::new();
+        for info in &capture.model().attentions {
+            alike.extend(most_alike(capture, info.attention, options, progress)?);
+        }
+        alike.sort_by(|a, b| a.divergence.total_cmp(&b.divergence).then((a.a, a.b).cmp(&(b.a, b.b))));
+        let heads: Vec<HeadSummary> = scores
+            .into_iter()
+            .zip(norms)
+            .map(|(scores, norms)| HeadSummary {
+                head: scores.head,
+                labels: head_labels(&scores, &options.rules),
+                pairs: content
+                    .iter()
+                    .find(|content| content.head == scores.head)
+                    .map_or_else(Vec::new, |content| content.pairs.clone()),
+                scores,
+                norms,
+            })
+            .collect();
+        let shown = heads
+            .iter()
+            .flat_map(|head| &head.labels)
+            .filter_map(|label| Some(label.example.as_ref()?.sequence))
+            .filter_map(|index| Some((index, capture.sequences().get(index)?.clone())))
+            .collect();
+        let main = capture
+            .model()
+            .attentions
+            .first()
+            .map(|info| info.attention.query_side());
+        Ok(Self {
+            model: capture.model().clone(),
+            sequences: capture.sequences().len(),
+            tokens: main.map_or(0, |side| capture.tokens(side)),
+            repeated,
+            heads,
+            alike,
+            anomalies,
+            shown,
+        })
+    }
+
+    /// One head.
+    pub fn head(&self, head: HeadId) -> Option<&HeadSummary> {
+        self.heads.iter().find(|summary| summary.head == head)
+    }
+
+    /// For each habit, the heads that have it, strongest first.
+    pub fn habits(&self) -> BTreeMap<LabelKind, Vec<&HeadLabel>> {
+        attn_analyze::heads::summary(self.heads.iter().flat_map(|head| &head.labels))
+    }
+
+    /// Heads that no rule knows.
+    pub fn unnamed(&self) -> impl Iterator<Item = HeadId> {
+        self.heads
+            .iter()
+            .filter(|head| head.labels.is_empty())
+            .map(|head| head.head)
+    }
+
+    /// The page, as Markdown.
+    pub fn markdown(&self) -> String {
+        markdown::page(self)
+    }
+}
+
+fn most_alike(
+    capture: &Capture,
+    attention: Attention,
+    options: &SummaryOptions,
+    progress: &dyn Progress,
+) -> Result<Vec<AlikeHeads>, Error> {
+    let sample = DivergenceOptions {
+        seed: options.seed,
+        ..DivergenceOptions::default()
+    };
+    let pairs = divergence(capture, attention, &sample, progress)?;
+    let mut values = pairs.condensed().to_vec();
+    values.sort_by(f32::total_cmp);
+    let median = values.get(values.len() / 2).copied().unwrap_or(0.0);
+    let alike = pairs.at_most(median).into_iter().take(options.alike);
+    Ok(alike
+        .map(|(a, b, divergence)| AlikeHeads {
+            a,
+            b,
+            divergence,
+            median,
+        })
+        .collect())
+}
