@@ -1,1 +1,27 @@
-//! An egui widget for every view of attn-render.
+#![doc = include_str!("../README.md")]
+
+mod canvas;
+mod colors;
+mod error;
+mod export;
+mod input;
+mod link;
+mod progress;
+mod scene_view;
+mod search_box;
+mod table;
+mod toolbar;
+
+pub use attn_render;
+pub use egui;
+pub use egui_wgpu;
+
+pub use colors::{apply_theme, egui_color, visuals};
+pub use error::Error;
+pub use export::{Export, export_menu};
+pub use link::link;
+pub use progress::progress_bar;
+pub use scene_view::{Hover, SceneResponse, SceneView, highlight};
+pub use search_box::search_box;
+pub use table::{TextTable, TextTableResponse};
+pub use toolbar::{color_picker, history_buttons, theme_switch, tool_buttons};

@@ -68,7 +68,10 @@ impl Image {
     }
 
     /// The picture as a PNG file in memory.
-    pub(crate) fn png_bytes(&self) -> Result<Vec<u8>, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Embed`] if it cannot be encoded.
+    pub fn png_bytes(&self) -> Result<Vec<u8>, Error> {
         self.encode_png().map_err(|error| Error::Embed {
             message: error.to_string(),
         })

@@ -60,6 +60,13 @@ impl Controller {
         self.drawn.as_ref().map(|(_, area)| area)
     }
 
+    /// What is under a pixel of the target, found as hovering and clicks find it.
+    pub fn hit(&mut self, position: [f32; 2], scene: &Scene, view: &View) -> Option<Hit> {
+        let projection = self.projection(scene, view);
+        self.picker
+            .hit(scene, &projection, position, REACH * projection.scale)
+    }
+
     /// Handles one input. Events come in the order they happened.
     pub fn handle(&mut self, input: Input, scene: &Scene, view: &mut View) -> Vec<Event> {
         let mut events = Vec::new();

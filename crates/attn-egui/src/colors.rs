@@ -1,0 +1,48 @@
+//! egui in the colours of a view's theme.
+
+use attn_render::{Color, Theme, View};
+use egui::{Color32, Context, Stroke, Visuals};
+
+/// A colour of a view as one of egui's.
+///
+/// ```
+/// let orange = attn_egui::egui_color(attn_render::Color::hex(0xE69F00));
+/// assert_eq!(orange, attn_egui::egui::Color32::from_rgb(0xE6, 0x9F, 0x00));
+/// ```
+pub fn egui_color(color: Color) -> Color32 {
+    let [r, g, b, a] = color.0;
+    Color32::from_rgba_unmultiplied(r, g, b, a)
+}
+
+/// Panels, text and selections as in the pictures of a view.
+pub fn visuals(view: &View) -> Visuals {
+    let colors = view.colors();
+    let mut visuals = match view.theme {
+        Theme::Light => Visuals::light(),
+        Theme::Dark => Visuals::dark(),
+    };
+    visuals.panel_fill = egui_color(colors.panel);
+    visuals.window_fill = egui_color(colors.background);
+    visuals.extreme_bg_color = egui_color(colors.background);
+    visuals.override_text_color = Some(egui_color(colors.text));
+    visuals.selection.stroke = Stroke::new(1.5, egui_color(colors.query));
+    visuals
+}
+
+/// Gives a whole window the theme of a view. Call it once a frame; it costs nothing while the theme stays.
+pub fn apply_theme(ctx: &Context, view: &View) {
+    let theme = match view.theme {
+        Theme::Light => egui::Theme::Light,
+        Theme::Dark => egui::Theme::Dark,
+    };
+    let id = egui::Id::unique("attn theme");
+    let now = (
+        view.theme == Theme::Dark,
+        view.palette == attn_render::Palette::Original,
+    );
+    if ctx.data(|data| data.get_temp(id)) != Some(now) {
+        ctx.data_mut(|data| data.insert_temp(id, now));
+        ctx.set_visuals_of(theme, visuals(view));
+        ctx.set_theme(theme);
+    }
+}

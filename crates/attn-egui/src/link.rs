@@ -1,0 +1,27 @@
+//! Several views of the same data in one window.
+
+use attn_render::View;
+
+/// Gives `to` what views of the same data share with `from`: what is selected, searched for and under the pointer, the colours, the
+/// classes that are hidden and the theme. Cameras, the open head and the clicked point stay each view's own.
+///
+/// ```
+/// use attn_render::{Theme, View};
+/// let (mut a, mut b) = (View::default(), View::default());
+/// a.theme = Theme::Dark;
+/// a.stage.zoom = 3.0;
+/// attn_egui::link(&a, &mut b);
+/// assert_eq!((b.theme, b.stage.zoom), (Theme::Dark, 1.0));
+/// ```
+pub fn link(from: &View, to: &mut View) {
+    let from = from.clone();
+    *to = View {
+        open: to.open,
+        stage: to.stage,
+        inside: to.inside,
+        orbit: to.orbit,
+        selection: to.selection,
+        hidden: std::mem::take(&mut to.hidden),
+        ..from
+    };
+}

@@ -1,0 +1,489 @@
+//! One widget for every view: a scene, drawn and handled in a part of an egui window.
+
+use std::error::Error as StdError;
+
+use attn_core::HeadId;
+use attn_render::{
+    Area, Camera, Controller, Event, Hit, Input, Key, Motion, Orbit, Scene, Theme, Tool, View, views::overlay,
+};
+use egui::{
+    Align2, Color32, EventFilter, FontId, Pos2, Rect, Response, Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2,
+    emath::GuiRounding as _,
+};
+use egui_wgpu::RenderState;
+
+use crate::{
+    Error,
+    canvas::Canvas,
+    colors::egui_color,
+    input::{self, Pointer},
+};
+
+/// A scene in an egui window: what the widget keeps between frames. The host keeps one per place, and a [`View`] for it.
+///
+/// The scene comes from a function of the size (in points, which are layout units) and the view. It is called when the
+/// widget has another size, when the view changes in more than its cameras and what is hovered, and after
+/// [`invalidate`](Self::invalidate); never just because a frame is drawn. The picture is a texture that is drawn again only when
+/// something in it changes.
+///
+/// Wheel and pinch zoom at the pointer, a drag moves (turns clouds in three dimensions) or draws around points, a click opens or
+/// selects. With the focus, which a click or the Tab key gives: arrows, `+`, `-`, Home, Escape, `n` and `p` (next and previous head,
+/// point or token), Enter, `a` (select all), `m`, `b` and `l` (move, box, lasso), `u` and `r` or Ctrl+Z and Ctrl+Y (undo, redo) and
+/// `t` (theme). Nothing moves on its own; without animations in egui's style the wheel does not glide either.
+pub struct SceneView {
+    label: String,
+    canvas: Canvas,
+    controller: Controller,
+    pointer: Pointer,
+    /// Where the pointer was last, in pixels of the picture.
+    cursor: [f32; 2],
+    pressed: Vec<Key>,
+    scene: Option<Scene>,
+    /// What the scene was made for.
+    made_for: Option<(View, [f32; 2])>,
+    /// Of a large scene: the size it should have, and since when.
+    wanted: Option<([f32; 2], f64)>,
+    /// What the overlay was drawn for.
+    overlaid: Option<Overlaid>,
+    /// What the picture was drawn for; `None` if it is out of date.
+    drawn_for: Option<(View, [u32; 2])>,
+    /// Size of the picture in pixels.
+    size: [u32; 2],
+    error: Option<Error>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Overlaid {
+    head: Option<HeadId>,
+    pick: Option<attn_render::Pick>,
+    cursor: Option<[f32; 2]>,
+}
+
+/// What the pointer is over, for a host that draws it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hover {
+    /// Width and height of the picture, in pixels.
+    pub size: [f32; 2],
+    /// Where the pointer is, in pixels of the picture.
+    pub pointer: [f32; 2],
+    /// The head under it.
+    pub head: Option<HeadId>,
+    /// What it hits.
+    pub hit: Option<Hit>,
+}
+
+/// What happened in a widget this frame.
+#[derive(Debug)]
+pub struct SceneResponse {
+    /// egui's own, for tooltips, menus and focus.
+    pub response: Response,
+    /// What the person meant, in the order it happened.
+    pub events: Vec<Event>,
+}
+
+impl SceneResponse {
+    /// The head that was opened, if one was.
+    pub fn opened(&self) -> Option<HeadId> {
+        self.events.iter().rev().find_map(|event| match event {
+            Event::OpenHead(head) => Some(*head),
+            _ => None,
+        })
+    }
+
+    /// Whether the view is not what it was.
+    pub fn changed(&self) -> bool {
+        !self.events.is_empty()
+    }
+}
+
+/// Layouts are made for at least so much and shrunk into less.
+const SMALLEST: [f32; 2] = [320.0, 240.0];
+/// The size where a layout leaves it open, such as inside a scroll area.
+const NATURAL: [f32; 2] = [640.0, 480.0];
+/// Scenes of more points are laid out anew only when a size has settled, and fitted until then.
+const LARGE: usize = 100_000;
+/// How long a size must stay to have settled, in seconds.
+const SETTLED: f64 = 0.15;
+
+impl SceneView {
+    /// A widget that draws with the device of `state` (eframe: `cc.wgpu_render_state`). `label` is what a screen reader says.
+    pub fn new(state: &RenderState, label: impl Into<String>) -> Self {
+        Self {
+            label: label.into(),
+            canvas: Canvas::new(state),
+            controller: Controller::default(),
+            pointer: Pointer::default(),
+            cursor: [0.0; 2],
+            pressed: Vec::new(),
+            scene: None,
+            made_for: None,
+            wanted: None,
+            overlaid: None,
+            drawn_for: None,
+            size: [0; 2],
+            error: None,
+        }
+    }
+
+    /// Draws with another device from now on, for a host whose device was lost. Scene, history and tool stay.
+    pub fn set_render_state(&mut self, state: &RenderState) {
+        self.canvas = Canvas::new(state);
+        self.drawn_for = None;
+    }
+
+    /// Has the scene made anew at the next frame: the data changed.
+    pub fn invalidate(&mut self) {
+        self.made_for = None;
+    }
+
+    /// Acts at the next frame as if a key were pressed in the widget, for buttons and menus.
+    pub fn press(&mut self, key: Key) {
+        self.pressed.push(key);
+    }
+
+    /// What a drag does.
+    pub fn tool(&self) -> Tool {
+        self.controller.tool()
+    }
+
+    /// The scene that is shown, for export.
+    pub fn scene(&self) -> Option<&Scene> {
+        self.scene.as_ref()
+    }
+
+    /// Why there is no picture, or an old one. The widget shows it too.
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    /// Shows the scene that `build` makes, in all the space there is, with what is hovered brought out by [`highlight`].
+    ///
+    /// ```no_run
+    /// # use attn_egui::{SceneView, egui};
+    /// # use attn_render::{Error, Scene, View};
+    /// # struct Data;
+    /// # impl Data { fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> { unimplemented!() } }
+    /// # fn frame(ui: &mut egui::Ui, widget: &mut SceneView, view: &mut View, data: &Data) {
+    /// let shown = widget.show(ui, view, |size, view| data.scene(view, size));
+    /// if let Some(head) = shown.opened() {
+    ///     ui.ctx().send_viewport_cmd(egui::ViewportCommand::Title(head.to_string()));
+    /// }
+    /// # }
+    /// ```
+    pub fn show<E: Into<Box<dyn StdError + Send + Sync>>>(
+        &mut self,
+        ui: &mut Ui,
+        view: &mut View,
+        build: impl FnMut([f32; 2], &View) -> Result<Scene, E>,
+    ) -> SceneResponse {
+        self.show_with(ui, view, build, |scene, view, _| highlight(scene, view))
+    }
+
+    /// The same with a host's own way to draw what the pointer is over, onto the scene's overlay, which is empty before.
+    pub fn show_with<E: Into<Box<dyn StdError + Send + Sync>>>(
+        &mut self,
+        ui: &mut Ui,
+        view: &mut View,
+        mut build: impl FnMut([f32; 2], &View) -> Result<Scene, E>,
+        hover: impl FnOnce(&mut Scene, &View, &Hover),
+    ) -> SceneResponse {
+        let space = ui.available_size();
+        let side = |axis: usize| {
+            let length = [space.x, space.y][axis];
+            if length.is_finite() && length < 1e6 {
+                length.max(0.0)
+            } else {
+                NATURAL[axis]
+            }
+        };
+        let (_, response) = ui.allocate_exact_size(Vec2::new(side(0), side(1)), Sense::click_and_drag());
+        let rect = response.rect.round_to_pixels(ui.pixels_per_point());
+        let mut events = Vec::new();
+        if rect.width() >= 1.0 && rect.height() >= 1.0 && ui.is_rect_visible(rect) {
+            let scale = self.follow_size(rect, ui.pixels_per_point());
+            self.follow(ui, view, rect, &mut build);
+            events = self.handle(ui, view, &response, rect, scale);
+            self.follow(ui, view, rect, &mut build);
+            self.overlay(view, hover);
+            self.draw(view);
+            self.paint(ui, view, &response, rect, scale);
+        }
+        self.describe(ui, view, &response);
+        if !events.is_empty() {
+            // Views that were shown before this one may share what changed.
+            ui.ctx().request_repaint();
+        }
+        SceneResponse { response, events }
+    }
+
+    /// Pixels of the picture per point, with no side above what the device draws.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive and at most the limit"
+    )]
+    fn follow_size(&mut self, rect: Rect, pixels_per_point: f32) -> f32 {
+        let limit = self.canvas.limit() as f32;
+        let scale = pixels_per_point.min(limit / rect.width()).min(limit / rect.height());
+        self.size = [rect.width(), rect.height()].map(|side| (side * scale).round().clamp(1.0, limit) as u32);
+        scale
+    }
+
+    /// Has the scene made if it is not the one for this view and size.
+    fn follow<E: Into<Box<dyn StdError + Send + Sync>>>(
+        &mut self,
+        ui: &Ui,
+        view: &View,
+        rect: Rect,
+        build: &mut impl FnMut([f32; 2], &View) -> Result<Scene, E>,
+    ) {
+        let size = [rect.width().max(SMALLEST[0]), rect.height().max(SMALLEST[1])];
+        let settled = settled(view);
+        if let Some((made, made_size)) = &self.made_for
+            && *made == settled
+            && (*made_size == size || self.unsettled(ui, size))
+        {
+            return;
+        }
+        self.wanted = None;
+        match build(size, view) {
+            Ok(scene) => {
+                self.scene = Some(scene);
+                self.error = None;
+            }
+            Err(error) => self.error = Some(Error::Scene(error.into())),
+        }
+        self.made_for = Some((settled, size));
+        (self.overlaid, self.drawn_for) = (None, None);
+    }
+
+    /// Whether a large scene had better wait for the size to stay.
+    fn unsettled(&mut self, ui: &Ui, size: [f32; 2]) -> bool {
+        let points = |scene: &Scene| scene.layers.iter().map(|layer| layer.points.len()).sum::<usize>();
+        if self.scene.as_ref().map_or(0, points) < LARGE {
+            return false;
+        }
+        let now = ui.input(|input| input.time);
+        match self.wanted {
+            Some((wanted, since)) if wanted == size => {
+                if now - since >= SETTLED {
+                    return false;
+                }
+            }
+            _ => self.wanted = Some((size, now)),
+        }
+        ui.ctx()
+            .request_repaint_after(std::time::Duration::from_secs_f64(SETTLED));
+        true
+    }
+
+    /// What the person did, in the scene that was there.
+    fn handle(&mut self, ui: &Ui, view: &mut View, response: &Response, rect: Rect, scale: f32) -> Vec<Event> {
+        let Some(scene) = &self.scene else { return Vec::new() };
+        let mut events = Vec::new();
+        let resized = Input::Resized {
+            size: self.size.map(|side| side as f32),
+        };
+        self.controller.handle(resized, scene, view);
+
+        let px = |pos: Pos2| [(pos.x - rect.min.x) * scale, (pos.y - rect.min.y) * scale];
+        let mut inputs = self.pointer.gather(ui, response, px);
+        for input in &inputs {
+            match input {
+                Input::PointerPressed { position } => {
+                    response.request_focus();
+                    self.cursor = *position;
+                }
+                Input::PointerMoved { position } | Input::PointerReleased { position } => self.cursor = *position,
+                _ => {}
+            }
+        }
+        if self.pointer.over && scene.panels.iter().any(|panel| panel.motion != Motion::Fixed) {
+            let notches = input::wheel(ui);
+            if notches != 0.0 {
+                inputs.push(Input::Wheel {
+                    position: self.cursor,
+                    notches,
+                });
+            }
+        }
+        inputs.extend(self.pressed.drain(..).map(Input::Key));
+        let mut theme = false;
+        if response.has_focus() {
+            // Arrows and Escape act here instead of moving the focus on.
+            let filter = EventFilter {
+                horizontal_arrows: true,
+                vertical_arrows: true,
+                escape: true,
+                tab: false,
+            };
+            ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
+            let keys = input::keys(ui);
+            inputs.extend(keys.inputs);
+            theme = keys.theme;
+        }
+        for input in inputs {
+            events.extend(self.controller.handle(input, scene, view));
+        }
+        if theme {
+            view.theme = match view.theme {
+                Theme::Light => Theme::Dark,
+                Theme::Dark => Theme::Light,
+            };
+            events.push(Event::ViewChanged);
+        }
+        events
+    }
+
+    /// What is hovered, brought out; here or in a view that shares it.
+    fn overlay(&mut self, view: &View, hover: impl FnOnce(&mut Scene, &View, &Hover)) {
+        let Some(scene) = &mut self.scene else { return };
+        let something = view.hover.is_some() || view.hover_head.is_some();
+        let here = self.pointer.over && !self.pointer.down;
+        let now = Overlaid {
+            head: view.hover_head,
+            pick: view.hover,
+            cursor: Some(self.cursor).filter(|_| here && something),
+        };
+        if self.overlaid.replace(now) == Some(now) {
+            return;
+        }
+        overlay::clear(scene);
+        self.drawn_for = None;
+        match now.cursor {
+            Some(pointer) => {
+                let hover_is = Hover {
+                    size: self.size.map(|side| side as f32),
+                    pointer,
+                    head: view.hover_head,
+                    hit: self.controller.hit(pointer, scene, view),
+                };
+                hover(scene, view, &hover_is);
+            }
+            None if something => highlight(scene, view),
+            None => {}
+        }
+    }
+
+    fn draw(&mut self, view: &View) {
+        let Some(scene) = &self.scene else { return };
+        if self
+            .drawn_for
+            .as_ref()
+            .is_some_and(|(drawn, size)| drawn == view && *size == self.size)
+        {
+            return;
+        }
+        match self.canvas.draw(scene, view, self.size) {
+            Ok(()) => {
+                if matches!(self.error, Some(Error::Draw(_))) {
+                    self.error = None;
+                }
+                self.drawn_for = Some((view.clone(), self.size));
+            }
+            Err(error) => self.error = Some(error.into()),
+        }
+    }
+
+    fn paint(&self, ui: &Ui, view: &View, response: &Response, rect: Rect, scale: f32) {
+        let (painter, colors) = (ui.painter_at(rect), view.colors());
+        if let (Some(texture), Some(_)) = (self.canvas.texture(), &self.scene) {
+            let whole = Rect::from_min_max(Pos2::ZERO, Pos2::new(1.0, 1.0));
+            painter.image(texture, rect, whole, Color32::WHITE);
+        }
+        let accent = egui_color(colors.accent);
+        let pos = |p: &[f32; 2]| rect.min + Vec2::new(p[0], p[1]) / scale;
+        match self.controller.area() {
+            Some(Area::Box(area)) => {
+                let area = Rect::from_two_pos(pos(&area.min), pos(&area.max));
+                painter.rect(
+                    area,
+                    0.0,
+                    accent.gamma_multiply(0.08),
+                    Stroke::new(1.0, accent),
+                    StrokeKind::Middle,
+                );
+            }
+            Some(Area::Lasso(corners)) => {
+                let line = corners.iter().map(pos).collect();
+                painter.add(Shape::closed_line(line, Stroke::new(1.3, accent)));
+            }
+            None => {}
+        }
+        if let Some(error) = &self.error {
+            let (font, text) = (FontId::proportional(13.0), egui_color(colors.text));
+            let words = painter.layout(error.to_string(), font, text, (rect.width() - 24.0).max(40.0));
+            let place = Align2::CENTER_CENTER.anchor_size(rect.center(), words.size());
+            painter.rect_filled(place.expand(8.0), 4.0, egui_color(colors.panel));
+            painter.galley(place.min, words, text);
+        }
+        if response.has_focus() {
+            let ring = Stroke::new(2.0, egui_color(colors.query));
+            painter.rect_stroke(rect, 0.0, ring, StrokeKind::Inside);
+        }
+    }
+
+    /// For screen readers: what the picture is, and what is open, selected and hovered.
+    fn describe(&self, ui: &Ui, view: &View, response: &Response) {
+        response.widget_info(|| egui::WidgetInfo::labeled(Role::Canvas, ui.is_enabled(), &self.label));
+        ui.ctx().accesskit_node_builder(response.id, |node| {
+            let mut parts = Vec::new();
+            let heads = self
+                .scene
+                .iter()
+                .flat_map(|scene| &scene.panels)
+                .filter(|panel| panel.head.is_some());
+            match (view.open, heads.count()) {
+                (Some(head), _) => parts.push(format!("head {head}")),
+                (None, heads) => parts.push(format!("{heads} heads")),
+            }
+            if let Some(head) = view.hover_head.filter(|head| view.open != Some(*head)) {
+                parts.push(format!("over head {head}"));
+            }
+            if !view.selected.is_empty() {
+                parts.push(format!("{} points selected", view.selected.len()));
+            }
+            if let Some(error) = &self.error {
+                parts.push(error.to_string());
+            }
+            node.set_value(parts.join(", "));
+        });
+    }
+}
+
+/// Frames the hovered head and rings the hovered point, in every panel of its kind of attention: onto the scene's overlay.
+pub fn highlight(scene: &mut Scene, view: &View) {
+    let colors = view.colors();
+    if let Some(head) = view.hover_head.filter(|_| view.open.is_none()) {
+        overlay::frame_head(scene, head, &colors);
+    }
+    let Some(pick) = view.hover else { return };
+    let same = |head: Option<HeadId>| head.map(|head| head.attention) == pick.head.map(|head| head.attention);
+    let mut hits = Vec::new();
+    for (layer, points) in scene.layers.iter().map(|layer| &layer.points).enumerate() {
+        for (index, point) in points.iter().enumerate().filter(|(_, point)| point.id == pick.id) {
+            if scene.panels.get(point.panel()).is_some_and(|panel| same(panel.head)) {
+                hits.push(Hit {
+                    panel: point.panel(),
+                    id: Some(point.id),
+                    point: Some((layer, index)),
+                });
+            }
+        }
+    }
+    for hit in hits {
+        overlay::ring(scene, hit, &colors);
+    }
+}
+
+/// The view without what a scene does not depend on: cameras, and what is under the pointer.
+fn settled(view: &View) -> View {
+    View {
+        stage: Camera::default(),
+        inside: Camera::default(),
+        orbit: Orbit::default(),
+        hover: None,
+        hover_head: None,
+        ..view.clone()
+    }
+}

@@ -1,0 +1,208 @@
+//! A table of texts: sequences, heads, clusters. Searched, sorted, clicked; only the rows in sight are laid out.
+
+use egui::{Key, Label, RichText, ScrollArea, Sense, TextEdit, TextWrapMode, Ui};
+
+/// What the table keeps between frames. The host keeps the rows.
+///
+/// Rows are asked for by index and column, so they need not be in memory as texts. The order of rows is made anew when the search,
+/// the sorting or the number of rows changes, and after [`invalidate`](Self::invalidate).
+#[derive(Debug, Clone, Default)]
+pub struct TextTable {
+    search: String,
+    /// The column to sort by, and whether downwards.
+    sort: Option<(usize, bool)>,
+    /// The rows that are shown, in their order.
+    order: Vec<usize>,
+    ordered_for: Option<(String, Option<(usize, bool)>, usize)>,
+    scroll_to: Option<usize>,
+}
+
+/// What happened in a table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TextTableResponse {
+    /// The row that was clicked, or came to with the arrows.
+    pub chosen: Option<usize>,
+    /// How many rows the search leaves.
+    pub shown: usize,
+}
+
+impl TextTable {
+    /// Finds and sorts again at the next frame: the texts changed.
+    pub fn invalidate(&mut self) {
+        self.ordered_for = None;
+    }
+
+    /// Brings a row into sight at the next frame.
+    pub fn scroll_to(&mut self, row: usize) {
+        self.scroll_to = Some(row);
+    }
+
+    /// Shows the rows `0..rows` under the names of `columns`; `text` gives the text of a row in a column, `chosen` is set off.
+    ///
+    /// A click on a column's name sorts by it, upwards, then downwards, then as the rows came. Numbers sort as numbers. The search
+    /// looks at all columns; upper and lower case are the same.
+    pub fn show(
+        &mut self,
+        ui: &mut Ui,
+        columns: &[&str],
+        rows: usize,
+        chosen: Option<usize>,
+        text: impl Fn(usize, usize) -> String,
+    ) -> TextTableResponse {
+        let mut response = TextTableResponse::default();
+        let width = ui.available_width();
+        let field = TextEdit::singleline(&mut self.search)
+            .hint_text("Search")
+            .desired_width(width.min(220.0));
+        ui.add(field);
+        self.follow(columns.len(), rows, &text);
+        response.shown = self.order.len();
+        // The first column has what the others leave; they have equal shares of half.
+        let others = columns.len().saturating_sub(1);
+        let other = if others == 0 {
+            0.0
+        } else {
+            (0.5 * width / others as f32).clamp(48.0, 110.0)
+        };
+        let first = (width - other * others as f32 - 16.0).max(60.0);
+        let row_height = ui.text_style_height(&egui::TextStyle::Body) + 4.0;
+        let cell = |ui: &mut Ui, column: usize, label: Label| {
+            let size = egui::vec2(if column == 0 { first } else { other }, row_height);
+            let layout = egui::Layout::left_to_right(egui::Align::Center);
+            ui.allocate_ui_with_layout(size, layout, |ui| {
+                ui.set_min_size(size);
+                ui.add(label.wrap_mode(TextWrapMode::Truncate).selectable(false))
+            })
+            .inner
+        };
+        ui.spacing_mut().item_spacing.x = 0.0;
+        ui.horizontal(|ui| {
+            for (column, name) in columns.iter().enumerate() {
+                let mark = match self.sort {
+                    Some((sorted, down)) if sorted == column => {
+                        if down {
+                            " ⏷"
+                        } else {
+                            " ⏶"
+                        }
+                    }
+                    _ => "",
+                };
+                let label = Label::new(RichText::new(format!("{name}{mark}")).strong()).sense(Sense::click());
+                if cell(ui, column, label).clicked() {
+                    self.sort = match self.sort {
+                        Some((sorted, false)) if sorted == column => Some((column, true)),
+                        Some((sorted, true)) if sorted == column => None,
+                        _ => Some((column, false)),
+                    };
+                    ui.ctx().request_repaint();
+                }
+            }
+        });
+        let mut area = ScrollArea::vertical().auto_shrink([false, false]);
+        let spaced = row_height + ui.spacing().item_spacing.y;
+        if let Some(place) = self
+            .scroll_to
+            .take()
+            .and_then(|row| self.order.iter().position(|shown| *shown == row))
+        {
+            area = area.vertical_scroll_offset((place as f32 - 2.0).max(0.0) * spaced);
+        }
+        area.show_rows(ui, row_height, self.order.len(), |ui, range| {
+            for place in range {
+                let Some(&row) = self.order.get(place) else { break };
+                let is_chosen = chosen == Some(row);
+                let (rect, line) = ui.allocate_exact_size(egui::vec2(ui.available_width(), row_height), Sense::click());
+                let whole = text(row, 0);
+                line.widget_info(|| egui::WidgetInfo::selected(egui::Role::Row, ui.is_enabled(), is_chosen, &whole));
+                let visuals = ui.style().interact_selectable(&line, is_chosen);
+                if is_chosen || line.hovered() || line.has_focus() {
+                    ui.painter().rect_filled(rect, 2.0, visuals.weak_bg_fill);
+                }
+                ui.scope_builder(egui::UiBuilder::new().max_rect(rect), |ui| {
+                    ui.horizontal(|ui| {
+                        for column in 0..columns.len() {
+                            let words = if column == 0 { whole.clone() } else { text(row, column) };
+                            cell(ui, column, Label::new(words));
+                        }
+                    });
+                });
+                let entered = line.has_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+                if line.clicked() || entered {
+                    response.chosen = Some(row);
+                }
+            }
+        });
+        response
+    }
+
+    /// Which rows are shown, and in which order.
+    fn follow(&mut self, columns: usize, rows: usize, text: &impl Fn(usize, usize) -> String) {
+        let key = (
+            self.search.clone(),
+            self.sort.filter(|(column, _)| *column < columns),
+            rows,
+        );
+        if self.ordered_for.as_ref() == Some(&key) {
+            return;
+        }
+        let wanted = key.0.to_lowercase();
+        let found = |row: &usize| {
+            wanted.is_empty() || (0..columns).any(|column| text(*row, column).to_lowercase().contains(&wanted))
+        };
+        self.order = (0..rows).filter(found).collect();
+        if let Some((column, down)) = key.1 {
+            // Numbers before words; equal rows stay as they came, in both directions.
+            let mut keyed: Vec<((u8, f64, String), usize)> = self
+                .order
+                .iter()
+                .map(|&row| {
+                    let cell = text(row, column);
+                    let number = cell
+                        .replace('−', "-")
+                        .trim()
+                        .parse::<f64>()
+                        .ok()
+                        .filter(|n| !n.is_nan());
+                    (number.map_or((1, 0.0, cell), |n| (0, n, String::new())), row)
+                })
+                .collect();
+            keyed.sort_by(|(a, _), (b, _)| {
+                let order = a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then_with(|| a.2.cmp(&b.2));
+                if down { order.reverse() } else { order }
+            });
+            self.order = keyed.into_iter().map(|(_, row)| row).collect();
+        }
+        self.ordered_for = Some(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(search: &str, sort: Option<(usize, bool)>, rows: &[[&str; 2]]) -> Vec<usize> {
+        let mut table = TextTable {
+            search: search.into(),
+            sort,
+            ..TextTable::default()
+        };
+        table.follow(2, rows.len(), &|row, column| rows[row][column].to_owned());
+        table.order
+    }
+
+    #[test]
+    fn rows_are_found_and_sorted() {
+        let rows = [["Cat", "10"], ["dog", "9"], ["cow", "−1"], ["ant", "none"]];
+        assert_eq!(order("", None, &rows), [0, 1, 2, 3]);
+        assert_eq!(order("c", None, &rows), [0, 2]);
+        assert_eq!(
+            order("", Some((1, false)), &rows),
+            [2, 1, 0, 3],
+            "as numbers, words last"
+        );
+        assert_eq!(order("", Some((1, true)), &rows), [3, 0, 1, 2]);
+        assert_eq!(order("nothing", Some((0, false)), &rows), [0_usize; 0]);
+        assert_eq!(order("", Some((7, false)), &rows), [0, 1, 2, 3], "no such column");
+    }
+}

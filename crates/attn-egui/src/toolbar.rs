@@ -1,0 +1,80 @@
+//! Buttons for what can be done with keys too: tools, undo and redo, theme, colours.
+
+use attn_render::{ColorMode, Key, Theme, Tool, View};
+use egui::{ComboBox, Response, Ui};
+
+use crate::SceneView;
+
+/// What a drag does: move, box or lasso.
+pub fn tool_buttons(ui: &mut Ui, widget: &mut SceneView) {
+    let tools = [
+        (Tool::Look, "Move", "Drag moves or turns (m)"),
+        (Tool::Box, "Box", "Drag selects the points in a rectangle (b)"),
+        (
+            Tool::Lasso,
+            "Lasso",
+            "Drag selects the points in a line around them (l)",
+        ),
+    ];
+    for (tool, name, help) in tools {
+        let chosen = widget.tool() == tool;
+        if ui.selectable_label(chosen, name).on_hover_text(help).clicked() {
+            widget.press(Key::Tool(tool));
+            ui.ctx().request_repaint();
+        }
+    }
+}
+
+/// Undo and redo of everything a view holds.
+pub fn history_buttons(ui: &mut Ui, widget: &mut SceneView) {
+    for (key, name, help) in [
+        (Key::Undo, "Undo", "Takes the last step back (u)"),
+        (Key::Redo, "Redo", "Does it again (r)"),
+    ] {
+        if ui.button(name).on_hover_text(help).clicked() {
+            widget.press(key);
+            ui.ctx().request_repaint();
+        }
+    }
+}
+
+/// Between light and dark.
+pub fn theme_switch(ui: &mut Ui, view: &mut View) -> Response {
+    let (name, other) = match view.theme {
+        Theme::Light => ("Dark", Theme::Dark),
+        Theme::Dark => ("Light", Theme::Light),
+    };
+    let response = ui.button(name).on_hover_text("Light or dark (t)");
+    if response.clicked() {
+        view.theme = other;
+    }
+    response
+}
+
+/// What a point's colour says, among `modes`: those that say something about the data (all of them: [`ColorMode::ALL`]).
+pub fn color_picker(ui: &mut Ui, view: &mut View, modes: &[ColorMode]) -> Response {
+    let mut changed = false;
+    let mut response = ComboBox::from_id_salt("attn colour")
+        .selected_text(spoken(view.color_mode))
+        .show_ui(ui, |ui| {
+            for mode in modes {
+                changed |= ui
+                    .selectable_value(&mut view.color_mode, *mode, spoken(*mode))
+                    .changed();
+            }
+        })
+        .response
+        .on_hover_text("What the colour of a point says");
+    if changed {
+        response.mark_changed();
+    }
+    response
+}
+
+/// `position-mod-5` as people say it: `position mod 5`.
+fn spoken(mode: ColorMode) -> String {
+    match mode {
+        ColorMode::QueryKey => "query or key".into(),
+        mode => mode.name().replace('-', " "),
+    }
+}
