@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Mutex};
 
-use attn_core::{Attention, Capture, HeadId, Progress, Sequence, Side, Token};
+use attn_core::{Attention, Capture, HeadId, Progress, Sequence};
 use attn_project::{AtlasOptions, AtlasParams, Dims, HeadProjection, atlas_with, sequence_sample};
 use attn_render::{
     ColorMode, Scene, View,
@@ -29,19 +29,6 @@ pub struct Study {
     heads: BTreeMap<HeadId, HeadProjection>,
     /// What the user brought to colour by.
     pub(crate) column: Option<Column>,
-}
-
-/// A token that is a point: which sequence, which token in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// Index of the sequence in the capture.
-    pub sequence: usize,
-    /// The side it is read on.
-    pub side: Side,
-    /// Index of the token in its sequence.
-    pub token: usize,
-    /// Whether the point is its query; else its key.
-    pub query: bool,
 }
 
 /// The layout of the single views unless a host says otherwise.
@@ -165,68 +152,6 @@ impl Study {
                 .abs_diff(14)
         };
         self.sequences.iter().copied().min_by_key(length).unwrap_or(0)
-    }
-
-    /// The token behind a point of a head's plot; `None` if there is no such point.
-    pub fn place(&self, head: HeadId, point: u32) -> Option<Place> {
-        let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
-        let queries = self.points_before(query_side, self.sequences.len());
-        let point = point as usize;
-        let (side, row, query) = if point < queries {
-            (query_side, point, true)
-        } else {
-            (key_side, point - queries, false)
-        };
-        let mut start = 0;
-        for &sequence in &self.sequences {
-            let length = self.capture.sequences()[sequence].tokens(side).len();
-            if row < start + length {
-                return Some(Place {
-                    sequence,
-                    side,
-                    token: row - start,
-                    query,
-                });
-            }
-            start += length;
-        }
-        None
-    }
-
-    /// The token at a place.
-    pub fn token(&self, place: Place) -> &Token {
-        &self.capture.sequences()[place.sequence].tokens(place.side)[place.token]
-    }
-
-    /// The points of a sequence in a head's plot: of its queries, of its keys. Empty if it is not drawn.
-    fn points_of(&self, head: HeadId, sequence: usize) -> (Vec<u32>, Vec<u32>) {
-        let Ok(index) = self.sequences.binary_search(&sequence) else {
-            return (Vec::new(), Vec::new());
-        };
-        let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
-        let all_queries = self.points_before(query_side, self.sequences.len());
-        let range = |side, offset: usize| {
-            let start = offset + self.points_before(side, index);
-            let end = start + self.capture.sequences()[sequence].tokens(side).len();
-            (start..end).filter_map(|point| u32::try_from(point).ok()).collect()
-        };
-        (range(query_side, 0), range(key_side, all_queries))
-    }
-
-    /// Tokens on one side of the first `count` drawn sequences.
-    fn points_before(&self, side: Side, count: usize) -> usize {
-        self.sequences[..count]
-            .iter()
-            .map(|&sequence| self.capture.sequences()[sequence].tokens(side).len())
-            .sum()
-    }
-
-    fn main_side(&self) -> Side {
-        self.capture
-            .model()
-            .attentions
-            .first()
-            .map_or(Side::Encoder, |info| info.attention.query_side())
     }
 
     /// The view's own scene: the open head, or the matrix. Nothing but a title while no head is there yet.
@@ -421,19 +346,6 @@ impl Study {
         plot.title = &title;
         let size = size.unwrap_or_else(|| plot.natural_size());
         Ok(plot.scene(view, size)?)
-    }
-
-    /// A label per point of a head: the token's text; special tokens and patches have theirs too.
-    fn texts(&self, head: HeadId) -> Vec<String> {
-        let side = |side: Side| {
-            self.sequences
-                .iter()
-                .flat_map(move |&sequence| self.capture.sequences()[sequence].tokens(side))
-        };
-        side(head.attention.query_side())
-            .chain(side(head.attention.key_side()))
-            .map(|token| token.text.clone())
-            .collect()
     }
 
     fn method(&self) -> String {

@@ -10,6 +10,8 @@ use attn_sdk::{
 };
 use clap::{Parser, ValueEnum};
 
+use crate::source::{Data, Model, Source};
+
 /// Shows what every attention head of a transformer attends to, across a whole data set.
 #[derive(Parser)]
 #[command(version)]
@@ -77,11 +79,31 @@ pub(crate) struct Options {
     pub(crate) checkpoint_info: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub(crate) enum Projection {
     Pca,
     Tsne,
     Umap,
+}
+
+impl Projection {
+    pub(crate) const ALL: [Self; 3] = [Self::Tsne, Self::Umap, Self::Pca];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pca => "PCA",
+            Self::Tsne => "t-SNE",
+            Self::Umap => "UMAP",
+        }
+    }
+
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Pca => Method::Pca,
+            Self::Tsne => Method::Tsne(TsneParams::default()),
+            Self::Umap => Method::Umap(UmapParams::default()),
+        }
+    }
 }
 
 fn row_and_column(text: &str) -> Result<(usize, usize), String> {
@@ -92,14 +114,28 @@ fn row_and_column(text: &str) -> Result<(usize, usize), String> {
 }
 
 impl Options {
+    /// What to look at.
+    pub(crate) fn source(&self) -> Source {
+        if let Some(folder) = &self.open {
+            return Source::Folder(folder.clone());
+        }
+        let model = match (&self.model, self.embedded) {
+            (Some(folder), _) => Model::Folder(folder.clone()),
+            (None, embedded) => Model::Embedded(embedded.unwrap_or(Embedded::TextEncoder)),
+        };
+        let data = match (&self.text, &self.ids, &self.images) {
+            (Some(path), ..) => Data::Text(path.clone()),
+            (_, Some(path), _) => Data::Ids(path.clone()),
+            (.., Some(path)) => Data::Images(path.clone()),
+            _ => Data::Default,
+        };
+        Source::Model { model, data }
+    }
+
     /// What to compute per head.
     pub(crate) fn atlas(&self) -> AtlasParams {
         AtlasParams {
-            method: match self.projection {
-                Projection::Pca => Method::Pca,
-                Projection::Tsne => Method::Tsne(TsneParams::default()),
-                Projection::Umap => Method::Umap(UmapParams::default()),
-            },
+            method: self.projection.method(),
             dims: if self.dims == "3" { Dims::Three } else { Dims::Two },
             max_points: Some(self.max_points),
             seed: self.seed,

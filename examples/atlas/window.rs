@@ -1,404 +1,442 @@
-//! The window: the host side of the SDK in one file. It owns the event loop, the device and the surface; the scene
-//! comes from the facade, what a person does goes through the controller, and the renderer draws into this window's pass.
+//! The window: one model or two side by side, the table of sequences, one sequence's attention, and what can be said of the heads;
+//! all linked, all filled while the work goes on.
 
-use std::{
-    error::Error,
-    sync::{Arc, mpsc::Receiver},
-    thread,
+use std::{error::Error, fs, path::PathBuf};
+
+use attn_egui::{
+    Export, apply_theme, color_picker, export_menu, history_buttons, link, search_box, theme_switch, tool_buttons,
 };
-
 use attn_sdk::{
-    Study,
-    core::HeadId,
-    project::HeadProjection,
-    render::{
-        Controller, Event as ViewEvent, Input, Key, Picker, Projection, Renderer, Scene, Theme, Tool, View,
-        views::overlay, wgpu,
-    },
+    core::{HeadId, write_atomically},
+    embedded::Embedded,
+    project::AtlasParams,
+    render::{Table, View},
 };
-use winit::{
-    application::ApplicationHandler,
-    dpi::LogicalSize,
-    event::{ElementState, MouseButton, MouseScrollDelta, WindowEvent},
-    event_loop::{ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy},
-    keyboard::{Key as WinitKey, NamedKey},
-    window::{Window, WindowId},
+use eframe::egui::{
+    self, CentralPanel, ComboBox, Frame, Grid, Key, Panel, RichText, ScrollArea, TextEdit, Ui, ViewportBuilder, Window,
 };
 
-/// Opens the window and returns when it is closed. Heads arrive through `heads` while one watches.
-pub(crate) fn open(study: Study, view: View, heads: Receiver<HeadProjection>) -> Result<(), Box<dyn Error>> {
-    let events = EventLoop::<HeadProjection>::with_user_event().build()?;
-    events.set_control_flow(ControlFlow::Wait);
-    let proxy: EventLoopProxy<HeadProjection> = events.create_proxy();
-    // The loop sleeps until something happens; a finished head wakes it.
-    thread::spawn(move || {
-        for head in heads {
-            if proxy.send_event(head).is_err() {
-                break;
-            }
-        }
-    });
-    let mut viewer = Viewer {
-        study,
-        view,
-        controller: Controller::default(),
-        picker: Picker::default(),
-        hovered: None,
-        cursor: [0.0; 2],
-        shown: None,
-        failure: None,
+use crate::{
+    options::{Options, Projection},
+    side::Side,
+    source::{Data, Model, Source},
+    summary,
+};
+
+/// Opens the window and returns when it is closed.
+pub(crate) fn open(source: Source, options: &Options, out: PathBuf) -> Result<(), Box<dyn Error>> {
+    let native = eframe::NativeOptions {
+        viewport: ViewportBuilder::default().with_inner_size([1440.0, 900.0]),
+        ..Default::default()
     };
-    events.run_app(&mut viewer)?;
-    viewer.failure.map_or(Ok(()), Err)
+    let (params, view, projection) = (options.atlas(), options.view(), options.projection);
+    let folder = match source {
+        Source::Model { .. } => Some(out.join("capture")),
+        _ => None,
+    };
+    let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
+        let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
+        let side = Side::new(source, params.clone(), view, folder, &state, &cc.egui_ctx);
+        Ok(Box::new(Atlas {
+            sides: vec![side],
+            active: 0,
+            params,
+            projection,
+            state,
+            out,
+            dialog: None,
+            help: false,
+            note: String::new(),
+        }))
+    };
+    eframe::run_native("attn atlas", native, Box::new(app)).map_err(|error| error.to_string().into())
 }
 
-struct Viewer {
-    study: Study,
-    view: View,
-    controller: Controller,
-    picker: Picker,
-    hovered: Option<HeadId>,
-    cursor: [f32; 2],
-    shown: Option<Shown>,
-    failure: Option<Box<dyn Error>>,
+struct Atlas {
+    /// One model, or two to compare.
+    sides: Vec<Side>,
+    /// The side whose sequences and summary are shown.
+    active: usize,
+    params: AtlasParams,
+    projection: Projection,
+    state: attn_egui::egui_wgpu::RenderState,
+    out: PathBuf,
+    dialog: Option<Dialog>,
+    help: bool,
+    note: String,
 }
 
-/// What exists while there is a window.
-struct Shown {
-    window: Arc<Window>,
-    surface: wgpu::Surface<'static>,
-    device: wgpu::Device,
-    queue: wgpu::Queue,
-    config: wgpu::SurfaceConfiguration,
-    renderer: Renderer,
-    scene: Scene,
+/// What a person types to open something.
+struct Dialog {
+    /// Whether it comes beside the model that is shown.
+    beside: bool,
+    model: String,
+    data: String,
 }
 
-impl Shown {
-    fn new(window: Window, study: &Study, view: &View) -> Result<Self, Box<dyn Error>> {
-        let window = Arc::new(window);
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-        let surface = instance.create_surface(window.clone())?;
-        let options = wgpu::RequestAdapterOptions {
-            compatible_surface: Some(&surface),
-            ..Default::default()
-        };
-        let adapter = pollster::block_on(instance.request_adapter(&options)).map_err(|error| {
-            format!("no graphics adapter for the window ({error}); on Debian: apt-get install mesa-vulkan-drivers libvulkan1")
-        })?;
-        let description = wgpu::DeviceDescriptor {
-            required_limits: adapter.limits(),
-            ..Default::default()
-        };
-        let (device, queue) = pollster::block_on(adapter.request_device(&description))?;
-        let size = window.inner_size();
-        let mut config = surface
-            .get_default_config(&adapter, size.width.max(1), size.height.max(1))
-            .ok_or("the adapter cannot draw into this window")?;
-        // Blending as browsers do it, where the surface offers a format without sRGB conversion.
-        let formats = surface.get_capabilities(&adapter).formats;
-        config.format = formats
-            .iter()
-            .copied()
-            .find(|format| !format.is_srgb())
-            .unwrap_or(config.format);
-        surface.configure(&device, &config);
-        let renderer = Renderer::new(&device, &queue, config.format);
-        let scene = study.scene(view, layout(&window))?;
-        Ok(Self {
-            window,
-            surface,
-            device,
-            queue,
-            config,
-            renderer,
-            scene,
-        })
-    }
-
-    fn resize(&mut self, width: u32, height: u32) {
-        self.config.width = width.max(1);
-        self.config.height = height.max(1);
-        self.surface.configure(&self.device, &self.config);
-    }
-
-    fn draw(&mut self, view: &View) -> Result<(), Box<dyn Error>> {
-        use wgpu::CurrentSurfaceTexture as Current;
-        let frame = match self.surface.get_current_texture() {
-            Current::Success(frame) | Current::Suboptimal(frame) => frame,
-            Current::Timeout | Current::Occluded => return Ok(()),
-            // The window changed under us; the next frame fits again.
-            _ => {
-                self.surface.configure(&self.device, &self.config);
-                self.window.request_redraw();
-                return Ok(());
+impl eframe::App for Atlas {
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        for side in &mut self.sides {
+            side.listen(ui.ctx());
+        }
+        apply_theme(ui.ctx(), &self.sides[0].view);
+        Panel::top("tools").show(ui, |ui| {
+            ui.horizontal_wrapped(|ui| self.tools(ui));
+            for side in &mut self.sides {
+                side.show_progress(ui);
             }
-        };
-        let size = [self.config.width, self.config.height];
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        self.renderer
-            .prepare(&self.device, &self.queue, &mut encoder, &self.scene, view, size)?;
-        let target = frame.texture.create_view(&Default::default());
-        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-            label: Some("atlas"),
-            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                view: &target,
-                depth_slice: None,
-                resolve_target: None,
-                ops: wgpu::Operations {
-                    load: wgpu::LoadOp::Clear(self.renderer.clear_color(&self.scene)),
-                    store: wgpu::StoreOp::Store,
-                },
-            })],
-            depth_stencil_attachment: None,
-            timestamp_writes: None,
-            occlusion_query_set: None,
-            multiview_mask: None,
         });
-        self.renderer.paint(&mut pass)?;
-        drop(pass);
-        self.queue.submit([encoder.finish()]);
-        self.window.pre_present_notify();
-        self.queue.present(frame);
-        Ok(())
+        Panel::left("sequences")
+            .default_size(260.0)
+            .show(ui, |ui| {
+                fill(ui);
+                self.sequences(ui);
+            });
+        Panel::right("about").default_size(400.0).show(ui, |ui| {
+            fill(ui);
+            let half = 0.55 * ui.available_height();
+            Panel::bottom("sequence")
+                .frame(Frame::NONE)
+                .resizable(true)
+                .default_size(half)
+                .show(ui, |ui| {
+                    fill(ui);
+                    self.sides[self.active].show_sequence(ui);
+                });
+            CentralPanel::default()
+                .frame(Frame::NONE)
+                .show(ui, |ui| self.about(ui));
+        });
+        CentralPanel::default()
+            .frame(Frame::NONE)
+            .show(ui, |ui| self.pictures(ui));
+        self.keys(ui);
+        self.open_dialog(ui);
+        self.show_help(ui);
     }
 }
 
-/// The window's size in layout units: pixels without the display's scale.
-fn layout(window: &Window) -> [f32; 2] {
-    let size = window.inner_size().to_logical::<f32>(window.scale_factor());
-    [size.width.max(320.0), size.height.max(240.0)]
-}
+impl Atlas {
+    fn active(&mut self) -> &mut Side {
+        &mut self.sides[self.active]
+    }
 
-impl Viewer {
-    /// Runs what may fail; the first failure ends the loop and is returned by [`open`].
-    fn attempt(&mut self, events: &ActiveEventLoop, action: impl FnOnce(&mut Self) -> Result<(), Box<dyn Error>>) {
-        if let Err(error) = action(self) {
-            self.failure = Some(error);
-            events.exit();
+    fn tools(&mut self, ui: &mut Ui) {
+        let before = self.active().view.clone();
+        self.model_menu(ui, "Model", false);
+        self.model_menu(ui, "Compare", true);
+        ui.separator();
+        self.projection_picker(ui);
+        ui.separator();
+        let active = self.active();
+        let modes = active.study.as_ref().map_or_else(Vec::new, |study| study.color_modes());
+        color_picker(ui, &mut active.view, &modes);
+        let count = active.count();
+        search_box(ui, &mut active.view, &count);
+        ui.separator();
+        tool_buttons(ui, &mut active.picture);
+        history_buttons(ui, &mut active.picture);
+        let (mut step, mut all) = (0, false);
+        if active.view.open.is_some() {
+            all = ui.button("All heads").on_hover_text("Back to the matrix (Escape)").clicked();
+        }
+        if ui.button("Previous").on_hover_text("Previous head (,)").clicked() {
+            step = -1;
+        }
+        if ui.button("Next").on_hover_text("Next head (.)").clicked() {
+            step = 1;
+        }
+        ui.separator();
+        theme_switch(ui, &mut active.view);
+        if let Some(kind) = export_menu(ui, &[Export::Png, Export::Svg]) {
+            self.note = self.export(kind).unwrap_or_else(|error| error.to_string());
+        }
+        if ui.button("Help").clicked() {
+            self.help = !self.help;
+        }
+        ui.label(RichText::new(&self.note).weak());
+        if all {
+            self.active().view.close_head();
+        }
+        if step != 0 {
+            self.active().step(step);
+        }
+        if self.active().view != before {
+            self.sync(self.active);
         }
     }
 
-    /// Lays the scene out anew: another head, size, theme or more data.
-    fn rebuild(&mut self) -> Result<(), Box<dyn Error>> {
-        let Some(shown) = &mut self.shown else { return Ok(()) };
-        shown.scene = self.study.scene(&self.view, layout(&shown.window))?;
-        shown.window.request_redraw();
-        Ok(())
-    }
-
-    fn input(&mut self, input: Input) -> Result<(), Box<dyn Error>> {
-        let Some(shown) = &mut self.shown else { return Ok(()) };
-        let before = self.view.clone();
-        let events = self.controller.handle(input, &shown.scene, &mut self.view);
-        for event in &events {
-            if let ViewEvent::HoverHead(head) = event {
-                self.hovered = *head;
-            }
-        }
-        // Cameras and the pointer move what is there; anything else brings something else.
-        let moved = View {
-            stage: self.view.stage,
-            inside: self.view.inside,
-            orbit: self.view.orbit,
-            hover: self.view.hover,
-            hover_head: self.view.hover_head,
-            ..before
-        };
-        if moved != self.view {
-            self.rebuild()?;
-        }
-        if !events.is_empty() {
-            self.hover();
-        }
-        Ok(())
-    }
-
-    /// Shows what the pointer is over.
-    fn hover(&mut self) {
-        let Some(shown) = &mut self.shown else { return };
-        let size = [shown.config.width as f32, shown.config.height as f32];
-        let hit = self.view.hover.and_then(|_| {
-            let projection = Projection::new(&shown.scene, &self.view, size);
-            self.picker
-                .hit(&shown.scene, &projection, self.cursor, REACH * projection.scale)
-        });
-        self.study
-            .draw_hover(&mut shown.scene, &self.view, size, self.cursor, self.hovered, hit);
-        if let Some(area) = self.controller.area() {
-            let projection = Projection::new(&shown.scene, &self.view, size);
-            overlay::area(&mut shown.scene, &projection, area, &self.view.colors());
-        }
-        let name = &self.study.capture().model().name;
-        shown.window.set_title(&match self.view.open.or(self.hovered) {
-            Some(head) => format!("{name}, head {head}"),
-            None => name.clone(),
-        });
-        shown.window.request_redraw();
-    }
-
-    /// Opens the head `by` places further on, around the end.
-    fn step(&mut self, by: isize) -> Result<(), Box<dyn Error>> {
-        let heads: Vec<HeadId> = self.study.heads().map(|head| head.head).collect();
-        let Ok(count @ 1..) = isize::try_from(heads.len()) else {
-            return Ok(());
-        };
-        let now = self
-            .view
-            .open
-            .and_then(|open| heads.iter().position(|head| *head == open));
-        let next = match now {
-            Some(now) => (now as isize + by).rem_euclid(count),
-            None => {
-                if by > 0 {
-                    0
-                } else {
-                    count - 1
+    /// The embedded models, and a way to open any other.
+    fn model_menu(&mut self, ui: &mut Ui, name: &str, beside: bool) {
+        let mut chosen = None;
+        ui.menu_button(name, |ui| {
+            for embedded in Embedded::ALL {
+                if ui.button(embedded.name()).clicked() {
+                    chosen = Some(Source::Model {
+                        model: Model::Embedded(embedded),
+                        data: Data::Default,
+                    });
+                    ui.close();
                 }
             }
-        };
-        self.view.open_head(heads[next as usize]);
-        self.rebuild()
+            if ui.button("Open …").clicked() {
+                self.dialog = Some(Dialog {
+                    beside,
+                    model: String::new(),
+                    data: String::new(),
+                });
+                ui.close();
+            }
+            if beside && self.sides.len() > 1 && ui.button("One model").clicked() {
+                self.sides.truncate(1);
+                self.active = 0;
+                ui.close();
+            }
+        });
+        if let Some(source) = chosen {
+            self.bring(source, beside, ui.ctx());
+        }
     }
-}
 
-/// How far, in layout units, the pointer may be from a point.
-const REACH: f32 = 8.0;
+    /// Shows another model, in place of the one that is shown or beside it.
+    fn bring(&mut self, source: Source, beside: bool, context: &egui::Context) {
+        let now = self.active();
+        let view = View {
+            theme: now.view.theme,
+            palette: now.view.palette,
+            ..View::default()
+        };
+        let side = Side::new(source, self.params.clone(), view, None, &self.state, context);
+        if beside {
+            self.sides.truncate(1);
+            self.sides.push(side);
+            self.active = 1;
+        } else {
+            self.sides[self.active] = side;
+        }
+    }
 
-impl ApplicationHandler<HeadProjection> for Viewer {
-    fn resumed(&mut self, events: &ActiveEventLoop) {
-        if self.shown.is_some() {
+    fn projection_picker(&mut self, ui: &mut Ui) {
+        let before = (self.projection, self.params.dims);
+        ComboBox::from_id_salt("projection")
+            .selected_text(self.projection.name())
+            .width(70.0)
+            .show_ui(ui, |ui| {
+                for projection in Projection::ALL {
+                    ui.selectable_value(&mut self.projection, projection, projection.name());
+                }
+            })
+            .response
+            .on_hover_text("How queries and keys are laid out");
+        for dims in [attn_sdk::project::Dims::Two, attn_sdk::project::Dims::Three] {
+            let name = format!("{}D", dims.count());
+            ui.selectable_value(&mut self.params.dims, dims, name);
+        }
+        if before != (self.projection, self.params.dims) {
+            self.params.method = self.projection.method();
+            for side in &mut self.sides {
+                side.project(self.params.clone(), ui.ctx());
+            }
+        }
+    }
+
+    fn sequences(&mut self, ui: &mut Ui) {
+        if self.sides.len() > 1 {
+            ui.horizontal(|ui| {
+                for (index, side) in self.sides.iter().enumerate() {
+                    ui.selectable_value(&mut self.active, index, &side.name);
+                }
+            });
+        }
+        let side = &mut self.sides[self.active];
+        let Some(study) = &side.study else { return };
+        let sequences = study.capture().sequences();
+        let cell = |row: usize, column: usize| {
+            let sequence = &sequences[row];
+            match column {
+                0 => sequence.text.clone().unwrap_or_else(|| sequence.name.clone()),
+                _ => (sequence.encoder.len() + sequence.decoder.len()).to_string(),
+            }
+        };
+        let shown = side.table.show(ui, &["sequence", "tokens"], sequences.len(), side.sequence, cell);
+        if let Some(sequence) = shown.chosen {
+            side.choose(Some(sequence));
+            self.sync(self.active);
+        }
+    }
+
+    fn about(&mut self, ui: &mut Ui) {
+        let side = &mut self.sides[self.active];
+        let mut opened = None;
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            for note in &side.notes {
+                ui.label(RichText::new(note).weak());
+            }
+            if let (Some(failure), Some(_)) = (&side.failure, &side.study) {
+                ui.label(failure);
+            }
+            opened = summary::show(ui, side);
+        });
+        if let Some(head) = opened {
+            side.open(head);
+            self.sync(self.active);
+        }
+    }
+
+    fn pictures(&mut self, ui: &mut Ui) {
+        if self.sides.len() == 1 {
+            self.sides[0].show_picture(ui);
             return;
         }
-        self.attempt(events, |viewer| {
-            let attributes = Window::default_attributes()
-                .with_title(viewer.study.capture().model().name.clone())
-                .with_inner_size(LogicalSize::new(1280.0, 900.0));
-            let shown = Shown::new(events.create_window(attributes)?, &viewer.study, &viewer.view)?;
-            let size = [shown.config.width as f32, shown.config.height as f32];
-            shown.window.request_redraw();
-            viewer.shown = Some(shown);
-            viewer.input(Input::Resized { size })
+        let half = 0.5 * ui.available_width();
+        let mut changed = None;
+        Panel::left("first").frame(Frame::NONE).default_size(half).show(ui, |ui| {
+            if self.sides[0].show_picture(ui) {
+                changed = Some(0);
+            }
         });
+        CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
+            if self.sides[1].show_picture(ui) {
+                changed = Some(1);
+            }
+        });
+        if let Some(from) = changed {
+            self.active = from;
+            self.sync(from);
+        }
     }
 
-    fn user_event(&mut self, events: &ActiveEventLoop, head: HeadProjection) {
-        self.attempt(events, |viewer| {
-            viewer.study.insert(head);
-            viewer.rebuild()
+    /// What is done in one model is done in the other: cameras, colours, search, theme, and the open head if it has one of that name.
+    fn sync(&mut self, from: usize) {
+        let Some(to) = (self.sides.len() > 1).then_some(1 - from) else {
+            return;
+        };
+        let (source, sequence) = (self.sides[from].view.clone(), self.sides[from].sequence);
+        let side = &mut self.sides[to];
+        let twin = |head: HeadId| {
+            let study = side.study.as_ref()?;
+            let heads = study.capture().model().heads();
+            let same = |other: &HeadId| (other.layer, other.head) == (head.layer, head.head);
+            heads.into_iter().find(same)
+        };
+        let open = source.open.and_then(twin);
+        let same_data = side.study.as_ref().zip(sequence).is_some_and(|(study, sequence)| {
+            study.capture().sequences().len() > sequence
         });
+        link(&source, &mut side.view);
+        (side.view.stage, side.view.inside, side.view.orbit) = (source.stage, source.inside, source.orbit);
+        // Points are other tokens there.
+        (side.view.hover, side.view.selection) = (None, None);
+        side.view.open = open;
+        side.choose(sequence.filter(|_| same_data));
     }
 
-    fn window_event(&mut self, events: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
-        self.attempt(events, |viewer| match event {
-            WindowEvent::CloseRequested => {
-                events.exit();
-                Ok(())
-            }
-            WindowEvent::Resized(size) => {
-                if let Some(shown) = &mut viewer.shown {
-                    shown.resize(size.width, size.height);
+    fn keys(&mut self, ui: &Ui) {
+        // Not while somebody types.
+        if ui.ctx().egui_wants_keyboard_input() {
+            return;
+        }
+        let (next, previous, help) = ui.input(|input| {
+            (
+                input.key_pressed(Key::Period),
+                input.key_pressed(Key::Comma),
+                input.key_pressed(Key::F1),
+            )
+        });
+        if next || previous {
+            self.active().step(if next { 1 } else { -1 });
+            self.sync(self.active);
+        }
+        self.help ^= help;
+    }
+
+    fn export(&mut self, kind: Export) -> Result<String, Box<dyn Error>> {
+        let out = self.out.clone();
+        let side = self.active();
+        let scene = side.picture.scene().ok_or("there is no picture yet")?;
+        let what = side
+            .view
+            .open
+            .map_or_else(|| "matrix".into(), |head| format!("head-{}-{}", head.layer, head.head));
+        let path = out.join(format!("{what}.{}", kind.extension()));
+        let bytes = kind.bytes(scene, &side.view, Table::default)?;
+        fs::create_dir_all(&out)?;
+        write_atomically(&path, &bytes)?;
+        Ok(format!("written: {}", path.display()))
+    }
+
+    fn open_dialog(&mut self, ui: &Ui) {
+        let Some(dialog) = &mut self.dialog else { return };
+        let (mut open, mut go) = (true, false);
+        let title = if dialog.beside { "Compare with" } else { "Open" };
+        Window::new(title).open(&mut open).resizable(false).show(ui.ctx(), |ui| {
+            Grid::new("open").num_columns(2).show(ui, |ui| {
+                ui.label("Model or capture");
+                let hint = "folder of a checkpoint, or of a capture";
+                ui.add(TextEdit::singleline(&mut dialog.model).hint_text(hint).desired_width(380.0));
+                ui.end_row();
+                ui.label("Data");
+                let hint = "text file, or folder of pictures; empty: what comes with the SDK";
+                ui.add(TextEdit::singleline(&mut dialog.data).hint_text(hint).desired_width(380.0));
+                ui.end_row();
+            });
+            go = ui.button("Open").clicked();
+        });
+        if go {
+            let source = typed(&dialog.model, &dialog.data);
+            let beside = dialog.beside;
+            self.dialog = None;
+            self.bring(source, beside, ui.ctx());
+        } else if !open {
+            self.dialog = None;
+        }
+    }
+
+    fn show_help(&mut self, ui: &Ui) {
+        let keys = [
+            ("click a plot, or wheel into it", "opens a head"),
+            ("Escape, All heads", "back to all heads"),
+            ("click a point or a row", "brings a sequence out, with its attention lines"),
+            ("click a token in the sentence", "switches it off; the rest shares its attention"),
+            ("drag, arrows", "moves; turns in three dimensions"),
+            ("wheel, + and −", "enlarges at the pointer"),
+            ("m, b, l", "drag moves, draws a box, draws a lasso"),
+            (", and .", "previous and next head"),
+            ("u and r", "undo and redo"),
+            ("t", "light or dark"),
+            ("Home", "the whole picture"),
+        ];
+        Window::new("Help").open(&mut self.help).resizable(false).show(ui.ctx(), |ui| {
+            ui.label("Each plot is one attention head: queries and keys of every token together, so that near means attended.");
+            Grid::new("keys").num_columns(2).striped(true).show(ui, |ui| {
+                for (key, what) in keys {
+                    ui.label(RichText::new(key).strong());
+                    ui.label(what);
+                    ui.end_row();
                 }
-                viewer.rebuild()?;
-                viewer.input(Input::Resized {
-                    size: [size.width as f32, size.height as f32],
-                })
-            }
-            WindowEvent::RedrawRequested => match &mut viewer.shown {
-                Some(shown) => shown.draw(&viewer.view),
-                None => Ok(()),
-            },
-            WindowEvent::CursorMoved { position, .. } => {
-                viewer.cursor = [position.x as f32, position.y as f32];
-                viewer.input(Input::PointerMoved {
-                    position: viewer.cursor,
-                })
-            }
-            WindowEvent::CursorLeft { .. } => viewer.input(Input::PointerLeft),
-            WindowEvent::MouseInput {
-                state,
-                button: MouseButton::Left,
-                ..
-            } => {
-                let position = viewer.cursor;
-                viewer.input(match state {
-                    ElementState::Pressed => Input::PointerPressed { position },
-                    ElementState::Released => Input::PointerReleased { position },
-                })
-            }
-            WindowEvent::MouseWheel { delta, .. } => {
-                let notches = match delta {
-                    MouseScrollDelta::LineDelta(_, y) => y,
-                    MouseScrollDelta::PixelDelta(by) => by.y as f32 / 50.0,
-                };
-                viewer.input(Input::Wheel {
-                    position: viewer.cursor,
-                    notches,
-                })
-            }
-            WindowEvent::KeyboardInput { event, .. } if event.state == ElementState::Pressed => {
-                match key(&event.logical_key) {
-                    Some(Action::Move(key)) => viewer.input(Input::Key(key)),
-                    Some(Action::Theme) => {
-                        viewer.view.theme = match viewer.view.theme {
-                            Theme::Light => Theme::Dark,
-                            Theme::Dark => Theme::Light,
-                        };
-                        viewer.rebuild()
-                    }
-                    Some(Action::Head(by)) => viewer.step(by),
-                    Some(Action::Color) => {
-                        // The next mode that says something about this data.
-                        let modes = viewer.study.color_modes();
-                        let now = modes.iter().position(|mode| *mode == viewer.view.color_mode);
-                        viewer.view.color_mode = modes[now.map_or(0, |now| (now + 1) % modes.len())];
-                        viewer.rebuild()
-                    }
-                    None => Ok(()),
-                }
-            }
-            _ => Ok(()),
+            });
         });
     }
 }
 
-enum Action {
-    Move(Key),
-    /// To the next or the previous head.
-    Head(isize),
-    /// Between light and dark.
-    Theme,
-    /// To the next way of colouring.
-    Color,
+/// A panel keeps the size a person gave it, whatever is in it.
+fn fill(ui: &mut Ui) {
+    ui.set_min_size(ui.available_size());
 }
 
-fn key(key: &WinitKey) -> Option<Action> {
-    let key = match key {
-        WinitKey::Named(NamedKey::Escape) => Key::Escape,
-        WinitKey::Named(NamedKey::Home) => Key::Home,
-        WinitKey::Named(NamedKey::ArrowLeft) => Key::Left,
-        WinitKey::Named(NamedKey::ArrowRight) => Key::Right,
-        WinitKey::Named(NamedKey::ArrowUp) => Key::Up,
-        WinitKey::Named(NamedKey::ArrowDown) => Key::Down,
-        WinitKey::Named(NamedKey::Tab) => Key::Next,
-        WinitKey::Named(NamedKey::Backspace) => Key::Previous,
-        WinitKey::Named(NamedKey::Enter) => Key::Enter,
-        WinitKey::Character(text) => match text.as_str() {
-            "+" | "=" => Key::Plus,
-            "-" => Key::Minus,
-            "b" => Key::Tool(Tool::Box),
-            "l" => Key::Tool(Tool::Lasso),
-            "m" => Key::Tool(Tool::Look),
-            "a" => Key::SelectAll,
-            "u" => Key::Undo,
-            "r" => Key::Redo,
-            "c" => return Some(Action::Color),
-            "t" => return Some(Action::Theme),
-            "n" => return Some(Action::Head(1)),
-            "p" => return Some(Action::Head(-1)),
-            _ => return None,
-        },
-        _ => return None,
+/// What two typed paths mean.
+fn typed(model: &str, data: &str) -> Source {
+    let model = PathBuf::from(model.trim());
+    if model.join("capture.json").is_file() {
+        return Source::Folder(model);
+    }
+    let data = match PathBuf::from(data.trim()) {
+        data if data.as_os_str().is_empty() => Data::Default,
+        data if data.is_dir() => Data::Images(data),
+        data => Data::Text(data),
     };
-    Some(Action::Move(key))
+    Source::Model {
+        model: Model::Folder(model),
+        data,
+    }
 }

@@ -1,6 +1,6 @@
 //! The page as text: short sentences and tables that read alike in an editor, on a forge and in a window.
 
-use attn_analyze::heads::{Example, HeadLabel, LabelKind, Measure};
+use attn_analyze::heads::{ClassPair, Example, HeadContent, HeadLabel, LabelKind, Measure};
 use attn_core::{Attention, HeadId, Sequence};
 
 use super::{HeadSummary, Summary};
@@ -196,7 +196,7 @@ fn excerpt(sequence: &Sequence, example: &Example, head: HeadId) -> String {
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
-        if matches!(character, '|' | '*' | '_' | '`' | '[' | ']' | '<' | '>' | '\\' | '#') {
+        if matches!(character, '|' | '*' | '_' | '`' | '[' | ']' | '<' | '\\') {
             escaped.push('\\');
         }
         escaped.push(if character.is_control() { ' ' } else { character });
@@ -240,20 +240,20 @@ fn alike(summary: &Summary) -> String {
 }
 
 fn pairs(summary: &Summary) -> String {
-    let content = |head: &&HeadSummary| head.labels.iter().any(|label| label.kind == LabelKind::Semantic);
-    let heads: Vec<&HeadSummary> = summary
-        .heads
-        .iter()
-        .filter(content)
-        .filter(|head| !head.pairs.is_empty())
+    let semantic = |head: &&HeadSummary| head.labels.iter().any(|label| label.kind == LabelKind::Semantic);
+    let heads = summary.heads.iter().filter(semantic);
+    let heads: Vec<(HeadId, &HeadContent)> = heads
+        .filter_map(|head| Some((head.head, head.content.first()?)))
         .collect();
     if heads.is_empty() {
         return String::new();
     }
-    let mut text = "\n## What semantic heads connect\n\nToken of the query → token of the key: mean attention, what their distance \
-                    alone would give.\n\n| head | pairs |\n|---|---|\n".to_owned();
-    for head in heads {
-        let pair = |pair: &attn_analyze::heads::TokenPair| {
+    let mut text = "\n## What semantic heads connect\n\nWhat explains most of their attention beyond distance, how much (by \
+                    accident), and the pairs that say most, query → key: mean attention, what their distance alone would \
+                    give.\n\n| head | reads | explains | pairs |\n|---|---|---|---|\n"
+        .to_owned();
+    for (head, content) in heads {
+        let pair = |pair: &ClassPair| {
             format!(
                 "{} → {} {:.2} ({:.2})",
                 escaped(&pair.query),
@@ -262,8 +262,15 @@ fn pairs(summary: &Summary) -> String {
                 pair.expected
             )
         };
-        let pairs: Vec<String> = head.pairs.iter().take(5).map(pair).collect();
-        text += &format!("| {} | {} |\n", name(summary, head.head), pairs.join(", "));
+        let pairs: Vec<String> = content.pairs.iter().take(5).map(pair).collect();
+        text += &format!(
+            "| {} | {} | {:.2} ({:.2}) | {} |\n",
+            name(summary, head),
+            content.attribute,
+            content.score.value,
+            content.score.baseline(),
+            pairs.join(", ")
+        );
     }
     text
 }
@@ -281,7 +288,11 @@ fn table(summary: &Summary) -> String {
             text += &format!("| {layer} |");
             for head in 0..info.heads {
                 let head = summary.head(HeadId::new(info.attention, layer, head));
-                let label = head.and_then(|head| head.labels.first());
+                // That it attends broadly is said of a head of which nothing else is known.
+                let label = head.and_then(|head| {
+                    let other = head.labels.iter().find(|label| label.kind != LabelKind::Diffuse);
+                    other.or(head.labels.first())
+                });
                 text += &label.map_or_else(|| " – |".into(), |label| format!(" {} |", label.kind));
             }
             text.push('\n');

@@ -9,14 +9,14 @@ mod repeated;
 use std::collections::BTreeMap;
 
 use attn_analyze::heads::{
-    Anomaly, DivergenceOptions, HeadLabel, HeadNorms, HeadScores, LabelKind, Rules, ScoreOptions, TokenPair, anomalies,
-    content_scores, divergence, head_labels, head_norms, score_heads,
+    Anomaly, Attribute, DivergenceOptions, HeadContent, HeadLabel, HeadNorms, HeadScores, LabelKind, Rules,
+    ScoreOptions, anomalies, content_scores, divergence, head_labels, head_norms, score_heads,
 };
 use attn_core::{Attention, Capture, HeadId, ModelInfo, Progress, Sequence};
 use attn_models::Capturer;
 use serde::Serialize;
 
-use crate::Error;
+use crate::{Error, patches};
 
 /// What [`Summary::new`] reads and how it judges.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,8 +76,9 @@ pub struct HeadSummary {
     pub scores: HeadScores,
     /// Mean lengths of its vectors.
     pub norms: HeadNorms,
-    /// The pairs of tokens that say most about it; few or none for heads that read places.
-    pub pairs: Vec<TokenPair>,
+    /// What it reads beside places, by attribute, the one that explains most first: tokens of text; brightness, hue, orientation and
+    /// frequency of patches.
+    pub content: Vec<HeadContent>,
 }
 
 /// Two heads that look at the same places. Whether they also write the same must be seen by taking one out.
@@ -121,9 +122,18 @@ impl Summary {
             seed: options.seed,
         };
         let mut scores = score_heads(capture, &sample, progress)?;
-        let content = content_scores(capture, &sample, progress)?;
-        let more: Vec<HeadScores> = content.iter().map(|head| head.scores()).collect();
-        HeadScores::extend(&mut scores, &more);
+        let mut attributes = patches::attributes(capture, progress)?;
+        attributes.insert(0, Attribute::text(capture));
+        let mut content: Vec<HeadContent> = Vec::new();
+        for attribute in attributes.iter().filter(|attribute| attribute.says_something()) {
+            content.extend(content_scores(capture, attribute, &sample, progress)?);
+        }
+        // What explains most comes first; it is the one that is named.
+        let above = |content: &HeadContent| content.score.value - content.score.baseline();
+        content.sort_by(|a, b| a.head.cmp(&b.head).then(above(b).total_cmp(&above(a))));
+        let best = content.chunk_by(|a, b| a.head == b.head).filter_map(<[_]>::first);
+        let best: Vec<HeadScores> = best.map(HeadContent::scores).collect();
+        HeadScores::extend(&mut scores, &best);
         let repeats = match model {
             Some(model) => repeated::scores(capture, model, options.seed, progress)?,
             None => None,
@@ -143,10 +153,11 @@ impl Summary {
             .map(|(scores, norms)| HeadSummary {
                 head: scores.head,
                 labels: head_labels(&scores, &options.rules),
-                pairs: content
+                content: content
                     .iter()
-                    .find(|content| content.head == scores.head)
-                    .map_or_else(Vec::new, |content| content.pairs.clone()),
+                    .filter(|content| content.head == scores.head)
+                    .cloned()
+                    .collect(),
                 scores,
                 norms,
             })

@@ -1,18 +1,18 @@
-//! How much of a head's attention follows from *which* tokens query and key are, beyond where they stand: the mark of a
-//! head that reads meaning.
+//! How much of a head's attention follows from *what* query and key are, beyond where they stand: the mark of a head that
+//! reads meaning. What they are is an [`Attribute`]: the token's text, its part of speech, the hue of a patch.
 //!
 //! Three guesses of a row are compared, each a choice model (Luce) over the keys it sees: `p(key) ∝ g(offset)`, then
-//! `g(offset) · k(key's token)`, then `g(offset) · k(key's token) · w(query's token, key's token)`. The score is the share of
-//! what rows say beyond uniform, in bits, that the two factors of tokens add to the offset. They are fitted on one half
+//! `g(offset) · k(key's class)`, then `g(offset) · k(key's class) · w(query's class, key's class)`. The score is the share of
+//! what rows say beyond uniform, in bits, that the two factors of classes add to the offset. They are fitted on one half
 //! of the sequences and judged on the other, both ways round, so that pairs learnt by heart count for nothing; dealing the
-//! tokens anew to their positions shows what is left by accident.
+//! classes anew to the positions shows what is left by accident.
 //!
-//! Only ordinary tokens count, the query's own excepted: attention to special tokens and to oneself has measures of its
-//! own. Rows are renormalised over them and weigh as much as the attention that is left there.
+//! Only tokens that have a class count, the query's own excepted: attention to special tokens and to oneself has measures of
+//! its own. Rows are renormalised over them and weigh as much as the attention that is left there.
 
 use std::{collections::HashMap, ops::Range};
 
-use attn_core::{Capture, HeadId, Progress, Token};
+use attn_core::{Capture, HeadId, Progress, Side, Token};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -36,30 +36,114 @@ const SEEN: u32 = 3;
 /// Pairs that are named.
 const NAMED: usize = 8;
 
-/// A query's token and a key's token that belong together for a head.
+/// A property of tokens that comes in classes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TokenPair {
-    /// Text of the query's token.
+pub struct Attribute {
+    /// What a person calls it: `token`, `part of speech`, `hue`.
+    pub name: String,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// The class of each row of the encoder side, as [`Capture::rows`] counts them; `None` for tokens that have none. Empty for
+    /// models without that side.
+    pub encoder: Vec<Option<u32>>,
+    /// The same for the decoder side.
+    pub decoder: Vec<Option<u32>>,
+}
+
+impl Attribute {
+    /// The texts of ordinary tokens: special tokens and patches have none.
+    pub fn text(capture: &Capture) -> Self {
+        let mut classes: Vec<String> = Vec::new();
+        let mut numbers: HashMap<&str, u32> = HashMap::new();
+        let mut side = |side: Side| {
+            let tokens = capture.sequences().iter().flat_map(|sequence| sequence.tokens(side));
+            let class = |token: &'_ Token| token.patch.is_none() && !token.special;
+            let mut found = Vec::new();
+            for token in tokens {
+                let next = u32::try_from(classes.len()).ok();
+                found.push(match (numbers.get(token.text.as_str()), next) {
+                    _ if !class(token) => None,
+                    (Some(&number), _) => Some(number),
+                    (None, Some(next)) => {
+                        classes.push(token.text.clone());
+                        numbers.insert(&token.text, next);
+                        Some(next)
+                    }
+                    (None, None) => None,
+                });
+            }
+            found
+        };
+        let (encoder, decoder) = (side(Side::Encoder), side(Side::Decoder));
+        Self {
+            name: "token".into(),
+            classes,
+            encoder,
+            decoder,
+        }
+    }
+
+    /// Whether any token has a class.
+    pub fn says_something(&self) -> bool {
+        self.encoder.iter().chain(&self.decoder).any(Option::is_some)
+    }
+
+    fn of(&self, side: Side) -> &[Option<u32>] {
+        match side {
+            Side::Encoder => &self.encoder,
+            Side::Decoder => &self.decoder,
+        }
+    }
+
+    fn check(&self, capture: &Capture) -> Result<(), Error> {
+        for side in [Side::Encoder, Side::Decoder] {
+            let (expected, found) = (capture.tokens(side), self.of(side).len());
+            if found != expected && !(found == 0 && side == Side::Decoder && expected == 0) {
+                return Err(Error::Shape {
+                    place: format!("attribute `{}`, {side:?}", self.name),
+                    expected: format!("a class or none for each of {expected} tokens"),
+                    found: found.to_string(),
+                });
+            }
+        }
+        let wrong = |class: &&u32| **class as usize >= self.classes.len();
+        match self.encoder.iter().chain(&self.decoder).flatten().find(wrong) {
+            Some(class) => Err(Error::Shape {
+                place: format!("attribute `{}`", self.name),
+                expected: format!("classes below {}", self.classes.len()),
+                found: class.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A query's class and a key's class that belong together for a head.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassPair {
+    /// Class of the query.
     pub query: String,
-    /// Text of the key's token.
+    /// Class of the key.
     pub key: String,
-    /// Mean share of attention among ordinary tokens that the key gets from the query.
+    /// Mean share of attention that the key gets from the query, among tokens that have a class.
     pub attention: f64,
     /// What the offset between them would give it.
     pub expected: f64,
-    /// Rows in which both were there.
-    pub rows: u32,
+    /// How often both were there.
+    pub count: u32,
 }
 
-/// What tokens explain of one head's attention.
+/// What an attribute explains of one head's attention.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadContent {
     /// The head.
     pub head: HeadId,
-    /// [`Measure::Content`], with the permuted tokens' share beside it.
+    /// Name of the attribute.
+    pub attribute: String,
+    /// [`Measure::Content`], with the permuted classes' share beside it.
     pub score: Score,
     /// The pairs that say most, strongest first; at most eight.
-    pub pairs: Vec<TokenPair>,
+    pub pairs: Vec<ClassPair>,
 }
 
 impl HeadContent {
@@ -72,26 +156,28 @@ impl HeadContent {
     }
 }
 
-/// What the tokens of query and key explain of every head's attention beyond their offset; heads for which nothing can
-/// be said (patches, a single sequence, no choice between ordinary tokens) are left out.
+/// What an attribute of query and key explains of every head's attention beyond their offset; heads for which nothing can
+/// be said (a single sequence, no choice between tokens that have a class) are left out.
 ///
 /// Time is that of computing the attention of the sampled sequences once; memory, per thread, that of one head's attention
 /// over them, so a sample of some hundred sequences is usual.
 ///
 /// # Errors
-/// As [`score_heads`](super::score_heads).
+/// [`Error::Shape`] if the attribute has not a class or none for each token, and as [`score_heads`](super::score_heads).
 pub fn content_scores(
     capture: &Capture,
+    attribute: &Attribute,
     options: &ScoreOptions,
     progress: &dyn Progress,
 ) -> Result<Vec<HeadContent>, Error> {
+    attribute.check(capture)?;
     let sequences = sample_sequences(capture, options.max_sequences, options.seed)?;
     let heads: Vec<HeadId> = capture.model().heads().collect();
-    let steps = Steps::new(progress, "token pairs", heads.len())?;
+    let steps = Steps::new(progress, "what heads read", heads.len())?;
     let results = heads
         .par_iter()
         .map(|&head| {
-            let rows = Rows::read(capture, head, &sequences, options.seed)?;
+            let rows = Rows::read(capture, head, attribute, &sequences, options.seed)?;
             steps.add()?;
             Ok(rows.score(capture))
         })
@@ -99,11 +185,11 @@ pub fn content_scores(
     Ok(gather(results)?.into_iter().flatten().collect())
 }
 
-/// One row over the ordinary tokens that its query sees.
+/// One row over the tokens with a class that its query sees.
 struct Row {
     sequence: usize,
     query: usize,
-    /// Attention that goes to ordinary tokens.
+    /// Attention that goes to them.
     mass: f64,
     /// Into [`Rows::cells`].
     cells: Range<usize>,
@@ -112,86 +198,80 @@ struct Row {
 /// One key of a row.
 struct Cell {
     key: usize,
-    /// Its share of the row's attention to ordinary tokens.
+    /// Its share of the row's attention to tokens with a class.
     share: f64,
     /// Distance from the query, shifted to begin with 0.
     offset: usize,
-    /// What the tokens of query and key are, and what a permutation puts into their places.
-    tokens: [(u32, u32); 2],
+    /// What query and key are, and what a permutation puts into their places.
+    classes: [(u32, u32); 2],
 }
 
 /// The rows of one head.
-struct Rows {
+struct Rows<'a> {
     head: HeadId,
+    attribute: &'a Attribute,
     rows: Vec<Row>,
     cells: Vec<Cell>,
     /// Number of different offsets.
     offsets: usize,
-    names: Names,
 }
 
-/// Texts of tokens, numbered.
-#[derive(Default)]
-struct Names {
-    texts: Vec<String>,
-    numbers: HashMap<String, u32>,
-}
-
-impl Names {
-    fn number(&mut self, token: &Token) -> u32 {
-        if let Some(&number) = self.numbers.get(&token.text) {
-            return number;
-        }
-        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        self.texts.push(token.text.clone());
-        self.numbers.insert(token.text.clone(), number);
-        number
-    }
-}
-
-impl Rows {
-    fn read(capture: &Capture, head: HeadId, sequences: &[usize], seed: u64) -> Result<Self, Error> {
-        let within = head.attention.query_side() == head.attention.key_side();
+impl<'a> Rows<'a> {
+    fn read(
+        capture: &Capture,
+        head: HeadId,
+        attribute: &'a Attribute,
+        sequences: &[usize],
+        seed: u64,
+    ) -> Result<Self, Error> {
+        let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
+        let within = query_side == key_side;
         let mask = mask(capture, head);
         let mut read = Self {
             head,
+            attribute,
             rows: Vec::new(),
             cells: Vec::new(),
             offsets: 0,
-            names: Names::default(),
         };
-        let longest = |sequence: &usize| tokens(capture, head.attention, *sequence).0.len();
-        let shift = sequences.iter().map(longest).max().unwrap_or(0);
+        let longest = sequences
+            .iter()
+            .map(|&sequence| capture.rows(sequence, query_side).len());
+        let shift = longest.max().unwrap_or(0);
         for &sequence in sequences {
-            let (queries, keys) = tokens(capture, head.attention, sequence);
-            if queries.iter().chain(keys).any(|token| token.patch.is_some()) {
+            let queries = &attribute.of(query_side)[capture.rows(sequence, query_side)];
+            let keys = &attribute.of(key_side)[capture.rows(sequence, key_side)];
+            if keys.iter().flatten().count() < 2 {
                 continue;
             }
-            let number =
-                |names: &mut Names, tokens: &[Token]| tokens.iter().map(|t| names.number(t)).collect::<Vec<_>>();
-            let of_queries = number(&mut read.names, queries);
-            let of_keys = number(&mut read.names, keys);
-            let dealt_keys = deal(keys, &of_keys, &mut Rng::new(seed, &[sequence]));
-            let dealt_queries = if within { &dealt_keys } else { &of_queries };
+            let dealt_keys = deal(keys, &mut Rng::new(seed, &[sequence]));
+            let dealt_queries = if within { &dealt_keys[..] } else { queries };
             let weights = attention(capture, head, sequence)?;
-            for query in (0..queries.len()).filter(|&query| !queries[query].special) {
-                let ordinary =
-                    visible(mask, query, keys.len()).filter(|&key| !keys[key].special && !(within && key == query));
-                let ordinary: Vec<usize> = ordinary.collect();
-                let mass: f64 = ordinary.iter().map(|&key| f64::from(weights[[query, key]])).sum();
-                if ordinary.len() < 2 || mass <= 0.0 {
+            for (query, class) in queries.iter().enumerate() {
+                let (Some(class), Some(dealt)) = (*class, dealt_queries[query]) else {
+                    continue;
+                };
+                let start = read.cells.len();
+                let mut mass = 0.0;
+                for key in visible(mask, query, keys.len()).filter(|&key| !(within && key == query)) {
+                    if let (Some(of_key), Some(dealt_key)) = (keys[key], dealt_keys[key]) {
+                        let weight = f64::from(weights[[query, key]]);
+                        mass += weight;
+                        read.cells.push(Cell {
+                            key,
+                            share: weight,
+                            offset: shift + key - query,
+                            classes: [(class, of_key), (dealt, dealt_key)],
+                        });
+                    }
+                }
+                if read.cells.len() < start + 2 || mass <= 0.0 {
+                    read.cells.truncate(start);
                     continue;
                 }
-                let start = read.cells.len();
-                read.cells.extend(ordinary.into_iter().map(|key| Cell {
-                    key,
-                    share: f64::from(weights[[query, key]]) / mass,
-                    offset: shift + key - query,
-                    tokens: [
-                        (of_queries[query], of_keys[key]),
-                        (dealt_queries[query], dealt_keys[key]),
-                    ],
-                }));
+                for cell in &mut read.cells[start..] {
+                    cell.share /= mass;
+                }
                 read.rows.push(Row {
                     sequence,
                     query,
@@ -229,6 +309,7 @@ impl Rows {
         let (pairs, example) = self.pairs(&Factors::fit(self, &all, 0), capture);
         Some(HeadContent {
             head: self.head,
+            attribute: self.attribute.name.clone(),
             score: Score {
                 value: share(0),
                 chance: 0.0,
@@ -268,22 +349,22 @@ impl Rows {
     }
 
     /// The pairs that say most beyond their offset, and the most telling cell of the first.
-    fn pairs(&self, factors: &Factors, capture: &Capture) -> (Vec<TokenPair>, Option<Example>) {
+    fn pairs(&self, factors: &Factors, capture: &Capture) -> (Vec<ClassPair>, Option<Example>) {
         #[derive(Default)]
         struct Sums {
             attention: f64,
             expected: f64,
-            rows: u32,
+            count: u32,
             strongest: Option<(usize, usize, usize, f64)>,
         }
         let mut pairs: HashMap<(u32, u32), Sums> = HashMap::new();
         for row in &self.rows {
             let cells = self.cells(row);
             for (cell, expected) in cells.iter().zip(factors.offset_shares(cells)) {
-                let sums = pairs.entry(cell.tokens[0]).or_default();
+                let sums = pairs.entry(cell.classes[0]).or_default();
                 sums.attention += cell.share;
                 sums.expected += expected;
-                sums.rows += 1;
+                sums.count += 1;
                 let weight = cell.share * row.mass;
                 if sums.strongest.is_none_or(|(.., most)| weight > most) {
                     sums.strongest = Some((row.sequence, row.query, cell.key, weight));
@@ -293,51 +374,47 @@ impl Rows {
         // Frequent pairs are surer, rare ones more telling: a mean over rows times the root of their number.
         let bits = |sums: &Sums| {
             let ratio = (sums.attention + PRIOR) / (sums.expected + PRIOR);
-            sums.attention * ratio.log2() / f64::from(sums.rows).sqrt()
+            sums.attention * ratio.log2() / f64::from(sums.count).sqrt()
         };
         let mut ranked: Vec<((u32, u32), Sums)> = pairs
             .into_iter()
-            .filter(|(_, sums)| sums.rows >= SEEN && sums.attention > sums.expected)
+            .filter(|(_, sums)| sums.count >= SEEN && sums.attention > sums.expected)
             .collect();
         ranked.sort_by(|a, b| bits(&b.1).total_cmp(&bits(&a.1)).then(a.0.cmp(&b.0)));
         ranked.truncate(NAMED);
-        let text = |number: u32| self.names.texts.get(number as usize).cloned().unwrap_or_default();
-        let example = ranked.first().and_then(|((query_kind, key_kind), sums)| {
+        let text = |class: u32| self.attribute.classes.get(class as usize).cloned().unwrap_or_default();
+        let example = ranked.first().and_then(|(_, sums)| {
             let (sequence, query, key, _) = sums.strongest?;
-            let weight = attention(capture, self.head, sequence)
-                .ok()?
-                .get([query, key])
-                .copied()?;
+            let (queries, keys) = tokens(capture, self.head.attention, sequence);
             Some(Example {
                 sequence,
                 query,
                 key,
-                query_text: text(*query_kind),
-                key_text: text(*key_kind),
-                weight,
+                query_text: queries.get(query)?.text.clone(),
+                key_text: keys.get(key)?.text.clone(),
+                weight: attention(capture, self.head, sequence)
+                    .ok()?
+                    .get([query, key])
+                    .copied()?,
             })
         });
-        let pair = |((query, key), sums): ((u32, u32), Sums)| TokenPair {
+        let pair = |((query, key), sums): ((u32, u32), Sums)| ClassPair {
             query: text(query),
             key: text(key),
-            attention: sums.attention / f64::from(sums.rows),
-            expected: sums.expected / f64::from(sums.rows),
-            rows: sums.rows,
+            attention: sums.attention / f64::from(sums.count),
+            expected: sums.expected / f64::from(sums.count),
+            count: sums.count,
         };
         (ranked.into_iter().map(pair).collect(), example)
     }
 }
 
-/// The ordinary tokens of a sequence dealt anew to their places; special ones stay.
-fn deal(tokens: &[Token], numbers: &[u32], rng: &mut Rng) -> Vec<u32> {
-    let places: Vec<usize> = (0..tokens.len()).filter(|&place| !tokens[place].special).collect();
-    let mut from = places.clone();
+/// The classes of a sequence dealt anew to the places that have one.
+fn deal(classes: &[Option<u32>], rng: &mut Rng) -> Vec<Option<u32>> {
+    let mut from: Vec<u32> = classes.iter().flatten().copied().collect();
     rng.shuffle(&mut from);
-    let mut dealt = numbers.to_vec();
-    for (place, from) in places.into_iter().zip(from) {
-        dealt[place] = numbers[from];
-    }
-    dealt
+    let mut from = from.into_iter();
+    classes.iter().map(|class| class.and_then(|_| from.next())).collect()
 }
 
 /// The factors of the three guesses.
@@ -345,12 +422,12 @@ struct Factors {
     offset: Vec<f64>,
     key: HashMap<u32, f64>,
     pair: HashMap<(u32, u32), f64>,
-    /// Which tokens: the true ones (0) or the permuted (1).
+    /// Which classes: the true ones (0) or the permuted (1).
     dealt: usize,
 }
 
 impl Factors {
-    fn fit(all: &Rows, rows: &[&Row], dealt: usize) -> Self {
+    fn fit(all: &Rows<'_>, rows: &[&Row], dealt: usize) -> Self {
         let mut factors = Self {
             offset: vec![1.0; all.offsets],
             key: HashMap::new(),
@@ -376,7 +453,7 @@ impl Factors {
         for row in rows {
             let cells = all.cells(row);
             for (cell, guess) in cells.iter().zip(factors.offset_shares(cells)) {
-                let sums = keys.entry(cell.tokens[dealt].1).or_default();
+                let sums = keys.entry(cell.classes[dealt].1).or_default();
                 sums[0] += row.mass * cell.share;
                 sums[1] += row.mass * guess;
             }
@@ -386,7 +463,7 @@ impl Factors {
         for row in rows {
             let cells = all.cells(row);
             for (cell, guess) in cells.iter().zip(factors.shares(cells)) {
-                let sums = pairs.entry(cell.tokens[dealt]).or_default();
+                let sums = pairs.entry(cell.classes[dealt]).or_default();
                 sums[0] += row.mass * cell.share;
                 sums[1] += row.mass * guess;
             }
@@ -403,21 +480,21 @@ impl Factors {
     /// The guess by everything fitted so far.
     fn shares(&self, cells: &[Cell]) -> Vec<f64> {
         let factor = |cell: &Cell| {
-            let pair = cell.tokens[self.dealt];
+            let pair = cell.classes[self.dealt];
             let key = self.key.get(&pair.1).copied().unwrap_or(1.0);
             self.offset[cell.offset] * key * self.pair.get(&pair).copied().unwrap_or(1.0)
         };
         normalised(cells.iter().map(factor).collect())
     }
 
-    /// Bits by which the tokens improve the guess of a row.
-    fn gain(&self, all: &Rows, row: &Row) -> f64 {
+    /// Bits by which the classes improve the guess of a row.
+    fn gain(&self, all: &Rows<'_>, row: &Row) -> f64 {
         let cells = all.cells(row);
-        let (offset, tokens) = (self.offset_shares(cells), self.shares(cells));
+        let (offset, classes) = (self.offset_shares(cells), self.shares(cells));
         let said = cells
             .iter()
             .zip(offset)
-            .zip(tokens)
+            .zip(classes)
             .filter(|((cell, _), _)| cell.share > 0.0);
         said.map(|((cell, before), after)| cell.share * (after.max(1e-12) / before.max(1e-12)).log2())
             .sum()

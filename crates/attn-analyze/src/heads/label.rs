@@ -232,7 +232,7 @@ fn reason(measure: Measure, score: &Score, scores: &HeadScores) -> String {
             format!("the offset between key and query explains {value:.2} of attention (chance 0.00")
         }
         Measure::Content => {
-            format!("the tokens of query and key explain {value:.2} of attention beyond their offset (chance 0.00")
+            format!("what query and key are explains {value:.2} of attention beyond their offset (chance 0.00")
         }
         _ => format!(
             "{value:.2} of attention goes to {} (chance {:.2}",

@@ -38,7 +38,7 @@ pub use anomaly::{Anomaly, AnomalyKind, HeadNorms, anomalies, head_norms};
 pub use cka::{CkaOptions, HeadCka, linear_cka, query_key_cka};
 pub use compare::{Comparison, compare};
 pub use composition::{Composition, CompositionBaseline, HeadWeights, compositions, random_composition};
-pub use content::{HeadContent, TokenPair, content_scores};
+pub use content::{Attribute, ClassPair, HeadContent, content_scores};
 pub use divergence::{DivergenceOptions, divergence};
 pub use induction::{induction_score, repeat_scores, repeated_ids};
 pub use label::{HeadLabel, LabelKind, Rule, Rules, head_labels, summary};

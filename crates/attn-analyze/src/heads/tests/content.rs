@@ -37,7 +37,7 @@ fn content(lines: &[String], pattern: impl Fn(u8, u8, usize, usize) -> f32) -> V
             0.0
         }
     });
-    content_scores(&capture, &ScoreOptions::default(), &()).unwrap()
+    content_scores(&capture, &Attribute::text(&capture), &ScoreOptions::default(), &()).unwrap()
 }
 
 /// One head of one layer; the query of a token is given by its line, its place and the dimension.
@@ -88,7 +88,7 @@ fn a_head_that_seeks_the_next_letter_is_explained_by_pairs() {
     assert!(score.permuted.unwrap() < 0.05, "{score:?}");
     for pair in &heads[0].pairs[..7] {
         assert_eq!(pair.query.as_bytes()[0] + 1, pair.key.as_bytes()[0], "{pair:?}");
-        assert!(pair.attention > 2.0 * pair.expected && pair.rows >= 3, "{pair:?}");
+        assert!(pair.attention > 2.0 * pair.expected && pair.count >= 3, "{pair:?}");
     }
     let example = score.example.as_ref().unwrap();
     assert_eq!(example.query_text.as_bytes()[0] + 1, example.key_text.as_bytes()[0]);
@@ -121,4 +121,32 @@ fn uniform_heads_and_single_sequences_say_nothing() {
     let heads = content(&many, |_, _, _, _| 1.0);
     assert_eq!(heads[0].score.value, 0.0);
     assert!(content(&many[..1], |_, _, _, _| 1.0).is_empty());
+}
+
+#[test]
+fn an_attribute_must_fit_the_capture() {
+    let lines = lines(2, 12, |_, rng| rng.below(8));
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let capture = per_line(
+        Attention::EncoderSelf,
+        texts(Attention::EncoderSelf, &lines),
+        |_, _, _| 0.0,
+    );
+    let mut attribute = Attribute::text(&capture);
+    assert!(attribute.says_something());
+    assert_eq!(attribute.encoder[0], None, "special tokens have no class");
+    attribute.encoder.pop();
+    let error = content_scores(&capture, &attribute, &ScoreOptions::default(), &()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("attribute `token`, Encoder: expected a class or none for each of 28 tokens, found 27"),
+        "{error}"
+    );
+    attribute.encoder.push(Some(99));
+    let error = content_scores(&capture, &attribute, &ScoreOptions::default(), &()).unwrap_err();
+    assert!(
+        error.to_string().contains("expected classes below 8, found 99"),
+        "{error}"
+    );
 }

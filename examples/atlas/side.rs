@@ -1,0 +1,272 @@
+//! One model in the window: its data, how a person looks at it, and its pictures.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use attn_egui::{SceneView, TextTable};
+use attn_sdk::{
+    Study, Summary,
+    core::HeadId,
+    models::Capturer,
+    project::AtlasParams,
+    render::{Event, Pick, View},
+};
+use eframe::egui::{Context, RichText, ScrollArea, Ui, vec2};
+
+use crate::{
+    source::Source,
+    work::{News, Work},
+};
+
+/// How often a matrix that fills up is laid out anew.
+const REFRESH: Duration = Duration::from_millis(400);
+/// Height of a token's row in the sentence, and of what stands around the rows.
+const ROW: f32 = 22.0;
+const AROUND: f32 = 130.0;
+
+pub(crate) struct Side {
+    pub(crate) name: String,
+    work: Work,
+    pub(crate) study: Option<Study>,
+    pub(crate) capturer: Option<Arc<Capturer>>,
+    pub(crate) summary: Option<Summary>,
+    /// How the matrix or the open head is looked at.
+    pub(crate) view: View,
+    pub(crate) picture: SceneView,
+    /// How the sequence is looked at.
+    pub(crate) detail_view: View,
+    detail: SceneView,
+    /// Head and sequence that the detail was drawn for.
+    detail_shows: Option<(HeadId, usize)>,
+    pub(crate) table: TextTable,
+    /// The sequence that is brought out.
+    pub(crate) sequence: Option<usize>,
+    /// Numbers of queries and keys a search found.
+    found: BTreeMap<String, String>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) failure: Option<String>,
+    /// When heads came in that are not drawn yet.
+    waiting: Option<Instant>,
+}
+
+impl Side {
+    pub(crate) fn new(
+        source: Source,
+        params: AtlasParams,
+        view: View,
+        folder: Option<std::path::PathBuf>,
+        state: &attn_egui::egui_wgpu::RenderState,
+        context: &Context,
+    ) -> Self {
+        let detail_view = View {
+            theme: view.theme,
+            palette: view.palette,
+            ..View::default()
+        };
+        Self {
+            name: source.to_string(),
+            work: Work::start(source, None, params, folder, context),
+            study: None,
+            capturer: None,
+            summary: None,
+            view,
+            picture: SceneView::new(state, "attention heads"),
+            detail_view,
+            detail: SceneView::new(state, "attention in one sequence"),
+            detail_shows: None,
+            table: TextTable::default(),
+            sequence: None,
+            found: BTreeMap::new(),
+            notes: Vec::new(),
+            failure: None,
+            waiting: None,
+        }
+    }
+
+    /// The same data projected in another way.
+    pub(crate) fn project(&mut self, params: AtlasParams, context: &Context) {
+        let Some(study) = &self.study else { return };
+        let source = Source::Captured(Box::new(study.capture().clone()));
+        self.work = Work::start(source, self.capturer.clone(), params, None, context);
+    }
+
+    /// Takes in what the work has to tell.
+    pub(crate) fn listen(&mut self, context: &Context) {
+        while let Ok(news) = self.work.news.try_recv() {
+            match news {
+                News::Opened(study, capturer) => {
+                    self.name = study.capture().model().name.clone();
+                    // The sequence on view stays if the data is the same.
+                    let kept = self.sequence.filter(|index| *index < study.capture().sequences().len());
+                    self.sequence = kept.or_else(|| Some(study.typical_sequence()));
+                    let exists = |head: &HeadId| study.capture().model().heads().any(|other| other == *head);
+                    if !self.view.open.is_some_and(|head| exists(&head)) {
+                        self.view.close_head();
+                    }
+                    self.study = Some(*study);
+                    self.capturer = capturer;
+                    self.summary = None;
+                    self.table.invalidate();
+                    self.found.clear();
+                    self.refresh();
+                }
+                News::Head(head) => {
+                    if let Some(study) = &mut self.study {
+                        study.insert(*head);
+                        self.waiting.get_or_insert_with(Instant::now);
+                    }
+                }
+                News::Summary(summary) => self.summary = Some(*summary),
+                News::Note(note) => self.notes.push(note),
+                News::Failed(failure) => self.failure = Some(failure),
+            }
+        }
+        let complete = self.study.as_ref().is_some_and(|study| {
+            study.heads().count() == study.capture().model().heads().count()
+        });
+        if let Some(since) = self.waiting {
+            if complete || since.elapsed() >= REFRESH {
+                self.refresh();
+            } else {
+                context.request_repaint_after(REFRESH - since.elapsed());
+            }
+        }
+        // An open head that is still to come is made next.
+        self.work.priority.set(self.view.open.as_slice());
+    }
+
+    fn refresh(&mut self) {
+        self.waiting = None;
+        self.picture.invalidate();
+        self.detail.invalidate();
+    }
+
+    /// The head that is spoken of: the open one, the one under the pointer, or the one that says most.
+    pub(crate) fn head(&self) -> Option<HeadId> {
+        let study = self.study.as_ref()?;
+        self.view
+            .open
+            .or(self.view.hover_head)
+            .or_else(|| study.ranking().first().copied())
+            .or_else(|| study.capture().model().heads().next())
+    }
+
+    /// Opens a head, with the chosen sequence brought out.
+    pub(crate) fn open(&mut self, head: HeadId) {
+        if self.view.open != Some(head) {
+            self.view.open_head(head);
+        }
+        self.choose(self.sequence);
+    }
+
+    /// Opens the head `by` places further on, around the end.
+    pub(crate) fn step(&mut self, by: isize) {
+        let Some(study) = &self.study else { return };
+        let heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();
+        let Ok(count @ 1..) = isize::try_from(heads.len()) else { return };
+        let now = self.view.open.and_then(|open| heads.iter().position(|head| *head == open));
+        let next = match (now, by > 0) {
+            (Some(now), _) => (now as isize + by).rem_euclid(count),
+            (None, true) => 0,
+            (None, false) => count - 1,
+        };
+        self.open(heads[next as usize]);
+    }
+
+    /// Brings a sequence out, in the open head and beside it.
+    pub(crate) fn choose(&mut self, sequence: Option<usize>) {
+        self.sequence = sequence.or(self.sequence);
+        self.detail_view.selection = None;
+        self.detail_view.hidden.clear();
+        if let (Some(study), Some(head), Some(sequence)) = (&self.study, self.view.open, sequence) {
+            let pick = |id| Pick { head: Some(head), id };
+            self.view.selection = study.point(head, sequence).map(pick);
+        }
+    }
+
+    /// How many tokens the search finds.
+    pub(crate) fn count(&mut self) -> String {
+        let text = self.view.search.clone();
+        let (Some(study), Some(head)) = (&self.study, self.head()) else {
+            return String::new();
+        };
+        if self.found.len() > 64 {
+            self.found.clear();
+        }
+        let describe = || study.matches(head, &text).describe(&text);
+        self.found.entry(text.clone()).or_insert_with(describe).clone()
+    }
+
+    /// The matrix or the open head.
+    pub(crate) fn show_picture(&mut self, ui: &mut Ui) -> bool {
+        let Some(study) = &self.study else {
+            ui.centered_and_justified(|ui| match &self.failure {
+                Some(failure) => ui.label(failure),
+                None => ui.label(RichText::new("The model reads its data …").weak()),
+            });
+            return false;
+        };
+        let shown = self.picture.show_with(
+            ui,
+            &mut self.view,
+            |size, view| study.scene(view, size),
+            |scene, view, hover| study.draw_hover(scene, view, hover.size, hover.pointer, hover.head, hover.hit),
+        );
+        for event in &shown.events {
+            if let Event::SelectPoint(Some(Pick { head: Some(head), id })) = event
+                && let Some(place) = study.place(*head, *id)
+            {
+                self.sequence = Some(place.sequence);
+                self.table.scroll_to(place.sequence);
+            }
+        }
+        if let Some(head) = shown.opened() {
+            self.open(head);
+        }
+        shown.changed()
+    }
+
+    /// The chosen sequence's attention in the head that is spoken of.
+    pub(crate) fn show_sequence(&mut self, ui: &mut Ui) {
+        let (Some(study), Some(head), Some(sequence)) = (&self.study, self.head(), self.sequence) else {
+            return;
+        };
+        (self.detail_view.theme, self.detail_view.palette) = (self.view.theme, self.view.palette);
+        // Another head or sequence is another picture of the same view.
+        if self.detail_shows.replace((head, sequence)) != Some((head, sequence)) {
+            self.detail.invalidate();
+        }
+        if study.is_picture(sequence) {
+            self.detail.show(ui, &mut self.detail_view, |size, view| {
+                study.image(head, sequence, None, view, Some(size))
+            });
+            return;
+        }
+        let item = &study.capture().sequences()[sequence];
+        let tokens = |side| item.tokens(side).len();
+        let rows = tokens(head.attention.query_side()).max(tokens(head.attention.key_side()));
+        let natural = AROUND + ROW * rows as f32;
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            let size = vec2(ui.available_width(), natural.max(ui.available_height()));
+            ui.allocate_ui(size, |ui| {
+                self.detail.show(ui, &mut self.detail_view, |size, view| {
+                    study.sentence(head, sequence, view, Some(size))
+                })
+            });
+        });
+    }
+
+    /// How far the work is, and a way to stop it.
+    pub(crate) fn show_progress(&mut self, ui: &mut Ui) {
+        let Some((stage, done, total)) = self.work.stage() else { return };
+        ui.horizontal(|ui| {
+            if attn_egui::progress_bar(ui, &stage, done, total) {
+                self.work.stop();
+            }
+        });
+    }
+}
+

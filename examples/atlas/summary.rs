@@ -1,0 +1,135 @@
+//! What can be said of the heads, beside the pictures: of one head if one is open or under the pointer, else of the model.
+
+use attn_sdk::{
+    Summary,
+    analyze::heads::{LabelKind, Measure},
+    core::HeadId,
+};
+use eframe::egui::{Grid, RichText, Ui};
+
+use crate::side::Side;
+
+/// Heads named per habit.
+const NAMED: usize = 8;
+
+/// Shows it, and returns the head that was clicked.
+pub(crate) fn show(ui: &mut Ui, side: &Side) -> Option<HeadId> {
+    let spoken_of = side.view.open.or(side.view.hover_head);
+    match (&side.summary, spoken_of) {
+        (Some(summary), Some(head)) => of_head(ui, side, summary, head),
+        (Some(summary), None) => of_model(ui, summary),
+        (None, _) => {
+            ui.label(RichText::new("What each head does appears here when all heads are projected.").weak());
+            None
+        }
+    }
+}
+
+fn of_model(ui: &mut Ui, summary: &Summary) -> Option<HeadId> {
+    let mut clicked = None;
+    let named = summary.heads.iter().filter(|head| !head.labels.is_empty()).count();
+    ui.heading("What the heads do");
+    ui.label(format!("{named} of {} heads have a habit that has a name.", summary.heads.len()));
+    ui.add_space(6.0);
+    for (kind, heads) in summary.habits() {
+        ui.label(RichText::new(format!("{kind} · {}", heads.len())).strong());
+        ui.horizontal_wrapped(|ui| {
+            for label in heads.iter().take(NAMED) {
+                clicked = link(ui, label.head, Some(&label.reason)).or(clicked);
+            }
+        });
+    }
+    ui.add_space(6.0);
+    if !summary.anomalies.is_empty() {
+        ui.heading("What stands out");
+        for alike in summary.anomalies.chunk_by(|a, b| a.kind == b.kind) {
+            ui.label(RichText::new(format!("{} · {}", alike[0].kind, alike.len())).strong());
+            ui.horizontal_wrapped(|ui| {
+                for anomaly in alike.iter().take(NAMED) {
+                    clicked = link(ui, anomaly.head, Some(&anomaly.reason)).or(clicked);
+                }
+            });
+        }
+        ui.add_space(6.0);
+    }
+    ui.heading("Heads that look at the same places");
+    for pair in &summary.alike {
+        ui.horizontal(|ui| {
+            clicked = link(ui, pair.a, None).or(clicked);
+            clicked = link(ui, pair.b, None).or(clicked);
+            ui.label(format!("{:.3} bits apart, the median pair {:.3}", pair.divergence, pair.median));
+        });
+    }
+    clicked
+}
+
+fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, head: HeadId) -> Option<HeadId> {
+    let mut clicked = None;
+    ui.heading(format!("{head} of {}", summary.model.name));
+    let known = summary.head(head)?;
+    if known.labels.is_empty() {
+        ui.label("No rule knows what it does.");
+    }
+    for label in &known.labels {
+        ui.label(RichText::new(label.kind.to_string()).strong());
+        ui.label(&label.reason);
+    }
+    for anomaly in summary.anomalies.iter().filter(|anomaly| anomaly.head == head) {
+        ui.label(RichText::new(anomaly.kind.to_string()).strong());
+        ui.label(&anomaly.reason);
+    }
+    let semantic = known.labels.iter().any(|label| label.kind == LabelKind::Semantic);
+    if let Some(content) = known.content.first().filter(|content| semantic && !content.pairs.is_empty()) {
+        ui.add_space(6.0);
+        ui.label(RichText::new(format!("{} of query → of key: attention (by distance alone)", content.attribute)).strong());
+        for pair in &content.pairs {
+            ui.label(format!("{} → {}   {:.2} ({:.2})", pair.query, pair.key, pair.attention, pair.expected));
+        }
+    }
+    ui.add_space(6.0);
+    Grid::new("scores").num_columns(3).striped(true).show(ui, |ui| {
+        for title in ["score", "value", "chance"] {
+            ui.label(RichText::new(title).strong());
+        }
+        ui.end_row();
+        for measure in Measure::ALL {
+            if let Some(score) = known.scores.get(measure) {
+                ui.label(measure.name());
+                ui.label(format!("{:.2}", score.value));
+                ui.label(format!("{:.2}", score.baseline()));
+                ui.end_row();
+            }
+        }
+    });
+    ui.label(format!(
+        "Mean lengths: queries {:.2}, keys {:.2}{}",
+        known.norms.query,
+        known.norms.key,
+        known.norms.value.map_or_else(String::new, |value| format!(", values {value:.2}"))
+    ));
+    if let Some(projection) = side.study.as_ref().and_then(|study| study.projection(head).ok()) {
+        ui.label(format!(
+            "Projection: trustworthiness {:.3}, neighbours kept {:.2}",
+            projection.quality.trustworthiness.value, projection.quality.neighbors_kept.value
+        ));
+    }
+    let alike = summary.alike.iter().filter(|pair| pair.a == head || pair.b == head);
+    for pair in alike {
+        let other = if pair.a == head { pair.b } else { pair.a };
+        ui.horizontal(|ui| {
+            ui.label("looks where");
+            clicked = link(ui, other, None).or(clicked);
+            ui.label(format!("looks ({:.3} bits apart)", pair.divergence));
+        });
+    }
+    clicked
+}
+
+/// A head to click on, with why under the pointer.
+fn link(ui: &mut Ui, head: HeadId, why: Option<&str>) -> Option<HeadId> {
+    let mut response = ui.link(head.to_string());
+    if let Some(why) = why {
+        response = response.on_hover_text(why);
+    }
+    response.clicked().then_some(head)
+}

@@ -1,0 +1,164 @@
+//! What takes long, on a thread of its own: capture, projection of the heads, summary. The window hears of it by messages and is
+//! never blocked; dropping the work stops it.
+
+use std::{
+    error::Error,
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+};
+
+use attn_sdk::{
+    Progress, Study, Summary, SummaryOptions,
+    models::Capturer,
+    project::{AtlasCache, AtlasOptions, AtlasParams, HeadProjection, Priority, atlas_with},
+};
+use eframe::egui;
+
+use crate::source::{Read, Source};
+
+/// What the work has to tell.
+pub(crate) enum News {
+    /// The data is there; heads follow.
+    Opened(Box<Study>, Option<Arc<Capturer>>),
+    /// A head is projected.
+    Head(Box<HeadProjection>),
+    /// Everything that can be said of the heads.
+    Summary(Box<Summary>),
+    /// Something a person should know.
+    Note(String),
+    /// It could not go on.
+    Failed(String),
+}
+
+pub(crate) struct Work {
+    pub(crate) news: Receiver<News>,
+    /// The heads that are to be projected first: those on view.
+    pub(crate) priority: Arc<Priority>,
+    shared: Arc<Shared>,
+}
+
+/// What the thread and the window both see.
+struct Shared {
+    stop: AtomicBool,
+    /// Stage, steps done, steps in all; `None` when all is done.
+    stage: Mutex<Option<(String, usize, usize)>>,
+    context: egui::Context,
+}
+
+impl Work {
+    pub(crate) fn start(
+        source: Source,
+        capturer: Option<Arc<Capturer>>,
+        params: AtlasParams,
+        folder: Option<PathBuf>,
+        context: &egui::Context,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            stage: Mutex::new(Some(("model".into(), 0, 0))),
+            context: context.clone(),
+        });
+        let priority = Arc::new(Priority::default());
+        let (sender, news) = channel();
+        let (inside, first) = (shared.clone(), priority.clone());
+        thread::spawn(move || {
+            let teller = Teller { sender, shared: inside };
+            if let Err(error) = run(source, capturer, &params, folder, &first, &teller) {
+                if !teller.shared.stop.load(Ordering::Relaxed) {
+                    teller.tell(News::Failed(error.to_string()));
+                }
+            }
+            teller.shared.set(None);
+        });
+        Self { news, priority, shared }
+    }
+
+    /// What is being done: stage, steps done, steps in all.
+    pub(crate) fn stage(&self) -> Option<(String, usize, usize)> {
+        self.shared.stage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends at the next safe point; what is there stays.
+    pub(crate) fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn set(&self, stage: Option<(String, usize, usize)>) {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        self.context.request_repaint();
+    }
+}
+
+struct Teller {
+    sender: Sender<News>,
+    shared: Arc<Shared>,
+}
+
+impl Teller {
+    fn tell(&self, news: News) {
+        // A window that is closed needs no news.
+        let _ = self.sender.send(news);
+        self.shared.context.request_repaint();
+    }
+}
+
+impl Progress for Teller {
+    fn update(&self, stage: &str, done: usize, total: usize) -> ControlFlow<()> {
+        self.shared.set(Some((stage.to_owned(), done, total)));
+        if self.shared.stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+fn run(
+    source: Source,
+    known: Option<Arc<Capturer>>,
+    params: &AtlasParams,
+    folder: Option<PathBuf>,
+    priority: &Priority,
+    teller: &Teller,
+) -> Result<(), Box<dyn Error>> {
+    let Read {
+        capture,
+        capturer,
+        complete,
+    } = source.read(folder.as_deref(), teller)?;
+    let capturer = capturer.map(Arc::new).or(known);
+    if !complete {
+        teller.tell(News::Note("Stopped: this is what was read until then.".into()));
+    }
+    let study = Study::new(capture.clone(), params)?;
+    teller.tell(News::Opened(Box::new(study), capturer.clone()));
+    // Finished heads are kept beside the capture: a projection that was stopped goes on where it was.
+    let cache = AtlasCache::beside(&capture).unwrap_or_else(|error| {
+        teller.tell(News::Note(format!("Projections are not kept: {error}")));
+        None
+    });
+    let options = AtlasOptions {
+        cache: cache.as_ref(),
+        priority: Some(priority),
+        ..AtlasOptions::default()
+    };
+    let head = |head| teller.tell(News::Head(Box::new(head)));
+    atlas_with(&capture, params, options, &head, teller)?;
+    let summary = Summary::new(&capture, capturer.as_deref(), &SummaryOptions::default(), teller)?;
+    teller.tell(News::Summary(Box::new(summary)));
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! What the patches of pictures look like, as classes: the hues, brightnesses, orientations and frequencies that heads of
+//! vision transformers were found to sort patches by (Yeh et al. 2023, section 6.1).
+
+use attn_analyze::heads::Attribute;
+use attn_core::{Capture, Progress, Side, progress::step};
+use attn_render::Image;
+
+use crate::{Error, picture::load_picture};
+
+/// Colours paler than this have no hue.
+const COLORFUL: f32 = 0.15;
+/// Share of the gradients' energy along one direction above which a patch has an orientation.
+const ORIENTED: f32 = 0.5;
+/// Mean contrast, as a standard deviation of brightness from 0 to 1, below which a patch is plain.
+const PLAIN: f32 = 0.02;
+/// Samples per side of a patch, at most.
+const SAMPLES: u32 = 24;
+
+/// The attributes of a capture of pictures that say something; none for text.
+///
+/// # Errors
+/// [`Error::Models`] if a picture cannot be read again; a cancellation.
+pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<Vec<Attribute>, Error> {
+    if capture.sequences().iter().all(|sequence| sequence.image.is_none()) {
+        return Ok(Vec::new());
+    }
+    let mut looks: Vec<Option<Look>> = Vec::with_capacity(capture.tokens(Side::Encoder));
+    for (index, sequence) in capture.sequences().iter().enumerate() {
+        step(progress, "patches", index, capture.sequences().len())?;
+        let grid = sequence.image.as_ref().map(|image| (image.rows, image.columns));
+        let picture = match grid {
+            Some(_) => Some(load_picture(sequence)?),
+            None => None,
+        };
+        looks.extend(sequence.tokens(Side::Encoder).iter().map(|token| {
+            let ((row, column), picture) = (token.patch?, picture.as_ref()?);
+            Some(Look::of(picture, grid?, (row, column)))
+        }));
+    }
+    let attribute = |name: &str, classes: &[&str], class: fn(&Look) -> Option<u32>| Attribute {
+        name: name.into(),
+        classes: classes.iter().map(|class| (*class).to_owned()).collect(),
+        encoder: looks.iter().map(|look| look.as_ref().and_then(class)).collect(),
+        decoder: vec![None; capture.tokens(Side::Decoder)],
+    };
+    let mut attributes = vec![
+        attribute(
+            "brightness",
+            &["black", "dark", "middling", "bright", "white"],
+            |look| Some(fifth(look.brightness)),
+        ),
+        attribute(
+            "hue",
+            &["red", "yellow", "green", "cyan", "blue", "magenta"],
+            Look::hue_class,
+        ),
+        attribute(
+            "orientation",
+            &["horizontal", "rising", "vertical", "falling"],
+            Look::orientation_class,
+        ),
+        attribute(
+            "frequency",
+            &["plain", "coarse", "medium", "fine"],
+            Look::frequency_class,
+        ),
+    ];
+    attributes.retain(|attribute| {
+        let mut classes = attribute.encoder.iter().flatten();
+        let first = classes.next();
+        classes.any(|class| Some(class) != first)
+    });
+    Ok(attributes)
+}
+
+/// What one patch looks like.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    /// Mean luma, 0 to 1.
+    brightness: f32,
+    /// Degrees on the colour circle, 0 red, 120 green; `None` if it is pale.
+    hue: Option<f32>,
+    /// Standard deviation of luma.
+    contrast: f32,
+    /// Degrees of its stripes, 0 horizontal, 90 vertical, counted against the clock; `None` without a direction.
+    orientation: Option<f32>,
+    /// Cycles per patch that a sine of this contrast and slope would have.
+    frequency: f32,
+}
+
+impl Look {
+    fn of(picture: &Image, (rows, columns): (usize, usize), (row, column): (usize, usize)) -> Self {
+        let (width, height) = (picture.width(), picture.height());
+        let range = |index: usize, count: usize, length: u32| {
+            let at = |index: usize| (index as f32 / count.max(1) as f32 * length as f32) as u32;
+            let start = at(index).min(length - 1);
+            (start, at(index + 1).clamp(start + 1, length))
+        };
+        let (left, right) = range(column, columns, width);
+        let (top, bottom) = range(row, rows, height);
+        let side = |start: u32, end: u32| (end - start).clamp(1, SAMPLES);
+        let (across, down) = (side(left, right), side(top, bottom));
+        let sample = |x: u32, y: u32| {
+            let px = left + (x * (right - left) + (right - left) / 2) / across;
+            let py = top + (y * (bottom - top) + (bottom - top) / 2) / down;
+            let at = 4 * (py.min(height - 1) as usize * width as usize + px.min(width - 1) as usize);
+            [0, 1, 2].map(|channel| f32::from(picture.rgba()[at + channel]) / 255.0)
+        };
+        let mut lumas = vec![0.0; (across * down) as usize];
+        let mut mean = [0.0; 3];
+        for y in 0..down {
+            for x in 0..across {
+                let color = sample(x, y);
+                lumas[(y * across + x) as usize] = luma(color);
+                for (sum, value) in mean.iter_mut().zip(color) {
+                    *sum += value / (across * down) as f32;
+                }
+            }
+        }
+        let count = lumas.len() as f32;
+        let brightness = lumas.iter().sum::<f32>() / count;
+        let contrast = (lumas.iter().map(|l| (l - brightness).powi(2)).sum::<f32>() / count).sqrt();
+        // The structure tensor: gradients point across stripes.
+        let at = |x: u32, y: u32| lumas[(y * across + x) as usize];
+        let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+        for y in 1..down.saturating_sub(1) {
+            for x in 1..across.saturating_sub(1) {
+                let dx = (at(x + 1, y) - at(x - 1, y)) / 2.0;
+                // Up is positive.
+                let dy = (at(x, y - 1) - at(x, y + 1)) / 2.0;
+                xx += dx * dx;
+                xy += dx * dy;
+                yy += dy * dy;
+            }
+        }
+        let energy = xx + yy;
+        let coherence = if energy > 0.0 {
+            ((xx - yy).powi(2) + 4.0 * xy * xy).sqrt() / energy
+        } else {
+            0.0
+        };
+        let across_stripes = 0.5 * (2.0 * xy).atan2(xx - yy).to_degrees();
+        let inner = (across.saturating_sub(2) * down.saturating_sub(2)).max(1) as f32;
+        // A sine of amplitude a and f cycles in n samples has slopes of a 2 pi f / n; both are taken as root mean squares.
+        let slope = (energy / inner).sqrt();
+        let frequency = if contrast > 0.0 {
+            slope / contrast * across.min(down) as f32 / std::f32::consts::TAU
+        } else {
+            0.0
+        };
+        Self {
+            brightness,
+            hue: hue(mean),
+            contrast,
+            orientation: (contrast >= PLAIN && coherence >= ORIENTED)
+                .then(|| (across_stripes + 90.0).rem_euclid(180.0)),
+            frequency,
+        }
+    }
+
+    fn hue_class(&self) -> Option<u32> {
+        // Sixths around red, yellow, ...
+        self.hue.map(|hue| ((hue + 30.0).rem_euclid(360.0) / 60.0) as u32 % 6)
+    }
+
+    fn orientation_class(&self) -> Option<u32> {
+        self.orientation
+            .map(|degrees| ((degrees + 22.5).rem_euclid(180.0) / 45.0) as u32 % 4)
+    }
+
+    fn frequency_class(&self) -> Option<u32> {
+        Some(match self.frequency {
+            _ if self.contrast < PLAIN => 0,
+            cycles if cycles < 1.0 => 1,
+            cycles if cycles < 2.0 => 2,
+            _ => 3,
+        })
+    }
+}
+
+fn fifth(value: f32) -> u32 {
+    ((value * 5.0) as u32).min(4)
+}
+
+/// Rec. 709, on the values as they are stored.
+fn luma([red, green, blue]: [f32; 3]) -> f32 {
+    0.2126 * red + 0.7152 * green + 0.0722 * blue
+}
+
+fn hue([red, green, blue]: [f32; 3]) -> Option<f32> {
+    let most = red.max(green).max(blue);
+    let chroma = most - red.min(green).min(blue);
+    if chroma < COLORFUL * most.max(COLORFUL) {
+        return None;
+    }
+    let sixth = match most {
+        _ if most == red => ((green - blue) / chroma).rem_euclid(6.0),
+        _ if most == green => (blue - red) / chroma + 2.0,
+        _ => (red - green) / chroma + 4.0,
+    };
+    Some(60.0 * sixth)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(pixel: impl Fn(u32, u32) -> [f32; 3]) -> Image {
+        let rgba = (0..48 * 48).flat_map(|i| {
+            let [r, g, b] = pixel(i % 48, i / 48).map(|value| (value * 255.0) as u8);
+            [r, g, b, 255]
+        });
+        Image::new(48, 48, rgba.collect()).unwrap()
+    }
+
+    fn look(pixel: impl Fn(u32, u32) -> [f32; 3]) -> Look {
+        Look::of(&picture(pixel), (2, 2), (1, 0))
+    }
+
+    #[test]
+    fn plain_colours_have_their_hue_and_brightness() {
+        let hues = [
+            ([0.9, 0.1, 0.1], Some(0)),
+            ([0.9, 0.9, 0.1], Some(1)),
+            ([0.1, 0.9, 0.1], Some(2)),
+            ([0.1, 0.9, 0.9], Some(3)),
+            ([0.1, 0.1, 0.9], Some(4)),
+            ([0.9, 0.1, 0.9], Some(5)),
+            ([0.5, 0.5, 0.5], None),
+            ([0.02, 0.0, 0.0], None),
+        ];
+        for (color, class) in hues {
+            let look = look(|_, _| color);
+            assert_eq!(look.hue_class(), class, "{color:?}");
+            assert_eq!(look.frequency_class(), Some(0));
+            assert_eq!(look.orientation_class(), None);
+            assert!((look.brightness - luma(color)).abs() < 0.01);
+        }
+        assert_eq!([0.0, 0.19, 0.5, 1.0].map(fifth), [0, 0, 2, 4]);
+    }
+
+    #[test]
+    fn gratings_have_their_direction_and_frequency() {
+        // Stripes at an angle, so many cycles in 24 pixels.
+        let grating = |degrees: f32, cycles: f32| {
+            let across = (degrees + 90.0).to_radians();
+            look(move |x, y| {
+                let phase = (x as f32 * across.cos() - y as f32 * across.sin()) / 24.0 * cycles;
+                [0.5 + 0.4 * (phase * std::f32::consts::TAU).sin(); 3]
+            })
+        };
+        for (class, degrees) in [0.0, 45.0, 90.0, 135.0].into_iter().enumerate() {
+            assert_eq!(
+                grating(degrees, 3.0).orientation_class(),
+                Some(class as u32),
+                "{degrees}"
+            );
+        }
+        for cycles in [1.5, 3.0] {
+            let found = grating(90.0, cycles).frequency;
+            assert!((found - cycles).abs() < 0.25 * cycles, "{cycles} {found}");
+        }
+    }
+
+    #[test]
+    fn patches_are_where_they_are() {
+        // Only the lower left quarter is red.
+        let red = look(|x, y| {
+            if x < 24 && y >= 24 {
+                [1.0, 0.0, 0.0]
+            } else {
+                [0.0, 0.0, 1.0]
+            }
+        });
+        assert_eq!(red.hue_class(), Some(0));
+    }
+}

@@ -1,0 +1,113 @@
+//! Which point is which token: the points of a head are the queries of the drawn sequences, then their keys.
+
+use attn_core::{HeadId, Side, Token};
+use attn_render::{Matches, search};
+
+use crate::Study;
+
+/// A token that is a point: which sequence, which token in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Index of the sequence in the capture.
+    pub sequence: usize,
+    /// The side it is read on.
+    pub side: Side,
+    /// Index of the token in its sequence.
+    pub token: usize,
+    /// Whether the point is its query; else its key.
+    pub query: bool,
+}
+
+impl Study {
+    /// The token behind a point of a head's plot; `None` if there is no such point.
+    pub fn place(&self, head: HeadId, point: u32) -> Option<Place> {
+        let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
+        let queries = self.points_before(query_side, self.sequences().len());
+        let point = point as usize;
+        let (side, row, query) = if point < queries {
+            (query_side, point, true)
+        } else {
+            (key_side, point - queries, false)
+        };
+        let mut start = 0;
+        for &sequence in self.sequences() {
+            let length = self.capture().sequences()[sequence].tokens(side).len();
+            if row < start + length {
+                return Some(Place {
+                    sequence,
+                    side,
+                    token: row - start,
+                    query,
+                });
+            }
+            start += length;
+        }
+        None
+    }
+
+    /// The token at a place.
+    pub fn token(&self, place: Place) -> &Token {
+        &self.capture().sequences()[place.sequence].tokens(place.side)[place.token]
+    }
+
+    /// The points of a sequence in a head's plot: of its queries, of its keys. Empty if it is not drawn.
+    pub(crate) fn points_of(&self, head: HeadId, sequence: usize) -> (Vec<u32>, Vec<u32>) {
+        let Ok(index) = self.sequences().binary_search(&sequence) else {
+            return (Vec::new(), Vec::new());
+        };
+        let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
+        let all_queries = self.points_before(query_side, self.sequences().len());
+        let range = |side, offset: usize| {
+            let start = offset + self.points_before(side, index);
+            let end = start + self.capture().sequences()[sequence].tokens(side).len();
+            (start..end).filter_map(|point| u32::try_from(point).ok()).collect()
+        };
+        (range(query_side, 0), range(key_side, all_queries))
+    }
+
+    /// Tokens on one side of the first `count` drawn sequences.
+    pub(crate) fn points_before(&self, side: Side, count: usize) -> usize {
+        self.sequences()[..count]
+            .iter()
+            .map(|&sequence| self.capture().sequences()[sequence].tokens(side).len())
+            .sum()
+    }
+
+    /// The point of a sequence's first query in a head's plot: what to select to bring the sequence out. `None` if it is not
+    /// drawn.
+    pub fn point(&self, head: HeadId, sequence: usize) -> Option<u32> {
+        self.points_of(head, sequence).0.first().copied()
+    }
+
+    /// A label per point of a head: the token's text; special tokens and patches have theirs too.
+    pub(crate) fn texts(&self, head: HeadId) -> Vec<String> {
+        let side = |side: Side| {
+            self.sequences()
+                .iter()
+                .flat_map(move |&sequence| self.capture().sequences()[sequence].tokens(side))
+        };
+        side(head.attention.query_side())
+            .chain(side(head.attention.key_side()))
+            .map(|token| token.text.clone())
+            .collect()
+    }
+
+    /// What a search finds among a head's points.
+    pub fn matches(&self, head: HeadId, text: &str) -> Matches {
+        if text.is_empty() {
+            return Matches::default();
+        }
+        let texts = self.texts(head);
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let queries = self.points_before(head.attention.query_side(), self.sequences().len());
+        search(text, &texts, queries)
+    }
+
+    pub(crate) fn main_side(&self) -> Side {
+        self.capture()
+            .model()
+            .attentions
+            .first()
+            .map_or(Side::Encoder, |info| info.attention.query_side())
+    }
+}
