@@ -63,8 +63,7 @@ impl Controller {
     /// What is under a pixel of the target, found as hovering and clicks find it.
     pub fn hit(&mut self, position: [f32; 2], scene: &Scene, view: &View) -> Option<Hit> {
         let projection = self.projection(scene, view);
-        self.picker
-            .hit(scene, &projection, position, REACH * projection.scale)
+        self.picker.hit(scene, &projection, position, REACH * projection.scale)
     }
 
     /// Handles one input. Events come in the order they happened.
