@@ -165,10 +165,15 @@ impl App {
         match event {
             WindowEvent::CloseRequested => events.exit(),
             WindowEvent::RedrawRequested => {
+                // Some losses are only told when asked.
+                let _ = shown.device.poll(wgpu::PollType::Poll);
                 if shown.lost.load(Ordering::SeqCst) {
-                    *shown = Shown::new(shown.window.clone())?;
+                    // The window takes a new surface when the old one is gone; the scene is still there.
+                    let window = shown.window.clone();
+                    self.window = None;
+                    self.window = Some(Shown::new(window)?);
                 }
-                if let Some(scene) = &self.scene {
+                if let (Some(shown), Some(scene)) = (&mut self.window, &self.scene) {
                     shown.draw(scene, &self.view)?;
                 }
             }
