@@ -1,7 +1,10 @@
 //! egui in the colours of a view's theme.
 
 use attn_render::{Color, Theme, View};
-use egui::{Color32, Context, Stroke, Visuals};
+use egui::{
+    Color32, Context, FontData, FontFamily, Stroke, Visuals,
+    epaint::text::{FontInsert, FontPriority, InsertFontFamily},
+};
 
 /// A colour of a view as one of egui's.
 ///
@@ -25,11 +28,13 @@ pub fn visuals(view: &View) -> Visuals {
     visuals.window_fill = egui_color(colors.background);
     visuals.extreme_bg_color = egui_color(colors.background);
     visuals.override_text_color = Some(egui_color(colors.text));
+    visuals.selection.bg_fill = egui_color(colors.query).gamma_multiply(0.35);
     visuals.selection.stroke = Stroke::new(1.5, egui_color(colors.query));
     visuals
 }
 
-/// Gives a whole window the theme of a view. Call it once a frame; it costs nothing while the theme stays.
+/// Gives a whole window the theme of a view, and the font of its pictures for the signs that egui's fonts lack: tokens have many. Call
+/// it once a frame; it costs nothing while the theme stays.
 pub fn apply_theme(ctx: &Context, view: &View) {
     let theme = match view.theme {
         Theme::Light => egui::Theme::Light,
@@ -42,7 +47,19 @@ pub fn apply_theme(ctx: &Context, view: &View) {
     );
     if ctx.data(|data| data.get_temp(id)) != Some(now) {
         ctx.data_mut(|data| data.insert_temp(id, now));
+        ctx.add_font(font());
         ctx.set_visuals_of(theme, visuals(view));
         ctx.set_theme(theme);
     }
+}
+
+/// The font of the pictures, after egui's own.
+fn font() -> FontInsert {
+    let families = [FontFamily::Proportional, FontFamily::Monospace];
+    let families = families.map(|family| InsertFontFamily {
+        family,
+        priority: FontPriority::Lowest,
+    });
+    let data = FontData::from_static(dejavu::sans::regular());
+    FontInsert::new("DejaVu Sans", data, families.into())
 }

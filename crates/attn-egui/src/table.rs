@@ -1,6 +1,10 @@
 //! A table of texts: sequences, heads, clusters. Searched, sorted, clicked; only the rows in sight are laid out.
 
-use egui::{Key, Label, RichText, ScrollArea, Sense, TextEdit, TextWrapMode, Ui};
+use egui::{
+    Key, Label, Rect, RichText, ScrollArea, Sense, Shape, Stroke, TextEdit, TextStyle, TextWrapMode, Ui,
+    text::{LayoutJob, TextWrapping},
+    vec2,
+};
 
 /// What the table keeps between frames. The host keeps the rows.
 ///
@@ -57,17 +61,17 @@ impl TextTable {
         ui.add(field);
         self.follow(columns.len(), rows, &text);
         response.shown = self.order.len();
-        // The first column has what the others leave; they have equal shares of half.
+        // The first column has what the others leave; they have equal shares of two fifths.
         let others = columns.len().saturating_sub(1);
         let other = if others == 0 {
             0.0
         } else {
-            (0.5 * width / others as f32).clamp(48.0, 110.0)
+            (0.4 * width / others as f32).clamp(48.0, 110.0)
         };
         let first = (width - other * others as f32 - 16.0).max(60.0);
-        let row_height = ui.text_style_height(&egui::TextStyle::Body) + 4.0;
+        let row_height = ui.text_style_height(&TextStyle::Body) + 4.0;
         let cell = |ui: &mut Ui, column: usize, label: Label| {
-            let size = egui::vec2(if column == 0 { first } else { other }, row_height);
+            let size = vec2(if column == 0 { first } else { other }, row_height);
             let layout = egui::Layout::left_to_right(egui::Align::Center);
             ui.allocate_ui_with_layout(size, layout, |ui| {
                 ui.set_min_size(size);
@@ -78,18 +82,12 @@ impl TextTable {
         ui.spacing_mut().item_spacing.x = 0.0;
         ui.horizontal(|ui| {
             for (column, name) in columns.iter().enumerate() {
-                let mark = match self.sort {
-                    Some((sorted, down)) if sorted == column => {
-                        if down {
-                            " ⏷"
-                        } else {
-                            " ⏶"
-                        }
-                    }
-                    _ => "",
-                };
-                let label = Label::new(RichText::new(format!("{name}{mark}")).strong()).sense(Sense::click());
-                if cell(ui, column, label).clicked() {
+                let label = Label::new(RichText::new(*name).strong()).sense(Sense::click());
+                let header = cell(ui, column, label);
+                if let Some((_, down)) = self.sort.filter(|(sorted, _)| *sorted == column) {
+                    sort_mark(ui, header.rect, down);
+                }
+                if header.clicked() {
                     self.sort = match self.sort {
                         Some((sorted, false)) if sorted == column => Some((column, true)),
                         Some((sorted, true)) if sorted == column => None,
@@ -112,21 +110,26 @@ impl TextTable {
             for place in range {
                 let Some(&row) = self.order.get(place) else { break };
                 let is_chosen = chosen == Some(row);
-                let (rect, line) = ui.allocate_exact_size(egui::vec2(ui.available_width(), row_height), Sense::click());
+                let (rect, line) = ui.allocate_exact_size(vec2(ui.available_width(), row_height), Sense::click());
                 let whole = text(row, 0);
                 line.widget_info(|| egui::WidgetInfo::selected(egui::Role::Row, ui.is_enabled(), is_chosen, &whole));
                 let visuals = ui.style().interact_selectable(&line, is_chosen);
                 if is_chosen || line.hovered() || line.has_focus() {
                     ui.painter().rect_filled(rect, 2.0, visuals.weak_bg_fill);
                 }
-                ui.scope_builder(egui::UiBuilder::new().max_rect(rect), |ui| {
-                    ui.horizontal(|ui| {
-                        for column in 0..columns.len() {
-                            let words = if column == 0 { whole.clone() } else { text(row, column) };
-                            cell(ui, column, Label::new(words));
-                        }
-                    });
-                });
+                // Painted, since a screen reader has the row's text already.
+                let mut left = rect.min;
+                for column in 0..columns.len() {
+                    let words = if column == 0 { whole.clone() } else { text(row, column) };
+                    let width = if column == 0 { first } else { other };
+                    let color = ui.visuals().text_color();
+                    let mut job = LayoutJob::simple_singleline(words, TextStyle::Body.resolve(ui.style()), color);
+                    job.wrap = TextWrapping::truncate_at_width(width - 6.0);
+                    let galley = ui.painter().layout_job(job);
+                    let down = 0.5 * (row_height - galley.size().y);
+                    ui.painter().galley(left + vec2(2.0, down), galley, color);
+                    left.x += width;
+                }
                 let entered = line.has_focus() && ui.input(|input| input.key_pressed(Key::Enter));
                 if line.clicked() || entered {
                     response.chosen = Some(row);
@@ -175,6 +178,19 @@ impl TextTable {
         }
         self.ordered_for = Some(key);
     }
+}
+
+/// A triangle after a column's name, painted because not every font has one.
+fn sort_mark(ui: &Ui, name: Rect, down: bool) {
+    let (middle, side) = (name.right_center() + vec2(8.0, 0.0), 3.5);
+    let tip = if down { side } else { -side };
+    let corners = vec![
+        middle + vec2(-side, -tip),
+        middle + vec2(side, -tip),
+        middle + vec2(0.0, tip),
+    ];
+    let color = ui.visuals().text_color();
+    ui.painter().add(Shape::convex_polygon(corners, color, Stroke::NONE));
 }
 
 #[cfg(test)]

@@ -1,0 +1,152 @@
+//! The widgets around the picture, clicked and typed into.
+
+mod common;
+
+use attn_egui::{
+    Export, TextTable, color_picker,
+    egui::{self, Key, Vec2},
+    export_menu, history_buttons, progress_bar, search_box, theme_switch, tool_buttons,
+};
+use attn_render::{ColorMode, Key as ViewKey, Theme, Tool, View};
+use common::{Host, head, state};
+use egui_kittest::{Harness, kittest::Queryable, wgpu::WgpuTestRenderer};
+
+#[test]
+fn buttons_do_what_the_keys_do() {
+    let state = state();
+    let mut host = Host::new(&state, 1);
+    host.views[0].open_head(head(0, 0));
+    let mut harness = Harness::builder()
+        .with_size(Vec2::new(640.0, 520.0))
+        .renderer(WgpuTestRenderer::from_render_state(state))
+        .build_ui_state(
+            |ui, host: &mut Host| {
+                ui.horizontal(|ui| {
+                    tool_buttons(ui, &mut host.widgets[0]);
+                    history_buttons(ui, &mut host.widgets[0]);
+                    theme_switch(ui, &mut host.views[0]);
+                });
+                host.show(ui);
+            },
+            host,
+        );
+    harness.run();
+    for (name, tool) in [("Lasso", Tool::Lasso), ("Box", Tool::Box), ("Move", Tool::Look)] {
+        harness.get_by_label(name).click();
+        harness.run();
+        assert_eq!(harness.state().widgets[0].tool(), tool);
+    }
+    harness.state_mut().widgets[0].press(ViewKey::SelectAll);
+    harness.run();
+    assert_eq!(harness.state().views[0].selected.len(), common::POINTS);
+    harness.get_by_label("Undo").click();
+    harness.run();
+    assert!(harness.state().views[0].selected.is_empty());
+    harness.get_by_label("Redo").click();
+    harness.run();
+    assert_eq!(harness.state().views[0].selected.len(), common::POINTS);
+    harness.get_by_label("Dark").click();
+    harness.run();
+    assert_eq!(harness.state().views[0].theme, Theme::Dark);
+    assert!(harness.query_by_label("Light").is_some());
+}
+
+#[derive(Default)]
+struct Small {
+    view: View,
+    exported: Option<Export>,
+    stopped: bool,
+    table: TextTable,
+    chosen: Option<usize>,
+    shown: usize,
+    asked: usize,
+}
+
+fn small() -> Harness<'static, Small> {
+    let mut harness = Harness::builder().with_size(Vec2::new(400.0, 300.0)).build_ui_state(
+        |ui, small: &mut Small| {
+            search_box(ui, &mut small.view, "two of them");
+            color_picker(ui, &mut small.view, &ColorMode::ALL);
+            small.exported = export_menu(ui, &[Export::Png, Export::Csv]).or(small.exported);
+            small.stopped |= progress_bar(ui, "heads", 3, 0);
+        },
+        Small::default(),
+    );
+    harness.run();
+    harness
+}
+
+#[test]
+fn a_search_is_typed_and_escaped() {
+    let mut harness = small();
+    assert!(harness.query_by_label("two of them").is_none());
+    let field = harness.get_by_role(egui::Role::TextInput);
+    field.focus();
+    harness.run();
+    harness.get_by_role(egui::Role::TextInput).type_text("cat");
+    harness.run();
+    assert_eq!(harness.state().view.search, "cat");
+    assert!(harness.query_by_label("two of them").is_some());
+    harness.key_press(Key::Escape);
+    harness.run();
+    assert_eq!(harness.state().view.search, "");
+}
+
+#[test]
+fn colours_exports_and_stops_are_chosen() {
+    let mut harness = small();
+    harness.get_by_role(egui::Role::ComboBox).click();
+    harness.run();
+    harness.get_by_label("position mod 5").click();
+    harness.run();
+    assert_eq!(harness.state().view.color_mode, ColorMode::PositionMod5);
+    harness.get_by_label("Export").click();
+    harness.run();
+    assert!(
+        harness.query_by_label("Drawing (SVG)").is_none(),
+        "only what the host can write"
+    );
+    harness.get_by_label("Numbers (CSV)").click();
+    harness.run();
+    assert_eq!(harness.state().exported, Some(Export::Csv));
+    harness.get_by_label("Stop").click();
+    harness.run();
+    assert!(harness.state().stopped);
+}
+
+#[test]
+fn of_a_million_rows_those_in_sight_are_asked_for() {
+    let mut harness = Harness::builder().with_size(Vec2::new(300.0, 400.0)).build_ui_state(
+        |ui, small: &mut Small| {
+            let asked = std::cell::Cell::new(0);
+            let cell = |row: usize, column: usize| {
+                asked.set(asked.get() + 1);
+                match column {
+                    0 => format!("row {row}"),
+                    _ => (row % 7).to_string(),
+                }
+            };
+            let shown = small.table.show(ui, &["name", "sevens"], 1_000_000, small.chosen, cell);
+            small.chosen = shown.chosen.or(small.chosen);
+            (small.shown, small.asked) = (shown.shown, asked.get());
+        },
+        Small::default(),
+    );
+    harness.run();
+    assert!(harness.state().asked < 100, "{}", harness.state().asked);
+    assert_eq!(harness.state().shown, 1_000_000);
+    harness.get_by_label("row 3").click();
+    harness.run();
+    assert_eq!(harness.state().chosen, Some(3));
+    harness.get_by_label("sevens").click();
+    harness.run();
+    assert!(harness.query_by_label("row 7").is_some() && harness.query_by_label("row 3").is_none());
+    harness.get_by_role(egui::Role::TextInput).focus();
+    harness.run();
+    harness.get_by_role(egui::Role::TextInput).type_text("ROW 99999");
+    harness.run();
+    assert_eq!(harness.state().shown, 11, "row 99999 and row 99999x");
+    harness.state_mut().table.scroll_to(99_999);
+    harness.run();
+    assert!(harness.query_by_label("row 99999").is_some());
+}

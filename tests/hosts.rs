@@ -1,0 +1,344 @@
+//! The windowed host examples as a person meets them: a real window, moved, clicked, wheeled and typed into, and looked at.
+//!
+//! Needs Xvfb, openbox (without a window manager no window gets the keyboard), xdotool and ImageMagick's `import`. Where one is
+//! missing the tests say so and pass. Screenshots stay in the target directory's `tmp/hosts`.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use attn_sdk::render::View;
+use image::RgbImage;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks until there is an answer.
+fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        sleep(Duration::from_millis(100));
+    }
+}
+
+/// A screen of its own, without a monitor.
+struct Screen {
+    server: Child,
+    manager: Child,
+    display: String,
+    folder: tempfile::TempDir,
+}
+
+impl Screen {
+    /// `None`, with a message, if a program is missing.
+    fn open() -> Option<Self> {
+        for program in ["Xvfb", "openbox", "xdotool", "import"] {
+            let found = std::env::split_paths(&std::env::var_os("PATH")?).any(|folder| folder.join(program).is_file());
+            if !found {
+                println!("skipped: {program} is not installed");
+                return None;
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut number = String::new();
+        BufReader::new(server.stdout.take().unwrap())
+            .read_line(&mut number)
+            .unwrap();
+        let display = format!(":{}", number.trim());
+        let manager = Command::new("openbox")
+            .arg("--sm-disable")
+            .env("DISPLAY", &display)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Some(Self {
+            server,
+            manager,
+            display,
+            folder,
+        })
+    }
+
+    fn xdotool(&self, arguments: &[&str]) -> String {
+        let output = Command::new("xdotool")
+            .args(arguments)
+            .env("DISPLAY", &self.display)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The screen, when it shows the same twice.
+    fn shot(&self, name: &str) -> RgbImage {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hosts");
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(format!("{name}.png"));
+        let mut before: Option<RgbImage> = None;
+        wait_for("a picture that stays", || {
+            sleep(Duration::from_millis(250));
+            let taken = Command::new("import")
+                .args(["-window", "root"])
+                .arg(&path)
+                .env("DISPLAY", &self.display)
+                .status();
+            assert!(taken.unwrap().success());
+            let now = image::open(&path).unwrap().into_rgb8();
+            let stays = before.as_ref() == Some(&now);
+            before = Some(now);
+            before.clone().filter(|_| stays)
+        })
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        for child in [&mut self.manager, &mut self.server] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A running example with its window.
+struct Host<'a> {
+    screen: &'a Screen,
+    program: Child,
+    window: String,
+    origin: [i32; 2],
+    size: [i32; 2],
+}
+
+impl<'a> Host<'a> {
+    fn start(screen: &'a Screen, program: &Path, session: &Path, more: &[&str]) -> Self {
+        let program = Command::new(program)
+            .arg("--session")
+            .arg(session)
+            .args(more)
+            .env("DISPLAY", &screen.display)
+            .env_remove("WAYLAND_DISPLAY")
+            .env_remove("WAYLAND_SOCKET")
+            .env("XDG_RUNTIME_DIR", screen.folder.path())
+            .spawn()
+            .unwrap();
+        let window = wait_for("a window", || {
+            let found = screen.xdotool(&["search", "--onlyvisible", "--name", "^attention heads$"]);
+            found.lines().next().map(str::to_owned)
+        });
+        screen.xdotool(&["windowactivate", "--sync", &window]);
+        let geometry = screen.xdotool(&["getwindowgeometry", "--shell", &window]);
+        let value = |name: &str| {
+            let line = geometry
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.unwrap().parse::<i32>().unwrap()
+        };
+        let host = Self {
+            origin: [value("X"), value("Y")],
+            size: [value("WIDTH"), value("HEIGHT")],
+            screen,
+            program,
+            window,
+        };
+        host.leave();
+        wait_for("the first picture", || {
+            sleep(Duration::from_millis(300));
+            Some(()).filter(|()| colors(&host.screen.shot("start"), host.origin, host.size) > 50)
+        });
+        host
+    }
+
+    /// Moves the pointer to a place of the window, in shares of its width and height.
+    fn move_to(&self, x: f32, y: f32) {
+        let at = [x, y];
+        let px = [0, 1].map(|axis| (self.origin[axis] + (at[axis] * self.size[axis] as f32) as i32).to_string());
+        self.screen.xdotool(&["mousemove", &px[0], &px[1]]);
+        sleep(Duration::from_millis(200));
+    }
+
+    /// Moves the pointer out of the window.
+    fn leave(&self) {
+        self.screen.xdotool(&["mousemove", "1279", "899"]);
+        sleep(Duration::from_millis(200));
+    }
+
+    fn button(&self, button: &str) {
+        for action in ["mousedown", "mouseup"] {
+            self.screen.xdotool(&[action, button]);
+            sleep(Duration::from_millis(150));
+        }
+    }
+
+    fn click(&self, x: f32, y: f32) {
+        self.move_to(x, y);
+        self.button("1");
+    }
+
+    fn key(&self, key: &str) {
+        self.screen.xdotool(&["key", "--clearmodifiers", key]);
+        sleep(Duration::from_millis(200));
+    }
+
+    /// Closes the window as its frame's button does, and waits for the program.
+    fn close(mut self) -> ExitStatus {
+        self.screen.xdotool(&["windowactivate", "--sync", &self.window]);
+        self.key("alt+F4");
+        wait_for("the program's end", || self.program.try_wait().unwrap())
+    }
+}
+
+impl Drop for Host<'_> {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+/// Colours in a part of a picture.
+fn colors(image: &RgbImage, origin: [i32; 2], size: [i32; 2]) -> usize {
+    let mut seen = std::collections::HashSet::new();
+    for y in origin[1]..(origin[1] + size[1]).min(image.height() as i32) {
+        for x in origin[0]..(origin[0] + size[0]).min(image.width() as i32) {
+            seen.insert(image.get_pixel(x as u32, y as u32).0);
+        }
+    }
+    seen.len()
+}
+
+/// The share of pixels that differ.
+fn changed(a: &RgbImage, b: &RgbImage) -> f64 {
+    assert_eq!(a.dimensions(), b.dimensions());
+    let differ = a.pixels().zip(b.pixels()).filter(|(a, b)| a != b).count();
+    differ as f64 / (a.width() * a.height()) as f64
+}
+
+fn brightness(image: &RgbImage) -> f64 {
+    let sum: u64 = image.as_raw().iter().map(|byte| u64::from(*byte)).sum();
+    sum as f64 / image.as_raw().len() as f64
+}
+
+/// Builds the example's program: tests of examples are other programs than the examples.
+fn example(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let folder = tests.parent().unwrap().parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    // The whole workspace has the features that the tests were built with.
+    build.args(["build", "--quiet", "--workspace", "--example", name]);
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(build.status().unwrap().success(), "{name} does not build");
+    folder.join("examples").join(name)
+}
+
+#[test]
+fn a_window_of_winit() {
+    let Some(screen) = Screen::open() else { return };
+    let program = example("embed_winit");
+    let session = screen.folder.path().join("session.json");
+    let host = Host::start(&screen, &program, &session, &[]);
+    let matrix = screen.shot("winit-matrix");
+    // A head of the second layer.
+    host.move_to(0.4, 0.4);
+    let hovered = screen.shot("winit-hover");
+    assert!(
+        (0.0001..0.2).contains(&changed(&matrix, &hovered)),
+        "a frame and a box with words"
+    );
+    host.button("1");
+    host.leave();
+    let opened = screen.shot("winit-head");
+    assert!(changed(&matrix, &opened) > 0.05, "a head fills the window");
+    // Its device is lost and made anew: the same picture from the same scene.
+    host.key("d");
+    host.move_to(0.5, 0.5);
+    host.leave();
+    assert_eq!(changed(&opened, &screen.shot("winit-after-loss")), 0.0);
+    host.key("Escape");
+    assert_eq!(
+        changed(&matrix, &screen.shot("winit-back")),
+        0.0,
+        "Escape goes back to the matrix"
+    );
+    host.move_to(0.4, 0.4);
+    host.button("4");
+    host.leave();
+    let zoomed = screen.shot("winit-zoomed");
+    assert!(changed(&matrix, &zoomed) > 0.02, "the wheel zooms");
+    host.key("u");
+    host.key("r");
+    assert_eq!(changed(&zoomed, &screen.shot("winit-redone")), 0.0, "undo and redo");
+    assert!(host.close().success());
+    let view: View = serde_json::from_slice(&fs::read(&session).unwrap()).unwrap();
+    assert!(view.stage.zoom > 1.0 && view.open.is_none());
+    let again = Host::start(&screen, &program, &session, &[]);
+    assert_eq!(
+        changed(&zoomed, &screen.shot("winit-reopened")),
+        0.0,
+        "a session reopens to the same picture"
+    );
+    assert!(again.close().success());
+    // In the dark.
+    let host = Host::start(&screen, &program, &screen.folder.path().join("dark.json"), &["--dark"]);
+    let dark = screen.shot("winit-dark");
+    assert!(brightness(&dark) < 0.6 * brightness(&matrix));
+    assert!(host.close().success());
+}
+
+#[test]
+fn an_egui_window_with_several_views() {
+    let Some(screen) = Screen::open() else { return };
+    let program = example("embed_egui");
+    let session = screen.folder.path().join("session.json");
+    let host = Host::start(&screen, &program, &session, &[]);
+    let first = screen.shot("egui-first");
+    let saved = |path: &Path| -> serde_json::Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    // A head in the matrix opens beside it.
+    // Not the best one, which is open at first.
+    host.click(0.36, 0.54);
+    host.leave();
+    let opened = screen.shot("egui-opened");
+    assert!(changed(&first, &opened) > 0.02, "another head and its sentence");
+    // The wheel over the open head moves it alone.
+    host.move_to(0.80, 0.30);
+    for _ in 0..3 {
+        host.button("4");
+    }
+    host.leave();
+    let zoomed = screen.shot("egui-zoomed");
+    assert!(changed(&opened, &zoomed) > 0.01);
+    // A click gives it the focus; then its keys work.
+    host.click(0.80, 0.30);
+    host.key("t");
+    host.leave();
+    let dark = screen.shot("egui-dark");
+    assert!(
+        brightness(&dark) < 0.6 * brightness(&opened),
+        "all views and the window are dark"
+    );
+    assert!(host.close().success());
+    let state = saved(&session);
+    for view in ["matrix", "head", "sentence"] {
+        assert_eq!(state[view]["theme"], "dark", "{view}");
+    }
+    assert!(state["head"]["inside"]["zoom"].as_f64().unwrap() > 1.0);
+    assert_eq!(state["matrix"]["stage"]["zoom"], 1.0);
+    let again = Host::start(&screen, &program, &session, &[]);
+    let reopened = screen.shot("egui-reopened");
+    // Only the frame of the focus is not saved.
+    assert!(changed(&dark, &reopened) < 0.01, "{}", changed(&dark, &reopened));
+    assert!(again.close().success());
+}
