@@ -39,6 +39,12 @@ pub enum Error {
         /// Values given.
         found: usize,
     },
+    /// An experiment was asked for without heads.
+    #[error("expected at least one head to take out, found none")]
+    NoHeads,
+    /// An experiment was asked for on a model of pictures.
+    #[error("experiments read text: this is a model of pictures")]
+    NotText,
     /// The view of a picture was asked for a sequence that is none.
     #[error("{sequence} is not a picture")]
     NotAPicture {

@@ -29,6 +29,7 @@
 mod coloring;
 pub mod embedded;
 mod error;
+mod experiment;
 mod hover;
 mod patches;
 mod picture;
@@ -45,6 +46,7 @@ pub use attn_project as project;
 pub use attn_render as render;
 pub use coloring::{Column, ColumnKind};
 pub use error::Error;
+pub use experiment::{Ablation, Distance, Effect, Estimate, ExperimentOptions, RandomHeads, Task, ablate, intervene};
 pub use points::Place;
 pub use report::{HeadReport, Report};
 pub use study::Study;

@@ -124,9 +124,10 @@ impl Side {
                 News::Failed(failure) => self.failure = Some(failure),
             }
         }
-        let complete = self.study.as_ref().is_some_and(|study| {
-            study.heads().count() == study.capture().model().heads().count()
-        });
+        let complete = self
+            .study
+            .as_ref()
+            .is_some_and(|study| study.heads().count() == study.capture().model().heads().count());
         if let Some(since) = self.waiting {
             if complete || since.elapsed() >= REFRESH {
                 self.refresh();
@@ -166,8 +167,13 @@ impl Side {
     pub(crate) fn step(&mut self, by: isize) {
         let Some(study) = &self.study else { return };
         let heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();
-        let Ok(count @ 1..) = isize::try_from(heads.len()) else { return };
-        let now = self.view.open.and_then(|open| heads.iter().position(|head| *head == open));
+        let Ok(count @ 1..) = isize::try_from(heads.len()) else {
+            return;
+        };
+        let now = self
+            .view
+            .open
+            .and_then(|open| heads.iter().position(|head| *head == open));
         let next = match (now, by > 0) {
             (Some(now), _) => (now as isize + by).rem_euclid(count),
             (None, true) => 0,
@@ -261,7 +267,9 @@ impl Side {
 
     /// How far the work is, and a way to stop it.
     pub(crate) fn show_progress(&mut self, ui: &mut Ui) {
-        let Some((stage, done, total)) = self.work.stage() else { return };
+        let Some((stage, done, total)) = self.work.stage() else {
+            return;
+        };
         ui.horizontal(|ui| {
             if attn_egui::progress_bar(ui, &stage, done, total) {
                 self.work.stop();
@@ -269,4 +277,3 @@ impl Side {
         });
     }
 }
-

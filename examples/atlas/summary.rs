@@ -29,7 +29,10 @@ fn of_model(ui: &mut Ui, summary: &Summary) -> Option<HeadId> {
     let mut clicked = None;
     let named = summary.heads.iter().filter(|head| !head.labels.is_empty()).count();
     ui.heading("What the heads do");
-    ui.label(format!("{named} of {} heads have a habit that has a name.", summary.heads.len()));
+    ui.label(format!(
+        "{named} of {} heads have a habit that has a name.",
+        summary.heads.len()
+    ));
     ui.add_space(6.0);
     for (kind, heads) in summary.habits() {
         ui.label(RichText::new(format!("{kind} · {}", heads.len())).strong());
@@ -57,7 +60,10 @@ fn of_model(ui: &mut Ui, summary: &Summary) -> Option<HeadId> {
         ui.horizontal(|ui| {
             clicked = link(ui, pair.a, None).or(clicked);
             clicked = link(ui, pair.b, None).or(clicked);
-            ui.label(format!("{:.3} bits apart, the median pair {:.3}", pair.divergence, pair.median));
+            ui.label(format!(
+                "{:.3} bits apart, the median pair {:.3}",
+                pair.divergence, pair.median
+            ));
         });
     }
     clicked
@@ -79,11 +85,24 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, head: HeadId) -> Option<
         ui.label(&anomaly.reason);
     }
     let semantic = known.labels.iter().any(|label| label.kind == LabelKind::Semantic);
-    if let Some(content) = known.content.first().filter(|content| semantic && !content.pairs.is_empty()) {
+    if let Some(content) = known
+        .content
+        .first()
+        .filter(|content| semantic && !content.pairs.is_empty())
+    {
         ui.add_space(6.0);
-        ui.label(RichText::new(format!("{} of query → of key: attention (by distance alone)", content.attribute)).strong());
+        ui.label(
+            RichText::new(format!(
+                "{} of query → of key: attention (by distance alone)",
+                content.attribute
+            ))
+            .strong(),
+        );
         for pair in &content.pairs {
-            ui.label(format!("{} → {}   {:.2} ({:.2})", pair.query, pair.key, pair.attention, pair.expected));
+            ui.label(format!(
+                "{} → {}   {:.2} ({:.2})",
+                pair.query, pair.key, pair.attention, pair.expected
+            ));
         }
     }
     ui.add_space(6.0);
@@ -105,7 +124,10 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, head: HeadId) -> Option<
         "Mean lengths: queries {:.2}, keys {:.2}{}",
         known.norms.query,
         known.norms.key,
-        known.norms.value.map_or_else(String::new, |value| format!(", values {value:.2}"))
+        known
+            .norms
+            .value
+            .map_or_else(String::new, |value| format!(", values {value:.2}"))
     ));
     if let Some(projection) = side.study.as_ref().and_then(|study| study.projection(head).ok()) {
         ui.label(format!(

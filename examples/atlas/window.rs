@@ -86,12 +86,10 @@ impl eframe::App for Atlas {
                 side.show_progress(ui);
             }
         });
-        Panel::left("sequences")
-            .default_size(260.0)
-            .show(ui, |ui| {
-                fill(ui);
-                self.sequences(ui);
-            });
+        Panel::left("sequences").default_size(260.0).show(ui, |ui| {
+            fill(ui);
+            self.sequences(ui);
+        });
         Panel::right("about").default_size(400.0).show(ui, |ui| {
             fill(ui);
             let half = 0.55 * ui.available_height();
@@ -103,9 +101,7 @@ impl eframe::App for Atlas {
                     fill(ui);
                     self.sides[self.active].show_sequence(ui);
                 });
-            CentralPanel::default()
-                .frame(Frame::NONE)
-                .show(ui, |ui| self.about(ui));
+            CentralPanel::default().frame(Frame::NONE).show(ui, |ui| self.about(ui));
         });
         CentralPanel::default()
             .frame(Frame::NONE)
@@ -138,7 +134,10 @@ impl Atlas {
         history_buttons(ui, &mut active.picture);
         let (mut step, mut all) = (0, false);
         if active.view.open.is_some() {
-            all = ui.button("All heads").on_hover_text("Back to the matrix (Escape)").clicked();
+            all = ui
+                .button("All heads")
+                .on_hover_text("Back to the matrix (Escape)")
+                .clicked();
         }
         if ui.button("Previous").on_hover_text("Previous head (,)").clicked() {
             step = -1;
@@ -258,7 +257,9 @@ impl Atlas {
                 _ => (sequence.encoder.len() + sequence.decoder.len()).to_string(),
             }
         };
-        let shown = side.table.show(ui, &["sequence", "tokens"], sequences.len(), side.sequence, cell);
+        let shown = side
+            .table
+            .show(ui, &["sequence", "tokens"], sequences.len(), side.sequence, cell);
         if let Some(sequence) = shown.chosen {
             side.choose(Some(sequence));
             self.sync(self.active);
@@ -290,11 +291,14 @@ impl Atlas {
         }
         let half = 0.5 * ui.available_width();
         let mut changed = None;
-        Panel::left("first").frame(Frame::NONE).default_size(half).show(ui, |ui| {
-            if self.sides[0].show_picture(ui) {
-                changed = Some(0);
-            }
-        });
+        Panel::left("first")
+            .frame(Frame::NONE)
+            .default_size(half)
+            .show(ui, |ui| {
+                if self.sides[0].show_picture(ui) {
+                    changed = Some(0);
+                }
+            });
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
             if self.sides[1].show_picture(ui) {
                 changed = Some(1);
@@ -320,9 +324,11 @@ impl Atlas {
             heads.into_iter().find(same)
         };
         let open = source.open.and_then(twin);
-        let same_data = side.study.as_ref().zip(sequence).is_some_and(|(study, sequence)| {
-            study.capture().sequences().len() > sequence
-        });
+        let same_data = side
+            .study
+            .as_ref()
+            .zip(sequence)
+            .is_some_and(|(study, sequence)| study.capture().sequences().len() > sequence);
         link(&source, &mut side.view);
         (side.view.stage, side.view.inside, side.view.orbit) = (source.stage, source.inside, source.orbit);
         // Points are other tokens there.
@@ -369,19 +375,30 @@ impl Atlas {
         let Some(dialog) = &mut self.dialog else { return };
         let (mut open, mut go) = (true, false);
         let title = if dialog.beside { "Compare with" } else { "Open" };
-        Window::new(title).open(&mut open).resizable(false).show(ui.ctx(), |ui| {
-            Grid::new("open").num_columns(2).show(ui, |ui| {
-                ui.label("Model or capture");
-                let hint = "folder of a checkpoint, or of a capture";
-                ui.add(TextEdit::singleline(&mut dialog.model).hint_text(hint).desired_width(380.0));
-                ui.end_row();
-                ui.label("Data");
-                let hint = "text file, or folder of pictures; empty: what comes with the SDK";
-                ui.add(TextEdit::singleline(&mut dialog.data).hint_text(hint).desired_width(380.0));
-                ui.end_row();
+        Window::new(title)
+            .open(&mut open)
+            .resizable(false)
+            .show(ui.ctx(), |ui| {
+                Grid::new("open").num_columns(2).show(ui, |ui| {
+                    ui.label("Model or capture");
+                    let hint = "folder of a checkpoint, or of a capture";
+                    ui.add(
+                        TextEdit::singleline(&mut dialog.model)
+                            .hint_text(hint)
+                            .desired_width(380.0),
+                    );
+                    ui.end_row();
+                    ui.label("Data");
+                    let hint = "text file, or folder of pictures; empty: what comes with the SDK";
+                    ui.add(
+                        TextEdit::singleline(&mut dialog.data)
+                            .hint_text(hint)
+                            .desired_width(380.0),
+                    );
+                    ui.end_row();
+                });
+                go = ui.button("Open").clicked();
             });
-            go = ui.button("Open").clicked();
-        });
         if go {
             let source = typed(&dialog.model, &dialog.data);
             let beside = dialog.beside;
@@ -396,8 +413,14 @@ impl Atlas {
         let keys = [
             ("click a plot, or wheel into it", "opens a head"),
             ("Escape, All heads", "back to all heads"),
-            ("click a point or a row", "brings a sequence out, with its attention lines"),
-            ("click a token in the sentence", "switches it off; the rest shares its attention"),
+            (
+                "click a point or a row",
+                "brings a sequence out, with its attention lines",
+            ),
+            (
+                "click a token in the sentence",
+                "switches it off; the rest shares its attention",
+            ),
             ("drag, arrows", "moves; turns in three dimensions"),
             ("wheel, + and −", "enlarges at the pointer"),
             ("m, b, l", "drag moves, draws a box, draws a lasso"),

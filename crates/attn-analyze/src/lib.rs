@@ -42,3 +42,4 @@ mod rng;
 mod steps;
 
 pub use error::Error;
+pub use rng::Rng;

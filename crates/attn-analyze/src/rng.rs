@@ -7,12 +7,20 @@ use std::f64::consts::TAU;
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Seeded random numbers, the same on every machine and for every number of threads.
+///
+/// ```
+/// use attn_analyze::Rng;
+/// let mut rng = Rng::new(7, &[0, 3]);
+/// assert!(rng.below(10) < 10);
+/// assert_eq!(Rng::new(7, &[0, 3]).sample(100, 5), Rng::new(7, &[0, 3]).sample(100, 5));
+/// ```
 #[derive(Debug, Clone)]
-pub(crate) struct Rng(u64);
+pub struct Rng(u64);
 
 impl Rng {
     /// The generator of one stream of a seed; a stream is a path of numbers such as `[sequence, query]`.
-    pub(crate) fn new(seed: u64, stream: &[usize]) -> Self {
+    pub fn new(seed: u64, stream: &[usize]) -> Self {
         let start = mix(seed.wrapping_add(GOLDEN));
         Self(stream.iter().fold(start, |state, &part| {
             mix(state ^ (part as u64).wrapping_add(1).wrapping_mul(GOLDEN))
@@ -25,31 +33,31 @@ impl Rng {
     }
 
     /// Uniform in `0..n`; 0 for `n == 0`.
-    pub(crate) fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         // The product's upper half is below n, so the cast back keeps it.
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 
     /// Uniform in 0 to 1, 1 excluded.
-    pub(crate) fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Standard normal (Box and Muller).
-    pub(crate) fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (TAU * self.unit()).cos()
     }
 
     /// Puts the items into a random order (Fisher and Yates).
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }
     }
 
     /// At most `count` different numbers below `n`, ascending; all of them if there are no more.
-    pub(crate) fn sample(&mut self, n: usize, count: usize) -> Vec<usize> {
+    pub fn sample(&mut self, n: usize, count: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..n).collect();
         if count >= n {
             return all;

@@ -1,0 +1,295 @@
+//! The runs of an experiment: batch by batch, the model as it is and then in every changed form, so that memory holds the outputs of
+//! two runs of one batch.
+
+use attn_analyze::Rng;
+use attn_core::{Attention, Progress, Sequence, Side, progress::step};
+use attn_models::{Capturer, Inputs, Intervention, Interventions, Output, candle::Tensor};
+use rayon::prelude::*;
+
+use super::{Distance, Edits, ExperimentOptions, Task};
+use crate::Error;
+
+/// What a change did to the reading of one sequence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Change {
+    /// Mean cross-entropy before and after; `None` where nothing is predicted.
+    pub(super) loss: Option<(f64, f64)>,
+    /// How far the output moved.
+    pub(super) output: f64,
+}
+
+pub(super) struct Runner<'a> {
+    capturer: &'a Capturer,
+    items: Vec<Item<'a>>,
+    options: &'a ExperimentOptions,
+    task: Task,
+    distance: Distance,
+    /// The side whose tokens the output is about.
+    side: Side,
+}
+
+/// A sequence as it is read.
+struct Item<'a> {
+    sequence: &'a Sequence,
+    encoder: Vec<u32>,
+    decoder: Vec<u32>,
+    /// Tokens of the output whose prediction counts, and what they should predict.
+    targets: Vec<(usize, u32)>,
+}
+
+/// What one run says of one sequence: rows `[tokens, width]` of log-probabilities or hidden states.
+struct Reading {
+    rows: Vec<f32>,
+    width: usize,
+}
+
+impl<'a> Runner<'a> {
+    pub(super) fn new(
+        capturer: &'a Capturer,
+        sequences: &'a [Sequence],
+        options: &'a ExperimentOptions,
+    ) -> Result<Self, Error> {
+        if capturer.model().vision().is_some() {
+            return Err(Error::NotText);
+        }
+        let info = capturer.model().info();
+        let decodes = info.attention(Attention::DecoderSelf).is_some();
+        let side = if decodes { Side::Decoder } else { Side::Encoder };
+        let mask = ["[MASK]", "<mask>"]
+            .iter()
+            .find_map(|mask| capturer.tokenizer().and_then(|tokenizer| tokenizer.id(mask)));
+        let mut runner = Self {
+            capturer,
+            items: Vec::new(),
+            options,
+            task: Task::None,
+            distance: Distance::Cosine,
+            side,
+        };
+        let ids = |sequence: &Sequence, side| sequence.tokens(side).iter().filter_map(|token| token.id).collect();
+        for sequence in sequences {
+            runner.items.push(Item {
+                sequence,
+                encoder: ids(sequence, Side::Encoder),
+                decoder: ids(sequence, Side::Decoder),
+                targets: Vec::new(),
+            });
+        }
+        // What the model predicts shows when it predicts.
+        let Some(first) = runner.items.first() else {
+            return Ok(runner);
+        };
+        let output = runner.forward(&[first], None)?;
+        let classes = capturer.model().labels().len();
+        runner.distance = match output.logits.as_ref().map(Tensor::dims) {
+            Some([_, _, _]) => Distance::Divergence,
+            Some([_, width]) if *width == classes => Distance::Divergence,
+            _ => Distance::Cosine,
+        };
+        let predicts = output.logits.as_ref().is_some_and(|logits| logits.dims().len() == 3);
+        runner.task = match (predicts, decodes, mask) {
+            (true, true, _) => Task::NextToken,
+            (true, false, Some(_)) => Task::MaskedToken,
+            _ => Task::None,
+        };
+        for (index, item) in runner.items.iter_mut().enumerate() {
+            match (runner.task, mask) {
+                (Task::NextToken, _) => {
+                    item.targets = item
+                        .decoder
+                        .iter()
+                        .copied()
+                        .enumerate()
+                        .skip(1)
+                        .map(|(at, id)| (at - 1, id))
+                        .collect();
+                }
+                (Task::MaskedToken, Some(mask)) => {
+                    let mut rng = Rng::new(options.seed, &[0, index]);
+                    let tokens = item.sequence.encoder.iter().enumerate();
+                    let ordinary: Vec<usize> = tokens.filter(|(_, token)| !token.special).map(|(at, _)| at).collect();
+                    let wanted = (options.masked * ordinary.len() as f64).round().max(1.0) as usize;
+                    for place in rng.sample(ordinary.len(), wanted.min(ordinary.len())) {
+                        let at = ordinary[place];
+                        item.targets.push((at, item.encoder[at]));
+                        item.encoder[at] = mask;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(runner)
+    }
+
+    pub(super) fn task(&self) -> Task {
+        self.task
+    }
+
+    pub(super) fn distance(&self) -> Distance {
+        self.distance
+    }
+
+    /// What each of the variants does to each sequence, in their order.
+    pub(super) fn run(&self, variants: &[Box<Edits<'_>>], progress: &dyn Progress) -> Result<Vec<Vec<Change>>, Error> {
+        let mut changes: Vec<Vec<Option<Change>>> = vec![vec![None; self.items.len()]; variants.len()];
+        let batches = self.batches();
+        let total = batches.len() * (variants.len() + 1);
+        let mut done = 0;
+        let mut tick = || {
+            done += 1;
+            step(progress, "experiment", done - 1, total)
+        };
+        for batch in &batches {
+            tick()?;
+            let items: Vec<&Item<'_>> = batch.iter().map(|&at| &self.items[at]).collect();
+            let before = self.readings(&items, None)?;
+            for (variant, changes) in variants.iter().zip(&mut changes) {
+                tick()?;
+                let edits = items.iter().enumerate().flat_map(|(row, item)| {
+                    let edits = variant(item.sequence).into_iter();
+                    edits.map(move |edit| edit.in_sequences(row))
+                });
+                let after = self.readings(&items, Some(edits.collect()))?;
+                let found: Vec<Change> = items
+                    .par_iter()
+                    .zip(before.par_iter().zip(&after))
+                    .map(|(item, (before, after))| self.change(item, before, after))
+                    .collect();
+                for (&at, change) in batch.iter().zip(found) {
+                    changes[at] = Some(change);
+                }
+            }
+        }
+        Ok(changes
+            .into_iter()
+            .map(|changes| changes.into_iter().flatten().collect())
+            .collect())
+    }
+
+    /// Sequences of similar length together.
+    fn batches(&self) -> Vec<Vec<usize>> {
+        let length = |at: usize| self.items[at].encoder.len().max(self.items[at].decoder.len());
+        let mut order: Vec<usize> = (0..self.items.len()).collect();
+        order.sort_by_key(|&at| (length(at), at));
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        for at in order {
+            match batches.last_mut() {
+                Some(batch) if (batch.len() + 1) * length(at) <= self.options.batch_tokens => batch.push(at),
+                _ => batches.push(vec![at]),
+            }
+        }
+        batches
+    }
+
+    fn forward(&self, items: &[&Item<'_>], edits: Option<Vec<Intervention>>) -> Result<Output, Error> {
+        let rows = |side: Side| {
+            let rows = items.iter().map(|item| match side {
+                Side::Encoder => item.encoder.clone(),
+                Side::Decoder => item.decoder.clone(),
+            });
+            Inputs::from_ids(&rows.collect::<Vec<_>>(), 0)
+        };
+        let model = self.capturer.model();
+        let inputs = if model.info().attention(Attention::Cross).is_some() {
+            let target = rows(Side::Decoder)?;
+            Inputs {
+                decoder_input_ids: target.input_ids,
+                decoder_attention_mask: target.attention_mask,
+                ..rows(Side::Encoder)?
+            }
+        } else {
+            rows(self.side)?
+        };
+        match edits {
+            Some(edits) => {
+                let mut tap = Interventions::new(model.info(), edits)?.with_batch(items.len());
+                Ok(model.forward(&inputs, &mut tap)?)
+            }
+            None => Ok(model.forward(&inputs, &mut ())?),
+        }
+    }
+
+    fn readings(&self, items: &[&Item<'_>], edits: Option<Vec<Intervention>>) -> Result<Vec<Reading>, Error> {
+        let output = self.forward(items, edits)?;
+        let tensor = match (self.distance, output.logits) {
+            (Distance::Divergence, Some(logits)) => logits,
+            _ => output.last_hidden,
+        };
+        let flat = |tensor: &Tensor| -> Result<Vec<f32>, Error> {
+            let tensor = tensor
+                .to_dtype(attn_models::candle::DType::F32)
+                .and_then(|t| t.flatten_all());
+            tensor
+                .and_then(|tensor| tensor.to_vec1())
+                .map_err(|error| Error::Models(error.into()))
+        };
+        let mut readings = Vec::with_capacity(items.len());
+        for (row, item) in items.iter().enumerate() {
+            let own = tensor.get(row).map_err(|error| Error::Models(error.into()))?;
+            let width = own.dims().last().copied().unwrap_or(0);
+            let mut rows = flat(&own)?;
+            if own.dims().len() == 2 {
+                // Without the padding.
+                let length = if self.side == Side::Decoder {
+                    item.decoder.len()
+                } else {
+                    item.encoder.len()
+                };
+                rows.truncate(length * width);
+            }
+            if self.distance == Distance::Divergence {
+                rows.par_chunks_mut(width.max(1)).for_each(log_softmax);
+            }
+            readings.push(Reading { rows, width });
+        }
+        Ok(readings)
+    }
+
+    fn change(&self, item: &Item<'_>, before: &Reading, after: &Reading) -> Change {
+        let pairs = before
+            .rows
+            .chunks(before.width.max(1))
+            .zip(after.rows.chunks(after.width.max(1)));
+        let count = before.rows.len() / before.width.max(1);
+        let moved = pairs.map(|(a, b)| match self.distance {
+            Distance::Divergence => divergence(a, b),
+            Distance::Cosine => 1.0 - cosine(a, b),
+        });
+        let output = moved.sum::<f64>() / count.max(1) as f64;
+        let loss = |reading: &Reading| {
+            let of = |&(at, id): &(usize, u32)| reading.rows.get(at * reading.width + id as usize);
+            let values: Vec<f64> = item
+                .targets
+                .iter()
+                .filter_map(of)
+                .map(|value| -f64::from(*value))
+                .collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        Change {
+            loss: loss(before).zip(loss(after)),
+            output,
+        }
+    }
+}
+
+fn log_softmax(row: &mut [f32]) {
+    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = row.iter().map(|value| f64::from(value - most).exp()).sum();
+    let log = f64::from(most) + sum.ln();
+    for value in row {
+        *value = (f64::from(*value) - log) as f32;
+    }
+}
+
+/// Of two rows of log-probabilities, in nats; never below 0.
+fn divergence(p: &[f32], q: &[f32]) -> f64 {
+    let terms = p.iter().zip(q).map(|(p, q)| f64::from(*p).exp() * f64::from(p - q));
+    terms.sum::<f64>().max(0.0)
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let norms = (dot(a, a) * dot(b, b)).sqrt();
+    if norms > 0.0 { dot(a, b) / norms } else { 1.0 }
+}
