@@ -52,6 +52,9 @@ pub(crate) struct Options {
     /// A head to draw on its own; repeatable [default: the three with the strongest distance-attention correlation]
     #[arg(long, value_name = "LAYER:HEAD")]
     pub(crate) head: Vec<LayerHead>,
+    /// Takes this head out of the model and writes what that does to loss and output; repeatable: heads are taken out together
+    #[arg(long, value_name = "LAYER:HEAD")]
+    pub(crate) ablate: Vec<LayerHead>,
     /// The sequence to draw, counted from 1 [default: one of middling length]
     #[arg(long, value_name = "N")]
     pub(crate) sequence: Option<usize>,

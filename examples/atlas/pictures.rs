@@ -3,8 +3,8 @@
 use std::{error::Error, fs, path::Path};
 
 use attn_sdk::{
-    Progress, Study, Summary, SummaryOptions,
-    core::{HeadId, write_atomically},
+    Ablation, Estimate, ExperimentOptions, Progress, Study, Summary, SummaryOptions, ablate,
+    core::{HeadId, LayerHead, write_atomically},
     models::Capturer,
     render::{Headless, Scene, SvgOptions, View, write_svg},
 };
@@ -68,6 +68,14 @@ pub(crate) fn write(
     let summary = Summary::new(study.capture(), capturer, &SummaryOptions::default(), terminal)?;
     write_atomically(&out.join("summary.md"), summary.markdown().as_bytes())?;
     write_atomically(&out.join("summary.json"), &serde_json::to_vec(&summary)?)?;
+    if !options.ablate.is_empty() {
+        let capturer = capturer.ok_or("--ablate: a capture alone cannot be run again; name its --model")?;
+        let heads = named(study, "--ablate", &options.ablate)?;
+        let sequences = study.capture().sequences();
+        let ablation = ablate(capturer, sequences, &heads, &ExperimentOptions::default(), terminal)?;
+        write_atomically(&out.join("ablation.json"), &serde_json::to_vec_pretty(&ablation)?)?;
+        say(&ablation);
+    }
     write_atomically(&out.join("atlas.json"), &serde_json::to_vec(&study.report())?)?;
     let _ = terminal.update("pictures", total, total);
     println!(
@@ -78,13 +86,37 @@ pub(crate) fn write(
     Ok(())
 }
 
+/// One line about an experiment.
+fn say(ablation: &Ablation) {
+    let heads: Vec<String> = ablation.heads.iter().map(ToString::to_string).collect();
+    let effect = &ablation.effect;
+    let interval = |of: &Estimate| format!("{:+.4} ({:+.4} to {:+.4})", of.mean, of.low, of.high);
+    let loss = match (&effect.loss, &effect.loss_change) {
+        (Some(loss), Some(change)) => format!("loss {:.4} {}, ", loss.mean, interval(change)),
+        _ => String::new(),
+    };
+    println!(
+        "without {}: {loss}output {} over {} sequences; p = {:.3} against {} random sets",
+        heads.join(", "),
+        interval(&effect.output_change),
+        effect.sequences,
+        ablation.p_value,
+        ablation.random.len()
+    );
+}
+
 /// The heads that were named, or those whose distances say most about attention.
 fn chosen(study: &Study, options: &Options) -> Result<Vec<HeadId>, Box<dyn Error>> {
     if options.head.is_empty() {
         return Ok(study.ranking().into_iter().take(HEADS).collect());
     }
+    named(study, "--head", &options.head)
+}
+
+/// Heads by the names a person typed after `option`.
+fn named(study: &Study, option: &str, places: &[LayerHead]) -> Result<Vec<HeadId>, Box<dyn Error>> {
     let heads: Vec<HeadId> = study.capture().model().heads().collect();
-    let find = |place: &attn_sdk::core::LayerHead| {
+    let find = |place: &LayerHead| {
         let found = heads
             .iter()
             .copied()
@@ -93,11 +125,11 @@ fn chosen(study: &Study, options: &Options) -> Result<Vec<HeadId>, Box<dyn Error
             let (layers, most) = (heads.iter().map(|h| h.layer).max(), heads.iter().map(|h| h.head).max());
             let (layers, most) = (layers.unwrap_or(0), most.unwrap_or(0));
             format!(
-                "--head {}:{}: layers go from 0 to {layers}, heads from 0 to {most}",
+                "{option} {}:{}: layers go from 0 to {layers}, heads from 0 to {most}",
                 place.layer, place.head
             )
             .into()
         })
     };
-    options.head.iter().map(find).collect()
+    places.iter().map(find).collect()
 }

@@ -8,11 +8,11 @@ use std::{
 
 use attn_egui::{SceneView, TextTable};
 use attn_sdk::{
-    Study, Summary,
+    Ablation, Error, Guest, Study, Summary,
     core::HeadId,
     models::Capturer,
     project::AtlasParams,
-    render::{Event, Pick, View},
+    render::{Event, Pick, Scene, View},
 };
 use eframe::egui::{Context, RichText, ScrollArea, Ui, vec2};
 
@@ -23,6 +23,8 @@ use crate::{
 
 /// How often a matrix that fills up is laid out anew.
 const REFRESH: Duration = Duration::from_millis(400);
+/// Sequences that a head is tried on.
+const TRIED: usize = 100;
 /// Height of a token's row in the sentence, and of what stands around the rows.
 const ROW: f32 = 22.0;
 const AROUND: f32 = 130.0;
@@ -46,6 +48,12 @@ pub(crate) struct Side {
     pub(crate) sequence: Option<usize>,
     /// Numbers of queries and keys a search found.
     found: BTreeMap<String, String>,
+    /// What a person typed, and where its tokens lie.
+    pub(crate) typed: String,
+    guests: BTreeMap<HeadId, Guest>,
+    /// What it did to take heads out; and what is being tried.
+    pub(crate) ablations: BTreeMap<HeadId, Ablation>,
+    pub(crate) trying: Option<HeadId>,
     pub(crate) notes: Vec<String>,
     pub(crate) failure: Option<String>,
     /// When heads came in that are not drawn yet.
@@ -80,6 +88,10 @@ impl Side {
             table: TextTable::default(),
             sequence: None,
             found: BTreeMap::new(),
+            typed: String::new(),
+            guests: BTreeMap::new(),
+            ablations: BTreeMap::new(),
+            trying: None,
             notes: Vec::new(),
             failure: None,
             waiting: None,
@@ -111,6 +123,7 @@ impl Side {
                     self.summary = None;
                     self.table.invalidate();
                     self.found.clear();
+                    self.guests.clear();
                     self.refresh();
                 }
                 News::Head(head) => {
@@ -120,7 +133,20 @@ impl Side {
                     }
                 }
                 News::Summary(summary) => self.summary = Some(*summary),
-                News::Note(note) => self.notes.push(note),
+                News::Guest(guest) => {
+                    self.guests.insert(guest.head, *guest);
+                    self.picture.invalidate();
+                }
+                News::Ablation(ablation) => {
+                    self.trying = None;
+                    if let [head] = ablation.heads[..] {
+                        self.ablations.insert(head, *ablation);
+                    }
+                }
+                News::Note(note) => {
+                    self.trying = None;
+                    self.notes.push(note);
+                }
                 News::Failed(failure) => self.failure = Some(failure),
             }
         }
@@ -193,6 +219,29 @@ impl Side {
         }
     }
 
+    /// Reads what was typed, and shows where its tokens lie in the pictures that are there.
+    pub(crate) fn read_typed(&mut self) {
+        self.guests.clear();
+        self.picture.invalidate();
+        if let (Some(study), Some(capturer)) = (&self.study, &self.capturer)
+            && !self.typed.trim().is_empty()
+        {
+            self.work
+                .read(capturer.clone(), study.clone(), self.typed.clone(), self.view.open);
+        }
+    }
+
+    /// Takes a head out of the model and measures what that does, over at most so many sequences that the answer comes soon.
+    pub(crate) fn try_without(&mut self, head: HeadId) {
+        if let (Some(study), Some(capturer)) = (&self.study, &self.capturer) {
+            let all = study.capture().sequences();
+            let every = all.len().div_ceil(TRIED).max(1);
+            let sequences = all.iter().step_by(every).cloned().collect();
+            self.trying = Some(head);
+            self.work.ablate(capturer.clone(), sequences, vec![head]);
+        }
+    }
+
     /// How many tokens the search finds.
     pub(crate) fn count(&mut self) -> String {
         let text = self.view.search.clone();
@@ -215,12 +264,16 @@ impl Side {
             });
             return false;
         };
-        let shown = self.picture.show_with(
-            ui,
-            &mut self.view,
-            |size, view| study.scene(view, size),
-            |scene, view, hover| study.draw_hover(scene, view, hover.size, hover.pointer, hover.head, hover.hit),
-        );
+        let guests = &self.guests;
+        let scene = |size: [f32; 2], view: &View| -> Result<Scene, Error> {
+            let mut scene = study.scene(view, size)?;
+            let colors = view.colors();
+            guests.values().for_each(|guest| guest.draw(&mut scene, &colors));
+            Ok(scene)
+        };
+        let shown = self.picture.show_with(ui, &mut self.view, scene, |scene, view, hover| {
+            study.draw_hover(scene, view, hover.size, hover.pointer, hover.head, hover.hit)
+        });
         for event in &shown.events {
             if let Event::SelectPoint(Some(Pick { head: Some(head), id })) = event
                 && let Some(place) = study.place(*head, *id)

@@ -1,7 +1,7 @@
 //! What can be said of the heads, beside the pictures: of one head if one is open or under the pointer, else of the model.
 
 use attn_sdk::{
-    Summary,
+    Distance, Estimate, Summary,
     analyze::heads::{LabelKind, Measure},
     core::HeadId,
 };
@@ -12,12 +12,23 @@ use crate::side::Side;
 /// Heads named per habit.
 const NAMED: usize = 8;
 
-/// Shows it, and returns the head that was clicked.
-pub(crate) fn show(ui: &mut Ui, side: &Side) -> Option<HeadId> {
+/// What a click asks for.
+pub(crate) enum Ask {
+    /// To show a head.
+    Open(HeadId),
+    /// To measure what the model is without it.
+    TryWithout(HeadId),
+}
+
+/// Shows it, and returns what a click asks for.
+pub(crate) fn show(ui: &mut Ui, side: &Side) -> Option<Ask> {
     let spoken_of = side.view.open.or(side.view.hover_head);
     match (&side.summary, spoken_of) {
-        (Some(summary), Some(head)) => of_head(ui, side, summary, head),
-        (Some(summary), None) => of_model(ui, summary),
+        (Some(summary), Some(head)) => {
+            let opened = of_head(ui, side, summary, head).map(Ask::Open);
+            without(ui, side, head).or(opened)
+        }
+        (Some(summary), None) => of_model(ui, summary).map(Ask::Open),
         (None, _) => {
             ui.label(RichText::new("What each head does appears here when all heads are projected.").weak());
             None
@@ -145,6 +156,42 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, head: HeadId) -> Option<
         });
     }
     clicked
+}
+
+/// What the model is without a head, or a button to find out.
+fn without(ui: &mut Ui, side: &Side, head: HeadId) -> Option<Ask> {
+    side.capturer
+        .as_ref()
+        .filter(|capturer| capturer.model().vision().is_none())?;
+    ui.add_space(6.0);
+    let Some(ablation) = side.ablations.get(&head) else {
+        if side.trying.is_some() {
+            ui.label(RichText::new(format!("Trying the model without {} …", side.trying.unwrap_or(head))).weak());
+            return None;
+        }
+        let help = "Runs the model without this head, and without each of 20 others, over at most 100 sequences";
+        let clicked = ui.button("What is the model without it?").on_hover_text(help).clicked();
+        return clicked.then_some(Ask::TryWithout(head));
+    };
+    let effect = &ablation.effect;
+    ui.label(RichText::new(format!("Without it ({} sequences)", effect.sequences)).strong());
+    let interval =
+        |estimate: &Estimate| format!("{:+.3} ({:+.3} to {:+.3})", estimate.mean, estimate.low, estimate.high);
+    if let (Some(loss), Some(change)) = (&effect.loss, &effect.loss_change) {
+        ui.label(format!("Loss {:.3}, without it {}", loss.mean, interval(change)));
+    }
+    let distance = match effect.distance {
+        Distance::Divergence => "Predictions move by (KL, nats)",
+        Distance::Cosine => "States turn by (1 − cosine)",
+    };
+    ui.label(format!("{distance} {}", interval(&effect.output_change)));
+    let reached = ((ablation.random.len() + 1) as f64 * ablation.p_value).round() as usize - 1;
+    ui.label(format!(
+        "{reached} of {} random heads matter as much (p = {:.2})",
+        ablation.random.len(),
+        ablation.p_value
+    ));
+    None
 }
 
 /// A head to click on, with why under the pointer.

@@ -103,6 +103,7 @@ impl eframe::App for Atlas {
                 });
             CentralPanel::default().frame(Frame::NONE).show(ui, |ui| self.about(ui));
         });
+        Panel::bottom("typed").show(ui, |ui| self.typed(ui));
         CentralPanel::default()
             .frame(Frame::NONE)
             .show(ui, |ui| self.pictures(ui));
@@ -266,9 +267,34 @@ impl Atlas {
         }
     }
 
+    /// A text of one's own, read by every model that is shown.
+    fn typed(&mut self, ui: &mut Ui) {
+        let reads_text = |side: &Side| {
+            let capturer = side.capturer.as_ref();
+            capturer.is_some_and(|capturer| capturer.tokenizer().is_some())
+        };
+        if !self.sides.iter().any(reads_text) {
+            ui.label(RichText::new("A model with a tokenizer would read a text of yours here.").weak());
+            return;
+        }
+        let side = &mut self.sides[self.active];
+        let hint = "Type a sentence and press Enter: squares show where its tokens land in every head";
+        let field = TextEdit::singleline(&mut side.typed)
+            .hint_text(hint)
+            .desired_width(f32::INFINITY);
+        let entered = ui.add(field).lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+        if entered {
+            let text = side.typed.clone();
+            for side in self.sides.iter_mut().filter(|side| reads_text(side)) {
+                side.typed.clone_from(&text);
+                side.read_typed();
+            }
+        }
+    }
+
     fn about(&mut self, ui: &mut Ui) {
         let side = &mut self.sides[self.active];
-        let mut opened = None;
+        let mut asked = None;
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             for note in &side.notes {
                 ui.label(RichText::new(note).weak());
@@ -276,11 +302,15 @@ impl Atlas {
             if let (Some(failure), Some(_)) = (&side.failure, &side.study) {
                 ui.label(failure);
             }
-            opened = summary::show(ui, side);
+            asked = summary::show(ui, side);
         });
-        if let Some(head) = opened {
-            side.open(head);
-            self.sync(self.active);
+        match asked {
+            Some(summary::Ask::Open(head)) => {
+                side.open(head);
+                self.sync(self.active);
+            }
+            Some(summary::Ask::TryWithout(head)) => side.try_without(head),
+            None => {}
         }
     }
 

@@ -4,7 +4,7 @@
 use std::{
     error::Error,
     ops::ControlFlow,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,11 +14,13 @@ use std::{
 };
 
 use attn_sdk::{
-    Progress, Study, Summary, SummaryOptions,
-    models::Capturer,
+    Ablation, ExperimentOptions, Guest, Progress, Study, Summary, SummaryOptions, ablate,
+    core::{HeadId, Sequence},
+    models::{Capturer, split_lines},
     project::{AtlasCache, AtlasOptions, AtlasParams, HeadProjection, Priority, atlas_with},
 };
 use eframe::egui;
+use rayon::prelude::*;
 
 use crate::source::{Read, Source};
 
@@ -30,6 +32,10 @@ pub(crate) enum News {
     Head(Box<HeadProjection>),
     /// Everything that can be said of the heads.
     Summary(Box<Summary>),
+    /// A typed text's tokens in a head.
+    Guest(Box<Guest>),
+    /// What it does to take heads out.
+    Ablation(Box<Ablation>),
     /// Something a person should know.
     Note(String),
     /// It could not go on.
@@ -38,6 +44,7 @@ pub(crate) enum News {
 
 pub(crate) struct Work {
     pub(crate) news: Receiver<News>,
+    sender: Sender<News>,
     /// The heads that are to be projected first: those on view.
     pub(crate) priority: Arc<Priority>,
     shared: Arc<Shared>,
@@ -67,8 +74,13 @@ impl Work {
         let priority = Arc::new(Priority::default());
         let (sender, news) = channel();
         let (inside, first) = (shared.clone(), priority.clone());
+        let own = sender.clone();
         thread::spawn(move || {
-            let teller = Teller { sender, shared: inside };
+            let teller = Teller {
+                sender,
+                shared: inside,
+                quiet: false,
+            };
             if let Err(error) = run(source, capturer, &params, folder, &first, &teller) {
                 if !teller.shared.stop.load(Ordering::Relaxed) {
                     teller.tell(News::Failed(error.to_string()));
@@ -76,7 +88,53 @@ impl Work {
             }
             teller.shared.set(None);
         });
-        Self { news, priority, shared }
+        Self {
+            news,
+            sender: own,
+            priority,
+            shared,
+        }
+    }
+
+    /// Reads a typed text and places its tokens into the heads that are projected, `first` before the others.
+    pub(crate) fn read(&self, capturer: Arc<Capturer>, study: Study, text: String, first: Option<HeadId>) {
+        self.aside(move |teller| {
+            let lines = split_lines(text.as_bytes(), Path::new("your text"))?;
+            let capture = capturer.text(&lines, None, teller)?.capture;
+            let mut heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();
+            heads.sort_by_key(|head| Some(*head) != first);
+            let (open, others) = heads.split_at(usize::from(first.is_some()).min(heads.len()));
+            let place = |head: &HeadId| -> Result<(), attn_sdk::Error> {
+                let guest = study.placer(*head, teller)?.place(&capture, 0, teller)?;
+                teller.tell(News::Guest(Box::new(guest)));
+                Ok(())
+            };
+            open.iter().try_for_each(place)?;
+            Ok(others.par_iter().try_for_each(place)?)
+        });
+    }
+
+    /// Takes heads out and measures what that does.
+    pub(crate) fn ablate(&self, capturer: Arc<Capturer>, sequences: Vec<Sequence>, heads: Vec<HeadId>) {
+        self.aside(move |teller| {
+            let ablation = ablate(&capturer, &sequences, &heads, &ExperimentOptions::default(), teller)?;
+            teller.tell(News::Ablation(Box::new(ablation)));
+            Ok(())
+        });
+    }
+
+    /// Does something beside the main work, which goes on.
+    fn aside(&self, task: impl FnOnce(&Teller) -> Result<(), Box<dyn Error>> + Send + 'static) {
+        let teller = Teller {
+            sender: self.sender.clone(),
+            shared: self.shared.clone(),
+            quiet: true,
+        };
+        thread::spawn(move || {
+            if let Err(error) = task(&teller) {
+                teller.tell(News::Note(error.to_string()));
+            }
+        });
     }
 
     /// What is being done: stage, steps done, steps in all.
@@ -106,6 +164,8 @@ impl Shared {
 struct Teller {
     sender: Sender<News>,
     shared: Arc<Shared>,
+    /// Whether its progress is not the window's.
+    quiet: bool,
 }
 
 impl Teller {
@@ -118,7 +178,9 @@ impl Teller {
 
 impl Progress for Teller {
     fn update(&self, stage: &str, done: usize, total: usize) -> ControlFlow<()> {
-        self.shared.set(Some((stage.to_owned(), done, total)));
+        if !self.quiet {
+            self.shared.set(Some((stage.to_owned(), done, total)));
+        }
         if self.shared.stop.load(Ordering::Relaxed) {
             ControlFlow::Break(())
         } else {
