@@ -227,6 +227,8 @@ fn a_guest_that_is_known_lands_on_itself() {
         let guest = placer.place(&read(&capturer, line), 0, &()).unwrap();
         let first = study.point(head, 7).unwrap() as usize;
         let points = &study.projection(head).unwrap().embedding.points;
+        // Read in another batch it is equal but for rounding: PCA is linear, the others put it among its neighbours.
+        let near = if method == Method::Pca { 1e-3 } else { 5e-2 };
         let extent = points.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
         for (row, placed) in guest.queries.rows().into_iter().enumerate() {
             for (a, b) in placed.iter().zip(points.row(first + row)) {

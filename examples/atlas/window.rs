@@ -76,6 +76,8 @@ struct Dialog {
 
 impl eframe::App for Atlas {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        // Asked before Enter takes the focus from what is typed.
+        let typing = ui.ctx().egui_wants_keyboard_input();
         for side in &mut self.sides {
             side.listen(ui.ctx());
         }
@@ -107,7 +109,9 @@ impl eframe::App for Atlas {
         CentralPanel::default()
             .frame(Frame::NONE)
             .show(ui, |ui| self.pictures(ui));
-        self.keys(ui);
+        if !typing {
+            self.keys(ui);
+        }
         self.open_dialog(ui);
         self.show_help(ui);
     }
@@ -368,10 +372,6 @@ impl Atlas {
     }
 
     fn keys(&mut self, ui: &Ui) {
-        // Not while somebody types.
-        if ui.ctx().egui_wants_keyboard_input() {
-            return;
-        }
         let (next, previous, help) = ui.input(|input| {
             (
                 input.key_pressed(Key::Period),
