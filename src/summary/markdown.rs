@@ -16,6 +16,7 @@ pub(super) fn page(summary: &Summary) -> String {
     page += &habits(summary);
     page += &anomalies(summary);
     page += &alike(summary);
+    page += &reads(summary);
     page += &pairs(summary);
     page += &table(summary);
     page += "\nScores are mean shares of attention over the data set, beside what even attention would give (chance). They say \
@@ -235,6 +236,35 @@ fn alike(summary: &Summary) -> String {
             pair.divergence,
             pair.median
         );
+    }
+    text
+}
+
+/// For each attribute, the heads it explains most.
+fn reads(summary: &Summary) -> String {
+    let mut attributes: Vec<&str> = Vec::new();
+    for content in summary.heads.iter().flat_map(|head| &head.content) {
+        if !attributes.contains(&content.attribute.as_str()) {
+            attributes.push(&content.attribute);
+        }
+    }
+    if attributes.is_empty() {
+        return String::new();
+    }
+    attributes.sort_unstable();
+    let mut text = "\n## What heads read\n\nShare of attention beyond distance that an attribute of query and key explains on other \
+                    sequences (by accident), where it explains most.\n\n| attribute | heads |\n|---|---|\n"
+        .to_owned();
+    for attribute in attributes {
+        let heads = summary.heads.iter().flat_map(|head| &head.content);
+        let mut heads: Vec<&HeadContent> = heads.filter(|content| content.attribute == attribute).collect();
+        heads.sort_by(|a, b| b.score.value.total_cmp(&a.score.value).then(a.head.cmp(&b.head)));
+        let head = |content: &&HeadContent| {
+            let (score, accident) = (content.score.value, content.score.baseline());
+            format!("{} {score:.2} ({accident:.2})", name(summary, content.head))
+        };
+        let heads: Vec<String> = heads.iter().take(NAMED).map(head).collect();
+        text += &format!("| {attribute} | {} |\n", heads.join(", "));
     }
     text
 }
