@@ -3,6 +3,13 @@
 //! Needs Xvfb, openbox (without a window manager no window gets the keyboard), xdotool and ImageMagick's `import`. Where one is
 //! missing the tests say so and pass. Screenshots stay in the target directory's `tmp/hosts`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    reason = "helpers of tests"
+)]
+
 use std::{
     fs,
     io::{BufRead, BufReader},
