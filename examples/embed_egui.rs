@@ -5,6 +5,8 @@
 //! cargo run --release --example embed_egui -- --session session.json
 //! ```
 
+#![allow(clippy::print_stderr, reason = "a command-line program")]
+
 mod embed;
 
 use std::error::Error;

@@ -1,7 +1,15 @@
-//! The windowed host examples as a person meets them: a real window, moved, clicked, wheeled and typed into, and looked at.
+//! The host examples: those without a window by their pictures, those with one as a person meets them: moved, clicked, wheeled and
+//! typed into, and looked at.
 //!
-//! Needs Xvfb, openbox (without a window manager no window gets the keyboard), xdotool and ImageMagick's `import`. Where one is
+//! Windows need Xvfb, openbox (without a window manager no window gets the keyboard), xdotool and ImageMagick's `import`. Where one is
 //! missing the tests say so and pass. Screenshots stay in the target directory's `tmp/hosts`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    reason = "helpers of tests"
+)]
 
 use std::{
     fs,
@@ -341,4 +349,35 @@ fn an_egui_window_with_several_views() {
     // Only the frame of the focus is not saved.
     assert!(changed(&dark, &reopened) < 0.01, "{}", changed(&dark, &reopened));
     assert!(again.close().success());
+}
+
+#[test]
+fn pictures_without_a_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |program: &Path, arguments: &[&str]| {
+        let mut host = Command::new(program);
+        host.current_dir(folder.path())
+            .args(["--session", "session.json"])
+            .args(arguments);
+        assert!(host.status().unwrap().success());
+    };
+    let picture = |name: &str| image::open(folder.path().join("out").join(name)).unwrap().into_rgb8();
+    let texture = example("embed_texture");
+    run(&texture, &["--dark"]);
+    let dark = picture("embed-texture.png");
+    assert_eq!(dark.dimensions(), (1024, 640));
+    assert_eq!(dark.get_pixel(100, 300).0, [26, 56, 92], "the host's own colour");
+    assert!(colors(&dark, [160, 32], [832, 576]) > 200, "the scene in its place");
+    // The session says dark, whatever the command line says now.
+    run(&texture, &[]);
+    assert_eq!(changed(&dark, &picture("embed-texture.png")), 0.0);
+    run(&example("embed_headless"), &[]);
+    for name in ["embed-matrix.png", "embed-head-0-0.png", "embed-head-0-3.png"] {
+        let picture = picture(name);
+        let size = [picture.width() as i32, picture.height() as i32];
+        assert!(
+            colors(&picture, [0, 0], size) > 200 && brightness(&picture) < 80.0,
+            "{name}"
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! The widget in a window: what it draws, what it does with events, and that it survives what hosts do to it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use attn_egui::egui::{self, Event as EguiEvent, Key, Modifiers, MouseWheelUnit, Pos2, TouchPhase, Vec2};

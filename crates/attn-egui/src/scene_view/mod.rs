@@ -1,21 +1,20 @@
 //! One widget for every view: a scene, drawn and handled in a part of an egui window.
 
+mod paint;
+
 use std::error::Error as StdError;
 
 use attn_core::HeadId;
 use attn_render::{
-    Area, Camera, Controller, Event, Hit, Input, Key, Motion, Orbit, Scene, Theme, Tool, View, views::overlay,
+    Camera, Controller, Event, Hit, Input, Key, Motion, Orbit, Scene, Theme, Tool, View, views::overlay,
 };
-use egui::{
-    Align2, Color32, EventFilter, FontId, Pos2, Rect, Response, Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2,
-    emath::GuiRounding as _,
-};
+use egui::{EventFilter, Pos2, Rect, Response, Sense, Ui, Vec2, emath::GuiRounding as _};
 use egui_wgpu::RenderState;
 
+pub use self::paint::highlight;
 use crate::{
     Error,
     canvas::Canvas,
-    colors::egui_color,
     input::{self, Pointer},
 };
 
@@ -352,13 +351,13 @@ impl SceneView {
         self.drawn_for = None;
         match now.cursor {
             Some(pointer) => {
-                let hover_is = Hover {
+                let over = Hover {
                     size: self.size.map(|side| side as f32),
                     pointer,
                     head: view.hover_head,
                     hit: self.controller.hit(pointer, scene, view),
                 };
-                hover(scene, view, &hover_is);
+                hover(scene, view, &over);
             }
             None if something => highlight(scene, view),
             None => {}
@@ -383,96 +382,6 @@ impl SceneView {
             }
             Err(error) => self.error = Some(error.into()),
         }
-    }
-
-    fn paint(&self, ui: &Ui, view: &View, response: &Response, rect: Rect, scale: f32) {
-        let (painter, colors) = (ui.painter_at(rect), view.colors());
-        if let (Some(texture), Some(_)) = (self.canvas.texture(), &self.scene) {
-            let whole = Rect::from_min_max(Pos2::ZERO, Pos2::new(1.0, 1.0));
-            painter.image(texture, rect, whole, Color32::WHITE);
-        }
-        let accent = egui_color(colors.accent);
-        let pos = |p: &[f32; 2]| rect.min + Vec2::new(p[0], p[1]) / scale;
-        match self.controller.area() {
-            Some(Area::Box(area)) => {
-                let area = Rect::from_two_pos(pos(&area.min), pos(&area.max));
-                painter.rect(
-                    area,
-                    0.0,
-                    accent.gamma_multiply(0.08),
-                    Stroke::new(1.0, accent),
-                    StrokeKind::Middle,
-                );
-            }
-            Some(Area::Lasso(corners)) => {
-                let line = corners.iter().map(pos).collect();
-                painter.add(Shape::closed_line(line, Stroke::new(1.3, accent)));
-            }
-            None => {}
-        }
-        if let Some(error) = &self.error {
-            let (font, text) = (FontId::proportional(13.0), egui_color(colors.text));
-            let words = painter.layout(error.to_string(), font, text, (rect.width() - 24.0).max(40.0));
-            let place = Align2::CENTER_CENTER.anchor_size(rect.center(), words.size());
-            painter.rect_filled(place.expand(8.0), 4.0, egui_color(colors.panel));
-            painter.galley(place.min, words, text);
-        }
-        if response.has_focus() {
-            let ring = Stroke::new(2.0, egui_color(colors.query));
-            painter.rect_stroke(rect, 0.0, ring, StrokeKind::Inside);
-        }
-    }
-
-    /// For screen readers: what the picture is, and what is open, selected and hovered.
-    fn describe(&self, ui: &Ui, view: &View, response: &Response) {
-        response.widget_info(|| egui::WidgetInfo::labeled(Role::Canvas, ui.is_enabled(), &self.label));
-        ui.ctx().accesskit_node_builder(response.id, |node| {
-            let mut parts = Vec::new();
-            let heads = self
-                .scene
-                .iter()
-                .flat_map(|scene| &scene.panels)
-                .filter(|panel| panel.head.is_some());
-            match (view.open, heads.count()) {
-                (Some(head), _) => parts.push(format!("head {head}")),
-                (None, heads) => parts.push(format!("{heads} heads")),
-            }
-            if let Some(head) = view.hover_head.filter(|head| view.open != Some(*head)) {
-                parts.push(format!("over head {head}"));
-            }
-            if !view.selected.is_empty() {
-                parts.push(format!("{} points selected", view.selected.len()));
-            }
-            if let Some(error) = &self.error {
-                parts.push(error.to_string());
-            }
-            node.set_value(parts.join(", "));
-        });
-    }
-}
-
-/// Frames the hovered head and rings the hovered point, in every panel of its kind of attention: onto the scene's overlay.
-pub fn highlight(scene: &mut Scene, view: &View) {
-    let colors = view.colors();
-    if let Some(head) = view.hover_head.filter(|_| view.open.is_none()) {
-        overlay::frame_head(scene, head, &colors);
-    }
-    let Some(pick) = view.hover else { return };
-    let same = |head: Option<HeadId>| head.map(|head| head.attention) == pick.head.map(|head| head.attention);
-    let mut hits = Vec::new();
-    for (layer, points) in scene.layers.iter().map(|layer| &layer.points).enumerate() {
-        for (index, point) in points.iter().enumerate().filter(|(_, point)| point.id == pick.id) {
-            if scene.panels.get(point.panel()).is_some_and(|panel| same(panel.head)) {
-                hits.push(Hit {
-                    panel: point.panel(),
-                    id: Some(point.id),
-                    point: Some((layer, index)),
-                });
-            }
-        }
-    }
-    for hit in hits {
-        overlay::ring(scene, hit, &colors);
     }
 }
 
