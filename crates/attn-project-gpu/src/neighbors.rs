@@ -17,7 +17,7 @@ const DEPTH: usize = 16;
 const ROWS: usize = 1024;
 const COLUMNS: usize = 8192;
 /// Multiplications of a block with all points, about: a second on a slow GPU.
-const WORK: usize = 1 << 33;
+const WORK: u64 = 1 << 33;
 /// Candidates that the selection has room for.
 const MOST_KEPT: usize = 512;
 
@@ -39,8 +39,9 @@ impl Gpu {
     pub const MOST_NEIGHBORS: usize = 504;
 
     /// The exact `k` nearest neighbours of every row of `points` `[point, dimension]`: the same table as
-    /// [`Neighbors::exact`] gives, distances to the bit, because the same code measures them. Two points may change
-    /// places with others only if rounding hides the difference between more than eight of them at the border of the table.
+    /// [`Neighbors::exact`] gives, distances to the bit, because the same code measures them. The two can differ only where
+    /// rounding hides the difference between more than eight points at the border of the table, as it does for cosines of
+    /// points very far from the origin, which neither can tell apart.
     ///
     /// Time grows with the square of the number of points, memory on the GPU with `points * dimensions` and at most 40 MB
     /// beside that. Each dispatch is short; `progress` is asked between blocks of up to 1,024 points.
@@ -109,7 +110,8 @@ impl<'a> Run<'a> {
     fn new(gpu: &'a Gpu, search: &NeighborSearch, rows: usize, columns: usize) -> Result<Self, Error> {
         let (points, width) = search.rows().dim();
         let (padded, depth) = (points.next_multiple_of(TILE), width.next_multiple_of(DEPTH));
-        let rows = (WORK / (padded * depth) / TILE * TILE).clamp(TILE, rows.min(padded));
+        let affordable = (WORK / (padded as u64 * depth as u64)) as usize / TILE * TILE;
+        let rows = affordable.clamp(TILE, rows.min(padded));
         let columns = columns.min(padded);
         let chunks = padded.div_ceil(columns);
         let kept = search.candidates();
