@@ -23,6 +23,7 @@
 //! | `attn-core` | [`core`] | sequences, captures, attention from Q and K |
 //! | `attn-models` | [`models`] | checkpoints, families, taps, capture |
 //! | `attn-project` | [`project`] | normalisation, PCA, t-SNE, UMAP, quality |
+//! | `attn-project-gpu` | `project_gpu`, with the feature `gpu` | neighbours and t-SNE on the GPU |
 //! | `attn-render` | [`render`] | scenes, views, a wgpu renderer |
 //! | `attn-analyze` | [`analyze`] | what each head does |
 
@@ -44,6 +45,8 @@ pub use attn_core as core;
 pub use attn_core::Progress;
 pub use attn_models as models;
 pub use attn_project as project;
+#[cfg(feature = "gpu")]
+pub use attn_project_gpu as project_gpu;
 pub use attn_render as render;
 pub use coloring::{Column, ColumnKind};
 pub use error::Error;

@@ -68,8 +68,11 @@ impl Method {
         }
     }
 
-    /// Refuses parameters and points that it cannot work with.
-    pub(crate) fn check(&self, points: ArrayView2<'_, f32>) -> Result<(), Error> {
+    /// Refuses parameters and points that it cannot work with, as [`project`] does before it begins.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`], [`Error::TooFewPoints`], [`Error::Shape`] without columns, [`Error::NotFinite`].
+    pub fn check(&self, points: ArrayView2<'_, f32>) -> Result<(), Error> {
         let needed = match self {
             Self::Pca => 2,
             Self::Tsne(params) => {
@@ -171,13 +174,7 @@ pub fn project_with(
     progress: &dyn Progress,
 ) -> Result<Embedding, Error> {
     method.check(points)?;
-    if neighbors.len() != points.nrows() {
-        return Err(Error::shape(
-            "neighbors",
-            format!("{} points", points.nrows()),
-            neighbors.len(),
-        ));
-    }
+    check_table(points, neighbors)?;
     let found = warnings(points, Some(neighbors), method);
     match method {
         Method::Pca => linear(points, dims, progress),
@@ -203,6 +200,18 @@ pub fn project_with(
             })
         }
     }
+}
+
+/// Refuses a table of other points.
+pub(crate) fn check_table(points: ArrayView2<'_, f32>, neighbors: &Neighbors) -> Result<(), Error> {
+    if neighbors.len() != points.nrows() {
+        return Err(Error::shape(
+            "neighbors",
+            format!("{} points", points.nrows()),
+            neighbors.len(),
+        ));
+    }
+    Ok(())
 }
 
 fn linear(points: ArrayView2<'_, f32>, dims: Dims, progress: &dyn Progress) -> Result<Embedding, Error> {

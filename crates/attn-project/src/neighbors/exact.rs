@@ -67,10 +67,10 @@ pub(super) fn finish(space: &Space, i: usize, nearest: &mut Nearest, indices: &m
 }
 
 /// Replaces the scores of candidates by their distances from point `i`.
-struct Measure<'a> {
-    space: &'a Space,
-    i: usize,
-    candidates: &'a mut [Candidate],
+pub(super) struct Measure<'a> {
+    pub(super) space: &'a Space,
+    pub(super) i: usize,
+    pub(super) candidates: &'a mut [Candidate],
 }
 
 impl WithSimd for Measure<'_> {

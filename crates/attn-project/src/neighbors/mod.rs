@@ -3,13 +3,14 @@
 mod cells;
 mod exact;
 mod kernel;
+mod search;
 mod select;
 
 use attn_core::Progress;
 use ndarray::ArrayView2;
 
-pub use self::cells::ApproximateParams;
 pub(crate) use self::select::Nearest;
+pub use self::{cells::ApproximateParams, search::NeighborSearch};
 use crate::{Error, Metric, metric::Space};
 
 /// The `k` nearest neighbours of every point, without the point itself, nearest first; ties by lower index.

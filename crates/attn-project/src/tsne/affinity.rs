@@ -69,6 +69,11 @@ impl Affinities {
         (&self.columns[range.clone()], &self.values[range])
     }
 
+    /// Offsets of the rows, columns and values.
+    pub(super) fn parts(&self) -> (&[usize], &[u32], &[f32]) {
+        (&self.offsets, &self.columns, &self.values)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.offsets.len() - 1
     }

@@ -10,6 +10,7 @@ mod affinity;
 pub(crate) mod aligned;
 mod grid;
 pub(crate) mod place;
+mod problem;
 mod tree;
 
 use attn_core::{Progress, progress};
@@ -18,6 +19,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use self::problem::{TsneProblem, TsneStep};
 use self::{affinity::Affinities, grid::Grid, tree::Tree};
 use crate::{Dims, Error, Neighbors, projection::initial_layout};
 

@@ -1,0 +1,168 @@
+//! t-SNE ready to be optimised elsewhere, such as on a GPU: the affinities, the start, the schedule, and what makes a
+//! picture of the map that was reached.
+
+use attn_core::Progress;
+use ndarray::{Array2, ArrayView2};
+
+use super::{START, TsneParams, affinity::Affinities, centre, divergence};
+use crate::{
+    Dims, Embedding, Error, Method, Neighbors, Warning,
+    linalg::check_finite,
+    projection::{check_table, initial_layout},
+    warnings,
+};
+
+/// What one iteration of t-SNE multiplies with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TsneStep {
+    /// Factor on the attraction.
+    pub exaggeration: f32,
+    /// Share of the velocity that is kept.
+    pub momentum: f32,
+    /// Step per unit of gradient.
+    pub rate: f32,
+}
+
+impl TsneStep {
+    /// The step of iteration `iteration`, from 0, for `n` points.
+    fn at(iteration: usize, params: &TsneParams, n: usize) -> Self {
+        let early = iteration < params.exaggerated_iterations;
+        let exaggeration = if early { params.exaggeration } else { 1.0 };
+        Self {
+            exaggeration,
+            momentum: if early { 0.5 } else { 0.8 },
+            rate: params.learning_rate.unwrap_or(n as f32 / exaggeration),
+        }
+    }
+}
+
+/// A t-SNE that another machine optimises.
+///
+/// It moves the map from [`start`](Self::start) for as many [`iterations`](Self::iterations) as there are, each along
+///
+/// ```text
+/// exaggeration Σ_j p_ij w_ij (y_i - y_j) - Σ_j w_ij² (y_i - y_j) / Σ_kl w_kl,    w_ij = 1 / (1 + |y_i - y_j|²)
+/// ```
+///
+/// with the momentum and rate of [`step`](Self::step), and hands the map to [`embedding`](Self::embedding).
+///
+/// ```
+/// use attn_project::{Dims, Metric, Neighbors, TsneParams, TsneProblem};
+/// let points = ndarray::Array2::from_shape_fn((40, 4), |(i, j)| ((i * (j + 3)) as f32 * 0.7).sin());
+/// let params = TsneParams { perplexity: 5.0, ..TsneParams::default() };
+/// let neighbors = Neighbors::exact(points.view(), params.neighbors(40), Metric::Euclidean, &())?;
+/// let problem = TsneProblem::new(points.view(), &neighbors, Dims::Two, &params, 0, &())?;
+/// let (offsets, columns, values) = problem.affinities();
+/// assert_eq!((offsets.len(), columns.len()), (41, values.len()));
+/// assert!((values.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+/// assert_eq!(problem.step(0).exaggeration, 12.0);
+/// assert_eq!(problem.step(250).exaggeration, 1.0);
+/// # Ok::<(), attn_project::Error>(())
+/// ```
+pub struct TsneProblem {
+    affinities: Affinities,
+    start: Array2<f32>,
+    params: TsneParams,
+    warnings: Vec<Warning>,
+}
+
+impl TsneProblem {
+    /// Calibrates the affinities on a neighbour table of `points` and lays out the start.
+    ///
+    /// # Errors
+    /// As [`project_with`](crate::project_with) for t-SNE.
+    pub fn new(
+        points: ArrayView2<'_, f32>,
+        neighbors: &Neighbors,
+        dims: Dims,
+        params: &TsneParams,
+        seed: u64,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let method = Method::Tsne(*params);
+        method.check(points)?;
+        check_table(points, neighbors)?;
+        let n = points.nrows();
+        let count = params.neighbors(n);
+        if neighbors.k() < count {
+            return Err(Error::PerplexityTooLarge {
+                perplexity: params.perplexity,
+                neighbors: neighbors.k(),
+                largest: neighbors.k() as f32 / 3.0,
+            });
+        }
+        let warnings = warnings::warnings(points, Some(neighbors), &method);
+        let affinities = Affinities::new(neighbors, count, params.effective_perplexity(n));
+        let start = initial_layout(points, dims, START, 0.01, seed, progress)?;
+        Ok(Self {
+            affinities,
+            start,
+            params: *params,
+            warnings,
+        })
+    }
+
+    /// Where the points start, `[point, 2 or 3]`.
+    pub fn start(&self) -> ArrayView2<'_, f32> {
+        self.start.view()
+    }
+
+    /// The symmetric affinities `p_ij`, which sum to 1, by rows: the entries of row `i` are those from `offsets[i]` to
+    /// `offsets[i + 1]`; then columns, ascending within a row, and values.
+    pub fn affinities(&self) -> (&[usize], &[u32], &[f32]) {
+        self.affinities.parts()
+    }
+
+    /// Iterations in all.
+    pub fn iterations(&self) -> usize {
+        self.params.exaggerated_iterations + self.params.iterations
+    }
+
+    /// What iteration `iteration`, from 0, multiplies with.
+    pub fn step(&self, iteration: usize) -> TsneStep {
+        TsneStep::at(iteration, &self.params, self.start.nrows())
+    }
+
+    /// The picture: `map` `[point, 2 or 3]` centred, and its divergence. `pairs` is `Σ_kl w_kl` over all ordered pairs of
+    /// different points of the map.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the map has another shape than the start, [`Error::NotFinite`] if it is not finite,
+    /// [`Error::Parameter`] if `pairs` is not a positive number.
+    pub fn embedding(self, map: Array2<f32>, pairs: f64) -> Result<Embedding, Error> {
+        if map.dim() != self.start.dim() {
+            let shape = |dim| format!("{dim:?}");
+            return Err(Error::shape("map", shape(self.start.dim()), shape(map.dim())));
+        }
+        check_finite("map", map.view())?;
+        if !(pairs.is_finite() && pairs > 0.0) {
+            return Err(Error::parameter("pairs", "a positive number", pairs));
+        }
+        let (points, kl) = match map.ncols() {
+            2 => self.judge::<2>(map, pairs),
+            _ => self.judge::<3>(map, pairs),
+        };
+        Ok(Embedding {
+            points,
+            kl_divergence: Some(kl as f32),
+            perplexity: Some(self.params.effective_perplexity(self.start.nrows())),
+            explained_variance: None,
+            warnings: self.warnings,
+        })
+    }
+
+    fn judge<const D: usize>(&self, mut map: Array2<f32>, pairs: f64) -> (Array2<f32>, f64) {
+        let mut y: Vec<[f32; D]> = map
+            .rows()
+            .into_iter()
+            .map(|row| std::array::from_fn(|c| row[c]))
+            .collect();
+        centre(&mut y);
+        let kl = divergence(&self.affinities, &y, pairs);
+        map.rows_mut()
+            .into_iter()
+            .zip(&y)
+            .for_each(|(mut row, point)| row.iter_mut().zip(point).for_each(|(to, &from)| *to = from));
+        (map, kl)
+    }
+}
