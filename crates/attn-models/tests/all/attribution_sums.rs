@@ -2,7 +2,7 @@
 
 use attn_core::Positions;
 use attn_models::{
-    Baseline, Inputs, Model, Target,
+    Baseline, GenerationParams, Generator, Inputs, Model, Target,
     candle::{Device, Tensor},
     input_gradients, integrated_gradients, propagate_relevance,
 };
@@ -193,6 +193,38 @@ fn sums_hold_on_published_weights() {
         let token = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as u32;
         let baseline = Baseline::token(&inputs, unknown, &ids[..1]).unwrap();
         report(name, &model, &inputs, Target::Token { position, token }, &baseline);
+    }
+    if let Some(folder) = third_party("aren-transliteration") {
+        // A name in Arabic letters and its Latin ones, as far as the model has come when it writes the last but one.
+        let checkpoint = attn_models::Checkpoint::open(folder).unwrap();
+        let (model, tokenizer) = (Model::load(&checkpoint).unwrap(), checkpoint.tokenizer().unwrap());
+        let params = GenerationParams::read(&checkpoint).unwrap();
+        let start = params.decoder_start.unwrap();
+        let source = tokenizer.encode("آتزمون", model.info()).unwrap().ids();
+        let alone = Inputs::from_ids(std::slice::from_ref(&source), 0).unwrap();
+        let written = Generator::new(&model, &params)
+            .unwrap()
+            .run(&alone, &mut (), &())
+            .unwrap();
+        let written = &written[0].hypotheses[0].tokens;
+        let position = written.len() - 2;
+        let read: Vec<u32> = std::iter::once(start)
+            .chain(written[..position].iter().copied())
+            .collect();
+        let inputs = Inputs {
+            decoder_input_ids: Inputs::from_ids(&[read], 0).unwrap().input_ids,
+            ..alone
+        };
+        let end = *source.last().unwrap();
+        let baseline = Baseline::token(&inputs, 0, &[start, end]).unwrap();
+        let token = written[position];
+        report(
+            "aren-transliteration",
+            &model,
+            &inputs,
+            Target::Token { position, token },
+            &baseline,
+        );
     }
     if let Some(folder) = third_party("vit-mnist") {
         let checkpoint = attn_models::Checkpoint::open(folder).unwrap();
