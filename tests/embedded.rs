@@ -46,7 +46,7 @@ fn the_checkpoints_of_the_training_are_those_of_its_log() {
     assert_eq!(epochs.len(), 4);
     let mut compared = 0;
     for prediction in predictions.iter().step_by(97) {
-        let epoch = prediction["epoch"].as_u64().unwrap() as usize;
+        let epoch = usize::try_from(prediction["epoch"].as_u64().unwrap()).unwrap();
         let found = probabilities(&epochs[epoch - 1], texts[prediction["id"].as_str().unwrap()]);
         let logged = prediction["probabilities"].as_array().unwrap();
         for (found, logged) in found.iter().zip(logged) {
