@@ -1,5 +1,5 @@
 //! Capture of queries, keys and values: the embedded text encoder over its 200 sentences, and a BERT-base shaped model over 200
-//! sequences of 26 tokens, in memory and to disk.
+//! sequences of 26 tokens, in memory and to disk; and the embedded one over ever more sequences, whose time per token should stay as it is.
 //!
 //! docs/PERFORMANCE.md sets the results beside PyTorch with hooks.
 
@@ -11,7 +11,7 @@
 
 use attn_models::{Capturer, Gradients, Line, Model, Weights, split_lines};
 use attn_sdk::embedded::{Embedded, sentences};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 fn benches(c: &mut Criterion) {
     let text: String = sentences().flat_map(|line| [line, "\n"]).collect();
@@ -43,6 +43,23 @@ fn benches(c: &mut Criterion) {
     group.bench_function("BERT-base shape, 200 x 26 tokens, to disk", |b| {
         b.iter(|| base.text(&lines, Some(folder.path()), &()).unwrap());
     });
+
+    // 8 to 16 tokens each. 100,000 sequences cost as much per token (docs/PERFORMANCE.md), but minutes.
+    for sequences in [100, 1000, 4000] {
+        let line = |at: usize| Line {
+            number: at + 1,
+            text: "the cat ".repeat(3 + at % 5),
+        };
+        let lines: Vec<Line> = (0..sequences).map(line).collect();
+        let tokens: usize = (0..sequences).map(|at| 2 + 2 * (3 + at % 5)).sum();
+        group.throughput(Throughput::Elements(tokens as u64));
+        group.bench_function(
+            BenchmarkId::new("embedded text encoder, to disk, sequences", sequences),
+            |b| {
+                b.iter(|| embedded.text(&lines, Some(folder.path()), &()).unwrap());
+            },
+        );
+    }
     group.finish();
 }
 

@@ -9,16 +9,17 @@
 //! sampling write as they go; a beam search answers at its end. With `--inputs` it feeds exactly the given
 //! tensors, and with `--json` it prints everything, so that any model can be compared with its reference implementation from outside.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::exit,
-    reason = "a command-line program"
-)]
+#![allow(clippy::print_stderr, clippy::exit, reason = "a command-line program")]
 
 mod common;
 
-use std::{error::Error, io::Write, ops::ControlFlow, path::PathBuf, process::ExitCode};
+use std::{
+    error::Error,
+    io::{self, Write},
+    ops::ControlFlow,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use attn_sdk::{
     core::{Attention, Token},
@@ -103,6 +104,9 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
     // the ones before: what is new is what the longer text adds.
     let streams = !options.json && params.beams == 1 && options.inputs.is_none();
     let (mut ids, mut shown) = (Vec::new(), String::new());
+    // Errors of writing are the program's: a macro would panic where whoever reads has gone.
+    let mut out = io::stdout();
+    let mut written = Ok(());
     let mut on_token = |emitted: Emitted| {
         ids.push(emitted.token);
         if let Some(tokenizer) = tokenizer.as_ref().filter(|_| streams)
@@ -110,21 +114,20 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
             && let Some(more) = text.strip_prefix(&shown)
             && !more.ends_with('\u{fffd}')
         {
-            print!("{more}");
-            // Whoever reads may have gone: nothing to do about it here.
-            let _ = std::io::stdout().flush();
+            written = write!(out, "{more}").and_then(|()| out.flush());
             shown = text;
         }
-        if terminal.stopped() {
+        if terminal.stopped() || written.is_err() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
     };
     let generated = if streams {
-        let generated = generator.stream(&inputs, &mut (), &(), &mut on_token)?;
-        println!("\n");
-        generated
+        let generated = generator.stream(&inputs, &mut (), &(), &mut on_token);
+        written?;
+        writeln!(out, "\n")?;
+        generated?
     } else {
         generator.run(&inputs, &mut (), &terminal)?
     };
@@ -133,10 +136,10 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
             .iter()
             .map(|generated| as_json(generated, tokenizer.as_ref()))
             .collect();
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
     } else {
         for generated in &generated {
-            print(generated, tokenizer.as_ref());
+            print(&mut out, generated, tokenizer.as_ref())?;
         }
     }
     Ok(())
@@ -229,11 +232,11 @@ fn as_json(generated: &Generated, tokenizer: Option<&Tokenizer>) -> Value {
 }
 
 /// The sequences, then for each step the expansions that lived and how many did not.
-fn print(generated: &Generated, tokenizer: Option<&Tokenizer>) {
+fn print(out: &mut impl Write, generated: &Generated, tokenizer: Option<&Tokenizer>) -> io::Result<()> {
     for hypothesis in &generated.hypotheses {
-        println!("{:9.4}  {}", hypothesis.score, text(&hypothesis.tokens, tokenizer));
+        writeln!(out, "{:9.4}  {}", hypothesis.score, text(&hypothesis.tokens, tokenizer))?;
     }
-    println!();
+    writeln!(out)?;
     for (number, step) in generated.trace.iter().enumerate() {
         let living = step
             .expansions
@@ -248,6 +251,7 @@ fn print(generated: &Generated, tokenizer: Option<&Tokenizer>) {
             });
         let living: Vec<String> = living.collect();
         let pruned = step.expansions.len() - living.len();
-        println!("step {:3}  {}  ({pruned} pruned)", number + 1, living.join("   "));
+        writeln!(out, "step {:3}  {}  ({pruned} pruned)", number + 1, living.join("   "))?;
     }
+    Ok(())
 }

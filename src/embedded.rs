@@ -1,4 +1,4 @@
-//! Four small models that come with the SDK, and text and pictures to run them on: something to look at within a minute of
+//! Five small models that come with the SDK, and text and pictures to run them on: something to look at within a minute of
 //! `cargo add`, and a known ground for tests.
 //!
 //! They were trained from scratch by `examples/train`; `models/*/README.md` says on what, how long and with which accuracy.
@@ -8,6 +8,12 @@ use std::{fmt, str::FromStr};
 use attn_models::Checkpoint;
 
 use crate::Error;
+
+macro_rules! file {
+    ($model:literal, $name:literal) => {
+        include_bytes!(concat!("../models/", $model, "/", $name)).as_slice()
+    };
+}
 
 /// An embedded model.
 ///
@@ -29,19 +35,29 @@ pub enum Embedded {
     Vision,
     /// Pegasus, an encoder-decoder of 2 + 2 layers x 4 heads, converter of [`dates`].
     Dates,
+    /// [`TextEncoder`](Self::TextEncoder), fine-tuned to tell negative, neutral and positive texts apart;
+    /// [`sentiment_epochs`] and [`SENTIMENT_LOG`] tell how it got there.
+    Sentiment,
 }
 
 impl Embedded {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::TextEncoder, Self::TextDecoder, Self::Vision, Self::Dates];
+    pub const ALL: [Self; 5] = [
+        Self::TextEncoder,
+        Self::TextDecoder,
+        Self::Vision,
+        Self::Dates,
+        Self::Sentiment,
+    ];
 
-    /// Its name on the command line: `text-encoder`, `text-decoder`, `vision`, `dates`.
+    /// Its name on the command line: `text-encoder`, `text-decoder`, `vision`, `dates`, `sentiment`.
     pub fn name(self) -> &'static str {
         match self {
             Self::TextEncoder => "text-encoder",
             Self::TextDecoder => "text-decoder",
             Self::Vision => "vision",
             Self::Dates => "dates",
+            Self::Sentiment => "sentiment",
         }
     }
 
@@ -50,11 +66,6 @@ impl Embedded {
     /// # Errors
     /// None in practice: the files are compiled in. The signature is that of every other checkpoint.
     pub fn checkpoint(self) -> Result<Checkpoint, Error> {
-        macro_rules! file {
-            ($model:literal, $name:literal) => {
-                include_bytes!(concat!("../models/", $model, "/", $name)).as_slice()
-            };
-        }
         let (config, weights, tokenizer, preprocessor) = match self {
             Self::TextEncoder => (
                 file!("text-encoder", "config.json"),
@@ -78,6 +89,12 @@ impl Embedded {
                 file!("dates", "config.json"),
                 file!("dates", "model.safetensors"),
                 Some(file!("dates", "tokenizer.json")),
+                None,
+            ),
+            Self::Sentiment => (
+                file!("sentiment", "config.json"),
+                file!("sentiment", "model.safetensors"),
+                Some(file!("sentiment", "tokenizer.json")),
                 None,
             ),
         };
@@ -121,6 +138,44 @@ pub const SENTENCES_CONLLU: &str = include_str!("../models/data/sentences.conllu
 /// trained on (the task of Strobelt et al. 2018).
 pub fn dates() -> impl Iterator<Item = &'static str> {
     include_str!("../models/dates/validation.tsv").lines()
+}
+
+/// What [`Embedded::Sentiment`] made of 1200 examples after each epoch of its training, as JSON lines
+/// (`docs/TRAINING_LOG.md`).
+pub const SENTIMENT_LOG: &str = include_str!("../models/sentiment/log.jsonl");
+
+/// The checkpoints of the training of [`Embedded::Sentiment`] after each of its four epochs, in their order. The first
+/// epoch started from [`Embedded::TextEncoder`], the last one ended with [`Embedded::Sentiment`].
+///
+/// ```
+/// let epochs = attn_sdk::embedded::sentiment_epochs()?;
+/// assert_eq!(epochs.len(), 4);
+/// # Ok::<(), attn_sdk::Error>(())
+/// ```
+///
+/// # Errors
+/// None in practice, as [`Embedded::checkpoint`].
+pub fn sentiment_epochs() -> Result<Vec<Checkpoint>, Error> {
+    let finished = [
+        ("sentiment, epoch 1", file!("sentiment/epoch-1", "model.safetensors")),
+        ("sentiment, epoch 2", file!("sentiment/epoch-2", "model.safetensors")),
+        ("sentiment, epoch 3", file!("sentiment/epoch-3", "model.safetensors")),
+        ("sentiment, epoch 4", file!("sentiment", "model.safetensors")),
+    ];
+    finished
+        .into_iter()
+        .map(|(name, weights)| {
+            let config = file!("sentiment", "config.json");
+            let tokenizer = file!("sentiment", "tokenizer.json");
+            Ok(Checkpoint::from_bytes(
+                name,
+                config,
+                weights,
+                Some(tokenizer.into()),
+                None,
+            )?)
+        })
+        .collect()
 }
 
 macro_rules! pictures {

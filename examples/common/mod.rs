@@ -83,10 +83,12 @@ impl Progress for Terminal {
     }
 }
 
-/// Runs a program: its error, with every cause, becomes one line on stderr and exit status 1.
+/// Runs a program: its error, with every cause, becomes one line on stderr and exit status 1. That nobody reads its output
+/// any more (`| head`) is no error.
 pub(crate) fn run(program: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitCode {
     match program() {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             let mut line = error.to_string();
             let mut cause = error.source();
@@ -102,6 +104,11 @@ pub(crate) fn run(program: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitC
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The pictures of a folder, by name.

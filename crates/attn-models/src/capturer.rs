@@ -12,12 +12,13 @@ use attn_core::{
     Attention, Capture, CaptureOptions, CapturePlan, CaptureWriter, ImageInfo, Progress, Sequence, Side, Slot, Token,
     progress::step,
 };
-use candle_core::{DType, Tensor};
 use image::DynamicImage;
 
 use crate::{
-    Checkpoint, Error, GenerationParams, Images, Inputs, Intervention, Interventions, Line, Model, Point, Result, Site,
-    Tap, Tokenizer, Vision, pairs::ids,
+    Checkpoint, Error, GenerationParams, Images, Inputs, Intervention, Interventions, Line, Model, Result, Tokenizer,
+    Vision,
+    batch::{Lengths, Store, buckets},
+    pairs::ids,
 };
 
 /// Token slots of a batch, padding included. Larger batches are not faster on a CPU: the products are long enough,
@@ -400,109 +401,6 @@ impl Capturer {
     }
 }
 
-/// How many tokens a sequence has on each side.
-#[derive(Debug, Clone, Copy)]
-struct Lengths {
-    encoder: usize,
-    decoder: usize,
-}
-
-impl Lengths {
-    fn of(self, side: Side) -> usize {
-        match side {
-            Side::Encoder => self.encoder,
-            Side::Decoder => self.decoder,
-        }
-    }
-
-    fn sum(&self) -> usize {
-        self.encoder + self.decoder
-    }
-}
-
-/// The tap that writes a batch to the store.
-struct Store<'a> {
-    writer: &'a mut CaptureWriter,
-    batch: &'a [usize],
-    lengths: &'a [Lengths],
-    keeps_hidden: bool,
-}
-
-impl Store<'_> {
-    /// Writes `[batch, heads, tokens, width]`, whose tokens are those of `side`, without its padding.
-    fn write(&mut self, slot: Slot, side: Side, tensor: &Tensor) -> Result<()> {
-        let (_, heads, tokens, width) = tensor.dims4()?;
-        let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        let mut real = Vec::new();
-        for ((&sequence, &length), values) in self
-            .batch
-            .iter()
-            .zip(self.lengths)
-            .zip(values.chunks(heads * tokens * width))
-        {
-            let length = length.of(side);
-            if length == tokens {
-                self.writer.write(slot, sequence, values)?;
-                continue;
-            }
-            real.clear();
-            for head in values.chunks(tokens * width) {
-                real.extend_from_slice(&head[..length * width]);
-            }
-            self.writer.write(slot, sequence, &real)?;
-        }
-        Ok(())
-    }
-}
-
-impl Tap for Store<'_> {
-    fn wants(&self, site: Site) -> bool {
-        match site.point {
-            Point::Query | Point::Key | Point::Value => true,
-            Point::Hidden => self.keeps_hidden,
-            _ => false,
-        }
-    }
-
-    fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
-        let Site {
-            attention,
-            layer,
-            point,
-        } = site;
-        match point {
-            Point::Query => self.write(Slot::Query { attention, layer }, attention.query_side(), &tensor)?,
-            Point::Key => self.write(Slot::Key { attention, layer }, attention.key_side(), &tensor)?,
-            Point::Value => self.write(Slot::Value { attention, layer }, attention.key_side(), &tensor)?,
-            Point::Hidden => self.write(
-                Slot::Hidden {
-                    side: site.side(),
-                    layer,
-                },
-                site.side(),
-                &tensor.unsqueeze(1)?,
-            )?,
-            _ => {}
-        }
-        Ok(tensor)
-    }
-}
-
-/// Batches of sequences of similar length, short ones first, each of at most `slots` token slots (but at least one
-/// sequence).
-pub(crate) fn buckets(mut pending: Vec<usize>, lengths: &[usize], slots: usize) -> Vec<Vec<usize>> {
-    pending.sort_by_key(|&at| (lengths[at], at));
-    let mut batches: Vec<Vec<usize>> = Vec::new();
-    for at in pending {
-        match batches.last_mut() {
-            // The new one is the longest so far.
-            Some(batch) if (batch.len() + 1) * lengths[at] <= slots => batch.push(at),
-            _ => batches.push(vec![at]),
-        }
-    }
-    batches
-}
-
 /// An error about a text, with the line it stands in.
 pub(crate) fn at_line(error: Error, line: &str) -> Error {
     match error {
@@ -539,24 +437,4 @@ fn patch_tokens(vision: &Vision) -> Vec<Token> {
         .enumerate()
         .map(|(position, token)| Token { position, ..token })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buckets_hold_every_sequence_once_and_stay_within_their_slots() {
-        let lengths = [5, 70, 3, 8, 8, 1, 30, 6];
-        let batches = buckets((0..8).collect(), &lengths, 32);
-        let mut seen: Vec<usize> = batches.concat();
-        seen.sort_unstable();
-        assert_eq!(seen, (0..8).collect::<Vec<_>>());
-        for batch in &batches {
-            let longest = batch.iter().map(|&at| lengths[at]).max().unwrap();
-            assert!(batch.len() == 1 || batch.len() * longest <= 32);
-        }
-        // By hand: 1, 3, 5, 6 (4 x 6 = 24), 8, 8 (2 x 8, a third would be 30), 30, 70.
-        assert_eq!(batches, [vec![5, 2, 0, 7], vec![3, 4], vec![6], vec![1]]);
-    }
 }

@@ -150,6 +150,7 @@ impl Checkpoint {
     /// [`Error::MissingFile`] without any of them, [`Error::Tokenizer`] if it does not load or the family is not known
     /// to use such a file, [`Error::Config`] and [`Error::Unsupported`] for its options.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
+        self.one_vocabulary()?;
         match (&self.tokenizer, &self.vocabulary) {
             (Some(bytes), _) => Tokenizer::from_bytes(bytes, &self.path.join(TOKENIZER)),
             (None, Some(vocabulary)) => {
@@ -162,6 +163,18 @@ impl Checkpoint {
                 expected: TOKENIZER,
             }),
         }
+    }
+
+    /// One tokenizer reads sources and targets alike. A model with a vocabulary for each (Marian can have that) still runs
+    /// on ids.
+    fn one_vocabulary(&self) -> Result<()> {
+        let of_decoder = self.config.optional_size("decoder_vocab_size")?;
+        let shared = self.config.flag_or("share_encoder_decoder_embeddings", true)?;
+        if !shared && of_decoder.is_some() && of_decoder != self.config.optional_size("vocab_size")? {
+            let expected = "the same as `vocab_size`, to read text: one tokenizer for sources and targets";
+            return Err(self.config.unsupported("decoder_vocab_size", expected));
+        }
+        Ok(())
     }
 
     /// What turns pictures into the model's input.

@@ -12,6 +12,7 @@
 //! The same code trains: [`Weights::initialise`] makes fresh variables under the published names.
 
 mod attribute;
+mod batch;
 mod blocks;
 mod capturer;
 mod checkpoint;

@@ -12,8 +12,7 @@
 use attn_core::{Progress, Sequence, Token, progress::step};
 
 use crate::{
-    Capturer, Error, GenerationParams, Generator, Inputs, Line, Result, Tokenizer,
-    capturer::{at_line, buckets},
+    Capturer, Error, GenerationParams, Generator, Inputs, Line, Result, Tokenizer, batch::buckets, capturer::at_line,
 };
 
 impl Capturer {

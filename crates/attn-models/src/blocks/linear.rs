@@ -63,6 +63,11 @@ impl Linear {
         }
     }
 
+    /// The same map with another bias `[out]`, or none.
+    pub(crate) fn biased(self, bias: Option<Tensor>) -> Self {
+        Self { bias, ..self }
+    }
+
     /// A map whose matrix is another layer's embedding table `[out, in]` ("tied"), with a bias of its own or none.
     pub(crate) fn tied(table: &Tensor, bias: Option<Tensor>) -> Result<Self> {
         Ok(Self {

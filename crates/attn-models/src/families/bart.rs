@@ -96,7 +96,7 @@ struct Bart {
     padding_id: u32,
     encoder: Stack,
     decoder: Stack,
-    head: Option<(Linear, Option<Tensor>)>,
+    head: Option<Linear>,
 }
 
 /// The encoder or the decoder.
@@ -218,10 +218,10 @@ pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
             Linear::load(&weights.at("lm_head"), hidden, target_size, false)?
         };
         let bias = match variant.logits_bias && weights.has("final_logits_bias") {
-            true => Some(weights.get("final_logits_bias", [1, target_size])?),
+            true => Some(weights.get("final_logits_bias", [1, target_size])?.squeeze(0)?),
             false => None,
         };
-        Some((head, bias))
+        Some(head.biased(bias))
     } else {
         None
     };
@@ -243,7 +243,8 @@ pub(super) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         info: ModelInfo {
             name: name.to_owned(),
             hidden_size: hidden,
-            vocab_size: Some(vocab_size.max(target_size)),
+            // Of two vocabularies (Marian) the one that is predicted; inputs are checked against the table that reads them.
+            vocab_size: Some(target_size),
             max_tokens: Some(max_tokens),
             positions: match variant.sinusoids {
                 Some(_) => Positions::Sinusoidal,
@@ -378,11 +379,7 @@ impl Network for Bart {
 impl Bart {
     /// From the decoder's last state `[batch, tokens, hidden]`.
     fn logits(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Option<Tensor>> {
-        Ok(match &self.head {
-            None => None,
-            Some((head, None)) => Some(head.forward(x, pass)?),
-            Some((head, Some(bias))) => Some(head.forward(x, pass)?.broadcast_add(bias)?),
-        })
+        self.head.as_ref().map(|head| head.forward(x, pass)).transpose()
     }
 
     /// Runs the tokens of a stack from number `past` on. `source` is what the decoder's cross-attention reads, and the

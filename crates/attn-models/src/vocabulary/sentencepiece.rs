@@ -216,6 +216,11 @@ impl Model {
 
     /// Two SentencePiece models share one `vocab.json`, whose ids are the model's.
     fn marian(&self, settings: &Settings<'_>, vocabulary: Option<&[u8]>) -> Result<Description> {
+        if settings.options.flag_or("separate_vocabs", false)? {
+            return Err(settings
+                .options
+                .unsupported("separate_vocabs", "false: one vocab.json for both languages"));
+        }
         let vocabulary = vocabulary.ok_or_else(|| settings.broken("expected vocab.json beside it"))?;
         let path = settings.path.with_file_name(super::VOCAB);
         let known: BTreeMap<String, u32> =

@@ -7,11 +7,12 @@ use attn_models::{
     input_gradients, integrated_gradients, propagate_relevance,
 };
 
-use crate::support::{Tensors, difference, expected, inputs, largest, open, values};
+use crate::support::{Tensors, difference, expected, fixture, inputs, largest, open, values};
 
 /// Those whose checkpoints have a head that predicts tokens or a class.
-pub(crate) const FAMILIES: [&str; 12] = [
+pub(crate) const FAMILIES: [&str; 18] = [
     "albert",
+    "bart",
     "bert",
     "bert-cls",
     "deit",
@@ -19,11 +20,31 @@ pub(crate) const FAMILIES: [&str; 12] = [
     "gpt-neox",
     "gpt2",
     "llama",
+    "m2m100",
+    "marian",
+    "mbart",
+    "pegasus",
     "qwen3",
     "roberta",
+    "t5",
     "vit",
     "xlm-roberta",
 ];
+
+/// The encoder-decoders among them, and their ids of padding.
+pub(crate) const SEQUENCE_TO_SEQUENCE: [(&str, u32); 6] = [
+    ("bart", 1),
+    ("m2m100", 1),
+    ("marian", 149),
+    ("mbart", 1),
+    ("pegasus", 0),
+    ("t5", 0),
+];
+
+/// Gradients of the loss of an encoder-decoder, from the reference implementation.
+pub(crate) fn gradients_of(name: &str) -> Tensors {
+    attn_models::candle::safetensors::load(fixture(name).join("gradients.safetensors"), &Device::Cpu).unwrap()
+}
 
 /// The labels of a fixture as targets.
 pub(crate) fn losses(expected: &Tensors) -> Vec<Target> {
@@ -72,8 +93,10 @@ pub(crate) fn some_targets(name: &str) -> Vec<Target> {
         .collect()
 }
 
-fn flat(scores: &[TokenScores], side: Side) -> Vec<f32> {
-    scores.iter().flat_map(|scores| scores.side(side).to_vec()).collect()
+/// All scores, sequence by sequence, the encoder's before the decoder's.
+fn flat(scores: &[TokenScores]) -> Vec<f32> {
+    let both = scores.iter().flat_map(|scores| [&scores.encoder, &scores.decoder]);
+    both.flatten().copied().collect()
 }
 
 fn close(found: &[f32], wanted: &[f32], allowed: f32, what: &str) {
@@ -98,14 +121,9 @@ fn gradients_agree_with_the_reference() {
         close(&found.values, &wanted("loss_per_example"), 1e-4, name);
         close(&values(&found.embeddings[&side]), &wanted("embeds"), 1e-6, name);
         close(&values(&found.gradients[&side]), &wanted("input_grad"), 1e-4, name);
+        close(&flat(&found.lengths().unwrap()), &wanted("input_grad_l2"), 1e-4, name);
         close(
-            &flat(&found.lengths().unwrap(), side),
-            &wanted("input_grad_l2"),
-            1e-4,
-            name,
-        );
-        close(
-            &flat(&found.times_input().unwrap(), side),
+            &flat(&found.times_input().unwrap()),
             &wanted("input_x_grad"),
             1e-4,
             name,
@@ -120,14 +138,45 @@ fn gradients_agree_with_the_reference() {
         let zero = &Baseline::Zero;
         let found = integrated_gradients(&model, &inputs, &targets, zero, 32, &mut (), &()).unwrap();
         let scores: Vec<_> = found.iter().map(|found| found.scores.clone()).collect();
-        close(&flat(&scores, side), &wanted("ig32_midpoint_zero_baseline"), 1e-4, name);
+        close(&flat(&scores), &wanted("ig32_midpoint_zero_baseline"), 1e-4, name);
 
         let absolute = input_gradients(&model, &inputs, &targets, &mut ()).unwrap();
-        for (signed, absolute) in flat(&absolute.times_input().unwrap(), side)
+        for (signed, absolute) in flat(&absolute.times_input().unwrap())
             .into_iter()
-            .zip(flat(&absolute.times_input_absolute().unwrap(), side))
+            .zip(flat(&absolute.times_input_absolute().unwrap()))
         {
             assert!(signed.abs() <= absolute + 1e-6, "{name}");
+        }
+    }
+}
+
+#[test]
+fn gradients_of_encoder_decoders_agree_with_the_reference() {
+    for (name, _) in SEQUENCE_TO_SEQUENCE {
+        let expected = gradients_of(name);
+        let model = Model::load(&open(name)).unwrap();
+        let (inputs, targets) = (inputs(&expected, "grad"), losses(&expected));
+        let found = input_gradients(&model, &inputs, &targets, &mut ()).unwrap();
+        let wanted = &expected["grad.loss_per_example"];
+        close(&found.values, &values(wanted), 1e-4, name);
+        let zero = &Baseline::Zero;
+        let integrated = integrated_gradients(&model, &inputs, &targets, zero, 32, &mut (), &()).unwrap();
+        for (side, stack) in [(Side::Encoder, "encoder"), (Side::Decoder, "decoder")] {
+            let what = format!("{name} {stack}");
+            let wanted = |name: &str| &expected[&format!("grad.{stack}.{name}")];
+            assert!(
+                difference(&found.embeddings[&side], wanted("embeds"), None) < 1e-5,
+                "{what}"
+            );
+            let gap = difference(&found.gradients[&side], wanted("input_grad"), None);
+            let scale = largest(wanted("input_grad"));
+            assert!(gap < 1e-4 * scale.min(1.0), "{what}: {gap}, {scale}");
+            let scores: Vec<f32> = integrated
+                .iter()
+                .flat_map(|found| found.scores.side(side).to_vec())
+                .collect();
+            let wanted = wanted("ig32_midpoint_zero_baseline");
+            close(&scores, &values(wanted), 1e-4 * largest(wanted).max(1.0), &what);
         }
     }
 }
@@ -197,11 +246,75 @@ fn scores_do_not_depend_on_the_batch() {
     }
 }
 
+/// As above, for sources and targets that are padded each by their own measure.
+#[test]
+fn scores_of_encoder_decoders_do_not_depend_on_the_batch() {
+    let sources: [&[u32]; 3] = [&[40, 41, 42, 3], &[60, 7, 80, 9, 31, 12, 3], &[5, 3]];
+    let targets: [&[u32]; 3] = [&[2, 30, 31, 32, 33, 34], &[2, 50], &[2, 21, 22, 23]];
+    let target = Target::Token { position: 1, token: 17 };
+    // Rows padded to a length, and their mask.
+    let padded = |rows: [&[u32]; 3], padding: u32, length: usize, left: bool| {
+        let start = |row: &[u32]| if left { length - row.len() } else { 0 };
+        let at = |row: &[u32], at: usize| at.checked_sub(start(row)).and_then(|at| row.get(at).copied());
+        let tensor = |value: &dyn Fn(Option<u32>) -> u32| {
+            let all = rows.iter().flat_map(|row| (0..length).map(move |place| at(row, place)));
+            let all: Vec<u32> = all.map(value).collect();
+            Some(Tensor::from_vec(all, (3, length), &Device::Cpu).unwrap())
+        };
+        (
+            tensor(&|id| id.unwrap_or(padding)),
+            tensor(&|id| u32::from(id.is_some())),
+        )
+    };
+    for (name, padding) in SEQUENCE_TO_SEQUENCE {
+        let model = Model::load(&open(name)).unwrap();
+        // Positions that count every token of a source are others behind padding.
+        let sides: &[bool] = match name {
+            "m2m100" | "t5" => &[false, true],
+            _ => &[false],
+        };
+        for &left in sides {
+            let (input_ids, attention_mask) = padded(sources, padding, 7, left);
+            let (decoder_input_ids, decoder_attention_mask) = padded(targets, padding, 6, false);
+            let batch = Inputs {
+                input_ids,
+                attention_mask,
+                decoder_input_ids,
+                decoder_attention_mask,
+                ..Inputs::default()
+            };
+            let together = everything(&model, &batch, std::slice::from_ref(&target));
+            for (sequence, (source, wanted)) in sources.iter().zip(targets).enumerate() {
+                let alone = Inputs {
+                    decoder_input_ids: Inputs::from_ids(&[wanted.to_vec()], padding).unwrap().input_ids,
+                    ..Inputs::from_ids(&[source.to_vec()], padding).unwrap()
+                };
+                let alone = everything(&model, &alone, std::slice::from_ref(&target));
+                for (method, alone) in alone.iter().enumerate() {
+                    let what = format!("{name}, method {method}, sequence {sequence}, left {left}");
+                    let (alone, found) = (&alone[0], &together[method][sequence]);
+                    let largest = flat(std::slice::from_ref(alone))
+                        .iter()
+                        .fold(0.01_f32, |a, b| a.max(b.abs()));
+                    let start = if left { 7 - source.len() } else { 0 };
+                    let (before, rest) = found.encoder.split_at(start);
+                    let (real, after) = rest.split_at(source.len());
+                    let (written, unwritten) = found.decoder.split_at(wanted.len());
+                    close(real, &alone.encoder, 1e-4 * largest, &what);
+                    close(written, &alone.decoder, 1e-4 * largest, &what);
+                    let padding = before.iter().chain(after).chain(unwritten);
+                    assert!(padding.copied().all(|score| score == 0.0), "{what}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_contrast_is_the_difference_of_its_two_sides() {
     for name in FAMILIES {
         let model = Model::load(&open(name)).unwrap();
-        let (inputs, side) = (some_inputs(name), model.info().attentions[0].attention.query_side());
+        let inputs = some_inputs(name);
         let (this, other) = match some_target(name, 0) {
             Target::Token { position, .. } => (
                 Target::Token { position, token: 21 },
@@ -213,15 +326,16 @@ fn a_contrast_is_the_difference_of_its_two_sides() {
         let (a, b, both) = (of(this.clone()), of(other.clone()), of(this.minus(other)));
         // Absolute values and lengths do not add up.
         for method in [0, 3, 4] {
-            let difference: Vec<f32> = flat(&a[method], side)
+            let (a, b) = (flat(&a[method]), flat(&b[method]));
+            let largest = a
                 .iter()
-                .zip(flat(&b[method], side))
-                .map(|(a, b)| a - b)
-                .collect();
+                .chain(&b)
+                .fold(1.0_f32, |largest, score| largest.max(score.abs()));
+            let difference: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
             close(
-                &flat(&both[method], side),
+                &flat(&both[method]),
                 &difference,
-                2e-5,
+                2e-5 * largest,
                 &format!("{name}, method {method}"),
             );
         }

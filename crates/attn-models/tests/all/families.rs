@@ -9,7 +9,7 @@ use attn_models::{
 
 use crate::support::{difference, expected, fixture, inputs, largest, open};
 
-const FAMILIES: [&str; 21] = [
+const FAMILIES: [&str; 32] = [
     "albert",
     "bart",
     "bert",
@@ -17,14 +17,25 @@ const FAMILIES: [&str; 21] = [
     "clip-vision",
     "deit",
     "dinov2",
+    "dinov2-registers",
+    "dinov2-swiglu",
     "distilbert",
     "electra",
     "gpt-neox",
     "gpt2",
+    "gpt2-scaled",
     "llama",
+    "llama-dynamic",
+    "llama-linear",
+    "llama-llama3",
+    "llama-yarn",
+    "llama-yarn-options",
     "m2m100",
     "marian",
+    "marian-two",
     "mbart",
+    "mistral",
+    "pegasus",
     "qwen2",
     "qwen3",
     "roberta",
@@ -83,7 +94,7 @@ fn compare(name: &str, model: &Model) {
             compared += 1;
         }
     }
-    assert!(compared >= 20, "{name}: only {compared} tensors compared");
+    assert!(compared >= 14, "{name}: only {compared} tensors compared");
 }
 
 #[test]
@@ -115,7 +126,7 @@ fn the_newer_spelling_of_a_configuration_means_the_same() {
         );
         spelt += 1;
     }
-    assert_eq!(spelt, 4);
+    assert_eq!(spelt, 10);
 }
 
 #[test]
@@ -125,7 +136,10 @@ fn every_variable_receives_a_gradient() {
         let weights = Weights::finetune(&checkpoint, 0);
         let model = Model::load_from(&checkpoint, &weights, Gradients::On).unwrap();
         let expected = expected(name);
-        let case = if model.vision().is_some() { "px" } else { "pad" };
+        let case = ["px", "pad", "one"]
+            .into_iter()
+            .find(|case| expected.keys().any(|key| key.starts_with(&format!("{case}.in."))))
+            .unwrap();
         let output = model.forward(&inputs(&expected, case), &mut ()).unwrap();
         let logits = output.logits.or(output.pooled).unwrap();
         // Any loss that treats every logit differently.

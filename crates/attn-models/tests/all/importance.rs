@@ -1,7 +1,7 @@
 //! Importance of heads: against the reference's head-mask gradients and losses, and against the sums over a head's rows
 //! and columns taken from the weights by name.
 
-use attn_core::HeadId;
+use attn_core::{Attention, HeadId};
 use attn_models::{
     Edit, Examples, Gradients, HeadGrid, Inputs, Interventions, Model, Target, Weights,
     candle::{DType, Tensor},
@@ -9,7 +9,7 @@ use attn_models::{
 };
 
 use crate::{
-    attribution::losses,
+    attribution::{SEQUENCE_TO_SEQUENCE, gradients_of, losses},
     support::{expected, inputs, open, values},
 };
 
@@ -66,6 +66,33 @@ fn head_gradients_agree_with_the_reference() {
             })
             .collect();
         close(&ablated, &wanted("head_ablated_loss"), 1e-4, name);
+    }
+}
+
+#[test]
+fn head_gradients_of_encoder_decoders_agree_with_the_reference() {
+    for (name, _) in SEQUENCE_TO_SEQUENCE {
+        let expected = gradients_of(name);
+        let model = Model::load(&open(name)).unwrap();
+        let examples = Examples {
+            inputs: inputs(&expected, "grad"),
+            targets: losses(&expected),
+        };
+        let found = head_gradients(&model, &[examples], &()).unwrap();
+        for (at, info) in model.info().attentions.iter().enumerate() {
+            let key = match info.attention {
+                Attention::EncoderSelf => "encoder_self",
+                Attention::DecoderSelf => "decoder_self",
+                Attention::Cross => "cross",
+            };
+            let signed: Vec<f32> = found
+                .examples
+                .iter()
+                .flat_map(|(_, grids)| flat(&grids[at..=at]))
+                .collect();
+            let wanted = values(&expected[&format!("grad.{key}.head_signed")]);
+            close(&signed, &wanted, 1e-4, &format!("{name} {key}"));
+        }
     }
 }
 

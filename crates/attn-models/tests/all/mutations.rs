@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::support::fixture;
 
-const FAMILIES: [&str; 16] = [
+const FAMILIES: [&str; 23] = [
     "albert",
+    "bart",
     "bert",
     "bert-cls",
     "clip-vision",
@@ -21,9 +22,15 @@ const FAMILIES: [&str; 16] = [
     "gpt-neox",
     "gpt2",
     "llama",
+    "m2m100",
+    "marian",
+    "marian-two",
+    "mbart",
+    "pegasus",
     "qwen2",
     "qwen3",
     "roberta",
+    "t5",
     "vit",
     "xlm-roberta",
 ];
@@ -80,7 +87,13 @@ fn run(name: &str, config: &Value, weights: Vec<u8>) {
             let shape = (1, vision.channels, vision.height, vision.width);
             Inputs::from_pixels(Tensor::zeros(shape, attn_models::candle::DType::F32, &Device::Cpu).unwrap())
         }
-        None => Inputs::from_ids(&[vec![1, 2, 3], vec![1, 2]], 0).unwrap(),
+        None => {
+            let mut inputs = Inputs::from_ids(&[vec![1, 2, 3], vec![1, 2]], 0).unwrap();
+            if model.info().attentions.len() > 1 {
+                inputs.decoder_input_ids = Inputs::from_ids(&[vec![2, 3], vec![2, 4]], 0).unwrap().input_ids;
+            }
+            inputs
+        }
     };
     // Numbers may overflow with absurd options; only the shapes are known.
     if let Ok(output) = model.forward(&inputs, &mut ()) {
@@ -102,7 +115,7 @@ fn chosen() -> impl Strategy<Value = (&'static str, Vec<(usize, u32)>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn mutated_configurations((name, changes) in chosen(), newer in any::<bool>()) {
@@ -112,6 +125,7 @@ proptest! {
         let mut config: Value = serde_json::from_slice(&text).unwrap();
         let mut keys: Vec<String> = config.as_object().unwrap().keys().cloned().collect();
         keys.extend(["rope_scaling", "sliding_window", "layer_types", "num_key_value_heads"].map(str::to_owned));
+        keys.extend(["num_decoder_layers", "share_encoder_decoder_embeddings"].map(str::to_owned));
         keys.extend(["num_hidden_groups", "mlp_ratio", "use_swiglu_ffn", "use_sliding_window"].map(str::to_owned));
         for (key, how) in changes {
             let key = &keys[key % keys.len()];

@@ -4,7 +4,7 @@ use attn_core::{Attention, Mask};
 use attn_models::{Error, Gradients, Inputs, Model, Point, Recorder, Result, Site, Weights};
 use serde_json::{Value, json};
 
-use crate::support::{difference, values};
+use crate::support::{difference, open, values};
 
 fn tiny(family: &str) -> Value {
     match family {
@@ -423,4 +423,27 @@ fn two_vocabularies_have_two_tables() {
     assert_eq!(shape("model.encoder.embed_tokens.weight"), [12, 8]);
     assert_eq!(shape("model.decoder.embed_tokens.weight"), [9, 8]);
     assert!(!weights.variables().contains_key("model.shared.weight"));
+}
+
+/// Marian may have a vocabulary for each language. Logits are then over the target's; text needs one tokenizer for both.
+#[test]
+fn two_vocabularies_are_for_ids_only() {
+    let checkpoint = open("marian-two");
+    let model = Model::load(&checkpoint).unwrap();
+    assert_eq!(model.info().vocab_size, Some(60));
+    let inputs = |source, target| Inputs {
+        decoder_input_ids: Inputs::from_ids(&[vec![59, target]], 59).unwrap().input_ids,
+        ..Inputs::from_ids(&[vec![source, 3]], 59).unwrap()
+    };
+    let output = model.forward(&inputs(69, 58), &mut ()).unwrap();
+    assert_eq!(output.logits.unwrap().dims(), [1, 2, 60]);
+    let error = model.forward(&inputs(70, 58), &mut ()).unwrap_err();
+    assert!(error.to_string().contains("values from 0 to 69"), "{error}");
+    let error = model.forward(&inputs(69, 60), &mut ()).unwrap_err();
+    assert!(error.to_string().contains("values from 0 to 59"), "{error}");
+    let error = checkpoint.tokenizer().unwrap_err();
+    assert!(
+        matches!(&error, Error::Unsupported { key, .. } if key == "decoder_vocab_size"),
+        "{error}"
+    );
 }

@@ -1,0 +1,64 @@
+//! The embedded training run: its checkpoints are those its log tells of.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashMap;
+
+use attn_sdk::{
+    embedded::{Embedded, SENTIMENT_LOG, sentiment_epochs},
+    models::{Checkpoint, Inputs, Model},
+};
+use serde_json::Value;
+
+/// The probabilities of the classes for a text.
+fn probabilities(checkpoint: &Checkpoint, text: &str) -> Vec<f64> {
+    let model = Model::load(checkpoint).unwrap();
+    let tokens = checkpoint.tokenizer().unwrap().encode(text, model.info()).unwrap();
+    let inputs = Inputs::from_ids(&[tokens.ids()], 0).unwrap();
+    let logits = model.forward(&inputs, &mut ()).unwrap().logits.unwrap();
+    let logits: Vec<f32> = logits.flatten_all().unwrap().to_vec1().unwrap();
+    let powers: Vec<f64> = logits.iter().map(|&logit| f64::from(logit).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}
+
+#[test]
+fn the_checkpoints_of_the_training_are_those_of_its_log() {
+    let lines: Vec<Value> = SENTIMENT_LOG
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[0]["epochs"], 4);
+    let of_kind = |kind: &str| {
+        lines
+            .iter()
+            .filter(move |line| line["kind"] == kind)
+            .collect::<Vec<_>>()
+    };
+    let texts: HashMap<&str, &str> = of_kind("example")
+        .iter()
+        .map(|line| (line["id"].as_str().unwrap(), line["text"].as_str().unwrap()))
+        .collect();
+    assert_eq!(texts.len(), 1200);
+    let predictions = of_kind("prediction");
+    assert_eq!(predictions.len(), 4 * 1200);
+    let epochs = sentiment_epochs().unwrap();
+    assert_eq!(epochs.len(), 4);
+    let mut compared = 0;
+    for prediction in predictions.iter().step_by(97) {
+        let epoch = usize::try_from(prediction["epoch"].as_u64().unwrap()).unwrap();
+        let found = probabilities(&epochs[epoch - 1], texts[prediction["id"].as_str().unwrap()]);
+        let logged = prediction["probabilities"].as_array().unwrap();
+        for (found, logged) in found.iter().zip(logged) {
+            // Weights are stored as f16; the log was written from f32.
+            let gap = (found - logged.as_f64().unwrap()).abs();
+            assert!(gap < 0.02, "{prediction}: {found:?}");
+        }
+        compared += 1;
+    }
+    assert!(compared >= 40);
+    // The last checkpoint is the model, and training went on from one to the next.
+    let of = |checkpoint: &Checkpoint| probabilities(checkpoint, "The terrible dog sees a letter.");
+    assert_eq!(of(&epochs[3]), of(&Embedded::Sentiment.checkpoint().unwrap()));
+    assert!((of(&epochs[0])[0] - of(&epochs[3])[0]).abs() > 1e-3);
+}
