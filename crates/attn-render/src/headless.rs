@@ -76,6 +76,16 @@ impl Headless {
         })
     }
 
+    /// As [`Renderer::add_font`].
+    pub fn add_font(&mut self, bytes: Vec<u8>) {
+        self.renderer.add_font(bytes);
+    }
+
+    /// As [`Renderer::add_system_fonts`].
+    pub fn add_system_fonts(&mut self) {
+        self.renderer.add_system_fonts();
+    }
+
     /// What renders, for people: `llvmpipe (LLVM 15.0.6, 256 bits) (vulkan)`.
     pub fn adapter(&self) -> &str {
         &self.adapter

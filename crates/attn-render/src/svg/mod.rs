@@ -89,7 +89,7 @@ pub fn svg(scene: &Scene, view: &View, options: &SvgOptions) -> Result<String, E
         for (index, point) in layer.points.iter().enumerate() {
             if thinning.keeps(before + index, point, &projection) {
                 drawing.in_panel(point.panel(), |body, place| {
-                    shapes::point(body, point, &scene.panels[point.panel()], place);
+                    shapes::point(body, point, &scene.panels[point.panel()], place, scene.dimmed_opacity());
                 });
             }
         }
