@@ -38,24 +38,7 @@ impl ClusterMap<'_> {
     /// # Errors
     /// [`Error::Empty`] without members, [`Error::Shape`] for clusters that do not fit or coordinates in space.
     pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-        if self.coordinates.is_empty() {
-            return Err(Error::Empty { what: "the map" });
-        }
-        check_len("clusters of members", self.coordinates.len(), self.of.len())?;
-        if self.coordinates.dims() != 2 {
-            return Err(Error::Shape {
-                what: "coordinates",
-                expected: "[members, 2]".into(),
-                found: format!("{} dimensions", self.coordinates.dims()),
-            });
-        }
-        if let Some(cluster) = self.of.iter().find(|&&cluster| cluster >= self.clusters.len()) {
-            return Err(Error::Shape {
-                what: "clusters of members",
-                expected: format!("below {}", self.clusters.len()),
-                found: cluster.to_string(),
-            });
-        }
+        self.check()?;
         let colors = view.colors();
         let page = Page {
             title: self.title,
@@ -104,6 +87,29 @@ impl ClusterMap<'_> {
         }
         scene.layers.push(layer);
         Ok(scene)
+    }
+
+    /// What everything drawn relies on.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.coordinates.is_empty() {
+            return Err(Error::Empty { what: "the map" });
+        }
+        check_len("clusters of members", self.coordinates.len(), self.of.len())?;
+        if self.coordinates.dims() != 2 {
+            return Err(Error::Shape {
+                what: "coordinates",
+                expected: "[members, 2]".into(),
+                found: format!("{} dimensions", self.coordinates.dims()),
+            });
+        }
+        if let Some(cluster) = self.of.iter().find(|&&cluster| cluster >= self.clusters.len()) {
+            return Err(Error::Shape {
+                what: "clusters of members",
+                expected: format!("below {}", self.clusters.len()),
+                found: cluster.to_string(),
+            });
+        }
+        Ok(())
     }
 
     /// Per cluster the member nearest to the mean: means of rings are empty places.

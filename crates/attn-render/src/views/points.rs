@@ -6,7 +6,7 @@ use super::page::{Entry, number};
 use crate::{
     Bounds, Color, ColorMode, Colors, Error, Matches, Shape, View,
     error::{check_finite, check_len},
-    search,
+    representative, search,
 };
 
 /// Positions of a head's points: all queries, then all keys.
@@ -106,7 +106,7 @@ const MOST_CLASSES: usize = 16;
     clippy::cast_sign_loss,
     reason = "saturates: negative is class 0"
 )]
-fn class_of(value: f32) -> usize {
+pub(crate) fn class_of(value: f32) -> usize {
     value.round() as usize
 }
 
@@ -251,8 +251,17 @@ pub(crate) fn mark_entries(view: &View, matches: &Matches) -> Vec<Entry> {
     entries
 }
 
-/// The order in which points are drawn: queries and keys alternate, so that neither covers the other.
-pub(crate) fn drawing_order(points: usize, queries: usize) -> impl Iterator<Item = usize> {
+/// The order in which points are drawn: queries and keys alternate, so that neither covers the other, and within each the
+/// order is as good as random. It depends on where points are and on their values, not on how they are numbered: translucent
+/// points blend to the same picture in whatever order a capture has them, and no class covers another for coming later.
+pub(crate) fn drawing_order(
+    coordinates: Coordinates<'_>,
+    queries: usize,
+    values: Option<&[f32]>,
+) -> impl Iterator<Item = usize> {
+    let points = coordinates.len();
+    let first = scattered(coordinates, 0..queries, values);
+    let second = scattered(coordinates, queries..points, values);
     let keys = points - queries;
     let (mut query, mut key) = (0, 0);
     (0..points).map(move |_| {
@@ -260,12 +269,88 @@ pub(crate) fn drawing_order(points: usize, queries: usize) -> impl Iterator<Item
         let query_next = key == keys || (query < queries && (2 * query + 1) * keys <= (2 * key + 1) * queries);
         if query_next {
             query += 1;
-            query - 1
+            first[query - 1]
         } else {
             key += 1;
-            queries + key - 1
+            second[key - 1]
         }
     })
+}
+
+/// Indices ordered by a hash of position and value: a counting sort by its leading bits, then each of the small buckets.
+fn scattered(coordinates: Coordinates<'_>, range: std::ops::Range<usize>, values: Option<&[f32]>) -> Vec<usize> {
+    let key = |index: usize| {
+        let bits = coordinates.get(index).map(|v| u64::from(v.to_bits()));
+        let value = values.map_or(0, |values| u64::from(values[index].to_bits()));
+        mixed(mixed(bits[0] << 32 | bits[1]) ^ (bits[2] << 32 | value))
+    };
+    let keys: Vec<u64> = range.clone().map(key).collect();
+    let bits = keys.len().max(2).ilog2().min(16);
+    let mut starts = vec![0_usize; (1 << bits) + 1];
+    let bucket = |key: u64| (key >> (64 - bits)) as usize;
+    for key in &keys {
+        starts[bucket(*key) + 1] += 1;
+    }
+    for bucket in 1..starts.len() {
+        starts[bucket] += starts[bucket - 1];
+    }
+    let mut next = starts.clone();
+    let mut order = vec![(0, 0); keys.len()];
+    for (index, key) in range.zip(&keys) {
+        let next = &mut next[bucket(*key)];
+        order[*next] = (*key, index);
+        *next += 1;
+    }
+    for ends in starts.windows(2) {
+        order[ends[0]..ends[1]].sort_unstable();
+    }
+    order.into_iter().map(|(_, index)| index).collect()
+}
+
+/// The finaliser of SplitMix64 (Steele et al. 2014): every bit depends on all.
+fn mixed(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// So many points per square layout unit are drawn at most: four pixels on a screen of twice the density.
+const MOST_PER_UNIT: f32 = 4.0;
+/// So many points are drawn in the smallest panel.
+const ALWAYS: usize = 2_000;
+
+/// Which points of a panel of `area` square layout units are drawn, and how many: `None` for all; where they are far more
+/// than its pixels a representative part of the queries and of the keys, and all that are `marked`.
+pub(crate) fn thinned(
+    coordinates: Coordinates<'_>,
+    queries: usize,
+    area: f32,
+    marked: &[bool],
+) -> Result<Option<(Vec<bool>, usize)>, Error> {
+    let points = coordinates.len();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    let most = ((MOST_PER_UNIT * area) as usize).max(ALWAYS);
+    if points <= most {
+        return Ok(None);
+    }
+    let mut kept = vec![false; points];
+    for range in [0..queries, queries..points] {
+        let share = (most as u128 * range.len() as u128 / points as u128) as usize;
+        let part = &coordinates.values[range.start * coordinates.dims..range.end * coordinates.dims];
+        for index in representative(part, coordinates.dims, share)? {
+            kept[range.start + index] = true;
+        }
+    }
+    for (kept, marked) in kept.iter_mut().zip(marked) {
+        *kept |= marked;
+    }
+    let count = kept.iter().filter(|kept| **kept).count();
+    Ok(Some((kept, count)))
+}
+
+/// What a caption says where points are left out.
+pub(crate) fn thinning_note(drawn: usize, points: usize) -> String {
+    format!(" {drawn} of {points} points are drawn: crowded places are thinned, single points are kept.")
 }
 
 /// Points per square unit that an average point finds around itself, where the points' bounds fill `area` square units.
@@ -332,7 +417,8 @@ mod tests {
     #[test]
     fn every_point_is_drawn_once_and_kinds_alternate() {
         for (points, queries) in [(10, 5), (9, 3), (7, 0), (7, 7), (100, 20)] {
-            let order: Vec<usize> = drawing_order(points, queries).collect();
+            let values: Vec<f32> = (0..2 * points).map(|i| i as f32).collect();
+            let order: Vec<usize> = drawing_order(Coordinates::new(&values, 2).unwrap(), queries, None).collect();
             let mut sorted = order.clone();
             sorted.sort_unstable();
             assert_eq!(sorted, (0..points).collect::<Vec<_>>());
@@ -345,6 +431,47 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_order_follows_places_not_numbers() {
+        let places: Vec<[f32; 2]> = (0..500_u16)
+            .map(|i| [f32::from(i * 37 % 499), f32::from(i % 7)])
+            .collect();
+        let drawn = |places: &[[f32; 2]]| -> Vec<[f32; 2]> {
+            let flat = places.as_flattened();
+            drawing_order(Coordinates::new(flat, 2).unwrap(), 200, None)
+                .map(|i| places[i])
+                .collect()
+        };
+        let mut shuffled = places.clone();
+        shuffled[..200].reverse();
+        shuffled[200..].rotate_left(77);
+        assert_eq!(drawn(&places), drawn(&shuffled));
+        // As good as random: of neighbours in the data about as many come earlier as later.
+        let order: Vec<usize> = drawing_order(Coordinates::new(places.as_flattened(), 2).unwrap(), 0, None).collect();
+        let rising = order.windows(2).filter(|pair| pair[0] < pair[1]).count();
+        // Of 499 pairs half; the standard deviation of ascents of a random order is sqrt((n + 1) / 12) = 6.5.
+        assert!(rising.abs_diff(250) < 26, "{rising}");
+    }
+
+    #[test]
+    fn few_points_all_stay_and_crowds_are_thinned_alike() {
+        let values: Vec<f32> = (0..20_000_u16)
+            .flat_map(|i| [f32::from(i % 100), f32::from(i / 100)])
+            .collect();
+        let coordinates = Coordinates::new(&values, 2).unwrap();
+        assert!(thinned(coordinates, 5_000, 5_000.0, &[]).unwrap().is_none());
+        let mut marked = vec![false; 20_000];
+        marked[19_999] = true;
+        marked[123] = true;
+        let (kept, count) = thinned(coordinates, 5_000, 1_000.0, &marked).unwrap().unwrap();
+        assert!((4_000..=4_002).contains(&count) && kept[123] && kept[19_999], "{count}");
+        let queries = kept[..5_000].iter().filter(|kept| **kept).count();
+        assert!(
+            (1_000..=1_002).contains(&queries),
+            "the share of the queries: {queries}"
+        );
     }
 
     #[test]
