@@ -15,15 +15,13 @@ pub struct Contour {
 }
 
 /// Cells of the grid along the longer side, at most.
-const CELLS: usize = 160;
+const CELLS: usize = 200;
 /// The Gaussian reaches so many standard deviations.
 const REACH: f64 = 3.5;
-/// Its standard deviation is at most this share of the cloud's longer side, so that clumps stay apart.
-const WIDEST: f64 = 0.025;
-
 /// The contours that enclose each of `shares` (0 to 1) of `[point, 2]`, in the order of the shares. Each share may have
-/// several contours, and holes in them are contours too. Smoothing is by Scott's rule, `n^(-1/6)` standard deviations, but
-/// at most 1/40 of the longer side. None for fewer than three points or points without extent.
+/// several contours, and holes in them are contours too. Smoothing is by Scott's rule, `n^(-1/6)` standard deviations, where
+/// the standard deviation is that of the normal cloud in which two points are as often close together as in this one: so
+/// clumps count as narrow as they are, however far apart they lie. None for fewer than three points or points without extent.
 ///
 /// # Errors
 /// [`Error::Shape`] if the length is odd, [`Error::NotFinite`].
@@ -58,6 +56,25 @@ pub fn density_contours(points: &[f32], shares: &[f32]) -> Result<Vec<Contour>, 
     Ok(contours)
 }
 
+/// The standard deviation of the normal cloud that is as crowded as this one. Its density squared, integrated, is
+/// `1 / (4 pi sigma^2)`, which pairs of points in the same cell estimate; their own do not count.
+fn spread(points: &[f32], min: [f64; 2], longer: f64) -> f64 {
+    let cell = longer / CELLS as f64;
+    let mut counts = vec![0.0_f64; (CELLS + 1) * (CELLS + 1)];
+    for point in points.chunks_exact(2) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most CELLS")]
+        let at = |axis: usize| ((f64::from(point[axis]) - min[axis]) / cell) as usize;
+        counts[at(1).min(CELLS) * (CELLS + 1) + at(0).min(CELLS)] += 1.0;
+    }
+    let count = (points.len() / 2) as f64;
+    let pairs: f64 = counts.iter().map(|count| count * (count - 1.0)).sum();
+    let crowding = pairs / (count * (count - 1.0)) / (cell * cell);
+    // Without any pair in one cell points are spread over the whole.
+    (1.0 / (4.0 * std::f64::consts::PI * crowding))
+        .sqrt()
+        .min(0.25 * longer)
+}
+
 /// A smoothed density at the corners of square cells.
 struct Field {
     origin: [f64; 2],
@@ -78,12 +95,8 @@ impl Field {
         if count < 3 || longer <= 0.0 {
             return None;
         }
-        let deviation = |axis: usize| {
-            let mean = along(axis).sum::<f64>() / count as f64;
-            (along(axis).map(|v| (v - mean).powi(2)).sum::<f64>() / count as f64).sqrt()
-        };
-        let scott = (count as f64).powf(-1.0 / 6.0) * (0.5 * (deviation(0).powi(2) + deviation(1).powi(2))).sqrt();
-        let sigma = scott.min(WIDEST * longer).max(longer / CELLS as f64);
+        let scott = (count as f64).powf(-1.0 / 6.0) * spread(points, ranges.map(|[low, _]| low), longer);
+        let sigma = scott.max(longer / CELLS as f64);
         let margin = (REACH + 1.0) * sigma;
         let cell = ((longer + 2.0 * margin) / CELLS as f64).max(0.5 * sigma);
         #[expect(
@@ -269,15 +282,39 @@ mod tests {
         let n = 20_000;
         let contours = density_contours(&normal(n), &[0.5, 0.8]).unwrap();
         assert_eq!(contours.len(), 2);
-        // Smoothing adds its variance: Scott's 20,000^(-1/6), or 1/40 of the longer side, whichever is less.
-        let longer = 2.0 * (2.0 * f64::from(2 * n).ln()).sqrt();
-        let sigma = f64::from(n).powf(-1.0 / 6.0).min(longer / 40.0);
+        // Smoothing adds its variance.
+        let sigma = f64::from(n).powf(-1.0 / 6.0);
         for contour in &contours {
             let expected = (-2.0 * (1.0 - f64::from(contour.share)).ln() * (1.0 + sigma * sigma)).sqrt();
             for [x, y] in &contour.line {
                 let radius = f64::from(x.hypot(*y));
                 assert!((radius / expected - 1.0).abs() < 0.03, "{radius} for {expected}");
             }
+        }
+    }
+
+    #[test]
+    fn clumps_count_as_narrow_as_they_are() {
+        // Four normal clouds, a hundred of their standard deviations apart.
+        let points: Vec<f32> = (0..4_u8)
+            .flat_map(|clump| {
+                let [x, y] = [f32::from(clump % 2) * 100.0, f32::from(clump / 2) * 100.0];
+                let shift = move |point: [f32; 2]| [point[0] + x, point[1] + y];
+                normal(5_000)
+                    .chunks(2)
+                    .flat_map(|p| shift([p[0], p[1]]))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        let contours = density_contours(&points, &[0.8]).unwrap();
+        assert_eq!(contours.len(), 4);
+        for contour in contours {
+            let [left, right] = contour
+                .line
+                .iter()
+                .fold([f32::MAX, f32::MIN], |[a, b], p| [a.min(p[0]), b.max(p[0])]);
+            // Of one normal cloud 1.79 on each side; smoothed by less than one more standard deviation.
+            assert!((1.7..2.5).contains(&(0.5 * (right - left))), "{left} {right}");
         }
     }
 

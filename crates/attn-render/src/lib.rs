@@ -56,3 +56,8 @@ pub use text::text_width;
 pub use tracked::Tracked;
 pub use transition::Transition;
 pub use view::{Camera, Orbit, Pick, View};
+
+/// The examples of the guide to the views, compiled by the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/VIEWS.md")]
+struct Guide;

@@ -103,6 +103,11 @@ impl LayerBuffers {
         Ok(())
     }
 
+    /// Bytes of the buffer that holds its points.
+    pub(super) fn point_memory(&self) -> u64 {
+        self.points.drawn().map_or(0, |(buffer, _)| buffer.size())
+    }
+
     /// Draw calls of its paint.
     pub(super) fn draws(&self) -> u32 {
         let some = |drawn: bool| u32::from(drawn);

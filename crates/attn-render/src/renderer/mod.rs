@@ -23,6 +23,8 @@ pub struct Stats {
     pub bytes: u64,
     /// Points in the scene.
     pub points: u64,
+    /// Bytes of the device's memory that hold points: 24 each, and up to half more where they became more.
+    pub point_memory: u64,
     /// Draw calls of the next [`Renderer::paint`], text left out.
     pub draws: u32,
     /// Labels that found a place.
@@ -103,6 +105,7 @@ impl Renderer {
         for ((layer, buffers), labels) in scene.drawn_layers().zip(&mut self.layers).zip(&mut labels) {
             self.stats.point_bytes += buffers.follow(&self.pipelines, self.target, layer, &mut uploads)?;
             self.stats.points += layer.points.len() as u64;
+            self.stats.point_memory += buffers.point_memory();
             buffers.follow_rows(&layer.rows, &projection, labels, &mut uploads)?;
             self.stats.draws += buffers.draws();
             self.stats.labels += u32::try_from(labels.len()).unwrap_or(u32::MAX);

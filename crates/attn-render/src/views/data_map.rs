@@ -3,8 +3,9 @@
 
 use super::{
     axes::{Frame, range},
+    crowd::{density, opacity_at, radius_at},
     page::{Entry, Page},
-    points::{Coordinates, density, mark_entries, marks, opacity_at, radius_at},
+    points::{Coordinates, mark_entries, marks},
 };
 use crate::{
     Error, Label, Layer, Motion, Panel, Point, Scene, View,

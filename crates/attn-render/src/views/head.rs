@@ -6,11 +6,9 @@ use std::sync::Arc;
 use attn_core::HeadId;
 
 use super::{
+    crowd::{density, drawing_order, opacity_at, radius_at, thinned, thinning_note},
     page::{Entry, Page},
-    points::{
-        ColorBy, Coordinates, PointColors, ValueKind, check_points, class_of, density, drawing_order, mark_entries,
-        marks, opacity_at, radius_at, thinned, thinning_note,
-    },
+    points::{ColorBy, Coordinates, PointColors, ValueKind, check_points, class_of, mark_entries, marks},
 };
 use crate::{
     Axes, Block, Bounds, Cells, Color, ColorMode, Colors, Curve, Edge, Error, Label, Layer, Matches, Motion, Panel,

@@ -1,8 +1,9 @@
 //! Clusters on a plane: a point per member, coloured by cluster, the largest clusters with their names.
 
 use super::{
+    crowd::{density, opacity_at, radius_at},
     page::{Entry, Page},
-    points::{Coordinates, density, opacity_at, radius_at},
+    points::Coordinates,
 };
 use crate::{Axes, Block, Error, Label, Layer, Motion, Panel, Placement, Point, Scene, View, error::check_len};
 

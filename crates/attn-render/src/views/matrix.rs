@@ -3,15 +3,13 @@
 
 use std::rc::Rc;
 
-use attn_core::{Attention, HeadId};
+use attn_core::HeadId;
 
 use super::{
+    crowd::{density, drawing_order, opacity_at, radius_at, thinned, thinning_note},
     head_layout::{GAP, HeadLayout, NAMES, rows_and_columns},
     page::Page,
-    points::{
-        ColorBy, Coordinates, PointColors, check_points, density, drawing_order, mark_entries, marks, opacity_at,
-        radius_at, thinned, thinning_note,
-    },
+    points::{ColorBy, Coordinates, PointColors, check_points, mark_entries, marks},
 };
 use crate::{Axes, Block, Error, Label, Layer, Matches, Motion, Panel, Point, Scene, Shape, View, error::check_len};
 
@@ -294,6 +292,8 @@ impl Matrix<'_> {
 
 #[cfg(test)]
 mod tests {
+    use attn_core::Attention;
+
     use super::*;
     use crate::Projection;
 

@@ -6,6 +6,7 @@
 mod aggregate;
 mod axes;
 mod beam;
+mod crowd;
 mod data_map;
 mod flow;
 mod head;

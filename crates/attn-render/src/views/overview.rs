@@ -141,7 +141,7 @@ impl<'a> Overview<'a> {
                 to: [inside.max[0] - TICK, middle(link.key, 1), 0.0],
                 color: line_color(&colors).alpha(link.weight),
                 panel: panel.into(),
-                width: [0.9; 2],
+                width: [1.0; 2],
                 gap: [0.0; 2],
             }));
             for (side, left, color) in [(0, inside.min[0], colors.query), (1, inside.max[0] - TICK, colors.key)] {

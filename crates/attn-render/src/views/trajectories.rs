@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::{
+    crowd::{density, opacity_at, radius_at},
     page::{Entry, Page},
-    points::{Coordinates, density, opacity_at, radius_at},
+    points::Coordinates,
 };
 use crate::{
     Axes, Block, Edge, Error, Label, Layer, Motion, Panel, Placement, Point, Scene, Shape, View, error::check_len,
