@@ -88,6 +88,10 @@ fn ratios() {
     const ROUNDS: u16 = 8;
     let clouds = clouds();
     let scene = matrix(&clouds).scene(&View::default(), SIZE).unwrap();
+    for _ in 0..3 {
+        let [cpu, wall] = measured(|| drop(matrix(&clouds).scene(&View::default(), SIZE).unwrap()));
+        println!("scene: {cpu:.2} CPU seconds, {wall:.3} wall seconds");
+    }
     let mut view = View::default();
     let projection = Projection::new(&scene, &view, SIZE);
     let dots: Vec<bare::Dot> = scene.layers[1]

@@ -208,10 +208,14 @@ fn nothing_panics() {
             picker.within(&scene, &projection, panel, &area);
             picker.within(&scene, &projection, panel, &Area::Box(random.rect()));
         }
-        let _ = svg(&scene, &view, &SvgOptions { max_points: 10 });
+        let few = SvgOptions {
+            max_points: 10,
+            families: vec!["\"<'&,\u{1}".into()],
+        };
+        let _ = svg(&scene, &view, &few);
         let later = self::scene(random);
         let moment = Transition::new(&scene, later).at(random.number() / 100.0, &view);
-        let _ = svg(&moment, &view, &SvgOptions { max_points: 10 });
+        let _ = svg(&moment, &view, &few);
         // Huge but finite numbers too; what is not finite is an error.
         let cloud: Vec<f32> = (0..2 * random.below(30)).map(|_| random.number()).collect();
         let finite: Vec<f32> = cloud.iter().copied().filter(|v| v.is_finite()).collect();

@@ -1,7 +1,12 @@
 //! Vector drawings against the raster and against the scene: every view is well-formed, nothing is lost, and what is
 //! drawn is where the pixels are.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests fail the test"
+)]
 
 #[path = "../examples/gallery/charts.rs"]
 mod charts;
@@ -354,7 +359,10 @@ fn thinned_points_are_even_and_the_file_says_so() {
             .points
             .push(Point::new(0, at, colors[usize::from(i % 2)], i.into()));
     }
-    let options = SvgOptions { max_points: 1_000 };
+    let options = SvgOptions {
+        max_points: 1_000,
+        ..SvgOptions::default()
+    };
     let text = svg(&scene, &View::default(), &options).unwrap();
     assert!(
         text.contains("<desc>1000 of 10000 points are drawn"),
@@ -405,4 +413,49 @@ fn odd_scenes_are_drawings_too() {
         );
         assert!(matches!(error, Err(Error::Shape { .. })));
     }
+}
+
+#[test]
+fn families_of_the_host_are_named_and_cannot_break_the_file() {
+    let options = SvgOptions {
+        families: vec!["Noto Sans CJK JP".into(), "a\"/><script>'".into()],
+        ..SvgOptions::default()
+    };
+    let scene = Scene::new([50.0, 50.0], Color::default());
+    let tags = parse(&svg(&scene, &View::default(), &options).unwrap());
+    let named = tags[0].get("font-family");
+    assert_eq!(named, "DejaVu Sans, 'Noto Sans CJK JP', 'ascript', Verdana, sans-serif");
+}
+
+#[test]
+fn another_program_sets_other_scripts_from_the_named_family() {
+    let path = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc";
+    let Ok(font) = std::fs::read(path) else {
+        eprintln!("not tested: {path} is not installed");
+        return;
+    };
+    let mut scene = Scene::new([120.0, 30.0], Color::hex(0xFFFFFF));
+    scene.layers[0]
+        .labels
+        .push(attn_render::Label::new(0, [5.0, 5.0], "世界", 16.0, Color::hex(0)));
+    let options = SvgOptions {
+        families: vec!["Noto Sans CJK JP".into()],
+        ..SvgOptions::default()
+    };
+    let text = svg(&scene, &View::default(), &options).unwrap();
+    let mut reader = resvg::usvg::Options::default();
+    reader.fontdb_mut().load_font_data(dejavu::sans::regular().to_vec());
+    reader.fontdb_mut().load_font_data(font);
+    let tree = resvg::usvg::Tree::from_str(&text, &reader).unwrap();
+    let mut pixels = resvg::tiny_skia::Pixmap::new(120, 30).unwrap();
+    resvg::render(&tree, Default::default(), &mut pixels.as_mut());
+    let mut headless = Headless::new().unwrap();
+    headless.add_font(std::fs::read(path).unwrap());
+    let ours = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let ink = |rgba: &[u8]| rgba.chunks(4).map(|p| f64::from(255 - p[0])).sum::<f64>();
+    let (ours, theirs) = (ink(ours.rgba()), ink(pixels.data()));
+    assert!(
+        theirs > 5_000.0 && (ours / theirs - 1.0).abs() < 0.15,
+        "{ours} {theirs}"
+    );
 }

@@ -277,13 +277,17 @@ impl<'a> Head<'a> {
             .filter(|i| kept.is_none_or(|kept| kept[*i]))
             .collect();
         if self.coordinates.dims() == 3 {
-            // Far points first, as seen now; a stable sort keeps ties in order.
+            // Far points first, as seen now; ties stay in order.
             let toward = view.orbit.rotation()[2];
             let near = |i: usize| {
                 let p = self.coordinates.get(i);
                 toward[0] * p[0] + toward[1] * p[1] + toward[2] * p[2]
             };
-            order.sort_by(|a, b| near(*a).total_cmp(&near(*b)));
+            let mut by_depth: Vec<(u32, u32, usize)> = (order.iter().zip(0..))
+                .map(|(&i, rank)| (ascending(near(i)), rank, i))
+                .collect();
+            by_depth.sort_unstable();
+            order = by_depth.into_iter().map(|(.., i)| i).collect();
         }
         // What is brought out lies in front.
         order.sort_by_key(|i| marked.get(*i).copied().unwrap_or(false));
@@ -413,6 +417,12 @@ impl<'a> Head<'a> {
             });
         }
     }
+}
+
+/// Bits that are ordered as the numbers are: whole numbers sort faster.
+fn ascending(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
 }
 
 /// A fixed number in 0 to 1 for every index, so that the labels that are drawn are spread over the data.
