@@ -145,8 +145,10 @@ impl Matrix<'_> {
         let grid = HeadLayout::new(self.heads(), content, note);
         // Frames and names move with the plots.
         let ground = scene.add_panel(Panel::page(content, Motion::Stage));
-        let mut layer = Layer::default();
-        layer.labels = grid.names(ground, &colors);
+        let mut layer = Layer {
+            labels: grid.names(ground, &colors),
+            ..Layer::default()
+        };
         let points: usize = self.panels.iter().map(|panel| panel.coordinates.len()).sum();
         let mut drawn: Vec<Point> = Vec::with_capacity(points);
         // One size for all plots, so that they can be compared: that of the median one.
