@@ -1,31 +1,40 @@
-//! What a person waits for: vector drawings, finding the point under the cursor and what a lasso holds among 1.5 million points,
-//! and the matrix of 12 x 12 heads with 10,112 points each: building the scene, the first frame with its upload, a steady frame after a
-//! camera move.
+//! What a person waits for: vector drawings, scenes of long texts, finding the point under the cursor and what a lasso holds among
+//! 1.5 million points in the plane and in space, and the matrix of 12 x 12 heads with 10,112 points each: building the scene, the first
+//! frame with its upload, a steady frame after a camera move.
 //!
-//! Run on the software rasteriser these are worst cases: what counts is the ratio to the bare draw in docs/PERFORMANCE.md.
+//! Frames are compared with a bare instanced draw of as many equal dots (`bare.rs`), in turn, in one run: on a software
+//! rasteriser and on a busy machine only the ratio says something. `cargo bench --bench render -- ratios` does only that.
 
 #![allow(
     missing_docs,
     clippy::unwrap_used,
+    clippy::print_stdout,
     reason = "a bench that cannot run has nothing to report"
 )]
 
+#[path = "render/bare.rs"]
+mod bare;
 mod common;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Area, Headless, Picker, Projection, SvgOptions, View, svg,
-    views::{Coordinates, Head, Matrix, MatrixPanel, Sentence, SentenceToken},
+    Area, Headless, Picker, Projection, SvgOptions, Transition, View, svg,
+    views::{Coordinates, Head, Matrix, MatrixPanel, Sentence, SentenceToken, SentenceWindow},
 };
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 
 const SIDE: usize = 12;
 const POINTS: usize = 10_112;
 
-fn benches(c: &mut Criterion) {
-    let clouds: Vec<Vec<f32>> = (0..SIDE * SIDE)
+const SIZE: [f32; 2] = [1200.0, 1300.0];
+
+fn clouds() -> Vec<Vec<f32>> {
+    (0..SIDE * SIDE)
         .map(|i| common::cloud(POINTS, 2, i as u64).into_raw_vec_and_offset().0)
-        .collect();
+        .collect()
+}
+
+fn matrix(clouds: &[Vec<f32>]) -> Matrix<'_> {
     let panels = clouds.iter().enumerate().map(|(i, cloud)| MatrixPanel {
         head: HeadId::new(Attention::EncoderSelf, i / SIDE, i % SIDE),
         coordinates: Coordinates::new(cloud, 2).unwrap(),
@@ -34,75 +43,169 @@ fn benches(c: &mut Criterion) {
         labels: &[],
         note: String::new(),
     });
-    let matrix = Matrix {
+    Matrix {
         title: "12 x 12",
         panels: panels.collect(),
         ..Matrix::default()
-    };
-    let mut view = View::default();
-    let size = [1200.0, 1300.0];
-    let scene = matrix.scene(&view, size).unwrap();
+    }
+}
 
-    let mut group = c.benchmark_group("12x12x10112");
+fn scenes(c: &mut Criterion) {
+    let clouds = clouds();
+    let matrix = matrix(&clouds);
+    let mut group = c.benchmark_group("scene");
     group.sample_size(10);
-    group.bench_function("scene", |b| b.iter(|| matrix.scene(&view, size).unwrap()));
-    group.bench_function("first frame", |b| {
-        let new = || Headless::new().unwrap();
-        b.iter_batched(
-            new,
-            |mut headless| headless.draw_frame(&scene, &View::default(), 1.0).unwrap(),
-            BatchSize::PerIteration,
-        );
+    group.bench_function("12 x 12 x 10112 points", |b| {
+        b.iter(|| matrix.scene(&View::default(), SIZE).unwrap())
     });
-    let mut headless = Headless::new().unwrap();
-    headless.draw_frame(&scene, &view, 1.0).unwrap();
-    group.bench_function("steady frame", |b| {
-        b.iter(|| {
-            // A camera that moves, as under a hand.
-            view.stage.center[0] = 1.0 - view.stage.center[0] + 1e-3;
-            headless.draw_frame(&scene, &view, 1.0).unwrap();
-        });
+    let words = vec![
+        SentenceToken {
+            text: "word",
+            special: false
+        };
+        4_000
+    ];
+    let weights = vec![1.0 / 4_000.0; 4_000 * 4_000];
+    let window = SentenceWindow::new(HeadId::new(Attention::EncoderSelf, 0, 0), &words, &words, &weights);
+    let view = View {
+        first_token: 2_000,
+        ..View::default()
+    };
+    group.bench_function("window on 4000 tokens", |b| {
+        b.iter(|| window.scene(&view, [640.0, 900.0]).unwrap())
+    });
+    let from = matrix.scene(&View::default(), SIZE).unwrap();
+    let moved: Vec<Vec<f32>> = clouds.iter().map(|cloud| cloud.iter().map(|v| -v).collect()).collect();
+    let way = Transition::new(&from, self::matrix(&moved).scene(&View::default(), SIZE).unwrap());
+    group.bench_function("moment of a transition of 1456128 points", |b| {
+        b.iter(|| way.at(0.5, &View::default()))
     });
     group.finish();
 }
 
-/// One panel of 1,500,000 points, the index built.
-fn picking(c: &mut Criterion) {
-    let cloud = common::cloud(1_500_000, 2, 3);
-    let coordinates = Coordinates::new(cloud.as_slice().unwrap(), 2).unwrap();
-    let head = Head::new(HeadId::new(Attention::EncoderSelf, 0, 0), coordinates, 750_000);
-    let view = View::default();
-    let size = [1200.0, 1000.0];
-    let scene = head.scene(&view, size).unwrap();
-    let projection = Projection::new(&scene, &view, size);
-    let panel = projection.panels[1].rect;
-    let mut picker = Picker::default();
-    picker.hit(&scene, &projection, panel.center(), 8.0);
-    let mut group = c.benchmark_group("1500000 points");
-    let mut step = 0_u16;
-    group.bench_function("point under the cursor", |b| {
-        b.iter(|| {
-            // All over the panel, its crowds included.
-            step = step.wrapping_add(1);
-            let at = [
-                panel.min[0] + panel.width() * f32::from(step % 101) / 101.0,
-                panel.min[1] + panel.height() * f32::from(step % 97) / 97.0,
-            ];
-            picker.hit(&scene, &projection, at, 8.0)
-        });
-    });
-    let [x, y] = panel.center();
-    let lasso = Area::Lasso(
-        (0..40_u8)
-            .map(|i| {
-                let (sin, cos) = (f32::from(i) / 40.0 * std::f32::consts::TAU).sin_cos();
-                [x + 120.0 * cos, y + 80.0 * sin]
-            })
-            .collect(),
+/// Frames against the bare draw, in turn; CPU seconds of the whole process, the rasteriser's threads included, and wall time.
+fn ratios() {
+    const ROUNDS: u16 = 8;
+    let clouds = clouds();
+    let scene = matrix(&clouds).scene(&View::default(), SIZE).unwrap();
+    for _ in 0..3 {
+        let [cpu, wall] = measured(|| drop(matrix(&clouds).scene(&View::default(), SIZE).unwrap()));
+        println!("scene: {cpu:.2} CPU seconds, {wall:.3} wall seconds");
+    }
+    let mut view = View::default();
+    let projection = Projection::new(&scene, &view, SIZE);
+    let dots: Vec<bare::Dot> = scene.layers[1]
+        .points
+        .iter()
+        .map(|point| {
+            let [x, y, _] = projection.panels[point.panel()].px_from_data.apply(point.position);
+            bare::Dot {
+                position: [x, y],
+                color: point.color.0,
+            }
+        })
+        .collect();
+    // Those of a typical panel: the same for all.
+    let panel = scene
+        .panels
+        .iter()
+        .filter(|panel| panel.head.is_some())
+        .nth(70)
+        .unwrap();
+    let mut peer = bare::Bare::new(&dots, SIZE.map(|v| v as u32), panel.point_radius, panel.point_opacity);
+    let first_device = Headless::new().unwrap();
+    println!(
+        "{}: {} points, radius {}",
+        first_device.adapter(),
+        dots.len(),
+        panel.point_radius
     );
-    group.sample_size(10);
-    group.bench_function("lasso", |b| b.iter(|| picker.within(&scene, &projection, 1, &lasso)));
-    group.finish();
+    peer.frame();
+    let mut firsts = Vec::new();
+    let mut headless = first_device;
+    firsts.push(measured(|| headless.draw_frame(&scene, &view, 1.0).unwrap()));
+    let (mut bares, mut steadies) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        bares.push(measured(|| peer.frame()));
+        view.stage.center[0] = 0.5 + 1e-4 * f32::from(round % 2 + 1);
+        steadies.push(measured(|| headless.draw_frame(&scene, &view, 1.0).unwrap()));
+        if round % 4 == 3 {
+            let mut fresh = Headless::new().unwrap();
+            firsts.push(measured(|| fresh.draw_frame(&scene, &View::default(), 1.0).unwrap()));
+        }
+    }
+    let median = |times: &[[f64; 2]], which: usize| {
+        let mut sorted: Vec<f64> = times.iter().map(|time| time[which]).collect();
+        sorted.sort_by(f64::total_cmp);
+        sorted[sorted.len() / 2]
+    };
+    for (which, unit) in ["CPU seconds", "wall seconds"].into_iter().enumerate() {
+        let [bare, steady, first] = [&bares, &steadies, &firsts].map(|times| median(times, which));
+        println!(
+            "{unit}: bare {bare:.3}, steady frame {steady:.3} ({:.2} x), first frame {first:.3} ({:.2} x)",
+            steady / bare,
+            first / bare
+        );
+    }
+}
+
+/// CPU seconds of this process (0 where the system does not tell) and wall seconds that a call takes.
+fn measured(call: impl FnOnce()) -> [f64; 2] {
+    let cpu = || -> Option<f64> {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // After the name in parentheses: the 12th and 13th fields are ticks of 10 ms in user and system mode.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        Some((fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?) / 100.0)
+    };
+    let (start, before) = (std::time::Instant::now(), cpu());
+    call();
+    let wall = start.elapsed().as_secs_f64();
+    [cpu().zip(before).map_or(0.0, |(after, before)| after - before), wall]
+}
+
+/// One panel of 1,500,000 points in the plane and one in space, the index built.
+fn picking(c: &mut Criterion) {
+    for dims in [2, 3] {
+        let cloud = common::cloud(1_500_000, dims, 3);
+        let coordinates = Coordinates::new(cloud.as_slice().unwrap(), dims).unwrap();
+        let head = Head::new(HeadId::new(Attention::EncoderSelf, 0, 0), coordinates, 750_000);
+        let view = View::default();
+        let size = [1200.0, 1000.0];
+        let mut group = c.benchmark_group(format!("1500000 points in {dims} dimensions"));
+        group.sample_size(10);
+        group.bench_function("scene", |b| b.iter(|| head.scene(&view, size).unwrap()));
+        let scene = head.scene(&view, size).unwrap();
+        let projection = Projection::new(&scene, &view, size);
+        let panel = projection.panels[1].rect;
+        group.bench_function("first question, which builds the index", |b| {
+            b.iter(|| Picker::default().hit(&scene, &projection, panel.center(), 8.0))
+        });
+        let mut picker = Picker::default();
+        picker.hit(&scene, &projection, panel.center(), 8.0);
+        let mut step = 0_u16;
+        group.bench_function("point under the cursor", |b| {
+            b.iter(|| {
+                // All over the panel, its crowds included.
+                step = step.wrapping_add(1);
+                let at = [
+                    panel.min[0] + panel.width() * f32::from(step % 101) / 101.0,
+                    panel.min[1] + panel.height() * f32::from(step % 97) / 97.0,
+                ];
+                picker.hit(&scene, &projection, at, 8.0)
+            });
+        });
+        let [x, y] = panel.center();
+        let lasso = Area::Lasso(
+            (0..40_u8)
+                .map(|i| {
+                    let (sin, cos) = (f32::from(i) / 40.0 * std::f32::consts::TAU).sin_cos();
+                    [x + 120.0 * cos, y + 80.0 * sin]
+                })
+                .collect(),
+        );
+        group.bench_function("lasso", |b| b.iter(|| picker.within(&scene, &projection, 1, &lasso)));
+        group.finish();
+    }
 }
 
 fn drawings(c: &mut Criterion) {
@@ -130,5 +233,13 @@ fn drawings(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(all, drawings, picking, benches);
-criterion_main!(all);
+criterion_group!(all, drawings, scenes, picking);
+
+fn main() {
+    let only_ratios = std::env::args().any(|argument| argument == "ratios");
+    if !only_ratios {
+        all();
+        Criterion::default().configure_from_args().final_summary();
+    }
+    ratios();
+}

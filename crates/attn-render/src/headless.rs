@@ -1,5 +1,7 @@
 //! Pictures without a window: the one type here that owns a device.
 
+use std::sync::{Arc, OnceLock};
+
 use crate::{Error, Image, Renderer, Scene, Stats, View};
 
 /// A device of its own and a renderer on it. A software rasteriser is enough.
@@ -18,6 +20,8 @@ pub struct Headless {
     adapter: String,
     renderer: Renderer,
     target: Option<Target>,
+    /// What the device said went wrong outside of a call.
+    failure: Arc<OnceLock<String>>,
 }
 
 struct Target {
@@ -65,6 +69,17 @@ impl Headless {
             .request_device(&descriptor)
             .await
             .map_err(|error| Error::Device(error.to_string()))?;
+        // Without these a failing device would end the program.
+        let failure = Arc::new(OnceLock::new());
+        let told = failure.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            // The first failure is the cause of the others.
+            let _ = told.set(error.to_string());
+        }));
+        let told = failure.clone();
+        device.set_device_lost_callback(move |_, message| {
+            let _ = told.set(format!("the device was lost: {message}"));
+        });
         let info = adapter.get_info();
         let renderer = Renderer::new(&device, &queue, FORMAT);
         Ok(Self {
@@ -73,7 +88,18 @@ impl Headless {
             adapter: format!("{} ({})", info.name, info.backend),
             renderer,
             target: None,
+            failure,
         })
+    }
+
+    /// As [`Renderer::add_font`].
+    pub fn add_font(&mut self, bytes: Vec<u8>) {
+        self.renderer.add_font(bytes);
+    }
+
+    /// As [`Renderer::add_system_fonts`].
+    pub fn add_system_fonts(&mut self) {
+        self.renderer.add_system_fonts();
     }
 
     /// What renders, for people: `llvmpipe (LLVM 15.0.6, 256 bits) (vulkan)`.
@@ -94,7 +120,9 @@ impl Headless {
     pub fn render(&mut self, scene: &Scene, view: &View, scale: f32) -> Result<Image, Error> {
         let size = self.size(scene.size, scale)?;
         self.draw(scene, view, size)?;
-        self.read(size)
+        let picture = self.read(size);
+        self.check_device()?;
+        picture
     }
 
     /// Draws and waits, without reading the picture back: what a frame in a window costs.
@@ -104,7 +132,22 @@ impl Headless {
     pub fn draw_frame(&mut self, scene: &Scene, view: &View, scale: f32) -> Result<(), Error> {
         let size = self.size(scene.size, scale)?;
         self.draw(scene, view, size)?;
-        self.wait()
+        self.wait()?;
+        self.check_device()
+    }
+
+    /// Gives the device back, as if the driver had lost it: what is rendered from now on is an error. For tests of what a
+    /// host does then: it opens another, and renders the same scenes.
+    pub fn lose_device(&mut self) {
+        self.device.destroy();
+        let _ = self.failure.set("the device was given back".into());
+    }
+
+    fn check_device(&self) -> Result<(), Error> {
+        match self.failure.get() {
+            Some(failure) => Err(Error::Device(failure.clone())),
+            None => Ok(()),
+        }
     }
 
     fn size(&self, layout: [f32; 2], scale: f32) -> Result<[u32; 2], Error> {
@@ -125,6 +168,7 @@ impl Headless {
     }
 
     fn draw(&mut self, scene: &Scene, view: &View, size: [u32; 2]) -> Result<(), Error> {
+        self.check_device()?;
         if self.target.as_ref().is_none_or(|target| target.size != size) {
             self.target = Some(Target::new(&self.device, size));
         }

@@ -2,6 +2,7 @@
 
 mod attention;
 mod color;
+mod contour;
 mod control;
 mod error;
 mod geometry;
@@ -21,6 +22,7 @@ mod svg;
 mod table;
 mod text;
 mod tracked;
+mod transition;
 mod view;
 pub mod views;
 
@@ -30,6 +32,7 @@ pub use wgpu;
 
 pub use attention::{Link, Remaining, strongest, switch_off};
 pub use color::{Color, ColorMode, Colors, Palette, Scale, Theme};
+pub use contour::{Contour, density_contours};
 pub use control::{Controller, Event, Input, Key, Tool};
 pub use error::Error;
 pub use geometry::{Bounds, Rect, Transform};
@@ -51,4 +54,10 @@ pub use svg::{SvgOptions, svg, write_svg};
 pub use table::{Cells, Table};
 pub use text::text_width;
 pub use tracked::Tracked;
+pub use transition::Transition;
 pub use view::{Camera, Orbit, Pick, View};
+
+/// The examples of the guide to the views, compiled by the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/VIEWS.md")]
+struct Guide;

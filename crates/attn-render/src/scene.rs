@@ -109,8 +109,6 @@ impl Point {
     pub const UNPICKABLE: u32 = u32::MAX;
     /// Steps of [`Point::size`] in one.
     const SIZE_STEPS: f32 = 32.0;
-    /// What the opacity of dimmed points is multiplied by, as in the shader.
-    pub(crate) const DIMMED_OPACITY: f32 = 0.12;
     const DIMMED: u8 = 0x10;
     const HIDDEN: u8 = 0x20;
 
@@ -158,6 +156,12 @@ impl Point {
     /// The panel's index.
     pub fn panel(&self) -> usize {
         usize::from(self.panel)
+    }
+
+    /// In another panel.
+    pub fn in_panel(mut self, panel: u16) -> Self {
+        self.panel = panel;
+        self
     }
 
     /// The outline.
@@ -469,6 +473,12 @@ impl Scene {
     pub fn add_panel(&mut self, panel: Panel) -> u16 {
         self.panels.push(panel);
         u16::try_from(self.panels.len() - 1).unwrap_or(u16::MAX)
+    }
+
+    /// What the opacity of dimmed points is multiplied by. They stay visible as the ground of what is brought out; on a dark
+    /// background that takes more, as pale marks fade faster into dark than dark ones into white.
+    pub fn dimmed_opacity(&self) -> f32 {
+        if self.background.luminance() < 0.2 { 0.34 } else { 0.2 }
     }
 
     /// The panel that shows `head`.

@@ -14,6 +14,16 @@ pub enum Cells {
 }
 
 impl Cells {
+    /// Counts and indices as numbers, exact up to 16,777,216.
+    pub fn numbers(values: impl IntoIterator<Item = usize>) -> Self {
+        Self::Numbers(values.into_iter().map(|value| value as f32).collect())
+    }
+
+    /// Texts.
+    pub fn texts<T: Into<String>>(values: impl IntoIterator<Item = T>) -> Self {
+        Self::Texts(values.into_iter().map(Into::into).collect())
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Numbers(cells) => cells.len(),

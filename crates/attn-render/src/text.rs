@@ -1,7 +1,9 @@
 //! Fonts and the size of text, without a GPU.
 //!
 //! Only the bundled DejaVu Sans (regular and bold) is used unless a host adds fonts to a renderer, so that
-//! pictures are the same on every machine. It covers Latin, Greek, Cyrillic, Arabic, mathematics and much else.
+//! pictures are the same on every machine. It covers Latin, Greek, Cyrillic, Arabic, mathematics and much else. Chinese,
+//! Japanese, Korean and pictographs need a font of the host's or the system's; their width is known without one, so that
+//! views lay them out alike on every machine.
 
 use std::sync::{Arc, OnceLock};
 
@@ -25,6 +27,9 @@ pub(crate) fn bundled_fonts() -> FontSystem {
 }
 
 /// Width of one line of text in the bundled fonts, in the unit of `size`. Kerning and ligatures are not counted.
+///
+/// Characters that the bundled fonts lack count as other fonts draw them: one size for Chinese, Japanese and Korean, 1.25
+/// for pictographs, nothing for marks that combine. A renderer draws text of added fonts at most so wide.
 ///
 /// ```
 /// let (narrow, wide) = (attn_render::text_width("ill", 10.0, false), attn_render::text_width("mmm", 10.0, false));
@@ -62,7 +67,24 @@ impl Face {
     fn measure(&self, c: char) -> f32 {
         let font = self.font.as_swash();
         let metrics = font.glyph_metrics(&[]);
-        metrics.advance_width(font.charmap().map(c)) / f32::from(metrics.units_per_em().max(1))
+        match (font.charmap().map(c), estimated(c)) {
+            (0, Some(width)) => width,
+            (glyph, _) => metrics.advance_width(glyph) / f32::from(metrics.units_per_em().max(1)),
+        }
+    }
+}
+
+/// Width in font sizes of a character that the bundled fonts lack, where its block tells.
+fn estimated(c: char) -> Option<f32> {
+    match u32::from(c) {
+        // Joiners, variation selectors, skin tones, and marks of the scripts of India that stand above or below.
+        0x200B..=0x200F | 0xFE00..=0xFE0F | 0x1F3FB..=0x1F3FF | 0xE0000..=0xE01EF => Some(0.0),
+        0x0300..=0x036F | 0x0901..=0x0902 | 0x093C | 0x0941..=0x0948 | 0x094D => Some(0.0),
+        // Hangul jamo, radicals to ideographs, Hangul syllables, compatibility forms, full width, the later planes.
+        0x1100..=0x115F | 0x2E80..=0xA4CF | 0xA960..=0xA97F | 0xAC00..=0xD7FF => Some(1.0),
+        0xF900..=0xFAFF | 0xFE30..=0xFE4F | 0xFF01..=0xFF60 | 0xFFE0..=0xFFE6 | 0x20000..=0x3FFFD => Some(1.0),
+        0x1F000..=0x1FAFF => Some(1.25),
+        _ => None,
     }
 }
 

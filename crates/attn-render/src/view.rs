@@ -150,6 +150,10 @@ pub struct View {
     pub palette: Palette,
     /// Light or dark.
     pub theme: Theme,
+    /// Nothing moves by itself: a [`Transition`](crate::Transition) jumps to its end.
+    pub reduced_motion: bool,
+    /// The first token that a [`SentenceWindow`](crate::views::SentenceWindow) shows.
+    pub first_token: u32,
     /// The head whose panel the pointer is over. Not saved.
     #[serde(skip)]
     pub hover_head: Option<HeadId>,
@@ -161,6 +165,9 @@ pub struct View {
 impl View {
     /// Hit tests report the classes of a legend from this id on: class 0 is this id. Points have smaller ones.
     pub const LEGEND_IDS: u32 = 1 << 31;
+
+    /// Hit tests report where a long sentence is scrolled to from this id on: token 0 is this id.
+    pub const SCROLL_IDS: u32 = 3 << 30;
 
     /// The colours of its theme and palette.
     pub fn colors(&self) -> Colors {
@@ -198,6 +205,7 @@ impl View {
         self.selection = None;
         self.hover = None;
         self.hidden.clear();
+        self.first_token = 0;
     }
 }
 

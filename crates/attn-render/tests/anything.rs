@@ -8,7 +8,8 @@ use std::sync::Arc;
 use attn_core::{Attention, HeadId};
 use attn_render::{
     Area, Axes, Block, Bounds, Color, Controller, Curve, Edge, Image, Input, Key, Label, Motion, Panel, Path, Picker,
-    Picture, Placement, Point, Projection, Rect, Region, Scene, Shape, SvgOptions, Tool, View, place_labels, svg,
+    Picture, Placement, Point, Projection, Rect, Region, Scene, Shape, SvgOptions, Tool, Transition, View,
+    density_contours, place_labels, svg,
 };
 
 /// SplitMix64 (Steele et al. 2014).
@@ -207,12 +208,78 @@ fn nothing_panics() {
             picker.within(&scene, &projection, panel, &area);
             picker.within(&scene, &projection, panel, &Area::Box(random.rect()));
         }
-        let _ = svg(&scene, &view, &SvgOptions { max_points: 10 });
+        let few = SvgOptions {
+            max_points: 10,
+            families: vec!["\"<'&,\u{1}".into()],
+        };
+        let _ = svg(&scene, &view, &few);
+        let later = self::scene(random);
+        let moment = Transition::new(&scene, later).at(random.number() / 100.0, &view);
+        let _ = svg(&moment, &view, &few);
+        // Huge but finite numbers too; what is not finite is an error.
+        let cloud: Vec<f32> = (0..2 * random.below(30)).map(|_| random.number()).collect();
+        let finite: Vec<f32> = cloud.iter().copied().filter(|v| v.is_finite()).collect();
+        assert!(density_contours(&finite[..finite.len() / 2 * 2], &[0.1, random.below(3) as f32]).is_ok());
+        let _ = density_contours(&cloud, &[random.number()]);
         let mut controller = Controller::default();
         for _ in 0..40 {
             controller.handle(input(random), &scene, &mut view);
         }
         let _ = svg(&scene, &view, &SvgOptions::default());
+    }
+}
+
+/// Views of random data: odd sizes, views and numbers give a scene or an error.
+#[test]
+fn no_view_panics() {
+    use attn_render::views::{Coordinates, Head, Overview, OverviewHead, SentenceToken, SentenceWindow};
+    let id = HeadId::new(Attention::DecoderSelf, 0, 0);
+    for seed in 0..300 {
+        println!("seed {seed}");
+        let random = &mut Random(seed);
+        let mut view = view(random);
+        view.first_token = random.below(1 << 32) as u32;
+        view.hidden = (0..random.below(6)).map(|_| random.below(20) as u32).collect();
+        let size = random.pair();
+        let count = random.below(12) as usize;
+        let weights: Vec<f32> = (0..count * count).map(|_| random.number()).collect();
+        let even = vec![1.0 / count.max(1) as f32; count * count];
+        let tokens = vec![
+            SentenceToken {
+                text: "wörd",
+                special: false
+            };
+            count
+        ];
+        for attention in [&weights, &even] {
+            let window = SentenceWindow::new(id, &tokens, &tokens, attention);
+            let _ = (
+                window.scene(&view, size),
+                window.table(&view, size),
+                window.scene(&view, [200.0; 2]),
+            );
+            let head = OverviewHead {
+                head: id,
+                queries: count,
+                keys: count,
+                attention,
+            };
+            let overview = Overview::new(vec![head; random.below(4) as usize]);
+            let _ = (
+                overview.scene(&view, size),
+                overview.table(),
+                overview.scene(&view, [200.0; 2]),
+            );
+        }
+        let values: Vec<f32> = (0..2 * count).map(|_| random.number()).collect();
+        if let Ok(coordinates) = Coordinates::new(&values, 2) {
+            let shares = [0.5, random.number()];
+            let head = Head {
+                contours: &shares,
+                ..Head::new(id, coordinates, random.below(14) as usize)
+            };
+            let _ = (head.scene(&view, size), head.scene(&view, [200.0; 2]), head.table());
+        }
     }
 }
 

@@ -413,3 +413,68 @@ fn a_host_draws_into_its_own_texture() {
     near(48, [0x30, 0xD0, 0xA0]);
     near(60, [0x20, 0x40, 0x60]);
 }
+
+/// A device that is lost takes the renderer with it; the scene is plain data and shows the same on another.
+#[test]
+fn a_lost_device_is_replaced_and_the_scene_looks_the_same() {
+    let mut scene = plot(Axes::Plane, 5_000);
+    scene.layers[0]
+        .labels
+        .push(Label::new(0, [4.0, 4.0], "still here", 12.0, Color::hex(0xFFFFFF)));
+    scene.layers[0].curves.push(Curve {
+        panel: 0,
+        path: Path::Line(vec![[5.0, 90.0], [50.0, 70.0], [95.0, 90.0]]),
+        color: RED,
+        width: 2.0,
+    });
+    let mut first = headless();
+    let before = first.render(&scene, &View::default(), 2.0).unwrap();
+    first.lose_device();
+    assert!(
+        first.render(&scene, &View::default(), 2.0).is_err(),
+        "what is lost says so"
+    );
+    let after = headless().render(&scene, &View::default(), 2.0).unwrap();
+    assert_eq!(before, after);
+}
+
+/// Translucent points that overlap everywhere: the picture does not depend on the order in which they were captured.
+#[test]
+fn shuffled_points_give_the_same_picture() {
+    use attn_render::views::{Coordinates, Head};
+    let id = attn_core::HeadId::new(attn_core::Attention::EncoderSelf, 0, 0);
+    let places: Vec<[f32; 2]> = (0..40_000_u32)
+        .map(|i| {
+            let (sin, cos) = (i as f32 * 2.399_963).sin_cos();
+            let r = (i as f32 / 40_000.0).sqrt();
+            [r * cos, r * sin]
+        })
+        .collect();
+    let mut shuffled = places.clone();
+    for half in [0..20_000, 20_000..40_000] {
+        let part = &mut shuffled[half];
+        for i in 0..part.len() {
+            part.swap(i, (i * 7_919 + 13) % part.len());
+        }
+    }
+    assert_ne!(places, shuffled);
+    let mut headless = headless();
+    let mut picture = |places: &[[f32; 2]]| {
+        let head = Head::new(id, Coordinates::new(places.as_flattened(), 2).unwrap(), 20_000);
+        let scene = head.scene(&View::default(), [360.0, 320.0]).unwrap();
+        assert!(scene.panels[1].point_opacity < 0.9, "translucent");
+        headless.render(&scene, &View::default(), 1.0).unwrap()
+    };
+    assert_eq!(picture(&places), picture(&shuffled));
+}
+
+/// 24 bytes a point on the device and a few per panel, however often the scene is drawn.
+#[test]
+fn a_point_takes_24_bytes_on_the_device() {
+    let mut headless = headless();
+    let scene = plot(Axes::Plane, 60_000);
+    headless.render(&scene, &View::default(), 1.0).unwrap();
+    assert_eq!(headless.stats().point_memory, 60_000 * 24);
+    headless.render(&scene, &View::default(), 1.0).unwrap();
+    assert_eq!(headless.stats().point_memory, 60_000 * 24);
+}

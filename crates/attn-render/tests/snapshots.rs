@@ -7,6 +7,8 @@
 
 #[path = "../examples/gallery/charts.rs"]
 mod charts;
+#[path = "../examples/gallery/large.rs"]
+mod large;
 #[path = "../examples/gallery/samples.rs"]
 mod samples;
 
@@ -251,4 +253,45 @@ fn cluster_map() {
     check("cluster-map", &View::default(), |view| {
         samples::cluster_map(view, [560.0, 440.0])
     });
+}
+
+#[test]
+fn overview() {
+    check("overview", &View::default(), |view| {
+        large::overview(3, 4, 13, view, Some([460.0, 460.0]))
+    });
+}
+
+#[test]
+fn sentence_window() {
+    check("sentence-window", &View::default(), |view| {
+        large::window(300, 100, view, [480.0, 420.0])
+    });
+}
+
+#[test]
+fn contours() {
+    check("contours", &View::default(), |view| {
+        large::contours(false, view, [460.0, 400.0])
+    });
+}
+
+#[test]
+fn contours_of_classes() {
+    check("contours-classes", &View::default(), |view| {
+        large::contours(true, view, [460.0, 400.0])
+    });
+}
+
+#[test]
+fn transition() {
+    for (name, t) in [
+        ("transition-early", 0.25),
+        ("transition", 0.5),
+        ("transition-late", 0.75),
+    ] {
+        check(name, &View::default(), |view| {
+            large::transition(t, view, [420.0, 380.0])
+        });
+    }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
 mod charts;
+mod large;
 mod samples;
 
 use std::{error::Error, path::PathBuf, time::Instant};
@@ -109,6 +110,24 @@ fn main() -> Result<(), Box<dyn Error>> {
             ),
             ("head-patterns", charts::head_patterns(&plain, [560.0, 460.0])?, &plain),
             ("aggregate", charts::aggregate(&plain, [520.0, 560.0])?, &plain),
+            ("overview", large::overview(6, 8, 15, &plain, None)?, &plain),
+            ("overview-400", large::overview(12, 12, 400, &plain, None)?, &plain),
+            (
+                "sentence-window",
+                large::window(4_000, 1_500, &plain, [640.0, 720.0])?,
+                &plain,
+            ),
+            ("contours", large::contours(false, &plain, [640.0, 560.0])?, &plain),
+            (
+                "contours-classes",
+                large::contours(true, &plain, [640.0, 560.0])?,
+                &plain,
+            ),
+            ("transition-0", large::transition(0.0, &plain, [420.0, 380.0])?, &plain),
+            ("transition-3", large::transition(0.3, &plain, [420.0, 380.0])?, &plain),
+            ("transition-5", large::transition(0.5, &plain, [420.0, 380.0])?, &plain),
+            ("transition-7", large::transition(0.7, &plain, [420.0, 380.0])?, &plain),
+            ("transition-10", large::transition(1.0, &plain, [420.0, 380.0])?, &plain),
             ("beam", charts::beam(&plain, None)?, &plain),
             ("flow", charts::flow(&plain, None)?, &plain),
             ("image", samples::image(7, Flows::Strongest, &plain, None)?, &plain),

@@ -187,6 +187,10 @@ impl Controller {
             return;
         };
         let panel = &scene.panels[hit.panel];
+        if let Some(token) = hit.id.and_then(|id| id.checked_sub(View::SCROLL_IDS)) {
+            view.first_token = token;
+            return;
+        }
         if let Some(class) = hit.id.and_then(|id| id.checked_sub(View::LEGEND_IDS)) {
             view.toggle_class(class);
             events.push(Event::ToggleClass(class));

@@ -9,13 +9,17 @@ use glyphon::{
 
 use crate::{
     Color, Error, PlacedLabel,
-    text::{LINE, RIM, bundled_fonts},
+    text::{FAMILY, LINE, RIM, bundled_fonts},
+    text_width,
 };
 
 type Key = (Arc<str>, u32, bool);
 
 struct Shaped {
     buffer: Buffer,
+    /// By how much it must shrink to fit into the width that was measured for it: other fonts than the bundled ones may
+    /// be wider than estimated, and labels must not overlap.
+    fit: f32,
     /// The frame that last drew it.
     used: u64,
 }
@@ -58,6 +62,12 @@ impl TextPainter {
         self.shaped.clear();
     }
 
+    pub(crate) fn add_system_fonts(&mut self) {
+        self.fonts.db_mut().load_system_fonts();
+        self.fonts.db_mut().set_sans_serif_family(FAMILY);
+        self.shaped.clear();
+    }
+
     pub(crate) fn prepare(
         &mut self,
         device: &wgpu::Device,
@@ -94,10 +104,9 @@ impl TextPainter {
             });
             let texts = labels.iter().map(|label| (label, label.color, [0.0; 2]));
             let shaped = &self.shaped;
-            let areas = rims.chain(texts).filter_map(|(label, color, shift)| {
-                let buffer = &shaped.get(&key(label))?.buffer;
-                Some(area(label, buffer, color, shift))
-            });
+            let areas = rims
+                .chain(texts)
+                .filter_map(|(label, color, shift)| Some(area(label, shaped.get(&key(label))?, color, shift)));
             renderer
                 .prepare(
                     device,
@@ -132,11 +141,21 @@ impl TextPainter {
             // The family is the database's sans-serif, which is the bundled one.
             buffer.set_text(&label.text, &Attrs::new().weight(weight), Shaping::Advanced, None);
             buffer.shape_until_scroll(&mut self.fonts, false);
-            Shaped { buffer, used: 0 }
+            let drawn = buffer.layout_runs().map(|run| run.line_w).fold(0.0, f32::max);
+            let measured = text_width(&label.text, label.size, label.bold);
+            let fit = if drawn > measured + SLACK * label.size {
+                measured / drawn
+            } else {
+                1.0
+            };
+            Shaped { buffer, fit, used: 0 }
         });
         shaped.used = self.frame;
     }
 }
+
+/// Text may be wider than measured by this share of its size before it shrinks: rounding and kerning are no reason.
+const SLACK: f32 = 0.3;
 
 /// Eight ways around.
 const AROUND: [[f32; 2]; 8] = [
@@ -158,13 +177,13 @@ fn key(label: &PlacedLabel) -> Key {
     clippy::cast_possible_truncation,
     reason = "float to integer saturates; targets are smaller than i32"
 )]
-fn area<'a>(label: &PlacedLabel, buffer: &'a Buffer, color: Color, shift: [f32; 2]) -> TextArea<'a> {
+fn area<'a>(label: &PlacedLabel, shaped: &'a Shaped, color: Color, shift: [f32; 2]) -> TextArea<'a> {
     let [r, g, b, a] = color.0;
     TextArea {
-        buffer,
+        buffer: &shaped.buffer,
         left: label.rect.min[0] + shift[0],
-        top: label.rect.min[1] + shift[1],
-        scale: label.scale,
+        top: label.rect.min[1] + shift[1] + 0.5 * (1.0 - shaped.fit) * label.rect.height(),
+        scale: label.scale * shaped.fit,
         bounds: TextBounds {
             left: label.clip.min[0].floor() as i32,
             top: label.clip.min[1].floor() as i32,

@@ -14,7 +14,7 @@ struct Panel {
     // Flat panels: px = offset + scale * (x, y), y reversed if UP.
     offset: vec2<f32>,
     scale: f32,
-    // Point radius in 1/256 pixel (16 bits), point opacity (8), flags (8).
+    // Point radius in 1/256 pixel (16 bits), point opacity (8), flags (2), opacity of dimmed points (6).
     point: u32,
     // Left and top, right and bottom, in whole pixels, 16 bits each.
     clip: vec2<u32>,

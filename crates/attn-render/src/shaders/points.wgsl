@@ -55,7 +55,7 @@ fn vertex(@builtin(vertex_index) index: u32) -> Out {
     let radius = clamp(wanted, 0.5, 255.0);
     alpha *= min(wanted * wanted * 4.0, 1.0);
     if (flags & DIMMED) != 0u {
-        alpha *= 0.12;
+        alpha *= f32(panel.point >> 26u) / 63.0;
     }
     // Corners of a triangle around the circle that holds the outline and its soft edge.
     let reach = radius * select(1.0, 1.26, shape == 1u || shape == 3u) + 0.5;

@@ -24,11 +24,18 @@ pub struct SvgOptions {
     /// At most so many points are drawn, 20,000 by default: beyond it files grow past what editors open. Which ones is
     /// decided by a fixed hash, so that every part of every cloud is thinned alike; the file says how many are left.
     pub max_points: usize,
+    /// Font families, by name, for what the bundled fonts lack: `Noto Sans CJK JP`. Text stays text, so that whoever shows the
+    /// file must have them; without them, as by default, programs choose their own. Widths are those the scene was laid out
+    /// with.
+    pub families: Vec<String>,
 }
 
 impl Default for SvgOptions {
     fn default() -> Self {
-        Self { max_points: 20_000 }
+        Self {
+            max_points: 20_000,
+            families: Vec::new(),
+        }
     }
 }
 
@@ -89,7 +96,7 @@ pub fn svg(scene: &Scene, view: &View, options: &SvgOptions) -> Result<String, E
         for (index, point) in layer.points.iter().enumerate() {
             if thinning.keeps(before + index, point, &projection) {
                 drawing.in_panel(point.panel(), |body, place| {
-                    shapes::point(body, point, &scene.panels[point.panel()], place);
+                    shapes::point(body, point, &scene.panels[point.panel()], place, scene.dimmed_opacity());
                 });
             }
         }
@@ -101,7 +108,7 @@ pub fn svg(scene: &Scene, view: &View, options: &SvgOptions) -> Result<String, E
         }
     }
     drawing.body.close_group();
-    Ok(drawing.finish(&thinning))
+    Ok(drawing.finish(&thinning, &options.families))
 }
 
 /// Writes [`svg`] to a file, which appears complete or not at all.
@@ -110,6 +117,15 @@ pub fn svg(scene: &Scene, view: &View, options: &SvgOptions) -> Result<String, E
 /// Those of [`svg`], and [`Error::Write`] if the file cannot be written.
 pub fn write_svg(path: impl AsRef<Path>, scene: &Scene, view: &View, options: &SvgOptions) -> Result<(), Error> {
     write_whole(path.as_ref(), svg(scene, view, options)?.as_bytes())
+}
+
+/// A family's name in a list of names, with what would end the list or the attribute left out.
+fn family(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -_.".contains(*c))
+        .collect();
+    format!("'{}', ", plain.trim())
 }
 
 struct Drawing<'a> {
@@ -218,8 +234,9 @@ impl Drawing<'_> {
         self.body.text.push_str("</text>\n");
     }
 
-    fn finish(self, thinning: &Thinning) -> String {
+    fn finish(self, thinning: &Thinning, families: &[String]) -> String {
         let mut out = Markup::default();
+        let families: String = families.iter().map(|name| family(name)).collect();
         let [width, height] = self.scene.size;
         out.text.push_str("<svg xmlns=\"http://www.w3.org/2000/svg\"");
         out.number("width", width);
@@ -230,7 +247,7 @@ impl Drawing<'_> {
         out.plain(height);
         let _ = writeln!(
             out.text,
-            "\" font-family=\"{FAMILY}, Verdana, sans-serif\" xml:space=\"preserve\">"
+            "\" font-family=\"{FAMILY}, {families}Verdana, sans-serif\" xml:space=\"preserve\">"
         );
         if let Some(note) = thinning.note() {
             let _ = writeln!(out.text, "<desc>{note}</desc>");

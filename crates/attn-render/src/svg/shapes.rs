@@ -26,7 +26,7 @@ fn depth_cue(w: f32) -> f32 {
     1.0 - 0.6 * (0.5 - 1.75 * (1.0 - w)).clamp(0.0, 1.0)
 }
 
-pub(super) fn point(body: &mut Markup, point: &Point, panel: &Panel, place: &PanelPlace) {
+pub(super) fn point(body: &mut Markup, point: &Point, panel: &Panel, place: &PanelPlace, dimmed: f32) {
     let [x, y, w] = place.px_from_data.apply(point.position);
     if point.is_hidden() || w <= 0.0 || !finite(&[x, y]) {
         return;
@@ -39,7 +39,7 @@ pub(super) fn point(body: &mut Markup, point: &Point, panel: &Panel, place: &Pan
         opacity *= near;
     }
     if point.is_dimmed() {
-        opacity *= Point::DIMMED_OPACITY;
+        opacity *= dimmed;
     }
     let reach = REACH * radius;
     let seen = Rect::new(x - reach, y - reach, 2.0 * reach, 2.0 * reach);

@@ -83,7 +83,7 @@ impl<'a> BeamTree<'a> {
     /// [`Error::Empty`] without nodes, [`Error::Shape`] if a parent does not stand before its child or the winner does not
     /// exist, [`Error::NotFinite`] for a score.
     pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-        self.check()?;
+        let won = self.won()?;
         let colors = view.colors();
         let best = colors.key;
         let page = Page {
@@ -103,12 +103,6 @@ impl<'a> BeamTree<'a> {
             title: self.title.to_owned(),
             ..Panel::page(content, Motion::Inside)
         });
-        let mut won = vec![false; self.nodes.len()];
-        let mut at = self.winner;
-        while let Some(node) = at {
-            won[node] = true;
-            at = self.nodes[node].parent;
-        }
         let (depths, rows) = self.layout();
         let columns = depths.iter().copied().max().unwrap_or(0) as f32 + 1.0;
         let last = rows.iter().copied().fold(0.0, f32::max) + 1.0;
@@ -180,6 +174,18 @@ impl<'a> BeamTree<'a> {
         }
         scene.layers.push(layer);
         Ok(scene)
+    }
+
+    /// Which nodes are on the winner's path, if everything fits together.
+    pub(super) fn won(&self) -> Result<Vec<bool>, Error> {
+        self.check()?;
+        let mut won = vec![false; self.nodes.len()];
+        let mut at = self.winner;
+        while let Some(node) = at {
+            won[node] = true;
+            at = self.nodes[node].parent;
+        }
+        Ok(won)
     }
 
     fn check(&self) -> Result<(), Error> {

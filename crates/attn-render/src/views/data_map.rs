@@ -3,8 +3,9 @@
 
 use super::{
     axes::{Frame, range},
+    crowd::{density, opacity_at, radius_at},
     page::{Entry, Page},
-    points::{Coordinates, density, mark_entries, marks, opacity_at, radius_at},
+    points::{Coordinates, mark_entries, marks},
 };
 use crate::{
     Error, Label, Layer, Motion, Panel, Point, Scene, View,
@@ -58,21 +59,8 @@ impl<'a> DataMap<'a> {
     /// # Errors
     /// [`Error::Empty`] without examples, [`Error::Shape`] and [`Error::NotFinite`] for what does not fit together.
     pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+        self.check()?;
         let examples = self.confidence.len();
-        if examples == 0 {
-            return Err(Error::Empty { what: "the data map" });
-        }
-        for (what, values) in [
-            ("confidence of examples", self.confidence),
-            ("variability of examples", self.variability),
-            ("correctness of examples", self.correctness),
-        ] {
-            check_len(what, examples, values.len())?;
-            check_finite(what, values)?;
-        }
-        if !self.labels.is_empty() {
-            check_len("labels of examples", examples, self.labels.len())?;
-        }
         let colors = view.colors();
         // Examples have no head; any selection is one of examples.
         let head = view.selected.head().unwrap_or(attn_core::HeadId {
@@ -137,5 +125,25 @@ impl<'a> DataMap<'a> {
         }
         scene.layers.push(layer);
         Ok(scene)
+    }
+
+    /// What everything drawn relies on.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let examples = self.confidence.len();
+        if examples == 0 {
+            return Err(Error::Empty { what: "the data map" });
+        }
+        for (what, values) in [
+            ("confidence of examples", self.confidence),
+            ("variability of examples", self.variability),
+            ("correctness of examples", self.correctness),
+        ] {
+            check_len(what, examples, values.len())?;
+            check_finite(what, values)?;
+        }
+        if !self.labels.is_empty() {
+            check_len("labels of examples", examples, self.labels.len())?;
+        }
+        Ok(())
     }
 }

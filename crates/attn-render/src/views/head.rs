@@ -6,15 +6,13 @@ use std::sync::Arc;
 use attn_core::HeadId;
 
 use super::{
+    crowd::{density, drawing_order, opacity_at, radius_at, thinned, thinning_note},
     page::{Entry, Page},
-    points::{
-        ColorBy, Coordinates, PointColors, check_points, density, drawing_order, mark_entries, marks, opacity_at,
-        radius_at,
-    },
+    points::{ColorBy, Coordinates, PointColors, ValueKind, check_points, class_of, mark_entries, marks},
 };
 use crate::{
-    Axes, Block, Bounds, Cells, Color, Colors, Edge, Error, Label, Layer, Matches, Motion, Panel, Placement, Point,
-    Scene, Shape, Table, View,
+    Axes, Block, Bounds, Cells, Color, ColorMode, Colors, Curve, Edge, Error, Label, Layer, Matches, Motion, Panel,
+    Path, Placement, Point, Scene, Shape, Table, View, density_contours,
     error::{check_finite, check_len},
     strongest,
 };
@@ -57,6 +55,9 @@ pub struct Head<'a> {
     /// The sequence that is brought out, others being dimmed: the two strongest keys of each query from weight 0.05
     /// are joined by lines.
     pub sequence: Option<HeadSequence<'a>>,
+    /// Shares of the points, such as 0.5 and 0.9, that lines of equal density enclose: of queries and of keys, or of each
+    /// class where points are coloured by class. In two dimensions only; empty, the default, for none.
+    pub contours: &'a [f32],
 }
 
 /// Lines per query, and the least weight that has one.
@@ -80,6 +81,7 @@ impl<'a> Head<'a> {
             color_by: None,
             sizes: None,
             sequence: None,
+            contours: &[],
         }
     }
 
@@ -99,18 +101,35 @@ impl<'a> Head<'a> {
         if self.sizes.is_some() {
             legend.push(Entry::Text("size = norm".into()));
         }
+        if !self.contours.is_empty() && self.coordinates.dims() == 2 {
+            let shares: Vec<String> = self
+                .contours
+                .iter()
+                .map(|share| format!("{:.0}", 100.0 * share))
+                .collect();
+            legend.push(Entry::Text(format!(
+                "lines enclose {} % of the points",
+                shares.join(", ")
+            )));
+        }
         let (marked, matches) = self.marked(view);
         legend.extend(mark_entries(view, &matches));
+        // The plot fills most of the layout; what a caption takes of it does not matter here.
+        let part = thinned(self.coordinates, self.queries, size[0] * size[1], &marked)?;
+        let mut caption = match self.caption {
+            "" => self.default_caption().to_owned(),
+            caption => caption.to_owned(),
+        };
+        if let Some((_, drawn)) = &part {
+            caption.push_str(&thinning_note(*drawn, self.coordinates.len()));
+        }
+        let kept = part.map(|(kept, _)| kept);
         let name = format!("Head {}", self.head);
         let page = Page {
             title: if self.title.is_empty() { &name } else { self.title },
             subtitle: self.subtitle,
             legend,
-            caption: if self.caption.is_empty() {
-                self.default_caption()
-            } else {
-                self.caption
-            },
+            caption: &caption,
         };
         let (mut scene, content) = page.start(size, &colors)?;
         scene.stage = content;
@@ -141,8 +160,22 @@ impl<'a> Head<'a> {
             layer.edges.extend(box_edges(bounds, panel, colors.frame));
         }
         self.lines(&mut layer, panel, &colors)?;
-        self.points(&mut layer, panel, view, &point_colors, &marked);
-        self.token_labels(&mut layer, panel, point_radius, &point_colors, &marked, &colors);
+        self.points(&mut layer, panel, view, &point_colors, &marked, kept.as_deref());
+        if !self.contours.is_empty() && !space {
+            // In front of the points, behind the labels.
+            scene.layers.push(std::mem::take(&mut layer));
+            self.contour_lines(&mut layer, panel, view, &colors)?;
+            scene.layers.push(std::mem::take(&mut layer));
+        }
+        self.token_labels(
+            &mut layer,
+            panel,
+            point_radius,
+            &point_colors,
+            &marked,
+            kept.as_deref(),
+            &colors,
+        );
         scene.layers.push(layer);
         Ok(scene)
     }
@@ -226,21 +259,35 @@ impl<'a> Head<'a> {
         (marked, matches)
     }
 
-    fn points(&self, layer: &mut Layer, panel: u16, view: &View, colors: &PointColors<'_>, marked: &[bool]) {
+    fn points(
+        &self,
+        layer: &mut Layer,
+        panel: u16,
+        view: &View,
+        colors: &PointColors<'_>,
+        marked: &[bool],
+        kept: Option<&[bool]>,
+    ) {
         let range = self.sizes.map(|sizes| {
             sizes
                 .iter()
                 .fold([f32::MAX, f32::MIN], |[a, b], v| [a.min(*v), b.max(*v)])
         });
-        let mut order: Vec<usize> = drawing_order(self.coordinates.len(), self.queries).collect();
+        let mut order: Vec<usize> = drawing_order(self.coordinates, self.queries, self.values)
+            .filter(|i| kept.is_none_or(|kept| kept[*i]))
+            .collect();
         if self.coordinates.dims() == 3 {
-            // Far points first, as seen now; a stable sort keeps ties in order.
+            // Far points first, as seen now; ties stay in order.
             let toward = view.orbit.rotation()[2];
             let near = |i: usize| {
                 let p = self.coordinates.get(i);
                 toward[0] * p[0] + toward[1] * p[1] + toward[2] * p[2]
             };
-            order.sort_by(|a, b| near(*a).total_cmp(&near(*b)));
+            let mut by_depth: Vec<(u32, u32, usize)> = (order.iter().zip(0..))
+                .map(|(&i, rank)| (ascending(near(i)), rank, i))
+                .collect();
+            by_depth.sort_unstable();
+            order = by_depth.into_iter().map(|(.., i)| i).collect();
         }
         // What is brought out lies in front.
         order.sort_by_key(|i| marked.get(*i).copied().unwrap_or(false));
@@ -263,6 +310,48 @@ impl<'a> Head<'a> {
             let off = colors.is_hidden(self.values.map(|values| values[i]));
             point.dimmed(shown == Some(false)).hidden(off)
         }));
+    }
+
+    /// Contours of the queries and of the keys, or of every class that is drawn.
+    fn contour_lines(&self, layer: &mut Layer, panel: u16, view: &View, colors: &Colors) -> Result<(), Error> {
+        let mut groups: std::collections::BTreeMap<usize, (Color, Vec<f32>)> = std::collections::BTreeMap::new();
+        let classes = self.values.filter(|_| {
+            let categorical = matches!(
+                self.color_by,
+                Some(ColorBy {
+                    kind: ValueKind::Categorical(_),
+                    ..
+                })
+            );
+            categorical && view.color_mode != ColorMode::QueryKey
+        });
+        for i in 0..self.coordinates.len() {
+            let (group, color) = match classes {
+                Some(classes) if classes[i].is_nan() => continue,
+                Some(classes) => {
+                    let class = class_of(classes[i]);
+                    if u32::try_from(class).is_ok_and(|class| view.hidden_classes.contains(&class)) {
+                        continue;
+                    }
+                    (class, colors.class(class))
+                }
+                None if i < self.queries => (0, colors.query),
+                None => (1, colors.key),
+            };
+            let [x, y, _] = self.coordinates.get(i);
+            groups.entry(group).or_insert((color, Vec::new())).1.extend([x, y]);
+        }
+        for (color, points) in groups.into_values() {
+            let contours = density_contours(&points, self.contours)?;
+            layer.curves.extend(contours.into_iter().map(|contour| Curve {
+                panel,
+                path: Path::Line(contour.line),
+                color: color.mix(colors.text, 0.3),
+                // The less a line encloses, the stronger it is.
+                width: 1.0 + 0.9 * (1.0 - contour.share.clamp(0.0, 1.0)),
+            }));
+        }
+        Ok(())
     }
 
     fn lines(&self, layer: &mut Layer, panel: u16, colors: &Colors) -> Result<(), Error> {
@@ -295,13 +384,15 @@ impl<'a> Head<'a> {
         radius: f32,
         point_colors: &PointColors<'_>,
         marked: &[bool],
+        kept: Option<&[bool]>,
         colors: &Colors,
     ) {
         // The same token is often a query and a key, and occurs often: equal words share their text.
         let mut words: std::collections::HashMap<&str, Arc<str>> = std::collections::HashMap::new();
         for (i, label) in self.labels.iter().enumerate() {
             let shown = marked.get(i).copied();
-            if shown == Some(false) || point_colors.is_hidden(self.values.map(|values| values[i])) {
+            let drawn = kept.is_none_or(|kept| kept[i]);
+            if shown == Some(false) || !drawn || point_colors.is_hidden(self.values.map(|values| values[i])) {
                 continue;
             }
             let kind = if i < self.queries { colors.query } else { colors.key };
@@ -326,6 +417,12 @@ impl<'a> Head<'a> {
             });
         }
     }
+}
+
+/// Bits that are ordered as the numbers are: whole numbers sort faster.
+fn ascending(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
 }
 
 /// A fixed number in 0 to 1 for every index, so that the labels that are drawn are spread over the data.
@@ -358,166 +455,4 @@ fn box_edges(bounds: Bounds, panel: u16, color: Color) -> impl Iterator<Item = E
 }
 
 #[cfg(test)]
-mod tests {
-    use attn_core::Attention;
-
-    use super::*;
-
-    const ID: HeadId = HeadId {
-        attention: Attention::EncoderSelf,
-        layer: 3,
-        head: 9,
-    };
-
-    #[test]
-    fn one_sequence_is_brought_out() {
-        let values: Vec<f32> = (0..24_u8).map(f32::from).collect();
-        let labels: Vec<&str> = "a b c d e f g h i j k l".split(' ').collect();
-        let attention = [0.9, 0.06, 0.04, 0.3, 0.3, 0.4];
-        let head = Head {
-            labels: &labels,
-            sequence: Some(HeadSequence {
-                queries: &[1, 2],
-                keys: &[7, 8, 9],
-                attention: &attention,
-            }),
-            ..Head::new(ID, Coordinates::new(&values, 2).unwrap(), 6)
-        };
-        let scene = head.scene(&View::default(), [600.0, 500.0]).unwrap();
-        let layer = &scene.layers[1];
-        let shown: Vec<u32> = layer
-            .points
-            .iter()
-            .filter(|point| !point.is_dimmed())
-            .map(|point| point.id)
-            .collect();
-        assert_eq!(shown, [1, 7, 2, 8, 9], "the others are dimmed, these are in front");
-        assert_eq!(layer.labels.len(), 5);
-        // Two per query; 0.04 is below the limit anyway.
-        let alphas: Vec<u8> = layer.edges.iter().map(|edge| edge.color.0[3]).collect();
-        assert_eq!(alphas, [15, 77, 102, 230], "opacity = weight, strongest in front");
-    }
-
-    #[test]
-    fn far_points_are_drawn_first() {
-        let values = [0.0, 0.0, 1.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.5];
-        let head = Head::new(ID, Coordinates::new(&values, 3).unwrap(), 3);
-        let ids = |yaw| {
-            let view = View {
-                orbit: crate::Orbit {
-                    yaw,
-                    pitch: 0.0,
-                    zoom: 1.0,
-                },
-                ..View::default()
-            };
-            head.scene(&view, [300.0; 2]).unwrap().layers[1]
-                .points
-                .iter()
-                .map(|point| point.id)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(ids(0.0), [1, 2, 0]);
-        assert_eq!(ids(std::f32::consts::PI), [0, 2, 1]);
-    }
-
-    #[test]
-    fn hidden_classes_are_neither_drawn_nor_hit_nor_labelled() {
-        let names = ["noun", "verb"];
-        let values = [0.0, 1.0, f32::NAN, 1.0];
-        let head = Head {
-            labels: &["cat", "sat", "?", "ran"],
-            values: Some(&values),
-            color_by: Some(ColorBy {
-                label: "part of speech",
-                kind: crate::views::ValueKind::Categorical(&names),
-            }),
-            ..Head::new(
-                ID,
-                Coordinates::new(&[0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0], 2).unwrap(),
-                2,
-            )
-        };
-        let mut view = View {
-            color_mode: crate::ColorMode::Value,
-            ..View::default()
-        };
-        view.toggle_class(1);
-        let scene = head.scene(&view, [400.0; 2]).unwrap();
-        let mut drawn: Vec<u32> = scene.layers[1]
-            .points
-            .iter()
-            .filter(|point| !point.is_hidden())
-            .map(|point| point.id)
-            .collect();
-        drawn.sort_unstable();
-        assert_eq!(drawn, [0, 2]);
-        assert_eq!(scene.layers[1].labels.len(), 2);
-        let ids: Vec<u32> = scene.layers[0].regions.iter().map(|region| region.id).collect();
-        assert_eq!(ids, [View::LEGEND_IDS, View::LEGEND_IDS + 1], "both can be clicked");
-        let missing = scene.layers[1].points.iter().find(|point| point.id == 2).unwrap();
-        assert_eq!(missing.color, view.colors().muted, "no value is grey");
-    }
-
-    #[test]
-    fn a_selection_is_brought_out_in_heads_of_its_kind() {
-        let head = Head::new(ID, Coordinates::new(&[0.0; 8], 2).unwrap(), 2);
-        let shown = |attention| {
-            let view = View {
-                selected: crate::Selection::new(Some(HeadId::new(attention, 0, 0)), [1, 3, 99]),
-                ..View::default()
-            };
-            let scene = head.scene(&view, [300.0; 2]).unwrap();
-            let points = scene.layers[1].points.iter().filter(|point| !point.is_dimmed());
-            points.map(|point| point.id).collect::<Vec<_>>()
-        };
-        assert_eq!(shown(Attention::EncoderSelf), [1, 3]);
-        assert_eq!(shown(Attention::Cross).len(), 4, "of another kind: nothing is dimmed");
-    }
-
-    #[test]
-    fn searching_brings_tokens_out() {
-        let head = Head {
-            labels: &["the", "cat", "other", "sat"],
-            ..Head::new(ID, Coordinates::new(&[0.0; 8], 2).unwrap(), 2)
-        };
-        let view = View {
-            search: "the".into(),
-            ..View::default()
-        };
-        let scene = head.scene(&view, [300.0; 2]).unwrap();
-        let shown: Vec<u32> = scene.layers[1]
-            .points
-            .iter()
-            .filter(|point| !point.is_dimmed())
-            .map(|point| point.id)
-            .collect();
-        assert_eq!(shown, [0, 2]);
-    }
-
-    #[test]
-    fn bad_data_is_refused() {
-        let coordinates = Coordinates::new(&[0.0; 8], 2).unwrap();
-        let head = Head {
-            labels: &["one"],
-            ..Head::new(ID, coordinates, 2)
-        };
-        assert!(matches!(
-            head.scene(&View::default(), [300.0; 2]),
-            Err(Error::Shape { .. })
-        ));
-        let sequence = HeadSequence {
-            queries: &[0],
-            keys: &[99],
-            attention: &[1.0],
-        };
-        let head = Head {
-            sequence: Some(sequence),
-            ..Head::new(ID, coordinates, 2)
-        };
-        assert!(matches!(
-            head.scene(&View::default(), [300.0; 2]),
-            Err(Error::Shape { .. })
-        ));
-    }
-}
+mod tests;

@@ -53,16 +53,7 @@ impl HeadGrid<'_> {
     /// [`Error::Empty`] without heads or positions, [`Error::Shape`] and [`Error::NotFinite`] for what does not fit
     /// together.
     pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-        if self.heads.is_empty() {
-            return Err(Error::Empty {
-                what: "the grid of heads",
-            });
-        }
-        let cells = match self.cells {
-            HeadCells::Values(values) => values.len(),
-            HeadCells::Patterns(patterns) => patterns.len(),
-        };
-        crate::error::check_len("cells of the grid of heads", self.heads.len(), cells)?;
+        self.check()?;
         let colors = view.colors();
         let (scale, [low, high]) = self.scale(view)?;
         let page = Page {
@@ -155,6 +146,21 @@ impl HeadGrid<'_> {
         }
         scene.layers.push(layer);
         Ok(scene)
+    }
+
+    /// What everything drawn relies on.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.heads.is_empty() {
+            return Err(Error::Empty {
+                what: "the grid of heads",
+            });
+        }
+        let cells = match self.cells {
+            HeadCells::Values(values) => values.len(),
+            HeadCells::Patterns(patterns) => patterns.len(),
+        };
+        crate::error::check_len("cells of the grid of heads", self.heads.len(), cells)?;
+        Ok(())
     }
 
     fn scale(&self, view: &View) -> Result<(Scale, [f32; 2]), Error> {

@@ -88,17 +88,23 @@ impl<'a> ImageAttention<'a> {
         [900.0, (400.0 * ratio).clamp(150.0, 900.0) + 230.0]
     }
 
+    /// How many tokens there are, if everything fits together.
+    pub(super) fn tokens(&self) -> Result<usize, Error> {
+        let tokens = self.special.saturating_add(self.rows.saturating_mul(self.columns));
+        if self.rows == 0 || self.columns == 0 {
+            return Err(Error::Empty { what: "the patches" });
+        }
+        check_weights(self.attention, tokens, tokens)?;
+        Ok(tokens)
+    }
+
     /// The scene, laid out in `size` layout units: the heat map and the flows side by side, or one above the other.
     /// Ids count the special tokens, then the patches row by row.
     ///
     /// # Errors
     /// [`Error::Empty`] without patches, [`Error::Shape`] and [`Error::NotFinite`] for what does not fit together.
     pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-        let tokens = self.special.saturating_add(self.rows.saturating_mul(self.columns));
-        if self.rows == 0 || self.columns == 0 {
-            return Err(Error::Empty { what: "the patches" });
-        }
-        check_weights(self.attention, tokens, tokens)?;
+        let tokens = self.tokens()?;
         let selected = view.selection.map(|pick| pick.id as usize).filter(|id| *id < tokens);
         let token = selected.unwrap_or(self.token);
         if token >= tokens {

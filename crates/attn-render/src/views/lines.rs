@@ -69,6 +69,25 @@ impl Lines<'_> {
     /// [`Error::Empty`] without a series or a place, [`Error::Shape`] and [`Error::NotFinite`] for what does not fit
     /// together.
     pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+        self.check()?;
+        let colors = view.colors();
+        let page = Page {
+            title: self.title,
+            subtitle: self.subtitle,
+            legend: self.legend(&colors),
+            caption: self.caption,
+        };
+        let (mut scene, content) = page.start(size, &colors)?;
+        let chart = self.chart(content);
+        let mut layer = Layer::default();
+        self.axes(&mut layer, &chart, &colors);
+        self.curves(&mut layer, &chart, &colors);
+        scene.layers.push(layer);
+        Ok(scene)
+    }
+
+    /// What everything drawn relies on.
+    pub(super) fn check(&self) -> Result<(), Error> {
         if self.series.is_empty() || self.at.is_empty() {
             return Err(Error::Empty { what: "the chart" });
         }
@@ -87,20 +106,7 @@ impl Lines<'_> {
         if let Some(range) = self.range {
             check_finite("range of the chart", &range)?;
         }
-        let colors = view.colors();
-        let page = Page {
-            title: self.title,
-            subtitle: self.subtitle,
-            legend: self.legend(&colors),
-            caption: self.caption,
-        };
-        let (mut scene, content) = page.start(size, &colors)?;
-        let chart = self.chart(content);
-        let mut layer = Layer::default();
-        self.axes(&mut layer, &chart, &colors);
-        self.curves(&mut layer, &chart, &colors);
-        scene.layers.push(layer);
-        Ok(scene)
+        Ok(())
     }
 
     fn legend(&self, colors: &Colors) -> Vec<Entry> {

@@ -1,8 +1,9 @@
 //! Clusters on a plane: a point per member, coloured by cluster, the largest clusters with their names.
 
 use super::{
+    crowd::{density, opacity_at, radius_at},
     page::{Entry, Page},
-    points::{Coordinates, density, opacity_at, radius_at},
+    points::Coordinates,
 };
 use crate::{Axes, Block, Error, Label, Layer, Motion, Panel, Placement, Point, Scene, View, error::check_len};
 
@@ -38,24 +39,7 @@ impl ClusterMap<'_> {
     /// # Errors
     /// [`Error::Empty`] without members, [`Error::Shape`] for clusters that do not fit or coordinates in space.
     pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-        if self.coordinates.is_empty() {
-            return Err(Error::Empty { what: "the map" });
-        }
-        check_len("clusters of members", self.coordinates.len(), self.of.len())?;
-        if self.coordinates.dims() != 2 {
-            return Err(Error::Shape {
-                what: "coordinates",
-                expected: "[members, 2]".into(),
-                found: format!("{} dimensions", self.coordinates.dims()),
-            });
-        }
-        if let Some(cluster) = self.of.iter().find(|&&cluster| cluster >= self.clusters.len()) {
-            return Err(Error::Shape {
-                what: "clusters of members",
-                expected: format!("below {}", self.clusters.len()),
-                found: cluster.to_string(),
-            });
-        }
+        self.check()?;
         let colors = view.colors();
         let page = Page {
             title: self.title,
@@ -104,6 +88,29 @@ impl ClusterMap<'_> {
         }
         scene.layers.push(layer);
         Ok(scene)
+    }
+
+    /// What everything drawn relies on.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.coordinates.is_empty() {
+            return Err(Error::Empty { what: "the map" });
+        }
+        check_len("clusters of members", self.coordinates.len(), self.of.len())?;
+        if self.coordinates.dims() != 2 {
+            return Err(Error::Shape {
+                what: "coordinates",
+                expected: "[members, 2]".into(),
+                found: format!("{} dimensions", self.coordinates.dims()),
+            });
+        }
+        if let Some(cluster) = self.of.iter().find(|&&cluster| cluster >= self.clusters.len()) {
+            return Err(Error::Shape {
+                what: "clusters of members",
+                expected: format!("below {}", self.clusters.len()),
+                found: cluster.to_string(),
+            });
+        }
+        Ok(())
     }
 
     /// Per cluster the member nearest to the mean: means of rings are empty places.

@@ -3,18 +3,15 @@
 
 use std::rc::Rc;
 
-use attn_core::{Attention, HeadId};
+use attn_core::HeadId;
 
 use super::{
+    crowd::{density, drawing_order, opacity_at, radius_at, thinned, thinning_note},
+    head_layout::{GAP, HeadLayout, NAMES, rows_and_columns},
     page::Page,
-    points::{
-        ColorBy, Coordinates, PointColors, check_points, density, drawing_order, mark_entries, marks, opacity_at,
-        radius_at,
-    },
+    points::{ColorBy, Coordinates, PointColors, check_points, mark_entries, marks},
 };
-use crate::{
-    Axes, Block, Error, Label, Layer, Matches, Motion, Panel, Point, Rect, Scene, Shape, View, error::check_len,
-};
+use crate::{Axes, Block, Error, Label, Layer, Matches, Motion, Panel, Point, Scene, Shape, View, error::check_len};
 
 /// One head of a [`Matrix`].
 #[derive(Debug, Clone)]
@@ -83,23 +80,6 @@ impl Default for Matrix<'_> {
     }
 }
 
-/// The matrix' rows and columns, and where its plots go.
-struct Grid {
-    rows: Vec<(Attention, usize)>,
-    columns: Vec<usize>,
-    left: f32,
-    top: f32,
-    side: f32,
-    gap: f32,
-    /// Height under each plot for its note.
-    note: f32,
-}
-
-/// Room for the names of rows and columns.
-const NAMES: [f32; 2] = [26.0, 16.0];
-/// Between plots, as a fraction of their side.
-const GAP: f32 = 0.07;
-
 /// How much larger points are that are brought out.
 const BROUGHT_OUT: f32 = 1.7;
 
@@ -116,7 +96,7 @@ fn note_height(side: f32) -> f32 {
 impl Matrix<'_> {
     /// A size at which the plots are as large as is usual in a paper: larger for few heads.
     pub fn natural_size(&self) -> [f32; 2] {
-        let (rows, columns) = self.rows_and_columns();
+        let (rows, columns) = rows_and_columns(self.heads());
         let most = rows.len().max(columns.len()).max(1) as f32;
         let side = (1150.0 / most).clamp(84.0, 200.0);
         let note = if self.has_notes() { note_height(side) } else { 0.0 };
@@ -133,61 +113,42 @@ impl Matrix<'_> {
     /// [`Error::Empty`] without panels or points, [`Error::Shape`] and [`Error::NotFinite`] for what does not fit
     /// together.
     pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-        if self.panels.is_empty() {
-            return Err(Error::Empty { what: "the matrix" });
-        }
-        if self.panels.len() > usize::from(u16::MAX) - 2 {
-            let expected = "at most 65,533 heads".to_owned();
-            return Err(Error::Shape {
-                what: "panels of the matrix",
-                expected,
-                found: self.panels.len().to_string(),
-            });
-        }
-        for panel in &self.panels {
-            check_points(panel.coordinates, panel.queries, panel.values)?;
-            if !panel.labels.is_empty() {
-                check_len("labels of points", panel.coordinates.len(), panel.labels.len())?;
-            }
-        }
+        self.check()?;
         let colors = view.colors();
         let point_colors = PointColors::new(view, self.color_by, self.panels.iter().filter_map(|panel| panel.values))?;
         let brought_out = self.brought_out(view);
         let mut legend = point_colors.legend();
         legend.extend(mark_entries(view, &self.matches(&brought_out)));
+        // Plots fill most of the layout; what a caption takes of it does not matter here.
+        let area = size[0] * size[1] / self.panels.len() as f32;
+        let parts = (self.panels.iter().zip(&brought_out))
+            .map(|(panel, (marked, _))| thinned(panel.coordinates, panel.queries, area, marked))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut caption = self.caption.to_owned();
+        if parts.iter().any(Option::is_some) {
+            let drawn = self.panels.iter().zip(&parts).map(|(panel, part)| {
+                let points = panel.coordinates.len();
+                part.as_ref().map_or(points, |(_, count)| *count)
+            });
+            let points = self.panels.iter().map(|panel| panel.coordinates.len()).sum();
+            caption.push_str(&thinning_note(drawn.sum(), points));
+        }
         let page = Page {
             title: self.title,
             subtitle: self.subtitle,
             legend,
-            caption: self.caption,
+            caption: &caption,
         };
         let (mut scene, content) = page.start(size, &colors)?;
         scene.stage = content;
-        let grid = self.grid(content);
+        let note = |side: f32| if self.has_notes() { note_height(side) } else { 0.0 };
+        let grid = HeadLayout::new(self.heads(), content, note);
         // Frames and names move with the plots.
         let ground = scene.add_panel(Panel::page(content, Motion::Stage));
-        let mut layer = Layer::default();
-        let name_size = (0.13 * grid.side).clamp(6.5, 11.0);
-        let name = |position, text: String| {
-            let mut label = Label::new(ground, position, text, name_size, colors.muted);
-            label.grows = 1.5;
-            label
+        let mut layer = Layer {
+            labels: grid.names(ground, &colors),
+            ..Layer::default()
         };
-        let several = grid.rows.iter().any(|(attention, _)| *attention != grid.rows[0].0);
-        for (row, (attention, index)) in grid.rows.iter().enumerate() {
-            let kind = match attention {
-                _ if !several => "",
-                Attention::EncoderSelf => "e",
-                Attention::DecoderSelf => "d",
-                Attention::Cross => "×",
-            };
-            let at = [grid.left - 6.0, grid.cell(row, 0).center()[1]];
-            layer.labels.push(name(at, format!("{kind}L{index}")).aligned(1.0, 0.5));
-        }
-        for (column, index) in grid.columns.iter().enumerate() {
-            let at = [grid.cell(0, column).center()[0], grid.top - 3.0];
-            layer.labels.push(name(at, format!("H{index}")).aligned(0.5, 1.0));
-        }
         let points: usize = self.panels.iter().map(|panel| panel.coordinates.len()).sum();
         let mut drawn: Vec<Point> = Vec::with_capacity(points);
         // One size for all plots, so that they can be compared: that of the median one.
@@ -199,16 +160,10 @@ impl Matrix<'_> {
         let mut sorted = crowds.clone();
         sorted.sort_by(f32::total_cmp);
         let point_radius = radius_at(sorted[sorted.len() / 2]);
-        for ((panel, crowd), (marked, _)) in self.panels.iter().zip(&crowds).zip(&brought_out) {
-            let row = grid
-                .rows
-                .iter()
-                .position(|row| *row == (panel.head.attention, panel.head.layer));
-            let column = grid.columns.iter().position(|column| *column == panel.head.head);
-            let (Some(row), Some(column)) = (row, column) else {
+        for (((panel, crowd), (marked, _)), part) in self.panels.iter().zip(&crowds).zip(&brought_out).zip(&parts) {
+            let Some(cell) = grid.cell_of(panel.head) else {
                 continue;
             };
-            let cell = grid.cell(row, column);
             layer
                 .blocks
                 .push(Block::filled(ground, cell, colors.panel).stroked(colors.frame, 0.7));
@@ -240,7 +195,10 @@ impl Matrix<'_> {
                 point_radius,
                 point_opacity: opacity_at(*crowd, point_radius),
             });
-            let mut order: Vec<usize> = drawing_order(panel.coordinates.len(), panel.queries).collect();
+            let mut order: Vec<usize> = drawing_order(panel.coordinates, panel.queries, panel.values).collect();
+            if let Some((kept, _)) = part {
+                order.retain(|i| kept[*i]);
+            }
             if !marked.is_empty() {
                 // What is brought out lies in front.
                 order.sort_by_key(|i| marked.get(*i).copied().unwrap_or(false));
@@ -262,6 +220,28 @@ impl Matrix<'_> {
         layer.points.extend(drawn);
         scene.layers.push(layer);
         Ok(scene)
+    }
+
+    /// What everything drawn relies on.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.panels.is_empty() {
+            return Err(Error::Empty { what: "the matrix" });
+        }
+        if self.panels.len() > usize::from(u16::MAX) - 2 {
+            let expected = "at most 65,533 heads".to_owned();
+            return Err(Error::Shape {
+                what: "panels of the matrix",
+                expected,
+                found: self.panels.len().to_string(),
+            });
+        }
+        for panel in &self.panels {
+            check_points(panel.coordinates, panel.queries, panel.values)?;
+            if !panel.labels.is_empty() {
+                check_len("labels of points", panel.coordinates.len(), panel.labels.len())?;
+            }
+        }
+        Ok(())
     }
 
     /// Per panel, which points a search or a selection brings out, and what the search finds. Panels that share their
@@ -307,56 +287,15 @@ impl Matrix<'_> {
         self.panels.iter().any(|panel| !panel.note.is_empty())
     }
 
-    fn rows_and_columns(&self) -> (Vec<(Attention, usize)>, Vec<usize>) {
-        let mut rows: Vec<_> = self
-            .panels
-            .iter()
-            .map(|panel| (panel.head.attention, panel.head.layer))
-            .collect();
-        let mut columns: Vec<_> = self.panels.iter().map(|panel| panel.head.head).collect();
-        rows.sort_unstable();
-        rows.dedup();
-        columns.sort_unstable();
-        columns.dedup();
-        (rows, columns)
-    }
-
-    fn grid(&self, content: Rect) -> Grid {
-        let (rows, columns) = self.rows_and_columns();
-        let (across, down) = (columns.len() as f32, rows.len() as f32);
-        let note = |side: f32| if self.has_notes() { note_height(side) } else { 0.0 };
-        // In units of one plot's side, without the notes.
-        let width = across + GAP * (across - 1.0);
-        let height = down + GAP * (down - 1.0);
-        let room = [content.width() - NAMES[0] - 2.0, content.height() - NAMES[1] - 2.0];
-        let largest = (room[0] / width).min(room[1] / height);
-        let side = largest.min((room[1] - down * note(largest)) / height).max(2.0);
-        let left = content.min[0] + NAMES[0] + 0.5 * (room[0] - side * width).max(0.0);
-        let spare = room[1] - side * height - down * note(side);
-        let top = content.min[1] + NAMES[1] + (0.5 * spare).clamp(0.0, 10.0);
-        let (gap, note) = (GAP * side, note(side));
-        Grid {
-            rows,
-            columns,
-            left,
-            top,
-            side,
-            gap,
-            note,
-        }
-    }
-}
-
-impl Grid {
-    fn cell(&self, row: usize, column: usize) -> Rect {
-        let left = self.left + column as f32 * (self.side + self.gap);
-        let top = self.top + row as f32 * (self.side + self.note + self.gap);
-        Rect::new(left, top, self.side, self.side)
+    fn heads(&self) -> impl Iterator<Item = HeadId> {
+        self.panels.iter().map(|panel| panel.head)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use attn_core::Attention;
+
     use super::*;
     use crate::Projection;
 

@@ -1,4 +1,4 @@
-//! What the matrix and the single head share: coordinates, colours of points, order and size against overplotting.
+//! What the matrix and the single head share: coordinates, colours of points, and which are brought out.
 
 use attn_core::HeadId;
 
@@ -12,7 +12,7 @@ use crate::{
 /// Positions of a head's points: all queries, then all keys.
 #[derive(Debug, Clone, Copy)]
 pub struct Coordinates<'a> {
-    values: &'a [f32],
+    pub(super) values: &'a [f32],
     dims: usize,
 }
 
@@ -106,7 +106,7 @@ const MOST_CLASSES: usize = 16;
     clippy::cast_sign_loss,
     reason = "saturates: negative is class 0"
 )]
-fn class_of(value: f32) -> usize {
+pub(crate) fn class_of(value: f32) -> usize {
     value.round() as usize
 }
 
@@ -251,61 +251,6 @@ pub(crate) fn mark_entries(view: &View, matches: &Matches) -> Vec<Entry> {
     entries
 }
 
-/// The order in which points are drawn: queries and keys alternate, so that neither covers the other.
-pub(crate) fn drawing_order(points: usize, queries: usize) -> impl Iterator<Item = usize> {
-    let keys = points - queries;
-    let (mut query, mut key) = (0, 0);
-    (0..points).map(move |_| {
-        // Whoever is behind its share goes next.
-        let query_next = key == keys || (query < queries && (2 * query + 1) * keys <= (2 * key + 1) * queries);
-        if query_next {
-            query += 1;
-            query - 1
-        } else {
-            key += 1;
-            queries + key - 1
-        }
-    })
-}
-
-/// Points per square unit that an average point finds around itself, where the points' bounds fill `area` square units.
-/// So clumps and spirals count as crowded though their panel is mostly empty.
-pub(crate) fn density(coordinates: Coordinates<'_>, area: f32) -> f32 {
-    const CELLS: usize = 24;
-    let bounds = coordinates.bounds();
-    let side = bounds.extent(0).max(bounds.extent(1)).max(f32::MIN_POSITIVE);
-    let mut counts = vec![0_u32; CELLS * CELLS];
-    for i in 0..coordinates.len() {
-        let p = coordinates.get(i);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "clamped to the cells"
-        )]
-        let cell =
-            |axis: usize| ((p[axis] - bounds.min[axis]) / side * CELLS as f32).clamp(0.0, (CELLS - 1) as f32) as usize;
-        counts[cell(1) * CELLS + cell(0)] += 1;
-    }
-    let pairs: f64 = counts
-        .iter()
-        .map(|&c| f64::from(c) * f64::from(c.saturating_sub(1)))
-        .sum();
-    let neighbours = (pairs / coordinates.len().max(1) as f64) as f32;
-    (neighbours * (CELLS * CELLS) as f32 / area.max(1.0)).max(1e-6)
-}
-
-/// Radius, in layout units, at which discs cover half of the place at a density, within what can be seen and what is
-/// pleasant.
-pub(crate) fn radius_at(density: f32) -> f32 {
-    (0.5 / (std::f32::consts::PI * density)).sqrt().clamp(0.62, 3.6)
-}
-
-/// Opacity of discs of a radius: the less, the more of them overlap.
-pub(crate) fn opacity_at(density: f32, radius: f32) -> f32 {
-    let covered = std::f32::consts::PI * radius * radius * density;
-    (0.95 / covered.max(1.0).powf(0.4)).clamp(0.25, 0.9)
-}
-
 /// Checks what a panel was given.
 pub(crate) fn check_points(coordinates: Coordinates<'_>, queries: usize, values: Option<&[f32]>) -> Result<(), Error> {
     if coordinates.is_empty() {
@@ -328,61 +273,6 @@ pub(crate) fn check_points(coordinates: Coordinates<'_>, queries: usize, values:
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_point_is_drawn_once_and_kinds_alternate() {
-        for (points, queries) in [(10, 5), (9, 3), (7, 0), (7, 7), (100, 20)] {
-            let order: Vec<usize> = drawing_order(points, queries).collect();
-            let mut sorted = order.clone();
-            sorted.sort_unstable();
-            assert_eq!(sorted, (0..points).collect::<Vec<_>>());
-            for drawn in 1..points {
-                let share = order[..drawn].iter().filter(|i| **i < queries).count() as f32 / drawn as f32;
-                let fair = queries as f32 / points as f32;
-                assert!(
-                    (share - fair).abs() * drawn as f32 <= 1.0,
-                    "{points} {queries} after {drawn}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn points_shrink_and_pale_as_they_crowd() {
-        // A square lattice, so that the density is known: covered share = pi r^2 n / area.
-        let lattice = |side: u16| -> Vec<f32> {
-            (0..side)
-                .flat_map(|y| (0..side).flat_map(move |x| [f32::from(x), f32::from(y)]))
-                .collect()
-        };
-        let sizes = [4, 60, 200, 900].map(|side| {
-            let density = density(Coordinates::new(&lattice(side), 2).unwrap(), 90_000.0);
-            (radius_at(density), opacity_at(density, radius_at(density)))
-        });
-        assert!(
-            sizes
-                .windows(2)
-                .all(|pair| pair[0].0 >= pair[1].0 && pair[0].1 >= pair[1].1),
-            "{sizes:?}"
-        );
-        assert_eq!(sizes[0], (3.6, 0.9));
-        let covered = std::f32::consts::PI * sizes[1].0.powi(2) * 3600.0 / 90_000.0;
-        assert!((0.4..0.65).contains(&covered), "half of the place: {covered}");
-        assert_eq!(sizes[3].0, 0.62);
-    }
-
-    #[test]
-    fn clumps_count_as_crowded() {
-        let spread: Vec<f32> = (0..900_u16)
-            .flat_map(|i| [f32::from(i % 30), f32::from(i / 30)])
-            .collect();
-        let mut clumps = spread.clone();
-        clumps
-            .iter_mut()
-            .for_each(|v| *v = (*v / 10.0).floor() * 10.0 + 0.1 * (*v % 10.0));
-        let radius = |values: &[f32]| radius_at(density(Coordinates::new(values, 2).unwrap(), 90_000.0));
-        assert!(radius(&clumps) < 0.5 * radius(&spread));
-    }
 
     #[test]
     fn coordinates_are_checked() {

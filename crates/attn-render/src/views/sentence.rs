@@ -3,7 +3,7 @@
 //!
 //! Up to about forty tokens every one has its word at full size; with more the rows draw closer, and beyond what
 //! can be read only every second, third, ... word is written (all can be hovered, and zoomed into). Meant for up
-//! to a few hundred tokens.
+//! to a few hundred tokens; [`SentenceWindow`](super::SentenceWindow) shows a part of longer ones.
 
 use attn_core::HeadId;
 
@@ -229,35 +229,44 @@ impl<'a> Sentence<'a> {
 /// Between a word and its mark, and between the mark and the lines.
 const GAP: f32 = 7.0;
 
-fn line_color(colors: &Colors) -> Color {
+pub(super) fn line_color(colors: &Colors) -> Color {
     colors.query.mix(colors.text, 0.55)
 }
 
-struct TokenState {
-    hidden: bool,
-    isolated: bool,
-    related: f32,
+/// How a token is drawn.
+pub(super) struct TokenState {
+    pub(super) hidden: bool,
+    pub(super) isolated: bool,
+    /// How much it has to do with the isolated one, 0 to 1.
+    pub(super) related: f32,
 }
 
 /// Where the two columns are.
-struct Columns {
+pub(super) struct Columns {
     /// Right end of the queries' words, left end of the keys'.
-    query_end: f32,
-    key_start: f32,
-    width: [f32; 2],
-    top: f32,
-    row: f32,
-    word: f32,
+    pub(super) query_end: f32,
+    pub(super) key_start: f32,
+    pub(super) width: [f32; 2],
+    pub(super) top: f32,
+    pub(super) row: f32,
+    pub(super) word: f32,
     /// Every so many rows have their word written.
-    every: f32,
+    pub(super) every: f32,
 }
 
 impl Columns {
-    fn middle(&self, row: usize) -> f32 {
+    pub(super) fn middle(&self, row: usize) -> f32 {
         self.top + (row as f32 + 0.5) * self.row
     }
 
-    fn curve(&self, panel: u16, query: usize, key: usize, weight: f32, color: Color) -> Curve {
+    /// Where a row's word is.
+    pub(super) fn place(&self, key: bool, row: usize) -> Rect {
+        let (width, top) = (self.width[usize::from(key)], self.middle(row) - 0.5 * self.row);
+        let left = if key { self.key_start } else { self.query_end - width };
+        Rect::new(left, top, width, self.row)
+    }
+
+    pub(super) fn curve(&self, panel: u16, query: usize, key: usize, weight: f32, color: Color) -> Curve {
         let (from, to) = (
             [self.query_end + 2.0 * GAP, self.middle(query)],
             [self.key_start - 2.0 * GAP, self.middle(key)],
@@ -273,7 +282,7 @@ impl Columns {
         }
     }
 
-    fn token(
+    pub(super) fn token(
         &self,
         layer: &mut Layer,
         panel: u16,
@@ -288,10 +297,7 @@ impl Columns {
         let kind = if key { colors.key } else { colors.query };
         let faint = if state.hidden { 0.3 } else { 1.0 };
         let width = self.width[usize::from(key)];
-        let rect = match key {
-            false => Rect::new(self.query_end - width, middle - 0.5 * self.row, width, self.row),
-            true => Rect::new(self.key_start, middle - 0.5 * self.row, width, self.row),
-        };
+        let rect = self.place(key, row);
         let ground = if state.isolated { 0.35 } else { 0.45 * state.related };
         if ground > 0.004 {
             let padded = Rect {

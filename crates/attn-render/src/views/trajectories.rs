@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::{
+    crowd::{density, opacity_at, radius_at},
     page::{Entry, Page},
-    points::{Coordinates, density, opacity_at, radius_at},
+    points::Coordinates,
 };
 use crate::{
     Axes, Block, Edge, Error, Label, Layer, Motion, Panel, Placement, Point, Scene, Shape, View, error::check_len,
@@ -56,22 +57,8 @@ impl<'a> Trajectories<'a> {
     /// # Errors
     /// [`Error::Empty`] without states, [`Error::Shape`] for labels or paths that do not fit.
     pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+        self.check()?;
         let states = self.coordinates.len();
-        if states == 0 {
-            return Err(Error::Empty { what: "the states" });
-        }
-        if !self.labels.is_empty() {
-            check_len("labels of states", states, self.labels.len())?;
-        }
-        for point in self.paths.iter().flat_map(|path| path.points) {
-            if *point as usize >= states {
-                return Err(Error::Shape {
-                    what: "states of a path",
-                    expected: format!("below {states} (the number of states)"),
-                    found: point.to_string(),
-                });
-            }
-        }
         let colors = view.colors();
         let entry = |(index, path): (usize, &Trajectory<'_>)| {
             Entry::Mark(Shape::Disc, colors.class(index), path.name.to_owned())
@@ -149,5 +136,26 @@ impl<'a> Trajectories<'a> {
         scene.layers.push(behind);
         scene.layers.push(layer);
         Ok(scene)
+    }
+
+    /// What everything drawn relies on.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let states = self.coordinates.len();
+        if states == 0 {
+            return Err(Error::Empty { what: "the states" });
+        }
+        if !self.labels.is_empty() {
+            check_len("labels of states", states, self.labels.len())?;
+        }
+        for point in self.paths.iter().flat_map(|path| path.points) {
+            if *point as usize >= states {
+                return Err(Error::Shape {
+                    what: "states of a path",
+                    expected: format!("below {states} (the number of states)"),
+                    found: point.to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,123 @@
+//! Made-up data for what is large or moves: every head at one sequence, long sequences, contours of density, the way from one
+//! projection to another. Shared by the gallery and the tests; the same on every machine.
+
+use attn_core::{Attention, HeadId};
+use attn_render::{
+    Error, Scene, Transition, View,
+    views::{ColorBy, Coordinates, Head, Overview, OverviewHead, SentenceToken, SentenceWindow, ValueKind},
+};
+
+use crate::samples::{Noise, cloud, head};
+
+const WORDS: [&str; 12] = [
+    "the", "old", "keeper", "of", "light", "said", "that", "ship", "would", "come", "before", "storm",
+];
+
+/// Attention of a causal head of one of four habits; rows sum to 1.
+fn habit(kind: usize, tokens: usize) -> Vec<f32> {
+    let mut noise = Noise(kind as u64 + 40);
+    let mut weights = vec![0.0; tokens * tokens];
+    for query in 0..tokens {
+        let row = &mut weights[query * tokens..(query + 1) * tokens];
+        for (key, weight) in row.iter_mut().enumerate().take(query + 1) {
+            let back = query - key;
+            let score = match kind % 4 {
+                0 if back == 1 => 5.0,
+                1 if key == 0 => 5.0,
+                2 if key % 7 == query % 7 => 3.5,
+                3 => -0.25 * back as f32 + 3.0,
+                _ => 0.0,
+            };
+            *weight = (score + 0.4 * noise.normal()).exp();
+        }
+        let sum: f32 = row.iter().sum();
+        row.iter_mut().for_each(|weight| *weight /= sum);
+    }
+    weights
+}
+
+/// Every head of a decoder at a sequence of `tokens` tokens.
+pub(crate) fn overview(
+    layers: usize,
+    heads: usize,
+    tokens: usize,
+    view: &View,
+    size: Option<[f32; 2]>,
+) -> Result<Scene, Error> {
+    let weights: Vec<Vec<f32>> = (0..layers * heads)
+        .map(|i| habit(i * 5 % 7 + i / heads, tokens))
+        .collect();
+    let all = weights.iter().enumerate().map(|(i, attention)| OverviewHead {
+        head: HeadId::new(Attention::DecoderSelf, i / heads, i % heads),
+        queries: tokens,
+        keys: tokens,
+        attention,
+    });
+    let overview = Overview {
+        subtitle: "the old keeper of the light said that the ship would come before the storm",
+        ..Overview::new(all.collect())
+    };
+    overview.scene(view, size.unwrap_or(overview.natural_size()))
+}
+
+/// A part of a text of `tokens` tokens.
+pub(crate) fn window(tokens: usize, first: u32, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let words: Vec<SentenceToken<'_>> = (0..tokens)
+        .map(|i| SentenceToken {
+            text: WORDS[i * 7 % 12],
+            special: i == 0,
+        })
+        .collect();
+    let attention = habit(3, tokens);
+    let view = View {
+        first_token: first,
+        ..view.clone()
+    };
+    SentenceWindow {
+        subtitle: "a long text, scrolled by a click on a box or on the strip",
+        ..SentenceWindow::new(head(3, 9), &words, &words, &attention)
+    }
+    .scene(&view, size)
+}
+
+/// A crowded head with the contours of its queries and keys, or of its classes.
+pub(crate) fn contours(by_class: bool, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let points = 12_000;
+    let values = cloud(if by_class { 1 } else { 2 }, points, 2);
+    let classes: Vec<f32> = (0..points).map(|i| (i % (points / 2) % 17 / 6) as f32).collect();
+    let names = ["nouns", "verbs", "others"];
+    let view = View {
+        color_mode: if by_class {
+            attn_render::ColorMode::Value
+        } else {
+            view.color_mode
+        },
+        ..view.clone()
+    };
+    Head {
+        subtitle: "12,000 points",
+        values: by_class.then_some(&classes),
+        color_by: Some(ColorBy {
+            label: "part of speech",
+            kind: ValueKind::Categorical(&names),
+        }),
+        contours: &[0.5, 0.9],
+        ..Head::new(head(2, 6), Coordinates::new(&values, 2)?, points / 2)
+    }
+    .scene(&view, size)
+}
+
+/// A moment of the way from one projection of a head to another, of which the last tenth of the points is missing.
+pub(crate) fn transition(t: f32, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let scene = |kind: usize, scale: f32, points: usize| {
+        let values: Vec<f32> = cloud(kind, 1_000, 2)[..2 * points].iter().map(|v| scale * v).collect();
+        let labels: Vec<&str> = (0..points).map(|i| WORDS[i % 12]).collect();
+        Head {
+            labels: &labels,
+            subtitle: "on the way from one projection to another",
+            ..Head::new(head(1, 1), Coordinates::new(&values, 2)?, 500)
+        }
+        .scene(view, size)
+    };
+    Ok(Transition::new(&scene(0, 1.0, 1_000)?, scene(1, 9.0, 900)?).at(t, view))
+}

@@ -1,0 +1,298 @@
+//! One sequence's attention in every head of every layer: a grid of small drawings of lines, each of which opens a head
+//! (after Vig 2019, "A multiscale visualization of attention", the model view).
+
+use attn_core::HeadId;
+
+use super::{
+    head_layout::{GAP, HeadLayout, NAMES, rows_and_columns},
+    page::{Entry, Page},
+    sentence::line_color,
+};
+use crate::{
+    Block, Cells, Edge, Error, Label, Layer, Motion, Panel, Rect, Scene, Shape, Table, View, attention::check_weights,
+    strongest,
+};
+
+/// One head of an [`Overview`].
+#[derive(Debug, Clone, Copy)]
+pub struct OverviewHead<'a> {
+    /// Which head.
+    pub head: HeadId,
+    /// Tokens that ask.
+    pub queries: usize,
+    /// Tokens that are attended to.
+    pub keys: usize,
+    /// `[query, key]`, row by row.
+    pub attention: &'a [f32],
+}
+
+/// All heads at one sequence, small.
+///
+/// ```
+/// use attn_core::{Attention, HeadId};
+/// use attn_render::{View, views::{Overview, OverviewHead}};
+///
+/// let attention = [0.9, 0.1, 0.5, 0.5];
+/// let head = |head| OverviewHead {
+///     head: HeadId::new(Attention::EncoderSelf, 0, head),
+///     queries: 2,
+///     keys: 2,
+///     attention: &attention,
+/// };
+/// let overview = Overview::new(vec![head(0), head(1)]);
+/// let scene = overview.scene(&View::default(), overview.natural_size())?;
+/// assert_eq!(scene.layers[1].edges.len(), 8);
+/// # Ok::<(), attn_render::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Overview<'a> {
+    /// In bold above everything.
+    pub title: &'a str,
+    /// Under the title, in small print: the sequence's text.
+    pub subtitle: &'a str,
+    /// Under the drawings. The default says what is seen.
+    pub caption: &'a str,
+    /// The heads, in any order; places without one stay empty.
+    pub heads: Vec<OverviewHead<'a>>,
+    /// The least weight that has a line. By default 0.05: fainter lines of this size cannot be seen.
+    pub least: f32,
+    /// Lines per query at most: those of its largest weights. By default 5.
+    pub most: usize,
+}
+
+/// Rows of a drawing are at least so high, in layout units: longer sequences are drawn in groups of neighbouring tokens.
+const ROW: f32 = 2.0;
+
+impl<'a> Overview<'a> {
+    /// The lines of these heads.
+    pub fn new(heads: Vec<OverviewHead<'a>>) -> Self {
+        Self {
+            title: "Attention in every head",
+            subtitle: "",
+            caption: "",
+            heads,
+            least: 0.05,
+            most: 5,
+        }
+    }
+
+    /// A size at which every drawing is legible: larger for few heads.
+    pub fn natural_size(&self) -> [f32; 2] {
+        let (rows, columns) = rows_and_columns(self.heads.iter().map(|head| head.head));
+        let most = rows.len().max(columns.len()).max(1) as f32;
+        let pitch = (1.0 + GAP) * (1100.0 / most).clamp(84.0, 200.0);
+        let width = (columns.len() as f32 * pitch + NAMES[0] + 56.0).max(480.0);
+        [width.ceil(), (rows.len() as f32 * pitch + NAMES[1] + 150.0).ceil()]
+    }
+
+    /// The scene, laid out in `size` layout units: queries on the left of each drawing, keys on the right, first tokens
+    /// above. A sequence of more tokens than its drawing has rows is drawn in groups of neighbours: a line then has the mean
+    /// attention of its queries to all its keys together. A click opens a head.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without heads or tokens, [`Error::Shape`] and [`Error::NotFinite`] for what does not fit together.
+    pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+        self.check()?;
+        let colors = view.colors();
+        let page = Page {
+            title: self.title,
+            subtitle: self.subtitle,
+            legend: vec![
+                Entry::Mark(Shape::Disc, colors.query, "queries (left)".into()),
+                Entry::Mark(Shape::Diamond, colors.key, "keys (right)".into()),
+                Entry::Fade(line_color(&colors), "attention weight".into()),
+            ],
+            caption: if self.caption.is_empty() {
+                "Each drawing is one head at the same sequence, first token above: lines join a query to the keys it attends \
+                 to most. Rows are layers, columns are heads."
+            } else {
+                self.caption
+            },
+        };
+        let (mut scene, content) = page.start(size, &colors)?;
+        scene.stage = content;
+        let layout = HeadLayout::new(self.heads.iter().map(|head| head.head), content, |_| 0.0);
+        let ground = scene.add_panel(Panel::page(content, Motion::Stage));
+        let mut layer = Layer {
+            labels: layout.names(ground, &colors),
+            ..Layer::default()
+        };
+        for head in &self.heads {
+            let Some(cell) = layout.cell_of(head.head) else {
+                continue;
+            };
+            layer
+                .blocks
+                .push(Block::filled(ground, cell, colors.panel).stroked(colors.frame, 0.7));
+            let panel = scene.add_panel(Panel {
+                head: Some(head.head),
+                title: head.head.to_string(),
+                ..Panel::page(cell, Motion::Stage)
+            });
+            let inside = cell.shrink(0.06 * cell.width());
+            let (rows, grouped) = self.grouped(head, inside.height());
+            let mut links = strongest(&grouped, rows[0], rows[1], self.most, self.least)?;
+            // The strongest lie in front.
+            links.sort_by(|a, b| a.weight.total_cmp(&b.weight));
+            let middle =
+                |row: usize, side: usize| inside.min[1] + (row as f32 + 0.5) / rows[side] as f32 * inside.height();
+            layer.edges.extend(links.iter().map(|link| Edge {
+                from: [inside.min[0] + TICK, middle(link.query, 0), 0.0],
+                to: [inside.max[0] - TICK, middle(link.key, 1), 0.0],
+                color: line_color(&colors).alpha(link.weight),
+                panel: panel.into(),
+                width: [1.0; 2],
+                gap: [0.0; 2],
+            }));
+            for (side, left, color) in [(0, inside.min[0], colors.query), (1, inside.max[0] - TICK, colors.key)] {
+                let pitch = inside.height() / rows[side] as f32;
+                layer.blocks.extend((0..rows[side]).map(|row| {
+                    let height = (0.7 * pitch).min(3.0);
+                    let top = middle(row, side) - 0.5 * height;
+                    Block::filled(panel, Rect::new(left, top, TICK, height), color)
+                }));
+            }
+            let mut name = Label::new(ground, cell.min, head.head.to_string(), 10.0, colors.text).bold();
+            name.visible_from = (170.0 / layout.side).max(1.2);
+            name.offset = [6.0, 4.0];
+            name.halo = Some(colors.panel);
+            layer.labels.push(name);
+        }
+        scene.layers.push(layer);
+        Ok(scene)
+    }
+
+    /// The weights behind the lines, a row per head, query and key from weight [`least`](Self::least) on.
+    ///
+    /// # Errors
+    /// As [`scene`](Self::scene).
+    pub fn table(&self) -> Result<Table, Error> {
+        self.check()?;
+        let mut rows = Vec::new();
+        for head in &self.heads {
+            let links = strongest(head.attention, head.queries, head.keys, head.keys, self.least)?;
+            rows.extend(links.into_iter().map(|link| (head.head, link)));
+        }
+        let mut table = Table::default();
+        table.push(
+            "head",
+            Cells::Texts(rows.iter().map(|(head, _)| head.to_string()).collect()),
+        )?;
+        table.push("query", Cells::numbers(rows.iter().map(|(_, link)| link.query)))?;
+        table.push("key", Cells::numbers(rows.iter().map(|(_, link)| link.key)))?;
+        table.push(
+            "weight",
+            Cells::Numbers(rows.iter().map(|(_, link)| link.weight).collect()),
+        )?;
+        Ok(table)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.heads.iter().all(|head| head.queries == 0 || head.keys == 0) {
+            return Err(Error::Empty { what: "the overview" });
+        }
+        if self.heads.len() > usize::from(u16::MAX) - 2 {
+            return Err(Error::Shape {
+                what: "heads of the overview",
+                expected: "at most 65,533".into(),
+                found: self.heads.len().to_string(),
+            });
+        }
+        for head in &self.heads {
+            check_weights(head.attention, head.queries, head.keys)?;
+        }
+        Ok(())
+    }
+
+    /// The attention among at most as many groups of neighbouring tokens as there are rows, and how many groups that are.
+    fn grouped(&self, head: &OverviewHead<'_>, height: f32) -> ([usize; 2], Vec<f32>) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let room = ((height / ROW) as usize).max(1);
+        let rows = [head.queries.min(room), head.keys.min(room)];
+        let mut sums = vec![0.0; rows[0] * rows[1]];
+        let mut members = vec![0.0_f32; rows[0]];
+        for query in 0..head.queries {
+            let group = query * rows[0] / head.queries;
+            members[group] += 1.0;
+            let into = &mut sums[group * rows[1]..(group + 1) * rows[1]];
+            for (key, weight) in head.attention[query * head.keys..(query + 1) * head.keys]
+                .iter()
+                .enumerate()
+            {
+                into[key * rows[1] / head.keys] += weight;
+            }
+        }
+        for (row, members) in sums.chunks_mut(rows[1].max(1)).zip(members) {
+            row.iter_mut().for_each(|sum| *sum /= members);
+        }
+        (rows, sums)
+    }
+}
+
+/// Width of a token's mark.
+const TICK: f32 = 2.5;
+
+#[cfg(test)]
+mod tests {
+    use attn_core::Attention;
+
+    use super::*;
+    use crate::{Controller, Event, Input, Projection};
+
+    fn head(head: usize, tokens: usize, attention: &[f32]) -> OverviewHead<'_> {
+        OverviewHead {
+            head: HeadId::new(Attention::DecoderSelf, head / 3, head % 3),
+            queries: tokens,
+            keys: tokens,
+            attention,
+        }
+    }
+
+    #[test]
+    fn long_sequences_are_drawn_in_groups_that_keep_their_mass() {
+        // Every token attends to the one 500 places before it, in groups of at most a few tokens.
+        let tokens = 1_000;
+        let mut attention = vec![0.0; tokens * tokens];
+        for query in 0..tokens {
+            attention[query * tokens + query % 500] = 1.0;
+        }
+        let overview = Overview::new(vec![head(0, tokens, &attention)]);
+        let (rows, grouped) = overview.grouped(&overview.heads[0], 100.0);
+        assert_eq!(rows, [50, 50]);
+        for (row, weights) in grouped.chunks(50).enumerate() {
+            assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            assert!((weights[row % 25] - 1.0).abs() < 1e-5, "{row}");
+        }
+    }
+
+    #[test]
+    fn a_click_opens_a_head() {
+        let attention = [0.25; 16];
+        let overview = Overview::new((0..6).map(|i| head(i, 4, &attention)).collect());
+        let size = overview.natural_size();
+        let mut view = View::default();
+        let scene = overview.scene(&view, size).unwrap();
+        assert_eq!(scene.layers[1].edges.len(), 6 * 16);
+        let wanted = overview.heads[4].head;
+        let panel = scene.panel_of(wanted).unwrap();
+        let position = Projection::new(&scene, &view, size).panels[panel].rect.center();
+        let mut controller = Controller::default();
+        controller.handle(Input::Resized { size }, &scene, &mut view);
+        controller.handle(Input::PointerPressed { position }, &scene, &mut view);
+        let events = controller.handle(Input::PointerReleased { position }, &scene, &mut view);
+        assert!(events.contains(&Event::OpenHead(wanted)));
+        assert_eq!(view.open, Some(wanted));
+    }
+
+    #[test]
+    fn bad_data_is_refused() {
+        let view = View::default();
+        assert!(matches!(
+            Overview::new(vec![]).scene(&view, [300.0; 2]),
+            Err(Error::Empty { .. })
+        ));
+        let short = Overview::new(vec![head(0, 3, &[0.1; 8])]);
+        assert!(matches!(short.scene(&view, [300.0; 2]), Err(Error::Shape { .. })));
+        assert!(matches!(short.table(), Err(Error::Shape { .. })));
+    }
+}

@@ -1,0 +1,142 @@
+//! Text in any script: what the bundled fonts lack comes from fonts of the host or the system, and is a box until then.
+//!
+//! Uses fonts of Debian's `fonts-noto-cjk`, `fonts-noto-core` and `fonts-noto-color-emoji` where they are installed, and says
+//! so where not.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests fail the test"
+)]
+
+use attn_render::{Color, Headless, Image, Label, Scene, View, text_width};
+
+const CJK: &str = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc";
+const EMOJI: &str = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf";
+const DEVANAGARI: &str = "/usr/share/fonts/truetype/noto/NotoSansDevanagari-Regular.ttf";
+
+fn font(path: &str) -> Option<Vec<u8>> {
+    let bytes = std::fs::read(path).ok();
+    if bytes.is_none() {
+        eprintln!("not tested: {path} is not installed");
+    }
+    bytes
+}
+
+fn drawn(headless: &mut Headless, text: &str) -> Image {
+    let mut scene = Scene::new([240.0, 40.0], Color::hex(0x000000));
+    let label = Label::new(0, [20.0, 8.0], text, 20.0, Color::hex(0xFFFFFF));
+    scene.layers[0].labels.push(label);
+    headless.render(&scene, &View::default(), 1.0).unwrap()
+}
+
+/// The lit columns of a picture: first, last and how many.
+fn lit(image: &Image) -> (usize, usize, usize) {
+    let width = image.width() as usize;
+    let bright = |x: usize| {
+        image
+            .rgba()
+            .chunks(4)
+            .skip(x)
+            .step_by(width)
+            .any(|p| p[..3].iter().any(|v| *v > 80))
+    };
+    let columns: Vec<usize> = (0..width).filter(|x| bright(*x)).collect();
+    let ends = columns
+        .first()
+        .zip(columns.last())
+        .unwrap_or_else(|| panic!("nothing is drawn"));
+    (*ends.0, *ends.1, columns.len())
+}
+
+fn ink(image: &Image) -> u64 {
+    image
+        .rgba()
+        .chunks(4)
+        .map(|p| u64::from(p[0]) + u64::from(p[1]) + u64::from(p[2]))
+        .sum()
+}
+
+fn inside(image: &Image, text: &str) {
+    let (first, last, _) = lit(image);
+    let end = 20.0 + text_width(text, 20.0, false);
+    assert!(
+        first >= 17 && (last as f32) <= end + 7.0,
+        "{text}: {first} to {last}, measured to {end}"
+    );
+}
+
+#[test]
+fn a_missing_character_is_a_box_that_can_be_seen() {
+    let mut headless = Headless::new().unwrap();
+    let picture = drawn(&mut headless, "世");
+    let (first, last, columns) = lit(&picture);
+    assert!(last - first > 5 && columns > 5, "{first} {last}");
+    inside(&picture, "世");
+}
+
+#[test]
+fn scripts_come_from_added_fonts_and_stay_in_their_boxes() {
+    for (path, text) in [(CJK, "世界 大きな 한국"), (DEVANAGARI, "नमस्ते"), (EMOJI, "🚢🌊")] {
+        let Some(bytes) = font(path) else { continue };
+        let mut headless = Headless::new().unwrap();
+        let boxes = drawn(&mut headless, text);
+        headless.add_font(bytes);
+        let picture = drawn(&mut headless, text);
+        assert_ne!(boxes, picture, "{text}");
+        assert!(ink(&picture) > 10_000, "{text}");
+        inside(&picture, text);
+    }
+}
+
+#[test]
+fn wide_characters_are_measured_as_fonts_draw_them() {
+    assert_eq!(text_width("世界", 10.0, false), 20.0);
+    assert_eq!(text_width("한", 10.0, true), 10.0);
+    let plain = text_width("a", 10.0, false);
+    assert_eq!(text_width("a\u{FE0F}", 10.0, false), plain);
+}
+
+#[test]
+fn text_from_right_to_left_is_joined_and_turned() {
+    let mut headless = Headless::new().unwrap();
+    // Lam and alef become one sign; letters in a row are joined, so that they are not those that stand alone.
+    let joined = drawn(&mut headless, "سلام");
+    let apart = drawn(&mut headless, "س ل ا م");
+    inside(&joined, "سلام");
+    assert!(lit(&joined).1 < lit(&apart).1, "joined is narrower");
+    // The first letter stands at the right: alef, a thin stroke, is the last columns of "ابب" and the first of "بباد".
+    let ends = |text: &str, headless: &mut Headless| {
+        let picture = drawn(headless, text);
+        let (first, last, _) = lit(&picture);
+        let width = picture.width() as usize;
+        let height_at = |x: usize| (0..40).filter(|y| picture.rgba()[4 * (y * width + x)] > 80).count();
+        let tallest = |from: usize, to: usize| (from..to).map(height_at).max().unwrap_or(0);
+        (tallest(first, first + 5), tallest(last - 4, last + 1))
+    };
+    let (left, right) = ends("ابببب", &mut headless);
+    assert!(
+        right > left,
+        "the alef, which is first, is at the right: {left} {right}"
+    );
+}
+
+#[test]
+fn fonts_of_the_system_are_used_only_when_asked_for() {
+    if font(CJK).is_none() {
+        return;
+    }
+    let text = "世界";
+    let mut plain = Headless::new().unwrap();
+    let boxes = drawn(&mut plain, text);
+    let latin = drawn(&mut plain, "ship");
+    let mut asked = Headless::new().unwrap();
+    asked.add_system_fonts();
+    assert_ne!(boxes, drawn(&mut asked, text));
+    assert_eq!(
+        latin,
+        drawn(&mut asked, "ship"),
+        "what the bundled font has stays as it is"
+    );
+}
