@@ -252,3 +252,15 @@ fn cluster_map() {
         samples::cluster_map(view, [560.0, 440.0])
     });
 }
+
+#[test]
+fn dendrogram() {
+    // The union of adjectives is chosen.
+    let view = View {
+        selection: Some(Pick { head: None, id: 11 }),
+        ..View::default()
+    };
+    check("dendrogram", &view, |view| {
+        charts::dendrogram(view, Some([600.0, 360.0]))
+    });
+}
