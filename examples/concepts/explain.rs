@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use attn_sdk::{
-    analyze::concepts::{Carried, Words, carried},
-    core::Side,
+    analyze::concepts::{Carried, Partition, Subwords, Words, carried, means},
+    core::{Capture, Side},
     models::{Baseline, Capturer, Inputs, Target, integrated_gradients},
 };
 use serde::Serialize;
@@ -31,15 +31,25 @@ pub(crate) struct Explanation {
     pub(crate) baseline: f32,
     /// The share of the difference that the integral misses.
     pub(crate) gap: f64,
+    /// The words of the sentence, and whether they are among those that were clustered.
+    pub(crate) words: Words,
+    pub(crate) clustered: Vec<bool>,
     /// Per layer of the study.
     pub(crate) layers: Vec<Carried>,
+}
+
+/// A model's words, in a capture of them.
+pub(crate) struct Read<'a> {
+    pub(crate) capture: &'a Capture,
+    pub(crate) side: Side,
+    pub(crate) words: &'a Words,
 }
 
 /// Explains the prediction for sentence `number` (from 1); `None` if the model predicts no class.
 pub(crate) fn explain(
     capturer: &Capturer,
     corpus: &Corpus,
-    words: &Words,
+    read: &Read<'_>,
     layers: &[Layer],
     number: usize,
     terminal: &Terminal,
@@ -78,16 +88,24 @@ pub(crate) fn explain(
     let target = Target::Class(class).minus(Target::Class(against));
     let mut found = integrated_gradients(model, &inputs, &[target], &baseline, STEPS, &mut (), terminal)?;
     let found = found.pop().ok_or("no attribution for the sentence")?;
-    let side = if found.scores.encoder.is_empty() {
-        Side::Decoder
-    } else {
-        Side::Encoder
-    };
-    let weights = found.scores.side(side);
+    let mut here = Words::find(&corpus.text, read.capture, read.side)?;
+    here.words.retain(|word| word.sentence == sentence);
+    let place = |word: &attn_sdk::analyze::concepts::Word| read.words.words.iter().position(|other| other == word);
+    let places: Vec<Option<usize>> = here.words.iter().map(place).collect();
+    let weights = found.scores.side(read.side);
     let layers = layers
         .iter()
-        .map(|layer| carried(&layer.partition, words, sentence, weights))
-        .collect::<Result<_, _>>()?;
+        .map(|layer| {
+            let of = clusters(read, &here, &places, layer)?;
+            let partition = Partition::new(&of);
+            let mut carried = carried(&partition, &here, sentence, weights)?;
+            for part in &mut carried.clusters {
+                // Partitions number anew; any of its words knows the cluster.
+                part.cluster = part.words.first().map_or(part.cluster, |&word| of[word]);
+            }
+            Ok(carried)
+        })
+        .collect::<Result<_, Box<dyn Error>>>()?;
     let name = |class: usize| model.labels().get(class).cloned().unwrap_or_else(|| class.to_string());
     Ok(Some(Explanation {
         sentence,
@@ -97,6 +115,34 @@ pub(crate) fn explain(
         value: found.value,
         baseline: found.baseline,
         gap: found.relative_gap(),
+        words: here,
+        clustered: places.iter().map(Option::is_some).collect(),
         layers,
     }))
+}
+
+/// The cluster of each word of a sentence; for words that were left out of the clustering the one with the nearest mean.
+fn clusters(
+    read: &Read<'_>,
+    here: &Words,
+    places: &[Option<usize>],
+    layer: &Layer,
+) -> Result<Vec<usize>, Box<dyn Error>> {
+    let vectors = |words: &Words| words.vectors(read.capture, read.side, layer.layer, Subwords::Last);
+    let centroids = means(vectors(read.words)?.view(), &layer.partition);
+    let own = vectors(here)?;
+    let nearest = |word: usize| {
+        let distance = |cluster: usize| {
+            let difference = &own.row(word) - &centroids.row(cluster);
+            difference.dot(&difference)
+        };
+        let clusters = 0..centroids.nrows();
+        clusters
+            .min_by(|&a, &b| distance(a).total_cmp(&distance(b)))
+            .unwrap_or(0)
+    };
+    let of = places.iter().enumerate();
+    Ok(of
+        .map(|(word, place)| place.map_or_else(|| nearest(word), |place| layer.partition.of()[place]))
+        .collect())
 }

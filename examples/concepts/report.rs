@@ -120,7 +120,8 @@ fn prediction(out: &mut String, model: &Encoded, corpus: &Corpus) {
         out,
         "\n## What carried a prediction\n\n> {}\n\n**{}** (probability {:.3}), not {}. Integrated gradients of the difference of the two \
          logits, {:+.2} here and {:+.2} for padding alone, summed over the words of each cluster; {:.1} % of it is missed by the \
-         integral. Positive: speaks for {}.\n",
+         integral. Positive: speaks for {}. \\*: a word that was left out of the clustering; it counts for the cluster with the nearest \
+         mean.\n",
         corpus.text.sentences[found.sentence].text,
         found.class,
         found.probability,
@@ -133,11 +134,11 @@ fn prediction(out: &mut String, model: &Encoded, corpus: &Corpus) {
     *out += "| layer | cluster | its words here | weight | share |\n|---|---|---|---|---|\n";
     for (layer, carried) in model.layers.iter().zip(&found.layers) {
         for part in carried.clusters.iter().take(CARRIED) {
-            let words: Vec<&str> = part
-                .words
-                .iter()
-                .map(|&word| model.words.words[word].text.as_str())
-                .collect();
+            let word = |&at: &usize| {
+                let left_out = if found.clustered[at] { "" } else { "\\*" };
+                format!("{}{left_out}", found.words.words[at].text)
+            };
+            let words: Vec<String> = part.words.iter().map(word).collect();
             let cluster = &layer.clusters[part.cluster];
             let _ = writeln!(
                 out,
@@ -153,7 +154,7 @@ fn prediction(out: &mut String, model: &Encoded, corpus: &Corpus) {
         let outside = 100.0 * carried.outside;
         let _ = writeln!(
             out,
-            "| {} | in no cluster (special tokens, words left out) | | | {outside:.0} % |",
+            "| {} | in no cluster (special tokens) | | | {outside:.0} % |",
             layer.layer
         );
     }

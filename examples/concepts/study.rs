@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::{
     Options,
     common::Terminal,
-    explain::{Explanation, explain},
+    explain::{Explanation, Read, explain},
 };
 
 /// What is read.
@@ -179,7 +179,12 @@ fn encode(
         .into_iter()
         .map(|at| layer(options, &capture, side, &words, &sets, at, terminal))
         .collect::<Result<Vec<_>, _>>()?;
-    let explanation = explain(&capturer, corpus, &words, &layers, options.explain, terminal)?;
+    let read = Read {
+        capture: &capture,
+        side,
+        words: &words,
+    };
+    let explanation = explain(&capturer, corpus, &read, &layers, options.explain, terminal)?;
     Ok(Encoded {
         model: capture.model().name.clone(),
         words,
