@@ -1,26 +1,34 @@
 //! Clusters of words: Ward linkage, k-means, leaders and the scorer.
 //!
-//! `CONCEPTS_POINTS` sets the number of points (default 2,000, which is quick); docs/CONCEPTS.md has the figures for 10,000
-//! beside fastcluster.
+//! `CONCEPTS_POINTS` sets the number of points (default 2,000, which is quick). Beyond 20,000 only Ward runs, once:
+//! `CONCEPTS_POINTS=50000 cargo bench --bench concepts` takes minutes. docs/PERFORMANCE.md has figures beside fastcluster.
 
 #![allow(
     missing_docs,
     clippy::unwrap_used,
+    clippy::print_stdout,
     reason = "a bench that cannot run has nothing to report"
 )]
 
 mod common;
 
 use attn_sdk::analyze::concepts::{AlignOptions, KMeansOptions, LabelSet, align, k_means, leaders, ward};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 
 const DIMS: usize = 768;
 
-fn benches(c: &mut Criterion) {
+/// Above this, ten samples of anything would take hours.
+const MOST: usize = 20_000;
+
+fn count() -> usize {
     let count = std::env::var("CONCEPTS_POINTS")
         .ok()
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(2_000);
+        .and_then(|count| count.parse().ok());
+    count.unwrap_or(2_000)
+}
+
+fn benches(c: &mut Criterion) {
+    let count = count();
     let points = common::cloud(count, DIMS, 1);
     let clusters = (count / 16).max(1);
     let mut group = c.benchmark_group(format!("{count}x{DIMS}"));
@@ -46,4 +54,17 @@ fn benches(c: &mut Criterion) {
 }
 
 criterion_group!(clustering, benches);
-criterion_main!(clustering);
+
+fn main() {
+    if count() > MOST {
+        let points = common::cloud(count(), DIMS, 1);
+        let start = std::time::Instant::now();
+        let tree = ward(points.view(), None, &()).unwrap();
+        let total: f64 = tree.merges().iter().map(|merge| merge.height).sum();
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{}x{DIMS}/Ward: {seconds:.1} s, sum of heights {total:.3}", count());
+        return;
+    }
+    clustering();
+    Criterion::default().configure_from_args().final_summary();
+}

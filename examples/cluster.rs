@@ -18,7 +18,7 @@ use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
 use attn_sdk::analyze::concepts::{KMeansOptions, Partition, k_means, leaders_ward, means, ward};
 use clap::{Parser, ValueEnum};
 use common::Terminal;
-use ndarray::{Array1, Array2};
+use ndarray::Array1;
 
 /// Divides points into clusters.
 #[derive(Parser)]
@@ -62,19 +62,13 @@ enum Method {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    common::run(|| {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(options.threads.unwrap_or(0))
-            .build_global()?;
-        run(&options)
-    })
+    common::run(|| run(&options))
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     use ndarray_npy::WriteNpyExt;
     let terminal = Terminal::new();
-    let points: Array2<f32> =
-        ndarray_npy::read_npy(&options.points).map_err(|error| format!("{}: {error}", options.points.display()))?;
+    let points = common::points(&options.points, options.threads)?;
     let start = Instant::now();
     let mut heights = None;
     let partition: Partition = match options.method {

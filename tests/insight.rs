@@ -233,7 +233,7 @@ fn a_guest_that_is_known_lands_on_itself() {
         for (row, placed) in guest.queries.rows().into_iter().enumerate() {
             for (a, b) in placed.iter().zip(points.row(first + row)) {
                 assert!(
-                    (a - b).abs() < 2e-2 * extent,
+                    (a - b).abs() < near * extent,
                     "{}: {a} {b}",
                     study.params().method.name()
                 );

@@ -133,3 +133,17 @@ pub(crate) fn pictures_in(folder: &Path) -> Result<Vec<Picture>, Box<dyn Error>>
     paths.sort();
     Ok(paths.into_iter().map(Picture::File).collect())
 }
+
+/// Whether a window can be opened. Only X11 and Wayland need a variable to say so.
+pub(crate) fn has_display() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(all(unix, not(target_vendor = "apple"))) || set("DISPLAY") || set("WAYLAND_DISPLAY")
+}
+
+/// Points from a file, float32 `[point, dimension]`, and the threads that everything after it runs on.
+pub(crate) fn points(path: &Path, threads: Option<usize>) -> Result<ndarray::Array2<f32>, Box<dyn Error>> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.unwrap_or(0))
+        .build_global()?;
+    Ok(ndarray_npy::read_npy(path).map_err(|error| format!("{}: {error}", path.display()))?)
+}

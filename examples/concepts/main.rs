@@ -1,9 +1,9 @@
 //! Latent concepts: what words each layer of a model holds together, and how far that is what people have names for.
 //!
 //! ```sh
-//! cargo run --release --example concepts                                                  # the embedded encoder, its own corpus
+//! cargo run --release --example concepts                                                  # the embedded encoder, in a window
 //! cargo run --release --example concepts -- --model DIR --tags en_ewt-ud-dev.conllu --out DIR
-//! cargo run --release --example concepts -- --model BASE --model-after FINE-TUNED --tags FILE.conllu
+//! cargo run --release --example concepts -- --model BASE --model-after FINE-TUNED --tags FILE.conllu --out DIR
 //! ```
 
 #![allow(
@@ -13,15 +13,21 @@
     reason = "a command-line program"
 )]
 
+mod browser;
+mod canvas;
 #[path = "../common/mod.rs"]
 mod common;
+mod explain;
 mod pictures;
 mod report;
 mod study;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
-use attn_sdk::analyze::concepts::{AlignOptions, FrequencyFilter, TaggedText};
+use attn_sdk::{
+    analyze::concepts::{AlignOptions, FrequencyFilter, TaggedText},
+    render::{Theme, View},
+};
 use clap::Parser;
 use common::Terminal;
 use study::Corpus;
@@ -42,8 +48,8 @@ pub(crate) struct Options {
     /// What stands between word and tag
     #[arg(long, default_value_t = '_')]
     separator: char,
-    /// Columns of CoNLL-U to compare with
-    #[arg(long, value_delimiter = ',', default_value = "upos,deprel")]
+    /// Columns of CoNLL-U to compare with [default: upos,deprel; of the embedded sentences upos,misc.Class]
+    #[arg(long, value_delimiter = ',')]
     columns: Vec<String>,
     /// Key of a comment that labels sentences (# sentiment = positive), if the file has it
     #[arg(long, default_value = "sentiment")]
@@ -69,12 +75,21 @@ pub(crate) struct Options {
     /// Also clusters by k-means and by leaders, and says how far they agree with Ward
     #[arg(long)]
     methods: bool,
+    /// If the model is a classifier: the sentence, from 1, whose prediction is told in terms of clusters
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    explain: usize,
     /// Same seed, same result
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Where concepts.json, report.md and the pictures go
-    #[arg(long, value_name = "DIR", default_value = "out/concepts")]
-    out: PathBuf,
+    /// Where concepts.json, report.md and the pictures go [default: a window, or out/concepts without a display]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Writes each picture as a vector drawing too
+    #[arg(long)]
+    svg: bool,
+    /// On a dark ground
+    #[arg(long)]
+    dark: bool,
 }
 
 fn main() -> ExitCode {
@@ -84,34 +99,57 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let terminal = Terminal::new();
-    std::fs::create_dir_all(&options.out).map_err(|error| format!("{}: {error}", options.out.display()))?;
+    let out = match &options.out {
+        None if common::has_display() => None,
+        None => Some(PathBuf::from("out/concepts")),
+        out => out.clone(),
+    };
+    if let Some(out) = &out {
+        std::fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
+    }
     let corpus = read(options)?;
     let study = study::run(options, &corpus, &terminal)?;
+    let view = View {
+        theme: if options.dark { Theme::Dark } else { Theme::Light },
+        ..View::default()
+    };
+    let Some(out) = out else {
+        return browser::open(study, corpus, view);
+    };
     let json = serde_json::to_vec_pretty(&study)?;
-    attn_sdk::core::write_atomically(&options.out.join("concepts.json"), &json)?;
+    attn_sdk::core::write_atomically(&out.join("concepts.json"), &json)?;
     let text = report::markdown(&study, &corpus);
-    attn_sdk::core::write_atomically(&options.out.join("report.md"), text.as_bytes())?;
-    pictures::write(&study, &options.out, &terminal)?;
+    attn_sdk::core::write_atomically(&out.join("report.md"), text.as_bytes())?;
+    pictures::write(&study, &out, &view, options.svg, &terminal)?;
     for line in report::summary(&study) {
         println!("{line}");
     }
-    println!("{}", options.out.join("report.md").display());
+    println!("{}", out.join("report.md").display());
     Ok(())
 }
 
 /// The annotated text, cut to what was asked for.
 fn read(options: &Options) -> Result<Corpus, Box<dyn Error>> {
-    let columns: Vec<&str> = options.columns.iter().map(String::as_str).collect();
+    let columns = |default: &[&'static str]| -> Vec<String> {
+        match options.columns.as_slice() {
+            [] => default.iter().map(|&name| name.to_owned()).collect(),
+            named => named.to_vec(),
+        }
+    };
+    let conllu = |content: &str, place: &str, columns: &[String]| {
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        TaggedText::conllu(content, place, &columns)
+    };
     let mut text = match &options.tags {
         None => {
             let embedded = include_str!("../../models/data/sentences.conllu");
-            TaggedText::conllu(embedded, "embedded sentences", &["upos"])?
+            conllu(embedded, "embedded sentences", &columns(&["upos", "misc.Class"]))?
         }
         Some(path) => {
             let content = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
             let place = path.display().to_string();
             if path.extension().is_some_and(|extension| extension == "conllu") {
-                TaggedText::conllu(&content, &place, &columns)?
+                conllu(&content, &place, &columns(&["upos", "deprel"]))?
             } else {
                 TaggedText::word_tag(&content, &place, options.separator)?
             }

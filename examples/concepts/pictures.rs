@@ -1,19 +1,81 @@
-//! Curves over the layers and a map of the last one, in both themes.
+//! The pictures: curves over the layers, a map and a tree per layer.
 
-use std::{error::Error, path::Path};
+use std::{collections::BTreeSet, error::Error, path::Path};
 
 use attn_sdk::{
-    analyze::concepts::Against,
+    Progress,
+    analyze::concepts::{Against, ClusterName, Top},
     render::{
-        Headless, Theme, View,
-        views::{ClusterMap, Coordinates, Lines, MapCluster, Series},
+        Headless, Scene, SvgOptions, View,
+        views::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, Lines, MapCluster, Series},
+        write_svg,
     },
 };
 
 use super::{
     common::Terminal,
-    study::{Layer, Study},
+    study::{Encoded, Layer, Study},
 };
+
+/// Branches of a tree that are shown at first, and in how many colours.
+pub(crate) const BRANCHES: usize = 28;
+const COLOURS: usize = 8;
+
+type Drawn = Result<Scene, Box<dyn Error>>;
+
+pub(crate) fn write(
+    study: &Study,
+    out: &Path,
+    view: &View,
+    svg: bool,
+    terminal: &Terminal,
+) -> Result<(), Box<dyn Error>> {
+    let mut headless = Headless::new()?;
+    let mut written = 0;
+    let layers: usize = study.models.iter().map(|model| model.layers.len()).sum();
+    let total = 2 * layers + study.models.len();
+    let mut draw = |name: String, scene: Scene| -> Result<(), Box<dyn Error>> {
+        let path = out.join(name);
+        headless.render(&scene, view, 2.0)?.write_png(&path)?;
+        if svg {
+            write_svg(path.with_extension("svg"), &scene, view, &SvgOptions::default())?;
+        }
+        written += 1;
+        // Drawing takes seconds; a cancellation is noticed by the shell.
+        let _ = terminal.update("pictures", written.min(total), total);
+        Ok(())
+    };
+    for (model, suffix) in study.models.iter().zip(["", "-after"]) {
+        if let Some(curves) = curves(study, model, view, [760.0, 520.0])? {
+            draw(format!("curves{suffix}.png"), curves)?;
+        }
+        for layer in &model.layers {
+            let at = layer.layer;
+            if !layer.map.is_empty() {
+                draw(
+                    format!("map-{at}{suffix}.png"),
+                    map(model, layer, None, view, [900.0, 760.0])?,
+                )?;
+            }
+            let tree = Tree::new(model, layer, &BTreeSet::new())?;
+            draw(
+                format!("dendrogram-{at}{suffix}.png"),
+                tree.scene(model, layer, view, None)?,
+            )?;
+        }
+    }
+    for topic in topics(study) {
+        if let Some(scene) = compared(study, &topic, view, [640.0, 440.0])? {
+            let name: String = topic
+                .chars()
+                .map(|c| if c.is_alphanumeric() { c } else { '-' })
+                .collect();
+            draw(format!("compared-{name}.png"), scene)?;
+        }
+    }
+    terminal.say(format!("pictures in {}", out.display()));
+    Ok(())
+}
 
 /// One curve, and its chance level where permuted labels were judged.
 struct Curve {
@@ -22,9 +84,24 @@ struct Curve {
     chance: Option<Vec<f32>>,
 }
 
-pub(crate) fn write(study: &Study, out: &Path, terminal: &Terminal) -> Result<(), Box<dyn Error>> {
-    let curves = curves(study);
-    let at: Vec<f32> = study.layers.iter().map(|layer| layer.layer as f32).collect();
+impl Curve {
+    fn new(name: impl Into<String>, values: &[Against]) -> Self {
+        let chance = values
+            .iter()
+            .map(|against| against.chance.map(|chance| chance.mean as f32));
+        Self {
+            name: name.into(),
+            values: values.iter().map(|against| against.value as f32).collect(),
+            chance: chance.collect(),
+        }
+    }
+}
+
+/// `None` if the layers do not ascend, which `--layers` allows.
+fn chart(curves: &[Curve], lines: Lines<'_>, view: &View, size: [f32; 2]) -> Result<Option<Scene>, Box<dyn Error>> {
+    if curves.is_empty() || lines.at.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Ok(None);
+    }
     let mut series: Vec<Series<'_>> = Vec::new();
     for (class, curve) in curves.iter().enumerate() {
         let line = |name, values, broken| Series {
@@ -38,92 +115,214 @@ pub(crate) fn write(study: &Study, out: &Path, terminal: &Terminal) -> Result<()
             series.push(line("by chance", chance, true));
         }
     }
-    let subtitle = format!("{}: {} words", study.model, study.words.words.len());
-    let mut headless = Headless::new()?;
-    for (theme, suffix) in [(Theme::Light, ""), (Theme::Dark, "-dark")] {
-        let view = View {
-            theme,
-            ..View::default()
-        };
-        // Curves need ascending layers, which `--layers` need not give.
-        if at.windows(2).all(|pair| pair[0] < pair[1]) {
-            let lines = Lines {
-                title: "What clusters of words stand for, layer by layer",
-                subtitle: &subtitle,
-                caption: "Share of the clusters of each layer whose words have one label of the set. Broken, in the same \
-                          colour: the same with permuted labels.",
-                across: "layer (0: embeddings)",
-                up: "share of clusters",
-                at: &at,
-                series: series.clone(),
-                range: Some([0.0, 1.0]),
-            };
-            let picture = headless.render(&lines.scene(&view, [760.0, 520.0])?, &view, 2.0)?;
-            picture.write_png(out.join(format!("curves{suffix}.png")))?;
-        }
-        if let Some(layer) = study.layers.last().filter(|_| !study.map.is_empty()) {
-            let picture = headless.render(&map(study, layer, &view)?, &view, 2.0)?;
-            picture.write_png(out.join(format!("map{suffix}.png")))?;
-        }
-    }
-    terminal.say(format!("pictures in {}", out.display()));
-    Ok(())
-}
-
-fn curves(study: &Study) -> Vec<Curve> {
-    let curve = |name: String, values: &[Against]| Curve {
-        name,
-        values: values.iter().map(|against| against.value as f32).collect(),
-        chance: values
-            .iter()
-            .map(|against| against.chance.map(|chance| chance.mean as f32))
-            .collect(),
+    let lines = Lines {
+        across: "layer (0: embeddings)",
+        up: "share of clusters",
+        series,
+        range: Some([0.0, 1.0]),
+        ..lines
     };
-    let mut curves = Vec::new();
-    let sets = study.layers.first().map_or(0, |layer| layer.rows.len());
-    for set in 0..sets {
-        let rows: Vec<_> = study.layers.iter().filter_map(|layer| layer.rows.get(set)).collect();
-        let values: Vec<Against> = rows.iter().map(|row| row.aligned).collect();
-        let name = rows.first().map_or("", |row| row.label_set.as_str());
-        let name = if study.classes.as_deref() == Some(name) {
-            format!("polar ({name})")
-        } else {
-            name.to_owned()
-        };
-        curves.push(curve(name, &values));
-    }
-    let survive: Option<Vec<Against>> = study.layers.iter().map(|layer| layer.survive).collect();
-    if let Some(values) = survive.filter(|_| study.model_after.is_some()) {
-        curves.push(curve("found again in the second model".into(), &values));
-    }
-    curves
+    Ok(Some(lines.scene(view, size)?))
 }
 
-fn map(study: &Study, layer: &Layer, view: &View) -> Result<attn_sdk::render::Scene, Box<dyn Error>> {
-    let places: Vec<f32> = study.map.iter().flatten().copied().collect();
-    let mut of = vec![0; study.map.len()];
-    for (cluster, found) in layer.clusters.iter().enumerate() {
-        for &member in &found.members {
-            of[member] = cluster;
-        }
+fn places(model: &Encoded) -> Vec<f32> {
+    model.layers.iter().map(|layer| layer.layer as f32).collect()
+}
+
+/// The aligned share of one label set, layer by layer.
+fn aligned(model: &Encoded, set: usize) -> Vec<Against> {
+    let rows = model.layers.iter().filter_map(|layer| layer.rows.get(set));
+    rows.map(|row| row.aligned).collect()
+}
+
+/// Every label set of a model.
+pub(crate) fn curves(
+    study: &Study,
+    model: &Encoded,
+    view: &View,
+    size: [f32; 2],
+) -> Result<Option<Scene>, Box<dyn Error>> {
+    let curve = |(at, set): (usize, &attn_sdk::analyze::concepts::LabelSet)| {
+        let polar = study.classes.as_deref() == Some(set.name.as_str());
+        let name = if polar {
+            format!("polar ({})", set.name)
+        } else {
+            set.name.clone()
+        };
+        Curve::new(name, &aligned(model, at))
+    };
+    let curves: Vec<Curve> = model.sets.iter().enumerate().map(curve).collect();
+    let lines = Lines {
+        title: "What clusters of words stand for, layer by layer",
+        subtitle: &format!("{}: {} words", model.model, model.words.words.len()),
+        caption: "Share of the clusters of each layer whose words have one label of the set. Broken, in the same colour: \
+                  the same with permuted labels.",
+        at: &places(model),
+        ..Lines::default()
+    };
+    chart(&curves, lines, view, size)
+}
+
+/// What two models are compared by: each label set, and what is found again.
+pub(crate) fn topics(study: &Study) -> Vec<String> {
+    if study.models.len() < 2 {
+        return Vec::new();
     }
-    let title = format!("Clusters of words in layer {} of {}", layer.layer, study.model);
-    let subtitle = format!("{} words, {} clusters", study.map.len(), layer.clusters.len());
+    let sets = study.models[0].sets.iter().map(|set| set.name.clone());
+    sets.chain(["found again".to_owned()]).collect()
+}
+
+/// Two models in one chart.
+pub(crate) fn compared(
+    study: &Study,
+    topic: &str,
+    view: &View,
+    size: [f32; 2],
+) -> Result<Option<Scene>, Box<dyn Error>> {
+    let [before, after] = study.models.as_slice() else {
+        return Ok(None);
+    };
+    let (curves, title, caption) = match before.sets.iter().position(|set| set.name == topic) {
+        Some(set) => {
+            let polar = study.classes.as_deref() == Some(topic);
+            let title = if polar {
+                format!("Polar clusters ({topic})")
+            } else {
+                format!("Clusters that stand for {topic}")
+            };
+            let of = |model: &Encoded| -> Option<Vec<Against>> {
+                let at = model.sets.iter().position(|set| set.name == topic)?;
+                Some(aligned(model, at))
+            };
+            let after_values = of(after).filter(|values| values.len() == before.layers.len());
+            let mut curves = vec![Curve::new(&before.model, &aligned(before, set))];
+            curves.extend(after_values.map(|values| Curve::new(&after.model, &values)));
+            (
+                curves,
+                title,
+                "Broken, in the same colour: the same with permuted labels.",
+            )
+        }
+        None => {
+            let survive: Vec<Against> = study.transfer.iter().map(|row| row.survive).collect();
+            let known: Vec<Against> = study.transfer.iter().map(|row| row.known_before).collect();
+            let curves = vec![
+                Curve::new(format!("of {} in {}", before.model, after.model), &survive),
+                Curve::new(format!("of {} in {}", after.model, before.model), &known),
+            ];
+            let caption = "Broken, in the same colour: the same with the other model's clusters permuted.";
+            (curves, "Clusters found again in the other model".to_owned(), caption)
+        }
+    };
+    let lines = Lines {
+        title: &title,
+        subtitle: &format!("{} words", before.words.words.len()),
+        caption,
+        at: &places(before),
+        ..Lines::default()
+    };
+    chart(&curves, lines, view, size)
+}
+
+/// The words of a layer on a plane. With `only`, the words of one cluster are brought out.
+pub(crate) fn map(model: &Encoded, layer: &Layer, only: Option<usize>, view: &View, size: [f32; 2]) -> Drawn {
+    let places: Vec<f32> = layer.map.iter().flatten().copied().collect();
+    let title = format!("Clusters of words in layer {} of {}", layer.layer, model.model);
+    let subtitle = format!("{} words, {} clusters", layer.map.len(), layer.clusters.len());
+    let cluster = |(at, cluster): (usize, &super::study::Cluster)| {
+        let named = only.is_none_or(|only| only == at);
+        (
+            if named {
+                cluster.name.text.clone()
+            } else {
+                String::new()
+            },
+            cluster.members.len(),
+        )
+    };
+    let clusters: Vec<(String, usize)> = layer.clusters.iter().enumerate().map(cluster).collect();
     let map = ClusterMap {
         title: &title,
         subtitle: &subtitle,
         caption: "Each point is one occurrence of a word, placed by t-SNE. Names of the largest clusters stand where there \
                   is room.",
         coordinates: Coordinates::new(&places, 2)?,
-        of: &of,
-        clusters: layer
-            .clusters
+        of: layer.partition.of(),
+        clusters: clusters
             .iter()
-            .map(|cluster| MapCluster {
-                name: &cluster.name.text,
-                size: cluster.members.len(),
-            })
+            .map(|(name, size)| MapCluster { name, size: *size })
             .collect(),
     };
-    Ok(map.scene(view, [900.0, 760.0])?)
+    let mut scene = map.scene(view, size)?;
+    if let Some(only) = only {
+        for layers in &mut scene.layers {
+            let all = 0..layers.points.len();
+            layers.points.update(all, |points| {
+                for point in points {
+                    let of = layer.partition.of().get(point.id as usize);
+                    *point = point.dimmed(of != Some(&only));
+                }
+            });
+        }
+    }
+    Ok(scene)
+}
+
+/// The upper part of a layer's tree, and what its branches are called.
+pub(crate) struct Tree {
+    pub(crate) top: Top,
+    names: Vec<ClusterName>,
+}
+
+impl Tree {
+    /// The highest branches, but nodes in `toggled` are opened where they would be closed and closed where they would be open.
+    pub(crate) fn new(model: &Encoded, layer: &Layer, toggled: &BTreeSet<usize>) -> Result<Self, Box<dyn Error>> {
+        let whole = &layer.whole;
+        let first_open = 2 * whole.points() - BRANCHES.min(whole.points());
+        let top = whole.opened(|node| (node >= first_open) != toggled.contains(&node));
+        let names = model.names(&top.partition)?;
+        Ok(Self { top, names })
+    }
+
+    /// Width and height at which every name is written.
+    pub(crate) fn natural_size(&self) -> [f32; 2] {
+        let leaf = DendrogramLeaf {
+            name: "",
+            size: 0,
+            height: 0.0,
+        };
+        Dendrogram::new(&vec![leaf; self.names.len()], &[]).natural_size()
+    }
+
+    pub(crate) fn scene(&self, model: &Encoded, layer: &Layer, view: &View, size: Option<[f32; 2]>) -> Drawn {
+        let members = self.top.partition.members();
+        let leaves: Vec<DendrogramLeaf<'_>> = self
+            .names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| DendrogramLeaf {
+                name: &name.text,
+                size: members[at].len(),
+                height: layer.whole.height(self.top.nodes[at]) as f32,
+            })
+            .collect();
+        let merges = self.top.tree.merges().iter();
+        let merges: Vec<DendrogramMerge> = merges
+            .map(|merge| DendrogramMerge {
+                left: merge.left,
+                right: merge.right,
+                height: merge.height as f32,
+            })
+            .collect();
+        let title = format!("The tree of clusters in layer {} of {}", layer.layer, model.model);
+        let subtitle = format!("{} words", members.iter().map(Vec::len).sum::<usize>());
+        let tree = Dendrogram {
+            title: &title,
+            subtitle: &subtitle,
+            clusters: COLOURS.min(leaves.len()),
+            across: "height (Ward)",
+            ..Dendrogram::new(&leaves, &merges)
+        };
+        Ok(tree.scene(view, size.unwrap_or(tree.natural_size()))?)
+    }
 }

@@ -295,3 +295,15 @@ fn transition() {
         });
     }
 }
+
+#[test]
+fn dendrogram() {
+    // The union of adjectives is chosen.
+    let view = View {
+        selection: Some(Pick { head: None, id: 11 }),
+        ..View::default()
+    };
+    check("dendrogram", &view, |view| {
+        charts::dendrogram(view, Some([600.0, 360.0]))
+    });
+}

@@ -111,6 +111,7 @@ fn every_view(view: &View) -> Vec<(&'static str, Scene)> {
         ("head patterns", charts::head_patterns(view, [420.0, 360.0])),
         ("aggregate", charts::aggregate(view, [380.0, 420.0])),
         ("beam", charts::beam(view, Some([620.0, 300.0]))),
+        ("dendrogram", charts::dendrogram(view, Some([600.0, 360.0]))),
         ("flow", charts::flow(view, None)),
     ];
     scenes.map(|(name, scene)| (name, scene.unwrap())).into()

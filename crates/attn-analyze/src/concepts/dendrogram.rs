@@ -67,19 +67,38 @@ impl Dendrogram {
         &self.merges
     }
 
+    /// How high the union at a node is; 0 for a point.
+    pub fn height(&self, node: usize) -> f64 {
+        let merge = node.checked_sub(self.points).and_then(|at| self.merges.get(at));
+        merge.map_or(0.0, |merge| merge.height)
+    }
+
     /// The partition into `clusters` clusters, numbered by their first point.
     ///
     /// # Errors
     /// [`Error::Setting`] for 0 clusters and for more than points.
     pub fn cut(&self, clusters: usize) -> Result<Partition, Error> {
-        Ok(self.cut_nodes(clusters)?.0)
+        Ok(self.top(clusters)?.partition)
     }
 
-    /// As [`cut`](Self::cut), with the node of each cluster: its place in the tree.
+    /// As [`cut`](Self::cut), with the tree of the clusters.
+    ///
+    /// ```
+    /// use attn_analyze::concepts::ward;
+    /// use ndarray::array;
+    ///
+    /// let tree = ward(array![[0.0_f32], [10.0], [1.0], [30.0]].view(), None, &())?;
+    /// let top = tree.top(3)?;
+    /// assert_eq!(top.partition.of(), [0, 1, 0, 2]);
+    /// assert_eq!(top.nodes, [4, 1, 3, 5, 6]); // 4 is the first union
+    /// let first = top.tree.merges()[0];
+    /// assert_eq!((first.left, first.right), (0, 1)); // clusters, not points
+    /// # Ok::<(), attn_analyze::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`cut`](Self::cut).
-    pub fn cut_nodes(&self, clusters: usize) -> Result<(Partition, Vec<usize>), Error> {
+    pub fn top(&self, clusters: usize) -> Result<Top, Error> {
         if !(1..=self.points).contains(&clusters) {
             return Err(Error::Setting {
                 name: "clusters",
@@ -87,20 +106,71 @@ impl Dendrogram {
                 found: clusters.to_string(),
             });
         }
-        let joined = self.points - clusters;
-        // From the last step down, every node learns the topmost union it is in.
-        let mut top: Vec<usize> = (0..self.points + joined).collect();
-        for at in (0..joined).rev() {
-            let node = top[self.points + at];
-            top[self.merges[at].left] = node;
-            top[self.merges[at].right] = node;
-        }
-        top.truncate(self.points);
-        let partition = Partition::new(&top);
-        let mut nodes = vec![0; partition.count()];
-        for (&cluster, &node) in partition.of().iter().zip(&top) {
-            nodes[cluster] = node;
-        }
-        Ok((partition, nodes))
+        let first_open = 2 * self.points - clusters;
+        Ok(self.opened(|node| node >= first_open))
     }
+
+    /// The tree with only some of its unions open: a union that is not, or lies in one that is not, is one cluster. For looking
+    /// around in a tree, one branch deeper than the others.
+    pub fn opened(&self, open: impl Fn(usize) -> bool) -> Top {
+        let points = self.points;
+        // From the last step down, every node learns which cluster it is in, or that it is a part of an open union.
+        let mut cluster: Vec<usize> = (0..points + self.merges.len()).collect();
+        let mut exposed = vec![false; cluster.len()];
+        if let Some(root) = exposed.last_mut() {
+            *root = true;
+        }
+        for (at, merge) in self.merges.iter().enumerate().rev() {
+            let node = points + at;
+            exposed[node] &= open(node);
+            for part in [merge.left, merge.right] {
+                if exposed[node] {
+                    exposed[part] = true;
+                } else {
+                    cluster[part] = cluster[node];
+                }
+            }
+        }
+        let partition = Partition::new(&cluster[..points]);
+        let mut nodes = vec![0; partition.count()];
+        for (&number, &node) in partition.of().iter().zip(&cluster) {
+            nodes[number] = node;
+        }
+        // Clusters become the points of the tree of clusters.
+        let mut renamed = vec![0; cluster.len()];
+        nodes
+            .iter()
+            .enumerate()
+            .for_each(|(number, &node)| renamed[node] = number);
+        let clusters = nodes.len();
+        let mut merges: Vec<Merge> = Vec::with_capacity(clusters - 1);
+        for (at, merge) in self.merges.iter().enumerate().filter(|(at, _)| exposed[points + at]) {
+            let (a, b) = (renamed[merge.left], renamed[merge.right]);
+            renamed[points + at] = nodes.len();
+            nodes.push(points + at);
+            let size = |node: usize| node.checked_sub(clusters).map_or(1, |at| merges[at].size);
+            merges.push(Merge {
+                left: a.min(b),
+                right: a.max(b),
+                height: merge.height,
+                size: size(a) + size(b),
+            });
+        }
+        let tree = Self {
+            points: clusters,
+            merges,
+        };
+        Top { partition, nodes, tree }
+    }
+}
+
+/// The upper part of a [`Dendrogram`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Top {
+    /// What hangs from it: clusters, numbered by their first point.
+    pub partition: Partition,
+    /// The node in the whole tree of each cluster, then of each step of `tree`.
+    pub nodes: Vec<usize>,
+    /// How the clusters are joined; its points are the clusters.
+    pub tree: Dendrogram,
 }

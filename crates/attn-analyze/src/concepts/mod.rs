@@ -24,13 +24,14 @@ mod leaders;
 mod names;
 mod overlap;
 mod partition;
+mod scan;
 mod ward;
 mod words;
 
 pub use align::{Against, AlignOptions, AlignRule, Alignment, BestLabel, Chance, Permute, align};
 pub use carried::{Carried, CarriedBy, carried};
 pub use corpus::{TaggedSentence, TaggedText, TaggedWord};
-pub use dendrogram::{Dendrogram, Merge};
+pub use dendrogram::{Dendrogram, Merge, Top};
 pub use kmeans::{KMeans, KMeansOptions, k_means, means};
 pub use labels::LabelSet;
 pub use leaders::{Leaders, leaders, leaders_ward};

@@ -7,7 +7,7 @@
 //! hierarchical clustering algorithms*, Computer Journal 1983). That leaves the search for nearest clusters, which is done
 //! here in three ways, the cheapest first:
 //!
-//! - A scan of all clusters keeps a short list of the nearest and a bound that everything else exceeds. Reducibility keeps
+//! - A scan of all clusters (`scan.rs`) keeps a short list of the nearest and a bound that everything else exceeds. Reducibility keeps
 //!   the bound true while the others merge: as long as something on the list stays within it, no scan is needed.
 //! - A union inherits both lists, and by the recurrence of Lance and Williams a bound as well.
 //! - What is left waits until no pair can be joined, lowest bound first, and is scanned in blocks: a product of matrices
@@ -16,10 +16,10 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use attn_core::{Progress, progress::step};
-use ndarray::{Array2, ArrayView2, linalg::general_mat_mul};
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use super::dendrogram::Dendrogram;
+use super::{dendrogram::Dendrogram, scan::Clusters};
 use crate::{Error, error::finite};
 
 /// Neighbours kept by a scan. Longer lists save scans and cost exact distances.
@@ -28,8 +28,6 @@ const KEPT: usize = 24;
 const INHERITED: usize = 40;
 /// Clusters scanned together: enough for the product of matrices to run at full speed.
 const BLOCK: usize = 128;
-/// Clusters a block is compared with at a time: the costs fit the second-level cache.
-const TILE: usize = 512;
 /// Fewest clusters to scan at once, and the share of those that wait.
 const BATCH: (usize, usize) = (64, 6);
 
@@ -186,8 +184,10 @@ impl Search {
         let mut reported = self.merges.len();
         step(progress, STAGE, reported, total)?;
         let mut touched = vec![false; self.rows.len()];
+        let all = self.slots.clone();
+        let found = self.scan_all(progress)?;
         // Clusters whose nearest was found since pairs were last looked for: only they can make new pairs.
-        let mut fresh: Vec<u32> = Vec::new();
+        let mut fresh = self.keep(&all, found);
         while self.slots.len() > 1 {
             let mut pairs = self.pairs(&fresh);
             fresh.clear();
@@ -254,12 +254,7 @@ impl Search {
         let mut waiting: Vec<u32> = self.slots.clone();
         waiting.retain(|&slot| self.nearest[slot as usize].is_none());
         let (fewest, share) = BATCH;
-        // At the start nobody has a bound, and all are scanned.
-        let unknown = waiting
-            .iter()
-            .filter(|&&slot| self.bounds[slot as usize] == f64::NEG_INFINITY)
-            .count();
-        let batch = fewest.max(waiting.len() / share).max(unknown);
+        let batch = fewest.max(waiting.len() / share);
         if batch < waiting.len() {
             let order = |&a: &u32, &b: &u32| {
                 let bound = |slot: u32| self.bounds[slot as usize];
@@ -379,69 +374,57 @@ impl Search {
         }
     }
 
+    fn clusters(&self) -> Clusters<'_> {
+        Clusters {
+            dims: self.dims,
+            centroids: &self.centroids,
+            norms: &self.norms,
+            sizes: &self.sizes,
+        }
+    }
+
+    /// Compares every cluster with every other.
+    fn scan_all(&self, progress: &dyn Progress) -> Result<Vec<Found>, Error> {
+        let nearest = self.clusters().nearest_of_all(KEPT + 1, progress)?;
+        let found = self
+            .slots
+            .par_iter()
+            .zip(nearest)
+            .map(|(&slot, rows)| self.found(slot, rows));
+        Ok(found.collect())
+    }
+
     /// Compares clusters with all others.
     fn scan(&self, slots: &[u32]) -> Vec<Found> {
+        let scan = |block: &[u32]| {
+            let rows: Vec<usize> = block.iter().map(|&slot| self.rows[slot as usize] as usize).collect();
+            self.clusters().nearest_of(&rows, KEPT + 1)
+        };
         slots
             .par_chunks(BLOCK)
-            .flat_map_iter(|block| self.scan_block(block))
+            .flat_map_iter(|block| {
+                let nearest = scan(block);
+                block.iter().zip(nearest).map(|(&slot, rows)| self.found(slot, rows))
+            })
             .collect()
     }
 
-    fn scan_block(&self, block: &[u32]) -> Vec<Found> {
-        let rows: Vec<usize> = block.iter().map(|&slot| self.rows[slot as usize] as usize).collect();
-        let mut own = Vec::with_capacity(rows.len() * self.dims);
-        for &row in &rows {
-            own.extend_from_slice(self.centroid(row));
-        }
-        let mut best: Vec<Nearest> = rows.iter().map(|_| Nearest::new(KEPT + 1)).collect();
-        let mut products = Array2::<f32>::zeros((rows.len(), TILE));
-        let mut costs = [0.0_f32; TILE];
-        for start in (0..self.slots.len()).step_by(TILE) {
-            let width = TILE.min(self.slots.len() - start);
-            let tile = &self.centroids[start * self.dims..(start + width) * self.dims];
-            let mut out = products.slice_mut(ndarray::s![.., ..width]);
-            if let (Ok(own), Ok(tile)) = (
-                ArrayView2::from_shape((rows.len(), self.dims), &own),
-                ArrayView2::from_shape((width, self.dims), tile),
-            ) {
-                general_mat_mul(-2.0, &own, &tile.t(), 0.0, &mut out);
-            }
-            let (norms, sizes) = (&self.norms[start..start + width], &self.sizes[start..start + width]);
-            for (at, &row) in rows.iter().enumerate() {
-                let (norm, size) = (self.norms[row], self.sizes[row]);
-                let costs = &mut costs[..width];
-                let products = out.row(at);
-                let Some(products) = products.as_slice() else { continue };
-                for j in 0..width {
-                    let distance = (norm + norms[j] + products[j]).max(0.0);
-                    costs[j] = distance * (size * sizes[j] / (size + sizes[j]));
-                }
-                if (start..start + width).contains(&row) {
-                    costs[row - start] = f32::INFINITY;
-                }
-                best[at].add(costs, start);
-            }
-        }
-        block
+    /// From the rows nearest to a cluster, one more than the list keeps: that one is the bound.
+    fn found(&self, slot: u32, mut rows: Vec<(f32, u32)>) -> Found {
+        let bound = match rows.len() {
+            length if length > KEPT => rows.pop().map_or(f64::INFINITY, |(cost, _)| f64::from(cost)),
+            _ => f64::INFINITY,
+        };
+        let other = |row: u32| self.slots[row as usize];
+        let costs: Vec<(f64, u32)> = rows
             .iter()
-            .zip(best)
-            .map(|(&slot, best)| {
-                let mut rows = best.0;
-                let bound = match rows.len() {
-                    length if length > KEPT => rows.pop().map_or(f64::INFINITY, |(cost, _)| f64::from(cost)),
-                    _ => f64::INFINITY,
-                };
-                let costs: Vec<(f64, u32)> = rows
-                    .iter()
-                    .map(|&(_, row)| (self.cost(slot, self.slots[row]), self.slots[row]))
-                    .collect();
-                Found {
-                    nearest: nearest(slot, &costs),
-                    list: costs.into_iter().map(|(_, other)| other).collect(),
-                    bound,
-                }
-            })
-            .collect()
+            .map(|&(_, row)| (self.cost(slot, other(row)), other(row)))
+            .collect();
+        Found {
+            nearest: nearest(slot, &costs),
+            list: costs.into_iter().map(|(_, other)| other).collect(),
+            bound,
+        }
     }
 }
 
@@ -452,39 +435,6 @@ fn nearest(slot: u32, costs: &[(f64, u32)]) -> Option<(f64, u32)> {
         .iter()
         .copied()
         .min_by(|x, y| x.0.total_cmp(&y.0).then(key(x.1).cmp(&key(y.1))))
-}
-
-/// The lowest costs seen so far, ascending.
-struct Nearest(Vec<(f32, usize)>, usize);
-
-impl Nearest {
-    fn new(kept: usize) -> Self {
-        Self(Vec::with_capacity(kept + 1), kept)
-    }
-
-    fn add(&mut self, costs: &[f32], start: usize) {
-        for (at, costs) in costs.chunks(16).enumerate() {
-            let limit = self.limit();
-            // Most chunks hold nothing of interest: one comparison for all of them.
-            if costs.iter().fold(f32::INFINITY, |low, &cost| low.min(cost)) >= limit {
-                continue;
-            }
-            for (j, &cost) in costs.iter().enumerate() {
-                if cost < self.limit() {
-                    let place = self.0.partition_point(|&(other, _)| other <= cost);
-                    self.0.insert(place, (cost, start + 16 * at + j));
-                    self.0.truncate(self.1);
-                }
-            }
-        }
-    }
-
-    fn limit(&self) -> f32 {
-        if self.0.len() < self.1 {
-            return f32::INFINITY;
-        }
-        self.0.last().map_or(f32::INFINITY, |&(cost, _)| cost)
-    }
 }
 
 fn norm(row: &[f32]) -> f32 {

@@ -5,8 +5,8 @@ use attn_core::HeadId;
 use attn_render::{
     ColorMode, Error, Scene, Selection, View,
     views::{
-        Aggregate, BeamNode, BeamTree, ColorBy, Coordinates, CrossFlow, DataMap, Head, HeadCells, HeadGrid, Histogram,
-        SentenceToken, Trajectories, Trajectory, ValueKind,
+        Aggregate, BeamNode, BeamTree, ColorBy, Coordinates, CrossFlow, DataMap, Dendrogram, DendrogramLeaf,
+        DendrogramMerge, Head, HeadCells, HeadGrid, Histogram, SentenceToken, Trajectories, Trajectory, ValueKind,
     },
 };
 
@@ -234,4 +234,52 @@ pub(crate) fn searched(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
         ..Head::new(head(2, 6), Coordinates::new(&values, 2)?, 200)
     }
     .scene(&view, size)
+}
+
+pub(crate) fn dendrogram(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+    let names = [
+        "upos NOUN: cat, dog",
+        "upos NOUN: town, market",
+        "suffix -ing",
+        "the",
+        "upos ADJ: happy, lovely",
+        "upos ADJ: angry, terrible",
+        "upos PROPN: Rome, Paris",
+        "is, was",
+        "not",
+        "quietly, slowly, gladly",
+    ];
+    let leaf = |(at, name): (usize, &'static str)| DendrogramLeaf {
+        name,
+        size: 3 + 17 * (at * at % 7),
+        height: 1.5 * ((at % 4) as f32),
+    };
+    let leaves: Vec<_> = names.into_iter().enumerate().map(leaf).collect();
+    let joins = [
+        (0, 1),
+        (4, 5),
+        (3, 7),
+        (8, 12),
+        (2, 9),
+        (6, 10),
+        (11, 14),
+        (13, 15),
+        (16, 17),
+    ];
+    let merges: Vec<_> = joins
+        .into_iter()
+        .enumerate()
+        .map(|(at, (left, right))| DendrogramMerge {
+            left,
+            right,
+            height: 5.0 + 1.5 * at as f32 + 0.35 * (at * at) as f32,
+        })
+        .collect();
+    let tree = Dendrogram {
+        title: "Clusters of words in layer 2",
+        subtitle: "text-encoder: 1,204 words",
+        clusters: 4,
+        ..Dendrogram::new(&leaves, &merges)
+    };
+    tree.scene(view, size.unwrap_or(tree.natural_size()))
 }

@@ -95,7 +95,7 @@ pub(crate) fn straight(panel: u32, from: [f32; 2], to: [f32; 2], color: Color, w
 }
 
 /// Round numbers that hold a range, about `count` steps: 1, 2 or 5 times a power of ten.
-fn ticks([low, high]: [f32; 2], count: f32) -> Vec<f32> {
+pub(crate) fn ticks([low, high]: [f32; 2], count: f32) -> Vec<f32> {
     let (low, high) = if high > low {
         (low, high)
     } else {
@@ -122,7 +122,7 @@ fn ticks([low, high]: [f32; 2], count: f32) -> Vec<f32> {
 }
 
 /// A tick's number, with as many decimals as its neighbours need to be told apart.
-fn name(tick: f32, ticks: &[f32]) -> String {
+pub(crate) fn name(tick: f32, ticks: &[f32]) -> String {
     let step = match ticks {
         [first, second, ..] => second - first,
         _ => 1.0,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::{
     Error,
-    concepts::{KMeansOptions, Partition, adjusted_rand, k_means, leaders, leaders_ward, means, ward},
+    concepts::{KMeansOptions, Partition, adjusted_rand, k_means, leaders, leaders_ward, means, scan::Clusters, ward},
     rng::Rng,
 };
 
@@ -20,10 +20,10 @@ pub(crate) fn blobs(points: usize, dims: usize, centers: usize, seed: u64) -> Ar
     })
 }
 
-/// Heights, and names of the clusters at a number of them, by the matrix method.
-fn by_matrix(points: &Array2<f32>, clusters: usize) -> (Vec<f64>, Partition) {
+/// Heights, and the clusters at each of some numbers of them, by the matrix method.
+fn by_matrix(points: &Array2<f32>, cuts: &[usize]) -> (Vec<f64>, Vec<Partition>) {
     let n = points.nrows();
-    let mut condensed = Vec::new();
+    let mut condensed = Vec::with_capacity(n * (n - 1) / 2);
     for i in 0..n {
         for j in i + 1..n {
             let squares = points.row(i).into_iter().zip(points.row(j));
@@ -37,45 +37,113 @@ fn by_matrix(points: &Array2<f32>, clusters: usize) -> (Vec<f64>, Partition) {
     }
     let tree = kodama::linkage(&mut condensed, n, kodama::Method::Ward);
     let heights = tree.steps().iter().map(|step| step.dissimilarity).collect();
-    let mut names: Vec<usize> = (0..2 * n).collect();
-    for (at, step) in tree.steps().iter().enumerate().take(n - clusters).rev() {
-        names[step.cluster1] = names[n + at];
-        names[step.cluster2] = names[n + at];
-    }
-    // Later steps were named first, so one pass is enough.
-    (heights, Partition::new(&names[..n]))
+    let cut = |clusters: usize| {
+        let mut names: Vec<usize> = (0..2 * n).collect();
+        // Later steps name first, so one pass is enough.
+        for (at, step) in tree.steps().iter().enumerate().take(n - clusters).rev() {
+            names[step.cluster1] = names[n + at];
+            names[step.cluster2] = names[n + at];
+        }
+        Partition::new(&names[..n])
+    };
+    (heights, cuts.iter().map(|&clusters| cut(clusters)).collect())
 }
 
 #[test]
 fn ward_makes_the_merges_of_the_matrix_method() {
-    for (n, dims, centers) in [(2, 1, 1), (300, 2, 7), (1500, 3, 40), (1200, 48, 1), (3000, 24, 60)] {
+    for (n, dims, centers) in [(2, 1, 1), (300, 2, 7), (1500, 3, 40), (1200, 48, 1), (5000, 24, 60)] {
         let points = blobs(n, dims, centers, 5);
         let tree = ward(points.view(), None, &()).unwrap();
-        let mut checked = 0;
-        for clusters in [1, 2, 7, 60, 600] {
-            if clusters > n {
-                continue;
-            }
-            let (heights, expected) = by_matrix(&points, clusters);
-            for (merge, height) in tree.merges().iter().zip(heights) {
-                assert!(
-                    (merge.height - height).abs() <= 1e-4 * height,
-                    "{n} {dims}: {} {height}",
-                    merge.height
-                );
-            }
+        let cuts: Vec<usize> = [1, 2, 7, 60, 600]
+            .into_iter()
+            .filter(|&clusters| clusters <= n)
+            .collect();
+        let (heights, expected) = by_matrix(&points, &cuts);
+        for (merge, height) in tree.merges().iter().zip(heights) {
+            assert!(
+                (merge.height - height).abs() <= 1e-4 * height,
+                "{n} {dims}: {} {height}",
+                merge.height
+            );
+        }
+        for (clusters, expected) in cuts.into_iter().zip(expected) {
             assert_eq!(
                 tree.cut(clusters).unwrap(),
                 expected,
                 "{n} x {dims}, {clusters} clusters"
             );
-            checked += 1;
-            if n > 1000 && checked == 4 {
-                break;
-            }
         }
         assert_eq!(tree.merges().last().unwrap().size, n);
     }
+}
+
+#[test]
+fn the_cheapest_partners_are_those_of_brute_force() {
+    // One tile, two, and an odd number of them, the last one short.
+    for n in [1, 90, 1000, 1100] {
+        let points = blobs(n, 6, 5, 2);
+        let centroids: Vec<f32> = points.iter().copied().collect();
+        let norms: Vec<f32> = points.rows().into_iter().map(|row| row.dot(&row)).collect();
+        let sizes: Vec<f32> = (0..n).map(|at| (1 + at % 4) as f32).collect();
+        let clusters = Clusters {
+            dims: 6,
+            centroids: &centroids,
+            norms: &norms,
+            sizes: &sizes,
+        };
+        let all = clusters.nearest_of_all(5, &()).unwrap();
+        let rows: Vec<usize> = (0..n).step_by(7).collect();
+        let some = clusters.nearest_of(&rows, 5);
+        for row in 0..n {
+            let cost = |other: usize| {
+                let (a, b) = (f64::from(sizes[row]), f64::from(sizes[other]));
+                let squares = points.row(row).into_iter().zip(points.row(other));
+                a * b / (a + b)
+                    * squares
+                        .map(|(&x, &y)| (f64::from(x) - f64::from(y)).powi(2))
+                        .sum::<f64>()
+            };
+            let mut expected: Vec<f64> = (0..n).filter(|&other| other != row).map(cost).collect();
+            expected.sort_by(f64::total_cmp);
+            expected.truncate(5);
+            let close = |found: &[(f32, u32)]| {
+                assert_eq!(found.len(), expected.len());
+                for (&(found, other), &expected) in found.iter().zip(&expected) {
+                    assert!(
+                        (f64::from(found) - expected).abs() < 1e-3 * (1.0 + expected),
+                        "{found} {expected}"
+                    );
+                    assert!((f64::from(found) - cost(other as usize)).abs() < 1e-3 * (1.0 + expected));
+                }
+            };
+            close(&all[row]);
+            if row % 7 == 0 {
+                close(&some[row / 7]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_branch_opens_alone() {
+    // Joins: 0 1 (node 5), 2 3 (6), 5 4 (7), 6 7 (8).
+    let points = array![[0.0_f32], [1.0], [100.0], [102.0], [5.0]];
+    let tree = ward(points.view(), None, &()).unwrap();
+    let top = tree.opened(|node| node == 8 || node == 6);
+    assert_eq!(top.partition.of(), [0, 0, 1, 2, 0]);
+    assert_eq!(top.nodes, [7, 2, 3, 6, 8]);
+    let parts: Vec<_> = top
+        .tree
+        .merges()
+        .iter()
+        .map(|merge| (merge.left, merge.right, merge.size))
+        .collect();
+    assert_eq!(parts, [(1, 2, 2), (0, 3, 3)]);
+    assert_eq!(tree.height(top.nodes[1]), 0.0);
+    assert_eq!(tree.height(7), tree.merges()[2].height);
+    // A union inside one that is closed stays closed.
+    assert_eq!(tree.opened(|node| node == 5).nodes, [8]);
+    assert_eq!(tree.opened(|_| true).tree, tree);
 }
 
 #[test]
@@ -269,7 +337,13 @@ proptest! {
         let costs: f64 = tree.merges().iter().map(|merge| 0.5 * merge.height * merge.height).sum();
         prop_assert!((costs - f64::from(total)).abs() < 1e-3 * (1.0 + costs), "{} {}", costs, total);
         for clusters in 1..=rows.len() {
-            prop_assert_eq!(tree.cut(clusters).unwrap().count(), clusters);
+            let top = tree.top(clusters).unwrap();
+            prop_assert_eq!((top.partition.count(), top.tree.points()), (clusters, clusters));
+            // Cutting the top is cutting the tree.
+            let half = clusters.div_ceil(2);
+            let groups = top.tree.cut(half).unwrap();
+            let again: Vec<usize> = top.partition.of().iter().map(|&cluster| groups.of()[cluster]).collect();
+            prop_assert_eq!(Partition::new(&again), tree.cut(half).unwrap());
         }
     }
 }

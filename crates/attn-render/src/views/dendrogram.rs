@@ -1,0 +1,543 @@
+//! The upper part of a tree of clusters: what is joined with what, and at which height.
+
+use super::{
+    axes::{self, straight},
+    page::{Entry, Page},
+};
+use crate::{
+    Color, Colors, Edge, Error, Label, Layer, Rect, Region, Scene, View,
+    error::check_finite,
+    text::{shorten, text_width},
+};
+
+/// One cluster that a [`Dendrogram`] does not take apart further.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DendrogramLeaf<'a> {
+    /// What it is called; may be empty.
+    pub name: &'a str,
+    /// How many members it has.
+    pub size: usize,
+    /// The height at which the last of them were joined; 0 for a single member.
+    pub height: f32,
+}
+
+/// Two nodes that become one. Nodes below the number of leaves are leaves; node `leaves + i` is the union made by merge `i`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DendrogramMerge {
+    /// One part.
+    pub left: usize,
+    /// The other part.
+    pub right: usize,
+    /// At which height they are joined.
+    pub height: f32,
+}
+
+/// A tree of clusters, from its root on the left to its leaves on the right.
+///
+/// ```
+/// use attn_render::{View, views::{Dendrogram, DendrogramLeaf, DendrogramMerge}};
+///
+/// let leaf = |name, size| DendrogramLeaf { name, size, height: 0.5 };
+/// let leaves = [leaf("cat, dog", 12), leaf("horse", 3), leaf("walk, run", 20)];
+/// let merges = [
+///     DendrogramMerge { left: 0, right: 1, height: 2.0 },
+///     DendrogramMerge { left: 2, right: 3, height: 9.0 },
+/// ];
+/// let tree = Dendrogram { clusters: 2, ..Dendrogram::new(&leaves, &merges) };
+/// let scene = tree.scene(&View::default(), tree.natural_size())?;
+/// assert_eq!(scene.layers[1].regions.len(), 3 + 2);
+/// # Ok::<(), attn_render::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Dendrogram<'a> {
+    /// In bold above everything.
+    pub title: &'a str,
+    /// Under the title, in small print; may be empty.
+    pub subtitle: &'a str,
+    /// Under the tree. The default says what is seen.
+    pub caption: &'a str,
+    /// The clusters at the lower end of what is shown.
+    pub leaves: &'a [DendrogramLeaf<'a>],
+    /// How they are joined, one fewer than leaves, parts before their union and heights ascending.
+    pub merges: &'a [DendrogramMerge],
+    /// Into how many clusters the tree is cut: each has a colour, and a broken line marks the cut. Default 1: no cut.
+    pub clusters: usize,
+    /// Name of the axis.
+    pub across: &'a str,
+}
+
+/// Height of a leaf's row, and font size of names, in layout units.
+const ROW: f32 = 17.0;
+const SIZE: f32 = 10.0;
+
+impl<'a> Dendrogram<'a> {
+    /// A tree with the default words, not cut.
+    pub fn new(leaves: &'a [DendrogramLeaf<'a>], merges: &'a [DendrogramMerge]) -> Self {
+        Self {
+            title: "Tree of clusters",
+            subtitle: "",
+            caption: "Lines meet where clusters are joined; the further left, the more different they are. A wedge is a cluster \
+                      with several members. Numbers: members.",
+            leaves,
+            merges,
+            clusters: 1,
+            across: "height",
+        }
+    }
+
+    /// A size at which every name is written.
+    pub fn natural_size(&self) -> [f32; 2] {
+        [860.0, (self.leaves.len() as f32 * ROW + 190.0).clamp(260.0, 8_000.0)]
+    }
+
+    /// The scene, laid out in `size` layout units. Ids count the leaves, then the merges; a leaf is hit in its row, a merge
+    /// at its upright line. The one in [`View::selection`] is brought out.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without leaves, [`Error::Shape`] if the merges make no tree of them or their heights do not ascend,
+    /// or for a cut into more clusters than leaves; [`Error::NotFinite`] for a height.
+    pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+        self.check()?;
+        let colors = view.colors();
+        let cut = self.cut();
+        let mut legend = vec![Entry::Text("wedge: members that are not taken apart".into())];
+        if cut.is_some() {
+            legend.push(Entry::Text(format!(
+                "broken line: {} clusters, each in a colour",
+                self.clusters
+            )));
+        }
+        let page = Page {
+            title: self.title,
+            subtitle: self.subtitle,
+            legend,
+            caption: self.caption,
+        };
+        let (mut scene, content) = page.start(size, &colors)?;
+        let mut layer = Layer::default();
+        let place = Layout::new(self, content, &mut layer, &colors);
+        let groups = self.groups(&place.order);
+        self.leaves(&mut layer, &place, &groups, view, &colors);
+        self.branches(&mut layer, &place, &groups, view, &colors);
+        if let Some(height) = cut {
+            let x = place.x(height);
+            for piece in 0..((place.bottom - place.top) / 8.5).ceil() as u16 {
+                let y = place.top + 8.5 * f32::from(piece);
+                let ends = [[x, y], [x, (y + 5.0).min(place.bottom)]];
+                layer.edges.push(straight(0, ends[0], ends[1], colors.accent, 1.2));
+            }
+        }
+        scene.layers.push(layer);
+        Ok(scene)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let leaves = self.leaves.len();
+        if leaves == 0 {
+            return Err(Error::Empty {
+                what: "the tree of clusters",
+            });
+        }
+        let wrong = |expected: String, found: String| {
+            Err(Error::Shape {
+                what: "tree of clusters",
+                expected,
+                found,
+            })
+        };
+        if self.merges.len() + 1 != leaves {
+            return wrong(
+                format!("{} merges of {leaves} leaves", leaves - 1),
+                self.merges.len().to_string(),
+            );
+        }
+        if !(1..=leaves).contains(&self.clusters) {
+            return wrong(format!("a cut into 1 to {leaves} clusters"), self.clusters.to_string());
+        }
+        let heights: Vec<f32> = self.leaves.iter().map(|leaf| leaf.height).collect();
+        check_finite("heights of leaves", &heights)?;
+        let heights: Vec<f32> = self.merges.iter().map(|merge| merge.height).collect();
+        check_finite("heights of merges", &heights)?;
+        if heights.first().is_some_and(|&height| height < 0.0) || heights.windows(2).any(|pair| pair[0] > pair[1]) {
+            return wrong("heights from 0 upwards".into(), format!("{heights:?}"));
+        }
+        let mut joined = vec![false; leaves + self.merges.len()];
+        for (at, merge) in self.merges.iter().enumerate() {
+            for part in [merge.left, merge.right] {
+                if part >= leaves + at || joined[part] {
+                    let found = format!("node {part}");
+                    return wrong(format!("parts of merge {at} that are there and not yet joined"), found);
+                }
+                joined[part] = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Half-way between the last union that is kept and the first that is not; `None` for one cluster.
+    fn cut(&self) -> Option<f32> {
+        let above = self.leaves.len().checked_sub(self.clusters)?;
+        let upper = self.merges.get(above)?.height;
+        let lower = above.checked_sub(1).map_or_else(
+            || {
+                self.leaves
+                    .iter()
+                    .fold(0.0, |high: f32, leaf| high.max(leaf.height))
+                    .min(upper)
+            },
+            |below| self.merges[below].height,
+        );
+        Some(0.5 * (lower + upper))
+    }
+
+    /// Per node the cluster it is in, numbered from the top of the picture, so that neighbours differ in colour; `None`
+    /// above the cut.
+    fn groups(&self, order: &[usize]) -> Vec<Option<usize>> {
+        let leaves = self.leaves.len();
+        let kept = leaves - self.clusters;
+        let mut top: Vec<usize> = (0..leaves + self.merges.len()).collect();
+        for at in (0..kept).rev() {
+            for part in [self.merges[at].left, self.merges[at].right] {
+                top[part] = top[leaves + at];
+            }
+        }
+        let mut numbers: Vec<Option<usize>> = vec![None; top.len()];
+        let mut next = 0;
+        for &leaf in order {
+            let number = &mut numbers[top[leaf]];
+            if number.is_none() {
+                *number = Some(next);
+                next += 1;
+            }
+        }
+        top.iter()
+            .enumerate()
+            .map(|(node, &top)| if node < leaves + kept { numbers[top] } else { None })
+            .collect()
+    }
+
+    fn color(&self, group: Option<usize>, colors: &Colors) -> Color {
+        match group {
+            Some(group) if self.clusters > 1 => colors.class(group),
+            _ => colors.muted,
+        }
+    }
+
+    fn leaves(&self, layer: &mut Layer, place: &Layout, groups: &[Option<usize>], view: &View, colors: &Colors) {
+        for (leaf, found) in self.leaves.iter().enumerate() {
+            let (y, color) = (place.rows[leaf], self.color(groups[leaf], colors));
+            let chosen = view.selection.is_some_and(|pick| pick.id as usize == leaf);
+            let end = place.x(0.0);
+            let tip = place.x(found.height);
+            if found.height > 0.0 {
+                layer.edges.push(Edge {
+                    width: [0.0, 0.62 * place.row],
+                    ..straight(0, [tip, y], [end, y], color.alpha(0.75), 0.0)
+                });
+            }
+            let text = place.text;
+            let count = found.size.to_string();
+            let ink = if chosen { colors.accent } else { colors.text };
+            let mut number =
+                Label::new(0, [place.right, y], count.as_str(), 0.9 * text, colors.muted).aligned(1.0, 0.5);
+            let room = place.right - end - 14.0 - text_width(&count, 0.9 * text, false);
+            let name = shorten(found.name, text, chosen, room);
+            let mut label = Label::new(0, [end + 6.0, y], name, text, ink).aligned(0.0, 0.5);
+            label.bold = chosen;
+            number.bold = chosen;
+            layer.labels.push(label);
+            layer.labels.push(number);
+            layer.regions.push(Region {
+                panel: 0,
+                rect: Rect::new(tip, y - 0.5 * place.row, place.right - tip, place.row),
+                id: u32::try_from(leaf).unwrap_or(u32::MAX),
+            });
+        }
+    }
+
+    fn branches(&self, layer: &mut Layer, place: &Layout, groups: &[Option<usize>], view: &View, colors: &Colors) {
+        let leaves = self.leaves.len();
+        for (at, merge) in self.merges.iter().enumerate() {
+            let node = leaves + at;
+            let chosen = view.selection.is_some_and(|pick| pick.id as usize == node);
+            let color = if chosen {
+                colors.accent
+            } else {
+                self.color(groups[node], colors)
+            };
+            let x = place.x(merge.height);
+            let ends = [merge.left, merge.right].map(|part| (place.rows[part], place.x(self.height(part)), part));
+            let (low, high) = (ends[0].0.min(ends[1].0), ends[0].0.max(ends[1].0));
+            let width = if chosen { 2.4 } else { 1.4 };
+            layer.edges.push(straight(0, [x, low], [x, high], color, width));
+            for (y, end, part) in ends {
+                // A branch has the colour of what hangs from it.
+                let color = if chosen {
+                    colors.accent
+                } else {
+                    self.color(groups[part], colors)
+                };
+                layer
+                    .edges
+                    .push(straight(0, [x - 0.5 * width, y], [end, y], color, width));
+            }
+            layer.regions.push(Region {
+                panel: 0,
+                rect: Rect::new(x - 4.0, low, 8.0, (high - low).max(1.0)),
+                id: u32::try_from(node).unwrap_or(u32::MAX),
+            });
+        }
+    }
+
+    fn height(&self, node: usize) -> f32 {
+        match node.checked_sub(self.leaves.len()) {
+            Some(at) => self.merges[at].height,
+            None => self.leaves[node].height,
+        }
+    }
+}
+
+/// Where nodes are.
+struct Layout {
+    /// Leaves from top to bottom.
+    order: Vec<usize>,
+    /// Per node its middle.
+    rows: Vec<f32>,
+    row: f32,
+    text: f32,
+    top: f32,
+    bottom: f32,
+    /// Where counts end.
+    right: f32,
+    /// The heights at the left and the right end of the axis, and where these are.
+    heights: [f32; 2],
+    ends: [f32; 2],
+}
+
+impl Layout {
+    /// Gives every leaf a row, larger branches above smaller ones, and draws the axis.
+    fn new(tree: &Dendrogram<'_>, content: Rect, layer: &mut Layer, colors: &Colors) -> Self {
+        let leaves = tree.leaves.len();
+        let mut sizes: Vec<usize> = tree.leaves.iter().map(|leaf| leaf.size).collect();
+        for merge in tree.merges {
+            sizes.push(sizes[merge.left].saturating_add(sizes[merge.right]));
+        }
+        // Depth first, without recursion: trees may be chains.
+        let mut order = Vec::with_capacity(leaves);
+        let mut open = vec![leaves + tree.merges.len() - 1];
+        while let Some(node) = open.pop() {
+            match node.checked_sub(leaves) {
+                None => order.push(node),
+                Some(at) => {
+                    let (left, right) = (tree.merges[at].left, tree.merges[at].right);
+                    let (first, second) = if sizes[left] >= sizes[right] {
+                        (left, right)
+                    } else {
+                        (right, left)
+                    };
+                    open.extend([second, first]);
+                }
+            }
+        }
+        let names = tree.leaves.iter().map(|leaf| text_width(leaf.name, SIZE, false));
+        let counts = tree
+            .leaves
+            .iter()
+            .map(|leaf| text_width(&leaf.size.to_string(), SIZE, false));
+        let wanted = names.fold(0.0, f32::max) + counts.fold(0.0, f32::max) + 26.0;
+        let words = wanted.min(0.5 * content.width());
+        let highest = (0..leaves + tree.merges.len())
+            .map(|node| tree.height(node))
+            .fold(0.0, f32::max);
+        let ticks = axes::ticks([0.0, highest], 0.01 * (content.width() - words));
+        let [left, names_at] = [content.min[0] + 8.0, content.max[0] - words];
+        let (top, bottom) = (content.min[1], content.max[1] - 3.6 * axes::SIZE);
+        let mut layout = Self {
+            order,
+            rows: vec![0.0; leaves + tree.merges.len()],
+            row: 0.0,
+            text: 0.0,
+            top,
+            bottom,
+            right: content.max[0],
+            heights: [ticks.last().copied().unwrap_or(1.0), 0.0],
+            ends: [left, names_at.max(left + 1.0)],
+        };
+        for &tick in &ticks {
+            let x = layout.x(tick);
+            layer
+                .edges
+                .push(straight(0, [x, top], [x, bottom + 3.0], colors.frame.alpha(0.45), 0.8));
+            let label = Label::new(0, [x, bottom + 4.5], axes::name(tick, &ticks), axes::SIZE, colors.muted);
+            layer.labels.push(label.aligned(0.5, 0.0));
+        }
+        let middle = [0.5 * (layout.ends[0] + layout.ends[1]), bottom + 2.0 * axes::SIZE];
+        let across = Label::new(0, middle, tree.across, axes::SIZE, colors.text);
+        layer.labels.push(across.aligned(0.5, 0.0));
+        layout.row = ((bottom - top).max(1.0) / leaves as f32).min(2.0 * ROW);
+        layout.text = (0.62 * layout.row).clamp(2.0, SIZE);
+        for (at, &leaf) in layout.order.iter().enumerate() {
+            layout.rows[leaf] = top + (at as f32 + 0.5) * layout.row;
+        }
+        for (at, merge) in tree.merges.iter().enumerate() {
+            layout.rows[leaves + at] = 0.5 * (layout.rows[merge.left] + layout.rows[merge.right]);
+        }
+        layout
+    }
+
+    /// Heights grow to the left.
+    fn x(&self, height: f32) -> f32 {
+        let along = (height - self.heights[0]) / (self.heights[1] - self.heights[0]).min(-f32::MIN_POSITIVE);
+        self.ends[0] + along * (self.ends[1] - self.ends[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Projection, place_labels};
+
+    fn leaf(name: &str) -> DendrogramLeaf<'_> {
+        DendrogramLeaf {
+            name,
+            size: 3,
+            height: 0.5,
+        }
+    }
+
+    fn merge(left: usize, right: usize, height: f32) -> DendrogramMerge {
+        DendrogramMerge { left, right, height }
+    }
+
+    /// Leaves 0 to 3: (1 3), then 0 with it, then 2.
+    const MERGES: [DendrogramMerge; 3] = [
+        DendrogramMerge {
+            left: 1,
+            right: 3,
+            height: 1.0,
+        },
+        DendrogramMerge {
+            left: 0,
+            right: 4,
+            height: 2.0,
+        },
+        DendrogramMerge {
+            left: 2,
+            right: 5,
+            height: 8.0,
+        },
+    ];
+
+    #[test]
+    fn branches_never_cross_and_unions_stand_left_of_their_parts() {
+        let leaves = ["a", "b", "c", "d"].map(leaf);
+        let tree = Dendrogram::new(&leaves, &MERGES);
+        let scene = tree.scene(&View::default(), tree.natural_size()).unwrap();
+        let regions = &scene.layers[1].regions;
+        let middle = |node: u32| regions.iter().find(|region| region.id == node).unwrap().rect.center();
+        // Depth first: 0 beside its sister (1 3), 2 apart.
+        let mut order = [0, 1, 2, 3];
+        order.sort_by(|&a, &b| middle(a)[1].total_cmp(&middle(b)[1]));
+        assert_eq!(order, [1, 3, 0, 2]);
+        assert!(middle(4)[0] > middle(5)[0] && middle(5)[0] > middle(6)[0]);
+        // An upright line spans the middles of its parts.
+        let union = regions.iter().find(|region| region.id == 5).unwrap().rect;
+        assert!((union.min[1] - 0.5 * (middle(1)[1] + middle(3)[1])).abs() < 1e-3);
+        assert!((union.max[1] - middle(0)[1]).abs() < 1e-3);
+        // The height axis is linear: 1, 2 and 8.
+        let steps = [middle(4)[0] - middle(5)[0], middle(5)[0] - middle(6)[0]];
+        assert!((steps[1] - 6.0 * steps[0]).abs() < 1e-2, "{steps:?}");
+    }
+
+    #[test]
+    fn what_is_below_the_cut_has_one_colour() {
+        let leaves = ["a", "b", "c", "d"].map(leaf);
+        let groups = |clusters| {
+            let tree = Dendrogram {
+                clusters,
+                ..Dendrogram::new(&leaves, &MERGES)
+            };
+            tree.groups(&[1, 3, 0, 2])
+        };
+        assert_eq!(
+            groups(2),
+            [0, 0, 1, 0, 0, 0]
+                .map(Some)
+                .into_iter()
+                .chain([None])
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(groups(4), [Some(2), Some(0), Some(3), Some(1), None, None, None]);
+        let cut = |clusters| {
+            Dendrogram {
+                clusters,
+                ..Dendrogram::new(&leaves, &MERGES)
+            }
+            .cut()
+        };
+        assert_eq!([1, 2, 3, 4].map(cut), [None, Some(5.0), Some(1.5), Some(0.75)]);
+    }
+
+    #[test]
+    fn words_keep_apart_and_stay_on_the_page() {
+        let long = "a name that is far too long for the room that is left beside the tree of clusters, however wide";
+        let names = ["a", long, "c", long];
+        let leaves = names.map(leaf);
+        let tree = Dendrogram {
+            clusters: 3,
+            ..Dendrogram::new(&leaves, &MERGES)
+        };
+        for size in [[320.0, 260.0], [900.0, 400.0]] {
+            let scene = tree.scene(&View::default(), size).unwrap();
+            let labels = place_labels(&scene, &Projection::new(&scene, &View::default(), size));
+            let labels: Vec<_> = labels.iter().flatten().collect();
+            for (i, a) in labels.iter().enumerate() {
+                let inside = a.rect.min[0] >= 0.0 && a.rect.max[0] <= size[0] && a.rect.max[1] <= size[1];
+                assert!(inside, "{}", a.text);
+                for b in &labels[..i] {
+                    let apart = !a.rect.shrink(0.5).overlaps(&b.rect.shrink(0.5));
+                    assert!(apart, "{} {}", a.text, b.text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn trees_that_are_none_are_refused() {
+        let leaves = ["a", "b", "c"].map(leaf);
+        let scene = |leaves: &[DendrogramLeaf<'_>], merges: &[DendrogramMerge], clusters| {
+            let tree = Dendrogram {
+                clusters,
+                ..Dendrogram::new(leaves, merges)
+            };
+            tree.scene(&View::default(), [300.0; 2])
+        };
+        assert!(matches!(scene(&[], &[], 1), Err(Error::Empty { .. })));
+        for (merges, clusters) in [
+            (vec![merge(0, 1, 1.0)], 1),
+            (vec![merge(0, 1, 1.0), merge(0, 2, 2.0)], 1),
+            (vec![merge(0, 4, 1.0), merge(1, 2, 2.0)], 1),
+            (vec![merge(0, 1, 2.0), merge(2, 3, 1.0)], 1),
+            (vec![merge(0, 1, 1.0), merge(2, 3, 2.0)], 4),
+            (vec![merge(0, 1, 1.0), merge(2, 3, 2.0)], 0),
+        ] {
+            assert!(
+                matches!(scene(&leaves, &merges, clusters), Err(Error::Shape { .. })),
+                "{merges:?}"
+            );
+        }
+        let wrong = [merge(0, 1, f32::NAN), merge(2, 3, 2.0)];
+        assert!(matches!(scene(&leaves, &wrong, 1), Err(Error::NotFinite { .. })));
+        assert!(scene(&leaves[..1], &[], 1).is_ok(), "one cluster is a tree");
+    }
+
+    #[test]
+    fn a_chain_is_no_problem() {
+        let leaves = vec![leaf("x"); 5_000];
+        let merges: Vec<_> = (1..5_000)
+            .map(|at| merge(at, if at == 1 { 0 } else { 5_000 + at - 2 }, at as f32))
+            .collect();
+        let tree = Dendrogram::new(&leaves, &merges);
+        tree.scene(&View::default(), tree.natural_size()).unwrap();
+    }
+}
