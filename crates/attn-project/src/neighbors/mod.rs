@@ -3,6 +3,7 @@
 mod cells;
 mod exact;
 mod kernel;
+mod pairs;
 mod select;
 
 use attn_core::Progress;
@@ -11,6 +12,9 @@ use ndarray::ArrayView2;
 pub use self::cells::ApproximateParams;
 pub(crate) use self::select::Nearest;
 use crate::{Error, Metric, metric::Space};
+
+/// Raised whenever neighbours change, so that heads kept from before are made again.
+pub(crate) const REVISION: u32 = 1;
 
 /// The `k` nearest neighbours of every point, without the point itself, nearest first; ties by lower index.
 #[derive(Debug, Clone, PartialEq)]
