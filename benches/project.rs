@@ -1,6 +1,8 @@
-//! Neighbours, projections and their quality on the cloud of one head: 10,112 points in 64 dimensions.
+//! Neighbours, projections, their quality and the placement of a sentence, on the cloud of one head: 10,112 points in 64
+//! dimensions; neighbours and PCA also at 100,000 points, PCA also at 4,096 dimensions.
 //!
-//! docs/PERFORMANCE.md sets the results beside openTSNE, umap-learn, scikit-learn and faiss.
+//! docs/PERFORMANCE.md sets the results beside openTSNE, umap-learn, scikit-learn and faiss, and names the limits. All heads
+//! of a model: `cargo run --release -p attn-project --example heads`.
 
 #![allow(
     missing_docs,
@@ -11,13 +13,16 @@
 mod common;
 
 use attn_project::{
-    ApproximateParams, Dims, Method, Metric, Neighbors, QualityParams, TsneParams, UmapParams, project, quality,
+    ApproximateParams, Dims, FittedProjection, Method, Metric, Neighbors, Pca, QualityParams, TsneParams, UmapParams,
+    project, quality,
 };
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 
 const POINTS: usize = 10_112;
+/// Tokens of the sentence that is placed.
+const SENTENCE: usize = 30;
 
-fn benches(c: &mut Criterion) {
+fn one_head(c: &mut Criterion) {
     let points = common::cloud(POINTS, 64, 1);
     let mut group = c.benchmark_group("10112x64");
     group.sample_size(10);
@@ -51,8 +56,44 @@ fn benches(c: &mut Criterion) {
         };
         b.iter(|| quality(points.view(), embedding.points.view(), Metric::Euclidean, &params, &()).unwrap());
     });
+    let sentence = common::cloud(SENTENCE, 64, 2);
+    for (name, method) in &methods {
+        for dims in [Dims::Two, Dims::Three] {
+            let fitted = FittedProjection::fit(points.view(), method, dims, Metric::Euclidean, 0, &()).unwrap();
+            group.bench_function(format!("a sentence placed, {name} {}D", dims.count()), |b| {
+                b.iter(|| fitted.transform(sentence.view(), &()).unwrap());
+            });
+        }
+    }
     group.finish();
 }
 
-criterion_group!(all, benches);
+fn many_points(c: &mut Criterion) {
+    let points = common::cloud(100_000, 64, 1);
+    let mut group = c.benchmark_group("100000x64");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    group.bench_function("PCA 2D", |b| {
+        b.iter(|| project(points.view(), &Method::Pca, Dims::Two, Metric::Euclidean, 0, &()).unwrap());
+    });
+    group.bench_function("approximate neighbours, k = 90", |b| {
+        let params = ApproximateParams::default();
+        b.iter(|| Neighbors::approximate(points.view(), 90, Metric::Euclidean, &params, &()).unwrap());
+    });
+    group.bench_function("exact neighbours, k = 90", |b| {
+        b.iter(|| Neighbors::exact(points.view(), 90, Metric::Euclidean, &()).unwrap());
+    });
+    group.finish();
+}
+
+fn wide_points(c: &mut Criterion) {
+    let points = common::cloud(2_000, 4_096, 1);
+    let mut group = c.benchmark_group("2000x4096");
+    group.sample_size(10);
+    group.bench_function("randomised PCA, 2 components", |b| {
+        b.iter(|| Pca::fit_randomized(points.view(), 2, 0, &()).unwrap());
+    });
+    group.finish();
+}
+
+criterion_group!(all, one_head, many_points, wide_points);
 criterion_main!(all);

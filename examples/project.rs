@@ -39,6 +39,9 @@ struct Options {
     /// What near means
     #[arg(long, value_enum, default_value = "euclidean")]
     metric: Near,
+    /// Perplexity of t-SNE, at least 1; several, as 30,300, for the mean of their affinities [default: 30]
+    #[arg(long, value_name = "P[,P]", value_delimiter = ',', num_args = 1)]
+    perplexity: Vec<f32>,
     /// Same seed, same coordinates
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -112,7 +115,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     let method = match options.method {
         Name::Pca => Method::Pca,
-        Name::Tsne => Method::Tsne(TsneParams::default()),
+        Name::Tsne => Method::Tsne(tsne(&options.perplexity)?),
         Name::Umap => Method::Umap(UmapParams::default()),
     };
     let dims = if options.dims == "3" { Dims::Three } else { Dims::Two };
@@ -151,6 +154,26 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         println!("{report}");
     }
     Ok(())
+}
+
+/// Parameters with these perplexities, at most four.
+fn tsne(perplexities: &[f32]) -> Result<TsneParams, String> {
+    let mut params = TsneParams::default();
+    if let Some((&first, further)) = perplexities.split_first() {
+        let most = params.further_perplexities.len();
+        if further.len() > most {
+            return Err(format!(
+                "--perplexity: at most {}, found {}",
+                most + 1,
+                perplexities.len()
+            ));
+        }
+        params.perplexity = first;
+        for (slot, &perplexity) in params.further_perplexities.iter_mut().zip(further) {
+            *slot = Some(perplexity);
+        }
+    }
+    Ok(params)
 }
 
 /// The neighbour table, and the share of the true neighbours in it where that was measured.

@@ -134,6 +134,7 @@ fn trouble_gives_finite_pictures() {
         exaggerated_iterations: 10,
         iterations: 10,
         theta: 0.5,
+        further_perplexities: [None; 3],
     };
     let tame = TsneParams {
         exaggerated_iterations: 10,

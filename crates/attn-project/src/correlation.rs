@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, HeadCloud};
 
+/// Raised whenever correlations change, so that heads kept from before are made again.
+pub(crate) const REVISION: u32 = 1;
+
 /// Which keys of its sequence a query is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

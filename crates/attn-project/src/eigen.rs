@@ -7,7 +7,7 @@
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 
-use crate::{linalg::matmul, rng::Rng};
+use crate::{Error, linalg::matmul, rng::Rng};
 
 /// All eigenvalues, largest first, and the eigenvectors as rows in the same order.
 pub(crate) fn symmetric(matrix: Array2<f64>) -> (Vec<f64>, Array2<f64>) {
@@ -126,18 +126,19 @@ fn diagonalise(d: &mut [f64], e: &mut [f64], vectors: &mut Array2<f64>) {
 
 /// The `count` largest eigenvalues of a symmetric operator on vectors of length `n`, and their vectors as rows.
 ///
-/// `apply` maps the rows of a block `[vectors, n]`. Stops when every residual is below `tolerance` times the
-/// largest eigenvalue, or after `restarts`; then the vectors are the best found.
+/// `apply` maps the rows of a block `[vectors, n]`; an error of it ends the search. Stops when every residual is below
+/// `tolerance` times the largest eigenvalue, or after `restarts`; then the vectors are the best found.
 pub(crate) fn leading(
     n: usize,
     count: usize,
     tolerance: f64,
     restarts: usize,
-    mut apply: impl FnMut(ArrayView2<'_, f64>) -> Array2<f64>,
-) -> (Vec<f64>, Array2<f64>) {
+    seed: u64,
+    mut apply: impl FnMut(ArrayView2<'_, f64>) -> Result<Array2<f64>, Error>,
+) -> Result<(Vec<f64>, Array2<f64>), Error> {
     let width = (count + 5).min(n);
     let depth = 12usize;
-    let mut rng = Rng::new(0, 0);
+    let mut rng = Rng::new(seed, 0);
     let mut start = Array2::from_shape_simple_fn((width, n), || rng.normal());
     let mut best = (Vec::new(), start.clone());
     for _ in 0..restarts.max(1) {
@@ -149,7 +150,7 @@ pub(crate) fn leading(
             if fresh.nrows() == 0 {
                 break;
             }
-            block = apply(fresh.view());
+            block = apply(fresh.view())?;
             // Appending rows of equal length to an owned array of rows cannot fail.
             let _ = basis.append(Axis(0), fresh.view());
             let _ = image.append(Axis(0), block.view());
@@ -184,7 +185,7 @@ pub(crate) fn leading(
         }
         start = vectors;
     }
-    best
+    Ok(best)
 }
 
 /// The part of `block` that is new to the orthonormal rows of `basis`, orthonormalised; rows that bring
@@ -264,12 +265,12 @@ mod tests {
     fn leading_vectors_of_a_large_operator() {
         let values: Vec<f64> = (0..300).map(|i| 1.0 / f64::from(i + 1)).collect();
         let (matrix, rows) = with_eigenvalues(&values);
-        let (found, vectors) = leading(300, 3, 1e-10, 50, |block| block.dot(&matrix));
+        let (found, vectors) = leading(300, 3, 1e-10, 50, 0, |block| Ok(block.dot(&matrix))).unwrap();
         for i in 0..3 {
             assert!((found[i] - values[i]).abs() < 1e-10);
             assert!((vectors.row(i).dot(&rows.row(i)).abs() - 1.0).abs() < 1e-9);
         }
-        let (found, vectors) = leading(200, 3, 1e-10, 5, |block| block.to_owned());
+        let (found, vectors) = leading(200, 3, 1e-10, 5, 0, |block| Ok(block.to_owned())).unwrap();
         assert!(found.iter().all(|x| (x - 1.0).abs() < 1e-12) && vectors.nrows() == 3);
     }
 }

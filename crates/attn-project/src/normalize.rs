@@ -19,6 +19,9 @@ use crate::{
     rng::Rng,
 };
 
+/// Raised whenever normalisations change, so that heads kept from before are made again.
+pub(crate) const REVISION: u32 = 1;
+
 /// More query-key pairs than this are sampled, seeded.
 const PAIRS: usize = 20_000;
 /// The share of pairs that counts as near.

@@ -1,7 +1,9 @@
 //! Principal components: the linear projection that keeps most variance (Pearson 1901).
 //!
 //! The covariance is summed from blocks of rows centred in f64, so that memory grows with the number of dimensions
-//! only and a distant mean costs no digits.
+//! only and a distant mean costs no digits. Where there are so many dimensions that the covariance would be too large, it
+//! is never written down: a randomised search (Halko, Martinsson and Tropp, *Finding structure with randomness*, SIAM
+//! Review 2011) only asks what it makes of some vectors.
 
 use attn_core::{Progress, progress};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
@@ -13,6 +15,9 @@ use crate::{
     linalg::{check_finite, matmul},
 };
 
+/// Raised whenever coordinates change, so that pictures kept from before are made again.
+pub(crate) const REVISION: u32 = 1;
+
 /// Rows of one task.
 const BLOCK: usize = 2048;
 /// Rows whose products are added in single precision, and columns of the covariance that one task computes.
@@ -23,6 +28,15 @@ const AT_ONCE: usize = 1 << 22;
 
 /// Up to this many dimensions all eigenvectors cost less than an iteration for a few.
 const DENSE: usize = 160;
+
+/// Above so many dimensions the covariance is not written down.
+const WIDE: usize = 1024;
+/// Elements that a block of the randomised search has about, and sums that are kept apart, however many threads there are.
+const ELEMENTS: usize = 1 << 18;
+const STRANDS: usize = 16;
+/// Largest residual of an eigenvector, as a share of the largest eigenvalue, and most restarts to reach it.
+const TOLERANCE: f64 = 1e-9;
+const RESTARTS: usize = 100;
 
 /// Principal components of a cloud.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,33 +65,65 @@ impl Pca {
     /// [`Error::TooFewPoints`] below 2 points, [`Error::Parameter`] if `count` is 0 or above the number of
     /// dimensions, [`Error::NotFinite`], [`Error::Cancelled`].
     pub fn fit(points: ArrayView2<'_, f32>, count: usize, progress: &dyn Progress) -> Result<Self, Error> {
-        let (n, d) = points.dim();
-        if n < 2 {
-            return Err(Error::TooFewPoints {
-                what: "PCA",
-                needed: 2,
-                found: n,
-            });
+        let d = points.ncols();
+        if d > WIDE {
+            return Self::fit_randomized(points, count, 0, progress);
         }
-        if count == 0 || count > d {
-            return Err(Error::parameter(
-                "count",
-                format!("1 to {d} components, the points' dimensions"),
-                count,
-            ));
-        }
+        check(points, count)?;
         let (mean, unit) = mean(points)?;
         let covariance = covariance(points, &mean, unit, progress)?;
         let total: f64 = covariance.diag().sum();
-        let (values, mut components) = if d <= DENSE {
+        let (values, components) = if d <= DENSE {
             eigen::symmetric(covariance)
         } else {
-            eigen::leading(d, count, 1e-9, 100, |block| {
+            eigen::leading(d, count, TOLERANCE, RESTARTS, 0, |block| {
                 let mut out = Array2::zeros(block.raw_dim());
                 matmul(block, covariance.view(), out.view_mut(), false);
-                out
-            })
+                Ok(out)
+            })?
         };
+        Ok(Self::new(mean, &values, components, count, total))
+    }
+
+    /// The same by a randomised search that never writes the covariance down: for very wide points, for which
+    /// [`fit`](Self::fit) takes it by itself (above 1,024 dimensions, with seed 0).
+    ///
+    /// A few random directions (five more than `count`) are sharpened by the covariance, whose products with them
+    /// are summed from the points (Halko, Martinsson and Tropp, SIAM Review 2011, section 5; all powers are kept, as by
+    /// Musco and Musco, NeurIPS 2015), until the components are exact to a billionth of the largest variance, or nearly so
+    /// after a hundred restarts. Memory grows with the number of dimensions, not with its square; time with points times
+    /// dimensions. Same seed, same bits, on any number of threads; another seed differs by rounding, unless
+    /// variances are equal.
+    ///
+    /// ```
+    /// let points = ndarray::Array2::from_shape_fn((40, 300), |(i, j)| ((i * i) as f32 * 0.1).sin() * (j as f32).cos());
+    /// let pca = attn_project::Pca::fit_randomized(points.view(), 1, 7, &())?;
+    /// assert!((pca.explained_variance_ratio()[0] - 1.0).abs() < 1e-5);
+    /// # Ok::<(), attn_project::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_randomized(
+        points: ArrayView2<'_, f32>,
+        count: usize,
+        seed: u64,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        check(points, count)?;
+        let (mean, unit) = mean(points)?;
+        let total = variance(points, &mean, unit);
+        let mut steps = 0;
+        let (values, components) = eigen::leading(points.ncols(), count, TOLERANCE, RESTARTS, seed, |block| {
+            // How many steps it takes is not known beforehand; more than this are rare.
+            progress::step(progress, "PCA", steps.min(99), 100)?;
+            steps += 1;
+            Ok(covariance_times(points, &mean, unit, block))
+        })?;
+        Ok(Self::new(mean, &values, components, count, total))
+    }
+
+    fn new(mean: Array1<f64>, values: &[f64], mut components: Array2<f64>, count: usize, total: f64) -> Self {
         components.slice_axis_inplace(Axis(0), (..count).into());
         for mut row in components.rows_mut() {
             let largest = row
@@ -90,12 +136,12 @@ impl Pca {
         let explained_variance: Vec<f64> = values.iter().take(count).map(|v| v.max(0.0)).collect();
         let ratio = |v: &f64| if total > 0.0 { v / total } else { 0.0 };
         let explained_variance_ratio = explained_variance.iter().map(ratio).collect();
-        Ok(Self {
+        Self {
             mean,
             components,
             explained_variance,
             explained_variance_ratio,
-        })
+        }
     }
 
     /// Coordinates of any points of the same dimension, `[point, component]`.
@@ -153,6 +199,26 @@ impl Pca {
     pub fn explained_variance_ratio(&self) -> &[f64] {
         &self.explained_variance_ratio
     }
+}
+
+/// Refuses too few points and components that are not there.
+fn check(points: ArrayView2<'_, f32>, count: usize) -> Result<(), Error> {
+    let (n, d) = points.dim();
+    if n < 2 {
+        return Err(Error::TooFewPoints {
+            what: "PCA",
+            needed: 2,
+            found: n,
+        });
+    }
+    if count == 0 || count > d {
+        return Err(Error::parameter(
+            "count",
+            format!("1 to {d} components, the points' dimensions"),
+            count,
+        ));
+    }
+    Ok(())
 }
 
 /// Coordinates of some rows along the components, in f64: `x c - mean c` is exact enough without a centred copy.
@@ -275,6 +341,68 @@ fn covariance(
     Ok(covariance)
 }
 
+/// The blocks of rows that a randomised search goes through, and how many of them follow each other in one sum.
+fn strands<'a>(points: &'a ArrayView2<'_, f32>) -> Vec<ArrayView2<'a, f32>> {
+    let (n, d) = points.dim();
+    let block = (ELEMENTS / d.max(1)).clamp(1, 512);
+    let rows = n.div_ceil(STRANDS).div_ceil(block) * block;
+    points.axis_chunks_iter(Axis(0), rows.max(1)).collect()
+}
+
+/// Some rows, centred, in units of `unit`.
+fn centred(rows: ArrayView2<'_, f32>, mean: &Array1<f64>, unit: f64) -> Array2<f64> {
+    let mut out = rows.mapv(f64::from);
+    for mut row in out.rows_mut() {
+        row.zip_mut_with(mean, |x, &m| *x = (*x - m) / unit);
+    }
+    out
+}
+
+/// The sum of all variances.
+fn variance(points: ArrayView2<'_, f32>, mean: &Array1<f64>, unit: f64) -> f64 {
+    let sums: Vec<f64> = strands(&points)
+        .into_par_iter()
+        .map(|strand| {
+            let row = |row: ndarray::ArrayView1<'_, f32>| {
+                let squared = |(&x, &m): (&f32, &f64)| ((f64::from(x) - m) / unit).powi(2);
+                row.iter().zip(mean).map(squared).sum::<f64>()
+            };
+            strand.axis_iter(Axis(0)).map(row).sum()
+        })
+        .collect();
+    sums.iter().sum::<f64>() * unit * unit / (points.nrows() - 1) as f64
+}
+
+/// The covariance times the rows of `vectors`, in double precision.
+fn covariance_times(
+    points: ArrayView2<'_, f32>,
+    mean: &Array1<f64>,
+    unit: f64,
+    vectors: ArrayView2<'_, f64>,
+) -> Array2<f64> {
+    let (n, d) = points.dim();
+    let block = (ELEMENTS / d.max(1)).clamp(1, 512);
+    let sums: Vec<Array2<f64>> = strands(&points)
+        .into_par_iter()
+        .map(|strand| {
+            let mut sum = Array2::zeros(vectors.raw_dim());
+            for rows in strand.axis_chunks_iter(Axis(0), block) {
+                let rows = centred(rows, mean, unit);
+                let mut along = Array2::zeros((vectors.nrows(), rows.nrows()));
+                matmul(vectors, rows.t(), along.view_mut(), false);
+                matmul(along.view(), rows.view(), sum.view_mut(), true);
+            }
+            sum
+        })
+        .collect();
+    let mut out = Array2::<f64>::zeros(vectors.raw_dim());
+    for sum in &sums {
+        out += sum;
+    }
+    out *= unit * unit / (n - 1) as f64;
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::s;
@@ -327,6 +455,70 @@ mod tests {
             assert!((pca.explained_variance()[i] / values[i] - 1.0).abs() < 1e-6);
             assert!((pca.components().row(i).dot(&vectors.row(i)).abs() - 1.0).abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn the_randomised_search_finds_what_the_covariance_has() {
+        // A spectrum that falls slowly, a distant mean, many and few rows, and values that overflow when squared.
+        for (n, d, scale) in [(900, 70, 1.0), (40, 300, 1.0), (700, 130, 1e25)] {
+            let mut rng = Rng::new(6, d as u64);
+            let points = Array2::from_shape_fn((n, d), |(_, j)| {
+                (scale * (rng.normal() / (1.0 + j as f64).sqrt() + 3.0)) as f32
+            });
+            let (mean, unit) = mean(points.view()).unwrap();
+            let (values, vectors) = eigen::symmetric(covariance(points.view(), &mean, unit, &()).unwrap());
+            let total: f64 = values.iter().sum();
+            for seed in [0, 9] {
+                let pca = Pca::fit_randomized(points.view(), 4, seed, &()).unwrap();
+                for i in 0..4 {
+                    let [found, ratio] = [pca.explained_variance()[i], pca.explained_variance_ratio()[i]];
+                    assert!(
+                        (found / values[i] - 1.0).abs() < 1e-5,
+                        "{n} x {d}: {found} {}",
+                        values[i]
+                    );
+                    assert!((ratio / (values[i] / total) - 1.0).abs() < 1e-5);
+                    let along = pca.components().row(i).dot(&vectors.row(i)).abs();
+                    assert!((along - 1.0).abs() < 1e-6, "{n} x {d}: {along}");
+                }
+                let on = |threads| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    pool.install(|| Pca::fit_randomized(points.view(), 4, seed, &()).unwrap())
+                };
+                assert_eq!(on(1), on(3));
+            }
+        }
+    }
+
+    #[test]
+    fn very_wide_points() {
+        // Two planted directions among 3,000: the covariance would have nine million elements.
+        let mut rng = Rng::new(2, 0);
+        let points = Array2::from_shape_fn((60, 3000), |(i, j)| {
+            let planted =
+                if j == 1000 { 30.0 * (i as f64).sin() } else { 0.0 } + if j == 2000 { i as f64 } else { 0.0 };
+            (planted + 0.1 * rng.normal()) as f32
+        });
+        let pca = Pca::fit(points.view(), 2, &()).unwrap();
+        assert_eq!(pca, Pca::fit_randomized(points.view(), 2, 0, &()).unwrap());
+        // Sample variances of the planted columns, which are nearly uncorrelated.
+        for axis in [1000, 2000] {
+            let (found, vector) = (0..2)
+                .map(|i| (pca.explained_variance()[i], pca.components()[[i, axis]]))
+                .max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))
+                .unwrap();
+            let column = points.column(axis).mapv(f64::from);
+            let variance = column.var(1.0);
+            assert!(
+                vector.abs() > 0.95 && (found / variance - 1.0).abs() < 0.1,
+                "{vector} {found} {variance}"
+            );
+        }
+        let stop = |_: &str, done: usize, _: usize| match done {
+            0..3 => std::ops::ControlFlow::Continue(()),
+            _ => std::ops::ControlFlow::Break(()),
+        };
+        assert!(Pca::fit(points.view(), 2, &stop).unwrap_err().is_cancelled());
     }
 
     #[test]

@@ -5,8 +5,13 @@ use ndarray::{Array2, ArrayView2, s};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
-    Error, Metric, Neighbors, Pca, TsneParams, UmapParams, Warning, linalg::check_finite, rng::Rng, tsne::tsne,
-    umap::umap, warnings::warnings,
+    Error, Metric, Neighbors, Pca, TsneParams, UmapParams, Warning,
+    linalg::check_finite,
+    neighbors, pca,
+    rng::Rng,
+    tsne::{self, tsne},
+    umap::{self, umap},
+    warnings::warnings,
 };
 
 /// Dimensions of the picture.
@@ -68,6 +73,16 @@ impl Method {
         }
     }
 
+    /// Revisions of the algorithms that give its coordinates.
+    pub(crate) fn revisions(&self) -> Vec<u32> {
+        match self {
+            Self::Pca => vec![pca::REVISION],
+            // The start is that of PCA.
+            Self::Tsne(_) => vec![pca::REVISION, neighbors::REVISION, tsne::REVISION],
+            Self::Umap(_) => vec![pca::REVISION, neighbors::REVISION, umap::REVISION],
+        }
+    }
+
     /// Refuses parameters and points that it cannot work with, as [`project`] does before it begins.
     ///
     /// # Errors
@@ -110,7 +125,7 @@ pub struct Embedding {
     pub points: Array2<f32>,
     /// t-SNE: the Kullback-Leibler divergence reached (nats).
     pub kl_divergence: Option<f32>,
-    /// t-SNE: the perplexity used, which is below the one asked for if there are few points.
+    /// t-SNE: the perplexity used (the first of several), which is below the one asked for if there are few points.
     pub perplexity: Option<f32>,
     /// PCA: each axis' share of the variance.
     pub explained_variance: Option<Vec<f32>>,
@@ -375,6 +390,35 @@ mod tests {
     }
 
     #[test]
+    fn several_perplexities() {
+        let points = groups(400);
+        let params = TsneParams {
+            further_perplexities: [Some(60.0), Some(5000.0), None],
+            ..TsneParams::default()
+        };
+        assert_eq!(params.neighbors(400), 399);
+        assert_eq!(params.effective_perplexities(400), [30.0, 60.0, 133.0]);
+        // Two that few points make the same count once.
+        assert_eq!(params.effective_perplexities(100), [30.0, 33.0]);
+        assert_eq!(params.effective_perplexities(20), [19.0 / 3.0]);
+        let found = euclidean(&points, Method::Tsne(params), Dims::Two).unwrap();
+        assert_eq!(found.perplexity, Some(30.0));
+        assert!(found.warnings.contains(&Warning::PerplexityReduced {
+            asked: 5000.0,
+            used: 133.0
+        }));
+        // The same perplexity twice is that perplexity once.
+        let twice = TsneParams {
+            further_perplexities: [Some(30.0), None, None],
+            ..TsneParams::default()
+        };
+        let [twice, once] =
+            [twice, TsneParams::default()].map(|params| euclidean(&points, Method::Tsne(params), Dims::Two).unwrap());
+        assert_eq!(twice, once);
+        assert_ne!(found.points, once.points);
+    }
+
+    #[test]
     fn few_equal_zero_and_thin_points_give_finite_pictures() {
         let mut zeros = groups(50);
         zeros.slice_mut(s![..20, ..]).fill(0.0);
@@ -419,6 +463,13 @@ mod tests {
                     ..tsne
                 }),
                 "perplexity",
+            ),
+            (
+                Method::Tsne(TsneParams {
+                    further_perplexities: [None, Some(f32::NAN), None],
+                    ..tsne
+                }),
+                "further_perplexities",
             ),
             (
                 Method::Tsne(TsneParams {

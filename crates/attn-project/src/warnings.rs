@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use ndarray::{ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use crate::{Method, Metric, Neighbors};
+use crate::{Method, Metric, Neighbors, TsneParams};
 
 /// Nearest neighbours whose graph tells the groups of a cloud apart. Umap-learn and scikit-learn build theirs from
 /// 5 to 15; fewer and even one normal cloud falls into pieces.
@@ -32,7 +32,7 @@ pub enum Warning {
     /// Groups that nothing joins to the rest have fewer points than the perplexity: t-SNE then asks them to be near
     /// strangers too, and they may not show.
     PerplexityHidesGroups {
-        /// The perplexity used.
+        /// The perplexity used, the smallest of several.
         perplexity: f32,
         /// Connected components of the graph of the five nearest neighbours with fewer points than that.
         groups: usize,
@@ -130,11 +130,14 @@ pub(crate) fn warnings(points: ArrayView2<'_, f32>, neighbors: Option<&Neighbors
     match method {
         Method::Pca => {}
         Method::Tsne(params) => {
-            let used = params.effective_perplexity(n);
-            if used < params.perplexity {
-                let asked = params.perplexity;
+            let most = |perplexity| TsneParams { perplexity, ..*params }.effective_perplexity(n);
+            let asked = params.largest_perplexity();
+            let used = most(asked);
+            if used < asked {
                 found.push(Warning::PerplexityReduced { asked, used });
             }
+            // The smallest still shows small groups.
+            let used = params.effective_perplexities(n).into_iter().fold(used, f32::min);
             let groups = components(neighbors, GROUPING.min(width));
             let small: Vec<usize> = groups.into_iter().filter(|&size| (size as f32) < used).collect();
             if let Some(&smallest) = small.last() {

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
 use attn_project::{
-    Alignment, Dims, Error, FittedProjection, Method, Metric, Neighbors, QualityParams, TsneParams, UmapParams,
-    Warning,
+    Alignment, ApproximateParams, Dims, Error, FittedProjection, Method, Metric, Neighbors, Pca, QualityParams,
+    TsneParams, UmapParams, Warning,
     ndarray::{Array2, s},
     project, project_aligned, project_selection, quality,
 };
@@ -54,9 +54,11 @@ fn cloud(kind: Kind, n: usize, d: usize, salt: usize) -> Array2<f32> {
 }
 
 fn methods() -> impl Strategy<Value = Method> {
-    let tsne = (select(vec![1.0f32, 5.0, 30.0, 1000.0])).prop_map(|perplexity| {
+    let further = select(vec![None, Some(2.0f32), Some(300.0)]);
+    let tsne = (select(vec![1.0f32, 5.0, 30.0, 1000.0]), further).prop_map(|(perplexity, further)| {
         Method::Tsne(TsneParams {
             perplexity,
+            further_perplexities: [further, None, None],
             exaggerated_iterations: 15,
             iterations: 15,
             ..TsneParams::default()
@@ -146,6 +148,10 @@ proptest! {
         let (row, column) = (place / d, place % d);
         let mut bad = good.clone();
         bad[[row, column]] = value;
+        prop_assert!(matches!(
+            Pca::fit_randomized(bad.view(), 2, 0, &()),
+            Err(Error::NotFinite { row: r, column: c, .. }) if (r, c) == (row, column)
+        ));
         let named = |error: Error| matches!(error, Error::NotFinite { row: r, column: c, .. } if (r, c) == (row, column));
         prop_assert!(named(project(bad.view(), &method, dims, metric, 1, &()).unwrap_err()));
         prop_assert!(named(Neighbors::exact(bad.view(), 2, metric, &()).unwrap_err()));
@@ -156,6 +162,34 @@ proptest! {
         prop_assert!(named(fitted.transform(bad.view(), &()).unwrap_err()));
         let frames = [good.view(), bad.view()];
         prop_assert!(named(project_aligned(&frames, &method, dims, metric, Alignment::default(), 1, &()).unwrap_err()));
+    }
+
+    #[test]
+    fn neighbours_and_components_are_finite(
+        kind in select(&KINDS[..]), n in 2usize..700, d in 1usize..5, k in 1usize..40, metric in metrics(),
+    ) {
+        let points = cloud(kind, n, d, 0);
+        let params = ApproximateParams { recall: 0.9, sample: 20, seed: 1 };
+        let exact = Neighbors::exact(points.view(), k, metric, &());
+        let approximate = Neighbors::approximate(points.view(), k, metric, &params, &()).map(|(table, _)| table);
+        for found in [exact, approximate] {
+            match found {
+                Ok(table) => for i in 0..n {
+                    prop_assert!(table.distances(i).is_sorted() && table.distances(i).iter().all(|x| x.is_finite()));
+                    let mut seen = table.indices(i).to_vec();
+                    seen.sort_unstable();
+                    seen.dedup();
+                    prop_assert!(seen.len() == k && seen.iter().all(|&j| j as usize != i && (j as usize) < n));
+                },
+                Err(error) => prop_assert!(matches!(error, Error::TooFewPoints { .. }) && n <= k, "{error}"),
+            }
+        }
+        for pca in [Pca::fit(points.view(), d, &()), Pca::fit_randomized(points.view(), d, 3, &())] {
+            let pca = pca.unwrap();
+            prop_assert!(pca.explained_variance_ratio().iter().all(|x| (0.0..=1.0 + 1e-6).contains(x)));
+            prop_assert!(pca.components().iter().all(|x| x.is_finite()));
+            prop_assert!(pca.transform(points.view()).unwrap().iter().all(|x| x.is_finite()));
+        }
     }
 
     #[test]

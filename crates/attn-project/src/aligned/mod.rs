@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::procrustes::Procrustes;
 use crate::{
-    Dims, Embedding, Error, Method, Metric, Neighbors, project, tsne::aligned::tsne_aligned,
-    umap::aligned::umap_aligned, warnings::warnings,
+    Dims, Embedding, Error, Method, Metric, Neighbors, project, tsne::tsne_aligned, umap::aligned::umap_aligned,
+    warnings::warnings,
 };
 
 /// How successive pictures are kept comparable.
@@ -31,7 +31,7 @@ pub enum Alignment {
     Penalty {
         /// Strength of the hold, from 0 to 1. Default 0.1; more hides movement. t-SNE: at 1 a point is pulled as strongly
         /// to where it is in the next picture as by all its neighbours together. UMAP: the share of the way there that it
-        /// goes in the first epoch, which falls with the rate of the springs.
+        /// goes in the first epoch, which falls with the fourth root of the springs' rate.
         strength: f32,
     },
 }
@@ -209,7 +209,7 @@ fn together(
     let k = method.neighbors(n);
     let tables = frames
         .iter()
-        .map(|frame| Neighbors::exact(*frame, k, metric, progress))
+        .map(|frame| Neighbors::search(*frame, k, metric, progress))
         .collect::<Result<Vec<_>, _>>()?;
     let (maps, kl, perplexity): (Vec<Array2<f32>>, Vec<Option<f32>>, Option<f32>) = match method {
         Method::Tsne(params) => {

@@ -39,8 +39,8 @@ fn aligned(method: &Method, dims: Dims, alignment: Alignment) -> AlignedProjecti
     project_aligned(&views, method, dims, Metric::Euclidean, alignment, 1, &()).unwrap()
 }
 
-/// What is still in the frames is nearly so in the pictures, and what moves goes farther: `times` as far.
-fn only_what_moved_moves(method: &Method, times: f32) {
+/// What is still in the frames is nearly so in the pictures, and what moves goes at least twice as far.
+fn only_what_moved_moves(method: &Method) {
     for dims in [Dims::Two, Dims::Three] {
         let found = aligned(method, dims, Alignment::default());
         assert_eq!((found.frames.len(), found.movements.len()), (3, 2));
@@ -62,19 +62,18 @@ fn only_what_moved_moves(method: &Method, times: f32) {
             still.relative
         );
         // Unrelated pictures are at 1.4.
-        assert!(still.relative < 0.4 && gone > times * stayed && joined >= 27, "{said}");
+        assert!(still.relative < 0.2 && gone > 2.0 * stayed && joined >= 28, "{said}");
     }
 }
 
 #[test]
 fn only_what_moved_moves_in_tsne() {
-    only_what_moved_moves(&methods()[1], 2.0);
+    only_what_moved_moves(&methods()[1]);
 }
 
-/// Random pushes move everything a little.
 #[test]
 fn only_what_moved_moves_in_umap() {
-    only_what_moved_moves(&methods()[2], 1.5);
+    only_what_moved_moves(&methods()[2]);
 }
 
 #[test]

@@ -5,8 +5,10 @@ use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
 use super::{AtlasParams, HeadPoints, HeadProjection, file::Digest, sequence_sample};
 use crate::{
-    DistanceCorrelation, Error, HeadCloud, Normalization, QualityParams, SequenceRows, distance_correlation, project,
-    quality, rng::Rng,
+    DistanceCorrelation, Error, HeadCloud, Normalization, QualityParams, SequenceRows, correlation,
+    distance_correlation, normalize, project,
+    quality::{self, quality},
+    rng::Rng,
 };
 
 /// A capture and the choice of its points.
@@ -103,13 +105,20 @@ impl<'a> Atlas<'a> {
         })
     }
 
+    /// Revisions of all algorithms that make a head, in a fixed order.
+    pub(super) fn revisions(&self) -> Vec<u32> {
+        let mut revisions = self.params.method.revisions();
+        revisions.extend([normalize::REVISION, correlation::REVISION, quality::REVISION]);
+        revisions
+    }
+
     /// A name for all that the projection of a head depends on: its vectors, the rows of each sequence, what a query
-    /// sees, the parameters, and this crate's version.
-    pub(super) fn name(&self, head: HeadId) -> Result<String, Error> {
+    /// sees, the parameters, and the revisions of the algorithms.
+    pub(super) fn name(&self, head: HeadId, revisions: &[u32]) -> Result<String, Error> {
         let rows = self.rows(head)?;
         let cloud = self.cloud(&rows, head)?;
         let mut digest = Digest::new();
-        digest.text(env!("CARGO_PKG_VERSION"));
+        digest.text(&format!("{revisions:?}"));
         digest.text(&format!("{head:?} {:?}", self.mask(head)?));
         // How many points there may be is told by those there are.
         let params = AtlasParams {

@@ -1,7 +1,7 @@
 //! Every head of a capture: normalised, projected, judged; the best heads first, each handed over when it is done.
 //!
 //! A head is small work and there are many, so that with enough of them each thread takes whole heads; a head
-//! alone uses all threads. Results do not depend on either: a head's random numbers come from its own name.
+//! alone, and the first, uses all threads. Results do not depend on either: a head's random numbers come from its own name.
 
 mod cache;
 mod file;
@@ -157,8 +157,8 @@ pub fn project_head(
     atlas.finish(&atlas.prepare(head)?, progress)
 }
 
-/// Projects every head, those with the strongest distance-attention correlation first. `on_head` gets each head when
-/// it is done, from the thread that made it.
+/// Projects every head: one at once and on all threads, so that there is something to see, then those with the strongest
+/// distance-attention correlation first. `on_head` gets each head when it is done, from the thread that made it.
 ///
 /// Progress is reported as stage `heads`.
 ///

@@ -1,7 +1,8 @@
 //! Which head is next, and on which thread.
 //!
-//! First come the heads that somebody asks for, then the cheap part of all others (which the cache may spare), then
-//! these by the strength of their distance-attention correlation.
+//! One head is made at once and on all threads, so that there is something to see. From then on first come the heads that
+//! somebody asks for, then the cheap part of all others (which the cache may spare), then these by the strength of their
+//! distance-attention correlation.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -141,8 +142,9 @@ pub(super) fn run(
         failure: Mutex::new(None),
         unwritten: Mutex::new(None),
     };
+    run.first();
     let threads = rayon::current_num_threads();
-    if threads > 1 && count >= threads {
+    if threads > 1 && count > threads {
         // A pool of one thread each: work inside a head must not wait by starting another head.
         std::thread::scope(|scope| {
             for _ in 0..threads {
@@ -161,17 +163,32 @@ pub(super) fn run(
 }
 
 impl Run<'_> {
+    /// Makes the first head, without waiting for what the others are like.
+    fn first(&self) {
+        if let Some(task) = self.next() {
+            self.attempt(match task {
+                Task::Prepare(head) => Task::Make(head),
+                other => other,
+            });
+        }
+    }
+
     fn work(&self) {
-        loop {
-            let wanted = self.options.priority.map(Priority::get).unwrap_or_default();
-            let Some(task) = lock(&self.schedule).next(&wanted) else {
-                return;
-            };
-            if let Err(error) = self.carry_out(task) {
-                lock(&self.schedule).stopped = true;
-                lock(&self.failure).get_or_insert(error);
-                return;
-            }
+        while let Some(task) = self.next() {
+            self.attempt(task);
+        }
+    }
+
+    fn next(&self) -> Option<Task> {
+        let wanted = self.options.priority.map(Priority::get).unwrap_or_default();
+        lock(&self.schedule).next(&wanted)
+    }
+
+    /// The first failure stops everything.
+    fn attempt(&self, task: Task) {
+        if let Err(error) = self.carry_out(task) {
+            lock(&self.schedule).stopped = true;
+            lock(&self.failure).get_or_insert(error);
         }
     }
 
@@ -183,7 +200,7 @@ impl Run<'_> {
             Task::Finish(prepared) => return self.finish(&prepared.0, prepared.1.as_deref()),
         };
         let name = match self.options.cache {
-            Some(_) => Some(self.atlas.name(head)?),
+            Some(_) => Some(self.atlas.name(head, &self.atlas.revisions())?),
             None => None,
         };
         if let (Some(cache), Some(name)) = (self.options.cache, &name)

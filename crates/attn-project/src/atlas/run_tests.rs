@@ -40,7 +40,10 @@ fn heads_asked_for_come_first() {
     };
     let asked = heads(options, &params());
     assert_eq!(asked[..2], [all[all.len() - 1].clone(), all[all.len() - 2].clone()]);
-    assert_eq!(asked[2..], all[..all.len() - 2]);
+    let strength = |head: &HeadProjection| head.correlation.value.unwrap();
+    let mut others = all[..all.len() - 2].to_vec();
+    others.sort_by(|a, b| strength(a).total_cmp(&strength(b)));
+    assert_eq!(asked[2..], others);
 }
 
 #[test]
@@ -119,6 +122,28 @@ fn a_stopped_run_goes_on_from_the_cache() {
     let other = AtlasParams { seed: 5, ..params() };
     assert_ne!(heads(options, &other)[0].embedding, plain[0].embedding);
     assert_eq!(files(&cache).len(), 2 * plain.len());
+}
+
+#[test]
+fn every_revision_is_in_the_name() {
+    let capture = capture();
+    let head = capture.model().heads().next().unwrap();
+    for method in [
+        Method::Pca,
+        Method::default(),
+        Method::Umap(crate::UmapParams::default()),
+    ] {
+        let params = AtlasParams { method, ..params() };
+        let atlas = Atlas::new(&capture, &params);
+        let revisions = atlas.revisions();
+        let name = atlas.name(head, &revisions).unwrap();
+        assert_eq!(name, atlas.name(head, &revisions).unwrap());
+        for i in 0..revisions.len() {
+            let mut raised = revisions.clone();
+            raised[i] += 1;
+            assert_ne!(name, atlas.name(head, &raised).unwrap());
+        }
+    }
 }
 
 #[test]

@@ -110,7 +110,7 @@ pub(super) fn search(
             cells.scan(&mut queries, &cells.near(space, points, probes), k);
             let slots = indices.chunks_mut(k).zip(distances.chunks_mut(k));
             for ((&i, nearest), (indices, distances)) in points.iter().zip(&mut queries.nearest).zip(slots) {
-                finish(space, i as usize, nearest, indices, distances);
+                finish(space, i as usize, nearest.take(), indices, distances);
             }
             let finished = done.fetch_add(points.len(), Relaxed) + points.len();
             progress::step(progress, "neighbours", finished, n)
@@ -151,7 +151,7 @@ fn nearest_of(space: &Space, chosen: &[usize], k: usize, progress: &dyn Progress
             Ok(rows
                 .map(|(&i, nearest)| {
                     let (mut indices, mut distances) = (vec![0; k], vec![0.0; k]);
-                    finish(space, i as usize, nearest, &mut indices, &mut distances);
+                    finish(space, i as usize, nearest.take(), &mut indices, &mut distances);
                     indices
                 })
                 .collect())

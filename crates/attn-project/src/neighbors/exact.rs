@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::{
     kernel::{Panels, Queries, ROWS},
+    pairs,
     select::{Candidate, Nearest},
 };
 use crate::{Error, metric::Space};
@@ -27,33 +28,45 @@ pub(super) fn search(space: &Space, k: usize, progress: &dyn Progress) -> Result
     let mut indices = vec![0u32; n * k];
     let mut distances = vec![0.0f32; n * k];
     let panels = Panels::spread(space);
-    let done = AtomicUsize::new(0);
+    let found = match pairs::search(space, &panels, kept(k, n), progress)? {
+        Some(found) => found,
+        None => all_rows(space, &panels, kept(k, n), progress)?,
+    };
     indices
-        .par_chunks_mut(ROWS * k)
-        .zip(distances.par_chunks_mut(ROWS * k))
+        .par_chunks_mut(k)
+        .zip(distances.par_chunks_mut(k))
+        .zip(found)
         .enumerate()
-        .try_for_each(|(block, (indices, distances))| {
-            let rows = block * ROWS..block * ROWS + indices.len() / k;
-            let count = rows.len();
-            let mut queries = Queries::new(
-                rows.clone().map(|i| (i as u32, space.row(i))),
-                space.rows.ncols(),
-                kept(k, n),
-            );
-            queries.scan_all(&panels, kept(k, n), |i| space.row(i as usize));
-            let slots = indices.chunks_mut(k).zip(distances.chunks_mut(k));
-            for ((i, nearest), (indices, distances)) in rows.zip(&mut queries.nearest).zip(slots) {
-                finish(space, i, nearest, indices, distances);
-            }
-            let finished = done.fetch_add(count, Relaxed) + count;
-            progress::step(progress, "neighbours", finished, n)
-        })?;
+        .for_each(|(i, ((indices, distances), found))| finish(space, i, found, indices, distances));
     Ok((indices, distances))
 }
 
-/// Measures what was found for point `i` exactly, and writes the nearest in order.
-pub(super) fn finish(space: &Space, i: usize, nearest: &mut Nearest, indices: &mut [u32], distances: &mut [f32]) {
-    let mut exact = nearest.take();
+/// The `kept` nearest of every point, in no particular order, each point for itself.
+fn all_rows(
+    space: &Space,
+    panels: &Panels,
+    kept: usize,
+    progress: &dyn Progress,
+) -> Result<Vec<Vec<Candidate>>, Error> {
+    let n = space.len();
+    let points: Vec<u32> = (0..n as u32).collect();
+    let done = AtomicUsize::new(0);
+    let blocks: Vec<Vec<Vec<Candidate>>> = points
+        .par_chunks(ROWS)
+        .map(|rows| {
+            let rows_of = rows.iter().map(|&i| (i, space.row(i as usize)));
+            let mut queries = Queries::new(rows_of, space.rows.ncols(), kept);
+            queries.scan(panels, 0..panels.len());
+            let finished = done.fetch_add(rows.len(), Relaxed) + rows.len();
+            progress::step(progress, "neighbours", finished, n)?;
+            Ok(queries.nearest.iter_mut().map(Nearest::take).collect())
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok(blocks.into_iter().flatten().collect())
+}
+
+/// Measures the candidates of point `i` exactly, and writes the nearest in order.
+pub(super) fn finish(space: &Space, i: usize, mut exact: Vec<Candidate>, indices: &mut [u32], distances: &mut [f32]) {
     pulp::Arch::new().dispatch(Measure {
         space,
         i,

@@ -12,16 +12,16 @@ use crate::metric::Space;
 /// Points side by side in a panel: a multiple of two vectors of any width.
 pub(super) const PANEL: usize = 32;
 /// Rows of a tile: with two vectors each they fill the sixteen registers of AVX2.
-const TILE: usize = 6;
+pub(super) const TILE: usize = 6;
 /// Rows scored together: their tiles stay in the nearest cache while the panels pass.
 pub(super) const ROWS: usize = 16 * TILE;
 
 /// Points to be found, `[panel, dimension, PANEL]`; the last panel is filled up with nobody.
 pub(super) struct Panels {
-    values: Vec<f32>,
-    bias: Vec<f32>,
-    points: Vec<u32>,
-    width: usize,
+    pub(super) values: Vec<f32>,
+    pub(super) bias: Vec<f32>,
+    pub(super) points: Vec<u32>,
+    pub(super) width: usize,
 }
 
 impl Panels {
@@ -73,7 +73,8 @@ impl Panels {
             }
         }
         self.points.resize(end, NOBODY);
-        self.bias.resize(end, 0.0);
+        // No score is below any threshold.
+        self.bias.resize(end, f32::INFINITY);
     }
 
     /// Points in some panels.
@@ -84,6 +85,16 @@ impl Panels {
 
     pub(super) fn len(&self) -> usize {
         self.points.len() / PANEL
+    }
+
+    /// For panels of [`Panels::spread`]: how many of the first are a fair sample, and the rank in it that the `kept`
+    /// nearest of all points are almost surely within (four standard deviations). `None` if there are too few for that.
+    pub(super) fn sample(&self, kept: usize) -> Option<(usize, usize)> {
+        const SHARE: usize = 8;
+        let first = self.len() / SHARE;
+        let expected = kept as f64 / SHARE as f64;
+        let rank = (expected + 4.0 * expected.sqrt()) as usize + 2;
+        (rank < kept && 4 * rank <= first * PANEL).then_some((first, rank))
     }
 }
 
@@ -130,13 +141,9 @@ impl Queries {
     /// The first eighth, a fair sample, shows which score about `kept` of all are below, so that few others are ever
     /// written down. For the rare row for which that was too few it is done again without.
     pub(super) fn scan_all<'a>(&mut self, panels: &Panels, kept: usize, row: impl Fn(u32) -> &'a [f32]) {
-        const SHARE: usize = 8;
-        let first = panels.len() / SHARE;
-        let expected = kept as f64 / SHARE as f64;
-        let sampled = (expected + 4.0 * expected.sqrt()) as usize + 2;
-        if sampled >= kept || 4 * sampled > first * PANEL {
+        let Some((first, sampled)) = panels.sample(kept) else {
             return self.scan(panels, 0..panels.len());
-        }
+        };
         for nearest in &mut self.nearest {
             nearest.resize(sampled);
         }
@@ -169,6 +176,27 @@ impl Queries {
     }
 }
 
+/// The products of a tile of rows with the two vectors `pair` of a panel.
+#[inline(always)]
+pub(super) fn products<S: Simd>(
+    simd: S,
+    tile: &[[f32; TILE]],
+    panel: &[[f32; PANEL]],
+    pair: usize,
+) -> [[S::f32s; 2]; TILE] {
+    let mut sums = [[simd.splat_f32s(0.0); 2]; TILE];
+    for (left, right) in tile.iter().zip(panel) {
+        let right = S::as_simd_f32s(right).0;
+        let right = [right[2 * pair], right[2 * pair + 1]];
+        for r in 0..TILE {
+            let left = simd.splat_f32s(left[r]);
+            sums[r][0] = simd.mul_add_e_f32s(left, right[0], sums[r][0]);
+            sums[r][1] = simd.mul_add_e_f32s(left, right[1], sums[r][1]);
+        }
+    }
+    sums
+}
+
 struct Scan<'a> {
     queries: &'a mut Queries,
     panels: &'a Panels,
@@ -193,16 +221,7 @@ impl WithSimd for Scan<'_> {
                 let tile = tile.as_chunks::<TILE>().0;
                 let rows = self.queries.own.len().min((t + 1) * TILE) - t * TILE;
                 for pair in 0..PANEL / lanes {
-                    let mut sums = [[simd.splat_f32s(0.0); 2]; TILE];
-                    for (left, right) in tile.iter().zip(values) {
-                        let right = S::as_simd_f32s(right).0;
-                        let right = [right[2 * pair], right[2 * pair + 1]];
-                        for r in 0..TILE {
-                            let left = simd.splat_f32s(left[r]);
-                            sums[r][0] = simd.mul_add_e_f32s(left, right[0], sums[r][0]);
-                            sums[r][1] = simd.mul_add_e_f32s(left, right[1], sums[r][1]);
-                        }
-                    }
+                    let sums = products(simd, tile, values, pair);
                     let bias = [bias[2 * pair], bias[2 * pair + 1]];
                     for r in 0..rows {
                         let scores = [simd.sub_f32s(bias[0], sums[r][0]), simd.sub_f32s(bias[1], sums[r][1])];

@@ -3,6 +3,7 @@
 mod cells;
 mod exact;
 mod kernel;
+mod pairs;
 mod search;
 mod select;
 
@@ -12,6 +13,9 @@ use ndarray::ArrayView2;
 pub(crate) use self::select::Nearest;
 pub use self::{cells::ApproximateParams, search::NeighborSearch};
 use crate::{Error, Metric, metric::Space};
+
+/// Raised whenever neighbours change, so that heads kept from before are made again.
+pub(crate) const REVISION: u32 = 1;
 
 /// The `k` nearest neighbours of every point, without the point itself, nearest first; ties by lower index.
 #[derive(Debug, Clone, PartialEq)]

@@ -51,6 +51,47 @@ fn agrees_with_brute_force() {
     }
 }
 
+/// Several blocks of pairs, and points whose bar, found in a sample, is too low or too high: sorted points, a tight group
+/// far from all others, copies of one point.
+#[test]
+fn points_that_a_sample_misjudges() {
+    const N: usize = 2300;
+    let mut points = cloud(N, 7, 8);
+    for i in 0..N {
+        let shift = i as f32 * 0.01;
+        points.row_mut(i).mapv_inplace(|x| x + shift);
+    }
+    for i in 100..140 {
+        points.row_mut(i).mapv_inplace(|x| 500.0 + 0.01 * x);
+    }
+    let copied = points.row(900).to_owned();
+    for i in (900..1400).step_by(2) {
+        points.row_mut(i).assign(&copied);
+    }
+    for metric in [Metric::Euclidean, Metric::Cosine, Metric::InnerProduct] {
+        let neighbors = Neighbors::exact(points.view(), 30, metric, &()).unwrap();
+        for i in (0..N).step_by(13).chain(100..140) {
+            let truth = brute_force(&points, i, metric);
+            let scale = truth[29].0.abs().max(1.0);
+            for (slot, &(distance, _)) in truth.iter().take(30).enumerate() {
+                let found = f64::from(neighbors.distances(i)[slot]);
+                assert!(
+                    (found - distance).abs() < 1e-5 * scale,
+                    "{metric:?} {i} {slot}: {found} {distance}"
+                );
+            }
+            let mut indices = neighbors.indices(i).to_vec();
+            indices.sort_unstable();
+            indices.dedup();
+            assert!(indices.len() == 30 && !indices.contains(&(i as u32)));
+        }
+    }
+    let equal = Array2::<f32>::from_elem((N, 3), 2.5);
+    let neighbors = Neighbors::exact(equal.view(), 4, Metric::Euclidean, &()).unwrap();
+    assert_eq!(neighbors.indices(2), [0, 1, 3, 4]);
+    assert_eq!(neighbors.indices(2299), [0, 1, 2, 3]);
+}
+
 #[test]
 fn far_from_the_origin() {
     let points = cloud(600, 8, 5) + 1000.0;
@@ -94,7 +135,7 @@ fn huge_and_tiny_values() {
 
 #[test]
 fn the_same_bits_on_any_number_of_threads() {
-    let points = cloud(1100, 16, 2);
+    let points = cloud(2500, 16, 2);
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| Neighbors::exact(points.view(), 12, Metric::Cosine, &()).unwrap())

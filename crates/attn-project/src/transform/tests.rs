@@ -154,30 +154,3 @@ fn bad_input_is_refused() {
         assert!(matches!(short, Err(Error::Shape { what: "embedding", .. })));
     }
 }
-
-/// The promise of 50 ms for a sentence of 30 tokens among 10,000 points. `cargo nextest run --run-ignored only`.
-#[test]
-#[ignore = "a timing, meaningful on an idle machine only"]
-fn a_sentence_among_ten_thousand_points() {
-    let mut rng = Rng::new(1, 0);
-    let points = Array2::from_shape_fn((10_000, 64), |(i, _)| (rng.normal() + (i % 20) as f64) as f32);
-    let new = Array2::from_shape_fn((30, 64), |(i, _)| (rng.normal() + (i % 20) as f64) as f32);
-    for (method, dims) in methods().into_iter().flat_map(|m| [(m, Dims::Two), (m, Dims::Three)]) {
-        let map = Array2::from_shape_simple_fn((10_000, dims.count()), || 20.0 * rng.normal() as f32);
-        let embedding = Embedding {
-            points: map,
-            kl_divergence: None,
-            perplexity: None,
-            explained_variance: None,
-            warnings: Vec::new(),
-        };
-        let fitted = FittedProjection::new(points.view(), embedding, &method, Metric::Cosine, &()).unwrap();
-        let mut best = u128::MAX;
-        for _ in 0..5 {
-            let clock = std::time::Instant::now();
-            fitted.transform(new.view(), &()).unwrap();
-            best = best.min(clock.elapsed().as_micros());
-        }
-        assert!(best < 50_000, "{} {dims:?}: {best} microseconds", method.name());
-    }
-}

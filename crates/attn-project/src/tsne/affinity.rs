@@ -14,20 +14,28 @@ pub(super) struct Affinities {
 }
 
 impl Affinities {
-    /// Calibrates the first `k` neighbours of every point to `perplexity` and symmetrises:
-    /// `p_ij = (p_j|i + p_i|j) / 2n`.
-    pub(super) fn new(neighbors: &Neighbors, k: usize, perplexity: f32) -> Self {
+    /// Calibrates the first `k` neighbours of every point to each of the perplexities, takes the mean of these
+    /// distributions, and symmetrises: `p_ij = (p_j|i + p_i|j) / 2n`.
+    ///
+    /// The mean over several perplexities is the multi-scale affinity of Kobak and Berens (Nature Communications 2019),
+    /// after Lee, Peluffo-Ordóñez and Verleysen (*Multi-scale similarities in stochastic neighbour embedding*,
+    /// Neurocomputing 2015), here without their change of scale during the descent.
+    pub(super) fn new(neighbors: &Neighbors, k: usize, perplexities: &[f32]) -> Self {
         let n = neighbors.len();
-        let entropy = f64::from(perplexity).ln();
         let mut rows: Vec<(u32, f32)> = vec![(0, 0.0); n * k];
         rows.par_chunks_mut(k).enumerate().for_each(|(i, row)| {
-            let squared = neighbors.distances(i)[..k]
+            let squared: Vec<f64> = neighbors.distances(i)[..k]
                 .iter()
                 .map(|&d| neighbors.metric().squared(d))
                 .collect();
-            let conditional = calibrated(squared, entropy);
+            let mut conditional = vec![0.0; k];
+            for &perplexity in perplexities {
+                let scale = calibrated(squared.clone(), f64::from(perplexity).ln());
+                conditional.iter_mut().zip(scale).for_each(|(sum, p)| *sum += p);
+            }
+            let per = 1.0 / (2 * n * perplexities.len()) as f64;
             for ((slot, &j), p) in row.iter_mut().zip(neighbors.indices(i)).zip(conditional) {
-                *slot = (j, (p / (2 * n) as f64) as f32);
+                *slot = (j, (p * per) as f32);
             }
             row.sort_unstable_by_key(|&(j, _)| j);
         });
@@ -72,10 +80,6 @@ impl Affinities {
     /// Offsets of the rows, columns and values.
     pub(super) fn parts(&self) -> (&[usize], &[u32], &[f32]) {
         (&self.offsets, &self.columns, &self.values)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.offsets.len() - 1
     }
 }
 
@@ -180,7 +184,7 @@ mod tests {
         let mut rng = Rng::new(2, 0);
         let points = Array2::from_shape_simple_fn((300, 5), || rng.normal() as f32);
         let neighbors = Neighbors::exact(points.view(), 30, Metric::Euclidean, &()).unwrap();
-        let affinities = Affinities::new(&neighbors, 30, 10.0);
+        let affinities = Affinities::new(&neighbors, 30, &[10.0]);
         let mut dense = Array2::<f64>::zeros((300, 300));
         for i in 0..300 {
             let (columns, values) = affinities.row(i);
@@ -192,5 +196,57 @@ mod tests {
         }
         assert!((dense.sum() - 1.0).abs() < 1e-5);
         assert!((&dense - &dense.t()).iter().all(|x| x.abs() < 1e-12));
+    }
+
+    /// The definition, dense and by bisection on the width of the kernel.
+    #[test]
+    fn several_perplexities_are_the_mean_of_each() {
+        const N: usize = 120;
+        let mut rng = Rng::new(3, 0);
+        let points = Array2::from_shape_simple_fn((N, 4), || rng.normal() as f32);
+        let k = 105;
+        let neighbors = Neighbors::exact(points.view(), k, Metric::Euclidean, &()).unwrap();
+        let found = Affinities::new(&neighbors, k, &[5.0, 15.0, 35.0]);
+        let x = points.mapv(f64::from);
+        let mut conditional = Array2::<f64>::zeros((N, N));
+        for i in 0..N {
+            let squared = |j: usize| (&x.row(i) - &x.row(j)).mapv(|d| d * d).sum();
+            let mut near: Vec<(f64, usize)> = (0..N).filter(|&j| j != i).map(|j| (squared(j), j)).collect();
+            near.sort_by(|a, b| a.0.total_cmp(&b.0));
+            near.truncate(k);
+            for perplexity in [5.0f64, 15.0, 35.0] {
+                let (mut low, mut high) = (1e-6f64, 1e6f64);
+                let mut p = Vec::new();
+                for _ in 0..200 {
+                    let beta = (low * high).sqrt();
+                    p = near.iter().map(|(d, _)| (-beta * (d - near[0].0)).exp()).collect();
+                    let sum: f64 = p.iter().sum();
+                    p.iter_mut().for_each(|p| *p /= sum);
+                    let entropy: f64 = p.iter().filter(|&&p| p > 0.0).map(|p| -p * p.ln()).sum();
+                    if entropy > perplexity.ln() {
+                        low = beta;
+                    } else {
+                        high = beta;
+                    }
+                }
+                for (&(_, j), p) in near.iter().zip(p) {
+                    conditional[[i, j]] += p / 3.0;
+                }
+            }
+        }
+        let truth = (&conditional + &conditional.t()) / (2 * N) as f64;
+        let mut sum = 0.0;
+        for i in 0..N {
+            let (columns, values) = found.row(i);
+            for (&j, &p) in columns.iter().zip(values) {
+                let expected = truth[[i, j as usize]];
+                assert!(
+                    (f64::from(p) - expected).abs() < 1e-5 / N as f64,
+                    "{i} {j}: {p} {expected}"
+                );
+                sum += expected;
+            }
+        }
+        assert!((sum - 1.0).abs() < 1e-9, "nothing is missing: {sum}");
     }
 }

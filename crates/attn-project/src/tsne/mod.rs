@@ -7,28 +7,25 @@
 //! points lie densely.
 
 mod affinity;
-pub(crate) mod aligned;
+mod descent;
 mod grid;
 pub(crate) mod place;
 mod problem;
 mod tree;
 
-use attn_core::{Progress, progress};
+use attn_core::Progress;
 use ndarray::{Array2, ArrayView2};
-use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use self::problem::{TsneProblem, TsneStep};
-use self::{affinity::Affinities, grid::Grid, tree::Tree};
+use self::{affinity::Affinities, descent::descend, grid::Grid, tree::Tree};
 use crate::{Dims, Error, Neighbors, projection::initial_layout};
 
-/// Points moved by one task.
-const CHUNK: usize = 256;
+/// Raised whenever coordinates change, so that pictures kept from before are made again.
+pub(crate) const REVISION: u32 = 1;
+
 /// Up to so many points of the plane all pairs are summed, which is as fast as the grid and exact.
 const FEW: usize = 400;
-/// No point moves farther than this in one iteration.
-const LONGEST_STEP: f32 = 5.0;
 /// Standard deviation of the start along its widest axis.
 const START: f64 = 1e-4;
 
@@ -39,6 +36,10 @@ pub struct TsneParams {
     /// Effective number of neighbours, at least 1. Default 30. Every point needs three times as many neighbours;
     /// where there are not so many points, a third of the other points is used.
     pub perplexity: f32,
+    /// Further perplexities, each at least 1: affinities are then the mean of those at every perplexity, so that a picture
+    /// can show both near neighbourhoods and the larger shape. Default none. For large clouds Kobak and Berens (2019)
+    /// advise 30 and a hundredth of the points. Costs neighbours: three times the largest perplexity.
+    pub further_perplexities: [Option<f32>; 3],
     /// Factor on the attraction during the first phase, in which clusters find each other. Default 12.
     pub exaggeration: f32,
     /// Iterations of the first phase. Default 250.
@@ -58,6 +59,7 @@ impl Default for TsneParams {
     fn default() -> Self {
         Self {
             perplexity: 30.0,
+            further_perplexities: [None; 3],
             exaggeration: 12.0,
             exaggerated_iterations: 250,
             iterations: 500,
@@ -80,14 +82,35 @@ impl TsneParams {
         }
     }
 
-    /// Neighbours each of `points` points needs: three times the perplexity, or all the others if those are fewer.
+    /// Neighbours each of `points` points needs: three times the largest perplexity, or all the others if those are fewer.
     pub fn neighbors(&self, points: usize) -> usize {
-        ((3.0 * self.perplexity) as usize).clamp(1, points.saturating_sub(1).max(1))
+        ((3.0 * self.largest_perplexity()) as usize).clamp(1, points.saturating_sub(1).max(1))
     }
 
     /// The perplexity used for `points` points: a third of the other points is the most they allow.
     pub fn effective_perplexity(&self, points: usize) -> f32 {
         self.perplexity.min(points.saturating_sub(1) as f32 / 3.0).max(1.0)
+    }
+
+    /// Every perplexity used for `points` points, [`effective_perplexity`](Self::effective_perplexity) first, without
+    /// those that are equal then.
+    pub fn effective_perplexities(&self, points: usize) -> Vec<f32> {
+        let mut used: Vec<f32> = Vec::new();
+        for perplexity in self.perplexities() {
+            let alone = Self { perplexity, ..*self }.effective_perplexity(points);
+            if !used.contains(&alone) {
+                used.push(alone);
+            }
+        }
+        used
+    }
+
+    fn perplexities(&self) -> impl Iterator<Item = f32> {
+        std::iter::once(self.perplexity).chain(self.further_perplexities.into_iter().flatten())
+    }
+
+    pub(crate) fn largest_perplexity(&self) -> f32 {
+        self.perplexities().fold(1.0, f32::max)
     }
 
     /// Refuses values that no run could use.
@@ -107,6 +130,9 @@ impl TsneParams {
             }
         };
         number("perplexity", self.perplexity, 1.0)?;
+        for perplexity in self.further_perplexities.into_iter().flatten() {
+            number("further_perplexities", perplexity, 1.0)?;
+        }
         number("exaggeration", self.exaggeration, 1.0)?;
         number("theta", self.theta, 0.01)?;
         if let Some(rate) = self.learning_rate
@@ -141,227 +167,46 @@ pub(crate) fn tsne(
     seed: u64,
     progress: &dyn Progress,
 ) -> Result<(Array2<f32>, f32), Error> {
+    let tables = std::slice::from_ref(neighbors);
+    let mut maps = tsne_aligned(points, tables, dims, params, 0.0, seed, progress)?;
+    maps.pop()
+        .ok_or_else(|| Error::shape("neighbors", "a table of neighbours", "none"))
+}
+
+/// The same for the same points in several states, a table each, which are optimised together; `points` of the first
+/// give the start of all, and `strength` how firmly each map is held by those before and after.
+pub(crate) fn tsne_aligned(
+    points: ArrayView2<'_, f32>,
+    tables: &[Neighbors],
+    dims: Dims,
+    params: &TsneParams,
+    strength: f32,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<Vec<(Array2<f32>, f32)>, Error> {
     params.check()?;
-    let count = params.neighbors(neighbors.len());
-    if neighbors.k() < count {
-        let (neighbors, largest) = (neighbors.k(), neighbors.k() as f32 / 3.0);
+    let n = points.nrows();
+    let count = params.neighbors(n);
+    if let Some(table) = tables.iter().find(|table| table.k() < count) {
+        let (neighbors, largest) = (table.k(), table.k() as f32 / 3.0);
         return Err(Error::PerplexityTooLarge {
-            perplexity: params.perplexity,
+            perplexity: params.largest_perplexity(),
             neighbors,
             largest,
         });
     }
-    let affinities = Affinities::new(neighbors, count, params.effective_perplexity(neighbors.len()));
+    let perplexities = params.effective_perplexities(n);
+    let affinities: Vec<Affinities> = tables
+        .iter()
+        .map(|table| Affinities::new(table, count, &perplexities))
+        .collect();
     let start = initial_layout(points, dims, START, 0.01, seed, progress)?;
+    let theta = params.theta;
     match dims {
-        Dims::Two if neighbors.len() <= FEW => descend::<2>(start, &affinities, params, &mut Tree::new(0.0), progress),
-        Dims::Two => descend::<2>(start, &affinities, params, &mut Grid::new(params.theta), progress),
-        Dims::Three => descend::<3>(start, &affinities, params, &mut Tree::new(params.theta), progress),
+        Dims::Two if n <= FEW => descend::<2, _>(start, &affinities, params, strength, || Tree::new(0.0), progress),
+        Dims::Two => descend::<2, _>(start, &affinities, params, strength, || Grid::new(theta), progress),
+        Dims::Three => descend::<3, _>(start, &affinities, params, strength, || Tree::new(theta), progress),
     }
-}
-
-/// Velocity and gain of a point.
-#[derive(Clone, Copy)]
-struct Motion<const D: usize> {
-    velocity: [f32; D],
-    gain: [f32; D],
-}
-
-fn descend<const D: usize>(
-    start: Array2<f32>,
-    affinities: &Affinities,
-    params: &TsneParams,
-    field: &mut impl Repulsion<D>,
-    progress: &dyn Progress,
-) -> Result<(Array2<f32>, f32), Error> {
-    let n = affinities.len();
-    let mut y: Vec<[f32; D]> = start
-        .rows()
-        .into_iter()
-        .map(|row| std::array::from_fn(|c| row[c]))
-        .collect();
-    let mut next = y.clone();
-    let mut repulsion = vec![[0.0f32; D]; n];
-    let mut motion = vec![
-        Motion {
-            velocity: [0.0; D],
-            gain: [1.0; D]
-        };
-        n
-    ];
-    let total = params.exaggerated_iterations + params.iterations;
-    for iteration in 0..total {
-        progress::step(progress, "t-SNE", iteration, total)?;
-        let early = iteration < params.exaggerated_iterations;
-        let exaggeration = if early { params.exaggeration } else { 1.0 };
-        let momentum = if early { 0.5 } else { 0.8 };
-        let rate = params.learning_rate.unwrap_or(n as f32 / exaggeration);
-        let sum = field.repulsion(&y, &mut repulsion).max(f64::MIN_POSITIVE);
-        let away = (1.0 / sum) as f32;
-        next.par_chunks_mut(CHUNK)
-            .zip(motion.par_chunks_mut(CHUNK))
-            .enumerate()
-            .for_each(|(chunk, (next, motion))| {
-                pulp::Arch::new().dispatch(Move {
-                    affinities,
-                    y: &y,
-                    repulsion: &repulsion,
-                    first: chunk * CHUNK,
-                    next,
-                    motion,
-                    exaggeration,
-                    away,
-                    momentum,
-                    rate,
-                });
-            });
-        centre(&mut next);
-        std::mem::swap(&mut y, &mut next);
-    }
-    progress::step(progress, "t-SNE", total, total)?;
-    let sum = field.repulsion(&y, &mut repulsion).max(f64::MIN_POSITIVE);
-    let kl = divergence(affinities, &y, sum);
-    let flat = y.iter().flatten().copied().collect();
-    let map = Array2::from_shape_vec((n, D), flat).map_err(|e| Error::shape("map", format!("{n} x {D}"), e))?;
-    Ok((map, kl as f32))
-}
-
-/// One iteration of the points `first..`: compiled for the vector instructions that the processor turns out to have.
-struct Move<'a, const D: usize> {
-    affinities: &'a Affinities,
-    y: &'a [[f32; D]],
-    repulsion: &'a [[f32; D]],
-    first: usize,
-    next: &'a mut [[f32; D]],
-    motion: &'a mut [Motion<D>],
-    exaggeration: f32,
-    /// What the repulsions are multiplied by: one over the sum over pairs.
-    away: f32,
-    momentum: f32,
-    rate: f32,
-}
-
-impl<const D: usize> WithSimd for Move<'_, D> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let mut others = [[0.0f32; GATHERED]; D];
-        for (offset, (next, motion)) in self.next.iter_mut().zip(self.motion).enumerate() {
-            let i = self.first + offset;
-            let pull = attraction(simd, self.affinities, self.y, i, &mut others);
-            let mut gradient = [0.0; D];
-            for c in 0..D {
-                gradient[c] = self.exaggeration * pull[c] - self.away * self.repulsion[i][c];
-            }
-            *next = motion.advance(&self.y[i], gradient, self.momentum, self.rate);
-        }
-    }
-}
-
-/// Neighbours gathered before they are computed with: enough that the first are out of the way when they are read again,
-/// and a multiple of every vector's width.
-const GATHERED: usize = 128;
-
-/// `Σ_j p_ij (y_i - y_j) / (1 + |y_i - y_j|²)`; `others` is room for neighbours.
-#[inline(always)]
-fn attraction<S: Simd, const D: usize>(
-    simd: S,
-    affinities: &Affinities,
-    y: &[[f32; D]],
-    i: usize,
-    others: &mut [[f32; GATHERED]; D],
-) -> [f32; D] {
-    let (columns, values) = affinities.row(i);
-    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-    let (mut point, mut sums) = ([zero; D], [zero; D]);
-    for c in 0..D {
-        point[c] = simd.splat_f32s(y[i][c]);
-    }
-    for (columns, values) in columns.chunks(GATHERED).zip(values.chunks(GATHERED)) {
-        for (lane, &j) in columns.iter().enumerate() {
-            let other = y[j as usize];
-            for c in 0..D {
-                others[c][lane] = other[c];
-            }
-        }
-        let (full, rest) = S::as_simd_f32s(values);
-        // A last vector that is not full has zeros for the probabilities of whatever lies beyond.
-        let last = simd.partial_load_f32s(rest);
-        let vectors = full.len() + usize::from(!rest.is_empty());
-        for v in 0..vectors {
-            let p = if v < full.len() { full[v] } else { last };
-            let mut apart = [zero; D];
-            let mut squared = one;
-            for c in 0..D {
-                apart[c] = simd.sub_f32s(point[c], S::as_simd_f32s(&others[c]).0[v]);
-                squared = simd.mul_add_e_f32s(apart[c], apart[c], squared);
-            }
-            let weight = simd.div_f32s(p, squared);
-            for c in 0..D {
-                sums[c] = simd.mul_add_e_f32s(weight, apart[c], sums[c]);
-            }
-        }
-    }
-    let mut pull = [0.0; D];
-    for c in 0..D {
-        pull[c] = simd.reduce_sum_f32s(sums[c]);
-    }
-    pull
-}
-
-impl<const D: usize> Motion<D> {
-    /// Moves by momentum and gradient; the gain of a coordinate grows while its direction holds (Jacobs 1988).
-    #[inline(always)]
-    fn advance(&mut self, from: &[f32; D], gradient: [f32; D], momentum: f32, rate: f32) -> [f32; D] {
-        for c in 0..D {
-            let turned = (gradient[c] > 0.0) == (self.velocity[c] > 0.0);
-            self.gain[c] = if turned {
-                (self.gain[c] * 0.8).max(0.01)
-            } else {
-                self.gain[c] + 0.2
-            };
-            let velocity = momentum * self.velocity[c] - rate * self.gain[c] * gradient[c];
-            self.velocity[c] = velocity.clamp(-LONGEST_STEP, LONGEST_STEP);
-        }
-        let length = self.velocity.iter().map(|x| x * x).sum::<f32>().sqrt();
-        if length > LONGEST_STEP {
-            self.velocity.iter_mut().for_each(|v| *v *= LONGEST_STEP / length);
-        }
-        std::array::from_fn(|c| from[c] + self.velocity[c])
-    }
-}
-
-/// Shifts the mean to the origin.
-fn centre<const D: usize>(y: &mut [[f32; D]]) {
-    let mut mean = [0.0f64; D];
-    for point in &*y {
-        (0..D).for_each(|c| mean[c] += f64::from(point[c]));
-    }
-    let mean = mean.map(|m| (m / y.len() as f64) as f32);
-    y.iter_mut().for_each(|point| (0..D).for_each(|c| point[c] -= mean[c]));
-}
-
-/// `Σ p ln (p / q)` with `q = 1 / ((1 + |y_i - y_j|²) sum)`.
-fn divergence<const D: usize>(affinities: &Affinities, y: &[[f32; D]], sum: f64) -> f64 {
-    let log_sum = sum.ln();
-    let rows: Vec<f64> = (0..y.len())
-        .into_par_iter()
-        .map(|i| {
-            let (columns, values) = affinities.row(i);
-            let term = |(&j, &p): (&u32, &f32)| {
-                let squared: f64 = (0..D).map(|c| f64::from(y[i][c] - y[j as usize][c]).powi(2)).sum();
-                let p = f64::from(p);
-                if p > 0.0 {
-                    p * (p.ln() + squared.ln_1p() + log_sum)
-                } else {
-                    0.0
-                }
-            };
-            columns.iter().zip(values).map(term).sum()
-        })
-        .collect();
-    rows.iter().sum()
 }
 
 #[cfg(test)]

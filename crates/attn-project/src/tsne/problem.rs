@@ -4,7 +4,11 @@
 use attn_core::Progress;
 use ndarray::{Array2, ArrayView2};
 
-use super::{START, TsneParams, affinity::Affinities, centre, divergence};
+use super::{
+    START, TsneParams,
+    affinity::Affinities,
+    descent::{centre, divergence},
+};
 use crate::{
     Dims, Embedding, Error, Method, Neighbors, Warning,
     linalg::check_finite,
@@ -25,7 +29,7 @@ pub struct TsneStep {
 
 impl TsneStep {
     /// The step of iteration `iteration`, from 0, for `n` points.
-    fn at(iteration: usize, params: &TsneParams, n: usize) -> Self {
+    pub(super) fn at(iteration: usize, params: &TsneParams, n: usize) -> Self {
         let early = iteration < params.exaggerated_iterations;
         let exaggeration = if early { params.exaggeration } else { 1.0 };
         Self {
@@ -86,13 +90,13 @@ impl TsneProblem {
         let count = params.neighbors(n);
         if neighbors.k() < count {
             return Err(Error::PerplexityTooLarge {
-                perplexity: params.perplexity,
+                perplexity: params.largest_perplexity(),
                 neighbors: neighbors.k(),
                 largest: neighbors.k() as f32 / 3.0,
             });
         }
         let warnings = warnings::warnings(points, Some(neighbors), &method);
-        let affinities = Affinities::new(neighbors, count, params.effective_perplexity(n));
+        let affinities = Affinities::new(neighbors, count, &params.effective_perplexities(n));
         let start = initial_layout(points, dims, START, 0.01, seed, progress)?;
         Ok(Self {
             affinities,

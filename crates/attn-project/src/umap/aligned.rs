@@ -80,8 +80,9 @@ fn optimise<const D: usize>(
                 .enumerate()
                 .for_each(|(i, point)| {
                     *point = springs[t].pull(&maps[t], i, epoch, rate);
-                    // A share of the way, so that no strength can overshoot; it fades with the springs it holds against.
-                    let share = strength * rate / near.len().max(1) as f32;
+                    // A share of the way, so that no strength can overshoot. It fades more slowly than the springs: what
+                    // their pushes moved apart by chance comes together in the end.
+                    let share = strength * rate.sqrt().sqrt() / near.len().max(1) as f32;
                     let from = *point;
                     for other in &near {
                         (0..D).for_each(|c| point[c] += share * (other[i][c] - from[c]));

@@ -21,6 +21,9 @@ use serde::{Deserialize, Serialize};
 use self::{curve::Curve, graph::Graph};
 use crate::{Dims, Error, Neighbors, projection::initial_layout, rng::Rng};
 
+/// Raised whenever coordinates change, so that pictures kept from before are made again.
+pub(crate) const REVISION: u32 = 1;
+
 /// Points moved by one task.
 const CHUNK: usize = 64;
 /// No coordinate moves farther than this by one sample.

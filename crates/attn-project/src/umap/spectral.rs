@@ -26,10 +26,13 @@ pub(super) fn layout(
     let root: Vec<f64> = (0..n)
         .map(|i| graph.row(i).1.iter().map(|&w| f64::from(w)).sum::<f64>().sqrt())
         .collect();
-    progress::step(progress, "spectral start", 0, 1)?;
-    let (_, vectors) = eigen::leading(n, dims.count() + 1, TOLERANCE, RESTARTS, |block| {
-        smooth(graph, &root, block)
-    });
+    let mut steps = 0;
+    let (_, vectors) = eigen::leading(n, dims.count() + 1, TOLERANCE, RESTARTS, 0, |block| {
+        // How many steps it takes is not known beforehand; more than this are rare.
+        progress::step(progress, "spectral start", steps.min(99), 100)?;
+        steps += 1;
+        Ok(smooth(graph, &root, block))
+    })?;
     let mut layout = Array2::<f32>::zeros((n, dims.count()));
     let mut rng = Rng::new(seed, 0);
     for (mut axis, vector) in layout.columns_mut().into_iter().zip(vectors.rows().into_iter().skip(1)) {
