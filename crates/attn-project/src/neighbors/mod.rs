@@ -32,6 +32,10 @@ impl Neighbors {
     /// Time grows with the square of the number of points (64 dimensions, k = 90: 0.4 CPU seconds for 10,112, 20 for
     /// 100,000), memory with `points * (k + dimensions)`. Same result, to the bit, on any number of threads.
     ///
+    /// Candidates are ranked by products in single precision, of which a few more than `k` are measured again from their
+    /// differences. Inside a group that is more than a thousand times tighter than it is far from the mean of all points,
+    /// more than these few may be ranked wrongly, and a neighbour may then be another one of the group.
+    ///
     /// ```
     /// use attn_project::{Metric, Neighbors};
     /// let points = ndarray::array![[0.0f32, 0.0], [1.0, 0.0], [5.0, 0.0]];

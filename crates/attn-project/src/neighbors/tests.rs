@@ -62,7 +62,7 @@ fn points_that_a_sample_misjudges() {
         points.row_mut(i).mapv_inplace(|x| x + shift);
     }
     for i in 100..140 {
-        points.row_mut(i).mapv_inplace(|x| 500.0 + 0.01 * x);
+        points.row_mut(i).mapv_inplace(|x| 30.0 + 0.01 * x);
     }
     let copied = points.row(900).to_owned();
     for i in (900..1400).step_by(2) {
