@@ -102,7 +102,7 @@ fn loss_alone(capturer: &Capturer, capture: &Capture, heads: &[HeadId]) -> Vec<f
         .iter()
         .map(|sequence| {
             let ids: Vec<u32> = sequence.decoder.iter().map(|token| token.id.unwrap()).collect();
-            let inputs = Inputs::from_ids(&[ids.clone()], 0).unwrap();
+            let inputs = Inputs::from_ids(std::slice::from_ref(&ids), 0).unwrap();
             let model = capturer.model();
             let mut tap = Interventions::new(model.info(), edits.clone()).unwrap();
             let logits = model.forward(&inputs, &mut tap).unwrap().logits.unwrap();

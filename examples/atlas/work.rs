@@ -81,10 +81,11 @@ impl Work {
                 shared: inside,
                 quiet: false,
             };
-            if let Err(error) = run(source, capturer, &params, folder, &first, &teller) {
-                if !teller.shared.stop.load(Ordering::Relaxed) {
-                    teller.tell(News::Failed(error.to_string()));
-                }
+            let ran = run(source, capturer, &params, folder, &first, &teller);
+            if let Err(error) = ran
+                && !teller.shared.stop.load(Ordering::Relaxed)
+            {
+                teller.tell(News::Failed(error.to_string()));
             }
             teller.shared.set(None);
         });

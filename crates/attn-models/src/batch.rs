@@ -5,16 +5,31 @@ use candle_core::{DType, Tensor};
 
 use crate::{Point, Result, Site, Tap};
 
+/// Token slots from which a batch is large enough for the products to run at full speed, so that padding costs more than
+/// another batch.
+const ENOUGH: usize = 256;
+
 /// Batches of sequences of similar length, short ones first, each of at most `slots` token slots (but at least one
-/// sequence).
+/// sequence). A batch that is large enough takes no sequence that would make more than a sixteenth of it padding.
 pub(crate) fn buckets(mut pending: Vec<usize>, lengths: &[usize], slots: usize) -> Vec<Vec<usize>> {
     pending.sort_by_key(|&at| (lengths[at], at));
     let mut batches: Vec<Vec<usize>> = Vec::new();
+    // Tokens and slots of the last batch.
+    let (mut tokens, mut used) = (0, 0);
     for at in pending {
+        // The new one is the longest so far.
+        let length = lengths[at];
+        let after = batches.last().map_or(0, |batch| (batch.len() + 1) * length);
+        let padding = after.saturating_sub(tokens + length);
         match batches.last_mut() {
-            // The new one is the longest so far.
-            Some(batch) if (batch.len() + 1) * lengths[at] <= slots => batch.push(at),
-            _ => batches.push(vec![at]),
+            Some(batch) if after <= slots && (used < ENOUGH || 16 * padding <= after) => {
+                batch.push(at);
+                (tokens, used) = (tokens + length, after);
+            }
+            _ => {
+                batches.push(vec![at]);
+                (tokens, used) = (length, length);
+            }
         }
     }
     batches
@@ -126,5 +141,17 @@ mod tests {
         }
         // By hand: 1, 3, 5, 6 (4 x 6 = 24), 8, 8 (2 x 8, a third would be 30), 30, 70.
         assert_eq!(batches, [vec![5, 2, 0, 7], vec![3, 4], vec![6], vec![1]]);
+    }
+
+    #[test]
+    fn large_batches_are_hardly_padded() {
+        let lengths: Vec<usize> = (0..600).map(|at| 10 + at * 7 % 17).collect();
+        let batches = buckets((0..600).collect(), &lengths, 2048);
+        let slots = |batch: &Vec<usize>| batch.len() * batch.iter().map(|&at| lengths[at]).max().unwrap();
+        let (used, tokens): (usize, usize) = (batches.iter().map(slots).sum(), lengths.iter().sum());
+        assert!(batches.iter().all(|batch| slots(batch) <= 2048));
+        assert!(16 * (used - tokens) <= used, "{used} slots for {tokens} tokens");
+        // And they are not cut to pieces for it.
+        assert!(batches.len() < 20, "{}", batches.len());
     }
 }

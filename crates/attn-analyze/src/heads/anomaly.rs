@@ -393,7 +393,10 @@ mod tests {
     fn a_sink_is_attention_that_carries_little() {
         let all = [norms(0, 1.0, 1.0, 1.0)];
         let first = scores(0, &[(Measure::FirstToken, 0.8)]);
-        assert_eq!(kinds(&anomalies(&[first.clone()], &all)), [(0, AnomalyKind::Sink)]);
+        assert_eq!(
+            kinds(&anomalies(std::slice::from_ref(&first), &all)),
+            [(0, AnomalyKind::Sink)]
+        );
         // Separators have values like others here: attention to them does something.
         let separator = scores(0, &[(Measure::Separator, 0.8)]);
         assert_eq!(kinds(&anomalies(&[separator], &all)), []);
