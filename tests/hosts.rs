@@ -94,9 +94,10 @@ impl Screen {
     fn shot(&self, name: &str) -> RgbImage {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hosts");
         fs::create_dir_all(&folder).unwrap();
-        let path = folder.join(format!("{name}.png"));
+        // Taken in a folder of this screen's own, for tests run beside each other.
+        let path = self.folder.path().join("shot.png");
         let mut before: Option<RgbImage> = None;
-        wait_for("a picture that stays", || {
+        let shot = wait_for("a picture that stays", || {
             sleep(Duration::from_millis(250));
             let taken = Command::new("import")
                 .args(["-window", "root"])
@@ -104,11 +105,14 @@ impl Screen {
                 .env("DISPLAY", &self.display)
                 .status();
             assert!(taken.unwrap().success());
-            let now = image::open(&path).unwrap().into_rgb8();
+            // A picture that cannot be read yet is taken again.
+            let now = image::open(&path).ok()?.into_rgb8();
             let stays = before.as_ref() == Some(&now);
             before = Some(now);
             before.clone().filter(|_| stays)
-        })
+        });
+        shot.save(folder.join(format!("{name}.png"))).unwrap();
+        shot
     }
 }
 
