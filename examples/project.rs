@@ -78,18 +78,12 @@ enum Near {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    common::run(|| {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(options.threads.unwrap_or(0))
-            .build_global()?;
-        run(&options)
-    })
+    common::run(|| run(&options))
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let terminal = Terminal::new();
-    let points: Array2<f32> =
-        ndarray_npy::read_npy(&options.points).map_err(|error| format!("{}: {error}", options.points.display()))?;
+    let points = common::points(&options.points, options.threads)?;
     let metric = match options.metric {
         Near::Euclidean => Metric::Euclidean,
         Near::Cosine => Metric::Cosine,

@@ -51,7 +51,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let out = options.out.clone().unwrap_or_else(|| "out".into());
-    if options.out.is_none() && has_display() {
+    if options.out.is_none() && common::has_display() {
         return window::open(source, options, out);
     }
     let terminal = Terminal::new();
@@ -102,10 +102,4 @@ fn note_cuts(capture: &Capture, terminal: &Terminal) {
             first.cut_from.unwrap_or_default(),
         ));
     }
-}
-
-/// Whether a window can be opened. Only X11 and Wayland need a variable to say so.
-fn has_display() -> bool {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    !cfg!(all(unix, not(target_vendor = "apple"))) || set("DISPLAY") || set("WAYLAND_DISPLAY")
 }

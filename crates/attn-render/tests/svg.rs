@@ -177,7 +177,7 @@ fn another_program_draws_every_file_as_we_draw_its_scene() {
             let mean = differences.iter().sum::<f64>() / differences.len() as f64;
             let seen =
                 differences.iter().filter(|difference| **difference > 24.0).count() as f64 / differences.len() as f64;
-            // Seen: up to 2.0 and 0.006, at the edges of glyphs and of lines of a pixel; a missing legend gives 0.03.
+            // Seen: up to 2.0 and 0.006, at the edges of glyphs and of lines of a pixel.
             let close = mean < 2.5 && seen < 0.01;
             if !close {
                 wrong.push(format!(
