@@ -107,7 +107,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// With blocks of at most `rows` and chunks of at most `columns` points, whole tiles both.
-    fn new(gpu: &'a Gpu, search: &NeighborSearch, rows: usize, columns: usize) -> Result<Self, Error> {
+    fn new(gpu: &'a Gpu, search: &NeighborSearch<'_>, rows: usize, columns: usize) -> Result<Self, Error> {
         let (points, width) = search.rows().dim();
         let (padded, depth) = (points.next_multiple_of(TILE), width.next_multiple_of(DEPTH));
         let affordable = (WORK / (padded as u64 * depth as u64)) as usize / TILE * TILE;

@@ -47,6 +47,7 @@ mod aligned;
 mod atlas;
 mod cloud;
 mod correlation;
+mod covariance;
 mod eigen;
 mod error;
 mod linalg;

@@ -16,6 +16,33 @@ pub(crate) fn matmul<T: LinalgScalar>(
     general_mat_mul(T::one(), &a, &b, start, &mut out);
 }
 
+/// Columns side by side in a panel: a multiple of two vectors of any width.
+pub(crate) const PANEL: usize = 32;
+/// Rows of a tile: with two vectors each they fill the sixteen registers of AVX2.
+pub(crate) const TILE: usize = 6;
+
+/// The products of a tile `[dimension, TILE]` with the two vectors `pair` of a panel `[dimension, PANEL]`, summed in
+/// registers over the dimensions.
+#[inline(always)]
+pub(crate) fn products<S: Simd>(
+    simd: S,
+    tile: &[[f32; TILE]],
+    panel: &[[f32; PANEL]],
+    pair: usize,
+) -> [[S::f32s; 2]; TILE] {
+    let mut sums = [[simd.splat_f32s(0.0); 2]; TILE];
+    for (left, right) in tile.iter().zip(panel) {
+        let right = S::as_simd_f32s(right).0;
+        let right = [right[2 * pair], right[2 * pair + 1]];
+        for r in 0..TILE {
+            let left = simd.splat_f32s(left[r]);
+            sums[r][0] = simd.mul_add_e_f32s(left, right[0], sums[r][0]);
+            sums[r][1] = simd.mul_add_e_f32s(left, right[1], sums[r][1]);
+        }
+    }
+    sums
+}
+
 /// Squared Euclidean distance, from differences: exactly 0 for equal rows.
 pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     pulp::Arch::new().dispatch(Pair { a, b, product: false })

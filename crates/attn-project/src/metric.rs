@@ -1,6 +1,6 @@
 //! The metrics, and points prepared so that a matrix product gives their distances.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2, s};
 use pulp::Simd;
 use serde::{Deserialize, Serialize};
 
@@ -37,18 +37,20 @@ impl Metric {
 }
 
 /// Rows prepared for one metric: `bias[j] - rows[i] · rows[j]` orders the points `j` by their distance from `i`.
-pub(crate) struct Space {
+pub(crate) struct Space<'a> {
     metric: Metric,
     pub(crate) rows: Array2<f32>,
+    /// The rows before they were centred, which rounded them: distances are measured between these.
+    uncentred: Option<CowArray<'a, f32, Ix2>>,
     pub(crate) bias: Vec<f32>,
     /// Distances of `rows` times this are distances of the points.
     unit: f32,
 }
 
-impl Space {
+impl<'a> Space<'a> {
     /// Centres (Euclidean: products of centred rows cancel less), normalises (cosine) and brings the largest
     /// coordinate near 1, so that squares neither overflow nor vanish.
-    pub(crate) fn new(points: ArrayView2<'_, f32>, metric: Metric) -> Result<Self, Error> {
+    pub(crate) fn new(points: ArrayView2<'a, f32>, metric: Metric) -> Result<Self, Error> {
         check_finite("points", points)?;
         if points.nrows() > u32::MAX as usize {
             return Err(Error::parameter("points", "fewer than 2^32 rows", points.nrows()));
@@ -62,6 +64,7 @@ impl Space {
         }
         let mut rows = points.as_standard_layout().into_owned();
         let mut unit = 1.0;
+        let mut uncentred = None;
         match metric {
             Metric::Cosine => {
                 for mut row in rows.rows_mut() {
@@ -84,6 +87,10 @@ impl Space {
                     rows.mapv_inplace(|x| x / unit);
                 }
                 if metric == Metric::Euclidean && rows.nrows() > 0 {
+                    uncentred = Some(match points.is_standard_layout() && unit == 1.0 {
+                        true => points.into(),
+                        false => rows.clone().into(),
+                    });
                     let mut mean = vec![0.0f64; rows.ncols()];
                     for row in rows.rows() {
                         mean.iter_mut().zip(row).for_each(|(m, &x)| *m += f64::from(x));
@@ -106,6 +113,7 @@ impl Space {
         Ok(Self {
             metric,
             rows,
+            uncentred,
             bias,
             unit,
         })
@@ -122,6 +130,39 @@ impl Space {
         &self.rows.as_slice().unwrap_or_default()[i * width..(i + 1) * width]
     }
 
+    /// What the distance of point `i` is measured from.
+    #[inline(always)]
+    fn exact(&self, i: usize) -> &[f32] {
+        match self.uncentred.as_ref().and_then(|rows| rows.as_slice()) {
+            Some(rows) => &rows[i * self.rows.ncols()..(i + 1) * self.rows.ncols()],
+            None => self.row(i),
+        }
+    }
+
+    /// What the order of distances goes by, in the units of the rows: half the square. `None` for the inner product, whose distances
+    /// are products themselves.
+    pub(crate) fn half_squared(&self, distance: f32) -> Option<f32> {
+        match self.metric {
+            Metric::Euclidean => Some(0.5 * (distance / self.unit) * (distance / self.unit)),
+            Metric::Cosine => Some(distance),
+            Metric::InnerProduct => None,
+        }
+    }
+
+    /// What `bias[j] - rows[i] · rows[j]` lacks to the half squared distance, and by how much single precision may be wrong
+    /// about it for any point whose half squared distance from `i` is at most `reach`: each of the additions rounds by
+    /// less than `|rows[i]| |rows[j]|` times half the distance of 1 from the next number.
+    pub(crate) fn rounding(&self, i: usize, reach: f32) -> (f32, f32) {
+        let (squared, offset) = match self.metric {
+            Metric::Euclidean => (2.0 * self.bias[i], self.bias[i]),
+            Metric::Cosine | Metric::InnerProduct => (1.0, 1.0),
+        };
+        let own = squared.sqrt();
+        let other = own + (2.0 * reach).sqrt();
+        let steps = (self.rows.ncols() + 8) as f32 * 0.5 * f32::EPSILON;
+        (offset, steps * (own * other + 0.5 * other * other))
+    }
+
     /// Dot products of some rows (by index) with a range of rows.
     pub(crate) fn products(
         &self,
@@ -135,7 +176,7 @@ impl Space {
     /// The distance, from differences: 0 for equal points.
     #[inline(always)]
     pub(crate) fn distance<S: Simd>(&self, simd: S, i: usize, j: usize) -> f32 {
-        let (a, b) = (self.row(i), self.row(j));
+        let (a, b) = (self.exact(i), self.exact(j));
         match self.metric {
             Metric::Euclidean => finite(sum(simd, a, b, false).sqrt() * self.unit),
             Metric::InnerProduct => finite(-sum(simd, a, b, true) * self.unit * self.unit),

@@ -1,8 +1,7 @@
 //! Principal components: the linear projection that keeps most variance (Pearson 1901).
 //!
-//! The covariance is summed from blocks of rows centred in f64, so that memory grows with the number of dimensions
-//! only and a distant mean costs no digits. Where there are so many dimensions that the covariance would be too large, it
-//! is never written down: a randomised search (Halko, Martinsson and Tropp, *Finding structure with randomness*, SIAM
+//! The covariance is summed over blocks of rows. Where there are so many dimensions that it would be too large, it is
+//! never written down: a randomised search (Halko, Martinsson and Tropp, *Finding structure with randomness*, SIAM
 //! Review 2011) only asks what it makes of some vectors.
 
 use attn_core::{Progress, progress};
@@ -11,20 +10,17 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::{
-    Error, eigen,
+    Error,
+    covariance::{covariance, unit},
+    eigen,
     linalg::{check_finite, matmul},
 };
 
 /// Raised whenever coordinates change, so that pictures kept from before are made again.
-pub(crate) const REVISION: u32 = 1;
+pub(crate) const REVISION: u32 = 2;
 
 /// Rows of one task.
 const BLOCK: usize = 2048;
-/// Rows whose products are added in single precision, and columns of the covariance that one task computes.
-const ADDED: usize = 512;
-const STRIPE: usize = 64;
-/// Elements of the covariances of blocks that are in memory together.
-const AT_ONCE: usize = 1 << 22;
 
 /// Up to this many dimensions all eigenvectors cost less than an iteration for a few.
 const DENSE: usize = 160;
@@ -70,8 +66,7 @@ impl Pca {
             return Self::fit_randomized(points, count, 0, progress);
         }
         check(points, count)?;
-        let (mean, unit) = mean(points)?;
-        let covariance = covariance(points, &mean, unit, progress)?;
+        let (mean, covariance) = covariance(points, progress)?;
         let total: f64 = covariance.diag().sum();
         let (values, components) = if d <= DENSE {
             eigen::symmetric(covariance)
@@ -156,7 +151,6 @@ impl Pca {
                 points.ncols(),
             ));
         }
-        check_finite("points", points)?;
         let count = self.components.nrows();
         let offsets: Vec<f64> = self
             .components
@@ -164,15 +158,15 @@ impl Pca {
             .into_iter()
             .map(|row| row.dot(&self.mean))
             .collect();
-        let (points, components) = (points.as_standard_layout(), self.components.as_standard_layout());
-        let (points, components) = (
-            points.as_slice().unwrap_or_default(),
+        let (rows, components) = (points.as_standard_layout(), self.components.as_standard_layout());
+        let (rows, components) = (
+            rows.as_slice().unwrap_or_default(),
             components.as_slice().unwrap_or_default(),
         );
-        let mut out = Array2::zeros((points.len() / self.mean.len(), count));
+        let mut out = Array2::zeros((points.nrows(), count));
         let flat = out.as_slice_mut().unwrap_or_default();
         flat.par_chunks_mut(BLOCK * count)
-            .zip(points.par_chunks(BLOCK * self.mean.len()))
+            .zip(rows.par_chunks(BLOCK * self.mean.len()))
             .for_each(|(out, points)| {
                 pulp::Arch::new().dispatch(Coordinates {
                     points,
@@ -182,6 +176,10 @@ impl Pca {
                     out,
                 });
             });
+        // What is not finite has no finite products, so that only these few need to be looked at.
+        if out.iter().any(|x| !x.is_finite()) {
+            check_finite("points", points)?;
+        }
         Ok(out)
     }
 
@@ -280,65 +278,16 @@ fn mean(points: ArrayView2<'_, f32>) -> Result<(Array1<f64>, f64), Error> {
         })
         .collect();
     let mut mean = Array1::<f64>::zeros(points.ncols());
-    let mut largest = 0.0f32;
+    let mut largest = 0u32;
     for (sum, bits) in &sums {
         mean += sum;
-        let found = f32::from_bits(*bits);
-        if !found.is_finite() {
-            check_finite("points", points)?;
-        }
-        largest = largest.max(found);
+        largest = largest.max(*bits);
     }
-    let unit = if largest > 0.0 {
-        f64::from(largest).log2().floor().exp2()
-    } else {
-        1.0
-    };
-    Ok((mean / points.nrows() as f64, unit))
-}
-
-/// `Σ (x - mean)(x - mean)ᵀ / (n - 1)`: products within a block in single precision, which errs by less than the
-/// points' own rounding; the sum over blocks in double. Some blocks at a time, and stripes of a block, in parallel; every
-/// element is summed in the same order on any number of threads.
-///
-/// Values are taken in units of `unit`, so that their squares neither overflow nor vanish.
-fn covariance(
-    points: ArrayView2<'_, f32>,
-    mean: &Array1<f64>,
-    unit: f64,
-    progress: &dyn Progress,
-) -> Result<Array2<f64>, Error> {
-    let (n, d) = points.dim();
-    let per_unit = 1.0 / unit;
-    let mut covariance = Array2::<f64>::zeros((d, d));
-    let at_once = (AT_ONCE / (d * d)).clamp(1, 64);
-    let blocks: Vec<_> = points.axis_chunks_iter(Axis(0), ADDED).collect();
-    for (i, blocks) in blocks.chunks(at_once).enumerate() {
-        progress::step(progress, "PCA", (i * at_once * ADDED).min(n), n)?;
-        let parts: Vec<Array2<f32>> = blocks
-            .par_iter()
-            .map(|block| {
-                let mut centred = block.to_owned();
-                for mut row in centred.rows_mut() {
-                    row.zip_mut_with(mean, |x, &m| *x = ((f64::from(*x) - m) * per_unit) as f32);
-                }
-                let mut part = Array2::<f32>::zeros((d, d));
-                let stripes: Vec<_> = part
-                    .axis_chunks_iter_mut(Axis(0), STRIPE)
-                    .zip(centred.axis_chunks_iter(Axis(1), STRIPE))
-                    .collect();
-                stripes
-                    .into_par_iter()
-                    .for_each(|(out, columns)| matmul(columns.t(), centred.view(), out, false));
-                part
-            })
-            .collect();
-        for part in parts {
-            covariance.zip_mut_with(&part, |sum, &x| *sum += f64::from(x));
-        }
+    let unit = unit(f32::from_bits(largest));
+    if unit.is_none() {
+        check_finite("points", points)?;
     }
-    covariance *= unit * unit / (n - 1) as f64;
-    Ok(covariance)
+    Ok((mean / points.nrows() as f64, unit.unwrap_or(1.0)))
 }
 
 /// The blocks of rows that a randomised search goes through, and how many of them follow each other in one sum.
@@ -450,7 +399,7 @@ mod tests {
             (rng.normal() * deviation) as f32
         });
         let pca = Pca::fit(points.view(), 3, &()).unwrap();
-        let (values, vectors) = eigen::symmetric(covariance(points.view(), &pca.mean, 1.0, &()).unwrap());
+        let (values, vectors) = eigen::symmetric(covariance(points.view(), &()).unwrap().1);
         for i in 0..3 {
             assert!((pca.explained_variance()[i] / values[i] - 1.0).abs() < 1e-6);
             assert!((pca.components().row(i).dot(&vectors.row(i)).abs() - 1.0).abs() < 1e-6);
@@ -465,8 +414,7 @@ mod tests {
             let points = Array2::from_shape_fn((n, d), |(_, j)| {
                 (scale * (rng.normal() / (1.0 + j as f64).sqrt() + 3.0)) as f32
             });
-            let (mean, unit) = mean(points.view()).unwrap();
-            let (values, vectors) = eigen::symmetric(covariance(points.view(), &mean, unit, &()).unwrap());
+            let (values, vectors) = eigen::symmetric(covariance(points.view(), &()).unwrap().1);
             let total: f64 = values.iter().sum();
             for seed in [0, 9] {
                 let pca = Pca::fit_randomized(points.view(), 4, seed, &()).unwrap();
@@ -519,20 +467,6 @@ mod tests {
             _ => std::ops::ControlFlow::Break(()),
         };
         assert!(Pca::fit(points.view(), 2, &stop).unwrap_err().is_cancelled());
-    }
-
-    #[test]
-    fn the_covariance_is_that_of_the_definition() {
-        let mut rng = Rng::new(4, 0);
-        for (scale, offset) in [(1.0, 0.0), (1.0, 1000.0), (1e30, 0.0), (1e-30, 0.0)] {
-            let points = Array2::from_shape_simple_fn((1300, 5), || (scale * (rng.normal() + offset)) as f32);
-            let (mean, unit) = mean(points.view()).unwrap();
-            let found = covariance(points.view(), &mean, unit, &()).unwrap();
-            let centred = points.mapv(f64::from) - &points.mapv(f64::from).mean_axis(Axis(0)).unwrap();
-            let truth = centred.t().dot(&centred) / 1299.0;
-            let error = (&found - &truth).mapv(f64::abs).into_iter().fold(0.0, f64::max);
-            assert!(error < 1e-6 * scale * scale, "{scale} {offset}: {error}");
-        }
     }
 
     #[test]

@@ -235,7 +235,7 @@ impl Picture {
 }
 
 /// Trustworthiness, continuity and preservation of some points.
-fn score_rows(space: &Space, picture: &Picture, rows: &[usize], params: &QualityParams) -> Vec<[f32; 3]> {
+fn score_rows(space: &Space<'_>, picture: &Picture, rows: &[usize], params: &QualityParams) -> Vec<[f32; 3]> {
     let n = space.len();
     let mut products = Array2::<f32>::zeros((rows.len(), n));
     space.products(space.rows.select(Axis(0), rows).view(), 0..n, products.view_mut());

@@ -39,6 +39,50 @@ impl Rng {
     }
 }
 
+/// Several streams drawn from together, in the lanes of vector registers.
+#[derive(Debug, Clone)]
+pub(crate) struct Lanes<const N: usize> {
+    states: [u64; N],
+    /// What is left of the last numbers: half of each, or nothing.
+    halves: Option<[u32; N]>,
+}
+
+impl<const N: usize> Lanes<N> {
+    #[inline(always)]
+    pub(crate) fn new(seed: u64, streams: &[u64; N]) -> Self {
+        let mut states = [0; N];
+        let seed = mix(seed.wrapping_add(STEP));
+        for lane in 0..N {
+            states[lane] = mix(seed ^ streams[lane].wrapping_mul(STEP));
+        }
+        Self { states, halves: None }
+    }
+
+    /// Uniform in `0..n`, for every stream; 0 for `n == 0`. The bias of the multiplication is below `n / 2^32`.
+    #[inline(always)]
+    pub(crate) fn below(&mut self, n: u32) -> [u32; N] {
+        let mut out = [0; N];
+        let halves = match self.halves.take() {
+            Some(halves) => halves,
+            None => {
+                let (mut low, mut high) = ([0; N], [0; N]);
+                for lane in 0..N {
+                    self.states[lane] = self.states[lane].wrapping_add(STEP);
+                    let drawn = mix(self.states[lane]);
+                    (low[lane], high[lane]) = (drawn as u32, (drawn >> 32) as u32);
+                }
+                self.halves = Some(low);
+                high
+            }
+        };
+        for lane in 0..N {
+            out[lane] = ((u64::from(halves[lane]) * u64::from(n)) >> 32) as u32;
+        }
+        out
+    }
+}
+
+#[inline(always)]
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -80,6 +124,18 @@ mod tests {
             counts.iter().all(|&c| (c as f64 * 7.0 / n as f64 - 1.0).abs() < 0.03),
             "{counts:?}"
         );
+    }
+
+    #[test]
+    fn lanes_are_the_halves_of_their_streams() {
+        let mut lanes = Lanes::new(9, &[4, 5]);
+        let (first, second) = (lanes.below(1000), lanes.below(1000));
+        for (lane, stream) in [4, 5].into_iter().enumerate() {
+            let drawn = Rng::new(9, stream).next();
+            assert_eq!(u64::from(first[lane]), ((drawn >> 32) * 1000) >> 32);
+            assert_eq!(u64::from(second[lane]), ((drawn & 0xffff_ffff) * 1000) >> 32);
+        }
+        assert_eq!(lanes.below(0), [0, 0]);
     }
 
     #[test]

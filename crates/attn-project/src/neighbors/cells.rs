@@ -14,12 +14,13 @@ use attn_core::{Progress, progress};
 use rayon::prelude::*;
 
 use super::{
-    exact::{finish, kept},
-    kernel::{PANEL, Panels, Queries, ROWS},
+    exact::{kept, measure, write},
+    kernel::{Panels, Queries, ROWS},
     select::Candidate,
 };
 use crate::{
     Error,
+    linalg::PANEL,
     metric::Space,
     rng::{Rng, sample},
 };
@@ -81,7 +82,7 @@ struct Cells {
 
 /// Indices and distances of about the `k` nearest of every point, and the share of the true ones among them.
 pub(super) fn search(
-    space: &Space,
+    space: &Space<'_>,
     k: usize,
     params: &ApproximateParams,
     progress: &dyn Progress,
@@ -110,7 +111,9 @@ pub(super) fn search(
             cells.scan(&mut queries, &cells.near(space, points, probes), k);
             let slots = indices.chunks_mut(k).zip(distances.chunks_mut(k));
             for ((&i, nearest), (indices, distances)) in points.iter().zip(&mut queries.nearest).zip(slots) {
-                finish(space, i as usize, nearest.take(), indices, distances);
+                let mut found = nearest.take();
+                measure(space, i as usize, &mut found);
+                write(&found, indices, distances);
             }
             let finished = done.fetch_add(points.len(), Relaxed) + points.len();
             progress::step(progress, "neighbours", finished, n)
@@ -132,13 +135,13 @@ pub(super) fn search(
     Ok((indices, distances, recall))
 }
 
-fn of(space: &Space, points: &[u32], kept: usize) -> Queries {
+fn of(space: &Space<'_>, points: &[u32], kept: usize) -> Queries {
     let rows = points.iter().map(|&i| (i, space.row(i as usize)));
     Queries::new(rows, space.rows.ncols(), kept)
 }
 
 /// The true neighbours of some points.
-fn nearest_of(space: &Space, chosen: &[usize], k: usize, progress: &dyn Progress) -> Result<Vec<Vec<u32>>, Error> {
+fn nearest_of(space: &Space<'_>, chosen: &[usize], k: usize, progress: &dyn Progress) -> Result<Vec<Vec<u32>>, Error> {
     let (n, panels) = (space.len(), Panels::spread(space));
     let blocks: Vec<Vec<Vec<u32>>> = chosen
         .par_chunks(ROWS)
@@ -150,9 +153,9 @@ fn nearest_of(space: &Space, chosen: &[usize], k: usize, progress: &dyn Progress
             let rows = points.iter().zip(&mut queries.nearest);
             Ok(rows
                 .map(|(&i, nearest)| {
-                    let (mut indices, mut distances) = (vec![0; k], vec![0.0; k]);
-                    finish(space, i as usize, nearest.take(), &mut indices, &mut distances);
-                    indices
+                    let mut found = nearest.take();
+                    measure(space, i as usize, &mut found);
+                    found[..k].iter().map(|candidate| candidate.point()).collect()
                 })
                 .collect())
         })
@@ -161,7 +164,7 @@ fn nearest_of(space: &Space, chosen: &[usize], k: usize, progress: &dyn Progress
 }
 
 impl Cells {
-    fn new(space: &Space, rng: &mut Rng, progress: &dyn Progress) -> Result<Self, Error> {
+    fn new(space: &Space<'_>, rng: &mut Rng, progress: &dyn Progress) -> Result<Self, Error> {
         let n = space.len();
         // As many comparisons with centres as with the points of some cells.
         let count = ((n as f64).sqrt() as usize).clamp(1, n);
@@ -213,7 +216,7 @@ impl Cells {
     }
 
     /// The cells of the centres nearest to each point of a block, `count` each, nearest first.
-    fn ranked(&self, space: &Space, points: &[u32], count: usize) -> Vec<Vec<u32>> {
+    fn ranked(&self, space: &Space<'_>, points: &[u32], count: usize) -> Vec<Vec<u32>> {
         let mut queries = of(space, points, count);
         queries.anonymous();
         queries.scan(&self.centers, 0..self.centers.len());
@@ -231,7 +234,7 @@ impl Cells {
     /// The fewest cells per point that hold the share `recall` of the true neighbours of the chosen points.
     fn probes(
         &self,
-        space: &Space,
+        space: &Space<'_>,
         chosen: &[usize],
         truth: &[Vec<u32>],
         adjusting: &[usize],
@@ -261,7 +264,7 @@ impl Cells {
     }
 
     /// The cells that any point of a block wants to look through, those wanted by most first.
-    fn near(&self, space: &Space, points: &[u32], probes: usize) -> Vec<usize> {
+    fn near(&self, space: &Space<'_>, points: &[u32], probes: usize) -> Vec<usize> {
         let mut votes = vec![0usize; self.borders.len() - 1];
         for ranked in self.ranked(space, points, probes) {
             ranked.iter().for_each(|&cell| votes[cell as usize] += 1);
@@ -310,7 +313,7 @@ fn packed(centers: &[Vec<f32>]) -> Panels {
 }
 
 /// The cell of each point.
-fn assign(space: &Space, points: &[u32], centers: &Panels) -> Vec<u32> {
+fn assign(space: &Space<'_>, points: &[u32], centers: &Panels) -> Vec<u32> {
     let blocks: Vec<Vec<u32>> = points
         .par_chunks(ROWS)
         .map(|points| {

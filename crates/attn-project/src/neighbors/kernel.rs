@@ -7,12 +7,11 @@
 use pulp::{Simd, WithSimd};
 
 use super::select::{NOBODY, Nearest};
-use crate::metric::Space;
+use crate::{
+    linalg::{PANEL, TILE, products},
+    metric::Space,
+};
 
-/// Points side by side in a panel: a multiple of two vectors of any width.
-pub(super) const PANEL: usize = 32;
-/// Rows of a tile: with two vectors each they fill the sixteen registers of AVX2.
-pub(super) const TILE: usize = 6;
 /// Rows scored together: their tiles stay in the nearest cache while the panels pass.
 pub(super) const ROWS: usize = 16 * TILE;
 
@@ -37,7 +36,7 @@ impl Panels {
 
     /// Every point, in an order that makes any panel a sample of the whole: thresholds are near their final value
     /// after the first panels, even if the points come sorted.
-    pub(super) fn spread(space: &Space) -> Self {
+    pub(super) fn spread(space: &Space<'_>) -> Self {
         let mut panels = Self::new(space.rows.ncols());
         let count = space.len().div_ceil(PANEL);
         let mut members = Vec::with_capacity(PANEL);
@@ -50,7 +49,7 @@ impl Panels {
     }
 
     /// Appends panels of these points; returns how many panels there are now.
-    pub(super) fn append(&mut self, space: &Space, members: &[u32]) -> usize {
+    pub(super) fn append(&mut self, space: &Space<'_>, members: &[u32]) -> usize {
         for members in members.chunks(PANEL) {
             self.push(members.iter().map(|&point| {
                 let i = point as usize;
@@ -174,27 +173,6 @@ impl Queries {
             });
         }
     }
-}
-
-/// The products of a tile of rows with the two vectors `pair` of a panel.
-#[inline(always)]
-pub(super) fn products<S: Simd>(
-    simd: S,
-    tile: &[[f32; TILE]],
-    panel: &[[f32; PANEL]],
-    pair: usize,
-) -> [[S::f32s; 2]; TILE] {
-    let mut sums = [[simd.splat_f32s(0.0); 2]; TILE];
-    for (left, right) in tile.iter().zip(panel) {
-        let right = S::as_simd_f32s(right).0;
-        let right = [right[2 * pair], right[2 * pair + 1]];
-        for r in 0..TILE {
-            let left = simd.splat_f32s(left[r]);
-            sums[r][0] = simd.mul_add_e_f32s(left, right[0], sums[r][0]);
-            sums[r][1] = simd.mul_add_e_f32s(left, right[1], sums[r][1]);
-        }
-    }
-    sums
 }
 
 struct Scan<'a> {

@@ -15,7 +15,7 @@ pub use self::{cells::ApproximateParams, search::NeighborSearch};
 use crate::{Error, Metric, metric::Space};
 
 /// Raised whenever neighbours change, so that heads kept from before are made again.
-pub(crate) const REVISION: u32 = 1;
+pub(crate) const REVISION: u32 = 2;
 
 /// The `k` nearest neighbours of every point, without the point itself, nearest first; ties by lower index.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,9 +32,9 @@ impl Neighbors {
     /// Time grows with the square of the number of points (64 dimensions, k = 90: 0.4 CPU seconds for 10,112, 20 for
     /// 100,000), memory with `points * (k + dimensions)`. Same result, to the bit, on any number of threads.
     ///
-    /// Candidates are ranked by products in single precision, of which a few more than `k` are measured again from their
-    /// differences. Inside a group that is more than a thousand times tighter than it is far from the mean of all points,
-    /// more than these few may be ranked wrongly, and a neighbour may then be another one of the group.
+    /// Candidates are ranked by products in single precision and measured again from their differences, a few more than
+    /// `k`; all that the products' rounding leaves in doubt, where those are not enough. Distances are those of
+    /// the differences in single precision.
     ///
     /// ```
     /// use attn_project::{Metric, Neighbors};
@@ -162,7 +162,7 @@ impl Neighbors {
 }
 
 /// The points, once it is sure that each has `k` others.
-fn prepared(points: ArrayView2<'_, f32>, k: usize, metric: Metric) -> Result<Space, Error> {
+fn prepared(points: ArrayView2<'_, f32>, k: usize, metric: Metric) -> Result<Space<'_>, Error> {
     if k == 0 {
         return Err(Error::parameter("k", "at least 1", k));
     }

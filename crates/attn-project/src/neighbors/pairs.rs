@@ -18,10 +18,14 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{
-    kernel::{PANEL, Panels, Queries, ROWS, TILE, products},
+    kernel::{Panels, Queries, ROWS},
     select::{Candidate, NOBODY},
 };
-use crate::{Error, metric::Space};
+use crate::{
+    Error,
+    linalg::{PANEL, TILE, products},
+    metric::Space,
+};
 
 /// Panels of a block, which is compared with another by one task: both stay in the second cache.
 const BLOCK: usize = 30;
@@ -33,7 +37,7 @@ const GROUP: usize = 8;
 /// The `kept` nearest of every point, in no particular order, or `None` for so few points that their bars would be
 /// guesses.
 pub(super) fn search(
-    space: &Space,
+    space: &Space<'_>,
     panels: &Panels,
     kept: usize,
     progress: &dyn Progress,
@@ -95,7 +99,7 @@ fn best(list: &mut Vec<Candidate>, kept: usize) {
 
 /// For every slot of the panels the score that about `kept` of all points are below; nothing is below that of nobody.
 fn bars(
-    space: &Space,
+    space: &Space<'_>,
     panels: &Panels,
     (first, rank): (usize, usize),
     step: impl Fn(usize) -> Result<(), Error> + Sync,
@@ -120,7 +124,7 @@ fn bars(
 }
 
 /// Does the points again of which fewer than `kept` were below the bar.
-fn again(space: &Space, panels: &Panels, kept: usize, lists: &mut [Vec<Candidate>]) {
+fn again(space: &Space<'_>, panels: &Panels, kept: usize, lists: &mut [Vec<Candidate>]) {
     let failed: Vec<usize> = (0..lists.len()).filter(|&i| lists[i].len() < kept).collect();
     let redone: Vec<Vec<Candidate>> = failed
         .par_chunks(ROWS)
@@ -151,7 +155,7 @@ struct Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    fn new(space: &Space, panels: &'a Panels, bars: &'a [f32], a: usize, b: usize) -> Self {
+    fn new(space: &Space<'_>, panels: &'a Panels, bars: &'a [f32], a: usize, b: usize) -> Self {
         let panels_of = |block: usize| block * BLOCK..((block + 1) * BLOCK).min(panels.len());
         let rows = panels_of(a).start * PANEL..panels_of(a).end * PANEL;
         let width = space.rows.ncols();

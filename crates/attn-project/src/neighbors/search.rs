@@ -5,12 +5,12 @@
 
 use attn_core::{Progress, progress};
 use ndarray::{ArrayView1, ArrayView2};
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::{
     Neighbors,
-    exact::{Measure, kept},
+    exact::{is_sure, kept, measure, settle, write},
+    kernel::Panels,
     prepared,
     select::Candidate,
 };
@@ -36,19 +36,19 @@ const CHUNK: usize = 256;
 /// assert_eq!(neighbors, Neighbors::exact(points.view(), 1, Metric::Euclidean, &())?);
 /// # Ok::<(), attn_project::Error>(())
 /// ```
-pub struct NeighborSearch {
-    space: Space,
+pub struct NeighborSearch<'a> {
+    space: Space<'a>,
     metric: Metric,
     k: usize,
 }
 
-impl NeighborSearch {
+impl<'a> NeighborSearch<'a> {
     /// Prepares `points` `[point, dimension]` for a search of `k` neighbours each: centred (Euclidean) or normalised
     /// (cosine), and of moderate size.
     ///
     /// # Errors
     /// As [`Neighbors::exact`].
-    pub fn new(points: ArrayView2<'_, f32>, k: usize, metric: Metric) -> Result<Self, Error> {
+    pub fn new(points: ArrayView2<'a, f32>, k: usize, metric: Metric) -> Result<Self, Error> {
         let space = prepared(points, k, metric)?;
         Ok(Self { space, metric, k })
     }
@@ -86,22 +86,35 @@ impl NeighborSearch {
         let mut indices = vec![0u32; n * k];
         let mut distances = vec![0.0f32; n * k];
         progress::step(progress, "distances", 0, n)?;
-        indices
+        let unsure: Vec<Vec<usize>> = indices
             .par_chunks_mut(CHUNK * k)
             .zip(distances.par_chunks_mut(CHUNK * k))
             .zip(candidates.par_chunks(CHUNK * width))
             .enumerate()
-            .try_for_each(|(chunk, ((indices, distances), candidates))| {
+            .map(|(chunk, ((indices, distances), candidates))| {
                 let slots = indices.chunks_mut(k).zip(distances.chunks_mut(k));
+                let mut unsure = Vec::new();
                 for (row, ((indices, distances), candidates)) in slots.zip(candidates.chunks(width)).enumerate() {
-                    let nearest = self.nearest(chunk * CHUNK + row, candidates)?;
-                    for ((index, distance), candidate) in indices.iter_mut().zip(distances).zip(nearest) {
-                        *index = candidate.point();
-                        *distance = candidate.score();
+                    let i = chunk * CHUNK + row;
+                    let nearest = self.nearest(i, candidates)?;
+                    write(&nearest, indices, distances);
+                    if !is_sure(&self.space, i, k, &nearest) {
+                        unsure.push(i);
                     }
                 }
-                Ok::<(), Error>(())
-            })?;
+                Ok(unsure)
+            })
+            .collect::<Result<_, Error>>()?;
+        let unsure = unsure.concat();
+        if !unsure.is_empty() {
+            settle(
+                &self.space,
+                &Panels::spread(&self.space),
+                &unsure,
+                &mut indices,
+                &mut distances,
+            );
+        }
         progress::step(progress, "distances", n, n)?;
         Ok(Neighbors {
             k,
@@ -122,12 +135,7 @@ impl NeighborSearch {
             return refused(format!("{bad} for point {i}"));
         }
         let mut nearest: Vec<Candidate> = candidates.iter().map(|&j| Candidate::new(0.0, j)).collect();
-        Arch::new().dispatch(Measure {
-            space: &self.space,
-            i,
-            candidates: &mut nearest,
-        });
-        nearest.sort_unstable();
+        measure(&self.space, i, &mut nearest);
         // The same point has the same distance, so that it comes twice in a row.
         match nearest.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => refused(format!("{} twice for point {i}", pair[0].point())),

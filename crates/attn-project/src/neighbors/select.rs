@@ -49,6 +49,15 @@ impl Nearest {
         }
     }
 
+    /// All scores up to a threshold, however many they are.
+    pub(super) fn below(threshold: f32) -> Self {
+        Self {
+            capacity: usize::MAX,
+            threshold,
+            found: Vec::new(),
+        }
+    }
+
     /// Offers the scores `bias - products` of the points `first..`; calls must come in ascending order.
     pub(crate) fn scan(&mut self, bias: &[f32], products: &[f32], first: u32) {
         if self.threshold == f32::INFINITY {
@@ -130,7 +139,7 @@ impl Nearest {
         for &candidate in &good[..count] {
             self.found.push(candidate);
         }
-        if self.found.len() >= 3 * self.capacity {
+        if self.found.len() / 3 >= self.capacity {
             self.compact();
         }
     }

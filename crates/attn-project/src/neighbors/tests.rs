@@ -61,7 +61,7 @@ fn points_that_a_sample_misjudges() {
         let shift = i as f32 * 0.01;
         points.row_mut(i).mapv_inplace(|x| x + shift);
     }
-    for i in 100..140 {
+    for i in 100..600 {
         points.row_mut(i).mapv_inplace(|x| 30.0 + 0.01 * x);
     }
     let copied = points.row(900).to_owned();
@@ -70,7 +70,7 @@ fn points_that_a_sample_misjudges() {
     }
     for metric in [Metric::Euclidean, Metric::Cosine, Metric::InnerProduct] {
         let neighbors = Neighbors::exact(points.view(), 30, metric, &()).unwrap();
-        for i in (0..N).step_by(13).chain(100..140) {
+        for i in (0..N).step_by(13).chain(100..600) {
             let truth = brute_force(&points, i, metric);
             let scale = truth[29].0.abs().max(1.0);
             for (slot, &(distance, _)) in truth.iter().take(30).enumerate() {

@@ -6,7 +6,7 @@ use attn_core::{Progress, progress};
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use super::{CHUNK, NOISE, START, Springs, Start, UmapParams, curve::Curve, graph::Graph, spectral};
+use super::{NOISE, START, Start, UmapParams, graph::Graph, spectral, springs::Springs};
 use crate::{Dims, Error, Neighbors, projection::initial_layout};
 
 /// Maps of all frames; `points` and graph of the first give the start of all. The tables have the neighbours that the
@@ -53,21 +53,20 @@ fn optimise<const D: usize>(
         .map(|row| std::array::from_fn(|c| row[c]))
         .collect();
     let mut maps = vec![y; graphs.len()];
-    let mut moved = maps.clone();
     let springs: Vec<Springs<'_>> = graphs
         .iter()
-        .map(|graph| Springs {
-            graph,
-            curve: Curve::new(params.min_dist, params.spread),
-            strongest: graph.strongest(),
-            negative_samples: params.negative_samples,
-            seed, // the same pushes in every frame, so that chance does not tell them apart
-        })
+        // The same pushes in every frame, so that chance does not tell them apart.
+        .map(|graph| Springs::new(graph, params, seed))
         .collect();
     let epochs = params.epochs.unwrap_or(if n <= 10_000 { 500 } else { 200 });
     for epoch in 0..epochs {
         progress::step(progress, "aligned UMAP", epoch, epochs)?;
         let rate = 1.0 - epoch as f32 / epochs as f32;
+        let mut moved: Vec<_> = springs
+            .iter()
+            .zip(&maps)
+            .map(|(springs, y)| springs.pull(y, epoch, rate))
+            .collect();
         for (t, out) in moved.iter_mut().enumerate() {
             let near: Vec<&Vec<[f32; D]>> = t
                 .checked_sub(1)
@@ -75,21 +74,17 @@ fn optimise<const D: usize>(
                 .chain(Some(t + 1))
                 .filter_map(|s| maps.get(s))
                 .collect();
-            out.par_iter_mut()
-                .with_min_len(CHUNK)
-                .enumerate()
-                .for_each(|(i, point)| {
-                    *point = springs[t].pull(&maps[t], i, epoch, rate);
-                    // A share of the way, so that no strength can overshoot. It fades more slowly than the springs: what
-                    // their pushes moved apart by chance comes together in the end.
-                    let share = strength * rate.sqrt().sqrt() / near.len().max(1) as f32;
-                    let from = *point;
-                    for other in &near {
-                        (0..D).for_each(|c| point[c] += share * (other[i][c] - from[c]));
-                    }
-                });
+            // A share of the way, so that no strength can overshoot. It fades more slowly than the springs: what
+            // their pushes moved apart by chance comes together in the end.
+            let share = strength * rate.sqrt().sqrt() / near.len().max(1) as f32;
+            out.par_iter_mut().enumerate().for_each(|(i, point)| {
+                let from = *point;
+                for other in &near {
+                    (0..D).for_each(|c| point[c] += share * (other[i][c] - from[c]));
+                }
+            });
         }
-        std::mem::swap(&mut maps, &mut moved);
+        maps = moved;
     }
     progress::step(progress, "aligned UMAP", epochs, epochs)?;
     maps.into_iter()

@@ -12,20 +12,18 @@ mod curve;
 mod graph;
 pub(crate) mod place;
 mod spectral;
+mod springs;
 
 use attn_core::{Progress, progress};
 use ndarray::{Array2, ArrayView2};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use self::{curve::Curve, graph::Graph};
-use crate::{Dims, Error, Neighbors, projection::initial_layout, rng::Rng};
+use self::{graph::Graph, springs::Springs};
+use crate::{Dims, Error, Neighbors, projection::initial_layout};
 
 /// Raised whenever coordinates change, so that pictures kept from before are made again.
-pub(crate) const REVISION: u32 = 1;
+pub(crate) const REVISION: u32 = 2;
 
-/// Points moved by one task.
-const CHUNK: usize = 64;
 /// No coordinate moves farther than this by one sample.
 const LONGEST_STEP: f32 = 4.0;
 /// Standard deviation of the start along its widest axis, and the share of it that is noise.
@@ -156,84 +154,15 @@ fn optimise<const D: usize>(
         .map(|row| std::array::from_fn(|c| row[c]))
         .collect();
     let epochs = params.epochs.unwrap_or(if n <= 10_000 { 500 } else { 200 });
-    let springs = Springs {
-        graph,
-        curve: Curve::new(params.min_dist, params.spread),
-        strongest: graph.strongest(),
-        negative_samples: params.negative_samples,
-        seed,
-    };
-    let mut moved = y.clone();
+    let springs = Springs::new(graph, params, seed);
     for epoch in 0..epochs {
         progress::step(progress, "UMAP", epoch, epochs)?;
         let rate = 1.0 - epoch as f32 / epochs as f32;
-        moved
-            .par_iter_mut()
-            .with_min_len(CHUNK)
-            .enumerate()
-            .for_each(|(i, point)| *point = springs.pull(&y, i, epoch, rate));
-        std::mem::swap(&mut y, &mut moved);
+        y = springs.pull(&y, epoch, rate);
     }
     progress::step(progress, "UMAP", epochs, epochs)?;
     let flat = y.iter().flatten().copied().collect();
     Array2::from_shape_vec((n, D), flat).map_err(|e| Error::shape("map", format!("{n} x {D}"), e))
-}
-
-struct Springs<'a> {
-    graph: &'a Graph,
-    curve: Curve,
-    /// Largest weight: such edges pull in every epoch, weaker ones in proportion.
-    strongest: f32,
-    negative_samples: usize,
-    seed: u64,
-}
-
-impl Springs<'_> {
-    /// Where point `i` goes in one epoch.
-    fn pull<const D: usize>(&self, y: &[[f32; D]], i: usize, epoch: usize, rate: f32) -> [f32; D] {
-        let mut point = y[i];
-        let mut rng = Rng::new(self.seed, (epoch * y.len() + i) as u64 + 1);
-        let (columns, weights) = self.graph.row(i);
-        for (&j, &weight) in columns.iter().zip(weights) {
-            let share = weight / self.strongest;
-            if ((epoch + 1) as f32 * share) as u32 == (epoch as f32 * share) as u32 {
-                continue;
-            }
-            // The edge pulls twice, once from each side, and at both ends.
-            let mut other = y[j as usize];
-            let pulled = step(&mut point, &other, rate, |squared| self.curve.attraction(squared));
-            for c in 0..D {
-                other[c] -= pulled[c];
-            }
-            self.push(&mut point, y, i, rate, &mut rng);
-            step(&mut point, &other, rate, |squared| self.curve.attraction(squared));
-        }
-        point
-    }
-
-    /// Pushes the point away from some others, from all of them at once: one after the other, each would wait for the
-    /// one before, which takes three times as long and makes no better picture.
-    #[inline(always)]
-    fn push<const D: usize>(&self, point: &mut [f32; D], y: &[[f32; D]], i: usize, rate: f32, rng: &mut Rng) {
-        let from = *point;
-        for _ in 0..self.negative_samples {
-            let k = rng.below(y.len());
-            if k == i {
-                continue;
-            }
-            let other = y[k];
-            let mut apart = [0.0; D];
-            let mut squared = 0.0;
-            for c in 0..D {
-                apart[c] = from[c] - other[c];
-                squared += apart[c] * apart[c];
-            }
-            let gradient = self.curve.repulsion(squared);
-            for c in 0..D {
-                point[c] += rate * (gradient * apart[c]).clamp(-LONGEST_STEP, LONGEST_STEP);
-            }
-        }
-    }
 }
 
 /// Moves `point` along its difference from `other`; returns the move.
