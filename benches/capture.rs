@@ -45,6 +45,9 @@ fn benches(c: &mut Criterion) {
             .join(" "),
     };
     let lines: Vec<Line> = (1..=200).map(line).collect();
+    group.bench_function("BERT-base shape, 200 sequences of 10 to 26 tokens, in memory", |b| {
+        b.iter(|| base.text(&lines, None, &()).unwrap());
+    });
     group.bench_function("BERT-base shape, 200 sequences of 10 to 26 tokens, to disk", |b| {
         b.iter(|| base.text(&lines, Some(folder.path()), &()).unwrap());
     });

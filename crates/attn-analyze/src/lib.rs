@@ -18,7 +18,7 @@
 //! };
 //! let token = |(position, text): (usize, &&str)| Token { text: text.to_string(), position, ..Token::default() };
 //! let sequence = Sequence { name: "line 1".into(), decoder: tokens.iter().enumerate().map(token).collect(), ..Sequence::default() };
-//! let mut writer = CaptureWriter::in_memory(CapturePlan::new(model, vec![sequence]))?;
+//! let writer = CaptureWriter::in_memory(CapturePlan::new(model, vec![sequence]))?;
 //! let one_hot = |shift: usize| (0..16).map(|i| f32::from(i % 4 + shift == i / 4)).collect::<Vec<f32>>();
 //! writer.write(Slot::Query { attention, layer: 0 }, 0, &one_hot(1))?;
 //! writer.write(Slot::Key { attention, layer: 0 }, 0, &one_hot(0))?;

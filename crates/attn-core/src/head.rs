@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 /// One of the two token streams of a transformer.
@@ -123,4 +124,19 @@ impl FromStr for LayerHead {
             head: number(head)?,
         })
     }
+}
+/// The weights of one head, as they multiply row vectors from the right. Heads that share keys and values carry those of their
+/// group. Biases and what families put around the matrices (norms, rotation) are not in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadWeights {
+    /// The head.
+    pub head: HeadId,
+    /// `[hidden, head_dim]`.
+    pub query: Array2<f32>,
+    /// `[hidden, head_dim]`; of a cross-attention, from the encoder's states.
+    pub key: Array2<f32>,
+    /// `[hidden, head_dim]`; of a cross-attention, from the encoder's states.
+    pub value: Array2<f32>,
+    /// `[head_dim, hidden]`.
+    pub output: Array2<f32>,
 }

@@ -18,7 +18,7 @@
 //! let token = |text: &str, position| Token { text: text.into(), position, ..Token::default() };
 //! let sequence = Sequence { name: "line 1".into(), encoder: vec![token("to", 0), token("be", 1)], ..Sequence::default() };
 //!
-//! let mut writer = CaptureWriter::in_memory(CapturePlan::new(model, vec![sequence]))?;
+//! let writer = CaptureWriter::in_memory(CapturePlan::new(model, vec![sequence]))?;
 //! for slot in [Slot::Query { attention, layer: 0 }, Slot::Key { attention, layer: 0 }, Slot::Value { attention, layer: 0 }] {
 //!     writer.write(slot, 0, &[1.0, 0.0, 0.0, 1.0])?; // [heads, tokens, head_dim]
 //! }
@@ -44,7 +44,7 @@ pub use attention::attention_weights;
 pub use bias::RelativeBias;
 pub use capture::{Capture, CaptureOptions, CapturePlan, CaptureWriter, Precision, Slot, write_atomically};
 pub use error::Error;
-pub use head::{Attention, HeadId, LayerHead, Side};
+pub use head::{Attention, HeadId, HeadWeights, LayerHead, Side};
 pub use model::{AttentionInfo, LayerAttention, Mask, ModelInfo, Positions};
 pub use ndarray;
 pub use progress::Progress;

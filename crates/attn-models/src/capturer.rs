@@ -1,11 +1,12 @@
 //! From text lines or pictures to a capture: what every head of a model computed for a data set.
 //!
-//! Sequences run in batches of similar length, so that little time goes into padding; queries, keys and values go
-//! to the store while the model runs, layer by layer, so that memory holds the weights and one batch.
+//! Sequences run in batches of similar length, so that little time goes into padding, one batch per thread; queries, keys
+//! and values go to the store while the model runs, layer by layer, so that memory holds the weights and these batches.
 
 use std::{
     borrow::Cow,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use attn_core::{
@@ -17,13 +18,13 @@ use image::DynamicImage;
 use crate::{
     Checkpoint, Error, GenerationParams, Images, Inputs, Intervention, Interventions, Line, Model, Result, Tokenizer,
     Vision,
-    batch::{Lengths, Store, buckets},
+    batch::{Lengths, Store, buckets, in_turn},
     pairs::ids,
 };
 
 /// Token slots of a batch, padding included. Larger batches are not faster on a CPU: the products are long enough,
-/// and the intermediate results of this many tokens still fit the cache of a layer.
-pub const BATCH_TOKENS: usize = 2048;
+/// and the intermediate results of this many tokens still fit the cache of a layer. On a GPU larger ones are.
+pub const BATCH_TOKENS: usize = 1024;
 
 /// Captures what a model computes.
 ///
@@ -321,10 +322,18 @@ impl Capturer {
             .map_or(Side::Encoder, |info| info.attention.query_side())
     }
 
+    /// Batches under way at a time. A GPU computes one after the other in any case, and a browser has no threads.
+    fn threads(&self) -> usize {
+        match self.model.device().is_cpu() && !cfg!(target_family = "wasm") {
+            true => rayon::current_num_threads(),
+            false => 1,
+        }
+    }
+
     fn run(
         &self,
         sequences: Vec<Sequence>,
-        prepare: impl Fn(&[Sequence], &[usize]) -> Result<Inputs>,
+        prepare: impl Fn(&[Sequence], &[usize]) -> Result<Inputs> + Sync,
         folder: Option<&Path>,
         progress: &dyn Progress,
     ) -> Result<CaptureOutcome> {
@@ -341,7 +350,7 @@ impl Capturer {
             fingerprint: self.changed_fingerprint(),
         };
         let interventions = Interventions::new(self.model.info(), self.interventions.iter().cloned())?;
-        let mut writer = match folder {
+        let writer = match folder {
             Some(folder) => CaptureWriter::create(folder, plan)?,
             None => CaptureWriter::in_memory(plan)?,
         };
@@ -353,34 +362,25 @@ impl Capturer {
         let lengths: Vec<usize> = tokens.iter().map(|tokens| tokens.encoder.max(tokens.decoder)).collect();
         let total = tokens.iter().map(Lengths::sum).sum();
         let pending: Vec<usize> = (0..lengths.len()).filter(|&at| !writer.is_done(at)).collect();
-        let mut done = total - pending.iter().map(|&at| tokens[at].sum()).sum::<usize>();
+        let done = AtomicUsize::new(total - pending.iter().map(|&at| tokens[at].sum()).sum::<usize>());
         // Logits belong to the decoder where there is one.
         let logits_side = match self.model.info().attention(Attention::DecoderSelf) {
             Some(_) => Side::Decoder,
             None => Side::Encoder,
         };
-        for batch in buckets(pending, &lengths, self.batch_tokens) {
-            if step(progress, "capture", done, total).is_err() {
-                return if (0..lengths.len()).any(|at| writer.is_done(at)) {
-                    Ok(CaptureOutcome {
-                        capture: writer.finish()?,
-                        complete: false,
-                    })
-                } else {
-                    Err(attn_core::Error::Cancelled {
-                        stage: "capture".to_owned(),
-                    }
-                    .into())
-                };
-            }
-            let inputs = prepare(&writer.plan().sequences, &batch)?;
-            let keeps_hidden = self.options.hidden;
+        let mut batches = buckets(pending, &lengths, self.batch_tokens);
+        // Long ones first: what is too large for the memory is found at once, and no thread waits for a long one at the end.
+        batches.reverse();
+        let captured: Result<()> = in_turn(batches.len(), self.threads(), |at| {
+            let batch = &batches[at];
+            step(progress, "capture", done.load(Ordering::Relaxed), total)?;
+            let inputs = prepare(&writer.plan().sequences, batch)?;
             let batch_lengths: Vec<Lengths> = batch.iter().map(|&at| tokens[at]).collect();
             let mut store = Store {
-                writer: &mut writer,
-                batch: &batch,
+                writer: &writer,
+                batch,
                 lengths: &batch_lengths,
-                keeps_hidden,
+                keeps_hidden: self.options.hidden,
             };
             // What is changed is changed before it is kept.
             let mut changes = interventions.clone().with_batch(batch.len());
@@ -389,8 +389,19 @@ impl Capturer {
                 let side = logits_side;
                 store.write(Slot::Logits { side }, side, &logits.unsqueeze(1)?)?;
             }
-            writer.commit(&batch)?;
-            done += batch_lengths.iter().map(Lengths::sum).sum::<usize>();
+            writer.commit(batch)?;
+            done.fetch_add(batch_lengths.iter().map(Lengths::sum).sum(), Ordering::Relaxed);
+            Ok(())
+        });
+        match captured {
+            Ok(()) => {}
+            Err(error) if error.is_cancelled() && (0..lengths.len()).any(|at| writer.is_done(at)) => {
+                return Ok(CaptureOutcome {
+                    capture: writer.finish()?,
+                    complete: false,
+                });
+            }
+            Err(error) => return Err(error),
         }
         // The last report is not a question any more.
         let _ = progress.update("capture", total, total);

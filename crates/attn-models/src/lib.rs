@@ -20,6 +20,7 @@ mod config;
 mod error;
 mod families;
 mod generate;
+mod head_weights;
 mod images;
 mod inputs;
 mod intervene;

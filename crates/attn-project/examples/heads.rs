@@ -117,7 +117,7 @@ fn made_up(heads: usize) -> Result<Capture, attn_core::Error> {
     };
     let plan = CapturePlan::new(model, (0..SEQUENCES).map(sequence).collect());
     let (slots, width) = (plan.slots(), heads.clamp(1, LAYER));
-    let mut writer = CaptureWriter::in_memory(plan)?;
+    let writer = CaptureWriter::in_memory(plan)?;
     for (s, &slot) in slots.iter().enumerate() {
         let side = if matches!(slot, Slot::Query { .. }) { 1.0 } else { -1.0 };
         let mut random = Random(s as u64 * 7919);

@@ -11,10 +11,13 @@
 //! | key | `K Qᵀ` |
 //! | value | `V O` |
 //!
+//! Scores see the matrices alone. Fold the gain of a layer norm into the matrices that follow it (multiply their rows
+//! by it), or it is ignored; so are biases and the rotation of rotary models.
+//!
 //! These matrices are `hidden x hidden` of rank `head_dim`; only products of `head_dim x head_dim` are ever formed:
 //! `|V C R|² = tr(VᵀV C RRᵀ Cᵀ)` with `C = O · (Q, K or V)`.
 
-use attn_core::{HeadId, Progress};
+use attn_core::{HeadId, HeadWeights, Progress};
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -25,25 +28,6 @@ use crate::{
     rng::Rng,
     steps::{Steps, gather},
 };
-
-/// The weights of one head, as they multiply row vectors from the right. Grouped heads carry their group's key and
-/// value.
-///
-/// Scores see the matrices alone. Fold the gain of a layer norm into the matrices that follow it (multiply their rows
-/// by it), or it is ignored; so are biases and the rotation of rotary models.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HeadWeights {
-    /// The head.
-    pub head: HeadId,
-    /// `[hidden, head_dim]`.
-    pub query: Array2<f32>,
-    /// `[hidden, head_dim]`.
-    pub key: Array2<f32>,
-    /// `[hidden, head_dim]`.
-    pub value: Array2<f32>,
-    /// `[head_dim, hidden]`.
-    pub output: Array2<f32>,
-}
 
 /// How much a later head reads of what an earlier one writes. 0 for none, 1 if one direction is all that either uses;
 /// random matrices give about `1 / sqrt(hidden)`, see [`random_composition`].
@@ -62,7 +46,7 @@ pub struct Composition {
 }
 
 /// Composition of every pair of heads of the same attention in different layers, by later head, then earlier head, in
-/// the order of `heads`.
+/// the order of `heads`. `attn_models::Model::head_weights` has the weights of a model.
 ///
 /// Cost: `6 hidden head_dim²` multiplications a pair.
 ///
@@ -158,7 +142,7 @@ pub fn random_composition(
         .into_par_iter()
         .map(|draw| {
             let mut rng = Rng::new(seed, &[draw]);
-            let [earlier, later] = [0, 1].map(|layer| HeadWeights::random(layer, hidden, head_dim, &mut rng));
+            let [earlier, later] = [0, 1].map(|layer| random_head(layer, hidden, head_dim, &mut rng));
             let (from, to) = (Circuit::new(&earlier, hidden)?, Circuit::new(&later, hidden)?);
             steps.add()?;
             Ok(compose(&earlier, &from, &to))
@@ -175,17 +159,15 @@ pub fn random_composition(
     })
 }
 
-impl HeadWeights {
-    fn random(layer: usize, hidden: usize, head_dim: usize, rng: &mut Rng) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "a random number loses nothing")]
-        let mut matrix = |shape| Array2::from_shape_simple_fn(shape, || rng.normal() as f32);
-        Self {
-            head: HeadId::new(attn_core::Attention::DecoderSelf, layer, 0),
-            query: matrix((hidden, head_dim)),
-            key: matrix((hidden, head_dim)),
-            value: matrix((hidden, head_dim)),
-            output: matrix((head_dim, hidden)),
-        }
+fn random_head(layer: usize, hidden: usize, head_dim: usize, rng: &mut Rng) -> HeadWeights {
+    #[expect(clippy::cast_possible_truncation, reason = "a random number loses nothing")]
+    let mut matrix = |shape| Array2::from_shape_simple_fn(shape, || rng.normal() as f32);
+    HeadWeights {
+        head: HeadId::new(attn_core::Attention::DecoderSelf, layer, 0),
+        query: matrix((hidden, head_dim)),
+        key: matrix((hidden, head_dim)),
+        value: matrix((hidden, head_dim)),
+        output: matrix((head_dim, hidden)),
     }
 }
 
@@ -288,7 +270,7 @@ mod tests {
     #[test]
     fn small_products_agree_with_hidden_by_hidden_ones() {
         let mut rng = Rng::new(1, &[]);
-        let mut heads: Vec<HeadWeights> = (0..5).map(|i| HeadWeights::random(i / 2, 20, 4, &mut rng)).collect();
+        let mut heads: Vec<HeadWeights> = (0..5).map(|i| random_head(i / 2, 20, 4, &mut rng)).collect();
         for (i, head) in heads.iter_mut().enumerate() {
             head.head.head = i % 2;
         }
@@ -345,7 +327,7 @@ mod tests {
     #[test]
     fn wrong_weights_are_refused() {
         let mut rng = Rng::new(1, &[]);
-        let good = HeadWeights::random(0, 6, 2, &mut rng);
+        let good = random_head(0, 6, 2, &mut rng);
         assert!(matches!(compositions(&[], &()), Err(Error::Empty { .. })));
         let mut bad = good.clone();
         bad.output = Array2::zeros((3, 6));

@@ -35,9 +35,10 @@ mod tally;
 mod value_norm;
 
 pub use anomaly::{Anomaly, AnomalyKind, HeadNorms, anomalies, head_norms};
+pub use attn_core::HeadWeights;
 pub use cka::{CkaOptions, HeadCka, linear_cka, query_key_cka};
 pub use compare::{Comparison, compare};
-pub use composition::{Composition, CompositionBaseline, HeadWeights, compositions, random_composition};
+pub use composition::{Composition, CompositionBaseline, compositions, random_composition};
 pub use content::{Attribute, ClassPair, HeadContent, content_scores};
 pub use divergence::{DivergenceOptions, divergence};
 pub use induction::{induction_score, repeat_scores, repeated_ids};

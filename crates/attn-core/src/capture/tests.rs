@@ -75,7 +75,7 @@ fn size(slot: Slot) -> (usize, usize) {
     }
 }
 
-fn write(writer: &mut CaptureWriter, sequence: usize) {
+fn write(writer: &CaptureWriter, sequence: usize) {
     for slot in writer.plan().slots() {
         let (heads, width) = size(slot);
         let mut values = Vec::new();
@@ -147,12 +147,12 @@ fn memory_and_folder_hold_what_was_written() {
             logits: true,
         };
         let folder = tempfile::tempdir().unwrap();
-        for mut writer in [
+        for writer in [
             CaptureWriter::in_memory(plan(options)).unwrap(),
             CaptureWriter::create(folder.path().join("new/capture"), plan(options)).unwrap(),
         ] {
             for sequence in [2, 0, 1] {
-                write(&mut writer, sequence);
+                write(&writer, sequence);
             }
             let capture = writer.finish().unwrap();
             assert_holds(&capture, &[0, 1, 2]);
@@ -183,12 +183,12 @@ fn memory_and_folder_hold_what_was_written() {
 #[test]
 fn a_cancelled_capture_lists_only_what_was_finished() {
     let folder = tempfile::tempdir().unwrap();
-    for mut writer in [
+    for writer in [
         CaptureWriter::in_memory(plan(CaptureOptions::default())).unwrap(),
         CaptureWriter::create(folder.path(), plan(CaptureOptions::default())).unwrap(),
     ] {
-        write(&mut writer, 2);
-        write(&mut writer, 0);
+        write(&writer, 2);
+        write(&writer, 0);
         assert_holds(&writer.finish().unwrap(), &[0, 2]);
     }
     assert_holds(&Capture::open(folder.path()).unwrap(), &[0, 2]);
@@ -204,8 +204,8 @@ fn a_cancelled_capture_lists_only_what_was_finished() {
 fn a_killed_capture_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let create = || CaptureWriter::create(folder.path(), plan(CaptureOptions::default())).unwrap();
-    let mut writer = create();
-    write(&mut writer, 1);
+    let writer = create();
+    write(&writer, 1);
     drop(writer); // as a kill would
     // The kill came while the journal was being written.
     let journal = folder.path().join("journal.jsonl");
@@ -214,21 +214,21 @@ fn a_killed_capture_resumes() {
     fs::write(&journal, text).unwrap();
     assert!(matches!(Capture::open(folder.path()), Err(Error::NotACapture { .. })));
 
-    let mut writer = create();
+    let writer = create();
     assert_eq!([0, 1, 2].map(|i| writer.is_done(i)), [false, true, false]);
-    write(&mut writer, 0);
+    write(&writer, 0);
     drop(writer);
-    let mut writer = create();
+    let writer = create();
     assert_eq!([0, 1, 2].map(|i| writer.is_done(i)), [true, true, false]);
-    write(&mut writer, 2);
+    write(&writer, 2);
     assert_holds(&writer.finish().unwrap(), &[0, 1, 2]);
 }
 
 #[test]
 fn another_plan_does_not_resume_and_a_finished_capture_survives_until_replaced() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = CaptureWriter::create(folder.path(), plan(CaptureOptions::default())).unwrap();
-    (0..3).for_each(|i| write(&mut writer, i));
+    let writer = CaptureWriter::create(folder.path(), plan(CaptureOptions::default())).unwrap();
+    (0..3).for_each(|i| write(&writer, i));
     writer.finish().unwrap();
 
     let writer = CaptureWriter::create(folder.path(), plan(CaptureOptions::default())).unwrap();
@@ -247,7 +247,7 @@ fn another_plan_does_not_resume_and_a_finished_capture_survives_until_replaced()
 
 #[test]
 fn wrong_values_are_refused_with_their_place() {
-    let mut writer = CaptureWriter::in_memory(plan(CaptureOptions::default())).unwrap();
+    let writer = CaptureWriter::in_memory(plan(CaptureOptions::default())).unwrap();
     let slot = Slot::Query {
         attention: Attention::DecoderSelf,
         layer: 1,
@@ -287,8 +287,8 @@ fn wrong_values_are_refused_with_their_place() {
 
 #[test]
 fn absent_things_are_named() {
-    let mut writer = CaptureWriter::in_memory(plan(CaptureOptions::default())).unwrap();
-    (0..3).for_each(|i| write(&mut writer, i));
+    let writer = CaptureWriter::in_memory(plan(CaptureOptions::default())).unwrap();
+    (0..3).for_each(|i| write(&writer, i));
     let capture = writer.finish().unwrap();
     let missing = capture
         .queries(HeadId::new(Attention::DecoderSelf, 2, 0))
@@ -302,8 +302,8 @@ fn absent_things_are_named() {
 }
 
 fn finished(folder: &Path) {
-    let mut writer = CaptureWriter::create(folder, plan(CaptureOptions::default())).unwrap();
-    (0..3).for_each(|i| write(&mut writer, i));
+    let writer = CaptureWriter::create(folder, plan(CaptureOptions::default())).unwrap();
+    (0..3).for_each(|i| write(&writer, i));
     writer.finish().unwrap();
 }
 

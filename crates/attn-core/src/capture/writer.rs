@@ -1,4 +1,4 @@
-//! Writing a capture: sequences in any order, resumable after a kill, never half-written.
+//! Writing a capture: sequences in any order and from several threads, resumable after a kill, never half-written.
 //!
 //! Every tensor has its final size from the start, `[heads, rows, width]`, and each sequence owns its rows. A journal lists the
 //! sequences whose values are all written; [`CaptureWriter::create`] on the same folder with the same plan goes on from there.
@@ -8,6 +8,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use half::f16;
@@ -28,10 +29,16 @@ const JOURNAL: &str = "journal.jsonl";
 pub struct CaptureWriter {
     plan: CapturePlan,
     folder: Option<PathBuf>,
-    outputs: BTreeMap<String, Output>,
+    outputs: BTreeMap<String, Mutex<Output>>,
     slots: HashMap<Slot, Region>,
     encoder_start: Vec<usize>,
     decoder_start: Vec<usize>,
+    committed: Mutex<Committed>,
+}
+
+/// Which sequences are written, and where that is noted.
+#[derive(Debug)]
+struct Committed {
     done: Vec<bool>,
     journal: Option<File>,
 }
@@ -160,7 +167,7 @@ impl CaptureWriter {
                 }
             };
             output.write_at(0, &head)?;
-            outputs.insert(name, output);
+            outputs.insert(name, Mutex::new(output));
         }
 
         let mut done = vec![false; plan.sequences.len()];
@@ -193,8 +200,7 @@ impl CaptureWriter {
             slots,
             encoder_start,
             decoder_start,
-            done,
-            journal,
+            committed: Mutex::new(Committed { done, journal }),
         })
     }
 
@@ -205,7 +211,7 @@ impl CaptureWriter {
 
     /// Whether a sequence was committed, now or before an interruption.
     pub fn is_done(&self, sequence: usize) -> bool {
-        self.done.get(sequence).copied().unwrap_or(false)
+        lock(&self.committed).done.get(sequence).copied().unwrap_or(false)
     }
 
     /// Writes one slot of one sequence: `values` is `[heads, tokens, width]`, contiguous, without padding.
@@ -213,7 +219,7 @@ impl CaptureWriter {
     /// # Errors
     /// [`Error::NotFound`] for a slot or sequence the plan does not have, [`Error::Shape`] for a wrong number of values,
     /// [`Error::NotFinite`] for NaN or infinity, [`Error::Io`].
-    pub fn write(&mut self, slot: Slot, sequence: usize, values: &[f32]) -> Result<(), Error> {
+    pub fn write(&self, slot: Slot, sequence: usize, values: &[f32]) -> Result<(), Error> {
         let Some(item) = self.plan.sequences.get(sequence) else {
             return Err(Error::NotFound {
                 what: "sequence",
@@ -255,20 +261,21 @@ impl CaptureWriter {
         };
         let precision = self.plan.options.precision;
         let (start, rows, width) = (region.start, region.rows, region.width);
-        let Some(output) = self.outputs.get_mut(&region.file) else {
+        let Some(output) = self.outputs.get(&region.file) else {
             return Ok(());
         };
-        let mut halves: Vec<u16> = Vec::new();
-        for (head, block) in values.chunks_exact(per_head).enumerate() {
-            let offset = start + (((head * rows + row) * width) * precision.bytes()) as u64;
-            match precision {
-                Precision::F32 => output.write_at(offset, bytemuck::cast_slice(block))?,
-                Precision::F16 => {
-                    halves.clear();
-                    halves.extend(block.iter().map(|&v| f16::from_f32(v).to_bits()));
-                    output.write_at(offset, bytemuck::cast_slice(&halves))?;
-                }
+        let halves: Vec<u16>;
+        let bytes: &[u8] = match precision {
+            Precision::F32 => bytemuck::cast_slice(values),
+            Precision::F16 => {
+                halves = values.iter().map(|&v| f16::from_f32(v).to_bits()).collect();
+                bytemuck::cast_slice(&halves)
             }
+        };
+        let mut output = lock(output);
+        for (head, block) in bytes.chunks_exact(per_head * precision.bytes()).enumerate() {
+            let offset = start + (((head * rows + row) * width) * precision.bytes()) as u64;
+            output.write_at(offset, block)?;
         }
         Ok(())
     }
@@ -277,13 +284,14 @@ impl CaptureWriter {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn commit(&mut self, sequences: &[usize]) -> Result<(), Error> {
+    pub fn commit(&self, sequences: &[usize]) -> Result<(), Error> {
+        let mut committed = lock(&self.committed);
         for &sequence in sequences {
-            if let Some(done) = self.done.get_mut(sequence) {
+            if let Some(done) = committed.done.get_mut(sequence) {
                 *done = true;
             }
         }
-        if let (Some(journal), Some(folder)) = (&mut self.journal, &self.folder) {
+        if let (Some(journal), Some(folder)) = (&mut committed.journal, &self.folder) {
             let mut line = json(&JournalLine {
                 done: sequences.to_vec(),
             });
@@ -308,9 +316,10 @@ impl CaptureWriter {
             outputs,
             encoder_start,
             decoder_start,
-            done,
+            committed,
             ..
         } = self;
+        let Committed { done, .. } = inner(committed);
         if !done.contains(&true) {
             return Err(Error::Shape {
                 place: "capture".into(),
@@ -351,7 +360,7 @@ impl CaptureWriter {
         let Some(folder) = folder else {
             let mut files = BTreeMap::new();
             for (name, output) in outputs {
-                if let Output::Memory(words, length) = output {
+                if let Output::Memory(words, length) = inner(output) {
                     files.insert(
                         name.clone(),
                         TensorFile::new(PathBuf::from(name), Bytes::Owned(words, length))?,
@@ -361,7 +370,7 @@ impl CaptureWriter {
             return Capture::assemble(description, None, files);
         };
         for (name, output) in &outputs {
-            if let Output::Disk(file, path) = output {
+            if let Output::Disk(file, path) = &*lock(output) {
                 file.sync_all().map_err(|e| Error::io(path, e))?;
                 description.files.insert(name.clone(), checksum(path)?);
             }
@@ -373,7 +382,7 @@ impl CaptureWriter {
             fs::remove_file(&capture_json).map_err(|e| Error::io(&capture_json, e))?;
         }
         for (name, output) in outputs {
-            if let Output::Disk(file, path) = output {
+            if let Output::Disk(file, path) = inner(output) {
                 drop(file);
                 fs::rename(&path, folder.join(name)).map_err(|e| Error::io(&path, e))?;
             }
@@ -412,6 +421,15 @@ impl Output {
             }
         }
     }
+}
+
+/// Nothing that holds a lock can panic halfway through a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serialisation of our own plain types cannot fail.

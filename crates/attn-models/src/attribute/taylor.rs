@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Error, Model, Result,
-    blocks::{Linear, MultiHead, Projection, Shape},
+    blocks::{Linear, MultiHead, Projection},
 };
 
 /// `sum (g w)^2` over the parameters of each head, with `g` the gradient of the mean target over all examples: its rows
@@ -147,22 +147,14 @@ impl<'a> Parameters<'a> {
             }
             let grid = grids.iter_mut().find(|grid| grid.attention == *attention);
             let Some(grid) = grid else { continue };
-            let Shape {
-                heads,
-                kv_heads,
-                head_dim,
-            } = block.shape;
+            let head_dim = block.shape.head_dim;
             let sum = |values: &[f64], start: usize| -> f64 { values.iter().skip(start).take(head_dim).sum() };
-            for head in 0..heads {
-                let shared = head / (heads / kv_heads.max(1)).max(1);
-                // In which block of outputs the head's query, key and value lie.
-                let places = match &block.projection {
-                    Projection::JointPerHead(_) => [3 * head, 3 * head + 1, 3 * head + 2],
-                    Projection::Separate { .. } | Projection::Joint(_) => {
-                        [head, heads + shared, heads + kv_heads + shared]
-                    }
-                };
-                let total = places.iter().map(|place| sum(&inner, place * head_dim)).sum::<f64>()
+            for head in 0..block.shape.heads {
+                let total = block
+                    .places(head)
+                    .iter()
+                    .map(|place| sum(&inner, place * head_dim))
+                    .sum::<f64>()
                     + sum(&outer, head * head_dim);
                 if let Some(cell) = grid.values.get_mut((*layer, head)) {
                     #[allow(clippy::cast_possible_truncation, reason = "a sum of f32 products")]

@@ -42,6 +42,23 @@ pub(crate) struct MultiHead {
 }
 
 impl MultiHead {
+    /// The key/value head that a head reads.
+    pub(crate) fn shared(&self, head: usize) -> usize {
+        head / (self.shape.heads / self.shape.kv_heads.max(1)).max(1)
+    }
+
+    /// Where a head's query, key and value lie among the outputs of the maps, one map after the other, in heads.
+    pub(crate) fn places(&self, head: usize) -> [usize; 3] {
+        let Shape { heads, kv_heads, .. } = self.shape;
+        match &self.projection {
+            Projection::JointPerHead(_) => [3 * head, 3 * head + 1, 3 * head + 2],
+            Projection::Separate { .. } | Projection::Joint(_) => {
+                let shared = self.shared(head);
+                [head, heads + shared, heads + kv_heads + shared]
+            }
+        }
+    }
+
     /// Attention of the tokens of `x` `[batch, queries, hidden]` to those of `source` `[batch, keys, hidden]`
     /// (`x` itself for self-attention). `bias` is added to the scores: mask and relative positions,
     /// `[batch or 1, heads or 1, queries, keys]`.

@@ -104,6 +104,14 @@ impl Linear {
         (&self.weight, self.bias.as_ref())
     }
 
+    /// What the map multiplies by in the end, `[in, out]`: the weight with the factors of the outputs.
+    pub(crate) fn matrix(&self) -> Result<Tensor> {
+        match &self.scale {
+            Some(scale) => Ok(self.weight.broadcast_mul(scale)?),
+            None => Ok(self.weight.clone()),
+        }
+    }
+
     /// The gradients of [`parameters`](Self::parameters); `None` where a parameter is not trained.
     pub(crate) fn gradients(&self, gradients: &GradStore) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let weight = match gradients.get(&self.stored) {

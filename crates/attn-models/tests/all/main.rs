@@ -20,6 +20,7 @@ mod edits;
 mod encoders;
 mod families;
 mod generation;
+mod head_weights;
 mod images;
 mod importance;
 mod interventions;

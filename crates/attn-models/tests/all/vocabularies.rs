@@ -159,6 +159,17 @@ fn marians_pieces_have_the_ids_of_its_vocabulary() {
     // The capital is unknown to it... and left out, as special tokens are.
     assert!(tokenizer.decode(&ids).unwrap().ends_with("he sells sea shells"));
     assert!(tokenizer.decode(&[9999]).is_err());
+
+    // A vocabulary for each language needs a tokenizer for each.
+    let path = folder.path().join("tokenizer_config.json");
+    let mut options: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    options["separate_vocabs"] = true.into();
+    fs::write(&path, options.to_string()).unwrap();
+    let error = Checkpoint::open(folder.path()).unwrap().tokenizer().unwrap_err();
+    assert!(
+        matches!(&error, attn_models::Error::Unsupported { key, .. } if key == "separate_vocabs"),
+        "{error}"
+    );
 }
 
 /// A field of a protocol buffer.

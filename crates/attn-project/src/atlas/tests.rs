@@ -62,7 +62,7 @@ pub(super) fn capture() -> Capture {
     });
     let plan = CapturePlan::new(model, sequences.to_vec());
     let slots = plan.slots();
-    let mut writer = CaptureWriter::in_memory(plan).unwrap();
+    let writer = CaptureWriter::in_memory(plan).unwrap();
     let mut rng = Rng::new(3, 3);
     for (sequence, length) in LENGTHS.into_iter().enumerate() {
         for &slot in &slots {

@@ -119,7 +119,7 @@ fn capture(text: &str, tokens: &[(&str, Option<(usize, usize)>)]) -> Capture {
         hidden: true,
         ..CaptureOptions::default()
     };
-    let mut writer = CaptureWriter::in_memory(plan).unwrap();
+    let writer = CaptureWriter::in_memory(plan).unwrap();
     let zeros = vec![0.0; 2 * tokens.len()];
     for slot in [
         Slot::Query { attention, layer: 0 },

@@ -63,7 +63,7 @@ fn per_line(attention: Attention, sequences: Vec<Sequence>, query: impl Fn(usize
         }],
     };
     let count = sequences.len();
-    let mut writer = CaptureWriter::in_memory(CapturePlan::new(model, sequences)).unwrap();
+    let writer = CaptureWriter::in_memory(CapturePlan::new(model, sequences)).unwrap();
     let one_hot: Vec<f32> = (0..width * width).map(|i| f32::from(i % width == i / width)).collect();
     for line in 0..count {
         let queries: Vec<f32> = (0..width * width).map(|i| query(line, i / width, i % width)).collect();

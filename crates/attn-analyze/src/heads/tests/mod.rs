@@ -99,7 +99,7 @@ fn vectors(
         positions: Positions::None,
         attentions: vec![info],
     };
-    let mut writer = CaptureWriter::in_memory(CapturePlan::new(model, sequences)).unwrap();
+    let writer = CaptureWriter::in_memory(CapturePlan::new(model, sequences)).unwrap();
     for sequence in 0..writer.plan().sequences.len() {
         for slot in writer.plan().slots() {
             let item = &writer.plan().sequences[sequence];

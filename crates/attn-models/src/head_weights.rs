@@ -1,0 +1,86 @@
+//! The matrices of every head, for what is measured on weights alone.
+
+use attn_core::{HeadId, HeadWeights, ndarray::Array2};
+use candle_core::{DType, Tensor};
+
+use crate::{
+    Error, Model, Result,
+    blocks::{Linear, MultiHead, Projection},
+};
+
+impl Model {
+    /// The query, key, value and output matrices of every head, in the order of [`ModelInfo::heads`](attn_core::ModelInfo::heads), as they
+    /// multiply: with layer scale, without the gain of a norm before the attention.
+    ///
+    /// ```
+    /// use attn_models::{Gradients, Model, Weights};
+    ///
+    /// let config = r#"{"model_type": "gpt2", "vocab_size": 10, "n_embd": 8, "n_head": 2, "n_layer": 3, "n_positions": 4}"#;
+    /// let model = Model::build("tiny", config, &Weights::initialise(0), Gradients::Off)?;
+    /// let heads = model.head_weights()?;
+    /// assert_eq!(heads.len(), 6);
+    /// assert_eq!((heads[5].query.dim(), heads[5].output.dim()), ((8, 4), (4, 8)));
+    /// # Ok::<(), attn_models::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Intervention`] for a family that does not give them.
+    pub fn head_weights(&self) -> Result<Vec<HeadWeights>> {
+        let mut heads = Vec::new();
+        for info in &self.info().attentions {
+            for layer in 0..info.layers.len() {
+                let Some(block) = self.attention_block(info.attention, layer) else {
+                    return Err(Error::Intervention {
+                        place: "head weights".to_owned(),
+                        expected: "a family that gives the weights of its heads".to_owned(),
+                        found: format!("`{}`", self.info().family),
+                    });
+                };
+                let output = matrix(&block.output)?;
+                for head in 0..info.heads {
+                    let [query, key, value] = parts(block, head)?;
+                    let rows = head * block.shape.head_dim;
+                    heads.push(HeadWeights {
+                        head: HeadId::new(info.attention, layer, head),
+                        query,
+                        key,
+                        value,
+                        output: array(&output.narrow(0, rows, block.shape.head_dim)?)?,
+                    });
+                }
+            }
+        }
+        Ok(heads)
+    }
+}
+
+/// The matrices that make a head's query, key and value.
+fn parts(block: &MultiHead, head: usize) -> Result<[Array2<f32>; 3]> {
+    let places = block.places(head);
+    let columns = |map: &Linear, place: usize| -> Result<Array2<f32>> {
+        array(&matrix(map)?.narrow(1, place * block.shape.head_dim, block.shape.head_dim)?)
+    };
+    match &block.projection {
+        Projection::Separate { query, key, value } => {
+            let shared = block.shared(head);
+            Ok([columns(query, head)?, columns(key, shared)?, columns(value, shared)?])
+        }
+        Projection::Joint(joint) | Projection::JointPerHead(joint) => Ok([
+            columns(joint, places[0])?,
+            columns(joint, places[1])?,
+            columns(joint, places[2])?,
+        ]),
+    }
+}
+
+/// What a map multiplies by, `[in, out]`.
+fn matrix(map: &Linear) -> Result<Tensor> {
+    Ok(map.matrix()?.to_dtype(DType::F32)?)
+}
+
+fn array(tensor: &Tensor) -> Result<Array2<f32>> {
+    let shape = tensor.dims2()?;
+    let values = tensor.contiguous()?.flatten_all()?.to_vec1()?;
+    Array2::from_shape_vec(shape, values)
+        .map_err(|error| Error::input("weights", format!("{shape:?}"), error.to_string()))
+}
