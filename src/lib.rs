@@ -55,4 +55,4 @@ pub use guest::{Guest, Placer};
 pub use points::Place;
 pub use report::{HeadReport, Report};
 pub use study::Study;
-pub use summary::{AlikeHeads, HeadSummary, Summary, SummaryOptions};
+pub use summary::{AlikeHeads, ChainedHeads, HeadSummary, Summary, SummaryOptions, Way};

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    Distance, Error, ExperimentOptions, Study, Summary, SummaryOptions, Task, ablate,
+    Distance, Error, ExperimentOptions, Study, Summary, SummaryOptions, Task, Way, ablate,
     analyze::heads::LabelKind,
-    core::{Attention, Capture, HeadId, Side},
+    core::{Attention, Capture, HeadId, Side, ndarray::Array2},
     embedded::{Embedded, PICTURES, sentences},
     intervene,
     models::{Capturer, Edit, Inputs, Interventions, Picture, split_lines},
@@ -65,6 +65,38 @@ fn the_page_names_what_heads_do() {
         .count();
     assert_eq!(rows, 1 + 4);
     serde_json::to_string(&summary).unwrap();
+}
+
+/// The ratio of the strongest pair, with whole matrices.
+#[test]
+fn the_page_names_heads_that_read_earlier_ones() {
+    let capturer = capturer(Embedded::TextEncoder);
+    let capture = read(&capturer, &some_sentences(10));
+    let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &()).unwrap();
+    assert!(summary.chained.len() == 8 && summary.markdown().contains("## Heads that read earlier heads"));
+    let weights = capturer.model().head_weights().unwrap();
+    let of = |head: HeadId| weights.iter().find(|weights| weights.head == head).unwrap();
+    for pair in &summary.chained {
+        let (earlier, later) = (of(pair.earlier), of(pair.later));
+        let written = earlier.value.dot(&earlier.output);
+        let read = match pair.way {
+            Way::Query => later.query.dot(&later.key.t()),
+            Way::Key => later.key.dot(&later.query.t()),
+            Way::Value => later.value.dot(&later.output),
+        };
+        let norm = |matrix: &Array2<f32>| matrix.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
+        let ratio = norm(&written.dot(&read)) / (norm(&written) * norm(&read));
+        assert!((ratio - pair.ratio).abs() < 1e-4, "{pair:?}: {ratio}");
+        assert!(pair.earlier.layer < pair.later.layer && pair.ratio > pair.median);
+        // One over the root of the width, 128.
+        assert!((pair.random - 0.088).abs() < 0.005);
+    }
+    assert!(
+        Summary::new(&capture, None, &SummaryOptions::default(), &())
+            .unwrap()
+            .chained
+            .is_empty()
+    );
 }
 
 #[test]

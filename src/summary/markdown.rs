@@ -16,6 +16,7 @@ pub(super) fn page(summary: &Summary) -> String {
     page += &habits(summary);
     page += &anomalies(summary);
     page += &alike(summary);
+    page += &chained(summary);
     page += &reads(summary);
     page += &pairs(summary);
     page += &table(summary);
@@ -235,6 +236,34 @@ fn alike(summary: &Summary) -> String {
             name(summary, pair.b),
             pair.divergence,
             pair.median
+        );
+    }
+    text
+}
+
+fn chained(summary: &Summary) -> String {
+    if summary.chained.is_empty() {
+        return String::new();
+    }
+    let habit = |head: HeadId| {
+        let label = summary.head(head).and_then(|head| head.labels.first());
+        label.map_or_else(String::new, |label| format!(" ({})", label.kind))
+    };
+    let mut text = "\n## Heads that read earlier heads\n\nBy weights alone (Elhage et al. 2021): |A B| / (|A| |B|) of what the earlier head \
+                    writes, A, and what the later one reads, B; 1 if a single direction is all that either uses.\n\n\
+                    | head | reads | through its | ratio | median pair | random matrices |\n|---|---|---|---|---|---|\n"
+        .to_owned();
+    for pair in &summary.chained {
+        text += &format!(
+            "| {}{} | {}{} | {} | {:.3} | {:.3} | {:.3} |\n",
+            name(summary, pair.later),
+            habit(pair.later),
+            name(summary, pair.earlier),
+            habit(pair.earlier),
+            pair.way.name(),
+            pair.ratio,
+            pair.median,
+            pair.random
         );
     }
     text

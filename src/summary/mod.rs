@@ -3,6 +3,7 @@
 //! 144 heads are more than anybody looks at. This is what to look at first, with the score, the chance level and an example
 //! behind each word, as data and as a page of Markdown.
 
+mod chained;
 mod markdown;
 mod repeated;
 
@@ -16,6 +17,7 @@ use attn_core::{Attention, Capture, HeadId, ModelInfo, Progress, Sequence};
 use attn_models::Capturer;
 use serde::Serialize;
 
+pub use self::chained::{ChainedHeads, Way};
 use crate::{Error, patches};
 
 /// What [`Summary::new`] reads and how it judges.
@@ -26,7 +28,7 @@ pub struct SummaryOptions {
     pub max_sequences: usize,
     /// When a score is a habit. Default: [`Rules::default`].
     pub rules: Rules,
-    /// Pairs of heads that are named as alike, at most, per attention. Default 8.
+    /// Pairs of heads that are named, at most: as alike, per attention; as one reading the other. Default 8.
     pub alike: usize,
     /// Seed of samples, permutations and random tokens. Default 0.
     pub seed: u64,
@@ -58,6 +60,9 @@ pub struct Summary {
     pub heads: Vec<HeadSummary>,
     /// Pairs of heads that attend alike, most alike first.
     pub alike: Vec<AlikeHeads>,
+    /// Heads that read what earlier ones write, those farthest above the median pair first. Empty without the model at hand, for
+    /// one layer, and for models so large that it would take minutes.
+    pub chained: Vec<ChainedHeads>,
     /// What stands out.
     pub anomalies: Vec<Anomaly>,
     /// The sequences that examples are taken from, by their index in the capture.
@@ -95,7 +100,8 @@ pub struct AlikeHeads {
 }
 
 impl Summary {
-    /// Reads a capture. With the model at hand it is also run on repeated random tokens, which shows induction.
+    /// Reads a capture. With the model at hand it is also run on repeated random tokens, which shows induction, and its weights
+    /// tell which heads read which.
     ///
     /// # Errors
     /// Those of [`score_heads`], and of the model's run; a cancellation.
@@ -139,6 +145,10 @@ impl Summary {
             None => None,
         };
         let repeated = repeats.is_some();
+        let chained = match model {
+            Some(model) => chained::strongest(model, options, progress)?,
+            None => Vec::new(),
+        };
         HeadScores::extend(&mut scores, &repeats.unwrap_or_default());
         let norms = head_norms(capture, &sample, progress)?;
         let anomalies = anomalies(&scores, &norms);
@@ -180,6 +190,7 @@ impl Summary {
             repeated,
             heads,
             alike,
+            chained,
             anomalies,
             shown,
         })
