@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, error::Error, path::PathBuf};
 
-use attn_egui::{Export, TextTable, apply_theme, egui_wgpu::RenderState, export_menu, search_box, theme_switch};
+use attn_egui::{
+    Export, TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, search_box, theme_switch,
+};
 use attn_sdk::{
     core::write_atomically,
     render::{Cells, Selection, Table, View},
@@ -68,8 +70,9 @@ impl Browser {
             ui.set_min_size(ui.available_size());
             self.words(ui);
         });
+        let ground = egui_color(self.stage.map.view.colors().background);
         CentralPanel::default()
-            .frame(Frame::NONE)
+            .frame(Frame::NONE.fill(ground))
             .show(ui, |ui| self.picture(ui));
         if self.stage.map.view.search != search {
             self.list();
@@ -92,7 +95,9 @@ impl Browser {
         self.set = self.set.min(self.model().sets.len().saturating_sub(1));
         self.stage.leave();
         self.list();
-        self.choose(self.listed.first().copied().unwrap_or(0));
+        // The map shows all of them until one is asked for.
+        self.cluster = self.listed.first().copied().unwrap_or(0);
+        self.table.scroll_to(0);
     }
 
     /// Shows a cluster everywhere.
@@ -279,8 +284,8 @@ impl Browser {
             for &member in cluster.members.iter().take(SENTENCES) {
                 let word = &model.words.words[member];
                 let sentence = &model.text.sentences[word.sentence];
-                let parts = around(&sentence.text, sentence.words[word.index].span, REACH);
-                ui.label(marked(ui, parts));
+                let [before, it, after] = around(&sentence.text, sentence.words[word.index].span, REACH);
+                ui.label(marked(ui, &before, &it, &after));
                 ui.add_space(2.0);
             }
             if cluster.members.len() > SENTENCES {
@@ -350,7 +355,7 @@ fn share(cluster: &Cluster, set: usize) -> f64 {
 }
 
 /// A sentence with one word on a coloured ground.
-fn marked(ui: &Ui, [before, it, after]: [&str; 3]) -> LayoutJob {
+fn marked(ui: &Ui, before: &str, it: &str, after: &str) -> LayoutJob {
     let visuals = ui.visuals();
     let font = egui::TextStyle::Body.resolve(ui.style());
     let plain = egui::TextFormat::simple(font.clone(), visuals.text_color());

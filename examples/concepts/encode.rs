@@ -174,12 +174,12 @@ fn label_sets(options: &Options, source: &Source, words: &Words) -> Result<Vec<L
     for column in &text.columns {
         sets.push(LabelSet::column(text, words, column)?);
     }
+    sets.push(LabelSet::sentences(text, words, &options.classes)?);
     sets.push(LabelSet::suffixes(&types, SHARED));
     sets.push(LabelSet::prefixes(&types, SHARED));
     sets.push(LabelSet::ngrams(&types, GRAM, SHARED));
     sets.push(LabelSet::casing(&types));
     sets.push(LabelSet::place(text, words)?);
-    sets.push(LabelSet::sentences(text, words, &options.classes)?);
     sets.retain(|set| !set.labels.is_empty());
     Ok(sets)
 }

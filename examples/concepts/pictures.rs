@@ -261,8 +261,8 @@ pub(crate) fn map(model: &Encoded, layer: &Layer, view: &View, size: [f32; 2]) -
     let map = ClusterMap {
         title: &format!("Clusters of words in layer {} of {}", layer.layer, model.model),
         subtitle: &format!("{} words, {} clusters", layer.map.len(), layer.clusters.len()),
-        caption: "Each point is one occurrence of a word; what is near in the layer is near here, for near neighbours. Names of the \
-                  largest clusters stand where there is room.",
+        caption: "Each point is one occurrence of a word; neighbours in the layer are neighbours here. Names of the largest \
+                  clusters stand where there is room.",
         coordinates: Coordinates::new(&places, 2)?,
         of: layer.partition.of(),
         clusters: layer

@@ -18,6 +18,14 @@ pub(crate) fn number(against: &Against) -> String {
     }
 }
 
+/// The same for counts.
+fn count(against: &Against) -> String {
+    match against.chance {
+        Some(chance) => format!("{:.0} ({:.1} ± {:.1})", against.value, chance.mean, chance.deviation),
+        None => format!("{:.0}", against.value),
+    }
+}
+
 /// One line per layer and label set, for the terminal.
 pub(crate) fn summary(study: &Study) -> Vec<String> {
     let mut lines = Vec::new();
@@ -115,7 +123,7 @@ fn encoded(out: &mut String, model: &Encoded, study: &Study) {
         for layer in &model.layers {
             for row in layer.rows.iter().filter(|row| row.label_set == *classes) {
                 for (class, clusters) in &row.clusters {
-                    let _ = writeln!(out, "| {} | {class} | {} |", layer.layer, number(clusters));
+                    let _ = writeln!(out, "| {} | {class} | {} |", layer.layer, count(clusters));
                 }
             }
         }

@@ -6,11 +6,11 @@ use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     Error,
     render::{
-        Event, Projection, Scene, View,
+        Event, Projection, Scene, Selection, View,
         views::overlay::{self, Tooltip},
     },
 };
-use eframe::egui::{ComboBox, Grid, RichText, ScrollArea, Ui, vec2};
+use eframe::egui::{ComboBox, Frame, Grid, RichText, ScrollArea, Ui, vec2};
 
 use super::{
     browser::Browser,
@@ -89,6 +89,7 @@ impl Stage {
     pub(crate) fn leave(&mut self) {
         self.toggled.clear();
         self.grown = None;
+        self.map.view.selected = Selection::default();
     }
 
     /// The picture on view.
@@ -189,7 +190,8 @@ impl Browser {
         let model = &self.study.models[self.model];
         let layer = &model.layers[self.layer];
         let stage = &mut self.stage;
-        ui.label(RichText::new(" Click a name to open its branch, a joint to close it.").weak());
+        ui.add_space(6.0);
+        ui.label(RichText::new("   Click a name to open its branch, a joint to close it.").weak());
         if stage.grown.is_none() {
             match Tree::new(model, layer, &stage.toggled) {
                 Ok(tree) => stage.grown = Some(tree),
@@ -246,12 +248,17 @@ impl Browser {
 
     /// The clusters of the layer that carried a prediction; a click goes to one.
     fn prediction(&mut self, ui: &mut Ui) {
+        let chosen = Frame::NONE.inner_margin(16.0).show(ui, |ui| self.carried(ui)).inner;
+        if let Some(cluster) = chosen {
+            self.choose(cluster);
+        }
+    }
+
+    fn carried(&self, ui: &mut Ui) -> Option<usize> {
         let mut chosen = None;
         let (model, layer) = (self.model(), self.shown());
-        let Some(found) = &model.explanation else { return };
-        let Some(carried) = found.layers.get(self.layer) else {
-            return;
-        };
+        let found = model.explanation.as_ref()?;
+        let carried = found.layers.get(self.layer)?;
         ScrollArea::vertical().id_salt("prediction").auto_shrink(false).show(ui, |ui| {
             ui.add_space(8.0);
             ui.heading(format!("{} ({:.1} %), not {}", found.class, 100.0 * found.probability, found.against));
@@ -284,9 +291,7 @@ impl Browser {
                 ui.end_row();
             });
         });
-        if let Some(cluster) = chosen {
-            self.choose(cluster);
-        }
+        chosen
     }
 }
 

@@ -169,13 +169,18 @@ impl Encoded {
     }
 }
 
-/// What stands around a place of a text, cut to about `reach` letters on each side: before it, it, after it.
-pub(crate) fn around(text: &str, (start, end): (usize, usize), reach: usize) -> [&str; 3] {
-    let mut before = text[..start].char_indices().rev();
-    let from = before.nth(reach.saturating_sub(1)).map_or(0, |(at, _)| at);
-    let to = text[end..]
-        .char_indices()
-        .nth(reach)
-        .map_or(text.len(), |(at, _)| end + at);
-    [&text[from..start], &text[start..end], &text[end..to]]
+/// What stands around a place of a text, whole words of about `reach` letters on each side: before it, it, after it.
+pub(crate) fn around(text: &str, (start, end): (usize, usize), reach: usize) -> [String; 3] {
+    let (before, after) = (&text[..start], &text[end..]);
+    let cut = before.char_indices().rev().nth(reach).map(|(at, _)| &before[at..]);
+    let before = match cut.and_then(|cut| cut.split_once(' ')) {
+        Some((_, kept)) => format!("… {kept}"),
+        None => before.to_owned(),
+    };
+    let cut = after.char_indices().nth(reach).map(|(at, _)| &after[..at]);
+    let after = match cut.and_then(|cut| cut.rsplit_once(' ')) {
+        Some((kept, _)) => format!("{kept} …"),
+        None => after.to_owned(),
+    };
+    [before, text[start..end].to_owned(), after]
 }

@@ -82,7 +82,7 @@ impl ClusterMap<'_> {
             let id = u32::try_from(member).unwrap_or(Point::UNPICKABLE);
             named[self.of[member]] |= shown(member) == Some(true);
             Point::new(panel, self.coordinates.get(member), colors.class(self.of[member]), id)
-                .sized(if shown(member) == Some(true) { 1.7 } else { 1.0 })
+                .sized(if shown(member) == Some(true) { 1.25 } else { 1.0 })
                 .dimmed(shown(member) == Some(false))
         }));
         for (cluster, at) in self.middles().into_iter().enumerate() {
