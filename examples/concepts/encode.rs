@@ -56,6 +56,9 @@ pub(crate) fn encode(options: &Options, source: &Source, progress: &dyn Progress
         [] => (0..=depth(&capture)).collect(),
         layers => layers.to_vec(),
     };
+    if let Some(beyond) = chosen.iter().find(|&&layer| layer > depth(&capture)) {
+        return Err(format!("--layers: expected 0 to {}, found {beyond}", depth(&capture)).into());
+    }
     let model = format!("{}{}", capture.model().name, source.suffix);
     let stage = format!("{LAYERS}{model}");
     let mut layers = Vec::with_capacity(chosen.len());

@@ -43,7 +43,7 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
         return window::open(options, sources);
     }
     let terminal = Terminal::new();
-    let out = options.out.clone().unwrap_or_else(|| PathBuf::from("out/concepts"));
+    let out = options.out.clone().unwrap_or_else(|| PathBuf::from(options::OUT));
     std::fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
     let study = study::run(&options, sources, &terminal)?;
     write_atomically(&out.join("concepts.json"), &serde_json::to_vec_pretty(&study)?)?;

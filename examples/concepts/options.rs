@@ -10,6 +10,9 @@ use attn_sdk::{
 };
 use clap::{Parser, ValueEnum};
 
+/// Where files go that nobody has named a folder for.
+pub(crate) const OUT: &str = "out/concepts";
+
 /// Clusters the words of every layer and compares them with labels.
 #[derive(Parser)]
 #[command(version)]

@@ -76,14 +76,18 @@ fn between(out: &mut String, study: &Study) {
     let _ = writeln!(
         out,
         "\n## Layers beside layers\n\nRows: layers of {}. Columns: layers of {}. Share of the row's clusters that are found again in the \
-         column's.\n",
+         column's; in brackets by chance. A cluster of one word is found wherever the word is.\n",
         first.model, last.model
     );
     let columns = last.layers.iter().map(|layer| format!(" {} |", layer.layer));
     let _ = writeln!(out, "| |{}", columns.collect::<String>());
     let _ = writeln!(out, "|---|{}", "---|".repeat(last.layers.len()));
     for (layer, shares) in first.layers.iter().zip(&study.between) {
-        let cells = shares.iter().map(|share| format!(" {share:.2} |"));
+        let cell = |share: &Against| match share.chance {
+            Some(chance) => format!(" {:.2} ({:.2}) |", share.value, chance.mean),
+            None => format!(" {:.2} |", share.value),
+        };
+        let cells = shares.iter().map(cell);
         let _ = writeln!(out, "| {} |{}", layer.layer, cells.collect::<String>());
     }
 }

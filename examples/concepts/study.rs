@@ -8,6 +8,7 @@ use attn_sdk::{
         Against, AlignOptions, BestLabel, ClusterName, Dendrogram, Filtered, LabelSet, OverlapOptions, Partition,
         TaggedText, Words, name_clusters, overlap,
     },
+    core::progress::step,
 };
 use serde::Serialize;
 
@@ -107,7 +108,7 @@ pub(crate) struct Study {
     pub(crate) transfer: Vec<Transfer>,
     /// Per layer of the first model the share of its clusters that each layer of the last model has too; the last is the first
     /// if there is only one.
-    pub(crate) between: Vec<Vec<f64>>,
+    pub(crate) between: Vec<Vec<Against>>,
     /// The label set that is the class of the sentence.
     pub(crate) classes: Option<String>,
 }
@@ -130,17 +131,20 @@ pub(crate) fn run(options: &Options, sources: Vec<Source>, progress: &dyn Progre
             });
         }
     }
-    // A table has no room for chance levels.
-    let plain = OverlapOptions {
-        permutations: 0,
+    // Every pair of layers: a rough chance level has to do.
+    let rough = OverlapOptions {
+        permutations: 5,
         ..again
     };
     let mut between = Vec::new();
     if let (Some(first), Some(last)) = (models.first(), models.last()) {
         for ours in &first.layers {
-            let row = last.layers.iter();
-            let row = row.map(|theirs| Ok(found(first, ours, last, theirs, &plain)?.value));
-            between.push(row.collect::<Result<_, Box<dyn Error>>>()?);
+            step(progress, "layers beside layers", between.len(), first.layers.len())?;
+            let row = last
+                .layers
+                .iter()
+                .map(|theirs| found(first, ours, last, theirs, &rough));
+            between.push(row.collect::<Result<_, _>>()?);
         }
     }
     let has_classes = models

@@ -19,7 +19,7 @@ use eframe::egui::{self, CentralPanel, RichText, Ui, ViewportBuilder};
 use super::{
     browser::Browser,
     encode::LAYERS,
-    options::{Options, Source},
+    options::{OUT, Options, Source},
     study::{self, Study},
 };
 
@@ -34,7 +34,6 @@ pub(crate) fn open(options: Options, sources: Vec<Source>) -> Result<(), Box<dyn
         Ok(Box::new(Window {
             state,
             view: options.view(),
-            out: options.out.clone().unwrap_or_else(|| PathBuf::from("out/concepts")),
             shown: Shown::Work(Work::start(options, sources, &cc.egui_ctx)),
         }))
     };
@@ -44,7 +43,6 @@ pub(crate) fn open(options: Options, sources: Vec<Source>) -> Result<(), Box<dyn
 struct Window {
     state: RenderState,
     view: View,
-    out: PathBuf,
     shown: Shown,
 }
 
@@ -60,7 +58,7 @@ impl eframe::App for Window {
             // The thread also ends without a word if it panics.
             match work.result.try_recv() {
                 Ok(Ok(study)) => {
-                    let browser = Browser::new(*study, &self.view, self.out.clone(), &self.state);
+                    let browser = Browser::new(*study, &self.view, PathBuf::from(OUT), &self.state);
                     self.shown = Shown::Browser(Box::new(browser));
                 }
                 Ok(Err(failure)) => self.shown = Shown::Failure(failure),
