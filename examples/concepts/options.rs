@@ -115,10 +115,15 @@ pub(crate) enum Exchange {
     Words,
 }
 
+#[derive(Clone)]
+enum Model {
+    Folder(PathBuf),
+    Embedded(Embedded),
+}
+
 /// A model and the text it reads.
 pub(crate) struct Source {
-    model: Option<PathBuf>,
-    embedded: Embedded,
+    model: Model,
     pub(crate) text: Arc<TaggedText>,
     /// What tells it from the same model with another text; may be empty.
     pub(crate) suffix: String,
@@ -127,8 +132,8 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint, Box<dyn Error>> {
         Ok(match &self.model {
-            Some(folder) => Checkpoint::open(folder)?,
-            None => self.embedded.checkpoint()?,
+            Model::Folder(folder) => Checkpoint::open(folder)?,
+            Model::Embedded(embedded) => embedded.checkpoint()?,
         })
     }
 }
@@ -136,24 +141,23 @@ impl Source {
 impl Options {
     /// The one or two models, with their texts.
     pub(crate) fn sources(&self) -> Result<Vec<Source>, Box<dyn Error>> {
+        let model = self.model.clone();
+        let model = model.map_or(Model::Embedded(Embedded::TextEncoder), Model::Folder);
+        let after = match (&self.model_after, &self.tags_after, &self.model) {
+            (Some(folder), ..) => Some(Model::Folder(folder.clone())),
+            (None, Some(_), _) => Some(model.clone()),
+            (None, None, None) => Some(Model::Embedded(Embedded::Sentiment)),
+            (None, None, Some(_)) => None,
+        };
         let text = Arc::new(self.text(self.tags.as_ref())?);
-        let mut first = Source {
-            model: self.model.clone(),
-            embedded: Embedded::TextEncoder,
+        let source = |model| Source {
+            model,
             text: text.clone(),
             suffix: String::new(),
         };
-        let (model, embedded) = match (&self.model_after, &self.tags_after, &self.model) {
-            (None, None, Some(_)) => return Ok(vec![first]),
-            (None, None, None) => (None, Embedded::Sentiment),
-            (None, Some(_), model) => (model.clone(), Embedded::TextEncoder),
-            (after, ..) => (after.clone(), Embedded::TextEncoder),
-        };
-        let mut second = Source {
-            model,
-            embedded,
-            text,
-            suffix: String::new(),
+        let mut first = source(model);
+        let Some(mut second) = after.map(source) else {
+            return Ok(vec![first]);
         };
         if let Some(tags) = &self.tags_after {
             second.text = Arc::new(self.text(Some(tags))?);
