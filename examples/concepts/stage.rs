@@ -6,7 +6,7 @@ use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     Error,
     render::{
-        Event, Projection, Scene, Selection, View,
+        Camera, Event, Projection, Scene, Selection, View,
         views::overlay::{self, Tooltip},
     },
 };
@@ -90,6 +90,7 @@ impl Stage {
         self.toggled.clear();
         self.grown = None;
         self.map.view.selected = Selection::default();
+        self.map.view.inside = Camera::default();
     }
 
     /// The picture on view.
