@@ -136,10 +136,22 @@ struct Host<'a> {
 
 impl<'a> Host<'a> {
     fn start(screen: &'a Screen, program: &Path, session: &Path, more: &[&str]) -> Self {
+        let mut arguments = vec!["--session", session.to_str().unwrap()];
+        arguments.extend(more);
+        let host = Self::open(screen, program, "attention heads", &arguments);
+        host.leave();
+        wait_for("the first picture", || {
+            sleep(Duration::from_millis(300));
+            Some(()).filter(|()| colors(&host.screen.shot("start"), host.origin, host.size) > 50)
+        });
+        host
+    }
+
+    /// Waits for the window of this name.
+    fn open(screen: &'a Screen, program: &Path, name: &str, arguments: &[&str]) -> Self {
         let program = Command::new(program)
-            .arg("--session")
-            .arg(session)
-            .args(more)
+            .args(arguments)
+            .current_dir(screen.folder.path())
             .env("DISPLAY", &screen.display)
             .env_remove("WAYLAND_DISPLAY")
             .env_remove("WAYLAND_SOCKET")
@@ -147,7 +159,7 @@ impl<'a> Host<'a> {
             .spawn()
             .unwrap();
         let window = wait_for("a window", || {
-            let found = screen.xdotool(&["search", "--onlyvisible", "--name", "^attention heads$"]);
+            let found = screen.xdotool(&["search", "--onlyvisible", "--name", &format!("^{name}$")]);
             found.lines().next().map(str::to_owned)
         });
         screen.xdotool(&["windowactivate", "--sync", &window]);
@@ -158,19 +170,22 @@ impl<'a> Host<'a> {
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             line.unwrap().parse::<i32>().unwrap()
         };
-        let host = Self {
+        Self {
             origin: [value("X"), value("Y")],
             size: [value("WIDTH"), value("HEIGHT")],
             screen,
             program,
             window,
-        };
-        host.leave();
-        wait_for("the first picture", || {
-            sleep(Duration::from_millis(300));
-            Some(()).filter(|()| colors(&host.screen.shot("start"), host.origin, host.size) > 50)
-        });
-        host
+        }
+    }
+
+    /// Clicks at a place of the window, in pixels.
+    fn click_px(&self, x: u32, y: u32) {
+        let (x, y) = (x.to_string(), y.to_string());
+        self.screen.xdotool(&["mousemove", "--window", &self.window, &x, &y]);
+        sleep(Duration::from_millis(200));
+        self.button("1");
+        self.leave();
     }
 
     /// Moves the pointer to a place of the window, in shares of its width and height.
@@ -353,6 +368,40 @@ fn an_egui_window_with_several_views() {
     // Only the frame of the focus is not saved.
     assert!(changed(&dark, &reopened) < 0.01, "{}", changed(&dark, &reopened));
     assert!(again.close().success());
+}
+
+#[test]
+fn a_browser_of_clusters() {
+    let Some(screen) = Screen::open() else { return };
+    let program = example("concepts");
+    let few = ["--max-sentences", "40", "--at-least", "2", "--layers", "0,4"];
+    let host = Host::open(&screen, &program, "Latent concepts", &few);
+    screen.xdotool(&["windowsize", "--sync", &host.window, "1200", "800"]);
+    host.leave();
+    // While it computes there are few colours.
+    let first = wait_for("the clusters", || {
+        let shot = screen.shot("concepts-first");
+        Some(shot).filter(|shot| colors(shot, [0, 0], [1280, 900]) > 1_000)
+    });
+    // The head of the second column sorts, smallest first; a row shows another cluster and brings it out in the map.
+    host.click_px(205, 163);
+    let sorted = screen.shot("concepts-sorted");
+    assert!(changed(&first, &sorted) > 0.002, "{}", changed(&first, &sorted));
+    host.click_px(80, 300);
+    let chosen = screen.shot("concepts-chosen");
+    assert!(changed(&sorted, &chosen) > 0.02, "{}", changed(&sorted, &chosen));
+    // The tree; its first branch opens.
+    host.click_px(273, 12);
+    let tree = screen.shot("concepts-tree");
+    assert!(changed(&chosen, &tree) > 0.05, "{}", changed(&chosen, &tree));
+    host.click_px(700, 190);
+    let opened = screen.shot("concepts-opened");
+    assert!(changed(&tree, &opened) > 0.005, "{}", changed(&tree, &opened));
+    // The click gave it the focus; its keys work for the whole window.
+    host.key("t");
+    let dark = screen.shot("concepts-dark");
+    assert!(brightness(&dark) < 0.6 * brightness(&opened));
+    assert!(host.close().success());
 }
 
 #[test]

@@ -3,16 +3,14 @@
 use std::error::Error;
 
 use attn_sdk::{
-    analyze::concepts::{Carried, Partition, Subwords, Words, carried, means},
+    Progress,
+    analyze::concepts::{Carried, Partition, Subwords, TaggedText, Words, carried, means},
     core::{Capture, Side},
     models::{Baseline, Capturer, Inputs, Target, integrated_gradients},
 };
 use serde::Serialize;
 
-use super::{
-    common::Terminal,
-    study::{Corpus, Layer},
-};
+use super::study::Layer;
 
 /// Steps of the integral. More only matter to activations with kinks; the gap says whether they were enough.
 const STEPS: usize = 200;
@@ -38,21 +36,22 @@ pub(crate) struct Explanation {
     pub(crate) layers: Vec<Carried>,
 }
 
-/// A model's words, in a capture of them.
+/// A text, a model's capture of it, and the words that were clustered.
 pub(crate) struct Read<'a> {
+    pub(crate) text: &'a TaggedText,
     pub(crate) capture: &'a Capture,
     pub(crate) side: Side,
     pub(crate) words: &'a Words,
+    pub(crate) subwords: Subwords,
 }
 
 /// Explains the prediction for sentence `number` (from 1); `None` if the model predicts no class.
 pub(crate) fn explain(
     capturer: &Capturer,
-    corpus: &Corpus,
     read: &Read<'_>,
     layers: &[Layer],
     number: usize,
-    terminal: &Terminal,
+    progress: &dyn Progress,
 ) -> Result<Option<Explanation>, Box<dyn Error>> {
     let (model, Some(tokenizer)) = (capturer.model(), capturer.tokenizer()) else {
         return Ok(None);
@@ -60,12 +59,12 @@ pub(crate) fn explain(
     if model.labels().len() < 2 {
         return Ok(None);
     }
-    let Some(sentence) = number.checked_sub(1).filter(|&at| at < corpus.text.sentences.len()) else {
-        let last = corpus.text.sentences.len();
+    let last = read.text.sentences.len();
+    let Some(sentence) = number.checked_sub(1).filter(|&at| at < last) else {
         return Err(format!("--explain: expected a sentence from 1 to {last}, found {number}").into());
     };
     let ids = tokenizer
-        .encode(&corpus.text.sentences[sentence].text, model.info())?
+        .encode(&read.text.sentences[sentence].text, model.info())?
         .ids();
     let padding = ["[PAD]", "<pad>"].iter().find_map(|token| tokenizer.id(token));
     let inputs = Inputs::from_ids(&[ids], padding.unwrap_or(0))?;
@@ -86,9 +85,9 @@ pub(crate) fn explain(
         None => Baseline::Zero,
     };
     let target = Target::Class(class).minus(Target::Class(against));
-    let mut found = integrated_gradients(model, &inputs, &[target], &baseline, STEPS, &mut (), terminal)?;
+    let mut found = integrated_gradients(model, &inputs, &[target], &baseline, STEPS, &mut (), progress)?;
     let found = found.pop().ok_or("no attribution for the sentence")?;
-    let mut here = Words::find(&corpus.text, read.capture, read.side)?;
+    let mut here = Words::find(read.text, read.capture, read.side)?;
     here.words.retain(|word| word.sentence == sentence);
     let place = |word: &attn_sdk::analyze::concepts::Word| read.words.words.iter().position(|other| other == word);
     let places: Vec<Option<usize>> = here.words.iter().map(place).collect();
@@ -128,7 +127,7 @@ fn clusters(
     places: &[Option<usize>],
     layer: &Layer,
 ) -> Result<Vec<usize>, Box<dyn Error>> {
-    let vectors = |words: &Words| words.vectors(read.capture, read.side, layer.layer, Subwords::Last);
+    let vectors = |words: &Words| words.vectors(read.capture, read.side, layer.layer, read.subwords);
     let centroids = means(vectors(read.words)?.view(), &layer.partition);
     let own = vectors(here)?;
     let nearest = |word: usize| {

@@ -1,4 +1,4 @@
-//! The pictures: curves over the layers, a map and a tree per layer.
+//! The pictures: curves over the layers, a map and a tree per layer; as scenes, for files and for the window.
 
 use std::{collections::BTreeSet, error::Error, path::Path};
 
@@ -6,7 +6,7 @@ use attn_sdk::{
     Progress,
     analyze::concepts::{Against, ClusterName, Top},
     render::{
-        Headless, Scene, SvgOptions, View,
+        Cells, Headless, Scene, SvgOptions, Table, View,
         views::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, Lines, MapCluster, Series},
         write_svg,
     },
@@ -14,14 +14,14 @@ use attn_sdk::{
 
 use super::{
     common::Terminal,
-    study::{Encoded, Layer, Study},
+    study::{Encoded, Layer, Row, Study},
 };
 
 /// Branches of a tree that are shown at first, and in how many colours.
 pub(crate) const BRANCHES: usize = 28;
 const COLOURS: usize = 8;
 
-type Drawn = Result<Scene, Box<dyn Error>>;
+type Drawn = Result<Scene, attn_sdk::Error>;
 
 pub(crate) fn write(
     study: &Study,
@@ -54,7 +54,7 @@ pub(crate) fn write(
             if !layer.map.is_empty() {
                 draw(
                     format!("map-{at}{suffix}.png"),
-                    map(model, layer, None, view, [900.0, 760.0])?,
+                    map(model, layer, view, [900.0, 760.0])?,
                 )?;
             }
             let tree = Tree::new(model, layer, &BTreeSet::new())?;
@@ -98,7 +98,7 @@ impl Curve {
 }
 
 /// `None` if the layers do not ascend, which `--layers` allows.
-fn chart(curves: &[Curve], lines: Lines<'_>, view: &View, size: [f32; 2]) -> Result<Option<Scene>, Box<dyn Error>> {
+fn chart(curves: &[Curve], lines: Lines<'_>, view: &View, size: [f32; 2]) -> Result<Option<Scene>, attn_sdk::Error> {
     if curves.is_empty() || lines.at.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Ok(None);
     }
@@ -141,7 +141,7 @@ pub(crate) fn curves(
     model: &Encoded,
     view: &View,
     size: [f32; 2],
-) -> Result<Option<Scene>, Box<dyn Error>> {
+) -> Result<Option<Scene>, attn_sdk::Error> {
     let curve = |(at, set): (usize, &attn_sdk::analyze::concepts::LabelSet)| {
         let polar = study.classes.as_deref() == Some(set.name.as_str());
         let name = if polar {
@@ -178,7 +178,7 @@ pub(crate) fn compared(
     topic: &str,
     view: &View,
     size: [f32; 2],
-) -> Result<Option<Scene>, Box<dyn Error>> {
+) -> Result<Option<Scene>, attn_sdk::Error> {
     let [before, after] = study.models.as_slice() else {
         return Ok(None);
     };
@@ -224,48 +224,58 @@ pub(crate) fn compared(
     chart(&curves, lines, view, size)
 }
 
-/// The words of a layer on a plane. With `only`, the words of one cluster are brought out.
-pub(crate) fn map(model: &Encoded, layer: &Layer, only: Option<usize>, view: &View, size: [f32; 2]) -> Drawn {
-    let places: Vec<f32> = layer.map.iter().flatten().copied().collect();
-    let title = format!("Clusters of words in layer {} of {}", layer.layer, model.model);
-    let subtitle = format!("{} words, {} clusters", layer.map.len(), layer.clusters.len());
-    let cluster = |(at, cluster): (usize, &super::study::Cluster)| {
-        let named = only.is_none_or(|only| only == at);
-        (
-            if named {
-                cluster.name.text.clone()
-            } else {
-                String::new()
-            },
-            cluster.members.len(),
-        )
+/// The numbers behind all curves: a row per model, layer and label set.
+pub(crate) fn numbers(study: &Study) -> Result<Table, attn_sdk::render::Error> {
+    let rows = || {
+        let models = study.models.iter();
+        let layers = models.flat_map(|model| model.layers.iter().map(move |layer| (model, layer)));
+        layers.flat_map(|(model, layer)| layer.rows.iter().map(move |row| (model, layer, row)))
     };
-    let clusters: Vec<(String, usize)> = layer.clusters.iter().enumerate().map(cluster).collect();
+    let mut table = Table::default();
+    table.push("model", Cells::texts(rows().map(|(model, ..)| model.model.as_str())))?;
+    table.push("layer", Cells::numbers(rows().map(|(_, layer, _)| layer.layer)))?;
+    table.push("labels", Cells::texts(rows().map(|(.., row)| row.label_set.as_str())))?;
+    let against: [(&str, fn(&Row) -> Against); 3] = [
+        ("aligned", |row| row.aligned),
+        ("covered", |row| row.covered),
+        ("score", |row| row.score),
+    ];
+    for (name, of) in against {
+        table.push(
+            name,
+            Cells::Numbers(rows().map(|(.., row)| of(row).value as f32).collect()),
+        )?;
+        let chance = |row: &Row| of(row).chance.map_or(f32::NAN, |chance| chance.mean as f32);
+        table.push(
+            format!("{name} by chance"),
+            Cells::Numbers(rows().map(|(.., row)| chance(row)).collect()),
+        )?;
+    }
+    Ok(table)
+}
+
+/// The words of a layer on a plane.
+pub(crate) fn map(model: &Encoded, layer: &Layer, view: &View, size: [f32; 2]) -> Drawn {
+    let places: Vec<f32> = layer.map.iter().flatten().copied().collect();
+    let labels = model.words.types();
     let map = ClusterMap {
-        title: &title,
-        subtitle: &subtitle,
-        caption: "Each point is one occurrence of a word, placed by t-SNE. Names of the largest clusters stand where there \
-                  is room.",
+        title: &format!("Clusters of words in layer {} of {}", layer.layer, model.model),
+        subtitle: &format!("{} words, {} clusters", layer.map.len(), layer.clusters.len()),
+        caption: "Each point is one occurrence of a word; neighbours in the layer are neighbours here. Names of the largest \
+                  clusters stand where there is room.",
         coordinates: Coordinates::new(&places, 2)?,
         of: layer.partition.of(),
-        clusters: clusters
+        clusters: layer
+            .clusters
             .iter()
-            .map(|(name, size)| MapCluster { name, size: *size })
+            .map(|cluster| MapCluster {
+                name: &cluster.name.text,
+                size: cluster.members.len(),
+            })
             .collect(),
+        labels: &labels,
     };
-    let mut scene = map.scene(view, size)?;
-    if let Some(only) = only {
-        for layers in &mut scene.layers {
-            let all = 0..layers.points.len();
-            layers.points.update(all, |points| {
-                for point in points {
-                    let of = layer.partition.of().get(point.id as usize);
-                    *point = point.dimmed(of != Some(&only));
-                }
-            });
-        }
-    }
-    Ok(scene)
+    Ok(map.scene(view, size)?)
 }
 
 /// The upper part of a layer's tree, and what its branches are called.
@@ -276,7 +286,7 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// The highest branches, but nodes in `toggled` are opened where they would be closed and closed where they would be open.
-    pub(crate) fn new(model: &Encoded, layer: &Layer, toggled: &BTreeSet<usize>) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn new(model: &Encoded, layer: &Layer, toggled: &BTreeSet<usize>) -> Result<Self, attn_sdk::Error> {
         let whole = &layer.whole;
         let first_open = 2 * whole.points() - BRANCHES.min(whole.points());
         let top = whole.opened(|node| (node >= first_open) != toggled.contains(&node));

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use attn_sdk::analyze::concepts::Against;
 
-use super::study::{Corpus, Encoded, Layer, Study};
+use super::study::{Agreement, Encoded, Layer, Study, around};
 
 /// Clusters shown per layer.
 const SHOWN: usize = 12;
@@ -15,6 +15,14 @@ pub(crate) fn number(against: &Against) -> String {
     match against.chance {
         Some(chance) => format!("{:.3} ({:.3} ± {:.3})", against.value, chance.mean, chance.deviation),
         None => format!("{:.3}", against.value),
+    }
+}
+
+/// The same for counts.
+fn count(against: &Against) -> String {
+    match against.chance {
+        Some(chance) => format!("{:.0} ({:.1} ± {:.1})", against.value, chance.mean, chance.deviation),
+        None => format!("{:.0}", against.value),
     }
 }
 
@@ -36,13 +44,13 @@ pub(crate) fn summary(study: &Study) -> Vec<String> {
     lines
 }
 
-pub(crate) fn markdown(study: &Study, corpus: &Corpus) -> String {
+pub(crate) fn markdown(study: &Study) -> String {
     let names: Vec<&str> = study.models.iter().map(|model| model.model.as_str()).collect();
     let mut out = format!("# Latent concepts of {}\n", names.join(" and "));
     out += "\nIn brackets: the same with permuted labels, mean ± standard deviation. `aligned` is the share of clusters with one \
             label to at least the threshold, `covered` the share of labels with such a cluster, `score` their mean.\n";
     for model in &study.models {
-        encoded(&mut out, model, study, corpus);
+        encoded(&mut out, model, study);
     }
     if let [before, after] = study.models.as_slice() {
         let _ = writeln!(
@@ -56,10 +64,35 @@ pub(crate) fn markdown(study: &Study, corpus: &Corpus) -> String {
             let _ = writeln!(out, "| {} | {survive} | {known} |", row.layer);
         }
     }
+    between(&mut out, study);
     out
 }
 
-fn encoded(out: &mut String, model: &Encoded, study: &Study, corpus: &Corpus) {
+/// Every layer of the first model beside every layer of the last.
+fn between(out: &mut String, study: &Study) {
+    let (Some(first), Some(last)) = (study.models.first(), study.models.last()) else {
+        return;
+    };
+    let _ = writeln!(
+        out,
+        "\n## Layers beside layers\n\nRows: layers of {}. Columns: layers of {}. Share of the row's clusters that are found again in the \
+         column's; in brackets by chance. A cluster of one word is found wherever the word is.\n",
+        first.model, last.model
+    );
+    let columns = last.layers.iter().map(|layer| format!(" {} |", layer.layer));
+    let _ = writeln!(out, "| |{}", columns.collect::<String>());
+    let _ = writeln!(out, "|---|{}", "---|".repeat(last.layers.len()));
+    for (layer, shares) in first.layers.iter().zip(&study.between) {
+        let cell = |share: &Against| match share.chance {
+            Some(chance) => format!(" {:.2} ({:.2}) |", share.value, chance.mean),
+            None => format!(" {:.2} |", share.value),
+        };
+        let cells = shares.iter().map(cell);
+        let _ = writeln!(out, "| {} |{}", layer.layer, cells.collect::<String>());
+    }
+}
+
+fn encoded(out: &mut String, model: &Encoded, study: &Study) {
     let (rare, frequent) = (model.filtered.rare, model.filtered.frequent);
     let _ = writeln!(
         out,
@@ -67,7 +100,7 @@ fn encoded(out: &mut String, model: &Encoded, study: &Study, corpus: &Corpus) {
          {} frequent words ({} occurrences), {} surplus occurrences.\n",
         model.model,
         model.words.words.len(),
-        corpus.text.sentences.len(),
+        model.text.sentences.len(),
         model.words.dropped.len(),
         rare.0,
         rare.1,
@@ -94,7 +127,7 @@ fn encoded(out: &mut String, model: &Encoded, study: &Study, corpus: &Corpus) {
         for layer in &model.layers {
             for row in layer.rows.iter().filter(|row| row.label_set == *classes) {
                 for (class, clusters) in &row.clusters {
-                    let _ = writeln!(out, "| {} | {class} | {} |", layer.layer, number(clusters));
+                    let _ = writeln!(out, "| {} | {class} | {} |", layer.layer, count(clusters));
                 }
             }
         }
@@ -102,19 +135,23 @@ fn encoded(out: &mut String, model: &Encoded, study: &Study, corpus: &Corpus) {
     if model.layers.iter().any(|layer| !layer.methods.is_empty()) {
         *out += "\n## Agreement with Ward\n\n| layer | method | adjusted Rand index | aligned, difference |\n|---|---|---|---|\n";
         for layer in &model.layers {
-            for (method, (index, difference)) in &layer.methods {
-                let _ = writeln!(out, "| {} | {method} | {index:.3} | {difference:+.3} |", layer.layer);
+            for (method, agreement) in &layer.methods {
+                let cells = match agreement {
+                    Agreement::Found { adjusted_rand, aligned } => format!("{adjusted_rand:.3} | {aligned:+.3}"),
+                    Agreement::Failed(why) => format!("{why} | "),
+                };
+                let _ = writeln!(out, "| {} | {method} | {cells} |", layer.layer);
             }
         }
     }
-    prediction(out, model, corpus);
+    prediction(out, model);
     for layer in &model.layers {
-        clusters(out, layer, model, corpus);
+        clusters(out, layer, model);
     }
 }
 
 /// Which clusters carried one prediction.
-fn prediction(out: &mut String, model: &Encoded, corpus: &Corpus) {
+fn prediction(out: &mut String, model: &Encoded) {
     let Some(found) = &model.explanation else { return };
     let _ = writeln!(
         out,
@@ -122,7 +159,7 @@ fn prediction(out: &mut String, model: &Encoded, corpus: &Corpus) {
          logits, {:+.2} here and {:+.2} for padding alone, summed over the words of each cluster; {:.1} % of it is missed by the \
          integral. Positive: speaks for {}. \\*: a word that was left out of the clustering; it counts for the cluster with the nearest \
          mean.\n",
-        corpus.text.sentences[found.sentence].text,
+        model.text.sentences[found.sentence].text,
         found.class,
         found.probability,
         found.against,
@@ -161,7 +198,7 @@ fn prediction(out: &mut String, model: &Encoded, corpus: &Corpus) {
 }
 
 /// The largest clusters of a layer, with the words of each in up to three sentences.
-fn clusters(out: &mut String, layer: &Layer, model: &Encoded, corpus: &Corpus) {
+fn clusters(out: &mut String, layer: &Layer, model: &Encoded) {
     let _ = writeln!(out, "\n## Layer {}: the largest clusters\n", layer.layer);
     let mut order: Vec<usize> = (0..layer.clusters.len()).collect();
     order.sort_by_key(|&at| std::cmp::Reverse(layer.clusters[at].members.len()));
@@ -175,24 +212,9 @@ fn clusters(out: &mut String, layer: &Layer, model: &Encoded, corpus: &Corpus) {
             .take(3)
         {
             let word = &model.words.words[member];
-            let sentence = &corpus.text.sentences[word.sentence];
-            let (start, end) = sentence.words[word.index].span;
-            let from = sentence.text[..start]
-                .char_indices()
-                .rev()
-                .nth(39)
-                .map_or(0, |(at, _)| at);
-            let to = sentence.text[end..]
-                .char_indices()
-                .nth(40)
-                .map_or(sentence.text.len(), |(at, _)| end + at);
-            let _ = writeln!(
-                out,
-                "  - {}**{}**{}",
-                &sentence.text[from..start],
-                &sentence.text[start..end],
-                &sentence.text[end..to]
-            );
+            let sentence = &model.text.sentences[word.sentence];
+            let [before, it, after] = around(&sentence.text, sentence.words[word.index].span, 40);
+            let _ = writeln!(out, "  - {before}**{it}**{after}");
         }
     }
 }

@@ -13,6 +13,7 @@ use egui::{
 #[derive(Debug, Clone, Default)]
 pub struct TextTable {
     search: String,
+    searched_by_host: bool,
     /// The column to sort by, and whether downwards.
     sort: Option<(usize, bool)>,
     /// The rows that are shown, in their order.
@@ -31,6 +32,14 @@ pub struct TextTableResponse {
 }
 
 impl TextTable {
+    /// A table without a field for searching, for a host that finds rows by more than the texts it shows.
+    pub fn without_search() -> Self {
+        Self {
+            searched_by_host: true,
+            ..Self::default()
+        }
+    }
+
     /// Finds and sorts again at the next frame: the texts changed.
     pub fn invalidate(&mut self) {
         self.ordered_for = None;
@@ -55,10 +64,12 @@ impl TextTable {
     ) -> TextTableResponse {
         let mut response = TextTableResponse::default();
         let width = ui.available_width();
-        let field = TextEdit::singleline(&mut self.search)
-            .hint_text("Search")
-            .desired_width(width.min(220.0));
-        ui.add(field);
+        if !self.searched_by_host {
+            let field = TextEdit::singleline(&mut self.search)
+                .hint_text("Search")
+                .desired_width(width.min(220.0));
+            ui.add(field);
+        }
         self.follow(columns.len(), rows, &text);
         response.shown = self.order.len();
         // The first column has what the others leave; they have equal shares of two fifths.

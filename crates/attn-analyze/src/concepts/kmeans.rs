@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Partition,
-    ward::{check, squared_distance},
+    points::{check, squared_distance},
 };
 use crate::{Error, rng::Rng};
 

@@ -9,7 +9,8 @@ use ndarray::{Array2, ArrayView2, Axis};
 use super::{
     Partition,
     kmeans::{assign, means},
-    ward::{check, ward},
+    points::check,
+    ward::ward,
 };
 use crate::{Error, rng::Rng};
 

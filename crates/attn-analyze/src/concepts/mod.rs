@@ -5,7 +5,7 @@
 //! | annotated text | [`TaggedText`] | CoNLL-U or `word_tag` |
 //! | words of a capture | [`Words::find`], [`Words::filter`], [`Words::vectors`] | one vector per word and layer |
 //! | clusters | [`ward`], [`k_means`], [`leaders_ward`] | [`adjusted_rand`] says how far two agree |
-//! | human-defined concepts | [`LabelSet`] | tags, affixes, casing, place, the sentence's class |
+//! | human-defined concepts | [`LabelSet`] | tags, affixes, n-grams, casing, place, the sentence's class |
 //! | do they coincide? | [`align`] | beside its chance level |
 //! | found again elsewhere? | [`overlap`] | another layer, model, or text |
 //! | what shall we call them? | [`name_clusters`] | from the words alone, or by a [`Namer`] |
@@ -24,6 +24,7 @@ mod leaders;
 mod names;
 mod overlap;
 mod partition;
+mod points;
 mod scan;
 mod ward;
 mod words;

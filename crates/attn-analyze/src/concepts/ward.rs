@@ -13,14 +13,16 @@
 //! - What is left waits until no pair can be joined, lowest bound first, and is scanned in blocks: a product of matrices
 //!   instead of many passes over memory. Outliers wait until few clusters are left.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use attn_core::{Progress, progress::step};
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use super::{dendrogram::Dendrogram, scan::Clusters};
-use crate::{Error, error::finite};
+use super::{
+    dendrogram::Dendrogram,
+    points::{check, equal_rows, norm, squared_distance},
+    scan::Clusters,
+};
+use crate::Error;
 
 /// Neighbours kept by a scan. Longer lists save scans and cost exact distances.
 const KEPT: usize = 24;
@@ -80,17 +82,6 @@ pub fn ward(
     let mut search = Search::new(points, sizes);
     search.run(progress)?;
     Ok(Dendrogram::new(points.nrows(), search.merges))
-}
-
-/// What every method of clustering asks of its points.
-pub(super) fn check(points: ArrayView2<'_, f32>) -> Result<(), Error> {
-    if points.nrows() == 0 {
-        return Err(Error::Empty {
-            place: "points".into(),
-            expected: "at least one point".into(),
-        });
-    }
-    finite(points.iter(), || "points".into())
 }
 
 /// One join: two nodes (points first, then joins in their order) and what it costs.
@@ -435,64 +426,4 @@ fn nearest(slot: u32, costs: &[(f64, u32)]) -> Option<(f64, u32)> {
         .iter()
         .copied()
         .min_by(|x, y| x.0.total_cmp(&y.0).then(key(x.1).cmp(&key(y.1))))
-}
-
-fn norm(row: &[f32]) -> f32 {
-    row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() as f32
-}
-
-/// Squared Euclidean distance from differences, in eight lanes of double precision.
-pub(super) fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
-    let mut lanes = [0.0_f64; 8];
-    let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let term = |x: f32, y: f32| {
-        let difference = f64::from(x) - f64::from(y);
-        difference * difference
-    };
-    let rest: f64 = a8
-        .remainder()
-        .iter()
-        .zip(b8.remainder())
-        .map(|(&x, &y)| term(x, y))
-        .sum();
-    for (x, y) in a8.zip(b8) {
-        for lane in 0..8 {
-            lanes[lane] += term(x[lane], y[lane]);
-        }
-    }
-    lanes.iter().sum::<f64>() + rest
-}
-
-/// Rows that are equal, as groups in the order of their first row.
-fn equal_rows(points: ArrayView2<'_, f32>) -> Vec<Vec<usize>> {
-    // Adding 0 turns -0 into 0: they are equal, but not bit by bit.
-    let bits = |row: usize| points.row(row).into_iter().map(|&x| (x + 0.0).to_bits());
-    let mut hashes: Vec<(u64, usize)> = (0..points.nrows())
-        .into_par_iter()
-        .map(|row| {
-            let mut hasher = DefaultHasher::new();
-            bits(row).for_each(|x| x.hash(&mut hasher));
-            (hasher.finish(), row)
-        })
-        .collect();
-    hashes.sort_unstable();
-    let mut groups: Vec<Vec<usize>> = Vec::with_capacity(hashes.len());
-    let mut start = 0;
-    while start < hashes.len() {
-        let end = start
-            + hashes[start..]
-                .iter()
-                .take_while(|(hash, _)| *hash == hashes[start].0)
-                .count();
-        let first = groups.len();
-        for &(_, row) in &hashes[start..end] {
-            match groups[first..].iter_mut().find(|group| bits(group[0]).eq(bits(row))) {
-                Some(group) => group.push(row),
-                None => groups.push(vec![row]),
-            }
-        }
-        start = end;
-    }
-    groups.sort_unstable_by_key(|group| group[0]);
-    groups
 }

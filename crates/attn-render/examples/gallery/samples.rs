@@ -333,6 +333,7 @@ pub(crate) fn cluster_map(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
             .zip(sizes)
             .map(|(name, size)| MapCluster { name, size })
             .collect(),
+        labels: &[],
     }
     .scene(view, size)
 }

@@ -1,5 +1,7 @@
 //! Curves over the layers of a model (or over any steps): one line per series, beside its chance level if it has one.
 
+use std::collections::BTreeSet;
+
 use super::page::{Entry, Page};
 use crate::{
     Color, Colors, Curve, Edge, Error, Label, Layer, Path, Point, Rect, Scene, Shape, View,
@@ -109,12 +111,27 @@ impl Lines<'_> {
         Ok(())
     }
 
+    /// Broken lines of one name share an entry without a colour: each has that of the line it belongs to.
     fn legend(&self, colors: &Colors) -> Vec<Entry> {
-        let entry = |series: &Series<'_>| {
-            let (shape, color) = (shape(series), colors.class(series.class));
-            Entry::Series(shape, color, series.broken, series.name.to_owned())
+        let alike = |series: &Series<'_>| {
+            self.series
+                .iter()
+                .filter(|other| other.broken && other.name == series.name)
+                .count()
         };
-        self.series.iter().map(entry).collect()
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut shared: Vec<Entry> = Vec::new();
+        let mut names = BTreeSet::new();
+        for series in &self.series {
+            let entry = |color| Entry::Series(shape(series), color, series.broken, series.name.to_owned());
+            if !series.broken || alike(series) == 1 {
+                entries.push(entry(colors.class(series.class)));
+            } else if names.insert(series.name) {
+                shared.push(entry(colors.muted));
+            }
+        }
+        entries.append(&mut shared);
+        entries
     }
 
     fn chart(&self, content: Rect) -> Chart {
@@ -420,5 +437,27 @@ mod tests {
         assert!(matches!(scene(&[0.0, 1.0], &[0.0]), Err(Error::Shape { .. })));
         assert!(matches!(scene(&[0.0], &[f32::NAN]), Err(Error::NotFinite { .. })));
         assert!(scene(&[3.0], &[0.0]).is_ok(), "one layer, all zero");
+    }
+    #[test]
+    fn broken_lines_of_one_name_share_an_entry() {
+        let values = [0.0, 1.0];
+        let lines = Lines {
+            at: &values,
+            series: vec![
+                series("nouns", &values, 0, false),
+                series("by chance", &values, 0, true),
+                series("verbs", &values, 1, false),
+                series("by chance", &values, 1, true),
+                series("limit", &values, 2, true),
+            ],
+            ..Lines::default()
+        };
+        let legend = lines.legend(&View::default().colors());
+        let name = |entry: &Entry| match entry {
+            Entry::Series(.., name) => name.clone(),
+            _ => String::new(),
+        };
+        let names: Vec<String> = legend.iter().map(name).collect();
+        assert_eq!(names, ["nouns", "verbs", "limit", "by chance"]);
     }
 }

@@ -5,7 +5,7 @@ use super::{
     page::{Entry, Page},
     points::Coordinates,
 };
-use crate::{Axes, Block, Error, Label, Layer, Motion, Panel, Placement, Point, Scene, View, error::check_len};
+use crate::{Axes, Block, Error, Label, Layer, Motion, Panel, Placement, Point, Scene, View, error::check_len, search};
 
 /// One cluster of a [`ClusterMap`].
 #[derive(Debug, Clone)]
@@ -31,20 +31,30 @@ pub struct ClusterMap<'a> {
     pub of: &'a [usize],
     /// The clusters.
     pub clusters: Vec<MapCluster<'a>>,
+    /// What each member is called, for [`View::search`]; empty if they have no names.
+    pub labels: &'a [&'a str],
 }
 
 impl ClusterMap<'_> {
-    /// The scene, laid out in `size` layout units. Ids of points are those of the members.
+    /// The scene, laid out in `size` layout units. Ids of points are those of the members. Members that [`View::search`] finds
+    /// or that are in [`View::selected`] are brought out, and of the names only those of their clusters are written.
     ///
     /// # Errors
     /// [`Error::Empty`] without members, [`Error::Shape`] for clusters that do not fit or coordinates in space.
     pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
         self.check()?;
         let colors = view.colors();
+        let members = self.coordinates.len();
+        let marked = self.marked(view);
+        let mut legend = vec![Entry::Text("colour: cluster".into())];
+        if let Some(marked) = &marked {
+            let count = marked.iter().filter(|&&marked| marked).count();
+            legend.push(Entry::Text(format!("{count} of {members} brought out")));
+        }
         let page = Page {
             title: self.title,
             subtitle: self.subtitle,
-            legend: vec![Entry::Text("colour: cluster".into())],
+            legend,
             caption: self.caption,
         };
         let (mut scene, content) = page.start(size, &colors)?;
@@ -64,14 +74,20 @@ impl ClusterMap<'_> {
             point_opacity: opacity_at(crowd, radius),
         });
         let mut layer = Layer::default();
-        let members = self.coordinates.len();
-        layer.points.extend((0..members).map(|member| {
+        let mut named = vec![marked.is_none(); self.clusters.len()];
+        let shown = |member: usize| marked.as_ref().map(|marked| marked[member]);
+        let mut order: Vec<usize> = (0..members).collect();
+        order.sort_by_key(|&member| shown(member));
+        layer.points.extend(order.into_iter().map(|member| {
             let id = u32::try_from(member).unwrap_or(Point::UNPICKABLE);
+            named[self.of[member]] |= shown(member) == Some(true);
             Point::new(panel, self.coordinates.get(member), colors.class(self.of[member]), id)
+                .sized(if shown(member) == Some(true) { 1.25 } else { 1.0 })
+                .dimmed(shown(member) == Some(false))
         }));
         for (cluster, at) in self.middles().into_iter().enumerate() {
             let MapCluster { name, size } = self.clusters[cluster];
-            let Some(position) = at.filter(|_| !name.is_empty()) else {
+            let Some(position) = at.filter(|_| named[cluster] && !name.is_empty()) else {
                 continue;
             };
             layer.labels.push(Label {
@@ -90,12 +106,30 @@ impl ClusterMap<'_> {
         Ok(scene)
     }
 
+    /// Which members are brought out; `None` if nothing was searched for or drawn around.
+    fn marked(&self, view: &View) -> Option<Vec<bool>> {
+        if view.search.is_empty() && view.selected.is_empty() {
+            return None;
+        }
+        let mut marked = search(&view.search, self.labels, 0).found;
+        marked.resize(self.coordinates.len(), false);
+        for id in view.selected.ids() {
+            if let Some(mark) = marked.get_mut(id as usize) {
+                *mark = true;
+            }
+        }
+        Some(marked)
+    }
+
     /// What everything drawn relies on.
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.coordinates.is_empty() {
             return Err(Error::Empty { what: "the map" });
         }
         check_len("clusters of members", self.coordinates.len(), self.of.len())?;
+        if !self.labels.is_empty() {
+            check_len("labels of members", self.coordinates.len(), self.labels.len())?;
+        }
         if self.coordinates.dims() != 2 {
             return Err(Error::Shape {
                 what: "coordinates",
@@ -138,6 +172,7 @@ impl ClusterMap<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Selection;
 
     #[test]
     fn clusters_are_named_at_a_member() {
@@ -150,6 +185,7 @@ mod tests {
             coordinates: Coordinates::new(&places, 2).unwrap(),
             of: &[0, 0, 0, 0, 1, 1],
             clusters: vec![MapCluster { name: "ring", size: 4 }, MapCluster { name: "", size: 2 }],
+            labels: &[],
         };
         let scene = map.scene(&View::default(), [300.0, 300.0]).unwrap();
         let labels = &scene.layers[1].labels;
@@ -166,6 +202,54 @@ mod tests {
         let short = ClusterMap { of: &[0], ..map };
         assert!(matches!(
             short.scene(&View::default(), [300.0; 2]),
+            Err(Error::Shape { .. })
+        ));
+    }
+    #[test]
+    fn what_is_searched_for_and_selected_is_brought_out() {
+        let map = ClusterMap {
+            title: "map",
+            subtitle: "",
+            caption: "",
+            coordinates: Coordinates::new(&[0.0, 0.0, 1.0, 0.0, 5.0, 5.0, 6.0, 5.0], 2).unwrap(),
+            of: &[0, 0, 1, 1],
+            clusters: ["animals", "verbs"].map(|name| MapCluster { name, size: 2 }).to_vec(),
+            labels: &["cat", "dog", "walk", "run"],
+        };
+        let look = |view: &View| {
+            let scene = map.scene(view, [400.0, 300.0]).unwrap();
+            let points = scene.layers[1].points.iter();
+            let mut bright: Vec<u32> = points
+                .filter(|point| !point.is_dimmed())
+                .map(|point| point.id)
+                .collect();
+            bright.sort_unstable();
+            let names = scene.layers[1].labels.iter().map(|label| label.text.to_string());
+            (bright, names.collect::<Vec<_>>())
+        };
+        assert_eq!(
+            look(&View::default()),
+            (vec![0, 1, 2, 3], vec!["animals".into(), "verbs".into()])
+        );
+        let search = View {
+            search: "wal".into(),
+            ..View::default()
+        };
+        assert_eq!(look(&search), (vec![2], vec!["verbs".into()]));
+        let drawn_around = View {
+            selected: Selection::new(None, [0, 2]),
+            ..View::default()
+        };
+        assert_eq!(
+            look(&drawn_around),
+            (vec![0, 2], vec!["animals".into(), "verbs".into()])
+        );
+        let wrong = ClusterMap {
+            labels: &["cat"],
+            ..map.clone()
+        };
+        assert!(matches!(
+            wrong.scene(&View::default(), [300.0; 2]),
             Err(Error::Shape { .. })
         ));
     }

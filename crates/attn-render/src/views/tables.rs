@@ -431,6 +431,7 @@ mod tests {
                 MapCluster { name: "zero", size: 1 },
                 MapCluster { name: "one", size: 1 },
             ],
+            labels: &[],
         };
         let csv = map.table().unwrap().to_csv();
         assert_eq!(csv, "member,x,y,cluster,name\r\n0,0,1,1,one\r\n1,2,3,0,zero\r\n");

@@ -1,0 +1,306 @@
+//! The middle of the browser: the map, the tree, the curves, both models, and what carried a prediction.
+
+use std::collections::BTreeSet;
+
+use attn_egui::{SceneView, egui_wgpu::RenderState};
+use attn_sdk::{
+    Error,
+    render::{
+        Camera, Event, Projection, Scene, Selection, View,
+        views::overlay::{self, Tooltip},
+    },
+};
+use eframe::egui::{ComboBox, Frame, Grid, RichText, ScrollArea, Ui, vec2};
+
+use super::{
+    browser::Browser,
+    pictures::{self, Tree},
+    study::{Study, around},
+};
+
+/// Letters around a word in a tooltip.
+const REACH: usize = 30;
+
+/// What is drawn beside the clusters.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Tab {
+    Map,
+    Tree,
+    Curves,
+    Compared,
+    Prediction,
+}
+
+/// A view in its place, and what it shows.
+pub(crate) struct Picture {
+    pub(crate) widget: SceneView,
+    pub(crate) view: View,
+    shows: String,
+}
+
+impl Picture {
+    fn new(state: &RenderState, label: &str, view: &View) -> Self {
+        Self {
+            widget: SceneView::new(state, label),
+            view: view.clone(),
+            shows: String::new(),
+        }
+    }
+
+    /// Another picture of the same kind: points there have nothing to do with those here.
+    fn turn_to(&mut self, shows: String) {
+        if self.shows != shows {
+            self.shows = shows;
+            self.widget.invalidate();
+            (self.view.hover, self.view.selection) = (None, None);
+        }
+    }
+}
+
+/// The pictures. The map's view has the theme and the search of the whole window.
+pub(crate) struct Stage {
+    pub(crate) tab: Tab,
+    pub(crate) map: Picture,
+    tree: Picture,
+    chart: Picture,
+    /// What two models can be compared by, and by which they are.
+    topics: Vec<String>,
+    topic: usize,
+    /// Nodes of the tree that were clicked, and the tree that this makes.
+    toggled: BTreeSet<usize>,
+    grown: Option<Tree>,
+}
+
+impl Stage {
+    pub(crate) fn new(study: &Study, view: &View, state: &RenderState) -> Self {
+        Self {
+            tab: Tab::Map,
+            map: Picture::new(state, "map of the clusters", view),
+            tree: Picture::new(state, "tree of the clusters", view),
+            chart: Picture::new(state, "curves over the layers", view),
+            topics: pictures::topics(study),
+            topic: 0,
+            toggled: BTreeSet::new(),
+            grown: None,
+        }
+    }
+
+    /// Forgets what was done in a layer.
+    pub(crate) fn leave(&mut self) {
+        self.toggled.clear();
+        self.grown = None;
+        self.map.view.selected = Selection::default();
+        self.map.view.inside = Camera::default();
+    }
+
+    /// The picture on view.
+    pub(crate) fn picture(&self) -> Option<&Picture> {
+        match self.tab {
+            Tab::Map => Some(&self.map),
+            Tab::Tree => Some(&self.tree),
+            Tab::Curves | Tab::Compared => Some(&self.chart),
+            Tab::Prediction => None,
+        }
+    }
+}
+
+impl Browser {
+    pub(crate) fn tabs(&mut self, ui: &mut Ui) {
+        let predicts = self.model().explanation.is_some();
+        let stage = &mut self.stage;
+        for (tab, name, there) in [
+            (Tab::Map, "Map", true),
+            (Tab::Tree, "Tree", true),
+            (Tab::Curves, "Curves", true),
+            (Tab::Compared, "Both models", !stage.topics.is_empty()),
+            (Tab::Prediction, "Prediction", predicts),
+        ] {
+            if there {
+                ui.selectable_value(&mut stage.tab, tab, name);
+            } else if stage.tab == tab {
+                stage.tab = Tab::Map;
+            }
+        }
+        if stage.tab == Tab::Compared {
+            let chosen = ComboBox::from_id_salt("topic").selected_text(stage.topics[stage.topic].as_str());
+            chosen.show_ui(ui, |ui| {
+                for (at, name) in stage.topics.iter().enumerate() {
+                    ui.selectable_value(&mut stage.topic, at, name.as_str());
+                }
+            });
+        }
+    }
+
+    pub(crate) fn picture(&mut self, ui: &mut Ui) {
+        let theme = self.stage.map.view.theme;
+        for picture in [&mut self.stage.tree, &mut self.stage.chart] {
+            picture.view.theme = theme;
+        }
+        match self.stage.tab {
+            Tab::Map => self.map(ui),
+            Tab::Tree => self.tree(ui),
+            Tab::Curves | Tab::Compared => self.curves(ui),
+            Tab::Prediction => self.prediction(ui),
+        }
+        // The theme's key works in every picture.
+        let changed = self.stage.picture().map(|picture| picture.view.theme);
+        self.stage.map.view.theme = changed.unwrap_or(theme);
+    }
+
+    /// A click on a word goes to its cluster.
+    fn map(&mut self, ui: &mut Ui) {
+        if self.shown().map.is_empty() {
+            ui.label("Too few words for a map.");
+            return;
+        }
+        let model = &self.study.models[self.model];
+        let layer = &model.layers[self.layer];
+        let picture = &mut self.stage.map;
+        picture.turn_to(format!("{} {}", self.model, self.layer));
+        let scene = |size: [f32; 2], view: &View| pictures::map(model, layer, view, size);
+        let shown = picture
+            .widget
+            .show_with(ui, &mut picture.view, scene, |scene, view, hover| {
+                let Some((hit, id)) = hover.hit.and_then(|hit| Some((hit, hit.id?))) else {
+                    return;
+                };
+                let Some(word) = model.words.words.get(id as usize) else {
+                    return;
+                };
+                let sentence = &model.text.sentences[word.sentence];
+                let tooltip = Tooltip {
+                    title: word.text.clone(),
+                    lines: vec![
+                        layer.clusters[layer.partition.of()[id as usize]].name.text.clone(),
+                        around(&sentence.text, sentence.words[word.index].span, REACH).concat(),
+                    ],
+                    ..Tooltip::default()
+                };
+                let colors = view.colors();
+                overlay::ring(scene, hit, &colors);
+                let projection = Projection::new(scene, view, hover.size);
+                overlay::tooltip(scene, &projection, hover.pointer, &tooltip, &colors);
+            });
+        if let Some(&cluster) = clicked(&shown.events).and_then(|word| layer.partition.of().get(word)) {
+            self.choose(cluster);
+        }
+    }
+
+    /// A click on a branch opens it, one where two meet closes them.
+    fn tree(&mut self, ui: &mut Ui) {
+        let model = &self.study.models[self.model];
+        let layer = &model.layers[self.layer];
+        let stage = &mut self.stage;
+        ui.add_space(6.0);
+        ui.label(RichText::new("   Click a name to open its branch, a joint to close it.").weak());
+        if stage.grown.is_none() {
+            match Tree::new(model, layer, &stage.toggled) {
+                Ok(tree) => stage.grown = Some(tree),
+                Err(error) => {
+                    ui.label(error.to_string());
+                    return;
+                }
+            }
+        }
+        let Some(tree) = &stage.grown else { return };
+        let picture = &mut stage.tree;
+        picture.turn_to(format!("{} {} {:?}", self.model, self.layer, stage.toggled));
+        let area = ScrollArea::vertical().id_salt("tree").auto_shrink(false);
+        let shown = area.show(ui, |ui| {
+            let size = vec2(ui.available_width(), tree.natural_size()[1]);
+            let scene = |size: [f32; 2], view: &View| tree.scene(model, layer, view, Some(size));
+            ui.allocate_ui(size, |ui| picture.widget.show(ui, &mut picture.view, scene))
+                .inner
+        });
+        let Some(id) = clicked(&shown.inner.events) else { return };
+        let Some(&node) = tree.top.nodes.get(id) else { return };
+        let first = tree.top.partition.of().iter().position(|&branch| branch == id);
+        let cluster = first.map(|word| layer.partition.of()[word]);
+        // A single word has nothing to open.
+        if node >= layer.whole.points() {
+            if !stage.toggled.remove(&node) {
+                stage.toggled.insert(node);
+            }
+            stage.grown = None;
+        }
+        if let Some(cluster) = cluster {
+            self.choose(cluster);
+        }
+    }
+
+    fn curves(&mut self, ui: &mut Ui) {
+        let stage = &mut self.stage;
+        let topic = (stage.tab == Tab::Compared).then(|| stage.topics[stage.topic].as_str());
+        let (study, picture) = (&self.study, &mut stage.chart);
+        let model = &study.models[self.model];
+        picture.turn_to(format!("{} {topic:?}", self.model));
+        let scene = |size: [f32; 2], view: &View| -> Result<Scene, Box<dyn std::error::Error + Send + Sync>> {
+            let drawn: Result<_, Error> = match topic {
+                None => pictures::curves(study, model, view, size),
+                Some(topic) => pictures::compared(study, topic, view, size),
+            };
+            drawn?.ok_or_else(|| "no curves: the layers do not ascend".into())
+        };
+        let height = ui.available_height().min(620.0);
+        ui.allocate_ui(vec2(ui.available_width(), height), |ui| {
+            picture.widget.show(ui, &mut picture.view, scene)
+        });
+    }
+
+    /// The clusters of the layer that carried a prediction; a click goes to one.
+    fn prediction(&mut self, ui: &mut Ui) {
+        let chosen = Frame::NONE.inner_margin(16.0).show(ui, |ui| self.carried(ui)).inner;
+        if let Some(cluster) = chosen {
+            self.choose(cluster);
+        }
+    }
+
+    fn carried(&self, ui: &mut Ui) -> Option<usize> {
+        let mut chosen = None;
+        let (model, layer) = (self.model(), self.shown());
+        let found = model.explanation.as_ref()?;
+        let carried = found.layers.get(self.layer)?;
+        ScrollArea::vertical().id_salt("prediction").auto_shrink(false).show(ui, |ui| {
+            ui.add_space(8.0);
+            ui.heading(format!("{} ({:.1} %), not {}", found.class, 100.0 * found.probability, found.against));
+            ui.label(&model.text.sentences[found.sentence].text);
+            ui.add_space(8.0);
+            ui.label(format!(
+                "Which clusters of layer {} carried it: integrated gradients of the difference of the two logits, summed over the words of \
+                 each cluster. Positive: speaks for {}.",
+                layer.layer, found.class
+            ));
+            ui.add_space(8.0);
+            Grid::new("carried").num_columns(4).striped(true).spacing([18.0, 4.0]).show(ui, |ui| {
+                for name in ["weight", "share", "cluster", "its words here"] {
+                    ui.label(RichText::new(name).strong());
+                }
+                ui.end_row();
+                for part in &carried.clusters {
+                    ui.label(format!("{:+.2}", part.weight));
+                    ui.label(format!("{:.0} %", 100.0 * part.share));
+                    if ui.link(&layer.clusters[part.cluster].name.text).clicked() {
+                        chosen = Some(part.cluster);
+                    }
+                    let words: Vec<&str> = part.words.iter().map(|&word| found.words.words[word].text.as_str()).collect();
+                    ui.label(words.join(", "));
+                    ui.end_row();
+                }
+                ui.label("");
+                ui.label(format!("{:.0} %", 100.0 * carried.outside));
+                ui.label("in no cluster: special tokens");
+                ui.end_row();
+            });
+        });
+        chosen
+    }
+}
+
+/// What was clicked last.
+fn clicked(events: &[Event]) -> Option<usize> {
+    let picked = events.iter().rev().find_map(|event| match event {
+        Event::SelectPoint(Some(pick)) => Some(pick.id),
+        _ => None,
+    });
+    picked.map(|id| id as usize)
+}
