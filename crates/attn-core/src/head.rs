@@ -96,30 +96,59 @@ impl fmt::Display for HeadId {
     }
 }
 
-/// A layer and a head as a person types them: `3:9`. Which attention is meant follows from the model.
+/// A head as a person types it: `3:9`, or `cross:3:9` where a model has several attentions.
 ///
 /// ```
-/// let place: attn_core::LayerHead = "3:9".parse()?;
-/// assert_eq!((place.layer, place.head), (3, 9));
-/// assert!("3".parse::<attn_core::LayerHead>().is_err());
+/// use attn_core::{Attention, HeadId, LayerHead};
+/// let place: LayerHead = "3:9".parse()?;
+/// assert!(place.is(HeadId::new(Attention::EncoderSelf, 3, 9)) && place.is(HeadId::new(Attention::Cross, 3, 9)));
+/// let place: LayerHead = "cross:3:9".parse()?;
+/// assert!(!place.is(HeadId::new(Attention::EncoderSelf, 3, 9)));
+/// assert!("3".parse::<LayerHead>().is_err());
 /// # Ok::<(), String>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerHead {
+    /// Which attention; `None` for the first of the model that has such a head.
+    pub attention: Option<Attention>,
     /// Layer, from 0.
     pub layer: usize,
     /// Head, from 0.
     pub head: usize,
 }
 
+impl LayerHead {
+    /// Whether it names this head.
+    pub fn is(&self, head: HeadId) -> bool {
+        (self.layer, self.head) == (head.layer, head.head)
+            && self.attention.is_none_or(|attention| attention == head.attention)
+    }
+}
+
+impl fmt::Display for LayerHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(attention) = self.attention {
+            write!(f, "{attention}:")?;
+        }
+        write!(f, "{}:{}", self.layer, self.head)
+    }
+}
+
 impl FromStr for LayerHead {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, String> {
-        let wrong = || format!("expected LAYER:HEAD such as 3:9, found `{s}`");
-        let (layer, head) = s.split_once(':').ok_or_else(wrong)?;
+        let wrong = || format!("expected LAYER:HEAD such as 3:9, or cross:3:9, found `{s}`");
+        let all = [Attention::EncoderSelf, Attention::DecoderSelf, Attention::Cross];
+        let named = all.into_iter().find_map(|attention| {
+            let rest = s.strip_prefix(attention.name())?.strip_prefix(':')?;
+            Some((attention, rest))
+        });
+        let (attention, place) = named.map_or((None, s), |(attention, rest)| (Some(attention), rest));
+        let (layer, head) = place.split_once(':').ok_or_else(wrong)?;
         let number = |part: &str| part.trim().parse().map_err(|_| wrong());
         Ok(Self {
+            attention,
             layer: number(layer)?,
             head: number(head)?,
         })

@@ -105,6 +105,19 @@ impl ModelInfo {
                 .flat_map(move |layer| (0..info.heads).map(move |head| HeadId::new(info.attention, layer, head)))
         })
     }
+
+    /// A head's name among all of the model's: `L3 H9`; `encoder L3 H9`, `decoder L3 H9` and `cross L3 H9` where there are several
+    /// attentions.
+    pub fn head_name(&self, head: HeadId) -> String {
+        let stack = match head.attention {
+            _ if self.attentions.len() < 2 => "",
+            Attention::EncoderSelf => "encoder ",
+            Attention::DecoderSelf => "decoder ",
+            // Its name says so itself.
+            Attention::Cross => "",
+        };
+        format!("{stack}{head}")
+    }
 }
 
 impl AttentionInfo {
