@@ -92,7 +92,7 @@ pub(crate) struct Lengths {
 }
 
 impl Lengths {
-    fn of(self, side: Side) -> usize {
+    pub(crate) fn of(self, side: Side) -> usize {
         match side {
             Side::Encoder => self.encoder,
             Side::Decoder => self.decoder,

@@ -10,16 +10,17 @@ use std::{
 };
 
 use attn_core::{
-    Attention, Capture, CaptureOptions, CapturePlan, CaptureWriter, ImageInfo, Progress, Sequence, Side, Slot, Token,
-    progress::step,
+    Attention, Capture, CaptureOptions, CapturePlan, CaptureWriter, ImageInfo, ModelInfo, Progress, Sequence, Side,
+    Slot, Token, progress::step,
 };
 use image::DynamicImage;
 
 use crate::{
-    Checkpoint, Error, GenerationParams, Images, Inputs, Intervention, Interventions, Line, Model, Result, Tokenizer,
-    Vision,
+    Checkpoint, Edit, Error, GenerationParams, Images, Inputs, Intervention, Interventions, Line, Model, Result,
+    Tokenizer, Vision,
     batch::{Lengths, Store, buckets, in_turn},
     pairs::ids,
+    twin::shuffled,
 };
 
 /// Token slots of a batch, padding included. Larger batches are not faster on a CPU: the products are long enough,
@@ -51,6 +52,8 @@ pub struct Capturer {
     /// What is changed inside the model while it is captured: a twin without positions, or with heads taken out, to set
     /// beside the model as it is. Sequences and tokens are counted within batches, so name all of them. Default: nothing.
     pub interventions: Vec<Intervention>,
+    /// Gives the tokens of every sequence each other's positions, dealt by this seed and the sequence's length. Default: no.
+    pub shuffled_positions: Option<u64>,
     /// Token slots of a batch. Default: [`BATCH_TOKENS`].
     pub batch_tokens: usize,
 }
@@ -105,13 +108,16 @@ impl Capturer {
     /// As [`Model::load`], and those of [`Checkpoint::tokenizer`] and [`Checkpoint::images`] for what the folder has.
     /// A model of text without a tokenizer loads; [`text`](Self::text) then says what is missing.
     pub fn load(checkpoint: &Checkpoint) -> Result<Self> {
-        let model = Model::load(checkpoint)?;
+        Self::with_model(checkpoint, Model::load(checkpoint)?, checkpoint.fingerprint())
+    }
+
+    /// A model and what a checkpoint has to prepare its input; `fingerprint` names the weights.
+    pub(crate) fn with_model(checkpoint: &Checkpoint, model: Model, fingerprint: String) -> Result<Self> {
         let (tokenizer, images) = match model.vision() {
             Some(_) => (None, Some(checkpoint.images()?)),
             None if checkpoint.has_tokenizer() => (Some(checkpoint.tokenizer()?), None),
             None => (None, None),
         };
-        let fingerprint = checkpoint.fingerprint();
         let generation = match model.info().attention(Attention::Cross) {
             Some(_) => GenerationParams::read(checkpoint)?,
             None => GenerationParams::default(),
@@ -137,6 +143,7 @@ impl Capturer {
             generation: GenerationParams::default(),
             options,
             interventions: Vec::new(),
+            shuffled_positions: None,
             batch_tokens: BATCH_TOKENS,
         }
     }
@@ -257,25 +264,7 @@ impl Capturer {
         folder: Option<&Path>,
         progress: &dyn Progress,
     ) -> Result<CaptureOutcome> {
-        let Some(vision) = self.model.vision() else {
-            return Err(Error::input(
-                "pixel_values",
-                "text: this is a model of text",
-                "pictures",
-            ));
-        };
-        let Some(images) = &self.images else {
-            return Err(Error::MissingFile {
-                path: self.path.clone(),
-                what: "image preprocessor",
-                expected: crate::checkpoint::PREPROCESSOR,
-            });
-        };
-        // Some are published with a preprocessor for another size than they were trained on (DINOv2).
-        let vision = match images.size().map(|(height, width)| vision.at(height, width)) {
-            Some(Some(prepared)) => prepared,
-            _ => vision,
-        };
+        let (images, vision) = self.eye()?;
         let mut sequences = Vec::with_capacity(pictures.len());
         for (done, picture) in pictures.iter().enumerate() {
             step(progress, "pictures", done, pictures.len())?;
@@ -295,22 +284,78 @@ impl Capturer {
                 ..Sequence::default()
             });
         }
-        let prepare = |_: &[Sequence], chosen: &[usize]| {
-            let decoded = chosen
-                .iter()
-                .map(|&at| pictures[at].decode())
-                .collect::<Result<Vec<_>>>()?;
-            Ok(Inputs::from_pixels(images.batch(&decoded, &vision)?))
-        };
+        let prepare = |_: &[Sequence], chosen: &[usize]| self.picture_inputs(chosen.iter().map(|&at| &pictures[at]));
         self.run(sequences, prepare, folder, progress)
+    }
+
+    /// A batch of pictures as the model reads them.
+    ///
+    /// # Errors
+    /// Those of [`Picture::decode`]; [`Error::Input`] for a model of text, [`Error::MissingFile`] without a preprocessor.
+    pub fn picture_inputs<'p>(&self, pictures: impl IntoIterator<Item = &'p Picture>) -> Result<Inputs> {
+        let (images, vision) = self.eye()?;
+        let decoded = pictures.into_iter().map(Picture::decode).collect::<Result<Vec<_>>>()?;
+        Ok(Inputs::from_pixels(images.batch(&decoded, &vision)?))
+    }
+
+    /// What prepares pictures, and the size it prepares them for.
+    fn eye(&self) -> Result<(&Images, Vision)> {
+        let Some(vision) = self.model.vision() else {
+            return Err(Error::input(
+                "pixel_values",
+                "text: this is a model of text",
+                "pictures",
+            ));
+        };
+        let Some(images) = &self.images else {
+            return Err(Error::MissingFile {
+                path: self.path.clone(),
+                what: "image preprocessor",
+                expected: crate::checkpoint::PREPROCESSOR,
+            });
+        };
+        // Some are published with a preprocessor for another size than they were trained on (DINOv2).
+        let vision = match images.size().map(|(height, width)| vision.at(height, width)) {
+            Some(Some(prepared)) => prepared,
+            _ => vision,
+        };
+        Ok((images, vision))
     }
 
     /// Names the weights and what is changed inside: a capture of one is not resumed by the other.
     fn changed_fingerprint(&self) -> String {
-        match serde_json::to_string(&self.interventions) {
+        let mut name = match serde_json::to_string(&self.interventions) {
             Ok(changes) if !self.interventions.is_empty() => format!("{} {changes}", self.fingerprint),
             _ => self.fingerprint.clone(),
+        };
+        if let Some(seed) = self.shuffled_positions {
+            name.push_str(&format!(" positions shuffled by {seed}"));
         }
+        name
+    }
+
+    /// The model's facts as they are after the changes: attention is recomputed from them.
+    fn changed_info(&self) -> ModelInfo {
+        let mut info = self.model.info().clone();
+        for change in &self.interventions {
+            if let Edit::RemovePositions { side } = change.edit {
+                let own = info.attentions.iter_mut().filter(|info| {
+                    let sides = (info.attention.query_side(), info.attention.key_side());
+                    sides == (side, side)
+                });
+                own.for_each(|info| info.relative_bias = None);
+            }
+        }
+        info
+    }
+
+    /// What is changed in the reading of a batch.
+    fn changes(&self, lengths: &[Lengths]) -> Result<Interventions> {
+        let mut changes = self.interventions.clone();
+        if let Some(seed) = self.shuffled_positions {
+            changes.extend(shuffled(self.model.info(), seed, lengths)?);
+        }
+        Ok(Interventions::new(self.model.info(), changes)?.with_batch(lengths.len()))
     }
 
     /// The stack that reads the input of a model with one stack.
@@ -344,12 +389,13 @@ impl Capturer {
             });
         }
         let plan = CapturePlan {
-            model: self.model.info().clone(),
+            model: self.changed_info(),
             sequences,
             options: self.options,
             fingerprint: self.changed_fingerprint(),
         };
-        let interventions = Interventions::new(self.model.info(), self.interventions.iter().cloned())?;
+        // Wrong changes are refused before anything is written.
+        self.changes(&[])?;
         let writer = match folder {
             Some(folder) => CaptureWriter::create(folder, plan)?,
             None => CaptureWriter::in_memory(plan)?,
@@ -383,7 +429,7 @@ impl Capturer {
                 keeps_hidden: self.options.hidden,
             };
             // What is changed is changed before it is kept.
-            let mut changes = interventions.clone().with_batch(batch.len());
+            let mut changes = self.changes(&batch_lengths)?;
             let output = self.model.forward(&inputs, &mut (&mut changes, &mut store))?;
             if let Some(logits) = output.logits.filter(|logits| self.options.logits && logits.rank() == 3) {
                 let side = logits_side;

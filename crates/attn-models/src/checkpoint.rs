@@ -137,6 +137,12 @@ impl Checkpoint {
         &self.name
     }
 
+    /// The same under another name.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// The folder it was opened from; the name for a checkpoint in memory.
     pub fn path(&self) -> &Path {
         &self.path

@@ -27,10 +27,12 @@ mod intervene;
 mod lines;
 mod model;
 mod pairs;
+mod random;
 mod recorder;
 mod tap;
 mod tensor_file;
 mod tokenizer;
+mod twin;
 mod vocabulary;
 mod weights;
 
@@ -58,5 +60,6 @@ pub use self::{
     recorder::{Recorder, read_inputs, run_raw, write_tensors},
     tap::{Point, Site, Tap},
     tokenizer::{Encoded, Tokenizer},
+    twin::Twin,
     weights::Weights,
 };

@@ -4,7 +4,7 @@
 //! `JS(p, q) = H((p + q) / 2) - (H(p) + H(q)) / 2` in bits, 0 for equal rows, 1 for rows that share no key. One
 //! logarithm per key and pair: the entropies of the rows themselves are computed once per head.
 
-use attn_core::{Attention, Capture, HeadId, Progress};
+use attn_core::{Attention, Capture, HeadId, Progress, Side};
 use rayon::prelude::*;
 
 use super::{
@@ -130,6 +130,59 @@ pub fn divergence(
         .map(|sum| (sum / counted as f64).clamp(0.0, 1.0) as f32)
         .collect();
     Ok(HeadPairs::new(heads, values))
+}
+
+/// How far each head's attention is in `other` from where it is in `capture`: the mean Jensen-Shannon divergence in bits of the
+/// rows of the same queries, for every head that both have, in the order of the model. `other` is of another model or checkpoint and
+/// of the same sequences, token by token.
+///
+/// # Errors
+/// As [`divergence`], and [`Error::Shape`] if a sequence has another number of tokens there.
+pub fn divergence_between(
+    capture: &Capture,
+    other: &Capture,
+    options: &DivergenceOptions,
+    progress: &dyn Progress,
+) -> Result<Vec<(HeadId, f32)>, Error> {
+    let theirs: Vec<HeadId> = other.model().heads().collect();
+    let heads: Vec<HeadId> = capture.model().heads().filter(|head| theirs.contains(head)).collect();
+    let sequences = sample_sequences(capture, options.max_sequences, options.seed)?;
+    for &sequence in &sequences {
+        let lengths = |capture: &Capture| [Side::Encoder, Side::Decoder].map(|side| capture.rows(sequence, side).len());
+        let (expected, found) = (lengths(capture), lengths(other));
+        if expected != found {
+            return Err(Error::Shape {
+                place: format!("sequence {sequence} of the other capture"),
+                expected: format!("{expected:?} tokens of encoder and decoder"),
+                found: format!("{found:?}"),
+            });
+        }
+    }
+    let steps = Steps::new(progress, "divergence", sequences.len() * heads.len())?;
+    let of_head = |&head: &HeadId| -> Result<(HeadId, f32), Error> {
+        let (mut sum, mut counted) = (0.0, 0_usize);
+        for &sequence in &sequences {
+            steps.add()?;
+            let queries = capture.rows(sequence, head.attention.query_side()).len();
+            let keys = capture.rows(sequence, head.attention.key_side()).len();
+            let able = |query: &usize| visible(mask(capture, head), *query, keys).len() >= 2;
+            let able: Vec<usize> = (0..queries).filter(able).collect();
+            let picked = Rng::new(options.seed, &[sequence]).sample(able.len(), options.max_queries);
+            let picked: Vec<usize> = picked.into_iter().map(|index| able[index]).collect();
+            if !picked.is_empty() {
+                let rows = |capture| Rows::new(capture, head, sequence, &picked);
+                sum += rows(capture)?.divergence(&rows(other)?);
+                counted += 1;
+            }
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a mean in [0, 1], kept in single precision"
+        )]
+        let mean = (sum / counted.max(1) as f64).clamp(0.0, 1.0) as f32;
+        Ok((head, mean))
+    };
+    gather(heads.par_iter().map(of_head).collect())
 }
 
 /// Some rows of one head in one sequence, end to end, and the sum of their entropies.

@@ -6,6 +6,7 @@ use super::{
     search::Search,
     trace::Beam,
 };
+use crate::random::Random;
 
 /// Greedy generation or sampling of one sequence.
 pub(super) struct Drawing<'a> {
@@ -159,30 +160,6 @@ fn draw(logits: &[f32], sampling: &Sampling, uniform: f64) -> Option<usize> {
         left < 0.0
     });
     chosen.or(weights.last()).map(|(at, _)| *at)
-}
-
-/// SplitMix64 (Steele, Lea and Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64, stream: u64) -> Self {
-        let mut random = Self(seed ^ stream.wrapping_mul(0xd6e8_feb8_6659_fd93));
-        random.next();
-        random
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// A number in `[0, 1)`.
-    fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
 }
 
 #[cfg(test)]

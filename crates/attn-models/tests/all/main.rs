@@ -33,5 +33,6 @@ mod rotary;
 mod support;
 mod tokens;
 mod training;
+mod twins;
 mod vision;
 mod vocabularies;
