@@ -66,8 +66,8 @@ mod warnings;
 
 pub use aligned::{AlignedProjection, Alignment, Movement, Procrustes, project_aligned};
 pub use atlas::{
-    AtlasCache, AtlasOptions, AtlasParams, HeadPoints, HeadProjection, Priority, atlas, atlas_with, head_points,
-    project_head, sequence_sample,
+    AtlasCache, AtlasOptions, AtlasParams, HeadPoints, HeadProjection, HeadSteps, Priority, atlas, atlas_steps,
+    atlas_with, head_points, project_head, project_head_steps, projected_points, sequence_sample,
 };
 pub use cloud::{HeadCloud, SequenceRows};
 pub use correlation::{DistanceCorrelation, KeySet, distance_correlation};

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
 use super::{AtlasParams, HeadPoints, HeadProjection, file::Digest, sequence_sample};
 use crate::{
-    DistanceCorrelation, Error, HeadCloud, Normalization, QualityParams, SequenceRows, correlation,
+    DistanceCorrelation, Embedding, Error, HeadCloud, Normalization, QualityParams, SequenceRows, correlation,
     distance_correlation, normalize, project,
     quality::{self, quality},
     rng::Rng,
@@ -21,7 +21,7 @@ pub(super) struct Atlas<'a> {
 /// What is cheap to know of a head, and decides when its turn comes.
 pub(super) struct Prepared {
     pub(super) head: HeadId,
-    normalization: Normalization,
+    pub(super) normalization: Normalization,
     pub(super) correlation: DistanceCorrelation,
     query_norm: f32,
     key_norm: f32,
@@ -58,7 +58,39 @@ impl<'a> Atlas<'a> {
         })
     }
 
+    /// A head's normalised points.
+    pub(super) fn joint(&self, head: HeadId, normalization: &Normalization) -> Result<Array2<f32>, Error> {
+        let rows = self.rows(head)?;
+        normalization.apply(&self.cloud(&rows, head)?)
+    }
+
     pub(super) fn finish(&self, prepared: &Prepared, progress: &dyn Progress) -> Result<HeadProjection, Error> {
+        let AtlasParams {
+            method, dims, metric, ..
+        } = *self.params;
+        let joint = self.joint(prepared.head, &prepared.normalization)?;
+        let embedding = project(joint.view(), &method, dims, metric, self.seed(prepared.head), progress)?;
+        self.judged(prepared, joint.view(), embedding, progress)
+    }
+
+    /// What there is to say of a head's picture that was made elsewhere.
+    pub(super) fn judge(
+        &self,
+        prepared: &Prepared,
+        embedding: Embedding,
+        progress: &dyn Progress,
+    ) -> Result<HeadProjection, Error> {
+        let joint = self.joint(prepared.head, &prepared.normalization)?;
+        self.judged(prepared, joint.view(), embedding, progress)
+    }
+
+    fn judged(
+        &self,
+        prepared: &Prepared,
+        joint: ArrayView2<'_, f32>,
+        embedding: Embedding,
+        progress: &dyn Progress,
+    ) -> Result<HeadProjection, Error> {
         let Prepared {
             head,
             correlation,
@@ -66,20 +98,13 @@ impl<'a> Atlas<'a> {
             key_norm,
             ..
         } = *prepared;
-        let rows = self.rows(head)?;
-        let cloud = self.cloud(&rows, head)?;
-        let joint = prepared.normalization.apply(&cloud)?;
-        let queries = cloud.queries().nrows();
-        let AtlasParams {
-            method, dims, metric, ..
-        } = *self.params;
-        let embedding = project(joint.view(), &method, dims, metric, self.seed(head), progress)?;
+        let queries = self.rows(head)?.queries.nrows();
         let params = QualityParams {
             seed: self.seed(head),
             ..QualityParams::default()
         }
         .clamped(joint.nrows());
-        let quality = quality(joint.view(), embedding.points.view(), metric, &params, progress)?;
+        let quality = quality(joint, embedding.points.view(), self.params.metric, &params, progress)?;
         let normalization = prepared.normalization.clone();
         Ok(HeadProjection {
             head,
@@ -137,7 +162,7 @@ impl<'a> Atlas<'a> {
     }
 
     /// The seed of a head: the same whichever heads are made with it.
-    fn seed(&self, head: HeadId) -> u64 {
+    pub(super) fn seed(&self, head: HeadId) -> u64 {
         let stream = ((head.attention as u64) << 48) | ((head.layer as u64) << 24) | head.head as u64;
         Rng::new(self.params.seed, stream).next()
     }

@@ -9,6 +9,7 @@ mod head;
 mod run;
 #[cfg(test)]
 mod run_tests;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     cache::AtlasCache,
     run::{AtlasOptions, Priority},
+    steps::{HeadSteps, atlas_steps, project_head_steps},
 };
 use self::{head::Atlas, run::run};
 use crate::{
@@ -140,6 +142,19 @@ pub struct HeadPoints {
 /// [`Error::Core`] for a head the model does not have or a capture that cannot be read.
 pub fn head_points(capture: &Capture, head: HeadId, params: &AtlasParams) -> Result<HeadPoints, Error> {
     Atlas::new(capture, params).points(head)
+}
+
+/// The normalised points of a head that is projected already, `[queries + keys, head_dim]`: what [`head_points`] gives, without looking
+/// for the normalisation again.
+///
+/// # Errors
+/// As [`head_points`].
+pub fn projected_points(
+    capture: &Capture,
+    projection: &HeadProjection,
+    params: &AtlasParams,
+) -> Result<Array2<f32>, Error> {
+    Atlas::new(capture, params).joint(projection.head, &projection.normalization)
 }
 
 /// Projects one head, on all threads.
