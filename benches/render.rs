@@ -41,6 +41,7 @@ fn matrix(clouds: &[Vec<f32>]) -> Matrix<'_> {
         queries: POINTS / 2,
         values: None,
         labels: &[],
+        hidden: &[],
         note: String::new(),
     });
     Matrix {

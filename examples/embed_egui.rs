@@ -123,7 +123,7 @@ impl App {
         history_buttons(ui, &mut self.head);
         ui.separator();
         theme_switch(ui, &mut self.session.matrix);
-        color_picker(ui, &mut self.session.matrix, &self.study.color_modes());
+        color_picker(ui, &mut self.session.matrix, &self.study.color_modes(), &[]);
         let texts: Vec<&str> = self.labels.iter().map(String::as_str).collect();
         let wanted = &self.session.matrix.search;
         let count = search(wanted, &texts, texts.len() / 2).describe(wanted);

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use attn_core::{HeadId, Sequence, Side, Token};
-use attn_render::ColorMode;
+use attn_render::{ColorMode, View};
 
 use crate::{Error, Study};
 
@@ -19,7 +19,7 @@ pub enum ColumnKind {
     Categorical(Vec<String>),
 }
 
-/// A value per token that a user brings: parts of speech, losses, labels.
+/// A value per token that a user brings: parts of speech, losses, labels. [`Dataset`](crate::Dataset) reads them from files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
     /// What a person calls it.
@@ -33,6 +33,32 @@ pub struct Column {
     pub decoder: Vec<f32>,
 }
 
+impl Column {
+    pub(crate) fn side(&self, side: Side) -> &[f32] {
+        match side {
+            Side::Encoder => &self.encoder,
+            Side::Decoder => &self.decoder,
+        }
+    }
+
+    /// A value as a person reads it; `None` where there is none.
+    pub(crate) fn text(&self, value: f32) -> Option<String> {
+        match &self.kind {
+            _ if value.is_nan() => None,
+            ColumnKind::Categorical(names) => names.get(value.round() as usize).cloned(),
+            ColumnKind::Sequential | ColumnKind::Diverging => Some(value.to_string()),
+        }
+    }
+
+    /// The names of its classes; none if it is not of classes.
+    pub fn classes(&self) -> &[String] {
+        match &self.kind {
+            ColumnKind::Categorical(names) => names,
+            ColumnKind::Sequential | ColumnKind::Diverging => &[],
+        }
+    }
+}
+
 /// The values of a head's points.
 #[derive(Debug, Clone)]
 pub(crate) struct Values {
@@ -42,11 +68,11 @@ pub(crate) struct Values {
 }
 
 impl Study {
-    /// Brings a column of the user's own, for [`ColorMode::Value`]; one before is replaced.
+    /// Brings a column of the user's own, for [`ColorMode::Value`], searches and filters; one of the same name is replaced.
     ///
     /// # Errors
     /// [`Error::Column`] if it has not a value per token of each side.
-    pub fn set_column(&mut self, column: Column) -> Result<(), Error> {
+    pub fn add_column(&mut self, column: Column) -> Result<(), Error> {
         for (side, values) in [(Side::Encoder, &column.encoder), (Side::Decoder, &column.decoder)] {
             let expected = self.capture().tokens(side);
             if values.len() != expected {
@@ -58,8 +84,31 @@ impl Study {
                 });
             }
         }
-        self.column = Some(column);
+        match self.columns.iter_mut().find(|other| other.name == column.name) {
+            Some(other) => *other = column,
+            None => self.columns.push(column),
+        }
         Ok(())
+    }
+
+    /// The columns that were brought, in their order.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// A column by its name, in any case.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        let exact = self.columns.iter().find(|column| column.name == name);
+        exact.or_else(|| {
+            self.columns
+                .iter()
+                .find(|column| column.name.eq_ignore_ascii_case(name))
+        })
+    }
+
+    /// The column a view draws as [`ColorMode::Value`]: the one it names, else the first.
+    fn drawn_column(&self, view: &View) -> Option<&Column> {
+        self.column(&view.column).or_else(|| self.columns.first())
     }
 
     /// The colour modes that say something about this data: patches have rows and columns, words have punctuation.
@@ -68,14 +117,15 @@ impl Study {
         let applies = |mode: &ColorMode| match mode {
             ColorMode::PatchRow | ColorMode::PatchColumn => pictures,
             ColorMode::TokenLength | ColorMode::TokenFrequency | ColorMode::Punctuation => !pictures,
-            ColorMode::Value => self.column.is_some(),
+            ColorMode::Value => !self.columns.is_empty(),
             _ => true,
         };
         ColorMode::ALL.into_iter().filter(applies).collect()
     }
 
-    /// The values of a head's points in a mode; `None` where it says nothing.
-    pub(crate) fn values(&self, head: HeadId, mode: ColorMode) -> Result<Option<Values>, Error> {
+    /// The values of a head's points in a view's mode; `None` where it says nothing.
+    pub(crate) fn values(&self, head: HeadId, view: &View) -> Result<Option<Values>, Error> {
+        let mode = view.color_mode;
         if mode == ColorMode::QueryKey || !self.color_modes().contains(&mode) {
             return Ok(None);
         }
@@ -95,12 +145,12 @@ impl Study {
                 values
             }
             _ => {
-                let mut values = self.per_token(query_side, mode);
-                values.extend(self.per_token(key_side, mode));
+                let mut values = self.per_token(query_side, view);
+                values.extend(self.per_token(key_side, view));
                 values
             }
         };
-        let (label, kind) = match (mode, &self.column) {
+        let (label, kind) = match (mode, self.drawn_column(view)) {
             (ColorMode::Value, Some(column)) => (column.name.clone(), column.kind.clone()),
             (ColorMode::PositionMod5, _) => (
                 "position mod 5".into(),
@@ -120,14 +170,11 @@ impl Study {
     }
 
     /// A value per drawn token of a side.
-    fn per_token(&self, side: Side, mode: ColorMode) -> Vec<f32> {
+    fn per_token(&self, side: Side, view: &View) -> Vec<f32> {
+        let mode = view.color_mode;
         let all = self.capture().sequences();
-        if let (ColorMode::Value, Some(column)) = (mode, &self.column) {
-            let values = if side == Side::Encoder {
-                &column.encoder
-            } else {
-                &column.decoder
-            };
+        if let (ColorMode::Value, Some(column)) = (mode, self.drawn_column(view)) {
+            let values = column.side(side);
             let rows = self
                 .sequences()
                 .iter()

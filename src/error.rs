@@ -39,12 +39,27 @@ pub enum Error {
         /// Values given.
         found: usize,
     },
+    /// A file of text and columns is not what it should be, or not that of a capture.
+    #[error("{place}: expected {expected}, found {found}")]
+    Dataset {
+        /// The file, and the line where there is one.
+        place: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A column was asked for that the data does not have.
+    #[error("no column `{name}`: there are {}", if columns.is_empty() { "none".to_owned() } else { columns.join(", ") })]
+    NoColumn {
+        /// The name.
+        name: String,
+        /// What there is.
+        columns: Vec<String>,
+    },
     /// An experiment was asked for without heads.
     #[error("expected at least one head to take out, found none")]
     NoHeads,
-    /// An experiment was asked for on a model of pictures.
-    #[error("experiments read text: this is a model of pictures")]
-    NotText,
     /// The view of a picture was asked for a sequence that is none.
     #[error("{sequence} is not a picture")]
     NotAPicture {

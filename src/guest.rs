@@ -2,7 +2,7 @@
 //! drawn moves for it.
 
 use attn_core::{Capture, HeadId, Progress};
-use attn_project::{FittedProjection, HeadCloud, Normalization, head_points};
+use attn_project::{FittedProjection, HeadCloud, Normalization, projected_points};
 use attn_render::{Colors, Edge, Label, Layer, Placement, Point, Scene, Shape};
 use ndarray::Array2;
 
@@ -61,9 +61,9 @@ impl Study {
     pub fn placer(&self, head: HeadId, progress: &dyn Progress) -> Result<Placer, Error> {
         let projection = self.projection(head)?;
         let params = self.params();
-        let points = head_points(self.capture(), head, params)?;
+        let points = projected_points(self.capture(), projection, params)?;
         let fitted = FittedProjection::new(
-            points.points.view(),
+            points.view(),
             projection.embedding.clone(),
             &params.method,
             params.metric,
@@ -72,7 +72,7 @@ impl Study {
         Ok(Placer {
             head,
             fitted,
-            normalization: points.normalization,
+            normalization: projection.normalization.clone(),
         })
     }
 }

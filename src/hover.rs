@@ -64,7 +64,7 @@ impl Study {
         ));
         lines.push("click to open".into());
         Some(Tooltip {
-            title: head.to_string(),
+            title: self.capture().model().head_name(head),
             lines,
             words: Vec::new(),
         })

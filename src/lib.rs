@@ -28,17 +28,22 @@
 //! | `attn-analyze` | [`analyze`] | what each head does |
 
 mod coloring;
+mod contrast;
+mod dataset;
 pub mod embedded;
 mod error;
 mod experiment;
+mod filter;
 mod guest;
 mod hover;
 mod patches;
 mod picture;
 mod points;
 mod report;
+mod steps;
 mod study;
 mod summary;
+mod weighting;
 
 pub use attn_analyze as analyze;
 pub use attn_core as core;
@@ -49,10 +54,15 @@ pub use attn_project as project;
 pub use attn_project_gpu as project_gpu;
 pub use attn_render as render;
 pub use coloring::{Column, ColumnKind};
+pub use contrast::{Contrast, HeadContrast, read_again};
+pub use dataset::{DataColumn, DataValues, Dataset};
 pub use error::Error;
 pub use experiment::{Ablation, Distance, Effect, Estimate, ExperimentOptions, RandomHeads, Task, ablate, intervene};
+pub use filter::TokenFilter;
 pub use guest::{Guest, Placer};
 pub use points::Place;
 pub use report::{HeadReport, Report};
+pub use steps::{HeadMovement, Steps};
 pub use study::Study;
 pub use summary::{AlikeHeads, ChainedHeads, HeadSummary, Summary, SummaryOptions, Way};
+pub use weighting::Weighting;

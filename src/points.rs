@@ -92,12 +92,38 @@ impl Study {
             .collect()
     }
 
-    /// What a search finds among a head's points.
+    /// What a search looks in, per point: the tokens' texts; for `column=value`, with the name of a [`Column`](crate::Column), the
+    /// search itself where the column has that value, in any case.
+    pub(crate) fn searched(&self, head: HeadId, text: &str) -> Vec<String> {
+        let asked = text
+            .split_once('=')
+            .and_then(|(name, value)| Some((self.column(name.trim())?, value.trim())));
+        let Some((column, value)) = asked else {
+            return self.texts(head);
+        };
+        let found = |side: Side| {
+            let rows = self
+                .sequences()
+                .iter()
+                .flat_map(move |&sequence| self.capture().rows(sequence, side));
+            rows.map(move |row| {
+                let own = column.side(side).get(row).and_then(|own| column.text(*own));
+                let same = own.is_some_and(|own| own.to_lowercase() == value.to_lowercase());
+                if same { text.to_owned() } else { String::new() }
+            })
+        };
+        found(head.attention.query_side())
+            .chain(found(head.attention.key_side()))
+            .collect()
+    }
+
+    /// What a search finds among a head's points: tokens whose text contains `text`, or, for `column=value` with the name of a
+    /// [`Column`](crate::Column), those with that value.
     pub fn matches(&self, head: HeadId, text: &str) -> Matches {
         if text.is_empty() {
             return Matches::default();
         }
-        let texts = self.texts(head);
+        let texts = self.searched(head, text);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let queries = self.points_before(head.attention.query_side(), self.sequences().len());
         search(text, &texts, queries)

@@ -15,7 +15,7 @@ use attn_render::{
     },
 };
 
-use crate::{Column, ColumnKind, Error, Report, coloring::Values, picture::load_picture};
+use crate::{Column, ColumnKind, Error, Report, Weighting, coloring::Values, filter::Drawn, picture::load_picture};
 
 /// A capture, and the projections of its heads so far.
 ///
@@ -28,8 +28,20 @@ pub struct Study {
     sequences: Vec<usize>,
     heads: BTreeMap<HeadId, HeadProjection>,
     /// What the user brought to colour by.
-    pub(crate) column: Option<Column>,
+    pub(crate) columns: Vec<Column>,
+    /// Which tokens are drawn.
+    pub(crate) drawn: Drawn,
+    /// What weights of attention stand for.
+    pub(crate) weighting: Weighting,
 }
+
+/// Under the matrix.
+const CAPTION: &str = "Each plot is one attention head: queries and keys projected together, so that near means attended. \
+                       ρ is the rank correlation of distance with attention; −1 would be perfect.";
+/// The same where a model has several attentions.
+const STACKS: &str = "Each plot is one attention head: queries and keys projected together, so that near means attended. \
+                      eL: a layer of the encoder; dL: of the decoder; ×L: queries of the decoder, keys of the encoder. \
+                      ρ is the rank correlation of distance with attention; −1 would be perfect.";
 
 /// The layout of the single views unless a host says otherwise.
 const PAGE: [f32; 2] = [900.0, 820.0];
@@ -46,7 +58,9 @@ impl Study {
             params: params.clone(),
             sequences,
             heads: BTreeMap::new(),
-            column: None,
+            columns: Vec::new(),
+            drawn: Drawn::default(),
+            weighting: Weighting::default(),
         })
     }
 
@@ -179,32 +193,43 @@ impl Study {
     pub fn matrix(&self, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
         // Heads of one kind of attention have the same tokens; only norms are a head's own.
         let mut values: Vec<Option<Values>> = Vec::new();
-        let mut texts: Vec<(Attention, Vec<String>)> = Vec::new();
+        let mut texts: Vec<(Attention, Vec<String>, Vec<bool>)> = Vec::new();
         let mut before: Option<Attention> = None;
         for head in self.heads.keys() {
             let same = before.replace(head.attention) == Some(head.attention) && view.color_mode != ColorMode::Norm;
             let last = values.last().cloned().filter(|_| same);
             values.push(match last {
                 Some(values) => values,
-                None => self.values(*head, view.color_mode)?,
+                None => self.values(*head, view)?,
             });
-            if !view.search.is_empty() && !texts.iter().any(|(attention, _)| *attention == head.attention) {
-                texts.push((head.attention, self.texts(*head)));
+            if !texts.iter().any(|(attention, ..)| *attention == head.attention) {
+                let searched = match view.search.as_str() {
+                    "" => Vec::new(),
+                    text => self.searched(*head, text),
+                };
+                texts.push((head.attention, searched, self.hidden_points(*head)));
             }
         }
-        let labels: Vec<(Attention, Vec<&str>)> = texts
+        let labels: Vec<(Attention, Vec<&str>, &[bool])> = texts
             .iter()
-            .map(|(attention, texts)| (*attention, texts.iter().map(String::as_str).collect()))
+            .map(|(attention, texts, hidden)| {
+                (
+                    *attention,
+                    texts.iter().map(String::as_str).collect(),
+                    hidden.as_slice(),
+                )
+            })
             .collect();
         let mut panels = Vec::new();
         for (head, values) in self.heads.values().zip(&values) {
-            let labels = labels.iter().find(|(attention, _)| *attention == head.head.attention);
+            let labels = labels.iter().find(|(attention, ..)| *attention == head.head.attention);
             panels.push(MatrixPanel {
                 head: head.head,
                 coordinates: coordinates(head)?,
                 queries: head.queries,
                 values: values.as_ref().map(|values| values.values.as_slice()),
-                labels: labels.map_or(&[][..], |(_, labels)| labels),
+                labels: labels.map_or(&[][..], |(_, labels, _)| labels),
+                hidden: labels.map_or(&[][..], |(.., hidden)| hidden),
                 note: head
                     .correlation
                     .value
@@ -219,8 +244,7 @@ impl Study {
         let matrix = Matrix {
             title: &title,
             subtitle: &subtitle,
-            caption: "Each plot is one attention head: queries and keys projected together, so that near means attended. \
-                      ρ is the rank correlation of distance with attention; −1 would be perfect.",
+            caption: if info.attentions.len() > 1 { STACKS } else { CAPTION },
             panels,
             color_by: values.as_ref().map(|values| color_by(values, &names)),
         };
@@ -244,11 +268,18 @@ impl Study {
         let labels: Vec<&str> = texts.iter().map(String::as_str).collect();
         let mut plot = Head::new(head, coordinates(projection)?, projection.queries);
         plot.labels = &labels;
-        let values = self.values(head, view.color_mode)?;
+        let searched = self.searched(head, &view.search);
+        let searched: Vec<&str> = searched.iter().map(String::as_str).collect();
+        plot.searched = &searched;
+        let values = self.values(head, view)?;
         let names = names(values.as_ref());
         plot.values = values.as_ref().map(|values| values.values.as_slice());
         plot.color_by = values.as_ref().map(|values| color_by(values, &names));
-        let title = format!("{}, head {head}", self.capture.model().name);
+        let title = format!(
+            "{}, head {}",
+            self.capture.model().name,
+            self.capture.model().head_name(head)
+        );
         plot.title = &title;
         let mut subtitle = format!(
             "{} · ρ {} · trustworthiness {:.3} · neighbours kept {:.2} · mean norm of queries {}, keys {} · c = {:.2}",
@@ -263,11 +294,19 @@ impl Study {
         let (queries, keys) = sequence
             .map(|sequence| self.points_of(head, sequence))
             .unwrap_or_default();
+        // What is brought out is drawn, whatever is left out.
+        let mut hidden = self.hidden_points(head);
+        for &point in queries.iter().chain(&keys) {
+            if let Some(hidden) = hidden.get_mut(point as usize) {
+                *hidden = false;
+            }
+        }
+        plot.hidden = &hidden;
         let attention = match sequence {
             Some(sequence) if !queries.is_empty() => {
                 let name = &self.capture.sequences()[sequence].name;
-                subtitle.push_str(&format!(" · lines: {name}"));
-                Some(self.capture.attention(head, sequence)?)
+                subtitle.push_str(&format!(" · lines: {name}{}", self.weighting.describe()));
+                Some(self.weights(head, sequence)?)
             }
             _ => None,
         };
@@ -288,7 +327,7 @@ impl Study {
     /// # Errors
     /// [`Error::Core`] for a head or sequence that does not exist, those of [`Sentence::scene`].
     pub fn sentence(&self, head: HeadId, sequence: usize, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
-        let attention = self.capture.attention(head, sequence)?;
+        let attention = self.weights(head, sequence)?;
         let weights: Vec<f32> = attention.iter().copied().collect();
         let item = &self.capture.sequences()[sequence];
         let tokens = |side| -> Vec<SentenceToken<'_>> {
@@ -302,7 +341,13 @@ impl Study {
         };
         let (queries, keys) = (tokens(head.attention.query_side()), tokens(head.attention.key_side()));
         let mut sentence = Sentence::new(head, &queries, &keys, &weights);
-        let title = format!("{}, head {head}: attention in {}", self.capture.model().name, item.name);
+        let weighed = self.weighting.describe();
+        let title = format!(
+            "{}, head {}: attention in {}{weighed}",
+            self.capture.model().name,
+            self.capture.model().head_name(head),
+            item.name
+        );
         let subtitle = subtitle(item);
         (sentence.title, sentence.subtitle) = (&title, &subtitle);
         let size = size.unwrap_or_else(|| sentence.natural_size());
@@ -323,7 +368,7 @@ impl Study {
         view: &View,
         size: Option<[f32; 2]>,
     ) -> Result<Scene, Error> {
-        let attention = self.capture.attention(head, sequence)?;
+        let attention = self.weights(head, sequence)?;
         let weights: Vec<f32> = attention.iter().copied().collect();
         let item = &self.capture.sequences()[sequence];
         let Some(image) = &item.image else {
@@ -342,7 +387,13 @@ impl Study {
                 .position(|token| token.patch == Some(patch))
                 .unwrap_or(tokens.len());
         }
-        let title = format!("{}, head {head}: attention in {}", self.capture.model().name, item.name);
+        let weighed = self.weighting.describe();
+        let title = format!(
+            "{}, head {}: attention in {}{weighed}",
+            self.capture.model().name,
+            self.capture.model().head_name(head),
+            item.name
+        );
         plot.title = &title;
         let size = size.unwrap_or_else(|| plot.natural_size());
         Ok(plot.scene(view, size)?)
@@ -357,11 +408,15 @@ impl Study {
         let (drawn, all) = (self.sequences.len(), self.capture.sequences().len());
         let tokens = self.points_before(self.main_side(), drawn);
         let what = if self.is_picture(0) { "pictures" } else { "sequences" };
-        if drawn == all {
+        let mut text = if drawn == all {
             format!("{all} {what}, {tokens} tokens")
         } else {
             format!("{drawn} of {all} {what}, {tokens} tokens")
+        };
+        if let Some(filter) = self.drawn.describe() {
+            text.push_str(&format!("; drawn: {filter}"));
         }
+        text
     }
 }
 

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    Column, ColumnKind, Error, Study,
-    core::{Attention, Capture, HeadId},
-    embedded::{Embedded, PICTURES, sentences},
+    Column, ColumnKind, Dataset, Error, Study, TokenFilter,
+    core::{Attention, Capture, HeadId, Side},
+    embedded::{Embedded, PICTURES, SENTENCES_CONLLU, sentences},
     models::{Capturer, Picture, split_lines},
     project::{AtlasParams, Method},
     render::{ColorMode, Point, Scene, View},
@@ -148,11 +148,11 @@ fn columns_of_the_user_are_drawn_and_checked() {
         encoder: values,
         decoder: vec![],
     };
-    let error = study.set_column(column(vec![0.0; 3])).unwrap_err();
+    let error = study.add_column(column(vec![0.0; 3])).unwrap_err();
     assert!(matches!(error, Error::Column { found: 3, expected, .. } if expected == tokens));
     assert!(!study.color_modes().contains(&ColorMode::Value));
     study
-        .set_column(column((0..tokens).map(|row| (row % 200) as f32).collect()))
+        .add_column(column((0..tokens).map(|row| (row % 200) as f32).collect()))
         .unwrap();
     let mut view = view(ColorMode::Value);
     view.toggle_class(1);
@@ -182,4 +182,140 @@ fn a_search_counts_tokens_in_the_matrix() {
     assert!(scene.layers[0].labels.iter().any(|label| *label.text == *told));
     let shown = scene.layers[1].points.iter().filter(|point| !point.is_dimmed()).count();
     assert_eq!(shown, 16 * 2 * count, "in all heads at once");
+}
+
+/// 30 sentences with their annotation.
+fn annotated() -> (Study, String) {
+    let file: String = SENTENCES_CONLLU.split_inclusive("\n\n").take(30).collect();
+    let data = Dataset::parse(file.as_bytes(), "sentences.conllu".as_ref(), None).unwrap();
+    let capturer = Capturer::load(&Embedded::TextEncoder.checkpoint().unwrap()).unwrap();
+    let capture = capturer.text(&data.lines, None, &()).unwrap().capture;
+    let columns = data.columns(&capture).unwrap();
+    let mut study = study(capture);
+    columns.into_iter().for_each(|column| study.add_column(column).unwrap());
+    (study, file)
+}
+
+/// The part of speech of every token, by counting letters: words and tokens are the same letters in the same order.
+fn parts_of_speech(study: &Study, file: &str) -> Vec<Option<String>> {
+    let mut tags = Vec::new();
+    for (sentence, sequence) in file.split("\n\n").zip(study.capture().sequences()) {
+        let words = sentence.lines().filter(|line| !line.starts_with('#'));
+        let letters: Vec<String> = words
+            .flat_map(|line| {
+                let fields: Vec<&str> = line.split('\t').collect();
+                vec![fields[3].to_owned(); fields[1].chars().count()]
+            })
+            .collect();
+        let mut at = 0;
+        for token in &sequence.encoder {
+            tags.push((!token.special).then(|| letters[at].clone()));
+            if !token.special {
+                at += token.text.trim_start_matches("##").chars().count();
+            }
+        }
+        assert_eq!(at, letters.len());
+    }
+    tags
+}
+
+#[test]
+fn every_token_has_the_tag_of_its_word() {
+    let (study, file) = annotated();
+    let expected = parts_of_speech(&study, &file);
+    let column = study.column("UPOS").unwrap();
+    let found: Vec<Option<String>> = (column.encoder.iter())
+        .map(|value| (!value.is_nan()).then(|| column.classes()[*value as usize].clone()))
+        .collect();
+    assert_eq!(found, expected);
+    assert!(
+        study
+            .capture()
+            .sequences()
+            .iter()
+            .flat_map(|s| &s.encoder)
+            .any(|token| token.text.starts_with("##"))
+    );
+    let names: Vec<&str> = study.columns().iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["lemma", "upos", "misc.Class", "sent_id", "sentiment"]);
+    // A line's value is that of all its tokens.
+    let sentiment = study.column("sentiment").unwrap();
+    for sequence in 0..30 {
+        let values = &sentiment.encoder[study.capture().rows(sequence, Side::Encoder)];
+        assert!(values.iter().all(|value| *value == values[0] && !value.is_nan()));
+    }
+}
+
+#[test]
+fn a_search_finds_values_of_columns() {
+    let (study, file) = annotated();
+    let count = parts_of_speech(&study, &file)
+        .into_iter()
+        .filter(|tag| tag.as_deref() == Some("VERB"))
+        .count();
+    assert!(count > 10);
+    let matches = study.matches(HEAD, "upos=verb");
+    assert_eq!((matches.queries, matches.keys), (count, count));
+    let view = View {
+        search: "upos=VERB".into(),
+        ..View::default()
+    };
+    for scene in [
+        study.matrix(&view, None).unwrap(),
+        study.head(HEAD, None, &view, None).unwrap(),
+    ] {
+        let heads = scene.panels.iter().filter(|panel| panel.head.is_some()).count();
+        let shown = scene.layers[1].points.iter().filter(|point| !point.is_dimmed()).count();
+        assert_eq!(shown, heads * 2 * count);
+    }
+    assert_eq!(
+        study.matches(HEAD, "nothing=verb"),
+        study.matches(HEAD, "a text that is not there")
+    );
+}
+
+#[test]
+fn frequent_words_and_other_values_are_not_drawn() {
+    let (mut study, file) = annotated();
+    let tags = parts_of_speech(&study, &file);
+    let tokens: Vec<String> = (study.capture().sequences().iter())
+        .flat_map(|sequence| &sequence.encoder)
+        .map(|token| token.text.clone())
+        .collect();
+    let drawn = |study: &Study, sequence| {
+        let points = points(&study.head(HEAD, sequence, &View::default(), None).unwrap());
+        let drawn: Vec<bool> = points.iter().map(|point| !point.is_hidden()).collect();
+        let (queries, keys) = drawn.split_at(tokens.len());
+        assert_eq!(queries, keys, "a token's query and key stay together");
+        queries.to_vec()
+    };
+    let limited = TokenFilter {
+        at_most: Some(3),
+        ..TokenFilter::default()
+    };
+    study.set_filter(limited.clone()).unwrap();
+    let found = drawn(&study, None);
+    for text in &tokens {
+        let of = |kept: bool| {
+            (tokens.iter().zip(&found))
+                .filter(|(other, drawn)| *other == text && (**drawn || !kept))
+                .count()
+        };
+        assert_eq!(of(true), of(false).min(3), "{text}");
+    }
+    let all = drawn(&study, Some(7));
+    let rows = study.capture().rows(7, Side::Encoder);
+    assert!(all[rows].iter().all(|drawn| *drawn), "what is brought out is drawn");
+    let only = [("upos".to_owned(), ["NOUN", "VERB"].map(str::to_owned).into())].into();
+    study.set_filter(TokenFilter { at_most: None, only }).unwrap();
+    let expected: Vec<bool> = tags
+        .iter()
+        .map(|tag| matches!(tag.as_deref(), Some("NOUN" | "VERB")))
+        .collect();
+    assert_eq!(drawn(&study, None), expected);
+    let unknown = TokenFilter {
+        only: [("xpos".to_owned(), [].into())].into(),
+        ..limited
+    };
+    assert!(matches!(study.set_filter(unknown), Err(Error::NoColumn { .. })));
 }

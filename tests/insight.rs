@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    Distance, Error, ExperimentOptions, Study, Summary, SummaryOptions, Task, Way, ablate,
-    analyze::heads::LabelKind,
-    core::{Attention, Capture, HeadId, Side, ndarray::Array2},
-    embedded::{Embedded, PICTURES, sentences},
+    Contrast, Distance, Error, ExperimentOptions, Steps, Study, Summary, SummaryOptions, Task, Way, Weighting, ablate,
+    analyze::heads::{LabelKind, Measure},
+    core::{Attention, Capture, HeadId, Sequence, Side, ndarray::Array2},
+    embedded::{Embedded, PICTURES, sentences, sentiment_epochs},
     intervene,
-    models::{Capturer, Edit, Inputs, Interventions, Picture, split_lines},
+    models::{Capturer, Edit, Inputs, Interventions, Picture, Twin, split_lines},
     project::{AtlasParams, Method},
+    read_again,
     render::{View, views::overlay},
 };
 
@@ -234,7 +235,190 @@ fn experiments_refuse_what_they_cannot_do() {
         Err(Error::Models(_))
     ));
     let vision = capturer(Embedded::Vision);
-    assert!(matches!(ablate(&vision, &[], &far, &options, &()), Err(Error::NotText)));
+    let unknown = [Sequence::default()];
+    assert!(matches!(
+        ablate(&vision, &unknown, &far, &options, &()),
+        Err(Error::NotAPicture { .. })
+    ));
+}
+
+/// Log-probabilities of the classes of a picture, read alone.
+fn classes(capturer: &Capturer, picture: &Picture, without: &[HeadId]) -> Vec<f32> {
+    let inputs = capturer.picture_inputs([picture]).unwrap();
+    let edit = |head: &HeadId| Edit::HeadMask {
+        heads: (*head).into(),
+        factor: 0.0,
+    };
+    let edits = without.iter().map(|head| edit(head).into());
+    let mut tap = Interventions::new(capturer.model().info(), edits).unwrap();
+    let output = capturer.model().forward(&inputs, &mut tap).unwrap();
+    let logits: Vec<f32> = output.logits.unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    let sum = logits.iter().map(|logit| logit.exp()).sum::<f32>().ln();
+    logits.into_iter().map(|logit| logit - sum).collect()
+}
+
+fn best(row: &[f32]) -> usize {
+    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap()
+}
+
+#[test]
+fn pictures_without_a_head_are_other_classes() {
+    let capturer = capturer(Embedded::Vision);
+    let pictures: Vec<Picture> = (PICTURES.iter())
+        .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
+        .collect();
+    let mut capture = capturer
+        .pictures(&pictures, None, &())
+        .unwrap()
+        .capture
+        .sequences()
+        .to_vec();
+    let heads = [0, 1, 2, 3].map(|head| HeadId::new(Attention::EncoderSelf, 0, head));
+    let options = ExperimentOptions {
+        random: 1,
+        ..ExperimentOptions::default()
+    };
+    let rows = |without: &[HeadId]| -> Vec<Vec<f32>> {
+        pictures
+            .iter()
+            .map(|picture| classes(&capturer, picture, without))
+            .collect()
+    };
+    let (before, after) = (rows(&[]), rows(&heads));
+    let same = before
+        .iter()
+        .zip(&after)
+        .filter(|(before, after)| best(before) == best(after))
+        .count();
+    assert!(same < pictures.len(), "a whole layer is missed");
+    let found = ablate(&capturer, &capture, &heads, &options, &()).unwrap().effect;
+    assert_eq!(
+        (found.task, found.distance, &found.loss),
+        (Task::None, Distance::Divergence, &None)
+    );
+    assert!((found.agreement.unwrap().mean - same as f64 / pictures.len() as f64).abs() < 1e-9);
+    // With labels there is a loss.
+    let labels = capturer.model().labels().to_vec();
+    capture
+        .iter_mut()
+        .for_each(|sequence| sequence.label = Some(labels[1].clone()));
+    let found = ablate(&capturer, &capture, &heads, &options, &()).unwrap().effect;
+    let mean = |rows: &[Vec<f32>]| -rows.iter().map(|row| f64::from(row[1])).sum::<f64>() / rows.len() as f64;
+    assert_eq!(found.task, Task::Class);
+    assert!((found.loss.unwrap().mean - mean(&before)).abs() < 1e-4);
+    assert!((found.loss_change.unwrap().mean - (mean(&after) - mean(&before))).abs() < 1e-4);
+}
+
+#[test]
+fn twins_are_read_beside_the_model() {
+    let checkpoint = Embedded::TextEncoder.checkpoint().unwrap();
+    let capture = read(&Capturer::load(&checkpoint).unwrap(), &some_sentences(20));
+    let again = |twin: Twin| {
+        let twin = twin.capturer(&checkpoint, 0).unwrap();
+        read_again(&twin, capture.sequences(), None, &()).unwrap().capture
+    };
+    let itself = Contrast::new(&capture, &capture, &()).unwrap();
+    assert!(
+        itself
+            .heads
+            .iter()
+            .all(|head| head.divergence == 0.0 && head.labels == head.other_labels)
+    );
+    for twin in Twin::ALL {
+        let other = again(twin);
+        assert_eq!(other.sequences(), capture.sequences());
+        let contrast = Contrast::new(&capture, &other, &()).unwrap();
+        assert_eq!(contrast.other, format!("text-encoder, {twin}"));
+        // L0 H1 looks at the previous token, by position and not by content.
+        let head = contrast.head(HeadId::new(Attention::EncoderSelf, 0, 1)).unwrap();
+        let previous = head
+            .scores
+            .iter()
+            .find(|score| score.measure == Measure::Previous)
+            .unwrap();
+        assert!(
+            previous.value > 0.6 && previous.same_head.unwrap() < 0.25,
+            "{twin}: {previous:?}"
+        );
+        assert!(head.divergence > 0.2, "{twin}");
+        assert!(contrast.markdown().contains("| L0 H1 |"));
+    }
+    let untrained = again(Twin::Untrained);
+    let entropies = Contrast::new(&untrained, &capture, &()).unwrap();
+    let entropy = |head: &attn_sdk::HeadContrast| {
+        head.scores
+            .iter()
+            .find(|score| score.measure == Measure::Entropy)
+            .unwrap()
+            .value
+    };
+    assert!(
+        entropies.heads.iter().all(|head| entropy(head) > 0.9),
+        "who learnt nothing looks everywhere"
+    );
+    // Pictures too.
+    let checkpoint = Embedded::Vision.checkpoint().unwrap();
+    let picture = Picture::Memory(PICTURES[0].0.into(), PICTURES[0].1.into());
+    let capture = Capturer::load(&checkpoint)
+        .unwrap()
+        .pictures(&[picture], None, &())
+        .unwrap()
+        .capture;
+    let twin = Twin::ShuffledPositions.capturer(&checkpoint, 0).unwrap();
+    let other = read_again(&twin, capture.sequences(), None, &()).unwrap().capture;
+    assert_eq!(other.sequences(), capture.sequences());
+}
+
+#[test]
+fn heads_over_a_training_move_as_far_as_their_attention() {
+    let lines = split_lines(some_sentences(12).as_bytes(), "text".as_ref()).unwrap();
+    let mut checkpoints = sentiment_epochs().unwrap();
+    // The last one twice: nothing moves.
+    checkpoints.push(checkpoints[3].clone());
+    let read = |checkpoint| {
+        Capturer::load(checkpoint)
+            .unwrap()
+            .text(&lines, None, &())
+            .unwrap()
+            .capture
+    };
+    let captures: Vec<Capture> = checkpoints.iter().map(read).collect();
+    let params = AtlasParams {
+        method: Method::Tsne(Default::default()),
+        ..AtlasParams::default()
+    };
+    let steps = Steps::project(captures, &params, &()).unwrap();
+    for moved in steps.movements() {
+        assert_eq!((moved.moved.len(), moved.attention.len()), (4, 4));
+        assert_eq!(moved.attention[3], 0.0);
+        assert!(moved.moved[3] < 0.1 && moved.moved[3] < moved.moved[0], "{moved:?}");
+    }
+    let size = [900.0, 700.0];
+    let view = View::default();
+    let points = |at: f32| {
+        let scene = steps.scene(at, &view, size).unwrap();
+        let panel = scene.panel_of(steps.movements()[0].head).unwrap();
+        let own = scene
+            .layers
+            .iter()
+            .flat_map(|layer| layer.points.iter().copied().collect::<Vec<_>>());
+        let mut own: Vec<_> = own
+            .filter(|point| point.panel() == panel)
+            .map(|point| (point.id, point.position))
+            .collect();
+        own.sort_by_key(|point| point.0);
+        own
+    };
+    let (before, between, after) = (points(0.0), points(0.5), points(1.0));
+    assert_eq!((before.len(), between.len()), (after.len(), after.len()));
+    assert_ne!(before, after);
+    assert_ne!(between, before);
+    assert_ne!(between, after);
+    let page = steps.markdown();
+    assert!(
+        page.starts_with("# Heads over 5 steps\n\n1. sentiment, epoch 1\n") && page.contains("| L0 H0 |"),
+        "{page}"
+    );
 }
 
 #[test]
@@ -304,4 +488,42 @@ fn a_twin_without_positions_sees_no_order() {
     assert!(same_word(&with) > 0.1);
     assert!(same_word(&without) < 1e-5);
     assert_ne!(with.fingerprint(), without.fingerprint());
+}
+
+#[test]
+fn weights_are_attention_times_what_it_carries() {
+    let capturer = capturer(Embedded::TextEncoder);
+    let capture = read(&capturer, &some_sentences(3));
+    let mut study = Study::new(capture, &AtlasParams::default()).unwrap();
+    let head = HeadId::new(Attention::EncoderSelf, 1, 2);
+    let attention = study.weights(head, 1).unwrap();
+    let rows = study.capture().rows(1, Side::Encoder);
+    let values = study.capture().values(head).unwrap().to_owned();
+    let output = capturer.model().head_weights().unwrap();
+    let output_map = output
+        .iter()
+        .find(|weights| weights.head == head)
+        .unwrap()
+        .output
+        .clone();
+    let expected = |carried: &Array2<f32>| {
+        let lengths: Vec<f32> = rows
+            .clone()
+            .map(|row| carried.row(row).dot(&carried.row(row)).sqrt())
+            .collect();
+        Array2::from_shape_fn(attention.dim(), |(query, key)| {
+            let sum: f32 = (0..lengths.len())
+                .map(|key| attention[[query, key]] * lengths[key])
+                .sum();
+            attention[[query, key]] * lengths[key] / sum
+        })
+    };
+    for (weighting, expected) in [
+        (Weighting::Value, expected(&values)),
+        (Weighting::Output(output.into()), expected(&values.dot(&output_map))),
+    ] {
+        study.set_weighting(weighting);
+        let found = study.weights(head, 1).unwrap();
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
 }

@@ -14,13 +14,17 @@
     reason = "a command-line program"
 )]
 
+mod against;
 #[path = "../common/mod.rs"]
 mod common;
+mod filter;
 mod options;
 mod pictures;
 mod side;
 mod source;
+mod steps;
 mod summary;
+mod weighting;
 mod window;
 mod work;
 
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let source = options.source();
+    let model = source.model().cloned();
     if options.checkpoint_info {
         let Source::Model { model, .. } = &source else {
             return Err("--checkpoint-info: expected a model, found a capture".into());
@@ -69,6 +74,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     note_cuts(&read.capture, &terminal);
+    if !read.later.is_empty() {
+        return steps::write(read, options, &out, &terminal);
+    }
     // Finished heads are kept beside the capture: a projection that was stopped goes on where it was.
     let cache = AtlasCache::beside(&read.capture).unwrap_or_else(|error| {
         terminal.say(format!("note: projections are not kept: {error}"));
@@ -78,8 +86,19 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         cache: cache.as_ref(),
         ..AtlasOptions::default()
     };
-    let study = Study::project_with(read.capture, &options.atlas(), kept, &terminal)?;
-    pictures::write(&study, read.capturer.as_ref(), options, &out, &terminal)
+    let mut study = Study::project_with(read.capture, &options.atlas(), kept, &terminal)?;
+    read.columns
+        .into_iter()
+        .try_for_each(|column| study.add_column(column))?;
+    study.set_filter(options.filter())?;
+    study.set_weighting(weighting::of(&options.weighted, read.capturer.as_ref())?);
+    pictures::write(&study, read.capturer.as_ref(), options, &out, &terminal)?;
+    if let Some(model) = model {
+        for twin in &options.against {
+            against::write(&study, &model, *twin, options, &out, &terminal)?;
+        }
+    }
+    Ok(())
 }
 
 /// Says which sequences are longer than the model takes.

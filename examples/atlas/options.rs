@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use attn_sdk::{
+    TokenFilter,
     core::LayerHead,
     embedded::Embedded,
+    models::Twin,
     project::{AtlasParams, Dims, Method, TsneParams, UmapParams},
     render::{ColorMode, Palette, Theme, View},
 };
 use clap::{Parser, ValueEnum};
 
-use crate::source::{Data, Model, Source};
+use crate::source::{Data, Model, Source, TextFile};
 
 /// Shows what every attention head of a transformer attends to, across a whole data set.
 #[derive(Parser)]
@@ -22,17 +24,23 @@ pub(crate) struct Options {
     /// An embedded model: text-encoder, text-decoder, vision or dates [default: text-encoder]
     #[arg(long, value_name = "NAME", conflicts_with = "model")]
     pub(crate) embedded: Option<Embedded>,
-    /// Text, one sequence per line. For an encoder-decoder a line is a source and, after a TAB, a target. Lines longer than the model takes are cut, with a note [default: 200 embedded sentences]
+    /// Folders of checkpoints of one training, in their order: the same heads over its steps, in pictures that can be compared. Without a folder: the four epochs of the embedded sentiment model
+    #[arg(long, value_name = "DIR", num_args = 0.., conflicts_with_all = ["model", "embedded"])]
+    pub(crate) checkpoints: Option<Vec<PathBuf>>,
+    /// Text, one sequence per line; or .conllu, .csv or .jsonl, whose columns become colours. For an encoder-decoder a line is a source and, after a TAB, a target. Lines longer than the model takes are cut, with a note [default: 200 embedded sentences]
     #[arg(long, value_name = "FILE")]
     pub(crate) text: Option<PathBuf>,
+    /// The column of a .csv or .jsonl file that holds the text [default: text or sentence]
+    #[arg(long, value_name = "COLUMN", requires = "text")]
+    pub(crate) text_column: Option<String>,
     /// Token ids, one sequence per line, separated by spaces: for models without a tokenizer
     #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "images"])]
     pub(crate) ids: Option<PathBuf>,
     /// Folder of pictures, for models of images [default: 24 embedded pictures]
     #[arg(long, value_name = "DIR", conflicts_with = "text")]
     pub(crate) images: Option<PathBuf>,
-    /// Looks at a capture that was made before, by this program or any other
-    #[arg(long, value_name = "CAPTURE", conflicts_with_all = ["model", "embedded", "text", "ids", "images"])]
+    /// Looks at a capture that was made before, by this program or any other; --text then brings the columns of the file it was made of
+    #[arg(long, value_name = "CAPTURE", conflicts_with_all = ["model", "embedded", "ids", "images"])]
     pub(crate) open: Option<PathBuf>,
     /// Writes pictures and atlas.json to this folder. Without it: a window, where there is a display
     #[arg(long, value_name = "DIR")]
@@ -50,11 +58,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 6000)]
     pub(crate) max_points: usize,
     /// A head to draw on its own; repeatable [default: the three with the strongest distance-attention correlation]
-    #[arg(long, value_name = "LAYER:HEAD")]
+    #[arg(long, value_name = "[ATTENTION:]LAYER:HEAD")]
     pub(crate) head: Vec<LayerHead>,
     /// Takes this head out of the model and writes what that does to loss and output; repeatable: heads are taken out together
-    #[arg(long, value_name = "LAYER:HEAD")]
+    #[arg(long, value_name = "[ATTENTION:]LAYER:HEAD")]
     pub(crate) ablate: Vec<LayerHead>,
+    /// Sets a twin of the model beside it: untrained, shuffled-positions or no-positions; repeatable. Writes its pictures and against-TWIN.md
+    #[arg(long, value_name = "TWIN", conflicts_with_all = ["open"], requires = "out")]
+    pub(crate) against: Vec<Twin>,
     /// The sequence to draw, counted from 1 [default: one of middling length]
     #[arg(long, value_name = "N")]
     pub(crate) sequence: Option<usize>,
@@ -62,13 +73,22 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ROW:COLUMN", value_parser = row_and_column)]
     pub(crate) patch: Option<(usize, usize)>,
     /// What colours say: query-key, position, position-mod-5, norm, token-length, sequence-length, token-frequency,
-    /// punctuation, patch-row or patch-column
-    #[arg(long, value_name = "MODE", default_value = "query-key")]
-    pub(crate) color: ColorMode,
+    /// punctuation, patch-row, patch-column, or a column of the data such as upos
+    #[arg(long, value_name = "MODE|COLUMN", default_value = "query-key")]
+    pub(crate) color: String,
+    /// Draws at most so many tokens of each word, so that frequent words do not own the picture
+    #[arg(long, value_name = "N")]
+    pub(crate) most_per_word: Option<usize>,
+    /// Draws only tokens with this value of a column, such as upos=NOUN; repeatable: any value of one column, in every column named
+    #[arg(long, value_name = "COLUMN=VALUE", value_parser = column_and_value)]
+    pub(crate) only: Vec<(String, String)>,
+    /// Weighs attention by what it carries: value (length of the value vector) or output (length of what it adds to the residual stream)
+    #[arg(long, value_name = "WHAT", default_value = "attention", value_parser = ["attention", "value", "output"])]
+    pub(crate) weighted: String,
     /// Writes each picture as a vector drawing too
     #[arg(long)]
     pub(crate) svg: bool,
-    /// Brings out the tokens that contain this text, in all heads
+    /// Brings out the tokens that contain this text, or have a value such as upos=NOUN, in all heads
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) search: String,
     /// Dark pictures
@@ -116,23 +136,44 @@ fn row_and_column(text: &str) -> Result<(usize, usize), String> {
     place.ok_or_else(|| format!("expected ROW:COLUMN such as 2:5, found `{text}`"))
 }
 
+fn column_and_value(text: &str) -> Result<(String, String), String> {
+    let parts = text
+        .split_once('=')
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    parts.ok_or_else(|| format!("expected COLUMN=VALUE such as upos=NOUN, found `{text}`"))
+}
+
 impl Options {
     /// What to look at.
     pub(crate) fn source(&self) -> Source {
+        let text = self.text.clone().map(|path| TextFile {
+            path,
+            column: self.text_column.clone(),
+        });
         if let Some(folder) = &self.open {
-            return Source::Folder(folder.clone());
+            return Source::Folder(folder.clone(), text);
         }
         let model = match (&self.model, self.embedded) {
             (Some(folder), _) => Model::Folder(folder.clone()),
             (None, embedded) => Model::Embedded(embedded.unwrap_or(Embedded::TextEncoder)),
         };
-        let data = match (&self.text, &self.ids, &self.images) {
-            (Some(path), ..) => Data::Text(path.clone()),
+        let data = match (text, &self.ids, &self.images) {
+            (Some(text), ..) => Data::Text(text),
             (_, Some(path), _) => Data::Ids(path.clone()),
             (.., Some(path)) => Data::Images(path.clone()),
             _ => Data::Default,
         };
-        Source::Model { model, data }
+        match &self.checkpoints {
+            Some(folders) if folders.is_empty() => Source::Steps {
+                models: (0..4).map(Model::Epoch).collect(),
+                data,
+            },
+            Some(folders) => Source::Steps {
+                models: folders.iter().cloned().map(Model::Folder).collect(),
+                data,
+            },
+            None => Source::Model { model, data },
+        }
     }
 
     /// What to compute per head.
@@ -146,6 +187,18 @@ impl Options {
         }
     }
 
+    /// Which tokens to draw.
+    pub(crate) fn filter(&self) -> TokenFilter {
+        let mut filter = TokenFilter {
+            at_most: self.most_per_word,
+            ..TokenFilter::default()
+        };
+        for (column, value) in &self.only {
+            filter.only.entry(column.clone()).or_default().insert(value.clone());
+        }
+        filter
+    }
+
     /// How to look at it.
     pub(crate) fn view(&self) -> View {
         View {
@@ -155,7 +208,8 @@ impl Options {
             } else {
                 Palette::ColorBlindSafe
             },
-            color_mode: self.color,
+            color_mode: self.color.parse().unwrap_or(ColorMode::Value),
+            column: self.color.clone(),
             search: self.search.clone(),
             ..View::default()
         }

@@ -6,15 +6,15 @@ use attn_sdk::{
     Ablation, Estimate, ExperimentOptions, Progress, Study, Summary, SummaryOptions, ablate,
     core::{HeadId, LayerHead, write_atomically},
     models::Capturer,
-    render::{Headless, Scene, SvgOptions, View, write_svg},
+    render::{ColorMode, Headless, Scene, SvgOptions, View, write_svg},
 };
 
 use crate::{common::Terminal, options::Options};
 
 /// Pixels per layout unit: sharp in print.
-const SCALE: f32 = 2.0;
+pub(crate) const SCALE: f32 = 2.0;
 /// Heads drawn on their own if none is named.
-const HEADS: usize = 3;
+pub(crate) const HEADS: usize = 3;
 
 /// Writes matrix.png, a picture or two per chosen head, summary.md, and the data as summary.json and atlas.json.
 pub(crate) fn write(
@@ -32,11 +32,20 @@ pub(crate) fn write(
         None => study.typical_sequence(),
     };
     let modes = study.color_modes();
-    if !modes.contains(&options.color) {
-        let modes: Vec<&str> = modes.into_iter().map(|mode| mode.name()).collect();
-        return Err(format!("--color {}: this data has {}", options.color.name(), modes.join(", ")).into());
-    }
     let view = options.view();
+    let known = match view.color_mode {
+        ColorMode::Value => study.column(&view.column).is_some(),
+        mode => modes.contains(&mode),
+    };
+    if !known {
+        let modes = modes
+            .iter()
+            .filter(|mode| **mode != ColorMode::Value)
+            .map(|mode| mode.name());
+        let columns = study.columns().iter().map(|column| column.name.as_str());
+        let all: Vec<&str> = modes.chain(columns).collect();
+        return Err(format!("--color {}: this data has {}", options.color, all.join(", ")).into());
+    }
     let mut headless = Headless::new()?;
     let mut written = Vec::new();
     let total = 2 + 2 * heads.len();
@@ -53,7 +62,7 @@ pub(crate) fn write(
     };
     draw("matrix.png".into(), study.matrix(&view, None)?, &view)?;
     for &head in &heads {
-        let name = |what: &str| format!("{what}-{}-{}.png", head.layer, head.head);
+        let name = |what: &str| format!("{what}-{}.png", file_name(study, head));
         draw(name("head"), study.head(head, Some(sequence), &view, None)?, &view)?;
         if study.is_picture(sequence) {
             draw(
@@ -95,8 +104,14 @@ fn say(ablation: &Ablation) {
         (Some(loss), Some(change)) => format!("loss {:.4} {}, ", loss.mean, interval(change)),
         _ => String::new(),
     };
+    let agreement = effect.agreement.as_ref().map_or_else(String::new, |same| {
+        format!(
+            "first class stays in {:.3} ({:.3} to {:.3}), ",
+            same.mean, same.low, same.high
+        )
+    });
     println!(
-        "without {}: {loss}output {} over {} sequences; p = {:.3} against {} random sets",
+        "without {}: {loss}{agreement}output {} over {} sequences; p = {:.3} against {} random sets",
         heads.join(", "),
         interval(&effect.output_change),
         effect.sequences,
@@ -106,7 +121,7 @@ fn say(ablation: &Ablation) {
 }
 
 /// The heads that were named, or those whose distances say most about attention.
-fn chosen(study: &Study, options: &Options) -> Result<Vec<HeadId>, Box<dyn Error>> {
+pub(crate) fn chosen(study: &Study, options: &Options) -> Result<Vec<HeadId>, Box<dyn Error>> {
     if options.head.is_empty() {
         return Ok(study.ranking().into_iter().take(HEADS).collect());
     }
@@ -114,22 +129,23 @@ fn chosen(study: &Study, options: &Options) -> Result<Vec<HeadId>, Box<dyn Error
 }
 
 /// Heads by the names a person typed after `option`.
-fn named(study: &Study, option: &str, places: &[LayerHead]) -> Result<Vec<HeadId>, Box<dyn Error>> {
+pub(crate) fn named(study: &Study, option: &str, places: &[LayerHead]) -> Result<Vec<HeadId>, Box<dyn Error>> {
     let heads: Vec<HeadId> = study.capture().model().heads().collect();
     let find = |place: &LayerHead| {
-        let found = heads
-            .iter()
-            .copied()
-            .find(|head| (head.layer, head.head) == (place.layer, place.head));
+        let found = heads.iter().copied().find(|head| place.is(*head));
         found.ok_or_else(|| {
             let (layers, most) = (heads.iter().map(|h| h.layer).max(), heads.iter().map(|h| h.head).max());
             let (layers, most) = (layers.unwrap_or(0), most.unwrap_or(0));
-            format!(
-                "{option} {}:{}: layers go from 0 to {layers}, heads from 0 to {most}",
-                place.layer, place.head
-            )
-            .into()
+            format!("{option} {place}: layers go from 0 to {layers}, heads from 0 to {most}").into()
         })
     };
     places.iter().map(find).collect()
+}
+
+/// A head in the name of a file: `3-9`, with its attention where the model has several.
+pub(crate) fn file_name(study: &Study, head: HeadId) -> String {
+    match study.capture().model().attentions.len() {
+        0 | 1 => format!("{}-{}", head.layer, head.head),
+        _ => format!("{}-{}-{}", head.attention, head.layer, head.head),
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use attn_egui::{SceneView, TextTable};
 use attn_sdk::{
-    Ablation, Error, Guest, Study, Summary,
+    Ablation, Error, Guest, Steps, Study, Summary, TokenFilter, Weighting,
     core::HeadId,
     models::Capturer,
     project::AtlasParams,
@@ -17,7 +17,7 @@ use attn_sdk::{
 use eframe::egui::{Context, RichText, ScrollArea, Ui, vec2};
 
 use crate::{
-    source::Source,
+    source::{Model, Source},
     work::{News, Work},
 };
 
@@ -31,8 +31,13 @@ const AROUND: f32 = 130.0;
 
 pub(crate) struct Side {
     pub(crate) name: String,
+    /// The model that reads, if it can be run again.
+    pub(crate) model: Option<Model>,
     work: Work,
     pub(crate) study: Option<Study>,
+    /// The steps of a training, of which the study is one; and where between them a person looks.
+    pub(crate) steps: Option<Steps>,
+    pub(crate) step: f32,
     pub(crate) capturer: Option<Arc<Capturer>>,
     pub(crate) summary: Option<Summary>,
     /// How the matrix or the open head is looked at.
@@ -44,6 +49,8 @@ pub(crate) struct Side {
     /// Head and sequence that the detail was drawn for.
     detail_shows: Option<(HeadId, usize)>,
     pub(crate) table: TextTable,
+    /// Which tokens are drawn.
+    pub(crate) filter: TokenFilter,
     /// The sequence that is brought out.
     pub(crate) sequence: Option<usize>,
     /// Numbers of queries and keys a search found.
@@ -76,8 +83,11 @@ impl Side {
         };
         Self {
             name: source.to_string(),
+            model: source.model().cloned(),
             work: Work::start(source, None, params, folder, context),
             study: None,
+            steps: None,
+            step: 0.0,
             capturer: None,
             summary: None,
             view,
@@ -86,6 +96,7 @@ impl Side {
             detail: SceneView::new(state, "attention in one sequence"),
             detail_shows: None,
             table: TextTable::default(),
+            filter: TokenFilter::default(),
             sequence: None,
             found: BTreeMap::new(),
             typed: String::new(),
@@ -101,7 +112,9 @@ impl Side {
     /// The same data projected in another way.
     pub(crate) fn project(&mut self, params: AtlasParams, context: &Context) {
         let Some(study) = &self.study else { return };
-        let source = Source::Captured(Box::new(study.capture().clone()));
+        let studies = self.steps.as_ref().map_or(std::slice::from_ref(study), Steps::studies);
+        let captures = studies.iter().map(|study| study.capture().clone()).collect();
+        let source = Source::Captured(captures, study.columns().to_vec());
         self.work = Work::start(source, self.capturer.clone(), params, None, context);
     }
 
@@ -119,12 +132,27 @@ impl Side {
                         self.view.close_head();
                     }
                     self.study = Some(*study);
+                    self.steps = None;
+                    self.draw(self.filter.clone());
                     self.capturer = capturer;
                     self.summary = None;
                     self.table.invalidate();
                     self.found.clear();
                     self.guests.clear();
                     self.refresh();
+                }
+                News::Steps(steps) => {
+                    if self.steps.is_none() {
+                        self.step = steps.studies().len().saturating_sub(1) as f32;
+                    }
+                    self.steps = Some(*steps);
+                    self.go_to_step(self.step);
+                }
+                News::HeadSteps(head) => {
+                    if let Some(steps) = &mut self.steps {
+                        steps.insert(*head);
+                    }
+                    self.go_to_step(self.step);
                 }
                 News::Head(head) => {
                     if let Some(study) = &mut self.study {
@@ -165,7 +193,52 @@ impl Side {
         self.work.priority.set(self.view.open.as_slice());
     }
 
-    fn refresh(&mut self) {
+    /// Looks at a step of the training, counted from 0, or at points on their way between two.
+    pub(crate) fn go_to_step(&mut self, step: f32) {
+        let Some(steps) = &mut self.steps else { return };
+        self.step = step;
+        let nearest = step.round() as usize;
+        // The study that was made anew draws what is drawn.
+        if let Err(error) = steps.set_filter(&self.filter) {
+            self.notes.push(error.to_string());
+        }
+        let values = self
+            .study
+            .as_ref()
+            .is_some_and(|study| matches!(study.weighting(), Weighting::Value));
+        self.study = steps.studies().get(nearest).cloned().or(self.study.take());
+        if let Some(study) = self.study.as_mut().filter(|_| values) {
+            study.set_weighting(Weighting::Value);
+        }
+        self.guests.clear();
+        self.refresh();
+    }
+
+    /// Draws these tokens; all of them if the data has no such columns.
+    pub(crate) fn draw(&mut self, filter: TokenFilter) {
+        let Some(study) = &mut self.study else { return };
+        if *study.filter() == filter {
+            return;
+        }
+        self.filter = match study.set_filter(filter.clone()) {
+            Ok(()) => {
+                // All steps have the columns of one.
+                if let Some(steps) = &mut self.steps
+                    && let Err(error) = steps.set_filter(&filter)
+                {
+                    self.notes.push(error.to_string());
+                }
+                filter
+            }
+            Err(error) => {
+                self.notes.push(format!("All tokens are drawn: {error}"));
+                TokenFilter::default()
+            }
+        };
+        self.refresh();
+    }
+
+    pub(crate) fn refresh(&mut self) {
         self.waiting = None;
         self.picture.invalidate();
         self.detail.invalidate();
@@ -223,6 +296,15 @@ impl Side {
     pub(crate) fn read_typed(&mut self) {
         self.guests.clear();
         self.picture.invalidate();
+        let last = self
+            .steps
+            .as_ref()
+            .map_or(0, |steps| steps.studies().len().saturating_sub(1));
+        if self.steps.is_some() && self.step.round() as usize != last {
+            self.notes
+                .push("It is the last checkpoint that reads what you type: go there first.".into());
+            return;
+        }
         if let (Some(study), Some(capturer)) = (&self.study, &self.capturer)
             && !self.typed.trim().is_empty()
         {
@@ -265,8 +347,12 @@ impl Side {
             return false;
         };
         let guests = &self.guests;
+        let (steps, step) = (&self.steps, self.step);
         let scene = |size: [f32; 2], view: &View| -> Result<Scene, Error> {
-            let mut scene = study.scene(view, size)?;
+            let mut scene = match steps {
+                Some(steps) => steps.scene(step, view, size)?,
+                None => study.scene(view, size)?,
+            };
             let colors = view.colors();
             guests.values().for_each(|guest| guest.draw(&mut scene, &colors));
             Ok(scene)

@@ -20,12 +20,12 @@ pub(crate) enum Ask {
     TryWithout(HeadId),
 }
 
-/// Shows it, and returns what a click asks for.
-pub(crate) fn show(ui: &mut Ui, side: &Side) -> Option<Ask> {
+/// Shows it, beside the scores of another model if there is one, and returns what a click asks for.
+pub(crate) fn show(ui: &mut Ui, side: &Side, other: Option<&Summary>) -> Option<Ask> {
     let spoken_of = side.view.open.or(side.view.hover_head);
     match (&side.summary, spoken_of) {
         (Some(summary), Some(head)) => {
-            let opened = of_head(ui, side, summary, head).map(Ask::Open);
+            let opened = of_head(ui, side, summary, other, head).map(Ask::Open);
             without(ui, side, head).or(opened)
         }
         (Some(summary), None) => of_model(ui, summary).map(Ask::Open),
@@ -49,7 +49,7 @@ fn of_model(ui: &mut Ui, summary: &Summary) -> Option<HeadId> {
         ui.label(RichText::new(format!("{kind} · {}", heads.len())).strong());
         ui.horizontal_wrapped(|ui| {
             for label in heads.iter().take(NAMED) {
-                clicked = link(ui, label.head, Some(&label.reason)).or(clicked);
+                clicked = link(ui, summary, label.head, Some(&label.reason)).or(clicked);
             }
         });
     }
@@ -60,7 +60,7 @@ fn of_model(ui: &mut Ui, summary: &Summary) -> Option<HeadId> {
             ui.label(RichText::new(format!("{} · {}", alike[0].kind, alike.len())).strong());
             ui.horizontal_wrapped(|ui| {
                 for anomaly in alike.iter().take(NAMED) {
-                    clicked = link(ui, anomaly.head, Some(&anomaly.reason)).or(clicked);
+                    clicked = link(ui, summary, anomaly.head, Some(&anomaly.reason)).or(clicked);
                 }
             });
         }
@@ -69,8 +69,8 @@ fn of_model(ui: &mut Ui, summary: &Summary) -> Option<HeadId> {
     ui.heading("Heads that look at the same places");
     for pair in &summary.alike {
         ui.horizontal(|ui| {
-            clicked = link(ui, pair.a, None).or(clicked);
-            clicked = link(ui, pair.b, None).or(clicked);
+            clicked = link(ui, summary, pair.a, None).or(clicked);
+            clicked = link(ui, summary, pair.b, None).or(clicked);
             ui.label(format!(
                 "{:.3} bits apart, the median pair {:.3}",
                 pair.divergence, pair.median
@@ -80,9 +80,9 @@ fn of_model(ui: &mut Ui, summary: &Summary) -> Option<HeadId> {
     clicked
 }
 
-fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, head: HeadId) -> Option<HeadId> {
+fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>, head: HeadId) -> Option<HeadId> {
     let mut clicked = None;
-    ui.heading(format!("{head} of {}", summary.model.name));
+    ui.heading(format!("{} of {}", summary.model.head_name(head), summary.model.name));
     let known = summary.head(head)?;
     if known.labels.is_empty() {
         ui.label("No rule knows what it does.");
@@ -117,9 +117,14 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, head: HeadId) -> Option<
         }
     }
     ui.add_space(6.0);
-    Grid::new("scores").num_columns(3).striped(true).show(ui, |ui| {
+    let twin = other.and_then(|other| other.head(head));
+    Grid::new("scores").num_columns(4).striped(true).show(ui, |ui| {
         for title in ["score", "value", "chance"] {
             ui.label(RichText::new(title).strong());
+        }
+        if let Some(other) = other.filter(|_| twin.is_some()) {
+            let name = ui.label(RichText::new("beside").strong());
+            name.on_hover_text(format!("The same head of {}", other.model.name));
         }
         ui.end_row();
         for measure in Measure::ALL {
@@ -127,6 +132,9 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, head: HeadId) -> Option<
                 ui.label(measure.name());
                 ui.label(format!("{:.2}", score.value));
                 ui.label(format!("{:.2}", score.baseline()));
+                if let Some(score) = twin.and_then(|twin| twin.scores.get(measure)) {
+                    ui.label(format!("{:.2}", score.value));
+                }
                 ui.end_row();
             }
         }
@@ -146,12 +154,13 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, head: HeadId) -> Option<
             projection.quality.trustworthiness.value, projection.quality.neighbors_kept.value
         ));
     }
+    crate::steps::moved(ui, side, head);
     let alike = summary.alike.iter().filter(|pair| pair.a == head || pair.b == head);
     for pair in alike {
         let other = if pair.a == head { pair.b } else { pair.a };
         ui.horizontal(|ui| {
             ui.label("looks where");
-            clicked = link(ui, other, None).or(clicked);
+            clicked = link(ui, summary, other, None).or(clicked);
             ui.label(format!("looks ({:.3} bits apart)", pair.divergence));
         });
     }
@@ -160,9 +169,7 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, head: HeadId) -> Option<
 
 /// What the model is without a head, or a button to find out.
 fn without(ui: &mut Ui, side: &Side, head: HeadId) -> Option<Ask> {
-    side.capturer
-        .as_ref()
-        .filter(|capturer| capturer.model().vision().is_none())?;
+    side.capturer.as_ref()?;
     ui.add_space(6.0);
     let Some(ablation) = side.ablations.get(&head) else {
         if side.trying.is_some() {
@@ -185,6 +192,14 @@ fn without(ui: &mut Ui, side: &Side, head: HeadId) -> Option<Ask> {
         Distance::Cosine => "States turn by (1 − cosine)",
     };
     ui.label(format!("{distance} {}", interval(&effect.output_change)));
+    if let Some(agreement) = &effect.agreement {
+        ui.label(format!(
+            "Its first class stays in {:.0} % ({:.0} to {:.0} %)",
+            100.0 * agreement.mean,
+            100.0 * agreement.low,
+            100.0 * agreement.high
+        ));
+    }
     let reached = ((ablation.random.len() + 1) as f64 * ablation.p_value).round() as usize - 1;
     ui.label(format!(
         "{reached} of {} random heads matter as much (p = {:.2})",
@@ -195,8 +210,8 @@ fn without(ui: &mut Ui, side: &Side, head: HeadId) -> Option<Ask> {
 }
 
 /// A head to click on, with why under the pointer.
-fn link(ui: &mut Ui, head: HeadId, why: Option<&str>) -> Option<HeadId> {
-    let mut response = ui.link(head.to_string());
+fn link(ui: &mut Ui, summary: &Summary, head: HeadId, why: Option<&str>) -> Option<HeadId> {
+    let mut response = ui.link(summary.model.head_name(head));
     if let Some(why) = why {
         response = response.on_hover_text(why);
     }

@@ -17,10 +17,12 @@ use eframe::egui::{
 };
 
 use crate::{
+    against, filter,
     options::{Options, Projection},
+    pictures,
     side::Side,
-    source::{Data, Model, Source},
-    summary,
+    source::{Data, Model, Source, TextFile},
+    steps, summary, weighting,
 };
 
 /// Opens the window and returns when it is closed.
@@ -30,13 +32,15 @@ pub(crate) fn open(source: Source, options: &Options, out: PathBuf) -> Result<()
         ..Default::default()
     };
     let (params, view, projection) = (options.atlas(), options.view(), options.projection);
+    let filter = options.filter();
     let folder = match source {
-        Source::Model { .. } => Some(out.join("capture")),
+        Source::Model { .. } | Source::Steps { .. } => Some(out.join("capture")),
         _ => None,
     };
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
-        let side = Side::new(source, params.clone(), view, folder, &state, &cc.egui_ctx);
+        let mut side = Side::new(source, params.clone(), view, folder, &state, &cc.egui_ctx);
+        side.filter = filter;
         Ok(Box::new(Atlas {
             sides: vec![side],
             active: 0,
@@ -85,6 +89,7 @@ impl eframe::App for Atlas {
         Panel::top("tools").show(ui, |ui| {
             ui.horizontal_wrapped(|ui| self.tools(ui));
             for side in &mut self.sides {
+                steps::slider(ui, side);
                 side.show_progress(ui);
             }
         });
@@ -101,7 +106,9 @@ impl eframe::App for Atlas {
                 .default_size(half)
                 .show(ui, |ui| {
                     fill(ui);
-                    self.sides[self.active].show_sequence(ui);
+                    let side = &mut self.sides[self.active];
+                    weighting::choice(ui, side);
+                    side.show_sequence(ui);
                 });
             CentralPanel::default().frame(Frame::NONE).show(ui, |ui| self.about(ui));
         });
@@ -131,7 +138,10 @@ impl Atlas {
         ui.separator();
         let active = self.active();
         let modes = active.study.as_ref().map_or_else(Vec::new, |study| study.color_modes());
-        color_picker(ui, &mut active.view, &modes);
+        let columns = active.study.as_ref().map_or(&[][..], |study| study.columns());
+        let columns: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        color_picker(ui, &mut active.view, &modes, &columns);
+        filter::menu(ui, active);
         let count = active.count();
         search_box(ui, &mut active.view, &count);
         ui.separator();
@@ -182,6 +192,10 @@ impl Atlas {
                     });
                     ui.close();
                 }
+            }
+            if beside {
+                let twin = against::offer(ui, &self.sides[0]);
+                chosen = twin.or(chosen.take());
             }
             if ui.button("Open …").clicked() {
                 self.dialog = Some(Dialog {
@@ -297,6 +311,7 @@ impl Atlas {
     }
 
     fn about(&mut self, ui: &mut Ui) {
+        let other = self.sides.get(1 - self.active).and_then(|other| other.summary.clone());
         let side = &mut self.sides[self.active];
         let mut asked = None;
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
@@ -306,7 +321,7 @@ impl Atlas {
             if let (Some(failure), Some(_)) = (&side.failure, &side.study) {
                 ui.label(failure);
             }
-            asked = summary::show(ui, side);
+            asked = summary::show(ui, side, other.as_ref());
         });
         match asked {
             Some(summary::Ask::Open(head)) => {
@@ -350,12 +365,17 @@ impl Atlas {
             return;
         };
         let (source, sequence) = (self.sides[from].view.clone(), self.sides[from].sequence);
+        let filter = self.sides[from].filter.clone();
         let side = &mut self.sides[to];
         let twin = |head: HeadId| {
             let study = side.study.as_ref()?;
             let heads = study.capture().model().heads();
+            // The stacks of an encoder-decoder are told apart; any other model has one.
             let same = |other: &HeadId| (other.layer, other.head) == (head.layer, head.head);
-            heads.into_iter().find(same)
+            let alike = |other: &HeadId| other.attention != head.attention;
+            let mut same: Vec<HeadId> = heads.filter(same).collect();
+            same.sort_by_key(alike);
+            same.first().copied()
         };
         let open = source.open.and_then(twin);
         let same_data = side
@@ -368,6 +388,7 @@ impl Atlas {
         // Points are other tokens there.
         (side.view.hover, side.view.selection) = (None, None);
         side.view.open = open;
+        side.draw(filter);
         side.choose(sequence.filter(|_| same_data));
     }
 
@@ -390,10 +411,10 @@ impl Atlas {
         let out = self.out.clone();
         let side = self.active();
         let scene = side.picture.scene().ok_or("there is no picture yet")?;
-        let what = side
-            .view
-            .open
-            .map_or_else(|| "matrix".into(), |head| format!("head-{}-{}", head.layer, head.head));
+        let what = match (side.view.open, &side.study) {
+            (Some(head), Some(study)) => format!("head-{}", pictures::file_name(study, head)),
+            _ => "matrix".into(),
+        };
         let path = out.join(format!("{what}.{}", kind.extension()));
         let bytes = kind.bytes(scene, &side.view, Table::default)?;
         fs::create_dir_all(&out)?;
@@ -481,12 +502,12 @@ fn fill(ui: &mut Ui) {
 fn typed(model: &str, data: &str) -> Source {
     let model = PathBuf::from(model.trim());
     if model.join("capture.json").is_file() {
-        return Source::Folder(model);
+        return Source::Folder(model, None);
     }
     let data = match PathBuf::from(data.trim()) {
         data if data.as_os_str().is_empty() => Data::Default,
         data if data.is_dir() => Data::Images(data),
-        data => Data::Text(data),
+        path => Data::Text(TextFile { path, column: None }),
     };
     Source::Model {
         model: Model::Folder(model),

@@ -2,6 +2,7 @@
 //! never blocked; dropping the work stops it.
 
 use std::{
+    collections::BTreeMap,
     error::Error,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -14,10 +15,10 @@ use std::{
 };
 
 use attn_sdk::{
-    Ablation, ExperimentOptions, Guest, Progress, Study, Summary, SummaryOptions, ablate,
+    Ablation, Column, ExperimentOptions, Guest, Placer, Progress, Steps, Study, Summary, SummaryOptions, ablate,
     core::{HeadId, Sequence},
     models::{Capturer, split_lines},
-    project::{AtlasCache, AtlasOptions, AtlasParams, HeadProjection, Priority, atlas_with},
+    project::{AtlasCache, AtlasOptions, AtlasParams, HeadProjection, HeadSteps, Priority, atlas_with},
 };
 use eframe::egui;
 use rayon::prelude::*;
@@ -28,6 +29,10 @@ use crate::source::{Read, Source};
 pub(crate) enum News {
     /// The data is there; heads follow.
     Opened(Box<Study>, Option<Arc<Capturer>>),
+    /// The steps of a training, in place of what was there.
+    Steps(Box<Steps>),
+    /// A head is projected in all steps.
+    HeadSteps(Box<HeadSteps>),
     /// A head is projected.
     Head(Box<HeadProjection>),
     /// Everything that can be said of the heads.
@@ -48,6 +53,8 @@ pub(crate) struct Work {
     /// The heads that are to be projected first: those on view.
     pub(crate) priority: Arc<Priority>,
     shared: Arc<Shared>,
+    /// What places typed texts: made once, with the first of them.
+    placers: Arc<Mutex<BTreeMap<HeadId, Arc<Placer>>>>,
 }
 
 /// What the thread and the window both see.
@@ -94,11 +101,13 @@ impl Work {
             sender: own,
             priority,
             shared,
+            placers: Arc::default(),
         }
     }
 
     /// Reads a typed text and places its tokens into the heads that are projected, `first` before the others.
     pub(crate) fn read(&self, capturer: Arc<Capturer>, study: Study, text: String, first: Option<HeadId>) {
+        let placers = self.placers.clone();
         self.aside(move |teller| {
             let lines = split_lines(text.as_bytes(), Path::new("your text"))?;
             let capture = capturer.text(&lines, None, teller)?.capture;
@@ -106,7 +115,17 @@ impl Work {
             heads.sort_by_key(|head| Some(*head) != first);
             let (open, others) = heads.split_at(usize::from(first.is_some()).min(heads.len()));
             let place = |head: &HeadId| -> Result<(), attn_sdk::Error> {
-                let guest = study.placer(*head, teller)?.place(&capture, 0, teller)?;
+                let known = || placers.lock().unwrap_or_else(PoisonError::into_inner);
+                let found = known().get(head).cloned();
+                let placer = match found {
+                    Some(placer) => placer,
+                    None => {
+                        let placer = Arc::new(study.placer(*head, teller)?);
+                        known().insert(*head, placer.clone());
+                        placer
+                    }
+                };
+                let guest = placer.place(&capture, 0, teller)?;
                 teller.tell(News::Guest(Box::new(guest)));
                 Ok(())
             };
@@ -201,13 +220,20 @@ fn run(
     let Read {
         capture,
         capturer,
+        columns,
+        later,
         complete,
     } = source.read(folder.as_deref(), teller)?;
     let capturer = capturer.map(Arc::new).or(known);
     if !complete {
         teller.tell(News::Note("Stopped: this is what was read until then.".into()));
     }
-    let study = Study::new(capture.clone(), params)?;
+    if !later.is_empty() {
+        let captures = std::iter::once(capture).chain(later).collect();
+        return run_steps(Steps::new(captures, params)?, &columns, capturer, teller);
+    }
+    let mut study = Study::new(capture.clone(), params)?;
+    columns.into_iter().try_for_each(|column| study.add_column(column))?;
     teller.tell(News::Opened(Box::new(study), capturer.clone()));
     // Finished heads are kept beside the capture: a projection that was stopped goes on where it was.
     let cache = AtlasCache::beside(&capture).unwrap_or_else(|error| {
@@ -221,6 +247,34 @@ fn run(
     };
     let head = |head| teller.tell(News::Head(Box::new(head)));
     atlas_with(&capture, params, options, &head, teller)?;
+    let summary = Summary::new(&capture, capturer.as_deref(), &SummaryOptions::default(), teller)?;
+    teller.tell(News::Summary(Box::new(summary)));
+    Ok(())
+}
+
+/// The heads of all steps together, then how far they move and what those of the last step do.
+fn run_steps(
+    mut steps: Steps,
+    columns: &[Column],
+    capturer: Option<Arc<Capturer>>,
+    teller: &Teller,
+) -> Result<(), Box<dyn Error>> {
+    columns.iter().try_for_each(|column| steps.add_column(column))?;
+    let Some(last) = steps.studies().last().cloned() else {
+        return Ok(());
+    };
+    let capture = last.capture().clone();
+    teller.tell(News::Opened(Box::new(last), capturer.clone()));
+    teller.tell(News::Steps(Box::new(steps.clone())));
+    let heads = std::cell::RefCell::new(Vec::new());
+    let on_head = |head: HeadSteps| {
+        heads.borrow_mut().push(head.clone());
+        teller.tell(News::HeadSteps(Box::new(head)));
+    };
+    steps.project_heads(&on_head, teller)?;
+    heads.into_inner().into_iter().for_each(|head| steps.insert(head));
+    steps.compare(teller)?;
+    teller.tell(News::Steps(Box::new(steps)));
     let summary = Summary::new(&capture, capturer.as_deref(), &SummaryOptions::default(), teller)?;
     teller.tell(News::Summary(Box::new(summary)));
     Ok(())

@@ -51,7 +51,9 @@ pub enum Task {
     NextToken,
     /// Tokens that were masked.
     MaskedToken,
-    /// The model has no head that predicts tokens: there is no loss.
+    /// The class of a sequence, where its [`label`](attn_core::Sequence::label) is one of the model's.
+    Class,
+    /// The model predicts no tokens, and of classes the data has no labels: there is no loss.
     None,
 }
 
@@ -78,6 +80,8 @@ pub struct Effect {
     pub distance: Distance,
     /// How far the output moves.
     pub output_change: Estimate,
+    /// Share of sequences whose most likely class stays; `None` for a model without classes.
+    pub agreement: Option<Estimate>,
     /// Sequences that were read.
     pub sequences: usize,
 }
@@ -109,10 +113,10 @@ pub struct RandomHeads {
 
 /// Takes heads out and measures what that does, beside as many random heads of the same kinds of attention.
 ///
-/// `sequences` are those of a capture of the same model, text or pairs of text. Time is that of `random + 2` runs over them.
+/// `sequences` are those of a capture of the same model: text, pairs of text, or pictures whose files are still there. Time is that of `random + 2` runs over them.
 ///
 /// # Errors
-/// [`Error::NoHeads`] without heads, [`Error::NotText`] for pictures, those of
+/// [`Error::NoHeads`] without heads, [`Error::NotAPicture`] for pictures nobody knows the file of, those of
 /// [`Interventions::new`](attn_models::Interventions::new) for heads that do not exist, and of the model's run.
 ///
 /// ```
@@ -238,6 +242,7 @@ fn effect(runner: &Runner<'_>, changes: &[Change], options: &ExperimentOptions) 
         loss_change: estimate(&|change| change.loss.map(|(before, after)| after - before)),
         distance: runner.distance(),
         output_change: estimate(&|change| Some(change.output)).unwrap_or_default(),
+        agreement: estimate(&|change| change.same.map(|same| f64::from(u8::from(same)))),
         sequences: changes.len(),
     }
 }

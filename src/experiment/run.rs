@@ -3,11 +3,11 @@
 
 use attn_analyze::Rng;
 use attn_core::{Attention, Progress, Sequence, Side, progress::step};
-use attn_models::{Capturer, Inputs, Intervention, Interventions, Output, candle::Tensor};
+use attn_models::{Capturer, Inputs, Intervention, Interventions, Output, Picture, candle::Tensor};
 use rayon::prelude::*;
 
 use super::{Distance, Edits, ExperimentOptions, Task};
-use crate::Error;
+use crate::{Error, picture::picture_of};
 
 /// What a change did to the reading of one sequence.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +16,8 @@ pub(super) struct Change {
     pub(super) loss: Option<(f64, f64)>,
     /// How far the output moved.
     pub(super) output: f64,
+    /// Whether the most likely class is the same; `None` for a model without classes.
+    pub(super) same: Option<bool>,
 }
 
 pub(super) struct Runner<'a> {
@@ -24,6 +26,8 @@ pub(super) struct Runner<'a> {
     options: &'a ExperimentOptions,
     task: Task,
     distance: Distance,
+    /// Whether the output is one row of classes per sequence.
+    classifies: bool,
     /// The side whose tokens the output is about.
     side: Side,
 }
@@ -33,6 +37,7 @@ struct Item<'a> {
     sequence: &'a Sequence,
     encoder: Vec<u32>,
     decoder: Vec<u32>,
+    picture: Option<Picture>,
     /// Tokens of the output whose prediction counts, and what they should predict.
     targets: Vec<(usize, u32)>,
 }
@@ -49,9 +54,6 @@ impl<'a> Runner<'a> {
         sequences: &'a [Sequence],
         options: &'a ExperimentOptions,
     ) -> Result<Self, Error> {
-        if capturer.model().vision().is_some() {
-            return Err(Error::NotText);
-        }
         let info = capturer.model().info();
         let decodes = info.attention(Attention::DecoderSelf).is_some();
         let side = if decodes { Side::Decoder } else { Side::Encoder };
@@ -64,11 +66,14 @@ impl<'a> Runner<'a> {
             options,
             task: Task::None,
             distance: Distance::Cosine,
+            classifies: false,
             side,
         };
         let ids = |sequence: &Sequence, side| sequence.tokens(side).iter().filter_map(|token| token.id).collect();
         for sequence in sequences {
+            let sees = capturer.model().vision().is_some();
             runner.items.push(Item {
+                picture: sees.then(|| picture_of(sequence)).transpose()?,
                 sequence,
                 encoder: ids(sequence, Side::Encoder),
                 decoder: ids(sequence, Side::Decoder),
@@ -79,17 +84,27 @@ impl<'a> Runner<'a> {
         let Some(first) = runner.items.first() else {
             return Ok(runner);
         };
-        let output = runner.forward(&[first], None)?;
-        let classes = capturer.model().labels().len();
+        let output = runner.forward(&runner.inputs(&[first])?, 1, None)?;
+        let labels = capturer.model().labels();
+        let classes = labels.len();
         runner.distance = match output.logits.as_ref().map(Tensor::dims) {
             Some([_, _, _]) => Distance::Divergence,
-            Some([_, width]) if *width == classes => Distance::Divergence,
+            Some([_, width]) if *width == classes => {
+                runner.classifies = true;
+                Distance::Divergence
+            }
             _ => Distance::Cosine,
         };
+        let class = |item: &Item<'_>| {
+            let label = item.sequence.label.as_ref()?;
+            labels.iter().position(|name| name == label)
+        };
+        let labelled = runner.classifies && runner.items.iter().any(|item| class(item).is_some());
         let predicts = output.logits.as_ref().is_some_and(|logits| logits.dims().len() == 3);
         runner.task = match (predicts, decodes, mask) {
             (true, true, _) => Task::NextToken,
             (true, false, Some(_)) => Task::MaskedToken,
+            _ if labelled => Task::Class,
             _ => Task::None,
         };
         for (index, item) in runner.items.iter_mut().enumerate() {
@@ -114,6 +129,10 @@ impl<'a> Runner<'a> {
                         item.targets.push((at, item.encoder[at]));
                         item.encoder[at] = mask;
                     }
+                }
+                (Task::Class, _) => {
+                    let wanted = class(item).and_then(|class| u32::try_from(class).ok());
+                    item.targets = wanted.map(|class| (0, class)).into_iter().collect();
                 }
                 _ => {}
             }
@@ -142,14 +161,15 @@ impl<'a> Runner<'a> {
         for batch in &batches {
             tick()?;
             let items: Vec<&Item<'_>> = batch.iter().map(|&at| &self.items[at]).collect();
-            let before = self.readings(&items, None)?;
+            let inputs = self.inputs(&items)?;
+            let before = self.readings(&items, &inputs, None)?;
             for (variant, changes) in variants.iter().zip(&mut changes) {
                 tick()?;
                 let edits = items.iter().enumerate().flat_map(|(row, item)| {
                     let edits = variant(item.sequence).into_iter();
                     edits.map(move |edit| edit.in_sequences(row))
                 });
-                let after = self.readings(&items, Some(edits.collect()))?;
+                let after = self.readings(&items, &inputs, Some(edits.collect()))?;
                 let found: Vec<Change> = items
                     .par_iter()
                     .zip(before.par_iter().zip(&after))
@@ -168,7 +188,11 @@ impl<'a> Runner<'a> {
 
     /// Sequences of similar length together.
     fn batches(&self) -> Vec<Vec<usize>> {
-        let length = |at: usize| self.items[at].encoder.len().max(self.items[at].decoder.len());
+        // Patches have no ids.
+        let length = |at: usize| {
+            let sequence = self.items[at].sequence;
+            sequence.encoder.len().max(sequence.decoder.len())
+        };
         let mut order: Vec<usize> = (0..self.items.len()).collect();
         order.sort_by_key(|&at| (length(at), at));
         let mut batches: Vec<Vec<usize>> = Vec::new();
@@ -181,7 +205,11 @@ impl<'a> Runner<'a> {
         batches
     }
 
-    fn forward(&self, items: &[&Item<'_>], edits: Option<Vec<Intervention>>) -> Result<Output, Error> {
+    fn inputs(&self, items: &[&Item<'_>]) -> Result<Inputs, Error> {
+        if self.capturer.model().vision().is_some() {
+            let pictures = items.iter().filter_map(|item| item.picture.as_ref());
+            return Ok(self.capturer.picture_inputs(pictures)?);
+        }
         let rows = |side: Side| {
             let rows = items.iter().map(|item| match side {
                 Side::Encoder => item.encoder.clone(),
@@ -189,28 +217,35 @@ impl<'a> Runner<'a> {
             });
             Inputs::from_ids(&rows.collect::<Vec<_>>(), 0)
         };
+        if self.capturer.model().info().attention(Attention::Cross).is_none() {
+            return Ok(rows(self.side)?);
+        }
+        let target = rows(Side::Decoder)?;
+        Ok(Inputs {
+            decoder_input_ids: target.input_ids,
+            decoder_attention_mask: target.attention_mask,
+            ..rows(Side::Encoder)?
+        })
+    }
+
+    fn forward(&self, inputs: &Inputs, batch: usize, edits: Option<Vec<Intervention>>) -> Result<Output, Error> {
         let model = self.capturer.model();
-        let inputs = if model.info().attention(Attention::Cross).is_some() {
-            let target = rows(Side::Decoder)?;
-            Inputs {
-                decoder_input_ids: target.input_ids,
-                decoder_attention_mask: target.attention_mask,
-                ..rows(Side::Encoder)?
-            }
-        } else {
-            rows(self.side)?
-        };
         match edits {
             Some(edits) => {
-                let mut tap = Interventions::new(model.info(), edits)?.with_batch(items.len());
-                Ok(model.forward(&inputs, &mut tap)?)
+                let mut tap = Interventions::new(model.info(), edits)?.with_batch(batch);
+                Ok(model.forward(inputs, &mut tap)?)
             }
-            None => Ok(model.forward(&inputs, &mut ())?),
+            None => Ok(model.forward(inputs, &mut ())?),
         }
     }
 
-    fn readings(&self, items: &[&Item<'_>], edits: Option<Vec<Intervention>>) -> Result<Vec<Reading>, Error> {
-        let output = self.forward(items, edits)?;
+    fn readings(
+        &self,
+        items: &[&Item<'_>],
+        inputs: &Inputs,
+        edits: Option<Vec<Intervention>>,
+    ) -> Result<Vec<Reading>, Error> {
+        let output = self.forward(inputs, items.len(), edits)?;
         let tensor = match (self.distance, output.logits) {
             (Distance::Divergence, Some(logits)) => logits,
             _ => output.last_hidden,
@@ -228,7 +263,7 @@ impl<'a> Runner<'a> {
             let own = tensor.get(row).map_err(|error| Error::Models(error.into()))?;
             let width = own.dims().last().copied().unwrap_or(0);
             let mut rows = flat(&own)?;
-            if own.dims().len() == 2 {
+            if own.dims().len() == 2 && item.picture.is_none() {
                 // Without the padding.
                 let length = if self.side == Side::Decoder {
                     item.decoder.len()
@@ -269,8 +304,15 @@ impl<'a> Runner<'a> {
         Change {
             loss: loss(before).zip(loss(after)),
             output,
+            same: self
+                .classifies
+                .then(|| likeliest(&before.rows) == likeliest(&after.rows)),
         }
     }
+}
+
+fn likeliest(row: &[f32]) -> Option<usize> {
+    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]))
 }
 
 fn log_softmax(row: &mut [f32]) {

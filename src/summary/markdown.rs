@@ -362,12 +362,5 @@ fn table(summary: &Summary) -> String {
 
 /// A head's name; with its stack where there are several.
 fn name(summary: &Summary, head: HeadId) -> String {
-    let stack = match head.attention {
-        Attention::EncoderSelf => "encoder ",
-        Attention::DecoderSelf => "decoder ",
-        // Its name says so itself.
-        Attention::Cross => "",
-    };
-    let stack = if summary.model.attentions.len() > 1 { stack } else { "" };
-    format!("{stack}{head}")
+    summary.model.head_name(head)
 }

@@ -24,6 +24,21 @@ pub struct Token {
     pub patch: Option<(usize, usize)>,
 }
 
+impl Token {
+    /// Where its first letter stands in the sequence's text, in bytes: some tokenizers count the space before a word to its
+    /// token. So a token belongs to the stretch of text in which its first letter lies. `None` without a span.
+    ///
+    /// ```
+    /// let token = attn_core::Token { span: Some((3, 7)), ..attn_core::Token::default() };
+    /// assert_eq!(token.first_letter("the cat"), Some(4));
+    /// ```
+    pub fn first_letter(&self, text: &str) -> Option<usize> {
+        let (start, end) = self.span?;
+        let written = text.get(start..end).unwrap_or_default();
+        Some(start + (written.len() - written.trim_start().len()))
+    }
+}
+
 /// The picture a sequence of patches came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageInfo {

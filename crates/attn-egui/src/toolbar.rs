@@ -51,21 +51,36 @@ pub fn theme_switch(ui: &mut Ui, view: &mut View) -> Response {
     response
 }
 
-/// What a point's colour says, among `modes`: those that say something about the data (all of them: [`ColorMode::ALL`]).
-pub fn color_picker(ui: &mut Ui, view: &mut View, modes: &[ColorMode]) -> Response {
-    let mut changed = false;
+/// What a point's colour says, among `modes`: those that say something about the data (all of them: [`ColorMode::ALL`]); and
+/// the host's own `columns`, which are drawn as [`ColorMode::Value`].
+pub fn color_picker(ui: &mut Ui, view: &mut View, modes: &[ColorMode], columns: &[&str]) -> Response {
+    let chosen = match view.color_mode {
+        ColorMode::Value if !view.column.is_empty() => view.column.clone(),
+        mode => spoken(mode),
+    };
+    let before = (view.color_mode, view.column.clone());
     let mut response = ComboBox::from_id_salt("attn colour")
-        .selected_text(spoken(view.color_mode))
+        .selected_text(chosen)
         .show_ui(ui, |ui| {
-            for mode in modes {
-                changed |= ui
-                    .selectable_value(&mut view.color_mode, *mode, spoken(*mode))
-                    .changed();
+            for mode in modes
+                .iter()
+                .filter(|mode| columns.is_empty() || **mode != ColorMode::Value)
+            {
+                ui.selectable_value(&mut view.color_mode, *mode, spoken(*mode));
+            }
+            for &column in columns {
+                let shown = view.color_mode == ColorMode::Value && view.column == column;
+                if ui.selectable_label(shown, column).clicked() {
+                    view.color_mode = ColorMode::Value;
+                    column.clone_into(&mut view.column);
+                }
             }
         })
         .response
         .on_hover_text("What the colour of a point says");
-    if changed {
+    if before != (view.color_mode, view.column.clone()) {
+        // Classes of another column are others.
+        view.hidden_classes.clear();
         response.mark_changed();
     }
     response

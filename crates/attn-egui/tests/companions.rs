@@ -66,7 +66,7 @@ fn small() -> Harness<'static, Small> {
     let mut harness = Harness::builder().with_size(Vec2::new(400.0, 300.0)).build_ui_state(
         |ui, small: &mut Small| {
             search_box(ui, &mut small.view, "two of them");
-            color_picker(ui, &mut small.view, &ColorMode::ALL);
+            color_picker(ui, &mut small.view, &ColorMode::ALL, &[]);
             small.exported = export_menu(ui, &[Export::Png, Export::Csv]).or(small.exported);
             small.stopped |= progress_bar(ui, "heads", 3, 0);
         },

@@ -144,6 +144,8 @@ pub struct View {
     pub search: String,
     /// What a point's colour says.
     pub color_mode: ColorMode,
+    /// The name of the host's column that [`ColorMode::Value`] draws.
+    pub column: String,
     /// Classes whose points are not drawn, by index, when points are coloured by class.
     pub hidden_classes: BTreeSet<u32>,
     /// Which colours stand for queries and keys.

@@ -98,6 +98,41 @@ impl TaggedText {
         )
     }
 
+    /// The names of all columns a CoNLL-U file has values in, as [`conllu`](Self::conllu) takes them: the fields in their order,
+    /// then the attributes of `feats` and `misc` by name. Lines that are no words are passed over.
+    ///
+    /// ```
+    /// use attn_analyze::concepts::TaggedText;
+    ///
+    /// let file = "1\tcats\tcat\tNOUN\t_\tNumber=Plur\t0\troot\t_\tSpaceAfter=No|Class=animal\n";
+    /// assert_eq!(TaggedText::conllu_columns(file), ["lemma", "upos", "deprel", "feats.Number", "misc.Class"]);
+    /// ```
+    pub fn conllu_columns(content: &str) -> Vec<String> {
+        let mut fields = [false; 10];
+        let mut attributes = std::collections::BTreeSet::new();
+        for line in content.lines().filter(|line| !line.starts_with('#')) {
+            let words: Vec<&str> = line.trim_end_matches('\r').split('\t').collect();
+            for (at, (seen, field)) in fields.iter_mut().zip(&words).enumerate() {
+                *seen |= *field != "_";
+                if let Some(name) = [(5, "feats"), (9, "misc")]
+                    .into_iter()
+                    .find_map(|(of, name)| (of == at).then_some(name))
+                {
+                    let pairs = field.split('|').filter_map(|pair| pair.split_once('='));
+                    // How words are spaced is no label.
+                    let names = pairs.map(|(key, _)| key).filter(|key| *key != "SpaceAfter");
+                    attributes.extend(names.map(|key| format!("{name}.{key}")));
+                }
+            }
+        }
+        let named = [(2, "lemma"), (3, "upos"), (4, "xpos"), (7, "deprel")];
+        let fields = named
+            .into_iter()
+            .filter(|(at, _)| fields[*at])
+            .map(|(_, name)| name.to_owned());
+        fields.chain(attributes).collect()
+    }
+
     /// Reads one sentence per line, words separated by white space, each followed by `separator` and its tag
     /// (`the_DET cat_NOUN`). The last separator of a word counts, so words may contain it. The text is the words with
     /// single spaces.

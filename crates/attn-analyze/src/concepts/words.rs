@@ -131,16 +131,13 @@ impl Words {
                 .enumerate()
                 .filter(|(_, token)| !token.special)
             {
-                let Some((start, end)) = token.span else {
+                let Some(letter) = token.first_letter(&sentence.text) else {
                     return Err(Error::Shape {
                         place: format!("{}, token {index}", sequence.name),
                         expected: "its place in the text".into(),
                         found: "none".into(),
                     });
                 };
-                // Some tokenizers count the space before a word to its token.
-                let written = sentence.text.get(start..end).unwrap_or_default();
-                let letter = start + (written.len() - written.trim_start().len());
                 starts.push((letter, index));
             }
             for (index, word) in sentence.words.iter().enumerate() {

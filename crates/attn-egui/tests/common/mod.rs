@@ -56,6 +56,7 @@ pub fn scene(size: [f32; 2], view: &View) -> Result<Scene, Error> {
             queries: POINTS / 2,
             values: None,
             labels: &labels,
+            hidden: &[],
             note: String::new(),
         });
     }

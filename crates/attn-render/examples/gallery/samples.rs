@@ -89,6 +89,7 @@ pub(crate) fn matrix(
             queries: points / 2,
             values: Some(&positions),
             labels: &[],
+            hidden: &[],
             note: format!("ρ −0.{}", 95 - i % 40),
         })
     });

@@ -45,6 +45,10 @@ pub struct Head<'a> {
     pub queries: usize,
     /// A label per point; empty for none.
     pub labels: &'a [&'a str],
+    /// What [`View::search`] looks in, a text per point; empty, the default, for the labels.
+    pub searched: &'a [&'a str],
+    /// Which points are not drawn, a flag per point; empty, the default, for none.
+    pub hidden: &'a [bool],
     /// A value per point, drawn in every [`ColorMode`](crate::ColorMode) but that by query and key; NaN, where there is
     /// none, is grey.
     pub values: Option<&'a [f32]>,
@@ -77,6 +81,8 @@ impl<'a> Head<'a> {
             coordinates,
             queries,
             labels: &[],
+            searched: &[],
+            hidden: &[],
             values: None,
             color_by: None,
             sizes: None,
@@ -215,6 +221,12 @@ impl<'a> Head<'a> {
         if !self.labels.is_empty() {
             check_len("labels of points", points, self.labels.len())?;
         }
+        if !self.searched.is_empty() {
+            check_len("searched texts of points", points, self.searched.len())?;
+        }
+        if !self.hidden.is_empty() {
+            check_len("hidden points", points, self.hidden.len())?;
+        }
         if let Some(sizes) = self.sizes {
             check_len("sizes of points", points, sizes.len())?;
             check_finite("sizes of points", sizes)?;
@@ -249,7 +261,12 @@ impl<'a> Head<'a> {
 
     /// Which points are brought out; empty if none is, so that all are equal. And what a search finds.
     fn marked(&self, view: &View) -> (Vec<bool>, Matches) {
-        let (mut marked, matches) = marks(view, self.head, self.labels, self.coordinates.len(), self.queries);
+        let searched = if self.searched.is_empty() {
+            self.labels
+        } else {
+            self.searched
+        };
+        let (mut marked, matches) = marks(view, self.head, searched, self.coordinates.len(), self.queries);
         if let Some(sequence) = &self.sequence {
             marked.resize(self.coordinates.len(), false);
             for &point in sequence.queries.iter().chain(sequence.keys) {
@@ -307,9 +324,14 @@ impl<'a> Head<'a> {
             let point = Point::new(panel, self.coordinates.get(i), color, id)
                 .shaped(shape)
                 .sized(size);
-            let off = colors.is_hidden(self.values.map(|values| values[i]));
+            let off = self.is_hidden(i, colors);
             point.dimmed(shown == Some(false)).hidden(off)
         }));
+    }
+
+    /// Whether a point is left out, or its class is switched off.
+    fn is_hidden(&self, point: usize, colors: &PointColors<'_>) -> bool {
+        self.hidden.get(point) == Some(&true) || colors.is_hidden(self.values.map(|values| values[point]))
     }
 
     /// Contours of the queries and of the keys, or of every class that is drawn.
@@ -325,7 +347,7 @@ impl<'a> Head<'a> {
             );
             categorical && view.color_mode != ColorMode::QueryKey
         });
-        for i in 0..self.coordinates.len() {
+        for i in (0..self.coordinates.len()).filter(|i| self.hidden.get(*i) != Some(&true)) {
             let (group, color) = match classes {
                 Some(classes) if classes[i].is_nan() => continue,
                 Some(classes) => {
@@ -392,7 +414,7 @@ impl<'a> Head<'a> {
         for (i, label) in self.labels.iter().enumerate() {
             let shown = marked.get(i).copied();
             let drawn = kept.is_none_or(|kept| kept[i]);
-            if shown == Some(false) || !drawn || point_colors.is_hidden(self.values.map(|values| values[i])) {
+            if shown == Some(false) || !drawn || self.is_hidden(i, point_colors) {
                 continue;
             }
             let kind = if i < self.queries { colors.query } else { colors.key };

@@ -27,6 +27,8 @@ pub struct MatrixPanel<'a> {
     pub values: Option<&'a [f32]>,
     /// A label per point, for [`View::search`]; empty for none. Panels may share one slice.
     pub labels: &'a [&'a str],
+    /// Which points are not drawn, a flag per point; empty for none. Panels may share one slice.
+    pub hidden: &'a [bool],
     /// A few characters under the plot, for example `ρ −0.94`; may be empty.
     pub note: String,
 }
@@ -45,6 +47,7 @@ pub struct MatrixPanel<'a> {
 ///         queries: 2,
 ///         values: None,
 ///         labels: &[],
+///         hidden: &[],
 ///         note: String::new(),
 ///     })
 /// };
@@ -214,7 +217,7 @@ impl Matrix<'_> {
                     .shaped(shape)
                     .sized(if shown == Some(true) { BROUGHT_OUT } else { 1.0 })
                     .dimmed(shown == Some(false))
-                    .hidden(point_colors.is_hidden(value))
+                    .hidden(panel.hidden.get(i) == Some(&true) || point_colors.is_hidden(value))
             }));
         }
         layer.points.extend(drawn);
@@ -239,6 +242,9 @@ impl Matrix<'_> {
             check_points(panel.coordinates, panel.queries, panel.values)?;
             if !panel.labels.is_empty() {
                 check_len("labels of points", panel.coordinates.len(), panel.labels.len())?;
+            }
+            if !panel.hidden.is_empty() {
+                check_len("hidden points", panel.coordinates.len(), panel.hidden.len())?;
             }
         }
         Ok(())
@@ -306,6 +312,7 @@ mod tests {
             queries: values.len() / 4,
             values: None,
             labels: &[],
+            hidden: &[],
             note: String::new(),
         }
     }

@@ -313,6 +313,7 @@ mod tests {
             queries: 1,
             values: (dims == 3).then_some(&[7.0, 8.0][..]),
             labels: if dims == 2 { &["a", "b"] } else { &[] },
+            hidden: &[],
             note: String::new(),
         };
         let matrix = Matrix {

@@ -1,0 +1,85 @@
+//! Which tokens are drawn: a menu over the facade's `TokenFilter`.
+
+use attn_sdk::TokenFilter;
+use eframe::egui::{
+    DragValue, PopupCloseBehavior, ScrollArea, Ui,
+    containers::menu::{MenuButton, MenuConfig},
+};
+
+use crate::side::Side;
+
+/// Values of a column that are offered; more are too many to read, and can be searched for.
+const OFFERED: usize = 60;
+
+/// A button that says how much is drawn and opens the menu.
+pub(crate) fn menu(ui: &mut Ui, side: &mut Side) {
+    let Some(study) = &side.study else { return };
+    let mut filter = side.filter.clone();
+    let name = if filter.is_empty() { "All tokens" } else { "Some tokens" };
+    // Several values are chosen one after the other.
+    let stays = MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
+    let (button, _) = MenuButton::new(name).config(stays).ui(ui, |ui| {
+        ui.set_min_width(230.0);
+        let mut limited = filter.at_most.is_some();
+        ui.horizontal(|ui| {
+            ui.checkbox(&mut limited, "at most");
+            let mut most = filter.at_most.unwrap_or(5);
+            let changed = ui.add(DragValue::new(&mut most).range(1..=10_000)).changed();
+            ui.label("of each word");
+            filter.at_most = (limited || changed).then_some(most);
+        });
+        let classes = |name: &str| study.column(name).map_or(&[][..], |column| column.classes());
+        let offered = study
+            .columns()
+            .iter()
+            .filter(|column| (2..=OFFERED).contains(&column.classes().len()));
+        let offered: Vec<&str> = offered.map(|column| column.name.as_str()).collect();
+        if !offered.is_empty() {
+            let id = ui.scope_id().with("column");
+            let mut shown = ui
+                .data(|data| data.get_temp::<String>(id))
+                .filter(|name| offered.contains(&name.as_str()));
+            let first = filter
+                .only
+                .keys()
+                .next()
+                .cloned()
+                .or_else(|| offered.first().map(|name| (*name).to_owned()));
+            let column = shown.get_or_insert(first.unwrap_or_default());
+            ui.horizontal_wrapped(|ui| {
+                for name in &offered {
+                    ui.selectable_value(column, (*name).to_owned(), *name);
+                }
+            });
+            ScrollArea::vertical().max_height(320.0).show(ui, |ui| {
+                for value in classes(column) {
+                    let values = filter.only.get(column.as_str());
+                    let mut drawn = values.is_none_or(|values| values.contains(value));
+                    if ui.checkbox(&mut drawn, value).changed() {
+                        toggle(&mut filter, column, classes(column), value);
+                    }
+                }
+            });
+            ui.data_mut(|data| data.insert_temp(id, column.clone()));
+        }
+        if ui.button("All tokens").clicked() {
+            filter = TokenFilter::default();
+        }
+    });
+    button.on_hover_text("Which tokens are drawn");
+    side.draw(filter);
+}
+
+/// Switches a value off or on. With every value on there is nothing to keep.
+fn toggle(filter: &mut TokenFilter, column: &str, classes: &[String], value: &str) {
+    let values = filter
+        .only
+        .entry(column.to_owned())
+        .or_insert_with(|| classes.iter().cloned().collect());
+    if !values.remove(value) {
+        values.insert(value.to_owned());
+    }
+    if values.len() == classes.len() {
+        filter.only.remove(column);
+    }
+}
