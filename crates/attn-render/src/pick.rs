@@ -32,6 +32,31 @@ pub struct Picker {
     layers: Vec<LayerIndex>,
 }
 
+/// A pickable point as an index holds it, with all that most questions are about, in the order of the index's cells: points
+/// themselves lie in the order of drawing, all over the memory.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    position: [f32; 3],
+    id: u32,
+    /// Its index in the layer.
+    point: u32,
+}
+
+/// The pickable points of runs that have `axes` finite coordinates.
+fn entries<'a>(points: &'a [Point], runs: &'a [Range<usize>], axes: usize) -> impl Iterator<Item = Entry> + 'a {
+    let indexed = runs.iter().cloned().flatten().map(|index| (index, &points[index]));
+    indexed.filter_map(move |(index, point)| {
+        let finite = point.position[..axes].iter().all(|v| v.is_finite());
+        // Ids are 32 bits wide too; more points are not drawn.
+        let index = u32::try_from(index).ok().filter(|_| finite && point.is_pickable())?;
+        Some(Entry {
+            position: point.position,
+            id: point.id,
+            point: index,
+        })
+    })
+}
+
 #[derive(Debug, Clone, Default)]
 struct LayerIndex {
     stamp: u64,
@@ -91,13 +116,14 @@ impl Picker {
         self.layers.resize_with(scene.layers.len(), LayerIndex::default);
         for (index, layer) in self.layers.iter_mut().zip(&scene.layers) {
             index.update(&layer.points, layer.points.stamp());
-            for point in index.candidates(&layer.points, scene, projection, panel, bounds) {
-                let point = &layer.points[point];
-                let [x, y, w] = place.px_from_data.apply(point.position);
-                if point.is_pickable() && w > 0.0 && inside([x, y]) {
-                    ids.push(point.id);
+            index.visit(&layer.points, scene, projection, panel, bounds, |found| {
+                for entry in found {
+                    let [x, y, w] = place.px_from_data.apply(entry.position);
+                    if w > 0.0 && inside([x, y]) {
+                        ids.push(entry.id);
+                    }
                 }
-            }
+            });
             let regions = layer.regions.iter().filter(|region| usize::from(region.panel) == panel);
             ids.extend(regions.filter_map(|region| {
                 let [x, y] = region.rect.center();
@@ -105,10 +131,31 @@ impl Picker {
                 inside([x, y]).then_some(region.id)
             }));
         }
+        ascending(ids)
+    }
+}
+
+/// Each id once, ascending.
+fn ascending(mut ids: Vec<u32>) -> Vec<u32> {
+    let most = ids.iter().copied().max().unwrap_or(0) as usize;
+    if most / 64 > ids.len() {
         ids.sort_unstable();
         ids.dedup();
-        ids
+        return ids;
     }
+    // Ids count points, so that a bit for each of them is little.
+    let mut bits = vec![0_u64; most / 64 + 1];
+    for id in &ids {
+        bits[*id as usize / 64] |= 1 << (id % 64);
+    }
+    ids.clear();
+    for (mut word, base) in bits.into_iter().zip((0_u32..).step_by(64)) {
+        while word != 0 {
+            ids.push(base + word.trailing_zeros());
+            word &= word - 1;
+        }
+    }
+    ids
 }
 
 /// The last panel under a pixel.
@@ -147,42 +194,41 @@ impl LayerIndex {
         radius: f32,
     ) -> Vec<(f32, f32, usize)> {
         let map = projection.panels[panel].px_from_data;
-        let measure = |index: usize| {
-            let point = &points[index];
-            let [x, y, w] = map.apply(point.position);
-            let distance = (x - cursor[0]).hypot(y - cursor[1]);
-            (point.is_pickable() && distance <= radius && w > 0.0).then_some((distance, w, index))
-        };
         let around = Rect {
             min: cursor.map(|v| v - radius),
             max: cursor.map(|v| v + radius),
         };
-        let candidates = self.candidates(points, scene, projection, panel, around);
-        candidates.into_iter().filter_map(measure).collect()
+        let mut near = Vec::new();
+        self.visit(points, scene, projection, panel, around, |found| {
+            near.extend(found.iter().filter_map(|entry| {
+                let [x, y, w] = map.apply(entry.position);
+                let distance = (x - cursor[0]).hypot(y - cursor[1]);
+                (distance <= radius && w > 0.0).then_some((distance, w, entry.point as usize))
+            }));
+        });
+        near
     }
 
-    /// Every point of a panel that may be inside a rectangle of pixels, and others.
-    fn candidates(
+    /// Shows every pickable point of a panel that may be inside a rectangle of pixels, and others, some at a time.
+    fn visit(
         &mut self,
         points: &[Point],
         scene: &Scene,
         projection: &Projection,
         panel: usize,
         px: Rect,
-    ) -> Vec<usize> {
-        let Some(runs) = self.runs.get(&panel) else {
-            return Vec::new();
-        };
+        found: impl FnMut(&[Entry]),
+    ) {
+        let Some(runs) = self.runs.get(&panel) else { return };
+        let map = projection.panels[panel].px_from_data;
         if scene.panels[panel].axes == Axes::Space {
             let tree = self.trees.entry(panel).or_insert_with(|| Octree::new(points, runs));
-            return tree.within(&projection.panels[panel].px_from_data, px);
+            return tree.visit(&map, px, found);
         }
         let grid = self.grids.entry(panel).or_insert_with(|| Grid::new(points, runs));
-        let map = projection.panels[panel].px_from_data;
-        let (Some(a), Some(b)) = (map.invert_flat(px.min), map.invert_flat(px.max)) else {
-            return Vec::new();
-        };
-        grid.within([0, 1].map(|i| a[i].min(b[i])), [0, 1].map(|i| a[i].max(b[i])))
-            .collect()
+        if let (Some(a), Some(b)) = (map.invert_flat(px.min), map.invert_flat(px.max)) {
+            let corner = |pick: fn(f32, f32) -> f32| [0, 1].map(|axis: usize| pick(a[axis], b[axis]));
+            grid.visit(corner(f32::min), corner(f32::max), found);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::{Entry, entries};
 use crate::Point;
 
 /// Points of a panel, sorted by the cell of a square grid over their bounds.
@@ -10,36 +11,35 @@ pub(super) struct Grid {
     min: [f32; 2],
     cell: [f32; 2],
     cells: [usize; 2],
-    /// Where each cell's points start in `points`; one more entry than cells.
+    /// Where each cell's points start in `points`; one more than cells.
     starts: Vec<usize>,
-    points: Vec<usize>,
+    points: Vec<Entry>,
 }
 
 impl Grid {
     pub(super) fn new(points: &[Point], runs: &[Range<usize>]) -> Self {
-        let finite = |index: &usize| points[*index].position[..2].iter().all(|v| v.is_finite());
-        let indices: Vec<usize> = runs.iter().cloned().flatten().filter(finite).collect();
-        let Some(first) = indices.first() else {
+        let all: Vec<Entry> = entries(points, runs, 2).collect();
+        let Some(first) = all.first() else {
             return Self::default();
         };
-        let (mut min, mut max) = ([points[*first].position[0], points[*first].position[1]], [f32::MIN; 2]);
-        for &index in &indices {
+        let (mut min, mut max) = (first.position, first.position);
+        for entry in &all {
             for axis in 0..2 {
-                min[axis] = min[axis].min(points[index].position[axis]);
-                max[axis] = max[axis].max(points[index].position[axis]);
+                min[axis] = min[axis].min(entry.position[axis]);
+                max[axis] = max[axis].max(entry.position[axis]);
             }
         }
-        let side = indices.len().div_ceil(4).isqrt().clamp(1, 1024);
+        let side = all.len().div_ceil(4).isqrt().clamp(1, 1024);
         let cell = [0, 1].map(|axis| ((max[axis] - min[axis]) / side as f32).max(f32::MIN_POSITIVE));
         let mut grid = Self {
-            min,
+            min: [min[0], min[1]],
             cell,
             cells: [side; 2],
             starts: vec![0; side * side + 1],
-            points: Vec::new(),
+            points: all.clone(),
         };
         // Counting sort.
-        let cells: Vec<usize> = indices.iter().map(|&i| grid.cell_index(points[i].position)).collect();
+        let cells: Vec<usize> = all.iter().map(|entry| grid.cell_index(entry.position)).collect();
         for &cell in &cells {
             grid.starts[cell + 1] += 1;
         }
@@ -47,9 +47,8 @@ impl Grid {
             grid.starts[cell + 1] += grid.starts[cell];
         }
         let mut next = grid.starts.clone();
-        grid.points = vec![0; indices.len()];
-        for (&index, &cell) in indices.iter().zip(&cells) {
-            grid.points[next[cell]] = index;
+        for (entry, &cell) in all.iter().zip(&cells) {
+            grid.points[next[cell]] = *entry;
             next[cell] += 1;
         }
         grid
@@ -70,19 +69,15 @@ impl Grid {
         self.along(1, position[1]) * self.cells[0] + self.along(0, position[0])
     }
 
-    /// Every point in the cells that the box touches.
-    pub(super) fn within(&self, min: [f32; 2], max: [f32; 2]) -> impl Iterator<Item = usize> {
-        let rows = if self.points.is_empty() {
-            0..0
-        } else {
-            self.along(1, min[1])..self.along(1, max[1]) + 1
-        };
+    /// Shows every point in the cells that the box touches, a row of cells at a time.
+    pub(super) fn visit(&self, min: [f32; 2], max: [f32; 2], mut found: impl FnMut(&[Entry])) {
+        if self.points.is_empty() {
+            return;
+        }
         let (left, right) = (self.along(0, min[0]), self.along(0, max[0]));
-        rows.flat_map(move |row| {
+        for row in self.along(1, min[1])..=self.along(1, max[1]) {
             let first = row * self.cells[0];
-            self.points[self.starts[first + left]..self.starts[first + right + 1]]
-                .iter()
-                .copied()
-        })
+            found(&self.points[self.starts[first + left]..self.starts[first + right + 1]]);
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::{Entry, entries};
 use crate::{Point, Rect, Transform};
 
 /// Points of a panel in the order of their cells.
@@ -16,9 +17,9 @@ pub(super) struct Octree {
     side: f32,
     /// Levels below the root.
     levels: u32,
-    /// Where each finest cell's points start in `points`; one more entry than cells.
+    /// Where each finest cell's points start in `points`; one more than cells.
     starts: Vec<u32>,
-    points: Vec<u32>,
+    points: Vec<Entry>,
 }
 
 /// Points of a finest cell, about.
@@ -28,17 +29,16 @@ const SLACK: f32 = 1e-5;
 
 impl Octree {
     pub(super) fn new(points: &[Point], runs: &[Range<usize>]) -> Self {
-        let finite = |index: &usize| points[*index].position.iter().all(|v| v.is_finite());
-        let indices: Vec<usize> = runs.iter().cloned().flatten().filter(finite).collect();
+        let all: Vec<Entry> = entries(points, runs, 3).collect();
         let (mut min, mut max) = ([f32::MAX; 3], [f32::MIN; 3]);
-        for &index in &indices {
+        for entry in &all {
             for axis in 0..3 {
-                min[axis] = min[axis].min(points[index].position[axis]);
-                max[axis] = max[axis].max(points[index].position[axis]);
+                min[axis] = min[axis].min(entry.position[axis]);
+                max[axis] = max[axis].max(entry.position[axis]);
             }
         }
         // Eight cells more with each level; clouds fill about a third of theirs.
-        let wanted = 3 * indices.len() / PER_CELL;
+        let wanted = 3 * all.len() / PER_CELL;
         let levels = (wanted.max(1).ilog2() / 3).clamp(1, 7);
         let side = (0..3)
             .map(|axis| max[axis] - min[axis])
@@ -49,10 +49,10 @@ impl Octree {
             side,
             levels,
             starts: vec![0; cells + 1],
-            points: vec![0; indices.len()],
+            points: all.clone(),
         };
         // Counting sort.
-        let codes: Vec<usize> = indices.iter().map(|&i| tree.code(points[i].position)).collect();
+        let codes: Vec<usize> = all.iter().map(|entry| tree.code(entry.position)).collect();
         for &code in &codes {
             tree.starts[code + 1] += 1;
         }
@@ -60,9 +60,8 @@ impl Octree {
             tree.starts[cell + 1] += tree.starts[cell];
         }
         let mut next = tree.starts.clone();
-        for (&index, &code) in indices.iter().zip(&codes) {
-            // Ids of points are 32 bits wide too; more are not drawn.
-            tree.points[next[code] as usize] = u32::try_from(index).unwrap_or(u32::MAX);
+        for (entry, &code) in all.iter().zip(&codes) {
+            tree.points[next[code] as usize] = *entry;
             next[code] += 1;
         }
         tree
@@ -78,14 +77,18 @@ impl Octree {
         let across = (1_u32 << self.levels) as f32;
         let spread = |axis: usize| {
             let along = (position[axis] - self.min[axis]) / self.side * across;
-            let cell = along.clamp(0.0, across - 1.0) as usize;
-            (0..self.levels).fold(0, |code, bit| code | (cell >> bit & 1) << (3 * bit as usize + axis))
+            // Two bits between any two (the method of magic numbers; cells have at most seven bits along an axis).
+            let mut bits = along.clamp(0.0, across - 1.0) as usize;
+            bits = (bits | bits << 8) & 0x00F_00F;
+            bits = (bits | bits << 4) & 0x0C3_0C3;
+            bits = (bits | bits << 2) & 0x249_249;
+            bits << axis
         };
         spread(0) | spread(1) | spread(2)
     }
 
-    /// Every point that may be inside a rectangle of pixels, and others near it.
-    pub(super) fn within(&self, map: &Transform, px: Rect) -> Vec<usize> {
+    /// Shows every point that may be inside a rectangle of pixels, and others near it, a node at a time.
+    pub(super) fn visit(&self, map: &Transform, px: Rect, mut found: impl FnMut(&[Entry])) {
         // Inside is where x - left * w, right * w - x, the same for y, and w are not negative: linear in the position.
         let side = |row: &[f32; 4], at: f32, sign: f32| -> [f64; 4] {
             [0, 1, 2, 3].map(|i: usize| f64::from(sign) * (f64::from(row[i]) - f64::from(at) * f64::from(map.w[i])))
@@ -97,7 +100,6 @@ impl Octree {
             side(&map.y, px.max[1] + 0.5, -1.0),
             map.w.map(f64::from),
         ];
-        let mut found = Vec::new();
         let mut open = vec![(0_usize, 0_u32, [0.0_f32; 3])];
         while let Some((node, level, corner)) = open.pop() {
             let below = 3 * (self.levels - level);
@@ -119,7 +121,7 @@ impl Octree {
                 continue;
             }
             if level == self.levels || range.len() <= 2 * PER_CELL {
-                found.extend(self.points[range].iter().map(|index| *index as usize));
+                found(&self.points[range]);
                 continue;
             }
             open.extend((0..8).map(|child| {
@@ -128,6 +130,5 @@ impl Octree {
                 (node << 3 | child, level + 1, shift)
             }));
         }
-        found
     }
 }
