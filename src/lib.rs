@@ -40,6 +40,7 @@ mod patches;
 mod picture;
 mod points;
 mod report;
+mod sequence;
 mod steps;
 mod study;
 mod summary;

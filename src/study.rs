@@ -5,17 +5,14 @@
 
 use std::{collections::BTreeMap, sync::Mutex};
 
-use attn_core::{Attention, Capture, HeadId, Progress, Sequence};
+use attn_core::{Attention, Capture, HeadId, Progress};
 use attn_project::{AtlasOptions, AtlasParams, Dims, HeadProjection, atlas_with, sequence_sample};
 use attn_render::{
     ColorMode, Scene, View,
-    views::{
-        ColorBy, Coordinates, Head, HeadSequence, ImageAttention, Matrix, MatrixPanel, Sentence, SentenceToken,
-        ValueKind,
-    },
+    views::{ColorBy, Coordinates, Head, HeadSequence, Matrix, MatrixPanel, ValueKind},
 };
 
-use crate::{Column, ColumnKind, Error, Report, Weighting, coloring::Values, filter::Drawn, picture::load_picture};
+use crate::{Column, ColumnKind, Error, Report, Weighting, coloring::Values, filter::Drawn};
 
 /// A capture, and the projections of its heads so far.
 ///
@@ -322,83 +319,6 @@ impl Study {
         Ok(plot.scene(view, size.unwrap_or(PAGE))?)
     }
 
-    /// One sequence's attention in a head as lines between its queries and keys (AttentionViz, the sentence view).
-    ///
-    /// # Errors
-    /// [`Error::Core`] for a head or sequence that does not exist, those of [`Sentence::scene`].
-    pub fn sentence(&self, head: HeadId, sequence: usize, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
-        let attention = self.weights(head, sequence)?;
-        let weights: Vec<f32> = attention.iter().copied().collect();
-        let item = &self.capture.sequences()[sequence];
-        let tokens = |side| -> Vec<SentenceToken<'_>> {
-            item.tokens(side)
-                .iter()
-                .map(|token| SentenceToken {
-                    text: &token.text,
-                    special: token.special,
-                })
-                .collect()
-        };
-        let (queries, keys) = (tokens(head.attention.query_side()), tokens(head.attention.key_side()));
-        let mut sentence = Sentence::new(head, &queries, &keys, &weights);
-        let weighed = self.weighting.describe();
-        let title = format!(
-            "{}, head {}: attention in {}{weighed}",
-            self.capture.model().name,
-            self.capture.model().head_name(head),
-            item.name
-        );
-        let subtitle = subtitle(item);
-        (sentence.title, sentence.subtitle) = (&title, &subtitle);
-        let size = size.unwrap_or_else(|| sentence.natural_size());
-        Ok(sentence.scene(view, size)?)
-    }
-
-    /// One picture's attention in a head (AttentionViz, the image view): the heat map of `patch` (row and column; the one in
-    /// the middle by default) and the strongest flows.
-    ///
-    /// # Errors
-    /// [`Error::NotAPicture`], [`Error::Core`] for a head or sequence that does not exist, [`Error::Models`] if the picture
-    /// cannot be read again, those of [`ImageAttention::scene`].
-    pub fn image(
-        &self,
-        head: HeadId,
-        sequence: usize,
-        patch: Option<(usize, usize)>,
-        view: &View,
-        size: Option<[f32; 2]>,
-    ) -> Result<Scene, Error> {
-        let attention = self.weights(head, sequence)?;
-        let weights: Vec<f32> = attention.iter().copied().collect();
-        let item = &self.capture.sequences()[sequence];
-        let Some(image) = &item.image else {
-            return Err(Error::NotAPicture {
-                sequence: item.name.clone(),
-            });
-        };
-        let tokens = item.tokens(head.attention.query_side());
-        let special = tokens.iter().take_while(|token| token.special).count();
-        let picture = load_picture(item)?;
-        let mut plot = ImageAttention::new(head, picture, image.rows, image.columns, special, &weights);
-        if let Some(patch) = patch {
-            // A patch outside the grid names a token that does not exist, which the view refuses with both numbers.
-            plot.token = tokens
-                .iter()
-                .position(|token| token.patch == Some(patch))
-                .unwrap_or(tokens.len());
-        }
-        let weighed = self.weighting.describe();
-        let title = format!(
-            "{}, head {}: attention in {}{weighed}",
-            self.capture.model().name,
-            self.capture.model().head_name(head),
-            item.name
-        );
-        plot.title = &title;
-        let size = size.unwrap_or_else(|| plot.natural_size());
-        Ok(plot.scene(view, size)?)
-    }
-
     fn method(&self) -> String {
         let dims = if self.params.dims == Dims::Three { "3D" } else { "2D" };
         format!("{} {dims}", self.params.method.name())
@@ -442,14 +362,6 @@ fn color_by<'a>(values: &'a Values, names: &'a [&'a str]) -> ColorBy<'a> {
             ColumnKind::Diverging => ValueKind::Diverging,
             ColumnKind::Categorical(_) => ValueKind::Categorical(names),
         },
-    }
-}
-
-fn subtitle(sequence: &Sequence) -> String {
-    match (&sequence.cut_from, &sequence.text) {
-        (Some(tokens), _) => format!("cut from {tokens} tokens to the longest the model takes"),
-        (None, Some(text)) => text.clone(),
-        _ => String::new(),
     }
 }
 

@@ -196,6 +196,22 @@ fn every_view_is_a_scene_and_what_is_missing_is_named() {
         Err(Error::NotAPicture { .. })
     ));
     assert!(matches!(study.sentence(head, 6, &view, None), Err(Error::Core(_))));
+    let overview = study.overview(2, &view, None).unwrap();
+    let drawn: Vec<HeadId> = overview.panels.iter().filter_map(|panel| panel.head).collect();
+    assert_eq!(drawn, study.capture().model().heads().collect::<Vec<_>>());
+    let lines = |head| {
+        let panel = overview.panel_of(head).unwrap() as u32;
+        let edges = overview.layers.iter().flat_map(|layer| layer.edges.iter());
+        edges.filter(|edge| edge.panel == panel).count()
+    };
+    let weights = study.capture().attention(head, 2).unwrap();
+    let strong = |row: attn_sdk::core::ndarray::ArrayView1<'_, f32>| row.iter().filter(|w| **w >= 0.05).count().min(5);
+    assert_eq!(
+        lines(head),
+        weights.rows().into_iter().map(strong).sum::<usize>(),
+        "of every query the five strongest"
+    );
+    assert!(matches!(study.overview(6, &view, None), Err(Error::Core(_))));
     let absent = HeadId::new(Attention::Cross, 0, 0);
     assert!(matches!(
         study.head(absent, None, &view, None),

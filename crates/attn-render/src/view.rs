@@ -88,6 +88,9 @@ impl Orbit {
     /// Turns by angles in radians; the tilt stops at the poles.
     pub fn turn(&mut self, yaw: f32, pitch: f32) {
         use std::f32::consts::{FRAC_PI_2, TAU};
+        if !(yaw.is_finite() && pitch.is_finite()) {
+            return;
+        }
         self.yaw = (self.yaw + yaw).rem_euclid(TAU);
         self.pitch = (self.pitch + pitch).clamp(-FRAC_PI_2, FRAC_PI_2);
     }
@@ -154,7 +157,7 @@ pub struct View {
     pub theme: Theme,
     /// Nothing moves by itself: a [`Transition`](crate::Transition) jumps to its end.
     pub reduced_motion: bool,
-    /// The first token that a [`SentenceWindow`](crate::views::SentenceWindow) shows.
+    /// The first token in sight of a long text in a [`Sentence`](crate::views::Sentence).
     pub first_token: u32,
     /// The head whose panel the pointer is over. Not saved.
     #[serde(skip)]

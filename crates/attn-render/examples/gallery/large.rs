@@ -4,7 +4,7 @@
 use attn_core::{Attention, HeadId};
 use attn_render::{
     Error, Scene, Transition, View,
-    views::{ColorBy, Coordinates, Head, Overview, OverviewHead, SentenceToken, SentenceWindow, ValueKind},
+    views::{ColorBy, Coordinates, Head, Overview, OverviewHead, Sentence, SentenceToken, ValueKind},
 };
 
 use crate::samples::{Noise, cloud, head};
@@ -73,9 +73,9 @@ pub(crate) fn window(tokens: usize, first: u32, view: &View, size: [f32; 2]) -> 
         first_token: first,
         ..view.clone()
     };
-    SentenceWindow {
+    Sentence {
         subtitle: "a long text, scrolled by a click on a box or on the strip",
-        ..SentenceWindow::new(head(3, 9), &words, &words, &attention)
+        ..Sentence::new(head(3, 9), &words, &words, &attention)
     }
     .scene(&view, size)
 }

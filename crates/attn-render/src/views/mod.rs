@@ -23,7 +23,6 @@ mod overview;
 mod page;
 mod points;
 mod sentence;
-mod sentence_window;
 mod tables;
 mod trajectories;
 
@@ -42,5 +41,4 @@ pub use matrix::{Matrix, MatrixPanel};
 pub use overview::{Overview, OverviewHead};
 pub use points::{ColorBy, Coordinates, ValueKind};
 pub use sentence::{Sentence, SentenceToken};
-pub use sentence_window::SentenceWindow;
 pub use trajectories::{Trajectories, Trajectory};

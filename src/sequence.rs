@@ -1,0 +1,133 @@
+//! The views of one sequence: its attention in a head as lines or over its picture, and in every head at once.
+
+use attn_core::{HeadId, Sequence, ndarray::Array2};
+use attn_render::{
+    Scene, View,
+    views::{ImageAttention, Overview, OverviewHead, Sentence, SentenceToken},
+};
+
+use crate::{Error, Study, picture::load_picture};
+
+impl Study {
+    /// One sequence's attention in a head as lines between its queries and keys (AttentionViz, the sentence view); of a long one
+    /// the part from [`View::first_token`] on.
+    ///
+    /// # Errors
+    /// [`Error::Core`] for a head or sequence that does not exist, those of [`Sentence::scene`].
+    pub fn sentence(&self, head: HeadId, sequence: usize, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+        let attention = self.weights(head, sequence)?;
+        let weights = rows(&attention);
+        let item = &self.capture().sequences()[sequence];
+        let tokens = |side| -> Vec<SentenceToken<'_>> {
+            item.tokens(side)
+                .iter()
+                .map(|token| SentenceToken {
+                    text: &token.text,
+                    special: token.special,
+                })
+                .collect()
+        };
+        let (queries, keys) = (tokens(head.attention.query_side()), tokens(head.attention.key_side()));
+        let mut sentence = Sentence::new(head, &queries, &keys, weights);
+        let weighed = self.weighting.describe();
+        let title = format!(
+            "{}, head {}: attention in {}{weighed}",
+            self.capture().model().name,
+            self.capture().model().head_name(head),
+            item.name
+        );
+        let subtitle = subtitle(item);
+        (sentence.title, sentence.subtitle) = (&title, &subtitle);
+        let size = size.unwrap_or_else(|| sentence.natural_size());
+        Ok(sentence.scene(view, size)?)
+    }
+
+    /// One picture's attention in a head (AttentionViz, the image view): the heat map of `patch` (row and column; the one in
+    /// the middle by default) and the strongest flows.
+    ///
+    /// # Errors
+    /// [`Error::NotAPicture`], [`Error::Core`] for a head or sequence that does not exist, [`Error::Models`] if the picture
+    /// cannot be read again, those of [`ImageAttention::scene`].
+    pub fn image(
+        &self,
+        head: HeadId,
+        sequence: usize,
+        patch: Option<(usize, usize)>,
+        view: &View,
+        size: Option<[f32; 2]>,
+    ) -> Result<Scene, Error> {
+        let attention = self.weights(head, sequence)?;
+        let weights = rows(&attention);
+        let item = &self.capture().sequences()[sequence];
+        let Some(image) = &item.image else {
+            return Err(Error::NotAPicture {
+                sequence: item.name.clone(),
+            });
+        };
+        let tokens = item.tokens(head.attention.query_side());
+        let special = tokens.iter().take_while(|token| token.special).count();
+        let picture = load_picture(item)?;
+        let mut plot = ImageAttention::new(head, picture, image.rows, image.columns, special, weights);
+        if let Some(patch) = patch {
+            // A patch outside the grid names a token that does not exist, which the view refuses with both numbers.
+            plot.token = tokens
+                .iter()
+                .position(|token| token.patch == Some(patch))
+                .unwrap_or(tokens.len());
+        }
+        let weighed = self.weighting.describe();
+        let title = format!(
+            "{}, head {}: attention in {}{weighed}",
+            self.capture().model().name,
+            self.capture().model().head_name(head),
+            item.name
+        );
+        plot.title = &title;
+        let size = size.unwrap_or_else(|| plot.natural_size());
+        Ok(plot.scene(view, size)?)
+    }
+
+    /// One sequence's attention in every captured head, small (Vig 2019, the model view); a click opens a head.
+    ///
+    /// # Errors
+    /// [`Error::Core`] for a sequence that does not exist, those of [`Overview::scene`].
+    pub fn overview(&self, sequence: usize, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+        let heads: Vec<HeadId> = self.capture().model().heads().collect();
+        let mut weights = Vec::with_capacity(heads.len());
+        for head in &heads {
+            weights.push(self.weights(*head, sequence)?);
+        }
+        let drawings = heads.iter().zip(&weights).map(|(head, weights)| OverviewHead {
+            head: *head,
+            queries: weights.nrows(),
+            keys: weights.ncols(),
+            attention: rows(weights),
+        });
+        let mut overview = Overview::new(drawings.collect());
+        // Without any head nothing was asked for yet.
+        let item = self.capture().sequences().get(sequence);
+        let name = item.map_or("", |item| &item.name);
+        let title = format!(
+            "{}: every head at {name}{}",
+            self.capture().model().name,
+            self.weighting.describe()
+        );
+        let subtitle = item.map(subtitle).unwrap_or_default();
+        (overview.title, overview.subtitle) = (&title, &subtitle);
+        let size = size.unwrap_or_else(|| overview.natural_size());
+        Ok(overview.scene(view, size)?)
+    }
+}
+
+/// Weights row by row; attention is made in standard layout.
+fn rows(attention: &Array2<f32>) -> &[f32] {
+    attention.as_slice().unwrap_or_default()
+}
+
+fn subtitle(sequence: &Sequence) -> String {
+    match (&sequence.cut_from, &sequence.text) {
+        (Some(tokens), _) => format!("cut from {tokens} tokens to the longest the model takes"),
+        (None, Some(text)) => text.clone(),
+        _ => String::new(),
+    }
+}
