@@ -22,7 +22,7 @@ use clap::Parser;
 use winit::{
     application::ApplicationHandler,
     dpi::LogicalSize,
-    event::{ElementState, MouseButton, MouseScrollDelta, WindowEvent},
+    event::{ElementState, MouseButton, MouseScrollDelta, TouchPhase, WindowEvent},
     event_loop::{ActiveEventLoop, EventLoop},
     keyboard::{Key as WinitKey, NamedKey},
     window::{Window, WindowId},
@@ -196,12 +196,27 @@ impl App {
                 ElementState::Pressed => Input::PointerPressed { position },
                 ElementState::Released => Input::PointerReleased { position },
             })?,
-            WindowEvent::MouseWheel { delta, .. } => {
-                let notches = match delta {
-                    MouseScrollDelta::LineDelta(_, y) => y,
-                    MouseScrollDelta::PixelDelta(by) => by.y as f32 / 50.0,
-                };
+            WindowEvent::MouseWheel { delta, .. } => self.input(match delta {
+                MouseScrollDelta::LineDelta(_, notches) => Input::Wheel { position, notches },
+                // Two fingers on a trackpad.
+                MouseScrollDelta::PixelDelta(by) => Input::Pan {
+                    position,
+                    by: [by.x as f32, by.y as f32],
+                },
+            })?,
+            WindowEvent::PinchGesture { delta, .. } => {
+                // A notch enlarges by 15 %.
+                let notches = delta as f32 / 0.15;
                 self.input(Input::Wheel { position, notches })?;
+            }
+            WindowEvent::Touch(touch) => {
+                let at = [touch.location.x as f32, touch.location.y as f32];
+                let touches = matches!(touch.phase, TouchPhase::Started | TouchPhase::Moved);
+                self.cursor = at;
+                self.input(Input::Finger {
+                    id: touch.id,
+                    position: touches.then_some(at),
+                })?;
             }
             WindowEvent::KeyboardInput { event, .. } if event.state == ElementState::Pressed => {
                 if event.logical_key == WinitKey::Character("d".into()) {

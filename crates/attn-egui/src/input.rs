@@ -1,7 +1,10 @@
 //! From egui's events to those a controller understands.
 
 use attn_render::{Input, Key, Tool};
-use egui::{Event, Key as EguiKey, Modifiers, MouseWheelUnit, PointerButton, Pos2, Response, TouchPhase, Ui};
+use egui::{
+    Event, Key as EguiKey, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, Response, TouchPhase, Ui,
+    Vec2,
+};
 
 /// What a person did to a widget since the last frame.
 #[derive(Default)]
@@ -11,11 +14,13 @@ pub(crate) struct Gathered {
     pub(crate) theme: bool,
 }
 
-/// Whether the pointer is over a widget, and whether it went down there.
+/// Whether the pointer is over a widget, whether it went down there, and what scrolls.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Pointer {
     pub(crate) over: bool,
     pub(crate) down: bool,
+    /// Whether the last scroll was that of fingers.
+    fingers: bool,
 }
 
 /// Enlargement of one notch of a controller's wheel, so that a pinch enlarges by what the fingers say.
@@ -69,31 +74,80 @@ impl Pointer {
     }
 }
 
-/// The wheel and the pinch, as notches; what is taken is gone for the scroll area around the widget.
-pub(crate) fn wheel(ui: &Ui) -> f32 {
-    // Reduced motion: a notch is there at once instead of over some frames.
-    let still = ui.style().animation_time <= 0.0;
-    let line = ui.ctx().options(|options| options.input_options.line_scroll_speed);
-    ui.input_mut(|input| {
-        let scrolled = if still {
-            let lines = |event: &Event| match event {
-                Event::MouseWheel {
-                    unit, delta, modifiers, ..
-                } if !modifiers.command => match unit {
-                    MouseWheelUnit::Line => delta.y,
-                    MouseWheelUnit::Point => delta.y / line.max(1.0),
-                    MouseWheelUnit::Page => 10.0 * delta.y,
-                },
-                _ => 0.0,
+/// What a wheel, a pinch and two fingers did in a frame.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Scrolled {
+    /// Notches of a wheel, a pinch included.
+    pub(crate) notches: f32,
+    /// How far two fingers moved, in points.
+    pub(crate) pan: Vec2,
+}
+
+/// Whether a scroll is that of fingers on a trackpad. Where the system does not say: fingers move by little, or sideways, or go on
+/// with what is a movement of fingers already.
+fn by_fingers(source: MouseWheelSource, unit: MouseWheelUnit, delta: Vec2, before: bool, notch: f32) -> bool {
+    match source {
+        MouseWheelSource::Wheel => false,
+        MouseWheelSource::Trackpad | MouseWheelSource::Momentum => true,
+        MouseWheelSource::Unknown => {
+            unit == MouseWheelUnit::Point && (before || delta.x != 0.0 || delta.y.abs() < notch)
+        }
+    }
+}
+
+impl Pointer {
+    /// The wheel, the pinch and two fingers; what is taken is gone for the scroll area around the widget.
+    pub(crate) fn scrolled(&mut self, ui: &Ui) -> Scrolled {
+        // Reduced motion: a notch is there at once instead of over some frames.
+        let still = ui.style().animation_time <= 0.0;
+        let line = ui
+            .ctx()
+            .options(|options| options.input_options.line_scroll_speed)
+            .max(1.0);
+        ui.input_mut(|input| {
+            self.fingers &= input.is_scrolling();
+            let (mut lines, mut pan) = (0.0, Vec2::ZERO);
+            for event in &input.events {
+                let Event::MouseWheel {
+                    unit,
+                    delta,
+                    source,
+                    modifiers,
+                    ..
+                } = event
+                else {
+                    continue;
+                };
+                self.fingers = by_fingers(*source, *unit, *delta, self.fingers, line);
+                match (modifiers.command, self.fingers, unit) {
+                    // A pinch, which egui counts.
+                    (true, ..) => {}
+                    (_, true, _) => pan += *delta,
+                    (.., MouseWheelUnit::Line) => lines += delta.y,
+                    (.., MouseWheelUnit::Point) => lines += delta.y / line,
+                    (.., MouseWheelUnit::Page) => lines += 10.0 * delta.y,
+                }
+            }
+            let scrolled = match (still, self.fingers) {
+                (true, _) => lines,
+                // Fingers say themselves how they glide.
+                (false, true) => 0.0,
+                (false, false) => input.smooth_scroll_delta.y / line,
             };
-            input.events.iter().map(lines).sum()
-        } else {
-            input.smooth_scroll_delta.y / line.max(1.0)
-        };
-        input.smooth_scroll_delta.y = 0.0;
-        let notches = scrolled + input.zoom_delta().max(f32::MIN_POSITIVE).ln() / NOTCH.ln();
-        if notches.is_finite() { notches } else { 0.0 }
-    })
+            input.smooth_scroll_delta.y = 0.0;
+            if self.fingers {
+                input.smooth_scroll_delta.x = 0.0;
+            }
+            if let Some(touch) = input.multi_touch() {
+                pan += touch.translation_delta;
+            }
+            let notches = scrolled + input.zoom_delta().max(f32::MIN_POSITIVE).ln() / NOTCH.ln();
+            Scrolled {
+                notches: if notches.is_finite() { notches } else { 0.0 },
+                pan: if pan.is_finite() { pan } else { Vec2::ZERO },
+            }
+        })
+    }
 }
 
 /// The keys, which are gone for other widgets.

@@ -38,6 +38,20 @@ pub enum Input {
         /// Notches, positive away from the person, which enlarges.
         notches: f32,
     },
+    /// Two fingers moved, on a trackpad or a screen: what a drag with [`Tool::Look`] does, whatever the tool.
+    Pan {
+        /// Where.
+        position: [f32; 2],
+        /// How far, in pixels, as the content is to move.
+        by: [f32; 2],
+    },
+    /// A finger touches a screen, for toolkits that tell of each of them: one is a pointer, two move and pinch.
+    Finger {
+        /// The system's name for it.
+        id: u64,
+        /// Where; `None` once it is lifted.
+        position: Option<[f32; 2]>,
+    },
     /// A key went down.
     Key(Key),
 }

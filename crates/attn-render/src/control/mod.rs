@@ -1,9 +1,10 @@
 //! From a pointer and keys to a changed view: the same habits in every toolkit.
 //!
-//! Wheel zooms at the cursor, drag pans (turns clouds in three dimensions) or, with another [`Tool`], draws around points;
-//! click opens or selects, Escape goes back. Everything that a pointer does can be done with keys. The host translates its toolkit's events into [`Input`], hands them in, draws again if the
+//! Wheel and pinch zoom at the cursor, two fingers pan (turn clouds in three dimensions), a drag does the same or, with another
+//! [`Tool`], draws around points; click opens or selects, Escape goes back. Everything that a pointer does can be done with keys. The host translates its toolkit's events into [`Input`], hands them in, draws again if the
 //! [`View`] changed, and does with the [`Event`]s what it likes.
 
+mod fingers;
 mod input;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,9 @@ mod tests;
 use attn_core::HeadId;
 
 pub use self::input::{Event, Input, Key, Tool};
-use crate::{Area, Axes, History, Hit, Motion, Pick, Picker, Projection, Rect, Scene, Selection, View, pick::panel_at};
+use crate::{
+    Area, Axes, History, Hit, Motion, Pick, Picker, Projection, Rect, Rows, Scene, Selection, View, pick::panel_at,
+};
 
 /// Turns input into changes of a [`View`].
 #[derive(Debug, Clone, Default)]
@@ -19,10 +22,13 @@ pub struct Controller {
     size: [f32; 2],
     picker: Picker,
     pressed: Option<Pressed>,
+    fingers: fingers::Fingers,
     tool: Tool,
     /// What is being drawn with a tool, and in which panel.
     drawn: Option<(usize, Area)>,
     history: History,
+    /// What is left of a way through rows that was no whole row.
+    part_of_row: f32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +45,8 @@ const CLICK: f32 = 4.0;
 const REACH: f32 = 8.0;
 /// Enlargement of one notch of the wheel.
 const NOTCH: f32 = 1.15;
+/// Rows of a long text that a notch of the wheel goes on.
+const ROWS_PER_NOTCH: f32 = 3.0;
 /// A panel of the matrix that is wheeled to this share of the stage opens.
 const OPENS_AT: f32 = 0.9;
 
@@ -71,16 +79,25 @@ impl Controller {
         let mut events = Vec::new();
         let before = view.clone();
         self.history.record(view);
+        self.act(input, scene, view, &mut events);
+        if *view != before && !events.contains(&Event::ViewChanged) {
+            events.push(Event::ViewChanged);
+        }
+        self.history.record(view);
+        events
+    }
+
+    fn act(&mut self, input: Input, scene: &Scene, view: &mut View, events: &mut Vec<Event>) {
         match input {
             Input::Resized { size } => {
                 self.size = size;
                 events.push(Event::ViewChanged);
             }
-            Input::PointerMoved { position } => self.moved(position, scene, view, &mut events),
+            Input::PointerMoved { position } => self.moved(position, scene, view, events),
             Input::PointerLeft => {
                 self.pressed = None;
                 self.drawn = None;
-                self.hover(None, scene, view, &mut events);
+                self.hover(None, scene, view, events);
             }
             Input::PointerPressed { position } => {
                 let projection = self.projection(scene, view);
@@ -98,22 +115,27 @@ impl Controller {
             Input::PointerReleased { position } => {
                 let pressed = self.pressed.take();
                 if let Some((panel, area)) = self.drawn.take() {
-                    self.select(panel, &area, scene, view, &mut events);
+                    self.select(panel, &area, scene, view, events);
                 } else if pressed.is_some_and(|pressed| !pressed.dragging) {
-                    self.click(position, scene, view, &mut events);
+                    self.click(position, scene, view, events);
                 }
             }
             Input::Wheel { position, notches } => {
-                let factor = NOTCH.powf(notches.clamp(-20.0, 20.0));
-                self.zoom(position, factor, scene, view, &mut events);
+                let (notches, projection) = (notches.clamp(-20.0, 20.0), self.projection(scene, view));
+                match moving_panel(scene, &projection, position).and_then(|panel| scene.panels[panel].rows) {
+                    Some(rows) => self.scroll(rows, ROWS_PER_NOTCH * notches, view),
+                    None => self.zoom(position, NOTCH.powf(notches), scene, view, events),
+                }
             }
-            Input::Key(key) => self.key(key, scene, view, &mut events),
+            Input::Pan { position, by } => {
+                let projection = self.projection(scene, view);
+                if let Some(panel) = moving_panel(scene, &projection, position) {
+                    self.drag(panel, by, scene, &projection, view);
+                }
+            }
+            Input::Finger { id, position } => self.finger(id, position, scene, view, events),
+            Input::Key(key) => self.key(key, scene, view, events),
         }
-        if *view != before && !events.contains(&Event::ViewChanged) {
-            events.push(Event::ViewChanged);
-        }
-        self.history.record(view);
-        events
     }
 
     /// Selects what is inside an area of a panel.
@@ -143,7 +165,7 @@ impl Controller {
             pressed.dragging = true;
             pressed.last = position;
             match (pressed.panel, self.tool) {
-                (Some(panel), Tool::Look) => drag(panel, by, scene, &projection, view),
+                (Some(panel), Tool::Look) => self.drag(panel, by, scene, &projection, view),
                 (Some(panel), tool) => self.draw(panel, tool, pressed.start, position, events),
                 (None, _) => {}
             }
@@ -243,10 +265,10 @@ impl Controller {
         let target = (0..scene.panels.len())
             .filter(|panel| scene.panels[*panel].motion != Motion::Fixed)
             .max_by(|a, b| area(a).total_cmp(&area(b)));
-        let step = |view: &mut View, x: f32, y: f32| {
+        let step = |controller: &mut Self, view: &mut View, x: f32, y: f32| {
             let Some(panel) = target else { return };
             let rect = projection.panels[panel].clip;
-            drag(panel, [x * rect.width(), y * rect.height()], scene, &projection, view);
+            controller.drag(panel, [x * rect.width(), y * rect.height()], scene, &projection, view);
         };
         let zoom = |controller: &mut Self, view: &mut View, factor: f32, events: &mut Vec<Event>| {
             let Some(panel) = target else { return };
@@ -272,10 +294,10 @@ impl Controller {
             }
             Key::Plus => zoom(self, view, NOTCH * NOTCH, events),
             Key::Minus => zoom(self, view, 1.0 / (NOTCH * NOTCH), events),
-            Key::Left => step(view, 0.05, 0.0),
-            Key::Right => step(view, -0.05, 0.0),
-            Key::Up => step(view, 0.0, 0.05),
-            Key::Down => step(view, 0.0, -0.05),
+            Key::Left => step(self, view, 0.05, 0.0),
+            Key::Right => step(self, view, -0.05, 0.0),
+            Key::Up => step(self, view, 0.0, 0.05),
+            Key::Down => step(self, view, 0.0, -0.05),
             Key::Next => self.walk(1, target, scene, view, events),
             Key::Previous => self.walk(-1, target, scene, view, events),
             Key::Enter => {
@@ -295,6 +317,36 @@ impl Controller {
             Key::Redo => _ = self.history.redo(view),
             Key::Tool(tool) => self.set_tool(tool),
         }
+    }
+
+    /// Moves what a panel shows by pixels; clouds in three dimensions turn half a turn per width of their panel.
+    fn drag(&mut self, panel: usize, by: [f32; 2], scene: &Scene, projection: &Projection, view: &mut View) {
+        if let Some(rows) = scene.panels[panel].rows {
+            return self.scroll(rows, by[1] / (rows.height * projection.scale), view);
+        }
+        let share = |rect: Rect| [by[0] / rect.width().max(1.0), by[1] / rect.height().max(1.0)];
+        let rect = projection.panels[panel].rect;
+        match (scene.panels[panel].motion, scene.panels[panel].axes) {
+            (Motion::Fixed, _) => {}
+            (Motion::Stage, _) => view.stage.pan(share(projection.px_rect(scene.stage))),
+            (Motion::Inside, Axes::Space) => {
+                let side = rect.width().min(rect.height()).max(1.0);
+                view.orbit
+                    .turn(std::f32::consts::PI * by[0] / side, std::f32::consts::PI * by[1] / side);
+            }
+            (Motion::Inside, _) => view.inside.pan(share(rect)),
+        }
+    }
+
+    /// Goes up by a number of rows, or down if it is negative.
+    #[expect(clippy::cast_possible_truncation, reason = "clamped to the rows")]
+    fn scroll(&mut self, rows: Rows, by: f32, view: &mut View) {
+        let first = i64::from(view.first_token.min(rows.last));
+        self.part_of_row += if by.is_finite() { by } else { 0.0 };
+        let whole = self.part_of_row.trunc();
+        self.part_of_row -= whole;
+        let first = first.saturating_sub(whole as i64).clamp(0, rows.last.into());
+        view.first_token = u32::try_from(first).unwrap_or(rows.last);
     }
 
     /// Goes `by` heads of a matrix, or points and tokens of an open panel, on; around the end.
@@ -351,22 +403,6 @@ fn moving_panel(scene: &Scene, projection: &Projection, at: [f32; 2]) -> Option<
         .iter()
         .zip(&scene.panels)
         .rposition(|(place, panel)| place.clip.contains(at) && panel.motion != Motion::Fixed)
-}
-
-/// Moves what a panel shows by pixels; clouds in three dimensions turn half a turn per width of their panel.
-fn drag(panel: usize, by: [f32; 2], scene: &Scene, projection: &Projection, view: &mut View) {
-    let share = |rect: Rect| [by[0] / rect.width().max(1.0), by[1] / rect.height().max(1.0)];
-    let rect = projection.panels[panel].rect;
-    match (scene.panels[panel].motion, scene.panels[panel].axes) {
-        (Motion::Fixed, _) => {}
-        (Motion::Stage, _) => view.stage.pan(share(projection.px_rect(scene.stage))),
-        (Motion::Inside, Axes::Space) => {
-            let side = rect.width().min(rect.height()).max(1.0);
-            view.orbit
-                .turn(std::f32::consts::PI * by[0] / side, std::f32::consts::PI * by[1] / side);
-        }
-        (Motion::Inside, _) => view.inside.pan(share(rect)),
-    }
 }
 
 /// A pixel position as a fraction of a rectangle.

@@ -86,6 +86,89 @@ fn click_opens_a_head_and_escape_goes_back() {
 }
 
 #[test]
+fn two_fingers_move_and_pinch_and_click_nothing() {
+    let (scene, mut control) = (scene(Motion::Inside, Axes::Plane), controller());
+    control.set_tool(Tool::Lasso);
+    let (mut view, mut events) = (View::default(), Vec::new());
+    let at = |view: &View| {
+        let [x, y, _] = Projection::new(&scene, view, [200.0, 100.0]).panels[1]
+            .px_from_data
+            .apply([0.0; 3]);
+        [x, y]
+    };
+    let mut finger = |id, position, view: &mut View| {
+        events.extend(control.handle(Input::Finger { id, position }, &scene, view));
+    };
+    // Both fingers to the right and down, then apart around their middle.
+    let before = at(&view);
+    finger(7, Some([40.0, 40.0]), &mut view);
+    finger(9, Some([60.0, 40.0]), &mut view);
+    for step in 1..=10_u8 {
+        let by = f32::from(step);
+        finger(7, Some([40.0 + by, 40.0 + by]), &mut view);
+        finger(9, Some([60.0 + by, 40.0 + by]), &mut view);
+    }
+    // Between two reports the fingers seem to pinch a little, which the next undoes.
+    let moved = at(&view);
+    assert!((view.inside.zoom - 1.0).abs() < 0.02, "{view:?}");
+    for axis in 0..2 {
+        assert!((moved[axis] - before[axis] - 10.0).abs() < 0.5, "{before:?} {moved:?}");
+    }
+    let zoom = view.inside.zoom;
+    finger(7, Some([40.0, 50.0]), &mut view);
+    finger(9, Some([80.0, 50.0]), &mut view);
+    assert!((view.inside.zoom / zoom - 2.0).abs() < 0.01, "{view:?}");
+    finger(7, None, &mut view);
+    finger(9, Some([10.0, 10.0]), &mut view);
+    finger(9, None, &mut view);
+    let chosen = |event: &Event| {
+        matches!(
+            event,
+            Event::SelectPoint(_) | Event::SelectPoints(_) | Event::OpenHead(_)
+        )
+    };
+    assert!(!events.iter().any(chosen), "{events:?}");
+    // One finger is a pointer.
+    control.set_tool(Tool::Look);
+    let touch = at(&view);
+    control.handle(
+        Input::Finger {
+            id: 3,
+            position: Some(touch),
+        },
+        &scene,
+        &mut view,
+    );
+    let events = control.handle(Input::Finger { id: 3, position: None }, &scene, &mut view);
+    let pick = Pick {
+        head: Some(head(0)),
+        id: 7,
+    };
+    assert!(events.contains(&Event::SelectPoint(Some(pick))), "{events:?}");
+}
+
+#[test]
+fn two_fingers_turn_a_cloud_whatever_the_tool() {
+    let (scene, mut view, mut control) = (scene(Motion::Inside, Axes::Space), View::default(), controller());
+    control.set_tool(Tool::Box);
+    let position = [50.0, 50.0];
+    control.handle(
+        Input::Pan {
+            position,
+            by: [8.0, 0.0],
+        },
+        &scene,
+        &mut view,
+    );
+    let turned = view.orbit.yaw - crate::Orbit::default().yaw;
+    assert!(
+        (turned - std::f32::consts::PI * 0.1).abs() < 1e-5,
+        "a tenth of the panel is a tenth of half a turn"
+    );
+    assert!(control.area().is_none());
+}
+
+#[test]
 fn dragging_pans_and_is_no_click() {
     let (scene, mut view, mut control) = (scene(Motion::Inside, Axes::Plane), View::default(), controller());
     control.handle(Input::PointerPressed { position: [40.0, 40.0] }, &scene, &mut view);
