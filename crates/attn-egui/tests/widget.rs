@@ -155,6 +155,75 @@ fn without_animations_a_notch_is_there_at_once() {
     assert_eq!(harness.state().views[0].stage.zoom, zoom, "and nothing glides after it");
 }
 
+/// Fingers on a trackpad, as systems that say so and those that do not tell of them.
+#[test]
+fn two_fingers_move_what_is_seen() {
+    for source in [egui::MouseWheelSource::Trackpad, egui::MouseWheelSource::Unknown] {
+        let mut harness = window(1, 2.0);
+        let (at, rect) = (middle(&harness, 0, 0), size_of(&harness, "view 0"));
+        harness.hover_at(at);
+        harness.run();
+        // Across first, then down by more than a notch of a wheel.
+        for delta in [Vec2::new(-30.0, 0.0), Vec2::new(0.0, -60.0)] {
+            harness.event(EguiEvent::MouseWheel {
+                unit: MouseWheelUnit::Point,
+                delta,
+                phase: TouchPhase::Move,
+                source,
+                modifiers: Modifiers::NONE,
+            });
+        }
+        harness.run_steps(30);
+        let size = [rect.width(), rect.height()];
+        let scene = scene(size, &View::default()).unwrap();
+        let found = harness.state().views[0].stage;
+        assert_eq!(found.zoom, 1.0, "{source:?}: nothing glides on as a wheel would");
+        let expected = [0.5 + 30.0 / scene.stage.width(), 0.5 + 60.0 / scene.stage.height()];
+        for axis in 0..2 {
+            assert!(
+                (found.center[axis] - expected[axis]).abs() < 1e-3,
+                "{found:?} {expected:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn points_move_to_another_projection_unless_motion_is_reduced() {
+    for (reduced, animations) in [(false, true), (true, true), (false, false)] {
+        let mut harness = window(1, 1.0);
+        let time = if animations { 0.1 } else { 0.0 };
+        harness.ctx.all_styles_mut(|style| style.animation_time = time);
+        harness.state_mut().views[0].reduced_motion = reduced;
+        harness.run();
+        let before = harness.render().unwrap();
+        harness.state_mut().turned = true;
+        harness.state_mut().widgets[0].animate();
+        let mut frames = Vec::new();
+        for _ in 0..60 {
+            harness.step();
+            frames.push(harness.render().unwrap());
+            if frames.len() > 2 && frames[frames.len() - 1] == frames[frames.len() - 2] {
+                break;
+            }
+        }
+        let last = frames.last().unwrap();
+        assert_ne!(*last, before);
+        let between = frames
+            .iter()
+            .filter(|frame| *frame != last && **frame != before)
+            .count();
+        assert_eq!(between > 1, animations && !reduced, "{between} frames on the way");
+        // Where it ends is what is there without a way.
+        let mut at_once = window(1, 1.0);
+        at_once.state_mut().views[0].reduced_motion = reduced;
+        at_once.state_mut().turned = true;
+        at_once.state_mut().widgets[0].invalidate();
+        at_once.run();
+        assert_eq!(*last, at_once.render().unwrap());
+    }
+}
+
 #[test]
 fn a_pinch_enlarges_by_what_the_fingers_say() {
     let mut harness = window(1, 1.0);

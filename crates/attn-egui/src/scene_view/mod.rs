@@ -6,7 +6,7 @@ use std::error::Error as StdError;
 
 use attn_core::HeadId;
 use attn_render::{
-    Camera, Controller, Event, Hit, Input, Key, Motion, Orbit, Scene, Theme, Tool, View, views::overlay,
+    Camera, Controller, Event, Hit, Input, Key, Motion, Orbit, Scene, Theme, Tool, Transition, View, views::overlay,
 };
 use egui::{EventFilter, Pos2, Rect, Response, Sense, Ui, Vec2, emath::GuiRounding as _};
 use egui_wgpu::RenderState;
@@ -25,8 +25,8 @@ use crate::{
 /// [`invalidate`](Self::invalidate); never just because a frame is drawn. The picture is a texture that is drawn again only when
 /// something in it changes.
 ///
-/// Wheel and pinch zoom at the pointer, a drag moves (turns clouds in three dimensions) or draws around points, a click opens or
-/// selects. With the focus, which a click or the Tab key gives: arrows, `+`, `-`, Home, Escape, `n` and `p` (next and previous head,
+/// Wheel and pinch zoom at the pointer, two fingers move (turn clouds in three dimensions), a drag does the same or draws around
+/// points, a click opens or selects. With the focus, which a click or the Tab key gives: arrows, `+`, `-`, Home, Escape, `n` and `p` (next and previous head,
 /// point or token), Enter, `a` (select all), `m`, `b` and `l` (move, box, lasso), `u` and `r` or Ctrl+Z and Ctrl+Y (undo, redo) and
 /// `t` (theme). Nothing moves on its own; without animations in egui's style the wheel does not glide either.
 pub struct SceneView {
@@ -40,6 +40,10 @@ pub struct SceneView {
     scene: Option<Scene>,
     /// What the scene was made for.
     made_for: Option<(View, [f32; 2])>,
+    /// Points on their way to `scene`.
+    moving: Option<Moving>,
+    /// Whether points move to where they are in the scene that is made next.
+    animate: bool,
     /// Of a large scene: the size it should have, and since when.
     wanted: Option<([f32; 2], f64)>,
     /// What the overlay was drawn for.
@@ -49,6 +53,15 @@ pub struct SceneView {
     /// Size of the picture in pixels.
     size: [u32; 2],
     error: Option<Error>,
+}
+
+/// A transition that is under way.
+struct Moving {
+    way: Transition,
+    /// The moment that is seen.
+    now: Scene,
+    /// How much of the time is over, 0 to 1.
+    done: f32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -103,6 +116,10 @@ const NATURAL: [f32; 2] = [640.0, 480.0];
 const LARGE: usize = 100_000;
 /// How long a size must stay to have settled, in seconds.
 const SETTLED: f64 = 0.15;
+/// How long points move, in seconds.
+const MOVES: f32 = 0.4;
+/// A frame moves them by no more than this, in seconds, so that a slow one does not hide where they went.
+const STEP: f32 = 0.1;
 
 impl SceneView {
     /// A widget that draws with the device of `state` (eframe: `cc.wgpu_render_state`). `label` is what a screen reader says.
@@ -116,6 +133,8 @@ impl SceneView {
             pressed: Vec::new(),
             scene: None,
             made_for: None,
+            moving: None,
+            animate: false,
             wanted: None,
             overlaid: None,
             drawn_for: None,
@@ -133,6 +152,14 @@ impl SceneView {
     /// Has the scene made anew at the next frame: the data changed.
     pub fn invalidate(&mut self) {
         self.made_for = None;
+    }
+
+    /// As [`invalidate`](Self::invalidate), and points move from where they are seen to where the new scene has them, such as
+    /// from one projection to another: see [`Transition`]. At once with [`View::reduced_motion`], or where egui's style has no
+    /// animations.
+    pub fn animate(&mut self) {
+        self.invalidate();
+        self.animate = true;
     }
 
     /// Acts at the next frame as if a key were pressed in the widget, for buttons and menus.
@@ -203,6 +230,7 @@ impl SceneView {
             self.follow(ui, view, rect, &mut build);
             events = self.handle(ui, view, &response, rect, scale);
             self.follow(ui, view, rect, &mut build);
+            self.advance(ui, view);
             self.overlay(view, hover);
             self.draw(view);
             self.paint(ui, view, &response, rect, scale);
@@ -247,6 +275,16 @@ impl SceneView {
         self.wanted = None;
         match build(size, view) {
             Ok(scene) => {
+                let before = self.moving.take().map(|moving| moving.now).or(self.scene.take());
+                let animate = std::mem::take(&mut self.animate) && ui.style().animation_time > 0.0;
+                self.moving = before.filter(|_| animate && !view.reduced_motion).map(|before| {
+                    let way = Transition::new(&before, scene.clone());
+                    Moving {
+                        now: before,
+                        way,
+                        done: 0.0,
+                    }
+                });
                 self.scene = Some(scene);
                 self.error = None;
             }
@@ -254,6 +292,19 @@ impl SceneView {
         }
         self.made_for = Some((settled, size));
         (self.overlaid, self.drawn_for) = (None, None);
+    }
+
+    /// The next moment of a transition. What a person does meanwhile they do in the scene that it leads to.
+    fn advance(&mut self, ui: &Ui, view: &View) {
+        let Some(moving) = &mut self.moving else { return };
+        self.drawn_for = None;
+        if moving.done >= 1.0 || view.reduced_motion {
+            self.moving = None;
+            return;
+        }
+        moving.now = moving.way.at(moving.done, view);
+        moving.done += ui.input(|input| input.stable_dt).clamp(0.001, STEP) / MOVES;
+        ui.ctx().request_repaint();
     }
 
     /// Whether a large scene had better wait for the size to stay.
@@ -298,12 +349,14 @@ impl SceneView {
             }
         }
         if self.pointer.over && scene.panels.iter().any(|panel| panel.motion != Motion::Fixed) {
-            let notches = input::wheel(ui);
-            if notches != 0.0 {
-                inputs.push(Input::Wheel {
-                    position: self.cursor,
-                    notches,
-                });
+            let (scrolled, position) = (self.pointer.scrolled(ui), self.cursor);
+            if scrolled.pan != Vec2::ZERO {
+                let by = [scrolled.pan.x * scale, scrolled.pan.y * scale];
+                inputs.push(Input::Pan { position, by });
+            }
+            if scrolled.notches != 0.0 {
+                let notches = scrolled.notches;
+                inputs.push(Input::Wheel { position, notches });
             }
         }
         inputs.extend(self.pressed.drain(..).map(Input::Key));
@@ -365,7 +418,10 @@ impl SceneView {
     }
 
     fn draw(&mut self, view: &View) {
-        let Some(scene) = &self.scene else { return };
+        let moving = self.moving.as_ref().map(|moving| &moving.now);
+        let Some(scene) = moving.or(self.scene.as_ref()) else {
+            return;
+        };
         if self
             .drawn_for
             .as_ref()

@@ -38,6 +38,12 @@ pub fn points(id: HeadId) -> Vec<f32> {
 
 /// The open head, or the matrix of two layers of three.
 pub fn scene(size: [f32; 2], view: &View) -> Result<Scene, Error> {
+    projected(size, view, false)
+}
+
+/// The same, or with another projection: turned upside down.
+pub fn projected(size: [f32; 2], view: &View, turned: bool) -> Result<Scene, Error> {
+    let points = |id| -> Vec<f32> { points(id).into_iter().map(|v| if turned { -v } else { v }).collect() };
     let labels: Vec<&str> = (0..POINTS).map(|i| LABELS[i % LABELS.len()]).collect();
     if let Some(open) = view.open {
         let coordinates = points(open);
@@ -82,6 +88,8 @@ pub struct Host {
     /// Space for each widget instead of an equal part.
     pub size: Option<Vec2>,
     pub fail: bool,
+    /// Whether the data are the other projection.
+    pub turned: bool,
 }
 
 impl Host {
@@ -95,6 +103,7 @@ impl Host {
             linked: false,
             size: None,
             fail: false,
+            turned: false,
         }
     }
 
@@ -108,13 +117,13 @@ impl Host {
                 self.size.unwrap_or(Vec2::new(width, whole.height())),
             );
             ui.scope_builder(egui::UiBuilder::new().id_salt(i).max_rect(place), |ui| {
-                let (built, fail) = (&mut self.built[i], self.fail);
+                let (built, fail, turned) = (&mut self.built[i], self.fail, self.turned);
                 let shown = self.widgets[i].show(ui, &mut self.views[i], |size, view| {
                     *built += 1;
                     if fail {
                         return Err("the data is gone".to_owned());
                     }
-                    scene(size, view).map_err(|error| error.to_string())
+                    projected(size, view, turned).map_err(|error| error.to_string())
                 });
                 if shown.changed() && self.linked {
                     let from = self.views[i].clone();
