@@ -18,8 +18,8 @@ mod common;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Area, Headless, Picker, Projection, SvgOptions, Transition, View, svg,
-    views::{Coordinates, Head, Matrix, MatrixPanel, Sentence, SentenceToken, SentenceWindow},
+    Area, Blending, Headless, Picker, Projection, SvgOptions, Transition, View, svg,
+    views::{Coordinates, Head, Matrix, MatrixPanel, Sentence, SentenceToken},
 };
 use criterion::{Criterion, criterion_group};
 
@@ -67,7 +67,7 @@ fn scenes(c: &mut Criterion) {
         4_000
     ];
     let weights = vec![1.0 / 4_000.0; 4_000 * 4_000];
-    let window = SentenceWindow::new(HeadId::new(Attention::EncoderSelf, 0, 0), &words, &words, &weights);
+    let window = Sentence::new(HeadId::new(Attention::EncoderSelf, 0, 0), &words, &words, &weights);
     let view = View {
         first_token: 2_000,
         ..View::default()
@@ -125,11 +125,20 @@ fn ratios() {
     let mut firsts = Vec::new();
     let mut headless = first_device;
     firsts.push(measured(|| headless.draw_frame(&scene, &view, 1.0).unwrap()));
-    let (mut bares, mut steadies) = (Vec::new(), Vec::new());
+    // The same points, each over those before it instead of mixed.
+    let mut in_order = scene.clone();
+    in_order
+        .layers
+        .iter_mut()
+        .for_each(|layer| layer.blending = Blending::InOrder);
+    let mut ordered = Headless::new().unwrap();
+    ordered.draw_frame(&in_order, &view, 1.0).unwrap();
+    let (mut bares, mut steadies, mut orders) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         bares.push(measured(|| peer.frame()));
         view.stage.center[0] = 0.5 + 1e-4 * f32::from(round % 2 + 1);
         steadies.push(measured(|| headless.draw_frame(&scene, &view, 1.0).unwrap()));
+        orders.push(measured(|| ordered.draw_frame(&in_order, &view, 1.0).unwrap()));
         if round % 4 == 3 {
             let mut fresh = Headless::new().unwrap();
             firsts.push(measured(|| fresh.draw_frame(&scene, &View::default(), 1.0).unwrap()));
@@ -141,10 +150,12 @@ fn ratios() {
         sorted[sorted.len() / 2]
     };
     for (which, unit) in ["CPU seconds", "wall seconds"].into_iter().enumerate() {
-        let [bare, steady, first] = [&bares, &steadies, &firsts].map(|times| median(times, which));
+        let [bare, steady, order, first] = [&bares, &steadies, &orders, &firsts].map(|times| median(times, which));
         println!(
-            "{unit}: bare {bare:.3}, steady frame {steady:.3} ({:.2} x), first frame {first:.3} ({:.2} x)",
+            "{unit}: bare {bare:.3}, steady frame {steady:.3} ({:.2} x), in order {order:.3} ({:.2} x), first frame {first:.3} \
+             ({:.2} x)",
             steady / bare,
+            order / bare,
             first / bare
         );
     }

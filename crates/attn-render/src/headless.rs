@@ -62,6 +62,7 @@ impl Headless {
             })?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("attn headless"),
+            required_features: adapter.features() & Renderer::WISHES,
             required_limits: adapter.limits(),
             ..Default::default()
         };

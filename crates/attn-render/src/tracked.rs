@@ -97,6 +97,19 @@ impl<T> Extend<T> for Tracked<T> {
     }
 }
 
+impl<T> From<Vec<T>> for Tracked<T> {
+    fn from(items: Vec<T>) -> Self {
+        let mut tracked = Self {
+            items,
+            ..Self::default()
+        };
+        if !tracked.items.is_empty() {
+            tracked.touch(0..tracked.items.len());
+        }
+        tracked
+    }
+}
+
 impl<T> FromIterator<T> for Tracked<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         let mut tracked = Self::default();

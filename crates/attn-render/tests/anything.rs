@@ -8,7 +8,7 @@ use std::sync::Arc;
 use attn_core::{Attention, HeadId};
 use attn_render::{
     Area, Axes, Block, Bounds, Color, Controller, Curve, Edge, Image, Input, Key, Label, Motion, Panel, Path, Picker,
-    Picture, Placement, Point, Projection, Rect, Region, Scene, Shape, SvgOptions, Tool, Transition, View,
+    Picture, Placement, Point, Projection, Rect, Region, Rows, Scene, Shape, SvgOptions, Tool, Transition, View,
     density_contours, place_labels, svg,
 };
 
@@ -82,6 +82,10 @@ fn scene(random: &mut Random) -> Scene {
             motion: [Motion::Fixed, Motion::Stage, Motion::Inside][random.below(3) as usize],
             point_radius: random.number(),
             point_opacity: random.number(),
+            rows: (random.below(4) == 0).then(|| Rows {
+                height: random.number(),
+                last: random.below(1 << 32) as u32,
+            }),
         });
     }
     if random.below(20) == 0 {
@@ -177,7 +181,7 @@ fn input(random: &mut Random) -> Input {
         Key::Tool(Tool::Lasso),
     ];
     let position = random.pair();
-    match random.below(8) {
+    match random.below(10) {
         0 => Input::Resized { size: position },
         1 | 2 => Input::PointerMoved { position },
         3 => Input::PointerPressed { position },
@@ -187,6 +191,14 @@ fn input(random: &mut Random) -> Input {
             notches: random.number(),
         },
         6 => Input::PointerLeft,
+        7 => Input::Pan {
+            position,
+            by: random.pair(),
+        },
+        8 => Input::Finger {
+            id: random.below(3),
+            position: Some(position).filter(|_| random.below(3) > 0),
+        },
         _ => Input::Key(keys[random.below(keys.len() as u64) as usize]),
     }
 }
@@ -232,7 +244,7 @@ fn nothing_panics() {
 /// Views of random data: odd sizes, views and numbers give a scene or an error.
 #[test]
 fn no_view_panics() {
-    use attn_render::views::{Coordinates, Head, Overview, OverviewHead, SentenceToken, SentenceWindow};
+    use attn_render::views::{Coordinates, Head, Overview, OverviewHead, Sentence, SentenceToken};
     let id = HeadId::new(Attention::DecoderSelf, 0, 0);
     for seed in 0..300 {
         println!("seed {seed}");
@@ -252,12 +264,17 @@ fn no_view_panics() {
             count
         ];
         for attention in [&weights, &even] {
-            let window = SentenceWindow::new(id, &tokens, &tokens, attention);
-            let _ = (
-                window.scene(&view, size),
-                window.table(&view, size),
-                window.scene(&view, [200.0; 2]),
-            );
+            for whole_up_to in [0, 200] {
+                let sentence = Sentence {
+                    whole_up_to,
+                    ..Sentence::new(id, &tokens, &tokens, attention)
+                };
+                let _ = (
+                    sentence.scene(&view, size),
+                    sentence.table(&view, size),
+                    sentence.scene(&view, [200.0; 2]),
+                );
+            }
             let head = OverviewHead {
                 head: id,
                 queries: count,

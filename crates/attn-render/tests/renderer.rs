@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use attn_render::{
-    Axes, Block, Bounds, Camera, Color, Curve, Edge, Error, Headless, Image, Label, Motion, Panel, Path, Picture,
-    Point, Projection, Rect, Renderer, Scene, Shape, View, wgpu,
+    Axes, Blending, Block, Bounds, Camera, Color, Curve, Edge, Error, Headless, Image, Label, Motion, Panel, Path,
+    Picture, Point, Projection, Rect, Renderer, Scene, Shape, View, wgpu,
 };
 
 const BLACK: Color = Color::hex(0x000000);
@@ -438,34 +438,131 @@ fn a_lost_device_is_replaced_and_the_scene_looks_the_same() {
     assert_eq!(before, after);
 }
 
-/// Translucent points that overlap everywhere: the picture does not depend on the order in which they were captured.
+/// Points that overlap everywhere, few and many: the picture does not depend on the order in which they were captured.
 #[test]
 fn shuffled_points_give_the_same_picture() {
     use attn_render::views::{Coordinates, Head};
     let id = attn_core::HeadId::new(attn_core::Attention::EncoderSelf, 0, 0);
-    let places: Vec<[f32; 2]> = (0..40_000_u32)
-        .map(|i| {
-            let (sin, cos) = (i as f32 * 2.399_963).sin_cos();
-            let r = (i as f32 / 40_000.0).sqrt();
-            [r * cos, r * sin]
-        })
-        .collect();
-    let mut shuffled = places.clone();
-    for half in [0..20_000, 20_000..40_000] {
-        let part = &mut shuffled[half];
-        for i in 0..part.len() {
-            part.swap(i, (i * 7_919 + 13) % part.len());
+    let mut headless = headless();
+    for (count, blending) in [(3_000, Blending::InOrder), (40_000, Blending::MIXED)] {
+        let places: Vec<[f32; 2]> = (0..count)
+            .map(|i| {
+                let (sin, cos) = (i as f32 * 2.399_963).sin_cos();
+                let r = (i as f32 / count as f32).sqrt();
+                [r * cos, r * sin]
+            })
+            .collect();
+        let mut shuffled = places.clone();
+        for half in [0..count / 2, count / 2..count] {
+            let part = &mut shuffled[half];
+            for i in 0..part.len() {
+                part.swap(i, (i * 7_919 + 13) % part.len());
+            }
+        }
+        assert_ne!(places, shuffled);
+        let mut picture = |places: &[[f32; 2]]| {
+            let head = Head::new(id, Coordinates::new(places.as_flattened(), 2).unwrap(), count / 2);
+            let scene = head.scene(&View::default(), [360.0, 320.0]).unwrap();
+            assert_eq!(scene.layers[1].blending, blending);
+            headless.render(&scene, &View::default(), 1.0).unwrap()
+        };
+        let (one, other) = (picture(&places), picture(&shuffled));
+        // Sums round.
+        let off = one.rgba().iter().zip(other.rgba()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(
+            off <= Some(u8::from(blending == Blending::MIXED)),
+            "{blending:?}: {off:?}"
+        );
+    }
+}
+
+/// Crowds are mixed: what a pixel shows follows from the points on it, in closed form, and their order says nothing.
+#[test]
+fn mixed_points_have_no_order() {
+    let colors = [0xFF0000, 0x00FF00, 0x0000FF, 0xFFFFFF].map(Color::hex);
+    let mut headless = headless();
+    let mut picture = |order: &[usize], axes, opacity: f32| {
+        let mut scene = plot(axes, 0);
+        (scene.panels[1].point_radius, scene.panels[1].point_opacity) = (20.0, opacity);
+        scene.layers[0].blending = Blending::MIXED;
+        scene.layers[0]
+            .points
+            .extend(order.iter().map(|i| Point::new(1, [0.0; 3], colors[*i], 0)));
+        let image = headless.render(&scene, &View::default(), 1.0).unwrap();
+        pixel(&image, 50, 50)
+    };
+    for opacity in [0.25_f32, 0.6, 0.9] {
+        let all: Vec<usize> = (0..9_000).map(|i| i * i % 7 % 4).collect();
+        for count in [1, 2, 5, 9_000] {
+            let order = &all[..count];
+            // The mean of the colours, as opaque as so many over each other, over black.
+            let rounded = (opacity * 255.0).round() / 255.0;
+            let opaque = 1.0 - (1.0 - rounded).powi(count as i32);
+            let expected = [0, 1, 2].map(|channel: usize| {
+                let sum: f32 = order.iter().map(|i| f32::from(colors[*i].0[channel])).sum();
+                opaque * sum / count as f32
+            });
+            let found = picture(order, Axes::Plane, opacity);
+            for channel in 0..3 {
+                let off = (f32::from(found[channel]) - expected[channel]).abs();
+                assert!(off <= 1.0, "{opacity} {count}: {found:?}, expected {expected:?}");
+            }
+        }
+        // Backwards and sorted by colour, in the plane and in space.
+        let (mut backwards, mut sorted) = (all.clone(), all.clone());
+        backwards.reverse();
+        sorted.sort_unstable();
+        for axes in [Axes::Plane, Axes::Space] {
+            let found = [&all, &backwards, &sorted].map(|order| picture(order, axes, opacity));
+            for other in &found[1..] {
+                let off = found[0].iter().zip(other).map(|(a, b)| a.abs_diff(*b)).max();
+                assert!(off <= Some(1), "{opacity} {axes:?}: {found:?}");
+            }
         }
     }
-    assert_ne!(places, shuffled);
+}
+
+/// What is in front of a crowd, and what is behind it, in other layers and in the same.
+#[test]
+fn mixed_points_lie_between_what_is_before_and_after_them() {
+    let mut scene = plot(Axes::Plane, 0);
+    scene.panels[1].point_radius = 20.0;
+    scene.panels[1].point_opacity = 0.6;
+    scene.layers[0].blending = Blending::MIXED;
+    let blue = Color::hex(0x0000FF);
+    scene.layers[0]
+        .blocks
+        .push(Block::filled(0, Rect::new(0.0, 0.0, 100.0, 100.0), blue));
+    scene.layers[0]
+        .points
+        .extend([0, 1].map(|id| Point::new(1, [0.0; 3], RED, id)));
+    let mut front = attn_render::Layer::default();
+    front
+        .blocks
+        .push(Block::filled(0, Rect::new(0.0, 0.0, 50.0, 100.0), Color::hex(0x00FF00)));
+    scene.layers.push(front);
     let mut headless = headless();
-    let mut picture = |places: &[[f32; 2]]| {
-        let head = Head::new(id, Coordinates::new(places.as_flattened(), 2).unwrap(), 20_000);
-        let scene = head.scene(&View::default(), [360.0, 320.0]).unwrap();
-        assert!(scene.panels[1].point_opacity < 0.9, "translucent");
-        headless.render(&scene, &View::default(), 1.0).unwrap()
-    };
-    assert_eq!(picture(&places), picture(&shuffled));
+    let image = headless.render(&scene, &View::default(), 1.0).unwrap();
+    assert_eq!(pixel(&image, 45, 50), [0, 255, 0, 255], "in front");
+    let [r, g, b, _] = pixel(&image, 55, 50);
+    assert!(
+        r.abs_diff(214) <= 2 && g == 0 && b.abs_diff(41) <= 2,
+        "0.84 of red over blue: {r} {g} {b}"
+    );
+    assert_eq!(pixel(&image, 90, 50), [0, 0, 255, 255], "nothing where no point is");
+    // In order again, and of another size: the sums are not those of before.
+    scene.layers[0].blending = Blending::InOrder;
+    let plain = headless.render(&scene, &View::default(), 1.0).unwrap();
+    scene.layers[0].blending = Blending::MIXED;
+    let larger = headless.render(&scene, &View::default(), 2.0).unwrap();
+    assert_eq!(pixel(&larger, 110, 100), pixel(&image, 55, 50));
+    assert_eq!(headless.render(&scene, &View::default(), 1.0).unwrap(), image);
+    // As a whole it can step back.
+    scene.layers[0].blending = Blending::Mixed { opacity: 0.5 };
+    let half = headless.render(&scene, &View::default(), 1.0).unwrap();
+    assert!(pixel(&half, 55, 50)[0].abs_diff(107) <= 2 && pixel(&half, 90, 50) == [0, 0, 255, 255]);
+    // Points of one colour over each other look the same either way, but for their edges.
+    assert!(pixel(&plain, 55, 50)[0].abs_diff(r) <= 1);
 }
 
 /// 24 bytes a point on the device and a few per panel, however often the scene is drawn.

@@ -183,6 +183,31 @@ fn head_searched() {
 }
 
 #[test]
+fn crowd() {
+    check("crowd", &View::default(), |view| {
+        samples::single(4, 30_000, 2, false, view, [460.0, 400.0])
+    });
+}
+
+#[test]
+fn crowd_searched() {
+    let view = View {
+        search: "storm".into(),
+        ..View::default()
+    };
+    check("crowd-searched", &view, |view| {
+        samples::single(4, 30_000, 2, false, view, [460.0, 400.0])
+    });
+}
+
+#[test]
+fn crowd_3d() {
+    check("crowd-3d", &View::default(), |view| {
+        samples::single(0, 30_000, 3, false, view, [460.0, 400.0])
+    });
+}
+
+#[test]
 fn histogram() {
     check("histogram", &View::default(), |view| {
         charts::histogram(view, [400.0, 300.0])

@@ -34,6 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             hover: Some(Pick { head: None, id: 8 }),
             ..plain.clone()
         };
+        let searched = View {
+            search: "storm".into(),
+            ..plain.clone()
+        };
         let size = [1000.0, 760.0];
         let scenes = [
             ("matrix-4x4", samples::matrix(4, 4, 1_000, 2, &plain, None)?, &plain),
@@ -80,6 +84,23 @@ fn main() -> Result<(), Box<dyn Error>> {
                 "head-10000",
                 samples::single(4, 10_112, 2, false, &plain, size)?,
                 &plain,
+            ),
+            ("crowd", samples::single(2, 60_000, 2, false, &plain, size)?, &plain),
+            (
+                "crowd-searched",
+                samples::single(2, 60_000, 2, false, &searched, size)?,
+                &searched,
+            ),
+            (
+                "head-10000-searched",
+                samples::single(4, 10_112, 2, false, &searched, size)?,
+                &searched,
+            ),
+            ("crowd-3d", samples::single(0, 60_000, 3, false, &plain, size)?, &plain),
+            (
+                "crowd-3d-searched",
+                samples::single(0, 60_000, 3, false, &searched, size)?,
+                &searched,
             ),
             ("head-3d", samples::single(0, 2_000, 3, false, &plain, size)?, &plain),
             (

@@ -65,7 +65,7 @@ impl PanelEntry {
     clippy::cast_sign_loss,
     reason = "clamped; NaN becomes 0"
 )]
-fn fixed(value: f32, most: u16) -> u32 {
+pub(super) fn fixed(value: f32, most: u16) -> u32 {
     value.round().clamp(0.0, f32::from(most)) as u32
 }
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::{
     buffers::{Mirror, Slab, Uploads},
+    frame::Frame,
+    mixture::Mixture,
     pipelines::{PictureInstance, Pipelines},
     strokes,
 };
-use crate::{Error, GlyphRow, Image, Layer, Picture, PlacedLabel, Projection, rows};
+use crate::{Blending, Error, GlyphRow, Image, Layer, Picture, PlacedLabel, Projection, rows};
 
 struct PictureTexture {
     image: Arc<Image>,
@@ -20,6 +22,8 @@ pub(super) struct LayerBuffers {
     edges: Mirror,
     points: Mirror,
     points_group: Option<wgpu::BindGroup>,
+    /// Of points that are mixed.
+    mixture: Option<Mixture>,
     curve_stamp: u64,
     curve_vertices: Slab,
     curve_indices: Slab,
@@ -38,6 +42,7 @@ impl LayerBuffers {
             edges: Mirror::new("edges", vertex),
             points: Mirror::new("points", wgpu::BufferUsages::STORAGE),
             points_group: None,
+            mixture: None,
             curve_stamp: 0,
             curve_vertices: Slab::new("curves", vertex),
             curve_indices: Slab::new("curve indices", wgpu::BufferUsages::INDEX),
@@ -71,6 +76,26 @@ impl LayerBuffers {
         }
         follow_pictures(pipelines, target, self, layer, uploads)?;
         Ok(point_bytes)
+    }
+
+    /// Sums its points up where they are mixed; everything must have been followed before.
+    pub(super) fn mix(
+        &mut self,
+        pipelines: &Pipelines,
+        layer: &Layer,
+        frame: &Frame,
+        size: [u32; 2],
+        uploads: &mut Uploads<'_>,
+    ) {
+        let old = self.mixture.take();
+        let (Blending::Mixed { opacity }, Some(group), false) = (layer.blending, &frame.group, layer.points.is_empty())
+        else {
+            return;
+        };
+        let mixture = Mixture::new(old, uploads.device, pipelines, size, opacity);
+        let pipeline = &pipelines.summed_points[usize::from(frame.in_space)];
+        mixture.fill(self, pipeline, group, uploads.encoder);
+        self.mixture = Some(mixture);
     }
 
     /// Lays out rows of words, whose text is added to `labels`.
@@ -117,6 +142,15 @@ impl LayerBuffers {
             + some(self.curve_indices.len > 0)
             + some(self.edges.drawn().is_some())
             + some(self.points.drawn().is_some())
+            + some(self.mixture.is_some())
+    }
+
+    pub(super) fn draw_points(&self, pipeline: &wgpu::RenderPipeline, pass: &mut wgpu::RenderPass<'_>) {
+        if let (Some((_, count)), Some(group)) = (self.points.drawn(), &self.points_group) {
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(1, group, &[]);
+            pass.draw(0..count.saturating_mul(3), 0..1);
+        }
     }
 
     pub(super) fn paint(&self, pipelines: &Pipelines, in_space: bool, pass: &mut wgpu::RenderPass<'_>) {
@@ -154,14 +188,9 @@ impl LayerBuffers {
         if let Some((buffer, count)) = self.edges.drawn() {
             instanced(pass, &pipelines.edges, buffer, count);
         }
-        if let (Some((_, count)), Some(group)) = (self.points.drawn(), &self.points_group) {
-            pass.set_pipeline(if in_space {
-                &pipelines.points_in_space
-            } else {
-                &pipelines.points
-            });
-            pass.set_bind_group(1, group, &[]);
-            pass.draw(0..count.saturating_mul(3), 0..1);
+        match &self.mixture {
+            Some(mixture) => mixture.paint(pipelines, pass),
+            None => self.draw_points(&pipelines.points[usize::from(in_space)], pass),
         }
         if let Some(buffer) = self.row_blocks.buffer.as_ref().filter(|_| self.row_blocks.len > 0) {
             instanced(pass, &pipelines.blocks, buffer, self.row_blocks.len);

@@ -2,11 +2,12 @@
 //!
 //! [`Renderer::prepare`] uploads what changed since the last call, [`Renderer::paint`] draws. Buffers persist; a
 //! camera move writes one small entry per panel and no point. All points of a layer are one draw, each naming its
-//! panel. Edges are anti-aliased in the shaders, so that the host's pass needs no multisampling.
+//! panel. Points of crowds are mixed in a texture of their own first (`mixture.rs`). Edges are anti-aliased in the shaders, so that the host's pass needs no multisampling.
 
 mod buffers;
 mod frame;
 mod layer;
+mod mixture;
 mod pipelines;
 mod strokes;
 mod text;
@@ -43,6 +44,10 @@ pub struct Renderer {
 }
 
 impl Renderer {
+    /// What a device may have for better pictures, for hosts that ask for as much of it as their adapter offers: sums of 32 bits,
+    /// with which thousands of points on a pixel are mixed exactly ([`Blending::Mixed`](crate::Blending::Mixed)).
+    pub const WISHES: wgpu::Features = wgpu::Features::FLOAT32_BLENDABLE;
+
     /// Compiles the pipelines for targets of a colour format. Of the device it needs storage buffers in vertex
     /// shaders: the default limits have them, those of WebGL do not.
     ///
@@ -106,6 +111,7 @@ impl Renderer {
             self.stats.point_bytes += buffers.follow(&self.pipelines, self.target, layer, &mut uploads)?;
             self.stats.points += layer.points.len() as u64;
             self.stats.point_memory += buffers.point_memory();
+            buffers.mix(&self.pipelines, layer, &self.frame, size, &mut uploads);
             buffers.follow_rows(&layer.rows, &projection, labels, &mut uploads)?;
             self.stats.draws += buffers.draws();
             self.stats.labels += u32::try_from(labels.len()).unwrap_or(u32::MAX);

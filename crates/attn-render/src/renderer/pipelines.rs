@@ -12,13 +12,24 @@ macro_rules! shader {
 }
 
 /// Every shader as it is compiled, by name; each has the entry points `vertex` and `fragment`.
-pub(crate) const SHADERS: [(&str, &str); 5] = [
+pub(crate) const SHADERS: [(&str, &str); 6] = [
     ("points", shader!("points")),
     ("edges", shader!("edges")),
     ("curves", shader!("curves")),
     ("blocks", shader!("blocks")),
     ("pictures", shader!("pictures")),
+    ("mixed", shader!("mixed")),
 ];
+
+/// What points of crowds are summed up in. Sums of 16 bits, which every device has, are right up to some hundred points on a
+/// pixel; from about two thousand on they stop growing, and colours shift.
+pub(crate) fn sums_format(device: &wgpu::Device) -> wgpu::TextureFormat {
+    if device.features().contains(wgpu::Features::FLOAT32_BLENDABLE) {
+        wgpu::TextureFormat::Rgba32Float
+    } else {
+        wgpu::TextureFormat::Rgba16Float
+    }
+}
 
 /// A vertex of a tessellated curve.
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -41,9 +52,12 @@ pub(crate) struct PictureInstance {
 }
 
 pub(crate) struct Pipelines {
-    pub(crate) points: wgpu::RenderPipeline,
-    /// For scenes with panels in three dimensions.
-    pub(crate) points_in_space: wgpu::RenderPipeline,
+    /// Points into the target, for scenes in the plane and for those with panels in three dimensions.
+    pub(crate) points: [wgpu::RenderPipeline; 2],
+    /// The same into their sums.
+    pub(crate) summed_points: [wgpu::RenderPipeline; 2],
+    /// From these sums to the target.
+    pub(crate) mixed: wgpu::RenderPipeline,
     pub(crate) edges: wgpu::RenderPipeline,
     pub(crate) curves: wgpu::RenderPipeline,
     pub(crate) blocks: wgpu::RenderPipeline,
@@ -51,6 +65,7 @@ pub(crate) struct Pipelines {
     pub(crate) frame_layout: wgpu::BindGroupLayout,
     pub(crate) points_layout: wgpu::BindGroupLayout,
     pub(crate) picture_layout: wgpu::BindGroupLayout,
+    pub(crate) sums_layout: wgpu::BindGroupLayout,
     pub(crate) crisp: wgpu::Sampler,
     pub(crate) smooth: wgpu::Sampler,
 }
@@ -88,7 +103,7 @@ enum Vertices<'a> {
     Quads(&'a [Format]),
     /// Triangles, whose vertices have these attributes.
     Mesh(&'a [Format]),
-    /// The shader reads a storage buffer.
+    /// The shader knows, or reads a storage buffer.
     Pulled,
 }
 
@@ -152,6 +167,17 @@ impl Pipelines {
                 fragment(1, wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering)),
             ],
         });
+        let sums_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("attn sums of points"),
+            entries: &[fragment(
+                0,
+                wgpu::BindingType::Texture {
+                    sample_type: wgpu::TextureSampleType::Float { filterable: false },
+                    view_dimension: wgpu::TextureViewDimension::D2,
+                    multisampled: false,
+                },
+            )],
+        });
         let sampler = |filter| {
             device.create_sampler(&wgpu::SamplerDescriptor {
                 mag_filter: filter,
@@ -162,39 +188,55 @@ impl Pipelines {
         let frame_only = layout(device, &[Some(&frame_layout)]);
         let with_points = layout(device, &[Some(&frame_layout), Some(&points_layout)]);
         let with_picture = layout(device, &[Some(&frame_layout), Some(&picture_layout)]);
+        let with_sums = layout(device, &[Some(&frame_layout), Some(&sums_layout)]);
+        let over = Output {
+            format: target,
+            blend: wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING,
+        };
+        let add = wgpu::BlendComponent {
+            src_factor: wgpu::BlendFactor::One,
+            dst_factor: wgpu::BlendFactor::One,
+            operation: wgpu::BlendOperation::Add,
+        };
+        let sum = Output {
+            format: sums_format(device),
+            blend: wgpu::BlendState { color: add, alpha: add },
+        };
+        let simple = |shader, layout, vertices| pipeline(device, over, SHADERS[shader], layout, vertices, &[]);
+        let points = |output, mixed| {
+            [0.0, 1.0].map(|in_space| {
+                let constants = [("IN_SPACE", in_space), ("MIXED", mixed)];
+                pipeline(device, output, SHADERS[0], &with_points, Vertices::Pulled, &constants)
+            })
+        };
         Self {
-            points: pipeline(device, target, SHADERS[0], &with_points, Vertices::Pulled, &[]),
-            points_in_space: pipeline(
-                device,
-                target,
-                SHADERS[0],
-                &with_points,
-                Vertices::Pulled,
-                &[("IN_SPACE", 1.0)],
-            ),
-            edges: pipeline(device, target, SHADERS[1], &frame_only, Vertices::Quads(&EDGE), &[]),
-            curves: pipeline(device, target, SHADERS[2], &frame_only, Vertices::Mesh(&CURVE), &[]),
-            blocks: pipeline(device, target, SHADERS[3], &frame_only, Vertices::Quads(&BLOCK), &[]),
-            pictures: pipeline(
-                device,
-                target,
-                SHADERS[4],
-                &with_picture,
-                Vertices::Quads(&PICTURE),
-                &[],
-            ),
+            points: points(over, 0.0),
+            summed_points: points(sum, 1.0),
+            mixed: simple(5, &with_sums, Vertices::Pulled),
+            edges: simple(1, &frame_only, Vertices::Quads(&EDGE)),
+            curves: simple(2, &frame_only, Vertices::Mesh(&CURVE)),
+            blocks: simple(3, &frame_only, Vertices::Quads(&BLOCK)),
+            pictures: simple(4, &with_picture, Vertices::Quads(&PICTURE)),
             crisp: sampler(wgpu::FilterMode::Nearest),
             smooth: sampler(wgpu::FilterMode::Linear),
             frame_layout,
             points_layout,
             picture_layout,
+            sums_layout,
         }
     }
 }
 
+/// Where a pipeline's colours go, and how they meet what is there.
+#[derive(Clone, Copy)]
+struct Output {
+    format: wgpu::TextureFormat,
+    blend: wgpu::BlendState,
+}
+
 fn pipeline(
     device: &wgpu::Device,
-    target: wgpu::TextureFormat,
+    output: Output,
     (name, source): (&str, &str),
     layout: &wgpu::PipelineLayout,
     vertices: Vertices<'_>,
@@ -222,6 +264,10 @@ fn pipeline(
         ),
     };
     let (attributes, array_stride) = packed(formats);
+    let compilation_options = wgpu::PipelineCompilationOptions {
+        constants,
+        ..Default::default()
+    };
     let buffers = [Some(wgpu::VertexBufferLayout {
         array_stride,
         step_mode,
@@ -233,19 +279,16 @@ fn pipeline(
         vertex: wgpu::VertexState {
             module: &module,
             entry_point: Some("vertex"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants,
-                ..Default::default()
-            },
+            compilation_options: compilation_options.clone(),
             buffers: if formats.is_empty() { &[] } else { &buffers },
         },
         fragment: Some(wgpu::FragmentState {
             module: &module,
             entry_point: Some("fragment"),
-            compilation_options: Default::default(),
+            compilation_options,
             targets: &[Some(wgpu::ColorTargetState {
-                format: target,
-                blend: Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING),
+                format: output.format,
+                blend: Some(output.blend),
                 write_mask: wgpu::ColorWrites::ALL,
             })],
         }),

@@ -17,6 +17,9 @@ struct Point {
 // Whether any panel of the scene is in three dimensions; a constant of the pipeline.
 override IN_SPACE: bool = false;
 
+// Whether points are summed up for `mixed.wgsl` instead of drawn.
+override MIXED: bool = false;
+
 struct Out {
     @builtin(position) position: vec4<f32>,
     // Pixels from the point's middle.
@@ -28,6 +31,7 @@ struct Out {
 
 const DIMMED: u32 = 0x10u;
 const HIDDEN: u32 = 0x20u;
+const SOLID: u32 = 0x40u;
 
 @vertex
 fn vertex(@builtin(vertex_index) index: u32) -> Out {
@@ -39,6 +43,9 @@ fn vertex(@builtin(vertex_index) index: u32) -> Out {
     let size = f32((point.bits >> 16u) & 0xFFu) / 32.0;
     var wanted = f32(panel.point & 0xFFFFu) / 256.0 * size;
     var alpha = f32((panel.point >> 16u) & 0xFFu) / 255.0;
+    if (flags & SOLID) != 0u {
+        alpha = 0.9;
+    }
     var hidden = (flags & HIDDEN) != 0u;
     var px: vec2<f32>;
     if IN_SPACE && (panel.point & SPACE) != 0u {
@@ -54,7 +61,7 @@ fn vertex(@builtin(vertex_index) index: u32) -> Out {
     // A disc of less than one pixel is drawn as one pixel, paler.
     let radius = clamp(wanted, 0.5, 255.0);
     alpha *= min(wanted * wanted * 4.0, 1.0);
-    if (flags & DIMMED) != 0u {
+    if !MIXED && (flags & DIMMED) != 0u {
         alpha *= f32(panel.point >> 26u) / 63.0;
     }
     // Corners of a triangle around the circle that holds the outline and its soft edge.
@@ -93,5 +100,13 @@ fn fragment(in: Out) -> @location(0) vec4<f32> {
     }
     let coverage = select(clamp(0.5 - distance, 0.0, 1.0), 0.0, outside(in.position.xy, unpack_clip(in.clip)));
     let color = vec4(unpack2x16unorm(in.color_shape.x), unpack2x16unorm(in.color_shape.y));
+    if MIXED {
+        return optical_depth(color.a * coverage) * vec4(color.rgb, 1.0);
+    }
     return premultiplied(color, coverage);
+}
+
+// What passes through several points is the product of what each lets through; its logarithm is a sum, which has no order.
+fn optical_depth(opacity: f32) -> f32 {
+    return -log(1.0 - min(opacity, 0.999));
 }

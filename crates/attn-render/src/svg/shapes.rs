@@ -32,7 +32,11 @@ pub(super) fn point(body: &mut Markup, point: &Point, panel: &Panel, place: &Pan
         return;
     }
     let mut radius = panel.point_radius * place.zoom.max(0.0).powf(0.4) * point.size();
-    let mut opacity = panel.point_opacity;
+    let mut opacity = if point.is_solid() {
+        Point::SOLID_OPACITY
+    } else {
+        panel.point_opacity
+    };
     if panel.axes == Axes::Space {
         let near = depth_cue(w);
         radius *= (0.7 + 0.3 * near) / w;

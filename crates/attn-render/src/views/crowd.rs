@@ -1,19 +1,33 @@
-//! Against overplotting: the order in which points are drawn, how many of them, and how large and opaque they are.
+//! Against overplotting: how points cover each other, in which order, how many of them, and how large and opaque they are.
 
 use super::points::Coordinates;
-use crate::{Error, representative};
+use crate::{Blending, Error, Layer, Point, Scene, representative};
 
-/// The order in which points are drawn: queries and keys alternate, so that neither covers the other, and within each the
-/// order is as good as random. It depends on where points are and on their values, not on how they are numbered: translucent
-/// points blend to the same picture in whatever order a capture has them, and no class covers another for coming later.
+/// Points that are so many that they had to become translucent are mixed; fewer keep their outlines and cover each other.
+pub(crate) fn blending(opacity: f32) -> Blending {
+    if opacity < OPAQUE {
+        Blending::MIXED
+    } else {
+        Blending::InOrder
+    }
+}
+
+/// The order in which points are drawn: queries and keys alternate, so that neither covers the other. Where points cover
+/// each other the order within each is as good as random. It depends on where points are and on their values, not on how they
+/// are numbered: the picture is the same in whatever order a capture has them, and no class covers another for coming later.
 pub(crate) fn drawing_order(
     coordinates: Coordinates<'_>,
     queries: usize,
     values: Option<&[f32]>,
+    blending: Blending,
 ) -> impl Iterator<Item = usize> {
     let points = coordinates.len();
-    let first = scattered(coordinates, 0..queries, values);
-    let second = scattered(coordinates, queries..points, values);
+    // What is mixed has no order.
+    let order = |range: std::ops::Range<usize>| match blending {
+        Blending::InOrder => scattered(coordinates, range, values),
+        Blending::Mixed { .. } => range.collect(),
+    };
+    let (first, second) = (order(0..queries), order(queries..points));
     let keys = points - queries;
     let (mut query, mut key) = (0, 0);
     (0..points).map(move |_| {
@@ -27,6 +41,38 @@ pub(crate) fn drawing_order(
             second[key - 1]
         }
     })
+}
+
+/// How opaque a crowd is out of which something is brought: it must not be opaque anywhere, however many its points are.
+fn stepped_back(scene: &Scene) -> f32 {
+    if scene.is_dark() { 0.5 } else { 0.35 }
+}
+
+/// Gives a layer its points, those that are brought out in front of the others. A crowd out of which something is brought
+/// steps back as a whole and keeps the layer's place; `layer` is then the one in front of it, with the labels.
+pub(crate) fn add_points(
+    scene: &mut Scene,
+    layer: &mut Layer,
+    blending: Blending,
+    mut others: Vec<Point>,
+    brought_out: Vec<Point>,
+) {
+    if blending == Blending::InOrder || brought_out.is_empty() {
+        others.extend(brought_out);
+        (layer.points, layer.blending) = (others.into(), blending);
+        return;
+    }
+    let front = Layer {
+        points: brought_out.into_iter().map(|point| point.solid(true)).collect(),
+        labels: std::mem::take(&mut layer.labels),
+        blending: Blending::MIXED,
+        ..Layer::default()
+    };
+    layer.points = others.into();
+    layer.blending = Blending::Mixed {
+        opacity: stepped_back(scene),
+    };
+    scene.layers.push(std::mem::replace(layer, front));
 }
 
 /// Indices ordered by a hash of position and value: a counting sort by its leading bits, then each of the small buckets.
@@ -111,16 +157,15 @@ pub(crate) fn density(coordinates: Coordinates<'_>, area: f32) -> f32 {
     const CELLS: usize = 24;
     let bounds = coordinates.bounds();
     let side = bounds.extent(0).max(bounds.extent(1)).max(f32::MIN_POSITIVE);
+    let per_cell = CELLS as f32 / side;
     let mut counts = vec![0_u32; CELLS * CELLS];
-    for i in 0..coordinates.len() {
-        let p = coordinates.get(i);
+    for p in coordinates.iter() {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "clamped to the cells"
         )]
-        let cell =
-            |axis: usize| ((p[axis] - bounds.min[axis]) / side * CELLS as f32).clamp(0.0, (CELLS - 1) as f32) as usize;
+        let cell = |axis: usize| ((p[axis] - bounds.min[axis]) * per_cell).clamp(0.0, (CELLS - 1) as f32) as usize;
         counts[cell(1) * CELLS + cell(0)] += 1;
     }
     let pairs: f64 = counts
@@ -137,10 +182,13 @@ pub(crate) fn radius_at(density: f32) -> f32 {
     (0.5 / (std::f32::consts::PI * density)).sqrt().clamp(0.62, 3.6)
 }
 
+/// Opacity of points that hardly overlap.
+const OPAQUE: f32 = 0.9;
+
 /// Opacity of discs of a radius: the less, the more of them overlap.
 pub(crate) fn opacity_at(density: f32, radius: f32) -> f32 {
     let covered = std::f32::consts::PI * radius * radius * density;
-    (0.95 / covered.max(1.0).powf(0.4)).clamp(0.25, 0.9)
+    (0.95 / covered.max(1.0).powf(0.4)).clamp(0.25, OPAQUE)
 }
 
 #[cfg(test)]
@@ -151,7 +199,8 @@ mod tests {
     fn every_point_is_drawn_once_and_kinds_alternate() {
         for (points, queries) in [(10, 5), (9, 3), (7, 0), (7, 7), (100, 20)] {
             let values: Vec<f32> = (0..2 * points).map(|i| i as f32).collect();
-            let order: Vec<usize> = drawing_order(Coordinates::new(&values, 2).unwrap(), queries, None).collect();
+            let order: Vec<usize> =
+                drawing_order(Coordinates::new(&values, 2).unwrap(), queries, None, Blending::InOrder).collect();
             let mut sorted = order.clone();
             sorted.sort_unstable();
             assert_eq!(sorted, (0..points).collect::<Vec<_>>());
@@ -173,7 +222,7 @@ mod tests {
             .collect();
         let drawn = |places: &[[f32; 2]]| -> Vec<[f32; 2]> {
             let flat = places.as_flattened();
-            drawing_order(Coordinates::new(flat, 2).unwrap(), 200, None)
+            drawing_order(Coordinates::new(flat, 2).unwrap(), 200, None, Blending::InOrder)
                 .map(|i| places[i])
                 .collect()
         };
@@ -182,7 +231,13 @@ mod tests {
         shuffled[200..].rotate_left(77);
         assert_eq!(drawn(&places), drawn(&shuffled));
         // As good as random: of neighbours in the data about as many come earlier as later.
-        let order: Vec<usize> = drawing_order(Coordinates::new(places.as_flattened(), 2).unwrap(), 0, None).collect();
+        let order: Vec<usize> = drawing_order(
+            Coordinates::new(places.as_flattened(), 2).unwrap(),
+            0,
+            None,
+            Blending::InOrder,
+        )
+        .collect();
         let rising = order.windows(2).filter(|pair| pair[0] < pair[1]).count();
         // Of 499 pairs half; the standard deviation of ascents of a random order is sqrt((n + 1) / 12) = 6.5.
         assert!(rising.abs_diff(250) < 26, "{rising}");

@@ -3,7 +3,7 @@
 
 use super::{
     axes::{Frame, range},
-    crowd::{density, opacity_at, radius_at},
+    crowd::{add_points, blending, density, opacity_at, radius_at},
     page::{Entry, Page},
     points::{Coordinates, mark_entries, marks},
 };
@@ -96,23 +96,26 @@ impl<'a> DataMap<'a> {
             .collect();
         let crowd = density(Coordinates::new(&places, 2)?, frame.plot.width() * frame.plot.height());
         let radius = radius_at(crowd);
+        let point_opacity = opacity_at(crowd, radius);
         let panel = scene.add_panel(Panel {
             title: self.title.to_owned(),
             point_radius: radius,
-            point_opacity: opacity_at(crowd, radius),
+            point_opacity,
             // Points on the axes are not cut in half.
             ..Panel::page(frame.plot.shrink(-4.0), Motion::Fixed)
         });
-        let mut order: Vec<usize> = (0..examples).collect();
-        order.sort_by_key(|i| marked.get(*i).copied().unwrap_or(false));
-        layer.points.extend(order.into_iter().map(|i| {
+        let mut points = [Vec::with_capacity(examples), Vec::new()];
+        for i in 0..examples {
             let color = colors.diverging.at(1.0 - self.correctness[i]);
             let id = u32::try_from(i).unwrap_or(Point::UNPICKABLE);
             let shown = marked.get(i).copied();
-            Point::new(panel, [places[2 * i], places[2 * i + 1], 0.0], color, id)
+            let point = Point::new(panel, [places[2 * i], places[2 * i + 1], 0.0], color, id)
                 .sized(if shown == Some(true) { 1.7 } else { 1.0 })
-                .dimmed(shown == Some(false))
-        }));
+                .dimmed(shown == Some(false));
+            points[usize::from(shown == Some(true))].push(point);
+        }
+        let [others, brought_out] = points;
+        add_points(&mut scene, &mut layer, blending(point_opacity), others, brought_out);
         let [left, right] = [0.02 * most, 0.98 * most];
         for (name, at, align) in [
             ("easy", [left, 0.97], 0.0),

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use attn_core::HeadId;
 
 use super::{
-    crowd::{density, drawing_order, opacity_at, radius_at, thinned, thinning_note},
+    crowd::{add_points, blending, density, drawing_order, opacity_at, radius_at, thinned, thinning_note},
     page::{Entry, Page},
     points::{ColorBy, Coordinates, PointColors, ValueKind, check_points, class_of, mark_entries, marks},
 };
 use crate::{
-    Axes, Block, Bounds, Cells, Color, ColorMode, Colors, Curve, Edge, Error, Label, Layer, Matches, Motion, Panel,
-    Path, Placement, Point, Scene, Shape, Table, View, density_contours,
+    Axes, Blending, Block, Bounds, Cells, Color, ColorMode, Colors, Curve, Edge, Error, Label, Layer, Matches, Motion,
+    Panel, Path, Placement, Point, Scene, Shape, Table, View, density_contours,
     error::{check_finite, check_len},
     strongest,
 };
@@ -150,6 +150,7 @@ impl<'a> Head<'a> {
         let side = plot.width().min(plot.height());
         let crowd = density(self.coordinates, side * side);
         let point_radius = radius_at(crowd);
+        let point_opacity = opacity_at(crowd, point_radius);
         let bounds = self.coordinates.bounds().pad(if space { 0.02 } else { 0.06 });
         let panel = scene.add_panel(Panel {
             head: Some(self.head),
@@ -159,14 +160,17 @@ impl<'a> Head<'a> {
             axes: if space { Axes::Space } else { Axes::Plane },
             motion: Motion::Inside,
             point_radius,
-            point_opacity: opacity_at(crowd, point_radius),
+            point_opacity,
+            rows: None,
         });
         let mut layer = Layer::default();
         if space {
             layer.edges.extend(box_edges(bounds, panel, colors.frame));
         }
         self.lines(&mut layer, panel, &colors)?;
-        self.points(&mut layer, panel, view, &point_colors, &marked, kept.as_deref());
+        let blending = blending(point_opacity);
+        let [others, brought_out] = self.points(panel, view, &point_colors, blending, &marked, kept.as_deref());
+        add_points(&mut scene, &mut layer, blending, others, brought_out);
         if !self.contours.is_empty() && !space {
             // In front of the points, behind the labels.
             scene.layers.push(std::mem::take(&mut layer));
@@ -276,42 +280,28 @@ impl<'a> Head<'a> {
         (marked, matches)
     }
 
+    /// The points in the order in which they are drawn: those that are not brought out, and those that are.
     fn points(
         &self,
-        layer: &mut Layer,
         panel: u16,
         view: &View,
         colors: &PointColors<'_>,
+        blending: Blending,
         marked: &[bool],
         kept: Option<&[bool]>,
-    ) {
+    ) -> [Vec<Point>; 2] {
         let range = self.sizes.map(|sizes| {
             sizes
                 .iter()
                 .fold([f32::MAX, f32::MIN], |[a, b], v| [a.min(*v), b.max(*v)])
         });
-        let mut order: Vec<usize> = drawing_order(self.coordinates, self.queries, self.values)
-            .filter(|i| kept.is_none_or(|kept| kept[*i]))
-            .collect();
-        if self.coordinates.dims() == 3 {
-            // Far points first, as seen now; ties stay in order.
-            let toward = view.orbit.rotation()[2];
-            let near = |i: usize| {
-                let p = self.coordinates.get(i);
-                toward[0] * p[0] + toward[1] * p[1] + toward[2] * p[2]
-            };
-            let mut by_depth: Vec<(u32, u32, usize)> = (order.iter().zip(0..))
-                .map(|(&i, rank)| (ascending(near(i)), rank, i))
-                .collect();
-            by_depth.sort_unstable();
-            order = by_depth.into_iter().map(|(.., i)| i).collect();
-        }
-        // What is brought out lies in front.
-        order.sort_by_key(|i| marked.get(*i).copied().unwrap_or(false));
-        layer.points.extend(order.into_iter().map(|i| {
+        let order = drawing_order(self.coordinates, self.queries, self.values, blending)
+            .filter(|i| kept.is_none_or(|kept| kept[*i]));
+        let mut points = [Vec::with_capacity(self.coordinates.len()), Vec::new()];
+        let mut add = |i: usize| {
             let query = i < self.queries;
             let id = u32::try_from(i).unwrap_or(Point::UNPICKABLE);
-            let color = colors.color(query, self.values.map(|values| values[i]));
+            let value = self.values.map(|values| values[i]);
             let mut size = 1.0;
             if let (Some(sizes), Some([low, high])) = (self.sizes, range) {
                 size = 0.6 + 1.4 * (sizes[i] - low) / (high - low).max(f32::MIN_POSITIVE);
@@ -321,12 +311,33 @@ impl<'a> Head<'a> {
                 size *= BROUGHT_OUT;
             }
             let shape = if query { Shape::Disc } else { Shape::Diamond };
-            let point = Point::new(panel, self.coordinates.get(i), color, id)
+            let point = Point::new(panel, self.coordinates.get(i), colors.color(query, value), id)
                 .shaped(shape)
-                .sized(size);
-            let off = self.is_hidden(i, colors);
-            point.dimmed(shown == Some(false)).hidden(off)
-        }));
+                .sized(size)
+                .dimmed(shown == Some(false))
+                .hidden(self.is_hidden(i, colors));
+            points[usize::from(shown == Some(true))].push(point);
+        };
+        if self.coordinates.dims() == 3 && blending == Blending::InOrder {
+            self.far_first(order, view).for_each(&mut add);
+        } else {
+            order.for_each(&mut add);
+        }
+        points
+    }
+
+    /// Far points first, as seen now; ties stay in order.
+    fn far_first(&self, order: impl Iterator<Item = usize>, view: &View) -> impl Iterator<Item = usize> {
+        let toward = view.orbit.rotation()[2];
+        let near = |i: usize| {
+            let p = self.coordinates.get(i);
+            toward[0] * p[0] + toward[1] * p[1] + toward[2] * p[2]
+        };
+        let mut by_depth: Vec<(u32, u32, usize)> = (order.zip(0..))
+            .map(|(i, rank)| (ascending(near(i)), rank, i))
+            .collect();
+        by_depth.sort_unstable();
+        by_depth.into_iter().map(|(.., i)| i)
     }
 
     /// Whether a point is left out, or its class is switched off.

@@ -1,7 +1,7 @@
 //! Clusters on a plane: a point per member, coloured by cluster, the largest clusters with their names.
 
 use super::{
-    crowd::{density, opacity_at, radius_at},
+    crowd::{add_points, blending, density, opacity_at, radius_at},
     page::{Entry, Page},
     points::Coordinates,
 };
@@ -63,6 +63,7 @@ impl ClusterMap<'_> {
             .push(Block::filled(0, content, colors.panel).stroked(colors.frame, 0.7));
         let crowd = density(self.coordinates, content.width() * content.height());
         let radius = radius_at(crowd);
+        let point_opacity = opacity_at(crowd, radius);
         let panel = scene.add_panel(Panel {
             head: None,
             title: self.title.to_owned(),
@@ -71,20 +72,24 @@ impl ClusterMap<'_> {
             axes: Axes::Plane,
             motion: Motion::Inside,
             point_radius: radius,
-            point_opacity: opacity_at(crowd, radius),
+            point_opacity,
+            rows: None,
         });
         let mut layer = Layer::default();
         let mut named = vec![marked.is_none(); self.clusters.len()];
-        let shown = |member: usize| marked.as_ref().map(|marked| marked[member]);
-        let mut order: Vec<usize> = (0..members).collect();
-        order.sort_by_key(|&member| shown(member));
-        layer.points.extend(order.into_iter().map(|member| {
+        let mut points = [Vec::with_capacity(members), Vec::new()];
+        for member in 0..members {
+            let shown = marked.as_ref().map(|marked| marked[member]);
             let id = u32::try_from(member).unwrap_or(Point::UNPICKABLE);
-            named[self.of[member]] |= shown(member) == Some(true);
-            Point::new(panel, self.coordinates.get(member), colors.class(self.of[member]), id)
-                .sized(if shown(member) == Some(true) { 1.25 } else { 1.0 })
-                .dimmed(shown(member) == Some(false))
-        }));
+            named[self.of[member]] |= shown == Some(true);
+            let color = colors.class(self.of[member]);
+            let point = Point::new(panel, self.coordinates.get(member), color, id)
+                .sized(if shown == Some(true) { 1.25 } else { 1.0 })
+                .dimmed(shown == Some(false));
+            points[usize::from(shown == Some(true))].push(point);
+        }
+        let [others, brought_out] = points;
+        add_points(&mut scene, &mut layer, blending(point_opacity), others, brought_out);
         for (cluster, at) in self.middles().into_iter().enumerate() {
             let MapCluster { name, size } = self.clusters[cluster];
             let Some(position) = at.filter(|_| named[cluster] && !name.is_empty()) else {

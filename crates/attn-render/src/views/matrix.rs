@@ -6,7 +6,7 @@ use std::rc::Rc;
 use attn_core::HeadId;
 
 use super::{
-    crowd::{density, drawing_order, opacity_at, radius_at, thinned, thinning_note},
+    crowd::{add_points, blending, density, drawing_order, opacity_at, radius_at, thinned, thinning_note},
     head_layout::{GAP, HeadLayout, NAMES, rows_and_columns},
     page::Page,
     points::{ColorBy, Coordinates, PointColors, check_points, mark_entries, marks},
@@ -119,12 +119,12 @@ impl Matrix<'_> {
         self.check()?;
         let colors = view.colors();
         let point_colors = PointColors::new(view, self.color_by, self.panels.iter().filter_map(|panel| panel.values))?;
-        let brought_out = self.brought_out(view);
+        let marks = self.marks(view);
         let mut legend = point_colors.legend();
-        legend.extend(mark_entries(view, &self.matches(&brought_out)));
+        legend.extend(mark_entries(view, &self.matches(&marks)));
         // Plots fill most of the layout; what a caption takes of it does not matter here.
         let area = size[0] * size[1] / self.panels.len() as f32;
-        let parts = (self.panels.iter().zip(&brought_out))
+        let parts = (self.panels.iter().zip(&marks))
             .map(|(panel, (marked, _))| thinned(panel.coordinates, panel.queries, area, marked))
             .collect::<Result<Vec<_>, _>>()?;
         let mut caption = self.caption.to_owned();
@@ -153,7 +153,7 @@ impl Matrix<'_> {
             ..Layer::default()
         };
         let points: usize = self.panels.iter().map(|panel| panel.coordinates.len()).sum();
-        let mut drawn: Vec<Point> = Vec::with_capacity(points);
+        let (mut others, mut brought_out): (Vec<Point>, _) = (Vec::with_capacity(points), Vec::new());
         // One size for all plots, so that they can be compared: that of the median one.
         let crowds: Vec<f32> = self
             .panels
@@ -162,8 +162,10 @@ impl Matrix<'_> {
             .collect();
         let mut sorted = crowds.clone();
         sorted.sort_by(f32::total_cmp);
-        let point_radius = radius_at(sorted[sorted.len() / 2]);
-        for (((panel, crowd), (marked, _)), part) in self.panels.iter().zip(&crowds).zip(&brought_out).zip(&parts) {
+        let median = sorted[sorted.len() / 2];
+        let point_radius = radius_at(median);
+        let blending = blending(opacity_at(median, point_radius));
+        for (((panel, crowd), (marked, _)), part) in self.panels.iter().zip(&crowds).zip(&marks).zip(&parts) {
             let Some(cell) = grid.cell_of(panel.head) else {
                 continue;
             };
@@ -197,30 +199,29 @@ impl Matrix<'_> {
                 motion: Motion::Stage,
                 point_radius,
                 point_opacity: opacity_at(*crowd, point_radius),
+                rows: None,
             });
-            let mut order: Vec<usize> = drawing_order(panel.coordinates, panel.queries, panel.values).collect();
-            if let Some((kept, _)) = part {
-                order.retain(|i| kept[*i]);
-            }
-            if !marked.is_empty() {
-                // What is brought out lies in front.
-                order.sort_by_key(|i| marked.get(*i).copied().unwrap_or(false));
-            }
-            drawn.extend(order.into_iter().map(|i| {
+            for i in drawing_order(panel.coordinates, panel.queries, panel.values, blending) {
+                if part.as_ref().is_some_and(|(kept, _)| !kept[i]) {
+                    continue;
+                }
                 let query = i < panel.queries;
                 let value = panel.values.map(|values| values[i]);
                 let color = point_colors.color(query, value);
                 let shown = marked.get(i).copied();
                 let id = u32::try_from(i).unwrap_or(Point::UNPICKABLE);
                 let shape = if query { Shape::Disc } else { Shape::Diamond };
-                Point::new(index, panel.coordinates.get(i), color, id)
+                let point = Point::new(index, panel.coordinates.get(i), color, id)
                     .shaped(shape)
-                    .sized(if shown == Some(true) { BROUGHT_OUT } else { 1.0 })
                     .dimmed(shown == Some(false))
-                    .hidden(panel.hidden.get(i) == Some(&true) || point_colors.is_hidden(value))
-            }));
+                    .hidden(panel.hidden.get(i) == Some(&true) || point_colors.is_hidden(value));
+                match shown {
+                    Some(true) => brought_out.push(point.sized(BROUGHT_OUT)),
+                    _ => others.push(point),
+                }
+            }
         }
-        layer.points.extend(drawn);
+        add_points(&mut scene, &mut layer, blending, others, brought_out);
         scene.layers.push(layer);
         Ok(scene)
     }
@@ -252,7 +253,7 @@ impl Matrix<'_> {
 
     /// Per panel, which points a search or a selection brings out, and what the search finds. Panels that share their
     /// labels are searched once.
-    fn brought_out(&self, view: &View) -> Vec<(Rc<Vec<bool>>, Rc<Matches>)> {
+    fn marks(&self, view: &View) -> Vec<(Rc<Vec<bool>>, Rc<Matches>)> {
         let mut all: Vec<(Rc<Vec<bool>>, Rc<Matches>)> = Vec::with_capacity(self.panels.len());
         for (index, panel) in self.panels.iter().enumerate() {
             let same = index
@@ -276,10 +277,10 @@ impl Matrix<'_> {
     }
 
     /// What a search finds in one head of each kind of attention.
-    fn matches(&self, brought_out: &[(Rc<Vec<bool>>, Rc<Matches>)]) -> Matches {
+    fn matches(&self, all: &[(Rc<Vec<bool>>, Rc<Matches>)]) -> Matches {
         let mut seen = Vec::new();
         let mut sum = Matches::default();
-        for (panel, (_, matches)) in self.panels.iter().zip(brought_out) {
+        for (panel, (_, matches)) in self.panels.iter().zip(all) {
             if !seen.contains(&panel.head.attention) {
                 seen.push(panel.head.attention);
                 sum.queries += matches.queries;

@@ -14,6 +14,7 @@ use crate::{
 pub struct Coordinates<'a> {
     pub(super) values: &'a [f32],
     dims: usize,
+    bounds: Bounds,
 }
 
 impl<'a> Coordinates<'a> {
@@ -38,7 +39,8 @@ impl<'a> Coordinates<'a> {
             });
         }
         check_finite("coordinates", values)?;
-        Ok(Self { values, dims })
+        let bounds = Bounds::around(values.chunks_exact(dims).map(in_space));
+        Ok(Self { values, dims, bounds })
     }
 
     /// Number of points.
@@ -57,13 +59,21 @@ impl<'a> Coordinates<'a> {
     }
 
     pub(crate) fn get(&self, index: usize) -> [f32; 3] {
-        let p = &self.values[index * self.dims..(index + 1) * self.dims];
-        [p[0], p[1], p.get(2).copied().unwrap_or(0.0)]
+        in_space(&self.values[index * self.dims..(index + 1) * self.dims])
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = [f32; 3]> + use<'a> {
+        self.values.chunks_exact(self.dims).map(in_space)
     }
 
     pub(crate) fn bounds(&self) -> Bounds {
-        Bounds::around((0..self.len()).map(|i| self.get(i)))
+        self.bounds
     }
+}
+
+/// A point of two or three coordinates.
+fn in_space(p: &[f32]) -> [f32; 3] {
+    [p[0], p[1], p.get(2).copied().unwrap_or(0.0)]
 }
 
 /// What the values of points are, and how colours stand for them.
