@@ -158,6 +158,8 @@ impl Controller {
             self.hover(hit, scene, view, events);
             return;
         };
+        // Another scene may have come since the button went down.
+        pressed.panel = pressed.panel.filter(|&panel| panel < scene.panels.len());
         let far = (position[0] - pressed.start[0]).hypot(position[1] - pressed.start[1]);
         if pressed.dragging || far > CLICK * projection.scale {
             // The first drag starts where the button went down, so that nothing jumps.

@@ -355,3 +355,21 @@ fn a_class_of_the_legend_is_switched_by_a_click() {
     control.handle(Input::PointerMoved { position: [120.0, 5.0] }, &scene, &mut view);
     assert_eq!(view.hover, None, "a legend is no point");
 }
+
+#[test]
+fn a_drag_that_outlives_its_scene_does_nothing() {
+    let (mut control, mut view) = (controller(), View::default());
+    let matrix = scene(Motion::Stage, Axes::Plane);
+    let last = matrix.panels.len() - 1;
+    let place = Projection::new(&matrix, &view, [200.0, 100.0]).panels[last]
+        .rect
+        .center();
+    control.handle(Input::PointerPressed { position: place }, &matrix, &mut view);
+    let mut other = matrix.clone();
+    other.panels.truncate(1);
+    other.layers.clear();
+    let before = view.clone();
+    let position = [place[0] - 30.0, place[1] - 20.0];
+    control.handle(Input::PointerMoved { position }, &other, &mut view);
+    assert_eq!(view, before);
+}
