@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use attn_core::{HeadId, Sequence, Side, Token};
 use attn_render::{ColorMode, View};
 
-use crate::{Error, Study};
+use crate::{Error, Study, trust};
 
 /// How the values of a [`Column`] are drawn.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,6 +144,7 @@ impl Study {
                 values.extend(norms(self.capture().keys(head)?.view(), key_side));
                 values
             }
+            mode if trust::is_score(mode) => self.trust(head, mode)?.unwrap_or_default(),
             _ => {
                 let mut values = self.per_token(query_side, view);
                 values.extend(self.per_token(key_side, view));
@@ -199,7 +200,12 @@ impl Study {
                 ColorMode::Punctuation => kind(token),
                 ColorMode::PatchRow => token.patch.map_or(f32::NAN, |(row, _)| row as f32),
                 ColorMode::PatchColumn => token.patch.map_or(f32::NAN, |(_, column)| column as f32),
-                ColorMode::QueryKey | ColorMode::Norm | ColorMode::Value => f32::NAN,
+                ColorMode::QueryKey
+                | ColorMode::Norm
+                | ColorMode::Trustworthiness
+                | ColorMode::Continuity
+                | ColorMode::NeighborsKept
+                | ColorMode::Value => f32::NAN,
             }
         };
         let drawn = self.sequences().iter().map(|&sequence| &all[sequence]);
@@ -232,6 +238,9 @@ fn label(mode: ColorMode) -> &'static str {
         ColorMode::TokenFrequency => "log₁₀ of occurrences",
         ColorMode::PatchRow => "row",
         ColorMode::PatchColumn => "column",
+        ColorMode::Trustworthiness => "trustworthiness",
+        ColorMode::Continuity => "continuity",
+        ColorMode::NeighborsKept => "share of neighbours kept",
         ColorMode::PositionMod5 | ColorMode::Punctuation | ColorMode::QueryKey | ColorMode::Value => "value",
     }
 }

@@ -44,6 +44,7 @@ mod sequence;
 mod steps;
 mod study;
 mod summary;
+mod trust;
 mod weighting;
 
 pub use attn_analyze as analyze;

@@ -12,7 +12,7 @@ use attn_render::{
     views::{ColorBy, Coordinates, Head, HeadSequence, Matrix, MatrixPanel, ValueKind},
 };
 
-use crate::{Column, ColumnKind, Error, Report, Weighting, coloring::Values, filter::Drawn};
+use crate::{Column, ColumnKind, Error, Report, Weighting, coloring::Values, filter::Drawn, trust};
 
 /// A capture, and the projections of its heads so far.
 ///
@@ -188,12 +188,13 @@ impl Study {
     /// # Errors
     /// Those of [`Matrix::scene`].
     pub fn matrix(&self, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
-        // Heads of one kind of attention have the same tokens; only norms are a head's own.
+        // Heads of one kind of attention have the same tokens; only norms and scores are a head's own.
         let mut values: Vec<Option<Values>> = Vec::new();
         let mut texts: Vec<(Attention, Vec<String>, Vec<bool>)> = Vec::new();
         let mut before: Option<Attention> = None;
         for head in self.heads.keys() {
-            let same = before.replace(head.attention) == Some(head.attention) && view.color_mode != ColorMode::Norm;
+            let own = view.color_mode == ColorMode::Norm || trust::is_score(view.color_mode);
+            let same = before.replace(head.attention) == Some(head.attention) && !own;
             let last = values.last().cloned().filter(|_| same);
             values.push(match last {
                 Some(values) => values,
@@ -227,10 +228,10 @@ impl Study {
                 values: values.as_ref().map(|values| values.values.as_slice()),
                 labels: labels.map_or(&[][..], |(_, labels, _)| labels),
                 hidden: labels.map_or(&[][..], |(.., hidden)| hidden),
-                note: head
-                    .correlation
-                    .value
-                    .map_or_else(String::new, |value| format!("ρ {}", signed(value))),
+                note: trust::note(head, view.color_mode).unwrap_or_else(|| {
+                    let value = head.correlation.value;
+                    value.map_or_else(String::new, |value| format!("ρ {}", signed(value)))
+                }),
             });
         }
         let info = self.capture.model();
@@ -241,7 +242,11 @@ impl Study {
         let matrix = Matrix {
             title: &title,
             subtitle: &subtitle,
-            caption: if info.attentions.len() > 1 { STACKS } else { CAPTION },
+            caption: trust::caption(view.color_mode).unwrap_or(if info.attentions.len() > 1 {
+                STACKS
+            } else {
+                CAPTION
+            }),
             panels,
             color_by: values.as_ref().map(|values| color_by(values, &names)),
         };
@@ -308,6 +313,8 @@ impl Study {
             _ => None,
         };
         plot.subtitle = &subtitle;
+        let remarks = self.remarks(head)?;
+        plot.remarks = &remarks;
         let weights: Vec<f32> = attention.iter().flat_map(|weights| weights.iter().copied()).collect();
         if attention.is_some() {
             plot.sequence = Some(HeadSequence {

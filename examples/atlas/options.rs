@@ -73,7 +73,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ROW:COLUMN", value_parser = row_and_column)]
     pub(crate) patch: Option<(usize, usize)>,
     /// What colours say: query-key, position, position-mod-5, norm, token-length, sequence-length, token-frequency,
-    /// punctuation, patch-row, patch-column, or a column of the data such as upos
+    /// punctuation, patch-row, patch-column, trustworthiness, continuity, neighbours-kept, or a column of the data such as upos
     #[arg(long, value_name = "MODE|COLUMN", default_value = "query-key")]
     pub(crate) color: String,
     /// Draws at most so many tokens of each word, so that frequent words do not own the picture

@@ -115,13 +115,19 @@ pub enum ColorMode {
     PatchRow,
     /// Column of the image patch.
     PatchColumn,
+    /// Whether its neighbours in the picture are its neighbours in the space.
+    Trustworthiness,
+    /// Whether its neighbours in the space are its neighbours in the picture.
+    Continuity,
+    /// Share of its nearest neighbours in the space that the picture keeps.
+    NeighborsKept,
     /// A column of the host's own.
     Value,
 }
 
 impl ColorMode {
     /// Every mode, in the order in which people are offered them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::QueryKey,
         Self::Position,
         Self::PositionMod5,
@@ -132,6 +138,9 @@ impl ColorMode {
         Self::Punctuation,
         Self::PatchRow,
         Self::PatchColumn,
+        Self::Trustworthiness,
+        Self::Continuity,
+        Self::NeighborsKept,
         Self::Value,
     ];
 
@@ -148,6 +157,9 @@ impl ColorMode {
             Self::Punctuation => "punctuation",
             Self::PatchRow => "patch-row",
             Self::PatchColumn => "patch-column",
+            Self::Trustworthiness => "trustworthiness",
+            Self::Continuity => "continuity",
+            Self::NeighborsKept => "neighbours-kept",
             Self::Value => "value",
         }
     }

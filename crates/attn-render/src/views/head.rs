@@ -39,6 +39,8 @@ pub struct Head<'a> {
     pub subtitle: &'a str,
     /// Under the plot. The default says what is seen.
     pub caption: &'a str,
+    /// What to keep in mind with this picture, a sentence each; they follow the caption.
+    pub remarks: &'a [String],
     /// All queries, then all keys.
     pub coordinates: Coordinates<'a>,
     /// How many points are queries.
@@ -78,6 +80,7 @@ impl<'a> Head<'a> {
             title: "",
             subtitle: "",
             caption: "",
+            remarks: &[],
             coordinates,
             queries,
             labels: &[],
@@ -126,6 +129,10 @@ impl<'a> Head<'a> {
             "" => self.default_caption().to_owned(),
             caption => caption.to_owned(),
         };
+        for remark in self.remarks {
+            caption.push(' ');
+            caption.push_str(remark);
+        }
         if let Some((_, drawn)) = &part {
             caption.push_str(&thinning_note(*drawn, self.coordinates.len()));
         }
