@@ -29,14 +29,16 @@ impl Study {
         };
         let (queries, keys) = (tokens(head.attention.query_side()), tokens(head.attention.key_side()));
         let mut sentence = Sentence::new(head, &queries, &keys, weights);
-        let weighed = self.weighting.describe();
         let title = format!(
-            "{}, head {}: attention in {}{weighed}",
+            "{}, head {}: attention in {}",
             self.capture().model().name,
             self.capture().model().head_name(head),
             item.name
         );
-        let subtitle = subtitle(item);
+        let subtitle = match self.weighting.describe().trim_start_matches(", ") {
+            "" => subtitle(item),
+            weighed => format!("{weighed}: {}", subtitle(item)),
+        };
         (sentence.title, sentence.subtitle) = (&title, &subtitle);
         let size = size.unwrap_or_else(|| sentence.natural_size());
         Ok(sentence.scene(view, size)?)
@@ -75,12 +77,12 @@ impl Study {
                 .position(|token| token.patch == Some(patch))
                 .unwrap_or(tokens.len());
         }
-        let weighed = self.weighting.describe();
         let title = format!(
-            "{}, head {}: attention in {}{weighed}",
+            "{}, head {}: attention in {}{}",
             self.capture().model().name,
             self.capture().model().head_name(head),
-            item.name
+            item.name,
+            self.weighting.describe()
         );
         plot.title = &title;
         let size = size.unwrap_or_else(|| plot.natural_size());
