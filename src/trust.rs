@@ -39,16 +39,15 @@ pub(crate) fn note(projection: &HeadProjection, mode: ColorMode) -> Option<Strin
 pub(crate) fn caption(mode: ColorMode) -> Option<&'static str> {
     match mode {
         ColorMode::Trustworthiness => Some(
-            "T, trustworthiness: 1 where all that is near in the picture is near in the space. Dark points have neighbours \
-             that do not belong to them.",
+            "T, trustworthiness: 1 where all that is near in the picture is near in the space. The lower, the more neighbours \
+             do not belong there.",
         ),
         ColorMode::Continuity => Some(
-            "C, continuity: 1 where all that is near in the space is near in the picture. Dark points were torn from \
-             neighbours.",
+            "C, continuity: 1 where all that is near in the space is near in the picture. The lower, the farther a point was \
+             torn from its neighbours.",
         ),
         ColorMode::NeighborsKept => Some(
-            "The share of each point's ten nearest neighbours in the space that are among its ten nearest in the picture. \
-             Dark points keep none.",
+            "The share of each point's ten nearest neighbours in the space that are among its ten nearest in the picture.",
         ),
         _ => None,
     }

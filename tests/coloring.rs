@@ -7,7 +7,7 @@ use attn_sdk::{
     core::{Attention, Capture, HeadId, Side},
     embedded::{Embedded, PICTURES, SENTENCES_CONLLU, sentences},
     models::{Capturer, Picture, split_lines},
-    project::{AtlasParams, Method},
+    project::{AtlasParams, Method, head_points},
     render::{ColorMode, Point, Scene, View},
 };
 
@@ -89,11 +89,44 @@ fn norms_are_those_of_the_captured_vectors() {
     assert_eq!(points[least].color, scale(least).at(0.0));
 }
 
+/// Of a point: how many of its ten nearest in the space, of any head's points, are among its ten nearest in the picture.
+#[test]
+fn trust_is_what_the_picture_keeps_of_the_space() {
+    let study = text();
+    let kept = study.trust(HEAD, ColorMode::NeighborsKept).unwrap().unwrap();
+    let space = head_points(study.capture(), HEAD, study.params()).unwrap().points;
+    let picture = &study.projection(HEAD).unwrap().embedding.points;
+    assert_eq!(kept.len(), picture.nrows());
+    let nearest = |rows: &ndarray::Array2<f32>, i: usize| -> Vec<usize> {
+        let distance = |j: usize| {
+            (&rows.row(i) - &rows.row(j))
+                .mapv(|x| f64::from(x) * f64::from(x))
+                .sum()
+        };
+        let mut others: Vec<usize> = (0..rows.nrows()).filter(|&j| j != i).collect();
+        others.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+        others.truncate(10);
+        others
+    };
+    for i in (0..kept.len()).step_by(9) {
+        let shown = nearest(picture, i);
+        let found = nearest(&space, i).iter().filter(|j| shown.contains(j)).count();
+        assert!((kept[i] - found as f32 / 10.0).abs() < 0.11, "{i}: {} {found}", kept[i]);
+    }
+    assert_eq!(study.trust(HEAD, ColorMode::Norm).unwrap(), None);
+    let view = view(ColorMode::NeighborsKept);
+    let scene = study.matrix(&view, None).unwrap();
+    let percent = 100.0 * study.projection(HEAD).unwrap().quality.neighbors_kept.value;
+    let note = format!("{percent:.0} % kept");
+    let mut labels = scene.layers.iter().flat_map(|layer| &layer.labels);
+    assert!(labels.any(|label| *label.text == *note), "{note}");
+}
+
 #[test]
 fn every_mode_that_applies_is_drawn_with_its_legend() {
     let study = text();
     let modes = study.color_modes();
-    assert_eq!(modes.len(), 8, "{modes:?}");
+    assert_eq!(modes.len(), 11, "{modes:?}");
     for mode in modes {
         let view = view(mode);
         let matrix = study.matrix(&view, None).unwrap();
