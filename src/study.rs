@@ -354,14 +354,14 @@ fn coordinates(head: &HeadProjection) -> Result<Coordinates<'_>, Error> {
 }
 
 /// The names of classes, borrowed.
-fn names(values: Option<&Values>) -> Vec<&str> {
+pub(crate) fn names(values: Option<&Values>) -> Vec<&str> {
     match values.map(|values| &values.kind) {
         Some(ColumnKind::Categorical(names)) => names.iter().map(String::as_str).collect(),
         _ => Vec::new(),
     }
 }
 
-fn color_by<'a>(values: &'a Values, names: &'a [&'a str]) -> ColorBy<'a> {
+pub(crate) fn color_by<'a>(values: &'a Values, names: &'a [&'a str]) -> ColorBy<'a> {
     ColorBy {
         label: &values.label,
         kind: match values.kind {

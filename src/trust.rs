@@ -2,7 +2,7 @@
 //! `attn_project::quality`), as a value per point, a number per head, and remarks.
 
 use attn_core::HeadId;
-use attn_project::{HeadProjection, Score};
+use attn_project::{HeadProjection, Score, Warning};
 use attn_render::ColorMode;
 
 use crate::{Error, Study};
@@ -81,13 +81,17 @@ impl Study {
     /// # Errors
     /// [`Error::NotProjected`].
     pub fn remarks(&self, head: HeadId) -> Result<Vec<String>, Error> {
-        let warnings = &self.projection(head)?.embedding.warnings;
-        let sentence = |warning: &attn_project::Warning| {
-            let text = warning.to_string();
-            let mut letters = text.chars();
-            let first = letters.next().into_iter().flat_map(char::to_uppercase);
-            first.chain(letters).chain(['.']).collect()
-        };
-        Ok(warnings.iter().map(sentence).collect())
+        Ok(sentences(&self.projection(head)?.embedding.warnings))
     }
+}
+
+/// Warnings as sentences.
+pub(crate) fn sentences(warnings: &[Warning]) -> Vec<String> {
+    let sentence = |warning: &Warning| {
+        let text = warning.to_string();
+        let mut letters = text.chars();
+        let first = letters.next().into_iter().flat_map(char::to_uppercase);
+        first.chain(letters).chain(['.']).collect()
+    };
+    warnings.iter().map(sentence).collect()
 }

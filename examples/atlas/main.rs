@@ -23,6 +23,7 @@ mod pictures;
 mod side;
 mod source;
 mod steps;
+mod subset;
 mod summary;
 mod weighting;
 mod window;

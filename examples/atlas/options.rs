@@ -91,6 +91,9 @@ pub(crate) struct Options {
     /// Brings out the tokens that contain this text, or have a value such as upos=NOUN, in all heads
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) search: String,
+    /// Lays out what --search finds in each drawn head by itself too: matches-L-H.png
+    #[arg(long, requires = "search")]
+    pub(crate) matches_alone: bool,
     /// Dark pictures
     #[arg(long)]
     pub(crate) dark: bool,

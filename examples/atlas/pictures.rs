@@ -13,6 +13,8 @@ use crate::{common::Terminal, options::Options};
 
 /// Pixels per layout unit: sharp in print.
 pub(crate) const SCALE: f32 = 2.0;
+/// Layout of a picture of some points.
+const ALONE: [f32; 2] = [900.0, 820.0];
 /// Heads drawn on their own if none is named.
 pub(crate) const HEADS: usize = 3;
 
@@ -64,6 +66,15 @@ pub(crate) fn write(
     for &head in &heads {
         let name = |what: &str| format!("{what}-{}.png", file_name(study, head));
         draw(name("head"), study.head(head, Some(sequence), &view, None)?, &view)?;
+        if options.matches_alone {
+            let subset = study.subset(head, study.matches(head, &view.search).ids(), terminal)?;
+            // All of them match.
+            let view = View {
+                search: String::new(),
+                ..view.clone()
+            };
+            draw(name("matches"), subset.scene(study, &view, ALONE)?, &view)?;
+        }
         if study.is_picture(sequence) {
             draw(
                 name("image"),

@@ -8,7 +8,7 @@ use std::{
 
 use attn_egui::{SceneView, TextTable};
 use attn_sdk::{
-    Ablation, Error, Guest, Steps, Study, Summary, TokenFilter, Weighting,
+    Ablation, Error, Guest, Steps, Study, Subset, Summary, TokenFilter, Weighting,
     core::HeadId,
     models::Capturer,
     project::AtlasParams,
@@ -18,6 +18,7 @@ use eframe::egui::{Context, RichText, ScrollArea, Ui, vec2};
 
 use crate::{
     source::{Model, Source},
+    subset,
     work::{News, Work},
 };
 
@@ -61,6 +62,9 @@ pub(crate) struct Side {
     /// What it did to take heads out; and what is being tried.
     pub(crate) ablations: BTreeMap<HeadId, Ablation>,
     pub(crate) trying: Option<HeadId>,
+    /// Points that were laid out by themselves; and those whose picture is still to be shown.
+    pub(crate) subset: Option<subset::Shown>,
+    came: Option<Subset>,
     pub(crate) notes: Vec<String>,
     pub(crate) failure: Option<String>,
     /// When heads came in that are not drawn yet.
@@ -103,6 +107,8 @@ impl Side {
             guests: BTreeMap::new(),
             ablations: BTreeMap::new(),
             trying: None,
+            subset: None,
+            came: None,
             notes: Vec::new(),
             failure: None,
             waiting: None,
@@ -132,6 +138,7 @@ impl Side {
                         self.view.close_head();
                     }
                     self.study = Some(*study);
+                    self.subset = None;
                     self.steps = None;
                     self.draw(self.filter.clone());
                     self.capturer = capturer;
@@ -161,6 +168,7 @@ impl Side {
                     }
                 }
                 News::Summary(summary) => self.summary = Some(*summary),
+                News::Subset(subset) => self.came = Some(*subset),
                 News::Guest(guest) => {
                     self.guests.insert(guest.head, *guest);
                     self.picture.invalidate();
@@ -322,6 +330,21 @@ impl Side {
             self.trying = Some(head);
             self.work.ablate(capturer.clone(), sequences, vec![head]);
         }
+    }
+
+    /// Lays out some points of a head by themselves.
+    pub(crate) fn alone(&mut self, head: HeadId, points: Vec<u32>) {
+        if let Some(study) = &self.study {
+            self.work.alone(study.clone(), head, points);
+        }
+    }
+
+    /// Shows what was laid out since.
+    pub(crate) fn show_subset(&mut self, ui: &Ui, state: &attn_egui::egui_wgpu::RenderState) {
+        if let Some(came) = self.came.take() {
+            self.subset = Some(subset::Shown::new(came, &self.view, state));
+        }
+        subset::show(ui, self);
     }
 
     /// How many tokens the search finds.

@@ -22,7 +22,7 @@ use crate::{
     pictures,
     side::Side,
     source::{Data, Model, Source, TextFile},
-    steps, summary, weighting,
+    steps, subset, summary, weighting,
 };
 
 /// Opens the window and returns when it is closed.
@@ -119,6 +119,9 @@ impl eframe::App for Atlas {
         if !typing {
             self.keys(ui);
         }
+        for side in &mut self.sides {
+            side.show_subset(ui, &self.state);
+        }
         self.open_dialog(ui);
         self.show_help(ui);
     }
@@ -144,6 +147,7 @@ impl Atlas {
         filter::menu(ui, active);
         let count = active.count();
         search_box(ui, &mut active.view, &count);
+        subset::offer(ui, active);
         ui.separator();
         tool_buttons(ui, &mut active.picture);
         history_buttons(ui, &mut active.picture);

@@ -15,7 +15,8 @@ use std::{
 };
 
 use attn_sdk::{
-    Ablation, Column, ExperimentOptions, Guest, Placer, Progress, Steps, Study, Summary, SummaryOptions, ablate,
+    Ablation, Column, ExperimentOptions, Guest, Placer, Progress, Steps, Study, Subset, Summary, SummaryOptions,
+    ablate,
     core::{HeadId, Sequence},
     models::{Capturer, split_lines},
     project::{AtlasCache, AtlasOptions, AtlasParams, HeadProjection, HeadSteps, Priority, atlas_with},
@@ -37,6 +38,8 @@ pub(crate) enum News {
     Head(Box<HeadProjection>),
     /// Everything that can be said of the heads.
     Summary(Box<Summary>),
+    /// Points laid out by themselves.
+    Subset(Box<Subset>),
     /// A typed text's tokens in a head.
     Guest(Box<Guest>),
     /// What it does to take heads out.
@@ -139,6 +142,15 @@ impl Work {
         self.aside(move |teller| {
             let ablation = ablate(&capturer, &sequences, &heads, &ExperimentOptions::default(), teller)?;
             teller.tell(News::Ablation(Box::new(ablation)));
+            Ok(())
+        });
+    }
+
+    /// Lays out some points of a head by themselves.
+    pub(crate) fn alone(&self, study: Study, head: HeadId, points: Vec<u32>) {
+        self.aside(move |teller| {
+            let subset = study.subset(head, points, teller)?;
+            teller.tell(News::Subset(Box::new(subset)));
             Ok(())
         });
     }

@@ -18,6 +18,7 @@ pub struct Matches {
 /// let matches = attn_render::search("the", &["The", "cat", "other", "sat"], 2);
 /// assert_eq!((matches.queries, matches.keys), (1, 1));
 /// assert_eq!(matches.found, [true, false, true, false]);
+/// assert_eq!(matches.ids().collect::<Vec<_>>(), [0, 2]);
 /// assert_eq!(attn_render::search("The", &["The", "the"], 1).keys, 0);
 /// ```
 pub fn search(text: &str, labels: &[&str], queries: usize) -> Matches {
@@ -37,6 +38,11 @@ pub fn search(text: &str, labels: &[&str], queries: usize) -> Matches {
 }
 
 impl Matches {
+    /// The numbers of the points that were found, ascending.
+    pub fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..).zip(&self.found).filter(|(_, found)| **found).map(|(id, _)| id)
+    }
+
     /// For people: `“the”: 3 queries, 4 keys`.
     pub fn describe(&self, text: &str) -> String {
         let of = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
