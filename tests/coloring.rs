@@ -97,20 +97,18 @@ fn trust_is_what_the_picture_keeps_of_the_space() {
     let space = head_points(study.capture(), HEAD, study.params()).unwrap().points;
     let picture = &study.projection(HEAD).unwrap().embedding.points;
     assert_eq!(kept.len(), picture.nrows());
-    let nearest = |rows: &ndarray::Array2<f32>, i: usize| -> Vec<usize> {
-        let distance = |j: usize| {
-            (&rows.row(i) - &rows.row(j))
-                .mapv(|x| f64::from(x) * f64::from(x))
-                .sum()
-        };
-        let mut others: Vec<usize> = (0..rows.nrows()).filter(|&j| j != i).collect();
+    let nearest = |i: usize, distance: &dyn Fn(usize) -> f32| -> Vec<usize> {
+        let mut others: Vec<usize> = (0..kept.len()).filter(|&j| j != i).collect();
         others.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)));
         others.truncate(10);
         others
     };
+    // The atlas lays heads out by cosine.
+    let length = |i: usize| space.row(i).dot(&space.row(i)).sqrt();
     for i in (0..kept.len()).step_by(9) {
-        let shown = nearest(picture, i);
-        let found = nearest(&space, i).iter().filter(|j| shown.contains(j)).count();
+        let shown = nearest(i, &|j| (&picture.row(i) - &picture.row(j)).mapv(|x| x * x).sum());
+        let near = nearest(i, &|j| -space.row(i).dot(&space.row(j)) / (length(i) * length(j)));
+        let found = near.iter().filter(|j| shown.contains(j)).count();
         assert!((kept[i] - found as f32 / 10.0).abs() < 0.11, "{i}: {} {found}", kept[i]);
     }
     assert_eq!(study.trust(HEAD, ColorMode::Norm).unwrap(), None);

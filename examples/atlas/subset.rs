@@ -63,6 +63,7 @@ pub(crate) fn show(ui: &Ui, side: &mut Side) {
     let mut open = true;
     Window::new(format!("Some points of {}", shown.subset.head()))
         .open(&mut open)
+        .default_pos([290.0, 60.0])
         .default_size([620.0, 580.0])
         .show(ui.ctx(), |ui| {
             let size = vec2(ui.available_width().max(300.0), ui.available_height().max(300.0));

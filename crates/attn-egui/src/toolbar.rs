@@ -61,6 +61,7 @@ pub fn color_picker(ui: &mut Ui, view: &mut View, modes: &[ColorMode], columns: 
     let before = (view.color_mode, view.column.clone());
     let mut response = ComboBox::from_id_salt("attn colour")
         .selected_text(chosen)
+        .height(480.0)
         .show_ui(ui, |ui| {
             for mode in modes
                 .iter()
