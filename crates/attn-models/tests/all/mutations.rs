@@ -52,7 +52,7 @@ fn mutated(value: &Value, how: u32) -> Value {
     match how {
         0 => Value::Null,
         1 => number.map_or(json!(-1), |number| json!(-number)),
-        2 => value.as_u64().map_or(json!(7), |size| json!(size + 1)),
+        2 => value.as_u64().map_or(json!(7), |size| json!(size.saturating_add(1))),
         3 => value
             .as_u64()
             .map_or(json!(1), |size| json!(size.saturating_mul(1 << 12))),
