@@ -26,7 +26,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The host's own device, whatever it was made for.
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let adapter = pollster::block_on(instance.request_adapter(&Default::default()))?;
-    let (device, queue) = pollster::block_on(adapter.request_device(&Default::default()))?;
+    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+        required_features: adapter.features() & Renderer::WISHES,
+        ..Default::default()
+    }))?;
     let (whole, part) = (texture(&device, WHOLE), texture(&device, PART));
 
     // The scene, in one pass of the host's frame. A renderer is kept between frames: it uploads what changed.

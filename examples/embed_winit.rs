@@ -74,7 +74,10 @@ impl Shown {
             ..Default::default()
         };
         let adapter = pollster::block_on(instance.request_adapter(&wanted))?;
-        let (device, queue) = pollster::block_on(adapter.request_device(&Default::default()))?;
+        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+            required_features: adapter.features() & Renderer::WISHES,
+            ..Default::default()
+        }))?;
         let lost = Arc::new(AtomicBool::new(false));
         let (flag, waker) = (lost.clone(), window.clone());
         device.set_device_lost_callback(move |_, _| {

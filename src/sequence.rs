@@ -1,14 +1,50 @@
 //! The views of one sequence: its attention in a head as lines or over its picture, and in every head at once.
 
+use attn_analyze::heads::mean_by_position;
 use attn_core::{HeadId, Sequence, ndarray::Array2};
 use attn_render::{
     Scene, View,
-    views::{ImageAttention, Overview, OverviewHead, Sentence, SentenceToken},
+    views::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken},
 };
 
 use crate::{Error, Study, picture::load_picture};
 
+/// Positions of the aggregate view, and weights that it reads at most: a tenth of a second.
+const POSITIONS: usize = 64;
+const READ: usize = 20_000_000;
+/// Its layout unless a host says otherwise.
+const AGGREGATE: [f32; 2] = [620.0, 680.0];
+
 impl Study {
+    /// A head's mean weights by position over the drawn sequences (AttentionViz, the aggregate view): the first 64 positions, of
+    /// as many sequences as are read in a moment; the subtitle says how many.
+    ///
+    /// # Errors
+    /// [`Error::Core`] for a head that does not exist, those of [`Aggregate::scene`].
+    pub fn aggregate(&self, head: HeadId, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+        let all = self.capture().sequences();
+        let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
+        let mut read = 0;
+        let some: Vec<usize> = self
+            .sequences()
+            .iter()
+            .copied()
+            .take_while(|&sequence| {
+                let first = read == 0;
+                read += all[sequence].tokens(query_side).len() * all[sequence].tokens(key_side).len();
+                first || read <= READ
+            })
+            .collect();
+        let mean = mean_by_position(some.iter().map(|&sequence| self.weights(head, sequence)), POSITIONS)?;
+        let weights = rows(&mean);
+        let mut plot = Aggregate::new(head, weights, mean.nrows(), mean.ncols());
+        let info = self.capture().model();
+        let title = format!("{}, head {}: mean by position", info.name, info.head_name(head));
+        let subtitle = format!("{} sequences{}", some.len(), self.weighting.describe());
+        (plot.title, plot.subtitle) = (&title, &subtitle);
+        Ok(plot.scene(view, size.unwrap_or(AGGREGATE))?)
+    }
+
     /// One sequence's attention in a head as lines between its queries and keys (AttentionViz, the sentence view); of a long one
     /// the part from [`View::first_token`] on.
     ///

@@ -18,7 +18,7 @@ const ALONE: [f32; 2] = [900.0, 820.0];
 /// Heads drawn on their own if none is named.
 pub(crate) const HEADS: usize = 3;
 
-/// Writes matrix.png, a picture or two per chosen head, summary.md, and the data as summary.json and atlas.json.
+/// Writes matrix.png, overview.png, some pictures per chosen head, summary.md, and the data as summary.json and atlas.json.
 pub(crate) fn write(
     study: &Study,
     capturer: Option<&Capturer>,
@@ -50,7 +50,7 @@ pub(crate) fn write(
     }
     let mut headless = Headless::new()?;
     let mut written = Vec::new();
-    let total = 2 + 2 * heads.len();
+    let total = 3 + (3 + usize::from(options.matches_alone)) * heads.len();
     let mut draw = |name: String, scene: Scene, view: &View| -> Result<(), Box<dyn Error>> {
         let path = out.join(&name);
         headless.render(&scene, view, SCALE)?.write_png(&path)?;
@@ -63,9 +63,11 @@ pub(crate) fn write(
         Ok(())
     };
     draw("matrix.png".into(), study.matrix(&view, None)?, &view)?;
+    draw("overview.png".into(), study.overview(sequence, &view, None)?, &view)?;
     for &head in &heads {
         let name = |what: &str| format!("{what}-{}.png", file_name(study, head));
         draw(name("head"), study.head(head, Some(sequence), &view, None)?, &view)?;
+        draw(name("aggregate"), study.aggregate(head, &view, None)?, &view)?;
         if options.matches_alone {
             let subset = study.subset(head, study.matches(head, &view.search).ids(), terminal)?;
             // All of them match.

@@ -30,6 +30,27 @@ const TRIED: usize = 100;
 const ROW: f32 = 22.0;
 const AROUND: f32 = 130.0;
 
+/// What stands beside the heads: one sequence, in the head that is spoken of or in all; or all sequences in that head.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(crate) enum Detail {
+    #[default]
+    Sequence,
+    EveryHead,
+    ByPosition,
+}
+
+impl Detail {
+    const ALL: [(Self, &str, &str); 3] = [
+        (Self::Sequence, "sequence", "The chosen sequence in this head"),
+        (Self::EveryHead, "in every head", "The chosen sequence in every head"),
+        (
+            Self::ByPosition,
+            "by position",
+            "The mean over all sequences in this head",
+        ),
+    ];
+}
+
 pub(crate) struct Side {
     pub(crate) name: String,
     /// The model that reads, if it can be run again.
@@ -47,8 +68,9 @@ pub(crate) struct Side {
     /// How the sequence is looked at.
     pub(crate) detail_view: View,
     detail: SceneView,
-    /// Head and sequence that the detail was drawn for.
-    detail_shows: Option<(HeadId, usize)>,
+    detail_kind: Detail,
+    /// Head, sequence and kind that the detail was drawn for.
+    detail_shows: Option<(HeadId, usize, Detail)>,
     pub(crate) table: TextTable,
     /// Which tokens are drawn.
     pub(crate) filter: TokenFilter,
@@ -98,6 +120,7 @@ impl Side {
             picture: SceneView::new(state, "attention heads"),
             detail_view,
             detail: SceneView::new(state, "attention in one sequence"),
+            detail_kind: Detail::default(),
             detail_shows: None,
             table: TextTable::default(),
             filter: TokenFilter::default(),
@@ -403,9 +426,38 @@ impl Side {
             return;
         };
         (self.detail_view.theme, self.detail_view.palette) = (self.view.theme, self.view.palette);
-        // Another head or sequence is another picture of the same view.
-        if self.detail_shows.replace((head, sequence)) != Some((head, sequence)) {
+        ui.horizontal(|ui| {
+            for (kind, name, hint) in Detail::ALL {
+                ui.selectable_value(&mut self.detail_kind, kind, name)
+                    .on_hover_text(hint);
+            }
+        });
+        // Another head, sequence or kind is another picture of the same view.
+        let kind = self.detail_kind;
+        let shows = Some((head, sequence, kind));
+        if self.detail_shows != shows {
+            self.detail_shows = shows;
             self.detail.invalidate();
+        }
+        match kind {
+            Detail::Sequence => {}
+            Detail::EveryHead => {
+                let shown = self.detail.show(ui, &mut self.detail_view, |size, view| {
+                    study.overview(sequence, view, Some(size))
+                });
+                if let Some(head) = shown.opened() {
+                    self.detail_view.close_head();
+                    self.detail_kind = Detail::Sequence;
+                    self.open(head);
+                }
+                return;
+            }
+            Detail::ByPosition => {
+                self.detail.show(ui, &mut self.detail_view, |size, view| {
+                    study.aggregate(head, view, Some(size))
+                });
+                return;
+            }
         }
         if study.is_picture(sequence) {
             self.detail.show(ui, &mut self.detail_view, |size, view| {

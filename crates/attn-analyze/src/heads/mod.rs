@@ -17,6 +17,7 @@
 //! that takes an intervention. And scores of different measures are not comparable by their values;
 //! [`HeadScores::strength`] is.
 
+mod aggregate;
 mod anomaly;
 mod cka;
 mod compare;
@@ -34,6 +35,7 @@ mod scoring;
 mod tally;
 mod value_norm;
 
+pub use aggregate::mean_by_position;
 pub use anomaly::{Anomaly, AnomalyKind, HeadNorms, anomalies, head_norms};
 pub use attn_core::HeadWeights;
 pub use cka::{CkaOptions, HeadCka, linear_cka, query_key_cka};
