@@ -212,17 +212,15 @@ fn every_view_is_a_scene_and_what_is_missing_is_named() {
         "of every query the five strongest"
     );
     assert!(matches!(study.overview(6, &view, None), Err(Error::Core(_))));
-    // Each row of means sums to 1, so that as much is drawn as there are positions.
+    // A row can be pointed at for every position that any sequence has.
     let aggregate = study.aggregate(head, &view, None).unwrap();
-    let longest = study
+    let lengths = study
         .capture()
         .sequences()
         .iter()
-        .map(|sequence| sequence.encoder.len())
-        .max()
-        .unwrap();
-    let cells = aggregate.layers.iter().map(|layer| layer.blocks.len()).sum::<usize>();
-    assert!(cells >= longest, "{cells} blocks for {longest} positions");
+        .map(|sequence| sequence.encoder.len());
+    let rows = aggregate.layers.iter().map(|layer| layer.regions.len()).sum::<usize>();
+    assert_eq!(Some(rows), lengths.max());
     let absent = HeadId::new(Attention::Cross, 0, 0);
     assert!(matches!(study.aggregate(absent, &view, None), Err(Error::Core(_))));
     assert!(matches!(

@@ -161,7 +161,7 @@ impl Side {
                         self.view.close_head();
                     }
                     self.study = Some(*study);
-                    self.subset = None;
+                    (self.subset, self.came) = (None, None);
                     self.steps = None;
                     self.draw(self.filter.clone());
                     self.capturer = capturer;

@@ -62,7 +62,10 @@ pub(crate) struct Work {
 
 /// What the thread and the window both see.
 struct Shared {
+    /// The main work ends; what is done beside it goes on.
     stop: AtomicBool,
+    /// Nobody waits for anything any more.
+    closed: AtomicBool,
     /// Stage, steps done, steps in all; `None` when all is done.
     stage: Mutex<Option<(String, usize, usize)>>,
     context: egui::Context,
@@ -78,6 +81,7 @@ impl Work {
     ) -> Self {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             stage: Mutex::new(Some(("model".into(), 0, 0))),
             context: context.clone(),
         });
@@ -94,6 +98,7 @@ impl Work {
             let ran = run(source, capturer, &params, folder, &first, &teller);
             if let Err(error) = ran
                 && !teller.shared.stop.load(Ordering::Relaxed)
+                && !teller.shared.closed.load(Ordering::Relaxed)
             {
                 teller.tell(News::Failed(error.to_string()));
             }
@@ -182,7 +187,7 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.stop();
+        self.shared.closed.store(true, Ordering::Relaxed);
     }
 }
 
@@ -213,7 +218,8 @@ impl Progress for Teller {
         if !self.quiet {
             self.shared.set(Some((stage.to_owned(), done, total)));
         }
-        if self.shared.stop.load(Ordering::Relaxed) {
+        let stopped = !self.quiet && self.shared.stop.load(Ordering::Relaxed);
+        if stopped || self.shared.closed.load(Ordering::Relaxed) {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())

@@ -1,11 +1,9 @@
 //! The old points, prepared for the search of new points' neighbours among them.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
+use pulp::{Simd, WithSimd};
 
-use crate::{
-    Metric,
-    linalg::{dot, squared_distance},
-};
+use crate::{Metric, linalg::sum};
 
 /// Old points in a form in which new ones can be compared with them: unit length under the cosine, otherwise divided
 /// by a power of two that keeps squares from overflowing.
@@ -75,23 +73,12 @@ impl Reference {
 
     /// The `count` nearest old points of a prepared row, by comparison with all of them.
     pub(super) fn nearest(&self, row: &[f32], count: usize) -> Near {
-        let zero = |row: &[f32]| row.iter().all(|&x| x == 0.0);
-        let new_is_zero = zero(row);
-        let mut same = None;
         let mut scores: Vec<(f32, u32)> = Vec::with_capacity(self.rows.nrows());
-        for (j, old) in self.rows.axis_iter(Axis(0)).enumerate() {
-            let old = old.to_slice().unwrap_or_default();
-            let distance = match self.metric {
-                Metric::Euclidean => squared_distance(row, old),
-                Metric::InnerProduct => -dot(row, old),
-                Metric::Cosine if new_is_zero || zero(old) => 1.0,
-                Metric::Cosine => 0.5 * squared_distance(row, old),
-            };
-            if same.is_none() && row == old {
-                same = Some(j as u32);
-            }
-            scores.push((distance.clamp(-f32::MAX, f32::MAX), j as u32));
-        }
+        let same = pulp::Arch::new().dispatch(Scan {
+            reference: self,
+            row,
+            scores: &mut scores,
+        });
         let order = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         let count = count.clamp(1, scores.len());
         if count < scores.len() {
@@ -110,6 +97,45 @@ impl Reference {
             distances: scores.iter().map(|s| distance(s.0)).collect(),
         }
     }
+}
+
+/// Compares a row with all old points, and finds the first that equals it.
+struct Scan<'a> {
+    reference: &'a Reference,
+    row: &'a [f32],
+    scores: &'a mut Vec<(f32, u32)>,
+}
+
+impl WithSimd for Scan<'_> {
+    type Output = Option<u32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Option<u32> {
+        let Self { reference, row, scores } = self;
+        let metric = reference.metric;
+        let new_is_zero = zero(row);
+        let mut same = None;
+        let rows = reference.rows.as_slice().unwrap_or_default();
+        for (j, old) in rows.chunks_exact(row.len()).enumerate() {
+            let score = match metric {
+                Metric::Euclidean => sum(simd, row, old, false),
+                Metric::InnerProduct => -sum(simd, row, old, true),
+                Metric::Cosine if new_is_zero || zero(old) => 1.0,
+                Metric::Cosine => 0.5 * sum(simd, row, old, false),
+            };
+            // Equal rows have no difference; only products, and rows without a direction, do not show it.
+            let may_equal = score == 0.0 || new_is_zero || metric == Metric::InnerProduct;
+            if same.is_none() && may_equal && row == old {
+                same = Some(j as u32);
+            }
+            scores.push((score.clamp(-f32::MAX, f32::MAX), j as u32));
+        }
+        same
+    }
+}
+
+fn zero(row: &[f32]) -> bool {
+    row.iter().all(|&x| x == 0.0)
 }
 
 /// A number that names a row, so that its random numbers depend on nothing but itself (FNV-1a, Fowler, Noll and Vo).

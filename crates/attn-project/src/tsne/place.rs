@@ -12,6 +12,8 @@
 //! of nonlinear embeddings*, ICML 2012): the gradient divided by the curvature of the attraction, halved while the
 //! objective would rise. A dozen steps do what hundreds of plain ones do.
 
+use pulp::{Simd, WithSimd};
+
 use super::{TsneParams, affinity::calibrated};
 
 /// Perplexity of a new point, and neighbours per unit of it.
@@ -21,8 +23,8 @@ const WIDTH: f32 = 3.0;
 const EXAGGERATION: f64 = 1.5;
 /// Evaluations of the objective for one point.
 const EVALUATIONS: usize = 25;
-/// A step shorter than this is the last: far below what a picture shows.
-const SHORTEST: f64 = 1e-3;
+/// A step shorter than this is the last: pictures are some hundred units wide, so that it is a tenth of a pixel.
+const SHORTEST: f64 = 1e-2;
 
 /// Old coordinates by axes, so that sums over all of them run in vector instructions.
 pub(crate) struct Placement<'a, const D: usize> {
@@ -98,38 +100,72 @@ impl<'a, const D: usize> Placement<'a, D> {
         }
     }
 
-    /// `Σ_k w_k` and `Σ_k w_k² (y - y_k)` with `w = 1 / (1 + d²)`, in lanes, block by block.
+    /// `Σ_k w_k` and `Σ_k w_k² (y - y_k)` with `w = 1 / (1 + d²)`.
     fn repulsion(&self, y: &[f32; D]) -> (f64, [f64; D]) {
-        const LANES: usize = 8;
-        const BLOCK: usize = 64 * LANES;
-        let n = self.old.len();
+        pulp::Arch::new().dispatch(Repulsion { axes: &self.axes, y })
+    }
+}
+
+/// The sums over all old points, in lanes, block by block.
+struct Repulsion<'a, const D: usize> {
+    axes: &'a [Vec<f32>; D],
+    y: &'a [f32; D],
+}
+
+impl<const D: usize> WithSimd for Repulsion<'_, D> {
+    type Output = (f64, [f64; D]);
+
+    // Plain loops: closures would be compiled on their own, for the oldest processor.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> (f64, [f64; D]) {
+        const LANES: usize = 16;
+        const BLOCK: usize = 32 * LANES;
+        let Self { axes, y } = self;
+        let n = axes[0].len();
         let (mut sum, mut push) = (0.0f64, [0.0f64; D]);
-        for start in (0..n).step_by(BLOCK) {
+        let mut start = 0;
+        while start < n {
             let end = (start + BLOCK).min(n);
-            let blocks: [&[f32]; D] = std::array::from_fn(|c| &self.axes[c][start..end]);
             let (mut sums, mut pushes) = ([0.0f32; LANES], [[0.0f32; LANES]; D]);
-            let whole = (end - start) / LANES * LANES;
-            for first in (0..whole).step_by(LANES) {
-                let difference: [[f32; LANES]; D] =
-                    std::array::from_fn(|c| std::array::from_fn(|lane| y[c] - blocks[c][first + lane]));
+            let mut first = start;
+            while first < end {
+                let here = LANES.min(end - first);
+                // Where there is no point, one infinitely far away, whose weight is 0.
+                let mut difference = [[f32::MAX; LANES]; D];
                 let mut weights = [1.0f32; LANES];
-                for axis in &difference {
-                    (0..LANES).for_each(|lane| weights[lane] += axis[lane] * axis[lane]);
-                }
-                weights = weights.map(|w| 1.0 / w);
-                (0..LANES).for_each(|lane| sums[lane] += weights[lane]);
                 for c in 0..D {
-                    (0..LANES).for_each(|lane| pushes[c][lane] += weights[lane] * weights[lane] * difference[c][lane]);
+                    if here == LANES {
+                        let places = &axes[c][first..first + LANES];
+                        for lane in 0..LANES {
+                            difference[c][lane] = y[c] - places[lane];
+                        }
+                    } else {
+                        for lane in 0..here {
+                            difference[c][lane] = y[c] - axes[c][first + lane];
+                        }
+                    }
+                    for lane in 0..LANES {
+                        weights[lane] += difference[c][lane] * difference[c][lane];
+                    }
+                }
+                for lane in 0..LANES {
+                    weights[lane] = 1.0 / weights[lane];
+                    sums[lane] += weights[lane];
+                }
+                for c in 0..D {
+                    for lane in 0..LANES {
+                        pushes[c][lane] += weights[lane] * weights[lane] * difference[c][lane];
+                    }
+                }
+                first += LANES;
+            }
+            for lane in 0..LANES {
+                sum += f64::from(sums[lane]);
+                for c in 0..D {
+                    push[c] += f64::from(pushes[c][lane]);
                 }
             }
-            for j in whole..end - start {
-                let difference: [f32; D] = std::array::from_fn(|c| y[c] - blocks[c][j]);
-                let weight = 1.0 / (1.0 + difference.iter().map(|x| x * x).sum::<f32>());
-                sums[0] += weight;
-                (0..D).for_each(|c| pushes[c][0] += weight * weight * difference[c]);
-            }
-            sum += sums.iter().map(|&x| f64::from(x)).sum::<f64>();
-            (0..D).for_each(|c| push[c] += pushes[c].iter().map(|&x| f64::from(x)).sum::<f64>());
+            start = end;
         }
         (sum.max(f64::MIN_POSITIVE), push)
     }
