@@ -63,7 +63,7 @@ impl Point {
         self
     }
 
-    /// With another size relative to [`Panel::point_radius`]: 0 to 7.9 in steps of 1/32.
+    /// With another size relative to [`Panel::point_radius`](crate::Panel::point_radius): 0 to 7.9 in steps of 1/32.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -113,7 +113,7 @@ impl Point {
         }
     }
 
-    /// Size relative to [`Panel::point_radius`].
+    /// Size relative to [`Panel::point_radius`](crate::Panel::point_radius).
     pub fn size(&self) -> f32 {
         f32::from(self.size) / Self::SIZE_STEPS
     }
