@@ -63,6 +63,8 @@ pub struct Contrast {
 pub struct HeadContrast {
     /// Which head.
     pub head: HeadId,
+    /// Its name among all of the model's.
+    pub name: String,
     /// How far its attention is from the other's: mean Jensen-Shannon divergence in bits, 0 for equal rows, 1 for rows that share no key.
     pub divergence: f32,
     /// What it does, strongest first.
@@ -95,6 +97,7 @@ impl Contrast {
         };
         let heads = distances.into_iter().map(|(head, divergence)| HeadContrast {
             head,
+            name: capture.model().head_name(head),
             divergence,
             labels: labels(&scores, head),
             other_labels: labels(&other_scores, head),
@@ -139,7 +142,7 @@ impl Contrast {
             let _ = writeln!(
                 page,
                 "| {} | {:.2} | {} | {} | {score} |",
-                head.head,
+                head.name,
                 head.divergence,
                 names(&head.labels),
                 names(&head.other_labels)

@@ -40,8 +40,11 @@ impl Study {
         let mut plot = Aggregate::new(head, weights, mean.nrows(), mean.ncols());
         let info = self.capture().model();
         let title = format!("{}, head {}: mean by position", info.name, info.head_name(head));
-        let subtitle = format!("{} sequences{}", some.len(), self.weighting.describe());
+        let what = if self.is_picture(0) { "pictures" } else { "sequences" };
+        let subtitle = format!("{} {what}{}", some.len(), self.weighting.describe());
         (plot.title, plot.subtitle) = (&title, &subtitle);
+        plot.caption = "Mean over the sequences that reach so far, from each position (rows) to each position (columns): the last \
+                        rows rest on the longest alone.";
         Ok(plot.scene(view, size.unwrap_or(AGGREGATE))?)
     }
 

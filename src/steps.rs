@@ -199,7 +199,11 @@ impl Steps {
         page.push_str(&"---|".repeat(2 * pairs.len()));
         page.push('\n');
         for HeadMovement { head, moved, attention } in &self.moved {
-            let _ = write!(page, "| {head} |");
+            let name = self
+                .studies
+                .first()
+                .map(|study| study.capture().model().head_name(*head));
+            let _ = write!(page, "| {} |", name.unwrap_or_default());
             for value in moved {
                 let _ = write!(page, " {value:.2} |");
             }

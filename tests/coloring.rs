@@ -105,12 +105,18 @@ fn trust_is_what_the_picture_keeps_of_the_space() {
     };
     // The atlas lays heads out by cosine.
     let length = |i: usize| space.row(i).dot(&space.row(i)).sqrt();
+    let mut exact = 0;
     for i in (0..kept.len()).step_by(9) {
         let shown = nearest(i, &|j| (&picture.row(i) - &picture.row(j)).mapv(|x| x * x).sum());
         let near = nearest(i, &|j| -space.row(i).dot(&space.row(j)) / (length(i) * length(j)));
         let found = near.iter().filter(|j| shown.contains(j)).count();
-        assert!((kept[i] - found as f32 / 10.0).abs() < 0.11, "{i}: {} {found}", kept[i]);
+        // Tokens that equal each other may be counted in another order.
+        let off = (kept[i] - found as f32 / 10.0).abs();
+        assert!(off < 0.11, "{i}: {} {found}", kept[i]);
+        exact += usize::from(off < 1e-6);
     }
+    let asked = kept.len().div_ceil(9);
+    assert!(20 * exact >= 19 * asked, "{exact} of {asked}");
     assert_eq!(study.trust(HEAD, ColorMode::Norm).unwrap(), None);
     let view = view(ColorMode::NeighborsKept);
     let scene = study.matrix(&view, None).unwrap();

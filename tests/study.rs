@@ -277,3 +277,59 @@ fn the_pointer_finds_the_token_it_is_over() {
     let lines = |scene: &attn_sdk::render::Scene| scene.layers.iter().map(|layer| layer.edges.len()).sum::<usize>();
     assert!(lines(&study.scene(&view, size).unwrap()) > lines(&scene));
 }
+
+/// Principal components of the chosen rows alone, and the points' own labels and places.
+#[test]
+fn some_points_are_laid_out_as_if_there_were_no_others() {
+    let study = Study::project(text_capture(Embedded::TextEncoder, 12), &params(), &()).unwrap();
+    let head = HeadId::new(Attention::EncoderSelf, 2, 1);
+    let ids: Vec<u32> = study.matches(head, "the").ids().collect();
+    for &id in &ids {
+        let token = study.token(study.place(head, id).unwrap());
+        assert!(token.text.to_lowercase().contains("the"), "{}", token.text);
+    }
+    // In any order, repeated or not.
+    let given = ids.iter().rev().chain(&ids[..2]).copied();
+    let subset = study.subset(head, given, &()).unwrap();
+    assert_eq!(subset.points(), ids.iter().map(|&id| id as usize).collect::<Vec<_>>());
+    let scene = subset.scene(&study, &View::default(), [800.0, 700.0]).unwrap();
+    let all = attn_sdk::project::head_points(study.capture(), head, study.params())
+        .unwrap()
+        .points;
+    let rows = all.select(ndarray::Axis(0), subset.points()).mapv(f64::from);
+    let centred = &rows - &rows.mean_axis(ndarray::Axis(0)).unwrap();
+    // What two components keep of the variance is the most that two directions can: the trace of the two largest
+    // eigenvalues, found by squaring the covariance until one direction is left.
+    let mut covariance = centred.t().dot(&centred);
+    let mut most = 0.0;
+    for _ in 0..2 {
+        let mut power = covariance.clone();
+        for _ in 0..12 {
+            power /= power.diag().sum();
+            power = power.dot(&power);
+        }
+        let column = (0..power.ncols())
+            .max_by(|&a, &b| power[[a, a]].total_cmp(&power[[b, b]]))
+            .unwrap();
+        let mut direction = power.column(column).to_owned();
+        direction /= direction.dot(&direction).sqrt();
+        let value = direction.dot(&covariance.dot(&direction));
+        most += value;
+        for i in 0..direction.len() {
+            for j in 0..direction.len() {
+                covariance[[i, j]] -= value * direction[i] * direction[j];
+            }
+        }
+    }
+    let kept: f64 = (0..2)
+        .map(|axis| {
+            let points = scene.layers[1].points.iter();
+            let values: Vec<f64> = points.map(|point| f64::from(point.position[axis])).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            values.iter().map(|value| (value - mean).powi(2)).sum::<f64>()
+        })
+        .sum();
+    assert!((kept / most - 1.0).abs() < 1e-3, "{kept} {most}");
+    assert!(study.subset(head, [1_000_000], &()).is_err());
+    assert!(study.subset(head, [], &()).is_err());
+}

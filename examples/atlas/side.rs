@@ -198,14 +198,16 @@ impl Side {
                 }
                 News::Ablation(ablation) => {
                     self.trying = None;
-                    if let [head] = ablation.heads[..] {
-                        self.ablations.insert(head, *ablation);
+                    match *ablation {
+                        Ok(ablation) => {
+                            if let [head] = ablation.heads[..] {
+                                self.ablations.insert(head, ablation);
+                            }
+                        }
+                        Err(error) => self.notes.push(error.to_string()),
                     }
                 }
-                News::Note(note) => {
-                    self.trying = None;
-                    self.notes.push(note);
-                }
+                News::Note(note) => self.notes.push(note),
                 News::Failed(failure) => self.failure = Some(failure),
             }
         }

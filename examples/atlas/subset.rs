@@ -15,20 +15,20 @@ pub(crate) struct Shown {
 
 impl Shown {
     pub(crate) fn new(subset: Subset, view: &View, state: &RenderState) -> Self {
-        // Colours and search as they are; what was chosen by number is other points here.
-        let view = View {
-            theme: view.theme,
-            palette: view.palette,
-            color_mode: view.color_mode,
-            column: view.column.clone(),
-            ..View::default()
-        };
+        let mut own = View::default();
+        follow(&mut own, view);
         Self {
             subset,
-            view,
+            view: own,
             picture: SceneView::new(state, "some points alone"),
         }
     }
+}
+
+/// Themes and colours are those of the other pictures; what is chosen by number is other points here.
+fn follow(own: &mut View, view: &View) {
+    (own.theme, own.palette, own.color_mode) = (view.theme, view.palette, view.color_mode);
+    own.column.clone_from(&view.column);
 }
 
 /// The head and the points that are spoken of: what was drawn around, else what the search finds in the open head.
@@ -60,6 +60,7 @@ pub(crate) fn show(ui: &Ui, side: &mut Side) {
     let (Some(study), Some(shown)) = (&side.study, &mut side.subset) else {
         return;
     };
+    follow(&mut shown.view, &side.view);
     let mut open = true;
     Window::new(format!("Some points of {}", shown.subset.head()))
         .open(&mut open)

@@ -43,7 +43,7 @@ pub(crate) enum News {
     /// A typed text's tokens in a head.
     Guest(Box<Guest>),
     /// What it does to take heads out.
-    Ablation(Box<Ablation>),
+    Ablation(Box<Result<Ablation, attn_sdk::Error>>),
     /// Something a person should know.
     Note(String),
     /// It could not go on.
@@ -145,7 +145,7 @@ impl Work {
     /// Takes heads out and measures what that does.
     pub(crate) fn ablate(&self, capturer: Arc<Capturer>, sequences: Vec<Sequence>, heads: Vec<HeadId>) {
         self.aside(move |teller| {
-            let ablation = ablate(&capturer, &sequences, &heads, &ExperimentOptions::default(), teller)?;
+            let ablation = ablate(&capturer, &sequences, &heads, &ExperimentOptions::default(), teller);
             teller.tell(News::Ablation(Box::new(ablation)));
             Ok(())
         });

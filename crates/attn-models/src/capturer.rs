@@ -1,6 +1,6 @@
 //! From text lines or pictures to a capture: what every head of a model computed for a data set.
 //!
-//! Sequences run in batches of similar length, so that little time goes into padding, one batch per thread; queries, keys
+//! Sequences run in batches of similar length, so that little time goes into padding, up to four at a time; queries, keys
 //! and values go to the store while the model runs, layer by layer, so that memory holds the weights and these batches.
 
 use std::{
@@ -26,6 +26,9 @@ use crate::{
 /// Token slots of a batch, padding included. Larger batches are not faster on a CPU: the products are long enough,
 /// and the intermediate results of this many tokens still fit the cache of a layer. On a GPU larger ones are.
 pub const BATCH_TOKENS: usize = 1024;
+
+/// Most batches under way at a time.
+const UNDER_WAY: usize = 4;
 
 /// Captures what a model computes.
 ///
@@ -367,10 +370,11 @@ impl Capturer {
             .map_or(Side::Encoder, |info| info.attention.query_side())
     }
 
-    /// Batches under way at a time. A GPU computes one after the other in any case, and a browser has no threads.
+    /// Batches under way at a time: a few fill the time that one leaves idle, however many threads share its products, and each
+    /// takes memory. A GPU computes one after the other in any case, and a browser has no threads.
     fn threads(&self) -> usize {
         match self.model.device().is_cpu() && !cfg!(target_family = "wasm") {
-            true => rayon::current_num_threads(),
+            true => rayon::current_num_threads().min(UNDER_WAY),
             false => 1,
         }
     }

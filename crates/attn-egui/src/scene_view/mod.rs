@@ -188,7 +188,11 @@ impl SceneView {
     /// # use attn_egui::{SceneView, egui};
     /// # use attn_render::{Error, Scene, View};
     /// # struct Data;
-    /// # impl Data { fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> { unimplemented!() } }
+    /// # impl Data {
+    /// #     fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    /// #         Ok(Scene::new(size, view.colors().background))
+    /// #     }
+    /// # }
     /// # fn frame(ui: &mut egui::Ui, widget: &mut SceneView, view: &mut View, data: &Data) {
     /// let shown = widget.show(ui, view, |size, view| data.scene(view, size));
     /// if let Some(head) = shown.opened() {

@@ -9,7 +9,8 @@ use attn_models::{
 
 use crate::support::{difference, expected, fixture, inputs, largest, open};
 
-const FAMILIES: [&str; 32] = [
+/// Every fixture.
+pub(crate) const FAMILIES: [&str; 32] = [
     "albert",
     "bart",
     "bert",

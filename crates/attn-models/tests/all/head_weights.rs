@@ -6,7 +6,10 @@ use attn_core::{
 };
 use attn_models::{Inputs, Model, Point, Recorder, Site};
 
-use crate::support::{open, values};
+use crate::{
+    families::FAMILIES,
+    support::{open, values},
+};
 
 fn model(name: &str) -> (Model, Inputs) {
     let model = Model::load(&open(name)).unwrap();
@@ -59,30 +62,7 @@ fn of(weights: &[HeadWeights], attention: Attention, layer: usize) -> impl Itera
 
 #[test]
 fn what_heads_read_through_their_outputs_is_what_the_attention_adds() {
-    for name in [
-        "albert",
-        "bart",
-        "bert",
-        "clip-vision",
-        "deit",
-        "dinov2",
-        "distilbert",
-        "electra",
-        "gpt-neox",
-        "gpt2",
-        "llama",
-        "m2m100",
-        "marian",
-        "mbart",
-        "mistral",
-        "pegasus",
-        "qwen2",
-        "qwen3",
-        "roberta",
-        "t5",
-        "vit",
-        "xlm-roberta",
-    ] {
+    for name in FAMILIES {
         let (model, inputs) = model(name);
         let weights = model.head_weights().unwrap();
         let heads: Vec<_> = model.info().heads().collect();

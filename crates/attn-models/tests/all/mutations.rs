@@ -7,33 +7,7 @@ use attn_models::{Checkpoint, Inputs, Model, candle::Device, candle::Tensor};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::fixture;
-
-const FAMILIES: [&str; 23] = [
-    "albert",
-    "bart",
-    "bert",
-    "bert-cls",
-    "clip-vision",
-    "deit",
-    "dinov2",
-    "distilbert",
-    "electra",
-    "gpt-neox",
-    "gpt2",
-    "llama",
-    "m2m100",
-    "marian",
-    "marian-two",
-    "mbart",
-    "pegasus",
-    "qwen2",
-    "qwen3",
-    "roberta",
-    "t5",
-    "vit",
-    "xlm-roberta",
-];
+use crate::{families::FAMILIES, support::fixture};
 
 /// What these tests may add to the memory a process has mapped, weights of a few hundred kilobytes included.
 const MOST_MEMORY: usize = 1 << 30;

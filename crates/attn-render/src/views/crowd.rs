@@ -48,6 +48,10 @@ fn stepped_back(scene: &Scene) -> f32 {
     if scene.is_dark() { 0.5 } else { 0.35 }
 }
 
+/// Least opacity of a point of such a crowd, before the crowd steps back: single points stay visible. What lies on top of
+/// each other adds up no further than the crowd's own opacity.
+const SEEN: f32 = 0.6;
+
 /// Gives a layer its points, those that are brought out in front of the others. A crowd out of which something is brought
 /// steps back as a whole and keeps the layer's place; `layer` is then the one in front of it, with the labels.
 pub(crate) fn add_points(
@@ -72,6 +76,10 @@ pub(crate) fn add_points(
     layer.blending = Blending::Mixed {
         opacity: stepped_back(scene),
     };
+    // What is brought out is solid and does not heed it.
+    for panel in &mut scene.panels {
+        panel.point_opacity = panel.point_opacity.max(SEEN);
+    }
     scene.layers.push(std::mem::replace(layer, front));
 }
 

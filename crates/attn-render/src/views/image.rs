@@ -243,8 +243,10 @@ impl<'a> ImageAttention<'a> {
                 } else {
                     format!("S{id}")
                 };
-                let mut label = Label::new(panel, rect.center(), text, 8.0, colors.muted).aligned(0.5, 0.5);
+                let mut label = Label::new(panel, rect.center(), text, 8.0, colors.text).aligned(0.5, 0.5);
                 label.grows = 2.0;
+                // Attention colours the place behind it.
+                label.halo = Some(colors.panel);
                 layer.labels.push(label);
             }
             layer.regions.push(Region {

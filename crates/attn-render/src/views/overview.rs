@@ -94,6 +94,11 @@ impl<'a> Overview<'a> {
     pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
         self.check()?;
         let colors = view.colors();
+        let caption = format!(
+            "Each drawing is one head at the same sequence, first token above: lines join a query to the keys it attends to most \
+             (weight at least {}). Rows are layers, columns are heads.",
+            self.least
+        );
         let page = Page {
             title: self.title,
             subtitle: self.subtitle,
@@ -103,8 +108,7 @@ impl<'a> Overview<'a> {
                 Entry::Fade(line_color(&colors), "attention weight".into()),
             ],
             caption: if self.caption.is_empty() {
-                "Each drawing is one head at the same sequence, first token above: lines join a query to the keys it attends \
-                 to most. Rows are layers, columns are heads."
+                &caption
             } else {
                 self.caption
             },
