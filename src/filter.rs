@@ -121,6 +121,15 @@ impl Study {
         out
     }
 
+    /// Whether the filter leaves anything of a sequence.
+    pub(crate) fn leaves_some_of(&self, sequence: usize) -> bool {
+        let some = |side: Side, out: &[bool]| {
+            let mut rows = self.capture().rows(sequence, side);
+            rows.any(|row| !out.get(row).copied().unwrap_or(false))
+        };
+        some(Side::Encoder, &self.drawn.encoder) || some(Side::Decoder, &self.drawn.decoder)
+    }
+
     /// Whether each point of a head is left out; empty if none is.
     pub(crate) fn hidden_points(&self, head: HeadId) -> Vec<bool> {
         if self.drawn.filter.is_empty() {

@@ -154,7 +154,8 @@ impl Study {
             .is_some_and(|sequence| sequence.image.is_some())
     }
 
-    /// A drawn sequence that fits a page: the one whose length is nearest to 14 tokens, the first of equals.
+    /// A drawn sequence that fits a page: the one whose length is nearest to 14 tokens, the first of equals, among those of which the
+    /// [filter](Self::set_filter) leaves something.
     pub fn typical_sequence(&self) -> usize {
         let length = |&sequence: &usize| {
             self.capture.sequences()[sequence]
@@ -162,7 +163,9 @@ impl Study {
                 .len()
                 .abs_diff(14)
         };
-        self.sequences.iter().copied().min_by_key(length).unwrap_or(0)
+        let drawn = |&sequence: &usize| self.leaves_some_of(sequence);
+        let drawn = self.sequences.iter().copied().filter(drawn).min_by_key(length);
+        drawn.or_else(|| self.sequences.first().copied()).unwrap_or(0)
     }
 
     /// The view's own scene: the open head, or the matrix. Nothing but a title while no head is there yet.

@@ -350,6 +350,24 @@ fn frequent_words_and_other_values_are_not_drawn() {
         .map(|tag| matches!(tag.as_deref(), Some("NOUN" | "VERB")))
         .collect();
     assert_eq!(drawn(&study, None), expected);
+    // The sequence that is shown unless another is chosen has something that is drawn.
+    let word = tokens
+        .iter()
+        .rposition(|text| tokens.iter().filter(|other| *other == text).count() == 1);
+    let place = study.place(HEAD, word.unwrap() as u32).unwrap();
+    study
+        .add_column(Column {
+            name: "one".into(),
+            kind: ColumnKind::Categorical(["no", "yes"].map(str::to_owned).into()),
+            encoder: (0..tokens.len())
+                .map(|row| f32::from(u8::from(Some(row) == word)))
+                .collect(),
+            decoder: Vec::new(),
+        })
+        .unwrap();
+    let only = [("one".to_owned(), ["yes".to_owned()].into())].into();
+    study.set_filter(TokenFilter { at_most: None, only }).unwrap();
+    assert_eq!(study.typical_sequence(), place.sequence);
     let unknown = TokenFilter {
         only: [("xpos".to_owned(), [].into())].into(),
         ..limited

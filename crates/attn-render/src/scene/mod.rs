@@ -190,10 +190,11 @@ impl Scene {
         u16::try_from(self.panels.len() - 1).unwrap_or(u16::MAX)
     }
 
-    /// What the opacity of dimmed points is multiplied by. They stay visible as the ground of what is brought out; on a dark
-    /// background that takes more, as pale marks fade faster into dark than dark ones into white.
+    /// What the opacity of dimmed points is multiplied by, of single ones and of a crowd as a whole. They stay visible as the
+    /// ground of what is brought out; on a dark background that takes more, as pale marks fade faster into dark than dark ones
+    /// into white.
     pub fn dimmed_opacity(&self) -> f32 {
-        if self.is_dark() { 0.34 } else { 0.2 }
+        if self.is_dark() { 0.5 } else { 0.35 }
     }
 
     /// Whether its background is dark.

@@ -43,11 +43,6 @@ pub(crate) fn drawing_order(
     })
 }
 
-/// How opaque a crowd is out of which something is brought: it must not be opaque anywhere, however many its points are.
-fn stepped_back(scene: &Scene) -> f32 {
-    if scene.is_dark() { 0.5 } else { 0.35 }
-}
-
 /// Least opacity of a point of such a crowd, before the crowd steps back: single points stay visible. What lies on top of
 /// each other adds up no further than the crowd's own opacity.
 const SEEN: f32 = 0.6;
@@ -74,7 +69,7 @@ pub(crate) fn add_points(
     };
     layer.points = others.into();
     layer.blending = Blending::Mixed {
-        opacity: stepped_back(scene),
+        opacity: scene.dimmed_opacity(),
     };
     // What is brought out is solid and does not heed it.
     for panel in &mut scene.panels {
