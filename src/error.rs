@@ -60,6 +60,20 @@ pub enum Error {
     /// An experiment was asked for without heads.
     #[error("expected at least one head to take out, found none")]
     NoHeads,
+    /// The output projection of a head is needed and was not given, or is not of this model.
+    #[error("{head}: expected its output projection among the weights of heads, found none that fits")]
+    NoHeadWeights {
+        /// The head.
+        head: attn_core::HeadId,
+    },
+    /// Edges were to be cut that no sequence has.
+    #[error("no sequence has an edge `{edges}` that {head} sees and can do without")]
+    NoEdges {
+        /// Which edges.
+        edges: String,
+        /// The head.
+        head: attn_core::HeadId,
+    },
     /// The view of a picture was asked for a sequence that is none.
     #[error("{sequence} is not a picture")]
     NotAPicture {

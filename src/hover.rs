@@ -6,7 +6,7 @@ use attn_render::{
     views::overlay::{self, Tooltip},
 };
 
-use crate::{Place, Study, study::signed};
+use crate::{Place, Study, plots::signed};
 
 /// Words before and after the token that a tooltip shows.
 const AROUND: usize = 24;

@@ -38,6 +38,7 @@ mod guest;
 mod hover;
 mod patches;
 mod picture;
+mod plots;
 mod points;
 mod report;
 mod sequence;
@@ -46,6 +47,7 @@ mod study;
 mod subset;
 mod summary;
 mod trust;
+mod values;
 mod weighting;
 
 pub use attn_analyze as analyze;
@@ -60,7 +62,10 @@ pub use coloring::{Column, ColumnKind};
 pub use contrast::{Contrast, HeadContrast, read_again};
 pub use dataset::{DataColumn, DataValues, Dataset};
 pub use error::Error;
-pub use experiment::{Ablation, Distance, Effect, Estimate, ExperimentOptions, RandomHeads, Task, ablate, intervene};
+pub use experiment::{
+    Ablation, Distance, Edges, Effect, Estimate, ExperimentOptions, KnockOut, RandomEdges, RandomHeads, Task, ablate,
+    intervene, knock_out,
+};
 pub use filter::TokenFilter;
 pub use guest::{Guest, Placer};
 pub use points::Place;
@@ -69,4 +74,5 @@ pub use steps::{HeadMovement, Steps};
 pub use study::Study;
 pub use subset::Subset;
 pub use summary::{AlikeHeads, ChainedHeads, HeadSummary, Summary, SummaryOptions, Way};
+pub use values::LayerValues;
 pub use weighting::Weighting;

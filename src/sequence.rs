@@ -3,7 +3,7 @@
 use attn_analyze::heads::mean_by_position;
 use attn_core::{HeadId, Sequence, ndarray::Array2};
 use attn_render::{
-    Scene, View,
+    Scene, Table, View,
     views::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken},
 };
 
@@ -22,6 +22,22 @@ impl Study {
     /// # Errors
     /// [`Error::Core`] for a head that does not exist, those of [`Aggregate::scene`].
     pub fn aggregate(&self, head: HeadId, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+        self.with_aggregate(head, |plot| plot.scene(view, size.unwrap_or(AGGREGATE)))
+    }
+
+    /// The numbers behind it: a row per pair of positions.
+    ///
+    /// # Errors
+    /// As [`aggregate`](Self::aggregate).
+    pub fn aggregate_table(&self, head: HeadId) -> Result<Table, Error> {
+        self.with_aggregate(head, |plot| plot.table())
+    }
+
+    fn with_aggregate<T>(
+        &self,
+        head: HeadId,
+        use_it: impl FnOnce(&Aggregate<'_>) -> Result<T, attn_render::Error>,
+    ) -> Result<T, Error> {
         let all = self.capture().sequences();
         let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
         let mut read = 0;
@@ -45,7 +61,7 @@ impl Study {
         (plot.title, plot.subtitle) = (&title, &subtitle);
         plot.caption = "Mean over the sequences that reach so far, from each position (rows) to each position (columns): the last \
                         rows rest on the longest alone.";
-        Ok(plot.scene(view, size.unwrap_or(AGGREGATE))?)
+        Ok(use_it(&plot)?)
     }
 
     /// One sequence's attention in a head as lines between its queries and keys (AttentionViz, the sentence view); of a long one
@@ -54,7 +70,34 @@ impl Study {
     /// # Errors
     /// [`Error::Core`] for a head or sequence that does not exist, those of [`Sentence::scene`].
     pub fn sentence(&self, head: HeadId, sequence: usize, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
-        let attention = self.weights(head, sequence)?;
+        self.with_sentence(head, sequence, |sentence| {
+            sentence.scene(view, size.unwrap_or_else(|| sentence.natural_size()))
+        })
+    }
+
+    /// The numbers behind it: a row per pair of tokens, of a long text those in sight.
+    ///
+    /// # Errors
+    /// As [`sentence`](Self::sentence).
+    pub fn sentence_table(
+        &self,
+        head: HeadId,
+        sequence: usize,
+        view: &View,
+        size: Option<[f32; 2]>,
+    ) -> Result<Table, Error> {
+        self.with_sentence(head, sequence, |sentence| {
+            sentence.table(view, size.unwrap_or_else(|| sentence.natural_size()))
+        })
+    }
+
+    fn with_sentence<T>(
+        &self,
+        head: HeadId,
+        sequence: usize,
+        use_it: impl FnOnce(&Sentence<'_>) -> Result<T, attn_render::Error>,
+    ) -> Result<T, Error> {
+        let attention = self.recent_weights(head, sequence)?;
         let weights = rows(&attention);
         let item = &self.capture().sequences()[sequence];
         let tokens = |side| -> Vec<SentenceToken<'_>> {
@@ -79,8 +122,7 @@ impl Study {
             weighed => format!("{weighed}: {}", subtitle(item)),
         };
         (sentence.title, sentence.subtitle) = (&title, &subtitle);
-        let size = size.unwrap_or_else(|| sentence.natural_size());
-        Ok(sentence.scene(view, size)?)
+        Ok(use_it(&sentence)?)
     }
 
     /// One picture's attention in a head (AttentionViz, the image view): the heat map of `patch` (row and column; the one in
@@ -97,7 +139,27 @@ impl Study {
         view: &View,
         size: Option<[f32; 2]>,
     ) -> Result<Scene, Error> {
-        let attention = self.weights(head, sequence)?;
+        self.with_image(head, sequence, patch, |plot| {
+            plot.scene(view, size.unwrap_or_else(|| plot.natural_size()))
+        })
+    }
+
+    /// The numbers behind it: a row per pair of tokens.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    pub fn image_table(&self, head: HeadId, sequence: usize) -> Result<Table, Error> {
+        self.with_image(head, sequence, None, |plot| plot.table())
+    }
+
+    fn with_image<T>(
+        &self,
+        head: HeadId,
+        sequence: usize,
+        patch: Option<(usize, usize)>,
+        use_it: impl FnOnce(&ImageAttention<'_>) -> Result<T, attn_render::Error>,
+    ) -> Result<T, Error> {
+        let attention = self.recent_weights(head, sequence)?;
         let weights = rows(&attention);
         let item = &self.capture().sequences()[sequence];
         let Some(image) = &item.image else {
@@ -124,8 +186,7 @@ impl Study {
             self.weighting.describe()
         );
         plot.title = &title;
-        let size = size.unwrap_or_else(|| plot.natural_size());
-        Ok(plot.scene(view, size)?)
+        Ok(use_it(&plot)?)
     }
 
     /// One sequence's attention in every captured head, small (Vig 2019, the model view); a click opens a head.
@@ -133,6 +194,24 @@ impl Study {
     /// # Errors
     /// [`Error::Core`] for a sequence that does not exist, those of [`Overview::scene`].
     pub fn overview(&self, sequence: usize, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+        self.with_overview(sequence, |overview| {
+            overview.scene(view, size.unwrap_or_else(|| overview.natural_size()))
+        })
+    }
+
+    /// The numbers behind it: a row per line.
+    ///
+    /// # Errors
+    /// As [`overview`](Self::overview).
+    pub fn overview_table(&self, sequence: usize) -> Result<Table, Error> {
+        self.with_overview(sequence, |overview| overview.table())
+    }
+
+    fn with_overview<T>(
+        &self,
+        sequence: usize,
+        use_it: impl FnOnce(&Overview<'_>) -> Result<T, attn_render::Error>,
+    ) -> Result<T, Error> {
         let heads: Vec<HeadId> = self.capture().model().heads().collect();
         let mut weights = Vec::with_capacity(heads.len());
         for head in &heads {
@@ -155,8 +234,7 @@ impl Study {
         );
         let subtitle = item.map(subtitle).unwrap_or_default();
         (overview.title, overview.subtitle) = (&title, &subtitle);
-        let size = size.unwrap_or_else(|| overview.natural_size());
-        Ok(overview.scene(view, size)?)
+        Ok(use_it(&overview)?)
     }
 }
 

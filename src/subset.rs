@@ -4,13 +4,13 @@
 use attn_core::{HeadId, Progress};
 use attn_project::{Embedding, project_selection, projected_points};
 use attn_render::{
-    Scene, View,
+    Scene, Table, View,
     views::{Coordinates, Head},
 };
 
 use crate::{
     Error, Study,
-    study::{color_by, names},
+    plots::{color_by, names},
 };
 
 /// Some points of a head and where they lie by themselves.
@@ -90,6 +90,23 @@ impl Subset {
     /// # Errors
     /// Those of [`Head::scene`].
     pub fn scene(&self, study: &Study, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+        self.with_plot(study, view, |plot| plot.scene(view, size))
+    }
+
+    /// The numbers behind it: a row per point.
+    ///
+    /// # Errors
+    /// As [`scene`](Self::scene).
+    pub fn table(&self, study: &Study, view: &View) -> Result<Table, Error> {
+        self.with_plot(study, view, |plot| plot.table())
+    }
+
+    fn with_plot<T>(
+        &self,
+        study: &Study,
+        view: &View,
+        use_it: impl FnOnce(&Head<'_>) -> Result<T, attn_render::Error>,
+    ) -> Result<T, Error> {
         let flat = self.embedding.points.as_standard_layout();
         let coordinates = Coordinates::new(flat.as_slice().unwrap_or_default(), self.embedding.points.ncols())?;
         let mut plot = Head::new(self.head, coordinates, self.queries);
@@ -125,6 +142,6 @@ impl Subset {
             "Only what was chosen, as if there were no other points: distances are those of the space, places are new.";
         let remarks = crate::trust::sentences(&self.embedding.warnings);
         plot.remarks = &remarks;
-        Ok(plot.scene(view, size)?)
+        Ok(use_it(&plot)?)
     }
 }

@@ -1,7 +1,7 @@
 //! What a weight of attention is weighed by: attention alone, or what it carries. A large weight on a small value moves little (Kobayashi et
 //! al. 2020).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use attn_analyze::heads::{output_weighted, value_weighted};
 use attn_core::{HeadId, HeadWeights};
@@ -34,10 +34,21 @@ impl Weighting {
     }
 }
 
+/// The weights that were asked for last: scrolling through a long text asks for the same again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(Mutex<Option<(HeadId, usize, Arc<Array2<f32>>)>>);
+
+impl Clone for Recent {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
 impl Study {
     /// Says what the weights of sentences, pictures and attention lines stand for.
     pub fn set_weighting(&mut self, weighting: Weighting) {
         self.weighting = weighting;
+        self.recent = Recent::default();
     }
 
     /// What the weights stand for.
@@ -66,5 +77,18 @@ impl Study {
             Some(output) => output_weighted(attention.view(), values, output.output.view())?,
             None => value_weighted(attention.view(), values)?,
         })
+    }
+
+    /// The same, kept until others are asked for.
+    pub(crate) fn recent_weights(&self, head: HeadId, sequence: usize) -> Result<Arc<Array2<f32>>, Error> {
+        let mut recent = self.recent.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, in_sequence, weights)) = &*recent
+            && (*of, *in_sequence) == (head, sequence)
+        {
+            return Ok(weights.clone());
+        }
+        let weights = Arc::new(self.weights(head, sequence)?);
+        *recent = Some((head, sequence, weights.clone()));
+        Ok(weights)
     }
 }

@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    Contrast, Distance, Error, ExperimentOptions, Steps, Study, Summary, SummaryOptions, Task, Way, Weighting, ablate,
+    Contrast, Distance, Edges, Error, ExperimentOptions, Steps, Study, Summary, SummaryOptions, Task, Way, Weighting,
+    ablate,
     analyze::heads::{LabelKind, Measure},
     core::{Attention, Capture, HeadId, Sequence, Side, ndarray::Array2},
     embedded::{Embedded, PICTURES, sentences, sentiment_epochs},
-    intervene,
+    intervene, knock_out,
     models::{Capturer, Edit, Inputs, Interventions, Picture, Twin, split_lines},
     project::{AtlasParams, Method},
     read_again,
@@ -221,6 +222,58 @@ fn masked_models_and_edges_of_single_sequences() {
     assert!(
         (10.0 * one.output_change.mean - all_of_one.output_change.mean).abs() < 1e-4 * all_of_one.output_change.mean
     );
+}
+
+#[test]
+fn cut_edges_are_beside_those_of_other_heads_and_other_edges() {
+    let capturer = capturer(Embedded::TextDecoder);
+    let capture = read(&capturer, &some_sentences(12));
+    let options = ExperimentOptions {
+        random: 3,
+        batch_tokens: 80,
+        ..ExperimentOptions::default()
+    };
+    let heads = [HeadId::new(Attention::DecoderSelf, 1, 2)];
+    let cut = |edges: &Edges| knock_out(&capturer, capture.sequences(), &heads, edges, &options, &());
+    let found = cut(&Edges::First).unwrap();
+    // The same by a selection of queries and keys.
+    let select = |heads: &[HeadId], sequence: &Sequence| -> Vec<Edit> {
+        let edit = |head: &HeadId| Edit::KnockOut {
+            heads: (*head).into(),
+            queries: (1..sequence.decoder.len()).into(),
+            keys: 0.into(),
+        };
+        heads.iter().map(edit).collect()
+    };
+    let by_hand = |heads: &[HeadId]| {
+        let edits = |sequence: &Sequence| select(heads, sequence);
+        intervene(&capturer, capture.sequences(), &edits, &options, &()).unwrap()
+    };
+    assert_eq!(found.effect, by_hand(&heads));
+    assert_eq!(
+        found.cut,
+        capture.sequences().iter().map(|s| s.decoder.len() - 1).sum::<usize>()
+    );
+    for random in &found.random_heads {
+        let wanted = by_hand(&random.heads);
+        assert!(!random.heads.contains(&heads[0]) && random.heads.len() == 1);
+        assert_eq!(random.loss_change, wanted.loss_change.map(|change| change.mean));
+    }
+    let change = found.effect.loss_change.unwrap().mean;
+    let share = |changes: Vec<Option<f64>>| {
+        (1 + changes.iter().filter(|random| random.unwrap() >= change).count()) as f64 / 4.0
+    };
+    assert_eq!(
+        found.p_value_heads,
+        share(found.random_heads.iter().map(|r| r.loss_change).collect())
+    );
+    assert_eq!(
+        found.p_value_edges,
+        share(found.random_edges.iter().map(|r| r.loss_change).collect())
+    );
+    assert_eq!((found.random_heads.len(), found.random_edges.len()), (3, 3));
+    assert_eq!(cut(&Edges::First).unwrap(), found);
+    assert!(matches!(cut(&Edges::Offset(1)), Err(Error::NoEdges { .. })));
 }
 
 #[test]

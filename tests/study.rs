@@ -4,11 +4,11 @@
 
 use attn_sdk::{
     Error, Study,
-    core::{Attention, Capture, HeadId, Side},
+    core::{Attention, Capture, HeadId, Side, ndarray::Array2},
     embedded::{Embedded, PICTURES, SENTENCES_CONLLU, dates, sentences},
     models::{Capturer, Generated, GenerationParams, Generator, Inputs, Model, Picture, split_lines},
     project::{AtlasParams, Method},
-    render::{Hit, Pick, Picker, Projection, View},
+    render::{Cells, Hit, Pick, Picker, Projection, View},
 };
 
 /// PCA is exact and fast: what is tested here is how the parts fit together.
@@ -332,4 +332,108 @@ fn some_points_are_laid_out_as_if_there_were_no_others() {
     assert!((kept / most - 1.0).abs() < 1e-3, "{kept} {most}");
     assert!(study.subset(head, [1_000_000], &()).is_err());
     assert!(study.subset(head, [], &()).is_err());
+}
+
+#[test]
+fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections() {
+    let capturer = Capturer::load(&Embedded::TextEncoder.checkpoint().unwrap()).unwrap();
+    let capture = text_capture(Embedded::TextEncoder, 12);
+    let params = AtlasParams {
+        method: Method::Pca,
+        max_points: Some(400),
+        ..params()
+    };
+    let study = Study::new(capture, &params).unwrap();
+    let weights = capturer.model().head_weights().unwrap();
+    let layer = study.layer_values(Attention::EncoderSelf, 1, &weights, &()).unwrap();
+    let points: Vec<(HeadId, &str)> = layer.points().collect();
+    assert!(points.len() <= 400 && points.len() > 200, "{}", points.len());
+    // The layout is that of the vectors, summed by hand, without any order of theirs.
+    let sequences =
+        attn_sdk::project::sequence_sample(study.capture(), Some(2 * 400 / layer.heads().len()), params.seed);
+    let mut vectors = Vec::new();
+    let mut texts = Vec::new();
+    for head in layer.heads() {
+        let output = &weights.iter().find(|weights| weights.head == *head).unwrap().output;
+        let values = study.capture().values(*head).unwrap();
+        for &sequence in &sequences {
+            for (row, token) in study
+                .capture()
+                .rows(sequence, Side::Encoder)
+                .zip(&study.capture().sequences()[sequence].encoder)
+            {
+                let sum = |column: usize| {
+                    (0..values.ncols())
+                        .map(|k| values[[row, k]] * output[[k, column]])
+                        .sum::<f32>()
+                };
+                vectors.extend((0..output.ncols()).map(sum));
+                texts.push((*head, token.text.as_str()));
+            }
+        }
+    }
+    assert_eq!(points, texts);
+    let width = weights[0].output.ncols();
+    let vectors = Array2::from_shape_vec((texts.len(), width), vectors).unwrap();
+    let wanted = attn_sdk::project::project(
+        vectors.view(),
+        &Method::Pca,
+        attn_sdk::project::Dims::Two,
+        attn_sdk::project::Metric::Euclidean,
+        params.seed,
+        &(),
+    )
+    .unwrap();
+    let most = wanted.points.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    for (a, b) in layer.embedding().points.iter().zip(&wanted.points) {
+        assert!((a - b).abs() < 1e-3 * most, "{a} {b}");
+    }
+    let table = layer.table(&study).unwrap();
+    assert_eq!((table.rows(), table.columns()[0].0.as_str()), (points.len(), "member"));
+    let scene = layer.scene(&study, &View::default(), [800.0, 700.0]).unwrap();
+    let drawn: usize = scene.layers.iter().map(|layer| layer.points.len()).sum();
+    assert_eq!(drawn, points.len());
+    let missing = study.layer_values(Attention::EncoderSelf, 1, &weights[..1], &());
+    assert!(matches!(missing, Err(Error::NoHeadWeights { .. })));
+    assert!(study.layer_values(Attention::EncoderSelf, 99, &weights, &()).is_err());
+}
+
+#[test]
+fn every_view_has_its_numbers() {
+    let study = Study::project(text_capture(Embedded::TextEncoder, 6), &params(), &()).unwrap();
+    let (head, view) = (study.ranking()[0], View::default());
+    let open = View {
+        open: Some(head),
+        ..View::default()
+    };
+    let tokens = study.capture().tokens(Side::Encoder);
+    let heads = study.heads().count();
+    assert_eq!(study.table(&view).unwrap().rows(), 2 * tokens * heads);
+    assert_eq!(study.table(&open).unwrap().rows(), 2 * tokens);
+    let length = study.capture().sequences()[2].encoder.len();
+    let sentence = study.sentence_table(head, 2, &view, None).unwrap();
+    assert_eq!(sentence.rows(), length * length);
+    // The weights are those of the study, also after they were asked for in another way.
+    let weight = |study: &Study| match &study.sentence_table(head, 2, &view, None).unwrap().columns()[4].1 {
+        Cells::Numbers(numbers) => numbers.clone(),
+        Cells::Texts(_) => panic!("weights are numbers"),
+    };
+    let attention = study.capture().attention(head, 2).unwrap();
+    assert!(weight(&study).iter().zip(&attention).all(|(a, b)| (a - b).abs() < 1e-6));
+    let mut by_value = study.clone();
+    by_value.set_weighting(attn_sdk::Weighting::Value);
+    let weighted = by_value.weights(head, 2).unwrap();
+    assert!(
+        weight(&by_value)
+            .iter()
+            .zip(&weighted)
+            .all(|(a, b)| (a - b).abs() < 1e-6)
+    );
+    assert!(weight(&study).iter().zip(&attention).all(|(a, b)| (a - b).abs() < 1e-6));
+    let positions = study.aggregate_table(head).unwrap().rows();
+    assert!(positions >= length * length);
+    assert!(study.overview_table(2).unwrap().rows() > 0);
+    assert!(study.image_table(head, 2).is_err());
+    let nothing = Study::new(text_capture(Embedded::TextEncoder, 2), &params()).unwrap();
+    assert_eq!(nothing.table(&view).unwrap().rows(), 0);
 }

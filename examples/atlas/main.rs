@@ -15,15 +15,20 @@
 )]
 
 mod against;
+mod apart;
 #[path = "../common/mod.rs"]
 mod common;
+mod detail;
+mod experiment;
+mod export;
 mod filter;
+mod help;
+mod open;
 mod options;
 mod pictures;
 mod side;
 mod source;
 mod steps;
-mod subset;
 mod summary;
 mod weighting;
 mod window;

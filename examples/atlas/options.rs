@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use attn_sdk::{
-    TokenFilter,
+    Edges, TokenFilter,
     core::LayerHead,
     embedded::Embedded,
     models::Twin,
@@ -63,6 +63,9 @@ pub(crate) struct Options {
     /// Takes this head out of the model and writes what that does to loss and output; repeatable: heads are taken out together
     #[arg(long, value_name = "[ATTENTION:]LAYER:HEAD")]
     pub(crate) ablate: Vec<LayerHead>,
+    /// Cuts these edges of a head in every sequence and writes what that does, beside the same edges of other heads and other edges of this one: previous, self, next, an offset such as -3, first, special, same, or WORD>WORD with * for any; repeatable, each by itself
+    #[arg(long, value_name = "[ATTENTION:]LAYER:HEAD=EDGES", value_parser = head_and_edges)]
+    pub(crate) knock_out: Vec<(LayerHead, Edges)>,
     /// Sets a twin of the model beside it: untrained, shuffled-positions or no-positions; repeatable. Writes its pictures and against-TWIN.md
     #[arg(long, value_name = "TWIN", conflicts_with_all = ["open"], requires = "out")]
     pub(crate) against: Vec<Twin>,
@@ -88,6 +91,12 @@ pub(crate) struct Options {
     /// Writes each picture as a vector drawing too
     #[arg(long)]
     pub(crate) svg: bool,
+    /// Writes the numbers behind each picture too, and those of the sequences and the summary, as CSV
+    #[arg(long)]
+    pub(crate) csv: bool,
+    /// Lays out what all heads of each drawn head's layer write, their values in one space: values-L.png
+    #[arg(long)]
+    pub(crate) values: bool,
     /// Brings out the tokens that contain this text, or have a value such as upos=NOUN, in all heads
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) search: String,
@@ -137,6 +146,12 @@ fn row_and_column(text: &str) -> Result<(usize, usize), String> {
         .split_once(':')
         .and_then(|(row, column)| Some((row.parse().ok()?, column.parse().ok()?)));
     place.ok_or_else(|| format!("expected ROW:COLUMN such as 2:5, found `{text}`"))
+}
+
+fn head_and_edges(text: &str) -> Result<(LayerHead, Edges), String> {
+    let wrong = || format!("expected LAYER:HEAD=EDGES such as 1:2=previous, found `{text}`");
+    let (head, edges) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((head.parse()?, edges.parse()?))
 }
 
 fn column_and_value(text: &str) -> Result<(String, String), String> {

@@ -3,13 +3,13 @@
 use std::{error::Error, fs, path::Path};
 
 use attn_sdk::{
-    Ablation, Estimate, ExperimentOptions, Progress, Study, Summary, SummaryOptions, ablate,
+    Progress, Study, Summary, SummaryOptions,
     core::{HeadId, LayerHead, write_atomically},
     models::Capturer,
-    render::{ColorMode, Headless, Scene, SvgOptions, View, write_svg},
+    render::{ColorMode, Headless, Scene, SvgOptions, Table, View, write_svg},
 };
 
-use crate::{common::Terminal, options::Options};
+use crate::{common::Terminal, experiment, options::Options};
 
 /// Pixels per layout unit: sharp in print.
 pub(crate) const SCALE: f32 = 2.0;
@@ -50,24 +50,55 @@ pub(crate) fn write(
     }
     let mut headless = Headless::new()?;
     let mut written = Vec::new();
-    let total = 3 + (3 + usize::from(options.matches_alone)) * heads.len();
-    let mut draw = |name: String, scene: Scene, view: &View| -> Result<(), Box<dyn Error>> {
+    // A head of each layer.
+    let mut layers = heads.clone();
+    layers.sort_unstable();
+    layers.dedup_by_key(|head| (head.attention, head.layer));
+    layers.retain(|_| options.values);
+    let total = 3 + (3 + usize::from(options.matches_alone)) * heads.len() + layers.len();
+    let mut draw = |name: String, scene: Scene, view: &View, table: Table| -> Result<(), Box<dyn Error>> {
         let path = out.join(&name);
         headless.render(&scene, view, SCALE)?.write_png(&path)?;
         if options.svg {
             write_svg(path.with_extension("svg"), &scene, view, &SvgOptions::default())?;
+        }
+        if options.csv {
+            write_atomically(&path.with_extension("csv"), table.to_csv().as_bytes())?;
         }
         written.push(name);
         // Drawing takes seconds at most; a cancellation is noticed by the shell.
         let _ = terminal.update("pictures", written.len(), total);
         Ok(())
     };
-    draw("matrix.png".into(), study.matrix(&view, None)?, &view)?;
-    draw("overview.png".into(), study.overview(sequence, &view, None)?, &view)?;
+    let wanted = |table: &dyn Fn() -> Result<Table, attn_sdk::Error>| match options.csv {
+        true => table(),
+        false => Ok(Table::default()),
+    };
+    let matrix = study.matrix(&view, None)?;
+    draw(
+        "matrix.png".into(),
+        matrix,
+        &view,
+        wanted(&|| study.matrix_table(&view))?,
+    )?;
+    let overview = study.overview(sequence, &view, None)?;
+    draw(
+        "overview.png".into(),
+        overview,
+        &view,
+        wanted(&|| study.overview_table(sequence))?,
+    )?;
     for &head in &heads {
         let name = |what: &str| format!("{what}-{}.png", file_name(study, head));
-        draw(name("head"), study.head(head, Some(sequence), &view, None)?, &view)?;
-        draw(name("aggregate"), study.aggregate(head, &view, None)?, &view)?;
+        let scene = study.head(head, Some(sequence), &view, None)?;
+        draw(name("head"), scene, &view, wanted(&|| study.head_table(head, &view))?)?;
+        let scene = study.aggregate(head, &view, None)?;
+        draw(
+            name("aggregate"),
+            scene,
+            &view,
+            wanted(&|| study.aggregate_table(head))?,
+        )?;
         if options.matches_alone {
             let subset = study.subset(head, study.matches(head, &view.search).ids(), terminal)?;
             // All of them match.
@@ -75,29 +106,41 @@ pub(crate) fn write(
                 search: String::new(),
                 ..view.clone()
             };
-            draw(name("matches"), subset.scene(study, &view, ALONE)?, &view)?;
+            let scene = subset.scene(study, &view, ALONE)?;
+            draw(name("matches"), scene, &view, wanted(&|| subset.table(study, &view))?)?;
         }
         if study.is_picture(sequence) {
+            let scene = study.image(head, sequence, options.patch, &view, None)?;
             draw(
                 name("image"),
-                study.image(head, sequence, options.patch, &view, None)?,
+                scene,
                 &view,
+                wanted(&|| study.image_table(head, sequence))?,
             )?;
         } else {
-            draw(name("sentence"), study.sentence(head, sequence, &view, None)?, &view)?;
+            let scene = study.sentence(head, sequence, &view, None)?;
+            let table = wanted(&|| study.sentence_table(head, sequence, &view, None))?;
+            draw(name("sentence"), scene, &view, table)?;
+        }
+    }
+    if !layers.is_empty() {
+        let capturer = capturer.ok_or("--values: a capture alone has no output projections; name its --model")?;
+        let weights = capturer.model().head_weights()?;
+        for head in layers {
+            let values = study.layer_values(head.attention, head.layer, &weights, terminal)?;
+            let scene = values.scene(study, &view, ALONE)?;
+            let name = format!("{}.png", layer_name(study, head));
+            draw(name, scene, &view, wanted(&|| values.table(study))?)?;
         }
     }
     let summary = Summary::new(study.capture(), capturer, &SummaryOptions::default(), terminal)?;
     write_atomically(&out.join("summary.md"), summary.markdown().as_bytes())?;
     write_atomically(&out.join("summary.json"), &serde_json::to_vec(&summary)?)?;
-    if !options.ablate.is_empty() {
-        let capturer = capturer.ok_or("--ablate: a capture alone cannot be run again; name its --model")?;
-        let heads = named(study, "--ablate", &options.ablate)?;
-        let sequences = study.capture().sequences();
-        let ablation = ablate(capturer, sequences, &heads, &ExperimentOptions::default(), terminal)?;
-        write_atomically(&out.join("ablation.json"), &serde_json::to_vec_pretty(&ablation)?)?;
-        say(&ablation);
+    if options.csv {
+        write_atomically(&out.join("summary.csv"), summary.table()?.to_csv().as_bytes())?;
+        write_atomically(&out.join("sequences.csv"), study.sequences_table()?.to_csv().as_bytes())?;
     }
+    experiment::write(study, capturer, options, out, terminal)?;
     write_atomically(&out.join("atlas.json"), &serde_json::to_vec(&study.report())?)?;
     let _ = terminal.update("pictures", total, total);
     println!(
@@ -106,31 +149,6 @@ pub(crate) fn write(
         written.join(", ")
     );
     Ok(())
-}
-
-/// One line about an experiment.
-fn say(ablation: &Ablation) {
-    let heads: Vec<String> = ablation.heads.iter().map(ToString::to_string).collect();
-    let effect = &ablation.effect;
-    let interval = |of: &Estimate| format!("{:+.4} ({:+.4} to {:+.4})", of.mean, of.low, of.high);
-    let loss = match (&effect.loss, &effect.loss_change) {
-        (Some(loss), Some(change)) => format!("loss {:.4} {}, ", loss.mean, interval(change)),
-        _ => String::new(),
-    };
-    let agreement = effect.agreement.as_ref().map_or_else(String::new, |same| {
-        format!(
-            "first class stays in {:.3} ({:.3} to {:.3}), ",
-            same.mean, same.low, same.high
-        )
-    });
-    println!(
-        "without {}: {loss}{agreement}output {} over {} sequences; p = {:.3} against {} random sets",
-        heads.join(", "),
-        interval(&effect.output_change),
-        effect.sequences,
-        ablation.p_value,
-        ablation.random.len()
-    );
 }
 
 /// The heads that were named, or those whose distances say most about attention.
@@ -160,5 +178,13 @@ pub(crate) fn file_name(study: &Study, head: HeadId) -> String {
     match study.capture().model().attentions.len() {
         0 | 1 => format!("{}-{}", head.layer, head.head),
         _ => format!("{}-{}-{}", head.attention, head.layer, head.head),
+    }
+}
+
+/// A layer's values in the name of a file: `values-3`, with its attention where the model has several.
+pub(crate) fn layer_name(study: &Study, head: HeadId) -> String {
+    match study.capture().model().attentions.len() {
+        0 | 1 => format!("values-{}", head.layer),
+        _ => format!("values-{}-{}", head.attention, head.layer),
     }
 }

@@ -2,60 +2,38 @@
 
 use std::{
     collections::BTreeMap,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use attn_egui::{SceneView, TextTable};
+use attn_egui::{Export, SceneView, TextTable};
 use attn_sdk::{
-    Ablation, Error, Guest, Steps, Study, Subset, Summary, TokenFilter, Weighting,
+    Error, Guest, Progress, Steps, Study, Summary, TokenFilter, Weighting,
     core::HeadId,
     models::Capturer,
     project::AtlasParams,
     render::{Event, Pick, Scene, View},
 };
-use eframe::egui::{Context, RichText, ScrollArea, Ui, vec2};
+use eframe::egui::{Context, RichText, Ui};
 
 use crate::{
+    apart::{self, Apart},
+    detail::Detail,
+    experiment::Experiments,
+    export, pictures,
     source::{Model, Source},
-    subset,
     work::{News, Work},
 };
 
 /// How often a matrix that fills up is laid out anew.
 const REFRESH: Duration = Duration::from_millis(400);
-/// Sequences that a head is tried on.
-const TRIED: usize = 100;
-/// Height of a token's row in the sentence, and of what stands around the rows.
-const ROW: f32 = 22.0;
-const AROUND: f32 = 130.0;
-
-/// What stands beside the heads: one sequence, in the head that is spoken of or in all; or all sequences in that head.
-#[derive(Clone, Copy, Default, PartialEq)]
-pub(crate) enum Detail {
-    #[default]
-    Sequence,
-    EveryHead,
-    ByPosition,
-}
-
-impl Detail {
-    const ALL: [(Self, &str, &str); 3] = [
-        (Self::Sequence, "sequence", "The chosen sequence in this head"),
-        (Self::EveryHead, "in every head", "The chosen sequence in every head"),
-        (
-            Self::ByPosition,
-            "by position",
-            "The mean over all sequences in this head",
-        ),
-    ];
-}
-
+/// One model and how a person looks at it.
 pub(crate) struct Side {
     pub(crate) name: String,
     /// The model that reads, if it can be run again.
     pub(crate) model: Option<Model>,
-    work: Work,
+    pub(crate) work: Work,
     pub(crate) study: Option<Study>,
     /// The steps of a training, of which the study is one; and where between them a person looks.
     pub(crate) steps: Option<Steps>,
@@ -65,12 +43,7 @@ pub(crate) struct Side {
     /// How the matrix or the open head is looked at.
     pub(crate) view: View,
     pub(crate) picture: SceneView,
-    /// How the sequence is looked at.
-    pub(crate) detail_view: View,
-    detail: SceneView,
-    detail_kind: Detail,
-    /// Head, sequence and kind that the detail was drawn for.
-    detail_shows: Option<(HeadId, usize, Detail)>,
+    pub(crate) detail: Detail,
     pub(crate) table: TextTable,
     /// Which tokens are drawn.
     pub(crate) filter: TokenFilter,
@@ -81,12 +54,13 @@ pub(crate) struct Side {
     /// What a person typed, and where its tokens lie.
     pub(crate) typed: String,
     guests: BTreeMap<HeadId, Guest>,
-    /// What it did to take heads out; and what is being tried.
-    pub(crate) ablations: BTreeMap<HeadId, Ablation>,
-    pub(crate) trying: Option<HeadId>,
-    /// Points that were laid out by themselves; and those whose picture is still to be shown.
-    pub(crate) subset: Option<subset::Shown>,
-    came: Option<Subset>,
+    pub(crate) experiments: Experiments,
+    /// A picture of its own; and one that is still to be shown.
+    pub(crate) shown_apart: Option<apart::Shown>,
+    came: Option<Apart>,
+    /// Where files go, and what the last one was.
+    pub(crate) out: PathBuf,
+    pub(crate) written: String,
     pub(crate) notes: Vec<String>,
     pub(crate) failure: Option<String>,
     /// When heads came in that are not drawn yet.
@@ -98,15 +72,11 @@ impl Side {
         source: Source,
         params: AtlasParams,
         view: View,
-        folder: Option<std::path::PathBuf>,
+        out: &Path,
+        folder: Option<PathBuf>,
         state: &attn_egui::egui_wgpu::RenderState,
         context: &Context,
     ) -> Self {
-        let detail_view = View {
-            theme: view.theme,
-            palette: view.palette,
-            ..View::default()
-        };
         Self {
             name: source.to_string(),
             model: source.model().cloned(),
@@ -118,20 +88,18 @@ impl Side {
             summary: None,
             view,
             picture: SceneView::new(state, "attention heads"),
-            detail_view,
-            detail: SceneView::new(state, "attention in one sequence"),
-            detail_kind: Detail::default(),
-            detail_shows: None,
+            detail: Detail::new(state),
             table: TextTable::default(),
             filter: TokenFilter::default(),
             sequence: None,
             found: BTreeMap::new(),
             typed: String::new(),
             guests: BTreeMap::new(),
-            ablations: BTreeMap::new(),
-            trying: None,
-            subset: None,
+            experiments: Experiments::default(),
+            shown_apart: None,
             came: None,
+            out: out.to_owned(),
+            written: String::new(),
             notes: Vec::new(),
             failure: None,
             waiting: None,
@@ -161,7 +129,7 @@ impl Side {
                         self.view.close_head();
                     }
                     self.study = Some(*study);
-                    (self.subset, self.came) = (None, None);
+                    (self.shown_apart, self.came) = (None, None);
                     self.steps = None;
                     self.draw(self.filter.clone());
                     self.capturer = capturer;
@@ -191,22 +159,12 @@ impl Side {
                     }
                 }
                 News::Summary(summary) => self.summary = Some(*summary),
-                News::Subset(subset) => self.came = Some(*subset),
+                News::Apart(apart) => self.came = Some(*apart),
                 News::Guest(guest) => {
                     self.guests.insert(guest.head, *guest);
                     self.picture.invalidate();
                 }
-                News::Ablation(ablation) => {
-                    self.trying = None;
-                    match *ablation {
-                        Ok(ablation) => {
-                            if let [head] = ablation.heads[..] {
-                                self.ablations.insert(head, ablation);
-                            }
-                        }
-                        Err(error) => self.notes.push(error.to_string()),
-                    }
-                }
+                News::Answer(answered) => self.notes.extend(self.experiments.take(*answered)),
                 News::Note(note) => self.notes.push(note),
                 News::Failed(failure) => self.failure = Some(failure),
             }
@@ -317,8 +275,7 @@ impl Side {
     /// Brings a sequence out, in the open head and beside it.
     pub(crate) fn choose(&mut self, sequence: Option<usize>) {
         self.sequence = sequence.or(self.sequence);
-        self.detail_view.selection = None;
-        self.detail_view.hidden.clear();
+        self.detail.forget();
         if let (Some(study), Some(head), Some(sequence)) = (&self.study, self.view.open, sequence) {
             let pick = |id| Pick { head: Some(head), id };
             self.view.selection = study.point(head, sequence).map(pick);
@@ -346,30 +303,37 @@ impl Side {
         }
     }
 
-    /// Takes a head out of the model and measures what that does, over at most so many sequences that the answer comes soon.
-    pub(crate) fn try_without(&mut self, head: HeadId) {
-        if let (Some(study), Some(capturer)) = (&self.study, &self.capturer) {
-            let all = study.capture().sequences();
-            let every = all.len().div_ceil(TRIED).max(1);
-            let sequences = all.iter().step_by(every).cloned().collect();
-            self.trying = Some(head);
-            self.work.ablate(capturer.clone(), sequences, vec![head]);
+    /// Makes a picture of its own of what is on view.
+    pub(crate) fn apart(
+        &self,
+        make: impl FnOnce(&Study, Option<&Capturer>, &dyn Progress) -> Result<Apart, Box<dyn std::error::Error>>
+        + Send
+        + 'static,
+    ) {
+        if let Some(study) = self.study.clone() {
+            let capturer = self.capturer.clone();
+            self.work
+                .apart(move |progress| make(&study, capturer.as_deref(), progress));
         }
     }
 
-    /// Lays out some points of a head by themselves.
-    pub(crate) fn alone(&mut self, head: HeadId, points: Vec<u32>) {
-        if let Some(study) = &self.study {
-            self.work.alone(study.clone(), head, points);
-        }
-    }
-
-    /// Shows what was laid out since.
-    pub(crate) fn show_subset(&mut self, ui: &Ui, state: &attn_egui::egui_wgpu::RenderState) {
+    /// Shows what came since.
+    pub(crate) fn show_apart(&mut self, ui: &Ui, state: &attn_egui::egui_wgpu::RenderState) {
         if let Some(came) = self.came.take() {
-            self.subset = Some(subset::Shown::new(came, &self.view, state));
+            self.shown_apart = Some(apart::Shown::new(came, state));
         }
-        subset::show(ui, self);
+        apart::show(ui, self);
+    }
+
+    /// Writes the matrix or the open head, or the numbers behind it.
+    pub(crate) fn export(&mut self, kind: Export) {
+        let Some(study) = &self.study else { return };
+        let what = match self.view.open {
+            Some(head) => format!("head-{}", pictures::file_name(study, head)),
+            None => "matrix".into(),
+        };
+        let table = || study.table(&self.view);
+        self.written = export::write(&self.out, &what, kind, self.picture.scene(), &self.view, table);
     }
 
     /// How many tokens the search finds.
@@ -422,74 +386,14 @@ impl Side {
         shown.changed()
     }
 
-    /// The chosen sequence's attention in the head that is spoken of.
-    pub(crate) fn show_sequence(&mut self, ui: &mut Ui) {
-        let (Some(study), Some(head), Some(sequence)) = (&self.study, self.head(), self.sequence) else {
-            return;
-        };
-        (self.detail_view.theme, self.detail_view.palette) = (self.view.theme, self.view.palette);
-        ui.horizontal(|ui| {
-            for (kind, name, hint) in Detail::ALL {
-                ui.selectable_value(&mut self.detail_kind, kind, name)
-                    .on_hover_text(hint);
-            }
-        });
-        // Another head, sequence or kind is another picture of the same view.
-        let kind = self.detail_kind;
-        let shows = Some((head, sequence, kind));
-        if self.detail_shows != shows {
-            self.detail_shows = shows;
-            self.detail.invalidate();
-        }
-        match kind {
-            Detail::Sequence => {}
-            Detail::EveryHead => {
-                let shown = self.detail.show(ui, &mut self.detail_view, |size, view| {
-                    study.overview(sequence, view, Some(size))
-                });
-                if let Some(head) = shown.opened() {
-                    self.detail_view.close_head();
-                    self.detail_kind = Detail::Sequence;
-                    self.open(head);
-                }
-                return;
-            }
-            Detail::ByPosition => {
-                self.detail.show(ui, &mut self.detail_view, |size, view| {
-                    study.aggregate(head, view, Some(size))
-                });
-                return;
-            }
-        }
-        if study.is_picture(sequence) {
-            self.detail.show(ui, &mut self.detail_view, |size, view| {
-                study.image(head, sequence, None, view, Some(size))
-            });
-            return;
-        }
-        let item = &study.capture().sequences()[sequence];
-        let tokens = |side| item.tokens(side).len();
-        let rows = tokens(head.attention.query_side()).max(tokens(head.attention.key_side()));
-        let natural = AROUND + ROW * rows as f32;
-        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            let size = vec2(ui.available_width(), natural.max(ui.available_height()));
-            ui.allocate_ui(size, |ui| {
-                self.detail.show(ui, &mut self.detail_view, |size, view| {
-                    study.sentence(head, sequence, view, Some(size))
-                })
-            });
-        });
-    }
-
     /// How far the work is, and a way to stop it.
     pub(crate) fn show_progress(&mut self, ui: &mut Ui) {
-        let Some((stage, done, total)) = self.work.stage() else {
-            return;
-        };
-        ui.horizontal(|ui| {
-            if attn_egui::progress_bar(ui, &stage, done, total) {
-                self.work.stop();
-            }
-        });
+        for (number, stage, done, total) in self.work.stages() {
+            ui.horizontal(|ui| {
+                if attn_egui::progress_bar(ui, &stage, done, total) {
+                    self.work.stop(number);
+                }
+            });
+        }
     }
 }

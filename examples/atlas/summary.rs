@@ -1,13 +1,17 @@
 //! What can be said of the heads, beside the pictures: of one head if one is open or under the pointer, else of the model.
 
 use attn_sdk::{
-    Distance, Estimate, Summary,
+    Summary,
     analyze::heads::{LabelKind, Measure},
     core::HeadId,
 };
 use eframe::egui::{Grid, RichText, Ui};
 
-use crate::side::Side;
+use crate::{
+    experiment::{self, Question},
+    export,
+    side::Side,
+};
 
 /// Heads named per habit.
 const NAMED: usize = 8;
@@ -16,28 +20,29 @@ const NAMED: usize = 8;
 pub(crate) enum Ask {
     /// To show a head.
     Open(HeadId),
-    /// To measure what the model is without it.
-    TryWithout(HeadId),
+    /// To measure what the model is without something.
+    Try(Question),
 }
 
 /// Shows it, beside the scores of another model if there is one, and returns what a click asks for.
-pub(crate) fn show(ui: &mut Ui, side: &Side, other: Option<&Summary>) -> Option<Ask> {
-    let spoken_of = side.view.open.or(side.view.hover_head);
-    match (&side.summary, spoken_of) {
-        (Some(summary), Some(head)) => {
-            let opened = of_head(ui, side, summary, other, head).map(Ask::Open);
-            without(ui, side, head).or(opened)
+pub(crate) fn show(ui: &mut Ui, side: &mut Side, other: Option<&Summary>) -> Option<Ask> {
+    let Some(summary) = side.summary.clone() else {
+        ui.label(RichText::new("What each head does appears here when all heads are projected.").weak());
+        return None;
+    };
+    let Some(head) = side.view.open.or(side.view.hover_head) else {
+        if let Some(kind) = export::numbers_menu(ui) {
+            side.written = export::write(&side.out, "summary", kind, None, &side.view, || summary.table());
         }
-        (Some(summary), None) => of_model(ui, summary).map(Ask::Open),
-        (None, _) => {
-            ui.label(RichText::new("What each head does appears here when all heads are projected.").weak());
-            None
-        }
-    }
+        return of_model(ui, side, &summary);
+    };
+    let opened = of_head(ui, side, &summary, other, head).map(Ask::Open);
+    ui.add_space(6.0);
+    experiment::show(ui, side, &[head]).map(Ask::Try).or(opened)
 }
 
-fn of_model(ui: &mut Ui, summary: &Summary) -> Option<HeadId> {
-    let mut clicked = None;
+fn of_model(ui: &mut Ui, side: &mut Side, summary: &Summary) -> Option<Ask> {
+    let (mut clicked, mut question) = (None, None);
     let named = summary.heads.iter().filter(|head| !head.labels.is_empty()).count();
     ui.heading("What the heads do");
     ui.label(format!(
@@ -52,6 +57,13 @@ fn of_model(ui: &mut Ui, summary: &Summary) -> Option<HeadId> {
                 clicked = link(ui, summary, label.head, Some(&label.reason)).or(clicked);
             }
         });
+        if heads.len() > 1 {
+            let heads: Vec<HeadId> = heads.iter().map(|label| label.head).collect();
+            question = ui
+                .push_id(kind, |ui| experiment::show(ui, side, &heads))
+                .inner
+                .or(question);
+        }
     }
     ui.add_space(6.0);
     if !summary.anomalies.is_empty() {
@@ -77,7 +89,7 @@ fn of_model(ui: &mut Ui, summary: &Summary) -> Option<HeadId> {
             ));
         });
     }
-    clicked
+    question.map(Ask::Try).or(clicked.map(Ask::Open))
 }
 
 fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>, head: HeadId) -> Option<HeadId> {
@@ -165,48 +177,6 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
         });
     }
     clicked
-}
-
-/// What the model is without a head, or a button to find out.
-fn without(ui: &mut Ui, side: &Side, head: HeadId) -> Option<Ask> {
-    side.capturer.as_ref()?;
-    ui.add_space(6.0);
-    let Some(ablation) = side.ablations.get(&head) else {
-        if side.trying.is_some() {
-            ui.label(RichText::new(format!("Trying the model without {} …", side.trying.unwrap_or(head))).weak());
-            return None;
-        }
-        let help = "Runs the model without this head, and without each of 20 others, over at most 100 sequences";
-        let clicked = ui.button("What is the model without it?").on_hover_text(help).clicked();
-        return clicked.then_some(Ask::TryWithout(head));
-    };
-    let effect = &ablation.effect;
-    ui.label(RichText::new(format!("Without it ({} sequences)", effect.sequences)).strong());
-    let interval =
-        |estimate: &Estimate| format!("{:+.3} ({:+.3} to {:+.3})", estimate.mean, estimate.low, estimate.high);
-    if let (Some(loss), Some(change)) = (&effect.loss, &effect.loss_change) {
-        ui.label(format!("Loss {:.3}, without it {}", loss.mean, interval(change)));
-    }
-    let distance = match effect.distance {
-        Distance::Divergence => "Predictions move by (KL, nats)",
-        Distance::Cosine => "States turn by (1 − cosine)",
-    };
-    ui.label(format!("{distance} {}", interval(&effect.output_change)));
-    if let Some(agreement) = &effect.agreement {
-        ui.label(format!(
-            "Its first class stays in {:.0} % ({:.0} to {:.0} %)",
-            100.0 * agreement.mean,
-            100.0 * agreement.low,
-            100.0 * agreement.high
-        ));
-    }
-    let reached = ((ablation.random.len() + 1) as f64 * ablation.p_value).round() as usize - 1;
-    ui.label(format!(
-        "{reached} of {} random heads matter as much (p = {:.2})",
-        ablation.random.len(),
-        ablation.p_value
-    ));
-    None
 }
 
 /// A head to click on, with why under the pointer.

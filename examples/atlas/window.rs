@@ -1,28 +1,19 @@
 //! The window: one model or two side by side, the table of sequences, one sequence's attention, and what can be said of the heads;
 //! all linked, all filled while the work goes on.
 
-use std::{error::Error, fs, path::PathBuf};
+use std::{error::Error, path::PathBuf};
 
-use attn_egui::{
-    Export, apply_theme, color_picker, export_menu, history_buttons, link, search_box, theme_switch, tool_buttons,
-};
-use attn_sdk::{
-    core::{HeadId, write_atomically},
-    embedded::Embedded,
-    project::AtlasParams,
-    render::{Table, View},
-};
-use eframe::egui::{
-    self, CentralPanel, ComboBox, Frame, Grid, Key, Panel, RichText, ScrollArea, TextEdit, Ui, ViewportBuilder, Window,
-};
+use attn_egui::{apply_theme, color_picker, history_buttons, link, search_box, theme_switch, tool_buttons};
+use attn_sdk::{core::HeadId, project::AtlasParams};
+use eframe::egui::{CentralPanel, ComboBox, Frame, Key, Panel, RichText, ScrollArea, TextEdit, Ui, ViewportBuilder};
 
 use crate::{
-    against, filter,
+    apart, export, filter, help,
+    open::Dialog,
     options::{Options, Projection},
-    pictures,
     side::Side,
-    source::{Data, Model, Source, TextFile},
-    steps, subset, summary, weighting,
+    source::Source,
+    steps, summary, weighting,
 };
 
 /// Opens the window and returns when it is closed.
@@ -39,7 +30,7 @@ pub(crate) fn open(source: Source, options: &Options, out: PathBuf) -> Result<()
     };
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
-        let mut side = Side::new(source, params.clone(), view, folder, &state, &cc.egui_ctx);
+        let mut side = Side::new(source, params.clone(), view, &out, folder, &state, &cc.egui_ctx);
         side.filter = filter;
         Ok(Box::new(Atlas {
             sides: vec![side],
@@ -50,32 +41,22 @@ pub(crate) fn open(source: Source, options: &Options, out: PathBuf) -> Result<()
             out,
             dialog: None,
             help: false,
-            note: String::new(),
         }))
     };
     eframe::run_native("attn atlas", native, Box::new(app)).map_err(|error| error.to_string().into())
 }
 
-struct Atlas {
+pub(crate) struct Atlas {
     /// One model, or two to compare.
-    sides: Vec<Side>,
+    pub(crate) sides: Vec<Side>,
     /// The side whose sequences and summary are shown.
-    active: usize,
-    params: AtlasParams,
+    pub(crate) active: usize,
+    pub(crate) params: AtlasParams,
     projection: Projection,
-    state: attn_egui::egui_wgpu::RenderState,
-    out: PathBuf,
-    dialog: Option<Dialog>,
+    pub(crate) state: attn_egui::egui_wgpu::RenderState,
+    pub(crate) out: PathBuf,
+    pub(crate) dialog: Option<Dialog>,
     help: bool,
-    note: String,
-}
-
-/// What a person types to open something.
-struct Dialog {
-    /// Whether it comes beside the model that is shown.
-    beside: bool,
-    model: String,
-    data: String,
 }
 
 impl eframe::App for Atlas {
@@ -120,15 +101,15 @@ impl eframe::App for Atlas {
             self.keys(ui);
         }
         for side in &mut self.sides {
-            side.show_subset(ui, &self.state);
+            side.show_apart(ui, &self.state);
         }
         self.open_dialog(ui);
-        self.show_help(ui);
+        help::show(ui, &mut self.help);
     }
 }
 
 impl Atlas {
-    fn active(&mut self) -> &mut Side {
+    pub(crate) fn active(&mut self) -> &mut Side {
         &mut self.sides[self.active]
     }
 
@@ -147,7 +128,7 @@ impl Atlas {
         filter::menu(ui, active);
         let count = active.count();
         search_box(ui, &mut active.view, &count);
-        subset::offer(ui, active);
+        apart::offer(ui, active);
         ui.separator();
         tool_buttons(ui, &mut active.picture);
         history_buttons(ui, &mut active.picture);
@@ -166,13 +147,13 @@ impl Atlas {
         }
         ui.separator();
         theme_switch(ui, &mut active.view);
-        if let Some(kind) = export_menu(ui, &[Export::Png, Export::Svg]) {
-            self.note = self.export(kind).unwrap_or_else(|error| error.to_string());
+        if let Some(kind) = export::menu(ui) {
+            self.active().export(kind);
         }
         if ui.button("Help").clicked() {
             self.help = !self.help;
         }
-        ui.label(RichText::new(&self.note).weak());
+        ui.label(RichText::new(&self.active().written).weak());
         if all {
             self.active().view.close_head();
         }
@@ -181,60 +162,6 @@ impl Atlas {
         }
         if self.active().view != before {
             self.sync(self.active);
-        }
-    }
-
-    /// The embedded models, and a way to open any other.
-    fn model_menu(&mut self, ui: &mut Ui, name: &str, beside: bool) {
-        let mut chosen = None;
-        ui.menu_button(name, |ui| {
-            for embedded in Embedded::ALL {
-                if ui.button(embedded.name()).clicked() {
-                    chosen = Some(Source::Model {
-                        model: Model::Embedded(embedded),
-                        data: Data::Default,
-                    });
-                    ui.close();
-                }
-            }
-            if beside {
-                let twin = against::offer(ui, &self.sides[0]);
-                chosen = twin.or(chosen.take());
-            }
-            if ui.button("Open …").clicked() {
-                self.dialog = Some(Dialog {
-                    beside,
-                    model: String::new(),
-                    data: String::new(),
-                });
-                ui.close();
-            }
-            if beside && self.sides.len() > 1 && ui.button("One model").clicked() {
-                self.sides.truncate(1);
-                self.active = 0;
-                ui.close();
-            }
-        });
-        if let Some(source) = chosen {
-            self.bring(source, beside, ui.ctx());
-        }
-    }
-
-    /// Shows another model, in place of the one that is shown or beside it.
-    fn bring(&mut self, source: Source, beside: bool, context: &egui::Context) {
-        let now = self.active();
-        let view = View {
-            theme: now.view.theme,
-            palette: now.view.palette,
-            ..View::default()
-        };
-        let side = Side::new(source, self.params.clone(), view, None, &self.state, context);
-        if beside {
-            self.sides.truncate(1);
-            self.sides.push(side);
-            self.active = 1;
-        } else {
-            self.sides[self.active] = side;
         }
     }
 
@@ -272,6 +199,11 @@ impl Atlas {
         }
         let side = &mut self.sides[self.active];
         let Some(study) = &side.study else { return };
+        if let Some(kind) = export::numbers_menu(ui) {
+            side.written = export::write(&side.out, "sequences", kind, None, &side.view, || {
+                study.sequences_table()
+            });
+        }
         let sequences = study.capture().sequences();
         let cell = |row: usize, column: usize| {
             let sequence = &sequences[row];
@@ -332,7 +264,7 @@ impl Atlas {
                 side.open(head);
                 self.sync(self.active);
             }
-            Some(summary::Ask::TryWithout(head)) => side.try_without(head),
+            Some(summary::Ask::Try(question)) => side.ask(question),
             None => {}
         }
     }
@@ -410,111 +342,9 @@ impl Atlas {
         }
         self.help ^= help;
     }
-
-    fn export(&mut self, kind: Export) -> Result<String, Box<dyn Error>> {
-        let out = self.out.clone();
-        let side = self.active();
-        let scene = side.picture.scene().ok_or("there is no picture yet")?;
-        let what = match (side.view.open, &side.study) {
-            (Some(head), Some(study)) => format!("head-{}", pictures::file_name(study, head)),
-            _ => "matrix".into(),
-        };
-        let path = out.join(format!("{what}.{}", kind.extension()));
-        let bytes = kind.bytes(scene, &side.view, Table::default)?;
-        fs::create_dir_all(&out)?;
-        write_atomically(&path, &bytes)?;
-        Ok(format!("written: {}", path.display()))
-    }
-
-    fn open_dialog(&mut self, ui: &Ui) {
-        let Some(dialog) = &mut self.dialog else { return };
-        let (mut open, mut go) = (true, false);
-        let title = if dialog.beside { "Compare with" } else { "Open" };
-        Window::new(title)
-            .open(&mut open)
-            .resizable(false)
-            .show(ui.ctx(), |ui| {
-                Grid::new("open").num_columns(2).show(ui, |ui| {
-                    ui.label("Model or capture");
-                    let hint = "folder of a checkpoint, or of a capture";
-                    ui.add(
-                        TextEdit::singleline(&mut dialog.model)
-                            .hint_text(hint)
-                            .desired_width(380.0),
-                    );
-                    ui.end_row();
-                    ui.label("Data");
-                    let hint = "text file, or folder of pictures; empty: what comes with the SDK";
-                    ui.add(
-                        TextEdit::singleline(&mut dialog.data)
-                            .hint_text(hint)
-                            .desired_width(380.0),
-                    );
-                    ui.end_row();
-                });
-                go = ui.button("Open").clicked();
-            });
-        if go {
-            let source = typed(&dialog.model, &dialog.data);
-            let beside = dialog.beside;
-            self.dialog = None;
-            self.bring(source, beside, ui.ctx());
-        } else if !open {
-            self.dialog = None;
-        }
-    }
-
-    fn show_help(&mut self, ui: &Ui) {
-        let keys = [
-            ("click a plot, or wheel into it", "opens a head"),
-            ("Escape, All heads", "back to all heads"),
-            (
-                "click a point or a row",
-                "brings a sequence out, with its attention lines",
-            ),
-            (
-                "click a token in the sentence",
-                "switches it off; the rest shares its attention",
-            ),
-            ("drag, arrows", "moves; turns in three dimensions"),
-            ("wheel, + and −", "enlarges at the pointer"),
-            ("m, b, l", "drag moves, draws a box, draws a lasso"),
-            (", and .", "previous and next head"),
-            ("u and r", "undo and redo"),
-            ("t", "light or dark"),
-            ("Home", "the whole picture"),
-        ];
-        Window::new("Help").open(&mut self.help).resizable(false).show(ui.ctx(), |ui| {
-            ui.label("Each plot is one attention head: queries and keys of every token together, so that near means attended.");
-            Grid::new("keys").num_columns(2).striped(true).show(ui, |ui| {
-                for (key, what) in keys {
-                    ui.label(RichText::new(key).strong());
-                    ui.label(what);
-                    ui.end_row();
-                }
-            });
-        });
-    }
 }
 
 /// A panel keeps the size a person gave it, whatever is in it.
 fn fill(ui: &mut Ui) {
     ui.set_min_size(ui.available_size());
-}
-
-/// What two typed paths mean.
-fn typed(model: &str, data: &str) -> Source {
-    let model = PathBuf::from(model.trim());
-    if model.join("capture.json").is_file() {
-        return Source::Folder(model, None);
-    }
-    let data = match PathBuf::from(data.trim()) {
-        data if data.as_os_str().is_empty() => Data::Default,
-        data if data.is_dir() => Data::Images(data),
-        path => Data::Text(TextFile { path, column: None }),
-    };
-    Source::Model {
-        model: Model::Folder(model),
-        data,
-    }
 }

@@ -7,16 +7,16 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use attn_sdk::{
-    Ablation, Column, ExperimentOptions, Guest, Placer, Progress, Steps, Study, Subset, Summary, SummaryOptions,
-    ablate,
+    Column, Guest, Placer, Progress, Steps, Study, Summary, SummaryOptions,
     core::{HeadId, Sequence},
     models::{Capturer, split_lines},
     project::{AtlasCache, AtlasOptions, AtlasParams, HeadProjection, HeadSteps, Priority, atlas_with},
@@ -24,7 +24,14 @@ use attn_sdk::{
 use eframe::egui;
 use rayon::prelude::*;
 
-use crate::source::{Read, Source};
+use crate::{
+    apart::Apart,
+    experiment::{Answered, Question},
+    source::{Read, Source},
+};
+
+/// What is done beside the main work is on view when it has taken so long.
+const SOON: Duration = Duration::from_millis(400);
 
 /// What the work has to tell.
 pub(crate) enum News {
@@ -38,12 +45,12 @@ pub(crate) enum News {
     Head(Box<HeadProjection>),
     /// Everything that can be said of the heads.
     Summary(Box<Summary>),
-    /// Points laid out by themselves.
-    Subset(Box<Subset>),
+    /// A picture of its own.
+    Apart(Box<Apart>),
     /// A typed text's tokens in a head.
     Guest(Box<Guest>),
-    /// What it does to take heads out.
-    Ablation(Box<Result<Ablation, attn_sdk::Error>>),
+    /// What an experiment found.
+    Answer(Box<Answered>),
     /// Something a person should know.
     Note(String),
     /// It could not go on.
@@ -60,16 +67,25 @@ pub(crate) struct Work {
     placers: Arc<Mutex<BTreeMap<HeadId, Arc<Placer>>>>,
 }
 
-/// What the thread and the window both see.
+/// What the threads and the window see.
 struct Shared {
-    /// The main work ends; what is done beside it goes on.
-    stop: AtomicBool,
+    /// What is being done, by number: 0 is the main work, what is done beside it counts up.
+    tasks: Mutex<BTreeMap<usize, Task>>,
     /// Nobody waits for anything any more.
     closed: AtomicBool,
-    /// Stage, steps done, steps in all; `None` when all is done.
-    stage: Mutex<Option<(String, usize, usize)>>,
     context: egui::Context,
 }
+
+/// Something that is being done.
+struct Task {
+    since: Instant,
+    /// Stage, steps done, steps in all.
+    stage: (String, usize, usize),
+    stopped: bool,
+}
+
+/// The main work.
+const MAIN: usize = 0;
 
 impl Work {
     pub(crate) fn start(
@@ -80,33 +96,23 @@ impl Work {
         context: &egui::Context,
     ) -> Self {
         let shared = Arc::new(Shared {
-            stop: AtomicBool::new(false),
+            tasks: Mutex::default(),
             closed: AtomicBool::new(false),
-            stage: Mutex::new(Some(("model".into(), 0, 0))),
             context: context.clone(),
         });
         let priority = Arc::new(Priority::default());
         let (sender, news) = channel();
-        let (inside, first) = (shared.clone(), priority.clone());
-        let own = sender.clone();
+        let (teller, first) = (Teller::start(&sender, &shared, MAIN, "model"), priority.clone());
         thread::spawn(move || {
-            let teller = Teller {
-                sender,
-                shared: inside,
-                quiet: false,
-            };
-            let ran = run(source, capturer, &params, folder, &first, &teller);
-            if let Err(error) = ran
-                && !teller.shared.stop.load(Ordering::Relaxed)
-                && !teller.shared.closed.load(Ordering::Relaxed)
+            if let Err(error) = run(source, capturer, &params, folder, &first, &teller)
+                && !teller.is_stopped()
             {
                 teller.tell(News::Failed(error.to_string()));
             }
-            teller.shared.set(None);
         });
         Self {
             news,
-            sender: own,
+            sender,
             priority,
             shared,
             placers: Arc::default(),
@@ -116,7 +122,7 @@ impl Work {
     /// Reads a typed text and places its tokens into the heads that are projected, `first` before the others.
     pub(crate) fn read(&self, capturer: Arc<Capturer>, study: Study, text: String, first: Option<HeadId>) {
         let placers = self.placers.clone();
-        self.aside(move |teller| {
+        self.aside("your text", move |teller| {
             let lines = split_lines(text.as_bytes(), Path::new("your text"))?;
             let capture = capturer.text(&lines, None, teller)?.capture;
             let mut heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();
@@ -142,46 +148,54 @@ impl Work {
         });
     }
 
-    /// Takes heads out and measures what that does.
-    pub(crate) fn ablate(&self, capturer: Arc<Capturer>, sequences: Vec<Sequence>, heads: Vec<HeadId>) {
-        self.aside(move |teller| {
-            let ablation = ablate(&capturer, &sequences, &heads, &ExperimentOptions::default(), teller);
-            teller.tell(News::Ablation(Box::new(ablation)));
+    /// Runs an experiment.
+    pub(crate) fn answer(&self, question: Question, capturer: Arc<Capturer>, sequences: Vec<Sequence>) {
+        self.aside("experiment", move |teller| {
+            let answer = question.answer(&capturer, &sequences, teller);
+            teller.tell(News::Answer(Box::new((question, answer))));
             Ok(())
         });
     }
 
-    /// Lays out some points of a head by themselves.
-    pub(crate) fn alone(&self, study: Study, head: HeadId, points: Vec<u32>) {
-        self.aside(move |teller| {
-            let subset = study.subset(head, points, teller)?;
-            teller.tell(News::Subset(Box::new(subset)));
+    /// Makes a picture of its own.
+    pub(crate) fn apart(&self, make: impl FnOnce(&dyn Progress) -> Result<Apart, Box<dyn Error>> + Send + 'static) {
+        self.aside("layout", move |teller| {
+            teller.tell(News::Apart(Box::new(make(teller)?)));
             Ok(())
         });
     }
 
     /// Does something beside the main work, which goes on.
-    fn aside(&self, task: impl FnOnce(&Teller) -> Result<(), Box<dyn Error>> + Send + 'static) {
-        let teller = Teller {
-            sender: self.sender.clone(),
-            shared: self.shared.clone(),
-            quiet: true,
-        };
+    fn aside(&self, stage: &str, task: impl FnOnce(&Teller) -> Result<(), Box<dyn Error>> + Send + 'static) {
+        let number = self.shared.tasks().last_key_value().map_or(MAIN, |(last, _)| *last) + 1;
+        let teller = Teller::start(&self.sender, &self.shared, number, stage);
         thread::spawn(move || {
-            if let Err(error) = task(&teller) {
+            if let Err(error) = task(&teller)
+                && !teller.is_stopped()
+            {
                 teller.tell(News::Note(error.to_string()));
             }
         });
     }
 
-    /// What is being done: stage, steps done, steps in all.
-    pub(crate) fn stage(&self) -> Option<(String, usize, usize)> {
-        self.shared.stage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What is being done: number, stage, steps done, steps in all. What is done beside the main work is among it when it takes long.
+    pub(crate) fn stages(&self) -> Vec<(usize, String, usize, usize)> {
+        let tasks = self.shared.tasks();
+        let shown = tasks
+            .iter()
+            .filter(|(number, task)| **number == MAIN || task.since.elapsed() >= SOON);
+        let stage = |(number, task): (&usize, &Task)| {
+            let (stage, done, total) = task.stage.clone();
+            (*number, stage, done, total)
+        };
+        shown.map(stage).collect()
     }
 
     /// Ends at the next safe point; what is there stays.
-    pub(crate) fn stop(&self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
+    pub(crate) fn stop(&self, number: usize) {
+        if let Some(task) = self.shared.tasks().get_mut(&number) {
+            task.stopped = true;
+        }
     }
 }
 
@@ -192,34 +206,59 @@ impl Drop for Work {
 }
 
 impl Shared {
-    fn set(&self, stage: Option<(String, usize, usize)>) {
-        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
-        self.context.request_repaint();
+    fn tasks(&self) -> MutexGuard<'_, BTreeMap<usize, Task>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What a task tells by; it is done when this is dropped.
 struct Teller {
     sender: Sender<News>,
     shared: Arc<Shared>,
-    /// Whether its progress is not the window's.
-    quiet: bool,
+    number: usize,
 }
 
 impl Teller {
+    fn start(sender: &Sender<News>, shared: &Arc<Shared>, number: usize, stage: &str) -> Self {
+        let task = Task {
+            since: Instant::now(),
+            stage: (stage.to_owned(), 0, 0),
+            stopped: false,
+        };
+        shared.tasks().insert(number, task);
+        Self {
+            sender: sender.clone(),
+            shared: shared.clone(),
+            number,
+        }
+    }
+
     fn tell(&self, news: News) {
         // A window that is closed needs no news.
         let _ = self.sender.send(news);
+        self.shared.context.request_repaint();
+    }
+
+    fn is_stopped(&self) -> bool {
+        let stopped = self.shared.tasks().get(&self.number).is_some_and(|task| task.stopped);
+        stopped || self.shared.closed.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.shared.tasks().remove(&self.number);
         self.shared.context.request_repaint();
     }
 }
 
 impl Progress for Teller {
     fn update(&self, stage: &str, done: usize, total: usize) -> ControlFlow<()> {
-        if !self.quiet {
-            self.shared.set(Some((stage.to_owned(), done, total)));
+        if let Some(task) = self.shared.tasks().get_mut(&self.number) {
+            task.stage = (stage.to_owned(), done, total);
         }
-        let stopped = !self.quiet && self.shared.stop.load(Ordering::Relaxed);
-        if stopped || self.shared.closed.load(Ordering::Relaxed) {
+        self.shared.context.request_repaint();
+        if self.is_stopped() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())

@@ -263,6 +263,7 @@ pub(crate) fn map(model: &Encoded, layer: &Layer, view: &View, size: [f32; 2]) -
         subtitle: &format!("{} words, {} clusters", layer.map.len(), layer.clusters.len()),
         caption: "Each point is one occurrence of a word; neighbours in the layer are neighbours here. Names of the largest \
                   clusters stand where there is room.",
+        what: "cluster",
         coordinates: Coordinates::new(&places, 2)?,
         of: layer.partition.of(),
         clusters: layer

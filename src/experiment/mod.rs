@@ -4,7 +4,9 @@
 //! Where a head looks says little of what the model needs it for (Jain and Wallace 2019); an intervention does (Michel et al.
 //! 2019; Vig et al. 2020). Differences are paired: each sequence is read by the model as it is and as it is changed.
 
+mod edges;
 mod estimate;
+mod knock_out;
 mod run;
 
 use attn_analyze::Rng;
@@ -12,8 +14,12 @@ use attn_core::{HeadId, Progress, Sequence};
 use attn_models::{Capturer, Edit};
 use serde::Serialize;
 
-pub use self::estimate::Estimate;
 use self::run::{Change, Runner};
+pub use self::{
+    edges::Edges,
+    estimate::Estimate,
+    knock_out::{KnockOut, RandomEdges, knock_out},
+};
 use crate::Error;
 
 /// How an experiment is run.
@@ -144,32 +150,15 @@ pub fn ablate(
     }
     let all: Vec<HeadId> = capturer.model().info().heads().collect();
     let sets = random_sets(&all, heads, options);
-    let variants: Vec<Vec<Edit>> = std::iter::once(heads)
-        .chain(sets.iter().map(Vec::as_slice))
-        .map(without)
-        .collect();
-    let edits: Vec<Box<Edits<'_>>> = variants
-        .iter()
-        .map(|edits| Box::new(move |_: &Sequence| edits.clone()) as Box<Edits<'_>>)
-        .collect();
-    let runner = Runner::new(capturer, sequences, options)?;
-    let changes = runner.run(&edits, progress)?;
-    let mut effects = changes.iter().map(|changes| effect(&runner, changes, options));
+    let variant = |at: usize, _: usize, _: &Sequence| without(at.checked_sub(1).map_or(heads, |set| &sets[set]));
+    let mut effects = run_all(capturer, sequences, 1 + sets.len(), &variant, options, progress)?.into_iter();
     let own = effects.next().ok_or(Error::NoHeads)?;
-    let random: Vec<RandomHeads> = sets
-        .into_iter()
-        .zip(effects)
-        .map(|(heads, effect)| RandomHeads {
-            heads,
-            loss_change: effect.loss_change.map(|change| change.mean),
-            output_change: effect.output_change.mean,
-        })
-        .collect();
-    let reached = |random: &&RandomHeads| match (own.loss_change, random.loss_change) {
-        (Some(own), Some(random)) => random >= own.mean,
-        _ => random.output_change >= own.output_change.mean,
-    };
-    let p_value = (1 + random.iter().filter(reached).count()) as f64 / (1 + random.len()) as f64;
+    let random = sets.iter().cloned().zip(effects);
+    let random: Vec<RandomHeads> = random.map(|(heads, effect)| RandomHeads::new(heads, &effect)).collect();
+    let p_value = p_value(
+        &own,
+        random.iter().map(|random| (random.loss_change, random.output_change)),
+    );
     Ok(Ablation {
         heads: heads.to_vec(),
         effect: own,
@@ -178,8 +167,46 @@ pub fn ablate(
     })
 }
 
-/// What is changed in the reading of a sequence.
-type Edits<'a> = dyn Fn(&Sequence) -> Vec<Edit> + Sync + 'a;
+impl RandomHeads {
+    fn new(heads: Vec<HeadId>, effect: &Effect) -> Self {
+        Self {
+            heads,
+            loss_change: effect.loss_change.map(|change| change.mean),
+            output_change: effect.output_change.mean,
+        }
+    }
+}
+
+/// What a variant changes in the reading of a sequence: number of the variant, number of the sequence, the sequence.
+type Edits<'a> = dyn Fn(usize, usize, &Sequence) -> Vec<Edit> + Sync + 'a;
+
+/// The effects of so many variants.
+fn run_all(
+    capturer: &Capturer,
+    sequences: &[Sequence],
+    variants: usize,
+    edits: &Edits<'_>,
+    options: &ExperimentOptions,
+    progress: &dyn Progress,
+) -> Result<Vec<Effect>, Error> {
+    let runner = Runner::new(capturer, sequences, options)?;
+    let changes = runner.run(variants, edits, progress)?;
+    Ok(changes
+        .iter()
+        .map(|changes| effect(&runner, changes, options))
+        .collect())
+}
+
+/// Share of random variants, the one in question counted as one, whose effect is at least as large: on the loss where there is one, else
+/// on the output. `random` has the mean changes of both.
+fn p_value(own: &Effect, random: impl ExactSizeIterator<Item = (Option<f64>, f64)>) -> f64 {
+    let all = 1 + random.len();
+    let reached = random.filter(|(loss, output)| match (own.loss_change, loss) {
+        (Some(own), Some(random)) => *random >= own.mean,
+        _ => *output >= own.output_change.mean,
+    });
+    (1 + reached.count()) as f64 / all as f64
+}
 
 /// Changes the model in any way, each sequence in its own (edges between certain words, say), and measures what that does. Tokens
 /// of edits are counted within the sequence.
@@ -193,10 +220,9 @@ pub fn intervene(
     options: &ExperimentOptions,
     progress: &dyn Progress,
 ) -> Result<Effect, Error> {
-    let runner = Runner::new(capturer, sequences, options)?;
-    let boxed: [Box<Edits<'_>>; 1] = [Box::new(edits)];
-    let changes = runner.run(&boxed, progress)?;
-    Ok(effect(&runner, changes.first().map_or(&[], Vec::as_slice), options))
+    let variant = |_: usize, _: usize, sequence: &Sequence| edits(sequence);
+    let effects = run_all(capturer, sequences, 1, &variant, options, progress)?;
+    effects.into_iter().next().ok_or(Error::NoHeads)
 }
 
 fn without(heads: &[HeadId]) -> Vec<Edit> {

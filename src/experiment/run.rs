@@ -149,10 +149,15 @@ impl<'a> Runner<'a> {
     }
 
     /// What each of the variants does to each sequence, in their order.
-    pub(super) fn run(&self, variants: &[Box<Edits<'_>>], progress: &dyn Progress) -> Result<Vec<Vec<Change>>, Error> {
-        let mut changes: Vec<Vec<Option<Change>>> = vec![vec![None; self.items.len()]; variants.len()];
+    pub(super) fn run(
+        &self,
+        variants: usize,
+        edits: &Edits<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Vec<Change>>, Error> {
+        let mut changes: Vec<Vec<Option<Change>>> = vec![vec![None; self.items.len()]; variants];
         let batches = self.batches();
-        let total = batches.len() * (variants.len() + 1);
+        let total = batches.len() * (variants + 1);
         let mut done = 0;
         let mut tick = || {
             done += 1;
@@ -163,13 +168,13 @@ impl<'a> Runner<'a> {
             let items: Vec<&Item<'_>> = batch.iter().map(|&at| &self.items[at]).collect();
             let inputs = self.inputs(&items)?;
             let before = self.readings(&items, &inputs, None)?;
-            for (variant, changes) in variants.iter().zip(&mut changes) {
+            for (variant, changes) in changes.iter_mut().enumerate() {
                 tick()?;
-                let edits = items.iter().enumerate().flat_map(|(row, item)| {
-                    let edits = variant(item.sequence).into_iter();
+                let own = batch.iter().zip(&items).enumerate().flat_map(|(row, (&at, item))| {
+                    let edits = edits(variant, at, item.sequence).into_iter();
                     edits.map(move |edit| edit.in_sequences(row))
                 });
-                let after = self.readings(&items, &inputs, Some(edits.collect()))?;
+                let after = self.readings(&items, &inputs, Some(own.collect()))?;
                 let found: Vec<Change> = items
                     .par_iter()
                     .zip(before.par_iter().zip(&after))

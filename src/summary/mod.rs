@@ -6,6 +6,7 @@
 mod chained;
 mod markdown;
 mod repeated;
+mod table;
 
 use std::collections::BTreeMap;
 

@@ -47,11 +47,10 @@ pub(super) fn edit(
     Ok(replaced.broadcast_div(&divisors)?)
 }
 
-/// Forbids the chosen cells of the scores.
-pub(super) fn knock_out(place: Place<'_>, cells: &Cells<'_>, scores: Tensor) -> Result<Tensor> {
-    let chosen = cells.mask(place, &scores)?;
+/// Forbids the chosen cells of the scores; `chosen` is 1 at them, in a shape that broadcasts to that of the scores.
+pub(super) fn knock_out(place: Place<'_>, chosen: &Tensor, scores: Tensor) -> Result<Tensor> {
     let forbidden = Tensor::full(f32::MIN, scores.shape(), scores.device())?;
-    let knocked = select(&chosen, &forbidden, &scores)?;
+    let knocked = select(chosen, &forbidden, &scores)?;
     // A row that sees nothing would see everything alike. Rows of padding, which saw nothing before, may stay so.
     let best = |scores: &Tensor| flat(&scores.max_keepdim(D::Minus1)?);
     for (row, (before, after)) in best(&scores)?.into_iter().zip(best(&knocked)?).enumerate() {
@@ -65,8 +64,32 @@ pub(super) fn knock_out(place: Place<'_>, cells: &Cells<'_>, scores: Tensor) -> 
     Ok(knocked)
 }
 
+/// `[.., queries, keys]`, 1 at single pairs of query and key, in the sequences and heads that are meant.
+pub(super) fn edges(
+    place: Place<'_>,
+    sequences: &Selection,
+    heads: &Selection,
+    edges: &[[usize; 2]],
+    scores: &Tensor,
+) -> Result<Tensor> {
+    let (queries, keys) = (scores.dim(2)?, scores.dim(3)?);
+    let mut cells = vec![0_u8; queries * keys];
+    for &[query, key] in edges {
+        if query >= queries || key >= keys {
+            return Err(place.wrong(
+                format!("edges from {queries} queries to {keys} keys"),
+                format!("{query} to {key}"),
+            ));
+        }
+        cells[query * keys + key] = 1;
+    }
+    let cells = Tensor::from_vec(cells, (1, 1, queries, keys), scores.device())?;
+    let meant = mask(place, scores, &[(0, sequences, "sequence"), (1, heads, "head")])?;
+    Ok(meant.broadcast_mul(&cells)?)
+}
+
 impl Cells<'_> {
-    fn mask(&self, place: Place<'_>, tensor: &Tensor) -> Result<Tensor> {
+    pub(super) fn mask(&self, place: Place<'_>, tensor: &Tensor) -> Result<Tensor> {
         let axes = [
             (0, self.sequences, "sequence"),
             (1, self.heads, "head"),

@@ -91,7 +91,7 @@ pub(super) fn check(info: &ModelInfo, index: usize, intervention: &Intervention)
             place.heads(info, heads, Point::Attention)?;
             place.finite("factor", *factor)
         }
-        Edit::KnockOut { heads, .. } => place.heads(info, heads, Point::Scores),
+        Edit::KnockOut { heads, .. } | Edit::KnockOutEdges { heads, .. } => place.heads(info, heads, Point::Scores),
         Edit::Patch {
             site,
             heads,

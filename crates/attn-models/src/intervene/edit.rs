@@ -162,6 +162,14 @@ pub enum Edit {
         /// The tokens they shall not see.
         keys: Selection,
     },
+    /// The same for single pairs of query and key.
+    KnockOutEdges {
+        /// Which heads.
+        #[serde(flatten)]
+        heads: Heads,
+        /// Query and key of each.
+        edges: Vec<[usize; 2]>,
+    },
     /// An activation is replaced by that of another run.
     Patch {
         /// Where. Any point but the positions.
@@ -209,6 +217,7 @@ impl Edit {
             Self::AttentionCells { .. } => "attention_cells",
             Self::AttentionFactor { .. } => "attention_factor",
             Self::KnockOut { .. } => "knock_out",
+            Self::KnockOutEdges { .. } => "knock_out_edges",
             Self::Patch { .. } => "patch",
             Self::RemovePositions { .. } => "remove_positions",
             Self::ShufflePositions { .. } => "shuffle_positions",
@@ -222,7 +231,7 @@ impl Edit {
             Self::AttentionRow { heads, .. }
             | Self::AttentionCells { heads, .. }
             | Self::AttentionFactor { heads, .. } => heads.site(Point::Attention),
-            Self::KnockOut { heads, .. } => heads.site(Point::Scores),
+            Self::KnockOut { heads, .. } | Self::KnockOutEdges { heads, .. } => heads.site(Point::Scores),
             Self::Patch { site, .. } => *site,
             Self::RemovePositions { side } | Self::ShufflePositions { side, .. } => Site::positions(*side),
         }

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | What if this head were not there? | [`Edit::HeadMask`] | Michel et al. 2019, "Are sixteen heads really better than one?" |
 //! | What if it attended elsewhere? | [`Edit::AttentionRow`], [`Edit::AttentionCells`], [`Edit::AttentionFactor`] | Strobelt et al. 2018, "Seq2Seq-Vis" |
-//! | Does information flow along this edge? | [`Edit::KnockOut`] | Geva et al. 2023, "Dissecting recall of factual associations" |
+//! | Does information flow along this edge? | [`Edit::KnockOut`], [`Edit::KnockOutEdges`] | Geva et al. 2023, "Dissecting recall of factual associations" |
 //! | Which state carries the difference between two inputs? | [`Edit::Patch`] | Vig et al. 2020, "Causal mediation analysis"; Meng et al. 2022, "Locating and editing factual associations" |
 //! | Does the model need to know where tokens stand? | [`Edit::RemovePositions`], [`Edit::ShufflePositions`] | Sinha et al. 2021, "Masked language modeling and the distributional hypothesis" |
 

@@ -177,7 +177,11 @@ impl Interventions {
                     queries,
                     keys,
                 };
-                knock_out(place, &cells, tensor)
+                knock_out(place, &cells.mask(place, &tensor)?, tensor)
+            }
+            Edit::KnockOutEdges { heads, edges } => {
+                let chosen = super::attention::edges(place, sequences, &heads.heads, edges, &tensor)?;
+                knock_out(place, &chosen, tensor)
             }
             Edit::Patch {
                 heads,

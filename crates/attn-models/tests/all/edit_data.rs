@@ -73,6 +73,22 @@ fn what_does_not_exist_or_cannot_be_done_is_said() {
             "at least one key left for each query, found none in sequence 0, head 0, query 1",
         ),
         (
+            Edit::KnockOutEdges {
+                heads: heads.clone(),
+                edges: vec![[1, 0], [1, 99]],
+            }
+            .into(),
+            "found 1 to 99",
+        ),
+        (
+            Edit::KnockOutEdges {
+                heads: heads.clone(),
+                edges: vec![[0, 0]],
+            }
+            .into(),
+            "at least one key left for each query, found none in sequence 0, head 0, query 0",
+        ),
+        (
             Edit::AttentionFactor {
                 heads: heads.clone(),
                 queries: Selection::All,
@@ -145,9 +161,14 @@ fn every_intervention_can_be_saved() {
         }
         .into(),
         Edit::KnockOut {
-            heads,
+            heads: heads.clone(),
             queries: 1.into(),
             keys: 0.into(),
+        }
+        .into(),
+        Edit::KnockOutEdges {
+            heads,
+            edges: vec![[1, 0], [2, 2]],
         }
         .into(),
         Edit::Patch {

@@ -190,6 +190,28 @@ fn a_knocked_out_edge_leaves_the_softmax_of_the_rest() {
 }
 
 #[test]
+fn single_edges_are_knocked_out() {
+    for (name, model, attention) in attentions() {
+        let (inputs, site) = (batch(name), Site::new(attention, 0, Point::Attention));
+        let edit = Edit::KnockOutEdges {
+            heads: Heads::new(attention, 0, 1),
+            edges: vec![[2, 1], [3, 0], [3, 2]],
+        };
+        let (_, found) = recorded(&model, &inputs, site, vec![edit.in_sequences(0)]);
+        let (_, wanted) = by_hand(&model, &inputs, site, |sequence, head, query, row| {
+            let cut: &[usize] = match (sequence, head, query) {
+                (0, 1, 2) => &[1],
+                (0, 1, 3) => &[0, 2],
+                _ => return,
+            };
+            cut.iter().for_each(|&key| row[key] = 0.0);
+            normalise(row);
+        });
+        close(&found, &wanted, name);
+    }
+}
+
+#[test]
 fn attention_is_overwritten_and_reweighted_after_the_softmax() {
     for (name, model, attention) in attentions() {
         let inputs = batch(name);

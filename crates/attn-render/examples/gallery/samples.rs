@@ -327,6 +327,7 @@ pub(crate) fn cluster_map(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
         title: "Clusters of words",
         subtitle: "tiny-bert, layer 3",
         caption: "Each point is a word; names stand at the middle of their cluster.",
+        what: "cluster",
         coordinates: Coordinates::new(&places, 2)?,
         of: &of,
         clusters: names

@@ -25,6 +25,8 @@ pub struct ClusterMap<'a> {
     pub subtitle: &'a str,
     /// Under the map; may be empty.
     pub caption: &'a str,
+    /// What the legend calls a cluster.
+    pub what: &'a str,
     /// Where the members are, in two dimensions.
     pub coordinates: Coordinates<'a>,
     /// The cluster of each member, as an index into `clusters`.
@@ -46,7 +48,7 @@ impl ClusterMap<'_> {
         let colors = view.colors();
         let members = self.coordinates.len();
         let marked = self.marked(view);
-        let mut legend = vec![Entry::Text("colour: cluster".into())];
+        let mut legend = vec![Entry::Text(format!("colour: {}", self.what))];
         if let Some(marked) = &marked {
             let count = marked.iter().filter(|&&marked| marked).count();
             legend.push(Entry::Text(format!("{count} of {members} brought out")));
@@ -187,6 +189,7 @@ mod tests {
             title: "map",
             subtitle: "",
             caption: "",
+            what: "cluster",
             coordinates: Coordinates::new(&places, 2).unwrap(),
             of: &[0, 0, 0, 0, 1, 1],
             clusters: vec![MapCluster { name: "ring", size: 4 }, MapCluster { name: "", size: 2 }],
@@ -216,6 +219,7 @@ mod tests {
             title: "map",
             subtitle: "",
             caption: "",
+            what: "cluster",
             coordinates: Coordinates::new(&[0.0, 0.0, 1.0, 0.0, 5.0, 5.0, 6.0, 5.0], 2).unwrap(),
             of: &[0, 0, 1, 1],
             clusters: ["animals", "verbs"].map(|name| MapCluster { name, size: 2 }).to_vec(),

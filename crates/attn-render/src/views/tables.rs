@@ -426,6 +426,7 @@ mod tests {
             title: "",
             subtitle: "",
             caption: "",
+            what: "cluster",
             coordinates: Coordinates::new(&[0.0, 1.0, 2.0, 3.0], 2).unwrap(),
             of: &[1, 0],
             clusters: vec![

@@ -1,0 +1,153 @@
+//! What stands beside the heads: one sequence, in the head that is spoken of or in all; or all sequences in that head.
+
+use attn_egui::{Export, SceneView, egui_wgpu::RenderState};
+use attn_sdk::{
+    Error, Study,
+    core::HeadId,
+    render::{Table, View},
+};
+use eframe::egui::{ScrollArea, Ui, vec2};
+
+use crate::{export, pictures, side::Side};
+
+/// Height of a token's row in the sentence, and of what stands around the rows.
+const ROW: f32 = 22.0;
+const AROUND: f32 = 130.0;
+/// Longer texts scroll within their picture.
+const WHOLE: usize = 200;
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Kind {
+    #[default]
+    Sequence,
+    EveryHead,
+    ByPosition,
+}
+
+impl Kind {
+    const ALL: [(Self, &str, &str); 3] = [
+        (Self::Sequence, "sequence", "The chosen sequence in this head"),
+        (Self::EveryHead, "in every head", "The chosen sequence in every head"),
+        (
+            Self::ByPosition,
+            "by position",
+            "The mean over all sequences in this head",
+        ),
+    ];
+}
+
+/// The picture, and how a person looks at it.
+pub(crate) struct Detail {
+    view: View,
+    picture: SceneView,
+    kind: Kind,
+    /// Head, sequence and kind that were drawn.
+    shows: Option<(HeadId, usize, Kind)>,
+}
+
+impl Detail {
+    pub(crate) fn new(state: &RenderState) -> Self {
+        Self {
+            view: View::default(),
+            picture: SceneView::new(state, "attention in one sequence"),
+            kind: Kind::default(),
+            shows: None,
+        }
+    }
+
+    /// Draws anew: heads or sequences are others.
+    pub(crate) fn invalidate(&mut self) {
+        self.picture.invalidate();
+    }
+
+    /// No token is isolated or switched off any more: another sequence is shown.
+    pub(crate) fn forget(&mut self) {
+        self.view.selection = None;
+        self.view.hidden.clear();
+    }
+
+    /// What its file is called.
+    fn file_name(&self, study: &Study, head: HeadId, sequence: usize) -> String {
+        let head = pictures::file_name(study, head);
+        let sequence = sequence + 1;
+        match self.kind {
+            Kind::Sequence if study.is_picture(sequence - 1) => format!("image-{head}-of-{sequence}"),
+            Kind::Sequence => format!("sentence-{head}-of-{sequence}"),
+            Kind::EveryHead => format!("overview-of-{sequence}"),
+            Kind::ByPosition => format!("aggregate-{head}"),
+        }
+    }
+
+    fn table(&self, study: &Study, head: HeadId, sequence: usize) -> Result<Table, Error> {
+        match self.kind {
+            Kind::Sequence if study.is_picture(sequence) => study.image_table(head, sequence),
+            Kind::Sequence => {
+                study.sentence_table(head, sequence, &self.view, self.picture.scene().map(|scene| scene.size))
+            }
+            Kind::EveryHead => study.overview_table(sequence),
+            Kind::ByPosition => study.aggregate_table(head),
+        }
+    }
+}
+
+impl Side {
+    /// The chosen sequence's attention in the head that is spoken of.
+    pub(crate) fn show_sequence(&mut self, ui: &mut Ui) {
+        let (Some(study), Some(head), Some(sequence)) = (&self.study, self.head(), self.sequence) else {
+            return;
+        };
+        let detail = &mut self.detail;
+        (detail.view.theme, detail.view.palette) = (self.view.theme, self.view.palette);
+        let mut asked: Option<Export> = None;
+        ui.horizontal(|ui| {
+            for (kind, name, hint) in Kind::ALL {
+                ui.selectable_value(&mut detail.kind, kind, name).on_hover_text(hint);
+            }
+            asked = export::menu(ui);
+        });
+        if let Some(kind) = asked {
+            let (name, table) = (detail.file_name(study, head, sequence), || {
+                detail.table(study, head, sequence)
+            });
+            self.written = export::write(&self.out, &name, kind, detail.picture.scene(), &detail.view, table);
+        }
+        // Another head, sequence or kind is another picture of the same view.
+        let kind = detail.kind;
+        let shows = Some((head, sequence, kind));
+        if detail.shows != shows {
+            detail.shows = shows;
+            detail.picture.invalidate();
+        }
+        let (picture, view) = (&mut detail.picture, &mut detail.view);
+        match kind {
+            Kind::Sequence if study.is_picture(sequence) => {
+                picture.show(ui, view, |size, view| {
+                    study.image(head, sequence, None, view, Some(size))
+                });
+            }
+            Kind::Sequence => {
+                let item = &study.capture().sequences()[sequence];
+                let tokens = |side| item.tokens(side).len();
+                let rows = tokens(head.attention.query_side()).max(tokens(head.attention.key_side()));
+                let natural = if rows > WHOLE { 0.0 } else { AROUND + ROW * rows as f32 };
+                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                    let size = vec2(ui.available_width(), natural.max(ui.available_height()));
+                    ui.allocate_ui(size, |ui| {
+                        picture.show(ui, view, |size, view| study.sentence(head, sequence, view, Some(size)))
+                    });
+                });
+            }
+            Kind::EveryHead => {
+                let shown = picture.show(ui, view, |size, view| study.overview(sequence, view, Some(size)));
+                if let Some(head) = shown.opened() {
+                    detail.view.close_head();
+                    detail.kind = Kind::Sequence;
+                    self.open(head);
+                }
+            }
+            Kind::ByPosition => {
+                picture.show(ui, view, |size, view| study.aggregate(head, view, Some(size)));
+            }
+        }
+    }
+}
