@@ -36,10 +36,19 @@ impl TokenFilter {
 }
 
 impl Drawn {
-    /// For people: `at most 5 of each word; upos NOUN, VERB`.
-    pub(crate) fn describe(&self) -> Option<String> {
+    /// For people: `at most 5 of each word; upos NOUN or VERB`, or `upos other than PUNCT` where that is shorter.
+    pub(crate) fn describe(&self, columns: &[Column]) -> Option<String> {
         let most = self.filter.at_most.map(|most| format!("at most {most} of each word"));
         let only = self.filter.only.iter().map(|(name, values)| {
+            let column = columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
+            let classes = column.map_or(&[][..], Column::classes).iter();
+            let left_out: Vec<&str> = classes
+                .filter(|class| !values.contains(*class))
+                .map(String::as_str)
+                .collect();
+            if !left_out.is_empty() && left_out.len() < values.len() {
+                return format!("{name} other than {}", left_out.join(" and "));
+            }
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
             format!("{name} {}", values.join(" or "))
         });

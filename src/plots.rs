@@ -216,7 +216,7 @@ impl Study {
         } else {
             format!("{drawn} of {all} {what}, {tokens} tokens")
         };
-        if let Some(filter) = self.drawn.describe() {
+        if let Some(filter) = self.drawn.describe(self.columns()) {
             text.push_str(&format!("; drawn: {filter}"));
         }
         text

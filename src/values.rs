@@ -147,7 +147,7 @@ impl LayerValues {
         use_it: impl FnOnce(&ClusterMap<'_>) -> Result<T, attn_render::Error>,
     ) -> Result<T, Error> {
         let info = study.capture().model();
-        let names: Vec<String> = self.heads.iter().map(|head| info.head_name(*head)).collect();
+        let names: Vec<String> = self.heads.iter().map(|head| format!("H{}", head.head)).collect();
         let layer = self.heads.first().map_or(0, |head| head.layer);
         let stack = match (info.attentions.len(), self.heads.first()) {
             (2.., Some(head)) => format!(", {}", head.attention),

@@ -79,30 +79,22 @@ impl Answer {
         }
         let beside = |what: &str, count: usize, p_value: f64| {
             let reached = ((count + 1) as f64 * p_value).round() as usize - 1;
-            format!("{reached} of {count} {what} matter as much (p = {p_value:.2})")
+            format!("{what}: {reached} of {count} matter as much (p = {p_value:.2})")
         };
         match self {
             Self::Ablation(ablation) if ablation.heads.len() == 1 => {
-                lines.push(beside("random heads", ablation.random.len(), ablation.p_value));
+                lines.push(beside("Other heads", ablation.random.len(), ablation.p_value));
             }
             Self::Ablation(ablation) => {
-                lines.push(beside(
-                    "random sets of as many heads",
-                    ablation.random.len(),
-                    ablation.p_value,
-                ));
+                lines.push(beside("Other sets of heads", ablation.random.len(), ablation.p_value));
             }
             Self::KnockOut(cut) => {
                 lines.push(beside(
-                    "times the same edges of random heads",
+                    "The same in other heads",
                     cut.random_heads.len(),
                     cut.p_value_heads,
                 ));
-                lines.push(beside(
-                    "times as many random edges here",
-                    cut.random_edges.len(),
-                    cut.p_value_edges,
-                ));
+                lines.push(beside("Other edges here", cut.random_edges.len(), cut.p_value_edges));
             }
         }
         lines
@@ -110,13 +102,23 @@ impl Answer {
 }
 
 /// The questions of a window, and what was found.
-#[derive(Default)]
 pub(crate) struct Experiments {
     asked: Option<Question>,
     found: Vec<(Question, Answer)>,
     /// The edges that the next question is about; two words if none of the common rules.
     rule: Option<Edges>,
     words: [String; 2],
+}
+
+impl Default for Experiments {
+    fn default() -> Self {
+        Self {
+            asked: None,
+            found: Vec::new(),
+            rule: Some(Edges::Offset(-1)),
+            words: Default::default(),
+        }
+    }
 }
 
 impl Experiments {
@@ -175,7 +177,7 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId]) -> Option<Que
                 "Runs the model without this head, and without each of 20 others, over at most 100 sequences",
             ),
             _ => (
-                "without them?",
+                "Without them?",
                 "Runs the model without all of these heads, and without 20 random sets of as many, over at most 100 sequences",
             ),
         };
@@ -215,8 +217,9 @@ fn choice(ui: &mut Ui, rule: &mut Option<Edges>, words: &mut [String; 2]) {
         .response
         .on_hover_text("Which of its edges are cut");
     if rule.is_none() {
-        for (word, hint) in words.iter_mut().zip(["from any", "to any"]) {
-            ui.add(TextEdit::singleline(word).hint_text(hint).desired_width(64.0));
+        for (word, hint) in words.iter_mut().zip(["from", "to"]) {
+            let field = TextEdit::singleline(word).hint_text(hint).desired_width(64.0);
+            ui.add(field).on_hover_text("A word; empty for any");
         }
     }
 }

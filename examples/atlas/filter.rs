@@ -55,9 +55,15 @@ pub(crate) fn menu(ui: &mut Ui, side: &mut Side) {
                 for value in classes(column) {
                     let values = filter.only.get(column.as_str());
                     let mut drawn = values.is_none_or(|values| values.contains(value));
-                    if ui.checkbox(&mut drawn, value).changed() {
-                        toggle(&mut filter, column, classes(column), value);
-                    }
+                    ui.horizontal(|ui| {
+                        if ui.checkbox(&mut drawn, value).changed() {
+                            toggle(&mut filter, column, classes(column), value);
+                        }
+                        let only = ui.small_button("only").on_hover_text("These tokens alone");
+                        if only.clicked() {
+                            filter.only.insert(column.clone(), [value.clone()].into());
+                        }
+                    });
                 }
             });
             ui.data_mut(|data| data.insert_temp(id, column.clone()));

@@ -222,7 +222,10 @@ impl Side {
                 filter
             }
             Err(error) => {
-                self.notes.push(format!("All tokens are drawn: {error}"));
+                let note = format!("All tokens are drawn: {error}");
+                if !self.notes.contains(&note) {
+                    self.notes.push(note);
+                }
                 TokenFilter::default()
             }
         };

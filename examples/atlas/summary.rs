@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Heads named per habit.
-const NAMED: usize = 8;
+const NAMED: usize = 16;
 
 /// What a click asks for.
 pub(crate) enum Ask {
@@ -56,6 +56,7 @@ fn of_model(ui: &mut Ui, side: &mut Side, summary: &Summary) -> Option<Ask> {
             for label in heads.iter().take(NAMED) {
                 clicked = link(ui, summary, label.head, Some(&label.reason)).or(clicked);
             }
+            more(ui, heads.len());
         });
         if heads.len() > 1 {
             let heads: Vec<HeadId> = heads.iter().map(|label| label.head).collect();
@@ -177,6 +178,15 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
         });
     }
     clicked
+}
+
+/// How many are not named.
+fn more(ui: &mut Ui, heads: usize) {
+    if heads > NAMED {
+        let help = "Export has all of them";
+        ui.label(RichText::new(format!("and {} more", heads - NAMED)).weak())
+            .on_hover_text(help);
+    }
 }
 
 /// A head to click on, with why under the pointer.

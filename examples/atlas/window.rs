@@ -5,7 +5,9 @@ use std::{error::Error, path::PathBuf};
 
 use attn_egui::{apply_theme, color_picker, history_buttons, link, search_box, theme_switch, tool_buttons};
 use attn_sdk::{core::HeadId, project::AtlasParams};
-use eframe::egui::{CentralPanel, ComboBox, Frame, Key, Panel, RichText, ScrollArea, TextEdit, Ui, ViewportBuilder};
+use eframe::egui::{
+    Button, CentralPanel, ComboBox, Frame, Key, Panel, RichText, ScrollArea, TextEdit, Ui, ViewportBuilder,
+};
 
 use crate::{
     apart, export, filter, help,
@@ -93,7 +95,15 @@ impl eframe::App for Atlas {
                 });
             CentralPanel::default().frame(Frame::NONE).show(ui, |ui| self.about(ui));
         });
-        Panel::bottom("typed").show(ui, |ui| self.typed(ui));
+        Panel::bottom("typed").show(ui, |ui| {
+            ui.horizontal(|ui| {
+                let written = &self.active().written;
+                if !written.is_empty() {
+                    ui.label(RichText::new(written).weak());
+                }
+                self.typed(ui);
+            });
+        });
         CentralPanel::default()
             .frame(Frame::NONE)
             .show(ui, |ui| self.pictures(ui));
@@ -114,7 +124,8 @@ impl Atlas {
     }
 
     fn tools(&mut self, ui: &mut Ui) {
-        let before = self.active().view.clone();
+        let active = self.active();
+        let before = (active.view.clone(), active.filter.clone());
         self.model_menu(ui, "Model", false);
         self.model_menu(ui, "Compare", true);
         ui.separator();
@@ -133,34 +144,31 @@ impl Atlas {
         tool_buttons(ui, &mut active.picture);
         history_buttons(ui, &mut active.picture);
         let (mut step, mut all) = (0, false);
-        if active.view.open.is_some() {
-            all = ui
-                .button("All heads")
-                .on_hover_text("Back to the matrix (Escape)")
-                .clicked();
+        let back = ui.add_enabled(active.view.open.is_some(), Button::new("All heads"));
+        if back.on_hover_text("Back to the matrix (Escape)").clicked() {
+            all = true;
         }
-        if ui.button("Previous").on_hover_text("Previous head (,)").clicked() {
-            step = -1;
-        }
-        if ui.button("Next").on_hover_text("Next head (.)").clicked() {
-            step = 1;
+        for (name, help, by) in [("◀", "Previous head (,)", -1), ("▶", "Next head (.)", 1)] {
+            if ui.button(name).on_hover_text(help).clicked() {
+                step = by;
+            }
         }
         ui.separator();
         theme_switch(ui, &mut active.view);
         if let Some(kind) = export::menu(ui) {
             self.active().export(kind);
         }
-        if ui.button("Help").clicked() {
+        if ui.button("?").on_hover_text("Help (F1)").clicked() {
             self.help = !self.help;
         }
-        ui.label(RichText::new(&self.active().written).weak());
         if all {
             self.active().view.close_head();
         }
         if step != 0 {
             self.active().step(step);
         }
-        if self.active().view != before {
+        let active = self.active();
+        if (&active.view, &active.filter) != (&before.0, &before.1) {
             self.sync(self.active);
         }
     }

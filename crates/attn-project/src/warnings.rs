@@ -82,10 +82,16 @@ impl std::fmt::Display for Warning {
                 perplexity,
                 groups,
                 smallest,
-            } => write!(
-                f,
-                "perplexity {perplexity} is above the size of {groups} separate groups, the smallest of {smallest} points: they may not show"
-            ),
+            } => match groups {
+                1 => write!(
+                    f,
+                    "perplexity {perplexity} is above the size of a separate group of {smallest} points: it may not show"
+                ),
+                _ => write!(
+                    f,
+                    "perplexity {perplexity} is above the size of {groups} separate groups, the smallest of {smallest} points: they may not show"
+                ),
+            },
             Self::PerplexityReduced { asked, used } => {
                 write!(f, "perplexity {used} instead of {asked}: there are too few points")
             }

@@ -106,7 +106,7 @@ impl ClusterMap<'_> {
                     margin: 5.0,
                     clear: 0.0,
                 },
-                ..Label::new(panel, [0.0; 2], name, 9.0, colors.class(cluster).mix(colors.text, 0.62))
+                ..Label::new(panel, [0.0; 2], name, 10.5, colors.class(cluster).mix(colors.text, 0.8))
             });
         }
         scene.layers.push(layer);
