@@ -18,7 +18,7 @@ use crate::{
     Result,
     grammar::{Tag, Word},
     random::Random,
-    stimuli::{self, GRID, Paint, Property, SIDE},
+    stimuli::{self, GRID, Paint, Pictures, Property, SIDE},
     stories::{Stories, Story},
 };
 
@@ -84,19 +84,30 @@ pub(crate) fn agreement_across_a_noun() -> Vec<Agreement> {
     Stories::new(SEED ^ 1).take(20_000).filter_map(case).take(300).collect()
 }
 
-/// Writes `sentences.txt`, `sentences.conllu` and `images/` into `folder`.
-pub(crate) fn write(folder: &Path) -> Result<()> {
+/// Writes `sentences.txt`, `sentences.conllu`, `images/` and as many `fresh/` pictures into `folder`.
+pub(crate) fn write(folder: &Path, fresh: usize) -> Result<()> {
     let stories = held_out();
     fs::create_dir_all(folder.join("images"))?;
     let lines: String = stories.iter().map(|story| story.text() + "\n").collect();
     fs::write(folder.join("sentences.txt"), lines)?;
     fs::write(folder.join("sentences.conllu"), conllu(&stories)?)?;
     for (name, pixels) in pictures() {
-        let bytes = pixels.iter().map(|value| (value * 255.0).round() as u8).collect();
-        let image = RgbImage::from_raw(SIDE as u32, SIDE as u32, bytes).ok_or("a picture of another size")?;
-        image.save(folder.join("images").join(format!("{name}.png")))?;
+        save(&folder.join("images"), &name, &pixels)?;
+    }
+    if fresh > 0 {
+        fs::create_dir_all(folder.join("fresh"))?;
+    }
+    for (number, picture) in Pictures::new(SEED ^ 1).take(fresh).enumerate() {
+        let class = stimuli::class_name(picture.class).replace(' ', "-");
+        save(&folder.join("fresh"), &format!("{number:04}-{class}"), &picture.pixels)?;
     }
     Ok(())
+}
+
+fn save(folder: &Path, name: &str, pixels: &[f32]) -> Result<()> {
+    let bytes = pixels.iter().map(|value| (value * 255.0).round() as u8).collect();
+    let image = RgbImage::from_raw(SIDE as u32, SIDE as u32, bytes).ok_or("a picture of another size")?;
+    Ok(image.save(folder.join(format!("{name}.png")))?)
 }
 
 fn conllu(stories: &[Story]) -> Result<String> {

@@ -71,6 +71,9 @@ enum Command {
         /// The folder to write.
         #[arg(long)]
         out: PathBuf,
+        /// So many pictures too that the vision model has not seen, as `fresh/`.
+        #[arg(long, default_value_t = 0)]
+        fresh: usize,
     },
     /// Measure a trained model on held-out data and print what each head does.
     Inspect {
@@ -100,7 +103,7 @@ fn main() -> Result<()> {
         Command::Vision(training) => vision::train(&training),
         Command::Sentiment { training, base } => sentiment::train(&training, &base),
         Command::Dates(training) => dates::train(&training),
-        Command::Data { out } => data::write(&out),
+        Command::Data { out, fresh } => data::write(&out, fresh),
         Command::Inspect { model } => inspect::report(&model),
     }
 }
