@@ -73,6 +73,33 @@ pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<V
     Ok(attributes)
 }
 
+/// The pixels of a patch, `most` of a side at most: how many across and down, then row by row.
+pub(crate) fn sampled(
+    picture: &Image,
+    (rows, columns): (usize, usize),
+    (row, column): (usize, usize),
+    most: u32,
+) -> (u32, u32, Vec<[u8; 3]>) {
+    let (width, height) = (picture.width(), picture.height());
+    let range = |index: usize, count: usize, length: u32| {
+        let at = |index: usize| (index as f32 / count.max(1) as f32 * length as f32) as u32;
+        let start = at(index).min(length - 1);
+        (start, at(index + 1).clamp(start + 1, length))
+    };
+    let (left, right) = range(column, columns, width);
+    let (top, bottom) = range(row, rows, height);
+    let side = |start: u32, end: u32| (end - start).clamp(1, most);
+    let (across, down) = (side(left, right), side(top, bottom));
+    let sample = |x: u32, y: u32| {
+        let px = left + (x * (right - left) + (right - left) / 2) / across;
+        let py = top + (y * (bottom - top) + (bottom - top) / 2) / down;
+        let at = 4 * (py.min(height - 1) as usize * width as usize + px.min(width - 1) as usize);
+        [0, 1, 2].map(|channel| picture.rgba()[at + channel])
+    };
+    let pixels = (0..across * down).map(|i| sample(i % across, i / across));
+    (across, down, pixels.collect())
+}
+
 /// What one patch looks like.
 #[derive(Debug, Clone, Copy)]
 struct Look {
@@ -90,22 +117,8 @@ struct Look {
 
 impl Look {
     fn of(picture: &Image, (rows, columns): (usize, usize), (row, column): (usize, usize)) -> Self {
-        let (width, height) = (picture.width(), picture.height());
-        let range = |index: usize, count: usize, length: u32| {
-            let at = |index: usize| (index as f32 / count.max(1) as f32 * length as f32) as u32;
-            let start = at(index).min(length - 1);
-            (start, at(index + 1).clamp(start + 1, length))
-        };
-        let (left, right) = range(column, columns, width);
-        let (top, bottom) = range(row, rows, height);
-        let side = |start: u32, end: u32| (end - start).clamp(1, SAMPLES);
-        let (across, down) = (side(left, right), side(top, bottom));
-        let sample = |x: u32, y: u32| {
-            let px = left + (x * (right - left) + (right - left) / 2) / across;
-            let py = top + (y * (bottom - top) + (bottom - top) / 2) / down;
-            let at = 4 * (py.min(height - 1) as usize * width as usize + px.min(width - 1) as usize);
-            [0, 1, 2].map(|channel| f32::from(picture.rgba()[at + channel]) / 255.0)
-        };
+        let (across, down, pixels) = sampled(picture, (rows, columns), (row, column), SAMPLES);
+        let sample = |x: u32, y: u32| pixels[(y * across + x) as usize].map(|channel| f32::from(channel) / 255.0);
         let mut lumas = vec![0.0; (across * down) as usize];
         let mut mean = [0.0; 3];
         for y in 0..down {

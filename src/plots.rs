@@ -189,6 +189,12 @@ impl Study {
             _ => None,
         };
         plot.subtitle = &subtitle;
+        let patches = view
+            .patches
+            .map(|style| self.patches(head, style))
+            .transpose()?
+            .flatten();
+        plot.patches = patches.as_ref();
         let remarks = self.remarks(head)?;
         plot.remarks = &remarks;
         let weights: Vec<f32> = attention.iter().flat_map(|weights| weights.iter().copied()).collect();

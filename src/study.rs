@@ -9,7 +9,7 @@ use attn_core::{Capture, HeadId, Progress};
 use attn_project::{AtlasOptions, AtlasParams, HeadProjection, atlas_with, sequence_sample};
 use attn_render::{Scene, Table, View};
 
-use crate::{Column, Error, Report, Weighting, filter::Drawn, weighting::Recent};
+use crate::{Column, Error, Report, Weighting, filter::Drawn, picture::Sheet, weighting::Recent};
 
 /// A capture, and the projections of its heads so far.
 ///
@@ -28,6 +28,7 @@ pub struct Study {
     /// What weights of attention stand for.
     pub(crate) weighting: Weighting,
     pub(crate) recent: Recent,
+    pub(crate) sheet: Sheet,
 }
 
 impl Study {
@@ -46,6 +47,7 @@ impl Study {
             drawn: Drawn::default(),
             weighting: Weighting::default(),
             recent: Recent::default(),
+            sheet: Sheet::default(),
         })
     }
 

@@ -77,7 +77,8 @@ impl Shown {
     /// all match.
     fn follow(&mut self, view: &View) {
         let own = &mut self.view;
-        (own.theme, own.palette, own.color_mode) = (view.theme, view.palette, view.color_mode);
+        (own.theme, own.palette, own.color_mode, own.patches) =
+            (view.theme, view.palette, view.color_mode, view.patches);
         own.column.clone_from(&view.column);
         if matches!(self.apart, Apart::Values(_)) {
             own.search.clone_from(&view.search);

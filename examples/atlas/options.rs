@@ -8,7 +8,7 @@ use attn_sdk::{
     embedded::Embedded,
     models::Twin,
     project::{AtlasParams, Dims, Method, TsneParams, UmapParams},
-    render::{ColorMode, Palette, Theme, View},
+    render::{ColorMode, Palette, PatchStyle, Theme, View},
 };
 use clap::{Parser, ValueEnum};
 
@@ -79,6 +79,9 @@ pub(crate) struct Options {
     /// punctuation, patch-row, patch-column, trustworthiness, continuity, neighbours-kept, or a column of the data such as upos
     #[arg(long, value_name = "MODE|COLUMN", default_value = "query-key")]
     pub(crate) color: String,
+    /// Draws the patches of pictures themselves where they lie in a head: outlined, tinted or plain
+    #[arg(long, value_name = "STYLE")]
+    pub(crate) patches: Option<PatchStyle>,
     /// Draws at most so many tokens of each word, so that frequent words do not own the picture
     #[arg(long, value_name = "N")]
     pub(crate) most_per_word: Option<usize>,
@@ -229,6 +232,7 @@ impl Options {
             color_mode: self.color.parse().unwrap_or(ColorMode::Value),
             column: self.color.clone(),
             search: self.search.clone(),
+            patches: self.patches,
             ..View::default()
         }
     }

@@ -3,7 +3,9 @@
 
 use std::{error::Error, path::PathBuf};
 
-use attn_egui::{apply_theme, color_picker, history_buttons, link, search_box, theme_switch, tool_buttons};
+use attn_egui::{
+    apply_theme, color_picker, history_buttons, link, patch_picker, search_box, theme_switch, tool_buttons,
+};
 use attn_sdk::{core::HeadId, project::AtlasParams};
 use eframe::egui::{
     Button, CentralPanel, ComboBox, Frame, Key, Panel, RichText, ScrollArea, TextEdit, Ui, ViewportBuilder,
@@ -136,6 +138,9 @@ impl Atlas {
         let columns = active.study.as_ref().map_or(&[][..], |study| study.columns());
         let columns: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         color_picker(ui, &mut active.view, &modes, &columns);
+        if active.study.as_ref().is_some_and(|study| study.is_picture(0)) {
+            patch_picker(ui, &mut active.view);
+        }
         filter::menu(ui, active);
         let count = active.count();
         search_box(ui, &mut active.view, &count);

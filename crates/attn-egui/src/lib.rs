@@ -24,4 +24,4 @@ pub use progress::progress_bar;
 pub use scene_view::{Hover, SceneResponse, SceneView, highlight};
 pub use search_box::search_box;
 pub use table::{TextTable, TextTableResponse};
-pub use toolbar::{color_picker, history_buttons, theme_switch, tool_buttons};
+pub use toolbar::{color_picker, history_buttons, patch_picker, theme_switch, tool_buttons};

@@ -1,6 +1,6 @@
 //! Buttons for what can be done with keys too: tools, undo and redo, theme, colours.
 
-use attn_render::{ColorMode, Key, Theme, Tool, View};
+use attn_render::{ColorMode, Key, PatchStyle, Theme, Tool, View};
 use egui::{ComboBox, Response, Ui};
 
 use crate::SceneView;
@@ -82,6 +82,27 @@ pub fn color_picker(ui: &mut Ui, view: &mut View, modes: &[ColorMode], columns: 
     if before != (view.color_mode, view.column.clone()) {
         // Classes of another column are others.
         view.hidden_classes.clear();
+        response.mark_changed();
+    }
+    response
+}
+
+/// How tokens that are patches of pictures are drawn where they lie: as points, or as the patches themselves.
+pub fn patch_picker(ui: &mut Ui, view: &mut View) -> Response {
+    let name = |style: Option<PatchStyle>| {
+        style.map_or_else(|| "points".to_owned(), |style| format!("patches, {}", style.name()))
+    };
+    let before = view.patches;
+    let mut response = ComboBox::from_id_salt("attn patches")
+        .selected_text(name(view.patches))
+        .show_ui(ui, |ui| {
+            for style in std::iter::once(None).chain(PatchStyle::ALL.map(Some)) {
+                ui.selectable_value(&mut view.patches, style, name(style));
+            }
+        })
+        .response
+        .on_hover_text("Points, or the patches themselves, in an open head");
+    if before != view.patches {
         response.mark_changed();
     }
     response

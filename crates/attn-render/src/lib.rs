@@ -45,8 +45,8 @@ pub use raster::Image;
 pub use renderer::{Renderer, Stats};
 pub use sample::representative;
 pub use scene::{
-    Axes, Blending, Block, Cell, Curve, Edge, GlyphRow, Label, Layer, Motion, Panel, Path, Picture, Placement, Point,
-    Region, Rows, Scene, Shape,
+    Axes, Blending, Block, Cell, Curve, Edge, GlyphRow, Label, Layer, Motion, Panel, PatchStyle, Patches, Path,
+    Picture, Placement, Point, Region, Rows, Scene, Shape,
 };
 pub use search::{Matches, search};
 pub use selection::{Area, Selection};

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use attn_core::HeadId;
 use serde::{Deserialize, Serialize};
 
-use crate::{ColorMode, Colors, Palette, Selection, Theme};
+use crate::{ColorMode, Colors, Palette, PatchStyle, Selection, Theme};
 
 /// A camera on a plane. Positions are fractions of the place it looks at, so that it survives a resize.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -149,6 +149,8 @@ pub struct View {
     pub color_mode: ColorMode,
     /// The name of the host's column that [`ColorMode::Value`] draws.
     pub column: String,
+    /// How tokens that are patches of pictures are drawn where they lie; `None` for points.
+    pub patches: Option<PatchStyle>,
     /// Classes whose points are not drawn, by index, when points are coloured by class.
     pub hidden_classes: BTreeSet<u32>,
     /// Which colours stand for queries and keys.

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use attn_render::{
-    Axes, Blending, Block, Bounds, Camera, Color, Curve, Edge, Error, Headless, Image, Label, Motion, Panel, Path,
-    Picture, Point, Projection, Rect, Renderer, Scene, Shape, View, wgpu,
+    Axes, Blending, Block, Bounds, Camera, Color, Curve, Edge, Error, Headless, Image, Label, Motion, Panel,
+    PatchStyle, Patches, Path, Picture, Point, Projection, Rect, Renderer, Scene, Shape, View, wgpu,
 };
 
 const BLACK: Color = Color::hex(0x000000);
@@ -223,6 +223,70 @@ fn pictures_are_crisp_and_keep_their_colours() {
     assert_eq!(pixel(&picture, 20, 19), [0, 255, 0, 255]);
     assert_eq!(pixel(&picture, 19, 20), [0, 0, 255, 255]);
     assert_eq!(pixel(&picture, 29, 29), [255; 4]);
+}
+
+#[test]
+fn patches_stand_where_their_points_are() {
+    // Two patches of two colours each, and a point without one.
+    let colors = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]];
+    let row: Vec<u8> = colors
+        .iter()
+        .flat_map(|[r, g, b]| [*r, *g, *b, 255].repeat(4))
+        .collect();
+    let sheet = Arc::new(Image::new(16, 8, row.repeat(8)).unwrap());
+    let mut scene = Scene::new([100.0, 100.0], BLACK);
+    let panel = scene.add_panel(Panel {
+        point_radius: 8.0,
+        point_opacity: 1.0,
+        ..Panel::page(Rect::new(0.0, 0.0, 100.0, 100.0), Motion::Fixed)
+    });
+    let white = Color::hex(0xFFFFFF);
+    let at = |x, y, id| Point::new(panel, [x, y, 0.0], white, id);
+    scene.layers[0].points = vec![
+        at(30.0, 30.0, 0).as_patch(true),
+        at(70.0, 30.0, 1).as_patch(true),
+        at(30.0, 70.0, 2),
+    ]
+    .into();
+    let patches = |style, parts: &[[u16; 4]]| Patches {
+        sheet: sheet.clone(),
+        parts: parts.into(),
+        style,
+    };
+    let parts = [[0, 0, 8, 8], [8, 0, 8, 8]];
+    scene.layers[0].patches = Some(patches(PatchStyle::Plain, &parts));
+    let mut headless = headless();
+    let plain = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let near = |found: [u8; 4], wanted: [u8; 3]| found.iter().zip(wanted).all(|(a, b)| a.abs_diff(b) < 4);
+    // 10 to either side of the middle: half a side is 1.25 radii.
+    for (x, wanted) in [(22, colors[0]), (38, colors[1]), (62, colors[2]), (78, colors[3])] {
+        assert!(near(pixel(&plain, x, 30), wanted), "{x}: {:?}", pixel(&plain, x, 30));
+    }
+    assert!(near(pixel(&plain, 18, 30), [0; 3]) && near(pixel(&plain, 30, 42), [0; 3]));
+    assert!(
+        near(pixel(&plain, 30, 70), [255; 3]),
+        "a point without a patch stays one"
+    );
+    scene.layers[0].patches = Some(patches(PatchStyle::Outlined, &parts));
+    let outlined = headless.render(&scene, &View::default(), 1.0).unwrap();
+    assert!(near(pixel(&outlined, 20, 30), [255; 3]) && near(pixel(&outlined, 24, 30), colors[0]));
+    scene.layers[0].patches = Some(patches(PatchStyle::Tinted, &parts));
+    let tinted = headless.render(&scene, &View::default(), 1.0).unwrap();
+    assert!(
+        near(pixel(&tinted, 24, 30), [255, 115, 115]),
+        "{:?}",
+        pixel(&tinted, 24, 30)
+    );
+    // Half a patch in view keeps its scale.
+    scene.layers[0].points = vec![at(0.0, 30.0, 0).as_patch(true)].into();
+    scene.layers[0].patches = Some(patches(PatchStyle::Plain, &parts));
+    let cut = headless.render(&scene, &View::default(), 1.0).unwrap();
+    assert!(near(pixel(&cut, 2, 30), colors[1]) && near(pixel(&cut, 12, 30), [0; 3]));
+    scene.layers[0].patches = Some(patches(PatchStyle::Plain, &[[9, 0, 8, 8]]));
+    assert!(matches!(
+        headless.render(&scene, &View::default(), 1.0),
+        Err(Error::Shape { .. })
+    ));
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod samples;
 
 use std::{fs, io::BufReader, path::PathBuf};
 
-use attn_render::{ColorMode, Error, Headless, Image, Pick, Scene, Theme, View, views::Flows};
+use attn_render::{ColorMode, Error, Headless, Image, PatchStyle, Pick, Scene, Theme, View, views::Flows};
 
 /// Mean difference of a channel, of 255.
 const MEAN: f64 = 0.6;
@@ -111,6 +111,21 @@ fn head_sequence() {
     check("head-sequence", &View::default(), |view| {
         samples::single(0, 400, 2, true, view, [560.0, 440.0])
     });
+}
+
+#[test]
+fn head_patches() {
+    for (name, style, dims) in [
+        ("head-patches", PatchStyle::Outlined, 2),
+        ("head-patches-tinted", PatchStyle::Tinted, 2),
+        ("head-patches-3d", PatchStyle::Plain, 3),
+    ] {
+        let view = View {
+            patches: Some(style),
+            ..View::default()
+        };
+        check(name, &view, |view| samples::patches(dims, view, [480.0, 420.0]));
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ mod large;
 mod samples;
 
 use attn_render::{
-    Axes, Block, Bounds, Color, Curve, Edge, Error, Headless, Motion, Panel, Path, Point, Projection, Rect, Scene,
-    Shape, SvgOptions, Theme, View, place_labels, svg, views::Flows,
+    Axes, Block, Bounds, Color, Curve, Edge, Error, Headless, Motion, Panel, PatchStyle, Path, Point, Projection, Rect,
+    Scene, Shape, SvgOptions, Theme, View, place_labels, svg, views::Flows,
 };
 
 /// A start tag: its name and attributes.
@@ -86,10 +86,17 @@ fn count(tags: &[Tag], name: &str) -> usize {
 
 /// Every view, small, by name.
 fn every_view(view: &View) -> Vec<(&'static str, Scene)> {
+    let style = |style| View {
+        patches: Some(style),
+        ..view.clone()
+    };
+    let (outlined, tinted) = (style(PatchStyle::Outlined), style(PatchStyle::Tinted));
     let scenes = [
         ("matrix", samples::matrix(2, 3, 300, 2, view, Some([460.0, 420.0]))),
         ("matrix 3D", samples::matrix(2, 3, 300, 3, view, Some([460.0, 420.0]))),
         ("head", samples::single(0, 400, 2, true, view, [560.0, 440.0])),
+        ("head of patches", samples::patches(2, &outlined, [480.0, 420.0])),
+        ("head of tinted patches", samples::patches(3, &tinted, [480.0, 420.0])),
         ("head 3D", samples::single(3, 400, 3, true, view, [560.0, 440.0])),
         ("head by class", charts::classes(view, [460.0, 400.0])),
         ("head searched", charts::searched(view, [460.0, 400.0])),
@@ -303,10 +310,19 @@ fn every_view_is_well_formed_and_has_all_its_text() {
                     clip.width() > 0.0 && clip.height() > 0.0
                 };
                 let pictures = || scene.layers.iter().flat_map(|layer| layer.pictures.iter());
-                assert_eq!(count(&tags, "use"), pictures().filter(in_sight).count());
-                let images: std::collections::BTreeSet<_> = pictures()
+                // A patch is a drawing within the drawing.
+                let patches = count(&tags, "svg") - 1;
+                assert_eq!(count(&tags, "use"), pictures().filter(in_sight).count() + patches);
+                let as_patches = || {
+                    let points = scene.layers.iter().flat_map(|layer| layer.points.iter());
+                    points.filter(|point| point.is_patch())
+                };
+                assert!(patches == as_patches().count() || zoom > 1.0);
+                let mut images: std::collections::BTreeSet<_> = pictures()
                     .map(|picture| std::sync::Arc::as_ptr(&picture.image))
                     .collect();
+                let sheets = scene.layers.iter().filter_map(|layer| layer.patches.as_ref());
+                images.extend(sheets.map(|patches| std::sync::Arc::as_ptr(&patches.sheet)));
                 assert_eq!(count(&tags, "image"), images.len(), "the same pixels are embedded once");
             }
         }

@@ -8,7 +8,7 @@ mod samples;
 
 use std::{error::Error, path::PathBuf, time::Instant};
 
-use attn_render::{ColorMode, Headless, Palette, Pick, Theme, View, views::Flows};
+use attn_render::{ColorMode, Headless, Palette, PatchStyle, Pick, Theme, View, views::Flows};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "gallery".into()));
@@ -36,6 +36,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let searched = View {
             search: "storm".into(),
+            ..plain.clone()
+        };
+        let pictured = View {
+            patches: Some(PatchStyle::Outlined),
             ..plain.clone()
         };
         let size = [1000.0, 760.0];
@@ -85,6 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 samples::single(4, 10_112, 2, false, &plain, size)?,
                 &plain,
             ),
+            ("head-patches", samples::patches(2, &pictured, size)?, &pictured),
             ("crowd", samples::single(2, 60_000, 2, false, &plain, size)?, &plain),
             (
                 "crowd-searched",

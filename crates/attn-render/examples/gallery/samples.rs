@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Cell, Error, Image, Picker, Projection, Scene, View,
+    Cell, Error, Image, PatchStyle, Patches, Picker, Projection, Scene, View,
     views::{
         ClusterMap, ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, Lines, MapCluster, Matrix,
         MatrixPanel, Sentence, SentenceToken, Series, ValueKind, overlay,
@@ -141,6 +141,44 @@ pub(crate) fn single(
             attention: &attention,
         }),
         ..Head::new(head(3, 9), Coordinates::new(&values, dims)?, points / 2)
+    };
+    head.scene(view, size)
+}
+
+/// A head of a vision transformer, each token as its patch: queries and keys in the order of their hues, class tokens as points.
+pub(crate) fn patches(dims: usize, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    const SIDE: u16 = 12;
+    let cells = usize::from(SIDE) * usize::from(SIDE);
+    let mut noise = Noise(11);
+    let mut coordinates = Vec::new();
+    for i in 0..2 * (cells + 1) {
+        let (patch, key) = (i % (cells + 1), i > cells);
+        let hue = (patch % usize::from(SIDE)) as f32 / f32::from(SIDE);
+        let (y, x) = (hue * std::f32::consts::TAU).sin_cos();
+        let out = if key { 2.2 } else { 1.5 } + 0.3 * noise.normal();
+        let p = [out * x + 0.2 * noise.normal(), out * y, noise.normal()];
+        coordinates.extend_from_slice(&p[..dims]);
+    }
+    // Hues from left to right, stripes that get finer from top to bottom.
+    let pixels = 8 * usize::from(SIDE);
+    let rgba = (0..pixels * pixels).flat_map(|i| {
+        let (x, y) = ((i % pixels) as f32 / pixels as f32, (i / pixels) as f32 / pixels as f32);
+        let light = 0.75 + 0.25 * (y * y * 260.0).sin();
+        let channel = |turn: f32| (255.0 * light * (0.5 + 0.5 * (std::f32::consts::TAU * (x - turn)).cos())) as u8;
+        [channel(0.0), channel(1.0 / 3.0), channel(2.0 / 3.0), 255]
+    });
+    // The class token comes first and has no patch.
+    let part = |i: u16| [i % SIDE * 8, i / SIDE * 8, 8, 8];
+    let tokens = || std::iter::once([0; 4]).chain((0..SIDE * SIDE).map(part));
+    let patches = Patches {
+        sheet: Arc::new(Image::new(8 * u32::from(SIDE), 8 * u32::from(SIDE), rgba.collect())?),
+        parts: tokens().chain(tokens()).collect(),
+        style: PatchStyle::default(),
+    };
+    let head = Head {
+        subtitle: "a vision transformer",
+        patches: Some(&patches),
+        ..Head::new(head(0, 2), Coordinates::new(&coordinates, dims)?, cells + 1)
     };
     head.scene(view, size)
 }

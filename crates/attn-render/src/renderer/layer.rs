@@ -6,6 +6,7 @@ use super::{
     buffers::{Mirror, Slab, Uploads},
     frame::Frame,
     mixture::Mixture,
+    patches::PatchBuffers,
     pipelines::{PictureInstance, Pipelines},
     strokes,
 };
@@ -22,6 +23,8 @@ pub(super) struct LayerBuffers {
     edges: Mirror,
     points: Mirror,
     points_group: Option<wgpu::BindGroup>,
+    /// Of points that are patches of pictures.
+    patches: Option<PatchBuffers>,
     /// Of points that are mixed.
     mixture: Option<Mixture>,
     curve_stamp: u64,
@@ -42,6 +45,7 @@ impl LayerBuffers {
             edges: Mirror::new("edges", vertex),
             points: Mirror::new("points", wgpu::BufferUsages::STORAGE),
             points_group: None,
+            patches: None,
             mixture: None,
             curve_stamp: 0,
             curve_vertices: Slab::new("curves", vertex),
@@ -75,6 +79,11 @@ impl LayerBuffers {
             self.curve_stamp = layer.curves.stamp();
         }
         follow_pictures(pipelines, target, self, layer, uploads)?;
+        let old = self.patches.take();
+        self.patches = match &layer.patches {
+            Some(patches) => Some(PatchBuffers::follow(old, patches, pipelines, target, uploads)?),
+            None => None,
+        };
         Ok(point_bytes)
     }
 
@@ -143,6 +152,7 @@ impl LayerBuffers {
             + some(self.edges.drawn().is_some())
             + some(self.points.drawn().is_some())
             + some(self.mixture.is_some())
+            + some(self.patches.is_some())
     }
 
     pub(super) fn draw_points(&self, pipeline: &wgpu::RenderPipeline, pass: &mut wgpu::RenderPass<'_>) {
@@ -192,6 +202,13 @@ impl LayerBuffers {
             Some(mixture) => mixture.paint(pipelines, pass),
             None => self.draw_points(&pipelines.points[usize::from(in_space)], pass),
         }
+        if let (Some(patches), Some((_, count)), Some(group)) = (&self.patches, self.points.drawn(), &self.points_group)
+        {
+            pass.set_pipeline(&pipelines.patches[usize::from(in_space)]);
+            pass.set_bind_group(1, group, &[]);
+            pass.set_bind_group(2, &patches.group, &[]);
+            pass.draw(0..count.saturating_mul(6), 0..1);
+        }
         if let Some(buffer) = self.row_blocks.buffer.as_ref().filter(|_| self.row_blocks.len > 0) {
             instanced(pass, &pipelines.blocks, buffer, self.row_blocks.len);
         }
@@ -235,7 +252,40 @@ fn upload_picture(
     picture: &Picture,
     uploads: &mut Uploads<'_>,
 ) -> Result<PictureTexture, Error> {
-    let (width, height) = (picture.image.width(), picture.image.height());
+    let view = texture(&picture.image, target, uploads)?;
+    let sampler = if picture.smooth {
+        &pipelines.smooth
+    } else {
+        &pipelines.crisp
+    };
+    let group = uploads.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some("attn picture"),
+        layout: &pipelines.picture_layout,
+        entries: &[
+            wgpu::BindGroupEntry {
+                binding: 0,
+                resource: wgpu::BindingResource::TextureView(&view),
+            },
+            wgpu::BindGroupEntry {
+                binding: 1,
+                resource: wgpu::BindingResource::Sampler(sampler),
+            },
+        ],
+    });
+    Ok(PictureTexture {
+        image: picture.image.clone(),
+        smooth: picture.smooth,
+        group,
+    })
+}
+
+/// An image as a texture in the target's colours.
+pub(super) fn texture(
+    image: &Image,
+    target: wgpu::TextureFormat,
+    uploads: &mut Uploads<'_>,
+) -> Result<wgpu::TextureView, Error> {
+    let (width, height) = (image.width(), image.height());
     let limit = uploads.device.limits().max_texture_dimension_2d;
     if width > limit || height > limit {
         return Err(Error::PictureSize {
@@ -270,31 +320,7 @@ fn upload_picture(
     };
     uploads
         .queue
-        .write_texture(texture.as_image_copy(), picture.image.rgba(), rows, size);
-    uploads.bytes += picture.image.rgba().len() as u64;
-    let view = texture.create_view(&Default::default());
-    let sampler = if picture.smooth {
-        &pipelines.smooth
-    } else {
-        &pipelines.crisp
-    };
-    let group = uploads.device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: Some("attn picture"),
-        layout: &pipelines.picture_layout,
-        entries: &[
-            wgpu::BindGroupEntry {
-                binding: 0,
-                resource: wgpu::BindingResource::TextureView(&view),
-            },
-            wgpu::BindGroupEntry {
-                binding: 1,
-                resource: wgpu::BindingResource::Sampler(sampler),
-            },
-        ],
-    });
-    Ok(PictureTexture {
-        image: picture.image.clone(),
-        smooth: picture.smooth,
-        group,
-    })
+        .write_texture(texture.as_image_copy(), image.rgba(), rows, size);
+    uploads.bytes += image.rgba().len() as u64;
+    Ok(texture.create_view(&Default::default()))
 }

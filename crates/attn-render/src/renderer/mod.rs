@@ -8,6 +8,7 @@ mod buffers;
 mod frame;
 mod layer;
 mod mixture;
+mod patches;
 mod pipelines;
 mod strokes;
 mod text;

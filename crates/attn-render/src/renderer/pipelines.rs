@@ -12,13 +12,14 @@ macro_rules! shader {
 }
 
 /// Every shader as it is compiled, by name; each has the entry points `vertex` and `fragment`.
-pub(crate) const SHADERS: [(&str, &str); 6] = [
+pub(crate) const SHADERS: [(&str, &str); 7] = [
     ("points", shader!("points")),
     ("edges", shader!("edges")),
     ("curves", shader!("curves")),
     ("blocks", shader!("blocks")),
     ("pictures", shader!("pictures")),
     ("mixed", shader!("mixed")),
+    ("patches", shader!("patches")),
 ];
 
 /// What points of crowds are summed up in. Sums of 16 bits, which every device has, are right up to some hundred points on a
@@ -62,9 +63,12 @@ pub(crate) struct Pipelines {
     pub(crate) curves: wgpu::RenderPipeline,
     pub(crate) blocks: wgpu::RenderPipeline,
     pub(crate) pictures: wgpu::RenderPipeline,
+    /// Patches in the place of points; as with points.
+    pub(crate) patches: [wgpu::RenderPipeline; 2],
     pub(crate) frame_layout: wgpu::BindGroupLayout,
     pub(crate) points_layout: wgpu::BindGroupLayout,
     pub(crate) picture_layout: wgpu::BindGroupLayout,
+    pub(crate) patches_layout: wgpu::BindGroupLayout,
     pub(crate) sums_layout: wgpu::BindGroupLayout,
     pub(crate) crisp: wgpu::Sampler,
     pub(crate) smooth: wgpu::Sampler,
@@ -153,19 +157,23 @@ impl Pipelines {
             ty,
             count: None,
         };
+        let sampled = || {
+            let texture = wgpu::BindingType::Texture {
+                sample_type: wgpu::TextureSampleType::Float { filterable: true },
+                view_dimension: wgpu::TextureViewDimension::D2,
+                multisampled: false,
+            };
+            let sampler = wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering);
+            [fragment(0, texture), fragment(1, sampler)]
+        };
         let picture_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("attn picture"),
-            entries: &[
-                fragment(
-                    0,
-                    wgpu::BindingType::Texture {
-                        sample_type: wgpu::TextureSampleType::Float { filterable: true },
-                        view_dimension: wgpu::TextureViewDimension::D2,
-                        multisampled: false,
-                    },
-                ),
-                fragment(1, wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering)),
-            ],
+            entries: &sampled(),
+        });
+        let [texture, sampler] = sampled();
+        let patches_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("attn patches"),
+            entries: &[texture, sampler, buffer(2, read_only, wgpu::ShaderStages::VERTEX)],
         });
         let sums_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("attn sums of points"),
@@ -188,6 +196,10 @@ impl Pipelines {
         let frame_only = layout(device, &[Some(&frame_layout)]);
         let with_points = layout(device, &[Some(&frame_layout), Some(&points_layout)]);
         let with_picture = layout(device, &[Some(&frame_layout), Some(&picture_layout)]);
+        let with_patches = layout(
+            device,
+            &[Some(&frame_layout), Some(&points_layout), Some(&patches_layout)],
+        );
         let with_sums = layout(device, &[Some(&frame_layout), Some(&sums_layout)]);
         let over = Output {
             format: target,
@@ -217,11 +229,16 @@ impl Pipelines {
             curves: simple(2, &frame_only, Vertices::Mesh(&CURVE)),
             blocks: simple(3, &frame_only, Vertices::Quads(&BLOCK)),
             pictures: simple(4, &with_picture, Vertices::Quads(&PICTURE)),
+            patches: [0.0, 1.0].map(|in_space| {
+                let constants = [("IN_SPACE", in_space)];
+                pipeline(device, over, SHADERS[6], &with_patches, Vertices::Pulled, &constants)
+            }),
             crisp: sampler(wgpu::FilterMode::Nearest),
             smooth: sampler(wgpu::FilterMode::Linear),
             frame_layout,
             points_layout,
             picture_layout,
+            patches_layout,
             sums_layout,
         }
     }

@@ -7,6 +7,7 @@
 //! Primitives keep what they mean (text is text, a point has a shape), so that vector formats can be written.
 
 mod figures;
+mod patches;
 mod point;
 mod text;
 
@@ -14,6 +15,7 @@ use attn_core::HeadId;
 
 pub use self::{
     figures::{Block, Curve, Edge, Path, Picture},
+    patches::{PatchStyle, Patches},
     point::{Point, Shape},
     text::{Cell, GlyphRow, Label, Placement},
 };
@@ -140,6 +142,9 @@ pub struct Layer {
     pub points: Tracked<Point>,
     /// How these points cover each other.
     pub blending: Blending,
+    /// Patches of pictures in the place of these points; `None`, the default, for points. Where points are
+    /// [mixed](Blending::Mixed), patches still cover each other.
+    pub patches: Option<Patches>,
     /// Rows of words or marks.
     pub rows: Vec<GlyphRow>,
     /// Text.

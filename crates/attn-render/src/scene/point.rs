@@ -42,6 +42,7 @@ impl Point {
     const DIMMED: u8 = 0x10;
     const HIDDEN: u8 = 0x20;
     const SOLID: u8 = 0x40;
+    const PATCH: u8 = 0x80;
     /// Opacity of a solid point.
     pub(crate) const SOLID_OPACITY: f32 = 0.9;
 
@@ -90,6 +91,17 @@ impl Point {
     pub fn solid(mut self, solid: bool) -> Self {
         self.shape = (self.shape & !Self::SOLID) | if solid { Self::SOLID } else { 0 };
         self
+    }
+
+    /// Drawn as its part of the [layer's patches](crate::Layer::patches), or as a point.
+    pub fn as_patch(mut self, as_patch: bool) -> Self {
+        self.shape = (self.shape & !Self::PATCH) | if as_patch { Self::PATCH } else { 0 };
+        self
+    }
+
+    /// Whether it is drawn as a patch.
+    pub fn is_patch(&self) -> bool {
+        self.shape & Self::PATCH != 0
     }
 
     /// The panel's index.

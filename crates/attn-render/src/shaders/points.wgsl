@@ -32,6 +32,7 @@ struct Out {
 const DIMMED: u32 = 0x10u;
 const HIDDEN: u32 = 0x20u;
 const SOLID: u32 = 0x40u;
+const PATCH: u32 = 0x80u;
 
 @vertex
 fn vertex(@builtin(vertex_index) index: u32) -> Out {
@@ -46,7 +47,7 @@ fn vertex(@builtin(vertex_index) index: u32) -> Out {
     if (flags & SOLID) != 0u {
         alpha = 0.9;
     }
-    var hidden = (flags & HIDDEN) != 0u;
+    var hidden = (flags & (HIDDEN | PATCH)) != 0u;
     var px: vec2<f32>;
     if IN_SPACE && (panel.point & SPACE) != 0u {
         let p = project_space(panel_index, vec3(point.x, point.y, point.z));

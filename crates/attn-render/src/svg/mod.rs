@@ -12,7 +12,7 @@ use std::{collections::HashMap, fmt::Write as _, path::Path, sync::Arc};
 
 use self::markup::{Markup, base64};
 use crate::{
-    Block, Error, Image, PlacedLabel, Point, Projection, Rect, Scene, View, place_labels,
+    Block, Error, Image, Patches, PlacedLabel, Point, Projection, Rect, Scene, View, place_labels,
     raster::write_whole,
     rows,
     text::{FAMILY, RIM},
@@ -95,8 +95,16 @@ pub fn svg(scene: &Scene, view: &View, options: &SvgOptions) -> Result<String, E
         }
         for (index, point) in layer.points.iter().enumerate() {
             if thinning.keeps(before + index, point, &projection) {
+                let patch = match &layer.patches {
+                    Some(patches) if point.is_patch() => drawing.patch(patches, point.id)?,
+                    _ => None,
+                };
                 drawing.in_panel(point.panel(), |body, place| {
-                    shapes::point(body, point, &scene.panels[point.panel()], place, scene.dimmed_opacity());
+                    let (panel, dimmed) = (&scene.panels[point.panel()], scene.dimmed_opacity());
+                    match &patch {
+                        Some(patch) => shapes::patch(body, point, patch, panel, place, dimmed),
+                        None => shapes::point(body, point, panel, place, dimmed),
+                    }
                 });
             }
         }
@@ -177,31 +185,47 @@ impl Drawing<'_> {
     }
 
     fn picture(&mut self, picture: &crate::Picture) -> Result<(), Error> {
-        let next = self.images.len();
-        let number = match self.images.get(&Arc::as_ptr(&picture.image)) {
-            Some(number) => *number,
-            None => {
-                let bytes = picture.image.png_bytes()?;
-                let crisp = if picture.smooth {
-                    ""
-                } else {
-                    " style=\"image-rendering:pixelated\""
-                };
-                // One unit a side; each use stretches it to its place.
-                let _ = writeln!(
-                    self.defs.text,
-                    "<image id=\"i{next}\" width=\"1\" height=\"1\" preserveAspectRatio=\"none\"{crisp} \
-                     href=\"data:image/png;base64,{}\"/>",
-                    base64(&bytes)
-                );
-                self.images.insert(Arc::as_ptr(&picture.image), next);
-                next
-            }
-        };
+        let number = self.image(&picture.image, picture.smooth)?;
         self.in_panel(usize::from(picture.panel), |body, place| {
             shapes::picture(body, picture.rect, number, place);
         });
         Ok(())
+    }
+
+    /// What a point is drawn as, if it is a patch.
+    fn patch(&mut self, patches: &Patches, id: u32) -> Result<Option<shapes::Patch>, Error> {
+        let Some(part) = patches.part(id) else {
+            return Ok(None);
+        };
+        Ok(Some(shapes::Patch {
+            number: self.image(&patches.sheet, true)?,
+            sheet: [patches.sheet.width(), patches.sheet.height()],
+            part,
+            style: patches.style,
+        }))
+    }
+
+    /// The number of an image, which is written once.
+    fn image(&mut self, image: &Arc<Image>, smooth: bool) -> Result<usize, Error> {
+        if let Some(number) = self.images.get(&Arc::as_ptr(image)) {
+            return Ok(*number);
+        }
+        let next = self.images.len();
+        let bytes = image.png_bytes()?;
+        let crisp = if smooth {
+            ""
+        } else {
+            " style=\"image-rendering:pixelated\""
+        };
+        // One unit a side; each use stretches it to its place.
+        let _ = writeln!(
+            self.defs.text,
+            "<image id=\"i{next}\" width=\"1\" height=\"1\" preserveAspectRatio=\"none\"{crisp} \
+             href=\"data:image/png;base64,{}\"/>",
+            base64(&bytes)
+        );
+        self.images.insert(Arc::as_ptr(image), next);
+        Ok(next)
     }
 
     fn label(&mut self, label: &PlacedLabel) {

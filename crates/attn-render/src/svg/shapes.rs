@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::markup::Markup;
-use crate::{Axes, Block, Curve, Edge, Panel, PanelPlace, Path, Point, Projection, Rect, Shape};
+use crate::{Axes, Block, Curve, Edge, Panel, PanelPlace, PatchStyle, Path, Point, Projection, Rect, Shape};
 
 /// How far a point reaches beyond its radius at most.
 const REACH: f32 = 1.26;
@@ -26,29 +26,95 @@ fn depth_cue(w: f32) -> f32 {
     1.0 - 0.6 * (0.5 - 1.75 * (1.0 - w)).clamp(0.0, 1.0)
 }
 
-pub(super) fn point(body: &mut Markup, point: &Point, panel: &Panel, place: &PanelPlace, dimmed: f32) {
+/// Where a point is, how large, and how near: 1 in the plane.
+struct Seen {
+    x: f32,
+    y: f32,
+    radius: f32,
+    near: f32,
+}
+
+/// `None` for a point that cannot be seen.
+fn seen(point: &Point, panel: &Panel, place: &PanelPlace) -> Option<Seen> {
     let [x, y, w] = place.px_from_data.apply(point.position);
     if point.is_hidden() || w <= 0.0 || !finite(&[x, y]) {
-        return;
+        return None;
     }
     let mut radius = panel.point_radius * place.zoom.max(0.0).powf(0.4) * point.size();
+    let mut near = 1.0;
+    if panel.axes == Axes::Space {
+        near = depth_cue(w);
+        radius *= (0.7 + 0.3 * near) / w;
+    }
+    let reach = REACH * radius;
+    let around = Rect::new(x - reach, y - reach, 2.0 * reach, 2.0 * reach);
+    let drawn = radius > 0.0 && finite(&[radius]) && place.clip.overlaps(&around);
+    drawn.then_some(Seen { x, y, radius, near })
+}
+
+/// A part of an image in the place of a point.
+pub(super) struct Patch {
+    /// The image's number, and its size in pixels.
+    pub(super) number: usize,
+    pub(super) sheet: [u32; 2],
+    pub(super) part: [u16; 4],
+    pub(super) style: PatchStyle,
+}
+
+pub(super) fn patch(body: &mut Markup, point: &Point, patch: &Patch, panel: &Panel, place: &PanelPlace, dimmed: f32) {
+    let Some(Seen { x, y, radius, near }) = seen(point, panel, place) else {
+        return;
+    };
+    let half = 1.25 * radius;
+    let mut opacity = 1.0;
+    if panel.axes == Axes::Space {
+        opacity *= 0.5 + 0.5 * near;
+    }
+    if point.is_dimmed() {
+        opacity *= dimmed;
+    }
+    let rect = Rect::new(x - half, y - half, 2.0 * half, 2.0 * half);
+    body.text.push_str("<g");
+    body.number("opacity", opacity);
+    body.text.push_str("><svg");
+    body.rect(rect);
+    let ([left, top, width, height], [across, down]) = (patch.part, patch.sheet);
+    let _ = writeln!(
+        body.text,
+        " viewBox=\"{left} {top} {width} {height}\" preserveAspectRatio=\"none\"><use href=\"#i{}\" \
+         transform=\"scale({across} {down})\"/></svg>",
+        patch.number
+    );
+    let (frame, tint) = patch.style.frame_and_tint();
+    if tint > 0.0 {
+        body.text.push_str("<rect");
+        body.rect(rect);
+        body.faded("fill", point.color, tint);
+        body.text.push_str("/>\n");
+    }
+    if frame > 0.0 {
+        let frame = frame.min(0.4 * half);
+        body.text.push_str("<rect fill=\"none\"");
+        body.rect(rect.shrink(0.5 * frame));
+        body.color("stroke", point.color);
+        body.number("stroke-width", frame);
+        body.text.push_str("/>\n");
+    }
+    body.text.push_str("</g>\n");
+}
+
+pub(super) fn point(body: &mut Markup, point: &Point, panel: &Panel, place: &PanelPlace, dimmed: f32) {
+    let Some(Seen { x, y, radius, near }) = seen(point, panel, place) else {
+        return;
+    };
     let mut opacity = if point.is_solid() {
         Point::SOLID_OPACITY
     } else {
         panel.point_opacity
     };
-    if panel.axes == Axes::Space {
-        let near = depth_cue(w);
-        radius *= (0.7 + 0.3 * near) / w;
-        opacity *= near;
-    }
+    opacity *= near;
     if point.is_dimmed() {
         opacity *= dimmed;
-    }
-    let reach = REACH * radius;
-    let seen = Rect::new(x - reach, y - reach, 2.0 * reach, 2.0 * reach);
-    if !(radius > 0.0 && finite(&[radius]) && place.clip.overlaps(&seen)) {
-        return;
     }
     let fill = |body: &mut Markup| {
         body.faded("fill", point.color, opacity);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Axes, Blending, Block, Bounds, Cells, Color, ColorMode, Colors, Curve, Edge, Error, Layer, Matches, Motion, Panel,
-    Path, Point, Scene, Shape, Table, View, density_contours,
+    Patches, Path, Point, Scene, Shape, Table, View, density_contours,
     error::{check_finite, check_len},
     strongest,
 };
@@ -56,6 +56,9 @@ pub struct Head<'a> {
     pub values: Option<&'a [f32]>,
     /// What the values are.
     pub color_by: Option<ColorBy<'a>>,
+    /// Patches of pictures in the place of points, by their ids, drawn where [`View::patches`] says so and in its style; `None`, the
+    /// default, where tokens are words.
+    pub patches: Option<&'a Patches>,
     /// A length per point, such as the norm of its vector, that becomes its size.
     pub sizes: Option<&'a [f32]>,
     /// The sequence that is brought out, others being dimmed: the two strongest keys of each query from weight 0.05
@@ -68,6 +71,9 @@ pub struct Head<'a> {
 
 /// Lines per query, and the least weight that has one.
 const LINES: (usize, f32) = (2, 0.05);
+
+/// How much larger patches are than points would be.
+const PATCH: f32 = 1.8;
 
 /// How much larger points are that are brought out.
 const BROUGHT_OUT: f32 = 1.7;
@@ -88,6 +94,7 @@ impl<'a> Head<'a> {
             hidden: &[],
             values: None,
             color_by: None,
+            patches: None,
             sizes: None,
             sequence: None,
             contours: &[],
@@ -156,8 +163,17 @@ impl<'a> Head<'a> {
         let plot = content.shrink(1.0);
         let side = plot.width().min(plot.height());
         let crowd = density(self.coordinates, side * side);
-        let point_radius = radius_at(crowd);
-        let point_opacity = opacity_at(crowd, point_radius);
+        let patches = self.patches.zip(view.patches).map(|(patches, style)| Patches {
+            style,
+            ..patches.clone()
+        });
+        // Patches say more than their place and may cover each other a little.
+        let point_radius = radius_at(crowd) * if patches.is_some() { PATCH } else { 1.0 };
+        let point_opacity = if patches.is_some() {
+            1.0
+        } else {
+            opacity_at(crowd, point_radius)
+        };
         let bounds = self.coordinates.bounds().pad(if space { 0.02 } else { 0.06 });
         let panel = scene.add_panel(Panel {
             head: Some(self.head),
@@ -178,6 +194,7 @@ impl<'a> Head<'a> {
         let blending = blending(point_opacity);
         let [others, brought_out] = self.points(panel, view, &point_colors, blending, &marked, kept.as_deref());
         add_points(&mut scene, &mut layer, blending, others, brought_out);
+        layer.patches = patches;
         if !self.contours.is_empty() && !space {
             // In front of the points, behind the labels.
             scene.layers.push(std::mem::take(&mut layer));
@@ -322,7 +339,8 @@ impl<'a> Head<'a> {
                 .shaped(shape)
                 .sized(size)
                 .dimmed(shown == Some(false))
-                .hidden(self.is_hidden(i, colors));
+                .hidden(self.is_hidden(i, colors))
+                .as_patch(view.patches.is_some() && self.patches.is_some_and(|patches| patches.part(id).is_some()));
             points[usize::from(shown == Some(true))].push(point);
         };
         if self.coordinates.dims() == 3 && blending == Blending::InOrder {

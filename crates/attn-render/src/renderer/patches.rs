@@ -1,0 +1,69 @@
+//! Patches on the GPU: the sheet as a texture, and where on it each point's part is.
+
+use std::sync::Arc;
+
+use super::{
+    buffers::{Uploads, allocate},
+    layer::texture,
+    pipelines::Pipelines,
+};
+use crate::{Error, Patches};
+
+pub(super) struct PatchBuffers {
+    /// What was uploaded.
+    patches: Patches,
+    pub(super) group: wgpu::BindGroup,
+}
+
+impl PatchBuffers {
+    /// Those of a layer; what was uploaded before is kept where it is the same.
+    pub(super) fn follow(
+        old: Option<Self>,
+        patches: &Patches,
+        pipelines: &Pipelines,
+        target: wgpu::TextureFormat,
+        uploads: &mut Uploads<'_>,
+    ) -> Result<Self, Error> {
+        let same = |old: &Self| {
+            Arc::ptr_eq(&old.patches.sheet, &patches.sheet)
+                && Arc::ptr_eq(&old.patches.parts, &patches.parts)
+                && old.patches.style == patches.style
+        };
+        if let Some(old) = old.filter(same) {
+            return Ok(old);
+        }
+        patches.check()?;
+        let view = texture(&patches.sheet, target, uploads)?;
+        let fixed = |value: f32| (value * 256.0).round() as u16;
+        let (frame, tint) = patches.style.frame_and_tint();
+        let mut entries = Vec::with_capacity(patches.parts.len() + 1);
+        entries.push([fixed(frame), 0, fixed(tint), 0]);
+        entries.extend_from_slice(&patches.parts);
+        let bytes: &[u8] = bytemuck::cast_slice(&entries);
+        let usage = wgpu::BufferUsages::STORAGE;
+        let buffer = allocate(uploads.device, "patches", usage, bytes.len() as u64, false)?;
+        uploads.write(&buffer, 0, bytes);
+        let group = uploads.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("attn patches"),
+            layout: &pipelines.patches_layout,
+            entries: &[
+                wgpu::BindGroupEntry {
+                    binding: 0,
+                    resource: wgpu::BindingResource::TextureView(&view),
+                },
+                wgpu::BindGroupEntry {
+                    binding: 1,
+                    resource: wgpu::BindingResource::Sampler(&pipelines.smooth),
+                },
+                wgpu::BindGroupEntry {
+                    binding: 2,
+                    resource: buffer.as_entire_binding(),
+                },
+            ],
+        });
+        Ok(Self {
+            patches: patches.clone(),
+            group,
+        })
+    }
+}

@@ -1,0 +1,101 @@
+// Patches in the place of points: two triangles each, read from the points themselves, so that whatever moves, dims or hides a
+// point does so to its patch.
+
+struct Point {
+    x: f32,
+    y: f32,
+    z: f32,
+    // sRGB, red in the lowest byte.
+    color: u32,
+    // Panel (16 bits), size (8), shape and flags (8).
+    bits: u32,
+    id: u32,
+}
+
+@group(1) @binding(0) var<storage, read> points: array<Point>;
+
+@group(2) @binding(0) var sheet: texture_2d<f32>;
+@group(2) @binding(1) var sheet_sampler: sampler;
+// First: width of the frame in 1/256 layout unit, tint in 1/256. Then, by id, left and top, width and height, 16 bits each.
+@group(2) @binding(2) var<storage, read> parts: array<vec2<u32>>;
+
+// Whether any panel of the scene is in three dimensions; a constant of the pipeline.
+override IN_SPACE: bool = false;
+
+const DIMMED: u32 = 0x10u;
+const HIDDEN: u32 = 0x20u;
+const PATCH: u32 = 0x80u;
+
+struct Out {
+    @builtin(position) position: vec4<f32>,
+    // Pixels from the patch's middle.
+    @location(0) local: vec2<f32>,
+    @location(1) @interpolate(flat) color: vec4<f32>,
+    // Left, top, width and height in pixels of the sheet.
+    @location(2) @interpolate(flat) part: vec4<f32>,
+    // Half a side and the width of the frame in pixels, and the tint.
+    @location(3) @interpolate(flat) style: vec3<f32>,
+}
+
+@vertex
+fn vertex(@builtin(vertex_index) index: u32) -> Out {
+    let point = points[index / 6u];
+    let panel_index = point.bits & 0xFFFFu;
+    let panel = panels[panel_index];
+    let flags = point.bits >> 24u;
+    var half = f32(panel.point & 0xFFFFu) / 256.0 * f32((point.bits >> 16u) & 0xFFu) / 32.0 * 1.25;
+    var alpha = 1.0;
+    var hidden = (flags & (HIDDEN | PATCH)) != PATCH || point.id >= arrayLength(&parts) - 1u;
+    var px: vec2<f32>;
+    if IN_SPACE && (panel.point & SPACE) != 0u {
+        let p = project_space(panel_index, vec3(point.x, point.y, point.z));
+        let near = depth_cue(p.z);
+        px = p.xy;
+        half *= mix(0.7, 1.0, near) / p.z;
+        alpha *= mix(0.5, 1.0, near);
+        hidden = hidden || p.z <= 0.0;
+    } else {
+        px = project_flat(panel, vec2(point.x, point.y));
+    }
+    if (flags & DIMMED) != 0u {
+        alpha *= f32(panel.point >> 26u) / 63.0;
+    }
+    var part = vec2(0u);
+    if !hidden {
+        part = parts[point.id + 1u];
+    }
+    let clip = unpack_clip(panel.clip);
+    var corners = array<u32, 6>(0u, 1u, 2u, 2u, 1u, 3u);
+    let way = corner(corners[index % 6u]);
+    // With room for the soft edge.
+    let reach = half + 0.5;
+    let at = clamp(px + reach * way, clip.xy, clip.zw);
+
+    var out: Out;
+    out.local = at - px;
+    out.position = clip_from_px(at);
+    out.color = target_color(vec4(unpack4x8unorm(point.color).rgb, alpha));
+    out.part = vec4<f32>(vec4(part.x & 0xFFFFu, part.x >> 16u, part.y & 0xFFFFu, part.y >> 16u));
+    let style = vec2<f32>(parts[0]) / 256.0;
+    out.style = vec3(half, min(style.x * globals.scale, 0.4 * half), style.y);
+    if hidden || part.y == 0u || half <= 0.0 || any(px + reach < clip.xy) || any(px - reach > clip.zw) {
+        // Outside of the target: nothing is rasterised.
+        out.position = vec4(2.0, 2.0, 2.0, 1.0);
+    }
+    return out;
+}
+
+@fragment
+fn fragment(in: Out) -> @location(0) vec4<f32> {
+    let half = in.style.x;
+    let frame = in.style.y;
+    let inner = clamp(0.5 + 0.5 * in.local / (half - frame), vec2(0.0), vec2(1.0));
+    // Half a pixel from the edges: neighbours on the sheet are other patches.
+    let texel = in.part.xy + clamp(inner * in.part.zw, vec2(0.5), max(in.part.zw - 0.5, vec2(0.5)));
+    let pixel = textureSampleLevel(sheet, sheet_sampler, texel / vec2<f32>(textureDimensions(sheet)), 0.0);
+    // How far inside the outline.
+    let depth = half - max(abs(in.local.x), abs(in.local.y));
+    let framed = select(0.0, clamp(frame - depth + 0.5, 0.0, 1.0), frame > 0.0);
+    let color = mix(pixel.rgb, in.color.rgb, max(framed, in.style.z));
+    return premultiplied(vec4(color, in.color.a), clamp(depth + 0.5, 0.0, 1.0));
+}
