@@ -245,6 +245,7 @@ fn every_view(data: &Data, view: &View, size: [f32; 2], random: &mut Random) -> 
             title: "",
             subtitle: "",
             caption: "",
+            what: "cluster",
             coordinates,
             of: ids,
             clusters: words.iter().map(|name| MapCluster { name, size: name.len() }).collect(),
