@@ -188,6 +188,8 @@ fn head_classes() {
 fn head_classes_last_page() {
     let view = View {
         legend_page: 2,
+        // The keyboard is at its second class.
+        legend_mark: Some(2),
         ..View::default()
     };
     check("head-classes-page", &view, |view| charts::classes(view, [460.0, 400.0]));
