@@ -77,10 +77,12 @@ fn scenes(c: &mut Criterion) {
     });
     let from = matrix.scene(&View::default(), SIZE).unwrap();
     let moved: Vec<Vec<f32>> = clouds.iter().map(|cloud| cloud.iter().map(|v| -v).collect()).collect();
-    let way = Transition::new(&from, self::matrix(&moved).scene(&View::default(), SIZE).unwrap());
-    group.bench_function("moment of a transition of 1456128 points", |b| {
-        b.iter(|| way.at(0.5, &View::default()))
-    });
+    let way = Transition::new(
+        &from,
+        self::matrix(&moved).scene(&View::default(), SIZE).unwrap(),
+        &View::default(),
+    );
+    group.bench_function("moment of a transition of 1456128 points", |b| b.iter(|| way.at(0.5)));
     group.finish();
 }
 

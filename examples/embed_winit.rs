@@ -279,6 +279,7 @@ fn key(key: &WinitKey) -> Option<Key> {
         WinitKey::Character(text) => match text.as_str() {
             "+" => Key::Plus,
             "-" => Key::Minus,
+            "c" => Key::Legend,
             "n" => Key::Next,
             "p" => Key::Previous,
             "u" => Key::Undo,

@@ -169,7 +169,7 @@ impl Steps {
         let scene = study.scene(view, size)?;
         let share = at - before as f32;
         match self.studies.get(before + 1) {
-            Some(after) if share > 0.0 => Ok(Transition::new(&scene, after.scene(view, size)?).at(share, view)),
+            Some(after) if share > 0.0 => Ok(Transition::new(&scene, after.scene(view, size)?, view).at(share)),
             _ => Ok(scene),
         }
     }

@@ -205,6 +205,7 @@ fn meaning(key: EguiKey, modifiers: Modifiers) -> Option<Key> {
         EguiKey::N => Key::Next,
         EguiKey::P => Key::Previous,
         EguiKey::Enter => Key::Enter,
+        EguiKey::C => Key::Legend,
         EguiKey::A => Key::SelectAll,
         EguiKey::U => Key::Undo,
         EguiKey::R => Key::Redo,

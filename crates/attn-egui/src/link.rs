@@ -3,7 +3,7 @@
 use attn_render::View;
 
 /// Gives `to` what views of the same data share with `from`: what is selected, searched for and under the pointer, the colours, the
-/// classes that are hidden and the theme. Cameras, the open head and the clicked point stay each view's own.
+/// classes that are hidden or in sight in the legend, and the theme. Cameras, the open head and the clicked point stay each view's own.
 ///
 /// ```
 /// use attn_render::{Theme, View};
@@ -21,6 +21,7 @@ pub fn link(from: &View, to: &mut View) {
         inside: to.inside,
         orbit: to.orbit,
         selection: to.selection,
+        legend_mark: to.legend_mark,
         hidden: std::mem::take(&mut to.hidden),
         ..from
     };

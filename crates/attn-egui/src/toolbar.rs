@@ -82,6 +82,7 @@ pub fn color_picker(ui: &mut Ui, view: &mut View, modes: &[ColorMode], columns: 
     if before != (view.color_mode, view.column.clone()) {
         // Classes of another column are others.
         view.hidden_classes.clear();
+        (view.legend_page, view.legend_mark) = (0, None);
         response.mark_changed();
     }
     response

@@ -5,7 +5,7 @@
 mod common;
 
 use attn_egui::egui::{self, Event as EguiEvent, Key, Modifiers, MouseWheelUnit, Pos2, TouchPhase, Vec2};
-use attn_render::{Camera, Controller, Event, Headless, Input, Projection, Theme, Tool, View};
+use attn_render::{Camera, ColorMode, Controller, Event, Headless, Input, Projection, Theme, Tool, View};
 use common::{Host, head, scene, state, window};
 use egui_kittest::{Harness, kittest::Queryable};
 
@@ -98,6 +98,32 @@ fn a_click_opens_a_head_and_escape_goes_back() {
     harness.run();
     assert_eq!(harness.state().views[0].open, None);
     assert!(harness.state().events[0].contains(&Event::Back));
+}
+
+#[test]
+fn a_legend_of_many_classes_is_turned_and_filters() {
+    let mut harness = window(1, 1.0);
+    harness.state_mut().views[0].color_mode = ColorMode::Value;
+    harness.run();
+    for (id, built) in [
+        (View::LEGEND_PAGE_IDS + 1, 3),
+        (View::LEGEND_PAGE_IDS + 2, 4),
+        (View::LEGEND_IDS + 39, 5),
+    ] {
+        let scene = harness.state().widgets[0].scene().unwrap();
+        let region = scene.layers[0].regions.iter().find(|region| region.id == id);
+        // The scene is laid out in the widget's own size.
+        let [x, y] = region.unwrap().rect.center();
+        let at = size_of(&harness, "view 0").min + Vec2::new(x, y);
+        click(&mut harness, at);
+        assert_eq!(harness.state().built, [built], "a scene per click");
+    }
+    let view = &harness.state().views[0];
+    assert_eq!((view.legend_page, view.hidden_classes.iter().next()), (2, Some(&39)));
+    let scene = harness.state().widgets[0].scene().unwrap();
+    let says = |text: &str| scene.layers[0].labels.iter().any(|label| &*label.text == text);
+    assert!(says("33–40 of 40, 1 off →"));
+    assert!(harness.state().events[0].contains(&Event::ToggleClass(39)));
 }
 
 #[test]

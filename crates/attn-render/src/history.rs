@@ -91,11 +91,12 @@ impl History {
     }
 }
 
-/// Without what only the pointer says.
+/// Without what only says where the pointer and the keyboard are.
 fn settled(view: &View) -> View {
     View {
         hover: None,
         hover_head: None,
+        legend_mark: None,
         ..view.clone()
     }
 }

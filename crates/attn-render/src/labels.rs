@@ -39,21 +39,22 @@ const MOST_FLOATING: usize = 600;
 pub fn place_labels(scene: &Scene, projection: &Projection) -> Vec<Vec<PlacedLabel>> {
     scene
         .drawn_layers()
-        .map(|layer| place_layer(layer, projection))
+        .map(|layer| drawn(layer, projection).into_iter().map(|(_, label)| label).collect())
         .collect()
 }
 
-fn place_layer(layer: &Layer, projection: &Projection) -> Vec<PlacedLabel> {
+/// Places the labels of a layer: the index of every one that is drawn, and where.
+pub(crate) fn drawn(layer: &Layer, projection: &Projection) -> Vec<(usize, PlacedLabel)> {
     let mut taken = Taken::new(projection.size);
     let mut placed = Vec::new();
-    let mut floating: Vec<(f32, f32, &Label)> = Vec::new();
-    for label in &layer.labels {
+    let mut floating: Vec<(f32, f32, usize)> = Vec::new();
+    for (index, label) in layer.labels.iter().enumerate() {
         match label.placement {
             Placement::Fixed => {
                 let label = Anchored::new(label, projection).map(|anchored| anchored.fixed());
                 if let Some(label) = label.filter(|label| label.clip.overlaps(&label.rect)) {
                     taken.insert(label.rect);
-                    placed.push(label);
+                    placed.push((index, label));
                 }
             }
             Placement::Floating {
@@ -70,18 +71,18 @@ fn place_layer(layer: &Layer, projection: &Projection) -> Vec<PlacedLabel> {
                 }
                 // What has no priority comes last; adding 0 makes the two zeros one.
                 let priority = if priority.is_nan() { f32::MIN } else { priority + 0.0 };
-                floating.push((priority, margin, label));
+                floating.push((priority, margin, index));
             }
         }
     }
     // A stable sort: equal priorities keep the scene's order.
     floating.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut drawn = 0;
-    for (_, margin, label) in floating {
-        if drawn == MOST_FLOATING {
+    let mut count = 0;
+    for (_, margin, index) in floating {
+        if count == MOST_FLOATING {
             break;
         }
-        let Some(anchored) = Anchored::new(label, projection) else {
+        let Some(anchored) = Anchored::new(&layer.labels[index], projection) else {
             continue;
         };
         if let Some(label) = anchored
@@ -89,11 +90,16 @@ fn place_layer(layer: &Layer, projection: &Projection) -> Vec<PlacedLabel> {
             .find(|label| taken.is_free(label.rect, margin * projection.scale))
         {
             taken.insert(label.rect);
-            placed.push(label);
-            drawn += 1;
+            placed.push((index, label));
+            count += 1;
         }
     }
     placed
+}
+
+/// The box of a fixed label, in pixels; `None` if it is not drawn.
+pub(crate) fn fixed_box(label: &Label, projection: &Projection) -> Option<Rect> {
+    Anchored::new(label, projection).map(|anchored| anchored.fixed().rect)
 }
 
 /// A label whose anchor is on the target.

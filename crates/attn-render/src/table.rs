@@ -49,7 +49,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Adds a column on the right.
+    /// Adds a column on the right. A name that another column has gets a number: `chance`, `chance 2`.
     ///
     /// # Errors
     /// [`Error::Shape`] if it is not as long as those before.
@@ -57,7 +57,11 @@ impl Table {
         if !self.columns.is_empty() {
             check_len("column of a table", self.rows(), cells.len())?;
         }
-        self.columns.push((name.into(), cells));
+        let name = name.into();
+        let taken = |name: &str| self.columns.iter().any(|(other, _)| other == name);
+        let numbered = (2..).map(|number| format!("{name} {number}"));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|name| !taken(name));
+        self.columns.push((free.unwrap_or(name), cells));
         Ok(())
     }
 
@@ -171,6 +175,10 @@ mod tests {
             Err(Error::Shape { .. })
         ));
         assert_eq!((table.rows(), table.columns().len()), (2, 1));
+        for _ in 0..2 {
+            table.push("a", Cells::Numbers(vec![3.0, 4.0])).unwrap();
+        }
+        assert_eq!(table.to_csv().lines().next(), Some("a,a 2,a 3"));
         assert_eq!(Table::default().to_json(), "[]");
     }
 }

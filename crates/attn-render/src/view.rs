@@ -153,6 +153,8 @@ pub struct View {
     pub patches: Option<PatchStyle>,
     /// Classes whose points are not drawn, by index, when points are coloured by class.
     pub hidden_classes: BTreeSet<u32>,
+    /// Which page of a legend of many classes is in sight, from 0; beyond the last they start again.
+    pub legend_page: u32,
     /// Which colours stand for queries and keys.
     pub palette: Palette,
     /// Light or dark.
@@ -161,6 +163,9 @@ pub struct View {
     pub reduced_motion: bool,
     /// The first token in sight of a long text in a [`Sentence`](crate::views::Sentence).
     pub first_token: u32,
+    /// Which of the legend's entries that can be pressed is marked for the keyboard, from 0. Not saved.
+    #[serde(skip)]
+    pub legend_mark: Option<u32>,
     /// The head whose panel the pointer is over. Not saved.
     #[serde(skip)]
     pub hover_head: Option<HeadId>,
@@ -172,6 +177,9 @@ pub struct View {
 impl View {
     /// Hit tests report the classes of a legend from this id on: class 0 is this id. Points have smaller ones.
     pub const LEGEND_IDS: u32 = 1 << 31;
+
+    /// Hit tests report what turns the page of a legend from this id on: to page 0 is this id.
+    pub const LEGEND_PAGE_IDS: u32 = 5 << 29;
 
     /// Hit tests report where a long sentence is scrolled to from this id on: token 0 is this id.
     pub const SCROLL_IDS: u32 = 3 << 30;
@@ -211,6 +219,7 @@ impl View {
     fn forget(&mut self) {
         self.selection = None;
         self.hover = None;
+        self.legend_mark = None;
         self.hidden.clear();
         self.first_token = 0;
     }
@@ -274,6 +283,7 @@ mod tests {
         view.open_head(HeadId::new(attn_core::Attention::DecoderSelf, 1, 2));
         view.toggle_hidden(4);
         view.toggle_class(2);
+        view.legend_page = 3;
         view.color_mode = ColorMode::PositionMod5;
         view.selected = Selection::new(view.open, [1, 2, 3, 900]);
         let text = serde_json::to_string(&view).unwrap();

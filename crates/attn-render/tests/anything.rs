@@ -3,64 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod random;
+
 use std::sync::Arc;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
     Area, Axes, Block, Bounds, Color, Controller, Curve, Edge, Image, Input, Key, Label, Motion, Panel, Path, Picker,
-    Picture, Placement, Point, Projection, Rect, Region, Rows, Scene, Shape, SvgOptions, Tool, Transition, View,
+    Picture, Placement, Point, Projection, Rect, Region, Rows, Scene, Shape, SvgOptions, Transition, View,
     density_contours, place_labels, svg,
 };
-
-/// SplitMix64 (Steele et al. 2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % end
-    }
-
-    /// Mostly within a page; sometimes what arithmetic stumbles over.
-    fn number(&mut self) -> f32 {
-        let odd = [
-            f32::NAN,
-            f32::INFINITY,
-            f32::NEG_INFINITY,
-            f32::MAX,
-            f32::MIN_POSITIVE,
-            0.0,
-            -0.0,
-            -1e30,
-        ];
-        match self.below(12) {
-            0 => odd[self.below(8) as usize],
-            _ => self.below(4_000) as f32 / 10.0 - 100.0,
-        }
-    }
-
-    fn pair(&mut self) -> [f32; 2] {
-        [self.number(), self.number()]
-    }
-
-    fn triple(&mut self) -> [f32; 3] {
-        [self.number(), self.number(), self.number()]
-    }
-
-    fn rect(&mut self) -> Rect {
-        Rect {
-            min: self.pair(),
-            max: self.pair(),
-        }
-    }
-
-    fn color(&mut self) -> Color {
-        Color([0; 4].map(|_: u8| self.below(256) as u8))
-    }
-}
+use random::{Random, input, view};
 
 fn scene(random: &mut Random) -> Scene {
     let mut scene = Scene::new([random.number(), random.number()], random.color());
@@ -147,62 +100,6 @@ fn scene(random: &mut Random) -> Scene {
     scene
 }
 
-fn view(random: &mut Random) -> View {
-    let mut view = View::default();
-    view.stage.zoom = random.number();
-    view.stage.center = random.pair();
-    view.inside.zoom = random.number();
-    view.inside.center = random.pair();
-    view.orbit.yaw = random.number();
-    view.orbit.pitch = random.number();
-    view.orbit.zoom = random.number();
-    if random.below(2) == 0 {
-        view = View::default();
-    }
-    view
-}
-
-fn input(random: &mut Random) -> Input {
-    let keys = [
-        Key::Escape,
-        Key::Plus,
-        Key::Minus,
-        Key::Home,
-        Key::Left,
-        Key::Down,
-        Key::Next,
-        Key::Previous,
-        Key::Enter,
-        Key::SelectAll,
-        Key::Undo,
-        Key::Redo,
-        Key::Tool(Tool::Look),
-        Key::Tool(Tool::Box),
-        Key::Tool(Tool::Lasso),
-    ];
-    let position = random.pair();
-    match random.below(10) {
-        0 => Input::Resized { size: position },
-        1 | 2 => Input::PointerMoved { position },
-        3 => Input::PointerPressed { position },
-        4 => Input::PointerReleased { position },
-        5 => Input::Wheel {
-            position,
-            notches: random.number(),
-        },
-        6 => Input::PointerLeft,
-        7 => Input::Pan {
-            position,
-            by: random.pair(),
-        },
-        8 => Input::Finger {
-            id: random.below(3),
-            position: Some(position).filter(|_| random.below(3) > 0),
-        },
-        _ => Input::Key(keys[random.below(keys.len() as u64) as usize]),
-    }
-}
-
 #[test]
 fn nothing_panics() {
     for seed in 0..400 {
@@ -226,7 +123,7 @@ fn nothing_panics() {
         };
         let _ = svg(&scene, &view, &few);
         let later = self::scene(random);
-        let moment = Transition::new(&scene, later).at(random.number() / 100.0, &view);
+        let moment = Transition::new(&scene, later, &view).at(random.number() / 100.0);
         let _ = svg(&moment, &view, &few);
         // Huge but finite numbers too; what is not finite is an error.
         let cloud: Vec<f32> = (0..2 * random.below(30)).map(|_| random.number()).collect();
@@ -238,65 +135,6 @@ fn nothing_panics() {
             controller.handle(input(random), &scene, &mut view);
         }
         let _ = svg(&scene, &view, &SvgOptions::default());
-    }
-}
-
-/// Views of random data: odd sizes, views and numbers give a scene or an error.
-#[test]
-fn no_view_panics() {
-    use attn_render::views::{Coordinates, Head, Overview, OverviewHead, Sentence, SentenceToken};
-    let id = HeadId::new(Attention::DecoderSelf, 0, 0);
-    for seed in 0..300 {
-        println!("seed {seed}");
-        let random = &mut Random(seed);
-        let mut view = view(random);
-        view.first_token = random.below(1 << 32) as u32;
-        view.hidden = (0..random.below(6)).map(|_| random.below(20) as u32).collect();
-        let size = random.pair();
-        let count = random.below(12) as usize;
-        let weights: Vec<f32> = (0..count * count).map(|_| random.number()).collect();
-        let even = vec![1.0 / count.max(1) as f32; count * count];
-        let tokens = vec![
-            SentenceToken {
-                text: "wörd",
-                special: false
-            };
-            count
-        ];
-        for attention in [&weights, &even] {
-            for whole_up_to in [0, 200] {
-                let sentence = Sentence {
-                    whole_up_to,
-                    ..Sentence::new(id, &tokens, &tokens, attention)
-                };
-                let _ = (
-                    sentence.scene(&view, size),
-                    sentence.table(&view, size),
-                    sentence.scene(&view, [200.0; 2]),
-                );
-            }
-            let head = OverviewHead {
-                head: id,
-                queries: count,
-                keys: count,
-                attention,
-            };
-            let overview = Overview::new(vec![head; random.below(4) as usize]);
-            let _ = (
-                overview.scene(&view, size),
-                overview.table(),
-                overview.scene(&view, [200.0; 2]),
-            );
-        }
-        let values: Vec<f32> = (0..2 * count).map(|_| random.number()).collect();
-        if let Ok(coordinates) = Coordinates::new(&values, 2) {
-            let shares = [0.5, random.number()];
-            let head = Head {
-                contours: &shares,
-                ..Head::new(id, coordinates, random.below(14) as usize)
-            };
-            let _ = (head.scene(&view, size), head.scene(&view, [200.0; 2]), head.table());
-        }
     }
 }
 

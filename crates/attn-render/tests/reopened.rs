@@ -13,12 +13,14 @@ fn picture(headless: &mut Headless, view: &View) -> attn_render::Image {
     let classes: Vec<f32> = (0..120_u16).map(|i| f32::from(i % 5)).collect();
     let labels: Vec<String> = (0..120).map(|i| format!("token{}", i % 30)).collect();
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let names: Vec<String> = (0..20).map(|class| format!("class {class}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let head = Head {
         labels: &labels,
         values: Some(&classes),
         color_by: Some(ColorBy {
             label: "class",
-            kind: ValueKind::Categorical(&["a", "b", "c", "d", "e"]),
+            kind: ValueKind::Categorical(&names),
         }),
         ..Head::new(
             HeadId::new(Attention::EncoderSelf, 1, 2),
@@ -44,6 +46,7 @@ fn a_saved_view_shows_the_same_picture() {
     view.inside.zoom_at([0.3, 0.6], 1.7);
     view.selected = Selection::new(Some(head), 20..40);
     view.toggle_class(3);
+    view.legend_page = 1;
     let saved = serde_json::to_string(&view).unwrap();
     let reopened: View = serde_json::from_str(&saved).unwrap();
     let mut headless = Headless::new().unwrap();

@@ -3,7 +3,12 @@
 //! `UPDATE_SNAPSHOTS=1` writes the pictures anew. Rasterisers differ in the last bit of an edge: compared are the
 //! mean difference of the channels and the share of pixels that differ visibly.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests fail the test"
+)]
 
 #[path = "../examples/gallery/charts.rs"]
 mod charts;
@@ -22,7 +27,11 @@ const MEAN: f64 = 0.6;
 const VISIBLE: f64 = 0.004;
 
 fn check(name: &str, view: &View, scene: impl Fn(&View) -> Result<Scene, Error>) {
-    let mut headless = Headless::new().unwrap_or_else(|error| panic!("{error}"));
+    let headless = Headless::new().unwrap_or_else(|error| panic!("{error}"));
+    check_with(headless, name, view, scene);
+}
+
+fn check_with(mut headless: Headless, name: &str, view: &View, scene: impl Fn(&View) -> Result<Scene, Error>) {
     for (theme, suffix) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
         let view = View { theme, ..view.clone() };
         let picture = headless.render(&scene(&view).unwrap(), &view, 1.0).unwrap();
@@ -191,6 +200,36 @@ fn head_classes() {
 }
 
 #[test]
+fn head_classes_last_page() {
+    let view = View {
+        legend_page: 2,
+        // The keyboard is at its second class.
+        legend_mark: Some(2),
+        ..View::default()
+    };
+    check("head-classes-page", &view, |view| charts::classes(view, [460.0, 400.0]));
+}
+
+#[test]
+fn words_of_many_scripts() {
+    let mut headless = Headless::new().unwrap();
+    for font in [
+        "opentype/noto/NotoSansCJK-Regular.ttc",
+        "truetype/noto/NotoSansDevanagari-Regular.ttf",
+        "truetype/noto/NotoColorEmoji.ttf",
+    ] {
+        let Ok(bytes) = fs::read(PathBuf::from("/usr/share/fonts").join(font)) else {
+            eprintln!("not tested: {font} is not installed");
+            return;
+        };
+        headless.add_font(bytes);
+    }
+    check_with(headless, "scripts", &View::default(), |view| {
+        charts::scripts(view, [460.0, 400.0])
+    });
+}
+
+#[test]
 fn head_searched() {
     check("head-searched", &View::default(), |view| {
         charts::searched(view, [460.0, 400.0])
@@ -241,6 +280,15 @@ fn trajectories() {
     check("trajectories", &View::default(), |view| {
         charts::trajectories(view, [440.0, 420.0])
     });
+}
+
+#[test]
+fn pictograms() {
+    let view = View {
+        selection: Some(Pick { head: None, id: 147 }),
+        ..View::default()
+    };
+    check("pictograms", &view, |view| charts::pictograms(view, [560.0, 300.0]));
 }
 
 #[test]

@@ -113,6 +113,7 @@ fn every_view(view: &View) -> Vec<(&'static str, Scene)> {
         ("histogram", charts::histogram(view, [400.0, 300.0])),
         ("data map", charts::data_map(view, [440.0, 400.0])),
         ("trajectories", charts::trajectories(view, [440.0, 420.0])),
+        ("pictograms", charts::pictograms(view, [560.0, 300.0])),
         ("head values", charts::head_values(false, view, [420.0, 360.0])),
         ("head effects", charts::head_values(true, view, [420.0, 360.0])),
         ("head patterns", charts::head_patterns(view, [420.0, 360.0])),
@@ -280,7 +281,8 @@ fn every_view_is_well_formed_and_has_all_its_text() {
             theme,
             ..View::default()
         };
-        let scenes = every_view(&view);
+        let mut scenes = every_view(&view);
+        scenes.push(("scripts", charts::scripts(&view, [460.0, 400.0]).unwrap()));
         for zoom in [1.0, 2.5] {
             view.stage.zoom = zoom;
             view.inside.zoom = zoom;

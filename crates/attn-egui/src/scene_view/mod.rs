@@ -1,16 +1,16 @@
 //! One widget for every view: a scene, drawn and handled in a part of an egui window.
 
+mod follow;
 mod paint;
 
 use std::error::Error as StdError;
 
 use attn_core::HeadId;
-use attn_render::{
-    Camera, Controller, Event, Hit, Input, Key, Motion, Orbit, Scene, Theme, Tool, Transition, View, views::overlay,
-};
+use attn_render::{Controller, Event, Hit, Input, Key, Motion, Scene, Theme, Tool, View, views::overlay};
 use egui::{EventFilter, Pos2, Rect, Response, Sense, Ui, Vec2, emath::GuiRounding as _};
 use egui_wgpu::RenderState;
 
+use self::follow::Moving;
 pub use self::paint::highlight;
 use crate::{
     Error,
@@ -27,7 +27,7 @@ use crate::{
 ///
 /// Wheel and pinch zoom at the pointer, two fingers move (turn clouds in three dimensions), a drag does the same or draws around
 /// points, a click opens or selects. With the focus, which a click or the Tab key gives: arrows, `+`, `-`, Home, Escape, `n` and `p` (next and previous head,
-/// point or token), Enter, `a` (select all), `m`, `b` and `l` (move, box, lasso), `u` and `r` or Ctrl+Z and Ctrl+Y (undo, redo) and
+/// point or token), Enter, `c` (next class of the legend, which Enter switches), `a` (select all), `m`, `b` and `l` (move, box, lasso), `u` and `r` or Ctrl+Z and Ctrl+Y (undo, redo) and
 /// `t` (theme). Nothing moves on its own; without animations in egui's style the wheel does not glide either.
 pub struct SceneView {
     label: String,
@@ -53,15 +53,6 @@ pub struct SceneView {
     /// Size of the picture in pixels.
     size: [u32; 2],
     error: Option<Error>,
-}
-
-/// A transition that is under way.
-struct Moving {
-    way: Transition,
-    /// The moment that is seen.
-    now: Scene,
-    /// How much of the time is over, 0 to 1.
-    done: f32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,19 +99,8 @@ impl SceneResponse {
     }
 }
 
-/// Layouts are made for at least so much and shrunk into less.
-const SMALLEST: [f32; 2] = [320.0, 240.0];
 /// The size where a layout leaves it open, such as inside a scroll area.
 const NATURAL: [f32; 2] = [640.0, 480.0];
-/// Scenes of more points are laid out anew only when a size has settled, and fitted until then.
-const LARGE: usize = 100_000;
-/// How long a size must stay to have settled, in seconds.
-const SETTLED: f64 = 0.15;
-/// How long points move, in seconds.
-const MOVES: f32 = 0.4;
-/// A frame moves them by no more than this, in seconds, so that a slow one does not hide where they went.
-const STEP: f32 = 0.1;
-
 impl SceneView {
     /// A widget that draws with the device of `state` (eframe: `cc.wgpu_render_state`). `label` is what a screen reader says.
     pub fn new(state: &RenderState, label: impl Into<String>) -> Self {
@@ -247,90 +227,6 @@ impl SceneView {
         SceneResponse { response, events }
     }
 
-    /// Pixels of the picture per point, with no side above what the device draws.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "positive and at most the limit"
-    )]
-    fn follow_size(&mut self, rect: Rect, pixels_per_point: f32) -> f32 {
-        let limit = self.canvas.limit() as f32;
-        let scale = pixels_per_point.min(limit / rect.width()).min(limit / rect.height());
-        self.size = [rect.width(), rect.height()].map(|side| (side * scale).round().clamp(1.0, limit) as u32);
-        scale
-    }
-
-    /// Has the scene made if it is not the one for this view and size.
-    fn follow<E: Into<Box<dyn StdError + Send + Sync>>>(
-        &mut self,
-        ui: &Ui,
-        view: &View,
-        rect: Rect,
-        build: &mut impl FnMut([f32; 2], &View) -> Result<Scene, E>,
-    ) {
-        let size = [rect.width().max(SMALLEST[0]), rect.height().max(SMALLEST[1])];
-        let settled = settled(view);
-        if let Some((made, made_size)) = &self.made_for
-            && *made == settled
-            && (*made_size == size || self.unsettled(ui, size))
-        {
-            return;
-        }
-        self.wanted = None;
-        match build(size, view) {
-            Ok(scene) => {
-                let before = self.moving.take().map(|moving| moving.now).or(self.scene.take());
-                let animate = std::mem::take(&mut self.animate) && ui.style().animation_time > 0.0;
-                self.moving = before.filter(|_| animate && !view.reduced_motion).map(|before| {
-                    let way = Transition::new(&before, scene.clone());
-                    Moving {
-                        now: before,
-                        way,
-                        done: 0.0,
-                    }
-                });
-                self.scene = Some(scene);
-                self.error = None;
-            }
-            Err(error) => self.error = Some(Error::Scene(error.into())),
-        }
-        self.made_for = Some((settled, size));
-        (self.overlaid, self.drawn_for) = (None, None);
-    }
-
-    /// The next moment of a transition. What a person does meanwhile they do in the scene that it leads to.
-    fn advance(&mut self, ui: &Ui, view: &View) {
-        let Some(moving) = &mut self.moving else { return };
-        self.drawn_for = None;
-        if moving.done >= 1.0 || view.reduced_motion {
-            self.moving = None;
-            return;
-        }
-        moving.now = moving.way.at(moving.done, view);
-        moving.done += ui.input(|input| input.stable_dt).clamp(0.001, STEP) / MOVES;
-        ui.ctx().request_repaint();
-    }
-
-    /// Whether a large scene had better wait for the size to stay.
-    fn unsettled(&mut self, ui: &Ui, size: [f32; 2]) -> bool {
-        let points = |scene: &Scene| scene.layers.iter().map(|layer| layer.points.len()).sum::<usize>();
-        if self.scene.as_ref().map_or(0, points) < LARGE {
-            return false;
-        }
-        let now = ui.input(|input| input.time);
-        match self.wanted {
-            Some((wanted, since)) if wanted == size => {
-                if now - since >= SETTLED {
-                    return false;
-                }
-            }
-            _ => self.wanted = Some((size, now)),
-        }
-        ui.ctx()
-            .request_repaint_after(std::time::Duration::from_secs_f64(SETTLED));
-        true
-    }
-
     /// What the person did, in the scene that was there.
     fn handle(&mut self, ui: &Ui, view: &mut View, response: &Response, rect: Rect, scale: f32) -> Vec<Event> {
         let Some(scene) = &self.scene else { return Vec::new() };
@@ -442,17 +338,5 @@ impl SceneView {
             }
             Err(error) => self.error = Some(error.into()),
         }
-    }
-}
-
-/// The view without what a scene does not depend on: cameras, and what is under the pointer.
-fn settled(view: &View) -> View {
-    View {
-        stage: Camera::default(),
-        inside: Camera::default(),
-        orbit: Orbit::default(),
-        hover: None,
-        hover_head: None,
-        ..view.clone()
     }
 }

@@ -10,7 +10,7 @@ use attn_egui::{
 };
 use attn_render::{
     Error, Event, Scene, View,
-    views::{Coordinates, Head, Matrix, MatrixPanel},
+    views::{ColorBy, Coordinates, Head, Matrix, MatrixPanel, ValueKind},
 };
 use egui_kittest::{
     Harness,
@@ -41,14 +41,25 @@ pub fn scene(size: [f32; 2], view: &View) -> Result<Scene, Error> {
     projected(size, view, false)
 }
 
+/// So many classes the points have.
+pub const CLASSES: usize = 40;
+
 /// The same, or with another projection: turned upside down.
 pub fn projected(size: [f32; 2], view: &View, turned: bool) -> Result<Scene, Error> {
     let points = |id| -> Vec<f32> { points(id).into_iter().map(|v| if turned { -v } else { v }).collect() };
     let labels: Vec<&str> = (0..POINTS).map(|i| LABELS[i % LABELS.len()]).collect();
+    let classes: Vec<f32> = (0..POINTS).map(|i| (i % CLASSES) as f32).collect();
+    let names: Vec<String> = (0..CLASSES).map(|class| format!("class {class}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let color_by = Some(ColorBy {
+        label: "class",
+        kind: ValueKind::Categorical(&names),
+    });
     if let Some(open) = view.open {
         let coordinates = points(open);
         let mut plot = Head::new(open, Coordinates::new(&coordinates, 2)?, POINTS / 2);
         plot.labels = &labels;
+        (plot.values, plot.color_by) = (Some(classes.as_slice()), color_by);
         plot.title = "One head";
         return plot.scene(view, size);
     }
@@ -60,7 +71,7 @@ pub fn projected(size: [f32; 2], view: &View, turned: bool) -> Result<Scene, Err
             head: *id,
             coordinates: Coordinates::new(coordinates, 2)?,
             queries: POINTS / 2,
-            values: None,
+            values: Some(&classes),
             labels: &labels,
             hidden: &[],
             note: String::new(),
@@ -71,7 +82,7 @@ pub fn projected(size: [f32; 2], view: &View, turned: bool) -> Result<Scene, Err
         subtitle: "",
         caption: "",
         panels,
-        color_by: None,
+        color_by,
     };
     matrix.scene(view, size)
 }

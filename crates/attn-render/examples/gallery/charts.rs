@@ -46,13 +46,22 @@ pub(crate) fn data_map(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
 }
 
 pub(crate) fn trajectories(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    with_paths(|paths| paths.scene(view, size))
+}
+
+/// The same as small maps.
+pub(crate) fn pictograms(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    with_paths(|paths| paths.pictograms(view, size))
+}
+
+fn with_paths(draw: impl FnOnce(&Trajectories<'_>) -> Result<Scene, Error>) -> Result<Scene, Error> {
     let values = cloud(4, 300, 2);
     let words = "wir wollen heute mal über die Zeit sprechen we want to talk about time today";
     let words: Vec<&str> = words.split(' ').cycle().take(300).collect();
     let path = |start: u32, length: u32| (start..start + length).map(|i| i * 7).collect::<Vec<_>>();
     let (encoder, decoder) = (path(1, 8), path(20, 7));
     let labels: Vec<&str> = (0..300).map(|i| words[i / 7]).collect();
-    Trajectories {
+    let paths = Trajectories {
         title: "Encoder and decoder states",
         subtitle: "t-SNE, with their neighbours in the training data",
         labels: &labels,
@@ -69,8 +78,8 @@ pub(crate) fn trajectories(view: &View, size: [f32; 2]) -> Result<Scene, Error> 
                 },
             ],
         )
-    }
-    .scene(view, size)
+    };
+    draw(&paths)
 }
 
 fn heads() -> Vec<HeadId> {
@@ -194,27 +203,92 @@ pub(crate) fn flow(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> 
     flow.scene(view, size.unwrap_or(flow.natural_size()))
 }
 
-/// A head coloured by 20 classes, of which one is switched off, with a selection.
+/// The relations of Universal Dependencies.
+const RELATIONS: [&str; 37] = [
+    "nsubj",
+    "obj",
+    "iobj",
+    "csubj",
+    "ccomp",
+    "xcomp",
+    "obl",
+    "vocative",
+    "expl",
+    "dislocated",
+    "advcl",
+    "advmod",
+    "discourse",
+    "aux",
+    "cop",
+    "mark",
+    "nmod",
+    "appos",
+    "nummod",
+    "acl",
+    "amod",
+    "det",
+    "clf",
+    "case",
+    "conj",
+    "cc",
+    "fixed",
+    "flat",
+    "list",
+    "parataxis",
+    "compound",
+    "orphan",
+    "goeswith",
+    "reparandum",
+    "punct",
+    "root",
+    "dep",
+];
+
+/// A head coloured by 37 classes, of which two are switched off.
 pub(crate) fn classes(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
     let values = cloud(1, 500, 2);
-    let classes: Vec<f32> = (0..500).map(|i| (i % 250 % 17) as f32).collect();
-    let names: Vec<String> = (0..17).map(|class| format!("class {class}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let classes: Vec<f32> = (0..500).map(|i| (i % 250 % 17 * 2 + i % 2) as f32).collect();
     let view = View {
         color_mode: ColorMode::Value,
-        hidden_classes: [2].into(),
+        hidden_classes: [2, 35].into(),
         ..view.clone()
     };
     Head {
-        subtitle: "any column of the user's own as colour; class 2 is switched off",
+        subtitle: "any column of the user's own as colour; iobj and root are switched off",
         values: Some(&classes),
         color_by: Some(ColorBy {
-            label: "part of speech",
-            kind: ValueKind::Categorical(&names),
+            label: "relation",
+            kind: ValueKind::Categorical(&RELATIONS),
         }),
         ..Head::new(head(2, 6), Coordinates::new(&values, 2)?, 250)
     }
     .scene(&view, size)
+}
+
+/// A head whose words are of many scripts.
+pub(crate) fn scripts(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    let words = [
+        "ship",
+        "πλοίο",
+        "корабль",
+        "سفينة",
+        "ספינה",
+        "नौका",
+        "船",
+        "ふね",
+        "배",
+        "🚢",
+        "tàu thủy",
+        "նավ",
+    ];
+    let values = cloud(2, 60, 2);
+    let labels: Vec<&str> = (0..60).map(|i| words[i * 7 % 12]).collect();
+    Head {
+        subtitle: "a word in many scripts: سفينة, 船, नौका, 🚢",
+        labels: &labels,
+        ..Head::new(head(2, 6), Coordinates::new(&values, 2)?, 30)
+    }
+    .scene(view, size)
 }
 
 /// A head with what a search and a lasso bring out.

@@ -119,5 +119,5 @@ pub(crate) fn transition(t: f32, view: &View, size: [f32; 2]) -> Result<Scene, E
         }
         .scene(view, size)
     };
-    Ok(Transition::new(&scene(0, 1.0, 1_000)?, scene(1, 9.0, 900)?).at(t, view))
+    Ok(Transition::new(&scene(0, 1.0, 1_000)?, scene(1, 9.0, 900)?, view).at(t))
 }

@@ -120,10 +120,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("sentence-300", samples::sentence(300, &plain, None)?, &plain),
             ("matrix-hover", samples::hovered_matrix(&plain, [560.0, 500.0])?, &plain),
             ("head-hover", samples::hovered_token(&plain, [640.0, 520.0])?, &plain),
+            ("scripts", charts::scripts(&plain, [640.0, 560.0])?, &plain),
             ("head-classes", charts::classes(&plain, [640.0, 560.0])?, &plain),
             ("head-searched", charts::searched(&plain, [640.0, 560.0])?, &plain),
             ("histogram", charts::histogram(&plain, [560.0, 400.0])?, &plain),
             ("data-map", charts::data_map(&plain, [640.0, 560.0])?, &plain),
+            ("pictograms", charts::pictograms(&plain, [640.0, 320.0])?, &plain),
             ("trajectories", charts::trajectories(&plain, [640.0, 560.0])?, &plain),
             (
                 "head-values",

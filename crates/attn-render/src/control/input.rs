@@ -79,8 +79,10 @@ pub enum Key {
     Next,
     /// To the one before.
     Previous,
-    /// Opens the head that [`Key::Next`] came to.
+    /// Presses what [`Key::Legend`] marked in the legend, else opens the head that [`Key::Next`] came to.
     Enter,
+    /// Marks the next entry of the legend that can be pressed, around the end; Escape takes the mark away.
+    Legend,
     /// Selects every point in sight.
     SelectAll,
     /// Takes the last step back.
@@ -120,6 +122,8 @@ pub enum Event {
     SelectPoints(usize),
     /// A class of the legend was clicked: [`View::hidden_classes`] changed.
     ToggleClass(u32),
+    /// Another page of the legend is in sight: [`View::legend_page`].
+    LegendPage(u32),
     /// The open head was left.
     Back,
 }

@@ -215,9 +215,8 @@ impl Controller {
             view.first_token = token;
             return;
         }
-        if let Some(class) = hit.id.and_then(|id| id.checked_sub(View::LEGEND_IDS)) {
-            view.toggle_class(class);
-            events.push(Event::ToggleClass(class));
+        if let Some(id) = hit.id.filter(|id| *id >= View::LEGEND_IDS) {
+            press_legend(id, view, events);
             return;
         }
         match (panel.motion, panel.head) {
@@ -278,6 +277,7 @@ impl Controller {
         };
         match key {
             Key::Escape if self.drawn.is_some() => self.set_tool(self.tool),
+            Key::Escape if view.legend_mark.is_some() => view.legend_mark = None,
             Key::Escape if !view.selected.is_empty() => {
                 view.selected = Selection::default();
                 events.push(Event::SelectPoints(0));
@@ -302,6 +302,17 @@ impl Controller {
             Key::Down => step(self, view, 0.0, -0.05),
             Key::Next => self.walk(1, target, scene, view, events),
             Key::Previous => self.walk(-1, target, scene, view, events),
+            Key::Legend => {
+                let entries = u32::try_from(legend_ids(scene).count()).unwrap_or(u32::MAX);
+                let next = view.legend_mark.map_or(0, |mark| mark.saturating_add(1));
+                view.legend_mark = next.checked_rem(entries);
+            }
+            Key::Enter if view.legend_mark.is_some() => {
+                let marked = view.legend_mark.and_then(|mark| legend_ids(scene).nth(mark as usize));
+                if let Some(id) = marked {
+                    press_legend(id, view, events);
+                }
+            }
             Key::Enter => {
                 let head = view.hover_head.filter(|_| view.open.is_none());
                 if let Some(head) = head.filter(|head| scene.panel_of(*head).is_some()) {
@@ -390,6 +401,27 @@ impl Controller {
         let head = scene.panels[panel].head;
         view.selection = Some(Pick { head, id });
         events.push(Event::SelectPoint(view.selection));
+    }
+}
+
+/// What can be pressed in the legend, in its order.
+fn legend_ids(scene: &Scene) -> impl Iterator<Item = u32> {
+    let ids = scene
+        .layers
+        .iter()
+        .flat_map(|layer| &layer.regions)
+        .map(|region| region.id);
+    ids.filter(|id| (View::LEGEND_IDS..View::SCROLL_IDS).contains(id))
+}
+
+/// Switches a class off or on, or turns the page.
+fn press_legend(id: u32, view: &mut View, events: &mut Vec<Event>) {
+    if let Some(page) = id.checked_sub(View::LEGEND_PAGE_IDS) {
+        view.legend_page = page;
+        events.push(Event::LegendPage(page));
+    } else if let Some(class) = id.checked_sub(View::LEGEND_IDS) {
+        view.toggle_class(class);
+        events.push(Event::ToggleClass(class));
     }
 }
 

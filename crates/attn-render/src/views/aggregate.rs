@@ -4,7 +4,8 @@ use attn_core::HeadId;
 
 use super::{
     head_grid::heat,
-    page::{Entry, Page, number},
+    legend::Entry,
+    page::{Page, number},
 };
 use crate::{Block, Error, Label, Layer, Motion, Panel, Picture, Rect, Region, Scene, View, attention::check_weights};
 

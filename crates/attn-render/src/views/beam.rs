@@ -1,7 +1,10 @@
 //! Every hypothesis that a beam search looked at, as a tree (Strobelt et al. 2018, "Seq2Seq-Vis", the beam view): from left to
 //! right in time, kept ones in full colour, pruned ones pale, the winner in front.
 
-use super::page::{Entry, Page, number};
+use super::{
+    legend::Entry,
+    page::{Page, number},
+};
 use crate::{
     Block, Curve, Error, Label, Layer, Motion, Panel, Path, Rect, Region, Scene, Shape, View, error::check_finite,
     text::shorten,

@@ -4,7 +4,8 @@
 use super::{
     axes::{Frame, range},
     crowd::{add_points, blending, density, opacity_at, radius_at},
-    page::{Entry, Page},
+    legend::Entry,
+    page::Page,
     points::{Coordinates, mark_entries, marks},
 };
 use crate::{

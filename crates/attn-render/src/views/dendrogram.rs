@@ -2,10 +2,11 @@
 
 use super::{
     axes::{self, straight},
-    page::{Entry, Page},
+    legend::Entry,
+    page::Page,
 };
 use crate::{
-    Color, Colors, Edge, Error, Label, Layer, Rect, Region, Scene, View,
+    Cells, Color, Colors, Edge, Error, Label, Layer, Rect, Region, Scene, Table, View,
     error::check_finite,
     text::{shorten, text_width},
 };
@@ -129,6 +130,35 @@ impl<'a> Dendrogram<'a> {
         }
         scene.layers.push(layer);
         Ok(scene)
+    }
+
+    /// A row per node, the leaves and then the merges: the nodes it joins, at which height, how many members it has, and the
+    /// name of a leaf.
+    ///
+    /// # Errors
+    /// As [`scene`](Self::scene).
+    pub fn table(&self) -> Result<Table, Error> {
+        self.check()?;
+        let mut members: Vec<usize> = self.leaves.iter().map(|leaf| leaf.size).collect();
+        for merge in self.merges {
+            members.push(members[merge.left].saturating_add(members[merge.right]));
+        }
+        let unions = |part: fn(&DendrogramMerge) -> f32| {
+            let none = self.leaves.iter().map(|_| f32::NAN);
+            Cells::Numbers(none.chain(self.merges.iter().map(part)).collect())
+        };
+        let heights = self.leaves.iter().map(|leaf| leaf.height);
+        let heights = heights.chain(self.merges.iter().map(|merge| merge.height));
+        let names = self.leaves.iter().map(|leaf| leaf.name);
+        let names = names.chain(self.merges.iter().map(|_| ""));
+        let mut table = Table::default();
+        table.push("node", Cells::numbers(0..members.len()))?;
+        table.push("left", unions(|merge| merge.left as f32))?;
+        table.push("right", unions(|merge| merge.right as f32))?;
+        table.push("height", Cells::Numbers(heights.collect()))?;
+        table.push("members", Cells::numbers(members))?;
+        table.push("name", Cells::texts(names))?;
+        Ok(table)
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -3,10 +3,7 @@
 
 use attn_core::HeadId;
 
-use super::{
-    page::{Entry, Page},
-    sentence::SentenceToken,
-};
+use super::{legend::Entry, page::Page, sentence::SentenceToken};
 use crate::{
     Block, Curve, Error, Label, Layer, Link, Motion, Panel, Path, Rect, Region, Scene, Shape, View,
     attention::check_weights,

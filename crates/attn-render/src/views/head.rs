@@ -2,19 +2,19 @@
 //! (AttentionViz, Yeh et al. 2023, the single view).
 
 mod labels;
+mod lines;
 
 use attn_core::HeadId;
 
 use super::{
     crowd::{add_points, blending, density, drawing_order, opacity_at, radius_at, thinned, thinning_note},
-    page::{Entry, Page},
-    points::{ColorBy, Coordinates, PointColors, ValueKind, check_points, class_of, mark_entries, marks},
+    legend::{Entry, frame_marked},
+    page::Page,
+    points::{ColorBy, Coordinates, PointColors, check_points, mark_entries, marks},
 };
 use crate::{
-    Axes, Blending, Block, Bounds, Cells, Color, ColorMode, Colors, Curve, Edge, Error, Layer, Matches, Motion, Panel,
-    Patches, Path, Point, Scene, Shape, Table, View, density_contours,
+    Axes, Blending, Block, Cells, Error, Layer, Matches, Motion, Panel, Patches, Point, Scene, Shape, Table, View,
     error::{check_finite, check_len},
-    strongest,
 };
 
 /// The sequence that is brought out.
@@ -68,9 +68,6 @@ pub struct Head<'a> {
     /// class where points are coloured by class. In two dimensions only; empty, the default, for none.
     pub contours: &'a [f32],
 }
-
-/// Lines per query, and the least weight that has one.
-const LINES: (usize, f32) = (2, 0.05);
 
 /// How much larger patches are than points would be.
 const PATCH: f32 = 1.8;
@@ -152,6 +149,7 @@ impl<'a> Head<'a> {
             caption: &caption,
         };
         let (mut scene, content) = page.start(size, &colors)?;
+        frame_marked(&mut scene, view, &colors);
         scene.stage = content;
         scene.layers[0].blocks.push(
             Block::filled(0, content, colors.panel)
@@ -188,9 +186,9 @@ impl<'a> Head<'a> {
         });
         let mut layer = Layer::default();
         if space {
-            layer.edges.extend(box_edges(bounds, panel, colors.frame));
+            layer.edges.extend(lines::box_edges(bounds, panel, colors.frame));
         }
-        self.lines(&mut layer, panel, &colors)?;
+        self.attention_lines(&mut layer, panel, &colors)?;
         let blending = blending(point_opacity);
         let [others, brought_out] = self.points(panel, view, &point_colors, blending, &marked, kept.as_deref());
         add_points(&mut scene, &mut layer, blending, others, brought_out);
@@ -369,100 +367,12 @@ impl<'a> Head<'a> {
     fn is_hidden(&self, point: usize, colors: &PointColors<'_>) -> bool {
         self.hidden.get(point) == Some(&true) || colors.is_hidden(self.values.map(|values| values[point]))
     }
-
-    /// Contours of the queries and of the keys, or of every class that is drawn.
-    fn contour_lines(&self, layer: &mut Layer, panel: u16, view: &View, colors: &Colors) -> Result<(), Error> {
-        let mut groups: std::collections::BTreeMap<usize, (Color, Vec<f32>)> = std::collections::BTreeMap::new();
-        let classes = self.values.filter(|_| {
-            let categorical = matches!(
-                self.color_by,
-                Some(ColorBy {
-                    kind: ValueKind::Categorical(_),
-                    ..
-                })
-            );
-            categorical && view.color_mode != ColorMode::QueryKey
-        });
-        for i in (0..self.coordinates.len()).filter(|i| self.hidden.get(*i) != Some(&true)) {
-            let (group, color) = match classes {
-                Some(classes) if classes[i].is_nan() => continue,
-                Some(classes) => {
-                    let class = class_of(classes[i]);
-                    if u32::try_from(class).is_ok_and(|class| view.hidden_classes.contains(&class)) {
-                        continue;
-                    }
-                    (class, colors.class(class))
-                }
-                None if i < self.queries => (0, colors.query),
-                None => (1, colors.key),
-            };
-            let [x, y, _] = self.coordinates.get(i);
-            groups.entry(group).or_insert((color, Vec::new())).1.extend([x, y]);
-        }
-        for (color, points) in groups.into_values() {
-            let contours = density_contours(&points, self.contours)?;
-            layer.curves.extend(contours.into_iter().map(|contour| Curve {
-                panel,
-                path: Path::Line(contour.line),
-                color: color.mix(colors.text, 0.3),
-                // The less a line encloses, the stronger it is.
-                width: 1.0 + 0.9 * (1.0 - contour.share.clamp(0.0, 1.0)),
-            }));
-        }
-        Ok(())
-    }
-
-    fn lines(&self, layer: &mut Layer, panel: u16, colors: &Colors) -> Result<(), Error> {
-        let Some(sequence) = &self.sequence else { return Ok(()) };
-        let (most, least) = LINES;
-        let mut links = strongest(
-            sequence.attention,
-            sequence.queries.len(),
-            sequence.keys.len(),
-            most,
-            least,
-        )?;
-        // The strongest line lies in front.
-        links.sort_by(|a, b| a.weight.total_cmp(&b.weight));
-        layer.edges.extend(links.iter().map(|link| Edge {
-            from: self.coordinates.get(sequence.queries[link.query] as usize),
-            to: self.coordinates.get(sequence.keys[link.key] as usize),
-            color: colors.text.alpha(link.weight),
-            panel: panel.into(),
-            width: [1.3; 2],
-            gap: [0.0; 2],
-        }));
-        Ok(())
-    }
 }
 
 /// Bits that are ordered as the numbers are: whole numbers sort faster.
 fn ascending(value: f32) -> u32 {
     let bits = value.to_bits();
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
-}
-
-/// The twelve edges of a box.
-fn box_edges(bounds: Bounds, panel: u16, color: Color) -> impl Iterator<Item = Edge> {
-    let corner = move |bits: usize| {
-        [0, 1, 2].map(|axis| {
-            if bits >> axis & 1 == 1 {
-                bounds.max[axis]
-            } else {
-                bounds.min[axis]
-            }
-        })
-    };
-    (0..8_usize).flat_map(move |bits| {
-        (0..3).filter(move |axis| bits >> axis & 1 == 0).map(move |axis| Edge {
-            from: corner(bits),
-            to: corner(bits | 1 << axis),
-            color,
-            panel: panel.into(),
-            width: [0.8; 2],
-            gap: [0.0; 2],
-        })
-    })
 }
 
 #[cfg(test)]

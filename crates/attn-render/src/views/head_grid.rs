@@ -7,7 +7,8 @@ use attn_core::{Attention, HeadId};
 
 use super::{
     axes::range,
-    page::{Entry, Page, number},
+    legend::Entry,
+    page::{Page, number},
 };
 use crate::{
     Block, Color, Error, Image, Label, Layer, Motion, Panel, Picture, Rect, Region, Scale, Scene, View,

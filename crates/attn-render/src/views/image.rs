@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use attn_core::HeadId;
 
-use super::page::{Entry, Page, number};
+use super::{
+    legend::Entry,
+    page::{Page, number},
+};
 use crate::{
     Block, Color, Colors, Edge, Error, Image, Label, Layer, Link, Motion, Panel, Picture, Point, Rect, Region, Scene,
     Shape, View, attention::check_weights, strongest,
@@ -138,7 +141,7 @@ impl<'a> ImageAttention<'a> {
             subtitle: self.subtitle,
             legend,
             caption: if self.caption.is_empty() {
-                "Left: how much the outlined patch attends to each patch. Right: from each patch to where it attends."
+                "a: how much the outlined patch attends to each patch. b: from each patch to where it attends."
             } else {
                 self.caption
             },

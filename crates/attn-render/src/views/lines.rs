@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::page::{Entry, Page};
+use super::{
+    axes::{SIZE, name, ticks},
+    legend::Entry,
+    page::Page,
+};
 use crate::{
     Color, Colors, Curve, Edge, Error, Label, Layer, Path, Point, Rect, Scene, Shape, View,
     error::{check_finite, check_len},
@@ -60,8 +64,6 @@ pub struct Lines<'a> {
     pub range: Option<[f32; 2]>,
 }
 
-/// Font size of the axes.
-const SIZE: f32 = 9.5;
 const SHAPES: [Shape; 4] = [Shape::Disc, Shape::Diamond, Shape::Square, Shape::Ring];
 
 impl Lines<'_> {
@@ -136,18 +138,8 @@ impl Lines<'_> {
 
     fn chart(&self, content: Rect) -> Chart {
         let [low, high] = self.range.unwrap_or_else(|| self.fitted());
-        let (low, high) = if high > low {
-            (low, high)
-        } else {
-            (low - 0.5, low + 0.5)
-        };
-        let rows = (content.height() / 42.0).clamp(2.0, 8.0);
-        let step = round_step((high - low) / rows);
-        let (low, high) = ((low / step + 1e-3).floor(), (high / step - 1e-3).ceil());
-        let ticks: Vec<f32> = (0..=(high - low).max(1.0) as u16)
-            .map(|at| (low + f32::from(at)) * step)
-            .collect();
-        let names: Vec<String> = ticks.iter().map(|&tick| tick_name(tick, step)).collect();
+        let ticks = ticks([low, high], (content.height() / 42.0).min(8.0));
+        let names: Vec<String> = ticks.iter().map(|&tick| name(tick, &ticks)).collect();
         let widest = names
             .iter()
             .map(|name| text_width(name, SIZE, false))
@@ -201,7 +193,14 @@ impl Lines<'_> {
         let names: Vec<String> = self
             .at
             .iter()
-            .map(|&at| tick_name(at, if at.fract() == 0.0 { 1.0 } else { 0.1 }))
+            .map(|&at| {
+                if at.fract() == 0.0 {
+                    format!("{at:.0}")
+                } else {
+                    format!("{at:.1}")
+                }
+            })
+            .map(|name| name.replace('-', "−"))
             .collect();
         let widest = names
             .iter()
@@ -296,24 +295,6 @@ impl Chart {
     }
 }
 
-/// The next of 1, 2, 5, 10, ... times a power of ten.
-fn round_step(least: f32) -> f32 {
-    let power = 10.0_f32.powf(least.max(f32::MIN_POSITIVE).log10().floor());
-    let factor = [1.0, 2.0, 5.0]
-        .into_iter()
-        .find(|factor| factor * power >= 0.999 * least);
-    factor.unwrap_or(10.0) * power
-}
-
-fn tick_name(tick: f32, step: f32) -> String {
-    let digits = if step >= 1.0 {
-        0
-    } else {
-        (-step.log10()).ceil().clamp(1.0, 6.0) as usize
-    };
-    format!("{tick:.digits$}").replace('-', "−")
-}
-
 /// Cuts a line into dashes of 5 units, 3.5 apart, that run on around the corners.
 fn dashes(points: &[[f32; 2]]) -> Vec<[[f32; 2]; 2]> {
     const DASH: f32 = 5.0;
@@ -358,21 +339,13 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_round_and_names_tell_them_apart() {
-        for (least, step) in [(0.13, 0.2), (0.1, 0.1), (3.0, 5.0), (0.0007, 0.001), (60.0, 100.0)] {
-            assert!((round_step(least) - step).abs() < 1e-3 * step, "{least}");
-        }
+    fn a_given_range_of_round_numbers_is_kept() {
         let lines = Lines {
             range: Some([0.0, 1.0]),
             ..Lines::default()
         };
-        assert_eq!(
-            lines.chart(Rect::new(0.0, 0.0, 300.0, 240.0)).values,
-            [0.0, 1.0],
-            "no step beyond the range"
-        );
-        assert_eq!(tick_name(0.25, 0.05), "0.25");
-        assert_eq!(tick_name(-3.0, 1.0), "−3");
+        let chart = lines.chart(Rect::new(0.0, 0.0, 300.0, 240.0));
+        assert_eq!(chart.values, [0.0, 1.0], "no step beyond the range");
     }
 
     #[test]

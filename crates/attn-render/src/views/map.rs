@@ -2,7 +2,8 @@
 
 use super::{
     crowd::{add_points, blending, density, opacity_at, radius_at},
-    page::{Entry, Page},
+    legend::Entry,
+    page::Page,
     points::Coordinates,
 };
 use crate::{Axes, Block, Error, Label, Layer, Motion, Panel, Placement, Point, Scene, View, error::check_len, search};

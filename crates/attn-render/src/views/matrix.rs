@@ -8,6 +8,7 @@ use attn_core::HeadId;
 use super::{
     crowd::{add_points, blending, density, drawing_order, opacity_at, radius_at, thinned, thinning_note},
     head_layout::{GAP, HeadLayout, NAMES, rows_and_columns},
+    legend::frame_marked,
     page::Page,
     points::{ColorBy, Coordinates, PointColors, check_points, mark_entries, marks},
 };
@@ -143,6 +144,7 @@ impl Matrix<'_> {
             caption: &caption,
         };
         let (mut scene, content) = page.start(size, &colors)?;
+        frame_marked(&mut scene, view, &colors);
         scene.stage = content;
         let note = |side: f32| if self.has_notes() { note_height(side) } else { 0.0 };
         let grid = HeadLayout::new(self.heads(), content, note);

@@ -5,7 +5,8 @@ use attn_core::HeadId;
 
 use super::{
     head_layout::{GAP, HeadLayout, NAMES, rows_and_columns},
-    page::{Entry, Page},
+    legend::Entry,
+    page::Page,
     sentence::line_color,
 };
 use crate::{

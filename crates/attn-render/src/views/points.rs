@@ -2,7 +2,10 @@
 
 use attn_core::HeadId;
 
-use super::page::{Entry, number};
+use super::{
+    legend::{Entry, Pages},
+    page::number,
+};
 use crate::{
     Bounds, Color, ColorMode, Colors, Error, Matches, Shape, View,
     error::{check_finite, check_len},
@@ -92,7 +95,7 @@ pub enum ValueKind<'a> {
     Sequential,
     /// Around 0.
     Diverging,
-    /// Classes by index, with their names; hundreds will do. Those in [`View::hidden_classes`] are not drawn. Queries
+    /// Classes by index, with their names; hundreds will do, which the legend has on pages. Those in [`View::hidden_classes`] are not drawn. Queries
     /// have the full colour, keys a paler one.
     Categorical(&'a [&'a str]),
 }
@@ -102,13 +105,11 @@ pub(crate) struct PointColors<'a> {
     colors: Colors,
     by: Option<ColorBy<'a>>,
     range: [f32; 2],
-    hidden: &'a std::collections::BTreeSet<u32>,
+    view: &'a View,
 }
 
 /// How much of a class's colour keys have; the rest is the panel's.
 const KEY_STRENGTH: f32 = 0.68;
-/// So many classes have an entry in the legend.
-const MOST_CLASSES: usize = 16;
 
 /// The class that a value names: rounded, negative is 0.
 #[expect(
@@ -155,7 +156,7 @@ impl<'a> PointColors<'a> {
             colors: view.colors(),
             by,
             range,
-            hidden: &view.hidden_classes,
+            view,
         })
     }
 
@@ -181,7 +182,7 @@ impl<'a> PointColors<'a> {
     pub(crate) fn is_hidden(&self, value: Option<f32>) -> bool {
         match (self.by, value) {
             (Some(by), Some(value)) if !value.is_nan() && matches!(by.kind, ValueKind::Categorical(_)) => {
-                u32::try_from(class_of(value)).is_ok_and(|class| self.hidden.contains(&class))
+                u32::try_from(class_of(value)).is_ok_and(|class| self.view.hidden_classes.contains(&class))
             }
             _ => false,
         }
@@ -217,14 +218,11 @@ impl<'a> PointColors<'a> {
             ValueKind::Categorical(names) => {
                 let mut entries = marks(neutral, neutral);
                 entries.push(Entry::Text(format!("{}:", by.label)));
-                let classes = names.iter().zip(0_u32..).take(MOST_CLASSES);
-                entries.extend(classes.map(|(name, class)| {
-                    let off = self.hidden.contains(&class);
+                entries.extend(Pages::new(names.len(), self.view).map(Entry::Pages));
+                entries.extend(names.iter().zip(0_u32..).map(|(name, class)| {
+                    let off = self.view.hidden_classes.contains(&class);
                     Entry::Class(class, colors.class(class as usize), (*name).into(), off)
                 }));
-                if names.len() > MOST_CLASSES {
-                    entries.push(Entry::Text(format!("and {} more", names.len() - MOST_CLASSES)));
-                }
                 entries
             }
         }

@@ -1,5 +1,5 @@
 //! The numbers behind the views, as tables: what a person sees, in full, for spreadsheets and programs. Those of a head, of a
-//! sentence and of the overview are beside their scenes.
+//! sentence, of the overview and of the tree of clusters are beside their scenes.
 
 use attn_core::HeadId;
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{
     crowd::{density, opacity_at, radius_at},
-    page::{Entry, Page},
+    legend::Entry,
+    page::Page,
     points::Coordinates,
 };
 use crate::{

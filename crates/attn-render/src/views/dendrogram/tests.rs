@@ -144,3 +144,16 @@ fn a_chain_is_no_problem() {
     let tree = Dendrogram::new(&leaves, &merges);
     tree.scene(&View::default(), tree.natural_size()).unwrap();
 }
+
+#[test]
+fn the_table_has_leaves_and_unions() {
+    let leaves = ["a", "b", "c", "d"].map(leaf);
+    let csv = Dendrogram::new(&leaves, &MERGES).table().unwrap().to_csv();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines[0], "node,left,right,height,members,name");
+    assert_eq!(
+        (lines[1], lines[5], lines[7]),
+        ("0,,,0.5,3,a", "4,1,3,1,6,", "6,2,5,8,12,")
+    );
+    assert!(Dendrogram::new(&leaves, &[]).table().is_err());
+}

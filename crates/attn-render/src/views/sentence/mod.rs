@@ -14,7 +14,7 @@ use std::ops::Range;
 use attn_core::HeadId;
 
 pub(super) use self::columns::line_color;
-use super::page::{Entry, Page};
+use super::{legend::Entry, page::Page};
 use crate::{Cells, Colors, Error, Motion, Panel, Scene, Shape, Table, View};
 
 /// One token of a [`Sentence`].

@@ -90,7 +90,9 @@ impl Sentence<'_> {
             widest(self.keys, word).max(24.0).min(most),
         );
         // The lines get as much as they need to be told apart, and the whole is centred.
-        let lines = (content.width() - left - right - 4.0 * GAP).clamp(0.3 * content.width(), 330.0);
+        let lines = (content.width() - left - right - 4.0 * GAP)
+            .max(0.3 * content.width())
+            .min(330.0);
         let start = content.center()[0] - 0.5 * (left + right + lines);
         Columns {
             query_end: start + left,

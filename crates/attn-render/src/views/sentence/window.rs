@@ -179,7 +179,7 @@ impl Sentence<'_> {
         // Wide enough for the boxes, and steady while scrolling.
         let [left, right] = [self.queries, self.keys].map(|tokens| seen(tokens).max(90.0).min(0.3 * room));
         let start = content.min[0] + STRIP + 18.0;
-        let lines = (room - left - right).clamp(0.3 * room, 330.0);
+        let lines = (room - left - right).max(0.3 * room).min(330.0);
         let start = start + 0.5 * (room - left - right - lines).max(0.0);
         Columns {
             query_end: start + left,
