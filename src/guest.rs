@@ -133,7 +133,9 @@ impl Guest {
         let Some(index) = scene.panel_of(self.head) else { return };
         let Ok(panel) = u16::try_from(index) else { return };
         let alone = scene.panels.iter().filter(|panel| panel.head.is_some()).count() == 1;
-        let size = if alone { 2.2 } else { 2.8 };
+        // Patches are large already.
+        let most = 8.0 / scene.panels[index].point_radius.max(0.1);
+        let size = (if alone { 2.2_f32 } else { 2.8 }).min(most.max(1.0));
         let position = |row: ndarray::ArrayView1<'_, f32>| [0, 1, 2].map(|axis| row.get(axis).copied().unwrap_or(0.0));
         let mut layer = Layer::default();
         let sides = [

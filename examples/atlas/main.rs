@@ -22,6 +22,7 @@ mod detail;
 mod experiment;
 mod export;
 mod filter;
+mod guest;
 mod help;
 mod open;
 mod options;

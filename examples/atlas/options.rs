@@ -100,6 +100,9 @@ pub(crate) struct Options {
     /// Lays out what all heads of each drawn head's layer write, their values in one space: values-L.png
     #[arg(long)]
     pub(crate) values: bool,
+    /// A text of yours, or the path of a picture: squares show where its tokens land in the matrix and in each drawn head
+    #[arg(long, value_name = "TEXT|PICTURE")]
+    pub(crate) guest: Option<String>,
     /// Brings out the tokens that contain this text, or have a value such as upos=NOUN, in all heads
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) search: String,

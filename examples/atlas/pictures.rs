@@ -9,7 +9,7 @@ use attn_sdk::{
     render::{ColorMode, Headless, Scene, SvgOptions, Table, View, write_svg},
 };
 
-use crate::{common::Terminal, experiment, options::Options};
+use crate::{common::Terminal, experiment, guest, options::Options};
 
 /// Pixels per layout unit: sharp in print.
 pub(crate) const SCALE: f32 = 2.0;
@@ -74,7 +74,12 @@ pub(crate) fn write(
         true => table(),
         false => Ok(Table::default()),
     };
-    let matrix = study.matrix(&view, None)?;
+    let all: Vec<HeadId> = study.heads().map(|head| head.head).collect();
+    let guests = match &options.guest {
+        Some(typed) => guest::place(study, capturer, typed, &all, terminal)?,
+        None => Vec::new(),
+    };
+    let matrix = guest::draw(&guests, study.matrix(&view, None)?, &view);
     draw(
         "matrix.png".into(),
         matrix,
@@ -90,7 +95,9 @@ pub(crate) fn write(
     )?;
     for &head in &heads {
         let name = |what: &str| format!("{what}-{}.png", file_name(study, head));
-        let scene = study.head(head, Some(sequence), &view, None)?;
+        // A guest stands alone.
+        let shown = options.guest.is_none().then_some(sequence);
+        let scene = guest::draw(&guests, study.head(head, shown, &view, None)?, &view);
         draw(name("head"), scene, &view, wanted(&|| study.head_table(head, &view))?)?;
         let scene = study.aggregate(head, &view, None)?;
         draw(

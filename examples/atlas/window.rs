@@ -7,9 +7,7 @@ use attn_egui::{
     apply_theme, color_picker, history_buttons, link, patch_picker, search_box, theme_switch, tool_buttons,
 };
 use attn_sdk::{core::HeadId, project::AtlasParams};
-use eframe::egui::{
-    Button, CentralPanel, ComboBox, Frame, Key, Panel, RichText, ScrollArea, TextEdit, Ui, ViewportBuilder,
-};
+use eframe::egui::{Button, CentralPanel, ComboBox, Frame, Key, Panel, RichText, ScrollArea, Ui, ViewportBuilder};
 
 use crate::{
     apart, export, filter, help,
@@ -97,13 +95,13 @@ impl eframe::App for Atlas {
                 });
             CentralPanel::default().frame(Frame::NONE).show(ui, |ui| self.about(ui));
         });
-        Panel::bottom("typed").show(ui, |ui| {
+        Panel::bottom("guest").show(ui, |ui| {
             ui.horizontal(|ui| {
                 let written = &self.active().written;
                 if !written.is_empty() {
                     ui.label(RichText::new(written).weak());
                 }
-                self.typed(ui);
+                self.guest(ui);
             });
         });
         CentralPanel::default()
@@ -231,31 +229,6 @@ impl Atlas {
         if let Some(sequence) = shown.chosen {
             side.choose(Some(sequence));
             self.sync(self.active);
-        }
-    }
-
-    /// A text of one's own, read by every model that is shown.
-    fn typed(&mut self, ui: &mut Ui) {
-        let reads_text = |side: &Side| {
-            let capturer = side.capturer.as_ref();
-            capturer.is_some_and(|capturer| capturer.tokenizer().is_some())
-        };
-        if !self.sides.iter().any(reads_text) {
-            ui.label(RichText::new("A model with a tokenizer would read a text of yours here.").weak());
-            return;
-        }
-        let side = &mut self.sides[self.active];
-        let hint = "Type a sentence and press Enter: squares show where its tokens land in every head";
-        let field = TextEdit::singleline(&mut side.typed)
-            .hint_text(hint)
-            .desired_width(f32::INFINITY);
-        let entered = ui.add(field).lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
-        if entered {
-            let text = side.typed.clone();
-            for side in self.sides.iter_mut().filter(|side| reads_text(side)) {
-                side.typed.clone_from(&text);
-                side.read_typed();
-            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     error::Error,
     ops::ControlFlow,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +18,7 @@ use std::{
 use attn_sdk::{
     Column, Guest, Placer, Progress, Steps, Study, Summary, SummaryOptions,
     core::{HeadId, Sequence},
-    models::{Capturer, split_lines},
+    models::Capturer,
     project::{AtlasCache, AtlasOptions, AtlasParams, HeadProjection, HeadSteps, Priority, atlas_with},
 };
 use eframe::egui;
@@ -27,6 +27,7 @@ use rayon::prelude::*;
 use crate::{
     apart::Apart,
     experiment::{Answered, Question},
+    guest,
     source::{Read, Source},
 };
 
@@ -119,12 +120,11 @@ impl Work {
         }
     }
 
-    /// Reads a typed text and places its tokens into the heads that are projected, `first` before the others.
+    /// Reads a typed text or a picture and places its tokens into the heads that are projected, `first` before the others.
     pub(crate) fn read(&self, capturer: Arc<Capturer>, study: Study, text: String, first: Option<HeadId>) {
         let placers = self.placers.clone();
-        self.aside("your text", move |teller| {
-            let lines = split_lines(text.as_bytes(), Path::new("your text"))?;
-            let capture = capturer.text(&lines, None, teller)?.capture;
+        self.aside("guest", move |teller| {
+            let capture = guest::read(&capturer, &text, teller)?;
             let mut heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();
             heads.sort_by_key(|head| Some(*head) != first);
             let (open, others) = heads.split_at(usize::from(first.is_some()).min(heads.len()));

@@ -203,6 +203,7 @@ impl<'a> Head<'a> {
             &mut layer,
             panel,
             point_radius,
+            layer.patches.is_some(),
             &point_colors,
             &marked,
             kept.as_deref(),

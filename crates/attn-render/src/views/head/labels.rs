@@ -11,6 +11,7 @@ impl Head<'_> {
         layer: &mut Layer,
         panel: u16,
         radius: f32,
+        shows_patches: bool,
         point_colors: &PointColors<'_>,
         marked: &[bool],
         kept: Option<&[bool]>,
@@ -21,7 +22,9 @@ impl Head<'_> {
         for (i, label) in self.labels.iter().enumerate() {
             let shown = marked.get(i).copied();
             let drawn = kept.is_none_or(|kept| kept[i]);
-            if shown == Some(false) || !drawn || self.is_hidden(i, point_colors) {
+            // A patch says what it is; only what is brought out is named too.
+            let says_itself = shows_patches && shown != Some(true);
+            if shown == Some(false) || says_itself || !drawn || self.is_hidden(i, point_colors) {
                 continue;
             }
             let kind = if i < self.queries { colors.query } else { colors.key };

@@ -1,0 +1,89 @@
+//! A text or a picture of a person's own: the model reads it, and it is placed into the pictures that are there. A field under the
+//! pictures, which also takes files that are dropped on the window; and an option.
+
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+};
+
+use attn_sdk::{
+    Guest, Progress, Study,
+    core::{Capture, HeadId},
+    models::{Capturer, Picture, split_lines},
+    render::{Scene, View},
+};
+use eframe::egui::{Key, RichText, TextEdit, Ui};
+use rayon::prelude::*;
+
+use crate::{side::Side, window::Atlas};
+
+/// Runs the model over what was typed: a text, or the path of a picture.
+pub(crate) fn read(capturer: &Capturer, typed: &str, progress: &dyn Progress) -> Result<Capture, Box<dyn Error>> {
+    if capturer.model().vision().is_none() {
+        let lines = split_lines(typed.as_bytes(), Path::new("your text"))?;
+        return Ok(capturer.text(&lines, None, progress)?.capture);
+    }
+    let picture = Picture::File(PathBuf::from(typed.trim()));
+    Ok(capturer.pictures(&[picture], None, progress)?.capture)
+}
+
+/// Where a guest lies in these heads.
+pub(crate) fn place(
+    study: &Study,
+    capturer: Option<&Capturer>,
+    typed: &str,
+    heads: &[HeadId],
+    progress: &dyn Progress,
+) -> Result<Vec<Guest>, Box<dyn Error>> {
+    let capturer = capturer.ok_or("--guest: a capture alone cannot read; name its --model")?;
+    let capture = read(capturer, typed, progress)?;
+    let place = |head: &HeadId| study.placer(*head, progress)?.place(&capture, 0, progress);
+    Ok(heads.par_iter().map(place).collect::<Result<_, attn_sdk::Error>>()?)
+}
+
+/// Draws guests over a picture of their heads.
+pub(crate) fn draw(guests: &[Guest], mut scene: Scene, view: &View) -> Scene {
+    let colors = view.colors();
+    guests.iter().for_each(|guest| guest.draw(&mut scene, &colors));
+    scene
+}
+
+/// What a side's model takes, if it can be run.
+fn reads(side: &Side) -> Option<&'static str> {
+    let capturer = side.capturer.as_ref()?;
+    match capturer.model().vision() {
+        Some(_) => Some(
+            "Drop a picture on the window, or type its path and press Enter: squares show where its patches land in every head",
+        ),
+        None => capturer
+            .tokenizer()
+            .map(|_| "Type a sentence and press Enter: squares show where its tokens land in every head"),
+    }
+}
+
+impl Atlas {
+    /// What a person brings, read by every model that is shown.
+    pub(crate) fn guest(&mut self, ui: &mut Ui) {
+        let hints: Vec<_> = self.sides.iter().map(reads).collect();
+        let Some(hint) = hints[self.active].or_else(|| hints.iter().flatten().next().copied()) else {
+            ui.label(RichText::new("A model with a tokenizer would read a text of yours here.").weak());
+            return;
+        };
+        let side = &mut self.sides[self.active];
+        let dropped = ui.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).next());
+        if let Some(path) = &dropped {
+            side.typed = path.display().to_string();
+        }
+        let field = TextEdit::singleline(&mut side.typed)
+            .hint_text(hint)
+            .desired_width(f32::INFINITY);
+        let entered = ui.add(field).lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+        if entered || dropped.is_some() {
+            let text = side.typed.clone();
+            for side in self.sides.iter_mut().filter(|side| reads(side).is_some()) {
+                side.typed.clone_from(&text);
+                side.read_typed();
+            }
+        }
+    }
+}
