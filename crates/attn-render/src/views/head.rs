@@ -192,6 +192,7 @@ impl<'a> Head<'a> {
         let blending = blending(point_opacity);
         let [others, brought_out] = self.points(panel, view, &point_colors, blending, &marked, kept.as_deref());
         add_points(&mut scene, &mut layer, blending, others, brought_out);
+        let shows_patches = patches.is_some();
         layer.patches = patches;
         if !self.contours.is_empty() && !space {
             // In front of the points, behind the labels.
@@ -203,7 +204,7 @@ impl<'a> Head<'a> {
             &mut layer,
             panel,
             point_radius,
-            layer.patches.is_some(),
+            shows_patches,
             &point_colors,
             &marked,
             kept.as_deref(),
