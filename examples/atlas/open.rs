@@ -84,22 +84,19 @@ impl Atlas {
             .resizable(false)
             .show(ui.ctx(), |ui| {
                 Grid::new("open").num_columns(2).show(ui, |ui| {
-                    ui.label("Model or capture");
-                    let hint = "folder of a checkpoint, or of a capture";
-                    ui.add(
-                        TextEdit::singleline(&mut dialog.model)
-                            .hint_text(hint)
-                            .desired_width(380.0),
-                    );
-                    ui.end_row();
-                    ui.label("Data");
-                    let hint = "text file, or folder of pictures; empty: what comes with the SDK";
-                    ui.add(
-                        TextEdit::singleline(&mut dialog.data)
-                            .hint_text(hint)
-                            .desired_width(380.0),
-                    );
-                    ui.end_row();
+                    let data = "text file, or folder of pictures; empty: what comes with the SDK";
+                    for (name, path, hint) in [
+                        (
+                            "Model or capture",
+                            &mut dialog.model,
+                            "folder of a checkpoint, or of a capture",
+                        ),
+                        ("Data", &mut dialog.data, data),
+                    ] {
+                        ui.label(name);
+                        ui.add(TextEdit::singleline(path).hint_text(hint).desired_width(380.0));
+                        ui.end_row();
+                    }
                 });
                 go = ui.button("Open").clicked();
             });

@@ -100,39 +100,31 @@ pub fn knock_out(
         Some(other) => at_random(other - sets.len(), index, sequence),
     };
     let count = 1 + sets.len() + options.random;
-    let mut effects = run_all(capturer, sequences, count, &variant, options, progress)?.into_iter();
-    let effect = effects.next().ok_or(Error::NoHeads)?;
-    let random_heads: Vec<RandomHeads> = sets
-        .into_iter()
-        .zip(effects.by_ref())
-        .map(|(heads, effect)| RandomHeads::new(heads, &effect))
-        .collect();
-    let random_edges: Vec<RandomEdges> = effects
-        .map(|effect| RandomEdges {
-            loss_change: effect.loss_change.map(|change| change.mean),
-            output_change: effect.output_change.mean,
-        })
-        .collect();
+    let effects = run_all(capturer, sequences, count, &variant, options, progress)?;
+    let (effect, others) = effects.split_first().ok_or(Error::NoHeads)?;
+    let (of_heads, of_edges) = others.split_at(sets.len().min(others.len()));
+    let random_heads = sets.into_iter().zip(of_heads);
     Ok(KnockOut {
         heads: heads.to_vec(),
         edges: edges.clone(),
         cut,
-        p_value_heads: p_value(
-            &effect,
-            random_heads
-                .iter()
-                .map(|random| (random.loss_change, random.output_change)),
-        ),
-        p_value_edges: p_value(
-            &effect,
-            random_edges
-                .iter()
-                .map(|random| (random.loss_change, random.output_change)),
-        ),
-        effect,
-        random_heads,
-        random_edges,
+        effect: effect.clone(),
+        random_heads: random_heads
+            .map(|(heads, effect)| RandomHeads::new(heads, effect))
+            .collect(),
+        p_value_heads: p_value(effect, of_heads),
+        random_edges: of_edges.iter().map(RandomEdges::new).collect(),
+        p_value_edges: p_value(effect, of_edges),
     })
+}
+
+impl RandomEdges {
+    fn new(effect: &Effect) -> Self {
+        Self {
+            loss_change: effect.loss_change.map(|change| change.mean),
+            output_change: effect.output_change.mean,
+        }
+    }
 }
 
 fn edit(head: HeadId, edges: Vec<[usize; 2]>) -> Edit {

@@ -151,19 +151,14 @@ pub fn ablate(
     let all: Vec<HeadId> = capturer.model().info().heads().collect();
     let sets = random_sets(&all, heads, options);
     let variant = |at: usize, _: usize, _: &Sequence| without(at.checked_sub(1).map_or(heads, |set| &sets[set]));
-    let mut effects = run_all(capturer, sequences, 1 + sets.len(), &variant, options, progress)?.into_iter();
-    let own = effects.next().ok_or(Error::NoHeads)?;
-    let random = sets.iter().cloned().zip(effects);
-    let random: Vec<RandomHeads> = random.map(|(heads, effect)| RandomHeads::new(heads, &effect)).collect();
-    let p_value = p_value(
-        &own,
-        random.iter().map(|random| (random.loss_change, random.output_change)),
-    );
+    let effects = run_all(capturer, sequences, 1 + sets.len(), &variant, options, progress)?;
+    let (effect, others) = effects.split_first().ok_or(Error::NoHeads)?;
+    let random = sets.iter().cloned().zip(others);
     Ok(Ablation {
         heads: heads.to_vec(),
-        effect: own,
-        random,
-        p_value,
+        effect: effect.clone(),
+        random: random.map(|(heads, effect)| RandomHeads::new(heads, effect)).collect(),
+        p_value: p_value(effect, others),
     })
 }
 
@@ -198,14 +193,15 @@ fn run_all(
 }
 
 /// Share of random variants, the one in question counted as one, whose effect is at least as large: on the loss where there is one, else
-/// on the output. `random` has the mean changes of both.
-fn p_value(own: &Effect, random: impl ExactSizeIterator<Item = (Option<f64>, f64)>) -> f64 {
-    let all = 1 + random.len();
-    let reached = random.filter(|(loss, output)| match (own.loss_change, loss) {
-        (Some(own), Some(random)) => *random >= own.mean,
-        _ => *output >= own.output_change.mean,
-    });
-    (1 + reached.count()) as f64 / all as f64
+/// on the output.
+fn p_value(own: &Effect, random: &[Effect]) -> f64 {
+    let reached = random
+        .iter()
+        .filter(|random| match (own.loss_change, random.loss_change) {
+            (Some(own), Some(random)) => random.mean >= own.mean,
+            _ => random.output_change.mean >= own.output_change.mean,
+        });
+    (1 + reached.count()) as f64 / (1 + random.len()) as f64
 }
 
 /// Changes the model in any way, each sequence in its own (edges between certain words, say), and measures what that does. Tokens

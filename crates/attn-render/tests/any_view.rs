@@ -281,15 +281,7 @@ fn every_view(data: &Data, view: &View, size: [f32; 2], random: &mut Random) -> 
     let heads: Vec<HeadId> = (0..count).map(id).collect();
     let patterns = vec![(weights.as_slice(), count, count); count];
     for cells in [HeadCells::Values(values), HeadCells::Patterns(&patterns)] {
-        let grid = HeadGrid {
-            title: "",
-            subtitle: "",
-            caption: "",
-            what: "what",
-            heads: &heads,
-            cells,
-            diverging: random.below(2) == 0,
-        };
+        let grid = grid(&heads, cells, random.below(2) == 0);
         show!("head grid", grid.scene(view, size), grid.table());
     }
     let flow = CrossFlow::new(&tokens, &tokens, weights);
@@ -358,6 +350,18 @@ fn every_view(data: &Data, view: &View, size: [f32; 2], random: &mut Random) -> 
     drawn
 }
 
+fn grid<'a>(heads: &'a [HeadId], cells: HeadCells<'a>, diverging: bool) -> HeadGrid<'a> {
+    HeadGrid {
+        title: "",
+        subtitle: "",
+        caption: "",
+        what: "what",
+        heads,
+        cells,
+        diverging,
+    }
+}
+
 #[test]
 fn no_view_panics_and_every_table_is_read_back() {
     let mut drawn: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
@@ -412,15 +416,7 @@ fn ten_thousand_heads_are_drawn_by_every_view_of_heads() {
             .collect(),
     );
     let values = vec![0.5; 10_000];
-    let grid = HeadGrid {
-        title: "",
-        subtitle: "",
-        caption: "",
-        what: "what",
-        heads: &heads,
-        cells: HeadCells::Values(&values),
-        diverging: false,
-    };
+    let grid = grid(&heads, HeadCells::Values(&values), false);
     let random = &mut Random(1);
     for size in [[1_200.0, 900.0], [320.0, 240.0], matrix.natural_size()] {
         for scene in [

@@ -12,6 +12,7 @@ mod patches;
 mod pipelines;
 mod strokes;
 mod text;
+mod texture;
 
 use self::{buffers::Uploads, frame::Frame, layer::LayerBuffers, pipelines::Pipelines, text::TextPainter};
 use crate::{Error, Projection, Scene, View, color::srgb_to_linear, place_labels};

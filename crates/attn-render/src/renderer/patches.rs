@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     buffers::{Uploads, allocate},
-    layer::texture,
     pipelines::Pipelines,
+    texture::{sampled, texture},
 };
 use crate::{Error, Patches};
 
@@ -43,23 +43,15 @@ impl PatchBuffers {
         let usage = wgpu::BufferUsages::STORAGE;
         let buffer = allocate(uploads.device, "patches", usage, bytes.len() as u64, false)?;
         uploads.write(&buffer, 0, bytes);
+        let [texture, sampler] = sampled(&view, &pipelines.smooth);
+        let parts = wgpu::BindGroupEntry {
+            binding: 2,
+            resource: buffer.as_entire_binding(),
+        };
         let group = uploads.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("attn patches"),
             layout: &pipelines.patches_layout,
-            entries: &[
-                wgpu::BindGroupEntry {
-                    binding: 0,
-                    resource: wgpu::BindingResource::TextureView(&view),
-                },
-                wgpu::BindGroupEntry {
-                    binding: 1,
-                    resource: wgpu::BindingResource::Sampler(&pipelines.smooth),
-                },
-                wgpu::BindGroupEntry {
-                    binding: 2,
-                    resource: buffer.as_entire_binding(),
-                },
-            ],
+            entries: &[texture, sampler, parts],
         });
         Ok(Self {
             patches: patches.clone(),

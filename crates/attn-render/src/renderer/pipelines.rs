@@ -3,23 +3,23 @@
 use wgpu::{VertexAttribute, VertexFormat as Format};
 
 macro_rules! shader {
-    ($file:literal) => {
+    ($($file:literal),+) => {
         concat!(
             include_str!("../shaders/common.wgsl"),
-            include_str!(concat!("../shaders/", $file, ".wgsl"))
+            $(include_str!(concat!("../shaders/", $file, ".wgsl"))),+
         )
     };
 }
 
 /// Every shader as it is compiled, by name; each has the entry points `vertex` and `fragment`.
 pub(crate) const SHADERS: [(&str, &str); 7] = [
-    ("points", shader!("points")),
+    ("points", shader!("point", "points")),
     ("edges", shader!("edges")),
     ("curves", shader!("curves")),
     ("blocks", shader!("blocks")),
     ("pictures", shader!("pictures")),
     ("mixed", shader!("mixed")),
-    ("patches", shader!("patches")),
+    ("patches", shader!("point", "patches")),
 ];
 
 /// What points of crowds are summed up in. Sums of 16 bits, which every device has, are right up to some hundred points on a

@@ -1,30 +1,10 @@
 // Patches in the place of points: two triangles each, read from the points themselves, so that whatever moves, dims or hides a
 // point does so to its patch.
 
-struct Point {
-    x: f32,
-    y: f32,
-    z: f32,
-    // sRGB, red in the lowest byte.
-    color: u32,
-    // Panel (16 bits), size (8), shape and flags (8).
-    bits: u32,
-    id: u32,
-}
-
-@group(1) @binding(0) var<storage, read> points: array<Point>;
-
 @group(2) @binding(0) var sheet: texture_2d<f32>;
 @group(2) @binding(1) var sheet_sampler: sampler;
 // First: width of the frame in 1/256 layout unit, tint in 1/256. Then, by id, left and top, width and height, 16 bits each.
 @group(2) @binding(2) var<storage, read> parts: array<vec2<u32>>;
-
-// Whether any panel of the scene is in three dimensions; a constant of the pipeline.
-override IN_SPACE: bool = false;
-
-const DIMMED: u32 = 0x10u;
-const HIDDEN: u32 = 0x20u;
-const PATCH: u32 = 0x80u;
 
 struct Out {
     @builtin(position) position: vec4<f32>,
@@ -43,20 +23,12 @@ fn vertex(@builtin(vertex_index) index: u32) -> Out {
     let panel_index = point.bits & 0xFFFFu;
     let panel = panels[panel_index];
     let flags = point.bits >> 24u;
-    var half = f32(panel.point & 0xFFFFu) / 256.0 * f32((point.bits >> 16u) & 0xFFu) / 32.0 * 1.25;
-    var alpha = 1.0;
-    var hidden = (flags & (HIDDEN | PATCH)) != PATCH || point.id >= arrayLength(&parts) - 1u;
-    var px: vec2<f32>;
-    if IN_SPACE && (panel.point & SPACE) != 0u {
-        let p = project_space(panel_index, vec3(point.x, point.y, point.z));
-        let near = depth_cue(p.z);
-        px = p.xy;
-        half *= mix(0.7, 1.0, near) / p.z;
-        alpha *= mix(0.5, 1.0, near);
-        hidden = hidden || p.z <= 0.0;
-    } else {
-        px = project_flat(panel, vec2(point.x, point.y));
-    }
+    let place = placed(point, panel_index, panel);
+    let px = place.px;
+    let half = place.radius * 1.25;
+    let color = unpack4x8unorm(point.color);
+    var alpha = color.a * mix(0.5, 1.0, place.near);
+    let hidden = (flags & (HIDDEN | PATCH)) != PATCH || place.behind || point.id >= arrayLength(&parts) - 1u;
     if (flags & DIMMED) != 0u {
         alpha *= f32(panel.point >> 26u) / 63.0;
     }
@@ -74,7 +46,7 @@ fn vertex(@builtin(vertex_index) index: u32) -> Out {
     var out: Out;
     out.local = at - px;
     out.position = clip_from_px(at);
-    out.color = target_color(vec4(unpack4x8unorm(point.color).rgb, alpha));
+    out.color = target_color(vec4(color.rgb, alpha));
     out.part = vec4<f32>(vec4(part.x & 0xFFFFu, part.x >> 16u, part.y & 0xFFFFu, part.y >> 16u));
     let style = vec2<f32>(parts[0]) / 256.0;
     out.style = vec3(half, min(style.x * globals.scale, 0.4 * half), style.y);

@@ -1,22 +1,6 @@
 // Points: one triangle each, around the outline, which is a signed distance. A triangle costs rasterisers less than a
 // quad, and reading points by index less than instances of so few vertices.
 
-struct Point {
-    x: f32,
-    y: f32,
-    z: f32,
-    // sRGB, red in the lowest byte.
-    color: u32,
-    // Panel (16 bits), size (8), shape and flags (8).
-    bits: u32,
-    id: u32,
-}
-
-@group(1) @binding(0) var<storage, read> points: array<Point>;
-
-// Whether any panel of the scene is in three dimensions; a constant of the pipeline.
-override IN_SPACE: bool = false;
-
 // Whether points are summed up for `mixed.wgsl` instead of drawn.
 override MIXED: bool = false;
 
@@ -29,11 +13,6 @@ struct Out {
     @location(2) @interpolate(flat) clip: vec2<u32>,
 }
 
-const DIMMED: u32 = 0x10u;
-const HIDDEN: u32 = 0x20u;
-const SOLID: u32 = 0x40u;
-const PATCH: u32 = 0x80u;
-
 @vertex
 fn vertex(@builtin(vertex_index) index: u32) -> Out {
     let point = points[index / 3u];
@@ -41,24 +20,15 @@ fn vertex(@builtin(vertex_index) index: u32) -> Out {
     let panel = panels[panel_index];
     let flags = point.bits >> 24u;
     let shape = flags & 0xFu;
-    let size = f32((point.bits >> 16u) & 0xFFu) / 32.0;
-    var wanted = f32(panel.point & 0xFFFFu) / 256.0 * size;
+    let place = placed(point, panel_index, panel);
+    let wanted = place.radius;
+    let px = place.px;
     var alpha = f32((panel.point >> 16u) & 0xFFu) / 255.0;
     if (flags & SOLID) != 0u {
         alpha = 0.9;
     }
-    var hidden = (flags & (HIDDEN | PATCH)) != 0u;
-    var px: vec2<f32>;
-    if IN_SPACE && (panel.point & SPACE) != 0u {
-        let p = project_space(panel_index, vec3(point.x, point.y, point.z));
-        let near = depth_cue(p.z);
-        px = p.xy;
-        wanted *= mix(0.7, 1.0, near) / p.z;
-        alpha *= near;
-        hidden = hidden || p.z <= 0.0;
-    } else {
-        px = project_flat(panel, vec2(point.x, point.y));
-    }
+    alpha *= place.near;
+    let hidden = (flags & (HIDDEN | PATCH)) != 0u || place.behind;
     // A disc of less than one pixel is drawn as one pixel, paler.
     let radius = clamp(wanted, 0.5, 255.0);
     alpha *= min(wanted * wanted * 4.0, 1.0);

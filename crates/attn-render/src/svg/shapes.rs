@@ -66,10 +66,8 @@ pub(super) fn patch(body: &mut Markup, point: &Point, patch: &Patch, panel: &Pan
         return;
     };
     let half = 1.25 * radius;
-    let mut opacity = 1.0;
-    if panel.axes == Axes::Space {
-        opacity *= 0.5 + 0.5 * near;
-    }
+    let solid = point.color.alpha(1.0);
+    let mut opacity = f32::from(point.color.0[3]) / 255.0 * (0.5 + 0.5 * near);
     if point.is_dimmed() {
         opacity *= dimmed;
     }
@@ -89,14 +87,14 @@ pub(super) fn patch(body: &mut Markup, point: &Point, patch: &Patch, panel: &Pan
     if tint > 0.0 {
         body.text.push_str("<rect");
         body.rect(rect);
-        body.faded("fill", point.color, tint);
+        body.faded("fill", solid, tint);
         body.text.push_str("/>\n");
     }
     if frame > 0.0 {
         let frame = frame.min(0.4 * half);
         body.text.push_str("<rect fill=\"none\"");
         body.rect(rect.shrink(0.5 * frame));
-        body.color("stroke", point.color);
+        body.color("stroke", solid);
         body.number("stroke-width", frame);
         body.text.push_str("/>\n");
     }

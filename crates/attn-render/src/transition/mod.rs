@@ -213,7 +213,8 @@ impl Transition {
             }
         }
         let leaving = self.leaving.iter().map(|point| {
-            let mut point = *point;
+            // The patches of the later scene are others.
+            let mut point = point.as_patch(false);
             point.color = faded(point.color, 1.0 - t);
             point
         });

@@ -121,14 +121,7 @@ impl Trajectories<'_> {
                     let step = row * rows.columns + column;
                     let before = step.checked_sub(1).map(|before| path.points[before]);
                     self.map(
-                        &mut layer,
-                        panel,
-                        place,
-                        &bounds,
-                        [Some(*state), before],
-                        index,
-                        picked,
-                        &colors,
+                        &mut layer, panel, place, &bounds, *state, before, index, picked, &colors,
                     );
                 }
                 top += rows.height();
@@ -145,12 +138,12 @@ impl Trajectories<'_> {
         panel: u16,
         place: Rect,
         bounds: &Bounds,
-        [state, before]: [Option<u32>; 2],
+        state: u32,
+        before: Option<u32>,
         path: usize,
         picked: Option<u32>,
         colors: &Colors,
     ) {
-        let Some(state) = state else { return };
         let stroke = match picked == Some(state) {
             true => (colors.accent, 1.6),
             false => (colors.frame, 0.8),
