@@ -59,8 +59,12 @@ impl Study {
         let what = if self.is_picture(0) { "pictures" } else { "sequences" };
         let subtitle = format!("{} {what}{}", some.len(), self.weighting.describe());
         (plot.title, plot.subtitle) = (&title, &subtitle);
-        plot.caption = "Mean over the sequences that reach so far, from each position (rows) to each position (columns): the last \
-                        rows rest on the longest alone.";
+        plot.caption = if self.is_picture(0) {
+            "Mean over the pictures, from each position (rows) to each position (columns)."
+        } else {
+            "Mean over the sequences that reach so far, from each position (rows) to each position (columns): the last rows rest on \
+             the longest alone."
+        };
         Ok(use_it(&plot)?)
     }
 
