@@ -1,7 +1,7 @@
 //! The views of one sequence: its attention in a head as lines or over its picture, and in every head at once.
 
 use attn_analyze::heads::mean_by_position;
-use attn_core::{HeadId, Sequence, ndarray::Array2};
+use attn_core::{HeadId, Sequence, Side, Token, ndarray::Array2};
 use attn_render::{
     Scene, Table, View,
     views::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken},
@@ -104,16 +104,10 @@ impl Study {
         let attention = self.recent_weights(head, sequence)?;
         let weights = rows(&attention);
         let item = &self.capture().sequences()[sequence];
-        let tokens = |side| -> Vec<SentenceToken<'_>> {
-            item.tokens(side)
-                .iter()
-                .map(|token| SentenceToken {
-                    text: &token.text,
-                    special: token.special,
-                })
-                .collect()
-        };
-        let (queries, keys) = (tokens(head.attention.query_side()), tokens(head.attention.key_side()));
+        let (queries, keys) = (
+            words(item, head.attention.query_side()),
+            words(item, head.attention.key_side()),
+        );
         let mut sentence = Sentence::new(head, &queries, &keys, weights);
         let title = format!(
             "{}, head {}: attention in {}",
@@ -164,24 +158,7 @@ impl Study {
         use_it: impl FnOnce(&ImageAttention<'_>) -> Result<T, attn_render::Error>,
     ) -> Result<T, Error> {
         let attention = self.recent_weights(head, sequence)?;
-        let weights = rows(&attention);
         let item = &self.capture().sequences()[sequence];
-        let Some(image) = &item.image else {
-            return Err(Error::NotAPicture {
-                sequence: item.name.clone(),
-            });
-        };
-        let tokens = item.tokens(head.attention.query_side());
-        let special = tokens.iter().take_while(|token| token.special).count();
-        let picture = load_picture(item)?;
-        let mut plot = ImageAttention::new(head, picture, image.rows, image.columns, special, weights);
-        if let Some(patch) = patch {
-            // A patch outside the grid names a token that does not exist, which the view refuses with both numbers.
-            plot.token = tokens
-                .iter()
-                .position(|token| token.patch == Some(patch))
-                .unwrap_or(tokens.len());
-        }
         let title = format!(
             "{}, head {}: attention in {}{}",
             self.capture().model().name,
@@ -189,8 +166,7 @@ impl Study {
             item.name,
             self.weighting.describe()
         );
-        plot.title = &title;
-        Ok(use_it(&plot)?)
+        on_picture(head, item, rows(&attention), &title, patch, use_it)
     }
 
     /// One sequence's attention in every captured head, small (Vig 2019, the model view); a click opens a head.
@@ -242,12 +218,52 @@ impl Study {
     }
 }
 
+/// Weights `[token, token]` of a picture drawn over it.
+pub(crate) fn on_picture<T>(
+    head: HeadId,
+    item: &Sequence,
+    weights: &[f32],
+    title: &str,
+    patch: Option<(usize, usize)>,
+    use_it: impl FnOnce(&ImageAttention<'_>) -> Result<T, attn_render::Error>,
+) -> Result<T, Error> {
+    let Some(image) = &item.image else {
+        return Err(Error::NotAPicture {
+            sequence: item.name.clone(),
+        });
+    };
+    let tokens = item.tokens(head.attention.query_side());
+    let special = tokens.iter().take_while(|token| token.special).count();
+    let picture = load_picture(item)?;
+    let mut plot = ImageAttention::new(head, picture, image.rows, image.columns, special, weights);
+    if let Some(patch) = patch {
+        // A patch outside the grid names a token that does not exist, which the view refuses with both numbers.
+        plot.token = tokens
+            .iter()
+            .position(|token| token.patch == Some(patch))
+            .unwrap_or(tokens.len());
+    }
+    plot.title = title;
+    Ok(use_it(&plot)?)
+}
+
+/// A sequence's tokens as the views take them.
+pub(crate) fn words(item: &Sequence, side: Side) -> Vec<SentenceToken<'_>> {
+    fn word(token: &Token) -> SentenceToken<'_> {
+        SentenceToken {
+            text: &token.text,
+            special: token.special,
+        }
+    }
+    item.tokens(side).iter().map(word).collect()
+}
+
 /// Weights row by row; attention is made in standard layout.
-fn rows(attention: &Array2<f32>) -> &[f32] {
+pub(crate) fn rows(attention: &Array2<f32>) -> &[f32] {
     attention.as_slice().unwrap_or_default()
 }
 
-fn subtitle(sequence: &Sequence) -> String {
+pub(crate) fn subtitle(sequence: &Sequence) -> String {
     match (&sequence.cut_from, &sequence.text) {
         (Some(tokens), _) => format!("cut from {tokens} tokens to the longest the model takes"),
         (None, Some(text)) => text.clone(),

@@ -1,12 +1,13 @@
-//! What stands beside the heads: one sequence, in the head that is spoken of or in all; or all sequences in that head.
+//! What stands beside the heads: one sequence, in the head that is spoken of, in all, or through all layers; all sequences in that head;
+//! the heads that are like it.
 
 use attn_egui::{Export, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
-    Error, Study,
-    core::HeadId,
-    render::{Table, View},
+    Error, SequenceRollout, Study, Summary,
+    core::{Attention, HeadId},
+    render::{Event, Pick, Table, View},
 };
-use eframe::egui::{ScrollArea, Ui, vec2};
+use eframe::egui::{RichText, ScrollArea, Ui, vec2};
 
 use crate::{export, pictures, side::Side};
 
@@ -21,17 +22,29 @@ enum Kind {
     #[default]
     Sequence,
     EveryHead,
+    Rollout,
     ByPosition,
+    Alike,
 }
 
 impl Kind {
-    const ALL: [(Self, &str, &str); 3] = [
+    const ALL: [(Self, &str, &str); 5] = [
         (Self::Sequence, "sequence", "The chosen sequence in this head"),
-        (Self::EveryHead, "in every head", "The chosen sequence in every head"),
+        (Self::EveryHead, "all heads", "The chosen sequence in every head"),
+        (
+            Self::Rollout,
+            "rollout",
+            "What every state of the chosen sequence is made of, through all layers",
+        ),
         (
             Self::ByPosition,
-            "by position",
+            "positions",
             "The mean over all sequences in this head",
+        ),
+        (
+            Self::Alike,
+            "alike",
+            "A map of all heads: those that attend alike are near each other",
         ),
     ];
 }
@@ -43,6 +56,9 @@ pub(crate) struct Detail {
     kind: Kind,
     /// Head, sequence and kind that were drawn.
     shows: Option<(HeadId, usize, Kind)>,
+    /// What a sequence is made of, and the one that was asked for last.
+    rollout: Option<SequenceRollout>,
+    asked: Option<(Attention, usize)>,
 }
 
 impl Detail {
@@ -52,12 +68,32 @@ impl Detail {
             picture: SceneView::new(state, "attention in one sequence"),
             kind: Kind::default(),
             shows: None,
+            rollout: None,
+            asked: None,
         }
+    }
+
+    /// What was asked for is there.
+    pub(crate) fn take_rollout(&mut self, rollout: SequenceRollout) {
+        self.rollout = Some(rollout);
+        self.picture.invalidate();
+    }
+
+    /// The same sequences in another state of the model.
+    pub(crate) fn drop_rollout(&mut self) {
+        (self.rollout, self.asked) = (None, None);
     }
 
     /// Draws anew: heads or sequences are others.
     pub(crate) fn invalidate(&mut self) {
         self.picture.invalidate();
+    }
+
+    /// The data is other data.
+    pub(crate) fn clear(&mut self) {
+        self.drop_rollout();
+        self.forget();
+        self.invalidate();
     }
 
     /// No token is isolated or switched off any more: another sequence is shown.
@@ -74,18 +110,25 @@ impl Detail {
             Kind::Sequence if study.is_picture(sequence - 1) => format!("image-{head}-of-{sequence}"),
             Kind::Sequence => format!("sentence-{head}-of-{sequence}"),
             Kind::EveryHead => format!("overview-of-{sequence}"),
+            Kind::Rollout => format!("rollout-of-{sequence}"),
             Kind::ByPosition => format!("aggregate-{head}"),
+            Kind::Alike => "head-map".into(),
         }
     }
 
-    fn table(&self, study: &Study, head: HeadId, sequence: usize) -> Result<Table, Error> {
+    fn table(&self, study: &Study, summary: Option<&Summary>, head: HeadId, sequence: usize) -> Result<Table, Error> {
         match self.kind {
             Kind::Sequence if study.is_picture(sequence) => study.image_table(head, sequence),
             Kind::Sequence => {
                 study.sentence_table(head, sequence, &self.view, self.picture.scene().map(|scene| scene.size))
             }
             Kind::EveryHead => study.overview_table(sequence),
+            Kind::Rollout => self
+                .rollout
+                .as_ref()
+                .map_or_else(|| Ok(Table::default()), |rollout| rollout.table(study)),
             Kind::ByPosition => study.aggregate_table(head),
+            Kind::Alike => summary.map_or_else(|| Ok(Table::default()), Summary::map_table),
         }
     }
 }
@@ -99,7 +142,7 @@ impl Side {
         let detail = &mut self.detail;
         (detail.view.theme, detail.view.palette) = (self.view.theme, self.view.palette);
         let mut asked: Option<Export> = None;
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             for (kind, name, hint) in Kind::ALL {
                 ui.selectable_value(&mut detail.kind, kind, name).on_hover_text(hint);
             }
@@ -107,7 +150,7 @@ impl Side {
         });
         if let Some(kind) = asked {
             let (name, table) = (detail.file_name(study, head, sequence), || {
-                detail.table(study, head, sequence)
+                detail.table(study, self.summary.as_ref(), head, sequence)
             });
             self.written = export::write(&self.out, &name, kind, detail.picture.scene(), &detail.view, table);
         }
@@ -115,6 +158,10 @@ impl Side {
         let kind = detail.kind;
         let shows = Some((head, sequence, kind));
         if detail.shows != shows {
+            if detail.shows.map(|(.., kind)| kind) != Some(kind) {
+                // A token of one picture is a head of another.
+                detail.forget();
+            }
             detail.shows = shows;
             detail.picture.invalidate();
         }
@@ -145,8 +192,41 @@ impl Side {
                     self.open(head);
                 }
             }
+            Kind::Rollout => {
+                let wanted = (Study::self_attention_of(head), sequence);
+                let there = detail.rollout.as_ref();
+                match there.filter(|there| (there.attention(), there.sequence()) == wanted) {
+                    Some(rollout) => {
+                        picture.show(ui, view, |size, view| rollout.scene(study, None, view, Some(size)));
+                    }
+                    None => {
+                        ui.label(RichText::new("Attention is followed through the layers …").weak());
+                        // Once: if it failed, a note says why.
+                        if detail.asked != Some(wanted) {
+                            detail.asked = Some(wanted);
+                            self.work.roll_out(study.clone(), wanted.0, wanted.1);
+                        }
+                    }
+                }
+            }
             Kind::ByPosition => {
                 picture.show(ui, view, |size, view| study.aggregate(head, view, Some(size)));
+            }
+            Kind::Alike => {
+                let Some(summary) = &self.summary else {
+                    ui.label(RichText::new("The map appears when all heads are projected.").weak());
+                    return;
+                };
+                let marked = self.view.open.or(self.view.hover_head);
+                let shown = picture.show(ui, view, |size, view| summary.map(marked, view, Some(size)));
+                let clicked = shown.events.iter().find_map(|event| match event {
+                    Event::SelectPoint(Some(Pick { head: None, id })) => summary.heads.get(*id as usize),
+                    _ => None,
+                });
+                if let Some(head) = clicked.map(|clicked| clicked.head) {
+                    detail.view.selection = None;
+                    self.open(head);
+                }
             }
         }
     }

@@ -144,9 +144,11 @@ impl Experiments {
     }
 }
 
-/// What was found of these heads and what may be asked; returns the question that was clicked.
-pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId]) -> Option<Question> {
+/// What was found of these heads and what may be asked, by a button of this name; returns the question that was clicked.
+pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -> Option<Question> {
     side.capturer.as_ref()?;
+    // Edges are spoken of beside the head they are of.
+    let alone = heads.len() == 1 && side.view.open.or(side.view.hover_head) == heads.first().copied();
     let experiments = &mut side.experiments;
     for (question, answer) in experiments.found.iter().filter(|(question, _)| question.heads == heads) {
         let them = if heads.len() == 1 { "it" } else { "them" };
@@ -171,21 +173,17 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId]) -> Option<Que
         experiments.found.iter().any(same)
     };
     if !known(&None) {
-        let (name, help) = match heads.len() {
-            1 => (
-                "What is the model without it?",
-                "Runs the model without this head, and without each of 20 others, over at most 100 sequences",
-            ),
-            _ => (
-                "Without them?",
-                "Runs the model without all of these heads, and without 20 random sets of as many, over at most 100 sequences",
-            ),
+        let help = match heads.len() {
+            1 => "Runs the model without this head, and without each of 20 others, over at most 100 sequences",
+            _ => {
+                "Runs the model without all of these heads, and without 20 random sets of as many, over at most 100 sequences"
+            }
         };
         if ui.button(name).on_hover_text(help).clicked() {
             question = Some(None);
         }
     }
-    if heads.len() == 1 {
+    if alone {
         ui.horizontal_wrapped(|ui| {
             choice(ui, &mut experiments.rule, &mut experiments.words);
             let edges = Some(experiments.edges());

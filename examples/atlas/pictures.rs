@@ -18,7 +18,7 @@ const ALONE: [f32; 2] = [900.0, 820.0];
 /// Heads drawn on their own if none is named.
 pub(crate) const HEADS: usize = 3;
 
-/// Writes matrix.png, overview.png, some pictures per chosen head, summary.md, and the data as summary.json and atlas.json.
+/// Writes matrix.png, overview.png, rollout.png, head-map.png, some pictures per chosen head, summary.md, and the data as summary.json and atlas.json.
 pub(crate) fn write(
     study: &Study,
     capturer: Option<&Capturer>,
@@ -55,7 +55,7 @@ pub(crate) fn write(
     layers.sort_unstable();
     layers.dedup_by_key(|head| (head.attention, head.layer));
     layers.retain(|_| options.values);
-    let total = 3 + (3 + usize::from(options.matches_alone)) * heads.len() + layers.len();
+    let total = 5 + (3 + usize::from(options.matches_alone)) * heads.len() + layers.len();
     let mut draw = |name: String, scene: Scene, view: &View, table: Table| -> Result<(), Box<dyn Error>> {
         let path = out.join(&name);
         headless.render(&scene, view, SCALE)?.write_png(&path)?;
@@ -93,6 +93,11 @@ pub(crate) fn write(
         &view,
         wanted(&|| study.overview_table(sequence))?,
     )?;
+    if let Some(head) = heads.first() {
+        let rollout = study.roll_out(Study::self_attention_of(*head), sequence, terminal)?;
+        let scene = rollout.scene(study, options.patch, &view, None)?;
+        draw("rollout.png".into(), scene, &view, wanted(&|| rollout.table(study))?)?;
+    }
     for &head in &heads {
         let name = |what: &str| format!("{what}-{}.png", file_name(study, head));
         // A guest stands alone.
@@ -141,6 +146,12 @@ pub(crate) fn write(
         }
     }
     let summary = Summary::new(study.capture(), capturer, &SummaryOptions::default(), terminal)?;
+    draw(
+        "head-map.png".into(),
+        summary.map(None, &view, None)?,
+        &view,
+        wanted(&|| summary.map_table())?,
+    )?;
     write_atomically(&out.join("summary.md"), summary.markdown().as_bytes())?;
     write_atomically(&out.join("summary.json"), &serde_json::to_vec(&summary)?)?;
     if options.csv {

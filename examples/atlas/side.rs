@@ -130,6 +130,7 @@ impl Side {
                     }
                     self.study = Some(*study);
                     (self.shown_apart, self.came) = (None, None);
+                    self.detail.clear();
                     self.steps = None;
                     self.draw(self.filter.clone());
                     self.capturer = capturer;
@@ -160,6 +161,7 @@ impl Side {
                 }
                 News::Summary(summary) => self.summary = Some(*summary),
                 News::Apart(apart) => self.came = Some(*apart),
+                News::Rollout(rollout) => self.detail.take_rollout(*rollout),
                 News::Guest(guest) => {
                     self.guests.insert(guest.head, *guest);
                     self.picture.invalidate();
@@ -202,6 +204,7 @@ impl Side {
             study.set_weighting(Weighting::Value);
         }
         self.guests.clear();
+        self.detail.drop_rollout();
         self.refresh();
     }
 

@@ -1,7 +1,7 @@
 //! What can be said of the heads, beside the pictures: of one head if one is open or under the pointer, else of the model.
 
 use attn_sdk::{
-    Summary,
+    ChainedHeads, Summary,
     analyze::heads::{LabelKind, Measure},
     core::HeadId,
 };
@@ -15,6 +15,8 @@ use crate::{
 
 /// Heads named per habit.
 const NAMED: usize = 16;
+/// Heads that are most like one.
+const LIKE: usize = 6;
 
 /// What a click asks for.
 pub(crate) enum Ask {
@@ -38,7 +40,9 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, other: Option<&Summary>) -> Opt
     };
     let opened = of_head(ui, side, &summary, other, head).map(Ask::Open);
     ui.add_space(6.0);
-    experiment::show(ui, side, &[head]).map(Ask::Try).or(opened)
+    experiment::show(ui, side, &[head], "What is the model without it?")
+        .map(Ask::Try)
+        .or(opened)
 }
 
 fn of_model(ui: &mut Ui, side: &mut Side, summary: &Summary) -> Option<Ask> {
@@ -61,7 +65,7 @@ fn of_model(ui: &mut Ui, side: &mut Side, summary: &Summary) -> Option<Ask> {
         if heads.len() > 1 {
             let heads: Vec<HeadId> = heads.iter().map(|label| label.head).collect();
             question = ui
-                .push_id(kind, |ui| experiment::show(ui, side, &heads))
+                .push_id(kind, |ui| experiment::show(ui, side, &heads, "Without them?"))
                 .inner
                 .or(question);
         }
@@ -80,6 +84,20 @@ fn of_model(ui: &mut Ui, side: &mut Side, summary: &Summary) -> Option<Ask> {
         ui.add_space(6.0);
     }
     ui.heading("Heads that look at the same places");
+    for group in summary.likeness.iter().flat_map(|likeness| &likeness.groups) {
+        ui.horizontal_wrapped(|ui| {
+            for head in group.iter().take(NAMED) {
+                clicked = link(ui, summary, *head, None).or(clicked);
+            }
+            more(ui, group.len());
+        });
+        // One of them stays: the one that is nearest to the others.
+        let name = format!("Without all but {}?", summary.model.head_name(group[0]));
+        question = ui
+            .push_id(group[0], |ui| experiment::show(ui, side, &group[1..], &name))
+            .inner
+            .or(question);
+    }
     for pair in &summary.alike {
         ui.horizontal(|ui| {
             clicked = link(ui, summary, pair.a, None).or(clicked);
@@ -89,6 +107,19 @@ fn of_model(ui: &mut Ui, side: &mut Side, summary: &Summary) -> Option<Ask> {
                 pair.divergence, pair.median
             ));
         });
+    }
+    if !summary.chained.is_empty() {
+        ui.add_space(6.0);
+        ui.heading("Heads that read earlier heads")
+            .on_hover_text("By weights alone, not by what they do: see Export for what random matrices give");
+        for pair in &summary.chained {
+            ui.horizontal(|ui| {
+                clicked = link(ui, summary, pair.later, None).or(clicked);
+                ui.label("reads");
+                clicked = link(ui, summary, pair.earlier, None).or(clicked);
+                ui.label(chain(pair));
+            });
+        }
     }
     question.map(Ask::Try).or(clicked.map(Ask::Open))
 }
@@ -168,16 +199,46 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
         ));
     }
     crate::steps::moved(ui, side, head);
-    let alike = summary.alike.iter().filter(|pair| pair.a == head || pair.b == head);
-    for pair in alike {
-        let other = if pair.a == head { pair.b } else { pair.a };
+    let alike = summary.more_like(head);
+    if !alike.is_empty() {
+        ui.add_space(6.0);
+        let median = summary.likeness_of(head).map_or(0.0, |likeness| likeness.median);
+        ui.label(RichText::new("More like this head").strong())
+            .on_hover_text(format!(
+                "Mean Jensen-Shannon divergence of rows in bits; the median pair is {median:.3} apart"
+            ));
+        ui.horizontal_wrapped(|ui| {
+            for (other, bits) in alike.into_iter().take(LIKE) {
+                clicked = link(ui, summary, other, None).or(clicked);
+                ui.label(format!("{bits:.3}"));
+            }
+        });
+    }
+    for pair in summary.chained.iter().filter(|pair| pair.later == head) {
         ui.horizontal(|ui| {
-            ui.label("looks where");
-            clicked = link(ui, summary, other, None).or(clicked);
-            ui.label(format!("looks ({:.3} bits apart)", pair.divergence));
+            ui.label("reads");
+            clicked = link(ui, summary, pair.earlier, None).or(clicked);
+            ui.label(chain(pair));
+        });
+    }
+    for pair in summary.chained.iter().filter(|pair| pair.earlier == head) {
+        ui.horizontal(|ui| {
+            ui.label("is read by");
+            clicked = link(ui, summary, pair.later, None).or(clicked);
+            ui.label(chain(pair));
         });
     }
     clicked
+}
+
+/// How strongly a head reads another, and through what.
+fn chain(pair: &ChainedHeads) -> String {
+    format!(
+        "through its {}: {:.2}, the median pair {:.2}",
+        pair.way.name(),
+        pair.ratio,
+        pair.median
+    )
 }
 
 /// How many are not named.

@@ -16,8 +16,8 @@ use std::{
 };
 
 use attn_sdk::{
-    Column, Guest, Placer, Progress, Steps, Study, Summary, SummaryOptions,
-    core::{HeadId, Sequence},
+    Column, Guest, Placer, Progress, SequenceRollout, Steps, Study, Summary, SummaryOptions,
+    core::{Attention, HeadId, Sequence},
     models::Capturer,
     project::{AtlasCache, AtlasOptions, AtlasParams, HeadProjection, HeadSteps, Priority, atlas_with},
 };
@@ -48,6 +48,8 @@ pub(crate) enum News {
     Summary(Box<Summary>),
     /// A picture of its own.
     Apart(Box<Apart>),
+    /// What a sequence's states are made of.
+    Rollout(Box<SequenceRollout>),
     /// A typed text's tokens in a head.
     Guest(Box<Guest>),
     /// What an experiment found.
@@ -161,6 +163,15 @@ impl Work {
     pub(crate) fn apart(&self, make: impl FnOnce(&dyn Progress) -> Result<Apart, Box<dyn Error>> + Send + 'static) {
         self.aside("layout", move |teller| {
             teller.tell(News::Apart(Box::new(make(teller)?)));
+            Ok(())
+        });
+    }
+
+    /// Follows the attention in a sequence through all layers.
+    pub(crate) fn roll_out(&self, study: Study, attention: Attention, sequence: usize) {
+        self.aside("rollout", move |teller| {
+            let rollout = study.roll_out(attention, sequence, teller)?;
+            teller.tell(News::Rollout(Box::new(rollout)));
             Ok(())
         });
     }

@@ -238,6 +238,14 @@ fn alike(summary: &Summary) -> String {
             pair.median
         );
     }
+    let groups: Vec<&Vec<HeadId>> = summary.likeness.iter().flat_map(|likeness| &likeness.groups).collect();
+    if !groups.is_empty() {
+        text += "\nGroups, any two heads of which are nearer than half the median pair; the first is nearest to the others:\n\n";
+    }
+    for group in groups {
+        let names: Vec<String> = group.iter().map(|head| name(summary, *head)).collect();
+        text += &format!("- {}\n", names.join(", "));
+    }
     text
 }
 

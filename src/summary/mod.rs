@@ -4,6 +4,7 @@
 //! behind each word, as data and as a page of Markdown.
 
 mod chained;
+mod likeness;
 mod markdown;
 mod repeated;
 mod table;
@@ -12,13 +13,16 @@ use std::collections::BTreeMap;
 
 use attn_analyze::heads::{
     Anomaly, Attribute, DivergenceOptions, HeadContent, HeadLabel, HeadNorms, HeadScores, LabelKind, Rules,
-    ScoreOptions, anomalies, content_scores, divergence, head_labels, head_norms, score_heads,
+    ScoreOptions, anomalies, content_scores, head_labels, head_norms, score_heads,
 };
-use attn_core::{Attention, Capture, HeadId, ModelInfo, Progress, Sequence};
+use attn_core::{Capture, HeadId, ModelInfo, Progress, Sequence};
 use attn_models::Capturer;
 use serde::Serialize;
 
-pub use self::chained::{ChainedHeads, Way};
+pub use self::{
+    chained::{ChainedHeads, Way},
+    likeness::Likeness,
+};
 use crate::{Error, patches};
 
 /// What [`Summary::new`] reads and how it judges.
@@ -61,6 +65,8 @@ pub struct Summary {
     pub heads: Vec<HeadSummary>,
     /// Pairs of heads that attend alike, most alike first.
     pub alike: Vec<AlikeHeads>,
+    /// How alike all pairs attend, for each attention: distances, a map, groups.
+    pub likeness: Vec<Likeness>,
     /// Heads that read what earlier ones write, those farthest above the median pair first. Empty without the model at hand, for
     /// one layer, and for models so large that it would take minutes.
     pub chained: Vec<ChainedHeads>,
@@ -153,10 +159,18 @@ impl Summary {
         HeadScores::extend(&mut scores, &repeats.unwrap_or_default());
         let norms = head_norms(capture, &sample, progress)?;
         let anomalies = anomalies(&scores, &norms);
-        let mut alike = Vec::new();
-        for info in &capture.model().attentions {
-            alike.extend(most_alike(capture, info.attention, options, progress)?);
-        }
+        let rows = DivergenceOptions {
+            seed: options.seed,
+            ..DivergenceOptions::default()
+        };
+        let attentions = capture.model().attentions.iter();
+        let likeness: Vec<Likeness> = attentions
+            .map(|info| Likeness::new(capture, info.attention, &rows, progress))
+            .collect::<Result<_, _>>()?;
+        let nearest = likeness
+            .iter()
+            .flat_map(|likeness| likeness.nearest_pairs(options.alike));
+        let mut alike: Vec<AlikeHeads> = nearest.collect();
         alike.sort_by(|a, b| a.divergence.total_cmp(&b.divergence).then((a.a, a.b).cmp(&(b.a, b.b))));
         let heads: Vec<HeadSummary> = scores
             .into_iter()
@@ -191,6 +205,7 @@ impl Summary {
             repeated,
             heads,
             alike,
+            likeness,
             chained,
             anomalies,
             shown,
@@ -219,29 +234,4 @@ impl Summary {
     pub fn markdown(&self) -> String {
         markdown::page(self)
     }
-}
-
-fn most_alike(
-    capture: &Capture,
-    attention: Attention,
-    options: &SummaryOptions,
-    progress: &dyn Progress,
-) -> Result<Vec<AlikeHeads>, Error> {
-    let sample = DivergenceOptions {
-        seed: options.seed,
-        ..DivergenceOptions::default()
-    };
-    let pairs = divergence(capture, attention, &sample, progress)?;
-    let mut values = pairs.condensed().to_vec();
-    values.sort_by(f32::total_cmp);
-    let median = values.get(values.len() / 2).copied().unwrap_or(0.0);
-    let alike = pairs.at_most(median).into_iter().take(options.alike);
-    Ok(alike
-        .map(|(a, b, divergence)| AlikeHeads {
-            a,
-            b,
-            divergence,
-            median,
-        })
-        .collect())
 }

@@ -82,7 +82,7 @@ pub struct HeadId {
 
 impl HeadId {
     /// Names a head.
-    pub fn new(attention: Attention, layer: usize, head: usize) -> Self {
+    pub const fn new(attention: Attention, layer: usize, head: usize) -> Self {
         Self { attention, layer, head }
     }
 }

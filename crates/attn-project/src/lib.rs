@@ -51,6 +51,7 @@ mod covariance;
 mod eigen;
 mod error;
 mod linalg;
+mod mds;
 mod metric;
 mod neighbors;
 mod normalize;
@@ -72,6 +73,7 @@ pub use atlas::{
 pub use cloud::{HeadCloud, SequenceRows};
 pub use correlation::{DistanceCorrelation, KeySet, distance_correlation};
 pub use error::Error;
+pub use mds::Mds;
 pub use metric::Metric;
 pub use ndarray;
 pub use neighbors::{ApproximateParams, NeighborSearch, Neighbors};

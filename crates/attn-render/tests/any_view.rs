@@ -13,9 +13,9 @@ use attn_render::{
     place_labels, svg,
     views::{
         Aggregate, BeamNode, BeamTree, ClusterMap, ColorBy, Coordinates, CrossFlow, DataMap, Dendrogram,
-        DendrogramLeaf, DendrogramMerge, Flows, Head, HeadCells, HeadGrid, HeadSequence, Histogram, ImageAttention,
-        Lines, MapCluster, Matrix, MatrixPanel, Overview, OverviewHead, Sentence, SentenceToken, Series, Trajectories,
-        Trajectory, ValueKind,
+        DendrogramLeaf, DendrogramMerge, Flows, Head, HeadCells, HeadGrid, HeadMap, HeadMapPart, HeadSequence,
+        Histogram, ImageAttention, Lines, MapCluster, Matrix, MatrixPanel, Overview, OverviewHead, Rollout, Sentence,
+        SentenceToken, Series, Trajectories, Trajectory, ValueKind,
     },
 };
 use random::{Random, input};
@@ -252,6 +252,20 @@ fn every_view(data: &Data, view: &View, size: [f32; 2], random: &mut Random) -> 
             labels: words,
         };
         show!("cluster map", map.scene(view, size), map.table());
+        let heads: Vec<HeadId> = (0..count).map(id).collect();
+        let class_of: Vec<Option<usize>> = ids.iter().map(|class| class.checked_sub(1)).collect();
+        let part = HeadMapPart {
+            title: WORDS[random.below(8) as usize],
+            heads: &heads,
+            coordinates,
+            class_of: &class_of,
+        };
+        let map = HeadMap {
+            links: &[(id(0), id(1)), (id(2), id(99))],
+            marked: (random.below(2) == 0).then_some(id(0)),
+            ..HeadMap::new(vec![part; random.below(4) as usize], &names)
+        };
+        show!("head map", map.scene(view, size), map.table());
     }
     for whole_up_to in [0, 200] {
         let sentence = Sentence {
@@ -283,6 +297,11 @@ fn every_view(data: &Data, view: &View, size: [f32; 2], random: &mut Random) -> 
     for cells in [HeadCells::Values(values), HeadCells::Patterns(&patterns)] {
         let grid = grid(&heads, cells, random.below(2) == 0);
         show!("head grid", grid.scene(view, size), grid.table());
+    }
+    let mixed: Vec<f32> = weights.iter().map(|weight| weight / count.max(1) as f32).collect();
+    for layer in [weights, &mixed] {
+        let rollout = Rollout::new(&tokens, vec![layer.as_slice(); random.below(4) as usize]);
+        show!("rollout", rollout.scene(view, size), rollout.table());
     }
     let flow = CrossFlow::new(&tokens, &tokens, weights);
     show!("flow", flow.scene(view, size), flow.table());

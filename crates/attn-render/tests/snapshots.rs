@@ -12,6 +12,8 @@
 
 #[path = "../examples/gallery/charts.rs"]
 mod charts;
+#[path = "../examples/gallery/heads.rs"]
+mod heads;
 #[path = "../examples/gallery/large.rs"]
 mod large;
 #[path = "../examples/gallery/samples.rs"]
@@ -341,6 +343,28 @@ fn cluster_map() {
     check("cluster-map", &View::default(), |view| {
         samples::cluster_map(view, [560.0, 440.0])
     });
+}
+
+#[test]
+fn head_map() {
+    for (name, marked) in [("head-map", false), ("head-map-marked", true)] {
+        check(name, &View::default(), |view| {
+            heads::head_map(marked, view, [720.0, 440.0])
+        });
+    }
+}
+
+#[test]
+fn rollout() {
+    check("rollout", &View::default(), |view| heads::rollout(view, None));
+    let chosen = View {
+        selection: Some(Pick {
+            head: None,
+            id: 2 * 9 + 5,
+        }),
+        ..View::default()
+    };
+    check("rollout-chosen", &chosen, |view| heads::rollout(view, None));
 }
 
 #[test]

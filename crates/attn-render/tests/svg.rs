@@ -10,6 +10,8 @@
 
 #[path = "../examples/gallery/charts.rs"]
 mod charts;
+#[path = "../examples/gallery/heads.rs"]
+mod heads;
 #[path = "../examples/gallery/large.rs"]
 mod large;
 #[path = "../examples/gallery/samples.rs"]
@@ -121,6 +123,8 @@ fn every_view(view: &View) -> Vec<(&'static str, Scene)> {
         ("beam", charts::beam(view, Some([620.0, 300.0]))),
         ("dendrogram", charts::dendrogram(view, Some([600.0, 360.0]))),
         ("flow", charts::flow(view, None)),
+        ("head map", heads::head_map(true, view, [720.0, 440.0])),
+        ("rollout", heads::rollout(view, None)),
     ];
     scenes.map(|(name, scene)| (name, scene.unwrap())).into()
 }

@@ -7,10 +7,10 @@
 //! | what shall we call it, and why? | [`head_labels`], [`summary`] | scores |
 //! | which heads stand out? | [`anomalies`], [`head_norms`] | scores, a capture |
 //! | is that learnt, or would any head of this shape do it? | [`compare`] | scores of two captures |
-//! | which heads look at the same places? | [`divergence`] | a capture |
+//! | which heads look at the same places, in which groups? | [`divergence`], [`HeadPairs`] | a capture |
 //! | which heads have the same cloud of queries and keys? | [`query_key_cka`] | a capture |
 //! | which heads read what earlier heads write? | [`compositions`], [`random_composition`] | weights |
-//! | where does a state come from, through all layers? | [`rollout`], [`capture_rollout`] | attention |
+//! | where does a state come from, through all layers? | [`rollout`], [`capture_rollout`], [`capture_mixing`] | attention |
 //! | what does attention carry? | [`value_weighted`], [`output_weighted`] | attention, values, weights |
 //!
 //! Two warnings. A score describes where a head looks on the sequences it was given, not what the model uses it for:
@@ -46,7 +46,7 @@ pub use divergence::{DivergenceOptions, divergence, divergence_between};
 pub use induction::{induction_score, repeat_scores, repeated_ids};
 pub use label::{HeadLabel, LabelKind, Rule, Rules, head_labels, summary};
 pub use pairs::HeadPairs;
-pub use rollout::{capture_rollout, rollout};
+pub use rollout::{capture_mixing, capture_rollout, rollout};
 pub use score::{Example, HeadScores, Measure, Score};
 pub use scoring::{ScoreOptions, score_heads};
 pub use value_norm::{output_weighted, value_weighted};

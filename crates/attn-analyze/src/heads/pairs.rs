@@ -1,6 +1,8 @@
 //! One number for every pair of heads: the shape in which similarities of heads come, and what one reads off it.
 
 use attn_core::HeadId;
+use kodama::{Method, linkage};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 /// A symmetric relation between heads, without its diagonal.
@@ -61,6 +63,52 @@ impl HeadPairs {
         pairs.sort_by(|a, b| a.2.total_cmp(&b.2).then((a.0, a.1).cmp(&(b.0, b.1))));
         pairs
     }
+
+    /// The value that half the pairs are below; 0 without pairs.
+    pub fn median(&self) -> f32 {
+        let mut values = self.values.clone();
+        values.sort_by(f32::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(0.0)
+    }
+
+    /// The root of every value as `[head, head]`, 0 from a head to itself. The root of a mean Jensen-Shannon divergence is a distance,
+    /// even one between points of some space (Endres and Schindelin, *A new metric for probability distributions*, 2003; Fuglede
+    /// and Topsøe 2004): what a map is laid out by.
+    pub fn distances(&self) -> Array2<f32> {
+        let n = self.heads.len();
+        Array2::from_shape_fn((n, n), |(a, b)| self.get(a, b).unwrap_or(0.0).max(0.0).sqrt())
+    }
+
+    /// Heads of which any two are at most `limit` apart: groups by complete linkage (Sørensen 1948), those of at least two heads, the
+    /// largest first. The first head of each is the one that is nearest to all others of it, which stands for them.
+    pub fn groups(&self, limit: f32) -> Vec<Vec<HeadId>> {
+        let n = self.heads.len();
+        // Pairs may have been read from a file.
+        if n < 2 || self.values.len() != n * (n - 1) / 2 {
+            return Vec::new();
+        }
+        // The heads of every cluster that came about; empty once it is part of a larger one.
+        let mut clusters: Vec<Vec<usize>> = (0..n).map(|head| vec![head]).collect();
+        let tree = linkage(&mut self.values.clone(), n, Method::Complete);
+        for step in tree.steps().iter().filter(|step| step.dissimilarity <= limit) {
+            let mut joint = std::mem::take(&mut clusters[step.cluster1]);
+            joint.append(&mut clusters[step.cluster2]);
+            clusters.push(joint);
+        }
+        let mut groups: Vec<Vec<usize>> = clusters.into_iter().filter(|heads| heads.len() > 1).collect();
+        for heads in &mut groups {
+            heads.sort_unstable();
+            let way = |head: usize| -> f32 { heads.iter().filter_map(|&other| self.get(head, other)).sum() };
+            let ways: Vec<f32> = heads.iter().map(|&head| way(head)).collect();
+            let middle = (0..heads.len())
+                .min_by(|&a, &b| ways[a].total_cmp(&ways[b]))
+                .unwrap_or(0);
+            heads[..=middle].rotate_right(1);
+        }
+        groups.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
+        let name = |heads: Vec<usize>| heads.into_iter().map(|head| self.heads[head]).collect();
+        groups.into_iter().map(name).collect()
+    }
 }
 
 /// Where the pairs (a, a + 1), (a, a + 2), ... begin.
@@ -98,7 +146,30 @@ mod tests {
                 (heads[0], heads[3], 3.0)
             ]
         );
+        assert_eq!(pairs.median(), 12.0);
+        let distances = pairs.distances();
+        assert_eq!(
+            (distances[[1, 3]], distances[[3, 1]], distances[[2, 2]]),
+            (13.0_f32.sqrt(), 13.0_f32.sqrt(), 0.0)
+        );
         assert_eq!(HeadPairs::new(vec![], vec![]).at_most(1.0), []);
         assert_eq!(HeadPairs::new(heads[..1].to_vec(), vec![]).get(0, 0), None);
+    }
+
+    #[test]
+    fn in_a_group_any_two_are_near() {
+        // Heads on a line at these places; the value of a pair is how far they are apart.
+        let places = [0.0_f32, 1.0, 0.4, 5.0, 9.0, 9.3];
+        let head = |head| HeadId::new(Attention::EncoderSelf, 0, head);
+        let heads: Vec<HeadId> = (0..places.len()).map(head).collect();
+        let apart = |a: usize| places[a + 1..].iter().map(move |b| (places[a] - b).abs());
+        let pairs = HeadPairs::new(heads, (0..places.len()).flat_map(apart).collect());
+        assert_eq!(pairs.groups(0.5), [vec![head(0), head(2)], vec![head(4), head(5)]]);
+        // By single linkage 1 would have joined at 0.6; all three fit in 1. The one in the middle stands for them.
+        assert_eq!(pairs.groups(0.9), pairs.groups(0.5));
+        assert_eq!(pairs.groups(1.0)[0], [head(2), head(0), head(1)]);
+        assert!(pairs.groups(0.1).is_empty());
+        assert!(HeadPairs::new(vec![], vec![]).groups(1.0).is_empty());
+        assert!(HeadPairs::new(vec![head(0)], vec![]).groups(1.0).is_empty());
     }
 }

@@ -39,15 +39,7 @@ pub fn rollout(layers: &[ArrayView2<'_, f32>]) -> Result<Vec<Array2<f32>>, Error
                 found: format!("{:?}", attention.shape()),
             });
         }
-        finite(attention, || format!("attention of layer {layer}"))?;
-        let mut mixed = attention.to_owned();
-        mixed.diag_mut().mapv_inplace(|weight| weight + 1.0);
-        for mut row in mixed.rows_mut() {
-            let sum = row.sum();
-            if sum > 0.0 {
-                row /= sum;
-            }
-        }
+        let mixed = residual_mix(*attention, layer)?;
         through.push(match through.last() {
             Some(before) => mixed.dot(before),
             None => mixed,
@@ -56,7 +48,38 @@ pub fn rollout(layers: &[ArrayView2<'_, f32>]) -> Result<Vec<Array2<f32>>, Error
     Ok(through)
 }
 
-/// The [`rollout`] of one sequence of a capture, after each layer of one self-attention, heads averaged.
+/// What a layer's states take from the states below: `(A + I) / 2`, rows summing to 1.
+fn residual_mix(attention: ArrayView2<'_, f32>, layer: usize) -> Result<Array2<f32>, Error> {
+    finite(&attention, || format!("attention of layer {layer}"))?;
+    let mut mixed = attention.to_owned();
+    mixed.diag_mut().mapv_inplace(|weight| weight + 1.0);
+    for mut row in mixed.rows_mut() {
+        let sum = row.sum();
+        if sum > 0.0 {
+            row /= sum;
+        }
+    }
+    Ok(mixed)
+}
+
+/// What the states of every layer take from those below in one sequence, `[token, token]`, of one self-attention: the mean over heads
+/// with the identity for the residual stream. [`capture_rollout`] is their product.
+///
+/// # Errors
+/// As [`capture_rollout`].
+pub fn capture_mixing(
+    capture: &Capture,
+    attention: Attention,
+    sequence: usize,
+    progress: &dyn Progress,
+) -> Result<Vec<Array2<f32>>, Error> {
+    let mut layers = Vec::new();
+    each_layer(capture, attention, sequence, progress, |mixed| layers.push(mixed))?;
+    Ok(layers)
+}
+
+/// The [`rollout`] of one sequence of a capture after the last layer of one self-attention, heads averaged, `[token, token]`. Holds
+/// three such matrices at a time.
 ///
 /// # Errors
 /// [`Error::NotSelfAttention`] for cross-attention, [`Error::NotFinite`], [`Error::Core`] for an attention or sequence
@@ -66,7 +89,25 @@ pub fn capture_rollout(
     attention: Attention,
     sequence: usize,
     progress: &dyn Progress,
-) -> Result<Vec<Array2<f32>>, Error> {
+) -> Result<Array2<f32>, Error> {
+    let mut through: Option<Array2<f32>> = None;
+    each_layer(capture, attention, sequence, progress, |mixed| {
+        through = Some(match &through {
+            Some(before) => mixed.dot(before),
+            None => mixed,
+        });
+    })?;
+    Ok(through.unwrap_or_default())
+}
+
+/// Hands on what each layer mixes, first layer first.
+fn each_layer(
+    capture: &Capture,
+    attention: Attention,
+    sequence: usize,
+    progress: &dyn Progress,
+    mut take: impl FnMut(Array2<f32>),
+) -> Result<(), Error> {
     if attention == Attention::Cross {
         return Err(Error::NotSelfAttention {
             head: HeadId::new(attention, 0, 0),
@@ -77,7 +118,6 @@ pub fn capture_rollout(
         Some(info) => (info.layers.len(), info.heads),
         None => (1, 1), // the capture itself says that there is none
     };
-    let mut means = Vec::with_capacity(layers);
     for layer in 0..layers {
         step(progress, "rollout", layer, layers)?;
         let mut mean = head_attention(capture, HeadId::new(attention, layer, 0), sequence)?;
@@ -85,11 +125,9 @@ pub fn capture_rollout(
             mean += &head_attention(capture, HeadId::new(attention, layer, head), sequence)?;
         }
         mean /= heads as f32;
-        means.push(mean);
+        take(residual_mix(mean.view(), layer)?);
     }
-    step(progress, "rollout", layers, layers)?;
-    let views: Vec<_> = means.iter().map(Array2::view).collect();
-    rollout(&views)
+    Ok(step(progress, "rollout", layers, layers)?)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
 mod charts;
+mod heads;
 mod large;
 mod samples;
 
@@ -158,6 +159,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("transition-7", large::transition(0.7, &plain, [420.0, 380.0])?, &plain),
             ("transition-10", large::transition(1.0, &plain, [420.0, 380.0])?, &plain),
             ("beam", charts::beam(&plain, None)?, &plain),
+            ("head-map", heads::head_map(false, &plain, [720.0, 440.0])?, &plain),
+            ("rollout", heads::rollout(&hover, None)?, &hover),
             ("flow", charts::flow(&plain, None)?, &plain),
             ("image", samples::image(7, Flows::Strongest, &plain, None)?, &plain),
             ("image-all", samples::image(14, Flows::All, &plain, None)?, &plain),

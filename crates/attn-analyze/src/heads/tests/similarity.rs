@@ -264,13 +264,16 @@ fn rollout_of_a_capture_averages_heads() {
     let found = capture_rollout(&capture, attention, 0, &()).unwrap();
     // Half of half goes to the first token; the second layer changes nothing.
     let expected = array![[1.0_f32, 0.0, 0.0], [0.25, 0.75, 0.0], [0.25, 0.0, 0.75]];
-    assert_eq!(found.len(), 2);
-    for layer in &found {
-        assert!(
-            (layer - &expected).iter().all(|difference| difference.abs() < 1e-6),
-            "{layer}"
-        );
-    }
+    let near = |found: &Array2<f32>, expected: &Array2<f32>| {
+        (found - expected).iter().all(|difference| difference.abs() < 1e-6)
+    };
+    assert!(near(&found, &expected), "{found}");
+    let mixing = capture_mixing(&capture, attention, 0, &()).unwrap();
+    assert_eq!(mixing.len(), 2);
+    assert!(
+        near(&mixing[0], &expected) && near(&mixing[1], &Array2::eye(3)),
+        "{mixing:?}"
+    );
     assert!(matches!(
         capture_rollout(&capture, attention, 1, &()),
         Err(Error::Core(_))
