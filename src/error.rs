@@ -81,3 +81,16 @@ pub enum Error {
         sequence: String,
     },
 }
+
+impl Error {
+    /// Whether this is a cancellation, which callers usually do not report as a failure.
+    pub fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Analyze(error) => error.is_cancelled(),
+            Self::Core(error) => error.is_cancelled(),
+            Self::Models(error) => error.is_cancelled(),
+            Self::Project(error) => error.is_cancelled(),
+            _ => false,
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use attn_analyze::heads::{DivergenceOptions, divergence_between};
 use attn_core::{Capture, HeadId, Progress};
 use attn_project::{Alignment, AtlasParams, HeadSteps, Movement, atlas_steps};
-use attn_render::{Scene, Transition, View};
+use attn_render::{Cells, Scene, Table, Transition, View};
 use serde::Serialize;
 
 use crate::{Column, Error, Study, TokenFilter};
@@ -172,6 +172,29 @@ impl Steps {
             Some(after) if share > 0.0 => Ok(Transition::new(&scene, after.scene(view, size)?, view).at(share)),
             _ => Ok(scene),
         }
+    }
+
+    /// How far heads go, a row per head: see [`HeadMovement`].
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn table(&self) -> Result<Table, Error> {
+        let mut table = Table::default();
+        let model = self.studies.first().map(|study| study.capture().model());
+        let name = |moved: &HeadMovement| model.map_or_else(String::new, |model| model.head_name(moved.head));
+        table.push("head", Cells::Texts(self.moved.iter().map(name).collect()))?;
+        for step in 1..self.studies.len() {
+            let values = |of: fn(&HeadMovement) -> &[f32]| {
+                let value = |moved: &HeadMovement| of(moved).get(step - 1).copied().unwrap_or(f32::NAN);
+                Cells::Numbers(self.moved.iter().map(value).collect())
+            };
+            table.push(format!("picture {step} to {}", step + 1), values(|moved| &moved.moved))?;
+            table.push(
+                format!("attention {step} to {}", step + 1),
+                values(|moved| &moved.attention),
+            )?;
+        }
+        Ok(table)
     }
 
     /// The table of how far heads go, as Markdown.

@@ -99,7 +99,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         .try_for_each(|column| study.add_column(column))?;
     study.set_filter(options.filter())?;
     study.set_weighting(weighting::of(&options.weighted, read.capturer.as_ref())?);
-    pictures::write(&study, read.capturer.as_ref(), options, &out, &terminal)?;
+    let heads = pictures::chosen(&study, options)?;
+    pictures::write(&study, read.capturer.as_ref(), options, &heads, &out, &terminal)?;
     if let Some(model) = model {
         for twin in &options.against {
             against::write(&study, &model, *twin, options, &out, &terminal)?;

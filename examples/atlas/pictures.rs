@@ -23,16 +23,12 @@ pub(crate) fn write(
     study: &Study,
     capturer: Option<&Capturer>,
     options: &Options,
+    heads: &[HeadId],
     out: &Path,
     terminal: &Terminal,
 ) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
-    let heads = chosen(study, options)?;
-    let sequence = match options.sequence {
-        Some(0) => return Err("--sequence counts from 1".into()),
-        Some(number) => number - 1,
-        None => study.typical_sequence(),
-    };
+    let sequence = sequence(study, options)?;
     let modes = study.color_modes();
     let view = options.view();
     let known = match view.color_mode {
@@ -51,7 +47,7 @@ pub(crate) fn write(
     let mut headless = Headless::new()?;
     let mut written = Vec::new();
     // A head of each layer.
-    let mut layers = heads.clone();
+    let mut layers = heads.to_vec();
     layers.sort_unstable();
     layers.dedup_by_key(|head| (head.attention, head.layer));
     layers.retain(|_| options.values);
@@ -98,7 +94,7 @@ pub(crate) fn write(
         let scene = rollout.scene(study, options.patch, &view, None)?;
         draw("rollout.png".into(), scene, &view, wanted(&|| rollout.table(study))?)?;
     }
-    for &head in &heads {
+    for &head in heads {
         let name = |what: &str| format!("{what}-{}.png", file_name(study, head));
         // A guest stands alone.
         let shown = options.guest.is_none().then_some(sequence);
@@ -167,6 +163,15 @@ pub(crate) fn write(
         written.join(", ")
     );
     Ok(())
+}
+
+/// The sequence that is drawn, counted from 0.
+pub(crate) fn sequence(study: &Study, options: &Options) -> Result<usize, &'static str> {
+    match options.sequence {
+        Some(0) => Err("--sequence counts from 1"),
+        Some(number) => Ok(number - 1),
+        None => Ok(study.typical_sequence()),
+    }
 }
 
 /// The heads that were named, or those whose distances say most about attention.

@@ -3,54 +3,66 @@
 use std::{error::Error, fs, path::Path};
 
 use attn_sdk::{
-    HeadMovement, Steps, Study,
+    HeadMovement, Steps,
     core::{HeadId, write_atomically},
-    render::{Headless, Scene},
+    render::{Headless, Scene, SvgOptions, write_svg},
 };
 use eframe::egui::{Slider, Ui};
 
 use crate::{
     common::Terminal,
     options::Options,
-    pictures::{HEADS, SCALE, file_name, named},
+    pictures::{self, HEADS, SCALE, file_name, named},
     side::Side,
     source::Read,
+    weighting,
 };
 
-/// Writes matrix-step-N.png, head-L-H-step-N.png for the chosen heads or those that move most, steps.md and steps.json.
+/// Writes matrix-step-N.png, head-L-H-step-N.png for the chosen heads or those that move most, steps.md and steps.json; and of the
+/// last step, which can be run, all that is written of a model.
 pub(crate) fn write(read: Read, options: &Options, out: &Path, terminal: &Terminal) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
     let captures = std::iter::once(read.capture).chain(read.later).collect();
     let mut steps = Steps::project(captures, &options.atlas(), terminal)?;
     read.columns.iter().try_for_each(|column| steps.add_column(column))?;
     steps.set_filter(&options.filter())?;
-    let heads = match steps.studies().first() {
-        Some(study) if !options.head.is_empty() => named(study, "--head", &options.head)?,
-        _ => most_moved(&steps),
+    let Some(mut last) = steps.studies().last().cloned() else {
+        return Ok(());
+    };
+    let heads = match options.head.is_empty() {
+        true => most_moved(&steps),
+        false => named(&last, "--head", &options.head)?,
     };
     let view = options.view();
     let mut headless = Headless::new()?;
-    let mut draw = |name: String, scene: Scene| headless.render(&scene, &view, SCALE)?.write_png(out.join(name));
-    let sequence = |study: &Study| {
-        options
-            .sequence
-            .map_or(study.typical_sequence(), |number| number.saturating_sub(1))
+    let mut draw = |name: String, scene: Scene| -> Result<(), Box<dyn Error>> {
+        let path = out.join(name);
+        headless.render(&scene, &view, SCALE)?.write_png(&path)?;
+        if options.svg {
+            write_svg(path.with_extension("svg"), &scene, &view, &SvgOptions::default())?;
+        }
+        Ok(())
     };
+    let sequence = pictures::sequence(&last, options)?;
     for (step, study) in steps.studies().iter().enumerate() {
         draw(format!("matrix-step-{}.png", step + 1), study.matrix(&view, None)?)?;
         for &head in &heads {
             let name = format!("head-{}-step-{}.png", file_name(study, head), step + 1);
-            draw(name, study.head(head, Some(sequence(study)), &view, None)?)?;
+            draw(name, study.head(head, Some(sequence), &view, None)?)?;
         }
     }
     write_atomically(&out.join("steps.md"), steps.markdown().as_bytes())?;
     write_atomically(&out.join("steps.json"), &serde_json::to_vec(steps.movements())?)?;
+    if options.csv {
+        write_atomically(&out.join("steps.csv"), steps.table()?.to_csv().as_bytes())?;
+    }
     println!(
         "{}: matrix-step-1.png to matrix-step-{}.png, steps.md, steps.json",
         out.display(),
         steps.studies().len()
     );
-    Ok(())
+    last.set_weighting(weighting::of(&options.weighted, read.capturer.as_ref())?);
+    pictures::write(&last, read.capturer.as_ref(), options, &heads, out, terminal)
 }
 
 /// The heads whose attention moves most from the first step to the last.

@@ -349,7 +349,7 @@ fn cluster_map() {
 fn head_map() {
     for (name, marked) in [("head-map", false), ("head-map-marked", true)] {
         check(name, &View::default(), |view| {
-            heads::head_map(marked, view, [720.0, 440.0])
+            heads::head_map(marked, view, [640.0, 420.0])
         });
     }
 }

@@ -123,7 +123,7 @@ fn every_view(view: &View) -> Vec<(&'static str, Scene)> {
         ("beam", charts::beam(view, Some([620.0, 300.0]))),
         ("dendrogram", charts::dendrogram(view, Some([600.0, 360.0]))),
         ("flow", charts::flow(view, None)),
-        ("head map", heads::head_map(true, view, [720.0, 440.0])),
+        ("head map", heads::head_map(true, view, [640.0, 420.0])),
         ("rollout", heads::rollout(view, None)),
     ];
     scenes.map(|(name, scene)| (name, scene.unwrap())).into()

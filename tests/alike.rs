@@ -1,0 +1,209 @@
+//! Which heads attend alike and what states are made of, against sums by hand.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::ops::ControlFlow;
+
+use attn_sdk::{
+    Error, Study, Summary, SummaryOptions,
+    core::{Attention, Capture, HeadId, ndarray::Array2},
+    embedded::{self, Embedded},
+    models::{Capturer, Picture, split_lines},
+    project::AtlasParams,
+    render::{Cells, View},
+};
+
+/// Dates and their other writing, read by the embedded encoder-decoder.
+fn dates() -> (Capturer, Capture) {
+    let capturer = Capturer::load(&Embedded::Dates.checkpoint().unwrap()).unwrap();
+    let text: String = embedded::dates().take(5).flat_map(|line| [line, "\n"]).collect();
+    let lines = split_lines(text.as_bytes(), "dates".as_ref()).unwrap();
+    let capture = capturer.text(&lines, None, &()).unwrap().capture;
+    (capturer, capture)
+}
+
+fn bits(row: impl Iterator<Item = f64>) -> f64 {
+    row.filter(|p| *p > 0.0).map(|p| -p * p.log2()).sum()
+}
+
+/// Mean over sequences of the mean over rows with a choice of the Jensen-Shannon divergence.
+fn by_hand(capture: &Capture, a: HeadId, b: HeadId) -> f64 {
+    let sequences = capture.sequences().len();
+    let mean = |sequence| {
+        let [p, q] = [a, b].map(|head| capture.attention(head, sequence).unwrap().mapv(f64::from));
+        let (mut sum, mut rows) = (0.0, 0.0);
+        for (row, (p, q)) in p.rows().into_iter().zip(q.rows()).enumerate() {
+            // The first row of a causal attention sees one key.
+            if a.attention != Attention::DecoderSelf || row > 0 {
+                let middle = p.iter().zip(q).map(|(p, q)| 0.5 * (p + q));
+                sum += bits(middle) - 0.5 * (bits(p.iter().copied()) + bits(q.iter().copied()));
+                rows += 1.0;
+            }
+        }
+        sum / rows
+    };
+    (0..sequences).map(mean).sum::<f64>() / sequences as f64
+}
+
+#[test]
+fn every_head_knows_those_most_like_it() {
+    let (capturer, capture) = dates();
+    let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &()).unwrap();
+    let attentions: Vec<Attention> = summary.likeness.iter().map(|likeness| likeness.attention).collect();
+    assert_eq!(
+        attentions,
+        [Attention::EncoderSelf, Attention::DecoderSelf, Attention::Cross]
+    );
+    for head in &summary.heads {
+        let like = summary.more_like(head.head);
+        let others = summary
+            .heads
+            .iter()
+            .filter(|other| other.head.attention == head.head.attention);
+        assert_eq!(like.len(), others.count() - 1);
+        assert!(like.is_sorted_by(|a, b| a.1 <= b.1));
+        for (other, found) in like {
+            let expected = by_hand(&capture, head.head, other);
+            assert!(
+                (f64::from(found) - expected).abs() < 1e-4,
+                "{} {other}: {found} {expected}",
+                head.head
+            );
+        }
+    }
+    // Groups are as near as they say, and nobody is in two.
+    let mut seen = Vec::new();
+    for likeness in &summary.likeness {
+        for group in &likeness.groups {
+            assert!(group.len() > 1 && !group.iter().any(|head| seen.contains(head)));
+            seen.extend(group);
+            for (i, a) in group.iter().enumerate() {
+                for b in &group[i + 1..] {
+                    assert!(by_hand(&capture, *a, *b) < f64::from(0.5 * likeness.median) + 1e-4);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_map_has_a_point_per_head() {
+    let (capturer, capture) = dates();
+    let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &()).unwrap();
+    let scene = summary.map(None, &View::default(), None).unwrap();
+    // A panel of its own for each attention, and ids in the order of the heads.
+    let points = &scene.layers[1].points;
+    assert_eq!(points.len(), summary.heads.len());
+    for (index, point) in points.iter().enumerate() {
+        assert_eq!(point.id as usize, index);
+        let before = summary.heads[..index].iter();
+        let same = before.filter(|head| head.head.attention == summary.heads[index].head.attention);
+        let first = &points.iter().nth(index - same.count()).unwrap();
+        assert_eq!(point.panel(), first.panel());
+    }
+    let head = summary.heads[3].head;
+    let marked = summary.map(Some(head), &View::default(), Some([600.0, 500.0])).unwrap();
+    let bright = marked.layers[1]
+        .points
+        .iter()
+        .filter(|point| !point.is_dimmed())
+        .count();
+    assert_eq!(bright, 1 + summary.more_like(head).len().min(5));
+    let table = summary.map_table().unwrap();
+    assert_eq!((table.rows(), table.columns().len()), (summary.heads.len(), 7));
+    // Another model's head is unknown here.
+    assert!(summary.more_like(HeadId::new(Attention::EncoderSelf, 99, 0)).is_empty());
+}
+
+#[test]
+fn a_rollout_is_the_product_of_what_layers_mix() {
+    let (_, capture) = dates();
+    let study = Study::new(capture, &AtlasParams::default()).unwrap();
+    for attention in [Attention::EncoderSelf, Attention::DecoderSelf] {
+        let info = study.capture().model().attention(attention).unwrap().clone();
+        let mut expected: Option<Array2<f64>> = None;
+        for layer in 0..info.layers.len() {
+            let heads = (0..info.heads).map(|head| HeadId::new(attention, layer, head));
+            let sum = heads.map(|head| study.capture().attention(head, 1).unwrap().mapv(f64::from));
+            let mean = sum.reduce(|a, b| a + b).unwrap() / info.heads as f64;
+            let mixed = (&mean + &Array2::<f64>::eye(mean.nrows())) / 2.0;
+            expected = Some(expected.map_or(mixed.clone(), |before| mixed.dot(&before)));
+        }
+        let expected = expected.unwrap();
+        let rollout = study.roll_out(attention, 1, &()).unwrap();
+        let table = rollout.table(&study).unwrap();
+        let numbers = |column: usize| match &table.columns()[column].1 {
+            Cells::Numbers(numbers) => numbers.clone(),
+            Cells::Texts(_) => panic!("numbers"),
+        };
+        let (layers, tokens, from, shares) = (numbers(0), numbers(1), numbers(3), numbers(5));
+        let mut found = Array2::<f64>::zeros(expected.raw_dim());
+        for row in (0..table.rows()).filter(|&row| layers[row] as usize == info.layers.len()) {
+            found[[tokens[row] as usize, from[row] as usize]] = f64::from(shares[row]);
+        }
+        // Shares below a thousandth are left out.
+        let worst = (&found - &expected).fold(0.0_f64, |worst, x| worst.max(x.abs()));
+        assert!(worst < 1.01e-3, "{attention}: {worst}");
+        assert!(
+            rollout.scene(&study, None, &View::default(), None).unwrap().layers[1]
+                .edges
+                .len()
+                > 4
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_rolled_out_is_refused() {
+    let (_, capture) = dates();
+    let study = Study::new(capture.clone(), &AtlasParams::default()).unwrap();
+    assert!(matches!(
+        study.roll_out(Attention::Cross, 0, &()),
+        Err(Error::Analyze(_))
+    ));
+    assert!(matches!(
+        study.roll_out(Attention::EncoderSelf, 99, &()),
+        Err(Error::Analyze(_))
+    ));
+    let stop = |_: &str, _: usize, _: usize| ControlFlow::Break(());
+    assert!(
+        study
+            .roll_out(Attention::EncoderSelf, 0, &stop)
+            .unwrap_err()
+            .is_cancelled()
+    );
+    // Another study's rollout names what this one lacks.
+    let rollout = study.roll_out(Attention::DecoderSelf, 0, &()).unwrap();
+    let other = Capturer::load(&Embedded::TextEncoder.checkpoint().unwrap()).unwrap();
+    let lines = split_lines(b"a storm", "text".as_ref()).unwrap();
+    let other = Study::new(other.text(&lines, None, &()).unwrap().capture, &AtlasParams::default()).unwrap();
+    assert!(matches!(rollout.table(&other), Err(Error::Core(_))));
+}
+
+#[test]
+fn long_texts_are_lines_and_pictures_heat() {
+    let capturer = Capturer::load(&Embedded::TextDecoder.checkpoint().unwrap()).unwrap();
+    let text = embedded::sentences().take(12).collect::<Vec<_>>().join(" ");
+    let lines = split_lines(text.as_bytes(), "text".as_ref()).unwrap();
+    let capture = capturer.text(&lines, None, &()).unwrap().capture;
+    let tokens = capture.sequences()[0].decoder.len();
+    assert!(tokens > 64, "{tokens}");
+    let study = Study::new(capture, &AtlasParams::default()).unwrap();
+    let rollout = study.roll_out(Attention::DecoderSelf, 0, &()).unwrap();
+    // A word for each query and each key; a graph has a state per layer.
+    let scene = rollout.scene(&study, None, &View::default(), None).unwrap();
+    assert_eq!(scene.layers[1].points.len(), 2 * tokens);
+    assert_eq!(rollout.table(&study).unwrap().rows(), tokens * tokens);
+
+    let capturer = Capturer::load(&Embedded::Vision.checkpoint().unwrap()).unwrap();
+    let (name, bytes) = embedded::PICTURES[0];
+    let pictures = [Picture::Memory(name.into(), bytes.into())];
+    let capture = capturer.pictures(&pictures, None, &()).unwrap().capture;
+    let tokens = capture.sequences()[0].encoder.len();
+    let study = Study::new(capture, &AtlasParams::default()).unwrap();
+    let rollout = study.roll_out(Attention::EncoderSelf, 0, &()).unwrap();
+    assert_eq!(rollout.table(&study).unwrap().rows(), tokens * tokens);
+    let scene = rollout.scene(&study, Some((1, 1)), &View::default(), None).unwrap();
+    assert!(scene.layers.iter().any(|layer| !layer.pictures.is_empty()));
+    assert!(rollout.scene(&study, Some((99, 1)), &View::default(), None).is_err());
+}
