@@ -1,5 +1,6 @@
-//! What a person waits for in the atlas: the first head of a model and its data, and a typed sentence in every head. A model of MiniLM's
-//! shape (6 layers x 12 heads, 384 wide), 300 sequences of 11 to 25 tokens.
+//! What a person waits for in the atlas: the first head of a model and its data, and a typed sentence in every head, by a model of MiniLM's
+//! shape (6 layers x 12 heads, 384 wide) with 300 sequences of 11 to 25 tokens; and a picture in every head of the embedded vision model
+//! among 24 others.
 //!
 //! docs/PERFORMANCE.md names the limits.
 
@@ -9,11 +10,12 @@
     reason = "a bench that cannot run has nothing to report"
 )]
 
-use attn_models::{Capturer, Gradients, Model, Weights};
+use attn_models::{Capturer, Gradients, Model, Picture, Weights};
 use attn_project::{AtlasParams, HeadProjection, project_head};
 use attn_sdk::{
     Placer, Study,
     core::{Capture, HeadId, Sequence, Token},
+    embedded::{Embedded, PICTURES},
 };
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use rayon::prelude::*;
@@ -75,6 +77,23 @@ fn waiting(c: &mut Criterion) {
         b.iter(|| {
             let typed = read(301..302);
             let place = |placer: &Placer| placer.place(&typed, 0, &()).unwrap();
+            placers.par_iter().map(place).collect::<Vec<_>>()
+        });
+    });
+    let pictures: Vec<Picture> = PICTURES
+        .iter()
+        .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
+        .collect();
+    let capturer = Capturer::load(&Embedded::Vision.checkpoint().unwrap()).unwrap();
+    let capture = capturer.pictures(&pictures, None, &()).unwrap().capture;
+    let study = Study::project(capture, &params(), &()).unwrap();
+    let heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();
+    let placers = self::placers(&study, &heads);
+    let name = format!("a picture, read and placed in {} heads", heads.len());
+    group.bench_function(name, |b| {
+        b.iter(|| {
+            let dropped = capturer.pictures(&pictures[..1], None, &()).unwrap().capture;
+            let place = |placer: &Placer| placer.place(&dropped, 0, &()).unwrap();
             placers.par_iter().map(place).collect::<Vec<_>>()
         });
     });

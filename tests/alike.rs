@@ -110,7 +110,7 @@ fn the_map_has_a_point_per_head() {
         .count();
     assert_eq!(bright, 1 + summary.more_like(head).len().min(5));
     let table = summary.map_table().unwrap();
-    assert_eq!((table.rows(), table.columns().len()), (summary.heads.len(), 7));
+    assert_eq!((table.rows(), table.columns().len()), (summary.heads.len(), 8));
     // Another model's head is unknown here.
     assert!(summary.more_like(HeadId::new(Attention::EncoderSelf, 99, 0)).is_empty());
 }

@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// An embedded model: text-encoder, text-decoder, vision or dates [default: text-encoder]
     #[arg(long, value_name = "NAME", conflicts_with = "model")]
     pub(crate) embedded: Option<Embedded>,
-    /// Folders of checkpoints of one training, in their order: the same heads over its steps, in pictures that can be compared. Without a folder: the four epochs of the embedded sentiment model
+    /// Folders of checkpoints of one training, in their order: the same heads over its steps, in pictures that can be compared; of the last one all that is written of a model. Without a folder: the four epochs of the embedded sentiment model
     #[arg(long, value_name = "DIR", num_args = 0.., conflicts_with_all = ["model", "embedded"])]
     pub(crate) checkpoints: Option<Vec<PathBuf>>,
     /// Text, one sequence per line; or .conllu, .csv or .jsonl, whose columns become colours. For an encoder-decoder a line is a source and, after a TAB, a target. Lines longer than the model takes are cut, with a note [default: 200 embedded sentences]

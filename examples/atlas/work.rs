@@ -34,6 +34,9 @@ use crate::{
 /// What is done beside the main work is on view when it has taken so long.
 const SOON: Duration = Duration::from_millis(400);
 
+/// How far the work is is shown so often.
+const OFTEN: Duration = Duration::from_millis(150);
+
 /// What the work has to tell.
 pub(crate) enum News {
     /// The data is there; heads follow.
@@ -268,7 +271,8 @@ impl Progress for Teller {
         if let Some(task) = self.shared.tasks().get_mut(&self.number) {
             task.stage = (stage.to_owned(), done, total);
         }
-        self.shared.context.request_repaint();
+        // Not a frame for every step: drawing takes time from the work.
+        self.shared.context.request_repaint_after(OFTEN);
         if self.is_stopped() {
             ControlFlow::Break(())
         } else {

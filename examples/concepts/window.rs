@@ -156,7 +156,9 @@ impl Progress for Shared {
             stages.inside = Some(now);
         }
         drop(stages);
-        self.context.request_repaint();
+        // Not a frame for every step: drawing takes time from the work.
+        self.context
+            .request_repaint_after(std::time::Duration::from_millis(150));
         if self.stop.load(Ordering::Relaxed) {
             ControlFlow::Break(())
         } else {

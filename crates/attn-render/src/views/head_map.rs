@@ -7,6 +7,7 @@ use super::{
     legend::{Entry, Pages, frame_marked},
     page::Page,
     points::Coordinates,
+    tables::push_heads,
 };
 use crate::{
     Axes, Block, Cells, Edge, Error, Label, Layer, Motion, Panel, Placement, Point, Rect, Scene, Shape, Table, View,
@@ -219,10 +220,7 @@ impl<'a> HeadMap<'a> {
             rows.extend(part.heads.iter().enumerate().map(row));
         }
         let mut table = Table::default();
-        table.push(
-            "head",
-            Cells::Texts(rows.iter().map(|(head, ..)| head.to_string()).collect()),
-        )?;
+        push_heads(&mut table, rows.iter().map(|(head, ..)| *head))?;
         for (axis, name) in ["x", "y"].into_iter().enumerate() {
             table.push(
                 name,

@@ -8,6 +8,7 @@ use super::{
     legend::Entry,
     page::Page,
     sentence::line_color,
+    tables::push_heads,
 };
 use crate::{
     Block, Cells, Edge, Error, Label, Layer, Motion, Panel, Rect, Scene, Shape, Table, View, attention::check_weights,
@@ -179,10 +180,7 @@ impl<'a> Overview<'a> {
             rows.extend(links.into_iter().map(|link| (head.head, link)));
         }
         let mut table = Table::default();
-        table.push(
-            "head",
-            Cells::Texts(rows.iter().map(|(head, _)| head.to_string()).collect()),
-        )?;
+        push_heads(&mut table, rows.iter().map(|(head, _)| *head))?;
         table.push("query", Cells::numbers(rows.iter().map(|(_, link)| link.query)))?;
         table.push("key", Cells::numbers(rows.iter().map(|(_, link)| link.key)))?;
         table.push(

@@ -107,11 +107,7 @@ impl<'a> Rollout<'a> {
             title: self.title,
             subtitle: self.subtitle,
             legend: vec![
-                Entry::Mark(
-                    Shape::Disc,
-                    colors.query,
-                    "states, by how much of the chosen one they hold".into(),
-                ),
+                Entry::Mark(Shape::Disc, colors.query, "states, by their share".into()),
                 Entry::Fade(line_color(&colors), "attention".into()),
                 Entry::Fade(colors.muted, "the state before".into()),
             ],

@@ -9,6 +9,19 @@ use super::{
 };
 use crate::{Cells, Error, Table, attention::check_weights, error::check_finite};
 
+/// Adds a column of heads, and one of their attentions where there are several: `L0 H0` is then the name of more than one.
+pub(super) fn push_heads(table: &mut Table, heads: impl Iterator<Item = HeadId> + Clone) -> Result<(), Error> {
+    let mut attentions = heads.clone().map(|head| head.attention);
+    let first = attentions.next();
+    if attentions.any(|attention| Some(attention) != first) {
+        table.push(
+            "attention",
+            Cells::texts(heads.clone().map(|head| head.attention.to_string())),
+        )?;
+    }
+    table.push("head", Cells::texts(heads.map(|head| head.to_string())))
+}
+
 /// Adds a column per coordinate.
 fn push_coordinates(table: &mut Table, coordinates: &[Coordinates<'_>]) -> Result<(), Error> {
     let most = coordinates.iter().map(Coordinates::dims).max().unwrap_or(2);
@@ -47,7 +60,7 @@ impl Matrix<'_> {
                 .flat_map(|panel| (0..panel.coordinates.len()).map(move |i| (panel, i)))
         };
         let mut table = Table::default();
-        table.push("head", Cells::texts(rows().map(|(panel, _)| panel.head.to_string())))?;
+        push_heads(&mut table, rows().map(|(panel, _)| panel.head))?;
         table.push("id", Cells::numbers(rows().map(|(_, i)| i)))?;
         let kind = |i: usize, queries: usize| if i < queries { "query" } else { "key" };
         table.push("kind", Cells::texts(rows().map(|(panel, i)| kind(i, panel.queries))))?;
@@ -112,7 +125,7 @@ impl HeadGrid<'_> {
         match self.cells {
             HeadCells::Values(values) => {
                 check_finite("values of heads", values)?;
-                table.push("head", Cells::texts(self.heads.iter().map(HeadId::to_string)))?;
+                push_heads(&mut table, self.heads.iter().copied())?;
                 table.push(self.what, Cells::Numbers(values.to_vec()))?;
             }
             HeadCells::Patterns(patterns) => {
@@ -126,7 +139,7 @@ impl HeadGrid<'_> {
                             .map(|(i, weight)| (head, i / keys, i % keys, *weight)),
                     );
                 }
-                table.push("head", Cells::texts(rows.iter().map(|row| row.0.to_string())))?;
+                push_heads(&mut table, rows.iter().map(|row| *row.0))?;
                 table.push("query", Cells::numbers(rows.iter().map(|row| row.1)))?;
                 table.push("key", Cells::numbers(rows.iter().map(|row| row.2)))?;
                 table.push("weight", Cells::Numbers(rows.iter().map(|row| row.3).collect()))?;
