@@ -13,10 +13,6 @@ use crate::{ColumnKind, Error, Study, coloring::Values, trust};
 /// Under the matrix.
 const CAPTION: &str = "Each plot is one attention head: queries and keys projected together, so that near means attended. \
                        ρ is the rank correlation of distance with attention; −1 would be perfect.";
-/// The same where a model has several attentions.
-const STACKS: &str = "Each plot is one attention head: queries and keys projected together, so that near means attended. \
-                      eL: a layer of the encoder; dL: of the decoder; ×L: queries of the decoder, keys of the encoder. \
-                      ρ is the rank correlation of distance with attention; −1 would be perfect.";
 
 /// The layout of the single views unless a host says otherwise.
 const PAGE: [f32; 2] = [900.0, 820.0];
@@ -101,11 +97,7 @@ impl Study {
         let matrix = Matrix {
             title: &title,
             subtitle: &subtitle,
-            caption: trust::caption(view.color_mode).unwrap_or(if info.attentions.len() > 1 {
-                STACKS
-            } else {
-                CAPTION
-            }),
+            caption: trust::caption(view.color_mode).unwrap_or(CAPTION),
             panels,
             color_by: values.as_ref().map(|values| color_by(values, &names)),
         };

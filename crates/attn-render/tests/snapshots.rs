@@ -84,6 +84,13 @@ fn matrix() {
 }
 
 #[test]
+fn matrix_of_an_encoder_decoder() {
+    check("matrix-stacks", &View::default(), |view| {
+        samples::encoder_decoder([3, 2], 3, 200, view, Some([640.0, 360.0]))
+    });
+}
+
+#[test]
 fn matrix_by_value() {
     let view = View {
         color_mode: ColorMode::Value,

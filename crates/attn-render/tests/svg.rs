@@ -96,6 +96,10 @@ fn every_view(view: &View) -> Vec<(&'static str, Scene)> {
     let scenes = [
         ("matrix", samples::matrix(2, 3, 300, 2, view, Some([460.0, 420.0]))),
         ("matrix 3D", samples::matrix(2, 3, 300, 3, view, Some([460.0, 420.0]))),
+        (
+            "matrix of stacks",
+            samples::encoder_decoder([3, 2], 3, 200, view, Some([640.0, 360.0])),
+        ),
         ("head", samples::single(0, 400, 2, true, view, [560.0, 440.0])),
         ("head of patches", samples::patches(2, &outlined, [480.0, 420.0])),
         ("head of tinted patches", samples::patches(3, &tinted, [480.0, 420.0])),

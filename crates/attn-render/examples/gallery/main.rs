@@ -66,6 +66,16 @@ fn main() -> Result<(), Box<dyn Error>> {
                 samples::matrix(3, 5, 500, 2, &original, None)?,
                 &original,
             ),
+            (
+                "matrix-stacks",
+                samples::encoder_decoder([6, 6], 8, 1_000, &plain, None)?,
+                &plain,
+            ),
+            (
+                "matrix-stacks-wide",
+                samples::encoder_decoder([6, 6], 8, 1_000, &plain, Some([1850.0, 900.0]))?,
+                &plain,
+            ),
             ("lines", samples::lines(&plain, [760.0, 480.0])?, &plain),
             ("dendrogram", charts::dendrogram(&plain, None)?, &plain),
             ("cluster-map", samples::cluster_map(&plain, [760.0, 600.0])?, &plain),

@@ -78,13 +78,42 @@ pub(crate) fn matrix(
     view: &View,
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
-    let clouds: Vec<Vec<f32>> = (0..layers * heads)
-        .map(|i| cloud(i * 7 % 11 + i, points, dims))
-        .collect();
+    let heads: Vec<HeadId> = (0..layers * heads).map(|i| head(i / heads, i % heads)).collect();
+    matrix_of("tiny-bert", &heads, points, dims, view, size)
+}
+
+/// The three attentions of an encoder-decoder with these layers on its sides.
+pub(crate) fn encoder_decoder(
+    layers: [usize; 2],
+    heads: usize,
+    points: usize,
+    view: &View,
+    size: Option<[f32; 2]>,
+) -> Result<Scene, Error> {
+    let stacks = [
+        (Attention::EncoderSelf, layers[0]),
+        (Attention::DecoderSelf, layers[1]),
+        (Attention::Cross, layers[1]),
+    ];
+    let stack = |(attention, layers)| (0..layers * heads).map(move |i| HeadId::new(attention, i / heads, i % heads));
+    let heads: Vec<HeadId> = stacks.into_iter().flat_map(stack).collect();
+    matrix_of("tiny-bart", &heads, points, 2, view, size)
+}
+
+/// A matrix of these heads, each with `points` points.
+fn matrix_of(
+    model: &str,
+    heads: &[HeadId],
+    points: usize,
+    dims: usize,
+    view: &View,
+    size: Option<[f32; 2]>,
+) -> Result<Scene, Error> {
+    let clouds: Vec<Vec<f32>> = (0..heads.len()).map(|i| cloud(i * 7 % 11 + i, points, dims)).collect();
     let positions: Vec<f32> = (0..points).map(|i| (i % (points / 2)) as f32).collect();
     let panels = clouds.iter().enumerate().map(|(i, values)| {
         Ok(MatrixPanel {
-            head: head(i / heads, i % heads),
+            head: heads[i],
             coordinates: Coordinates::new(values, dims)?,
             queries: points / 2,
             values: Some(&positions),
@@ -94,7 +123,7 @@ pub(crate) fn matrix(
         })
     });
     let matrix = Matrix {
-        title: "tiny-bert, 200 sentences",
+        title: &format!("{model}, 200 sentences"),
         subtitle: "t-SNE, cosine, perplexity 30; ρ: rank correlation of distance and attention",
         panels: panels.collect::<Result<_, Error>>()?,
         color_by: Some(ColorBy {

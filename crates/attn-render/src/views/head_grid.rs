@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use attn_core::{Attention, HeadId};
+use attn_core::HeadId;
 
 use super::{
     axes::range,
+    head_layout::{HeadLayout, names_note},
     legend::Entry,
     page::{Page, number},
 };
 use crate::{
-    Block, Color, Error, Image, Label, Layer, Motion, Panel, Picture, Rect, Region, Scale, Scene, View,
+    Block, Color, Error, Image, Label, Layer, Motion, Panel, Picture, Region, Scale, Scene, View,
     attention::check_weights, error::check_finite,
 };
 
@@ -24,14 +25,14 @@ pub enum HeadCells<'a> {
     Patterns(&'a [(&'a [f32], usize, usize)]),
 }
 
-/// A grid of heads: layers top to bottom, heads left to right.
+/// A grid of heads: layers top to bottom, heads left to right, the attentions of an encoder-decoder beside or under each other.
 #[derive(Debug, Clone)]
 pub struct HeadGrid<'a> {
     /// In bold above everything.
     pub title: &'a str,
     /// Under the title, in small print; may be empty.
     pub subtitle: &'a str,
-    /// Under the grid; may be empty.
+    /// Under the grid; may be empty. Where there are several attentions, what names of rows mean follows.
     pub caption: &'a str,
     /// What is shown: `importance`, `mean attention`.
     pub what: &'a str,
@@ -43,9 +44,8 @@ pub struct HeadGrid<'a> {
     pub diverging: bool,
 }
 
-/// Between cells, as a share of their pitch, and room for the names of rows and columns.
-const GAP: f32 = 0.06;
-const NAMES: [f32; 2] = [30.0, 18.0];
+/// A number takes no more room than this, nor is a pattern seen better.
+const LARGEST: f32 = 120.0;
 
 impl HeadGrid<'_> {
     /// The scene, laid out in `size` layout units. Ids count the heads as given; their panels name them.
@@ -61,56 +61,20 @@ impl HeadGrid<'_> {
             title: self.title,
             subtitle: self.subtitle,
             legend: vec![Entry::Ramp(scale, self.what.into(), number(low), number(high))],
-            caption: self.caption,
+            caption: &format!("{}{}", self.caption, names_note(self.heads.iter().copied())),
         };
         let (mut scene, content) = page.start(size, &colors)?;
         scene.stage = content;
         let ground = scene.add_panel(Panel::page(content, Motion::Stage));
-        let mut rows: Vec<(Attention, usize)> = self.heads.iter().map(|head| (head.attention, head.layer)).collect();
-        let mut columns: Vec<usize> = self.heads.iter().map(|head| head.head).collect();
-        rows.sort_unstable();
-        rows.dedup();
-        columns.sort_unstable();
-        columns.dedup();
-        let pitch = ((content.width() - NAMES[0]) / columns.len() as f32)
-            .min((content.height() - NAMES[1]) / rows.len() as f32)
-            .clamp(1.0, 130.0);
-        let (left, top) = (content.min[0] + NAMES[0], content.min[1] + NAMES[1]);
-        let cell = |row: usize, column: usize| {
-            let side = (1.0 - GAP) * pitch;
-            Rect::new(left + column as f32 * pitch, top + row as f32 * pitch, side, side)
+        let layout = HeadLayout::new(self.heads.iter().copied(), content, LARGEST, |_| 0.0);
+        let mut layer = Layer {
+            labels: layout.names(ground, 0.3, &colors),
+            ..Layer::default()
         };
-        let mut layer = Layer::default();
-        let small = (0.3 * pitch).clamp(6.0, 10.0);
-        // Names that would touch are left out, every second, third, ...
-        let every = (1.5 * small / pitch).ceil().max(1.0);
-        let written = |index: usize| (index as f32 / every).fract() < 0.5 / every;
-        for (row, (attention, index)) in rows.iter().enumerate().filter(|(row, _)| written(*row)) {
-            let kind = match attention {
-                _ if rows.iter().all(|other| other.0 == *attention) => "",
-                Attention::EncoderSelf => "e",
-                Attention::DecoderSelf => "d",
-                Attention::Cross => "×",
-            };
-            let at = [left - 5.0, cell(row, 0).center()[1]];
-            let label = Label::new(ground, at, format!("{kind}L{index}"), small, colors.muted);
-            layer.labels.push(label.aligned(1.0, 0.5));
-        }
-        let every = (3.0 * small / pitch).ceil().max(1.0);
-        let written = |index: usize| (index as f32 / every).fract() < 0.5 / every;
-        for (column, index) in columns.iter().enumerate().filter(|(column, _)| written(*column)) {
-            let at = [cell(0, column).center()[0], top - 3.0];
-            let label = Label::new(ground, at, format!("H{index}"), small, colors.muted);
-            layer.labels.push(label.aligned(0.5, 1.0));
-        }
         for (index, head) in self.heads.iter().enumerate() {
-            let (Ok(row), Ok(column)) = (
-                rows.binary_search(&(head.attention, head.layer)),
-                columns.binary_search(&head.head),
-            ) else {
+            let Some(rect) = layout.cell_of(*head) else {
                 continue;
             };
-            let rect = cell(row, column);
             let panel = scene.add_panel(Panel {
                 head: Some(*head),
                 title: head.to_string(),
@@ -125,8 +89,8 @@ impl HeadGrid<'_> {
                 HeadCells::Values(values) => {
                     let fill = scale.at((values[index] - low) / (high - low).max(f32::MIN_POSITIVE));
                     layer.blocks.push(Block::filled(panel, rect, fill));
-                    let text = number(values[index]);
-                    let mut label = Label::new(panel, rect.center(), text, (0.26 * pitch).min(11.0), ink_on(fill));
+                    let (text, size) = (number(values[index]), (0.28 * layout.side).min(11.0));
+                    let mut label = Label::new(panel, rect.center(), text, size, ink_on(fill));
                     label = label.aligned(0.5, 0.5);
                     label.grows = 2.0;
                     if crate::text_width(&label.text, label.size, false) < 0.94 * rect.width() && label.size >= 6.0 {

@@ -7,7 +7,7 @@ use attn_core::HeadId;
 
 use super::{
     crowd::{add_points, blending, density, drawing_order, opacity_at, radius_at, thinned, thinning_note},
-    head_layout::{GAP, HeadLayout, NAMES, rows_and_columns},
+    head_layout::{HeadLayout, names_note, natural_size},
     legend::frame_marked,
     page::Page,
     points::{ColorBy, Coordinates, PointColors, check_points, mark_entries, marks},
@@ -63,7 +63,7 @@ pub struct Matrix<'a> {
     pub title: &'a str,
     /// Under the title, in small print; may be empty.
     pub subtitle: &'a str,
-    /// Under the plots. The default says what is seen.
+    /// Under the plots. The default says what is seen. Where there are several attentions, what names of rows mean follows.
     pub caption: &'a str,
     /// The heads, in any order; places without one stay empty.
     pub panels: Vec<MatrixPanel<'a>>,
@@ -92,22 +92,12 @@ fn note_size(side: f32) -> f32 {
     (0.105 * side).clamp(6.2, 9.0)
 }
 
-/// Height that a note takes.
-fn note_height(side: f32) -> f32 {
-    1.4 * note_size(side)
-}
-
 impl Matrix<'_> {
     /// A size at which the plots are as large as is usual in a paper: larger for few heads.
     pub fn natural_size(&self) -> [f32; 2] {
-        let (rows, columns) = rows_and_columns(self.heads());
-        let most = rows.len().max(columns.len()).max(1) as f32;
-        let side = (1150.0 / most).clamp(84.0, 200.0);
-        let note = if self.has_notes() { note_height(side) } else { 0.0 };
-        let pitch = (1.0 + GAP) * side;
-        let width = (columns.len() as f32 * pitch + NAMES[0] + 56.0).max(480.0);
-        let height = rows.len() as f32 * (pitch + note) + NAMES[1] + 162.0;
-        [width.ceil(), height.ceil()]
+        let side = |most: f32| (1150.0 / most).clamp(84.0, 200.0);
+        let [width, height] = natural_size(self.heads(), side, |side| self.note(side));
+        [(width + 56.0).max(480.0).ceil(), (height + 162.0).ceil()]
     }
 
     /// The scene, laid out in `size` layout units. What [`View::search`] finds and what is in [`View::selected`] is brought
@@ -128,7 +118,7 @@ impl Matrix<'_> {
         let parts = (self.panels.iter().zip(&marks))
             .map(|(panel, (marked, _))| thinned(panel.coordinates, panel.queries, area, marked))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut caption = self.caption.to_owned();
+        let mut caption = format!("{}{}", self.caption, names_note(self.heads()));
         if parts.iter().any(Option::is_some) {
             let drawn = self.panels.iter().zip(&parts).map(|(panel, part)| {
                 let points = panel.coordinates.len();
@@ -146,12 +136,11 @@ impl Matrix<'_> {
         let (mut scene, content) = page.start(size, &colors)?;
         frame_marked(&mut scene, view, &colors);
         scene.stage = content;
-        let note = |side: f32| if self.has_notes() { note_height(side) } else { 0.0 };
-        let grid = HeadLayout::new(self.heads(), content, note);
+        let grid = HeadLayout::new(self.heads(), content, f32::INFINITY, |side| self.note(side));
         // Frames and names move with the plots.
         let ground = scene.add_panel(Panel::page(content, Motion::Stage));
         let mut layer = Layer {
-            labels: grid.names(ground, &colors),
+            labels: grid.names(ground, 0.13, &colors),
             ..Layer::default()
         };
         let points: usize = self.panels.iter().map(|panel| panel.coordinates.len()).sum();
@@ -292,8 +281,10 @@ impl Matrix<'_> {
         sum
     }
 
-    fn has_notes(&self) -> bool {
-        self.panels.iter().any(|panel| !panel.note.is_empty())
+    /// Height of the notes under plots of a side.
+    fn note(&self, side: f32) -> f32 {
+        let some = self.panels.iter().any(|panel| !panel.note.is_empty());
+        if some { 1.4 * note_size(side) } else { 0.0 }
     }
 
     fn heads(&self) -> impl Iterator<Item = HeadId> {

@@ -4,7 +4,7 @@
 use attn_core::HeadId;
 
 use super::{
-    head_layout::{GAP, HeadLayout, NAMES, rows_and_columns},
+    head_layout::{HeadLayout, names_note, natural_size},
     legend::Entry,
     page::Page,
     sentence::line_color,
@@ -52,7 +52,7 @@ pub struct Overview<'a> {
     pub title: &'a str,
     /// Under the title, in small print: the sequence's text.
     pub subtitle: &'a str,
-    /// Under the drawings. The default says what is seen.
+    /// Under the drawings. The default says what is seen. Where there are several attentions, what names of rows mean follows.
     pub caption: &'a str,
     /// The heads, in any order; places without one stay empty.
     pub heads: Vec<OverviewHead<'a>>,
@@ -80,11 +80,9 @@ impl<'a> Overview<'a> {
 
     /// A size at which every drawing is legible: larger for few heads.
     pub fn natural_size(&self) -> [f32; 2] {
-        let (rows, columns) = rows_and_columns(self.heads.iter().map(|head| head.head));
-        let most = rows.len().max(columns.len()).max(1) as f32;
-        let pitch = (1.0 + GAP) * (1100.0 / most).clamp(84.0, 200.0);
-        let width = (columns.len() as f32 * pitch + NAMES[0] + 56.0).max(480.0);
-        [width.ceil(), (rows.len() as f32 * pitch + NAMES[1] + 150.0).ceil()]
+        let side = |most: f32| (1100.0 / most).clamp(84.0, 200.0);
+        let [width, height] = natural_size(self.ids(), side, |_| 0.0);
+        [(width + 56.0).max(480.0).ceil(), (height + 150.0).ceil()]
     }
 
     /// The scene, laid out in `size` layout units: queries on the left of each drawing, keys on the right, first tokens
@@ -96,11 +94,15 @@ impl<'a> Overview<'a> {
     pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
         self.check()?;
         let colors = view.colors();
-        let caption = format!(
-            "Each drawing is one head at the same sequence, first token above: lines join a query to the keys it attends to most \
-             (weight at least {}). Rows are layers, columns are heads.",
-            self.least
-        );
+        let told = if self.caption.is_empty() {
+            format!(
+                "Each drawing is one head at the same sequence, first token above: lines join a query to the keys it attends to \
+                 most (weight at least {}). Rows are layers, columns are heads.",
+                self.least
+            )
+        } else {
+            self.caption.to_owned()
+        };
         let page = Page {
             title: self.title,
             subtitle: self.subtitle,
@@ -109,18 +111,14 @@ impl<'a> Overview<'a> {
                 Entry::Mark(Shape::Diamond, colors.key, "keys (right)".into()),
                 Entry::Fade(line_color(&colors), "attention weight".into()),
             ],
-            caption: if self.caption.is_empty() {
-                &caption
-            } else {
-                self.caption
-            },
+            caption: &(told + &names_note(self.ids())),
         };
         let (mut scene, content) = page.start(size, &colors)?;
         scene.stage = content;
-        let layout = HeadLayout::new(self.heads.iter().map(|head| head.head), content, |_| 0.0);
+        let layout = HeadLayout::new(self.ids(), content, f32::INFINITY, |_| 0.0);
         let ground = scene.add_panel(Panel::page(content, Motion::Stage));
         let mut layer = Layer {
-            labels: layout.names(ground, &colors),
+            labels: layout.names(ground, 0.13, &colors),
             ..Layer::default()
         };
         for head in &self.heads {
@@ -188,6 +186,10 @@ impl<'a> Overview<'a> {
             Cells::Numbers(rows.iter().map(|(_, link)| link.weight).collect()),
         )?;
         Ok(table)
+    }
+
+    fn ids(&self) -> impl Iterator<Item = HeadId> {
+        self.heads.iter().map(|head| head.head)
     }
 
     fn check(&self) -> Result<(), Error> {
