@@ -98,7 +98,7 @@ fn the_map_has_a_point_per_head() {
         assert_eq!(point.id as usize, index);
         let before = summary.heads[..index].iter();
         let same = before.filter(|head| head.head.attention == summary.heads[index].head.attention);
-        let first = &points.iter().nth(index - same.count()).unwrap();
+        let first = &points[index - same.count()];
         assert_eq!(point.panel(), first.panel());
     }
     let head = summary.heads[3].head;

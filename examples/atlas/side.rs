@@ -171,12 +171,10 @@ impl Side {
                 News::Failed(failure) => self.failure = Some(failure),
             }
         }
-        let complete = self
-            .study
-            .as_ref()
-            .is_some_and(|study| study.heads().count() == study.capture().model().heads().count());
-        if let Some(since) = self.waiting {
-            if complete || since.elapsed() >= REFRESH {
+        if let (Some(since), Some(study)) = (self.waiting, &self.study) {
+            let (there, all) = (study.heads().count(), study.capture().model().heads().count());
+            // The first and the last are not waited for.
+            if there <= 1 || there == all || since.elapsed() >= REFRESH {
                 self.refresh();
             } else {
                 context.request_repaint_after(REFRESH - since.elapsed());

@@ -50,7 +50,7 @@ pub fn rollout(layers: &[ArrayView2<'_, f32>]) -> Result<Vec<Array2<f32>>, Error
 
 /// What a layer's states take from the states below: `(A + I) / 2`, rows summing to 1.
 fn residual_mix(attention: ArrayView2<'_, f32>, layer: usize) -> Result<Array2<f32>, Error> {
-    finite(&attention, || format!("attention of layer {layer}"))?;
+    finite(attention, || format!("attention of layer {layer}"))?;
     let mut mixed = attention.to_owned();
     mixed.diag_mut().mapv_inplace(|weight| weight + 1.0);
     for mut row in mixed.rows_mut() {
