@@ -15,6 +15,8 @@ use crate::{common::Terminal, options::Options, pictures, side::Side};
 
 /// Sequences that a question is tried on.
 const TRIED: usize = 100;
+/// So many heads are named where they are not beside the answer.
+const NAMED: usize = 4;
 
 /// What is taken away.
 #[derive(Clone, PartialEq)]
@@ -149,9 +151,17 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -
     side.capturer.as_ref()?;
     // Edges are spoken of beside the head they are of.
     let alone = heads.len() == 1 && side.view.open.or(side.view.hover_head) == heads.first().copied();
+    let named = |study: &Study| {
+        let name = |head: &HeadId| study.capture().model().head_name(*head);
+        heads.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    let them = match (&side.study, heads.len()) {
+        (Some(study), ..=NAMED) if !alone => named(study),
+        (_, 1) => "it".to_owned(),
+        _ => "them".to_owned(),
+    };
     let experiments = &mut side.experiments;
     for (question, answer) in experiments.found.iter().filter(|(question, _)| question.heads == heads) {
-        let them = if heads.len() == 1 { "it" } else { "them" };
         let what = match &question.edges {
             None => format!("Without {them}"),
             Some(edges) => format!("Without its edges: {}", describe(edges)),

@@ -80,7 +80,7 @@ impl eframe::App for Atlas {
             fill(ui);
             self.sequences(ui);
         });
-        Panel::right("about").default_size(400.0).show(ui, |ui| {
+        Panel::right("about").default_size(420.0).show(ui, |ui| {
             fill(ui);
             let half = 0.55 * ui.available_height();
             Panel::bottom("sequence")
