@@ -99,7 +99,7 @@ fn of_model(ui: &mut Ui, side: &mut Side, summary: &Summary) -> Option<Ask> {
             .or(question);
     }
     for pair in &summary.alike {
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             clicked = link(ui, summary, pair.a, None).or(clicked);
             clicked = link(ui, summary, pair.b, None).or(clicked);
             ui.label(format!(
@@ -113,7 +113,7 @@ fn of_model(ui: &mut Ui, side: &mut Side, summary: &Summary) -> Option<Ask> {
         ui.heading("Heads that read earlier heads")
             .on_hover_text("By weights alone, not by what they do: see Export for what random matrices give");
         for pair in &summary.chained {
-            ui.horizontal(|ui| {
+            ui.horizontal_wrapped(|ui| {
                 clicked = link(ui, summary, pair.later, None).or(clicked);
                 ui.label("reads");
                 clicked = link(ui, summary, pair.earlier, None).or(clicked);
@@ -215,14 +215,14 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
         });
     }
     for pair in summary.chained.iter().filter(|pair| pair.later == head) {
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             ui.label("reads");
             clicked = link(ui, summary, pair.earlier, None).or(clicked);
             ui.label(chain(pair));
         });
     }
     for pair in summary.chained.iter().filter(|pair| pair.earlier == head) {
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             ui.label("is read by");
             clicked = link(ui, summary, pair.later, None).or(clicked);
             ui.label(chain(pair));

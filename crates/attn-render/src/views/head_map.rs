@@ -173,22 +173,25 @@ impl<'a> HeadMap<'a> {
                 if hidden(class) || !(shown || hovered) {
                     continue;
                 }
-                // Who is spoken of comes first, then who is near.
-                let priority = f32::from(u8::from(marked)) * 4.0
-                    + f32::from(u8::from(hovered)) * 2.0
-                    + f32::from(u8::from(linked(head)));
+                let away = larger * radius + 2.5;
                 let mut name = Label {
-                    offset: [larger * radius + 2.5, 0.0],
                     halo: Some(colors.panel),
                     position,
-                    placement: Placement::Floating {
-                        priority,
-                        margin: 2.0,
-                        clear: larger * radius,
-                    },
                     ..Label::new(panel, [0.0; 2], short(head), NAME, colors.text)
                 };
-                name.bold = marked || hovered;
+                if marked || hovered {
+                    // Who is spoken of is named whatever is there, towards the middle.
+                    let right = position[0] > part.coordinates.bounds().center()[0];
+                    name.offset = [if right { -away } else { away }, 0.0];
+                    name = name.aligned(f32::from(u8::from(right)), 0.5).bold();
+                } else {
+                    name.offset = [away, 0.0];
+                    name.placement = Placement::Floating {
+                        priority: f32::from(u8::from(linked(head))),
+                        margin: 2.0,
+                        clear: larger * radius,
+                    };
+                }
                 layer.labels.push(name);
             }
         }
