@@ -49,13 +49,16 @@ impl Kind {
     ];
 }
 
+/// Head, whether it is one that a person points at, sequence and kind.
+type Shows = (HeadId, bool, usize, Kind);
+
 /// The picture, and how a person looks at it.
 pub(crate) struct Detail {
     view: View,
     picture: SceneView,
     kind: Kind,
-    /// Head, sequence and kind that were drawn.
-    shows: Option<(HeadId, usize, Kind)>,
+    /// What was drawn.
+    shows: Option<Shows>,
     /// What a sequence is made of, and the one that was asked for last.
     rollout: Option<SequenceRollout>,
     asked: Option<(Attention, usize)>,
@@ -156,7 +159,8 @@ impl Side {
         }
         // Another head, sequence or kind is another picture of the same view.
         let kind = detail.kind;
-        let shows = Some((head, sequence, kind));
+        let marked = self.view.open.or(self.view.hover_head);
+        let shows = Some((head, marked.is_some(), sequence, kind));
         if detail.shows != shows {
             if detail.shows.map(|(.., kind)| kind) != Some(kind) {
                 // A token of one picture is a head of another.
@@ -217,7 +221,6 @@ impl Side {
                     ui.label(RichText::new("The map appears when all heads are projected.").weak());
                     return;
                 };
-                let marked = self.view.open.or(self.view.hover_head);
                 let shown = picture.show(ui, view, |size, view| summary.map(marked, view, Some(size)));
                 let clicked = shown.events.iter().find_map(|event| match event {
                     Event::SelectPoint(Some(Pick { head: None, id })) => summary.heads.get(*id as usize),

@@ -7,7 +7,8 @@
 //!
 //! Beyond one picture: new points are placed into one that is there ([`FittedProjection`]), some points are laid out
 //! alone ([`project_selection`]), several states of the same points become comparable ([`project_aligned`]), and the
-//! heads that are looked at come first and are kept on disk ([`atlas_with`]). What makes a picture doubtful is in its
+//! heads that are looked at come first and are kept on disk ([`atlas_with`]). Things of which only distances are known get places
+//! too ([`Mds`]). What makes a picture doubtful is in its
 //! [`Warning`]s.
 //!
 //! ```

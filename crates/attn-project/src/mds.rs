@@ -248,6 +248,18 @@ mod tests {
         assert!(solid.stress < 1e-6);
     }
 
+    /// scikit-learn 1.9.1, the best of 200 starts: `MDS(dissimilarity="precomputed", eps=1e-9, max_iter=3000, n_init=200)`.
+    #[test]
+    fn the_map_is_as_good_as_that_of_many_starts() {
+        #[expect(clippy::cast_possible_truncation, reason = "the distances are of single precision")]
+        let points = Array2::from_shape_fn((40, 6), |(i, j)| {
+            let (i, j) = (i as f64, j as f64);
+            ((i * (j + 3.0) * 0.7).sin() + 0.3 * (i * i * 0.11 * (j + 1.0)).cos()) as f32
+        });
+        let map = Mds::fit(between(&points).view(), Dims::Two, &()).unwrap();
+        assert!((map.stress - 0.198_173_7).abs() < 1e-5, "{}", map.stress);
+    }
+
     #[test]
     fn a_map_is_no_worse_than_any_near_it() {
         let mut rng = Rng::new(5, 0);
