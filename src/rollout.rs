@@ -155,7 +155,10 @@ impl SequenceRollout {
                 Ok(use_it(&Plot::Graph(plot))?)
             }
             Shares::Last(last) if item.image.is_some() => {
-                on_picture(self.last_head(study), item, rows(last), &title, patch, |plot| {
+                let caption = "Attention is what comes from a patch through all layers: a: of the last state of the outlined patch; \
+                               b: the patch that gives most to each.";
+                let words = [title.as_str(), caption];
+                on_picture(self.last_head(study), item, rows(last), words, patch, |plot| {
                     use_it(&Plot::Picture(plot))
                 })
             }

@@ -166,7 +166,7 @@ impl Study {
             item.name,
             self.weighting.describe()
         );
-        on_picture(head, item, rows(&attention), &title, patch, use_it)
+        on_picture(head, item, rows(&attention), [&title, ""], patch, use_it)
     }
 
     /// One sequence's attention in every captured head, small (Vig 2019, the model view); a click opens a head.
@@ -218,12 +218,12 @@ impl Study {
     }
 }
 
-/// Weights `[token, token]` of a picture drawn over it.
+/// Weights `[token, token]` of a picture drawn over it, with a title and a caption.
 pub(crate) fn on_picture<T>(
     head: HeadId,
     item: &Sequence,
     weights: &[f32],
-    title: &str,
+    [title, caption]: [&str; 2],
     patch: Option<(usize, usize)>,
     use_it: impl FnOnce(&ImageAttention<'_>) -> Result<T, attn_render::Error>,
 ) -> Result<T, Error> {
@@ -243,7 +243,7 @@ pub(crate) fn on_picture<T>(
             .position(|token| token.patch == Some(patch))
             .unwrap_or(tokens.len());
     }
-    plot.title = title;
+    (plot.title, plot.caption) = (title, caption);
     Ok(use_it(&plot)?)
 }
 

@@ -189,6 +189,12 @@ impl Summary {
             .collect();
         let subtitle = match marked {
             Some(head) => format!("Lines: {} and the heads most like it", self.model.head_name(head)),
+            None if links.is_empty() => {
+                format!(
+                    "No two heads are nearer than half the median pair · stress {}",
+                    stress.join(", ")
+                )
+            }
             None => format!(
                 "Lines: groups of heads of which any two are nearer than half the median pair · stress {}",
                 stress.join(", ")
