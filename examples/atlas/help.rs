@@ -15,6 +15,14 @@ pub(crate) fn show(ui: &Ui, open: &mut bool) {
             "click a token in the sentence",
             "switches it off; the rest shares its attention",
         ),
+        (
+            "click a state in the rollout",
+            "follows it back to its tokens, and on to where it goes",
+        ),
+        (
+            "click a head on the map (alike)",
+            "opens it, joined to those most like it",
+        ),
         ("drag, arrows", "moves; turns in three dimensions"),
         ("wheel, + and −", "enlarges at the pointer"),
         ("m, b, l", "drag moves, draws a box, draws a lasso"),

@@ -84,6 +84,21 @@ impl Likeness {
 
 impl Summary {
     /// The other heads of the same attention with their divergence in bits, the most alike first: more like this head.
+    ///
+    /// ```
+    /// use attn_sdk::{Summary, SummaryOptions, embedded::{Embedded, sentences}, models::{Capturer, split_lines}, render::View};
+    ///
+    /// let capturer = Capturer::load(&Embedded::TextEncoder.checkpoint()?)?;
+    /// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
+    /// let capture = capturer.text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?.capture;
+    /// let summary = Summary::new(&capture, None, &SummaryOptions::default(), &())?;
+    /// let head = summary.heads[1].head;
+    /// let (other, bits) = summary.more_like(head)[0];
+    /// assert!(other != head && bits < 0.5);
+    /// // The same as a map, with that head and those most like it brought out.
+    /// assert_eq!(summary.map(Some(head), &View::default(), None)?.layers[1].points.len(), 16);
+    /// # Ok::<(), attn_sdk::Error>(())
+    /// ```
     pub fn more_like(&self, head: HeadId) -> Vec<(HeadId, f32)> {
         let likeness = self.likeness_of(head);
         let place = |likeness: &&Likeness| likeness.pairs.heads().iter().position(|other| *other == head);
