@@ -1,5 +1,5 @@
 //! Neighbours, projections, their quality and the placement of a sentence, on the cloud of one head: 10,112 points in 64
-//! dimensions; neighbours and PCA also at 100,000 points, PCA also at 4,096 dimensions.
+//! dimensions; neighbours and PCA also at 100,000 points, PCA also at 4,096 dimensions. The maps of 144 and of 1,024 heads by distances.
 //!
 //! docs/PERFORMANCE.md sets the results beside openTSNE, umap-learn, scikit-learn and faiss, and names the limits. All heads
 //! of a model: `cargo run --release -p attn-project --example heads`.
@@ -13,8 +13,8 @@
 mod common;
 
 use attn_project::{
-    ApproximateParams, Dims, FittedProjection, Method, Metric, Neighbors, Pca, QualityParams, TsneParams, UmapParams,
-    project, quality,
+    ApproximateParams, Dims, FittedProjection, Mds, Method, Metric, Neighbors, Pca, QualityParams, TsneParams,
+    UmapParams, ndarray::Array2, project, quality,
 };
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 
@@ -95,5 +95,22 @@ fn wide_points(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(all, one_head, many_points, wide_points);
+/// Heads by their distances: those of BERT-base, and of a model of 32 layers of 32 heads.
+fn maps(c: &mut Criterion) {
+    let mut group = c.benchmark_group("map of distances");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    for heads in [144, 1_024] {
+        let points = common::cloud(heads, 6, 1);
+        let distances = Array2::from_shape_fn((heads, heads), |(a, b)| {
+            let apart = &points.row(a) - &points.row(b);
+            apart.dot(&apart).sqrt()
+        });
+        group.bench_function(format!("{heads} heads"), |b| {
+            b.iter(|| Mds::fit(distances.view(), Dims::Two, &()).unwrap());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(all, one_head, many_points, wide_points, maps);
 criterion_main!(all);
