@@ -76,21 +76,21 @@ impl<'a> Rollout<'a> {
         [width.clamp(480.0, 2_400.0).ceil(), height.clamp(260.0, 2_400.0).ceil()]
     }
 
-    /// How much of a state comes from each token, by its id; of a state among the tokens themselves, all from itself.
+    /// How much of a token's last state comes from each token.
     ///
     /// # Errors
-    /// [`Error::Empty`] without tokens or layers, [`Error::Shape`] for an id that is not there and for weights that do not fit,
+    /// [`Error::Empty`] without tokens or layers, [`Error::Shape`] for a token that is not there and for weights that do not fit,
     /// [`Error::NotFinite`].
-    pub fn shares(&self, token_of_last_layer: usize) -> Result<Vec<f32>, Error> {
+    pub fn shares(&self, token: usize) -> Result<Vec<f32>, Error> {
         self.check()?;
-        if token_of_last_layer >= self.tokens.len() {
+        if token >= self.tokens.len() {
             return Err(Error::Shape {
                 what: "token",
                 expected: format!("below {}", self.tokens.len()),
-                found: token_of_last_layer.to_string(),
+                found: token.to_string(),
             });
         }
-        let flow = self.through(Some((self.layers.len(), token_of_last_layer)));
+        let flow = self.through(Some((self.layers.len(), token)));
         Ok(flow.masses[0].clone())
     }
 
@@ -121,12 +121,17 @@ impl<'a> Rollout<'a> {
             ..Panel::page(content, Motion::Inside)
         });
         let chosen = self.chosen(view);
-        let flow = self.through(chosen);
-        let places = Places::new(content, self.tokens.len(), self.layers.len(), self.widest());
+        let look = Look {
+            panel,
+            chosen,
+            flow: self.through(chosen),
+            places: Places::new(content, self.tokens.len(), self.layers.len(), self.widest()),
+            colors,
+        };
         let mut layer = Layer::default();
-        self.edges(&mut layer, panel, &flow, &places, &colors);
-        self.states(&mut layer, panel, &flow, &places, chosen, &colors);
-        self.words(&mut layer, panel, &flow, &places, chosen, &colors);
+        self.edges(&mut layer, &look);
+        self.states(&mut layer, &look);
+        self.words(&mut layer, &look);
         scene.layers.push(layer);
         Ok(scene)
     }
@@ -240,7 +245,14 @@ impl<'a> Rollout<'a> {
         flow
     }
 
-    fn edges(&self, layer: &mut Layer, panel: u16, flow: &Flow, places: &Places, colors: &Colors) {
+    fn edges(&self, layer: &mut Layer, look: &Look) {
+        let Look {
+            panel,
+            flow,
+            places,
+            colors,
+            ..
+        } = look;
         let tokens = self.tokens.len();
         for (index, lines) in flow.lines.iter().enumerate() {
             let most = lines.iter().copied().fold(0.0, f32::max);
@@ -258,7 +270,7 @@ impl<'a> Rollout<'a> {
                     from: [x, y, 0.0],
                     to: [to_x, to_y, 0.0],
                     color: color.alpha(0.1 + 0.8 * strength),
-                    panel: panel.into(),
+                    panel: (*panel).into(),
                     width: [0.5 + 2.5 * strength; 2],
                     gap: [0.0; 2],
                 }
@@ -266,31 +278,30 @@ impl<'a> Rollout<'a> {
         }
     }
 
-    fn states(
-        &self,
-        layer: &mut Layer,
-        panel: u16,
-        flow: &Flow,
-        places: &Places,
-        chosen: Option<(usize, usize)>,
-        colors: &Colors,
-    ) {
+    fn states(&self, layer: &mut Layer, look: &Look) {
+        let Look {
+            panel,
+            chosen,
+            flow,
+            places,
+            colors,
+        } = look;
         for (index, masses) in flow.masses.iter().enumerate() {
             let most = masses.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
             for (token, mass) in masses.iter().enumerate() {
                 let [x, y] = places.state(index, token);
                 let share = (mass / most).sqrt();
-                let here = chosen == Some((index, token));
+                let here = *chosen == Some((index, token));
                 let color = match () {
                     () if here => colors.accent,
                     () => colors.frame.mix(colors.query, share),
                 };
                 let largest = (0.5 * places.pitch / RADIUS).min(1.0);
                 let size = largest * (0.25 + 0.75 * share);
-                let point = Point::new(panel, [x, y, 0.0], color, Point::UNPICKABLE);
+                let point = Point::new(*panel, [x, y, 0.0], color, Point::UNPICKABLE);
                 layer.points.push(point.sized(if here { largest } else { size }));
                 layer.regions.push(Region {
-                    panel,
+                    panel: *panel,
                     rect: places.around(index, token),
                     id: u32::try_from(index * self.tokens.len() + token).unwrap_or(u32::MAX),
                 });
@@ -304,20 +315,19 @@ impl<'a> Rollout<'a> {
                 let at = [x, places.content.min[1] + WORD];
                 layer
                     .labels
-                    .push(Label::new(panel, at, name, 9.0, colors.muted).aligned(0.5, 1.0));
+                    .push(Label::new(*panel, at, name, 9.0, colors.muted).aligned(0.5, 1.0));
             }
         }
     }
 
-    fn words(
-        &self,
-        layer: &mut Layer,
-        panel: u16,
-        flow: &Flow,
-        places: &Places,
-        chosen: Option<(usize, usize)>,
-        colors: &Colors,
-    ) {
+    fn words(&self, layer: &mut Layer, look: &Look) {
+        let Look {
+            panel,
+            chosen,
+            flow,
+            places,
+            colors,
+        } = look;
         let size = (0.75 * places.pitch).clamp(6.0, WORD);
         // Words that would touch are left out, every second, third, ...
         let every = (1.25 * size / places.pitch).ceil().max(1.0) as usize;
@@ -325,19 +335,19 @@ impl<'a> Rollout<'a> {
         for (token, SentenceToken { text, special }) in self.tokens.iter().enumerate() {
             for (index, gap, align) in [(0, -10.0, 1.0), (last, 10.0, 0.0)] {
                 let [x, y] = places.state(index, token);
-                let here = chosen == Some((index, token));
+                let here = *chosen == Some((index, token));
                 if !(here || token.is_multiple_of(every)) {
                     continue;
                 }
                 let color = if *special { colors.muted } else { colors.text };
                 let word = shorten(text, size, here, places.words);
-                let mut label = Label::new(panel, [x + gap, y], word, size, color).aligned(align, 0.5);
+                let mut label = Label::new(*panel, [x + gap, y], word, size, color).aligned(align, 0.5);
                 label.bold = here;
                 label.grows = 2.0;
                 layer.labels.push(label);
                 let left = if index == 0 { x + gap - places.words } else { x + gap };
                 layer.regions.push(Region {
-                    panel,
+                    panel: *panel,
                     rect: Rect::new(left, y - 0.5 * places.pitch, places.words, places.pitch),
                     id: u32::try_from(index * self.tokens.len() + token).unwrap_or(u32::MAX),
                 });
@@ -348,7 +358,7 @@ impl<'a> Rollout<'a> {
                 let at = [places.content.min[0] + NUMBERS - 6.0, places.state(0, token)[1]];
                 let color = colors.muted.mix(colors.text, share.sqrt());
                 let text = format!("{share:.2}");
-                let label = Label::new(panel, at, text, 0.9 * size, color);
+                let label = Label::new(*panel, at, text, 0.9 * size, color);
                 layer.labels.push(label.aligned(1.0, 0.5));
             }
         }
@@ -358,6 +368,16 @@ impl<'a> Rollout<'a> {
         let width = |token: &SentenceToken<'_>| text_width(token.text, WORD, false);
         self.tokens.iter().map(width).fold(20.0, f32::max).min(WIDEST)
     }
+}
+
+/// What one drawing rests on.
+struct Look {
+    panel: u16,
+    /// The layer and token of the state that is followed.
+    chosen: Option<(usize, usize)>,
+    flow: Flow,
+    places: Places,
+    colors: Colors,
 }
 
 /// What is followed: how much of it every state holds, `[layer][token]`, and every line carries, `[layer][to, from]`.
