@@ -15,7 +15,7 @@ use attn_project::{AtlasParams, HeadProjection, project_head};
 use attn_sdk::{
     Placer, Study,
     core::{Capture, HeadId, Sequence, Token},
-    embedded::{Embedded, PICTURES},
+    embedded::{self, IMAGES},
 };
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use rayon::prelude::*;
@@ -80,11 +80,11 @@ fn waiting(c: &mut Criterion) {
             placers.par_iter().map(place).collect::<Vec<_>>()
         });
     });
-    let pictures: Vec<Picture> = PICTURES
+    let pictures: Vec<Picture> = IMAGES
         .iter()
         .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
         .collect();
-    let capturer = Capturer::load(&Embedded::Vision.checkpoint().unwrap()).unwrap();
+    let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
     let capture = capturer.pictures(&pictures, None, &()).unwrap().capture;
     let study = Study::project(capture, &params(), &()).unwrap();
     let heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();

@@ -10,13 +10,13 @@
 )]
 
 use attn_models::{Capturer, Gradients, Line, Model, Weights, split_lines};
-use attn_sdk::embedded::{Embedded, sentences};
+use attn_sdk::embedded::{self, sentences};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 fn benches(c: &mut Criterion) {
     let text: String = sentences().flat_map(|line| [line, "\n"]).collect();
     let lines = split_lines(text.as_bytes(), "sentences".as_ref()).unwrap();
-    let checkpoint = Embedded::TextEncoder.checkpoint().unwrap();
+    let checkpoint = embedded::TEXT_ENCODER.checkpoint().unwrap();
     let embedded = Capturer::load(&checkpoint).unwrap();
     let folder = tempfile::tempdir().unwrap();
 

@@ -16,7 +16,6 @@
     reason = "a command-line program"
 )]
 
-mod common;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
@@ -25,7 +24,7 @@ use attn_sdk::{
     models::{Capturer, Checkpoint, Model, read_inputs, read_lines, run_raw, write_tensors},
 };
 use clap::Parser;
-use common::Terminal;
+use examples_common::Terminal;
 
 /// Captures queries, keys and values of every head.
 #[derive(Parser)]
@@ -62,7 +61,7 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    common::run(|| capture(&options))
+    examples_common::run(|| capture(&options))
 }
 
 fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
@@ -88,7 +87,7 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     let outcome = match (&options.text, &options.images) {
         (Some(text), _) => capturer.text(&read_lines(text)?, Some(out), &terminal)?,
-        (_, Some(images)) => capturer.pictures(&common::pictures_in(images)?, Some(out), &terminal)?,
+        (_, Some(images)) => capturer.pictures(&examples_common::pictures_in(images)?, Some(out), &terminal)?,
         _ => return Err("give --text FILE or --images DIR".into()),
     };
     let capture = outcome.capture;

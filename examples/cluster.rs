@@ -11,13 +11,12 @@
     reason = "a command-line program"
 )]
 
-mod common;
 
 use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
 
 use attn_sdk::analyze::concepts::{KMeansOptions, Partition, k_means, leaders_ward, means, ward};
 use clap::{Parser, ValueEnum};
-use common::Terminal;
+use examples_common::Terminal;
 use ndarray::Array1;
 
 /// Divides points into clusters.
@@ -62,13 +61,13 @@ enum Method {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    common::run(|| run(&options))
+    examples_common::run(|| run(&options))
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     use ndarray_npy::WriteNpyExt;
     let terminal = Terminal::new();
-    let points = common::points(&options.points, options.threads)?;
+    let points = examples_common::points(&options.points, options.threads)?;
     let start = Instant::now();
     let mut heights = None;
     let partition: Partition = match options.method {

@@ -11,7 +11,6 @@
 
 #![allow(clippy::print_stderr, clippy::exit, reason = "a command-line program")]
 
-mod common;
 
 use std::{
     error::Error,
@@ -23,14 +22,14 @@ use std::{
 
 use attn_sdk::{
     core::{Attention, Token},
-    embedded::Embedded,
+    embedded,
     models::{
         Checkpoint, EarlyStopping, Emitted, Fate, Generated, GenerationParams, Generator, Inputs, Model, Sampling,
         Tokenizer, read_inputs,
     },
 };
 use clap::Parser;
-use common::Terminal;
+use examples_common::Terminal;
 use serde_json::{Value, json};
 
 /// Continues or translates a text.
@@ -80,13 +79,12 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    common::run(|| generate(&options))
+    examples_common::run(|| generate(&options))
 }
 
 fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
-    let embedded = options.model.to_str().and_then(|name| name.parse::<Embedded>().ok());
-    let checkpoint = match embedded {
-        Some(embedded) if !options.model.exists() => embedded.checkpoint()?,
+    let checkpoint = match options.model.to_str().and_then(embedded::find) {
+        Some(model) if !options.model.exists() => model.checkpoint()?,
         _ => Checkpoint::open(&options.model)?,
     };
     let model = Model::load(&checkpoint)?;

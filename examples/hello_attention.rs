@@ -9,7 +9,7 @@
 
 use attn_sdk::{
     Study,
-    embedded::{Embedded, sentences},
+    embedded::{self, sentences},
     models::{Capturer, split_lines},
     project::AtlasParams,
     render::{Headless, View},
@@ -17,7 +17,7 @@ use attn_sdk::{
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A folder would be `Checkpoint::open("bert-base-uncased")?`.
-    let capturer = Capturer::load(&Embedded::TextEncoder.checkpoint()?)?;
+    let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
 
     // Queries, keys and values of every head, for every line. `Some(folder)` would keep them on disk.
     let text: String = sentences().take(100).flat_map(|line| [line, "\n"]).collect();

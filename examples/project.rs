@@ -11,7 +11,6 @@
     reason = "a command-line program"
 )]
 
-mod common;
 
 use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
 
@@ -20,7 +19,7 @@ use attn_sdk::project::{
     quality,
 };
 use clap::{Parser, ValueEnum};
-use common::Terminal;
+use examples_common::Terminal;
 use ndarray::Array2;
 
 /// Projects points to two or three dimensions.
@@ -78,12 +77,12 @@ enum Near {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    common::run(|| run(&options))
+    examples_common::run(|| run(&options))
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let terminal = Terminal::new();
-    let points = common::points(&options.points, options.threads)?;
+    let points = examples_common::points(&options.points, options.threads)?;
     let metric = match options.metric {
         Near::Euclidean => Metric::Euclidean,
         Near::Cosine => Metric::Cosine,

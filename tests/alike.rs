@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use attn_sdk::{
     Error, Study, Summary, SummaryOptions,
     core::{Attention, Capture, HeadId, ndarray::Array2},
-    embedded::{self, Embedded},
+    embedded,
     models::{Capturer, Picture, split_lines},
     project::AtlasParams,
     render::{Cells, View},
@@ -15,7 +15,7 @@ use attn_sdk::{
 
 /// Dates and their other writing, read by the embedded encoder-decoder.
 fn dates() -> (Capturer, Capture) {
-    let capturer = Capturer::load(&Embedded::Dates.checkpoint().unwrap()).unwrap();
+    let capturer = Capturer::load(&embedded::DATES.checkpoint().unwrap()).unwrap();
     let text: String = embedded::dates().take(5).flat_map(|line| [line, "\n"]).collect();
     let lines = split_lines(text.as_bytes(), "dates".as_ref()).unwrap();
     let capture = capturer.text(&lines, None, &()).unwrap().capture;
@@ -174,7 +174,7 @@ fn what_cannot_be_rolled_out_is_refused() {
     );
     // Another study's rollout names what this one lacks.
     let rollout = study.roll_out(Attention::DecoderSelf, 0, &()).unwrap();
-    let other = Capturer::load(&Embedded::TextEncoder.checkpoint().unwrap()).unwrap();
+    let other = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
     let lines = split_lines(b"a storm", "text".as_ref()).unwrap();
     let other = Study::new(other.text(&lines, None, &()).unwrap().capture, &AtlasParams::default()).unwrap();
     assert!(matches!(rollout.table(&other), Err(Error::Core(_))));
@@ -182,7 +182,7 @@ fn what_cannot_be_rolled_out_is_refused() {
 
 #[test]
 fn long_texts_are_lines_and_pictures_heat() {
-    let capturer = Capturer::load(&Embedded::TextDecoder.checkpoint().unwrap()).unwrap();
+    let capturer = Capturer::load(&embedded::TEXT_DECODER.checkpoint().unwrap()).unwrap();
     let text = embedded::sentences().take(12).collect::<Vec<_>>().join(" ");
     let lines = split_lines(text.as_bytes(), "text".as_ref()).unwrap();
     let capture = capturer.text(&lines, None, &()).unwrap().capture;
@@ -195,8 +195,8 @@ fn long_texts_are_lines_and_pictures_heat() {
     assert_eq!(scene.layers[1].points.len(), 2 * tokens);
     assert_eq!(rollout.table(&study).unwrap().rows(), tokens * tokens);
 
-    let capturer = Capturer::load(&Embedded::Vision.checkpoint().unwrap()).unwrap();
-    let (name, bytes) = embedded::PICTURES[0];
+    let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
+    let (name, bytes) = embedded::IMAGES[0];
     let pictures = [Picture::Memory(name.into(), bytes.into())];
     let capture = capturer.pictures(&pictures, None, &()).unwrap().capture;
     let tokens = capture.sequences()[0].encoder.len();

@@ -5,7 +5,7 @@
 use attn_sdk::{
     Column, ColumnKind, Dataset, Error, Study, TokenFilter,
     core::{Attention, Capture, HeadId, Side},
-    embedded::{Embedded, PICTURES, SENTENCES_CONLLU, sentences},
+    embedded::{self, IMAGES, SENTENCES_CONLLU, sentences},
     models::{Capturer, Picture, split_lines},
     project::{AtlasParams, Method, head_points},
     render::{ColorMode, Point, Scene, View},
@@ -27,7 +27,7 @@ fn study(capture: Capture) -> Study {
 
 fn text() -> Study {
     let text: String = sentences().take(8).flat_map(|line| [line, "\n"]).collect();
-    let capturer = Capturer::load(&Embedded::TextEncoder.checkpoint().unwrap()).unwrap();
+    let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
     let lines = split_lines(text.as_bytes(), "sentences".as_ref()).unwrap();
     study(capturer.text(&lines, None, &()).unwrap().capture)
 }
@@ -150,12 +150,12 @@ fn every_mode_that_applies_is_drawn_with_its_legend() {
 
 #[test]
 fn patches_have_rows_and_columns_and_the_class_token_is_grey() {
-    let pictures: Vec<Picture> = PICTURES
+    let pictures: Vec<Picture> = IMAGES
         .iter()
         .take(2)
         .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
         .collect();
-    let capturer = Capturer::load(&Embedded::Vision.checkpoint().unwrap()).unwrap();
+    let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
     let study = study(capturer.pictures(&pictures, None, &()).unwrap().capture);
     assert!(study.color_modes().contains(&ColorMode::PatchRow));
     assert!(!study.color_modes().contains(&ColorMode::Punctuation));
@@ -225,7 +225,7 @@ fn a_search_counts_tokens_in_the_matrix() {
 fn annotated() -> (Study, String) {
     let file: String = SENTENCES_CONLLU.split_inclusive("\n\n").take(30).collect();
     let data = Dataset::parse(file.as_bytes(), "sentences.conllu".as_ref(), None).unwrap();
-    let capturer = Capturer::load(&Embedded::TextEncoder.checkpoint().unwrap()).unwrap();
+    let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
     let capture = capturer.text(&data.lines, None, &()).unwrap().capture;
     let columns = data.columns(&capture).unwrap();
     let mut study = study(capture);

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use attn_sdk::{
-    embedded::{Embedded, SENTIMENT_LOG, sentiment_epochs},
+    embedded::{self, SENTIMENT_LOG},
     models::{Checkpoint, Inputs, Model},
 };
 use serde_json::Value;
@@ -42,7 +42,7 @@ fn the_checkpoints_of_the_training_are_those_of_its_log() {
     assert_eq!(texts.len(), 1200);
     let predictions = of_kind("prediction");
     assert_eq!(predictions.len(), 4 * 1200);
-    let epochs = sentiment_epochs().unwrap();
+    let epochs = embedded::SENTIMENT_EPOCHS.map(|model| model.checkpoint().unwrap());
     assert_eq!(epochs.len(), 4);
     let mut compared = 0;
     for prediction in predictions.iter().step_by(97) {
@@ -59,6 +59,6 @@ fn the_checkpoints_of_the_training_are_those_of_its_log() {
     assert!(compared >= 40);
     // The last checkpoint is the model, and training went on from one to the next.
     let of = |checkpoint: &Checkpoint| probabilities(checkpoint, "The terrible dog sees a letter.");
-    assert_eq!(of(&epochs[3]), of(&Embedded::Sentiment.checkpoint().unwrap()));
+    assert_eq!(of(&epochs[3]), of(&embedded::SENTIMENT.checkpoint().unwrap()));
     assert!((of(&epochs[0])[0] - of(&epochs[3])[0]).abs() > 1e-3);
 }

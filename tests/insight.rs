@@ -7,7 +7,7 @@ use attn_sdk::{
     ablate,
     analyze::heads::{LabelKind, Measure},
     core::{Attention, Capture, HeadId, Sequence, Side, ndarray::Array2},
-    embedded::{Embedded, PICTURES, sentences, sentiment_epochs},
+    embedded::{self, EmbeddedModel, IMAGES, sentences},
     intervene, knock_out,
     models::{Capturer, Edit, Inputs, Interventions, Picture, Twin, split_lines},
     project::{AtlasParams, Method},
@@ -15,7 +15,7 @@ use attn_sdk::{
     render::{View, views::overlay},
 };
 
-fn capturer(model: Embedded) -> Capturer {
+fn capturer(model: EmbeddedModel) -> Capturer {
     Capturer::load(&model.checkpoint().unwrap()).unwrap()
 }
 
@@ -30,7 +30,7 @@ fn some_sentences(count: usize) -> String {
 
 #[test]
 fn the_page_names_what_heads_do() {
-    let capturer = capturer(Embedded::TextEncoder);
+    let capturer = capturer(embedded::TEXT_ENCODER);
     let capture = read(&capturer, &some_sentences(60));
     let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &()).unwrap();
     assert_eq!(summary.heads.len(), 16);
@@ -72,7 +72,7 @@ fn the_page_names_what_heads_do() {
 /// The ratio of the strongest pair, with whole matrices.
 #[test]
 fn the_page_names_heads_that_read_earlier_ones() {
-    let capturer = capturer(Embedded::TextEncoder);
+    let capturer = capturer(embedded::TEXT_ENCODER);
     let capture = read(&capturer, &some_sentences(10));
     let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &()).unwrap();
     assert!(summary.chained.len() == 8 && summary.markdown().contains("## Heads that read earlier heads"));
@@ -103,8 +103,8 @@ fn the_page_names_heads_that_read_earlier_ones() {
 
 #[test]
 fn heads_of_pictures_are_asked_for_what_patches_look_like() {
-    let capturer = capturer(Embedded::Vision);
-    let pictures: Vec<Picture> = PICTURES
+    let capturer = capturer(embedded::VISION);
+    let pictures: Vec<Picture> = IMAGES
         .iter()
         .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
         .collect();
@@ -152,7 +152,7 @@ fn loss_alone(capturer: &Capturer, capture: &Capture, heads: &[HeadId]) -> Vec<f
 
 #[test]
 fn an_ablation_is_what_the_model_loses_without_the_head() {
-    let capturer = capturer(Embedded::TextDecoder);
+    let capturer = capturer(embedded::TEXT_DECODER);
     let capture = read(&capturer, &some_sentences(20));
     let heads = [
         HeadId::new(Attention::DecoderSelf, 1, 2),
@@ -199,7 +199,7 @@ fn an_ablation_is_what_the_model_loses_without_the_head() {
 
 #[test]
 fn masked_models_and_edges_of_single_sequences() {
-    let capturer = capturer(Embedded::TextEncoder);
+    let capturer = capturer(embedded::TEXT_ENCODER);
     let capture = read(&capturer, &some_sentences(10));
     let options = ExperimentOptions::default();
     let nothing = intervene(&capturer, capture.sequences(), &|_| Vec::new(), &options, &()).unwrap();
@@ -226,7 +226,7 @@ fn masked_models_and_edges_of_single_sequences() {
 
 #[test]
 fn cut_edges_are_beside_those_of_other_heads_and_other_edges() {
-    let capturer = capturer(Embedded::TextDecoder);
+    let capturer = capturer(embedded::TEXT_DECODER);
     let capture = read(&capturer, &some_sentences(12));
     let options = ExperimentOptions {
         random: 3,
@@ -278,7 +278,7 @@ fn cut_edges_are_beside_those_of_other_heads_and_other_edges() {
 
 #[test]
 fn experiments_refuse_what_they_cannot_do() {
-    let text = capturer(Embedded::TextEncoder);
+    let text = capturer(embedded::TEXT_ENCODER);
     let options = ExperimentOptions::default();
     assert!(matches!(ablate(&text, &[], &[], &options, &()), Err(Error::NoHeads)));
     let far = [HeadId::new(Attention::EncoderSelf, 9, 0)];
@@ -287,7 +287,7 @@ fn experiments_refuse_what_they_cannot_do() {
         ablate(&text, capture.sequences(), &far, &options, &()),
         Err(Error::Models(_))
     ));
-    let vision = capturer(Embedded::Vision);
+    let vision = capturer(embedded::VISION);
     let unknown = [Sequence::default()];
     assert!(matches!(
         ablate(&vision, &unknown, &far, &options, &()),
@@ -316,8 +316,8 @@ fn best(row: &[f32]) -> usize {
 
 #[test]
 fn pictures_without_a_head_are_other_classes() {
-    let capturer = capturer(Embedded::Vision);
-    let pictures: Vec<Picture> = (PICTURES.iter())
+    let capturer = capturer(embedded::VISION);
+    let pictures: Vec<Picture> = (IMAGES.iter())
         .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
         .collect();
     let mut capture = capturer
@@ -364,7 +364,7 @@ fn pictures_without_a_head_are_other_classes() {
 
 #[test]
 fn twins_are_read_beside_the_model() {
-    let checkpoint = Embedded::TextEncoder.checkpoint().unwrap();
+    let checkpoint = embedded::TEXT_ENCODER.checkpoint().unwrap();
     let capture = read(&Capturer::load(&checkpoint).unwrap(), &some_sentences(20));
     let again = |twin: Twin| {
         let twin = twin.capturer(&checkpoint, 0).unwrap();
@@ -410,8 +410,8 @@ fn twins_are_read_beside_the_model() {
         "who learnt nothing looks everywhere"
     );
     // Pictures too.
-    let checkpoint = Embedded::Vision.checkpoint().unwrap();
-    let picture = Picture::Memory(PICTURES[0].0.into(), PICTURES[0].1.into());
+    let checkpoint = embedded::VISION.checkpoint().unwrap();
+    let picture = Picture::Memory(IMAGES[0].0.into(), IMAGES[0].1.into());
     let capture = Capturer::load(&checkpoint)
         .unwrap()
         .pictures(&[picture], None, &())
@@ -425,17 +425,17 @@ fn twins_are_read_beside_the_model() {
 #[test]
 fn heads_over_a_training_move_as_far_as_their_attention() {
     let lines = split_lines(some_sentences(12).as_bytes(), "text".as_ref()).unwrap();
-    let mut checkpoints = sentiment_epochs().unwrap();
+    let [first, second, third, last] = embedded::SENTIMENT_EPOCHS;
     // The last one twice: nothing moves.
-    checkpoints.push(checkpoints[3].clone());
-    let read = |checkpoint| {
-        Capturer::load(checkpoint)
+    let models = [first, second, third, last, last];
+    let read = |model: &EmbeddedModel| {
+        Capturer::load(&model.checkpoint().unwrap())
             .unwrap()
             .text(&lines, None, &())
             .unwrap()
             .capture
     };
-    let captures: Vec<Capture> = checkpoints.iter().map(read).collect();
+    let captures: Vec<Capture> = models.iter().map(read).collect();
     let params = AtlasParams {
         method: Method::Tsne(Default::default()),
         ..AtlasParams::default()
@@ -476,7 +476,7 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
 
 #[test]
 fn a_guest_that_is_known_lands_on_itself() {
-    let capturer = capturer(Embedded::TextEncoder);
+    let capturer = capturer(embedded::TEXT_ENCODER);
     let text = some_sentences(20);
     for method in [
         Method::Pca,
@@ -524,9 +524,9 @@ fn a_guest_that_is_known_lands_on_itself() {
 
 #[test]
 fn a_twin_without_positions_sees_no_order() {
-    let mut twin = capturer(Embedded::TextEncoder);
+    let mut twin = capturer(embedded::TEXT_ENCODER);
     twin.interventions = vec![Edit::RemovePositions { side: Side::Encoder }.into()];
-    let original = capturer(Embedded::TextEncoder);
+    let original = capturer(embedded::TEXT_ENCODER);
     let head = HeadId::new(Attention::EncoderSelf, 0, 0);
     let text = "the dog saw the dog .\na cat sleeps .\n";
     let same_word = |capture: &Capture| {
@@ -545,7 +545,7 @@ fn a_twin_without_positions_sees_no_order() {
 
 #[test]
 fn weights_are_attention_times_what_it_carries() {
-    let capturer = capturer(Embedded::TextEncoder);
+    let capturer = capturer(embedded::TEXT_ENCODER);
     let capture = read(&capturer, &some_sentences(3));
     let mut study = Study::new(capture, &AtlasParams::default()).unwrap();
     let head = HeadId::new(Attention::EncoderSelf, 1, 2);

@@ -5,7 +5,7 @@
 use attn_sdk::{
     Error, Study,
     core::{Attention, Capture, HeadId, Side, ndarray::Array2},
-    embedded::{Embedded, PICTURES, SENTENCES_CONLLU, dates, sentences},
+    embedded::{self, EmbeddedModel, IMAGES, SENTENCES_CONLLU, dates, sentences},
     models::{Capturer, Generated, GenerationParams, Generator, Inputs, Model, Picture, split_lines},
     project::{AtlasParams, Method},
     render::{Cells, Hit, Pick, Picker, Projection, View},
@@ -19,7 +19,7 @@ fn params() -> AtlasParams {
     }
 }
 
-fn text_capture(model: Embedded, lines: usize) -> Capture {
+fn text_capture(model: EmbeddedModel, lines: usize) -> Capture {
     let text: String = sentences().take(lines).flat_map(|line| [line, "\n"]).collect();
     let capturer = Capturer::load(&model.checkpoint().unwrap()).unwrap();
     capturer
@@ -29,11 +29,11 @@ fn text_capture(model: Embedded, lines: usize) -> Capture {
 }
 
 fn picture_capture(pictures: &[&str]) -> Capture {
-    let chosen = PICTURES.iter().filter(|(name, _)| pictures.contains(name));
+    let chosen = IMAGES.iter().filter(|(name, _)| pictures.contains(name));
     let pictures: Vec<Picture> = chosen
         .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
         .collect();
-    Capturer::load(&Embedded::Vision.checkpoint().unwrap())
+    Capturer::load(&embedded::VISION.checkpoint().unwrap())
         .unwrap()
         .pictures(&pictures, None, &())
         .unwrap()
@@ -43,7 +43,7 @@ fn picture_capture(pictures: &[&str]) -> Capture {
 #[test]
 fn embedded_data_belongs_together() {
     assert_eq!(sentences().count(), 200);
-    assert_eq!(PICTURES.len(), 24);
+    assert_eq!(IMAGES.len(), 24);
     let tagged: Vec<&str> = SENTENCES_CONLLU
         .lines()
         .filter_map(|line| line.strip_prefix("# text = "))
@@ -54,8 +54,8 @@ fn embedded_data_belongs_together() {
 #[test]
 fn every_point_is_the_token_it_says() {
     for (model, attention) in [
-        (Embedded::TextEncoder, Attention::EncoderSelf),
-        (Embedded::TextDecoder, Attention::DecoderSelf),
+        (embedded::TEXT_ENCODER, Attention::EncoderSelf),
+        (embedded::TEXT_DECODER, Attention::DecoderSelf),
     ] {
         let capture = text_capture(model, 12);
         let all: Vec<_> = capture
@@ -79,7 +79,7 @@ fn every_point_is_the_token_it_says() {
 fn dates_capture(lines: usize) -> Capture {
     let text: String = dates().take(lines).flat_map(|line| [line, "\n"]).collect();
     let lines = split_lines(text.as_bytes(), "dates".as_ref()).unwrap();
-    let capturer = Capturer::load(&Embedded::Dates.checkpoint().unwrap()).unwrap();
+    let capturer = Capturer::load(&embedded::DATES.checkpoint().unwrap()).unwrap();
     capturer.text(&lines, None, &()).unwrap().capture
 }
 
@@ -107,7 +107,7 @@ fn cross_attention_joins_both_stacks() {
 
 #[test]
 fn dates_are_converted_as_the_card_says() {
-    let checkpoint = Embedded::Dates.checkpoint().unwrap();
+    let checkpoint = embedded::DATES.checkpoint().unwrap();
     let model = Model::load(&checkpoint).unwrap();
     let tokenizer = checkpoint.tokenizer().unwrap();
     let mut pairs: Vec<(&str, &str)> = dates().map(|line| line.split_once('\t').unwrap()).collect();
@@ -142,7 +142,7 @@ fn dates_are_converted_as_the_card_says() {
 
 #[test]
 fn the_report_agrees_with_the_study() {
-    let study = Study::project(text_capture(Embedded::TextEncoder, 10), &params(), &()).unwrap();
+    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 10), &params(), &()).unwrap();
     let report = serde_json::to_value(study.report()).unwrap();
     let tokens = study.capture().tokens(Side::Encoder);
     assert_eq!(report["encoder_rows"].as_array().unwrap().len(), tokens);
@@ -169,14 +169,14 @@ fn the_report_agrees_with_the_study() {
 
 #[test]
 fn the_same_study_twice_is_the_same() {
-    let capture = text_capture(Embedded::TextDecoder, 8);
+    let capture = text_capture(embedded::TEXT_DECODER, 8);
     let study = || serde_json::to_string(&Study::project(capture.clone(), &params(), &()).unwrap().report()).unwrap();
     assert_eq!(study(), study());
 }
 
 #[test]
 fn every_view_is_a_scene_and_what_is_missing_is_named() {
-    let study = Study::project(text_capture(Embedded::TextEncoder, 6), &params(), &()).unwrap();
+    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params(), &()).unwrap();
     let view = View::default();
     let head = study.ranking()[0];
     assert_eq!(
@@ -253,7 +253,7 @@ fn a_picture_is_drawn_with_its_patches() {
 
 #[test]
 fn the_pointer_finds_the_token_it_is_over() {
-    let study = Study::project(text_capture(Embedded::TextEncoder, 6), &params(), &()).unwrap();
+    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params(), &()).unwrap();
     let head = study.ranking()[0];
     let mut view = View::default();
     view.open_head(head);
@@ -281,7 +281,7 @@ fn the_pointer_finds_the_token_it_is_over() {
 /// Principal components of the chosen rows alone, and the points' own labels and places.
 #[test]
 fn some_points_are_laid_out_as_if_there_were_no_others() {
-    let study = Study::project(text_capture(Embedded::TextEncoder, 12), &params(), &()).unwrap();
+    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 12), &params(), &()).unwrap();
     let head = HeadId::new(Attention::EncoderSelf, 2, 1);
     let ids: Vec<u32> = study.matches(head, "the").ids().collect();
     for &id in &ids {
@@ -336,8 +336,8 @@ fn some_points_are_laid_out_as_if_there_were_no_others() {
 
 #[test]
 fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections() {
-    let capturer = Capturer::load(&Embedded::TextEncoder.checkpoint().unwrap()).unwrap();
-    let capture = text_capture(Embedded::TextEncoder, 12);
+    let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
+    let capture = text_capture(embedded::TEXT_ENCODER, 12);
     let params = AtlasParams {
         method: Method::Pca,
         max_points: Some(400),
@@ -400,7 +400,7 @@ fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections()
 
 #[test]
 fn every_view_has_its_numbers() {
-    let study = Study::project(text_capture(Embedded::TextEncoder, 6), &params(), &()).unwrap();
+    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params(), &()).unwrap();
     let (head, view) = (study.ranking()[0], View::default());
     let open = View {
         open: Some(head),
@@ -434,6 +434,6 @@ fn every_view_has_its_numbers() {
     assert!(positions >= length * length);
     assert!(study.overview_table(2).unwrap().rows() > 0);
     assert!(study.image_table(head, 2).is_err());
-    let nothing = Study::new(text_capture(Embedded::TextEncoder, 2), &params()).unwrap();
+    let nothing = Study::new(text_capture(embedded::TEXT_ENCODER, 2), &params()).unwrap();
     assert_eq!(nothing.table(&view).unwrap().rows(), 0);
 }

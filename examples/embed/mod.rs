@@ -5,7 +5,7 @@ use std::{error::Error, fs, path::PathBuf};
 
 use attn_sdk::{
     Study,
-    embedded::{Embedded, sentences},
+    embedded::{self, sentences},
     models::{Capturer, split_lines},
     project::{AtlasParams, Method},
     render::{Theme, View},
@@ -57,7 +57,7 @@ impl Options {
 
 /// The embedded text encoder on some sentences, projected in the fastest way.
 pub(crate) fn study() -> Result<Study, Box<dyn Error>> {
-    let capturer = Capturer::load(&Embedded::TextEncoder.checkpoint()?)?;
+    let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
     let text: String = sentences().take(40).flat_map(|line| [line, "\n"]).collect();
     let lines = split_lines(text.as_bytes(), "sentences".as_ref())?;
     let capture = capturer.text(&lines, None, &())?.capture;

@@ -1,0 +1,155 @@
+//! Two models on the same sequences, head by head: what the heads of one do and those of the other do not. The other is a twin that lacks
+//! something, or an earlier or later checkpoint.
+
+use std::{fmt::Write as _, path::Path};
+
+use attn_analyze::heads::{
+    Comparison, DivergenceOptions, LabelKind, Rules, ScoreOptions, compare, divergence_between, head_labels,
+    score_heads,
+};
+use attn_core::{Capture, HeadId, Progress, Sequence};
+use attn_models::{CaptureOutcome, Capturer};
+use serde::Serialize;
+
+use crate::{Error, picture::picture_of};
+
+/// Reads the sequences of a capture with another model, to a folder or in memory: the same tokens, the same pictures.
+///
+/// # Errors
+/// [`Error::NotAPicture`] for pictures whose file nobody knows, those of [`Capturer::sequences`] and [`Capturer::pictures`].
+pub fn read_again(
+    capturer: &Capturer,
+    sequences: &[Sequence],
+    folder: Option<&Path>,
+    progress: &dyn Progress,
+) -> Result<CaptureOutcome, Error> {
+    if capturer.model().vision().is_some() {
+        let pictures = sequences.iter().map(picture_of).collect::<Result<Vec<_>, _>>()?;
+        return Ok(capturer.pictures(&pictures, folder, progress)?);
+    }
+    Ok(capturer.sequences(sequences.to_vec(), folder, progress)?)
+}
+
+/// The heads of a model beside those of another, on the same sequences.
+///
+/// ```
+/// use attn_embedded::sentences;
+/// use attn_models::{Capturer, Twin, split_lines};
+/// use attn_study::{Contrast, read_again};
+///
+/// let checkpoint = attn_embedded::TEXT_ENCODER.checkpoint()?;
+/// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
+/// let lines = split_lines(text.as_bytes(), "sentences".as_ref())?;
+/// let capture = Capturer::load(&checkpoint)?.text(&lines, None, &())?.capture;
+/// let twin = Twin::NoPositions.capturer(&checkpoint, 0)?;
+/// let other = read_again(&twin, capture.sequences(), None, &())?.capture;
+/// let contrast = Contrast::new(&capture, &other, &())?;
+/// assert_eq!(contrast.heads.len(), 16);
+/// assert_eq!(contrast.other, "text-encoder, no positions");
+/// # Ok::<(), attn_study::Error>(())
+/// ```
+#[derive(Debug, Clone, Serialize)]
+pub struct Contrast {
+    /// The model's name.
+    pub model: String,
+    /// The other's.
+    pub other: String,
+    /// Sequences both have read.
+    pub sequences: usize,
+    /// The heads that both have, in the order of the model.
+    pub heads: Vec<HeadContrast>,
+}
+
+/// A head beside the one of the same name in another model.
+#[derive(Debug, Clone, Serialize)]
+pub struct HeadContrast {
+    /// Which head.
+    pub head: HeadId,
+    /// Its name among all of the model's.
+    pub name: String,
+    /// How far its attention is from the other's: mean Jensen-Shannon divergence in bits, 0 for equal rows, 1 for rows that share no key.
+    pub divergence: f32,
+    /// What it does, strongest first.
+    pub labels: Vec<LabelKind>,
+    /// What the other does.
+    pub other_labels: Vec<LabelKind>,
+    /// Its scores; the other's value is `same_head`.
+    pub scores: Vec<Comparison>,
+}
+
+impl Contrast {
+    /// Compares two captures of the same sequences, over at most 300 of them.
+    ///
+    /// # Errors
+    /// Those of [`score_heads`] and [`divergence_between`]: other sequences, a cancellation.
+    pub fn new(capture: &Capture, other: &Capture, progress: &dyn Progress) -> Result<Self, Error> {
+        let sample = ScoreOptions {
+            max_sequences: 300,
+            ..ScoreOptions::default()
+        };
+        let distances = divergence_between(capture, other, &DivergenceOptions::default(), progress)?;
+        let scores = score_heads(capture, &sample, progress)?;
+        let other_scores = score_heads(other, &sample, progress)?;
+        let compared = compare(&scores, &other_scores)?;
+        let rules = Rules::default();
+        let labels = |scores: &[attn_analyze::heads::HeadScores], head: HeadId| {
+            let found = scores.iter().find(|scores| scores.head == head);
+            let labels = found.map(|scores| head_labels(scores, &rules)).unwrap_or_default();
+            labels.into_iter().map(|label| label.kind).collect()
+        };
+        let heads = distances.into_iter().map(|(head, divergence)| HeadContrast {
+            head,
+            name: capture.model().head_name(head),
+            divergence,
+            labels: labels(&scores, head),
+            other_labels: labels(&other_scores, head),
+            scores: compared.iter().filter(|score| score.head == head).copied().collect(),
+        });
+        Ok(Self {
+            model: capture.model().name.clone(),
+            other: other.model().name.clone(),
+            sequences: capture.sequences().len(),
+            heads: heads.collect(),
+        })
+    }
+
+    /// One head.
+    pub fn head(&self, head: HeadId) -> Option<&HeadContrast> {
+        self.heads.iter().find(|contrast| contrast.head == head)
+    }
+
+    /// The table, as Markdown: how far each head's attention is from the other's, what both do, and the score that differs most.
+    pub fn markdown(&self) -> String {
+        let mut page = format!("# {} beside {}\n\n", self.model, self.other);
+        let mean = self.heads.iter().map(|head| head.divergence).sum::<f32>() / self.heads.len().max(1) as f32;
+        let _ = writeln!(
+            page,
+            "{} sequences, read by both. Bits: mean Jensen-Shannon divergence of the rows of attention, 0 for equal, 1 for rows that share no \
+             key; over all heads {mean:.2}. The score is the one that differs most, among those from 0 to 1.\n",
+            self.sequences
+        );
+        page.push_str("| head | bits | what it does | what the other does | score | here | there |\n|---|---|---|---|---|---|---|\n");
+        for head in &self.heads {
+            let names = |labels: &[LabelKind]| match labels {
+                [] => "–".to_owned(),
+                labels => labels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            };
+            let shares = head.scores.iter().filter_map(|score| Some((score, score.same_head?)));
+            let shares = shares.filter(|(score, other)| score.value.max(*other) <= 1.0);
+            let most = shares.max_by(|a, b| (a.0.value - a.1).abs().total_cmp(&(b.0.value - b.1).abs()));
+            let score = most.map_or_else(
+                || "– | – | –".to_owned(),
+                |(score, other)| format!("{} | {:.2} | {other:.2}", score.measure.name(), score.value),
+            );
+            let _ = writeln!(
+                page,
+                "| {} | {:.2} | {} | {} | {score} |",
+                head.name,
+                head.divergence,
+                names(&head.labels),
+                names(&head.other_labels)
+            );
+        }
+        page
+    }
+}

@@ -1,0 +1,264 @@
+//! Edges by a rule that holds in every sequence: what of a head's attention is to be cut.
+
+use std::{fmt, str::FromStr};
+
+use attn_analyze::Rng;
+use attn_core::{HeadId, ModelInfo, Sequence, Token};
+use serde::{Serialize, Serializer};
+
+/// Some of the edges of a head, from queries to keys, in any sequence. As text: `previous`, `self`, `next`, `-3`, `+2`, `first`,
+/// `special`, `same`, or two words such as `it>dog` with `*` for any.
+///
+/// ```
+/// use attn_study::Edges;
+/// assert_eq!("previous".parse::<Edges>()?, Edges::Offset(-1));
+/// assert_eq!("-3".parse::<Edges>()?.to_string(), "-3");
+/// assert_eq!("*>the".parse::<Edges>()?, Edges::Words { query: None, key: Some("the".into()) });
+/// assert!("backwards".parse::<Edges>().is_err());
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edges {
+    /// To the token so many places on, −1 being the one before.
+    Offset(isize),
+    /// To the first token.
+    First,
+    /// To special tokens: separators, class tokens.
+    Special,
+    /// To tokens of the same text at other places. What a masked token was is what counts.
+    SameToken,
+    /// Between words, by the whole text of their tokens in any case; `None` for any.
+    Words {
+        /// The token that asks.
+        query: Option<String>,
+        /// The token that is attended to.
+        key: Option<String>,
+    },
+}
+
+impl Edges {
+    /// The rules without words, which need no typing.
+    pub const COMMON: [Self; 6] = [
+        Self::Offset(-1),
+        Self::Offset(0),
+        Self::Offset(1),
+        Self::First,
+        Self::Special,
+        Self::SameToken,
+    ];
+
+    /// The edges of a head in a sequence, as `[query, key]`, ascending: those that its mask lets be. A query that would be left
+    /// without any key keeps all of them.
+    pub fn of(&self, info: &ModelInfo, head: HeadId, sequence: &Sequence) -> Vec<[usize; 2]> {
+        let queries = sequence.tokens(head.attention.query_side());
+        let keys = sequence.tokens(head.attention.key_side());
+        let own = head.attention.query_side() == head.attention.key_side();
+        let mut edges = Vec::new();
+        for query in 0..queries.len() {
+            let seen = visible(info, head, query, keys.len());
+            let cut: Vec<usize> = seen
+                .iter()
+                .copied()
+                .filter(|&key| {
+                    !(own && key == query && *self == Self::SameToken) && self.holds(queries, query, keys, key)
+                })
+                .collect();
+            if cut.len() < seen.len() {
+                edges.extend(cut.into_iter().map(|key| [query, key]));
+            }
+        }
+        edges
+    }
+
+    fn holds(&self, queries: &[Token], query: usize, keys: &[Token], key: usize) -> bool {
+        match self {
+            Self::Offset(offset) => query.checked_add_signed(*offset) == Some(key),
+            Self::First => key == 0,
+            Self::Special => keys[key].special,
+            Self::SameToken => queries[query].text == keys[key].text,
+            Self::Words { query: asks, key: seen } => {
+                is(asks.as_deref(), &queries[query]) && is(seen.as_deref(), &keys[key])
+            }
+        }
+    }
+}
+
+/// As many edges of each query, others than these where it has enough.
+pub(super) fn random_edges(
+    edges: &[[usize; 2]],
+    info: &ModelInfo,
+    head: HeadId,
+    sequence: &Sequence,
+    rng: &mut Rng,
+) -> Vec<[usize; 2]> {
+    let keys = sequence.tokens(head.attention.key_side()).len();
+    let mut random = Vec::with_capacity(edges.len());
+    for of_query in edges.chunk_by(|a, b| a[0] == b[0]) {
+        let query = of_query[0][0];
+        let seen = visible(info, head, query, keys);
+        let is_cut = |key: &usize| of_query.iter().any(|edge| edge[1] == *key);
+        let others: Vec<usize> = seen.iter().copied().filter(|key| !is_cut(key)).collect();
+        let pool = if others.len() >= of_query.len() { others } else { seen };
+        let drawn = rng.sample(pool.len(), of_query.len());
+        random.extend(drawn.into_iter().map(|place| [query, pool[place]]));
+    }
+    random
+}
+
+/// The keys that a query of a head may see.
+fn visible(info: &ModelInfo, head: HeadId, query: usize, keys: usize) -> Vec<usize> {
+    let layer = info
+        .attention(head.attention)
+        .and_then(|info| info.layers.get(head.layer));
+    let sees = |key: &usize| layer.is_none_or(|layer| layer.mask.visible(query, *key));
+    (0..keys).filter(sees).collect()
+}
+
+/// Whether a token is a word, any being none in particular.
+fn is(word: Option<&str>, token: &Token) -> bool {
+    word.is_none_or(|word| token.text.trim().to_lowercase() == word.trim().to_lowercase())
+}
+
+impl fmt::Display for Edges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offset(-1) => f.write_str("previous"),
+            Self::Offset(0) => f.write_str("self"),
+            Self::Offset(1) => f.write_str("next"),
+            Self::Offset(offset) => write!(f, "{offset:+}"),
+            Self::First => f.write_str("first"),
+            Self::Special => f.write_str("special"),
+            Self::SameToken => f.write_str("same"),
+            Self::Words { query, key } => {
+                let name = |word: &Option<String>| word.clone().unwrap_or_else(|| "*".into());
+                write!(f, "{}>{}", name(query), name(key))
+            }
+        }
+    }
+}
+
+impl FromStr for Edges {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if let Some(known) = Self::COMMON.into_iter().find(|edges| edges.to_string() == text) {
+            return Ok(known);
+        }
+        if let Ok(offset) = text.parse() {
+            return Ok(Self::Offset(offset));
+        }
+        let word = |word: &str| match word.trim() {
+            "*" | "" => None,
+            word => Some(word.to_owned()),
+        };
+        match text.split_once('>') {
+            Some((query, key)) => Ok(Self::Words {
+                query: word(query),
+                key: word(key),
+            }),
+            None => Err(format!(
+                "expected previous, self, next, an offset such as -3, first, special, same, or WORD>WORD with * for any, found `{text}`"
+            )),
+        }
+    }
+}
+
+impl Serialize for Edges {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, Positions};
+
+    use super::*;
+
+    fn info(mask: Mask) -> ModelInfo {
+        ModelInfo {
+            name: "tiny".into(),
+            family: "bert".into(),
+            hidden_size: 4,
+            vocab_size: Some(10),
+            max_tokens: None,
+            positions: Positions::Learned,
+            attentions: vec![AttentionInfo {
+                attention: Attention::EncoderSelf,
+                heads: 1,
+                kv_heads: 1,
+                head_dim: 4,
+                layers: vec![LayerAttention { scale: 0.5, mask }],
+                relative_bias: None,
+            }],
+        }
+    }
+
+    fn sequence(words: &[&str]) -> Sequence {
+        let token = |word: &&str| Token {
+            text: (*word).into(),
+            special: word.starts_with('['),
+            ..Token::default()
+        };
+        Sequence {
+            encoder: words.iter().map(token).collect(),
+            ..Sequence::default()
+        }
+    }
+
+    const HEAD: HeadId = HeadId {
+        attention: Attention::EncoderSelf,
+        layer: 0,
+        head: 0,
+    };
+
+    #[test]
+    fn rules_hold_where_the_mask_lets_them() {
+        let words = sequence(&["[CLS]", "a", "dog", "A", "a", "[SEP]"]);
+        let of = |text: &str, mask| text.parse::<Edges>().unwrap().of(&info(mask), HEAD, &words);
+        assert_eq!(of("previous", Mask::Full), [[1, 0], [2, 1], [3, 2], [4, 3], [5, 4]]);
+        assert_eq!(of("next", Mask::Causal), [[0; 2]; 0]);
+        // The first token sees nothing but itself and keeps it.
+        assert_eq!(of("self", Mask::Causal), [[1, 1], [2, 2], [3, 3], [4, 4], [5, 5]]);
+        assert_eq!(of("first", Mask::Window { width: 3 }), [[1, 0], [2, 0]]);
+        assert_eq!(of("same", Mask::Full), [[1, 4], [4, 1]]);
+        assert_eq!(of("dog>a", Mask::Full), [[2, 1], [2, 3], [2, 4]]);
+        assert_eq!(
+            of("dog > *", Mask::Full),
+            [[0; 2]; 0],
+            "a query keeps its keys if all would go"
+        );
+        assert_eq!(of("*>[sep]", Mask::Full).len(), 6);
+        assert_eq!(of("special", Mask::Full).len(), 12);
+        assert_eq!(of("-2", Mask::Full), [[2, 0], [3, 1], [4, 2], [5, 3]]);
+    }
+
+    #[test]
+    fn random_edges_are_as_many_and_others() {
+        let words = sequence(&["[CLS]", "a", "dog", "A", "a", "[SEP]"]);
+        let info = info(Mask::Causal);
+        let edges = Edges::Offset(-1).of(&info, HEAD, &words);
+        let mut all = std::collections::BTreeSet::new();
+        for seed in 0..50 {
+            let random = random_edges(&edges, &info, HEAD, &words, &mut Rng::new(seed, &[]));
+            assert_eq!(random.len(), edges.len());
+            for (cut, random) in edges.iter().zip(&random) {
+                assert!(random[0] == cut[0] && random[1] <= random[0] && random[1] != cut[1]);
+            }
+            all.extend(random);
+        }
+        // In the end every edge but the one that was cut.
+        assert_eq!(all.iter().filter(|edge| edge[0] == 5).count(), 5);
+    }
+
+    #[test]
+    fn text_and_rules_are_the_same() {
+        for text in [
+            "previous", "self", "next", "-4", "+7", "first", "special", "same", "it>dog", "*>the", "a>*",
+        ] {
+            assert_eq!(text.parse::<Edges>().unwrap().to_string(), text);
+        }
+        assert!("up".parse::<Edges>().unwrap_err().contains("found `up`"));
+    }
+}

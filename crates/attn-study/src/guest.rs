@@ -1,0 +1,195 @@
+//! A text typed on the fly, placed into the pictures that are there: where would its tokens land in this head? Nothing that is
+//! drawn moves for it.
+
+use attn_core::{Capture, HeadId, Progress};
+use attn_project::{FittedProjection, HeadCloud, Normalization, projected_points};
+use attn_render::{Colors, Edge, Label, Layer, Placement, Point, Scene, Shape};
+use ndarray::Array2;
+
+use crate::{Error, Study};
+
+/// Text size of a guest's labels in an open head, in layout units.
+const LABEL: f32 = 11.0;
+/// Weakest attention that is drawn as a line, and lines per query, as in the single view.
+const LEAST: f32 = 0.05;
+const LINES: usize = 2;
+
+/// What places new tokens into one head's picture. Making it reads the head's vectors once; placing is then quick.
+#[derive(Debug, Clone)]
+pub struct Placer {
+    head: HeadId,
+    fitted: FittedProjection,
+    normalization: Normalization,
+}
+
+/// The tokens of a sequence in one head's picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guest {
+    /// The head.
+    pub head: HeadId,
+    /// Coordinates of the queries, `[query, axis]`.
+    pub queries: Array2<f32>,
+    /// Coordinates of the keys, `[key, axis]`.
+    pub keys: Array2<f32>,
+    /// Texts of the queries' tokens.
+    pub query_texts: Vec<String>,
+    /// Texts of the keys' tokens.
+    pub key_texts: Vec<String>,
+    /// Attention of each query to each key, `[query, key]`.
+    pub attention: Array2<f32>,
+}
+
+impl Study {
+    /// Prepares a projected head for guests.
+    ///
+    /// # Errors
+    /// [`Error::NotProjected`], and those of [`FittedProjection::new`].
+    ///
+    /// ```
+    /// use attn_embedded::sentences;
+    /// use attn_models::{Capturer, split_lines};
+    /// use attn_project::{AtlasParams, Method};
+    /// use attn_study::Study;
+    ///
+    /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
+    /// let read = |text: &str| capturer.text(&split_lines(text.as_bytes(), "text".as_ref())?, None, &());
+    /// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
+    /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
+    /// let study = Study::project(read(&text)?.capture, &params, &())?;
+    /// let head = study.ranking()[0];
+    /// let guest = study.placer(head, &())?.place(&read("the dog sleeps .")?.capture, 0, &())?;
+    /// assert_eq!(guest.queries.dim(), (guest.query_texts.len(), 2));
+    /// # Ok::<(), attn_study::Error>(())
+    /// ```
+    pub fn placer(&self, head: HeadId, progress: &dyn Progress) -> Result<Placer, Error> {
+        let projection = self.projection(head)?;
+        let params = self.params();
+        let points = projected_points(self.capture(), projection, params)?;
+        let fitted = FittedProjection::new(
+            points.view(),
+            projection.embedding.clone(),
+            &params.method,
+            params.metric,
+            progress,
+        )?;
+        Ok(Placer {
+            head,
+            fitted,
+            normalization: projection.normalization.clone(),
+        })
+    }
+}
+
+impl Placer {
+    /// The head it places into.
+    pub fn head(&self) -> HeadId {
+        self.head
+    }
+
+    /// Places a sequence of another capture of the same model.
+    ///
+    /// # Errors
+    /// [`Error::Core`] if the capture has no such head or sequence, [`Error::Project`] if its head has another dimension.
+    pub fn place(&self, capture: &Capture, sequence: usize, progress: &dyn Progress) -> Result<Guest, Error> {
+        let head = self.head;
+        let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
+        // Checks head and sequence first.
+        let attention = capture.attention(head, sequence)?;
+        let (queries, keys) = (capture.queries(head)?, capture.keys(head)?);
+        let rows = |side| {
+            let rows = capture.rows(sequence, side);
+            ndarray::s![rows.start..rows.end, ..]
+        };
+        let cloud = HeadCloud::new(
+            queries.slice(rows(query_side)),
+            keys.slice(rows(key_side)),
+            &[],
+            capture
+                .model()
+                .attention(head.attention)
+                .map_or(attn_core::Mask::Full, |info| {
+                    info.layers
+                        .get(head.layer)
+                        .map_or(attn_core::Mask::Full, |layer| layer.mask)
+                }),
+        )?;
+        let points = self.normalization.apply(&cloud)?;
+        let placed = self.fitted.transform(points.view(), progress)?;
+        let item = &capture.sequences()[sequence];
+        let texts = |side| item.tokens(side).iter().map(|token| token.text.clone()).collect();
+        let count = attention.nrows();
+        Ok(Guest {
+            head,
+            queries: placed.slice(ndarray::s![..count, ..]).to_owned(),
+            keys: placed.slice(ndarray::s![count.., ..]).to_owned(),
+            query_texts: texts(query_side),
+            key_texts: texts(key_side),
+            attention,
+        })
+    }
+}
+
+impl Guest {
+    /// Draws it over a scene that has its head, the matrix or the open head: squares in the colours of queries and keys; in an open
+    /// head also its words and its attention lines.
+    pub fn draw(&self, scene: &mut Scene, colors: &Colors) {
+        let Some(index) = scene.panel_of(self.head) else { return };
+        let Ok(panel) = u16::try_from(index) else { return };
+        let alone = scene.panels.iter().filter(|panel| panel.head.is_some()).count() == 1;
+        // Patches are large already.
+        let most = 8.0 / scene.panels[index].point_radius.max(0.1);
+        let size = (if alone { 2.2_f32 } else { 2.8 }).min(most.max(1.0));
+        let position = |row: ndarray::ArrayView1<'_, f32>| [0, 1, 2].map(|axis| row.get(axis).copied().unwrap_or(0.0));
+        let mut layer = Layer::default();
+        let sides = [
+            (&self.queries, &self.query_texts, colors.query),
+            (&self.keys, &self.key_texts, colors.key),
+        ];
+        for (coordinates, texts, color) in sides {
+            for (row, text) in coordinates.rows().into_iter().zip(texts) {
+                let position = position(row);
+                let mark = |color, size| {
+                    Point::new(panel, position, color, Point::UNPICKABLE)
+                        .shaped(Shape::Square)
+                        .sized(size)
+                };
+                // A rim sets it off from the points it lies among.
+                layer.points.push(mark(colors.text, size * 1.35));
+                layer.points.push(mark(color, size));
+                if alone {
+                    layer.labels.push(Label {
+                        position,
+                        offset: [6.0, 0.0],
+                        align: [0.0, 0.5],
+                        bold: true,
+                        halo: Some(colors.background),
+                        placement: Placement::Floating {
+                            priority: f32::MAX,
+                            margin: 1.0,
+                            clear: 0.0,
+                        },
+                        ..Label::new(panel, [0.0; 2], text.as_str(), LABEL, colors.text)
+                    });
+                }
+            }
+        }
+        if alone {
+            for (query, row) in self.attention.rows().into_iter().enumerate() {
+                let mut keys: Vec<(usize, f32)> =
+                    row.iter().copied().enumerate().filter(|(_, w)| *w >= LEAST).collect();
+                keys.sort_by(|a, b| b.1.total_cmp(&a.1));
+                layer
+                    .edges
+                    .extend(keys.into_iter().take(LINES).map(|(key, weight)| Edge {
+                        from: position(self.queries.row(query)),
+                        to: position(self.keys.row(key)),
+                        color: colors.accent.alpha(weight),
+                        panel: panel.into(),
+                        width: [1.4; 2],
+                        gap: [3.0; 2],
+                    }));
+            }
+        }
+        scene.layers.push(layer);
+    }
+}

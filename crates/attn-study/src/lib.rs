@@ -1,0 +1,64 @@
+//! A capture, the projections of its heads and its columns as one object that gives plots and tables; the one-page summary
+//! of a model; experiments on its heads.
+//!
+//! ```no_run
+//! use attn_models::{Capturer, read_lines};
+//! use attn_project::AtlasParams;
+//! use attn_render::{Headless, View};
+//! use attn_study::Study;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
+//! let capture = capturer.text(&read_lines("sentences.txt")?, None, &())?.capture;
+//! let study = Study::project(capture, &AtlasParams::default(), &())?;
+//! let view = View::default();
+//! let scene = study.matrix(&view, None)?;
+//! Headless::new()?.render(&scene, &view, 2.0)?.write_png("matrix.png")?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod coloring;
+mod contrast;
+mod dataset;
+mod error;
+mod experiment;
+mod filter;
+mod guest;
+mod hover;
+mod patches;
+mod picture;
+mod plots;
+mod points;
+mod report;
+mod rollout;
+mod sequence;
+mod steps;
+mod study;
+mod subset;
+mod summary;
+mod trust;
+mod values;
+mod weighting;
+
+pub use {attn_analyze, attn_core, attn_models, attn_project, attn_render};
+
+pub use coloring::{Column, ColumnKind};
+pub use contrast::{Contrast, HeadContrast, read_again};
+pub use dataset::{DataColumn, DataValues, Dataset};
+pub use error::Error;
+pub use experiment::{
+    Ablation, Distance, Edges, Effect, Estimate, ExperimentOptions, KnockOut, RandomEdges, RandomHeads, Task, ablate,
+    intervene, knock_out,
+};
+pub use filter::TokenFilter;
+pub use guest::{Guest, Placer};
+pub use points::Place;
+pub use report::{HeadReport, Report};
+pub use rollout::SequenceRollout;
+pub use steps::{HeadMovement, Steps};
+pub use study::Study;
+pub use subset::Subset;
+pub use summary::{AlikeHeads, ChainedHeads, HeadSummary, Likeness, Summary, SummaryOptions, Way};
+pub use values::LayerValues;
+pub use weighting::Weighting;

@@ -1,0 +1,128 @@
+//! The picture behind a captured sequence, as pixels to draw on, and the patches of all pictures on one sheet.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use attn_core::{HeadId, Sequence, Side};
+use attn_models::Picture;
+use attn_render::{Image, PatchStyle, Patches};
+
+use crate::{Error, Study, patches::sampled};
+
+/// Pixels of a patch's side on the sheet, at most: more than a patch has on a screen.
+const SIDE: u32 = 16;
+/// Patches side by side on the sheet, and its height in pixels at most: every device takes such a picture.
+const ACROSS: usize = 256;
+const HEIGHT: usize = 8192;
+
+/// A sequence's picture: its file, or the embedded picture of its name.
+pub(crate) fn picture_of(sequence: &Sequence) -> Result<Picture, Error> {
+    let path = sequence.image.as_ref().and_then(|image| image.path.clone());
+    let embedded = || attn_embedded::IMAGES.iter().find(|(name, _)| *name == sequence.name);
+    match (path, embedded()) {
+        (Some(path), _) => Ok(Picture::File(path)),
+        (None, Some((name, bytes))) => Ok(Picture::Memory((*name).to_owned(), (*bytes).into())),
+        (None, None) => Err(Error::NotAPicture {
+            sequence: sequence.name.clone(),
+        }),
+    }
+}
+
+/// Reads a sequence's picture again.
+pub(crate) fn load_picture(sequence: &Sequence) -> Result<Arc<Image>, Error> {
+    let pixels = picture_of(sequence)?.decode()?.into_rgba8();
+    Ok(Arc::new(Image::new(
+        pixels.width(),
+        pixels.height(),
+        pixels.into_raw(),
+    )?))
+}
+
+/// The patches that were drawn last, by the side of their tokens.
+#[derive(Debug, Default)]
+pub(crate) struct Sheet(Mutex<Option<(Side, Side, Patches)>>);
+
+impl Clone for Sheet {
+    fn clone(&self) -> Self {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self(Mutex::new(known))
+    }
+}
+
+impl Study {
+    /// The patches of a head's points, all pictures on one sheet; `None` where tokens are words.
+    pub(crate) fn patches(&self, head: HeadId, style: PatchStyle) -> Result<Option<Patches>, Error> {
+        if !self.is_picture(0) {
+            return Ok(None);
+        }
+        let sides = (head.attention.query_side(), head.attention.key_side());
+        let mut known = self.sheet.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let patches = match &*known {
+            Some((query, key, patches)) if (*query, *key) == sides => patches.clone(),
+            _ => {
+                let patches = self.sheet_of(sides)?;
+                *known = Some((sides.0, sides.1, patches.clone()));
+                patches
+            }
+        };
+        Ok(Some(Patches { style, ..patches }))
+    }
+
+    fn sheet_of(&self, (query_side, key_side): (Side, Side)) -> Result<Patches, Error> {
+        let all = self.capture().sequences();
+        let sides: &[Side] = if query_side == key_side {
+            &[query_side]
+        } else {
+            &[query_side, key_side]
+        };
+        let drawn = || self.sequences().iter().map(|&sequence| &all[sequence]);
+        let patches = drawn().flat_map(|sequence| sides.iter().flat_map(|side| sequence.tokens(*side)));
+        let patches = patches.filter(|token| token.patch.is_some()).count();
+        let side = (HEIGHT / patches.div_ceil(ACROSS).max(1)).clamp(1, SIDE as usize);
+        let most = u32::try_from(side).unwrap_or(SIDE);
+        let mut cells: Vec<(u32, u32, Vec<[u8; 3]>)> = Vec::with_capacity(patches);
+        let mut parts: Vec<[u16; 4]> = Vec::new();
+        for tokens in sides {
+            for sequence in drawn() {
+                let picture = load_picture(sequence)?;
+                let grid = sequence
+                    .image
+                    .as_ref()
+                    .map_or((1, 1), |image| (image.rows, image.columns));
+                for token in sequence.tokens(*tokens) {
+                    let Some(patch) = token.patch else {
+                        parts.push([0; 4]);
+                        continue;
+                    };
+                    let cell = sampled(&picture, grid, patch, most);
+                    let pixels = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
+                    let (left, top) = (cells.len() % ACROSS * side, cells.len() / ACROSS * side);
+                    parts.push([left, top, cell.0 as usize, cell.1 as usize].map(pixels));
+                    cells.push(cell);
+                }
+            }
+        }
+        if query_side == key_side {
+            // Queries and keys are the same patches.
+            parts.extend_from_within(..);
+        }
+        let (width, height) = (
+            side * cells.len().clamp(1, ACROSS),
+            side * cells.len().div_ceil(ACROSS).max(1),
+        );
+        let mut rgba = vec![255; 4 * width * height];
+        for (index, (across, _, pixels)) in cells.iter().enumerate() {
+            let (left, top) = (index % ACROSS * side, index / ACROSS * side);
+            for (at, pixel) in pixels.iter().enumerate() {
+                let (x, y) = (left + at % *across as usize, top + at / *across as usize);
+                let start = 4 * (y * width + x);
+                rgba[start..start + 3].copy_from_slice(pixel);
+            }
+        }
+        let size = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+        Ok(Patches {
+            sheet: Arc::new(Image::new(size(width), size(height), rgba)?),
+            parts: parts.into(),
+            style: PatchStyle::default(),
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! What the heads of a layer write: the values of all of them in one space, so that heads can be told apart by what they carry.
+//!
+//! A head's values, times its part of the output projection, are what it can add to the residual stream (Kobayashi et al. 2020;
+//! Elhage et al. 2021), the only space that the heads of a layer share.
+
+use attn_core::{Attention, HeadId, HeadWeights, Progress, progress::step};
+use attn_project::{Dims, Embedding, Metric, project, sequence_sample};
+use attn_render::{
+    Scene, Table, View,
+    views::{ClusterMap, Coordinates, MapCluster},
+};
+use ndarray::{Array2, Axis, s};
+
+use crate::{Error, Study};
+
+/// The values of a layer's heads, laid out together.
+#[derive(Debug, Clone)]
+pub struct LayerValues {
+    heads: Vec<HeadId>,
+    /// The head of each point, as an index into `heads`.
+    of: Vec<usize>,
+    /// The token of each point.
+    texts: Vec<String>,
+    embedding: Embedding,
+    sequences: usize,
+}
+
+impl Study {
+    /// Lays out the values of all heads of a layer, times their parts of the output projection, `[point, hidden]`: a point per head
+    /// and token, heads one after the other. By the method of the study, in the plane, by Euclidean distance; of as many sequences as
+    /// keep the points within the study's limit.
+    ///
+    /// `weights` are those of `Model::head_weights`.
+    ///
+    /// ```
+    /// use attn_core::Attention;
+    /// use attn_embedded::sentences;
+    /// use attn_models::{Capturer, split_lines};
+    /// use attn_project::{AtlasParams, Method};
+    /// use attn_study::Study;
+    /// use attn_render::View;
+    ///
+    /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
+    /// let text: String = sentences().take(10).flat_map(|line| [line, "\n"]).collect();
+    /// let capture = capturer.text(&split_lines(text.as_bytes(), "text".as_ref())?, None, &())?.capture;
+    /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
+    /// let study = Study::new(capture, &params)?;
+    /// let values = study.layer_values(Attention::EncoderSelf, 2, &capturer.model().head_weights()?, &())?;
+    /// assert_eq!(values.points().count(), values.heads().len() * study.capture().tokens(attn_core::Side::Encoder));
+    /// values.scene(&study, &View::default(), [800.0, 700.0])?;
+    /// # Ok::<(), attn_study::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Core`] for a layer that does not exist and for a capture without values, [`Error::NoHeadWeights`] for weights of another
+    /// model, those of [`project`].
+    pub fn layer_values(
+        &self,
+        attention: Attention,
+        layer: usize,
+        weights: &[HeadWeights],
+        progress: &dyn Progress,
+    ) -> Result<LayerValues, Error> {
+        let count = self.capture().model().attention(attention).map_or(0, |info| info.heads);
+        let heads: Vec<HeadId> = (0..count).map(|head| HeadId::new(attention, layer, head)).collect();
+        let side = attention.key_side();
+        // A point per head and token here; the sample counts a query and a key per token.
+        let most = self.params().max_points.map(|most| 2 * most / count.max(1));
+        let sequences = sequence_sample(self.capture(), most, self.params().seed);
+        let rows: Vec<usize> = sequences
+            .iter()
+            .flat_map(|&sequence| self.capture().rows(sequence, side))
+            .collect();
+        let hidden = self.capture().model().hidden_size;
+        let mut points = Array2::zeros((count * rows.len(), hidden));
+        for (index, &head) in heads.iter().enumerate() {
+            step(progress, "values", index, count)?;
+            let output = weights.iter().find(|weights| weights.head == head);
+            let values = self.capture().values(head)?.select(Axis(0), &rows);
+            let output = output
+                .map(|weights| &weights.output)
+                .filter(|output| output.dim() == (values.ncols(), hidden))
+                .ok_or(Error::NoHeadWeights { head })?;
+            let place = index * rows.len()..(index + 1) * rows.len();
+            points.slice_mut(s![place, ..]).assign(&values.dot(output));
+        }
+        let params = self.params();
+        let embedding = project(
+            points.view(),
+            &params.method,
+            Dims::Two,
+            Metric::Euclidean,
+            params.seed,
+            progress,
+        )?;
+        let texts: Vec<String> = sequences
+            .iter()
+            .flat_map(|&sequence| self.capture().sequences()[sequence].tokens(side))
+            .map(|token| token.text.clone())
+            .collect();
+        Ok(LayerValues {
+            of: (0..count)
+                .flat_map(|head| std::iter::repeat_n(head, rows.len()))
+                .collect(),
+            texts: (0..count).flat_map(|_| texts.iter().cloned()).collect(),
+            heads,
+            embedding,
+            sequences: sequences.len(),
+        })
+    }
+}
+
+impl LayerValues {
+    /// The heads.
+    pub fn heads(&self) -> &[HeadId] {
+        &self.heads
+    }
+
+    /// Head and token's text of each point, in the order of their numbers.
+    pub fn points(&self) -> impl Iterator<Item = (HeadId, &str)> {
+        self.of
+            .iter()
+            .zip(&self.texts)
+            .map(|(&head, text)| (self.heads[head], text.as_str()))
+    }
+
+    /// The layout, `[point, 2]`.
+    pub fn embedding(&self) -> &Embedding {
+        &self.embedding
+    }
+
+    /// The picture: colours are heads; [`View::search`] brings tokens out.
+    ///
+    /// # Errors
+    /// Those of [`ClusterMap::scene`].
+    pub fn scene(&self, study: &Study, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+        self.with_map(study, |map| map.scene(view, size))
+    }
+
+    /// The numbers behind it: a row per point.
+    ///
+    /// # Errors
+    /// As [`scene`](Self::scene).
+    pub fn table(&self, study: &Study) -> Result<Table, Error> {
+        self.with_map(study, |map| map.table())
+    }
+
+    fn with_map<T>(
+        &self,
+        study: &Study,
+        use_it: impl FnOnce(&ClusterMap<'_>) -> Result<T, attn_render::Error>,
+    ) -> Result<T, Error> {
+        let info = study.capture().model();
+        let names: Vec<String> = self.heads.iter().map(|head| format!("H{}", head.head)).collect();
+        let layer = self.heads.first().map_or(0, |head| head.layer);
+        let stack = match (info.attentions.len(), self.heads.first()) {
+            (2.., Some(head)) => format!(", {}", head.attention),
+            _ => String::new(),
+        };
+        let flat = self.embedding.points.as_standard_layout();
+        let tokens = self.of.len() / self.heads.len().max(1);
+        let mut caption = "A point is what a head can add for a token: its value times the head's part of the output projection. Heads \
+                           whose points lie together write alike."
+            .to_owned();
+        for remark in crate::trust::sentences(&self.embedding.warnings) {
+            caption.push(' ');
+            caption.push_str(&remark);
+        }
+        let labels: Vec<&str> = self.texts.iter().map(String::as_str).collect();
+        let cluster = |name| MapCluster { name, size: tokens };
+        let map = ClusterMap {
+            title: &format!("{}{stack}, layer {layer}: what its heads write", info.name),
+            subtitle: &format!(
+                "{} · {} sequences, {tokens} tokens",
+                study.params().method.name(),
+                self.sequences
+            ),
+            caption: &caption,
+            what: "head",
+            coordinates: Coordinates::new(flat.as_slice().unwrap_or_default(), self.embedding.points.ncols())?,
+            of: &self.of,
+            clusters: names.iter().map(|name| cluster(name.as_str())).collect(),
+            labels: &labels,
+        };
+        Ok(use_it(&map)?)
+    }
+}

@@ -1,0 +1,87 @@
+//! The model beside a twin that lacks something: pictures and a table as files, a choice in the window.
+
+use std::{error::Error, path::Path};
+
+use attn_sdk::{
+    Contrast, Study,
+    core::write_atomically,
+    models::Twin,
+    render::{Headless, Scene},
+};
+use eframe::egui::Ui;
+
+use crate::{
+    options::Options,
+    pictures::{SCALE, chosen, file_name},
+    side::Side,
+    source::{Model, Source},
+};
+
+/// Writes the twin's matrix and its pictures of the chosen heads, and against-TWIN.md and .json.
+pub(crate) fn write(
+    study: &Study,
+    model: &Model,
+    twin: Twin,
+    options: &Options,
+    out: &Path,
+    terminal: &Terminal,
+) -> Result<(), Box<dyn Error>> {
+    let source = Source::Twin {
+        model: model.clone(),
+        twin,
+        capture: Box::new(study.capture().clone()),
+        columns: study.columns().to_vec(),
+    };
+    let read = source.read(Some(&out.join(format!("capture-{}", twin.name()))), terminal)?;
+    if !read.complete {
+        return Err("the twin's capture was stopped".into());
+    }
+    let mut other = Study::project(read.capture, study.params(), terminal)?;
+    read.columns
+        .into_iter()
+        .try_for_each(|column| other.add_column(column))?;
+    other.set_filter(study.filter().clone())?;
+    let view = options.view();
+    let mut headless = Headless::new()?;
+    let mut draw = |name: String, scene: Scene| headless.render(&scene, &view, SCALE)?.write_png(out.join(name));
+    draw(format!("matrix-{}.png", twin.name()), other.matrix(&view, None)?)?;
+    let sequence = options
+        .sequence
+        .map_or(study.typical_sequence(), |number| number.saturating_sub(1));
+    for head in chosen(study, options)? {
+        let name = format!("head-{}-{}.png", file_name(study, head), twin.name());
+        draw(name, other.head(head, Some(sequence), &view, None)?)?;
+    }
+    let contrast = Contrast::new(study.capture(), other.capture(), terminal)?;
+    let file = |extension: &str| out.join(format!("against-{}.{extension}", twin.name()));
+    write_atomically(&file("md"), contrast.markdown().as_bytes())?;
+    write_atomically(&file("json"), &serde_json::to_vec(&contrast)?)?;
+    println!(
+        "{}: matrix-{1}.png, against-{1}.md, against-{1}.json",
+        out.display(),
+        twin.name()
+    );
+    Ok(())
+}
+
+/// The twins of the model that is shown, to be set beside it.
+pub(crate) fn offer(ui: &mut Ui, side: &Side) -> Option<Source> {
+    let (Some(model), Some(study)) = (&side.model, &side.study) else {
+        return None;
+    };
+    let mut chosen = None;
+    ui.separator();
+    for twin in Twin::ALL {
+        if ui.button(format!("itself, {twin}")).clicked() {
+            chosen = Some(Source::Twin {
+                model: model.clone(),
+                twin,
+                capture: Box::new(study.capture().clone()),
+                columns: study.columns().to_vec(),
+            });
+            ui.close();
+        }
+    }
+    ui.separator();
+    chosen
+}

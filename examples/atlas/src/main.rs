@@ -1,0 +1,130 @@
+//! The main job, end to end: from a checkpoint and a text file (or a folder of pictures) to the picture of every attention
+//! head, as files or in a window.
+//!
+//! ```sh
+//! cargo run --release -p atlas                                        # the embedded models
+//! cargo run --release -p atlas -- --model DIR --text FILE             # a window, where there is a display
+//! cargo run --release -p atlas -- --model DIR --images DIR --out DIR  # matrix.png, head-L-H.png, ..., atlas.json
+//! ```
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "a command-line program"
+)]
+
+mod against;
+mod apart;
+mod detail;
+mod experiment;
+mod export;
+mod filter;
+mod guest;
+mod help;
+mod open;
+mod options;
+mod pictures;
+mod side;
+mod source;
+mod steps;
+mod summary;
+mod weighting;
+mod window;
+mod work;
+
+use std::{error::Error, process::ExitCode};
+
+use attn_sdk::{
+    Study,
+    core::Capture,
+    project::{AtlasCache, AtlasOptions},
+};
+use clap::Parser;
+use examples_common::Terminal;
+use options::Options;
+use source::Source;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    examples_common::run(|| run(&options))
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let source = options.source();
+    let model = source.model().cloned();
+    if options.checkpoint_info {
+        let Source::Model { model, .. } = &source else {
+            return Err("--checkpoint-info: expected a model, found a capture".into());
+        };
+        println!("{}", serde_json::to_string_pretty(&model.checkpoint()?.describe())?);
+        return Ok(());
+    }
+    let out = options.out.clone().unwrap_or_else(|| "out".into());
+    if options.out.is_none() && examples_common::has_display() {
+        return window::open(source, options, out);
+    }
+    let terminal = Terminal::new();
+    if options.out.is_none() {
+        terminal.say(format!("no display: pictures go to {}", out.display()));
+    }
+    let folder = out.join("capture");
+    let read = source.read(Some(&folder), &terminal)?;
+    if !read.complete {
+        terminal.say(format!(
+            "stopped: {} holds the {} sequences that were finished; look at them with --open {0}",
+            folder.display(),
+            read.capture.sequences().len()
+        ));
+        return Ok(());
+    }
+    note_cuts(&read.capture, &terminal);
+    if !read.later.is_empty() {
+        return steps::write(read, options, &out, &terminal);
+    }
+    // Finished heads are kept beside the capture: a projection that was stopped goes on where it was.
+    let cache = AtlasCache::beside(&read.capture).unwrap_or_else(|error| {
+        terminal.say(format!("note: projections are not kept: {error}"));
+        None
+    });
+    let kept = AtlasOptions {
+        cache: cache.as_ref(),
+        ..AtlasOptions::default()
+    };
+    let mut study = Study::project_with(read.capture, &options.atlas(), kept, &terminal)?;
+    read.columns
+        .into_iter()
+        .try_for_each(|column| study.add_column(column))?;
+    study.set_filter(options.filter())?;
+    study.set_weighting(weighting::of(&options.weighted, read.capturer.as_ref())?);
+    let heads = pictures::chosen(&study, options)?;
+    pictures::write(&study, read.capturer.as_ref(), options, &heads, &out, &terminal)?;
+    if let Some(model) = model {
+        for twin in &options.against {
+            against::write(&study, &model, *twin, options, &out, &terminal)?;
+        }
+    }
+    Ok(())
+}
+
+/// Says which sequences are longer than the model takes.
+fn note_cuts(capture: &Capture, terminal: &Terminal) {
+    let cut: Vec<_> = capture
+        .sequences()
+        .iter()
+        .filter(|sequence| sequence.cut_from.is_some())
+        .collect();
+    if let Some(first) = cut.first() {
+        let most = capture
+            .model()
+            .max_tokens
+            .map_or_else(String::new, |most| format!(" the model's {most}"));
+        terminal.say(format!(
+            "note: {} of {} sequences were cut to{most} tokens, {} ({} tokens) the first of them",
+            cut.len(),
+            capture.sequences().len(),
+            first.name,
+            first.cut_from.unwrap_or_default(),
+        ));
+    }
+}

@@ -1,0 +1,248 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use attn_sdk::{
+    Edges, TokenFilter,
+    core::LayerHead,
+    embedded,
+    models::Twin,
+    project::{AtlasParams, Dims, Method, TsneParams, UmapParams},
+    render::{ColorMode, Palette, PatchStyle, Theme, View},
+};
+use clap::{Parser, ValueEnum};
+
+use crate::source::{Data, Model, Source, TextFile};
+
+/// Shows what every attention head of a transformer attends to, across a whole data set.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    /// Folder of a model: config.json, model.safetensors, tokenizer.json. Without it an embedded model is shown
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// An embedded model: text-encoder, text-decoder, vision or dates [default: text-encoder]
+    #[arg(long, value_name = "NAME", value_parser = embedded_model, conflicts_with = "model")]
+    pub(crate) embedded: Option<EmbeddedModel>,
+    /// Folders of checkpoints of one training, in their order: the same heads over its steps, in pictures that can be compared; of the last one all that is written of a model. Without a folder: the four epochs of the embedded sentiment model
+    #[arg(long, value_name = "DIR", num_args = 0.., conflicts_with_all = ["model", "embedded"])]
+    pub(crate) checkpoints: Option<Vec<PathBuf>>,
+    /// Text, one sequence per line; or .conllu, .csv or .jsonl, whose columns become colours. For an encoder-decoder a line is a source and, after a TAB, a target. Lines longer than the model takes are cut, with a note [default: 200 embedded sentences]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: Option<PathBuf>,
+    /// The column of a .csv or .jsonl file that holds the text [default: text or sentence]
+    #[arg(long, value_name = "COLUMN", requires = "text")]
+    pub(crate) text_column: Option<String>,
+    /// Token ids, one sequence per line, separated by spaces: for models without a tokenizer
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "images"])]
+    pub(crate) ids: Option<PathBuf>,
+    /// Folder of pictures, for models of images [default: 24 embedded pictures]
+    #[arg(long, value_name = "DIR", conflicts_with = "text")]
+    pub(crate) images: Option<PathBuf>,
+    /// Looks at a capture that was made before, by this program or any other; --text then brings the columns of the file it was made of
+    #[arg(long, value_name = "CAPTURE", conflicts_with_all = ["model", "embedded", "ids", "images"])]
+    pub(crate) open: Option<PathBuf>,
+    /// Writes pictures and atlas.json to this folder. Without it: a window, where there is a display
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// How queries and keys are laid out
+    #[arg(long, value_enum, default_value = "tsne")]
+    pub(crate) projection: Projection,
+    /// 2 or 3
+    #[arg(long, default_value = "2", value_parser = ["2", "3"])]
+    pub(crate) dims: String,
+    /// Same seed, same picture
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Most points per head: whole sequences are drawn at random until it is reached
+    #[arg(long, value_name = "N", default_value_t = 6000)]
+    pub(crate) max_points: usize,
+    /// A head to draw on its own; repeatable [default: the three with the strongest distance-attention correlation]
+    #[arg(long, value_name = "[ATTENTION:]LAYER:HEAD")]
+    pub(crate) head: Vec<LayerHead>,
+    /// Takes this head out of the model and writes what that does to loss and output; repeatable: heads are taken out together
+    #[arg(long, value_name = "[ATTENTION:]LAYER:HEAD")]
+    pub(crate) ablate: Vec<LayerHead>,
+    /// Cuts these edges of a head in every sequence and writes what that does, beside the same edges of other heads and other edges of this one: previous, self, next, an offset such as -3, first, special, same, or WORD>WORD with * for any; repeatable, each by itself
+    #[arg(long, value_name = "[ATTENTION:]LAYER:HEAD=EDGES", value_parser = head_and_edges)]
+    pub(crate) knock_out: Vec<(LayerHead, Edges)>,
+    /// Sets a twin of the model beside it: untrained, shuffled-positions or no-positions; repeatable. Writes its pictures and against-TWIN.md
+    #[arg(long, value_name = "TWIN", conflicts_with_all = ["open"], requires = "out")]
+    pub(crate) against: Vec<Twin>,
+    /// The sequence to draw, counted from 1 [default: one of middling length]
+    #[arg(long, value_name = "N")]
+    pub(crate) sequence: Option<usize>,
+    /// The patch whose attention is drawn over the picture [default: the one in the middle]
+    #[arg(long, value_name = "ROW:COLUMN", value_parser = row_and_column)]
+    pub(crate) patch: Option<(usize, usize)>,
+    /// What colours say: query-key, position, position-mod-5, norm, token-length, sequence-length, token-frequency,
+    /// punctuation, patch-row, patch-column, trustworthiness, continuity, neighbours-kept, or a column of the data such as upos
+    #[arg(long, value_name = "MODE|COLUMN", default_value = "query-key")]
+    pub(crate) color: String,
+    /// Draws the patches of pictures themselves where they lie in a head: outlined, tinted or plain
+    #[arg(long, value_name = "STYLE")]
+    pub(crate) patches: Option<PatchStyle>,
+    /// Draws at most so many tokens of each word, so that frequent words do not own the picture
+    #[arg(long, value_name = "N")]
+    pub(crate) most_per_word: Option<usize>,
+    /// Draws only tokens with this value of a column, such as upos=NOUN; repeatable: any value of one column, in every column named
+    #[arg(long, value_name = "COLUMN=VALUE", value_parser = column_and_value)]
+    pub(crate) only: Vec<(String, String)>,
+    /// Weighs attention by what it carries: value (length of the value vector) or output (length of what it adds to the residual stream)
+    #[arg(long, value_name = "WHAT", default_value = "attention", value_parser = ["attention", "value", "output"])]
+    pub(crate) weighted: String,
+    /// Writes each picture as a vector drawing too
+    #[arg(long)]
+    pub(crate) svg: bool,
+    /// Writes the numbers behind each picture too, and those of the sequences and the summary, as CSV
+    #[arg(long)]
+    pub(crate) csv: bool,
+    /// Lays out what all heads of each drawn head's layer write, their values in one space: values-L.png
+    #[arg(long)]
+    pub(crate) values: bool,
+    /// A text of yours, or the path of a picture: squares show where its tokens land in the matrix and in each drawn head
+    #[arg(long, value_name = "TEXT|PICTURE")]
+    pub(crate) guest: Option<String>,
+    /// Brings out the tokens that contain this text, or have a value such as upos=NOUN, in all heads
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) search: String,
+    /// Lays out what --search finds in each drawn head by itself too: matches-L-H.png
+    #[arg(long, requires = "search")]
+    pub(crate) matches_alone: bool,
+    /// Dark pictures
+    #[arg(long)]
+    pub(crate) dark: bool,
+    /// The green and pink of the AttentionViz paper instead of colours that are safe for colour-blind readers
+    #[arg(long)]
+    pub(crate) original_colors: bool,
+    /// Prints what the model's folder holds, and ends
+    #[arg(long)]
+    pub(crate) checkpoint_info: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub(crate) enum Projection {
+    Pca,
+    Tsne,
+    Umap,
+}
+
+impl Projection {
+    pub(crate) const ALL: [Self; 3] = [Self::Tsne, Self::Umap, Self::Pca];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pca => "PCA",
+            Self::Tsne => "t-SNE",
+            Self::Umap => "UMAP",
+        }
+    }
+
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Pca => Method::Pca,
+            Self::Tsne => Method::Tsne(TsneParams::default()),
+            Self::Umap => Method::Umap(UmapParams::default()),
+        }
+    }
+}
+
+fn row_and_column(text: &str) -> Result<(usize, usize), String> {
+    let place = text
+        .split_once(':')
+        .and_then(|(row, column)| Some((row.parse().ok()?, column.parse().ok()?)));
+    place.ok_or_else(|| format!("expected ROW:COLUMN such as 2:5, found `{text}`"))
+}
+
+fn head_and_edges(text: &str) -> Result<(LayerHead, Edges), String> {
+    let wrong = || format!("expected LAYER:HEAD=EDGES such as 1:2=previous, found `{text}`");
+    let (head, edges) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((head.parse()?, edges.parse()?))
+}
+
+fn column_and_value(text: &str) -> Result<(String, String), String> {
+    let parts = text
+        .split_once('=')
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    parts.ok_or_else(|| format!("expected COLUMN=VALUE such as upos=NOUN, found `{text}`"))
+}
+
+impl Options {
+    /// What to look at.
+    pub(crate) fn source(&self) -> Source {
+        let text = self.text.clone().map(|path| TextFile {
+            path,
+            column: self.text_column.clone(),
+        });
+        if let Some(folder) = &self.open {
+            return Source::Folder(folder.clone(), text);
+        }
+        let model = match (&self.model, self.embedded) {
+            (Some(folder), _) => Model::Folder(folder.clone()),
+            (None, model) => Model::Embedded(model.unwrap_or(embedded::TEXT_ENCODER)),
+        };
+        let data = match (text, &self.ids, &self.images) {
+            (Some(text), ..) => Data::Text(text),
+            (_, Some(path), _) => Data::Ids(path.clone()),
+            (.., Some(path)) => Data::Images(path.clone()),
+            _ => Data::Default,
+        };
+        match &self.checkpoints {
+            Some(folders) if folders.is_empty() => Source::Steps {
+                models: (0..4).map(Model::Epoch).collect(),
+                data,
+            },
+            Some(folders) => Source::Steps {
+                models: folders.iter().cloned().map(Model::Folder).collect(),
+                data,
+            },
+            None => Source::Model { model, data },
+        }
+    }
+
+    /// What to compute per head.
+    pub(crate) fn atlas(&self) -> AtlasParams {
+        AtlasParams {
+            method: self.projection.method(),
+            dims: if self.dims == "3" { Dims::Three } else { Dims::Two },
+            max_points: Some(self.max_points),
+            seed: self.seed,
+            ..AtlasParams::default()
+        }
+    }
+
+    /// Which tokens to draw.
+    pub(crate) fn filter(&self) -> TokenFilter {
+        let mut filter = TokenFilter {
+            at_most: self.most_per_word,
+            ..TokenFilter::default()
+        };
+        for (column, value) in &self.only {
+            filter.only.entry(column.clone()).or_default().insert(value.clone());
+        }
+        filter
+    }
+
+    /// How to look at it.
+    pub(crate) fn view(&self) -> View {
+        View {
+            theme: if self.dark { Theme::Dark } else { Theme::Light },
+            palette: if self.original_colors {
+                Palette::Original
+            } else {
+                Palette::ColorBlindSafe
+            },
+            color_mode: self.color.parse().unwrap_or(ColorMode::Value),
+            column: self.color.clone(),
+            search: self.search.clone(),
+            patches: self.patches,
+            ..View::default()
+        }
+    }
+}
+
+/// The embedded model of a name.
+fn embedded_model(name: &str) -> Result<EmbeddedModel, String> {
+    let names = || embedded::all().map(|model| model.name).join(", ");
+    embedded::find(name).ok_or_else(|| format!("expected one of {}, found `{name}`", names()))
+}

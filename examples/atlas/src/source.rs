@@ -1,0 +1,281 @@
+//! What is looked at: a model with data to run it on, or a capture that was made before.
+
+use std::{
+    error::Error,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use attn_sdk::{
+    Column, Dataset, Progress,
+    core::{Capture, ModelInfo, Sequence, Side, Token},
+    embedded::{self, EmbeddedModel},
+    models::{Capturer, Checkpoint, Picture, Twin, read_lines, split_lines},
+    read_again,
+};
+
+
+
+/// Of the weights and positions of twins.
+const SEED: u64 = 0;
+
+/// Where queries and keys come from.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// A model, run now.
+    Model { model: Model, data: Data },
+    /// A capture's folder, and the file that its columns come from.
+    Folder(PathBuf, Option<TextFile>),
+    /// A capture at hand, or those of all steps, with the columns that came with it: to be projected in another way.
+    Captured(Vec<Capture>, Vec<Column>),
+    /// Checkpoints of one training, in their order.
+    Steps { models: Vec<Model>, data: Data },
+    /// A twin of a model, run now on what the model has read.
+    Twin {
+        model: Model,
+        twin: Twin,
+        capture: Box<Capture>,
+        columns: Vec<Column>,
+    },
+}
+
+/// A file of text, and the column of a table that holds it.
+#[derive(Clone, PartialEq)]
+pub(crate) struct TextFile {
+    pub(crate) path: PathBuf,
+    pub(crate) column: Option<String>,
+}
+
+impl TextFile {
+    fn read(&self) -> Result<Dataset, attn_sdk::Error> {
+        Dataset::read(&self.path, self.column.as_deref())
+    }
+}
+
+#[derive(Clone, PartialEq)]
+pub(crate) enum Model {
+    Embedded(EmbeddedModel),
+    /// An epoch of the embedded sentiment model's training, from 0.
+    Epoch(usize),
+    Folder(PathBuf),
+}
+
+#[derive(Clone, PartialEq)]
+pub(crate) enum Data {
+    /// What comes with the SDK for this kind of model.
+    Default,
+    /// Lines of text, with what is known of them.
+    Text(TextFile),
+    /// Lines of token ids.
+    Ids(PathBuf),
+    /// A folder of pictures.
+    Images(PathBuf),
+}
+
+/// A capture, and what made it.
+pub(crate) struct Read {
+    pub(crate) capture: Capture,
+    pub(crate) capturer: Option<Capturer>,
+    /// What is known of its tokens.
+    pub(crate) columns: Vec<Column>,
+    /// The captures of later checkpoints, after that of the first.
+    pub(crate) later: Vec<Capture>,
+    /// Whether all of the data is in it; `false` after a cancellation.
+    pub(crate) complete: bool,
+}
+
+impl Source {
+    /// Opens or makes the capture, in `folder` or in memory.
+    pub(crate) fn read(self, folder: Option<&Path>, progress: &dyn Progress) -> Result<Read, Box<dyn Error>> {
+        let (model, data) = match self {
+            Self::Model { model, data } => (model, data),
+            Self::Folder(folder, text) => {
+                let capture = Capture::open(folder)?;
+                let columns = text.map_or_else(|| Ok(Vec::new()), |text| text.read()?.columns(&capture))?;
+                return Ok(Read::done(capture, columns));
+            }
+            Self::Captured(captures, columns) => {
+                let mut captures = captures.into_iter();
+                let first = captures.next().ok_or("expected a capture, found none")?;
+                return Ok(Read {
+                    later: captures.collect(),
+                    ..Read::done(first, columns)
+                });
+            }
+            Self::Steps { models, data } => return read_steps(models, data, folder, progress),
+            Self::Twin {
+                model,
+                twin,
+                capture,
+                columns,
+            } => {
+                let capturer = twin.capturer(&model.checkpoint()?, SEED)?;
+                let outcome = read_again(&capturer, capture.sequences(), folder, progress)?;
+                return Ok(Read {
+                    capturer: Some(capturer),
+                    later: Vec::new(),
+                    complete: outcome.complete,
+                    columns: if outcome.complete { columns } else { Vec::new() },
+                    capture: outcome.capture,
+                });
+            }
+        };
+        let capturer = Capturer::load(&model.checkpoint()?)?;
+        let mut known = None;
+        let outcome = match data {
+            Data::Text(text) => {
+                let dataset = known.insert(text.read()?);
+                capturer.text(&dataset.lines, folder, progress)?
+            }
+            Data::Ids(path) => {
+                let sequences = sequences_of_ids(capturer.model().info(), &path)?;
+                capturer.sequences(sequences, folder, progress)?
+            }
+            Data::Images(path) => capturer.pictures(&examples_common::pictures_in(&path)?, folder, progress)?,
+            Data::Default if capturer.model().vision().is_some() => {
+                let picture = |(name, bytes): &(&str, &'static [u8])| Picture::Memory((*name).into(), (*bytes).into());
+                let pictures: Vec<Picture> = embedded::IMAGES.iter().map(picture).collect();
+                capturer.pictures(&pictures, folder, progress)?
+            }
+            Data::Default if model == Model::Embedded(embedded::DATES) => {
+                let text: String = embedded::dates().take(200).flat_map(|line| [line, "\n"]).collect();
+                let lines = split_lines(text.as_bytes(), Path::new("embedded dates"))?;
+                capturer.text(&lines, folder, progress)?
+            }
+            Data::Default => {
+                let file = Path::new("embedded sentences.conllu");
+                let dataset = known.insert(Dataset::parse(embedded::SENTENCES_CONLLU.as_bytes(), file, None)?);
+                // Named as in the plain file.
+                let lines = dataset.lines.iter_mut().zip(1..);
+                lines.for_each(|(line, number)| line.number = number);
+                capturer.text(&dataset.lines, folder, progress)?
+            }
+        };
+        let columns = known.map_or_else(|| Ok(Vec::new()), |known| known.columns(&outcome.capture))?;
+        Ok(Read {
+            columns,
+            later: Vec::new(),
+            capture: outcome.capture,
+            capturer: Some(capturer),
+            complete: outcome.complete,
+        })
+    }
+}
+
+/// All checkpoints read what the first reads; the last one is at hand.
+fn read_steps(
+    models: Vec<Model>,
+    data: Data,
+    folder: Option<&Path>,
+    progress: &dyn Progress,
+) -> Result<Read, Box<dyn Error>> {
+    let mut models = models.into_iter();
+    let model = models.next().ok_or("expected checkpoints, found none")?;
+    let mut read = Source::Model { model, data }.read(folder, progress)?;
+    for (number, model) in models.enumerate() {
+        let folder = folder.map(|folder| folder.with_file_name(format!("capture-{}", number + 2)));
+        let capturer = Capturer::load(&model.checkpoint()?)?;
+        let outcome = read_again(&capturer, read.capture.sequences(), folder.as_deref(), progress)?;
+        if !outcome.complete {
+            return Err("stopped before all checkpoints were read".into());
+        }
+        read.later.push(outcome.capture);
+        read.capturer = Some(capturer);
+    }
+    Ok(read)
+}
+
+impl Source {
+    /// The model, if it is known.
+    pub(crate) fn model(&self) -> Option<&Model> {
+        match self {
+            Self::Model { model, .. } => Some(model),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Model { model, .. } => model.fmt(f),
+            Self::Folder(folder, _) => folder.display().fmt(f),
+            Self::Steps { models, .. } => write!(f, "{} checkpoints", models.len()),
+            Self::Twin { model, twin, .. } => write!(f, "{model}, {twin}"),
+            Self::Captured(captures, _) => f.write_str(captures.first().map_or("", |first| &first.model().name)),
+        }
+    }
+}
+
+impl Read {
+    fn done(capture: Capture, columns: Vec<Column>) -> Self {
+        Self {
+            capture,
+            columns,
+            later: Vec::new(),
+            capturer: None,
+            complete: true,
+        }
+    }
+}
+
+impl Model {
+    pub(crate) fn checkpoint(&self) -> Result<Checkpoint, Box<dyn Error>> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.checkpoint()?),
+            Self::Epoch(epoch) => {
+                let epochs = embedded::SENTIMENT_EPOCHS;
+                let found = epochs.get(*epoch);
+                let found = found.ok_or_else(|| format!("epoch {}: there are {}", epoch + 1, epochs.len()))?;
+                Ok(found.checkpoint()?)
+            }
+            Self::Folder(folder) => Ok(Checkpoint::open(folder)?),
+        }
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded(embedded) => embedded.fmt(f),
+            Self::Epoch(epoch) => write!(f, "sentiment, epoch {}", epoch + 1),
+            Self::Folder(folder) => folder.display().fmt(f),
+        }
+    }
+}
+
+/// Lines of token ids as sequences.
+fn sequences_of_ids(model: &ModelInfo, path: &Path) -> Result<Vec<Sequence>, Box<dyn Error>> {
+    let mut sequences = Vec::new();
+    for line in read_lines(path)? {
+        let token = |(position, text): (usize, &str)| {
+            let place = || format!("{}, line {}", path.display(), line.number);
+            let id = text
+                .parse()
+                .map_err(|_| format!("{}: expected token ids, found `{text}`", place()))?;
+            Ok::<Token, String>(Token {
+                text: text.into(),
+                id: Some(id),
+                position,
+                ..Token::default()
+            })
+        };
+        let tokens = line
+            .text
+            .split_whitespace()
+            .enumerate()
+            .map(token)
+            .collect::<Result<_, _>>()?;
+        let mut sequence = Sequence {
+            name: format!("line {}", line.number),
+            text: Some(line.text.clone()),
+            ..Sequence::default()
+        };
+        match model.attentions.first().map(|info| info.attention.query_side()) {
+            Some(Side::Decoder) => sequence.decoder = tokens,
+            _ => sequence.encoder = tokens,
+        }
+        sequences.push(sequence);
+    }
+    Ok(sequences)
+}

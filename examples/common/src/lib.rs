@@ -1,0 +1,150 @@
+//! What the command-line examples share: progress bars with time left, Ctrl-C as cancellation, errors as one line.
+
+#![allow(clippy::print_stderr, clippy::exit, reason = "for command-line programs")]
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    fmt::Write as _,
+    io::IsTerminal,
+    ops::ControlFlow,
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use attn_sdk::{Progress, models::Picture};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// One bar per stage on stderr, and Ctrl-C turned into a cancellation. A second Ctrl-C ends the program.
+pub struct Terminal {
+    bars: MultiProgress,
+    stages: Mutex<HashMap<String, ProgressBar>>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Terminal {
+    pub fn new() -> Self {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let flag = stopped.clone();
+        // A second handler cannot be set; the first one serves as well.
+        let _ = ctrlc::set_handler(move || {
+            if flag.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+            eprintln!("\nstopping at the next safe point; Ctrl-C again to quit at once");
+        });
+        Self {
+            bars: MultiProgress::new(),
+            stages: Mutex::default(),
+            stopped,
+        }
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub fn stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Says something without disturbing the bars.
+    pub fn say(&self, text: impl AsRef<str>) {
+        if std::io::stderr().is_terminal() {
+            self.bars.suspend(|| eprintln!("{}", text.as_ref()));
+        } else {
+            eprintln!("{}", text.as_ref());
+        }
+    }
+}
+
+impl Progress for Terminal {
+    fn update(&self, stage: &str, done: usize, total: usize) -> ControlFlow<()> {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = stages.entry(stage.to_owned()).or_insert_with(|| {
+            let style = ProgressStyle::with_template("{msg:>18} {wide_bar} {pos}/{len}, {eta} left")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            self.bars.add(
+                ProgressBar::new(total as u64)
+                    .with_style(style)
+                    .with_message(stage.to_owned()),
+            )
+        });
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        if done >= total && !bar.is_finished() {
+            bar.finish();
+        }
+        if self.stopped() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+/// Runs a program: its error, with every cause, becomes one line on stderr and exit status 1. That nobody reads its output
+/// any more (`| head`) is no error.
+pub fn run(program: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitCode {
+    match program() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut line = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                let text = error.to_string();
+                // Errors that pass through several crates unchanged would be repeated.
+                if !line.contains(&text) {
+                    let _ = write!(line, ": {text}");
+                }
+                cause = error.source();
+            }
+            eprintln!("error: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The pictures of a folder, by name.
+pub fn pictures_in(folder: &Path) -> Result<Vec<Picture>, Box<dyn Error>> {
+    let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()?;
+    paths.retain(|path| {
+        let extension = path
+            .extension()
+            .map(|extension| extension.to_string_lossy().to_lowercase());
+        extension.is_some_and(|extension| ["png", "jpg", "jpeg", "webp", "bmp"].contains(&extension.as_str()))
+    });
+    if paths.is_empty() {
+        return Err(format!(
+            "{}: expected pictures (png, jpg, webp, bmp), found none",
+            folder.display()
+        )
+        .into());
+    }
+    paths.sort();
+    Ok(paths.into_iter().map(Picture::File).collect())
+}
+
+/// Whether a window can be opened. Only X11 and Wayland need a variable to say so.
+pub fn has_display() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(all(unix, not(target_vendor = "apple"))) || set("DISPLAY") || set("WAYLAND_DISPLAY")
+}
+
+/// Points from a file, float32 `[point, dimension]`, and the threads that everything after it runs on.
+pub fn points(path: &Path, threads: Option<usize>) -> Result<ndarray::Array2<f32>, Box<dyn Error>> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.unwrap_or(0))
+        .build_global()?;
+    Ok(ndarray_npy::read_npy(path).map_err(|error| format!("{}: {error}", path.display()))?)
+}

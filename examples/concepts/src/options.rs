@@ -1,0 +1,251 @@
+//! The command line: which models read which text, and how their clusters are judged.
+
+use std::{error::Error, path::PathBuf, sync::Arc};
+
+use attn_sdk::{
+    analyze::concepts::{AlignOptions, AlignRule, FrequencyFilter, OverlapOptions, Permute, Subwords, TaggedText},
+    embedded::{self, EmbeddedModel, SENTENCES_CONLLU},
+    models::Checkpoint,
+    render::{Theme, View},
+};
+use clap::{Parser, ValueEnum};
+
+/// Where files go that nobody has named a folder for.
+pub(crate) const OUT: &str = "out/concepts";
+
+/// Clusters the words of every layer and compares them with labels.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    /// The model's folder [default: the embedded text encoder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// A second model, for example the first one fine-tuned: what survives, what is new [default: without --model and --tags-after the embedded
+    /// encoder fine-tuned to tell sentiment, else none]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model_after: Option<PathBuf>,
+    /// Annotated text: CoNLL-U if the name ends in .conllu, else lines of word_tag [default: the embedded sentences]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tags: Option<PathBuf>,
+    /// A second text, for example of another period, read by the second model, or by the first if there is no other
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tags_after: Option<PathBuf>,
+    /// What stands between word and tag
+    #[arg(long, default_value_t = '_')]
+    pub(crate) separator: char,
+    /// Columns of CoNLL-U to compare with [default: upos,deprel; of the embedded sentences upos,misc.Class]
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
+    /// Key of a comment that labels sentences (# sentiment = positive), if the file has it
+    #[arg(long, default_value = "sentiment")]
+    pub(crate) classes: String,
+    /// Layers, from 0 for the embeddings [default: all]
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) layers: Vec<usize>,
+    /// Which token of a word stands for it
+    #[arg(long, value_enum, default_value = "last")]
+    pub(crate) subwords: Token,
+    /// Clusters per layer [default: 600, or a tenth of the words if that is less]
+    #[arg(long, value_name = "K")]
+    pub(crate) clusters: Option<usize>,
+    /// Share of a cluster that must have the label
+    #[arg(long, default_value_t = AlignOptions::default().threshold)]
+    pub(crate) threshold: f64,
+    /// What of a cluster must have the label
+    #[arg(long, value_enum, default_value = "words")]
+    pub(crate) rule: Rule,
+    /// What exchanges labels for the chance level
+    #[arg(long, value_enum, default_value = "types")]
+    pub(crate) permute: Exchange,
+    /// Words that occur less often are left out
+    #[arg(long, default_value_t = 5)]
+    pub(crate) at_least: usize,
+    /// Words that occur more often are left out [default: none]
+    #[arg(long, value_name = "N")]
+    pub(crate) drop_above: Option<usize>,
+    /// Occurrences of a word at most, drawn by the seed
+    #[arg(long, default_value_t = 20)]
+    pub(crate) at_most: usize,
+    /// The first so many sentences
+    #[arg(long, value_name = "N")]
+    pub(crate) max_sentences: Option<usize>,
+    /// Also clusters by k-means, whole and in mini-batches, and by leaders, and says how far they agree with Ward
+    #[arg(long)]
+    pub(crate) methods: bool,
+    /// If the model is a classifier: the sentence, from 1, whose prediction is told in terms of clusters
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) explain: usize,
+    /// Same seed, same result
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Where concepts.json, report.md and the pictures go [default: a window, or out/concepts without a display]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Writes each picture as a vector drawing too
+    #[arg(long)]
+    pub(crate) svg: bool,
+    /// On a dark ground
+    #[arg(long)]
+    pub(crate) dark: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Token {
+    Last,
+    First,
+    /// The mean of all
+    Average,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Rule {
+    /// Occurrences, each with its label where it stands
+    Words,
+    /// The same, but more than the threshold
+    Strict,
+    /// Different spellings, in clusters with more than 5, labels with at least 6
+    Types,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Exchange {
+    /// Spellings
+    Types,
+    /// Occurrences
+    Words,
+}
+
+#[derive(Clone)]
+enum Model {
+    Folder(PathBuf),
+    Embedded(EmbeddedModel),
+}
+
+/// A model and the text it reads.
+pub(crate) struct Source {
+    model: Model,
+    pub(crate) text: Arc<TaggedText>,
+    /// What tells it from the same model with another text; may be empty.
+    pub(crate) suffix: String,
+}
+
+impl Source {
+    pub(crate) fn checkpoint(&self) -> Result<Checkpoint, Box<dyn Error>> {
+        Ok(match &self.model {
+            Model::Folder(folder) => Checkpoint::open(folder)?,
+            Model::Embedded(embedded) => embedded.checkpoint()?,
+        })
+    }
+}
+
+impl Options {
+    /// The one or two models, with their texts.
+    pub(crate) fn sources(&self) -> Result<Vec<Source>, Box<dyn Error>> {
+        let model = self.model.clone();
+        let model = model.map_or(Model::Embedded(embedded::TEXT_ENCODER), Model::Folder);
+        let after = match (&self.model_after, &self.tags_after, &self.model) {
+            (Some(folder), ..) => Some(Model::Folder(folder.clone())),
+            (None, Some(_), _) => Some(model.clone()),
+            (None, None, None) => Some(Model::Embedded(embedded::SENTIMENT)),
+            (None, None, Some(_)) => None,
+        };
+        let text = Arc::new(self.text(self.tags.as_ref())?);
+        let source = |model| Source {
+            model,
+            text: text.clone(),
+            suffix: String::new(),
+        };
+        let mut first = source(model);
+        let Some(mut second) = after.map(source) else {
+            return Ok(vec![first]);
+        };
+        if let Some(tags) = &self.tags_after {
+            second.text = Arc::new(self.text(Some(tags))?);
+            let stem = |path: &PathBuf| path.file_stem().map(|stem| format!(", {}", stem.to_string_lossy()));
+            first.suffix = self.tags.as_ref().and_then(stem).unwrap_or_default();
+            second.suffix = stem(tags).unwrap_or_default();
+        }
+        Ok(vec![first, second])
+    }
+
+    /// The annotated text, cut to what was asked for.
+    fn text(&self, path: Option<&PathBuf>) -> Result<TaggedText, Box<dyn Error>> {
+        let conllu = |content: &str, place: &str, default: &[&str]| {
+            let named: Vec<&str> = self.columns.iter().map(String::as_str).collect();
+            TaggedText::conllu(content, place, if named.is_empty() { default } else { &named })
+        };
+        let mut text = match path {
+            None => conllu(SENTENCES_CONLLU, "embedded sentences", &["upos", "misc.Class"])?,
+            Some(path) => {
+                let content = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let place = path.display().to_string();
+                if path.extension().is_some_and(|extension| extension == "conllu") {
+                    conllu(&content, &place, &["upos", "deprel"])?
+                } else {
+                    TaggedText::word_tag(&content, &place, self.separator)?
+                }
+            }
+        };
+        if let Some(most) = self.max_sentences {
+            text.truncate(most);
+        }
+        Ok(text)
+    }
+
+    /// Which words are clustered.
+    pub(crate) fn filter(&self) -> FrequencyFilter {
+        FrequencyFilter {
+            at_least: self.at_least,
+            drop_above: self.drop_above,
+            at_most: Some(self.at_most),
+            seed: Some(self.seed),
+        }
+    }
+
+    pub(crate) fn subwords(&self) -> Subwords {
+        match self.subwords {
+            Token::Last => Subwords::Last,
+            Token::First => Subwords::First,
+            Token::Average => Subwords::Average,
+        }
+    }
+
+    /// When a cluster stands for a label.
+    pub(crate) fn judge(&self) -> AlignOptions {
+        let words = |strict| AlignRule::Words {
+            strict,
+            most_unlabelled: 0.4,
+        };
+        AlignOptions {
+            threshold: self.threshold,
+            rule: match self.rule {
+                Rule::Words => words(false),
+                Rule::Strict => words(true),
+                Rule::Types => AlignRule::PUBLISHED_TYPES,
+            },
+            permute: match self.permute {
+                Exchange::Types => Permute::Types,
+                Exchange::Words => Permute::Words,
+            },
+            seed: self.seed,
+            ..AlignOptions::default()
+        }
+    }
+
+    /// When a cluster is found again in another space.
+    pub(crate) fn again(&self) -> OverlapOptions {
+        OverlapOptions {
+            threshold: self.threshold,
+            seed: self.seed,
+            ..OverlapOptions::default()
+        }
+    }
+
+    /// How pictures look.
+    pub(crate) fn view(&self) -> View {
+        View {
+            theme: if self.dark { Theme::Dark } else { Theme::Light },
+            ..View::default()
+        }
+    }
+}
