@@ -39,6 +39,7 @@ mod head;
 mod model;
 pub mod progress;
 mod sequence;
+pub mod table;
 
 pub use attention::attention_weights;
 pub use bias::RelativeBias;
