@@ -18,7 +18,7 @@ use attn_egui::{
 use attn_sdk::{
     Study,
     core::HeadId,
-    render::{Cells, Event, Table, View, search},
+    render::{Cells, Event, Table, ViewState, search},
 };
 use clap::Parser;
 use eframe::egui::{self, CentralPanel, Panel, Ui};
@@ -61,9 +61,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 struct Session {
     open: HeadId,
     sequence: usize,
-    matrix: View,
-    head: View,
-    sentence: View,
+    matrix: ViewState,
+    head: ViewState,
+    sentence: ViewState,
 }
 
 struct App {
@@ -125,7 +125,7 @@ impl App {
         theme_switch(ui, &mut self.session.matrix);
         color_picker(ui, &mut self.session.matrix, &self.study.color_modes(), &[]);
         let texts: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-        let wanted = &self.session.matrix.search;
+        let wanted = &self.session.matrix.shared.search;
         let count = search(wanted, &texts, texts.len() / 2).describe(wanted);
         search_box(ui, &mut self.session.matrix, &count);
         if let Some(kind) = export_menu(ui, &Export::ALL) {

@@ -12,7 +12,7 @@ use attn_sdk::{
     embedded::{self, sentences},
     models::{Capturer, split_lines},
     project::AtlasParams,
-    render::{Headless, View},
+    render::{Headless, ViewState},
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let study = Study::project(capture, &AtlasParams::default(), &())?;
 
     // All heads at once, on a device of its own; in your own window a `Renderer` draws the same scene.
-    let view = View::default();
+    let view = ViewState::default();
     let picture = Headless::new()?.render(&study.matrix(&view, None)?, &view, 2.0)?;
     picture.write_png("hello_attention.png")?;
     println!(

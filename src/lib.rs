@@ -3,13 +3,13 @@
 //! This crate is the front door of the attn SDK: it re-exports the crates that do the work, each behind a feature.
 //!
 //! ```no_run
-//! use attn_sdk::{Study, embedded, models, project::AtlasParams, render::{Headless, View}};
+//! use attn_sdk::{Study, embedded, models, project::AtlasParams, render::{Headless, ViewState}};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let capturer = models::Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
 //! let capture = capturer.text(&models::read_lines("sentences.txt")?, None, &())?.capture;
 //! let study = Study::project(capture, &AtlasParams::default(), &())?;
-//! let view = View::default();
+//! let view = ViewState::default();
 //! let scene = study.matrix(&view, None)?;
 //! Headless::new()?.render(&scene, &view, 2.0)?.write_png("matrix.png")?;
 //! # Ok(())
@@ -49,8 +49,8 @@ pub use attn_render as render;
 pub use attn_study as study;
 #[cfg(feature = "study")]
 pub use attn_study::{
-    Ablation, AlikeHeads, ChainedHeads, Column, ColumnKind, Contrast, DataColumn, DataValues, Dataset, Distance, Edges, Effect,
-    Error, Estimate, ExperimentOptions, Guest, HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut, LayerValues,
-    Likeness, Place, Placer, RandomEdges, RandomHeads, Report, SequenceRollout, Steps, Study, Subset, Summary,
-    SummaryOptions, Task, TokenFilter, Way, Weighting, ablate, intervene, knock_out, read_again,
+    Ablation, AlikeHeads, ChainedHeads, Column, ColumnKind, Contrast, DataColumn, DataValues, Dataset, Distance, Edges,
+    Effect, Error, Estimate, ExperimentOptions, Guest, HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut,
+    LayerValues, Likeness, Place, Placer, RandomEdges, RandomHeads, Report, SequenceRollout, Steps, Study, Subset,
+    Summary, SummaryOptions, Task, TokenFilter, Way, Weighting, ablate, intervene, knock_out, read_again,
 };

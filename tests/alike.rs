@@ -10,7 +10,7 @@ use attn_sdk::{
     embedded,
     models::{Capturer, Picture, split_lines},
     project::AtlasParams,
-    render::{Cells, View},
+    render::{Cells, ViewState},
 };
 
 /// Dates and their other writing, read by the embedded encoder-decoder.
@@ -90,7 +90,7 @@ fn every_head_knows_those_most_like_it() {
 fn the_map_has_a_point_per_head() {
     let (capturer, capture) = dates();
     let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &()).unwrap();
-    let scene = summary.map(None, &View::default(), None).unwrap();
+    let scene = summary.map(None, &ViewState::default(), None).unwrap();
     // A panel of its own for each attention, and ids in the order of the heads.
     let points = &scene.layers[1].points;
     assert_eq!(points.len(), summary.heads.len());
@@ -102,7 +102,9 @@ fn the_map_has_a_point_per_head() {
         assert_eq!(point.panel(), first.panel());
     }
     let head = summary.heads[3].head;
-    let marked = summary.map(Some(head), &View::default(), Some([600.0, 500.0])).unwrap();
+    let marked = summary
+        .map(Some(head), &ViewState::default(), Some([600.0, 500.0]))
+        .unwrap();
     let bright = marked.layers[1]
         .points
         .iter()
@@ -145,7 +147,7 @@ fn a_rollout_is_the_product_of_what_layers_mix() {
         let worst = (&found - &expected).fold(0.0_f64, |worst, x| worst.max(x.abs()));
         assert!(worst < 1.01e-3, "{attention}: {worst}");
         assert!(
-            rollout.scene(&study, None, &View::default(), None).unwrap().layers[1]
+            rollout.scene(&study, None, &ViewState::default(), None).unwrap().layers[1]
                 .edges
                 .len()
                 > 4
@@ -191,7 +193,7 @@ fn long_texts_are_lines_and_pictures_heat() {
     let study = Study::new(capture, &AtlasParams::default()).unwrap();
     let rollout = study.roll_out(Attention::DecoderSelf, 0, &()).unwrap();
     // A word for each query and each key; a graph has a state per layer.
-    let scene = rollout.scene(&study, None, &View::default(), None).unwrap();
+    let scene = rollout.scene(&study, None, &ViewState::default(), None).unwrap();
     assert_eq!(scene.layers[1].points.len(), 2 * tokens);
     assert_eq!(rollout.table(&study).unwrap().rows(), tokens * tokens);
 
@@ -203,7 +205,13 @@ fn long_texts_are_lines_and_pictures_heat() {
     let study = Study::new(capture, &AtlasParams::default()).unwrap();
     let rollout = study.roll_out(Attention::EncoderSelf, 0, &()).unwrap();
     assert_eq!(rollout.table(&study).unwrap().rows(), tokens * tokens);
-    let scene = rollout.scene(&study, Some((1, 1)), &View::default(), None).unwrap();
+    let scene = rollout
+        .scene(&study, Some((1, 1)), &ViewState::default(), None)
+        .unwrap();
     assert!(scene.layers.iter().any(|layer| !layer.pictures.is_empty()));
-    assert!(rollout.scene(&study, Some((99, 1)), &View::default(), None).is_err());
+    assert!(
+        rollout
+            .scene(&study, Some((99, 1)), &ViewState::default(), None)
+            .is_err()
+    );
 }

@@ -8,7 +8,7 @@ use attn_sdk::{
     embedded::{self, IMAGES, SENTENCES_CONLLU, sentences},
     models::{Capturer, Picture, split_lines},
     project::{AtlasParams, Method, head_points},
-    render::{ColorMode, Point, Scene, View},
+    render::{ColorMode, Point, Scene, ViewState},
 };
 
 const HEAD: HeadId = HeadId {
@@ -32,11 +32,11 @@ fn text() -> Study {
     study(capturer.text(&lines, None, &()).unwrap().capture)
 }
 
-fn view(mode: ColorMode) -> View {
-    View {
+fn view(mode: ColorMode) -> ViewState {
+    ViewState::from(Shared {
         color_mode: mode,
-        ..View::default()
-    }
+        ..Shared::default()
+    })
 }
 
 /// The points of a head's plot, by id.
@@ -203,10 +203,10 @@ fn columns_of_the_user_are_drawn_and_checked() {
 #[test]
 fn a_search_counts_tokens_in_the_matrix() {
     let study = text();
-    let view = View {
+    let view = ViewState::from(Shared {
         search: "the".into(),
-        ..View::default()
-    };
+        ..Shared::default()
+    });
     let all = study.capture().sequences();
     let count = all
         .iter()
@@ -293,10 +293,10 @@ fn a_search_finds_values_of_columns() {
     assert!(count > 10);
     let matches = study.matches(HEAD, "upos=verb");
     assert_eq!((matches.queries, matches.keys), (count, count));
-    let view = View {
+    let view = ViewState::from(Shared {
         search: "upos=VERB".into(),
-        ..View::default()
-    };
+        ..Shared::default()
+    });
     for scene in [
         study.matrix(&view, None).unwrap(),
         study.head(HEAD, None, &view, None).unwrap(),
@@ -320,7 +320,7 @@ fn frequent_words_and_other_values_are_not_drawn() {
         .map(|token| token.text.clone())
         .collect();
     let drawn = |study: &Study, sequence| {
-        let points = points(&study.head(HEAD, sequence, &View::default(), None).unwrap());
+        let points = points(&study.head(HEAD, sequence, &ViewState::default(), None).unwrap());
         let drawn: Vec<bool> = points.iter().map(|point| !point.is_hidden()).collect();
         let (queries, keys) = drawn.split_at(tokens.len());
         assert_eq!(queries, keys, "a token's query and key stay together");

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attn_sdk::render::View;
+use attn_sdk::render::ViewState;
 use image::RgbImage;
 
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -309,7 +309,7 @@ fn a_window_of_winit() {
     host.key("r");
     assert_eq!(changed(&zoomed, &screen.shot("winit-redone")), 0.0, "undo and redo");
     assert!(host.close().success());
-    let view: View = serde_json::from_slice(&fs::read(&session).unwrap()).unwrap();
+    let view: ViewState = serde_json::from_slice(&fs::read(&session).unwrap()).unwrap();
     assert!(view.stage.zoom > 1.0 && view.open.is_none());
     let again = Host::start(&screen, &program, &session, &[]);
     assert_eq!(

@@ -8,7 +8,7 @@ use attn_sdk::{
     embedded::{self, EmbeddedModel, IMAGES, SENTENCES_CONLLU, dates, sentences},
     models::{Capturer, Generated, GenerationParams, Generator, Inputs, Model, Picture, split_lines},
     project::{AtlasParams, Method},
-    render::{Cells, Hit, Pick, Picker, Projection, View},
+    render::{Cells, Hit, Pick, Picker, Projection, ViewState},
 };
 
 /// PCA is exact and fast: what is tested here is how the parts fit together.
@@ -177,7 +177,7 @@ fn the_same_study_twice_is_the_same() {
 #[test]
 fn every_view_is_a_scene_and_what_is_missing_is_named() {
     let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params(), &()).unwrap();
-    let view = View::default();
+    let view = ViewState::default();
     let head = study.ranking()[0];
     assert_eq!(
         study
@@ -242,7 +242,7 @@ fn a_picture_is_drawn_with_its_patches() {
     assert_eq!(sequence.encoder.len(), 1 + image.rows * image.columns);
     let study = Study::project(capture, &params(), &()).unwrap();
     let head = study.ranking()[0];
-    let view = View::default();
+    let view = ViewState::default();
     assert!(study.is_picture(0));
     assert!(study.image(head, 1, Some((0, 0)), &view, None).is_ok());
     assert!(matches!(
@@ -255,7 +255,7 @@ fn a_picture_is_drawn_with_its_patches() {
 fn the_pointer_finds_the_token_it_is_over() {
     let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params(), &()).unwrap();
     let head = study.ranking()[0];
-    let mut view = View::default();
+    let mut view = ViewState::default();
     view.open_head(head);
     let size = [900.0, 700.0];
     let mut scene = study.scene(&view, size).unwrap();
@@ -292,7 +292,7 @@ fn some_points_are_laid_out_as_if_there_were_no_others() {
     let given = ids.iter().rev().chain(&ids[..2]).copied();
     let subset = study.subset(head, given, &()).unwrap();
     assert_eq!(subset.points(), ids.iter().map(|&id| id as usize).collect::<Vec<_>>());
-    let scene = subset.scene(&study, &View::default(), [800.0, 700.0]).unwrap();
+    let scene = subset.scene(&study, &ViewState::default(), [800.0, 700.0]).unwrap();
     let all = attn_sdk::project::head_points(study.capture(), head, study.params())
         .unwrap()
         .points;
@@ -390,7 +390,7 @@ fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections()
     }
     let table = layer.table(&study).unwrap();
     assert_eq!((table.rows(), table.columns()[0].0.as_str()), (points.len(), "member"));
-    let scene = layer.scene(&study, &View::default(), [800.0, 700.0]).unwrap();
+    let scene = layer.scene(&study, &ViewState::default(), [800.0, 700.0]).unwrap();
     let drawn: usize = scene.layers.iter().map(|layer| layer.points.len()).sum();
     assert_eq!(drawn, points.len());
     let missing = study.layer_values(Attention::EncoderSelf, 1, &weights[..1], &());
@@ -401,10 +401,10 @@ fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections()
 #[test]
 fn every_view_has_its_numbers() {
     let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params(), &()).unwrap();
-    let (head, view) = (study.ranking()[0], View::default());
-    let open = View {
+    let (head, view) = (study.ranking()[0], ViewState::default());
+    let open = ViewState {
         open: Some(head),
-        ..View::default()
+        ..ViewState::default()
     };
     let tokens = study.capture().tokens(Side::Encoder);
     let heads = study.heads().count();

@@ -49,4 +49,4 @@ pub use head::{Attention, HeadId, HeadWeights, LayerHead, Side};
 pub use model::{AttentionInfo, LayerAttention, Mask, ModelInfo, Positions};
 pub use ndarray;
 pub use progress::Progress;
-pub use sequence::{ImageInfo, Sequence, Token};
+pub use sequence::{ImageData, ImageInfo, Sequence, Token};

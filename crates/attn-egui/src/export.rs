@@ -1,6 +1,6 @@
 //! The menu from which a picture and its numbers are written.
 
-use attn_render::{Error, Headless, Scene, SvgOptions, Table, View, svg};
+use attn_render::{Error, Headless, Scene, SvgOptions, Table, ViewState, svg};
 use egui::Ui;
 
 /// What a person wants to have.
@@ -39,16 +39,16 @@ impl Export {
     ///
     /// ```
     /// use attn_egui::Export;
-    /// use attn_render::{Cells, Color, Scene, Table, View};
+    /// use attn_render::{Cells, Color, Scene, Table, ViewState};
     /// let mut table = Table::default();
     /// table.push("rho", Cells::Numbers(vec![-0.5]))?;
     /// let scene = Scene::new([100.0, 80.0], Color::default());
-    /// let csv = Export::Csv.bytes(&scene, &View::default(), || table.clone())?;
+    /// let csv = Export::Csv.bytes(&scene, &ViewState::default(), || table.clone())?;
     /// assert_eq!(csv, b"rho\r\n-0.5\r\n");
-    /// assert!(Export::Svg.bytes(&scene, &View::default(), Table::default)?.starts_with(b"<svg"));
+    /// assert!(Export::Svg.bytes(&scene, &ViewState::default(), Table::default)?.starts_with(b"<svg"));
     /// # Ok::<(), attn_render::Error>(())
     /// ```
-    pub fn bytes(self, scene: &Scene, view: &View, table: impl FnOnce() -> Table) -> Result<Vec<u8>, Error> {
+    pub fn bytes(self, scene: &Scene, view: &ViewState, table: impl FnOnce() -> Table) -> Result<Vec<u8>, Error> {
         match self {
             Self::Png => Headless::new()?.render(scene, view, 2.0)?.png_bytes(),
             Self::Svg => svg(scene, view, &SvgOptions::default()).map(String::into_bytes),

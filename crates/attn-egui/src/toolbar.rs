@@ -1,6 +1,6 @@
 //! Buttons for what can be done with keys too: tools, undo and redo, theme, colours.
 
-use attn_render::{ColorMode, Key, PatchStyle, Theme, Tool, View};
+use attn_render::{ColorMode, Key, PatchStyle, Theme, Tool, ViewState};
 use egui::{ComboBox, Response, Ui};
 
 use crate::SceneView;
@@ -39,21 +39,21 @@ pub fn history_buttons(ui: &mut Ui, widget: &mut SceneView) {
 }
 
 /// Between light and dark.
-pub fn theme_switch(ui: &mut Ui, view: &mut View) -> Response {
-    let (name, other) = match view.theme {
+pub fn theme_switch(ui: &mut Ui, view: &mut ViewState) -> Response {
+    let (name, other) = match view.shared.theme {
         Theme::Light => ("Dark", Theme::Dark),
         Theme::Dark => ("Light", Theme::Light),
     };
     let response = ui.button(name).on_hover_text("Light or dark (t)");
     if response.clicked() {
-        view.theme = other;
+        view.shared.theme = other;
     }
     response
 }
 
 /// What a point's colour says, among `modes`: those that say something about the data (all of them: [`ColorMode::ALL`]); and
 /// the host's own `columns`, which are drawn as [`ColorMode::Value`].
-pub fn color_picker(ui: &mut Ui, view: &mut View, modes: &[ColorMode], columns: &[&str]) -> Response {
+pub fn color_picker(ui: &mut Ui, view: &mut ViewState, modes: &[ColorMode], columns: &[&str]) -> Response {
     let chosen = match view.color_mode {
         ColorMode::Value if !view.column.is_empty() => view.column.clone(),
         mode => spoken(mode),
@@ -81,29 +81,29 @@ pub fn color_picker(ui: &mut Ui, view: &mut View, modes: &[ColorMode], columns: 
         .on_hover_text("What the colour of a point says");
     if before != (view.color_mode, view.column.clone()) {
         // Classes of another column are others.
-        view.hidden_classes.clear();
-        (view.legend_page, view.legend_mark) = (0, None);
+        view.shared.hidden_classes.clear();
+        (view.shared.legend_page, view.legend_mark) = (0, None);
         response.mark_changed();
     }
     response
 }
 
 /// How tokens that are patches of pictures are drawn where they lie: as points, or as the patches themselves.
-pub fn patch_picker(ui: &mut Ui, view: &mut View) -> Response {
+pub fn patch_picker(ui: &mut Ui, view: &mut ViewState) -> Response {
     let name = |style: Option<PatchStyle>| {
         style.map_or_else(|| "points".to_owned(), |style| format!("patches, {}", style.name()))
     };
-    let before = view.patches;
+    let before = view.shared.patches;
     let mut response = ComboBox::from_id_salt("attn patches")
-        .selected_text(name(view.patches))
+        .selected_text(name(view.shared.patches))
         .show_ui(ui, |ui| {
             for style in std::iter::once(None).chain(PatchStyle::ALL.map(Some)) {
-                ui.selectable_value(&mut view.patches, style, name(style));
+                ui.selectable_value(&mut view.shared.patches, style, name(style));
             }
         })
         .response
         .on_hover_text("Points, or the patches themselves, in an open head");
-    if before != view.patches {
+    if before != view.shared.patches {
         response.mark_changed();
     }
     response

@@ -7,7 +7,7 @@ use attn_egui::{
     egui::{self, Key, Vec2},
     export_menu, history_buttons, progress_bar, search_box, theme_switch, tool_buttons,
 };
-use attn_render::{ColorMode, Key as ViewKey, Theme, Tool, View};
+use attn_render::{ColorMode, Key as ViewKey, Theme, Tool, ViewState};
 use common::{Host, head, state};
 use egui_kittest::{Harness, kittest::Queryable, wgpu::WgpuTestRenderer};
 
@@ -38,22 +38,22 @@ fn buttons_do_what_the_keys_do() {
     }
     harness.state_mut().widgets[0].press(ViewKey::SelectAll);
     harness.run();
-    assert_eq!(harness.state().views[0].selected.len(), common::POINTS);
+    assert_eq!(harness.state().views[0].shared.selected.len(), common::POINTS);
     harness.get_by_label("Undo").click();
     harness.run();
-    assert!(harness.state().views[0].selected.is_empty());
+    assert!(harness.state().views[0].shared.selected.is_empty());
     harness.get_by_label("Redo").click();
     harness.run();
-    assert_eq!(harness.state().views[0].selected.len(), common::POINTS);
+    assert_eq!(harness.state().views[0].shared.selected.len(), common::POINTS);
     harness.get_by_label("Dark").click();
     harness.run();
-    assert_eq!(harness.state().views[0].theme, Theme::Dark);
+    assert_eq!(harness.state().views[0].shared.theme, Theme::Dark);
     assert!(harness.query_by_label("Light").is_some());
 }
 
 #[derive(Default)]
 struct Small {
-    view: View,
+    view: ViewState,
     exported: Option<Export>,
     stopped: bool,
     table: TextTable,
@@ -85,11 +85,11 @@ fn a_search_is_typed_and_escaped() {
     harness.run();
     harness.get_by_role(egui::Role::TextInput).type_text("cat");
     harness.run();
-    assert_eq!(harness.state().view.search, "cat");
+    assert_eq!(harness.state().view.shared.search, "cat");
     assert!(harness.query_by_label("two of them").is_some());
     harness.key_press(Key::Escape);
     harness.run();
-    assert_eq!(harness.state().view.search, "");
+    assert_eq!(harness.state().view.shared.search, "");
 }
 
 #[test]

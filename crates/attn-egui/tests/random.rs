@@ -107,8 +107,8 @@ proptest! {
                 Step::Scale(other) => scale = other,
                 // Heads that the data lacks, too.
                 Step::Open(index) => host.views[0].open_head(head(index / 3, index % 3)),
-                Step::Theme(dark) => host.views[1].theme = if dark { Theme::Dark } else { Theme::Light },
-                Step::Search(text) => host.views[0].search = text,
+                Step::Theme(dark) => host.views[1].shared.theme = if dark { Theme::Dark } else { Theme::Light },
+                Step::Search(text) => host.views[0].shared.search = text,
                 Step::Invalidate => host.widgets[0].invalidate(),
                 Step::Fail(fail) => host.fail = fail,
                 Step::Zoom(zoom) => host.views[0].stage.zoom = zoom,

@@ -282,13 +282,20 @@ impl Capturer {
                     path,
                     rows: vision.rows,
                     columns: vision.columns,
+                    data: None,
                 }),
                 encoder: patch_tokens(&vision),
                 ..Sequence::default()
             });
         }
         let prepare = |_: &[Sequence], chosen: &[usize]| self.picture_inputs(chosen.iter().map(|&at| &pictures[at]));
-        self.run(sequences, prepare, folder, progress)
+        let mut outcome = self.run(sequences, prepare, folder, progress)?;
+        let in_memory = pictures.iter().filter_map(|picture| match picture {
+            Picture::Memory(name, bytes) => Some((name, &**bytes)),
+            Picture::File(_) => None,
+        });
+        outcome.capture.add_images(in_memory);
+        Ok(outcome)
     }
 
     /// A batch of pictures as the model reads them.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use attn_core::{Attention, HeadId};
 use attn_render::{
     Area, Axes, Block, Bounds, Color, Controller, Curve, Edge, Image, Input, Key, Label, Motion, Panel, Path, Picker,
-    Picture, Placement, Point, Projection, Rect, Region, Rows, Scene, Shape, SvgOptions, Transition, View,
+    Picture, Placement, Point, Projection, Rect, Region, Rows, Scene, Shape, SvgOptions, Transition, ViewState,
     density_contours, place_labels, svg,
 };
 use random::{Random, input, view};
@@ -156,7 +156,7 @@ fn ten_thousand_panels_are_projected_hit_and_written() {
             .points
             .push(Point::new(panel, [x, y, 0.0], Color::hex(0), i.into()));
     }
-    let view = View::default();
+    let view = ViewState::default();
     let projection = Projection::new(&scene, &view, [2_000.0, 2_000.0]);
     let mut picker = Picker::default();
     for i in [0_u16, 777, 9_999] {

@@ -14,13 +14,14 @@ const SIDE: u32 = 16;
 const ACROSS: usize = 256;
 const HEIGHT: usize = 8192;
 
-/// A sequence's picture: its file, or the embedded picture of its name.
+/// The image of a sequence: in memory, or its file.
 pub(crate) fn picture_of(sequence: &Sequence) -> Result<Picture, Error> {
-    let path = sequence.image.as_ref().and_then(|image| image.path.clone());
-    let embedded = || attn_embedded::IMAGES.iter().find(|(name, _)| *name == sequence.name);
-    match (path, embedded()) {
-        (Some(path), _) => Ok(Picture::File(path)),
-        (None, Some((name, bytes))) => Ok(Picture::Memory((*name).to_owned(), (*bytes).into())),
+    let image = sequence.image.as_ref();
+    let data = image.and_then(|image| image.data.as_ref());
+    let path = image.and_then(|image| image.path.clone());
+    match (data, path) {
+        (Some(data), _) => Ok(Picture::Memory(sequence.name.clone(), data.bytes().to_vec().into())),
+        (None, Some(path)) => Ok(Picture::File(path)),
         (None, None) => Err(Error::NotAPicture {
             sequence: sequence.name.clone(),
         }),

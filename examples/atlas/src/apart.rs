@@ -5,7 +5,7 @@ use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     Error, LayerValues, Study, Subset,
     core::HeadId,
-    render::{Scene, Table, View},
+    render::{Scene, Table, ViewState},
 };
 use eframe::egui::{Button, Id, Ui, Window, vec2};
 
@@ -42,14 +42,14 @@ impl Apart {
         }
     }
 
-    fn scene(&self, study: &Study, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    fn scene(&self, study: &Study, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
         match self {
             Self::Points(subset) => subset.scene(study, view, size),
             Self::Values(values) => values.scene(study, view, size),
         }
     }
 
-    fn table(&self, study: &Study, view: &View) -> Result<Table, Error> {
+    fn table(&self, study: &Study, view: &ViewState) -> Result<Table, Error> {
         match self {
             Self::Points(subset) => subset.table(study, view),
             Self::Values(values) => values.table(study),
@@ -60,7 +60,7 @@ impl Apart {
 /// One on view.
 pub(crate) struct Shown {
     apart: Apart,
-    view: View,
+    view: ViewState,
     picture: SceneView,
 }
 
@@ -68,20 +68,24 @@ impl Shown {
     pub(crate) fn new(apart: Apart, state: &RenderState) -> Self {
         Self {
             apart,
-            view: View::default(),
+            view: ViewState::default(),
             picture: SceneView::new(state, "a picture of its own"),
         }
     }
 
     /// Themes and colours are those of the other pictures; what is chosen by number is other points here. Points that were searched for
     /// all match.
-    fn follow(&mut self, view: &View) {
+    fn follow(&mut self, view: &ViewState) {
         let own = &mut self.view;
-        (own.theme, own.palette, own.color_mode, own.patches) =
-            (view.theme, view.palette, view.color_mode, view.patches);
+        (own.shared.theme, own.shared.palette, own.color_mode, own.shared.patches) = (
+            view.shared.theme,
+            view.shared.palette,
+            view.color_mode,
+            view.shared.patches,
+        );
         own.column.clone_from(&view.column);
         if matches!(self.apart, Apart::Values(_)) {
-            own.search.clone_from(&view.search);
+            own.shared.search.clone_from(&view.shared.search);
         }
     }
 }
@@ -89,10 +93,10 @@ impl Shown {
 /// The head and the points that are spoken of: what was drawn around, else what the search finds in the open head.
 fn chosen(side: &Side) -> Option<(HeadId, Vec<u32>)> {
     let study = side.study.as_ref()?;
-    let drawn: Vec<u32> = side.view.selected.ids().collect();
-    let head = side.view.open.or(side.view.selected.head())?;
+    let drawn: Vec<u32> = side.view.shared.selected.ids().collect();
+    let head = side.view.open.or(side.view.shared.selected.head())?;
     let ids = match drawn.is_empty() {
-        true => study.matches(head, &side.view.search).ids().collect(),
+        true => study.matches(head, &side.view.shared.search).ids().collect(),
         false => drawn,
     };
     (!ids.is_empty() && study.projection(head).is_ok()).then_some((head, ids))

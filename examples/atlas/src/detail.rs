@@ -5,7 +5,7 @@ use attn_egui::{Export, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     Error, SequenceRollout, Study, Summary,
     core::{Attention, HeadId},
-    render::{Event, Pick, Table, View},
+    render::{Event, Pick, Table, ViewState},
 };
 use eframe::egui::{RichText, ScrollArea, Ui, vec2};
 
@@ -54,7 +54,7 @@ type Shows = (HeadId, bool, usize, Kind);
 
 /// The picture, and how a person looks at it.
 pub(crate) struct Detail {
-    view: View,
+    view: ViewState,
     picture: SceneView,
     kind: Kind,
     /// What was drawn.
@@ -67,7 +67,7 @@ pub(crate) struct Detail {
 impl Detail {
     pub(crate) fn new(state: &RenderState) -> Self {
         Self {
-            view: View::default(),
+            view: ViewState::default(),
             picture: SceneView::new(state, "attention in one sequence"),
             kind: Kind::default(),
             shows: None,
@@ -143,7 +143,7 @@ impl Side {
             return;
         };
         let detail = &mut self.detail;
-        (detail.view.theme, detail.view.palette) = (self.view.theme, self.view.palette);
+        (detail.view.shared.theme, detail.view.shared.palette) = (self.view.shared.theme, self.view.shared.palette);
         let mut asked: Option<Export> = None;
         ui.horizontal_wrapped(|ui| {
             for (kind, name, hint) in Kind::ALL {

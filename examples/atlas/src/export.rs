@@ -5,7 +5,7 @@ use std::{error::Error, fs, path::Path};
 use attn_egui::{Export, export_menu};
 use attn_sdk::{
     core::write_atomically,
-    render::{Scene, Table, View},
+    render::{Scene, Table, ViewState},
 };
 use eframe::egui::Ui;
 
@@ -25,7 +25,7 @@ pub(crate) fn write(
     name: &str,
     kind: Export,
     scene: Option<&Scene>,
-    view: &View,
+    view: &ViewState,
     table: impl FnOnce() -> Result<Table, attn_sdk::Error>,
 ) -> String {
     let write = || -> Result<String, Box<dyn Error>> {

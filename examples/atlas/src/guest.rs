@@ -10,7 +10,7 @@ use attn_sdk::{
     Guest, Progress, Study,
     core::{Capture, HeadId},
     models::{Capturer, Picture, split_lines},
-    render::{Scene, View},
+    render::{Scene, ViewState},
 };
 use eframe::egui::{Key, RichText, TextEdit, Ui};
 use rayon::prelude::*;
@@ -42,7 +42,7 @@ pub(crate) fn place(
 }
 
 /// Draws guests over a picture of their heads.
-pub(crate) fn draw(guests: &[Guest], mut scene: Scene, view: &View) -> Scene {
+pub(crate) fn draw(guests: &[Guest], mut scene: Scene, view: &ViewState) -> Scene {
     let colors = view.colors();
     guests.iter().for_each(|guest| guest.draw(&mut scene, &colors));
     scene

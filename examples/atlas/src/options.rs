@@ -8,7 +8,7 @@ use attn_sdk::{
     embedded,
     models::Twin,
     project::{AtlasParams, Dims, Method, TsneParams, UmapParams},
-    render::{ColorMode, Palette, PatchStyle, Theme, View},
+    render::{ColorMode, Palette, PatchStyle, Theme, ViewState},
 };
 use clap::{Parser, ValueEnum};
 
@@ -224,8 +224,8 @@ impl Options {
     }
 
     /// How to look at it.
-    pub(crate) fn view(&self) -> View {
-        View {
+    pub(crate) fn view(&self) -> ViewState {
+        ViewState::from(Shared {
             theme: if self.dark { Theme::Dark } else { Theme::Light },
             palette: if self.original_colors {
                 Palette::Original
@@ -236,8 +236,8 @@ impl Options {
             column: self.color.clone(),
             search: self.search.clone(),
             patches: self.patches,
-            ..View::default()
-        }
+            ..Shared::default()
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use attn_sdk::{
     Progress, Study, Summary, SummaryOptions,
     core::{HeadId, LayerHead, write_atomically},
     models::Capturer,
-    render::{ColorMode, Headless, Scene, SvgOptions, Table, View, write_svg},
+    render::{ColorMode, Headless, Scene, SvgOptions, Table, ViewState, write_svg},
 };
 
 use examples_common::Terminal;
@@ -54,7 +54,7 @@ pub(crate) fn write(
     layers.dedup_by_key(|head| (head.attention, head.layer));
     layers.retain(|_| options.values);
     let total = 5 + (3 + usize::from(options.matches_alone)) * heads.len() + layers.len();
-    let mut draw = |name: String, scene: Scene, view: &View, table: Table| -> Result<(), Box<dyn Error>> {
+    let mut draw = |name: String, scene: Scene, view: &ViewState, table: Table| -> Result<(), Box<dyn Error>> {
         let path = out.join(&name);
         headless.render(&scene, view, SCALE)?.write_png(&path)?;
         if options.svg {
@@ -110,10 +110,13 @@ pub(crate) fn write(
             wanted(&|| study.aggregate_table(head))?,
         )?;
         if options.matches_alone {
-            let subset = study.subset(head, study.matches(head, &view.search).ids(), terminal)?;
+            let subset = study.subset(head, study.matches(head, &view.shared.search).ids(), terminal)?;
             // All of them match.
-            let view = View {
-                search: String::new(),
+            let view = ViewState {
+                shared: Shared {
+                    search: String::new(),
+                    ..view.shared.clone()
+                },
                 ..view.clone()
             };
             let scene = subset.scene(study, &view, ALONE)?;

@@ -13,7 +13,7 @@ use attn_sdk::{
     core::HeadId,
     models::Capturer,
     project::AtlasParams,
-    render::{Event, Pick, Scene, View},
+    render::{Event, Pick, Scene, ViewState},
 };
 use eframe::egui::{Context, RichText, Ui};
 
@@ -41,7 +41,7 @@ pub(crate) struct Side {
     pub(crate) capturer: Option<Arc<Capturer>>,
     pub(crate) summary: Option<Summary>,
     /// How the matrix or the open head is looked at.
-    pub(crate) view: View,
+    pub(crate) view: ViewState,
     pub(crate) picture: SceneView,
     pub(crate) detail: Detail,
     pub(crate) table: TextTable,
@@ -71,7 +71,7 @@ impl Side {
     pub(crate) fn new(
         source: Source,
         params: AtlasParams,
-        view: View,
+        view: ViewState,
         out: &Path,
         folder: Option<PathBuf>,
         state: &attn_egui::egui_wgpu::RenderState,
@@ -342,7 +342,7 @@ impl Side {
 
     /// How many tokens the search finds.
     pub(crate) fn count(&mut self) -> String {
-        let text = self.view.search.clone();
+        let text = self.view.shared.search.clone();
         let (Some(study), Some(head)) = (&self.study, self.head()) else {
             return String::new();
         };
@@ -364,7 +364,7 @@ impl Side {
         };
         let guests = &self.guests;
         let (steps, step) = (&self.steps, self.step);
-        let scene = |size: [f32; 2], view: &View| -> Result<Scene, Error> {
+        let scene = |size: [f32; 2], view: &ViewState| -> Result<Scene, Error> {
             let mut scene = match steps {
                 Some(steps) => steps.scene(step, view, size)?,
                 None => study.scene(view, size)?,

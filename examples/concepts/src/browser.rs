@@ -7,7 +7,7 @@ use attn_egui::{
 };
 use attn_sdk::{
     core::write_atomically,
-    render::{Cells, Selection, Table, View},
+    render::{Cells, Selection, Table, ViewState},
 };
 use eframe::egui::{self, CentralPanel, ComboBox, Frame, Grid, Panel, RichText, ScrollArea, Ui, text::LayoutJob};
 
@@ -40,7 +40,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    pub(crate) fn new(study: Study, view: &View, out: PathBuf, state: &RenderState) -> Self {
+    pub(crate) fn new(study: Study, view: &ViewState, out: PathBuf, state: &RenderState) -> Self {
         let mut browser = Self {
             stage: Stage::new(&study, view, state),
             study,
@@ -58,7 +58,7 @@ impl Browser {
     }
 
     pub(crate) fn ui(&mut self, ui: &mut Ui) {
-        let search = self.stage.map.view.search.clone();
+        let search = self.stage.map.view.shared.search.clone();
         apply_theme(ui.ctx(), &self.stage.map.view);
         Panel::top("tools").show(ui, |ui| ui.horizontal_wrapped(|ui| self.tools(ui)));
         Panel::left("clusters").default_size(340.0).show(ui, |ui| {
@@ -74,7 +74,7 @@ impl Browser {
         CentralPanel::default()
             .frame(Frame::NONE.fill(ground))
             .show(ui, |ui| self.picture(ui));
-        if self.stage.map.view.search != search {
+        if self.stage.map.view.shared.search != search {
             self.list();
             self.bring_out();
         }
@@ -115,16 +115,16 @@ impl Browser {
             .shown()
             .clusters
             .get(self.cluster)
-            .filter(|_| self.stage.map.view.search.is_empty());
+            .filter(|_| self.stage.map.view.shared.search.is_empty());
         let ids = members.into_iter().flat_map(|cluster| &cluster.members);
         let selected = Selection::new(None, ids.filter_map(|&id| u32::try_from(id).ok()));
-        self.stage.map.view.selected = selected;
+        self.stage.map.view.shared.selected = selected;
     }
 
     /// Finds the clusters that the search asks for, by their name or any of their words.
     fn list(&mut self) {
         let (layer, words) = (self.shown(), &self.model().words.words);
-        let wanted = self.stage.map.view.search.to_lowercase();
+        let wanted = self.stage.map.view.shared.search.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&wanted);
         let mut listed: Vec<usize> = (0..layer.clusters.len()).collect();
         listed.retain(|&at| {

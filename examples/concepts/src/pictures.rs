@@ -6,16 +6,13 @@ use attn_sdk::{
     Progress,
     analyze::concepts::{Against, ClusterName, Top},
     render::{
-        Cells, Headless, Scene, SvgOptions, Table, View,
-        views::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, Lines, MapCluster, Series},
+        Cells, Headless, Scene, SvgOptions, Table, ViewState,
+        plots::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, Lines, MapCluster, Series},
         write_svg,
     },
 };
 
-use super::{
-    
-    study::{Encoded, Layer, Row, Study},
-};
+use super::study::{Encoded, Layer, Row, Study};
 
 /// Branches of a tree that are shown at first, and in how many colours.
 pub(crate) const BRANCHES: usize = 28;
@@ -26,7 +23,7 @@ type Drawn = Result<Scene, attn_sdk::Error>;
 pub(crate) fn write(
     study: &Study,
     out: &Path,
-    view: &View,
+    view: &ViewState,
     svg: bool,
     terminal: &Terminal,
 ) -> Result<(), Box<dyn Error>> {
@@ -98,7 +95,12 @@ impl Curve {
 }
 
 /// `None` if the layers do not ascend, which `--layers` allows.
-fn chart(curves: &[Curve], lines: Lines<'_>, view: &View, size: [f32; 2]) -> Result<Option<Scene>, attn_sdk::Error> {
+fn chart(
+    curves: &[Curve],
+    lines: Lines<'_>,
+    view: &ViewState,
+    size: [f32; 2],
+) -> Result<Option<Scene>, attn_sdk::Error> {
     if curves.is_empty() || lines.at.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Ok(None);
     }
@@ -139,7 +141,7 @@ fn aligned(model: &Encoded, set: usize) -> Vec<Against> {
 pub(crate) fn curves(
     study: &Study,
     model: &Encoded,
-    view: &View,
+    view: &ViewState,
     size: [f32; 2],
 ) -> Result<Option<Scene>, attn_sdk::Error> {
     let curve = |(at, set): (usize, &attn_sdk::analyze::concepts::LabelSet)| {
@@ -176,7 +178,7 @@ pub(crate) fn topics(study: &Study) -> Vec<String> {
 pub(crate) fn compared(
     study: &Study,
     topic: &str,
-    view: &View,
+    view: &ViewState,
     size: [f32; 2],
 ) -> Result<Option<Scene>, attn_sdk::Error> {
     let [before, after] = study.models.as_slice() else {
@@ -255,7 +257,7 @@ pub(crate) fn numbers(study: &Study) -> Result<Table, attn_sdk::render::Error> {
 }
 
 /// The words of a layer on a plane.
-pub(crate) fn map(model: &Encoded, layer: &Layer, view: &View, size: [f32; 2]) -> Drawn {
+pub(crate) fn map(model: &Encoded, layer: &Layer, view: &ViewState, size: [f32; 2]) -> Drawn {
     let places: Vec<f32> = layer.map.iter().flatten().copied().collect();
     let labels = model.words.types();
     let map = ClusterMap {
@@ -305,7 +307,7 @@ impl Tree {
         Dendrogram::new(&vec![leaf; self.names.len()], &[]).natural_size()
     }
 
-    pub(crate) fn scene(&self, model: &Encoded, layer: &Layer, view: &View, size: Option<[f32; 2]>) -> Drawn {
+    pub(crate) fn scene(&self, model: &Encoded, layer: &Layer, view: &ViewState, size: Option<[f32; 2]>) -> Drawn {
         let members = self.top.partition.members();
         let leaves: Vec<DendrogramLeaf<'_>> = self
             .names

@@ -6,8 +6,8 @@ use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     Error,
     render::{
-        Camera, Event, Projection, Scene, Selection, View,
-        views::overlay::{self, Tooltip},
+        Camera, Event, Projection, Scene, Selection, ViewState,
+        plots::overlay::{self, Tooltip},
     },
 };
 use eframe::egui::{ComboBox, Frame, Grid, RichText, ScrollArea, Ui, vec2};
@@ -34,12 +34,12 @@ pub(crate) enum Tab {
 /// A view in its place, and what it shows.
 pub(crate) struct Picture {
     pub(crate) widget: SceneView,
-    pub(crate) view: View,
+    pub(crate) view: ViewState,
     shows: String,
 }
 
 impl Picture {
-    fn new(state: &RenderState, label: &str, view: &View) -> Self {
+    fn new(state: &RenderState, label: &str, view: &ViewState) -> Self {
         Self {
             widget: SceneView::new(state, label),
             view: view.clone(),
@@ -72,7 +72,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(study: &Study, view: &View, state: &RenderState) -> Self {
+    pub(crate) fn new(study: &Study, view: &ViewState, state: &RenderState) -> Self {
         Self {
             tab: Tab::Map,
             map: Picture::new(state, "map of the clusters", view),
@@ -89,7 +89,7 @@ impl Stage {
     pub(crate) fn leave(&mut self) {
         self.toggled.clear();
         self.grown = None;
-        self.map.view.selected = Selection::default();
+        self.map.view.shared.selected = Selection::default();
         self.map.view.inside = Camera::default();
     }
 
@@ -132,9 +132,9 @@ impl Browser {
     }
 
     pub(crate) fn picture(&mut self, ui: &mut Ui) {
-        let theme = self.stage.map.view.theme;
+        let theme = self.stage.map.view.shared.theme;
         for picture in [&mut self.stage.tree, &mut self.stage.chart] {
-            picture.view.theme = theme;
+            picture.view.shared.theme = theme;
         }
         match self.stage.tab {
             Tab::Map => self.map(ui),
@@ -143,8 +143,8 @@ impl Browser {
             Tab::Prediction => self.prediction(ui),
         }
         // The theme's key works in every picture.
-        let changed = self.stage.picture().map(|picture| picture.view.theme);
-        self.stage.map.view.theme = changed.unwrap_or(theme);
+        let changed = self.stage.picture().map(|picture| picture.view.shared.theme);
+        self.stage.map.view.shared.theme = changed.unwrap_or(theme);
     }
 
     /// A click on a word goes to its cluster.
@@ -157,7 +157,7 @@ impl Browser {
         let layer = &model.layers[self.layer];
         let picture = &mut self.stage.map;
         picture.turn_to(format!("{} {}", self.model, self.layer));
-        let scene = |size: [f32; 2], view: &View| pictures::map(model, layer, view, size);
+        let scene = |size: [f32; 2], view: &ViewState| pictures::map(model, layer, view, size);
         let shown = picture
             .widget
             .show_with(ui, &mut picture.view, scene, |scene, view, hover| {
@@ -208,7 +208,7 @@ impl Browser {
         let area = ScrollArea::vertical().id_salt("tree").auto_shrink(false);
         let shown = area.show(ui, |ui| {
             let size = vec2(ui.available_width(), tree.natural_size()[1]);
-            let scene = |size: [f32; 2], view: &View| tree.scene(model, layer, view, Some(size));
+            let scene = |size: [f32; 2], view: &ViewState| tree.scene(model, layer, view, Some(size));
             ui.allocate_ui(size, |ui| picture.widget.show(ui, &mut picture.view, scene))
                 .inner
         });
@@ -234,7 +234,7 @@ impl Browser {
         let (study, picture) = (&self.study, &mut stage.chart);
         let model = &study.models[self.model];
         picture.turn_to(format!("{} {topic:?}", self.model));
-        let scene = |size: [f32; 2], view: &View| -> Result<Scene, Box<dyn std::error::Error + Send + Sync>> {
+        let scene = |size: [f32; 2], view: &ViewState| -> Result<Scene, Box<dyn std::error::Error + Send + Sync>> {
             let drawn: Result<_, Error> = match topic {
                 None => pictures::curves(study, model, view, size),
                 Some(topic) => pictures::compared(study, topic, view, size),

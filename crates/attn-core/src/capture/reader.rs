@@ -18,12 +18,14 @@ use super::{
     slot::{Slot, starts},
     writer::checksum,
 };
-use crate::{Attention, Error, HeadId, ModelInfo, Progress, Sequence, Side, attention_weights, progress::step};
+use crate::{Attention, Error, HeadId, ImageData, ModelInfo, Progress, Sequence, Side, attention_weights, progress::step};
 
 /// What went through a model, ready to be looked at. Cheap to clone; safe to share between threads.
 #[derive(Debug, Clone)]
 pub struct Capture {
     inner: Arc<Inner>,
+    /// The sequences with images that were added; `None` for those of the description.
+    sequences: Option<Arc<[Sequence]>>,
 }
 
 #[derive(Debug)]
@@ -141,6 +143,7 @@ impl Capture {
             rows(Side::Decoder, &description.decoder_start)?,
         );
         let capture = Self {
+            sequences: None,
             inner: Arc::new(Inner {
                 folder,
                 description,
@@ -181,7 +184,23 @@ impl Capture {
 
     /// The sequences that were captured.
     pub fn sequences(&self) -> &[Sequence] {
-        &self.inner.description.sequences
+        self.sequences.as_deref().unwrap_or(&self.inner.description.sequences)
+    }
+
+    /// Gives images in memory to sequences that came from images, by the names of the sequences. What has a file or no such
+    /// name stays as it is.
+    ///
+    /// A capture made from images in memory has them already; one that is opened from a folder lacks them.
+    pub fn add_images<N: AsRef<str>, D: Into<ImageData>>(&mut self, images: impl IntoIterator<Item = (N, D)>) {
+        let mut sequences = self.sequences().to_vec();
+        for (name, data) in images {
+            let (name, data) = (name.as_ref(), data.into());
+            let named = sequences.iter_mut().filter(|sequence| sequence.name == name);
+            for image in named.filter_map(|sequence| sequence.image.as_mut()) {
+                image.data = Some(data.clone());
+            }
+        }
+        self.sequences = Some(sequences.into());
     }
 
     /// Number of tokens of one side over all sequences: the rows of [`queries`](Self::queries) and its kin.

@@ -3,7 +3,7 @@
 
 use std::error::Error as StdError;
 
-use attn_render::{Camera, Orbit, Scene, Transition, View};
+use attn_render::{Camera, Orbit, Scene, Transition, ViewState};
 use egui::{Rect, Ui};
 
 use super::SceneView;
@@ -47,9 +47,9 @@ impl SceneView {
     pub(super) fn follow<E: Into<Box<dyn StdError + Send + Sync>>>(
         &mut self,
         ui: &Ui,
-        view: &View,
+        view: &ViewState,
         rect: Rect,
-        build: &mut impl FnMut([f32; 2], &View) -> Result<Scene, E>,
+        build: &mut impl FnMut([f32; 2], &ViewState) -> Result<Scene, E>,
     ) {
         let size = [rect.width().max(SMALLEST[0]), rect.height().max(SMALLEST[1])];
         let settled = settled(view);
@@ -64,7 +64,7 @@ impl SceneView {
             Ok(scene) => {
                 let before = self.moving.take().map(|moving| moving.now).or(self.scene.take());
                 let animate = std::mem::take(&mut self.animate) && ui.style().animation_time > 0.0;
-                self.moving = before.filter(|_| animate && !view.reduced_motion).map(|before| {
+                self.moving = before.filter(|_| animate && !view.shared.reduced_motion).map(|before| {
                     let way = Transition::new(&before, scene.clone(), view);
                     Moving {
                         now: before,
@@ -82,10 +82,10 @@ impl SceneView {
     }
 
     /// The next moment of a transition. What a person does meanwhile they do in the scene that it leads to.
-    pub(super) fn advance(&mut self, ui: &Ui, view: &View) {
+    pub(super) fn advance(&mut self, ui: &Ui, view: &ViewState) {
         let Some(moving) = &mut self.moving else { return };
         self.drawn_for = None;
-        if moving.done >= 1.0 || view.reduced_motion {
+        if moving.done >= 1.0 || view.shared.reduced_motion {
             self.moving = None;
             return;
         }
@@ -116,8 +116,8 @@ impl SceneView {
 }
 
 /// The view without what a scene does not depend on: cameras, and what is under the pointer.
-fn settled(view: &View) -> View {
-    View {
+fn settled(view: &ViewState) -> ViewState {
+    ViewState {
         stage: Camera::default(),
         inside: Camera::default(),
         orbit: Orbit::default(),

@@ -6,7 +6,7 @@ mod paint;
 use std::error::Error as StdError;
 
 use attn_core::HeadId;
-use attn_render::{Controller, Event, Hit, Input, Key, Motion, Scene, Theme, Tool, View, views::overlay};
+use attn_render::{Controller, Event, Hit, Input, Key, Motion, Scene, Theme, Tool, ViewState, plots::overlay};
 use egui::{EventFilter, Pos2, Rect, Response, Sense, Ui, Vec2, emath::GuiRounding as _};
 use egui_wgpu::RenderState;
 
@@ -18,7 +18,7 @@ use crate::{
     input::{self, Pointer},
 };
 
-/// A scene in an egui window: what the widget keeps between frames. The host keeps one per place, and a [`View`] for it.
+/// A scene in an egui window: what the widget keeps between frames. The host keeps one per place, and a [`ViewState`] for it.
 ///
 /// The scene comes from a function of the size (in points, which are layout units) and the view. It is called when the
 /// widget has another size, when the view changes in more than its cameras and what is hovered, and after
@@ -39,7 +39,7 @@ pub struct SceneView {
     pressed: Vec<Key>,
     scene: Option<Scene>,
     /// What the scene was made for.
-    made_for: Option<(View, [f32; 2])>,
+    made_for: Option<(ViewState, [f32; 2])>,
     /// Points on their way to `scene`.
     moving: Option<Moving>,
     /// Whether points move to where they are in the scene that is made next.
@@ -49,7 +49,7 @@ pub struct SceneView {
     /// What the overlay was drawn for.
     overlaid: Option<Overlaid>,
     /// What the picture was drawn for; `None` if it is out of date.
-    drawn_for: Option<(View, [u32; 2])>,
+    drawn_for: Option<(ViewState, [u32; 2])>,
     /// Size of the picture in pixels.
     size: [u32; 2],
     error: Option<Error>,
@@ -135,7 +135,7 @@ impl SceneView {
     }
 
     /// As [`invalidate`](Self::invalidate), and points move from where they are seen to where the new scene has them, such as
-    /// from one projection to another: see [`attn_render::Transition`]. At once with [`View::reduced_motion`], or where egui's style has no
+    /// from one projection to another: see [`attn_render::Transition`]. At once with [`Shared::reduced_motion`], or where egui's style has no
     /// animations.
     pub fn animate(&mut self) {
         self.invalidate();
@@ -166,14 +166,14 @@ impl SceneView {
     ///
     /// ```no_run
     /// # use attn_egui::{SceneView, egui};
-    /// # use attn_render::{Error, Scene, View};
+    /// # use attn_render::{Error, Scene, ViewState};
     /// # struct Data;
     /// # impl Data {
-    /// #     fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    /// #     fn scene(&self, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     /// #         Ok(Scene::new(size, view.colors().background))
     /// #     }
     /// # }
-    /// # fn frame(ui: &mut egui::Ui, widget: &mut SceneView, view: &mut View, data: &Data) {
+    /// # fn frame(ui: &mut egui::Ui, widget: &mut SceneView, view: &mut ViewState, data: &Data) {
     /// let shown = widget.show(ui, view, |size, view| data.scene(view, size));
     /// if let Some(head) = shown.opened() {
     ///     ui.ctx().send_viewport_cmd(egui::ViewportCommand::Title(head.to_string()));
@@ -183,8 +183,8 @@ impl SceneView {
     pub fn show<E: Into<Box<dyn StdError + Send + Sync>>>(
         &mut self,
         ui: &mut Ui,
-        view: &mut View,
-        build: impl FnMut([f32; 2], &View) -> Result<Scene, E>,
+        view: &mut ViewState,
+        build: impl FnMut([f32; 2], &ViewState) -> Result<Scene, E>,
     ) -> SceneResponse {
         self.show_with(ui, view, build, |scene, view, _| highlight(scene, view))
     }
@@ -193,9 +193,9 @@ impl SceneView {
     pub fn show_with<E: Into<Box<dyn StdError + Send + Sync>>>(
         &mut self,
         ui: &mut Ui,
-        view: &mut View,
-        mut build: impl FnMut([f32; 2], &View) -> Result<Scene, E>,
-        hover: impl FnOnce(&mut Scene, &View, &Hover),
+        view: &mut ViewState,
+        mut build: impl FnMut([f32; 2], &ViewState) -> Result<Scene, E>,
+        hover: impl FnOnce(&mut Scene, &ViewState, &Hover),
     ) -> SceneResponse {
         let space = ui.available_size();
         let side = |axis: usize| {
@@ -228,7 +228,7 @@ impl SceneView {
     }
 
     /// What the person did, in the scene that was there.
-    fn handle(&mut self, ui: &Ui, view: &mut View, response: &Response, rect: Rect, scale: f32) -> Vec<Event> {
+    fn handle(&mut self, ui: &Ui, view: &mut ViewState, response: &Response, rect: Rect, scale: f32) -> Vec<Event> {
         let Some(scene) = &self.scene else { return Vec::new() };
         let mut events = Vec::new();
         let resized = Input::Resized {
@@ -278,7 +278,7 @@ impl SceneView {
             events.extend(self.controller.handle(input, scene, view));
         }
         if theme {
-            view.theme = match view.theme {
+            view.shared.theme = match view.shared.theme {
                 Theme::Light => Theme::Dark,
                 Theme::Dark => Theme::Light,
             };
@@ -288,7 +288,7 @@ impl SceneView {
     }
 
     /// What is hovered, brought out; here or in a view that shares it.
-    fn overlay(&mut self, view: &View, hover: impl FnOnce(&mut Scene, &View, &Hover)) {
+    fn overlay(&mut self, view: &ViewState, hover: impl FnOnce(&mut Scene, &ViewState, &Hover)) {
         let Some(scene) = &mut self.scene else { return };
         let something = view.hover.is_some() || view.hover_head.is_some();
         let here = self.pointer.over && !self.pointer.down;
@@ -317,7 +317,7 @@ impl SceneView {
         }
     }
 
-    fn draw(&mut self, view: &View) {
+    fn draw(&mut self, view: &ViewState) {
         let moving = self.moving.as_ref().map(|moving| &moving.now);
         let Some(scene) = moving.or(self.scene.as_ref()) else {
             return;

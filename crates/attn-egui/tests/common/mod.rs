@@ -9,8 +9,8 @@ use attn_egui::{
     egui_wgpu::RenderState,
 };
 use attn_render::{
-    Error, Event, Scene, View,
-    views::{ColorBy, Coordinates, Head, Matrix, MatrixPanel, ValueKind},
+    Error, Event, Scene, ViewState,
+    plots::{ColorBy, Coordinates, Head, Matrix, MatrixPanel, ValueKind},
 };
 use egui_kittest::{
     Harness,
@@ -37,7 +37,7 @@ pub fn points(id: HeadId) -> Vec<f32> {
 }
 
 /// The open head, or the matrix of two layers of three.
-pub fn scene(size: [f32; 2], view: &View) -> Result<Scene, Error> {
+pub fn scene(size: [f32; 2], view: &ViewState) -> Result<Scene, Error> {
     projected(size, view, false)
 }
 
@@ -45,7 +45,7 @@ pub fn scene(size: [f32; 2], view: &View) -> Result<Scene, Error> {
 pub const CLASSES: usize = 40;
 
 /// The same, or with another projection: turned upside down.
-pub fn projected(size: [f32; 2], view: &View, turned: bool) -> Result<Scene, Error> {
+pub fn projected(size: [f32; 2], view: &ViewState, turned: bool) -> Result<Scene, Error> {
     let points = |id| -> Vec<f32> { points(id).into_iter().map(|v| if turned { -v } else { v }).collect() };
     let labels: Vec<&str> = (0..POINTS).map(|i| LABELS[i % LABELS.len()]).collect();
     let classes: Vec<f32> = (0..POINTS).map(|i| (i % CLASSES) as f32).collect();
@@ -90,7 +90,7 @@ pub fn projected(size: [f32; 2], view: &View, turned: bool) -> Result<Scene, Err
 /// A host with some widgets side by side.
 pub struct Host {
     pub widgets: Vec<SceneView>,
-    pub views: Vec<View>,
+    pub views: Vec<ViewState>,
     pub events: Vec<Vec<Event>>,
     /// How often each widget asked for its scene.
     pub built: Vec<usize>,
@@ -108,7 +108,7 @@ impl Host {
         let widget = |i: usize| SceneView::new(state, format!("view {i}"));
         Self {
             widgets: (0..count).map(widget).collect(),
-            views: vec![View::default(); count],
+            views: vec![ViewState::default(); count],
             events: vec![Vec::new(); count],
             built: vec![0; count],
             linked: false,

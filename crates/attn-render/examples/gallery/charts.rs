@@ -3,8 +3,8 @@
 
 use attn_core::HeadId;
 use attn_render::{
-    ColorMode, Error, Scene, Selection, View,
-    views::{
+    ColorMode, Error, Scene, Selection, ViewState,
+    plots::{
         Aggregate, BeamNode, BeamTree, ColorBy, Coordinates, CrossFlow, DataMap, Dendrogram, DendrogramLeaf,
         DendrogramMerge, Head, HeadCells, HeadGrid, Histogram, SentenceToken, Trajectories, Trajectory, ValueKind,
     },
@@ -12,7 +12,7 @@ use attn_render::{
 
 use crate::samples::{Noise, attention, cloud, head};
 
-pub(crate) fn histogram(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn histogram(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut noise = Noise(2);
     let values: Vec<f32> = (0..900).map(|_| 3.1 + 0.8 * noise.normal()).collect();
     Histogram {
@@ -25,7 +25,7 @@ pub(crate) fn histogram(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
     .scene(view, size)
 }
 
-pub(crate) fn data_map(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn data_map(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut noise = Noise(8);
     let confidence: Vec<f32> = (0..700)
         .map(|_| (1.0 - 0.5 * noise.normal().abs()).clamp(0.02, 1.0))
@@ -45,12 +45,12 @@ pub(crate) fn data_map(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
     .scene(view, size)
 }
 
-pub(crate) fn trajectories(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn trajectories(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     with_paths(|paths| paths.scene(view, size))
 }
 
 /// The same as small maps.
-pub(crate) fn pictograms(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn pictograms(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     with_paths(|paths| paths.pictograms(view, size))
 }
 
@@ -86,7 +86,7 @@ fn heads() -> Vec<HeadId> {
     (0..24).map(|i| head(i / 6, i % 6)).collect()
 }
 
-pub(crate) fn head_values(diverging: bool, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn head_values(diverging: bool, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut noise = Noise(4);
     let shift = if diverging { 0.0 } else { 1.0 };
     let values: Vec<f32> = (0..24).map(|_| 0.5 * (shift + noise.uniform())).collect();
@@ -102,7 +102,7 @@ pub(crate) fn head_values(diverging: bool, view: &View, size: [f32; 2]) -> Resul
     .scene(view, size)
 }
 
-pub(crate) fn head_patterns(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn head_patterns(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut noise = Noise(6);
     let all: Vec<Vec<f32>> = (0..24)
         .map(|i| {
@@ -130,7 +130,7 @@ pub(crate) fn head_patterns(view: &View, size: [f32; 2]) -> Result<Scene, Error>
     .scene(view, size)
 }
 
-pub(crate) fn aggregate(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn aggregate(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mean = attention(24);
     Aggregate {
         subtitle: "200 sentences",
@@ -139,7 +139,7 @@ pub(crate) fn aggregate(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
     .scene(view, size)
 }
 
-pub(crate) fn beam(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+pub(crate) fn beam(view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
     let node = |parent, token, score, kept, finished| BeamNode {
         parent,
         token,
@@ -173,7 +173,7 @@ pub(crate) fn beam(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> 
     tree.scene(view, size.unwrap_or(tree.natural_size()))
 }
 
-pub(crate) fn flow(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+pub(crate) fn flow(view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
     let tokens = |text: &'static str| -> Vec<SentenceToken<'static>> {
         let token = |text| SentenceToken {
             text,
@@ -245,12 +245,15 @@ const RELATIONS: [&str; 37] = [
 ];
 
 /// A head coloured by 37 classes, of which two are switched off.
-pub(crate) fn classes(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn classes(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let values = cloud(1, 500, 2);
     let classes: Vec<f32> = (0..500).map(|i| (i % 250 % 17 * 2 + i % 2) as f32).collect();
-    let view = View {
-        color_mode: ColorMode::Value,
-        hidden_classes: [2, 35].into(),
+    let view = ViewState {
+        shared: Shared {
+            color_mode: ColorMode::Value,
+            hidden_classes: [2, 35].into(),
+            ..view.shared.clone()
+        },
         ..view.clone()
     };
     Head {
@@ -266,7 +269,7 @@ pub(crate) fn classes(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
 }
 
 /// A head whose words are of many scripts.
-pub(crate) fn scripts(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn scripts(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let words = [
         "ship",
         "πλοίο",
@@ -292,14 +295,17 @@ pub(crate) fn scripts(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
 }
 
 /// A head with what a search and a lasso bring out.
-pub(crate) fn searched(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn searched(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let values = cloud(2, 400, 2);
     let labels: Vec<&str> = (0..400)
         .map(|i| ["the", "cat", "sat", "on", "mat", "there"][i * 7 % 200 % 31 % 6])
         .collect();
-    let view = View {
-        search: "the".into(),
-        selected: Selection::new(Some(head(0, 0)), 60..75),
+    let view = ViewState {
+        shared: Shared {
+            search: "the".into(),
+            selected: Selection::new(Some(head(0, 0)), 60..75),
+            ..view.shared.clone()
+        },
         ..view.clone()
     };
     Head {
@@ -310,7 +316,7 @@ pub(crate) fn searched(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
     .scene(&view, size)
 }
 
-pub(crate) fn dendrogram(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+pub(crate) fn dendrogram(view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
     let names = [
         "upos NOUN: cat, dog",
         "upos NOUN: town, market",

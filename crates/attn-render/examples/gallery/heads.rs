@@ -2,14 +2,14 @@
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Error, Scene, View,
-    views::{Coordinates, HeadMap, HeadMapPart, Rollout, SentenceToken},
+    Error, Scene, ViewState,
+    plots::{Coordinates, HeadMap, HeadMapPart, Rollout, SentenceToken},
 };
 
 use crate::samples::{Noise, attention};
 
 /// Heads of an encoder and of a cross-attention, in bunches by what they do.
-pub(crate) fn head_map(marked: bool, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn head_map(marked: bool, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut noise = Noise(5);
     let mut heads = [Vec::new(), Vec::new()];
     let mut places = [Vec::new(), Vec::new()];
@@ -54,7 +54,7 @@ pub(crate) fn head_map(marked: bool, view: &View, size: [f32; 2]) -> Result<Scen
 }
 
 /// Three layers over a sentence.
-pub(crate) fn rollout(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+pub(crate) fn rollout(view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
     let words = ["[CLS]", "the", "storm", "kept", "the", "ships", "in", "port", "[SEP]"];
     let tokens: Vec<SentenceToken<'_>> = words
         .iter()

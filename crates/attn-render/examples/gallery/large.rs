@@ -3,8 +3,8 @@
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Error, Scene, Transition, View,
-    views::{ColorBy, Coordinates, Head, Overview, OverviewHead, Sentence, SentenceToken, ValueKind},
+    Error, Scene, Transition, ViewState,
+    plots::{ColorBy, Coordinates, Head, Overview, OverviewHead, Sentence, SentenceToken, ValueKind},
 };
 
 use crate::samples::{Noise, cloud, head};
@@ -41,7 +41,7 @@ pub(crate) fn overview(
     layers: usize,
     heads: usize,
     tokens: usize,
-    view: &View,
+    view: &ViewState,
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
     let weights: Vec<Vec<f32>> = (0..layers * heads)
@@ -61,7 +61,7 @@ pub(crate) fn overview(
 }
 
 /// A part of a text of `tokens` tokens.
-pub(crate) fn window(tokens: usize, first: u32, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn window(tokens: usize, first: u32, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let words: Vec<SentenceToken<'_>> = (0..tokens)
         .map(|i| SentenceToken {
             text: WORDS[i * 7 % 12],
@@ -69,7 +69,7 @@ pub(crate) fn window(tokens: usize, first: u32, view: &View, size: [f32; 2]) -> 
         })
         .collect();
     let attention = habit(3, tokens);
-    let view = View {
+    let view = ViewState {
         first_token: first,
         ..view.clone()
     };
@@ -81,16 +81,19 @@ pub(crate) fn window(tokens: usize, first: u32, view: &View, size: [f32; 2]) -> 
 }
 
 /// A crowded head with the contours of its queries and keys, or of its classes.
-pub(crate) fn contours(by_class: bool, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn contours(by_class: bool, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let points = 12_000;
     let values = cloud(if by_class { 1 } else { 2 }, points, 2);
     let classes: Vec<f32> = (0..points).map(|i| (i % (points / 2) % 17 / 6) as f32).collect();
     let names = ["nouns", "verbs", "others"];
-    let view = View {
-        color_mode: if by_class {
-            attn_render::ColorMode::Value
-        } else {
-            view.color_mode
+    let view = ViewState {
+        shared: Shared {
+            color_mode: if by_class {
+                attn_render::ColorMode::Value
+            } else {
+                view.color_mode
+            },
+            ..view.shared.clone()
         },
         ..view.clone()
     };
@@ -108,7 +111,7 @@ pub(crate) fn contours(by_class: bool, view: &View, size: [f32; 2]) -> Result<Sc
 }
 
 /// A moment of the way from one projection of a head to another, of which the last tenth of the points is missing.
-pub(crate) fn transition(t: f32, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn transition(t: f32, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let scene = |kind: usize, scale: f32, points: usize| {
         let values: Vec<f32> = cloud(kind, 1_000, 2)[..2 * points].iter().map(|v| scale * v).collect();
         let labels: Vec<&str> = (0..points).map(|i| WORDS[i % 12]).collect();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Cell, Error, Image, PatchStyle, Patches, Picker, Projection, Scene, View,
-    views::{
+    Cell, Error, Image, PatchStyle, Patches, Picker, Projection, Scene, ViewState,
+    plots::{
         ClusterMap, ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, Lines, MapCluster, Matrix,
         MatrixPanel, Sentence, SentenceToken, Series, ValueKind, overlay,
     },
@@ -75,7 +75,7 @@ pub(crate) fn matrix(
     heads: usize,
     points: usize,
     dims: usize,
-    view: &View,
+    view: &ViewState,
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
     let heads: Vec<HeadId> = (0..layers * heads).map(|i| head(i / heads, i % heads)).collect();
@@ -87,7 +87,7 @@ pub(crate) fn encoder_decoder(
     layers: [usize; 2],
     heads: usize,
     points: usize,
-    view: &View,
+    view: &ViewState,
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
     let stacks = [
@@ -106,7 +106,7 @@ fn matrix_of(
     heads: &[HeadId],
     points: usize,
     dims: usize,
-    view: &View,
+    view: &ViewState,
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
     let clouds: Vec<Vec<f32>> = (0..heads.len()).map(|i| cloud(i * 7 % 11 + i, points, dims)).collect();
@@ -141,7 +141,7 @@ pub(crate) fn single(
     points: usize,
     dims: usize,
     with_sequence: bool,
-    view: &View,
+    view: &ViewState,
     size: [f32; 2],
 ) -> Result<Scene, Error> {
     let values = cloud(kind, points, dims);
@@ -175,7 +175,7 @@ pub(crate) fn single(
 }
 
 /// A head of a vision transformer, each token as its patch: queries and keys in the order of their hues, class tokens as points.
-pub(crate) fn patches(dims: usize, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn patches(dims: usize, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     const SIDE: u16 = 12;
     let cells = usize::from(SIDE) * usize::from(SIDE);
     let mut noise = Noise(11);
@@ -231,7 +231,7 @@ pub(crate) fn attention(tokens: usize) -> Vec<f32> {
 }
 
 /// A sentence of `tokens` tokens.
-pub(crate) fn sentence(tokens: usize, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+pub(crate) fn sentence(tokens: usize, view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
     let words: Vec<&str> = TEXT.split(' ').cycle().take(tokens).collect();
     let tokens: Vec<SentenceToken<'_>> = words
         .iter()
@@ -249,7 +249,7 @@ pub(crate) fn sentence(tokens: usize, view: &View, size: Option<[f32; 2]>) -> Re
 }
 
 /// A picture of a hill under a sky, and a head that looks at patches of its own brightness.
-pub(crate) fn image(side: usize, flows: Flows, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+pub(crate) fn image(side: usize, flows: Flows, view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
     let pixels = 8 * side;
     let mut rgba = Vec::with_capacity(4 * pixels * pixels);
     for y in 0..pixels {
@@ -294,7 +294,7 @@ pub(crate) fn image(side: usize, flows: Flows, view: &View, size: Option<[f32; 2
 }
 
 /// The matrix with the pointer over a head.
-pub(crate) fn hovered_matrix(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn hovered_matrix(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut scene = matrix(3, 4, 300, 2, view, Some(size))?;
     let colors = view.colors();
     overlay::frame_head(&mut scene, head(1, 2), &colors);
@@ -313,7 +313,7 @@ pub(crate) fn hovered_matrix(view: &View, size: [f32; 2]) -> Result<Scene, Error
 }
 
 /// One head with the pointer over a token.
-pub(crate) fn hovered_token(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn hovered_token(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut scene = single(0, 400, 2, false, view, size)?;
     let colors = view.colors();
     let projection = Projection::new(&scene, view, size);
@@ -343,7 +343,7 @@ pub(crate) fn hovered_token(view: &View, size: [f32; 2]) -> Result<Scene, Error>
 }
 
 /// Four curves over 13 layers, one with its chance level.
-pub(crate) fn lines(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn lines(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let at: Vec<f32> = (0..13_u8).map(f32::from).collect();
     let curve = |f: &dyn Fn(f32) -> f32| at.iter().map(|&x| f(x / 12.0)).collect::<Vec<_>>();
     let values = [
@@ -385,7 +385,7 @@ pub(crate) fn lines(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
 }
 
 /// Clusters on a plane.
-pub(crate) fn cluster_map(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn cluster_map(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let places = cloud(1, 600, 2);
     let of: Vec<usize> = (0..600).map(|member| member % 300 % 17).collect();
     let names: Vec<String> = (0..17).map(|cluster| format!("cluster {cluster}")).collect();
