@@ -1,6 +1,6 @@
 //! Buttons for what can be done with keys too: tools, undo and redo, theme, colours.
 
-use attn_render::{ColorMode, Key, PatchStyle, Theme, Tool, ViewState};
+use attn_render::{ColorChoice, Key, PatchStyle, Theme, Tool, ViewState};
 use egui::{ComboBox, Response, Ui};
 
 use crate::SceneView;
@@ -51,38 +51,29 @@ pub fn theme_switch(ui: &mut Ui, view: &mut ViewState) -> Response {
     response
 }
 
-/// What a point's colour says, among `modes`: those that say something about the data (all of them: [`ColorMode::ALL`]); and
-/// the host's own `columns`, which are drawn as [`ColorMode::Value`].
-pub fn color_picker(ui: &mut Ui, view: &mut ViewState, modes: &[ColorMode], columns: &[&str]) -> Response {
-    let chosen = match view.color_mode {
-        ColorMode::Value if !view.column.is_empty() => view.column.clone(),
-        mode => spoken(mode),
-    };
-    let before = (view.color_mode, view.column.clone());
-    let mut response = ComboBox::from_id_salt("attn colour")
-        .selected_text(chosen)
+/// What the color of a point says: query or key, or the values of one of `names`, such as those of `Study::color_names`.
+pub fn color_picker(ui: &mut Ui, view: &mut ViewState, names: &[String]) -> Response {
+    let before = view.shared.color.clone();
+    let mut response = ComboBox::from_id_salt("attn color")
+        .selected_text(spoken(&before))
         .height(480.0)
         .show_ui(ui, |ui| {
-            for mode in modes
-                .iter()
-                .filter(|mode| columns.is_empty() || **mode != ColorMode::Value)
-            {
-                ui.selectable_value(&mut view.color_mode, *mode, spoken(*mode));
+            let role = before.name().is_none();
+            if ui.selectable_label(role, spoken(&ColorChoice::Role)).clicked() {
+                view.shared.color = ColorChoice::Role;
             }
-            for &column in columns {
-                let shown = view.color_mode == ColorMode::Value && view.column == column;
-                if ui.selectable_label(shown, column).clicked() {
-                    view.color_mode = ColorMode::Value;
-                    column.clone_into(&mut view.column);
-                }
+            for name in names {
+                let choice = ColorChoice::values(name.as_str());
+                let words = spoken(&choice);
+                ui.selectable_value(&mut view.shared.color, choice, words);
             }
         })
         .response
-        .on_hover_text("What the colour of a point says");
-    if before != (view.color_mode, view.column.clone()) {
-        // Classes of another column are others.
+        .on_hover_text("What the color of a point says");
+    if before != view.shared.color {
+        // Classes of other values are others.
         view.shared.hidden_classes.clear();
-        (view.shared.legend_page, view.legend_mark) = (0, None);
+        view.shared.legend_page = 0;
         response.mark_changed();
     }
     response
@@ -109,10 +100,13 @@ pub fn patch_picker(ui: &mut Ui, view: &mut ViewState) -> Response {
     response
 }
 
-/// `position-mod-5` as people say it: `position mod 5`.
-fn spoken(mode: ColorMode) -> String {
-    match mode {
-        ColorMode::QueryKey => "query or key".into(),
-        mode => mode.name().replace('-', " "),
+/// `position-mod-5` in words: `position mod 5`. Names of columns stay as they are.
+fn spoken(choice: &ColorChoice) -> String {
+    let Some(name) = choice.name() else {
+        return "query or key".into();
+    };
+    match name.strip_prefix("column:") {
+        Some(column) => column.to_owned(),
+        None => name.replace('-', " "),
     }
 }

@@ -512,7 +512,10 @@ fn a_lost_device_is_replaced_and_the_scene_looks_the_same() {
 /// Points that overlap everywhere, few and many: the picture does not depend on the order in which they were captured.
 #[test]
 fn shuffled_points_give_the_same_picture() {
-    use attn_render::plots::{Coordinates, Head};
+    use attn_render::{
+        Plot,
+        plots::{Coordinates, Head},
+    };
     let id = attn_core::HeadId::new(attn_core::Attention::EncoderSelf, 0, 0);
     let mut headless = headless();
     for (count, blending) in [(3_000, Blending::InOrder), (40_000, Blending::MIXED)] {

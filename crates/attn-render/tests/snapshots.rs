@@ -21,7 +21,10 @@ mod samples;
 
 use std::{fs, io::BufReader, path::PathBuf};
 
-use attn_render::{ColorMode, Error, Headless, Image, PatchStyle, Pick, Scene, Theme, ViewState, plots::Flows};
+use attn_render::{
+    ColorChoice, Error, Headless, Image, Interaction, PatchStyle, Pick, Scene, Shared, Theme, ViewState,
+    plots::{Flows, kit::frame_marked},
+};
 
 /// Mean difference of a channel, of 255.
 const MEAN: f64 = 0.6;
@@ -104,7 +107,7 @@ fn matrix_of_an_encoder_decoder() {
 #[test]
 fn matrix_by_value() {
     let view = ViewState::from(Shared {
-        color_mode: ColorMode::Value,
+        color: ColorChoice::values("position"),
         ..Shared::default()
     });
     check("matrix-value", &view, |view| {
@@ -173,9 +176,9 @@ fn sentence() {
 
 #[test]
 fn sentence_hidden_and_hovered() {
-    let hover = Some(Pick { head: None, id: 8 });
+    let selection = Some(Pick { head: None, id: 8 });
     let view = ViewState {
-        hover,
+        selection,
         hidden: [3, 14].into(),
         ..ViewState::default()
     };
@@ -221,16 +224,20 @@ fn head_classes() {
 
 #[test]
 fn head_classes_last_page() {
-    let view = ViewState {
-        // The keyboard is at its second class.
-        shared: Shared {
-            legend_page: 2,
-            ..Shared::default()
-        },
+    let view = ViewState::from(Shared {
+        legend_page: 2,
+        ..Shared::default()
+    });
+    // The keyboard is at its second class.
+    let keyboard = Interaction {
         legend_mark: Some(2),
-        ..ViewState::default()
+        ..Interaction::default()
     };
-    check("head-classes-page", &view, |view| charts::classes(view, [460.0, 400.0]));
+    check("head-classes-page", &view, |view| {
+        let mut scene = charts::classes(view, [460.0, 400.0])?;
+        frame_marked(&mut scene, &keyboard, &view.colors());
+        Ok(scene)
+    });
 }
 
 #[test]

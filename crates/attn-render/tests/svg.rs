@@ -19,7 +19,7 @@ mod samples;
 
 use attn_render::{
     Axes, Block, Bounds, Color, Curve, Edge, Error, Headless, Motion, Panel, PatchStyle, Path, Point, Projection, Rect,
-    Scene, Shape, SvgOptions, Theme, ViewState, place_labels, plots::Flows, svg,
+    Scene, Shape, Shared, SvgOptions, Theme, ViewState, place_labels, plots::Flows, svg,
 };
 
 /// A start tag: its name and attributes.

@@ -1,7 +1,6 @@
 //! What a widget paints over its picture, and what it says to screen readers.
 
-use attn_core::HeadId;
-use attn_render::{Area, Hit, Scene, ViewState, plots::overlay};
+use attn_render::{Area, ViewState};
 use egui::{Align2, Color32, FontId, Pos2, Rect, Response, Role, Shape, Stroke, StrokeKind, Ui, Vec2};
 
 use super::SceneView;
@@ -60,7 +59,7 @@ impl SceneView {
                 (Some(head), _) => parts.push(format!("head {head}")),
                 (None, heads) => parts.push(format!("{heads} heads")),
             }
-            if let Some(head) = view.hover_head.filter(|head| view.open != Some(*head)) {
+            if let Some(head) = self.interaction().head.filter(|head| view.open != Some(*head)) {
                 parts.push(format!("over head {head}"));
             }
             if !view.shared.selected.is_empty() {
@@ -71,30 +70,5 @@ impl SceneView {
             }
             node.set_value(parts.join(", "));
         });
-    }
-}
-
-/// Frames the hovered head and rings the hovered point, in every panel of its kind of attention: onto the scene's overlay.
-pub fn highlight(scene: &mut Scene, view: &ViewState) {
-    let colors = view.colors();
-    if let Some(head) = view.hover_head.filter(|_| view.open.is_none()) {
-        overlay::frame_head(scene, head, &colors);
-    }
-    let Some(pick) = view.hover else { return };
-    let same = |head: Option<HeadId>| head.map(|head| head.attention) == pick.head.map(|head| head.attention);
-    let mut hits = Vec::new();
-    for (layer, points) in scene.layers.iter().map(|layer| &layer.points).enumerate() {
-        for (index, point) in points.iter().enumerate().filter(|(_, point)| point.id == pick.id) {
-            if scene.panels.get(point.panel()).is_some_and(|panel| same(panel.head)) {
-                hits.push(Hit {
-                    panel: point.panel(),
-                    id: Some(point.id),
-                    point: Some((layer, index)),
-                });
-            }
-        }
-    }
-    for hit in hits {
-        overlay::ring(scene, hit, &colors);
     }
 }

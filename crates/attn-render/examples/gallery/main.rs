@@ -9,7 +9,7 @@ mod samples;
 
 use std::{error::Error, path::PathBuf, time::Instant};
 
-use attn_render::{ColorMode, Headless, Palette, PatchStyle, Pick, Theme, ViewState, plots::Flows};
+use attn_render::{ColorChoice, Headless, Palette, PatchStyle, Pick, Theme, Shared, ViewState, plots::Flows};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "gallery".into()));
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
         let by_value = ViewState {
             shared: Shared {
-                color_mode: ColorMode::Value,
+                color: ColorChoice::values("position"),
                 ..plain.shared.clone()
             },
             ..plain.clone()
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut hidden = plain.clone();
         hidden.hidden = [3, 25].into();
         let hover = ViewState {
-            hover: Some(Pick { head: None, id: 8 }),
+            selection: Some(Pick { head: None, id: 8 }),
             ..plain.clone()
         };
         let searched = ViewState {

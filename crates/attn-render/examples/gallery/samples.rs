@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Cell, Error, Image, PatchStyle, Patches, Picker, Projection, Scene, ViewState,
+    Error, Image, PatchStyle, Patches, Picker, Plot, Projection, Scene, Tooltip, TooltipWord, ViewState,
     plots::{
         ClusterMap, ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, Lines, MapCluster, Matrix,
-        MatrixPanel, Sentence, SentenceToken, Series, ValueKind, overlay,
+        MatrixPanel, Sentence, SentenceToken, Series, Texts, overlay,
     },
 };
 
@@ -110,29 +110,27 @@ fn matrix_of(
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
     let clouds: Vec<Vec<f32>> = (0..heads.len()).map(|i| cloud(i * 7 % 11 + i, points, dims)).collect();
-    let positions: Vec<f32> = (0..points).map(|i| (i % (points / 2)) as f32).collect();
+    let positions: Arc<[f32]> = (0..points).map(|i| (i % (points / 2)) as f32).collect();
     let panels = clouds.iter().enumerate().map(|(i, values)| {
         Ok(MatrixPanel {
-            head: heads[i],
-            coordinates: Coordinates::new(values, dims)?,
-            queries: points / 2,
-            values: Some(&positions),
-            labels: &[],
-            hidden: &[],
+            values: by_value(view).then(|| positions.clone()),
             note: format!("ρ −0.{}", 95 - i % 40),
+            ..MatrixPanel::new(heads[i], Coordinates::new(values.as_slice(), dims)?, points / 2)
         })
     });
     let matrix = Matrix {
-        title: &format!("{model}, 200 sentences"),
-        subtitle: "t-SNE, cosine, perplexity 30; ρ: rank correlation of distance and attention",
+        title: format!("{model}, 200 sentences"),
+        subtitle: "t-SNE, cosine, perplexity 30; ρ: rank correlation of distance and attention".into(),
         panels: panels.collect::<Result<_, Error>>()?,
-        color_by: Some(ColorBy {
-            label: "position",
-            kind: ValueKind::Sequential,
-        }),
+        color_by: Some(ColorBy::sequential("position")),
         ..Matrix::default()
     };
     matrix.scene(view, size.unwrap_or(matrix.natural_size()))
+}
+
+/// Whether a state asks for the values of points.
+fn by_value(state: &ViewState) -> bool {
+    state.shared.color.name().is_some()
 }
 
 /// One head of `points` points; with a sequence brought out or not.
@@ -146,7 +144,7 @@ pub(crate) fn single(
 ) -> Result<Scene, Error> {
     let values = cloud(kind, points, dims);
     let words: Vec<&str> = TEXT.split(' ').collect();
-    let labels: Vec<&str> = (0..points).map(|i| words[i % (points / 2) % words.len()]).collect();
+    let labels: Texts = (0..points).map(|i| words[i % (points / 2) % words.len()]).collect();
     let length = words.len() as u32;
     let half = points as u32 / 2;
     // The sequence's tokens are strewn over the cloud.
@@ -156,20 +154,17 @@ pub(crate) fn single(
     let norms: Vec<f32> = (0..points).map(|i| 1.0 + (i % 23) as f32).collect();
     let positions: Vec<f32> = (0..points).map(|i| (i % (points / 2)) as f32).collect();
     let head = Head {
-        subtitle: "distance-attention correlation −0.94; scale c = 1.8; trustworthiness 0.97",
-        labels: &labels,
-        values: Some(&positions),
-        color_by: Some(ColorBy {
-            label: "position",
-            kind: ValueKind::Sequential,
+        subtitle: "distance-attention correlation −0.94; scale c = 1.8; trustworthiness 0.97".into(),
+        labels,
+        values: by_value(view).then(|| positions.into()),
+        color_by: Some(ColorBy::sequential("position")),
+        sizes: (kind == 2).then(|| norms.into()),
+        sequence: with_sequence.then(|| HeadSequence {
+            queries: queries.into(),
+            keys: keys.into(),
+            attention: attention.into(),
         }),
-        sizes: (kind == 2).then_some(&norms[..]),
-        sequence: with_sequence.then_some(HeadSequence {
-            queries: &queries,
-            keys: &keys,
-            attention: &attention,
-        }),
-        ..Head::new(head(3, 9), Coordinates::new(&values, dims)?, points / 2)
+        ..Head::new(head(3, 9), Coordinates::new(values, dims)?, points / 2)
     };
     head.scene(view, size)
 }
@@ -205,9 +200,9 @@ pub(crate) fn patches(dims: usize, view: &ViewState, size: [f32; 2]) -> Result<S
         style: PatchStyle::default(),
     };
     let head = Head {
-        subtitle: "a vision transformer",
-        patches: Some(&patches),
-        ..Head::new(head(0, 2), Coordinates::new(&coordinates, dims)?, cells + 1)
+        subtitle: "a vision transformer".into(),
+        patches: Some(patches),
+        ..Head::new(head(0, 2), Coordinates::new(coordinates, dims)?, cells + 1)
     };
     head.scene(view, size)
 }
@@ -232,18 +227,14 @@ pub(crate) fn attention(tokens: usize) -> Vec<f32> {
 
 /// A sentence of `tokens` tokens.
 pub(crate) fn sentence(tokens: usize, view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
-    let words: Vec<&str> = TEXT.split(' ').cycle().take(tokens).collect();
-    let tokens: Vec<SentenceToken<'_>> = words
-        .iter()
-        .map(|text| SentenceToken {
-            text,
-            special: text.starts_with('['),
-        })
+    let words = TEXT.split(' ').cycle().take(tokens);
+    let tokens: Arc<[SentenceToken]> = words
+        .map(|text| SentenceToken::new(text, text.starts_with('[')))
         .collect();
     let attention = attention(tokens.len());
     let sentence = Sentence {
-        subtitle: "sentence 12 of 200; distance-attention correlation −0.94",
-        ..Sentence::new(head(3, 9), &tokens, &tokens, &attention)
+        subtitle: "sentence 12 of 200; distance-attention correlation −0.94".into(),
+        ..Sentence::new(head(3, 9), tokens.clone(), tokens, attention)
     };
     sentence.scene(view, size.unwrap_or(sentence.natural_size()))
 }
@@ -284,11 +275,11 @@ pub(crate) fn image(side: usize, flows: Flows, view: &ViewState, size: Option<[f
         attention.extend(row.iter().map(|w| w / sum));
     }
     let picture = Arc::new(Image::new(pixels as u32, pixels as u32, rgba)?);
-    let subtitle = "picture 3 of 24; distance-attention correlation −0.88";
+    let subtitle = "picture 3 of 24; distance-attention correlation −0.88".into();
     let view_of = ImageAttention {
         subtitle,
         flows,
-        ..ImageAttention::new(head(0, 8), picture, side, side, 1, &attention)
+        ..ImageAttention::new(head(0, 8), picture, side, side, 1, attention)
     };
     view_of.scene(view, size.unwrap_or(view_of.natural_size()))
 }
@@ -303,7 +294,7 @@ pub(crate) fn hovered_matrix(view: &ViewState, size: [f32; 2]) -> Result<Scene, 
         .panel_of(head(1, 2))
         .map_or([0.0; 2], |index| projection.panels[index].rect.center());
     let lines = vec!["distance-attention correlation −0.89".into(), "click to open".into()];
-    let tip = overlay::Tooltip {
+    let tip = Tooltip {
         title: "L1 H2".into(),
         lines,
         words: vec![],
@@ -323,17 +314,14 @@ pub(crate) fn hovered_token(view: &ViewState, size: [f32; 2]) -> Result<Scene, E
         return Ok(scene);
     };
     overlay::ring(&mut scene, hit, &colors);
-    let word = |(i, text): (usize, &str)| Cell {
+    let word = |(i, text): (usize, &str)| TooltipWord {
         text: text.into(),
-        fill: if i == 4 {
-            colors.key.alpha(0.45)
-        } else {
-            colors.query.alpha(0.03 * i as f32)
-        },
-        color: colors.text,
+        weight: if i == 4 { 0.45 } else { 0.03 * i as f32 },
+        key: i == 4,
+        itself: false,
     };
     let words = TEXT.split(' ').enumerate().map(word).collect();
-    let tip = overlay::Tooltip {
+    let tip = Tooltip {
         title: "of".into(),
         lines: vec!["key 4 of sentence 12".into()],
         words,
@@ -360,25 +348,22 @@ pub(crate) fn lines(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
         "polar",
         "found again in the base",
     ];
-    let series = names
-        .iter()
-        .zip(&values)
-        .enumerate()
-        .map(|(index, (name, values))| Series {
-            name,
-            values,
-            class: index.saturating_sub(1),
-            broken: index == 1,
-        });
+    let series = names.iter().zip(values).enumerate().map(|(index, (name, values))| Series {
+        name: (*name).into(),
+        values: values.into(),
+        class: index.saturating_sub(1),
+        broken: index == 1,
+    });
     Lines {
-        title: "What clusters of words stand for",
-        subtitle: "tiny-bert, 600 clusters per layer",
+        title: "What clusters of words stand for".into(),
+        subtitle: "tiny-bert, 600 clusters per layer".into(),
         caption: "Share of the clusters of each layer whose words have one label to at least nine tenths. Broken: the \
-                  same with labels permuted.",
-        across: "layer (0: embeddings)",
-        up: "share of clusters",
-        at: &at,
+                  same with labels permuted."
+            .into(),
+        across: "layer (0: embeddings)".into(),
+        up: "share of clusters".into(),
         series: series.collect(),
+        at: at.into(),
         range: None,
     }
     .scene(view, size)
@@ -388,21 +373,19 @@ pub(crate) fn lines(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
 pub(crate) fn cluster_map(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let places = cloud(1, 600, 2);
     let of: Vec<usize> = (0..600).map(|member| member % 300 % 17).collect();
-    let names: Vec<String> = (0..17).map(|cluster| format!("cluster {cluster}")).collect();
-    let sizes = (0..17).map(|cluster| of.iter().filter(|&&other| other == cluster).count());
+    let cluster = |cluster: usize| MapCluster {
+        name: format!("cluster {cluster}"),
+        size: of.iter().filter(|&&other| other == cluster).count(),
+    };
     ClusterMap {
-        title: "Clusters of words",
-        subtitle: "tiny-bert, layer 3",
-        caption: "Each point is a word; names stand at the middle of their cluster.",
-        what: "cluster",
-        coordinates: Coordinates::new(&places, 2)?,
-        of: &of,
-        clusters: names
-            .iter()
-            .zip(sizes)
-            .map(|(name, size)| MapCluster { name, size })
-            .collect(),
-        labels: &[],
+        title: "Clusters of words".into(),
+        subtitle: "tiny-bert, layer 3".into(),
+        caption: "Each point is a word; names stand at the middle of their cluster.".into(),
+        ..ClusterMap::new(
+            Coordinates::new(places, 2)?,
+            of.as_slice(),
+            (0..17).map(cluster).collect(),
+        )
     }
     .scene(view, size)
 }

@@ -153,16 +153,8 @@ fn moved_points_are_found_where_they_are_now() {
 fn panels_and_regions_are_found() {
     let mut scene = Scene::new([100.0, 100.0], Color::default());
     scene.layers[0].regions = vec![
-        Region {
-            panel: 0,
-            rect: Rect::new(10.0, 10.0, 30.0, 30.0),
-            id: 4,
-        },
-        Region {
-            panel: 0,
-            rect: Rect::new(20.0, 20.0, 30.0, 30.0),
-            id: 5,
-        },
+        Region::item(0, Rect::new(10.0, 10.0, 30.0, 30.0), 4),
+        Region::item(0, Rect::new(20.0, 20.0, 30.0, 30.0), 5),
     ];
     let projection = Projection::new(&scene, &ViewState::default(), [200.0, 200.0]);
     let at = |x, y| Picker::default().hit(&scene, &projection, [x, y], 5.0);
@@ -172,7 +164,7 @@ fn panels_and_regions_are_found() {
         at(190.0, 10.0),
         Some(Hit {
             panel: 0,
-            id: None,
+            target: None,
             point: None
         })
     );

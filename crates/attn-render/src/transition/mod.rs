@@ -19,7 +19,7 @@ use crate::{Axes, Color, Edge, Label, Layer, Panel, Placement, Point, Scene, Vie
 ///
 /// ```
 /// use attn_core::{Attention, HeadId};
-/// use attn_render::{Transition, ViewState, plots::{Coordinates, Head}};
+/// use attn_render::{Plot, Transition, ViewState, plots::{Coordinates, Head}};
 ///
 /// let head = HeadId::new(Attention::EncoderSelf, 0, 0);
 /// let view = ViewState::default();

@@ -4,7 +4,7 @@ use attn_core::{Attention, HeadId};
 
 use super::*;
 use crate::{
-    Orbit, PlacedLabel, Projection, Theme, place_labels,
+    Orbit, PlacedLabel, Plot, Projection, Shared, Theme, place_labels,
     plots::{Coordinates, Head, HeadSequence},
 };
 
@@ -156,19 +156,17 @@ fn between_planes_and_space_everything_fades() {
 
 #[test]
 fn lines_and_labels_stay_at_their_points() {
-    let labels = ["a", "b", "c", "d"];
-    let attention = [0.7, 0.3, 0.2, 0.8];
     let view = ViewState::from(Shared {
         theme: Theme::Dark,
         ..Shared::default()
     });
     let with = |values: &[f32]| {
         Head {
-            labels: &labels,
+            labels: ["a", "b", "c", "d"].into(),
             sequence: Some(HeadSequence {
-                queries: &[0, 1],
-                keys: &[2, 3],
-                attention: &attention,
+                queries: [0, 1].into(),
+                keys: [2, 3].into(),
+                attention: [0.7, 0.3, 0.2, 0.8].into(),
             }),
             ..Head::new(ID, Coordinates::new(values, 2).unwrap(), 2)
         }
@@ -194,13 +192,11 @@ fn lines_and_labels_stay_at_their_points() {
 
 /// A head of 400 points with words, of which some have room for theirs.
 fn worded(turn: u16) -> Scene {
-    let words: Vec<String> = (0..400).map(|i| format!("word{i}")).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let place = |i: u32| (i * 193 % 307 + 20 * (u32::from(turn) * i % 7)) as f32;
     let values: Vec<f32> = (0..800).map(place).collect();
     Head {
-        labels: &words,
-        ..Head::new(ID, Coordinates::new(&values, 2).unwrap(), 200)
+        labels: (0..400).map(|i| format!("word{i}")).collect(),
+        ..Head::new(ID, Coordinates::new(values, 2).unwrap(), 200)
     }
     .scene(&ViewState::default(), [500.0, 400.0])
     .unwrap()

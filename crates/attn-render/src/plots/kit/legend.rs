@@ -254,7 +254,7 @@ fn draw_entry(entry: &LegendEntry, page: usize, [x, y]: [f32; 2], right: f32, sc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Controller, Event, Input, Key, Projection, place_labels};
+    use crate::{Controller, Event, Input, Key, Projection, Shared, place_labels};
 
     const CLASSES_OF_ALL: usize = 300;
 
@@ -335,34 +335,30 @@ mod tests {
     fn keys_reach_what_the_pointer_reaches() {
         let mut state = ViewState::default();
         let mut controller = Controller::default();
-        let mut press = |state: &mut ViewState, keys: &[Key]| {
+        let press = |controller: &mut Controller, state: &mut ViewState, keys: &[Key]| {
             for key in keys {
                 controller.handle(Input::Key(*key), &legend(state).0, state);
             }
         };
         // The second page, and its second class.
-        press(
-            &mut state,
-            &[Key::Legend, Key::Enter, Key::Legend, Key::Legend, Key::Enter],
-        );
+        let keys = [Key::Legend, Key::Enter, Key::Legend, Key::Legend, Key::Enter];
+        press(&mut controller, &mut state, &keys);
         assert_eq!(state.shared.legend_page, 1);
         assert_eq!(state.shared.hidden_classes.iter().collect::<Vec<_>>(), [&17]);
         let framed = |state: &ViewState, controller: &Controller| {
             let mut scene = legend(state).0;
             frame_marked(&mut scene, &controller.interaction(), &state.colors());
-            let class = scene.layers[0]
-                .regions
-                .iter()
-                .find(|region| region.target == Target::LegendClass(17));
-            let frame = scene.overlay.blocks.first();
-            frame.is_some_and(|frame| [frame.min, frame.max] == [class.unwrap().rect.min, class.unwrap().rect.max])
+            let mut regions = scene.layers[0].regions.iter();
+            let class = regions.find(|region| region.target == Target::LegendClass(17));
+            let rect = class.map(|region| [region.rect.min, region.rect.max]);
+            scene.overlay.blocks.first().map(|frame| [frame.min, frame.max]) == rect
         };
-        assert!(framed(&state));
+        assert!(framed(&state, &controller));
         // Around the end: a button and sixteen classes.
-        press(&mut state, &[Key::Legend; 15]);
-        assert_eq!(state.legend_mark, Some(0));
-        press(&mut state, &[Key::Escape]);
-        assert!(state.legend_mark.is_none() && !framed(&state));
+        press(&mut controller, &mut state, &[Key::Legend; 15]);
+        assert_eq!(controller.interaction().legend_mark, Some(0));
+        press(&mut controller, &mut state, &[Key::Escape]);
+        assert!(controller.interaction().is_empty() && !framed(&state, &controller));
     }
 
     #[test]
