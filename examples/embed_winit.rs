@@ -16,7 +16,7 @@ use std::{
 
 use attn_sdk::{
     Study,
-    render::{Controller, Event, Input, Key, Renderer, Scene, ViewState, wgpu},
+    render::{Controller, Event, Input, Key, Plot, Renderer, Scene, ViewState, plots::overlay, wgpu},
 };
 use clap::Parser;
 use winit::{
@@ -156,8 +156,12 @@ impl App {
             *scene = self.study.scene(&self.view, size.map(|side| side / scale))?;
         }
         let hit = self.controller.hit(self.cursor, scene, &self.view);
-        self.study
-            .draw_hover(scene, &self.view, size, self.cursor, self.view.hover_head, hit);
+        let pointer = overlay::Pointer {
+            size,
+            position: self.cursor,
+            hit,
+        };
+        overlay::point_out(scene, &self.study, &self.view, &self.controller.interaction(), Some(&pointer));
         shown.window.request_redraw();
         Ok(())
     }

@@ -8,7 +8,7 @@ use attn_sdk::{
     embedded::{self, sentences},
     models::{Capturer, split_lines},
     project::{AtlasParams, Method},
-    render::{Theme, ViewState},
+    render::{Shared, Theme, ViewState},
 };
 use clap::Parser;
 use serde::{Serialize, de::DeserializeOwned};

@@ -5,7 +5,7 @@
 mod common;
 
 use attn_egui::egui::{self, Event as EguiEvent, Key, Modifiers, MouseWheelUnit, Pos2, TouchPhase, Vec2};
-use attn_render::{Camera, ColorMode, Controller, Event, Headless, Input, Projection, Theme, Tool, ViewState};
+use attn_render::{Camera, Controller, Event, Headless, Input, Projection, Shared, Target, Theme, Tool, ViewState};
 use common::{Host, head, scene, state, window};
 use egui_kittest::{Harness, kittest::Queryable};
 
@@ -103,15 +103,13 @@ fn a_click_opens_a_head_and_escape_goes_back() {
 #[test]
 fn a_legend_of_many_classes_is_turned_and_filters() {
     let mut harness = window(1, 1.0);
-    harness.state_mut().views[0].color_mode = ColorMode::Value;
-    harness.run();
-    for (id, built) in [
-        (ViewState::LEGEND_PAGE_IDS + 1, 3),
-        (ViewState::LEGEND_PAGE_IDS + 2, 4),
-        (ViewState::LEGEND_IDS + 39, 5),
+    for (target, built) in [
+        (Target::LegendPage(1), 2),
+        (Target::LegendPage(2), 3),
+        (Target::LegendClass(39), 4),
     ] {
         let scene = harness.state().widgets[0].scene().unwrap();
-        let region = scene.layers[0].regions.iter().find(|region| region.id == id);
+        let region = scene.layers[0].regions.iter().find(|region| region.target == target);
         // The scene is laid out in the widget's own size.
         let [x, y] = region.unwrap().rect.center();
         let at = size_of(&harness, "view 0").min + Vec2::new(x, y);
@@ -135,11 +133,11 @@ fn the_pointer_hovers_and_leaves() {
     let at = middle(&harness, 0, 1);
     harness.hover_at(at);
     harness.run();
-    assert_eq!(harness.state().views[0].hover_head, Some(head(0, 1)));
+    assert_eq!(harness.state().widgets[0].interaction().head, Some(head(0, 1)));
     let framed = harness.render().unwrap();
     harness.remove_cursor();
     harness.run();
-    assert_eq!(harness.state().views[0].hover_head, None);
+    assert_eq!(harness.state().widgets[0].interaction().head, None);
     assert_ne!(framed, harness.render().unwrap(), "the frame around the head is gone");
 }
 
@@ -377,9 +375,8 @@ fn two_widgets_share_what_the_host_links_and_nothing_else() {
         let at = middle(&harness, 0, 0);
         harness.hover_at(at);
         harness.run();
-        let views = &harness.state().views;
-        assert_eq!(views[0].hover_head, Some(head(0, 0)));
-        assert_eq!(views[1].hover_head, views[0].hover_head.filter(|_| linked));
+        let hovered: Vec<_> = harness.state().widgets.iter().map(|w| w.interaction().head).collect();
+        assert_eq!(hovered, [Some(head(0, 0)), Some(head(0, 0)).filter(|_| linked)]);
         wheel(&harness, 1.0);
         harness.run_steps(30);
         harness.drag_at(at);

@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attn_egui::{Export, SceneView, TextTable};
+use attn_egui::{SceneView, TextTable};
 use attn_sdk::{
-    Error, Guest, Progress, Steps, Study, Summary, TokenFilter, Weighting,
+    Guest, Progress, Steps, Study, Summary, TokenFilter, Weighting,
     core::HeadId,
     models::Capturer,
     project::AtlasParams,
-    render::{Event, Pick, Scene, ViewState},
+    render::{Event, Format, Pick, Plot, ViewState, over},
 };
 use eframe::egui::{Context, RichText, Ui};
 
@@ -244,7 +244,7 @@ impl Side {
         let study = self.study.as_ref()?;
         self.view
             .open
-            .or(self.view.hover_head)
+            .or(self.picture.interaction().head)
             .or_else(|| study.ranking().first().copied())
             .or_else(|| study.capture().model().heads().next())
     }
@@ -330,14 +330,14 @@ impl Side {
     }
 
     /// Writes the matrix or the open head, or the numbers behind it.
-    pub(crate) fn export(&mut self, kind: Export) {
+    pub(crate) fn export(&mut self, format: Format) {
         let Some(study) = &self.study else { return };
         let what = match self.view.open {
             Some(head) => format!("head-{}", pictures::file_name(study, head)),
             None => "matrix".into(),
         };
-        let table = || study.table(&self.view);
-        self.written = export::write(&self.out, &what, kind, self.picture.scene(), &self.view, table);
+        let plot = plot(study, self.steps.as_ref(), self.step, &self.guests);
+        self.written = export::write(&self.out, &what, format, &plot, &self.view, &self.picture);
     }
 
     /// How many tokens the search finds.
@@ -362,20 +362,9 @@ impl Side {
             });
             return false;
         };
-        let guests = &self.guests;
-        let (steps, step) = (&self.steps, self.step);
-        let scene = |size: [f32; 2], view: &ViewState| -> Result<Scene, Error> {
-            let mut scene = match steps {
-                Some(steps) => steps.scene(step, view, size)?,
-                None => study.scene(view, size)?,
-            };
-            let colors = view.colors();
-            guests.values().for_each(|guest| guest.draw(&mut scene, &colors));
-            Ok(scene)
-        };
-        let shown = self.picture.show_with(ui, &mut self.view, scene, |scene, view, hover| {
-            study.draw_hover(scene, view, hover.size, hover.pointer, hover.head, hover.hit)
-        });
+        let plot = plot(study, self.steps.as_ref(), self.step, &self.guests);
+        let shown = self.picture.show(ui, &mut self.view, &plot);
+        drop(plot);
         for event in &shown.events {
             if let Event::SelectPoint(Some(Pick { head: Some(head), id })) = event
                 && let Some(place) = study.place(*head, *id)
@@ -400,4 +389,21 @@ impl Side {
             });
         }
     }
+}
+
+/// The matrix or the open head, at a step of the training, with what a person brought.
+fn plot<'a>(
+    study: &'a Study,
+    steps: Option<&'a Steps>,
+    step: f32,
+    guests: &'a BTreeMap<HeadId, Guest>,
+) -> impl Plot + 'a {
+    let plot: Box<dyn Plot + 'a> = match steps {
+        Some(steps) => Box::new(steps.at(step)),
+        None => Box::new(study),
+    };
+    over(plot, move |scene, view| {
+        let colors = view.colors();
+        guests.values().for_each(|guest| guest.draw(scene, &colors));
+    })
 }
