@@ -18,7 +18,7 @@ mod common;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Area, Blending, Headless, Picker, Projection, SvgOptions, Transition, ViewState,
+    Area, Blending, Headless, Picker, Plot, Projection, SvgOptions, Transition, ViewState,
     plots::{Coordinates, Head, Matrix, MatrixPanel, Sentence, SentenceToken},
     svg,
 };
@@ -35,21 +35,12 @@ fn clouds() -> Vec<Vec<f32>> {
         .collect()
 }
 
-fn matrix(clouds: &[Vec<f32>]) -> Matrix<'_> {
-    let panels = clouds.iter().enumerate().map(|(i, cloud)| MatrixPanel {
-        head: HeadId::new(Attention::EncoderSelf, i / SIDE, i % SIDE),
-        coordinates: Coordinates::new(cloud, 2).unwrap(),
-        queries: POINTS / 2,
-        values: None,
-        labels: &[],
-        hidden: &[],
-        note: String::new(),
+fn matrix(clouds: &[Vec<f32>]) -> Matrix {
+    let panels = clouds.iter().enumerate().map(|(i, cloud)| {
+        let head = HeadId::new(Attention::EncoderSelf, i / SIDE, i % SIDE);
+        MatrixPanel::new(head, Coordinates::new(cloud.as_slice(), 2).unwrap(), POINTS / 2)
     });
-    Matrix {
-        title: "12 x 12",
-        panels: panels.collect(),
-        ..Matrix::default()
-    }
+    Matrix::new("12 x 12", panels.collect())
 }
 
 fn scenes(c: &mut Criterion) {
@@ -60,15 +51,9 @@ fn scenes(c: &mut Criterion) {
     group.bench_function("12 x 12 x 10112 points", |b| {
         b.iter(|| matrix.scene(&ViewState::default(), SIZE).unwrap())
     });
-    let words = vec![
-        SentenceToken {
-            text: "word",
-            special: false
-        };
-        4_000
-    ];
+    let words = vec![SentenceToken::new("word", false); 4_000];
     let weights = vec![1.0 / 4_000.0; 4_000 * 4_000];
-    let window = Sentence::new(HeadId::new(Attention::EncoderSelf, 0, 0), &words, &words, &weights);
+    let window = Sentence::new(HeadId::new(Attention::EncoderSelf, 0, 0), words.clone(), words, weights);
     let view = ViewState {
         first_token: 2_000,
         ..ViewState::default()
@@ -227,11 +212,11 @@ fn picking(c: &mut Criterion) {
 
 fn drawings(c: &mut Criterion) {
     let words = "the old keeper of the light house said that the ship would come before the storm".split(' ');
-    let tokens: Vec<SentenceToken<'_>> = words.map(|text| SentenceToken { text, special: false }).collect();
+    let tokens: Vec<SentenceToken> = words.map(|text| SentenceToken::new(text, false)).collect();
     let count = tokens.len();
     let attention = vec![1.0 / count as f32; count * count];
     let id = HeadId::new(Attention::EncoderSelf, 0, 0);
-    let sentence = Sentence::new(id, &tokens, &tokens, &attention);
+    let sentence = Sentence::new(id, tokens.clone(), tokens, attention);
     let view = ViewState::default();
     let options = SvgOptions::default();
     let mut group = c.benchmark_group("svg");

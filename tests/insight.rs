@@ -12,7 +12,7 @@ use attn_sdk::{
     models::{Capturer, Edit, Inputs, Interventions, Picture, Twin, split_lines},
     project::{AtlasParams, Method},
     read_again,
-    render::{ViewState, plots::overlay},
+    render::{Plot, ViewState, plots::overlay},
 };
 
 fn capturer(model: EmbeddedModel) -> Capturer {
@@ -449,7 +449,7 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
     let size = [900.0, 700.0];
     let view = ViewState::default();
     let points = |at: f32| {
-        let scene = steps.scene(at, &view, size).unwrap();
+        let scene = steps.at(at).scene(&view, size).unwrap();
         let panel = scene.panel_of(steps.movements()[0].head).unwrap();
         let own = scene
             .layers
