@@ -161,7 +161,13 @@ impl App {
             position: self.cursor,
             hit,
         };
-        overlay::point_out(scene, &self.study, &self.view, &self.controller.interaction(), Some(&pointer));
+        overlay::point_out(
+            scene,
+            &self.study,
+            &self.view,
+            &self.controller.interaction(),
+            Some(&pointer),
+        );
         shown.window.request_redraw();
         Ok(())
     }

@@ -136,7 +136,11 @@ fn a_rollout_is_the_product_of_what_layers_mix() {
         }
         let expected = expected.unwrap();
         let rollout = study.roll_out(attention, 1, &()).unwrap();
-        let table = rollout.plot(&study, None).unwrap().table(&ViewState::default()).unwrap();
+        let table = rollout
+            .plot(&study, None)
+            .unwrap()
+            .table(&ViewState::default())
+            .unwrap();
         let numbers = |column: usize| match &table.columns()[column].1 {
             Cells::Numbers(numbers) => numbers.clone(),
             Cells::Texts(_) => panic!("numbers"),
@@ -149,12 +153,7 @@ fn a_rollout_is_the_product_of_what_layers_mix() {
         // Shares below a thousandth are left out.
         let worst = (&found - &expected).fold(0.0_f64, |worst, x| worst.max(x.abs()));
         assert!(worst < 1.01e-3, "{attention}: {worst}");
-        assert!(
-            drawn(&rollout.plot(&study, None).unwrap()).layers[1]
-                .edges
-                .len()
-                > 4
-        );
+        assert!(drawn(&rollout.plot(&study, None).unwrap()).layers[1].edges.len() > 4);
     }
 }
 
@@ -198,7 +197,15 @@ fn long_texts_are_lines_and_pictures_heat() {
     // A word for each query and each key; a graph has a state per layer.
     let scene = drawn(&rollout.plot(&study, None).unwrap());
     assert_eq!(scene.layers[1].points.len(), 2 * tokens);
-    assert_eq!(rollout.plot(&study, None).unwrap().table(&ViewState::default()).unwrap().rows(), tokens * tokens);
+    assert_eq!(
+        rollout
+            .plot(&study, None)
+            .unwrap()
+            .table(&ViewState::default())
+            .unwrap()
+            .rows(),
+        tokens * tokens
+    );
 
     let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
     let (name, bytes) = embedded::IMAGES[0];
@@ -207,7 +214,15 @@ fn long_texts_are_lines_and_pictures_heat() {
     let tokens = capture.sequences()[0].encoder.len();
     let study = Study::new(capture, &AtlasParams::default()).unwrap();
     let rollout = study.roll_out(Attention::EncoderSelf, 0, &()).unwrap();
-    assert_eq!(rollout.plot(&study, None).unwrap().table(&ViewState::default()).unwrap().rows(), tokens * tokens);
+    assert_eq!(
+        rollout
+            .plot(&study, None)
+            .unwrap()
+            .table(&ViewState::default())
+            .unwrap()
+            .rows(),
+        tokens * tokens
+    );
     let scene = drawn(&rollout.plot(&study, Some((1, 1))).unwrap());
     assert!(scene.layers.iter().any(|layer| !layer.pictures.is_empty()));
     let outside = rollout.plot(&study, Some((99, 1)));

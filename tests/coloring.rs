@@ -230,7 +230,9 @@ fn an_attribute_of_a_host_is_drawn_by_its_name() {
             "index"
         }
         fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error> {
-            Ok((0..study.projection(head)?.embedding.points.nrows()).map(|i| i as f32).collect())
+            Ok((0..study.projection(head)?.embedding.points.nrows())
+                .map(|i| i as f32)
+                .collect())
         }
     }
     let mut study = text();
@@ -339,10 +341,7 @@ fn a_search_finds_values_of_columns() {
         search: "upos=VERB".into(),
         ..Shared::default()
     });
-    for scene in [
-        matrix(&study, &view),
-        head(&study, None, &view),
-    ] {
+    for scene in [matrix(&study, &view), head(&study, None, &view)] {
         let heads = scene.panels.iter().filter(|panel| panel.head.is_some()).count();
         let shown = scene.layers[1].points.iter().filter(|point| !point.is_dimmed()).count();
         assert_eq!(shown, heads * 2 * count);

@@ -181,7 +181,7 @@ fn every_view_is_a_scene_and_what_is_missing_is_named() {
     let head = study.ranking()[0];
     assert_eq!(
         study
-            .matrix(&view, None)
+            .scene(&view, study.natural_size())
             .unwrap()
             .panels
             .iter()
@@ -189,14 +189,12 @@ fn every_view_is_a_scene_and_what_is_missing_is_named() {
             .count(),
         16
     );
-    assert!(study.head(head, Some(2), &view, None).is_ok());
-    assert!(study.sentence(head, 2, &view, None).is_ok());
-    assert!(matches!(
-        study.image(head, 2, None, &view, None),
-        Err(Error::NotAPicture { .. })
-    ));
-    assert!(matches!(study.sentence(head, 6, &view, None), Err(Error::Core(_))));
-    let overview = study.overview(2, &view, None).unwrap();
+    let drawn = |plot: &dyn Plot| plot.scene(&view, plot.natural_size());
+    assert!(drawn(&study.head(head, Some(2), &view).unwrap()).is_ok());
+    assert!(drawn(&study.sentence(head, 2).unwrap()).is_ok());
+    assert!(matches!(study.image(head, 2, None), Err(Error::NotAPicture { .. })));
+    assert!(matches!(study.sentence(head, 6), Err(Error::Core(_))));
+    let overview = drawn(&study.overview(2).unwrap()).unwrap();
     let drawn: Vec<HeadId> = overview.panels.iter().filter_map(|panel| panel.head).collect();
     assert_eq!(drawn, study.capture().model().heads().collect::<Vec<_>>());
     let lines = |head| {
@@ -211,7 +209,7 @@ fn every_view_is_a_scene_and_what_is_missing_is_named() {
         weights.rows().into_iter().map(strong).sum::<usize>(),
         "of every query the five strongest"
     );
-    assert!(matches!(study.overview(6, &view, None), Err(Error::Core(_))));
+    assert!(matches!(study.overview(6), Err(Error::Core(_))));
     // A row can be pointed at for every position that any sequence has.
     let aggregate = study.aggregate(head).unwrap();
     let aggregate = aggregate.scene(&view, aggregate.natural_size()).unwrap();
@@ -304,7 +302,11 @@ fn some_points_are_laid_out_as_if_there_were_no_others() {
     let subset = study.subset(head, given, &()).unwrap();
     assert_eq!(subset.points(), ids.iter().map(|&id| id as usize).collect::<Vec<_>>());
     let view = ViewState::default();
-    let scene = subset.plot(&study, &view).unwrap().scene(&view, [800.0, 700.0]).unwrap();
+    let scene = subset
+        .plot(&study, &view)
+        .unwrap()
+        .scene(&view, [800.0, 700.0])
+        .unwrap();
     let all = attn_sdk::project::head_points(study.capture(), head, study.params())
         .unwrap()
         .points;
@@ -432,7 +434,12 @@ fn every_view_has_its_numbers() {
         Cells::Texts(_) => panic!("weights are numbers"),
     };
     let attention = study.capture().attention(head, 2).unwrap();
-    assert!(weight(&study).iter().zip(&attention).all(|(a, b)| (a - f64::from(*b)).abs() < 1e-6));
+    assert!(
+        weight(&study)
+            .iter()
+            .zip(&attention)
+            .all(|(a, b)| (a - f64::from(*b)).abs() < 1e-6)
+    );
     let mut by_value = study.clone();
     by_value.set_weighting(attn_sdk::Weighting::Value);
     let weighted = by_value.weights(head, 2).unwrap();
@@ -442,7 +449,12 @@ fn every_view_has_its_numbers() {
             .zip(&weighted)
             .all(|(a, b)| (a - f64::from(*b)).abs() < 1e-6)
     );
-    assert!(weight(&study).iter().zip(&attention).all(|(a, b)| (a - f64::from(*b)).abs() < 1e-6));
+    assert!(
+        weight(&study)
+            .iter()
+            .zip(&attention)
+            .all(|(a, b)| (a - f64::from(*b)).abs() < 1e-6)
+    );
     let positions = study.aggregate(head).unwrap().table(&view).unwrap().rows();
     assert!(positions >= length * length);
     assert!(study.overview(2).unwrap().table(&view).unwrap().rows() > 0);

@@ -16,9 +16,9 @@ pub use attn_render;
 pub use egui;
 pub use egui_wgpu;
 
+pub use attn_render::Format;
 pub use colors::{apply_theme, egui_color, visuals};
 pub use error::Error;
-pub use attn_render::Format;
 pub use export::export_menu;
 pub use progress::progress_bar;
 pub use scene_view::{SceneResponse, SceneView};

@@ -12,10 +12,10 @@ use attn_render::{
     ColorChoice, Controller, Error, Image, Input, Pick, Plot, Projection, Scene, Selection, Shared, SvgOptions, Table,
     Target, ViewState, place_labels,
     plots::{
-        Aggregate, BeamNode, BeamTree, ClusterMap, ColorBy, Coordinates, CrossFlow, DataMap, Dendrogram, DendrogramLeaf,
-        DendrogramMerge, Flows, Head, HeadCells, HeadGrid, HeadMap, HeadMapPart, HeadPattern, HeadSequence, Histogram,
-        ImageAttention, Lines, MapCluster, Matrix, MatrixPanel, Overview, OverviewHead, Pictograms, Rollout, Scatter,
-        Sentence, SentenceToken, Series, Texts, Trajectories, Trajectory, ValueKind,
+        Aggregate, BeamNode, BeamTree, ClusterMap, ColorBy, Coordinates, CrossFlow, DataMap, Dendrogram,
+        DendrogramLeaf, DendrogramMerge, Flows, Head, HeadCells, HeadGrid, HeadMap, HeadMapPart, HeadPattern,
+        HeadSequence, Histogram, ImageAttention, Lines, MapCluster, Matrix, MatrixPanel, Overview, OverviewHead,
+        Pictograms, Rollout, Scatter, Sentence, SentenceToken, Series, Texts, Trajectories, Trajectory, ValueKind,
     },
     svg,
 };
@@ -162,7 +162,10 @@ fn show(plot: &dyn Plot, view: &ViewState, size: [f32; 2], random: &mut Random) 
     read_back(plot.table(view));
     assert!(plot.natural_size().iter().all(|side| side.is_finite() && *side > 0.0));
     for id in [0, 3, u32::MAX] {
-        let pick = Pick { head: Some(self::id(0)), id };
+        let pick = Pick {
+            head: Some(self::id(0)),
+            id,
+        };
         for target in [Target::Head(self::id(1)), Target::Point(pick), Target::Item(pick)] {
             let _ = plot.tooltip(target);
         }
@@ -213,7 +216,11 @@ fn every_view(data: &Data, view: &ViewState, size: [f32; 2], random: &mut Random
                 values: Some(values.clone()),
                 color_by: color_by.clone(),
                 sizes: (random.below(2) == 0).then(|| values.clone()),
-                contours: if random.below(2) == 0 { shares.into() } else { Arc::default() },
+                contours: if random.below(2) == 0 {
+                    shares.into()
+                } else {
+                    Arc::default()
+                },
                 sequence: (random.below(2) == 0).then(|| HeadSequence {
                     queries: points.clone(),
                     keys: points,
@@ -304,7 +311,11 @@ fn every_view(data: &Data, view: &ViewState, size: [f32; 2], random: &mut Random
         };
         draw("image", &image, random);
     }
-    draw("aggregate", &Aggregate::new(id(0), weights.clone(), count, count), random);
+    draw(
+        "aggregate",
+        &Aggregate::new(id(0), weights.clone(), count, count),
+        random,
+    );
     let pattern = HeadPattern {
         weights: weights.clone(),
         queries: count,

@@ -176,5 +176,8 @@ fn ten_thousand_panels_are_projected_hit_and_written() {
     for _ in 0..3 {
         controller.handle(Input::Key(Key::Next), &scene, &mut view);
     }
-    assert_eq!(controller.interaction().head, Some(HeadId::new(Attention::EncoderSelf, 0, 2)));
+    assert_eq!(
+        controller.interaction().head,
+        Some(HeadId::new(Attention::EncoderSelf, 0, 2))
+    );
 }

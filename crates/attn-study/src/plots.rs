@@ -48,10 +48,12 @@ impl Study {
             if own && known_before(&panels, head.attention) {
                 of_head.values = self.values(head, state)?;
             }
-            let note = attribute.and_then(|attribute| attribute.note(projection)).unwrap_or_else(|| {
-                let value = projection.correlation.value;
-                value.map_or_else(String::new, |value| format!("ρ {}", signed(value)))
-            });
+            let note = attribute
+                .and_then(|attribute| attribute.note(projection))
+                .unwrap_or_else(|| {
+                    let value = projection.correlation.value;
+                    value.map_or_else(String::new, |value| format!("ρ {}", signed(value)))
+                });
             if let Some(values) = &of_head.values {
                 color_by.get_or_insert_with(|| values.by.clone());
             }
@@ -68,7 +70,10 @@ impl Study {
         Ok(Matrix {
             title: format!("{}: queries and keys of every attention head", info.name),
             subtitle: format!("{} · {}", self.method(), self.data()),
-            caption: attribute.and_then(|attribute| attribute.caption()).unwrap_or(CAPTION).to_owned(),
+            caption: attribute
+                .and_then(|attribute| attribute.caption())
+                .unwrap_or(CAPTION)
+                .to_owned(),
             panels,
             color_by,
         })

@@ -47,7 +47,8 @@ impl Plot for AtStep<'_> {
 
     /// The numbers of the nearest step.
     fn table(&self, state: &ViewState) -> attn_render::Result<Table> {
-        self.nearest().map_or_else(|| Ok(Table::default()), |study| study.table(state))
+        self.nearest()
+            .map_or_else(|| Ok(Table::default()), |study| study.table(state))
     }
 
     fn natural_size(&self) -> [f32; 2] {

@@ -9,10 +9,7 @@ use std::{
 
 use attn_core::{Capture, HeadId, ImageData, Progress};
 use attn_project::{AtlasOptions, AtlasParams, HeadProjection, atlas_with, sequence_sample};
-use attn_render::{
-    Plot, Scene, Table, Target, Tooltip, ViewState,
-    plots::Coordinates,
-};
+use attn_render::{Plot, Scene, Table, Target, Tooltip, ViewState, plots::Coordinates};
 
 use crate::{
     Column, Error, Report, TokenAttribute, Weighting, attributes, filter::Drawn, picture::Sheet, points::Labels,

@@ -45,7 +45,9 @@ const SCORES: [Trust; 3] = [
 
 /// The scores of the projection as attributes.
 pub(crate) fn scores() -> impl Iterator<Item = Arc<dyn TokenAttribute>> {
-    SCORES.into_iter().map(|score| Arc::new(score) as Arc<dyn TokenAttribute>)
+    SCORES
+        .into_iter()
+        .map(|score| Arc::new(score) as Arc<dyn TokenAttribute>)
 }
 
 impl std::fmt::Debug for Trust {

@@ -161,7 +161,11 @@ impl LayerValues {
             caption,
             what: "head".into(),
             labels: self.texts.as_slice().into(),
-            ..ClusterMap::new(coordinates, self.of.as_slice(), self.heads.iter().map(cluster).collect())
+            ..ClusterMap::new(
+                coordinates,
+                self.of.as_slice(),
+                self.heads.iter().map(cluster).collect(),
+            )
         })
     }
 }

@@ -70,7 +70,11 @@ impl Shown {
     fn follow(&mut self, view: &ViewState) {
         let own = self.view.shared.clone();
         self.view.shared = Shared {
-            search: if self.apart.searched { view.shared.search.clone() } else { own.search },
+            search: if self.apart.searched {
+                view.shared.search.clone()
+            } else {
+                own.search
+            },
             selected: own.selected,
             hidden_classes: own.hidden_classes,
             legend_page: own.legend_page,
@@ -99,9 +103,7 @@ pub(crate) fn offer(ui: &mut Ui, side: &mut Side) {
         .on_hover_text("Lays out what you drew around, or what the search finds in the open head, by itself")
         .on_disabled_hover_text("Draw around points (b or l), or open a head and search");
     if let (true, Some((head, ids))) = (button.clicked(), chosen) {
-        side.apart(move |study, _, progress| {
-            Ok(Apart::points(study.clone(), study.subset(head, ids, progress)?))
-        });
+        side.apart(move |study, _, progress| Ok(Apart::points(study.clone(), study.subset(head, ids, progress)?)));
     }
     let layer = side.view.open.filter(|_| side.capturer.is_some());
     let button = ui

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use attn_sdk::{embedded, render::{Shared, ViewState}};
+use attn_sdk::{
+    embedded,
+    render::{Shared, ViewState},
+};
 use eframe::egui::{self, Grid, TextEdit, Ui, Window};
 
 use crate::{

@@ -65,7 +65,11 @@ pub(crate) fn write(
         let name = |what: &str| format!("{what}-{}", file_name(study, head));
         // A guest stands alone.
         let shown = options.guest.is_none().then_some(sequence);
-        draw(name("head"), &guest::draw(&guests, study.head(head, shown, &view)?), &view)?;
+        draw(
+            name("head"),
+            &guest::draw(&guests, study.head(head, shown, &view)?),
+            &view,
+        )?;
         draw(name("aggregate"), &study.aggregate(head)?, &view)?;
         if options.matches_alone {
             let subset = study.subset(head, study.matches(head, &view.shared.search).ids(), terminal)?;

@@ -137,9 +137,10 @@ pub(crate) fn curves(study: &Study, model: &Encoded) -> Option<Lines> {
     let lines = Lines {
         title: "What clusters of words stand for, layer by layer".into(),
         subtitle: format!("{}: {} words", model.model, model.words.words.len()),
-        caption: "Share of the clusters of each layer whose words have one label of the set. Broken, in the same colour: \
+        caption:
+            "Share of the clusters of each layer whose words have one label of the set. Broken, in the same colour: \
                   the same with permuted labels."
-            .into(),
+                .into(),
         at: places(model).into(),
         ..Lines::default()
     };
@@ -233,9 +234,10 @@ pub(crate) fn map(model: &Encoded, layer: &Layer) -> Result<ClusterMap, attn_sdk
     Ok(ClusterMap {
         title: format!("Clusters of words in layer {} of {}", layer.layer, model.model),
         subtitle: format!("{} words, {} clusters", layer.map.len(), layer.clusters.len()),
-        caption: "Each point is one occurrence of a word; neighbours in the layer are neighbours here. Names of the largest \
+        caption:
+            "Each point is one occurrence of a word; neighbours in the layer are neighbours here. Names of the largest \
                   clusters stand where there is room."
-            .into(),
+                .into(),
         what: "cluster".into(),
         coordinates: Coordinates::new(places, 2)?,
         of: layer.partition.of().into(),

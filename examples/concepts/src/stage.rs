@@ -169,11 +169,7 @@ impl Browser {
             let sentence = &model.text.sentences[word.sentence];
             let cluster = &layer.clusters[layer.partition.of()[pick.id as usize]];
             let around = around(&sentence.text, sentence.words[word.index].span, REACH);
-            Some(
-                Tooltip::new(&word.text)
-                    .line(&cluster.name.text)
-                    .line(around.concat()),
-            )
+            Some(Tooltip::new(&word.text).line(&cluster.name.text).line(around.concat()))
         };
         let map = deferred(|_| pictures::map(model, layer)).tooltips(words);
         let shown = picture.widget.show(ui, &mut picture.view, &map);

@@ -18,7 +18,9 @@ use super::{
     slot::{Slot, starts},
     writer::checksum,
 };
-use crate::{Attention, Error, HeadId, ImageData, ModelInfo, Progress, Sequence, Side, attention_weights, progress::step};
+use crate::{
+    Attention, Error, HeadId, ImageData, ModelInfo, Progress, Sequence, Side, attention_weights, progress::step,
+};
 
 /// What went through a model, ready to be looked at. Cheap to clone; safe to share between threads.
 #[derive(Debug, Clone)]

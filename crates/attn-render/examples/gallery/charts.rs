@@ -6,8 +6,8 @@ use attn_render::{
     Error, Plot, Scene, Selection, Shared, ViewState,
     plots::{
         Aggregate, BeamNode, BeamTree, ColorBy, Coordinates, CrossFlow, DataMap, Dendrogram, DendrogramLeaf,
-        DendrogramMerge, Head, HeadCells, HeadGrid, HeadPattern, Histogram, Pictograms, SentenceToken, Texts, Trajectories,
-        Trajectory,
+        DendrogramMerge, Head, HeadCells, HeadGrid, HeadPattern, Histogram, Pictograms, SentenceToken, Texts,
+        Trajectories, Trajectory,
     },
 };
 

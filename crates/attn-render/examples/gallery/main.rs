@@ -9,7 +9,7 @@ mod samples;
 
 use std::{error::Error, path::PathBuf, time::Instant};
 
-use attn_render::{ColorChoice, Headless, Palette, PatchStyle, Pick, Theme, Shared, ViewState, plots::Flows};
+use attn_render::{ColorChoice, Headless, Palette, PatchStyle, Pick, Shared, Theme, ViewState, plots::Flows};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "gallery".into()));

@@ -348,12 +348,16 @@ pub(crate) fn lines(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
         "polar",
         "found again in the base",
     ];
-    let series = names.iter().zip(values).enumerate().map(|(index, (name, values))| Series {
-        name: (*name).into(),
-        values: values.into(),
-        class: index.saturating_sub(1),
-        broken: index == 1,
-    });
+    let series = names
+        .iter()
+        .zip(values)
+        .enumerate()
+        .map(|(index, (name, values))| Series {
+            name: (*name).into(),
+            values: values.into(),
+            class: index.saturating_sub(1),
+            broken: index == 1,
+        });
     Lines {
         title: "What clusters of words stand for".into(),
         subtitle: "tiny-bert, 600 clusters per layer".into(),

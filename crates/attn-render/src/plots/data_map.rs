@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::kit::{Coordinates, Frame, LegendEntry, Page, Texts, add_points, number, range, Crowd, highlighted, highlights};
+use super::kit::{
+    Coordinates, Crowd, Frame, LegendEntry, Page, Texts, add_points, highlighted, highlights, number, range,
+};
 use crate::{
     Error, Label, Layer, Motion, Panel, Plot, Point, Result, Scene, Table, Target, Tooltip, ViewState,
     error::{check_finite, check_len},

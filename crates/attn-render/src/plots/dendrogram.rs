@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    kit::{axes, LegendEntry, Page, straight},
-};
+use super::kit::{LegendEntry, Page, axes, straight};
 use crate::{
     Color, Colors, Edge, Error, Label, Layer, Plot, Rect, Region, Result, Scene, Table, ViewState,
     error::check_finite,

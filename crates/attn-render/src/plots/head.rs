@@ -9,7 +9,10 @@ mod lines;
 use attn_core::HeadId;
 
 use super::{
-    kit::{ColorBy, Coordinates, LegendEntry, Page, PointColors, Texts, add_points, check_points, drawing_order, thinned, thinning_note, Crowd, Roles, highlighted, highlights},
+    kit::{
+        ColorBy, Coordinates, Crowd, LegendEntry, Page, PointColors, Roles, Texts, add_points, check_points,
+        drawing_order, highlighted, highlights, thinned, thinning_note,
+    },
     tables::{push_coordinates, role, value_line, value_name},
 };
 use crate::{

@@ -8,8 +8,8 @@ use super::{
     tables::push_heads,
 };
 use crate::{
-    Axes, Block, Cells, Edge, Error, Label, Layer, Motion, Panel, Placement, Plot, Point, Rect, Result, Scene, Shape, Table,
-    Target, Tooltip, ViewState, error::check_len,
+    Axes, Block, Cells, Edge, Error, Label, Layer, Motion, Panel, Placement, Plot, Point, Rect, Result, Scene, Shape,
+    Table, Target, Tooltip, ViewState, error::check_len,
 };
 
 /// Heads whose distances can be compared: those of one attention.

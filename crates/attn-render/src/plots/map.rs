@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    kit::{Coordinates, LegendEntry, Page, Texts, add_points, Crowd},
+    kit::{Coordinates, Crowd, LegendEntry, Page, Texts, add_points},
     tables::push_coordinates,
 };
 use crate::{
@@ -235,11 +235,7 @@ mod tests {
         };
         ClusterMap {
             title: "map".into(),
-            ..ClusterMap::new(
-                Coordinates::new(places, 2).unwrap(),
-                of,
-                names.map(cluster).into(),
-            )
+            ..ClusterMap::new(Coordinates::new(places, 2).unwrap(), of, names.map(cluster).into())
         }
     }
 

@@ -9,7 +9,10 @@ use attn_core::HeadId;
 
 use super::{
     head_layout::{HeadLayout, names_note, natural_size},
-    kit::{ColorBy, Coordinates, Page, PointColors, Texts, add_points, check_points, drawing_order, thinned, thinning_note, Roles, crowd, highlighted, highlights},
+    kit::{
+        ColorBy, Coordinates, Page, PointColors, Roles, Texts, add_points, check_points, crowd, drawing_order,
+        highlighted, highlights, thinned, thinning_note,
+    },
     tables::{push_coordinates, push_heads, role, value_name},
 };
 use crate::{

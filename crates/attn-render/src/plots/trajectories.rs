@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    kit::{Coordinates, LegendEntry, Page, Texts, Crowd},
+    kit::{Coordinates, Crowd, LegendEntry, Page, Texts},
     tables::push_coordinates,
 };
 use crate::{

@@ -38,7 +38,14 @@ fn branches_never_cross_and_unions_stand_left_of_their_parts() {
     let tree = Dendrogram::new(leaves.clone(), MERGES);
     let scene = tree.scene(&ViewState::default(), tree.natural_size()).unwrap();
     let regions = &scene.layers[1].regions;
-    let middle = |node: u32| regions.iter().find(|region| region.id() == Some(node)).unwrap().rect.center();
+    let middle = |node: u32| {
+        regions
+            .iter()
+            .find(|region| region.id() == Some(node))
+            .unwrap()
+            .rect
+            .center()
+    };
     // Depth first: 0 beside its sister (1 3), 2 apart.
     let mut order = [0, 1, 2, 3];
     order.sort_by(|&a, &b| middle(a)[1].total_cmp(&middle(b)[1]));
@@ -148,7 +155,10 @@ fn a_chain_is_no_problem() {
 #[test]
 fn the_table_has_leaves_and_unions() {
     let leaves = ["a", "b", "c", "d"].map(leaf);
-    let csv = Dendrogram::new(leaves.clone(), MERGES).table(&ViewState::default()).unwrap().to_csv();
+    let csv = Dendrogram::new(leaves.clone(), MERGES)
+        .table(&ViewState::default())
+        .unwrap()
+        .to_csv();
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines[0], "node,left,right,height,members,name");
     assert_eq!(

@@ -27,7 +27,7 @@ const WEIGHTS: [f32; 25] = [
 #[test]
 fn strongest_flows_are_marked_by_where_they_go() {
     let view = ImageAttention::new(ID, picture(), 2, 2, 1, WEIGHTS);
-    let scene = state.scene(&ViewState::default(), [600.0, 450.0]).unwrap();
+    let scene = view.scene(&ViewState::default(), [600.0, 450.0]).unwrap();
     let layer = &scene.layers[1];
     let shapes: Vec<Shape> = layer.points.iter().map(|point| point.shape()).collect();
     // The class token looks at itself first (a tie), patch 0 and 3 at it, patch 2 at itself.
@@ -43,7 +43,7 @@ fn all_flows_are_those_of_at_least_a_tenth() {
         flows: Flows::All,
         ..ImageAttention::new(ID, picture(), 2, 2, 1, WEIGHTS)
     };
-    let scene = state.scene(&ViewState::default(), [600.0, 450.0]).unwrap();
+    let scene = view.scene(&ViewState::default(), [600.0, 450.0]).unwrap();
     let expected = WEIGHTS.iter().filter(|w| **w >= 0.1).count();
     let drawn = scene.layers[1].points.len() / 2 + (scene.layers[1].edges.len() - 2) / 4;
     assert_eq!(drawn, expected);

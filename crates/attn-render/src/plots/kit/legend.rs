@@ -381,10 +381,10 @@ mod tests {
                 legend_page: 3,
                 ..state.shared
             },
-            ..view
+            ..state
         })
         .unwrap();
-        assert_eq!(serde_json::from_str::<ViewState>(&saved).unwrap().legend_page, 3);
+        assert_eq!(serde_json::from_str::<ViewState>(&saved).unwrap().shared.legend_page, 3);
     }
 
     #[test]

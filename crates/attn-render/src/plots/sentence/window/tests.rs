@@ -1,7 +1,7 @@
 use attn_core::{Attention, HeadId};
 
 use super::*;
-use crate::{Controller, Input, Pick, Plot, Projection, place_labels};
+use crate::{Controller, Error, Input, Pick, Plot, Projection, place_labels};
 
 const ID: HeadId = HeadId {
     attention: Attention::DecoderSelf,
