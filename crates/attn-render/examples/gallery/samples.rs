@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Error, Image, PatchStyle, Patches, Picker, Plot, Projection, Scene, Tooltip, TooltipWord, ViewState,
+    ColorChoice, Error, Image, PatchStyle, Patches, Picker, Plot, Projection, Scene, Tooltip, TooltipWord, ViewState,
     plots::{
         ClusterMap, ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, Lines, MapCluster, Matrix,
         MatrixPanel, Sentence, SentenceToken, Series, Texts, overlay,
@@ -113,7 +113,7 @@ fn matrix_of(
     let positions: Arc<[f32]> = (0..points).map(|i| (i % (points / 2)) as f32).collect();
     let panels = clouds.iter().enumerate().map(|(i, values)| {
         Ok(MatrixPanel {
-            values: by_value(view).then(|| positions.clone()),
+            values: Some(positions.clone()),
             note: format!("ρ −0.{}", 95 - i % 40),
             ..MatrixPanel::new(heads[i], Coordinates::new(values.as_slice(), dims)?, points / 2)
         })
@@ -125,12 +125,16 @@ fn matrix_of(
         color_by: Some(ColorBy::sequential("position")),
         ..Matrix::default()
     };
-    matrix.scene(view, size.unwrap_or(matrix.natural_size()))
+    matrix.scene(&by_role(view), size.unwrap_or(matrix.natural_size()))
 }
 
-/// Whether a state asks for the values of points.
-fn by_value(state: &ViewState) -> bool {
-    state.shared.color.name().is_some()
+/// Queries and keys have their colors, unless values are asked for.
+fn by_role(state: &ViewState) -> ViewState {
+    let mut state = state.clone();
+    if state.shared.color == ColorChoice::Auto {
+        state.shared.color = ColorChoice::Role;
+    }
+    state
 }
 
 /// One head of `points` points; with a sequence brought out or not.
@@ -156,7 +160,7 @@ pub(crate) fn single(
     let head = Head {
         subtitle: "distance-attention correlation −0.94; scale c = 1.8; trustworthiness 0.97".into(),
         labels,
-        values: by_value(view).then(|| positions.into()),
+        values: Some(positions.into()),
         color_by: Some(ColorBy::sequential("position")),
         sizes: (kind == 2).then(|| norms.into()),
         sequence: with_sequence.then(|| HeadSequence {
@@ -166,7 +170,7 @@ pub(crate) fn single(
         }),
         ..Head::new(head(3, 9), Coordinates::new(values, dims)?, points / 2)
     };
-    head.scene(view, size)
+    head.scene(&by_role(view), size)
 }
 
 /// A head of a vision transformer, each token as its patch: queries and keys in the order of their hues, class tokens as points.
