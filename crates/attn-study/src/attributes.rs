@@ -42,8 +42,10 @@ pub trait TokenAttribute: Debug + Send + Sync {
     /// The name by which it is chosen: lower case, words joined by hyphens.
     fn name(&self) -> &str;
 
-    /// What legends call it, with its unit.
-    fn label(&self) -> &str;
+    /// What legends call it, with its unit; by default its name.
+    fn label(&self) -> &str {
+        self.name()
+    }
 
     /// How colors stand for its values. By default from little to much.
     fn kind(&self) -> ValueKind {
