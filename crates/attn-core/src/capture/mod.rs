@@ -4,6 +4,7 @@
 //! writing goes to `*.partial` files with a journal, so that a killed capture resumes and a finished one is never half-written.
 
 mod file;
+mod layer;
 mod reader;
 mod schema;
 mod slot;
