@@ -29,7 +29,6 @@ impl Random {
         let mut order: Vec<usize> = (0..count).collect();
         for last in (1..count).rev() {
             // The product's upper half is at most `last`, so the cast keeps it.
-            #[expect(clippy::cast_possible_truncation, reason = "below a usize")]
             let at = ((u128::from(self.next()) * (last as u128 + 1)) >> 64) as usize;
             order.swap(last, at);
         }

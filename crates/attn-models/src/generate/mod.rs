@@ -1,9 +1,9 @@
-//! Generation: greedy, sampled, or by beam search, with everything that was weighed on the way.
+//! Generation: greedy, sampled, or by beam search, with every candidate that was compared on the way.
 //!
 //! [`Generator::run`] takes the inputs of [`Model::forward`] and goes on where they end: after the prompt of a decoder,
 //! or after the decoder's start token of an encoder-decoder. Keys and values are kept from step to step; taps run in every
-//! step and see its new tokens: their queries, keys and values, and their attention to all tokens so far. What a tap changes
-//! of them stays changed for all later steps.
+//! step and see its new tokens: their queries, keys and values, and their attention to all tokens so far. A change by a
+//! tap stays for all later steps.
 
 mod beam;
 mod draw;
@@ -30,11 +30,11 @@ const ROWS: usize = 64;
 /// Generates with a model.
 ///
 /// ```
-/// use attn_models::{GenerationParams, Generator, Gradients, Inputs, Model, Weights};
+/// use attn_models::{Gradients, Inputs, Model, Weights, generate::{GenerationParams, Generator}};
 ///
 /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
 ///                  "architectures": ["GPT2LMHeadModel"]}"#;
-/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+/// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::Off)?;
 /// let params = GenerationParams { beams: 3, max_new_tokens: Some(4), ..GenerationParams::default() };
 /// let generator = Generator::new(&model, &params)?;
 /// let generated = generator.run(&Inputs::from_ids(&[vec![5, 6, 7]], 0)?, &mut (), &())?;

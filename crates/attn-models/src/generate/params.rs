@@ -1,4 +1,4 @@
-//! How to generate: the reference's settings and defaults, read from a checkpoint and overridable one by one.
+//! Settings of generation: the reference's, with its defaults, read from a checkpoint and overridable one by one.
 
 use serde::{Deserialize, Serialize};
 
@@ -45,10 +45,11 @@ impl Default for Sampling {
     }
 }
 
-/// How to generate. `default()` is greedy and knows no special tokens; [`read`](Self::read) takes what a checkpoint says.
+/// Settings of generation, checked once by [`Generator::new`](super::Generator::new). `default()` is greedy and knows no
+/// special tokens; [`read`](Self::read) takes the settings of a checkpoint.
 ///
 /// ```
-/// use attn_models::{GenerationParams, Sampling};
+/// use attn_models::generate::{GenerationParams, Sampling};
 ///
 /// let beams = GenerationParams { beams: 4, length_penalty: 0.6, ..GenerationParams::default() };
 /// let drawn = GenerationParams { sampling: Some(Sampling { temperature: 0.8, ..Sampling::default() }), ..GenerationParams::default() };
@@ -67,7 +68,7 @@ pub struct GenerationParams {
     pub min_length: usize,
     /// Sequences kept at each step; 1 for greedy generation and sampling. Default: 1.
     pub beams: usize,
-    /// A sequence's score is its log-probability divided by its number of new tokens to this power: above 0 favours
+    /// A sequence's score is its log-probability divided by its number of new tokens to this power: above 0 favors
     /// long sequences, below 0 short ones (Wu et al. 2016). Default: 1.
     pub length_penalty: f64,
     /// When a beam search ends. Default: when better sequences are unlikely.
@@ -125,7 +126,7 @@ impl Default for GenerationParams {
     }
 }
 
-/// Options that change what is generated, that this crate does not implement, and their neutral values.
+/// Options of the reference that this crate does not implement, and their neutral values.
 const NEUTRAL: &[(&str, f64)] = &[
     ("diversity_penalty", 0.0),
     ("encoder_no_repeat_ngram_size", 0.0),

@@ -3,7 +3,13 @@
 
 use attn_analyze::Rng;
 use attn_core::{Attention, Progress, Sequence, Side, progress::step};
-use attn_models::{Capturer, Inputs, Intervention, Interventions, Output, Picture, candle::Tensor};
+use attn_models::{
+    Capturer, Inputs,
+    candle::Tensor,
+    images::Image,
+    intervene::{Intervention, Interventions},
+    model::Output,
+};
 use rayon::prelude::*;
 
 use super::{Distance, Edits, ExperimentOptions, Task};
@@ -37,7 +43,7 @@ struct Item<'a> {
     sequence: &'a Sequence,
     encoder: Vec<u32>,
     decoder: Vec<u32>,
-    picture: Option<Picture>,
+    image: Option<Image>,
     /// Tokens of the output whose prediction counts, and what they should predict.
     targets: Vec<(usize, u32)>,
 }
@@ -212,8 +218,8 @@ impl<'a> Runner<'a> {
 
     fn inputs(&self, items: &[&Item<'_>]) -> Result<Inputs, Error> {
         if self.capturer.model().vision().is_some() {
-            let pictures = items.iter().filter_map(|item| item.picture.as_ref());
-            return Ok(self.capturer.picture_inputs(pictures)?);
+            let images = items.iter().filter_map(|item| item.image.as_ref());
+            return Ok(self.capturer.image_inputs(images)?);
         }
         let rows = |side: Side| {
             let rows = items.iter().map(|item| match side {
