@@ -24,7 +24,6 @@ mod head_weights;
 mod images;
 mod inputs;
 mod intervene;
-mod lines;
 mod model;
 mod pairs;
 mod random;
@@ -38,6 +37,8 @@ mod weights;
 
 /// The tensor library whose types appear in this crate's interface.
 pub use candle_core as candle;
+
+pub use attn_core::text::{Line, read_lines, split_lines};
 
 pub use self::{
     attribute::{
@@ -55,7 +56,6 @@ pub use self::{
     images::Images,
     inputs::Inputs,
     intervene::{Edit, Heads, Intervention, Interventions, Selection},
-    lines::{Line, read_lines, split_lines},
     model::{Gradients, Model, Output, Vision},
     recorder::{Recorder, read_inputs, run_raw, write_tensors},
     tap::{Point, Site, Tap},

@@ -4,7 +4,7 @@ use std::{error::Error, path::Path};
 
 use attn_sdk::{
     Contrast, Study,
-    core::write_atomically,
+    core::files::write_atomically,
     models::Twin,
     render::{Headless, Scene},
 };
