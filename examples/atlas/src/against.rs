@@ -10,6 +10,8 @@ use attn_sdk::{
 };
 use eframe::egui::Ui;
 
+use examples_common::Terminal;
+
 use crate::{
     options::Options,
     pictures::{SCALE, chosen, file_name},

@@ -9,6 +9,8 @@ use attn_sdk::{
 };
 use eframe::egui::{Slider, Ui};
 
+use examples_common::Terminal;
+
 use crate::{
     options::Options,
     pictures::{self, HEADS, SCALE, file_name, named},
