@@ -38,7 +38,7 @@ impl Options {
     /// Saves the state.
     pub(crate) fn save<T: Serialize>(&self, state: &T) -> Result<(), Box<dyn Error>> {
         match &self.session {
-            Some(path) => Ok(attn_sdk::core::write_atomically(
+            Some(path) => Ok(attn_sdk::core::files::write_atomically(
                 path,
                 &serde_json::to_vec_pretty(state)?,
             )?),

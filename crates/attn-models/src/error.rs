@@ -153,16 +153,6 @@ pub enum Error {
         /// What was looked for.
         message: String,
     },
-    /// A text file is not UTF-8.
-    #[error("{path}, line {line}: invalid UTF-8 at byte {byte} of the file", path = path.display())]
-    Utf8 {
-        /// The file.
-        path: PathBuf,
-        /// Line, counted from 1.
-        line: usize,
-        /// Offset in the file, from 0.
-        byte: usize,
-    },
     /// An image does not decode.
     #[error("{path}: not a readable image: {message}", path = path.display())]
     Image {

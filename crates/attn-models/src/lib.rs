@@ -53,13 +53,14 @@ mod random;
 pub mod record;
 pub mod tap;
 mod tensor_file;
-pub mod text;
 pub mod tokenizer;
 mod vocabulary;
 mod weights;
 
 /// The data model whose types appear in this crate's interface, and with it the array library.
 pub use attn_core;
+/// Readers of text, whose lines a [`Capturer`] takes.
+pub use attn_core::text;
 /// The tensor library whose types appear in this crate's interface.
 pub use candle_core as candle;
 /// The image library whose types appear in this crate's interface.

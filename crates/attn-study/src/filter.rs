@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use attn_analyze::Rng;
+use attn_core::Rng;
 use attn_core::{HeadId, Side};
 use serde::{Deserialize, Serialize};
 

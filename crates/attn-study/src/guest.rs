@@ -102,14 +102,7 @@ impl Placer {
             queries.slice(rows(query_side)),
             keys.slice(rows(key_side)),
             &[],
-            capture
-                .model()
-                .attention(head.attention)
-                .map_or(attn_core::Mask::Full, |info| {
-                    info.layers
-                        .get(head.layer)
-                        .map_or(attn_core::Mask::Full, |layer| layer.mask)
-                }),
+            capture.model().mask(head).unwrap_or(attn_core::Mask::Full),
         )?;
         let points = self.normalization.apply(&cloud)?;
         let placed = self.fitted.transform(points.view(), progress)?;

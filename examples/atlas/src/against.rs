@@ -4,11 +4,13 @@ use std::{error::Error, path::Path};
 
 use attn_sdk::{
     Contrast, Study,
-    core::write_atomically,
+    core::files::write_atomically,
     models::control::Control,
     render::{Headless, Scene},
 };
 use eframe::egui::Ui;
+
+use examples_common::Terminal;
 
 use crate::{
     options::Options,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use attn_sdk::{
     Edges, TokenFilter,
     core::LayerHead,
-    embedded,
+    embedded::{self, EmbeddedModel},
     models::control::Control,
     project::{AtlasParams, Dims, Method, TsneParams, UmapParams},
     render::{ColorMode, Palette, PatchStyle, Theme, View},

@@ -26,7 +26,14 @@ pub struct Terminal {
     stopped: Arc<AtomicBool>,
 }
 
+impl Default for Terminal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Terminal {
+    /// No bars yet. Ctrl-C cancels from now on.
     pub fn new() -> Self {
         let stopped = Arc::new(AtomicBool::new(false));
         let flag = stopped.clone();

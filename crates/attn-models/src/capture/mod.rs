@@ -259,9 +259,11 @@ impl Capturer {
     /// [`Error::MissingFile`] without a tokenizer, [`Error::Input`] for a model of images, [`Error::Empty`] for a line
     /// without text, those of [`Tokenizer::encode`].
     pub fn lines<L: Into<Line>>(&self, lines: impl IntoIterator<Item = L>) -> CaptureRun<'_> {
-        let lines = lines.into_iter().enumerate();
-        let lines = lines.map(|(at, line)| line.into().numbered_from(at + 1)).collect();
-        CaptureRun::new(self, Input::Lines(lines))
+        let lines = (1..).zip(lines).map(|(place, line)| match line.into() {
+            Line { number: 0, text } => Line { number: place, text },
+            numbered => numbered,
+        });
+        CaptureRun::new(self, Input::Lines(lines.collect()))
     }
 
     /// Sources and targets of an encoder-decoder, to be captured. An empty target is written by the model.

@@ -1,6 +1,6 @@
 //! Cutting edges of heads: whether what a head reads along them is what the model needs it for.
 
-use attn_analyze::Rng;
+use attn_core::Rng;
 use attn_core::{HeadId, Progress, Sequence};
 use attn_models::{Capturer, intervene::Edit};
 use serde::Serialize;

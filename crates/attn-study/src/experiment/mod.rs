@@ -9,7 +9,7 @@ mod estimate;
 mod knock_out;
 mod run;
 
-use attn_analyze::Rng;
+use attn_core::Rng;
 use attn_core::{HeadId, Progress, Sequence};
 use attn_models::{Capturer, intervene::Edit};
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! The runs of an experiment: batch by batch, the model as it is and then in every changed form, so that memory holds the outputs of
 //! two runs of one batch.
 
-use attn_analyze::Rng;
+use attn_core::Rng;
 use attn_core::{Attention, Progress, Sequence, Side, progress::step};
 use attn_models::{
     Capturer, Inputs,
