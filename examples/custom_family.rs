@@ -58,7 +58,9 @@ fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Netwo
         };
         Ok((Norm::rms(&weights.at("norm"), hidden, 1e-6)?, attention))
     };
-    let layers: Vec<_> = (0..config.layers_or("num_layers", 2)?).map(layer).collect::<Result<_>>()?;
+    let layers: Vec<_> = (0..config.layers_or("num_layers", 2)?)
+        .map(layer)
+        .collect::<Result<_>>()?;
     let attention = MultiHead::info(layers.iter().map(|(_, attention)| (attention, Mask::Causal)));
     Ok(Box::new(AttentionOnly {
         info: ModelInfo {

@@ -29,7 +29,11 @@ fn a_family_of_a_host_is_captured_edited_and_generates() {
     let capture = example::capture(&checkpoint).unwrap();
     let capturer = Capturer::load(&checkpoint).unwrap();
     let model = capturer.model();
-    let ids: Vec<u32> = capture.sequences()[1].decoder.iter().map(|token| token.id.unwrap()).collect();
+    let ids: Vec<u32> = capture.sequences()[1]
+        .decoder
+        .iter()
+        .map(|token| token.id.unwrap())
+        .collect();
     let inputs = Inputs::from_ids(&[ids], 0).unwrap();
     let mut recorder = Recorder::of(&[Point::Attention]);
     let plain = model.forward(&inputs, &mut recorder).unwrap();

@@ -207,8 +207,8 @@ impl Checkpoint {
         }
     }
 
-    /// One tokenizer reads sources and targets alike. A model with a vocabulary for each (Marian can have that) still runs
-    /// on ids.
+    /// One tokenizer reads sources and targets alike. A model with a vocabulary for each (Marian can have that) still
+    /// runs on ids.
     fn one_vocabulary(&self) -> Result<()> {
         let of_decoder = self.config.optional_size("decoder_vocab_size")?;
         let shared = self.config.flag_or("share_encoder_decoder_embeddings", true)?;

@@ -97,5 +97,7 @@ impl FromStr for Control {
 }
 
 fn removed(info: &ModelInfo) -> Vec<Intervention> {
-    positioned_sides(info).map(|side| Edit::RemovePositions { side }.into()).collect()
+    positioned_sides(info)
+        .map(|side| Edit::RemovePositions { side }.into())
+        .collect()
 }

@@ -9,8 +9,9 @@ use crate::{
 };
 
 impl Model {
-    /// The query, key, value and output matrices of every head, in the order of [`ModelInfo::heads`](attn_core::ModelInfo::heads), as they
-    /// multiply: with layer scale, without the gain of a norm before the attention.
+    /// The query, key, value and output matrices of every head, in the order of
+    /// [`ModelInfo::heads`](attn_core::ModelInfo::heads), as they multiply: with layer scale, without the gain of a
+    /// norm before the attention.
     ///
     /// ```
     /// use attn_models::{Gradients, Model, Weights};

@@ -178,8 +178,8 @@ impl Model {
     /// logits, at others those of the logit lens ([`logit_lens`](crate::attribute::logit_lens)).
     ///
     /// # Errors
-    /// [`Error::Intervention`](crate::Error::Intervention) for a layer the model does not have; [`Error::Candle`](crate::Error::Candle)
-    /// for a state of another width.
+    /// [`Error::Intervention`](crate::Error::Intervention) for a layer the model does not have;
+    /// [`Error::Candle`](crate::Error::Candle) for a state of another width.
     pub fn predict(&self, hidden: &Tensor, layer: usize) -> Result<Option<Tensor>> {
         let layers = self.layers();
         if layer > layers {

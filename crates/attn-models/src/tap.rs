@@ -21,10 +21,10 @@ pub enum Point {
     /// Attribution to the input starts here.
     Embedding,
     /// The positions of tokens, as the model gets them. Zeros remove the positions, a permutation along the tokens
-    /// shuffles them. Vectors to add `[batch or 1, tokens, hidden]` where positions are learned or sinusoidal, positions as
-    /// numbers `[batch or 1, tokens]` where they are rotary, the bias `[1, heads, queries, keys]` where they are
-    /// relative. Layer 0 of the self-attention of its stack; nothing where a model has no positions. Where one row
-    /// serves the whole batch, a tap may return one per sequence.
+    /// shuffles them. Vectors to add `[batch or 1, tokens, hidden]` where positions are learned or sinusoidal,
+    /// positions as numbers `[batch or 1, tokens]` where they are rotary, the bias `[1, heads, queries, keys]` where
+    /// they are relative. Layer 0 of the self-attention of its stack; nothing where a model has no positions. Where
+    /// one row serves the whole batch, a tap may return one per sequence.
     Positions,
     /// Queries before rotation, only in models that rotate: `[batch, heads, tokens, head_dim]`.
     QueryBeforeRotation,

@@ -101,7 +101,8 @@ impl Tokenizer {
         }
     }
 
-    /// The special tokens of its vocabulary (`[MASK]`, `</s>`), in order: what a generated text does not need, the end apart.
+    /// The special tokens of its vocabulary (`[MASK]`, `</s>`), in order: what a generated text does not need, the end
+    /// apart.
     pub fn special_ids(&self) -> Vec<u32> {
         let added = self.inner.get_added_vocabulary().get_added_tokens_decoder();
         let mut ids: Vec<u32> = added

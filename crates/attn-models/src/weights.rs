@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use attn_core::Rng;
 use candle_core::{DType, Device, Tensor, Var};
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -366,20 +367,13 @@ fn fresh(name: &str, shape: &[usize], seed: u64) -> Result<Vec<f32>> {
     if shape.len() == 1 {
         return Ok(vec![1.0; count]);
     }
-    // FNV-1a of the name, mixed with the seed, starts a SplitMix64 sequence (Steele et al. 2014).
+    // FNV-1a of the name, mixed with the seed, starts the stream.
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    let mut state = hash ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut uniform = move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = state;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        // 53 bits, shifted by half a step so that the logarithm below never sees 0.
-        ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    };
+    let mut rng = Rng::from_state(hash ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // 53 bits, shifted by half a step so that the logarithm below never sees 0.
+    let mut uniform = move || ((rng.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
     // Box and Muller 1958.
     let normal = || {
         let (radius, angle) = (uniform(), uniform());

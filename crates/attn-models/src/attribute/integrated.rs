@@ -101,8 +101,8 @@ impl IntegratedGradients {
 /// ```
 ///
 /// # Errors
-/// As [`input_gradients`](crate::attribute::input_gradients); [`Error::Input`] for a number of steps out of 1 to 10,000 or a baseline
-/// of another shape; cancellation.
+/// As [`input_gradients`](crate::attribute::input_gradients); [`Error::Input`] for a number of steps out of 1 to
+/// 10,000 or a baseline of another shape; cancellation.
 pub fn integrated_gradients(
     model: &Model,
     inputs: &Inputs,

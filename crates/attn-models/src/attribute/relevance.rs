@@ -65,7 +65,8 @@ impl Relevance {
 /// ```
 ///
 /// # Errors
-/// As [`input_gradients`](crate::attribute::input_gradients); [`Error::Input`] for an `epsilon` that is negative or not finite.
+/// As [`input_gradients`](crate::attribute::input_gradients); [`Error::Input`] for an `epsilon` that is negative or
+/// not finite.
 pub fn propagate_relevance(
     model: &Model,
     inputs: &Inputs,

@@ -35,7 +35,8 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// As [`head_gradients`](crate::attribute::head_gradients); [`Error::Intervention`] for a model whose weights are not trainable.
+/// As [`head_gradients`](crate::attribute::head_gradients); [`Error::Intervention`] for a model whose weights are not
+/// trainable.
 pub fn taylor_importance(model: &Model, batches: &[Examples], progress: &dyn Progress) -> Result<Vec<HeadGrid>> {
     let mut sums: Vec<Option<Tensor>> = Vec::new();
     let mut examples = 0_usize;

@@ -71,8 +71,8 @@ pub struct MultiHead {
 }
 
 impl MultiHead {
-    /// The facts of one attention of a model, for [`ModelInfo`](attn_core::ModelInfo), read off its layers from first to
-    /// last. `None` without a layer.
+    /// The facts of one attention of a model, for [`ModelInfo`](attn_core::ModelInfo), read off its layers from first
+    /// to last. `None` without a layer.
     pub fn info<'a>(layers: impl IntoIterator<Item = (&'a Self, Mask)>) -> Option<AttentionInfo> {
         let mut info: Option<AttentionInfo> = None;
         for (block, mask) in layers {

@@ -13,8 +13,8 @@ use candle_core::{DType, Tensor};
 
 use crate::{Point, Result, Site, Tap};
 
-/// Token slots from which a batch is large enough for the products to run at full speed, so that padding costs more than
-/// another batch.
+/// Token slots from which a batch is large enough for the products to run at full speed, so that padding costs more
+/// than another batch.
 const ENOUGH: usize = 256;
 
 /// Batches of sequences of similar length, short ones first, each of at most `slots` token slots (but at least one
@@ -43,8 +43,8 @@ pub(crate) fn buckets(mut pending: Vec<usize>, lengths: &[usize], slots: usize) 
     batches
 }
 
-/// Does every task once, some at a time on threads of their own, and ends at the first error: that of the earliest task,
-/// however many threads there are.
+/// Does every task once, some at a time on threads of their own, and ends at the first error: that of the earliest
+/// task, however many threads there are.
 ///
 /// Much of the work between products runs on one thread, and so does writing. With two batches under way one computes
 /// while the other waits. These are not threads of a pool, whose tasks, waiting for a product, would

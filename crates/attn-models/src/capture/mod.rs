@@ -34,8 +34,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use attn_core::{Attention, Capture, CaptureOptions, ModelInfo, Sequence, Side};
 
-pub use self::run::{CaptureOutcome, CaptureRun};
 pub(crate) use self::positions::positioned_sides;
+pub use self::run::{CaptureOutcome, CaptureRun};
 use self::{batch::Lengths, input::Input, pairs::Pair, positions::shuffled};
 use crate::{
     Checkpoint, Error, Inputs, Model, Result, Tokenizer,

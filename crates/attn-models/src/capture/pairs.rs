@@ -7,8 +7,8 @@
 //!
 //! So the query at a place is the one that predicts the next token of the target. Where the model forces a first token
 //! (the language of mBART and M2M100), it stands between the start and the target, in place of a special token with
-//! which the tokenizer opens a text. The text of a sequence is the source, a TAB and the target; spans lie in it. Tokens
-//! that the model wrote have no span.
+//! which the tokenizer opens a text. The text of a sequence is the source, a TAB and the target; spans lie in it.
+//! Tokens that the model wrote have no span.
 
 use attn_core::{Progress, Sequence, Token, progress::step};
 

@@ -45,8 +45,8 @@ impl Default for Sampling {
     }
 }
 
-/// Settings of generation, checked once by [`Generator::new`](super::Generator::new). `default()` is greedy and knows no
-/// special tokens; [`read`](Self::read) takes the settings of a checkpoint.
+/// Settings of generation, checked once by [`Generator::new`](super::Generator::new). `default()` is greedy and knows
+/// no special tokens; [`read`](Self::read) takes the settings of a checkpoint.
 ///
 /// ```
 /// use attn_models::generate::{GenerationParams, Sampling};
@@ -59,8 +59,8 @@ impl Default for Sampling {
 pub struct GenerationParams {
     /// At most this many new tokens, the end included. Default: none, `max_length` decides.
     pub max_new_tokens: Option<usize>,
-    /// At most this many tokens of the generating stack, prompt included, where `max_new_tokens` says nothing. Default: 20, the
-    /// reference's. The model's longest sequence limits both.
+    /// At most this many tokens of the generating stack, prompt included, where `max_new_tokens` says nothing.
+    /// Default: 20, the reference's. The model's longest sequence limits both.
     pub max_length: Option<usize>,
     /// No end before this many new tokens. Default: 0.
     pub min_new_tokens: usize,
@@ -75,8 +75,8 @@ pub struct GenerationParams {
     pub early_stopping: EarlyStopping,
     /// Draws tokens instead of taking the most likely one. Default: none.
     pub sampling: Option<Sampling>,
-    /// The first new tokens (after `forced_first`). Their log-probabilities count as if they had been chosen, so that scores compare with
-    /// those of a free search. Default: empty.
+    /// The first new tokens (after `forced_first`). Their log-probabilities count as if they had been chosen, so that
+    /// scores compare with those of a free search. Default: empty.
     pub prefix: Vec<u32>,
     /// The token after the decoder's start, with log-probability 0: the language of mBART and M2M100
     /// (`forced_bos_token_id`). Default: none.
@@ -97,7 +97,8 @@ pub struct GenerationParams {
     /// Most likely tokens that the trace of greedy generation and sampling lists at each step, beside the one that was
     /// taken. A beam search lists every expansion it weighed. Default: 5.
     pub alternatives: usize,
-    /// Keeps keys and values from step to step. Without it every step runs all tokens anew, and taps see them all. Default: `true`.
+    /// Keeps keys and values from step to step. Without it every step runs all tokens anew, and taps see them all.
+    /// Default: `true`.
     pub cache: bool,
 }
 
@@ -141,8 +142,8 @@ const NEUTRAL: &[(&str, f64)] = &[
 ];
 
 impl GenerationParams {
-    /// What a checkpoint says: its `generation_config.json` or, without one, its `config.json`; special tokens that the first
-    /// does not name are looked up in the second.
+    /// What a checkpoint says: its `generation_config.json` or, without one, its `config.json`; special tokens that
+    /// the first does not name are looked up in the second.
     ///
     /// # Errors
     /// [`Error::Config`] for a value of the wrong kind, [`Error::Unsupported`] for a setting that would change the

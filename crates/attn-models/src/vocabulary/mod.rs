@@ -2,8 +2,8 @@
 //!
 //! Older checkpoints hold a vocabulary in the format of the program that made it: `vocab.txt` (WordPiece),
 //! `vocab.json` with `merges.txt` (byte-level BPE) or a SentencePiece model. What such a file leaves open (normalizer,
-//! special tokens, what is put around a text) belongs to the model family. Here each is written as the `tokenizer.json` it
-//! amounts to, so that there is one way on.
+//! special tokens, what is put around a text) belongs to the model family. Here each is written as the
+//! `tokenizer.json` it amounts to, so that there is one way on.
 
 mod byte_level;
 mod pieces;
@@ -199,8 +199,8 @@ impl Settings<'_> {
         )
     }
 
-    /// Special tokens around one text and around two: each part is a token, or `A` or `B` for the texts, and the type of
-    /// its tokens.
+    /// Special tokens around one text and around two: each part is a token, or `A` or `B` for the texts, and the type
+    /// of its tokens.
     fn template(&self, single: &[Part<'_>], pair: &[Part<'_>], id: impl Fn(&str) -> Option<u32>) -> Result<Value> {
         let mut tokens = serde_json::Map::new();
         let mut parts = |parts: &[Part<'_>]| -> Result<Vec<Value>> {

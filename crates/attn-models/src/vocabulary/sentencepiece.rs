@@ -1,6 +1,6 @@
 //! SentencePiece models (Kudo and Richardson 2018): `spiece.model`, `sentencepiece.bpe.model`, `source.spm`,
-//! `tokenizer.model`. Pieces with scores for a unigram model (Kudo 2018) or for byte-pair encoding, and a table by which
-//! text is normalized.
+//! `tokenizer.model`. Pieces with scores for a unigram model (Kudo 2018) or for byte-pair encoding, and a table by
+//! which text is normalized.
 //!
 //! How a file's ids become the model's, and what is put around a text, is the family's own.
 

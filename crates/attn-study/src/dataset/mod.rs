@@ -100,7 +100,7 @@ impl Dataset {
     }
 
     fn conllu(content: &str, place: String) -> Result<Self, Error> {
-        let names = TaggedText::conllu_columns(content);
+        let names = TaggedText::conllu_columns(content)?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let tagged = TaggedText::conllu(content, &place, &names)?;
         let mut columns = Vec::new();

@@ -79,7 +79,7 @@ impl<'a> Runner<'a> {
         for sequence in sequences {
             let sees = capturer.model().vision().is_some();
             runner.items.push(Item {
-                picture: sees.then(|| picture_of(sequence)).transpose()?,
+                image: sees.then(|| picture_of(sequence)).transpose()?,
                 sequence,
                 encoder: ids(sequence, Side::Encoder),
                 decoder: ids(sequence, Side::Decoder),
@@ -274,7 +274,7 @@ impl<'a> Runner<'a> {
             let own = tensor.get(row).map_err(|error| Error::Models(error.into()))?;
             let width = own.dims().last().copied().unwrap_or(0);
             let mut rows = flat(&own)?;
-            if own.dims().len() == 2 && item.picture.is_none() {
+            if own.dims().len() == 2 && item.image.is_none() {
                 // Without the padding.
                 let length = if self.side == Side::Decoder {
                     item.decoder.len()

@@ -1,5 +1,5 @@
-//! ALBERT: BERT's network with narrow embeddings and one layer, or a few groups of them, passed through again and again.
-//! Each pass counts as a layer of its own.
+//! ALBERT: BERT's network with narrow embeddings and one layer, or a few groups of them, passed through again and
+//! again. Each pass counts as a layer of its own.
 //!
 //! Lan et al. 2020, <https://arxiv.org/abs/1909.11942>.
 //!

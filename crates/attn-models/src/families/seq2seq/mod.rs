@@ -97,7 +97,8 @@ struct Source {
 }
 
 impl EncoderDecoder {
-    /// The facts of the two stacks. Of two vocabularies (Marian can have that) the facts hold the one that is predicted.
+    /// The facts of the two stacks. Of two vocabularies (Marian can have that) the facts hold the one that is
+    /// predicted.
     fn facts(
         name: &str,
         family: &str,
@@ -331,7 +332,8 @@ impl OffsetBias {
     }
 }
 
-/// Keeps `queries` decoder tokens from the padding of the source: `[batch, 1, queries, keys]`, or `None` without padding.
+/// Keeps `queries` decoder tokens from the padding of the source: `[batch, 1, queries, keys]`, or `None` without
+/// padding.
 fn source_mask(source: &Tokens, queries: usize) -> Result<Option<Tensor>> {
     if source.padding.is_none() {
         return Ok(None);
