@@ -8,9 +8,9 @@
 use std::{error::Error, fs};
 
 use attn_sdk::{
-    core::{Capture, HeadId, Table},
+    core::{Capture, HeadId, table::Table},
     embedded::{self, sentences},
-    models::{Capturer, split_lines},
+    models::Capturer,
     render::{
         Block, Exporter, Layer, Plot, Rect, Region, Result as Drawn, Scene, Shape, Target, Tooltip, ViewState,
         plots::kit::{Frame, LegendEntry, Page, range, straight},
@@ -129,9 +129,7 @@ fn entropies(capture: &Capture, head: HeadId) -> Result<Vec<f32>, attn_sdk::core
 
 fn main() -> Result<(), Box<dyn Error>> {
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
-    let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
-    let lines = split_lines(text.as_bytes(), "sentences".as_ref())?;
-    let capture = capturer.text(&lines, None, &())?.capture;
+    let capture = capturer.capture_lines(sentences().take(20))?;
     let mut groups = Vec::new();
     for head in capture.model().heads() {
         groups.push((capture.model().head_name(head), entropies(&capture, head)?));

@@ -1,9 +1,9 @@
 //! What appears under the pointer: which head, which token, and where that token looks.
 
-use attn_core::HeadId;
+use attn_core::{HeadId, format::signed};
 use attn_render::{Pick, Target, Tooltip, TooltipWord};
 
-use crate::{Place, Study, plots::signed};
+use crate::{Place, Study};
 
 /// Words before and after the token that a tooltip shows.
 const AROUND: usize = 24;

@@ -2,14 +2,14 @@
 //! of a model; experiments on its heads.
 //!
 //! ```no_run
-//! use attn_models::{Capturer, read_lines};
+//! use attn_models::{Capturer, text::read_lines};
 //! use attn_project::AtlasParams;
 //! use attn_render::{ViewState, write_plot};
 //! use attn_study::Study;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
-//! let capture = capturer.text(&read_lines("sentences.txt")?, None, &())?.capture;
+//! let capture = capturer.capture_lines(read_lines("sentences.txt")?)?;
 //! let study = Study::project(capture, &AtlasParams::default(), &())?;
 //! let state = ViewState::default();
 //! write_plot(&study.matrix(&state)?, &state, "matrix.png")?;

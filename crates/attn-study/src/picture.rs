@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use attn_core::{HeadId, Sequence, Side};
-use attn_models::Picture;
+use attn_models::images::Image as InputImage;
 use attn_render::{Image, PatchStyle, Patches};
 
 use crate::{Error, Study, patches::sampled};
@@ -15,13 +15,13 @@ const ACROSS: usize = 256;
 const HEIGHT: usize = 8192;
 
 /// The image of a sequence: in memory, or its file.
-pub(crate) fn picture_of(sequence: &Sequence) -> Result<Picture, Error> {
+pub(crate) fn picture_of(sequence: &Sequence) -> Result<InputImage, Error> {
     let image = sequence.image.as_ref();
     let data = image.and_then(|image| image.data.as_ref());
     let path = image.and_then(|image| image.path.clone());
     match (data, path) {
-        (Some(data), _) => Ok(Picture::Memory(sequence.name.clone(), data.bytes().to_vec().into())),
-        (None, Some(path)) => Ok(Picture::File(path)),
+        (Some(data), _) => Ok(InputImage::memory(sequence.name.clone(), data.bytes().to_vec())),
+        (None, Some(path)) => Ok(path.into()),
         (None, None) => Err(Error::NotAPicture {
             sequence: sequence.name.clone(),
         }),

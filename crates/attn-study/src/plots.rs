@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use attn_core::{Attention, HeadId};
+use attn_core::{
+    Attention, HeadId,
+    format::{signed, three_digits},
+};
 use attn_project::Dims;
 use attn_render::{
     ViewState,
@@ -181,21 +184,4 @@ struct SharedByHeads {
 /// Whether a head of this attention came before.
 fn known_before(panels: &[MatrixPanel], attention: Attention) -> bool {
     panels.iter().any(|panel| panel.head.attention == attention)
-}
-
-/// Two decimals, with a real minus sign.
-pub(crate) fn signed(value: f32) -> String {
-    if value < 0.0 {
-        format!("−{:.2}", -value)
-    } else {
-        format!("{value:.2}")
-    }
-}
-
-fn three_digits(value: f32) -> String {
-    match value {
-        v if v >= 100.0 => format!("{v:.0}"),
-        v if v >= 10.0 => format!("{v:.1}"),
-        v => format!("{v:.2}"),
-    }
 }

@@ -4,7 +4,7 @@ use std::{error::Error, fs, path::Path};
 
 use attn_egui::{SceneView, export_menu};
 use attn_sdk::{
-    core::{Table, write_atomically},
+    core::{files::write_atomically, table::Table},
     render::{Exporter, Format, Plot, ViewState},
 };
 use eframe::egui::Ui;

@@ -4,7 +4,7 @@ use std::{error::Error, fs, path::Path};
 
 use attn_sdk::{
     HeadMovement, Steps,
-    core::{HeadId, write_atomically},
+    core::{HeadId, files::write_atomically},
     render::{Exporter, Plot},
 };
 use eframe::egui::{Slider, Ui};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, error::Error, path::PathBuf};
 
 use attn_egui::{TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, search_box, theme_switch};
 use attn_sdk::{
-    core::{Table, write_atomically},
+    core::{files::write_atomically, table::Table},
     render::{Exporter, Format, Selection, ViewState},
 };
 use eframe::egui::{self, CentralPanel, ComboBox, Frame, Grid, Panel, RichText, ScrollArea, Ui, text::LayoutJob};

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, error::Error, path::Path};
 use attn_sdk::{
     Progress,
     analyze::concepts::{Against, ClusterName, Top},
-    core::Table,
+    core::table::Table,
     render::{
         Exporter, Plot, ViewState,
         plots::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, Lines, MapCluster, Series},
