@@ -16,7 +16,13 @@ use attn_core::{
     Attention, AttentionInfo, Capture, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo, Positions,
     Sequence, Slot, Token,
 };
-use attn_project::{AtlasParams, Dims, Method, TsneParams, UmapParams, atlas};
+use attn_project::{
+    AtlasParams, Dims, Method,
+    atlas::{AtlasOptions, atlas},
+    pca::Pca,
+    tsne::Tsne,
+    umap::Umap,
+};
 
 const LAYER: usize = 12;
 const WIDTH: usize = 64;
@@ -34,13 +40,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let capture = made_up(heads)?;
     let whole = Instant::now();
-    for method in [
-        Method::Pca,
-        Method::Tsne(TsneParams::default()),
-        Method::Umap(UmapParams::default()),
-    ] {
+    for method in [Method::from(Pca), Tsne::default().into(), Umap::default().into()] {
         let params = AtlasParams {
-            method,
+            method: method.clone(),
             dims,
             ..AtlasParams::default()
         };
@@ -48,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let on_head = |_| {
             first.get_or_init(|| start.elapsed().as_secs_f64());
         };
-        atlas(&capture, &params, &on_head, &())?;
+        atlas(&capture, &params, AtlasOptions::default(), &on_head, &())?;
         println!(
             "{} {}D: first head after {:.2} s, all {heads} after {:.1} s",
             method.name(),
@@ -78,7 +80,7 @@ impl Random {
     }
 }
 
-/// Groups of tokens, some of them frequent, around a centre of their own in each head, queries apart from keys.
+/// Groups of tokens, some of them frequent, around a center of their own in each head, queries apart from keys.
 fn made_up(heads: usize) -> Result<Capture, attn_core::Error> {
     let scale = 1.0 / (WIDTH as f32).sqrt();
     let layers = heads.div_ceil(LAYER).max(1);

@@ -10,7 +10,7 @@
 //! φ(y) = Σ_j 1 / (1 + |y - y_j|²)        Σ_j (y - y_j) / (1 + |y - y_j|²)² = -½ ∇φ
 //! ```
 //!
-//! so that one transform forth and one back do what FIt-SNE needs eight for, φ itself sums to the normalisation
+//! so that one transform forth and one back do what FIt-SNE needs eight for, φ itself sums to the normalization
 //! Z, and the error is an order of magnitude below that of quadratic interpolation on a finer grid.
 
 use std::sync::Arc;
