@@ -7,7 +7,7 @@ use attn_sdk::{
     core::{Attention, Capture, HeadId, Side},
     embedded::{self, IMAGES, SENTENCES_CONLLU, sentences},
     models::{Capturer, Picture, split_lines},
-    project::{AtlasParams, Method, head_points},
+    project::{AtlasParams, atlas::head_points, pca::Pca},
     render::{ColorMode, Point, Scene, View},
 };
 
@@ -19,7 +19,7 @@ const HEAD: HeadId = HeadId {
 
 fn study(capture: Capture) -> Study {
     let params = AtlasParams {
-        method: Method::Pca,
+        method: Pca.into(),
         ..AtlasParams::default()
     };
     Study::project(capture, &params, &()).unwrap()
@@ -120,7 +120,15 @@ fn trust_is_what_the_picture_keeps_of_the_space() {
     assert_eq!(study.trust(HEAD, ColorMode::Norm).unwrap(), None);
     let view = view(ColorMode::NeighborsKept);
     let scene = study.matrix(&view, None).unwrap();
-    let percent = 100.0 * study.projection(HEAD).unwrap().quality.neighbors_kept.value;
+    let percent = 100.0
+        * study
+            .projection(HEAD)
+            .unwrap()
+            .quality
+            .as_ref()
+            .unwrap()
+            .neighbors_kept
+            .value;
     let note = format!("{percent:.0} % kept");
     let mut labels = scene.layers.iter().flat_map(|layer| &layer.labels);
     assert!(labels.any(|label| *label.text == *note), "{note}");

@@ -10,7 +10,7 @@ use attn_sdk::{
     embedded::{self, EmbeddedModel, IMAGES, sentences},
     intervene, knock_out,
     models::{Capturer, Edit, Inputs, Interventions, Picture, Twin, split_lines},
-    project::{AtlasParams, Method},
+    project::{AtlasParams, Method, pca::Pca, tsne::Tsne, umap::Umap},
     read_again,
     render::{View, views::overlay},
 };
@@ -437,7 +437,7 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
     };
     let captures: Vec<Capture> = models.iter().map(read).collect();
     let params = AtlasParams {
-        method: Method::Tsne(Default::default()),
+        method: Tsne::default().into(),
         ..AtlasParams::default()
     };
     let steps = Steps::project(captures, &params, &()).unwrap();
@@ -478,18 +478,14 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
 fn a_guest_that_is_known_lands_on_itself() {
     let capturer = capturer(embedded::TEXT_ENCODER);
     let text = some_sentences(20);
-    for method in [
-        Method::Pca,
-        Method::Tsne(Default::default()),
-        Method::Umap(Default::default()),
-    ] {
+    for method in [Method::from(Pca), Tsne::default().into(), Umap::default().into()] {
         let params = AtlasParams {
-            method,
+            method: method.clone(),
             ..AtlasParams::default()
         };
         let head = HeadId::new(Attention::EncoderSelf, 1, 1);
         let mut study = Study::new(read(&capturer, &text), &params).unwrap();
-        let projection = attn_sdk::project::project_head(study.capture(), head, &params, &()).unwrap();
+        let projection = attn_sdk::project::atlas::project_head(study.capture(), head, &params, &()).unwrap();
         study.insert(projection);
         let placer = study.placer(head, &()).unwrap();
         let line = sentences().nth(7).unwrap();
@@ -497,7 +493,7 @@ fn a_guest_that_is_known_lands_on_itself() {
         let first = study.point(head, 7).unwrap() as usize;
         let points = &study.projection(head).unwrap().embedding.points;
         // Read in another batch it is equal but for rounding: PCA is linear, the others put it among its neighbours.
-        let near = if method == Method::Pca { 1e-3 } else { 5e-2 };
+        let near = if method == Pca.into() { 1e-3 } else { 5e-2 };
         let extent = points.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
         for (row, placed) in guest.queries.rows().into_iter().enumerate() {
             for (a, b) in placed.iter().zip(points.row(first + row)) {

@@ -7,7 +7,7 @@ use attn_sdk::{
     Study,
     embedded::{self, sentences},
     models::{Capturer, split_lines},
-    project::{AtlasParams, Method},
+    project::{AtlasParams, pca::Pca},
     render::{Theme, View},
 };
 use clap::Parser;
@@ -62,7 +62,7 @@ pub(crate) fn study() -> Result<Study, Box<dyn Error>> {
     let lines = split_lines(text.as_bytes(), "sentences".as_ref())?;
     let capture = capturer.text(&lines, None, &())?.capture;
     let parameters = AtlasParams {
-        method: Method::Pca,
+        method: Pca.into(),
         ..AtlasParams::default()
     };
     Ok(Study::project(capture, &parameters, &())?)

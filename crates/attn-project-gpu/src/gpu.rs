@@ -146,7 +146,7 @@ impl Gpu {
         Self::new_async(&device, &queue).await
     }
 
-    /// What computes, for people: `llvmpipe (LLVM 15.0.6, 256 bits) (vulkan)`.
+    /// Name of the adapter and its backend: `llvmpipe (LLVM 15.0.6, 256 bits) (vulkan)`.
     pub fn adapter(&self) -> String {
         let info = self.device.adapter_info();
         format!("{} ({})", info.name, info.backend)
@@ -163,12 +163,7 @@ impl Gpu {
     }
 
     /// A buffer of so many bytes, zeroed.
-    pub(crate) fn buffer(
-        &self,
-        what: &'static str,
-        size: u64,
-        usage: wgpu::BufferUsages,
-    ) -> Result<wgpu::Buffer> {
+    pub(crate) fn buffer(&self, what: &'static str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         let limits = self.device.limits();
         let bound = if usage.contains(wgpu::BufferUsages::STORAGE) {
             limits.max_storage_buffer_binding_size
@@ -256,7 +251,7 @@ impl Gpu {
         let index = self.queue.submit([encoder.finish()]);
         let (sender, done) = oneshot::channel();
         self.queue.on_submitted_work_done(move || {
-            // If nobody waits any more nobody needs the answer.
+            // Without a receiver the answer is not needed.
             let _ = sender.send(());
         });
         Submitted { index, done }

@@ -1,8 +1,9 @@
 //! Exact neighbors: products of a block of points with all, and the best of each, both on the GPU.
 //!
-//! A block goes through all others in chunks: one pass writes the scores of block and chunk, a second merges each row's
-//! scores into the best so far. Memory is bounded by block times chunk whatever the number of points, and so is the work
-//! of a dispatch. While the GPU works on a block the candidates of the one before come back; `attn-project` measures them.
+//! A block goes through all others in chunks: one pass writes the scores of block and chunk, a second merges each
+//! row's scores into the best so far. Memory is bounded by block times chunk whatever the number of points, and so is
+//! the work of a dispatch. While the GPU works on a block the candidates of the one before come back; `attn-project`
+//! measures them.
 
 use attn_core::{Progress, progress};
 use attn_project::{Metric, Neighbors, neighbors::CandidateSearch, stages};
@@ -39,17 +40,17 @@ impl Gpu {
     pub const MOST_NEIGHBORS: usize = 504;
 
     /// The exact `k` nearest neighbors of every row of `points` `[point, dimension]`: the same table as
-    /// [`Neighbors::exact`] gives, distances to the bit, because the same code measures them. The two can differ only where
-    /// rounding hides the difference between more than eight points at the border of the table, as it does for cosines of
-    /// points very far from the origin, which neither can tell apart.
+    /// [`Neighbors::exact`] gives, distances to the bit, because the same code measures them. The two can differ only
+    /// where rounding hides the difference between more than eight points at the border of the table, as it does for
+    /// cosines of points very far from the origin, which neither can tell apart.
     ///
-    /// Time grows with the square of the number of points, memory on the GPU with `points * dimensions` and at most 40 MB
-    /// beside that. Each dispatch is short; `progress` is asked between blocks of up to 1,024 points.
+    /// Time grows with the square of the number of points, memory on the GPU with `points * dimensions` and at most
+    /// 40 MB beside that. Each dispatch is short; `progress` is asked between blocks of up to 1,024 points.
     ///
     /// # Errors
     /// [`Error::Project`] with the errors of [`Neighbors::exact`], and with
-    /// [`Parameter`](attn_project::Error::Parameter) for `k` above [`Gpu::MOST_NEIGHBORS`]; [`Error::BufferSize`] if the
-    /// device cannot hold the points; [`Error::Device`].
+    /// [`Parameter`](attn_project::Error::Parameter) for `k` above [`Gpu::MOST_NEIGHBORS`]; [`Error::BufferSize`] if
+    /// the device cannot hold the points; [`Error::Device`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn neighbors(
         &self,

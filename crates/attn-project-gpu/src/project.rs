@@ -9,15 +9,15 @@ use attn_project::{
 use crate::{Error, Gpu, Result, tsne::descend};
 
 impl Gpu {
-    /// Lays out points `[point, dimension]`: [`Projector::fit`] with the neighbors and t-SNE on the GPU. Every other method,
-    /// once it has its neighbors, runs on the CPU all the same: PCA is done in milliseconds, UMAP moves one point after the
-    /// other. With a neighbor table beside the points, from the GPU or the CPU, none is searched.
+    /// Lays out points `[point, dimension]`: [`Projector::fit`] with the neighbors and t-SNE on the GPU. Every other
+    /// method, once it has its neighbors, runs on the CPU all the same: PCA is done in milliseconds, UMAP moves one
+    /// point after the other. With a neighbor table beside the points, from the GPU or the CPU, none is searched.
     ///
     /// t-SNE has the affinities, start and schedule of the CPU's and sums all pairs exactly, so that
-    /// [`theta`](attn_project::tsne::TsneParams::theta) plays no part. Its time grows with the square of the number of points:
-    /// it is meant for up to about 100,000. Neighbors are exact for any number of points. The same points and seed give the
-    /// same bits on the same device and driver; other processors round differently, and a map of the same quality, not the
-    /// same map, is what they have in common.
+    /// [`theta`](attn_project::tsne::TsneParams::theta) plays no part. Its time grows with the square of the number
+    /// of points: it is meant for up to about 100,000. Neighbors are exact for any number of points. The same points
+    /// and seed give the same bits on the same device and driver; other processors round differently, and a map of
+    /// the same quality, not the same map, is what they have in common.
     ///
     /// ```
     /// # #[cfg(not(target_arch = "wasm32"))] {
@@ -35,8 +35,8 @@ impl Gpu {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Project`] with the errors of [`Projector::fit`], and those of [`Gpu::neighbors`]; [`Error::BufferSize`] if
-    /// the device cannot hold the affinities.
+    /// [`Error::Project`] with the errors of [`Projector::fit`], and those of [`Gpu::neighbors`];
+    /// [`Error::BufferSize`] if the device cannot hold the affinities.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn fit<'a>(
         &self,
@@ -47,8 +47,8 @@ impl Gpu {
         pollster::block_on(self.fit_async(projector, points, progress))
     }
 
-    /// `Gpu::fit` for hosts that must not block, such as browsers. What is left to the CPU, the affinities of t-SNE above
-    /// all, runs on the caller's thread.
+    /// `Gpu::fit` for hosts that must not block, such as browsers. What is left to the CPU, the affinities of t-SNE
+    /// above all, runs on the caller's thread.
     ///
     /// # Errors
     /// As `Gpu::fit`.

@@ -40,11 +40,7 @@ struct Params {
 }
 
 /// Minimizes the divergence. Returns the map and the sum of `1 / (1 + |y_i - y_j|²)` over all ordered pairs.
-pub(crate) async fn descend(
-    gpu: &Gpu,
-    problem: &TsneProblem,
-    progress: &dyn Progress,
-) -> Result<(Array2<f32>, f64)> {
+pub(crate) async fn descend(gpu: &Gpu, problem: &TsneProblem, progress: &dyn Progress) -> Result<(Array2<f32>, f64)> {
     let descent = gpu.guarded(|| Descent::new(gpu, problem)).await?;
     let total = problem.iterations();
     let mut queue = Ahead::new(gpu);

@@ -1,4 +1,4 @@
-//! Whatever comes in, `attn-project`'s typed errors or a finite picture come out.
+//! Whatever comes in, `attn-project`'s typed errors or a finite layout come out.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
@@ -88,16 +88,13 @@ fn too_many_neighbors_are_refused() {
         .neighbors(points.view(), Gpu::MOST_NEIGHBORS + 1, Euclidean, &())
         .unwrap_err();
     assert!(
-        matches!(
-            &found,
-            Error::Project(attn_project::Error::Parameter { name: "k", .. })
-        ),
+        matches!(&found, Error::Project(attn_project::Error::Parameter { name: "k", .. })),
         "{found}"
     );
 }
 
 #[test]
-fn trouble_gives_finite_pictures() {
+fn trouble_gives_finite_layouts() {
     let gpu = Gpu::headless().unwrap();
     let plain = cloud(40, 5, 2);
     let mut zeros = plain.clone();

@@ -93,7 +93,8 @@ fn equal_far_huge_and_tiny_points() {
         for metric in METRICS {
             let found = gpu.neighbors(points.view(), 5, &metric, &()).unwrap();
             let truth = Neighbors::exact(points.view(), 5, &metric, &()).unwrap();
-            // Far from the origin all directions are the same to within rounding, and the CPU cannot tell them apart either.
+            // Far from the origin all directions are the same to within rounding, and the CPU cannot tell them apart
+            // either.
             let doubt = if which == 3 && metric == Metric::COSINE {
                 2e-7
             } else {

@@ -33,7 +33,10 @@ fn compare(points: &Array2<f32>, dims: Dims, params: TsneParams) {
     let there = projector.fit(points.view(), &()).unwrap();
     assert_eq!(here.points.dim(), there.points.dim());
     let perplexity = |of: &Embedding| of.diagnostic(PERPLEXITY).unwrap().to_vec();
-    assert_eq!((perplexity(&here), &here.warnings), (perplexity(&there), &there.warnings));
+    assert_eq!(
+        (perplexity(&here), &here.warnings),
+        (perplexity(&there), &there.warnings)
+    );
     let divergence = |of: &Embedding| of.diagnostic(KL_DIVERGENCE).unwrap()[0];
     let (kl, reference) = (divergence(&here), divergence(&there));
     let ratio = kl / reference;
@@ -69,8 +72,8 @@ fn as_good_as_the_cpu_at_two_thousand_points() {
 
 #[test]
 fn follows_the_cpu_step_by_step_at_first() {
-    // Below 400 points of the plane the CPU sums all pairs too, and nearly all in space with this `theta`: only rounding
-    // differs, until chance has had time to grow.
+    // Below 400 points of the plane the CPU sums all pairs too, and nearly all in space with this `theta`: only
+    // rounding differs, until chance has had time to grow.
     let points = groups(200, 10, 4);
     let params = TsneParams {
         perplexity: 10.0,
@@ -81,7 +84,10 @@ fn follows_the_cpu_step_by_step_at_first() {
     };
     let gpu = Gpu::headless().unwrap();
     for dims in [Dims::Two, Dims::Three] {
-        let projector = Projector::new(Tsne::new(params).unwrap()).dims(dims).metric(Cosine).seed(3);
+        let projector = Projector::new(Tsne::new(params).unwrap())
+            .dims(dims)
+            .metric(Cosine)
+            .seed(3);
         let here = gpu.fit(&projector, points.view(), &()).unwrap();
         let there = projector.fit(points.view(), &()).unwrap();
         let size = there.points.iter().fold(0.0f32, |most, x| most.max(x.abs()));

@@ -1,12 +1,12 @@
-//! How long all heads of a model take: a made-up capture of the shape of one (heads of 10,112 points in 64 dimensions, in
-//! layers of 12), through PCA, t-SNE and UMAP one after the other.
+//! How long all heads of a model take: a made-up capture of the shape of one (heads of 10,112 points in 64
+//! dimensions, in layers of 12), through PCA, t-SNE and UMAP one after the other.
 //!
 //! ```sh
-//! cargo run --release -p attn-project --example heads -- 144 2    # heads, dimensions of the pictures
+//! cargo run --release -p attn-project --example heads -- 144 2    # heads, dimensions of the layouts
 //! ```
 //!
-//! Prints, for each method, the seconds until the first head was there and until all were. Points are made up because what
-//! is measured is time, which depends on their number and on that they lie in groups.
+//! Prints, for each method, the seconds until the first head was there and until all were. Points are made up because
+//! what is measured is time, which depends on their number and on that they lie in groups.
 
 #![allow(clippy::print_stdout, reason = "a command-line program")]
 

@@ -23,17 +23,21 @@
 //! | [`head`], [`atlas`](mod@atlas) | queries and keys of one head; every head of a capture |
 //! | [`aligned`], [`place`] | comparable layouts of several states; new points in an existing layout |
 //! | [`stages`] | names of the stages that progress reports |
-#![cfg_attr(feature = "linfa", doc = "| [`linfa`](mod@linfa) | the search for linfa, and linfa's transformers as methods |")]
+#![cfg_attr(
+    feature = "linfa",
+    doc = "| [`linfa`](mod@linfa) | the search for linfa, and linfa's transformers as methods |"
+)]
 //!
 //! # Promises
-//! - The same seed gives the same bits on any number of threads. Another processor, or another optimization level of the
-//!   compiler, may round differently.
-//! - NaN, infinity, coordinates above 10^33, wrong shapes and impossible parameters are an [`Error`] that names the place;
-//!   results are finite.
+//! - The same seed gives the same bits on any number of threads. Another processor, or another optimization level of
+//!   the compiler, may round differently.
+//! - NaN, infinity, coordinates above 10^33, wrong shapes and impossible parameters are an [`Error`] that names the
+//!   place; results are finite.
 //! - Work that can last takes an [`attn_core::Progress`] and can be cancelled.
 
 pub mod aligned;
 pub mod atlas;
+mod digest;
 mod eigen;
 mod error;
 pub mod head;

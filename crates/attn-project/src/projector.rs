@@ -33,8 +33,8 @@ pub struct Projector {
     pub seed: u64,
 }
 
-/// Points `[point, dimension]`, and their neighbor table where one is at hand: made by `into` from a view, or from a view
-/// and a table.
+/// Points `[point, dimension]`, and their neighbor table where one is at hand: made by `into` from a view, or from a
+/// view and a table.
 #[derive(Debug, Clone, Copy)]
 pub struct Points<'a> {
     rows: ArrayView2<'a, f32>,
@@ -111,17 +111,18 @@ impl Projector {
 
     /// Lays out points `[point, dimension]`. The same seed gives the same coordinates on any number of threads.
     ///
-    /// With a neighbor table beside the points, `(points, &table)`, none is searched: find the neighbors once and lay them
-    /// out with t-SNE and UMAP, in the plane and in space. The table gives the metric and may be wider than needed.
+    /// With a neighbor table beside the points, `(points, &table)`, none is searched: find the neighbors once and lay
+    /// them out with t-SNE and UMAP, in the plane and in space. The table gives the metric and may be wider than
+    /// needed.
     ///
     /// Few points are no failure: perplexity and neighborhoods shrink to what the points allow. Equal points have equal
     /// coordinates under PCA and MDS only: t-SNE and UMAP start them apart, by chance, and keep them near each other.
     ///
     /// # Errors
     /// [`Error::TooFewPoints`] (below 4 points, for PCA and MDS 2), [`Error::NotFinite`], [`Error::TooLarge`],
-    /// [`Error::Shape`] without columns or for a table of other points, [`Error::TooFewNeighbors`] for one that is too
-    /// narrow, [`Error::Parameter`] for a PCA with more dimensions than the points have, [`Error::Cancelled`], and those of
-    /// a host's method.
+    /// [`Error::Shape`] without columns or for a table of other points, [`Error::TooFewNeighbors`] for one that is
+    /// too narrow, [`Error::Parameter`] for a PCA with more dimensions than the points have, [`Error::Cancelled`],
+    /// and those of a host's method.
     pub fn fit<'a>(&self, points: impl Into<Points<'a>>, progress: &dyn Progress) -> Result<Embedding> {
         let points = points.into();
         self.check(points)?;
@@ -149,8 +150,8 @@ impl Projector {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the selection names a point that is not there, or one twice; and as [`fit`](Self::fit), for
-    /// the points selected.
+    /// [`Error::Parameter`] if the selection names a point that is not there, or one twice; and as
+    /// [`fit`](Self::fit), for the points selected.
     pub fn fit_selection(
         &self,
         points: ArrayView2<'_, f32>,
@@ -174,8 +175,8 @@ impl Projector {
         self.fit(points.select(Axis(0), selection).view(), progress)
     }
 
-    /// Checks points, and a neighbor table at hand, as [`fit`](Self::fit) does before it begins: what a method gets. For
-    /// hosts that run a method in steps or elsewhere; without a table [`FitInput::neighbors`] is `None`.
+    /// Checks points, and a neighbor table at hand, as [`fit`](Self::fit) does before it begins: what a method gets.
+    /// For hosts that run a method in steps or elsewhere; without a table [`FitInput::neighbors`] is `None`.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -192,7 +193,11 @@ impl Projector {
             return Err(Error::too_few(self.method.name().to_owned(), needed, n));
         }
         if rows.ncols() == 0 {
-            return Err(Error::shape("points", "at least one column", format!("{:?}", rows.dim())));
+            return Err(Error::shape(
+                "points",
+                "at least one column",
+                format!("{:?}", rows.dim()),
+            ));
         }
         check_values("points", rows)?;
         if let Some(table) = neighbors {

@@ -55,7 +55,8 @@ impl Default for QualityParams {
 }
 
 impl QualityParams {
-    /// The same with as many neighbors as `points` points allow: with it only clouds of fewer than 3 points have no score.
+    /// The same with as many neighbors as `points` points allow: with it only clouds of fewer than 3 points have no
+    /// score.
     pub fn clamped(self, points: usize) -> Self {
         let most = (points.saturating_sub(1) / 2).max(1);
         Self {
@@ -130,13 +131,13 @@ impl Quality {
     }
 }
 
-/// Compares `points` `[point, dimension]` with their layout `map` `[point, 2 or 3]`. `metric` is that of the space, best
-/// the one of the projection; distances in the layout are Euclidean. Time grows with points scored times points; memory
-/// with the points.
+/// Compares `points` `[point, dimension]` with their layout `map` `[point, 2 or 3]`. `metric` is that of the space,
+/// best the one of the projection; distances in the layout are Euclidean. Time grows with points scored times points;
+/// memory with the points.
 ///
 /// # Errors
-/// [`Error::Shape`] if the numbers of rows differ, [`Error::TooFewPoints`] below 3 points, [`Error::Parameter`] if a number
-/// of neighbors is 0 or not below half the points (see [`QualityParams::clamped`]), [`Error::NotFinite`],
+/// [`Error::Shape`] if the numbers of rows differ, [`Error::TooFewPoints`] below 3 points, [`Error::Parameter`] if a
+/// number of neighbors is 0 or not below half the points (see [`QualityParams::clamped`]), [`Error::NotFinite`],
 /// [`Error::TooLarge`], [`Error::Cancelled`].
 pub fn quality(
     points: ArrayView2<'_, f32>,
@@ -176,7 +177,12 @@ pub fn quality(
         .map(|rows| {
             let scores = score_rows(&space, &layout, rows, params)?;
             let finished = done.fetch_add(scores.len(), Relaxed) + scores.len();
-            progress::step(progress, stages::QUALITY, finished, sampled.as_ref().map_or(n, Vec::len))?;
+            progress::step(
+                progress,
+                stages::QUALITY,
+                finished,
+                sampled.as_ref().map_or(n, Vec::len),
+            )?;
             Ok(scores)
         })
         .collect();
@@ -254,7 +260,11 @@ impl<'a> Original<'a> {
         match self {
             Self::Products(space) => {
                 let mut scores = Array2::<f32>::zeros((rows.len(), space.len()));
-                space.products(space.rows.select(Axis(0), rows).view(), 0..space.len(), scores.view_mut());
+                space.products(
+                    space.rows.select(Axis(0), rows).view(),
+                    0..space.len(),
+                    scores.view_mut(),
+                );
                 for mut row in scores.rows_mut() {
                     row.iter_mut()
                         .zip(&space.bias)
@@ -267,7 +277,10 @@ impl<'a> Original<'a> {
                 let mut scores = Array2::<f32>::zeros((rows.len(), points.nrows()));
                 for (mut scores, &i) in scores.rows_mut().into_iter().zip(rows) {
                     let distances = metric.distances(&flat[i * width..(i + 1) * width], flat)?;
-                    scores.iter_mut().zip(distances).for_each(|(score, distance)| *score = distance);
+                    scores
+                        .iter_mut()
+                        .zip(distances)
+                        .for_each(|(score, distance)| *score = distance);
                 }
                 Ok(scores)
             }
@@ -276,12 +289,7 @@ impl<'a> Original<'a> {
 }
 
 /// Trustworthiness, continuity and preservation of some points.
-fn score_rows(
-    space: &Original<'_>,
-    layout: &Layout,
-    rows: &[usize],
-    params: &QualityParams,
-) -> Result<Vec<[f32; 3]>> {
+fn score_rows(space: &Original<'_>, layout: &Layout, rows: &[usize], params: &QualityParams) -> Result<Vec<[f32; 3]>> {
     let scores = space.scores(rows)?;
     let n = scores.ncols();
     let mut far = vec![0.0f32; n];
@@ -394,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_perfect_picture_scores_one() {
+    fn a_perfect_layout_scores_one() {
         let x = cloud(100, 3, 4);
         let found = quality(x.view(), x.view(), Metric::EUCLIDEAN, &QualityParams::default(), &()).unwrap();
         assert_eq!(
@@ -465,10 +473,7 @@ mod tests {
         let params = QualityParams::default();
         assert!(matches!(
             quality(x.view(), y.view(), Metric::EUCLIDEAN, &params, &()),
-            Err(Error::Parameter {
-                name: "ranked",
-                ..
-            })
+            Err(Error::Parameter { name: "ranked", .. })
         ));
         assert!(quality(x.view(), y.view(), Metric::EUCLIDEAN, &params.clamped(24), &()).is_ok());
         y[[3, 1]] = f32::NAN;

@@ -12,7 +12,7 @@ use crate::{Method, Neighbors, method::FitInput, metric::Kernel};
 /// Nearest neighbors whose graph tells the groups of a cloud apart. Umap-learn and scikit-learn build theirs from
 /// 5 to 15; fewer and even one normal cloud falls into pieces.
 pub(crate) const GROUPING: usize = 5;
-/// Share of duplicates below which nobody needs to know.
+/// Share of duplicates below which there is no warning.
 const FEW_DUPLICATES: f32 = 0.05;
 
 /// A reason to doubt a layout.

@@ -101,7 +101,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn pictures_are_finite(
+    fn layouts_are_finite(
         kind in select(&KINDS[..]), n in 0usize..60, d in 1usize..6,
         method in methods(), dims in dims(), metric in metrics(),
     ) {

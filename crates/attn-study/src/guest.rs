@@ -2,7 +2,11 @@
 //! drawn moves for it.
 
 use attn_core::{Capture, HeadId, Progress};
-use attn_project::{FittedProjection, HeadCloud, Normalization, projected_points};
+use attn_project::{
+    FittedProjection,
+    atlas::projected_points,
+    head::{HeadCloud, Normalization},
+};
 use attn_render::{Colors, Edge, Label, Layer, Placement, Point, Scene, Shape};
 use ndarray::Array2;
 
@@ -48,13 +52,13 @@ impl Study {
     /// ```
     /// use attn_embedded::sentences;
     /// use attn_models::{Capturer, split_lines};
-    /// use attn_project::{AtlasParams, Method};
+    /// use attn_project::{AtlasParams, pca::Pca};
     /// use attn_study::Study;
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let read = |text: &str| capturer.text(&split_lines(text.as_bytes(), "text".as_ref())?, None, &());
     /// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
-    /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
+    /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
     /// let study = Study::project(read(&text)?.capture, &params, &())?;
     /// let head = study.ranking()[0];
     /// let guest = study.placer(head, &())?.place(&read("the dog sleeps .")?.capture, 0, &())?;
@@ -68,8 +72,7 @@ impl Study {
         let fitted = FittedProjection::new(
             points.view(),
             projection.embedding.clone(),
-            &params.method,
-            params.metric,
+            &params.projector(),
             progress,
         )?;
         Ok(Placer {

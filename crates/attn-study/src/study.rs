@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use attn_core::{Capture, HeadId, Progress};
-use attn_project::{AtlasOptions, AtlasParams, HeadProjection, atlas_with, sequence_sample};
+use attn_project::{
+    AtlasParams, HeadProjection,
+    atlas::{AtlasOptions, HeadFailure, atlas, sequence_sample},
+};
 use attn_render::{Scene, Table, View};
 
 use crate::{Column, Error, Report, Weighting, filter::Drawn, picture::Sheet, weighting::Recent};
@@ -21,6 +24,7 @@ pub struct Study {
     /// The sequences whose tokens are points.
     sequences: Vec<usize>,
     heads: BTreeMap<HeadId, HeadProjection>,
+    failures: Vec<HeadFailure>,
     /// What the user brought to colour by.
     pub(crate) columns: Vec<Column>,
     /// Which tokens are drawn.
@@ -43,6 +47,7 @@ impl Study {
             params: params.clone(),
             sequences,
             heads: BTreeMap::new(),
+            failures: Vec::new(),
             columns: Vec::new(),
             drawn: Drawn::default(),
             weighting: Weighting::default(),
@@ -54,7 +59,7 @@ impl Study {
     /// Projects every head.
     ///
     /// # Errors
-    /// Those of [`attn_project::atlas`].
+    /// Those of [`attn_project::atlas::atlas`].
     pub fn project(capture: Capture, params: &AtlasParams, progress: &dyn Progress) -> Result<Self, Error> {
         Self::project_with(capture, params, AtlasOptions::default(), progress)
     }
@@ -62,7 +67,7 @@ impl Study {
     /// The same for some heads, some of them first, or with what was computed before: see [`AtlasOptions`].
     ///
     /// # Errors
-    /// Those of [`attn_project::atlas_with`].
+    /// Those of [`attn_project::atlas::atlas`].
     pub fn project_with(
         capture: Capture,
         params: &AtlasParams,
@@ -77,11 +82,16 @@ impl Study {
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .push(head)
         };
-        atlas_with(&study.capture, params, options, &collect, progress)?;
+        study.failures = atlas(&study.capture, params, options, &collect, progress)?;
         for head in heads.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
             study.insert(head);
         }
         Ok(study)
+    }
+
+    /// Heads that could not be projected, and why. The others could.
+    pub fn failures(&self) -> &[HeadFailure] {
+        &self.failures
     }
 
     /// Adds a head, or replaces it. It must come from the same capture and parameters.

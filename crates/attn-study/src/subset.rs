@@ -2,7 +2,7 @@
 //! others.
 
 use attn_core::{HeadId, Progress};
-use attn_project::{Embedding, project_selection, projected_points};
+use attn_project::{Embedding, atlas::projected_points};
 use attn_render::{
     Scene, Table, View,
     views::{Coordinates, Head},
@@ -30,14 +30,14 @@ impl Study {
     /// ```
     /// use attn_embedded::sentences;
     /// use attn_models::{Capturer, split_lines};
-    /// use attn_project::{AtlasParams, Method};
+    /// use attn_project::{AtlasParams, pca::Pca};
     /// use attn_study::Study;
     /// use attn_render::View;
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
     /// let capture = capturer.text(&split_lines(text.as_bytes(), "text".as_ref())?, None, &())?.capture;
-    /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
+    /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
     /// let study = Study::project(capture, &params, &())?;
     /// let head = study.ranking()[0];
     /// let subset = study.subset(head, study.matches(head, "the").ids(), &())?;
@@ -46,7 +46,7 @@ impl Study {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotProjected`], and those of [`project_selection`]: too few points, or one that the head does not have.
+    /// [`Error::NotProjected`], and those of [`Projector::fit_selection`](attn_project::Projector::fit_selection): too few points, or one that the head does not have.
     pub fn subset(
         &self,
         head: HeadId,
@@ -59,15 +59,7 @@ impl Study {
         points.dedup();
         let params = self.params();
         let all = projected_points(self.capture(), projection, params)?;
-        let embedding = project_selection(
-            all.view(),
-            &points,
-            &params.method,
-            params.dims,
-            params.metric,
-            params.seed,
-            progress,
-        )?;
+        let embedding = params.projector().fit_selection(all.view(), &points, progress)?;
         Ok(Subset {
             head,
             queries: points.partition_point(|&point| point < projection.queries),

@@ -2,17 +2,18 @@
 //! `attn_project::quality`), as a value per point, a number per head, and remarks.
 
 use attn_core::HeadId;
-use attn_project::{HeadProjection, Score, Warning};
+use attn_project::{HeadProjection, Warning, quality::Score};
 use attn_render::ColorMode;
 
 use crate::{Error, Study};
 
 /// The score that a colour mode stands for; `None` for modes that say something else.
 fn score(projection: &HeadProjection, mode: ColorMode) -> Option<&Score> {
+    let quality = projection.quality.as_ref()?;
     match mode {
-        ColorMode::Trustworthiness => Some(&projection.quality.trustworthiness),
-        ColorMode::Continuity => Some(&projection.quality.continuity),
-        ColorMode::NeighborsKept => Some(&projection.quality.neighbors_kept),
+        ColorMode::Trustworthiness => Some(&quality.trustworthiness),
+        ColorMode::Continuity => Some(&quality.continuity),
+        ColorMode::NeighborsKept => Some(&quality.neighbors_kept),
         _ => None,
     }
 }
@@ -55,7 +56,7 @@ pub(crate) fn caption(mode: ColorMode) -> Option<&'static str> {
 
 impl Study {
     /// How well each point of a head's picture shows its neighbourhood, as `mode` asks; NaN for points that were not scored
-    /// ([`Quality::sampled`](attn_project::Quality::sampled)). `None` for modes that are no score of the picture.
+    /// ([`Quality::sampled`](attn_project::quality::Quality::sampled)). `None` for modes that are no score of the picture.
     ///
     /// # Errors
     /// [`Error::NotProjected`].
@@ -64,7 +65,7 @@ impl Study {
         let Some(score) = score(projection, mode) else {
             return Ok(None);
         };
-        let Some(sampled) = &projection.quality.sampled else {
+        let Some(sampled) = projection.quality.as_ref().and_then(|quality| quality.sampled.as_ref()) else {
             return Ok(Some(score.points.clone()));
         };
         let mut values = vec![f32::NAN; projection.embedding.points.nrows()];

@@ -19,7 +19,10 @@ use attn_sdk::{
     Column, Guest, Placer, Progress, SequenceRollout, Steps, Study, Summary, SummaryOptions,
     core::{Attention, HeadId, Sequence},
     models::Capturer,
-    project::{AtlasCache, AtlasOptions, AtlasParams, HeadProjection, HeadSteps, Priority, atlas_with},
+    project::{
+        AtlasParams, HeadProjection,
+        atlas::{AtlasCache, AtlasOptions, HeadCheckpoints, Priority, atlas},
+    },
 };
 use eframe::egui;
 use rayon::prelude::*;
@@ -44,7 +47,7 @@ pub(crate) enum News {
     /// The steps of a training, in place of what was there.
     Steps(Box<Steps>),
     /// A head is projected in all steps.
-    HeadSteps(Box<HeadSteps>),
+    HeadSteps(Box<HeadCheckpoints>),
     /// A head is projected.
     Head(Box<HeadProjection>),
     /// Everything that can be said of the heads.
@@ -318,7 +321,9 @@ fn run(
         ..AtlasOptions::default()
     };
     let head = |head| teller.tell(News::Head(Box::new(head)));
-    atlas_with(&capture, params, options, &head, teller)?;
+    for failure in atlas(&capture, params, options, &head, teller)? {
+        teller.tell(News::Note(format!("Not projected: {}", failure.error)));
+    }
     let summary = Summary::new(&capture, capturer.as_deref(), &SummaryOptions::default(), teller)?;
     teller.tell(News::Summary(Box::new(summary)));
     Ok(())
@@ -339,7 +344,7 @@ fn run_steps(
     teller.tell(News::Opened(Box::new(last), capturer.clone()));
     teller.tell(News::Steps(Box::new(steps.clone())));
     let heads = std::cell::RefCell::new(Vec::new());
-    let on_head = |head: HeadSteps| {
+    let on_head = |head: HeadCheckpoints| {
         heads.borrow_mut().push(head.clone());
         teller.tell(News::HeadSteps(Box::new(head)));
     };

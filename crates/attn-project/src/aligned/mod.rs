@@ -26,9 +26,9 @@ pub enum Alignment {
     /// All frames start from the same layout and are optimized together, each point held by itself in the frames before
     /// and after. For a method that cannot do that, such as PCA, the same as [`Alignment::Procrustes`].
     Penalty {
-        /// Strength of the hold, from 0 to 1. Default 0.1; more hides movement. t-SNE: at 1 a point is pulled as strongly
-        /// to where it is in the next frame as by all its neighbors together. UMAP: the share of the way there that it
-        /// goes in the first epoch, which falls with the fourth root of the springs' rate.
+        /// Strength of the hold, from 0 to 1. Default 0.1; more hides movement. t-SNE: at 1 a point is pulled as
+        /// strongly to where it is in the next frame as by all its neighbors together. UMAP: the share of the way
+        /// there that it goes in the first epoch, which falls with the fourth root of the springs' rate.
         strength: f32,
     },
 }
@@ -119,8 +119,8 @@ pub struct AlignedProjection {
 
 impl Projector {
     /// Lays out the same points in several states, `frames` of `[point, dimension]` (dimensions may differ between
-    /// frames), as comparable layouts. Row `i` is the same point in all of them. The same seed gives the same coordinates
-    /// on any number of threads.
+    /// frames), as comparable layouts. Row `i` is the same point in all of them. The same seed gives the same
+    /// coordinates on any number of threads.
     ///
     /// ```
     /// use attn_project::{Projector, aligned::Alignment, umap::{Umap, UmapParams}};
@@ -199,10 +199,15 @@ impl Projector {
                 .collect::<Result<Vec<_>>>()?,
         };
         let inputs: Vec<FitInput<'_>> = match tables.is_empty() {
-            true => frames.iter().map(|frame| self.input(Points::from(frame.reborrow()))).collect(),
+            true => frames
+                .iter()
+                .map(|frame| self.input(Points::from(frame.reborrow())))
+                .collect(),
             false => {
                 let pairs = frames.iter().zip(&tables);
-                pairs.map(|(frame, table)| self.input(Points::from((frame.reborrow(), table)))).collect()
+                pairs
+                    .map(|(frame, table)| self.input(Points::from((frame.reborrow(), table))))
+                    .collect()
             }
         };
         let Some(found) = self.method.fit_aligned(&inputs, strength, progress)? else {

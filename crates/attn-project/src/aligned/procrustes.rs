@@ -19,9 +19,9 @@ impl Procrustes {
     /// The transformation of `moving` `[point, axis]` that leaves the least sum of squared distances to `fixed`, row by
     /// row. Without `scaling` sizes stay.
     ///
-    /// Closed form: with `U S Vᵀ` the singular value decomposition of `Xᵀ Y` (both centered), the rotation is `U Vᵀ` and
-    /// the scale `trace S / |X|²`. Reflections are allowed: t-SNE and UMAP know no handedness. Points all at one place
-    /// are only moved.
+    /// Closed form: with `U S Vᵀ` the singular value decomposition of `Xᵀ Y` (both centered), the rotation is `U Vᵀ`
+    /// and the scale `trace S / |X|²`. Reflections are allowed: t-SNE and UMAP know no handedness. Points all at one
+    /// place are only moved.
     ///
     /// ```
     /// use attn_project::aligned::Procrustes;

@@ -37,13 +37,21 @@ fn methods() -> [Method; 3] {
         epochs: Some(150),
         ..UmapParams::default()
     };
-    [Pca.into(), Tsne::new(tsne).unwrap().into(), Umap::new(umap).unwrap().into()]
+    [
+        Pca.into(),
+        Tsne::new(tsne).unwrap().into(),
+        Umap::new(umap).unwrap().into(),
+    ]
 }
 
 fn aligned(method: &Method, dims: Dims, alignment: Alignment) -> AlignedProjection {
     let frames = frames();
     let views: Vec<_> = frames.iter().map(|frame| frame.view()).collect();
-    Projector::new(method).dims(dims).seed(1).fit_aligned(&views, alignment, &()).unwrap()
+    Projector::new(method)
+        .dims(dims)
+        .seed(1)
+        .fit_aligned(&views, alignment, &())
+        .unwrap()
 }
 
 /// What is still in the frames is nearly so in the layouts, and what moves goes at least twice as far.
@@ -164,13 +172,7 @@ fn bad_input_is_refused() {
     ));
     for strength in [f32::NAN, -0.1, 2.0] {
         let error = run(&[first.view(), second.view()], strength);
-        assert!(matches!(
-            error,
-            Error::Parameter {
-                name: "strength",
-                ..
-            }
-        ));
+        assert!(matches!(error, Error::Parameter { name: "strength", .. }));
     }
     let mut broken = second.clone();
     broken[[7, 3]] = f32::NAN;

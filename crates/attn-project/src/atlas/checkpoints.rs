@@ -1,5 +1,5 @@
-//! The same heads in several captures of the same sequences, as comparable layouts: checkpoints of a training, a model and
-//! its control models.
+//! The same heads in several captures of the same sequences, as comparable layouts: checkpoints of a training, a
+//! model and its control models.
 
 use attn_core::{Capture, HeadId, Progress, progress};
 use ndarray::{Array2, ArrayView2};
@@ -28,14 +28,14 @@ impl HeadCheckpoints {
     }
 }
 
-/// Projects one head of several captures of the same sequences together, so that what moves from layout to layout moved
-/// in the space (see [`Projector::fit_aligned`](crate::Projector::fit_aligned)). Each is normalized for itself and judged
-/// by its own vectors.
+/// Projects one head of several captures of the same sequences together, so that what moves from layout to layout
+/// moved in the space (see [`Projector::fit_aligned`](crate::Projector::fit_aligned)). Each is normalized for itself
+/// and judged by its own vectors.
 ///
 /// # Errors
 /// [`Error::Head`](crate::Error::Head) with those of [`project_head`](super::project_head) and
-/// [`Projector::fit_aligned`](crate::Projector::fit_aligned): [`Error::Shape`](crate::Error::Shape) if the captures have
-/// other sequences.
+/// [`Projector::fit_aligned`](crate::Projector::fit_aligned): [`Error::Shape`](crate::Error::Shape) if the captures
+/// have other sequences.
 pub fn project_head_checkpoints(
     captures: &[&Capture],
     head: HeadId,
@@ -69,8 +69,8 @@ pub fn project_head_checkpoints(
     })
 }
 
-/// The same for every head of the first capture, one after the other, each on all threads; `on_head` gets each when it is
-/// done. Heads that fail are returned, the others go on.
+/// The same for every head of the first capture, one after the other, each on all threads; `on_head` gets each when
+/// it is done. Heads that fail are returned, the others go on.
 ///
 /// Progress is reported as stage [`HEADS`](stages::HEADS).
 ///

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::HeadProjection;
 use crate::{
     Embedding, Error, Result, Warning,
+    digest::Digest,
     head::{DistanceCorrelation, Normalization},
     method::Diagnostic,
     quality::{Quality, Score},
@@ -20,33 +21,6 @@ use crate::{
 const KEY: &str = "attn.projection";
 /// Version of the format.
 const FORMAT: u32 = 2;
-
-/// A digest of 128 bits: FNV-1a (Fowler, Noll and Vo). It tells different inputs apart and finds damage; it does not
-/// withstand somebody who wants two inputs to look the same, who could as well write the file.
-pub(super) struct Digest(u128);
-
-impl Digest {
-    pub(super) fn new() -> Self {
-        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
-    }
-
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-        for &byte in bytes {
-            self.0 = (self.0 ^ u128::from(byte)).wrapping_mul(PRIME);
-        }
-    }
-
-    /// A text and its end, so that two texts are not the same as their sum.
-    pub(super) fn text(&mut self, text: &str) {
-        self.bytes(text.as_bytes());
-        self.bytes(&[0xff]);
-    }
-
-    pub(super) fn hex(&self) -> String {
-        format!("{:032x}", self.0)
-    }
-}
 
 /// All that is not one number per point.
 #[derive(Serialize, Deserialize)]

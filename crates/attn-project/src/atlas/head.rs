@@ -3,12 +3,11 @@
 use attn_core::{Capture, HeadId, Mask, Progress, Side};
 use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
-use super::{AtlasParams, HeadPoints, HeadProjection, file::Digest, sequence_sample};
+use super::{AtlasParams, HeadPoints, HeadProjection, sequence_sample};
 use crate::{
     Embedding, Error, Result,
-    head::{
-        DistanceCorrelation, HeadCloud, Normalization, SequenceRows, correlation, distance_correlation, normalize,
-    },
+    digest::Digest,
+    head::{DistanceCorrelation, HeadCloud, Normalization, SequenceRows, correlation, distance_correlation, normalize},
     neighbors,
     quality::{self, QualityParams, quality},
     rng::Rng,

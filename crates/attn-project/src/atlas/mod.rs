@@ -1,7 +1,8 @@
-//! Atlas: every head of a capture normalized, projected and judged; the best heads first, each handed over when it is done.
+//! Atlas: every head of a capture normalized, projected and judged; the best heads first, each handed over when it is
+//! done.
 //!
-//! A head is small work and there are many, so that with enough of them each thread takes whole heads; a head
-//! alone, and the first, uses all threads. Results do not depend on either: a head's random numbers come from its own name.
+//! A head is small work and there are many, so that with enough of them each thread takes whole heads; a head alone,
+//! and the first, uses all threads. Results do not depend on either: a head's random numbers come from its own name.
 
 mod cache;
 mod checkpoints;
@@ -152,8 +153,8 @@ pub struct HeadPoints {
 
 /// The normalized points of one head, without projecting them.
 ///
-/// With them a host re-projects a lasso's points ([`Projector::fit_selection`]) and places new sentences into an existing
-/// layout ([`FittedProjection::new`](crate::FittedProjection::new)).
+/// With them a host re-projects a lasso's points ([`Projector::fit_selection`]) and places new sentences into an
+/// existing layout ([`FittedProjection::new`](crate::FittedProjection::new)).
 ///
 /// # Errors
 /// [`Error::Head`](crate::Error::Head) for a head the model does not have or a capture that cannot be read.
@@ -167,11 +168,7 @@ pub fn head_points(capture: &Capture, head: HeadId, params: &AtlasParams) -> Res
 ///
 /// # Errors
 /// As [`head_points`].
-pub fn projected_points(
-    capture: &Capture,
-    projection: &HeadProjection,
-    params: &AtlasParams,
-) -> Result<Array2<f32>> {
+pub fn projected_points(capture: &Capture, projection: &HeadProjection, params: &AtlasParams) -> Result<Array2<f32>> {
     let atlas = Atlas::new(capture, params);
     let points = atlas.joint(projection.head, &projection.normalization);
     points.map_err(|error| atlas.named(projection.head, error))
@@ -180,8 +177,8 @@ pub fn projected_points(
 /// Projects one head, on all threads.
 ///
 /// # Errors
-/// [`Error::Head`](crate::Error::Head) with what is wrong: a head the model does not have, vectors that are not finite, the
-/// errors of [`Projector::fit`], a cancellation.
+/// [`Error::Head`](crate::Error::Head) with what is wrong: a head the model does not have, vectors that are not
+/// finite, the errors of [`Projector::fit`], a cancellation.
 pub fn project_head(
     capture: &Capture,
     head: HeadId,
@@ -189,24 +186,26 @@ pub fn project_head(
     progress: &dyn Progress,
 ) -> Result<HeadProjection> {
     let atlas = Atlas::new(capture, params);
-    let made = atlas.prepare(head).and_then(|prepared| atlas.finish(&prepared, progress));
+    let made = atlas
+        .prepare(head)
+        .and_then(|prepared| atlas.finish(&prepared, progress));
     made.map_err(|error| atlas.named(head, error))
 }
 
-/// Projects every head, or those of the options: one at once and on all threads, so that there is something to see, then
-/// those that the options ask for first, then those with the strongest distance-attention correlation. `on_head` gets each
-/// head when it is done, from the thread that made it.
+/// Projects every head, or those of the options: one at once and on all threads, so that there is something to see,
+/// then those that the options ask for first, then those with the strongest distance-attention correlation. `on_head`
+/// gets each head when it is done, from the thread that made it.
 ///
-/// A head that fails ends nothing: it is among the failures that are returned, and the others go on. Heads in the cache are
-/// handed over at once, so that a run that was stopped goes on where it was. Without threads (as in a browser) everything
-/// runs on the calling thread, one head after the other.
+/// A head that fails ends nothing: it is among the failures that are returned, and the others go on. Heads in the
+/// cache are handed over at once, so that a run that was stopped goes on where it was. Without threads (as in a
+/// browser) everything runs on the calling thread, one head after the other.
 ///
 /// Progress is reported as stage [`HEADS`](crate::stages::HEADS).
 ///
 /// # Errors
-/// [`Error::Cancelled`](crate::Error::Cancelled); the first failure, an [`Error::Head`](crate::Error::Head), if all heads
-/// fail; an [`Error::Core`](crate::Error::Core) if the cache could not be written to, after all heads were made and handed
-/// over.
+/// [`Error::Cancelled`](crate::Error::Cancelled); the first failure, an [`Error::Head`](crate::Error::Head), if all
+/// heads fail; an [`Error::Core`](crate::Error::Core) if the cache could not be written to, after all heads were made
+/// and handed over.
 pub fn atlas(
     capture: &Capture,
     params: &AtlasParams,

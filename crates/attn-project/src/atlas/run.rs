@@ -1,8 +1,8 @@
 //! Which head is next, and on which thread.
 //!
-//! One head is made at once and on all threads, so that there is something to see. From then on first come the heads that
-//! a caller asks for, then the cheap part of all others (which the cache may spare), then these by the strength of their
-//! distance-attention correlation.
+//! One head is made at once and on all threads, so that there is something to see. From then on first come the heads
+//! that a caller asks for, then the cheap part of all others (which the cache may spare), then these by the strength
+//! of their distance-attention correlation.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,

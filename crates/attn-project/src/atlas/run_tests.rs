@@ -8,12 +8,7 @@ use super::{
     tests::{capture, params},
     *,
 };
-use crate::{
-    Error, FittedProjection,
-    pca::Pca,
-    tsne::Tsne,
-    umap::Umap,
-};
+use crate::{Error, FittedProjection, pca::Pca, tsne::Tsne, umap::Umap};
 
 fn heads(options: AtlasOptions<'_>, params: &AtlasParams) -> Vec<HeadProjection> {
     let capture = capture();
@@ -124,7 +119,7 @@ fn a_stopped_run_goes_on_from_the_cache() {
         .collect();
     assert_eq!(again, written);
 
-    // Another seed is another picture, under another name.
+    // Another seed is another layout, under another name.
     let other = AtlasParams { seed: 5, ..params() };
     assert_ne!(heads(options, &other)[0].embedding, plain[0].embedding);
     assert_eq!(files(&cache).len(), 2 * plain.len());
@@ -234,13 +229,7 @@ fn points_of_a_head_take_a_sentence_in() {
         (points.queries, &points.normalization),
         (made.queries, &made.normalization)
     );
-    let fitted = FittedProjection::new(
-        points.points.view(),
-        made.embedding.clone(),
-        &params.projector(),
-        &(),
-    )
-    .unwrap();
+    let fitted = FittedProjection::new(points.points.view(), made.embedding.clone(), &params.projector(), &()).unwrap();
     // A sentence seen before, normalized as the head was: it lands on itself.
     let rows = points.points.slice(ndarray::s![..9, ..]);
     let placed = fitted.transform(rows, &()).unwrap();

@@ -226,7 +226,10 @@ impl crate::ProjectionMethod for Picky {
         if input.points[[0, 0]] > self.0 {
             return Err(Error::method("picky", "too large"));
         }
-        Ok(Embedding::new(Array2::zeros((input.points.nrows(), input.dims.count()))))
+        Ok(Embedding::new(Array2::zeros((
+            input.points.nrows(),
+            input.dims.count(),
+        ))))
     }
 }
 
@@ -250,9 +253,18 @@ fn a_bad_head_ends_no_atlas_and_is_named() {
         assert_eq!((failures.len(), made.into_inner().unwrap().len()), (1, heads.len() - 1));
         let failed = failures[0].head;
         assert!(first(&failed) > limit);
-        assert_eq!(failures[0].error.to_string(), format!("head {failed}: picky: too large"));
+        assert_eq!(
+            failures[0].error.to_string(),
+            format!("head {failed}: picky: too large")
+        );
     }
     // If there is no other, it is the answer.
-    let none = atlas(&capture, &with(f32::NEG_INFINITY), AtlasOptions::default(), &|_| {}, &());
+    let none = atlas(
+        &capture,
+        &with(f32::NEG_INFINITY),
+        AtlasOptions::default(),
+        &|_| {},
+        &(),
+    );
     assert!(matches!(none, Err(Error::Head { .. })));
 }

@@ -1,8 +1,9 @@
 //! A map of things of which only distances are known.
 //!
-//! Starts from classical scaling (Torgerson, *Multidimensional scaling: I. Theory and method*, Psychometrika 1952), which
-//! is exact where the distances fit, then moves the points so that the squared differences of distances shrink with every
-//! step (SMACOF: de Leeuw 1977; Borg and Groenen, *Modern Multidimensional Scaling*, 2nd ed., chapters 8 and 12).
+//! Starts from classical scaling (Torgerson, *Multidimensional scaling: I. Theory and method*, Psychometrika 1952),
+//! which is exact where the distances fit, then moves the points so that the squared differences of distances shrink
+//! with every step (SMACOF: de Leeuw 1977; Borg and Groenen, *Modern Multidimensional Scaling*, 2nd ed., chapters 8
+//! and 12).
 
 use attn_core::{Progress, progress};
 use ndarray::{Array2, ArrayView2, Axis};
@@ -181,8 +182,8 @@ fn guttman(points: &Array2<f64>, distances: &Array2<f64>) -> Array2<f64> {
     Array2::from_shape_fn((n, dims), |(point, axis)| rows[point][axis] / n as f64)
 }
 
-/// Puts the direction of largest spread first, and the first point off the middle of each on the positive side: the same
-/// map looks the same.
+/// Puts the direction of largest spread first, and the first point off the middle of each on the positive side: the
+/// same map looks the same.
 fn turn(points: &mut Array2<f64>) {
     if let Some(mean) = points.mean_axis(Axis(0)) {
         *points -= &mean;
@@ -231,8 +232,8 @@ mod tests {
 
     #[test]
     fn four_corners_at_equal_distances_become_a_square() {
-        // Gower's example: a regular tetrahedron. In the plane the least sum of squares is a square of side s and diagonal
-        // s sqrt 2 with s = (4 + 2 sqrt 2) / 8: minimize 4 (1 - s)² + 2 (1 - s sqrt 2)².
+        // Gower's example: a regular tetrahedron. In the plane the least sum of squares is a square of side s and
+        // diagonal s sqrt 2 with s = (4 + 2 sqrt 2) / 8: minimize 4 (1 - s)² + 2 (1 - s sqrt 2)².
         let distances = Array2::from_shape_fn((4, 4), |(a, b)| if a == b { 0.0 } else { 1.0_f32 });
         let map = DistanceMap::fit(distances.view(), Dims::Two, &()).unwrap();
         let side = (4.0 + 2.0 * 2.0_f64.sqrt()) / 8.0;
@@ -242,7 +243,8 @@ mod tests {
         assert!(solid.stress < 1e-6);
     }
 
-    /// scikit-learn 1.9.1, the best of 200 starts: `MDS(dissimilarity="precomputed", eps=1e-9, max_iter=3000, n_init=200)`.
+    /// scikit-learn 1.9.1, the best of 200 starts: `MDS(dissimilarity="precomputed", eps=1e-9, max_iter=3000,
+    /// n_init=200)`.
     #[test]
     fn the_map_is_as_good_as_that_of_many_starts() {
         let points = Array2::from_shape_fn((40, 6), |(i, j)| {
@@ -285,6 +287,10 @@ mod tests {
             assert!(matches!(fit(wrong), Err(Error::Parameter { .. })));
         }
         let stop = |_: &str, _: usize, _: usize| std::ops::ControlFlow::Break(());
-        assert!(DistanceMap::fit(nothing.view(), Dims::Two, &stop).unwrap_err().is_cancelled());
+        assert!(
+            DistanceMap::fit(nothing.view(), Dims::Two, &stop)
+                .unwrap_err()
+                .is_cancelled()
+        );
     }
 }

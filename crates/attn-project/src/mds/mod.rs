@@ -1,4 +1,5 @@
-//! Multidimensional scaling: distances of the layout are as near as can be to those of the points, small and large alike.
+//! Multidimensional scaling: distances of the layout are as near as can be to those of the points, small and large
+//! alike.
 //!
 //! For clouds as a [`ProjectionMethod`](crate::ProjectionMethod); for things of which only distances are known, such as
 //! heads by their similarity, as a [`DistanceMap`].
@@ -86,7 +87,11 @@ fn distances(input: &FitInput<'_>) -> Array2<f32> {
     rows.enumerate().for_each(|(i, out)| {
         for (j, out) in out.iter_mut().enumerate() {
             // Each pair from the same side, so that both distances have the same bits.
-            *out = if i == j { 0.0 } else { metric.distance(row(i.min(j)), row(i.max(j))) };
+            *out = if i == j {
+                0.0
+            } else {
+                metric.distance(row(i.min(j)), row(i.max(j)))
+            };
         }
     });
     out
@@ -115,7 +120,12 @@ impl Placement for Majorized {
             let mut next = vec![0.0f64; out.len()];
             for (&j, &distance) in point.neighbors.iter().zip(point.distances) {
                 let old = self.old.row(j as usize);
-                let apart = place.iter().zip(old).map(|(x, old)| (x - old).powi(2)).sum::<f64>().sqrt();
+                let apart = place
+                    .iter()
+                    .zip(old)
+                    .map(|(x, old)| (x - old).powi(2))
+                    .sum::<f64>()
+                    .sqrt();
                 // Points on each other have no direction to part in.
                 let ratio = if apart > 0.0 { f64::from(distance) / apart } else { 0.0 };
                 for ((next, x), old) in next.iter_mut().zip(&place).zip(old) {

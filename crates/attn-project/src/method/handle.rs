@@ -10,9 +10,9 @@ use crate::{Error, Result, tsne::Tsne};
 
 /// A shared [`ProjectionMethod`], built in or a host's.
 ///
-/// Made by `into` from any of them; the default is [`Tsne`] with its defaults. Two are equal if their keys and parameters
-/// are. In JSON a method is its key, `"pca"`, or its key with its parameters, `{"tsne": {"perplexity": 50}}`; read are the
-/// [built-in](Methods::builtin) ones, others by [`Methods::read`].
+/// Made by `into` from any of them; the default is [`Tsne`] with its defaults. Two are equal if their keys and
+/// parameters are. In JSON a method is its key, `"pca"`, or its key with its parameters, `{"tsne": {"perplexity":
+/// 50}}`; read are the [built-in](Methods::builtin) ones, others by [`Methods::read`].
 ///
 /// ```
 /// use attn_project::{Method, pca::Pca, tsne::{Tsne, TsneParams}};

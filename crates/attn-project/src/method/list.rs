@@ -113,7 +113,10 @@ impl Methods {
         if let Value::String(key) = value {
             return self.get(key);
         }
-        match value.as_object().and_then(|map| map.iter().next().filter(|_| map.len() == 1)) {
+        match value
+            .as_object()
+            .and_then(|map| map.iter().next().filter(|_| map.len() == 1))
+        {
             Some((key, params)) => self.make(key, params),
             None => Err(Error::parameter("method", "a key, or a key with parameters", value)),
         }

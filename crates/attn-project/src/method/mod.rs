@@ -110,7 +110,8 @@ pub trait ProjectionMethod: Any + Debug + Send + Sync {
         2
     }
 
-    /// Neighbors needed by each of `points` points. Default 0: none are searched, and [`FitInput::neighbors`] is `None`.
+    /// Neighbors needed by each of `points` points. Default 0: none are searched, and [`FitInput::neighbors`] is
+    /// `None`.
     fn neighbors(&self, points: usize) -> usize {
         let _ = points;
         0
@@ -154,8 +155,8 @@ pub trait ProjectionMethod: Any + Debug + Send + Sync {
         Ok(None)
     }
 
-    /// What a reader should know before believing the layout, beyond what holds for every method with neighbors (pieces,
-    /// duplicates, rows of zeros), which the caller adds. Default: nothing.
+    /// What a reader should know before believing the layout, beyond what holds for every method with neighbors
+    /// (pieces, duplicates, rows of zeros), which the caller adds. Default: nothing.
     fn warnings(&self, input: &FitInput<'_>) -> Vec<Warning> {
         let _ = input;
         Vec::new()

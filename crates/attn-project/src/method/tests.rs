@@ -8,8 +8,8 @@ use ndarray::{Array2, ArrayView2, s};
 use super::*;
 use crate::{
     Error, Projector,
-    metric::{Cosine, Euclidean},
     mds::Mds,
+    metric::{Cosine, Euclidean},
     pca::{EXPLAINED_VARIANCE, Pca},
     quality::{QualityParams, quality},
     rng::Rng,
@@ -73,7 +73,11 @@ fn the_same_bits_on_any_number_of_threads() {
         epochs: Some(20),
         ..UmapParams::default()
     };
-    let methods = [Pca.into(), Tsne::new(quick).unwrap().into(), Umap::new(umap).unwrap().into()];
+    let methods = [
+        Pca.into(),
+        Tsne::new(quick).unwrap().into(),
+        Umap::new(umap).unwrap().into(),
+    ];
     for projector in in_both(&methods) {
         let on = |threads, seed| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -139,7 +143,7 @@ fn several_perplexities() {
 }
 
 #[test]
-fn few_equal_zero_and_thin_points_give_finite_pictures() {
+fn few_equal_zero_and_thin_points_give_finite_layouts() {
     let mut zeros = groups(50);
     zeros.slice_mut(s![..20, ..]).fill(0.0);
     let clouds = [
@@ -170,10 +174,23 @@ fn few_equal_zero_and_thin_points_give_finite_pictures() {
 fn bad_input_is_refused() {
     let mut points = groups(30);
     let found = Projector::default().fit(groups(3).view(), &()).unwrap_err();
-    assert!(matches!(found, Error::TooFewPoints { needed: 4, found: 3, .. }));
+    assert!(matches!(
+        found,
+        Error::TooFewPoints {
+            needed: 4,
+            found: 3,
+            ..
+        }
+    ));
     let (tsne, umap) = (TsneParams::default(), UmapParams::default());
     let wrong_tsne = [
-        ("perplexity", TsneParams { perplexity: 0.0, ..tsne }),
+        (
+            "perplexity",
+            TsneParams {
+                perplexity: 0.0,
+                ..tsne
+            },
+        ),
         (
             "further_perplexities",
             TsneParams {
@@ -267,18 +284,31 @@ fn methods_are_written_and_read_as_they_always_were() {
     let text = |method: &Method| serde_json::to_string(method).unwrap();
     assert_eq!(text(&Pca.into()), "\"pca\"");
     let umap = text(&Umap::default().into());
-    assert!(umap.starts_with("{\"umap\":{") && umap.contains("\"min_dist\":0.1,"), "{umap}");
+    assert!(
+        umap.starts_with("{\"umap\":{") && umap.contains("\"min_dist\":0.1,"),
+        "{umap}"
+    );
     // As files of before have it, with some parameters or all.
     let kept = r#"{"tsne":{"perplexity":50.0,"further_perplexities":[null,null,null],"exaggeration":12.0,
         "exaggerated_iterations":250,"iterations":50,"learning_rate":null,"theta":0.5}}"#;
     let read: Method = serde_json::from_str(kept).unwrap();
     assert_eq!(read, Tsne::new(TsneParams::published()).unwrap().into());
     assert_eq!(read.downcast::<Tsne>().unwrap().params(), &TsneParams::published());
-    for method in [Pca.into(), Tsne::default().into(), Umap::default().into(), Method::from(Mds)] {
+    for method in [
+        Pca.into(),
+        Tsne::default().into(),
+        Umap::default().into(),
+        Method::from(Mds),
+    ] {
         assert_eq!(serde_json::from_str::<Method>(&text(&method)).unwrap(), method);
         assert_eq!(method.key().parse::<Method>().unwrap(), method);
     }
-    for wrong in ["\"tse\"", "{\"tsne\":{\"perplexity\":0}}", "{\"pca\":{},\"umap\":{}}", "3"] {
+    for wrong in [
+        "\"tse\"",
+        "{\"tsne\":{\"perplexity\":0}}",
+        "{\"pca\":{},\"umap\":{}}",
+        "3",
+    ] {
         assert!(serde_json::from_str::<Method>(wrong).is_err(), "{wrong}");
     }
 }
@@ -303,9 +333,27 @@ fn what_a_method_gives_is_checked() {
     let fit = |method| Projector::new(Broken(method)).fit(points.view(), &());
     assert!(fit(|n| Ok(Array2::zeros((n, 2)))).is_ok());
     let short = fit(|n| Ok(Array2::zeros((n - 1, 2)))).unwrap_err();
-    assert!(matches!(short, Error::Shape { what: "coordinates", .. }), "{short}");
+    assert!(
+        matches!(
+            short,
+            Error::Shape {
+                what: "coordinates",
+                ..
+            }
+        ),
+        "{short}"
+    );
     let nan = fit(|n| Ok(Array2::from_elem((n, 2), f32::NAN))).unwrap_err();
-    assert!(matches!(nan, Error::NotFinite { what: "coordinates", .. }), "{nan}");
+    assert!(
+        matches!(
+            nan,
+            Error::NotFinite {
+                what: "coordinates",
+                ..
+            }
+        ),
+        "{nan}"
+    );
     let own = fit(|_| Err(Error::method("broken", "no license"))).unwrap_err();
     assert_eq!(own.to_string(), "broken: no license");
     let embedding = Embedding::new(Array2::zeros((20, 2)));
@@ -341,17 +389,11 @@ fn structure_that_the_others_hid() {
 
     assert!(matches!(
         run(points.view(), &[1, 160]),
-        Err(Error::Parameter {
-            name: "selection",
-            ..
-        })
+        Err(Error::Parameter { name: "selection", .. })
     ));
     assert!(matches!(
         run(points.view(), &[1, 2, 3, 1]),
-        Err(Error::Parameter {
-            name: "selection",
-            ..
-        })
+        Err(Error::Parameter { name: "selection", .. })
     ));
     assert!(matches!(
         run(points.view(), &[1, 2, 3]),

@@ -11,9 +11,9 @@ use crate::{Error, Result};
 
 /// A distance between points.
 ///
-/// [`Euclidean`], [`Cosine`] and [`InnerProduct`] implement it, and so may a host: a [`Metric`] is made of any of them, and
-/// goes wherever a metric is taken. Neighbors are then searched pair by pair, exactly, in time that grows with the square
-/// of the points whatever their number.
+/// [`Euclidean`], [`Cosine`] and [`InnerProduct`] implement it, and so may a host: a [`Metric`] is made of any of
+/// them, and goes wherever a metric is taken. Neighbors are then searched pair by pair, exactly, in time that grows
+/// with the square of the points whatever their number.
 ///
 /// ```
 /// use attn_project::{Metric, Neighbors, metric::Distance};

@@ -117,8 +117,8 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// What the order of distances goes by, in the units of the rows: half the square. `None` for the inner product, whose distances
-    /// are products themselves.
+    /// What the order of distances goes by, in the units of the rows: half the square. `None` for the inner product,
+    /// whose distances are products themselves.
     pub(crate) fn half_squared(&self, distance: f32) -> Option<f32> {
         match self.kernel {
             Kernel::Euclidean => Some(0.5 * (distance / self.unit) * (distance / self.unit)),
@@ -127,9 +127,9 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// What `bias[j] - rows[i] · rows[j]` lacks to the half squared distance, and by how much single precision may be wrong
-    /// about it for any point whose half squared distance from `i` is at most `reach`: each of the additions rounds by
-    /// less than `|rows[i]| |rows[j]|` times half the distance of 1 from the next number.
+    /// What `bias[j] - rows[i] · rows[j]` lacks to the half squared distance, and by how much single precision may be
+    /// wrong about it for any point whose half squared distance from `i` is at most `reach`: each of the additions
+    /// rounds by less than `|rows[i]| |rows[j]|` times half the distance of 1 from the next number.
     pub(crate) fn rounding(&self, i: usize, reach: f32) -> (f32, f32) {
         let (squared, offset) = match self.kernel {
             Kernel::Euclidean => (2.0 * self.bias[i], self.bias[i]),

@@ -73,8 +73,8 @@ impl<'a> CandidateSearch<'a> {
     /// Measures the candidates of all points, `[point, candidate]` in any order, and keeps the nearest.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the number of candidates is not that of the points times [`candidates`](Self::candidates), or if a
-    /// point's are not other points, each once; [`Error::Cancelled`].
+    /// [`Error::Shape`] if the number of candidates is not that of the points times [`candidates`](Self::candidates),
+    /// or if a point's are not other points, each once; [`Error::Cancelled`].
     pub fn finish(self, candidates: &[u32], progress: &dyn Progress) -> Result<Neighbors> {
         let (n, k, width) = (self.space.len(), self.k, self.candidates());
         if candidates.len() != n * width {

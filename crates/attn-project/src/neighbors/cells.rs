@@ -221,13 +221,7 @@ impl Partition {
     }
 
     /// Indices and distances of the nearest of every point in `probes` cells.
-    fn all(
-        &self,
-        space: &Space<'_>,
-        k: usize,
-        probes: usize,
-        progress: &dyn Progress,
-    ) -> Result<(Vec<u32>, Vec<f32>)> {
+    fn all(&self, space: &Space<'_>, k: usize, probes: usize, progress: &dyn Progress) -> Result<(Vec<u32>, Vec<f32>)> {
         let n = space.len();
         let mut indices = vec![0u32; n * k];
         let mut distances = vec![0.0f32; n * k];

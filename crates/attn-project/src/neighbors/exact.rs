@@ -47,8 +47,9 @@ pub(super) fn search(space: &Space<'_>, k: usize, progress: &dyn Progress) -> Re
     Ok((indices, distances))
 }
 
-/// Whether no point can be nearer than the `k` nearest of the candidates, which are in order, although they were chosen by
-/// rounded scores: the score of the farthest candidate was no better than that of any point that was passed over.
+/// Whether no point can be nearer than the `k` nearest of the candidates, which are in order, although they were
+/// chosen by rounded scores: the score of the farthest candidate was no better than that of any point that was passed
+/// over.
 pub(super) fn is_sure(space: &Space<'_>, i: usize, k: usize, candidates: &[Candidate]) -> bool {
     let half_squared = |candidate: &Candidate| space.half_squared(candidate.score());
     let farthest = candidates.last().and_then(half_squared);
@@ -99,12 +100,7 @@ pub(super) fn write(nearest: &[Candidate], indices: &mut [u32], distances: &mut 
 }
 
 /// The `kept` nearest of every point, in no particular order, each point for itself.
-fn all_rows(
-    space: &Space<'_>,
-    panels: &Panels,
-    kept: usize,
-    progress: &dyn Progress,
-) -> Result<Vec<Vec<Candidate>>> {
+fn all_rows(space: &Space<'_>, panels: &Panels, kept: usize, progress: &dyn Progress) -> Result<Vec<Vec<Candidate>>> {
     let n = space.len();
     let points: Vec<u32> = (0..n as u32).collect();
     let done = AtomicUsize::new(0);

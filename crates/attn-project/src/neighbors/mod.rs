@@ -1,6 +1,7 @@
 //! Nearest neighbors: what t-SNE, UMAP and every count in the space are built on.
 //!
-//! [`Neighbors`] is a table, of all points at once. A [`NeighborSearch`] also answers for new points, and within a radius.
+//! [`Neighbors`] is a table, of all points at once. A [`NeighborSearch`] also answers for new points, and within a
+//! radius.
 
 mod candidates;
 mod cells;
@@ -91,10 +92,10 @@ impl Neighbors {
     /// measured on [`ApproximateParams::sample`] points). For more points than all pairs can be afforded.
     ///
     /// Time grows about with the power 1.5 of the number of points, memory with `points * (k + dimensions)`. Same
-    /// result, to the bit, on any number of threads. Distances are exact; a row may lack a near point, never repeat one.
-    /// With [`InnerProduct`](crate::metric::InnerProduct) long rows are near to everything and lie in few cells, so that
-    /// most cells must be looked through: the recall holds, the gain is small. A metric without a [`Kernel`] has no
-    /// cells: its search is the exact one.
+    /// result, to the bit, on any number of threads. Distances are exact; a row may lack a near point, never repeat
+    /// one. With [`InnerProduct`](crate::metric::InnerProduct) long rows are near to everything and lie in few cells,
+    /// so that most cells must be looked through: the recall holds, the gain is small. A metric without a [`Kernel`]
+    /// has no cells: its search is the exact one.
     ///
     /// ```
     /// use attn_project::{Neighbors, metric::Euclidean, neighbors::ApproximateParams};
@@ -148,12 +149,12 @@ impl Neighbors {
         Self::approximate(points, k, metric, &ApproximateParams::default(), progress).map(|(neighbors, _)| neighbors)
     }
 
-    /// Most points that [`Neighbors::search`] compares with all others. From some 10,000 points on the approximate search
-    /// is faster, but below this the exact one takes only some two CPU seconds (64 dimensions, k = 90).
+    /// Most points that [`Neighbors::search`] compares with all others. From some 10,000 points on the approximate
+    /// search is faster, but below this the exact one takes only some two CPU seconds (64 dimensions, k = 90).
     pub const EXACT_UP_TO: usize = 30_000;
 
-    /// A table found elsewhere, by another library or from a matrix of distances: `k` neighbors of every point, `[point,
-    /// neighbor]`, without the point itself, nearest first.
+    /// A table found elsewhere, by another library or from a matrix of distances: `k` neighbors of every point,
+    /// `[point, neighbor]`, without the point itself, nearest first.
     ///
     /// ```
     /// use attn_project::{Neighbors, metric::Euclidean};
@@ -169,12 +170,7 @@ impl Neighbors {
     /// [`Error::Parameter`] if `k` is 0; [`Error::Shape`] if the two are not equally long or no multiple of `k`, if an
     /// index is not that of another point or comes twice in a row, or if distances are not ascending;
     /// [`Error::NotFinite`] for a distance.
-    pub fn from_parts(
-        k: usize,
-        metric: impl Into<Metric>,
-        indices: Vec<u32>,
-        distances: Vec<f32>,
-    ) -> Result<Self> {
+    pub fn from_parts(k: usize, metric: impl Into<Metric>, indices: Vec<u32>, distances: Vec<f32>) -> Result<Self> {
         if k == 0 {
             return Err(Error::parameter("k", "at least 1", k));
         }

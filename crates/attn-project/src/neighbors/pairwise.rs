@@ -22,7 +22,11 @@ pub(super) fn search(
     check_values("points", points)?;
     let (n, width) = points.dim();
     if width == 0 {
-        return Err(Error::shape("points", "at least one column", format!("{:?}", points.dim())));
+        return Err(Error::shape(
+            "points",
+            "at least one column",
+            format!("{:?}", points.dim()),
+        ));
     }
     let points = points.as_standard_layout();
     let flat = points.as_slice().unwrap_or_default();

@@ -10,8 +10,8 @@ use crate::{
     metric::{Kernel, normalize, unit_of},
 };
 
-/// Old points in a form in which new ones can be compared with them: of unit length under the cosine, otherwise divided by
-/// a power of two that keeps squares from overflowing; as they are for a metric without a kernel.
+/// Old points in a form in which new ones can be compared with them: of unit length under the cosine, otherwise
+/// divided by a power of two that keeps squares from overflowing; as they are for a metric without a kernel.
 #[derive(Debug, Clone)]
 pub(crate) struct Reference {
     metric: Metric,

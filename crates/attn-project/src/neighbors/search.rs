@@ -148,7 +148,11 @@ pub(super) fn check_points(points: ArrayView2<'_, f32>) -> Result<()> {
         return Err(Error::too_few("nearest neighbors", 1, 0));
     }
     if points.ncols() == 0 {
-        return Err(Error::shape("points", "at least one column", format!("{:?}", points.dim())));
+        return Err(Error::shape(
+            "points",
+            "at least one column",
+            format!("{:?}", points.dim()),
+        ));
     }
     check_values("points", points)
 }
@@ -161,7 +165,11 @@ pub(super) fn each_row(
 ) -> Result<Matches> {
     let (n, width) = points.dim();
     let points = points.as_standard_layout();
-    let rows: Vec<&[f32]> = points.as_slice().unwrap_or_default().chunks_exact(width.max(1)).collect();
+    let rows: Vec<&[f32]> = points
+        .as_slice()
+        .unwrap_or_default()
+        .chunks_exact(width.max(1))
+        .collect();
     let found: Vec<Vec<Vec<(u32, f32)>>> = rows
         .par_chunks(CHUNK)
         .enumerate()

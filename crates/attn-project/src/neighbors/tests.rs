@@ -51,8 +51,8 @@ fn agrees_with_brute_force() {
     }
 }
 
-/// Several blocks of pairs, and points whose bar, found in a sample, is too low or too high: sorted points, a tight group
-/// far from all others, copies of one point.
+/// Several blocks of pairs, and points whose bar, found in a sample, is too low or too high: sorted points, a tight
+/// group far from all others, copies of one point.
 #[test]
 fn points_that_a_sample_misjudges() {
     const N: usize = 2300;
@@ -262,21 +262,9 @@ fn bad_parameters_of_the_approximate_search_are_refused() {
         Neighbors::approximate(points.view(), 3, Metric::EUCLIDEAN, &params, &()).unwrap_err()
     };
     for recall in [0.0, 1.1, f32::NAN] {
-        assert!(matches!(
-            with(recall, 9),
-            Error::Parameter {
-                name: "recall",
-                ..
-            }
-        ));
+        assert!(matches!(with(recall, 9), Error::Parameter { name: "recall", .. }));
     }
-    assert!(matches!(
-        with(0.9, 0),
-        Error::Parameter {
-            name: "sample",
-            ..
-        }
-    ));
+    assert!(matches!(with(0.9, 0), Error::Parameter { name: "sample", .. }));
 }
 
 #[derive(Debug)]
@@ -319,12 +307,19 @@ fn a_metric_of_a_hosts() {
     let found = Neighbors::exact(points.view(), 7, Manhattan, &()).unwrap();
     for i in 0..130 {
         let truth = sorted(&points, points.row(i).as_slice().unwrap(), &Manhattan.into());
-        let truth: Vec<(u32, f32)> = truth.into_iter().filter(|found| found.0 as usize != i).take(7).collect();
+        let truth: Vec<(u32, f32)> = truth
+            .into_iter()
+            .filter(|found| found.0 as usize != i)
+            .take(7)
+            .collect();
         let pairs = found.indices(i).iter().copied().zip(found.distances(i).iter().copied());
         assert_eq!(pairs.collect::<Vec<_>>(), truth);
     }
     let params = ApproximateParams::default();
-    assert_eq!(Neighbors::approximate(points.view(), 7, Manhattan, &params, &()).unwrap(), (found, 1.0));
+    assert_eq!(
+        Neighbors::approximate(points.view(), 7, Manhattan, &params, &()).unwrap(),
+        (found, 1.0)
+    );
     assert!(matches!(
         Neighbors::exact(points.view(), 7, Nowhere, &()),
         Err(Error::NotFinite { what: "distances", .. })
@@ -378,14 +373,20 @@ fn queries_and_radii_are_those_of_sorting_all() {
     assert_eq!((same.indices(0), same.distances(0)), (&[40][..], &[0.0][..]));
     let narrow = new.slice(ndarray::s![.., ..3]);
     assert!(matches!(search.query(narrow, 2, &()), Err(Error::Shape { .. })));
-    assert!(matches!(search.query(new.view(), 0, &()), Err(Error::Parameter { name: "k", .. })));
+    assert!(matches!(
+        search.query(new.view(), 0, &()),
+        Err(Error::Parameter { name: "k", .. })
+    ));
     assert!(matches!(
         search.within(new.view(), f32::NAN, &()),
         Err(Error::Parameter { name: "radius", .. })
     ));
     let mut broken = new;
     broken[[2, 1]] = f32::NAN;
-    assert!(matches!(search.query(broken.view(), 2, &()), Err(Error::NotFinite { row: 2, column: 1, .. })));
+    assert!(matches!(
+        search.query(broken.view(), 2, &()),
+        Err(Error::NotFinite { row: 2, column: 1, .. })
+    ));
 }
 
 #[test]

@@ -24,7 +24,8 @@ const DENSE: usize = 160;
 
 /// Above so many dimensions the covariance is not written down.
 const WIDE: usize = 1024;
-/// Elements that a block of the randomized search has about, and sums that are kept apart, however many threads there are.
+/// Elements that a block of the randomized search has about, and sums that are kept apart, however many threads there
+/// are.
 const ELEMENTS: usize = 1 << 18;
 const STRANDS: usize = 16;
 /// Largest residual of an eigenvector, as a share of the largest eigenvalue, and most restarts to reach it.
@@ -80,12 +81,12 @@ impl Components {
     /// The same by a randomized search that never writes the covariance down: for very wide points, for which
     /// [`fit`](Self::fit) takes it by itself (above 1,024 dimensions, with seed 0).
     ///
-    /// A few random directions (five more than `count`) are sharpened by the covariance, whose products with them
-    /// are summed from the points (Halko, Martinsson and Tropp, SIAM Review 2011, section 5; all powers are kept, as by
-    /// Musco and Musco, NeurIPS 2015), until the components are exact to a billionth of the largest variance, or nearly so
-    /// after a hundred restarts. Memory grows with the number of dimensions, not with its square; time with points times
-    /// dimensions. Same seed, same bits, on any number of threads; another seed differs by rounding, unless
-    /// variances are equal.
+    /// A few random directions (five more than `count`) are sharpened by the covariance, whose products with them are
+    /// summed from the points (Halko, Martinsson and Tropp, SIAM Review 2011, section 5; all powers are kept, as by
+    /// Musco and Musco, NeurIPS 2015), until the components are exact to a billionth of the largest variance, or
+    /// nearly so after a hundred restarts. Memory grows with the number of dimensions, not with its square; time with
+    /// points times dimensions. Same seed, same bits, on any number of threads; another seed differs by rounding,
+    /// unless variances are equal.
     ///
     /// ```
     /// let points = ndarray::Array2::from_shape_fn((40, 300), |(i, j)| ((i * i) as f32 * 0.1).sin() * (j as f32).cos());

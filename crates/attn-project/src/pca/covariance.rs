@@ -22,12 +22,9 @@ const AT_ONCE: usize = 1 << 22;
 
 /// The mean of the rows and `Σ (x - mean)(x - mean)ᵀ / (n - 1)`.
 ///
-/// Blocks of rows, and stripes of a block, are computed in parallel; every element is summed in the same order on any number of
-/// threads.
-pub(super) fn covariance(
-    points: ArrayView2<'_, f32>,
-    progress: &dyn Progress,
-) -> Result<(Array1<f64>, Array2<f64>)> {
+/// Blocks of rows, and stripes of a block, are computed in parallel; every element is summed in the same order on any
+/// number of threads.
+pub(super) fn covariance(points: ArrayView2<'_, f32>, progress: &dyn Progress) -> Result<(Array1<f64>, Array2<f64>)> {
     let (n, d) = points.dim();
     let mut joined = Joined {
         rows: 0,
@@ -104,8 +101,8 @@ impl Block {
     }
 }
 
-/// Writes the mean of some rows, and what they differ from it by, in panels and in tiles; gives the unit, or nothing if a
-/// value is not finite or too large.
+/// Writes the mean of some rows, and what they differ from it by, in panels and in tiles; gives the unit, or nothing
+/// if a value is not finite or too large.
 struct Center<'a> {
     rows: &'a [f32],
     mean: &'a mut [f64],

@@ -41,8 +41,8 @@ pub struct NewPoint<'a> {
 
 /// What puts new points into one layout. Made by [`ProjectionMethod::placement`](crate::ProjectionMethod::placement).
 pub trait Placement: Debug + Send + Sync {
-    /// Nearest old points that a new one needs to know. Default 0: none are searched, and a point that equals an old one is
-    /// placed as any other. Otherwise that one is put exactly onto the old one.
+    /// Nearest old points that a new one needs to know. Default 0: none are searched, and a point that equals an old
+    /// one is placed as any other. Otherwise that one is put exactly onto the old one.
     fn neighbors(&self) -> usize {
         0
     }
@@ -88,8 +88,8 @@ impl FittedProjection {
         Self::new(points.rows(), embedding, projector, progress)
     }
 
-    /// The same for an existing layout, for example that of a [`HeadProjection`](crate::HeadProjection). `points`, method
-    /// and metric must be those it was made with.
+    /// The same for an existing layout, for example that of a [`HeadProjection`](crate::HeadProjection). `points`,
+    /// method and metric must be those it was made with.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the method cannot place new points, [`Error::Shape`] if the layout has not one row per
@@ -149,10 +149,11 @@ impl FittedProjection {
 
     /// Coordinates `[point, 2 or 3]` of new points `[point, dimension]` of the same space. Old points do not move.
     ///
-    /// Each new point is placed by itself: its place depends neither on the others nor on their order or number. Under
-    /// t-SNE, UMAP and MDS a point that equals an old one (under the cosine: has its direction) is put exactly onto it, the
-    /// first of several; under t-SNE and UMAP any other lies among its nearest old points, also one that is far from all of
-    /// them: the layout has no place for what it has not seen. PCA is linear and has: there, far stays far.
+    /// Each new point is placed by itself: its place depends neither on the others nor on their order or number.
+    /// Under t-SNE, UMAP and MDS a point that equals an old one (under the cosine: has its direction) is put exactly
+    /// onto it, the first of several; under t-SNE and UMAP any other lies among its nearest old points, also one that
+    /// is far from all of them: the layout has no place for what it has not seen. PCA is linear and has: there, far
+    /// stays far.
     ///
     /// Time grows with new times old points.
     ///

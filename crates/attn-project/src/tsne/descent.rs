@@ -1,8 +1,8 @@
 //! The descent of t-SNE: of one map, or of several that hold each other.
 //!
-//! Several are the same points in several states; the sum of their divergences and a penalty on movement from each to the
-//! next is made small (Rauber, Falcão and Telea, *Visualizing time-dependent data using dynamic t-SNE*, EuroVis 2016,
-//! equation 2).
+//! Several are the same points in several states; the sum of their divergences and a penalty on movement from each to
+//! the next is made small (Rauber, Falcão and Telea, *Visualizing time-dependent data using dynamic t-SNE*, EuroVis
+//! 2016, equation 2).
 
 use attn_core::{Progress, progress};
 use ndarray::Array2;
@@ -50,8 +50,8 @@ impl<const D: usize, F: Repulsion<D>> Frame<'_, D, F> {
     }
 }
 
-/// A map for each of `affinities`, all from one start, and its divergence. `strength` is that of the hold between a map and
-/// the next: at 1 as strong as all attraction.
+/// A map for each of `affinities`, all from one start, and its divergence. `strength` is that of the hold between a
+/// map and the next: at 1 as strong as all attraction.
 pub(super) fn descend<const D: usize, F: Repulsion<D>>(
     start: &Array2<f32>,
     affinities: &[Affinities],

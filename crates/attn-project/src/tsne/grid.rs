@@ -32,8 +32,8 @@ const SPACINGS: f32 = 32.0;
 const MARGIN: usize = 12;
 /// Largest size of transform (a cloud of some 700 units).
 const LARGEST: usize = 4096;
-/// Nodes of a transform per point above which a tree is cheaper. A node costs some 9 ns, a point about 100 on the grid and
-/// 300 in the tree: dense clouds, as in the first phase or of very many points, are the grid's.
+/// Nodes of a transform per point above which a tree is cheaper. A node costs some 9 ns, a point about 100 on the
+/// grid and 300 in the tree: dense clouds, as in the first phase or of very many points, are the grid's.
 const NODES_PER_POINT: usize = 20;
 /// Rows or columns of one task.
 const BAND: usize = 8;

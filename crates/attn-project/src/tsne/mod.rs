@@ -17,11 +17,11 @@ mod tree;
 use attn_core::Progress;
 use serde_json::Value;
 
+use self::{affinity::Affinities, descent::descend, grid::Grid, place::Settled, tree::Tree};
 pub use self::{
     params::TsneParams,
     problem::{TsneProblem, TsneStep},
 };
-use self::{affinity::Affinities, descent::descend, grid::Grid, place::Settled, tree::Tree};
 use crate::{
     Dims, Embedding, ProjectionMethod, Result, Warning,
     method::{FitInput, json},
@@ -33,7 +33,8 @@ use crate::{
 
 /// Diagnostic of an embedding: the Kullback-Leibler divergence reached, in nats.
 pub const KL_DIVERGENCE: &str = "kl_divergence";
-/// Diagnostic of an embedding: the perplexity used, the first of several. Below the one asked for if there are few points.
+/// Diagnostic of an embedding: the perplexity used, the first of several. Below the one asked for if there are few
+/// points.
 pub const PERPLEXITY: &str = "perplexity";
 
 /// Raised whenever coordinates change, so that layouts kept from before are made again.

@@ -13,9 +13,9 @@ pub struct TsneParams {
     /// Effective number of neighbors, at least 1. Default 30. Every point needs three times as many neighbors;
     /// where there are not so many points, a third of the other points is used.
     pub perplexity: f32,
-    /// Further perplexities, each at least 1: affinities are then the mean of those at every perplexity, so that a layout
-    /// can show both near neighborhoods and the larger shape. Default none. For large clouds Kobak and Berens (2019)
-    /// advise 30 and a hundredth of the points. Costs neighbors: three times the largest perplexity.
+    /// Further perplexities, each at least 1: affinities are then the mean of those at every perplexity, so that a
+    /// layout can show both near neighborhoods and the larger shape. Default none. For large clouds Kobak and Berens
+    /// (2019) advise 30 and a hundredth of the points. Costs neighbors: three times the largest perplexity.
     pub further_perplexities: [Option<f32>; 3],
     /// Factor on the attraction during the first phase, in which clusters find each other. Default 12.
     pub exaggeration: f32,
@@ -27,8 +27,8 @@ pub struct TsneParams {
     /// so that a step undoes a constant share of the attraction whatever the number of points.
     pub learning_rate: Option<f32>,
     /// Accuracy of the tree of far points: a cell counts as one point if its width is below `theta` times its
-    /// distance. Default 0.5; smaller is slower and more exact. In the plane a grid takes the tree's place where that is
-    /// faster.
+    /// distance. Default 0.5; smaller is slower and more exact. In the plane a grid takes the tree's place where that
+    /// is faster.
     pub theta: f32,
 }
 
@@ -59,7 +59,8 @@ impl TsneParams {
         }
     }
 
-    /// Neighbors each of `points` points needs: three times the largest perplexity, or all the others if those are fewer.
+    /// Neighbors each of `points` points needs: three times the largest perplexity, or all the others if those are
+    /// fewer.
     pub fn neighbors(&self, points: usize) -> usize {
         ((3.0 * self.largest_perplexity()) as usize).clamp(1, points.saturating_sub(1).max(1))
     }

@@ -29,7 +29,7 @@ const WIDTH: f32 = 3.0;
 const EXAGGERATION: f64 = 1.5;
 /// Evaluations of the objective for one point.
 const EVALUATIONS: usize = 25;
-/// A step shorter than this is the last: pictures are some hundred units wide, so that it is a tenth of a pixel.
+/// A step shorter than this is the last: layouts are some hundred units wide, so that it is a tenth of a pixel.
 const SHORTEST: f64 = 1e-2;
 
 /// Old coordinates, also by axes, so that sums over all of them run in vector instructions.

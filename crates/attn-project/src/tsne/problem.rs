@@ -9,9 +9,7 @@ use super::{
     affinity::Affinities,
     descent::{center, divergence},
 };
-use crate::{
-    Embedding, Error, Projector, Result, Warning, linalg::check_values, projector::Points, start, warnings,
-};
+use crate::{Embedding, Error, Projector, Result, Warning, linalg::check_values, projector::Points, start, warnings};
 
 /// What one iteration of t-SNE multiplies with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,7 +70,8 @@ impl TsneProblem {
     /// Calibrates the affinities on the neighbor table of points, `(points, &table)`, and lays out the start.
     ///
     /// # Errors
-    /// As [`Projector::fit`]; [`Error::Unsupported`] if its method is not [`Tsne`], [`Error::Parameter`] without a table.
+    /// As [`Projector::fit`]; [`Error::Unsupported`] if its method is not [`Tsne`], [`Error::Parameter`] without a
+    /// table.
     pub fn new<'a>(projector: &Projector, points: impl Into<Points<'a>>, progress: &dyn Progress) -> Result<Self> {
         let points: Points<'_> = points.into();
         let Some(tsne) = projector.method.downcast::<Tsne>() else {
@@ -109,8 +108,8 @@ impl TsneProblem {
         TsneStep::at(iteration, &self.params, self.start.nrows())
     }
 
-    /// The embedding: `map` `[point, 2 or 3]` centered, and its divergence. `pairs` is `Σ_kl w_kl` over all ordered pairs of
-    /// different points of the map.
+    /// The embedding: `map` `[point, 2 or 3]` centered, and its divergence. `pairs` is `Σ_kl w_kl` over all ordered
+    /// pairs of different points of the map.
     ///
     /// # Errors
     /// [`Error::Shape`] if the map has another shape than the start, [`Error::NotFinite`] if it is not finite,

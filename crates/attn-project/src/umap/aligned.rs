@@ -1,5 +1,5 @@
 //! UMAP of the same points in several states, optimized together: after its own springs have moved it, every point is
-//! drawn towards where it is in the pictures before and after (the regularisation of umap-learn's AlignedUMAP, with a
+//! drawn towards where it is in the frames before and after (the regularization of umap-learn's AlignedUMAP, with a
 //! window of one).
 
 use attn_core::{Progress, progress};

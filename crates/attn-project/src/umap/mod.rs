@@ -124,7 +124,10 @@ impl ProjectionMethod for Umap {
         let Some(first) = frames.first() else {
             return Ok(Some(Vec::new()));
         };
-        let graphs = frames.iter().map(|frame| self.graph(frame)).collect::<Result<Vec<_>>>()?;
+        let graphs = frames
+            .iter()
+            .map(|frame| self.graph(frame))
+            .collect::<Result<Vec<_>>>()?;
         let start = self.start(first, &graphs[0], progress)?;
         // The same pushes in every frame, so that chance does not tell them apart.
         let springs = graphs.iter().map(|graph| Springs::new(graph, &self.0, first.seed));
