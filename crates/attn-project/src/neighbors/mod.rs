@@ -11,6 +11,7 @@ mod hnsw;
 mod kernel;
 mod pairs;
 mod pairwise;
+mod partition;
 pub(crate) mod reference;
 mod search;
 mod select;
@@ -122,7 +123,7 @@ impl Neighbors {
             return Ok((Self::exact(points, k, metric, progress)?, 1.0));
         }
         let space = prepared(points, k, &metric)?;
-        let (indices, distances, recall) = cells::search(&space, k, params, progress)?;
+        let (indices, distances, recall) = partition::search(&space, k, params, progress)?;
         let neighbors = Self {
             k,
             metric,
