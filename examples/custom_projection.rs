@@ -12,7 +12,7 @@ use attn_sdk::{
     Study,
     core::Progress,
     embedded::{self, sentences},
-    models::{Capturer, split_lines},
+    models::Capturer,
     project::{
         AtlasParams, Dims, Embedding, FittedProjection, Method, ProjectionMethod, Projector, Result,
         method::{FitInput, Methods},
@@ -99,9 +99,7 @@ pub(crate) fn run(picture: &Path) -> Result<usize, Box<dyn Error>> {
 
     // On every head of a capture; captions carry its name.
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
-    let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
-    let lines = split_lines(text.as_bytes(), "sentences".as_ref())?;
-    let capture = capturer.text(&lines, None, &())?.capture;
+    let capture = capturer.capture_lines(sentences().take(20))?;
     let params = AtlasParams {
         method,
         ..AtlasParams::default()

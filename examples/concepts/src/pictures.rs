@@ -12,6 +12,8 @@ use attn_sdk::{
     },
 };
 
+use examples_common::Terminal;
+
 use super::study::{Encoded, Layer, Row, Study};
 
 /// Branches of a tree that are shown at first, and in how many colours.
