@@ -7,7 +7,7 @@ use attn_sdk::{
     core::{Attention, Capture, HeadId, Side},
     embedded::{self, IMAGES, SENTENCES_CONLLU, sentences},
     models::Capturer,
-    project::{AtlasParams, Method, head_points},
+    project::{AtlasParams, atlas::head_points, pca::Pca},
     render::{ColorChoice, Plot, Point, Scene, Shared, ViewState},
 };
 
@@ -19,7 +19,7 @@ const HEAD: HeadId = HeadId {
 
 fn study(capture: Capture) -> Study {
     let params = AtlasParams {
-        method: Method::Pca,
+        method: Pca.into(),
         ..AtlasParams::default()
     };
     Study::project(capture, &params, &()).unwrap()
@@ -130,7 +130,8 @@ fn trust_is_what_the_picture_keeps_of_the_space() {
     assert_eq!(study.attribute(HEAD, "nothing").unwrap(), None);
     let view = view("neighbors-kept");
     let scene = matrix(&study, &view);
-    let percent = 100.0 * study.projection(HEAD).unwrap().quality.neighbors_kept.value;
+    let quality = study.projection(HEAD).unwrap().quality.as_ref().unwrap();
+    let percent = 100.0 * quality.neighbors_kept.value;
     let note = format!("{percent:.0} % kept");
     let mut labels = scene.layers.iter().flat_map(|layer| &layer.labels);
     assert!(labels.any(|label| *label.text == *note), "{note}");

@@ -10,14 +10,14 @@ use attn_sdk::{
         Capturer, Inputs, Model,
         generate::{Generated, GenerationParams, Generator},
     },
-    project::{AtlasParams, Method},
+    project::{AtlasParams, Projector, pca::Pca},
     render::{Cells, Hit, Interaction, Picker, Plot, Projection, ViewState, plots::overlay},
 };
 
 /// PCA is exact and fast: what is tested here is how the parts fit together.
 fn params() -> AtlasParams {
     AtlasParams {
-        method: Method::Pca,
+        method: Pca.into(),
         ..AtlasParams::default()
     }
 }
@@ -298,7 +298,7 @@ fn some_points_are_laid_out_as_if_there_were_no_others() {
         .unwrap()
         .scene(&view, [800.0, 700.0])
         .unwrap();
-    let all = attn_sdk::project::head_points(study.capture(), head, study.params())
+    let all = attn_sdk::project::atlas::head_points(study.capture(), head, study.params())
         .unwrap()
         .points;
     let rows = all.select(ndarray::Axis(0), subset.points()).mapv(f64::from);
@@ -344,7 +344,7 @@ fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections()
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
     let capture = text_capture(embedded::TEXT_ENCODER, 12);
     let params = AtlasParams {
-        method: Method::Pca,
+        method: Pca.into(),
         max_points: Some(400),
         ..params()
     };
@@ -355,7 +355,7 @@ fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections()
     assert!(points.len() <= 400 && points.len() > 200, "{}", points.len());
     // The layout is that of the vectors, summed by hand, without any order of theirs.
     let sequences =
-        attn_sdk::project::sequence_sample(study.capture(), Some(2 * 400 / layer.heads().len()), params.seed);
+        attn_sdk::project::atlas::sequence_sample(study.capture(), Some(2 * 400 / layer.heads().len()), params.seed);
     let mut vectors = Vec::new();
     let mut texts = Vec::new();
     for head in layer.heads() {
@@ -380,15 +380,7 @@ fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections()
     assert_eq!(points, texts);
     let width = weights[0].output.ncols();
     let vectors = Array2::from_shape_vec((texts.len(), width), vectors).unwrap();
-    let wanted = attn_sdk::project::project(
-        vectors.view(),
-        &Method::Pca,
-        attn_sdk::project::Dims::Two,
-        attn_sdk::project::Metric::Euclidean,
-        params.seed,
-        &(),
-    )
-    .unwrap();
+    let wanted = Projector::new(Pca).seed(params.seed).fit(vectors.view(), &()).unwrap();
     let most = wanted.points.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     for (a, b) in layer.embedding().points.iter().zip(&wanted.points) {
         assert!((a - b).abs() < 1e-3 * most, "{a} {b}");

@@ -7,7 +7,7 @@ use attn_sdk::{
     Study,
     embedded::{self, sentences},
     models::Capturer,
-    project::{AtlasParams, Method},
+    project::{AtlasParams, pca::Pca},
     render::{Shared, Theme, ViewState},
 };
 use clap::Parser;
@@ -60,7 +60,7 @@ pub(crate) fn study() -> Result<Study, Box<dyn Error>> {
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
     let capture = capturer.capture_lines(sentences().take(40))?;
     let parameters = AtlasParams {
-        method: Method::Pca,
+        method: Pca.into(),
         ..AtlasParams::default()
     };
     Ok(Study::project(capture, &parameters, &())?)

@@ -4,10 +4,10 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No graphics adapter was found: neither a GPU with its driver nor a software rasteriser.
+    /// No graphics adapter was found: neither a GPU with its driver nor a software rasterizer.
     #[error(
         "no graphics adapter found ({reason}); on Debian, `apt-get install mesa-vulkan-drivers libvulkan1` \
-         provides a software rasteriser"
+         provides a software rasterizer"
     )]
     NoAdapter {
         /// What the graphics library said.
@@ -40,6 +40,9 @@ pub enum Error {
     #[error(transparent)]
     Project(attn_project::Error),
 }
+
+/// The result of a call that may fail with an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// Whether this is a cancellation, which callers usually do not report as a failure.

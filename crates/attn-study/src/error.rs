@@ -16,6 +16,9 @@ pub enum Error {
     /// From `attn-project`.
     #[error(transparent)]
     Project(#[from] attn_project::Error),
+    /// A head that could not be projected.
+    #[error(transparent)]
+    HeadFailed(std::sync::Arc<attn_project::Error>),
     /// From `attn-render`.
     #[error(transparent)]
     Render(#[from] attn_render::Error),

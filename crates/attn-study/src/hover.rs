@@ -25,10 +25,9 @@ impl Study {
         if let Some(value) = projection.correlation.value {
             lines.push(format!("distance-attention correlation {}", signed(value)));
         }
-        lines.push(format!(
-            "trustworthiness {:.3}",
-            projection.quality.trustworthiness.value
-        ));
+        if let Some(quality) = &projection.quality {
+            lines.push(format!("trustworthiness {:.3}", quality.trustworthiness.value));
+        }
         lines.push("click to open".into());
         Some(Tooltip {
             title: self.capture().model().head_name(head),

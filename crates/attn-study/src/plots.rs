@@ -109,11 +109,13 @@ impl Study {
         let info = self.capture().model();
         plot.title = format!("{}, head {}", info.name, info.head_name(head));
         plot.subtitle = format!(
-            "{} · ρ {} · trustworthiness {:.3} · neighbors kept {:.2} · mean norm of queries {}, keys {} · c = {:.2}",
+            "{} · ρ {}{} · mean norm of queries {}, keys {} · c = {:.2}",
             self.method(),
             projection.correlation.value.map_or_else(|| "–".into(), signed),
-            projection.quality.trustworthiness.value,
-            projection.quality.neighbors_kept.value,
+            projection.quality.as_ref().map_or_else(String::new, |quality| format!(
+                " · trustworthiness {:.3} · neighbours kept {:.2}",
+                quality.trustworthiness.value, quality.neighbors_kept.value
+            )),
             three_digits(projection.query_norm),
             three_digits(projection.key_norm),
             projection.normalization.scale,

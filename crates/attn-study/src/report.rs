@@ -1,7 +1,9 @@
 //! `atlas.json`: what the pictures show, as data for another program; and the sequences as a table.
 
 use attn_core::{HeadId, ModelInfo, Sequence, Side, table::Table};
-use attn_project::{AtlasParams, DistanceCorrelation, Quality};
+use attn_project::{
+    AtlasParams, head::DistanceCorrelation, pca::EXPLAINED_VARIANCE, quality::Quality, tsne::KL_DIVERGENCE,
+};
 use serde::Serialize;
 
 use crate::Study;
@@ -41,8 +43,8 @@ pub struct HeadReport {
     pub query_norm: f32,
     /// Mean length of the keys before normalisation.
     pub key_norm: f32,
-    /// Trustworthiness, continuity and neighbours kept.
-    pub quality: Quality,
+    /// Trustworthiness, continuity and neighbors kept; `null` below three points.
+    pub quality: Option<Quality>,
     /// Kullback-Leibler divergence, for t-SNE.
     pub kl_divergence: Option<f32>,
     /// Share of the variance per axis, for PCA.
@@ -65,6 +67,10 @@ impl Report {
         let heads = study.heads().map(|head| {
             let points =
                 |range: std::ops::Range<usize>| range.map(|row| head.embedding.points.row(row).to_vec()).collect();
+            let diagnostic = |name| {
+                let values = head.embedding.diagnostic(name)?;
+                Some(values.iter().map(|&value| value as f32).collect::<Vec<f32>>())
+            };
             HeadReport {
                 head: head.head,
                 scale: head.normalization.scale,
@@ -73,8 +79,8 @@ impl Report {
                 query_norm: head.query_norm,
                 key_norm: head.key_norm,
                 quality: head.quality.clone(),
-                kl_divergence: head.embedding.kl_divergence,
-                explained_variance: head.embedding.explained_variance.clone(),
+                kl_divergence: diagnostic(KL_DIVERGENCE).and_then(|values| values.first().copied()),
+                explained_variance: diagnostic(EXPLAINED_VARIANCE),
                 queries: points(0..head.queries),
                 keys: points(head.queries..head.embedding.points.nrows()),
             }

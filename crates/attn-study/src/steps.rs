@@ -4,7 +4,11 @@ use std::fmt::Write as _;
 
 use attn_analyze::heads::{DivergenceOptions, divergence_between};
 use attn_core::{Capture, HeadId, Progress};
-use attn_project::{Alignment, AtlasParams, HeadSteps, Movement, atlas_steps};
+use attn_project::{
+    AtlasParams,
+    aligned::{Alignment, Movement},
+    atlas::{HeadCheckpoints, atlas_checkpoints},
+};
 use attn_render::{Plot, Scene, Table, Target, Tooltip, Transition, ViewState};
 use serde::Serialize;
 
@@ -89,21 +93,21 @@ impl Steps {
     /// ```
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
-    /// use attn_project::{AtlasParams, Method};
+    /// use attn_project::{AtlasParams, pca::Pca};
     /// use attn_study::Steps;
     ///
     /// let mut captures = Vec::new();
     /// for model in attn_embedded::SENTIMENT_EPOCHS {
     ///     captures.push(Capturer::load(&model.checkpoint()?)?.capture_lines(sentences().take(10))?);
     /// }
-    /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
+    /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
     /// let steps = Steps::project(captures, &params, &())?;
     /// assert_eq!((steps.studies().len(), steps.movements().len()), (4, 16));
     /// # Ok::<(), attn_study::Error>(())
     /// ```
     ///
     /// # Errors
-    /// Those of [`atlas_steps`] and [`divergence_between`]: other sequences, a cancellation.
+    /// Those of [`atlas_checkpoints`] and [`divergence_between`]: other sequences, a cancellation.
     pub fn project(captures: Vec<Capture>, params: &AtlasParams, progress: &dyn Progress) -> Result<Self, Error> {
         let mut steps = Self::new(captures, params)?;
         let heads = std::cell::RefCell::new(Vec::new());
@@ -119,25 +123,24 @@ impl Steps {
     /// Projects every head and hands each over when it is done, for [`insert`](Self::insert).
     ///
     /// # Errors
-    /// Those of [`atlas_steps`].
-    pub fn project_heads(&self, on_head: &dyn Fn(HeadSteps), progress: &dyn Progress) -> Result<(), Error> {
+    /// Those of [`atlas_checkpoints`].
+    pub fn project_heads(&self, on_head: &dyn Fn(HeadCheckpoints), progress: &dyn Progress) -> Result<(), Error> {
         let captures: Vec<&Capture> = self.studies.iter().map(Study::capture).collect();
         let Some(first) = self.studies.first() else {
             return Ok(());
         };
-        Ok(atlas_steps(
-            &captures,
-            first.params(),
-            Alignment::default(),
-            on_head,
-            progress,
-        )?)
+        let failures = atlas_checkpoints(&captures, first.params(), Alignment::default(), on_head, progress)?;
+        // A head that is missing would look like one that does not move.
+        match failures.into_iter().next() {
+            Some(failure) => Err(Error::HeadFailed(failure.error)),
+            None => Ok(()),
+        }
     }
 
     /// Adds a head to all steps.
-    pub fn insert(&mut self, head: HeadSteps) {
+    pub fn insert(&mut self, head: HeadCheckpoints) {
         let Some(id) = head.head() else { return };
-        for (study, step) in self.studies.iter_mut().zip(head.steps) {
+        for (study, step) in self.studies.iter_mut().zip(head.checkpoints) {
             study.insert(step);
         }
         let moved = head

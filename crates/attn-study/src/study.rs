@@ -8,7 +8,10 @@ use std::{
 };
 
 use attn_core::{Capture, HeadId, ImageData, Progress};
-use attn_project::{AtlasOptions, AtlasParams, HeadProjection, atlas_with, sequence_sample};
+use attn_project::{
+    AtlasParams, HeadProjection,
+    atlas::{AtlasOptions, HeadFailure, atlas, sequence_sample},
+};
 use attn_render::{Plot, Scene, Table, Target, Tooltip, ViewState, plots::Coordinates};
 
 use crate::{
@@ -26,6 +29,7 @@ pub struct Study {
     /// The sequences whose tokens are points.
     sequences: Vec<usize>,
     heads: BTreeMap<HeadId, Projected>,
+    failures: Vec<HeadFailure>,
     /// The name of the projection, if a host made it.
     projection_name: Option<String>,
     /// The columns that the user brought.
@@ -60,6 +64,7 @@ impl Study {
             params: params.clone(),
             sequences,
             heads: BTreeMap::new(),
+            failures: Vec::new(),
             projection_name: None,
             columns: Vec::new(),
             attributes: attributes::builtin(),
@@ -74,7 +79,7 @@ impl Study {
     /// Projects every head.
     ///
     /// # Errors
-    /// Those of [`attn_project::atlas`].
+    /// Those of [`attn_project::atlas::atlas`].
     pub fn project(capture: Capture, params: &AtlasParams, progress: &dyn Progress) -> Result<Self, Error> {
         Self::project_with(capture, params, AtlasOptions::default(), progress)
     }
@@ -82,7 +87,7 @@ impl Study {
     /// The same for some heads, some of them first, or with what was computed before: see [`AtlasOptions`].
     ///
     /// # Errors
-    /// Those of [`attn_project::atlas_with`].
+    /// Those of [`attn_project::atlas::atlas`].
     pub fn project_with(
         capture: Capture,
         params: &AtlasParams,
@@ -97,11 +102,16 @@ impl Study {
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .push(head)
         };
-        atlas_with(&study.capture, params, options, &collect, progress)?;
+        study.failures = atlas(&study.capture, params, options, &collect, progress)?;
         for head in heads.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
             study.insert(head);
         }
         Ok(study)
+    }
+
+    /// Heads that could not be projected, and why. The others could.
+    pub fn failures(&self) -> &[HeadFailure] {
+        &self.failures
     }
 
     /// Adds a head, or replaces it. It must come from the same capture and parameters.

@@ -2,7 +2,7 @@
 //! others.
 
 use attn_core::{HeadId, Progress};
-use attn_project::{Embedding, project_selection, projected_points};
+use attn_project::{Embedding, atlas::projected_points};
 use attn_render::{
     ViewState,
     plots::{Coordinates, Head, Texts},
@@ -27,13 +27,13 @@ impl Study {
     /// ```
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
-    /// use attn_project::{AtlasParams, Method};
+    /// use attn_project::{AtlasParams, pca::Pca};
     /// use attn_study::Study;
     /// use attn_render::{Plot, ViewState};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(sentences().take(20))?;
-    /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
+    /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
     /// let study = Study::project(capture, &params, &())?;
     /// let head = study.ranking()[0];
     /// let subset = study.subset(head, study.matches(head, "the").ids(), &())?;
@@ -43,7 +43,7 @@ impl Study {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotProjected`], and those of [`project_selection`]: too few points, or one that the head does not have.
+    /// [`Error::NotProjected`], and those of [`Projector::fit_selection`](attn_project::Projector::fit_selection): too few points, or one that the head does not have.
     pub fn subset(
         &self,
         head: HeadId,
@@ -56,15 +56,7 @@ impl Study {
         points.dedup();
         let params = self.params();
         let all = projected_points(self.capture(), projection, params)?;
-        let embedding = project_selection(
-            all.view(),
-            &points,
-            &params.method,
-            params.dims,
-            params.metric,
-            params.seed,
-            progress,
-        )?;
+        let embedding = params.projector().fit_selection(all.view(), &points, progress)?;
         Ok(Subset {
             head,
             queries: points.partition_point(|&point| point < projection.queries),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use attn_core::HeadId;
-use attn_project::{HeadProjection, Score, Warning};
+use attn_project::{HeadProjection, Warning, quality::{Quality, Score}};
 
 use crate::{Error, Study, TokenAttribute};
 
@@ -13,7 +13,7 @@ struct Trust {
     name: &'static str,
     label: &'static str,
     caption: &'static str,
-    score: fn(&HeadProjection) -> &Score,
+    score: fn(&Quality) -> &Score,
     note: fn(f32) -> String,
 }
 
@@ -23,7 +23,7 @@ const SCORES: [Trust; 3] = [
         label: "trustworthiness",
         caption: "T, trustworthiness: 1 where all that is near in the picture is near in the space. The lower, the more neighbors \
                   do not belong there.",
-        score: |head| &head.quality.trustworthiness,
+        score: |quality| &quality.trustworthiness,
         note: |value| format!("T {value:.3}"),
     },
     Trust {
@@ -31,14 +31,14 @@ const SCORES: [Trust; 3] = [
         label: "continuity",
         caption: "C, continuity: 1 where all that is near in the space is near in the picture. The lower, the farther a point \
                   was torn from its neighbors.",
-        score: |head| &head.quality.continuity,
+        score: |quality| &quality.continuity,
         note: |value| format!("C {value:.3}"),
     },
     Trust {
         name: "neighbors-kept",
         label: "share of neighbors kept",
         caption: "The share of each point's ten nearest neighbors in the space that are among its ten nearest in the picture.",
-        score: |head| &head.quality.neighbors_kept,
+        score: |quality| &quality.neighbors_kept,
         note: |value| format!("{:.0} % kept", 100.0 * value),
     },
 ];
@@ -69,11 +69,15 @@ impl TokenAttribute for Trust {
         true
     }
 
-    /// NaN for points that were not scored: [`Quality::sampled`](attn_project::Quality::sampled).
+    /// NaN for points that were not scored ([`Quality::sampled`](attn_project::quality::Quality::sampled)), and for all of a
+    /// head of too few points.
     fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error> {
         let projection = study.projection(head)?;
-        let score = (self.score)(projection);
-        let Some(sampled) = &projection.quality.sampled else {
+        let Some(quality) = &projection.quality else {
+            return Ok(vec![f32::NAN; projection.embedding.points.nrows()]);
+        };
+        let score = (self.score)(quality);
+        let Some(sampled) = &quality.sampled else {
             return Ok(score.points.clone());
         };
         let mut values = vec![f32::NAN; projection.embedding.points.nrows()];
@@ -86,7 +90,8 @@ impl TokenAttribute for Trust {
     }
 
     fn note(&self, head: &HeadProjection) -> Option<String> {
-        Some((self.note)((self.score)(head).value))
+        let quality = head.quality.as_ref()?;
+        Some((self.note)((self.score)(quality).value))
     }
 
     fn caption(&self) -> Option<&str> {

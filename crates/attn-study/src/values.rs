@@ -4,7 +4,7 @@
 //! Elhage et al. 2021), the only space that the heads of a layer share.
 
 use attn_core::{Attention, HeadId, HeadWeights, Progress, progress::step};
-use attn_project::{Dims, Embedding, Metric, project, sequence_sample};
+use attn_project::{Embedding, Projector, atlas::sequence_sample};
 use attn_render::plots::{ClusterMap, Coordinates, MapCluster};
 use ndarray::{Array2, Axis, s};
 
@@ -33,13 +33,13 @@ impl Study {
     /// use attn_core::Attention;
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
-    /// use attn_project::{AtlasParams, Method};
+    /// use attn_project::{AtlasParams, pca::Pca};
     /// use attn_study::Study;
     /// use attn_render::{Plot, ViewState};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(sentences().take(10))?;
-    /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
+    /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
     /// let study = Study::new(capture, &params)?;
     /// let values = study.layer_values(Attention::EncoderSelf, 2, &capturer.model().head_weights()?, &())?;
     /// assert_eq!(values.points().count(), values.heads().len() * study.capture().tokens(attn_core::Side::Encoder));
@@ -81,14 +81,8 @@ impl Study {
             points.slice_mut(s![place, ..]).assign(&values.dot(output));
         }
         let params = self.params();
-        let embedding = project(
-            points.view(),
-            &params.method,
-            Dims::Two,
-            Metric::Euclidean,
-            params.seed,
-            progress,
-        )?;
+        let projector = Projector::new(&params.method).seed(params.seed);
+        let embedding = projector.fit(points.view(), progress)?;
         let texts: Vec<String> = sequences
             .iter()
             .flat_map(|&sequence| self.capture().sequences()[sequence].tokens(side))

@@ -7,7 +7,7 @@ use attn_sdk::{
     core::LayerHead,
     embedded::{self, EmbeddedModel},
     models::control::Control,
-    project::{AtlasParams, Dims, Method, TsneParams, UmapParams},
+    project::{AtlasParams, Dims, Method, pca::Pca, tsne::Tsne, umap::Umap},
     render::{ColorChoice, Palette, PatchStyle, Shared, Theme, ViewState},
 };
 use clap::{Parser, ValueEnum};
@@ -140,9 +140,9 @@ impl Projection {
 
     pub(crate) fn method(self) -> Method {
         match self {
-            Self::Pca => Method::Pca,
-            Self::Tsne => Method::Tsne(TsneParams::default()),
-            Self::Umap => Method::Umap(UmapParams::default()),
+            Self::Pca => Pca.into(),
+            Self::Tsne => Tsne::default().into(),
+            Self::Umap => Umap::default().into(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use attn_analyze::heads::{DivergenceOptions, HeadPairs, LabelKind, divergence};
 use attn_core::{Attention, Capture, HeadId, Progress};
-use attn_project::{Dims, Mds};
+use attn_project::{Dims, mds::DistanceMap};
 use attn_render::{
     Cells,
     plots::{Coordinates, HeadMap, HeadMapPart},
@@ -31,7 +31,7 @@ pub struct Likeness {
     /// Where each head of `pairs` lies on the map, so that distances are as near as possible to the root of the divergence
     /// (Clark et al. 2019, section 6).
     pub places: Vec<[f32; 2]>,
-    /// How wrong the distances of the map are: see [`Mds::stress`].
+    /// How wrong the distances of the map are: see [`DistanceMap::stress`].
     pub stress: f64,
     /// Groups of heads of which any two are nearer than half the median pair; the first of each is nearest to all the others. What
     /// to try when a model shall do with fewer heads; that they look alike does not say that they do the same.
@@ -50,7 +50,7 @@ impl Likeness {
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
         let pairs = divergence(capture, attention, options, progress)?;
-        let map = Mds::fit(pairs.distances().view(), Dims::Two, progress)?;
+        let map = DistanceMap::fit(pairs.distances().view(), Dims::Two, progress)?;
         let median = pairs.median();
         Ok(Self {
             attention,

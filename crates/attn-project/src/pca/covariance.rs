@@ -1,6 +1,6 @@
 //! Mean and covariance of rows, which are read once.
 //!
-//! Some rows at a time are centred by their own mean and multiplied in single precision, which errs by less than the
+//! Some rows at a time are centered by their own mean and multiplied in single precision, which errs by less than the
 //! values' own rounding; their sums are joined in double (Chan, Golub and LeVeque, *Updating formulae and a pairwise
 //! algorithm for computing sample variances*, 1979), so that a distant mean costs no digits.
 
@@ -10,8 +10,9 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::{
-    Error,
-    linalg::{PANEL, TILE, check_finite, products},
+    Result,
+    linalg::{PANEL, TILE, check_values, is_usable, products},
+    stages,
 };
 
 /// Rows whose products are added in single precision.
@@ -21,12 +22,9 @@ const AT_ONCE: usize = 1 << 22;
 
 /// The mean of the rows and `Σ (x - mean)(x - mean)ᵀ / (n - 1)`.
 ///
-/// Blocks of rows, and stripes of a block, are computed in parallel; every element is summed in the same order on any number of
-/// threads.
-pub(crate) fn covariance(
-    points: ArrayView2<'_, f32>,
-    progress: &dyn Progress,
-) -> Result<(Array1<f64>, Array2<f64>), Error> {
+/// Blocks of rows, and stripes of a block, are computed in parallel; every element is summed in the same order on any
+/// number of threads.
+pub(super) fn covariance(points: ArrayView2<'_, f32>, progress: &dyn Progress) -> Result<(Array1<f64>, Array2<f64>)> {
     let (n, d) = points.dim();
     let mut joined = Joined {
         rows: 0,
@@ -36,13 +34,13 @@ pub(crate) fn covariance(
     let at_once = (AT_ONCE / (d * d).max(1)).clamp(1, 64);
     let blocks: Vec<_> = points.axis_chunks_iter(Axis(0), ROWS).collect();
     for blocks in blocks.chunks(at_once) {
-        progress::step(progress, "PCA", joined.rows, n)?;
+        progress::step(progress, stages::PCA, joined.rows, n)?;
         let blocks: Vec<Option<Block>> = blocks.par_iter().map(|rows| Block::new(*rows)).collect();
         for block in blocks {
             match block {
                 Some(block) => joined.add(&block),
                 // The first of these values is named.
-                None => check_finite("points", points)?,
+                None => check_values("points", points)?,
             }
         }
     }
@@ -67,7 +65,7 @@ struct Block {
 }
 
 impl Block {
-    /// `None` if a value is not finite.
+    /// `None` if a value is not finite or too large.
     fn new(rows: ArrayView2<'_, f32>) -> Option<Self> {
         let (n, d) = rows.dim();
         let (panels, tiles) = (d.div_ceil(PANEL), d.div_ceil(TILE));
@@ -75,7 +73,7 @@ impl Block {
         let mut values = vec![0.0; panels * n * PANEL];
         let mut turned = vec![0.0; tiles * n * TILE];
         let rows = rows.as_standard_layout();
-        let unit = pulp::Arch::new().dispatch(Centre {
+        let unit = pulp::Arch::new().dispatch(Center {
             rows: rows.as_slice().unwrap_or_default(),
             mean: &mut mean,
             panels: &mut values,
@@ -103,9 +101,9 @@ impl Block {
     }
 }
 
-/// Writes the mean of some rows, and what they differ from it by, in panels and in tiles; gives the unit, or nothing if a
-/// value is not finite.
-struct Centre<'a> {
+/// Writes the mean of some rows, and what they differ from it by, in panels and in tiles; gives the unit, or nothing
+/// if a value is not finite or too large.
+struct Center<'a> {
     rows: &'a [f32],
     mean: &'a mut [f64],
     /// `[panel, row, PANEL]`
@@ -114,7 +112,7 @@ struct Centre<'a> {
     tiles: &'a mut [f32],
 }
 
-impl WithSimd for Centre<'_> {
+impl WithSimd for Center<'_> {
     type Output = Option<f64>;
 
     #[inline(always)]
@@ -136,19 +134,19 @@ impl WithSimd for Centre<'_> {
         for mean in self.mean.iter_mut() {
             *mean *= per_row;
         }
-        let mut centred = vec![0.0f32; d];
+        let mut centered = vec![0.0f32; d];
         for (i, row) in self.rows.chunks_exact(d).enumerate() {
             for c in 0..d {
-                centred[c] = ((f64::from(row[c]) - self.mean[c]) * per_unit) as f32;
+                centered[c] = ((f64::from(row[c]) - self.mean[c]) * per_unit) as f32;
             }
-            let (full, rest) = centred.as_chunks::<PANEL>();
+            let (full, rest) = centered.as_chunks::<PANEL>();
             for (panel, some) in full.iter().enumerate() {
                 self.panels[(panel * n + i) * PANEL..][..PANEL].copy_from_slice(some);
             }
             if !rest.is_empty() {
                 self.panels[(full.len() * n + i) * PANEL..][..rest.len()].copy_from_slice(rest);
             }
-            let (full, rest) = centred.as_chunks::<TILE>();
+            let (full, rest) = centered.as_chunks::<TILE>();
             for (tile, some) in full.iter().enumerate() {
                 self.tiles[(tile * n + i) * TILE..][..TILE].copy_from_slice(some);
             }
@@ -160,9 +158,9 @@ impl WithSimd for Centre<'_> {
     }
 }
 
-/// A power of two near a magnitude; `None` if that is not finite.
-pub(crate) fn unit(largest: f32) -> Option<f64> {
-    largest.is_finite().then(|| match largest {
+/// A power of two near a magnitude; `None` if that is not finite or too large.
+pub(super) fn unit(largest: f32) -> Option<f64> {
+    is_usable(largest).then(|| match largest {
         0.0 => 1.0,
         largest => f64::from(largest).log2().floor().exp2(),
     })
@@ -228,7 +226,7 @@ impl Joined {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use crate::{Error, rng::Rng};
 
     #[test]
     fn the_covariance_is_that_of_the_definition() {
@@ -249,8 +247,8 @@ mod tests {
             let (mean, found) = covariance(points.view(), &()).unwrap();
             let exact = points.mapv(f64::from);
             let true_mean = exact.mean_axis(Axis(0)).unwrap();
-            let centred = exact - &true_mean;
-            let truth = centred.t().dot(&centred) / (n - 1) as f64;
+            let centered = exact - &true_mean;
+            let truth = centered.t().dot(&centered) / (n - 1) as f64;
             let error = (&found - &truth).mapv(f64::abs).into_iter().fold(0.0, f64::max);
             assert!(error < 1e-6 * scale * scale, "{n} x {d}, {scale} {offset}: {error}");
             assert!(

@@ -1,14 +1,15 @@
-//! Points for things of which only distances are known: multidimensional scaling, for maps of heads.
+//! A map of things of which only distances are known.
 //!
-//! Starts from classical scaling (Torgerson, *Multidimensional scaling: I. Theory and method*, Psychometrika 1952), which is exact
-//! where the distances fit, then moves the points so that the squared differences of distances shrink with every step (SMACOF:
-//! de Leeuw 1977; Borg and Groenen, *Modern Multidimensional Scaling*, 2nd ed., chapters 8 and 12).
+//! Starts from classical scaling (Torgerson, *Multidimensional scaling: I. Theory and method*, Psychometrika 1952),
+//! which is exact where the distances fit, then moves the points so that the squared differences of distances shrink
+//! with every step (SMACOF: de Leeuw 1977; Borg and Groenen, *Modern Multidimensional Scaling*, 2nd ed., chapters 8
+//! and 12).
 
 use attn_core::{Progress, progress};
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use crate::{Dims, Error, eigen, linalg::check_finite};
+use crate::{Dims, Error, Result, eigen, linalg::check_values, stages};
 
 /// Up to so many points all eigenvectors cost less than a search for a few.
 const DENSE: usize = 160;
@@ -21,25 +22,25 @@ const STEPS: usize = 1000;
 
 /// A layout of things by their distances.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Mds {
-    /// Where they are, `[thing, dimension]`, their mean at the origin, the direction of largest spread first.
+pub struct DistanceMap {
+    /// Coordinates `[thing, dimension]`: their mean is the origin, the direction of largest spread comes first.
     pub points: Array2<f32>,
-    /// How wrong the distances between them are, 0 for exact: the root of the sum of squared errors over the sum of squared distances
-    /// (Kruskal's stress-1, after scaling). Below 0.1 is usually called good, above 0.2 poor.
+    /// Error of the distances between them, 0 for exact: the root of the sum of squared errors over the sum of squared
+    /// distances (Kruskal's stress-1, after scaling). Below 0.1 is usually called good, above 0.2 poor.
     pub stress: f64,
 }
 
-impl Mds {
-    /// Lays things out by their `distances`, `[thing, thing]`, which are symmetric, not negative, and 0 from a thing to itself.
+impl DistanceMap {
+    /// Lays things out by their `distances`, `[thing, thing]`: symmetric, not negative, and 0 from a thing to itself.
     ///
-    /// Memory and a step's time grow with the square of their number. Nothing is drawn at random; the same bits on any number of
-    /// threads.
+    /// Memory and a step's time grow with the square of their number. Nothing is drawn at random; the same bits on any
+    /// number of threads.
     ///
     /// ```
-    /// use attn_project::{Dims, Mds};
+    /// use attn_project::{Dims, mds::DistanceMap};
     /// // Three, four and five: a right angle.
     /// let distances = ndarray::array![[0.0, 3.0, 4.0], [3.0, 0.0, 5.0], [4.0, 5.0, 0.0_f32]];
-    /// let map = Mds::fit(distances.view(), Dims::Two, &())?;
+    /// let map = DistanceMap::fit(distances.view(), Dims::Two, &())?;
     /// assert!(map.stress < 1e-6);
     /// let apart = &map.points.row(1) - &map.points.row(2);
     /// assert!((apart.dot(&apart) - 25.0).abs() < 1e-4);
@@ -47,9 +48,9 @@ impl Mds {
     /// ```
     ///
     /// # Errors
-    /// [`Error::TooFewPoints`] without things, [`Error::Shape`] if the matrix is not square, [`Error::Parameter`] if it is not one of
-    /// distances, [`Error::NotFinite`], [`Error::Cancelled`].
-    pub fn fit(distances: ArrayView2<'_, f32>, dims: Dims, progress: &dyn Progress) -> Result<Self, Error> {
+    /// [`Error::TooFewPoints`] without things, [`Error::Shape`] if the matrix is not square, [`Error::Parameter`] if it
+    /// is not one of distances, [`Error::NotFinite`], [`Error::TooLarge`], [`Error::Cancelled`].
+    pub fn fit(distances: ArrayView2<'_, f32>, dims: Dims, progress: &dyn Progress) -> Result<Self> {
         check(distances)?;
         let distances = distances.mapv(f64::from);
         let n = distances.nrows();
@@ -61,7 +62,7 @@ impl Mds {
             0.0
         };
         for taken in 0..STEPS {
-            progress::step(progress, "map of distances", taken, STEPS)?;
+            progress::step(progress, stages::MDS, taken, STEPS)?;
             // Exact to rounding is as good as it gets.
             if error <= 1e-14 * total {
                 break;
@@ -76,9 +77,8 @@ impl Mds {
             }
         }
         turn(&mut points);
-        progress::step(progress, "map of distances", STEPS, STEPS)?;
+        progress::step(progress, stages::MDS, STEPS, STEPS)?;
         Ok(Self {
-            #[expect(clippy::cast_possible_truncation, reason = "a picture needs no more")]
             points: points.mapv(|x| x as f32),
             stress: if n > 1 && total > 0.0 {
                 (error / total).sqrt()
@@ -89,20 +89,16 @@ impl Mds {
     }
 }
 
-fn check(distances: ArrayView2<'_, f32>) -> Result<(), Error> {
+fn check(distances: ArrayView2<'_, f32>) -> Result<()> {
     let (rows, columns) = distances.dim();
     if rows == 0 {
-        return Err(Error::TooFewPoints {
-            what: "map of distances",
-            needed: 1,
-            found: 0,
-        });
+        return Err(Error::too_few("map of distances", 1, 0));
     }
     if rows != columns {
         let found = format!("[{rows}, {columns}]");
         return Err(Error::shape("distances", format!("[{rows}, {rows}]"), found));
     }
-    check_finite("distances", distances)?;
+    check_values("distances", distances)?;
     for ((a, b), &distance) in distances.indexed_iter() {
         let back = distances[[b, a]];
         if distance < 0.0 || (a == b && distance != 0.0) {
@@ -122,7 +118,7 @@ fn check(distances: ArrayView2<'_, f32>) -> Result<(), Error> {
 }
 
 /// The leading axes of the points that the distances would have if they fitted a space of any number of dimensions.
-fn classical(distances: &Array2<f64>, dims: usize) -> Result<Array2<f64>, Error> {
+fn classical(distances: &Array2<f64>, dims: usize) -> Result<Array2<f64>> {
     let n = distances.nrows();
     let mut gram = distances.mapv(|distance| -0.5 * distance * distance);
     let means = gram.mean_axis(Axis(0)).unwrap_or_default();
@@ -186,8 +182,8 @@ fn guttman(points: &Array2<f64>, distances: &Array2<f64>) -> Array2<f64> {
     Array2::from_shape_fn((n, dims), |(point, axis)| rows[point][axis] / n as f64)
 }
 
-/// The direction of largest spread first, and of each the first point off the middle on the positive side: the same map looks the
-/// same.
+/// Puts the direction of largest spread first, and the first point off the middle of each on the positive side: the
+/// same map looks the same.
 fn turn(points: &mut Array2<f64>) {
     if let Some(mean) = points.mean_axis(Axis(0)) {
         *points -= &mean;
@@ -225,10 +221,9 @@ mod tests {
     fn distances_of_a_plane_are_reproduced() {
         for n in [1, 2, 3, 40, 200] {
             let mut rng = Rng::new(3, n as u64);
-            #[expect(clippy::cast_possible_truncation, reason = "a random number loses nothing")]
             let points = Array2::from_shape_simple_fn((n, 2), || rng.normal() as f32);
             let distances = between(&points);
-            let map = Mds::fit(distances.view(), Dims::Two, &()).unwrap();
+            let map = DistanceMap::fit(distances.view(), Dims::Two, &()).unwrap();
             assert!(map.stress < 1e-4, "{n}: {}", map.stress);
             let worst = (&between(&map.points) - &distances).fold(0.0_f32, |worst, x| worst.max(x.abs()));
             assert!(worst < 2e-3, "{n}: {worst}");
@@ -237,51 +232,50 @@ mod tests {
 
     #[test]
     fn four_corners_at_equal_distances_become_a_square() {
-        // Gower's example: a regular tetrahedron. In the plane the least sum of squares is a square of side s and diagonal s sqrt 2 with
-        // s = (4 + 2 sqrt 2) / 8: minimise 4 (1 - s)² + 2 (1 - s sqrt 2)².
+        // Gower's example: a regular tetrahedron. In the plane the least sum of squares is a square of side s and
+        // diagonal s sqrt 2 with s = (4 + 2 sqrt 2) / 8: minimize 4 (1 - s)² + 2 (1 - s sqrt 2)².
         let distances = Array2::from_shape_fn((4, 4), |(a, b)| if a == b { 0.0 } else { 1.0_f32 });
-        let map = Mds::fit(distances.view(), Dims::Two, &()).unwrap();
+        let map = DistanceMap::fit(distances.view(), Dims::Two, &()).unwrap();
         let side = (4.0 + 2.0 * 2.0_f64.sqrt()) / 8.0;
         let error = 4.0 * (1.0 - side).powi(2) + 2.0 * (1.0 - side * 2.0_f64.sqrt()).powi(2);
         assert!((map.stress - (error / 6.0).sqrt()).abs() < 1e-4, "{}", map.stress);
-        let solid = Mds::fit(distances.view(), Dims::Three, &()).unwrap();
+        let solid = DistanceMap::fit(distances.view(), Dims::Three, &()).unwrap();
         assert!(solid.stress < 1e-6);
     }
 
-    /// scikit-learn 1.9.1, the best of 200 starts: `MDS(dissimilarity="precomputed", eps=1e-9, max_iter=3000, n_init=200)`.
+    /// scikit-learn 1.9.1, the best of 200 starts: `MDS(dissimilarity="precomputed", eps=1e-9, max_iter=3000,
+    /// n_init=200)`.
     #[test]
     fn the_map_is_as_good_as_that_of_many_starts() {
-        #[expect(clippy::cast_possible_truncation, reason = "the distances are of single precision")]
         let points = Array2::from_shape_fn((40, 6), |(i, j)| {
             let (i, j) = (i as f64, j as f64);
             ((i * (j + 3.0) * 0.7).sin() + 0.3 * (i * i * 0.11 * (j + 1.0)).cos()) as f32
         });
-        let map = Mds::fit(between(&points).view(), Dims::Two, &()).unwrap();
+        let map = DistanceMap::fit(between(&points).view(), Dims::Two, &()).unwrap();
         assert!((map.stress - 0.198_173_7).abs() < 1e-5, "{}", map.stress);
     }
 
     #[test]
     fn a_map_is_no_worse_than_any_near_it() {
         let mut rng = Rng::new(5, 0);
-        #[expect(clippy::cast_possible_truncation, reason = "a random number loses nothing")]
         let points = Array2::from_shape_simple_fn((30, 6), || rng.normal() as f32);
         let distances = between(&points).mapv(f64::from);
-        let map = Mds::fit(between(&points).view(), Dims::Two, &()).unwrap();
+        let map = DistanceMap::fit(between(&points).view(), Dims::Two, &()).unwrap();
         let best = squared_error(&map.points.mapv(f64::from), &distances);
         assert!(best <= squared_error(&classical(&distances, 2).unwrap(), &distances));
         for _ in 0..50 {
             let moved = map.points.mapv(|x| f64::from(x) + 0.05 * rng.normal());
             assert!(squared_error(&moved, &distances) > best);
         }
-        assert_eq!(map, Mds::fit(between(&points).view(), Dims::Two, &()).unwrap());
+        assert_eq!(map, DistanceMap::fit(between(&points).view(), Dims::Two, &()).unwrap());
     }
 
     #[test]
     fn things_at_one_place_and_wrong_matrices() {
         let nothing = Array2::<f32>::zeros((3, 3));
-        let map = Mds::fit(nothing.view(), Dims::Two, &()).unwrap();
+        let map = DistanceMap::fit(nothing.view(), Dims::Two, &()).unwrap();
         assert_eq!((map.points, map.stress), (Array2::zeros((3, 2)), 0.0));
-        let fit = |matrix: Array2<f32>| Mds::fit(matrix.view(), Dims::Two, &());
+        let fit = |matrix: Array2<f32>| DistanceMap::fit(matrix.view(), Dims::Two, &());
         assert!(matches!(fit(Array2::zeros((0, 0))), Err(Error::TooFewPoints { .. })));
         assert!(matches!(fit(Array2::zeros((2, 3))), Err(Error::Shape { .. })));
         assert!(matches!(fit(array![[f32::NAN]]), Err(Error::NotFinite { .. })));
@@ -293,6 +287,10 @@ mod tests {
             assert!(matches!(fit(wrong), Err(Error::Parameter { .. })));
         }
         let stop = |_: &str, _: usize, _: usize| std::ops::ControlFlow::Break(());
-        assert!(Mds::fit(nothing.view(), Dims::Two, &stop).unwrap_err().is_cancelled());
+        assert!(
+            DistanceMap::fit(nothing.view(), Dims::Two, &stop)
+                .unwrap_err()
+                .is_cancelled()
+        );
     }
 }

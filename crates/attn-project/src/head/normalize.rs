@@ -13,13 +13,15 @@
 use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
 
+use super::HeadCloud;
 use crate::{
-    Error, HeadCloud,
+    Error, Result,
     linalg::{dot, squared_distance},
+    metric::unit_of,
     rng::Rng,
 };
 
-/// Raised whenever normalisations change, so that heads kept from before are made again.
+/// Raised whenever normalizations change, so that heads kept from before are made again.
 pub(crate) const REVISION: u32 = 1;
 
 /// More query-key pairs than this are sampled, seeded.
@@ -59,10 +61,10 @@ pub struct Normalization {
 }
 
 impl Normalization {
-    /// Chooses the normalisation of a head. `seed` picks the pairs if there are more than 20,000.
+    /// Chooses the normalization of a head. `seed` picks the pairs if there are more than 20,000.
     ///
-    /// The pairs are those of a query and a key it sees in its own sequence. Distances are those in the picture
-    /// to be, after scaling and shift; weights are `(d0 - distance)²` for distances below `d0`, their fifth
+    /// The pairs are those of a query and a key it sees in its own sequence. Distances are those to be
+    /// laid out, after scaling and shift; weights are `(d0 - distance)²` for distances below `d0`, their fifth
     /// percentile.
     pub fn fit(cloud: &HeadCloud<'_>, choice: ScaleChoice, seed: u64) -> Self {
         let (queries, keys) = (cloud.queries(), cloud.keys());
@@ -101,11 +103,11 @@ impl Normalization {
         }
     }
 
-    /// The joint cloud, `[queries + keys, head_dim]`: normalised queries, then normalised keys.
+    /// The joint cloud, `[queries + keys, head_dim]`: normalized queries, then normalized keys.
     ///
     /// # Errors
     /// [`Error::Shape`] if the head has another dimension than the one this was fitted to.
-    pub fn apply(&self, cloud: &HeadCloud<'_>) -> Result<Array2<f32>, Error> {
+    pub fn apply(&self, cloud: &HeadCloud<'_>) -> Result<Array2<f32>> {
         let (queries, keys) = (cloud.queries(), cloud.keys());
         if keys.ncols() != self.shift.len() {
             return Err(Error::shape(
@@ -135,12 +137,12 @@ fn mean(rows: ndarray::ArrayView2<'_, f32>) -> Vec<f64> {
     mean
 }
 
-/// What the correlation needs of each pair, for any c: with `q`, `k` centred, the squared distance is
+/// What the correlation needs of each pair, for any c: with `q`, `k` centered, the squared distance is
 /// `c² |q|² + |k|² / c² - 2 q·k`.
 struct Pairs {
     /// Dot product of the raw query and key, which c does not change.
     scores: Vec<f64>,
-    /// `|q|²`, `|k|²`, `q·k` of the centred vectors.
+    /// `|q|²`, `|k|²`, `q·k` of the centered vectors.
     parts: Vec<[f64; 3]>,
 }
 
@@ -164,8 +166,11 @@ impl Pairs {
         };
 
         let (queries, keys) = (cloud.queries(), cloud.keys());
-        let centred = |row: ndarray::ArrayView1<'_, f32>, mean: &[f64]| -> Vec<f32> {
-            row.iter().zip(mean).map(|(&x, m)| (f64::from(x) - m) as f32).collect()
+        // A correlation does not depend on the unit, and squares of huge values overflow.
+        let unit = f64::from(unit_of(queries.iter().chain(keys.iter())));
+        let centered = |row: ndarray::ArrayView1<'_, f32>, mean: &[f64]| -> Vec<f32> {
+            let center = |(&x, m): (&f32, &f64)| ((f64::from(x) - m) / unit) as f32;
+            row.iter().zip(mean).map(center).collect()
         };
         let (mut scores, mut parts) = (Vec::with_capacity(picked.len()), Vec::with_capacity(picked.len()));
         let origin = vec![0.0; query_mean.len()];
@@ -174,7 +179,7 @@ impl Pairs {
             let (query, seen) = &rows[row];
             let (q, k) = (queries.row(*query), keys.row(seen.start + pair - starts[row]));
             scores.push(q.iter().zip(k).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum());
-            let (q, k) = (centred(q, query_mean), centred(k, key_mean));
+            let (q, k) = (centered(q, query_mean), centered(k, key_mean));
             parts.push(
                 [
                     squared_distance(&q, &origin),
@@ -268,7 +273,7 @@ mod tests {
     use ndarray::Axis;
 
     use super::*;
-    use crate::SequenceRows;
+    use crate::head::SequenceRows;
 
     /// Queries and keys of different size and place, in sequences of 20.
     fn head(n: usize, seed: u64) -> (Array2<f32>, Array2<f32>, Vec<SequenceRows>) {
@@ -333,7 +338,7 @@ mod tests {
         assert!(gap.iter().all(|x| x.abs() < 1e-5));
     }
 
-    /// The objective at `c` straight from its definition, on the normalised cloud.
+    /// The objective at `c` straight from its definition, on the normalized cloud.
     fn objective(cloud: &HeadCloud<'_>, c: f64) -> f64 {
         let shifted = Normalization {
             scale: c as f32,
@@ -398,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn degenerate_heads_get_a_finite_normalisation() {
+    fn degenerate_heads_get_a_finite_normalization() {
         let zero = Array2::<f32>::zeros((6, 3));
         let same = Array2::<f32>::from_elem((6, 3), 2.0);
         let rows = [SequenceRows {

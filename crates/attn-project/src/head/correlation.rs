@@ -5,7 +5,8 @@ use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, HeadCloud};
+use super::HeadCloud;
+use crate::{Error, Result};
 
 /// Raised whenever correlations change, so that heads kept from before are made again.
 pub(crate) const REVISION: u32 = 1;
@@ -36,7 +37,7 @@ pub struct DistanceCorrelation {
 }
 
 /// Correlates, for every query, its cosine distance to the keys of its sequence in the `joint` cloud (as
-/// [`Normalization::apply`](crate::Normalization::apply) gives it, or any other placement of queries, then keys)
+/// [`Normalization::apply`](super::Normalization::apply) gives it, or any other placement of queries, then keys)
 /// with its dot products.
 ///
 /// # Errors
@@ -45,7 +46,7 @@ pub fn distance_correlation(
     cloud: &HeadCloud<'_>,
     joint: ArrayView2<'_, f32>,
     keys: KeySet,
-) -> Result<DistanceCorrelation, Error> {
+) -> Result<DistanceCorrelation> {
     let queries = cloud.queries().nrows();
     let total = queries + cloud.keys().nrows();
     if joint.nrows() != total {
@@ -149,7 +150,10 @@ mod tests {
     use ndarray::{Array2, array};
 
     use super::*;
-    use crate::{Normalization, ScaleChoice, SequenceRows, rng::Rng};
+    use crate::{
+        head::{Normalization, ScaleChoice, SequenceRows},
+        rng::Rng,
+    };
 
     #[test]
     fn spearman_by_hand() {

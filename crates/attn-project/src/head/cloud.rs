@@ -1,11 +1,11 @@
-//! The queries and keys of one head over many sequences: what is normalised and projected.
+//! Queries and keys of one head over many sequences: what is normalized and projected.
 
 use std::ops::Range;
 
 use attn_core::Mask;
 use ndarray::ArrayView2;
 
-use crate::{Error, linalg::check_finite};
+use crate::{Error, Result, linalg::check_values};
 
 /// The rows that one sequence has in a head's queries and keys. Within its sequence, a row's place is its
 /// position, which is what masks go by.
@@ -32,22 +32,18 @@ impl<'a> HeadCloud<'a> {
     ///
     /// # Errors
     /// [`Error::TooFewPoints`] without queries or keys, [`Error::Shape`] if their dimensions differ, are 0, or a
-    /// sequence names rows that do not exist, [`Error::NotFinite`].
+    /// sequence names rows that do not exist, [`Error::NotFinite`], [`Error::TooLarge`].
     pub fn new(
         queries: ArrayView2<'a, f32>,
         keys: ArrayView2<'a, f32>,
         sequences: &'a [SequenceRows],
         mask: Mask,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self> {
         for (what, points) in [("queries", queries), ("keys", keys)] {
             if points.nrows() == 0 {
-                return Err(Error::TooFewPoints {
-                    what,
-                    needed: 1,
-                    found: 0,
-                });
+                return Err(Error::too_few(what, 1, 0));
             }
-            check_finite(what, points)?;
+            check_values(what, points)?;
         }
         if queries.ncols() != keys.ncols() || keys.ncols() == 0 {
             let expected = format!("{} columns as the queries, at least one", queries.ncols());
@@ -115,7 +111,7 @@ mod tests {
                 .unwrap_err()
         };
         assert!(matches!(new(&keys, &bad), Error::Shape { what: "sequences", .. }));
-        assert!(matches!(new(&none, &[]), Error::TooFewPoints { what: "keys", .. }));
+        assert!(matches!(new(&none, &[]), Error::TooFewPoints { ref what, .. } if what == "keys"));
         assert!(matches!(new(&other, &[]), Error::Shape { what: "keys", .. }));
     }
 }

@@ -1,7 +1,7 @@
-//! Principal components: the linear projection that keeps most variance (Pearson 1901).
+//! The components of a cloud, by its covariance or by a randomized search.
 //!
 //! The covariance is summed over blocks of rows. Where there are so many dimensions that it would be too large, it is
-//! never written down: a randomised search (Halko, Martinsson and Tropp, *Finding structure with randomness*, SIAM
+//! never written down: a randomized search (Halko, Martinsson and Tropp, *Finding structure with randomness*, SIAM
 //! Review 2011) only asks what it makes of some vectors.
 
 use attn_core::{Progress, progress};
@@ -9,15 +9,12 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::covariance::{covariance, unit};
 use crate::{
-    Error,
-    covariance::{covariance, unit},
-    eigen,
-    linalg::{check_finite, matmul},
+    Error, Result, eigen,
+    linalg::{check_values, is_usable, matmul},
+    stages,
 };
-
-/// Raised whenever coordinates change, so that pictures kept from before are made again.
-pub(crate) const REVISION: u32 = 2;
 
 /// Rows of one task.
 const BLOCK: usize = 2048;
@@ -27,7 +24,8 @@ const DENSE: usize = 160;
 
 /// Above so many dimensions the covariance is not written down.
 const WIDE: usize = 1024;
-/// Elements that a block of the randomised search has about, and sums that are kept apart, however many threads there are.
+/// Elements that a block of the randomized search has about, and sums that are kept apart, however many threads there
+/// are.
 const ELEMENTS: usize = 1 << 18;
 const STRANDS: usize = 16;
 /// Largest residual of an eigenvector, as a share of the largest eigenvalue, and most restarts to reach it.
@@ -36,22 +34,22 @@ const RESTARTS: usize = 100;
 
 /// Principal components of a cloud.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pca {
+pub struct Components {
     mean: Array1<f64>,
     components: Array2<f64>,
     explained_variance: Vec<f64>,
     explained_variance_ratio: Vec<f64>,
 }
 
-impl Pca {
+impl Components {
     /// Finds the first `count` components of `points` `[point, dimension]`.
     ///
     /// The sign of a component is chosen so that its largest coefficient (by magnitude, the first of equals) is
-    /// positive: the same points always give the same picture.
+    /// positive: the same points always give the same layout.
     ///
     /// ```
     /// let points = ndarray::array![[0.0f32, 0.0], [2.0, 1.0], [4.0, 2.0]];
-    /// let pca = attn_project::Pca::fit(points.view(), 1, &())?;
+    /// let pca = attn_project::pca::Components::fit(points.view(), 1, &())?;
     /// assert!((pca.explained_variance_ratio()[0] - 1.0).abs() < 1e-6);
     /// assert!((pca.transform(points.view())?[[2, 0]] - 5.0f32.sqrt()).abs() < 1e-6);
     /// # Ok::<(), attn_project::Error>(())
@@ -59,8 +57,8 @@ impl Pca {
     ///
     /// # Errors
     /// [`Error::TooFewPoints`] below 2 points, [`Error::Parameter`] if `count` is 0 or above the number of
-    /// dimensions, [`Error::NotFinite`], [`Error::Cancelled`].
-    pub fn fit(points: ArrayView2<'_, f32>, count: usize, progress: &dyn Progress) -> Result<Self, Error> {
+    /// dimensions, [`Error::NotFinite`], [`Error::TooLarge`], [`Error::Cancelled`].
+    pub fn fit(points: ArrayView2<'_, f32>, count: usize, progress: &dyn Progress) -> Result<Self> {
         let d = points.ncols();
         if d > WIDE {
             return Self::fit_randomized(points, count, 0, progress);
@@ -80,19 +78,19 @@ impl Pca {
         Ok(Self::new(mean, &values, components, count, total))
     }
 
-    /// The same by a randomised search that never writes the covariance down: for very wide points, for which
+    /// The same by a randomized search that never writes the covariance down: for very wide points, for which
     /// [`fit`](Self::fit) takes it by itself (above 1,024 dimensions, with seed 0).
     ///
-    /// A few random directions (five more than `count`) are sharpened by the covariance, whose products with them
-    /// are summed from the points (Halko, Martinsson and Tropp, SIAM Review 2011, section 5; all powers are kept, as by
-    /// Musco and Musco, NeurIPS 2015), until the components are exact to a billionth of the largest variance, or nearly so
-    /// after a hundred restarts. Memory grows with the number of dimensions, not with its square; time with points times
-    /// dimensions. Same seed, same bits, on any number of threads; another seed differs by rounding, unless
-    /// variances are equal.
+    /// A few random directions (five more than `count`) are sharpened by the covariance, whose products with them are
+    /// summed from the points (Halko, Martinsson and Tropp, SIAM Review 2011, section 5; all powers are kept, as by
+    /// Musco and Musco, NeurIPS 2015), until the components are exact to a billionth of the largest variance, or
+    /// nearly so after a hundred restarts. Memory grows with the number of dimensions, not with its square; time with
+    /// points times dimensions. Same seed, same bits, on any number of threads; another seed differs by rounding,
+    /// unless variances are equal.
     ///
     /// ```
     /// let points = ndarray::Array2::from_shape_fn((40, 300), |(i, j)| ((i * i) as f32 * 0.1).sin() * (j as f32).cos());
-    /// let pca = attn_project::Pca::fit_randomized(points.view(), 1, 7, &())?;
+    /// let pca = attn_project::pca::Components::fit_randomized(points.view(), 1, 7, &())?;
     /// assert!((pca.explained_variance_ratio()[0] - 1.0).abs() < 1e-5);
     /// # Ok::<(), attn_project::Error>(())
     /// ```
@@ -104,14 +102,14 @@ impl Pca {
         count: usize,
         seed: u64,
         progress: &dyn Progress,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self> {
         check(points, count)?;
         let (mean, unit) = mean(points)?;
         let total = variance(points, &mean, unit);
         let mut steps = 0;
         let (values, components) = eigen::leading(points.ncols(), count, TOLERANCE, RESTARTS, seed, |block| {
             // How many steps it takes is not known beforehand; more than this are rare.
-            progress::step(progress, "PCA", steps.min(99), 100)?;
+            progress::step(progress, stages::PCA, steps.min(99), 100)?;
             steps += 1;
             Ok(covariance_times(points, &mean, unit, block))
         })?;
@@ -143,7 +141,7 @@ impl Pca {
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of columns differs from that of the fitted points, [`Error::NotFinite`].
-    pub fn transform(&self, points: ArrayView2<'_, f32>) -> Result<Array2<f32>, Error> {
+    pub fn transform(&self, points: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
         if points.ncols() != self.mean.len() {
             return Err(Error::shape(
                 "points",
@@ -176,9 +174,9 @@ impl Pca {
                     out,
                 });
             });
-        // What is not finite has no finite products, so that only these few need to be looked at.
-        if out.iter().any(|x| !x.is_finite()) {
-            check_finite("points", points)?;
+        // What is not finite or too large has no moderate products, so that only these few need to be looked at.
+        if out.iter().any(|x| !is_usable(*x)) {
+            check_values("points", points)?;
         }
         Ok(out)
     }
@@ -200,14 +198,10 @@ impl Pca {
 }
 
 /// Refuses too few points and components that are not there.
-fn check(points: ArrayView2<'_, f32>, count: usize) -> Result<(), Error> {
+fn check(points: ArrayView2<'_, f32>, count: usize) -> Result<()> {
     let (n, d) = points.dim();
     if n < 2 {
-        return Err(Error::TooFewPoints {
-            what: "PCA",
-            needed: 2,
-            found: n,
-        });
+        return Err(Error::too_few("PCA", 2, n));
     }
     if count == 0 || count > d {
         return Err(Error::parameter(
@@ -219,7 +213,7 @@ fn check(points: ArrayView2<'_, f32>, count: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Coordinates of some rows along the components, in f64: `x c - mean c` is exact enough without a centred copy.
+/// Coordinates of some rows along the components, in f64: `x c - mean c` is exact enough without a centered copy.
 struct Coordinates<'a> {
     points: &'a [f32],
     components: &'a [f64],
@@ -260,7 +254,7 @@ impl WithSimd for Coordinates<'_> {
 
 /// Mean of the rows, which are checked on the way, and a power of two near the largest value: blocks in parallel, added
 /// up in their order.
-fn mean(points: ArrayView2<'_, f32>) -> Result<(Array1<f64>, f64), Error> {
+fn mean(points: ArrayView2<'_, f32>) -> Result<(Array1<f64>, f64)> {
     let blocks: Vec<_> = points.axis_chunks_iter(Axis(0), BLOCK).collect();
     let sums: Vec<(Array1<f64>, u32)> = blocks
         .into_par_iter()
@@ -285,12 +279,12 @@ fn mean(points: ArrayView2<'_, f32>) -> Result<(Array1<f64>, f64), Error> {
     }
     let unit = unit(f32::from_bits(largest));
     if unit.is_none() {
-        check_finite("points", points)?;
+        check_values("points", points)?;
     }
     Ok((mean / points.nrows() as f64, unit.unwrap_or(1.0)))
 }
 
-/// The blocks of rows that a randomised search goes through, and how many of them follow each other in one sum.
+/// The blocks of rows that a randomized search goes through, and how many of them follow each other in one sum.
 fn strands<'a>(points: &'a ArrayView2<'_, f32>) -> Vec<ArrayView2<'a, f32>> {
     let (n, d) = points.dim();
     let block = (ELEMENTS / d.max(1)).clamp(1, 512);
@@ -298,8 +292,8 @@ fn strands<'a>(points: &'a ArrayView2<'_, f32>) -> Vec<ArrayView2<'a, f32>> {
     points.axis_chunks_iter(Axis(0), rows.max(1)).collect()
 }
 
-/// Some rows, centred, in units of `unit`.
-fn centred(rows: ArrayView2<'_, f32>, mean: &Array1<f64>, unit: f64) -> Array2<f64> {
+/// Some rows, centered, in units of `unit`.
+fn centered(rows: ArrayView2<'_, f32>, mean: &Array1<f64>, unit: f64) -> Array2<f64> {
     let mut out = rows.mapv(f64::from);
     for mut row in out.rows_mut() {
         row.zip_mut_with(mean, |x, &m| *x = (*x - m) / unit);
@@ -336,7 +330,7 @@ fn covariance_times(
         .map(|strand| {
             let mut sum = Array2::zeros(vectors.raw_dim());
             for rows in strand.axis_chunks_iter(Axis(0), block) {
-                let rows = centred(rows, mean, unit);
+                let rows = centered(rows, mean, unit);
                 let mut along = Array2::zeros((vectors.nrows(), rows.nrows()));
                 matmul(vectors, rows.t(), along.view_mut(), false);
                 matmul(along.view(), rows.view(), sum.view_mut(), true);
@@ -369,7 +363,7 @@ mod tests {
             2 => 0.5 * v[j],
             _ => -0.5 * v[j],
         }) + 64.0;
-        let pca = Pca::fit(points.view(), 3, &()).unwrap();
+        let pca = Components::fit(points.view(), 3, &()).unwrap();
         for (found, expected) in pca.explained_variance().iter().zip([6.0, 1.0 / 6.0, 0.0]) {
             assert!((found - expected).abs() < 1e-4, "{found} {expected}");
         }
@@ -384,7 +378,7 @@ mod tests {
     fn all_components_reconstruct_the_points() {
         let mut rng = Rng::new(3, 0);
         let points = Array2::from_shape_fn((90, 12), |(_, j)| (rng.normal() * (j + 1) as f64) as f32 + 5.0);
-        let pca = Pca::fit(points.view(), 12, &()).unwrap();
+        let pca = Components::fit(points.view(), 12, &()).unwrap();
         let coordinates = pca.transform(points.view()).unwrap().mapv(f64::from);
         let again = coordinates.dot(&pca.components()) + &pca.mean;
         assert!((again - points.mapv(f64::from)).iter().all(|x| x.abs() < 1e-4));
@@ -398,7 +392,7 @@ mod tests {
             let deviation = if j < 3 { (300.0 - 10.0 * j as f64).sqrt() } else { 1.0 };
             (rng.normal() * deviation) as f32
         });
-        let pca = Pca::fit(points.view(), 3, &()).unwrap();
+        let pca = Components::fit(points.view(), 3, &()).unwrap();
         let (values, vectors) = eigen::symmetric(covariance(points.view(), &()).unwrap().1);
         for i in 0..3 {
             assert!((pca.explained_variance()[i] / values[i] - 1.0).abs() < 1e-6);
@@ -407,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn the_randomised_search_finds_what_the_covariance_has() {
+    fn the_randomized_search_finds_what_the_covariance_has() {
         // A spectrum that falls slowly, a distant mean, many and few rows, and values that overflow when squared.
         for (n, d, scale) in [(900, 70, 1.0), (40, 300, 1.0), (700, 130, 1e25)] {
             let mut rng = Rng::new(6, d as u64);
@@ -417,7 +411,7 @@ mod tests {
             let (values, vectors) = eigen::symmetric(covariance(points.view(), &()).unwrap().1);
             let total: f64 = values.iter().sum();
             for seed in [0, 9] {
-                let pca = Pca::fit_randomized(points.view(), 4, seed, &()).unwrap();
+                let pca = Components::fit_randomized(points.view(), 4, seed, &()).unwrap();
                 for i in 0..4 {
                     let [found, ratio] = [pca.explained_variance()[i], pca.explained_variance_ratio()[i]];
                     assert!(
@@ -431,7 +425,7 @@ mod tests {
                 }
                 let on = |threads| {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                    pool.install(|| Pca::fit_randomized(points.view(), 4, seed, &()).unwrap())
+                    pool.install(|| Components::fit_randomized(points.view(), 4, seed, &()).unwrap())
                 };
                 assert_eq!(on(1), on(3));
             }
@@ -447,8 +441,8 @@ mod tests {
                 if j == 1000 { 30.0 * (i as f64).sin() } else { 0.0 } + if j == 2000 { i as f64 } else { 0.0 };
             (planted + 0.1 * rng.normal()) as f32
         });
-        let pca = Pca::fit(points.view(), 2, &()).unwrap();
-        assert_eq!(pca, Pca::fit_randomized(points.view(), 2, 0, &()).unwrap());
+        let pca = Components::fit(points.view(), 2, &()).unwrap();
+        assert_eq!(pca, Components::fit_randomized(points.view(), 2, 0, &()).unwrap());
         // Sample variances of the planted columns, which are nearly uncorrelated.
         for axis in [1000, 2000] {
             let (found, vector) = (0..2)
@@ -466,13 +460,13 @@ mod tests {
             0..3 => std::ops::ControlFlow::Continue(()),
             _ => std::ops::ControlFlow::Break(()),
         };
-        assert!(Pca::fit(points.view(), 2, &stop).unwrap_err().is_cancelled());
+        assert!(Components::fit(points.view(), 2, &stop).unwrap_err().is_cancelled());
     }
 
     #[test]
     fn equal_points_are_no_failure() {
         let points = Array2::from_elem((9, 4), 1.5f32);
-        let pca = Pca::fit(points.view(), 2, &()).unwrap();
+        let pca = Components::fit(points.view(), 2, &()).unwrap();
         assert_eq!(pca.explained_variance_ratio(), [0.0, 0.0]);
         assert!(pca.transform(points.view()).unwrap().iter().all(|&x| x == 0.0));
     }
@@ -481,14 +475,14 @@ mod tests {
     fn bad_input_is_refused() {
         let points = Array2::<f32>::zeros((5, 2));
         assert!(matches!(
-            Pca::fit(points.view(), 3, &()),
-            Err(Error::Parameter { parameter: "count", .. })
+            Components::fit(points.view(), 3, &()),
+            Err(Error::Parameter { name: "count", .. })
         ));
         assert!(matches!(
-            Pca::fit(points.slice(s![..1, ..]), 1, &()),
+            Components::fit(points.slice(s![..1, ..]), 1, &()),
             Err(Error::TooFewPoints { .. })
         ));
-        let pca = Pca::fit(points.view(), 2, &()).unwrap();
+        let pca = Components::fit(points.view(), 2, &()).unwrap();
         assert!(matches!(
             pca.transform(Array2::zeros((1, 3)).view()),
             Err(Error::Shape { .. })
