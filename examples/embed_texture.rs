@@ -9,7 +9,7 @@ mod embed;
 
 use std::{error::Error, fs, sync::mpsc};
 
-use attn_sdk::render::{Image, Renderer, wgpu};
+use attn_sdk::render::{Image, Plot, Renderer, wgpu};
 use clap::Parser;
 
 /// The host's picture, and where in it the scene goes.

@@ -17,7 +17,7 @@ use attn_sdk::{
     },
     project::{AtlasParams, Method, pca::Pca, tsne::Tsne, umap::Umap},
     read_again,
-    render::{View, views::overlay},
+    render::{Plot, ViewState, plots::overlay},
 };
 
 fn capturer(model: EmbeddedModel) -> Capturer {
@@ -441,9 +441,9 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
         assert!(moved.moved[3] < 0.1 && moved.moved[3] < moved.moved[0], "{moved:?}");
     }
     let size = [900.0, 700.0];
-    let view = View::default();
+    let view = ViewState::default();
     let points = |at: f32| {
-        let scene = steps.scene(at, &view, size).unwrap();
+        let scene = steps.at(at).scene(&view, size).unwrap();
         let panel = scene.panel_of(steps.movements()[0].head).unwrap();
         let own = scene
             .layers
@@ -498,7 +498,7 @@ fn a_guest_that_is_known_lands_on_itself() {
             }
         }
         // It is drawn over the matrix and over the open head.
-        let mut view = View::default();
+        let mut view = ViewState::default();
         let mut scene = study.scene(&view, [800.0, 600.0]).unwrap();
         let before = scene.layers.len();
         guest.draw(&mut scene, &view.colors());

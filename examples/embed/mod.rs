@@ -8,7 +8,7 @@ use attn_sdk::{
     embedded::{self, sentences},
     models::Capturer,
     project::{AtlasParams, pca::Pca},
-    render::{Theme, View},
+    render::{Shared, Theme, ViewState},
 };
 use clap::Parser;
 use serde::{Serialize, de::DeserializeOwned};
@@ -47,11 +47,11 @@ impl Options {
     }
 
     /// How one looks at first.
-    pub(crate) fn view(&self) -> View {
-        View {
+    pub(crate) fn view(&self) -> ViewState {
+        ViewState::from(Shared {
             theme: if self.dark { Theme::Dark } else { Theme::Light },
-            ..View::default()
-        }
+            ..Shared::default()
+        })
     }
 }
 

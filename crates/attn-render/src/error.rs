@@ -83,6 +83,18 @@ pub enum Error {
         /// What the encoder said.
         message: String,
     },
+    /// A file cannot be written in the format that its name asks for.
+    #[error("{path}: expected a name that ends in .png, .svg, .csv or .json", path = path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+    },
+    /// From `attn-core`.
+    #[error(transparent)]
+    Core(#[from] attn_core::Error),
+    /// The data of a plot could not be had: an error of the host that makes it.
+    #[error(transparent)]
+    Host(Box<dyn std::error::Error + Send + Sync>),
     /// A picture inside a scene could not be encoded for a vector drawing.
     #[error("a picture of the scene cannot be embedded: {message}")]
     Embed {
@@ -91,8 +103,18 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// An error of a host's own, or of another crate, while it made a plot.
+    pub fn host(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Host(error.into())
+    }
+}
+
+/// A result of `attn-render`.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// Checks a slice's length.
-pub(crate) fn check_len(what: &'static str, expected: usize, found: usize) -> Result<(), Error> {
+pub(crate) fn check_len(what: &'static str, expected: usize, found: usize) -> Result<()> {
     if expected == found {
         return Ok(());
     }

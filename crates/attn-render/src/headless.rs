@@ -2,15 +2,15 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::{Error, Image, Renderer, Scene, Stats, View};
+use crate::{Error, Image, Renderer, Scene, Stats, ViewState};
 
 /// A device of its own and a renderer on it. A software rasteriser is enough.
 ///
 /// ```no_run
-/// use attn_render::{Headless, Scene, View};
+/// use attn_render::{Headless, Scene, ViewState};
 /// # fn picture(scene: &Scene) -> Result<(), attn_render::Error> {
 /// let mut headless = Headless::new()?;
-/// headless.render(scene, &View::default(), 2.0)?.write_png("matrix.png")?;
+/// headless.render(scene, &ViewState::default(), 2.0)?.write_png("matrix.png")?;
 /// # Ok(())
 /// # }
 /// ```
@@ -118,7 +118,7 @@ impl Headless {
     /// # Errors
     /// [`Error::PictureSize`] if the picture is larger than the device renders; else what [`Renderer::prepare`]
     /// returns, or [`Error::Device`] if the device fails.
-    pub fn render(&mut self, scene: &Scene, view: &View, scale: f32) -> Result<Image, Error> {
+    pub fn render(&mut self, scene: &Scene, view: &ViewState, scale: f32) -> Result<Image, Error> {
         let size = self.size(scene.size, scale)?;
         self.draw(scene, view, size)?;
         let picture = self.read(size);
@@ -130,7 +130,7 @@ impl Headless {
     ///
     /// # Errors
     /// As [`Headless::render`].
-    pub fn draw_frame(&mut self, scene: &Scene, view: &View, scale: f32) -> Result<(), Error> {
+    pub fn draw_frame(&mut self, scene: &Scene, view: &ViewState, scale: f32) -> Result<(), Error> {
         let size = self.size(scene.size, scale)?;
         self.draw(scene, view, size)?;
         self.wait()?;
@@ -168,7 +168,7 @@ impl Headless {
         }
     }
 
-    fn draw(&mut self, scene: &Scene, view: &View, size: [u32; 2]) -> Result<(), Error> {
+    fn draw(&mut self, scene: &Scene, view: &ViewState, size: [u32; 2]) -> Result<(), Error> {
         self.check_device()?;
         if self.target.as_ref().is_none_or(|target| target.size != size) {
             self.target = Some(Target::new(&self.device, size));

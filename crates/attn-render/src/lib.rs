@@ -1,15 +1,20 @@
 #![doc = include_str!("../README.md")]
 
 mod attention;
+mod camera;
 mod color;
 mod contour;
 mod control;
 mod error;
+mod export;
 mod geometry;
 mod headless;
 mod history;
+mod interaction;
 mod labels;
 mod pick;
+mod plot;
+pub mod plots;
 mod projection;
 mod raster;
 mod renderer;
@@ -18,28 +23,32 @@ mod sample;
 mod scene;
 mod search;
 mod selection;
+mod state;
 mod svg;
-mod table;
 mod text;
 mod tracked;
 mod transition;
-mod view;
-pub mod views;
 
+pub use attn_core;
 pub use glyphon;
 pub use lyon;
 pub use wgpu;
 
 pub use attention::{Link, Remaining, strongest, switch_off};
-pub use color::{Color, ColorMode, Colors, Palette, Scale, Theme};
+pub use attn_core::table::{Cells, Table};
+pub use camera::{Camera, Orbit};
+pub use color::{Color, Colors, Palette, Scale, Theme};
 pub use contour::{Contour, density_contours};
 pub use control::{Controller, Event, Input, Key, Tool};
-pub use error::Error;
+pub use error::{Error, Result};
+pub use export::{Exporter, Format, write_plot};
 pub use geometry::{Bounds, Rect, Transform};
 pub use headless::Headless;
 pub use history::History;
+pub use interaction::{Interaction, Pick, Target};
 pub use labels::{PlacedLabel, place_labels};
 pub use pick::{Hit, Picker};
+pub use plot::{Deferred, Over, Plot, Tooltip, TooltipWord, deferred, over};
 pub use projection::{PanelPlace, Projection};
 pub use raster::Image;
 pub use renderer::{Renderer, Stats};
@@ -50,14 +59,13 @@ pub use scene::{
 };
 pub use search::{Matches, search};
 pub use selection::{Area, Selection};
+pub use state::{ColorChoice, Shared, ViewState};
 pub use svg::{SvgOptions, svg, write_svg};
-pub use table::{Cells, Table};
 pub use text::text_width;
 pub use tracked::Tracked;
 pub use transition::Transition;
-pub use view::{Camera, Orbit, Pick, View};
 
-/// The examples of the guide to the views, compiled by the documentation tests.
+/// The examples of the guide to the plots, compiled by the documentation tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/VIEWS.md")]
+#[doc = include_str!("../PLOTS.md")]
 struct Guide;

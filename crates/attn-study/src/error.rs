@@ -97,3 +97,12 @@ impl Error {
         }
     }
 }
+
+impl From<Error> for attn_render::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Render(error) => error,
+            error => Self::host(error),
+        }
+    }
+}

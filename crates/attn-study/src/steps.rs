@@ -9,7 +9,7 @@ use attn_project::{
     aligned::{Alignment, Movement},
     atlas::{HeadCheckpoints, atlas_checkpoints},
 };
-use attn_render::{Cells, Scene, Table, Transition, View};
+use attn_render::{Plot, Scene, Table, Target, Tooltip, Transition, ViewState};
 use serde::Serialize;
 
 use crate::{Column, Error, Study, TokenFilter};
@@ -19,6 +19,49 @@ use crate::{Column, Error, Study, TokenFilter};
 pub struct Steps {
     studies: Vec<Study>,
     moved: Vec<HeadMovement>,
+}
+
+/// A training at a step, or between two: see [`Steps::at`].
+#[derive(Debug, Clone, Copy)]
+pub struct AtStep<'a> {
+    steps: &'a Steps,
+    step: f32,
+}
+
+impl AtStep<'_> {
+    /// The study of the nearest step.
+    fn nearest(&self) -> Option<&Study> {
+        self.steps.studies.get(self.step.round() as usize)
+    }
+}
+
+impl Plot for AtStep<'_> {
+    fn scene(&self, state: &ViewState, size: [f32; 2]) -> attn_render::Result<Scene> {
+        let before = self.step.floor() as usize;
+        let Some(study) = self.steps.studies.get(before) else {
+            return Ok(Scene::new(size, state.colors().background));
+        };
+        let scene = study.scene(state, size)?;
+        let share = self.step - before as f32;
+        match self.steps.studies.get(before + 1) {
+            Some(after) if share > 0.0 => Ok(Transition::new(&scene, after.scene(state, size)?, state).at(share)),
+            _ => Ok(scene),
+        }
+    }
+
+    /// The numbers of the nearest step.
+    fn table(&self, state: &ViewState) -> attn_render::Result<Table> {
+        self.nearest()
+            .map_or_else(|| Ok(Table::default()), |study| study.table(state))
+    }
+
+    fn natural_size(&self) -> [f32; 2] {
+        self.nearest().map_or([900.0, 820.0], Plot::natural_size)
+    }
+
+    fn tooltip(&self, target: Target) -> Option<Tooltip> {
+        self.nearest()?.tooltip(target)
+    }
 }
 
 /// How far a head goes from each step to the next.
@@ -161,46 +204,31 @@ impl Steps {
             .try_for_each(|study| study.set_filter(filter.clone()))
     }
 
-    /// The view's scene at a step, counted from 0; between two, points are on their way from one to the other.
-    ///
-    /// # Errors
-    /// Those of [`Study::scene`].
-    pub fn scene(&self, at: f32, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    /// The plot of a state at a step, counted from 0. Between two steps points are on their way from one to the other.
+    pub fn at(&self, step: f32) -> AtStep<'_> {
         let last = self.studies.len().saturating_sub(1);
-        let at = at.clamp(0.0, last as f32);
-        let before = (at.floor() as usize).min(last);
-        let Some(study) = self.studies.get(before) else {
-            return Ok(Scene::new(size, view.colors().background));
-        };
-        let scene = study.scene(view, size)?;
-        let share = at - before as f32;
-        match self.studies.get(before + 1) {
-            Some(after) if share > 0.0 => Ok(Transition::new(&scene, after.scene(view, size)?, view).at(share)),
-            _ => Ok(scene),
+        let step = if step.is_nan() { 0.0 } else { step };
+        AtStep {
+            steps: self,
+            step: step.clamp(0.0, last as f32),
         }
     }
 
     /// How far heads go, a row per head: see [`HeadMovement`].
-    ///
-    /// # Errors
-    /// None at present.
-    pub fn table(&self) -> Result<Table, Error> {
-        let mut table = Table::default();
+    pub fn table(&self) -> Table {
+        let mut table = Table::new(self.moved.len());
         let model = self.studies.first().map(|study| study.capture().model());
-        let name = |moved: &HeadMovement| model.map_or_else(String::new, |model| model.head_name(moved.head));
-        table.push("head", Cells::Texts(self.moved.iter().map(name).collect()))?;
+        table.texts("head", |row| {
+            model.map_or_else(String::new, |model| model.head_name(self.moved[row].head))
+        });
         for step in 1..self.studies.len() {
-            let values = |of: fn(&HeadMovement) -> &[f32]| {
-                let value = |moved: &HeadMovement| of(moved).get(step - 1).copied().unwrap_or(f32::NAN);
-                Cells::Numbers(self.moved.iter().map(value).collect())
-            };
-            table.push(format!("picture {step} to {}", step + 1), values(|moved| &moved.moved))?;
-            table.push(
-                format!("attention {step} to {}", step + 1),
-                values(|moved| &moved.attention),
-            )?;
+            let next = step + 1;
+            let moved = |row: usize| self.moved[row].moved.get(step - 1).copied();
+            table.numbers(format!("picture {step} to {next}"), moved);
+            let attention = |row: usize| self.moved[row].attention.get(step - 1).copied();
+            table.numbers(format!("attention {step} to {next}"), attention);
         }
-        Ok(table)
+        table
     }
 
     /// The table of how far heads go, as Markdown.

@@ -32,9 +32,9 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, other: Option<&Summary>) -> Opt
         ui.label(RichText::new("What each head does appears here when all heads are projected.").weak());
         return None;
     };
-    let Some(head) = side.view.open.or(side.view.hover_head) else {
+    let Some(head) = side.view.open.or(side.picture.interaction().head) else {
         if let Some(kind) = export::numbers_menu(ui) {
-            side.written = export::write(&side.out, "summary", kind, None, &side.view, || summary.table());
+            side.written = export::write_table(&side.out, "summary", kind, &summary.table());
         }
         return of_model(ui, side, &summary);
     };

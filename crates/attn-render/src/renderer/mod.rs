@@ -15,7 +15,7 @@ mod text;
 mod texture;
 
 use self::{buffers::Uploads, frame::Frame, layer::LayerBuffers, pipelines::Pipelines, text::TextPainter};
-use crate::{Error, Projection, Scene, View, color::srgb_to_linear, place_labels};
+use crate::{Error, Projection, Scene, ViewState, color::srgb_to_linear, place_labels};
 
 /// What a frame cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Renderer {
         queue: &wgpu::Queue,
         encoder: &mut wgpu::CommandEncoder,
         scene: &Scene,
-        view: &View,
+        view: &ViewState,
         size: [u32; 2],
     ) -> Result<(), Error> {
         let projection = Projection::new(scene, view, size.map(|v| v as f32));

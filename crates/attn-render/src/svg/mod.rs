@@ -12,7 +12,7 @@ use std::{collections::HashMap, fmt::Write as _, path::Path, sync::Arc};
 
 use self::markup::{Markup, base64};
 use crate::{
-    Block, Error, Image, Patches, PlacedLabel, Point, Projection, Rect, Scene, View, place_labels,
+    Block, Error, Image, Patches, PlacedLabel, Point, Projection, Rect, Scene, ViewState, place_labels,
     raster::write_whole,
     rows,
     text::{FAMILY, RIM},
@@ -49,15 +49,28 @@ impl Default for SvgOptions {
 /// [`Error::Shape`] if the layout has no size, [`Error::Embed`] if a picture cannot be encoded.
 ///
 /// ```
-/// use attn_render::{Color, Label, Scene, SvgOptions, View, svg};
+/// use attn_render::{Color, Label, Scene, SvgOptions, ViewState, svg};
 ///
 /// let mut scene = Scene::new([120.0, 40.0], Color::hex(0xFFFFFF));
 /// scene.layers[0].labels.push(Label::new(0, [8.0, 8.0], "a < b", 12.0, Color::hex(0x1C2127)));
-/// let drawing = svg(&scene, &View::default(), &SvgOptions::default())?;
+/// let drawing = svg(&scene, &ViewState::default(), &SvgOptions::default())?;
 /// assert!(drawing.starts_with("<svg") && drawing.contains(">a &lt; b</text>"));
 /// # Ok::<(), attn_render::Error>(())
 /// ```
-pub fn svg(scene: &Scene, view: &View, options: &SvgOptions) -> Result<String, Error> {
+pub fn svg(scene: &Scene, view: &ViewState, options: &SvgOptions) -> Result<String, Error> {
+    svg_with_titles(scene, view, options, &|_, _, _| None)
+}
+
+/// What a drawing says of the point of an id in a panel.
+pub(crate) type Titles<'a> = &'a dyn Fn(&Scene, usize, u32) -> Option<String>;
+
+/// As [`svg`], with a title for points, which readers show beside the pointer.
+pub(crate) fn svg_with_titles(
+    scene: &Scene,
+    view: &ViewState,
+    options: &SvgOptions,
+    titles: Titles<'_>,
+) -> Result<String, Error> {
     if !scene.size.iter().all(|side| (1e-3..1e6).contains(side)) {
         return Err(Error::Shape {
             what: "size of the layout",
@@ -99,11 +112,23 @@ pub fn svg(scene: &Scene, view: &View, options: &SvgOptions) -> Result<String, E
                     Some(patches) if point.is_patch() => drawing.patch(patches, point.id)?,
                     _ => None,
                 };
+                let title = Some(point).filter(|point| point.is_pickable() && shapes::in_sight(point, &projection));
+                let title = title
+                    .and_then(|point| titles(scene, point.panel(), point.id))
+                    .filter(|title| !title.is_empty());
                 drawing.in_panel(point.panel(), |body, place| {
+                    if let Some(title) = &title {
+                        body.text.push_str("<g><title>");
+                        body.escaped(title);
+                        body.text.push_str("</title>");
+                    }
                     let (panel, dimmed) = (&scene.panels[point.panel()], scene.dimmed_opacity());
                     match &patch {
                         Some(patch) => shapes::patch(body, point, patch, panel, place, dimmed),
                         None => shapes::point(body, point, panel, place, dimmed),
+                    }
+                    if title.is_some() {
+                        body.text.push_str("</g>\n");
                     }
                 });
             }
@@ -123,7 +148,7 @@ pub fn svg(scene: &Scene, view: &View, options: &SvgOptions) -> Result<String, E
 ///
 /// # Errors
 /// Those of [`svg`], and [`Error::Write`] if the file cannot be written.
-pub fn write_svg(path: impl AsRef<Path>, scene: &Scene, view: &View, options: &SvgOptions) -> Result<(), Error> {
+pub fn write_svg(path: impl AsRef<Path>, scene: &Scene, view: &ViewState, options: &SvgOptions) -> Result<(), Error> {
     write_whole(path.as_ref(), svg(scene, view, options)?.as_bytes())
 }
 
