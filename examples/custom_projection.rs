@@ -20,7 +20,7 @@ use attn_sdk::{
         place::{NewPoint, Placement},
         serde_json::{Value, json},
     },
-    render::{Headless, View},
+    render::{ViewState, write_plot},
 };
 
 /// Random directions (Johnson and Lindenstrauss 1984): no fit at all, and distances are nearly kept where there are many.
@@ -105,10 +105,8 @@ pub(crate) fn run(picture: &Path) -> Result<usize, Box<dyn Error>> {
         ..AtlasParams::default()
     };
     let study = Study::project(capture, &params, &())?;
-    let view = View::default();
-    Headless::new()?
-        .render(&study.matrix(&view, None)?, &view, 1.0)?
-        .write_png(picture)?;
+    let state = ViewState::default();
+    write_plot(&study.matrix(&state)?, &state, picture)?;
     Ok(study.heads().count())
 }
 

@@ -6,7 +6,7 @@ use attn_project::{
     tsne::{Tsne, TsneProblem},
 };
 
-use crate::{Error, Gpu, Result, tsne::descend};
+use crate::{Gpu, Result, tsne::descend};
 
 impl Gpu {
     /// Lays out points `[point, dimension]`: [`Projector::fit`] with the neighbors and t-SNE on the GPU. Every other
@@ -35,8 +35,8 @@ impl Gpu {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Project`] with the errors of [`Projector::fit`], and those of [`Gpu::neighbors`];
-    /// [`Error::BufferSize`] if the device cannot hold the affinities.
+    /// [`Error::Project`](crate::Error::Project) with the errors of [`Projector::fit`], and those of [`Gpu::neighbors`];
+    /// [`Error::BufferSize`](crate::Error::BufferSize) if the device cannot hold the affinities.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn fit<'a>(
         &self,

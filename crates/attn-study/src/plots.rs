@@ -113,7 +113,7 @@ impl Study {
             self.method(),
             projection.correlation.value.map_or_else(|| "–".into(), signed),
             projection.quality.as_ref().map_or_else(String::new, |quality| format!(
-                " · trustworthiness {:.3} · neighbours kept {:.2}",
+                " · trustworthiness {:.3} · neighbors kept {:.2}",
                 quality.trustworthiness.value, quality.neighbors_kept.value
             )),
             three_digits(projection.query_norm),

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use attn_core::HeadId;
-use attn_project::{HeadProjection, Warning, quality::{Quality, Score}};
+use attn_project::{
+    HeadProjection, Warning,
+    quality::{Quality, Score},
+};
 
 use crate::{Error, Study, TokenAttribute};
 
@@ -69,18 +72,17 @@ impl TokenAttribute for Trust {
         true
     }
 
-    /// NaN for points that were not scored ([`Quality::sampled`](attn_project::quality::Quality::sampled)), and for all of a
-    /// head of too few points.
+    /// NaN for points that were not scored: [`Quality::sampled`].
     fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error> {
         let projection = study.projection(head)?;
+        let mut values = vec![f32::NAN; projection.embedding.points.nrows()];
         let Some(quality) = &projection.quality else {
-            return Ok(vec![f32::NAN; projection.embedding.points.nrows()]);
+            return Ok(values);
         };
         let score = (self.score)(quality);
         let Some(sampled) = &quality.sampled else {
             return Ok(score.points.clone());
         };
-        let mut values = vec![f32::NAN; projection.embedding.points.nrows()];
         for (&point, &value) in sampled.iter().zip(&score.points) {
             if let Some(place) = values.get_mut(point as usize) {
                 *place = value;
@@ -90,8 +92,7 @@ impl TokenAttribute for Trust {
     }
 
     fn note(&self, head: &HeadProjection) -> Option<String> {
-        let quality = head.quality.as_ref()?;
-        Some((self.note)((self.score)(quality).value))
+        Some((self.note)((self.score)(head.quality.as_ref()?).value))
     }
 
     fn caption(&self) -> Option<&str> {
