@@ -44,7 +44,7 @@ fn vertex(@builtin(vertex_index) index: u32) -> Out {
     out.local = way * reach;
     out.position = clip_from_px(px + out.local);
     let color = target_color(unpack4x8unorm(point.color) * vec4(1.0, 1.0, 1.0, alpha));
-    out.color_shape = vec3(pack2x16unorm(color.rg), pack2x16unorm(color.ba), u32(radius * 256.0) << 4u | shape);
+    out.color_shape = vec3(pack2x16unorm(color.rg), pack2x16unorm(color.ba), (u32(radius * 256.0) << 4u) | shape);
     out.clip = panel.clip;
     let clip = unpack_clip(panel.clip);
     if hidden || any(px + reach < clip.xy) || any(px - reach > clip.zw) {
