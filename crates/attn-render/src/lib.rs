@@ -1,23 +1,32 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(all(feature = "svg", feature = "wgpu"), doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(all(feature = "svg", feature = "wgpu")),
+    doc = "Plots of attention as plain scenes. The features `svg` and `wgpu` draw them."
+)]
 
 mod attention;
 mod color;
 mod contour;
 mod control;
 mod error;
+#[cfg(any(feature = "svg", feature = "wgpu"))]
+mod files;
 mod geometry;
+#[cfg(feature = "wgpu")]
 mod headless;
 mod history;
 mod labels;
 mod pick;
 mod projection;
 mod raster;
+#[cfg(feature = "wgpu")]
 mod renderer;
 mod rows;
 mod sample;
 mod scene;
 mod search;
 mod selection;
+#[cfg(feature = "svg")]
 mod svg;
 mod table;
 mod text;
@@ -26,8 +35,8 @@ mod transition;
 mod view;
 pub mod views;
 
-pub use glyphon;
-pub use lyon;
+pub use attn_core;
+#[cfg(feature = "wgpu")]
 pub use wgpu;
 
 pub use attention::{Link, Remaining, strongest, switch_off};
@@ -36,12 +45,14 @@ pub use contour::{Contour, density_contours};
 pub use control::{Controller, Event, Input, Key, Tool};
 pub use error::Error;
 pub use geometry::{Bounds, Rect, Transform};
+#[cfg(feature = "wgpu")]
 pub use headless::Headless;
 pub use history::History;
 pub use labels::{PlacedLabel, place_labels};
 pub use pick::{Hit, Picker};
 pub use projection::{PanelPlace, Projection};
 pub use raster::Image;
+#[cfg(feature = "wgpu")]
 pub use renderer::{Renderer, Stats};
 pub use sample::representative;
 pub use scene::{
@@ -50,6 +61,7 @@ pub use scene::{
 };
 pub use search::{Matches, search};
 pub use selection::{Area, Selection};
+#[cfg(feature = "svg")]
 pub use svg::{SvgOptions, svg, write_svg};
 pub use table::{Cells, Table};
 pub use text::text_width;
