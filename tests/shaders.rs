@@ -161,7 +161,9 @@ fn tokens(source: &str) -> Vec<Token<'_>> {
         let template = templates.iter().find(|(index, _)| *index == next);
         if text == ">" && template.is_none() {
             // Put together what was cut in case it closed a template.
-            let joined = [">>=", ">>", ">="].into_iter().find(|joined| source[at..].starts_with(joined));
+            let joined = [">>=", ">>", ">="]
+                .into_iter()
+                .find(|joined| source[at..].starts_with(joined));
             text = joined.unwrap_or(text);
             next += text.len() - 1;
         }
