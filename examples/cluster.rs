@@ -11,7 +11,6 @@
     reason = "a command-line program"
 )]
 
-
 use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
 
 use attn_sdk::analyze::concepts::{KMeansOptions, Partition, k_means, leaders_ward, means, ward};
@@ -92,7 +91,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         let labels: Array1<i32> = partition.of().iter().map(|&cluster| cluster as i32).collect();
         let mut bytes = Vec::new();
         labels.write_npy(&mut bytes)?;
-        attn_sdk::core::write_atomically(out, &bytes)?;
+        attn_sdk::core::files::write_atomically(out, &bytes)?;
     }
     if options.json {
         let centroids = means(points.view(), &partition);

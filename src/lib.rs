@@ -7,7 +7,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let capturer = models::Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
-//! let capture = capturer.text(&models::read_lines("sentences.txt")?, None, &())?.capture;
+//! let capture = capturer.capture_lines(models::text::read_lines("sentences.txt")?)?;
 //! let study = Study::project(capture, &AtlasParams::default(), &())?;
 //! let view = View::default();
 //! let scene = study.matrix(&view, None)?;
@@ -49,8 +49,8 @@ pub use attn_render as render;
 pub use attn_study as study;
 #[cfg(feature = "study")]
 pub use attn_study::{
-    Ablation, AlikeHeads, ChainedHeads, Column, ColumnKind, Contrast, DataColumn, DataValues, Dataset, Distance, Edges, Effect,
-    Error, Estimate, ExperimentOptions, Guest, HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut, LayerValues,
-    Likeness, Place, Placer, RandomEdges, RandomHeads, Report, SequenceRollout, Steps, Study, Subset, Summary,
-    SummaryOptions, Task, TokenFilter, Way, Weighting, ablate, intervene, knock_out, read_again,
+    Ablation, AlikeHeads, ChainedHeads, Column, ColumnKind, Contrast, DataColumn, DataValues, Dataset, Distance, Edges,
+    Effect, Error, Estimate, ExperimentOptions, Guest, HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut,
+    LayerValues, Likeness, Place, Placer, RandomEdges, RandomHeads, Report, SequenceRollout, Steps, Study, Subset,
+    Summary, SummaryOptions, Task, TokenFilter, Way, Weighting, ablate, intervene, knock_out, read_again,
 };

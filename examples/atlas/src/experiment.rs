@@ -5,7 +5,7 @@ use std::{error::Error, path::Path};
 
 use attn_sdk::{
     Ablation, Distance, Edges, Effect, Estimate, ExperimentOptions, KnockOut, Progress, Study, ablate,
-    core::{HeadId, LayerHead, Sequence, write_atomically},
+    core::{HeadId, LayerHead, Sequence, files::write_atomically},
     knock_out,
     models::Capturer,
 };

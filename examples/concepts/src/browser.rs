@@ -6,7 +6,7 @@ use attn_egui::{
     Export, TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, search_box, theme_switch,
 };
 use attn_sdk::{
-    core::write_atomically,
+    core::files::write_atomically,
     render::{Cells, Selection, Table, View},
 };
 use eframe::egui::{self, CentralPanel, ComboBox, Frame, Grid, Panel, RichText, ScrollArea, Ui, text::LayoutJob};

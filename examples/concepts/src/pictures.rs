@@ -12,10 +12,9 @@ use attn_sdk::{
     },
 };
 
-use super::{
-    
-    study::{Encoded, Layer, Row, Study},
-};
+use examples_common::Terminal;
+
+use super::study::{Encoded, Layer, Row, Study};
 
 /// Branches of a tree that are shown at first, and in how many colours.
 pub(crate) const BRANCHES: usize = 28;

@@ -16,7 +16,6 @@
 
 mod align;
 mod carried;
-mod corpus;
 mod dendrogram;
 mod kmeans;
 mod labels;
@@ -29,9 +28,10 @@ mod scan;
 mod ward;
 mod words;
 
+pub use attn_core::text::{TaggedSentence, TaggedText, TaggedWord};
+
 pub use align::{Against, AlignOptions, AlignRule, Alignment, BestLabel, Chance, Permute, align};
 pub use carried::{Carried, CarriedBy, carried};
-pub use corpus::{TaggedSentence, TaggedText, TaggedWord};
 pub use dendrogram::{Dendrogram, Merge, Top};
 pub use kmeans::{KMeans, KMeansOptions, k_means, means};
 pub use labels::LabelSet;

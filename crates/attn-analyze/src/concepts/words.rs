@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use attn_core::{Capture, Side};
+use attn_core::{Capture, Side, text::TaggedText};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::corpus::TaggedText;
 use crate::{Error, rng::Rng};
 
 /// Which tokens of a word stand for it.
