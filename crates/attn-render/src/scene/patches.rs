@@ -76,7 +76,7 @@ impl Patches {
     }
 
     /// Refuses parts that reach beyond the sheet.
-    #[cfg(any(feature = "svg", feature = "wgpu"))]
+    #[cfg(feature = "wgpu")]
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (width, height) = (self.sheet.width(), self.sheet.height());
         let beyond = |part: &&[u16; 4]| {
