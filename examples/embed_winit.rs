@@ -92,7 +92,7 @@ impl Shown {
         config.format = config.format.remove_srgb_suffix();
         surface.configure(&device, &config);
         Ok(Self {
-            renderer: Renderer::new(&device, &queue, config.format),
+            renderer: Renderer::new(&device, &queue, config.format)?,
             window,
             surface,
             config,

@@ -45,9 +45,10 @@ impl Canvas {
     /// Draws at `size` pixels, which must not be above the limit.
     pub(crate) fn draw(&mut self, scene: &Scene, view: &ViewState, size: [u32; 2]) -> Result<(), Error> {
         let (device, queue) = (&self.state.device, &self.state.queue);
-        let renderer = self
-            .renderer
-            .get_or_insert_with(|| Renderer::new(device, queue, FORMAT));
+        let renderer = match &mut self.renderer {
+            Some(renderer) => renderer,
+            none => none.insert(Renderer::new(device, queue, FORMAT)?),
+        };
         let mut encoder = device.create_command_encoder(&Default::default());
         renderer.prepare(device, queue, &mut encoder, scene, view, size)?;
         let target = match self.target.take() {

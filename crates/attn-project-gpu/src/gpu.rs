@@ -114,7 +114,7 @@ impl Gpu {
     /// Opens the fastest adapter there is, with no window.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] if there is none: its message names the packages that bring a software rasterizer. Else as
+    /// [`Error::NoAdapter`] if there is none: its message names the packages that provide a software rasterizer. Else as
     /// [`Gpu::new`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn headless() -> Result<Self> {

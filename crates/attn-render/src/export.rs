@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::{
-    Error, Headless, Plot, Result, Scene, SvgOptions, Table, Target, ViewState, interaction::Pick, raster::write_whole,
-    svg::svg_with_titles,
+    Error, Headless, Plot, Result, Scene, SvgOptions, Table, Target, ViewState, files::write_whole,
+    interaction::Pick, svg::svg_with_titles,
 };
 
 /// What a plot is written as.
@@ -113,13 +113,25 @@ impl Exporter {
     /// The device, opened if there is none yet.
     ///
     /// # Errors
-    /// Those of [`Headless::new`].
+    /// Those of `Headless::new`.
+    #[cfg(not(target_family = "wasm"))]
     pub fn device(&mut self) -> Result<&mut Headless> {
         let headless = match self.headless.take() {
             Some(headless) => headless,
             None => Headless::new()?,
         };
         Ok(self.headless.insert(headless))
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn pixels(&mut self, scene: &Scene, state: &ViewState, scale: f32) -> Result<Vec<u8>> {
+        self.device()?.render(scene, state, scale)?.png_bytes()
+    }
+
+    /// Reading pixels back would block, which a browser does not allow.
+    #[cfg(target_family = "wasm")]
+    fn pixels(&mut self, _: &Scene, _: &ViewState, _: f32) -> Result<Vec<u8>> {
+        Err(Error::Device("a browser renders by Headless::render_async".to_owned()))
     }
 
     /// The content of a file.
@@ -132,7 +144,7 @@ impl Exporter {
             Format::Png => {
                 let scale = self.scale;
                 let scene = plot.scene(state, size)?;
-                self.device()?.render(&scene, state, scale)?.png_bytes()
+                self.pixels(&scene, state, scale)
             }
             Format::Svg => {
                 let scene = plot.scene(state, size)?;

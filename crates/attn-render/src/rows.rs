@@ -34,6 +34,10 @@ fn cells(row: &GlyphRow) -> Vec<Rect> {
 }
 
 /// The grounds of every cell; their words are added to `labels`. Rows keep their size whatever the zoom.
+#[cfg_attr(
+    not(any(feature = "svg", feature = "wgpu")),
+    allow(dead_code, reason = "called by what draws")
+)]
 pub(crate) fn lay_out(rows: &[GlyphRow], projection: &Projection, labels: &mut Vec<PlacedLabel>) -> Vec<Block> {
     let mut blocks = Vec::new();
     for row in rows {

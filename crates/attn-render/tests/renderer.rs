@@ -428,7 +428,7 @@ fn a_host_draws_into_its_own_texture() {
         .points
         .push(Point::new(0, [48.0, 32.0, 0.0], Color::hex(0x30D0A0), 0));
 
-    let mut renderer = Renderer::new(&device, &queue, format);
+    let mut renderer = Renderer::new(&device, &queue, format).unwrap();
     let mut encoder = device.create_command_encoder(&Default::default());
     renderer
         .prepare(
