@@ -40,7 +40,11 @@ fn matrix(clouds: &[Vec<f32>]) -> Matrix {
         let head = HeadId::new(Attention::EncoderSelf, i / SIDE, i % SIDE);
         MatrixPanel::new(head, Coordinates::new(cloud.as_slice(), 2).unwrap(), POINTS / 2)
     });
-    Matrix::new("12 x 12", panels.collect())
+    Matrix {
+        title: "12 x 12".into(),
+        panels: panels.collect(),
+        ..Matrix::default()
+    }
 }
 
 fn scenes(c: &mut Criterion) {

@@ -92,7 +92,8 @@ fn every_head_knows_those_most_like_it() {
 fn the_map_has_a_point_per_head() {
     let (capturer, capture) = dates();
     let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &()).unwrap();
-    let scene = summary.map(None, &ViewState::default(), None).unwrap();
+    let map = summary.map(None).unwrap();
+    let scene = map.scene(&ViewState::default(), map.natural_size()).unwrap();
     // A panel of its own for each attention, and ids in the order of the heads.
     let points = &scene.layers[1].points;
     assert_eq!(points.len(), summary.heads.len());

@@ -219,7 +219,7 @@ fn columns_of_the_user_are_drawn_and_checked() {
 fn an_attribute_of_a_host_is_drawn_by_its_name() {
     #[derive(Debug)]
     struct Index;
-    impl attn_sdk::TokenAttribute for Index {
+    impl attn_sdk::study::TokenAttribute for Index {
         fn name(&self) -> &str {
             "index"
         }

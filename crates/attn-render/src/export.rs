@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::{
-    Error, Headless, Plot, Result, Scene, SvgOptions, Table, Target, ViewState, files::write_whole,
-    interaction::Pick, svg::svg_with_titles,
+    Error, Headless, Plot, Result, Scene, SvgOptions, Table, Target, ViewState, files::write_whole, interaction::Pick,
+    svg::svg_with_titles,
 };
 
 /// What a plot is written as.

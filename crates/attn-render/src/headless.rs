@@ -446,7 +446,9 @@ mod tests {
             ),
             "{error}"
         );
-        assert!(is_red(&headless.render(&scene(8.0), &ViewState::default(), 1.0).unwrap()));
+        assert!(is_red(
+            &headless.render(&scene(8.0), &ViewState::default(), 1.0).unwrap()
+        ));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use attn_sdk::{
     analyze::concepts::{AlignOptions, AlignRule, FrequencyFilter, OverlapOptions, Permute, Subwords, TaggedText},
     embedded::{self, EmbeddedModel, SENTENCES_CONLLU},
     models::Checkpoint,
-    render::{Theme, ViewState},
+    render::{Shared, Theme, ViewState},
 };
 use clap::{Parser, ValueEnum};
 

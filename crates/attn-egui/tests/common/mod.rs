@@ -70,9 +70,12 @@ pub fn plot(view: &ViewState, turned: bool) -> Result<Box<dyn Plot>, Error> {
         (panel.values, panel.labels) = (Some(classes.clone()), labels.clone());
         panels.push(panel);
     }
-    let mut matrix = Matrix::new("Six heads", panels);
-    matrix.color_by = color_by;
-    Ok(Box::new(matrix))
+    Ok(Box::new(Matrix {
+        title: "Six heads".into(),
+        panels,
+        color_by,
+        ..Matrix::default()
+    }))
 }
 
 /// A host with some widgets side by side.

@@ -155,7 +155,11 @@ impl<'a> Job<'a> {
         }
         let mut capture = self.writer.finish()?;
         if let Batches::Pixels(images) = &self.inputs {
-            capture.add_images(images.iter().filter_map(|image| Some((image.name(), image.in_memory()?))));
+            capture.add_images(
+                images
+                    .iter()
+                    .filter_map(|image| Some((image.name(), image.in_memory()?))),
+            );
         }
         Ok(CaptureOutcome { capture, complete })
     }
