@@ -19,8 +19,11 @@
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use attn_sdk::{
-    core::{CaptureOptions, Precision, Side},
-    models::{Capturer, Checkpoint, Model, read_inputs, read_lines, run_raw, write_tensors},
+    core::{
+        CaptureOptions, Precision, Side,
+        text::{Dataset, TextFormat, TextParams},
+    },
+    models::{Capturer, Checkpoint, Model, read_inputs, run_raw, write_tensors},
 };
 use clap::Parser;
 use examples_common::Terminal;
@@ -32,9 +35,12 @@ struct Options {
     /// Folder of the model: config.json, model.safetensors, tokenizer.json
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Text, one sequence per line
+    /// Text, one sequence per line (.txt); or .csv, .tsv, .jsonl, .ndjson, .json, .conllu or .conllup
     #[arg(long, value_name = "FILE", requires = "out")]
     text: Option<PathBuf>,
+    /// Format of the text, whatever the file's name: lines, csv, tsv, jsonl, json, conllu, conllup or word-tag
+    #[arg(long, value_name = "FORMAT", requires = "text")]
+    text_format: Option<TextFormat>,
     /// Folder of pictures
     #[arg(long, value_name = "DIR", requires = "out", conflicts_with = "text")]
     images: Option<PathBuf>,
@@ -85,7 +91,17 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
         logits: options.logits,
     };
     let outcome = match (&options.text, &options.images) {
-        (Some(text), _) => capturer.text(&read_lines(text)?, Some(out), &terminal)?,
+        (Some(text), _) => {
+            let params = TextParams {
+                format: options.text_format,
+                ..TextParams::default()
+            };
+            let data = Dataset::read(text, &params)?;
+            for note in &data.notes {
+                terminal.say(format!("note: {note}"));
+            }
+            capturer.text(&data.lines, Some(out), &terminal)?
+        }
         (_, Some(images)) => capturer.pictures(&examples_common::pictures_in(images)?, Some(out), &terminal)?,
         _ => return Err("give --text FILE or --images DIR".into()),
     };

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    Column, ColumnKind, Dataset, Error, Study, TokenFilter,
+    ColumnKind, Dataset, Error, Study, TextParams, TokenColumn, TokenFilter, core,
     core::{Attention, Capture, HeadId, Side},
     embedded::{self, IMAGES, SENTENCES_CONLLU, sentences},
     models::{Capturer, Picture, split_lines},
@@ -179,17 +179,17 @@ fn columns_of_the_user_are_drawn_and_checked() {
         .iter()
         .map(|sequence| sequence.encoder.len())
         .sum();
-    let column = |values: Vec<f32>| Column {
+    let column = |values: Vec<f64>| TokenColumn {
         name: "part of speech".into(),
         kind: ColumnKind::Categorical((0..200).map(|class| format!("class {class}")).collect()),
         encoder: values,
         decoder: vec![],
     };
     let error = study.add_column(column(vec![0.0; 3])).unwrap_err();
-    assert!(matches!(error, Error::Column { found: 3, expected, .. } if expected == tokens));
+    assert!(matches!(error, Error::Core(core::Error::Column { found: 3, expected, .. }) if expected == tokens));
     assert!(!study.color_modes().contains(&ColorMode::Value));
     study
-        .add_column(column((0..tokens).map(|row| (row % 200) as f32).collect()))
+        .add_column(column((0..tokens).map(|row| (row % 200) as f64).collect()))
         .unwrap();
     let mut view = view(ColorMode::Value);
     view.toggle_class(1);
@@ -224,7 +224,7 @@ fn a_search_counts_tokens_in_the_matrix() {
 /// 30 sentences with their annotation.
 fn annotated() -> (Study, String) {
     let file: String = SENTENCES_CONLLU.split_inclusive("\n\n").take(30).collect();
-    let data = Dataset::parse(file.as_bytes(), "sentences.conllu".as_ref(), None).unwrap();
+    let data = Dataset::parse(file.as_bytes(), "sentences.conllu", &TextParams::default()).unwrap();
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
     let capture = capturer.text(&data.lines, None, &()).unwrap().capture;
     let columns = data.columns(&capture).unwrap();
@@ -356,11 +356,11 @@ fn frequent_words_and_other_values_are_not_drawn() {
         .rposition(|text| tokens.iter().filter(|other| *other == text).count() == 1);
     let place = study.place(HEAD, word.unwrap() as u32).unwrap();
     study
-        .add_column(Column {
+        .add_column(TokenColumn {
             name: "one".into(),
             kind: ColumnKind::Categorical(["no", "yes"].map(str::to_owned).into()),
             encoder: (0..tokens.len())
-                .map(|row| f32::from(u8::from(Some(row) == word)))
+                .map(|row| f64::from(u8::from(Some(row) == word)))
                 .collect(),
             decoder: Vec::new(),
         })

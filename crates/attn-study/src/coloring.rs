@@ -3,61 +3,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use attn_core::{HeadId, Sequence, Side, Token};
+use attn_core::{ColumnKind, HeadId, Sequence, SequenceColumn, Side, Token, TokenColumn};
 use attn_render::{ColorMode, View};
 
 use crate::{Error, Study, trust};
-
-/// How the values of a [`Column`] are drawn.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ColumnKind {
-    /// From little to much.
-    Sequential,
-    /// Around 0.
-    Diverging,
-    /// Classes: values are indices into these names.
-    Categorical(Vec<String>),
-}
-
-/// A value per token that a user brings: parts of speech, losses, labels. [`Dataset`](crate::Dataset) reads them from files.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Column {
-    /// What a person calls it.
-    pub name: String,
-    /// How its values are drawn.
-    pub kind: ColumnKind,
-    /// A value per row of the encoder side, as [`Capture::rows`](attn_core::Capture::rows) counts them; NaN where there is
-    /// none. Empty for models without that side.
-    pub encoder: Vec<f32>,
-    /// The same for the decoder side.
-    pub decoder: Vec<f32>,
-}
-
-impl Column {
-    pub(crate) fn side(&self, side: Side) -> &[f32] {
-        match side {
-            Side::Encoder => &self.encoder,
-            Side::Decoder => &self.decoder,
-        }
-    }
-
-    /// A value as a person reads it; `None` where there is none.
-    pub(crate) fn text(&self, value: f32) -> Option<String> {
-        match &self.kind {
-            _ if value.is_nan() => None,
-            ColumnKind::Categorical(names) => names.get(value.round() as usize).cloned(),
-            ColumnKind::Sequential | ColumnKind::Diverging => Some(value.to_string()),
-        }
-    }
-
-    /// The names of its classes; none if it is not of classes.
-    pub fn classes(&self) -> &[String] {
-        match &self.kind {
-            ColumnKind::Categorical(names) => names,
-            ColumnKind::Sequential | ColumnKind::Diverging => &[],
-        }
-    }
-}
 
 /// The values of a head's points.
 #[derive(Debug, Clone)]
@@ -68,22 +17,12 @@ pub(crate) struct Values {
 }
 
 impl Study {
-    /// Brings a column of the user's own, for [`ColorMode::Value`], searches and filters; one of the same name is replaced.
+    /// Adds a column of the user's own, for [`ColorMode::Value`], searches and filters. It replaces a column of the same name.
     ///
     /// # Errors
-    /// [`Error::Column`] if it has not a value per token of each side.
-    pub fn add_column(&mut self, column: Column) -> Result<(), Error> {
-        for (side, values) in [(Side::Encoder, &column.encoder), (Side::Decoder, &column.decoder)] {
-            let expected = self.capture().tokens(side);
-            if values.len() != expected {
-                return Err(Error::Column {
-                    name: column.name,
-                    side,
-                    expected,
-                    found: values.len(),
-                });
-            }
-        }
+    /// Those of [`TokenColumn::check`].
+    pub fn add_column(&mut self, column: TokenColumn) -> Result<(), Error> {
+        column.check(self.capture())?;
         match self.columns.iter_mut().find(|other| other.name == column.name) {
             Some(other) => *other = column,
             None => self.columns.push(column),
@@ -91,13 +30,21 @@ impl Study {
         Ok(())
     }
 
-    /// The columns that were brought, in their order.
-    pub fn columns(&self) -> &[Column] {
+    /// Adds a column of sequences: every token has the value of its sequence.
+    ///
+    /// # Errors
+    /// Those of [`SequenceColumn::to_tokens`].
+    pub fn add_sequence_column(&mut self, column: &SequenceColumn) -> Result<(), Error> {
+        self.add_column(column.to_tokens(self.capture())?)
+    }
+
+    /// The columns that were added, in their order.
+    pub fn columns(&self) -> &[TokenColumn] {
         &self.columns
     }
 
     /// A column by its name, in any case.
-    pub fn column(&self, name: &str) -> Option<&Column> {
+    pub fn column(&self, name: &str) -> Option<&TokenColumn> {
         let exact = self.columns.iter().find(|column| column.name == name);
         exact.or_else(|| {
             self.columns
@@ -107,7 +54,7 @@ impl Study {
     }
 
     /// The column a view draws as [`ColorMode::Value`]: the one it names, else the first.
-    fn drawn_column(&self, view: &View) -> Option<&Column> {
+    fn drawn_column(&self, view: &View) -> Option<&TokenColumn> {
         self.column(&view.column).or_else(|| self.columns.first())
     }
 
@@ -180,7 +127,9 @@ impl Study {
                 .sequences()
                 .iter()
                 .flat_map(|&sequence| self.capture().rows(sequence, side));
-            return rows.map(|row| values.get(row).copied().unwrap_or(f32::NAN)).collect();
+            return rows
+                .map(|row| values.get(row).map_or(f32::NAN, |value| *value as f32))
+                .collect();
         }
         let mut counts: HashMap<&str, u32> = HashMap::new();
         if mode == ColorMode::TokenFrequency {

@@ -2,7 +2,7 @@
 //! `attn-render`.
 
 use attn_core::{
-    Attention, HeadId,
+    Attention, ColumnKind, HeadId,
     format::{signed, three_digits},
 };
 use attn_project::{Dims, HeadProjection};
@@ -11,7 +11,7 @@ use attn_render::{
     views::{ColorBy, Coordinates, Head, HeadSequence, Matrix, MatrixPanel, ValueKind},
 };
 
-use crate::{ColumnKind, Error, Study, coloring::Values, trust};
+use crate::{Error, Study, coloring::Values, trust};
 
 /// Under the matrix.
 const CAPTION: &str = "Each plot is one attention head: queries and keys projected together, so that near means attended. \

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use attn_analyze::heads::{DivergenceOptions, divergence_between};
-use attn_core::{Capture, HeadId, Progress};
+use attn_core::{Capture, HeadId, Progress, TokenColumn};
 use attn_project::{Alignment, AtlasParams, HeadSteps, Movement, atlas_steps};
 use attn_render::{Cells, Scene, Table, Transition, View};
 use serde::Serialize;
 
-use crate::{Column, Error, Study, TokenFilter};
+use crate::{Error, Study, TokenFilter};
 
 /// One study per step of a training, whose pictures belong together.
 #[derive(Debug, Clone)]
@@ -142,7 +142,7 @@ impl Steps {
     ///
     /// # Errors
     /// Those of [`Study::add_column`].
-    pub fn add_column(&mut self, column: &Column) -> Result<(), Error> {
+    pub fn add_column(&mut self, column: &TokenColumn) -> Result<(), Error> {
         self.studies
             .iter_mut()
             .try_for_each(|study| study.add_column(column.clone()))

@@ -5,11 +5,11 @@
 
 use std::{collections::BTreeMap, sync::Mutex};
 
-use attn_core::{Capture, HeadId, Progress};
+use attn_core::{Capture, HeadId, Progress, TokenColumn};
 use attn_project::{AtlasOptions, AtlasParams, HeadProjection, atlas_with, sequence_sample};
 use attn_render::{Scene, Table, View};
 
-use crate::{Column, Error, Report, Weighting, filter::Drawn, picture::Sheet, weighting::Recent};
+use crate::{Error, Report, Weighting, filter::Drawn, picture::Sheet, weighting::Recent};
 
 /// A capture, and the projections of its heads so far.
 ///
@@ -21,8 +21,8 @@ pub struct Study {
     /// The sequences whose tokens are points.
     sequences: Vec<usize>,
     heads: BTreeMap<HeadId, HeadProjection>,
-    /// What the user brought to colour by.
-    pub(crate) columns: Vec<Column>,
+    /// Columns that the user added.
+    pub(crate) columns: Vec<TokenColumn>,
     /// Which tokens are drawn.
     pub(crate) drawn: Drawn,
     /// What weights of attention stand for.
