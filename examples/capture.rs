@@ -1,4 +1,4 @@
-//! Runs text or pictures through a model and keeps queries, keys and values of every head in a folder that every view opens
+//! Runs text or images through a model and keeps queries, keys and values of every head in a folder that every view opens
 //! (docs/CAPTURE.md has the schema).
 //!
 //! ```sh
@@ -23,7 +23,11 @@ use attn_sdk::{
         CaptureOptions, Precision, Side,
         text::{Dataset, TextFormat, TextParams},
     },
-    models::{Capturer, Checkpoint, Model, read_inputs, run_raw, write_tensors},
+    models::{
+        Capturer, Checkpoint, Model,
+        images::images_in,
+        record::{read_inputs, run_raw, write_tensors},
+    },
 };
 use clap::Parser;
 use examples_common::Terminal;
@@ -41,7 +45,7 @@ struct Options {
     /// Format of the text, whatever the file's name: lines, csv, tsv, jsonl, json, conllu, conllup or word-tag
     #[arg(long, value_name = "FORMAT", requires = "text")]
     text_format: Option<TextFormat>,
-    /// Folder of pictures
+    /// Folder of images
     #[arg(long, value_name = "DIR", requires = "out", conflicts_with = "text")]
     images: Option<PathBuf>,
     /// Folder to write the capture to; an interrupted capture of the same goes on
@@ -83,14 +87,13 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
         );
     };
     let terminal = Terminal::new();
-    let mut capturer = Capturer::load(&checkpoint)?;
     let precision = if options.half { Precision::F16 } else { Precision::F32 };
-    capturer.options = CaptureOptions {
+    let capturer = Capturer::load(&checkpoint)?.with_options(CaptureOptions {
         precision,
         hidden: options.hidden,
         logits: options.logits,
-    };
-    let outcome = match (&options.text, &options.images) {
+    });
+    let run = match (&options.text, &options.images) {
         (Some(text), _) => {
             let params = TextParams {
                 format: options.text_format,
@@ -100,11 +103,12 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
             for note in &data.notes {
                 terminal.say(format!("note: {note}"));
             }
-            capturer.text(&data.lines, Some(out), &terminal)?
+            capturer.lines(data.lines)
         }
-        (_, Some(images)) => capturer.pictures(&examples_common::pictures_in(images)?, Some(out), &terminal)?,
+        (_, Some(images)) => capturer.images(images_in(images)?),
         _ => return Err("give --text FILE or --images DIR".into()),
     };
+    let outcome = run.to_folder(out).progress(&terminal).run()?;
     let capture = outcome.capture;
     let tokens = capture.tokens(Side::Encoder) + capture.tokens(Side::Decoder);
     println!(

@@ -8,8 +8,8 @@ use attn_sdk::{
         AlignOptions, Alignment, KMeansOptions, LabelSet, Partition, Top, Words, adjusted_rand, align, k_means,
         leaders_ward, name_clusters, ward,
     },
-    core::{Capture, Side, progress::step},
-    models::{Capturer, Line},
+    core::{Capture, CaptureOptions, Side, progress::step},
+    models::{Capturer, text::Line},
     project::{Dims, Method, Metric, TsneParams, project},
 };
 
@@ -27,14 +27,17 @@ const GRAM: usize = 3;
 
 /// Runs a model over its text and clusters the words.
 pub(crate) fn encode(options: &Options, source: &Source, progress: &dyn Progress) -> Result<Encoded, Box<dyn Error>> {
-    let mut capturer = Capturer::load(&source.checkpoint()?)?;
-    capturer.options.hidden = true;
+    let keep = CaptureOptions {
+        hidden: true,
+        ..CaptureOptions::default()
+    };
+    let capturer = Capturer::load(&source.checkpoint()?)?.with_options(keep);
     let text = &source.text;
     let lines = text.sentences.iter().map(|sentence| Line {
         number: sentence.line,
         text: sentence.text.clone(),
     });
-    let outcome = capturer.text(&lines.collect::<Vec<_>>(), None, progress)?;
+    let outcome = capturer.lines(lines).progress(progress).run()?;
     if !outcome.complete {
         return Err("stopped".into());
     }

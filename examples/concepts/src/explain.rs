@@ -6,7 +6,10 @@ use attn_sdk::{
     Progress,
     analyze::concepts::{Carried, Partition, Subwords, TaggedText, Words, carried, means},
     core::{Capture, Side},
-    models::{Baseline, Capturer, Inputs, Target, integrated_gradients},
+    models::{
+        Capturer, Inputs,
+        attribute::{Baseline, Target, integrated_gradients},
+    },
 };
 use serde::Serialize;
 

@@ -6,6 +6,7 @@
 mod check;
 mod file;
 mod finite;
+mod layer;
 mod reader;
 mod schema;
 mod slot;

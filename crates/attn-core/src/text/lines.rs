@@ -8,12 +8,44 @@ use super::{open, wrong};
 use crate::Result;
 
 /// A line of text with its number.
+///
+/// A string becomes a line without a number, which its reader counts:
+///
+/// ```
+/// use attn_core::text::Line;
+///
+/// assert_eq!(Line::from("to be"), Line { number: 0, text: "to be".into() });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// Its number, counted from 1.
+    /// Its number, counted from 1; 0 for a line without one.
     pub number: usize,
     /// Its text, without the line's end.
     pub text: String,
+}
+
+impl From<&str> for Line {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<&String> for Line {
+    fn from(text: &String) -> Self {
+        text.clone().into()
+    }
+}
+
+impl From<String> for Line {
+    fn from(text: String) -> Self {
+        Self { number: 0, text }
+    }
+}
+
+impl From<&Line> for Line {
+    fn from(line: &Line) -> Self {
+        line.clone()
+    }
 }
 
 /// A remark of a reader about something that was left out.

@@ -3,7 +3,8 @@
 use attn_models::{
     Error, Inputs, Model,
     candle::{DType, Device, Tensor},
-    read_inputs, read_lines, run_raw, write_tensors,
+    record::{read_inputs, run_raw, write_tensors},
+    text::read_lines,
 };
 
 use crate::support::{difference, expected, fixture, inputs, open};

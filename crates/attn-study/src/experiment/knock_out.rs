@@ -2,7 +2,7 @@
 
 use attn_core::Rng;
 use attn_core::{HeadId, Progress, Sequence};
-use attn_models::{Capturer, Edit};
+use attn_models::{Capturer, intervene::Edit};
 use serde::Serialize;
 
 use super::{Edges, Effect, ExperimentOptions, RandomHeads, edges::random_edges, p_value, random_sets, run_all};
@@ -51,12 +51,11 @@ pub struct RandomEdges {
 /// ```
 /// use attn_core::{Attention, HeadId};
 /// use attn_embedded::sentences;
-/// use attn_models::{Capturer, split_lines};
+/// use attn_models::Capturer;
 /// use attn_study::{Edges, ExperimentOptions, knock_out};
 ///
 /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
-/// let text: String = sentences().take(8).flat_map(|line| [line, "\n"]).collect();
-/// let capture = capturer.text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?.capture;
+/// let capture = capturer.capture_lines(sentences().take(8))?;
 /// let heads = [HeadId::new(Attention::DecoderSelf, 1, 2)];
 /// let options = ExperimentOptions { random: 2, ..ExperimentOptions::default() };
 /// let cut = knock_out(&capturer, capture.sequences(), &heads, &Edges::Offset(-1), &options, &())?;

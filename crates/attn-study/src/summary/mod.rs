@@ -115,12 +115,11 @@ impl Summary {
     ///
     /// ```
     /// use attn_embedded::sentences;
-    /// use attn_models::{Capturer, split_lines};
+    /// use attn_models::Capturer;
     /// use attn_study::{Summary, SummaryOptions};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
-    /// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
-    /// let capture = capturer.text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?.capture;
+    /// let capture = capturer.capture_lines(sentences().take(20))?;
     /// let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &())?;
     /// assert_eq!(summary.heads.len(), 16);
     /// assert!(summary.markdown().starts_with("# What the heads of text-decoder do"));
