@@ -19,12 +19,14 @@
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use attn_sdk::{
-    core::{CaptureOptions, Precision, Side},
+    core::{
+        CaptureOptions, Precision, Side,
+        text::{Dataset, TextFormat, TextParams},
+    },
     models::{
         Capturer, Checkpoint, Model,
         images::images_in,
         record::{read_inputs, run_raw, write_tensors},
-        text::read_lines,
     },
 };
 use clap::Parser;
@@ -37,9 +39,12 @@ struct Options {
     /// Folder of the model: config.json, model.safetensors, tokenizer.json
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Text, one sequence per line
+    /// Text, one sequence per line (.txt); or .csv, .tsv, .jsonl, .ndjson, .json, .conllu or .conllup
     #[arg(long, value_name = "FILE", requires = "out")]
     text: Option<PathBuf>,
+    /// Format of the text, whatever the file's name: lines, csv, tsv, jsonl, json, conllu, conllup or word-tag
+    #[arg(long, value_name = "FORMAT", requires = "text")]
+    text_format: Option<TextFormat>,
     /// Folder of images
     #[arg(long, value_name = "DIR", requires = "out", conflicts_with = "text")]
     images: Option<PathBuf>,
@@ -89,7 +94,17 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
         logits: options.logits,
     });
     let run = match (&options.text, &options.images) {
-        (Some(text), _) => capturer.lines(read_lines(text)?),
+        (Some(text), _) => {
+            let params = TextParams {
+                format: options.text_format,
+                ..TextParams::default()
+            };
+            let data = Dataset::read(text, &params)?;
+            for note in &data.notes {
+                terminal.say(format!("note: {note}"));
+            }
+            capturer.lines(data.lines)
+        }
         (_, Some(images)) => capturer.images(images_in(images)?),
         _ => return Err("give --text FILE or --images DIR".into()),
     };

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    Column, ColumnKind, Dataset, Error, Study, TokenFilter,
+    ColumnKind, Dataset, Error, Study, TextParams, TokenColumn, TokenFilter, core,
     core::{Attention, Capture, HeadId, Side},
     embedded::{self, IMAGES, SENTENCES_CONLLU, sentences},
     models::Capturer,
@@ -186,17 +186,17 @@ fn columns_of_the_user_are_drawn_and_checked() {
         .iter()
         .map(|sequence| sequence.encoder.len())
         .sum();
-    let column = |values: Vec<f32>| Column {
+    let column = |values: Vec<f64>| TokenColumn {
         name: "part of speech".into(),
         kind: ColumnKind::Categorical((0..200).map(|class| format!("class {class}")).collect()),
         encoder: values,
         decoder: vec![],
     };
     let error = study.add_column(column(vec![0.0; 3])).unwrap_err();
-    assert!(matches!(error, Error::Column { found: 3, expected, .. } if expected == tokens));
+    assert!(matches!(error, Error::Core(core::Error::Column { found: 3, expected, .. }) if expected == tokens));
     assert!(!study.has_color(&ColorChoice::values("part of speech")));
     study
-        .add_column(column((0..tokens).map(|row| (row % 200) as f32).collect()))
+        .add_column(column((0..tokens).map(|row| (row % 200) as f64).collect()))
         .unwrap();
     let mut view = view("part of speech");
     view.shared.toggle_class(1);
@@ -206,7 +206,7 @@ fn columns_of_the_user_are_drawn_and_checked() {
     }
     assert_eq!(points[tokens - 1].color, view.colors().class((tokens - 1) % 200));
     // A column that is called as something of the SDK's own is reached all the same.
-    let mut own = column((0..tokens).map(|row| (row % 200) as f32).collect());
+    let mut own = column((0..tokens).map(|row| (row % 200) as f64).collect());
     own.name = "position".into();
     study.add_column(own).unwrap();
     let drawn = |name: &str| self::points(&head(&study, None, &self::view(name)));
@@ -262,7 +262,7 @@ fn a_search_counts_tokens_in_the_matrix() {
 /// 30 sentences with their annotation.
 fn annotated() -> (Study, String) {
     let file: String = SENTENCES_CONLLU.split_inclusive("\n\n").take(30).collect();
-    let data = Dataset::parse(file.as_bytes(), "sentences.conllu".as_ref(), None).unwrap();
+    let data = Dataset::parse(file.as_bytes(), "sentences.conllu", &TextParams::default()).unwrap();
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
     let capture = capturer.capture_lines(&data.lines).unwrap();
     let columns = data.columns(&capture).unwrap();
@@ -391,11 +391,11 @@ fn frequent_words_and_other_values_are_not_drawn() {
         .rposition(|text| tokens.iter().filter(|other| *other == text).count() == 1);
     let place = study.place(HEAD, word.unwrap() as u32).unwrap();
     study
-        .add_column(Column {
+        .add_column(TokenColumn {
             name: "one".into(),
             kind: ColumnKind::Categorical(["no", "yes"].map(str::to_owned).into()),
             encoder: (0..tokens.len())
-                .map(|row| f32::from(u8::from(Some(row) == word)))
+                .map(|row| f64::from(u8::from(Some(row) == word)))
                 .collect(),
             decoder: Vec::new(),
         })

@@ -1,6 +1,6 @@
 //! The bias by relative offset that some families add to the scores (Raffel et al. 2020, T5, section 2.1).
 //!
-//! It is a small table. It belongs to the model's facts, so that Q and K suffice to compute attention.
+//! It is a small table and belongs to the model's facts, so that Q and K suffice to compute attention.
 
 #[cfg(feature = "store")]
 use ndarray::Array2;

@@ -123,7 +123,7 @@ pub enum Error {
         /// Values given.
         found: usize,
     },
-    /// A file of text, of labelled words or of a table breaks its format.
+    /// A file of text, of labeled words or of a table breaks its format.
     #[error("{place}{}: expected {expected}, found {found}", line.map_or_else(String::new, |line| format!(", line {line}")))]
     Text {
         /// The file, or another name of the text.

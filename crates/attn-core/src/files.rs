@@ -4,7 +4,7 @@ use std::{fs, io::Write, path::Path};
 
 use crate::{Error, Result};
 
-/// Writes a file so that it is there whole or not at all: under a temporary name in the same folder, then renamed.
+/// Writes a whole file or none: under a temporary name in the same folder, then renamed.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be written to; the old file, if any, is then untouched.

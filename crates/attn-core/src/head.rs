@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
-    /// The source: what a bidirectional encoder reads.
+    /// The source, which a bidirectional encoder reads.
     Encoder,
-    /// The target: what a causal decoder reads or writes.
+    /// The target, which a causal decoder reads or writes.
     Decoder,
 }
 
@@ -30,7 +30,7 @@ pub enum Attention {
 }
 
 impl Attention {
-    /// The side whose tokens ask.
+    /// The side of the queries.
     pub fn query_side(self) -> Side {
         match self {
             Self::EncoderSelf => Side::Encoder,
@@ -38,7 +38,7 @@ impl Attention {
         }
     }
 
-    /// The side whose tokens are attended to.
+    /// The side of the keys.
     pub fn key_side(self) -> Side {
         match self {
             Self::EncoderSelf | Self::Cross => Side::Encoder,
@@ -71,7 +71,7 @@ impl fmt::Display for Attention {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HeadId {
-    /// Which attention.
+    /// The attention.
     pub attention: Attention,
     /// Layer, from 0.
     pub layer: usize,

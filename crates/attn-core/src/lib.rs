@@ -1,7 +1,7 @@
-//! Data model, capture store and attention arithmetic: what every other crate of the attn SDK shares.
+//! Data model, capture store and attention arithmetic of the attn SDK. Every other crate of the SDK stands on this one.
 //!
-//! A [`Capture`] holds what went through a transformer: the [`Sequence`]s, the model's facts ([`ModelInfo`]) and, for each
-//! layer, the queries, keys and values of every head. It lives in memory or in a folder that any framework can write (the schema
+//! A [`Capture`] holds the [`Sequence`]s that a transformer read, facts about the model ([`ModelInfo`]) and, for each layer,
+//! the queries, keys and values of every head. It lives in memory or in a folder that any framework can write (the schema
 //! is in `docs/CAPTURE.md`). Attention itself is not stored; [`Capture::attention`] recomputes it exactly.
 //!
 //! ```
@@ -64,3 +64,8 @@ pub use model::{AttentionInfo, LayerAttention, Mask, ModelInfo, Positions};
 pub use progress::Progress;
 pub use rng::Rng;
 pub use sequence::{ImageData, ImageInfo, Sequence, Token};
+
+/// The examples of the README.
+#[cfg(all(doctest, feature = "store"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -50,7 +50,7 @@ impl Mask {
     }
 }
 
-/// How a model knows where a token stands.
+/// Encoding of token positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Positions {
@@ -76,11 +76,11 @@ pub struct LayerAttention {
     pub mask: Mask,
 }
 
-/// One of a model's attentions: its sizes and its layers.
+/// Sizes and layers of one of a model's attentions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttentionInfo {
-    /// Which attention.
+    /// The attention.
     pub attention: Attention,
     /// Query heads per layer.
     pub heads: usize,
@@ -111,7 +111,7 @@ pub struct ModelInfo {
     /// Longest sequence in tokens; `None` if unlimited.
     #[serde(deserialize_with = "number_or_null")]
     pub max_tokens: Option<usize>,
-    /// How positions enter.
+    /// Encoding of positions.
     pub positions: Positions,
     /// The attentions it has, at most one entry per [`Attention`].
     pub attentions: Vec<AttentionInfo>,

@@ -10,7 +10,7 @@ use attn_render::{
     plots::{ColorBy, ValueKind},
 };
 
-use crate::{Column, ColumnKind, Error, Study, trust};
+use crate::{ColumnKind, Error, Study, TokenColumn, trust};
 
 /// A value per point of a head, by a name.
 ///
@@ -286,7 +286,7 @@ pub(crate) struct Values {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Colored<'a> {
     Attribute(&'a Arc<dyn TokenAttribute>),
-    Column(&'a Column),
+    Column(&'a TokenColumn),
 }
 
 /// Before the name of a column that is called as an attribute.
@@ -366,7 +366,7 @@ impl Study {
                 let value = |side: Side| {
                     let values = column.side(side);
                     self.drawn_rows(side)
-                        .map(move |row| values.get(row).copied().unwrap_or(f32::NAN))
+                        .map(move |row| values.get(row).map_or(f32::NAN, |value| *value as f32))
                 };
                 let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
                 Some(Values {

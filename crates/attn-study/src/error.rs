@@ -30,28 +30,6 @@ pub enum Error {
         /// How many there are.
         projected: usize,
     },
-    /// A column to colour by has not a value per token.
-    #[error("column `{name}`: expected {expected} values for the {side:?} side, found {found}")]
-    Column {
-        /// The column's name.
-        name: String,
-        /// The side of the tokens.
-        side: attn_core::Side,
-        /// Tokens on that side.
-        expected: usize,
-        /// Values given.
-        found: usize,
-    },
-    /// A file of text and columns is not what it should be, or not that of a capture.
-    #[error("{place}: expected {expected}, found {found}")]
-    Dataset {
-        /// The file, and the line where there is one.
-        place: String,
-        /// What should be there.
-        expected: String,
-        /// What is there.
-        found: String,
-    },
     /// A column was asked for that the data does not have.
     #[error("no column `{name}`: there are {}", if columns.is_empty() { "none".to_owned() } else { columns.join(", ") })]
     NoColumn {

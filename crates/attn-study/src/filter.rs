@@ -1,25 +1,24 @@
-//! Which tokens are drawn. In any text a few words make up most of the tokens (Zipf 1949) and own every picture; a filter draws some
-//! of each, or only tokens of certain values. Places are those of the whole projection: nothing moves.
+//! Filters of drawn tokens. In any text a few words make up most of the tokens (Zipf 1949) and dominate every plot. A filter draws
+//! some tokens of each spelling, or only tokens with certain values. Coordinates are those of the whole projection: no point moves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use attn_core::Rng;
-use attn_core::{HeadId, Side};
+use attn_core::{HeadId, Rng, Side, TokenColumn};
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, Error, Study};
+use crate::{Error, Study};
 
-/// Which tokens of a [`Study`] are drawn. Default: all.
+/// A choice of the tokens of a [`Study`] that are drawn. Default: all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TokenFilter {
-    /// At most so many tokens of each spelling and side, drawn at random with the seed of the projection. Default: no limit.
+    /// Limit of tokens per spelling and side, drawn at random with the seed of the projection. Default: no limit.
     pub at_most: Option<usize>,
-    /// Per name of a [`Column`]: a token must have one of these values, in every column named.
+    /// Per name of a column ([`TokenColumn`]): a token must have one of these values, in every column named.
     pub only: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// What is drawn: a filter, and what it leaves.
+/// A filter, and the rows that it leaves out.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Drawn {
     filter: TokenFilter,
@@ -29,19 +28,19 @@ pub(crate) struct Drawn {
 }
 
 impl TokenFilter {
-    /// Whether it leaves all tokens.
+    /// Whether it draws all tokens.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Drawn {
-    /// For people: `at most 5 of each word; upos NOUN or VERB`, or `upos other than PUNCT` where that is shorter.
-    pub(crate) fn describe(&self, columns: &[Column]) -> Option<String> {
+    /// For captions: `at most 5 of each word; upos NOUN or VERB`, or `upos other than PUNCT` where that is shorter.
+    pub(crate) fn describe(&self, columns: &[TokenColumn]) -> Option<String> {
         let most = self.filter.at_most.map(|most| format!("at most {most} of each word"));
         let only = self.filter.only.iter().map(|(name, values)| {
             let column = columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
-            let classes = column.map_or(&[][..], Column::classes).iter();
+            let classes = column.map_or(&[][..], TokenColumn::classes).iter();
             let left_out: Vec<&str> = classes
                 .filter(|class| !values.contains(*class))
                 .map(String::as_str)
@@ -58,7 +57,7 @@ impl Drawn {
 }
 
 impl Study {
-    /// Says which tokens are drawn as points, in all heads; a sequence that is brought out is always drawn.
+    /// Sets which tokens are drawn as points, in all heads. A highlighted sequence is always drawn.
     ///
     /// ```
     /// use attn_embedded::sentences;
@@ -74,7 +73,7 @@ impl Study {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoColumn`] for a column that was not brought.
+    /// [`Error::NoColumn`] for a column that was not added.
     pub fn set_filter(&mut self, filter: TokenFilter) -> Result<(), Error> {
         let mut columns = Vec::new();
         for (name, values) in &filter.only {
@@ -93,13 +92,13 @@ impl Study {
         Ok(())
     }
 
-    /// Which tokens are drawn.
+    /// The filter of drawn tokens.
     pub fn filter(&self) -> &TokenFilter {
         &self.drawn.filter
     }
 
     /// Whether each row of a side is left out; empty if none is.
-    fn left_out(&self, side: Side, filter: &TokenFilter, columns: &[(&Column, &BTreeSet<String>)]) -> Vec<bool> {
+    fn left_out(&self, side: Side, filter: &TokenFilter, columns: &[(&TokenColumn, &BTreeSet<String>)]) -> Vec<bool> {
         if filter.is_empty() {
             return Vec::new();
         }
@@ -111,10 +110,9 @@ impl Study {
                 .rows(sequence, side)
                 .zip(capture.sequences()[sequence].tokens(side))
             {
-                let fits = columns.iter().all(|(column, values)| {
-                    let own = column.side(side).get(row).and_then(|own| column.text(*own));
-                    own.is_some_and(|own| values.contains(&own))
-                });
+                let fits = columns
+                    .iter()
+                    .all(|(column, values)| column.text(side, row).is_some_and(|own| values.contains(&own)));
                 if fits {
                     spellings.entry(&token.text).or_default().push(row);
                 }

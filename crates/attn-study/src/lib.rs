@@ -20,7 +20,6 @@
 mod attributes;
 mod coloring;
 mod contrast;
-mod dataset;
 mod error;
 mod experiment;
 mod filter;
@@ -44,9 +43,11 @@ mod weighting;
 pub use {attn_analyze, attn_core, attn_models, attn_project, attn_render};
 
 pub use attributes::TokenAttribute;
-pub use coloring::{Column, ColumnKind};
+pub use attn_core::{
+    ColumnKind, SequenceColumn, TokenColumn,
+    text::{Dataset, TextParams},
+};
 pub use contrast::{Contrast, HeadContrast, read_again};
-pub use dataset::{DataColumn, DataValues, Dataset};
 pub use error::Error;
 pub use experiment::{
     Ablation, Distance, Edges, Effect, Estimate, ExperimentOptions, KnockOut, RandomEdges, RandomHeads, Task, ablate,

@@ -113,7 +113,7 @@ impl Study {
         texts.clone()
     }
 
-    /// What a search looks in, per point: the tokens' texts; for `column=value`, with the name of a [`Column`](crate::Column), the
+    /// What a search looks in, per point: the tokens' texts; for `column=value`, with the name of a column, the
     /// search itself where the column has that value, in any case.
     pub(crate) fn searched(&self, head: HeadId, text: &str) -> Texts {
         let asked = text
@@ -128,7 +128,7 @@ impl Study {
                 .iter()
                 .flat_map(move |&sequence| self.capture().rows(sequence, side));
             rows.map(move |row| {
-                let own = column.side(side).get(row).and_then(|own| column.text(*own));
+                let own = column.text(side, row);
                 let same = own.is_some_and(|own| own.to_lowercase() == value.to_lowercase());
                 if same { text.to_owned() } else { String::new() }
             })
@@ -138,8 +138,8 @@ impl Study {
             .collect()
     }
 
-    /// What a search finds among a head's points: tokens whose text contains `text`, or, for `column=value` with the name of a
-    /// [`Column`](crate::Column), those with that value.
+    /// What a search finds among a head's points: tokens whose text contains `text`, or, for `column=value` with the name of
+    /// a column, those with that value.
     pub fn matches(&self, head: HeadId, text: &str) -> Matches {
         if text.is_empty() {
             return Matches::default();

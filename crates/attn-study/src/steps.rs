@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use attn_analyze::heads::{DivergenceOptions, divergence_between};
-use attn_core::{Capture, HeadId, Progress};
+use attn_core::{Capture, HeadId, Progress, TokenColumn};
 use attn_project::{
     AtlasParams,
     aligned::{Alignment, Movement},
@@ -12,7 +12,7 @@ use attn_project::{
 use attn_render::{Plot, Scene, Table, Target, Tooltip, Transition, ViewState};
 use serde::Serialize;
 
-use crate::{Column, Error, Study, TokenFilter};
+use crate::{Error, Study, TokenFilter};
 
 /// One study per step of a training, whose pictures belong together.
 #[derive(Debug, Clone)]
@@ -188,7 +188,7 @@ impl Steps {
     ///
     /// # Errors
     /// Those of [`Study::add_column`].
-    pub fn add_column(&mut self, column: &Column) -> Result<(), Error> {
+    pub fn add_column(&mut self, column: &TokenColumn) -> Result<(), Error> {
         self.studies
             .iter_mut()
             .try_for_each(|study| study.add_column(column.clone()))

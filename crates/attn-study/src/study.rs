@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use attn_core::{Capture, HeadId, ImageData, Progress};
+use attn_core::{Capture, HeadId, ImageData, Progress, TokenColumn};
 use attn_project::{
     AtlasParams, HeadProjection,
     atlas::{AtlasOptions, HeadFailure, atlas, sequence_sample},
@@ -15,8 +15,7 @@ use attn_project::{
 use attn_render::{Plot, Scene, Table, Target, Tooltip, ViewState, plots::Coordinates};
 
 use crate::{
-    Column, Error, Report, TokenAttribute, Weighting, attributes, filter::Drawn, picture::Sheet, points::Labels,
-    weighting::Recent,
+    Error, Report, TokenAttribute, Weighting, attributes, filter::Drawn, picture::Sheet, points::Labels, weighting::Recent,
 };
 
 /// A capture, and the projections of its heads so far.
@@ -32,8 +31,8 @@ pub struct Study {
     failures: Vec<HeadFailure>,
     /// The name of the projection, if a host made it.
     projection_name: Option<String>,
-    /// The columns that the user brought.
-    pub(crate) columns: Vec<Column>,
+    /// The columns that the user added.
+    pub(crate) columns: Vec<TokenColumn>,
     /// What points can be colored by, beside the columns.
     pub(crate) attributes: Vec<Arc<dyn TokenAttribute>>,
     /// Which tokens are drawn.

@@ -78,6 +78,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         ));
         return Ok(());
     }
+    for note in &read.notes {
+        terminal.say(format!("note: {note}"));
+    }
     note_cuts(&read.capture, &terminal);
     if !read.later.is_empty() {
         return steps::write(read, options, &out, &terminal);

@@ -123,7 +123,11 @@ fn typed(model: &str, data: &str) -> Source {
     let data = match PathBuf::from(data.trim()) {
         data if data.as_os_str().is_empty() => Data::Default,
         data if data.is_dir() => Data::Images(data),
-        path => Data::Text(TextFile { path, column: None }),
+        path => Data::Text(TextFile {
+            path,
+            format: None,
+            column: None,
+        }),
     };
     Source::Model {
         model: Model::Folder(model),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use attn_sdk::{
     Edges, TokenFilter,
-    core::LayerHead,
+    core::{LayerHead, text::TextFormat},
     embedded::{self, EmbeddedModel},
     models::control::Control,
     project::{AtlasParams, Dims, Method, pca::Pca, tsne::Tsne, umap::Umap},
@@ -27,10 +27,13 @@ pub(crate) struct Options {
     /// Folders of checkpoints of one training, in their order: the same heads over its steps, in pictures that can be compared; of the last one all that is written of a model. Without a folder: the four epochs of the embedded sentiment model
     #[arg(long, value_name = "DIR", num_args = 0.., conflicts_with_all = ["model", "embedded"])]
     pub(crate) checkpoints: Option<Vec<PathBuf>>,
-    /// Text, one sequence per line; or .conllu, .csv or .jsonl, whose columns become colours. For an encoder-decoder a line is a source and, after a TAB, a target. Lines longer than the model takes are cut, with a note [default: 200 embedded sentences]
+    /// Text, one sequence per line (.txt); or .csv, .tsv, .jsonl, .ndjson, .json, .conllu or .conllup, whose columns become colors. For an encoder-decoder a line is a source and, after a TAB, a target. Lines longer than the model accepts are cut, with a note [default: 200 embedded sentences]
     #[arg(long, value_name = "FILE")]
     pub(crate) text: Option<PathBuf>,
-    /// The column of a .csv or .jsonl file that holds the text [default: text or sentence]
+    /// Format of the text, whatever the file's name: lines, csv, tsv, jsonl, json, conllu, conllup or word-tag
+    #[arg(long, value_name = "FORMAT", requires = "text")]
+    pub(crate) text_format: Option<TextFormat>,
+    /// Column of a table that holds the text [default: text or sentence]
     #[arg(long, value_name = "COLUMN", requires = "text")]
     pub(crate) text_column: Option<String>,
     /// Token ids, one sequence per line, separated by spaces: for models without a tokenizer
@@ -172,6 +175,7 @@ impl Options {
     pub(crate) fn source(&self) -> Source {
         let text = self.text.clone().map(|path| TextFile {
             path,
+            format: self.text_format,
             column: self.text_column.clone(),
         });
         if let Some(folder) = &self.open {

@@ -7,8 +7,11 @@ use std::{
 };
 
 use attn_sdk::{
-    Column, Dataset, Progress,
-    core::{Capture, ModelInfo, Sequence, Side, Token},
+    Dataset, Progress, TextParams, TokenColumn,
+    core::{
+        Capture, ModelInfo, Sequence, Side, Token,
+        text::{Note, TextFormat},
+    },
     embedded::{self, EmbeddedModel},
     models::{
         Capturer, Checkpoint,
@@ -31,7 +34,7 @@ pub(crate) enum Source {
     /// A capture's folder, and the file that its columns come from.
     Folder(PathBuf, Option<TextFile>),
     /// A capture at hand, or those of all steps, with the columns that came with it: to be projected in another way.
-    Captured(Vec<Capture>, Vec<Column>),
+    Captured(Vec<Capture>, Vec<TokenColumn>),
     /// Checkpoints of one training, in their order.
     Steps { models: Vec<Model>, data: Data },
     /// A control of a model, run now on what the model has read.
@@ -39,20 +42,26 @@ pub(crate) enum Source {
         model: Model,
         control: Control,
         capture: Box<Capture>,
-        columns: Vec<Column>,
+        columns: Vec<TokenColumn>,
     },
 }
 
-/// A file of text, and the column of a table that holds it.
+/// A file of text, its format if the name does not tell, and the column of a table that holds the text.
 #[derive(Clone, PartialEq)]
 pub(crate) struct TextFile {
     pub(crate) path: PathBuf,
+    pub(crate) format: Option<TextFormat>,
     pub(crate) column: Option<String>,
 }
 
 impl TextFile {
     fn read(&self) -> Result<Dataset, attn_sdk::Error> {
-        Dataset::read(&self.path, self.column.as_deref())
+        let params = TextParams {
+            format: self.format,
+            text_column: self.column.clone(),
+            ..TextParams::default()
+        };
+        Ok(Dataset::read(&self.path, &params)?)
     }
 }
 
@@ -80,8 +89,10 @@ pub(crate) enum Data {
 pub(crate) struct Read {
     pub(crate) capture: Capture,
     pub(crate) capturer: Option<Capturer>,
-    /// What is known of its tokens.
-    pub(crate) columns: Vec<Column>,
+    /// Labels and numbers of its tokens.
+    pub(crate) columns: Vec<TokenColumn>,
+    /// Parts of the text that were left out.
+    pub(crate) notes: Vec<Note>,
     /// The captures of later checkpoints, after that of the first.
     pub(crate) later: Vec<Capture>,
     /// Whether all of the data is in it; `false` after a cancellation.
@@ -95,8 +106,15 @@ impl Source {
             Self::Model { model, data } => (model, data),
             Self::Folder(folder, text) => {
                 let capture = Capture::open(folder)?;
-                let columns = text.map_or_else(|| Ok(Vec::new()), |text| text.read()?.columns(&capture))?;
-                return Ok(Read::done(capture, columns));
+                let Some(text) = text else {
+                    return Ok(Read::done(capture, Vec::new()));
+                };
+                let known = text.read()?;
+                let columns = known.columns(&capture)?;
+                return Ok(Read {
+                    notes: known.notes,
+                    ..Read::done(capture, columns)
+                });
             }
             Self::Captured(captures, columns) => {
                 let mut captures = captures.into_iter();
@@ -120,6 +138,7 @@ impl Source {
                     later: Vec::new(),
                     complete: outcome.complete,
                     columns: if outcome.complete { columns } else { Vec::new() },
+                    notes: Vec::new(),
                     capture: outcome.capture,
                 });
             }
@@ -137,7 +156,11 @@ impl Source {
             Data::Default if model == Model::Embedded(embedded::DATES) => capturer.lines(embedded::dates().take(200)),
             Data::Default => {
                 let file = Path::new("embedded sentences.conllu");
-                let dataset = known.insert(Dataset::parse(embedded::SENTENCES_CONLLU.as_bytes(), file, None)?);
+                let dataset = known.insert(Dataset::parse(
+                    embedded::SENTENCES_CONLLU.as_bytes(),
+                    file,
+                    &TextParams::default(),
+                )?);
                 // Named as in the plain file.
                 let lines = dataset.lines.iter_mut().zip(1..);
                 lines.for_each(|(line, number)| line.number = number);
@@ -145,9 +168,13 @@ impl Source {
             }
         };
         let outcome = run(input, folder, progress)?;
-        let columns = known.map_or_else(|| Ok(Vec::new()), |known| known.columns(&outcome.capture))?;
+        let (columns, notes) = match known {
+            Some(known) => (known.columns(&outcome.capture)?, known.notes),
+            None => (Vec::new(), Vec::new()),
+        };
         Ok(Read {
             columns,
+            notes,
             later: Vec::new(),
             capture: outcome.capture,
             capturer: Some(capturer),
@@ -219,10 +246,11 @@ impl fmt::Display for Source {
 }
 
 impl Read {
-    fn done(capture: Capture, columns: Vec<Column>) -> Self {
+    fn done(capture: Capture, columns: Vec<TokenColumn>) -> Self {
         Self {
             capture,
             columns,
+            notes: Vec::new(),
             later: Vec::new(),
             capturer: None,
             complete: true,

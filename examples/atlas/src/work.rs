@@ -10,7 +10,7 @@ use std::{
 
 use attn_egui::{Job, JobId, Jobs};
 use attn_sdk::{
-    Column, Guest, Placer, Progress, SequenceRollout, Steps, Study, Summary, SummaryOptions,
+    Guest, Placer, Progress, SequenceRollout, Steps, Study, Summary, SummaryOptions, TokenColumn,
     core::{Attention, HeadId, Sequence},
     models::Capturer,
     project::{
@@ -154,6 +154,7 @@ fn run(
         capture,
         capturer,
         columns,
+        notes: _,
         later,
         complete,
     } = source.read(folder.as_deref(), job)?;
@@ -190,7 +191,7 @@ fn run(
 /// The heads of all steps together, then how far they move and what those of the last step do.
 fn run_steps(
     mut steps: Steps,
-    columns: &[Column],
+    columns: &[TokenColumn],
     capturer: Option<Arc<Capturer>>,
     job: &Job<News>,
 ) -> Result<(), Box<dyn Error>> {

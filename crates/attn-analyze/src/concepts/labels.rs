@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use attn_core::text::TaggedText;
+use attn_core::{Capture, ColumnKind, Side, TokenColumn, text::TaggedText};
 use serde::{Deserialize, Serialize};
 
 use super::words::Words;
@@ -78,6 +78,31 @@ impl LabelSet {
             .map(|word| tag(word.sentence, word.index))
             .collect::<Result<_, _>>()?;
         Ok(Self::new(column, tags))
+    }
+
+    /// A column of tokens, for the words that are clustered: a word has the class of its tokens, or several if they differ.
+    ///
+    /// # Errors
+    /// Those of [`TokenColumn::check`]; a parameter's for a column of amounts; [`Error::Shape`] for words of another capture.
+    pub fn tokens(capture: &Capture, side: Side, words: &Words, column: &TokenColumn) -> Result<Self, Error> {
+        column.check(capture)?;
+        let ColumnKind::Categorical(_) = &column.kind else {
+            let found = format!("amounts in `{}`", column.name);
+            return Err(attn_core::Error::parameter("column", "a column of classes", found).into());
+        };
+        let mut of = Vec::with_capacity(words.words.len());
+        for word in &words.words {
+            let rows = capture.rows(word.sentence, side);
+            if word.tokens.iter().any(|token| *token >= rows.len()) {
+                return Err(elsewhere());
+            }
+            let classes = word
+                .tokens
+                .iter()
+                .filter_map(|token| column.text(side, rows.start + token));
+            of.push(classes.collect());
+        }
+        Ok(Self::new(&column.name, of))
     }
 
     /// Labels of sentences (`# sentiment = positive`), each given to all its words. A cluster aligned with one of them is

@@ -1,5 +1,5 @@
 //! How much of a head's attention follows from *what* query and key are, beyond where they stand: the mark of a head that
-//! reads meaning. What they are is an [`Attribute`]: the token's text, its part of speech, the hue of a patch.
+//! reads meaning. What they are is a column of classes ([`TokenColumn`]): the token's text, its part of speech, the hue of a patch.
 //!
 //! Three guesses of a row are compared, each a choice model (Luce) over the keys it sees: `p(key) ∝ g(offset)`, then
 //! `g(offset) · k(key's class)`, then `g(offset) · k(key's class) · w(query's class, key's class)`. The score is the share of
@@ -12,7 +12,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use attn_core::{Capture, HeadId, Progress, Side, Token};
+use attn_core::{Capture, ColumnKind, HeadId, Progress, Side, TokenColumn};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -36,84 +36,36 @@ const SEEN: u32 = 3;
 /// Pairs that are named.
 const NAMED: usize = 8;
 
-/// A property of tokens that comes in classes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Attribute {
-    /// What a person calls it: `token`, `part of speech`, `hue`.
-    pub name: String,
-    /// Names of the classes.
-    pub classes: Vec<String>,
-    /// The class of each row of the encoder side, as [`Capture::rows`] counts them; `None` for tokens that have none. Empty for
-    /// models without that side.
-    pub encoder: Vec<Option<u32>>,
-    /// The same for the decoder side.
-    pub decoder: Vec<Option<u32>>,
+/// The classes of a column: their names, and the class of every row of each side.
+struct Classes<'a> {
+    column: &'a TokenColumn,
+    encoder: Vec<Option<u32>>,
+    decoder: Vec<Option<u32>>,
 }
 
-impl Attribute {
-    /// The texts of ordinary tokens: special tokens and patches have none.
-    pub fn text(capture: &Capture) -> Self {
-        let mut classes: Vec<String> = Vec::new();
-        let mut numbers: HashMap<&str, u32> = HashMap::new();
-        let mut side = |side: Side| {
-            let tokens = capture.sequences().iter().flat_map(|sequence| sequence.tokens(side));
-            let class = |token: &'_ Token| token.patch.is_none() && !token.special;
-            let mut found = Vec::new();
-            for token in tokens {
-                let next = u32::try_from(classes.len()).ok();
-                found.push(match (numbers.get(token.text.as_str()), next) {
-                    _ if !class(token) => None,
-                    (Some(&number), _) => Some(number),
-                    (None, Some(next)) => {
-                        classes.push(token.text.clone());
-                        numbers.insert(&token.text, next);
-                        Some(next)
-                    }
-                    (None, None) => None,
-                });
-            }
-            found
+impl<'a> Classes<'a> {
+    fn new(column: &'a TokenColumn, capture: &Capture) -> Result<Self, Error> {
+        column.check(capture)?;
+        let ColumnKind::Categorical(_) = &column.kind else {
+            let found = format!("amounts in `{}`", column.name);
+            return Err(attn_core::Error::parameter("column", "a column of classes", found).into());
         };
-        let (encoder, decoder) = (side(Side::Encoder), side(Side::Decoder));
-        Self {
-            name: "token".into(),
-            classes,
-            encoder,
-            decoder,
-        }
-    }
-
-    /// Whether any token has a class.
-    pub fn says_something(&self) -> bool {
-        self.encoder.iter().chain(&self.decoder).any(Option::is_some)
+        let classes = |side: Side| {
+            let rows = 0..column.side(side).len();
+            rows.map(|row| column.class(side, row).and_then(|class| u32::try_from(class).ok()))
+                .collect()
+        };
+        Ok(Self {
+            column,
+            encoder: classes(Side::Encoder),
+            decoder: classes(Side::Decoder),
+        })
     }
 
     fn of(&self, side: Side) -> &[Option<u32>] {
         match side {
             Side::Encoder => &self.encoder,
             Side::Decoder => &self.decoder,
-        }
-    }
-
-    fn check(&self, capture: &Capture) -> Result<(), Error> {
-        for side in [Side::Encoder, Side::Decoder] {
-            let (expected, found) = (capture.tokens(side), self.of(side).len());
-            if found != expected && !(found == 0 && side == Side::Decoder && expected == 0) {
-                return Err(Error::Shape {
-                    place: format!("attribute `{}`, {side:?}", self.name),
-                    expected: format!("a class or none for each of {expected} tokens"),
-                    found: found.to_string(),
-                });
-            }
-        }
-        let wrong = |class: &&u32| **class as usize >= self.classes.len();
-        match self.encoder.iter().chain(&self.decoder).flatten().find(wrong) {
-            Some(class) => Err(Error::Shape {
-                place: format!("attribute `{}`", self.name),
-                expected: format!("classes below {}", self.classes.len()),
-                found: class.to_string(),
-            }),
-            None => Ok(()),
         }
     }
 }
@@ -138,7 +90,7 @@ pub struct ClassPair {
 pub struct HeadContent {
     /// The head.
     pub head: HeadId,
-    /// Name of the attribute.
+    /// Name of the column.
     pub attribute: String,
     /// [`Measure::Content`], with the permuted classes' share beside it.
     pub score: Score,
@@ -163,21 +115,21 @@ impl HeadContent {
 /// over them, so a sample of some hundred sequences is usual.
 ///
 /// # Errors
-/// [`Error::Shape`] if the attribute has not a class or none for each token, and as [`score_heads`](super::score_heads).
+/// Those of [`TokenColumn::check`], a parameter's for a column of amounts, and as [`score_heads`](super::score_heads).
 pub fn content_scores(
     capture: &Capture,
-    attribute: &Attribute,
+    column: &TokenColumn,
     options: &ScoreOptions,
     progress: &dyn Progress,
 ) -> Result<Vec<HeadContent>, Error> {
-    attribute.check(capture)?;
+    let classes = Classes::new(column, capture)?;
     let sequences = sample_sequences(capture, options.max_sequences, options.seed)?;
     let heads: Vec<HeadId> = capture.model().heads().collect();
     let steps = Steps::new(progress, "what heads read", heads.len())?;
     let results = heads
         .par_iter()
         .map(|&head| {
-            let rows = Rows::read(capture, head, attribute, &sequences, options.seed)?;
+            let rows = Rows::read(capture, head, &classes, &sequences, options.seed)?;
             steps.add()?;
             Ok(rows.score(capture))
         })
@@ -209,7 +161,7 @@ struct Cell {
 /// The rows of one head.
 struct Rows<'a> {
     head: HeadId,
-    attribute: &'a Attribute,
+    classes: &'a Classes<'a>,
     rows: Vec<Row>,
     cells: Vec<Cell>,
     /// Number of different offsets.
@@ -220,7 +172,7 @@ impl<'a> Rows<'a> {
     fn read(
         capture: &Capture,
         head: HeadId,
-        attribute: &'a Attribute,
+        classes: &'a Classes<'a>,
         sequences: &[usize],
         seed: u64,
     ) -> Result<Self, Error> {
@@ -229,7 +181,7 @@ impl<'a> Rows<'a> {
         let mask = mask(capture, head);
         let mut read = Self {
             head,
-            attribute,
+            classes,
             rows: Vec::new(),
             cells: Vec::new(),
             offsets: 0,
@@ -239,8 +191,8 @@ impl<'a> Rows<'a> {
             .map(|&sequence| capture.rows(sequence, query_side).len());
         let shift = longest.max().unwrap_or(0);
         for &sequence in sequences {
-            let queries = &attribute.of(query_side)[capture.rows(sequence, query_side)];
-            let keys = &attribute.of(key_side)[capture.rows(sequence, key_side)];
+            let queries = &classes.of(query_side)[capture.rows(sequence, query_side)];
+            let keys = &classes.of(key_side)[capture.rows(sequence, key_side)];
             if keys.iter().flatten().count() < 2 {
                 continue;
             }
@@ -309,7 +261,7 @@ impl<'a> Rows<'a> {
         let (pairs, example) = self.pairs(&Factors::fit(self, &all, 0), capture);
         Some(HeadContent {
             head: self.head,
-            attribute: self.attribute.name.clone(),
+            attribute: self.classes.column.name.clone(),
             score: Score {
                 value: share(0),
                 chance: 0.0,
@@ -382,7 +334,14 @@ impl<'a> Rows<'a> {
             .collect();
         ranked.sort_by(|a, b| bits(&b.1).total_cmp(&bits(&a.1)).then(a.0.cmp(&b.0)));
         ranked.truncate(NAMED);
-        let text = |class: u32| self.attribute.classes.get(class as usize).cloned().unwrap_or_default();
+        let text = |class: u32| {
+            self.classes
+                .column
+                .classes()
+                .get(class as usize)
+                .cloned()
+                .unwrap_or_default()
+        };
         let example = ranked.first().and_then(|(_, sums)| {
             let (sequence, query, key, _) = sums.strongest?;
             let (queries, keys) = tokens(capture, self.head.attention, sequence);

@@ -41,7 +41,7 @@ pub use attn_core::HeadWeights;
 pub use cka::{CkaOptions, HeadCka, linear_cka, query_key_cka};
 pub use compare::{Comparison, compare};
 pub use composition::{Composition, CompositionBaseline, compositions, random_composition};
-pub use content::{Attribute, ClassPair, HeadContent, content_scores};
+pub use content::{ClassPair, HeadContent, content_scores};
 pub use divergence::{DivergenceOptions, divergence, divergence_between};
 pub use induction::{induction_score, repeat_scores, repeated_ids};
 pub use label::{HeadLabel, LabelKind, Rule, Rules, head_labels, summary};

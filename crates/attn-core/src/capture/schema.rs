@@ -73,7 +73,7 @@ pub struct CaptureOptions {
 pub struct CapturePlan {
     /// The model.
     pub model: ModelInfo,
-    /// The sequences, in the order in which the capture will list them.
+    /// The sequences, in the order of the capture.
     pub sequences: Vec<Sequence>,
     /// Content and precision.
     pub options: CaptureOptions,

@@ -7,35 +7,35 @@ use crate::{Attention, Error, ModelInfo, Result, Sequence, Side};
 pub enum Slot {
     /// Queries `[heads, tokens, head_dim]`: after bias and rotation, before scaling.
     Query {
-        /// Which attention.
+        /// The attention.
         attention: Attention,
         /// Layer, from 0.
         layer: usize,
     },
     /// Keys `[kv_heads, tokens, head_dim]`: after bias and rotation.
     Key {
-        /// Which attention.
+        /// The attention.
         attention: Attention,
         /// Layer, from 0.
         layer: usize,
     },
     /// Values `[kv_heads, tokens, head_dim]`.
     Value {
-        /// Which attention.
+        /// The attention.
         attention: Attention,
         /// Layer, from 0.
         layer: usize,
     },
     /// Hidden states `[1, tokens, hidden_size]`; layer 0 is the embedding, layer `j` the output of block `j`.
     Hidden {
-        /// Which stack.
+        /// The stack.
         side: Side,
         /// 0 to the number of layers, both included.
         layer: usize,
     },
     /// Logits over the vocabulary `[1, tokens, vocab_size]`.
     Logits {
-        /// Which stack's tokens they belong to.
+        /// The stack whose tokens they belong to.
         side: Side,
     },
 }

@@ -1,7 +1,7 @@
 //! Writing a capture: sequences in any order and from several threads, resumable after a kill, never half-written.
 //!
 //! Every tensor has its final size from the start, `[heads, rows, width]`, and each sequence owns its rows. A journal lists the
-//! sequences whose values are all written; [`CaptureWriter::create`] on the same folder with the same plan goes on from there.
+//! sequences whose values are all written; [`CaptureWriter::create`] on the same folder with the same plan resumes there.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -80,7 +80,7 @@ impl CaptureWriter {
         Self::start(plan, None)
     }
 
-    /// Starts a capture in `folder`, which is made if it does not exist, or goes on with one that was interrupted.
+    /// Starts a capture in `folder`, which is made if it does not exist, or resumes an interrupted one.
     ///
     /// A finished capture in the folder stays as it is until [`finish`](Self::finish) replaces it.
     ///
@@ -205,7 +205,7 @@ impl CaptureWriter {
         })
     }
 
-    /// What is being captured.
+    /// The plan of this capture.
     pub fn plan(&self) -> &CapturePlan {
         &self.plan
     }
@@ -323,7 +323,7 @@ impl CaptureWriter {
 
     /// Closes the capture with the sequences committed so far, and opens it for reading.
     ///
-    /// A capture that was cancelled halfway is thereby usable: it lists only what was captured.
+    /// A cancelled capture is thereby usable: it lists only the captured sequences.
     ///
     /// # Errors
     /// [`Error::Shape`] if nothing was committed, [`Error::Io`].

@@ -1,4 +1,4 @@
-//! Sentences divided into labelled words: CoNLL-U, CoNLL-U Plus, and lines of `word_tag`.
+//! Sentences divided into labeled words: CoNLL-U, CoNLL-U Plus, and lines of `word_tag`.
 //!
 //! CoNLL-U is the format of Universal Dependencies (<https://universaldependencies.org/format.html>). Models read the
 //! sentence's text, not its words, so every word has its place in the text.
@@ -51,7 +51,7 @@ impl TaggedSentence {
 }
 
 /// Sentences with labels per word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaggedText {
     /// Names of each word's tags.
     pub columns: Vec<String>,

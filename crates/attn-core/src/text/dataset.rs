@@ -1,4 +1,4 @@
-//! Text with what is known about it: columns of sequences and of words.
+//! Text with columns of labels and numbers, of its lines and of its words.
 
 use std::{collections::BTreeSet, io::Read, path::Path};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Line, Note, TaggedText, TextFormat, TextParams, csv, json, lines, open, split_lines, wrong};
 use crate::{Error, Result};
 
-/// Lines of text, and columns of what is known about them.
+/// Lines of text, and columns of labels and numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
     /// Its name in messages, usually the file's.
@@ -123,7 +123,7 @@ impl Dataset {
         }
     }
 
-    /// Labelled words as columns. Values of comments are columns of lines.
+    /// Labeled words as columns. Values of comments are columns of lines.
     fn tagged(tagged: TaggedText, place: String) -> Self {
         let mut columns = Vec::new();
         for (index, name) in tagged.columns.iter().enumerate() {
@@ -571,7 +571,7 @@ mod tests {
     }
 
     #[test]
-    fn labelled_words_are_columns() {
+    fn labeled_words_are_columns() {
         let conllu = "# sent_id = 1\n# text = Cats run\n1\tCats\tcat\tNOUN\t_\tNumber=Plur\t2\tnsubj\t_\t_\n\
             2\tRun\trun\tVERB\t_\t_\t0\troot\t_\t_\n\n";
         let conllu = conllu.replace("Run", "run").replace('\n', "\r\n");

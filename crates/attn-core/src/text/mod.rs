@@ -40,7 +40,7 @@ fn wrong(place: &str, line: impl Into<Option<usize>>, expected: impl Into<String
     }
 }
 
-/// The error of a table or a file of labelled words with too many columns.
+/// The error of a table or a file of labeled words with too many columns.
 fn too_many_columns(place: &str) -> Error {
     Error::TooLarge {
         place: place.to_owned(),

@@ -1,4 +1,4 @@
-//! Bounded reading of files: what does not end, or is absurdly large, is an error before it fills the memory.
+//! Bounded reading of files. Endless or absurdly large input is an error before it fills the memory.
 
 use std::{
     fs::{self, File},
@@ -14,8 +14,8 @@ pub(super) const MAX_BYTES: u64 = 1 << 30;
 
 /// Reads a file of at most `limit` bytes.
 ///
-/// Devices and named pipes are refused: nothing tells whether they end, and to open a pipe may wait for ever. Pipes that a
-/// shell has opened for this process (`/dev/stdin`, `<(command)`) are read up to the limit.
+/// Devices and named pipes are refused: they need not end, and opening a pipe may wait forever. Pipes that a shell has
+/// opened for this process (`/dev/stdin`, `<(command)`) are read up to the limit.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let io = |error| Error::io(path, error);
     let metadata = fs::metadata(path).map_err(io)?;

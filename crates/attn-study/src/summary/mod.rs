@@ -12,10 +12,10 @@ mod table;
 use std::collections::BTreeMap;
 
 use attn_analyze::heads::{
-    Anomaly, Attribute, DivergenceOptions, HeadContent, HeadLabel, HeadNorms, HeadScores, LabelKind, Rules,
-    ScoreOptions, anomalies, content_scores, head_labels, head_norms, score_heads,
+    Anomaly, DivergenceOptions, HeadContent, HeadLabel, HeadNorms, HeadScores, LabelKind, Rules, ScoreOptions,
+    anomalies, content_scores, head_labels, head_norms, score_heads,
 };
-use attn_core::{Capture, HeadId, ModelInfo, Progress, Sequence};
+use attn_core::{Capture, HeadId, ModelInfo, Progress, Sequence, TokenColumn};
 use attn_models::Capturer;
 use serde::Serialize;
 
@@ -137,9 +137,9 @@ impl Summary {
         };
         let mut scores = score_heads(capture, &sample, progress)?;
         let mut attributes = patches::attributes(capture, progress)?;
-        attributes.insert(0, Attribute::text(capture));
+        attributes.insert(0, TokenColumn::of_tokens(capture));
         let mut content: Vec<HeadContent> = Vec::new();
-        for attribute in attributes.iter().filter(|attribute| attribute.says_something()) {
+        for attribute in attributes.iter().filter(|attribute| attribute.has_values()) {
             content.extend(content_scores(capture, attribute, &sample, progress)?);
         }
         // What explains most comes first; it is the one that is named.

@@ -2,7 +2,7 @@
 
 use attn_core::{
     Attention, AttentionInfo, Capture, CaptureOptions, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo,
-    Positions, Sequence, Side, Slot, Token,
+    Positions, Sequence, Side, Slot, Token, TokenColumn,
 };
 use ndarray::array;
 
@@ -118,6 +118,10 @@ fn words_find_their_tokens() {
         LabelSet::column(&corpus, &words, "xpos"),
         Err(Error::Setting { .. })
     ));
+    let tags = [None, Some("ADJ"), Some("ADJ"), Some("ADJ"), Some("NOUN"), None];
+    let column = TokenColumn::from_texts("tag", &tags, &[]);
+    let of_tokens = LabelSet::tokens(&capture, Side::Encoder, &words, &column).unwrap();
+    assert_eq!(of_tokens, upos, "a column of tokens gives the labels of their words");
     let place = LabelSet::place(&corpus, &words).unwrap();
     assert_eq!((place.labels.len(), place.of), (2, vec![vec![0], vec![], vec![1]]));
     let other = TaggedText::word_tag("strange_ADJ", "c", '_').unwrap();

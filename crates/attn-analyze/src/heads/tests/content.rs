@@ -37,7 +37,13 @@ fn content(lines: &[String], pattern: impl Fn(u8, u8, usize, usize) -> f32) -> V
             0.0
         }
     });
-    content_scores(&capture, &Attribute::text(&capture), &ScoreOptions::default(), &()).unwrap()
+    content_scores(
+        &capture,
+        &TokenColumn::of_tokens(&capture),
+        &ScoreOptions::default(),
+        &(),
+    )
+    .unwrap()
 }
 
 /// One head of one layer; the query of a token is given by its line, its place and the dimension.
@@ -124,7 +130,7 @@ fn uniform_heads_and_single_sequences_say_nothing() {
 }
 
 #[test]
-fn an_attribute_must_fit_the_capture() {
+fn a_column_must_hold_classes_and_fit_the_capture() {
     let lines = lines(2, 12, |_, rng| rng.below(8));
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let capture = per_line(
@@ -132,21 +138,32 @@ fn an_attribute_must_fit_the_capture() {
         texts(Attention::EncoderSelf, &lines),
         |_, _, _| 0.0,
     );
-    let mut attribute = Attribute::text(&capture);
-    assert!(attribute.says_something());
-    assert_eq!(attribute.encoder[0], None, "special tokens have no class");
-    attribute.encoder.pop();
-    let error = content_scores(&capture, &attribute, &ScoreOptions::default(), &()).unwrap_err();
+    let mut column = TokenColumn::of_tokens(&capture);
+    assert!(column.has_values());
+    assert!(column.encoder[0].is_nan(), "special tokens have no class");
+    column.encoder.pop();
+    let error = content_scores(&capture, &column, &ScoreOptions::default(), &()).unwrap_err();
     assert!(
         error
             .to_string()
-            .contains("attribute `token`, Encoder: expected a class or none for each of 28 tokens, found 27"),
+            .contains("column `token`: expected 28 values for the Encoder side, found 27"),
         "{error}"
     );
-    attribute.encoder.push(Some(99));
-    let error = content_scores(&capture, &attribute, &ScoreOptions::default(), &()).unwrap_err();
+    column.encoder.push(99.0);
+    let error = content_scores(&capture, &column, &ScoreOptions::default(), &()).unwrap_err();
     assert!(
-        error.to_string().contains("expected classes below 8, found 99"),
+        error
+            .to_string()
+            .contains("column `token`: expected classes from 0 and below 8, found 99"),
         "{error}"
+    );
+    let column = TokenColumn {
+        kind: ColumnKind::Sequential,
+        ..TokenColumn::of_tokens(&capture)
+    };
+    let error = content_scores(&capture, &column, &ScoreOptions::default(), &()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "column is amounts in `token`, expected a column of classes"
     );
 }
