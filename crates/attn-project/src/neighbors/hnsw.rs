@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use attn_core::{Progress, write_atomically};
+use attn_core::{Progress, files::write_atomically};
 use hnsw_rs::prelude as ann;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
