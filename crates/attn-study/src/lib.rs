@@ -4,20 +4,20 @@
 //! ```no_run
 //! use attn_models::{Capturer, text::read_lines};
 //! use attn_project::AtlasParams;
-//! use attn_render::{Headless, View};
+//! use attn_render::{ViewState, write_plot};
 //! use attn_study::Study;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
 //! let capture = capturer.capture_lines(read_lines("sentences.txt")?)?;
 //! let study = Study::project(capture, &AtlasParams::default(), &())?;
-//! let view = View::default();
-//! let scene = study.matrix(&view, None)?;
-//! Headless::new()?.render(&scene, &view, 2.0)?.write_png("matrix.png")?;
+//! let state = ViewState::default();
+//! write_plot(&study.matrix(&state)?, &state, "matrix.png")?;
 //! # Ok(())
 //! # }
 //! ```
 
+mod attributes;
 mod coloring;
 mod contrast;
 mod error;
@@ -46,7 +46,7 @@ pub use attn_core::{
     ColumnKind, SequenceColumn, TokenColumn,
     text::{Dataset, TextParams},
 };
-
+pub use attributes::TokenAttribute;
 pub use contrast::{Contrast, HeadContrast, read_again};
 pub use error::Error;
 pub use experiment::{
@@ -58,7 +58,7 @@ pub use guest::{Guest, Placer};
 pub use points::Place;
 pub use report::{HeadReport, Report};
 pub use rollout::SequenceRollout;
-pub use steps::{HeadMovement, Steps};
+pub use steps::{AtStep, HeadMovement, Steps};
 pub use study::Study;
 pub use subset::Subset;
 pub use summary::{AlikeHeads, ChainedHeads, HeadSummary, Likeness, Summary, SummaryOptions, Way};

@@ -10,7 +10,7 @@ use attn_sdk::{
     },
     core::{Capture, CaptureOptions, Side, progress::step},
     models::{Capturer, text::Line},
-    project::{Dims, Method, Metric, TsneParams, project},
+    project::{Method, Projector, pca::Pca, tsne::Tsne},
 };
 
 use super::{
@@ -143,11 +143,12 @@ fn layer(
     if types.len() > 3 {
         // t-SNE fills the plane; UMAP sends a few single words far away and leaves no room for the rest.
         let method = match types.len() {
-            few if few < 100 => Method::Pca,
-            _ => Method::Tsne(TsneParams::default()),
+            few if few < 100 => Method::from(Pca),
+            _ => Tsne::default().into(),
         };
-        let metric = Metric::Euclidean;
-        let placed = project(vectors.view(), &method, Dims::Two, metric, options.seed, progress)?;
+        let placed = Projector::new(method)
+            .seed(options.seed)
+            .fit(vectors.view(), progress)?;
         map = placed.points.rows().into_iter().map(|row| [row[0], row[1]]).collect();
     }
     let clusters = names.into_iter().zip(partition.members()).enumerate();

@@ -6,7 +6,7 @@ use attn_sdk::{
     analyze::concepts::{AlignOptions, AlignRule, FrequencyFilter, OverlapOptions, Permute, Subwords, TaggedText},
     embedded::{self, EmbeddedModel, SENTENCES_CONLLU},
     models::Checkpoint,
-    render::{Theme, View},
+    render::{Shared, Theme, ViewState},
 };
 use clap::{Parser, ValueEnum};
 
@@ -242,10 +242,10 @@ impl Options {
     }
 
     /// How pictures look.
-    pub(crate) fn view(&self) -> View {
-        View {
+    pub(crate) fn view(&self) -> ViewState {
+        ViewState::from(Shared {
             theme: if self.dark { Theme::Dark } else { Theme::Light },
-            ..View::default()
-        }
+            ..Shared::default()
+        })
     }
 }

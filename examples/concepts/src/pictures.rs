@@ -1,14 +1,14 @@
-//! The pictures: curves over the layers, a map and a tree per layer; as scenes, for files and for the window.
+//! The pictures: curves over the layers, a map and a tree per layer; as plots, for files and for the window.
 
 use std::{collections::BTreeSet, error::Error, path::Path};
 
 use attn_sdk::{
     Progress,
     analyze::concepts::{Against, ClusterName, Top},
+    core::table::Table,
     render::{
-        Cells, Headless, Scene, SvgOptions, Table, View,
-        views::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, Lines, MapCluster, Series},
-        write_svg,
+        Exporter, Plot, ViewState,
+        plots::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, Lines, MapCluster, Series},
     },
 };
 
@@ -20,24 +20,21 @@ use super::study::{Encoded, Layer, Row, Study};
 pub(crate) const BRANCHES: usize = 28;
 const COLOURS: usize = 8;
 
-type Drawn = Result<Scene, attn_sdk::Error>;
-
 pub(crate) fn write(
     study: &Study,
     out: &Path,
-    view: &View,
+    view: &ViewState,
     svg: bool,
     terminal: &Terminal,
 ) -> Result<(), Box<dyn Error>> {
-    let mut headless = Headless::new()?;
+    let mut exporter = Exporter::default();
     let mut written = 0;
     let layers: usize = study.models.iter().map(|model| model.layers.len()).sum();
     let total = 2 * layers + study.models.len();
-    let mut draw = |name: String, scene: Scene| -> Result<(), Box<dyn Error>> {
-        let path = out.join(name);
-        headless.render(&scene, view, 2.0)?.write_png(&path)?;
-        if svg {
-            write_svg(path.with_extension("svg"), &scene, view, &SvgOptions::default())?;
+    let mut draw = |name: String, plot: &dyn Plot, size: [f32; 2]| -> Result<(), Box<dyn Error>> {
+        exporter.size = Some(size);
+        for extension in ["png"].into_iter().chain(svg.then_some("svg")) {
+            exporter.write(plot, view, out.join(format!("{name}.{extension}")))?;
         }
         written += 1;
         // Drawing takes seconds; a cancellation is noticed by the shell.
@@ -45,31 +42,25 @@ pub(crate) fn write(
         Ok(())
     };
     for (model, suffix) in study.models.iter().zip(["", "-after"]) {
-        if let Some(curves) = curves(study, model, view, [760.0, 520.0])? {
-            draw(format!("curves{suffix}.png"), curves)?;
+        if let Some(curves) = curves(study, model) {
+            draw(format!("curves{suffix}"), &curves, [760.0, 520.0])?;
         }
         for layer in &model.layers {
             let at = layer.layer;
             if !layer.map.is_empty() {
-                draw(
-                    format!("map-{at}{suffix}.png"),
-                    map(model, layer, view, [900.0, 760.0])?,
-                )?;
+                draw(format!("map-{at}{suffix}"), &map(model, layer)?, [900.0, 760.0])?;
             }
-            let tree = Tree::new(model, layer, &BTreeSet::new())?;
-            draw(
-                format!("dendrogram-{at}{suffix}.png"),
-                tree.scene(model, layer, view, None)?,
-            )?;
+            let tree = Tree::new(model, layer, &BTreeSet::new())?.plot(model, layer);
+            draw(format!("dendrogram-{at}{suffix}"), &tree, tree.natural_size())?;
         }
     }
     for topic in topics(study) {
-        if let Some(scene) = compared(study, &topic, view, [640.0, 440.0])? {
+        if let Some(lines) = compared(study, &topic) {
             let name: String = topic
                 .chars()
                 .map(|c| if c.is_alphanumeric() { c } else { '-' })
                 .collect();
-            draw(format!("compared-{name}.png"), scene)?;
+            draw(format!("compared-{name}"), &lines, [640.0, 440.0])?;
         }
     }
     terminal.say(format!("pictures in {}", out.display()));
@@ -97,31 +88,30 @@ impl Curve {
 }
 
 /// `None` if the layers do not ascend, which `--layers` allows.
-fn chart(curves: &[Curve], lines: Lines<'_>, view: &View, size: [f32; 2]) -> Result<Option<Scene>, attn_sdk::Error> {
+fn chart(curves: Vec<Curve>, lines: Lines) -> Option<Lines> {
     if curves.is_empty() || lines.at.windows(2).any(|pair| pair[0] >= pair[1]) {
-        return Ok(None);
+        return None;
     }
-    let mut series: Vec<Series<'_>> = Vec::new();
-    for (class, curve) in curves.iter().enumerate() {
-        let line = |name, values, broken| Series {
+    let mut series = Vec::new();
+    for (class, curve) in curves.into_iter().enumerate() {
+        let line = |name: String, values: Vec<f32>, broken| Series {
             name,
-            values,
+            values: values.into(),
             class,
             broken,
         };
-        series.push(line(&curve.name, &curve.values, false));
-        if let Some(chance) = &curve.chance {
-            series.push(line("by chance", chance, true));
+        series.push(line(curve.name, curve.values, false));
+        if let Some(chance) = curve.chance {
+            series.push(line("by chance".into(), chance, true));
         }
     }
-    let lines = Lines {
-        across: "layer (0: embeddings)",
-        up: "share of clusters",
+    Some(Lines {
+        across: "layer (0: embeddings)".into(),
+        up: "share of clusters".into(),
         series,
         range: Some([0.0, 1.0]),
         ..lines
-    };
-    Ok(Some(lines.scene(view, size)?))
+    })
 }
 
 fn places(model: &Encoded) -> Vec<f32> {
@@ -135,12 +125,7 @@ fn aligned(model: &Encoded, set: usize) -> Vec<Against> {
 }
 
 /// Every label set of a model.
-pub(crate) fn curves(
-    study: &Study,
-    model: &Encoded,
-    view: &View,
-    size: [f32; 2],
-) -> Result<Option<Scene>, attn_sdk::Error> {
+pub(crate) fn curves(study: &Study, model: &Encoded) -> Option<Lines> {
     let curve = |(at, set): (usize, &attn_sdk::analyze::concepts::LabelSet)| {
         let polar = study.classes.as_deref() == Some(set.name.as_str());
         let name = if polar {
@@ -152,14 +137,16 @@ pub(crate) fn curves(
     };
     let curves: Vec<Curve> = model.sets.iter().enumerate().map(curve).collect();
     let lines = Lines {
-        title: "What clusters of words stand for, layer by layer",
-        subtitle: &format!("{}: {} words", model.model, model.words.words.len()),
-        caption: "Share of the clusters of each layer whose words have one label of the set. Broken, in the same colour: \
-                  the same with permuted labels.",
-        at: &places(model),
+        title: "What clusters of words stand for, layer by layer".into(),
+        subtitle: format!("{}: {} words", model.model, model.words.words.len()),
+        caption:
+            "Share of the clusters of each layer whose words have one label of the set. Broken, in the same colour: \
+                  the same with permuted labels."
+                .into(),
+        at: places(model).into(),
         ..Lines::default()
     };
-    chart(&curves, lines, view, size)
+    chart(curves, lines)
 }
 
 /// What two models are compared by: each label set, and what is found again.
@@ -172,14 +159,9 @@ pub(crate) fn topics(study: &Study) -> Vec<String> {
 }
 
 /// Two models in one chart.
-pub(crate) fn compared(
-    study: &Study,
-    topic: &str,
-    view: &View,
-    size: [f32; 2],
-) -> Result<Option<Scene>, attn_sdk::Error> {
+pub(crate) fn compared(study: &Study, topic: &str) -> Option<Lines> {
     let [before, after] = study.models.as_slice() else {
-        return Ok(None);
+        return None;
     };
     let (curves, title, caption) = match before.sets.iter().position(|set| set.name == topic) {
         Some(set) => {
@@ -214,68 +196,63 @@ pub(crate) fn compared(
         }
     };
     let lines = Lines {
-        title: &title,
-        subtitle: &format!("{} words", before.words.words.len()),
-        caption,
-        at: &places(before),
+        title,
+        subtitle: format!("{} words", before.words.words.len()),
+        caption: caption.into(),
+        at: places(before).into(),
         ..Lines::default()
     };
-    chart(&curves, lines, view, size)
+    chart(curves, lines)
 }
 
 /// The numbers behind all curves: a row per model, layer and label set.
-pub(crate) fn numbers(study: &Study) -> Result<Table, attn_sdk::render::Error> {
-    let rows = || {
-        let models = study.models.iter();
-        let layers = models.flat_map(|model| model.layers.iter().map(move |layer| (model, layer)));
-        layers.flat_map(|(model, layer)| layer.rows.iter().map(move |row| (model, layer, row)))
-    };
-    let mut table = Table::default();
-    table.push("model", Cells::texts(rows().map(|(model, ..)| model.model.as_str())))?;
-    table.push("layer", Cells::numbers(rows().map(|(_, layer, _)| layer.layer)))?;
-    table.push("labels", Cells::texts(rows().map(|(.., row)| row.label_set.as_str())))?;
+pub(crate) fn numbers(study: &Study) -> Table {
+    let models = study.models.iter();
+    let layers = models.flat_map(|model| model.layers.iter().map(move |layer| (model, layer)));
+    let rows: Vec<(&Encoded, &Layer, &Row)> = layers
+        .flat_map(|(model, layer)| layer.rows.iter().map(move |row| (model, layer, row)))
+        .collect();
+    let mut table = Table::new(rows.len());
+    table
+        .texts("model", |row| rows[row].0.model.as_str())
+        .numbers("layer", |row| rows[row].1.layer)
+        .texts("labels", |row| rows[row].2.label_set.as_str());
     let against: [(&str, fn(&Row) -> Against); 3] = [
         ("aligned", |row| row.aligned),
         ("covered", |row| row.covered),
         ("score", |row| row.score),
     ];
     for (name, of) in against {
-        table.push(
-            name,
-            Cells::Numbers(rows().map(|(.., row)| of(row).value as f32).collect()),
-        )?;
-        let chance = |row: &Row| of(row).chance.map_or(f32::NAN, |chance| chance.mean as f32);
-        table.push(
-            format!("{name} by chance"),
-            Cells::Numbers(rows().map(|(.., row)| chance(row)).collect()),
-        )?;
+        table.numbers(name, |row| of(rows[row].2).value);
+        let chance = |row: usize| of(rows[row].2).chance.map(|chance| chance.mean);
+        table.numbers(format!("{name} by chance"), chance);
     }
-    Ok(table)
+    table
 }
 
 /// The words of a layer on a plane.
-pub(crate) fn map(model: &Encoded, layer: &Layer, view: &View, size: [f32; 2]) -> Drawn {
+pub(crate) fn map(model: &Encoded, layer: &Layer) -> Result<ClusterMap, attn_sdk::Error> {
     let places: Vec<f32> = layer.map.iter().flatten().copied().collect();
-    let labels = model.words.types();
-    let map = ClusterMap {
-        title: &format!("Clusters of words in layer {} of {}", layer.layer, model.model),
-        subtitle: &format!("{} words, {} clusters", layer.map.len(), layer.clusters.len()),
-        caption: "Each point is one occurrence of a word; neighbours in the layer are neighbours here. Names of the largest \
-                  clusters stand where there is room.",
-        what: "cluster",
-        coordinates: Coordinates::new(&places, 2)?,
-        of: layer.partition.of(),
+    Ok(ClusterMap {
+        title: format!("Clusters of words in layer {} of {}", layer.layer, model.model),
+        subtitle: format!("{} words, {} clusters", layer.map.len(), layer.clusters.len()),
+        caption:
+            "Each point is one occurrence of a word; neighbours in the layer are neighbours here. Names of the largest \
+                  clusters stand where there is room."
+                .into(),
+        what: "cluster".into(),
+        coordinates: Coordinates::new(places, 2)?,
+        of: layer.partition.of().into(),
         clusters: layer
             .clusters
             .iter()
             .map(|cluster| MapCluster {
-                name: &cluster.name.text,
+                name: cluster.name.text.clone(),
                 size: cluster.members.len(),
             })
             .collect(),
-        labels: &labels,
-    };
-    Ok(map.scene(view, size)?)
+        labels: model.words.types().into(),
+    })
 }
 
 /// The upper part of a layer's tree, and what its branches are called.
@@ -294,24 +271,15 @@ impl Tree {
         Ok(Self { top, names })
     }
 
-    /// Width and height at which every name is written.
-    pub(crate) fn natural_size(&self) -> [f32; 2] {
-        let leaf = DendrogramLeaf {
-            name: "",
-            size: 0,
-            height: 0.0,
-        };
-        Dendrogram::new(&vec![leaf; self.names.len()], &[]).natural_size()
-    }
-
-    pub(crate) fn scene(&self, model: &Encoded, layer: &Layer, view: &View, size: Option<[f32; 2]>) -> Drawn {
+    /// Its picture.
+    pub(crate) fn plot(&self, model: &Encoded, layer: &Layer) -> Dendrogram {
         let members = self.top.partition.members();
-        let leaves: Vec<DendrogramLeaf<'_>> = self
+        let leaves: Vec<DendrogramLeaf> = self
             .names
             .iter()
             .enumerate()
             .map(|(at, name)| DendrogramLeaf {
-                name: &name.text,
+                name: name.text.clone(),
                 size: members[at].len(),
                 height: layer.whole.height(self.top.nodes[at]) as f32,
             })
@@ -324,15 +292,12 @@ impl Tree {
                 height: merge.height as f32,
             })
             .collect();
-        let title = format!("The tree of clusters in layer {} of {}", layer.layer, model.model);
-        let subtitle = format!("{} words", members.iter().map(Vec::len).sum::<usize>());
-        let tree = Dendrogram {
-            title: &title,
-            subtitle: &subtitle,
+        Dendrogram {
+            title: format!("The tree of clusters in layer {} of {}", layer.layer, model.model),
+            subtitle: format!("{} words", members.iter().map(Vec::len).sum::<usize>()),
             clusters: COLOURS.min(leaves.len()),
-            across: "height (Ward)",
-            ..Dendrogram::new(&leaves, &merges)
-        };
-        Ok(tree.scene(view, size.unwrap_or(tree.natural_size()))?)
+            across: "height (Ward)".into(),
+            ..Dendrogram::new(leaves, merges)
+        }
     }
 }

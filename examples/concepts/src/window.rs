@@ -13,7 +13,7 @@ use std::{
 };
 
 use attn_egui::{apply_theme, egui_wgpu::RenderState, progress_bar};
-use attn_sdk::{Progress, render::View};
+use attn_sdk::{Progress, render::ViewState};
 use eframe::egui::{self, CentralPanel, RichText, Ui, ViewportBuilder};
 
 use super::{
@@ -42,7 +42,7 @@ pub(crate) fn open(options: Options, sources: Vec<Source>) -> Result<(), Box<dyn
 
 struct Window {
     state: RenderState,
-    view: View,
+    view: ViewState,
     shown: Shown,
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use attn_analyze::heads::{DivergenceOptions, HeadPairs, LabelKind, divergence};
 use attn_core::{Attention, Capture, HeadId, Progress};
-use attn_project::{Dims, Mds};
+use attn_project::{Dims, mds::DistanceMap};
 use attn_render::{
-    Cells, Scene, Table, View,
-    views::{Coordinates, HeadMap, HeadMapPart},
+    Cells,
+    plots::{Coordinates, HeadMap, HeadMapPart},
 };
 use serde::Serialize;
 
@@ -18,9 +18,6 @@ use crate::Error;
 const GROUPED: f32 = 0.5;
 /// Heads that a marked one is joined to.
 const NEAREST: usize = 5;
-/// The layout of the map unless a host says otherwise: of one attention, and of each of several.
-const PAGE: [f32; 2] = [900.0, 820.0];
-const PART: [f32; 2] = [560.0, 760.0];
 
 /// How alike the heads of one attention attend.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,7 +31,7 @@ pub struct Likeness {
     /// Where each head of `pairs` lies on the map, so that distances are as near as possible to the root of the divergence
     /// (Clark et al. 2019, section 6).
     pub places: Vec<[f32; 2]>,
-    /// How wrong the distances of the map are: see [`Mds::stress`].
+    /// How wrong the distances of the map are: see [`DistanceMap::stress`].
     pub stress: f64,
     /// Groups of heads of which any two are nearer than half the median pair; the first of each is nearest to all the others. What
     /// to try when a model shall do with fewer heads; that they look alike does not say that they do the same.
@@ -53,7 +50,7 @@ impl Likeness {
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
         let pairs = divergence(capture, attention, options, progress)?;
-        let map = Mds::fit(pairs.distances().view(), Dims::Two, progress)?;
+        let map = DistanceMap::fit(pairs.distances().view(), Dims::Two, progress)?;
         let median = pairs.median();
         Ok(Self {
             attention,
@@ -88,7 +85,7 @@ impl Summary {
     /// ```
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
-    /// use attn_render::View;
+    /// use attn_render::{Plot, ViewState};
     /// use attn_study::{Summary, SummaryOptions};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
@@ -98,7 +95,8 @@ impl Summary {
     /// let (other, bits) = summary.more_like(head)[0];
     /// assert!(other != head && bits < 0.5);
     /// // The same as a map, with that head and those most like it brought out.
-    /// assert_eq!(summary.map(Some(head), &View::default(), None)?.layers[1].points.len(), 16);
+    /// let map = summary.map(Some(head))?;
+    /// assert_eq!(map.scene(&ViewState::default(), map.natural_size())?.layers[1].points.len(), 16);
     /// # Ok::<(), attn_study::Error>(())
     /// ```
     pub fn more_like(&self, head: HeadId) -> Vec<(HeadId, f32)> {
@@ -116,80 +114,40 @@ impl Summary {
             .find(|likeness| likeness.attention == head.attention)
     }
 
-    /// The map of heads, a plot for each attention, in the colours of what heads do. Lines join the heads of a group, or a `marked`
-    /// head and those most like it. Ids of points are indices of [`heads`](Self::heads).
+    /// The map of heads, a plot for each attention, in the colors of what heads do. Lines join the heads of a group, or a `marked`
+    /// head and those most like it. Ids of points are indices of [`heads`](Self::heads). Its table has, per head, the head that is
+    /// most like it and how far that is in bits.
     ///
     /// # Errors
-    /// Those of [`HeadMap::scene`].
-    pub fn map(&self, marked: Option<HeadId>, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
-        let natural = match self.likeness.len() {
-            0 | 1 => PAGE,
-            parts => [PART[0] * parts as f32, PART[1]],
-        };
-        self.with_map(marked, |map| Ok(map.scene(view, size.unwrap_or(natural))?))
-    }
-
-    /// The numbers behind it: a row per head, with the head that is most like it and how far that is in bits.
-    ///
-    /// # Errors
-    /// As [`map`](Self::map).
-    pub fn map_table(&self) -> Result<Table, Error> {
-        let mut table = self.with_map(None, |map| Ok(map.table()?))?;
-        let heads = || self.likeness.iter().flat_map(|likeness| likeness.pairs.heads());
-        let nearest: Vec<Option<(HeadId, f32)>> = heads().map(|head| self.more_like(*head).first().copied()).collect();
-        let group = |head: &HeadId| {
-            let groups = self.likeness_of(*head).map_or(&[][..], |likeness| &likeness.groups);
-            let group = groups.iter().find(|group| group.contains(head));
-            group.map_or_else(String::new, |group| self.model.head_name(group[0]))
-        };
-        let name = |head: Option<(HeadId, f32)>| head.map_or_else(String::new, |(head, _)| self.model.head_name(head));
-        table.push("group of", Cells::Texts(heads().map(group).collect()))?;
-        table.push("most like", Cells::Texts(nearest.iter().copied().map(name).collect()))?;
-        let bits = nearest.iter().map(|head| head.map_or(f32::NAN, |(_, bits)| bits));
-        table.push("divergence in bits", Cells::Numbers(bits.collect()))?;
-        Ok(table)
-    }
-
-    fn with_map<T>(
-        &self,
-        marked: Option<HeadId>,
-        use_it: impl FnOnce(&HeadMap<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    /// [`Error::Render`] for places that are not finite.
+    pub fn map(&self, marked: Option<HeadId>) -> Result<HeadMap, Error> {
         let most = |head: &HeadSummary| head.labels.first().map(|label| label.kind);
         let kinds: BTreeSet<LabelKind> = self.heads.iter().filter_map(most).collect();
-        let names: Vec<String> = kinds.iter().map(ToString::to_string).collect();
-        let classes: Vec<&str> = names.iter().map(String::as_str).collect();
         let class = |head: &HeadId| {
             let kind = most(self.head(*head)?)?;
             kinds.iter().position(|other| *other == kind)
         };
-        let class_of: Vec<Vec<Option<usize>>> = self
-            .likeness
-            .iter()
-            .map(|likeness| likeness.pairs.heads().iter().map(class).collect())
-            .collect();
         let several = self.likeness.len() > 1;
         let mut parts = Vec::new();
-        for (likeness, class_of) in self.likeness.iter().zip(&class_of) {
+        for likeness in &self.likeness {
+            let title = match likeness.attention {
+                _ if !several => "",
+                Attention::EncoderSelf => "encoder",
+                Attention::DecoderSelf => "decoder",
+                Attention::Cross => "cross-attention",
+            };
             parts.push(HeadMapPart {
-                title: match likeness.attention {
-                    _ if !several => "",
-                    Attention::EncoderSelf => "encoder",
-                    Attention::DecoderSelf => "decoder",
-                    Attention::Cross => "cross-attention",
-                },
-                heads: likeness.pairs.heads(),
+                title: title.into(),
+                heads: likeness.pairs.heads().to_vec(),
                 coordinates: Coordinates::new(likeness.places.as_flattened(), 2)?,
-                class_of,
+                class_of: likeness.pairs.heads().iter().map(class).collect(),
             });
         }
         let links: Vec<(HeadId, HeadId)> = match marked {
-            Some(head) => self
-                .more_like(head)
-                .into_iter()
-                .take(NEAREST)
-                .map(|(other, _)| (head, other))
-                .collect(),
+            Some(head) => {
+                let nearest = self.more_like(head).into_iter().take(NEAREST);
+                nearest.map(|(other, _)| (head, other)).collect()
+            }
             None => {
                 let groups = self.likeness.iter().flat_map(|likeness| &likeness.groups);
                 groups
@@ -197,29 +155,45 @@ impl Summary {
                     .collect()
             }
         };
-        let mut map = HeadMap::new(parts, &classes);
-        let title = format!("{}: heads that attend alike", self.model.name);
-        let stress: Vec<String> = self
-            .likeness
-            .iter()
-            .map(|likeness| format!("{:.2}", likeness.stress))
-            .collect();
+        let stress = self.likeness.iter().map(|likeness| format!("{:.2}", likeness.stress));
+        let stress = stress.collect::<Vec<_>>().join(", ");
         let subtitle = match marked {
             Some(head) => format!("Lines: {} and the heads most like it", self.model.head_name(head)),
-            None if links.is_empty() => {
-                format!(
-                    "No two heads are nearer than half the median pair · stress {}",
-                    stress.join(", ")
-                )
-            }
+            None if links.is_empty() => format!("No two heads are nearer than half the median pair · stress {stress}"),
             None => format!(
-                "Lines: groups of heads of which any two are nearer than half the median pair · stress {}",
-                stress.join(", ")
+                "Lines: groups of heads of which any two are nearer than half the median pair · stress {stress}"
             ),
         };
-        (map.title, map.subtitle, map.links, map.marked) = (&title, &subtitle, &links, marked);
-        map.caption = "Each point is a head; the nearer two are, the more alike their rows of attention (root of the mean Jensen-Shannon \
-                       divergence, laid out by multidimensional scaling). Colour: what it does most.";
-        use_it(&map)
+        Ok(HeadMap {
+            title: format!("{}: heads that attend alike", self.model.name),
+            subtitle,
+            caption: "Each point is a head; the nearer two are, the more alike their rows of attention (root of the mean Jensen-Shannon \
+                      divergence, laid out by multidimensional scaling). Color: what it does most."
+                .into(),
+            links,
+            marked,
+            columns: self.likeness_columns(),
+            ..HeadMap::new(parts, kinds.iter().map(ToString::to_string).collect())
+        })
+    }
+
+    /// Per head its group, the head that is most like it, and how far that is.
+    fn likeness_columns(&self) -> Vec<(String, Cells)> {
+        let heads = || self.likeness.iter().flat_map(|likeness| likeness.pairs.heads());
+        let nearest: Vec<Option<(HeadId, f32)>> = heads().map(|head| self.more_like(*head).first().copied()).collect();
+        let group = |head: &HeadId| {
+            let groups = self.likeness_of(*head).map_or(&[][..], |likeness| &likeness.groups);
+            let group = groups.iter().find(|group| group.contains(head));
+            group.map_or_else(String::new, |group| self.model.head_name(group[0]))
+        };
+        let name = |head: &Option<(HeadId, f32)>| head.map_or_else(String::new, |(head, _)| self.model.head_name(head));
+        vec![
+            ("group of".into(), Cells::texts(heads().map(group))),
+            ("most like".into(), Cells::texts(nearest.iter().map(name))),
+            (
+                "divergence in bits".into(),
+                Cells::numbers(nearest.iter().map(|head| head.map(|(_, bits)| bits))),
+            ),
+        ]
     }
 }
