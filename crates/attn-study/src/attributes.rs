@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, fmt::Debug, sync::Arc};
 
-use attn_core::{HeadId, Sequence, Side, Token};
+use attn_core::{ColumnKind, HeadId, Sequence, Side, Token, TokenColumn};
 use attn_project::HeadProjection;
 use attn_render::{
     ColorChoice, ViewState,

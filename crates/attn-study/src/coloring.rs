@@ -1,11 +1,11 @@
-//! Columns that a user brings: a value per token.
+//! Columns that a user adds: a value per token.
 
 use attn_core::{SequenceColumn, TokenColumn};
 
 use crate::{Error, Study};
 
 impl Study {
-    /// Adds a column for colors, searches and filters; one of the same name is replaced. A state draws it with
+    /// Adds a column for colors, searches and filters. It replaces a column of the same name. A state draws it with
     /// [`ColorChoice::values`](attn_render::ColorChoice::values) of its name.
     ///
     /// # Errors

@@ -164,8 +164,7 @@ impl<'a> Records<'a> {
 
     /// Takes text up to a delimiter or the end of the line, without it.
     fn plain(&mut self) -> &'a str {
-        let delimiter = self.delimiter;
-        let end = self.rest.find(|c| c == delimiter || c == '\n' || c == '\r');
+        let end = self.rest.find([self.delimiter, '\n', '\r']);
         let (value, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
         self.rest = rest;
         value

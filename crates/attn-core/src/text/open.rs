@@ -24,7 +24,8 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
         return Err(wrong(&place, None, "a file of text", "a folder"));
     }
     let opened = ["/dev/fd/", "/dev/stdin", "/proc/self/fd/"];
-    if !metadata.is_file() && !(is_pipe(&metadata) && opened.iter().any(|prefix| place.starts_with(prefix))) {
+    let opened_pipe = is_pipe(&metadata) && opened.iter().any(|prefix| place.starts_with(prefix));
+    if !metadata.is_file() && !opened_pipe {
         return Err(wrong(&place, None, "a regular file", "a device or a named pipe"));
     }
     if metadata.len() > limit {
