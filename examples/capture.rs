@@ -16,7 +16,6 @@
     reason = "a command-line program"
 )]
 
-
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use attn_sdk::{

@@ -11,7 +11,6 @@
 
 #![allow(clippy::print_stderr, clippy::exit, reason = "a command-line program")]
 
-
 use std::{
     error::Error,
     io::{self, Write},

@@ -11,7 +11,6 @@
     reason = "a command-line program"
 )]
 
-
 use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
 
 use attn_sdk::project::{

@@ -49,8 +49,8 @@ pub use attn_render as render;
 pub use attn_study as study;
 #[cfg(feature = "study")]
 pub use attn_study::{
-    Ablation, AlikeHeads, ChainedHeads, Column, ColumnKind, Contrast, DataColumn, DataValues, Dataset, Distance, Edges, Effect,
-    Error, Estimate, ExperimentOptions, Guest, HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut, LayerValues,
-    Likeness, Place, Placer, RandomEdges, RandomHeads, Report, SequenceRollout, Steps, Study, Subset, Summary,
-    SummaryOptions, Task, TokenFilter, Way, Weighting, ablate, intervene, knock_out, read_again,
+    Ablation, Column, ColumnKind, Contrast, DataColumn, DataValues, Dataset, Edges, Error, ExperimentParams, Guest,
+    HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut, LayerValues, Place, Placer, Report, SequenceRollout,
+    Steps, Study, Subset, Summary, SummaryParams, TokenFilter, Weighting, ablate, class_prediction, intervene,
+    knock_out, read_again,
 };

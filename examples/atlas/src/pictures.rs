@@ -3,7 +3,7 @@
 use std::{error::Error, fs, path::Path};
 
 use attn_sdk::{
-    Progress, Study, Summary, SummaryOptions,
+    Progress, Study, Summary, SummaryParams,
     core::{HeadId, LayerHead, write_atomically},
     models::Capturer,
     render::{ColorMode, Headless, Scene, SvgOptions, Table, View, write_svg},
@@ -143,7 +143,7 @@ pub(crate) fn write(
             draw(name, scene, &view, wanted(&|| values.table(study))?)?;
         }
     }
-    let summary = Summary::new(study.capture(), capturer, &SummaryOptions::default(), terminal)?;
+    let summary = Summary::new(study.capture(), capturer, &SummaryParams::default(), terminal)?;
     draw(
         "head-map.png".into(),
         summary.map(None, &view, None)?,

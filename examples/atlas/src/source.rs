@@ -14,8 +14,6 @@ use attn_sdk::{
     read_again,
 };
 
-
-
 /// Of the weights and positions of twins.
 const SEED: u64 = 0;
 

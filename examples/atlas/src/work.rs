@@ -16,7 +16,7 @@ use std::{
 };
 
 use attn_sdk::{
-    Column, Guest, Placer, Progress, SequenceRollout, Steps, Study, Summary, SummaryOptions,
+    Column, Guest, Placer, Progress, SequenceRollout, Steps, Study, Summary, SummaryParams,
     core::{Attention, HeadId, Sequence},
     models::Capturer,
     project::{AtlasCache, AtlasOptions, AtlasParams, HeadProjection, HeadSteps, Priority, atlas_with},
@@ -319,7 +319,7 @@ fn run(
     };
     let head = |head| teller.tell(News::Head(Box::new(head)));
     atlas_with(&capture, params, options, &head, teller)?;
-    let summary = Summary::new(&capture, capturer.as_deref(), &SummaryOptions::default(), teller)?;
+    let summary = Summary::new(&capture, capturer.as_deref(), &SummaryParams::default(), teller)?;
     teller.tell(News::Summary(Box::new(summary)));
     Ok(())
 }
@@ -347,7 +347,7 @@ fn run_steps(
     heads.into_inner().into_iter().for_each(|head| steps.insert(head));
     steps.compare(teller)?;
     teller.tell(News::Steps(Box::new(steps)));
-    let summary = Summary::new(&capture, capturer.as_deref(), &SummaryOptions::default(), teller)?;
+    let summary = Summary::new(&capture, capturer.as_deref(), &SummaryParams::default(), teller)?;
     teller.tell(News::Summary(Box::new(summary)));
     Ok(())
 }

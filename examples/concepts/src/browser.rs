@@ -6,6 +6,7 @@ use attn_egui::{
     Export, TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, search_box, theme_switch,
 };
 use attn_sdk::{
+    analyze::concepts::{ConceptCluster, ConceptLayer, ConceptSpace, ConceptStudy},
     core::write_atomically,
     render::{Cells, Selection, Table, View},
 };
@@ -14,7 +15,6 @@ use eframe::egui::{self, CentralPanel, ComboBox, Frame, Grid, Panel, RichText, S
 use super::{
     pictures,
     stage::{Stage, Tab},
-    study::{Cluster, Encoded, Layer, Study, around},
 };
 
 /// Words and sentences shown of one cluster.
@@ -24,7 +24,7 @@ const SENTENCES: usize = 200;
 const REACH: usize = 160;
 
 pub(crate) struct Browser {
-    pub(crate) study: Study,
+    pub(crate) study: ConceptStudy,
     out: PathBuf,
     pub(crate) model: usize,
     /// Which of the model's layers, in their order.
@@ -40,7 +40,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    pub(crate) fn new(study: Study, view: &View, out: PathBuf, state: &RenderState) -> Self {
+    pub(crate) fn new(study: ConceptStudy, view: &View, out: PathBuf, state: &RenderState) -> Self {
         let mut browser = Self {
             stage: Stage::new(&study, view, state),
             study,
@@ -80,11 +80,11 @@ impl Browser {
         }
     }
 
-    pub(crate) fn model(&self) -> &Encoded {
+    pub(crate) fn model(&self) -> &ConceptSpace {
         &self.study.models[self.model]
     }
 
-    pub(crate) fn shown(&self) -> &Layer {
+    pub(crate) fn shown(&self) -> &ConceptLayer {
         &self.model().layers[self.layer]
     }
 
@@ -126,12 +126,11 @@ impl Browser {
         let (layer, words) = (self.shown(), &self.model().words.words);
         let wanted = self.stage.map.view.search.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&wanted);
-        let mut listed: Vec<usize> = (0..layer.clusters.len()).collect();
+        let mut listed = layer.largest();
         listed.retain(|&at| {
             let cluster = &layer.clusters[at];
             has(&cluster.name.text) || cluster.members.iter().any(|&word| has(&words[word].text))
         });
-        listed.sort_by_key(|&at| std::cmp::Reverse(layer.clusters[at].members.len()));
         self.listed = listed;
         self.table.invalidate();
     }
@@ -225,7 +224,7 @@ impl Browser {
             match column {
                 0 => cluster.name.text.clone(),
                 1 => cluster.members.len().to_string(),
-                _ => format!("{:.2}", share(cluster, set)),
+                _ => format!("{:.2}", cluster.share(set)),
             }
         };
         let chosen = listed.iter().position(|&listed| listed == self.cluster);
@@ -282,9 +281,9 @@ impl Browser {
         let area = ScrollArea::vertical().id_salt("sentences").auto_shrink(false);
         area.show(ui, |ui| {
             for &member in cluster.members.iter().take(SENTENCES) {
-                let word = &model.words.words[member];
-                let sentence = &model.text.sentences[word.sentence];
-                let [before, it, after] = around(&sentence.text, sentence.words[word.index].span, REACH);
+                let Some([before, it, after]) = model.excerpt(member, REACH) else {
+                    continue;
+                };
                 ui.label(marked(ui, &before, &it, &after));
                 ui.add_space(2.0);
             }
@@ -332,7 +331,7 @@ impl Browser {
             Cells::numbers(clusters.iter().map(|cluster| cluster.members.len())),
         )?;
         for (at, set) in model.sets.iter().enumerate() {
-            let best = |cluster: &Cluster| {
+            let best = |cluster: &ConceptCluster| {
                 cluster
                     .labels
                     .get(at)
@@ -341,20 +340,14 @@ impl Browser {
                     .map_or(String::new(), |best| best.label)
             };
             table.push(set.name.as_str(), Cells::texts(clusters.iter().map(best)))?;
-            let shares = clusters.iter().map(|cluster| share(cluster, at) as f32);
+            let shares = clusters.iter().map(|cluster| cluster.share(at) as f32);
             table.push(format!("share of {}", set.name), Cells::Numbers(shares.collect()))?;
         }
         Ok(table)
     }
 }
 
-/// How much of a cluster has its best label of a set.
-fn share(cluster: &Cluster, set: usize) -> f64 {
-    let best = cluster.labels.get(set).and_then(|best| best.as_ref());
-    best.map_or(0.0, |best| best.share)
-}
-
-/// A sentence with one word on a coloured ground.
+/// A sentence with one word on a colored ground.
 fn marked(ui: &Ui, before: &str, it: &str, after: &str) -> LayoutJob {
     let visuals = ui.visuals();
     let font = egui::TextStyle::Body.resolve(ui.style());

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, error::Error, path::Path};
 
 use attn_sdk::{
     Progress,
-    analyze::concepts::{Against, ClusterName, Top},
+    analyze::concepts::{Against, Branches, ConceptLayer, ConceptSpace, ConceptStudy, LabelRow, LayerCurves, LayerRow},
     render::{
         Cells, Headless, Scene, SvgOptions, Table, View,
         views::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, Lines, MapCluster, Series},
@@ -12,19 +12,14 @@ use attn_sdk::{
     },
 };
 
-use super::{
-    
-    study::{Encoded, Layer, Row, Study},
-};
-
-/// Branches of a tree that are shown at first, and in how many colours.
+/// Branches of a tree that are shown at first, and their colors.
 pub(crate) const BRANCHES: usize = 28;
-const COLOURS: usize = 8;
+const COLORS: usize = 8;
 
 type Drawn = Result<Scene, attn_sdk::Error>;
 
 pub(crate) fn write(
-    study: &Study,
+    study: &ConceptStudy,
     out: &Path,
     view: &View,
     svg: bool,
@@ -49,7 +44,7 @@ pub(crate) fn write(
         if let Some(curves) = curves(study, model, view, [760.0, 520.0])? {
             draw(format!("curves{suffix}.png"), curves)?;
         }
-        for layer in &model.layers {
+        for (index, layer) in model.layers.iter().enumerate() {
             let at = layer.layer;
             if !layer.map.is_empty() {
                 draw(
@@ -57,14 +52,15 @@ pub(crate) fn write(
                     map(model, layer, view, [900.0, 760.0])?,
                 )?;
             }
-            let tree = Tree::new(model, layer, &BTreeSet::new())?;
-            draw(
-                format!("dendrogram-{at}{suffix}.png"),
-                tree.scene(model, layer, view, None)?,
-            )?;
+            if let Some(branches) = model.branches(index, BRANCHES, &BTreeSet::new())? {
+                draw(
+                    format!("dendrogram-{at}{suffix}.png"),
+                    tree(&branches, model, layer, view, None)?,
+                )?;
+            }
         }
     }
-    for topic in topics(study) {
+    for topic in study.topics() {
         if let Some(scene) = compared(study, &topic, view, [640.0, 440.0])? {
             let name: String = topic
                 .chars()
@@ -77,263 +73,179 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// One curve, and its chance level where permuted labels were judged.
-struct Curve {
-    name: String,
-    values: Vec<f32>,
-    chance: Option<Vec<f32>>,
-}
-
-impl Curve {
-    fn new(name: impl Into<String>, values: &[Against]) -> Self {
-        let chance = values
-            .iter()
-            .map(|against| against.chance.map(|chance| chance.mean as f32));
-        Self {
-            name: name.into(),
-            values: values.iter().map(|against| against.value as f32).collect(),
-            chance: chance.collect(),
-        }
-    }
-}
-
-/// `None` if the layers do not ascend, which `--layers` allows.
-fn chart(curves: &[Curve], lines: Lines<'_>, view: &View, size: [f32; 2]) -> Result<Option<Scene>, attn_sdk::Error> {
-    if curves.is_empty() || lines.at.windows(2).any(|pair| pair[0] >= pair[1]) {
+/// A chart of curves; `None` if the layers do not ascend, which `--layers` allows.
+fn chart(
+    curves: &LayerCurves,
+    (subtitle, caption): (&str, &str),
+    view: &View,
+    size: [f32; 2],
+) -> Result<Option<Scene>, attn_sdk::Error> {
+    if curves.curves.is_empty() || curves.layers.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Ok(None);
     }
+    let single = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<f32>>();
+    let at: Vec<f32> = curves.layers.iter().map(|layer| *layer as f32).collect();
+    let values: Vec<(Vec<f32>, Option<Vec<f32>>)> = curves
+        .curves
+        .iter()
+        .map(|curve| (single(&curve.values), curve.chance.as_deref().map(single)))
+        .collect();
     let mut series: Vec<Series<'_>> = Vec::new();
-    for (class, curve) in curves.iter().enumerate() {
+    for (class, (curve, (values, chance))) in curves.curves.iter().zip(&values).enumerate() {
         let line = |name, values, broken| Series {
             name,
             values,
             class,
             broken,
         };
-        series.push(line(&curve.name, &curve.values, false));
-        if let Some(chance) = &curve.chance {
+        series.push(line(&curve.name, values, false));
+        if let Some(chance) = chance {
             series.push(line("by chance", chance, true));
         }
     }
     let lines = Lines {
+        title: &curves.title,
+        subtitle,
+        caption,
+        at: &at,
         across: "layer (0: embeddings)",
         up: "share of clusters",
         series,
         range: Some([0.0, 1.0]),
-        ..lines
+        ..Lines::default()
     };
     Ok(Some(lines.scene(view, size)?))
 }
 
-fn places(model: &Encoded) -> Vec<f32> {
-    model.layers.iter().map(|layer| layer.layer as f32).collect()
-}
-
-/// The aligned share of one label set, layer by layer.
-fn aligned(model: &Encoded, set: usize) -> Vec<Against> {
-    let rows = model.layers.iter().filter_map(|layer| layer.rows.get(set));
-    rows.map(|row| row.aligned).collect()
-}
-
 /// Every label set of a model.
 pub(crate) fn curves(
-    study: &Study,
-    model: &Encoded,
+    study: &ConceptStudy,
+    model: &ConceptSpace,
     view: &View,
     size: [f32; 2],
 ) -> Result<Option<Scene>, attn_sdk::Error> {
-    let curve = |(at, set): (usize, &attn_sdk::analyze::concepts::LabelSet)| {
-        let polar = study.classes.as_deref() == Some(set.name.as_str());
-        let name = if polar {
-            format!("polar ({})", set.name)
-        } else {
-            set.name.clone()
-        };
-        Curve::new(name, &aligned(model, at))
-    };
-    let curves: Vec<Curve> = model.sets.iter().enumerate().map(curve).collect();
-    let lines = Lines {
-        title: "What clusters of words stand for, layer by layer",
-        subtitle: &format!("{}: {} words", model.model, model.words.words.len()),
-        caption: "Share of the clusters of each layer whose words have one label of the set. Broken, in the same colour: \
-                  the same with permuted labels.",
-        at: &places(model),
-        ..Lines::default()
-    };
-    chart(&curves, lines, view, size)
-}
-
-/// What two models are compared by: each label set, and what is found again.
-pub(crate) fn topics(study: &Study) -> Vec<String> {
-    if study.models.len() < 2 {
-        return Vec::new();
-    }
-    let sets = study.models[0].sets.iter().map(|set| set.name.clone());
-    sets.chain(["found again".to_owned()]).collect()
+    let subtitle = format!("{}: {} words", model.model, model.words.words.len());
+    let caption = "Share of the clusters of each layer whose words have one label of the set. Broken, in the same color: \
+                   the same with permuted labels.";
+    chart(&study.curves(model), (&subtitle, caption), view, size)
 }
 
 /// Two models in one chart.
 pub(crate) fn compared(
-    study: &Study,
+    study: &ConceptStudy,
     topic: &str,
     view: &View,
     size: [f32; 2],
 ) -> Result<Option<Scene>, attn_sdk::Error> {
-    let [before, after] = study.models.as_slice() else {
+    let Some(curves) = study.compared(topic) else {
         return Ok(None);
     };
-    let (curves, title, caption) = match before.sets.iter().position(|set| set.name == topic) {
-        Some(set) => {
-            let polar = study.classes.as_deref() == Some(topic);
-            let title = if polar {
-                format!("Polar clusters ({topic})")
-            } else {
-                format!("Clusters that stand for {topic}")
-            };
-            let of = |model: &Encoded| -> Option<Vec<Against>> {
-                let at = model.sets.iter().position(|set| set.name == topic)?;
-                Some(aligned(model, at))
-            };
-            let after_values = of(after).filter(|values| values.len() == before.layers.len());
-            let mut curves = vec![Curve::new(&before.model, &aligned(before, set))];
-            curves.extend(after_values.map(|values| Curve::new(&after.model, &values)));
-            (
-                curves,
-                title,
-                "Broken, in the same colour: the same with permuted labels.",
-            )
-        }
-        None => {
-            let survive: Vec<Against> = study.transfer.iter().map(|row| row.survive).collect();
-            let known: Vec<Against> = study.transfer.iter().map(|row| row.known_before).collect();
-            let curves = vec![
-                Curve::new(format!("of {} in {}", before.model, after.model), &survive),
-                Curve::new(format!("of {} in {}", after.model, before.model), &known),
-            ];
-            let caption = "Broken, in the same colour: the same with the other model's clusters permuted.";
-            (curves, "Clusters found again in the other model".to_owned(), caption)
-        }
+    let subtitle = format!("{} words", study.models[0].words.words.len());
+    let caption = if topic == ConceptStudy::FOUND_AGAIN {
+        "Broken, in the same color: the same with the other model's clusters permuted."
+    } else {
+        "Broken, in the same color: the same with permuted labels."
     };
-    let lines = Lines {
-        title: &title,
-        subtitle: &format!("{} words", before.words.words.len()),
-        caption,
-        at: &places(before),
-        ..Lines::default()
-    };
-    chart(&curves, lines, view, size)
+    chart(&curves, (&subtitle, caption), view, size)
 }
 
 /// The numbers behind all curves: a row per model, layer and label set.
-pub(crate) fn numbers(study: &Study) -> Result<Table, attn_sdk::render::Error> {
-    let rows = || {
-        let models = study.models.iter();
-        let layers = models.flat_map(|model| model.layers.iter().map(move |layer| (model, layer)));
-        layers.flat_map(|(model, layer)| layer.rows.iter().map(move |row| (model, layer, row)))
-    };
+pub(crate) fn numbers(study: &ConceptStudy) -> Result<Table, attn_sdk::render::Error> {
+    let rows: Vec<LayerRow<'_>> = study.rows().collect();
     let mut table = Table::default();
-    table.push("model", Cells::texts(rows().map(|(model, ..)| model.model.as_str())))?;
-    table.push("layer", Cells::numbers(rows().map(|(_, layer, _)| layer.layer)))?;
-    table.push("labels", Cells::texts(rows().map(|(.., row)| row.label_set.as_str())))?;
-    let against: [(&str, fn(&Row) -> Against); 3] = [
+    table.push("model", Cells::texts(rows.iter().map(|row| row.model)))?;
+    table.push("layer", Cells::numbers(rows.iter().map(|row| row.layer)))?;
+    table.push(
+        "labels",
+        Cells::texts(rows.iter().map(|row| row.row.label_set.as_str())),
+    )?;
+    let against: [(&str, fn(&LabelRow) -> Against); 3] = [
         ("aligned", |row| row.aligned),
         ("covered", |row| row.covered),
         ("score", |row| row.score),
     ];
     for (name, of) in against {
-        table.push(
-            name,
-            Cells::Numbers(rows().map(|(.., row)| of(row).value as f32).collect()),
-        )?;
-        let chance = |row: &Row| of(row).chance.map_or(f32::NAN, |chance| chance.mean as f32);
+        let values = rows.iter().map(|row| of(row.row).value as f32);
+        table.push(name, Cells::Numbers(values.collect()))?;
+        let chance = |row: &LayerRow<'_>| of(row.row).chance.map_or(f32::NAN, |chance| chance.mean as f32);
         table.push(
             format!("{name} by chance"),
-            Cells::Numbers(rows().map(|(.., row)| chance(row)).collect()),
+            Cells::Numbers(rows.iter().map(chance).collect()),
         )?;
     }
     Ok(table)
 }
 
 /// The words of a layer on a plane.
-pub(crate) fn map(model: &Encoded, layer: &Layer, view: &View, size: [f32; 2]) -> Drawn {
+pub(crate) fn map(model: &ConceptSpace, layer: &ConceptLayer, view: &View, size: [f32; 2]) -> Drawn {
     let places: Vec<f32> = layer.map.iter().flatten().copied().collect();
     let labels = model.words.types();
+    // Words in no cluster share a number behind the clusters.
+    let noise = layer.clusters.len();
+    let of: Vec<usize> = layer.partition.of().iter().map(|of| of.unwrap_or(noise)).collect();
+    let in_none = layer.partition.noise();
+    let clusters = layer.clusters.iter().map(|cluster| MapCluster {
+        name: &cluster.name.text,
+        size: cluster.members.len(),
+    });
+    let noise = (in_none > 0).then_some(MapCluster {
+        name: "in no cluster",
+        size: in_none,
+    });
     let map = ClusterMap {
         title: &format!("Clusters of words in layer {} of {}", layer.layer, model.model),
         subtitle: &format!("{} words, {} clusters", layer.map.len(), layer.clusters.len()),
-        caption: "Each point is one occurrence of a word; neighbours in the layer are neighbours here. Names of the largest \
+        caption: "Each point is one occurrence of a word; neighbors in the layer are neighbors here. Names of the largest \
                   clusters stand where there is room.",
         what: "cluster",
         coordinates: Coordinates::new(&places, 2)?,
-        of: layer.partition.of(),
-        clusters: layer
-            .clusters
-            .iter()
-            .map(|cluster| MapCluster {
-                name: &cluster.name.text,
-                size: cluster.members.len(),
-            })
-            .collect(),
+        of: &of,
+        clusters: clusters.chain(noise).collect(),
         labels: &labels,
     };
     Ok(map.scene(view, size)?)
 }
 
-/// The upper part of a layer's tree, and what its branches are called.
-pub(crate) struct Tree {
-    pub(crate) top: Top,
-    names: Vec<ClusterName>,
+/// Width and height of a tree at which every name is written.
+pub(crate) fn tree_size(branches: &Branches) -> [f32; 2] {
+    let leaf = DendrogramLeaf {
+        name: "",
+        size: 0,
+        height: 0.0,
+    };
+    Dendrogram::new(&vec![leaf; branches.names.len()], &[]).natural_size()
 }
 
-impl Tree {
-    /// The highest branches, but nodes in `toggled` are opened where they would be closed and closed where they would be open.
-    pub(crate) fn new(model: &Encoded, layer: &Layer, toggled: &BTreeSet<usize>) -> Result<Self, attn_sdk::Error> {
-        let whole = &layer.whole;
-        let first_open = 2 * whole.points() - BRANCHES.min(whole.points());
-        let top = whole.opened(|node| (node >= first_open) != toggled.contains(&node));
-        let names = model.names(&top.partition)?;
-        Ok(Self { top, names })
-    }
-
-    /// Width and height at which every name is written.
-    pub(crate) fn natural_size(&self) -> [f32; 2] {
-        let leaf = DendrogramLeaf {
-            name: "",
-            size: 0,
-            height: 0.0,
-        };
-        Dendrogram::new(&vec![leaf; self.names.len()], &[]).natural_size()
-    }
-
-    pub(crate) fn scene(&self, model: &Encoded, layer: &Layer, view: &View, size: Option<[f32; 2]>) -> Drawn {
-        let members = self.top.partition.members();
-        let leaves: Vec<DendrogramLeaf<'_>> = self
-            .names
-            .iter()
-            .enumerate()
-            .map(|(at, name)| DendrogramLeaf {
-                name: &name.text,
-                size: members[at].len(),
-                height: layer.whole.height(self.top.nodes[at]) as f32,
-            })
-            .collect();
-        let merges = self.top.tree.merges().iter();
-        let merges: Vec<DendrogramMerge> = merges
-            .map(|merge| DendrogramMerge {
-                left: merge.left,
-                right: merge.right,
-                height: merge.height as f32,
-            })
-            .collect();
-        let title = format!("The tree of clusters in layer {} of {}", layer.layer, model.model);
-        let subtitle = format!("{} words", members.iter().map(Vec::len).sum::<usize>());
-        let tree = Dendrogram {
-            title: &title,
-            subtitle: &subtitle,
-            clusters: COLOURS.min(leaves.len()),
-            across: "height (Ward)",
-            ..Dendrogram::new(&leaves, &merges)
-        };
-        Ok(tree.scene(view, size.unwrap_or(tree.natural_size()))?)
-    }
+/// The upper part of a layer's tree.
+pub(crate) fn tree(
+    branches: &Branches,
+    model: &ConceptSpace,
+    layer: &ConceptLayer,
+    view: &View,
+    size: Option<[f32; 2]>,
+) -> Drawn {
+    let leaf = |at: usize| DendrogramLeaf {
+        name: &branches.names[at].text,
+        size: branches.sizes[at],
+        height: branches.heights[at] as f32,
+    };
+    let leaves: Vec<DendrogramLeaf<'_>> = (0..branches.names.len()).map(leaf).collect();
+    let merges = branches.top.tree.merges().iter();
+    let merges: Vec<DendrogramMerge> = merges
+        .map(|merge| DendrogramMerge {
+            left: merge.left,
+            right: merge.right,
+            height: merge.height as f32,
+        })
+        .collect();
+    let title = format!("The tree of clusters in layer {} of {}", layer.layer, model.model);
+    let subtitle = format!("{} words", branches.sizes.iter().sum::<usize>());
+    let tree = Dendrogram {
+        title: &title,
+        subtitle: &subtitle,
+        clusters: COLORS.min(leaves.len()),
+        across: "height (Ward)",
+        ..Dendrogram::new(&leaves, &merges)
+    };
+    Ok(tree.scene(view, size.unwrap_or(tree.natural_size()))?)
 }

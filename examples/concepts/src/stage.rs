@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     Error,
+    analyze::concepts::{Branches, ConceptStudy},
     render::{
         Camera, Event, Projection, Scene, Selection, View,
         views::overlay::{self, Tooltip},
@@ -12,11 +13,7 @@ use attn_sdk::{
 };
 use eframe::egui::{ComboBox, Frame, Grid, RichText, ScrollArea, Ui, vec2};
 
-use super::{
-    browser::Browser,
-    pictures::{self, Tree},
-    study::{Study, around},
-};
+use super::{browser::Browser, pictures};
 
 /// Letters around a word in a tooltip.
 const REACH: usize = 30;
@@ -68,17 +65,17 @@ pub(crate) struct Stage {
     topic: usize,
     /// Nodes of the tree that were clicked, and the tree that this makes.
     toggled: BTreeSet<usize>,
-    grown: Option<Tree>,
+    grown: Option<Branches>,
 }
 
 impl Stage {
-    pub(crate) fn new(study: &Study, view: &View, state: &RenderState) -> Self {
+    pub(crate) fn new(study: &ConceptStudy, view: &View, state: &RenderState) -> Self {
         Self {
             tab: Tab::Map,
             map: Picture::new(state, "map of the clusters", view),
             tree: Picture::new(state, "tree of the clusters", view),
             chart: Picture::new(state, "curves over the layers", view),
-            topics: pictures::topics(study),
+            topics: study.topics(),
             topic: 0,
             toggled: BTreeSet::new(),
             grown: None,
@@ -167,13 +164,12 @@ impl Browser {
                 let Some(word) = model.words.words.get(id as usize) else {
                     return;
                 };
-                let sentence = &model.text.sentences[word.sentence];
+                let cluster = layer.partition.cluster(id as usize);
+                let name = cluster.map_or("in no cluster", |cluster| layer.clusters[cluster].name.text.as_str());
+                let excerpt = model.excerpt(id as usize, REACH).unwrap_or_default();
                 let tooltip = Tooltip {
                     title: word.text.clone(),
-                    lines: vec![
-                        layer.clusters[layer.partition.of()[id as usize]].name.text.clone(),
-                        around(&sentence.text, sentence.words[word.index].span, REACH).concat(),
-                    ],
+                    lines: vec![name.to_owned(), excerpt.concat()],
                     ..Tooltip::default()
                 };
                 let colors = view.colors();
@@ -181,7 +177,7 @@ impl Browser {
                 let projection = Projection::new(scene, view, hover.size);
                 overlay::tooltip(scene, &projection, hover.pointer, &tooltip, &colors);
             });
-        if let Some(&cluster) = clicked(&shown.events).and_then(|word| layer.partition.of().get(word)) {
+        if let Some(cluster) = clicked(&shown.events).and_then(|word| layer.partition.cluster(word)) {
             self.choose(cluster);
         }
     }
@@ -194,30 +190,33 @@ impl Browser {
         ui.add_space(6.0);
         ui.label(RichText::new("   Click a name to open its branch, a joint to close it.").weak());
         if stage.grown.is_none() {
-            match Tree::new(model, layer, &stage.toggled) {
-                Ok(tree) => stage.grown = Some(tree),
+            match model.branches(self.layer, pictures::BRANCHES, &stage.toggled) {
+                Ok(branches) => stage.grown = branches,
                 Err(error) => {
                     ui.label(error.to_string());
                     return;
                 }
             }
         }
-        let Some(tree) = &stage.grown else { return };
+        let (Some(tree), Some(whole)) = (&stage.grown, &layer.whole) else {
+            ui.label("This method of clustering grows no tree.");
+            return;
+        };
         let picture = &mut stage.tree;
         picture.turn_to(format!("{} {} {:?}", self.model, self.layer, stage.toggled));
         let area = ScrollArea::vertical().id_salt("tree").auto_shrink(false);
         let shown = area.show(ui, |ui| {
-            let size = vec2(ui.available_width(), tree.natural_size()[1]);
-            let scene = |size: [f32; 2], view: &View| tree.scene(model, layer, view, Some(size));
+            let size = vec2(ui.available_width(), pictures::tree_size(tree)[1]);
+            let scene = |size: [f32; 2], view: &View| pictures::tree(tree, model, layer, view, Some(size));
             ui.allocate_ui(size, |ui| picture.widget.show(ui, &mut picture.view, scene))
                 .inner
         });
         let Some(id) = clicked(&shown.inner.events) else { return };
         let Some(&node) = tree.top.nodes.get(id) else { return };
-        let first = tree.top.partition.of().iter().position(|&branch| branch == id);
-        let cluster = first.map(|word| layer.partition.of()[word]);
+        let first = tree.top.partition.of().iter().position(|&branch| branch == Some(id));
+        let cluster = first.and_then(|word| layer.partition.cluster(word));
         // A single word has nothing to open.
-        if node >= layer.whole.points() {
+        if node >= whole.points() {
             if !stage.toggled.remove(&node) {
                 stage.toggled.insert(node);
             }

@@ -1,4 +1,4 @@
-//! Sentences divided into labelled words, as people annotated them: CoNLL-U, and lines of `word_tag`.
+//! Sentences divided into labeled words, as people annotated them: CoNLL-U, and lines of `word_tag`.
 //!
 //! CoNLL-U is the format of Universal Dependencies (<https://universaldependencies.org/format.html>). Models read the
 //! sentence's text, not its words, so every word knows where it stands in the text.
@@ -41,7 +41,7 @@ impl TaggedSentence {
 }
 
 /// Sentences with labels per word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaggedText {
     /// What the tags of each word are.
     pub columns: Vec<String>,
@@ -72,7 +72,7 @@ impl TaggedText {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Parse`] with the line, [`Error::Setting`] for an unknown column, [`Error::Empty`] without a sentence.
+    /// [`Error::Parse`] with the line, [`Error::Parameter`] for an unknown column, [`Error::Empty`] without a sentence.
     pub fn conllu(content: &str, place: &str, columns: &[&str]) -> Result<Self, Error> {
         let chosen = columns
             .iter()
@@ -212,7 +212,7 @@ impl Column {
                 _ => None,
             },
         };
-        let (field, attribute) = field.ok_or_else(|| Error::Setting {
+        let (field, attribute) = field.ok_or_else(|| Error::Parameter {
             name: "columns",
             expected: "lemma, upos, xpos, deprel, feats.NAME or misc.NAME".into(),
             found: name.to_owned(),

@@ -1,13 +1,12 @@
 //! The page's numbers, a row per head, for spreadsheets.
 
-use attn_analyze::heads::Measure;
 use attn_render::{Cells, Table};
 
 use super::{HeadSummary, Summary};
 use crate::Error;
 
 impl Summary {
-    /// A row per head: what it does and what stands out in words, each score with its chance level, and the mean lengths of its vectors.
+    /// A row per head: its roles and anomalies, each score with its chance level, and the mean lengths of its vectors.
     /// Empty cells where a head has none.
     ///
     /// # Errors
@@ -23,14 +22,14 @@ impl Summary {
             Cells::Texts(heads.iter().map(|head| self.model.head_name(head.head)).collect()),
         )?;
         table.push(
-            "does",
-            words(&|head| head.labels.iter().map(|label| label.kind.to_string()).collect()),
+            "role",
+            words(&|head| head.labels.iter().map(|label| label.role.to_string()).collect()),
         )?;
         let stands_out = |head: &HeadSummary| {
             let own = self.anomalies.iter().filter(|anomaly| anomaly.head == head.head);
             own.map(|anomaly| anomaly.kind.to_string()).collect()
         };
-        table.push("stands out", words(&stands_out))?;
+        table.push("anomaly", words(&stands_out))?;
         let numbers = |of: &dyn Fn(&HeadSummary) -> Option<f64>| {
             Cells::Numbers(
                 heads
@@ -39,16 +38,19 @@ impl Summary {
                     .collect(),
             )
         };
-        let known = |measure: &Measure| heads.iter().any(|head| head.scores.get(*measure).is_some());
-        for measure in Measure::ALL.into_iter().filter(known) {
+        for score in self.scores.iter() {
+            let id = score.id();
+            if heads.iter().all(|head| head.scores.get(&id).is_none()) {
+                continue;
+            }
             table.push(
-                measure.name(),
-                numbers(&|head| head.scores.get(measure).map(|score| score.value)),
+                score.name(),
+                numbers(&|head| head.scores.get(&id).map(|score| score.value)),
             )?;
-            let chance = format!("{} by chance", measure.name());
+            let chance = format!("{} by chance", score.name());
             table.push(
                 chance,
-                numbers(&|head| head.scores.get(measure).map(|score| score.baseline())),
+                numbers(&|head| head.scores.get(&id).map(|score| score.baseline())),
             )?;
         }
         table.push("mean query length", numbers(&|head| Some(head.norms.query)))?;

@@ -1,4 +1,4 @@
-//! Files of labelled words, their words in a capture, and label sets computed from them.
+//! Files of labeled words, their words in a capture, and label sets computed from them.
 
 use attn_core::{
     Attention, AttentionInfo, Capture, CaptureOptions, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo,
@@ -66,7 +66,7 @@ fn mistakes_are_named_with_their_line() {
     ));
     assert!(matches!(
         TaggedText::conllu(TWO, "file", &["pos"]),
-        Err(Error::Setting { name: "columns", .. })
+        Err(Error::Parameter { name: "columns", .. })
     ));
     let error = TaggedText::word_tag("the_DET cat\n", "file", '_').unwrap_err();
     assert_eq!(error.to_string(), "file, line 1: expected word_tag, found `cat`");
@@ -183,7 +183,7 @@ fn words_find_their_tokens() {
     assert_eq!((upos.labels.join(" "), upos.counts()), ("ADJ NOUN".into(), vec![2, 1]));
     assert!(matches!(
         LabelSet::column(&corpus, &words, "xpos"),
-        Err(Error::Setting { .. })
+        Err(Error::Parameter { .. })
     ));
     let place = LabelSet::place(&corpus, &words).unwrap();
     assert_eq!((place.labels.len(), place.of), (2, vec![vec![0], vec![], vec![1]]));

@@ -3,7 +3,7 @@
 use attn_core::*;
 
 use super::texts;
-use crate::{heads::*, rng::Rng};
+use crate::{Rng, heads::*};
 
 /// Lines of letters at random; `then` draws a letter after the one before.
 fn lines(count: usize, length: usize, then: impl Fn(usize, &mut Rng) -> usize) -> Vec<String> {
@@ -37,7 +37,7 @@ fn content(lines: &[String], pattern: impl Fn(u8, u8, usize, usize) -> f32) -> V
             0.0
         }
     });
-    content_scores(&capture, &Attribute::text(&capture), &ScoreOptions::default(), &()).unwrap()
+    content_scores(&capture, &Attribute::text(&capture), &ScoreParams::default(), &()).unwrap()
 }
 
 /// One head of one layer; the query of a token is given by its line, its place and the dimension.
@@ -95,7 +95,7 @@ fn a_head_that_seeks_the_next_letter_is_explained_by_pairs() {
 }
 
 #[test]
-fn a_head_that_favours_a_token_is_explained_by_the_key_alone() {
+fn a_head_that_favors_a_token_is_explained_by_the_key_alone() {
     let lines = lines(60, 12, |_, rng| rng.below(8));
     let heads = content(&lines, |_, key, _, _| if key == b'c' { 20.0 } else { 1.0 });
     assert!(heads[0].score.value > 0.9, "{:?}", heads[0].score);
@@ -133,10 +133,10 @@ fn an_attribute_must_fit_the_capture() {
         |_, _, _| 0.0,
     );
     let mut attribute = Attribute::text(&capture);
-    assert!(attribute.says_something());
+    assert!(attribute.has_classes());
     assert_eq!(attribute.encoder[0], None, "special tokens have no class");
     attribute.encoder.pop();
-    let error = content_scores(&capture, &attribute, &ScoreOptions::default(), &()).unwrap_err();
+    let error = content_scores(&capture, &attribute, &ScoreParams::default(), &()).unwrap_err();
     assert!(
         error
             .to_string()
@@ -144,7 +144,7 @@ fn an_attribute_must_fit_the_capture() {
         "{error}"
     );
     attribute.encoder.push(Some(99));
-    let error = content_scores(&capture, &attribute, &ScoreOptions::default(), &()).unwrap_err();
+    let error = content_scores(&capture, &attribute, &ScoreParams::default(), &()).unwrap_err();
     assert!(
         error.to_string().contains("expected classes below 8, found 99"),
         "{error}"

@@ -1,8 +1,6 @@
-//! Which heads attend alike: their distances, a map of them, and the groups of which one head may stand for all.
+//! Similarity of heads: distances, a map, and groups of which one head may stand for all.
 
-use std::collections::BTreeSet;
-
-use attn_analyze::heads::{DivergenceOptions, HeadPairs, LabelKind, divergence};
+use attn_analyze::heads::{DivergenceParams, HeadPairs, Role, divergence};
 use attn_core::{Attention, Capture, HeadId, Progress};
 use attn_project::{Dims, Mds};
 use attn_render::{
@@ -11,7 +9,7 @@ use attn_render::{
 };
 use serde::Serialize;
 
-use super::{AlikeHeads, HeadSummary, Summary};
+use super::{HeadSummary, Summary, build::stack};
 use crate::Error;
 
 /// Heads of a group are nearer to each other than this share of what the median pair is.
@@ -22,9 +20,9 @@ const NEAREST: usize = 5;
 const PAGE: [f32; 2] = [900.0, 820.0];
 const PART: [f32; 2] = [560.0, 760.0];
 
-/// How alike the heads of one attention attend.
+/// Similarity of the heads of one attention.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Likeness {
+pub struct HeadSimilarity {
     /// The attention. Heads of different attentions see different keys and are not compared.
     pub attention: Attention,
     /// Mean Jensen-Shannon divergence of the rows of every pair in bits: 0 is equal, 1 has nothing in common.
@@ -41,7 +39,7 @@ pub struct Likeness {
     pub groups: Vec<Vec<HeadId>>,
 }
 
-impl Likeness {
+impl HeadSimilarity {
     /// Compares the heads of an attention.
     ///
     /// # Errors
@@ -49,7 +47,7 @@ impl Likeness {
     pub fn new(
         capture: &Capture,
         attention: Attention,
-        options: &DivergenceOptions,
+        options: &DivergenceParams,
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
         let pairs = divergence(capture, attention, options, progress)?;
@@ -71,15 +69,28 @@ impl Likeness {
     }
 
     /// The pairs that are nearer than the median one, nearest first.
-    pub(super) fn nearest_pairs(&self, most: usize) -> impl Iterator<Item = AlikeHeads> {
+    pub(super) fn nearest_pairs(&self, most: usize) -> impl Iterator<Item = SimilarHeads> {
         let pairs = self.pairs.at_most(self.median).into_iter().take(most);
-        pairs.map(|(a, b, divergence)| AlikeHeads {
+        pairs.map(|(a, b, divergence)| SimilarHeads {
             a,
             b,
             divergence,
             median: self.median,
         })
     }
+}
+
+/// Two heads with similar attention. Whether they also write the same must be seen by ablation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SimilarHeads {
+    /// One head.
+    pub a: HeadId,
+    /// The other.
+    pub b: HeadId,
+    /// Mean Jensen-Shannon divergence of their rows in bits, 0 for equal.
+    pub divergence: f32,
+    /// That of the median pair.
+    pub median: f32,
 }
 
 impl Summary {
@@ -89,41 +100,41 @@ impl Summary {
     /// use attn_embedded::sentences;
     /// use attn_models::{Capturer, split_lines};
     /// use attn_render::View;
-    /// use attn_study::{Summary, SummaryOptions};
+    /// use attn_study::{Summary, SummaryParams};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
     /// let capture = capturer.text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?.capture;
-    /// let summary = Summary::new(&capture, None, &SummaryOptions::default(), &())?;
+    /// let summary = Summary::new(&capture, None, &SummaryParams::default(), &())?;
     /// let head = summary.heads[1].head;
-    /// let (other, bits) = summary.more_like(head)[0];
+    /// let (other, bits) = summary.most_similar(head)[0];
     /// assert!(other != head && bits < 0.5);
     /// // The same as a map, with that head and those most like it brought out.
     /// assert_eq!(summary.map(Some(head), &View::default(), None)?.layers[1].points.len(), 16);
     /// # Ok::<(), attn_study::Error>(())
     /// ```
-    pub fn more_like(&self, head: HeadId) -> Vec<(HeadId, f32)> {
-        let likeness = self.likeness_of(head);
-        let place = |likeness: &&Likeness| likeness.pairs.heads().iter().position(|other| *other == head);
-        likeness
-            .and_then(|likeness| Some(likeness.pairs.ascending(place(&likeness)?)))
+    pub fn most_similar(&self, head: HeadId) -> Vec<(HeadId, f32)> {
+        let similarity = self.similarity_of(head);
+        let place = |similarity: &&HeadSimilarity| similarity.pairs.heads().iter().position(|other| *other == head);
+        similarity
+            .and_then(|similarity| Some(similarity.pairs.ascending(place(&similarity)?)))
             .unwrap_or_default()
     }
 
     /// How alike the heads of a head's attention are.
-    pub fn likeness_of(&self, head: HeadId) -> Option<&Likeness> {
-        self.likeness
+    pub fn similarity_of(&self, head: HeadId) -> Option<&HeadSimilarity> {
+        self.similarity
             .iter()
-            .find(|likeness| likeness.attention == head.attention)
+            .find(|similarity| similarity.attention == head.attention)
     }
 
-    /// The map of heads, a plot for each attention, in the colours of what heads do. Lines join the heads of a group, or a `marked`
+    /// The map of heads, a plot for each attention, in the colors of what heads do. Lines join the heads of a group, or a `marked`
     /// head and those most like it. Ids of points are indices of [`heads`](Self::heads).
     ///
     /// # Errors
     /// Those of [`HeadMap::scene`].
     pub fn map(&self, marked: Option<HeadId>, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
-        let natural = match self.likeness.len() {
+        let natural = match self.similarity.len() {
             0 | 1 => PAGE,
             parts => [PART[0] * parts as f32, PART[1]],
         };
@@ -136,10 +147,13 @@ impl Summary {
     /// As [`map`](Self::map).
     pub fn map_table(&self) -> Result<Table, Error> {
         let mut table = self.with_map(None, |map| Ok(map.table()?))?;
-        let heads = || self.likeness.iter().flat_map(|likeness| likeness.pairs.heads());
-        let nearest: Vec<Option<(HeadId, f32)>> = heads().map(|head| self.more_like(*head).first().copied()).collect();
+        let heads = || self.similarity.iter().flat_map(|similarity| similarity.pairs.heads());
+        let nearest: Vec<Option<(HeadId, f32)>> =
+            heads().map(|head| self.most_similar(*head).first().copied()).collect();
         let group = |head: &HeadId| {
-            let groups = self.likeness_of(*head).map_or(&[][..], |likeness| &likeness.groups);
+            let groups = self
+                .similarity_of(*head)
+                .map_or(&[][..], |similarity| &similarity.groups);
             let group = groups.iter().find(|group| group.contains(head));
             group.map_or_else(String::new, |group| self.model.head_name(group[0]))
         };
@@ -156,43 +170,43 @@ impl Summary {
         marked: Option<HeadId>,
         use_it: impl FnOnce(&HeadMap<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let most = |head: &HeadSummary| head.labels.first().map(|label| label.kind);
-        let kinds: BTreeSet<LabelKind> = self.heads.iter().filter_map(most).collect();
-        let names: Vec<String> = kinds.iter().map(ToString::to_string).collect();
-        let classes: Vec<&str> = names.iter().map(String::as_str).collect();
+        let most = first_role;
+        let mut roles: Vec<&Role> = Vec::new();
+        for role in self.heads.iter().filter_map(most) {
+            if !roles.contains(&role) {
+                roles.push(role);
+            }
+        }
+        roles.sort_by_key(|role| self.rules.rank(role));
+        let classes: Vec<&str> = roles.iter().map(|role| role.name()).collect();
         let class = |head: &HeadId| {
-            let kind = most(self.head(*head)?)?;
-            kinds.iter().position(|other| *other == kind)
+            let role = most(self.head(*head)?)?;
+            roles.iter().position(|other| *other == role)
         };
         let class_of: Vec<Vec<Option<usize>>> = self
-            .likeness
+            .similarity
             .iter()
-            .map(|likeness| likeness.pairs.heads().iter().map(class).collect())
+            .map(|similarity| similarity.pairs.heads().iter().map(class).collect())
             .collect();
-        let several = self.likeness.len() > 1;
+        let several = self.similarity.len() > 1;
         let mut parts = Vec::new();
-        for (likeness, class_of) in self.likeness.iter().zip(&class_of) {
+        for (similarity, class_of) in self.similarity.iter().zip(&class_of) {
             parts.push(HeadMapPart {
-                title: match likeness.attention {
-                    _ if !several => "",
-                    Attention::EncoderSelf => "encoder",
-                    Attention::DecoderSelf => "decoder",
-                    Attention::Cross => "cross-attention",
-                },
-                heads: likeness.pairs.heads(),
-                coordinates: Coordinates::new(likeness.places.as_flattened(), 2)?,
+                title: if several { stack(similarity.attention) } else { "" },
+                heads: similarity.pairs.heads(),
+                coordinates: Coordinates::new(similarity.places.as_flattened(), 2)?,
                 class_of,
             });
         }
         let links: Vec<(HeadId, HeadId)> = match marked {
             Some(head) => self
-                .more_like(head)
+                .most_similar(head)
                 .into_iter()
                 .take(NEAREST)
                 .map(|(other, _)| (head, other))
                 .collect(),
             None => {
-                let groups = self.likeness.iter().flat_map(|likeness| &likeness.groups);
+                let groups = self.similarity.iter().flat_map(|similarity| &similarity.groups);
                 groups
                     .flat_map(|group| group[1..].iter().map(|other| (group[0], *other)))
                     .collect()
@@ -201,9 +215,9 @@ impl Summary {
         let mut map = HeadMap::new(parts, &classes);
         let title = format!("{}: heads that attend alike", self.model.name);
         let stress: Vec<String> = self
-            .likeness
+            .similarity
             .iter()
-            .map(|likeness| format!("{:.2}", likeness.stress))
+            .map(|similarity| format!("{:.2}", similarity.stress))
             .collect();
         let subtitle = match marked {
             Some(head) => format!("Lines: {} and the heads most like it", self.model.head_name(head)),
@@ -220,7 +234,11 @@ impl Summary {
         };
         (map.title, map.subtitle, map.links, map.marked) = (&title, &subtitle, &links, marked);
         map.caption = "Each point is a head; the nearer two are, the more alike their rows of attention (root of the mean Jensen-Shannon \
-                       divergence, laid out by multidimensional scaling). Colour: what it does most.";
+                       divergence, laid out by multidimensional scaling). Color: what it does most.";
         use_it(&map)
     }
+}
+
+fn first_role(head: &HeadSummary) -> Option<&Role> {
+    head.labels.first().map(|label| &label.role)
 }
