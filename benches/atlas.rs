@@ -10,7 +10,7 @@
     reason = "a bench that cannot run has nothing to report"
 )]
 
-use attn_models::{Capturer, Gradients, Model, Picture, Weights};
+use attn_models::{Capturer, Gradients, Model, Weights};
 use attn_project::{AtlasParams, HeadProjection, project_head};
 use attn_sdk::{
     Placer, Study,
@@ -49,12 +49,10 @@ fn params() -> AtlasParams {
 }
 
 fn waiting(c: &mut Criterion) {
-    let model = Model::build("MiniLM shape", CONFIG, &Weights::initialise(1), Gradients::Off).unwrap();
-    let capturer = Capturer::new(model, None, None);
-    let read = |range: std::ops::Range<usize>| -> Capture {
-        let sequences = range.map(sequence).collect();
-        capturer.sequences(sequences, None, &()).unwrap().capture
-    };
+    let model = Model::build("MiniLM shape", CONFIG, &Weights::initialize(1), Gradients::Off).unwrap();
+    let capturer = Capturer::new(model);
+    let read =
+        |range: std::ops::Range<usize>| -> Capture { capturer.sequences(range.map(sequence)).run().unwrap().capture };
     let mut group = c.benchmark_group("atlas");
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
     let heads: Vec<HeadId> = capturer.model().info().heads().collect();
@@ -80,19 +78,15 @@ fn waiting(c: &mut Criterion) {
             placers.par_iter().map(place).collect::<Vec<_>>()
         });
     });
-    let pictures: Vec<Picture> = IMAGES
-        .iter()
-        .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
-        .collect();
     let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
-    let capture = capturer.pictures(&pictures, None, &()).unwrap().capture;
+    let capture = capturer.capture_images(IMAGES).unwrap();
     let study = Study::project(capture, &params(), &()).unwrap();
     let heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();
     let placers = self::placers(&study, &heads);
     let name = format!("a picture, read and placed in {} heads", heads.len());
     group.bench_function(name, |b| {
         b.iter(|| {
-            let dropped = capturer.pictures(&pictures[..1], None, &()).unwrap().capture;
+            let dropped = capturer.capture_images(&IMAGES[..1]).unwrap();
             let place = |placer: &Placer| placer.place(&dropped, 0, &()).unwrap();
             placers.par_iter().map(place).collect::<Vec<_>>()
         });

@@ -9,13 +9,12 @@
     reason = "a bench that cannot run has nothing to report"
 )]
 
-use attn_models::{Capturer, Gradients, Line, Model, Weights, split_lines};
+use attn_models::{Capturer, Gradients, Model, Weights, text::Line};
 use attn_sdk::embedded::{self, sentences};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 fn benches(c: &mut Criterion) {
-    let text: String = sentences().flat_map(|line| [line, "\n"]).collect();
-    let lines = split_lines(text.as_bytes(), "sentences".as_ref()).unwrap();
+    let lines: Vec<Line> = sentences().map(Line::from).collect();
     let checkpoint = embedded::TEXT_ENCODER.checkpoint().unwrap();
     let embedded = Capturer::load(&checkpoint).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -23,17 +22,17 @@ fn benches(c: &mut Criterion) {
     let mut group = c.benchmark_group("capture");
     group.sample_size(10);
     group.bench_function("embedded text encoder, 200 sentences, in memory", |b| {
-        b.iter(|| embedded.text(&lines, None, &()).unwrap());
+        b.iter(|| embedded.capture_lines(&lines).unwrap());
     });
     group.bench_function("embedded text encoder, 200 sentences, to disk", |b| {
-        b.iter(|| embedded.text(&lines, Some(folder.path()), &()).unwrap());
+        b.iter(|| embedded.lines(&lines).to_folder(folder.path()).run().unwrap());
     });
 
     // Random weights cost the same as trained ones.
     let config = r#"{"model_type": "bert", "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12,
         "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 512, "architectures": ["BertModel"]}"#;
-    let model = Model::build("bert-base shape", config, &Weights::initialise(1), Gradients::Off).unwrap();
-    let base = Capturer::new(model, Some(checkpoint.tokenizer().unwrap()), None);
+    let model = Model::build("bert-base shape", config, &Weights::initialize(1), Gradients::Off).unwrap();
+    let base = Capturer::new(model).with_tokenizer(checkpoint.tokenizer().unwrap());
     // 8 to 24 words and two special tokens, as the peer's 10 to 26, whatever the vocabulary knows of them.
     let line = |number: usize| Line {
         number,
@@ -46,10 +45,10 @@ fn benches(c: &mut Criterion) {
     };
     let lines: Vec<Line> = (1..=200).map(line).collect();
     group.bench_function("BERT-base shape, 200 sequences of 10 to 26 tokens, in memory", |b| {
-        b.iter(|| base.text(&lines, None, &()).unwrap());
+        b.iter(|| base.capture_lines(&lines).unwrap());
     });
     group.bench_function("BERT-base shape, 200 sequences of 10 to 26 tokens, to disk", |b| {
-        b.iter(|| base.text(&lines, Some(folder.path()), &()).unwrap());
+        b.iter(|| base.lines(&lines).to_folder(folder.path()).run().unwrap());
     });
 
     // 8 to 16 tokens each. 100,000 sequences cost as much per token (docs/PERFORMANCE.md), but minutes.
@@ -64,7 +63,7 @@ fn benches(c: &mut Criterion) {
         group.bench_function(
             BenchmarkId::new("embedded text encoder, to disk, sequences", sequences),
             |b| {
-                b.iter(|| embedded.text(&lines, Some(folder.path()), &()).unwrap());
+                b.iter(|| embedded.lines(&lines).to_folder(folder.path()).run().unwrap());
             },
         );
     }

@@ -1,4 +1,4 @@
-//! Runs text or pictures through a model and keeps queries, keys and values of every head in a folder that every view opens
+//! Runs text or images through a model and keeps queries, keys and values of every head in a folder that every view opens
 //! (docs/CAPTURE.md has the schema).
 //!
 //! ```sh
@@ -20,7 +20,12 @@ use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use attn_sdk::{
     core::{CaptureOptions, Precision, Side},
-    models::{Capturer, Checkpoint, Model, read_inputs, read_lines, run_raw, write_tensors},
+    models::{
+        Capturer, Checkpoint, Model,
+        images::images_in,
+        record::{read_inputs, run_raw, write_tensors},
+        text::read_lines,
+    },
 };
 use clap::Parser;
 use examples_common::Terminal;
@@ -35,7 +40,7 @@ struct Options {
     /// Text, one sequence per line
     #[arg(long, value_name = "FILE", requires = "out")]
     text: Option<PathBuf>,
-    /// Folder of pictures
+    /// Folder of images
     #[arg(long, value_name = "DIR", requires = "out", conflicts_with = "text")]
     images: Option<PathBuf>,
     /// Folder to write the capture to; an interrupted capture of the same goes on
@@ -77,18 +82,18 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
         );
     };
     let terminal = Terminal::new();
-    let mut capturer = Capturer::load(&checkpoint)?;
     let precision = if options.half { Precision::F16 } else { Precision::F32 };
-    capturer.options = CaptureOptions {
+    let capturer = Capturer::load(&checkpoint)?.with_options(CaptureOptions {
         precision,
         hidden: options.hidden,
         logits: options.logits,
-    };
-    let outcome = match (&options.text, &options.images) {
-        (Some(text), _) => capturer.text(&read_lines(text)?, Some(out), &terminal)?,
-        (_, Some(images)) => capturer.pictures(&examples_common::pictures_in(images)?, Some(out), &terminal)?,
+    });
+    let run = match (&options.text, &options.images) {
+        (Some(text), _) => capturer.lines(read_lines(text)?),
+        (_, Some(images)) => capturer.images(images_in(images)?),
         _ => return Err("give --text FILE or --images DIR".into()),
     };
+    let outcome = run.to_folder(out).progress(&terminal).run()?;
     let capture = outcome.capture;
     let tokens = capture.tokens(Side::Encoder) + capture.tokens(Side::Decoder);
     println!(

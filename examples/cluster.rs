@@ -91,7 +91,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         let labels: Array1<i32> = partition.labels().iter().map(|&label| label as i32).collect();
         let mut bytes = Vec::new();
         labels.write_npy(&mut bytes)?;
-        attn_sdk::core::write_atomically(out, &bytes)?;
+        attn_sdk::core::files::write_atomically(out, &bytes)?;
     }
     if options.json {
         let centroids = means(points.view(), &partition);

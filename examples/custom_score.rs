@@ -17,7 +17,7 @@ use attn_sdk::{
         },
     },
     embedded::{self, sentences},
-    models::{Capturer, split_lines},
+    models::Capturer,
 };
 
 /// Attention to articles. Scores of this form need targets alone: chance is the share of keys that are targets.
@@ -124,9 +124,7 @@ impl HeadTally for DistanceTally {
 /// The page about the embedded text encoder, with both scores.
 pub fn summary() -> Result<Summary, Error> {
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
-    let text: String = sentences().take(60).flat_map(|line| [line, "\n"]).collect();
-    let lines = split_lines(text.as_bytes(), "sentences".as_ref())?;
-    let capture = capturer.text(&lines, None, &())?.capture;
+    let capture = capturer.capture_lines(sentences().take(60))?;
     let params = SummaryParams {
         scores: ScoreList::builtin().with(Articles).with(Distance),
         ..SummaryParams::default()

@@ -217,7 +217,7 @@ impl App {
             self.session.open.head,
             kind.extension()
         );
-        attn_sdk::core::write_atomically(name.as_ref(), &bytes)?;
+        attn_sdk::core::files::write_atomically(name.as_ref(), &bytes)?;
         Ok(format!("written: {name}"))
     }
 }

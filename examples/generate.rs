@@ -23,8 +23,9 @@ use attn_sdk::{
     core::{Attention, Token},
     embedded,
     models::{
-        Checkpoint, EarlyStopping, Emitted, Fate, Generated, GenerationParams, Generator, Inputs, Model, Sampling,
-        Tokenizer, read_inputs,
+        Checkpoint, Inputs, Model, Tokenizer,
+        generate::{EarlyStopping, Emitted, Fate, Generated, GenerationParams, Generator, Sampling},
+        record::read_inputs,
     },
 };
 use clap::Parser;

@@ -10,7 +10,7 @@
 use attn_sdk::{
     Study,
     embedded::{self, sentences},
-    models::{Capturer, split_lines},
+    models::Capturer,
     project::AtlasParams,
     render::{Headless, View},
 };
@@ -19,11 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A folder would be `Checkpoint::open("bert-base-uncased")?`.
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
 
-    // Queries, keys and values of every head, for every line. `Some(folder)` would keep them on disk.
-    let text: String = sentences().take(100).flat_map(|line| [line, "\n"]).collect();
-    let capture = capturer
-        .text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?
-        .capture;
+    // Queries, keys and values of every head, for every line.
+    let capture = capturer.capture_lines(sentences().take(100))?;
 
     // Queries and keys of each head in one plane, such that near means attended.
     let study = Study::project(capture, &AtlasParams::default(), &())?;

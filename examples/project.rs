@@ -198,5 +198,5 @@ fn write<T: ndarray_npy::WritableElement>(path: &std::path::Path, array: &Array2
     use ndarray_npy::WriteNpyExt;
     let mut bytes = Vec::new();
     array.write_npy(&mut bytes)?;
-    Ok(attn_sdk::core::write_atomically(path, &bytes)?)
+    Ok(attn_sdk::core::files::write_atomically(path, &bytes)?)
 }

@@ -7,7 +7,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let capturer = models::Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
-//! let capture = capturer.text(&models::read_lines("sentences.txt")?, None, &())?.capture;
+//! let capture = capturer.capture_lines(models::text::read_lines("sentences.txt")?)?;
 //! let study = Study::project(capture, &AtlasParams::default(), &())?;
 //! let view = View::default();
 //! let scene = study.matrix(&view, None)?;

@@ -8,7 +8,7 @@ use attn_sdk::{
     Error, Study, Summary, SummaryParams,
     core::{Attention, Capture, HeadId, ndarray::Array2},
     embedded,
-    models::{Capturer, Picture, split_lines},
+    models::Capturer,
     project::AtlasParams,
     render::{Cells, View},
 };
@@ -16,9 +16,7 @@ use attn_sdk::{
 /// Dates and their other writing, read by the embedded encoder-decoder.
 fn dates() -> (Capturer, Capture) {
     let capturer = Capturer::load(&embedded::DATES.checkpoint().unwrap()).unwrap();
-    let text: String = embedded::dates().take(5).flat_map(|line| [line, "\n"]).collect();
-    let lines = split_lines(text.as_bytes(), "dates".as_ref()).unwrap();
-    let capture = capturer.text(&lines, None, &()).unwrap().capture;
+    let capture = capturer.capture_lines(embedded::dates().take(5)).unwrap();
     (capturer, capture)
 }
 
@@ -183,8 +181,7 @@ fn what_cannot_be_rolled_out_is_refused() {
     // Another study's rollout names what this one lacks.
     let rollout = study.roll_out(Attention::DecoderSelf, 0, &()).unwrap();
     let other = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
-    let lines = split_lines(b"a storm", "text".as_ref()).unwrap();
-    let other = Study::new(other.text(&lines, None, &()).unwrap().capture, &AtlasParams::default()).unwrap();
+    let other = Study::new(other.capture_text("a storm").unwrap(), &AtlasParams::default()).unwrap();
     assert!(matches!(rollout.table(&other), Err(Error::Core(_))));
 }
 
@@ -192,8 +189,7 @@ fn what_cannot_be_rolled_out_is_refused() {
 fn long_texts_are_lines_and_pictures_heat() {
     let capturer = Capturer::load(&embedded::TEXT_DECODER.checkpoint().unwrap()).unwrap();
     let text = embedded::sentences().take(12).collect::<Vec<_>>().join(" ");
-    let lines = split_lines(text.as_bytes(), "text".as_ref()).unwrap();
-    let capture = capturer.text(&lines, None, &()).unwrap().capture;
+    let capture = capturer.capture_text(&text).unwrap();
     let tokens = capture.sequences()[0].decoder.len();
     assert!(tokens > 64, "{tokens}");
     let study = Study::new(capture, &AtlasParams::default()).unwrap();
@@ -204,9 +200,7 @@ fn long_texts_are_lines_and_pictures_heat() {
     assert_eq!(rollout.table(&study).unwrap().rows(), tokens * tokens);
 
     let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
-    let (name, bytes) = embedded::IMAGES[0];
-    let pictures = [Picture::Memory(name.into(), bytes.into())];
-    let capture = capturer.pictures(&pictures, None, &()).unwrap().capture;
+    let capture = capturer.capture_images([embedded::IMAGES[0]]).unwrap();
     let tokens = capture.sequences()[0].encoder.len();
     let study = Study::new(capture, &AtlasParams::default()).unwrap();
     let rollout = study.roll_out(Attention::EncoderSelf, 0, &()).unwrap();

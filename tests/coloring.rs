@@ -6,7 +6,7 @@ use attn_sdk::{
     Column, ColumnKind, Dataset, Error, Study, TokenFilter,
     core::{Attention, Capture, HeadId, Side},
     embedded::{self, IMAGES, SENTENCES_CONLLU, sentences},
-    models::{Capturer, Picture, split_lines},
+    models::Capturer,
     project::{AtlasParams, Method, head_points},
     render::{ColorMode, Point, Scene, View},
 };
@@ -26,10 +26,8 @@ fn study(capture: Capture) -> Study {
 }
 
 fn text() -> Study {
-    let text: String = sentences().take(8).flat_map(|line| [line, "\n"]).collect();
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
-    let lines = split_lines(text.as_bytes(), "sentences".as_ref()).unwrap();
-    study(capturer.text(&lines, None, &()).unwrap().capture)
+    study(capturer.capture_lines(sentences().take(8)).unwrap())
 }
 
 fn view(mode: ColorMode) -> View {
@@ -150,13 +148,8 @@ fn every_mode_that_applies_is_drawn_with_its_legend() {
 
 #[test]
 fn patches_have_rows_and_columns_and_the_class_token_is_grey() {
-    let pictures: Vec<Picture> = IMAGES
-        .iter()
-        .take(2)
-        .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
-        .collect();
     let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
-    let study = study(capturer.pictures(&pictures, None, &()).unwrap().capture);
+    let study = study(capturer.capture_images(&IMAGES[..2]).unwrap());
     assert!(study.color_modes().contains(&ColorMode::PatchRow));
     assert!(!study.color_modes().contains(&ColorMode::Punctuation));
     let view = view(ColorMode::PatchColumn);
@@ -226,7 +219,7 @@ fn annotated() -> (Study, String) {
     let file: String = SENTENCES_CONLLU.split_inclusive("\n\n").take(30).collect();
     let data = Dataset::parse(file.as_bytes(), "sentences.conllu".as_ref(), None).unwrap();
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
-    let capture = capturer.text(&data.lines, None, &()).unwrap().capture;
+    let capture = capturer.capture_lines(&data.lines).unwrap();
     let columns = data.columns(&capture).unwrap();
     let mut study = study(capture);
     columns.into_iter().for_each(|column| study.add_column(column).unwrap());

@@ -1,4 +1,4 @@
-//! What a person learns of a model: the page about its heads, experiments, guests, twins.
+//! What a person learns of a model: the page about its heads, experiments, guests, control models.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -8,7 +8,12 @@ use attn_sdk::{
     core::{Attention, Capture, HeadId, Sequence, Side, ndarray::Array2},
     embedded::{self, EmbeddedModel, IMAGES, sentences},
     intervene, knock_out,
-    models::{Capturer, Edit, Inputs, Interventions, Picture, Twin, split_lines},
+    models::{
+        Capturer, Inputs,
+        control::Control,
+        images::Image,
+        intervene::{Edit, Interventions},
+    },
     project::{AtlasParams, Method},
     read_again,
     render::{View, views::overlay},
@@ -22,19 +27,18 @@ fn capturer(model: EmbeddedModel) -> Capturer {
     Capturer::load(&model.checkpoint().unwrap()).unwrap()
 }
 
-fn read(capturer: &Capturer, text: &str) -> Capture {
-    let lines = split_lines(text.as_bytes(), "text".as_ref()).unwrap();
-    capturer.text(&lines, None, &()).unwrap().capture
+fn read<'t>(capturer: &Capturer, texts: impl IntoIterator<Item = &'t str>) -> Capture {
+    capturer.capture_lines(texts).unwrap()
 }
 
-fn some_sentences(count: usize) -> String {
-    sentences().take(count).flat_map(|line| [line, "\n"]).collect()
+fn some_sentences(count: usize) -> impl Iterator<Item = &'static str> {
+    sentences().take(count)
 }
 
 #[test]
 fn the_page_names_what_heads_do() {
     let capturer = capturer(embedded::TEXT_ENCODER);
-    let capture = read(&capturer, &some_sentences(60));
+    let capture = read(&capturer, some_sentences(60));
     let summary = Summary::new(&capture, Some(&capturer), &SummaryParams::default(), &()).unwrap();
     assert_eq!(summary.heads.len(), 16);
     assert!(summary.repeated);
@@ -75,7 +79,7 @@ fn the_page_names_what_heads_do() {
 #[test]
 fn the_page_prints_the_score_that_gave_a_role() {
     let capturer = capturer(embedded::TEXT_ENCODER);
-    let capture = read(&capturer, &some_sentences(20));
+    let capture = read(&capturer, some_sentences(20));
     // Rules of a host: semantic by entropy, diffuse by sparsity. No score can be guessed from such a role.
     let rules = Rules(vec![
         Rule::new(Role::SEMANTIC, ScoreId::ENTROPY, 0.5),
@@ -111,7 +115,7 @@ fn the_page_prints_the_score_that_gave_a_role() {
 #[test]
 fn the_page_names_heads_that_read_earlier_ones() {
     let capturer = capturer(embedded::TEXT_ENCODER);
-    let capture = read(&capturer, &some_sentences(10));
+    let capture = read(&capturer, some_sentences(10));
     let summary = Summary::new(&capture, Some(&capturer), &SummaryParams::default(), &()).unwrap();
     assert!(summary.composition.len() == 8 && summary.markdown().contains("## Heads that read earlier heads"));
     let weights = capturer.model().head_weights().unwrap();
@@ -142,11 +146,7 @@ fn the_page_names_heads_that_read_earlier_ones() {
 #[test]
 fn heads_of_pictures_are_asked_for_what_patches_look_like() {
     let capturer = capturer(embedded::VISION);
-    let pictures: Vec<Picture> = IMAGES
-        .iter()
-        .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
-        .collect();
-    let capture = capturer.pictures(&pictures, None, &()).unwrap().capture;
+    let capture = capturer.capture_images(IMAGES).unwrap();
     let summary = Summary::new(&capture, Some(&capturer), &SummaryParams::default(), &()).unwrap();
     let attributes: Vec<&str> = summary.heads[0]
         .content
@@ -191,7 +191,7 @@ fn loss_alone(capturer: &Capturer, capture: &Capture, heads: &[HeadId]) -> Vec<f
 #[test]
 fn an_ablation_is_what_the_model_loses_without_the_head() {
     let capturer = capturer(embedded::TEXT_DECODER);
-    let capture = read(&capturer, &some_sentences(20));
+    let capture = read(&capturer, some_sentences(20));
     let heads = [
         HeadId::new(Attention::DecoderSelf, 1, 2),
         HeadId::new(Attention::DecoderSelf, 0, 0),
@@ -238,7 +238,7 @@ fn an_ablation_is_what_the_model_loses_without_the_head() {
 #[test]
 fn masked_models_and_edges_of_single_sequences() {
     let capturer = capturer(embedded::TEXT_ENCODER);
-    let capture = read(&capturer, &some_sentences(10));
+    let capture = read(&capturer, some_sentences(10));
     let options = ExperimentParams::default();
     let nothing = intervene(&capturer, capture.sequences(), &|_| Vec::new(), &options, &()).unwrap();
     assert_eq!(nothing.task, Task::MaskedToken);
@@ -265,7 +265,7 @@ fn masked_models_and_edges_of_single_sequences() {
 #[test]
 fn cut_edges_are_beside_those_of_other_heads_and_other_edges() {
     let capturer = capturer(embedded::TEXT_DECODER);
-    let capture = read(&capturer, &some_sentences(12));
+    let capture = read(&capturer, some_sentences(12));
     let options = ExperimentParams {
         random: 3,
         batch_tokens: 80,
@@ -320,7 +320,7 @@ fn experiments_refuse_what_they_cannot_do() {
     let options = ExperimentParams::default();
     assert!(matches!(ablate(&text, &[], &[], &options, &()), Err(Error::NoHeads)));
     let far = [HeadId::new(Attention::EncoderSelf, 9, 0)];
-    let capture = read(&text, "the dog sleeps .");
+    let capture = read(&text, ["the dog sleeps ."]);
     assert!(matches!(
         ablate(&text, capture.sequences(), &far, &options, &()),
         Err(Error::Models(_))
@@ -334,8 +334,8 @@ fn experiments_refuse_what_they_cannot_do() {
 }
 
 /// Log-probabilities of the classes of a picture, read alone.
-fn classes(capturer: &Capturer, picture: &Picture, without: &[HeadId]) -> Vec<f32> {
-    let inputs = capturer.picture_inputs([picture]).unwrap();
+fn classes(capturer: &Capturer, image: &Image, without: &[HeadId]) -> Vec<f32> {
+    let inputs = capturer.image_inputs([image]).unwrap();
     let edit = |head: &HeadId| Edit::HeadMask {
         heads: (*head).into(),
         factor: 0.0,
@@ -355,25 +355,15 @@ fn best(row: &[f32]) -> usize {
 #[test]
 fn pictures_without_a_head_are_other_classes() {
     let capturer = capturer(embedded::VISION);
-    let pictures: Vec<Picture> = (IMAGES.iter())
-        .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
-        .collect();
-    let mut capture = capturer
-        .pictures(&pictures, None, &())
-        .unwrap()
-        .capture
-        .sequences()
-        .to_vec();
+    let images: Vec<Image> = IMAGES.iter().map(Image::from).collect();
+    let mut capture = capturer.capture_images(&images).unwrap().sequences().to_vec();
     let heads = [0, 1, 2, 3].map(|head| HeadId::new(Attention::EncoderSelf, 0, head));
     let options = ExperimentParams {
         random: 1,
         ..ExperimentParams::default()
     };
     let rows = |without: &[HeadId]| -> Vec<Vec<f32>> {
-        pictures
-            .iter()
-            .map(|picture| classes(&capturer, picture, without))
-            .collect()
+        images.iter().map(|image| classes(&capturer, image, without)).collect()
     };
     let (before, after) = (rows(&[]), rows(&heads));
     let same = before
@@ -381,13 +371,13 @@ fn pictures_without_a_head_are_other_classes() {
         .zip(&after)
         .filter(|(before, after)| best(before) == best(after))
         .count();
-    assert!(same < pictures.len(), "a whole layer is missed");
+    assert!(same < images.len(), "a whole layer is missed");
     let found = ablate(&capturer, &capture, &heads, &options, &()).unwrap().effect;
     assert_eq!(
         (found.task, found.distance, &found.loss),
         (Task::None, Distance::Divergence, &None)
     );
-    assert!((found.agreement.unwrap().mean - same as f64 / pictures.len() as f64).abs() < 1e-9);
+    assert!((found.agreement.unwrap().mean - same as f64 / images.len() as f64).abs() < 1e-9);
     // With labels there is a loss.
     let labels = capturer.model().labels().to_vec();
     capture
@@ -401,12 +391,16 @@ fn pictures_without_a_head_are_other_classes() {
 }
 
 #[test]
-fn twins_are_read_beside_the_model() {
+fn controls_are_read_beside_the_model() {
     let checkpoint = embedded::TEXT_ENCODER.checkpoint().unwrap();
-    let capture = read(&Capturer::load(&checkpoint).unwrap(), &some_sentences(20));
-    let again = |twin: Twin| {
-        let twin = twin.capturer(&checkpoint, 0).unwrap();
-        read_again(&twin, capture.sequences(), None, &()).unwrap().capture
+    let capture = read(&Capturer::load(&checkpoint).unwrap(), some_sentences(20));
+    let again = |control: Control| {
+        let control = control.capturer(&checkpoint, 0).unwrap();
+        read_again(&control, capture.sequences())
+            .unwrap()
+            .run()
+            .unwrap()
+            .capture
     };
     let itself = Contrast::new(&capture, &capture, &()).unwrap();
     assert!(
@@ -415,11 +409,11 @@ fn twins_are_read_beside_the_model() {
             .iter()
             .all(|head| head.divergence == 0.0 && head.labels == head.other_labels)
     );
-    for twin in Twin::ALL {
-        let other = again(twin);
+    for control in Control::ALL {
+        let other = again(control);
         assert_eq!(other.sequences(), capture.sequences());
         let contrast = Contrast::new(&capture, &other, &()).unwrap();
-        assert_eq!(contrast.other, format!("text-encoder, {twin}"));
+        assert_eq!(contrast.other, format!("text-encoder, {control}"));
         // L0 H1 looks at the previous token, by position and not by content.
         let head = contrast.head(HeadId::new(Attention::EncoderSelf, 0, 1)).unwrap();
         let previous = head
@@ -429,12 +423,12 @@ fn twins_are_read_beside_the_model() {
             .unwrap();
         assert!(
             previous.value > 0.6 && previous.same_head.unwrap() < 0.25,
-            "{twin}: {previous:?}"
+            "{control}: {previous:?}"
         );
-        assert!(head.divergence > 0.2, "{twin}");
+        assert!(head.divergence > 0.2, "{control}");
         assert!(contrast.markdown().contains("| L0 H1 |"));
     }
-    let untrained = again(Twin::Untrained);
+    let untrained = again(Control::Untrained);
     let entropies = Contrast::new(&untrained, &capture, &()).unwrap();
     let entropy = |head: &attn_sdk::HeadContrast| {
         head.scores
@@ -447,31 +441,31 @@ fn twins_are_read_beside_the_model() {
         entropies.heads.iter().all(|head| entropy(head) > 0.9),
         "who learnt nothing looks everywhere"
     );
-    // Pictures too.
+    // Images too.
     let checkpoint = embedded::VISION.checkpoint().unwrap();
-    let picture = Picture::Memory(IMAGES[0].0.into(), IMAGES[0].1.into());
     let capture = Capturer::load(&checkpoint)
         .unwrap()
-        .pictures(&[picture], None, &())
+        .capture_images([IMAGES[0]])
+        .unwrap();
+    let control = Control::ShuffledPositions.capturer(&checkpoint, 0).unwrap();
+    let other = read_again(&control, capture.sequences())
+        .unwrap()
+        .run()
         .unwrap()
         .capture;
-    let twin = Twin::ShuffledPositions.capturer(&checkpoint, 0).unwrap();
-    let other = read_again(&twin, capture.sequences(), None, &()).unwrap().capture;
     assert_eq!(other.sequences(), capture.sequences());
 }
 
 #[test]
 fn heads_over_a_training_move_as_far_as_their_attention() {
-    let lines = split_lines(some_sentences(12).as_bytes(), "text".as_ref()).unwrap();
     let [first, second, third, last] = embedded::SENTIMENT_EPOCHS;
     // The last one twice: nothing moves.
     let models = [first, second, third, last, last];
     let read = |model: &EmbeddedModel| {
-        Capturer::load(&model.checkpoint().unwrap())
-            .unwrap()
-            .text(&lines, None, &())
-            .unwrap()
-            .capture
+        read(
+            &Capturer::load(&model.checkpoint().unwrap()).unwrap(),
+            some_sentences(12),
+        )
     };
     let captures: Vec<Capture> = models.iter().map(read).collect();
     let params = AtlasParams {
@@ -515,7 +509,6 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
 #[test]
 fn a_guest_that_is_known_lands_on_itself() {
     let capturer = capturer(embedded::TEXT_ENCODER);
-    let text = some_sentences(20);
     for method in [
         Method::Pca,
         Method::Tsne(Default::default()),
@@ -526,12 +519,12 @@ fn a_guest_that_is_known_lands_on_itself() {
             ..AtlasParams::default()
         };
         let head = HeadId::new(Attention::EncoderSelf, 1, 1);
-        let mut study = Study::new(read(&capturer, &text), &params).unwrap();
+        let mut study = Study::new(read(&capturer, some_sentences(20)), &params).unwrap();
         let projection = attn_sdk::project::project_head(study.capture(), head, &params, &()).unwrap();
         study.insert(projection);
         let placer = study.placer(head, &()).unwrap();
         let line = sentences().nth(7).unwrap();
-        let guest = placer.place(&read(&capturer, line), 0, &()).unwrap();
+        let guest = placer.place(&read(&capturer, [line]), 0, &()).unwrap();
         let first = study.point(head, 7).unwrap() as usize;
         let points = &study.projection(head).unwrap().embedding.points;
         // Read in another batch it is equal but for rounding: PCA is linear, the others put it among its neighbours.
@@ -561,12 +554,12 @@ fn a_guest_that_is_known_lands_on_itself() {
 }
 
 #[test]
-fn a_twin_without_positions_sees_no_order() {
-    let mut twin = capturer(embedded::TEXT_ENCODER);
-    twin.interventions = vec![Edit::RemovePositions { side: Side::Encoder }.into()];
+fn a_model_without_positions_sees_no_order() {
+    let removed = Edit::RemovePositions { side: Side::Encoder };
+    let control = capturer(embedded::TEXT_ENCODER).with_interventions(vec![removed.into()]);
     let original = capturer(embedded::TEXT_ENCODER);
     let head = HeadId::new(Attention::EncoderSelf, 0, 0);
-    let text = "the dog saw the dog .\na cat sleeps .\n";
+    let text = ["the dog saw the dog .", "a cat sleeps ."];
     let same_word = |capture: &Capture| {
         let queries = capture.queries(head).unwrap();
         let tokens = &capture.sequences()[0].encoder;
@@ -575,7 +568,7 @@ fn a_twin_without_positions_sees_no_order() {
         let (a, b) = (queries.row(places[0]).to_owned(), queries.row(places[1]).to_owned());
         a.iter().zip(&b).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()))
     };
-    let (with, without) = (read(&original, text), read(&twin, text));
+    let (with, without) = (read(&original, text), read(&control, text));
     assert!(same_word(&with) > 0.1);
     assert!(same_word(&without) < 1e-5);
     assert_ne!(with.fingerprint(), without.fingerprint());
@@ -584,7 +577,7 @@ fn a_twin_without_positions_sees_no_order() {
 #[test]
 fn weights_are_attention_times_what_it_carries() {
     let capturer = capturer(embedded::TEXT_ENCODER);
-    let capture = read(&capturer, &some_sentences(3));
+    let capture = read(&capturer, some_sentences(3));
     let mut study = Study::new(capture, &AtlasParams::default()).unwrap();
     let head = HeadId::new(Attention::EncoderSelf, 1, 2);
     let attention = study.weights(head, 1).unwrap();

@@ -6,7 +6,10 @@ use attn_sdk::{
     Error, Study,
     core::{Attention, Capture, HeadId, Side, ndarray::Array2},
     embedded::{self, EmbeddedModel, IMAGES, SENTENCES_CONLLU, dates, sentences},
-    models::{Capturer, Generated, GenerationParams, Generator, Inputs, Model, Picture, split_lines},
+    models::{
+        Capturer, Inputs, Model,
+        generate::{Generated, GenerationParams, Generator},
+    },
     project::{AtlasParams, Method},
     render::{Cells, Hit, Pick, Picker, Projection, View},
 };
@@ -20,24 +23,14 @@ fn params() -> AtlasParams {
 }
 
 fn text_capture(model: EmbeddedModel, lines: usize) -> Capture {
-    let text: String = sentences().take(lines).flat_map(|line| [line, "\n"]).collect();
     let capturer = Capturer::load(&model.checkpoint().unwrap()).unwrap();
-    capturer
-        .text(&split_lines(text.as_bytes(), "sentences".as_ref()).unwrap(), None, &())
-        .unwrap()
-        .capture
+    capturer.capture_lines(sentences().take(lines)).unwrap()
 }
 
 fn picture_capture(pictures: &[&str]) -> Capture {
     let chosen = IMAGES.iter().filter(|(name, _)| pictures.contains(name));
-    let pictures: Vec<Picture> = chosen
-        .map(|(name, bytes)| Picture::Memory((*name).into(), (*bytes).into()))
-        .collect();
-    Capturer::load(&embedded::VISION.checkpoint().unwrap())
-        .unwrap()
-        .pictures(&pictures, None, &())
-        .unwrap()
-        .capture
+    let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
+    capturer.capture_images(chosen).unwrap()
 }
 
 #[test]
@@ -77,10 +70,8 @@ fn every_point_is_the_token_it_says() {
 }
 
 fn dates_capture(lines: usize) -> Capture {
-    let text: String = dates().take(lines).flat_map(|line| [line, "\n"]).collect();
-    let lines = split_lines(text.as_bytes(), "dates".as_ref()).unwrap();
     let capturer = Capturer::load(&embedded::DATES.checkpoint().unwrap()).unwrap();
-    capturer.text(&lines, None, &()).unwrap().capture
+    capturer.capture_lines(dates().take(lines)).unwrap()
 }
 
 /// Queries of one stack and keys of the other in one plane.

@@ -1,26 +1,19 @@
 //! Synthetic clouds for the benches: clusters of Zipf-like sizes, a power-law spectrum, a positional spiral and an offset between
 //! queries and keys, which is what clouds of real heads look like. Seeded, the same on every machine.
 
+use attn_core::Rng;
 use ndarray::Array2;
 
-/// SplitMix64, which needs no state worth a crate.
-pub(crate) struct Random(u64);
+/// Numbers for clouds, in `f32`.
+pub(crate) struct Random(Rng);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(Rng::from_state(seed))
     }
 
     pub(crate) fn unit(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1u64 << 24) as f32
+        self.0.unit_f32()
     }
 
     pub(crate) fn normal(&mut self) -> f32 {

@@ -6,7 +6,7 @@ use std::{error::Error, fs, path::PathBuf};
 use attn_sdk::{
     Study,
     embedded::{self, sentences},
-    models::{Capturer, split_lines},
+    models::Capturer,
     project::{AtlasParams, Method},
     render::{Theme, View},
 };
@@ -38,7 +38,7 @@ impl Options {
     /// Saves the state.
     pub(crate) fn save<T: Serialize>(&self, state: &T) -> Result<(), Box<dyn Error>> {
         match &self.session {
-            Some(path) => Ok(attn_sdk::core::write_atomically(
+            Some(path) => Ok(attn_sdk::core::files::write_atomically(
                 path,
                 &serde_json::to_vec_pretty(state)?,
             )?),
@@ -58,9 +58,7 @@ impl Options {
 /// The embedded text encoder on some sentences, projected in the fastest way.
 pub(crate) fn study() -> Result<Study, Box<dyn Error>> {
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
-    let text: String = sentences().take(40).flat_map(|line| [line, "\n"]).collect();
-    let lines = split_lines(text.as_bytes(), "sentences".as_ref())?;
-    let capture = capturer.text(&lines, None, &())?.capture;
+    let capture = capturer.capture_lines(sentences().take(40))?;
     let parameters = AtlasParams {
         method: Method::Pca,
         ..AtlasParams::default()

@@ -61,18 +61,6 @@ pub enum Error {
         /// The value given.
         found: String,
     },
-    /// A line of a file of labeled words is not what its format says.
-    #[error("{place}, line {line}: expected {expected}, found {found}")]
-    Parse {
-        /// The file, or what the text was called.
-        place: String,
-        /// Line, counted from 1.
-        line: usize,
-        /// What the format has there.
-        expected: String,
-        /// What is there.
-        found: String,
-    },
     /// A sequence that should be some tokens followed by the same tokens is not.
     #[error("{sequence}: expected its second half to repeat the first, found {found}")]
     NotRepeated {

@@ -39,14 +39,13 @@
 pub mod concepts;
 mod error;
 pub mod heads;
-mod rng;
 mod steps;
 
 pub use attn_core;
 pub use ndarray;
 
 pub use error::{Error, Result};
-pub use rng::Rng;
+pub use attn_core::Rng;
 
 /// The examples of the README.
 #[cfg(doctest)]

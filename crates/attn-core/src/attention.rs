@@ -1,12 +1,12 @@
 //! Attention from queries and keys: `softmax(scale * Q Kᵀ + bias)` over the visible keys (Vaswani et al. 2017,
 //! section 3.2.1).
 //!
-//! A capture keeps Q and K, never the attention: a matrix per head and sequence would be a hundred times larger, and
-//! this gives it back exactly for the one head and sequence a person looks at.
+//! A capture keeps Q and K and no attention: a matrix per head and sequence would be a hundred times larger. This
+//! arithmetic gives it back exactly for one head and sequence.
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::{Error, LayerAttention};
+use crate::{Error, LayerAttention, Result};
 
 /// Attention weights `[queries, keys]` of one head in one sequence.
 ///
@@ -34,7 +34,7 @@ pub fn attention_weights(
     keys: ArrayView2<'_, f32>,
     layer: LayerAttention,
     bias: Option<ArrayView2<'_, f32>>,
-) -> Result<Array2<f32>, Error> {
+) -> Result<Array2<f32>> {
     if queries.ncols() != keys.ncols() {
         return Err(Error::Shape {
             place: "keys".into(),
@@ -55,15 +55,19 @@ pub fn attention_weights(
         scores += &bias;
     }
     for (query, mut row) in scores.rows_mut().into_iter().enumerate() {
-        let visible = |key: usize| layer.mask.visible(query, key);
+        let visible = layer.mask.visible_keys(query, row.len());
         let highest = row
             .iter()
             .enumerate()
-            .filter(|&(key, _)| visible(key))
+            .filter(|(key, _)| visible.contains(key))
             .fold(f32::NEG_INFINITY, |m, (_, &s)| m.max(s));
         let mut sum = 0.0;
         for (key, score) in row.iter_mut().enumerate() {
-            *score = if visible(key) { (*score - highest).exp() } else { 0.0 };
+            *score = if visible.contains(&key) {
+                (*score - highest).exp()
+            } else {
+                0.0
+            };
             sum += *score;
         }
         if sum > 0.0 {

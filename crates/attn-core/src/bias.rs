@@ -1,14 +1,16 @@
-//! The additive bias by relative offset that some families put on the scores (Raffel et al. 2020, T5, section 2.1).
+//! The bias by relative offset that some families add to the scores (Raffel et al. 2020, T5, section 2.1).
 //!
-//! It is a small table, so it travels with the model's facts and attention stays computable from Q and K alone.
+//! It is a small table. It belongs to the model's facts, so that Q and K suffice to compute attention.
 
+#[cfg(feature = "store")]
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 /// A learned bias per head and per bucket of relative offsets, shared by all layers of one attention.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RelativeBias {
-    /// Whether keys after the query have buckets of their own (encoders) or share bucket 0 (decoders).
+    /// Whether later keys have their own buckets (encoders) or share bucket 0 (decoders).
     pub bidirectional: bool,
     /// Offsets at or beyond this share the last bucket.
     pub max_distance: usize,
@@ -40,7 +42,8 @@ impl RelativeBias {
         start + logarithmic.min(half - 1)
     }
 
-    /// The bias of one head for a sequence: `[queries, keys]`. Zero for a head the table does not have.
+    /// The bias of one head for a sequence, `[queries, keys]`. Zero for a head the table does not have.
+    #[cfg(feature = "store")]
     pub fn matrix(&self, head: usize, queries: usize, keys: usize) -> Array2<f32> {
         Array2::from_shape_fn((queries, keys), |(query, key)| {
             self.table

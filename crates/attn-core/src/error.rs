@@ -1,8 +1,13 @@
-//! What can go wrong in this crate: what was expected, what was found, and where.
+//! Errors of this crate: what was expected, what was found, and where.
 
 use std::path::PathBuf;
 
-/// An error of `attn-core`. Every variant names the place (file, tensor, head, sequence) it is about.
+use crate::Side;
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of `attn-core`. Every variant names its place: a file, a tensor, a head, a sequence, a line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,7 +16,7 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's reason.
         source: std::io::Error,
     },
     /// The folder holds no capture, or one of another schema version.
@@ -24,24 +29,38 @@ pub enum Error {
         /// What is there.
         found: String,
     },
-    /// A JSON file does not parse or does not hold what the schema says.
-    #[error("{path}, line {line}, column {column}: {message}", path = path.display())]
+    /// A JSON file does not parse or breaks its schema.
+    #[error("{path}, {}line {line}, column {column}: {message}", if at.is_empty() { String::new() } else { format!("`{at}`, ") }, path = path.display())]
     Json {
         /// The file.
         path: PathBuf,
+        /// Path inside the JSON, for example `sequences[3].encoder`; empty for the whole file or if the JSON does not parse.
+        at: String,
         /// Line, counted from 1.
         line: usize,
         /// Column, counted from 1.
         column: usize,
-        /// What the parser found.
+        /// The parser's finding.
         message: String,
+    },
+    /// A value in a capture's description is impossible, or contradicts another.
+    #[error("{place}, `{at}`: expected {expected}, found {found}")]
+    Description {
+        /// The file, or `capture` for a capture in memory.
+        place: String,
+        /// Path inside the JSON, for example `model.attentions[0].layers[2].scale`.
+        at: String,
+        /// What would be possible.
+        expected: String,
+        /// What is there.
+        found: String,
     },
     /// A safetensors file is truncated, corrupt or declares an absurd header.
     #[error("{path}: not a valid safetensors file: {message}", path = path.display())]
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reader's finding.
         message: String,
     },
     /// A tensor is missing.
@@ -52,7 +71,7 @@ pub enum Error {
         /// The tensor's name.
         tensor: String,
     },
-    /// A tensor has another shape or type than expected.
+    /// An array or tensor has another shape or type than expected.
     #[error("{place}: expected {expected}, found {found}")]
     Shape {
         /// File and tensor, or the argument's name.
@@ -65,22 +84,66 @@ pub enum Error {
     /// A value that must be finite is NaN or infinite.
     #[error("{place}: value {index} is {value}, expected a finite number")]
     NotFinite {
-        /// File and tensor, or the argument's name.
+        /// File, tensor, head, sequence and token, or the argument's name.
         place: String,
-        /// Flat index of the first such value.
+        /// Index of the first such value: in the token's vector, or flat in the argument.
         index: usize,
         /// The value.
         value: f32,
     },
-    /// A head, layer, sequence or token that does not exist was asked for.
+    /// A head, layer, sequence, token or column that does not exist was asked for.
     #[error("{what} {asked} does not exist: {available}")]
     NotFound {
         /// The kind of thing, for example `head`.
         what: &'static str,
-        /// What was asked for.
+        /// The name or number asked for.
         asked: String,
         /// What there is, for example `layers 0..4, heads 0..4`.
         available: String,
+    },
+    /// A parameter is outside its range.
+    #[error("{name} is {found}, expected {expected}")]
+    Parameter {
+        /// The parameter's name.
+        name: &'static str,
+        /// Its range.
+        expected: String,
+        /// The value given.
+        found: String,
+    },
+    /// A column has another number of values than a side of a capture has tokens.
+    #[error("column `{name}`: expected {expected} values for the {side:?} side, found {found}")]
+    Column {
+        /// The column's name.
+        name: String,
+        /// The side of the tokens.
+        side: Side,
+        /// Tokens on that side.
+        expected: usize,
+        /// Values given.
+        found: usize,
+    },
+    /// A file of text, of labelled words or of a table breaks its format.
+    #[error("{place}{}: expected {expected}, found {found}", line.map_or_else(String::new, |line| format!(", line {line}")))]
+    Text {
+        /// The file, or another name of the text.
+        place: String,
+        /// Line, counted from 1; `None` for the whole file.
+        line: Option<usize>,
+        /// What the format has there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A file is larger than its reader accepts, or does not end.
+    #[error("{place}: expected at most {limit} {what}")]
+    TooLarge {
+        /// The file, and the line where there is one.
+        place: String,
+        /// What was counted: `bytes`, `columns`.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
     },
     /// A file's content differs from the checksum recorded when it was written.
     #[error("{path}: checksum {found:08x} differs from the recorded {expected:08x}", path = path.display())]
@@ -89,10 +152,10 @@ pub enum Error {
         path: PathBuf,
         /// The recorded CRC-32.
         expected: u32,
-        /// The CRC-32 of what is there.
+        /// The CRC-32 of its content.
         found: u32,
     },
-    /// An interrupted capture of something else is in the way of this one.
+    /// An interrupted capture of another plan is in the folder.
     #[error("{path}: an unfinished capture of another model, text or setting is here ({difference}); remove the folder or choose another", path = path.display())]
     OtherCapture {
         /// The folder.
@@ -114,6 +177,15 @@ impl Error {
         Self::Io {
             path: path.into(),
             source,
+        }
+    }
+
+    /// A parameter outside its range.
+    pub fn parameter(name: &'static str, expected: impl Into<String>, found: impl ToString) -> Self {
+        Self::Parameter {
+            name,
+            expected: expected.into(),
+            found: found.to_string(),
         }
     }
 

@@ -1,8 +1,7 @@
-//! How a head is named: which attention, which layer, which head.
+//! Names of heads: attention, layer, head.
 
 use std::{fmt, str::FromStr};
 
-use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 /// One of the two token streams of a transformer.
@@ -96,7 +95,7 @@ impl fmt::Display for HeadId {
     }
 }
 
-/// A head as a person types it: `3:9`, or `cross:3:9` where a model has several attentions.
+/// A head as a user types it: `3:9`, or `cross:3:9` where a model has several attentions.
 ///
 /// ```
 /// use attn_core::{Attention, HeadId, LayerHead};
@@ -153,19 +152,4 @@ impl FromStr for LayerHead {
             head: number(head)?,
         })
     }
-}
-/// The weights of one head, as they multiply row vectors from the right. Heads that share keys and values carry those of their
-/// group. Biases and what families put around the matrices (norms, rotation) are not in it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HeadWeights {
-    /// The head.
-    pub head: HeadId,
-    /// `[hidden, head_dim]`.
-    pub query: Array2<f32>,
-    /// `[hidden, head_dim]`; of a cross-attention, from the encoder's states.
-    pub key: Array2<f32>,
-    /// `[hidden, head_dim]`; of a cross-attention, from the encoder's states.
-    pub value: Array2<f32>,
-    /// `[head_dim, hidden]`.
-    pub output: Array2<f32>,
 }

@@ -1,6 +1,6 @@
 //! Data model, capture store and attention arithmetic: what every other crate of the attn SDK shares.
 //!
-//! A [`Capture`] holds what went through a transformer: the [`Sequence`]s, the facts of the model ([`ModelInfo`]) and, per
+//! A [`Capture`] holds what went through a transformer: the [`Sequence`]s, the model's facts ([`ModelInfo`]) and, for each
 //! layer, the queries, keys and values of every head. It lives in memory or in a folder that any framework can write (the schema
 //! is in `docs/CAPTURE.md`). Attention itself is not stored; [`Capture::attention`] recomputes it exactly.
 //!
@@ -10,18 +10,12 @@
 //! // A model with one layer of one head, and one sequence of two tokens.
 //! let attention = Attention::EncoderSelf;
 //! let layer = LayerAttention { scale: 1.0, mask: Mask::Full };
-//! let model = ModelInfo {
-//!     name: "tiny".into(), family: "bert".into(), hidden_size: 2, vocab_size: None, max_tokens: None,
-//!     positions: Positions::None,
-//!     attentions: vec![AttentionInfo { attention, heads: 1, kv_heads: 1, head_dim: 2, layers: vec![layer], relative_bias: None }],
-//! };
-//! let token = |text: &str, position| Token { text: text.into(), position, ..Token::default() };
-//! let sequence = Sequence { name: "line 1".into(), encoder: vec![token("to", 0), token("be", 1)], ..Sequence::default() };
+//! let model = ModelInfo::new("tiny", "bert", 2).with_attention(AttentionInfo::new(attention, 1, 2, vec![layer]));
+//! let sequence = Sequence::new("line 1").with_tokens(Side::Encoder, ["to", "be"].map(Token::new));
 //!
 //! let writer = CaptureWriter::in_memory(CapturePlan::new(model, vec![sequence]))?;
-//! for slot in [Slot::Query { attention, layer: 0 }, Slot::Key { attention, layer: 0 }, Slot::Value { attention, layer: 0 }] {
-//!     writer.write(slot, 0, &[1.0, 0.0, 0.0, 1.0])?; // [heads, tokens, head_dim]
-//! }
+//! let vectors = [1.0, 0.0, 0.0, 1.0]; // [heads, tokens, head_dim]
+//! writer.write_layer(attention, 0, 0, [&vectors, &vectors, &vectors])?;
 //! writer.commit(&[0])?;
 //! let capture = writer.finish()?;
 //! let weights = capture.attention(HeadId::new(attention, 0, 0), 0)?;
@@ -30,22 +24,42 @@
 //! ```
 //!
 //! This crate runs no model (`attn-models` does), projects nothing (`attn-project`) and draws nothing (`attn-render`).
+//!
+//! # Features
+//! `store` (default) is the capture and the arithmetic of attention. Without it there are heads, the model's facts, sequences,
+//! text readers, random numbers and progress, and no safetensors, memory maps or ndarray.
 
+#[cfg(feature = "store")]
 mod attention;
 mod bias;
+#[cfg(feature = "store")]
 mod capture;
+mod column;
 mod error;
+pub mod files;
+pub mod format;
 mod head;
 mod model;
 pub mod progress;
+pub mod rng;
 mod sequence;
+pub mod text;
+#[cfg(feature = "store")]
+mod weights;
 
-pub use attention::attention_weights;
+#[cfg(feature = "store")]
+pub use {
+    attention::attention_weights,
+    capture::{Capture, CaptureOptions, CapturePlan, CaptureWriter, Precision, Slot},
+    ndarray,
+    weights::HeadWeights,
+};
+
 pub use bias::RelativeBias;
-pub use capture::{Capture, CaptureOptions, CapturePlan, CaptureWriter, Precision, Slot, write_atomically};
-pub use error::Error;
-pub use head::{Attention, HeadId, HeadWeights, LayerHead, Side};
+pub use column::{ColumnKind, SequenceColumn, TokenColumn};
+pub use error::{Error, Result};
+pub use head::{Attention, HeadId, LayerHead, Side};
 pub use model::{AttentionInfo, LayerAttention, Mask, ModelInfo, Positions};
-pub use ndarray;
 pub use progress::Progress;
+pub use rng::Rng;
 pub use sequence::{ImageInfo, Sequence, Token};

@@ -1,10 +1,12 @@
-//! What is known of a model: sizes, scales, masks, positions. Enough to recompute attention from Q and K.
+//! Facts about a model: sizes, scales, masks, positions. Enough to recompute attention from Q and K.
 
-use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Attention, HeadId, RelativeBias};
 
-/// Which keys a query may see, by position inside its own sequence (padding never counts).
+/// The keys that a query may see, by position inside its own sequence (padding never counts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mask {
@@ -28,6 +30,24 @@ impl Mask {
             Self::Window { width } => key <= query && query - key < width,
         }
     }
+
+    /// The keys that the query at position `query` sees, of a sequence with `keys` keys. Every mask shows a contiguous range.
+    ///
+    /// ```
+    /// use attn_core::Mask;
+    ///
+    /// assert_eq!(Mask::Full.visible_keys(4, 9), 0..9);
+    /// assert_eq!(Mask::Causal.visible_keys(4, 9), 0..5);
+    /// assert_eq!(Mask::Window { width: 3 }.visible_keys(4, 9), 2..5);
+    /// ```
+    pub fn visible_keys(self, query: usize, keys: usize) -> Range<usize> {
+        let end = (query + 1).min(keys);
+        match self {
+            Self::Full => 0..keys,
+            Self::Causal => 0..end,
+            Self::Window { width } => (query + 1).saturating_sub(width).min(end)..end,
+        }
+    }
 }
 
 /// How a model knows where a token stands.
@@ -46,17 +66,19 @@ pub enum Positions {
     None,
 }
 
-/// What one layer's attention needs beside Q and K.
+/// Scale and mask of one layer's attention.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LayerAttention {
     /// Factor on `q · k` before the softmax, usually `1 / sqrt(head_dim)`.
     pub scale: f32,
-    /// Which keys a query may see.
+    /// The keys that a query may see.
     pub mask: Mask,
 }
 
 /// One of a model's attentions: its sizes and its layers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AttentionInfo {
     /// Which attention.
     pub attention: Attention,
@@ -75,16 +97,19 @@ pub struct AttentionInfo {
 
 /// Facts about a model, independent of any framework.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ModelInfo {
-    /// What a person calls it, usually the folder's name.
+    /// Its name for users, usually the folder's name.
     pub name: String,
     /// The family, as `model_type` in `config.json`: `bert`, `gpt2`, ...
     pub family: String,
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Size of the vocabulary; `None` for models of images.
+    #[serde(deserialize_with = "number_or_null")]
     pub vocab_size: Option<usize>,
     /// Longest sequence in tokens; `None` if unlimited.
+    #[serde(deserialize_with = "number_or_null")]
     pub max_tokens: Option<usize>,
     /// How positions enter.
     pub positions: Positions,
@@ -93,6 +118,35 @@ pub struct ModelInfo {
 }
 
 impl ModelInfo {
+    /// A model without attentions, vocabulary, limit and positions. Its fields are public; set what is known.
+    ///
+    /// ```
+    /// use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, ModelInfo};
+    ///
+    /// let layer = LayerAttention { scale: 0.125, mask: Mask::Causal };
+    /// let model = ModelInfo::new("mine", "llama", 4096)
+    ///     .with_attention(AttentionInfo::new(Attention::DecoderSelf, 32, 128, vec![layer; 24]).with_kv_heads(8));
+    /// assert_eq!(model.heads().count(), 24 * 32);
+    /// ```
+    pub fn new(name: impl Into<String>, family: impl Into<String>, hidden_size: usize) -> Self {
+        Self {
+            name: name.into(),
+            family: family.into(),
+            hidden_size,
+            vocab_size: None,
+            max_tokens: None,
+            positions: Positions::None,
+            attentions: Vec::new(),
+        }
+    }
+
+    /// The same model with one more attention.
+    #[must_use]
+    pub fn with_attention(mut self, attention: AttentionInfo) -> Self {
+        self.attentions.push(attention);
+        self
+    }
+
     /// The sizes of one attention, if the model has it.
     pub fn attention(&self, attention: Attention) -> Option<&AttentionInfo> {
         self.attentions.iter().find(|info| info.attention == attention)
@@ -104,6 +158,12 @@ impl ModelInfo {
             (0..info.layers.len())
                 .flat_map(move |layer| (0..info.heads).map(move |head| HeadId::new(info.attention, layer, head)))
         })
+    }
+
+    /// The mask of a head's layer; `None` if the model has no such attention or layer.
+    pub fn mask(&self, head: HeadId) -> Option<Mask> {
+        let info = self.attention(head.attention)?;
+        Some(info.layers.get(head.layer)?.mask)
     }
 
     /// A head's name among all of the model's: `L3 H9`; `encoder L3 H9`, `decoder L3 H9` and `cross L3 H9` where there are several
@@ -121,8 +181,69 @@ impl ModelInfo {
 }
 
 impl AttentionInfo {
+    /// An attention with a key/value head per query head, and no bias.
+    pub fn new(attention: Attention, heads: usize, head_dim: usize, layers: Vec<LayerAttention>) -> Self {
+        Self {
+            attention,
+            heads,
+            kv_heads: heads,
+            head_dim,
+            layers,
+            relative_bias: None,
+        }
+    }
+
+    /// The same attention with key/value heads that groups of query heads share.
+    #[must_use]
+    pub fn with_kv_heads(mut self, kv_heads: usize) -> Self {
+        self.kv_heads = kv_heads;
+        self
+    }
+
     /// The key/value head that query head `head` uses.
     pub fn kv_head(&self, head: usize) -> usize {
         head / (self.heads / self.kv_heads.max(1)).max(1)
+    }
+}
+
+/// A field that may be `null` and must be there: left out by mistake, it would pass for `null`.
+fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visible_keys_are_what_the_mask_says() {
+        for mask in [
+            Mask::Full,
+            Mask::Causal,
+            Mask::Window { width: 3 },
+            Mask::Window { width: 0 },
+        ] {
+            for (query, keys) in [(0, 1), (0, 5), (4, 5), (4, 9), (7, 5), (2, 0)] {
+                let range: Vec<usize> = mask.visible_keys(query, keys).collect();
+                let one_by_one: Vec<usize> = (0..keys).filter(|&key| mask.visible(query, key)).collect();
+                assert_eq!(range, one_by_one, "{mask:?} {query} {keys}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_has_the_mask_of_its_layer() {
+        let layer = |mask| LayerAttention { scale: 1.0, mask };
+        let model = ModelInfo::new("m", "gemma", 4).with_attention(AttentionInfo::new(
+            Attention::DecoderSelf,
+            2,
+            2,
+            vec![layer(Mask::Window { width: 3 }), layer(Mask::Causal)],
+        ));
+        let mask = |attention, layer| model.mask(HeadId::new(attention, layer, 0));
+        assert_eq!(mask(Attention::DecoderSelf, 0), Some(Mask::Window { width: 3 }));
+        assert_eq!(mask(Attention::DecoderSelf, 1), Some(Mask::Causal));
+        assert_eq!(mask(Attention::DecoderSelf, 2), None);
+        assert_eq!(mask(Attention::Cross, 0), None);
     }
 }

@@ -1,12 +1,12 @@
-//! How long work reports what it has done and learns whether to go on.
+//! Progress of long work, and its cancellation.
 //!
 //! One trait serves every crate, so that a host writes its progress bar and its cancel button once.
 
 use std::ops::ControlFlow;
 
-use crate::Error;
+use crate::{Error, Result};
 
-/// Receives progress and decides whether the work goes on.
+/// Receiver of progress, which may also cancel the work.
 ///
 /// Work that can take longer than a second takes a `&dyn Progress`. Implementations must be cheap:
 /// they may be called a few thousand times a second, and from several threads at once.
@@ -15,7 +15,7 @@ use crate::Error;
 /// use std::ops::ControlFlow;
 /// use attn_core::Progress;
 ///
-/// // Any closure of this shape is a `Progress`; `()` is the one that never cancels.
+/// // Any closure of this shape is a `Progress`. `()` shows nothing and never cancels.
 /// let stop_at_half = |_stage: &str, done: usize, total: usize| {
 ///     if 2 * done >= total { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 /// };
@@ -47,7 +47,7 @@ where
 ///
 /// # Errors
 /// [`Error::Cancelled`] when `progress` breaks.
-pub fn step(progress: &dyn Progress, stage: &str, done: usize, total: usize) -> Result<(), Error> {
+pub fn step(progress: &dyn Progress, stage: &str, done: usize, total: usize) -> Result<()> {
     match progress.update(stage, done, total) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(Error::Cancelled {

@@ -1,4 +1,4 @@
-//! What went through the model: sequences of tokens, of words or of image patches.
+//! Sequences of tokens: of text or of image patches.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,26 +7,34 @@ use crate::Side;
 /// One token or one image patch of a sequence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Token {
-    /// Text as a person reads it: sub-word marks are kept (`##ly`), space marks are not. Patches are named
+    /// Text for readers: sub-word marks are kept (`##ly`), space marks are not. Patches are named
     /// `row,column`.
     pub text: String,
     /// Id in the vocabulary; `None` for patches.
     pub id: Option<u32>,
     /// Position in the sequence, from 0.
     pub position: usize,
-    /// Index of the word it belongs to, as the tokenizer splits words; `None` for special tokens and patches.
+    /// Index of its word, as the tokenizer splits words; `None` for special tokens and patches.
     pub word: Option<usize>,
-    /// Where it stands in the sequence's text: byte offsets, end exclusive.
+    /// Its place in the sequence's text: byte offsets, end exclusive.
     pub span: Option<(usize, usize)>,
-    /// Whether the model's format added it (`[CLS]`, `<s>`, the class token).
+    /// Whether the model's input format added it (`[CLS]`, `<s>`, the class token).
     pub special: bool,
     /// Row and column of the patch.
     pub patch: Option<(usize, usize)>,
 }
 
 impl Token {
-    /// Where its first letter stands in the sequence's text, in bytes: some tokenizers count the space before a word to its
-    /// token. So a token belongs to the stretch of text in which its first letter lies. `None` without a span.
+    /// A token of text without id, span and position.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Byte offset of its first letter in the sequence's text; `None` without a span. Some tokenizers count the space before
+    /// a word as part of its token, so a token belongs to the word in which its first letter lies.
     ///
     /// ```
     /// let token = attn_core::Token { span: Some((3, 7)), ..attn_core::Token::default() };
@@ -39,13 +47,14 @@ impl Token {
     }
 }
 
-/// The picture a sequence of patches came from.
+/// The image that a sequence of patches came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ImageInfo {
     /// The file, if it came from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<std::path::PathBuf>,
-    /// Patches per column and per row: the grid is `rows` x `columns`.
+    /// Patches per column: the grid is `rows` x `columns`.
     pub rows: usize,
     /// Patches per row.
     pub columns: usize,
@@ -53,8 +62,9 @@ pub struct ImageInfo {
 
 /// One line of text, one image, or one source-target pair.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sequence {
-    /// What a person calls it: `line 12`, `cat.png`.
+    /// Its name for users: `line 12`, `cat.png`.
     pub name: String,
     /// The text as it was read, if it is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,7 +72,7 @@ pub struct Sequence {
     /// A label of the whole sequence, if the data has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The picture, if it is one.
+    /// The image, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageInfo>,
     /// How many tokens it had before it was cut to the model's longest input; `None` if it was not cut.
@@ -77,6 +87,44 @@ pub struct Sequence {
 }
 
 impl Sequence {
+    /// A sequence without tokens.
+    ///
+    /// ```
+    /// use attn_core::{Sequence, Side, Token};
+    ///
+    /// let sequence = Sequence::new("line 1").with_text("to be").with_tokens(Side::Encoder, [
+    ///     Token { special: true, ..Token::new("[CLS]") },
+    ///     Token { span: Some((0, 2)), ..Token::new("to") },
+    ///     Token { span: Some((3, 5)), ..Token::new("be") },
+    /// ]);
+    /// assert_eq!(sequence.encoder[2].position, 2);
+    /// ```
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same sequence with the text that its tokens come from.
+    #[must_use]
+    pub fn with_text(mut self, text: impl Into<String>) -> Self {
+        self.text = Some(text.into());
+        self
+    }
+
+    /// The same sequence with these tokens of one side. Their positions count from 0.
+    #[must_use]
+    pub fn with_tokens(mut self, side: Side, tokens: impl IntoIterator<Item = Token>) -> Self {
+        let tokens = tokens.into_iter().enumerate();
+        let tokens = tokens.map(|(position, token)| Token { position, ..token }).collect();
+        match side {
+            Side::Encoder => self.encoder = tokens,
+            Side::Decoder => self.decoder = tokens,
+        }
+        self
+    }
+
     /// The tokens of one side.
     pub fn tokens(&self, side: Side) -> &[Token] {
         match side {
@@ -86,13 +134,14 @@ impl Sequence {
     }
 }
 
-/// Tokens are stored as columns: short, and easy to write from any language.
+/// The stored form of tokens, as columns: short, and easy to write from any language.
 mod columns {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
     use super::Token;
 
     #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
     struct Columns {
         text: Vec<String>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -24,13 +24,14 @@ impl EmbeddedModel {
     /// Those of `attn_models::Checkpoint::from_bytes`: none for the models of this crate.
     #[cfg(feature = "models")]
     pub fn checkpoint(&self) -> attn_models::Result<attn_models::Checkpoint> {
-        attn_models::Checkpoint::from_bytes(
-            self.name,
-            self.config,
-            self.weights,
-            self.tokenizer.map(Into::into),
-            self.preprocessor.map(Into::into),
-        )
+        let mut checkpoint = attn_models::Checkpoint::from_bytes(self.name, self.config, self.weights)?;
+        if let Some(tokenizer) = self.tokenizer {
+            checkpoint = checkpoint.with_tokenizer(tokenizer);
+        }
+        if let Some(preprocessor) = self.preprocessor {
+            checkpoint = checkpoint.with_image_processor(preprocessor);
+        }
+        Ok(checkpoint)
     }
 }
 

@@ -15,9 +15,9 @@ use attn_core::ModelInfo;
 use serde::Serialize;
 
 use crate::{
-    Error, Images, Result, Tokenizer, Weights,
-    config::Config,
-    families,
+    Error, Result, Tokenizer, Weights,
+    families::{Config, Families},
+    images::ImageProcessor,
     tensor_file::{Bytes, TensorFile},
     vocabulary::Vocabulary,
 };
@@ -52,6 +52,7 @@ pub struct Checkpoint {
     /// Where there is no `tokenizer.json`.
     vocabulary: Option<Vocabulary>,
     preprocessor: Option<Cow<'static, [u8]>>,
+    families: Arc<Families>,
 }
 
 impl Checkpoint {
@@ -101,10 +102,12 @@ impl Checkpoint {
             },
             tokenizer,
             preprocessor: read_if_there(&path.join(PREPROCESSOR))?.map(Cow::Owned),
+            families: Arc::default(),
         })
     }
 
-    /// A checkpoint from the contents of its files: compiled in, downloaded, or in a browser.
+    /// A checkpoint from the contents of its files: compiled in, downloaded, or in a browser. `config` is that of
+    /// `config.json`, `weights` that of `model.safetensors`.
     ///
     /// # Errors
     /// [`Error::Json`] or [`Error::Safetensors`], with the file's usual name as its path.
@@ -112,8 +115,6 @@ impl Checkpoint {
         name: &str,
         config: impl Into<Cow<'static, [u8]>>,
         weights: impl Into<Cow<'static, [u8]>>,
-        tokenizer: Option<Cow<'static, [u8]>>,
-        preprocessor: Option<Cow<'static, [u8]>>,
     ) -> Result<Self> {
         let config = config.into();
         Ok(Self {
@@ -126,13 +127,48 @@ impl Checkpoint {
                 Path::new(WEIGHTS),
                 Bytes::Memory(weights.into()),
             )?]),
-            tokenizer,
+            tokenizer: None,
             vocabulary: None,
-            preprocessor,
+            preprocessor: None,
+            families: Arc::default(),
         })
     }
 
-    /// What a person calls the model: the folder's name.
+    /// The same with the content of a `tokenizer.json`.
+    pub fn with_tokenizer(mut self, bytes: impl Into<Cow<'static, [u8]>>) -> Self {
+        self.tokenizer = Some(bytes.into());
+        self
+    }
+
+    /// The same with the content of a `preprocessor_config.json`.
+    pub fn with_image_processor(mut self, bytes: impl Into<Cow<'static, [u8]>>) -> Self {
+        self.preprocessor = Some(bytes.into());
+        self
+    }
+
+    /// The same checkpoint, whose model is looked up in these families instead of the built-in ones. Whatever loads it
+    /// (a model, a capturer, a control, a description) then knows them.
+    ///
+    /// ```no_run
+    /// use attn_models::{Capturer, Checkpoint, families::Families};
+    /// # use attn_models::{Result, Weights, families::{Config, Network}};
+    /// # fn build(_: &Config, _: &str, _: &Weights) -> Result<Box<dyn Network>> { unimplemented!() }
+    ///
+    /// let families = Families::builtin().with("my_model", build);
+    /// let capturer = Capturer::load(&Checkpoint::open("my-checkpoint")?.with_families(families))?;
+    /// # Ok::<(), attn_models::Error>(())
+    /// ```
+    pub fn with_families(mut self, families: Families) -> Self {
+        self.families = Arc::new(families);
+        self
+    }
+
+    /// The families its model is looked up in.
+    pub fn families(&self) -> &Families {
+        &self.families
+    }
+
+    /// The model's name: that of the folder.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -171,8 +207,8 @@ impl Checkpoint {
         }
     }
 
-    /// One tokenizer reads sources and targets alike. A model with a vocabulary for each (Marian can have that) still runs
-    /// on ids.
+    /// One tokenizer reads sources and targets alike. A model with a vocabulary for each (Marian can have that) still
+    /// runs on ids.
     fn one_vocabulary(&self) -> Result<()> {
         let of_decoder = self.config.optional_size("decoder_vocab_size")?;
         let shared = self.config.flag_or("share_encoder_decoder_embeddings", true)?;
@@ -183,14 +219,14 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// What turns pictures into the model's input.
+    /// What turns images into the model's input.
     ///
     /// # Errors
     /// [`Error::MissingFile`] without `preprocessor_config.json`, [`Error::Config`] or [`Error::Unsupported`] for
     /// settings that are wrong or unknown, or that do not fit the model.
-    pub fn images(&self) -> Result<Images> {
+    pub fn image_processor(&self) -> Result<ImageProcessor> {
         match &self.preprocessor {
-            Some(bytes) => Images::new(bytes, &self.path.join(PREPROCESSOR)),
+            Some(bytes) => ImageProcessor::new(bytes, &self.path.join(PREPROCESSOR)),
             None => Err(Error::MissingFile {
                 path: self.path.clone(),
                 what: "image preprocessor",
@@ -240,10 +276,13 @@ impl Checkpoint {
         }
     }
 
-    /// What the folder holds and whether it can be run, without loading the weights.
+    /// The content of the folder, and whether it can be run, without loading the weights.
     pub fn describe(&self) -> CheckpointInfo {
         let probe = Weights::probe(self);
-        let outcome = families::build(&self.config, &self.name, &probe).map(|network| network.info().clone());
+        let outcome = self
+            .families
+            .build(&self.config, &self.name, &probe)
+            .map(|network| network.info().clone());
         let asked = probe.asked();
         let mut shapes = BTreeMap::new();
         let mut elements: BTreeMap<String, u64> = BTreeMap::new();
@@ -284,7 +323,7 @@ impl Checkpoint {
             });
         }
         let (tokenizer, tokenizer_error) = split(self.has_tokenizer().then(|| self.tokenizer()));
-        let (images, images_error) = split(self.preprocessor.as_ref().map(|_| self.images()));
+        let (images, images_error) = split(self.preprocessor.as_ref().map(|_| self.image_processor()));
         let (model, model_error) = match outcome {
             Ok(info) => (Some(info), None),
             Err(error) => (None, Some(error)),
@@ -339,7 +378,7 @@ impl Fnv {
     }
 }
 
-/// What a checkpoint folder holds, for people (`--checkpoint-info`) and for files.
+/// The content of a checkpoint, for readers and for files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CheckpointInfo {
     /// The folder's name.
@@ -358,7 +397,7 @@ pub struct CheckpointInfo {
     pub files: Vec<FileInfo>,
     /// Entries of the tokenizer's vocabulary, if there is a tokenizer that loads.
     pub vocabulary: Option<usize>,
-    /// Height and width pictures are brought to, if there is an image preprocessor that loads.
+    /// Height and width that images are brought to, if there is an image preprocessor that loads.
     pub image_size: Option<(usize, usize)>,
     /// Tensors the model has no use for, for example the head of another task.
     pub unused: Vec<String>,

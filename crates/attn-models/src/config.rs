@@ -12,18 +12,36 @@ use crate::{Error, Result};
 /// Sizes beyond this are taken for a corrupt file: no vocabulary, width or position table comes near it.
 const LARGEST_SIZE: u64 = 1 << 28;
 
-/// Likewise for layers, of which something is allocated for each before its weights are looked for.
+/// Likewise for layers: something is allocated for each before its weights are looked for.
 const MOST_LAYERS: usize = 1 << 12;
 
 /// A parsed `config.json` (or a part of one) and the file it came from.
+///
+/// Families read it option by option. An option that is `null` counts as absent. Every error names the file, the
+/// option, what it may be and what it is.
+///
+/// ```
+/// use attn_models::families::Config;
+///
+/// let config = Config::parse(br#"{"n_embd": 64, "n_head": 4, "eps": null}"#, "config.json".as_ref())?;
+/// let hidden = config.size("n_embd")?;
+/// assert_eq!(config.divide("n_embd", hidden, "n_head", config.size_or("n_head", 12)?)?, 16);
+/// assert_eq!(config.positive_or("eps", 1e-5)?, 1e-5);
+/// assert!(config.size("n_layer").is_err());
+/// # Ok::<(), attn_models::Error>(())
+/// ```
 #[derive(Debug, Clone)]
-pub(crate) struct Config {
+pub struct Config {
     value: Value,
     path: PathBuf,
 }
 
 impl Config {
-    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+    /// Parses the text of a file; `path` is what errors name.
+    ///
+    /// # Errors
+    /// [`Error::Json`], [`Error::Config`] for JSON that is no object.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let value: Value = serde_json::from_slice(bytes).map_err(|error| Error::json(path, &error))?;
         let config = Self {
             value,
@@ -35,22 +53,23 @@ impl Config {
         Ok(config)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// The file, for errors.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The value of an option; `null` counts as absent, as in the reference.
-    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+    pub fn get(&self, key: &str) -> Option<&Value> {
         self.value.get(key).filter(|value| !value.is_null())
     }
 
     /// Whether an option is there and `null`, which some families tell from absence.
-    pub(crate) fn is_null(&self, key: &str) -> bool {
+    pub fn is_null(&self, key: &str) -> bool {
         self.value.get(key).is_some_and(Value::is_null)
     }
 
     /// The error for an option that is not what it should be.
-    pub(crate) fn wrong(&self, key: &str, expected: impl Into<String>) -> Error {
+    pub fn wrong(&self, key: &str, expected: impl Into<String>) -> Error {
         let found = if key == "(whole file)" {
             Some(&self.value)
         } else {
@@ -65,7 +84,7 @@ impl Config {
     }
 
     /// The error for an option that is valid but not implemented.
-    pub(crate) fn unsupported(&self, key: &str, supported: impl Into<String>) -> Error {
+    pub fn unsupported(&self, key: &str, supported: impl Into<String>) -> Error {
         Error::Unsupported {
             path: self.path.clone(),
             key: key.to_owned(),
@@ -75,18 +94,27 @@ impl Config {
     }
 
     /// A positive integer that must be there.
-    pub(crate) fn size(&self, key: &str) -> Result<usize> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn size(&self, key: &str) -> Result<usize> {
         self.optional_size(key)?
             .ok_or_else(|| self.wrong(key, "a positive integer"))
     }
 
     /// A positive integer, or the family's default.
-    pub(crate) fn size_or(&self, key: &str, default: usize) -> Result<usize> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn size_or(&self, key: &str, default: usize) -> Result<usize> {
         Ok(self.optional_size(key)?.unwrap_or(default))
     }
 
     /// A number of layers, or the family's default.
-    pub(crate) fn layers_or(&self, key: &str, default: usize) -> Result<usize> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn layers_or(&self, key: &str, default: usize) -> Result<usize> {
         let layers = self.size_or(key, default)?;
         if layers <= MOST_LAYERS {
             Ok(layers)
@@ -96,7 +124,10 @@ impl Config {
     }
 
     /// A positive integer, if the option is there.
-    pub(crate) fn optional_size(&self, key: &str) -> Result<Option<usize>> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn optional_size(&self, key: &str) -> Result<Option<usize>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value
             .as_u64()
@@ -109,7 +140,10 @@ impl Config {
     }
 
     /// The id of a token, or the family's default.
-    pub(crate) fn id_or(&self, key: &str, default: u32) -> Result<u32> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn id_or(&self, key: &str, default: u32) -> Result<u32> {
         let Some(value) = self.get(key) else { return Ok(default) };
         let id = value.as_u64().filter(|&id| id <= LARGEST_SIZE).map(u32::try_from);
         match id {
@@ -119,7 +153,7 @@ impl Config {
     }
 
     /// The same configuration with sizes filled in where it has none: families that share code differ in them.
-    pub(crate) fn with_defaults(&self, defaults: &[(&str, usize)]) -> Self {
+    pub fn with_defaults(&self, defaults: &[(&str, usize)]) -> Self {
         let mut filled = self.clone();
         if let Some(map) = filled.value.as_object_mut() {
             for &(key, default) in defaults {
@@ -133,7 +167,10 @@ impl Config {
     }
 
     /// A token id, if the option is there.
-    pub(crate) fn id(&self, key: &str) -> Result<Option<u32>> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn id(&self, key: &str) -> Result<Option<u32>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         value
             .as_u64()
@@ -143,7 +180,10 @@ impl Config {
     }
 
     /// A finite number, or the family's default.
-    pub(crate) fn number_or(&self, key: &str, default: f64) -> Result<f64> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn number_or(&self, key: &str, default: f64) -> Result<f64> {
         let Some(value) = self.get(key) else { return Ok(default) };
         value
             .as_f64()
@@ -152,7 +192,10 @@ impl Config {
     }
 
     /// A number above zero, or the family's default.
-    pub(crate) fn positive_or(&self, key: &str, default: f64) -> Result<f64> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn positive_or(&self, key: &str, default: f64) -> Result<f64> {
         let number = self.number_or(key, default)?;
         if number > 0.0 {
             Ok(number)
@@ -162,19 +205,28 @@ impl Config {
     }
 
     /// A truth value, or the family's default.
-    pub(crate) fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
         let Some(value) = self.get(key) else { return Ok(default) };
         value.as_bool().ok_or_else(|| self.wrong(key, "true or false"))
     }
 
     /// A string, if the option is there.
-    pub(crate) fn text(&self, key: &str) -> Result<Option<&str>> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn text(&self, key: &str) -> Result<Option<&str>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         value.as_str().map(Some).ok_or_else(|| self.wrong(key, "a string"))
     }
 
     /// Height and width: one number for both, or a list of two.
-    pub(crate) fn height_width(&self, key: &str, default: usize) -> Result<(usize, usize)> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn height_width(&self, key: &str, default: usize) -> Result<(usize, usize)> {
         match self.get(key) {
             Some(Value::Array(list)) => {
                 let size = |value: &Value| {
@@ -194,7 +246,10 @@ impl Config {
     }
 
     /// A nested object, if the option is there. Its own options are then read like those of a file.
-    pub(crate) fn object(&self, key: &str) -> Result<Option<Config>> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn object(&self, key: &str) -> Result<Option<Config>> {
         match self.get(key) {
             None => Ok(None),
             Some(value) if value.is_object() => Ok(Some(Config {
@@ -206,15 +261,18 @@ impl Config {
     }
 
     /// A configuration in which nothing is given.
-    pub(crate) fn empty(&self) -> Self {
+    pub fn empty(&self) -> Self {
         Self {
             value: Value::Object(serde_json::Map::new()),
             path: self.path.clone(),
         }
     }
 
-    /// Refuses an option unless it is absent or `false`.
-    pub(crate) fn refuse_flag(&self, key: &str) -> Result<()> {
+    /// Refuses an option that is not implemented unless it is absent or `false`.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if it is `true`, [`Error::Config`] if it is no truth value.
+    pub fn refuse_flag(&self, key: &str) -> Result<()> {
         if self.flag_or(key, false)? {
             Err(self.unsupported(key, "false"))
         } else {
@@ -223,17 +281,20 @@ impl Config {
     }
 
     /// Every option and its value.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&String, &Value)> {
+    pub fn entries(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.value.as_object().into_iter().flatten()
     }
 
     /// The first entry of `architectures`: the class that wrote the checkpoint.
-    pub(crate) fn architecture(&self) -> Option<&str> {
+    pub fn architecture(&self) -> Option<&str> {
         self.get("architectures")?.as_array()?.first()?.as_str()
     }
 
     /// `size / parts`, which must be whole.
-    pub(crate) fn divide(&self, size_key: &str, size: usize, parts_key: &str, parts: usize) -> Result<usize> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn divide(&self, size_key: &str, size: usize, parts_key: &str, parts: usize) -> Result<usize> {
         if size.is_multiple_of(parts) {
             Ok(size / parts)
         } else {
@@ -249,7 +310,10 @@ impl Config {
     /// Names of the classes a classification head tells apart, and how many there are.
     ///
     /// From `id2label`, or `num_labels`; two if neither is there, as in the reference.
-    pub(crate) fn labels(&self) -> Result<Vec<String>> {
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn labels(&self) -> Result<Vec<String>> {
         if let Some(labels) = self.object("id2label")? {
             let entries = labels.value.as_object().map(|map| map.len()).unwrap_or_default();
             return (0..entries)

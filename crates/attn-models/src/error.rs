@@ -1,4 +1,4 @@
-//! What can go wrong in this crate: what was expected, what was found, and where.
+//! Errors of this crate: the place, what was expected, and what was found.
 
 use std::path::PathBuf;
 
@@ -115,7 +115,7 @@ pub enum Error {
         /// The value.
         value: f32,
     },
-    /// The checkpoint has no file that this operation needs: a tokenizer, an image preprocessor.
+    /// The checkpoint lacks a file that this operation needs: a tokenizer, an image preprocessor.
     #[error("{path}: no {what}: expected {expected}", path = path.display())]
     MissingFile {
         /// The folder.
@@ -153,17 +153,7 @@ pub enum Error {
         /// What was looked for.
         message: String,
     },
-    /// A text file is not UTF-8.
-    #[error("{path}, line {line}: invalid UTF-8 at byte {byte} of the file", path = path.display())]
-    Utf8 {
-        /// The file.
-        path: PathBuf,
-        /// Line, counted from 1.
-        line: usize,
-        /// Offset in the file, from 0.
-        byte: usize,
-    },
-    /// A picture does not decode.
+    /// An image does not decode.
     #[error("{path}: not a readable image: {message}", path = path.display())]
     Image {
         /// The file.

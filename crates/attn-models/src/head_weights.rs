@@ -1,22 +1,23 @@
 //! The matrices of every head, for what is measured on weights alone.
 
 use attn_core::{HeadId, HeadWeights, ndarray::Array2};
-use candle_core::{DType, Tensor};
 
 use crate::{
     Error, Model, Result,
-    blocks::{Linear, MultiHead, Projection},
+    blocks::{Linear, MultiHead, Qkv},
+    to_array,
 };
 
 impl Model {
-    /// The query, key, value and output matrices of every head, in the order of [`ModelInfo::heads`](attn_core::ModelInfo::heads), as they
-    /// multiply: with layer scale, without the gain of a norm before the attention.
+    /// The query, key, value and output matrices of every head, in the order of
+    /// [`ModelInfo::heads`](attn_core::ModelInfo::heads), as they multiply: with layer scale, without the gain of a
+    /// norm before the attention.
     ///
     /// ```
     /// use attn_models::{Gradients, Model, Weights};
     ///
     /// let config = r#"{"model_type": "gpt2", "vocab_size": 10, "n_embd": 8, "n_head": 2, "n_layer": 3, "n_positions": 4}"#;
-    /// let model = Model::build("tiny", config, &Weights::initialise(0), Gradients::Off)?;
+    /// let model = Model::build("tiny", config, &Weights::initialize(0), Gradients::Off)?;
     /// let heads = model.head_weights()?;
     /// assert_eq!(heads.len(), 6);
     /// assert_eq!((heads[5].query.dim(), heads[5].output.dim()), ((8, 4), (4, 8)));
@@ -36,7 +37,7 @@ impl Model {
                         found: format!("`{}`", self.info().family),
                     });
                 };
-                let output = matrix(&block.output)?;
+                let output = block.output.matrix()?;
                 for head in 0..info.heads {
                     let [query, key, value] = parts(block, head)?;
                     let rows = head * block.shape.head_dim;
@@ -45,7 +46,7 @@ impl Model {
                         query,
                         key,
                         value,
-                        output: array(&output.narrow(0, rows, block.shape.head_dim)?)?,
+                        output: to_array(&output.narrow(0, rows, block.shape.head_dim)?)?,
                     });
                 }
             }
@@ -58,29 +59,20 @@ impl Model {
 fn parts(block: &MultiHead, head: usize) -> Result<[Array2<f32>; 3]> {
     let places = block.places(head);
     let columns = |map: &Linear, place: usize| -> Result<Array2<f32>> {
-        array(&matrix(map)?.narrow(1, place * block.shape.head_dim, block.shape.head_dim)?)
+        to_array(
+            &map.matrix()?
+                .narrow(1, place * block.shape.head_dim, block.shape.head_dim)?,
+        )
     };
-    match &block.projection {
-        Projection::Separate { query, key, value } => {
+    match &block.qkv {
+        Qkv::Separate { query, key, value } => {
             let shared = block.shared(head);
             Ok([columns(query, head)?, columns(key, shared)?, columns(value, shared)?])
         }
-        Projection::Joint(joint) | Projection::JointPerHead(joint) => Ok([
+        Qkv::Joint(joint) | Qkv::JointPerHead(joint) => Ok([
             columns(joint, places[0])?,
             columns(joint, places[1])?,
             columns(joint, places[2])?,
         ]),
     }
-}
-
-/// What a map multiplies by, `[in, out]`.
-fn matrix(map: &Linear) -> Result<Tensor> {
-    Ok(map.matrix()?.to_dtype(DType::F32)?)
-}
-
-fn array(tensor: &Tensor) -> Result<Array2<f32>> {
-    let shape = tensor.dims2()?;
-    let values = tensor.contiguous()?.flatten_all()?.to_vec1()?;
-    Array2::from_shape_vec(shape, values)
-        .map_err(|error| Error::input("weights", format!("{shape:?}"), error.to_string()))
 }

@@ -1,16 +1,12 @@
-//! What a model is given, and the checks that turn any tensors into inputs a family can rely on.
+//! The inputs of a model, and the checks by which a family can rely on them.
 
-use attn_core::Mask;
 use candle_core::{DType, Device, Tensor};
 
-use crate::{
-    Error, Result,
-    blocks::{Embedding, additive_mask},
-};
+use crate::{Error, Result};
 
 /// The input tensors of a batch, by the names the reference implementation gives them.
 ///
-/// Integers may be `I64`, `U32` or `U8`. What a model does not take must stay `None`.
+/// Integers may be `I64`, `I32`, `U32` or `U8`. A field that the model does not read must stay `None`.
 ///
 /// ```
 /// use attn_models::Inputs;
@@ -29,9 +25,9 @@ pub struct Inputs {
     pub token_type_ids: Option<Tensor>,
     /// Positions `[batch, tokens]`. Default: 0, 1, 2, ..., padding included.
     pub position_ids: Option<Tensor>,
-    /// Normalised pixels `[batch, channels, height, width]`.
+    /// Normalized pixels `[batch, channels, height, width]`.
     pub pixel_values: Option<Tensor>,
-    /// What the decoder of an encoder-decoder reads, `[batch, tokens]`.
+    /// Token ids that the decoder of an encoder-decoder reads, `[batch, tokens]`.
     pub decoder_input_ids: Option<Tensor>,
     /// 1 at real decoder tokens, `[batch, tokens]`. Default: all real.
     pub decoder_attention_mask: Option<Tensor>,
@@ -67,7 +63,8 @@ impl Inputs {
         })
     }
 
-    /// A batch of pictures `[batch, channels, height, width]`, as [`Images`](crate::Images) makes them.
+    /// A batch of images `[batch, channels, height, width]`, as an
+    /// [`ImageProcessor`](crate::images::ImageProcessor) makes them.
     pub fn from_pixels(pixels: Tensor) -> Self {
         Self {
             pixel_values: Some(pixels),
@@ -90,8 +87,11 @@ impl Inputs {
         .filter_map(|(name, tensor)| tensor.as_ref().map(|tensor| (name, tensor)))
     }
 
-    /// Refuses inputs the model would not read.
-    pub(crate) fn only(&self, taken: &[&str]) -> Result<()> {
+    /// Refuses inputs that the model would not read; `taken` are the names of the fields it reads.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for the first field that is given and not taken.
+    pub fn only(&self, taken: &[&str]) -> Result<()> {
         match self.named().find(|(name, _)| !taken.contains(name)) {
             None => Ok(()),
             Some((name, tensor)) => Err(Error::input(
@@ -101,31 +101,87 @@ impl Inputs {
             )),
         }
     }
+
+    /// Checks [`input_ids`](Self::input_ids) against the vocabulary and the longest sequence, and reads the mask that
+    /// goes with them.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for ids that are missing, out of range, too many or misshapen, and for such a mask.
+    pub fn tokens(&self, vocab_size: usize, max_tokens: Option<usize>, device: &Device) -> Result<Tokens> {
+        let ids = ("input_ids", self.input_ids.as_ref());
+        let mask = ("attention_mask", self.attention_mask.as_ref());
+        tokens(ids, mask, vocab_size, max_tokens, device)
+    }
+
+    /// As [`tokens`](Self::tokens), of [`decoder_input_ids`](Self::decoder_input_ids).
+    ///
+    /// # Errors
+    /// As [`tokens`](Self::tokens).
+    pub fn decoder_tokens(&self, vocab_size: usize, max_tokens: Option<usize>, device: &Device) -> Result<Tokens> {
+        let ids = ("decoder_input_ids", self.decoder_input_ids.as_ref());
+        let mask = ("decoder_attention_mask", self.decoder_attention_mask.as_ref());
+        tokens(ids, mask, vocab_size, max_tokens, device)
+    }
+
+    /// Position ids `[batch or 1][token]` below `limit`; one row 0, 1, 2, ... where none are given.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for [`position_ids`](Self::position_ids) out of range or of another shape than the tokens.
+    pub fn positions(&self, tokens: &Tokens, limit: Option<usize>) -> Result<Vec<Vec<u32>>> {
+        let Some(given) = &self.position_ids else {
+            return Ok(vec![(0..).take(tokens.tokens).collect()]);
+        };
+        let rows = integers("position_ids", given)?;
+        // One row of positions for the whole batch is what the reference accepts too.
+        let batch = if rows.len() == 1 { 1 } else { tokens.batch };
+        same_shape("position_ids", &rows, batch, tokens.tokens)?;
+        let flat = in_range("position_ids", &rows, limit.unwrap_or(u32::MAX as usize))?;
+        Ok(flat.chunks(tokens.tokens).map(<[u32]>::to_vec).collect())
+    }
+
+    /// Segment ids `[batch, tokens]` below `limit`, on the device of the tokens; `None` if none are given.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for [`token_type_ids`](Self::token_type_ids) out of range or of another shape than the tokens.
+    pub fn token_types(&self, tokens: &Tokens, limit: usize) -> Result<Option<Tensor>> {
+        let Some(given) = &self.token_type_ids else {
+            return Ok(None);
+        };
+        let rows = integers("token_type_ids", given)?;
+        same_shape("token_type_ids", &rows, tokens.batch, tokens.tokens)?;
+        let flat = in_range("token_type_ids", &rows, limit)?;
+        let shape = (tokens.batch, tokens.tokens);
+        Ok(Some(Tensor::from_vec(flat, shape, tokens.ids.device())?))
+    }
 }
 
-/// Token ids that are in range, and their padding.
+/// Token ids that have been checked, and their padding.
 #[derive(Debug)]
-pub(crate) struct Tokens {
+pub struct Tokens {
     /// `[batch, tokens]`, u32, on the model's device.
-    pub(crate) ids: Tensor,
-    pub(crate) batch: usize,
-    pub(crate) tokens: usize,
+    pub ids: Tensor,
+    /// Sequences.
+    pub batch: usize,
+    /// Tokens of each, padding included.
+    pub tokens: usize,
     /// Which tokens are real; `None` if all are.
-    pub(crate) padding: Option<Padding>,
+    pub padding: Option<Padding>,
 }
 
 /// Which tokens of a batch are real.
 #[derive(Debug, Clone)]
-pub(crate) struct Padding {
+pub struct Padding {
     real: Vec<Vec<bool>>,
 }
 
 impl Padding {
-    pub(crate) fn batch(&self) -> usize {
+    /// Sequences of the batch.
+    pub fn batch(&self) -> usize {
         self.real.len()
     }
 
-    pub(crate) fn is_real(&self, sequence: usize, token: usize) -> bool {
+    /// Whether a token is real; `false` for one that does not exist.
+    pub fn is_real(&self, sequence: usize, token: usize) -> bool {
         self.real
             .get(sequence)
             .and_then(|row| row.get(token))
@@ -134,8 +190,24 @@ impl Padding {
     }
 }
 
+/// Ids or masks as rows, if they are given.
+pub(crate) fn id_rows(name: &'static str, given: Option<&Tensor>) -> Result<Option<Vec<Vec<u32>>>> {
+    let Some(given) = given else { return Ok(None) };
+    let rows = integers(name, given)?;
+    let width = rows.first().map_or(0, Vec::len);
+    if width == 0 {
+        return Err(Error::input(
+            name,
+            "at least one token",
+            format!("shape {:?}", given.dims()),
+        ));
+    }
+    let flat = in_range(name, &rows, u32::MAX as usize)?;
+    Ok(Some(flat.chunks(width).map(<[u32]>::to_vec).collect()))
+}
+
 /// Checks ids against the vocabulary and the longest sequence, and reads the mask that goes with them.
-pub(crate) fn tokens(
+fn tokens(
     (ids_name, ids): (&'static str, Option<&Tensor>),
     (mask_name, mask): (&'static str, Option<&Tensor>),
     vocab_size: usize,
@@ -189,94 +261,6 @@ pub(crate) fn tokens(
         tokens,
         padding,
     })
-}
-
-/// What the two stacks of an encoder-decoder read; `words` are their embeddings.
-pub(crate) fn source_and_target(
-    inputs: &Inputs,
-    words: [&Embedding; 2],
-    max_tokens: Option<usize>,
-    device: &Device,
-) -> Result<(Tokens, Tokens)> {
-    inputs.only(&[
-        "input_ids",
-        "attention_mask",
-        "decoder_input_ids",
-        "decoder_attention_mask",
-    ])?;
-    let source = tokens(
-        ("input_ids", inputs.input_ids.as_ref()),
-        ("attention_mask", inputs.attention_mask.as_ref()),
-        words[0].table().dim(0)?,
-        max_tokens,
-        device,
-    )?;
-    let target = tokens(
-        ("decoder_input_ids", inputs.decoder_input_ids.as_ref()),
-        ("decoder_attention_mask", inputs.decoder_attention_mask.as_ref()),
-        words[1].table().dim(0)?,
-        max_tokens,
-        device,
-    )?;
-    if source.batch != target.batch {
-        return Err(Error::input(
-            "decoder_input_ids",
-            format!("{} sequences, as many as input_ids", source.batch),
-            format!("{}", target.batch),
-        ));
-    }
-    Ok((source, target))
-}
-
-/// Keeps `queries` decoder tokens from the padding of the source: `[batch, 1, queries, keys]`, or `None` without padding.
-pub(crate) fn source_mask(source: &Tokens, queries: usize, device: &Device) -> Result<Option<Tensor>> {
-    if source.padding.is_none() {
-        return Ok(None);
-    }
-    // One row, which is then the same for every query.
-    let mask = additive_mask(Mask::Full, source.padding.as_ref(), 1, source.tokens, device)?;
-    match mask {
-        Some(mask) => Ok(Some(mask.broadcast_as((source.batch, 1, queries, source.tokens))?)),
-        None => Ok(None),
-    }
-}
-
-/// Position ids `[batch][token]`, checked against the table; one row 0, 1, 2, ... where none are given.
-pub(crate) fn positions(given: Option<&Tensor>, tokens: &Tokens, limit: Option<usize>) -> Result<Vec<Vec<u32>>> {
-    let Some(given) = given else {
-        return Ok(vec![(0..).take(tokens.tokens).collect()]);
-    };
-    let rows = integers("position_ids", given)?;
-    // One row of positions for the whole batch is what the reference accepts too.
-    let batch = if rows.len() == 1 { 1 } else { tokens.batch };
-    same_shape("position_ids", &rows, batch, tokens.tokens)?;
-    let flat = in_range("position_ids", &rows, limit.unwrap_or(u32::MAX as usize))?;
-    Ok(flat.chunks(tokens.tokens).map(<[u32]>::to_vec).collect())
-}
-
-/// Segment ids `[batch, tokens]`, checked against the table; `None` if none are given.
-pub(crate) fn types(given: Option<&Tensor>, tokens: &Tokens, limit: usize, device: &Device) -> Result<Option<Tensor>> {
-    let Some(given) = given else { return Ok(None) };
-    let rows = integers("token_type_ids", given)?;
-    same_shape("token_type_ids", &rows, tokens.batch, tokens.tokens)?;
-    let flat = in_range("token_type_ids", &rows, limit)?;
-    Ok(Some(Tensor::from_vec(flat, (tokens.batch, tokens.tokens), device)?))
-}
-
-/// Ids or masks as rows, if they are given.
-pub(crate) fn id_rows(name: &'static str, given: Option<&Tensor>) -> Result<Option<Vec<Vec<u32>>>> {
-    let Some(given) = given else { return Ok(None) };
-    let rows = integers(name, given)?;
-    let width = rows.first().map_or(0, Vec::len);
-    if width == 0 {
-        return Err(Error::input(
-            name,
-            "at least one token",
-            format!("shape {:?}", given.dims()),
-        ));
-    }
-    let flat = in_range(name, &rows, u32::MAX as usize)?;
-    Ok(Some(flat.chunks(width).map(<[u32]>::to_vec).collect()))
 }
 
 /// Rows of an integer matrix.

@@ -1,65 +1,84 @@
-//! Transformer families with taps: run a checkpoint and record or replace what happens inside.
+//! Transformer families with taps: run a checkpoint, and record or replace what happens inside.
 //!
-//! A [`Checkpoint`] is a Hugging Face folder (or its files in memory). [`Model::load`] builds the family its
-//! `config.json` names, and [`Model::forward`] runs a batch of [`Inputs`], calling a [`Tap`] at every [`Site`] of
-//! interest: queries, keys, values, scores, attention, head outputs, hidden states. Taps record (a [`Recorder`]),
-//! or replace what they are given (an intervention); they are the only way in, so everything that works on one
-//! family works on all.
+//! ```no_run
+//! use attn_models::{Capturer, Checkpoint};
 //!
-//! [`Interventions`] are edits as data that such a tap carries out; [`input_gradients`] and its like ask what made the
-//! model say what it said.
+//! let capturer = Capturer::load(&Checkpoint::open("bert-base-uncased")?)?;
+//! let capture = capturer.capture_lines(["The cat sat on the mat.", "She sells sea shells."])?;
+//! # let attention = attn_models::attn_core::Attention::EncoderSelf;
+//! let weights = capture.layer_attention(attention, 2, 0)?; // [head, query, key]
+//! # Ok::<(), attn_models::Error>(())
+//! ```
 //!
-//! The same code trains: [`Weights::initialise`] makes fresh variables under the published names.
+//! A [`Checkpoint`] is a Hugging Face folder, or its files in memory. [`Model::load`] builds the family that its
+//! `config.json` names. [`Model::forward`] runs a batch of [`Inputs`] and calls a [`Tap`] at every [`Site`]: queries,
+//! keys, values, scores, attention, head outputs, hidden states. A tap records what it is given, or replaces it.
+//! Everything that works on one family works on all, because it is a tap. A [`Capturer`] is the tap that keeps all of a
+//! data set.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`capture`] | captures of texts, pairs and images, in memory or in a folder |
+//! | [`families`], [`blocks`] | the families, how a host adds its own, and what they are built from |
+//! | [`tap`], [`record`] | sites, taps, and the tap that keeps tensors |
+//! | [`intervene`] | edits as data: ablation, attention edits, knock-outs, patches |
+//! | [`control`] | control models: untrained, shuffled positions, position-free |
+//! | [`generate`] | greedy search, sampling, beam search, with everything that was weighed |
+//! | [`attribute`] | gradients, relevance, head importance, logit lens |
+//! | [`text`], [`images`], [`tokenizer`] | what prepares input |
+//! | [`checkpoint`], [`model`] | the files of a model; its inputs and outputs |
+//!
+//! The same code trains: [`Weights::initialize`] makes fresh variables under the published names,
+//! [`Weights::finetune`] starts from a checkpoint.
+//!
+//! # Features
+//! `cuda`, `metal`, `mkl` and `accelerate` are passed through to candle. Default: the CPU, in pure Rust.
 
-mod attribute;
-mod batch;
-mod blocks;
-mod capturer;
-mod checkpoint;
+mod array;
+pub mod attribute;
+pub mod blocks;
+pub mod capture;
+pub mod checkpoint;
 mod config;
+pub mod control;
 mod error;
-mod families;
-mod generate;
+pub mod families;
+pub mod generate;
 mod head_weights;
-mod images;
-mod inputs;
-mod intervene;
-mod lines;
-mod model;
-mod pairs;
+pub mod images;
+pub mod inputs;
+pub mod intervene;
+pub mod model;
 mod random;
-mod recorder;
-mod tap;
+pub mod record;
+pub mod tap;
 mod tensor_file;
-mod tokenizer;
-mod twin;
+pub mod tokenizer;
 mod vocabulary;
 mod weights;
 
+/// The data model whose types appear in this crate's interface, and with it the array library.
+pub use attn_core;
+/// Readers of text, whose lines a [`Capturer`] takes.
+pub use attn_core::text;
 /// The tensor library whose types appear in this crate's interface.
 pub use candle_core as candle;
+/// The image library whose types appear in this crate's interface.
+pub use image;
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use self::{
-    attribute::{
-        Baseline, Examples, Guess, HeadGradients, HeadGrid, InputGradients, IntegratedGradients, LensLayer, Relevance,
-        Target, TokenScores, head_gradients, input_gradients, integrated_gradients, logit_lens, propagate_relevance,
-        taylor_importance, taylor_per_example,
-    },
-    capturer::{BATCH_TOKENS, CaptureOutcome, Capturer, Picture},
-    checkpoint::{Checkpoint, CheckpointInfo, FileInfo},
+    array::to_array,
+    capture::Capturer,
+    checkpoint::Checkpoint,
     error::{Error, Result},
-    families::families,
-    generate::{
-        EarlyStopping, Emitted, Expansion, Fate, Generated, GenerationParams, Generator, Hypothesis, Sampling, Step,
-    },
-    images::Images,
     inputs::Inputs,
-    intervene::{Edit, Heads, Intervention, Interventions, Selection},
-    lines::{Line, read_lines, split_lines},
-    model::{Gradients, Model, Output, Vision},
-    recorder::{Recorder, read_inputs, run_raw, write_tensors},
+    model::{Gradients, Model},
     tap::{Point, Site, Tap},
-    tokenizer::{Encoded, Tokenizer},
-    twin::Twin,
+    tokenizer::Tokenizer,
     weights::Weights,
 };

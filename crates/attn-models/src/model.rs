@@ -6,9 +6,7 @@ use candle_core::{Device, Tensor};
 use crate::{
     Checkpoint, Error, Inputs, Result, Tap, Weights,
     blocks::{Cache, MultiHead, Pass, Relevance},
-    checkpoint::CONFIG,
-    config::Config,
-    families::{self, Network},
+    families::{Families, Network},
 };
 
 /// Whether a backward pass will follow.
@@ -21,10 +19,10 @@ pub enum Gradients {
     On,
 }
 
-/// What a model computes for a batch.
+/// The outputs of a model for a batch.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// What the checkpoint's head predicts: `[batch, tokens, vocabulary]` for language models,
+    /// Predictions of the checkpoint's head: `[batch, tokens, vocabulary]` for language models,
     /// `[batch, classes]` for classifiers, `[batch, tokens]` for ELECTRA's discriminator; `None` without a head.
     pub logits: Option<Tensor>,
     /// The last hidden state, after the final norm if the model has one: `[batch, tokens, hidden]`.
@@ -33,10 +31,10 @@ pub struct Output {
     pub pooled: Option<Tensor>,
 }
 
-/// What a model of images expects and how its tokens lie on the picture.
+/// The image size of a model, and the grid of its patches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vision {
-    /// Colour channels: 3, or 1 for grey pictures.
+    /// Color channels: 3, or 1 for gray images.
     pub channels: usize,
     /// Height in pixels.
     pub height: usize,
@@ -53,7 +51,7 @@ pub struct Vision {
 }
 
 impl Vision {
-    /// The same for pictures of another size: models of images take any that holds a patch, and interpolate their
+    /// The same for images of another size. Models of images take any that holds a patch, and interpolate their
     /// positions. `None` for a size that does not.
     ///
     /// ```
@@ -61,7 +59,7 @@ impl Vision {
     ///
     /// let config = r#"{"model_type": "vit", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
     ///                  "intermediate_size": 16, "image_size": 32, "patch_size": 8}"#;
-    /// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+    /// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::Off)?;
     /// let larger = model.vision().and_then(|vision| vision.at(48, 40)).map(|vision| (vision.rows, vision.columns));
     /// assert_eq!(larger, Some((6, 5)));
     /// # Ok::<(), attn_models::Error>(())
@@ -85,7 +83,7 @@ impl Vision {
 /// use attn_models::{Gradients, Inputs, Model, Weights};
 ///
 /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2}"#;
-/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+/// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::Off)?;
 /// let inputs = Inputs::from_ids(&[vec![5, 6, 7]], 0)?;
 /// let output = model.forward(&inputs, &mut ())?;
 /// assert_eq!(output.last_hidden.dims(), [1, 3, 8]);
@@ -98,7 +96,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads a checkpoint for inference on the CPU.
+    /// Loads a checkpoint for inference on the CPU. The family is looked up in the checkpoint's
+    /// [`families`](Checkpoint::families): the built-in ones, unless a host has added its own.
     ///
     /// # Errors
     /// [`Error::UnknownFamily`](crate::Error::UnknownFamily), [`Error::Config`](crate::Error::Config) and
@@ -114,25 +113,28 @@ impl Model {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_from(checkpoint: &Checkpoint, weights: &Weights, gradients: Gradients) -> Result<Self> {
-        Self::from_config(checkpoint.config(), checkpoint.name(), weights, gradients)
+        let network = checkpoint
+            .families()
+            .build(checkpoint.config(), checkpoint.name(), weights)?;
+        Ok(Self::new(network, weights.device(), gradients))
     }
 
-    /// Builds the model a `config.json` describes.
+    /// Builds the model of a built-in family that the text of a `config.json` describes. For other families
+    /// [`Families::model`].
     ///
     /// # Errors
     /// As [`load`](Self::load), and [`Error::Json`](crate::Error::Json).
     pub fn build(name: &str, config_json: &str, weights: &Weights, gradients: Gradients) -> Result<Self> {
-        let config = Config::parse(config_json.as_bytes(), CONFIG.as_ref())?;
-        Self::from_config(&config, name, weights, gradients)
+        Families::builtin().model(name, config_json, weights, gradients)
     }
 
-    fn from_config(config: &Config, name: &str, weights: &Weights, gradients: Gradients) -> Result<Self> {
-        let network = families::build(config, name, weights)?;
-        Ok(Self {
+    /// A model around a network whose weights live on `device`.
+    pub fn new(network: Box<dyn Network>, device: &Device, gradients: Gradients) -> Self {
+        Self {
             network,
-            device: weights.device().clone(),
+            device: device.clone(),
             gradients,
-        })
+        }
     }
 
     /// The same model, computing with or without gradients.
@@ -141,12 +143,12 @@ impl Model {
         self
     }
 
-    /// Sizes, masks and scales: what is needed to understand a capture.
+    /// Sizes, masks, scales and positions.
     pub fn info(&self) -> &ModelInfo {
         self.network.info()
     }
 
-    /// For a model of images, what it expects; `None` for a model of text.
+    /// Image size and patches; `None` for a model of text.
     pub fn vision(&self) -> Option<Vision> {
         self.network.vision()
     }
@@ -156,7 +158,7 @@ impl Model {
         self.network.labels()
     }
 
-    /// Where its weights live.
+    /// The device of its weights.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -170,14 +172,14 @@ impl Model {
         self.run(inputs, tap, self.gradients, None)
     }
 
-    /// What the model's head would predict from a hidden state `[batch, tokens, hidden]` of its last stack, as it is
+    /// Predictions of the model's head from a hidden state `[batch, tokens, hidden]` of its last stack, as it is
     /// tapped at [`Point::Hidden`](crate::Point::Hidden) of `layer`: the final norm is applied where that state has
     /// not passed it. Shapes as [`Output::logits`]; `None` without a head. At the last layer these are the model's own
-    /// logits, at others those of the logit lens ([`logit_lens`](crate::logit_lens)).
+    /// logits, at others those of the logit lens ([`logit_lens`](crate::attribute::logit_lens)).
     ///
     /// # Errors
-    /// [`Error::Intervention`](crate::Error::Intervention) for a layer the model does not have; [`Error::Candle`](crate::Error::Candle)
-    /// for a state of another width.
+    /// [`Error::Intervention`](crate::Error::Intervention) for a layer the model does not have;
+    /// [`Error::Candle`](crate::Error::Candle) for a state of another width.
     pub fn predict(&self, hidden: &Tensor, layer: usize) -> Result<Option<Tensor>> {
         let layers = self.layers();
         if layer > layers {
@@ -187,13 +189,7 @@ impl Model {
                 found: format!("layer {layer}"),
             });
         }
-        let pass = Pass {
-            tap: &mut (),
-            gradients: self.gradients,
-            cache: None,
-            relevance: None,
-        };
-        self.network.predict(hidden, layer, &pass)
+        self.network.predict(hidden, layer, &Pass::new(&mut (), self.gradients))
     }
 
     /// Layers of the stack whose states the head reads: the decoder's, if there is one.

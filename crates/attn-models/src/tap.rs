@@ -1,4 +1,4 @@
-//! Taps: the one place where what happens inside a model is recorded or replaced.
+//! Taps: the one place where tensors inside a model are recorded or replaced.
 //!
 //! Every family calls its tap at the same named sites, so a capture, a head mask, an attention edit, an ablation
 //! or a patch is written once and works on every family. The idea is that of the hook points of TransformerLens
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// What is looked at, inside a layer.
+/// A kind of tensor inside a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -20,11 +20,11 @@ pub enum Point {
     /// Token or patch embeddings as looked up, before positions, types and norms: `[batch, tokens, hidden]`.
     /// Attribution to the input starts here.
     Embedding,
-    /// How the model is told where tokens stand; zeros take the positions away, a permutation along the tokens shuffles
-    /// them. Vectors to add `[batch or 1, tokens, hidden]` where positions are learned or sinusoidal, positions as
-    /// numbers `[batch or 1, tokens]` where they are rotary, the bias `[1, heads, queries, keys]` where they are
-    /// relative. Layer 0 of the self-attention of its stack; nothing where a model has no positions. Where one row
-    /// serves the whole batch, a tap may return one per sequence.
+    /// The positions of tokens, as the model gets them. Zeros remove the positions, a permutation along the tokens
+    /// shuffles them. Vectors to add `[batch or 1, tokens, hidden]` where positions are learned or sinusoidal,
+    /// positions as numbers `[batch or 1, tokens]` where they are rotary, the bias `[1, heads, queries, keys]` where
+    /// they are relative. Layer 0 of the self-attention of its stack; nothing where a model has no positions. Where
+    /// one row serves the whole batch, a tap may return one per sequence.
     Positions,
     /// Queries before rotation, only in models that rotate: `[batch, heads, tokens, head_dim]`.
     QueryBeforeRotation,
@@ -41,14 +41,14 @@ pub enum Point {
     Scores,
     /// Attention probabilities: `[batch, heads, queries, keys]`.
     Attention,
-    /// What each head read, before the output projection: `[batch, tokens, heads, head_dim]`.
+    /// The output of each head, before the output layer: `[batch, tokens, heads, head_dim]`.
     HeadOutput,
-    /// What the attention adds to the residual stream: `[batch, tokens, hidden]`.
+    /// The output of the attention, which is added to the residual stream: `[batch, tokens, hidden]`.
     AttentionOutput,
-    /// What the MLP adds to the residual stream: `[batch, tokens, hidden]`.
+    /// The output of the MLP, which is added to the residual stream: `[batch, tokens, hidden]`.
     Mlp,
-    /// The residual stream: `[batch, tokens, hidden]`. Layer 0 is what enters the first layer, layer `j` what
-    /// leaves the `j`-th; the last is taken after the final norm where the reference implementation does so.
+    /// The residual stream: `[batch, tokens, hidden]`. Layer 0 is the input of the first layer, layer `j` the output of
+    /// the `j`-th. The last is taken after the final norm where the reference implementation does so.
     Hidden,
 }
 
@@ -81,7 +81,7 @@ pub struct Site {
     pub attention: Attention,
     /// Layer, from 0. For [`Point::Hidden`] from 0 to the number of layers, both included.
     pub layer: usize,
-    /// What is looked at.
+    /// Which tensor.
     pub point: Point,
 }
 
@@ -142,7 +142,7 @@ fn self_attention(side: Side) -> Attention {
 /// ```
 /// use attn_models::{Point, Result, Site, Tap, candle::Tensor};
 ///
-/// /// Multiplies what one head read by a factor: 0 ablates it.
+/// /// Multiplies the output of one head by a factor: 0 ablates it.
 /// struct HeadMask { layer: usize, head: usize, factor: f64 }
 ///
 /// impl Tap for HeadMask {
@@ -159,15 +159,15 @@ fn self_attention(side: Side) -> Attention {
 /// }
 /// ```
 pub trait Tap {
-    /// Whether [`tap`](Self::tap) is to be called at `site`. A model skips work nobody looks at: without anyone
-    /// at [`Point::Scores`] and [`Point::Attention`] the attention matrix is never kept.
+    /// Whether [`tap`](Self::tap) is to be called at `site`. A model skips work that no tap wants: if none wants
+    /// [`Point::Scores`] and [`Point::Attention`], the attention matrix is never kept.
     fn wants(&self, site: Site) -> bool;
 
     /// Takes the tensor at `site` and returns the one the model goes on with, of the same shape. Its memory
     /// layout is any (`contiguous()` it before reading it flat).
     ///
     /// # Errors
-    /// Whatever the tap finds wrong; the model's forward pass ends with it.
+    /// Those of the tap; the forward pass ends with them.
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor>;
 }
 

@@ -1,17 +1,19 @@
-//! Text to tokens a model takes and a person reads.
+//! From text to the tokens of a model, and back.
 //!
 //! The splitting is that of the `tokenizers` library, which reads `tokenizer.json` exactly as the reference does;
 //! this file adds what a viewer needs: words, byte spans, readable text, and cutting to the model's longest input.
 
 use std::{
-    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use attn_core::{ModelInfo, Token};
 
-use crate::{Error, Result, vocabulary::Description};
+use crate::{
+    Error, Result,
+    vocabulary::{Description, Renumbering},
+};
 
 /// Shown for tokens that are nothing but white space.
 const VISIBLE_SPACE: [(char, char); 3] = [(' ', '␣'), ('\n', '⏎'), ('\t', '⇥')];
@@ -24,46 +26,6 @@ pub struct Tokenizer {
     /// Tokens spell bytes with stand-in characters (`Ġ` for a space), as in GPT-2.
     byte_level: bool,
     renumbering: Option<Arc<Renumbering>>,
-}
-
-/// Ids of a model that are not those of its tokenizer: Marian's two tokenizers share one list of tokens.
-#[derive(Debug)]
-pub(crate) struct Renumbering {
-    /// The model's id of each of the tokenizer's.
-    to_model: Vec<u32>,
-    ids: BTreeMap<String, u32>,
-    tokens: HashMap<u32, String>,
-    /// Not shown when ids become text, beside tokens in angle brackets.
-    unknown: u32,
-}
-
-impl Renumbering {
-    /// `ids` are the model's tokens, `to_model` the model's id of each of the tokenizer's.
-    pub(crate) fn new(to_model: Vec<u32>, ids: BTreeMap<String, u32>, unknown: u32) -> Self {
-        Self {
-            tokens: ids.iter().map(|(token, &id)| (id, token.clone())).collect(),
-            to_model,
-            ids,
-            unknown,
-        }
-    }
-
-    fn id(&self, id: u32) -> u32 {
-        self.to_model.get(id as usize).copied().unwrap_or(self.unknown)
-    }
-
-    /// The text of ids, special tokens left out; the id that is none, if one is not.
-    fn decode(&self, ids: &[u32]) -> Result<String, u32> {
-        let mut text = String::new();
-        for id in ids {
-            let token = self.tokens.get(id).ok_or(*id)?;
-            let special = *id == self.unknown || (token.starts_with('<') && token.ends_with('>'));
-            if !special {
-                text.push_str(token);
-            }
-        }
-        Ok(text.replace('▁', " ").trim_start().to_owned())
-    }
 }
 
 /// A text as a model reads it.
@@ -139,7 +101,8 @@ impl Tokenizer {
         }
     }
 
-    /// The special tokens of its vocabulary (`[MASK]`, `</s>`), in order: what a generated text does not need, the end apart.
+    /// The special tokens of its vocabulary (`[MASK]`, `</s>`), in order: what a generated text does not need, the end
+    /// apart.
     pub fn special_ids(&self) -> Vec<u32> {
         let added = self.inner.get_added_vocabulary().get_added_tokens_decoder();
         let mut ids: Vec<u32> = added
@@ -151,7 +114,7 @@ impl Tokenizer {
         ids
     }
 
-    /// A token by its id, as a person reads it; a word and a place in a text it has none.
+    /// A token by its id, with its readable text and without a word and a place.
     pub(crate) fn token(&self, id: u32) -> Token {
         let spelling = self.inner.id_to_token(id).unwrap_or_else(|| format!("<{id}>"));
         Token {

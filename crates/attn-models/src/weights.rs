@@ -1,4 +1,4 @@
-//! Where a model's tensors come from: files, or fresh random numbers for training.
+//! Sources of a model's tensors: files, or fresh random numbers for training.
 //!
 //! A family's code asks for its tensors by their Hugging Face names and shapes and never knows which it is. So
 //! the code that runs a published checkpoint is the code that trains and fine-tunes one.
@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use attn_core::Rng;
 use candle_core::{DType, Device, Tensor, Var};
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -30,7 +31,7 @@ const LARGEST_FRESH: usize = 1 << 30;
 #[derive(Debug, Clone)]
 pub struct Weights {
     source: Arc<Source>,
-    /// Where in the tree: empty or `encoder.layer.0`.
+    /// The place in the tree: empty, or `encoder.layer.0`.
     place: String,
 }
 
@@ -39,7 +40,7 @@ struct Source {
     kind: Kind,
     /// The weight files; none for fresh weights.
     files: Arc<Vec<TensorFile>>,
-    /// What messages name.
+    /// The path in messages.
     path: PathBuf,
     device: Device,
     variables: Mutex<BTreeMap<String, Var>>,
@@ -71,18 +72,18 @@ impl Weights {
     ///
     /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 1, "n_head": 2,
     ///                  "architectures": ["GPT2LMHeadModel"]}"#;
-    /// let weights = Weights::initialise(7);
+    /// let weights = Weights::initialize(7);
     /// let model = Model::build("tiny", config, &weights, Gradients::On)?;
     /// assert_eq!(model.info().vocab_size, Some(50));
     /// assert!(weights.variables().len() > 10);
     /// # Ok::<(), attn_models::Error>(())
     /// ```
-    pub fn initialise(seed: u64) -> Self {
+    pub fn initialize(seed: u64) -> Self {
         Self::new(Kind::Trainable { seed }, Arc::default(), PathBuf::from(WEIGHTS))
     }
 
     /// Trainable weights that start from a checkpoint. Tensors it lacks, such as the head of a new task, start as
-    /// in [`initialise`](Self::initialise).
+    /// in [`initialize`](Self::initialize).
     pub fn finetune(checkpoint: &Checkpoint, seed: u64) -> Self {
         Self::new(
             Kind::Trainable { seed },
@@ -110,7 +111,7 @@ impl Weights {
         }
     }
 
-    /// The same weights on another device. To be called before anything is built from them.
+    /// The same weights on another device. Call it before anything is built from them.
     pub fn on(self, device: &Device) -> Self {
         let Source { kind, files, path, .. } = &*self.source;
         let mut moved = Self::new(*kind, files.clone(), path.clone());
@@ -120,7 +121,7 @@ impl Weights {
         moved
     }
 
-    /// Where its tensors live.
+    /// The device of its tensors.
     pub fn device(&self) -> &Device {
         &self.source.device
     }
@@ -148,7 +149,7 @@ impl Weights {
         if there { self.at(prefix) } else { self.clone() }
     }
 
-    /// Whether the files hold this tensor. Fresh weights have whatever is asked for, so that they say yes.
+    /// Whether the files hold this tensor; always for fresh weights, which make every tensor that is asked for.
     pub fn has(&self, name: &str) -> bool {
         self.source.files.is_empty() || self.find(&self.full(name)).is_some()
     }
@@ -366,26 +367,18 @@ fn fresh(name: &str, shape: &[usize], seed: u64) -> Result<Vec<f32>> {
     if shape.len() == 1 {
         return Ok(vec![1.0; count]);
     }
-    // FNV-1a of the name, mixed with the seed, starts a SplitMix64 sequence (Steele et al. 2014).
+    // FNV-1a of the name, mixed with the seed, starts the stream.
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    let mut state = hash ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut uniform = move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = state;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        // 53 bits, shifted by half a step so that the logarithm below never sees 0.
-        ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    };
+    let mut rng = Rng::from_state(hash ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // 53 bits, shifted by half a step so that the logarithm below never sees 0.
+    let mut uniform = move || ((rng.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
     // Box and Muller 1958.
     let normal = || {
         let (radius, angle) = (uniform(), uniform());
         (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
     };
-    #[allow(clippy::cast_possible_truncation, reason = "a random number is rounded to f32")]
     Ok(std::iter::repeat_with(normal)
         .take(count)
         .map(|value| (value * INITIAL_DEVIATION) as f32)

@@ -89,20 +89,9 @@ impl<'a> HeadCloud<'a> {
 
     /// The key rows that a query of a sequence sees.
     pub(crate) fn visible_keys(&self, rows: &SequenceRows, query: usize) -> Range<usize> {
-        let visible = visible(self.mask, query - rows.queries.start, rows.keys.len());
+        let visible = self.mask.visible_keys(query - rows.queries.start, rows.keys.len());
         rows.keys.start + visible.start..rows.keys.start + visible.end
     }
-}
-
-/// The positions that [`Mask::visible`] accepts, which are always a range.
-fn visible(mask: Mask, query: usize, keys: usize) -> Range<usize> {
-    let (start, end) = match mask {
-        Mask::Full => (0, keys),
-        Mask::Causal => (0, query + 1),
-        Mask::Window { width } => ((query + 1).saturating_sub(width), query + 1),
-    };
-    let end = end.min(keys);
-    start.min(end)..end
 }
 
 #[cfg(test)]
@@ -110,23 +99,6 @@ mod tests {
     use ndarray::Array2;
 
     use super::*;
-
-    #[test]
-    fn visible_ranges_are_what_the_mask_says() {
-        for mask in [
-            Mask::Full,
-            Mask::Causal,
-            Mask::Window { width: 3 },
-            Mask::Window { width: 0 },
-        ] {
-            for (query, keys) in [(0, 1), (4, 9), (7, 5), (2, 0)] {
-                let range = visible(mask, query, keys);
-                for key in 0..keys {
-                    assert_eq!(range.contains(&key), mask.visible(query, key), "{mask:?} {query} {key}");
-                }
-            }
-        }
-    }
 
     #[test]
     fn bad_input_is_refused() {

@@ -1,50 +1,44 @@
-//! Two models on the same sequences, head by head: what the heads of one do and those of the other do not. The other is a twin that lacks
+//! Two models on the same sequences, head by head: what the heads of one do and those of the other do not. The other is a control model that lacks
 //! something, or an earlier or later checkpoint.
 
-use std::{fmt::Write as _, path::Path};
+use std::fmt::Write as _;
 
 use attn_analyze::heads::{
     Comparison, DivergenceParams, Role, ScoreList, ScoreParams, compare, divergence_between, head_labels, score_heads,
 };
 use attn_core::{Capture, HeadId, Progress, Sequence};
-use attn_models::{CaptureOutcome, Capturer};
+use attn_models::{Capturer, capture::CaptureRun};
 use serde::Serialize;
 
 use crate::{Error, picture::picture_of};
 
-/// Reads the sequences of a capture with another model, to a folder or in memory: the same tokens, the same pictures.
+/// The sequences of a capture, to be read by another model: the same tokens, the same images.
 ///
 /// # Errors
-/// [`Error::NotAPicture`] for pictures whose file nobody knows, those of [`Capturer::sequences`] and [`Capturer::pictures`].
-pub fn read_again(
-    capturer: &Capturer,
-    sequences: &[Sequence],
-    folder: Option<&Path>,
-    progress: &dyn Progress,
-) -> Result<CaptureOutcome, Error> {
+/// [`Error::NotAPicture`] for an image whose file is not known. Those of [`Capturer::sequences`] and
+/// [`Capturer::images`] come when it runs.
+pub fn read_again<'a>(capturer: &'a Capturer, sequences: &[Sequence]) -> Result<CaptureRun<'a>, Error> {
     if capturer.model().vision().is_some() {
-        let pictures = sequences.iter().map(picture_of).collect::<Result<Vec<_>, _>>()?;
-        return Ok(capturer.pictures(&pictures, folder, progress)?);
+        let images = sequences.iter().map(picture_of).collect::<Result<Vec<_>, _>>()?;
+        return Ok(capturer.images(images));
     }
-    Ok(capturer.sequences(sequences.to_vec(), folder, progress)?)
+    Ok(capturer.sequences(sequences.iter().cloned()))
 }
 
 /// The heads of a model beside those of another, on the same sequences.
 ///
 /// ```
 /// use attn_embedded::sentences;
-/// use attn_models::{Capturer, Twin, split_lines};
+/// use attn_models::{Capturer, control::Control};
 /// use attn_study::{Contrast, read_again};
 ///
 /// let checkpoint = attn_embedded::TEXT_ENCODER.checkpoint()?;
-/// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
-/// let lines = split_lines(text.as_bytes(), "sentences".as_ref())?;
-/// let capture = Capturer::load(&checkpoint)?.text(&lines, None, &())?.capture;
-/// let twin = Twin::NoPositions.capturer(&checkpoint, 0)?;
-/// let other = read_again(&twin, capture.sequences(), None, &())?.capture;
+/// let capture = Capturer::load(&checkpoint)?.capture_lines(sentences().take(20))?;
+/// let control = Control::PositionFree.capturer(&checkpoint, 0)?;
+/// let other = read_again(&control, capture.sequences())?.run()?.capture;
 /// let contrast = Contrast::new(&capture, &other, &())?;
 /// assert_eq!(contrast.heads.len(), 16);
-/// assert_eq!(contrast.other, "text-encoder, no positions");
+/// assert_eq!(contrast.other, "text-encoder, position-free");
 /// # Ok::<(), attn_study::Error>(())
 /// ```
 #[derive(Debug, Clone, Serialize)]

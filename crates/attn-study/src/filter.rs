@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use attn_analyze::Rng;
+use attn_core::Rng;
 use attn_core::{HeadId, Side};
 use serde::{Deserialize, Serialize};
 
@@ -62,13 +62,12 @@ impl Study {
     ///
     /// ```
     /// use attn_embedded::sentences;
-    /// use attn_models::{Capturer, split_lines};
+    /// use attn_models::Capturer;
     /// use attn_project::AtlasParams;
     /// use attn_study::{Study, TokenFilter};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
-    /// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
-    /// let capture = capturer.text(&split_lines(text.as_bytes(), "text".as_ref())?, None, &())?.capture;
+    /// let capture = capturer.capture_lines(sentences().take(20))?;
     /// let mut study = Study::new(capture, &AtlasParams::default())?;
     /// study.set_filter(TokenFilter { at_most: Some(5), ..TokenFilter::default() })?;
     /// # Ok::<(), attn_study::Error>(())

@@ -47,17 +47,15 @@ impl Study {
     ///
     /// ```
     /// use attn_embedded::sentences;
-    /// use attn_models::{Capturer, split_lines};
+    /// use attn_models::Capturer;
     /// use attn_project::{AtlasParams, Method};
     /// use attn_study::Study;
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
-    /// let read = |text: &str| capturer.text(&split_lines(text.as_bytes(), "text".as_ref())?, None, &());
-    /// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
     /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
-    /// let study = Study::project(read(&text)?.capture, &params, &())?;
+    /// let study = Study::project(capturer.capture_lines(sentences().take(20))?, &params, &())?;
     /// let head = study.ranking()[0];
-    /// let guest = study.placer(head, &())?.place(&read("the dog sleeps .")?.capture, 0, &())?;
+    /// let guest = study.placer(head, &())?.place(&capturer.capture_text("the dog sleeps .")?, 0, &())?;
     /// assert_eq!(guest.queries.dim(), (guest.query_texts.len(), 2));
     /// # Ok::<(), attn_study::Error>(())
     /// ```
@@ -104,14 +102,7 @@ impl Placer {
             queries.slice(rows(query_side)),
             keys.slice(rows(key_side)),
             &[],
-            capture
-                .model()
-                .attention(head.attention)
-                .map_or(attn_core::Mask::Full, |info| {
-                    info.layers
-                        .get(head.layer)
-                        .map_or(attn_core::Mask::Full, |layer| layer.mask)
-                }),
+            capture.model().mask(head).unwrap_or(attn_core::Mask::Full),
         )?;
         let points = self.normalization.apply(&cloud)?;
         let placed = self.fitted.transform(points.view(), progress)?;

@@ -1,12 +1,12 @@
 //! What appears under the pointer: which head, which token, and where that token looks.
 
-use attn_core::HeadId;
+use attn_core::{HeadId, format::signed};
 use attn_render::{
     Cell, Colors, Hit, Pick, Projection, Scene, View,
     views::overlay::{self, Tooltip},
 };
 
-use crate::{Place, Study, plots::signed};
+use crate::{Place, Study};
 
 /// Words before and after the token that a tooltip shows.
 const AROUND: usize = 24;

@@ -2,14 +2,14 @@
 //! of a model; experiments on its heads.
 //!
 //! ```no_run
-//! use attn_models::{Capturer, read_lines};
+//! use attn_models::{Capturer, text::read_lines};
 //! use attn_project::AtlasParams;
 //! use attn_render::{Headless, View};
 //! use attn_study::Study;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
-//! let capture = capturer.text(&read_lines("sentences.txt")?, None, &())?.capture;
+//! let capture = capturer.capture_lines(read_lines("sentences.txt")?)?;
 //! let study = Study::project(capture, &AtlasParams::default(), &())?;
 //! let view = View::default();
 //! let scene = study.matrix(&view, None)?;

@@ -1,8 +1,7 @@
 //! What the patches of pictures look like, as classes: the hues, brightnesses, orientations and frequencies that heads of
 //! vision transformers were found to sort patches by (Yeh et al. 2023, section 6.1).
 
-use attn_analyze::heads::Attribute;
-use attn_core::{Capture, Progress, Side, progress::step};
+use attn_core::{Capture, Progress, Side, TokenColumn, progress::step};
 use attn_render::Image;
 
 use crate::{Error, picture::load_picture};
@@ -20,7 +19,7 @@ const SAMPLES: u32 = 24;
 ///
 /// # Errors
 /// [`Error::Models`] if a picture cannot be read again; a cancellation.
-pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<Vec<Attribute>, Error> {
+pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<Vec<TokenColumn>, Error> {
     if capture.sequences().iter().all(|sequence| sequence.image.is_none()) {
         return Ok(Vec::new());
     }
@@ -37,11 +36,11 @@ pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<V
             Some(Look::of(picture, grid?, (row, column)))
         }));
     }
-    let attribute = |name: &str, classes: &[&str], class: fn(&Look) -> Option<u32>| Attribute {
-        name: name.into(),
-        classes: classes.iter().map(|class| (*class).to_owned()).collect(),
-        encoder: looks.iter().map(|look| look.as_ref().and_then(class)).collect(),
-        decoder: vec![None; capture.tokens(Side::Decoder)],
+    let attribute = |name: &str, classes: &[&str], class: fn(&Look) -> Option<u32>| {
+        let classes = classes.iter().map(|class| (*class).to_owned()).collect();
+        let class = |look: &Option<Look>| Some(class(look.as_ref()?)? as usize);
+        let none = std::iter::repeat_n(None, capture.tokens(Side::Decoder));
+        TokenColumn::from_classes(name, classes, looks.iter().map(class), none)
     };
     let mut attributes = vec![
         attribute(
@@ -66,7 +65,7 @@ pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<V
         ),
     ];
     attributes.retain(|attribute| {
-        let mut classes = attribute.encoder.iter().flatten();
+        let mut classes = attribute.encoder.iter().filter(|class| !class.is_nan());
         let first = classes.next();
         classes.any(|class| Some(class) != first)
     });

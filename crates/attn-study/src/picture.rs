@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use attn_core::{HeadId, Sequence, Side};
-use attn_models::Picture;
+use attn_models::images::Image as InputImage;
 use attn_render::{Image, PatchStyle, Patches};
 
 use crate::{Error, Study, patches::sampled};
@@ -15,12 +15,12 @@ const ACROSS: usize = 256;
 const HEIGHT: usize = 8192;
 
 /// A sequence's picture: its file, or the embedded picture of its name.
-pub(crate) fn picture_of(sequence: &Sequence) -> Result<Picture, Error> {
+pub(crate) fn picture_of(sequence: &Sequence) -> Result<InputImage, Error> {
     let path = sequence.image.as_ref().and_then(|image| image.path.clone());
     let embedded = || attn_embedded::IMAGES.iter().find(|(name, _)| *name == sequence.name);
     match (path, embedded()) {
-        (Some(path), _) => Ok(Picture::File(path)),
-        (None, Some((name, bytes))) => Ok(Picture::Memory((*name).to_owned(), (*bytes).into())),
+        (Some(path), _) => Ok(path.into()),
+        (None, Some((name, bytes))) => Ok(InputImage::memory(*name, *bytes)),
         (None, None) => Err(Error::NotAPicture {
             sequence: sequence.name.clone(),
         }),

@@ -1,7 +1,10 @@
 //! The plots of heads, all of them and one, as scenes and as tables: a study's projections, colours and texts in the terms of
 //! `attn-render`.
 
-use attn_core::{Attention, HeadId};
+use attn_core::{
+    Attention, HeadId,
+    format::{signed, three_digits},
+};
 use attn_project::{Dims, HeadProjection};
 use attn_render::{
     ColorMode, Scene, Table, View,
@@ -243,22 +246,5 @@ pub(crate) fn color_by<'a>(values: &'a Values, names: &'a [&'a str]) -> ColorBy<
             ColumnKind::Diverging => ValueKind::Diverging,
             ColumnKind::Categorical(_) => ValueKind::Categorical(names),
         },
-    }
-}
-
-/// Two decimals, with a real minus sign.
-pub(crate) fn signed(value: f32) -> String {
-    if value < 0.0 {
-        format!("−{:.2}", -value)
-    } else {
-        format!("{value:.2}")
-    }
-}
-
-fn three_digits(value: f32) -> String {
-    match value {
-        v if v >= 100.0 => format!("{v:.0}"),
-        v if v >= 10.0 => format!("{v:.1}"),
-        v => format!("{v:.2}"),
     }
 }

@@ -3,7 +3,11 @@
 
 use attn_analyze::concepts::Prediction;
 use attn_core::{Progress, Side};
-use attn_models::{Baseline, Capturer, Inputs, Target, candle, integrated_gradients};
+use attn_models::{
+    Capturer, Inputs,
+    attribute::{Baseline, Target, integrated_gradients},
+    candle,
+};
 
 use crate::Error;
 

@@ -39,14 +39,13 @@ impl Study {
     /// ```
     /// use attn_core::Attention;
     /// use attn_embedded::sentences;
-    /// use attn_models::{Capturer, split_lines};
+    /// use attn_models::Capturer;
     /// use attn_study::Study;
     /// use attn_project::AtlasParams;
     /// use attn_render::View;
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
-    /// let text: String = sentences().take(2).flat_map(|line| [line, "\n"]).collect();
-    /// let capture = capturer.text(&split_lines(text.as_bytes(), "text".as_ref())?, None, &())?.capture;
+    /// let capture = capturer.capture_lines(sentences().take(2))?;
     /// let study = Study::new(capture, &AtlasParams::default())?;
     /// let rollout = study.roll_out(Attention::DecoderSelf, 1, &())?;
     /// assert!(rollout.scene(&study, None, &View::default(), None)?.layers[1].edges.len() > 10);

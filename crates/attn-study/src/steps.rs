@@ -45,14 +45,14 @@ impl Steps {
     ///
     /// ```
     /// use attn_embedded::sentences;
-    /// use attn_models::{Capturer, split_lines};
+    /// use attn_models::Capturer;
     /// use attn_project::{AtlasParams, Method};
     /// use attn_study::Steps;
     ///
-    /// let text: String = sentences().take(10).flat_map(|line| [line, "\n"]).collect();
-    /// let lines = split_lines(text.as_bytes(), "sentences".as_ref())?;
-    /// let read = |model: &attn_embedded::EmbeddedModel| Ok::<_, attn_study::Error>(Capturer::load(&model.checkpoint()?)?.text(&lines, None, &())?.capture);
-    /// let captures = attn_embedded::SENTIMENT_EPOCHS.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    /// let mut captures = Vec::new();
+    /// for model in attn_embedded::SENTIMENT_EPOCHS {
+    ///     captures.push(Capturer::load(&model.checkpoint()?)?.capture_lines(sentences().take(10))?);
+    /// }
     /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
     /// let steps = Steps::project(captures, &params, &())?;
     /// assert_eq!((steps.studies().len(), steps.movements().len()), (4, 16));

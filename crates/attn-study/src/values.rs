@@ -35,14 +35,13 @@ impl Study {
     /// ```
     /// use attn_core::Attention;
     /// use attn_embedded::sentences;
-    /// use attn_models::{Capturer, split_lines};
+    /// use attn_models::Capturer;
     /// use attn_project::{AtlasParams, Method};
     /// use attn_study::Study;
     /// use attn_render::View;
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
-    /// let text: String = sentences().take(10).flat_map(|line| [line, "\n"]).collect();
-    /// let capture = capturer.text(&split_lines(text.as_bytes(), "text".as_ref())?, None, &())?.capture;
+    /// let capture = capturer.capture_lines(sentences().take(10))?;
     /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
     /// let study = Study::new(capture, &params)?;
     /// let values = study.layer_values(Attention::EncoderSelf, 2, &capturer.model().head_weights()?, &())?;

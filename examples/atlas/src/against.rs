@@ -1,14 +1,16 @@
-//! The model beside a twin that lacks something: pictures and a table as files, a choice in the window.
+//! The model beside a control model: pictures and a table as files, a choice in the window.
 
 use std::{error::Error, path::Path};
 
 use attn_sdk::{
     Contrast, Study,
-    core::write_atomically,
-    models::Twin,
+    core::files::write_atomically,
+    models::control::Control,
     render::{Headless, Scene},
 };
 use eframe::egui::Ui;
+
+use examples_common::Terminal;
 
 use crate::{
     options::Options,
@@ -17,24 +19,24 @@ use crate::{
     source::{Model, Source},
 };
 
-/// Writes the twin's matrix and its pictures of the chosen heads, and against-TWIN.md and .json.
+/// Writes the matrix of the control model, its plots of the chosen heads, and against-CONTROL.md and .json.
 pub(crate) fn write(
     study: &Study,
     model: &Model,
-    twin: Twin,
+    control: Control,
     options: &Options,
     out: &Path,
     terminal: &Terminal,
 ) -> Result<(), Box<dyn Error>> {
-    let source = Source::Twin {
+    let source = Source::Control {
         model: model.clone(),
-        twin,
+        control,
         capture: Box::new(study.capture().clone()),
         columns: study.columns().to_vec(),
     };
-    let read = source.read(Some(&out.join(format!("capture-{}", twin.name()))), terminal)?;
+    let read = source.read(Some(&out.join(format!("capture-{}", control.name()))), terminal)?;
     if !read.complete {
-        return Err("the twin's capture was stopped".into());
+        return Err("the capture of the control model was stopped".into());
     }
     let mut other = Study::project(read.capture, study.params(), terminal)?;
     read.columns
@@ -44,38 +46,38 @@ pub(crate) fn write(
     let view = options.view();
     let mut headless = Headless::new()?;
     let mut draw = |name: String, scene: Scene| headless.render(&scene, &view, SCALE)?.write_png(out.join(name));
-    draw(format!("matrix-{}.png", twin.name()), other.matrix(&view, None)?)?;
+    draw(format!("matrix-{}.png", control.name()), other.matrix(&view, None)?)?;
     let sequence = options
         .sequence
         .map_or(study.typical_sequence(), |number| number.saturating_sub(1));
     for head in chosen(study, options)? {
-        let name = format!("head-{}-{}.png", file_name(study, head), twin.name());
+        let name = format!("head-{}-{}.png", file_name(study, head), control.name());
         draw(name, other.head(head, Some(sequence), &view, None)?)?;
     }
     let contrast = Contrast::new(study.capture(), other.capture(), terminal)?;
-    let file = |extension: &str| out.join(format!("against-{}.{extension}", twin.name()));
+    let file = |extension: &str| out.join(format!("against-{}.{extension}", control.name()));
     write_atomically(&file("md"), contrast.markdown().as_bytes())?;
     write_atomically(&file("json"), &serde_json::to_vec(&contrast)?)?;
     println!(
         "{}: matrix-{1}.png, against-{1}.md, against-{1}.json",
         out.display(),
-        twin.name()
+        control.name()
     );
     Ok(())
 }
 
-/// The twins of the model that is shown, to be set beside it.
+/// The control models of the model that is shown, to be set beside it.
 pub(crate) fn offer(ui: &mut Ui, side: &Side) -> Option<Source> {
     let (Some(model), Some(study)) = (&side.model, &side.study) else {
         return None;
     };
     let mut chosen = None;
     ui.separator();
-    for twin in Twin::ALL {
-        if ui.button(format!("itself, {twin}")).clicked() {
-            chosen = Some(Source::Twin {
+    for control in Control::ALL {
+        if ui.button(format!("itself, {control}")).clicked() {
+            chosen = Some(Source::Control {
                 model: model.clone(),
-                twin,
+                control,
                 capture: Box::new(study.capture().clone()),
                 columns: study.columns().to_vec(),
             });

@@ -4,7 +4,7 @@ use std::{error::Error, path::Path};
 
 use attn_sdk::{
     Ablation, Edges, ExperimentParams, KnockOut, Progress, Study, ablate,
-    core::{HeadId, LayerHead, Sequence, write_atomically},
+    core::{HeadId, LayerHead, Sequence, files::write_atomically},
     knock_out,
     models::Capturer,
     study::experiment::{Distance, Effect, Estimate},

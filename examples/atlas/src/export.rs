@@ -4,7 +4,7 @@ use std::{error::Error, fs, path::Path};
 
 use attn_egui::{Export, export_menu};
 use attn_sdk::{
-    core::write_atomically,
+    core::files::write_atomically,
     render::{Scene, Table, View},
 };
 use eframe::egui::Ui;

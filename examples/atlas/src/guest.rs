@@ -1,15 +1,12 @@
 //! A text or a picture of a person's own: the model reads it, and it is placed into the pictures that are there. A field under the
 //! pictures, which also takes files that are dropped on the window; and an option.
 
-use std::{
-    error::Error,
-    path::{Path, PathBuf},
-};
+use std::error::Error;
 
 use attn_sdk::{
     Guest, Progress, Study,
     core::{Capture, HeadId},
-    models::{Capturer, Picture, split_lines},
+    models::{Capturer, images::Image},
     render::{Scene, View},
 };
 use eframe::egui::{Key, RichText, TextEdit, Ui};
@@ -20,11 +17,10 @@ use crate::{side::Side, window::Atlas};
 /// Runs the model over what was typed: a text, or the path of a picture.
 pub(crate) fn read(capturer: &Capturer, typed: &str, progress: &dyn Progress) -> Result<Capture, Box<dyn Error>> {
     if capturer.model().vision().is_none() {
-        let lines = split_lines(typed.as_bytes(), Path::new("your text"))?;
-        return Ok(capturer.text(&lines, None, progress)?.capture);
+        return Ok(capturer.lines([typed]).progress(progress).run()?.capture);
     }
-    let picture = Picture::File(PathBuf::from(typed.trim()));
-    Ok(capturer.pictures(&[picture], None, progress)?.capture)
+    let image = Image::from(typed.trim());
+    Ok(capturer.images([image]).progress(progress).run()?.capture)
 }
 
 /// Where a guest lies in these heads.

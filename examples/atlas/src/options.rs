@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use attn_sdk::{
     Edges, TokenFilter,
     core::LayerHead,
-    embedded,
-    models::Twin,
+    embedded::{self, EmbeddedModel},
+    models::control::Control,
     project::{AtlasParams, Dims, Method, TsneParams, UmapParams},
     render::{ColorMode, Palette, PatchStyle, Theme, View},
 };
@@ -66,9 +66,9 @@ pub(crate) struct Options {
     /// Cuts these edges of a head in every sequence and writes what that does, beside the same edges of other heads and other edges of this one: previous, self, next, an offset such as -3, first, special, same, or WORD>WORD with * for any; repeatable, each by itself
     #[arg(long, value_name = "[ATTENTION:]LAYER:HEAD=EDGES", value_parser = head_and_edges)]
     pub(crate) knock_out: Vec<(LayerHead, Edges)>,
-    /// Sets a twin of the model beside it: untrained, shuffled-positions or no-positions; repeatable. Writes its pictures and against-TWIN.md
-    #[arg(long, value_name = "TWIN", conflicts_with_all = ["open"], requires = "out")]
-    pub(crate) against: Vec<Twin>,
+    /// Sets a control model beside the model: untrained, shuffled-positions or position-free; repeatable. Writes its plots and against-CONTROL.md
+    #[arg(long, value_name = "CONTROL", conflicts_with_all = ["open"], requires = "out")]
+    pub(crate) against: Vec<Control>,
     /// The sequence to draw, counted from 1 [default: one of middling length]
     #[arg(long, value_name = "N")]
     pub(crate) sequence: Option<usize>,

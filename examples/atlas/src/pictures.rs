@@ -4,7 +4,7 @@ use std::{error::Error, fs, path::Path};
 
 use attn_sdk::{
     Progress, Study, Summary, SummaryParams,
-    core::{HeadId, LayerHead, write_atomically},
+    core::{HeadId, LayerHead, files::write_atomically},
     models::Capturer,
     render::{ColorMode, Headless, Scene, SvgOptions, Table, View, write_svg},
 };

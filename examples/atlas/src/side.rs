@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attn_egui::{Export, SceneView, TextTable};
+use attn_egui::{Export, JobEvent, SceneView, TextTable};
 use attn_sdk::{
     Error, Guest, Progress, Steps, Study, Summary, TokenFilter, Weighting,
     core::HeadId,
@@ -117,58 +117,13 @@ impl Side {
 
     /// Takes in what the work has to tell.
     pub(crate) fn listen(&mut self, context: &Context) {
-        while let Ok(news) = self.work.news.try_recv() {
-            match news {
-                News::Opened(study, capturer) => {
-                    self.name = study.capture().model().name.clone();
-                    // The sequence on view stays if the data is the same.
-                    let kept = self.sequence.filter(|index| *index < study.capture().sequences().len());
-                    self.sequence = kept.or_else(|| Some(study.typical_sequence()));
-                    let exists = |head: &HeadId| study.capture().model().heads().any(|other| other == *head);
-                    if !self.view.open.is_some_and(|head| exists(&head)) {
-                        self.view.close_head();
-                    }
-                    self.study = Some(*study);
-                    (self.shown_apart, self.came) = (None, None);
-                    self.detail.clear();
-                    self.steps = None;
-                    self.draw(self.filter.clone());
-                    self.capturer = capturer;
-                    self.summary = None;
-                    self.table.invalidate();
-                    self.found.clear();
-                    self.guests.clear();
-                    self.refresh();
-                }
-                News::Steps(steps) => {
-                    if self.steps.is_none() {
-                        self.step = steps.studies().len().saturating_sub(1) as f32;
-                    }
-                    self.steps = Some(*steps);
-                    self.go_to_step(self.step);
-                }
-                News::HeadSteps(head) => {
-                    if let Some(steps) = &mut self.steps {
-                        steps.insert(*head);
-                    }
-                    self.go_to_step(self.step);
-                }
-                News::Head(head) => {
-                    if let Some(study) = &mut self.study {
-                        study.insert(*head);
-                        self.waiting.get_or_insert_with(Instant::now);
-                    }
-                }
-                News::Summary(summary) => self.summary = Some(*summary),
-                News::Apart(apart) => self.came = Some(*apart),
-                News::Rollout(rollout) => self.detail.take_rollout(*rollout),
-                News::Guest(guest) => {
-                    self.guests.insert(guest.head, *guest);
-                    self.picture.invalidate();
-                }
-                News::Answer(answered) => self.notes.extend(self.experiments.take(*answered)),
-                News::Note(note) => self.notes.push(note),
-                News::Failed(failure) => self.failure = Some(failure),
+        let events: Vec<JobEvent<News>> = self.work.jobs.poll().collect();
+        for event in events {
+            match event {
+                JobEvent::Message(news) => self.take(news),
+                JobEvent::Failed(job, why) if self.work.is_main(job) => self.failure = Some(why),
+                JobEvent::Failed(_, why) => self.notes.push(why),
+                _ => {}
             }
         }
         if let (Some(since), Some(study)) = (self.waiting, &self.study) {
@@ -182,6 +137,61 @@ impl Side {
         }
         // An open head that is still to come is made next.
         self.work.priority.set(self.view.open.as_slice());
+    }
+
+    /// Takes in a message of the work.
+    fn take(&mut self, news: News) {
+        match news {
+            News::Opened(study, capturer) => {
+                self.name = study.capture().model().name.clone();
+                // The sequence on view stays if the data is the same.
+                let kept = self.sequence.filter(|index| *index < study.capture().sequences().len());
+                self.sequence = kept.or_else(|| Some(study.typical_sequence()));
+                let exists = |head: &HeadId| study.capture().model().heads().any(|other| other == *head);
+                if !self.view.open.is_some_and(|head| exists(&head)) {
+                    self.view.close_head();
+                }
+                self.study = Some(*study);
+                (self.shown_apart, self.came) = (None, None);
+                self.detail.clear();
+                self.steps = None;
+                self.draw(self.filter.clone());
+                self.capturer = capturer;
+                self.summary = None;
+                self.table.invalidate();
+                self.found.clear();
+                self.guests.clear();
+                self.refresh();
+            }
+            News::Steps(steps) => {
+                if self.steps.is_none() {
+                    self.step = steps.studies().len().saturating_sub(1) as f32;
+                }
+                self.steps = Some(*steps);
+                self.go_to_step(self.step);
+            }
+            News::HeadSteps(head) => {
+                if let Some(steps) = &mut self.steps {
+                    steps.insert(*head);
+                }
+                self.go_to_step(self.step);
+            }
+            News::Head(head) => {
+                if let Some(study) = &mut self.study {
+                    study.insert(*head);
+                    self.waiting.get_or_insert_with(Instant::now);
+                }
+            }
+            News::Summary(summary) => self.summary = Some(*summary),
+            News::Apart(apart) => self.came = Some(*apart),
+            News::Rollout(rollout) => self.detail.take_rollout(*rollout),
+            News::Guest(guest) => {
+                self.guests.insert(guest.head, *guest);
+                self.picture.invalidate();
+            }
+            News::Answer(answered) => self.notes.extend(self.experiments.take(*answered)),
+            News::Note(note) => self.notes.push(note),
+        }
     }
 
     /// Looks at a step of the training, counted from 0, or at points on their way between two.
@@ -392,12 +402,6 @@ impl Side {
 
     /// How far the work is, and a way to stop it.
     pub(crate) fn show_progress(&mut self, ui: &mut Ui) {
-        for (number, stage, done, total) in self.work.stages() {
-            ui.horizontal(|ui| {
-                if attn_egui::progress_bar(ui, &stage, done, total) {
-                    self.work.stop(number);
-                }
-            });
-        }
+        self.work.jobs.show(ui);
     }
 }

@@ -10,11 +10,17 @@ use attn_sdk::{
     Column, Dataset, Progress,
     core::{Capture, ModelInfo, Sequence, Side, Token},
     embedded::{self, EmbeddedModel},
-    models::{Capturer, Checkpoint, Picture, Twin, read_lines, split_lines},
+    models::{
+        Capturer, Checkpoint,
+        capture::{CaptureOutcome, CaptureRun},
+        control::Control,
+        images::images_in,
+        text::read_lines,
+    },
     read_again,
 };
 
-/// Of the weights and positions of twins.
+/// Of the weights and positions of control models.
 const SEED: u64 = 0;
 
 /// Where queries and keys come from.
@@ -28,10 +34,10 @@ pub(crate) enum Source {
     Captured(Vec<Capture>, Vec<Column>),
     /// Checkpoints of one training, in their order.
     Steps { models: Vec<Model>, data: Data },
-    /// A twin of a model, run now on what the model has read.
-    Twin {
+    /// A control of a model, run now on what the model has read.
+    Control {
         model: Model,
-        twin: Twin,
+        control: Control,
         capture: Box<Capture>,
         columns: Vec<Column>,
     },
@@ -66,7 +72,7 @@ pub(crate) enum Data {
     Text(TextFile),
     /// Lines of token ids.
     Ids(PathBuf),
-    /// A folder of pictures.
+    /// A folder of images.
     Images(PathBuf),
 }
 
@@ -101,14 +107,14 @@ impl Source {
                 });
             }
             Self::Steps { models, data } => return read_steps(models, data, folder, progress),
-            Self::Twin {
+            Self::Control {
                 model,
-                twin,
+                control,
                 capture,
                 columns,
             } => {
-                let capturer = twin.capturer(&model.checkpoint()?, SEED)?;
-                let outcome = read_again(&capturer, capture.sequences(), folder, progress)?;
+                let capturer = control.capturer(&model.checkpoint()?, SEED)?;
+                let outcome = run(read_again(&capturer, capture.sequences())?, folder, progress)?;
                 return Ok(Read {
                     capturer: Some(capturer),
                     later: Vec::new(),
@@ -120,35 +126,25 @@ impl Source {
         };
         let capturer = Capturer::load(&model.checkpoint()?)?;
         let mut known = None;
-        let outcome = match data {
+        let input = match data {
             Data::Text(text) => {
                 let dataset = known.insert(text.read()?);
-                capturer.text(&dataset.lines, folder, progress)?
+                capturer.lines(&dataset.lines)
             }
-            Data::Ids(path) => {
-                let sequences = sequences_of_ids(capturer.model().info(), &path)?;
-                capturer.sequences(sequences, folder, progress)?
-            }
-            Data::Images(path) => capturer.pictures(&examples_common::pictures_in(&path)?, folder, progress)?,
-            Data::Default if capturer.model().vision().is_some() => {
-                let picture = |(name, bytes): &(&str, &'static [u8])| Picture::Memory((*name).into(), (*bytes).into());
-                let pictures: Vec<Picture> = embedded::IMAGES.iter().map(picture).collect();
-                capturer.pictures(&pictures, folder, progress)?
-            }
-            Data::Default if model == Model::Embedded(embedded::DATES) => {
-                let text: String = embedded::dates().take(200).flat_map(|line| [line, "\n"]).collect();
-                let lines = split_lines(text.as_bytes(), Path::new("embedded dates"))?;
-                capturer.text(&lines, folder, progress)?
-            }
+            Data::Ids(path) => capturer.sequences(sequences_of_ids(capturer.model().info(), &path)?),
+            Data::Images(path) => capturer.images(images_in(path)?),
+            Data::Default if capturer.model().vision().is_some() => capturer.images(embedded::IMAGES),
+            Data::Default if model == Model::Embedded(embedded::DATES) => capturer.lines(embedded::dates().take(200)),
             Data::Default => {
                 let file = Path::new("embedded sentences.conllu");
                 let dataset = known.insert(Dataset::parse(embedded::SENTENCES_CONLLU.as_bytes(), file, None)?);
                 // Named as in the plain file.
                 let lines = dataset.lines.iter_mut().zip(1..);
                 lines.for_each(|(line, number)| line.number = number);
-                capturer.text(&dataset.lines, folder, progress)?
+                capturer.lines(&dataset.lines)
             }
         };
+        let outcome = run(input, folder, progress)?;
         let columns = known.map_or_else(|| Ok(Vec::new()), |known| known.columns(&outcome.capture))?;
         Ok(Read {
             columns,
@@ -158,6 +154,19 @@ impl Source {
             complete: outcome.complete,
         })
     }
+}
+
+/// Captures to a folder or in memory.
+fn run(
+    run: CaptureRun<'_>,
+    folder: Option<&Path>,
+    progress: &dyn Progress,
+) -> attn_sdk::models::Result<CaptureOutcome> {
+    let run = match folder {
+        Some(folder) => run.to_folder(folder),
+        None => run,
+    };
+    run.progress(progress).run()
 }
 
 /// All checkpoints read what the first reads; the last one is at hand.
@@ -173,7 +182,11 @@ fn read_steps(
     for (number, model) in models.enumerate() {
         let folder = folder.map(|folder| folder.with_file_name(format!("capture-{}", number + 2)));
         let capturer = Capturer::load(&model.checkpoint()?)?;
-        let outcome = read_again(&capturer, read.capture.sequences(), folder.as_deref(), progress)?;
+        let outcome = run(
+            read_again(&capturer, read.capture.sequences())?,
+            folder.as_deref(),
+            progress,
+        )?;
         if !outcome.complete {
             return Err("stopped before all checkpoints were read".into());
         }
@@ -199,7 +212,7 @@ impl fmt::Display for Source {
             Self::Model { model, .. } => model.fmt(f),
             Self::Folder(folder, _) => folder.display().fmt(f),
             Self::Steps { models, .. } => write!(f, "{} checkpoints", models.len()),
-            Self::Twin { model, twin, .. } => write!(f, "{model}, {twin}"),
+            Self::Control { model, control, .. } => write!(f, "{model}, {control}"),
             Self::Captured(captures, _) => f.write_str(captures.first().map_or("", |first| &first.model().name)),
         }
     }

@@ -4,10 +4,12 @@ use std::{error::Error, fs, path::Path};
 
 use attn_sdk::{
     HeadMovement, Steps,
-    core::{HeadId, write_atomically},
+    core::{HeadId, files::write_atomically},
     render::{Headless, Scene, SvgOptions, write_svg},
 };
 use eframe::egui::{Slider, Ui};
+
+use examples_common::Terminal;
 
 use crate::{
     options::Options,

@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use attn_sdk::{Progress, models::Picture};
+use attn_sdk::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// One bar per stage on stderr, and Ctrl-C turned into a cancellation. A second Ctrl-C ends the program.
@@ -26,7 +26,14 @@ pub struct Terminal {
     stopped: Arc<AtomicBool>,
 }
 
+impl Default for Terminal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Terminal {
+    /// No bars yet. Ctrl-C cancels from now on.
     pub fn new() -> Self {
         let stopped = Arc::new(AtomicBool::new(false));
         let flag = stopped.clone();
@@ -110,29 +117,6 @@ pub fn run(program: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitCode {
 fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
     let error = error.downcast_ref::<std::io::Error>();
     error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-/// The pictures of a folder, by name.
-pub fn pictures_in(folder: &Path) -> Result<Vec<Picture>, Box<dyn Error>> {
-    let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut paths = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()?;
-    paths.retain(|path| {
-        let extension = path
-            .extension()
-            .map(|extension| extension.to_string_lossy().to_lowercase());
-        extension.is_some_and(|extension| ["png", "jpg", "jpeg", "webp", "bmp"].contains(&extension.as_str()))
-    });
-    if paths.is_empty() {
-        return Err(format!(
-            "{}: expected pictures (png, jpg, webp, bmp), found none",
-            folder.display()
-        )
-        .into());
-    }
-    paths.sort();
-    Ok(paths.into_iter().map(Picture::File).collect())
 }
 
 /// Whether a window can be opened. Only X11 and Wayland need a variable to say so.

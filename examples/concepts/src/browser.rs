@@ -7,7 +7,7 @@ use attn_egui::{
 };
 use attn_sdk::{
     analyze::concepts::{ConceptCluster, ConceptLayer, ConceptSpace, ConceptStudy},
-    core::write_atomically,
+    core::files::write_atomically,
     render::{Cells, Selection, Table, View},
 };
 use eframe::egui::{self, CentralPanel, ComboBox, Frame, Grid, Panel, RichText, ScrollArea, Ui, text::LayoutJob};

@@ -22,7 +22,7 @@ mod window;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
-use attn_sdk::core::write_atomically;
+use attn_sdk::core::files::write_atomically;
 use clap::Parser;
 use examples_common::Terminal;
 use options::Options;

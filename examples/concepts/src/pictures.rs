@@ -12,6 +12,8 @@ use attn_sdk::{
     },
 };
 
+use examples_common::Terminal;
+
 /// Branches of a tree that are shown at first, and their colors.
 pub(crate) const BRANCHES: usize = 28;
 const COLORS: usize = 8;

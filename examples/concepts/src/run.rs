@@ -6,7 +6,8 @@ use attn_sdk::{
     Progress,
     analyze::concepts::{ConceptSpace, ConceptStudy, KMeansClusterer, KMeansParams, LeadersWard, Pipeline, Reading},
     class_prediction,
-    models::{Capturer, Line},
+    core::CaptureOptions,
+    models::{Capturer, text::Line},
 };
 
 use super::options::{Options, Source};
@@ -58,13 +59,16 @@ fn encode(
     source: &Source,
     progress: &dyn Progress,
 ) -> Result<ConceptSpace, Box<dyn Error>> {
-    let mut capturer = Capturer::load(&source.checkpoint()?)?;
-    capturer.options.hidden = true;
+    let keep = CaptureOptions {
+        hidden: true,
+        ..CaptureOptions::default()
+    };
+    let capturer = Capturer::load(&source.checkpoint()?)?.with_options(keep);
     let lines = source.text.sentences.iter().map(|sentence| Line {
         number: sentence.line,
         text: sentence.text.clone(),
     });
-    let outcome = capturer.text(&lines.collect::<Vec<_>>(), None, progress)?;
+    let outcome = capturer.lines(lines).progress(progress).run()?;
     if !outcome.complete {
         return Err("stopped".into());
     }

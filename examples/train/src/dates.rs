@@ -189,7 +189,7 @@ fn config(vocabulary: usize) -> Value {
 pub(crate) fn train(training: &Training) -> Result<()> {
     let tokenizer = tokenizer()?;
     let config = config(tokenizer.get_vocab_size(true));
-    let weights = Weights::initialise(training.seed);
+    let weights = Weights::initialize(training.seed);
     let model = Model::build("dates", &config.to_string(), &weights, Gradients::On)?;
     initialise(&weights)?;
     let (training_pairs, validation) = pairs(training.seed);

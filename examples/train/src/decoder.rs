@@ -38,7 +38,7 @@ fn config(vocabulary: usize) -> Value {
 pub(crate) fn train(training: &Training) -> Result<()> {
     let tokenizer = tokens::byte_pairs(training.seed)?;
     let config = config(tokenizer.get_vocab_size(true));
-    let weights = Weights::initialise(training.seed);
+    let weights = Weights::initialize(training.seed);
     let model = Model::build("text-decoder", &config.to_string(), &weights, Gradients::On)?;
     initialise(&weights)?;
     let mut rows = Rows::new(training.seed, &tokenizer)?;

@@ -39,7 +39,7 @@ fn config(vocabulary: usize) -> Value {
 pub(crate) fn train(training: &Training) -> Result<()> {
     let tokenizer = tokens::word_pieces(training.seed)?;
     let config = config(tokenizer.get_vocab_size(true));
-    let weights = Weights::initialise(training.seed);
+    let weights = Weights::initialize(training.seed);
     let model = Model::build("text-encoder", &config.to_string(), &weights, Gradients::On)?;
     initialise(&weights)?;
     let masking = Masking::new(&tokenizer)?;

@@ -148,7 +148,7 @@ mod tests {
     fn a_line_is_fitted() {
         let config = r#"{"model_type": "gpt2", "vocab_size": 7, "n_positions": 4, "n_embd": 8, "n_layer": 1, "n_head": 2,
                          "architectures": ["GPT2LMHeadModel"]}"#;
-        let weights = Weights::initialise(1);
+        let weights = Weights::initialize(1);
         let model = attn_models::Model::build("tiny", config, &weights, attn_models::Gradients::On).unwrap();
         let inputs = attn_models::Inputs::from_ids(&[vec![1, 2, 3, 4]], 0).unwrap();
         let targets = Tensor::new(&[2u32, 3, 4, 5], model.device()).unwrap();

@@ -48,7 +48,7 @@ fn preprocessor() -> Value {
 
 pub(crate) fn train(training: &Training) -> Result<()> {
     let config = config();
-    let weights = Weights::initialise(training.seed);
+    let weights = Weights::initialize(training.seed);
     let model = Model::build("vision", &config.to_string(), &weights, Gradients::On)?;
     initialise(&weights)?;
     let variables = weights.variables();

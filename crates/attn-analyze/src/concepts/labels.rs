@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use attn_core::text::TaggedText;
 use serde::{Deserialize, Serialize};
 
-use super::{corpus::TaggedText, words::Words};
+use super::words::Words;
 use crate::Error;
 
 /// A set of labels. A point has none, one or several of them.

@@ -19,7 +19,6 @@
 mod align;
 mod carried;
 mod clusterer;
-mod corpus;
 mod dendrogram;
 mod kmeans;
 mod labels;
@@ -35,10 +34,11 @@ mod scan;
 mod ward;
 mod words;
 
+pub use attn_core::text::{TaggedSentence, TaggedText, TaggedWord};
+
 pub use align::{Against, AlignParams, AlignRule, Alignment, BestLabel, Chance, Permute, align};
 pub use carried::{Carried, CarriedBy, carried};
 pub use clusterer::{Clusterer, Clustering, KMeansClusterer, LeadersWard, Ward};
-pub use corpus::{TaggedSentence, TaggedText, TaggedWord};
 pub use dendrogram::{Dendrogram, Merge, Top};
 pub use kmeans::{KMeans, KMeansParams, k_means, means};
 pub use labels::LabelSet;

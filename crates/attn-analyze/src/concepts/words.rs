@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use attn_core::{Capture, Side};
+use attn_core::{Capture, Side, text::TaggedText};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::corpus::TaggedText;
 use crate::{Error, Rng};
 
 /// Tokens that stand for a word.

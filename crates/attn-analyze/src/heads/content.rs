@@ -1,5 +1,5 @@
 //! Content scores: how much of a head's attention the classes of query and key explain, beyond their offset. Classes are
-//! those of an [`Attribute`]: the token's text, its part of speech, the hue of a patch.
+//! those of a [`TokenColumn`]: the token's text, its part of speech, the hue of a patch.
 //!
 //! Three guesses of a row are compared, each a choice model (Luce) over the keys it sees: `p(key) ∝ g(offset)`, then
 //! `g(offset) · k(key's class)`, then `g(offset) · k(key's class) · w(query's class, key's class)`. The score is the share of
@@ -12,13 +12,13 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use attn_core::{Capture, HeadId, Progress, Side, Token};
+use attn_core::{Capture, HeadId, Progress, Side, TokenColumn};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
     score::{Example, HeadScores, Score, ScoreId},
-    scoring::{ScoreParams, attention, mask, sample_sequences, tokens, visible},
+    scoring::{ScoreParams, attention, mask, sample_sequences, tokens},
 };
 use crate::{
     Error, Rng,
@@ -33,88 +33,6 @@ const ROUNDS: usize = 8;
 const SEEN: u32 = 3;
 /// Limit of named pairs.
 const NAMED: usize = 8;
-
-/// A property of tokens that comes in classes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Attribute {
-    /// Name: `token`, `part of speech`, `hue`.
-    pub name: String,
-    /// Names of the classes.
-    pub classes: Vec<String>,
-    /// The class of each row of the encoder side, as [`Capture::rows`] counts them; `None` for tokens that have none. Empty for
-    /// models without that side.
-    pub encoder: Vec<Option<u32>>,
-    /// The same for the decoder side.
-    pub decoder: Vec<Option<u32>>,
-}
-
-impl Attribute {
-    /// The texts of ordinary tokens: special tokens and patches have none.
-    pub fn text(capture: &Capture) -> Self {
-        let mut classes: Vec<String> = Vec::new();
-        let mut numbers: HashMap<&str, u32> = HashMap::new();
-        let mut side = |side: Side| {
-            let tokens = capture.sequences().iter().flat_map(|sequence| sequence.tokens(side));
-            let class = |token: &'_ Token| token.patch.is_none() && !token.special;
-            let mut found = Vec::new();
-            for token in tokens {
-                let next = u32::try_from(classes.len()).ok();
-                found.push(match (numbers.get(token.text.as_str()), next) {
-                    _ if !class(token) => None,
-                    (Some(&number), _) => Some(number),
-                    (None, Some(next)) => {
-                        classes.push(token.text.clone());
-                        numbers.insert(&token.text, next);
-                        Some(next)
-                    }
-                    (None, None) => None,
-                });
-            }
-            found
-        };
-        let (encoder, decoder) = (side(Side::Encoder), side(Side::Decoder));
-        Self {
-            name: "token".into(),
-            classes,
-            encoder,
-            decoder,
-        }
-    }
-
-    /// Whether any token has a class.
-    pub fn has_classes(&self) -> bool {
-        self.encoder.iter().chain(&self.decoder).any(Option::is_some)
-    }
-
-    fn of(&self, side: Side) -> &[Option<u32>] {
-        match side {
-            Side::Encoder => &self.encoder,
-            Side::Decoder => &self.decoder,
-        }
-    }
-
-    fn check(&self, capture: &Capture) -> Result<(), Error> {
-        for side in [Side::Encoder, Side::Decoder] {
-            let (expected, found) = (capture.tokens(side), self.of(side).len());
-            if found != expected && !(found == 0 && side == Side::Decoder && expected == 0) {
-                return Err(Error::Shape {
-                    place: format!("attribute `{}`, {side:?}", self.name),
-                    expected: format!("a class or none for each of {expected} tokens"),
-                    found: found.to_string(),
-                });
-            }
-        }
-        let wrong = |class: &&u32| **class as usize >= self.classes.len();
-        match self.encoder.iter().chain(&self.decoder).flatten().find(wrong) {
-            Some(class) => Err(Error::Shape {
-                place: format!("attribute `{}`", self.name),
-                expected: format!("classes below {}", self.classes.len()),
-                found: class.to_string(),
-            }),
-            None => Ok(()),
-        }
-    }
-}
 
 /// A class of queries and a class of keys that a head connects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,12 +49,12 @@ pub struct ClassPair {
     pub count: u32,
 }
 
-/// Share of one head's attention that an attribute explains.
+/// Share of one head's attention that a column explains.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadContent {
     /// The head.
     pub head: HeadId,
-    /// Name of the attribute.
+    /// Name of the column.
     pub attribute: String,
     /// [`ScoreId::CONTENT`], with the permuted classes' share beside it.
     pub score: Score,
@@ -154,33 +72,75 @@ impl HeadContent {
     }
 }
 
-/// Share of every head's attention that an attribute of query and key explains beyond their offset. Heads without a choice
+/// Share of every head's attention that the classes of query and key explain beyond their offset. Heads without a choice
 /// between tokens with a class, and captures of a single sequence, are left out.
 ///
 /// Time is that of computing the attention of the sampled sequences once; memory, per thread, that of one head's attention
 /// over them, so a sample of some hundred sequences is usual.
 ///
 /// # Errors
-/// [`Error::Shape`] if the attribute has not a class or none for each token, and as [`score_heads`](super::score_heads).
+/// Those of [`TokenColumn::check`] and [`score_heads`](super::score_heads).
+///
+/// ```no_run
+/// use attn_analyze::heads::{ScoreParams, content_scores};
+/// use attn_core::{Capture, TokenColumn};
+///
+/// let capture = Capture::open("capture")?;
+/// let texts = TokenColumn::of_tokens(&capture);
+/// for head in content_scores(&capture, &texts, &ScoreParams::default(), &())? {
+///     println!("{}: {:.2}", head.head, head.score.value);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn content_scores(
     capture: &Capture,
-    attribute: &Attribute,
-    options: &ScoreParams,
+    column: &TokenColumn,
+    params: &ScoreParams,
     progress: &dyn Progress,
 ) -> Result<Vec<HeadContent>, Error> {
-    attribute.check(capture)?;
-    let sequences = sample_sequences(capture, options.max_sequences, options.seed)?;
+    column.check(capture)?;
+    let classes = Classes::new(column);
+    let sequences = sample_sequences(capture, params.max_sequences, params.seed)?;
     let heads: Vec<HeadId> = capture.model().heads().collect();
     let steps = Steps::new(progress, "what heads read", heads.len())?;
     let results = heads
         .par_iter()
         .map(|&head| {
-            let rows = Rows::read(capture, head, attribute, &sequences, options.seed)?;
+            let rows = Rows::read(capture, head, &classes, &sequences, params.seed)?;
             steps.add()?;
             Ok(rows.score(capture))
         })
         .collect();
     Ok(gather(results)?.into_iter().flatten().collect())
+}
+
+/// The classes of a column, by side.
+struct Classes<'a> {
+    column: &'a TokenColumn,
+    encoder: Vec<Option<u32>>,
+    decoder: Vec<Option<u32>>,
+}
+
+impl<'a> Classes<'a> {
+    fn new(column: &'a TokenColumn) -> Self {
+        let of = |side: Side| {
+            let rows = 0..column.side(side).len();
+            let class = |row| u32::try_from(column.class(side, row)?).ok();
+            rows.map(class).collect()
+        };
+        Self {
+            encoder: of(Side::Encoder),
+            decoder: of(Side::Decoder),
+            column,
+        }
+    }
+
+    fn of(&self, side: Side) -> &[Option<u32>] {
+        match side {
+            Side::Encoder => &self.encoder,
+            Side::Decoder => &self.decoder,
+        }
+    }
 }
 
 /// One row over the tokens with a class that its query sees.
@@ -207,7 +167,7 @@ struct Cell {
 /// The rows of one head.
 struct Rows<'a> {
     head: HeadId,
-    attribute: &'a Attribute,
+    classes: &'a Classes<'a>,
     rows: Vec<Row>,
     cells: Vec<Cell>,
     /// Number of different offsets.
@@ -218,7 +178,7 @@ impl<'a> Rows<'a> {
     fn read(
         capture: &Capture,
         head: HeadId,
-        attribute: &'a Attribute,
+        classes: &'a Classes<'a>,
         sequences: &[usize],
         seed: u64,
     ) -> Result<Self, Error> {
@@ -227,7 +187,7 @@ impl<'a> Rows<'a> {
         let mask = mask(capture, head);
         let mut read = Self {
             head,
-            attribute,
+            classes,
             rows: Vec::new(),
             cells: Vec::new(),
             offsets: 0,
@@ -237,8 +197,8 @@ impl<'a> Rows<'a> {
             .map(|&sequence| capture.rows(sequence, query_side).len());
         let shift = longest.max().unwrap_or(0);
         for &sequence in sequences {
-            let queries = &attribute.of(query_side)[capture.rows(sequence, query_side)];
-            let keys = &attribute.of(key_side)[capture.rows(sequence, key_side)];
+            let queries = &classes.of(query_side)[capture.rows(sequence, query_side)];
+            let keys = &classes.of(key_side)[capture.rows(sequence, key_side)];
             if keys.iter().flatten().count() < 2 {
                 continue;
             }
@@ -251,7 +211,7 @@ impl<'a> Rows<'a> {
                 };
                 let start = read.cells.len();
                 let mut mass = 0.0;
-                for key in visible(mask, query, keys.len()).filter(|&key| !(within && key == query)) {
+                for key in mask.visible_keys(query, keys.len()).filter(|&key| !(within && key == query)) {
                     if let (Some(of_key), Some(dealt_key)) = (keys[key], dealt_keys[key]) {
                         let weight = f64::from(weights[[query, key]]);
                         mass += weight;
@@ -307,7 +267,7 @@ impl<'a> Rows<'a> {
         let (pairs, example) = self.pairs(&Factors::fit(self, &all, 0), capture);
         Some(HeadContent {
             head: self.head,
-            attribute: self.attribute.name.clone(),
+            attribute: self.classes.column.name.clone(),
             score: Score {
                 value: share(0),
                 chance: 0.0,
@@ -380,7 +340,7 @@ impl<'a> Rows<'a> {
             .collect();
         ranked.sort_by(|a, b| bits(&b.1).total_cmp(&bits(&a.1)).then(a.0.cmp(&b.0)));
         ranked.truncate(NAMED);
-        let text = |class: u32| self.attribute.classes.get(class as usize).cloned().unwrap_or_default();
+        let text = |class: u32| self.classes.column.classes().get(class as usize).cloned().unwrap_or_default();
         let example = ranked.first().and_then(|(_, sums)| {
             let (sequence, query, key, _) = sums.strongest?;
             let (queries, keys) = tokens(capture, self.head.attention, sequence);

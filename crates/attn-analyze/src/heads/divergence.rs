@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::{
     pairs::HeadPairs,
-    scoring::{attention, mask, sample_sequences, visible},
+    scoring::{attention, mask, sample_sequences},
 };
 use crate::{
     Error, Rng,
@@ -80,7 +80,7 @@ pub fn divergence(
         let least = |query| {
             heads
                 .iter()
-                .map(|&head| visible(mask(capture, head), query, keys).len())
+                .map(|&head| mask(capture, head).visible_keys(query, keys).len())
                 .min()
         };
         let able: Vec<usize> = (0..queries).filter(|&query| least(query) >= Some(2)).collect();
@@ -163,7 +163,7 @@ pub fn divergence_between(
             steps.add()?;
             let queries = capture.rows(sequence, head.attention.query_side()).len();
             let keys = capture.rows(sequence, head.attention.key_side()).len();
-            let able = |query: &usize| visible(mask(capture, head), *query, keys).len() >= 2;
+            let able = |query: &usize| mask(capture, head).visible_keys(*query, keys).len() >= 2;
             let able: Vec<usize> = (0..queries).filter(able).collect();
             let picked = Rng::new(options.seed, &[sequence]).sample(able.len(), options.max_queries);
             let picked: Vec<usize> = picked.into_iter().map(|index| able[index]).collect();

@@ -12,7 +12,7 @@ use ndarray::ArrayView2;
 use super::{
     head_score::{Reads, ScoreList},
     score::{HeadScores, Score},
-    scoring::{Run, visible},
+    scoring::Run,
     targets::Targets,
 };
 use crate::{Error, Rng, error::finite};
@@ -121,7 +121,7 @@ pub fn induction_score(attention: ArrayView2<'_, f32>, mask: Mask, repeated: Ran
     let (mut value, mut chance, mut rows) = (0.0, 0.0, 0);
     let half = repeated.len() / 2;
     for query in repeated.start + half..repeated.end {
-        let stretch = visible(mask, query, keys);
+        let stretch = mask.visible_keys(query, keys);
         let key = query - half + 1;
         if stretch.contains(&key) && stretch.len() >= 2 {
             value += f64::from(attention[[query, key]]);

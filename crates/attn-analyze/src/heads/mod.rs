@@ -44,7 +44,7 @@ pub use attn_core::HeadWeights;
 pub use cka::{CkaParams, HeadCka, linear_cka, query_key_cka};
 pub use compare::{Comparison, compare};
 pub use composition::{Composition, CompositionBaseline, compositions, random_composition};
-pub use content::{Attribute, ClassPair, HeadContent, content_scores};
+pub use content::{ClassPair, HeadContent, content_scores};
 pub use divergence::{DivergenceParams, divergence, divergence_between};
 pub use head_score::{HeadContext, HeadScore, Reads, ScoreList, SequenceTokens};
 pub use induction::{induction_score, repeat_scores, repeated_ids};

@@ -100,9 +100,7 @@ pub(super) fn tokens(capture: &Capture, attention: Attention, sequence: usize) -
 
 /// The mask of a head's layer.
 pub(super) fn mask(capture: &Capture, head: HeadId) -> Mask {
-    let info = capture.model().attention(head.attention);
-    info.and_then(|info| info.layers.get(head.layer))
-        .map_or(Mask::Full, |layer| layer.mask)
+    capture.model().mask(head).unwrap_or(Mask::Full)
 }
 
 /// The attention of one head in one sequence, known to be finite.
@@ -113,16 +111,6 @@ pub(super) fn attention(capture: &Capture, head: HeadId, sequence: usize) -> Res
         format!("attention of {head} in {name}")
     })?;
     Ok(weights)
-}
-
-/// The keys that the query at position `query` sees. Every mask shows a contiguous stretch.
-pub(super) fn visible(mask: Mask, query: usize, keys: usize) -> Range<usize> {
-    let end = (query + 1).min(keys);
-    match mask {
-        Mask::Full => 0..keys,
-        Mask::Causal => 0..end,
-        Mask::Window { width } => (query + 1).saturating_sub(width).min(end)..end,
-    }
 }
 
 /// A cell of a capture with the texts of its tokens.
@@ -250,7 +238,7 @@ impl Head {
         let weights = weights.as_standard_layout();
         let (queries, keys) = weights.dim();
         let stretches: Vec<(usize, Range<usize>)> = (0..queries)
-            .map(|query| (query, visible(self.context.mask, query, keys)))
+            .map(|query| (query, self.context.mask.visible_keys(query, keys)))
             .filter(|(_, stretch)| stretch.len() >= 2)
             .collect();
         let rows = stretches.len();

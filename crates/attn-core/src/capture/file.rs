@@ -1,15 +1,14 @@
-//! Safetensors files as bytes, mapped or owned, and files that appear whole or not at all.
+//! Safetensors files as bytes, mapped or owned.
 
 use std::{
     collections::HashMap,
     fs,
-    io::Write,
     path::{Path, PathBuf},
 };
 
 use safetensors::{Dtype, SafeTensors};
 
-use crate::Error;
+use crate::{Error, Result};
 
 /// The bytes of a file.
 #[derive(Debug)]
@@ -22,7 +21,7 @@ pub(super) enum Bytes {
 
 impl Bytes {
     /// Maps a file; where there are no memory maps, reads it.
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    pub(super) fn open(path: &Path) -> Result<Self> {
         #[cfg(not(target_family = "wasm"))]
         {
             let file = fs::File::open(path).map_err(|e| Error::io(path, e))?;
@@ -61,7 +60,7 @@ pub(super) struct TensorFile {
     tensors: HashMap<String, Stored>,
 }
 
-/// Where a tensor lies in a file.
+/// Type, shape and place of a tensor in a file.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
     pub(super) dtype: Dtype,
@@ -70,7 +69,7 @@ pub(super) struct Stored {
 }
 
 impl TensorFile {
-    pub(super) fn new(path: PathBuf, bytes: Bytes) -> Result<Self, Error> {
+    pub(super) fn new(path: PathBuf, bytes: Bytes) -> Result<Self> {
         // The library refuses truncated files, headers above 100 MB and overlapping or short tensors.
         let parsed = SafeTensors::read_metadata(bytes.as_slice()).and_then(|(header, metadata)| {
             SafeTensors::deserialize(bytes.as_slice())?;
@@ -98,7 +97,12 @@ impl TensorFile {
         Ok(Self { path, bytes, tensors })
     }
 
-    pub(super) fn get(&self, tensor: &str) -> Result<&Stored, Error> {
+    /// Whether the file has a tensor of this name.
+    pub(super) fn has(&self, tensor: &str) -> bool {
+        self.tensors.contains_key(tensor)
+    }
+
+    pub(super) fn get(&self, tensor: &str) -> Result<&Stored> {
         self.tensors.get(tensor).ok_or_else(|| Error::MissingTensor {
             path: self.path.clone(),
             tensor: tensor.to_owned(),
@@ -131,25 +135,4 @@ pub(super) fn header(tensors: &[(&str, [usize; 3])], dtype: Dtype, width: usize)
         offsets.into_iter().map(|o| o + data).collect(),
         data + offset as u64,
     )
-}
-
-/// Writes a file so that it is there whole or not at all: to a temporary name in the same folder, then renamed.
-///
-/// # Errors
-/// [`Error::Io`] if the folder cannot be written to; the old file, if any, is then untouched.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let temporary = path.with_file_name(name);
-    let write = || {
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|e| {
-        // The rename or the write failed: what is left of the temporary file is of no use to anybody.
-        let _ = fs::remove_file(&temporary);
-        Error::io(path, e)
-    })
 }

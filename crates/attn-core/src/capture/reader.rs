@@ -2,25 +2,33 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use half::f16;
 use ndarray::{Array2, ArrayView2, CowArray, Ix2};
 
 use super::{
-    file::{Bytes, TensorFile},
-    schema::{CAPTURE_JSON, CaptureJson, CaptureOptions, FileRecord, SCHEMA, VERSION},
-    slot::{Slot, starts},
+    check,
+    file::{Bytes, Stored, TensorFile},
+    finite::first_not_finite,
+    schema::{CAPTURE_JSON, CaptureJson, CaptureOptions, FileRecord, Precision},
+    slot::{Slot, stack_layers, starts},
     writer::checksum,
 };
-use crate::{Attention, Error, HeadId, ModelInfo, Progress, Sequence, Side, attention_weights, progress::step};
+use crate::{
+    Attention, AttentionInfo, Error, HeadId, ModelInfo, Progress, Result, Sequence, Side, attention_weights,
+    progress::step,
+};
 
-/// What went through a model, ready to be looked at. Cheap to clone; safe to share between threads.
+/// A capture: sequences, the model's facts, and the queries, keys and values of every head.
+///
+/// Cheap to clone; safe to share between threads. Every value that is read is finite: the first read of a tensor looks for NaN
+/// and infinity, later reads do not.
 #[derive(Debug, Clone)]
 pub struct Capture {
     inner: Arc<Inner>,
@@ -31,11 +39,14 @@ struct Inner {
     folder: Option<PathBuf>,
     description: CaptureJson,
     files: BTreeMap<String, TensorFile>,
+    options: CaptureOptions,
     encoder: Rows,
     decoder: Rows,
+    /// Heads of slots whose values are known to be finite.
+    finite: Mutex<BTreeSet<(Slot, usize)>>,
 }
 
-/// How the sequences of one side lie in the stored tensors.
+/// Rows of the sequences of one side in the stored tensors.
 #[derive(Debug)]
 struct Rows {
     /// First row of each sequence, counting only what was captured.
@@ -44,7 +55,7 @@ struct Rows {
     count: usize,
     /// First stored row of each sequence, where rows are missing between them.
     stored: Option<Vec<usize>>,
-    /// Rows in the stored tensors, at least.
+    /// Rows in the stored tensors; at least so many if rows are missing between sequences.
     stored_count: usize,
 }
 
@@ -53,8 +64,9 @@ impl Capture {
     ///
     /// # Errors
     /// [`Error::Io`] if the folder or a file is missing, [`Error::NotACapture`] if it is another thing or version,
-    /// [`Error::Json`], [`Error::Safetensors`], [`Error::MissingTensor`] and [`Error::Shape`] for what is wrong inside.
-    pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
+    /// [`Error::Json`] for unknown, missing or mistyped fields, [`Error::Description`] for impossible values,
+    /// [`Error::Safetensors`], [`Error::MissingTensor`], and [`Error::Shape`] for tensors that do not fit the description.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let path = folder.join(CAPTURE_JSON);
         let text = fs::read(&path).map_err(|e| {
@@ -74,19 +86,7 @@ impl Capture {
                 Error::io(&path, e)
             }
         })?;
-        let description: CaptureJson = serde_json::from_slice(&text).map_err(|e| Error::Json {
-            path: path.clone(),
-            line: e.line(),
-            column: e.column(),
-            message: e.to_string(),
-        })?;
-        if description.schema != SCHEMA || description.version != VERSION {
-            return Err(Error::NotACapture {
-                path,
-                expected: format!("schema {SCHEMA} version {VERSION}"),
-                found: format!("{} version {}", description.schema, description.version),
-            });
-        }
+        let description = CaptureJson::parse(&text, &path)?;
         let mut files = BTreeMap::new();
         for info in &description.model.attentions {
             for layer in 0..info.layers.len() {
@@ -112,51 +112,87 @@ impl Capture {
         Self::assemble(description, Some(folder.to_owned()), files)
     }
 
-    /// Puts a capture together and checks that every layer holds what the description says.
+    /// Makes a capture of its parts. Checks the description, and type and shape of every tensor.
     pub(super) fn assemble(
         description: CaptureJson,
         folder: Option<PathBuf>,
         files: BTreeMap<String, TensorFile>,
-    ) -> Result<Self, Error> {
-        let place = || {
-            folder
-                .as_deref()
-                .map_or_else(|| CAPTURE_JSON.into(), |f| f.join(CAPTURE_JSON).display().to_string())
+    ) -> Result<Self> {
+        let place = match &folder {
+            Some(folder) => folder.join(CAPTURE_JSON).display().to_string(),
+            None => "capture".to_owned(),
         };
-        for info in &description.model.attentions {
-            if info.heads == 0 || info.kv_heads == 0 || info.heads % info.kv_heads != 0 || info.head_dim == 0 {
-                return Err(Error::Shape {
-                    place: format!("{}, {}", place(), info.attention),
-                    expected: "heads a multiple of kv_heads, none of them zero".into(),
-                    found: format!(
-                        "heads {}, kv_heads {}, head_dim {}",
-                        info.heads, info.kv_heads, info.head_dim
-                    ),
-                });
-            }
-        }
-        let rows = |side, stored: &Option<Vec<usize>>| Rows::new(&description.sequences, side, stored, &place());
-        let (encoder, decoder) = (
-            rows(Side::Encoder, &description.encoder_start)?,
-            rows(Side::Decoder, &description.decoder_start)?,
-        );
-        let capture = Self {
-            inner: Arc::new(Inner {
-                folder,
-                description,
-                files,
-                encoder,
-                decoder,
-            }),
+        check::description(&description, &place)?;
+        let rows = |side, stored: &Option<Vec<usize>>| Rows::new(&description.sequences, side, stored, &place);
+        let encoder = rows(Side::Encoder, &description.encoder_start)?;
+        let decoder = rows(Side::Decoder, &description.decoder_start)?;
+        let inner = Inner {
+            options: description.options.unwrap_or_default(),
+            folder,
+            description,
+            files,
+            encoder,
+            decoder,
+            finite: Mutex::default(),
         };
-        for info in &capture.model().attentions {
-            let attention = info.attention;
-            for layer in 0..info.layers.len() {
-                capture.check(Slot::Query { attention, layer })?;
-                capture.check(Slot::Key { attention, layer })?;
-            }
+        let mut capture = Self { inner: Arc::new(inner) };
+        let precision = capture.check_tensors()?;
+        // The only owner: nobody else has seen this capture.
+        if let Some(inner) = Arc::get_mut(&mut capture.inner) {
+            inner.options.precision = precision;
         }
         Ok(capture)
+    }
+
+    /// Checks that queries and keys are there, and the type and shape of every tensor. All of them have one type.
+    fn check_tensors(&self) -> Result<Precision> {
+        let given = self.inner.description.options.map(|options| options.precision);
+        let mut first: Option<(Precision, String)> = given.map(|given| (given, "options.precision".to_owned()));
+        for slot in self.slots(true) {
+            let (file, stored, _) = self.tensor(slot)?;
+            let place = place(file, slot);
+            let found = match stored.dtype {
+                safetensors::Dtype::F16 => Precision::F16,
+                _ => Precision::F32,
+            };
+            match &first {
+                Some((expected, of)) if *expected != found => {
+                    return Err(Error::Shape {
+                        place,
+                        expected: format!("type {:?}, as {of}", expected.dtype()),
+                        found: format!("{:?}", stored.dtype),
+                    });
+                }
+                Some(_) => {}
+                None => first = Some((found, place)),
+            }
+        }
+        Ok(first.map_or_else(Precision::default, |(precision, _)| precision))
+    }
+
+    /// Slots that the files hold. With `required`, queries and keys are listed even if they are missing.
+    fn slots(&self, required: bool) -> Vec<Slot> {
+        let model = self.model();
+        let mut slots = Vec::new();
+        let has = |slot: &Slot| {
+            let (name, tensor) = slot.place();
+            self.inner.files.get(&name).is_some_and(|file| file.has(tensor))
+        };
+        for info in &model.attentions {
+            let attention = info.attention;
+            for layer in 0..info.layers.len() {
+                let needed = [Slot::Query { attention, layer }, Slot::Key { attention, layer }];
+                slots.extend(needed.into_iter().filter(|slot| required || has(slot)));
+                slots.extend(Some(Slot::Value { attention, layer }).filter(has));
+            }
+        }
+        for side in [Side::Encoder, Side::Decoder] {
+            let layers = stack_layers(model, side).map_or(0, |layers| layers + 1);
+            slots.extend((0..layers).map(|layer| Slot::Hidden { side, layer }).filter(has));
+            let logits = Some(Slot::Logits { side }).filter(|_| model.vocab_size.is_some());
+            slots.extend(logits.filter(has));
+        }
+        slots
     }
 
     /// The folder, or `None` for a capture in memory.
@@ -169,9 +205,9 @@ impl Capture {
         &self.inner.description.model
     }
 
-    /// What was kept, and in which precision.
+    /// Content beside Q, K and V, and the precision of the tensors.
     pub fn options(&self) -> CaptureOptions {
-        self.inner.description.options
+        self.inner.options
     }
 
     /// Identifies the weights that were captured; empty if the writer did not say.
@@ -179,7 +215,7 @@ impl Capture {
         &self.inner.description.fingerprint
     }
 
-    /// The sequences that were captured.
+    /// The captured sequences.
     pub fn sequences(&self) -> &[Sequence] {
         &self.inner.description.sequences
     }
@@ -200,8 +236,8 @@ impl Capture {
     /// Queries of a head over the whole data set, `[tokens, head_dim]`. Borrowed where the store allows it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a head the model does not have.
-    pub fn queries(&self, head: HeadId) -> Result<CowArray<'_, f32, Ix2>, Error> {
+    /// [`Error::NotFound`] for a head that the model does not have, [`Error::NotFinite`].
+    pub fn queries(&self, head: HeadId) -> Result<CowArray<'_, f32, Ix2>> {
         self.head(head)?;
         self.all(
             Slot::Query {
@@ -216,7 +252,7 @@ impl Capture {
     ///
     /// # Errors
     /// As [`queries`](Self::queries).
-    pub fn keys(&self, head: HeadId) -> Result<CowArray<'_, f32, Ix2>, Error> {
+    pub fn keys(&self, head: HeadId) -> Result<CowArray<'_, f32, Ix2>> {
         let kv_head = self.head(head)?;
         self.all(
             Slot::Key {
@@ -231,7 +267,7 @@ impl Capture {
     ///
     /// # Errors
     /// As [`queries`](Self::queries), and [`Error::MissingTensor`] if the writer left values out.
-    pub fn values(&self, head: HeadId) -> Result<CowArray<'_, f32, Ix2>, Error> {
+    pub fn values(&self, head: HeadId) -> Result<CowArray<'_, f32, Ix2>> {
         let kv_head = self.head(head)?;
         self.all(
             Slot::Value {
@@ -245,24 +281,24 @@ impl Capture {
     /// Hidden states after a layer, `[tokens, hidden_size]`; layer 0 is the embedding.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if hidden states were not captured or the layer does not exist.
-    pub fn hidden(&self, side: Side, layer: usize) -> Result<CowArray<'_, f32, Ix2>, Error> {
+    /// [`Error::NotFound`] if hidden states were not captured or the layer does not exist, [`Error::NotFinite`].
+    pub fn hidden(&self, side: Side, layer: usize) -> Result<CowArray<'_, f32, Ix2>> {
         self.all(Slot::Hidden { side, layer }, 0)
     }
 
     /// Logits over the vocabulary, `[tokens, vocab_size]`.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if logits were not captured.
-    pub fn logits(&self, side: Side) -> Result<CowArray<'_, f32, Ix2>, Error> {
+    /// [`Error::NotFound`] if logits were not captured, [`Error::NotFinite`].
+    pub fn logits(&self, side: Side) -> Result<CowArray<'_, f32, Ix2>> {
         self.all(Slot::Logits { side }, 0)
     }
 
     /// Attention weights of a head in one sequence, `[queries, keys]`, recomputed from Q and K.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a head or sequence that does not exist.
-    pub fn attention(&self, head: HeadId, sequence: usize) -> Result<Array2<f32>, Error> {
+    /// [`Error::NotFound`] for a head or sequence that does not exist, [`Error::NotFinite`].
+    pub fn attention(&self, head: HeadId, sequence: usize) -> Result<Array2<f32>> {
         let kv_head = self.head(head)?;
         let HeadId { attention, layer, .. } = head;
         if sequence >= self.sequences().len() {
@@ -287,16 +323,32 @@ impl Capture {
         )
     }
 
-    /// Reads every file and compares it with the checksum recorded when it was written.
+    /// Reads every file, compares it with the checksum recorded when it was written, and looks for NaN and infinity. Files
+    /// without a record have no checksum to compare with.
     ///
     /// # Errors
-    /// [`Error::Checksum`] or [`Error::Shape`] for the first file that differs, [`Error::Cancelled`]. Captures in memory and files
-    /// without a record pass.
-    pub fn verify(&self, progress: &dyn Progress) -> Result<(), Error> {
-        let Some(folder) = self.folder() else { return Ok(()) };
+    /// [`Error::Checksum`] or [`Error::Shape`] for the first file that differs, [`Error::NotFinite`], [`Error::Cancelled`].
+    pub fn verify(&self, progress: &dyn Progress) -> Result<()> {
+        let records = &self.inner.description.files;
+        let slots = self.slots(false);
+        let total = records.len() + slots.len();
+        if let Some(folder) = self.folder() {
+            self.verify_checksums(folder, total, progress)?;
+        }
+        for (done, slot) in slots.into_iter().enumerate() {
+            step(progress, "verify", records.len() + done, total)?;
+            let (heads, _) = slot.size(self.model())?;
+            for head in 0..heads {
+                self.all(slot, head)?;
+            }
+        }
+        step(progress, "verify", total, total)
+    }
+
+    fn verify_checksums(&self, folder: &Path, total: usize, progress: &dyn Progress) -> Result<()> {
         let records = &self.inner.description.files;
         for (done, (name, FileRecord { bytes, crc32 })) in records.iter().enumerate() {
-            step(progress, "verify", done, records.len())?;
+            step(progress, "verify", done, total)?;
             let path = folder.join(name);
             let found = checksum(&path)?;
             if found.bytes != *bytes {
@@ -314,7 +366,7 @@ impl Capture {
                 });
             }
         }
-        step(progress, "verify", records.len(), records.len())
+        Ok(())
     }
 
     fn side(&self, side: Side) -> &Rows {
@@ -324,7 +376,7 @@ impl Capture {
         }
     }
 
-    fn info(&self, attention: Attention) -> Result<&crate::AttentionInfo, Error> {
+    fn info(&self, attention: Attention) -> Result<&AttentionInfo> {
         self.model().attention(attention).ok_or_else(|| Error::NotFound {
             what: "attention",
             asked: attention.to_string(),
@@ -339,7 +391,7 @@ impl Capture {
     }
 
     /// Checks that a head exists and gives its key/value head.
-    fn head(&self, head: HeadId) -> Result<usize, Error> {
+    fn head(&self, head: HeadId) -> Result<usize> {
         let info = self.info(head.attention)?;
         if head.layer >= info.layers.len() || head.head >= info.heads {
             return Err(Error::NotFound {
@@ -351,8 +403,8 @@ impl Capture {
         Ok(info.kv_head(head.head))
     }
 
-    /// Checks type and shape of a slot's tensor; gives it with its file.
-    fn check(&self, slot: Slot) -> Result<(&TensorFile, &super::file::Stored, usize), Error> {
+    /// The tensor of a slot with its file and the length of its vectors. Checks its type and shape.
+    fn tensor(&self, slot: Slot) -> Result<(&TensorFile, &Stored, usize)> {
         let (heads, width) = slot.size(self.model())?;
         let (name, tensor) = slot.place();
         let file = self.inner.files.get(&name).ok_or_else(|| Error::NotFound {
@@ -361,22 +413,32 @@ impl Capture {
             available: self.inner.files.keys().cloned().collect::<Vec<_>>().join(", "),
         })?;
         let stored = file.get(tensor)?;
-        let needed = self.side(slot.side()).stored_count;
-        let place = || format!("{}, tensor `{tensor}`", file.path.display());
-        let fits = stored.shape.len() == 3
-            && stored.shape[0] == heads
-            && stored.shape[1] >= needed
-            && stored.shape[2] == width;
+        let rows = self.side(slot.side());
+        let fits = match stored.shape[..] {
+            [stored_heads, stored_rows, stored_width] => {
+                let enough = match rows.stored {
+                    None => stored_rows == rows.stored_count,
+                    Some(_) => stored_rows >= rows.stored_count,
+                };
+                stored_heads == heads && enough && stored_width == width
+            }
+            _ => false,
+        };
         if !fits {
+            let at_least = if rows.stored.is_some() { "at least " } else { "" };
             return Err(Error::Shape {
-                place: place(),
-                expected: format!("[{heads}, {needed}, {width}]"),
+                place: place(file, slot),
+                expected: format!(
+                    "[{heads}, {at_least}{}, {width}] (heads, tokens of all {} sequences, vector length)",
+                    rows.stored_count,
+                    self.sequences().len()
+                ),
                 found: format!("{:?}", stored.shape),
             });
         }
         if !matches!(stored.dtype, safetensors::Dtype::F32 | safetensors::Dtype::F16) {
             return Err(Error::Shape {
-                place: place(),
+                place: place(file, slot),
                 expected: "type F32 or F16".into(),
                 found: format!("{:?}", stored.dtype),
             });
@@ -385,8 +447,8 @@ impl Capture {
     }
 
     /// Stored rows `rows` of one head.
-    fn stored(&self, slot: Slot, head: usize, rows: Range<usize>) -> Result<CowArray<'_, f32, Ix2>, Error> {
-        let (file, stored, width) = self.check(slot)?;
+    fn stored(&self, slot: Slot, head: usize, rows: Range<usize>) -> Result<CowArray<'_, f32, Ix2>> {
+        let (file, stored, width) = self.tensor(slot)?;
         let total = stored.shape[1];
         let first = (head * total + rows.start) * width;
         let count = rows.len() * width;
@@ -420,35 +482,79 @@ impl Capture {
         }
     }
 
-    /// Every captured row of one head of a slot.
-    fn all(&self, slot: Slot, head: usize) -> Result<CowArray<'_, f32, Ix2>, Error> {
+    /// Every captured row of one head of a slot, known to be finite.
+    fn all(&self, slot: Slot, head: usize) -> Result<CowArray<'_, f32, Ix2>> {
         let rows = self.side(slot.side());
-        let Some(stored) = &rows.stored else {
-            return self.stored(slot, head, 0..rows.count);
+        let values = match &rows.stored {
+            None => self.stored(slot, head, 0..rows.count)?,
+            Some(stored) => {
+                let (_, width) = slot.size(self.model())?;
+                let mut gathered = Array2::zeros((rows.count, width));
+                for (sequence, &from) in stored.iter().enumerate() {
+                    let to = self.rows(sequence, slot.side());
+                    let block = self.stored(slot, head, from..from + to.len())?;
+                    gathered.slice_mut(ndarray::s![to, ..]).assign(&block);
+                }
+                gathered.into()
+            }
         };
-        let (_, width) = slot.size(self.model())?;
-        let mut gathered = Array2::zeros((rows.count, width));
-        for (sequence, &from) in stored.iter().enumerate() {
-            let to = self.rows(sequence, slot.side());
-            let block = self.stored(slot, head, from..from + to.len())?;
-            gathered.slice_mut(ndarray::s![to, ..]).assign(&block);
+        let known = || self.inner.finite.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known().contains(&(slot, head)) {
+            self.check_finite(&values, slot, head, 0)?;
+            known().insert((slot, head));
         }
-        Ok(gathered.into())
+        Ok(values)
     }
 
-    /// The rows of one sequence.
-    fn one(&self, slot: Slot, head: usize, sequence: usize) -> Result<CowArray<'_, f32, Ix2>, Error> {
+    /// The rows of one sequence, known to be finite.
+    fn one(&self, slot: Slot, head: usize, sequence: usize) -> Result<CowArray<'_, f32, Ix2>> {
         let rows = self.rows(sequence, slot.side());
         let start = match &self.side(slot.side()).stored {
             Some(stored) => stored[sequence],
             None => rows.start,
         };
-        self.stored(slot, head, start..start + rows.len())
+        let values = self.stored(slot, head, start..start + rows.len())?;
+        // A sequence is short: looking again costs less than remembering which were checked.
+        self.check_finite(&values, slot, head, rows.start)?;
+        Ok(values)
+    }
+
+    /// Looks for NaN and infinity in rows of a head, the first of which is `first_row` of the side.
+    fn check_finite(&self, values: &CowArray<'_, f32, Ix2>, slot: Slot, head: usize, first_row: usize) -> Result<()> {
+        let flat = values.as_slice().unwrap_or_default();
+        let Some(index) = first_not_finite(flat) else {
+            return Ok(());
+        };
+        let (file, _, width) = self.tensor(slot)?;
+        let row = first_row + index / width.max(1);
+        let starts = &self.side(slot.side()).start;
+        let sequence = starts.partition_point(|&start| start <= row).saturating_sub(1);
+        let token = row - starts.get(sequence).copied().unwrap_or(0);
+        let name = self
+            .sequences()
+            .get(sequence)
+            .map_or("", |sequence| sequence.name.as_str());
+        let of = match slot {
+            Slot::Query { layer, .. } => format!("layer {layer}, head {head}"),
+            Slot::Key { layer, .. } | Slot::Value { layer, .. } => format!("layer {layer}, key/value head {head}"),
+            Slot::Hidden { layer, .. } => format!("layer {layer}"),
+            Slot::Logits { .. } => "logits".to_owned(),
+        };
+        Err(Error::NotFinite {
+            place: format!("{}, {of}, `{name}`, token {token}", place(file, slot)),
+            index: index % width.max(1),
+            value: flat[index],
+        })
     }
 }
 
+/// File and tensor of a slot, for errors.
+fn place(file: &TensorFile, slot: Slot) -> String {
+    format!("{}, tensor `{}`", file.path.display(), slot.place().1)
+}
+
 impl Rows {
-    fn new(sequences: &[Sequence], side: Side, stored: &Option<Vec<usize>>, place: &str) -> Result<Self, Error> {
+    fn new(sequences: &[Sequence], side: Side, stored: &Option<Vec<usize>>, place: &str) -> Result<Self> {
         let (start, count) = starts(sequences, side);
         let Some(stored) = stored else {
             return Ok(Self {
@@ -459,8 +565,13 @@ impl Rows {
             });
         };
         if stored.len() != sequences.len() {
-            return Err(Error::Shape {
-                place: format!("{place}, first rows"),
+            let at = match side {
+                Side::Encoder => "encoder_start",
+                Side::Decoder => "decoder_start",
+            };
+            return Err(Error::Description {
+                place: place.to_owned(),
+                at: at.to_owned(),
                 expected: format!("{} entries, one per sequence", sequences.len()),
                 found: stored.len().to_string(),
             });

@@ -1,11 +1,11 @@
-//! What `capture.json` says, and what a capture is asked to keep.
+//! The schema of `capture.json`, and the plan of a capture.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
 use super::slot::{self, Slot};
-use crate::{ModelInfo, Sequence, Side};
+use crate::{Error, ModelInfo, Result, Sequence, Side};
 
 /// The schema's name in `capture.json`.
 pub(super) const SCHEMA: &str = "attn-capture";
@@ -14,7 +14,7 @@ pub(super) const VERSION: u32 = 1;
 /// The file that makes a folder a capture.
 pub(super) const CAPTURE_JSON: &str = "capture.json";
 
-/// How numbers are stored.
+/// Storage type of numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -41,25 +41,41 @@ impl Precision {
     }
 }
 
-/// What a capture keeps beside Q, K and V. The default keeps neither hidden states nor logits, in f32.
+/// The content of a capture beside Q, K and V, and its precision. Default: neither hidden states nor logits, f32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CaptureOptions {
-    /// How numbers are stored.
+    /// Storage type of numbers.
+    #[serde(default)]
     pub precision: Precision,
     /// Keep the hidden states of every layer.
+    #[serde(default)]
     pub hidden: bool,
     /// Keep the logits over the vocabulary. Large: tokens x vocabulary.
+    #[serde(default)]
     pub logits: bool,
 }
 
-/// What will be captured: known before the model runs, so that files have their final size from the start.
+/// The plan of a capture. It is complete before the model runs, so that files have their final size from the start.
+///
+/// ```
+/// use attn_core::{Attention, AttentionInfo, CaptureOptions, CapturePlan, LayerAttention, Mask, ModelInfo, Sequence, Side, Token};
+///
+/// let layer = LayerAttention { scale: 0.5, mask: Mask::Full };
+/// let model = ModelInfo::new("mine", "bert", 8).with_attention(AttentionInfo::new(Attention::EncoderSelf, 2, 4, vec![layer]));
+/// let sequence = Sequence::new("line 1").with_tokens(Side::Encoder, ["to", "be"].map(Token::new));
+/// let plan = CapturePlan::new(model, vec![sequence])
+///     .with_options(CaptureOptions { hidden: true, ..CaptureOptions::default() })
+///     .with_fingerprint("2f1c");
+/// assert_eq!(plan.slots().len(), 3 + 2); // q, k, v, and hidden states before and after the layer
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CapturePlan {
     /// The model.
     pub model: ModelInfo,
     /// The sequences, in the order in which the capture will list them.
     pub sequences: Vec<Sequence>,
-    /// What to keep.
+    /// Content and precision.
     pub options: CaptureOptions,
     /// Identifies the weights. An interrupted capture resumes only if it agrees; empty if unknown.
     pub fingerprint: String,
@@ -74,6 +90,20 @@ impl CapturePlan {
             options: CaptureOptions::default(),
             fingerprint: String::new(),
         }
+    }
+
+    /// The same plan with other content or precision.
+    #[must_use]
+    pub fn with_options(mut self, options: CaptureOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The same plan with a text that identifies the weights.
+    #[must_use]
+    pub fn with_fingerprint(mut self, fingerprint: impl Into<String>) -> Self {
+        self.fingerprint = fingerprint.into();
+        self
     }
 
     /// Every slot that a capture of this plan fills.
@@ -112,12 +142,14 @@ impl CapturePlan {
 
 /// `capture.json`.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct CaptureJson {
     pub(super) schema: String,
     pub(super) version: u32,
     pub(super) model: ModelInfo,
+    /// `None` if the writer did not say; the reader then takes the precision from the tensors.
     #[serde(default)]
-    pub(super) options: CaptureOptions,
+    pub(super) options: Option<CaptureOptions>,
     #[serde(default)]
     pub(super) fingerprint: String,
     pub(super) sequences: Vec<Sequence>,
@@ -132,7 +164,59 @@ pub(super) struct CaptureJson {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct FileRecord {
     pub(super) bytes: u64,
     pub(super) crc32: u32,
+}
+
+/// The fields that say whether the rest can be read.
+#[derive(Deserialize)]
+struct Head {
+    schema: Option<String>,
+    version: Option<u64>,
+}
+
+impl CaptureJson {
+    /// Parses `capture.json`; `path` is its place in errors.
+    pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        let head: Head = parse(bytes, path)?;
+        if head.schema.as_deref() != Some(SCHEMA) || head.version != Some(VERSION.into()) {
+            let schema = head
+                .schema
+                .map_or("no schema".into(), |schema| format!("schema {schema}"));
+            let version = head
+                .version
+                .map_or("no version".into(), |version| format!("version {version}"));
+            return Err(Error::NotACapture {
+                path: path.to_owned(),
+                expected: format!("schema {SCHEMA}, version {VERSION}"),
+                found: format!("{schema}, {version}"),
+            });
+        }
+        parse(bytes, path)
+    }
+}
+
+/// Parses JSON; errors name the path inside it.
+fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], path: &Path) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        // `.` stands for the whole file.
+        let at = error.path().to_string();
+        (if at == "." { String::new() } else { at }, error.into_inner())
+    });
+    let ended = parsed.and_then(|value| json.end().map(|()| value).map_err(|error| (String::new(), error)));
+    ended.map_err(|(at, error)| {
+        let (line, column) = (error.line(), error.column());
+        let message = error.to_string();
+        let place = format!(" at line {line} column {column}");
+        Error::Json {
+            path: path.to_owned(),
+            at,
+            line,
+            column,
+            message: message.strip_suffix(&place).unwrap_or(&message).to_owned(),
+        }
+    })
 }

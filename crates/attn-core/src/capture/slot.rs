@@ -1,8 +1,8 @@
-//! Where a value belongs in a capture: which file, which tensor, which shape.
+//! The place of a value in a capture: file, tensor, shape.
 
-use crate::{Attention, Error, ModelInfo, Sequence, Side};
+use crate::{Attention, Error, ModelInfo, Result, Sequence, Side};
 
-/// One kind of value that a capture holds per sequence.
+/// One kind of value that a capture holds for each sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Slot {
     /// Queries `[heads, tokens, head_dim]`: after bias and rotation, before scaling.
@@ -67,7 +67,7 @@ impl Slot {
     }
 
     /// Heads and vector length of the tensor `[heads, rows, width]`.
-    pub(super) fn size(self, model: &ModelInfo) -> Result<(usize, usize), Error> {
+    pub(super) fn size(self, model: &ModelInfo) -> Result<(usize, usize)> {
         let missing = || Error::NotFound {
             what: "slot",
             asked: format!("{self:?}"),

@@ -15,12 +15,13 @@ use half::f16;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    file::{Bytes, TensorFile, header, write_atomically},
+    file::{Bytes, TensorFile, header},
+    finite::first_not_finite,
     reader::Capture,
     schema::{CAPTURE_JSON, CaptureJson, CapturePlan, FileRecord, Precision, SCHEMA, VERSION},
     slot::{self, Slot},
 };
-use crate::{Error, Sequence, Side};
+use crate::{Attention, Error, Result, Sequence, Side, files::write_atomically};
 
 const JOURNAL: &str = "journal.jsonl";
 
@@ -36,7 +37,7 @@ pub struct CaptureWriter {
     committed: Mutex<Committed>,
 }
 
-/// Which sequences are written, and where that is noted.
+/// The sequences that are written, and the journal that says so.
 #[derive(Debug)]
 struct Committed {
     done: Vec<bool>,
@@ -75,7 +76,7 @@ impl CaptureWriter {
     ///
     /// # Errors
     /// [`Error::Shape`] if the plan has no sequence or no attention.
-    pub fn in_memory(plan: CapturePlan) -> Result<Self, Error> {
+    pub fn in_memory(plan: CapturePlan) -> Result<Self> {
         Self::start(plan, None)
     }
 
@@ -86,11 +87,11 @@ impl CaptureWriter {
     /// # Errors
     /// [`Error::OtherCapture`] if an unfinished capture of another plan is there, [`Error::Io`] if the folder cannot be written to,
     /// [`Error::Shape`] if the plan has no sequence or no attention.
-    pub fn create(folder: impl AsRef<Path>, plan: CapturePlan) -> Result<Self, Error> {
+    pub fn create(folder: impl AsRef<Path>, plan: CapturePlan) -> Result<Self> {
         Self::start(plan, Some(folder.as_ref().to_owned()))
     }
 
-    fn start(plan: CapturePlan, folder: Option<PathBuf>) -> Result<Self, Error> {
+    fn start(plan: CapturePlan, folder: Option<PathBuf>) -> Result<Self> {
         if plan.sequences.is_empty() || plan.model.attentions.is_empty() {
             return Err(Error::Shape {
                 place: "capture plan".into(),
@@ -219,7 +220,7 @@ impl CaptureWriter {
     /// # Errors
     /// [`Error::NotFound`] for a slot or sequence the plan does not have, [`Error::Shape`] for a wrong number of values,
     /// [`Error::NotFinite`] for NaN or infinity, [`Error::Io`].
-    pub fn write(&self, slot: Slot, sequence: usize, values: &[f32]) -> Result<(), Error> {
+    pub fn write(&self, slot: Slot, sequence: usize, values: &[f32]) -> Result<()> {
         let Some(item) = self.plan.sequences.get(sequence) else {
             return Err(Error::NotFound {
                 what: "sequence",
@@ -245,7 +246,7 @@ impl CaptureWriter {
                 found: format!("{} values", values.len()),
             });
         }
-        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
+        if let Some(index) = first_not_finite(values) {
             return Err(Error::NotFinite {
                 place: place(),
                 index,
@@ -280,11 +281,28 @@ impl CaptureWriter {
         Ok(())
     }
 
+    /// Writes queries, keys and values of one layer for one sequence: `queries` is `[heads, tokens, head_dim]`, `keys` and `values`
+    /// are `[kv_heads, tokens, head_dim]`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_layer(
+        &self,
+        attention: Attention,
+        layer: usize,
+        sequence: usize,
+        [queries, keys, values]: [&[f32]; 3],
+    ) -> Result<()> {
+        self.write(Slot::Query { attention, layer }, sequence, queries)?;
+        self.write(Slot::Key { attention, layer }, sequence, keys)?;
+        self.write(Slot::Value { attention, layer }, sequence, values)
+    }
+
     /// Declares that every slot of these sequences is written. What is committed survives a kill.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn commit(&self, sequences: &[usize]) -> Result<(), Error> {
+    pub fn commit(&self, sequences: &[usize]) -> Result<()> {
         let mut committed = lock(&self.committed);
         for &sequence in sequences {
             if let Some(done) = committed.done.get_mut(sequence) {
@@ -309,7 +327,7 @@ impl CaptureWriter {
     ///
     /// # Errors
     /// [`Error::Shape`] if nothing was committed, [`Error::Io`].
-    pub fn finish(self) -> Result<Capture, Error> {
+    pub fn finish(self) -> Result<Capture> {
         let Self {
             plan,
             folder,
@@ -350,7 +368,7 @@ impl CaptureWriter {
             schema: SCHEMA.into(),
             version: VERSION,
             model: plan.model,
-            options: plan.options,
+            options: Some(plan.options),
             fingerprint: plan.fingerprint,
             sequences,
             encoder_start,
@@ -395,7 +413,7 @@ impl CaptureWriter {
 }
 
 impl Output {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Disk(file, path) => file
                 .seek(SeekFrom::Start(offset))
@@ -432,7 +450,7 @@ fn inner<T>(mutex: Mutex<T>) -> T {
     mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Serialisation of our own plain types cannot fail.
+/// Our own plain types always serialize.
 fn json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
@@ -447,7 +465,7 @@ fn resume<'a>(
     folder: &Path,
     plan: &CapturePlan,
     mut files: impl Iterator<Item = &'a String>,
-) -> Result<Option<Vec<usize>>, Error> {
+) -> Result<Option<Vec<usize>>> {
     fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let path = folder.join(JOURNAL);
     let text = match fs::read_to_string(&path) {
@@ -489,7 +507,7 @@ fn resume<'a>(
 }
 
 /// Size and CRC-32 of a file, read in pieces.
-pub(super) fn checksum(path: &Path) -> Result<FileRecord, Error> {
+pub(super) fn checksum(path: &Path) -> Result<FileRecord> {
     let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
     let mut hasher = crc32fast::Hasher::new();
     let mut buffer = vec![0; 1 << 20];

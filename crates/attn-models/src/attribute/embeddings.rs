@@ -28,11 +28,11 @@ pub struct InputGradients {
 /// Gradients of each sequence's target with respect to its input embeddings. `tap` may intervene; `&mut ()` does not.
 ///
 /// ```
-/// use attn_models::{Gradients, Inputs, Model, Target, Weights, input_gradients};
+/// use attn_models::{Gradients, Inputs, Model, Weights, attribute::{Target, input_gradients}};
 ///
 /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
 ///                  "architectures": ["GPT2LMHeadModel"]}"#;
-/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+/// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::Off)?;
 /// let inputs = Inputs::from_ids(&[vec![5, 6, 7]], 0)?;
 /// // Why token 9 after token 6? What comes later has no part in it.
 /// let gradients = input_gradients(&model, &inputs, &[Target::Token { position: 1, token: 9 }], &mut ())?;

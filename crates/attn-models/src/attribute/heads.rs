@@ -36,21 +36,20 @@ impl HeadGrid {
 
     /// Every layer divided by its Euclidean length, so that layers whose gradients are larger as a whole do not hide
     /// the others (ibid. section 4.1, after Molchanov et al. 2017). A layer of zeros stays.
-    pub fn normalised_by_layer(&self) -> Self {
-        let mut normalised = self.clone();
-        for mut layer in normalised.values.rows_mut() {
+    pub fn normalized_by_layer(&self) -> Self {
+        let mut normalized = self.clone();
+        for mut layer in normalized.values.rows_mut() {
             let length = layer.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
             if length > 0.0 {
-                #[allow(clippy::cast_possible_truncation, reason = "at most 1")]
                 layer.mapv_inplace(|value| (f64::from(value) / length) as f32);
             }
         }
-        normalised
+        normalized
     }
 }
 
-/// `d target / d m_h` at `m = 1` for every head and example, where `m_h` multiplies what the head reads: to first
-/// order, how much the target would fall if the head were switched off.
+/// `d target / d m_h` at `m = 1` for every head and example, where `m_h` multiplies the output of the head: to first
+/// order, how much the target would fall if the head were ablated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeadGradients {
     /// Per example its target's value and one grid per attention, signed.
@@ -80,7 +79,6 @@ impl HeadGradients {
                     sums.zip_mut_with(&grid.values, |sum, &value| *sum += f64::from(of(value)));
                 }
             }
-            #[allow(clippy::cast_possible_truncation, reason = "a mean of f32")]
             HeadGrid {
                 attention: first.attention,
                 values: sums.mapv(|sum| (sum / count) as f32),
@@ -94,11 +92,11 @@ impl HeadGradients {
 /// [`HeadGradients::importance`] is the importance of Michel et al.
 ///
 /// ```
-/// use attn_models::{Examples, Gradients, Inputs, Model, Target, Weights, head_gradients};
+/// use attn_models::{Gradients, Inputs, Model, Weights, attribute::{Examples, Target, head_gradients}};
 ///
 /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
 ///                  "architectures": ["GPT2LMHeadModel"]}"#;
-/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+/// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::Off)?;
 /// let rows = [vec![5, 6, 7], vec![8, 9, 10]];
 /// let targets = rows.iter().map(|row| Target::Loss { labels: row.iter().map(|&id| Some(id)).collect() }).collect();
 /// let examples = Examples { inputs: Inputs::from_ids(&rows, 0)?, targets };
@@ -108,7 +106,7 @@ impl HeadGradients {
 /// ```
 ///
 /// # Errors
-/// As [`input_gradients`](crate::input_gradients); cancellation.
+/// As [`input_gradients`](crate::attribute::input_gradients); cancellation.
 pub fn head_gradients(model: &Model, batches: &[Examples], progress: &dyn Progress) -> Result<HeadGradients> {
     let mut examples = Vec::new();
     for (done, batch) in batches.iter().enumerate() {

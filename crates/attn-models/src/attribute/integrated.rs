@@ -10,18 +10,19 @@ use super::{
     scores::{TokenScores, dot},
     target::{Target, values},
 };
-use crate::{Error, Inputs, Model, Point, Recorder, Result, Site, Tap};
+use crate::{Error, Inputs, Model, Point, Result, Site, Tap, record::Recorder};
 
 /// More steps than this are a mistake, not a wish for precision.
 const MOST_STEPS: usize = 10_000;
 
-/// Where the path starts: the input that says nothing.
+/// The start of the path: an input without information.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub enum Baseline {
     /// Embeddings of zeros.
     #[default]
     Zero,
-    /// The embeddings of another batch of the same shape: padding or mask tokens ([`Baseline::token`]), a grey picture.
+    /// The embeddings of another batch of the same shape: padding or mask tokens ([`Baseline::token`]), a gray image.
     Inputs(Box<Inputs>),
 }
 
@@ -86,11 +87,11 @@ impl IntegratedGradients {
 /// vectors need a baseline other than zeros, see `docs/ATTRIBUTION.md`. `tap` may intervene.
 ///
 /// ```
-/// use attn_models::{Baseline, Gradients, Inputs, Model, Target, Weights, integrated_gradients};
+/// use attn_models::{Gradients, Inputs, Model, Weights, attribute::{Baseline, Target, integrated_gradients}};
 ///
 /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
 ///                  "architectures": ["GPT2LMHeadModel"]}"#;
-/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+/// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::Off)?;
 /// let inputs = Inputs::from_ids(&[vec![5, 6, 7]], 0)?;
 /// let target = Target::Token { position: 2, token: 9 };
 /// let padding = Baseline::token(&inputs, 0, &[])?;
@@ -100,8 +101,8 @@ impl IntegratedGradients {
 /// ```
 ///
 /// # Errors
-/// As [`input_gradients`](crate::input_gradients); [`Error::Input`] for a number of steps out of 1 to 10,000 or a baseline
-/// of another shape; cancellation.
+/// As [`input_gradients`](crate::attribute::input_gradients); [`Error::Input`] for a number of steps out of 1 to
+/// 10,000 or a baseline of another shape; cancellation.
 pub fn integrated_gradients(
     model: &Model,
     inputs: &Inputs,

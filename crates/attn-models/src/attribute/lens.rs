@@ -4,7 +4,7 @@
 use candle_core::{D, Tensor};
 
 use super::target::log_softmax;
-use crate::{Error, Inputs, Model, Point, Recorder, Result, Tap};
+use crate::{Error, Inputs, Model, Point, Result, Tap, record::Recorder};
 
 /// One of the likeliest tokens or classes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,11 +29,11 @@ pub struct LensLayer {
 /// [`Model::predict`] gives the logits of one layer.
 ///
 /// ```
-/// use attn_models::{Gradients, Inputs, Model, Weights, logit_lens};
+/// use attn_models::{Gradients, Inputs, Model, Weights, attribute::logit_lens};
 ///
 /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
 ///                  "architectures": ["GPT2LMHeadModel"]}"#;
-/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+/// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::Off)?;
 /// let lens = logit_lens(&model, &Inputs::from_ids(&[vec![5, 6, 7]], 0)?, 3, &mut ())?;
 /// assert_eq!(lens.len(), 3); // embeddings and two layers
 /// assert_eq!(lens[2].guesses[0][1].len(), 3);

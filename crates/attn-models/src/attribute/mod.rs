@@ -1,8 +1,8 @@
-//! Attribution and importance: which tokens, which heads and which layers made the model say what it said.
+//! Attribution and importance: the tokens, heads and layers that a prediction rests on.
 //!
 //! Everything here asks about a [`Target`], one number per sequence: a logit, a loss, the difference of two. Gradients
-//! are taken through candle whatever the model was built for; a sequence's result does not depend on the batch it is in,
-//! and there is no dropout. `docs/ATTRIBUTION.md` says which method answers what.
+//! are taken through candle whatever the model was built for; a sequence's result does not depend on the batch it is
+//! in, and there is no dropout. `docs/ATTRIBUTION.md` says which method answers what.
 //!
 //! - to input tokens: [`input_gradients`], [`integrated_gradients`], [`propagate_relevance`]
 //! - to heads: [`head_gradients`], [`taylor_importance`]

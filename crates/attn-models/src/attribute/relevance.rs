@@ -52,11 +52,11 @@ impl Relevance {
 /// nothing is conserved. `tap` may intervene.
 ///
 /// ```
-/// use attn_models::{Gradients, Inputs, Model, Target, Weights, propagate_relevance};
+/// use attn_models::{Gradients, Inputs, Model, Weights, attribute::{Target, propagate_relevance}};
 ///
 /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
 ///                  "architectures": ["GPT2LMHeadModel"]}"#;
-/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+/// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::Off)?;
 /// let inputs = Inputs::from_ids(&[vec![5, 6, 7]], 0)?;
 /// let found = propagate_relevance(&model, &inputs, &[Target::Token { position: 2, token: 9 }], 0.0, &mut ())?;
 /// let total = found[0].tokens.sum() + found[0].positions.sum() + f64::from(found[0].biases);
@@ -65,7 +65,8 @@ impl Relevance {
 /// ```
 ///
 /// # Errors
-/// As [`input_gradients`](crate::input_gradients); [`Error::Input`] for an `epsilon` that is negative or not finite.
+/// As [`input_gradients`](crate::attribute::input_gradients); [`Error::Input`] for an `epsilon` that is negative or
+/// not finite.
 pub fn propagate_relevance(
     model: &Model,
     inputs: &Inputs,

@@ -7,7 +7,7 @@ use candle_core::{D, Tensor};
 
 use crate::Result;
 
-/// One number per token that a model reads, padding included (where it is 0): text tokens, or the patches of a picture
+/// One number per token that a model reads, padding included (where it is 0): text tokens, or the patches of an image
 /// without its class token.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TokenScores {

@@ -1,15 +1,15 @@
-//! What an attribution is about: one number per sequence.
+//! The target of an attribution: one number per sequence.
 
 use attn_core::{Attention, ModelInfo};
 use candle_core::{D, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Inputs, Output, Result};
+use crate::{Error, Inputs, Result, model::Output};
 
 /// One number that a model computes for a sequence.
 ///
 /// ```
-/// use attn_models::Target;
+/// use attn_models::attribute::Target;
 ///
 /// // Why class 2 and not class 0?
 /// let contrast = Target::Class(2).minus(Target::Class(0));

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Error, Model, Result,
-    blocks::{Linear, MultiHead, Projection},
+    blocks::{Linear, MultiHead, Qkv},
 };
 
 /// `sum (g w)^2` over the parameters of each head, with `g` the gradient of the mean target over all examples: its rows
@@ -21,12 +21,12 @@ use crate::{
 /// weights ([`Weights::finetune`](crate::Weights::finetune)).
 ///
 /// ```
-/// use attn_models::{Examples, Gradients, Inputs, Model, Target, Weights, taylor_importance};
+/// use attn_models::{Gradients, Inputs, Model, Weights, attribute::{Examples, Target, taylor_importance}};
 ///
 /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
 ///                  "architectures": ["GPT2LMHeadModel"]}"#;
 /// // Of a checkpoint: `Weights::finetune(&checkpoint, 0)`.
-/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::On)?;
+/// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::On)?;
 /// let inputs = Inputs::from_ids(&[vec![5, 6, 7]], 0)?;
 /// let examples = Examples { inputs, targets: vec![Target::Token { position: 2, token: 9 }] };
 /// let importance = taylor_importance(&model, &[examples], &())?;
@@ -35,7 +35,8 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// As [`head_gradients`](crate::head_gradients); [`Error::Intervention`] for a model whose weights are not trainable.
+/// As [`head_gradients`](crate::attribute::head_gradients); [`Error::Intervention`] for a model whose weights are not
+/// trainable.
 pub fn taylor_importance(model: &Model, batches: &[Examples], progress: &dyn Progress) -> Result<Vec<HeadGrid>> {
     let mut sums: Vec<Option<Tensor>> = Vec::new();
     let mut examples = 0_usize;
@@ -157,7 +158,6 @@ impl<'a> Parameters<'a> {
                     .sum::<f64>()
                     + sum(&outer, head * head_dim);
                 if let Some(cell) = grid.values.get_mut((*layer, head)) {
-                    #[allow(clippy::cast_possible_truncation, reason = "a sum of f32 products")]
                     let total = total as f32;
                     *cell = total;
                 }
@@ -169,9 +169,9 @@ impl<'a> Parameters<'a> {
 
 /// The maps of an attention: those of queries, keys and values, then that of the output.
 fn maps(block: &MultiHead) -> Vec<&Linear> {
-    match &block.projection {
-        Projection::Separate { query, key, value } => vec![query, key, value, &block.output],
-        Projection::Joint(joint) | Projection::JointPerHead(joint) => vec![joint, &block.output],
+    match &block.qkv {
+        Qkv::Separate { query, key, value } => vec![query, key, value, &block.output],
+        Qkv::Joint(joint) | Qkv::JointPerHead(joint) => vec![joint, &block.output],
     }
 }
 

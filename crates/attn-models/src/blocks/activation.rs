@@ -2,26 +2,33 @@
 
 use candle_core::Tensor;
 
-use crate::{Result, config::Config};
+use crate::{Result, families::Config};
 
 /// An element-wise non-linearity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Activation {
+#[non_exhaustive]
+pub enum Activation {
     /// `x Phi(x)` with the exact normal distribution (Hendrycks and Gimpel 2016).
     Gelu,
     /// Its approximation by a hyperbolic tangent, GPT-2's.
     GeluTanh,
     /// Its approximation by a sigmoid, CLIP's.
     QuickGelu,
+    /// `max(x, 0)`.
     Relu,
     /// `x sigmoid(x)`, also called swish.
     Silu,
+    /// The hyperbolic tangent.
     Tanh,
 }
 
 impl Activation {
-    /// The activation an option names.
-    pub(crate) fn read(config: &Config, key: &str, default: Self) -> Result<Self> {
+    /// The activation that the option `key` names, or the family's default.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) for a value that is no string,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for an unknown name.
+    pub fn read(config: &Config, key: &str, default: Self) -> Result<Self> {
         Ok(match config.text(key)? {
             None => default,
             Some("gelu" | "gelu_python") => Self::Gelu,
@@ -39,7 +46,11 @@ impl Activation {
         })
     }
 
-    pub(crate) fn apply(self, x: &Tensor) -> Result<Tensor> {
+    /// The activation of every element.
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle).
+    pub fn apply(self, x: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Gelu => x.gelu_erf()?,
             Self::GeluTanh => x.gelu()?,

@@ -1,47 +1,103 @@
 //! Multi-head attention (Vaswani et al. 2017) with grouped keys and values (Ainslie et al. 2023), and the taps on
 //! everything inside it.
 
-use attn_core::Attention;
+use attn_core::{Attention, AttentionInfo, LayerAttention, Mask};
 use candle_core::{D, Tensor};
 
 use super::{Linear, Norm, Pass, Rotation, kernels};
 use crate::{Point, Result, Site};
 
 /// The sizes of an attention.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Shape {
-    pub(crate) heads: usize,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadShape {
+    /// Query heads.
+    pub heads: usize,
     /// Divides `heads`; query head `h` reads key/value head `h / (heads / kv_heads)`.
-    pub(crate) kv_heads: usize,
-    pub(crate) head_dim: usize,
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
 }
 
-/// How queries, keys and values are made.
+impl HeadShape {
+    /// The shape of an attention whose heads have keys and values of their own.
+    pub fn full(heads: usize, head_dim: usize) -> Self {
+        Self {
+            heads,
+            kv_heads: heads,
+            head_dim,
+        }
+    }
+}
+
+/// The linear layers that make queries, keys and values.
 #[derive(Debug, Clone)]
-pub(crate) enum Projection {
-    /// Three maps.
-    Separate { query: Linear, key: Linear, value: Linear },
-    /// One map whose output holds queries, keys and values one after the other (GPT-2).
+#[non_exhaustive]
+pub enum Qkv {
+    /// Three layers.
+    Separate {
+        /// `[hidden, heads * head_dim]`.
+        query: Linear,
+        /// `[hidden, kv_heads * head_dim]`.
+        key: Linear,
+        /// `[hidden, kv_heads * head_dim]`.
+        value: Linear,
+    },
+    /// One layer whose output holds all queries, then all keys, then all values (GPT-2).
     Joint(Linear),
-    /// One map whose output holds, head by head, its query, its key and its value (GPT-NeoX).
+    /// One layer whose output holds, head by head, its query, its key and its value (GPT-NeoX).
     JointPerHead(Linear),
 }
 
-/// One attention of one layer.
+/// One attention of one layer, with the taps on everything inside it.
+///
+/// It calls the tap at queries, keys and values (before rotation too, where there is one), scores, attention, head
+/// outputs and its own output, and it reads and extends the cache of a step of generation.
 #[derive(Debug, Clone)]
-pub(crate) struct MultiHead {
-    pub(crate) attention: Attention,
-    pub(crate) layer: usize,
-    pub(crate) shape: Shape,
+pub struct MultiHead {
+    /// Which attention of the model, for its [`Site`]s.
+    pub attention: Attention,
+    /// Which layer, from 0.
+    pub layer: usize,
+    /// Its sizes.
+    pub shape: HeadShape,
     /// Factor on query-key products.
-    pub(crate) scale: f64,
-    pub(crate) projection: Projection,
+    pub scale: f64,
+    /// What makes queries, keys and values.
+    pub qkv: Qkv,
     /// Norms of queries and keys per head, if the family has them.
-    pub(crate) norms: Option<(Norm, Norm)>,
-    pub(crate) output: Linear,
+    pub norms: Option<(Norm, Norm)>,
+    /// From the heads back to the hidden state: `[heads * head_dim, hidden]`.
+    pub output: Linear,
 }
 
 impl MultiHead {
+    /// The facts of one attention of a model, for [`ModelInfo`](attn_core::ModelInfo), read off its layers from first
+    /// to last. `None` without a layer.
+    pub fn info<'a>(layers: impl IntoIterator<Item = (&'a Self, Mask)>) -> Option<AttentionInfo> {
+        let mut info: Option<AttentionInfo> = None;
+        for (block, mask) in layers {
+            let layer = LayerAttention {
+                scale: block.scale as f32,
+                mask,
+            };
+            let HeadShape {
+                heads,
+                kv_heads,
+                head_dim,
+            } = block.shape;
+            let info = info.get_or_insert_with(|| AttentionInfo {
+                attention: block.attention,
+                heads,
+                kv_heads,
+                head_dim,
+                layers: Vec::new(),
+                relative_bias: None,
+            });
+            info.layers.push(layer);
+        }
+        info
+    }
+
     /// The key/value head that a head reads.
     pub(crate) fn shared(&self, head: usize) -> usize {
         head / (self.shape.heads / self.shape.kv_heads.max(1)).max(1)
@@ -49,10 +105,10 @@ impl MultiHead {
 
     /// Where a head's query, key and value lie among the outputs of the maps, one map after the other, in heads.
     pub(crate) fn places(&self, head: usize) -> [usize; 3] {
-        let Shape { heads, kv_heads, .. } = self.shape;
-        match &self.projection {
-            Projection::JointPerHead(_) => [3 * head, 3 * head + 1, 3 * head + 2],
-            Projection::Separate { .. } | Projection::Joint(_) => {
+        let HeadShape { heads, kv_heads, .. } = self.shape;
+        match &self.qkv {
+            Qkv::JointPerHead(_) => [3 * head, 3 * head + 1, 3 * head + 2],
+            Qkv::Separate { .. } | Qkv::Joint(_) => {
                 let shared = self.shared(head);
                 [head, heads + shared, heads + kv_heads + shared]
             }
@@ -61,8 +117,12 @@ impl MultiHead {
 
     /// Attention of the tokens of `x` `[batch, queries, hidden]` to those of `source` `[batch, keys, hidden]`
     /// (`x` itself for self-attention). `bias` is added to the scores: mask and relative positions,
-    /// `[batch or 1, heads or 1, queries, keys]`.
-    pub(crate) fn forward(
+    /// `[batch or 1, heads or 1, queries, keys]`. `rotation` turns queries and keys, where positions are rotary. The
+    /// output is `[batch, queries, hidden]`.
+    ///
+    /// # Errors
+    /// What the tap returns, and [`Error::Candle`](crate::Error::Candle).
+    pub fn forward(
         &self,
         x: &Tensor,
         source: &Tensor,
@@ -70,7 +130,7 @@ impl MultiHead {
         rotation: Option<&Rotation>,
         pass: &mut Pass<'_>,
     ) -> Result<Tensor> {
-        let Shape { heads, kv_heads, .. } = self.shape;
+        let HeadShape { heads, kv_heads, .. } = self.shape;
         if let Some((key, value)) = pass.source(self.attention, self.layer) {
             let query = self.query_alone(x, pass)?;
             return self.read(&query, &key, &value, bias, pass);
@@ -101,9 +161,9 @@ impl MultiHead {
 
     /// The queries of a cross-attention whose keys and values are cached. Cross-attentions do not rotate.
     fn query_alone(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let query = match &self.projection {
-            Projection::Separate { query, .. } => query.forward(x, pass)?,
-            Projection::Joint(_) | Projection::JointPerHead(_) => self.project(x, x, pass)?.0,
+        let query = match &self.qkv {
+            Qkv::Separate { query, .. } => query.forward(x, pass)?,
+            Qkv::Joint(_) | Qkv::JointPerHead(_) => self.project(x, x, pass)?.0,
         };
         let query = self.split(&query, self.shape.heads)?;
         let query = match &self.norms {
@@ -130,15 +190,15 @@ impl MultiHead {
     }
 
     fn project(&self, x: &Tensor, source: &Tensor, pass: &Pass<'_>) -> Result<(Tensor, Tensor, Tensor)> {
-        match &self.projection {
-            Projection::Separate { query, key, value } => Ok((
+        match &self.qkv {
+            Qkv::Separate { query, key, value } => Ok((
                 query.forward(x, pass)?,
                 key.forward(source, pass)?,
                 value.forward(source, pass)?,
             )),
-            Projection::Joint(joint) => {
+            Qkv::Joint(joint) => {
                 let all = joint.forward(x, pass)?;
-                let Shape {
+                let HeadShape {
                     heads,
                     kv_heads,
                     head_dim,
@@ -150,10 +210,10 @@ impl MultiHead {
                     all.narrow(D::Minus1, wide + narrow, narrow)?,
                 ))
             }
-            Projection::JointPerHead(joint) => {
+            Qkv::JointPerHead(joint) => {
                 let all = joint.forward(x, pass)?;
                 let (batch, tokens, _) = all.dims3()?;
-                let Shape { heads, head_dim, .. } = self.shape;
+                let HeadShape { heads, head_dim, .. } = self.shape;
                 let all = all.reshape((batch, tokens, heads, 3, head_dim))?;
                 let part = |at| all.narrow(3, at, 1)?.reshape((batch, tokens, heads * head_dim));
                 Ok((part(0)?, part(1)?, part(2)?))
@@ -188,7 +248,6 @@ impl MultiHead {
             .matmul(&key.contiguous()?.transpose(2, 3)?)?;
         let scores = scores.reshape((batch, heads, queries, keys))?;
         let attention = if pass.fused() && kernels::apply_to(&scores) && !pass.wants(self.site(Point::Scores)) {
-            #[allow(clippy::cast_possible_truncation, reason = "a factor of f32 products")]
             kernels::scaled_softmax(&scores, self.scale as f32, bias)?;
             scores
         } else {

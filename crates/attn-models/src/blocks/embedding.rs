@@ -6,28 +6,45 @@ use crate::{Result, Weights};
 
 /// A table `[entries, width]`.
 #[derive(Debug, Clone)]
-pub(crate) struct Embedding {
+pub struct Embedding {
     table: Tensor,
 }
 
 impl Embedding {
-    pub(crate) fn load(weights: &Weights, entries: usize, width: usize) -> Result<Self> {
+    /// Reads the tensor `weight` `[entries, width]` below `weights`.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn load(weights: &Weights, entries: usize, width: usize) -> Result<Self> {
         Ok(Self {
             table: weights.get("weight", [entries, width])?,
         })
     }
 
-    /// A table that follows from the configuration instead of the weights.
-    pub(crate) fn from_table(table: Tensor) -> Self {
+    /// A table `[entries, width]` that follows from the configuration instead of the weights.
+    pub fn from_table(table: Tensor) -> Self {
         Self { table }
     }
 
-    pub(crate) fn table(&self) -> &Tensor {
+    /// Entries and width.
+    pub fn size(&self) -> (usize, usize) {
+        match *self.table.dims() {
+            [entries, width] => (entries, width),
+            _ => (0, 0),
+        }
+    }
+
+    /// The table `[entries, width]`.
+    pub fn table(&self) -> &Tensor {
         &self.table
     }
 
-    /// Looks up ids `[batch, tokens]` that are known to be in range: `[batch, tokens, width]`.
-    pub(crate) fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+    /// Looks up ids `[batch, tokens]`, which [`Inputs::tokens`](crate::Inputs::tokens) has checked:
+    /// `[batch, tokens, width]`.
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle) for an id outside the table.
+    pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
         let (batch, tokens) = ids.dims2()?;
         let width = self.table.dim(1)?;
         Ok(self

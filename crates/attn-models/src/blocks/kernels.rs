@@ -2,7 +2,7 @@
 //!
 //! In a BERT-base layer the exponentials and error functions of the standard library cost as much as a matrix
 //! product, and each of candle's element-wise operations another trip through memory. Here they are written
-//! without branches, so that the compiler vectorises them, and run over rows in parallel. Every row is computed
+//! without branches, so that the compiler vectorizes them, and run over rows in parallel. Every row is computed
 //! alike on any number of threads, so results do not depend on it. They work in place on the fresh result of a
 //! matrix product, are not differentiable, and are used for [`Gradients::Off`](crate::Gradients::Off) only.
 

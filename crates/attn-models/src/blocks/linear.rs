@@ -7,7 +7,7 @@ use crate::{Result, Weights};
 
 /// An affine map of the last dimension.
 #[derive(Debug, Clone)]
-pub(crate) struct Linear {
+pub struct Linear {
     /// `[in, out]`, possibly a transposed view: matrix products take any strides.
     weight: Tensor,
     bias: Option<Tensor>,
@@ -20,26 +20,38 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// `weight` stored as `[out, in]`, PyTorch's `nn.Linear`.
-    pub(crate) fn load(weights: &Weights, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
+    /// Reads `weight`, stored as `[out, in]` (PyTorch's `nn.Linear`), and `bias` `[out]` below `weights`.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn load(weights: &Weights, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
         let stored = weights.get("weight", [outputs, inputs])?;
         Self::with_bias((stored.t()?, stored, true), weights, outputs, bias)
     }
 
-    /// `weight` stored as `[in, out]`, GPT-2's `Conv1D`.
-    pub(crate) fn load_conv1d(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
+    /// Reads `weight`, stored as `[in, out]` (GPT-2's `Conv1D`), and `bias` `[out]` below `weights`.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn load_conv1d(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
         let stored = weights.get("weight", [inputs, outputs])?;
         Self::with_bias((stored.clone(), stored, false), weights, outputs, true)
     }
 
     /// A convolution `[out, channels, height, width]` whose stride is its size, as a map of flattened patches.
-    pub(crate) fn load_patches(weights: &Weights, shape: [usize; 4], bias: bool) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn load_patches(weights: &Weights, shape: [usize; 4], bias: bool) -> Result<Self> {
         let stored = weights.get("weight", shape)?;
         Self::with_bias((stored.flatten_from(1)?.t()?, stored, true), weights, shape[0], bias)
     }
 
     /// Two maps with the same input, stored as one whose output is the first's followed by the second's.
-    pub(crate) fn load_pair(weights: &Weights, inputs: usize, outputs: usize) -> Result<(Self, Self)> {
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn load_pair(weights: &Weights, inputs: usize, outputs: usize) -> Result<(Self, Self)> {
         let weight = weights.get("weight", [2 * outputs, inputs])?;
         let bias = weights.get("bias", [2 * outputs])?;
         let half = |start: usize| -> Result<Self> {
@@ -56,7 +68,7 @@ impl Linear {
     }
 
     /// The same map with its output multiplied by a factor per dimension `[out]`.
-    pub(crate) fn scaled(self, scale: Tensor) -> Self {
+    pub fn scaled(self, scale: Tensor) -> Self {
         Self {
             scale: Some(scale),
             ..self
@@ -64,12 +76,15 @@ impl Linear {
     }
 
     /// The same map with another bias `[out]`, or none.
-    pub(crate) fn biased(self, bias: Option<Tensor>) -> Self {
+    pub fn biased(self, bias: Option<Tensor>) -> Self {
         Self { bias, ..self }
     }
 
     /// A map whose matrix is another layer's embedding table `[out, in]` ("tied"), with a bias of its own or none.
-    pub(crate) fn tied(table: &Tensor, bias: Option<Tensor>) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle) for a table that is no matrix.
+    pub fn tied(table: &Tensor, bias: Option<Tensor>) -> Result<Self> {
         Ok(Self {
             weight: table.t()?,
             bias,
@@ -124,12 +139,18 @@ impl Linear {
     }
 
     /// `[.., in]` to `[.., out]`.
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle) for a tensor of another width.
+    pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         self.run(x, None, pass)
     }
 
-    /// The same, followed by an activation.
-    pub(crate) fn activated(&self, x: &Tensor, activation: Activation, pass: &Pass<'_>) -> Result<Tensor> {
+    /// As [`forward`](Self::forward), followed by an activation.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn activated(&self, x: &Tensor, activation: Activation, pass: &Pass<'_>) -> Result<Tensor> {
         self.run(x, Some(activation), pass)
     }
 

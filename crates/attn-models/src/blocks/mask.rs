@@ -1,6 +1,6 @@
 //! Which keys a query may see, as a tensor added to the scores.
 
-use attn_core::{LayerAttention, Mask};
+use attn_core::Mask;
 use candle_core::{Device, Tensor};
 
 use crate::{Result, inputs::Padding};
@@ -10,10 +10,13 @@ use crate::{Result, inputs::Padding};
 /// model it is the same number again, so its exponential is exactly 0.
 const FORBIDDEN: f32 = f32::MIN;
 
-/// `[batch or 1, 1, queries, keys]`, or `None` if every query sees every key.
+/// The mask of one layer: `[batch or 1, 1, queries, keys]`, or `None` if every query sees every key.
 ///
 /// `padding` marks the real keys. Queries are the last `queries` of the `keys` tokens, as in a step of generation.
-pub(crate) fn additive_mask(
+///
+/// # Errors
+/// [`Error::Candle`](crate::Error::Candle).
+pub fn additive_mask(
     mask: Mask,
     padding: Option<&Padding>,
     queries: usize,
@@ -42,9 +45,12 @@ pub(crate) fn additive_mask(
     Ok(Some(Tensor::from_vec(values, (batch, 1, queries, keys), device)?))
 }
 
-/// The masks of several layers; layers that see the same share a tensor.
-pub(crate) fn additive_masks<'a>(
-    layers: impl IntoIterator<Item = &'a LayerAttention>,
+/// The masks of several layers, as [`additive_mask`] makes them; layers with the same mask share a tensor.
+///
+/// # Errors
+/// [`Error::Candle`](crate::Error::Candle).
+pub fn additive_masks(
+    layers: impl IntoIterator<Item = Mask>,
     padding: Option<&Padding>,
     queries: usize,
     keys: usize,
@@ -59,5 +65,5 @@ pub(crate) fn additive_masks<'a>(
         made.push((mask, tensor.clone()));
         Ok(tensor)
     };
-    layers.into_iter().map(|layer| of(layer.mask)).collect()
+    layers.into_iter().map(&mut of).collect()
 }

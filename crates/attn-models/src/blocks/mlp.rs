@@ -7,16 +7,23 @@ use crate::Result;
 
 /// `down(act(up x))`, or `down(act(gate x) * up x)`.
 #[derive(Debug, Clone)]
-pub(crate) struct Mlp {
-    pub(crate) up: Linear,
-    pub(crate) gate: Option<Linear>,
-    pub(crate) down: Linear,
-    pub(crate) activation: Activation,
+pub struct Mlp {
+    /// `[hidden, inner]`.
+    pub up: Linear,
+    /// `[hidden, inner]`, in gated networks.
+    pub gate: Option<Linear>,
+    /// `[inner, hidden]`.
+    pub down: Linear,
+    /// Of `up`, or of `gate` where there is one.
+    pub activation: Activation,
 }
 
 impl Mlp {
     /// `[.., hidden]` to `[.., hidden]`.
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle) for a tensor of another width.
+    pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let inner = match &self.gate {
             Some(gate) => pass
                 .constant(gate.activated(x, self.activation, pass)?)

@@ -1,8 +1,23 @@
-//! What the families are built from: attention with taps, MLP, norms, embeddings, positions.
+//! The blocks that families are built from: attention with taps, MLP, norms, embeddings, positions, masks.
 //!
-//! Every block takes the [`Pass`] it runs in. The pass knows who listens and whether gradients are wanted, which
-//! decides between fused kernels (fast, but candle's have no backward pass) and the same sums composed of plain
+//! Every block takes the [`Pass`] it runs in. The pass knows who listens and whether gradients are wanted. Gradients
+//! decide between fused kernels (fast, but candle's have no backward pass) and the same sums composed of plain
 //! operations.
+//!
+//! | block | what it is |
+//! |---|---|
+//! | [`Embedding`] | a table looked up by id |
+//! | [`Linear`] | an affine map, in the layouts that checkpoints store |
+//! | [`Norm`] | layer norm or RMS norm |
+//! | [`Activation`] | an element-wise function, by the names of configurations |
+//! | [`MultiHead`] | attention with grouped heads, taps and cache |
+//! | [`Mlp`] | the feed-forward network, plain or gated |
+//! | [`Rotary`] | rotary positions with scaling |
+//! | [`sinusoids`], [`resample`] | tables of fixed positions, and of positions on another grid |
+//! | [`additive_mask`], [`additive_masks`] | what keeps queries from keys |
+//!
+//! Blocks read their tensors by the names below the [`Weights`](crate::Weights) they are given, so that a family says
+//! once where a layer lies. The shape of every tensor is checked as it is read.
 
 mod activation;
 mod attention;
@@ -21,24 +36,26 @@ mod sinusoid;
 use attn_core::Attention;
 use candle_core::Tensor;
 
-pub(crate) use self::{
+pub use self::{
     activation::Activation,
-    attention::{MultiHead, Projection, Shape},
-    cache::Cache,
+    attention::{HeadShape, MultiHead, Qkv},
     embedding::Embedding,
     linear::Linear,
     mask::{additive_mask, additive_masks},
     mlp::Mlp,
     norm::Norm,
-    relevance::Relevance,
     resample::{Resampling, resample},
     rotary::{Rotary, RotaryOptions, Rotation},
     sinusoid::{Wavelengths, sinusoids},
 };
+pub(crate) use self::{cache::Cache, relevance::Relevance};
 use crate::{Gradients, Result, Site, Tap, tap::visit};
 
 /// One forward pass: who listens, and how to compute.
-pub(crate) struct Pass<'a> {
+///
+/// [`Model::forward`](crate::Model::forward) makes one and hands it to the network; a family hands it on to its blocks
+/// and calls [`tap`](Self::tap) between them.
+pub struct Pass<'a> {
     pub(crate) tap: &'a mut dyn Tap,
     pub(crate) gradients: Gradients,
     /// Set for a step of generation, which computes the tokens the cache does not have yet.
@@ -47,23 +64,40 @@ pub(crate) struct Pass<'a> {
     pub(crate) relevance: Option<&'a Relevance>,
 }
 
-impl Pass<'_> {
-    /// Hands a tensor to the tap if it wants it, and goes on with what the tap returns.
-    pub(crate) fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
+impl<'a> Pass<'a> {
+    /// A pass without a cache, for example to try a block alone.
+    pub fn new(tap: &'a mut dyn Tap, gradients: Gradients) -> Self {
+        Self {
+            tap,
+            gradients,
+            cache: None,
+            relevance: None,
+        }
+    }
+
+    /// Hands a tensor to the tap if it wants it, and returns what the model goes on with.
+    ///
+    /// # Errors
+    /// What the tap returns; [`Error::Tap`](crate::Error::Tap) for a tensor of another shape.
+    pub fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
         visit(self.tap, site, tensor)
     }
 
-    pub(crate) fn wants(&self, site: Site) -> bool {
+    /// Whether the tap wants a site. Only for work that is done for a tap alone: [`tap`](Self::tap) asks by itself.
+    pub fn wants(&self, site: Site) -> bool {
         self.tap.wants(site)
     }
 
-    /// Decoder tokens that earlier steps have computed; 0 without a cache.
-    pub(crate) fn past(&self) -> usize {
+    /// Decoder tokens that earlier steps of generation have computed; 0 otherwise.
+    pub fn past(&self) -> usize {
         self.cache.as_ref().map_or(0, |cache| cache.tokens())
     }
 
-    /// What the encoder made of the source in an earlier step, or what `encode` makes of it now.
-    pub(crate) fn encoded(&mut self, encode: impl FnOnce(&mut Self) -> Result<Tensor>) -> Result<Tensor> {
+    /// What the encoder made of the source in an earlier step of generation, or what `encode` makes of it now.
+    ///
+    /// # Errors
+    /// Those of `encode`.
+    pub fn encoded(&mut self, encode: impl FnOnce(&mut Self) -> Result<Tensor>) -> Result<Tensor> {
         if let Some(encoded) = self.cache.as_ref().and_then(|cache| cache.encoded()) {
             return Ok(encoded);
         }
@@ -80,8 +114,12 @@ impl Pass<'_> {
         cache.source(layer)
     }
 
-    /// The keys and values of all tokens so far, given those of the new ones.
-    pub(crate) fn extend(
+    /// The keys and values `[batch, kv_heads, tokens, head_dim]` of all tokens so far, given those of the new ones.
+    /// [`MultiHead`] calls it; an attention of a family's own has to.
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle) for shapes that do not fit the earlier ones.
+    pub fn extend(
         &mut self,
         attention: Attention,
         layer: usize,
@@ -94,9 +132,9 @@ impl Pass<'_> {
         }
     }
 
-    /// What counts as given in layer-wise relevance propagation (attention, the denominators of norms, gates): no
-    /// gradient flows into it there. Otherwise the tensor as it is.
-    pub(crate) fn constant(&self, tensor: Tensor) -> Tensor {
+    /// What layer-wise relevance propagation takes as given: attention, the denominators of norms, gates. No gradient
+    /// flows into it there. Otherwise the tensor as it is.
+    pub fn constant(&self, tensor: Tensor) -> Tensor {
         if self.relevance.is_some() {
             tensor.detach()
         } else {
@@ -104,9 +142,12 @@ impl Pass<'_> {
         }
     }
 
-    /// A vector that is added whatever the input is, such as a class token or a segment's embedding `[batch, ..]`: in
-    /// layer-wise relevance propagation its share is counted with that of the biases.
-    pub(crate) fn offset(&self, tensor: Tensor) -> Result<Tensor> {
+    /// A vector `[batch or 1, .., hidden]` that is added whatever the input is, such as a class token or the embedding
+    /// of a segment. Layer-wise relevance propagation counts its share with that of the biases.
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle).
+    pub fn offset(&self, tensor: Tensor) -> Result<Tensor> {
         match self.relevance {
             Some(relevance) => relevance.constant(&tensor),
             None => Ok(tensor),
@@ -114,7 +155,16 @@ impl Pass<'_> {
     }
 
     /// Whether kernels without a backward pass may be used.
-    pub(crate) fn fused(&self) -> bool {
+    pub fn fused(&self) -> bool {
         self.gradients == Gradients::Off
+    }
+}
+
+impl std::fmt::Debug for Pass<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pass")
+            .field("gradients", &self.gradients)
+            .field("past", &self.past())
+            .finish_non_exhaustive()
     }
 }

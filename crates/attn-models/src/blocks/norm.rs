@@ -11,7 +11,7 @@ use crate::{Result, Weights};
 
 /// A norm over the last dimension.
 #[derive(Debug, Clone)]
-pub(crate) struct Norm {
+pub struct Norm {
     weight: Tensor,
     /// With a bias the mean is removed (layer norm), without it is not (RMS norm).
     bias: Option<Tensor>,
@@ -19,7 +19,11 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    pub(crate) fn layer(weights: &Weights, width: usize, epsilon: f64) -> Result<Self> {
+    /// A layer norm: reads `weight` and `bias`, `[width]` each, below `weights`.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn layer(weights: &Weights, width: usize, epsilon: f64) -> Result<Self> {
         Ok(Self {
             weight: weights.get("weight", [width])?,
             bias: Some(weights.get("bias", [width])?),
@@ -27,7 +31,11 @@ impl Norm {
         })
     }
 
-    pub(crate) fn rms(weights: &Weights, width: usize, epsilon: f64) -> Result<Self> {
+    /// An RMS norm: reads `weight` `[width]` below `weights`.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn rms(weights: &Weights, width: usize, epsilon: f64) -> Result<Self> {
         Ok(Self {
             weight: weights.get("weight", [width])?,
             bias: None,
@@ -35,9 +43,12 @@ impl Norm {
         })
     }
 
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+    /// The norm of each row of `[.., width]`.
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle) for a tensor of another width.
+    pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         if pass.fused() && kernels::apply_to(x) {
-            #[allow(clippy::cast_possible_truncation, reason = "the reference computes in f32 too")]
             let kernel = Kernel {
                 epsilon: self.epsilon as f32,
             };
@@ -47,13 +58,13 @@ impl Norm {
                 None => x.apply_op2_no_bwd(&self.weight, &kernel)?,
             });
         }
-        let centred = match &self.bias {
+        let centered = match &self.bias {
             Some(_) => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,
             None => x.clone(),
         };
-        let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + self.epsilon)?.sqrt()?;
+        let deviation = (centered.sqr()?.mean_keepdim(D::Minus1)? + self.epsilon)?.sqrt()?;
         let deviation = pass.constant(deviation);
-        let y = centred.broadcast_div(&deviation)?.broadcast_mul(&self.weight)?;
+        let y = centered.broadcast_div(&deviation)?.broadcast_mul(&self.weight)?;
         Ok(match (&self.bias, pass.relevance) {
             (Some(bias), Some(relevance)) => relevance.add_constant(&y, bias)?,
             (Some(bias), None) => y.broadcast_add(bias)?,
@@ -157,12 +168,8 @@ mod tests {
     fn norms_follow_their_definitions() {
         let x = Tensor::new(&[[1.0_f32, 2.0, 6.0], [-4.0, 0.0, 4.0]], &Device::Cpu).unwrap();
         for gradients in [Gradients::Off, Gradients::On] {
-            let pass = Pass {
-                tap: &mut (),
-                gradients,
-                cache: None,
-                relevance: None,
-            };
+            let mut tap = ();
+            let pass = Pass::new(&mut tap, gradients);
             // Row 1: mean 3, variance (4 + 1 + 9) / 3. Row 2: mean 0, variance 32 / 3.
             let (a, b) = ((14.0_f32 / 3.0).sqrt(), (32.0_f32 / 3.0).sqrt());
             let expected = [
@@ -204,12 +211,8 @@ mod tests {
     #[test]
     fn rows_far_from_zero_keep_their_variance() {
         let x = Tensor::new(&[[10_001.0_f32, 10_002.0, 10_003.0]], &Device::Cpu).unwrap();
-        let pass = Pass {
-            tap: &mut (),
-            gradients: Gradients::Off,
-            cache: None,
-            relevance: None,
-        };
+        let mut tap = ();
+        let pass = Pass::new(&mut tap, Gradients::Off);
         let found = norm(true)
             .forward(&x, &pass)
             .unwrap()

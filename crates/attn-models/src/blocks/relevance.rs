@@ -1,14 +1,15 @@
-//! Layer-wise relevance propagation as a backward pass: what has to be held constant, and what has to be stabilised.
+//! Layer-wise relevance propagation as a backward pass: what has to be held constant, and what has to be stabilized.
 //!
 //! Bach et al. 2015 ("On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
-//! propagation") hand the relevance `R_j` of an output `z_j = sum_i x_i w_ij + b_j` back to its summands in proportion:
-//! `R_i = sum_j x_i w_ij R_j / (z_j + epsilon sign z_j)`. With `R = x g` that is the chain rule for a multiplier `g`, so
-//! that a gradient computes it once activations are written as `x (act(x) / x)` with the ratio held constant. Attention
-//! probabilities and the denominators of norms are held constant too, without which a transformer does not conserve
-//! relevance (Ali et al. 2022, "XAI for Transformers: Better Explanations through Conservative Propagation").
+//! propagation") hand the relevance `R_j` of an output `z_j = sum_i x_i w_ij + b_j` back to its summands in
+//! proportion: `R_i = sum_j x_i w_ij R_j / (z_j + epsilon sign z_j)`. With `R = x g` that is the chain rule for a
+//! multiplier `g`, so that a gradient computes it once activations are written as `x (act(x) / x)` with the ratio held
+//! constant. Attention probabilities and the denominators of norms are held constant too, without which a transformer
+//! does not conserve relevance (Ali et al. 2022, "XAI for Transformers: Better Explanations through Conservative
+//! Propagation").
 //!
-//! What is left is linear in inputs and biases together. All constants are multiplied by a factor of 1 per sequence: its
-//! gradient is what they take.
+//! What is left is linear in inputs and biases together. All constants are multiplied by a factor of 1 per sequence:
+//! its gradient is what they take.
 
 use candle_core::Tensor;
 
@@ -39,9 +40,9 @@ impl Relevance {
             Some(bias) => self.add_constant(product, bias)?,
             None => product.clone(),
         };
-        let y = self.stabilise(y)?;
+        let y = self.stabilize(y)?;
         match activation {
-            Some(activation) => linearised(&y, activation),
+            Some(activation) => linearized(&y, activation),
             None => Ok(y),
         }
     }
@@ -66,7 +67,7 @@ impl Relevance {
     }
 
     /// The same value, whose gradient is multiplied by `z / (z + epsilon sign z)`.
-    fn stabilise(&self, z: Tensor) -> Result<Tensor> {
+    fn stabilize(&self, z: Tensor) -> Result<Tensor> {
         if self.epsilon == 0.0 {
             return Ok(z);
         }
@@ -79,7 +80,7 @@ impl Relevance {
 }
 
 /// `x (act(x) / x)` with the ratio held constant.
-fn linearised(x: &Tensor, activation: Activation) -> Result<Tensor> {
+fn linearized(x: &Tensor, activation: Activation) -> Result<Tensor> {
     let value = x.detach();
     let tiny = Tensor::full(TINY as f32, value.shape(), value.device())?;
     let away = value.abs()?.lt(&tiny)?.where_cond(&tiny, &value)?;

@@ -1,7 +1,7 @@
 //! Tables of positions on a grid, brought to another grid by bicubic interpolation (Keys 1981).
 //!
-//! A vision model learns one vector per patch of the picture size it was trained on. For another size the reference
-//! resamples that table like a picture, and this does the same sums. Rows and columns are independent, so that two small
+//! A vision model learns one vector per patch of the image size it was trained on. For another size the reference
+//! resamples that table like an image, and this does the same sums. Rows and columns are independent, so that two small
 //! matrices do it; a product of matrices has a gradient, and the table can be trained.
 
 use candle_core::{Device, Tensor};
@@ -10,16 +10,20 @@ use crate::Result;
 
 /// How a grid is resampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Resampling {
-    /// Four neighbours, whatever the size; beyond the border its value goes on. Keys' constant is -0.75.
+#[non_exhaustive]
+pub enum Resampling {
+    /// Four neighbors, whatever the size; beyond the border its value goes on. Keys' constant is -0.75.
     Plain,
-    /// A smaller grid averages over as many neighbours as it skips; the border is where the filter ends. Keys' constant
+    /// A smaller grid averages over as many neighbors as it skips; the border is where the filter ends. Keys' constant
     /// is -0.5.
     Antialiased,
 }
 
 /// `table` `[rows * columns, width]` on a grid of another size: `[new_rows * new_columns, width]`.
-pub(crate) fn resample(
+///
+/// # Errors
+/// [`Error::Candle`](crate::Error::Candle) for a table of another size.
+pub fn resample(
     table: &Tensor,
     (rows, columns): (usize, usize),
     (new_rows, new_columns): (usize, usize),
@@ -42,29 +46,22 @@ fn matrix(new: usize, old: usize, resampling: Resampling, device: &Device) -> Re
     let ratio = old as f64 / new as f64;
     let mut weights = vec![0.0_f32; new * old];
     for (point, row) in weights.chunks_mut(old.max(1)).enumerate() {
-        // The centre of the new cell in units of old cells.
-        let centre = (point as f64 + 0.5) * ratio;
+        // The center of the new cell in units of old cells.
+        let center = (point as f64 + 0.5) * ratio;
         match resampling {
             Resampling::Plain => {
-                let first = (centre - 0.5).floor();
+                let first = (center - 0.5).floor();
                 for offset in -1..=2 {
                     let at = first + f64::from(offset);
-                    #[allow(
-                        clippy::cast_possible_truncation,
-                        clippy::cast_sign_loss,
-                        reason = "clamped to the grid"
-                    )]
                     let cell = at.clamp(0.0, old.saturating_sub(1) as f64) as usize;
-                    #[allow(clippy::cast_possible_truncation, reason = "a weight of an f32 table")]
-                    let weight = cubic(centre - 0.5 - at, -0.75) as f32;
+                    let weight = cubic(center - 0.5 - at, -0.75) as f32;
                     row[cell] += weight;
                 }
             }
             Resampling::Antialiased => {
                 let stretch = ratio.max(1.0);
-                let kernel = |cell: usize| cubic((cell as f64 + 0.5 - centre) / stretch, -0.5);
+                let kernel = |cell: usize| cubic((cell as f64 + 0.5 - center) / stretch, -0.5);
                 let sum: f64 = (0..old).map(kernel).sum();
-                #[allow(clippy::cast_possible_truncation, reason = "a weight of an f32 table")]
                 row.iter_mut()
                     .enumerate()
                     .for_each(|(cell, weight)| *weight = (kernel(cell) / sum) as f32);
@@ -94,7 +91,7 @@ mod tests {
         tensor.flatten_all().unwrap().to_vec1().unwrap()
     }
 
-    /// A grid whose cell holds `f(row, column)` at the cell's centre, and that many rows and columns.
+    /// A grid whose cell holds `f(row, column)` at the cell's center, and that many rows and columns.
     fn grid(rows: usize, columns: usize, f: impl Fn(f32, f32) -> f32) -> Tensor {
         let cell = |at: usize| f((at / columns) as f32, (at % columns) as f32);
         let cells: Vec<f32> = (0..rows * columns).map(cell).collect();
@@ -127,7 +124,7 @@ mod tests {
 
     #[test]
     fn weights_are_those_of_the_kernel() {
-        // One row of three to two cells: centres at 0.25 and 1.75, by hand with a = -0.75.
+        // One row of three to two cells: centers at 0.25 and 1.75, by hand with a = -0.75.
         let found = values(&matrix(2, 3, Resampling::Plain, &Device::Cpu).unwrap());
         // Distances 1.25, 0.25, 0.75, 1.75 to cells -1 (which is 0), 0, 1, 2.
         let [far, near, next, last] = [-0.105_468_75, 0.878_906_25, 0.261_718_75, -0.035_156_25];
@@ -145,7 +142,7 @@ mod tests {
         for row in halved.chunks(8) {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
         }
-        // Cell 3 of 8 lies half a cell from the second centre (at 3.0): distance 0.25 strides.
+        // Cell 3 of 8 lies half a cell from the second center (at 3.0): distance 0.25 strides.
         let kernel = |x: f64| cubic(x, -0.5);
         let sum: f64 = (0..8).map(|cell| kernel((f64::from(cell) + 0.5 - 3.0) / 2.0)).sum();
         assert!((f64::from(halved[8 + 3]) - (1.5 * 0.015_625 - 2.5 * 0.0625 + 1.0) / sum).abs() < 1e-6);

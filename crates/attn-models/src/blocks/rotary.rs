@@ -8,18 +8,18 @@ use attn_core::Side;
 use candle_core::{D, Device, Tensor};
 
 use super::Pass;
-use crate::{Result, Site, config::Config};
+use crate::{Result, Site, families::Config};
 
 /// Heads are never wider than this; a larger number is a corrupt one.
 const WIDEST_HEAD: usize = 1 << 16;
 
-/// What a family calls its options.
+/// Names and defaults of a family's options.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RotaryOptions {
+pub struct RotaryOptions {
     /// Name and default of the base of the angles.
-    pub(crate) theta: (&'static str, f64),
+    pub theta: (&'static str, f64),
     /// Name and default of the share of a head that is rotated; `None` in families that rotate all of it.
-    pub(crate) share: Option<(&'static str, f64)>,
+    pub share: Option<(&'static str, f64)>,
 }
 
 impl Default for RotaryOptions {
@@ -34,7 +34,7 @@ impl Default for RotaryOptions {
 
 /// The angles per position of one model.
 #[derive(Debug, Clone)]
-pub(crate) struct Rotary {
+pub struct Rotary {
     /// Of a pair of dimensions, from first to last: radians per position.
     frequencies: Vec<f64>,
     growth: Option<Growth>,
@@ -56,7 +56,7 @@ struct Growth {
 /// Cosines and sines of the tokens of one batch: `[batch, tokens, pairs]`, or without the batch if all sequences have
 /// the same positions.
 #[derive(Debug, Clone)]
-pub(crate) struct Rotation {
+pub struct Rotation {
     cos: Tensor,
     sin: Tensor,
 }
@@ -64,7 +64,10 @@ pub(crate) struct Rotation {
 impl Rotary {
     /// Reads the base, the rotated share and `rope_scaling`, or `rope_parameters` where newer configurations keep all
     /// three. `max_tokens` is the model's `max_position_embeddings`.
-    pub(crate) fn read(
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) and [`Error::Unsupported`](crate::Error::Unsupported) for an option.
+    pub fn read(
         config: &Config,
         options: RotaryOptions,
         head_dim: usize,
@@ -92,11 +95,6 @@ impl Rotary {
                 1.0
             }
         };
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share of a size"
-        )]
         let rotated = (head_dim as f64 * share) as usize;
         if rotated == 0 || !rotated.is_multiple_of(2) || head_dim > WIDEST_HEAD {
             let key = options.share.map_or("head_dim", |(key, _)| key);
@@ -205,18 +203,20 @@ impl Rotary {
     }
 
     /// The longest sequence: the model's own, or what `dynamic` and `yarn` stretch it to.
-    pub(crate) fn max_tokens(&self) -> usize {
+    pub fn max_tokens(&self) -> usize {
         self.max_tokens
     }
 
     /// The rotation of the tokens of a stack at `positions`, `[batch][token]`; one row serves every sequence.
-    pub(crate) fn rotation(&self, positions: &[Vec<u32>], side: Side, pass: &mut Pass<'_>) -> Result<Rotation> {
+    ///
+    /// # Errors
+    /// What the tap returns at [`Point::Positions`](crate::Point::Positions).
+    pub fn rotation(&self, positions: &[Vec<u32>], side: Side, pass: &mut Pass<'_>) -> Result<Rotation> {
         let (batch, tokens) = (positions.len(), positions.first().map_or(0, Vec::len));
         let grown = self.growth.map(|growth| {
             let longest = positions.iter().flatten().max().map_or(0, |&last| last as usize + 1);
             growth.frequencies(longest, 2 * self.frequencies.len())
         });
-        #[allow(clippy::cast_possible_truncation, reason = "the reference keeps frequencies in f32")]
         let frequencies = grown.as_ref().unwrap_or(&self.frequencies).iter().map(|&f| f as f32);
         let frequencies = Tensor::from_iter(frequencies, &self.device)?;
         let positions: Vec<f32> = positions.iter().flatten().map(|&position| position as f32).collect();
@@ -293,13 +293,8 @@ fn factor(scaling: &Config, key: &str) -> Result<f64> {
     scaling.positive_or(key, 1.0)
 }
 
-/// So many times as many tokens, within what a position can be.
+/// `tokens * factor`, within the range of positions.
 fn times(tokens: usize, factor: f64) -> usize {
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a float too large gives the limit"
-    )]
     let stretched = (tokens as f64 * factor) as usize;
     stretched.clamp(1, u32::MAX as usize)
 }

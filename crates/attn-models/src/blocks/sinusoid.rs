@@ -7,7 +7,8 @@ use crate::Result;
 
 /// How fast the wavelengths grow along the vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wavelengths {
+#[non_exhaustive]
+pub enum Wavelengths {
     /// Pair `i` of `n` has `10000^(i / n)`: the paper's, Marian and Pegasus.
     Paper,
     /// Pair `i` of `n` has `10000^(i / (n - 1))`, so that the last one is reached: tensor2tensor, fairseq, M2M100.
@@ -15,7 +16,10 @@ pub(crate) enum Wavelengths {
 }
 
 /// A table `[positions, width]`.
-pub(crate) fn sinusoids(wavelengths: Wavelengths, positions: usize, width: usize, device: &Device) -> Result<Tensor> {
+///
+/// # Errors
+/// [`Error::Candle`](crate::Error::Candle).
+pub fn sinusoids(wavelengths: Wavelengths, positions: usize, width: usize, device: &Device) -> Result<Tensor> {
     // With an odd width the paper's layout has one sine more, fairseq's a zero at the end.
     let sines = match wavelengths {
         Wavelengths::Paper => width.div_ceil(2),
@@ -38,7 +42,6 @@ pub(crate) fn sinusoids(wavelengths: Wavelengths, positions: usize, width: usize
                 _ if column < 2 * sines => angle(column).cos(),
                 _ => 0.0,
             };
-            #[allow(clippy::cast_possible_truncation, reason = "the table is kept in f32")]
             values.push(value as f32);
         }
     }

@@ -1,53 +1,77 @@
-//! The model families, one file each, and the table that finds them by `model_type`.
+//! Model families: what builds a network from a configuration, and the list that finds it by `model_type`.
+//!
+//! A family is a function that reads a [`Config`], takes its tensors from [`Weights`] and returns a [`Network`]. The
+//! built-in families stand in [`Families::builtin`], one file each, in a folder per kind. A family of another crate
+//! enters the same list by [`Families::with`], and from then on everything works on it: capture, interventions,
+//! generation, attribution.
+//!
+//! A network is made of the [blocks](crate::blocks): they call the tap inside attention, so that what is left to a
+//! family are the sites between blocks.
+//!
+//! | site | who calls the tap |
+//! |---|---|
+//! | queries, keys, values, scores, attention, head outputs | [`MultiHead`] |
+//! | positions, where they are rotary | [`Rotary`](crate::blocks::Rotary) |
+//! | embeddings, positions that are added, MLP output, hidden states | the family, by [`Pass::tap`] |
+//!
+//! The example `custom_family` of the SDK builds one from outside in about a hundred lines.
 
-mod albert;
-mod bart;
-mod bert;
-mod causal;
-mod clip;
-mod dinov2;
-mod distilbert;
-mod electra;
-mod gpt2;
-mod gpt_neox;
-mod llama;
-mod post_norm;
-mod roberta;
-mod t5;
+mod decoder;
+mod encoder;
+mod seq2seq;
 mod vision;
-mod vit;
+
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
 use attn_core::{Attention, ModelInfo};
 use candle_core::Tensor;
 
+pub use crate::config::Config;
 use crate::{
-    Error, Inputs, Output, Result, Vision, Weights,
+    Error, Gradients, Inputs, Model, Result, Weights,
     blocks::{MultiHead, Pass},
-    config::Config,
+    checkpoint::CONFIG,
+    model::{Output, Vision},
 };
 
-/// A built model of some family.
-pub(crate) trait Network: Send + Sync {
+/// A model of some family, built and ready to run.
+///
+/// Only [`info`](Self::info) and [`forward`](Self::forward) have no default. The other methods open a part of this
+/// crate each: without [`predict`](Self::predict) there is no logit lens, without
+/// [`attention_block`](Self::attention_block) there are no head weights and no head importance by weights, without
+/// [`caches`](Self::caches) generation recomputes all tokens in every step.
+pub trait Network: Send + Sync {
+    /// Sizes, masks, scales and positions. A capture recomputes attention from them, so they must be those that
+    /// [`forward`](Self::forward) uses; [`MultiHead::info`] reads them off the blocks.
     fn info(&self) -> &ModelInfo;
 
+    /// Runs a batch, calling the tap of `pass` at every site of the family.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for inputs that are missing, superfluous, misshapen or out of range, and what the tap returns.
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output>;
 
-    /// What the head predicts from a state as tapped after `layer` layers; `None` without a head.
+    /// What the head predicts from a hidden state `[batch, tokens, hidden]` as tapped after `layer` layers, by way of
+    /// the final norm where that state has not passed it. `None` without a head.
+    ///
+    /// # Errors
+    /// [`Error::Candle`] for a state of another width.
     fn predict(&self, _hidden: &Tensor, _layer: usize, _pass: &Pass<'_>) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
-    /// The attention of one layer, for what is measured on its weights; `None` if there is no such layer.
+    /// The attention of one layer, for what is measured on its weights. `None` if there is no such layer.
     fn attention_block(&self, _attention: Attention, _layer: usize) -> Option<&MultiHead> {
         None
     }
 
-    /// Whether a pass with a cache computes the new tokens alone (see `blocks/cache.rs`).
+    /// Whether a pass computes only the tokens from [`Pass::past`] on, reading earlier keys and values from the cache.
+    /// Its inputs are then still those of all tokens.
     fn caches(&self) -> bool {
         false
     }
 
-    /// What a model of images expects.
+    /// For a model of images, what it expects.
     fn vision(&self) -> Option<Vision> {
         None
     }
@@ -58,59 +82,119 @@ pub(crate) trait Network: Send + Sync {
     }
 }
 
-/// Builds a network from its configuration; the string is the model's name.
-type Build = fn(&Config, &str, &Weights) -> Result<Box<dyn Network>>;
+/// A function that builds a network from its configuration, the model's name and its weights.
+type Build = dyn Fn(&Config, &str, &Weights) -> Result<Box<dyn Network>> + Send + Sync;
 
-/// Every supported `model_type`.
-const FAMILIES: &[(&str, Build)] = &[
-    ("albert", albert::build),
-    ("bart", bart::build),
-    ("bert", bert::build),
-    ("camembert", roberta::build),
-    ("clip", clip::build_both),
-    ("clip_vision_model", clip::build),
-    ("deit", vit::build_deit),
-    ("dinov2", dinov2::build),
-    ("dinov2_with_registers", dinov2::build_with_registers),
-    ("distilbert", distilbert::build),
-    ("electra", electra::build),
-    ("gpt2", gpt2::build),
-    ("gpt_neox", gpt_neox::build),
-    ("llama", llama::build),
-    ("mistral", llama::build_mistral),
-    ("qwen2", llama::build_qwen2),
-    ("qwen3", llama::build_qwen3),
-    ("roberta", roberta::build),
-    ("m2m_100", bart::build),
-    ("marian", bart::build),
-    ("mbart", bart::build),
-    ("mt5", t5::build),
-    ("pegasus", bart::build),
-    ("t5", t5::build),
-    ("vit", vit::build),
-    ("xlm-roberta", roberta::build),
-];
-
-/// The supported families, as `model_type` spells them.
+/// The families a checkpoint may belong to, by `model_type`.
 ///
 /// ```
-/// assert!(attn_models::families().any(|family| family == "bert"));
+/// use attn_models::families::Families;
+///
+/// let families = Families::builtin();
+/// assert!(families.names().any(|name| name == "bert"));
+/// assert!(Families::none().names().next().is_none());
 /// ```
-pub fn families() -> impl Iterator<Item = &'static str> {
-    FAMILIES.iter().map(|(family, _)| *family)
+#[derive(Clone)]
+pub struct Families {
+    builders: BTreeMap<Cow<'static, str>, Arc<Build>>,
 }
 
-pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
-    let supported = || families().collect::<Vec<_>>().join(", ");
-    let Some(family) = config.text("model_type")? else {
-        return Err(config.wrong("model_type", format!("one of {}", supported())));
-    };
-    match FAMILIES.iter().find(|(name, _)| *name == family) {
-        Some((_, build)) => build(config, name, weights),
-        None => Err(Error::UnknownFamily {
-            path: config.path().to_owned(),
-            found: family.to_owned(),
-            supported: supported(),
-        }),
+impl Families {
+    /// Every family of this crate. This is the only list of them.
+    pub fn builtin() -> Self {
+        use self::{decoder::*, encoder::*, seq2seq::*, vision::*};
+        Self::none()
+            .with("albert", albert::build)
+            .with("bart", bart::build)
+            .with("bert", bert::build)
+            .with("camembert", roberta::build)
+            .with("clip", clip::build_both)
+            .with("clip_vision_model", clip::build)
+            .with("deit", deit::build)
+            .with("dinov2", dinov2::build)
+            .with("dinov2_with_registers", dinov2::build_with_registers)
+            .with("distilbert", distilbert::build)
+            .with("electra", electra::build)
+            .with("gpt2", gpt2::build)
+            .with("gpt_neox", gpt_neox::build)
+            .with("llama", llama::build)
+            .with("m2m_100", m2m_100::build)
+            .with("marian", marian::build)
+            .with("mbart", mbart::build)
+            .with("mistral", mistral::build)
+            .with("mt5", mt5::build)
+            .with("pegasus", pegasus::build)
+            .with("qwen2", qwen2::build)
+            .with("qwen3", qwen3::build)
+            .with("roberta", roberta::build)
+            .with("t5", t5::build)
+            .with("vit", vit::build)
+            .with("xlm-roberta", roberta::build)
+    }
+
+    /// A list without families, for hosts that accept only their own.
+    pub fn none() -> Self {
+        Self {
+            builders: BTreeMap::new(),
+        }
+    }
+
+    /// The same list and one family more. A family of the same name is replaced.
+    ///
+    /// `build` is given the configuration, the name the model is to have in its [`ModelInfo`], and the weights. It
+    /// must ask for the same tensors whatever the weights are: fresh ones and the shapes of a file take the same way.
+    pub fn with(
+        mut self,
+        model_type: impl Into<Cow<'static, str>>,
+        build: impl Fn(&Config, &str, &Weights) -> Result<Box<dyn Network>> + Send + Sync + 'static,
+    ) -> Self {
+        self.builders.insert(model_type.into(), Arc::new(build));
+        self
+    }
+
+    /// The values of `model_type` in the list, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.builders.keys().map(|name| &**name)
+    }
+
+    /// Builds the model that the text of a `config.json` describes.
+    ///
+    /// # Errors
+    /// [`Error::Json`], and as [`Model::load`].
+    pub fn model(&self, name: &str, config_json: &str, weights: &Weights, gradients: Gradients) -> Result<Model> {
+        let config = Config::parse(config_json.as_bytes(), CONFIG.as_ref())?;
+        Ok(Model::new(
+            self.build(&config, name, weights)?,
+            weights.device(),
+            gradients,
+        ))
+    }
+
+    /// Builds the network of the family that the configuration names.
+    pub(crate) fn build(&self, config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
+        let supported = || self.names().collect::<Vec<_>>().join(", ");
+        let Some(family) = config.text("model_type")? else {
+            return Err(config.wrong("model_type", format!("one of {}", supported())));
+        };
+        match self.builders.get(family) {
+            Some(build) => build(config, name, weights),
+            None => Err(Error::UnknownFamily {
+                path: config.path().to_owned(),
+                found: family.to_owned(),
+                supported: supported(),
+            }),
+        }
+    }
+}
+
+impl Default for Families {
+    fn default() -> Self {
+        Self::builtin()
+    }
+}
+
+impl fmt::Debug for Families {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
     }
 }

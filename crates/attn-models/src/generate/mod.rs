@@ -1,9 +1,9 @@
-//! Generation: greedy, sampled, or by beam search, with everything that was weighed on the way.
+//! Generation: greedy, sampled, or by beam search, with every candidate that was compared on the way.
 //!
-//! [`Generator::run`] takes the inputs of [`Model::forward`] and goes on where they end: after the prompt of a decoder,
-//! or after the decoder's start token of an encoder-decoder. Keys and values are kept from step to step; taps run in every
-//! step and see its new tokens: their queries, keys and values, and their attention to all tokens so far. What a tap changes
-//! of them stays changed for all later steps.
+//! [`Generator::run`] takes the inputs of [`Model::forward`] and goes on where they end: after the prompt of a
+//! decoder, or after the decoder's start token of an encoder-decoder. Keys and values are kept from step to step; taps
+//! run in every step and see its new tokens: their queries, keys and values, and their attention to all tokens so far.
+//! A change by a tap stays for all later steps.
 
 mod beam;
 mod draw;
@@ -30,11 +30,11 @@ const ROWS: usize = 64;
 /// Generates with a model.
 ///
 /// ```
-/// use attn_models::{GenerationParams, Generator, Gradients, Inputs, Model, Weights};
+/// use attn_models::{Gradients, Inputs, Model, Weights, generate::{GenerationParams, Generator}};
 ///
 /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
 ///                  "architectures": ["GPT2LMHeadModel"]}"#;
-/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+/// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::Off)?;
 /// let params = GenerationParams { beams: 3, max_new_tokens: Some(4), ..GenerationParams::default() };
 /// let generator = Generator::new(&model, &params)?;
 /// let generated = generator.run(&Inputs::from_ids(&[vec![5, 6, 7]], 0)?, &mut (), &())?;
@@ -77,10 +77,10 @@ impl<'a> Generator<'a> {
 
     /// Generates for every sequence of the inputs.
     ///
-    /// In a decoder the real tokens of `input_ids` are the prompt, wherever the padding is. In an encoder-decoder `input_ids` are the
-    /// source, and `decoder_input_ids`, if there are any, take the place of the start token; they do not count in scores.
-    /// Prompts of the same length run together; the result does not depend on it. A row of what a tap is given is one running
-    /// beam of one sequence.
+    /// In a decoder the real tokens of `input_ids` are the prompt, wherever the padding is. In an encoder-decoder
+    /// `input_ids` are the source, and `decoder_input_ids`, if there are any, take the place of the start token; they
+    /// do not count in scores. Prompts of the same length run together; the result does not depend on it. A row of
+    /// what a tap is given is one running beam of one sequence.
     ///
     /// # Errors
     /// [`Error::Input`] and [`Error::Parameter`] for inputs without a prompt, without a start token or without room,
@@ -89,8 +89,8 @@ impl<'a> Generator<'a> {
         self.stream(inputs, tap, progress, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`run`](Self::run), telling each token when it is chosen. [`ControlFlow::Break`] ends that sequence there. A beam
-    /// search chooses at its end only: it tells nothing.
+    /// As [`run`](Self::run), telling each token when it is chosen. [`ControlFlow::Break`] ends that sequence there. A
+    /// beam search chooses at its end only: it tells nothing.
     ///
     /// # Errors
     /// As [`run`](Self::run).

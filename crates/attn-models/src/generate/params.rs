@@ -1,4 +1,4 @@
-//! How to generate: the reference's settings and defaults, read from a checkpoint and overridable one by one.
+//! Settings of generation: the reference's, with its defaults, read from a checkpoint and overridable one by one.
 
 use serde::{Deserialize, Serialize};
 
@@ -45,10 +45,11 @@ impl Default for Sampling {
     }
 }
 
-/// How to generate. `default()` is greedy and knows no special tokens; [`read`](Self::read) takes what a checkpoint says.
+/// Settings of generation, checked once by [`Generator::new`](super::Generator::new). `default()` is greedy and knows
+/// no special tokens; [`read`](Self::read) takes the settings of a checkpoint.
 ///
 /// ```
-/// use attn_models::{GenerationParams, Sampling};
+/// use attn_models::generate::{GenerationParams, Sampling};
 ///
 /// let beams = GenerationParams { beams: 4, length_penalty: 0.6, ..GenerationParams::default() };
 /// let drawn = GenerationParams { sampling: Some(Sampling { temperature: 0.8, ..Sampling::default() }), ..GenerationParams::default() };
@@ -58,8 +59,8 @@ impl Default for Sampling {
 pub struct GenerationParams {
     /// At most this many new tokens, the end included. Default: none, `max_length` decides.
     pub max_new_tokens: Option<usize>,
-    /// At most this many tokens of the generating stack, prompt included, where `max_new_tokens` says nothing. Default: 20, the
-    /// reference's. The model's longest sequence limits both.
+    /// At most this many tokens of the generating stack, prompt included, where `max_new_tokens` says nothing.
+    /// Default: 20, the reference's. The model's longest sequence limits both.
     pub max_length: Option<usize>,
     /// No end before this many new tokens. Default: 0.
     pub min_new_tokens: usize,
@@ -67,15 +68,15 @@ pub struct GenerationParams {
     pub min_length: usize,
     /// Sequences kept at each step; 1 for greedy generation and sampling. Default: 1.
     pub beams: usize,
-    /// A sequence's score is its log-probability divided by its number of new tokens to this power: above 0 favours
+    /// A sequence's score is its log-probability divided by its number of new tokens to this power: above 0 favors
     /// long sequences, below 0 short ones (Wu et al. 2016). Default: 1.
     pub length_penalty: f64,
     /// When a beam search ends. Default: when better sequences are unlikely.
     pub early_stopping: EarlyStopping,
     /// Draws tokens instead of taking the most likely one. Default: none.
     pub sampling: Option<Sampling>,
-    /// The first new tokens (after `forced_first`). Their log-probabilities count as if they had been chosen, so that scores compare with
-    /// those of a free search. Default: empty.
+    /// The first new tokens (after `forced_first`). Their log-probabilities count as if they had been chosen, so that
+    /// scores compare with those of a free search. Default: empty.
     pub prefix: Vec<u32>,
     /// The token after the decoder's start, with log-probability 0: the language of mBART and M2M100
     /// (`forced_bos_token_id`). Default: none.
@@ -96,7 +97,8 @@ pub struct GenerationParams {
     /// Most likely tokens that the trace of greedy generation and sampling lists at each step, beside the one that was
     /// taken. A beam search lists every expansion it weighed. Default: 5.
     pub alternatives: usize,
-    /// Keeps keys and values from step to step. Without it every step runs all tokens anew, and taps see them all. Default: `true`.
+    /// Keeps keys and values from step to step. Without it every step runs all tokens anew, and taps see them all.
+    /// Default: `true`.
     pub cache: bool,
 }
 
@@ -125,7 +127,7 @@ impl Default for GenerationParams {
     }
 }
 
-/// Options that change what is generated, that this crate does not implement, and their neutral values.
+/// Options of the reference that this crate does not implement, and their neutral values.
 const NEUTRAL: &[(&str, f64)] = &[
     ("diversity_penalty", 0.0),
     ("encoder_no_repeat_ngram_size", 0.0),
@@ -140,8 +142,8 @@ const NEUTRAL: &[(&str, f64)] = &[
 ];
 
 impl GenerationParams {
-    /// What a checkpoint says: its `generation_config.json` or, without one, its `config.json`; special tokens that the first
-    /// does not name are looked up in the second.
+    /// What a checkpoint says: its `generation_config.json` or, without one, its `config.json`; special tokens that
+    /// the first does not name are looked up in the second.
     ///
     /// # Errors
     /// [`Error::Config`] for a value of the wrong kind, [`Error::Unsupported`] for a setting that would change the

@@ -79,7 +79,6 @@ impl Rules<'_> {
 
     /// The score of a sequence: its log-probability over a power of the number of new tokens.
     pub(super) fn score(&self, total: f32, new: usize) -> f32 {
-        #[allow(clippy::cast_possible_truncation, reason = "the reference computes in f32")]
         let penalty = self.params.length_penalty as f32;
         total / (new as f32).powf(penalty)
     }
@@ -89,9 +88,8 @@ impl Rules<'_> {
 pub(super) fn log_softmax(logits: &mut [f32]) {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
-    #[allow(clippy::cast_possible_truncation, reason = "a logarithm of a sum of f32")]
-    let normaliser = largest + sum.ln() as f32;
-    logits.iter_mut().for_each(|logit| *logit -= normaliser);
+    let normalizer = largest + sum.ln() as f32;
+    logits.iter_mut().for_each(|logit| *logit -= normalizer);
 }
 
 /// The best `count` of scores above minus infinity, best first, ties by index.

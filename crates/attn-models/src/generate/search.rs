@@ -1,4 +1,4 @@
-//! What the ways of searching have in common: they run beams and choose among what follows them.
+//! The common interface of the searches: they run beams and choose among their continuations.
 
 use super::{Emitted, Generated, trace::Beam};
 
@@ -7,7 +7,7 @@ pub(super) trait Search {
     /// The beams that go on; none when the search is over.
     fn running(&self) -> &[Beam];
 
-    /// Chooses, given the logits after each running beam, and says of which of them each new beam is a continuation.
+    /// Chooses continuations, given the logits after each running beam. Returns the parent of each new beam.
     fn advance(&mut self, logits: Vec<Vec<f32>>) -> Vec<usize>;
 
     /// The token that was chosen last, if it will not be taken back.
@@ -15,6 +15,6 @@ pub(super) trait Search {
         None
     }
 
-    /// What came of it.
+    /// The result.
     fn finish(self: Box<Self>) -> Generated;
 }

@@ -1,8 +1,8 @@
-//! What a generation gives: the sequences, and everything that was weighed on the way.
+//! The result of a generation: the sequences, and every candidate that was compared on the way.
 
 use serde::{Deserialize, Serialize};
 
-/// What became of one input sequence.
+/// The sequences generated for one input, and how they were found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
     /// The generating stack's tokens before the first new one.
@@ -28,7 +28,7 @@ pub struct Hypothesis {
     pub beams: Vec<usize>,
 }
 
-/// One step: what was weighed for the next token.
+/// One step: the candidates for the next token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Best total first. In a beam search every candidate that was compared, at least twice as many as beams.
@@ -46,11 +46,11 @@ pub struct Expansion {
     pub log_probability: f32,
     /// The sum over the sequence, this token included.
     pub total: f32,
-    /// What became of it.
+    /// Its outcome.
     pub fate: Fate,
 }
 
-/// What becomes of an expansion.
+/// The outcome of an expansion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
@@ -62,7 +62,7 @@ pub enum Fate {
     Pruned,
 }
 
-/// A token as it is chosen, for those who do not want to wait for the end.
+/// A token at the moment it is chosen, for output while the rest is generated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Emitted {
     /// Which of the inputs' sequences.

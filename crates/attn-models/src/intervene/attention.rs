@@ -24,12 +24,12 @@ pub(super) fn edit(
     place: Place<'_>,
     cells: &Cells<'_>,
     attention: Tensor,
-    renormalise: bool,
+    renormalize: bool,
     to: impl FnOnce(&Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
     let chosen = cells.mask(place, &attention)?;
     let replaced = select(&chosen, &to(&attention)?, &attention)?;
-    if !renormalise {
+    if !renormalize {
         return Ok(replaced);
     }
     let rows = cells.rows(place, &attention)?;
@@ -38,7 +38,7 @@ pub(super) fn edit(
     for (row, (sum, chosen)) in flat(&sums)?.into_iter().zip(flags(&rows)?).enumerate() {
         if chosen && !(sum.is_finite() && sum > NOTHING) {
             return Err(place.wrong(
-                "rows with a positive sum, to be renormalised",
+                "rows with a positive sum, to be renormalized",
                 format!("{sum:.1} in {}", name(row, sums.dims())),
             ));
         }

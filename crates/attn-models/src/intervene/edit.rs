@@ -1,4 +1,4 @@
-//! What can be changed, as data.
+//! Edits: single changes inside a model, as data.
 
 use attn_core::{Attention, HeadId, Side};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::{Point, Site};
 /// Some of a number of things: sequences of a batch, heads of a layer, tokens of a sequence. All count from 0.
 ///
 /// ```
-/// use attn_models::Selection;
+/// use attn_models::intervene::Selection;
 ///
 /// assert_eq!(Selection::from(2), Selection::Only(vec![2]));
 /// assert_eq!(Selection::from(1..4), Selection::Only(vec![1, 2, 3]));
@@ -103,7 +103,7 @@ impl From<HeadId> for Heads {
 #[serde(tag = "edit", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Edit {
-    /// What the heads read is multiplied by `factor`: 0 takes them out, 1 changes nothing, any finite number will do.
+    /// The output of the heads is multiplied by `factor`: 0 ablates them, 1 changes nothing; any finite number.
     HeadMask {
         /// Which heads.
         #[serde(flatten)]
@@ -116,40 +116,43 @@ pub enum Edit {
         /// Which heads.
         #[serde(flatten)]
         heads: Heads,
-        /// The token that asks.
+        /// The query token.
         query: usize,
         /// One weight per key from key 0; keys beyond its end get 0.
         weights: Vec<f32>,
         /// Whether the row is divided by its sum.
-        renormalise: bool,
+        #[serde(alias = "renormalise")]
+        renormalize: bool,
     },
     /// Cells of the attention are set to a weight, after the softmax.
     AttentionCells {
         /// Which heads.
         #[serde(flatten)]
         heads: Heads,
-        /// The tokens that ask.
+        /// The query tokens.
         queries: Selection,
-        /// The tokens that are attended to.
+        /// The key tokens.
         keys: Selection,
         /// The weight.
         weight: f32,
         /// Whether the rows are divided by their new sums (the cells then hold less than `weight` if rows grew).
-        renormalise: bool,
+        #[serde(alias = "renormalise")]
+        renormalize: bool,
     },
     /// Cells of the attention are multiplied, after the softmax.
     AttentionFactor {
         /// Which heads.
         #[serde(flatten)]
         heads: Heads,
-        /// The tokens that ask.
+        /// The query tokens.
         queries: Selection,
-        /// The tokens that are attended to.
+        /// The key tokens.
         keys: Selection,
         /// The factor.
         factor: f32,
         /// Whether the rows are divided by their new sums.
-        renormalise: bool,
+        #[serde(alias = "renormalise")]
+        renormalize: bool,
     },
     /// Edges are removed before the softmax, as if the queries could not see the keys: the rest of each row shares
     /// the attention in its old proportions.
@@ -157,9 +160,9 @@ pub enum Edit {
         /// Which heads.
         #[serde(flatten)]
         heads: Heads,
-        /// The tokens that ask.
+        /// The query tokens.
         queries: Selection,
-        /// The tokens they shall not see.
+        /// The key tokens they must not see.
         keys: Selection,
     },
     /// The same for single pairs of query and key.
@@ -186,12 +189,12 @@ pub enum Edit {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         donor_tokens: Option<Vec<usize>>,
     },
-    /// The model is not told where tokens stand: position vectors, rotations and relative biases become 0.
+    /// Positions are removed: position vectors, rotations and relative biases become 0.
     RemovePositions {
         /// Of which stack.
         side: Side,
     },
-    /// Tokens are given the positions of others.
+    /// Tokens have the positions of others.
     ShufflePositions {
         /// Of which stack.
         side: Side,
@@ -242,7 +245,7 @@ impl Edit {
 ///
 /// ```
 /// use attn_core::{Attention, HeadId};
-/// use attn_models::{Edit, Intervention};
+/// use attn_models::intervene::{Edit, Intervention};
 ///
 /// let head = HeadId::new(Attention::EncoderSelf, 3, 9);
 /// let without = Edit::HeadMask { heads: head.into(), factor: 0.0 }.in_sequences(1);

@@ -1,9 +1,9 @@
-//! Interventions: small pieces of data that say what to change inside a model, and the tap that changes it.
+//! Interventions: changes inside a model as data, and the tap that carries them out.
 //!
-//! An [`Intervention`] names an [`Edit`] and the sequences of a batch it is for. [`Interventions`] is a list of them as
-//! a [`Tap`](crate::Tap): several act at once, in their order, and different sequences of one batch may get different
-//! ones. As data they can be saved, sent and listed; what a patch brings in from another run is given separately
-//! ([`Interventions::with_donor`]).
+//! An [`Intervention`] names an [`Edit`] and the sequences of a batch it is for. [`Interventions`] is a list of them
+//! as a [`Tap`](crate::Tap): several act at once, in their order, and different sequences of one batch may get
+//! different ones. As data they can be saved, sent and listed. The states that a patch takes from another run are
+//! given separately ([`Interventions::with_donor`]).
 //!
 //! | question | edit | source |
 //! |---|---|---|

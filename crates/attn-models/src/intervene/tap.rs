@@ -11,18 +11,21 @@ use super::{
     check::{Place, check},
     patch::{Patch, remove_positions, shuffle_positions},
 };
-use crate::{Point, Recorder, Result, Site, Tap};
+use crate::{Point, Result, Site, Tap, record::Recorder};
 
 /// Interventions as a tap. They act in the order of the list; where several change the same site, each sees what
 /// the ones before it left.
 ///
 /// ```
 /// use attn_core::{Attention, Side};
-/// use attn_models::{Edit, Gradients, Heads, Inputs, Interventions, Model, Point, Recorder, Selection, Site, Weights};
+/// use attn_models::{
+///     Gradients, Inputs, Model, Point, Site, Weights, intervene::{Edit, Heads, Interventions, Selection},
+///     record::Recorder,
+/// };
 ///
 /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
 ///                  "architectures": ["GPT2LMHeadModel"]}"#;
-/// let model = Model::build("tiny", config, &Weights::initialise(1), Gradients::Off)?;
+/// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::Off)?;
 /// let inputs = Inputs::from_ids(&[vec![5, 6, 7], vec![8, 9, 10]], 0)?;
 ///
 /// // Head 1 of layer 0 off everywhere; in the second sequence the last token does not see the first.
@@ -83,7 +86,7 @@ impl Interventions {
         self
     }
 
-    /// What a [`Recorder`] has to keep of the run that patches take from.
+    /// The points that a [`Recorder`] has to keep of the run that patches take from.
     pub fn donor_points(&self) -> Vec<Point> {
         let mut points: Vec<_> = self
             .list
@@ -115,7 +118,7 @@ impl Interventions {
                 heads,
                 query,
                 weights,
-                renormalise,
+                renormalize,
             } => {
                 let keys = tensor.dim(3)?;
                 if weights.len() > keys {
@@ -132,7 +135,7 @@ impl Interventions {
                     keys: all,
                 };
                 let row = (0..keys).map(|key| weights.get(key).copied().unwrap_or(0.0));
-                edit(place, &cells, tensor, *renormalise, |attention| {
+                edit(place, &cells, tensor, *renormalize, |attention| {
                     Ok(Tensor::from_iter(row, attention.device())?.reshape((1, 1, 1, keys))?)
                 })
             }
@@ -141,7 +144,7 @@ impl Interventions {
                 queries,
                 keys,
                 weight,
-                renormalise,
+                renormalize,
             } => {
                 let cells = Cells {
                     sequences,
@@ -149,7 +152,7 @@ impl Interventions {
                     queries,
                     keys,
                 };
-                edit(place, &cells, tensor, *renormalise, |attention| {
+                edit(place, &cells, tensor, *renormalize, |attention| {
                     Ok(Tensor::full(*weight, (1, 1, 1, 1), attention.device())?)
                 })
             }
@@ -158,7 +161,7 @@ impl Interventions {
                 queries,
                 keys,
                 factor,
-                renormalise,
+                renormalize,
             } => {
                 let cells = Cells {
                     sequences,
@@ -166,7 +169,7 @@ impl Interventions {
                     queries,
                     keys,
                 };
-                edit(place, &cells, tensor, *renormalise, |attention| {
+                edit(place, &cells, tensor, *renormalize, |attention| {
                     Ok((attention * f64::from(*factor))?)
                 })
             }

@@ -1,4 +1,5 @@
-//! `vocab.json` and `merges.txt`: byte-pair encoding (Sennrich et al. 2016) of bytes, as in GPT-2 (Radford et al. 2019).
+//! `vocab.json` and `merges.txt`: byte-pair encoding (Sennrich et al. 2016) of bytes, as in GPT-2 (Radford et al.
+//! 2019).
 
 use std::collections::HashMap;
 

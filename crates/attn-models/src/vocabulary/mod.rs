@@ -1,12 +1,13 @@
 //! Tokenizers of checkpoints that are published without `tokenizer.json`.
 //!
 //! Older checkpoints hold a vocabulary in the format of the program that made it: `vocab.txt` (WordPiece),
-//! `vocab.json` with `merges.txt` (byte-level BPE) or a SentencePiece model. What such a file leaves open (normaliser,
-//! special tokens, what is put around a text) belongs to the model family. Here each is written as the `tokenizer.json` it
-//! amounts to, so that there is one way on.
+//! `vocab.json` with `merges.txt` (byte-level BPE) or a SentencePiece model. What such a file leaves open (normalizer,
+//! special tokens, what is put around a text) belongs to the model family. Here each is written as the
+//! `tokenizer.json` it amounts to, so that there is one way on.
 
 mod byte_level;
 mod pieces;
+mod renumbering;
 mod sentencepiece;
 mod wordpiece;
 
@@ -17,7 +18,8 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{Error, Result, config::Config, tokenizer::Renumbering};
+pub(crate) use self::renumbering::Renumbering;
+use crate::{Error, Result, families::Config};
 
 /// Vocabulary files in the order they are looked for, and the format of each.
 const FILES: [(&str, Format); 6] = [
@@ -197,8 +199,8 @@ impl Settings<'_> {
         )
     }
 
-    /// Special tokens around one text and around two: each part is a token, or `A` or `B` for the texts, and the type of
-    /// its tokens.
+    /// Special tokens around one text and around two: each part is a token, or `A` or `B` for the texts, and the type
+    /// of its tokens.
     fn template(&self, single: &[Part<'_>], pair: &[Part<'_>], id: impl Fn(&str) -> Option<u32>) -> Result<Value> {
         let mut tokens = serde_json::Map::new();
         let mut parts = |parts: &[Part<'_>]| -> Result<Vec<Value>> {

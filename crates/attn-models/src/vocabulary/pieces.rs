@@ -17,7 +17,7 @@ pub(super) struct Model {
     /// Byte-pair encoding; a unigram model otherwise.
     pub(super) pairs: bool,
     pub(super) byte_fallback: bool,
-    /// The compiled table of normalisation; empty if there is none.
+    /// The compiled table of normalization; empty if there is none.
     pub(super) table: Vec<u8>,
     /// Whether a text starts with a space.
     pub(super) prefix: bool,
@@ -131,12 +131,12 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Whether a table of normalisation leads nowhere outside itself, which those who follow it take for granted.
+/// Whether a table of normalization leads nowhere outside itself, which those who follow it take for granted.
 ///
-/// It is the length in bytes of a double-array trie (Aoe 1989, as the library Darts-clone lays it out), the trie in words
-/// of four bytes, and the replacements as text, each ended by a 0. The child of a place by a byte is at their exclusive or;
-/// a word holds that byte, whether a key ends there and how far on its own children are. Blocks are of 256 words, so that
-/// a place inside has all its children inside.
+/// It is the length in bytes of a double-array trie (Aoe 1989, as the library Darts-clone lays it out), the trie in
+/// words of four bytes, and the replacements as text, each ended by a 0. The child of a place by a byte is at their
+/// exclusive or; a word holds that byte, whether a key ends there and how far on its own children are. Blocks are of
+/// 256 words, so that a place inside has all its children inside.
 fn is_sound(table: &[u8]) -> bool {
     let Some((length, rest)) = table.split_first_chunk::<4>() else {
         return false;

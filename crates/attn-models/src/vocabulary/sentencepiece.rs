@@ -1,6 +1,6 @@
 //! SentencePiece models (Kudo and Richardson 2018): `spiece.model`, `sentencepiece.bpe.model`, `source.spm`,
-//! `tokenizer.model`. Pieces with scores for a unigram model (Kudo 2018) or for byte-pair encoding, and a table by which
-//! text is normalised.
+//! `tokenizer.model`. Pieces with scores for a unigram model (Kudo 2018) or for byte-pair encoding, and a table by
+//! which text is normalized.
 //!
 //! How a file's ids become the model's, and what is put around a text, is the family's own.
 
@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
-use super::{Added, Description, Part, Settings, pieces::Model};
-use crate::{Error, Result, tokenizer::Renumbering};
+use super::{Added, Description, Part, Renumbering, Settings, pieces::Model};
+use crate::{Error, Result};
 
 /// The languages of mBART (Liu et al. 2020), in the order of their ids.
 const LANGUAGES: [&str; 25] = [

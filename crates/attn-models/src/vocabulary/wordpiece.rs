@@ -1,4 +1,4 @@
-//! `vocab.txt`: one token a line, split by WordPiece (Schuster and Nakajima 2012) after BERT's normaliser.
+//! `vocab.txt`: one token a line, split by WordPiece (Schuster and Nakajima 2012) after BERT's normalizer.
 
 use std::collections::HashMap;
 

@@ -2,9 +2,9 @@
 
 use attn_core::Side;
 use attn_models::{
-    Baseline, Error, Inputs, Model, Target, TokenScores,
+    Error, Inputs, Model,
+    attribute::{Baseline, Target, TokenScores, input_gradients, integrated_gradients, propagate_relevance},
     candle::{Device, Tensor},
-    input_gradients, integrated_gradients, propagate_relevance,
 };
 
 use crate::support::{Tensors, difference, expected, fixture, inputs, largest, open, values};

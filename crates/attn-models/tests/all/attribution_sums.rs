@@ -2,9 +2,10 @@
 
 use attn_core::Positions;
 use attn_models::{
-    Baseline, GenerationParams, Generator, Inputs, Model, Target,
+    Inputs, Model,
+    attribute::{Baseline, Target, input_gradients, integrated_gradients, propagate_relevance},
     candle::{Device, Tensor},
-    input_gradients, integrated_gradients, propagate_relevance,
+    generate::{GenerationParams, Generator},
 };
 
 use crate::{
@@ -47,8 +48,8 @@ fn integrated_gradients_are_complete_in_every_family() {
             assert!(found.unwrap().iter().any(|found| found.relative_gap() > 0.1));
             vec![token(&inputs)]
         } else if of_pictures(name) {
-            let grey = inputs.pixel_values.as_ref().unwrap().zeros_like().unwrap();
-            vec![Baseline::Zero, Baseline::Inputs(Box::new(Inputs::from_pixels(grey)))]
+            let gray = inputs.pixel_values.as_ref().unwrap().zeros_like().unwrap();
+            vec![Baseline::Zero, Baseline::Inputs(Box::new(Inputs::from_pixels(gray)))]
         } else {
             vec![Baseline::Zero, token(&inputs)]
         };

@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use attn_models::{
     Checkpoint, Error, Inputs, Model, Result,
     candle::{DType, Device, Tensor},
+    families::Families,
 };
 
 use crate::support::{difference, expected, fixture, inputs, third_party};
@@ -101,7 +102,7 @@ fn an_unknown_family_lists_the_known_ones() {
         matches!(&error, Error::UnknownFamily { found, .. } if found == "mamba"),
         "{error}"
     );
-    for family in attn_models::families() {
+    for family in Families::builtin().names() {
         assert!(error.to_string().contains(family));
     }
     edit_config(folder.path(), |config| {
@@ -251,7 +252,7 @@ fn missing_and_broken_tokenizers_and_preprocessors() {
         ),
         "{error}"
     );
-    let error = Checkpoint::open(folder.path()).unwrap().images().unwrap_err();
+    let error = Checkpoint::open(folder.path()).unwrap().image_processor().unwrap_err();
     assert!(
         matches!(
             error,
@@ -329,14 +330,9 @@ fn broken_shards() {
 #[test]
 fn a_checkpoint_in_memory_is_the_same_model() {
     let read = |file: &str| fs::read(fixture("bert").join(file)).unwrap();
-    let checkpoint = Checkpoint::from_bytes(
-        "embedded",
-        read("config.json"),
-        read("model.safetensors"),
-        Some(read("tokenizer.json").into()),
-        None,
-    )
-    .unwrap();
+    let checkpoint = Checkpoint::from_bytes("embedded", read("config.json"), read("model.safetensors"))
+        .unwrap()
+        .with_tokenizer(read("tokenizer.json"));
     let model = Model::load(&checkpoint).unwrap();
     assert_eq!(model.info().name, "embedded");
     let expected = expected("bert");

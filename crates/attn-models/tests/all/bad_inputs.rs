@@ -3,7 +3,8 @@
 use attn_models::{
     Error, Inputs, Model,
     candle::{DType, Device, Tensor},
-    read_inputs, read_lines, run_raw, write_tensors,
+    record::{read_inputs, run_raw, write_tensors},
+    text::read_lines,
 };
 
 use crate::support::{difference, expected, fixture, inputs, open};
@@ -177,14 +178,17 @@ fn text_files_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("text.txt");
     let write = |bytes: &[u8]| std::fs::write(&path, bytes).unwrap();
-    assert!(matches!(read_lines(&path), Err(Error::Io { .. })));
+    assert!(matches!(read_lines(&path), Err(attn_core::Error::Io { .. })));
     for empty in [&b""[..], b"\n\n", b"  \t\r\n"] {
         write(empty);
-        assert!(matches!(read_lines(&path), Err(Error::Empty { .. })));
+        assert!(matches!(
+            read_lines(&path),
+            Err(attn_core::Error::Text { line: None, .. })
+        ));
     }
     write(b"good\n\nb\xffd\n");
     let error = read_lines(&path).unwrap_err();
-    assert!(matches!(error, Error::Utf8 { line: 3, byte: 7, .. }), "{error}");
+    assert!(matches!(error, attn_core::Error::Text { line: Some(3), .. }), "{error}");
     write(b"\xef\xbb\xbffirst\r\n\r\n third \n");
     let lines = read_lines(&path).unwrap();
     let found: Vec<_> = lines.iter().map(|line| (line.number, line.text.as_str())).collect();

@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use attn_models::{
-    Gradients, Inputs, Model, Output, Point, Recorder, Weights,
+    Gradients, Inputs, Model, Point, Weights,
     candle::{Device, Tensor, Var},
+    model::Output,
+    record::Recorder,
 };
 use serde_json::Value;
 
@@ -20,7 +22,7 @@ pub(crate) struct Loud {
 }
 
 pub(crate) fn loud(config: &Value) -> Loud {
-    let weights = Weights::initialise(5);
+    let weights = Weights::initialize(5);
     let model = Model::build("tiny", &config.to_string(), &weights, Gradients::Off).unwrap();
     let variables = weights.variables();
     for (at, variable) in variables.values().enumerate() {

@@ -5,24 +5,16 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use attn_core::{Attention, HeadId, Side};
+use attn_core::{Attention, CaptureOptions, HeadId, Side};
 use attn_models::{
-    Capturer, Checkpoint, Error, GenerationParams, Generator, Gradients, Inputs, Line, Model, Picture, Point, Recorder,
-    Site, Weights,
+    Capturer, Checkpoint, Error, Gradients, Inputs, Model, Point, Site, Weights,
+    generate::{GenerationParams, Generator},
+    images::Image,
+    record::Recorder,
+    text::split_lines,
 };
 
 use crate::support::{fixture, open, third_party, values};
-
-fn lines(texts: &[&str]) -> Vec<Line> {
-    texts
-        .iter()
-        .enumerate()
-        .map(|(at, text)| Line {
-            number: at + 1,
-            text: (*text).to_owned(),
-        })
-        .collect()
-}
 
 const TEXTS: [&str; 5] = [
     "The cat sat on the mat.",
@@ -34,7 +26,7 @@ const TEXTS: [&str; 5] = [
 
 /// Attention that the model computed for a sequence alone, against the capture's, which ran in padded batches.
 fn attention_agrees(capturer: &Capturer) {
-    let capture = capturer.text(&lines(&TEXTS), None, &()).unwrap().capture;
+    let capture = capturer.capture_lines(TEXTS).unwrap();
     let info = capturer.model().info().clone();
     let mut recorder = Recorder::of(&[Point::Attention]);
     for (sequence, item) in capture.sequences().iter().enumerate() {
@@ -82,11 +74,10 @@ fn attention_recomputed_from_a_capture_is_the_models_own() {
         "t5",
         "xlm-roberta",
     ] {
-        let mut capturer = Capturer::load(&open(name)).unwrap();
+        let capturer = Capturer::load(&open(name)).unwrap();
         attention_agrees(&capturer);
-        // Small batches: other neighbours, other padding.
-        capturer.batch_tokens = 24;
-        attention_agrees(&capturer);
+        // Small batches: other neighbors, other padding.
+        attention_agrees(&capturer.with_batch_tokens(24));
     }
 }
 
@@ -101,7 +92,7 @@ fn attention_recomputed_from_a_capture_heeds_the_windows_of_layers() {
         }
         let weights = Weights::open(&open(name));
         let model = Model::build(name, &config.to_string(), &weights, Gradients::Off).unwrap();
-        Capturer::new(model, Some(open(name).tokenizer().unwrap()), None)
+        Capturer::new(model).with_tokenizer(open(name).tokenizer().unwrap())
     };
     attention_agrees(&windowed(
         "qwen2",
@@ -137,7 +128,7 @@ fn attention_recomputed_from_a_capture_of_real_weights_is_the_models_own() {
 fn pairs_are_captured_on_both_sides() {
     let capturer = Capturer::load(&open("bart")).unwrap();
     let pairs = ["The cat sat.\tThe mat.", "She sells sea shells"];
-    let capture = capturer.text(&lines(&pairs), None, &()).unwrap().capture;
+    let capture = capturer.capture_lines(pairs).unwrap();
     let [given, written] = capture.sequences() else {
         panic!()
     };
@@ -187,14 +178,52 @@ fn pairs_are_captured_on_both_sides() {
     }
 }
 
+/// Pairs are what lines with a TAB are; a model with one stack takes none.
+#[test]
+fn sources_and_targets_are_given_as_pairs() {
+    let capturer = Capturer::load(&open("bart")).unwrap();
+    let pairs = capturer
+        .capture_pairs([("The cat sat.", "The mat."), ("She sells", "")])
+        .unwrap();
+    let lines = capturer
+        .capture_lines(["The cat sat.\tThe mat.", "She sells\t"])
+        .unwrap();
+    assert_eq!(pairs.sequences(), lines.sequences());
+    let head = HeadId::new(Attention::Cross, 1, 0);
+    assert_eq!(pairs.queries(head).unwrap(), lines.queries(head).unwrap());
+    let encoder = Capturer::load(&open("bert")).unwrap();
+    assert!(matches!(
+        encoder.capture_pairs([("a", "b")]),
+        Err(Error::Input {
+            name: "decoder_input_ids",
+            ..
+        })
+    ));
+}
+
+/// Lines keep the numbers of their file; strings are counted.
+#[test]
+fn lines_are_named_by_their_numbers() {
+    let capturer = Capturer::load(&open("bert")).unwrap();
+    let names = |capture: attn_core::Capture| -> Vec<String> {
+        capture
+            .sequences()
+            .iter()
+            .map(|sequence| sequence.name.clone())
+            .collect()
+    };
+    assert_eq!(names(capturer.capture_lines(["a", "b"]).unwrap()), ["line 1", "line 2"]);
+    let of_file = split_lines(b"a\n\nb", "file".as_ref()).unwrap();
+    assert_eq!(names(capturer.capture_lines(&of_file).unwrap()), ["line 1", "line 3"]);
+    let error = capturer.capture_lines(["a", "  "]).unwrap_err().to_string();
+    assert!(error.starts_with("line 2: "), "{error}");
+}
+
 /// The language a model is told to write in stands after the start, for given and for written targets.
 #[test]
 fn a_forced_language_stands_before_the_target() {
     let capturer = Capturer::load(&open("mbart")).unwrap();
-    let capture = capturer
-        .text(&lines(&["The cat sat.\tThe mat.", "She sells"]), None, &())
-        .unwrap()
-        .capture;
+    let capture = capturer.capture_lines(["The cat sat.\tThe mat.", "She sells"]).unwrap();
     for sequence in capture.sequences() {
         let first: Vec<Option<u32>> = sequence.decoder.iter().take(2).map(|token| token.id).collect();
         assert_eq!(first, [Some(2), Some(5)]);
@@ -202,7 +231,7 @@ fn a_forced_language_stands_before_the_target() {
 }
 
 #[test]
-fn pictures_are_captured_with_their_patches() {
+fn images_are_captured_with_their_patches() {
     for (name, special) in [("clip-vision", 1), ("deit", 2), ("dinov2", 1), ("vit", 1)] {
         patches_agree(name, special);
     }
@@ -211,12 +240,12 @@ fn pictures_are_captured_with_their_patches() {
 fn patches_agree(name: &str, special: usize) {
     let checkpoint = open(name);
     let capturer = Capturer::load(&checkpoint).unwrap();
-    let paths = ["0.png", "1.png"].map(|picture| fixture(name).join("images").join(picture));
-    let pictures = [
-        Picture::File(paths[0].clone()),
-        Picture::Memory("second".into(), std::fs::read(&paths[1]).unwrap().into()),
+    let paths = ["0.png", "1.png"].map(|image| fixture(name).join("images").join(image));
+    let images = [
+        Image::from(paths[0].clone()),
+        Image::memory("second", std::fs::read(&paths[1]).unwrap()),
     ];
-    let capture = capturer.pictures(&pictures, None, &()).unwrap().capture;
+    let capture = capturer.capture_images(&images).unwrap();
     let second = &capture.sequences()[1];
     assert_eq!(second.name, "second");
     assert_eq!(
@@ -230,9 +259,9 @@ fn patches_agree(name: &str, special: usize) {
     assert!(second.encoder[..special].iter().all(|token| token.special));
     assert_eq!(second.encoder[special + 5].patch, Some((1, 1)));
     let mut recorder = Recorder::of(&[Point::Attention]);
-    let decoded: Vec<_> = pictures.iter().map(|picture| picture.decode().unwrap()).collect();
+    let decoded: Vec<_> = images.iter().map(|image| image.decode().unwrap()).collect();
     let pixels = checkpoint
-        .images()
+        .image_processor()
         .unwrap()
         .batch(&decoded, &capturer.model().vision().unwrap())
         .unwrap();
@@ -250,10 +279,13 @@ fn patches_agree(name: &str, special: usize) {
 
 #[test]
 fn hidden_states_and_logits_are_kept_on_request() {
-    let mut capturer = Capturer::load(&open("gpt2")).unwrap();
-    capturer.options.hidden = true;
-    capturer.options.logits = true;
-    let capture = capturer.text(&lines(&TEXTS), None, &()).unwrap().capture;
+    let options = CaptureOptions {
+        hidden: true,
+        logits: true,
+        ..CaptureOptions::default()
+    };
+    let capturer = Capturer::load(&open("gpt2")).unwrap().with_options(options);
+    let capture = capturer.capture_lines(TEXTS).unwrap();
     let mut recorder = Recorder::of(&[Point::Hidden]);
     for (sequence, item) in capture.sequences().iter().enumerate() {
         let ids: Vec<u32> = item.decoder.iter().map(|token| token.id.unwrap()).collect();
@@ -286,8 +318,7 @@ fn hidden_states_and_logits_are_kept_on_request() {
 
 #[test]
 fn a_cancelled_capture_is_usable_and_an_untouched_one_is_an_error() {
-    let mut capturer = Capturer::load(&open("bert")).unwrap();
-    capturer.batch_tokens = 1;
+    let capturer = Capturer::load(&open("bert")).unwrap().with_batch_tokens(1);
     let folder = tempfile::tempdir().unwrap();
     let asked = AtomicUsize::new(0);
     let stop_after_two = |stage: &str, _: usize, _: usize| {
@@ -298,7 +329,10 @@ fn a_cancelled_capture_is_usable_and_an_untouched_one_is_an_error() {
         }
     };
     let outcome = capturer
-        .text(&lines(&TEXTS), Some(folder.path()), &stop_after_two)
+        .lines(TEXTS)
+        .to_folder(folder.path())
+        .progress(&stop_after_two)
+        .run()
         .unwrap();
     assert!(!outcome.complete);
     assert_eq!(outcome.capture.sequences().len(), 2);
@@ -308,14 +342,13 @@ fn a_cancelled_capture_is_usable_and_an_untouched_one_is_an_error() {
         .unwrap();
 
     let stop = |_: &str, _: usize, _: usize| ControlFlow::Break(());
-    assert!(capturer.text(&lines(&TEXTS), None, &stop).unwrap_err().is_cancelled());
+    assert!(capturer.lines(TEXTS).progress(&stop).run().unwrap_err().is_cancelled());
 }
 
 #[test]
 fn an_interrupted_capture_goes_on_where_it_stopped() {
-    let mut capturer = Capturer::load(&open("bert")).unwrap();
-    capturer.batch_tokens = 1;
-    let whole = capturer.text(&lines(&TEXTS), None, &()).unwrap().capture;
+    let capturer = Capturer::load(&open("bert")).unwrap().with_batch_tokens(1);
+    let whole = capturer.capture_lines(TEXTS).unwrap();
     let folder = tempfile::tempdir().unwrap();
     // A kill, as far as the store can tell: the writer is dropped in the middle by a panic.
     let asked = AtomicUsize::new(0);
@@ -324,7 +357,7 @@ fn an_interrupted_capture_goes_on_where_it_stopped() {
         ControlFlow::Continue(())
     };
     let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        capturer.text(&lines(&TEXTS), Some(folder.path()), &die)
+        capturer.lines(TEXTS).to_folder(folder.path()).progress(&die).run()
     }));
     assert!(killed.is_err());
     let first_report = AtomicUsize::new(usize::MAX);
@@ -334,7 +367,12 @@ fn an_interrupted_capture_goes_on_where_it_stopped() {
         }
         ControlFlow::Continue(())
     };
-    let resumed = capturer.text(&lines(&TEXTS), Some(folder.path()), &watch).unwrap();
+    let resumed = capturer
+        .lines(TEXTS)
+        .to_folder(folder.path())
+        .progress(&watch)
+        .run()
+        .unwrap();
     assert!(resumed.complete);
     assert!(first_report.load(Ordering::Relaxed) > 0, "it began from the start");
     for head in whole.model().heads() {
@@ -347,7 +385,7 @@ fn an_interrupted_capture_goes_on_where_it_stopped() {
 fn long_lines_are_cut_with_a_note() {
     let capturer = Capturer::load(&open("bert")).unwrap();
     let long = "cat ".repeat(100);
-    let capture = capturer.text(&lines(&[&long]), None, &()).unwrap().capture;
+    let capture = capturer.capture_text(&long).unwrap();
     let sequence = &capture.sequences()[0];
     assert_eq!(sequence.encoder.len(), 64);
     assert!(sequence.cut_from.unwrap() > 64);
@@ -358,22 +396,25 @@ fn long_lines_are_cut_with_a_note() {
 fn the_wrong_kind_of_data_is_refused() {
     let text = Capturer::load(&open("bert")).unwrap();
     assert!(matches!(
-        text.pictures(&[], None, &()),
+        text.capture_images(Vec::<Image>::new()),
         Err(Error::Input {
             name: "pixel_values",
             ..
         })
     ));
-    let pictures = Capturer::load(&open("vit")).unwrap();
+    let images = Capturer::load(&open("vit")).unwrap();
     assert!(matches!(
-        pictures.text(&[], None, &()),
+        images.capture_lines(Vec::<String>::new()),
         Err(Error::Input { name: "input_ids", .. })
     ));
-    assert!(matches!(text.text(&[], None, &()), Err(Error::Empty { .. })));
+    assert!(matches!(
+        text.capture_lines(Vec::<String>::new()),
+        Err(Error::Empty { .. })
+    ));
     let Some(path) = third_party("sort-gpt2") else { return };
     let without_tokenizer = Capturer::load(&Checkpoint::open(path).unwrap()).unwrap();
     assert!(matches!(
-        without_tokenizer.text(&lines(&TEXTS), None, &()),
+        without_tokenizer.capture_lines(TEXTS),
         Err(Error::MissingFile { what: "tokenizer", .. })
     ));
 }

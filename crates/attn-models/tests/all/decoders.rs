@@ -1,7 +1,7 @@
 //! Options of causal decoders, against the same sums by hand.
 
 use attn_core::{Attention, Mask, Side};
-use attn_models::{Error, Gradients, Inputs, Model, Point, Recorder, Result, Site, Weights};
+use attn_models::{Error, Gradients, Inputs, Model, Point, Result, Site, Weights, record::Recorder};
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,7 +25,7 @@ fn tiny(family: &str, options: Value) -> Value {
 }
 
 fn build(config: &Value) -> Result<Model> {
-    Model::build("tiny", &config.to_string(), &Weights::initialise(5), Gradients::Off)
+    Model::build("tiny", &config.to_string(), &Weights::initialize(5), Gradients::Off)
 }
 
 fn site(layer: usize, point: Point) -> Site {

@@ -1,7 +1,11 @@
 //! Interventions as data: what is refused and how that is said, and what is saved.
 
 use attn_core::{Attention, Side};
-use attn_models::{Edit, Error, Heads, Intervention, Interventions, Model, Point, Recorder, Selection, Site};
+use attn_models::{
+    Error, Model, Point, Site,
+    intervene::{Edit, Heads, Intervention, Interventions, Selection},
+    record::Recorder,
+};
 
 use crate::{
     edits::{batch, edits},
@@ -94,17 +98,17 @@ fn what_does_not_exist_or_cannot_be_done_is_said() {
                 queries: Selection::All,
                 keys: 0.into(),
                 factor: 0.0,
-                renormalise: true,
+                renormalize: true,
             }
             .into(),
-            "rows with a positive sum, to be renormalised, found 0.0 in sequence 0, head 0, query 0",
+            "rows with a positive sum, to be renormalized, found 0.0 in sequence 0, head 0, query 0",
         ),
         (
             Edit::AttentionRow {
                 heads,
                 query: 0,
                 weights: vec![0.1; 6],
-                renormalise: false,
+                renormalize: false,
             }
             .into(),
             "at most 5 weights, one per key, found 6",
@@ -141,7 +145,7 @@ fn every_intervention_can_be_saved() {
             heads: heads.clone(),
             query: 2,
             weights: vec![0.25, 0.5],
-            renormalise: true,
+            renormalize: true,
         }
         .into(),
         Edit::AttentionCells {
@@ -149,7 +153,7 @@ fn every_intervention_can_be_saved() {
             queries: Selection::All,
             keys: 3.into(),
             weight: 1.0,
-            renormalise: false,
+            renormalize: false,
         }
         .into(),
         Edit::AttentionFactor {
@@ -157,7 +161,7 @@ fn every_intervention_can_be_saved() {
             queries: 1.into(),
             keys: Selection::All,
             factor: 2.0,
-            renormalise: true,
+            renormalize: true,
         }
         .into(),
         Edit::KnockOut {

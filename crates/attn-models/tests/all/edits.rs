@@ -2,8 +2,10 @@
 
 use attn_core::{Attention, Side};
 use attn_models::{
-    Edit, Gradients, Heads, Inputs, Intervention, Interventions, Model, Point, Recorder, Selection, Site, Tap, Weights,
+    Gradients, Inputs, Model, Point, Site, Tap, Weights,
     candle::{DType, Device, Tensor},
+    intervene::{Edit, Heads, Intervention, Interventions, Selection},
+    record::Recorder,
 };
 
 use crate::support::{difference, expected, inputs, largest, open, values};
@@ -164,7 +166,7 @@ fn close(found: &[f32], wanted: &[f32], what: &str) {
     }
 }
 
-fn normalise(row: &mut [f32]) {
+fn normalize(row: &mut [f32]) {
     let sum: f32 = row.iter().sum();
     row.iter_mut().for_each(|weight| *weight /= sum);
 }
@@ -182,7 +184,7 @@ fn a_knocked_out_edge_leaves_the_softmax_of_the_rest() {
         let (_, wanted) = by_hand(&model, &inputs, site, |sequence, head, query, row| {
             if sequence == 1 && head % 2 == 0 && (query == 2 || query == 3) {
                 (row[1], row[2]) = (0.0, 0.0);
-                normalise(row);
+                normalize(row);
             }
         });
         close(&found, &wanted, name);
@@ -205,7 +207,7 @@ fn single_edges_are_knocked_out() {
                 _ => return,
             };
             cut.iter().for_each(|&key| row[key] = 0.0);
-            normalise(row);
+            normalize(row);
         });
         close(&found, &wanted, name);
     }
@@ -222,7 +224,7 @@ fn attention_is_overwritten_and_reweighted_after_the_softmax() {
                 heads: heads(0),
                 query: 3,
                 weights: vec![1.0, 0.0, 3.0],
-                renormalise: true,
+                renormalize: true,
             }
             .in_sequences(0),
             Edit::AttentionCells {
@@ -230,7 +232,7 @@ fn attention_is_overwritten_and_reweighted_after_the_softmax() {
                 queries: Selection::from(1..4),
                 keys: 1.into(),
                 weight: 0.5,
-                renormalise: false,
+                renormalize: false,
             }
             .into(),
             Edit::AttentionFactor {
@@ -238,7 +240,7 @@ fn attention_is_overwritten_and_reweighted_after_the_softmax() {
                 queries: Selection::All,
                 keys: 0.into(),
                 factor: 0.25,
-                renormalise: true,
+                renormalize: true,
             }
             .in_sequences([0, 1]),
         ];
@@ -254,7 +256,7 @@ fn attention_is_overwritten_and_reweighted_after_the_softmax() {
                 1 if (1..4).contains(&query) => row[1] = 0.5,
                 2 if sequence < 2 => {
                     row[0] *= 0.25;
-                    normalise(row);
+                    normalize(row);
                 }
                 _ => {}
             },
@@ -635,14 +637,14 @@ fn interventions_act_together_and_in_their_order() {
         heads: heads.clone(),
         query: 4,
         weights: vec![0.5, 0.5],
-        renormalise: false,
+        renormalize: false,
     };
     let factor = Edit::AttentionFactor {
         heads,
         queries: 4.into(),
         keys: 0.into(),
         factor: 3.0,
-        renormalise: true,
+        renormalize: true,
     };
     let site = Site::new(Attention::DecoderSelf, 0, Point::Attention);
     let (dims, found) = recorded(&model, &inputs, site, vec![row.into(), factor.into()]);
@@ -664,7 +666,7 @@ fn gradients_flow_through_interventions() {
 
 fn gradients_flow(name: &str, attention: Attention) {
     let (model, inputs) = (Model::load(&open(name)).unwrap(), batch(name));
-    let target = attn_models::Target::Token { position: 2, token: 7 };
+    let target = attn_models::attribute::Target::Token { position: 2, token: 7 };
     let heads = |head: usize| Heads::new(attention, 0, head);
     // Every query sees key 0, in a causal attention too.
     let all = Selection::All;
@@ -679,7 +681,7 @@ fn gradients_flow(name: &str, attention: Attention) {
             queries: all.clone(),
             keys: 0.into(),
             factor: 0.3,
-            renormalise: true,
+            renormalize: true,
         }
         .into(),
         Edit::KnockOut {
@@ -690,7 +692,7 @@ fn gradients_flow(name: &str, attention: Attention) {
         .into(),
     ];
     let mut tap = edits(&model, list);
-    let gradients = attn_models::input_gradients(&model, &inputs, &[target], &mut tap).unwrap();
+    let gradients = attn_models::attribute::input_gradients(&model, &inputs, &[target], &mut tap).unwrap();
     // Against a difference quotient along a fixed direction.
     let gradient = &gradients.gradients[&Side::Encoder];
     let direction: Vec<f32> = (0..gradient.elem_count()).map(|i| (i as f32 * 0.7).sin()).collect();

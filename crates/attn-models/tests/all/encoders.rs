@@ -177,7 +177,7 @@ fn passes_share_the_layer_of_their_group() {
 fn roberta_counts_positions_from_behind_padding_and_skips_it() {
     let model = |padding: u32| {
         let config = tiny("roberta", json!({"pad_token_id": padding, "type_vocab_size": 1}));
-        Model::build("tiny", &config.to_string(), &Weights::initialise(5), Gradients::Off).unwrap()
+        Model::build("tiny", &config.to_string(), &Weights::initialize(5), Gradients::Off).unwrap()
     };
     let forward = |model: &Model, positions: Option<&[u32]>| {
         let mut inputs: Inputs = ids(&[&[0, 7, 1, 8, 2]]);

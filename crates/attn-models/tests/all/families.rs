@@ -4,7 +4,7 @@
 use attn_models::{
     Gradients, Model, Weights,
     candle::{DType, Tensor},
-    run_raw,
+    record::run_raw,
 };
 
 use crate::support::{difference, expected, fixture, inputs, largest, open};

@@ -9,9 +9,10 @@ use std::{
 
 use attn_core::Attention;
 use attn_models::{
-    Checkpoint, EarlyStopping, Error, Fate, Generated, GenerationParams, Generator, Gradients, Inputs, Model, Point,
-    Recorder, Sampling, Site, Weights,
+    Checkpoint, Error, Gradients, Inputs, Model, Point, Site, Weights,
     candle::{DType, Tensor},
+    generate::{EarlyStopping, Fate, Generated, GenerationParams, Generator, Sampling},
+    record::Recorder,
 };
 use serde_json::Value;
 
@@ -302,7 +303,7 @@ fn tiny(vocabulary: usize) -> Model {
         r#"{{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": {vocabulary}, "n_positions": 12,
             "n_embd": 16, "n_layer": 2, "n_head": 2}}"#
     );
-    let weights = Weights::initialise(5);
+    let weights = Weights::initialize(5);
     let model = Model::build("tiny", &config, &weights, Gradients::Off).unwrap();
     for variable in weights.variables().values().filter(|variable| variable.rank() == 2) {
         variable.set(&(variable.as_tensor() * 20.0).unwrap()).unwrap();

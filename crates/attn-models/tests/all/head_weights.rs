@@ -4,7 +4,7 @@ use attn_core::{
     Attention, HeadWeights,
     ndarray::{Array2, Axis},
 };
-use attn_models::{Inputs, Model, Point, Recorder, Site};
+use attn_models::{Inputs, Model, Point, Site, record::Recorder};
 
 use crate::{
     families::FAMILIES,

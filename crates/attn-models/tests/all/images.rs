@@ -1,6 +1,10 @@
-//! Pictures against the pixels the reference made of the same files.
+//! Images against the pixels the reference made of the same files.
 
-use attn_models::{Error, Images, Model, Vision};
+use attn_models::{
+    Error, Model,
+    images::{Image, ImageProcessor, images_in},
+    model::Vision,
+};
 
 use crate::support::{expected, fixture, open, values};
 
@@ -8,10 +12,10 @@ use crate::support::{expected, fixture, open, values};
 fn pixels_agree_with_the_reference_up_to_rounding_of_8_bit_values() {
     let checkpoint = open("vit");
     let vision = Model::load(&checkpoint).unwrap().vision().unwrap();
-    let images = checkpoint.images().unwrap();
+    let images = checkpoint.image_processor().unwrap();
     let decoded: Vec<_> = ["0.png", "1.png"]
         .iter()
-        .map(|name| Images::open(fixture("vit/images").join(name)).unwrap())
+        .map(|name| Image::from(fixture("vit/images").join(name)).decode().unwrap())
         .collect();
     let found = values(&images.batch(&decoded, &vision).unwrap());
     let wanted = values(&expected("vit")["px.in.pixel_values"]);
@@ -37,11 +41,11 @@ fn pixels_agree_with_the_reference_up_to_rounding_of_8_bit_values() {
     assert!(differing * 100 <= found.len(), "{differing} of {} differ", found.len());
 }
 
-fn preprocessor(json: &str) -> Images {
-    Images::new(json.as_bytes(), "preprocessor_config.json".as_ref()).unwrap()
+fn preprocessor(json: &str) -> ImageProcessor {
+    ImageProcessor::new(json.as_bytes(), "preprocessor_config.json".as_ref()).unwrap()
 }
 
-const GREY: Vision = Vision {
+const GRAY: Vision = Vision {
     channels: 1,
     height: 2,
     width: 2,
@@ -52,16 +56,16 @@ const GREY: Vision = Vision {
 };
 
 #[test]
-fn grey_pictures_follow_the_luma_weights() {
+fn gray_images_follow_the_luma_weights() {
     let images = preprocessor(
         r#"{"image_processor_type": "ViTImageProcessor", "size": {"height": 2, "width": 2}, "image_mean": [0.0], "image_std": [1.0]}"#,
     );
-    let mut picture = image::RgbImage::new(2, 2);
-    picture.put_pixel(0, 0, image::Rgb([255, 0, 0]));
-    picture.put_pixel(1, 0, image::Rgb([0, 255, 0]));
-    picture.put_pixel(0, 1, image::Rgb([0, 0, 255]));
-    picture.put_pixel(1, 1, image::Rgb([255, 255, 255]));
-    let pixels = images.pixels(&picture.into(), &GREY).unwrap();
+    let mut image = image::RgbImage::new(2, 2);
+    image.put_pixel(0, 0, image::Rgb([255, 0, 0]));
+    image.put_pixel(1, 0, image::Rgb([0, 255, 0]));
+    image.put_pixel(0, 1, image::Rgb([0, 0, 255]));
+    image.put_pixel(1, 1, image::Rgb([255, 255, 255]));
+    let pixels = images.pixels(&image.into(), &GRAY).unwrap();
     let expected = [0.299, 0.587, 0.114, 1.0];
     for (found, expected) in pixels.iter().zip(expected) {
         assert!((found - expected).abs() <= 0.5 / 255.0, "{pixels:?}");
@@ -69,14 +73,14 @@ fn grey_pictures_follow_the_luma_weights() {
 }
 
 #[test]
-fn the_shorter_edge_is_brought_to_size_and_the_centre_kept() {
-    // A picture of 4 x 2 whose columns are 0, 85, 170, 255: the two in the middle remain.
+fn the_shorter_edge_is_brought_to_size_and_the_center_kept() {
+    // An image of 4 x 2 whose columns are 0, 85, 170, 255: the two in the middle remain.
     let images = preprocessor(
         r#"{"size": {"shortest_edge": 2}, "do_center_crop": true, "crop_size": {"height": 2, "width": 2},
         "do_normalize": false}"#,
     );
-    let picture = image::GrayImage::from_fn(4, 2, |x, _| image::Luma([u8::try_from(85 * x).unwrap()]));
-    let pixels = images.pixels(&picture.into(), &GREY).unwrap();
+    let image = image::GrayImage::from_fn(4, 2, |x, _| image::Luma([u8::try_from(85 * x).unwrap()]));
+    let pixels = images.pixels(&image.into(), &GRAY).unwrap();
     for (found, expected) in pixels.iter().zip([85.0, 170.0, 85.0, 170.0]) {
         assert!((found - expected / 255.0).abs() < 1e-6, "{pixels:?}");
     }
@@ -84,8 +88,8 @@ fn the_shorter_edge_is_brought_to_size_and_the_centre_kept() {
 
 #[test]
 fn a_preprocessor_of_another_model_is_refused() {
-    let images = open("vit").images().unwrap();
-    let picture = image::DynamicImage::new_rgb8(64, 64);
+    let images = open("vit").image_processor().unwrap();
+    let image = image::DynamicImage::new_rgb8(64, 64);
     let other = Vision {
         channels: 3,
         height: 224,
@@ -95,23 +99,23 @@ fn a_preprocessor_of_another_model_is_refused() {
         columns: 14,
         special: 1,
     };
-    assert!(matches!(images.pixels(&picture, &other), Err(Error::Config { .. })));
+    assert!(matches!(images.pixels(&image, &other), Err(Error::Config { .. })));
 }
 
 #[test]
-fn what_is_not_a_picture_is_refused_with_its_path() {
+fn what_is_not_an_image_is_refused_with_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("cat.png");
     let whole = std::fs::read(fixture("vit/images/0.png")).unwrap();
-    for bytes in [&b"not a picture"[..], &[], &whole[..whole.len() / 2]] {
+    for bytes in [&b"not an image"[..], &[], &whole[..whole.len() / 2]] {
         std::fs::write(&broken, bytes).unwrap();
-        match Images::open(&broken).unwrap_err() {
+        match Image::from(broken.as_path()).decode().unwrap_err() {
             Error::Image { path, .. } => assert_eq!(path, broken),
             other => panic!("{other}"),
         }
     }
     assert!(matches!(
-        Images::open(folder.path().join("none.png")),
+        Image::from(folder.path().join("none.png")).decode(),
         Err(Error::Io { .. })
     ));
 }
@@ -123,16 +127,18 @@ fn wrong_preprocessor_settings_are_named() {
         (r#"{"size": {"longest_edge": 5}}"#, "size"),
         (r#"{"size": 8, "resample": 9}"#, "resample"),
         (r#"{"size": 8, "image_mean": [0.5], "image_std": [0.0]}"#, "image_std"),
-        (r#"{"size": 8, "image_mean": "grey"}"#, "image_mean"),
+        (r#"{"size": 8, "image_mean": "gray"}"#, "image_mean"),
     ] {
-        let error = Images::new(json.as_bytes(), "p.json".as_ref()).unwrap_err().to_string();
+        let error = ImageProcessor::new(json.as_bytes(), "p.json".as_ref())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(key), "{json}: {error}");
     }
 }
 
 #[test]
 fn absurd_sizes_are_refused_without_allocating_them() {
-    let picture = image::DynamicImage::new_rgb8(1, 60_000);
+    let image = image::DynamicImage::new_rgb8(1, 60_000);
     let vision = Vision {
         channels: 3,
         height: 8,
@@ -146,6 +152,20 @@ fn absurd_sizes_are_refused_without_allocating_them() {
         let images = preprocessor(&format!(
             r#"{{"image_processor_type": "ViTImageProcessor", "size": {size}}}"#
         ));
-        assert!(matches!(images.pixels(&picture, &vision), Err(Error::Config { .. })));
+        assert!(matches!(images.pixels(&image, &vision), Err(Error::Config { .. })));
     }
+}
+
+#[test]
+fn the_images_of_a_folder_are_listed_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = images_in(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("png, jpg, jpeg, webp, bmp"), "{error}");
+    for name in ["b.PNG", "a.jpeg", ".hidden.png", "notes.txt", "c"] {
+        std::fs::write(folder.path().join(name), b"").unwrap();
+    }
+    std::fs::create_dir(folder.path().join("cats.png")).unwrap();
+    let names: Vec<String> = images_in(folder.path()).unwrap().iter().map(Image::name).collect();
+    assert_eq!(names, ["a.jpeg", "b.PNG"]);
+    assert!(matches!(images_in(folder.path().join("none")), Err(Error::Io { .. })));
 }

@@ -3,9 +3,10 @@
 
 use attn_core::{Attention, HeadId};
 use attn_models::{
-    Edit, Examples, Gradients, HeadGrid, Inputs, Interventions, Model, Target, Weights,
+    Gradients, Inputs, Model, Weights,
+    attribute::{Examples, HeadGrid, Target, head_gradients, input_gradients, taylor_importance, taylor_per_example},
     candle::{DType, Tensor},
-    head_gradients, input_gradients, taylor_importance, taylor_per_example,
+    intervene::{Edit, Interventions},
 };
 
 use crate::{
@@ -48,7 +49,7 @@ fn head_gradients_agree_with_the_reference() {
         );
         let importance = found.importance();
         close(&flat(&importance), &wanted("head_importance"), 1e-4, name);
-        let by_layer: Vec<_> = importance.iter().map(HeadGrid::normalised_by_layer).collect();
+        let by_layer: Vec<_> = importance.iter().map(HeadGrid::normalized_by_layer).collect();
         close(&flat(&by_layer), &wanted("head_importance_l2norm"), 1e-3, name);
 
         // What it approximates: the loss without each head.

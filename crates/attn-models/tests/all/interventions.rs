@@ -1,7 +1,7 @@
 //! Taps that replace what they see, against independent computations.
 
 use attn_core::{Attention, Side};
-use attn_models::{Error, Inputs, Model, Point, Recorder, Result, Site, Tap, candle::Tensor};
+use attn_models::{Error, Inputs, Model, Point, Result, Site, Tap, candle::Tensor, record::Recorder};
 
 use crate::support::{difference, open, values};
 
@@ -89,7 +89,7 @@ fn every_site_is_visited_in_every_family_and_reaches_the_output() {
 }
 
 #[test]
-fn forbidden_scores_are_attention_zero_and_the_rest_is_renormalised() {
+fn forbidden_scores_are_attention_zero_and_the_rest_is_renormalized() {
     let model = Model::load(&open("bert")).unwrap();
     let site = |point| Site::new(Attention::EncoderSelf, 0, point);
     let mut plain = Recorder::of(&[Point::Attention]);

@@ -1,7 +1,7 @@
 //! The logit lens: what the model itself says when the layers after one add nothing.
 
 use attn_core::Side;
-use attn_models::{Model, Point, Recorder, Site, Tap, candle::Tensor, logit_lens};
+use attn_models::{Model, Point, Site, Tap, attribute::logit_lens, candle::Tensor, record::Recorder};
 
 use crate::{
     attribution::{FAMILIES, some_inputs},

@@ -48,7 +48,7 @@ fn mutated(value: &Value, how: u32) -> Value {
 }
 
 fn run(name: &str, config: &Value, weights: Vec<u8>) {
-    let Ok(checkpoint) = Checkpoint::from_bytes(name, config.to_string().into_bytes(), weights, None, None) else {
+    let Ok(checkpoint) = Checkpoint::from_bytes(name, config.to_string().into_bytes(), weights) else {
         return;
     };
     let described = checkpoint.describe();

@@ -1,7 +1,7 @@
 //! Configuration options that change the numbers: honoured, or refused by name.
 
 use attn_core::{Attention, Mask};
-use attn_models::{Error, Gradients, Inputs, Model, Point, Recorder, Result, Site, Weights};
+use attn_models::{Error, Gradients, Inputs, Model, Point, Result, Site, Weights, record::Recorder};
 use serde_json::{Value, json};
 
 use crate::support::{difference, open, values};
@@ -46,7 +46,7 @@ fn with(family: &str, options: Value) -> Value {
 }
 
 fn build(config: &Value) -> Result<Model> {
-    Model::build("tiny", &config.to_string(), &Weights::initialise(5), Gradients::Off)
+    Model::build("tiny", &config.to_string(), &Weights::initialize(5), Gradients::Off)
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn positions_shift_the_rotation() {
 #[test]
 fn biases_heads_and_bare_models_are_built_as_configured() {
     let names = |config: Value| -> Vec<String> {
-        let weights = Weights::initialise(1);
+        let weights = Weights::initialize(1);
         Model::build("tiny", &config.to_string(), &weights, Gradients::On).unwrap();
         weights.variables().into_keys().collect()
     };
@@ -343,7 +343,7 @@ fn pair() -> Inputs {
 #[test]
 fn gated_and_untied_t5_follows_its_definition() {
     let options = json!({"feed_forward_proj": "gated-gelu", "tie_word_embeddings": false});
-    let weights = Weights::initialise(5);
+    let weights = Weights::initialize(5);
     let model = Model::build("tiny", &with("t5", options).to_string(), &weights, Gradients::Off).unwrap();
     // As large as the weights of a trained model, so that the gate is not near 0.
     for variable in weights.variables().values().filter(|variable| variable.rank() == 2) {
@@ -415,7 +415,7 @@ fn padding_on_either_side_gives_the_same() {
 fn two_vocabularies_have_two_tables() {
     let options = json!({"model_type": "marian", "architectures": ["MarianMTModel"], "vocab_size": 12, "decoder_vocab_size": 9,
         "share_encoder_decoder_embeddings": false});
-    let weights = Weights::initialise(5);
+    let weights = Weights::initialize(5);
     let model = Model::build("tiny", &with("bart", options).to_string(), &weights, Gradients::Off).unwrap();
     let logits = model.forward(&pair(), &mut ()).unwrap().logits.unwrap();
     assert_eq!(logits.dims(), [1, 3, 9]);

@@ -135,7 +135,7 @@ fn masked_atoms_of_reactions_are_found() {
 }
 
 #[test]
-fn a_grey_digit_is_classified() {
+fn a_gray_digit_is_classified() {
     let Some(path) = third_party("vit-mnist") else { return };
     let checkpoint = Checkpoint::open(path).unwrap();
     let capturer = Capturer::load(&checkpoint).unwrap();
@@ -160,7 +160,7 @@ fn a_grey_digit_is_classified() {
         }])
     });
     let pixels = checkpoint
-        .images()
+        .image_processor()
         .unwrap()
         .batch(&[one.into(), zero.into()], &vision)
         .unwrap();

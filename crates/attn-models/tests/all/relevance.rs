@@ -1,9 +1,9 @@
 //! Layer-wise relevance propagation against its rules written out.
 
 use attn_models::{
-    Gradients, Inputs, Model, Target, Weights,
+    Gradients, Inputs, Model, Weights,
+    attribute::{Target, propagate_relevance},
     candle::{DType, Device, Tensor},
-    propagate_relevance,
 };
 
 /// GPT-2 with one layer, its relevance propagated by loops over sums, every map for itself, in f64.
@@ -12,7 +12,7 @@ fn relevance_is_that_of_the_rules_written_out() {
     let (width, heads, tokens, vocabulary) = (8, 2, 4, 20);
     let config = r#"{"model_type": "gpt2", "vocab_size": 20, "n_positions": 6, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_inner": 12,
                      "layer_norm_epsilon": 1e-5, "architectures": ["GPT2LMHeadModel"]}"#;
-    let weights = Weights::initialise(3);
+    let weights = Weights::initialize(3);
     let model = Model::build("one layer", config, &weights, Gradients::Off).unwrap();
     // Numbers of a size at which everything matters, biases too.
     for (at, (_, variable)) in weights.variables().into_iter().enumerate() {

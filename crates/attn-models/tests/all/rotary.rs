@@ -1,7 +1,7 @@
 //! Rotary positions: partial rotation and every scaling for longer contexts, against angles by hand.
 
 use attn_core::Attention;
-use attn_models::{Error, Gradients, Inputs, Model, Point, Recorder, Result, Site, Weights};
+use attn_models::{Error, Gradients, Inputs, Model, Point, Result, Site, Weights, record::Recorder};
 use serde_json::{Value, json};
 
 use crate::support::values;
@@ -16,7 +16,7 @@ fn llama(head_dim: usize, options: Value) -> Value {
 }
 
 fn build(config: &Value) -> Result<Model> {
-    Model::build("tiny", &config.to_string(), &Weights::initialise(5), Gradients::Off)
+    Model::build("tiny", &config.to_string(), &Weights::initialize(5), Gradients::Off)
 }
 
 /// Queries of the first head before and after rotation, `[token][dimension]`.

@@ -20,8 +20,8 @@ fn loss(logits: &Tensor, ids: &[Vec<u32>]) -> Tensor {
         .unwrap();
     let largest = predicted.max_keepdim(D::Minus1).unwrap().detach();
     let shifted = predicted.broadcast_sub(&largest).unwrap();
-    let normaliser = shifted.exp().unwrap().sum_keepdim(D::Minus1).unwrap().log().unwrap();
-    let log_probabilities = shifted.broadcast_sub(&normaliser).unwrap();
+    let normalizer = shifted.exp().unwrap().sum_keepdim(D::Minus1).unwrap().log().unwrap();
+    let log_probabilities = shifted.broadcast_sub(&normalizer).unwrap();
     let next: Vec<u32> = ids.iter().flat_map(|ids| ids[1..].to_vec()).collect();
     let next = Tensor::new(next, &Device::Cpu).unwrap().unsqueeze(1).unwrap();
     log_probabilities
@@ -35,7 +35,7 @@ fn loss(logits: &Tensor, ids: &[Vec<u32>]) -> Tensor {
 
 #[test]
 fn gradient_descent_learns_a_sequence_by_heart() {
-    let weights = Weights::initialise(3);
+    let weights = Weights::initialize(3);
     let model = Model::build("tiny", TINY, &weights, Gradients::On).unwrap();
     let ids = vec![vec![1, 5, 2, 9, 4, 7]];
     let inputs = Inputs::from_ids(&ids, 0).unwrap();
@@ -57,7 +57,7 @@ fn gradient_descent_learns_a_sequence_by_heart() {
 #[test]
 fn fresh_weights_depend_on_seed_and_name_only() {
     let weights = |seed| {
-        let weights = Weights::initialise(seed);
+        let weights = Weights::initialize(seed);
         Model::build("tiny", TINY, &weights, Gradients::On).unwrap();
         weights
     };
@@ -122,7 +122,7 @@ fn what_is_saved_loads_again_under_the_published_names() {
 
 #[test]
 fn diverged_weights_are_not_saved() {
-    let weights = Weights::initialise(1);
+    let weights = Weights::initialize(1);
     Model::build("tiny", TINY, &weights, Gradients::On).unwrap();
     let variable = &weights.variables()["transformer.ln_f.bias"];
     variable.set(&Tensor::full(1e6_f32, 16, &Device::Cpu).unwrap()).unwrap();
@@ -185,8 +185,8 @@ fn input_gradients_agree_with_the_reference() {
         // Sum over examples of the mean over labelled positions.
         let mut total = Tensor::zeros((), DType::F32, &Device::Cpu).unwrap();
         let logits = logits.reshape(((), vocab)).unwrap();
-        let normaliser = logits.exp().unwrap().sum_keepdim(D::Minus1).unwrap().log().unwrap();
-        let log_probabilities = logits.broadcast_sub(&normaliser).unwrap();
+        let normalizer = logits.exp().unwrap().sum_keepdim(D::Minus1).unwrap().log().unwrap();
+        let log_probabilities = logits.broadcast_sub(&normalizer).unwrap();
         for example in rows.chunks(per_example).enumerate() {
             let (at, labels) = example;
             let labelled = labels.iter().filter(|label| **label >= 0).count() as f64;

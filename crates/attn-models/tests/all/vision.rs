@@ -2,8 +2,9 @@
 
 use attn_core::{Attention, Side};
 use attn_models::{
-    Capturer, Checkpoint, Gradients, Inputs, Model, Picture, Point, Site, Weights,
+    Capturer, Checkpoint, Gradients, Inputs, Model, Point, Site, Weights,
     candle::{Device, Tensor},
+    images::Image,
 };
 use serde_json::{Value, json};
 
@@ -130,7 +131,7 @@ fn registers_have_no_position() {
     assert_eq!(loud.model.vision().unwrap().special, 4);
     // None is DINOv2 itself.
     let none = tiny("dinov2_with_registers", json!({"num_register_tokens": 0}));
-    let none = Model::build("tiny", &none.to_string(), &Weights::initialise(1), Gradients::Off).unwrap();
+    let none = Model::build("tiny", &none.to_string(), &Weights::initialize(1), Gradients::Off).unwrap();
     assert_eq!(none.vision().unwrap().special, 1);
 }
 
@@ -184,7 +185,7 @@ fn a_checkpoint_of_both_parts_of_clip_is_its_vision_part() {
 }
 
 #[test]
-fn pictures_are_captured_at_the_size_their_preprocessor_makes() {
+fn images_are_captured_at_the_size_their_preprocessor_makes() {
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "model.safetensors"] {
         std::fs::copy(fixture("dinov2").join(file), folder.path().join(file)).unwrap();
@@ -193,8 +194,8 @@ fn pictures_are_captured_at_the_size_their_preprocessor_makes() {
         "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}"#;
     std::fs::write(folder.path().join("preprocessor_config.json"), preprocessor).unwrap();
     let capturer = Capturer::load(&Checkpoint::open(folder.path()).unwrap()).unwrap();
-    let pictures = [Picture::File(fixture("dinov2/images/0.png"))];
-    let capture = capturer.pictures(&pictures, None, &()).unwrap().capture;
+    let image = Image::from(fixture("dinov2/images/0.png"));
+    let capture = capturer.capture_images([image]).unwrap();
     let image = capture.sequences()[0].image.clone().unwrap();
     assert_eq!((image.rows, image.columns), (6, 5));
     assert_eq!(capture.sequences()[0].encoder.len(), 31);

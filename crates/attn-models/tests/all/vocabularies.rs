@@ -54,7 +54,7 @@ fn vocabularies_of_word_pieces_are_berts() {
 }
 
 #[test]
-fn the_options_of_berts_normaliser_are_heeded() {
+fn the_options_of_berts_normalizer_are_heeded() {
     let folder = raw("bert", &["vocab.txt"]);
     let vocabulary = [
         "[PAD]", "[UNK]", "[CLS]", "[SEP]", "cafe", "Cafe", "café", "Café", "日", "##本", "<x>",
@@ -192,7 +192,7 @@ fn varint(mut value: u64) -> Vec<u8> {
     bytes
 }
 
-/// A SentencePiece model of pieces (text, score, kind); kind 2 of trainer is byte pairs. Its table of normalisation is
+/// A SentencePiece model of pieces (text, score, kind); kind 2 of trainer is byte pairs. Its table of normalization is
 /// Marian's, which is the usual one.
 fn model(pieces: &[(String, f64, u64)], trainer: u64, table: bool) -> Vec<u8> {
     let piece = |(text, score, kind): &(String, f64, u64)| {
@@ -215,7 +215,7 @@ fn model(pieces: &[(String, f64, u64)], trainer: u64, table: bool) -> Vec<u8> {
         &[field(3, 0, &varint(trainer)), field(35, 0, &varint(trainer - 1))].concat(),
     ));
     if table {
-        // The last message of Marian's file is the normaliser's.
+        // The last message of Marian's file is the normalizer's.
         let marian = fs::read(fixture("marian/source.spm")).unwrap();
         let name = marian.windows(8).rposition(|window| window == b"nmt_nfkc").unwrap();
         let start = (0..name).rev().find(|&at| marian[at] == 0x1a).unwrap();
@@ -233,7 +233,7 @@ fn vocabulary(name: &str, from: usize) -> Vec<(String, f64, u64)> {
         .collect()
 }
 
-/// Cases without white space other than single spaces between words: what the fixtures' own normalisers do with the rest
+/// Cases without white space other than single spaces between words: what the fixtures' own normalizers do with the rest
 /// is not what the usual table does.
 fn plain_cases(name: &str, id: impl Fn(u64) -> u64) -> Vec<Value> {
     let mut kept = Vec::new();
@@ -452,7 +452,7 @@ fn broken_sentence_piece_models_are_errors() {
 }
 
 #[test]
-fn broken_tables_of_normalisation_are_errors_or_harmless() {
+fn broken_tables_of_normalization_are_errors_or_harmless() {
     let folder = raw("marian", &["vocab.json"]);
     let path = folder.path().join("source.spm");
     let whole = fs::read(fixture("marian/source.spm")).unwrap();

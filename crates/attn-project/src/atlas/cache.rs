@@ -10,7 +10,7 @@ use std::{
     time::SystemTime,
 };
 
-use attn_core::{Capture, HeadId, write_atomically};
+use attn_core::{Capture, HeadId, files::write_atomically};
 
 use super::{HeadProjection, file};
 use crate::Error;

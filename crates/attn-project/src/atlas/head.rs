@@ -212,10 +212,7 @@ impl<'a> Atlas<'a> {
     }
 
     fn mask(&self, head: HeadId) -> Result<Mask, Error> {
-        let info = self.capture.model().attention(head.attention);
-        let mask = info
-            .and_then(|info| info.layers.get(head.layer))
-            .map(|layer| layer.mask);
+        let mask = self.capture.model().mask(head);
         mask.ok_or_else(|| Error::parameter("head", "a head of the model", head))
     }
 }

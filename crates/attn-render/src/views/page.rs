@@ -1,5 +1,7 @@
 //! What every view has around its content: title, subtitle, legend and caption.
 
+pub(crate) use attn_core::format::number;
+
 use super::legend::{self, Entry};
 use crate::{
     Colors, Error, Label, Rect, Scene,
@@ -72,19 +74,6 @@ impl Page<'_> {
             },
         ))
     }
-}
-
-/// A number for people: two or three significant digits, a true minus sign.
-pub(crate) fn number(value: f32) -> String {
-    let size = value.abs();
-    let text = match size {
-        _ if size >= 100.0 || size == 0.0 => format!("{value:.0}"),
-        _ if size >= 10.0 => format!("{value:.1}"),
-        _ if size >= 0.01 => format!("{value:.2}"),
-        _ if size >= 0.001 => format!("{value:.4}"),
-        _ => format!("{value:.0e}"),
-    };
-    text.replace('-', "−")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
 
 use attn_analyze::concepts::TaggedText;
 use attn_core::{Capture, Sequence, Side, Token};
-use attn_models::{Line, split_lines};
+use attn_models::text::{Line, split_lines};
 
 use crate::{Column, ColumnKind, Error};
 
@@ -55,7 +55,7 @@ impl Dataset {
     /// values that are lists or objects are left out.
     ///
     /// # Errors
-    /// Those of [`attn_models::read_lines`] and [`TaggedText::conllu`], [`Error::Dataset`] for a table that is not well formed or
+    /// Those of [`attn_models::text::read_lines`] and [`TaggedText::conllu`], [`Error::Dataset`] for a table that is not well formed or
     /// has no such column.
     pub fn read(path: impl AsRef<Path>, text: Option<&str>) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -100,7 +100,7 @@ impl Dataset {
     }
 
     fn conllu(content: &str, place: String) -> Result<Self, Error> {
-        let names = TaggedText::conllu_columns(content);
+        let names = TaggedText::conllu_columns(content)?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let tagged = TaggedText::conllu(content, &place, &names)?;
         let mut columns = Vec::new();
@@ -159,7 +159,7 @@ impl Dataset {
     ///
     /// let data = Dataset::parse(SENTENCES_CONLLU.as_bytes(), Path::new("sentences.conllu"), None)?;
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
-    /// let capture = capturer.text(&data.lines[..20], None, &())?.capture;
+    /// let capture = capturer.capture_lines(&data.lines[..20])?;
     /// let columns = data.columns(&capture)?;
     /// let tags = columns.iter().find(|column| column.name == "upos").unwrap();
     /// assert!(matches!(&tags.kind, ColumnKind::Categorical(names) if names.contains(&"NOUN".to_owned())));

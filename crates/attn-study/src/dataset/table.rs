@@ -1,6 +1,6 @@
 //! Tables of sequences: CSV and JSON lines, a text and what is known of it per row.
 
-use attn_models::Line;
+use attn_models::text::Line;
 use serde_json::{Map, Value};
 
 use super::{DataColumn, DataValues, Dataset, text_column};

@@ -2,8 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use attn_analyze::Rng;
-use attn_core::{HeadId, ModelInfo, Sequence, Token};
+use attn_core::{HeadId, Mask, ModelInfo, Rng, Sequence, Token};
 use serde::{Serialize, Serializer};
 
 /// A rule for edges of a head, from queries to keys, in any sequence. As text: `previous`, `self`, `next`, `-3`, `+2`, `first`,
@@ -105,13 +104,10 @@ pub(super) fn random_edges(
     random
 }
 
-/// The keys that a query of a head may see.
+/// The keys that a query of a head may see; all of them for a head that does not exist.
 fn visible(info: &ModelInfo, head: HeadId, query: usize, keys: usize) -> Vec<usize> {
-    let layer = info
-        .attention(head.attention)
-        .and_then(|info| info.layers.get(head.layer));
-    let sees = |key: &usize| layer.is_none_or(|layer| layer.mask.visible(query, *key));
-    (0..keys).filter(sees).collect()
+    let mask = info.mask(head).unwrap_or(Mask::Full);
+    mask.visible_keys(query, keys).collect()
 }
 
 /// Whether a token is this word; `None` is any word.

@@ -1,6 +1,6 @@
 //! A mean and how sure it is.
 
-use attn_analyze::Rng;
+use attn_core::Rng;
 use serde::Serialize;
 
 /// A mean over sequences with its 95 % confidence interval: percentiles of means over resampled sequences (the bootstrap, Efron

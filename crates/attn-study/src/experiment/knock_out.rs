@@ -1,8 +1,8 @@
 //! Knock-out of edges: whether the model needs what a head reads along them.
 
-use attn_analyze::Rng;
+use attn_core::Rng;
 use attn_core::{HeadId, Progress, Sequence};
-use attn_models::{Capturer, Edit};
+use attn_models::{Capturer, intervene::Edit};
 use serde::Serialize;
 
 use super::{
@@ -56,12 +56,11 @@ pub struct RandomEdges {
 /// ```
 /// use attn_core::{Attention, HeadId};
 /// use attn_embedded::sentences;
-/// use attn_models::{Capturer, split_lines};
+/// use attn_models::Capturer;
 /// use attn_study::{Edges, ExperimentParams, knock_out};
 ///
 /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
-/// let text: String = sentences().take(8).flat_map(|line| [line, "\n"]).collect();
-/// let capture = capturer.text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?.capture;
+/// let capture = capturer.capture_lines(sentences().take(8))?;
 /// let heads = [HeadId::new(Attention::DecoderSelf, 1, 2)];
 /// let params = ExperimentParams { random: 2, ..ExperimentParams::default() };
 /// let cut = knock_out(&capturer, capture.sequences(), &heads, &Edges::Offset(-1), &params, &())?;

@@ -9,9 +9,9 @@ mod estimate;
 mod knock_out;
 mod run;
 
-use attn_analyze::Rng;
+use attn_core::Rng;
 use attn_core::{HeadId, Progress, Sequence};
-use attn_models::{Capturer, Edit};
+use attn_models::{Capturer, intervene::Edit};
 use serde::Serialize;
 
 use self::run::{Change, Runner};
@@ -128,17 +128,16 @@ pub struct RandomHeads {
 ///
 /// # Errors
 /// [`Error::NoHeads`] without heads, [`Error::NotAPicture`] for images without a known file, those of
-/// [`Interventions::new`](attn_models::Interventions::new) for heads that do not exist, and of the model's run.
+/// [`Interventions::new`](attn_models::intervene::Interventions::new) for heads that do not exist, and of the model's run.
 ///
 /// ```
 /// use attn_core::{Attention, HeadId};
 /// use attn_embedded::sentences;
-/// use attn_models::{Capturer, split_lines};
+/// use attn_models::Capturer;
 /// use attn_study::{ExperimentParams, ablate};
 ///
 /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
-/// let text: String = sentences().take(8).flat_map(|line| [line, "\n"]).collect();
-/// let capture = capturer.text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?.capture;
+/// let capture = capturer.capture_lines(sentences().take(8))?;
 /// let heads = [HeadId::new(Attention::DecoderSelf, 1, 2)];
 /// let params = ExperimentParams { random: 2, ..ExperimentParams::default() };
 /// let ablation = ablate(&capturer, capture.sequences(), &heads, &params, &())?;

@@ -1,9 +1,15 @@
 //! The runs of an experiment: batch by batch, the unchanged model, then every variant. Memory holds the outputs of two runs of
 //! one batch.
 
-use attn_analyze::Rng;
+use attn_core::Rng;
 use attn_core::{Attention, Progress, Sequence, Side, progress::step};
-use attn_models::{Capturer, Inputs, Intervention, Interventions, Output, Picture, candle::Tensor};
+use attn_models::{
+    Capturer, Inputs,
+    candle::Tensor,
+    images::Image,
+    intervene::{Intervention, Interventions},
+    model::Output,
+};
 use rayon::prelude::*;
 
 use super::{Distance, Edits, ExperimentParams, Task};
@@ -37,7 +43,7 @@ struct Item<'a> {
     sequence: &'a Sequence,
     encoder: Vec<u32>,
     decoder: Vec<u32>,
-    picture: Option<Picture>,
+    image: Option<Image>,
     /// Tokens of the output whose prediction counts, with the right ids.
     targets: Vec<(usize, u32)>,
 }
@@ -73,7 +79,7 @@ impl<'a> Runner<'a> {
         for sequence in sequences {
             let sees = capturer.model().vision().is_some();
             runner.items.push(Item {
-                picture: sees.then(|| picture_of(sequence)).transpose()?,
+                image: sees.then(|| picture_of(sequence)).transpose()?,
                 sequence,
                 encoder: ids(sequence, Side::Encoder),
                 decoder: ids(sequence, Side::Decoder),
@@ -212,8 +218,8 @@ impl<'a> Runner<'a> {
 
     fn inputs(&self, items: &[&Item<'_>]) -> Result<Inputs, Error> {
         if self.capturer.model().vision().is_some() {
-            let pictures = items.iter().filter_map(|item| item.picture.as_ref());
-            return Ok(self.capturer.picture_inputs(pictures)?);
+            let images = items.iter().filter_map(|item| item.image.as_ref());
+            return Ok(self.capturer.image_inputs(images)?);
         }
         let rows = |side: Side| {
             let rows = items.iter().map(|item| match side {
@@ -268,7 +274,7 @@ impl<'a> Runner<'a> {
             let own = tensor.get(row).map_err(|error| Error::Models(error.into()))?;
             let width = own.dims().last().copied().unwrap_or(0);
             let mut rows = flat(&own)?;
-            if own.dims().len() == 2 && item.picture.is_none() {
+            if own.dims().len() == 2 && item.image.is_none() {
                 // Without the padding.
                 let length = if self.side == Side::Decoder {
                     item.decoder.len()

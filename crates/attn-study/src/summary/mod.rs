@@ -13,10 +13,10 @@ mod table;
 use std::collections::BTreeMap;
 
 use attn_analyze::heads::{
-    Anomaly, Attribute, DivergenceParams, HeadContent, HeadLabel, HeadNorms, HeadScores, Reads, Role, Rules, ScoreId,
+    Anomaly, DivergenceParams, HeadContent, HeadLabel, HeadNorms, HeadScores, Reads, Role, Rules, ScoreId,
     ScoreList, ScoreParams, anomalies, content_scores, head_labels, head_norms, heads_by_role, score_heads,
 };
-use attn_core::{Capture, HeadId, ModelInfo, Progress, Sequence};
+use attn_core::{Capture, HeadId, ModelInfo, Progress, Sequence, TokenColumn};
 use attn_models::Capturer;
 use serde::Serialize;
 
@@ -115,12 +115,11 @@ impl Summary {
     ///
     /// ```
     /// use attn_embedded::sentences;
-    /// use attn_models::{Capturer, split_lines};
+    /// use attn_models::Capturer;
     /// use attn_study::{Summary, SummaryParams};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
-    /// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
-    /// let capture = capturer.text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?.capture;
+    /// let capture = capturer.capture_lines(sentences().take(20))?;
     /// let summary = Summary::new(&capture, Some(&capturer), &SummaryParams::default(), &())?;
     /// assert_eq!(summary.heads.len(), 16);
     /// assert!(summary.markdown().starts_with("# What the heads of text-decoder do"));
@@ -243,9 +242,9 @@ impl Summary {
 /// Attributes of tokens that explain attention: per head, the one that explains most first.
 fn content(capture: &Capture, sample: &ScoreParams, progress: &dyn Progress) -> Result<Vec<HeadContent>, Error> {
     let mut attributes = patches::attributes(capture, progress)?;
-    attributes.insert(0, Attribute::text(capture));
+    attributes.insert(0, TokenColumn::of_tokens(capture));
     let mut content: Vec<HeadContent> = Vec::new();
-    for attribute in attributes.iter().filter(|attribute| attribute.has_classes()) {
+    for attribute in attributes.iter().filter(|attribute| attribute.has_values()) {
         content.extend(content_scores(capture, attribute, sample, progress)?);
     }
     let above = |content: &HeadContent| content.score.value - content.score.baseline();

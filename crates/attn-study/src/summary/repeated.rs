@@ -93,7 +93,7 @@ pub(super) fn scores(
         sequence
     };
     let sequences = repeated_ids(range, length, SEQUENCES, seed)?;
-    let sequences = sequences.into_iter().enumerate().map(sequence).collect();
-    let outcome = model.sequences(sequences, None, progress)?;
-    Ok(Some(repeat_scores(&outcome.capture, progress)?))
+    let sequences = sequences.into_iter().enumerate().map(sequence);
+    let outcome = model.sequences(sequences).progress(progress).run()?;
+    Ok(Some(repeat_scores(&outcome.capture, scores, progress)?))
 }

@@ -98,13 +98,12 @@ impl Summary {
     ///
     /// ```
     /// use attn_embedded::sentences;
-    /// use attn_models::{Capturer, split_lines};
+    /// use attn_models::Capturer;
     /// use attn_render::View;
     /// use attn_study::{Summary, SummaryParams};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
-    /// let text: String = sentences().take(20).flat_map(|line| [line, "\n"]).collect();
-    /// let capture = capturer.text(&split_lines(text.as_bytes(), "sentences".as_ref())?, None, &())?.capture;
+    /// let capture = capturer.capture_lines(sentences().take(20))?;
     /// let summary = Summary::new(&capture, None, &SummaryParams::default(), &())?;
     /// let head = summary.heads[1].head;
     /// let (other, bits) = summary.most_similar(head)[0];

@@ -37,7 +37,7 @@ fn content(lines: &[String], pattern: impl Fn(u8, u8, usize, usize) -> f32) -> V
             0.0
         }
     });
-    content_scores(&capture, &Attribute::text(&capture), &ScoreParams::default(), &()).unwrap()
+    content_scores(&capture, &TokenColumn::of_tokens(&capture), &ScoreParams::default(), &()).unwrap()
 }
 
 /// One head of one layer; the query of a token is given by its line, its place and the dimension.
@@ -124,7 +124,7 @@ fn uniform_heads_and_single_sequences_say_nothing() {
 }
 
 #[test]
-fn an_attribute_must_fit_the_capture() {
+fn a_column_must_fit_the_capture() {
     let lines = lines(2, 12, |_, rng| rng.below(8));
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let capture = per_line(
@@ -132,21 +132,20 @@ fn an_attribute_must_fit_the_capture() {
         texts(Attention::EncoderSelf, &lines),
         |_, _, _| 0.0,
     );
-    let mut attribute = Attribute::text(&capture);
-    assert!(attribute.has_classes());
-    assert_eq!(attribute.encoder[0], None, "special tokens have no class");
-    attribute.encoder.pop();
-    let error = content_scores(&capture, &attribute, &ScoreParams::default(), &()).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("attribute `token`, Encoder: expected a class or none for each of 28 tokens, found 27"),
-        "{error}"
-    );
-    attribute.encoder.push(Some(99));
-    let error = content_scores(&capture, &attribute, &ScoreParams::default(), &()).unwrap_err();
-    assert!(
-        error.to_string().contains("expected classes below 8, found 99"),
-        "{error}"
-    );
+    let mut column = TokenColumn::of_tokens(&capture);
+    assert!(column.has_values() && column.encoder[0].is_nan(), "special tokens have no class");
+    column.encoder.pop();
+    let error = content_scores(&capture, &column, &ScoreParams::default(), &()).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("`token`") && error.contains("28") && error.contains("27"), "{error}");
+    column.encoder.push(99.0);
+    let error = content_scores(&capture, &column, &ScoreParams::default(), &()).unwrap_err();
+    assert!(error.to_string().contains("99"), "{error}");
+    // Amounts have no classes: nothing can be said.
+    let lengths = TokenColumn {
+        kind: ColumnKind::Sequential,
+        encoder: vec![1.0; 28],
+        ..column
+    };
+    assert!(content_scores(&capture, &lengths, &ScoreParams::default(), &()).unwrap().is_empty());
 }

@@ -8,7 +8,6 @@ use crate::{
     heads::{
         HeadScore, ScoreId, ScoreList, SequenceTokens, Targets,
         scores::{FIRST_TOKEN, IDENTITY, NEIGHBOR, NEXT, PREVIOUS, SAME_COLUMN, SAME_ROW, SELF_TOKEN, SEPARATOR},
-        scoring::visible,
     },
 };
 
@@ -32,7 +31,7 @@ impl Case<'_> {
 
     fn of(&self, score: &dyn HeadScore, query: usize, mask: Mask) -> Vec<usize> {
         let targets = self.targets(score).unwrap();
-        targets.of(query, visible(mask, query, self.keys.len())).collect()
+        targets.of(query, mask.visible_keys(query, self.keys.len())).collect()
     }
 }
 
@@ -128,22 +127,6 @@ fn targets_take_odd_input() {
     assert_eq!(targets.of(0, 0..9).collect::<Vec<_>>(), [2, 5]);
     assert_eq!(targets.of(0, 3..3).count() + targets.of(1, 0..9).count(), 0);
     assert_eq!(targets.of(2, 0..9).count() + targets.of(7, 0..9).count(), 0);
-}
-
-#[test]
-fn visible_stretches_agree_with_the_mask() {
-    for mask in [
-        Mask::Full,
-        Mask::Causal,
-        Mask::Window { width: 3 },
-        Mask::Window { width: 0 },
-    ] {
-        for (query, keys) in [(0, 1), (0, 5), (4, 5), (7, 5), (2, 0)] {
-            let stretch: Vec<usize> = visible(mask, query, keys).collect();
-            let one_by_one: Vec<usize> = (0..keys).filter(|&key| mask.visible(query, key)).collect();
-            assert_eq!(stretch, one_by_one, "{mask:?} {query} {keys}");
-        }
-    }
 }
 
 #[test]

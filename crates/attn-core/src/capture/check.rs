@@ -1,0 +1,151 @@
+//! Checks of a capture's description: impossible values, and parts that contradict one another.
+
+use super::{schema::CaptureJson, slot::stack_layers};
+use crate::{Attention, AttentionInfo, Error, RelativeBias, Result, Sequence, Side, Token};
+
+/// Checks a description; `place` is its name in errors.
+pub(super) fn description(description: &CaptureJson, place: &str) -> Result<()> {
+    let check = Check { place };
+    let (model, sequences) = (&description.model, &description.sequences);
+    if model.attentions.is_empty() {
+        return Err(check.wrong("model.attentions", "at least one attention", "none"));
+    }
+    for (index, info) in model.attentions.iter().enumerate() {
+        check.attention(info, &format!("model.attentions[{index}]"))?;
+        if model.attentions[..index]
+            .iter()
+            .any(|other| other.attention == info.attention)
+        {
+            let at = format!("model.attentions[{index}].attention");
+            return Err(check.wrong(at, "every attention once", format!("{} twice", info.attention)));
+        }
+    }
+    if sequences.is_empty() {
+        return Err(check.wrong("sequences", "at least one sequence", "none"));
+    }
+    for side in [Side::Encoder, Side::Decoder] {
+        let readers = model.attentions.iter().map(|info| info.attention);
+        check.side(side, readers.collect(), sequences)?;
+    }
+    for (index, sequence) in sequences.iter().enumerate() {
+        check.spans(sequence, &format!("sequences[{index}]"))?;
+    }
+    if description.options.is_some_and(|options| options.hidden)
+        && [Side::Encoder, Side::Decoder]
+            .iter()
+            .all(|&side| stack_layers(model, side).is_none())
+    {
+        return Err(check.wrong("options.hidden", "false for a model without self-attention", "true"));
+    }
+    Ok(())
+}
+
+/// Where a description comes from.
+struct Check<'a> {
+    place: &'a str,
+}
+
+impl Check<'_> {
+    fn wrong(&self, at: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        Error::Description {
+            place: self.place.to_owned(),
+            at: at.into(),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+
+    fn attention(&self, info: &AttentionInfo, at: &str) -> Result<()> {
+        if info.heads == 0 || info.kv_heads == 0 || !info.heads.is_multiple_of(info.kv_heads) || info.head_dim == 0 {
+            return Err(self.wrong(
+                at,
+                "heads a multiple of kv_heads, none of them zero",
+                format!(
+                    "heads {}, kv_heads {}, head_dim {}",
+                    info.heads, info.kv_heads, info.head_dim
+                ),
+            ));
+        }
+        if info.layers.is_empty() {
+            return Err(self.wrong(format!("{at}.layers"), "at least one layer", "none"));
+        }
+        for (index, layer) in info.layers.iter().enumerate() {
+            if !(layer.scale.is_finite() && layer.scale > 0.0) {
+                let at = format!("{at}.layers[{index}].scale");
+                return Err(self.wrong(at, "a finite number above 0", layer.scale.to_string()));
+            }
+        }
+        match &info.relative_bias {
+            Some(bias) => self.bias(bias, info.heads, &format!("{at}.relative_bias")),
+            None => Ok(()),
+        }
+    }
+
+    fn bias(&self, bias: &RelativeBias, heads: usize, at: &str) -> Result<()> {
+        let at = format!("{at}.table");
+        if bias.table.len() != heads {
+            let found = format!("{} rows", bias.table.len());
+            return Err(self.wrong(at, format!("{heads} rows, one per head"), found));
+        }
+        let buckets = bias.table.first().map_or(0, Vec::len);
+        for (head, row) in bias.table.iter().enumerate() {
+            if row.len() != buckets || buckets == 0 {
+                let expected = format!("{} numbers, as in every row", buckets.max(1));
+                return Err(self.wrong(format!("{at}[{head}]"), expected, row.len().to_string()));
+            }
+            if let Some(bucket) = row.iter().position(|value| !value.is_finite()) {
+                let found = row[bucket].to_string();
+                return Err(self.wrong(format!("{at}[{head}][{bucket}]"), "a finite number", found));
+            }
+        }
+        Ok(())
+    }
+
+    /// A side has tokens exactly if one of the model's attentions reads it.
+    fn side(&self, side: Side, attentions: Vec<Attention>, sequences: &[Sequence]) -> Result<()> {
+        let name = side_name(side);
+        let reader = attentions
+            .into_iter()
+            .find(|attention| attention.query_side() == side || attention.key_side() == side);
+        let with_tokens = sequences.iter().position(|sequence| !sequence.tokens(side).is_empty());
+        match (reader, with_tokens) {
+            (Some(attention), None) => Err(self.wrong(
+                format!("sequences[0].{name}"),
+                format!("tokens, which the attention `{attention}` reads"),
+                "none in any sequence",
+            )),
+            (None, Some(index)) => Err(self.wrong(
+                format!("sequences[{index}].{name}"),
+                format!("no tokens, because no attention of the model reads the {name} side"),
+                format!("{} tokens", sequences[index].tokens(side).len()),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn spans(&self, sequence: &Sequence, at: &str) -> Result<()> {
+        let Some(text) = &sequence.text else { return Ok(()) };
+        for side in [Side::Encoder, Side::Decoder] {
+            let outside = |token: &Token| token.span.is_some_and(|(start, end)| start > end || end > text.len());
+            let tokens = sequence.tokens(side);
+            if let Some(index) = tokens.iter().position(outside) {
+                let found = tokens[index]
+                    .span
+                    .map_or_else(String::new, |(start, end)| format!("[{start}, {end}]"));
+                return Err(self.wrong(
+                    format!("{at}.{}.span[{index}]", side_name(side)),
+                    format!("[start, end] within the {} bytes of the text, start first", text.len()),
+                    found,
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Encoder => "encoder",
+        Side::Decoder => "decoder",
+    }
+}

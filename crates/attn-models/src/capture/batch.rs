@@ -1,0 +1,230 @@
+//! The batches of a capture, and the tap that writes the tensors of a batch to the store.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use attn_core::{CaptureWriter, Sequence, Side, Slot};
+use candle_core::{DType, Tensor};
+
+use crate::{Point, Result, Site, Tap};
+
+/// Token slots from which a batch is large enough for the products to run at full speed, so that padding costs more
+/// than another batch.
+const ENOUGH: usize = 256;
+
+/// Batches of sequences of similar length, short ones first, each of at most `slots` token slots (but at least one
+/// sequence). A batch that is large enough takes no sequence that would make more than a sixteenth of it padding.
+pub(crate) fn buckets(mut pending: Vec<usize>, lengths: &[usize], slots: usize) -> Vec<Vec<usize>> {
+    pending.sort_by_key(|&at| (lengths[at], at));
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    // Tokens and slots of the last batch.
+    let (mut tokens, mut used) = (0, 0);
+    for at in pending {
+        // The new one is the longest so far.
+        let length = lengths[at];
+        let after = batches.last().map_or(0, |batch| (batch.len() + 1) * length);
+        let padding = after.saturating_sub(tokens + length);
+        match batches.last_mut() {
+            Some(batch) if after <= slots && (used < ENOUGH || 16 * padding <= after) => {
+                batch.push(at);
+                (tokens, used) = (tokens + length, after);
+            }
+            _ => {
+                batches.push(vec![at]);
+                (tokens, used) = (length, length);
+            }
+        }
+    }
+    batches
+}
+
+/// Does every task once, some at a time on threads of their own, and ends at the first error: that of the earliest
+/// task, however many threads there are.
+///
+/// Much of the work between products runs on one thread, and so does writing. With two batches under way one computes
+/// while the other waits. These are not threads of a pool, whose tasks, waiting for a product, would
+/// begin another batch in between.
+pub(crate) fn in_turn<E: Send>(
+    tasks: usize,
+    threads: usize,
+    task: impl Fn(usize) -> std::result::Result<(), E> + Sync,
+) -> std::result::Result<(), E> {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(None::<(usize, E)>);
+    let lock = || failed.lock().unwrap_or_else(PoisonError::into_inner);
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= tasks || lock().as_ref().is_some_and(|(first, _)| *first < at) {
+                return;
+            }
+            if let Err(error) = task(at) {
+                let mut failed = lock();
+                if failed.as_ref().is_none_or(|(first, _)| at < *first) {
+                    *failed = Some((at, error));
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads.min(tasks) {
+            // A thread that cannot be had is not needed: the others do its tasks.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some((_, error)) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// How many tokens a sequence has on each side.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lengths {
+    pub(crate) encoder: usize,
+    pub(crate) decoder: usize,
+}
+
+impl Lengths {
+    pub(crate) fn of_sequence(sequence: &Sequence) -> Self {
+        Self {
+            encoder: sequence.encoder.len(),
+            decoder: sequence.decoder.len(),
+        }
+    }
+
+    pub(crate) fn of(self, side: Side) -> usize {
+        match side {
+            Side::Encoder => self.encoder,
+            Side::Decoder => self.decoder,
+        }
+    }
+
+    pub(crate) fn sum(&self) -> usize {
+        self.encoder + self.decoder
+    }
+}
+
+/// The tap that writes a batch to the store.
+pub(crate) struct Store<'a> {
+    pub(crate) writer: &'a CaptureWriter,
+    /// The sequences of the batch.
+    pub(crate) batch: &'a [usize],
+    pub(crate) lengths: &'a [Lengths],
+    pub(crate) keeps_hidden: bool,
+}
+
+impl Store<'_> {
+    /// Writes `[batch, heads, tokens, width]`, whose tokens are those of `side`, without its padding.
+    pub(crate) fn write(&self, slot: Slot, side: Side, tensor: &Tensor) -> Result<()> {
+        let (_, heads, tokens, width) = tensor.dims4()?;
+        let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let mut real = Vec::new();
+        for ((&sequence, &length), values) in self
+            .batch
+            .iter()
+            .zip(self.lengths)
+            .zip(values.chunks(heads * tokens * width))
+        {
+            let length = length.of(side);
+            if length == tokens {
+                self.writer.write(slot, sequence, values)?;
+                continue;
+            }
+            real.clear();
+            for head in values.chunks(tokens * width) {
+                real.extend_from_slice(&head[..length * width]);
+            }
+            self.writer.write(slot, sequence, &real)?;
+        }
+        Ok(())
+    }
+}
+
+impl Tap for Store<'_> {
+    fn wants(&self, site: Site) -> bool {
+        match site.point {
+            Point::Query | Point::Key | Point::Value => true,
+            Point::Hidden => self.keeps_hidden,
+            _ => false,
+        }
+    }
+
+    fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
+        let Site {
+            attention,
+            layer,
+            point,
+        } = site;
+        match point {
+            Point::Query => self.write(Slot::Query { attention, layer }, attention.query_side(), &tensor)?,
+            Point::Key => self.write(Slot::Key { attention, layer }, attention.key_side(), &tensor)?,
+            Point::Value => self.write(Slot::Value { attention, layer }, attention.key_side(), &tensor)?,
+            Point::Hidden => self.write(
+                Slot::Hidden {
+                    side: site.side(),
+                    layer,
+                },
+                site.side(),
+                &tensor.unsqueeze(1)?,
+            )?,
+            _ => {}
+        }
+        Ok(tensor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_hold_every_sequence_once_and_stay_within_their_slots() {
+        let lengths = [5, 70, 3, 8, 8, 1, 30, 6];
+        let batches = buckets((0..8).collect(), &lengths, 32);
+        let mut seen: Vec<usize> = batches.concat();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..8).collect::<Vec<_>>());
+        for batch in &batches {
+            let longest = batch.iter().map(|&at| lengths[at]).max().unwrap();
+            assert!(batch.len() == 1 || batch.len() * longest <= 32);
+        }
+        // By hand: 1, 3, 5, 6 (4 x 6 = 24), 8, 8 (2 x 8, a third would be 30), 30, 70.
+        assert_eq!(batches, [vec![5, 2, 0, 7], vec![3, 4], vec![6], vec![1]]);
+    }
+
+    #[test]
+    fn tasks_are_done_once_and_the_earliest_error_counts() {
+        for threads in [1, 2, 7] {
+            let counts: Vec<AtomicUsize> = (0..50).map(|_| AtomicUsize::new(0)).collect();
+            let count = |at: usize| counts[at].fetch_add(1, Ordering::Relaxed);
+            let all = in_turn(50, threads, |at| {
+                count(at);
+                Ok::<(), usize>(())
+            });
+            assert_eq!(all, Ok(()));
+            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+            let failing = in_turn(50, threads, |at| if at % 10 == 9 { Err(at) } else { Ok(()) });
+            assert_eq!(failing, Err(9));
+        }
+        assert_eq!(in_turn(0, 2, |_| Err(())), Ok(()));
+    }
+
+    #[test]
+    fn large_batches_are_hardly_padded() {
+        let lengths: Vec<usize> = (0..600).map(|at| 10 + at * 7 % 17).collect();
+        let batches = buckets((0..600).collect(), &lengths, 2048);
+        let slots = |batch: &Vec<usize>| batch.len() * batch.iter().map(|&at| lengths[at]).max().unwrap();
+        let (used, tokens): (usize, usize) = (batches.iter().map(slots).sum(), lengths.iter().sum());
+        assert!(batches.iter().all(|batch| slots(batch) <= 2048));
+        assert!(16 * (used - tokens) <= used, "{used} slots for {tokens} tokens");
+        // And they are not cut to pieces for it.
+        assert!(batches.len() < 20, "{}", batches.len());
+    }
+}

@@ -1,0 +1,172 @@
+//! The input of a capture as sequences of tokens, and the tensors of its batches.
+
+use attn_core::{Attention, ImageInfo, Progress, Sequence, Side, progress::step};
+
+use super::{
+    Capturer, Images,
+    pairs::Pair,
+    tokens::{at_line, ids, patch_tokens},
+};
+use crate::{Error, Inputs, Result, Tokenizer, text::Line};
+
+/// The input that a caller gives.
+pub(super) enum Input {
+    Lines(Vec<Line>),
+    Pairs(Vec<Pair>),
+    Images(Images),
+    Sequences(Vec<Sequence>),
+}
+
+/// Sequences, and what their batches are made of.
+pub(super) struct Prepared {
+    pub(super) sequences: Vec<Sequence>,
+    pub(super) batches: Batches,
+}
+
+/// The source of the tensors of a batch.
+pub(super) enum Batches {
+    /// The ids of the tokens.
+    Ids,
+    /// The pixels of these images, one a sequence.
+    Pixels(Images),
+}
+
+impl Capturer {
+    /// Reads text into tokens and looks at every image.
+    pub(super) fn prepare(&self, input: Input, progress: &dyn Progress) -> Result<Prepared> {
+        match input {
+            Input::Lines(lines) => {
+                let tokenizer = self.reader("text")?;
+                if self.translates() {
+                    let pairs: Vec<Pair> = lines.into_iter().map(Pair::of_line).collect();
+                    return self.with_ids(self.paired(tokenizer, pairs, progress)?);
+                }
+                self.with_ids(self.encoded(tokenizer, lines, progress)?)
+            }
+            Input::Pairs(pairs) => {
+                let tokenizer = self.reader("text")?;
+                if !self.translates() {
+                    let family = &self.model.info().family;
+                    let found = format!("family `{family}`, which has one stack");
+                    return Err(Error::input(
+                        "decoder_input_ids",
+                        "a model with an encoder and a decoder",
+                        found,
+                    ));
+                }
+                self.with_ids(self.paired(tokenizer, pairs, progress)?)
+            }
+            Input::Images(images) => self.seen(images, progress),
+            Input::Sequences(sequences) => self.with_ids(sequences),
+        }
+    }
+
+    /// The inputs of a batch: the sequences of `chosen` places.
+    pub(super) fn batch_inputs(&self, sequences: &[Sequence], batches: &Batches, chosen: &[usize]) -> Result<Inputs> {
+        if let Batches::Pixels(images) = batches {
+            return self.image_inputs(chosen.iter().map(|&at| &images[at]));
+        }
+        let rows = |side: Side| -> Result<Inputs> {
+            let rows = chosen.iter().map(|&at| ids(sequences[at].tokens(side)));
+            Inputs::from_ids(&rows.collect::<Vec<_>>(), 0)
+        };
+        if !self.translates() {
+            return rows(self.side());
+        }
+        let target = rows(Side::Decoder)?;
+        Ok(Inputs {
+            decoder_input_ids: target.input_ids,
+            decoder_attention_mask: target.attention_mask,
+            ..rows(Side::Encoder)?
+        })
+    }
+
+    /// Whether the model is an encoder-decoder.
+    fn translates(&self) -> bool {
+        self.model.info().attention(Attention::Cross).is_some()
+    }
+
+    /// The tokenizer of a model of text.
+    fn reader(&self, found: &str) -> Result<&Tokenizer> {
+        self.refuse_images(found)?;
+        self.tokenizer.as_ref().ok_or_else(|| Error::MissingFile {
+            path: self.path.clone(),
+            what: "tokenizer",
+            expected: crate::checkpoint::TOKENIZER,
+        })
+    }
+
+    fn refuse_images(&self, found: &str) -> Result<()> {
+        match self.model.vision() {
+            Some(_) => Err(Error::input("input_ids", "images: this is a model of images", found)),
+            None => Ok(()),
+        }
+    }
+
+    /// Lines as the sequences of a model with one stack.
+    fn encoded(&self, tokenizer: &Tokenizer, lines: Vec<Line>, progress: &dyn Progress) -> Result<Vec<Sequence>> {
+        let (side, total) = (self.side(), lines.len());
+        let mut sequences = Vec::with_capacity(total);
+        for (done, Line { number, text }) in lines.into_iter().enumerate() {
+            if done % 256 == 0 {
+                step(progress, "tokens", done, total)?;
+            }
+            let name = format!("line {number}");
+            let encoded = tokenizer
+                .encode(&text, self.model.info())
+                .map_err(|error| at_line(error, &name))?;
+            let mut sequence = Sequence {
+                name,
+                text: Some(text),
+                cut_from: encoded.cut_from,
+                ..Sequence::default()
+            };
+            match side {
+                Side::Encoder => sequence.encoder = encoded.tokens,
+                Side::Decoder => sequence.decoder = encoded.tokens,
+            }
+            sequences.push(sequence);
+        }
+        Ok(sequences)
+    }
+
+    /// Sequences of a model of text, every token of which must have its id.
+    fn with_ids(&self, sequences: Vec<Sequence>) -> Result<Prepared> {
+        self.refuse_images("tokens")?;
+        for sequence in &sequences {
+            let mut tokens = sequence.encoder.iter().chain(&sequence.decoder);
+            if let Some(token) = tokens.find(|token| token.id.is_none()) {
+                let found = format!("`{}` of {} without one", token.text, sequence.name);
+                return Err(Error::input("input_ids", "an id for every token", found));
+            }
+        }
+        Ok(Prepared {
+            sequences,
+            batches: Batches::Ids,
+        })
+    }
+
+    /// Images as sequences of patches. Each is decoded, so that a broken one is found now.
+    fn seen(&self, images: Images, progress: &dyn Progress) -> Result<Prepared> {
+        let (processor, vision) = self.eye()?;
+        let mut sequences = Vec::with_capacity(images.len());
+        for (done, image) in images.iter().enumerate() {
+            step(progress, "images", done, images.len())?;
+            processor.pixels(&image.decode()?, &vision)?;
+            sequences.push(Sequence {
+                name: image.name(),
+                image: Some(ImageInfo {
+                    path: image.path().map(Into::into),
+                    rows: vision.rows,
+                    columns: vision.columns,
+                }),
+                encoder: patch_tokens(&vision),
+                ..Sequence::default()
+            });
+        }
+        Ok(Prepared {
+            sequences,
+            batches: Batches::Pixels(images),
+        })
+    }
+}

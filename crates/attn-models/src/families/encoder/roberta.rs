@@ -1,0 +1,83 @@
+//! RoBERTa: BERT's network, trained longer. Positions count from behind the id of padding and skip padding; no pooler
+//! before the classifier. XLM-RoBERTa and CamemBERT are the same network with other vocabularies.
+//!
+//! Liu et al. 2019, <https://arxiv.org/abs/1907.11692>; Conneau et al. 2020, <https://arxiv.org/abs/1911.02116>; Martin
+//! et al. 2020, <https://arxiv.org/abs/1911.03894>.
+//!
+//! | checkpoint | architecture |
+//! |---|---|
+//! | FacebookAI/roberta-base, distilbert/distilroberta-base | `RobertaForMaskedLM` |
+//! | FacebookAI/xlm-roberta-base | `XLMRobertaForMaskedLM` |
+//! | almanach/camembert-base | `CamembertForMaskedLM` |
+//! | cardiffnlp/twitter-roberta-base-sentiment and other classifiers | `RobertaForSequenceClassification` and its like |
+//! | sentence-transformers/all-distilroberta-v1 | `RobertaModel` |
+
+use super::{BERT_LAYER, Embeddings, Encoder, Head, Layer, Sizes, decoder, refuse_variants};
+use crate::{
+    Result, Weights,
+    blocks::{Activation, Linear, Norm},
+    families::{Config, Network},
+};
+
+pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
+    refuse_variants(config)?;
+    let sizes = Sizes::read(&config.with_defaults(&[("vocab_size", 50265)]))?;
+    let Sizes { hidden, epsilon, .. } = sizes;
+    let padding = config.id_or("pad_token_id", 1)?;
+    // Positions 0 to the padding's id are not those of any token.
+    let longest = sizes.positions.saturating_sub(padding as usize + 1);
+    if longest == 0 {
+        return Err(config.wrong("max_position_embeddings", "more positions than `pad_token_id` + 1"));
+    }
+    let root = weights.below("roberta");
+    let embeddings = Embeddings {
+        padding: Some(padding),
+        ..Embeddings::load(&root.at("embeddings"), &sizes, hidden)?
+    };
+    let (has_pooler, head, labels) = match config.architecture().unwrap_or_default() {
+        class if class.ends_with("ForMaskedLM") => {
+            let head = weights.at("lm_head");
+            let words = Head::Words {
+                transform: Linear::load(&head.at("dense"), hidden, hidden, true)?,
+                activation: Activation::Gelu,
+                norm: Norm::layer(&head.at("layer_norm"), hidden, epsilon)?,
+                decoder: decoder(
+                    config,
+                    &embeddings.words,
+                    (&head.at("decoder"), &|| head.get("bias", [sizes.vocab_size])),
+                    hidden,
+                )?,
+            };
+            (false, words, Vec::new())
+        }
+        class if class.ends_with("ForSequenceClassification") => {
+            let labels = config.labels()?;
+            let head = weights.at("classifier");
+            let first = Head::First {
+                transform: Linear::load(&head.at("dense"), hidden, hidden, true)?,
+                activation: Activation::Tanh,
+                classifier: Linear::load(&head.at("out_proj"), hidden, labels.len(), true)?,
+            };
+            (false, first, labels)
+        }
+        _ => (root.has("pooler.dense.weight"), Head::None, Vec::new()),
+    };
+    let layer = |layer: usize| {
+        let weights = root.at(format_args!("encoder.layer.{layer}"));
+        Layer::load(&weights, &BERT_LAYER, layer, &sizes)
+    };
+    let layers = (0..sizes.layers).map(layer).collect::<Result<Vec<_>>>()?;
+    Ok(Box::new(Encoder {
+        info: sizes.info(name, config.text("model_type")?.unwrap_or("roberta"), longest, &layers),
+        device: weights.device().clone(),
+        embeddings,
+        layers,
+        pooler: if has_pooler {
+            Some(Linear::load(&root.at("pooler.dense"), hidden, hidden, true)?)
+        } else {
+            None
+        },
+        head,
+        labels,
+    }))
+}

@@ -1,0 +1,100 @@
+//! CLIP's vision model: a ViT with a norm before its first layer, trained to agree with captions. The text model of a
+//! checkpoint that has both is left out.
+//!
+//! Radford et al. 2021, <https://arxiv.org/abs/2103.00020>.
+//!
+//! | checkpoint | architecture |
+//! |---|---|
+//! | openai/clip-vit-base-patch32, clip-vit-large-patch14 | `CLIPModel`: its vision part |
+//! | vision parts alone | `CLIPVisionModel`, `CLIPVisionModelWithProjection` (without the projection) |
+//! | fine-tuned classifiers | `CLIPForImageClassification` |
+
+use super::{Embeddings, Head, Layer, Pooler, Sizes, VisionEncoder};
+use crate::{
+    Result, Weights,
+    blocks::{Activation, Linear, Mlp, Norm, Qkv, Resampling},
+    families::{Config, Network},
+};
+
+/// `clip_vision_model`: the vision part alone.
+pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
+    encoder(config, config, name, weights, "clip_vision_model")
+}
+
+/// `clip`: a checkpoint of both parts.
+pub(crate) fn build_both(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
+    let vision = match config.object("vision_config")? {
+        Some(vision) => vision,
+        // Where nothing differs from the defaults, nothing is written.
+        None => config.empty(),
+    };
+    encoder(config, &vision, name, weights, "clip")
+}
+
+/// `config` is the whole checkpoint's, `vision` its vision part's.
+fn encoder(config: &Config, vision: &Config, name: &str, weights: &Weights, family: &str) -> Result<Box<dyn Network>> {
+    let mut sizes = Sizes::read(vision, 224, 32, 1)?;
+    sizes.epsilon = vision.positive_or("layer_norm_eps", 1e-5)?;
+    sizes.activation = Activation::read(vision, "hidden_act", Activation::QuickGelu)?;
+    let Sizes {
+        hidden,
+        epsilon,
+        activation,
+        ..
+    } = sizes;
+    let inner = vision.size_or("intermediate_size", 3072)?;
+    let root = weights.below("vision_model");
+    let embeddings = root.at("embeddings");
+    let (head, labels) = match config.architecture() {
+        Some("CLIPForImageClassification") => {
+            let labels = config.labels()?;
+            let classifier = Linear::load(&weights.at("classifier"), hidden, labels.len(), true)?;
+            (Head::Patches(classifier), labels)
+        }
+        _ => (Head::None, Vec::new()),
+    };
+    let layer = |layer: usize| -> Result<Layer> {
+        let weights = root.at(format_args!("encoder.layers.{layer}"));
+        let linear = |name: &str, inputs, outputs| Linear::load(&weights.at(name), inputs, outputs, true);
+        let qkv = Qkv::Separate {
+            query: linear("self_attn.q_proj", hidden, hidden)?,
+            key: linear("self_attn.k_proj", hidden, hidden)?,
+            value: linear("self_attn.v_proj", hidden, hidden)?,
+        };
+        let output = linear("self_attn.out_proj", hidden, hidden)?;
+        Ok(Layer {
+            attention_norm: Norm::layer(&weights.at("layer_norm1"), hidden, epsilon)?,
+            attention: sizes.attention(layer, qkv, output),
+            mlp_norm: Norm::layer(&weights.at("layer_norm2"), hidden, epsilon)?,
+            mlp: Mlp {
+                up: linear("mlp.fc1", hidden, inner)?,
+                gate: None,
+                down: linear("mlp.fc2", inner, hidden)?,
+                activation,
+            },
+        })
+    };
+    let layers = (0..sizes.layers).map(layer).collect::<Result<Vec<_>>>()?;
+    Ok(Box::new(VisionEncoder {
+        info: sizes.info(name, family, &layers),
+        embeddings: Embeddings {
+            patches: Linear::load_patches(&embeddings.at("patch_embedding"), sizes.patch_shape(), false)?,
+            placed: vec![embeddings.get("class_embedding", [hidden])?.reshape((1, 1, hidden))?],
+            registers: None,
+            positions: embeddings
+                .at("position_embedding")
+                .get("weight", [1 + sizes.patches(), hidden])?,
+            resampling: Resampling::Plain,
+            // The misspelling is the published one.
+            norm: Some(Norm::layer(&root.at("pre_layrnorm"), hidden, epsilon)?),
+        },
+        layers,
+        final_norm: Norm::layer(&root.at("post_layernorm"), hidden, epsilon)?,
+        norm_all: false,
+        pooler: Pooler::Class,
+        head,
+        labels,
+        vision: sizes.vision,
+        device: weights.device().clone(),
+    }))
+}

@@ -1,0 +1,166 @@
+//! Images: where they come from, and what turns them into the pixels a model takes.
+//!
+//! An [`Image`] is a file, the content of a file, or pixels at hand. An [`ImageProcessor`] prepares it as
+//! `preprocessor_config.json` says. [`images_in`] lists the images of a folder.
+
+mod processor;
+
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use image::DynamicImage;
+
+pub use self::processor::ImageProcessor;
+use crate::{Error, Result};
+
+/// The endings of the files that [`images_in`] lists.
+const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
+
+/// An image that a model is to read: PNG, JPEG, WebP or BMP, recognized by content, or decoded already.
+///
+/// ```
+/// use attn_models::{image::DynamicImage, images::Image};
+///
+/// let file = Image::from("photos/cat.png");
+/// assert_eq!(file.name(), "cat.png");
+/// let frame = Image::decoded("frame 7", DynamicImage::new_rgb8(8, 8));
+/// assert_eq!(frame.decode()?.width(), 8);
+/// # Ok::<(), attn_models::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Image {
+    /// A file.
+    File(PathBuf),
+    /// A name and the content of a file.
+    Memory(String, Cow<'static, [u8]>),
+    /// A name and pixels.
+    Decoded(String, Arc<DynamicImage>),
+}
+
+impl Image {
+    /// The content of a file, under a name.
+    pub fn memory(name: impl Into<String>, bytes: impl Into<Cow<'static, [u8]>>) -> Self {
+        Self::Memory(name.into(), bytes.into())
+    }
+
+    /// Pixels, under a name.
+    pub fn decoded(name: impl Into<String>, pixels: DynamicImage) -> Self {
+        Self::Decoded(name.into(), Arc::new(pixels))
+    }
+
+    /// What it is called: the file's name, or the one that was given.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
+            Self::Memory(name, _) | Self::Decoded(name, _) => name.clone(),
+        }
+    }
+
+    /// The file, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Memory(..) | Self::Decoded(..) => None,
+        }
+    }
+
+    /// Its pixels.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read, [`Error::Image`] if it does not decode.
+    pub fn decode(&self) -> Result<DynamicImage> {
+        match self {
+            Self::File(path) => {
+                let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+                decode(&bytes, path)
+            }
+            Self::Memory(name, bytes) => decode(bytes, name.as_ref()),
+            Self::Decoded(_, pixels) => Ok(DynamicImage::clone(pixels)),
+        }
+    }
+}
+
+impl From<PathBuf> for Image {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+impl From<&Path> for Image {
+    fn from(path: &Path) -> Self {
+        Self::File(path.to_owned())
+    }
+}
+
+impl From<&str> for Image {
+    fn from(path: &str) -> Self {
+        Self::File(path.into())
+    }
+}
+
+/// A name and the content of a file that is compiled in.
+impl From<(&str, &'static [u8])> for Image {
+    fn from((name, bytes): (&str, &'static [u8])) -> Self {
+        Self::memory(name, bytes)
+    }
+}
+
+/// A name and the content of a file that is compiled in.
+impl From<&(&str, &'static [u8])> for Image {
+    fn from((name, bytes): &(&str, &'static [u8])) -> Self {
+        Self::memory(*name, *bytes)
+    }
+}
+
+impl From<&Image> for Image {
+    fn from(image: &Image) -> Self {
+        image.clone()
+    }
+}
+
+/// The images of a folder, by file name. Hidden files, other files and subfolders are left out.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be read, [`Error::Empty`] if it holds no image.
+pub fn images_in(folder: impl AsRef<Path>) -> Result<Vec<Image>> {
+    let folder = folder.as_ref();
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))? {
+        let path = entry.map_err(|error| Error::io(folder, error))?.path();
+        if is_image(&path) && path.is_file() {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(Error::Empty {
+            place: folder.display().to_string(),
+            message: format!("no images ({})", ENDINGS.join(", ")),
+        });
+    }
+    paths.sort();
+    Ok(paths.into_iter().map(Image::File).collect())
+}
+
+/// Whether a file's name is that of an image and not hidden.
+fn is_image(path: &Path) -> bool {
+    let hidden = path
+        .file_name()
+        .is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    !hidden && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+}
+
+fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
+    image::load_from_memory(bytes).map_err(|error| Error::Image {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })
+}
