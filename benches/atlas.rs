@@ -11,7 +11,7 @@
 )]
 
 use attn_models::{Capturer, Gradients, Model, Weights};
-use attn_project::{AtlasParams, HeadProjection, project_head};
+use attn_project::{AtlasParams, HeadProjection, atlas::project_head};
 use attn_sdk::{
     Placer, Study,
     core::{Capture, HeadId, Sequence, Token},

@@ -13,8 +13,15 @@
 mod common;
 
 use attn_project::{
-    ApproximateParams, Dims, FittedProjection, Mds, Method, Metric, Neighbors, Pca, QualityParams, TsneParams,
-    UmapParams, ndarray::Array2, project, quality,
+    Dims, FittedProjection, Method, Neighbors, Projector,
+    mds::DistanceMap,
+    metric::Euclidean,
+    ndarray::Array2,
+    neighbors::ApproximateParams,
+    pca::{Components, Pca},
+    quality::{QualityParams, quality},
+    tsne::Tsne,
+    umap::Umap,
 };
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 
@@ -28,38 +35,39 @@ fn one_head(c: &mut Criterion) {
     group.sample_size(10);
     for k in [15, 90] {
         group.bench_function(format!("exact neighbours, k = {k}"), |b| {
-            b.iter(|| Neighbors::exact(points.view(), k, Metric::Euclidean, &()).unwrap());
+            b.iter(|| Neighbors::exact(points.view(), k, Euclidean, &()).unwrap());
         });
     }
     group.bench_function("approximate neighbours, k = 90", |b| {
         let params = ApproximateParams::default();
-        b.iter(|| Neighbors::approximate(points.view(), 90, Metric::Euclidean, &params, &()).unwrap());
+        b.iter(|| Neighbors::approximate(points.view(), 90, Euclidean, &params, &()).unwrap());
     });
     let methods = [
-        ("PCA", Method::Pca),
-        ("UMAP", Method::Umap(UmapParams::default())),
-        ("t-SNE", Method::Tsne(TsneParams::default())),
+        ("PCA", Method::from(Pca)),
+        ("UMAP", Umap::default().into()),
+        ("t-SNE", Tsne::default().into()),
     ];
     for (name, method) in &methods {
         for dims in [Dims::Two, Dims::Three] {
+            let projector = Projector::new(method).dims(dims);
             group.bench_function(format!("{name} {}D", dims.count()), |b| {
-                b.iter(|| project(points.view(), method, dims, Metric::Euclidean, 0, &()).unwrap());
+                b.iter(|| projector.fit(points.view(), &()).unwrap());
             });
         }
     }
-    let embedding = project(points.view(), &Method::Pca, Dims::Two, Metric::Euclidean, 0, &()).unwrap();
+    let embedding = Projector::new(Pca).fit(points.view(), &()).unwrap();
     group.bench_function("quality of 1,000 sampled points", |b| {
         let params = QualityParams {
             exact_up_to: 0,
             sample: 1_000,
             ..QualityParams::default()
         };
-        b.iter(|| quality(points.view(), embedding.points.view(), Metric::Euclidean, &params, &()).unwrap());
+        b.iter(|| quality(points.view(), embedding.points.view(), Euclidean, &params, &()).unwrap());
     });
     let sentence = common::cloud(SENTENCE, 64, 2);
     for (name, method) in &methods {
         for dims in [Dims::Two, Dims::Three] {
-            let fitted = FittedProjection::fit(points.view(), method, dims, Metric::Euclidean, 0, &()).unwrap();
+            let fitted = FittedProjection::fit(points.view(), &Projector::new(method).dims(dims), &()).unwrap();
             group.bench_function(format!("a sentence placed, {name} {}D", dims.count()), |b| {
                 b.iter(|| fitted.transform(sentence.view(), &()).unwrap());
             });
@@ -73,14 +81,14 @@ fn many_points(c: &mut Criterion) {
     let mut group = c.benchmark_group("100000x64");
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
     group.bench_function("PCA 2D", |b| {
-        b.iter(|| project(points.view(), &Method::Pca, Dims::Two, Metric::Euclidean, 0, &()).unwrap());
+        b.iter(|| Projector::new(Pca).fit(points.view(), &()).unwrap());
     });
     group.bench_function("approximate neighbours, k = 90", |b| {
         let params = ApproximateParams::default();
-        b.iter(|| Neighbors::approximate(points.view(), 90, Metric::Euclidean, &params, &()).unwrap());
+        b.iter(|| Neighbors::approximate(points.view(), 90, Euclidean, &params, &()).unwrap());
     });
     group.bench_function("exact neighbours, k = 90", |b| {
-        b.iter(|| Neighbors::exact(points.view(), 90, Metric::Euclidean, &()).unwrap());
+        b.iter(|| Neighbors::exact(points.view(), 90, Euclidean, &()).unwrap());
     });
     group.finish();
 }
@@ -90,7 +98,7 @@ fn wide_points(c: &mut Criterion) {
     let mut group = c.benchmark_group("2000x4096");
     group.sample_size(10);
     group.bench_function("randomised PCA, 2 components", |b| {
-        b.iter(|| Pca::fit_randomized(points.view(), 2, 0, &()).unwrap());
+        b.iter(|| Components::fit_randomized(points.view(), 2, 0, &()).unwrap());
     });
     group.finish();
 }
@@ -106,7 +114,7 @@ fn maps(c: &mut Criterion) {
             apart.dot(&apart).sqrt()
         });
         group.bench_function(format!("{heads} heads"), |b| {
-            b.iter(|| Mds::fit(distances.view(), Dims::Two, &()).unwrap());
+            b.iter(|| DistanceMap::fit(distances.view(), Dims::Two, &()).unwrap());
         });
     }
     group.finish();

@@ -18,8 +18,9 @@ mod common;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Area, Blending, Headless, Picker, Projection, SvgOptions, Transition, View, svg,
-    views::{Coordinates, Head, Matrix, MatrixPanel, Sentence, SentenceToken},
+    Area, Blending, Headless, Picker, Plot, Projection, SvgOptions, Transition, ViewState,
+    plots::{Coordinates, Head, Matrix, MatrixPanel, Sentence, SentenceToken},
+    svg,
 };
 use criterion::{Criterion, criterion_group};
 
@@ -34,21 +35,12 @@ fn clouds() -> Vec<Vec<f32>> {
         .collect()
 }
 
-fn matrix(clouds: &[Vec<f32>]) -> Matrix<'_> {
-    let panels = clouds.iter().enumerate().map(|(i, cloud)| MatrixPanel {
-        head: HeadId::new(Attention::EncoderSelf, i / SIDE, i % SIDE),
-        coordinates: Coordinates::new(cloud, 2).unwrap(),
-        queries: POINTS / 2,
-        values: None,
-        labels: &[],
-        hidden: &[],
-        note: String::new(),
+fn matrix(clouds: &[Vec<f32>]) -> Matrix {
+    let panels = clouds.iter().enumerate().map(|(i, cloud)| {
+        let head = HeadId::new(Attention::EncoderSelf, i / SIDE, i % SIDE);
+        MatrixPanel::new(head, Coordinates::new(cloud.as_slice(), 2).unwrap(), POINTS / 2)
     });
-    Matrix {
-        title: "12 x 12",
-        panels: panels.collect(),
-        ..Matrix::default()
-    }
+    Matrix::new("12 x 12", panels.collect())
 }
 
 fn scenes(c: &mut Criterion) {
@@ -57,30 +49,24 @@ fn scenes(c: &mut Criterion) {
     let mut group = c.benchmark_group("scene");
     group.sample_size(10);
     group.bench_function("12 x 12 x 10112 points", |b| {
-        b.iter(|| matrix.scene(&View::default(), SIZE).unwrap())
+        b.iter(|| matrix.scene(&ViewState::default(), SIZE).unwrap())
     });
-    let words = vec![
-        SentenceToken {
-            text: "word",
-            special: false
-        };
-        4_000
-    ];
+    let words = vec![SentenceToken::new("word", false); 4_000];
     let weights = vec![1.0 / 4_000.0; 4_000 * 4_000];
-    let window = Sentence::new(HeadId::new(Attention::EncoderSelf, 0, 0), &words, &words, &weights);
-    let view = View {
+    let window = Sentence::new(HeadId::new(Attention::EncoderSelf, 0, 0), words.clone(), words, weights);
+    let view = ViewState {
         first_token: 2_000,
-        ..View::default()
+        ..ViewState::default()
     };
     group.bench_function("window on 4000 tokens", |b| {
         b.iter(|| window.scene(&view, [640.0, 900.0]).unwrap())
     });
-    let from = matrix.scene(&View::default(), SIZE).unwrap();
+    let from = matrix.scene(&ViewState::default(), SIZE).unwrap();
     let moved: Vec<Vec<f32>> = clouds.iter().map(|cloud| cloud.iter().map(|v| -v).collect()).collect();
     let way = Transition::new(
         &from,
-        self::matrix(&moved).scene(&View::default(), SIZE).unwrap(),
-        &View::default(),
+        self::matrix(&moved).scene(&ViewState::default(), SIZE).unwrap(),
+        &ViewState::default(),
     );
     group.bench_function("moment of a transition of 1456128 points", |b| b.iter(|| way.at(0.5)));
     group.finish();
@@ -90,12 +76,12 @@ fn scenes(c: &mut Criterion) {
 fn ratios() {
     const ROUNDS: u16 = 8;
     let clouds = clouds();
-    let scene = matrix(&clouds).scene(&View::default(), SIZE).unwrap();
+    let scene = matrix(&clouds).scene(&ViewState::default(), SIZE).unwrap();
     for _ in 0..3 {
-        let [cpu, wall] = measured(|| drop(matrix(&clouds).scene(&View::default(), SIZE).unwrap()));
+        let [cpu, wall] = measured(|| drop(matrix(&clouds).scene(&ViewState::default(), SIZE).unwrap()));
         println!("scene: {cpu:.2} CPU seconds, {wall:.3} wall seconds");
     }
-    let mut view = View::default();
+    let mut view = ViewState::default();
     let projection = Projection::new(&scene, &view, SIZE);
     let dots: Vec<bare::Dot> = scene.layers[1]
         .points
@@ -143,7 +129,9 @@ fn ratios() {
         orders.push(measured(|| ordered.draw_frame(&in_order, &view, 1.0).unwrap()));
         if round % 4 == 3 {
             let mut fresh = Headless::new().unwrap();
-            firsts.push(measured(|| fresh.draw_frame(&scene, &View::default(), 1.0).unwrap()));
+            firsts.push(measured(|| {
+                fresh.draw_frame(&scene, &ViewState::default(), 1.0).unwrap()
+            }));
         }
     }
     let median = |times: &[[f64; 2]], which: usize| {
@@ -183,7 +171,7 @@ fn picking(c: &mut Criterion) {
         let cloud = common::cloud(1_500_000, dims, 3);
         let coordinates = Coordinates::new(cloud.as_slice().unwrap(), dims).unwrap();
         let head = Head::new(HeadId::new(Attention::EncoderSelf, 0, 0), coordinates, 750_000);
-        let view = View::default();
+        let view = ViewState::default();
         let size = [1200.0, 1000.0];
         let mut group = c.benchmark_group(format!("1500000 points in {dims} dimensions"));
         group.sample_size(10);
@@ -224,12 +212,12 @@ fn picking(c: &mut Criterion) {
 
 fn drawings(c: &mut Criterion) {
     let words = "the old keeper of the light house said that the ship would come before the storm".split(' ');
-    let tokens: Vec<SentenceToken<'_>> = words.map(|text| SentenceToken { text, special: false }).collect();
+    let tokens: Vec<SentenceToken> = words.map(|text| SentenceToken::new(text, false)).collect();
     let count = tokens.len();
     let attention = vec![1.0 / count as f32; count * count];
     let id = HeadId::new(Attention::EncoderSelf, 0, 0);
-    let sentence = Sentence::new(id, &tokens, &tokens, &attention);
-    let view = View::default();
+    let sentence = Sentence::new(id, tokens.clone(), tokens, attention);
+    let view = ViewState::default();
     let options = SvgOptions::default();
     let mut group = c.benchmark_group("svg");
     group.bench_function("sentence", |b| {

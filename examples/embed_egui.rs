@@ -12,13 +12,13 @@ mod embed;
 use std::error::Error;
 
 use attn_egui::{
-    Export, SceneView, TextTable, apply_theme, color_picker, export_menu, history_buttons, link, search_box,
-    theme_switch, tool_buttons,
+    SceneView, TextTable, apply_theme, color_picker, export_menu, history_buttons, search_box, theme_switch,
+    tool_buttons,
 };
 use attn_sdk::{
     Study,
     core::HeadId,
-    render::{Cells, Event, Table, View, search},
+    render::{Event, Exporter, Format, Interaction, Plot, Shared, ViewState, deferred, search},
 };
 use clap::Parser;
 use eframe::egui::{self, CentralPanel, Panel, Ui};
@@ -61,9 +61,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 struct Session {
     open: HeadId,
     sequence: usize,
-    matrix: View,
-    head: View,
-    sentence: View,
+    matrix: ViewState,
+    head: ViewState,
+    sentence: ViewState,
 }
 
 struct App {
@@ -98,12 +98,10 @@ impl eframe::App for App {
             .show(ui, |ui| {
                 let (study, open, sequence) = (&self.study, self.session.open, self.session.sequence);
                 let view = &mut self.session.sentence;
-                let shown = self
-                    .sentence
-                    .show(ui, view, |size, view| study.sentence(open, sequence, view, Some(size)));
-                if shown.changed() {
-                    link(&self.session.sentence, &mut self.session.matrix);
-                    link(&self.session.sentence, &mut self.session.head);
+                let sentence = deferred(|_| study.sentence(open, sequence));
+                if self.sentence.show(ui, view, &sentence).changed() {
+                    let (shared, interaction) = (view.shared.clone(), self.sentence.interaction());
+                    self.link(&shared, interaction);
                 }
             });
         CentralPanel::default().frame(views).show(ui, |ui| self.one_head(ui));
@@ -123,19 +121,30 @@ impl App {
         history_buttons(ui, &mut self.head);
         ui.separator();
         theme_switch(ui, &mut self.session.matrix);
-        color_picker(ui, &mut self.session.matrix, &self.study.color_modes(), &[]);
+        color_picker(ui, &mut self.session.matrix, &self.study.color_names());
         let texts: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-        let wanted = &self.session.matrix.search;
+        let wanted = &self.session.matrix.shared.search;
         let count = search(wanted, &texts, texts.len() / 2).describe(wanted);
         search_box(ui, &mut self.session.matrix, &count);
-        if let Some(kind) = export_menu(ui, &Export::ALL) {
+        if let Some(kind) = export_menu(ui, &Format::ALL) {
             let written = self.export(kind);
             self.note = written.unwrap_or_else(|error| error.to_string());
         }
         ui.label(&self.note);
         if self.session.matrix != before {
-            link(&self.session.matrix, &mut self.session.head);
-            link(&self.session.matrix, &mut self.session.sentence);
+            let (shared, interaction) = (self.session.matrix.shared.clone(), self.matrix.interaction());
+            self.link(&shared, interaction);
+        }
+    }
+
+    /// What is done in one view is done in all; each has its own camera.
+    fn link(&mut self, shared: &Shared, interaction: Interaction) {
+        let session = &mut self.session;
+        for view in [&mut session.matrix, &mut session.head, &mut session.sentence] {
+            view.shared.clone_from(shared);
+        }
+        for widget in [&mut self.matrix, &mut self.head, &mut self.sentence] {
+            widget.set_interaction(interaction);
         }
     }
 
@@ -155,33 +164,24 @@ impl App {
     }
 
     fn all_heads(&mut self, ui: &mut Ui) {
-        let study = &self.study;
-        let shown = self.matrix.show_with(
-            ui,
-            &mut self.session.matrix,
-            |size, view| study.matrix(view, Some(size)),
-            |scene, view, at| study.draw_hover(scene, view, at.size, at.pointer, at.head, at.hit),
-        );
+        // A study is a plot: the matrix, or the open head.
+        let shown = self.matrix.show(ui, &mut self.session.matrix, &self.study);
         if let Some(head) = shown.opened() {
             // It opens beside the matrix, not in its place.
             self.session.matrix.close_head();
             self.choose(head, self.session.sequence);
         }
         if shown.changed() {
-            link(&self.session.matrix, &mut self.session.head);
-            link(&self.session.matrix, &mut self.session.sentence);
+            let (shared, interaction) = (self.session.matrix.shared.clone(), self.matrix.interaction());
+            self.link(&shared, interaction);
         }
     }
 
     fn one_head(&mut self, ui: &mut Ui) {
         let (study, open, sequence) = (&self.study, self.session.open, self.session.sequence);
         self.session.head.open = Some(open);
-        let shown = self.head.show_with(
-            ui,
-            &mut self.session.head,
-            |size, view| study.head(open, Some(sequence), view, Some(size)),
-            |scene, view, at| study.draw_hover(scene, view, at.size, at.pointer, at.head, at.hit),
-        );
+        let head = deferred(|view| study.head(open, Some(sequence), view)).tooltips(|target| study.tooltip(target));
+        let shown = self.head.show(ui, &mut self.session.head, &head);
         for event in &shown.events {
             if let Event::SelectPoint(Some(pick)) = event
                 && let Some(place) = self.study.place(open, pick.id)
@@ -190,8 +190,8 @@ impl App {
             }
         }
         if shown.changed() {
-            link(&self.session.head, &mut self.session.matrix);
-            link(&self.session.head, &mut self.session.sentence);
+            let (shared, interaction) = (self.session.head.shared.clone(), self.head.interaction());
+            self.link(&shared, interaction);
         }
     }
 
@@ -203,21 +203,11 @@ impl App {
     }
 
     /// Writes the open head, or what its numbers are.
-    fn export(&self, kind: Export) -> Result<String, Box<dyn Error>> {
-        let scene = self.head.scene().ok_or("nothing is shown yet")?;
-        let mut table = Table::default();
-        let points = &self.study.projection(self.session.open)?.embedding.points;
-        table.push("token", Cells::Texts(self.labels.clone()))?;
-        table.push("x", Cells::Numbers(points.column(0).to_vec()))?;
-        table.push("y", Cells::Numbers(points.column(1).to_vec()))?;
-        let bytes = kind.bytes(scene, &self.session.head, || table)?;
-        let name = format!(
-            "head-{}-{}.{}",
-            self.session.open.layer,
-            self.session.open.head,
-            kind.extension()
-        );
-        attn_sdk::core::files::write_atomically(name.as_ref(), &bytes)?;
+    fn export(&self, format: Format) -> Result<String, Box<dyn Error>> {
+        let (open, view) = (self.session.open, &self.session.head);
+        let head = self.study.head(open, Some(self.session.sequence), view)?;
+        let name = format!("head-{}-{}.{}", open.layer, open.head, format.extension());
+        Exporter::default().write(&head, view, &name)?;
         Ok(format!("written: {name}"))
     }
 }

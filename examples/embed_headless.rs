@@ -8,7 +8,7 @@ mod embed;
 
 use std::{error::Error, fs};
 
-use attn_sdk::render::Headless;
+use attn_sdk::render::Exporter;
 use clap::Parser;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -17,14 +17,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut view = options.open(options.view())?;
     fs::create_dir_all("out")?;
 
-    let mut headless = Headless::new()?;
-    let scene = study.matrix(&view, None)?;
-    headless.render(&scene, &view, 2.0)?.write_png("out/embed-matrix.png")?;
+    let mut exporter = Exporter::default();
+    exporter.write(&study.matrix(&view)?, &view, "out/embed-matrix.png")?;
     for head in study.heads().map(|head| head.head).filter(|head| head.layer == 0) {
         view.open_head(head);
-        let scene = study.scene(&view, [900.0, 820.0])?;
         let path = format!("out/embed-head-{}-{}.png", head.layer, head.head);
-        headless.render(&scene, &view, 2.0)?.write_png(path)?;
+        exporter.write(&study.plot(&view)?, &view, path)?;
     }
     view.close_head();
     options.save(&view)

@@ -9,7 +9,7 @@ mod embed;
 
 use std::{error::Error, fs, sync::mpsc};
 
-use attn_sdk::render::{Image, Renderer, wgpu};
+use attn_sdk::render::{Image, Plot, Renderer, wgpu};
 use clap::Parser;
 
 /// The host's picture, and where in it the scene goes.
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (whole, part) = (texture(&device, WHOLE), texture(&device, PART));
 
     // The scene, in one pass of the host's frame. A renderer is kept between frames: it uploads what changed.
-    let mut renderer = Renderer::new(&device, &queue, FORMAT);
+    let mut renderer = Renderer::new(&device, &queue, FORMAT)?;
     let scene = study.scene(&view, PART.map(|side| side as f32))?;
     let mut encoder = device.create_command_encoder(&Default::default());
     renderer.prepare(&device, &queue, &mut encoder, &scene, &view, PART)?;

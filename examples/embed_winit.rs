@@ -16,7 +16,7 @@ use std::{
 
 use attn_sdk::{
     Study,
-    render::{Controller, Event, Input, Key, Renderer, Scene, View, wgpu},
+    render::{Controller, Event, Input, Key, Plot, Renderer, Scene, ViewState, plots::overlay, wgpu},
 };
 use clap::Parser;
 use winit::{
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// What the host keeps. Of it only `window` has to do with the graphics card.
 struct App {
     study: Study,
-    view: View,
+    view: ViewState,
     controller: Controller,
     scene: Option<Scene>,
     cursor: [f32; 2],
@@ -92,7 +92,7 @@ impl Shown {
         config.format = config.format.remove_srgb_suffix();
         surface.configure(&device, &config);
         Ok(Self {
-            renderer: Renderer::new(&device, &queue, config.format),
+            renderer: Renderer::new(&device, &queue, config.format)?,
             window,
             surface,
             config,
@@ -102,7 +102,7 @@ impl Shown {
         })
     }
 
-    fn draw(&mut self, scene: &Scene, view: &View) -> Result<(), Box<dyn Error>> {
+    fn draw(&mut self, scene: &Scene, view: &ViewState) -> Result<(), Box<dyn Error>> {
         use wgpu::CurrentSurfaceTexture as Current;
         let frame = match self.surface.get_current_texture() {
             Current::Success(frame) | Current::Suboptimal(frame) => frame,
@@ -156,8 +156,18 @@ impl App {
             *scene = self.study.scene(&self.view, size.map(|side| side / scale))?;
         }
         let hit = self.controller.hit(self.cursor, scene, &self.view);
-        self.study
-            .draw_hover(scene, &self.view, size, self.cursor, self.view.hover_head, hit);
+        let pointer = overlay::Pointer {
+            size,
+            position: self.cursor,
+            hit,
+        };
+        overlay::point_out(
+            scene,
+            &self.study,
+            &self.view,
+            &self.controller.interaction(),
+            Some(&pointer),
+        );
         shown.window.request_redraw();
         Ok(())
     }

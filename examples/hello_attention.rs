@@ -12,7 +12,7 @@ use attn_sdk::{
     embedded::{self, sentences},
     models::Capturer,
     project::AtlasParams,
-    render::{Headless, View},
+    render::{ViewState, write_plot},
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,10 +25,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Queries and keys of each head in one plane, such that near means attended.
     let study = Study::project(capture, &AtlasParams::default(), &())?;
 
-    // All heads at once, on a device of its own; in your own window a `Renderer` draws the same scene.
-    let view = View::default();
-    let picture = Headless::new()?.render(&study.matrix(&view, None)?, &view, 2.0)?;
-    picture.write_png("hello_attention.png")?;
+    // All heads at once, on a device of its own; `.svg` would be a drawing, `.csv` the numbers. In your own window a `Renderer`
+    // draws the same plot.
+    let state = ViewState::default();
+    write_plot(&study.matrix(&state)?, &state, "hello_attention.png")?;
     println!(
         "hello_attention.png: {} heads, best first: {:?}",
         study.heads().count(),

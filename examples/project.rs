@@ -14,10 +14,14 @@
 use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
 
 use attn_sdk::project::{
-    ApproximateParams, Dims, Method, Metric, Neighbors, QualityParams, TsneParams, UmapParams, project, project_with,
-    quality,
+    Dims, Error as ProjectError, Method, Metric, Neighbors, Projector,
+    method::Methods,
+    neighbors::ApproximateParams,
+    pca::EXPLAINED_VARIANCE,
+    quality::{QualityParams, quality},
+    tsne::{KL_DIVERGENCE, Tsne, TsneParams},
 };
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use examples_common::Terminal;
 use ndarray::Array2;
 
@@ -28,15 +32,15 @@ struct Options {
     /// Points, a float32 array [point, dimension]
     #[arg(long, value_name = "X.npy")]
     points: PathBuf,
-    /// How points are laid out
-    #[arg(long, value_enum, default_value = "tsne")]
-    method: Name,
+    /// How points are laid out: pca, tsne, umap or mds
+    #[arg(long, value_name = "METHOD", default_value = "tsne")]
+    method: String,
     /// 2 or 3
     #[arg(long, default_value = "2", value_parser = ["2", "3"])]
     dims: String,
-    /// What near means
-    #[arg(long, value_enum, default_value = "euclidean")]
-    metric: Near,
+    /// What near means: euclidean, cosine or inner-product
+    #[arg(long, value_name = "METRIC", default_value = "euclidean")]
+    metric: String,
     /// Perplexity of t-SNE, at least 1; several, as 30,300, for the mean of their affinities [default: 30]
     #[arg(long, value_name = "P[,P]", value_delimiter = ',', num_args = 1)]
     perplexity: Vec<f32>,
@@ -49,29 +53,15 @@ struct Options {
     /// Where to write the coordinates, float32 [point, dims]
     #[arg(long, value_name = "Y.npy", required_unless_present = "neighbors")]
     out: Option<PathBuf>,
-    /// Finds this many nearest neighbours instead of projecting; the table, int32 [point, k], goes to --out
+    /// Finds this many nearest neighbors instead of projecting; the table, int32 [point, k], goes to --out
     #[arg(long, value_name = "K")]
     neighbors: Option<usize>,
-    /// Share of the true neighbours to find, below 1 by the approximate search [default: all up to 30,000 points, 0.997 beyond]
+    /// Share of the true neighbors to find, below 1 by the approximate search [default: all up to 30,000 points, 0.997 beyond]
     #[arg(long, value_name = "SHARE")]
     recall: Option<f32>,
     /// Prints seconds per stage and the quality as JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Name {
-    Pca,
-    Tsne,
-    Umap,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Near {
-    Euclidean,
-    Cosine,
-    InnerProduct,
 }
 
 fn main() -> ExitCode {
@@ -82,14 +72,10 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let terminal = Terminal::new();
     let points = examples_common::points(&options.points, options.threads)?;
-    let metric = match options.metric {
-        Near::Euclidean => Metric::Euclidean,
-        Near::Cosine => Metric::Cosine,
-        Near::InnerProduct => Metric::InnerProduct,
-    };
+    let metric: Metric = options.metric.replace('-', "_").parse()?;
     let start = Instant::now();
     if let Some(k) = options.neighbors {
-        let (neighbors, recall) = find(&points, k, metric, options, &terminal)?;
+        let (neighbors, recall) = find(&points, k, &metric, options, &terminal)?;
         let seconds = start.elapsed().as_secs_f64();
         if let Some(out) = &options.out {
             let table = Array2::from_shape_fn((neighbors.len(), k), |(row, column)| {
@@ -105,20 +91,25 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         }
         return Ok(());
     }
-    let method = match options.method {
-        Name::Pca => Method::Pca,
-        Name::Tsne => Method::Tsne(tsne(&options.perplexity)?),
-        Name::Umap => Method::Umap(UmapParams::default()),
+    let method = match options.method.as_str() {
+        "tsne" => Method::from(Tsne::new(tsne(&options.perplexity)?)?),
+        key => Methods::builtin().get(key)?,
     };
-    let dims = if options.dims == "3" { Dims::Three } else { Dims::Two };
+    let projector = Projector {
+        method,
+        dims: if options.dims == "3" { Dims::Three } else { Dims::Two },
+        metric: metric.clone(),
+        seed: options.seed,
+    };
     let (mut neighbors_s, mut recall) = (None, None);
-    let embedding = match method.neighbors(points.nrows()) {
-        0 => project(points.view(), &method, dims, metric, options.seed, &terminal)?,
+    let embedding = match projector.method.neighbors(points.nrows()) {
+        0 => projector.fit(points.view(), &terminal)?,
         k => {
-            let (table, share) = find(&points, k, metric, options, &terminal)?;
+            projector.prepare(points.view())?;
+            let (table, share) = find(&points, k, &metric, options, &terminal)?;
             neighbors_s = Some(start.elapsed().as_secs_f64());
             recall = share;
-            project_with(points.view(), &table, &method, dims, options.seed, &terminal)?
+            projector.fit((points.view(), &table), &terminal)?
         }
     };
     let seconds = start.elapsed().as_secs_f64();
@@ -126,21 +117,22 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         write(out, &embedding.points)?;
     }
     if options.json {
-        let judged = quality(
-            points.view(),
-            embedding.points.view(),
-            metric,
-            &QualityParams::default(),
-            &terminal,
-        )?;
+        let params = QualityParams::default().clamped(points.nrows());
+        let judged = match quality(points.view(), embedding.points.view(), &metric, &params, &terminal) {
+            Ok(judged) => Some(judged),
+            // Two points have no neighborhoods to keep.
+            Err(ProjectError::TooFewPoints { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let diagnostic = |name: &str| embedding.diagnostic(name).map(|values| values.to_vec());
         let report = serde_json::json!({
             "points": points.dim(),
-            "method": method.name(),
+            "method": projector.method.name(),
             "neighbors_s": neighbors_s,
             "recall": recall,
             "project_s": seconds - neighbors_s.unwrap_or(0.0),
-            "kl_divergence": embedding.kl_divergence,
-            "explained_variance": embedding.explained_variance,
+            "kl_divergence": diagnostic(KL_DIVERGENCE).and_then(|values| values.first().copied()),
+            "explained_variance": diagnostic(EXPLAINED_VARIANCE),
             "quality": judged,
         });
         println!("{report}");
@@ -168,11 +160,11 @@ fn tsne(perplexities: &[f32]) -> Result<TsneParams, String> {
     Ok(params)
 }
 
-/// The neighbour table, and the share of the true neighbours in it where that was measured.
+/// The neighbor table, and the share of the true neighbors in it where that was measured.
 fn find(
     points: &Array2<f32>,
     k: usize,
-    metric: Metric,
+    metric: &Metric,
     options: &Options,
     terminal: &Terminal,
 ) -> Result<(Neighbors, Option<f32>), Box<dyn Error>> {

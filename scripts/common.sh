@@ -26,3 +26,6 @@ command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https
 # A linker, and a Vulkan driver that needs no GPU: pictures are the same on every machine.
 command -v cc >/dev/null || need_packages gcc libc6-dev
 need_packages libvulkan1 mesa-vulkan-drivers
+# Without a session Mesa's layer that selects a device prints two errors about XDG_RUNTIME_DIR for every Vulkan instance:
+# it looks for a Wayland display. Nothing needs it here.
+[ -n "${XDG_RUNTIME_DIR:-}" ] || export NODEVICE_SELECT=1

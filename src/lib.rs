@@ -3,15 +3,14 @@
 //! This crate is the front door of the attn SDK: it re-exports the crates that do the work, each behind a feature.
 //!
 //! ```no_run
-//! use attn_sdk::{Study, embedded, models, project::AtlasParams, render::{Headless, View}};
+//! use attn_sdk::{Study, embedded, models, project::AtlasParams, render::{ViewState, write_plot}};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let capturer = models::Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
 //! let capture = capturer.capture_lines(models::text::read_lines("sentences.txt")?)?;
 //! let study = Study::project(capture, &AtlasParams::default(), &())?;
-//! let view = View::default();
-//! let scene = study.matrix(&view, None)?;
-//! Headless::new()?.render(&scene, &view, 2.0)?.write_png("matrix.png")?;
+//! let state = ViewState::default();
+//! write_plot(&study.matrix(&state)?, &state, "matrix.png")?;
 //! # Ok(())
 //! # }
 //! ```

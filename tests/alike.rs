@@ -10,7 +10,7 @@ use attn_sdk::{
     embedded,
     models::Capturer,
     project::AtlasParams,
-    render::{Cells, View},
+    render::{Cells, Plot, ViewState},
 };
 
 /// Dates and their other writing, read by the embedded encoder-decoder.
@@ -18,6 +18,10 @@ fn dates() -> (Capturer, Capture) {
     let capturer = Capturer::load(&embedded::DATES.checkpoint().unwrap()).unwrap();
     let capture = capturer.capture_lines(embedded::dates().take(5)).unwrap();
     (capturer, capture)
+}
+
+fn drawn(plot: &dyn Plot) -> attn_sdk::render::Scene {
+    plot.scene(&ViewState::default(), plot.natural_size()).unwrap()
 }
 
 fn bits(row: impl Iterator<Item = f64>) -> f64 {
@@ -92,7 +96,7 @@ fn every_head_knows_those_most_like_it() {
 fn the_map_has_a_point_per_head() {
     let (capturer, capture) = dates();
     let summary = Summary::new(&capture, Some(&capturer), &SummaryParams::default(), &()).unwrap();
-    let scene = summary.map(None, &View::default(), None).unwrap();
+    let scene = summary.map(None, &ViewState::default(), None).unwrap();
     // A panel of its own for each attention, and ids in the order of the heads.
     let points = &scene.layers[1].points;
     assert_eq!(points.len(), summary.heads.len());
@@ -104,14 +108,15 @@ fn the_map_has_a_point_per_head() {
         assert_eq!(point.panel(), first.panel());
     }
     let head = summary.heads[3].head;
-    let marked = summary.map(Some(head), &View::default(), Some([600.0, 500.0])).unwrap();
+    let marked = summary.map(Some(head)).unwrap();
+    let marked = marked.scene(&ViewState::default(), [600.0, 500.0]).unwrap();
     let bright = marked.layers[1]
         .points
         .iter()
         .filter(|point| !point.is_dimmed())
         .count();
     assert_eq!(bright, 1 + summary.most_similar(head).len().min(5));
-    let table = summary.map_table().unwrap();
+    let table = summary.map(None).unwrap().table(&ViewState::default()).unwrap();
     assert_eq!((table.rows(), table.columns().len()), (summary.heads.len(), 8));
     // Another model's head is unknown here.
     assert!(
@@ -137,7 +142,11 @@ fn a_rollout_is_the_product_of_what_layers_mix() {
         }
         let expected = expected.unwrap();
         let rollout = study.roll_out(attention, 1, &()).unwrap();
-        let table = rollout.table(&study).unwrap();
+        let table = rollout
+            .plot(&study, None)
+            .unwrap()
+            .table(&ViewState::default())
+            .unwrap();
         let numbers = |column: usize| match &table.columns()[column].1 {
             Cells::Numbers(numbers) => numbers.clone(),
             Cells::Texts(_) => panic!("numbers"),
@@ -145,17 +154,12 @@ fn a_rollout_is_the_product_of_what_layers_mix() {
         let (layers, tokens, from, shares) = (numbers(0), numbers(1), numbers(3), numbers(5));
         let mut found = Array2::<f64>::zeros(expected.raw_dim());
         for row in (0..table.rows()).filter(|&row| layers[row] as usize == info.layers.len()) {
-            found[[tokens[row] as usize, from[row] as usize]] = f64::from(shares[row]);
+            found[[tokens[row] as usize, from[row] as usize]] = shares[row];
         }
         // Shares below a thousandth are left out.
         let worst = (&found - &expected).fold(0.0_f64, |worst, x| worst.max(x.abs()));
         assert!(worst < 1.01e-3, "{attention}: {worst}");
-        assert!(
-            rollout.scene(&study, None, &View::default(), None).unwrap().layers[1]
-                .edges
-                .len()
-                > 4
-        );
+        assert!(drawn(&rollout.plot(&study, None).unwrap()).layers[1].edges.len() > 4);
     }
 }
 
@@ -182,7 +186,7 @@ fn what_cannot_be_rolled_out_is_refused() {
     let rollout = study.roll_out(Attention::DecoderSelf, 0, &()).unwrap();
     let other = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
     let other = Study::new(other.capture_text("a storm").unwrap(), &AtlasParams::default()).unwrap();
-    assert!(matches!(rollout.table(&other), Err(Error::Core(_))));
+    assert!(matches!(rollout.plot(&other, None), Err(Error::Core(_))));
 }
 
 #[test]
@@ -195,17 +199,34 @@ fn long_texts_are_lines_and_pictures_heat() {
     let study = Study::new(capture, &AtlasParams::default()).unwrap();
     let rollout = study.roll_out(Attention::DecoderSelf, 0, &()).unwrap();
     // A word for each query and each key; a graph has a state per layer.
-    let scene = rollout.scene(&study, None, &View::default(), None).unwrap();
+    let scene = drawn(&rollout.plot(&study, None).unwrap());
     assert_eq!(scene.layers[1].points.len(), 2 * tokens);
-    assert_eq!(rollout.table(&study).unwrap().rows(), tokens * tokens);
+    assert_eq!(
+        rollout
+            .plot(&study, None)
+            .unwrap()
+            .table(&ViewState::default())
+            .unwrap()
+            .rows(),
+        tokens * tokens
+    );
 
     let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
     let capture = capturer.capture_images([embedded::IMAGES[0]]).unwrap();
     let tokens = capture.sequences()[0].encoder.len();
     let study = Study::new(capture, &AtlasParams::default()).unwrap();
     let rollout = study.roll_out(Attention::EncoderSelf, 0, &()).unwrap();
-    assert_eq!(rollout.table(&study).unwrap().rows(), tokens * tokens);
-    let scene = rollout.scene(&study, Some((1, 1)), &View::default(), None).unwrap();
+    assert_eq!(
+        rollout
+            .plot(&study, None)
+            .unwrap()
+            .table(&ViewState::default())
+            .unwrap()
+            .rows(),
+        tokens * tokens
+    );
+    let scene = drawn(&rollout.plot(&study, Some((1, 1))).unwrap());
     assert!(scene.layers.iter().any(|layer| !layer.pictures.is_empty()));
-    assert!(rollout.scene(&study, Some((99, 1)), &View::default(), None).is_err());
+    let outside = rollout.plot(&study, Some((99, 1)));
+    assert!(outside.is_err() || outside.is_ok_and(|plot| plot.scene(&ViewState::default(), [400.0; 2]).is_err()));
 }

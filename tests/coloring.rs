@@ -7,8 +7,8 @@ use attn_sdk::{
     core::{Attention, Capture, HeadId, Side},
     embedded::{self, IMAGES, SENTENCES_CONLLU, sentences},
     models::Capturer,
-    project::{AtlasParams, Method, head_points},
-    render::{ColorMode, Point, Scene, View},
+    project::{AtlasParams, atlas::head_points, pca::Pca},
+    render::{ColorChoice, Plot, Point, Scene, Shared, ViewState},
 };
 
 const HEAD: HeadId = HeadId {
@@ -19,7 +19,7 @@ const HEAD: HeadId = HeadId {
 
 fn study(capture: Capture) -> Study {
     let params = AtlasParams {
-        method: Method::Pca,
+        method: Pca.into(),
         ..AtlasParams::default()
     };
     Study::project(capture, &params, &()).unwrap()
@@ -30,11 +30,23 @@ fn text() -> Study {
     study(capturer.capture_lines(sentences().take(8)).unwrap())
 }
 
-fn view(mode: ColorMode) -> View {
-    View {
-        color_mode: mode,
-        ..View::default()
-    }
+fn view(name: &str) -> ViewState {
+    ViewState::from(Shared {
+        color: ColorChoice::values(name),
+        ..Shared::default()
+    })
+}
+
+/// A head's picture.
+fn head(study: &Study, sequence: Option<usize>, view: &ViewState) -> Scene {
+    let plot = study.head(HEAD, sequence, view).unwrap();
+    plot.scene(view, plot.natural_size()).unwrap()
+}
+
+/// That of all heads.
+fn matrix(study: &Study, view: &ViewState) -> Scene {
+    let plot = study.matrix(view).unwrap();
+    plot.scene(view, plot.natural_size()).unwrap()
 }
 
 /// The points of a head's plot, by id.
@@ -47,8 +59,8 @@ fn points(scene: &Scene) -> Vec<Point> {
 #[test]
 fn positions_modulo_five_are_five_hues() {
     let study = text();
-    let view = view(ColorMode::PositionMod5);
-    let points = points(&study.head(HEAD, None, &view, None).unwrap());
+    let view = view("position-mod-5");
+    let points = points(&head(&study, None, &view));
     let colors = view.colors();
     for (id, point) in points.iter().enumerate() {
         let place = study.place(HEAD, id as u32).unwrap();
@@ -64,8 +76,8 @@ fn positions_modulo_five_are_five_hues() {
 #[test]
 fn norms_are_those_of_the_captured_vectors() {
     let study = text();
-    let view = view(ColorMode::Norm);
-    let points = points(&study.head(HEAD, None, &view, None).unwrap());
+    let view = view("norm");
+    let points = points(&head(&study, None, &view));
     let length = |row: ndarray::ArrayView1<'_, f32>| row.dot(&row).sqrt();
     let (queries, keys) = (
         study.capture().queries(HEAD).unwrap(),
@@ -91,7 +103,7 @@ fn norms_are_those_of_the_captured_vectors() {
 #[test]
 fn trust_is_what_the_picture_keeps_of_the_space() {
     let study = text();
-    let kept = study.trust(HEAD, ColorMode::NeighborsKept).unwrap().unwrap();
+    let kept = study.attribute(HEAD, "neighbors-kept").unwrap().unwrap();
     let space = head_points(study.capture(), HEAD, study.params()).unwrap().points;
     let picture = &study.projection(HEAD).unwrap().embedding.points;
     assert_eq!(kept.len(), picture.nrows());
@@ -115,10 +127,11 @@ fn trust_is_what_the_picture_keeps_of_the_space() {
     }
     let asked = kept.len().div_ceil(9);
     assert!(20 * exact >= 19 * asked, "{exact} of {asked}");
-    assert_eq!(study.trust(HEAD, ColorMode::Norm).unwrap(), None);
-    let view = view(ColorMode::NeighborsKept);
-    let scene = study.matrix(&view, None).unwrap();
-    let percent = 100.0 * study.projection(HEAD).unwrap().quality.neighbors_kept.value;
+    assert_eq!(study.attribute(HEAD, "nothing").unwrap(), None);
+    let view = view("neighbors-kept");
+    let scene = matrix(&study, &view);
+    let quality = study.projection(HEAD).unwrap().quality.as_ref().unwrap();
+    let percent = 100.0 * quality.neighbors_kept.value;
     let note = format!("{percent:.0} % kept");
     let mut labels = scene.layers.iter().flat_map(|layer| &layer.labels);
     assert!(labels.any(|label| *label.text == *note), "{note}");
@@ -127,20 +140,21 @@ fn trust_is_what_the_picture_keeps_of_the_space() {
 #[test]
 fn every_mode_that_applies_is_drawn_with_its_legend() {
     let study = text();
-    let modes = study.color_modes();
-    assert_eq!(modes.len(), 11, "{modes:?}");
-    for mode in modes {
-        let view = view(mode);
-        let matrix = study.matrix(&view, None).unwrap();
-        let head = study.head(HEAD, None, &view, None).unwrap();
-        for scene in [matrix, head] {
+    let names = study.color_names();
+    assert_eq!(names.len(), 10, "{names:?}");
+    for name in names.into_iter().chain(["query-key".into()]) {
+        let view = ViewState::from(Shared {
+            color: ColorChoice::from(name.as_str()),
+            ..Shared::default()
+        });
+        for scene in [matrix(&study, &view), head(&study, None, &view)] {
             let ramps = scene.layers[0].blocks.len() > 5;
             let classes = scene.layers[0].regions.len();
-            match mode {
-                ColorMode::QueryKey => assert!(!ramps && classes == 0),
-                ColorMode::PositionMod5 => assert_eq!(classes, 5),
-                ColorMode::Punctuation => assert_eq!(classes, 3),
-                _ => assert!(ramps, "{mode:?}"),
+            match name.as_str() {
+                "query-key" => assert!(!ramps && classes == 0),
+                "position-mod-5" => assert_eq!(classes, 5),
+                "punctuation" => assert_eq!(classes, 3),
+                _ => assert!(ramps, "{name}"),
             }
         }
     }
@@ -150,11 +164,11 @@ fn every_mode_that_applies_is_drawn_with_its_legend() {
 fn patches_have_rows_and_columns_and_the_class_token_is_grey() {
     let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
     let study = study(capturer.capture_images(&IMAGES[..2]).unwrap());
-    assert!(study.color_modes().contains(&ColorMode::PatchRow));
-    assert!(!study.color_modes().contains(&ColorMode::Punctuation));
-    let view = view(ColorMode::PatchColumn);
-    for point in points(&study.head(HEAD, None, &view, None).unwrap()) {
-        let token = study.token(study.place(HEAD, point.id).unwrap());
+    assert!(study.has_color(&ColorChoice::values("patch-row")));
+    assert!(!study.has_color(&ColorChoice::values("punctuation")));
+    let view = view("patch-column");
+    for point in points(&head(&study, None, &view)) {
+        let token = study.token(study.place(HEAD, point.id).unwrap()).unwrap();
         assert_eq!(token.special, point.color == view.colors().muted);
         if token.patch.is_some_and(|(_, column)| column == 0) {
             let first = [view.colors().query_scale.at(0.0), view.colors().key_scale.at(0.0)];
@@ -180,26 +194,57 @@ fn columns_of_the_user_are_drawn_and_checked() {
     };
     let error = study.add_column(column(vec![0.0; 3])).unwrap_err();
     assert!(matches!(error, Error::Column { found: 3, expected, .. } if expected == tokens));
-    assert!(!study.color_modes().contains(&ColorMode::Value));
+    assert!(!study.has_color(&ColorChoice::values("part of speech")));
     study
         .add_column(column((0..tokens).map(|row| (row % 200) as f32).collect()))
         .unwrap();
-    let mut view = view(ColorMode::Value);
-    view.toggle_class(1);
-    let points = points(&study.head(HEAD, None, &view, None).unwrap());
+    let mut view = view("part of speech");
+    view.shared.toggle_class(1);
+    let points = points(&head(&study, None, &view));
     for (id, point) in points.iter().enumerate() {
         assert_eq!(point.is_hidden(), id % tokens % 200 == 1);
     }
     assert_eq!(points[tokens - 1].color, view.colors().class((tokens - 1) % 200));
+    // A column that is called as something of the SDK's own is reached all the same.
+    let mut own = column((0..tokens).map(|row| (row % 200) as f32).collect());
+    own.name = "position".into();
+    study.add_column(own).unwrap();
+    let drawn = |name: &str| self::points(&head(&study, None, &self::view(name)));
+    assert_eq!(drawn("column:position")[tokens - 1].color, points[tokens - 1].color);
+    assert_ne!(drawn("position")[tokens - 1].color, points[tokens - 1].color);
+}
+
+/// What a host knows of tokens is one more name in the list.
+#[test]
+fn an_attribute_of_a_host_is_drawn_by_its_name() {
+    #[derive(Debug)]
+    struct Index;
+    impl attn_sdk::TokenAttribute for Index {
+        fn name(&self) -> &str {
+            "index"
+        }
+        fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error> {
+            Ok((0..study.projection(head)?.embedding.points.nrows())
+                .map(|i| i as f32)
+                .collect())
+        }
+    }
+    let mut study = text();
+    study.add_attribute(Index);
+    assert!(study.color_names().contains(&"index".to_owned()));
+    let view = view("index");
+    let found = points(&head(&study, None, &view));
+    assert_eq!(found[0].color, view.colors().query_scale.at(0.0));
+    assert_eq!(found[found.len() - 1].color, view.colors().key_scale.at(1.0));
 }
 
 #[test]
 fn a_search_counts_tokens_in_the_matrix() {
     let study = text();
-    let view = View {
+    let view = ViewState::from(Shared {
         search: "the".into(),
-        ..View::default()
-    };
+        ..Shared::default()
+    });
     let all = study.capture().sequences();
     let count = all
         .iter()
@@ -207,7 +252,7 @@ fn a_search_counts_tokens_in_the_matrix() {
         .filter(|token| token.text.to_lowercase().contains("the"))
         .count();
     assert!(count > 3);
-    let scene = study.matrix(&view, None).unwrap();
+    let scene = matrix(&study, &view);
     let told = format!("“the”: {count} queries, {count} keys");
     assert!(scene.layers[0].labels.iter().any(|label| *label.text == *told));
     let shown = scene.layers[1].points.iter().filter(|point| !point.is_dimmed()).count();
@@ -286,14 +331,11 @@ fn a_search_finds_values_of_columns() {
     assert!(count > 10);
     let matches = study.matches(HEAD, "upos=verb");
     assert_eq!((matches.queries, matches.keys), (count, count));
-    let view = View {
+    let view = ViewState::from(Shared {
         search: "upos=VERB".into(),
-        ..View::default()
-    };
-    for scene in [
-        study.matrix(&view, None).unwrap(),
-        study.head(HEAD, None, &view, None).unwrap(),
-    ] {
+        ..Shared::default()
+    });
+    for scene in [matrix(&study, &view), head(&study, None, &view)] {
         let heads = scene.panels.iter().filter(|panel| panel.head.is_some()).count();
         let shown = scene.layers[1].points.iter().filter(|point| !point.is_dimmed()).count();
         assert_eq!(shown, heads * 2 * count);
@@ -313,7 +355,7 @@ fn frequent_words_and_other_values_are_not_drawn() {
         .map(|token| token.text.clone())
         .collect();
     let drawn = |study: &Study, sequence| {
-        let points = points(&study.head(HEAD, sequence, &View::default(), None).unwrap());
+        let points = points(&head(study, sequence, &ViewState::default()));
         let drawn: Vec<bool> = points.iter().map(|point| !point.is_hidden()).collect();
         let (queries, keys) = drawn.split_at(tokens.len());
         assert_eq!(queries, keys, "a token's query and key stay together");

@@ -32,7 +32,7 @@ fn scores_of_ones_own_stand_in_roles_page_table_and_json() {
         row.contains(&format!("{:.2} ({:.2})", label.value, label.chance)),
         "{row}"
     );
-    let columns = summary.table().unwrap();
+    let columns = summary.table();
     let names: Vec<&str> = columns.columns().iter().map(|(name, _)| name.as_ref()).collect();
     for name in ["articles", "articles by chance", "distance"] {
         assert!(names.contains(&name), "{names:?}");

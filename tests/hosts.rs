@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attn_sdk::render::View;
+use attn_sdk::render::ViewState;
 use image::RgbImage;
 
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -309,7 +309,7 @@ fn a_window_of_winit() {
     host.key("r");
     assert_eq!(changed(&zoomed, &screen.shot("winit-redone")), 0.0, "undo and redo");
     assert!(host.close().success());
-    let view: View = serde_json::from_slice(&fs::read(&session).unwrap()).unwrap();
+    let view: ViewState = serde_json::from_slice(&fs::read(&session).unwrap()).unwrap();
     assert!(view.stage.zoom > 1.0 && view.open.is_none());
     let again = Host::start(&screen, &program, &session, &[]);
     assert_eq!(
@@ -433,4 +433,19 @@ fn pictures_without_a_window() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn a_plot_of_a_host_is_written_as_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut host = Command::new(example("custom_plot"));
+    assert!(host.current_dir(folder.path()).status().unwrap().success());
+    let file = |name: &str| folder.path().join("out").join(name);
+    let picture = image::open(file("custom-plot.png")).unwrap().into_rgb8();
+    let size = [picture.width() as i32, picture.height() as i32];
+    assert!(colors(&picture, [0, 0], size) > 20);
+    assert!(fs::read_to_string(file("custom-plot.svg")).unwrap().starts_with("<svg"));
+    let csv = fs::read_to_string(file("custom-plot.csv")).unwrap();
+    let heads = "head,least,lower quartile,median,upper quartile,most\r\n";
+    assert!(csv.starts_with(heads) && csv.lines().count() == 17, "{csv}");
 }

@@ -14,9 +14,9 @@ use attn_sdk::{
         images::Image,
         intervene::{Edit, Interventions},
     },
-    project::{AtlasParams, Method},
+    project::{AtlasParams, Method, pca::Pca, tsne::Tsne, umap::Umap},
     read_again,
-    render::{View, views::overlay},
+    render::{Plot, ViewState, plots::overlay},
     study::{
         experiment::{Distance, Task},
         summary::CompositionKind,
@@ -469,7 +469,7 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
     };
     let captures: Vec<Capture> = models.iter().map(read).collect();
     let params = AtlasParams {
-        method: Method::Tsne(Default::default()),
+        method: Tsne::default().into(),
         ..AtlasParams::default()
     };
     let steps = Steps::project(captures, &params, &()).unwrap();
@@ -479,9 +479,9 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
         assert!(moved.moved[3] < 0.1 && moved.moved[3] < moved.moved[0], "{moved:?}");
     }
     let size = [900.0, 700.0];
-    let view = View::default();
+    let view = ViewState::default();
     let points = |at: f32| {
-        let scene = steps.scene(at, &view, size).unwrap();
+        let scene = steps.at(at).scene(&view, size).unwrap();
         let panel = scene.panel_of(steps.movements()[0].head).unwrap();
         let own = scene
             .layers
@@ -509,18 +509,14 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
 #[test]
 fn a_guest_that_is_known_lands_on_itself() {
     let capturer = capturer(embedded::TEXT_ENCODER);
-    for method in [
-        Method::Pca,
-        Method::Tsne(Default::default()),
-        Method::Umap(Default::default()),
-    ] {
+    for method in [Method::from(Pca), Tsne::default().into(), Umap::default().into()] {
         let params = AtlasParams {
-            method,
+            method: method.clone(),
             ..AtlasParams::default()
         };
         let head = HeadId::new(Attention::EncoderSelf, 1, 1);
         let mut study = Study::new(read(&capturer, some_sentences(20)), &params).unwrap();
-        let projection = attn_sdk::project::project_head(study.capture(), head, &params, &()).unwrap();
+        let projection = attn_sdk::project::atlas::project_head(study.capture(), head, &params, &()).unwrap();
         study.insert(projection);
         let placer = study.placer(head, &()).unwrap();
         let line = sentences().nth(7).unwrap();
@@ -528,7 +524,7 @@ fn a_guest_that_is_known_lands_on_itself() {
         let first = study.point(head, 7).unwrap() as usize;
         let points = &study.projection(head).unwrap().embedding.points;
         // Read in another batch it is equal but for rounding: PCA is linear, the others put it among its neighbours.
-        let near = if method == Method::Pca { 1e-3 } else { 5e-2 };
+        let near = if method == Pca.into() { 1e-3 } else { 5e-2 };
         let extent = points.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
         for (row, placed) in guest.queries.rows().into_iter().enumerate() {
             for (a, b) in placed.iter().zip(points.row(first + row)) {
@@ -540,7 +536,7 @@ fn a_guest_that_is_known_lands_on_itself() {
             }
         }
         // It is drawn over the matrix and over the open head.
-        let mut view = View::default();
+        let mut view = ViewState::default();
         let mut scene = study.scene(&view, [800.0, 600.0]).unwrap();
         let before = scene.layers.len();
         guest.draw(&mut scene, &view.colors());

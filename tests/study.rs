@@ -10,14 +10,14 @@ use attn_sdk::{
         Capturer, Inputs, Model,
         generate::{Generated, GenerationParams, Generator},
     },
-    project::{AtlasParams, Method},
-    render::{Cells, Hit, Pick, Picker, Projection, View},
+    project::{AtlasParams, Projector, pca::Pca},
+    render::{Cells, Hit, Interaction, Picker, Plot, Projection, ViewState, plots::overlay},
 };
 
 /// PCA is exact and fast: what is tested here is how the parts fit together.
 fn params() -> AtlasParams {
     AtlasParams {
-        method: Method::Pca,
+        method: Pca.into(),
         ..AtlasParams::default()
     }
 }
@@ -168,11 +168,11 @@ fn the_same_study_twice_is_the_same() {
 #[test]
 fn every_view_is_a_scene_and_what_is_missing_is_named() {
     let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params(), &()).unwrap();
-    let view = View::default();
+    let view = ViewState::default();
     let head = study.ranking()[0];
     assert_eq!(
         study
-            .matrix(&view, None)
+            .scene(&view, study.natural_size())
             .unwrap()
             .panels
             .iter()
@@ -180,14 +180,12 @@ fn every_view_is_a_scene_and_what_is_missing_is_named() {
             .count(),
         16
     );
-    assert!(study.head(head, Some(2), &view, None).is_ok());
-    assert!(study.sentence(head, 2, &view, None).is_ok());
-    assert!(matches!(
-        study.image(head, 2, None, &view, None),
-        Err(Error::NotAPicture { .. })
-    ));
-    assert!(matches!(study.sentence(head, 6, &view, None), Err(Error::Core(_))));
-    let overview = study.overview(2, &view, None).unwrap();
+    let drawn = |plot: &dyn Plot| plot.scene(&view, plot.natural_size());
+    assert!(drawn(&study.head(head, Some(2), &view).unwrap()).is_ok());
+    assert!(drawn(&study.sentence(head, 2).unwrap()).is_ok());
+    assert!(matches!(study.image(head, 2, None), Err(Error::NotAPicture { .. })));
+    assert!(matches!(study.sentence(head, 6), Err(Error::Core(_))));
+    let overview = drawn(&study.overview(2).unwrap()).unwrap();
     let drawn: Vec<HeadId> = overview.panels.iter().filter_map(|panel| panel.head).collect();
     assert_eq!(drawn, study.capture().model().heads().collect::<Vec<_>>());
     let lines = |head| {
@@ -202,9 +200,10 @@ fn every_view_is_a_scene_and_what_is_missing_is_named() {
         weights.rows().into_iter().map(strong).sum::<usize>(),
         "of every query the five strongest"
     );
-    assert!(matches!(study.overview(6, &view, None), Err(Error::Core(_))));
+    assert!(matches!(study.overview(6), Err(Error::Core(_))));
     // A row can be pointed at for every position that any sequence has.
-    let aggregate = study.aggregate(head, &view, None).unwrap();
+    let aggregate = study.aggregate(head).unwrap();
+    let aggregate = aggregate.scene(&view, aggregate.natural_size()).unwrap();
     let lengths = study
         .capture()
         .sequences()
@@ -213,9 +212,9 @@ fn every_view_is_a_scene_and_what_is_missing_is_named() {
     let rows = aggregate.layers.iter().map(|layer| layer.regions.len()).sum::<usize>();
     assert_eq!(Some(rows), lengths.max());
     let absent = HeadId::new(Attention::Cross, 0, 0);
-    assert!(matches!(study.aggregate(absent, &view, None), Err(Error::Core(_))));
+    assert!(matches!(study.aggregate(absent), Err(Error::Core(_))));
     assert!(matches!(
-        study.head(absent, None, &view, None),
+        study.head(absent, None, &view),
         Err(Error::NotProjected { projected: 16, .. })
     ));
     let empty = Study::new(study.capture().clone(), &params()).unwrap();
@@ -233,20 +232,23 @@ fn a_picture_is_drawn_with_its_patches() {
     assert_eq!(sequence.encoder.len(), 1 + image.rows * image.columns);
     let study = Study::project(capture, &params(), &()).unwrap();
     let head = study.ranking()[0];
-    let view = View::default();
+    let view = ViewState::default();
     assert!(study.is_picture(0));
-    assert!(study.image(head, 1, Some((0, 0)), &view, None).is_ok());
-    assert!(matches!(
-        study.image(head, 1, Some((99, 0)), &view, None),
-        Err(Error::Render(_))
-    ));
+    let drawn = |patch| {
+        let plot = study.image(head, 1, patch).map_err(attn_sdk::render::Error::from)?;
+        plot.scene(&view, plot.natural_size())
+    };
+    let scene = drawn(Some((0, 0))).unwrap();
+    // The picture itself is there: the capture brought it.
+    assert!(scene.layers.iter().any(|layer| !layer.pictures.is_empty()));
+    assert!(drawn(Some((99, 0))).is_err());
 }
 
 #[test]
 fn the_pointer_finds_the_token_it_is_over() {
     let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params(), &()).unwrap();
     let head = study.ranking()[0];
-    let mut view = View::default();
+    let mut view = ViewState::default();
     view.open_head(head);
     let size = [900.0, 700.0];
     let mut scene = study.scene(&view, size).unwrap();
@@ -256,15 +258,22 @@ fn the_pointer_finds_the_token_it_is_over() {
     let point = scene.layers[layer].points[17];
     let [x, y, _] = projection.panels[point.panel()].px_from_data.apply(point.position);
     let hit: Hit = Picker::default().hit(&scene, &projection, [x, y], 1.0).unwrap();
-    let place = study.place(head, hit.id.unwrap()).unwrap();
-    study.draw_hover(&mut scene, &view, size, [x, y], Some(head), Some(hit));
-    let shown: Vec<&str> = scene.overlay.labels.iter().map(|label| &*label.text).collect();
-    assert!(shown.contains(&study.token(place).text.as_str()), "{shown:?}");
-    // A click on it brings out its sentence.
-    view.selection = Some(Pick {
+    let place = study.place(head, hit.pick().unwrap().id).unwrap();
+    let interaction = Interaction {
         head: Some(head),
-        id: hit.id.unwrap(),
-    });
+        pick: hit.pick(),
+        ..Interaction::default()
+    };
+    let pointer = overlay::Pointer {
+        size,
+        position: [x, y],
+        hit: Some(hit),
+    };
+    overlay::point_out(&mut scene, &study, &view, &interaction, Some(&pointer));
+    let shown: Vec<&str> = scene.overlay.labels.iter().map(|label| &*label.text).collect();
+    assert!(shown.contains(&study.token(place).unwrap().text.as_str()), "{shown:?}");
+    // A click on it brings out its sentence.
+    view.selection = hit.pick();
     let lines = |scene: &attn_sdk::render::Scene| scene.layers.iter().map(|layer| layer.edges.len()).sum::<usize>();
     assert!(lines(&study.scene(&view, size).unwrap()) > lines(&scene));
 }
@@ -276,15 +285,20 @@ fn some_points_are_laid_out_as_if_there_were_no_others() {
     let head = HeadId::new(Attention::EncoderSelf, 2, 1);
     let ids: Vec<u32> = study.matches(head, "the").ids().collect();
     for &id in &ids {
-        let token = study.token(study.place(head, id).unwrap());
+        let token = study.token(study.place(head, id).unwrap()).unwrap();
         assert!(token.text.to_lowercase().contains("the"), "{}", token.text);
     }
     // In any order, repeated or not.
     let given = ids.iter().rev().chain(&ids[..2]).copied();
     let subset = study.subset(head, given, &()).unwrap();
     assert_eq!(subset.points(), ids.iter().map(|&id| id as usize).collect::<Vec<_>>());
-    let scene = subset.scene(&study, &View::default(), [800.0, 700.0]).unwrap();
-    let all = attn_sdk::project::head_points(study.capture(), head, study.params())
+    let view = ViewState::default();
+    let scene = subset
+        .plot(&study, &view)
+        .unwrap()
+        .scene(&view, [800.0, 700.0])
+        .unwrap();
+    let all = attn_sdk::project::atlas::head_points(study.capture(), head, study.params())
         .unwrap()
         .points;
     let rows = all.select(ndarray::Axis(0), subset.points()).mapv(f64::from);
@@ -330,7 +344,7 @@ fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections()
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
     let capture = text_capture(embedded::TEXT_ENCODER, 12);
     let params = AtlasParams {
-        method: Method::Pca,
+        method: Pca.into(),
         max_points: Some(400),
         ..params()
     };
@@ -341,7 +355,7 @@ fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections()
     assert!(points.len() <= 400 && points.len() > 200, "{}", points.len());
     // The layout is that of the vectors, summed by hand, without any order of theirs.
     let sequences =
-        attn_sdk::project::sequence_sample(study.capture(), Some(2 * 400 / layer.heads().len()), params.seed);
+        attn_sdk::project::atlas::sequence_sample(study.capture(), Some(2 * 400 / layer.heads().len()), params.seed);
     let mut vectors = Vec::new();
     let mut texts = Vec::new();
     for head in layer.heads() {
@@ -366,22 +380,15 @@ fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections()
     assert_eq!(points, texts);
     let width = weights[0].output.ncols();
     let vectors = Array2::from_shape_vec((texts.len(), width), vectors).unwrap();
-    let wanted = attn_sdk::project::project(
-        vectors.view(),
-        &Method::Pca,
-        attn_sdk::project::Dims::Two,
-        attn_sdk::project::Metric::Euclidean,
-        params.seed,
-        &(),
-    )
-    .unwrap();
+    let wanted = Projector::new(Pca).seed(params.seed).fit(vectors.view(), &()).unwrap();
     let most = wanted.points.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     for (a, b) in layer.embedding().points.iter().zip(&wanted.points) {
         assert!((a - b).abs() < 1e-3 * most, "{a} {b}");
     }
-    let table = layer.table(&study).unwrap();
+    let plot = layer.plot(&study).unwrap();
+    let table = plot.table(&ViewState::default()).unwrap();
     assert_eq!((table.rows(), table.columns()[0].0.as_str()), (points.len(), "member"));
-    let scene = layer.scene(&study, &View::default(), [800.0, 700.0]).unwrap();
+    let scene = plot.scene(&ViewState::default(), [800.0, 700.0]).unwrap();
     let drawn: usize = scene.layers.iter().map(|layer| layer.points.len()).sum();
     assert_eq!(drawn, points.len());
     let missing = study.layer_values(Attention::EncoderSelf, 1, &weights[..1], &());
@@ -392,25 +399,30 @@ fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections()
 #[test]
 fn every_view_has_its_numbers() {
     let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params(), &()).unwrap();
-    let (head, view) = (study.ranking()[0], View::default());
-    let open = View {
+    let (head, view) = (study.ranking()[0], ViewState::default());
+    let open = ViewState {
         open: Some(head),
-        ..View::default()
+        ..ViewState::default()
     };
     let tokens = study.capture().tokens(Side::Encoder);
     let heads = study.heads().count();
     assert_eq!(study.table(&view).unwrap().rows(), 2 * tokens * heads);
     assert_eq!(study.table(&open).unwrap().rows(), 2 * tokens);
     let length = study.capture().sequences()[2].encoder.len();
-    let sentence = study.sentence_table(head, 2, &view, None).unwrap();
+    let sentence = study.sentence(head, 2).unwrap().table(&view).unwrap();
     assert_eq!(sentence.rows(), length * length);
     // The weights are those of the study, also after they were asked for in another way.
-    let weight = |study: &Study| match &study.sentence_table(head, 2, &view, None).unwrap().columns()[4].1 {
+    let weight = |study: &Study| match &study.sentence(head, 2).unwrap().table(&view).unwrap().columns()[4].1 {
         Cells::Numbers(numbers) => numbers.clone(),
         Cells::Texts(_) => panic!("weights are numbers"),
     };
     let attention = study.capture().attention(head, 2).unwrap();
-    assert!(weight(&study).iter().zip(&attention).all(|(a, b)| (a - b).abs() < 1e-6));
+    assert!(
+        weight(&study)
+            .iter()
+            .zip(&attention)
+            .all(|(a, b)| (a - f64::from(*b)).abs() < 1e-6)
+    );
     let mut by_value = study.clone();
     by_value.set_weighting(attn_sdk::Weighting::Value);
     let weighted = by_value.weights(head, 2).unwrap();
@@ -418,13 +430,18 @@ fn every_view_has_its_numbers() {
         weight(&by_value)
             .iter()
             .zip(&weighted)
-            .all(|(a, b)| (a - b).abs() < 1e-6)
+            .all(|(a, b)| (a - f64::from(*b)).abs() < 1e-6)
     );
-    assert!(weight(&study).iter().zip(&attention).all(|(a, b)| (a - b).abs() < 1e-6));
-    let positions = study.aggregate_table(head).unwrap().rows();
+    assert!(
+        weight(&study)
+            .iter()
+            .zip(&attention)
+            .all(|(a, b)| (a - f64::from(*b)).abs() < 1e-6)
+    );
+    let positions = study.aggregate(head).unwrap().table(&view).unwrap().rows();
     assert!(positions >= length * length);
-    assert!(study.overview_table(2).unwrap().rows() > 0);
-    assert!(study.image_table(head, 2).is_err());
+    assert!(study.overview(2).unwrap().table(&view).unwrap().rows() > 0);
+    assert!(study.image(head, 2, None).is_err());
     let nothing = Study::new(text_capture(embedded::TEXT_ENCODER, 2), &params()).unwrap();
     assert_eq!(nothing.table(&view).unwrap().rows(), 0);
 }

@@ -7,8 +7,8 @@ use attn_sdk::{
     Study,
     embedded::{self, sentences},
     models::Capturer,
-    project::{AtlasParams, Method},
-    render::{Theme, View},
+    project::{AtlasParams, pca::Pca},
+    render::{Shared, Theme, ViewState},
 };
 use clap::Parser;
 use serde::{Serialize, de::DeserializeOwned};
@@ -47,11 +47,11 @@ impl Options {
     }
 
     /// How one looks at first.
-    pub(crate) fn view(&self) -> View {
-        View {
+    pub(crate) fn view(&self) -> ViewState {
+        ViewState::from(Shared {
             theme: if self.dark { Theme::Dark } else { Theme::Light },
-            ..View::default()
-        }
+            ..Shared::default()
+        })
     }
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn study() -> Result<Study, Box<dyn Error>> {
     let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
     let capture = capturer.capture_lines(sentences().take(40))?;
     let parameters = AtlasParams {
-        method: Method::Pca,
+        method: Pca.into(),
         ..AtlasParams::default()
     };
     Ok(Study::project(capture, &parameters, &())?)

@@ -43,6 +43,7 @@ mod model;
 pub mod progress;
 pub mod rng;
 mod sequence;
+pub mod table;
 pub mod text;
 #[cfg(feature = "store")]
 mod weights;
@@ -62,4 +63,4 @@ pub use head::{Attention, HeadId, LayerHead, Side};
 pub use model::{AttentionInfo, LayerAttention, Mask, ModelInfo, Positions};
 pub use progress::Progress;
 pub use rng::Rng;
-pub use sequence::{ImageInfo, Sequence, Token};
+pub use sequence::{ImageData, ImageInfo, Sequence, Token};

@@ -1,5 +1,7 @@
 //! Sequences of tokens: of text or of image patches.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Side;
@@ -58,6 +60,44 @@ pub struct ImageInfo {
     pub rows: usize,
     /// Patches per row.
     pub columns: usize,
+    /// The content of the file, if it came from memory. It is not written to a capture's folder:
+    /// [`Capture::add_images`](crate::Capture::add_images) gives it to a capture that was opened.
+    #[serde(skip)]
+    pub data: Option<ImageData>,
+}
+
+/// The content of an image file in memory. Cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ImageData(Arc<[u8]>);
+
+impl ImageData {
+    /// The content of a file: PNG, JPEG and what else the reader of images takes.
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&[u8]> for ImageData {
+    fn from(bytes: &[u8]) -> Self {
+        Self::new(bytes)
+    }
+}
+
+impl From<Vec<u8>> for ImageData {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::new(bytes)
+    }
+}
+
+impl std::fmt::Debug for ImageData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ImageData({} bytes)", self.0.len())
+    }
 }
 
 /// One line of text, one image, or one source-target pair.

@@ -3,7 +3,7 @@
 //! The texture is drawn again only when something in it changes, so that other widgets' frames cost a scene of millions of points
 //! nothing; and it works under any clip, layer or sampling of the host's own pass.
 
-use attn_render::{Error, Renderer, Scene, View, wgpu};
+use attn_render::{Error, Renderer, Scene, ViewState, wgpu};
 use egui::TextureId;
 use egui_wgpu::RenderState;
 
@@ -43,11 +43,12 @@ impl Canvas {
     }
 
     /// Draws at `size` pixels, which must not be above the limit.
-    pub(crate) fn draw(&mut self, scene: &Scene, view: &View, size: [u32; 2]) -> Result<(), Error> {
+    pub(crate) fn draw(&mut self, scene: &Scene, view: &ViewState, size: [u32; 2]) -> Result<(), Error> {
         let (device, queue) = (&self.state.device, &self.state.queue);
-        let renderer = self
-            .renderer
-            .get_or_insert_with(|| Renderer::new(device, queue, FORMAT));
+        let renderer = match &mut self.renderer {
+            Some(renderer) => renderer,
+            none => none.insert(Renderer::new(device, queue, FORMAT)?),
+        };
         let mut encoder = device.create_command_encoder(&Default::default());
         renderer.prepare(device, queue, &mut encoder, scene, view, size)?;
         let target = match self.target.take() {

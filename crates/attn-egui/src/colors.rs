@@ -1,6 +1,6 @@
 //! egui in the colours of a view's theme.
 
-use attn_render::{Color, Theme, View};
+use attn_render::{Color, Theme, ViewState};
 use egui::{
     Color32, Context, FontData, FontFamily, Stroke, Visuals,
     epaint::text::{FontInsert, FontPriority, InsertFontFamily},
@@ -18,9 +18,9 @@ pub fn egui_color(color: Color) -> Color32 {
 }
 
 /// Panels, text and selections as in the pictures of a view.
-pub fn visuals(view: &View) -> Visuals {
+pub fn visuals(view: &ViewState) -> Visuals {
     let colors = view.colors();
-    let mut visuals = match view.theme {
+    let mut visuals = match view.shared.theme {
         Theme::Light => Visuals::light(),
         Theme::Dark => Visuals::dark(),
     };
@@ -35,15 +35,15 @@ pub fn visuals(view: &View) -> Visuals {
 
 /// Gives a whole window the theme of a view, and the font of its pictures for the signs that egui's fonts lack: tokens have many. Call
 /// it once a frame; it costs nothing while the theme stays.
-pub fn apply_theme(ctx: &Context, view: &View) {
-    let theme = match view.theme {
+pub fn apply_theme(ctx: &Context, view: &ViewState) {
+    let theme = match view.shared.theme {
         Theme::Light => egui::Theme::Light,
         Theme::Dark => egui::Theme::Dark,
     };
     let id = egui::Id::unique("attn theme");
     let now = (
-        view.theme == Theme::Dark,
-        view.palette == attn_render::Palette::Original,
+        view.shared.theme == Theme::Dark,
+        view.shared.palette == attn_render::Palette::Original,
     );
     if ctx.data(|data| data.get_temp(id)) != Some(now) {
         ctx.data_mut(|data| data.insert_temp(id, now));

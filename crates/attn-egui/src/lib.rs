@@ -6,24 +6,24 @@ mod error;
 mod export;
 mod input;
 mod jobs;
-mod link;
 mod progress;
 mod scene_view;
 mod search_box;
 mod table;
 mod toolbar;
 
+pub use attn_core;
 pub use attn_render;
 pub use egui;
 pub use egui_wgpu;
 
+pub use attn_render::Format;
 pub use colors::{apply_theme, egui_color, visuals};
 pub use error::Error;
-pub use export::{Export, export_menu};
+pub use export::export_menu;
 pub use jobs::{Job, JobEvent, JobId, Jobs, RunningJob, Stage};
-pub use link::link;
 pub use progress::progress_bar;
-pub use scene_view::{Hover, SceneResponse, SceneView, highlight};
+pub use scene_view::{SceneResponse, SceneView};
 pub use search_box::search_box;
 pub use table::{TextTable, TextTableResponse};
 pub use toolbar::{color_picker, history_buttons, patch_picker, theme_switch, tool_buttons};

@@ -1,22 +1,22 @@
 //! The field for text that is brought out, with how much it finds.
 
-use attn_render::View;
+use attn_render::ViewState;
 use egui::{Response, RichText, TextEdit, Ui};
 
-/// Edits [`View::search`]. `count` says what was found (see [`attn_render::search`] and `Matches::describe`); it is not shown while
+/// Edits [`Shared::search`]. `count` says what was found (see [`attn_render::search`] and `Matches::describe`); it is not shown while
 /// nothing is searched for. Changes go to the view as they are typed; Escape empties the field.
-pub fn search_box(ui: &mut Ui, view: &mut View, count: &str) -> Response {
+pub fn search_box(ui: &mut Ui, view: &mut ViewState, count: &str) -> Response {
     ui.horizontal(|ui| {
-        let field = TextEdit::singleline(&mut view.search)
+        let field = TextEdit::singleline(&mut view.shared.search)
             .hint_text("Search tokens")
             .desired_width(140.0);
         let mut response = ui.add(field);
         let emptied = ui.input(|input| input.key_pressed(egui::Key::Escape));
-        if response.lost_focus() && emptied && !view.search.is_empty() {
-            view.search.clear();
+        if response.lost_focus() && emptied && !view.shared.search.is_empty() {
+            view.shared.search.clear();
             response.mark_changed();
         }
-        if !view.search.is_empty() {
+        if !view.shared.search.is_empty() {
             ui.label(RichText::new(count).weak());
         }
         response

@@ -1,6 +1,6 @@
 //! Buttons for what can be done with keys too: tools, undo and redo, theme, colours.
 
-use attn_render::{ColorMode, Key, PatchStyle, Theme, Tool, View};
+use attn_render::{ColorChoice, Key, PatchStyle, Theme, Tool, ViewState};
 use egui::{ComboBox, Response, Ui};
 
 use crate::SceneView;
@@ -39,80 +39,74 @@ pub fn history_buttons(ui: &mut Ui, widget: &mut SceneView) {
 }
 
 /// Between light and dark.
-pub fn theme_switch(ui: &mut Ui, view: &mut View) -> Response {
-    let (name, other) = match view.theme {
+pub fn theme_switch(ui: &mut Ui, view: &mut ViewState) -> Response {
+    let (name, other) = match view.shared.theme {
         Theme::Light => ("Dark", Theme::Dark),
         Theme::Dark => ("Light", Theme::Light),
     };
     let response = ui.button(name).on_hover_text("Light or dark (t)");
     if response.clicked() {
-        view.theme = other;
+        view.shared.theme = other;
     }
     response
 }
 
-/// What a point's colour says, among `modes`: those that say something about the data (all of them: [`ColorMode::ALL`]); and
-/// the host's own `columns`, which are drawn as [`ColorMode::Value`].
-pub fn color_picker(ui: &mut Ui, view: &mut View, modes: &[ColorMode], columns: &[&str]) -> Response {
-    let chosen = match view.color_mode {
-        ColorMode::Value if !view.column.is_empty() => view.column.clone(),
-        mode => spoken(mode),
-    };
-    let before = (view.color_mode, view.column.clone());
-    let mut response = ComboBox::from_id_salt("attn colour")
-        .selected_text(chosen)
+/// What the color of a point says: query or key, or the values of one of `names`, such as those of `Study::color_names`.
+pub fn color_picker(ui: &mut Ui, view: &mut ViewState, names: &[String]) -> Response {
+    let before = view.shared.color.clone();
+    let mut response = ComboBox::from_id_salt("attn color")
+        .selected_text(spoken(&before))
         .height(480.0)
         .show_ui(ui, |ui| {
-            for mode in modes
-                .iter()
-                .filter(|mode| columns.is_empty() || **mode != ColorMode::Value)
-            {
-                ui.selectable_value(&mut view.color_mode, *mode, spoken(*mode));
+            let role = before.name().is_none();
+            if ui.selectable_label(role, spoken(&ColorChoice::Role)).clicked() {
+                view.shared.color = ColorChoice::Role;
             }
-            for &column in columns {
-                let shown = view.color_mode == ColorMode::Value && view.column == column;
-                if ui.selectable_label(shown, column).clicked() {
-                    view.color_mode = ColorMode::Value;
-                    column.clone_into(&mut view.column);
-                }
+            for name in names {
+                let choice = ColorChoice::values(name.as_str());
+                let words = spoken(&choice);
+                ui.selectable_value(&mut view.shared.color, choice, words);
             }
         })
         .response
-        .on_hover_text("What the colour of a point says");
-    if before != (view.color_mode, view.column.clone()) {
-        // Classes of another column are others.
-        view.hidden_classes.clear();
-        (view.legend_page, view.legend_mark) = (0, None);
+        .on_hover_text("What the color of a point says");
+    if before != view.shared.color {
+        // Classes of other values are others.
+        view.shared.hidden_classes.clear();
+        view.shared.legend_page = 0;
         response.mark_changed();
     }
     response
 }
 
 /// How tokens that are patches of pictures are drawn where they lie: as points, or as the patches themselves.
-pub fn patch_picker(ui: &mut Ui, view: &mut View) -> Response {
+pub fn patch_picker(ui: &mut Ui, view: &mut ViewState) -> Response {
     let name = |style: Option<PatchStyle>| {
         style.map_or_else(|| "points".to_owned(), |style| format!("patches, {}", style.name()))
     };
-    let before = view.patches;
+    let before = view.shared.patches;
     let mut response = ComboBox::from_id_salt("attn patches")
-        .selected_text(name(view.patches))
+        .selected_text(name(view.shared.patches))
         .show_ui(ui, |ui| {
             for style in std::iter::once(None).chain(PatchStyle::ALL.map(Some)) {
-                ui.selectable_value(&mut view.patches, style, name(style));
+                ui.selectable_value(&mut view.shared.patches, style, name(style));
             }
         })
         .response
         .on_hover_text("Points, or the patches themselves, in an open head");
-    if before != view.patches {
+    if before != view.shared.patches {
         response.mark_changed();
     }
     response
 }
 
-/// `position-mod-5` as people say it: `position mod 5`.
-fn spoken(mode: ColorMode) -> String {
-    match mode {
-        ColorMode::QueryKey => "query or key".into(),
-        mode => mode.name().replace('-', " "),
+/// `position-mod-5` in words: `position mod 5`. Names of columns stay as they are.
+fn spoken(choice: &ColorChoice) -> String {
+    let Some(name) = choice.name() else {
+        return "query or key".into();
+    };
+    match name.strip_prefix("column:") {
+        Some(column) => column.to_owned(),
+        None => name.replace('-', " "),
     }
 }

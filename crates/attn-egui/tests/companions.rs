@@ -3,11 +3,11 @@
 mod common;
 
 use attn_egui::{
-    Export, TextTable, color_picker,
+    TextTable, color_picker,
     egui::{self, Key, Vec2},
     export_menu, history_buttons, progress_bar, search_box, theme_switch, tool_buttons,
 };
-use attn_render::{ColorMode, Key as ViewKey, Theme, Tool, View};
+use attn_render::{ColorChoice, Format, Key as ViewKey, Theme, Tool, ViewState};
 use common::{Host, head, state};
 use egui_kittest::{Harness, kittest::Queryable, wgpu::WgpuTestRenderer};
 
@@ -38,23 +38,23 @@ fn buttons_do_what_the_keys_do() {
     }
     harness.state_mut().widgets[0].press(ViewKey::SelectAll);
     harness.run();
-    assert_eq!(harness.state().views[0].selected.len(), common::POINTS);
+    assert_eq!(harness.state().views[0].shared.selected.len(), common::POINTS);
     harness.get_by_label("Undo").click();
     harness.run();
-    assert!(harness.state().views[0].selected.is_empty());
+    assert!(harness.state().views[0].shared.selected.is_empty());
     harness.get_by_label("Redo").click();
     harness.run();
-    assert_eq!(harness.state().views[0].selected.len(), common::POINTS);
+    assert_eq!(harness.state().views[0].shared.selected.len(), common::POINTS);
     harness.get_by_label("Dark").click();
     harness.run();
-    assert_eq!(harness.state().views[0].theme, Theme::Dark);
+    assert_eq!(harness.state().views[0].shared.theme, Theme::Dark);
     assert!(harness.query_by_label("Light").is_some());
 }
 
 #[derive(Default)]
 struct Small {
-    view: View,
-    exported: Option<Export>,
+    view: ViewState,
+    exported: Option<Format>,
     stopped: bool,
     table: TextTable,
     chosen: Option<usize>,
@@ -66,8 +66,8 @@ fn small() -> Harness<'static, Small> {
     let mut harness = Harness::builder().with_size(Vec2::new(400.0, 300.0)).build_ui_state(
         |ui, small: &mut Small| {
             search_box(ui, &mut small.view, "two of them");
-            color_picker(ui, &mut small.view, &ColorMode::ALL, &[]);
-            small.exported = export_menu(ui, &[Export::Png, Export::Csv]).or(small.exported);
+            color_picker(ui, &mut small.view, &["position-mod-5".to_owned()]);
+            small.exported = export_menu(ui, &[Format::Png, Format::Csv]).or(small.exported);
             small.stopped |= progress_bar(ui, "heads", 3, 0);
         },
         Small::default(),
@@ -85,11 +85,11 @@ fn a_search_is_typed_and_escaped() {
     harness.run();
     harness.get_by_role(egui::Role::TextInput).type_text("cat");
     harness.run();
-    assert_eq!(harness.state().view.search, "cat");
+    assert_eq!(harness.state().view.shared.search, "cat");
     assert!(harness.query_by_label("two of them").is_some());
     harness.key_press(Key::Escape);
     harness.run();
-    assert_eq!(harness.state().view.search, "");
+    assert_eq!(harness.state().view.shared.search, "");
 }
 
 #[test]
@@ -97,9 +97,10 @@ fn colours_exports_and_stops_are_chosen() {
     let mut harness = small();
     harness.get_by_role(egui::Role::ComboBox).click();
     harness.run();
-    harness.get_by_label("position mod 5").click();
+    harness.get_by_label("position-mod-5").click();
     harness.run();
-    assert_eq!(harness.state().view.color_mode, ColorMode::PositionMod5);
+    let chosen = &harness.state().view.shared.color;
+    assert_eq!(*chosen, ColorChoice::values("position-mod-5"));
     harness.get_by_label("Export").click();
     harness.run();
     assert!(
@@ -108,7 +109,7 @@ fn colours_exports_and_stops_are_chosen() {
     );
     harness.get_by_label("Numbers (CSV)").click();
     harness.run();
-    assert_eq!(harness.state().exported, Some(Export::Csv));
+    assert_eq!(harness.state().exported, Some(Format::Csv));
     harness.get_by_label("Stop").click();
     harness.run();
     assert!(harness.state().stopped);

@@ -5,7 +5,7 @@ mod common;
 use attn_egui::egui::{
     self, Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, TouchDeviceId, TouchId, TouchPhase, Vec2,
 };
-use attn_render::{ColorMode, Theme};
+use attn_render::Theme;
 use common::{Host, head, state};
 use proptest::prelude::*;
 
@@ -95,7 +95,6 @@ proptest! {
         thread_local!(static STATE: attn_egui::egui_wgpu::RenderState = state());
         let mut host = STATE.with(|state| Host::new(state, 2));
         host.linked = true;
-        host.views[0].color_mode = ColorMode::Value;
         let ctx = egui::Context::default();
         let mut scale = 1.0;
         let mut time = 0.0;
@@ -107,8 +106,8 @@ proptest! {
                 Step::Scale(other) => scale = other,
                 // Heads that the data lacks, too.
                 Step::Open(index) => host.views[0].open_head(head(index / 3, index % 3)),
-                Step::Theme(dark) => host.views[1].theme = if dark { Theme::Dark } else { Theme::Light },
-                Step::Search(text) => host.views[0].search = text,
+                Step::Theme(dark) => host.views[1].shared.theme = if dark { Theme::Dark } else { Theme::Light },
+                Step::Search(text) => host.views[0].shared.search = text,
                 Step::Invalidate => host.widgets[0].invalidate(),
                 Step::Fail(fail) => host.fail = fail,
                 Step::Zoom(zoom) => host.views[0].stage.zoom = zoom,

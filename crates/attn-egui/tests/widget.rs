@@ -5,7 +5,7 @@
 mod common;
 
 use attn_egui::egui::{self, Event as EguiEvent, Key, Modifiers, MouseWheelUnit, Pos2, TouchPhase, Vec2};
-use attn_render::{Camera, ColorMode, Controller, Event, Headless, Input, Projection, Theme, Tool, View};
+use attn_render::{Camera, Controller, Event, Headless, Input, Projection, Shared, Target, Theme, Tool, ViewState};
 use common::{Host, head, scene, state, window};
 use egui_kittest::{Harness, kittest::Queryable};
 
@@ -58,15 +58,15 @@ fn the_picture_is_that_of_the_headless_renderer() {
     for pixels_per_point in [1.0, 1.5, 2.0] {
         for theme in [Theme::Light, Theme::Dark] {
             let mut harness = window(1, pixels_per_point);
-            harness.state_mut().views[0].theme = theme;
+            harness.state_mut().views[0].shared.theme = theme;
             harness.run();
             let rect = size_of(&harness, "view 0");
             assert_eq!(rect.size(), Vec2::new(640.0, 480.0) - Vec2::splat(2.0 * MARGIN));
             let shot = harness.render().unwrap();
-            let view = View {
+            let view = ViewState::from(Shared {
                 theme,
-                ..View::default()
-            };
+                ..Shared::default()
+            });
             let drawn = scene([rect.width(), rect.height()], &view).unwrap();
             let expected = headless.render(&drawn, &view, pixels_per_point).unwrap();
             let corner = (rect.min * pixels_per_point).round();
@@ -103,15 +103,13 @@ fn a_click_opens_a_head_and_escape_goes_back() {
 #[test]
 fn a_legend_of_many_classes_is_turned_and_filters() {
     let mut harness = window(1, 1.0);
-    harness.state_mut().views[0].color_mode = ColorMode::Value;
-    harness.run();
-    for (id, built) in [
-        (View::LEGEND_PAGE_IDS + 1, 3),
-        (View::LEGEND_PAGE_IDS + 2, 4),
-        (View::LEGEND_IDS + 39, 5),
+    for (target, built) in [
+        (Target::LegendPage(1), 2),
+        (Target::LegendPage(2), 3),
+        (Target::LegendClass(39), 4),
     ] {
         let scene = harness.state().widgets[0].scene().unwrap();
-        let region = scene.layers[0].regions.iter().find(|region| region.id == id);
+        let region = scene.layers[0].regions.iter().find(|region| region.target == target);
         // The scene is laid out in the widget's own size.
         let [x, y] = region.unwrap().rect.center();
         let at = size_of(&harness, "view 0").min + Vec2::new(x, y);
@@ -119,7 +117,10 @@ fn a_legend_of_many_classes_is_turned_and_filters() {
         assert_eq!(harness.state().built, [built], "a scene per click");
     }
     let view = &harness.state().views[0];
-    assert_eq!((view.legend_page, view.hidden_classes.iter().next()), (2, Some(&39)));
+    assert_eq!(
+        (view.shared.legend_page, view.shared.hidden_classes.iter().next()),
+        (2, Some(&39))
+    );
     let scene = harness.state().widgets[0].scene().unwrap();
     let says = |text: &str| scene.layers[0].labels.iter().any(|label| &*label.text == text);
     assert!(says("33–40 of 40, 1 off →"));
@@ -132,11 +133,11 @@ fn the_pointer_hovers_and_leaves() {
     let at = middle(&harness, 0, 1);
     harness.hover_at(at);
     harness.run();
-    assert_eq!(harness.state().views[0].hover_head, Some(head(0, 1)));
+    assert_eq!(harness.state().widgets[0].interaction().head, Some(head(0, 1)));
     let framed = harness.render().unwrap();
     harness.remove_cursor();
     harness.run();
-    assert_eq!(harness.state().views[0].hover_head, None);
+    assert_eq!(harness.state().widgets[0].interaction().head, None);
     assert_ne!(framed, harness.render().unwrap(), "the frame around the head is gone");
 }
 
@@ -150,7 +151,7 @@ fn the_wheel_zooms_as_the_controller_does() {
     // The notches come over some frames.
     harness.run_steps(60);
     let size = [rect.width(), rect.height()];
-    let (mut view, mut controller) = (View::default(), Controller::default());
+    let (mut view, mut controller) = (ViewState::default(), Controller::default());
     let scene = scene(size, &view).unwrap();
     controller.handle(Input::Resized { size }, &scene, &mut view);
     let position = [at.x - rect.min.x, at.y - rect.min.y];
@@ -201,7 +202,7 @@ fn two_fingers_move_what_is_seen() {
         }
         harness.run_steps(30);
         let size = [rect.width(), rect.height()];
-        let scene = scene(size, &View::default()).unwrap();
+        let scene = scene(size, &ViewState::default()).unwrap();
         let found = harness.state().views[0].stage;
         assert_eq!(found.zoom, 1.0, "{source:?}: nothing glides on as a wheel would");
         let expected = [0.5 + 30.0 / scene.stage.width(), 0.5 + 60.0 / scene.stage.height()];
@@ -220,7 +221,7 @@ fn points_move_to_another_projection_unless_motion_is_reduced() {
         let mut harness = window(1, 1.0);
         let time = if animations { 0.1 } else { 0.0 };
         harness.ctx.all_styles_mut(|style| style.animation_time = time);
-        harness.state_mut().views[0].reduced_motion = reduced;
+        harness.state_mut().views[0].shared.reduced_motion = reduced;
         harness.run();
         let before = harness.render().unwrap();
         harness.state_mut().turned = true;
@@ -242,7 +243,7 @@ fn points_move_to_another_projection_unless_motion_is_reduced() {
         assert_eq!(between > 1, animations && !reduced, "{between} frames on the way");
         // Where it ends is what is there without a way.
         let mut at_once = window(1, 1.0);
-        at_once.state_mut().views[0].reduced_motion = reduced;
+        at_once.state_mut().views[0].shared.reduced_motion = reduced;
         at_once.state_mut().turned = true;
         at_once.state_mut().widgets[0].invalidate();
         at_once.run();
@@ -277,7 +278,7 @@ fn keys_act_only_with_the_focus() {
     harness.key_press(Key::ArrowLeft);
     harness.run();
     let views = &harness.state().views;
-    assert_eq!(views[0], View::default());
+    assert_eq!(views[0], ViewState::default());
     assert!(
         views[1].stage.zoom > 1.0 && views[1].stage.center[0] < 0.5,
         "{:?}",
@@ -307,7 +308,7 @@ fn a_head_is_reached_with_keys_alone() {
     assert!(harness.state().views[0].selection.is_some(), "then its points");
     harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
     harness.run();
-    let count = harness.state().views[0].selected.len();
+    let count = harness.state().views[0].shared.selected.len();
     assert!(count > 0);
     let node = harness.get_by_label("view 0");
     let value = node.value().unwrap();
@@ -317,13 +318,13 @@ fn a_head_is_reached_with_keys_alone() {
     );
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);
     harness.run();
-    assert!(harness.state().views[0].selected.is_empty());
+    assert!(harness.state().views[0].shared.selected.is_empty());
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Y);
     harness.run();
-    assert_eq!(harness.state().views[0].selected.len(), count);
+    assert_eq!(harness.state().views[0].shared.selected.len(), count);
     harness.key_press(Key::T);
     harness.run();
-    assert_eq!(harness.state().views[0].theme, Theme::Dark);
+    assert_eq!(harness.state().views[0].shared.theme, Theme::Dark);
 }
 
 #[test]
@@ -354,10 +355,10 @@ fn box_and_lasso_select_points() {
         harness.run();
         let view = &harness.state().views[0];
         assert_eq!(
-            view.selected.len() > common::POINTS / 2,
-            tool == Tool::Lasso || !view.selected.is_empty()
+            view.shared.selected.len() > common::POINTS / 2,
+            tool == Tool::Lasso || !view.shared.selected.is_empty()
         );
-        assert!(!view.selected.is_empty(), "{tool:?}");
+        assert!(!view.shared.selected.is_empty(), "{tool:?}");
         assert_eq!(
             (view.inside, view.stage),
             (Camera::default(), Camera::default()),
@@ -374,9 +375,8 @@ fn two_widgets_share_what_the_host_links_and_nothing_else() {
         let at = middle(&harness, 0, 0);
         harness.hover_at(at);
         harness.run();
-        let views = &harness.state().views;
-        assert_eq!(views[0].hover_head, Some(head(0, 0)));
-        assert_eq!(views[1].hover_head, views[0].hover_head.filter(|_| linked));
+        let hovered: Vec<_> = harness.state().widgets.iter().map(|w| w.interaction().head).collect();
+        assert_eq!(hovered, [Some(head(0, 0)), Some(head(0, 0)).filter(|_| linked)]);
         wheel(&harness, 1.0);
         harness.run_steps(30);
         harness.drag_at(at);
@@ -401,7 +401,7 @@ fn scenes_are_made_when_something_changed_and_only_then() {
     let mut harness = window(1, 1.0);
     harness.run_steps(10);
     assert_eq!(harness.state().built, [1]);
-    harness.state_mut().views[0].search = "cat".into();
+    harness.state_mut().views[0].shared.search = "cat".into();
     harness.run();
     assert_eq!(harness.state().built, [2]);
     harness.state_mut().widgets[0].invalidate();

@@ -100,10 +100,10 @@ impl Model {
     /// [`families`](Checkpoint::families): the built-in ones, unless a host has added its own.
     ///
     /// # Errors
-    /// [`Error::UnknownFamily`](crate::Error::UnknownFamily), [`Error::Config`](crate::Error::Config) and
-    /// [`Error::Unsupported`](crate::Error::Unsupported) for the configuration;
-    /// [`Error::MissingTensor`](crate::Error::MissingTensor), [`Error::Tensor`](crate::Error::Tensor) and
-    /// [`Error::NotFinite`](crate::Error::NotFinite) for the weights.
+    /// [`Error::UnknownFamily`], [`Error::Config`] and
+    /// [`Error::Unsupported`] for the configuration;
+    /// [`Error::MissingTensor`], [`Error::Tensor`] and
+    /// [`Error::NotFinite`] for the weights.
     pub fn load(checkpoint: &Checkpoint) -> Result<Self> {
         Self::load_from(checkpoint, &Weights::open(checkpoint), Gradients::Off)
     }
@@ -123,7 +123,7 @@ impl Model {
     /// [`Families::model`].
     ///
     /// # Errors
-    /// As [`load`](Self::load), and [`Error::Json`](crate::Error::Json).
+    /// As [`load`](Self::load), and [`Error::Json`].
     pub fn build(name: &str, config_json: &str, weights: &Weights, gradients: Gradients) -> Result<Self> {
         Families::builtin().model(name, config_json, weights, gradients)
     }
@@ -166,8 +166,8 @@ impl Model {
     /// Runs a batch.
     ///
     /// # Errors
-    /// [`Error::Input`](crate::Error::Input) for inputs that are missing, superfluous, misshapen or out of range;
-    /// [`Error::Tap`](crate::Error::Tap) and whatever else the tap returns.
+    /// [`Error::Input`] for inputs that are missing, superfluous, misshapen or out of range;
+    /// [`Error::Tap`] and whatever else the tap returns.
     pub fn forward(&self, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
         self.run(inputs, tap, self.gradients, None)
     }
@@ -178,8 +178,8 @@ impl Model {
     /// logits, at others those of the logit lens ([`logit_lens`](crate::attribute::logit_lens)).
     ///
     /// # Errors
-    /// [`Error::Intervention`](crate::Error::Intervention) for a layer the model does not have;
-    /// [`Error::Candle`](crate::Error::Candle) for a state of another width.
+    /// [`Error::Intervention`] for a layer the model does not have;
+    /// [`Error::Candle`] for a state of another width.
     pub fn predict(&self, hidden: &Tensor, layer: usize) -> Result<Option<Tensor>> {
         let layers = self.layers();
         if layer > layers {

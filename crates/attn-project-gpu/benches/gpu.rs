@@ -1,4 +1,4 @@
-//! Exact neighbours and t-SNE on the GPU beside the CPU, at the same sizes in one run.
+//! Exact neighbors and t-SNE on the GPU beside the CPU, at the same sizes in one run.
 //!
 //! Only a real GPU's figures mean anything: without one a single small size shows that the bench works.
 
@@ -8,7 +8,11 @@
     reason = "a bench that cannot run has nothing to report"
 )]
 
-use attn_project::{Dims, Method, Metric, Neighbors, TsneParams, project_with};
+use attn_project::{
+    Dims, Neighbors, Projector,
+    metric::Euclidean,
+    tsne::{Tsne, TsneParams},
+};
 use attn_project_gpu::Gpu;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ndarray::Array2;
@@ -42,24 +46,21 @@ fn benches(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("{n}x{WIDTH}"));
         group.sample_size(10);
         let on = |what: &str, place: &str| BenchmarkId::new(what.to_owned(), place);
-        group.bench_function(on("exact neighbours, k = 90", &device), |b| {
-            b.iter(|| gpu.neighbors(points.view(), K, Metric::Euclidean, &()).unwrap());
+        group.bench_function(on("exact neighbors, k = 90", &device), |b| {
+            b.iter(|| gpu.neighbors(points.view(), K, Euclidean, &()).unwrap());
         });
-        group.bench_function(on("exact neighbours, k = 90", "CPU"), |b| {
-            b.iter(|| Neighbors::exact(points.view(), K, Metric::Euclidean, &()).unwrap());
+        group.bench_function(on("exact neighbors, k = 90", "CPU"), |b| {
+            b.iter(|| Neighbors::exact(points.view(), K, Euclidean, &()).unwrap());
         });
-        let neighbors = gpu.neighbors(points.view(), K, Metric::Euclidean, &()).unwrap();
-        let method = Method::Tsne(params);
+        let neighbors = gpu.neighbors(points.view(), K, Euclidean, &()).unwrap();
         for dims in [Dims::Two, Dims::Three] {
-            let what = format!("t-SNE {}D without neighbours", dims.count());
+            let projector = Projector::new(Tsne::new(params).unwrap()).dims(dims);
+            let what = format!("t-SNE {}D without neighbors", dims.count());
             group.bench_function(on(&what, &device), |b| {
-                b.iter(|| {
-                    gpu.project_with(points.view(), &neighbors, &method, dims, 0, &())
-                        .unwrap()
-                });
+                b.iter(|| gpu.fit(&projector, (points.view(), &neighbors), &()).unwrap());
             });
             group.bench_function(on(&what, "CPU"), |b| {
-                b.iter(|| project_with(points.view(), &neighbors, &method, dims, 0, &()).unwrap());
+                b.iter(|| projector.fit((points.view(), &neighbors), &()).unwrap());
             });
         }
         group.finish();

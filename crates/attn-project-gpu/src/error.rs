@@ -4,13 +4,10 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No graphics adapter was found: neither a GPU with its driver nor a software rasteriser.
-    #[error(
-        "no graphics adapter found ({reason}); on Debian, `apt-get install mesa-vulkan-drivers libvulkan1` \
-         provides a software rasteriser"
-    )]
+    /// No graphics adapter was found: neither a GPU with its driver nor a software rasterizer.
+    #[error("no graphics adapter found ({reason}); {advice}", advice = NO_ADAPTER)]
     NoAdapter {
-        /// What the graphics library said.
+        /// The message of the graphics library.
         reason: String,
     },
     /// The device can do less than the shaders need.
@@ -40,6 +37,18 @@ pub enum Error {
     #[error(transparent)]
     Project(attn_project::Error),
 }
+
+/// The result of a call that may fail with an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Advice where no adapter is found.
+const NO_ADAPTER: &str = if cfg!(target_family = "wasm") {
+    "the browser offers no WebGPU to this page; attn-project computes without it"
+} else if cfg!(target_os = "linux") {
+    "on Debian, `apt-get install mesa-vulkan-drivers libvulkan1` provides a software rasterizer"
+} else {
+    "a current driver of the graphics card provides one"
+};
 
 impl Error {
     /// Whether this is a cancellation, which callers usually do not report as a failure.

@@ -3,20 +3,20 @@
 use bytemuck::Pod;
 use futures_channel::oneshot;
 
-use crate::Error;
+use crate::{Error, Result};
 
-/// Exact neighbours and t-SNE on a device of the host's or of its own. Cheap to clone; calls from several threads take
+/// Exact neighbors and t-SNE on a device of the host's or of its own. Cheap to clone; calls from several threads take
 /// turns on the device.
 ///
 /// ```
 /// # #[cfg(not(target_arch = "wasm32"))] {
-/// use attn_project::{Metric, Neighbors};
+/// use attn_project::{Neighbors, metric::Euclidean};
 /// use attn_project_gpu::Gpu;
 ///
 /// let gpu = Gpu::headless()?;
 /// let points = ndarray::Array2::from_shape_fn((100, 3), |(i, j)| ((i * (j + 3)) as f32 * 0.37).sin());
-/// let neighbors = gpu.neighbors(points.view(), 5, Metric::Euclidean, &())?;
-/// assert_eq!(neighbors, Neighbors::exact(points.view(), 5, Metric::Euclidean, &())?);
+/// let neighbors = gpu.neighbors(points.view(), 5, Euclidean, &())?;
+/// assert_eq!(neighbors, Neighbors::exact(points.view(), 5, Euclidean, &())?);
 /// # }
 /// # Ok::<(), attn_project_gpu::Error>(())
 /// ```
@@ -65,7 +65,7 @@ impl Gpu {
     /// [`Error::Limit`] if the device allows too little for compute shaders (WebGL has none), [`Error::Device`] if they
     /// cannot be compiled.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self, Error> {
+    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self> {
         pollster::block_on(Self::new_async(device, queue))
     }
 
@@ -73,7 +73,7 @@ impl Gpu {
     ///
     /// # Errors
     /// As `Gpu::new`.
-    pub async fn new_async(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self, Error> {
+    pub async fn new_async(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self> {
         let limits = device.limits();
         let least = [
             (
@@ -114,10 +114,10 @@ impl Gpu {
     /// Opens the fastest adapter there is, with no window.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] if there is none: its message names the packages that bring a software rasteriser. Else as
+    /// [`Error::NoAdapter`] if there is none: its message names the packages that provide a software rasterizer. Else as
     /// [`Gpu::new`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn headless() -> Result<Self, Error> {
+    pub fn headless() -> Result<Self> {
         pollster::block_on(Self::headless_async())
     }
 
@@ -125,7 +125,7 @@ impl Gpu {
     ///
     /// # Errors
     /// As `Gpu::headless`.
-    pub async fn headless_async() -> Result<Self, Error> {
+    pub async fn headless_async() -> Result<Self> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let options = wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,
@@ -146,29 +146,24 @@ impl Gpu {
         Self::new_async(&device, &queue).await
     }
 
-    /// What computes, for people: `llvmpipe (LLVM 15.0.6, 256 bits) (vulkan)`.
+    /// Name of the adapter and its backend: `llvmpipe (LLVM 15.0.6, 256 bits) (vulkan)`.
     pub fn adapter(&self) -> String {
         let info = self.device.adapter_info();
         format!("{} ({})", info.name, info.backend)
     }
 
-    /// Whether this is a GPU in name only: a software rasteriser, which `attn-project` outruns on the same processor.
+    /// Whether this is a GPU in name only: a software rasterizer, which `attn-project` outruns on the same processor.
     pub fn is_software(&self) -> bool {
         self.device.adapter_info().device_type == wgpu::DeviceType::Cpu
     }
 
     /// Makes buffers, and bind groups of them; what the device refuses is an error instead of a panic of its own.
-    pub(crate) async fn guarded<T>(&self, make: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) async fn guarded<T>(&self, make: impl FnOnce() -> Result<T>) -> Result<T> {
         guarded(&self.device, make).await?
     }
 
     /// A buffer of so many bytes, zeroed.
-    pub(crate) fn buffer(
-        &self,
-        what: &'static str,
-        size: u64,
-        usage: wgpu::BufferUsages,
-    ) -> Result<wgpu::Buffer, Error> {
+    pub(crate) fn buffer(&self, what: &'static str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         let limits = self.device.limits();
         let bound = if usage.contains(wgpu::BufferUsages::STORAGE) {
             limits.max_storage_buffer_binding_size
@@ -189,7 +184,7 @@ impl Gpu {
     }
 
     /// A storage buffer with these values.
-    pub(crate) fn filled<T: Pod>(&self, what: &'static str, values: &[T]) -> Result<wgpu::Buffer, Error> {
+    pub(crate) fn filled<T: Pod>(&self, what: &'static str, values: &[T]) -> Result<wgpu::Buffer> {
         let buffer = self.buffer(what, size_of_val(values) as u64, wgpu::BufferUsages::STORAGE)?;
         self.write(&buffer, values);
         Ok(buffer)
@@ -200,7 +195,7 @@ impl Gpu {
     }
 
     /// A uniform buffer with room for `count` entries, each of which can be bound alone.
-    pub(crate) fn entries(&self, what: &'static str, count: usize) -> Result<wgpu::Buffer, Error> {
+    pub(crate) fn entries(&self, what: &'static str, count: usize) -> Result<wgpu::Buffer> {
         self.buffer(what, count as u64 * self.entry_size(), wgpu::BufferUsages::UNIFORM)
     }
 
@@ -256,20 +251,20 @@ impl Gpu {
         let index = self.queue.submit([encoder.finish()]);
         let (sender, done) = oneshot::channel();
         self.queue.on_submitted_work_done(move || {
-            // If nobody waits any more nobody needs the answer.
+            // Without a receiver the answer is not needed.
             let _ = sender.send(());
         });
         Submitted { index, done }
     }
 
     /// Waits for a submission.
-    pub(crate) async fn finish(&self, submitted: Submitted) -> Result<(), Error> {
+    pub(crate) async fn finish(&self, submitted: Submitted) -> Result<()> {
         self.poll(submitted.index)?;
         submitted.done.await.map_err(Error::device)
     }
 
     /// Copies the first bytes of a buffer out, after all that was submitted before.
-    pub(crate) async fn read<T: Pod>(&self, buffer: &wgpu::Buffer, count: usize) -> Result<Vec<T>, Error> {
+    pub(crate) async fn read<T: Pod>(&self, buffer: &wgpu::Buffer, count: usize) -> Result<Vec<T>> {
         let bytes = (count * size_of::<T>()) as u64;
         let staging = self
             .guarded(|| self.buffer("results", bytes, wgpu::BufferUsages::MAP_READ))
@@ -293,7 +288,7 @@ impl Gpu {
     }
 
     /// In a browser the event loop does this.
-    fn poll(&self, index: wgpu::SubmissionIndex) -> Result<(), Error> {
+    fn poll(&self, index: wgpu::SubmissionIndex) -> Result<()> {
         let wait = wgpu::PollType::Wait {
             submission_index: Some(index),
             timeout: None,
@@ -318,7 +313,7 @@ pub(crate) struct Mapped {
 
 impl Mapped {
     /// Its first `count` values; the buffer can be used again.
-    pub(crate) async fn finish<T: Pod>(self, gpu: &Gpu, count: usize) -> Result<Vec<T>, Error> {
+    pub(crate) async fn finish<T: Pod>(self, gpu: &Gpu, count: usize) -> Result<Vec<T>> {
         gpu.poll(self.index)?;
         self.result.await.map_err(Error::device)?.map_err(Error::device)?;
         let bytes = (count * size_of::<T>()) as u64;
@@ -331,7 +326,7 @@ impl Mapped {
 }
 
 /// Without a scope around it, what the device refuses ends the program.
-async fn guarded<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Result<T, Error> {
+async fn guarded<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Result<T> {
     let filters = [
         wgpu::ErrorFilter::Internal,
         wgpu::ErrorFilter::OutOfMemory,

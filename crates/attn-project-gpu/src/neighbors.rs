@@ -1,14 +1,15 @@
-//! Exact neighbours: products of a block of points with all, and the best of each, both on the GPU.
+//! Exact neighbors: products of a block of points with all, and the best of each, both on the GPU.
 //!
-//! A block goes through all others in chunks: one pass writes the scores of block and chunk, a second merges each row's
-//! scores into the best so far. Memory is bounded by block times chunk whatever the number of points, and so is the work
-//! of a dispatch. While the GPU works on a block the candidates of the one before come back; `attn-project` measures them.
+//! A block goes through all others in chunks: one pass writes the scores of block and chunk, a second merges each
+//! row's scores into the best so far. Memory is bounded by block times chunk whatever the number of points, and so is
+//! the work of a dispatch. While the GPU works on a block the candidates of the one before come back; `attn-project`
+//! measures them.
 
 use attn_core::{Progress, progress};
-use attn_project::{Metric, NeighborSearch, Neighbors};
+use attn_project::{Metric, Neighbors, neighbors::CandidateSearch, stages};
 use ndarray::ArrayView2;
 
-use crate::{Error, Gpu, gpu::Mapped};
+use crate::{Error, Gpu, Result, gpu::Mapped};
 
 /// Side of the tile of scores that a workgroup computes, and depth in which rows come into workgroup memory.
 const TILE: usize = 64;
@@ -35,29 +36,29 @@ struct Search {
 }
 
 impl Gpu {
-    /// Most neighbours of a point that [`Gpu::neighbors`] finds: enough for a perplexity of 168.
+    /// Most neighbors of a point that [`Gpu::neighbors`] finds: enough for a perplexity of 168.
     pub const MOST_NEIGHBORS: usize = 504;
 
-    /// The exact `k` nearest neighbours of every row of `points` `[point, dimension]`: the same table as
-    /// [`Neighbors::exact`] gives, distances to the bit, because the same code measures them. The two can differ only where
-    /// rounding hides the difference between more than eight points at the border of the table, as it does for cosines of
-    /// points very far from the origin, which neither can tell apart.
+    /// The exact `k` nearest neighbors of every row of `points` `[point, dimension]`: the same table as
+    /// [`Neighbors::exact`] gives, distances to the bit, because the same code measures them. The two can differ only
+    /// where rounding hides the difference between more than eight points at the border of the table, as it does for
+    /// cosines of points very far from the origin, which neither can tell apart.
     ///
-    /// Time grows with the square of the number of points, memory on the GPU with `points * dimensions` and at most 40 MB
-    /// beside that. Each dispatch is short; `progress` is asked between blocks of up to 1,024 points.
+    /// Time grows with the square of the number of points, memory on the GPU with `points * dimensions` and at most
+    /// 40 MB beside that. Each dispatch is short; `progress` is asked between blocks of up to 1,024 points.
     ///
     /// # Errors
     /// [`Error::Project`] with the errors of [`Neighbors::exact`], and with
-    /// [`Parameter`](attn_project::Error::Parameter) for `k` above [`Gpu::MOST_NEIGHBORS`]; [`Error::BufferSize`] if the
-    /// device cannot hold the points; [`Error::Device`].
+    /// [`Parameter`](attn_project::Error::Parameter) for `k` above [`Gpu::MOST_NEIGHBORS`]; [`Error::BufferSize`] if
+    /// the device cannot hold the points; [`Error::Device`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn neighbors(
         &self,
         points: ArrayView2<'_, f32>,
         k: usize,
-        metric: Metric,
+        metric: impl Into<Metric>,
         progress: &dyn Progress,
-    ) -> Result<Neighbors, Error> {
+    ) -> Result<Neighbors> {
         pollster::block_on(self.neighbors_async(points, k, metric, progress))
     }
 
@@ -69,14 +70,14 @@ impl Gpu {
         &self,
         points: ArrayView2<'_, f32>,
         k: usize,
-        metric: Metric,
+        metric: impl Into<Metric>,
         progress: &dyn Progress,
-    ) -> Result<Neighbors, Error> {
-        let search = NeighborSearch::new(points, k, metric)?;
+    ) -> Result<Neighbors> {
+        let search = CandidateSearch::new(points, k, metric)?;
         if search.candidates() > MOST_KEPT {
             return Err(Error::Project(attn_project::Error::Parameter {
-                parameter: "k",
-                expected: format!("at most {} neighbours on a GPU", Self::MOST_NEIGHBORS),
+                name: "k",
+                expected: format!("at most {} neighbors on a GPU", Self::MOST_NEIGHBORS),
                 found: k.to_string(),
             }));
         }
@@ -107,7 +108,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// With blocks of at most `rows` and chunks of at most `columns` points, whole tiles both.
-    fn new(gpu: &'a Gpu, search: &NeighborSearch<'_>, rows: usize, columns: usize) -> Result<Self, Error> {
+    fn new(gpu: &'a Gpu, search: &CandidateSearch<'_>, rows: usize, columns: usize) -> Result<Self> {
         let (points, width) = search.rows().dim();
         let (padded, depth) = (points.next_multiple_of(TILE), width.next_multiple_of(DEPTH));
         let affordable = (WORK / (padded as u64 * depth as u64)) as usize / TILE * TILE;
@@ -118,7 +119,7 @@ impl<'a> Run<'a> {
 
         let size = padded as u64 * depth as u64 * 4;
         let storage = wgpu::BufferUsages::STORAGE;
-        let held = gpu.buffer("points of the neighbour search", size, storage)?;
+        let held = gpu.buffer("points of the neighbor search", size, storage)?;
         let mut values = vec![0.0f32; padded * depth];
         for (to, from) in values.chunks_mut(depth).zip(search.rows().rows()) {
             to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
@@ -126,10 +127,10 @@ impl<'a> Run<'a> {
         gpu.write(&held, &values);
         let mut bias = search.bias().to_vec();
         bias.resize(padded, 0.0);
-        let bias = gpu.filled("biases of the neighbour search", &bias)?;
+        let bias = gpu.filled("biases of the neighbor search", &bias)?;
 
         let bytes = |values: usize| values as u64 * 4;
-        let scores = gpu.buffer("scores of the neighbour search", bytes(rows * columns), storage)?;
+        let scores = gpu.buffer("scores of the neighbor search", bytes(rows * columns), storage)?;
         let best_scores = gpu.buffer("best scores", bytes(rows * kept), storage)?;
         let best = gpu.buffer(
             "best points",
@@ -138,7 +139,7 @@ impl<'a> Run<'a> {
         )?;
         let staging = [(); 2].map(|()| gpu.buffer("candidates", bytes(rows * kept), wgpu::BufferUsages::MAP_READ));
         let [first, second] = staging;
-        let entries = gpu.entries("chunks of the neighbour search", chunks)?;
+        let entries = gpu.entries("chunks of the neighbor search", chunks)?;
         let bound = |chunk| (0, gpu.entry::<Search>(&entries, chunk));
         let all = wgpu::Buffer::as_entire_binding;
         let products = |chunk| {
@@ -166,22 +167,22 @@ impl<'a> Run<'a> {
     }
 
     /// The candidates of all points, `[point, candidate]`.
-    async fn candidates(&self, progress: &dyn Progress) -> Result<Vec<u32>, Error> {
+    async fn candidates(&self, progress: &dyn Progress) -> Result<Vec<u32>> {
         let mut candidates = Vec::with_capacity(self.points * self.kept);
         let mut before: Option<(Mapped, usize)> = None;
-        progress::step(progress, "neighbours", 0, self.points)?;
+        progress::step(progress, stages::NEIGHBORS, 0, self.points)?;
         for (block, first) in (0..self.points).step_by(self.rows).enumerate() {
             let rows = self.rows.min(self.points - first);
             let now = self.block(first, rows, &self.staging[block % 2]);
             if let Some((mapped, count)) = before.replace((now, rows * self.kept)) {
                 candidates.extend(mapped.finish::<u32>(self.gpu, count).await?);
-                progress::step(progress, "neighbours", first, self.points)?;
+                progress::step(progress, stages::NEIGHBORS, first, self.points)?;
             }
         }
         if let Some((mapped, count)) = before {
             candidates.extend(mapped.finish::<u32>(self.gpu, count).await?);
         }
-        progress::step(progress, "neighbours", self.points, self.points)?;
+        progress::step(progress, stages::NEIGHBORS, self.points, self.points)?;
         Ok(candidates)
     }
 
@@ -230,7 +231,7 @@ mod tests {
         let value = |i: usize, c: usize| (((i % half) * (c + 3) * 7 + c) as f32 * 0.731).sin();
         let points = Array2::from_shape_fn((2 * half, 4), |(i, c)| value(i, c));
         for (k, rows, columns) in [(2, 64, 64), (60, 64, 128), (300, 128, 64), (60, 512, 512)] {
-            let search = NeighborSearch::new(points.view(), k, Metric::Euclidean).unwrap();
+            let search = CandidateSearch::new(points.view(), k, Metric::EUCLIDEAN).unwrap();
             let run = Run::new(&gpu, &search, rows, columns).unwrap();
             assert_eq!(run.products.len(), 384usize.div_ceil(columns));
             let candidates = pollster::block_on(run.candidates(&())).unwrap();
@@ -238,7 +239,7 @@ mod tests {
             assert!((0..2 * half).all(|i| found.indices(i)[0] as usize == (i + half) % (2 * half)));
             assert_eq!(
                 found,
-                Neighbors::exact(points.view(), k, Metric::Euclidean, &()).unwrap()
+                Neighbors::exact(points.view(), k, Metric::EUCLIDEAN, &()).unwrap()
             );
         }
     }

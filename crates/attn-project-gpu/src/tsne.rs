@@ -4,11 +4,14 @@
 //! them ahead of the GPU, so that progress is true, cancelling is quick and no watchdog wakes.
 
 use attn_core::{Progress, progress};
-use attn_project::{TsneProblem, TsneStep};
+use attn_project::{
+    stages,
+    tsne::{TsneProblem, TsneStep},
+};
 use ndarray::Array2;
 
 use crate::{
-    Error, Gpu,
+    Error, Gpu, Result,
     gpu::{Submitted, TsnePipelines},
 };
 
@@ -36,18 +39,14 @@ struct Params {
     padding: u32,
 }
 
-/// Minimises the divergence. Returns the map and the sum of `1 / (1 + |y_i - y_j|²)` over all ordered pairs.
-pub(crate) async fn descend(
-    gpu: &Gpu,
-    problem: &TsneProblem,
-    progress: &dyn Progress,
-) -> Result<(Array2<f32>, f64), Error> {
+/// Minimizes the divergence. Returns the map and the sum of `1 / (1 + |y_i - y_j|²)` over all ordered pairs.
+pub(crate) async fn descend(gpu: &Gpu, problem: &TsneProblem, progress: &dyn Progress) -> Result<(Array2<f32>, f64)> {
     let descent = gpu.guarded(|| Descent::new(gpu, problem)).await?;
     let total = problem.iterations();
     let mut queue = Ahead::new(gpu);
     let mut step = None;
     for iteration in 0..total {
-        progress::step(progress, "t-SNE", iteration, total)?;
+        progress::step(progress, stages::TSNE, iteration, total)?;
         let next = problem.step(iteration);
         if step.replace(next) != Some(next) {
             // What was encoded with the step before must be on its way before the step is replaced.
@@ -64,7 +63,7 @@ pub(crate) async fn descend(
     descent.forces(&mut queue).await?;
     queue.submit().await?;
     let map = descent.map().await?;
-    progress::step(progress, "t-SNE", total, total)?;
+    progress::step(progress, stages::TSNE, total, total)?;
     Ok((map, descent.pairs().await?))
 }
 
@@ -89,7 +88,7 @@ impl<'a> Ahead<'a> {
     }
 
     /// Submits what there is, and waits for what was submitted before.
-    async fn submit(&mut self) -> Result<(), Error> {
+    async fn submit(&mut self) -> Result<()> {
         let encoder = std::mem::replace(&mut self.encoder, self.gpu.encoder());
         (self.pairs, self.iterations) = (0, 0);
         match self.before.replace(self.gpu.submit(encoder)) {
@@ -173,12 +172,12 @@ fn stride(dims: usize) -> usize {
 }
 
 impl<'a> Descent<'a> {
-    fn new(gpu: &'a Gpu, problem: &TsneProblem) -> Result<Self, Error> {
+    fn new(gpu: &'a Gpu, problem: &TsneProblem) -> Result<Self> {
         let (points, dims) = problem.start().dim();
         let groups = points.div_ceil(GATHERED);
         if groups > u16::MAX as usize {
             return Err(Error::Project(attn_project::Error::Parameter {
-                parameter: "points",
+                name: "points",
                 expected: format!(
                     "at most {} for the exact repulsion of t-SNE on a GPU",
                     GATHERED * u16::MAX as usize
@@ -255,7 +254,7 @@ impl<'a> Descent<'a> {
     }
 
     /// Attraction and repulsion of every point, and the sums over all.
-    async fn forces(&self, queue: &mut Ahead<'_>) -> Result<(), Error> {
+    async fn forces(&self, queue: &mut Ahead<'_>) -> Result<()> {
         let groups = self.cut.points.div_ceil(LANES);
         for (first, part) in self.cut.firsts().zip(&self.repulsion) {
             let groups = self.cut.groups.min(groups - first);
@@ -284,7 +283,7 @@ impl<'a> Descent<'a> {
         );
     }
 
-    async fn map(&self) -> Result<Array2<f32>, Error> {
+    async fn map(&self) -> Result<Array2<f32>> {
         let stride = stride(self.dims);
         let flat: Vec<f32> = self.gpu.read(&self.y, self.cut.points * stride).await?;
         Ok(Array2::from_shape_fn((self.cut.points, self.dims), |(i, c)| {
@@ -292,7 +291,7 @@ impl<'a> Descent<'a> {
         }))
     }
 
-    async fn pairs(&self) -> Result<f64, Error> {
+    async fn pairs(&self) -> Result<f64> {
         let total: Vec<f32> = self.gpu.read(&self.total, 4).await?;
         // Behind the mean.
         Ok(f64::from(total[self.dims]))

@@ -1,4 +1,4 @@
-//! Whatever comes in, `attn-project`'s typed errors or a finite picture come out.
+//! Whatever comes in, `attn-project`'s typed errors or a finite layout come out.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
@@ -9,7 +9,13 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use attn_project::{Dims, Method, Metric, Neighbors, TsneParams, UmapParams, project};
+use attn_project::{
+    Dims, Method, Neighbors, Projector,
+    metric::{Cosine, Distance, Euclidean},
+    pca::Pca,
+    tsne::{KL_DIVERGENCE, Tsne, TsneParams},
+    umap::Umap,
+};
 use attn_project_gpu::{Error, Gpu, wgpu};
 use common::{METRICS, cloud};
 use ndarray::Array2;
@@ -22,25 +28,7 @@ fn same(found: &Error, expected: &attn_project::Error) -> bool {
 #[test]
 fn bad_input_is_refused_as_on_the_cpu() {
     let gpu = Gpu::headless().unwrap();
-    let tsne = TsneParams::default();
-    let methods = [
-        Method::Pca,
-        Method::default(),
-        Method::Umap(UmapParams::default()),
-        Method::Tsne(TsneParams {
-            perplexity: f32::NAN,
-            ..tsne
-        }),
-        Method::Tsne(TsneParams {
-            learning_rate: Some(0.0),
-            ..tsne
-        }),
-        Method::Tsne(TsneParams {
-            exaggerated_iterations: 0,
-            iterations: 0,
-            ..tsne
-        }),
-    ];
+    let methods = [Method::from(Pca), Method::default(), Umap::default().into()];
     let mut poisoned = cloud(30, 4, 1);
     poisoned[[4, 2]] = f32::INFINITY;
     let clouds = [
@@ -52,17 +40,14 @@ fn bad_input_is_refused_as_on_the_cpu() {
         cloud(30, 4, 1),
     ];
     for points in &clouds {
-        for (which, method) in methods.iter().enumerate() {
-            if points.dim() == (30, 4) && points[[4, 2]].is_finite() && which < 3 {
-                continue;
-            }
+        let good = points.dim() == (30, 4) && points[[4, 2]].is_finite();
+        for method in methods.iter().filter(|_| !good) {
             for dims in [Dims::Two, Dims::Three] {
-                let Err(expected) = project(points.view(), method, dims, Metric::Cosine, 1, &()) else {
+                let projector = Projector::new(method).dims(dims).metric(Cosine).seed(1);
+                let Err(expected) = projector.fit(points.view(), &()) else {
                     continue;
                 };
-                let found = gpu
-                    .project(points.view(), method, dims, Metric::Cosine, 1, &())
-                    .unwrap_err();
+                let found = gpu.fit(&projector, points.view(), &()).unwrap_err();
                 assert!(
                     same(&found, &expected),
                     "{method:?} {:?}: {found} | {expected}",
@@ -71,8 +56,8 @@ fn bad_input_is_refused_as_on_the_cpu() {
             }
         }
         for k in [0, 1, 30] {
-            if let Err(expected) = Neighbors::exact(points.view(), k, Metric::Cosine, &()) {
-                let found = gpu.neighbors(points.view(), k, Metric::Cosine, &()).unwrap_err();
+            if let Err(expected) = Neighbors::exact(points.view(), k, Cosine, &()) {
+                let found = gpu.neighbors(points.view(), k, Cosine, &()).unwrap_err();
                 assert!(
                     same(&found, &expected) && !found.is_device(),
                     "{k}: {found} | {expected}"
@@ -86,35 +71,30 @@ fn bad_input_is_refused_as_on_the_cpu() {
 fn tables_that_do_not_fit_are_refused() {
     let gpu = Gpu::headless().unwrap();
     let points = cloud(100, 4, 1);
-    let table = |points: &Array2<f32>, k| Neighbors::exact(points.view(), k, Metric::Euclidean, &()).unwrap();
+    let table = |points: &Array2<f32>, k| Neighbors::exact(points.view(), k, Euclidean, &()).unwrap();
     for table in [table(&points, 10), table(&cloud(90, 4, 1), 80)] {
-        let method = Method::default();
-        let found = gpu
-            .project_with(points.view(), &table, &method, Dims::Two, 1, &())
-            .unwrap_err();
-        let expected = attn_project::project_with(points.view(), &table, &method, Dims::Two, 1, &()).unwrap_err();
+        let projector = Projector::default();
+        let found = gpu.fit(&projector, (points.view(), &table), &()).unwrap_err();
+        let expected = projector.fit((points.view(), &table), &()).unwrap_err();
         assert!(same(&found, &expected), "{found} | {expected}");
     }
 }
 
 #[test]
-fn too_many_neighbours_are_refused() {
+fn too_many_neighbors_are_refused() {
     let points = cloud(600, 2, 1);
     let gpu = Gpu::headless().unwrap();
     let found = gpu
-        .neighbors(points.view(), Gpu::MOST_NEIGHBORS + 1, Metric::Euclidean, &())
+        .neighbors(points.view(), Gpu::MOST_NEIGHBORS + 1, Euclidean, &())
         .unwrap_err();
     assert!(
-        matches!(
-            &found,
-            Error::Project(attn_project::Error::Parameter { parameter: "k", .. })
-        ),
+        matches!(&found, Error::Project(attn_project::Error::Parameter { name: "k", .. })),
         "{found}"
     );
 }
 
 #[test]
-fn trouble_gives_finite_pictures() {
+fn trouble_gives_finite_layouts() {
     let gpu = Gpu::headless().unwrap();
     let plain = cloud(40, 5, 2);
     let mut zeros = plain.clone();
@@ -144,15 +124,15 @@ fn trouble_gives_finite_pictures() {
     for points in &clouds {
         for params in [wild, tame] {
             for (metric, dims) in METRICS.into_iter().zip([Dims::Two, Dims::Three, Dims::Two]) {
-                let found = gpu
-                    .project(points.view(), &Method::Tsne(params), dims, metric, 1, &())
-                    .unwrap();
+                let tsne = Tsne::new(params).unwrap();
+                let projector = Projector::new(tsne).dims(dims).metric(&metric).seed(1);
+                let found = gpu.fit(&projector, points.view(), &()).unwrap();
                 assert!(
                     found.points.iter().all(|x| x.is_finite()),
                     "{:?} {metric:?}",
                     points.dim()
                 );
-                assert!(found.kl_divergence.unwrap().is_finite());
+                assert!(found.diagnostic(KL_DIVERGENCE).unwrap()[0].is_finite());
             }
         }
     }
@@ -167,8 +147,8 @@ fn progress_rises_and_stops_the_work() {
         iterations: 6,
         ..TsneParams::default()
     };
-    let method = Method::Tsne(params);
-    for stage in ["neighbours", "distances", "t-SNE"] {
+    let projector = Projector::new(Tsne::new(params).unwrap()).metric(Cosine).seed(1);
+    for stage in ["neighbors", "distances", "t-SNE"] {
         let last = AtomicUsize::new(0);
         let stop = |found: &str, done: usize, total: usize| {
             if found != stage {
@@ -181,14 +161,12 @@ fn progress_rises_and_stops_the_work() {
                 ControlFlow::Continue(())
             }
         };
-        let error = gpu
-            .project(points.view(), &method, Dims::Two, Metric::Cosine, 1, &stop)
-            .unwrap_err();
+        let error = gpu.fit(&projector, points.view(), &stop).unwrap_err();
         assert!(error.is_cancelled() && !error.is_device(), "{stage}: {error}");
         assert!(last.load(Relaxed) > 0);
     }
     // The device is as good as before.
-    gpu.neighbors(points.view(), 3, Metric::Cosine, &()).unwrap();
+    gpu.neighbors(points.view(), 3, Cosine, &()).unwrap();
 }
 
 #[test]
@@ -217,14 +195,49 @@ fn a_device_with_little_is_told_from_bad_input() {
     let gpu = Gpu::new(&small, &queue).unwrap();
     let points = cloud(300, 4, 1);
     assert_eq!(
-        gpu.neighbors(points.view(), 4, Metric::Cosine, &()).unwrap(),
-        Neighbors::exact(points.view(), 4, Metric::Cosine, &()).unwrap()
+        gpu.neighbors(points.view(), 4, Cosine, &()).unwrap(),
+        Neighbors::exact(points.view(), 4, Cosine, &()).unwrap()
     );
     let wide = Array2::<f32>::zeros((300, 4096));
-    let error = gpu.neighbors(wide.view(), 4, Metric::Cosine, &()).unwrap_err();
+    let error = gpu.neighbors(wide.view(), 4, Cosine, &()).unwrap_err();
     assert!(
         matches!(error, Error::BufferSize { .. }) && error.is_device(),
         "{error}"
     );
-    assert!(error.to_string().contains("points of the neighbour search"), "{error}");
+    assert!(error.to_string().contains("points of the neighbor search"), "{error}");
+}
+
+#[derive(Debug)]
+struct Manhattan;
+
+impl Distance for Manhattan {
+    fn name(&self) -> &str {
+        "manhattan"
+    }
+
+    fn distance(&self, a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum()
+    }
+}
+
+#[test]
+fn a_metric_of_a_hosts_has_no_shader() {
+    let gpu = Gpu::headless().unwrap();
+    let points = cloud(60, 4, 1);
+    let error = gpu.neighbors(points.view(), 4, Manhattan, &()).unwrap_err();
+    assert!(
+        matches!(error, Error::Project(attn_project::Error::Unsupported { .. })),
+        "{error}"
+    );
+    // With a table from the CPU t-SNE runs all the same.
+    let projector = Projector::new(
+        Tsne::new(TsneParams {
+            perplexity: 5.0,
+            ..TsneParams::default()
+        })
+        .unwrap(),
+    );
+    let table = Neighbors::exact(points.view(), 15, Manhattan, &()).unwrap();
+    let found = gpu.fit(&projector, (points.view(), &table), &()).unwrap();
+    assert_eq!(found.points.dim(), (60, 2));
 }

@@ -1,4 +1,4 @@
-//! The GPU's t-SNE beside the CPU's: the same divergence, neighbourhoods kept as well.
+//! The GPU's t-SNE beside the CPU's: the same divergence, neighborhoods kept as well.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,7 +9,12 @@
 mod common;
 
 use attn_project::{
-    Dims, Embedding, Method, Metric, Neighbors, QualityParams, TsneParams, UmapParams, project, quality,
+    Dims, Embedding, Method, Neighbors, Projector,
+    metric::{Cosine, Euclidean},
+    pca::Pca,
+    quality::{QualityParams, quality},
+    tsne::{KL_DIVERGENCE, PERPLEXITY, Tsne, TsneParams},
+    umap::{Umap, UmapParams},
 };
 use attn_project_gpu::Gpu;
 use common::{cloud, groups};
@@ -17,20 +22,23 @@ use ndarray::Array2;
 
 fn trustworthiness(points: &Array2<f32>, embedding: &Embedding) -> f32 {
     let params = QualityParams::default();
-    let found = quality(points.view(), embedding.points.view(), Metric::Euclidean, &params, &()).unwrap();
+    let found = quality(points.view(), embedding.points.view(), Euclidean, &params, &()).unwrap();
     found.trustworthiness.value
 }
 
 fn compare(points: &Array2<f32>, dims: Dims, params: TsneParams) {
     let gpu = Gpu::headless().unwrap();
-    let method = Method::Tsne(params);
-    let here = gpu
-        .project(points.view(), &method, dims, Metric::Euclidean, 1, &())
-        .unwrap();
-    let there = project(points.view(), &method, dims, Metric::Euclidean, 1, &()).unwrap();
+    let projector = Projector::new(Tsne::new(params).unwrap()).dims(dims).seed(1);
+    let here = gpu.fit(&projector, points.view(), &()).unwrap();
+    let there = projector.fit(points.view(), &()).unwrap();
     assert_eq!(here.points.dim(), there.points.dim());
-    assert_eq!((here.perplexity, &here.warnings), (there.perplexity, &there.warnings));
-    let (kl, reference) = (here.kl_divergence.unwrap(), there.kl_divergence.unwrap());
+    let perplexity = |of: &Embedding| of.diagnostic(PERPLEXITY).unwrap().to_vec();
+    assert_eq!(
+        (perplexity(&here), &here.warnings),
+        (perplexity(&there), &there.warnings)
+    );
+    let divergence = |of: &Embedding| of.diagnostic(KL_DIVERGENCE).unwrap()[0];
+    let (kl, reference) = (divergence(&here), divergence(&there));
     let ratio = kl / reference;
     let kept = [&here, &there].map(|embedding| trustworthiness(points, embedding));
     println!(
@@ -55,7 +63,7 @@ fn as_good_as_the_cpu_in_space() {
 }
 
 #[test]
-#[ignore = "minutes on a software rasteriser"]
+#[ignore = "minutes on a software rasterizer"]
 fn as_good_as_the_cpu_at_two_thousand_points() {
     for dims in [Dims::Two, Dims::Three] {
         compare(&cloud(2000, 32, 4), dims, TsneParams::default());
@@ -64,8 +72,8 @@ fn as_good_as_the_cpu_at_two_thousand_points() {
 
 #[test]
 fn follows_the_cpu_step_by_step_at_first() {
-    // Below 400 points of the plane the CPU sums all pairs too, and nearly all in space with this `theta`: only rounding
-    // differs, until chance has had time to grow.
+    // Below 400 points of the plane the CPU sums all pairs too, and nearly all in space with this `theta`: only
+    // rounding differs, until chance has had time to grow.
     let points = groups(200, 10, 4);
     let params = TsneParams {
         perplexity: 10.0,
@@ -74,13 +82,14 @@ fn follows_the_cpu_step_by_step_at_first() {
         iterations: 12,
         ..TsneParams::default()
     };
-    let method = Method::Tsne(params);
     let gpu = Gpu::headless().unwrap();
     for dims in [Dims::Two, Dims::Three] {
-        let here = gpu
-            .project(points.view(), &method, dims, Metric::Cosine, 3, &())
-            .unwrap();
-        let there = project(points.view(), &method, dims, Metric::Cosine, 3, &()).unwrap();
+        let projector = Projector::new(Tsne::new(params).unwrap())
+            .dims(dims)
+            .metric(Cosine)
+            .seed(3);
+        let here = gpu.fit(&projector, points.view(), &()).unwrap();
+        let there = projector.fit(points.view(), &()).unwrap();
         let size = there.points.iter().fold(0.0f32, |most, x| most.max(x.abs()));
         let error = (&here.points - &there.points)
             .iter()
@@ -101,9 +110,8 @@ fn the_same_bits_again() {
     let gpu = Gpu::headless().unwrap();
     for dims in [Dims::Two, Dims::Three] {
         let run = |seed| {
-            let method = Method::Tsne(params);
-            gpu.project(points.view(), &method, dims, Metric::Euclidean, seed, &())
-                .unwrap()
+            let projector = Projector::new(Tsne::new(params).unwrap()).dims(dims).seed(seed);
+            gpu.fit(&projector, points.view(), &()).unwrap()
         };
         let five = run(5);
         assert_eq!(five, run(5));
@@ -119,14 +127,10 @@ fn the_other_methods_are_those_of_the_cpu() {
         epochs: Some(20),
         ..UmapParams::default()
     };
-    for method in [Method::Pca, Method::Umap(umap)] {
-        let here = gpu
-            .project(points.view(), &method, Dims::Two, Metric::Cosine, 1, &())
-            .unwrap();
-        assert_eq!(
-            here,
-            project(points.view(), &method, Dims::Two, Metric::Cosine, 1, &()).unwrap()
-        );
+    for method in [Method::from(Pca), Umap::new(umap).unwrap().into()] {
+        let projector = Projector::new(method).metric(Cosine).seed(1);
+        let here = gpu.fit(&projector, points.view(), &()).unwrap();
+        assert_eq!(here, projector.fit(points.view(), &()).unwrap());
     }
 }
 
@@ -134,10 +138,8 @@ fn the_other_methods_are_those_of_the_cpu() {
 fn groups_stay_groups() {
     let points = groups(300, 8, 6);
     let gpu = Gpu::headless().unwrap();
-    let found = gpu
-        .project(points.view(), &Method::default(), Dims::Two, Metric::Euclidean, 1, &())
-        .unwrap();
-    let neighbors = Neighbors::exact(found.points.view(), 10, Metric::Euclidean, &()).unwrap();
+    let found = gpu.fit(&Projector::default().seed(1), points.view(), &()).unwrap();
+    let neighbors = Neighbors::exact(found.points.view(), 10, Euclidean, &()).unwrap();
     let pure = (0..300)
         .filter(|&i| neighbors.indices(i).iter().all(|&j| j as usize % 6 == i % 6))
         .count();
@@ -151,8 +153,8 @@ fn a_host_may_send_the_work_to_another_thread() {
     }
     let points = groups(40, 8, 6);
     let gpu = Gpu::headless().unwrap();
-    let method = Method::Pca;
-    let work = send(gpu.project_async(points.view(), &method, Dims::Two, Metric::Euclidean, 1, &()));
+    let projector = Projector::new(Pca);
+    let work = send(gpu.fit_async(&projector, points.view(), &()));
     let found = std::thread::scope(|scope| scope.spawn(|| pollster::block_on(work)).join().unwrap()).unwrap();
     assert_eq!(found.points.dim(), (40, 2));
 }

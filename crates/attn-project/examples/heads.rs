@@ -1,12 +1,12 @@
-//! How long all heads of a model take: a made-up capture of the shape of one (heads of 10,112 points in 64 dimensions, in
-//! layers of 12), through PCA, t-SNE and UMAP one after the other.
+//! How long all heads of a model take: a made-up capture of the shape of one (heads of 10,112 points in 64
+//! dimensions, in layers of 12), through PCA, t-SNE and UMAP one after the other.
 //!
 //! ```sh
-//! cargo run --release -p attn-project --example heads -- 144 2    # heads, dimensions of the pictures
+//! cargo run --release -p attn-project --example heads -- 144 2    # heads, dimensions of the layouts
 //! ```
 //!
-//! Prints, for each method, the seconds until the first head was there and until all were. Points are made up because what
-//! is measured is time, which depends on their number and on that they lie in groups.
+//! Prints, for each method, the seconds until the first head was there and until all were. Points are made up because
+//! what is measured is time, which depends on their number and on that they lie in groups.
 
 #![allow(clippy::print_stdout, reason = "a command-line program")]
 
@@ -16,7 +16,13 @@ use attn_core::{
     Attention, AttentionInfo, Capture, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo, Positions,
     Sequence, Slot, Token,
 };
-use attn_project::{AtlasParams, Dims, Method, TsneParams, UmapParams, atlas};
+use attn_project::{
+    AtlasParams, Dims, Method,
+    atlas::{AtlasOptions, atlas},
+    pca::Pca,
+    tsne::Tsne,
+    umap::Umap,
+};
 
 const LAYER: usize = 12;
 const WIDTH: usize = 64;
@@ -34,13 +40,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let capture = made_up(heads)?;
     let whole = Instant::now();
-    for method in [
-        Method::Pca,
-        Method::Tsne(TsneParams::default()),
-        Method::Umap(UmapParams::default()),
-    ] {
+    for method in [Method::from(Pca), Tsne::default().into(), Umap::default().into()] {
         let params = AtlasParams {
-            method,
+            method: method.clone(),
             dims,
             ..AtlasParams::default()
         };
@@ -48,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let on_head = |_| {
             first.get_or_init(|| start.elapsed().as_secs_f64());
         };
-        atlas(&capture, &params, &on_head, &())?;
+        atlas(&capture, &params, AtlasOptions::default(), &on_head, &())?;
         println!(
             "{} {}D: first head after {:.2} s, all {heads} after {:.1} s",
             method.name(),
@@ -78,7 +80,7 @@ impl Random {
     }
 }
 
-/// Groups of tokens, some of them frequent, around a centre of their own in each head, queries apart from keys.
+/// Groups of tokens, some of them frequent, around a center of their own in each head, queries apart from keys.
 fn made_up(heads: usize) -> Result<Capture, attn_core::Error> {
     let scale = 1.0 / (WIDTH as f32).sqrt();
     let layers = heads.div_ceil(LAYER).max(1);

@@ -1,19 +1,19 @@
 //! Eigenvectors of symmetric matrices.
 //!
-//! Small matrices: Householder tridiagonalisation and implicit QR steps with Wilkinson's shift (Golub and
+//! Small matrices: Householder tridiagonalization and implicit QR steps with Wilkinson's shift (Golub and
 //! Van Loan, *Matrix Computations*, 4th ed., sections 8.3.1 to 8.3.3). Large operators, of which a few leading
-//! vectors are wanted: a randomised block Krylov subspace, restarted from its best vectors (Musco and Musco,
+//! vectors are wanted: a randomized block Krylov subspace, restarted from its best vectors (Musco and Musco,
 //! *Randomized block Krylov methods for stronger and faster approximate SVD*, NeurIPS 2015).
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 
-use crate::{Error, linalg::matmul, rng::Rng};
+use crate::{Result, linalg::matmul, rng::Rng};
 
 /// All eigenvalues, largest first, and the eigenvectors as rows in the same order.
 pub(crate) fn symmetric(matrix: Array2<f64>) -> (Vec<f64>, Array2<f64>) {
     let n = matrix.nrows();
     let (mut diagonal, mut beside, mut vectors) = tridiagonal(matrix);
-    diagonalise(&mut diagonal, &mut beside, &mut vectors);
+    diagonalize(&mut diagonal, &mut beside, &mut vectors);
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&a, &b| diagonal[b].total_cmp(&diagonal[a]));
     (
@@ -81,7 +81,7 @@ fn tridiagonal(mut a: Array2<f64>) -> (Vec<f64>, Vec<f64>, Array2<f64>) {
 }
 
 /// Chases the elements beside the diagonal to zero, rotating the rows of `vectors` along.
-fn diagonalise(d: &mut [f64], e: &mut [f64], vectors: &mut Array2<f64>) {
+fn diagonalize(d: &mut [f64], e: &mut [f64], vectors: &mut Array2<f64>) {
     let small = |e: f64, a: f64, b: f64| e.abs() <= f64::EPSILON * (a.abs() + b.abs());
     let mut high = d.len().saturating_sub(1);
     // Two or three steps an eigenvalue are usual; the limit only guards against values that never converge.
@@ -134,8 +134,8 @@ pub(crate) fn leading(
     tolerance: f64,
     restarts: usize,
     seed: u64,
-    mut apply: impl FnMut(ArrayView2<'_, f64>) -> Result<Array2<f64>, Error>,
-) -> Result<(Vec<f64>, Array2<f64>), Error> {
+    mut apply: impl FnMut(ArrayView2<'_, f64>) -> Result<Array2<f64>>,
+) -> Result<(Vec<f64>, Array2<f64>)> {
     let width = (count + 5).min(n);
     let depth = 12usize;
     let mut rng = Rng::new(seed, 0);
@@ -188,7 +188,7 @@ pub(crate) fn leading(
     Ok(best)
 }
 
-/// The part of `block` that is new to the orthonormal rows of `basis`, orthonormalised; rows that bring
+/// The part of `block` that is new to the orthonormal rows of `basis`, orthonormalized; rows that bring
 /// nothing new are dropped.
 fn orthonormal(basis: &Array2<f64>, mut block: Array2<f64>) -> Array2<f64> {
     let lengths: Vec<f64> = block.rows().into_iter().map(|row| row.dot(&row).sqrt()).collect();

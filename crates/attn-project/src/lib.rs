@@ -1,89 +1,73 @@
-//! Normalisation, neighbours and projections of query and key clouds, and how far to trust them.
-//!
-//! A head's queries and keys are brought into one space without changing its attention ([`Normalization`]), laid
-//! out in two or three dimensions ([`project()`]), and the picture is judged ([`quality()`],
-//! [`distance_correlation`]). [`atlas()`] does all that for every head of a capture. Each step stands alone: any
-//! matrix of points can be projected.
-//!
-//! Beyond one picture: new points are placed into one that is there ([`FittedProjection`]), some points are laid out
-//! alone ([`project_selection`]), several states of the same points become comparable ([`project_aligned`]), and the
-//! heads that are looked at come first and are kept on disk ([`atlas_with`]). Things of which only distances are known get places
-//! too ([`Mds`]). What makes a picture doubtful is in its
-//! [`Warning`]s.
-//!
-//! ```
-//! use attn_project::{Dims, Method, Metric, QualityParams, UmapParams, project, quality};
-//!
-//! let points = ndarray::Array2::from_shape_fn((90, 5), |(i, j)| (i % 3) as f32 * 4.0 + ((i * (j + 2)) as f32).sin());
-//! let umap = Method::Umap(UmapParams::default());
-//! let embedding = project(points.view(), &umap, Dims::Two, Metric::Euclidean, 0, &())?;
-//! let found = quality(points.view(), embedding.points.view(), Metric::Euclidean, &QualityParams::default(), &())?;
-//! assert!(found.trustworthiness.value > 0.8);
-//! # Ok::<(), attn_project::Error>(())
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! # Which method
 //! | method | shows | does not show | time, 10,112 x 64, one core |
 //! |---|---|---|---|
-//! | [`Method::Pca`] | directions, spread, large distances | neighbourhoods: groups overlap | 0.01 s |
-//! | [`Method::Umap`] | groups and how they touch | how near within a group, size of groups | 1 s |
-//! | [`Method::Tsne`] | neighbourhoods, most faithfully | distance between groups, size of groups | 4 s |
+//! | [`Pca`](pca::Pca) | directions, spread, large distances | neighborhoods: groups overlap | 0.01 s |
+//! | [`Umap`](umap::Umap) | groups and how they touch | how near within a group, size of groups | 1 s |
+//! | [`Tsne`](tsne::Tsne) | neighborhoods, most faithfully | distance between groups, size of groups | 4 s |
+//! | [`Mds`](mds::Mds) | all distances alike | neighborhoods in many dimensions | up to 4,096 points |
 //!
-//! Neighbours are searched exactly up to [`Neighbors::EXACT_UP_TO`] points, in time that grows with their square;
-//! beyond that, [`Neighbors::search`] misses about 3 of 1,000. t-SNE and UMAP grow about linearly after that search. Above 20,000 points [`quality()`] scores a sample.
+//! A host's own [`ProjectionMethod`] goes wherever these go, and so does its own [`Distance`](metric::Distance).
 //!
-//! # When not to use it
-//! - To read numbers off a t-SNE or UMAP picture: lengths, areas and densities there are the method's, not the data's.
-//!   Count in the space, with [`Neighbors`].
-//! - For clusters: cluster the points, not the picture.
-//! - For heads whose [`DistanceCorrelation`] is near 0: *near* does not mean *attended* there, whatever the picture
-//!   suggests.
+//! Neighbors are searched exactly up to [`Neighbors::EXACT_UP_TO`] points, in time that grows with their square;
+//! beyond that, [`Neighbors::search`] misses about 3 of 1,000. t-SNE and UMAP grow about linearly after that search.
+//! Above 20,000 points [`quality()`](quality::quality) scores a sample.
+//!
+//! # Modules
+//! | module | holds |
+//! |---|---|
+//! | [`method`], [`pca`], [`tsne`], [`umap`], [`mds`] | methods, and the trait they implement |
+//! | [`neighbors`], [`metric`] | neighbor tables and searches; distances |
+//! | [`quality`](mod@quality) | trustworthiness, continuity, neighbors kept |
+//! | [`head`], [`atlas`](mod@atlas) | queries and keys of one head; every head of a capture |
+//! | [`aligned`], [`place`] | comparable layouts of several states; new points in an existing layout |
+//! | [`stages`] | names of the stages that progress reports |
+#![cfg_attr(
+    feature = "linfa",
+    doc = "| [`linfa`](mod@linfa) | the search for linfa, and linfa's transformers as methods |"
+)]
 //!
 //! # Promises
-//! - The same seed gives the same bits on any number of threads. Another processor may round differently.
-//! - NaN, infinity, wrong shapes and impossible parameters are an [`Error`] that names the place; results are finite.
+//! - The same seed gives the same bits on any number of threads. Another processor, or another optimization level of
+//!   the compiler, may round differently.
+//! - NaN, infinity, coordinates above 10^33, wrong shapes and impossible parameters are an [`Error`] that names the
+//!   place; results are finite.
 //! - Work that can last takes an [`attn_core::Progress`] and can be cancelled.
 
-mod aligned;
-mod atlas;
-mod cloud;
-mod correlation;
-mod covariance;
+pub mod aligned;
+pub mod atlas;
+mod digest;
 mod eigen;
 mod error;
+pub mod head;
 mod linalg;
-mod mds;
-mod metric;
-mod neighbors;
-mod normalize;
-mod pca;
-mod projection;
-mod quality;
+#[cfg(feature = "linfa")]
+pub mod linfa;
+pub mod mds;
+pub mod method;
+pub mod metric;
+pub mod neighbors;
+pub mod pca;
+pub mod place;
+mod projector;
+pub mod quality;
 mod rng;
-mod selection;
-mod transform;
-mod tsne;
-mod umap;
+pub mod stages;
+mod start;
+pub mod tsne;
+pub mod umap;
 mod warnings;
 
-pub use aligned::{AlignedProjection, Alignment, Movement, Procrustes, project_aligned};
-pub use atlas::{
-    AtlasCache, AtlasOptions, AtlasParams, HeadPoints, HeadProjection, HeadSteps, Priority, atlas, atlas_steps,
-    atlas_with, head_points, project_head, project_head_steps, projected_points, sequence_sample,
-};
-pub use cloud::{HeadCloud, SequenceRows};
-pub use correlation::{DistanceCorrelation, KeySet, distance_correlation};
-pub use error::Error;
-pub use mds::Mds;
-pub use metric::Metric;
+pub use attn_core;
 pub use ndarray;
-pub use neighbors::{ApproximateParams, NeighborSearch, Neighbors};
-pub use normalize::{Normalization, ScaleChoice};
-pub use pca::Pca;
-pub use projection::{Dims, Embedding, Method, project, project_with};
-pub use quality::{PointQuality, Quality, QualityParams, Score, quality};
-pub use selection::project_selection;
-pub use transform::FittedProjection;
-pub use tsne::{TsneParams, TsneProblem, TsneStep};
-pub use umap::{Start, UmapParams};
+pub use serde_json;
+
+pub use atlas::{AtlasParams, HeadProjection};
+pub use error::{Error, Result};
+pub use method::{Dims, Embedding, Method, ProjectionMethod};
+pub use metric::Metric;
+pub use neighbors::Neighbors;
+pub use place::FittedProjection;
+pub use projector::{Points, Projector};
 pub use warnings::Warning;

@@ -3,7 +3,7 @@
 use ndarray::{ArrayView2, ArrayViewMut2, LinalgScalar, linalg::general_mat_mul};
 use pulp::{Simd, WithSimd};
 
-use crate::Error;
+use crate::{Error, Result};
 
 /// `out = a b`, or `out += a b` if `accumulate`, on the calling thread. The bits depend on the shapes only.
 pub(crate) fn matmul<T: LinalgScalar>(
@@ -95,19 +95,46 @@ fn add_term<S: Simd>(simd: S, a: S::f32s, b: S::f32s, product: bool, sum: S::f32
     }
 }
 
-/// Refuses NaN and infinity, naming the place.
-pub(crate) fn check_finite(what: &'static str, points: ArrayView2<'_, f32>) -> Result<(), Error> {
+/// Largest magnitude of a coordinate: distances between points of up to 10^10 dimensions then fit single precision.
+pub(crate) const LARGEST: f32 = 1e33;
+
+/// The one rule for coordinates that come in: finite, and at most [`LARGEST`] in magnitude. Names the first place that
+/// breaks it.
+pub(crate) fn check_values(what: &'static str, points: ArrayView2<'_, f32>) -> Result<()> {
     for (row, values) in points.rows().into_iter().enumerate() {
-        if let Some(column) = values.iter().position(|value| !value.is_finite()) {
-            return Err(Error::NotFinite {
-                what,
-                row,
-                column,
-                value: values[column],
+        if let Some(column) = values.iter().position(|value| !is_usable(*value)) {
+            let value = values[column];
+            return Err(match value.is_finite() {
+                false => Error::NotFinite {
+                    what,
+                    row,
+                    column,
+                    value,
+                },
+                true => Error::TooLarge {
+                    what,
+                    row,
+                    column,
+                    value,
+                    limit: LARGEST,
+                },
             });
         }
     }
     Ok(())
+}
+
+/// Refuses NaN and infinity alone: for coordinates that come out.
+pub(crate) fn check_finite(what: &'static str, points: ArrayView2<'_, f32>) -> Result<()> {
+    match points.iter().all(|value| value.is_finite()) {
+        true => Ok(()),
+        false => check_values(what, points),
+    }
+}
+
+/// Whether a coordinate may come in; NaN may not.
+pub(crate) fn is_usable(value: f32) -> bool {
+    value.abs() <= LARGEST
 }
 
 #[cfg(test)]
@@ -145,7 +172,10 @@ mod tests {
     #[test]
     fn places_of_bad_values_are_named() {
         let points = array![[0.0, 1.0], [2.0, f32::NAN]];
-        let error = check_finite("points", points.view()).unwrap_err();
+        let error = check_values("points", points.view()).unwrap_err();
         assert!(matches!(error, Error::NotFinite { row: 1, column: 1, .. }), "{error}");
+        let points = array![[0.0, -1e33], [3e38, 0.0]];
+        let error = check_values("points", points.view()).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { row: 1, column: 0, .. }), "{error}");
     }
 }

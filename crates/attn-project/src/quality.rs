@@ -1,22 +1,23 @@
-//! How far a picture can be trusted.
+//! Quality of a layout: how far it can be trusted.
 //!
-//! Trustworthiness asks whether neighbours in the picture are neighbours in the space; continuity, whether
-//! neighbours in the space are neighbours in the picture (Venna and Kaski, *Neighborhood preservation in nonlinear
+//! Trustworthiness asks whether neighbors in the layout are neighbors in the space; continuity, whether
+//! neighbors in the space are neighbors in the layout (Venna and Kaski, *Neighborhood preservation in nonlinear
 //! projection methods*, ICANN 2001). Both are 1 if so, and weigh an intruder by how far away it belongs.
-//! Preservation is the plain share of nearest neighbours kept.
+//! Preservation is the plain share of nearest neighbors kept.
 
 use attn_core::{Progress, progress};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::{
-    Error, Metric,
-    linalg::check_finite,
-    metric::Space,
+    Error, Metric, Result,
+    linalg::check_values,
+    metric::{Kernel, Space, unit_of},
     neighbors::Nearest,
     rng::{Rng, sample},
+    stages,
 };
 
 /// Raised whenever scores change, so that heads kept from before are made again.
@@ -29,9 +30,9 @@ const ROWS: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct QualityParams {
-    /// Neighbours for trustworthiness and continuity. Default 12; fewer than half the points.
+    /// Neighbors for trustworthiness and continuity. Default 12; fewer than half the points.
     pub ranked: usize,
-    /// Neighbours for preservation. Default 10.
+    /// Neighbors for preservation. Default 10.
     pub preserved: usize,
     /// Up to so many points all are scored. Default 20,000.
     pub exact_up_to: usize,
@@ -54,7 +55,8 @@ impl Default for QualityParams {
 }
 
 impl QualityParams {
-    /// The same with as many neighbours as `points` points allow.
+    /// The same with as many neighbors as `points` points allow: with it only clouds of fewer than 3 points have no
+    /// score.
     pub fn clamped(self, points: usize) -> Self {
         let most = (points.saturating_sub(1) / 2).max(1);
         Self {
@@ -81,26 +83,26 @@ pub struct Score {
 pub struct Quality {
     /// The points scored, ascending, if not all.
     pub sampled: Option<Vec<u32>>,
-    /// Neighbours behind the first two scores.
+    /// Neighbors behind the first two scores.
     pub ranked: usize,
-    /// Neighbours behind the last score.
+    /// Neighbors behind the last score.
     pub preserved: usize,
-    /// Whether what is near in the picture is near in the space.
+    /// Whether what is near in the layout is near in the space.
     pub trustworthiness: Score,
-    /// Whether what is near in the space is near in the picture.
+    /// Whether what is near in the space is near in the layout.
     pub continuity: Score,
-    /// Share of the nearest neighbours in the space that are nearest neighbours in the picture.
+    /// Share of the nearest neighbors in the space that are nearest neighbors in the layout.
     pub neighbors_kept: Score,
 }
 
 /// The scores of one point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PointQuality {
-    /// Whether what is near it in the picture is near it in the space.
+    /// Whether what is near it in the layout is near it in the space.
     pub trustworthiness: f32,
-    /// Whether what is near it in the space is near it in the picture.
+    /// Whether what is near it in the space is near it in the layout.
     pub continuity: f32,
-    /// Share of its nearest neighbours that are kept.
+    /// Share of its nearest neighbors that are kept.
     pub neighbors_kept: f32,
 }
 
@@ -108,10 +110,10 @@ impl Quality {
     /// The scores of a point, for an overlay; `None` if it is not there or was not drawn into the sample.
     ///
     /// ```
-    /// use attn_project::{Metric, QualityParams, quality};
+    /// use attn_project::{metric::Euclidean, quality::{QualityParams, quality}};
     /// let points = ndarray::Array2::from_shape_fn((40, 3), |(i, j)| ((i * (j + 2)) as f32).sin());
     /// let map = points.slice(ndarray::s![.., ..2]);
-    /// let found = quality(points.view(), map, Metric::Euclidean, &QualityParams::default(), &())?;
+    /// let found = quality(points.view(), map, Euclidean, &QualityParams::default(), &())?;
     /// assert!(found.of_point(7).is_some_and(|point| point.trustworthiness <= 1.0));
     /// assert!(found.of_point(40).is_none());
     /// # Ok::<(), attn_project::Error>(())
@@ -129,26 +131,31 @@ impl Quality {
     }
 }
 
-/// Compares `points` `[point, dimension]` with their picture `map` `[point, 2 or 3]`. `metric` is that of the space, best the
-/// one of the projection; distances in the picture are Euclidean. Time grows with points scored times points; memory with the points.
+/// Compares `points` `[point, dimension]` with their layout `map` `[point, 2 or 3]`. `metric` is that of the space,
+/// best the one of the projection; distances in the layout are Euclidean. Time grows with points scored times points;
+/// memory with the points.
 ///
 /// # Errors
-/// [`Error::Shape`] if the numbers of rows differ, [`Error::Parameter`] if a number of neighbours is 0 or not below
-/// half the points (see [`QualityParams::clamped`]), [`Error::NotFinite`], [`Error::Cancelled`].
+/// [`Error::Shape`] if the numbers of rows differ, [`Error::TooFewPoints`] below 3 points, [`Error::Parameter`] if a
+/// number of neighbors is 0 or not below half the points (see [`QualityParams::clamped`]), [`Error::NotFinite`],
+/// [`Error::TooLarge`], [`Error::Cancelled`].
 pub fn quality(
     points: ArrayView2<'_, f32>,
     map: ArrayView2<'_, f32>,
-    metric: Metric,
+    metric: impl Into<Metric>,
     params: &QualityParams,
     progress: &dyn Progress,
-) -> Result<Quality, Error> {
-    let n = points.nrows();
+) -> Result<Quality> {
+    let (n, metric) = (points.nrows(), metric.into());
     if map.nrows() != n || map.ncols() == 0 {
         return Err(Error::shape(
             "map",
             format!("{n} rows as the points, at least one column"),
             format!("{:?}", map.dim()),
         ));
+    }
+    if n < 3 {
+        return Err(Error::too_few("quality", 3, n));
     }
     for (name, k) in [("ranked", params.ranked), ("preserved", params.preserved)] {
         if k == 0 || 2 * k >= n {
@@ -159,18 +166,23 @@ pub fn quality(
             ));
         }
     }
-    check_finite("map", map)?;
-    let space = Space::new(points, metric)?;
-    let picture = Picture::new(map);
+    check_values("map", map)?;
+    let space = Original::new(points.reborrow(), &metric)?;
+    let layout = Layout::new(map);
     let sampled = (n > params.exact_up_to).then(|| sample(n, params.sample.max(1), &mut Rng::new(params.seed, 0)));
     let rows: Vec<usize> = sampled.clone().unwrap_or_else(|| (0..n).collect());
     let done = AtomicUsize::new(0);
-    let scored: Result<Vec<Vec<[f32; 3]>>, Error> = rows
+    let scored: Result<Vec<Vec<[f32; 3]>>> = rows
         .par_chunks(ROWS)
         .map(|rows| {
-            let scores = score_rows(&space, &picture, rows, params);
+            let scores = score_rows(&space, &layout, rows, params)?;
             let finished = done.fetch_add(scores.len(), Relaxed) + scores.len();
-            progress::step(progress, "quality", finished, sampled.as_ref().map_or(n, Vec::len))?;
+            progress::step(
+                progress,
+                stages::QUALITY,
+                finished,
+                sampled.as_ref().map_or(n, Vec::len),
+            )?;
             Ok(scores)
         })
         .collect();
@@ -201,22 +213,16 @@ pub fn quality(
     })
 }
 
-/// The picture by axes, which is how distances to all points are computed fastest.
-struct Picture {
+/// The layout by axes, which is how distances to all points are computed fastest.
+struct Layout {
     axes: Vec<Vec<f32>>,
 }
 
-impl Picture {
+impl Layout {
     /// Coordinates near 1, so that squares neither overflow nor vanish; a power of two changes no order.
     fn new(map: ArrayView2<'_, f32>) -> Self {
-        let largest = map.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-        let exponent = if largest > 0.0 {
-            largest.log2().floor().clamp(-120.0, 120.0)
-        } else {
-            0.0
-        };
-        let unit = if exponent.abs() > 20.0 { exponent.exp2() } else { 1.0 };
-        let axis = |axis: ndarray::ArrayView1<'_, f32>| axis.iter().map(|x| x / unit).collect();
+        let unit = unit_of(map.iter());
+        let axis = |axis: ArrayView1<'_, f32>| axis.iter().map(|x| x / unit).collect();
         Self {
             axes: map.axis_iter(Axis(1)).map(axis).collect(),
         }
@@ -234,39 +240,83 @@ impl Picture {
     }
 }
 
+/// The points, whose distances are products where the metric has a kernel.
+enum Original<'a> {
+    Products(Space<'a>),
+    Pairs(Array2<f32>, &'a Metric),
+}
+
+impl<'a> Original<'a> {
+    fn new(points: ArrayView2<'a, f32>, metric: &'a Metric) -> Result<Self> {
+        if metric.kernel() != Kernel::Pairs {
+            return Ok(Self::Products(Space::new(points.into(), metric)?));
+        }
+        check_values("points", points)?;
+        Ok(Self::Pairs(points.as_standard_layout().into_owned(), metric))
+    }
+
+    /// Scores `[row, point]` that order all points by their distance from each of some rows.
+    fn scores(&self, rows: &[usize]) -> Result<Array2<f32>> {
+        match self {
+            Self::Products(space) => {
+                let mut scores = Array2::<f32>::zeros((rows.len(), space.len()));
+                space.products(
+                    space.rows.select(Axis(0), rows).view(),
+                    0..space.len(),
+                    scores.view_mut(),
+                );
+                for mut row in scores.rows_mut() {
+                    row.iter_mut()
+                        .zip(&space.bias)
+                        .for_each(|(score, bias)| *score = bias - *score);
+                }
+                Ok(scores)
+            }
+            Self::Pairs(points, metric) => {
+                let (flat, width) = (points.as_slice().unwrap_or_default(), points.ncols());
+                let mut scores = Array2::<f32>::zeros((rows.len(), points.nrows()));
+                for (mut scores, &i) in scores.rows_mut().into_iter().zip(rows) {
+                    let distances = metric.distances(&flat[i * width..(i + 1) * width], flat)?;
+                    scores
+                        .iter_mut()
+                        .zip(distances)
+                        .for_each(|(score, distance)| *score = distance);
+                }
+                Ok(scores)
+            }
+        }
+    }
+}
+
 /// Trustworthiness, continuity and preservation of some points.
-fn score_rows(space: &Space<'_>, picture: &Picture, rows: &[usize], params: &QualityParams) -> Vec<[f32; 3]> {
-    let n = space.len();
-    let mut products = Array2::<f32>::zeros((rows.len(), n));
-    space.products(space.rows.select(Axis(0), rows).view(), 0..n, products.view_mut());
+fn score_rows(space: &Original<'_>, layout: &Layout, rows: &[usize], params: &QualityParams) -> Result<Vec<[f32; 3]>> {
+    let scores = space.scores(rows)?;
+    let n = scores.ncols();
     let mut far = vec![0.0f32; n];
     let mut near = vec![0.0f32; n];
     let k = params.ranked;
     let worst = 2.0 / (k as f64 * (2 * n - 3 * k - 1) as f64);
-    rows.iter()
-        .zip(products.rows())
-        .map(|(&i, products)| {
-            far.iter_mut()
-                .zip(&space.bias)
-                .zip(products)
-                .for_each(|((far, bias), product)| *far = bias - product);
-            picture.products(i, &mut near);
+    let scored = rows.iter().zip(scores.rows());
+    Ok(scored
+        .map(|(&i, scores)| {
+            far.iter_mut().zip(scores).for_each(|(far, &score)| *far = score);
+            layout.products(i, &mut near);
             near.iter_mut().for_each(|near| *near = -*near);
-            far[i] = f32::INFINITY; // a point is not its own neighbour
+            far[i] = f32::INFINITY; // a point is not its own neighbor
             near[i] = f32::INFINITY;
-            let (in_space, in_picture) = (
+            let (in_space, in_layout) = (
                 nearest(&far, k.max(params.preserved)),
                 nearest(&near, k.max(params.preserved)),
             );
             let kept = in_space[..params.preserved]
                 .iter()
-                .filter(|j| in_picture[..params.preserved].contains(j))
+                .filter(|j| in_layout[..params.preserved].contains(j))
                 .count();
-            let trust = 1.0 - worst * excess_ranks(&far, &in_picture[..k], &in_space[..k]);
-            let continuity = 1.0 - worst * excess_ranks(&near, &in_space[..k], &in_picture[..k]);
+            let trust = 1.0 - worst * excess_ranks(&far, &in_layout[..k], &in_space[..k]);
+            let continuity = 1.0 - worst * excess_ranks(&near, &in_space[..k], &in_layout[..k]);
             [trust as f32, continuity as f32, kept as f32 / params.preserved as f32]
         })
-        .collect()
+        .collect())
 }
 
 /// The `k` points with the least scores, nearest first.
@@ -279,7 +329,7 @@ fn nearest(scores: &[f32], k: usize) -> Vec<u32> {
 }
 
 /// By how much the ranks of `others` exceed the number of `neighbors`, summed. A rank counts the points that are
-/// strictly nearer; true neighbours do not exceed it.
+/// strictly nearer; true neighbors do not exceed it.
 fn excess_ranks(scores: &[f32], others: &[u32], neighbors: &[u32]) -> f64 {
     let intruders: Vec<f32> = others
         .iter()
@@ -337,7 +387,7 @@ mod tests {
         let x = cloud(150, 7, 1);
         let noise = cloud(150, 2, 2) * 0.3;
         for y in [x.slice(ndarray::s![.., ..2]).to_owned() + &noise, cloud(150, 2, 9)] {
-            let found = quality(x.view(), y.view(), Metric::Euclidean, &QualityParams::default(), &()).unwrap();
+            let found = quality(x.view(), y.view(), Metric::EUCLIDEAN, &QualityParams::default(), &()).unwrap();
             let truth = brute_force(&x, &y, 12, 10);
             let means = [
                 found.trustworthiness.value,
@@ -352,9 +402,9 @@ mod tests {
     }
 
     #[test]
-    fn a_perfect_picture_scores_one() {
+    fn a_perfect_layout_scores_one() {
         let x = cloud(100, 3, 4);
-        let found = quality(x.view(), x.view(), Metric::Euclidean, &QualityParams::default(), &()).unwrap();
+        let found = quality(x.view(), x.view(), Metric::EUCLIDEAN, &QualityParams::default(), &()).unwrap();
         assert_eq!(
             (
                 found.trustworthiness.value,
@@ -370,7 +420,7 @@ mod tests {
     fn huge_and_tiny_coordinates() {
         let (x, y) = (cloud(60, 4, 1), cloud(60, 2, 1));
         let run =
-            |y: Array2<f32>| quality(x.view(), y.view(), Metric::Euclidean, &QualityParams::default(), &()).unwrap();
+            |y: Array2<f32>| quality(x.view(), y.view(), Metric::EUCLIDEAN, &QualityParams::default(), &()).unwrap();
         let plain = run(y.clone());
         for scale in [2f32.powi(100), 2f32.powi(-100)] {
             assert_eq!(run(&y * scale), plain);
@@ -381,14 +431,14 @@ mod tests {
     fn a_sample_estimates_the_whole() {
         let x = cloud(1200, 8, 6);
         let y = x.slice(ndarray::s![.., ..2]).to_owned();
-        let whole = quality(x.view(), y.view(), Metric::Euclidean, &QualityParams::default(), &()).unwrap();
+        let whole = quality(x.view(), y.view(), Metric::EUCLIDEAN, &QualityParams::default(), &()).unwrap();
         let params = QualityParams {
             exact_up_to: 500,
             sample: 300,
             seed: 3,
             ..QualityParams::default()
         };
-        let part = quality(x.view(), y.view(), Metric::Euclidean, &params, &()).unwrap();
+        let part = quality(x.view(), y.view(), Metric::EUCLIDEAN, &params, &()).unwrap();
         assert_eq!(part.sampled.as_ref().unwrap().len(), 300);
         for (part, whole) in [
             (&part.trustworthiness, &whole.trustworthiness),
@@ -413,7 +463,7 @@ mod tests {
     #[test]
     fn equal_points_give_numbers() {
         let (x, y) = (Array2::<f32>::ones((40, 5)), Array2::<f32>::zeros((40, 2)));
-        let found = quality(x.view(), y.view(), Metric::Euclidean, &QualityParams::default(), &()).unwrap();
+        let found = quality(x.view(), y.view(), Metric::EUCLIDEAN, &QualityParams::default(), &()).unwrap();
         assert_eq!((found.trustworthiness.value, found.neighbors_kept.value), (1.0, 1.0));
     }
 
@@ -422,21 +472,18 @@ mod tests {
         let (x, mut y) = (cloud(24, 3, 1), cloud(24, 2, 1));
         let params = QualityParams::default();
         assert!(matches!(
-            quality(x.view(), y.view(), Metric::Euclidean, &params, &()),
-            Err(Error::Parameter {
-                parameter: "ranked",
-                ..
-            })
+            quality(x.view(), y.view(), Metric::EUCLIDEAN, &params, &()),
+            Err(Error::Parameter { name: "ranked", .. })
         ));
-        assert!(quality(x.view(), y.view(), Metric::Euclidean, &params.clamped(24), &()).is_ok());
+        assert!(quality(x.view(), y.view(), Metric::EUCLIDEAN, &params.clamped(24), &()).is_ok());
         y[[3, 1]] = f32::NAN;
         assert!(matches!(
-            quality(x.view(), y.view(), Metric::Euclidean, &params.clamped(24), &()),
+            quality(x.view(), y.view(), Metric::EUCLIDEAN, &params.clamped(24), &()),
             Err(Error::NotFinite { row: 3, .. })
         ));
         let short = cloud(23, 2, 1);
         assert!(matches!(
-            quality(x.view(), short.view(), Metric::Euclidean, &params, &()),
+            quality(x.view(), short.view(), Metric::EUCLIDEAN, &params, &()),
             Err(Error::Shape { .. })
         ));
     }

@@ -1,26 +1,26 @@
-//! What a reader should know before believing a picture, found from the points and their neighbour graph.
+//! Warnings: what a reader should know before believing a layout, found from the points and their neighbor graph.
 //!
-//! A warning is no failure: the picture is there and finite, but says less than it seems to.
+//! A warning is no failure: the layout is there and finite, but shows less than it seems to.
 
 use std::collections::HashMap;
 
 use ndarray::{ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use crate::{Method, Metric, Neighbors, TsneParams};
+use crate::{Method, Neighbors, method::FitInput, metric::Kernel};
 
-/// Nearest neighbours whose graph tells the groups of a cloud apart. Umap-learn and scikit-learn build theirs from
+/// Nearest neighbors whose graph tells the groups of a cloud apart. Umap-learn and scikit-learn build theirs from
 /// 5 to 15; fewer and even one normal cloud falls into pieces.
-const GROUPING: usize = 5;
-/// Share of duplicates below which nobody needs to know.
+pub(crate) const GROUPING: usize = 5;
+/// Share of duplicates below which there is no warning.
 const FEW_DUPLICATES: f32 = 0.05;
 
-/// A reason to doubt a picture.
+/// A reason to doubt a layout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Warning {
-    /// The neighbour graph of the method falls into pieces: how these lie to each other in the picture is chance.
+    /// The neighbor graph of the method falls into pieces: how these lie to each other in the layout is chance.
     Pieces {
         /// Number of connected components, at least 2.
         count: usize,
@@ -34,7 +34,7 @@ pub enum Warning {
     PerplexityHidesGroups {
         /// The perplexity used, the smallest of several.
         perplexity: f32,
-        /// Connected components of the graph of the five nearest neighbours with fewer points than that.
+        /// Connected components of the graph of the five nearest neighbors with fewer points than that.
         groups: usize,
         /// Points of the smallest.
         smallest: usize,
@@ -46,9 +46,9 @@ pub enum Warning {
         /// The perplexity used.
         used: f32,
     },
-    /// There are too few points for the neighbourhood asked for, which counts the point itself.
+    /// There are too few points for the neighborhood asked for, which counts the point itself.
     NeighborsReduced {
-        /// Size of the neighbourhood asked for.
+        /// Size of the neighborhood asked for.
         asked: usize,
         /// Size used.
         used: usize,
@@ -65,6 +65,8 @@ pub enum Warning {
         /// How many.
         count: usize,
     },
+    /// What a method of a host's has to say.
+    Other(String),
 }
 
 impl std::fmt::Display for Warning {
@@ -76,7 +78,7 @@ impl std::fmt::Display for Warning {
                 smallest,
             } => write!(
                 f,
-                "the neighbour graph falls into {count} pieces of {smallest} to {largest} points: how they lie to each other means nothing"
+                "the neighbor graph falls into {count} pieces of {smallest} to {largest} points: how they lie to each other means nothing"
             ),
             Self::PerplexityHidesGroups {
                 perplexity,
@@ -98,7 +100,7 @@ impl std::fmt::Display for Warning {
             Self::NeighborsReduced { asked, used } => {
                 write!(
                     f,
-                    "neighbourhoods of {used} instead of {asked}: there are too few points"
+                    "neighborhoods of {used} instead of {asked}: there are too few points"
                 )
             }
             Self::Duplicates { share, largest } => write!(
@@ -112,77 +114,50 @@ impl std::fmt::Display for Warning {
                     "{count} rows of zeros have no direction: their cosine distances are all 1"
                 )
             }
+            Self::Other(text) => f.write_str(text),
         }
     }
 }
 
-/// All warnings about a picture of `points`; `neighbors` is the table it was made from, `None` for PCA.
-pub(crate) fn warnings(points: ArrayView2<'_, f32>, neighbors: Option<&Neighbors>, method: &Method) -> Vec<Warning> {
-    let mut found = Vec::new();
-    let n = points.nrows();
-    let Some(neighbors) = neighbors else {
-        return found;
+/// All warnings about a layout: of its neighbor graph, of the method, of the points. None without a neighbor table.
+pub(crate) fn of(method: &Method, input: &FitInput<'_>) -> Vec<Warning> {
+    let Some(table) = input.neighbors else {
+        return method.warnings(input);
     };
-    let width = method.neighbors(n).min(neighbors.k());
-    let sizes = components(neighbors, width);
-    if let (true, Some(&largest), Some(&smallest)) = (sizes.len() > 1, sizes.first(), sizes.last()) {
-        let count = sizes.len();
-        found.push(Warning::Pieces {
-            count,
-            largest,
-            smallest,
-        });
-    }
-    match method {
-        Method::Pca => {}
-        Method::Tsne(params) => {
-            let most = |perplexity| TsneParams { perplexity, ..*params }.effective_perplexity(n);
-            let asked = params.largest_perplexity();
-            let used = most(asked);
-            if used < asked {
-                found.push(Warning::PerplexityReduced { asked, used });
-            }
-            // The smallest still shows small groups.
-            let used = params.effective_perplexities(n).into_iter().fold(used, f32::min);
-            let groups = components(neighbors, GROUPING.min(width));
-            let small: Vec<usize> = groups.into_iter().filter(|&size| (size as f32) < used).collect();
-            if let Some(&smallest) = small.last() {
-                let (perplexity, groups) = (used, small.len());
-                found.push(Warning::PerplexityHidesGroups {
-                    perplexity,
-                    groups,
-                    smallest,
-                });
-            }
-        }
-        Method::Umap(params) => {
-            let used = params.neighbors(n) + 1;
-            if used < params.neighbors {
-                let asked = params.neighbors;
-                found.push(Warning::NeighborsReduced { asked, used });
-            }
-        }
-    }
-    let (share, largest) = duplicates(points);
+    let width = method.neighbors(table.len()).min(table.k());
+    let mut found = Vec::from_iter(pieces(table, width));
+    found.extend(method.warnings(input));
+    let (share, largest) = duplicates(input.points);
     if share >= FEW_DUPLICATES || largest > width {
         found.push(Warning::Duplicates { share, largest });
     }
-    if neighbors.metric() == Metric::Cosine {
-        let count = points
-            .rows()
-            .into_iter()
-            .filter(|row| row.iter().all(|&x| x == 0.0))
-            .count();
-        if count > 0 {
-            found.push(Warning::ZeroVectors { count });
-        }
+    if table.metric().kernel() == Kernel::Cosine {
+        found.extend(zero_vectors(input.points));
     }
     found
 }
 
-/// Sizes of the connected components of the graph of the first `width` neighbours, edges taken both ways; largest
+fn pieces(table: &Neighbors, width: usize) -> Option<Warning> {
+    let sizes = components(table, width);
+    match sizes.as_slice() {
+        [largest, .., smallest] => Some(Warning::Pieces {
+            count: sizes.len(),
+            largest: *largest,
+            smallest: *smallest,
+        }),
+        _ => None,
+    }
+}
+
+fn zero_vectors(points: ArrayView2<'_, f32>) -> Option<Warning> {
+    let rows = points.rows().into_iter();
+    let count = rows.filter(|row| row.iter().all(|&x| x == 0.0)).count();
+    (count > 0).then_some(Warning::ZeroVectors { count })
+}
+
+/// Sizes of the connected components of the graph of the first `width` neighbors, edges taken both ways; largest
 /// first. Union-find with path halving (Tarjan and van Leeuwen, J. ACM 31, 1984).
-fn components(neighbors: &Neighbors, width: usize) -> Vec<usize> {
+pub(crate) fn components(neighbors: &Neighbors, width: usize) -> Vec<usize> {
     let mut parents: Vec<u32> = (0..neighbors.len() as u32).collect();
     fn root(parents: &mut [u32], mut i: u32) -> u32 {
         while parents[i as usize] != i {
@@ -226,7 +201,13 @@ mod tests {
     use ndarray::Array2;
 
     use super::*;
-    use crate::{Dims, TsneParams, UmapParams, project, rng::Rng};
+    use crate::{
+        Metric, Projector,
+        pca::Pca,
+        rng::Rng,
+        tsne::{Tsne, TsneParams},
+        umap::{Umap, UmapParams},
+    };
 
     /// Groups of the given sizes, far apart on a line of 100 units.
     fn groups(sizes: &[usize]) -> Array2<f32> {
@@ -237,33 +218,33 @@ mod tests {
         })
     }
 
-    fn found(points: &Array2<f32>, method: Method, metric: Metric) -> Vec<Warning> {
-        project(points.view(), &method, Dims::Two, metric, 0, &())
-            .unwrap()
-            .warnings
+    fn found(points: &Array2<f32>, method: impl Into<Method>, metric: Metric) -> Vec<Warning> {
+        let projector = Projector::new(method).metric(metric);
+        projector.fit(points.view(), &()).unwrap().warnings
     }
 
-    fn quick(perplexity: f32) -> Method {
-        Method::Tsne(TsneParams {
+    fn quick(perplexity: f32) -> Tsne {
+        Tsne::new(TsneParams {
             perplexity,
             exaggerated_iterations: 5,
             iterations: 5,
             ..TsneParams::default()
         })
+        .unwrap()
     }
 
     #[test]
     fn a_cloud_in_one_piece_gives_none() {
-        assert_eq!(found(&groups(&[200]), quick(30.0), Metric::Euclidean), []);
-        assert_eq!(found(&groups(&[5]), Method::Pca, Metric::Euclidean), []);
+        assert_eq!(found(&groups(&[200]), quick(30.0), Metric::EUCLIDEAN), []);
+        assert_eq!(found(&groups(&[5]), Pca, Metric::EUCLIDEAN), []);
     }
 
     #[test]
     fn pieces_and_groups_below_the_perplexity() {
         let points = groups(&[80, 60, 12]);
-        // 15 neighbours a point: only the smallest group reaches out.
+        // 15 neighbors a point: only the smallest group reaches out.
         assert_eq!(
-            found(&points, quick(5.0), Metric::Euclidean),
+            found(&points, quick(5.0), Metric::EUCLIDEAN),
             [Warning::Pieces {
                 count: 2,
                 largest: 80,
@@ -272,20 +253,21 @@ mod tests {
         );
         // 60: every group reaches the others; the group of 12 points is below the perplexity.
         assert_eq!(
-            found(&points, quick(20.0), Metric::Euclidean),
+            found(&points, quick(20.0), Metric::EUCLIDEAN),
             [Warning::PerplexityHidesGroups {
                 perplexity: 20.0,
                 groups: 1,
                 smallest: 12
             }]
         );
-        let umap = Method::Umap(UmapParams {
+        let umap = Umap::new(UmapParams {
             epochs: Some(3),
             neighbors: 10,
             ..UmapParams::default()
-        });
+        })
+        .unwrap();
         assert_eq!(
-            found(&points, umap, Metric::Euclidean),
+            found(&points, umap, Metric::EUCLIDEAN),
             [Warning::Pieces {
                 count: 3,
                 largest: 80,
@@ -298,15 +280,16 @@ mod tests {
     fn too_few_points() {
         let points = groups(&[10]);
         assert_eq!(
-            found(&points, quick(30.0), Metric::Euclidean),
+            found(&points, quick(30.0), Metric::EUCLIDEAN),
             [Warning::PerplexityReduced { asked: 30.0, used: 3.0 }]
         );
-        let umap = Method::Umap(UmapParams {
+        let umap = Umap::new(UmapParams {
             epochs: Some(3),
             ..UmapParams::default()
-        });
+        })
+        .unwrap();
         assert_eq!(
-            found(&points, umap, Metric::Euclidean),
+            found(&points, umap, Metric::EUCLIDEAN),
             [Warning::NeighborsReduced { asked: 15, used: 10 }]
         );
     }
@@ -318,7 +301,7 @@ mod tests {
             points.row_mut(i).fill(0.0);
         }
         assert_eq!(
-            found(&points, quick(30.0), Metric::Cosine),
+            found(&points, quick(30.0), Metric::COSINE),
             [
                 // A row of zeros has only other such rows as its nearest.
                 Warning::PerplexityHidesGroups {
@@ -334,7 +317,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            found(&points, quick(30.0), Metric::Euclidean),
+            found(&points, quick(30.0), Metric::EUCLIDEAN),
             [Warning::Duplicates {
                 share: 0.1,
                 largest: 20
@@ -343,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn they_read_as_sentences_and_serialise() {
+    fn they_read_as_sentences_and_serialize() {
         let warning = Warning::PerplexityReduced { asked: 30.0, used: 3.0 };
         assert_eq!(
             warning.to_string(),

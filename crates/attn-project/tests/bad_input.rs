@@ -1,12 +1,16 @@
-//! Whatever comes in, a typed error or a finite picture comes out: never a panic, NaN or infinity.
+//! Whatever comes in, a typed error or a finite layout comes out: never a panic, NaN or infinity.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
 use attn_project::{
-    Alignment, ApproximateParams, Dims, Error, FittedProjection, Method, Metric, Neighbors, Pca, QualityParams,
-    TsneParams, UmapParams, Warning,
+    Dims, Error, FittedProjection, Method, Metric, Neighbors, Projector, Warning,
+    aligned::Alignment,
     ndarray::{Array2, s},
-    project, project_aligned, project_selection, quality,
+    neighbors::ApproximateParams,
+    pca::{Components, Pca},
+    quality::{QualityParams, quality},
+    tsne::{Tsne, TsneParams},
+    umap::{Umap, UmapParams},
 };
 use proptest::{prelude::*, sample::select};
 
@@ -56,22 +60,24 @@ fn cloud(kind: Kind, n: usize, d: usize, salt: usize) -> Array2<f32> {
 fn methods() -> impl Strategy<Value = Method> {
     let further = select(vec![None, Some(2.0f32), Some(300.0)]);
     let tsne = (select(vec![1.0f32, 5.0, 30.0, 1000.0]), further).prop_map(|(perplexity, further)| {
-        Method::Tsne(TsneParams {
+        let params = TsneParams {
             perplexity,
             further_perplexities: [further, None, None],
             exaggerated_iterations: 15,
             iterations: 15,
             ..TsneParams::default()
-        })
+        };
+        Method::from(Tsne::new(params).unwrap())
     });
     let umap = select(vec![2usize, 15, 500]).prop_map(|neighbors| {
-        Method::Umap(UmapParams {
+        let params = UmapParams {
             neighbors,
             epochs: Some(15),
             ..UmapParams::default()
-        })
+        };
+        Method::from(Umap::new(params).unwrap())
     });
-    prop_oneof![Just(Method::Pca), tsne, umap]
+    prop_oneof![Just(Method::from(Pca)), tsne, umap]
 }
 
 fn dims() -> impl Strategy<Value = Dims> {
@@ -79,14 +85,14 @@ fn dims() -> impl Strategy<Value = Dims> {
 }
 
 fn metrics() -> impl Strategy<Value = Metric> {
-    select(vec![Metric::Euclidean, Metric::Cosine, Metric::InnerProduct])
+    select(Metric::builtin().to_vec())
 }
 
 /// The errors that points and parameters like these may be answered with.
 fn is_expected(error: &Error, method: &Method, n: usize, d: usize, dims: Dims) -> bool {
     match error {
         Error::TooFewPoints { .. } => n < 4,
-        Error::Parameter { .. } => *method == Method::Pca && d < dims.count(),
+        Error::Parameter { .. } => *method == Pca.into() && d < dims.count(),
         _ => false,
     }
 }
@@ -95,12 +101,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn pictures_are_finite(
+    fn layouts_are_finite(
         kind in select(&KINDS[..]), n in 0usize..60, d in 1usize..6,
         method in methods(), dims in dims(), metric in metrics(),
     ) {
         let points = cloud(kind, n, d, 0);
-        let embedding = match project(points.view(), &method, dims, metric, 1, &()) {
+        let projector = Projector::new(&method).dims(dims).metric(&metric).seed(1);
+        let embedding = match projector.fit(points.view(), &()) {
             Ok(embedding) => embedding,
             Err(error) => {
                 prop_assert!(is_expected(&error, &method, n, d, dims), "{error}");
@@ -109,27 +116,27 @@ proptest! {
         };
         prop_assert_eq!(embedding.points.dim(), (n, dims.count()));
         prop_assert!(embedding.points.iter().all(|x| x.is_finite()));
-        if method != Method::Pca && matches!(kind, Kind::Equal | Kind::Zeros) {
+        if method != Pca.into() && matches!(kind, Kind::Equal | Kind::Zeros) {
             let all = Warning::Duplicates { share: 1.0, largest: n };
             prop_assert!(embedding.warnings.contains(&all), "{:?}", embedding.warnings);
         }
-        if method != Method::Pca && metric == Metric::Cosine && matches!(kind, Kind::Zeros) {
+        if method != Pca.into() && metric == Metric::COSINE && matches!(kind, Kind::Zeros) {
             let zeros = Warning::ZeroVectors { count: n };
             prop_assert!(embedding.warnings.contains(&zeros));
         }
 
         let params = QualityParams::default().clamped(n);
-        match quality(points.view(), embedding.points.view(), metric, &params, &()) {
+        match quality(points.view(), embedding.points.view(), &metric, &params, &()) {
             Ok(found) => {
                 for score in [&found.trustworthiness, &found.continuity, &found.neighbors_kept] {
                     prop_assert!(score.value.is_finite() && score.value <= 1.0);
                     prop_assert!(score.points.len() == n && score.points.iter().all(|x| x.is_finite()));
                 }
             }
-            Err(error) => prop_assert!(matches!(error, Error::Parameter { .. }) && n < 3, "{error}"),
+            Err(error) => prop_assert!(matches!(error, Error::TooFewPoints { .. }) && n < 3, "{error}"),
         }
 
-        let fitted = FittedProjection::new(points.view(), embedding, &method, metric, &()).unwrap();
+        let fitted = FittedProjection::new(points.view(), embedding, &projector, &()).unwrap();
         for other in KINDS {
             let placed = fitted.transform(cloud(other, 5, d, 17).view(), &()).unwrap();
             prop_assert_eq!(placed.dim(), (5, dims.count()));
@@ -140,7 +147,7 @@ proptest! {
     #[test]
     fn a_bad_number_is_named_wherever_it_is(
         n in 4usize..40, d in 3usize..6, at in any::<prop::sample::Index>(),
-        value in select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY]),
+        value in select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -3e38]),
         method in methods(), dims in dims(), metric in metrics(),
     ) {
         let good = cloud(Kind::Plain, n, d, 0);
@@ -148,29 +155,33 @@ proptest! {
         let (row, column) = (place / d, place % d);
         let mut bad = good.clone();
         bad[[row, column]] = value;
-        let refused = Pca::fit_randomized(bad.view(), 2, 0, &());
-        let found = matches!(refused, Err(Error::NotFinite { row: r, column: c, .. }) if (r, c) == (row, column));
-        prop_assert!(found);
-        let named = |error: Error| matches!(error, Error::NotFinite { row: r, column: c, .. } if (r, c) == (row, column));
-        prop_assert!(named(project(bad.view(), &method, dims, metric, 1, &()).unwrap_err()));
-        prop_assert!(named(Neighbors::exact(bad.view(), 2, metric, &()).unwrap_err()));
+        let named = |error: Error| match error {
+            Error::NotFinite { row: r, column: c, .. } => !value.is_finite() && (r, c) == (row, column),
+            Error::TooLarge { row: r, column: c, .. } => value.is_finite() && (r, c) == (row, column),
+            _ => false,
+        };
+        let projector = Projector::new(&method).dims(dims).metric(&metric).seed(1);
+        prop_assert!(named(Components::fit_randomized(bad.view(), 2, 0, &()).unwrap_err()));
+        prop_assert!(named(Components::fit(bad.view(), 2, &()).unwrap_err()));
+        prop_assert!(named(projector.fit(bad.view(), &()).unwrap_err()));
+        prop_assert!(named(Neighbors::exact(bad.view(), 2, &metric, &()).unwrap_err()));
         let params = QualityParams::default().clamped(n);
         let map = good.slice(s![.., ..2]);
-        prop_assert!(named(quality(bad.view(), map, metric, &params, &()).unwrap_err()));
-        let fitted = FittedProjection::fit(good.view(), &method, dims, metric, 1, &()).unwrap();
+        prop_assert!(named(quality(bad.view(), map, &metric, &params, &()).unwrap_err()));
+        let fitted = FittedProjection::fit(good.view(), &projector, &()).unwrap();
         prop_assert!(named(fitted.transform(bad.view(), &()).unwrap_err()));
         let frames = [good.view(), bad.view()];
-        prop_assert!(named(project_aligned(&frames, &method, dims, metric, Alignment::default(), 1, &()).unwrap_err()));
+        prop_assert!(named(projector.fit_aligned(&frames, Alignment::default(), &()).unwrap_err()));
     }
 
     #[test]
-    fn neighbours_and_components_are_finite(
+    fn neighbors_and_components_are_finite(
         kind in select(&KINDS[..]), n in 2usize..700, d in 1usize..5, k in 1usize..40, metric in metrics(),
     ) {
         let points = cloud(kind, n, d, 0);
         let params = ApproximateParams { recall: 0.9, sample: 20, seed: 1 };
-        let exact = Neighbors::exact(points.view(), k, metric, &());
-        let approximate = Neighbors::approximate(points.view(), k, metric, &params, &()).map(|(table, _)| table);
+        let exact = Neighbors::exact(points.view(), k, &metric, &());
+        let approximate = Neighbors::approximate(points.view(), k, &metric, &params, &()).map(|(table, _)| table);
         for found in [exact, approximate] {
             match found {
                 Ok(table) => for i in 0..n {
@@ -183,7 +194,7 @@ proptest! {
                 Err(error) => prop_assert!(matches!(error, Error::TooFewPoints { .. }) && n <= k, "{error}"),
             }
         }
-        for pca in [Pca::fit(points.view(), d, &()), Pca::fit_randomized(points.view(), d, 3, &())] {
+        for pca in [Components::fit(points.view(), d, &()), Components::fit_randomized(points.view(), d, 3, &())] {
             let pca = pca.unwrap();
             prop_assert!(pca.explained_variance_ratio().iter().all(|x| (0.0..=1.0 + 1e-6).contains(x)));
             prop_assert!(pca.components().iter().all(|x| x.is_finite()));
@@ -200,11 +211,12 @@ proptest! {
         let points = cloud(kind, n, d, 0);
         let count = picked.index(n - 3) + 4;
         let selection: Vec<usize> = (0..count.min(n)).collect();
-        let found = project_selection(points.view(), &selection, &method, dims, metric, 1, &()).unwrap();
+        let projector = Projector::new(method).dims(dims).metric(metric).seed(1);
+        let found = projector.fit_selection(points.view(), &selection, &()).unwrap();
         prop_assert!(found.points.iter().all(|x| x.is_finite()));
         let later = cloud(kind, n, d, 1);
         let frames = [points.view(), later.view(), points.view()];
-        let found = project_aligned(&frames, &method, dims, metric, alignment, 1, &()).unwrap();
+        let found = projector.fit_aligned(&frames, alignment, &()).unwrap();
         for frame in &found.frames {
             prop_assert!(frame.points.iter().all(|x| x.is_finite()));
         }

@@ -89,97 +89,6 @@ pub enum Palette {
     Original,
 }
 
-/// What a point's colour says: the attributes of AttentionViz (Yeh et al. 2023, section 5), and any other.
-///
-/// In all modes but [`ColorMode::QueryKey`] a view draws the values it was given, which is the host's part: the facade's
-/// `Study` has them for every mode. Without values points are coloured as by `QueryKey`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ColorMode {
-    /// Whether it is a query or a key. The default.
-    #[default]
-    QueryKey,
-    /// Position in the sequence, from 0 (first) to 1 (last).
-    Position,
-    /// Position modulo 5, five hues: neighbours differ, whatever the length.
-    PositionMod5,
-    /// Length of its vector.
-    Norm,
-    /// Characters of the token.
-    TokenLength,
-    /// Tokens of its sequence.
-    SequenceLength,
-    /// How often the token occurs in the data set, logarithmic.
-    TokenFrequency,
-    /// Word, punctuation or special token.
-    Punctuation,
-    /// Row of the image patch.
-    PatchRow,
-    /// Column of the image patch.
-    PatchColumn,
-    /// Whether its neighbours in the picture are its neighbours in the space.
-    Trustworthiness,
-    /// Whether its neighbours in the space are its neighbours in the picture.
-    Continuity,
-    /// Share of its nearest neighbours in the space that the picture keeps.
-    NeighborsKept,
-    /// A column of the host's own.
-    Value,
-}
-
-impl ColorMode {
-    /// Every mode, in the order in which people are offered them.
-    pub const ALL: [Self; 14] = [
-        Self::QueryKey,
-        Self::Position,
-        Self::PositionMod5,
-        Self::Norm,
-        Self::TokenLength,
-        Self::SequenceLength,
-        Self::TokenFrequency,
-        Self::Punctuation,
-        Self::PatchRow,
-        Self::PatchColumn,
-        Self::Trustworthiness,
-        Self::Continuity,
-        Self::NeighborsKept,
-        Self::Value,
-    ];
-
-    /// Its name on a command line: `position-mod-5`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::QueryKey => "query-key",
-            Self::Position => "position",
-            Self::PositionMod5 => "position-mod-5",
-            Self::Norm => "norm",
-            Self::TokenLength => "token-length",
-            Self::SequenceLength => "sequence-length",
-            Self::TokenFrequency => "token-frequency",
-            Self::Punctuation => "punctuation",
-            Self::PatchRow => "patch-row",
-            Self::PatchColumn => "patch-column",
-            Self::Trustworthiness => "trustworthiness",
-            Self::Continuity => "continuity",
-            Self::NeighborsKept => "neighbours-kept",
-            Self::Value => "value",
-        }
-    }
-}
-
-impl std::str::FromStr for ColorMode {
-    type Err = crate::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|mode| mode.name() == text);
-        found.ok_or_else(|| crate::Error::Shape {
-            what: "colour mode",
-            expected: Self::ALL.map(Self::name).join(", "),
-            found: text.to_owned(),
-        })
-    }
-}
-
 /// Colours along a line, evenly spaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scale(pub [Color; 5]);
@@ -312,18 +221,6 @@ impl Colors {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn modes_have_names_that_are_read_back() {
-        for mode in ColorMode::ALL {
-            assert_eq!(mode.name().parse::<ColorMode>().unwrap(), mode);
-        }
-        let error = "colour".parse::<ColorMode>().unwrap_err().to_string();
-        assert!(
-            error.contains("position-mod-5") && error.contains("found colour"),
-            "{error}"
-        );
-    }
 
     /// Contrast ratio of WCAG 2.
     pub(super) fn contrast(a: Color, b: Color) -> f32 {

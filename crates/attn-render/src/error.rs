@@ -1,4 +1,4 @@
-//! What can go wrong in this crate: what was expected, what was found, and where.
+//! The errors of this crate: each says what was expected, what was found, and where.
 
 use std::path::PathBuf;
 
@@ -6,20 +6,31 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No graphics adapter was found: neither a GPU with its driver nor a software rasteriser.
-    #[error(
-        "no graphics adapter found ({reason}); on Debian, `apt-get install mesa-vulkan-drivers libvulkan1` \
-         provides a software rasteriser"
-    )]
+    /// No graphics adapter was found: neither a GPU with its driver nor a software rasterizer.
+    #[error("no graphics adapter found ({reason}); {advice}", advice = NO_ADAPTER)]
     NoAdapter {
-        /// What the graphics library said.
+        /// The message of the graphics library.
         reason: String,
+    },
+    /// The device lacks what the renderer needs. Scenes can still be written as SVG.
+    #[error("the graphics device has no {missing}, which WebGL and old OpenGL lack; SVG needs no device")]
+    Unsupported {
+        /// The missing feature.
+        missing: &'static str,
+    },
+    /// The device has not enough memory for an image. Smaller ones can still be rendered.
+    #[error("the graphics device has not enough memory for an image of {width} x {height} pixels")]
+    OutOfMemory {
+        /// Width asked for, in pixels.
+        width: u32,
+        /// Height asked for, in pixels.
+        height: u32,
     },
     /// The adapter refused to open a device, or the device failed.
     #[error("graphics device failed: {0}")]
     Device(String),
-    /// The picture is larger than the device can render.
-    #[error("a picture of {width} x {height} pixels was asked for; this device renders 1 to {limit} pixels per side")]
+    /// The image is larger than the device can render.
+    #[error("an image of {width} x {height} pixels was requested; this device renders 1 to {limit} pixels per side")]
     PictureSize {
         /// Width asked for, in pixels.
         width: u64,
@@ -31,7 +42,7 @@ pub enum Error {
     /// A buffer would be larger than the device allows.
     #[error("{what} need {needed} bytes, the device allows {limit}")]
     BufferSize {
-        /// What does not fit.
+        /// The part that does not fit.
         what: &'static str,
         /// Bytes needed.
         needed: u64,
@@ -67,32 +78,70 @@ pub enum Error {
         /// The argument.
         what: &'static str,
     },
-    /// A picture could not be written.
+    /// A file could not be written.
     #[error("{path}: {source}", path = path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// A picture could not be encoded.
+    /// An image could not be encoded.
     #[error("{path}: {message}", path = path.display())]
     Encode {
         /// The file.
         path: PathBuf,
-        /// What the encoder said.
+        /// The message of the encoder.
         message: String,
     },
-    /// A picture inside a scene could not be encoded for a vector drawing.
-    #[error("a picture of the scene cannot be embedded: {message}")]
+    /// A file cannot be written in the format that its name asks for.
+    #[error("{path}: expected a name that ends in .png, .svg, .csv or .json", path = path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+    },
+    /// From `attn-core`.
+    #[error(transparent)]
+    Core(#[from] attn_core::Error),
+    /// The data of a plot could not be had: an error of the host that makes it.
+    #[error(transparent)]
+    Host(Box<dyn std::error::Error + Send + Sync>),
+    /// An image inside a scene could not be encoded for an SVG file.
+    #[error("an image of the scene cannot be embedded: {message}")]
     Embed {
-        /// What the encoder said.
+        /// The message of the encoder.
         message: String,
     },
 }
 
+impl Error {
+    /// An error of a host's own, or of another crate, while it made a plot.
+    pub fn host(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Host(error.into())
+    }
+}
+
+/// A result of `attn-render`.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(feature = "wgpu")]
+impl Error {
+    pub(crate) fn device(error: impl ToString) -> Self {
+        Self::Device(error.to_string())
+    }
+}
+
+/// Advice where no adapter is found.
+const NO_ADAPTER: &str = if cfg!(target_family = "wasm") {
+    "the browser offers no WebGPU to this page; SVG needs no device"
+} else if cfg!(target_os = "linux") {
+    "on Debian, `apt-get install mesa-vulkan-drivers libvulkan1` provides a software rasterizer"
+} else {
+    "a current driver of the graphics card provides one"
+};
+
 /// Checks a slice's length.
-pub(crate) fn check_len(what: &'static str, expected: usize, found: usize) -> Result<(), Error> {
+pub(crate) fn check_len(what: &'static str, expected: usize, found: usize) -> Result<()> {
     if expected == found {
         return Ok(());
     }

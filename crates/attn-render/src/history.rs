@@ -1,6 +1,6 @@
-//! Undo and redo: a stack of [`View`]s.
+//! Undo and redo: a stack of [`ViewState`]s.
 
-use crate::View;
+use crate::ViewState;
 
 /// The views a person had, and those taken back.
 ///
@@ -8,20 +8,20 @@ use crate::View;
 /// every notch of the wheel. What is only hovered is no step.
 ///
 /// ```
-/// use attn_render::{History, Theme, View};
-/// let (mut history, mut view) = (History::default(), View::default());
+/// use attn_render::{History, Theme, ViewState};
+/// let (mut history, mut view) = (History::default(), ViewState::default());
 /// history.record(&view);
-/// view.theme = Theme::Dark;
+/// view.shared.theme = Theme::Dark;
 /// history.record(&view);
-/// assert!(history.undo(&mut view) && view.theme == Theme::Light);
-/// assert!(history.redo(&mut view) && view.theme == Theme::Dark);
+/// assert!(history.undo(&mut view) && view.shared.theme == Theme::Light);
+/// assert!(history.redo(&mut view) && view.shared.theme == Theme::Dark);
 /// assert!(!history.redo(&mut view));
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct History {
     /// The last one is what is seen now.
-    past: Vec<View>,
-    future: Vec<View>,
+    past: Vec<ViewState>,
+    future: Vec<ViewState>,
     /// Whether the last step moved cameras only.
     moving: bool,
 }
@@ -31,16 +31,15 @@ const STEPS: usize = 200;
 
 impl History {
     /// Notes what is seen now; nothing if it is what was noted last.
-    pub fn record(&mut self, view: &View) {
-        let view = settled(view);
+    pub fn record(&mut self, view: &ViewState) {
         let Some(last) = self.past.last() else {
-            self.past.push(view);
+            self.past.push(view.clone());
             return;
         };
-        if *last == view {
+        if last == view {
             return;
         }
-        let still = View {
+        let still = ViewState {
             stage: last.stage,
             inside: last.inside,
             orbit: last.orbit,
@@ -51,7 +50,7 @@ impl History {
             self.past.pop();
         }
         self.moving = moves;
-        self.past.push(view);
+        self.past.push(view.clone());
         self.future.clear();
         if self.past.len() > STEPS {
             self.past.remove(0);
@@ -59,7 +58,7 @@ impl History {
     }
 
     /// Goes one step back; `false` if there is none.
-    pub fn undo(&mut self, view: &mut View) -> bool {
+    pub fn undo(&mut self, view: &mut ViewState) -> bool {
         self.record(view);
         if self.past.len() < 2 {
             return false;
@@ -70,7 +69,7 @@ impl History {
     }
 
     /// Takes an undo back; `false` if there is none, or something else was done since.
-    pub fn redo(&mut self, view: &mut View) -> bool {
+    pub fn redo(&mut self, view: &mut ViewState) -> bool {
         self.record(view);
         let Some(next) = self.future.pop() else {
             return false;
@@ -80,7 +79,7 @@ impl History {
         self.show(view)
     }
 
-    fn show(&self, view: &mut View) -> bool {
+    fn show(&self, view: &mut ViewState) -> bool {
         match self.past.last() {
             Some(last) => {
                 *view = last.clone();
@@ -91,36 +90,25 @@ impl History {
     }
 }
 
-/// Without what only says where the pointer and the keyboard are.
-fn settled(view: &View) -> View {
-    View {
-        hover: None,
-        hover_head: None,
-        legend_mark: None,
-        ..view.clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Pick;
 
     #[test]
     fn a_run_of_camera_moves_is_one_step() {
-        let (mut history, mut view) = (History::default(), View::default());
+        let (mut history, mut view) = (History::default(), ViewState::default());
         history.record(&view);
         for _ in 0..5 {
             view.stage.zoom_at([0.5; 2], 1.2);
             history.record(&view);
         }
-        view.search = "the".into();
+        view.shared.search = "the".into();
         history.record(&view);
         view.inside.zoom_at([0.5; 2], 1.2);
         history.record(&view);
         let mut seen = Vec::new();
         while history.undo(&mut view) {
-            seen.push((view.stage.zoom > 1.0, view.search.clone()));
+            seen.push((view.stage.zoom > 1.0, view.shared.search.clone()));
         }
         let expected = [(true, "the"), (true, ""), (false, "")].map(|(zoomed, text)| (zoomed, text.to_owned()));
         assert_eq!(seen, expected);
@@ -128,7 +116,7 @@ mod tests {
 
     #[test]
     fn doing_something_else_forgets_what_was_taken_back() {
-        let (mut history, mut view) = (History::default(), View::default());
+        let (mut history, mut view) = (History::default(), ViewState::default());
         history.record(&view);
         view.toggle_hidden(1);
         history.record(&view);
@@ -140,17 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn hovering_is_no_step() {
-        let (mut history, mut view) = (History::default(), View::default());
-        history.record(&view);
-        view.hover = Some(Pick { head: None, id: 3 });
-        history.record(&view);
-        assert!(!history.undo(&mut view));
-    }
-
-    #[test]
     fn old_steps_are_forgotten() {
-        let (mut history, mut view) = (History::default(), View::default());
+        let (mut history, mut view) = (History::default(), ViewState::default());
         for id in 0..1_000 {
             view.toggle_hidden(id);
             history.record(&view);

@@ -245,7 +245,7 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Axes, Bounds, Camera, Motion, Panel, View};
+    use crate::{Axes, Bounds, Camera, Motion, Panel, ViewState};
 
     /// 400 labels on a spiral, in a panel that zooms.
     fn crowd() -> Scene {
@@ -274,12 +274,12 @@ mod tests {
     }
 
     fn placed(scene: &Scene, zoom: f32) -> Vec<PlacedLabel> {
-        let view = View {
+        let view = ViewState {
             inside: Camera {
                 zoom,
                 ..Camera::default()
             },
-            ..View::default()
+            ..ViewState::default()
         };
         place_labels(scene, &Projection::new(scene, &view, [300.0, 300.0])).remove(0)
     }
@@ -357,7 +357,7 @@ mod tests {
         }
         let labels = placed(&scene, 1.0);
         assert!(labels.len() > 5);
-        let projection = Projection::new(&scene, &View::default(), [300.0, 300.0]);
+        let projection = Projection::new(&scene, &ViewState::default(), [300.0, 300.0]);
         for label in &scene.layers[0].labels {
             let [x, y, _] = projection.panels[1].px_from_data.apply(label.position);
             let anchor = Rect::new(x - 2.0, y - 2.0, 4.0, 4.0);

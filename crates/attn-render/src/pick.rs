@@ -12,17 +12,29 @@ mod tests;
 use std::{collections::HashMap, ops::Range};
 
 use self::{grid::Grid, octree::Octree};
-use crate::{Area, Axes, Point, Projection, Rect, Scene, selection::Prepared};
+use crate::{Area, Axes, Pick, Point, Projection, Rect, Scene, Target, selection::Prepared};
 
 /// What a hit test found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {
     /// Index of the innermost (last) panel under the cursor.
     pub panel: usize,
-    /// The id of the point or region under the cursor, if there is one.
-    pub id: Option<u32>,
+    /// The point or region under the cursor, if there is one.
+    pub target: Option<Target>,
     /// Index of the layer and of the point in it, if it is a point.
     pub point: Option<(usize, usize)>,
+}
+
+impl Hit {
+    /// The point or item that was hit.
+    pub fn pick(&self) -> Option<Pick> {
+        self.target.and_then(Target::pick)
+    }
+
+    /// The id of the point or item.
+    pub fn id(&self) -> Option<u32> {
+        self.pick().map(|pick| pick.id)
+    }
 }
 
 /// Hit tests with an index that is kept between calls.
@@ -71,6 +83,7 @@ impl Picker {
     /// The nearest point wins; where there is none, the last region under the cursor.
     pub fn hit(&mut self, scene: &Scene, projection: &Projection, cursor: [f32; 2], radius: f32) -> Option<Hit> {
         let panel = panel_at(projection, cursor)?;
+        let head = scene.panels[panel].head;
         let mut best: Option<(f32, f32, usize, usize)> = None;
         self.layers.resize_with(scene.layers.len(), LayerIndex::default);
         for (layer, index) in self.layers.iter_mut().enumerate() {
@@ -86,7 +99,7 @@ impl Picker {
             let id = scene.layers[layer].points[point].id;
             return Some(Hit {
                 panel,
-                id: Some(id),
+                target: Some(Target::Point(Pick { head, id })),
                 point: Some((layer, point)),
             });
         }
@@ -97,14 +110,14 @@ impl Picker {
         });
         Some(Hit {
             panel,
-            id: region.map(|region| region.id),
+            target: region.map(|region| region.target.in_panel(head)),
             point: None,
         })
     }
 
     /// The ids of every point of a panel whose middle is inside `area`, ascending: exact, points behind others and dimmed
     /// ones included, hidden ones and what the panel cuts off not. Where a panel has regions instead of points, those
-    /// whose middle is inside.
+    /// whose middle is inside and that stand for an item.
     pub fn within(&mut self, scene: &Scene, projection: &Projection, panel: usize, area: &Area) -> Vec<u32> {
         let Some(place) = projection.panels.get(panel) else {
             return Vec::new();
@@ -128,7 +141,7 @@ impl Picker {
             ids.extend(regions.filter_map(|region| {
                 let [x, y] = region.rect.center();
                 let [x, y, _] = place.px_from_data.apply([x, y, 0.0]);
-                inside([x, y]).then_some(region.id)
+                region.id().filter(|_| inside([x, y]))
             }));
         }
         ascending(ids)

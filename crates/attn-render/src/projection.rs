@@ -2,7 +2,7 @@
 //!
 //! The renderer, hit tests and label placement all use it, so what is seen is what is hit.
 
-use crate::{Axes, Motion, Panel, Rect, Scene, Transform, View, geometry::EYE};
+use crate::{Axes, Motion, Panel, Rect, Scene, Transform, ViewState, geometry::EYE};
 
 /// One panel on the target.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +32,7 @@ pub struct Projection {
 
 impl Projection {
     /// Fits the scene's layout into `size` pixels, with one factor, centred.
-    pub fn new(scene: &Scene, view: &View, size: [f32; 2]) -> Self {
+    pub fn new(scene: &Scene, view: &ViewState, size: [f32; 2]) -> Self {
         let positive = |x: f32| if x.is_finite() && x > 0.0 { x } else { 1.0 };
         let layout = scene.size.map(positive);
         let target = size.map(positive);
@@ -65,7 +65,7 @@ impl Projection {
         }
     }
 
-    fn place(&self, panel: &Panel, scene: &Scene, view: &View) -> PanelPlace {
+    fn place(&self, panel: &Panel, scene: &Scene, view: &ViewState) -> PanelPlace {
         let rect = self.px_rect(panel.rect);
         let fitted = fit(panel, rect, view);
         match panel.motion {
@@ -119,7 +119,7 @@ fn camera_map(zoom: f32, center: [f32; 2], place: Rect) -> (f32, [f32; 2]) {
 }
 
 /// The panel's data in its rectangle, before the cameras of planes.
-fn fit(panel: &Panel, rect: Rect, view: &View) -> Transform {
+fn fit(panel: &Panel, rect: Rect, view: &ViewState) -> Transform {
     let [cx, cy] = rect.center();
     let bounds = panel.bounds;
     if panel.axes == Axes::Space {
@@ -175,14 +175,14 @@ mod tests {
 
     #[test]
     fn pages_are_the_identity_up_to_the_scale() {
-        let projection = Projection::new(&plot(Axes::Plane, Motion::Fixed), &View::default(), [800.0, 400.0]);
+        let projection = Projection::new(&plot(Axes::Plane, Motion::Fixed), &ViewState::default(), [800.0, 400.0]);
         let [x, y, w] = projection.panels[0].px_from_data.apply([123.0, 45.0, 0.0]);
         assert_eq!([x, y, w], [246.0, 90.0, 1.0]);
     }
 
     #[test]
     fn plots_are_fitted_upright_into_their_middle() {
-        let projection = Projection::new(&plot(Axes::Plane, Motion::Fixed), &View::default(), [400.0, 200.0]);
+        let projection = Projection::new(&plot(Axes::Plane, Motion::Fixed), &ViewState::default(), [400.0, 200.0]);
         let map = projection.panels[1].px_from_data;
         assert_eq!(
             map.apply([-1.0, 1.0, 0.0]),
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn other_proportions_leave_margins() {
-        let projection = Projection::new(&plot(Axes::Plane, Motion::Fixed), &View::default(), [400.0, 400.0]);
+        let projection = Projection::new(&plot(Axes::Plane, Motion::Fixed), &ViewState::default(), [400.0, 400.0]);
         assert_eq!((projection.scale, projection.offset), (1.0, [0.0, 100.0]));
     }
 
@@ -203,12 +203,12 @@ mod tests {
     fn the_stage_moves_panels_and_cuts_them() {
         let mut scene = plot(Axes::Plane, Motion::Stage);
         scene.stage = Rect::new(0.0, 20.0, 400.0, 180.0);
-        let view = View {
+        let view = ViewState {
             stage: Camera {
                 center: [0.25, 0.5],
                 zoom: 2.0,
             },
-            ..View::default()
+            ..ViewState::default()
         };
         let place = Projection::new(&scene, &view, [400.0, 200.0]).panels[1];
         assert_eq!(place.rect.min, [200.0, -10.0]);
@@ -228,9 +228,9 @@ mod tests {
                     pitch: f32::from(pitch) * 0.7,
                     zoom: 1.0,
                 };
-                let view = View {
+                let view = ViewState {
                     orbit,
-                    ..View::default()
+                    ..ViewState::default()
                 };
                 let place = Projection::new(&scene, &view, [400.0, 200.0]).panels[1];
                 // The middles of the box's edges.
@@ -260,7 +260,7 @@ mod tests {
         };
         scene.panels[1].rect = Rect::default();
         for size in [[0.0, 0.0], [f32::NAN, 1.0], [10.0, 10.0]] {
-            let place = Projection::new(&scene, &View::default(), size).panels[1];
+            let place = Projection::new(&scene, &ViewState::default(), size).panels[1];
             assert!(place.px_from_data.apply([2.0; 3]).iter().all(|v| v.is_finite()));
         }
     }

@@ -34,6 +34,10 @@ fn cells(row: &GlyphRow) -> Vec<Rect> {
 }
 
 /// The grounds of every cell; their words are added to `labels`. Rows keep their size whatever the zoom.
+#[cfg_attr(
+    not(any(feature = "svg", feature = "wgpu")),
+    allow(dead_code, reason = "called by what draws")
+)]
 pub(crate) fn lay_out(rows: &[GlyphRow], projection: &Projection, labels: &mut Vec<PlacedLabel>) -> Vec<Block> {
     let mut blocks = Vec::new();
     for row in rows {
@@ -79,7 +83,7 @@ pub(crate) fn lay_out(rows: &[GlyphRow], projection: &Projection, labels: &mut V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Cell, Color, Scene, View};
+    use crate::{Cell, Color, Scene, ViewState};
 
     #[test]
     fn words_wrap_and_never_overlap() {
@@ -100,7 +104,7 @@ mod tests {
         let [width, height] = extent(&row);
         assert!(width <= 120.0 && height > 30.0);
         let scene = Scene::new([200.0, 200.0], Color::default());
-        let projection = Projection::new(&scene, &View::default(), [400.0, 400.0]);
+        let projection = Projection::new(&scene, &ViewState::default(), [400.0, 400.0]);
         let mut labels = Vec::new();
         let blocks = lay_out(&[row], &projection, &mut labels);
         assert_eq!((blocks.len(), labels.len()), (14, 14));

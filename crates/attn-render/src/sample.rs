@@ -62,11 +62,19 @@ pub fn representative(points: &[f32], dims: usize, most: usize) -> Result<Vec<us
     // Neighbours in the data are often neighbours in the plane: a hash decides within the last round.
     let mut order: Vec<usize> = (0..count).collect();
     if most > 0 {
-        order.select_nth_unstable_by_key(most - 1, |index| (rounds[*index], crate::svg::hash(*index)));
+        order.select_nth_unstable_by_key(most - 1, |index| (rounds[*index], hash(*index)));
     }
     order.truncate(most);
     order.sort_unstable();
     Ok(order)
+}
+
+/// A mixture of an index without collisions (the finalizer of SplitMix64, Steele et al. 2014).
+pub(crate) fn hash(index: usize) -> u64 {
+    let mut z = (index as u64).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -21,12 +21,15 @@ pub struct Matches {
 /// assert_eq!(matches.ids().collect::<Vec<_>>(), [0, 2]);
 /// assert_eq!(attn_render::search("The", &["The", "the"], 1).keys, 0);
 /// ```
-pub fn search(text: &str, labels: &[&str], queries: usize) -> Matches {
+pub fn search<S: AsRef<str>>(text: &str, labels: &[S], queries: usize) -> Matches {
     if text.is_empty() {
         return Matches::default();
     }
     let exact = text.chars().any(char::is_uppercase);
-    let matches = |label: &&str| label.contains(text) || (!exact && label.to_lowercase().contains(text));
+    let matches = |label: &S| {
+        let label = label.as_ref();
+        label.contains(text) || (!exact && label.to_lowercase().contains(text))
+    };
     let found: Vec<bool> = labels.iter().map(matches).collect();
     let count = |part: &[bool]| part.iter().filter(|found| **found).count();
     let (left, right) = found.split_at(queries.min(found.len()));
@@ -61,7 +64,7 @@ mod tests {
     #[test]
     fn nothing_searched_finds_nothing() {
         assert_eq!(search("", &["a"], 1), Matches::default());
-        assert_eq!(search("a", &[], 5).describe("a"), "“a”: 0 queries, 0 keys");
+        assert_eq!(search::<&str>("a", &[], 5).describe("a"), "“a”: 0 queries, 0 keys");
         assert_eq!(search("é", &["É", "e"], 1).describe("é"), "“é”: 1 query, 0 keys");
     }
 }

@@ -1,4 +1,4 @@
-//! Sets of points: drawn around with a box or a lasso, kept in a [`View`](crate::View), saved with it.
+//! Sets of points: drawn around with a box or a lasso, kept in a [`ViewState`](crate::ViewState), saved with it.
 
 use std::sync::Arc;
 

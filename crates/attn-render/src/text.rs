@@ -1,29 +1,23 @@
-//! Fonts and the size of text, without a GPU.
+//! The size of text, without what draws it.
 //!
-//! Only the bundled DejaVu Sans (regular and bold) is used unless a host adds fonts to a renderer, so that
-//! pictures are the same on every machine. It covers Latin, Greek, Cyrillic, Arabic, mathematics and much else. Chinese,
-//! Japanese, Korean and pictographs need a font of the host's or the system's; their width is known without one, so that
-//! views lay them out alike on every machine.
+//! Text is measured in the bundled DejaVu Sans (regular and bold), so that plots are laid out alike on every machine. It
+//! covers Latin, Greek, Cyrillic, Arabic, mathematics and much else. Chinese, Japanese, Korean and pictographs need a font
+//! of the host's or the system's; their widths are known without one.
 
-use std::sync::{Arc, OnceLock};
-
-use glyphon::{Font, FontSystem, Weight, fontdb};
+use std::sync::OnceLock;
 
 /// Height of a line of text, as a multiple of the font size.
 pub(crate) const LINE: f32 = 1.25;
 /// Width of the rim around text, as a fraction of the font size.
+#[cfg(any(feature = "svg", feature = "wgpu"))]
 pub(crate) const RIM: f32 = 0.14;
 /// The family of the bundled fonts.
+#[cfg(any(feature = "svg", feature = "wgpu"))]
 pub(crate) const FAMILY: &str = "DejaVu Sans";
 
-/// A font system that holds the bundled fonts and nothing of the machine.
-pub(crate) fn bundled_fonts() -> FontSystem {
-    let mut db = fontdb::Database::new();
-    for bytes in [dejavu::sans::regular(), dejavu::sans::bold()] {
-        db.load_font_source(fontdb::Source::Binary(Arc::new(bytes)));
-    }
-    db.set_sans_serif_family(FAMILY);
-    FontSystem::new_with_locale_and_db("en-US".to_owned(), db)
+/// The font files, regular and bold.
+pub(crate) fn bundled() -> [&'static [u8]; 2] {
+    [dejavu::sans::regular(), dejavu::sans::bold()]
 }
 
 /// Width of one line of text in the bundled fonts, in the unit of `size`. Kerning and ligatures are not counted.
@@ -45,12 +39,12 @@ pub fn text_width(text: &str, size: f32, bold: bool) -> f32 {
 
 /// A font, with the widths of the characters that are measured most.
 struct Face {
-    font: Arc<Font>,
+    font: ttf_parser::Face<'static>,
     ascii: [f32; 128],
 }
 
 impl Face {
-    fn new(font: Arc<Font>) -> Self {
+    fn new(font: ttf_parser::Face<'static>) -> Self {
         let mut face = Self {
             font,
             ascii: [0.0; 128],
@@ -65,11 +59,13 @@ impl Face {
     }
 
     fn measure(&self, c: char) -> f32 {
-        let font = self.font.as_swash();
-        let metrics = font.glyph_metrics(&[]);
-        match (font.charmap().map(c), estimated(c)) {
+        let glyph = self.font.glyph_index(c).unwrap_or_default();
+        match (glyph.0, estimated(c)) {
             (0, Some(width)) => width,
-            (glyph, _) => metrics.advance_width(glyph) / f32::from(metrics.units_per_em().max(1)),
+            _ => {
+                let width = self.font.glyph_hor_advance(glyph).unwrap_or(0);
+                f32::from(width) / f32::from(self.font.units_per_em().max(1))
+            }
         }
     }
 }
@@ -92,18 +88,11 @@ fn estimated(c: char) -> Option<f32> {
 fn faces() -> &'static [Face] {
     static FACES: OnceLock<Vec<Face>> = OnceLock::new();
     FACES.get_or_init(|| {
-        let mut fonts = bundled_fonts();
-        let face = |weight: Weight| {
-            let families = &[fontdb::Family::Name(FAMILY)];
-            let query = fontdb::Query {
-                families,
-                weight,
-                ..Default::default()
-            };
-            let id = fonts.db().query(&query)?;
-            fonts.get_font(id, weight).map(Face::new)
-        };
-        [Weight::NORMAL, Weight::BOLD].into_iter().filter_map(face).collect()
+        let fonts = bundled().into_iter();
+        fonts
+            .filter_map(|bytes| ttf_parser::Face::parse(bytes, 0).ok())
+            .map(Face::new)
+            .collect()
     })
 }
 
@@ -150,6 +139,35 @@ mod tests {
         // DejaVu Sans: 2048 units per em, "H" 1540 regular and 1714 bold.
         assert!((text_width("H", 2048.0, false) - 1540.0).abs() < 0.5);
         assert!((text_width("H", 2048.0, true) - 1714.0).abs() < 0.5);
+    }
+
+    /// What draws text reads the same widths from the same files, character by character.
+    #[test]
+    #[cfg(feature = "wgpu")]
+    fn widths_are_those_of_the_fonts_that_are_drawn() {
+        use glyphon::{Weight, fontdb};
+        let mut fonts = crate::renderer::bundled_fonts();
+        for (weight, face) in [Weight::NORMAL, Weight::BOLD].into_iter().zip(faces()) {
+            let families = &[fontdb::Family::SansSerif];
+            let query = fontdb::Query {
+                families,
+                weight,
+                ..Default::default()
+            };
+            let id = fonts.db().query(&query).unwrap();
+            let font = fonts.get_font(id, weight).unwrap();
+            let (metrics, glyphs) = (font.as_swash().glyph_metrics(&[]), font.as_swash().charmap());
+            let mut known = 0;
+            for c in (0..0x2_0000).filter_map(char::from_u32) {
+                let glyph = glyphs.map(c);
+                assert_eq!(face.font.glyph_index(c).unwrap_or_default().0, glyph, "{c:?}");
+                if glyph != 0 {
+                    assert_eq!(face.advance(c), metrics.advance_width(glyph) / 2048.0, "{c:?}");
+                    known += 1;
+                }
+            }
+            assert!(known > 5000);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use attn_core::{Attention, HeadId};
 use attn_render::{
     Area, Axes, Block, Bounds, Color, Controller, Curve, Edge, Image, Input, Key, Label, Motion, Panel, Path, Picker,
-    Picture, Placement, Point, Projection, Rect, Region, Rows, Scene, Shape, SvgOptions, Transition, View,
+    Picture, Placement, Point, Projection, Rect, Region, Rows, Scene, Shape, SvgOptions, Target, Transition, ViewState,
     density_contours, place_labels, svg,
 };
 use random::{Random, input, view};
@@ -83,7 +83,12 @@ fn scene(random: &mut Random) -> Scene {
         layer.regions.push(Region {
             panel,
             rect: random.rect(),
-            id: random.below(1 << 32) as u32,
+            target: match random.below(4) {
+                0 => Target::LegendClass(random.below(1 << 32) as u32),
+                1 => Target::LegendPage(random.below(1 << 32) as u32),
+                2 => Target::ScrollTo(random.below(1 << 32) as u32),
+                _ => Target::item(random.below(1 << 32) as usize),
+            },
         });
         let mut label = Label::new(panel, random.pair(), "w\u{0}rd", random.number(), random.color());
         label.offset = random.pair();
@@ -156,12 +161,12 @@ fn ten_thousand_panels_are_projected_hit_and_written() {
             .points
             .push(Point::new(panel, [x, y, 0.0], Color::hex(0), i.into()));
     }
-    let view = View::default();
+    let view = ViewState::default();
     let projection = Projection::new(&scene, &view, [2_000.0, 2_000.0]);
     let mut picker = Picker::default();
     for i in [0_u16, 777, 9_999] {
         let at = [f32::from(i % 100) * 20.0 + 9.5, f32::from(i / 100) * 20.0 + 9.5];
-        assert_eq!(picker.hit(&scene, &projection, at, 3.0).unwrap().id, Some(i.into()));
+        assert_eq!(picker.hit(&scene, &projection, at, 3.0).unwrap().id(), Some(i.into()));
     }
     let text = svg(&scene, &view, &SvgOptions::default()).unwrap();
     assert_eq!(text.matches("<circle").count(), 10_000);
@@ -171,5 +176,8 @@ fn ten_thousand_panels_are_projected_hit_and_written() {
     for _ in 0..3 {
         controller.handle(Input::Key(Key::Next), &scene, &mut view);
     }
-    assert_eq!(view.hover_head, Some(HeadId::new(Attention::EncoderSelf, 0, 2)));
+    assert_eq!(
+        controller.interaction().head,
+        Some(HeadId::new(Attention::EncoderSelf, 0, 2))
+    );
 }

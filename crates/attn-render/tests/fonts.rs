@@ -10,7 +10,7 @@
     reason = "helpers of tests fail the test"
 )]
 
-use attn_render::{Color, Headless, Image, Label, Scene, View, text_width};
+use attn_render::{Color, Headless, Image, Label, Scene, ViewState, text_width};
 
 const CJK: &str = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc";
 const EMOJI: &str = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf";
@@ -28,7 +28,7 @@ fn drawn(headless: &mut Headless, text: &str) -> Image {
     let mut scene = Scene::new([240.0, 40.0], Color::hex(0x000000));
     let label = Label::new(0, [20.0, 8.0], text, 20.0, Color::hex(0xFFFFFF));
     scene.layers[0].labels.push(label);
-    headless.render(&scene, &View::default(), 1.0).unwrap()
+    headless.render(&scene, &ViewState::default(), 1.0).unwrap()
 }
 
 /// The lit columns of a picture: first, last and how many.

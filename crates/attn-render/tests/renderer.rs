@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use attn_render::{
     Axes, Blending, Block, Bounds, Camera, Color, Curve, Edge, Error, Headless, Image, Label, Motion, Panel,
-    PatchStyle, Patches, Path, Picture, Point, Projection, Rect, Renderer, Scene, Shape, View, wgpu,
+    PatchStyle, Patches, Path, Picture, Point, Projection, Rect, Renderer, Scene, Shape, ViewState, wgpu,
 };
 
 const BLACK: Color = Color::hex(0x000000);
@@ -42,15 +42,15 @@ fn plot(axes: Axes, count: u16) -> Scene {
 #[test]
 fn a_camera_move_uploads_no_point() {
     let (mut headless, scene) = (headless(), plot(Axes::Plane, 10_000));
-    headless.render(&scene, &View::default(), 1.0).unwrap();
+    headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert_eq!(headless.stats().point_bytes, 240_000, "24 bytes a point");
     let inside = Camera {
         center: [0.3, 0.4],
         zoom: 3.0,
     };
-    let view = View {
+    let view = ViewState {
         inside,
-        ..View::default()
+        ..ViewState::default()
     };
     headless.render(&scene, &view, 1.0).unwrap();
     let stats = headless.stats();
@@ -66,33 +66,33 @@ fn a_camera_move_uploads_no_point() {
 #[test]
 fn a_changed_point_uploads_its_part_and_new_points_only_themselves() {
     let (mut headless, mut scene) = (headless(), plot(Axes::Plane, 20_000));
-    headless.render(&scene, &View::default(), 1.0).unwrap();
+    headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     scene.layers[0]
         .points
         .update(10_000..10_001, |point| point[0].position = [0.0; 3]);
-    let changed = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let changed = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert_eq!(headless.stats().point_bytes, 4096 * 24);
     assert_eq!(pixel(&changed, 50, 50), [255, 0, 0, 255]);
     // More than the buffer holds: what is there is copied on the device, the rest is uploaded.
     scene.layers[0]
         .points
         .extend((0..50_000).map(|_| Point::new(1, [0.5, 0.5, 0.0], RED, 0)));
-    let grown = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let grown = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     let kept = 20_000 / 4096 * 4096;
     assert_eq!(headless.stats().point_bytes, (70_000 - kept) * 24);
-    let fresh = self::headless().render(&scene, &View::default(), 1.0).unwrap();
+    let fresh = self::headless().render(&scene, &ViewState::default(), 1.0).unwrap();
     assert_eq!(grown, fresh, "as if uploaded at once");
 }
 
 #[test]
 fn hovering_changes_bytes_not_buffers() {
     let (mut headless, mut scene) = (headless(), plot(Axes::Plane, 10_000));
-    headless.render(&scene, &View::default(), 1.0).unwrap();
+    headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     scene
         .overlay
         .points
         .push(Point::new(1, [0.0; 3], RED, Point::UNPICKABLE).shaped(Shape::Ring));
-    headless.render(&scene, &View::default(), 1.0).unwrap();
+    headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert_eq!(headless.stats().bytes, 24);
 }
 
@@ -109,7 +109,7 @@ fn a_grid_of_panels_is_one_draw() {
         scene.layers[0].points.push(Point::new(panel, center, RED, 0));
     }
     let mut headless = headless();
-    let image = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let image = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert_eq!((headless.stats().draws, headless.stats().points), (1, 144));
     for i in 0..144 {
         assert_eq!(
@@ -129,12 +129,12 @@ fn points_are_where_the_projection_says_and_stay_in_their_panel() {
         scene.layers[0]
             .points
             .extend(positions.map(|position| Point::new(1, position, RED, 0)));
-        let view = View {
+        let view = ViewState {
             inside: Camera {
                 center: [0.6, 0.45],
                 zoom: 1.2,
             },
-            ..View::default()
+            ..ViewState::default()
         };
         let image = headless().render(&scene, &view, 3.0).unwrap();
         let place = Projection::new(&scene, &view, [300.0, 300.0]).panels[1];
@@ -163,7 +163,7 @@ fn translucent_colours_blend_over_each_other() {
     scene.layers[0]
         .blocks
         .push(Block::filled(0, rect(10.0), Color::hex(0x0000FF).alpha(0.5)));
-    let image = headless().render(&scene, &View::default(), 1.0).unwrap();
+    let image = headless().render(&scene, &ViewState::default(), 1.0).unwrap();
     // source over, in the space of the target: 0.5 c + 0.5 below; alpha 128/255.
     let near = |x, expected: [u8; 3]| {
         let found = pixel(&image, x, 5);
@@ -195,7 +195,7 @@ fn lines_cover_their_width() {
         color: RED,
         width: 2.0,
     });
-    let image = headless().render(&scene, &View::default(), 1.0).unwrap();
+    let image = headless().render(&scene, &ViewState::default(), 1.0).unwrap();
     for y in [5, 15] {
         let across: u32 = (0..10).map(|dy| u32::from(pixel(&image, 20, y - 5 + dy)[0])).sum();
         assert!(across.abs_diff(2 * 255) <= 6, "two pixels wide at {y}: {across}");
@@ -216,7 +216,7 @@ fn pictures_are_crisp_and_keep_their_colours() {
         image,
         smooth: false,
     });
-    let picture = headless().render(&scene, &View::default(), 1.0).unwrap();
+    let picture = headless().render(&scene, &ViewState::default(), 1.0).unwrap();
     assert_eq!(pixel(&picture, 9, 20), [0, 0, 0, 255]);
     assert_eq!(pixel(&picture, 10, 10), [255, 0, 0, 255]);
     assert_eq!(pixel(&picture, 19, 19), [255, 0, 0, 255]);
@@ -256,7 +256,7 @@ fn patches_stand_where_their_points_are() {
     let parts = [[0, 0, 8, 8], [8, 0, 8, 8]];
     scene.layers[0].patches = Some(patches(PatchStyle::Plain, &parts));
     let mut headless = headless();
-    let plain = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let plain = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     let near = |found: [u8; 4], wanted: [u8; 3]| found.iter().zip(wanted).all(|(a, b)| a.abs_diff(b) < 4);
     // 10 to either side of the middle: half a side is 1.25 radii.
     for (x, wanted) in [(22, colors[0]), (38, colors[1]), (62, colors[2]), (78, colors[3])] {
@@ -268,10 +268,10 @@ fn patches_stand_where_their_points_are() {
         "a point without a patch stays one"
     );
     scene.layers[0].patches = Some(patches(PatchStyle::Outlined, &parts));
-    let outlined = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let outlined = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert!(near(pixel(&outlined, 20, 30), [255; 3]) && near(pixel(&outlined, 24, 30), colors[0]));
     scene.layers[0].patches = Some(patches(PatchStyle::Tinted, &parts));
-    let tinted = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let tinted = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert!(
         near(pixel(&tinted, 24, 30), [255, 115, 115]),
         "{:?}",
@@ -280,11 +280,11 @@ fn patches_stand_where_their_points_are() {
     // Half a patch in view keeps its scale.
     scene.layers[0].points = vec![at(0.0, 30.0, 0).as_patch(true)].into();
     scene.layers[0].patches = Some(patches(PatchStyle::Plain, &parts));
-    let cut = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let cut = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert!(near(pixel(&cut, 2, 30), colors[1]) && near(pixel(&cut, 12, 30), [0; 3]));
     scene.layers[0].patches = Some(patches(PatchStyle::Plain, &[[9, 0, 8, 8]]));
     assert!(matches!(
-        headless.render(&scene, &View::default(), 1.0),
+        headless.render(&scene, &ViewState::default(), 1.0),
         Err(Error::Shape { .. })
     ));
 }
@@ -296,7 +296,7 @@ fn text_fills_the_box_it_was_measured_for() {
     scene.layers[0]
         .labels
         .push(Label::new(0, [10.0, 10.0], text, 12.0, Color::hex(0xFFFFFF)));
-    let image = headless().render(&scene, &View::default(), 1.0).unwrap();
+    let image = headless().render(&scene, &ViewState::default(), 1.0).unwrap();
     let lit = |x: u32| (0..40).any(|y| pixel(&image, x, y)[0] > 100);
     let (first, last) = (
         (0..300).find(|x| lit(*x)).unwrap(),
@@ -322,7 +322,7 @@ fn sizes_beyond_the_device_are_errors() {
         ([100.0, 100.0], 0.0),
         ([100.0, f32::NAN], 1.0),
     ] {
-        let result = headless.render(&Scene::new(size, BLACK), &View::default(), scale);
+        let result = headless.render(&Scene::new(size, BLACK), &ViewState::default(), scale);
         assert!(matches!(result, Err(Error::PictureSize { .. })), "{size:?} {scale}");
     }
 }
@@ -344,11 +344,11 @@ fn odd_scenes_are_drawn_without_a_word() {
     scene.layers[0]
         .blocks
         .push(Block::filled(1, Rect::new(0.0, 0.0, -5.0, f32::INFINITY), RED));
-    headless.render(&scene, &View::default(), 1.0).unwrap();
+    headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     scene.panels[1].rect = Rect::default();
-    headless.render(&scene, &View::default(), 1.0).unwrap();
+    headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     scene.panels.clear();
-    headless.render(&scene, &View::default(), 1.0).unwrap();
+    headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     let mut many = Scene::new([200.0, 200.0], BLACK);
     for i in 0..10_000_u16 {
         let panel = many.add_panel(Panel::page(
@@ -357,9 +357,9 @@ fn odd_scenes_are_drawn_without_a_word() {
         ));
         many.layers[0].points.push(Point::new(panel, [0.0; 3], RED, 0));
     }
-    headless.render(&many, &View::default(), 1.0).unwrap();
+    headless.render(&many, &ViewState::default(), 1.0).unwrap();
     headless
-        .render(&Scene::new([10.0, 10.0], BLACK), &View::default(), 1.0)
+        .render(&Scene::new([10.0, 10.0], BLACK), &ViewState::default(), 1.0)
         .unwrap();
 }
 
@@ -428,10 +428,17 @@ fn a_host_draws_into_its_own_texture() {
         .points
         .push(Point::new(0, [48.0, 32.0, 0.0], Color::hex(0x30D0A0), 0));
 
-    let mut renderer = Renderer::new(&device, &queue, format);
+    let mut renderer = Renderer::new(&device, &queue, format).unwrap();
     let mut encoder = device.create_command_encoder(&Default::default());
     renderer
-        .prepare(&device, &queue, &mut encoder, &scene, &View::default(), [SIDE, SIDE])
+        .prepare(
+            &device,
+            &queue,
+            &mut encoder,
+            &scene,
+            &ViewState::default(),
+            [SIDE, SIDE],
+        )
         .unwrap();
     let view = texture.create_view(&Default::default());
     let load = wgpu::LoadOp::Clear(renderer.clear_color(&scene));
@@ -492,20 +499,23 @@ fn a_lost_device_is_replaced_and_the_scene_looks_the_same() {
         width: 2.0,
     });
     let mut first = headless();
-    let before = first.render(&scene, &View::default(), 2.0).unwrap();
+    let before = first.render(&scene, &ViewState::default(), 2.0).unwrap();
     first.lose_device();
     assert!(
-        first.render(&scene, &View::default(), 2.0).is_err(),
+        first.render(&scene, &ViewState::default(), 2.0).is_err(),
         "what is lost says so"
     );
-    let after = headless().render(&scene, &View::default(), 2.0).unwrap();
+    let after = headless().render(&scene, &ViewState::default(), 2.0).unwrap();
     assert_eq!(before, after);
 }
 
 /// Points that overlap everywhere, few and many: the picture does not depend on the order in which they were captured.
 #[test]
 fn shuffled_points_give_the_same_picture() {
-    use attn_render::views::{Coordinates, Head};
+    use attn_render::{
+        Plot,
+        plots::{Coordinates, Head},
+    };
     let id = attn_core::HeadId::new(attn_core::Attention::EncoderSelf, 0, 0);
     let mut headless = headless();
     for (count, blending) in [(3_000, Blending::InOrder), (40_000, Blending::MIXED)] {
@@ -526,9 +536,9 @@ fn shuffled_points_give_the_same_picture() {
         assert_ne!(places, shuffled);
         let mut picture = |places: &[[f32; 2]]| {
             let head = Head::new(id, Coordinates::new(places.as_flattened(), 2).unwrap(), count / 2);
-            let scene = head.scene(&View::default(), [360.0, 320.0]).unwrap();
+            let scene = head.scene(&ViewState::default(), [360.0, 320.0]).unwrap();
             assert_eq!(scene.layers[1].blending, blending);
-            headless.render(&scene, &View::default(), 1.0).unwrap()
+            headless.render(&scene, &ViewState::default(), 1.0).unwrap()
         };
         let (one, other) = (picture(&places), picture(&shuffled));
         // Sums round.
@@ -552,7 +562,7 @@ fn mixed_points_have_no_order() {
         scene.layers[0]
             .points
             .extend(order.iter().map(|i| Point::new(1, [0.0; 3], colors[*i], 0)));
-        let image = headless.render(&scene, &View::default(), 1.0).unwrap();
+        let image = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
         pixel(&image, 50, 50)
     };
     for opacity in [0.25_f32, 0.6, 0.9] {
@@ -606,7 +616,7 @@ fn mixed_points_lie_between_what_is_before_and_after_them() {
         .push(Block::filled(0, Rect::new(0.0, 0.0, 50.0, 100.0), Color::hex(0x00FF00)));
     scene.layers.push(front);
     let mut headless = headless();
-    let image = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let image = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert_eq!(pixel(&image, 45, 50), [0, 255, 0, 255], "in front");
     let [r, g, b, _] = pixel(&image, 55, 50);
     assert!(
@@ -616,14 +626,14 @@ fn mixed_points_lie_between_what_is_before_and_after_them() {
     assert_eq!(pixel(&image, 90, 50), [0, 0, 255, 255], "nothing where no point is");
     // In order again, and of another size: the sums are not those of before.
     scene.layers[0].blending = Blending::InOrder;
-    let plain = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let plain = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     scene.layers[0].blending = Blending::MIXED;
-    let larger = headless.render(&scene, &View::default(), 2.0).unwrap();
+    let larger = headless.render(&scene, &ViewState::default(), 2.0).unwrap();
     assert_eq!(pixel(&larger, 110, 100), pixel(&image, 55, 50));
-    assert_eq!(headless.render(&scene, &View::default(), 1.0).unwrap(), image);
+    assert_eq!(headless.render(&scene, &ViewState::default(), 1.0).unwrap(), image);
     // As a whole it can step back.
     scene.layers[0].blending = Blending::Mixed { opacity: 0.5 };
-    let half = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let half = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert!(pixel(&half, 55, 50)[0].abs_diff(107) <= 2 && pixel(&half, 90, 50) == [0, 0, 255, 255]);
     // Points of one colour over each other look the same either way, but for their edges.
     assert!(pixel(&plain, 55, 50)[0].abs_diff(r) <= 1);
@@ -634,8 +644,8 @@ fn mixed_points_lie_between_what_is_before_and_after_them() {
 fn a_point_takes_24_bytes_on_the_device() {
     let mut headless = headless();
     let scene = plot(Axes::Plane, 60_000);
-    headless.render(&scene, &View::default(), 1.0).unwrap();
+    headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert_eq!(headless.stats().point_memory, 60_000 * 24);
-    headless.render(&scene, &View::default(), 1.0).unwrap();
+    headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert_eq!(headless.stats().point_memory, 60_000 * 24);
 }

@@ -21,21 +21,35 @@ mod samples;
 
 use std::{fs, io::BufReader, path::PathBuf};
 
-use attn_render::{ColorMode, Error, Headless, Image, PatchStyle, Pick, Scene, Theme, View, views::Flows};
+use attn_render::{
+    ColorChoice, Error, Headless, Image, Interaction, PatchStyle, Pick, Scene, Shared, Theme, ViewState,
+    plots::{Flows, kit::frame_marked},
+};
 
 /// Mean difference of a channel, of 255.
 const MEAN: f64 = 0.6;
 /// Share of pixels with a channel that differs by more than 32.
 const VISIBLE: f64 = 0.004;
 
-fn check(name: &str, view: &View, scene: impl Fn(&View) -> Result<Scene, Error>) {
+fn check(name: &str, view: &ViewState, scene: impl Fn(&ViewState) -> Result<Scene, Error>) {
     let headless = Headless::new().unwrap_or_else(|error| panic!("{error}"));
     check_with(headless, name, view, scene);
 }
 
-fn check_with(mut headless: Headless, name: &str, view: &View, scene: impl Fn(&View) -> Result<Scene, Error>) {
+fn check_with(
+    mut headless: Headless,
+    name: &str,
+    view: &ViewState,
+    scene: impl Fn(&ViewState) -> Result<Scene, Error>,
+) {
     for (theme, suffix) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
-        let view = View { theme, ..view.clone() };
+        let view = ViewState {
+            shared: Shared {
+                theme,
+                ..view.shared.clone()
+            },
+            ..view.clone()
+        };
         let picture = headless.render(&scene(&view).unwrap(), &view, 1.0).unwrap();
         assert!(picture.width() <= 640);
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/snapshots/{name}-{suffix}.png"));
@@ -78,24 +92,24 @@ fn read(path: &PathBuf) -> Image {
 
 #[test]
 fn matrix() {
-    check("matrix", &View::default(), |view| {
+    check("matrix", &ViewState::default(), |view| {
         samples::matrix(3, 4, 300, 2, view, Some([480.0, 480.0]))
     });
 }
 
 #[test]
 fn matrix_of_an_encoder_decoder() {
-    check("matrix-stacks", &View::default(), |view| {
+    check("matrix-stacks", &ViewState::default(), |view| {
         samples::encoder_decoder([3, 2], 3, 200, view, Some([640.0, 360.0]))
     });
 }
 
 #[test]
 fn matrix_by_value() {
-    let view = View {
-        color_mode: ColorMode::Value,
-        ..View::default()
-    };
+    let view = ViewState::from(Shared {
+        color: ColorChoice::values("position"),
+        ..Shared::default()
+    });
     check("matrix-value", &view, |view| {
         samples::matrix(2, 3, 300, 2, view, Some([460.0, 420.0]))
     });
@@ -103,14 +117,14 @@ fn matrix_by_value() {
 
 #[test]
 fn matrix_3d() {
-    check("matrix-3d", &View::default(), |view| {
+    check("matrix-3d", &ViewState::default(), |view| {
         samples::matrix(2, 3, 300, 3, view, Some([460.0, 420.0]))
     });
 }
 
 #[test]
 fn matrix_zoomed() {
-    let mut view = View::default();
+    let mut view = ViewState::default();
     view.stage.zoom_at([0.3, 0.4], 2.5);
     check("matrix-zoomed", &view, |view| {
         samples::matrix(3, 4, 300, 2, view, Some([480.0, 480.0]))
@@ -119,14 +133,14 @@ fn matrix_zoomed() {
 
 #[test]
 fn head() {
-    check("head", &View::default(), |view| {
+    check("head", &ViewState::default(), |view| {
         samples::single(0, 400, 2, false, view, [560.0, 440.0])
     });
 }
 
 #[test]
 fn head_sequence() {
-    check("head-sequence", &View::default(), |view| {
+    check("head-sequence", &ViewState::default(), |view| {
         samples::single(0, 400, 2, true, view, [560.0, 440.0])
     });
 }
@@ -138,35 +152,35 @@ fn head_patches() {
         ("head-patches-tinted", PatchStyle::Tinted, 2),
         ("head-patches-3d", PatchStyle::Plain, 3),
     ] {
-        let view = View {
+        let view = ViewState::from(Shared {
             patches: Some(style),
-            ..View::default()
-        };
+            ..Shared::default()
+        });
         check(name, &view, |view| samples::patches(dims, view, [480.0, 420.0]));
     }
 }
 
 #[test]
 fn head_3d_sequence() {
-    check("head-3d-sequence", &View::default(), |view| {
+    check("head-3d-sequence", &ViewState::default(), |view| {
         samples::single(3, 400, 3, true, view, [560.0, 440.0])
     });
 }
 
 #[test]
 fn sentence() {
-    check("sentence", &View::default(), |view| {
+    check("sentence", &ViewState::default(), |view| {
         samples::sentence(11, view, Some([420.0, 380.0]))
     });
 }
 
 #[test]
 fn sentence_hidden_and_hovered() {
-    let hover = Some(Pick { head: None, id: 8 });
-    let view = View {
-        hover,
+    let selection = Some(Pick { head: None, id: 8 });
+    let view = ViewState {
+        selection,
         hidden: [3, 14].into(),
-        ..View::default()
+        ..ViewState::default()
     };
     check("sentence-hover", &view, |view| {
         samples::sentence(11, view, Some([420.0, 380.0]))
@@ -175,48 +189,55 @@ fn sentence_hidden_and_hovered() {
 
 #[test]
 fn image() {
-    check("image", &View::default(), |view| {
+    check("image", &ViewState::default(), |view| {
         samples::image(7, Flows::Strongest, view, Some([640.0, 460.0]))
     });
 }
 
 #[test]
 fn image_all_flows() {
-    check("image-all", &View::default(), |view| {
+    check("image-all", &ViewState::default(), |view| {
         samples::image(7, Flows::All, view, Some([420.0, 640.0]))
     });
 }
 
 #[test]
 fn matrix_hover() {
-    check("matrix-hover", &View::default(), |view| {
+    check("matrix-hover", &ViewState::default(), |view| {
         samples::hovered_matrix(view, [460.0, 420.0])
     });
 }
 
 #[test]
 fn head_hover() {
-    check("head-hover", &View::default(), |view| {
+    check("head-hover", &ViewState::default(), |view| {
         samples::hovered_token(view, [560.0, 440.0])
     });
 }
 
 #[test]
 fn head_classes() {
-    check("head-classes", &View::default(), |view| {
+    check("head-classes", &ViewState::default(), |view| {
         charts::classes(view, [460.0, 400.0])
     });
 }
 
 #[test]
 fn head_classes_last_page() {
-    let view = View {
+    let view = ViewState::from(Shared {
         legend_page: 2,
-        // The keyboard is at its second class.
+        ..Shared::default()
+    });
+    // The keyboard is at its second class.
+    let keyboard = Interaction {
         legend_mark: Some(2),
-        ..View::default()
+        ..Interaction::default()
     };
-    check("head-classes-page", &view, |view| charts::classes(view, [460.0, 400.0]));
+    check("head-classes-page", &view, |view| {
+        let mut scene = charts::classes(view, [460.0, 400.0])?;
+        frame_marked(&mut scene, &keyboard, &view.colors());
+        Ok(scene)
+    });
 }
 
 #[test]
@@ -233,31 +254,31 @@ fn words_of_many_scripts() {
         };
         headless.add_font(bytes);
     }
-    check_with(headless, "scripts", &View::default(), |view| {
+    check_with(headless, "scripts", &ViewState::default(), |view| {
         charts::scripts(view, [460.0, 400.0])
     });
 }
 
 #[test]
 fn head_searched() {
-    check("head-searched", &View::default(), |view| {
+    check("head-searched", &ViewState::default(), |view| {
         charts::searched(view, [460.0, 400.0])
     });
 }
 
 #[test]
 fn crowd() {
-    check("crowd", &View::default(), |view| {
+    check("crowd", &ViewState::default(), |view| {
         samples::single(4, 30_000, 2, false, view, [460.0, 400.0])
     });
 }
 
 #[test]
 fn crowd_searched() {
-    let view = View {
+    let view = ViewState::from(Shared {
         search: "storm".into(),
-        ..View::default()
-    };
+        ..Shared::default()
+    });
     check("crowd-searched", &view, |view| {
         samples::single(4, 30_000, 2, false, view, [460.0, 400.0])
     });
@@ -265,89 +286,91 @@ fn crowd_searched() {
 
 #[test]
 fn crowd_3d() {
-    check("crowd-3d", &View::default(), |view| {
+    check("crowd-3d", &ViewState::default(), |view| {
         samples::single(0, 30_000, 3, false, view, [460.0, 400.0])
     });
 }
 
 #[test]
 fn histogram() {
-    check("histogram", &View::default(), |view| {
+    check("histogram", &ViewState::default(), |view| {
         charts::histogram(view, [400.0, 300.0])
     });
 }
 
 #[test]
 fn data_map() {
-    check("data-map", &View::default(), |view| {
+    check("data-map", &ViewState::default(), |view| {
         charts::data_map(view, [440.0, 400.0])
     });
 }
 
 #[test]
 fn trajectories() {
-    check("trajectories", &View::default(), |view| {
+    check("trajectories", &ViewState::default(), |view| {
         charts::trajectories(view, [440.0, 420.0])
     });
 }
 
 #[test]
 fn pictograms() {
-    let view = View {
+    let view = ViewState {
         selection: Some(Pick { head: None, id: 147 }),
-        ..View::default()
+        ..ViewState::default()
     };
     check("pictograms", &view, |view| charts::pictograms(view, [560.0, 300.0]));
 }
 
 #[test]
 fn head_values() {
-    check("head-values", &View::default(), |view| {
+    check("head-values", &ViewState::default(), |view| {
         charts::head_values(false, view, [420.0, 360.0])
     });
 }
 
 #[test]
 fn head_effects() {
-    check("head-effects", &View::default(), |view| {
+    check("head-effects", &ViewState::default(), |view| {
         charts::head_values(true, view, [420.0, 360.0])
     });
 }
 
 #[test]
 fn head_patterns() {
-    check("head-patterns", &View::default(), |view| {
+    check("head-patterns", &ViewState::default(), |view| {
         charts::head_patterns(view, [420.0, 360.0])
     });
 }
 
 #[test]
 fn aggregate() {
-    check("aggregate", &View::default(), |view| {
+    check("aggregate", &ViewState::default(), |view| {
         charts::aggregate(view, [380.0, 420.0])
     });
 }
 
 #[test]
 fn beam() {
-    check("beam", &View::default(), |view| {
+    check("beam", &ViewState::default(), |view| {
         charts::beam(view, Some([620.0, 300.0]))
     });
 }
 
 #[test]
 fn flow() {
-    check("flow", &View::default(), |view| charts::flow(view, None));
+    check("flow", &ViewState::default(), |view| charts::flow(view, None));
 }
 
 #[test]
 fn lines() {
-    check("lines", &View::default(), |view| samples::lines(view, [560.0, 380.0]));
+    check("lines", &ViewState::default(), |view| {
+        samples::lines(view, [560.0, 380.0])
+    });
 }
 
 #[test]
 fn cluster_map() {
-    check("cluster-map", &View::default(), |view| {
+    check("cluster-map", &ViewState::default(), |view| {
         samples::cluster_map(view, [560.0, 440.0])
     });
 }
@@ -355,7 +378,7 @@ fn cluster_map() {
 #[test]
 fn head_map() {
     for (name, marked) in [("head-map", false), ("head-map-marked", true)] {
-        check(name, &View::default(), |view| {
+        check(name, &ViewState::default(), |view| {
             heads::head_map(marked, view, [640.0, 420.0])
         });
     }
@@ -363,48 +386,48 @@ fn head_map() {
 
 #[test]
 fn rollout() {
-    check("rollout", &View::default(), |view| heads::rollout(view, None));
-    let chosen = View {
+    check("rollout", &ViewState::default(), |view| heads::rollout(view, None));
+    let chosen = ViewState {
         selection: Some(Pick {
             head: None,
             id: 2 * 9 + 5,
         }),
-        ..View::default()
+        ..ViewState::default()
     };
     check("rollout-chosen", &chosen, |view| heads::rollout(view, None));
 }
 
 #[test]
 fn overview() {
-    check("overview", &View::default(), |view| {
+    check("overview", &ViewState::default(), |view| {
         large::overview(3, 4, 13, view, Some([460.0, 460.0]))
     });
 }
 
 #[test]
 fn sentence_window() {
-    check("sentence-window", &View::default(), |view| {
+    check("sentence-window", &ViewState::default(), |view| {
         large::window(300, 100, view, [480.0, 420.0])
     });
 }
 
 #[test]
 fn contours() {
-    check("contours", &View::default(), |view| {
+    check("contours", &ViewState::default(), |view| {
         large::contours(false, view, [460.0, 400.0])
     });
 }
 
 #[test]
 fn contours_of_classes() {
-    check("contours-classes", &View::default(), |view| {
+    check("contours-classes", &ViewState::default(), |view| {
         large::contours(true, view, [460.0, 400.0])
     });
 }
 
 #[test]
 fn transition() {
-    check("transition", &View::default(), |view| {
+    check("transition", &ViewState::default(), |view| {
         large::transition(0.5, view, [420.0, 380.0])
     });
 }
@@ -412,9 +435,9 @@ fn transition() {
 #[test]
 fn dendrogram() {
     // The union of adjectives is chosen.
-    let view = View {
+    let view = ViewState {
         selection: Some(Pick { head: None, id: 11 }),
-        ..View::default()
+        ..ViewState::default()
     };
     check("dendrogram", &view, |view| {
         charts::dendrogram(view, Some([600.0, 360.0]))

@@ -19,7 +19,7 @@ mod samples;
 
 use attn_render::{
     Axes, Block, Bounds, Color, Curve, Edge, Error, Headless, Motion, Panel, PatchStyle, Path, Point, Projection, Rect,
-    Scene, Shape, SvgOptions, Theme, View, place_labels, svg, views::Flows,
+    Scene, Shape, Shared, SvgOptions, Theme, ViewState, place_labels, plots::Flows, svg,
 };
 
 /// A start tag: its name and attributes.
@@ -78,7 +78,7 @@ fn parse(document: &str) -> Vec<Tag> {
     tags
 }
 
-fn draw(scene: &Scene, view: &View) -> Vec<Tag> {
+fn draw(scene: &Scene, view: &ViewState) -> Vec<Tag> {
     parse(&svg(scene, view, &SvgOptions::default()).unwrap())
 }
 
@@ -87,9 +87,12 @@ fn count(tags: &[Tag], name: &str) -> usize {
 }
 
 /// Every view, small, by name.
-fn every_view(view: &View) -> Vec<(&'static str, Scene)> {
-    let style = |style| View {
-        patches: Some(style),
+fn every_view(view: &ViewState) -> Vec<(&'static str, Scene)> {
+    let style = |style| ViewState {
+        shared: Shared {
+            patches: Some(style),
+            ..view.shared.clone()
+        },
         ..view.clone()
     };
     let (outlined, tinted) = (style(PatchStyle::Outlined), style(PatchStyle::Tinted));
@@ -197,7 +200,7 @@ fn apart(width: usize, a: &[u8], b: &[u8]) -> Apart {
 #[test]
 fn the_comparison_notices_what_is_missing_moved_or_miscoloured() {
     let mut headless = Headless::new().unwrap();
-    let view = View::default();
+    let view = ViewState::default();
     let mut unnoticed = Vec::new();
     for (name, scene) in every_view(&view) {
         let ours = headless.render(&scene, &view, 1.0).unwrap();
@@ -257,10 +260,10 @@ fn another_program_draws_every_file_as_we_draw_its_scene() {
     let mut wrong = Vec::new();
     let keep = std::env::var_os("ATTN_KEEP_DRAWINGS").map(std::path::PathBuf::from);
     for theme in [Theme::Light, Theme::Dark] {
-        let view = View {
+        let view = ViewState::from(Shared {
             theme,
-            ..View::default()
-        };
+            ..Shared::default()
+        });
         for (name, scene) in every_view(&view) {
             let (width, theirs) = rasterised(&svg(&scene, &view, &SvgOptions::default()).unwrap(), scene.background);
             let ours = headless.render(&scene, &view, 1.0).unwrap();
@@ -285,10 +288,10 @@ fn another_program_draws_every_file_as_we_draw_its_scene() {
 #[test]
 fn every_view_is_well_formed_and_has_all_its_text() {
     for theme in [Theme::Light, Theme::Dark] {
-        let mut view = View {
+        let mut view = ViewState::from(Shared {
             theme,
-            ..View::default()
-        };
+            ..Shared::default()
+        });
         let mut scenes = every_view(&view);
         scenes.push(("scripts", charts::scripts(&view, [460.0, 400.0]).unwrap()));
         for zoom in [1.0, 2.5] {
@@ -367,7 +370,7 @@ fn points_are_where_the_raster_has_them() {
     scene.layers[0]
         .points
         .push(Point::new(panel, [3.0, 0.0, 0.0], colors[0], 0));
-    let view = View::default();
+    let view = ViewState::default();
     let tags = draw(&scene, &view);
     let picture = Headless::new().unwrap().render(&scene, &view, 1.0).unwrap();
     let mut seen = 0;
@@ -431,7 +434,7 @@ fn lines_and_frames_have_their_measures() {
         color: black,
         width: 1.5,
     });
-    let tags = draw(&scene, &View::default());
+    let tags = draw(&scene, &ViewState::default());
     let rect = tags.iter().find(|tag| tag.name == "rect").unwrap();
     assert_eq!(
         ["x", "y", "width", "height", "stroke-width"].map(|name| rect.number(name)),
@@ -467,7 +470,7 @@ fn thinned_points_are_even_and_the_file_says_so() {
         max_points: 1_000,
         ..SvgOptions::default()
     };
-    let text = svg(&scene, &View::default(), &options).unwrap();
+    let text = svg(&scene, &ViewState::default(), &options).unwrap();
     assert!(
         text.contains("<desc>1000 of 10000 points are drawn"),
         "{}",
@@ -482,7 +485,7 @@ fn thinned_points_are_even_and_the_file_says_so() {
         share(&|tag| tag.number("cx") < 100.0),
     );
     assert!(kind.abs_diff(500) < 65 && left.abs_diff(500) < 65, "{kind} {left}");
-    assert_eq!(text, svg(&scene, &View::default(), &options).unwrap());
+    assert_eq!(text, svg(&scene, &ViewState::default(), &options).unwrap());
 }
 
 #[test]
@@ -506,13 +509,13 @@ fn odd_scenes_are_drawings_too() {
         width: f32::NAN,
     });
     scene.panels[0].rect = Rect::default();
-    assert_eq!(count(&draw(&scene, &View::default()), "circle"), 0);
+    assert_eq!(count(&draw(&scene, &ViewState::default()), "circle"), 0);
     scene.panels.clear();
-    draw(&scene, &View::default());
+    draw(&scene, &ViewState::default());
     for size in [[0.0, 10.0], [f32::NAN, 1.0], [1e9, 1.0]] {
         let error = svg(
             &Scene::new(size, Color::default()),
-            &View::default(),
+            &ViewState::default(),
             &SvgOptions::default(),
         );
         assert!(matches!(error, Err(Error::Shape { .. })));
@@ -526,7 +529,7 @@ fn families_of_the_host_are_named_and_cannot_break_the_file() {
         ..SvgOptions::default()
     };
     let scene = Scene::new([50.0, 50.0], Color::default());
-    let tags = parse(&svg(&scene, &View::default(), &options).unwrap());
+    let tags = parse(&svg(&scene, &ViewState::default(), &options).unwrap());
     let named = tags[0].get("font-family");
     assert_eq!(named, "DejaVu Sans, 'Noto Sans CJK JP', 'ascript', Verdana, sans-serif");
 }
@@ -546,7 +549,7 @@ fn another_program_sets_other_scripts_from_the_named_family() {
         families: vec!["Noto Sans CJK JP".into()],
         ..SvgOptions::default()
     };
-    let text = svg(&scene, &View::default(), &options).unwrap();
+    let text = svg(&scene, &ViewState::default(), &options).unwrap();
     let mut reader = resvg::usvg::Options::default();
     reader.fontdb_mut().load_font_data(dejavu::sans::regular().to_vec());
     reader.fontdb_mut().load_font_data(font);
@@ -555,7 +558,7 @@ fn another_program_sets_other_scripts_from_the_named_family() {
     resvg::render(&tree, Default::default(), &mut pixels.as_mut());
     let mut headless = Headless::new().unwrap();
     headless.add_font(std::fs::read(path).unwrap());
-    let ours = headless.render(&scene, &View::default(), 1.0).unwrap();
+    let ours = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     let ink = |rgba: &[u8]| rgba.chunks(4).map(|p| f64::from(255 - p[0])).sum::<f64>();
     let (ours, theirs) = (ink(ours.rgba()), ink(pixels.data()));
     assert!(

@@ -16,6 +16,9 @@ pub enum Error {
     /// From `attn-project`.
     #[error(transparent)]
     Project(#[from] attn_project::Error),
+    /// A head that could not be projected.
+    #[error(transparent)]
+    HeadFailed(std::sync::Arc<attn_project::Error>),
     /// From `attn-render`.
     #[error(transparent)]
     Render(#[from] attn_render::Error),
@@ -91,6 +94,15 @@ impl Error {
             Self::Models(error) => error.is_cancelled(),
             Self::Project(error) => error.is_cancelled(),
             _ => false,
+        }
+    }
+}
+
+impl From<Error> for attn_render::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Render(error) => error,
+            error => Self::host(error),
         }
     }
 }

@@ -2,7 +2,11 @@
 //! drawn moves for it.
 
 use attn_core::{Capture, HeadId, Progress};
-use attn_project::{FittedProjection, HeadCloud, Normalization, projected_points};
+use attn_project::{
+    FittedProjection,
+    atlas::projected_points,
+    head::{HeadCloud, Normalization},
+};
 use attn_render::{Colors, Edge, Label, Layer, Placement, Point, Scene, Shape};
 use ndarray::Array2;
 
@@ -48,11 +52,11 @@ impl Study {
     /// ```
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
-    /// use attn_project::{AtlasParams, Method};
+    /// use attn_project::{AtlasParams, pca::Pca};
     /// use attn_study::Study;
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
-    /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
+    /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
     /// let study = Study::project(capturer.capture_lines(sentences().take(20))?, &params, &())?;
     /// let head = study.ranking()[0];
     /// let guest = study.placer(head, &())?.place(&capturer.capture_text("the dog sleeps .")?, 0, &())?;
@@ -66,8 +70,7 @@ impl Study {
         let fitted = FittedProjection::new(
             points.view(),
             projection.embedding.clone(),
-            &params.method,
-            params.metric,
+            &params.projector(),
             progress,
         )?;
         Ok(Placer {

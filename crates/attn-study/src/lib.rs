@@ -4,20 +4,20 @@
 //! ```no_run
 //! use attn_models::{Capturer, text::read_lines};
 //! use attn_project::AtlasParams;
-//! use attn_render::{Headless, View};
+//! use attn_render::{ViewState, write_plot};
 //! use attn_study::Study;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
 //! let capture = capturer.capture_lines(read_lines("sentences.txt")?)?;
 //! let study = Study::project(capture, &AtlasParams::default(), &())?;
-//! let view = View::default();
-//! let scene = study.matrix(&view, None)?;
-//! Headless::new()?.render(&scene, &view, 2.0)?.write_png("matrix.png")?;
+//! let state = ViewState::default();
+//! write_plot(&study.matrix(&state)?, &state, "matrix.png")?;
 //! # Ok(())
 //! # }
 //! ```
 
+mod attributes;
 mod coloring;
 mod contrast;
 mod dataset;
@@ -44,6 +44,7 @@ mod weighting;
 
 pub use {attn_analyze, attn_core, attn_models, attn_project, attn_render};
 
+pub use attributes::TokenAttribute;
 pub use coloring::{Column, ColumnKind};
 pub use contrast::{Contrast, HeadContrast, read_again};
 pub use dataset::{DataColumn, DataValues, Dataset};
@@ -55,7 +56,7 @@ pub use points::Place;
 pub use prediction::class_prediction;
 pub use report::{HeadReport, Report};
 pub use rollout::SequenceRollout;
-pub use steps::{HeadMovement, Steps};
+pub use steps::{AtStep, HeadMovement, Steps};
 pub use study::Study;
 pub use subset::Subset;
 pub use summary::{HeadSummary, Page, Summary, SummaryParams};

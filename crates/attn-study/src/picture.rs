@@ -14,13 +14,14 @@ const SIDE: u32 = 16;
 const ACROSS: usize = 256;
 const HEIGHT: usize = 8192;
 
-/// A sequence's picture: its file, or the embedded picture of its name.
+/// The image of a sequence: in memory, or its file.
 pub(crate) fn picture_of(sequence: &Sequence) -> Result<InputImage, Error> {
-    let path = sequence.image.as_ref().and_then(|image| image.path.clone());
-    let embedded = || attn_embedded::IMAGES.iter().find(|(name, _)| *name == sequence.name);
-    match (path, embedded()) {
-        (Some(path), _) => Ok(path.into()),
-        (None, Some((name, bytes))) => Ok(InputImage::memory(*name, *bytes)),
+    let image = sequence.image.as_ref();
+    let data = image.and_then(|image| image.data.as_ref());
+    let path = image.and_then(|image| image.path.clone());
+    match (data, path) {
+        (Some(data), _) => Ok(InputImage::memory(sequence.name.clone(), data.bytes().to_vec())),
+        (None, Some(path)) => Ok(path.into()),
         (None, None) => Err(Error::NotAPicture {
             sequence: sequence.name.clone(),
         }),

@@ -1,165 +1,121 @@
-//! The plots of heads, all of them and one, as scenes and as tables: a study's projections, colours and texts in the terms of
-//! `attn-render`.
+//! The plots of heads, all of them and one: a study's projections, colors and texts in the terms of `attn-render`.
+
+use std::sync::Arc;
 
 use attn_core::{
     Attention, HeadId,
     format::{signed, three_digits},
 };
-use attn_project::{Dims, HeadProjection};
+use attn_project::Dims;
 use attn_render::{
-    ColorMode, Scene, Table, View,
-    views::{ColorBy, Coordinates, Head, HeadSequence, Matrix, MatrixPanel, ValueKind},
+    ViewState,
+    plots::{Head, HeadSequence, Matrix, MatrixPanel, Texts},
 };
 
-use crate::{ColumnKind, Error, Study, coloring::Values, trust};
+use crate::{
+    Error, Study,
+    attributes::{Colored, Values},
+    weighting::shared,
+};
 
 /// Under the matrix.
 const CAPTION: &str = "Each plot is one attention head: queries and keys projected together, so that near means attended. \
                        ρ is the rank correlation of distance with attention; −1 would be perfect.";
 
-/// The layout of the single views unless a host says otherwise.
-const PAGE: [f32; 2] = [900.0, 820.0];
-
 impl Study {
-    /// The matrix of all heads (AttentionViz, the matrix view). `size` in layout units; its natural size by default.
+    /// The matrix of all heads (AttentionViz, the matrix view), in the colors of the state.
     ///
     /// # Errors
-    /// Those of [`Matrix::scene`].
-    pub fn matrix(&self, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
-        let searched = |head| match view.search.as_str() {
-            "" => Vec::new(),
-            text => self.searched(head, text),
+    /// [`Error::Core`] for values that the capture does not have, [`Error::Render`] for coordinates that are not finite.
+    pub fn matrix(&self, state: &ViewState) -> Result<Matrix, Error> {
+        let attribute = match self.colored(state) {
+            Some(Colored::Attribute(attribute)) => Some(attribute),
+            _ => None,
         };
-        self.with_matrix(view, &searched, |matrix| {
-            matrix.scene(view, size.unwrap_or_else(|| matrix.natural_size()))
-        })
-    }
-
-    /// The numbers behind it: a row per point of every head.
-    ///
-    /// # Errors
-    /// As [`matrix`](Self::matrix).
-    pub fn matrix_table(&self, view: &View) -> Result<Table, Error> {
-        self.with_matrix(view, &|head| self.texts(head), |matrix| matrix.table())
-    }
-
-    /// `texts_of` gives the labels of a head's points, or none.
-    fn with_matrix<T>(
-        &self,
-        view: &View,
-        texts_of: &dyn Fn(HeadId) -> Vec<String>,
-        use_it: impl FnOnce(&Matrix<'_>) -> Result<T, attn_render::Error>,
-    ) -> Result<T, Error> {
-        // Heads of one kind of attention have the same tokens; only norms and scores are a head's own.
-        let mut values: Vec<Option<Values>> = Vec::new();
-        let mut texts: Vec<(Attention, Vec<String>, Vec<bool>)> = Vec::new();
-        let mut before: Option<Attention> = None;
-        for head in self.heads().map(|head| &head.head) {
-            let own = view.color_mode == ColorMode::Norm || trust::is_score(view.color_mode);
-            let same = before.replace(head.attention) == Some(head.attention) && !own;
-            let last = values.last().cloned().filter(|_| same);
-            values.push(match last {
-                Some(values) => values,
-                None => self.values(*head, view)?,
-            });
-            if !texts.iter().any(|(attention, ..)| *attention == head.attention) {
-                texts.push((head.attention, texts_of(*head), self.hidden_points(*head)));
-            }
-        }
-        let labels: Vec<(Attention, Vec<&str>, &[bool])> = texts
-            .iter()
-            .map(|(attention, texts, hidden)| {
-                (
-                    *attention,
-                    texts.iter().map(String::as_str).collect(),
-                    hidden.as_slice(),
-                )
-            })
-            .collect();
+        let own = attribute.is_some_and(|attribute| attribute.is_of_head());
+        // Heads of one kind of attention have the same tokens; only some values are a head's own.
+        let mut shared: Vec<(Attention, SharedByHeads)> = Vec::new();
         let mut panels = Vec::new();
-        for (head, values) in self.heads().zip(&values) {
-            let labels = labels.iter().find(|(attention, ..)| *attention == head.head.attention);
-            panels.push(MatrixPanel {
-                head: head.head,
-                coordinates: coordinates(head)?,
-                queries: head.queries,
-                values: values.as_ref().map(|values| values.values.as_slice()),
-                labels: labels.map_or(&[][..], |(_, labels, _)| labels),
-                hidden: labels.map_or(&[][..], |(.., hidden)| hidden),
-                note: trust::note(head, view.color_mode).unwrap_or_else(|| {
-                    let value = head.correlation.value;
+        let mut color_by = None;
+        for projection in self.heads() {
+            let head = projection.head;
+            let known = shared.iter().find(|(attention, _)| *attention == head.attention);
+            let mut of_head = match known {
+                Some((_, known)) => known.clone(),
+                None => {
+                    let new = self.shared_by_heads(head, state)?;
+                    shared.push((head.attention, new.clone()));
+                    new
+                }
+            };
+            if own && known_before(&panels, head.attention) {
+                of_head.values = self.values(head, state)?;
+            }
+            let note = attribute
+                .and_then(|attribute| attribute.note(projection))
+                .unwrap_or_else(|| {
+                    let value = projection.correlation.value;
                     value.map_or_else(String::new, |value| format!("ρ {}", signed(value)))
-                }),
+                });
+            if let Some(values) = &of_head.values {
+                color_by.get_or_insert_with(|| values.by.clone());
+            }
+            panels.push(MatrixPanel {
+                values: of_head.values.map(|values| values.values),
+                labels: of_head.labels,
+                searched: of_head.searched,
+                hidden: of_head.hidden,
+                note,
+                ..MatrixPanel::new(head, self.coordinates(head)?, projection.queries)
             });
         }
         let info = self.capture().model();
-        let title = format!("{}: queries and keys of every attention head", info.name);
-        let subtitle = format!("{} · {}", self.method(), self.data());
-        let values = values.iter().flatten().next().cloned();
-        let names = names(values.as_ref());
-        let matrix = Matrix {
-            title: &title,
-            subtitle: &subtitle,
-            caption: trust::caption(view.color_mode).unwrap_or(CAPTION),
+        Ok(Matrix {
+            title: format!("{}: queries and keys of every attention head", info.name),
+            subtitle: format!("{} · {}", self.method(), self.data()),
+            caption: attribute
+                .and_then(|attribute| attribute.caption())
+                .unwrap_or(CAPTION)
+                .to_owned(),
             panels,
-            color_by: values.as_ref().map(|values| color_by(values, &names)),
-        };
-        Ok(use_it(&matrix)?)
+            color_by,
+        })
     }
 
-    /// One head (AttentionViz, the single view), with the tokens and attention lines of `sequence` brought out.
+    /// What the heads of one kind of attention have in common.
+    fn shared_by_heads(&self, head: HeadId, state: &ViewState) -> Result<SharedByHeads, Error> {
+        Ok(SharedByHeads {
+            values: self.values(head, state)?,
+            labels: self.labels(head),
+            searched: self.searched(head, &state.shared.search),
+            hidden: self.hidden_points(head).into(),
+        })
+    }
+
+    /// One head (AttentionViz, the single view), in the colors of the state, with the tokens and attention lines of `sequence`
+    /// highlighted.
     ///
     /// # Errors
-    /// [`Error::NotProjected`], and those of [`Head::scene`].
-    pub fn head(
-        &self,
-        head: HeadId,
-        sequence: Option<usize>,
-        view: &View,
-        size: Option<[f32; 2]>,
-    ) -> Result<Scene, Error> {
-        self.with_head(head, sequence, view, |plot| plot.scene(view, size.unwrap_or(PAGE)))
-    }
-
-    /// The numbers behind it: a row per point.
-    ///
-    /// # Errors
-    /// As [`head`](Self::head).
-    pub fn head_table(&self, head: HeadId, view: &View) -> Result<Table, Error> {
-        self.with_head(head, None, view, |plot| plot.table())
-    }
-
-    fn with_head<T>(
-        &self,
-        head: HeadId,
-        sequence: Option<usize>,
-        view: &View,
-        use_it: impl FnOnce(&Head<'_>) -> Result<T, attn_render::Error>,
-    ) -> Result<T, Error> {
+    /// [`Error::NotProjected`], [`Error::Core`] for a sequence that does not exist, [`Error::Models`] for images that cannot be
+    /// read again.
+    pub fn head(&self, head: HeadId, sequence: Option<usize>, state: &ViewState) -> Result<Head, Error> {
         let projection = self.projection(head)?;
-        let texts = self.texts(head);
-        let labels: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let mut plot = Head::new(head, coordinates(projection)?, projection.queries);
-        plot.labels = &labels;
-        let searched = self.searched(head, &view.search);
-        let searched: Vec<&str> = searched.iter().map(String::as_str).collect();
-        plot.searched = &searched;
-        let values = self.values(head, view)?;
-        let names = names(values.as_ref());
-        plot.values = values.as_ref().map(|values| values.values.as_slice());
-        plot.color_by = values.as_ref().map(|values| color_by(values, &names));
-        let title = format!(
-            "{}, head {}",
-            self.capture().model().name,
-            self.capture().model().head_name(head)
-        );
-        plot.title = &title;
-        let mut subtitle = format!(
-            "{} · ρ {} · trustworthiness {:.3} · neighbours kept {:.2} · mean norm of queries {}, keys {} · c = {:.2}",
+        let mut plot = Head::new(head, self.coordinates(head)?, projection.queries);
+        plot.labels = self.labels(head);
+        plot.searched = self.searched(head, &state.shared.search);
+        if let Some(values) = self.values(head, state)? {
+            (plot.values, plot.color_by) = (Some(values.values), Some(values.by));
+        }
+        let info = self.capture().model();
+        plot.title = format!("{}, head {}", info.name, info.head_name(head));
+        plot.subtitle = format!(
+            "{} · ρ {}{} · mean norm of queries {}, keys {} · c = {:.2}",
             self.method(),
             projection.correlation.value.map_or_else(|| "–".into(), signed),
-            projection.quality.trustworthiness.value,
-            projection.quality.neighbors_kept.value,
+            projection.quality.as_ref().map_or_else(String::new, |quality| format!(
+                " · trustworthiness {:.3} · neighbors kept {:.2}",
+                quality.trustworthiness.value, quality.neighbors_kept.value
+            )),
             three_digits(projection.query_norm),
             three_digits(projection.key_norm),
             projection.normalization.scale,
@@ -167,43 +123,37 @@ impl Study {
         let (queries, keys) = sequence
             .map(|sequence| self.points_of(head, sequence))
             .unwrap_or_default();
-        // What is brought out is drawn, whatever is left out.
+        // A highlighted sequence is drawn, whatever is left out.
         let mut hidden = self.hidden_points(head);
         for &point in queries.iter().chain(&keys) {
             if let Some(hidden) = hidden.get_mut(point as usize) {
                 *hidden = false;
             }
         }
-        plot.hidden = &hidden;
-        let attention = match sequence {
-            Some(sequence) if !queries.is_empty() => {
-                let name = &self.capture().sequences()[sequence].name;
-                subtitle.push_str(&format!(" · lines: {name}{}", self.weighting.describe()));
-                Some(self.weights(head, sequence)?)
-            }
-            _ => None,
-        };
-        plot.subtitle = &subtitle;
-        let patches = view
-            .patches
-            .map(|style| self.patches(head, style))
-            .transpose()?
-            .flatten();
-        plot.patches = patches.as_ref();
-        let remarks = self.remarks(head)?;
-        plot.remarks = &remarks;
-        let weights: Vec<f32> = attention.iter().flat_map(|weights| weights.iter().copied()).collect();
-        if attention.is_some() {
+        plot.hidden = hidden.into();
+        if let Some(sequence) = sequence.filter(|_| !queries.is_empty()) {
+            let name = &self.capture().sequences()[sequence].name;
+            plot.subtitle
+                .push_str(&format!(" · lines: {name}{}", self.weighting.describe()));
             plot.sequence = Some(HeadSequence {
-                queries: &queries,
-                keys: &keys,
-                attention: &weights,
+                queries: queries.into(),
+                keys: keys.into(),
+                attention: shared(&self.weights(head, sequence)?),
             });
         }
-        Ok(use_it(&plot)?)
+        plot.patches = match state.shared.patches {
+            Some(style) => self.patches(head, style)?,
+            None => None,
+        };
+        plot.remarks = self.remarks(head)?;
+        Ok(plot)
     }
 
-    fn method(&self) -> String {
+    /// The projection, as subtitles have it.
+    pub(crate) fn method(&self) -> String {
+        if let Some(name) = self.projection_name() {
+            return name.to_owned();
+        }
         let dims = if self.params().dims == Dims::Three { "3D" } else { "2D" };
         format!("{} {dims}", self.params().method.name())
     }
@@ -224,27 +174,16 @@ impl Study {
     }
 }
 
-fn coordinates(head: &HeadProjection) -> Result<Coordinates<'_>, Error> {
-    let points = &head.embedding.points;
-    // Embeddings are made in standard layout.
-    Ok(Coordinates::new(points.as_slice().unwrap_or_default(), points.ncols())?)
+/// What the heads of one kind of attention have in common.
+#[derive(Clone)]
+struct SharedByHeads {
+    values: Option<Values>,
+    labels: Texts,
+    searched: Texts,
+    hidden: Arc<[bool]>,
 }
 
-/// The names of classes, borrowed.
-pub(crate) fn names(values: Option<&Values>) -> Vec<&str> {
-    match values.map(|values| &values.kind) {
-        Some(ColumnKind::Categorical(names)) => names.iter().map(String::as_str).collect(),
-        _ => Vec::new(),
-    }
-}
-
-pub(crate) fn color_by<'a>(values: &'a Values, names: &'a [&'a str]) -> ColorBy<'a> {
-    ColorBy {
-        label: &values.label,
-        kind: match values.kind {
-            ColumnKind::Sequential => ValueKind::Sequential,
-            ColumnKind::Diverging => ValueKind::Diverging,
-            ColumnKind::Categorical(_) => ValueKind::Categorical(names),
-        },
-    }
+/// Whether a head of this attention came before.
+fn known_before(panels: &[MatrixPanel], attention: Attention) -> bool {
+    panels.iter().any(|panel| panel.head.attention == attention)
 }

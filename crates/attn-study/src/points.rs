@@ -1,7 +1,12 @@
 //! Which point is which token: the points of a head are the queries of the drawn sequences, then their keys.
 
-use attn_core::{HeadId, Side, Token};
-use attn_render::{Matches, search};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use attn_core::{Attention, HeadId, Side, Token};
+use attn_render::{Matches, plots::Texts, search};
 
 use crate::Study;
 
@@ -16,6 +21,17 @@ pub struct Place {
     pub token: usize,
     /// Whether the point is its query; else its key.
     pub query: bool,
+}
+
+/// The texts of points, which heads of one kind of attention have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Labels(Mutex<BTreeMap<Attention, Texts>>);
+
+impl Clone for Labels {
+    fn clone(&self) -> Self {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self(Mutex::new(known))
+    }
 }
 
 impl Study {
@@ -45,9 +61,10 @@ impl Study {
         None
     }
 
-    /// The token at a place.
-    pub fn token(&self, place: Place) -> &Token {
-        &self.capture().sequences()[place.sequence].tokens(place.side)[place.token]
+    /// The token at a place; `None` if there is none.
+    pub fn token(&self, place: Place) -> Option<&Token> {
+        let sequence = self.capture().sequences().get(place.sequence)?;
+        sequence.tokens(place.side).get(place.token)
     }
 
     /// The points of a sequence in a head's plot: of its queries, of its keys. Empty if it is not drawn.
@@ -80,26 +97,30 @@ impl Study {
     }
 
     /// A label per point of a head: the token's text; special tokens and patches have theirs too.
-    pub(crate) fn texts(&self, head: HeadId) -> Vec<String> {
-        let side = |side: Side| {
-            self.sequences()
-                .iter()
-                .flat_map(move |&sequence| self.capture().sequences()[sequence].tokens(side))
-        };
-        side(head.attention.query_side())
-            .chain(side(head.attention.key_side()))
-            .map(|token| token.text.clone())
-            .collect()
+    pub fn labels(&self, head: HeadId) -> Texts {
+        let mut known = self.labels.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts = known.entry(head.attention).or_insert_with(|| {
+            let side = |side: Side| {
+                self.sequences()
+                    .iter()
+                    .flat_map(move |&sequence| self.capture().sequences()[sequence].tokens(side))
+            };
+            side(head.attention.query_side())
+                .chain(side(head.attention.key_side()))
+                .map(|token| token.text.as_str())
+                .collect()
+        });
+        texts.clone()
     }
 
     /// What a search looks in, per point: the tokens' texts; for `column=value`, with the name of a [`Column`](crate::Column), the
     /// search itself where the column has that value, in any case.
-    pub(crate) fn searched(&self, head: HeadId, text: &str) -> Vec<String> {
+    pub(crate) fn searched(&self, head: HeadId, text: &str) -> Texts {
         let asked = text
             .split_once('=')
             .and_then(|(name, value)| Some((self.column(name.trim())?, value.trim())));
         let Some((column, value)) = asked else {
-            return self.texts(head);
+            return self.labels(head);
         };
         let found = |side: Side| {
             let rows = self
@@ -124,7 +145,6 @@ impl Study {
             return Matches::default();
         }
         let texts = self.searched(head, text);
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let queries = self.points_before(head.attention.query_side(), self.sequences().len());
         search(text, &texts, queries)
     }

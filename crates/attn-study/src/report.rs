@@ -1,11 +1,12 @@
 //! `atlas.json`: what the pictures show, as data for another program; and the sequences as a table.
 
-use attn_core::{HeadId, ModelInfo, Sequence, Side};
-use attn_project::{AtlasParams, DistanceCorrelation, Quality};
-use attn_render::{Cells, Table};
+use attn_core::{HeadId, ModelInfo, Sequence, Side, table::Table};
+use attn_project::{
+    AtlasParams, head::DistanceCorrelation, pca::EXPLAINED_VARIANCE, quality::Quality, tsne::KL_DIVERGENCE,
+};
 use serde::Serialize;
 
-use crate::{Error, Study};
+use crate::Study;
 
 /// The whole of a study.
 #[derive(Debug, Clone, Serialize)]
@@ -42,8 +43,8 @@ pub struct HeadReport {
     pub query_norm: f32,
     /// Mean length of the keys before normalisation.
     pub key_norm: f32,
-    /// Trustworthiness, continuity and neighbours kept.
-    pub quality: Quality,
+    /// Trustworthiness, continuity and neighbors kept; `null` below three points.
+    pub quality: Option<Quality>,
     /// Kullback-Leibler divergence, for t-SNE.
     pub kl_divergence: Option<f32>,
     /// Share of the variance per axis, for PCA.
@@ -66,6 +67,10 @@ impl Report {
         let heads = study.heads().map(|head| {
             let points =
                 |range: std::ops::Range<usize>| range.map(|row| head.embedding.points.row(row).to_vec()).collect();
+            let diagnostic = |name| {
+                let values = head.embedding.diagnostic(name)?;
+                Some(values.iter().map(|&value| value as f32).collect::<Vec<f32>>())
+            };
             HeadReport {
                 head: head.head,
                 scale: head.normalization.scale,
@@ -74,8 +79,8 @@ impl Report {
                 query_norm: head.query_norm,
                 key_norm: head.key_norm,
                 quality: head.quality.clone(),
-                kl_divergence: head.embedding.kl_divergence,
-                explained_variance: head.embedding.explained_variance.clone(),
+                kl_divergence: diagnostic(KL_DIVERGENCE).and_then(|values| values.first().copied()),
+                explained_variance: diagnostic(EXPLAINED_VARIANCE),
                 queries: points(0..head.queries),
                 keys: points(head.queries..head.embedding.points.nrows()),
             }
@@ -96,37 +101,23 @@ impl Report {
 }
 
 impl Study {
-    /// The sequences of the capture, a row each: name, text, label if there are any, tokens on either side, and whether its tokens are
-    /// points.
-    ///
-    /// # Errors
-    /// None at present.
-    pub fn sequences_table(&self) -> Result<Table, Error> {
+    /// The sequences of the capture, a row each: name, text, label if there are any, tokens on either side, and whether its tokens
+    /// are points.
+    pub fn sequences_table(&self) -> Table {
         let all = self.capture().sequences();
-        let mut table = Table::default();
-        table.push(
-            "sequence",
-            Cells::texts(all.iter().map(|sequence| sequence.name.as_str())),
-        )?;
-        table.push(
-            "text",
-            Cells::texts(all.iter().map(|sequence| sequence.text.as_deref().unwrap_or_default())),
-        )?;
+        let mut table = Table::new(all.len());
+        table.texts("sequence", |row| all[row].name.as_str());
+        table.texts("text", |row| all[row].text.as_deref().unwrap_or_default());
         if all.iter().any(|sequence| sequence.label.is_some()) {
-            let label = |sequence: &Sequence| sequence.label.clone().unwrap_or_default();
-            table.push("label", Cells::Texts(all.iter().map(label).collect()))?;
+            table.texts("label", |row| all[row].label.clone().unwrap_or_default());
         }
         for (side, name) in [(Side::Encoder, "encoder_tokens"), (Side::Decoder, "decoder_tokens")] {
             if self.capture().tokens(side) > 0 {
-                table.push(
-                    name,
-                    Cells::numbers(all.iter().map(|sequence| sequence.tokens(side).len())),
-                )?;
+                table.numbers(name, |row| all[row].tokens(side).len());
             }
         }
-        let drawn = |sequence: usize| self.sequences().binary_search(&sequence).is_ok();
-        let drawn = (0..all.len()).map(|sequence| if drawn(sequence) { "yes" } else { "no" });
-        table.push("drawn", Cells::texts(drawn))?;
-        Ok(table)
+        let drawn = |row: usize| self.sequences().binary_search(&row).is_ok();
+        table.texts("drawn", |row| if drawn(row) { "yes" } else { "no" });
+        table
     }
 }

@@ -4,13 +4,14 @@
 use attn_analyze::heads::{capture_mixing, capture_rollout};
 use attn_core::{Attention, HeadId, Progress, ndarray::Array2};
 use attn_render::{
-    Scene, Table, View,
-    views::{ImageAttention, Rollout, Sentence},
+    Plot,
+    plots::{ImageAttention, Rollout, Sentence},
 };
 
 use crate::{
     Error, Study,
-    sequence::{on_picture, rows, subtitle, words},
+    sequence::{on_picture, subtitle, words},
+    weighting::shared,
 };
 
 /// Up to so many tokens a graph is legible.
@@ -42,13 +43,14 @@ impl Study {
     /// use attn_models::Capturer;
     /// use attn_study::Study;
     /// use attn_project::AtlasParams;
-    /// use attn_render::View;
+    /// use attn_render::{Plot, ViewState};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(sentences().take(2))?;
     /// let study = Study::new(capture, &AtlasParams::default())?;
     /// let rollout = study.roll_out(Attention::DecoderSelf, 1, &())?;
-    /// assert!(rollout.scene(&study, None, &View::default(), None)?.layers[1].edges.len() > 10);
+    /// let plot = rollout.plot(&study, None)?;
+    /// assert!(plot.scene(&ViewState::default(), plot.natural_size())?.layers[1].edges.len() > 10);
     /// # Ok::<(), attn_study::Error>(())
     /// ```
     ///
@@ -83,13 +85,6 @@ impl Study {
     }
 }
 
-/// The view that fits a sequence.
-enum Plot<'a> {
-    Graph(Rollout<'a>),
-    Lines(Sentence<'a>),
-    Picture(&'a ImageAttention<'a>),
-}
-
 impl SequenceRollout {
     /// The attention that was rolled out.
     pub fn attention(&self) -> Attention {
@@ -101,43 +96,13 @@ impl SequenceRollout {
         self.sequence
     }
 
-    /// The picture: a graph whose states can be chosen; of more than 64 tokens the lines from the last states to the tokens; of a
-    /// picture what a `patch` (row and column; the one in the middle by default) is made of.
+    /// The plot that fits the sequence: a graph ([`Rollout`]) whose states can be chosen; of more than 64 tokens the lines from the
+    /// last states to the tokens ([`Sentence`]); of an image what a `patch` (row and column; the one in the middle by default) is
+    /// made of ([`ImageAttention`]).
     ///
     /// # Errors
-    /// Those of the view; [`Error::Models`] if a picture cannot be read again.
-    pub fn scene(
-        &self,
-        study: &Study,
-        patch: Option<(usize, usize)>,
-        view: &View,
-        size: Option<[f32; 2]>,
-    ) -> Result<Scene, Error> {
-        self.with_plot(study, patch, |plot| match plot {
-            Plot::Graph(plot) => plot.scene(view, size.unwrap_or_else(|| plot.natural_size())),
-            Plot::Lines(plot) => plot.scene(view, size.unwrap_or_else(|| plot.natural_size())),
-            Plot::Picture(plot) => plot.scene(view, size.unwrap_or_else(|| plot.natural_size())),
-        })
-    }
-
-    /// The numbers behind it: what every state of a short text is made of; of a long one, or of a picture, every last state.
-    ///
-    /// # Errors
-    /// As [`scene`](Self::scene).
-    pub fn table(&self, study: &Study) -> Result<Table, Error> {
-        self.with_plot(study, None, |plot| match plot {
-            Plot::Graph(plot) => plot.table(),
-            Plot::Lines(plot) => plot.table(&View::default(), plot.natural_size()),
-            Plot::Picture(plot) => plot.table(),
-        })
-    }
-
-    fn with_plot<T>(
-        &self,
-        study: &Study,
-        patch: Option<(usize, usize)>,
-        use_it: impl FnOnce(&Plot<'_>) -> Result<T, attn_render::Error>,
-    ) -> Result<T, Error> {
+    /// [`Error::Core`] for a rollout of another study, [`Error::Models`] if an image cannot be read again.
+    pub fn plot(&self, study: &Study, patch: Option<(usize, usize)>) -> Result<Box<dyn Plot>, Error> {
         let capture = study.capture();
         let model = capture.model();
         let stack = match self.attention {
@@ -146,33 +111,38 @@ impl SequenceRollout {
             Attention::DecoderSelf => ", decoder",
             Attention::Cross => ", cross-attention",
         };
-        // Of another study it may be: its capture says what it lacks.
-        capture.attention(self.last_head(study), self.sequence)?;
+        let last_head = self.last_head(study);
+        // It may be that of another study, whose capture says what it lacks.
+        capture.attention(last_head, self.sequence)?;
         let item = &capture.sequences()[self.sequence];
         let title = format!("{}{stack}: attention rollout in {}", model.name, item.name);
         let (tokens, subtitle) = (words(item, self.attention.query_side()), subtitle(item));
-        match &self.shares {
-            Shares::Layers(layers) => {
-                let mut plot = Rollout::new(&tokens, layers.iter().map(rows).collect());
-                (plot.title, plot.subtitle) = (&title, &subtitle);
-                Ok(use_it(&Plot::Graph(plot))?)
-            }
+        Ok(match &self.shares {
+            Shares::Layers(layers) => Box::new(Rollout {
+                title,
+                subtitle,
+                ..Rollout::new(tokens, layers.iter().map(shared).collect())
+            }),
             Shares::Last(last) if item.image.is_some() => {
-                let caption = "Attention is what comes from a patch through all layers: a: of the last state of the outlined patch; \
-                               b: the patch that gives most to each.";
-                let words = [title.as_str(), caption];
-                on_picture(self.last_head(study), item, rows(last), words, patch, |plot| {
-                    use_it(&Plot::Picture(plot))
+                let caption = "Attention rollout over all layers. (a) Contribution of every patch to the outlined patch. (b) For \
+                               each patch, the patch that contributes most.";
+                Box::new(ImageAttention {
+                    title,
+                    caption: caption.into(),
+                    ..on_picture(last_head, item, shared(last), patch)?
                 })
             }
             Shares::Last(last) => {
-                let mut plot = Sentence::new(self.last_head(study), &tokens, &tokens, rows(last));
-                (plot.title, plot.subtitle) = (&title, &subtitle);
-                plot.caption = "Left the states after the last layer, right the tokens: each line says how much of a state comes from \
-                                a token through all layers.";
-                Ok(use_it(&Plot::Lines(plot))?)
+                let caption = "Left: states after the last layer. Right: tokens. Each line is the contribution of a token to a \
+                               state through all layers.";
+                Box::new(Sentence {
+                    title,
+                    subtitle,
+                    caption: caption.into(),
+                    ..Sentence::new(last_head, tokens.clone(), tokens, shared(last))
+                })
             }
-        }
+        })
     }
 
     /// The views of one head are drawn for one of the last layer.

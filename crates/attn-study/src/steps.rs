@@ -4,8 +4,12 @@ use std::fmt::Write as _;
 
 use attn_analyze::heads::{DivergenceParams, divergence_between};
 use attn_core::{Capture, HeadId, Progress};
-use attn_project::{Alignment, AtlasParams, HeadSteps, Movement, atlas_steps};
-use attn_render::{Cells, Scene, Table, Transition, View};
+use attn_project::{
+    AtlasParams,
+    aligned::{Alignment, Movement},
+    atlas::{HeadCheckpoints, atlas_checkpoints},
+};
+use attn_render::{Plot, Scene, Table, Target, Tooltip, Transition, ViewState};
 use serde::Serialize;
 
 use crate::{Column, Error, Study, TokenFilter};
@@ -15,6 +19,49 @@ use crate::{Column, Error, Study, TokenFilter};
 pub struct Steps {
     studies: Vec<Study>,
     moved: Vec<HeadMovement>,
+}
+
+/// A training at a step, or between two: see [`Steps::at`].
+#[derive(Debug, Clone, Copy)]
+pub struct AtStep<'a> {
+    steps: &'a Steps,
+    step: f32,
+}
+
+impl AtStep<'_> {
+    /// The study of the nearest step.
+    fn nearest(&self) -> Option<&Study> {
+        self.steps.studies.get(self.step.round() as usize)
+    }
+}
+
+impl Plot for AtStep<'_> {
+    fn scene(&self, state: &ViewState, size: [f32; 2]) -> attn_render::Result<Scene> {
+        let before = self.step.floor() as usize;
+        let Some(study) = self.steps.studies.get(before) else {
+            return Ok(Scene::new(size, state.colors().background));
+        };
+        let scene = study.scene(state, size)?;
+        let share = self.step - before as f32;
+        match self.steps.studies.get(before + 1) {
+            Some(after) if share > 0.0 => Ok(Transition::new(&scene, after.scene(state, size)?, state).at(share)),
+            _ => Ok(scene),
+        }
+    }
+
+    /// The numbers of the nearest step.
+    fn table(&self, state: &ViewState) -> attn_render::Result<Table> {
+        self.nearest()
+            .map_or_else(|| Ok(Table::default()), |study| study.table(state))
+    }
+
+    fn natural_size(&self) -> [f32; 2] {
+        self.nearest().map_or([900.0, 820.0], Plot::natural_size)
+    }
+
+    fn tooltip(&self, target: Target) -> Option<Tooltip> {
+        self.nearest()?.tooltip(target)
+    }
 }
 
 /// How far a head goes from each step to the next.
@@ -46,21 +93,21 @@ impl Steps {
     /// ```
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
-    /// use attn_project::{AtlasParams, Method};
+    /// use attn_project::{AtlasParams, pca::Pca};
     /// use attn_study::Steps;
     ///
     /// let mut captures = Vec::new();
     /// for model in attn_embedded::SENTIMENT_EPOCHS {
     ///     captures.push(Capturer::load(&model.checkpoint()?)?.capture_lines(sentences().take(10))?);
     /// }
-    /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
+    /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
     /// let steps = Steps::project(captures, &params, &())?;
     /// assert_eq!((steps.studies().len(), steps.movements().len()), (4, 16));
     /// # Ok::<(), attn_study::Error>(())
     /// ```
     ///
     /// # Errors
-    /// Those of [`atlas_steps`] and [`divergence_between`]: other sequences, a cancellation.
+    /// Those of [`atlas_checkpoints`] and [`divergence_between`]: other sequences, a cancellation.
     pub fn project(captures: Vec<Capture>, params: &AtlasParams, progress: &dyn Progress) -> Result<Self, Error> {
         let mut steps = Self::new(captures, params)?;
         let heads = std::cell::RefCell::new(Vec::new());
@@ -76,25 +123,24 @@ impl Steps {
     /// Projects every head and hands each over when it is done, for [`insert`](Self::insert).
     ///
     /// # Errors
-    /// Those of [`atlas_steps`].
-    pub fn project_heads(&self, on_head: &dyn Fn(HeadSteps), progress: &dyn Progress) -> Result<(), Error> {
+    /// Those of [`atlas_checkpoints`].
+    pub fn project_heads(&self, on_head: &dyn Fn(HeadCheckpoints), progress: &dyn Progress) -> Result<(), Error> {
         let captures: Vec<&Capture> = self.studies.iter().map(Study::capture).collect();
         let Some(first) = self.studies.first() else {
             return Ok(());
         };
-        Ok(atlas_steps(
-            &captures,
-            first.params(),
-            Alignment::default(),
-            on_head,
-            progress,
-        )?)
+        let failures = atlas_checkpoints(&captures, first.params(), Alignment::default(), on_head, progress)?;
+        // A head that is missing would look like one that does not move.
+        match failures.into_iter().next() {
+            Some(failure) => Err(Error::HeadFailed(failure.error)),
+            None => Ok(()),
+        }
     }
 
     /// Adds a head to all steps.
-    pub fn insert(&mut self, head: HeadSteps) {
+    pub fn insert(&mut self, head: HeadCheckpoints) {
         let Some(id) = head.head() else { return };
-        for (study, step) in self.studies.iter_mut().zip(head.steps) {
+        for (study, step) in self.studies.iter_mut().zip(head.checkpoints) {
             study.insert(step);
         }
         let moved = head
@@ -158,46 +204,31 @@ impl Steps {
             .try_for_each(|study| study.set_filter(filter.clone()))
     }
 
-    /// The view's scene at a step, counted from 0; between two, points are on their way from one to the other.
-    ///
-    /// # Errors
-    /// Those of [`Study::scene`].
-    pub fn scene(&self, at: f32, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+    /// The plot of a state at a step, counted from 0. Between two steps points are on their way from one to the other.
+    pub fn at(&self, step: f32) -> AtStep<'_> {
         let last = self.studies.len().saturating_sub(1);
-        let at = at.clamp(0.0, last as f32);
-        let before = (at.floor() as usize).min(last);
-        let Some(study) = self.studies.get(before) else {
-            return Ok(Scene::new(size, view.colors().background));
-        };
-        let scene = study.scene(view, size)?;
-        let share = at - before as f32;
-        match self.studies.get(before + 1) {
-            Some(after) if share > 0.0 => Ok(Transition::new(&scene, after.scene(view, size)?, view).at(share)),
-            _ => Ok(scene),
+        let step = if step.is_nan() { 0.0 } else { step };
+        AtStep {
+            steps: self,
+            step: step.clamp(0.0, last as f32),
         }
     }
 
     /// How far heads go, a row per head: see [`HeadMovement`].
-    ///
-    /// # Errors
-    /// None at present.
-    pub fn table(&self) -> Result<Table, Error> {
-        let mut table = Table::default();
+    pub fn table(&self) -> Table {
+        let mut table = Table::new(self.moved.len());
         let model = self.studies.first().map(|study| study.capture().model());
-        let name = |moved: &HeadMovement| model.map_or_else(String::new, |model| model.head_name(moved.head));
-        table.push("head", Cells::Texts(self.moved.iter().map(name).collect()))?;
+        table.texts("head", |row| {
+            model.map_or_else(String::new, |model| model.head_name(self.moved[row].head))
+        });
         for step in 1..self.studies.len() {
-            let values = |of: fn(&HeadMovement) -> &[f32]| {
-                let value = |moved: &HeadMovement| of(moved).get(step - 1).copied().unwrap_or(f32::NAN);
-                Cells::Numbers(self.moved.iter().map(value).collect())
-            };
-            table.push(format!("picture {step} to {}", step + 1), values(|moved| &moved.moved))?;
-            table.push(
-                format!("attention {step} to {}", step + 1),
-                values(|moved| &moved.attention),
-            )?;
+            let next = step + 1;
+            let moved = |row: usize| self.moved[row].moved.get(step - 1).copied();
+            table.numbers(format!("picture {step} to {next}"), moved);
+            let attention = |row: usize| self.moved[row].attention.get(step - 1).copied();
+            table.numbers(format!("attention {step} to {next}"), attention);
         }
-        Ok(table)
+        table
     }
 
     /// The table of how far heads go, as Markdown.

@@ -1,15 +1,23 @@
-//! A study: a capture with the projections of its heads, and every view of them as a scene.
+//! A study: a capture with the projections of its heads, which gives plots.
 //!
-//! The views of `attn-render` take plain data and know no capture; this file is where the two meet. Heads may come in one by
-//! one while one watches.
+//! The plots of `attn-render` hold plain data and know no capture; here the two meet. Heads may come in one by one.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock},
+};
 
-use attn_core::{Capture, HeadId, Progress};
-use attn_project::{AtlasOptions, AtlasParams, HeadProjection, atlas_with, sequence_sample};
-use attn_render::{Scene, Table, View};
+use attn_core::{Capture, HeadId, ImageData, Progress};
+use attn_project::{
+    AtlasParams, HeadProjection,
+    atlas::{AtlasOptions, HeadFailure, atlas, sequence_sample},
+};
+use attn_render::{Plot, Scene, Table, Target, Tooltip, ViewState, plots::Coordinates};
 
-use crate::{Column, Error, Report, Weighting, filter::Drawn, picture::Sheet, weighting::Recent};
+use crate::{
+    Column, Error, Report, TokenAttribute, Weighting, attributes, filter::Drawn, picture::Sheet, points::Labels,
+    weighting::Recent,
+};
 
 /// A capture, and the projections of its heads so far.
 ///
@@ -20,15 +28,28 @@ pub struct Study {
     params: AtlasParams,
     /// The sequences whose tokens are points.
     sequences: Vec<usize>,
-    heads: BTreeMap<HeadId, HeadProjection>,
-    /// What the user brought to colour by.
+    heads: BTreeMap<HeadId, Projected>,
+    failures: Vec<HeadFailure>,
+    /// The name of the projection, if a host made it.
+    projection_name: Option<String>,
+    /// The columns that the user brought.
     pub(crate) columns: Vec<Column>,
+    /// What points can be colored by, beside the columns.
+    pub(crate) attributes: Vec<Arc<dyn TokenAttribute>>,
     /// Which tokens are drawn.
     pub(crate) drawn: Drawn,
     /// What weights of attention stand for.
     pub(crate) weighting: Weighting,
     pub(crate) recent: Recent,
     pub(crate) sheet: Sheet,
+    pub(crate) labels: Labels,
+}
+
+/// A projection, and its coordinates as plots share them.
+#[derive(Debug, Clone)]
+struct Projected {
+    projection: HeadProjection,
+    coordinates: OnceLock<Coordinates>,
 }
 
 impl Study {
@@ -43,18 +64,22 @@ impl Study {
             params: params.clone(),
             sequences,
             heads: BTreeMap::new(),
+            failures: Vec::new(),
+            projection_name: None,
             columns: Vec::new(),
+            attributes: attributes::builtin(),
             drawn: Drawn::default(),
             weighting: Weighting::default(),
             recent: Recent::default(),
             sheet: Sheet::default(),
+            labels: Labels::default(),
         })
     }
 
     /// Projects every head.
     ///
     /// # Errors
-    /// Those of [`attn_project::atlas`].
+    /// Those of [`attn_project::atlas::atlas`].
     pub fn project(capture: Capture, params: &AtlasParams, progress: &dyn Progress) -> Result<Self, Error> {
         Self::project_with(capture, params, AtlasOptions::default(), progress)
     }
@@ -62,7 +87,7 @@ impl Study {
     /// The same for some heads, some of them first, or with what was computed before: see [`AtlasOptions`].
     ///
     /// # Errors
-    /// Those of [`attn_project::atlas_with`].
+    /// Those of [`attn_project::atlas::atlas`].
     pub fn project_with(
         capture: Capture,
         params: &AtlasParams,
@@ -77,16 +102,42 @@ impl Study {
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .push(head)
         };
-        atlas_with(&study.capture, params, options, &collect, progress)?;
+        study.failures = atlas(&study.capture, params, options, &collect, progress)?;
         for head in heads.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
             study.insert(head);
         }
         Ok(study)
     }
 
+    /// Heads that could not be projected, and why. The others could.
+    pub fn failures(&self) -> &[HeadFailure] {
+        &self.failures
+    }
+
     /// Adds a head, or replaces it. It must come from the same capture and parameters.
     pub fn insert(&mut self, head: HeadProjection) {
-        self.heads.insert(head.head, head);
+        let projected = Projected {
+            projection: head,
+            coordinates: OnceLock::new(),
+        };
+        self.heads.insert(projected.projection.head, projected);
+    }
+
+    /// Names the projection in the subtitles of plots, for projections that a host made and [inserted](Self::insert). By
+    /// default the method of the parameters names it: `t-SNE 2D`.
+    pub fn set_projection_name(&mut self, name: impl Into<String>) {
+        self.projection_name = Some(name.into());
+    }
+
+    /// The name of the projection, if a host gave one.
+    pub(crate) fn projection_name(&self) -> Option<&str> {
+        self.projection_name.as_deref()
+    }
+
+    /// Gives images in memory to the sequences of these names: see [`Capture::add_images`].
+    pub fn add_images<N: AsRef<str>, D: Into<ImageData>>(&mut self, images: impl IntoIterator<Item = (N, D)>) {
+        self.capture.add_images(images);
+        self.sheet = Sheet::default();
     }
 
     /// What was captured.
@@ -106,7 +157,21 @@ impl Study {
 
     /// The heads projected so far, in the order of the model.
     pub fn heads(&self) -> impl Iterator<Item = &HeadProjection> {
-        self.heads.values()
+        self.heads.values().map(|head| &head.projection)
+    }
+
+    /// The coordinates of a head's points, shared by all its plots.
+    pub(crate) fn coordinates(&self, head: HeadId) -> Result<Coordinates, Error> {
+        let projected = self.heads.get(&head).ok_or(Error::NotProjected {
+            head,
+            projected: self.heads.len(),
+        })?;
+        if let Some(known) = projected.coordinates.get() {
+            return Ok(known.clone());
+        }
+        let points = projected.projection.embedding.points.as_standard_layout();
+        let coordinates = Coordinates::new(points.as_slice().unwrap_or_default(), points.ncols())?;
+        Ok(projected.coordinates.get_or_init(|| coordinates).clone())
     }
 
     /// A head's projection.
@@ -114,7 +179,8 @@ impl Study {
     /// # Errors
     /// [`Error::NotProjected`].
     pub fn projection(&self, head: HeadId) -> Result<&HeadProjection, Error> {
-        self.heads.get(&head).ok_or(Error::NotProjected {
+        let projected = self.heads.get(&head).map(|head| &head.projection);
+        projected.ok_or(Error::NotProjected {
             head,
             projected: self.heads.len(),
         })
@@ -123,8 +189,7 @@ impl Study {
     /// Heads by how well distance tells attention: the most negative correlation first; heads without one last.
     pub fn ranking(&self) -> Vec<HeadId> {
         let mut heads: Vec<_> = self
-            .heads
-            .values()
+            .heads()
             .map(|head| (head.correlation.value.unwrap_or(f32::INFINITY), head.head))
             .collect();
         heads.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -158,33 +223,59 @@ impl Study {
         drawn.or_else(|| self.sequences.first().copied()).unwrap_or(0)
     }
 
-    /// The view's own scene: the open head, or the matrix. Nothing but a title while no head is there yet.
+    /// The plot of a state: the open head, with the sequence of the selected point highlighted, or the matrix. An empty page
+    /// while no head is there yet.
     ///
     /// # Errors
     /// As [`matrix`](Self::matrix) and [`head`](Self::head).
-    pub fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-        match view.open {
+    pub fn plot(&self, state: &ViewState) -> Result<Box<dyn Plot>, Error> {
+        Ok(match state.open {
             Some(head) if self.heads.contains_key(&head) => {
-                let selected = view.selection.filter(|pick| pick.head == Some(head));
+                let selected = state.selection.filter(|pick| pick.head == Some(head));
                 let sequence = selected
                     .and_then(|pick| self.place(head, pick.id))
                     .map(|place| place.sequence);
-                self.head(head, sequence, view, Some(size))
+                Box::new(self.head(head, sequence, state)?)
             }
-            _ if self.heads.is_empty() => Ok(Scene::new(size, view.colors().background)),
-            _ => self.matrix(view, Some(size)),
-        }
+            _ if self.heads.is_empty() => Box::new(Nothing),
+            _ => Box::new(self.matrix(state)?),
+        })
+    }
+}
+
+/// A study is a plot: that of the state, with what the capture knows of heads and tokens under the pointer.
+impl Plot for Study {
+    fn scene(&self, state: &ViewState, size: [f32; 2]) -> attn_render::Result<Scene> {
+        self.plot(state)?.scene(state, size)
     }
 
-    /// The numbers behind [`scene`](Self::scene): a row per point of the open head, or of all heads. Empty while no head is there.
-    ///
-    /// # Errors
-    /// As [`scene`](Self::scene).
-    pub fn table(&self, view: &View) -> Result<Table, Error> {
-        match view.open {
-            Some(head) if self.heads.contains_key(&head) => self.head_table(head, view),
-            _ if self.heads.is_empty() => Ok(Table::default()),
-            _ => self.matrix_table(view),
-        }
+    fn table(&self, state: &ViewState) -> attn_render::Result<Table> {
+        self.plot(state)?.table(state)
+    }
+
+    fn natural_size(&self) -> [f32; 2] {
+        let matrix = self.matrix(&ViewState::default());
+        matrix.map_or_else(|_| Nothing.natural_size(), |matrix| matrix.natural_size())
+    }
+
+    fn tooltip(&self, target: Target) -> Option<Tooltip> {
+        self.told(target)
+    }
+}
+
+/// A page without anything.
+struct Nothing;
+
+impl Plot for Nothing {
+    fn scene(&self, state: &ViewState, size: [f32; 2]) -> attn_render::Result<Scene> {
+        Ok(Scene::new(size, state.colors().background))
+    }
+
+    fn table(&self, _: &ViewState) -> attn_render::Result<Table> {
+        Ok(Table::default())
+    }
+
+    fn natural_size(&self) -> [f32; 2] {
+        [900.0, 820.0]
     }
 }

@@ -2,16 +2,13 @@
 //! others.
 
 use attn_core::{HeadId, Progress};
-use attn_project::{Embedding, project_selection, projected_points};
+use attn_project::{Embedding, atlas::projected_points};
 use attn_render::{
-    Scene, Table, View,
-    views::{Coordinates, Head},
+    ViewState,
+    plots::{Coordinates, Head, Texts},
 };
 
-use crate::{
-    Error, Study,
-    plots::{color_by, names},
-};
+use crate::{Error, Study};
 
 /// Some points of a head and where they lie by themselves.
 #[derive(Debug, Clone)]
@@ -30,22 +27,23 @@ impl Study {
     /// ```
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
-    /// use attn_project::{AtlasParams, Method};
+    /// use attn_project::{AtlasParams, pca::Pca};
     /// use attn_study::Study;
-    /// use attn_render::View;
+    /// use attn_render::{Plot, ViewState};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(sentences().take(20))?;
-    /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
+    /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
     /// let study = Study::project(capture, &params, &())?;
     /// let head = study.ranking()[0];
     /// let subset = study.subset(head, study.matches(head, "the").ids(), &())?;
-    /// assert_eq!(subset.scene(&study, &View::default(), [800.0, 700.0])?.layers[1].points.len(), subset.points().len());
+    /// let plot = subset.plot(&study, &ViewState::default())?;
+    /// assert_eq!(plot.scene(&ViewState::default(), [800.0, 700.0])?.layers[1].points.len(), subset.points().len());
     /// # Ok::<(), attn_study::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotProjected`], and those of [`project_selection`]: too few points, or one that the head does not have.
+    /// [`Error::NotProjected`], and those of [`Projector::fit_selection`](attn_project::Projector::fit_selection): too few points, or one that the head does not have.
     pub fn subset(
         &self,
         head: HeadId,
@@ -58,15 +56,7 @@ impl Study {
         points.dedup();
         let params = self.params();
         let all = projected_points(self.capture(), projection, params)?;
-        let embedding = project_selection(
-            all.view(),
-            &points,
-            &params.method,
-            params.dims,
-            params.metric,
-            params.seed,
-            progress,
-        )?;
+        let embedding = params.projector().fit_selection(all.view(), &points, progress)?;
         Ok(Subset {
             head,
             queries: points.partition_point(|&point| point < projection.queries),
@@ -87,63 +77,35 @@ impl Subset {
         &self.points
     }
 
-    /// The picture: colours, labels and search as in the head's own.
+    /// The plot: colors, labels and search as in the head's own.
     ///
     /// # Errors
-    /// Those of [`Head::scene`].
-    pub fn scene(&self, study: &Study, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-        self.with_plot(study, view, |plot| plot.scene(view, size))
-    }
-
-    /// The numbers behind it: a row per point.
-    ///
-    /// # Errors
-    /// As [`scene`](Self::scene).
-    pub fn table(&self, study: &Study, view: &View) -> Result<Table, Error> {
-        self.with_plot(study, view, |plot| plot.table())
-    }
-
-    fn with_plot<T>(
-        &self,
-        study: &Study,
-        view: &View,
-        use_it: impl FnOnce(&Head<'_>) -> Result<T, attn_render::Error>,
-    ) -> Result<T, Error> {
+    /// Those of [`Study::head`].
+    pub fn plot(&self, study: &Study, state: &ViewState) -> Result<Head, Error> {
         let flat = self.embedding.points.as_standard_layout();
         let coordinates = Coordinates::new(flat.as_slice().unwrap_or_default(), self.embedding.points.ncols())?;
         let mut plot = Head::new(self.head, coordinates, self.queries);
-        let pick = |texts: Vec<String>| -> Vec<String> {
-            let mut texts: Vec<Option<String>> = texts.into_iter().map(Some).collect();
-            let text = |&point: &usize| texts.get_mut(point).and_then(Option::take).unwrap_or_default();
-            self.points.iter().map(text).collect()
-        };
-        let (texts, searched) = (
-            pick(study.texts(self.head)),
-            pick(study.searched(self.head, &view.search)),
-        );
-        let labels: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let searched: Vec<&str> = searched.iter().map(String::as_str).collect();
-        (plot.labels, plot.searched) = (&labels, &searched);
-        let values = study.values(self.head, view)?;
-        let names = names(values.as_ref());
-        let own: Option<Vec<f32>> = values.as_ref().map(|values| {
-            self.points
-                .iter()
-                .map(|&point| values.values.get(point).copied().unwrap_or(f32::NAN))
-                .collect()
-        });
-        plot.values = own.as_deref();
-        plot.color_by = values.as_ref().map(|values| color_by(values, &names));
+        plot.labels = self.chosen(&study.labels(self.head));
+        plot.searched = self.chosen(&study.searched(self.head, &state.shared.search));
+        if let Some(values) = study.values(self.head, state)? {
+            let value = |&point: &usize| values.values.get(point).copied().unwrap_or(f32::NAN);
+            plot.values = Some(self.points.iter().map(value).collect());
+            plot.color_by = Some(values.by);
+        }
         let info = study.capture().model();
-        let title = format!("{}, head {}: some of its points", info.name, info.head_name(self.head));
-        plot.title = &title;
+        plot.title = format!("{}, head {}: some of its points", info.name, info.head_name(self.head));
         let keys = self.points.len() - self.queries;
-        let subtitle = format!("{} queries and {keys} keys, laid out by themselves", self.queries);
-        plot.subtitle = &subtitle;
+        plot.subtitle = format!("{} queries and {keys} keys, laid out by themselves", self.queries);
         plot.caption =
-            "Only what was chosen, as if there were no other points: distances are those of the space, places are new.";
-        let remarks = crate::trust::sentences(&self.embedding.warnings);
-        plot.remarks = &remarks;
-        Ok(use_it(&plot)?)
+            "Only what was chosen, as if there were no other points: distances are those of the space, places are new."
+                .into();
+        plot.remarks = crate::trust::sentences(&self.embedding.warnings);
+        Ok(plot)
+    }
+
+    /// The texts of its points.
+    fn chosen(&self, texts: &Texts) -> Texts {
+        let text = |&point: &usize| texts.get(point).map_or("", |text| &**text);
+        self.points.iter().map(text).collect()
     }
 }

@@ -1,79 +1,115 @@
 //! Can I trust what I see? How far a picture shows what is near in the space (Venna and Kaski 2001; METHODS in
 //! `attn_project::quality`), as a value per point, a number per head, and remarks.
 
+use std::sync::Arc;
+
 use attn_core::HeadId;
-use attn_project::{HeadProjection, Score, Warning};
-use attn_render::ColorMode;
+use attn_project::{
+    HeadProjection, Warning,
+    quality::{Quality, Score},
+};
 
-use crate::{Error, Study};
+use crate::{Error, Study, TokenAttribute};
 
-/// The score that a colour mode stands for; `None` for modes that say something else.
-fn score(projection: &HeadProjection, mode: ColorMode) -> Option<&Score> {
-    match mode {
-        ColorMode::Trustworthiness => Some(&projection.quality.trustworthiness),
-        ColorMode::Continuity => Some(&projection.quality.continuity),
-        ColorMode::NeighborsKept => Some(&projection.quality.neighbors_kept),
-        _ => None,
+/// A score of the projection itself, as an attribute of its points.
+struct Trust {
+    name: &'static str,
+    label: &'static str,
+    caption: &'static str,
+    score: fn(&Quality) -> &Score,
+    note: fn(f32) -> String,
+}
+
+const SCORES: [Trust; 3] = [
+    Trust {
+        name: "trustworthiness",
+        label: "trustworthiness",
+        caption: "T, trustworthiness: 1 where all that is near in the picture is near in the space. The lower, the more neighbors \
+                  do not belong there.",
+        score: |quality| &quality.trustworthiness,
+        note: |value| format!("T {value:.3}"),
+    },
+    Trust {
+        name: "continuity",
+        label: "continuity",
+        caption: "C, continuity: 1 where all that is near in the space is near in the picture. The lower, the farther a point \
+                  was torn from its neighbors.",
+        score: |quality| &quality.continuity,
+        note: |value| format!("C {value:.3}"),
+    },
+    Trust {
+        name: "neighbors-kept",
+        label: "share of neighbors kept",
+        caption: "The share of each point's ten nearest neighbors in the space that are among its ten nearest in the picture.",
+        score: |quality| &quality.neighbors_kept,
+        note: |value| format!("{:.0} % kept", 100.0 * value),
+    },
+];
+
+/// The scores of the projection as attributes.
+pub(crate) fn scores() -> impl Iterator<Item = Arc<dyn TokenAttribute>> {
+    SCORES
+        .into_iter()
+        .map(|score| Arc::new(score) as Arc<dyn TokenAttribute>)
+}
+
+impl std::fmt::Debug for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
     }
 }
 
-/// Whether a mode is a score of the picture itself.
-pub(crate) fn is_score(mode: ColorMode) -> bool {
-    matches!(
-        mode,
-        ColorMode::Trustworthiness | ColorMode::Continuity | ColorMode::NeighborsKept
-    )
-}
-
-/// A few characters under a plot of the matrix, in such a mode.
-pub(crate) fn note(projection: &HeadProjection, mode: ColorMode) -> Option<String> {
-    let score = score(projection, mode)?;
-    Some(match mode {
-        ColorMode::Trustworthiness => format!("T {:.3}", score.value),
-        ColorMode::Continuity => format!("C {:.3}", score.value),
-        _ => format!("{:.0} % kept", 100.0 * score.value),
-    })
-}
-
-/// What the matrix says under its plots, in such a mode.
-pub(crate) fn caption(mode: ColorMode) -> Option<&'static str> {
-    match mode {
-        ColorMode::Trustworthiness => Some(
-            "T, trustworthiness: 1 where all that is near in the picture is near in the space. The lower, the more neighbours \
-             do not belong there.",
-        ),
-        ColorMode::Continuity => Some(
-            "C, continuity: 1 where all that is near in the space is near in the picture. The lower, the farther a point was \
-             torn from its neighbours.",
-        ),
-        ColorMode::NeighborsKept => Some(
-            "The share of each point's ten nearest neighbours in the space that are among its ten nearest in the picture.",
-        ),
-        _ => None,
+impl TokenAttribute for Trust {
+    fn name(&self) -> &str {
+        self.name
     }
-}
 
-impl Study {
-    /// How well each point of a head's picture shows its neighbourhood, as `mode` asks; NaN for points that were not scored
-    /// ([`Quality::sampled`](attn_project::Quality::sampled)). `None` for modes that are no score of the picture.
-    ///
-    /// # Errors
-    /// [`Error::NotProjected`].
-    pub fn trust(&self, head: HeadId, mode: ColorMode) -> Result<Option<Vec<f32>>, Error> {
-        let projection = self.projection(head)?;
-        let Some(score) = score(projection, mode) else {
-            return Ok(None);
-        };
-        let Some(sampled) = &projection.quality.sampled else {
-            return Ok(Some(score.points.clone()));
-        };
+    fn label(&self) -> &str {
+        self.label
+    }
+
+    fn is_of_head(&self) -> bool {
+        true
+    }
+
+    /// NaN for points that were not scored: [`Quality::sampled`].
+    fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error> {
+        let projection = study.projection(head)?;
         let mut values = vec![f32::NAN; projection.embedding.points.nrows()];
+        let Some(quality) = &projection.quality else {
+            return Ok(values);
+        };
+        let score = (self.score)(quality);
+        let Some(sampled) = &quality.sampled else {
+            return Ok(score.points.clone());
+        };
         for (&point, &value) in sampled.iter().zip(&score.points) {
             if let Some(place) = values.get_mut(point as usize) {
                 *place = value;
             }
         }
-        Ok(Some(values))
+        Ok(values)
+    }
+
+    fn note(&self, head: &HeadProjection) -> Option<String> {
+        Some((self.note)((self.score)(head.quality.as_ref()?).value))
+    }
+
+    fn caption(&self) -> Option<&str> {
+        Some(self.caption)
+    }
+}
+
+impl Study {
+    /// A value per point of a head by the name of an [attribute](TokenAttribute), such as `trustworthiness`; `None` if there is
+    /// no attribute of that name.
+    ///
+    /// # Errors
+    /// [`Error::NotProjected`], and those of the attribute.
+    pub fn attribute(&self, head: HeadId, name: &str) -> Result<Option<Vec<f32>>, Error> {
+        self.projection(head)?;
+        let attribute = self.attributes().find(|attribute| attribute.name() == name);
+        attribute.map(|attribute| attribute.values(self, head)).transpose()
     }
 
     /// What to keep in mind with a head's picture, a sentence each: a graph in pieces, groups that the perplexity hides.

@@ -4,11 +4,8 @@
 //! Elhage et al. 2021), the only space that the heads of a layer share.
 
 use attn_core::{Attention, HeadId, HeadWeights, Progress, progress::step};
-use attn_project::{Dims, Embedding, Metric, project, sequence_sample};
-use attn_render::{
-    Scene, Table, View,
-    views::{ClusterMap, Coordinates, MapCluster},
-};
+use attn_project::{Embedding, Projector, atlas::sequence_sample};
+use attn_render::plots::{ClusterMap, Coordinates, MapCluster};
 use ndarray::{Array2, Axis, s};
 
 use crate::{Error, Study};
@@ -36,17 +33,17 @@ impl Study {
     /// use attn_core::Attention;
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
-    /// use attn_project::{AtlasParams, Method};
+    /// use attn_project::{AtlasParams, pca::Pca};
     /// use attn_study::Study;
-    /// use attn_render::View;
+    /// use attn_render::{Plot, ViewState};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(sentences().take(10))?;
-    /// let params = AtlasParams { method: Method::Pca, ..AtlasParams::default() };
+    /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
     /// let study = Study::new(capture, &params)?;
     /// let values = study.layer_values(Attention::EncoderSelf, 2, &capturer.model().head_weights()?, &())?;
     /// assert_eq!(values.points().count(), values.heads().len() * study.capture().tokens(attn_core::Side::Encoder));
-    /// values.scene(&study, &View::default(), [800.0, 700.0])?;
+    /// values.plot(&study)?.scene(&ViewState::default(), [800.0, 700.0])?;
     /// # Ok::<(), attn_study::Error>(())
     /// ```
     ///
@@ -84,14 +81,8 @@ impl Study {
             points.slice_mut(s![place, ..]).assign(&values.dot(output));
         }
         let params = self.params();
-        let embedding = project(
-            points.view(),
-            &params.method,
-            Dims::Two,
-            Metric::Euclidean,
-            params.seed,
-            progress,
-        )?;
+        let projector = Projector::new(&params.method).seed(params.seed);
+        let embedding = projector.fit(points.view(), progress)?;
         let texts: Vec<String> = sequences
             .iter()
             .flat_map(|&sequence| self.capture().sequences()[sequence].tokens(side))
@@ -128,29 +119,12 @@ impl LayerValues {
         &self.embedding
     }
 
-    /// The picture: colours are heads; [`View::search`] brings tokens out.
+    /// The plot: colors are heads; a search highlights tokens.
     ///
     /// # Errors
-    /// Those of [`ClusterMap::scene`].
-    pub fn scene(&self, study: &Study, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-        self.with_map(study, |map| map.scene(view, size))
-    }
-
-    /// The numbers behind it: a row per point.
-    ///
-    /// # Errors
-    /// As [`scene`](Self::scene).
-    pub fn table(&self, study: &Study) -> Result<Table, Error> {
-        self.with_map(study, |map| map.table())
-    }
-
-    fn with_map<T>(
-        &self,
-        study: &Study,
-        use_it: impl FnOnce(&ClusterMap<'_>) -> Result<T, attn_render::Error>,
-    ) -> Result<T, Error> {
+    /// [`Error::Render`] for coordinates that are not finite.
+    pub fn plot(&self, study: &Study) -> Result<ClusterMap, Error> {
         let info = study.capture().model();
-        let names: Vec<String> = self.heads.iter().map(|head| format!("H{}", head.head)).collect();
         let layer = self.heads.first().map_or(0, |head| head.layer);
         let stack = match (info.attentions.len(), self.heads.first()) {
             (2.., Some(head)) => format!(", {}", head.attention),
@@ -165,22 +139,26 @@ impl LayerValues {
             caption.push(' ');
             caption.push_str(&remark);
         }
-        let labels: Vec<&str> = self.texts.iter().map(String::as_str).collect();
-        let cluster = |name| MapCluster { name, size: tokens };
-        let map = ClusterMap {
-            title: &format!("{}{stack}, layer {layer}: what its heads write", info.name),
-            subtitle: &format!(
+        let cluster = |head: &HeadId| MapCluster {
+            name: format!("H{}", head.head),
+            size: tokens,
+        };
+        let coordinates = Coordinates::new(flat.as_slice().unwrap_or_default(), self.embedding.points.ncols())?;
+        Ok(ClusterMap {
+            title: format!("{}{stack}, layer {layer}: what its heads write", info.name),
+            subtitle: format!(
                 "{} · {} sequences, {tokens} tokens",
                 study.params().method.name(),
                 self.sequences
             ),
-            caption: &caption,
-            what: "head",
-            coordinates: Coordinates::new(flat.as_slice().unwrap_or_default(), self.embedding.points.ncols())?,
-            of: &self.of,
-            clusters: names.iter().map(|name| cluster(name.as_str())).collect(),
-            labels: &labels,
-        };
-        Ok(use_it(&map)?)
+            caption,
+            what: "head".into(),
+            labels: self.texts.as_slice().into(),
+            ..ClusterMap::new(
+                coordinates,
+                self.of.as_slice(),
+                self.heads.iter().map(cluster).collect(),
+            )
+        })
     }
 }

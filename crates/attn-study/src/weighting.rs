@@ -34,9 +34,10 @@ impl Weighting {
     }
 }
 
-/// The weights that were asked for last: scrolling through a long text asks for the same again and again.
+/// The weights that were asked for last, row by row as plots share them: scrolling through a long text asks for the same again
+/// and again.
 #[derive(Debug, Default)]
-pub(crate) struct Recent(Mutex<Option<(HeadId, usize, Arc<Array2<f32>>)>>);
+pub(crate) struct Recent(Mutex<Option<(HeadId, usize, Arc<[f32]>)>>);
 
 impl Clone for Recent {
     fn clone(&self) -> Self {
@@ -80,15 +81,20 @@ impl Study {
     }
 
     /// The same, kept until others are asked for.
-    pub(crate) fn recent_weights(&self, head: HeadId, sequence: usize) -> Result<Arc<Array2<f32>>, Error> {
+    pub(crate) fn recent_weights(&self, head: HeadId, sequence: usize) -> Result<Arc<[f32]>, Error> {
         let mut recent = self.recent.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, in_sequence, weights)) = &*recent
             && (*of, *in_sequence) == (head, sequence)
         {
             return Ok(weights.clone());
         }
-        let weights = Arc::new(self.weights(head, sequence)?);
+        let weights = shared(&self.weights(head, sequence)?);
         *recent = Some((head, sequence, weights.clone()));
         Ok(weights)
     }
+}
+
+/// Weights row by row, as plots share them.
+pub(crate) fn shared(weights: &Array2<f32>) -> Arc<[f32]> {
+    weights.as_standard_layout().as_slice().unwrap_or_default().into()
 }

@@ -6,7 +6,7 @@ use attn_sdk::{
     Contrast, Study,
     core::files::write_atomically,
     models::control::Control,
-    render::{Headless, Scene},
+    render::{Exporter, Plot},
 };
 use eframe::egui::Ui;
 
@@ -14,7 +14,7 @@ use examples_common::Terminal;
 
 use crate::{
     options::Options,
-    pictures::{SCALE, chosen, file_name},
+    pictures::{chosen, file_name},
     side::Side,
     source::{Model, Source},
 };
@@ -44,15 +44,15 @@ pub(crate) fn write(
         .try_for_each(|column| other.add_column(column))?;
     other.set_filter(study.filter().clone())?;
     let view = options.view();
-    let mut headless = Headless::new()?;
-    let mut draw = |name: String, scene: Scene| headless.render(&scene, &view, SCALE)?.write_png(out.join(name));
-    draw(format!("matrix-{}.png", control.name()), other.matrix(&view, None)?)?;
+    let mut exporter = Exporter::default();
+    let mut draw = |name: String, plot: &dyn Plot| exporter.write(plot, &view, out.join(name));
+    draw(format!("matrix-{}.png", control.name()), &other.matrix(&view)?)?;
     let sequence = options
         .sequence
         .map_or(study.typical_sequence(), |number| number.saturating_sub(1));
     for head in chosen(study, options)? {
         let name = format!("head-{}-{}.png", file_name(study, head), control.name());
-        draw(name, other.head(head, Some(sequence), &view, None)?)?;
+        draw(name, &other.head(head, Some(sequence), &view)?)?;
     }
     let contrast = Contrast::new(study.capture(), other.capture(), terminal)?;
     let file = |extension: &str| out.join(format!("against-{}.{extension}", control.name()));

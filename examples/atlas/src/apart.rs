@@ -3,56 +3,48 @@
 
 use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
-    Error, LayerValues, Study, Subset,
+    LayerValues, Study, Subset,
     core::HeadId,
-    render::{Scene, Table, View},
+    render::{Plot, Shared, ViewState, deferred},
 };
 use eframe::egui::{Button, Id, Ui, Window, vec2};
 
 use crate::{export, pictures, side::Side};
 
-/// What such a picture is of.
-pub(crate) enum Apart {
-    Points(Subset),
-    Values(LayerValues),
+/// Such a picture: its title, its file's name, and whether what is searched for elsewhere is searched for here.
+pub(crate) struct Apart {
+    title: String,
+    file_name: String,
+    searched: bool,
+    plot: Box<dyn Plot>,
 }
 
 impl Apart {
-    fn title(&self, study: &Study) -> String {
+    fn points(study: Study, subset: Subset) -> Self {
+        let head = subset.head();
+        Self {
+            title: format!("Some points of {}", study.capture().model().head_name(head)),
+            file_name: format!("points-{}", pictures::file_name(&study, head)),
+            searched: false,
+            plot: Box::new(deferred(move |view| subset.plot(&study, view))),
+        }
+    }
+
+    fn values(study: Study, values: LayerValues) -> Self {
         let name = |head: HeadId| study.capture().model().head_name(head);
-        match self {
-            Self::Points(subset) => format!("Some points of {}", name(subset.head())),
-            Self::Values(values) => match values.heads() {
-                [first, .., last] => format!("What {} to {} write", name(*first), name(*last)),
-                heads => format!(
-                    "What {} writes",
-                    heads.first().map_or_else(String::new, |head| name(*head))
-                ),
-            },
-        }
-    }
-
-    fn file_name(&self, study: &Study) -> String {
-        match self {
-            Self::Points(subset) => format!("points-{}", pictures::file_name(study, subset.head())),
-            Self::Values(values) => {
-                let first = values.heads().first();
-                first.map_or_else(|| "values".into(), |head| pictures::layer_name(study, *head))
-            }
-        }
-    }
-
-    fn scene(&self, study: &Study, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-        match self {
-            Self::Points(subset) => subset.scene(study, view, size),
-            Self::Values(values) => values.scene(study, view, size),
-        }
-    }
-
-    fn table(&self, study: &Study, view: &View) -> Result<Table, Error> {
-        match self {
-            Self::Points(subset) => subset.table(study, view),
-            Self::Values(values) => values.table(study),
+        let title = match values.heads() {
+            [first, .., last] => format!("What {} to {} write", name(*first), name(*last)),
+            heads => format!(
+                "What {} writes",
+                heads.first().map_or_else(String::new, |head| name(*head))
+            ),
+        };
+        let first = values.heads().first();
+        Self {
+            title,
+            file_name: first.map_or_else(|| "values".into(), |head| pictures::layer_name(&study, *head)),
+            searched: true,
+            plot: Box::new(deferred(move |_| values.plot(&study))),
         }
     }
 }
@@ -60,7 +52,7 @@ impl Apart {
 /// One on view.
 pub(crate) struct Shown {
     apart: Apart,
-    view: View,
+    view: ViewState,
     picture: SceneView,
 }
 
@@ -68,31 +60,36 @@ impl Shown {
     pub(crate) fn new(apart: Apart, state: &RenderState) -> Self {
         Self {
             apart,
-            view: View::default(),
+            view: ViewState::default(),
             picture: SceneView::new(state, "a picture of its own"),
         }
     }
 
     /// Themes and colours are those of the other pictures; what is chosen by number is other points here. Points that were searched for
     /// all match.
-    fn follow(&mut self, view: &View) {
-        let own = &mut self.view;
-        (own.theme, own.palette, own.color_mode, own.patches) =
-            (view.theme, view.palette, view.color_mode, view.patches);
-        own.column.clone_from(&view.column);
-        if matches!(self.apart, Apart::Values(_)) {
-            own.search.clone_from(&view.search);
-        }
+    fn follow(&mut self, view: &ViewState) {
+        let own = self.view.shared.clone();
+        self.view.shared = Shared {
+            search: if self.apart.searched {
+                view.shared.search.clone()
+            } else {
+                own.search
+            },
+            selected: own.selected,
+            hidden_classes: own.hidden_classes,
+            legend_page: own.legend_page,
+            ..view.shared.clone()
+        };
     }
 }
 
 /// The head and the points that are spoken of: what was drawn around, else what the search finds in the open head.
 fn chosen(side: &Side) -> Option<(HeadId, Vec<u32>)> {
     let study = side.study.as_ref()?;
-    let drawn: Vec<u32> = side.view.selected.ids().collect();
-    let head = side.view.open.or(side.view.selected.head())?;
+    let drawn: Vec<u32> = side.view.shared.selected.ids().collect();
+    let head = side.view.open.or(side.view.shared.selected.head())?;
     let ids = match drawn.is_empty() {
-        true => study.matches(head, &side.view.search).ids().collect(),
+        true => study.matches(head, &side.view.shared.search).ids().collect(),
         false => drawn,
     };
     (!ids.is_empty() && study.projection(head).is_ok()).then_some((head, ids))
@@ -106,7 +103,7 @@ pub(crate) fn offer(ui: &mut Ui, side: &mut Side) {
         .on_hover_text("Lays out what you drew around, or what the search finds in the open head, by itself")
         .on_disabled_hover_text("Draw around points (b or l), or open a head and search");
     if let (true, Some((head, ids))) = (button.clicked(), chosen) {
-        side.apart(move |study, _, progress| Ok(Apart::Points(study.subset(head, ids, progress)?)));
+        side.apart(move |study, _, progress| Ok(Apart::points(study.clone(), study.subset(head, ids, progress)?)));
     }
     let layer = side.view.open.filter(|_| side.capturer.is_some());
     let button = ui
@@ -117,24 +114,18 @@ pub(crate) fn offer(ui: &mut Ui, side: &mut Side) {
         side.apart(move |study, capturer, progress| {
             let capturer = capturer.ok_or("the values of a layer: expected a model, found a capture alone")?;
             let weights = capturer.model().head_weights()?;
-            Ok(Apart::Values(study.layer_values(
-                head.attention,
-                head.layer,
-                &weights,
-                progress,
-            )?))
+            let values = study.layer_values(head.attention, head.layer, &weights, progress)?;
+            Ok(Apart::values(study.clone(), values))
         });
     }
 }
 
 /// The window.
 pub(crate) fn show(ui: &Ui, side: &mut Side) {
-    let (Some(study), Some(shown)) = (&side.study, &mut side.shown_apart) else {
-        return;
-    };
+    let Some(shown) = &mut side.shown_apart else { return };
     shown.follow(&side.view);
     let (mut open, mut asked) = (true, None);
-    Window::new(shown.apart.title(study))
+    Window::new(shown.apart.title.as_str())
         .id(Id::unique("apart"))
         .open(&mut open)
         .default_pos([290.0, 60.0])
@@ -143,16 +134,12 @@ pub(crate) fn show(ui: &Ui, side: &mut Side) {
             asked = export::menu(ui);
             let size = vec2(ui.available_width().max(300.0), ui.available_height().max(300.0));
             ui.allocate_ui(size, |ui| {
-                let apart = &shown.apart;
-                shown
-                    .picture
-                    .show(ui, &mut shown.view, |size, view| apart.scene(study, view, size));
+                shown.picture.show(ui, &mut shown.view, &shown.apart.plot);
             });
         });
-    if let Some(kind) = asked {
-        let table = || shown.apart.table(study, &shown.view);
-        let name = shown.apart.file_name(study);
-        side.written = export::write(&side.out, &name, kind, shown.picture.scene(), &shown.view, table);
+    if let Some(format) = asked {
+        let (name, plot) = (&shown.apart.file_name, &shown.apart.plot);
+        side.written = export::write(&side.out, name, format, plot, &shown.view, &shown.picture);
     }
     if !open {
         side.shown_apart = None;

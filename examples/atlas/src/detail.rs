@@ -1,11 +1,11 @@
 //! What stands beside the heads: one sequence, in the head that is spoken of, in all, or through all layers; all sequences in that head;
 //! the heads that are like it.
 
-use attn_egui::{Export, SceneView, egui_wgpu::RenderState};
+use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
-    Error, SequenceRollout, Study, Summary,
+    SequenceRollout, Study, Summary,
     core::{Attention, HeadId},
-    render::{Event, Pick, Table, View},
+    render::{Event, Pick, Plot, ViewState, deferred},
 };
 use eframe::egui::{RichText, ScrollArea, Ui, vec2};
 
@@ -54,7 +54,7 @@ type Shows = (HeadId, bool, usize, Kind);
 
 /// The picture, and how a person looks at it.
 pub(crate) struct Detail {
-    view: View,
+    view: ViewState,
     picture: SceneView,
     kind: Kind,
     /// What was drawn.
@@ -67,7 +67,7 @@ pub(crate) struct Detail {
 impl Detail {
     pub(crate) fn new(state: &RenderState) -> Self {
         Self {
-            view: View::default(),
+            view: ViewState::default(),
             picture: SceneView::new(state, "attention in one sequence"),
             kind: Kind::default(),
             shows: None,
@@ -104,36 +104,46 @@ impl Detail {
         self.view.selection = None;
         self.view.hidden.clear();
     }
+}
 
-    /// What its file is called.
-    fn file_name(&self, study: &Study, head: HeadId, sequence: usize) -> String {
-        let head = pictures::file_name(study, head);
-        let sequence = sequence + 1;
-        match self.kind {
-            Kind::Sequence if study.is_picture(sequence - 1) => format!("image-{head}-of-{sequence}"),
-            Kind::Sequence => format!("sentence-{head}-of-{sequence}"),
-            Kind::EveryHead => format!("overview-of-{sequence}"),
-            Kind::Rollout => format!("rollout-of-{sequence}"),
-            Kind::ByPosition => format!("aggregate-{head}"),
-            Kind::Alike => "head-map".into(),
+/// The picture, and what its file is called; `None` while it is not there yet.
+fn plot<'a>(
+    study: &'a Study,
+    summary: Option<&'a Summary>,
+    rollout: Option<&'a SequenceRollout>,
+    (head, marked, sequence, kind): Shows,
+) -> Option<(String, Box<dyn Plot + 'a>)> {
+    let (name, number) = (pictures::file_name(study, head), sequence + 1);
+    Some(match kind {
+        Kind::Sequence if study.is_picture(sequence) => (
+            format!("image-{name}-of-{number}"),
+            Box::new(deferred(move |_| study.image(head, sequence, None))),
+        ),
+        Kind::Sequence => (
+            format!("sentence-{name}-of-{number}"),
+            Box::new(deferred(move |_| study.sentence(head, sequence))),
+        ),
+        Kind::EveryHead => (
+            format!("overview-of-{number}"),
+            Box::new(deferred(move |_| study.overview(sequence))),
+        ),
+        Kind::Rollout => {
+            let wanted = (Study::self_attention_of(head), sequence);
+            let rollout = rollout.filter(|there| (there.attention(), there.sequence()) == wanted)?;
+            (
+                format!("rollout-of-{number}"),
+                Box::new(deferred(move |_| rollout.plot(study, None))),
+            )
         }
-    }
-
-    fn table(&self, study: &Study, summary: Option<&Summary>, head: HeadId, sequence: usize) -> Result<Table, Error> {
-        match self.kind {
-            Kind::Sequence if study.is_picture(sequence) => study.image_table(head, sequence),
-            Kind::Sequence => {
-                study.sentence_table(head, sequence, &self.view, self.picture.scene().map(|scene| scene.size))
-            }
-            Kind::EveryHead => study.overview_table(sequence),
-            Kind::Rollout => self
-                .rollout
-                .as_ref()
-                .map_or_else(|| Ok(Table::default()), |rollout| rollout.table(study)),
-            Kind::ByPosition => study.aggregate_table(head),
-            Kind::Alike => summary.map_or_else(|| Ok(Table::default()), Summary::map_table),
+        Kind::ByPosition => (
+            format!("aggregate-{name}"),
+            Box::new(deferred(move |_| study.aggregate(head))),
+        ),
+        Kind::Alike => {
+            let (summary, marked) = (summary?, marked.then_some(head));
+            ("head-map".into(), Box::new(deferred(move |_| summary.map(marked))))
         }
-    }
+    })
 }
 
 impl Side {
@@ -143,94 +153,80 @@ impl Side {
             return;
         };
         let detail = &mut self.detail;
-        (detail.view.theme, detail.view.palette) = (self.view.theme, self.view.palette);
-        let mut asked: Option<Export> = None;
+        (detail.view.shared.theme, detail.view.shared.palette) = (self.view.shared.theme, self.view.shared.palette);
+        let mut asked = None;
         ui.horizontal_wrapped(|ui| {
             for (kind, name, hint) in Kind::ALL {
                 ui.selectable_value(&mut detail.kind, kind, name).on_hover_text(hint);
             }
             asked = export::menu(ui);
         });
-        if let Some(kind) = asked {
-            let (name, table) = (detail.file_name(study, head, sequence), || {
-                detail.table(study, self.summary.as_ref(), head, sequence)
-            });
-            self.written = export::write(&self.out, &name, kind, detail.picture.scene(), &detail.view, table);
-        }
         // Another head, sequence or kind is another picture of the same view.
         let kind = detail.kind;
-        let marked = self.view.open.or(self.view.hover_head);
-        let shows = Some((head, marked.is_some(), sequence, kind));
-        if detail.shows != shows {
+        let marked = self.view.open.or(self.picture.interaction().head).is_some();
+        let shows = (head, marked, sequence, kind);
+        if detail.shows != Some(shows) {
             if detail.shows.map(|(.., kind)| kind) != Some(kind) {
                 // A token of one picture is a head of another.
                 detail.forget();
             }
-            detail.shows = shows;
+            detail.shows = Some(shows);
             detail.picture.invalidate();
         }
-        let (picture, view) = (&mut detail.picture, &mut detail.view);
-        match kind {
-            Kind::Sequence if study.is_picture(sequence) => {
-                picture.show(ui, view, |size, view| {
-                    study.image(head, sequence, None, view, Some(size))
-                });
+        let summary = self.summary.as_ref();
+        let Some((name, plot)) = plot(study, summary, detail.rollout.as_ref(), shows) else {
+            if kind == Kind::Alike {
+                ui.label(RichText::new("The map appears when all heads are projected.").weak());
+                return;
             }
-            Kind::Sequence => {
+            ui.label(RichText::new("Attention is followed through the layers …").weak());
+            let wanted = (Study::self_attention_of(head), sequence);
+            // Once: if it failed, a note says why.
+            if detail.asked != Some(wanted) {
+                detail.asked = Some(wanted);
+                self.work.roll_out(study.clone(), wanted.0, wanted.1);
+            }
+            return;
+        };
+        let (picture, view) = (&mut detail.picture, &mut detail.view);
+        if let Some(format) = asked {
+            self.written = export::write(&self.out, &name, format, &plot, view, picture);
+        }
+        // A sentence scrolls as a whole; longer texts scroll within their picture.
+        let natural = match kind {
+            Kind::Sequence if !study.is_picture(sequence) => {
                 let item = &study.capture().sequences()[sequence];
                 let tokens = |side| item.tokens(side).len();
                 let rows = tokens(head.attention.query_side()).max(tokens(head.attention.key_side()));
-                let natural = if rows > WHOLE { 0.0 } else { AROUND + ROW * rows as f32 };
-                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-                    let size = vec2(ui.available_width(), natural.max(ui.available_height()));
-                    ui.allocate_ui(size, |ui| {
-                        picture.show(ui, view, |size, view| study.sentence(head, sequence, view, Some(size)))
-                    });
-                });
+                if rows > WHOLE { 0.0 } else { AROUND + ROW * rows as f32 }
             }
-            Kind::EveryHead => {
-                let shown = picture.show(ui, view, |size, view| study.overview(sequence, view, Some(size)));
-                if let Some(head) = shown.opened() {
-                    detail.view.close_head();
-                    detail.kind = Kind::Sequence;
-                    self.open(head);
-                }
-            }
-            Kind::Rollout => {
-                let wanted = (Study::self_attention_of(head), sequence);
-                let there = detail.rollout.as_ref();
-                match there.filter(|there| (there.attention(), there.sequence()) == wanted) {
-                    Some(rollout) => {
-                        picture.show(ui, view, |size, view| rollout.scene(study, None, view, Some(size)));
-                    }
-                    None => {
-                        ui.label(RichText::new("Attention is followed through the layers …").weak());
-                        // Once: if it failed, a note says why.
-                        if detail.asked != Some(wanted) {
-                            detail.asked = Some(wanted);
-                            self.work.roll_out(study.clone(), wanted.0, wanted.1);
-                        }
-                    }
-                }
-            }
-            Kind::ByPosition => {
-                picture.show(ui, view, |size, view| study.aggregate(head, view, Some(size)));
-            }
+            _ => 0.0,
+        };
+        let area = ScrollArea::vertical().auto_shrink(false);
+        let shown = area.show(ui, |ui| {
+            let size = vec2(ui.available_width(), natural.max(ui.available_height()));
+            ui.allocate_ui(size, |ui| picture.show(ui, view, &plot)).inner
+        });
+        drop(plot);
+        let shown = shown.inner;
+        let opened = match kind {
+            Kind::EveryHead => shown.opened(),
             Kind::Alike => {
-                let Some(summary) = &self.summary else {
-                    ui.label(RichText::new("The map appears when all heads are projected.").weak());
-                    return;
-                };
-                let shown = picture.show(ui, view, |size, view| summary.map(marked, view, Some(size)));
                 let clicked = shown.events.iter().find_map(|event| match event {
-                    Event::SelectPoint(Some(Pick { head: None, id })) => summary.heads.get(*id as usize),
+                    Event::SelectPoint(Some(Pick { head: None, id })) => summary?.heads.get(*id as usize),
                     _ => None,
                 });
-                if let Some(head) = clicked.map(|clicked| clicked.head) {
-                    detail.view.selection = None;
-                    self.open(head);
-                }
+                clicked.map(|clicked| clicked.head)
             }
+            _ => None,
+        };
+        let Some(head) = opened else { return };
+        if kind == Kind::EveryHead {
+            view.close_head();
+            detail.kind = Kind::Sequence;
+        } else {
+            view.selection = None;
         }
+        self.open(head);
     }
 }

@@ -162,7 +162,7 @@ impl Experiments {
 pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -> Option<Question> {
     side.capturer.as_ref()?;
     // Edges are spoken of beside the head they are of.
-    let alone = heads.len() == 1 && side.view.open.or(side.view.hover_head) == heads.first().copied();
+    let alone = heads.len() == 1 && side.view.open.or(side.picture.interaction().head) == heads.first().copied();
     let named = |study: &Study| {
         let name = |head: &HeadId| study.capture().model().head_name(*head);
         heads.iter().map(name).collect::<Vec<_>>().join(", ")

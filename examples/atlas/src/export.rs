@@ -2,44 +2,48 @@
 
 use std::{error::Error, fs, path::Path};
 
-use attn_egui::{Export, export_menu};
+use attn_egui::{SceneView, export_menu};
 use attn_sdk::{
-    core::files::write_atomically,
-    render::{Scene, Table, View},
+    core::{files::write_atomically, table::Table},
+    render::{Exporter, Format, Plot, ViewState},
 };
 use eframe::egui::Ui;
 
 /// The menu of a picture.
-pub(crate) fn menu(ui: &mut Ui) -> Option<Export> {
-    export_menu(ui, &Export::ALL)
+pub(crate) fn menu(ui: &mut Ui) -> Option<Format> {
+    export_menu(ui, &Format::ALL)
 }
 
 /// The menu of a table.
-pub(crate) fn numbers_menu(ui: &mut Ui) -> Option<Export> {
-    export_menu(ui, &[Export::Csv, Export::Json])
+pub(crate) fn numbers_menu(ui: &mut Ui) -> Option<Format> {
+    export_menu(ui, &Format::NUMBERS)
 }
 
-/// Writes a picture or the numbers behind it to a folder, and says so, or why not.
+/// Writes a picture as it is on view, or the numbers behind it, to a folder, and says so, or why not.
 pub(crate) fn write(
     out: &Path,
     name: &str,
-    kind: Export,
-    scene: Option<&Scene>,
-    view: &View,
-    table: impl FnOnce() -> Result<Table, attn_sdk::Error>,
+    format: Format,
+    plot: &dyn Plot,
+    view: &ViewState,
+    widget: &SceneView,
 ) -> String {
+    let mut exporter = Exporter::default();
+    exporter.size = widget.scene().map(|scene| scene.size);
+    let bytes = exporter.bytes(plot, view, format).map_err(Into::into);
+    said(out, name, format, bytes)
+}
+
+/// The same of a table alone.
+pub(crate) fn write_table(out: &Path, name: &str, format: Format, table: &Table) -> String {
+    said(out, name, format, Ok(format.table_bytes(table).unwrap_or_default()))
+}
+
+fn said(out: &Path, name: &str, format: Format, bytes: Result<Vec<u8>, Box<dyn Error>>) -> String {
     let write = || -> Result<String, Box<dyn Error>> {
-        let bytes = match kind {
-            Export::Csv => table()?.to_csv().into_bytes(),
-            Export::Json => table()?.to_json().into_bytes(),
-            Export::Png | Export::Svg => {
-                let scene = scene.ok_or("there is no picture yet")?;
-                kind.bytes(scene, view, Table::default)?
-            }
-        };
         fs::create_dir_all(out)?;
-        let path = out.join(format!("{name}.{}", kind.extension()));
-        write_atomically(&path, &bytes)?;
+        let path = out.join(format!("{name}.{}", format.extension()));
+        write_atomically(&path, &bytes?)?;
         Ok(format!("written: {}", path.display()))
     };
     write().unwrap_or_else(|error| error.to_string())

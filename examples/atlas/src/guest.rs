@@ -7,7 +7,7 @@ use attn_sdk::{
     Guest, Progress, Study,
     core::{Capture, HeadId},
     models::{Capturer, images::Image},
-    render::{Scene, View},
+    render::{Plot, over},
 };
 use eframe::egui::{Key, RichText, TextEdit, Ui};
 use rayon::prelude::*;
@@ -38,10 +38,11 @@ pub(crate) fn place(
 }
 
 /// Draws guests over a picture of their heads.
-pub(crate) fn draw(guests: &[Guest], mut scene: Scene, view: &View) -> Scene {
-    let colors = view.colors();
-    guests.iter().for_each(|guest| guest.draw(&mut scene, &colors));
-    scene
+pub(crate) fn draw(guests: &[Guest], plot: impl Plot) -> impl Plot {
+    over(plot, move |scene, view| {
+        let colors = view.colors();
+        guests.iter().for_each(|guest| guest.draw(scene, &colors));
+    })
 }
 
 /// What a side's model takes, if it can be run.

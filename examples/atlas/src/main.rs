@@ -38,7 +38,7 @@ use std::{error::Error, process::ExitCode};
 use attn_sdk::{
     Study,
     core::Capture,
-    project::{AtlasCache, AtlasOptions},
+    project::atlas::{AtlasCache, AtlasOptions},
 };
 use clap::Parser;
 use examples_common::Terminal;

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use attn_sdk::{embedded, render::View};
+use attn_sdk::{
+    embedded,
+    render::{Shared, ViewState},
+};
 use eframe::egui::{self, Grid, TextEdit, Ui, Window};
 
 use crate::{
@@ -60,11 +63,11 @@ impl Atlas {
     /// Shows another model, in place of the one that is shown or beside it.
     fn bring(&mut self, source: Source, beside: bool, context: &egui::Context) {
         let now = self.active();
-        let view = View {
-            theme: now.view.theme,
-            palette: now.view.palette,
-            ..View::default()
-        };
+        let view = ViewState::from(Shared {
+            theme: now.view.shared.theme,
+            palette: now.view.shared.palette,
+            ..Shared::default()
+        });
         let side = Side::new(source, self.params.clone(), view, &self.out, None, &self.state, context);
         if beside {
             self.sides.truncate(1);

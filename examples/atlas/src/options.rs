@@ -7,8 +7,8 @@ use attn_sdk::{
     core::LayerHead,
     embedded::{self, EmbeddedModel},
     models::control::Control,
-    project::{AtlasParams, Dims, Method, TsneParams, UmapParams},
-    render::{ColorMode, Palette, PatchStyle, Theme, View},
+    project::{AtlasParams, Dims, Method, pca::Pca, tsne::Tsne, umap::Umap},
+    render::{ColorChoice, Palette, PatchStyle, Shared, Theme, ViewState},
 };
 use clap::{Parser, ValueEnum};
 
@@ -76,8 +76,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ROW:COLUMN", value_parser = row_and_column)]
     pub(crate) patch: Option<(usize, usize)>,
     /// What colours say: query-key, position, position-mod-5, norm, token-length, sequence-length, token-frequency,
-    /// punctuation, patch-row, patch-column, trustworthiness, continuity, neighbours-kept, or a column of the data such as upos
-    #[arg(long, value_name = "MODE|COLUMN", default_value = "query-key")]
+    /// punctuation, patch-row, patch-column, trustworthiness, continuity, neighbors-kept, or a column of the data such as upos
+    #[arg(long, value_name = "NAME", default_value = "query-key")]
     pub(crate) color: String,
     /// Draws the patches of pictures themselves where they lie in a head: outlined, tinted or plain
     #[arg(long, value_name = "STYLE")]
@@ -140,9 +140,9 @@ impl Projection {
 
     pub(crate) fn method(self) -> Method {
         match self {
-            Self::Pca => Method::Pca,
-            Self::Tsne => Method::Tsne(TsneParams::default()),
-            Self::Umap => Method::Umap(UmapParams::default()),
+            Self::Pca => Pca.into(),
+            Self::Tsne => Tsne::default().into(),
+            Self::Umap => Umap::default().into(),
         }
     }
 }
@@ -224,20 +224,19 @@ impl Options {
     }
 
     /// How to look at it.
-    pub(crate) fn view(&self) -> View {
-        View {
+    pub(crate) fn view(&self) -> ViewState {
+        ViewState::from(Shared {
             theme: if self.dark { Theme::Dark } else { Theme::Light },
             palette: if self.original_colors {
                 Palette::Original
             } else {
                 Palette::ColorBlindSafe
             },
-            color_mode: self.color.parse().unwrap_or(ColorMode::Value),
-            column: self.color.clone(),
+            color: ColorChoice::from(self.color.as_str()),
             search: self.search.clone(),
             patches: self.patches,
-            ..View::default()
-        }
+            ..Shared::default()
+        })
     }
 }
 

@@ -6,17 +6,13 @@ use attn_sdk::{
     Progress, Study, Summary, SummaryParams,
     core::{HeadId, LayerHead, files::write_atomically},
     models::Capturer,
-    render::{ColorMode, Headless, Scene, SvgOptions, Table, View, write_svg},
+    render::{Exporter, Plot, ViewState},
 };
 
 use examples_common::Terminal;
 
 use crate::{experiment, guest, options::Options};
 
-/// Pixels per layout unit: sharp in print.
-pub(crate) const SCALE: f32 = 2.0;
-/// Layout of a picture of some points.
-const ALONE: [f32; 2] = [900.0, 820.0];
 /// Heads drawn on their own if none is named.
 pub(crate) const HEADS: usize = 3;
 
@@ -31,22 +27,12 @@ pub(crate) fn write(
 ) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
     let sequence = sequence(study, options)?;
-    let modes = study.color_modes();
     let view = options.view();
-    let known = match view.color_mode {
-        ColorMode::Value => study.column(&view.column).is_some(),
-        mode => modes.contains(&mode),
-    };
-    if !known {
-        let modes = modes
-            .iter()
-            .filter(|mode| **mode != ColorMode::Value)
-            .map(|mode| mode.name());
-        let columns = study.columns().iter().map(|column| column.name.as_str());
-        let all: Vec<&str> = modes.chain(columns).collect();
-        return Err(format!("--color {}: this data has {}", options.color, all.join(", ")).into());
+    if !study.has_color(&view.shared.color) {
+        let known = study.color_names().join(", ");
+        return Err(format!("--color {}: this data has query-key, {known}", options.color).into());
     }
-    let mut headless = Headless::new()?;
+    let mut exporter = Exporter::default();
     let mut written = Vec::new();
     // A head of each layer.
     let mut layers = heads.to_vec();
@@ -54,83 +40,48 @@ pub(crate) fn write(
     layers.dedup_by_key(|head| (head.attention, head.layer));
     layers.retain(|_| options.values);
     let total = 5 + (3 + usize::from(options.matches_alone)) * heads.len() + layers.len();
-    let mut draw = |name: String, scene: Scene, view: &View, table: Table| -> Result<(), Box<dyn Error>> {
-        let path = out.join(&name);
-        headless.render(&scene, view, SCALE)?.write_png(&path)?;
-        if options.svg {
-            write_svg(path.with_extension("svg"), &scene, view, &SvgOptions::default())?;
+    let formats = [("png", true), ("svg", options.svg), ("csv", options.csv)];
+    let mut draw = |name: String, plot: &dyn Plot, view: &ViewState| -> Result<(), Box<dyn Error>> {
+        for (extension, _) in formats.iter().filter(|(_, wanted)| *wanted) {
+            exporter.write(plot, view, out.join(format!("{name}.{extension}")))?;
         }
-        if options.csv {
-            write_atomically(&path.with_extension("csv"), table.to_csv().as_bytes())?;
-        }
-        written.push(name);
+        written.push(format!("{name}.png"));
         // Drawing takes seconds at most; a cancellation is noticed by the shell.
         let _ = terminal.update("pictures", written.len(), total);
         Ok(())
-    };
-    let wanted = |table: &dyn Fn() -> Result<Table, attn_sdk::Error>| match options.csv {
-        true => table(),
-        false => Ok(Table::default()),
     };
     let all: Vec<HeadId> = study.heads().map(|head| head.head).collect();
     let guests = match &options.guest {
         Some(typed) => guest::place(study, capturer, typed, &all, terminal)?,
         None => Vec::new(),
     };
-    let matrix = guest::draw(&guests, study.matrix(&view, None)?, &view);
-    draw(
-        "matrix.png".into(),
-        matrix,
-        &view,
-        wanted(&|| study.matrix_table(&view))?,
-    )?;
-    let overview = study.overview(sequence, &view, None)?;
-    draw(
-        "overview.png".into(),
-        overview,
-        &view,
-        wanted(&|| study.overview_table(sequence))?,
-    )?;
+    draw("matrix".into(), &guest::draw(&guests, study.matrix(&view)?), &view)?;
+    draw("overview".into(), &study.overview(sequence)?, &view)?;
     if let Some(head) = heads.first() {
         let rollout = study.roll_out(Study::self_attention_of(*head), sequence, terminal)?;
-        let scene = rollout.scene(study, options.patch, &view, None)?;
-        draw("rollout.png".into(), scene, &view, wanted(&|| rollout.table(study))?)?;
+        draw("rollout".into(), &rollout.plot(study, options.patch)?, &view)?;
     }
     for &head in heads {
-        let name = |what: &str| format!("{what}-{}.png", file_name(study, head));
+        let name = |what: &str| format!("{what}-{}", file_name(study, head));
         // A guest stands alone.
         let shown = options.guest.is_none().then_some(sequence);
-        let scene = guest::draw(&guests, study.head(head, shown, &view, None)?, &view);
-        draw(name("head"), scene, &view, wanted(&|| study.head_table(head, &view))?)?;
-        let scene = study.aggregate(head, &view, None)?;
         draw(
-            name("aggregate"),
-            scene,
+            name("head"),
+            &guest::draw(&guests, study.head(head, shown, &view)?),
             &view,
-            wanted(&|| study.aggregate_table(head))?,
         )?;
+        draw(name("aggregate"), &study.aggregate(head)?, &view)?;
         if options.matches_alone {
-            let subset = study.subset(head, study.matches(head, &view.search).ids(), terminal)?;
+            let subset = study.subset(head, study.matches(head, &view.shared.search).ids(), terminal)?;
             // All of them match.
-            let view = View {
-                search: String::new(),
-                ..view.clone()
-            };
-            let scene = subset.scene(study, &view, ALONE)?;
-            draw(name("matches"), scene, &view, wanted(&|| subset.table(study, &view))?)?;
+            let mut view = view.clone();
+            view.shared.search.clear();
+            draw(name("matches"), &subset.plot(study, &view)?, &view)?;
         }
         if study.is_picture(sequence) {
-            let scene = study.image(head, sequence, options.patch, &view, None)?;
-            draw(
-                name("image"),
-                scene,
-                &view,
-                wanted(&|| study.image_table(head, sequence))?,
-            )?;
+            draw(name("image"), &study.image(head, sequence, options.patch)?, &view)?;
         } else {
-            let scene = study.sentence(head, sequence, &view, None)?;
-            let table = wanted(&|| study.sentence_table(head, sequence, &view, None))?;
-            draw(name("sentence"), scene, &view, table)?;
+            draw(name("sentence"), &study.sentence(head, sequence)?, &view)?;
         }
     }
     if !layers.is_empty() {
@@ -138,23 +89,16 @@ pub(crate) fn write(
         let weights = capturer.model().head_weights()?;
         for head in layers {
             let values = study.layer_values(head.attention, head.layer, &weights, terminal)?;
-            let scene = values.scene(study, &view, ALONE)?;
-            let name = format!("{}.png", layer_name(study, head));
-            draw(name, scene, &view, wanted(&|| values.table(study))?)?;
+            draw(layer_name(study, head), &values.plot(study)?, &view)?;
         }
     }
     let summary = Summary::new(study.capture(), capturer, &SummaryParams::default(), terminal)?;
-    draw(
-        "head-map.png".into(),
-        summary.map(None, &view, None)?,
-        &view,
-        wanted(&|| summary.map_table())?,
-    )?;
+    draw("head-map".into(), &summary.map(None)?, &view)?;
     write_atomically(&out.join("summary.md"), summary.markdown().as_bytes())?;
     write_atomically(&out.join("summary.json"), &serde_json::to_vec(&summary)?)?;
     if options.csv {
-        write_atomically(&out.join("summary.csv"), summary.table()?.to_csv().as_bytes())?;
-        write_atomically(&out.join("sequences.csv"), study.sequences_table()?.to_csv().as_bytes())?;
+        write_atomically(&out.join("summary.csv"), summary.table().to_csv().as_bytes())?;
+        write_atomically(&out.join("sequences.csv"), study.sequences_table().to_csv().as_bytes())?;
     }
     experiment::write(study, capturer, options, out, terminal)?;
     write_atomically(&out.join("atlas.json"), &serde_json::to_vec(&study.report())?)?;

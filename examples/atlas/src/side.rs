@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attn_egui::{Export, JobEvent, SceneView, TextTable};
+use attn_egui::{JobEvent, SceneView, TextTable};
 use attn_sdk::{
-    Error, Guest, Progress, Steps, Study, Summary, TokenFilter, Weighting,
+    Guest, Progress, Steps, Study, Summary, TokenFilter, Weighting,
     core::HeadId,
     models::Capturer,
     project::AtlasParams,
-    render::{Event, Pick, Scene, View},
+    render::{Event, Format, Pick, Plot, ViewState, over},
 };
 use eframe::egui::{Context, RichText, Ui};
 
@@ -41,7 +41,7 @@ pub(crate) struct Side {
     pub(crate) capturer: Option<Arc<Capturer>>,
     pub(crate) summary: Option<Summary>,
     /// How the matrix or the open head is looked at.
-    pub(crate) view: View,
+    pub(crate) view: ViewState,
     pub(crate) picture: SceneView,
     pub(crate) detail: Detail,
     pub(crate) table: TextTable,
@@ -71,7 +71,7 @@ impl Side {
     pub(crate) fn new(
         source: Source,
         params: AtlasParams,
-        view: View,
+        view: ViewState,
         out: &Path,
         folder: Option<PathBuf>,
         state: &attn_egui::egui_wgpu::RenderState,
@@ -254,7 +254,7 @@ impl Side {
         let study = self.study.as_ref()?;
         self.view
             .open
-            .or(self.view.hover_head)
+            .or(self.picture.interaction().head)
             .or_else(|| study.ranking().first().copied())
             .or_else(|| study.capture().model().heads().next())
     }
@@ -340,19 +340,19 @@ impl Side {
     }
 
     /// Writes the matrix or the open head, or the numbers behind it.
-    pub(crate) fn export(&mut self, kind: Export) {
+    pub(crate) fn export(&mut self, format: Format) {
         let Some(study) = &self.study else { return };
         let what = match self.view.open {
             Some(head) => format!("head-{}", pictures::file_name(study, head)),
             None => "matrix".into(),
         };
-        let table = || study.table(&self.view);
-        self.written = export::write(&self.out, &what, kind, self.picture.scene(), &self.view, table);
+        let plot = plot(study, self.steps.as_ref(), self.step, &self.guests);
+        self.written = export::write(&self.out, &what, format, &plot, &self.view, &self.picture);
     }
 
     /// How many tokens the search finds.
     pub(crate) fn count(&mut self) -> String {
-        let text = self.view.search.clone();
+        let text = self.view.shared.search.clone();
         let (Some(study), Some(head)) = (&self.study, self.head()) else {
             return String::new();
         };
@@ -372,20 +372,9 @@ impl Side {
             });
             return false;
         };
-        let guests = &self.guests;
-        let (steps, step) = (&self.steps, self.step);
-        let scene = |size: [f32; 2], view: &View| -> Result<Scene, Error> {
-            let mut scene = match steps {
-                Some(steps) => steps.scene(step, view, size)?,
-                None => study.scene(view, size)?,
-            };
-            let colors = view.colors();
-            guests.values().for_each(|guest| guest.draw(&mut scene, &colors));
-            Ok(scene)
-        };
-        let shown = self.picture.show_with(ui, &mut self.view, scene, |scene, view, hover| {
-            study.draw_hover(scene, view, hover.size, hover.pointer, hover.head, hover.hit)
-        });
+        let plot = plot(study, self.steps.as_ref(), self.step, &self.guests);
+        let shown = self.picture.show(ui, &mut self.view, &plot);
+        drop(plot);
         for event in &shown.events {
             if let Event::SelectPoint(Some(Pick { head: Some(head), id })) = event
                 && let Some(place) = study.place(*head, *id)
@@ -404,4 +393,21 @@ impl Side {
     pub(crate) fn show_progress(&mut self, ui: &mut Ui) {
         self.work.jobs.show(ui);
     }
+}
+
+/// The matrix or the open head, at a step of the training, with what a person brought.
+fn plot<'a>(
+    study: &'a Study,
+    steps: Option<&'a Steps>,
+    step: f32,
+    guests: &'a BTreeMap<HeadId, Guest>,
+) -> impl Plot + 'a {
+    let plot: Box<dyn Plot + 'a> = match steps {
+        Some(steps) => Box::new(steps.at(step)),
+        None => Box::new(study),
+    };
+    over(plot, move |scene, view| {
+        let colors = view.colors();
+        guests.values().for_each(|guest| guest.draw(scene, &colors));
+    })
 }

@@ -5,7 +5,7 @@ use std::{error::Error, fs, path::Path};
 use attn_sdk::{
     HeadMovement, Steps,
     core::{HeadId, files::write_atomically},
-    render::{Headless, Scene, SvgOptions, write_svg},
+    render::{Exporter, Plot},
 };
 use eframe::egui::{Slider, Ui};
 
@@ -13,7 +13,7 @@ use examples_common::Terminal;
 
 use crate::{
     options::Options,
-    pictures::{self, HEADS, SCALE, file_name, named},
+    pictures::{self, HEADS, file_name, named},
     side::Side,
     source::Read,
     weighting,
@@ -35,27 +35,25 @@ pub(crate) fn write(read: Read, options: &Options, out: &Path, terminal: &Termin
         false => named(&last, "--head", &options.head)?,
     };
     let view = options.view();
-    let mut headless = Headless::new()?;
-    let mut draw = |name: String, scene: Scene| -> Result<(), Box<dyn Error>> {
-        let path = out.join(name);
-        headless.render(&scene, &view, SCALE)?.write_png(&path)?;
-        if options.svg {
-            write_svg(path.with_extension("svg"), &scene, &view, &SvgOptions::default())?;
+    let mut exporter = Exporter::default();
+    let mut draw = |name: String, plot: &dyn Plot| -> Result<(), Box<dyn Error>> {
+        for extension in ["png"].into_iter().chain(options.svg.then_some("svg")) {
+            exporter.write(plot, &view, out.join(format!("{name}.{extension}")))?;
         }
         Ok(())
     };
     let sequence = pictures::sequence(&last, options)?;
     for (step, study) in steps.studies().iter().enumerate() {
-        draw(format!("matrix-step-{}.png", step + 1), study.matrix(&view, None)?)?;
+        draw(format!("matrix-step-{}", step + 1), &study.matrix(&view)?)?;
         for &head in &heads {
-            let name = format!("head-{}-step-{}.png", file_name(study, head), step + 1);
-            draw(name, study.head(head, Some(sequence), &view, None)?)?;
+            let name = format!("head-{}-step-{}", file_name(study, head), step + 1);
+            draw(name, &study.head(head, Some(sequence), &view)?)?;
         }
     }
     write_atomically(&out.join("steps.md"), steps.markdown().as_bytes())?;
     write_atomically(&out.join("steps.json"), &serde_json::to_vec(steps.movements())?)?;
     if options.csv {
-        write_atomically(&out.join("steps.csv"), steps.table()?.to_csv().as_bytes())?;
+        write_atomically(&out.join("steps.csv"), steps.table().to_csv().as_bytes())?;
     }
     println!(
         "{}: matrix-step-1.png to matrix-step-{}.png, steps.md, steps.json",

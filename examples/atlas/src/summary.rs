@@ -33,9 +33,9 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, other: Option<&Summary>) -> Opt
         ui.label(RichText::new("The roles of the heads appear here when all heads are projected.").weak());
         return None;
     };
-    let Some(head) = side.view.open.or(side.view.hover_head) else {
+    let Some(head) = side.view.open.or(side.picture.interaction().head) else {
         if let Some(kind) = export::numbers_menu(ui) {
-            side.written = export::write(&side.out, "summary", kind, None, &side.view, || summary.table());
+            side.written = export::write_table(&side.out, "summary", kind, &summary.table());
         }
         return of_model(ui, side, &summary);
     };
@@ -225,10 +225,11 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
             .value
             .map_or_else(String::new, |value| format!(", values {value:.2}"))
     ));
-    if let Some(projection) = side.study.as_ref().and_then(|study| study.projection(head).ok()) {
+    let projection = side.study.as_ref().and_then(|study| study.projection(head).ok());
+    if let Some(quality) = projection.and_then(|projection| projection.quality.as_ref()) {
         ui.label(format!(
             "Projection: trustworthiness {:.3}, neighbors kept {:.2}",
-            projection.quality.trustworthiness.value, projection.quality.neighbors_kept.value
+            quality.trustworthiness.value, quality.neighbors_kept.value
         ));
     }
     crate::steps::moved(ui, side, head);

@@ -3,10 +3,8 @@
 
 use std::{error::Error, path::PathBuf};
 
-use attn_egui::{
-    apply_theme, color_picker, history_buttons, link, patch_picker, search_box, theme_switch, tool_buttons,
-};
-use attn_sdk::{core::HeadId, project::AtlasParams};
+use attn_egui::{apply_theme, color_picker, history_buttons, patch_picker, search_box, theme_switch, tool_buttons};
+use attn_sdk::{core::HeadId, project::AtlasParams, render::Interaction};
 use eframe::egui::{Button, CentralPanel, ComboBox, Frame, Key, Panel, RichText, ScrollArea, Ui, ViewportBuilder};
 
 use crate::{
@@ -132,10 +130,8 @@ impl Atlas {
         self.projection_picker(ui);
         ui.separator();
         let active = self.active();
-        let modes = active.study.as_ref().map_or_else(Vec::new, |study| study.color_modes());
-        let columns = active.study.as_ref().map_or(&[][..], |study| study.columns());
-        let columns: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        color_picker(ui, &mut active.view, &modes, &columns);
+        let names = active.study.as_ref().map_or_else(Vec::new, |study| study.color_names());
+        color_picker(ui, &mut active.view, &names);
         if active.study.as_ref().is_some_and(|study| study.is_picture(0)) {
             patch_picker(ui, &mut active.view);
         }
@@ -211,9 +207,7 @@ impl Atlas {
         let side = &mut self.sides[self.active];
         let Some(study) = &side.study else { return };
         if let Some(kind) = export::numbers_menu(ui) {
-            side.written = export::write(&side.out, "sequences", kind, None, &side.view, || {
-                study.sequences_table()
-            });
+            side.written = export::write_table(&side.out, "sequences", kind, &study.sequences_table());
         }
         let sequences = study.capture().sequences();
         let cell = |row: usize, column: usize| {
@@ -288,6 +282,7 @@ impl Atlas {
         };
         let (source, sequence) = (self.sides[from].view.clone(), self.sides[from].sequence);
         let filter = self.sides[from].filter.clone();
+        let head = self.sides[from].picture.interaction().head;
         let side = &mut self.sides[to];
         let twin = |head: HeadId| {
             let study = side.study.as_ref()?;
@@ -299,16 +294,20 @@ impl Atlas {
             same.sort_by_key(alike);
             same.first().copied()
         };
-        let open = source.open.and_then(twin);
+        let (open, head) = (source.open.and_then(twin), head.and_then(twin));
         let same_data = side
             .study
             .as_ref()
             .zip(sequence)
             .is_some_and(|(study, sequence)| study.capture().sequences().len() > sequence);
-        link(&source, &mut side.view);
-        (side.view.stage, side.view.inside, side.view.orbit) = (source.stage, source.inside, source.orbit);
+        side.view.shared = source.shared;
         // Points are other tokens there.
-        (side.view.hover, side.view.selection) = (None, None);
+        side.view.selection = None;
+        side.picture.set_interaction(Interaction {
+            head,
+            ..Interaction::default()
+        });
+        (side.view.stage, side.view.inside, side.view.orbit) = (source.stage, source.inside, source.orbit);
         side.view.open = open;
         side.draw(filter);
         side.choose(sequence.filter(|_| same_data));

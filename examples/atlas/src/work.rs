@@ -13,7 +13,10 @@ use attn_sdk::{
     Column, Guest, Placer, Progress, SequenceRollout, Steps, Study, Summary, SummaryParams,
     core::{Attention, HeadId, Sequence},
     models::Capturer,
-    project::{AtlasCache, AtlasOptions, AtlasParams, HeadProjection, HeadSteps, Priority, atlas_with},
+    project::{
+        AtlasParams, HeadProjection,
+        atlas::{AtlasCache, AtlasOptions, HeadCheckpoints, Priority, atlas},
+    },
 };
 use eframe::egui;
 use rayon::prelude::*;
@@ -32,7 +35,7 @@ pub(crate) enum News {
     /// The steps of a training, in place of what was there.
     Steps(Box<Steps>),
     /// A head is projected in all steps.
-    HeadSteps(Box<HeadSteps>),
+    HeadSteps(Box<HeadCheckpoints>),
     /// A head is projected.
     Head(Box<HeadProjection>),
     /// Everything that can be said of the heads.
@@ -176,7 +179,9 @@ fn run(
         ..AtlasOptions::default()
     };
     let head = |head| job.send(News::Head(Box::new(head)));
-    atlas_with(&capture, params, options, &head, job)?;
+    for failure in atlas(&capture, params, options, &head, job)? {
+        job.send(News::Note(format!("Not projected: {}", failure.error)));
+    }
     let summary = Summary::new(&capture, capturer.as_deref(), &SummaryParams::default(), job)?;
     job.send(News::Summary(Box::new(summary)));
     Ok(())
@@ -197,7 +202,7 @@ fn run_steps(
     job.send(News::Opened(Box::new(last), capturer.clone()));
     job.send(News::Steps(Box::new(steps.clone())));
     let heads = std::cell::RefCell::new(Vec::new());
-    let on_head = |head: HeadSteps| {
+    let on_head = |head: HeadCheckpoints| {
         heads.borrow_mut().push(head.clone());
         job.send(News::HeadSteps(Box::new(head)));
     };

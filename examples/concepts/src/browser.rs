@@ -2,13 +2,11 @@
 
 use std::{collections::BTreeMap, error::Error, path::PathBuf};
 
-use attn_egui::{
-    Export, TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, search_box, theme_switch,
-};
+use attn_egui::{TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, search_box, theme_switch};
 use attn_sdk::{
-    analyze::concepts::{ConceptCluster, ConceptLayer, ConceptSpace, ConceptStudy},
-    core::files::write_atomically,
-    render::{Cells, Selection, Table, View},
+    analyze::concepts::{ConceptLayer, ConceptSpace, ConceptStudy},
+    core::{files::write_atomically, table::Table},
+    render::{Exporter, Format, Selection, ViewState},
 };
 use eframe::egui::{self, CentralPanel, ComboBox, Frame, Grid, Panel, RichText, ScrollArea, Ui, text::LayoutJob};
 
@@ -40,7 +38,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    pub(crate) fn new(study: ConceptStudy, view: &View, out: PathBuf, state: &RenderState) -> Self {
+    pub(crate) fn new(study: ConceptStudy, view: &ViewState, out: PathBuf, state: &RenderState) -> Self {
         let mut browser = Self {
             stage: Stage::new(&study, view, state),
             study,
@@ -58,7 +56,7 @@ impl Browser {
     }
 
     pub(crate) fn ui(&mut self, ui: &mut Ui) {
-        let search = self.stage.map.view.search.clone();
+        let search = self.stage.map.view.shared.search.clone();
         apply_theme(ui.ctx(), &self.stage.map.view);
         Panel::top("tools").show(ui, |ui| ui.horizontal_wrapped(|ui| self.tools(ui)));
         Panel::left("clusters").default_size(340.0).show(ui, |ui| {
@@ -74,7 +72,7 @@ impl Browser {
         CentralPanel::default()
             .frame(Frame::NONE.fill(ground))
             .show(ui, |ui| self.picture(ui));
-        if self.stage.map.view.search != search {
+        if self.stage.map.view.shared.search != search {
             self.list();
             self.bring_out();
         }
@@ -115,16 +113,16 @@ impl Browser {
             .shown()
             .clusters
             .get(self.cluster)
-            .filter(|_| self.stage.map.view.search.is_empty());
+            .filter(|_| self.stage.map.view.shared.search.is_empty());
         let ids = members.into_iter().flat_map(|cluster| &cluster.members);
         let selected = Selection::new(None, ids.filter_map(|&id| u32::try_from(id).ok()));
-        self.stage.map.view.selected = selected;
+        self.stage.map.view.shared.selected = selected;
     }
 
     /// Finds the clusters that the search asks for, by their name or any of their words.
     fn list(&mut self) {
         let (layer, words) = (self.shown(), &self.model().words.words);
-        let wanted = self.stage.map.view.search.to_lowercase();
+        let wanted = self.stage.map.view.shared.search.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&wanted);
         let mut listed = layer.largest();
         listed.retain(|&at| {
@@ -152,7 +150,7 @@ impl Browser {
         search_box(ui, &mut self.stage.map.view, &count);
         ui.separator();
         theme_switch(ui, &mut self.stage.map.view);
-        if let Some(kind) = export_menu(ui, &Export::ALL) {
+        if let Some(kind) = export_menu(ui, &Format::ALL) {
             self.note = self.export(kind).unwrap_or_else(|error| error.to_string());
         }
         ui.label(RichText::new(&self.note).weak());
@@ -294,7 +292,7 @@ impl Browser {
     }
 
     /// Writes the picture, or the numbers behind it.
-    fn export(&mut self, kind: Export) -> Result<String, Box<dyn Error>> {
+    fn export(&mut self, format: Format) -> Result<String, Box<dyn Error>> {
         let layer = self.shown().layer;
         let name = match self.stage.tab {
             Tab::Map => format!("map-{layer}"),
@@ -304,46 +302,43 @@ impl Browser {
             Tab::Prediction => "prediction".into(),
         };
         let suffix = if self.model == 0 { "" } else { "-after" };
-        let path = self.out.join(format!("{name}{suffix}.{}", kind.extension()));
+        let path = self.out.join(format!("{name}{suffix}.{}", format.extension()));
         let picture = self.stage.picture();
-        let scene = picture.and_then(|picture| Some((picture.widget.scene()?, &picture.view)));
-        let (scene, view) = scene.ok_or("there is no picture here")?;
+        let picture = picture.ok_or("there is no picture here")?;
         let numbers = match self.stage.tab {
-            Tab::Curves | Tab::Compared => pictures::numbers(&self.study)?,
-            _ => self.numbers()?,
+            Tab::Curves | Tab::Compared => pictures::numbers(&self.study),
+            _ => self.numbers(),
         };
-        let bytes = kind.bytes(scene, view, || numbers)?;
+        let bytes = match format.table_bytes(&numbers) {
+            Some(bytes) => bytes,
+            None => {
+                let plot = self.plot().ok_or("there is no picture yet")?;
+                let mut exporter = Exporter::default();
+                exporter.size = picture.widget.scene().map(|scene| scene.size);
+                exporter.bytes(&plot, &picture.view, format)?
+            }
+        };
         std::fs::create_dir_all(&self.out)?;
         write_atomically(&path, &bytes)?;
         Ok(format!("written: {}", path.display()))
     }
 
     /// A row per cluster of the layer: its name, its size, its best label of each set with its share.
-    fn numbers(&self) -> Result<Table, attn_sdk::render::Error> {
+    fn numbers(&self) -> Table {
         let (model, clusters) = (self.model(), &self.shown().clusters);
-        let mut table = Table::default();
-        table.push(
-            "cluster",
-            Cells::texts(clusters.iter().map(|cluster| cluster.name.text.as_str())),
-        )?;
-        table.push(
-            "words",
-            Cells::numbers(clusters.iter().map(|cluster| cluster.members.len())),
-        )?;
+        let mut table = Table::new(clusters.len());
+        table
+            .texts("cluster", |row| clusters[row].name.text.as_str())
+            .numbers("words", |row| clusters[row].members.len());
         for (at, set) in model.sets.iter().enumerate() {
-            let best = |cluster: &ConceptCluster| {
-                cluster
-                    .labels
-                    .get(at)
-                    .cloned()
-                    .flatten()
-                    .map_or(String::new(), |best| best.label)
+            let best = |row: usize| -> String {
+                let best = clusters[row].labels.get(at).cloned().flatten();
+                best.map_or(String::new(), |best| best.label)
             };
-            table.push(set.name.as_str(), Cells::texts(clusters.iter().map(best)))?;
-            let shares = clusters.iter().map(|cluster| cluster.share(at) as f32);
-            table.push(format!("share of {}", set.name), Cells::Numbers(shares.collect()))?;
+            table.texts(set.name.as_str(), best);
+            table.numbers(format!("share of {}", set.name), |row| clusters[row].share(at));
         }
-        Ok(table)
+        table
     }
 }
 

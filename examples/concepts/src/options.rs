@@ -8,7 +8,7 @@ use attn_sdk::{
     },
     embedded::{self, EmbeddedModel, SENTENCES_CONLLU},
     models::Checkpoint,
-    render::{Theme, View},
+    render::{Theme, ViewState},
 };
 use clap::{Parser, ValueEnum};
 
@@ -244,10 +244,10 @@ impl Options {
     }
 
     /// How pictures look.
-    pub(crate) fn view(&self) -> View {
-        View {
+    pub(crate) fn view(&self) -> ViewState {
+        ViewState::from(Shared {
             theme: if self.dark { Theme::Dark } else { Theme::Light },
-            ..View::default()
-        }
+            ..Shared::default()
+        })
     }
 }

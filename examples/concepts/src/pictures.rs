@@ -1,14 +1,16 @@
-//! The pictures: curves over the layers, a map and a tree per layer; as scenes, for files and for the window.
+//! The pictures: curves over the layers, a map and a tree per layer; as plots, for files and for the window.
 
 use std::{collections::BTreeSet, error::Error, path::Path};
 
 use attn_sdk::{
     Progress,
-    analyze::concepts::{Against, Branches, ConceptLayer, ConceptSpace, ConceptStudy, LabelRow, LayerCurves, LayerRow},
+    analyze::concepts::{
+        Against, Branches, ConceptLayer, ConceptSpace, ConceptStudy, LabelRow, LayerCurves, LayerRow,
+    },
+    core::table::Table,
     render::{
-        Cells, Headless, Scene, SvgOptions, Table, View,
-        views::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, Lines, MapCluster, Series},
-        write_svg,
+        Exporter, Plot, ViewState,
+        plots::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, Lines, MapCluster, Series},
     },
 };
 
@@ -18,24 +20,21 @@ use examples_common::Terminal;
 pub(crate) const BRANCHES: usize = 28;
 const COLORS: usize = 8;
 
-type Drawn = Result<Scene, attn_sdk::Error>;
-
 pub(crate) fn write(
     study: &ConceptStudy,
     out: &Path,
-    view: &View,
+    view: &ViewState,
     svg: bool,
     terminal: &Terminal,
 ) -> Result<(), Box<dyn Error>> {
-    let mut headless = Headless::new()?;
+    let mut exporter = Exporter::default();
     let mut written = 0;
     let layers: usize = study.models.iter().map(|model| model.layers.len()).sum();
     let total = 2 * layers + study.models.len();
-    let mut draw = |name: String, scene: Scene| -> Result<(), Box<dyn Error>> {
-        let path = out.join(name);
-        headless.render(&scene, view, 2.0)?.write_png(&path)?;
-        if svg {
-            write_svg(path.with_extension("svg"), &scene, view, &SvgOptions::default())?;
+    let mut draw = |name: String, plot: &dyn Plot, size: [f32; 2]| -> Result<(), Box<dyn Error>> {
+        exporter.size = Some(size);
+        for extension in ["png"].into_iter().chain(svg.then_some("svg")) {
+            exporter.write(plot, view, out.join(format!("{name}.{extension}")))?;
         }
         written += 1;
         // Drawing takes seconds; a cancellation is noticed by the shell.
@@ -43,32 +42,27 @@ pub(crate) fn write(
         Ok(())
     };
     for (model, suffix) in study.models.iter().zip(["", "-after"]) {
-        if let Some(curves) = curves(study, model, view, [760.0, 520.0])? {
-            draw(format!("curves{suffix}.png"), curves)?;
+        if let Some(curves) = curves(study, model) {
+            draw(format!("curves{suffix}"), &curves, [760.0, 520.0])?;
         }
         for (index, layer) in model.layers.iter().enumerate() {
             let at = layer.layer;
             if !layer.map.is_empty() {
-                draw(
-                    format!("map-{at}{suffix}.png"),
-                    map(model, layer, view, [900.0, 760.0])?,
-                )?;
+                draw(format!("map-{at}{suffix}"), &map(model, layer)?, [900.0, 760.0])?;
             }
             if let Some(branches) = model.branches(index, BRANCHES, &BTreeSet::new())? {
-                draw(
-                    format!("dendrogram-{at}{suffix}.png"),
-                    tree(&branches, model, layer, view, None)?,
-                )?;
+                let tree = tree(&branches, model, layer);
+                draw(format!("dendrogram-{at}{suffix}"), &tree, tree.natural_size())?;
             }
         }
     }
     for topic in study.topics() {
-        if let Some(scene) = compared(study, &topic, view, [640.0, 440.0])? {
+        if let Some(lines) = compared(study, &topic) {
             let name: String = topic
                 .chars()
                 .map(|c| if c.is_alphanumeric() { c } else { '-' })
                 .collect();
-            draw(format!("compared-{name}.png"), scene)?;
+            draw(format!("compared-{name}"), &lines, [640.0, 440.0])?;
         }
     }
     terminal.say(format!("pictures in {}", out.display()));
@@ -76,162 +70,117 @@ pub(crate) fn write(
 }
 
 /// A chart of curves; `None` if the layers do not ascend, which `--layers` allows.
-fn chart(
-    curves: &LayerCurves,
-    (subtitle, caption): (&str, &str),
-    view: &View,
-    size: [f32; 2],
-) -> Result<Option<Scene>, attn_sdk::Error> {
+fn chart(curves: LayerCurves, subtitle: String, caption: &str) -> Option<Lines> {
     if curves.curves.is_empty() || curves.layers.windows(2).any(|pair| pair[0] >= pair[1]) {
-        return Ok(None);
+        return None;
     }
-    let single = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<f32>>();
-    let at: Vec<f32> = curves.layers.iter().map(|layer| *layer as f32).collect();
-    let values: Vec<(Vec<f32>, Option<Vec<f32>>)> = curves
-        .curves
-        .iter()
-        .map(|curve| (single(&curve.values), curve.chance.as_deref().map(single)))
-        .collect();
-    let mut series: Vec<Series<'_>> = Vec::new();
-    for (class, (curve, (values, chance))) in curves.curves.iter().zip(&values).enumerate() {
-        let line = |name, values, broken| Series {
+    let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect::<Vec<f32>>();
+    let mut series = Vec::new();
+    for (class, curve) in curves.curves.into_iter().enumerate() {
+        let line = |name: String, values: Vec<f32>, broken| Series {
             name,
-            values,
+            values: values.into(),
             class,
             broken,
         };
-        series.push(line(&curve.name, values, false));
-        if let Some(chance) = chance {
-            series.push(line("by chance", chance, true));
+        series.push(line(curve.name, single(curve.values), false));
+        if let Some(chance) = curve.chance {
+            series.push(line("by chance".into(), single(chance), true));
         }
     }
-    let lines = Lines {
-        title: &curves.title,
+    let at: Vec<f32> = curves.layers.into_iter().map(|layer| layer as f32).collect();
+    Some(Lines {
+        title: curves.title,
         subtitle,
-        caption,
-        at: &at,
-        across: "layer (0: embeddings)",
-        up: "share of clusters",
+        caption: caption.into(),
+        at: at.into(),
+        across: "layer (0: embeddings)".into(),
+        up: "share of clusters".into(),
         series,
         range: Some([0.0, 1.0]),
         ..Lines::default()
-    };
-    Ok(Some(lines.scene(view, size)?))
+    })
 }
 
 /// Every label set of a model.
-pub(crate) fn curves(
-    study: &ConceptStudy,
-    model: &ConceptSpace,
-    view: &View,
-    size: [f32; 2],
-) -> Result<Option<Scene>, attn_sdk::Error> {
+pub(crate) fn curves(study: &ConceptStudy, model: &ConceptSpace) -> Option<Lines> {
     let subtitle = format!("{}: {} words", model.model, model.words.words.len());
     let caption = "Share of the clusters of each layer whose words have one label of the set. Broken, in the same color: \
                    the same with permuted labels.";
-    chart(&study.curves(model), (&subtitle, caption), view, size)
+    chart(study.curves(model), subtitle, caption)
 }
 
 /// Two models in one chart.
-pub(crate) fn compared(
-    study: &ConceptStudy,
-    topic: &str,
-    view: &View,
-    size: [f32; 2],
-) -> Result<Option<Scene>, attn_sdk::Error> {
-    let Some(curves) = study.compared(topic) else {
-        return Ok(None);
-    };
+pub(crate) fn compared(study: &ConceptStudy, topic: &str) -> Option<Lines> {
+    let curves = study.compared(topic)?;
     let subtitle = format!("{} words", study.models[0].words.words.len());
     let caption = if topic == ConceptStudy::FOUND_AGAIN {
         "Broken, in the same color: the same with the other model's clusters permuted."
     } else {
         "Broken, in the same color: the same with permuted labels."
     };
-    chart(&curves, (&subtitle, caption), view, size)
+    chart(curves, subtitle, caption)
 }
 
 /// The numbers behind all curves: a row per model, layer and label set.
-pub(crate) fn numbers(study: &ConceptStudy) -> Result<Table, attn_sdk::render::Error> {
+pub(crate) fn numbers(study: &ConceptStudy) -> Table {
     let rows: Vec<LayerRow<'_>> = study.rows().collect();
-    let mut table = Table::default();
-    table.push("model", Cells::texts(rows.iter().map(|row| row.model)))?;
-    table.push("layer", Cells::numbers(rows.iter().map(|row| row.layer)))?;
-    table.push(
-        "labels",
-        Cells::texts(rows.iter().map(|row| row.row.label_set.as_str())),
-    )?;
+    let mut table = Table::new(rows.len());
+    table
+        .texts("model", |row| rows[row].model)
+        .numbers("layer", |row| rows[row].layer)
+        .texts("labels", |row| rows[row].row.label_set.as_str());
     let against: [(&str, fn(&LabelRow) -> Against); 3] = [
         ("aligned", |row| row.aligned),
         ("covered", |row| row.covered),
         ("score", |row| row.score),
     ];
     for (name, of) in against {
-        let values = rows.iter().map(|row| of(row.row).value as f32);
-        table.push(name, Cells::Numbers(values.collect()))?;
-        let chance = |row: &LayerRow<'_>| of(row.row).chance.map_or(f32::NAN, |chance| chance.mean as f32);
-        table.push(
-            format!("{name} by chance"),
-            Cells::Numbers(rows.iter().map(chance).collect()),
-        )?;
+        table.numbers(name, |row| of(rows[row].row).value);
+        let chance = |row: usize| of(rows[row].row).chance.map(|chance| chance.mean);
+        table.numbers(format!("{name} by chance"), chance);
     }
-    Ok(table)
+    table
 }
 
 /// The words of a layer on a plane.
-pub(crate) fn map(model: &ConceptSpace, layer: &ConceptLayer, view: &View, size: [f32; 2]) -> Drawn {
+pub(crate) fn map(model: &ConceptSpace, layer: &ConceptLayer) -> Result<ClusterMap, attn_sdk::Error> {
     let places: Vec<f32> = layer.map.iter().flatten().copied().collect();
-    let labels = model.words.types();
     // Words in no cluster share a number behind the clusters.
     let noise = layer.clusters.len();
     let of: Vec<usize> = layer.partition.of().iter().map(|of| of.unwrap_or(noise)).collect();
     let in_none = layer.partition.noise();
     let clusters = layer.clusters.iter().map(|cluster| MapCluster {
-        name: &cluster.name.text,
+        name: cluster.name.text.clone(),
         size: cluster.members.len(),
     });
-    let noise = (in_none > 0).then_some(MapCluster {
-        name: "in no cluster",
+    let noise = (in_none > 0).then(|| MapCluster {
+        name: "in no cluster".into(),
         size: in_none,
     });
-    let map = ClusterMap {
-        title: &format!("Clusters of words in layer {} of {}", layer.layer, model.model),
-        subtitle: &format!("{} words, {} clusters", layer.map.len(), layer.clusters.len()),
-        caption: "Each point is one occurrence of a word; neighbors in the layer are neighbors here. Names of the largest \
-                  clusters stand where there is room.",
-        what: "cluster",
-        coordinates: Coordinates::new(&places, 2)?,
-        of: &of,
+    Ok(ClusterMap {
+        title: format!("Clusters of words in layer {} of {}", layer.layer, model.model),
+        subtitle: format!("{} words, {} clusters", layer.map.len(), layer.clusters.len()),
+        caption:
+            "Each point is one occurrence of a word; neighbors in the layer are neighbors here. Names of the largest \
+                  clusters stand where there is room."
+                .into(),
+        what: "cluster".into(),
+        coordinates: Coordinates::new(places, 2)?,
+        of: of.into(),
         clusters: clusters.chain(noise).collect(),
-        labels: &labels,
-    };
-    Ok(map.scene(view, size)?)
-}
-
-/// Width and height of a tree at which every name is written.
-pub(crate) fn tree_size(branches: &Branches) -> [f32; 2] {
-    let leaf = DendrogramLeaf {
-        name: "",
-        size: 0,
-        height: 0.0,
-    };
-    Dendrogram::new(&vec![leaf; branches.names.len()], &[]).natural_size()
+        labels: model.words.types().into(),
+    })
 }
 
 /// The upper part of a layer's tree.
-pub(crate) fn tree(
-    branches: &Branches,
-    model: &ConceptSpace,
-    layer: &ConceptLayer,
-    view: &View,
-    size: Option<[f32; 2]>,
-) -> Drawn {
+pub(crate) fn tree(branches: &Branches, model: &ConceptSpace, layer: &ConceptLayer) -> Dendrogram {
     let leaf = |at: usize| DendrogramLeaf {
-        name: &branches.names[at].text,
+        name: branches.names[at].text.clone(),
         size: branches.sizes[at],
         height: branches.heights[at] as f32,
     };
-    let leaves: Vec<DendrogramLeaf<'_>> = (0..branches.names.len()).map(leaf).collect();
+    let leaves: Vec<DendrogramLeaf> = (0..branches.names.len()).map(leaf).collect();
     let merges = branches.top.tree.merges().iter();
     let merges: Vec<DendrogramMerge> = merges
         .map(|merge| DendrogramMerge {
@@ -240,14 +189,11 @@ pub(crate) fn tree(
             height: merge.height as f32,
         })
         .collect();
-    let title = format!("The tree of clusters in layer {} of {}", layer.layer, model.model);
-    let subtitle = format!("{} words", branches.sizes.iter().sum::<usize>());
-    let tree = Dendrogram {
-        title: &title,
-        subtitle: &subtitle,
+    Dendrogram {
+        title: format!("The tree of clusters in layer {} of {}", layer.layer, model.model),
+        subtitle: format!("{} words", branches.sizes.iter().sum::<usize>()),
         clusters: COLORS.min(leaves.len()),
-        across: "height (Ward)",
-        ..Dendrogram::new(&leaves, &merges)
-    };
-    Ok(tree.scene(view, size.unwrap_or(tree.natural_size()))?)
+        across: "height (Ward)".into(),
+        ..Dendrogram::new(leaves, merges)
+    }
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
-    Error,
-    analyze::concepts::{Branches, ConceptStudy},
+    analyze::concepts::{Branches, ConceptSpace, ConceptStudy},
     render::{
-        Camera, Event, Projection, Scene, Selection, View,
-        views::overlay::{self, Tooltip},
+        Camera, Error, Event, Plot, Selection, Target, Tooltip, ViewState, deferred,
+        plots::{Dendrogram, Lines},
     },
 };
 use eframe::egui::{ComboBox, Frame, Grid, RichText, ScrollArea, Ui, vec2};
@@ -31,12 +30,12 @@ pub(crate) enum Tab {
 /// A view in its place, and what it shows.
 pub(crate) struct Picture {
     pub(crate) widget: SceneView,
-    pub(crate) view: View,
+    pub(crate) view: ViewState,
     shows: String,
 }
 
 impl Picture {
-    fn new(state: &RenderState, label: &str, view: &View) -> Self {
+    fn new(state: &RenderState, label: &str, view: &ViewState) -> Self {
         Self {
             widget: SceneView::new(state, label),
             view: view.clone(),
@@ -49,7 +48,7 @@ impl Picture {
         if self.shows != shows {
             self.shows = shows;
             self.widget.invalidate();
-            (self.view.hover, self.view.selection) = (None, None);
+            self.view.selection = None;
         }
     }
 }
@@ -65,11 +64,11 @@ pub(crate) struct Stage {
     topic: usize,
     /// Nodes of the tree that were clicked, and the tree that this makes.
     toggled: BTreeSet<usize>,
-    grown: Option<Branches>,
+    grown: Option<(Branches, Dendrogram)>,
 }
 
 impl Stage {
-    pub(crate) fn new(study: &ConceptStudy, view: &View, state: &RenderState) -> Self {
+    pub(crate) fn new(study: &ConceptStudy, view: &ViewState, state: &RenderState) -> Self {
         Self {
             tab: Tab::Map,
             map: Picture::new(state, "map of the clusters", view),
@@ -86,7 +85,7 @@ impl Stage {
     pub(crate) fn leave(&mut self) {
         self.toggled.clear();
         self.grown = None;
-        self.map.view.selected = Selection::default();
+        self.map.view.shared.selected = Selection::default();
         self.map.view.inside = Camera::default();
     }
 
@@ -99,6 +98,15 @@ impl Stage {
             Tab::Prediction => None,
         }
     }
+}
+
+/// The curves of a model, or of both by a topic.
+fn chart(study: &ConceptStudy, model: &ConceptSpace, topic: Option<&str>) -> Result<Lines, Error> {
+    let lines = match topic {
+        None => pictures::curves(study, model),
+        Some(topic) => pictures::compared(study, topic),
+    };
+    lines.ok_or_else(|| Error::host("no curves: the layers do not ascend"))
 }
 
 impl Browser {
@@ -129,9 +137,9 @@ impl Browser {
     }
 
     pub(crate) fn picture(&mut self, ui: &mut Ui) {
-        let theme = self.stage.map.view.theme;
+        let theme = self.stage.map.view.shared.theme;
         for picture in [&mut self.stage.tree, &mut self.stage.chart] {
-            picture.view.theme = theme;
+            picture.view.shared.theme = theme;
         }
         match self.stage.tab {
             Tab::Map => self.map(ui),
@@ -140,8 +148,8 @@ impl Browser {
             Tab::Prediction => self.prediction(ui),
         }
         // The theme's key works in every picture.
-        let changed = self.stage.picture().map(|picture| picture.view.theme);
-        self.stage.map.view.theme = changed.unwrap_or(theme);
+        let changed = self.stage.picture().map(|picture| picture.view.shared.theme);
+        self.stage.map.view.shared.theme = changed.unwrap_or(theme);
     }
 
     /// A click on a word goes to its cluster.
@@ -154,29 +162,17 @@ impl Browser {
         let layer = &model.layers[self.layer];
         let picture = &mut self.stage.map;
         picture.turn_to(format!("{} {}", self.model, self.layer));
-        let scene = |size: [f32; 2], view: &View| pictures::map(model, layer, view, size);
-        let shown = picture
-            .widget
-            .show_with(ui, &mut picture.view, scene, |scene, view, hover| {
-                let Some((hit, id)) = hover.hit.and_then(|hit| Some((hit, hit.id?))) else {
-                    return;
-                };
-                let Some(word) = model.words.words.get(id as usize) else {
-                    return;
-                };
-                let cluster = layer.partition.cluster(id as usize);
-                let name = cluster.map_or("in no cluster", |cluster| layer.clusters[cluster].name.text.as_str());
-                let excerpt = model.excerpt(id as usize, REACH).unwrap_or_default();
-                let tooltip = Tooltip {
-                    title: word.text.clone(),
-                    lines: vec![name.to_owned(), excerpt.concat()],
-                    ..Tooltip::default()
-                };
-                let colors = view.colors();
-                overlay::ring(scene, hit, &colors);
-                let projection = Projection::new(scene, view, hover.size);
-                overlay::tooltip(scene, &projection, hover.pointer, &tooltip, &colors);
-            });
+        let words = |target: Target| -> Option<Tooltip> {
+            let Target::Point(pick) = target else { return None };
+            let id = pick.id as usize;
+            let word = model.words.words.get(id)?;
+            let cluster = layer.partition.cluster(id);
+            let name = cluster.map_or("in no cluster", |cluster| layer.clusters[cluster].name.text.as_str());
+            let excerpt = model.excerpt(id, REACH)?;
+            Some(Tooltip::new(&word.text).line(name).line(excerpt.concat()))
+        };
+        let map = deferred(|_| pictures::map(model, layer)).tooltips(words);
+        let shown = picture.widget.show(ui, &mut picture.view, &map);
         if let Some(cluster) = clicked(&shown.events).and_then(|word| layer.partition.cluster(word)) {
             self.choose(cluster);
         }
@@ -191,14 +187,19 @@ impl Browser {
         ui.label(RichText::new("   Click a name to open its branch, a joint to close it.").weak());
         if stage.grown.is_none() {
             match model.branches(self.layer, pictures::BRANCHES, &stage.toggled) {
-                Ok(branches) => stage.grown = branches,
+                Ok(branches) => {
+                    stage.grown = branches.map(|branches| {
+                        let plot = pictures::tree(&branches, model, layer);
+                        (branches, plot)
+                    });
+                }
                 Err(error) => {
                     ui.label(error.to_string());
                     return;
                 }
             }
         }
-        let (Some(tree), Some(whole)) = (&stage.grown, &layer.whole) else {
+        let (Some((tree, plot)), Some(whole)) = (&stage.grown, &layer.whole) else {
             ui.label("This method of clustering grows no tree.");
             return;
         };
@@ -206,9 +207,8 @@ impl Browser {
         picture.turn_to(format!("{} {} {:?}", self.model, self.layer, stage.toggled));
         let area = ScrollArea::vertical().id_salt("tree").auto_shrink(false);
         let shown = area.show(ui, |ui| {
-            let size = vec2(ui.available_width(), pictures::tree_size(tree)[1]);
-            let scene = |size: [f32; 2], view: &View| pictures::tree(tree, model, layer, view, Some(size));
-            ui.allocate_ui(size, |ui| picture.widget.show(ui, &mut picture.view, scene))
+            let size = vec2(ui.available_width(), plot.natural_size()[1]);
+            ui.allocate_ui(size, |ui| picture.widget.show(ui, &mut picture.view, plot))
                 .inner
         });
         let Some(id) = clicked(&shown.inner.events) else { return };
@@ -233,17 +233,27 @@ impl Browser {
         let (study, picture) = (&self.study, &mut stage.chart);
         let model = &study.models[self.model];
         picture.turn_to(format!("{} {topic:?}", self.model));
-        let scene = |size: [f32; 2], view: &View| -> Result<Scene, Box<dyn std::error::Error + Send + Sync>> {
-            let drawn: Result<_, Error> = match topic {
-                None => pictures::curves(study, model, view, size),
-                Some(topic) => pictures::compared(study, topic, view, size),
-            };
-            drawn?.ok_or_else(|| "no curves: the layers do not ascend".into())
-        };
+        let chart = deferred(|_| chart(study, model, topic));
         let height = ui.available_height().min(620.0);
         ui.allocate_ui(vec2(ui.available_width(), height), |ui| {
-            picture.widget.show(ui, &mut picture.view, scene)
+            picture.widget.show(ui, &mut picture.view, &chart)
         });
+    }
+
+    /// What is on view, as a file has it.
+    pub(crate) fn plot(&self) -> Option<Box<dyn Plot + '_>> {
+        let (model, stage) = (&self.study.models[self.model], &self.stage);
+        let layer = &model.layers[self.layer];
+        Some(match stage.tab {
+            Tab::Map => Box::new(deferred(|_| pictures::map(model, layer))),
+            Tab::Tree => Box::new(&stage.grown.as_ref()?.1),
+            Tab::Curves => Box::new(deferred(|_| chart(&self.study, model, None))),
+            Tab::Compared => {
+                let topic = stage.topics[stage.topic].as_str();
+                Box::new(deferred(move |_| chart(&self.study, model, Some(topic))))
+            }
+            Tab::Prediction => return None,
+        })
     }
 
     /// The clusters of the layer that carried a prediction; a click goes to one.

@@ -16,7 +16,7 @@ use attn_egui::{apply_theme, egui_wgpu::RenderState, progress_bar};
 use attn_sdk::{
     Progress,
     analyze::concepts::{ConceptStudy, LAYERS},
-    render::View,
+    render::ViewState,
 };
 use eframe::egui::{self, CentralPanel, RichText, Ui, ViewportBuilder};
 
@@ -45,7 +45,7 @@ pub(crate) fn open(options: Options, sources: Vec<Source>) -> Result<(), Box<dyn
 
 struct Window {
     state: RenderState,
-    view: View,
+    view: ViewState,
     shown: Shown,
 }
 

@@ -21,7 +21,7 @@ use super::{
     writer::checksum,
 };
 use crate::{
-    Attention, AttentionInfo, Error, HeadId, ModelInfo, Progress, Result, Sequence, Side, attention_weights,
+    Attention, AttentionInfo, Error, HeadId, ImageData, ModelInfo, Progress, Result, Sequence, Side, attention_weights,
     progress::step,
 };
 
@@ -32,6 +32,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Capture {
     inner: Arc<Inner>,
+    /// The sequences with images that were added; `None` for those of the description.
+    sequences: Option<Arc<[Sequence]>>,
 }
 
 #[derive(Debug)]
@@ -135,7 +137,10 @@ impl Capture {
             decoder,
             finite: Mutex::default(),
         };
-        let mut capture = Self { inner: Arc::new(inner) };
+        let mut capture = Self {
+            sequences: None,
+            inner: Arc::new(inner),
+        };
         let precision = capture.check_tensors()?;
         // The only owner: nobody else has seen this capture.
         if let Some(inner) = Arc::get_mut(&mut capture.inner) {
@@ -217,7 +222,23 @@ impl Capture {
 
     /// The captured sequences.
     pub fn sequences(&self) -> &[Sequence] {
-        &self.inner.description.sequences
+        self.sequences.as_deref().unwrap_or(&self.inner.description.sequences)
+    }
+
+    /// Gives images in memory to sequences that came from images, by the names of the sequences. What has a file or no such
+    /// name stays as it is.
+    ///
+    /// A capture made from images in memory has them already; one that is opened from a folder lacks them.
+    pub fn add_images<N: AsRef<str>, D: Into<ImageData>>(&mut self, images: impl IntoIterator<Item = (N, D)>) {
+        let mut sequences = self.sequences().to_vec();
+        for (name, data) in images {
+            let (name, data) = (name.as_ref(), data.into());
+            let named = sequences.iter_mut().filter(|sequence| sequence.name == name);
+            for image in named.filter_map(|sequence| sequence.image.as_mut()) {
+                image.data = Some(data.clone());
+            }
+        }
+        self.sequences = Some(sequences.into());
     }
 
     /// Number of tokens of one side over all sequences: the rows of [`queries`](Self::queries) and its kin.

@@ -1,9 +1,7 @@
 //! The scene follows the view, the data and the widget's size: made anew when it must be, at rest while a window is being
 //! resized, on its way when points move.
 
-use std::error::Error as StdError;
-
-use attn_render::{Camera, Orbit, Scene, Transition, View};
+use attn_render::{Camera, Orbit, Plot, Scene, Transition, ViewState};
 use egui::{Rect, Ui};
 
 use super::SceneView;
@@ -44,13 +42,7 @@ impl SceneView {
     }
 
     /// Has the scene made if it is not the one for this view and size.
-    pub(super) fn follow<E: Into<Box<dyn StdError + Send + Sync>>>(
-        &mut self,
-        ui: &Ui,
-        view: &View,
-        rect: Rect,
-        build: &mut impl FnMut([f32; 2], &View) -> Result<Scene, E>,
-    ) {
+    pub(super) fn follow(&mut self, ui: &Ui, view: &ViewState, rect: Rect, plot: &dyn Plot) {
         let size = [rect.width().max(SMALLEST[0]), rect.height().max(SMALLEST[1])];
         let settled = settled(view);
         if let Some((made, made_size)) = &self.made_for
@@ -60,11 +52,11 @@ impl SceneView {
             return;
         }
         self.wanted = None;
-        match build(size, view) {
+        match plot.scene(view, size) {
             Ok(scene) => {
                 let before = self.moving.take().map(|moving| moving.now).or(self.scene.take());
                 let animate = std::mem::take(&mut self.animate) && ui.style().animation_time > 0.0;
-                self.moving = before.filter(|_| animate && !view.reduced_motion).map(|before| {
+                self.moving = before.filter(|_| animate && !view.shared.reduced_motion).map(|before| {
                     let way = Transition::new(&before, scene.clone(), view);
                     Moving {
                         now: before,
@@ -75,17 +67,17 @@ impl SceneView {
                 self.scene = Some(scene);
                 self.error = None;
             }
-            Err(error) => self.error = Some(Error::Scene(error.into())),
+            Err(error) => self.error = Some(Error::Scene(error)),
         }
         self.made_for = Some((settled, size));
         (self.overlaid, self.drawn_for) = (None, None);
     }
 
     /// The next moment of a transition. What a person does meanwhile they do in the scene that it leads to.
-    pub(super) fn advance(&mut self, ui: &Ui, view: &View) {
+    pub(super) fn advance(&mut self, ui: &Ui, view: &ViewState) {
         let Some(moving) = &mut self.moving else { return };
         self.drawn_for = None;
-        if moving.done >= 1.0 || view.reduced_motion {
+        if moving.done >= 1.0 || view.shared.reduced_motion {
             self.moving = None;
             return;
         }
@@ -115,14 +107,12 @@ impl SceneView {
     }
 }
 
-/// The view without what a scene does not depend on: cameras, and what is under the pointer.
-fn settled(view: &View) -> View {
-    View {
+/// The state without its cameras, on which a scene does not depend.
+fn settled(view: &ViewState) -> ViewState {
+    ViewState {
         stage: Camera::default(),
         inside: Camera::default(),
         orbit: Orbit::default(),
-        hover: None,
-        hover_head: None,
         ..view.clone()
     }
 }

@@ -3,27 +3,27 @@
 mod follow;
 mod paint;
 
-use std::error::Error as StdError;
-
 use attn_core::HeadId;
-use attn_render::{Controller, Event, Hit, Input, Key, Motion, Scene, Theme, Tool, View, views::overlay};
+use attn_render::{
+    Controller, Event, Input, Interaction, Key, Motion, Plot, Scene, Theme, Tool, ViewState,
+    plots::overlay::{self, Pointer as Pointed},
+};
 use egui::{EventFilter, Pos2, Rect, Response, Sense, Ui, Vec2, emath::GuiRounding as _};
 use egui_wgpu::RenderState;
 
 use self::follow::Moving;
-pub use self::paint::highlight;
 use crate::{
     Error,
     canvas::Canvas,
     input::{self, Pointer},
 };
 
-/// A scene in an egui window: what the widget keeps between frames. The host keeps one per place, and a [`View`] for it.
+/// A plot in an egui window: what the widget keeps between frames. The host keeps one per place, and a [`ViewState`] for it.
 ///
-/// The scene comes from a function of the size (in points, which are layout units) and the view. It is called when the
-/// widget has another size, when the view changes in more than its cameras and what is hovered, and after
-/// [`invalidate`](Self::invalidate); never just because a frame is drawn. The picture is a texture that is drawn again only when
-/// something in it changes.
+/// The scene of a plot is made for the size of the widget (in points, which are layout units) and the state. It is made when the
+/// widget has another size, when the state changes in more than its cameras, and after [`invalidate`](Self::invalidate); never
+/// just because a frame is drawn. So a plot that costs much to make is handed over as
+/// [`deferred`](attn_render::deferred). The picture is a texture that is drawn again only when something in it changes.
 ///
 /// Wheel and pinch zoom at the pointer, two fingers move (turn clouds in three dimensions), a drag does the same or draws around
 /// points, a click opens or selects. With the focus, which a click or the Tab key gives: arrows, `+`, `-`, Home, Escape, `n` and `p` (next and previous head,
@@ -39,7 +39,7 @@ pub struct SceneView {
     pressed: Vec<Key>,
     scene: Option<Scene>,
     /// What the scene was made for.
-    made_for: Option<(View, [f32; 2])>,
+    made_for: Option<(ViewState, [f32; 2])>,
     /// Points on their way to `scene`.
     moving: Option<Moving>,
     /// Whether points move to where they are in the scene that is made next.
@@ -49,7 +49,7 @@ pub struct SceneView {
     /// What the overlay was drawn for.
     overlaid: Option<Overlaid>,
     /// What the picture was drawn for; `None` if it is out of date.
-    drawn_for: Option<(View, [u32; 2])>,
+    drawn_for: Option<(ViewState, [u32; 2])>,
     /// Size of the picture in pixels.
     size: [u32; 2],
     error: Option<Error>,
@@ -57,22 +57,8 @@ pub struct SceneView {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Overlaid {
-    head: Option<HeadId>,
-    pick: Option<attn_render::Pick>,
+    interaction: Interaction,
     cursor: Option<[f32; 2]>,
-}
-
-/// What the pointer is over, for a host that draws it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Hover {
-    /// Width and height of the picture, in pixels.
-    pub size: [f32; 2],
-    /// Where the pointer is, in pixels of the picture.
-    pub pointer: [f32; 2],
-    /// The head under it.
-    pub head: Option<HeadId>,
-    /// What it hits.
-    pub hit: Option<Hit>,
 }
 
 /// What happened in a widget this frame.
@@ -135,7 +121,7 @@ impl SceneView {
     }
 
     /// As [`invalidate`](Self::invalidate), and points move from where they are seen to where the new scene has them, such as
-    /// from one projection to another: see [`attn_render::Transition`]. At once with [`View::reduced_motion`], or where egui's style has no
+    /// from one projection to another: see [`attn_render::Transition`]. At once with [`Shared::reduced_motion`], or where egui's style has no
     /// animations.
     pub fn animate(&mut self) {
         self.invalidate();
@@ -162,41 +148,29 @@ impl SceneView {
         self.error.as_ref()
     }
 
-    /// Shows the scene that `build` makes, in all the space there is, with what is hovered brought out by [`highlight`].
+    /// What the pointer is over, and where the keyboard is in the legend.
+    pub fn interaction(&self) -> Interaction {
+        self.controller.interaction()
+    }
+
+    /// Takes over what the pointer is over from a linked widget, which then is highlighted here too.
+    pub fn set_interaction(&mut self, interaction: Interaction) {
+        self.controller.set_interaction(interaction);
+    }
+
+    /// Shows a plot in all the space there is, with what the plot says of what is under the pointer.
     ///
     /// ```no_run
     /// # use attn_egui::{SceneView, egui};
-    /// # use attn_render::{Error, Scene, View};
-    /// # struct Data;
-    /// # impl Data {
-    /// #     fn scene(&self, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-    /// #         Ok(Scene::new(size, view.colors().background))
-    /// #     }
-    /// # }
-    /// # fn frame(ui: &mut egui::Ui, widget: &mut SceneView, view: &mut View, data: &Data) {
-    /// let shown = widget.show(ui, view, |size, view| data.scene(view, size));
+    /// # use attn_render::{ViewState, plots::Histogram};
+    /// # fn frame(ui: &mut egui::Ui, widget: &mut SceneView, state: &mut ViewState, histogram: &Histogram) {
+    /// let shown = widget.show(ui, state, histogram);
     /// if let Some(head) = shown.opened() {
     ///     ui.ctx().send_viewport_cmd(egui::ViewportCommand::Title(head.to_string()));
     /// }
     /// # }
     /// ```
-    pub fn show<E: Into<Box<dyn StdError + Send + Sync>>>(
-        &mut self,
-        ui: &mut Ui,
-        view: &mut View,
-        build: impl FnMut([f32; 2], &View) -> Result<Scene, E>,
-    ) -> SceneResponse {
-        self.show_with(ui, view, build, |scene, view, _| highlight(scene, view))
-    }
-
-    /// The same with a host's own way to draw what the pointer is over, onto the scene's overlay, which is empty before.
-    pub fn show_with<E: Into<Box<dyn StdError + Send + Sync>>>(
-        &mut self,
-        ui: &mut Ui,
-        view: &mut View,
-        mut build: impl FnMut([f32; 2], &View) -> Result<Scene, E>,
-        hover: impl FnOnce(&mut Scene, &View, &Hover),
-    ) -> SceneResponse {
+    pub fn show(&mut self, ui: &mut Ui, view: &mut ViewState, plot: &dyn Plot) -> SceneResponse {
         let space = ui.available_size();
         let side = |axis: usize| {
             let length = [space.x, space.y][axis];
@@ -211,11 +185,11 @@ impl SceneView {
         let mut events = Vec::new();
         if rect.width() >= 1.0 && rect.height() >= 1.0 && ui.is_rect_visible(rect) {
             let scale = self.follow_size(rect, ui.pixels_per_point());
-            self.follow(ui, view, rect, &mut build);
+            self.follow(ui, view, rect, plot);
             events = self.handle(ui, view, &response, rect, scale);
-            self.follow(ui, view, rect, &mut build);
+            self.follow(ui, view, rect, plot);
             self.advance(ui, view);
-            self.overlay(view, hover);
+            self.overlay(view, plot);
             self.draw(view);
             self.paint(ui, view, &response, rect, scale);
         }
@@ -228,7 +202,7 @@ impl SceneView {
     }
 
     /// What the person did, in the scene that was there.
-    fn handle(&mut self, ui: &Ui, view: &mut View, response: &Response, rect: Rect, scale: f32) -> Vec<Event> {
+    fn handle(&mut self, ui: &Ui, view: &mut ViewState, response: &Response, rect: Rect, scale: f32) -> Vec<Event> {
         let Some(scene) = &self.scene else { return Vec::new() };
         let mut events = Vec::new();
         let resized = Input::Resized {
@@ -278,7 +252,7 @@ impl SceneView {
             events.extend(self.controller.handle(input, scene, view));
         }
         if theme {
-            view.theme = match view.theme {
+            view.shared.theme = match view.shared.theme {
                 Theme::Light => Theme::Dark,
                 Theme::Dark => Theme::Light,
             };
@@ -287,37 +261,29 @@ impl SceneView {
         events
     }
 
-    /// What is hovered, brought out; here or in a view that shares it.
-    fn overlay(&mut self, view: &View, hover: impl FnOnce(&mut Scene, &View, &Hover)) {
+    /// What is hovered, highlighted; here or in a linked widget.
+    fn overlay(&mut self, view: &ViewState, plot: &dyn Plot) {
         let Some(scene) = &mut self.scene else { return };
-        let something = view.hover.is_some() || view.hover_head.is_some();
+        let interaction = self.controller.interaction();
+        let something = interaction.pick.is_some() || interaction.head.is_some();
         let here = self.pointer.over && !self.pointer.down;
         let now = Overlaid {
-            head: view.hover_head,
-            pick: view.hover,
+            interaction,
             cursor: Some(self.cursor).filter(|_| here && something),
         };
         if self.overlaid.replace(now) == Some(now) {
             return;
         }
-        overlay::clear(scene);
         self.drawn_for = None;
-        match now.cursor {
-            Some(pointer) => {
-                let over = Hover {
-                    size: self.size.map(|side| side as f32),
-                    pointer,
-                    head: view.hover_head,
-                    hit: self.controller.hit(pointer, scene, view),
-                };
-                hover(scene, view, &over);
-            }
-            None if something => highlight(scene, view),
-            None => {}
-        }
+        let pointer = now.cursor.map(|position| Pointed {
+            size: self.size.map(|side| side as f32),
+            position,
+            hit: self.controller.hit(position, scene, view),
+        });
+        overlay::point_out(scene, plot, view, &interaction, pointer.as_ref());
     }
 
-    fn draw(&mut self, view: &View) {
+    fn draw(&mut self, view: &ViewState) {
         let moving = self.moving.as_ref().map(|moving| &moving.now);
         let Some(scene) = moving.or(self.scene.as_ref()) else {
             return;

@@ -1,14 +1,13 @@
 //! What a widget paints over its picture, and what it says to screen readers.
 
-use attn_core::HeadId;
-use attn_render::{Area, Hit, Scene, View, views::overlay};
+use attn_render::{Area, ViewState};
 use egui::{Align2, Color32, FontId, Pos2, Rect, Response, Role, Shape, Stroke, StrokeKind, Ui, Vec2};
 
 use super::SceneView;
 use crate::colors::egui_color;
 
 impl SceneView {
-    pub(super) fn paint(&self, ui: &Ui, view: &View, response: &Response, rect: Rect, scale: f32) {
+    pub(super) fn paint(&self, ui: &Ui, view: &ViewState, response: &Response, rect: Rect, scale: f32) {
         let (painter, colors) = (ui.painter_at(rect), view.colors());
         if let (Some(texture), Some(_)) = (self.canvas.texture(), &self.scene) {
             let whole = Rect::from_min_max(Pos2::ZERO, Pos2::new(1.0, 1.0));
@@ -47,7 +46,7 @@ impl SceneView {
     }
 
     /// For screen readers: what the picture is, and what is open, selected and hovered.
-    pub(super) fn describe(&self, ui: &Ui, view: &View, response: &Response) {
+    pub(super) fn describe(&self, ui: &Ui, view: &ViewState, response: &Response) {
         response.widget_info(|| egui::WidgetInfo::labeled(Role::Canvas, ui.is_enabled(), &self.label));
         ui.ctx().accesskit_node_builder(response.id, |node| {
             let mut parts = Vec::new();
@@ -60,41 +59,16 @@ impl SceneView {
                 (Some(head), _) => parts.push(format!("head {head}")),
                 (None, heads) => parts.push(format!("{heads} heads")),
             }
-            if let Some(head) = view.hover_head.filter(|head| view.open != Some(*head)) {
+            if let Some(head) = self.interaction().head.filter(|head| view.open != Some(*head)) {
                 parts.push(format!("over head {head}"));
             }
-            if !view.selected.is_empty() {
-                parts.push(format!("{} points selected", view.selected.len()));
+            if !view.shared.selected.is_empty() {
+                parts.push(format!("{} points selected", view.shared.selected.len()));
             }
             if let Some(error) = &self.error {
                 parts.push(error.to_string());
             }
             node.set_value(parts.join(", "));
         });
-    }
-}
-
-/// Frames the hovered head and rings the hovered point, in every panel of its kind of attention: onto the scene's overlay.
-pub fn highlight(scene: &mut Scene, view: &View) {
-    let colors = view.colors();
-    if let Some(head) = view.hover_head.filter(|_| view.open.is_none()) {
-        overlay::frame_head(scene, head, &colors);
-    }
-    let Some(pick) = view.hover else { return };
-    let same = |head: Option<HeadId>| head.map(|head| head.attention) == pick.head.map(|head| head.attention);
-    let mut hits = Vec::new();
-    for (layer, points) in scene.layers.iter().map(|layer| &layer.points).enumerate() {
-        for (index, point) in points.iter().enumerate().filter(|(_, point)| point.id == pick.id) {
-            if scene.panels.get(point.panel()).is_some_and(|panel| same(panel.head)) {
-                hits.push(Hit {
-                    panel: point.panel(),
-                    id: Some(point.id),
-                    point: Some((layer, index)),
-                });
-            }
-        }
-    }
-    for hit in hits {
-        overlay::ring(scene, hit, &colors);
     }
 }

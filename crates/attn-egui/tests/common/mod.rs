@@ -2,6 +2,11 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use attn_core::{Attention, HeadId};
 use attn_egui::{
     SceneView,
@@ -9,8 +14,8 @@ use attn_egui::{
     egui_wgpu::RenderState,
 };
 use attn_render::{
-    Error, Event, Scene, View,
-    views::{ColorBy, Coordinates, Head, Matrix, MatrixPanel, ValueKind},
+    Error, Event, Plot, Scene, ViewState, deferred,
+    plots::{ColorBy, Coordinates, Head, Matrix, MatrixPanel, Texts},
 };
 use egui_kittest::{
     Harness,
@@ -37,60 +42,43 @@ pub fn points(id: HeadId) -> Vec<f32> {
 }
 
 /// The open head, or the matrix of two layers of three.
-pub fn scene(size: [f32; 2], view: &View) -> Result<Scene, Error> {
-    projected(size, view, false)
+pub fn scene(size: [f32; 2], view: &ViewState) -> Result<Scene, Error> {
+    plot(view, false)?.scene(view, size)
 }
 
 /// So many classes the points have.
 pub const CLASSES: usize = 40;
 
 /// The same, or with another projection: turned upside down.
-pub fn projected(size: [f32; 2], view: &View, turned: bool) -> Result<Scene, Error> {
+pub fn plot(view: &ViewState, turned: bool) -> Result<Box<dyn Plot>, Error> {
     let points = |id| -> Vec<f32> { points(id).into_iter().map(|v| if turned { -v } else { v }).collect() };
-    let labels: Vec<&str> = (0..POINTS).map(|i| LABELS[i % LABELS.len()]).collect();
-    let classes: Vec<f32> = (0..POINTS).map(|i| (i % CLASSES) as f32).collect();
+    let labels: Texts = (0..POINTS).map(|i| LABELS[i % LABELS.len()]).collect();
+    let classes: Arc<[f32]> = (0..POINTS).map(|i| (i % CLASSES) as f32).collect();
     let names: Vec<String> = (0..CLASSES).map(|class| format!("class {class}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let color_by = Some(ColorBy {
-        label: "class",
-        kind: ValueKind::Categorical(&names),
-    });
+    let color_by = Some(ColorBy::classes("class", names));
     if let Some(open) = view.open {
-        let coordinates = points(open);
-        let mut plot = Head::new(open, Coordinates::new(&coordinates, 2)?, POINTS / 2);
-        plot.labels = &labels;
-        (plot.values, plot.color_by) = (Some(classes.as_slice()), color_by);
-        plot.title = "One head";
-        return plot.scene(view, size);
+        let mut plot = Head::new(open, Coordinates::new(points(open), 2)?, POINTS / 2);
+        plot.labels = labels;
+        (plot.values, plot.color_by) = (Some(classes), color_by);
+        plot.title = "One head".into();
+        return Ok(Box::new(plot));
     }
-    let heads: Vec<HeadId> = (0..2).flat_map(|layer| (0..3).map(move |h| head(layer, h))).collect();
-    let coordinates: Vec<Vec<f32>> = heads.iter().map(|id| points(*id)).collect();
+    let heads = (0..2).flat_map(|layer| (0..3).map(move |h| head(layer, h)));
     let mut panels = Vec::new();
-    for (id, coordinates) in heads.iter().zip(&coordinates) {
-        panels.push(MatrixPanel {
-            head: *id,
-            coordinates: Coordinates::new(coordinates, 2)?,
-            queries: POINTS / 2,
-            values: Some(&classes),
-            labels: &labels,
-            hidden: &[],
-            note: String::new(),
-        });
+    for id in heads {
+        let mut panel = MatrixPanel::new(id, Coordinates::new(points(id), 2)?, POINTS / 2);
+        (panel.values, panel.labels) = (Some(classes.clone()), labels.clone());
+        panels.push(panel);
     }
-    let matrix = Matrix {
-        title: "Six heads",
-        subtitle: "",
-        caption: "",
-        panels,
-        color_by,
-    };
-    matrix.scene(view, size)
+    let mut matrix = Matrix::new("Six heads", panels);
+    matrix.color_by = color_by;
+    Ok(Box::new(matrix))
 }
 
 /// A host with some widgets side by side.
 pub struct Host {
     pub widgets: Vec<SceneView>,
-    pub views: Vec<View>,
+    pub views: Vec<ViewState>,
     pub events: Vec<Vec<Event>>,
     /// How often each widget asked for its scene.
     pub built: Vec<usize>,
@@ -108,7 +96,7 @@ impl Host {
         let widget = |i: usize| SceneView::new(state, format!("view {i}"));
         Self {
             widgets: (0..count).map(widget).collect(),
-            views: vec![View::default(); count],
+            views: vec![ViewState::default(); count],
             events: vec![Vec::new(); count],
             built: vec![0; count],
             linked: false,
@@ -128,20 +116,21 @@ impl Host {
                 self.size.unwrap_or(Vec2::new(width, whole.height())),
             );
             ui.scope_builder(egui::UiBuilder::new().id_salt(i).max_rect(place), |ui| {
-                let (built, fail, turned) = (&mut self.built[i], self.fail, self.turned);
-                let shown = self.widgets[i].show(ui, &mut self.views[i], |size, view| {
-                    *built += 1;
+                let (built, fail, turned) = (AtomicUsize::new(0), self.fail, self.turned);
+                let asked = deferred(|view| {
+                    built.fetch_add(1, Ordering::Relaxed);
                     if fail {
-                        return Err("the data is gone".to_owned());
+                        return Err(Error::host(std::io::Error::other("the data is gone")));
                     }
-                    projected(size, view, turned).map_err(|error| error.to_string())
+                    plot(view, turned)
                 });
-                if shown.changed() && self.linked {
-                    let from = self.views[i].clone();
-                    for (j, view) in self.views.iter_mut().enumerate() {
-                        if i != j {
-                            attn_egui::link(&from, view);
-                        }
+                let shown = self.widgets[i].show(ui, &mut self.views[i], &asked);
+                self.built[i] += built.load(Ordering::Relaxed);
+                if self.linked {
+                    let (shared, interaction) = (self.views[i].shared.clone(), self.widgets[i].interaction());
+                    for j in (0..self.views.len()).filter(|j| shown.changed() && *j != i) {
+                        self.views[j].shared = shared.clone();
+                        self.widgets[j].set_interaction(interaction);
                     }
                 }
                 self.events[i].extend(shown.events);

@@ -159,6 +159,7 @@ impl Capturer {
                     path: image.path().map(Into::into),
                     rows: vision.rows,
                     columns: vision.columns,
+                    data: None,
                 }),
                 encoder: patch_tokens(&vision),
                 ..Sequence::default()

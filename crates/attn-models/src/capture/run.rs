@@ -153,10 +153,11 @@ impl<'a> Job<'a> {
             // The last report is not a question any more.
             let _ = self.progress.update("capture", self.total, self.total);
         }
-        Ok(CaptureOutcome {
-            capture: self.writer.finish()?,
-            complete,
-        })
+        let mut capture = self.writer.finish()?;
+        if let Batches::Pixels(images) = &self.inputs {
+            capture.add_images(images.iter().filter_map(|image| Some((image.name(), image.in_memory()?))));
+        }
+        Ok(CaptureOutcome { capture, complete })
     }
 
     /// The batches that are not captured yet, long sequences first: what is too large for the memory is found at once,

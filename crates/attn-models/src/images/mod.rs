@@ -88,6 +88,21 @@ impl Image {
     }
 }
 
+impl Image {
+    /// The content of a file that shows it, for images that are no file.
+    pub(crate) fn in_memory(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::File(_) => None,
+            Self::Memory(_, bytes) => Some(bytes.to_vec()),
+            Self::Decoded(_, pixels) => {
+                let mut file = std::io::Cursor::new(Vec::new());
+                pixels.write_to(&mut file, image::ImageFormat::Png).ok()?;
+                Some(file.into_inner())
+            }
+        }
+    }
+}
+
 impl From<PathBuf> for Image {
     fn from(path: PathBuf) -> Self {
         Self::File(path)

@@ -107,7 +107,7 @@ fn relevance_is_conserved_in_every_family() {
 /// The embedded sentiment model is known ground: a sentence of the grammar has the sentiment of its word of opinion.
 #[test]
 fn the_word_of_opinion_is_found() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sentiment");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../attn-embedded/models/sentiment");
     let checkpoint = attn_models::Checkpoint::open(folder).unwrap();
     let (model, tokenizer) = (Model::load(&checkpoint).unwrap(), checkpoint.tokenizer().unwrap());
     let special = ["[CLS]", "[SEP]"].map(|token| tokenizer.id(token).unwrap());

@@ -1,4 +1,4 @@
-// A block of rows of the neighbour search, and the chunk of columns that it is compared with. Shared by both passes.
+// A block of rows of the neighbor search, and the chunk of columns that it is compared with. Shared by both passes.
 
 struct Search {
     // First point of the block.

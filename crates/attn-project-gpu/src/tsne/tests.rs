@@ -1,6 +1,10 @@
 //! The forces of one step against the definition in f64.
 
-use attn_project::{Dims, Metric, Neighbors, TsneParams};
+use attn_project::{
+    Dims, Neighbors, Projector,
+    metric::Euclidean,
+    tsne::{Tsne, TsneParams},
+};
 use ndarray::Array2;
 
 use super::*;
@@ -13,8 +17,9 @@ fn noise(i: usize, c: usize) -> f32 {
 
 fn problem(n: usize, dims: Dims, params: &TsneParams) -> TsneProblem {
     let points = Array2::from_shape_fn((n, 6), |(i, c)| noise(i, c) + (i % 4) as f32);
-    let neighbors = Neighbors::exact(points.view(), params.neighbors(n), Metric::Euclidean, &()).unwrap();
-    TsneProblem::new(points.view(), &neighbors, dims, params, 1, &()).unwrap()
+    let neighbors = Neighbors::exact(points.view(), params.neighbors(n), Euclidean, &()).unwrap();
+    let projector = Projector::new(Tsne::new(*params).unwrap()).dims(dims).seed(1);
+    TsneProblem::new(&projector, (points.view(), &neighbors), &()).unwrap()
 }
 
 /// Attraction, repulsion and sum over pairs, from the definition.

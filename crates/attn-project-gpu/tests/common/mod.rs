@@ -5,7 +5,7 @@
 use attn_project::Metric;
 use ndarray::Array2;
 
-pub const METRICS: [Metric; 3] = [Metric::Euclidean, Metric::Cosine, Metric::InnerProduct];
+pub const METRICS: [Metric; 3] = [Metric::EUCLIDEAN, Metric::COSINE, Metric::INNER_PRODUCT];
 
 /// SplitMix64, by its index.
 fn uniform(index: u64) -> f64 {
@@ -15,7 +15,7 @@ fn uniform(index: u64) -> f64 {
     ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Normal points around five centres in a row.
+/// Normal points around five centers in a row.
 pub fn cloud(n: usize, d: usize, seed: u64) -> Array2<f32> {
     Array2::from_shape_fn((n, d), |(i, c)| {
         let index = (seed << 40) + 2 * (i * d + c) as u64 + 1;
@@ -26,9 +26,9 @@ pub fn cloud(n: usize, d: usize, seed: u64) -> Array2<f32> {
 
 /// Far groups of points: what a projection must keep apart.
 pub fn groups(n: usize, d: usize, groups: usize) -> Array2<f32> {
-    let centres = cloud(groups, d, 77);
+    let centers = cloud(groups, d, 77);
     let noise = cloud(n, d, 78);
     Array2::from_shape_fn((n, d), |(i, c)| {
-        6.0 * centres[[i % groups, c]] + noise[[i, c]] - (i % 5) as f32
+        6.0 * centers[[i % groups, c]] + noise[[i, c]] - (i % 5) as f32
     })
 }

@@ -1,10 +1,10 @@
-//! The rotation, reflection, scale and translation that bring one picture nearest to another (Schönemann, *A generalized
+//! The rotation, reflection, scale and translation that bring one layout nearest to another (Schönemann, *A generalized
 //! solution of the orthogonal Procrustes problem*, Psychometrika 31, 1966; with scale: Schönemann and Carroll,
 //! Psychometrika 35, 1970).
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
-use crate::{Error, eigen, linalg::check_finite};
+use crate::{Error, Result, eigen, linalg::check_values};
 
 /// A similarity transformation: `y = scale (x - from) rotation + to`.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,12 +19,12 @@ impl Procrustes {
     /// The transformation of `moving` `[point, axis]` that leaves the least sum of squared distances to `fixed`, row by
     /// row. Without `scaling` sizes stay.
     ///
-    /// Closed form: with `U S Vᵀ` the singular value decomposition of `Xᵀ Y` (both centred), the rotation is `U Vᵀ` and
-    /// the scale `trace S / |X|²`. Reflections are allowed: t-SNE and UMAP know no handedness. Points all at one place
-    /// are only moved.
+    /// Closed form: with `U S Vᵀ` the singular value decomposition of `Xᵀ Y` (both centered), the rotation is `U Vᵀ`
+    /// and the scale `trace S / |X|²`. Reflections are allowed: t-SNE and UMAP know no handedness. Points all at one
+    /// place are only moved.
     ///
     /// ```
-    /// use attn_project::Procrustes;
+    /// use attn_project::aligned::Procrustes;
     /// use ndarray::array;
     /// let shape = array![[0.0f32, 0.0], [2.0, 0.0], [0.0, 1.0]];
     /// let turned = array![[5.0f32, 5.0], [5.0, 9.0], [3.0, 5.0]]; // a quarter turn, twice the size
@@ -38,20 +38,16 @@ impl Procrustes {
     /// # Errors
     /// [`Error::Shape`] if the shapes differ or have no columns, [`Error::TooFewPoints`] without points,
     /// [`Error::NotFinite`].
-    pub fn fit(moving: ArrayView2<'_, f32>, fixed: ArrayView2<'_, f32>, scaling: bool) -> Result<Self, Error> {
+    pub fn fit(moving: ArrayView2<'_, f32>, fixed: ArrayView2<'_, f32>, scaling: bool) -> Result<Self> {
         if moving.dim() != fixed.dim() || moving.ncols() == 0 {
             let expected = format!("{:?} as the moving points, at least one column", moving.dim());
             return Err(Error::shape("fixed", expected, format!("{:?}", fixed.dim())));
         }
         if moving.nrows() == 0 {
-            return Err(Error::TooFewPoints {
-                what: "Procrustes",
-                needed: 1,
-                found: 0,
-            });
+            return Err(Error::too_few("Procrustes", 1, 0));
         }
-        check_finite("moving", moving)?;
-        check_finite("fixed", fixed)?;
+        check_values("moving", moving)?;
+        check_values("fixed", fixed)?;
         let (x, y) = (moving.mapv(f64::from), fixed.mapv(f64::from));
         let mean = |a: &Array2<f64>| a.sum_axis(Axis(0)) / a.nrows() as f64;
         let (from, to) = (mean(&x), mean(&y));
@@ -85,13 +81,13 @@ impl Procrustes {
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of columns differs.
-    pub fn apply(&self, points: ArrayView2<'_, f32>) -> Result<Array2<f32>, Error> {
+    pub fn apply(&self, points: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
         if points.ncols() != self.from.len() {
             let expected = format!("{} columns", self.from.len());
             return Err(Error::shape("points", expected, points.ncols()));
         }
-        let centred = points.mapv(f64::from) - &self.from;
-        let moved = centred.dot(&self.rotation) * self.scale + &self.to;
+        let centered = points.mapv(f64::from) - &self.from;
+        let moved = centered.dot(&self.rotation) * self.scale + &self.to;
         Ok(moved.mapv(|x| x as f32))
     }
 }

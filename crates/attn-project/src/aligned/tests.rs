@@ -1,7 +1,14 @@
-use ndarray::s;
+use ndarray::{Array2, s};
 
 use super::*;
-use crate::{TsneParams, UmapParams, rng::Rng};
+use crate::{
+    Dims, Method,
+    metric::{Cosine, Euclidean},
+    pca::Pca,
+    rng::Rng,
+    tsne::{Tsne, TsneParams},
+    umap::{Umap, UmapParams},
+};
 
 const N: usize = 150;
 
@@ -30,16 +37,24 @@ fn methods() -> [Method; 3] {
         epochs: Some(150),
         ..UmapParams::default()
     };
-    [Method::Pca, Method::Tsne(tsne), Method::Umap(umap)]
+    [
+        Pca.into(),
+        Tsne::new(tsne).unwrap().into(),
+        Umap::new(umap).unwrap().into(),
+    ]
 }
 
 fn aligned(method: &Method, dims: Dims, alignment: Alignment) -> AlignedProjection {
     let frames = frames();
     let views: Vec<_> = frames.iter().map(|frame| frame.view()).collect();
-    project_aligned(&views, method, dims, Metric::Euclidean, alignment, 1, &()).unwrap()
+    Projector::new(method)
+        .dims(dims)
+        .seed(1)
+        .fit_aligned(&views, alignment, &())
+        .unwrap()
 }
 
-/// What is still in the frames is nearly so in the pictures, and what moves goes at least twice as far.
+/// What is still in the frames is nearly so in the layouts, and what moves goes at least twice as far.
 fn only_what_moved_moves(method: &Method) {
     for dims in [Dims::Two, Dims::Three] {
         let found = aligned(method, dims, Alignment::default());
@@ -50,9 +65,9 @@ fn only_what_moved_moves(method: &Method) {
             points.iter().sum::<f32>() / points.len() as f32
         };
         let (gone, stayed) = (mean(&|i| i % 5 == 0), mean(&|i| i % 5 > 1));
-        // In the last picture the group lies among the one that it joined.
+        // In the last layout the group lies among the one that it joined.
         let map = &found.frames[2].points;
-        let neighbors = Neighbors::exact(map.view(), 10, Metric::Euclidean, &()).unwrap();
+        let neighbors = Neighbors::exact(map.view(), 10, Euclidean, &()).unwrap();
         let joined = (0..N)
             .step_by(5)
             .filter(|&i| neighbors.indices(i).iter().all(|&j| j as usize % 5 <= 1))
@@ -61,7 +76,7 @@ fn only_what_moved_moves(method: &Method) {
             "{dims:?}: still {}, {gone} against {stayed}, {joined} of 30",
             still.relative
         );
-        // Unrelated pictures are at 1.4.
+        // Unrelated layouts are at 1.4.
         assert!(still.relative < 0.2 && gone > 2.0 * stayed && joined >= 28, "{said}");
     }
 }
@@ -97,13 +112,13 @@ fn procrustes_leaves_no_change_of_view() {
                 method.name()
             );
         }
-        // Shape is kept: the first picture is the one made alone.
-        let alone = project(frames()[0].view(), method, Dims::Two, Metric::Euclidean, 1, &()).unwrap();
+        // Shape is kept: the first layout is the one made alone.
+        let alone = Projector::new(method).seed(1).fit(frames()[0].view(), &()).unwrap();
         assert_eq!(found.frames[0], alone);
     }
     assert_eq!(
-        aligned(&Method::Pca, Dims::Three, Alignment::default()),
-        aligned(&Method::Pca, Dims::Three, Alignment::Procrustes)
+        aligned(&Pca.into(), Dims::Three, Alignment::default()),
+        aligned(&Pca.into(), Dims::Three, Alignment::Procrustes)
     );
 }
 
@@ -139,7 +154,8 @@ fn bad_input_is_refused() {
     let [first, second, _] = frames();
     let run = |frames: &[ArrayView2<'_, f32>], strength| {
         let alignment = Alignment::Penalty { strength };
-        project_aligned(frames, &methods()[2], Dims::Two, Metric::Cosine, alignment, 0, &()).unwrap_err()
+        let projector = Projector::new(&methods()[2]).metric(Cosine);
+        projector.fit_aligned(frames, alignment, &()).unwrap_err()
     };
     assert!(matches!(
         run(&[], 0.1),
@@ -156,13 +172,7 @@ fn bad_input_is_refused() {
     ));
     for strength in [f32::NAN, -0.1, 2.0] {
         let error = run(&[first.view(), second.view()], strength);
-        assert!(matches!(
-            error,
-            Error::Parameter {
-                parameter: "strength",
-                ..
-            }
-        ));
+        assert!(matches!(error, Error::Parameter { name: "strength", .. }));
     }
     let mut broken = second.clone();
     broken[[7, 3]] = f32::NAN;

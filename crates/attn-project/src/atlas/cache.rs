@@ -13,7 +13,7 @@ use std::{
 use attn_core::{Capture, HeadId, files::write_atomically};
 
 use super::{HeadProjection, file};
-use crate::Error;
+use crate::Result;
 
 /// How a file's name ends.
 const ENDING: &str = "safetensors";
@@ -43,8 +43,8 @@ impl AtlasCache {
     /// [`with_most_bytes`](Self::with_most_bytes).
     ///
     /// # Errors
-    /// [`Error::Core`] if the folder cannot be made.
-    pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
+    /// [`Error::Core`](crate::Error::Core) if the folder cannot be made.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref().to_path_buf();
         fs::create_dir_all(&folder).map_err(|e| attn_core::Error::io(&folder, e))?;
         Ok(Self {
@@ -57,7 +57,7 @@ impl AtlasCache {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn beside(capture: &Capture) -> Result<Option<Self>, Error> {
+    pub fn beside(capture: &Capture) -> Result<Option<Self>> {
         capture
             .folder()
             .map(|folder| Self::open(folder.join(FOLDER)))
@@ -77,8 +77,8 @@ impl AtlasCache {
     /// Bytes that its heads take.
     ///
     /// # Errors
-    /// [`Error::Core`] if the folder cannot be read.
-    pub fn bytes(&self) -> Result<u64, Error> {
+    /// [`Error::Core`](crate::Error::Core) if the folder cannot be read.
+    pub fn bytes(&self) -> Result<u64> {
         Ok(self.entries()?.iter().map(|entry| entry.bytes).sum())
     }
 
@@ -86,8 +86,8 @@ impl AtlasCache {
     /// went.
     ///
     /// # Errors
-    /// [`Error::Core`] if the folder cannot be read or a file not removed.
-    pub fn prune(&self, most_bytes: u64) -> Result<usize, Error> {
+    /// [`Error::Core`](crate::Error::Core) if the folder cannot be read or a file not removed.
+    pub fn prune(&self, most_bytes: u64) -> Result<usize> {
         self.remove_oldest(most_bytes, 0)
     }
 
@@ -98,7 +98,7 @@ impl AtlasCache {
     }
 
     /// Keeps a head and brings the folder back into its bound.
-    pub(super) fn store(&self, name: &str, head: &HeadProjection) -> Result<(), Error> {
+    pub(super) fn store(&self, name: &str, head: &HeadProjection) -> Result<()> {
         let path = self.path(name);
         write_atomically(&path, &file::write(head, name)?)?;
         self.remove_oldest(self.most_bytes, 1)?;
@@ -110,7 +110,7 @@ impl AtlasCache {
     }
 
     /// Oldest first, ties by name.
-    fn entries(&self) -> Result<Vec<Entry>, Error> {
+    fn entries(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(|e| attn_core::Error::io(&self.folder, e))? {
             let entry = entry.map_err(|e| attn_core::Error::io(&self.folder, e))?;
@@ -130,7 +130,7 @@ impl AtlasCache {
     }
 
     /// Removes files, oldest first, until `most_bytes` or `least` files are left.
-    fn remove_oldest(&self, most_bytes: u64, least: usize) -> Result<usize, Error> {
+    fn remove_oldest(&self, most_bytes: u64, least: usize) -> Result<usize> {
         let entries = self.entries()?;
         let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
         let mut removed = 0;

@@ -9,39 +9,18 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::HeadProjection;
-use crate::{DistanceCorrelation, Embedding, Error, Normalization, Quality, Score, Warning};
+use crate::{
+    Embedding, Error, Result, Warning,
+    digest::Digest,
+    head::{DistanceCorrelation, Normalization},
+    method::Diagnostic,
+    quality::{Quality, Score},
+};
 
 /// Key of the metadata.
 const KEY: &str = "attn.projection";
 /// Version of the format.
-const FORMAT: u32 = 1;
-
-/// A digest of 128 bits: FNV-1a (Fowler, Noll and Vo). It tells different inputs apart and finds damage; it does not
-/// withstand somebody who wants two inputs to look the same, who could as well write the file.
-pub(super) struct Digest(u128);
-
-impl Digest {
-    pub(super) fn new() -> Self {
-        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
-    }
-
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-        for &byte in bytes {
-            self.0 = (self.0 ^ u128::from(byte)).wrapping_mul(PRIME);
-        }
-    }
-
-    /// A text and its end, so that two texts are not the same as their sum.
-    pub(super) fn text(&mut self, text: &str) {
-        self.bytes(text.as_bytes());
-        self.bytes(&[0xff]);
-    }
-
-    pub(super) fn hex(&self) -> String {
-        format!("{:032x}", self.0)
-    }
-}
+const FORMAT: u32 = 2;
 
 /// All that is not one number per point.
 #[derive(Serialize, Deserialize)]
@@ -54,10 +33,14 @@ struct Header {
     correlation: DistanceCorrelation,
     query_norm: f32,
     key_norm: f32,
-    kl_divergence: Option<f32>,
-    perplexity: Option<f32>,
-    explained_variance: Option<Vec<f32>>,
+    diagnostics: Vec<Diagnostic>,
     warnings: Vec<Warning>,
+    quality: Option<QualityHeader>,
+}
+
+/// All of a quality that is not one number per point.
+#[derive(Serialize, Deserialize)]
+struct QualityHeader {
     sampled: bool,
     ranked: usize,
     preserved: usize,
@@ -66,9 +49,8 @@ struct Header {
 }
 
 /// The file of a head.
-pub(super) fn write(head: &HeadProjection, name: &str) -> Result<Vec<u8>, Error> {
+pub(super) fn write(head: &HeadProjection, name: &str) -> Result<Vec<u8>> {
     let HeadProjection { embedding, quality, .. } = head;
-    let all = scores(quality);
     let header = Header {
         format: FORMAT,
         name: name.to_owned(),
@@ -78,26 +60,27 @@ pub(super) fn write(head: &HeadProjection, name: &str) -> Result<Vec<u8>, Error>
         correlation: head.correlation,
         query_norm: head.query_norm,
         key_norm: head.key_norm,
-        kl_divergence: embedding.kl_divergence,
-        perplexity: embedding.perplexity,
-        explained_variance: embedding.explained_variance.clone(),
+        diagnostics: embedding.diagnostics.clone(),
         warnings: embedding.warnings.clone(),
-        sampled: quality.sampled.is_some(),
-        ranked: quality.ranked,
-        preserved: quality.preserved,
-        scores: all.map(|score| [score.value, score.standard_error]),
+        quality: quality.as_ref().map(|quality| QualityHeader {
+            sampled: quality.sampled.is_some(),
+            ranked: quality.ranked,
+            preserved: quality.preserved,
+            scores: scores(quality).map(|score| [score.value, score.standard_error]),
+        }),
     };
     let failed = |e: &dyn std::fmt::Display| Error::shape("projection", "one that can be written", e);
     let header = serde_json::to_string(&header).map_err(|e| failed(&e))?;
     let points: Vec<u8> = embedding.points.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let scored: Vec<u8> = all
+    let scored: Vec<u8> = quality
         .iter()
+        .flat_map(scores)
         .flat_map(|score| &score.points)
         .flat_map(|x| x.to_le_bytes())
         .collect();
     let rows: Vec<u8> = quality
-        .sampled
         .iter()
+        .filter_map(|quality| quality.sampled.as_ref())
         .flatten()
         .flat_map(|row| row.to_le_bytes())
         .collect();
@@ -106,7 +89,7 @@ pub(super) fn write(head: &HeadProjection, name: &str) -> Result<Vec<u8>, Error>
     let view = |kind, shape, bytes| TensorView::new(kind, shape, bytes).map_err(|e| failed(&e));
     let tensors = [
         ("points", view(Dtype::F32, vec![n, d], &points)?),
-        ("quality", view(Dtype::F32, vec![3, all[0].points.len()], &scored)?),
+        ("quality", view(Dtype::F32, vec![3, scored.len() / 12], &scored)?),
         ("sampled", view(Dtype::U32, vec![rows.len() / 4], &rows)?),
         ("checksum", view(Dtype::U8, vec![checksum.len()], checksum.as_bytes())?),
     ];
@@ -145,12 +128,12 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Option<HeadProjection> {
     let &[3, count] = scored.shape() else { return None };
     let points = Array2::from_shape_vec((n, d), floats(points.data())).ok()?;
     let each = floats(scored.data());
-    let score = |which: usize| Score {
+    let score = |header: &QualityHeader, which: usize| Score {
         value: header.scores[which][0],
         standard_error: header.scores[which][1],
         points: each[which * count..(which + 1) * count].to_vec(),
     };
-    let sampled = rows
+    let sampled: Vec<u32> = rows
         .data()
         .as_chunks::<4>()
         .0
@@ -163,19 +146,17 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Option<HeadProjection> {
         correlation: header.correlation,
         query_norm: header.query_norm,
         key_norm: header.key_norm,
-        quality: Quality {
+        quality: header.quality.map(|header| Quality {
             sampled: header.sampled.then_some(sampled),
             ranked: header.ranked,
             preserved: header.preserved,
-            trustworthiness: score(0),
-            continuity: score(1),
-            neighbors_kept: score(2),
-        },
+            trustworthiness: score(&header, 0),
+            continuity: score(&header, 1),
+            neighbors_kept: score(&header, 2),
+        }),
         embedding: Embedding {
             points,
-            kl_divergence: header.kl_divergence,
-            perplexity: header.perplexity,
-            explained_variance: header.explained_variance,
+            diagnostics: header.diagnostics,
             warnings: header.warnings,
         },
         normalization: header.normalization,

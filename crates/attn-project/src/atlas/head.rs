@@ -3,11 +3,13 @@
 use attn_core::{Capture, HeadId, Mask, Progress, Side};
 use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
-use super::{AtlasParams, HeadPoints, HeadProjection, file::Digest, sequence_sample};
+use super::{AtlasParams, HeadPoints, HeadProjection, sequence_sample};
 use crate::{
-    DistanceCorrelation, Embedding, Error, HeadCloud, Normalization, QualityParams, SequenceRows, correlation,
-    distance_correlation, normalize, project,
-    quality::{self, quality},
+    Embedding, Error, Result,
+    digest::Digest,
+    head::{DistanceCorrelation, HeadCloud, Normalization, SequenceRows, correlation, distance_correlation, normalize},
+    neighbors,
+    quality::{self, QualityParams, quality},
     rng::Rng,
 };
 
@@ -43,7 +45,7 @@ impl<'a> Atlas<'a> {
         }
     }
 
-    pub(super) fn prepare(&self, head: HeadId) -> Result<Prepared, Error> {
+    pub(super) fn prepare(&self, head: HeadId) -> Result<Prepared> {
         let rows = self.rows(head)?;
         let cloud = self.cloud(&rows, head)?;
         let normalization = Normalization::fit(&cloud, self.params.scale, self.seed(head));
@@ -58,28 +60,26 @@ impl<'a> Atlas<'a> {
         })
     }
 
-    /// A head's normalised points.
-    pub(super) fn joint(&self, head: HeadId, normalization: &Normalization) -> Result<Array2<f32>, Error> {
+    /// A head's normalized points.
+    pub(super) fn joint(&self, head: HeadId, normalization: &Normalization) -> Result<Array2<f32>> {
         let rows = self.rows(head)?;
         normalization.apply(&self.cloud(&rows, head)?)
     }
 
-    pub(super) fn finish(&self, prepared: &Prepared, progress: &dyn Progress) -> Result<HeadProjection, Error> {
-        let AtlasParams {
-            method, dims, metric, ..
-        } = *self.params;
+    pub(super) fn finish(&self, prepared: &Prepared, progress: &dyn Progress) -> Result<HeadProjection> {
         let joint = self.joint(prepared.head, &prepared.normalization)?;
-        let embedding = project(joint.view(), &method, dims, metric, self.seed(prepared.head), progress)?;
+        let projector = self.params.projector().seed(self.seed(prepared.head));
+        let embedding = projector.fit(joint.view(), progress)?;
         self.judged(prepared, joint.view(), embedding, progress)
     }
 
-    /// What there is to say of a head's picture that was made elsewhere.
+    /// Judges a head's layout that was made elsewhere.
     pub(super) fn judge(
         &self,
         prepared: &Prepared,
         embedding: Embedding,
         progress: &dyn Progress,
-    ) -> Result<HeadProjection, Error> {
+    ) -> Result<HeadProjection> {
         let joint = self.joint(prepared.head, &prepared.normalization)?;
         self.judged(prepared, joint.view(), embedding, progress)
     }
@@ -90,7 +90,7 @@ impl<'a> Atlas<'a> {
         joint: ArrayView2<'_, f32>,
         embedding: Embedding,
         progress: &dyn Progress,
-    ) -> Result<HeadProjection, Error> {
+    ) -> Result<HeadProjection> {
         let Prepared {
             head,
             correlation,
@@ -104,7 +104,11 @@ impl<'a> Atlas<'a> {
             ..QualityParams::default()
         }
         .clamped(joint.nrows());
-        let quality = quality(joint, embedding.points.view(), self.params.metric, &params, progress)?;
+        let quality = match quality(joint, embedding.points.view(), &self.params.metric, &params, progress) {
+            Ok(quality) => Some(quality),
+            Err(Error::TooFewPoints { .. }) => None,
+            Err(error) => return Err(error),
+        };
         let normalization = prepared.normalization.clone();
         Ok(HeadProjection {
             head,
@@ -118,7 +122,7 @@ impl<'a> Atlas<'a> {
         })
     }
 
-    pub(super) fn points(&self, head: HeadId) -> Result<HeadPoints, Error> {
+    pub(super) fn points(&self, head: HeadId) -> Result<HeadPoints> {
         let rows = self.rows(head)?;
         let cloud = self.cloud(&rows, head)?;
         let normalization = Normalization::fit(&cloud, self.params.scale, self.seed(head));
@@ -133,24 +137,33 @@ impl<'a> Atlas<'a> {
     /// Revisions of all algorithms that make a head, in a fixed order.
     pub(super) fn revisions(&self) -> Vec<u32> {
         let mut revisions = self.params.method.revisions();
+        // For a host's method too.
+        revisions.push(neighbors::REVISION);
         revisions.extend([normalize::REVISION, correlation::REVISION, quality::REVISION]);
         revisions
     }
 
     /// A name for all that the projection of a head depends on: its vectors, the rows of each sequence, what a query
     /// sees, the parameters, and the revisions of the algorithms.
-    pub(super) fn name(&self, head: HeadId, revisions: &[u32]) -> Result<String, Error> {
+    pub(super) fn name(&self, head: HeadId, revisions: &[u32]) -> Result<String> {
         let rows = self.rows(head)?;
         let cloud = self.cloud(&rows, head)?;
         let mut digest = Digest::new();
         digest.text(&format!("{revisions:?}"));
         digest.text(&format!("{head:?} {:?}", self.mask(head)?));
         // How many points there may be is told by those there are.
-        let params = AtlasParams {
-            max_points: None,
-            ..self.params.clone()
-        };
-        digest.text(&format!("{params:?}"));
+        let AtlasParams {
+            method,
+            dims,
+            metric,
+            seed,
+            scale,
+            keys,
+            max_points: _,
+        } = self.params;
+        digest.text(method.key());
+        digest.text(&method.params().to_string());
+        digest.text(&format!("{dims:?} {} {seed} {scale:?} {keys:?}", metric.name()));
         for SequenceRows { queries, keys } in cloud.sequences() {
             digest.text(&format!("{queries:?} {keys:?}"));
         }
@@ -161,13 +174,28 @@ impl<'a> Atlas<'a> {
         Ok(digest.hex())
     }
 
+    /// An error with the head it is about, and its file.
+    pub(super) fn named(&self, head: HeadId, error: Error) -> Error {
+        match error {
+            Error::Head { .. } | Error::Cancelled { .. } => error,
+            source => Error::Head {
+                head,
+                file: self
+                    .capture
+                    .folder()
+                    .map(|folder| folder.join(format!("{}-{:02}.safetensors", head.attention, head.layer))),
+                source: Box::new(source),
+            },
+        }
+    }
+
     /// The seed of a head: the same whichever heads are made with it.
     pub(super) fn seed(&self, head: HeadId) -> u64 {
         let stream = ((head.attention as u64) << 48) | ((head.layer as u64) << 24) | head.head as u64;
         Rng::new(self.params.seed, stream).next()
     }
 
-    fn rows(&self, head: HeadId) -> Result<Rows<'a>, Error> {
+    fn rows(&self, head: HeadId) -> Result<Rows<'a>> {
         let sides = [head.attention.query_side(), head.attention.key_side()];
         let mut ends = [0, 0];
         let rows = |&sequence: &usize| {
@@ -207,11 +235,11 @@ impl<'a> Atlas<'a> {
         out.into()
     }
 
-    fn cloud<'r>(&self, rows: &'r Rows<'_>, head: HeadId) -> Result<HeadCloud<'r>, Error> {
+    fn cloud<'r>(&self, rows: &'r Rows<'_>, head: HeadId) -> Result<HeadCloud<'r>> {
         HeadCloud::new(rows.queries.view(), rows.keys.view(), &rows.sequences, self.mask(head)?)
     }
 
-    fn mask(&self, head: HeadId) -> Result<Mask, Error> {
+    fn mask(&self, head: HeadId) -> Result<Mask> {
         let mask = self.capture.model().mask(head);
         mask.ok_or_else(|| Error::parameter("head", "a head of the model", head))
     }

@@ -1,15 +1,17 @@
-//! Every head of a capture: normalised, projected, judged; the best heads first, each handed over when it is done.
+//! Atlas: every head of a capture normalized, projected and judged; the best heads first, each handed over when it is
+//! done.
 //!
-//! A head is small work and there are many, so that with enough of them each thread takes whole heads; a head
-//! alone, and the first, uses all threads. Results do not depend on either: a head's random numbers come from its own name.
+//! A head is small work and there are many, so that with enough of them each thread takes whole heads; a head alone,
+//! and the first, uses all threads. Results do not depend on either: a head's random numbers come from its own name.
 
 mod cache;
+mod checkpoints;
+mod failure;
 mod file;
 mod head;
 mod run;
 #[cfg(test)]
 mod run_tests;
-mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -19,12 +21,16 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     cache::AtlasCache,
+    checkpoints::{HeadCheckpoints, atlas_checkpoints, project_head_checkpoints},
+    failure::HeadFailure,
     run::{AtlasOptions, Priority},
-    steps::{HeadSteps, atlas_steps, project_head_steps},
 };
 use self::{head::Atlas, run::run};
 use crate::{
-    Dims, DistanceCorrelation, Embedding, Error, KeySet, Method, Metric, Normalization, Quality, ScaleChoice, rng::Rng,
+    Dims, Embedding, Method, Metric, Projector, Result,
+    head::{DistanceCorrelation, KeySet, Normalization, ScaleChoice},
+    quality::Quality,
+    rng::Rng,
 };
 
 /// How the heads of a capture are projected.
@@ -33,7 +39,7 @@ use crate::{
 pub struct AtlasParams {
     /// How points are laid out. Default: t-SNE.
     pub method: Method,
-    /// Dimensions of the picture. Default: two.
+    /// Dimensions of the layout. Default: two.
     pub dims: Dims,
     /// What "near" means. Default: cosine, as in AttentionViz; the distance-attention correlation is measured with it.
     pub metric: Metric,
@@ -53,11 +59,23 @@ impl Default for AtlasParams {
         Self {
             method: Method::default(),
             dims: Dims::default(),
-            metric: Metric::Cosine,
+            metric: Metric::COSINE,
             seed: 0,
             scale: ScaleChoice::default(),
             keys: KeySet::default(),
             max_points: Some(20_000),
+        }
+    }
+}
+
+impl AtlasParams {
+    /// What lays out the points of a head, but for the seed, of which every head has its own.
+    pub fn projector(&self) -> Projector {
+        Projector {
+            method: self.method.clone(),
+            dims: self.dims,
+            metric: self.metric.clone(),
+            seed: self.seed,
         }
     }
 }
@@ -74,15 +92,15 @@ pub struct HeadProjection {
     pub normalization: Normalization,
     /// Whether near means attended.
     pub correlation: DistanceCorrelation,
-    /// Mean length of its queries before normalisation.
+    /// Mean length of its queries before normalization.
     pub query_norm: f32,
-    /// Mean length of its keys before normalisation.
+    /// Mean length of its keys before normalization.
     pub key_norm: f32,
     /// Coordinates.
     pub embedding: Embedding,
-    /// How far to trust the picture; measured with the metric of the projection, and with fewer neighbours than
-    /// usual if there are few points.
-    pub quality: Quality,
+    /// How far to trust the layout; measured with the metric of the projection, and with fewer neighbors than usual if
+    /// there are few points. `None` below three points, which have no neighborhoods to keep.
+    pub quality: Option<Quality>,
 }
 
 /// The sequences whose tokens become points, ascending: all, or a random choice of whole sequences (at least one)
@@ -124,84 +142,76 @@ pub fn sequence_sample(capture: &Capture, max_points: Option<usize>, seed: u64) 
 pub struct HeadPoints {
     /// Which head.
     pub head: HeadId,
-    /// `[queries + keys, head_dim]`: normalised queries, then normalised keys, in the order of
+    /// `[queries + keys, head_dim]`: normalized queries, then normalized keys, in the order of
     /// [`HeadProjection::embedding`].
     pub points: Array2<f32>,
     /// Number of queries.
     pub queries: usize,
-    /// Brings other queries and keys of this head, such as those of a sentence just typed, into the same space.
+    /// Brings other queries and keys of this head, such as those of a new sentence, into the same space.
     pub normalization: Normalization,
 }
 
-/// The normalised points of one head, without projecting them.
+/// The normalized points of one head, without projecting them.
 ///
-/// With them a host re-projects a lasso's points ([`project_selection`](crate::project_selection)) and places new
-/// sentences into a picture that is there ([`FittedProjection::new`](crate::FittedProjection::new)).
+/// With them a host re-projects a lasso's points ([`Projector::fit_selection`]) and places new sentences into an
+/// existing layout ([`FittedProjection::new`](crate::FittedProjection::new)).
 ///
 /// # Errors
-/// [`Error::Core`] for a head the model does not have or a capture that cannot be read.
-pub fn head_points(capture: &Capture, head: HeadId, params: &AtlasParams) -> Result<HeadPoints, Error> {
-    Atlas::new(capture, params).points(head)
+/// [`Error::Head`](crate::Error::Head) for a head the model does not have or a capture that cannot be read.
+pub fn head_points(capture: &Capture, head: HeadId, params: &AtlasParams) -> Result<HeadPoints> {
+    let atlas = Atlas::new(capture, params);
+    atlas.points(head).map_err(|error| atlas.named(head, error))
 }
 
-/// The normalised points of a head that is projected already, `[queries + keys, head_dim]`: what [`head_points`] gives, without looking
-/// for the normalisation again.
+/// The normalized points of a head that is projected already, `[queries + keys, head_dim]`: what [`head_points`] gives,
+/// without looking for the normalization again.
 ///
 /// # Errors
 /// As [`head_points`].
-pub fn projected_points(
-    capture: &Capture,
-    projection: &HeadProjection,
-    params: &AtlasParams,
-) -> Result<Array2<f32>, Error> {
-    Atlas::new(capture, params).joint(projection.head, &projection.normalization)
+pub fn projected_points(capture: &Capture, projection: &HeadProjection, params: &AtlasParams) -> Result<Array2<f32>> {
+    let atlas = Atlas::new(capture, params);
+    let points = atlas.joint(projection.head, &projection.normalization);
+    points.map_err(|error| atlas.named(projection.head, error))
 }
 
 /// Projects one head, on all threads.
 ///
 /// # Errors
-/// [`Error::Core`] for a head the model does not have, the errors of [`project()`](crate::project()),
-/// [`Error::Cancelled`].
+/// [`Error::Head`](crate::Error::Head) with what is wrong: a head the model does not have, vectors that are not
+/// finite, the errors of [`Projector::fit`], a cancellation.
 pub fn project_head(
     capture: &Capture,
     head: HeadId,
     params: &AtlasParams,
     progress: &dyn Progress,
-) -> Result<HeadProjection, Error> {
+) -> Result<HeadProjection> {
     let atlas = Atlas::new(capture, params);
-    atlas.finish(&atlas.prepare(head)?, progress)
+    let made = atlas
+        .prepare(head)
+        .and_then(|prepared| atlas.finish(&prepared, progress));
+    made.map_err(|error| atlas.named(head, error))
 }
 
-/// Projects every head: one at once and on all threads, so that there is something to see, then those with the strongest
-/// distance-attention correlation first. `on_head` gets each head when it is done, from the thread that made it.
+/// Projects every head, or those of the options: one at once and on all threads, so that there is something to see,
+/// then those that the options ask for first, then those with the strongest distance-attention correlation. `on_head`
+/// gets each head when it is done, from the thread that made it.
 ///
-/// Progress is reported as stage `heads`.
+/// A head that fails ends nothing: it is among the failures that are returned, and the others go on. Heads in the
+/// cache are handed over at once, so that a run that was stopped goes on where it was. Without threads (as in a
+/// browser) everything runs on the calling thread, one head after the other.
+///
+/// Progress is reported as stage [`HEADS`](crate::stages::HEADS).
 ///
 /// # Errors
-/// As [`project_head`]; the first error stops the others.
+/// [`Error::Cancelled`](crate::Error::Cancelled); the first failure, an [`Error::Head`](crate::Error::Head), if all
+/// heads fail; an [`Error::Core`](crate::Error::Core) if the cache could not be written to, after all heads were made
+/// and handed over.
 pub fn atlas(
-    capture: &Capture,
-    params: &AtlasParams,
-    on_head: &(dyn Fn(HeadProjection) + Sync),
-    progress: &dyn Progress,
-) -> Result<(), Error> {
-    atlas_with(capture, params, AtlasOptions::default(), on_head, progress)
-}
-
-/// The same for some heads, with those a person looks at first, and with what was computed before.
-///
-/// Heads in the cache are handed over at once, so that a run that was stopped goes on where it was. Without threads (as
-/// in a browser) everything runs on the calling thread, one head after the other.
-///
-/// # Errors
-/// As [`atlas()`]. A cache that cannot be written to stops nothing: all heads are made and handed over, then the first
-/// such error is returned.
-pub fn atlas_with(
     capture: &Capture,
     params: &AtlasParams,
     options: AtlasOptions<'_>,
     on_head: &(dyn Fn(HeadProjection) + Sync),
     progress: &dyn Progress,
-) -> Result<(), Error> {
+) -> Result<Vec<HeadFailure>> {
     run(&Atlas::new(capture, params), options, on_head, progress)
 }

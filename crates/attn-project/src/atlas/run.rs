@@ -1,8 +1,8 @@
 //! Which head is next, and on which thread.
 //!
-//! One head is made at once and on all threads, so that there is something to see. From then on first come the heads that
-//! somebody asks for, then the cheap part of all others (which the cache may spare), then these by the strength of their
-//! distance-attention correlation.
+//! One head is made at once and on all threads, so that there is something to see. From then on first come the heads
+//! that a caller asks for, then the cheap part of all others (which the cache may spare), then these by the strength
+//! of their distance-attention correlation.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -12,17 +12,17 @@ use std::sync::{
 use attn_core::{HeadId, Progress, progress};
 
 use super::{
-    AtlasCache, HeadProjection,
+    AtlasCache, HeadFailure, HeadProjection,
     head::{Atlas, Prepared},
 };
-use crate::Error;
+use crate::{Error, Result, stages};
 
 /// Heads that come before all others. May be changed by any thread while an atlas runs: a head already begun is
 /// finished, the next one taken is the first of these that is not done.
 ///
 /// ```
 /// use attn_core::{Attention, HeadId};
-/// let visible = attn_project::Priority::default();
+/// let visible = attn_project::atlas::Priority::default();
 /// visible.set(&[HeadId::new(Attention::EncoderSelf, 3, 9)]); // scrolled there
 /// assert_eq!(visible.get().len(), 1);
 /// ```
@@ -41,7 +41,7 @@ impl Priority {
     }
 }
 
-/// What an atlas is made of besides its parameters, none of which changes a coordinate.
+/// How an atlas is made; nothing of it changes a coordinate.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AtlasOptions<'a> {
     /// The heads to make. Default: all.
@@ -70,6 +70,15 @@ enum Task {
     Prepare(HeadId),
     Make(HeadId),
     Finish(Box<(Prepared, Option<String>)>),
+}
+
+impl Task {
+    fn head(&self) -> HeadId {
+        match self {
+            Self::Prepare(head) | Self::Make(head) => *head,
+            Self::Finish(prepared) => prepared.0.head,
+        }
+    }
 }
 
 impl Schedule {
@@ -103,7 +112,9 @@ struct Run<'a> {
     progress: &'a dyn Progress,
     within: Within<'a>,
     schedule: Mutex<Schedule>,
-    failure: Mutex<Option<Error>>,
+    /// What ends the run: a cancellation.
+    ended: Mutex<Option<Error>>,
+    failures: Mutex<Vec<HeadFailure>>,
     unwritten: Mutex<Option<Error>>,
 }
 
@@ -113,7 +124,7 @@ pub(super) fn run(
     options: AtlasOptions<'_>,
     on_head: &(dyn Fn(HeadProjection) + Sync),
     progress: &dyn Progress,
-) -> Result<(), Error> {
+) -> Result<Vec<HeadFailure>> {
     let mut waiting: Vec<HeadId> = Vec::new();
     match options.heads {
         Some(heads) => heads.iter().for_each(|head| {
@@ -139,7 +150,8 @@ pub(super) fn run(
             waiting,
             ..Schedule::default()
         }),
-        failure: Mutex::new(None),
+        ended: Mutex::new(None),
+        failures: Mutex::new(Vec::new()),
         unwritten: Mutex::new(None),
     };
     run.first();
@@ -157,9 +169,12 @@ pub(super) fn run(
     } else {
         run.work();
     }
-    let failure = run.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let unwritten = run.unwritten.into_inner().unwrap_or_else(PoisonError::into_inner);
-    failure.or(unwritten).map_or(Ok(()), Err)
+    let taken = |error: Mutex<Option<Error>>| error.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = taken(run.ended).or_else(|| taken(run.unwritten)) {
+        return Err(error);
+    }
+    let failures = run.failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    HeadFailure::unless_all(failures, count)
 }
 
 impl Run<'_> {
@@ -184,16 +199,27 @@ impl Run<'_> {
         lock(&self.schedule).next(&wanted)
     }
 
-    /// The first failure stops everything.
+    /// A cancellation ends the run, another failure its head alone.
     fn attempt(&self, task: Task) {
-        if let Err(error) = self.carry_out(task) {
-            lock(&self.schedule).stopped = true;
-            lock(&self.failure).get_or_insert(error);
-        }
+        let head = task.head();
+        let end = match self.carry_out(task) {
+            Ok(()) => return,
+            Err(error) if error.is_cancelled() => error,
+            Err(error) => {
+                let error = self.atlas.named(head, error);
+                lock(&self.failures).push(HeadFailure::new(head, error));
+                match self.count() {
+                    Ok(()) => return,
+                    Err(error) => error,
+                }
+            }
+        };
+        lock(&self.schedule).stopped = true;
+        lock(&self.ended).get_or_insert(end);
     }
 
-    fn carry_out(&self, task: Task) -> Result<(), Error> {
-        progress::step(&self.within, "heads", 0, self.within.total)?;
+    fn carry_out(&self, task: Task) -> Result<()> {
+        progress::step(&self.within, stages::HEADS, 0, self.within.total)?;
         let (head, at_once) = match task {
             Task::Prepare(head) => (head, false),
             Task::Make(head) => (head, true),
@@ -216,7 +242,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn finish(&self, prepared: &Prepared, name: Option<&str>) -> Result<(), Error> {
+    fn finish(&self, prepared: &Prepared, name: Option<&str>) -> Result<()> {
         let head = self.atlas.finish(prepared, &self.within)?;
         if let (Some(cache), Some(name)) = (self.options.cache, name)
             && let Err(error) = cache.store(name, &head)
@@ -226,10 +252,15 @@ impl Run<'_> {
         self.hand_over(head)
     }
 
-    fn hand_over(&self, head: HeadProjection) -> Result<(), Error> {
+    fn hand_over(&self, head: HeadProjection) -> Result<()> {
         (self.on_head)(head);
+        self.count()
+    }
+
+    /// One head more is done with.
+    fn count(&self) -> Result<()> {
         let count = self.within.done.fetch_add(1, Relaxed) + 1;
-        Ok(progress::step(self.progress, "heads", count, self.within.total)?)
+        Ok(progress::step(self.progress, stages::HEADS, count, self.within.total)?)
     }
 }
 
@@ -242,6 +273,6 @@ struct Within<'a> {
 
 impl Progress for Within<'_> {
     fn update(&self, _: &str, _: usize, _: usize) -> std::ops::ControlFlow<()> {
-        self.outer.update("heads", self.done.load(Relaxed), self.total)
+        self.outer.update(stages::HEADS, self.done.load(Relaxed), self.total)
     }
 }

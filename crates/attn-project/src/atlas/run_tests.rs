@@ -4,17 +4,18 @@ use std::{fs, sync::Mutex};
 
 use super::{
     file,
+    head::Atlas,
     tests::{capture, params},
     *,
 };
-use crate::FittedProjection;
+use crate::{Error, FittedProjection, pca::Pca, tsne::Tsne, umap::Umap};
 
 fn heads(options: AtlasOptions<'_>, params: &AtlasParams) -> Vec<HeadProjection> {
     let capture = capture();
     let streamed = Mutex::new(Vec::new());
     let collect = |head| streamed.lock().unwrap().push(head);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    pool.install(|| atlas_with(&capture, params, options, &collect, &()).unwrap());
+    pool.install(|| atlas(&capture, params, options, &collect, &()).unwrap());
     streamed.into_inner().unwrap()
 }
 
@@ -62,7 +63,7 @@ fn the_order_can_be_changed_while_it_runs() {
         ..AtlasOptions::default()
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    pool.install(|| atlas_with(&capture, &params(), options, &on_head, &()).unwrap());
+    pool.install(|| atlas(&capture, &params(), options, &on_head, &()).unwrap());
     let order = order.into_inner().unwrap();
     assert_eq!((order[0], order[1], order.len()), (all[0].head, last, all.len()));
 }
@@ -96,7 +97,7 @@ fn a_stopped_run_goes_on_from_the_cache() {
         _ => std::ops::ControlFlow::Break(()),
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let stopped = pool.install(|| atlas_with(&capture, &params(), options, &|_| {}, &stop));
+    let stopped = pool.install(|| atlas(&capture, &params(), options, &|_| {}, &stop));
     assert!(stopped.unwrap_err().is_cancelled());
     let kept = files(&cache);
     assert_eq!(kept.len(), 3);
@@ -118,7 +119,7 @@ fn a_stopped_run_goes_on_from_the_cache() {
         .collect();
     assert_eq!(again, written);
 
-    // Another seed is another picture, under another name.
+    // Another seed is another layout, under another name.
     let other = AtlasParams { seed: 5, ..params() };
     assert_ne!(heads(options, &other)[0].embedding, plain[0].embedding);
     assert_eq!(files(&cache).len(), 2 * plain.len());
@@ -128,11 +129,7 @@ fn a_stopped_run_goes_on_from_the_cache() {
 fn every_revision_is_in_the_name() {
     let capture = capture();
     let head = capture.model().heads().next().unwrap();
-    for method in [
-        Method::Pca,
-        Method::default(),
-        Method::Umap(crate::UmapParams::default()),
-    ] {
+    for method in [Pca.into(), Method::from(Tsne::default()), Umap::default().into()] {
         let params = AtlasParams { method, ..params() };
         let atlas = Atlas::new(&capture, &params);
         let revisions = atlas.revisions();
@@ -214,7 +211,7 @@ fn a_cache_that_cannot_be_written_stops_nothing() {
     };
     let capture = capture();
     assert!(matches!(
-        atlas_with(&capture, &params(), options, &count, &()),
+        atlas(&capture, &params(), options, &count, &()),
         Err(Error::Core(_))
     ));
     assert_eq!(*made.lock().unwrap(), capture.model().heads().count());
@@ -232,15 +229,8 @@ fn points_of_a_head_take_a_sentence_in() {
         (points.queries, &points.normalization),
         (made.queries, &made.normalization)
     );
-    let fitted = FittedProjection::new(
-        points.points.view(),
-        made.embedding.clone(),
-        &params.method,
-        params.metric,
-        &(),
-    )
-    .unwrap();
-    // A sentence seen before, normalised as the head was: it lands on itself.
+    let fitted = FittedProjection::new(points.points.view(), made.embedding.clone(), &params.projector(), &()).unwrap();
+    // A sentence seen before, normalized as the head was: it lands on itself.
     let rows = points.points.slice(ndarray::s![..9, ..]);
     let placed = fitted.transform(rows, &()).unwrap();
     assert_eq!(placed, made.embedding.points.slice(ndarray::s![..9, ..]));

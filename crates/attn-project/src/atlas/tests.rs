@@ -5,7 +5,13 @@ use attn_core::{
 };
 
 use super::*;
-use crate::{HeadCloud, QualityParams, SequenceRows, TsneParams, distance_correlation, quality};
+use crate::{
+    Error,
+    head::{HeadCloud, SequenceRows, distance_correlation},
+    metric::Cosine,
+    quality::{QualityParams, quality},
+    tsne::{Tsne, TsneParams},
+};
 
 const LENGTHS: [usize; 4] = [9, 14, 5, 12];
 
@@ -92,7 +98,7 @@ pub(super) fn params() -> AtlasParams {
         ..TsneParams::default()
     };
     AtlasParams {
-        method: Method::Tsne(quick),
+        method: Tsne::new(quick).unwrap().into(),
         seed: 4,
         ..AtlasParams::default()
     }
@@ -119,8 +125,8 @@ fn a_head_is_its_steps_one_after_the_other() {
     );
     assert_eq!((made.queries, made.embedding.points.dim()), (40, (80, 2)));
     let params = QualityParams::default();
-    let score = quality(joint.view(), made.embedding.points.view(), Metric::Cosine, &params, &()).unwrap();
-    assert_eq!(made.quality, score);
+    let score = quality(joint.view(), made.embedding.points.view(), Cosine, &params, &()).unwrap();
+    assert_eq!(made.quality, Some(score));
     let norm = queries.rows().into_iter().map(|q| q.dot(&q).sqrt()).sum::<f32>() / 40.0;
     assert!((made.query_norm - norm).abs() < 1e-5);
 }
@@ -133,7 +139,7 @@ fn all_heads_on_any_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let streamed = Mutex::new(Vec::new());
         let collect = |head| streamed.lock().unwrap().push(head);
-        pool.install(|| atlas(&capture, &params(), &collect, &()).unwrap());
+        pool.install(|| atlas(&capture, &params(), AtlasOptions::default(), &collect, &()).unwrap());
         streamed.into_inner().unwrap()
     };
     let mut one: Vec<HeadProjection> = on(1);
@@ -197,31 +203,68 @@ fn cancelling_and_bad_input() {
             ControlFlow::Continue(())
         }
     };
-    assert!(atlas(&capture, &params(), &|_| {}, &stop).unwrap_err().is_cancelled());
+    let stopped = atlas(&capture, &params(), AtlasOptions::default(), &|_| {}, &stop);
+    assert!(stopped.unwrap_err().is_cancelled());
     let none = HeadId::new(Attention::EncoderSelf, 0, 0);
-    assert!(matches!(
-        project_head(&capture, none, &params(), &()),
-        Err(Error::Core(_))
-    ));
-    let wrong = Method::Tsne(TsneParams {
-        perplexity: f32::NAN,
-        ..TsneParams::default()
-    });
-    let error = atlas(
+    let error = project_head(&capture, none, &params(), &()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Head { head, source, .. } if *head == none && matches!(**source, Error::Core(_))),
+        "{error}"
+    );
+}
+
+/// A method that does not like heads whose first coordinate is large.
+#[derive(Debug)]
+struct Picky(f32);
+
+impl crate::ProjectionMethod for Picky {
+    fn name(&self) -> &str {
+        "picky"
+    }
+
+    fn fit(&self, input: &crate::method::FitInput<'_>, _: &dyn Progress) -> Result<Embedding> {
+        if input.points[[0, 0]] > self.0 {
+            return Err(Error::method("picky", "too large"));
+        }
+        Ok(Embedding::new(Array2::zeros((
+            input.points.nrows(),
+            input.dims.count(),
+        ))))
+    }
+}
+
+#[test]
+fn a_bad_head_ends_no_atlas_and_is_named() {
+    let capture = capture();
+    let with = |limit| AtlasParams {
+        method: Picky(limit).into(),
+        ..params()
+    };
+    let heads: Vec<HeadId> = capture.model().heads().collect();
+    let first = |head: &HeadId| head_points(&capture, *head, &params()).unwrap().points[[0, 0]];
+    let mut firsts: Vec<f32> = heads.iter().map(first).collect();
+    firsts.sort_by(f32::total_cmp);
+    let limit = firsts[firsts.len() - 2];
+    for threads in [1, 4] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let made = Mutex::new(Vec::new());
+        let collect = |head: HeadProjection| made.lock().unwrap().push(head.head);
+        let failures = pool.install(|| atlas(&capture, &with(limit), AtlasOptions::default(), &collect, &()).unwrap());
+        assert_eq!((failures.len(), made.into_inner().unwrap().len()), (1, heads.len() - 1));
+        let failed = failures[0].head;
+        assert!(first(&failed) > limit);
+        assert_eq!(
+            failures[0].error.to_string(),
+            format!("head {failed}: picky: too large")
+        );
+    }
+    // If there is no other, it is the answer.
+    let none = atlas(
         &capture,
-        &AtlasParams {
-            method: wrong,
-            ..params()
-        },
+        &with(f32::NEG_INFINITY),
+        AtlasOptions::default(),
         &|_| {},
         &(),
-    )
-    .unwrap_err();
-    assert!(matches!(
-        error,
-        Error::Parameter {
-            parameter: "perplexity",
-            ..
-        }
-    ));
+    );
+    assert!(matches!(none, Err(Error::Head { .. })));
 }

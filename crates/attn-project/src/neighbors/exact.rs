@@ -1,4 +1,4 @@
-//! Exact nearest neighbours: all pairs, in blocks.
+//! Exact nearest neighbors: all pairs, in blocks.
 //!
 //! For tens of thousands of points in 64 dimensions all pairs are faster than any index: the products run near the
 //! machine's peak. The few candidates of a row are measured again from their differences, so that duplicates are at
@@ -15,7 +15,7 @@ use super::{
     pairs,
     select::{Candidate, Nearest},
 };
-use crate::{Error, metric::Space};
+use crate::{Error, Result, metric::Space, stages};
 
 /// A few more than asked for, so that rounding in the products cannot lose one at the border.
 pub(super) fn kept(k: usize, n: usize) -> usize {
@@ -23,7 +23,7 @@ pub(super) fn kept(k: usize, n: usize) -> usize {
 }
 
 /// Indices and distances of the `k` nearest of every point.
-pub(super) fn search(space: &Space<'_>, k: usize, progress: &dyn Progress) -> Result<(Vec<u32>, Vec<f32>), Error> {
+pub(super) fn search(space: &Space<'_>, k: usize, progress: &dyn Progress) -> Result<(Vec<u32>, Vec<f32>)> {
     let n = space.len();
     let mut indices = vec![0u32; n * k];
     let mut distances = vec![0.0f32; n * k];
@@ -47,8 +47,9 @@ pub(super) fn search(space: &Space<'_>, k: usize, progress: &dyn Progress) -> Re
     Ok((indices, distances))
 }
 
-/// Whether no point can be nearer than the `k` nearest of the candidates, which are in order, although they were chosen by
-/// rounded scores: the score of the farthest candidate was no better than that of any point that was passed over.
+/// Whether no point can be nearer than the `k` nearest of the candidates, which are in order, although they were
+/// chosen by rounded scores: the score of the farthest candidate was no better than that of any point that was passed
+/// over.
 pub(super) fn is_sure(space: &Space<'_>, i: usize, k: usize, candidates: &[Candidate]) -> bool {
     let half_squared = |candidate: &Candidate| space.half_squared(candidate.score());
     let farthest = candidates.last().and_then(half_squared);
@@ -58,7 +59,7 @@ pub(super) fn is_sure(space: &Space<'_>, i: usize, k: usize, candidates: &[Candi
     candidates.len() + 1 == space.len() || kth + 2.0 * space.rounding(i, farthest).1 < farthest
 }
 
-/// Finds the neighbours of some points anew: every point is measured that rounding may have made look farther than those
+/// Finds the neighbors of some points anew: every point is measured that rounding may have made look farther than those
 /// found till now.
 pub(super) fn settle(space: &Space<'_>, panels: &Panels, unsure: &[usize], indices: &mut [u32], distances: &mut [f32]) {
     let k = indices.len() / space.len();
@@ -99,12 +100,7 @@ pub(super) fn write(nearest: &[Candidate], indices: &mut [u32], distances: &mut 
 }
 
 /// The `kept` nearest of every point, in no particular order, each point for itself.
-fn all_rows(
-    space: &Space<'_>,
-    panels: &Panels,
-    kept: usize,
-    progress: &dyn Progress,
-) -> Result<Vec<Vec<Candidate>>, Error> {
+fn all_rows(space: &Space<'_>, panels: &Panels, kept: usize, progress: &dyn Progress) -> Result<Vec<Vec<Candidate>>> {
     let n = space.len();
     let points: Vec<u32> = (0..n as u32).collect();
     let done = AtomicUsize::new(0);
@@ -115,7 +111,7 @@ fn all_rows(
             let mut queries = Queries::new(rows_of, space.rows.ncols(), kept);
             queries.scan(panels, 0..panels.len());
             let finished = done.fetch_add(rows.len(), Relaxed) + rows.len();
-            progress::step(progress, "neighbours", finished, n)?;
+            progress::step(progress, stages::NEIGHBORS, finished, n)?;
             Ok(queries.nearest.iter_mut().map(Nearest::take).collect())
         })
         .collect::<Result<_, Error>>()?;

@@ -16,6 +16,7 @@ use crate::{
 pub(super) const ROWS: usize = 16 * TILE;
 
 /// Points to be found, `[panel, dimension, PANEL]`; the last panel is filled up with nobody.
+#[derive(Debug)]
 pub(super) struct Panels {
     pub(super) values: Vec<f32>,
     pub(super) bias: Vec<f32>,

@@ -1,6 +1,6 @@
 //! All pairs of many points, each computed once: its product serves both of its points.
 //!
-//! A point's neighbours are then found by many tasks, in no fixed order, which must not show. So each point has a bar
+//! A point's neighbors are then found by many tasks, in no fixed order, which must not show. So each point has a bar
 //! that about as many points as wanted are below, found in a fair sample beforehand and fixed from then on; every point
 //! below it is kept, and the best of these are the same in any order. The rare point whose bar was too low is done
 //! again by itself.
@@ -22,9 +22,10 @@ use super::{
     select::{Candidate, NOBODY},
 };
 use crate::{
-    Error,
+    Result,
     linalg::{PANEL, TILE, products},
     metric::Space,
+    stages,
 };
 
 /// Panels of a block, which is compared with another by one task: both stay in the second cache.
@@ -41,7 +42,7 @@ pub(super) fn search(
     panels: &Panels,
     kept: usize,
     progress: &dyn Progress,
-) -> Result<Option<Vec<Vec<Candidate>>>, Error> {
+) -> Result<Option<Vec<Vec<Candidate>>>> {
     let n = space.len();
     let Some(sample) = panels.sample(kept) else {
         return Ok(None);
@@ -49,7 +50,7 @@ pub(super) fn search(
     // The sample, the pairs, and what comes after, in units of points.
     let total = 2 * n;
     let bars = bars(space, panels, sample, |done| {
-        Ok(progress::step(progress, "neighbours", done / 4, total)?)
+        Ok(progress::step(progress, stages::NEIGHBORS, done / 4, total)?)
     })?;
     let blocks = panels.len().div_ceil(BLOCK);
     let tasks: Vec<(usize, usize)> = (0..blocks).flat_map(|b| (0..=b).map(move |a| (a, b))).collect();
@@ -71,7 +72,7 @@ pub(super) fn search(
         }
         let finished = done.fetch_add(1, Relaxed) + 1;
         let share = n / 4 + (total - n / 4) * finished / tasks.len();
-        progress::step(progress, "neighbours", share.min(total - 1), total)
+        progress::step(progress, stages::NEIGHBORS, share.min(total - 1), total)
     })?;
 
     let mut lists = vec![Vec::new(); n];
@@ -85,7 +86,7 @@ pub(super) fn search(
     }
     again(space, panels, kept, &mut lists);
     lists.par_iter_mut().for_each(|list| best(list, kept));
-    progress::step(progress, "neighbours", total, total)?;
+    progress::step(progress, stages::NEIGHBORS, total, total)?;
     Ok(Some(lists))
 }
 
@@ -102,8 +103,8 @@ fn bars(
     space: &Space<'_>,
     panels: &Panels,
     (first, rank): (usize, usize),
-    step: impl Fn(usize) -> Result<(), Error> + Sync,
-) -> Result<Vec<f32>, Error> {
+    step: impl Fn(usize) -> Result<()> + Sync,
+) -> Result<Vec<f32>> {
     let mut bars = vec![f32::NEG_INFINITY; panels.len() * PANEL];
     let done = AtomicUsize::new(0);
     bars.par_chunks_mut(ROWS)

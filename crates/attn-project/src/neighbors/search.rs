@@ -1,193 +1,225 @@
-//! An exact search whose all-pairs part runs elsewhere, such as on a GPU.
-//!
-//! Which points may be neighbours is found there, from rounded products; how far they are is measured here, the way
-//! [`Neighbors::exact`] measures, so that both give the same table.
+//! Searches that answer for new points too.
+
+use std::fmt::Debug;
 
 use attn_core::{Progress, progress};
-use ndarray::{ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use super::{
-    Neighbors,
-    exact::{is_sure, kept, measure, settle, write},
-    kernel::Panels,
-    prepared,
-    select::Candidate,
-};
-use crate::{Error, Metric, metric::Space};
+use super::{Neighbors, check_query, reference::Reference};
+use crate::{Error, Metric, Result, linalg::check_values, stages};
 
-/// Points whose candidates are measured by one task.
-const CHUNK: usize = 256;
+/// New points of one task.
+const CHUNK: usize = 8;
 
-/// Points prepared for an exact neighbour search that another machine does.
+/// Points in a form in which their neighbors can be found: of themselves, of new points, within a radius.
 ///
-/// For every point `i` it has to find the [`candidates`](Self::candidates) other points `j` with the least
-/// `bias[j] - rows[i] · rows[j]`; [`finish`](Self::finish) makes the table of them.
+/// | search | finds | cost of a query | grows |
+/// |---|---|---|---|
+/// | [`Exact`] | all | all points | no |
+/// | [`Cells`](super::Cells) | a share that is chosen | a few cells | no |
+/// | `Hnsw` (feature `hnsw`) | most | a walk on a graph | yes, and is kept on disk |
+///
+/// A host's own index implements it, or hands its table over by [`Neighbors::from_parts`].
 ///
 /// ```
-/// use attn_project::{Metric, NeighborSearch, Neighbors};
+/// use attn_project::{metric::Euclidean, neighbors::{Exact, NeighborSearch}};
 /// let points = ndarray::array![[0.0f32, 0.0], [1.0, 0.0], [5.0, 0.0]];
-/// let search = NeighborSearch::new(points.view(), 1, Metric::Euclidean)?;
-/// let (rows, bias) = (search.rows(), search.bias());
-/// let score = |i: usize, j: usize| bias[j] - rows.row(i).dot(&rows.row(j));
-/// assert!(score(0, 1) < score(0, 2));
-/// // There are only two others, so that both are candidates, in any order.
-/// let neighbors = search.finish(&[2, 1, 0, 2, 1, 0], &())?;
-/// assert_eq!(neighbors, Neighbors::exact(points.view(), 1, Metric::Euclidean, &())?);
+/// let search = Exact::new(points.view(), Euclidean)?;
+/// let new = ndarray::array![[4.0f32, 0.0]];
+/// assert_eq!(search.query(new.view(), 2, &())?.indices(0), [2, 1]);
+/// assert_eq!(search.within(new.view(), 1.5, &())?.indices(0), [2]);
+/// assert_eq!(search.neighbors(1, &())?.indices(0), [1]);
 /// # Ok::<(), attn_project::Error>(())
 /// ```
-pub struct NeighborSearch<'a> {
-    space: Space<'a>,
-    metric: Metric,
-    k: usize,
-}
+pub trait NeighborSearch: Debug + Send + Sync {
+    /// The metric.
+    fn metric(&self) -> &Metric;
 
-impl<'a> NeighborSearch<'a> {
-    /// Prepares `points` `[point, dimension]` for a search of `k` neighbours each: centred (Euclidean) or normalised
-    /// (cosine), and of moderate size.
+    /// Number of points.
+    fn len(&self) -> usize;
+
+    /// Whether there are no points.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Dimensions of a point.
+    fn columns(&self) -> usize;
+
+    /// The `k` nearest others of every point.
     ///
     /// # Errors
     /// As [`Neighbors::exact`].
-    pub fn new(points: ArrayView2<'a, f32>, k: usize, metric: Metric) -> Result<Self, Error> {
-        let space = prepared(points, k, metric)?;
-        Ok(Self { space, metric, k })
-    }
+    fn neighbors(&self, k: usize, progress: &dyn Progress) -> Result<Neighbors>;
 
-    /// The prepared points, in standard layout; finite, and so are their products.
-    pub fn rows(&self) -> ArrayView2<'_, f32> {
-        self.space.rows.view()
-    }
-
-    /// What each point's score begins with.
-    pub fn bias(&self) -> ArrayView1<'_, f32> {
-        ArrayView1::from(&self.space.bias)
-    }
-
-    /// Candidates wanted of every point: a few more than neighbours, so that rounding in the products cannot lose one at
-    /// the border.
-    pub fn candidates(&self) -> usize {
-        kept(self.k, self.space.len())
-    }
-
-    /// Measures the candidates of all points, `[point, candidate]` in any order, and keeps the nearest.
+    /// The `k` nearest points of every new point `[point, dimension]`, all points if there are fewer. A new point that
+    /// equals one finds it.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the number of candidates is not that of the points times [`candidates`](Self::candidates), or if a
-    /// point's are not other points, each once; [`Error::Cancelled`].
-    pub fn finish(self, candidates: &[u32], progress: &dyn Progress) -> Result<Neighbors, Error> {
-        let (n, k, width) = (self.space.len(), self.k, self.candidates());
-        if candidates.len() != n * width {
-            return Err(Error::shape(
-                "candidates",
-                format!("{n} x {width} points"),
-                candidates.len(),
-            ));
+    /// [`Error::Parameter`] if `k` is 0, [`Error::Shape`] for another number of columns, [`Error::NotFinite`],
+    /// [`Error::TooLarge`], [`Error::Cancelled`].
+    fn query(&self, points: ArrayView2<'_, f32>, k: usize, progress: &dyn Progress) -> Result<Matches>;
+
+    /// The points at a distance of at most `radius` from every new point `[point, dimension]`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the radius is not finite, else as [`query`](Self::query).
+    fn within(&self, points: ArrayView2<'_, f32>, radius: f32, progress: &dyn Progress) -> Result<Matches>;
+}
+
+/// Points found for each of several new ones, nearest first; ties by lower index.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Matches {
+    offsets: Vec<usize>,
+    indices: Vec<u32>,
+    distances: Vec<f32>,
+}
+
+impl Matches {
+    /// Matches of each new point: index and distance, nearest first. For implementations of [`NeighborSearch`].
+    pub fn from_rows(rows: impl IntoIterator<Item = Vec<(u32, f32)>>) -> Self {
+        let mut matches = Self {
+            offsets: vec![0],
+            ..Self::default()
+        };
+        for row in rows {
+            matches.indices.extend(row.iter().map(|found| found.0));
+            matches.distances.extend(row.iter().map(|found| found.1));
+            matches.offsets.push(matches.indices.len());
         }
-        let mut indices = vec![0u32; n * k];
-        let mut distances = vec![0.0f32; n * k];
-        progress::step(progress, "distances", 0, n)?;
-        let unsure: Vec<Vec<usize>> = indices
-            .par_chunks_mut(CHUNK * k)
-            .zip(distances.par_chunks_mut(CHUNK * k))
-            .zip(candidates.par_chunks(CHUNK * width))
-            .enumerate()
-            .map(|(chunk, ((indices, distances), candidates))| {
-                let slots = indices.chunks_mut(k).zip(distances.chunks_mut(k));
-                let mut unsure = Vec::new();
-                for (row, ((indices, distances), candidates)) in slots.zip(candidates.chunks(width)).enumerate() {
-                    let i = chunk * CHUNK + row;
-                    let nearest = self.nearest(i, candidates)?;
-                    write(&nearest, indices, distances);
-                    if !is_sure(&self.space, i, k, &nearest) {
-                        unsure.push(i);
-                    }
-                }
-                Ok(unsure)
-            })
-            .collect::<Result<_, Error>>()?;
-        let unsure = unsure.concat();
-        if !unsure.is_empty() {
-            settle(
-                &self.space,
-                &Panels::spread(&self.space),
-                &unsure,
-                &mut indices,
-                &mut distances,
-            );
-        }
-        progress::step(progress, "distances", n, n)?;
-        Ok(Neighbors {
-            k,
-            metric: self.metric,
-            indices,
-            distances,
-        })
+        matches
     }
 
-    /// The candidates of point `i`, nearest first.
-    fn nearest(&self, i: usize, candidates: &[u32]) -> Result<Vec<Candidate>, Error> {
-        let n = self.space.len();
-        let refused = |found: String| {
-            let expected = format!("each of the {n} points at most once, and not the point itself");
-            Err(Error::shape("candidates", expected, found))
-        };
-        if let Some(&bad) = candidates.iter().find(|&&j| j as usize >= n || j as usize == i) {
-            return refused(format!("{bad} for point {i}"));
-        }
-        let mut nearest: Vec<Candidate> = candidates.iter().map(|&j| Candidate::new(0.0, j)).collect();
-        measure(&self.space, i, &mut nearest);
-        // The same point has the same distance, so that it comes twice in a row.
-        match nearest.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => refused(format!("{} twice for point {i}", pair[0].point())),
-            None => Ok(nearest),
-        }
+    /// Number of new points.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// Whether nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Points found for the new point `point`, nearest first.
+    ///
+    /// # Panics
+    /// Like indexing, if there is no such point.
+    pub fn indices(&self, point: usize) -> &[u32] {
+        &self.indices[self.offsets[point]..self.offsets[point + 1]]
+    }
+
+    /// Their distances, ascending.
+    ///
+    /// # Panics
+    /// Like indexing, if there is no such point.
+    pub fn distances(&self, point: usize) -> &[f32] {
+        &self.distances[self.offsets[point]..self.offsets[point + 1]]
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use ndarray::Array2;
+/// A search by comparison with all points: exact, for any metric. About as much memory as the points.
+///
+/// Not for single queries among millions of points: use [`Cells`](super::Cells) or `Hnsw`.
+#[derive(Debug, Clone)]
+pub struct Exact {
+    points: Array2<f32>,
+    reference: Reference,
+}
 
-    use super::*;
-    use crate::rng::Rng;
+impl Exact {
+    /// Prepares points `[point, dimension]`.
+    ///
+    /// # Errors
+    /// [`Error::TooFewPoints`] without points, [`Error::Shape`] without columns, [`Error::NotFinite`],
+    /// [`Error::TooLarge`].
+    pub fn new(points: ArrayView2<'_, f32>, metric: impl Into<Metric>) -> Result<Self> {
+        check_points(points)?;
+        Ok(Self {
+            points: points.as_standard_layout().into_owned(),
+            reference: Reference::new(points, metric.into()),
+        })
+    }
+}
 
-    #[test]
-    fn candidates_from_elsewhere_give_the_same_table() {
-        let mut rng = Rng::new(5, 0);
-        let points = Array2::from_shape_simple_fn((300, 7), || rng.normal() as f32);
-        for metric in [Metric::Euclidean, Metric::Cosine, Metric::InnerProduct] {
-            let search = NeighborSearch::new(points.view(), 9, metric).unwrap();
-            let (rows, bias, width) = (search.rows(), search.bias(), search.candidates());
-            let mut candidates = Vec::new();
-            for i in 0..300 {
-                let score = |j: &u32| bias[*j as usize] - rows.row(i).dot(&rows.row(*j as usize));
-                let mut others: Vec<u32> = (0..300).filter(|&j| j as usize != i).collect();
-                others.sort_by(|a, b| score(a).total_cmp(&score(b)));
-                candidates.extend(others[..width].iter().rev());
-            }
-            let found = search.finish(&candidates, &()).unwrap();
-            assert_eq!(found, Neighbors::exact(points.view(), 9, metric, &()).unwrap());
-        }
+/// Refuses points among which nothing can be found.
+pub(super) fn check_points(points: ArrayView2<'_, f32>) -> Result<()> {
+    if points.nrows() == 0 {
+        return Err(Error::too_few("nearest neighbors", 1, 0));
+    }
+    if points.ncols() == 0 {
+        return Err(Error::shape(
+            "points",
+            "at least one column",
+            format!("{:?}", points.dim()),
+        ));
+    }
+    check_values("points", points)
+}
+
+/// Asks for each row of `points` by itself, in parallel.
+pub(super) fn each_row(
+    points: ArrayView2<'_, f32>,
+    progress: &dyn Progress,
+    find: impl Fn(&[f32]) -> Result<Vec<(u32, f32)>> + Sync,
+) -> Result<Matches> {
+    let (n, width) = points.dim();
+    let points = points.as_standard_layout();
+    let rows: Vec<&[f32]> = points
+        .as_slice()
+        .unwrap_or_default()
+        .chunks_exact(width.max(1))
+        .collect();
+    let found: Vec<Vec<Vec<(u32, f32)>>> = rows
+        .par_chunks(CHUNK)
+        .enumerate()
+        .map(|(chunk, rows)| {
+            progress::step(progress, stages::NEIGHBORS, chunk * CHUNK, n)?;
+            rows.iter().map(|row| find(row)).collect::<Result<_>>()
+        })
+        .collect::<Result<_>>()?;
+    progress::step(progress, stages::NEIGHBORS, n, n)?;
+    Ok(Matches::from_rows(found.into_iter().flatten()))
+}
+
+impl NeighborSearch for Exact {
+    fn metric(&self) -> &Metric {
+        self.reference.metric()
     }
 
-    #[test]
-    fn impossible_candidates_are_refused() {
-        let points = ndarray::array![[0.0f32], [1.0], [5.0]];
-        let finish = |candidates: &[u32]| {
-            let search = NeighborSearch::new(points.view(), 1, Metric::Euclidean).unwrap();
-            search.finish(candidates, &())
-        };
-        assert!(finish(&[1, 2, 0, 2, 0, 1]).is_ok());
-        for bad in [
-            &[1u32, 2, 0, 2, 0][..],
-            &[1, 1, 0, 2, 0, 1],
-            &[1, 3, 0, 2, 0, 1],
-            &[0, 2, 0, 2, 0, 1],
-        ] {
-            assert!(
-                matches!(finish(bad), Err(Error::Shape { what: "candidates", .. })),
-                "{bad:?}"
-            );
+    fn len(&self) -> usize {
+        self.points.nrows()
+    }
+
+    fn columns(&self) -> usize {
+        self.points.ncols()
+    }
+
+    fn neighbors(&self, k: usize, progress: &dyn Progress) -> Result<Neighbors> {
+        Neighbors::exact(self.points.view(), k, self.metric(), progress)
+    }
+
+    fn query(&self, points: ArrayView2<'_, f32>, k: usize, progress: &dyn Progress) -> Result<Matches> {
+        check_query(points, self.columns())?;
+        if k == 0 {
+            return Err(Error::parameter("k", "at least 1", k));
         }
+        let rows = self.reference.prepare(points);
+        each_row(rows.view(), progress, |row| Ok(self.reference.nearest(row, k)?.pairs()))
+    }
+
+    fn within(&self, points: ArrayView2<'_, f32>, radius: f32, progress: &dyn Progress) -> Result<Matches> {
+        check_query(points, self.columns())?;
+        check_radius(radius)?;
+        let rows = self.reference.prepare(points);
+        each_row(rows.view(), progress, |row| self.reference.within(row, radius))
+    }
+}
+
+/// Refuses a radius that is no number.
+pub(super) fn check_radius(radius: f32) -> Result<()> {
+    match radius.is_finite() {
+        true => Ok(()),
+        false => Err(Error::parameter("radius", "a finite number", radius)),
     }
 }

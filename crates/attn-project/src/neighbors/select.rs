@@ -129,7 +129,7 @@ impl Nearest {
     /// Offers some scores and their points, in any order; `except` and [`NOBODY`] are passed over.
     #[inline(always)]
     pub(super) fn offer<const N: usize>(&mut self, scores: &[f32; N], points: &[u32], except: u32) {
-        // Written down in any case and counted if good: a branch that few take and nobody can foresee costs more.
+        // Written down in any case and counted if good: a rare and unpredictable branch costs more.
         let mut good = [Candidate(0); N];
         let mut count = 0;
         for (&score, &point) in scores.iter().zip(points) {

@@ -1,5 +1,5 @@
 //! The affinities that t-SNE preserves (van der Maaten and Hinton, *Visualizing data using t-SNE*, JMLR 2008,
-//! section 2), restricted to the neighbour graph (van der Maaten, JMLR 2014, section 3.1).
+//! section 2), restricted to the neighbor graph (van der Maaten, JMLR 2014, section 3.1).
 
 use rayon::prelude::*;
 
@@ -14,8 +14,8 @@ pub(super) struct Affinities {
 }
 
 impl Affinities {
-    /// Calibrates the first `k` neighbours of every point to each of the perplexities, takes the mean of these
-    /// distributions, and symmetrises: `p_ij = (p_j|i + p_i|j) / 2n`.
+    /// Calibrates the first `k` neighbors of every point to each of the perplexities, takes the mean of these
+    /// distributions, and symmetrizes: `p_ij = (p_j|i + p_i|j) / 2n`.
     ///
     /// The mean over several perplexities is the multi-scale affinity of Kobak and Berens (Nature Communications 2019),
     /// after Lee, Peluffo-Ordóñez and Verleysen (*Multi-scale similarities in stochastic neighbour embedding*,
@@ -183,7 +183,7 @@ mod tests {
     fn symmetric_and_of_sum_one() {
         let mut rng = Rng::new(2, 0);
         let points = Array2::from_shape_simple_fn((300, 5), || rng.normal() as f32);
-        let neighbors = Neighbors::exact(points.view(), 30, Metric::Euclidean, &()).unwrap();
+        let neighbors = Neighbors::exact(points.view(), 30, Metric::EUCLIDEAN, &()).unwrap();
         let affinities = Affinities::new(&neighbors, 30, &[10.0]);
         let mut dense = Array2::<f64>::zeros((300, 300));
         for i in 0..300 {
@@ -205,7 +205,7 @@ mod tests {
         let mut rng = Rng::new(3, 0);
         let points = Array2::from_shape_simple_fn((N, 4), || rng.normal() as f32);
         let k = 105;
-        let neighbors = Neighbors::exact(points.view(), k, Metric::Euclidean, &()).unwrap();
+        let neighbors = Neighbors::exact(points.view(), k, Metric::EUCLIDEAN, &()).unwrap();
         let found = Affinities::new(&neighbors, k, &[5.0, 15.0, 35.0]);
         let x = points.mapv(f64::from);
         let mut conditional = Array2::<f64>::zeros((N, N));

@@ -1,8 +1,8 @@
 //! The descent of t-SNE: of one map, or of several that hold each other.
 //!
-//! Several are the same points in several states; the sum of their divergences and a penalty on movement from each to the
-//! next is made small (Rauber, Falcão and Telea, *Visualizing time-dependent data using dynamic t-SNE*, EuroVis 2016,
-//! equation 2).
+//! Several are the same points in several states; the sum of their divergences and a penalty on movement from each to
+//! the next is made small (Rauber, Falcão and Telea, *Visualizing time-dependent data using dynamic t-SNE*, EuroVis
+//! 2016, equation 2).
 
 use attn_core::{Progress, progress};
 use ndarray::Array2;
@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{Repulsion, TsneParams, TsneStep, affinity::Affinities};
-use crate::Error;
+use crate::{Result, stages, start};
 
 /// Points moved by one task.
 const CHUNK: usize = 256;
@@ -41,24 +41,27 @@ impl<const D: usize, F: Repulsion<D>> Frame<'_, D, F> {
             .repulsion(&self.y, &mut self.repulsion)
             .max(f64::MIN_POSITIVE)
     }
+
+    /// The map and its divergence.
+    fn finish(mut self) -> (Array2<f32>, f64) {
+        let sum = self.repel();
+        let divergence = divergence(self.affinities, &self.y, sum);
+        (start::matrix(&self.y), divergence)
+    }
 }
 
-/// A map for each of `affinities`, all from one start, and its divergence. `strength` is that of the hold between a map and
-/// the next: at 1 as strong as all attraction.
+/// A map for each of `affinities`, all from one start, and its divergence. `strength` is that of the hold between a
+/// map and the next: at 1 as strong as all attraction.
 pub(super) fn descend<const D: usize, F: Repulsion<D>>(
-    start: Array2<f32>,
+    start: &Array2<f32>,
     affinities: &[Affinities],
     params: &TsneParams,
     strength: f32,
     field: impl Fn() -> F,
     progress: &dyn Progress,
-) -> Result<Vec<(Array2<f32>, f32)>, Error> {
+) -> Result<Vec<(Array2<f32>, f64)>> {
     let n = start.nrows();
-    let y: Vec<[f32; D]> = start
-        .rows()
-        .into_iter()
-        .map(|row| std::array::from_fn(|c| row[c]))
-        .collect();
+    let y: Vec<[f32; D]> = start::rows(start);
     let still = Motion {
         velocity: [0.0; D],
         gain: [1.0; D],
@@ -76,7 +79,7 @@ pub(super) fn descend<const D: usize, F: Repulsion<D>>(
         .collect();
     let total = params.exaggerated_iterations + params.iterations;
     for iteration in 0..total {
-        progress::step(progress, "t-SNE", iteration, total)?;
+        progress::step(progress, stages::TSNE, iteration, total)?;
         let TsneStep {
             exaggeration,
             momentum,
@@ -126,21 +129,12 @@ pub(super) fn descend<const D: usize, F: Repulsion<D>>(
         }
         // All frames have seen the others as they were; now they move.
         for frame in &mut frames {
-            centre(&mut frame.next);
+            center(&mut frame.next);
             std::mem::swap(&mut frame.y, &mut frame.next);
         }
     }
-    progress::step(progress, "t-SNE", total, total)?;
-    frames
-        .into_iter()
-        .map(|mut frame| {
-            let sum = frame.repel();
-            let kl = divergence(frame.affinities, &frame.y, sum) as f32;
-            let flat = frame.y.into_iter().flatten().collect();
-            let map = Array2::from_shape_vec((n, D), flat).map_err(|e| Error::shape("map", format!("{n} x {D}"), e))?;
-            Ok((map, kl))
-        })
-        .collect()
+    progress::step(progress, stages::TSNE, total, total)?;
+    Ok(frames.into_iter().map(Frame::finish).collect())
 }
 
 /// One iteration of the points `first..`: compiled for the vector instructions that the processor turns out to have.
@@ -184,11 +178,11 @@ impl<const D: usize> WithSimd for Move<'_, D> {
     }
 }
 
-/// Neighbours gathered before they are computed with: enough that the first are out of the way when they are read again,
+/// Neighbors gathered before they are computed with: enough that the first are out of the way when they are read again,
 /// and a multiple of every vector's width.
 const GATHERED: usize = 128;
 
-/// `Σ_j p_ij (y_i - y_j) / (1 + |y_i - y_j|²)`; `others` is room for neighbours.
+/// `Σ_j p_ij (y_i - y_j) / (1 + |y_i - y_j|²)`; `others` is room for neighbors.
 #[inline(always)]
 fn attraction<S: Simd, const D: usize>(
     simd: S,
@@ -258,7 +252,7 @@ impl<const D: usize> Motion<D> {
 }
 
 /// Shifts the mean to the origin.
-pub(super) fn centre<const D: usize>(y: &mut [[f32; D]]) {
+pub(super) fn center<const D: usize>(y: &mut [[f32; D]]) {
     let mut mean = [0.0f64; D];
     for point in &*y {
         (0..D).for_each(|c| mean[c] += f64::from(point[c]));

@@ -10,7 +10,7 @@
 //! φ(y) = Σ_j 1 / (1 + |y - y_j|²)        Σ_j (y - y_j) / (1 + |y - y_j|²)² = -½ ∇φ
 //! ```
 //!
-//! so that one transform forth and one back do what FIt-SNE needs eight for, φ itself sums to the normalisation
+//! so that one transform forth and one back do what FIt-SNE needs eight for, φ itself sums to the normalization
 //! Z, and the error is an order of magnitude below that of quadratic interpolation on a finer grid.
 
 use std::sync::Arc;
@@ -32,8 +32,8 @@ const SPACINGS: f32 = 32.0;
 const MARGIN: usize = 12;
 /// Largest size of transform (a cloud of some 700 units).
 const LARGEST: usize = 4096;
-/// Nodes of a transform per point above which a tree is cheaper. A node costs some 9 ns, a point about 100 on the grid and
-/// 300 in the tree: dense clouds, as in the first phase or of very many points, are the grid's.
+/// Nodes of a transform per point above which a tree is cheaper. A node costs some 9 ns, a point about 100 on the
+/// grid and 300 in the tree: dense clouds, as in the first phase or of very many points, are the grid's.
 const NODES_PER_POINT: usize = 20;
 /// Rows or columns of one task.
 const BAND: usize = 8;

@@ -1,4 +1,4 @@
-//! t-SNE: a map in which neighbours stay neighbours (van der Maaten and Hinton, *Visualizing data using t-SNE*,
+//! t-SNE: a map in which neighbors stay neighbors (van der Maaten and Hinton, *Visualizing data using t-SNE*,
 //! JMLR 2008).
 //!
 //! Best practice since: principal components as the start (Kobak and Berens, *The art of using t-SNE for
@@ -9,19 +9,35 @@
 mod affinity;
 mod descent;
 mod grid;
-pub(crate) mod place;
+mod params;
+mod place;
 mod problem;
 mod tree;
 
 use attn_core::Progress;
-use ndarray::{Array2, ArrayView2};
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-pub use self::problem::{TsneProblem, TsneStep};
-use self::{affinity::Affinities, descent::descend, grid::Grid, tree::Tree};
-use crate::{Dims, Error, Neighbors, projection::initial_layout};
+use self::{affinity::Affinities, descent::descend, grid::Grid, place::Settled, tree::Tree};
+pub use self::{
+    params::TsneParams,
+    problem::{TsneProblem, TsneStep},
+};
+use crate::{
+    Dims, Embedding, ProjectionMethod, Result, Warning,
+    method::{FitInput, json},
+    neighbors, pca,
+    place::Placement,
+    start,
+    warnings::{GROUPING, components},
+};
 
-/// Raised whenever coordinates change, so that pictures kept from before are made again.
+/// Diagnostic of an embedding: the Kullback-Leibler divergence reached, in nats.
+pub const KL_DIVERGENCE: &str = "kl_divergence";
+/// Diagnostic of an embedding: the perplexity used, the first of several. Below the one asked for if there are few
+/// points.
+pub const PERPLEXITY: &str = "perplexity";
+
+/// Raised whenever coordinates change, so that layouts kept from before are made again.
 pub(crate) const REVISION: u32 = 1;
 
 /// Up to so many points of the plane all pairs are summed, which is as fast as the grid and exact.
@@ -29,125 +45,136 @@ const FEW: usize = 400;
 /// Standard deviation of the start along its widest axis.
 const START: f64 = 1e-4;
 
-/// Parameters of t-SNE. The defaults are today's best practice; [`TsneParams::published`] are those of a paper.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TsneParams {
-    /// Effective number of neighbours, at least 1. Default 30. Every point needs three times as many neighbours;
-    /// where there are not so many points, a third of the other points is used.
-    pub perplexity: f32,
-    /// Further perplexities, each at least 1: affinities are then the mean of those at every perplexity, so that a picture
-    /// can show both near neighbourhoods and the larger shape. Default none. For large clouds Kobak and Berens (2019)
-    /// advise 30 and a hundredth of the points. Costs neighbours: three times the largest perplexity.
-    pub further_perplexities: [Option<f32>; 3],
-    /// Factor on the attraction during the first phase, in which clusters find each other. Default 12.
-    pub exaggeration: f32,
-    /// Iterations of the first phase. Default 250.
-    pub exaggerated_iterations: usize,
-    /// Iterations after it. Default 500.
-    pub iterations: usize,
-    /// Step per unit of gradient. Default: the number of points divided by the exaggeration of the phase,
-    /// so that a step undoes a constant share of the attraction whatever the number of points.
-    pub learning_rate: Option<f32>,
-    /// Accuracy of the tree of far points: a cell counts as one point if its width is below `theta` times its
-    /// distance. Default 0.5; smaller is slower and more exact. In the plane a grid takes the tree's place where that is
-    /// faster.
-    pub theta: f32,
-}
+/// The method: the most faithful neighborhoods; sizes of groups and distances between them mean little.
+///
+/// ```
+/// use attn_project::{Projector, tsne::{KL_DIVERGENCE, Tsne, TsneParams}};
+/// let points = ndarray::Array2::from_shape_fn((60, 4), |(i, j)| ((i * (j + 3)) as f32 * 0.7).sin());
+/// let tsne = Tsne::new(TsneParams { perplexity: 10.0, ..TsneParams::default() })?;
+/// let embedding = Projector::new(tsne).fit(points.view(), &())?;
+/// assert!(embedding.diagnostic(KL_DIVERGENCE).unwrap()[0] > 0.0);
+/// # Ok::<(), attn_project::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Tsne(TsneParams);
 
-impl Default for TsneParams {
-    fn default() -> Self {
-        Self {
-            perplexity: 30.0,
-            further_perplexities: [None; 3],
-            exaggeration: 12.0,
-            exaggerated_iterations: 250,
-            iterations: 500,
-            learning_rate: None,
-            theta: 0.5,
-        }
-    }
-}
-
-impl TsneParams {
-    /// The parameters of the projections in AttentionViz (Yeh et al. 2023): perplexity 50, 300 iterations in
-    /// all. Too few to converge: for reproducing a figure, not for reading one. The paper's metric is
-    /// [`Metric::Cosine`](crate::Metric::Cosine).
-    pub fn published() -> Self {
-        Self {
-            perplexity: 50.0,
-            exaggerated_iterations: 250,
-            iterations: 50,
-            ..Self::default()
-        }
-    }
-
-    /// Neighbours each of `points` points needs: three times the largest perplexity, or all the others if those are fewer.
-    pub fn neighbors(&self, points: usize) -> usize {
-        ((3.0 * self.largest_perplexity()) as usize).clamp(1, points.saturating_sub(1).max(1))
-    }
-
-    /// The perplexity used for `points` points: a third of the other points is the most they allow.
-    pub fn effective_perplexity(&self, points: usize) -> f32 {
-        self.perplexity.min(points.saturating_sub(1) as f32 / 3.0).max(1.0)
-    }
-
-    /// Every perplexity used for `points` points, [`effective_perplexity`](Self::effective_perplexity) first, without
-    /// those that are equal then.
-    pub fn effective_perplexities(&self, points: usize) -> Vec<f32> {
-        let mut used: Vec<f32> = Vec::new();
-        for perplexity in self.perplexities() {
-            let alone = Self { perplexity, ..*self }.effective_perplexity(points);
-            if !used.contains(&alone) {
-                used.push(alone);
-            }
-        }
-        used
-    }
-
-    fn perplexities(&self) -> impl Iterator<Item = f32> {
-        std::iter::once(self.perplexity).chain(self.further_perplexities.into_iter().flatten())
-    }
-
-    pub(crate) fn largest_perplexity(&self) -> f32 {
-        self.perplexities().fold(1.0, f32::max)
-    }
-
-    /// Refuses values that no run could use.
+impl Tsne {
+    /// t-SNE with these parameters.
     ///
     /// # Errors
-    /// [`Error::Parameter`] naming the parameter.
-    pub fn check(&self) -> Result<(), Error> {
-        let number = |parameter, value: f32, least: f32| {
-            if value.is_finite() && value >= least {
-                Ok(())
-            } else {
-                Err(Error::parameter(
-                    parameter,
-                    format!("a finite number, at least {least}"),
-                    value,
-                ))
-            }
+    /// [`Error::Parameter`](crate::Error::Parameter) for a value that no run could use.
+    pub fn new(params: TsneParams) -> Result<Self> {
+        params.check()?;
+        Ok(Self(params))
+    }
+
+    /// Its parameters.
+    pub fn params(&self) -> &TsneParams {
+        &self.0
+    }
+
+    /// The layouts of several tables of the same points; the first input gives the start of all.
+    fn run(&self, frames: &[FitInput<'_>], strength: f32, progress: &dyn Progress) -> Result<Vec<Embedding>> {
+        let Some(first) = frames.first() else {
+            return Ok(Vec::new());
         };
-        number("perplexity", self.perplexity, 1.0)?;
-        for perplexity in self.further_perplexities.into_iter().flatten() {
-            number("further_perplexities", perplexity, 1.0)?;
+        let (params, n) = (&self.0, first.points.nrows());
+        let (count, perplexities) = (params.neighbors(n), params.effective_perplexities(n));
+        let affinities = frames
+            .iter()
+            .map(|frame| Ok(Affinities::new(frame.table()?, count, &perplexities)))
+            .collect::<Result<Vec<_>>>()?;
+        let start = start::principal(first, START, 0.01, progress)?;
+        let theta = params.theta;
+        let maps = match first.dims {
+            Dims::Two if n <= FEW => {
+                descend::<2, _>(&start, &affinities, params, strength, || Tree::new(0.0), progress)?
+            }
+            Dims::Two => descend::<2, _>(&start, &affinities, params, strength, || Grid::new(theta), progress)?,
+            Dims::Three => descend::<3, _>(&start, &affinities, params, strength, || Tree::new(theta), progress)?,
+        };
+        Ok(maps.into_iter().map(|(map, kl)| params.embedding(map, kl)).collect())
+    }
+}
+
+impl ProjectionMethod for Tsne {
+    fn name(&self) -> &str {
+        "t-SNE"
+    }
+
+    fn key(&self) -> &str {
+        "tsne"
+    }
+
+    fn params(&self) -> Value {
+        json(&self.0)
+    }
+
+    fn revisions(&self) -> Vec<u32> {
+        // The start is that of PCA.
+        vec![pca::REVISION, neighbors::REVISION, REVISION]
+    }
+
+    fn min_points(&self) -> usize {
+        4
+    }
+
+    fn neighbors(&self, points: usize) -> usize {
+        self.0.neighbors(points)
+    }
+
+    fn fit(&self, input: &FitInput<'_>, progress: &dyn Progress) -> Result<Embedding> {
+        let mut found = self.run(std::slice::from_ref(input), 0.0, progress)?;
+        found
+            .pop()
+            .ok_or_else(|| crate::Error::shape("neighbors", "a table of neighbors", "none"))
+    }
+
+    fn fit_aligned(
+        &self,
+        frames: &[FitInput<'_>],
+        strength: f32,
+        progress: &dyn Progress,
+    ) -> Result<Option<Vec<Embedding>>> {
+        self.run(frames, strength, progress).map(Some)
+    }
+
+    fn placement(
+        &self,
+        input: &FitInput<'_>,
+        embedding: &Embedding,
+        _: &dyn Progress,
+    ) -> Result<Option<Box<dyn Placement>>> {
+        let metric = input.metric.clone();
+        Ok(Some(match embedding.points.ncols() {
+            2 => Box::new(Settled::<2>::new(&embedding.points, &self.0, metric)),
+            _ => Box::new(Settled::<3>::new(&embedding.points, &self.0, metric)),
+        }))
+    }
+
+    fn warnings(&self, input: &FitInput<'_>) -> Vec<Warning> {
+        let (params, n) = (&self.0, input.points.nrows());
+        let mut found = Vec::new();
+        let asked = params.largest_perplexity();
+        let used = params.at(asked).effective_perplexity(n);
+        if used < asked {
+            found.push(Warning::PerplexityReduced { asked, used });
         }
-        number("exaggeration", self.exaggeration, 1.0)?;
-        number("theta", self.theta, 0.01)?;
-        if let Some(rate) = self.learning_rate
-            && !(rate > 0.0 && rate <= 1e9)
-        {
-            return Err(Error::parameter("learning_rate", "above 0, at most 1e9", rate));
+        let Some(table) = input.neighbors else {
+            return found;
+        };
+        // The smallest still shows small groups.
+        let perplexity = params.effective_perplexities(n).into_iter().fold(used, f32::min);
+        let sizes = components(table, GROUPING.min(self.neighbors(n)).min(table.k()));
+        let small: Vec<usize> = sizes.into_iter().filter(|&size| (size as f32) < perplexity).collect();
+        if let Some(&smallest) = small.last() {
+            found.push(Warning::PerplexityHidesGroups {
+                perplexity,
+                groups: small.len(),
+                smallest,
+            });
         }
-        if self.exaggerated_iterations.saturating_add(self.iterations) == 0 {
-            return Err(Error::parameter(
-                "iterations",
-                "at least one in both phases together",
-                0,
-            ));
-        }
-        Ok(())
+        found
     }
 }
 
@@ -155,58 +182,6 @@ impl TsneParams {
 /// denominator, the sum of `1 / (1 + |y_i - y_j|²)` over all ordered pairs.
 trait Repulsion<const D: usize> {
     fn repulsion(&mut self, y: &[[f32; D]], out: &mut [[f32; D]]) -> f64;
-}
-
-/// Runs t-SNE on a neighbour table; `points` only give the start. Returns the map and its Kullback-Leibler
-/// divergence.
-pub(crate) fn tsne(
-    points: ArrayView2<'_, f32>,
-    neighbors: &Neighbors,
-    dims: Dims,
-    params: &TsneParams,
-    seed: u64,
-    progress: &dyn Progress,
-) -> Result<(Array2<f32>, f32), Error> {
-    let tables = std::slice::from_ref(neighbors);
-    let mut maps = tsne_aligned(points, tables, dims, params, 0.0, seed, progress)?;
-    maps.pop()
-        .ok_or_else(|| Error::shape("neighbors", "a table of neighbours", "none"))
-}
-
-/// The same for the same points in several states, a table each, which are optimised together; `points` of the first
-/// give the start of all, and `strength` how firmly each map is held by those before and after.
-pub(crate) fn tsne_aligned(
-    points: ArrayView2<'_, f32>,
-    tables: &[Neighbors],
-    dims: Dims,
-    params: &TsneParams,
-    strength: f32,
-    seed: u64,
-    progress: &dyn Progress,
-) -> Result<Vec<(Array2<f32>, f32)>, Error> {
-    params.check()?;
-    let n = points.nrows();
-    let count = params.neighbors(n);
-    if let Some(table) = tables.iter().find(|table| table.k() < count) {
-        let (neighbors, largest) = (table.k(), table.k() as f32 / 3.0);
-        return Err(Error::PerplexityTooLarge {
-            perplexity: params.largest_perplexity(),
-            neighbors,
-            largest,
-        });
-    }
-    let perplexities = params.effective_perplexities(n);
-    let affinities: Vec<Affinities> = tables
-        .iter()
-        .map(|table| Affinities::new(table, count, &perplexities))
-        .collect();
-    let start = initial_layout(points, dims, START, 0.01, seed, progress)?;
-    let theta = params.theta;
-    match dims {
-        Dims::Two if n <= FEW => descend::<2, _>(start, &affinities, params, strength, || Tree::new(0.0), progress),
-        Dims::Two => descend::<2, _>(start, &affinities, params, strength, || Grid::new(theta), progress),
-        Dims::Three => descend::<3, _>(start, &affinities, params, strength, || Tree::new(theta), progress),
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! A new point in a t-SNE picture: the divergence of its own neighbourhood, minimised against points that stay.
+//! A new point in a t-SNE layout: the divergence of its own neighborhood, minimized against points that stay.
 //!
-//! As in openTSNE the new point has a narrow neighbourhood (perplexity 5) and its affinities count one and a half
+//! As in openTSNE the new point has a narrow neighborhood (perplexity 5) and its affinities count one and a half
 //! times, which keeps it from being pushed to the rim of a dense group (Poličar, Stražar and Zupan 2023). Each new
-//! point alone minimises
+//! point alone minimizes
 //!
 //! ```text
 //! E(y) = a Σ_j p_j ln(1 + |y - y_j|²) + ln Σ_k 1 / (1 + |y - y_k|²)
@@ -12,25 +12,33 @@
 //! of nonlinear embeddings*, ICML 2012): the gradient divided by the curvature of the attraction, halved while the
 //! objective would rise. A dozen steps do what hundreds of plain ones do.
 
+use ndarray::Array2;
 use pulp::{Simd, WithSimd};
 
 use super::{TsneParams, affinity::calibrated};
+use crate::{
+    Metric, Result,
+    place::{NewPoint, Placement},
+    start,
+};
 
-/// Perplexity of a new point, and neighbours per unit of it.
+/// Perplexity of a new point, and neighbors per unit of it.
 const PERPLEXITY: f32 = 5.0;
 const WIDTH: f32 = 3.0;
 /// Factor on the affinities of a new point.
 const EXAGGERATION: f64 = 1.5;
 /// Evaluations of the objective for one point.
 const EVALUATIONS: usize = 25;
-/// A step shorter than this is the last: pictures are some hundred units wide, so that it is a tenth of a pixel.
+/// A step shorter than this is the last: layouts are some hundred units wide, so that it is a tenth of a pixel.
 const SHORTEST: f64 = 1e-2;
 
-/// Old coordinates by axes, so that sums over all of them run in vector instructions.
-pub(crate) struct Placement<'a, const D: usize> {
-    old: &'a [[f32; D]],
+/// Old coordinates, also by axes, so that sums over all of them run in vector instructions.
+#[derive(Debug)]
+pub(super) struct Settled<const D: usize> {
+    old: Vec<[f32; D]>,
     axes: [Vec<f32>; D],
     perplexity: f32,
+    metric: Metric,
 }
 
 /// Value, gradient (over two) and curvature of the attraction.
@@ -40,23 +48,20 @@ struct Objective<const D: usize> {
     curvature: f64,
 }
 
-impl<'a, const D: usize> Placement<'a, D> {
-    pub(crate) fn new(old: &'a [[f32; D]], params: &TsneParams) -> Self {
+impl<const D: usize> Settled<D> {
+    pub(super) fn new(old: &Array2<f32>, params: &TsneParams, metric: Metric) -> Self {
+        let old: Vec<[f32; D]> = start::rows(old);
         let most = (old.len() as f32 / WIDTH).max(1.0);
         Self {
-            old,
             axes: std::array::from_fn(|c| old.iter().map(|y| y[c]).collect()),
+            old,
             perplexity: PERPLEXITY.min(params.perplexity).min(most),
+            metric,
         }
     }
 
-    /// Old points that a new one needs to know.
-    pub(crate) fn neighbors(&self) -> usize {
-        ((WIDTH * self.perplexity) as usize).clamp(1, self.old.len())
-    }
-
     /// The place of a point whose nearest old points are `near`, at these squared distances.
-    pub(crate) fn place(&self, near: &[u32], squared: Vec<f64>) -> [f32; D] {
+    fn minimum(&self, near: &[u32], squared: Vec<f64>) -> [f32; D] {
         let weights = calibrated(squared, f64::from(self.perplexity).ln());
         let mut y = [0.0f64; D];
         for (&j, weight) in near.iter().zip(&weights) {
@@ -103,6 +108,18 @@ impl<'a, const D: usize> Placement<'a, D> {
     /// `Σ_k w_k` and `Σ_k w_k² (y - y_k)` with `w = 1 / (1 + d²)`.
     fn repulsion(&self, y: &[f32; D]) -> (f64, [f64; D]) {
         pulp::Arch::new().dispatch(Repulsion { axes: &self.axes, y })
+    }
+}
+
+impl<const D: usize> Placement for Settled<D> {
+    fn neighbors(&self) -> usize {
+        ((WIDTH * self.perplexity) as usize).clamp(1, self.old.len())
+    }
+
+    fn place(&self, point: &NewPoint<'_>, out: &mut [f32]) -> Result<()> {
+        let squared = point.distances.iter().map(|&d| self.metric.squared(d)).collect();
+        out.copy_from_slice(&self.minimum(point.neighbors, squared));
+        Ok(())
     }
 }
 
@@ -176,10 +193,14 @@ mod tests {
     use super::*;
     use crate::tsne::tests::cloud;
 
+    fn settled<const D: usize>(old: &[[f32; D]]) -> Settled<D> {
+        Settled::new(&start::matrix(old), &TsneParams::default(), Metric::EUCLIDEAN)
+    }
+
     #[test]
     fn gradient_and_value_from_the_definition() {
         let old = cloud::<3>(101, 3.0);
-        let placement = Placement::new(&old, &TsneParams::default());
+        let placement = settled(&old);
         let (near, weights) = ([4u32, 9, 50], [0.5, 0.3, 0.2]);
         let value = |y: &[f64; 3]| {
             let squared = |j: usize| (0..3).map(|c| (y[c] - f64::from(old[j][c])).powi(2)).sum::<f64>();
@@ -209,11 +230,11 @@ mod tests {
     #[test]
     fn the_place_is_a_minimum() {
         let old = cloud::<2>(300, 5.0);
-        let placement = Placement::new(&old, &TsneParams::default());
+        let placement = settled(&old);
         let near: Vec<u32> = (0..15).map(|j| j * 7).collect();
         let squared: Vec<f64> = (0..15).map(|j| 1.0 + 0.2 * f64::from(j)).collect();
         let weights = calibrated(squared.clone(), f64::from(placement.perplexity).ln());
-        let place = placement.place(&near, squared).map(f64::from);
+        let place = placement.minimum(&near, squared).map(f64::from);
         let least = placement.objective(&place, &near, &weights).value;
         for (dx, dy) in [(0.1, 0.0), (-0.1, 0.0), (0.0, 0.1), (0.0, -0.1)] {
             let value = placement

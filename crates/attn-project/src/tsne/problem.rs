@@ -1,20 +1,15 @@
-//! t-SNE ready to be optimised elsewhere, such as on a GPU: the affinities, the start, the schedule, and what makes a
-//! picture of the map that was reached.
+//! t-SNE ready to be optimized elsewhere, such as on a GPU: the affinities, the start, the schedule, and what makes an
+//! embedding of the map that was reached.
 
 use attn_core::Progress;
 use ndarray::{Array2, ArrayView2};
 
 use super::{
-    START, TsneParams,
+    START, Tsne, TsneParams,
     affinity::Affinities,
-    descent::{centre, divergence},
+    descent::{center, divergence},
 };
-use crate::{
-    Dims, Embedding, Error, Method, Neighbors, Warning,
-    linalg::check_finite,
-    projection::{check_table, initial_layout},
-    warnings,
-};
+use crate::{Embedding, Error, Projector, Result, Warning, linalg::check_values, projector::Points, start, warnings};
 
 /// What one iteration of t-SNE multiplies with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,7 +35,7 @@ impl TsneStep {
     }
 }
 
-/// A t-SNE that another machine optimises.
+/// A t-SNE that another machine optimizes.
 ///
 /// It moves the map from [`start`](Self::start) for as many [`iterations`](Self::iterations) as there are, each along
 ///
@@ -51,11 +46,11 @@ impl TsneStep {
 /// with the momentum and rate of [`step`](Self::step), and hands the map to [`embedding`](Self::embedding).
 ///
 /// ```
-/// use attn_project::{Dims, Metric, Neighbors, TsneParams, TsneProblem};
+/// use attn_project::{Neighbors, Projector, metric::Euclidean, tsne::{Tsne, TsneParams, TsneProblem}};
 /// let points = ndarray::Array2::from_shape_fn((40, 4), |(i, j)| ((i * (j + 3)) as f32 * 0.7).sin());
-/// let params = TsneParams { perplexity: 5.0, ..TsneParams::default() };
-/// let neighbors = Neighbors::exact(points.view(), params.neighbors(40), Metric::Euclidean, &())?;
-/// let problem = TsneProblem::new(points.view(), &neighbors, Dims::Two, &params, 0, &())?;
+/// let projector = Projector::new(Tsne::new(TsneParams { perplexity: 5.0, ..TsneParams::default() })?);
+/// let neighbors = Neighbors::exact(points.view(), 15, Euclidean, &())?;
+/// let problem = TsneProblem::new(&projector, (points.view(), &neighbors), &())?;
 /// let (offsets, columns, values) = problem.affinities();
 /// assert_eq!((offsets.len(), columns.len()), (41, values.len()));
 /// assert!((values.iter().sum::<f32>() - 1.0).abs() < 1e-5);
@@ -63,46 +58,32 @@ impl TsneStep {
 /// assert_eq!(problem.step(250).exaggeration, 1.0);
 /// # Ok::<(), attn_project::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct TsneProblem {
+    params: TsneParams,
     affinities: Affinities,
     start: Array2<f32>,
-    params: TsneParams,
     warnings: Vec<Warning>,
 }
 
 impl TsneProblem {
-    /// Calibrates the affinities on a neighbour table of `points` and lays out the start.
+    /// Calibrates the affinities on the neighbor table of points, `(points, &table)`, and lays out the start.
     ///
     /// # Errors
-    /// As [`project_with`](crate::project_with) for t-SNE.
-    pub fn new(
-        points: ArrayView2<'_, f32>,
-        neighbors: &Neighbors,
-        dims: Dims,
-        params: &TsneParams,
-        seed: u64,
-        progress: &dyn Progress,
-    ) -> Result<Self, Error> {
-        let method = Method::Tsne(*params);
-        method.check(points)?;
-        check_table(points, neighbors)?;
-        let n = points.nrows();
-        let count = params.neighbors(n);
-        if neighbors.k() < count {
-            return Err(Error::PerplexityTooLarge {
-                perplexity: params.largest_perplexity(),
-                neighbors: neighbors.k(),
-                largest: neighbors.k() as f32 / 3.0,
-            });
-        }
-        let warnings = warnings::warnings(points, Some(neighbors), &method);
-        let affinities = Affinities::new(neighbors, count, &params.effective_perplexities(n));
-        let start = initial_layout(points, dims, START, 0.01, seed, progress)?;
+    /// As [`Projector::fit`]; [`Error::Unsupported`] if its method is not [`Tsne`], [`Error::Parameter`] without a
+    /// table.
+    pub fn new<'a>(projector: &Projector, points: impl Into<Points<'a>>, progress: &dyn Progress) -> Result<Self> {
+        let points: Points<'_> = points.into();
+        let Some(tsne) = projector.method.downcast::<Tsne>() else {
+            return Err(Error::unsupported(projector.method.name(), "a descent as t-SNE"));
+        };
+        let (params, input) = (*tsne.params(), projector.prepare(points.reborrow())?);
+        let n = input.points.nrows();
         Ok(Self {
-            affinities,
-            start,
-            params: *params,
-            warnings,
+            params,
+            affinities: Affinities::new(input.table()?, params.neighbors(n), &params.effective_perplexities(n)),
+            start: start::principal(&input, START, 0.01, progress)?,
+            warnings: warnings::of(&projector.method, &input),
         })
     }
 
@@ -127,46 +108,34 @@ impl TsneProblem {
         TsneStep::at(iteration, &self.params, self.start.nrows())
     }
 
-    /// The picture: `map` `[point, 2 or 3]` centred, and its divergence. `pairs` is `Σ_kl w_kl` over all ordered pairs of
-    /// different points of the map.
+    /// The embedding: `map` `[point, 2 or 3]` centered, and its divergence. `pairs` is `Σ_kl w_kl` over all ordered
+    /// pairs of different points of the map.
     ///
     /// # Errors
     /// [`Error::Shape`] if the map has another shape than the start, [`Error::NotFinite`] if it is not finite,
     /// [`Error::Parameter`] if `pairs` is not a positive number.
-    pub fn embedding(self, map: Array2<f32>, pairs: f64) -> Result<Embedding, Error> {
+    pub fn embedding(self, map: Array2<f32>, pairs: f64) -> Result<Embedding> {
         if map.dim() != self.start.dim() {
             let shape = |dim| format!("{dim:?}");
             return Err(Error::shape("map", shape(self.start.dim()), shape(map.dim())));
         }
-        check_finite("map", map.view())?;
+        check_values("map", map.view())?;
         if !(pairs.is_finite() && pairs > 0.0) {
             return Err(Error::parameter("pairs", "a positive number", pairs));
         }
         let (points, kl) = match map.ncols() {
-            2 => self.judge::<2>(map, pairs),
-            _ => self.judge::<3>(map, pairs),
+            2 => self.judge::<2>(&map, pairs),
+            _ => self.judge::<3>(&map, pairs),
         };
         Ok(Embedding {
-            points,
-            kl_divergence: Some(kl as f32),
-            perplexity: Some(self.params.effective_perplexity(self.start.nrows())),
-            explained_variance: None,
             warnings: self.warnings,
+            ..self.params.embedding(points, kl)
         })
     }
 
-    fn judge<const D: usize>(&self, mut map: Array2<f32>, pairs: f64) -> (Array2<f32>, f64) {
-        let mut y: Vec<[f32; D]> = map
-            .rows()
-            .into_iter()
-            .map(|row| std::array::from_fn(|c| row[c]))
-            .collect();
-        centre(&mut y);
-        let kl = divergence(&self.affinities, &y, pairs);
-        map.rows_mut()
-            .into_iter()
-            .zip(&y)
-            .for_each(|(mut row, point)| row.iter_mut().zip(point).for_each(|(to, &from)| *to = from));
-        (map, kl)
+    fn judge<const D: usize>(&self, map: &Array2<f32>, pairs: f64) -> (Array2<f32>, f64) {
+        let mut y: Vec<[f32; D]> = start::rows(map);
+        center(&mut y);
+        (start::matrix(&y), divergence(&self.affinities, &y, pairs))
     }
 }

@@ -1,11 +1,11 @@
 //! Repulsion by Barnes-Hut (van der Maaten, *Accelerating t-SNE using tree-based algorithms*, JMLR 2014,
-//! section 4.2): a quadtree or octree, whose far cells act as one point at their centre of mass.
+//! section 4.2): a quadtree or octree, whose far cells act as one point at their center of mass.
 //!
-//! Points are sorted along the Morton curve, so that every cell is a range of them and neighbours in space are
-//! neighbours in memory. Cells are stored in depth-first order with the place to go on when a cell is not
+//! Points are sorted along the Morton curve, so that every cell is a range of them and neighbors in space are
+//! neighbors in memory. Cells are stored in depth-first order with the place to go on when a cell is not
 //! opened: a walk is one loop without a stack, and its order, hence its rounding, is always the same.
 //!
-//! Neighbours on the curve walk together (Barnes, *A modified tree code: don't laugh; it runs*, J. Comput. Phys.
+//! Neighbors on the curve walk together (Barnes, *A modified tree code: don't laugh; it runs*, J. Comput. Phys.
 //! 87, 1990): one walk lists what acts on all of a group, judged by its nearest corner, which errs less than a walk
 //! per point; then the list is summed for all of them in vector registers, which is several times faster than walking.
 

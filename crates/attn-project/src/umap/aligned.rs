@@ -1,66 +1,25 @@
-//! UMAP of the same points in several states, optimised together: after its own springs have moved it, every point is
-//! drawn towards where it is in the pictures before and after (the regularisation of umap-learn's AlignedUMAP, with a
+//! UMAP of the same points in several states, optimized together: after its own springs have moved it, every point is
+//! drawn towards where it is in the frames before and after (the regularization of umap-learn's AlignedUMAP, with a
 //! window of one).
 
 use attn_core::{Progress, progress};
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use rayon::prelude::*;
 
-use super::{NOISE, START, Start, UmapParams, graph::Graph, spectral, springs::Springs};
-use crate::{Dims, Error, Neighbors, projection::initial_layout};
+use super::springs::Springs;
+use crate::{Result, stages, start};
 
-/// Maps of all frames; `points` and graph of the first give the start of all. The tables have the neighbours that the
-/// parameters ask for.
-pub(crate) fn umap_aligned(
-    points: ArrayView2<'_, f32>,
-    tables: &[Neighbors],
-    dims: Dims,
-    params: &UmapParams,
+/// The layouts of all frames, from one start.
+pub(super) fn optimize_together<const D: usize>(
+    start: &Array2<f32>,
+    springs: &[Springs<'_>],
+    epochs: usize,
     strength: f32,
-    seed: u64,
     progress: &dyn Progress,
-) -> Result<Vec<Array2<f32>>, Error> {
-    params.check()?;
-    let count = params.neighbors(points.nrows());
-    let graphs: Vec<Graph> = tables
-        .iter()
-        .map(|table| Graph::new(table, count.min(table.k())))
-        .collect();
-    let start = match (params.start, graphs.first()) {
-        (Start::Spectral, Some(graph)) if graph.is_connected() => {
-            spectral::layout(graph, dims, START, NOISE, seed, progress)?
-        }
-        _ => initial_layout(points, dims, START, NOISE, seed, progress)?,
-    };
-    match dims {
-        Dims::Two => optimise::<2>(start, &graphs, params, strength, seed, progress),
-        Dims::Three => optimise::<3>(start, &graphs, params, strength, seed, progress),
-    }
-}
-
-fn optimise<const D: usize>(
-    start: Array2<f32>,
-    graphs: &[Graph],
-    params: &UmapParams,
-    strength: f32,
-    seed: u64,
-    progress: &dyn Progress,
-) -> Result<Vec<Array2<f32>>, Error> {
-    let n = start.nrows();
-    let y: Vec<[f32; D]> = start
-        .rows()
-        .into_iter()
-        .map(|row| std::array::from_fn(|c| row[c]))
-        .collect();
-    let mut maps = vec![y; graphs.len()];
-    let springs: Vec<Springs<'_>> = graphs
-        .iter()
-        // The same pushes in every frame, so that chance does not tell them apart.
-        .map(|graph| Springs::new(graph, params, seed))
-        .collect();
-    let epochs = params.epochs.unwrap_or(if n <= 10_000 { 500 } else { 200 });
+) -> Result<Vec<Array2<f32>>> {
+    let mut maps: Vec<Vec<[f32; D]>> = vec![start::rows(start); springs.len()];
     for epoch in 0..epochs {
-        progress::step(progress, "aligned UMAP", epoch, epochs)?;
+        progress::step(progress, stages::ALIGNED_UMAP, epoch, epochs)?;
         let rate = 1.0 - epoch as f32 / epochs as f32;
         let mut moved: Vec<_> = springs
             .iter()
@@ -86,11 +45,6 @@ fn optimise<const D: usize>(
         }
         maps = moved;
     }
-    progress::step(progress, "aligned UMAP", epochs, epochs)?;
-    maps.into_iter()
-        .map(|y| {
-            let flat = y.into_iter().flatten().collect();
-            Array2::from_shape_vec((n, D), flat).map_err(|e| Error::shape("map", format!("{n} x {D}"), e))
-        })
-        .collect()
+    progress::step(progress, stages::ALIGNED_UMAP, epochs, epochs)?;
+    Ok(maps.iter().map(|map| start::matrix(map)).collect())
 }

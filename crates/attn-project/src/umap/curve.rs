@@ -1,6 +1,6 @@
-//! The curve `1 / (1 + a d^2b)` that says how near two points of a UMAP picture are, and its gradients.
+//! The curve `1 / (1 + a d^2b)` that says how near two points of a UMAP layout are, and its gradients.
 //!
-//! Powers are the cost of UMAP's optimisation. Here a power is two short polynomials, for logarithm and exponential of
+//! Powers are the cost of UMAP's optimization. Here a power is two short polynomials, for logarithm and exponential of
 //! base two, without branches or tables, so that loops over many distances become vector instructions. The relative
 //! error is below 2e-4.
 
@@ -15,7 +15,7 @@ const LOG2: [f32; 5] = [1.442_640_4, -0.720_629_2, 0.485_737_83, -0.389_675_23, 
 /// `2^t` from -½ to ½, likewise.
 const EXP2: [f32; 4] = [0.999_924_54, 0.693_136_75, 0.242_639_48, 0.055_838_283];
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Curve {
     log2_a: f32,
     b: f32,

@@ -1,4 +1,4 @@
-//! The fuzzy neighbourhood graph of UMAP (McInnes, Healy and Melville, *UMAP: uniform manifold approximation
+//! The fuzzy neighborhood graph of UMAP (McInnes, Healy and Melville, *UMAP: uniform manifold approximation
 //! and projection for dimension reduction*, arXiv 1802.03426, section 3.1, algorithms 2 and 3).
 
 use rayon::prelude::*;
@@ -17,7 +17,7 @@ pub(super) struct Graph {
 const NARROWEST: f64 = 1e-3;
 
 impl Graph {
-    /// Joins the fuzzy neighbourhoods of the first `count` neighbours of every point: an edge is there if either
+    /// Joins the fuzzy neighborhoods of the first `count` neighbors of every point: an edge is there if either
     /// end sees it, `a + b - a b`.
     pub(super) fn new(neighbors: &Neighbors, count: usize) -> Self {
         let n = neighbors.len();
@@ -89,10 +89,10 @@ impl Graph {
 }
 
 /// Fuzzy memberships of ascending distances: 1 for the nearest, then falling exponentially, so that they sum to
-/// log2 of the number of neighbours, the point itself counted.
+/// log2 of the number of neighbors, the point itself counted.
 pub(super) fn memberships(distances: &[f32], mean: f64) -> Vec<f32> {
     let target = ((distances.len() + 1) as f64).log2();
-    // Local connectivity 1: the nearest neighbour that is not a duplicate is certain.
+    // Local connectivity 1: the nearest neighbor that is not a duplicate is certain.
     let nearest = distances.iter().copied().find(|&d| d != 0.0).map_or(0.0, f64::from);
     let excess: Vec<f64> = distances.iter().map(|&d| (f64::from(d) - nearest).max(0.0)).collect();
     let sum = |width: f64| {
@@ -179,7 +179,7 @@ mod tests {
     fn unions_are_symmetric_and_follow_the_formula() {
         let mut rng = Rng::new(6, 0);
         let points = Array2::from_shape_simple_fn((200, 4), || rng.normal() as f32);
-        let neighbors = Neighbors::exact(points.view(), 14, Metric::Euclidean, &()).unwrap();
+        let neighbors = Neighbors::exact(points.view(), 14, Metric::EUCLIDEAN, &()).unwrap();
         let graph = Graph::new(&neighbors, 14);
         let (mut directed, mut dense) = (Array2::<f32>::zeros((200, 200)), Array2::<f32>::zeros((200, 200)));
         for i in 0..200 {
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn two_islands_are_not_connected() {
         let points = Array2::from_shape_fn((20, 1), |(i, _)| if i < 10 { i as f32 } else { 30.0 + i as f32 });
-        let graph = |k| Graph::new(&Neighbors::exact(points.view(), k, Metric::Euclidean, &()).unwrap(), k);
+        let graph = |k| Graph::new(&Neighbors::exact(points.view(), k, Metric::EUCLIDEAN, &()).unwrap(), k);
         assert!(!graph(4).is_connected());
         assert!(graph(12).is_connected());
     }

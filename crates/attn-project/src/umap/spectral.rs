@@ -1,4 +1,4 @@
-//! The start of UMAP: the smoothest functions on the neighbour graph (Belkin and Niyogi, *Laplacian eigenmaps*,
+//! The start of UMAP: the smoothest functions on the neighbor graph (Belkin and Niyogi, *Laplacian eigenmaps*,
 //! Neural Computation 2003).
 
 use attn_core::{Progress, progress};
@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
 use super::graph::Graph;
-use crate::{Dims, Error, eigen, rng::Rng};
+use crate::{Dims, Result, eigen, rng::Rng, stages};
 
 /// A start needs no digits: vectors mixed with some nearly as smooth do as well.
 const TOLERANCE: f64 = 1e-3;
@@ -17,11 +17,10 @@ const RESTARTS: usize = 10;
 pub(super) fn layout(
     graph: &Graph,
     dims: Dims,
-    deviation: f64,
-    noise: f64,
+    (deviation, noise): (f64, f64),
     seed: u64,
     progress: &dyn Progress,
-) -> Result<Array2<f32>, Error> {
+) -> Result<Array2<f32>> {
     let n = graph.len();
     let root: Vec<f64> = (0..n)
         .map(|i| graph.row(i).1.iter().map(|&w| f64::from(w)).sum::<f64>().sqrt())
@@ -29,7 +28,7 @@ pub(super) fn layout(
     let mut steps = 0;
     let (_, vectors) = eigen::leading(n, dims.count() + 1, TOLERANCE, RESTARTS, 0, |block| {
         // How many steps it takes is not known beforehand; more than this are rare.
-        progress::step(progress, "spectral start", steps.min(99), 100)?;
+        progress::step(progress, stages::SPECTRAL_START, steps.min(99), 100)?;
         steps += 1;
         Ok(smooth(graph, &root, block))
     })?;
@@ -73,8 +72,8 @@ mod tests {
     #[test]
     fn a_path_is_laid_out_in_order() {
         let points = Array2::from_shape_fn((300, 2), |(i, c)| if c == 0 { i as f32 } else { 0.0 });
-        let graph = Graph::new(&Neighbors::exact(points.view(), 6, Metric::Euclidean, &()).unwrap(), 6);
-        let layout = layout(&graph, Dims::Two, 2.5, 0.0, 1, &()).unwrap();
+        let graph = Graph::new(&Neighbors::exact(points.view(), 6, Metric::EUCLIDEAN, &()).unwrap(), 6);
+        let layout = layout(&graph, Dims::Two, (2.5, 0.0), 1, &()).unwrap();
         let first: Vec<f32> = layout.column(0).to_vec();
         let rising = first.windows(2).filter(|pair| pair[0] < pair[1]).count();
         assert!(!(10..=289).contains(&rising), "{rising}");

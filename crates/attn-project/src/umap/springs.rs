@@ -87,7 +87,7 @@ impl<'a> Springs<'a> {
                         j
                     };
                 }
-                // Written in any case, and kept if the edge pulls: a branch that nobody can foresee costs more.
+                // Written in any case, and kept if the edge pulls: an unpredictable branch costs more.
                 for &end in &ends[..columns.len()] {
                     out[count * LANES + lane] = end;
                     count += usize::from(end != NOBODY);
@@ -162,7 +162,7 @@ impl<const D: usize> WithSimd for Task<'_, D> {
                         other[c][lane] -= pulled[c][lane];
                     }
                 }
-                // Pushed away from some others, from all of them at once: one after the other makes no better picture.
+                // Pushed away from some others, from all of them at once: one after the other makes no better layout.
                 let from = at;
                 for _ in 0..springs.negative_samples {
                     let some = draws.below(y.len() as u32);

@@ -3,29 +3,30 @@
 
 use attn_core::HeadId;
 use attn_render::{
-    ColorMode, Error, Scene, Selection, View,
-    views::{
+    Error, Plot, Scene, Selection, Shared, ViewState,
+    plots::{
         Aggregate, BeamNode, BeamTree, ColorBy, Coordinates, CrossFlow, DataMap, Dendrogram, DendrogramLeaf,
-        DendrogramMerge, Head, HeadCells, HeadGrid, Histogram, SentenceToken, Trajectories, Trajectory, ValueKind,
+        DendrogramMerge, Head, HeadCells, HeadGrid, HeadPattern, Histogram, Pictograms, SentenceToken, Texts,
+        Trajectories, Trajectory,
     },
 };
 
 use crate::samples::{Noise, attention, cloud, head};
 
-pub(crate) fn histogram(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn histogram(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut noise = Noise(2);
     let values: Vec<f32> = (0..900).map(|_| 3.1 + 0.8 * noise.normal()).collect();
     Histogram {
-        title: "Entropy of 900 rows of attention",
-        subtitle: "tiny-bert, head L3 H9",
-        caption: "The uniform distribution over 64 keys would have 6 bits.",
-        across: "entropy (bits)",
-        ..Histogram::new(&values)
+        title: "Entropy of 900 rows of attention".into(),
+        subtitle: "tiny-bert, head L3 H9".into(),
+        caption: "The uniform distribution over 64 keys would have 6 bits.".into(),
+        across: "entropy (bits)".into(),
+        ..Histogram::new(values)
     }
     .scene(view, size)
 }
 
-pub(crate) fn data_map(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn data_map(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut noise = Noise(8);
     let confidence: Vec<f32> = (0..700)
         .map(|_| (1.0 - 0.5 * noise.normal().abs()).clamp(0.02, 1.0))
@@ -39,70 +40,59 @@ pub(crate) fn data_map(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
         .map(|c| ((c - 0.3) * 10.0).round().clamp(0.0, 5.0) / 5.0)
         .collect();
     DataMap {
-        subtitle: "700 training examples over 5 epochs",
-        ..DataMap::new(&confidence, &variability, &correctness)
+        subtitle: "700 training examples over 5 epochs".into(),
+        ..DataMap::new(confidence, variability, correctness)
     }
     .scene(view, size)
 }
 
-pub(crate) fn trajectories(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-    with_paths(|paths| paths.scene(view, size))
+pub(crate) fn trajectories(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
+    paths()?.scene(view, size)
 }
 
 /// The same as small maps.
-pub(crate) fn pictograms(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-    with_paths(|paths| paths.pictograms(view, size))
+pub(crate) fn pictograms(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
+    Pictograms(paths()?).scene(view, size)
 }
 
-fn with_paths(draw: impl FnOnce(&Trajectories<'_>) -> Result<Scene, Error>) -> Result<Scene, Error> {
-    let values = cloud(4, 300, 2);
+fn paths() -> Result<Trajectories, Error> {
     let words = "wir wollen heute mal über die Zeit sprechen we want to talk about time today";
     let words: Vec<&str> = words.split(' ').cycle().take(300).collect();
-    let path = |start: u32, length: u32| (start..start + length).map(|i| i * 7).collect::<Vec<_>>();
-    let (encoder, decoder) = (path(1, 8), path(20, 7));
-    let labels: Vec<&str> = (0..300).map(|i| words[i / 7]).collect();
-    let paths = Trajectories {
-        title: "Encoder and decoder states",
-        subtitle: "t-SNE, with their neighbours in the training data",
-        labels: &labels,
-        ..Trajectories::new(
-            Coordinates::new(&values, 2)?,
-            vec![
-                Trajectory {
-                    name: "encoder",
-                    points: &encoder,
-                },
-                Trajectory {
-                    name: "decoder",
-                    points: &decoder,
-                },
-            ],
-        )
+    let path = |name: &str, start: u32, length: u32| Trajectory {
+        name: name.into(),
+        points: (start..start + length).map(|i| i * 7).collect(),
     };
-    draw(&paths)
+    Ok(Trajectories {
+        title: "Encoder and decoder states".into(),
+        subtitle: "t-SNE, with their neighbours in the training data".into(),
+        labels: (0..300).map(|i| words[i / 7]).collect(),
+        ..Trajectories::new(
+            Coordinates::new(cloud(4, 300, 2), 2)?,
+            vec![path("encoder", 1, 8), path("decoder", 20, 7)],
+        )
+    })
 }
 
 fn heads() -> Vec<HeadId> {
     (0..24).map(|i| head(i / 6, i % 6)).collect()
 }
 
-pub(crate) fn head_values(diverging: bool, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn head_values(diverging: bool, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut noise = Noise(4);
     let shift = if diverging { 0.0 } else { 1.0 };
     let values: Vec<f32> = (0..24).map(|_| 0.5 * (shift + noise.uniform())).collect();
     HeadGrid {
-        title: "Importance of every head",
-        subtitle: "first-order Taylor on the parameters, 200 sentences",
-        caption: "Rows are layers, columns are heads.",
-        what: if diverging { "change of the loss" } else { "importance" },
-        heads: &heads(),
-        cells: HeadCells::Values(&values),
+        title: "Importance of every head".into(),
+        subtitle: "first-order Taylor on the parameters, 200 sentences".into(),
+        caption: "Rows are layers, columns are heads.".into(),
+        what: if diverging { "change of the loss" } else { "importance" }.into(),
         diverging,
+        ..HeadGrid::new(heads(), HeadCells::Values(values.into()))
     }
     .scene(view, size)
 }
 
-pub(crate) fn head_patterns(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn head_patterns(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut noise = Noise(6);
     let all: Vec<Vec<f32>> = (0..24)
         .map(|i| {
@@ -117,32 +107,34 @@ pub(crate) fn head_patterns(view: &View, size: [f32; 2]) -> Result<Scene, Error>
             (0..12).flat_map(row).collect()
         })
         .collect();
-    let patterns: Vec<(&[f32], usize, usize)> = all.iter().map(|pattern| (pattern.as_slice(), 12, 12)).collect();
+    let pattern = |weights: Vec<f32>| HeadPattern {
+        weights: weights.into(),
+        queries: 12,
+        keys: 12,
+    };
     HeadGrid {
-        title: "What every head does on average",
-        subtitle: "mean attention by position, 200 sentences",
-        caption: "In each picture rows are positions of queries, columns positions of keys.",
-        what: "mean attention",
-        heads: &heads(),
-        cells: HeadCells::Patterns(&patterns),
-        diverging: false,
+        title: "What every head does on average".into(),
+        subtitle: "mean attention by position, 200 sentences".into(),
+        caption: "In each picture rows are positions of queries, columns positions of keys.".into(),
+        what: "mean attention".into(),
+        ..HeadGrid::new(heads(), HeadCells::Patterns(all.into_iter().map(pattern).collect()))
     }
     .scene(view, size)
 }
 
-pub(crate) fn aggregate(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn aggregate(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mean = attention(24);
     Aggregate {
-        subtitle: "200 sentences",
-        ..Aggregate::new(head(3, 9), &mean, 24, 24)
+        subtitle: "200 sentences".into(),
+        ..Aggregate::new(head(3, 9), mean, 24, 24)
     }
     .scene(view, size)
 }
 
-pub(crate) fn beam(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
-    let node = |parent, token, score, kept, finished| BeamNode {
+pub(crate) fn beam(view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+    let node = |parent, token: &str, score, kept, finished| BeamNode {
         parent,
-        token,
+        token: token.into(),
         score,
         kept,
         finished,
@@ -166,19 +158,16 @@ pub(crate) fn beam(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> 
         node(Some(13), "</s>", -1.88, true, true),
     ];
     let tree = BeamTree {
-        subtitle: "beam of 2, “heute wollen wir reden”",
+        subtitle: "beam of 2, “heute wollen wir reden”".into(),
         winner: Some(14),
-        ..BeamTree::new(&nodes)
+        ..BeamTree::new(nodes)
     };
     tree.scene(view, size.unwrap_or(tree.natural_size()))
 }
 
-pub(crate) fn flow(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
-    let tokens = |text: &'static str| -> Vec<SentenceToken<'static>> {
-        let token = |text| SentenceToken {
-            text,
-            special: text == "</s>",
-        };
+pub(crate) fn flow(view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+    let tokens = |text: &str| -> Vec<SentenceToken> {
+        let token = |text| SentenceToken::new(text, text == "</s>");
         text.split(' ').map(token).collect()
     };
     let (source, target) = (
@@ -197,8 +186,8 @@ pub(crate) fn flow(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> 
     });
     let weights: Vec<f32> = rows.collect();
     let flow = CrossFlow {
-        subtitle: "decoder layer 3, averaged over heads",
-        ..CrossFlow::new(&source, &target, &weights)
+        subtitle: "decoder layer 3, averaged over heads".into(),
+        ..CrossFlow::new(source, target, weights)
     };
     flow.scene(view, size.unwrap_or(flow.natural_size()))
 }
@@ -245,28 +234,22 @@ const RELATIONS: [&str; 37] = [
 ];
 
 /// A head coloured by 37 classes, of which two are switched off.
-pub(crate) fn classes(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn classes(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let values = cloud(1, 500, 2);
     let classes: Vec<f32> = (0..500).map(|i| (i % 250 % 17 * 2 + i % 2) as f32).collect();
-    let view = View {
-        color_mode: ColorMode::Value,
-        hidden_classes: [2, 35].into(),
-        ..view.clone()
-    };
+    let mut view = view.clone();
+    view.shared.hidden_classes = [2, 35].into();
     Head {
-        subtitle: "any column of the user's own as colour; iobj and root are switched off",
-        values: Some(&classes),
-        color_by: Some(ColorBy {
-            label: "relation",
-            kind: ValueKind::Categorical(&RELATIONS),
-        }),
-        ..Head::new(head(2, 6), Coordinates::new(&values, 2)?, 250)
+        subtitle: "any column of the user's own as colour; iobj and root are switched off".into(),
+        values: Some(classes.into()),
+        color_by: Some(ColorBy::classes("relation", RELATIONS)),
+        ..Head::new(head(2, 6), Coordinates::new(values, 2)?, 250)
     }
     .scene(&view, size)
 }
 
 /// A head whose words are of many scripts.
-pub(crate) fn scripts(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn scripts(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let words = [
         "ship",
         "πλοίο",
@@ -282,35 +265,38 @@ pub(crate) fn scripts(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
         "նավ",
     ];
     let values = cloud(2, 60, 2);
-    let labels: Vec<&str> = (0..60).map(|i| words[i * 7 % 12]).collect();
+    let labels: Texts = (0..60).map(|i| words[i * 7 % 12]).collect();
     Head {
-        subtitle: "a word in many scripts: سفينة, 船, नौका, 🚢",
-        labels: &labels,
-        ..Head::new(head(2, 6), Coordinates::new(&values, 2)?, 30)
+        subtitle: "a word in many scripts: سفينة, 船, नौका, 🚢".into(),
+        labels,
+        ..Head::new(head(2, 6), Coordinates::new(values, 2)?, 30)
     }
     .scene(view, size)
 }
 
 /// A head with what a search and a lasso bring out.
-pub(crate) fn searched(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn searched(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let values = cloud(2, 400, 2);
-    let labels: Vec<&str> = (0..400)
+    let labels: Texts = (0..400)
         .map(|i| ["the", "cat", "sat", "on", "mat", "there"][i * 7 % 200 % 31 % 6])
         .collect();
-    let view = View {
-        search: "the".into(),
-        selected: Selection::new(Some(head(0, 0)), 60..75),
+    let view = ViewState {
+        shared: Shared {
+            search: "the".into(),
+            selected: Selection::new(Some(head(0, 0)), 60..75),
+            ..view.shared.clone()
+        },
         ..view.clone()
     };
     Head {
-        subtitle: "a search and a selection",
-        labels: &labels,
-        ..Head::new(head(2, 6), Coordinates::new(&values, 2)?, 200)
+        subtitle: "a search and a selection".into(),
+        labels,
+        ..Head::new(head(2, 6), Coordinates::new(values, 2)?, 200)
     }
     .scene(&view, size)
 }
 
-pub(crate) fn dendrogram(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+pub(crate) fn dendrogram(view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
     let names = [
         "upos NOUN: cat, dog",
         "upos NOUN: town, market",
@@ -324,7 +310,7 @@ pub(crate) fn dendrogram(view: &View, size: Option<[f32; 2]>) -> Result<Scene, E
         "quietly, slowly, gladly",
     ];
     let leaf = |(at, name): (usize, &'static str)| DendrogramLeaf {
-        name,
+        name: name.into(),
         size: 3 + 17 * (at * at % 7),
         height: 1.5 * ((at % 4) as f32),
     };
@@ -350,10 +336,10 @@ pub(crate) fn dendrogram(view: &View, size: Option<[f32; 2]>) -> Result<Scene, E
         })
         .collect();
     let tree = Dendrogram {
-        title: "Clusters of words in layer 2",
-        subtitle: "text-encoder: 1,204 words",
+        title: "Clusters of words in layer 2".into(),
+        subtitle: "text-encoder: 1,204 words".into(),
         clusters: 4,
-        ..Dendrogram::new(&leaves, &merges)
+        ..Dendrogram::new(leaves, merges)
     };
     tree.scene(view, size.unwrap_or(tree.natural_size()))
 }

@@ -1,15 +1,17 @@
 //! Made-up data for the views over all heads and layers. Shared by the gallery and the snapshot tests.
 
+use std::sync::Arc;
+
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Error, Scene, View,
-    views::{Coordinates, HeadMap, HeadMapPart, Rollout, SentenceToken},
+    Error, Plot, Scene, ViewState,
+    plots::{Coordinates, HeadMap, HeadMapPart, Rollout, SentenceToken},
 };
 
 use crate::samples::{Noise, attention};
 
 /// Heads of an encoder and of a cross-attention, in bunches by what they do.
-pub(crate) fn head_map(marked: bool, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn head_map(marked: bool, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut noise = Noise(5);
     let mut heads = [Vec::new(), Vec::new()];
     let mut places = [Vec::new(), Vec::new()];
@@ -23,12 +25,12 @@ pub(crate) fn head_map(marked: bool, view: &View, size: [f32; 2]) -> Result<Scen
             classes[part].push((class < 3).then_some(class));
         }
     }
-    let part = |index: usize, title| -> Result<HeadMapPart<'_>, Error> {
+    let part = |index: usize, title: &str| -> Result<HeadMapPart, Error> {
         Ok(HeadMapPart {
-            title,
-            heads: &heads[index],
-            coordinates: Coordinates::new(&places[index], 2)?,
-            class_of: &classes[index],
+            title: title.into(),
+            heads: heads[index].clone(),
+            coordinates: Coordinates::new(places[index].as_slice(), 2)?,
+            class_of: classes[index].clone(),
         })
     };
     let [encoder, cross] = &heads;
@@ -41,38 +43,35 @@ pub(crate) fn head_map(marked: bool, view: &View, size: [f32; 2]) -> Result<Scen
         false => vec![(encoder[0], encoder[4]), (encoder[0], encoder[8]), (cross[1], cross[5])],
     };
     HeadMap {
-        title: "tiny-seq2seq: heads that attend alike",
-        subtitle: "Made-up places",
-        links: &links,
+        title: "tiny-seq2seq: heads that attend alike".into(),
+        subtitle: "Made-up places".into(),
+        links,
         marked: marked.then_some(encoder[4]),
         ..HeadMap::new(
             vec![part(0, "encoder")?, part(1, "cross-attention")?],
-            &["previous token", "first token", "semantic"],
+            ["previous token", "first token", "semantic"].map(String::from).into(),
         )
     }
     .scene(view, size)
 }
 
 /// Three layers over a sentence.
-pub(crate) fn rollout(view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+pub(crate) fn rollout(view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
     let words = ["[CLS]", "the", "storm", "kept", "the", "ships", "in", "port", "[SEP]"];
-    let tokens: Vec<SentenceToken<'_>> = words
+    let tokens: Vec<SentenceToken> = words
         .iter()
-        .map(|text| SentenceToken {
-            text,
-            special: text.starts_with('['),
-        })
+        .map(|text| SentenceToken::new(*text, text.starts_with('[')))
         .collect();
     let count = tokens.len();
-    let mixed: Vec<f32> = attention(count)
+    let mixed: Arc<[f32]> = attention(count)
         .into_iter()
         .enumerate()
         .map(|(index, weight)| 0.5 * weight + if index / count == index % count { 0.5 } else { 0.0 })
         .collect();
     let rollout = Rollout {
-        title: "tiny-bert: attention rollout in line 1",
-        subtitle: "the storm kept the ships in port",
-        ..Rollout::new(&tokens, vec![&mixed; 3])
+        title: "tiny-bert: attention rollout in line 1".into(),
+        subtitle: "the storm kept the ships in port".into(),
+        ..Rollout::new(tokens, vec![mixed; 3])
     };
     rollout.scene(view, size.unwrap_or_else(|| rollout.natural_size()))
 }

@@ -1,10 +1,12 @@
 //! Made-up data for what is large or moves: every head at one sequence, long sequences, contours of density, the way from one
 //! projection to another. Shared by the gallery and the tests; the same on every machine.
 
+use std::sync::Arc;
+
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Error, Scene, Transition, View,
-    views::{ColorBy, Coordinates, Head, Overview, OverviewHead, Sentence, SentenceToken, ValueKind},
+    Error, Plot, Scene, Transition, ViewState,
+    plots::{ColorBy, Coordinates, Head, Overview, OverviewHead, Sentence, SentenceToken, Texts},
 };
 
 use crate::samples::{Noise, cloud, head};
@@ -41,81 +43,66 @@ pub(crate) fn overview(
     layers: usize,
     heads: usize,
     tokens: usize,
-    view: &View,
+    view: &ViewState,
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
     let weights: Vec<Vec<f32>> = (0..layers * heads)
         .map(|i| habit(i * 5 % 7 + i / heads, tokens))
         .collect();
-    let all = weights.iter().enumerate().map(|(i, attention)| OverviewHead {
+    let all = weights.into_iter().enumerate().map(|(i, attention)| OverviewHead {
         head: HeadId::new(Attention::DecoderSelf, i / heads, i % heads),
         queries: tokens,
         keys: tokens,
-        attention,
+        attention: attention.into(),
     });
     let overview = Overview {
-        subtitle: "the old keeper of the light said that the ship would come before the storm",
+        subtitle: "the old keeper of the light said that the ship would come before the storm".into(),
         ..Overview::new(all.collect())
     };
     overview.scene(view, size.unwrap_or(overview.natural_size()))
 }
 
 /// A part of a text of `tokens` tokens.
-pub(crate) fn window(tokens: usize, first: u32, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
-    let words: Vec<SentenceToken<'_>> = (0..tokens)
-        .map(|i| SentenceToken {
-            text: WORDS[i * 7 % 12],
-            special: i == 0,
-        })
+pub(crate) fn window(tokens: usize, first: u32, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
+    let words: Arc<[SentenceToken]> = (0..tokens)
+        .map(|i| SentenceToken::new(WORDS[i * 7 % 12], i == 0))
         .collect();
     let attention = habit(3, tokens);
-    let view = View {
+    let view = ViewState {
         first_token: first,
         ..view.clone()
     };
     Sentence {
-        subtitle: "a long text, scrolled by a click on a box or on the strip",
-        ..Sentence::new(head(3, 9), &words, &words, &attention)
+        subtitle: "a long text, scrolled by a click on a box or on the strip".into(),
+        ..Sentence::new(head(3, 9), words.clone(), words, attention)
     }
     .scene(&view, size)
 }
 
 /// A crowded head with the contours of its queries and keys, or of its classes.
-pub(crate) fn contours(by_class: bool, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn contours(by_class: bool, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let points = 12_000;
     let values = cloud(if by_class { 1 } else { 2 }, points, 2);
     let classes: Vec<f32> = (0..points).map(|i| (i % (points / 2) % 17 / 6) as f32).collect();
-    let names = ["nouns", "verbs", "others"];
-    let view = View {
-        color_mode: if by_class {
-            attn_render::ColorMode::Value
-        } else {
-            view.color_mode
-        },
-        ..view.clone()
-    };
     Head {
-        subtitle: "12,000 points",
-        values: by_class.then_some(&classes),
-        color_by: Some(ColorBy {
-            label: "part of speech",
-            kind: ValueKind::Categorical(&names),
-        }),
-        contours: &[0.5, 0.9],
-        ..Head::new(head(2, 6), Coordinates::new(&values, 2)?, points / 2)
+        subtitle: "12,000 points".into(),
+        values: by_class.then(|| classes.into()),
+        color_by: Some(ColorBy::classes("part of speech", ["nouns", "verbs", "others"])),
+        contours: [0.5, 0.9].into(),
+        ..Head::new(head(2, 6), Coordinates::new(values, 2)?, points / 2)
     }
-    .scene(&view, size)
+    .scene(view, size)
 }
 
 /// A moment of the way from one projection of a head to another, of which the last tenth of the points is missing.
-pub(crate) fn transition(t: f32, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn transition(t: f32, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let scene = |kind: usize, scale: f32, points: usize| {
         let values: Vec<f32> = cloud(kind, 1_000, 2)[..2 * points].iter().map(|v| scale * v).collect();
-        let labels: Vec<&str> = (0..points).map(|i| WORDS[i % 12]).collect();
+        let labels: Texts = (0..points).map(|i| WORDS[i % 12]).collect();
         Head {
-            labels: &labels,
-            subtitle: "on the way from one projection to another",
-            ..Head::new(head(1, 1), Coordinates::new(&values, 2)?, 500)
+            labels,
+            subtitle: "on the way from one projection to another".into(),
+            ..Head::new(head(1, 1), Coordinates::new(values, 2)?, 500)
         }
         .scene(view, size)
     };

@@ -9,7 +9,7 @@ mod samples;
 
 use std::{error::Error, path::PathBuf, time::Instant};
 
-use attn_render::{ColorMode, Headless, Palette, PatchStyle, Pick, Theme, View, views::Flows};
+use attn_render::{ColorChoice, Headless, Palette, PatchStyle, Pick, Shared, Theme, ViewState, plots::Flows};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "gallery".into()));
@@ -17,30 +17,42 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut headless = Headless::new()?;
     println!("{}", headless.adapter());
     for theme in [Theme::Light, Theme::Dark] {
-        let plain = View {
+        let plain = ViewState::from(Shared {
             theme,
-            ..View::default()
-        };
-        let by_value = View {
-            color_mode: ColorMode::Value,
+            ..Shared::default()
+        });
+        let by_value = ViewState {
+            shared: Shared {
+                color: ColorChoice::values("position"),
+                ..plain.shared.clone()
+            },
             ..plain.clone()
         };
-        let original = View {
-            palette: Palette::Original,
+        let original = ViewState {
+            shared: Shared {
+                palette: Palette::Original,
+                ..plain.shared.clone()
+            },
             ..plain.clone()
         };
         let mut hidden = plain.clone();
         hidden.hidden = [3, 25].into();
-        let hover = View {
-            hover: Some(Pick { head: None, id: 8 }),
+        let hover = ViewState {
+            selection: Some(Pick { head: None, id: 8 }),
             ..plain.clone()
         };
-        let searched = View {
-            search: "storm".into(),
+        let searched = ViewState {
+            shared: Shared {
+                search: "storm".into(),
+                ..plain.shared.clone()
+            },
             ..plain.clone()
         };
-        let pictured = View {
-            patches: Some(PatchStyle::Outlined),
+        let pictured = ViewState {
+            shared: Shared {
+                patches: Some(PatchStyle::Outlined),
+                ..plain.shared.clone()
+            },
             ..plain.clone()
         };
         let size = [1000.0, 760.0];

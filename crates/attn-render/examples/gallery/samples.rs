@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Cell, Error, Image, PatchStyle, Patches, Picker, Projection, Scene, View,
-    views::{
+    ColorChoice, Error, Image, PatchStyle, Patches, Picker, Plot, Projection, Scene, Tooltip, TooltipWord, ViewState,
+    plots::{
         ClusterMap, ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, Lines, MapCluster, Matrix,
-        MatrixPanel, Sentence, SentenceToken, Series, ValueKind, overlay,
+        MatrixPanel, Sentence, SentenceToken, Series, Texts, overlay,
     },
 };
 
@@ -75,7 +75,7 @@ pub(crate) fn matrix(
     heads: usize,
     points: usize,
     dims: usize,
-    view: &View,
+    view: &ViewState,
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
     let heads: Vec<HeadId> = (0..layers * heads).map(|i| head(i / heads, i % heads)).collect();
@@ -87,7 +87,7 @@ pub(crate) fn encoder_decoder(
     layers: [usize; 2],
     heads: usize,
     points: usize,
-    view: &View,
+    view: &ViewState,
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
     let stacks = [
@@ -106,33 +106,35 @@ fn matrix_of(
     heads: &[HeadId],
     points: usize,
     dims: usize,
-    view: &View,
+    view: &ViewState,
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
     let clouds: Vec<Vec<f32>> = (0..heads.len()).map(|i| cloud(i * 7 % 11 + i, points, dims)).collect();
-    let positions: Vec<f32> = (0..points).map(|i| (i % (points / 2)) as f32).collect();
+    let positions: Arc<[f32]> = (0..points).map(|i| (i % (points / 2)) as f32).collect();
     let panels = clouds.iter().enumerate().map(|(i, values)| {
         Ok(MatrixPanel {
-            head: heads[i],
-            coordinates: Coordinates::new(values, dims)?,
-            queries: points / 2,
-            values: Some(&positions),
-            labels: &[],
-            hidden: &[],
+            values: Some(positions.clone()),
             note: format!("ρ −0.{}", 95 - i % 40),
+            ..MatrixPanel::new(heads[i], Coordinates::new(values.as_slice(), dims)?, points / 2)
         })
     });
     let matrix = Matrix {
-        title: &format!("{model}, 200 sentences"),
-        subtitle: "t-SNE, cosine, perplexity 30; ρ: rank correlation of distance and attention",
+        title: format!("{model}, 200 sentences"),
+        subtitle: "t-SNE, cosine, perplexity 30; ρ: rank correlation of distance and attention".into(),
         panels: panels.collect::<Result<_, Error>>()?,
-        color_by: Some(ColorBy {
-            label: "position",
-            kind: ValueKind::Sequential,
-        }),
+        color_by: Some(ColorBy::sequential("position")),
         ..Matrix::default()
     };
-    matrix.scene(view, size.unwrap_or(matrix.natural_size()))
+    matrix.scene(&by_role(view), size.unwrap_or(matrix.natural_size()))
+}
+
+/// Queries and keys have their colors, unless values are asked for.
+fn by_role(state: &ViewState) -> ViewState {
+    let mut state = state.clone();
+    if state.shared.color == ColorChoice::Auto {
+        state.shared.color = ColorChoice::Role;
+    }
+    state
 }
 
 /// One head of `points` points; with a sequence brought out or not.
@@ -141,12 +143,12 @@ pub(crate) fn single(
     points: usize,
     dims: usize,
     with_sequence: bool,
-    view: &View,
+    view: &ViewState,
     size: [f32; 2],
 ) -> Result<Scene, Error> {
     let values = cloud(kind, points, dims);
     let words: Vec<&str> = TEXT.split(' ').collect();
-    let labels: Vec<&str> = (0..points).map(|i| words[i % (points / 2) % words.len()]).collect();
+    let labels: Texts = (0..points).map(|i| words[i % (points / 2) % words.len()]).collect();
     let length = words.len() as u32;
     let half = points as u32 / 2;
     // The sequence's tokens are strewn over the cloud.
@@ -156,26 +158,23 @@ pub(crate) fn single(
     let norms: Vec<f32> = (0..points).map(|i| 1.0 + (i % 23) as f32).collect();
     let positions: Vec<f32> = (0..points).map(|i| (i % (points / 2)) as f32).collect();
     let head = Head {
-        subtitle: "distance-attention correlation −0.94; scale c = 1.8; trustworthiness 0.97",
-        labels: &labels,
-        values: Some(&positions),
-        color_by: Some(ColorBy {
-            label: "position",
-            kind: ValueKind::Sequential,
+        subtitle: "distance-attention correlation −0.94; scale c = 1.8; trustworthiness 0.97".into(),
+        labels,
+        values: Some(positions.into()),
+        color_by: Some(ColorBy::sequential("position")),
+        sizes: (kind == 2).then(|| norms.into()),
+        sequence: with_sequence.then(|| HeadSequence {
+            queries: queries.into(),
+            keys: keys.into(),
+            attention: attention.into(),
         }),
-        sizes: (kind == 2).then_some(&norms[..]),
-        sequence: with_sequence.then_some(HeadSequence {
-            queries: &queries,
-            keys: &keys,
-            attention: &attention,
-        }),
-        ..Head::new(head(3, 9), Coordinates::new(&values, dims)?, points / 2)
+        ..Head::new(head(3, 9), Coordinates::new(values, dims)?, points / 2)
     };
-    head.scene(view, size)
+    head.scene(&by_role(view), size)
 }
 
 /// A head of a vision transformer, each token as its patch: queries and keys in the order of their hues, class tokens as points.
-pub(crate) fn patches(dims: usize, view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn patches(dims: usize, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     const SIDE: u16 = 12;
     let cells = usize::from(SIDE) * usize::from(SIDE);
     let mut noise = Noise(11);
@@ -205,9 +204,9 @@ pub(crate) fn patches(dims: usize, view: &View, size: [f32; 2]) -> Result<Scene,
         style: PatchStyle::default(),
     };
     let head = Head {
-        subtitle: "a vision transformer",
-        patches: Some(&patches),
-        ..Head::new(head(0, 2), Coordinates::new(&coordinates, dims)?, cells + 1)
+        subtitle: "a vision transformer".into(),
+        patches: Some(patches),
+        ..Head::new(head(0, 2), Coordinates::new(coordinates, dims)?, cells + 1)
     };
     head.scene(view, size)
 }
@@ -231,25 +230,21 @@ pub(crate) fn attention(tokens: usize) -> Vec<f32> {
 }
 
 /// A sentence of `tokens` tokens.
-pub(crate) fn sentence(tokens: usize, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
-    let words: Vec<&str> = TEXT.split(' ').cycle().take(tokens).collect();
-    let tokens: Vec<SentenceToken<'_>> = words
-        .iter()
-        .map(|text| SentenceToken {
-            text,
-            special: text.starts_with('['),
-        })
+pub(crate) fn sentence(tokens: usize, view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+    let words = TEXT.split(' ').cycle().take(tokens);
+    let tokens: Arc<[SentenceToken]> = words
+        .map(|text| SentenceToken::new(text, text.starts_with('[')))
         .collect();
     let attention = attention(tokens.len());
     let sentence = Sentence {
-        subtitle: "sentence 12 of 200; distance-attention correlation −0.94",
-        ..Sentence::new(head(3, 9), &tokens, &tokens, &attention)
+        subtitle: "sentence 12 of 200; distance-attention correlation −0.94".into(),
+        ..Sentence::new(head(3, 9), tokens.clone(), tokens, attention)
     };
     sentence.scene(view, size.unwrap_or(sentence.natural_size()))
 }
 
 /// A picture of a hill under a sky, and a head that looks at patches of its own brightness.
-pub(crate) fn image(side: usize, flows: Flows, view: &View, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+pub(crate) fn image(side: usize, flows: Flows, view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
     let pixels = 8 * side;
     let mut rgba = Vec::with_capacity(4 * pixels * pixels);
     for y in 0..pixels {
@@ -284,17 +279,17 @@ pub(crate) fn image(side: usize, flows: Flows, view: &View, size: Option<[f32; 2
         attention.extend(row.iter().map(|w| w / sum));
     }
     let picture = Arc::new(Image::new(pixels as u32, pixels as u32, rgba)?);
-    let subtitle = "picture 3 of 24; distance-attention correlation −0.88";
+    let subtitle = "picture 3 of 24; distance-attention correlation −0.88".into();
     let view_of = ImageAttention {
         subtitle,
         flows,
-        ..ImageAttention::new(head(0, 8), picture, side, side, 1, &attention)
+        ..ImageAttention::new(head(0, 8), picture, side, side, 1, attention)
     };
     view_of.scene(view, size.unwrap_or(view_of.natural_size()))
 }
 
 /// The matrix with the pointer over a head.
-pub(crate) fn hovered_matrix(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn hovered_matrix(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut scene = matrix(3, 4, 300, 2, view, Some(size))?;
     let colors = view.colors();
     overlay::frame_head(&mut scene, head(1, 2), &colors);
@@ -303,7 +298,7 @@ pub(crate) fn hovered_matrix(view: &View, size: [f32; 2]) -> Result<Scene, Error
         .panel_of(head(1, 2))
         .map_or([0.0; 2], |index| projection.panels[index].rect.center());
     let lines = vec!["distance-attention correlation −0.89".into(), "click to open".into()];
-    let tip = overlay::Tooltip {
+    let tip = Tooltip {
         title: "L1 H2".into(),
         lines,
         words: vec![],
@@ -313,7 +308,7 @@ pub(crate) fn hovered_matrix(view: &View, size: [f32; 2]) -> Result<Scene, Error
 }
 
 /// One head with the pointer over a token.
-pub(crate) fn hovered_token(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn hovered_token(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let mut scene = single(0, 400, 2, false, view, size)?;
     let colors = view.colors();
     let projection = Projection::new(&scene, view, size);
@@ -323,17 +318,14 @@ pub(crate) fn hovered_token(view: &View, size: [f32; 2]) -> Result<Scene, Error>
         return Ok(scene);
     };
     overlay::ring(&mut scene, hit, &colors);
-    let word = |(i, text): (usize, &str)| Cell {
+    let word = |(i, text): (usize, &str)| TooltipWord {
         text: text.into(),
-        fill: if i == 4 {
-            colors.key.alpha(0.45)
-        } else {
-            colors.query.alpha(0.03 * i as f32)
-        },
-        color: colors.text,
+        weight: if i == 4 { 0.45 } else { 0.03 * i as f32 },
+        key: i == 4,
+        itself: false,
     };
     let words = TEXT.split(' ').enumerate().map(word).collect();
-    let tip = overlay::Tooltip {
+    let tip = Tooltip {
         title: "of".into(),
         lines: vec!["key 4 of sentence 12".into()],
         words,
@@ -343,7 +335,7 @@ pub(crate) fn hovered_token(view: &View, size: [f32; 2]) -> Result<Scene, Error>
 }
 
 /// Four curves over 13 layers, one with its chance level.
-pub(crate) fn lines(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn lines(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let at: Vec<f32> = (0..13_u8).map(f32::from).collect();
     let curve = |f: &dyn Fn(f32) -> f32| at.iter().map(|&x| f(x / 12.0)).collect::<Vec<_>>();
     let values = [
@@ -362,47 +354,46 @@ pub(crate) fn lines(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
     ];
     let series = names
         .iter()
-        .zip(&values)
+        .zip(values)
         .enumerate()
         .map(|(index, (name, values))| Series {
-            name,
-            values,
+            name: (*name).into(),
+            values: values.into(),
             class: index.saturating_sub(1),
             broken: index == 1,
         });
     Lines {
-        title: "What clusters of words stand for",
-        subtitle: "tiny-bert, 600 clusters per layer",
+        title: "What clusters of words stand for".into(),
+        subtitle: "tiny-bert, 600 clusters per layer".into(),
         caption: "Share of the clusters of each layer whose words have one label to at least nine tenths. Broken: the \
-                  same with labels permuted.",
-        across: "layer (0: embeddings)",
-        up: "share of clusters",
-        at: &at,
+                  same with labels permuted."
+            .into(),
+        across: "layer (0: embeddings)".into(),
+        up: "share of clusters".into(),
         series: series.collect(),
+        at: at.into(),
         range: None,
     }
     .scene(view, size)
 }
 
 /// Clusters on a plane.
-pub(crate) fn cluster_map(view: &View, size: [f32; 2]) -> Result<Scene, Error> {
+pub(crate) fn cluster_map(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let places = cloud(1, 600, 2);
     let of: Vec<usize> = (0..600).map(|member| member % 300 % 17).collect();
-    let names: Vec<String> = (0..17).map(|cluster| format!("cluster {cluster}")).collect();
-    let sizes = (0..17).map(|cluster| of.iter().filter(|&&other| other == cluster).count());
+    let cluster = |cluster: usize| MapCluster {
+        name: format!("cluster {cluster}"),
+        size: of.iter().filter(|&&other| other == cluster).count(),
+    };
     ClusterMap {
-        title: "Clusters of words",
-        subtitle: "tiny-bert, layer 3",
-        caption: "Each point is a word; names stand at the middle of their cluster.",
-        what: "cluster",
-        coordinates: Coordinates::new(&places, 2)?,
-        of: &of,
-        clusters: names
-            .iter()
-            .zip(sizes)
-            .map(|(name, size)| MapCluster { name, size })
-            .collect(),
-        labels: &[],
+        title: "Clusters of words".into(),
+        subtitle: "tiny-bert, layer 3".into(),
+        caption: "Each point is a word; names stand at the middle of their cluster.".into(),
+        ..ClusterMap::new(
+            Coordinates::new(places, 2)?,
+            of.as_slice(),
+            (0..17).map(cluster).collect(),
+        )
     }
     .scene(view, size)
 }

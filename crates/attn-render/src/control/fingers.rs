@@ -1,7 +1,7 @@
 //! Fingers on a screen: one is a pointer, two move and pinch.
 
 use super::Controller;
-use crate::{Event, Input, Scene, View};
+use crate::{Event, Input, Scene, ViewState};
 
 /// Fingers that touch the target: by what name the system gives them, and where, in pixels.
 pub(super) type Fingers = Vec<(u64, [f32; 2])>;
@@ -23,7 +23,7 @@ impl Controller {
         id: u64,
         position: Option<[f32; 2]>,
         scene: &Scene,
-        view: &mut View,
+        view: &mut ViewState,
         events: &mut Vec<Event>,
     ) {
         let known = self.fingers.iter().position(|(finger, _)| *finger == id);

@@ -4,10 +4,11 @@ use attn_core::HeadId;
 
 use crate::Pick;
 #[cfg(doc)]
-use crate::View;
+use crate::{Shared, ViewState};
 
 /// What a person did. Positions are pixels of the target, from its left top.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Input {
     /// The target has another size, in pixels. Must come first.
     Resized {
@@ -58,6 +59,7 @@ pub enum Input {
 
 /// The keys a controller understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Key {
     /// Goes back: to the matrix, or to the whole of it.
     Escape,
@@ -107,22 +109,23 @@ pub enum Tool {
 
 /// What a person meant.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Event {
-    /// The view changed: draw again.
+    /// What is seen changed: draw again.
     ViewChanged,
     /// The pointer is over the panel of another head, or of none.
     HoverHead(Option<HeadId>),
     /// The pointer is over another point, token or patch, or over none.
     HoverPoint(Option<Pick>),
-    /// A head was clicked, or zoomed into: [`View::open`] names it.
+    /// A head was clicked, or zoomed into: [`ViewState::open`] names it.
     OpenHead(HeadId),
     /// A point, token or patch was clicked; `None`: empty space was.
     SelectPoint(Option<Pick>),
-    /// So many points were drawn around, or none any more: [`View::selected`] has them.
+    /// So many points were drawn around, or none any more: [`Shared::selected`] has them.
     SelectPoints(usize),
-    /// A class of the legend was clicked: [`View::hidden_classes`] changed.
+    /// A class of the legend was clicked: [`Shared::hidden_classes`] changed.
     ToggleClass(u32),
-    /// Another page of the legend is in sight: [`View::legend_page`].
+    /// Another page of the legend is in sight: [`Shared::legend_page`].
     LegendPage(u32),
     /// The open head was left.
     Back,

@@ -2,7 +2,7 @@
 //!
 //! Wheel and pinch zoom at the cursor, two fingers pan (turn clouds in three dimensions), a drag does the same or, with another
 //! [`Tool`], draws around points; click opens or selects, Escape goes back. Everything that a pointer does can be done with keys. The host translates its toolkit's events into [`Input`], hands them in, draws again if the
-//! [`View`] changed, and does with the [`Event`]s what it likes.
+//! [`ViewState`] changed, and does with the [`Event`]s what it likes.
 
 mod fingers;
 mod input;
@@ -13,10 +13,11 @@ use attn_core::HeadId;
 
 pub use self::input::{Event, Input, Key, Tool};
 use crate::{
-    Area, Axes, History, Hit, Motion, Pick, Picker, Projection, Rect, Rows, Scene, Selection, View, pick::panel_at,
+    Area, Axes, History, Hit, Interaction, Motion, Pick, Picker, Projection, Rect, Rows, Scene, Selection, Target,
+    ViewState, pick::panel_at,
 };
 
-/// Turns input into changes of a [`View`].
+/// Turns input into changes of a [`ViewState`].
 #[derive(Debug, Clone, Default)]
 pub struct Controller {
     size: [f32; 2],
@@ -27,6 +28,9 @@ pub struct Controller {
     /// What is being drawn with a tool, and in which panel.
     drawn: Option<(usize, Area)>,
     history: History,
+    interaction: Interaction,
+    /// The head that was open after the last input.
+    open: Option<HeadId>,
     /// What is left of a way through rows that was no whole row.
     part_of_row: f32,
 }
@@ -63,31 +67,51 @@ impl Controller {
         self.pressed = None;
     }
 
-    /// What is being drawn with a tool, in pixels, for [`overlay::area`](crate::views::overlay::area).
+    /// What is being drawn with a tool, in pixels, for [`overlay::area`](crate::plots::overlay::area).
     pub fn area(&self) -> Option<&Area> {
         self.drawn.as_ref().map(|(_, area)| area)
     }
 
+    /// What the pointer is over, and where the keyboard is in the legend.
+    pub fn interaction(&self) -> Interaction {
+        self.interaction
+    }
+
+    /// Takes over what the pointer is over from a linked view.
+    pub fn set_interaction(&mut self, interaction: Interaction) {
+        self.interaction = interaction;
+    }
+
     /// What is under a pixel of the target, found as hovering and clicks find it.
-    pub fn hit(&mut self, position: [f32; 2], scene: &Scene, view: &View) -> Option<Hit> {
+    pub fn hit(&mut self, position: [f32; 2], scene: &Scene, view: &ViewState) -> Option<Hit> {
         let projection = self.projection(scene, view);
         self.picker.hit(scene, &projection, position, REACH * projection.scale)
     }
 
     /// Handles one input. Events come in the order they happened.
-    pub fn handle(&mut self, input: Input, scene: &Scene, view: &mut View) -> Vec<Event> {
+    pub fn handle(&mut self, input: Input, scene: &Scene, view: &mut ViewState) -> Vec<Event> {
         let mut events = Vec::new();
-        let before = view.clone();
+        let before = (view.clone(), self.interaction);
         self.history.record(view);
+        self.leave(view);
         self.act(input, scene, view, &mut events);
-        if *view != before && !events.contains(&Event::ViewChanged) {
+        self.leave(view);
+        if (&*view, self.interaction) != (&before.0, before.1) && !events.contains(&Event::ViewChanged) {
             events.push(Event::ViewChanged);
         }
         self.history.record(view);
         events
     }
 
-    fn act(&mut self, input: Input, scene: &Scene, view: &mut View, events: &mut Vec<Event>) {
+    /// In another head, or back among all, nothing is under the pointer yet.
+    fn leave(&mut self, view: &ViewState) {
+        if self.open != view.open {
+            self.open = view.open;
+            (self.interaction.pick, self.interaction.legend_mark) = (None, None);
+        }
+    }
+
+    fn act(&mut self, input: Input, scene: &Scene, view: &mut ViewState, events: &mut Vec<Event>) {
         match input {
             Input::Resized { size } => {
                 self.size = size;
@@ -97,7 +121,7 @@ impl Controller {
             Input::PointerLeft => {
                 self.pressed = None;
                 self.drawn = None;
-                self.hover(None, scene, view, events);
+                self.hover(None, scene, events);
             }
             Input::PointerPressed { position } => {
                 let projection = self.projection(scene, view);
@@ -139,23 +163,23 @@ impl Controller {
     }
 
     /// Selects what is inside an area of a panel.
-    fn select(&mut self, panel: usize, area: &Area, scene: &Scene, view: &mut View, events: &mut Vec<Event>) {
+    fn select(&mut self, panel: usize, area: &Area, scene: &Scene, view: &mut ViewState, events: &mut Vec<Event>) {
         let projection = self.projection(scene, view);
         let ids = self.picker.within(scene, &projection, panel, area);
         let head = scene.panels.get(panel).and_then(|panel| panel.head);
-        view.selected = Selection::new(head, ids.into_iter().filter(|id| *id < View::LEGEND_IDS));
-        events.push(Event::SelectPoints(view.selected.len()));
+        view.shared.selected = Selection::new(head, ids);
+        events.push(Event::SelectPoints(view.shared.selected.len()));
     }
 
-    fn projection(&self, scene: &Scene, view: &View) -> Projection {
+    fn projection(&self, scene: &Scene, view: &ViewState) -> Projection {
         Projection::new(scene, view, self.size)
     }
 
-    fn moved(&mut self, position: [f32; 2], scene: &Scene, view: &mut View, events: &mut Vec<Event>) {
+    fn moved(&mut self, position: [f32; 2], scene: &Scene, view: &mut ViewState, events: &mut Vec<Event>) {
         let projection = self.projection(scene, view);
         let Some(mut pressed) = self.pressed else {
             let hit = self.picker.hit(scene, &projection, position, REACH * projection.scale);
-            self.hover(hit, scene, view, events);
+            self.hover(hit, scene, events);
             return;
         };
         // Another scene may have come since the button went down.
@@ -191,45 +215,38 @@ impl Controller {
         events.push(Event::ViewChanged);
     }
 
-    fn hover(&mut self, hit: Option<Hit>, scene: &Scene, view: &mut View, events: &mut Vec<Event>) {
+    fn hover(&mut self, hit: Option<Hit>, scene: &Scene, events: &mut Vec<Event>) {
         let head = hit.and_then(|hit| scene.panels[hit.panel].head);
-        let id = hit.and_then(|hit| hit.id).filter(|id| *id < View::LEGEND_IDS);
-        let pick = id.map(|id| Pick { head, id });
-        if head != view.hover_head {
-            view.hover_head = head;
+        let pick = hit.and_then(|hit| hit.pick());
+        if head != self.interaction.head {
+            self.interaction.head = head;
             events.push(Event::HoverHead(head));
         }
-        if pick != view.hover {
-            view.hover = pick;
+        if pick != self.interaction.pick {
+            self.interaction.pick = pick;
             events.push(Event::HoverPoint(pick));
         }
     }
 
-    fn click(&mut self, position: [f32; 2], scene: &Scene, view: &mut View, events: &mut Vec<Event>) {
+    fn click(&mut self, position: [f32; 2], scene: &Scene, view: &mut ViewState, events: &mut Vec<Event>) {
         let projection = self.projection(scene, view);
         let Some(hit) = self.picker.hit(scene, &projection, position, REACH * projection.scale) else {
             return;
         };
         let panel = &scene.panels[hit.panel];
-        if let Some(token) = hit.id.and_then(|id| id.checked_sub(View::SCROLL_IDS)) {
-            view.first_token = token;
-            return;
-        }
-        if let Some(id) = hit.id.filter(|id| *id >= View::LEGEND_IDS) {
-            press_legend(id, view, events);
-            return;
-        }
-        match (panel.motion, panel.head) {
-            (Motion::Stage, Some(head)) => open(head, view, events),
-            (Motion::Stage, None) => {}
+        match (hit.target, panel.motion, panel.head) {
+            (Some(Target::ScrollTo(token)), ..) => view.first_token = token,
+            (Some(target), ..) if target.is_legend() => press_legend(target, view, events),
+            (_, Motion::Stage, Some(head)) => open(head, view, events),
+            (_, Motion::Stage, None) => {}
             _ => {
-                view.selection = hit.id.map(|id| Pick { head: panel.head, id });
+                view.selection = hit.pick();
                 events.push(Event::SelectPoint(view.selection));
             }
         }
     }
 
-    fn zoom(&mut self, at: [f32; 2], factor: f32, scene: &Scene, view: &mut View, events: &mut Vec<Event>) {
+    fn zoom(&mut self, at: [f32; 2], factor: f32, scene: &Scene, view: &mut ViewState, events: &mut Vec<Event>) {
         let projection = self.projection(scene, view);
         let Some(panel) = moving_panel(scene, &projection, at) else {
             return;
@@ -259,27 +276,27 @@ impl Controller {
         }
     }
 
-    fn key(&mut self, key: Key, scene: &Scene, view: &mut View, events: &mut Vec<Event>) {
+    fn key(&mut self, key: Key, scene: &Scene, view: &mut ViewState, events: &mut Vec<Event>) {
         let projection = self.projection(scene, view);
         // Keys act on the largest panel that moves.
         let area = |panel: &usize| projection.panels[*panel].clip.width() * projection.panels[*panel].clip.height();
         let target = (0..scene.panels.len())
             .filter(|panel| scene.panels[*panel].motion != Motion::Fixed)
             .max_by(|a, b| area(a).total_cmp(&area(b)));
-        let step = |controller: &mut Self, view: &mut View, x: f32, y: f32| {
+        let step = |controller: &mut Self, view: &mut ViewState, x: f32, y: f32| {
             let Some(panel) = target else { return };
             let rect = projection.panels[panel].clip;
             controller.drag(panel, [x * rect.width(), y * rect.height()], scene, &projection, view);
         };
-        let zoom = |controller: &mut Self, view: &mut View, factor: f32, events: &mut Vec<Event>| {
+        let zoom = |controller: &mut Self, view: &mut ViewState, factor: f32, events: &mut Vec<Event>| {
             let Some(panel) = target else { return };
             controller.zoom(projection.panels[panel].clip.center(), factor, scene, view, events);
         };
         match key {
             Key::Escape if self.drawn.is_some() => self.set_tool(self.tool),
-            Key::Escape if view.legend_mark.is_some() => view.legend_mark = None,
-            Key::Escape if !view.selected.is_empty() => {
-                view.selected = Selection::default();
+            Key::Escape if self.interaction.legend_mark.is_some() => self.interaction.legend_mark = None,
+            Key::Escape if !view.shared.selected.is_empty() => {
+                view.shared.selected = Selection::default();
                 events.push(Event::SelectPoints(0));
             }
             Key::Escape => match view.open {
@@ -303,18 +320,21 @@ impl Controller {
             Key::Next => self.walk(1, target, scene, view, events),
             Key::Previous => self.walk(-1, target, scene, view, events),
             Key::Legend => {
-                let entries = u32::try_from(legend_ids(scene).count()).unwrap_or(u32::MAX);
-                let next = view.legend_mark.map_or(0, |mark| mark.saturating_add(1));
-                view.legend_mark = next.checked_rem(entries);
+                let entries = u32::try_from(legend_targets(scene).count()).unwrap_or(u32::MAX);
+                let next = self.interaction.legend_mark.map_or(0, |mark| mark.saturating_add(1));
+                self.interaction.legend_mark = next.checked_rem(entries);
             }
-            Key::Enter if view.legend_mark.is_some() => {
-                let marked = view.legend_mark.and_then(|mark| legend_ids(scene).nth(mark as usize));
-                if let Some(id) = marked {
-                    press_legend(id, view, events);
+            Key::Enter if self.interaction.legend_mark.is_some() => {
+                let marked = self
+                    .interaction
+                    .legend_mark
+                    .and_then(|mark| legend_targets(scene).nth(mark as usize));
+                if let Some(target) = marked {
+                    press_legend(target, view, events);
                 }
             }
             Key::Enter => {
-                let head = view.hover_head.filter(|_| view.open.is_none());
+                let head = self.interaction.head.filter(|_| view.open.is_none());
                 if let Some(head) = head.filter(|head| scene.panel_of(*head).is_some()) {
                     open(head, view, events);
                 }
@@ -333,7 +353,7 @@ impl Controller {
     }
 
     /// Moves what a panel shows by pixels; clouds in three dimensions turn half a turn per width of their panel.
-    fn drag(&mut self, panel: usize, by: [f32; 2], scene: &Scene, projection: &Projection, view: &mut View) {
+    fn drag(&mut self, panel: usize, by: [f32; 2], scene: &Scene, projection: &Projection, view: &mut ViewState) {
         if let Some(rows) = scene.panels[panel].rows {
             return self.scroll(rows, by[1] / (rows.height * projection.scale), view);
         }
@@ -353,7 +373,7 @@ impl Controller {
 
     /// Goes up by a number of rows, or down if it is negative.
     #[expect(clippy::cast_possible_truncation, reason = "clamped to the rows")]
-    fn scroll(&mut self, rows: Rows, by: f32, view: &mut View) {
+    fn scroll(&mut self, rows: Rows, by: f32, view: &mut ViewState) {
         let first = i64::from(view.first_token.min(rows.last));
         self.part_of_row += if by.is_finite() { by } else { 0.0 };
         let whole = self.part_of_row.trunc();
@@ -363,7 +383,7 @@ impl Controller {
     }
 
     /// Goes `by` heads of a matrix, or points and tokens of an open panel, on; around the end.
-    fn walk(&mut self, by: isize, target: Option<usize>, scene: &Scene, view: &mut View, events: &mut Vec<Event>) {
+    fn walk(&mut self, by: isize, target: Option<usize>, scene: &Scene, view: &mut ViewState, events: &mut Vec<Event>) {
         let next = |now: Option<usize>, count: usize| match (now, by > 0) {
             (Some(now), _) => (now + count).saturating_add_signed(by) % count,
             (None, true) => 0,
@@ -377,9 +397,9 @@ impl Controller {
             .filter_map(|panel| panel.head)
             .collect();
         if !heads.is_empty() {
-            let now = heads.iter().position(|head| Some(*head) == view.hover_head);
-            view.hover_head = Some(heads[next(now, heads.len())]);
-            events.push(Event::HoverHead(view.hover_head));
+            let now = heads.iter().position(|head| Some(*head) == self.interaction.head);
+            self.interaction.head = Some(heads[next(now, heads.len())]);
+            events.push(Event::HoverHead(self.interaction.head));
             return;
         }
         let Some(panel) = target else { return };
@@ -389,7 +409,7 @@ impl Controller {
         let regions = regions.filter(|region| usize::from(region.panel) == panel);
         let mut ids: Vec<u32> = points
             .map(|point| point.id)
-            .chain(regions.map(|region| region.id))
+            .chain(regions.filter_map(|region| region.id()))
             .collect();
         ids.sort_unstable();
         ids.dedup();
@@ -405,27 +425,27 @@ impl Controller {
 }
 
 /// What can be pressed in the legend, in its order.
-fn legend_ids(scene: &Scene) -> impl Iterator<Item = u32> {
-    let ids = scene
-        .layers
-        .iter()
-        .flat_map(|layer| &layer.regions)
-        .map(|region| region.id);
-    ids.filter(|id| (View::LEGEND_IDS..View::SCROLL_IDS).contains(id))
+fn legend_targets(scene: &Scene) -> impl Iterator<Item = Target> {
+    let regions = scene.layers.iter().flat_map(|layer| &layer.regions);
+    regions.map(|region| region.target).filter(|target| target.is_legend())
 }
 
 /// Switches a class off or on, or turns the page.
-fn press_legend(id: u32, view: &mut View, events: &mut Vec<Event>) {
-    if let Some(page) = id.checked_sub(View::LEGEND_PAGE_IDS) {
-        view.legend_page = page;
-        events.push(Event::LegendPage(page));
-    } else if let Some(class) = id.checked_sub(View::LEGEND_IDS) {
-        view.toggle_class(class);
-        events.push(Event::ToggleClass(class));
+fn press_legend(target: Target, view: &mut ViewState, events: &mut Vec<Event>) {
+    match target {
+        Target::LegendPage(page) => {
+            view.shared.legend_page = page;
+            events.push(Event::LegendPage(page));
+        }
+        Target::LegendClass(class) => {
+            view.shared.toggle_class(class);
+            events.push(Event::ToggleClass(class));
+        }
+        _ => {}
     }
 }
 
-fn open(head: HeadId, view: &mut View, events: &mut Vec<Event>) {
+fn open(head: HeadId, view: &mut ViewState, events: &mut Vec<Event>) {
     view.open_head(head);
     events.push(Event::OpenHead(head));
 }

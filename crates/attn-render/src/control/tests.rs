@@ -43,9 +43,9 @@ fn controller() -> Controller {
 
 #[test]
 fn wheel_zooms_the_matrix_at_the_cursor_until_a_head_opens() {
-    let (scene, mut view, mut control) = (scene(Motion::Stage, Axes::Plane), View::default(), controller());
+    let (scene, mut view, mut control) = (scene(Motion::Stage, Axes::Plane), ViewState::default(), controller());
     let position = [150.0, 50.0];
-    let at = |view: &View| {
+    let at = |view: &ViewState| {
         Projection::new(&scene, view, [200.0, 100.0]).panels[3]
             .px_from_data
             .apply([0.0; 3])
@@ -70,14 +70,14 @@ fn wheel_zooms_the_matrix_at_the_cursor_until_a_head_opens() {
 
 #[test]
 fn click_opens_a_head_and_escape_goes_back() {
-    let (scene, mut view, mut control) = (scene(Motion::Stage, Axes::Plane), View::default(), controller());
+    let (scene, mut view, mut control) = (scene(Motion::Stage, Axes::Plane), ViewState::default(), controller());
     let position = [40.0, 40.0];
     control.handle(Input::PointerPressed { position }, &scene, &mut view);
     let events = control.handle(Input::PointerReleased { position }, &scene, &mut view);
     assert_eq!(events, [Event::OpenHead(head(0)), Event::ViewChanged]);
     let events = control.handle(Input::Key(Key::Escape), &scene, &mut view);
     assert_eq!(events, [Event::Back, Event::ViewChanged]);
-    assert_eq!(view, View::default());
+    assert_eq!(view, ViewState::default());
     assert_eq!(
         control.handle(Input::Key(Key::Escape), &scene, &mut view),
         [],
@@ -89,14 +89,14 @@ fn click_opens_a_head_and_escape_goes_back() {
 fn two_fingers_move_and_pinch_and_click_nothing() {
     let (scene, mut control) = (scene(Motion::Inside, Axes::Plane), controller());
     control.set_tool(Tool::Lasso);
-    let (mut view, mut events) = (View::default(), Vec::new());
-    let at = |view: &View| {
+    let (mut view, mut events) = (ViewState::default(), Vec::new());
+    let at = |view: &ViewState| {
         let [x, y, _] = Projection::new(&scene, view, [200.0, 100.0]).panels[1]
             .px_from_data
             .apply([0.0; 3]);
         [x, y]
     };
-    let mut finger = |id, position, view: &mut View| {
+    let mut finger = |id, position, view: &mut ViewState| {
         events.extend(control.handle(Input::Finger { id, position }, &scene, view));
     };
     // Both fingers to the right and down, then apart around their middle.
@@ -149,7 +149,7 @@ fn two_fingers_move_and_pinch_and_click_nothing() {
 
 #[test]
 fn two_fingers_turn_a_cloud_whatever_the_tool() {
-    let (scene, mut view, mut control) = (scene(Motion::Inside, Axes::Space), View::default(), controller());
+    let (scene, mut view, mut control) = (scene(Motion::Inside, Axes::Space), ViewState::default(), controller());
     control.set_tool(Tool::Box);
     let position = [50.0, 50.0];
     control.handle(
@@ -170,7 +170,7 @@ fn two_fingers_turn_a_cloud_whatever_the_tool() {
 
 #[test]
 fn dragging_pans_and_is_no_click() {
-    let (scene, mut view, mut control) = (scene(Motion::Inside, Axes::Plane), View::default(), controller());
+    let (scene, mut view, mut control) = (scene(Motion::Inside, Axes::Plane), ViewState::default(), controller());
     control.handle(Input::PointerPressed { position: [40.0, 40.0] }, &scene, &mut view);
     control.handle(Input::PointerMoved { position: [60.0, 30.0] }, &scene, &mut view);
     let events = control.handle(Input::PointerReleased { position: [60.0, 30.0] }, &scene, &mut view);
@@ -186,7 +186,7 @@ fn dragging_pans_and_is_no_click() {
 
 #[test]
 fn dragging_turns_a_cloud() {
-    let (scene, mut view, mut control) = (scene(Motion::Inside, Axes::Space), View::default(), controller());
+    let (scene, mut view, mut control) = (scene(Motion::Inside, Axes::Space), ViewState::default(), controller());
     let before = view.orbit;
     control.handle(Input::PointerPressed { position: [40.0, 40.0] }, &scene, &mut view);
     control.handle(Input::PointerMoved { position: [60.0, 40.0] }, &scene, &mut view);
@@ -195,7 +195,7 @@ fn dragging_turns_a_cloud() {
 
 #[test]
 fn hovering_names_head_and_point_once() {
-    let (scene, mut view, mut control) = (scene(Motion::Inside, Axes::Plane), View::default(), controller());
+    let (scene, mut view, mut control) = (scene(Motion::Inside, Axes::Plane), ViewState::default(), controller());
     let pick = Pick {
         head: Some(head(0)),
         id: 7,
@@ -220,7 +220,7 @@ fn hovering_names_head_and_point_once() {
 
 #[test]
 fn clicking_selects_and_empty_space_clears() {
-    let (scene, mut view, mut control) = (scene(Motion::Inside, Axes::Plane), View::default(), controller());
+    let (scene, mut view, mut control) = (scene(Motion::Inside, Axes::Plane), ViewState::default(), controller());
     let mut click = |position| {
         control.handle(Input::PointerPressed { position }, &scene, &mut view);
         control.handle(Input::PointerReleased { position }, &scene, &mut view);
@@ -238,19 +238,19 @@ fn clicking_selects_and_empty_space_clears() {
 
 #[test]
 fn keys_do_what_the_pointer_does() {
-    let (scene, mut view, mut control) = (scene(Motion::Stage, Axes::Plane), View::default(), controller());
+    let (scene, mut view, mut control) = (scene(Motion::Stage, Axes::Plane), ViewState::default(), controller());
     control.handle(Input::Key(Key::Plus), &scene, &mut view);
     control.handle(Input::Key(Key::Left), &scene, &mut view);
     assert!(view.stage.zoom > 1.0 && view.stage.center[0] < 0.5);
     control.handle(Input::Key(Key::Home), &scene, &mut view);
-    assert_eq!(view, View::default());
+    assert_eq!(view, ViewState::default());
 }
 
 #[test]
 fn no_input_panics_on_an_empty_scene() {
     let mut scene = Scene::new([0.0, 0.0], Color::default());
     scene.panels.clear();
-    let (mut view, mut control) = (View::default(), Controller::default());
+    let (mut view, mut control) = (ViewState::default(), Controller::default());
     for position in [[0.0, 0.0], [f32::NAN, 1e30]] {
         for input in [
             Input::Resized { size: position },
@@ -269,7 +269,7 @@ fn no_input_panics_on_an_empty_scene() {
     }
 }
 
-fn gesture(control: &mut Controller, scene: &Scene, view: &mut View, positions: &[[f32; 2]]) -> Vec<Event> {
+fn gesture(control: &mut Controller, scene: &Scene, view: &mut ViewState, positions: &[[f32; 2]]) -> Vec<Event> {
     let mut events = control.handle(Input::PointerPressed { position: positions[0] }, scene, view);
     for &position in &positions[1..] {
         events.extend(control.handle(Input::PointerMoved { position }, scene, view));
@@ -293,7 +293,7 @@ fn diagonal() -> Scene {
 
 #[test]
 fn a_box_and_a_lasso_select_what_they_hold() {
-    let (scene, mut view, mut control) = (diagonal(), View::default(), controller());
+    let (scene, mut view, mut control) = (diagonal(), ViewState::default(), controller());
     control.set_tool(Tool::Box);
     // The lower left quarter of the panel: the points at -0.8 and -0.4, the hidden one behind included.
     let events = gesture(
@@ -303,29 +303,29 @@ fn a_box_and_a_lasso_select_what_they_hold() {
         &[[12.0, 88.0], [30.0, 70.0], [48.0, 52.0]],
     );
     assert!(events.contains(&Event::SelectPoints(3)), "{events:?}");
-    assert_eq!(view.selected.ids().collect::<Vec<_>>(), [0, 1, 2]);
-    assert_eq!(view.selected.head(), Some(head(0)));
+    assert_eq!(view.shared.selected.ids().collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(view.shared.selected.head(), Some(head(0)));
     assert_eq!(view.inside, Camera::default(), "a tool does not move the camera");
     control.handle(Input::Key(Key::Tool(Tool::Lasso)), &scene, &mut view);
     let corners = [[45.0, 45.0], [70.0, 20.0], [80.0, 40.0], [55.0, 60.0]];
     gesture(&mut control, &scene, &mut view, &corners);
-    assert_eq!(view.selected.ids().collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(view.shared.selected.ids().collect::<Vec<_>>(), [3, 4]);
     control.handle(Input::Key(Key::Undo), &scene, &mut view);
-    assert_eq!(view.selected.len(), 3, "undo brings the box back");
+    assert_eq!(view.shared.selected.len(), 3, "undo brings the box back");
     control.handle(Input::Key(Key::Redo), &scene, &mut view);
-    assert_eq!(view.selected.len(), 2);
+    assert_eq!(view.shared.selected.len(), 2);
     control.handle(Input::Key(Key::Escape), &scene, &mut view);
-    assert!(view.selected.is_empty());
+    assert!(view.shared.selected.is_empty());
     let events = control.handle(Input::Key(Key::SelectAll), &scene, &mut view);
     assert!(events.contains(&Event::SelectPoints(6)));
 }
 
 #[test]
 fn heads_and_points_are_reached_by_keys() {
-    let (matrix, mut view, mut control) = (scene(Motion::Stage, Axes::Plane), View::default(), controller());
+    let (matrix, mut view, mut control) = (scene(Motion::Stage, Axes::Plane), ViewState::default(), controller());
     for expected in [0, 1, 0] {
         control.handle(Input::Key(Key::Next), &matrix, &mut view);
-        assert_eq!(view.hover_head, Some(head(expected)));
+        assert_eq!(control.interaction().head, Some(head(expected)));
     }
     control.handle(Input::Key(Key::Previous), &matrix, &mut view);
     let events = control.handle(Input::Key(Key::Enter), &matrix, &mut view);
@@ -341,24 +341,24 @@ fn heads_and_points_are_reached_by_keys() {
 
 #[test]
 fn a_class_of_the_legend_is_switched_by_a_click() {
-    let (mut scene, mut view, mut control) = (diagonal(), View::default(), controller());
+    let (mut scene, mut view, mut control) = (diagonal(), ViewState::default(), controller());
     scene.layers[0].regions.push(crate::Region {
         panel: 0,
         rect: Rect::new(100.0, 0.0, 50.0, 10.0),
-        id: View::LEGEND_IDS + 3,
+        target: Target::LegendClass(3),
     });
     for hidden in [true, false] {
         let events = gesture(&mut control, &scene, &mut view, &[[120.0, 5.0]]);
         assert!(events.contains(&Event::ToggleClass(3)));
-        assert_eq!(view.hidden_classes.contains(&3), hidden);
+        assert_eq!(view.shared.hidden_classes.contains(&3), hidden);
     }
     control.handle(Input::PointerMoved { position: [120.0, 5.0] }, &scene, &mut view);
-    assert_eq!(view.hover, None, "a legend is no point");
+    assert_eq!(control.interaction().pick, None, "a legend is no point");
 }
 
 #[test]
 fn a_drag_that_outlives_its_scene_does_nothing() {
-    let (mut control, mut view) = (controller(), View::default());
+    let (mut control, mut view) = (controller(), ViewState::default());
     let matrix = scene(Motion::Stage, Axes::Plane);
     let last = matrix.panels.len() - 1;
     let place = Projection::new(&matrix, &view, [200.0, 100.0]).panels[last]

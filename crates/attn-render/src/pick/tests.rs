@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Bounds, Camera, Color, Motion, Panel, Rect, Region, View};
+use crate::{Bounds, Camera, Color, Motion, Panel, Rect, Region, ViewState};
 
 /// A repeatable sequence in -1..1.
 fn noise(seed: u32) -> f32 {
@@ -60,12 +60,12 @@ fn the_nearest_point_is_found_as_by_looking_at_all() {
         let scene = cloud(axes, 3, 700);
         let mut picker = Picker::default();
         for zoom in [1.0, 7.0] {
-            let view = View {
+            let view = ViewState {
                 inside: Camera {
                     center: [0.4, 0.6],
                     zoom,
                 },
-                ..View::default()
+                ..ViewState::default()
             };
             let projection = Projection::new(&scene, &view, [400.0, 300.0]);
             let mut found = 0;
@@ -96,12 +96,12 @@ fn an_area_holds_exactly_what_looking_at_all_says() {
     for axes in [Axes::Plane, Axes::Page, Axes::Space] {
         let scene = cloud(axes, 2, 700);
         let mut picker = Picker::default();
-        let view = View {
+        let view = ViewState {
             inside: Camera {
                 center: [0.45, 0.55],
                 zoom: 1.6,
             },
-            ..View::default()
+            ..ViewState::default()
         };
         let projection = Projection::new(&scene, &view, [400.0, 300.0]);
         let place = projection.panels[2];
@@ -136,7 +136,7 @@ fn an_area_holds_exactly_what_looking_at_all_says() {
 #[test]
 fn moved_points_are_found_where_they_are_now() {
     let mut scene = cloud(Axes::Plane, 1, 50);
-    let projection = Projection::new(&scene, &View::default(), [400.0, 300.0]);
+    let projection = Projection::new(&scene, &ViewState::default(), [400.0, 300.0]);
     let mut picker = Picker::default();
     let middle = projection.panels[1].rect.center();
     let _ = picker.hit(&scene, &projection, middle, 0.5);
@@ -153,26 +153,18 @@ fn moved_points_are_found_where_they_are_now() {
 fn panels_and_regions_are_found() {
     let mut scene = Scene::new([100.0, 100.0], Color::default());
     scene.layers[0].regions = vec![
-        Region {
-            panel: 0,
-            rect: Rect::new(10.0, 10.0, 30.0, 30.0),
-            id: 4,
-        },
-        Region {
-            panel: 0,
-            rect: Rect::new(20.0, 20.0, 30.0, 30.0),
-            id: 5,
-        },
+        Region::item(0, Rect::new(10.0, 10.0, 30.0, 30.0), 4),
+        Region::item(0, Rect::new(20.0, 20.0, 30.0, 30.0), 5),
     ];
-    let projection = Projection::new(&scene, &View::default(), [200.0, 200.0]);
+    let projection = Projection::new(&scene, &ViewState::default(), [200.0, 200.0]);
     let at = |x, y| Picker::default().hit(&scene, &projection, [x, y], 5.0);
-    assert_eq!(at(30.0, 30.0).unwrap().id, Some(4));
-    assert_eq!(at(60.0, 60.0).unwrap().id, Some(5), "the front one");
+    assert_eq!(at(30.0, 30.0).unwrap().id(), Some(4));
+    assert_eq!(at(60.0, 60.0).unwrap().id(), Some(5), "the front one");
     assert_eq!(
         at(190.0, 10.0),
         Some(Hit {
             panel: 0,
-            id: None,
+            target: None,
             point: None
         })
     );
@@ -194,11 +186,11 @@ fn coinciding_and_odd_points_do_no_harm() {
     scene.layers[0]
         .points
         .push(Point::new(77, [0.0; 3], Color::default(), 10));
-    let projection = Projection::new(&scene, &View::default(), [400.0, 300.0]);
+    let projection = Projection::new(&scene, &ViewState::default(), [400.0, 300.0]);
     let hit = Picker::default()
         .hit(&scene, &projection, projection.panels[1].rect.center(), 1.0)
         .unwrap();
-    assert_eq!(hit.id, Some(0));
+    assert_eq!(hit.id(), Some(0));
 }
 
 #[test]
@@ -212,9 +204,9 @@ fn a_cloud_is_found_from_every_side_and_from_within() {
     });
     let mut picker = Picker::default();
     for (yaw, pitch, zoom) in [(0.3, 0.2, 1.0), (2.0, -1.5, 4.0), (4.4, 1.2, 30.0)] {
-        let view = View {
+        let view = ViewState {
             orbit: crate::Orbit { yaw, pitch, zoom },
-            ..View::default()
+            ..ViewState::default()
         };
         let projection = Projection::new(&scene, &view, [400.0, 300.0]);
         for step in 0..400_u16 {

@@ -1,10 +1,10 @@
-//! Buffers that persist: only the parts of a [`Tracked`] vector that changed are written again.
+//! Persistent buffers: only the changed parts of a [`Tracked`] vector are written again.
 
 use bytemuck::Pod;
 
 use crate::{Error, Tracked, tracked::CHUNK};
 
-/// What a frame may write to, and how much it wrote.
+/// The device that a frame writes to, and the bytes that it wrote.
 pub(crate) struct Uploads<'a> {
     pub(crate) device: &'a wgpu::Device,
     pub(crate) queue: &'a wgpu::Queue,
@@ -48,8 +48,8 @@ impl Mirror {
         Some((self.buffer.as_ref()?, count))
     }
 
-    /// Writes the chunks whose stamp is new. A buffer that must grow keeps what it has by a copy on the GPU.
-    /// True if it is another buffer now.
+    /// Writes the chunks whose stamp is new. A buffer that must grow keeps its content by a copy on the GPU.
+    /// Returns whether the buffer was replaced.
     pub(crate) fn follow<T: Pod>(&mut self, items: &Tracked<T>, uploads: &mut Uploads<'_>) -> Result<bool, Error> {
         let mut replaced = false;
         let item = size_of::<T>();
@@ -96,7 +96,7 @@ impl Mirror {
     }
 }
 
-/// A buffer of at least `needed` bytes; with room to grow by half if it `grows`.
+/// A buffer of at least `needed` bytes; half more if it `grows`.
 pub(crate) fn allocate(
     device: &wgpu::Device,
     what: &'static str,
@@ -124,7 +124,7 @@ pub(crate) fn allocate(
     }))
 }
 
-/// A GPU buffer that is written anew when its content changed, and only grows.
+/// A GPU buffer that is rewritten when its content changes. It only grows.
 pub(crate) struct Slab {
     what: &'static str,
     usage: wgpu::BufferUsages,
@@ -142,7 +142,7 @@ impl Slab {
         }
     }
 
-    /// Replaces the content; true if the buffer is another one now.
+    /// Replaces the content. Returns whether the buffer was replaced.
     pub(crate) fn write<T: Pod>(&mut self, items: &[T], uploads: &mut Uploads<'_>) -> Result<bool, Error> {
         let bytes: &[u8] = bytemuck::cast_slice(items);
         let mut replaced = false;

@@ -1,4 +1,4 @@
-//! What every draw of a frame binds: the target's size, and where each panel is.
+//! The bindings of every draw in a frame: the size of the target and the place of each panel.
 
 use super::{
     buffers::{Slab, Uploads},
@@ -79,7 +79,7 @@ pub(super) struct Frame {
     last_rows: Vec<RowsEntry>,
     /// Whether any panel is in three dimensions.
     pub(super) in_space: bool,
-    /// What draws bind; `None` without panels.
+    /// The bind group of all draws; `None` without panels.
     pub(super) group: Option<wgpu::BindGroup>,
 }
 

@@ -24,9 +24,9 @@ pub(super) struct LayerBuffers {
     edges: Mirror,
     points: Mirror,
     points_group: Option<wgpu::BindGroup>,
-    /// Of points that are patches of pictures.
+    /// For points that are drawn as patches of an image.
     patches: Option<PatchBuffers>,
-    /// Of points that are mixed.
+    /// For points that are mixed.
     mixture: Option<Mixture>,
     curve_stamp: u64,
     curve_vertices: Slab,
@@ -88,7 +88,7 @@ impl LayerBuffers {
         Ok(point_bytes)
     }
 
-    /// Sums its points up where they are mixed; everything must have been followed before.
+    /// Sums up the points if they are mixed. Call it after [`follow`](Self::follow).
     pub(super) fn mix(
         &mut self,
         pipelines: &Pipelines,
@@ -108,7 +108,7 @@ impl LayerBuffers {
         self.mixture = Some(mixture);
     }
 
-    /// Lays out rows of words, whose text is added to `labels`.
+    /// Lays out rows of words; adds their text to `labels`.
     pub(super) fn follow_rows(
         &mut self,
         rows: &[GlyphRow],
@@ -138,12 +138,12 @@ impl LayerBuffers {
         Ok(())
     }
 
-    /// Bytes of the buffer that holds its points.
+    /// Bytes of the buffer that holds the points.
     pub(super) fn point_memory(&self) -> u64 {
         self.points.drawn().map_or(0, |(buffer, _)| buffer.size())
     }
 
-    /// Draw calls of its paint.
+    /// Number of draw calls that [`paint`](Self::paint) makes.
     pub(super) fn draws(&self) -> u32 {
         let some = |drawn: bool| u32::from(drawn);
         u32::try_from(self.pictures.len()).unwrap_or(u32::MAX)
@@ -216,7 +216,7 @@ impl LayerBuffers {
     }
 }
 
-/// Uploads pictures that were not there before; a picture that only moved keeps its texture.
+/// Uploads new images; an image that only moved keeps its texture.
 fn follow_pictures(
     pipelines: &Pipelines,
     target: wgpu::TextureFormat,

@@ -1,7 +1,8 @@
-//! Points of a crowd, mixed whatever their order (after McGuire and Bavoil 2013, "Weighted Blended Order-Independent
-//! Transparency"): each adds its colour, weighted by its optical depth, to sums in a texture of its own; the sums become one
-//! colour per pixel. With optical depths the weights are also what the opacity of them all follows from, so that one
-//! texture holds everything.
+//! Points of a crowd, mixed independently of their order (after McGuire and Bavoil 2013, "Weighted Blended
+//! Order-Independent Transparency").
+//!
+//! Each point adds its color, weighted by its optical depth, to sums in a texture. The sums become one color per pixel.
+//! The total opacity follows from the sum of the optical depths, so that one texture holds everything.
 
 use super::{
     frame::fixed,
@@ -14,7 +15,7 @@ pub(super) struct Mixture {
     size: [u32; 2],
     sums: wgpu::TextureView,
     group: wgpu::BindGroup,
-    /// What the opacity of all is multiplied by, in 1/255.
+    /// Factor on the opacity of all points, in 1/255.
     opacity: u32,
 }
 
@@ -62,7 +63,7 @@ impl Mixture {
         }
     }
 
-    /// Sums the points of a layer up.
+    /// Sums up the points of a layer.
     pub(super) fn fill(
         &self,
         layer: &LayerBuffers,
@@ -90,7 +91,7 @@ impl Mixture {
         layer.draw_points(pipeline, &mut pass);
     }
 
-    /// Draws their mixture.
+    /// Draws the mixture.
     pub(super) fn paint(&self, pipelines: &Pipelines, pass: &mut wgpu::RenderPass<'_>) {
         pass.set_pipeline(&pipelines.mixed);
         pass.set_bind_group(1, &self.group, &[]);

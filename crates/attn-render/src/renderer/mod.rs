@@ -1,10 +1,12 @@
-//! The scene on the GPU, inside a host's device, encoder and render pass.
+//! Draws a scene inside a host's device, encoder and render pass.
 //!
 //! [`Renderer::prepare`] uploads what changed since the last call, [`Renderer::paint`] draws. Buffers persist; a
 //! camera move writes one small entry per panel and no point. All points of a layer are one draw, each naming its
-//! panel. Points of crowds are mixed in a texture of their own first (`mixture.rs`). Edges are anti-aliased in the shaders, so that the host's pass needs no multisampling.
+//! panel. Points of crowds are mixed in a texture of their own first (`mixture.rs`). Edges are anti-aliased in the
+//! shaders, so that the host's pass needs no multisampling.
 
 mod buffers;
+mod device;
 mod frame;
 mod layer;
 mod mixture;
@@ -14,23 +16,25 @@ mod strokes;
 mod text;
 mod texture;
 
+#[cfg(test)]
+pub(crate) use self::text::bundled_fonts;
 use self::{buffers::Uploads, frame::Frame, layer::LayerBuffers, pipelines::Pipelines, text::TextPainter};
-use crate::{Error, Projection, Scene, View, color::srgb_to_linear, place_labels};
+use crate::{Error, Projection, Scene, ViewState, color::srgb_to_linear, place_labels};
 
-/// What a frame cost.
+/// The cost of a frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Bytes of points uploaded by the last [`Renderer::prepare`].
     pub point_bytes: u64,
-    /// All bytes uploaded by it, glyphs left out.
+    /// All bytes uploaded by it, without glyphs.
     pub bytes: u64,
     /// Points in the scene.
     pub points: u64,
-    /// Bytes of the device's memory that hold points: 24 each, and up to half more where they became more.
+    /// Bytes of device memory that hold points: 24 each, and up to half more after they grew in number.
     pub point_memory: u64,
-    /// Draw calls of the next [`Renderer::paint`], text left out.
+    /// Draw calls of the next [`Renderer::paint`], without text.
     pub draws: u32,
-    /// Labels that found a place.
+    /// Labels that were placed.
     pub labels: u32,
 }
 
@@ -46,16 +50,20 @@ pub struct Renderer {
 }
 
 impl Renderer {
-    /// What a device may have for better pictures, for hosts that ask for as much of it as their adapter offers: sums of 32 bits,
-    /// with which thousands of points on a pixel are mixed exactly ([`Blending::Mixed`](crate::Blending::Mixed)).
+    /// Optional features of a device that make better images: hosts request those that their adapter has. With sums of
+    /// 32 bits, thousands of points on a pixel are mixed exactly ([`Blending::Mixed`](crate::Blending::Mixed)).
     pub const WISHES: wgpu::Features = wgpu::Features::FLOAT32_BLENDABLE;
 
-    /// Compiles the pipelines for targets of a colour format. Of the device it needs storage buffers in vertex
-    /// shaders: the default limits have them, those of WebGL do not.
+    /// Compiles the pipelines for targets of a color format.
     ///
     /// Formats that end in `Srgb` blend in linear light, others as browsers and most toolkits do.
-    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue, target: wgpu::TextureFormat) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the device lacks storage buffers in vertex shaders: WebGPU, Vulkan, Metal and Direct3D
+    /// have them; WebGL and old OpenGL do not. Nothing is created then, and [`svg()`](crate::svg()) still works.
+    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue, target: wgpu::TextureFormat) -> Result<Self, Error> {
+        device::check(device)?;
+        Ok(Self {
             target,
             pipelines: Pipelines::new(device, target),
             frame: Frame::new(device),
@@ -63,17 +71,26 @@ impl Renderer {
             drawn_layers: 0,
             text: TextPainter::new(device, queue, target),
             stats: Stats::default(),
-        }
+        })
     }
 
-    /// Adds a font (TrueType or OpenType, collections too), used for what the bundled ones lack. Of several that have a
-    /// character the first added wins. What no font has is drawn as a box.
+    /// Gives up all buffers, as after a device had no memory for some of them; fonts and pipelines stay.
+    pub(crate) fn reset(&mut self, device: &wgpu::Device, queue: &wgpu::Queue) {
+        self.frame = Frame::new(device);
+        self.layers.clear();
+        self.drawn_layers = 0;
+        self.text.reset(device, queue, self.target);
+        self.stats = Stats::default();
+    }
+
+    /// Adds a font (TrueType, OpenType or a collection) for characters that the bundled ones lack. Of several with a
+    /// character the first added wins. A character that no font has is drawn as a box.
     pub fn add_font(&mut self, bytes: Vec<u8>) {
         self.text.add_font(bytes);
     }
 
-    /// Adds every font that the system has installed, used for what the bundled ones lack. Not done unless asked for:
-    /// pictures then differ between machines. Finds none where programs see no files, as in browsers.
+    /// Adds every font of the system for characters that the bundled ones lack. Images then differ between machines.
+    /// Finds none where programs see no files, as in browsers.
     pub fn add_system_fonts(&mut self) {
         self.text.add_system_fonts();
     }
@@ -83,14 +100,31 @@ impl Renderer {
     ///
     /// # Errors
     /// [`Error::BufferSize`] if the scene is larger than the device allows, [`Error::Text`] if the text does not fit
-    /// into a texture, [`Error::PictureSize`] if a picture does not.
+    /// into a texture, [`Error::PictureSize`] if an image of the scene does not.
     pub fn prepare(
         &mut self,
         device: &wgpu::Device,
         queue: &wgpu::Queue,
         encoder: &mut wgpu::CommandEncoder,
         scene: &Scene,
-        view: &View,
+        view: &ViewState,
+        size: [u32; 2],
+    ) -> Result<(), Error> {
+        let uploaded = self.upload(device, queue, encoder, scene, view, size);
+        if uploaded.is_err() {
+            // The encoder may be dropped, and with it the copies from buffers that were to grow.
+            self.reset(device, queue);
+        }
+        uploaded
+    }
+
+    fn upload(
+        &mut self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        encoder: &mut wgpu::CommandEncoder,
+        scene: &Scene,
+        view: &ViewState,
         size: [u32; 2],
     ) -> Result<(), Error> {
         let projection = Projection::new(scene, view, size.map(|v| v as f32));
@@ -139,7 +173,7 @@ impl Renderer {
         Ok(())
     }
 
-    /// What the last [`prepare`](Self::prepare) uploaded and the next [`paint`](Self::paint) draws.
+    /// The bytes that the last [`prepare`](Self::prepare) uploaded, and the draws of the next [`paint`](Self::paint).
     pub fn stats(&self) -> Stats {
         self.stats
     }

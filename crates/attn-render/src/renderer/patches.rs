@@ -1,4 +1,4 @@
-//! Patches on the GPU: the sheet as a texture, and where on it each point's part is.
+//! Patches on the GPU: the sheet as a texture, and the part of it that each point shows.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The pipelines, and what they bind.
+//! The pipelines and their bindings.
 
 use wgpu::{VertexAttribute, VertexFormat as Format};
 
@@ -22,8 +22,8 @@ pub(crate) const SHADERS: [(&str, &str); 7] = [
     ("patches", shader!("point", "patches")),
 ];
 
-/// What points of crowds are summed up in. Sums of 16 bits, which every device has, are right up to some hundred points on a
-/// pixel; from about two thousand on they stop growing, and colours shift.
+/// Format of the sums of mixed points. Sums of 16 bits, which every device has, are right up to some hundred points on a
+/// pixel. From about two thousand on they stop growing, and colors shift.
 pub(crate) fn sums_format(device: &wgpu::Device) -> wgpu::TextureFormat {
     if device.features().contains(wgpu::Features::FLOAT32_BLENDABLE) {
         wgpu::TextureFormat::Rgba32Float
@@ -43,7 +43,7 @@ pub(crate) struct CurveVertex {
     pub(crate) panel: u32,
 }
 
-/// A picture's place.
+/// The place of an image.
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub(crate) struct PictureInstance {
@@ -53,17 +53,17 @@ pub(crate) struct PictureInstance {
 }
 
 pub(crate) struct Pipelines {
-    /// Points into the target, for scenes in the plane and for those with panels in three dimensions.
+    /// Points into the target: for flat scenes, and for scenes with panels in three dimensions.
     pub(crate) points: [wgpu::RenderPipeline; 2],
-    /// The same into their sums.
+    /// Points into their sums; the same two.
     pub(crate) summed_points: [wgpu::RenderPipeline; 2],
-    /// From these sums to the target.
+    /// The sums into the target.
     pub(crate) mixed: wgpu::RenderPipeline,
     pub(crate) edges: wgpu::RenderPipeline,
     pub(crate) curves: wgpu::RenderPipeline,
     pub(crate) blocks: wgpu::RenderPipeline,
     pub(crate) pictures: wgpu::RenderPipeline,
-    /// Patches in the place of points; as with points.
+    /// Patches in place of points; the same two.
     pub(crate) patches: [wgpu::RenderPipeline; 2],
     pub(crate) frame_layout: wgpu::BindGroupLayout,
     pub(crate) points_layout: wgpu::BindGroupLayout,
@@ -100,18 +100,18 @@ const BLOCK: [Format; 7] = [
 ];
 const PICTURE: [Format; 3] = [Format::Float32x2, Format::Float32x2, Format::Uint32];
 
-/// Where a pipeline's vertices come from.
+/// The source of a pipeline's vertices.
 #[derive(Clone, Copy)]
 enum Vertices<'a> {
     /// A quad per instance, whose attributes are these.
     Quads(&'a [Format]),
     /// Triangles, whose vertices have these attributes.
     Mesh(&'a [Format]),
-    /// The shader knows, or reads a storage buffer.
+    /// The shader computes them or reads a storage buffer.
     Pulled,
 }
 
-/// Attributes packed one after the other, and the bytes of them all.
+/// Attributes packed one after the other, and their total size in bytes.
 fn packed(formats: &[Format]) -> (Vec<VertexAttribute>, u64) {
     let mut offset = 0;
     let attributes = formats.iter().zip(0..).map(|(&format, shader_location)| {
@@ -244,7 +244,7 @@ impl Pipelines {
     }
 }
 
-/// Where a pipeline's colours go, and how they meet what is there.
+/// The target of a pipeline's colors and how they blend with it.
 #[derive(Clone, Copy)]
 struct Output {
     format: wgpu::TextureFormat,

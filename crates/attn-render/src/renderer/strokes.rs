@@ -11,7 +11,7 @@ use lyon::{
 use super::pipelines::CurveVertex;
 use crate::{Curve, Error, Path};
 
-/// Largest distance between a curve and its straight pieces, as a fraction of the extent of the curve.
+/// Largest distance between a curve and its straight pieces, as a share of the extent of the curve.
 const TOLERANCE: f32 = 2e-4;
 
 pub(crate) fn tessellate(curves: &[Curve]) -> Result<VertexBuffers<CurveVertex, u32>, Error> {

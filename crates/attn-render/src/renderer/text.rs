@@ -1,15 +1,17 @@
-//! Text on the GPU, by glyphon: shaped once, drawn at any scale, with a rim of another colour.
+//! Text on the GPU, by glyphon: shaped once, drawn at any scale, with a rim of another color.
+//!
+//! Only the bundled fonts are used unless a host adds others, so that images are the same on every machine.
 
 use std::{collections::HashMap, sync::Arc};
 
 use glyphon::{
     Attrs, Buffer, Cache, ColorMode, FontSystem, Metrics, Resolution, Shaping, SwashCache, TextArea, TextAtlas,
-    TextBounds, TextRenderer, Viewport, Weight, Wrap,
+    TextBounds, TextRenderer, Viewport, Weight, Wrap, fontdb,
 };
 
 use crate::{
     Color, Error, PlacedLabel,
-    text::{FAMILY, LINE, RIM, bundled_fonts},
+    text::{FAMILY, LINE, RIM, bundled},
     text_width,
 };
 
@@ -17,29 +19,44 @@ type Key = (Arc<str>, u32, bool);
 
 struct Shaped {
     buffer: Buffer,
-    /// By how much it must shrink to fit into the width that was measured for it: other fonts than the bundled ones may
-    /// be wider than estimated, and labels must not overlap.
+    /// Factor that makes it fit into its measured width: added fonts may be wider than estimated, and labels must not
+    /// overlap.
     fit: f32,
-    /// The frame that last drew it.
+    /// The last frame that drew it.
     used: u64,
 }
 
 pub(crate) struct TextPainter {
     fonts: FontSystem,
     swash: SwashCache,
-    viewport: Viewport,
-    atlas: TextAtlas,
-    /// One per layer.
-    layers: Vec<TextRenderer>,
+    glyphs: Glyphs,
     shaped: HashMap<Key, Shaped>,
     frame: u64,
 }
 
-/// Shaped text that no frame drew for so long is forgotten.
+/// What the device holds of the text.
+struct Glyphs {
+    viewport: Viewport,
+    atlas: TextAtlas,
+    /// One per layer.
+    layers: Vec<TextRenderer>,
+}
+
+/// Shaped text is forgotten when so many frames have not drawn it.
 const KEPT_FRAMES: u64 = 120;
 
-impl TextPainter {
-    pub(crate) fn new(device: &wgpu::Device, queue: &wgpu::Queue, target: wgpu::TextureFormat) -> Self {
+/// A font system that holds the bundled fonts and nothing of the machine.
+pub(crate) fn bundled_fonts() -> FontSystem {
+    let mut db = fontdb::Database::new();
+    for bytes in bundled() {
+        db.load_font_source(fontdb::Source::Binary(Arc::new(bytes)));
+    }
+    db.set_sans_serif_family(FAMILY);
+    FontSystem::new_with_locale_and_db("en-US".to_owned(), db)
+}
+
+impl Glyphs {
+    fn new(device: &wgpu::Device, queue: &wgpu::Queue, target: wgpu::TextureFormat) -> Self {
         let cache = Cache::new(device);
         let mode = if target.is_srgb() {
             ColorMode::Accurate
@@ -47,14 +64,27 @@ impl TextPainter {
             ColorMode::Web
         };
         Self {
-            fonts: bundled_fonts(),
-            swash: SwashCache::new(),
             viewport: Viewport::new(device, &cache),
             atlas: TextAtlas::with_color_mode(device, queue, &cache, target, mode),
             layers: Vec::new(),
+        }
+    }
+}
+
+impl TextPainter {
+    pub(crate) fn new(device: &wgpu::Device, queue: &wgpu::Queue, target: wgpu::TextureFormat) -> Self {
+        Self {
+            fonts: bundled_fonts(),
+            swash: SwashCache::new(),
+            glyphs: Glyphs::new(device, queue, target),
             shaped: HashMap::new(),
             frame: 0,
         }
+    }
+
+    /// Gives up what the device holds; fonts and shaped text stay.
+    pub(crate) fn reset(&mut self, device: &wgpu::Device, queue: &wgpu::Queue, target: wgpu::TextureFormat) {
+        self.glyphs = Glyphs::new(device, queue, target);
     }
 
     pub(crate) fn add_font(&mut self, bytes: Vec<u8>) {
@@ -76,47 +106,32 @@ impl TextPainter {
         layers: &[Vec<PlacedLabel>],
     ) -> Result<(), Error> {
         self.frame += 1;
-        self.viewport.update(
-            queue,
-            Resolution {
-                width: size[0],
-                height: size[1],
-            },
-        );
-        // Glyphs of earlier frames may make room for this one's.
-        self.atlas.trim();
         for label in layers.iter().flatten() {
             self.shape(label);
         }
-        while self.layers.len() < layers.len() {
-            self.layers.push(TextRenderer::new(
-                &mut self.atlas,
+        let Glyphs {
+            viewport,
+            atlas,
+            layers: renderers,
+        } = &mut self.glyphs;
+        let [width, height] = size;
+        viewport.update(queue, Resolution { width, height });
+        // Glyphs of earlier frames may make room for those of this one.
+        atlas.trim();
+        while renderers.len() < layers.len() {
+            renderers.push(TextRenderer::new(
+                atlas,
                 device,
                 wgpu::MultisampleState::default(),
                 None,
             ));
         }
-        for (layer, renderer) in self.layers.iter_mut().enumerate() {
+        for (layer, renderer) in renderers.iter_mut().enumerate() {
             let labels = layers.get(layer).map_or(&[][..], Vec::as_slice);
-            let rims = labels.iter().filter_map(|label| label.halo.map(|halo| (label, halo)));
-            let rims = rims.flat_map(|(label, halo)| {
-                AROUND.map(|way| (label, halo, way.map(|v| v * RIM * label.size * label.scale)))
-            });
-            let texts = labels.iter().map(|label| (label, label.color, [0.0; 2]));
-            let shaped = &self.shaped;
-            let areas = rims
-                .chain(texts)
-                .filter_map(|(label, color, shift)| Some(area(label, shaped.get(&key(label))?, color, shift)));
+            let areas = areas(labels, &self.shaped);
+            let (fonts, swash) = (&mut self.fonts, &mut self.swash);
             renderer
-                .prepare(
-                    device,
-                    queue,
-                    &mut self.fonts,
-                    &mut self.atlas,
-                    &self.viewport,
-                    areas,
-                    &mut self.swash,
-                )
+                .prepare(device, queue, fonts, atlas, viewport, areas, swash)
                 .map_err(|error| Error::Text(error.to_string()))?;
         }
         let frame = self.frame;
@@ -125,9 +140,14 @@ impl TextPainter {
     }
 
     pub(crate) fn paint(&self, layer: usize, pass: &mut wgpu::RenderPass<'_>) -> Result<(), Error> {
-        match self.layers.get(layer) {
+        let Glyphs {
+            viewport,
+            atlas,
+            layers,
+        } = &self.glyphs;
+        match layers.get(layer) {
             Some(renderer) => renderer
-                .render(&self.atlas, &self.viewport, pass)
+                .render(atlas, viewport, pass)
                 .map_err(|error| Error::Text(error.to_string())),
             None => Ok(()),
         }
@@ -154,10 +174,10 @@ impl TextPainter {
     }
 }
 
-/// Text may be wider than measured by this share of its size before it shrinks: rounding and kerning are no reason.
+/// Excess width, in font sizes, up to which text does not shrink: rounding and kerning stay below it.
 const SLACK: f32 = 0.3;
 
-/// Eight ways around.
+/// The directions in which the rim is drawn.
 const AROUND: [[f32; 2]; 8] = [
     [1.0, 0.0],
     [0.7, 0.7],
@@ -171,6 +191,17 @@ const AROUND: [[f32; 2]; 8] = [
 
 fn key(label: &PlacedLabel) -> Key {
     (label.text.clone(), label.size.to_bits(), label.bold)
+}
+
+/// What a layer draws: the rims of its labels, then their text.
+fn areas<'a>(labels: &'a [PlacedLabel], shaped: &'a HashMap<Key, Shaped>) -> impl Iterator<Item = TextArea<'a>> {
+    let rims = labels.iter().filter_map(|label| label.halo.map(|halo| (label, halo)));
+    let rims = rims.flat_map(|(label, halo)| {
+        AROUND.map(|direction| (label, halo, direction.map(|v| v * RIM * label.size * label.scale)))
+    });
+    let texts = labels.iter().map(|label| (label, label.color, [0.0; 2]));
+    rims.chain(texts)
+        .filter_map(|(label, color, shift)| Some(area(label, shaped.get(&key(label))?, color, shift)))
 }
 
 #[expect(

@@ -1,9 +1,9 @@
-//! Images as textures, and how shaders are given them.
+//! Images as textures, and their bindings.
 
 use super::buffers::Uploads;
 use crate::{Error, Image};
 
-/// An image as a texture in the target's colours.
+/// An image as a texture in the colors of the target.
 pub(super) fn texture(
     image: &Image,
     target: wgpu::TextureFormat,

@@ -19,7 +19,7 @@ pub use self::{
     point::{Point, Shape},
     text::{Cell, GlyphRow, Label, Placement},
 };
-use crate::{Bounds, Color, Rect, Tracked};
+use crate::{Bounds, Color, Rect, Target, Tracked};
 
 /// What a panel's data coordinates mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Axes {
     Page,
     /// A plot: two dimensions, y upwards.
     Plane,
-    /// Three dimensions, y upwards, seen through [`View::orbit`](crate::View::orbit).
+    /// Three dimensions, y upwards, seen through [`ViewState::orbit`](crate::ViewState::orbit).
     Space,
 }
 
@@ -39,9 +39,9 @@ pub enum Motion {
     /// Nothing: titles, legends.
     #[default]
     Fixed,
-    /// The panel itself moves with [`View::stage`](crate::View::stage), cut to [`Scene::stage`].
+    /// The panel itself moves with [`ViewState::stage`](crate::ViewState::stage), cut to [`Scene::stage`].
     Stage,
-    /// The panel stays, its content moves with [`View::inside`](crate::View::inside).
+    /// The panel stays, its content moves with [`ViewState::inside`](crate::ViewState::inside).
     Inside,
 }
 
@@ -68,7 +68,7 @@ pub struct Panel {
     pub rows: Option<Rows>,
 }
 
-/// Rows of which a panel shows those from [`View::first_token`](crate::View::first_token) on. The wheel, a drag and two fingers
+/// Rows of which a panel shows those from [`ViewState::first_token`](crate::ViewState::first_token) on. The wheel, a drag and two fingers
 /// go through them instead of moving a camera.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rows {
@@ -102,8 +102,24 @@ pub struct Region {
     pub panel: u16,
     /// Where, in data coordinates.
     pub rect: Rect,
-    /// What hit tests report.
-    pub id: u32,
+    /// What hit tests report. The head of an item is that of the panel.
+    pub target: Target,
+}
+
+impl Region {
+    /// A rectangle that stands for the item `id`: a token, a patch, a bar, a node.
+    pub fn item(panel: u16, rect: Rect, id: usize) -> Self {
+        Self {
+            panel,
+            rect,
+            target: Target::item(id),
+        }
+    }
+
+    /// The id of its item, if it stands for one.
+    pub fn id(&self) -> Option<u32> {
+        self.target.id()
+    }
 }
 
 /// How the points of a layer cover each other.

@@ -32,7 +32,8 @@ impl PatchStyle {
         }
     }
 
-    /// Width of the frame in layout units, and how much of the colour covers the patch.
+    /// Width of the frame in layout units, and the share of the patch's color in the image.
+    #[cfg(any(feature = "svg", feature = "wgpu"))]
     pub(crate) fn frame_and_tint(self) -> (f32, f32) {
         match self {
             Self::Outlined => (1.0, 0.0),
@@ -75,6 +76,7 @@ impl Patches {
     }
 
     /// Refuses parts that reach beyond the sheet.
+    #[cfg(feature = "wgpu")]
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (width, height) = (self.sheet.width(), self.sheet.height());
         let beyond = |part: &&[u16; 4]| {

@@ -44,6 +44,7 @@ impl Point {
     const SOLID: u8 = 0x40;
     const PATCH: u8 = 0x80;
     /// Opacity of a solid point.
+    #[cfg(feature = "svg")]
     pub(crate) const SOLID_OPACITY: f32 = 0.9;
 
     /// A disc of relative size 1 in panel `panel`.

@@ -1,4 +1,4 @@
-// Rectangles: one instance each, snapped to whole pixels so that frames are crisp and neighbours leave no seam.
+// Rectangles: one instance each, snapped to whole pixels so that frames are crisp and neighbors leave no seam.
 
 struct Out {
     @builtin(position) position: vec4<f32>,

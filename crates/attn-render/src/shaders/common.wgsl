@@ -1,15 +1,15 @@
-// Shared by every pipeline: where panels are, and colours. Written before each of the other files.
+// Places of panels, and colors. Every shader begins with this file.
 
 struct Globals {
     // Width and height of the target in pixels.
     size: vec2<f32>,
     // Pixels per layout unit.
     scale: f32,
-    // 1 if the target expects linear colours, 0 if sRGB bytes.
+    // 1 if the target expects linear colors, 0 if sRGB bytes.
     linear: f32,
 }
 
-// What nearly every vertex needs, kept short: on software rasterisers each word read costs as much as the arithmetic.
+// Read by nearly every vertex, so kept short: on software rasterizers each word costs as much as the arithmetic.
 struct Panel {
     // Flat panels: px = offset + scale * (x, y), y reversed if UP.
     offset: vec2<f32>,
@@ -70,13 +70,13 @@ fn corner(vertex: u32) -> vec2<f32> {
     return vec2(f32(vertex & 1u), f32(vertex >> 1u)) * 2.0 - 1.0;
 }
 
-// How visible a point of a cloud is by its w: 1 at the near side, less towards the far side.
+// Visibility of a point of a cloud by its w: 1 at the near side, less towards the far side.
 fn depth_cue(w: f32) -> f32 {
     // 3.5: eye distance in radii of the data.
     return 1.0 - 0.6 * clamp(0.5 - 1.75 * (1.0 - w), 0.0, 1.0);
 }
 
-// An sRGB colour as the target expects it, still with straight alpha.
+// An sRGB color as the target expects it, still with straight alpha.
 fn target_color(srgb: vec4<f32>) -> vec4<f32> {
     if globals.linear == 0.0 {
         return srgb;

@@ -1,4 +1,4 @@
-// The sums of a layer's points as one colour per pixel: their mean, as opaque as all of them together.
+// The sums of a layer's points as one color per pixel: their mean, as opaque as all of them together.
 
 @group(1) @binding(0) var sums: texture_2d<f32>;
 
@@ -7,7 +7,7 @@ struct Out {
     @location(0) @interpolate(flat) opacity: f32,
 }
 
-// One triangle around the target; which instance it is says how opaque the whole is, in 1/255.
+// One triangle around the target. The instance index is the opacity of the whole, in 1/255.
 @vertex
 fn vertex(@builtin(vertex_index) index: u32, @builtin(instance_index) opacity: u32) -> Out {
     var out: Out;

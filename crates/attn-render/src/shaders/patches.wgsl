@@ -1,5 +1,5 @@
-// Patches in the place of points: two triangles each, read from the points themselves, so that whatever moves, dims or hides a
-// point does so to its patch.
+// Patches in place of points: two triangles each. They read the points themselves, so a patch moves, dims and hides with
+// its point.
 
 @group(2) @binding(0) var sheet: texture_2d<f32>;
 @group(2) @binding(1) var sheet_sampler: sampler;
@@ -51,7 +51,7 @@ fn vertex(@builtin(vertex_index) index: u32) -> Out {
     let style = vec2<f32>(parts[0]) / 256.0;
     out.style = vec3(half, min(style.x * globals.scale, 0.4 * half), style.y);
     if hidden || part.y == 0u || half <= 0.0 || any(px + reach < clip.xy) || any(px - reach > clip.zw) {
-        // Outside of the target: nothing is rasterised.
+        // Outside of the target: nothing is rasterized.
         out.position = vec4(2.0, 2.0, 2.0, 1.0);
     }
     return out;
@@ -62,10 +62,10 @@ fn fragment(in: Out) -> @location(0) vec4<f32> {
     let half = in.style.x;
     let frame = in.style.y;
     let inner = clamp(0.5 + 0.5 * in.local / (half - frame), vec2(0.0), vec2(1.0));
-    // Half a pixel from the edges: neighbours on the sheet are other patches.
+    // Half a pixel from the edges: beside them on the sheet are other patches.
     let texel = in.part.xy + clamp(inner * in.part.zw, vec2(0.5), max(in.part.zw - 0.5, vec2(0.5)));
     let pixel = textureSampleLevel(sheet, sheet_sampler, texel / vec2<f32>(textureDimensions(sheet)), 0.0);
-    // How far inside the outline.
+    // Depth inside the outline.
     let depth = half - max(abs(in.local.x), abs(in.local.y));
     let framed = select(0.0, clamp(frame - depth + 0.5, 0.0, 1.0), frame > 0.0);
     let color = mix(pixel.rgb, in.color.rgb, max(framed, in.style.z));

@@ -1,4 +1,4 @@
-// Pictures: one textured quad each, cut to its panel.
+// Images: one textured quad each, clipped to its panel.
 
 struct Out {
     @builtin(position) position: vec4<f32>,

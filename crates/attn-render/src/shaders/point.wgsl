@@ -1,4 +1,4 @@
-// What points and patches share: how a point is stored, and where it is seen.
+// The layout of a point and its place on the target, shared by points and patches.
 
 struct Point {
     x: f32,

@@ -1,5 +1,5 @@
-// Points: one triangle each, around the outline, which is a signed distance. A triangle costs rasterisers less than a
-// quad, and reading points by index less than instances of so few vertices.
+// Points: one triangle each, around the outline, which is a signed distance. A triangle costs rasterizers less than a
+// quad, and points read by index cost less than instances of so few vertices.
 
 // Whether points are summed up for `mixed.wgsl` instead of drawn.
 override MIXED: bool = false;
@@ -44,11 +44,11 @@ fn vertex(@builtin(vertex_index) index: u32) -> Out {
     out.local = way * reach;
     out.position = clip_from_px(px + out.local);
     let color = target_color(unpack4x8unorm(point.color) * vec4(1.0, 1.0, 1.0, alpha));
-    out.color_shape = vec3(pack2x16unorm(color.rg), pack2x16unorm(color.ba), u32(radius * 256.0) << 4u | shape);
+    out.color_shape = vec3(pack2x16unorm(color.rg), pack2x16unorm(color.ba), (u32(radius * 256.0) << 4u) | shape);
     out.clip = panel.clip;
     let clip = unpack_clip(panel.clip);
     if hidden || any(px + reach < clip.xy) || any(px - reach > clip.zw) {
-        // Outside of the target: nothing is rasterised.
+        // Outside of the target: nothing is rasterized.
         out.position = vec4(2.0, 2.0, 2.0, 1.0);
     }
     return out;
@@ -77,7 +77,7 @@ fn fragment(in: Out) -> @location(0) vec4<f32> {
     return premultiplied(color, coverage);
 }
 
-// What passes through several points is the product of what each lets through; its logarithm is a sum, which has no order.
+// The transparency of several points is the product of theirs. Its logarithm is a sum, which has no order.
 fn optical_depth(opacity: f32) -> f32 {
     return -log(1.0 - min(opacity, 0.999));
 }

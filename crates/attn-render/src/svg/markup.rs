@@ -1,10 +1,10 @@
-//! Text of an SVG document: numbers, colours, escapes and groups, short and valid.
+//! Text of an SVG document: numbers, colors, escapes and groups, short and valid.
 
 use std::fmt::Write as _;
 
 use crate::{Color, Rect};
 
-/// Markup that is being written, with the group that is open in it.
+/// Markup that is being written, with its open group.
 #[derive(Default)]
 pub(super) struct Markup {
     pub(super) text: String,
@@ -12,7 +12,7 @@ pub(super) struct Markup {
 }
 
 impl Markup {
-    /// Goes on in a group cut by a clip path and named by a title; opens it unless it is open already.
+    /// Continues in a group with a clip path and a title; opens it unless it is open already.
     pub(super) fn group(&mut self, clip: Option<usize>, title: &str) {
         if self
             .open
@@ -43,7 +43,7 @@ impl Markup {
         }
     }
 
-    /// A number with at most two decimals: a hundredth of a layout unit is not seen.
+    /// A number with at most two decimals: a hundredth of a layout unit is invisible.
     #[expect(clippy::cast_possible_truncation, reason = "float to integer saturates; NaN is 0")]
     pub(super) fn plain(&mut self, value: f32) {
         let hundredths = (f64::from(value) * 100.0).round() as i64;
@@ -56,7 +56,7 @@ impl Markup {
         };
     }
 
-    /// Two numbers, and a blank before them.
+    /// Two numbers, each after a blank.
     pub(super) fn position(&mut self, [x, y]: [f32; 2]) {
         self.text.push(' ');
         self.plain(x);
@@ -77,12 +77,12 @@ impl Markup {
         self.number("height", rect.height());
     }
 
-    /// A colour as `fill` or `stroke`, and its opacity if it is not opaque.
+    /// A color as `fill` or `stroke`, and its opacity if it is not opaque.
     pub(super) fn color(&mut self, name: &str, color: Color) {
         self.faded(name, color, 1.0);
     }
 
-    /// A colour whose opacity is multiplied by `opacity`.
+    /// A color whose opacity is multiplied by `opacity`.
     pub(super) fn faded(&mut self, name: &str, color: Color, opacity: f32) {
         let [r, g, b, a] = color.0;
         let _ = write!(self.text, " {name}=\"#{r:02x}{g:02x}{b:02x}\"");
@@ -93,7 +93,7 @@ impl Markup {
         }
     }
 
-    /// Text between tags. What XML does not allow becomes the replacement character.
+    /// Text between tags. Characters that XML forbids become the replacement character.
     pub(super) fn escaped(&mut self, text: &str) {
         for c in text.chars() {
             match c {

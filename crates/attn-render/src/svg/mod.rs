@@ -1,9 +1,9 @@
-//! Scenes as vector graphics (SVG 1.1 with `href`), for papers and for hands that go on drawing.
+//! Scenes as vector graphics (SVG 1.1 with `href`), for papers and for further editing.
 //!
-//! What a primitive means is kept: text is text, points are circles and squares, curves are Bézier curves, pictures
-//! are embedded as PNG, panels cut what they hold. Lengths are layout units. Everything is placed through the
-//! [`Projection`] that the renderer uses, so that the drawing and the raster show the same; only the snapping of
-//! rectangles to whole pixels and lines of at least a pixel are left to whoever rasterises the file.
+//! Primitives keep their kind: text is text, points are circles and squares, curves are Bézier curves, images are
+//! embedded as PNG, panels clip their content. Lengths are layout units. Everything is placed through the [`Projection`]
+//! that the renderer uses, so that both show the same. Only the snapping of rectangles to whole pixels and the least
+//! width of lines are left to the program that rasterizes the file.
 
 mod markup;
 mod shapes;
@@ -12,21 +12,22 @@ use std::{collections::HashMap, fmt::Write as _, path::Path, sync::Arc};
 
 use self::markup::{Markup, base64};
 use crate::{
-    Block, Error, Image, Patches, PlacedLabel, Point, Projection, Rect, Scene, View, place_labels,
-    raster::write_whole,
-    rows,
+    Block, Error, Image, Patches, PlacedLabel, Point, Projection, Rect, Scene, ViewState,
+    files::write_whole,
+    place_labels, rows,
+    sample::hash,
     text::{FAMILY, RIM},
 };
 
-/// How a scene becomes an SVG file.
+/// Options of an SVG file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SvgOptions {
-    /// At most so many points are drawn, 20,000 by default: beyond it files grow past what editors open. Which ones is
-    /// decided by a fixed hash, so that every part of every cloud is thinned alike; the file says how many are left.
+    /// Limit on the number of points; default 20,000, because editors fail to open larger files. A fixed hash chooses
+    /// them, so that every part of every cloud is thinned alike. The file says how many are drawn.
     pub max_points: usize,
-    /// Font families, by name, for what the bundled fonts lack: `Noto Sans CJK JP`. Text stays text, so that whoever shows the
-    /// file must have them; without them, as by default, programs choose their own. Widths are those the scene was laid out
-    /// with.
+    /// Names of font families for characters that the bundled fonts lack: `Noto Sans CJK JP`. Text stays text, so the
+    /// program that shows the file must have them; without names, the default, it chooses its own. Widths stay those of
+    /// the layout.
     pub families: Vec<String>,
 }
 
@@ -41,23 +42,35 @@ impl Default for SvgOptions {
 
 /// The scene as an SVG document, its layout unit as the unit of length.
 ///
-/// Theme and cameras are those the scene was built with and `view` has, as for
-/// [`Headless::render`](crate::Headless::render). Text is set in the bundled DejaVu Sans where the reader has it, else in a
-/// sans-serif that is stretched to the same width, so that nothing overlaps.
+/// The theme is that of the scene and the cameras are those of `view`, as for the renderer. Text is set in DejaVu Sans
+/// where the reader has it, else in a sans-serif that is stretched to the same width, so that nothing overlaps.
 ///
 /// # Errors
-/// [`Error::Shape`] if the layout has no size, [`Error::Embed`] if a picture cannot be encoded.
+/// [`Error::Shape`] if the layout has no size, [`Error::Embed`] if an image cannot be encoded.
 ///
 /// ```
-/// use attn_render::{Color, Label, Scene, SvgOptions, View, svg};
+/// use attn_render::{Color, Label, Scene, SvgOptions, ViewState, svg};
 ///
 /// let mut scene = Scene::new([120.0, 40.0], Color::hex(0xFFFFFF));
 /// scene.layers[0].labels.push(Label::new(0, [8.0, 8.0], "a < b", 12.0, Color::hex(0x1C2127)));
-/// let drawing = svg(&scene, &View::default(), &SvgOptions::default())?;
+/// let drawing = svg(&scene, &ViewState::default(), &SvgOptions::default())?;
 /// assert!(drawing.starts_with("<svg") && drawing.contains(">a &lt; b</text>"));
 /// # Ok::<(), attn_render::Error>(())
 /// ```
-pub fn svg(scene: &Scene, view: &View, options: &SvgOptions) -> Result<String, Error> {
+pub fn svg(scene: &Scene, view: &ViewState, options: &SvgOptions) -> Result<String, Error> {
+    svg_with_titles(scene, view, options, &|_, _, _| None)
+}
+
+/// What a drawing says of the point of an id in a panel.
+pub(crate) type Titles<'a> = &'a dyn Fn(&Scene, usize, u32) -> Option<String>;
+
+/// As [`svg`], with a title for points, which readers show beside the pointer.
+pub(crate) fn svg_with_titles(
+    scene: &Scene,
+    view: &ViewState,
+    options: &SvgOptions,
+    titles: Titles<'_>,
+) -> Result<String, Error> {
     if !scene.size.iter().all(|side| (1e-3..1e6).contains(side)) {
         return Err(Error::Shape {
             what: "size of the layout",
@@ -99,11 +112,23 @@ pub fn svg(scene: &Scene, view: &View, options: &SvgOptions) -> Result<String, E
                     Some(patches) if point.is_patch() => drawing.patch(patches, point.id)?,
                     _ => None,
                 };
+                let title = Some(point).filter(|point| point.is_pickable() && shapes::in_sight(point, &projection));
+                let title = title
+                    .and_then(|point| titles(scene, point.panel(), point.id))
+                    .filter(|title| !title.is_empty());
                 drawing.in_panel(point.panel(), |body, place| {
+                    if let Some(title) = &title {
+                        body.text.push_str("<g><title>");
+                        body.escaped(title);
+                        body.text.push_str("</title>");
+                    }
                     let (panel, dimmed) = (&scene.panels[point.panel()], scene.dimmed_opacity());
                     match &patch {
                         Some(patch) => shapes::patch(body, point, patch, panel, place, dimmed),
                         None => shapes::point(body, point, panel, place, dimmed),
+                    }
+                    if title.is_some() {
+                        body.text.push_str("</g>\n");
                     }
                 });
             }
@@ -123,11 +148,11 @@ pub fn svg(scene: &Scene, view: &View, options: &SvgOptions) -> Result<String, E
 ///
 /// # Errors
 /// Those of [`svg`], and [`Error::Write`] if the file cannot be written.
-pub fn write_svg(path: impl AsRef<Path>, scene: &Scene, view: &View, options: &SvgOptions) -> Result<(), Error> {
+pub fn write_svg(path: impl AsRef<Path>, scene: &Scene, view: &ViewState, options: &SvgOptions) -> Result<(), Error> {
     write_whole(path.as_ref(), svg(scene, view, options)?.as_bytes())
 }
 
-/// A family's name in a list of names, with what would end the list or the attribute left out.
+/// The name of a family as part of a list, without characters that would end the list or the attribute.
 fn family(name: &str) -> String {
     let plain: String = name
         .chars()
@@ -143,12 +168,12 @@ struct Drawing<'a> {
     defs: Markup,
     /// Numbers of the clip paths, by the bits of their rectangles.
     clips: HashMap<[u32; 4], usize>,
-    /// Numbers of the embedded pictures, by where their pixels are.
+    /// Numbers of the embedded images, by the address of their pixels.
     images: HashMap<*const Image, usize>,
 }
 
 impl Drawing<'_> {
-    /// Draws into the group of a panel: cut to it, named as it. Nothing for a panel that does not exist.
+    /// Draws into the group of a panel: clipped to it, with its title. Draws nothing for a panel that does not exist.
     fn in_panel(&mut self, panel: usize, draw: impl FnOnce(&mut Markup, &crate::PanelPlace)) {
         let Some(place) = self.projection.panels.get(panel) else {
             return;
@@ -162,7 +187,7 @@ impl Drawing<'_> {
         draw(&mut self.body, place);
     }
 
-    /// The number of a clip path; `None` if the whole page is seen.
+    /// The number of a clip path; `None` if it is the whole page.
     fn clip(&mut self, rect: Rect) -> Option<usize> {
         let page = Rect::new(0.0, 0.0, self.scene.size[0], self.scene.size[1]);
         if rect.intersect(&page) == page {
@@ -192,7 +217,7 @@ impl Drawing<'_> {
         Ok(())
     }
 
-    /// What a point is drawn as, if it is a patch.
+    /// The part of the sheet that a point is drawn as, if it has one.
     fn patch(&mut self, patches: &Patches, id: u32) -> Result<Option<shapes::Patch>, Error> {
         let Some(part) = patches.part(id) else {
             return Ok(None);
@@ -291,12 +316,12 @@ impl Drawing<'_> {
 }
 
 /// From the top of a line of text to its baseline, in font sizes: DejaVu Sans rises 0.928 and falls 0.236, and the
-/// renderer centres that in a line of 1.25.
+/// renderer centers that in a line of 1.25.
 const BASELINE: f32 = 0.5 * (crate::text::LINE - 0.928 - 0.236) + 0.928;
 
 /// Which points are drawn.
 struct Thinning {
-    /// Drawn are the points whose hash is below; `None` for all.
+    /// Bound on the hash of the drawn points; `None` for all.
     below: Option<u64>,
     drawn: usize,
     visible: usize,
@@ -341,12 +366,4 @@ impl Thinning {
         self.below
             .map(|_| format!("{drawn} of {visible} points are drawn, chosen evenly by a fixed hash of their index."))
     }
-}
-
-/// A mixture of an index without collisions (the finaliser of SplitMix64, Steele et al. 2014).
-pub(crate) fn hash(index: usize) -> u64 {
-    let mut z = (index as u64).wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

@@ -1,15 +1,15 @@
-//! One primitive each, with the measures of the shaders.
+//! The primitives, one function each, with the measures of the shaders.
 
 use std::fmt::Write as _;
 
 use super::markup::Markup;
 use crate::{Axes, Block, Curve, Edge, Panel, PanelPlace, PatchStyle, Path, Point, Projection, Rect, Shape};
 
-/// How far a point reaches beyond its radius at most.
+/// Largest reach of a point, in radii.
 const REACH: f32 = 1.26;
 
 fn finite(values: &[f32]) -> bool {
-    // Far beyond any page, renderers lose precision and files lose sense.
+    // Far beyond any page renderers lose precision.
     values.iter().all(|v| v.abs() < 1e6)
 }
 
@@ -21,12 +21,12 @@ pub(super) fn in_sight(point: &Point, projection: &Projection) -> bool {
     })
 }
 
-/// How visible what lies at a depth is: as `depth_cue` of the shaders.
+/// Visibility at a depth, as `depth_cue` of the shaders.
 fn depth_cue(w: f32) -> f32 {
     1.0 - 0.6 * (0.5 - 1.75 * (1.0 - w)).clamp(0.0, 1.0)
 }
 
-/// Where a point is, how large, and how near: 1 in the plane.
+/// Place, radius and nearness of a point; the nearness is 1 in the plane.
 struct Seen {
     x: f32,
     y: f32,
@@ -34,7 +34,7 @@ struct Seen {
     near: f32,
 }
 
-/// `None` for a point that cannot be seen.
+/// Returns `None` for an invisible point.
 fn seen(point: &Point, panel: &Panel, place: &PanelPlace) -> Option<Seen> {
     let [x, y, w] = place.px_from_data.apply(point.position);
     if point.is_hidden() || w <= 0.0 || !finite(&[x, y]) {
@@ -52,10 +52,11 @@ fn seen(point: &Point, panel: &Panel, place: &PanelPlace) -> Option<Seen> {
     drawn.then_some(Seen { x, y, radius, near })
 }
 
-/// A part of an image in the place of a point.
+/// A part of an image, drawn in place of a point.
 pub(super) struct Patch {
-    /// The image's number, and its size in pixels.
+    /// Number of the image.
     pub(super) number: usize,
+    /// Width and height of the image in pixels.
     pub(super) sheet: [u32; 2],
     pub(super) part: [u16; 4],
     pub(super) style: PatchStyle,
@@ -255,7 +256,7 @@ pub(super) fn edge(body: &mut Markup, edge: &Edge, place: &PanelPlace, space: bo
     body.text.push_str("/>\n");
 }
 
-/// A use of embedded picture `number`, which is one unit a side.
+/// A use of the embedded image `number`, which is one unit a side.
 pub(super) fn picture(body: &mut Markup, rect: Rect, number: usize, place: &PanelPlace) {
     let corner = |p: [f32; 2]| place.px_from_data.apply([p[0], p[1], 0.0]);
     let ([ax, ay, _], [bx, by, _]) = (corner(rect.min), corner(rect.max));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{Change, Place, Start, between, faded, place};
 use crate::{
-    Color, Label, Placement, Projection, Rect, Scene, View,
+    Color, Label, Placement, Projection, Rect, Scene, ViewState,
     labels::{drawn, fixed_box},
 };
 
@@ -70,7 +70,7 @@ struct Drawn {
 type Key = (usize, u32);
 
 /// What is drawn in a scene's layers, by the place of its anchor.
-fn drawn_at(scene: &Scene, view: &View) -> BTreeMap<Place, Hung> {
+fn drawn_at(scene: &Scene, view: &ViewState) -> BTreeMap<Place, Hung> {
     let projection = Projection::new(scene, view, scene.size);
     let mut places: BTreeMap<Place, Hung> = BTreeMap::new();
     for (index, layer) in scene.layers.iter().enumerate() {
@@ -99,7 +99,7 @@ fn drawn_at(scene: &Scene, view: &View) -> BTreeMap<Place, Hung> {
 /// which it is in the second, and how it gets there; `starts` says where the points of the second come from.
 pub(super) fn hanging(
     [from, to]: [&Scene; 2],
-    view: &View,
+    view: &ViewState,
     places: &[(usize, Option<Change>)],
     starts: &[Vec<Option<Start>>],
 ) -> Vec<Hanging> {
@@ -181,7 +181,7 @@ pub(super) fn hanging(
 }
 
 /// Of labels that would run over each other on the way, those that come later are not read there.
-fn part_crossing(all: &mut [Hanging], to: &Scene, view: &View) {
+fn part_crossing(all: &mut [Hanging], to: &Scene, view: &ViewState) {
     let projection = Projection::new(to, view, to.size);
     let boxes = |hanging: &Hanging| -> Option<Vec<Rect>> {
         let moments = (0..=MOMENTS).map(|moment| hanging.at(f32::from(moment) / f32::from(MOMENTS)));

@@ -8,7 +8,7 @@ mod labels;
 use std::collections::HashMap;
 
 use self::labels::Hanging;
-use crate::{Axes, Color, Edge, Label, Layer, Panel, Placement, Point, Scene, View};
+use crate::{Axes, Color, Edge, Label, Layer, Panel, Placement, Point, Scene, ViewState};
 
 /// A way from one scene to another, such as the same heads under t-SNE and under UMAP, or after two epochs of training.
 ///
@@ -19,10 +19,10 @@ use crate::{Axes, Color, Edge, Label, Layer, Panel, Placement, Point, Scene, Vie
 ///
 /// ```
 /// use attn_core::{Attention, HeadId};
-/// use attn_render::{Transition, View, views::{Coordinates, Head}};
+/// use attn_render::{Plot, Transition, ViewState, plots::{Coordinates, Head}};
 ///
 /// let head = HeadId::new(Attention::EncoderSelf, 0, 0);
-/// let view = View::default();
+/// let view = ViewState::default();
 /// let scene = |points: &[f32]| Head::new(head, Coordinates::new(points, 2)?, 1).scene(&view, [300.0, 300.0]);
 /// let way = Transition::new(&scene(&[0.0, 0.0, 4.0, 4.0, 0.0, 4.0])?, scene(&[4.0, 0.0, 0.0, 4.0, 0.0, 0.0])?, &view);
 /// let middle = way.at(0.5);
@@ -100,8 +100,8 @@ fn extent(panel: &Panel) -> f32 {
 
 impl Transition {
     /// Prepares the way: matches points and chooses labels once, so that every moment of it is cheap. The `view` says which
-    /// labels are seen; with [`View::reduced_motion`] the way is at its end at once.
-    pub fn new(from: &Scene, to: Scene, view: &View) -> Self {
+    /// labels are seen; with [`Shared::reduced_motion`] the way is at its end at once.
+    pub fn new(from: &Scene, to: Scene, view: &ViewState) -> Self {
         let mut pairs: HashMap<(usize, u32), Point> = HashMap::new();
         let panels: HashMap<String, usize> = to
             .panels
@@ -163,7 +163,7 @@ impl Transition {
         Self {
             ties: ties(&to, &starts),
             labels: labels::hanging([from, &to], view, &places, &starts),
-            jumps: view.reduced_motion,
+            jumps: view.shared.reduced_motion,
             to,
             starts,
             leaving,

@@ -4,8 +4,8 @@ use attn_core::{Attention, HeadId};
 
 use super::*;
 use crate::{
-    Orbit, PlacedLabel, Projection, Theme, place_labels,
-    views::{Coordinates, Head, HeadSequence},
+    Orbit, PlacedLabel, Plot, Projection, Shared, Theme, place_labels,
+    plots::{Coordinates, Head, HeadSequence},
 };
 
 const ID: HeadId = HeadId {
@@ -15,14 +15,14 @@ const ID: HeadId = HeadId {
 };
 
 fn scene(values: &[f32], dims: usize, queries: usize) -> Scene {
-    let view = View::default();
+    let view = ViewState::default();
     Head::new(ID, Coordinates::new(values, dims).unwrap(), queries)
         .scene(&view, [400.0, 300.0])
         .unwrap()
 }
 
 /// Where the points of the open panel are seen, by id.
-fn seen(scene: &Scene, view: &View) -> Vec<(u32, [f32; 2])> {
+fn seen(scene: &Scene, view: &ViewState) -> Vec<(u32, [f32; 2])> {
     let projection = Projection::new(scene, view, scene.size);
     let points = scene.layers.iter().flat_map(|layer| layer.points.iter());
     let mut seen: Vec<_> = points
@@ -49,13 +49,13 @@ fn it_starts_where_points_were_seen_and_ends_in_the_later_scene() {
             scene(&cloud(dims, 1.0, 0), dims, 30),
             scene(&cloud(dims, 40.0, 55), dims, 30),
         );
-        let view = View {
+        let view = ViewState {
             orbit: Orbit {
                 yaw: 1.0,
                 pitch: 0.2,
                 zoom: 1.5,
             },
-            ..View::default()
+            ..ViewState::default()
         };
         let way = Transition::new(&before, after.clone(), &view);
         let (first, last) = (seen(&way.at(0.0), &view), seen(&way.at(1.0), &view));
@@ -77,7 +77,7 @@ fn it_starts_where_points_were_seen_and_ends_in_the_later_scene() {
 
 #[test]
 fn it_moves_slowly_at_both_ends_and_never_back() {
-    let view = View::default();
+    let view = ViewState::default();
     let (before, after) = (scene(&[0.0, 0.0, 1.0, 1.0], 2, 1), scene(&[1.0, 0.0, 0.0, 1.0], 2, 1));
     let way = Transition::new(&before, after, &view);
     let x = |t: f32| seen(&way.at(t), &view)[0].1[0];
@@ -93,10 +93,10 @@ fn it_moves_slowly_at_both_ends_and_never_back() {
 #[test]
 fn reduced_motion_is_there_at_once() {
     let after = scene(&[1.0, 0.0, 0.0, 1.0], 2, 1);
-    let view = View {
+    let view = ViewState::from(Shared {
         reduced_motion: true,
-        ..View::default()
-    };
+        ..Shared::default()
+    });
     let way = Transition::new(&scene(&[0.0, 0.0, 1.0, 1.0], 2, 1), after.clone(), &view);
     assert_eq!(seen(&way.at(0.0), &view), seen(&after, &view));
 }
@@ -106,7 +106,7 @@ fn points_of_one_side_only_fade() {
     let way = Transition::new(
         &scene(&cloud(2, 1.0, 0)[..20], 2, 5),
         scene(&cloud(2, 1.0, 3)[..12], 2, 3),
-        &View::default(),
+        &ViewState::default(),
     );
     let alphas = |t: f32| {
         let scene = way.at(t);
@@ -125,7 +125,7 @@ fn points_of_one_side_only_fade() {
     let back = Transition::new(
         &scene(&cloud(2, 1.0, 0)[..12], 2, 3),
         scene(&cloud(2, 1.0, 0)[..20], 2, 5),
-        &View::default(),
+        &ViewState::default(),
     );
     let appearing = back.at(0.0).layers[1]
         .points
@@ -140,7 +140,7 @@ fn between_planes_and_space_everything_fades() {
     let way = Transition::new(
         &scene(&cloud(2, 1.0, 0), 2, 30),
         scene(&cloud(3, 1.0, 0), 3, 30),
-        &View::default(),
+        &ViewState::default(),
     );
     let middle = way.at(0.5);
     let points = middle
@@ -156,19 +156,17 @@ fn between_planes_and_space_everything_fades() {
 
 #[test]
 fn lines_and_labels_stay_at_their_points() {
-    let labels = ["a", "b", "c", "d"];
-    let attention = [0.7, 0.3, 0.2, 0.8];
-    let view = View {
+    let view = ViewState::from(Shared {
         theme: Theme::Dark,
-        ..View::default()
-    };
+        ..Shared::default()
+    });
     let with = |values: &[f32]| {
         Head {
-            labels: &labels,
+            labels: ["a", "b", "c", "d"].into(),
             sequence: Some(HeadSequence {
-                queries: &[0, 1],
-                keys: &[2, 3],
-                attention: &attention,
+                queries: [0, 1].into(),
+                keys: [2, 3].into(),
+                attention: [0.7, 0.3, 0.2, 0.8].into(),
             }),
             ..Head::new(ID, Coordinates::new(values, 2).unwrap(), 2)
         }
@@ -194,21 +192,19 @@ fn lines_and_labels_stay_at_their_points() {
 
 /// A head of 400 points with words, of which some have room for theirs.
 fn worded(turn: u16) -> Scene {
-    let words: Vec<String> = (0..400).map(|i| format!("word{i}")).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let place = |i: u32| (i * 193 % 307 + 20 * (u32::from(turn) * i % 7)) as f32;
     let values: Vec<f32> = (0..800).map(place).collect();
     Head {
-        labels: &words,
-        ..Head::new(ID, Coordinates::new(&values, 2).unwrap(), 200)
+        labels: (0..400).map(|i| format!("word{i}")).collect(),
+        ..Head::new(ID, Coordinates::new(values, 2).unwrap(), 200)
     }
-    .scene(&View::default(), [500.0, 400.0])
+    .scene(&ViewState::default(), [500.0, 400.0])
     .unwrap()
 }
 
 /// The words that are drawn beside points.
 fn words(scene: &Scene) -> Vec<PlacedLabel> {
-    let view = View::default();
+    let view = ViewState::default();
     let labels = place_labels(scene, &Projection::new(scene, &view, scene.size));
     let words = labels
         .into_iter()
@@ -220,7 +216,7 @@ fn words(scene: &Scene) -> Vec<PlacedLabel> {
 #[test]
 fn labels_do_not_flicker_on_the_way() {
     let (before, after) = (worded(0), worded(31));
-    let way = Transition::new(&before, after.clone(), &View::default());
+    let way = Transition::new(&before, after.clone(), &ViewState::default());
     let text = |label: &PlacedLabel| label.text.to_string();
     let set = |labels: &[PlacedLabel]| labels.iter().map(text).collect::<std::collections::BTreeSet<_>>();
     let (first, last) = (words(&before), words(&after));
@@ -281,7 +277,7 @@ fn labels_do_not_flicker_on_the_way() {
 
 #[test]
 fn an_interrupted_way_goes_on_with_the_labels_that_are_seen() {
-    let view = View::default();
+    let view = ViewState::default();
     let way = Transition::new(&worded(0), worded(31), &view);
     let middle = way.at(0.3);
     let back = Transition::new(&middle, worded(0), &view);

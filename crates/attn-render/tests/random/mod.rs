@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
-use attn_render::{Color, Input, Key, Rect, Tool, View};
+use attn_render::{Color, Input, Key, Rect, Tool, ViewState};
 
 /// SplitMix64 (Steele et al. 2014).
 pub struct Random(pub u64);
@@ -55,8 +55,8 @@ impl Random {
 }
 
 /// Cameras, odd ones among them.
-pub fn view(random: &mut Random) -> View {
-    let mut view = View::default();
+pub fn view(random: &mut Random) -> ViewState {
+    let mut view = ViewState::default();
     view.stage.zoom = random.number();
     view.stage.center = random.pair();
     view.inside.zoom = random.number();
@@ -65,7 +65,7 @@ pub fn view(random: &mut Random) -> View {
     view.orbit.pitch = random.number();
     view.orbit.zoom = random.number();
     if random.below(2) == 0 {
-        view = View::default();
+        view = ViewState::default();
     }
     view
 }

@@ -1,7 +1,7 @@
 //! Settings of the pipeline.
 
 use attn_core::Progress;
-use attn_project::{Dims, Method, Metric, TsneParams, project};
+use attn_project::{Method, Projector, pca::Pca, tsne::Tsne};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
@@ -119,10 +119,10 @@ impl PipelineParams {
         }
         // t-SNE fills the plane; UMAP sends a few single words far away and leaves no room for the rest.
         let method = match vectors.nrows() {
-            ..TSNE => Method::Pca,
-            _ => Method::Tsne(TsneParams::default()),
+            ..TSNE => Method::from(Pca),
+            _ => Tsne::default().into(),
         };
-        let placed = project(vectors, &method, Dims::Two, Metric::Euclidean, self.seed, progress)?;
+        let placed = Projector::new(method).seed(self.seed).fit(vectors, progress)?;
         Ok(placed.points.rows().into_iter().map(|row| [row[0], row[1]]).collect())
     }
 }

@@ -202,6 +202,7 @@ fn patches_have_rows_columns_and_neighbors() {
             path: None,
             rows,
             columns,
+            data: None,
         }),
         encoder,
         ..Sequence::default()

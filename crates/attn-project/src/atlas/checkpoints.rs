@@ -1,0 +1,102 @@
+//! The same heads in several captures of the same sequences, as comparable layouts: checkpoints of a training, a
+//! model and its control models.
+
+use attn_core::{Capture, HeadId, Progress, progress};
+use ndarray::{Array2, ArrayView2};
+use serde::Serialize;
+
+use super::{AtlasParams, HeadFailure, HeadProjection, head::Atlas};
+use crate::{
+    Result,
+    aligned::{Alignment, Movement},
+    stages,
+};
+
+/// One head over several captures.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HeadCheckpoints {
+    /// Its projection in each.
+    pub checkpoints: Vec<HeadProjection>,
+    /// How far its points go from each to the next: one fewer than checkpoints.
+    pub movements: Vec<Movement>,
+}
+
+impl HeadCheckpoints {
+    /// Which head; `None` without a checkpoint.
+    pub fn head(&self) -> Option<HeadId> {
+        self.checkpoints.first().map(|checkpoint| checkpoint.head)
+    }
+}
+
+/// Projects one head of several captures of the same sequences together, so that what moves from layout to layout
+/// moved in the space (see [`Projector::fit_aligned`](crate::Projector::fit_aligned)). Each is normalized for itself
+/// and judged by its own vectors.
+///
+/// # Errors
+/// [`Error::Head`](crate::Error::Head) with those of [`project_head`](super::project_head) and
+/// [`Projector::fit_aligned`](crate::Projector::fit_aligned): [`Error::Shape`](crate::Error::Shape) if the captures
+/// have other sequences.
+pub fn project_head_checkpoints(
+    captures: &[&Capture],
+    head: HeadId,
+    params: &AtlasParams,
+    alignment: Alignment,
+    progress: &dyn Progress,
+) -> Result<HeadCheckpoints> {
+    let atlases: Vec<Atlas<'_>> = captures.iter().map(|capture| Atlas::new(capture, params)).collect();
+    let prepared = atlases
+        .iter()
+        .map(|atlas| atlas.prepare(head).map_err(|error| atlas.named(head, error)))
+        .collect::<Result<Vec<_>>>()?;
+    let joint = atlases
+        .iter()
+        .zip(&prepared)
+        .map(|(atlas, prepared)| atlas.joint(head, &prepared.normalization))
+        .collect::<Result<Vec<Array2<f32>>>>()?;
+    let views: Vec<ArrayView2<'_, f32>> = joint.iter().map(Array2::view).collect();
+    let seed = atlases.first().map_or(params.seed, |atlas| atlas.seed(head));
+    let aligned = params.projector().seed(seed).fit_aligned(&views, alignment, progress);
+    let aligned = aligned.map_err(|error| match atlases.first() {
+        Some(atlas) => atlas.named(head, error),
+        None => error,
+    })?;
+    let checkpoints = atlases.iter().zip(&prepared).zip(aligned.frames);
+    Ok(HeadCheckpoints {
+        checkpoints: checkpoints
+            .map(|((atlas, prepared), embedding)| atlas.judge(prepared, embedding, progress))
+            .collect::<Result<_>>()?,
+        movements: aligned.movements,
+    })
+}
+
+/// The same for every head of the first capture, one after the other, each on all threads; `on_head` gets each when
+/// it is done. Heads that fail are returned, the others go on.
+///
+/// Progress is reported as stage [`HEADS`](stages::HEADS).
+///
+/// # Errors
+/// [`Error::Cancelled`](crate::Error::Cancelled), and the first failure if all heads fail.
+pub fn atlas_checkpoints(
+    captures: &[&Capture],
+    params: &AtlasParams,
+    alignment: Alignment,
+    on_head: &dyn Fn(HeadCheckpoints),
+    progress: &dyn Progress,
+) -> Result<Vec<HeadFailure>> {
+    let heads: Vec<HeadId> = captures
+        .first()
+        .map_or_else(Vec::new, |first| first.model().heads().collect());
+    let mut failures = Vec::new();
+    for (done, &head) in heads.iter().enumerate() {
+        progress::step(progress, stages::HEADS, done, heads.len())?;
+        let within = |_: &str, _: usize, _: usize| progress.update(stages::HEADS, done, heads.len());
+        match project_head_checkpoints(captures, head, params, alignment, &within) {
+            Ok(found) => on_head(found),
+            Err(error) if error.is_cancelled() => return Err(error),
+            Err(error) => failures.push(HeadFailure::new(head, error)),
+        }
+    }
+    // The last report is not a question any more.
+    let _ = progress.update(stages::HEADS, heads.len(), heads.len());
+    HeadFailure::unless_all(failures, heads.len())
+}

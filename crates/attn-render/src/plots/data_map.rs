@@ -1,0 +1,179 @@
+//! Training examples by how sure and how steady the model was about them (Swayamdipta et al. 2020, "Dataset
+//! Cartography"): easy ones at the top left, hard ones at the bottom left, ambiguous ones to the right.
+
+use std::sync::Arc;
+
+use super::kit::{
+    Coordinates, Crowd, Frame, LegendEntry, Page, Texts, add_points, highlighted, highlights, number, range,
+};
+use crate::{
+    Error, Label, Layer, Motion, Panel, Plot, Point, Result, Scene, Table, Target, Tooltip, ViewState,
+    error::{check_finite, check_len},
+};
+
+/// A map of training examples.
+///
+/// ```
+/// use attn_render::{Plot, ViewState, plots::DataMap};
+/// let map = DataMap::new([0.9, 0.2, 0.5], [0.05, 0.1, 0.4], [1.0, 0.0, 0.5]);
+/// assert_eq!(map.scene(&ViewState::default(), [480.0, 400.0])?.layers[1].points.len(), 3);
+/// # Ok::<(), attn_render::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct DataMap {
+    /// In bold above everything.
+    pub title: String,
+    /// Under the title, in small print; may be empty.
+    pub subtitle: String,
+    /// Under the map. The default says what is seen.
+    pub caption: String,
+    /// Mean over epochs of the probability of the right class, 0 to 1, per example.
+    pub confidence: Arc<[f32]>,
+    /// Standard deviation of the same.
+    pub variability: Arc<[f32]>,
+    /// Share of the epochs in which the example was right, 0 to 1: its colour.
+    pub correctness: Arc<[f32]>,
+    /// A text per example, for [`Shared::search`]; empty for none.
+    pub labels: Texts,
+}
+
+impl DataMap {
+    /// A map without words.
+    pub fn new(
+        confidence: impl Into<Arc<[f32]>>,
+        variability: impl Into<Arc<[f32]>>,
+        correctness: impl Into<Arc<[f32]>>,
+    ) -> Self {
+        Self {
+            title: "Data map".into(),
+            subtitle: String::new(),
+            caption:
+                "Each point is a training example. Top left: easy to learn; bottom left: hard, perhaps mislabelled; \
+                      right: ambiguous. Colour: in which share of the epochs it was right."
+                    .into(),
+            confidence: confidence.into(),
+            variability: variability.into(),
+            correctness: correctness.into(),
+            labels: Texts::default(),
+        }
+    }
+
+    /// What everything drawn relies on.
+    fn check(&self) -> Result<()> {
+        let examples = self.confidence.len();
+        if examples == 0 {
+            return Err(Error::Empty { what: "the data map" });
+        }
+        for (what, values) in [
+            ("confidence of examples", &self.confidence),
+            ("variability of examples", &self.variability),
+            ("correctness of examples", &self.correctness),
+        ] {
+            check_len(what, examples, values.len())?;
+            check_finite(what, values)?;
+        }
+        if !self.labels.is_empty() {
+            check_len("labels of examples", examples, self.labels.len())?;
+        }
+        Ok(())
+    }
+}
+
+impl Plot for DataMap {
+    /// The scene, laid out in `size` layout units. Ids are those of the examples; what [`Shared::search`] finds and what is in
+    /// [`Shared::selected`] is brought out.
+    fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
+        self.check()?;
+        let examples = self.confidence.len();
+        let colors = state.colors();
+        let (marked, matches) = highlighted(state, None, &self.labels, examples, examples);
+        let mut legend = vec![LegendEntry::Ramp(
+            colors.diverging,
+            "share of the epochs in which it was right".into(),
+            "1".into(),
+            "0".into(),
+        )];
+        legend.extend(highlights(state, &matches));
+        let page = Page {
+            title: &self.title,
+            subtitle: &self.subtitle,
+            legend,
+            caption: &self.caption,
+        };
+        let (mut scene, content) = page.start(size, &colors)?;
+        let mut layer = Layer::default();
+        let most = range(self.variability.iter().copied())[1].max(0.1);
+        let ranges = [[0.0, most], [0.0, 1.0]];
+        let names = [
+            "variability (standard deviation)",
+            "confidence (mean probability of the right class)",
+        ];
+        let frame = Frame::draw(&mut layer, content, ranges, names, &colors);
+        let places: Vec<f32> = (0..examples)
+            .flat_map(|i| frame.place([self.variability[i], self.confidence[i]]))
+            .collect();
+        let coordinates = Coordinates::new(places.as_slice(), 2)?;
+        let crowd = Crowd::new(&coordinates, frame.plot.width() * frame.plot.height());
+        let panel = scene.add_panel(Panel {
+            title: self.title.clone(),
+            point_radius: crowd.radius,
+            point_opacity: crowd.opacity,
+            // Points on the axes are not cut in half.
+            ..Panel::page(frame.plot.shrink(-4.0), Motion::Fixed)
+        });
+        let mut points = [Vec::with_capacity(examples), Vec::new()];
+        for i in 0..examples {
+            let color = colors.diverging.at(1.0 - self.correctness[i]);
+            let id = u32::try_from(i).unwrap_or(Point::UNPICKABLE);
+            let shown = marked.get(i).copied();
+            let point = Point::new(panel, [places[2 * i], places[2 * i + 1], 0.0], color, id)
+                .sized(if shown == Some(true) { 1.7 } else { 1.0 })
+                .dimmed(shown == Some(false));
+            points[usize::from(shown == Some(true))].push(point);
+        }
+        let [others, brought_out] = points;
+        add_points(&mut scene, &mut layer, crowd.blending, others, brought_out);
+        let [left, right] = [0.02 * most, 0.98 * most];
+        for (name, at, align) in [
+            ("easy", [left, 0.97], 0.0),
+            ("hard", [left, 0.03], 0.0),
+            ("ambiguous", [right, 0.5], 1.0),
+        ] {
+            let mut label = Label::new(panel, frame.place(at), name, 11.0, colors.text);
+            label.halo = Some(colors.background);
+            layer.labels.push(label.aligned(align, 0.5).bold());
+        }
+        scene.layers.push(layer);
+        Ok(scene)
+    }
+
+    /// A row per example: confidence, variability, correctness, and its label if there are any.
+    fn table(&self, _: &ViewState) -> Result<Table> {
+        self.check()?;
+        let mut table = Table::new(self.confidence.len());
+        table
+            .numbers("example", |example| example)
+            .numbers("confidence", |example| self.confidence[example])
+            .numbers("variability", |example| self.variability[example])
+            .numbers("correctness", |example| self.correctness[example]);
+        if !self.labels.is_empty() {
+            table.texts("label", |example| &*self.labels[example]);
+        }
+        Ok(table)
+    }
+
+    fn natural_size(&self) -> [f32; 2] {
+        [640.0, 560.0]
+    }
+
+    /// The label of an example, and its numbers.
+    fn tooltip(&self, target: Target) -> Option<Tooltip> {
+        let example = target.id()? as usize;
+        let label = self.labels.get(example).map_or("", |label| &**label);
+        let line = |name: &str, values: &[f32]| Some(format!("{name} {}", number(*values.get(example)?)));
+        let tooltip = Tooltip::new(label)
+            .line(line("confidence", &self.confidence)?)
+            .line(line("variability", &self.variability)?);
+        Some(tooltip.line(line("correctness", &self.correctness)?))
+    }
+}

@@ -1,0 +1,238 @@
+//! A number or an aggregated attention pattern per head, as a grid: importance, entropy, what a head does on average (Li et
+//! al. 2021, "T3-Vis", the head views).
+
+use std::sync::Arc;
+
+use attn_core::HeadId;
+
+use super::{
+    head_layout::{HeadLayout, names_note},
+    kit::{LegendEntry, Page, number, range},
+    tables::push_heads,
+};
+use crate::{
+    Block, Color, Error, Image, Label, Layer, Motion, Panel, Picture, Plot, Region, Result, Scale, Scene, Table,
+    ViewState, attention::check_weights, error::check_finite,
+};
+
+/// What a [`HeadGrid`] shows of each head.
+#[derive(Debug, Clone)]
+pub enum HeadCells {
+    /// A number each, as a colour and in figures.
+    Values(Arc<[f32]>),
+    /// A mean attention pattern each.
+    Patterns(Vec<HeadPattern>),
+}
+
+/// The attention of a head by position.
+#[derive(Debug, Clone)]
+pub struct HeadPattern {
+    /// Weights, `[queries, keys]` row by row.
+    pub weights: Arc<[f32]>,
+    /// Positions of queries.
+    pub queries: usize,
+    /// Positions of keys.
+    pub keys: usize,
+}
+
+/// A grid of heads: layers top to bottom, heads left to right, the attentions of an encoder-decoder beside or under each other.
+#[derive(Debug, Clone)]
+pub struct HeadGrid {
+    /// In bold above everything.
+    pub title: String,
+    /// Under the title, in small print; may be empty.
+    pub subtitle: String,
+    /// Under the grid; may be empty. Where there are several attentions, what names of rows mean follows.
+    pub caption: String,
+    /// What is shown: `importance`, `mean attention`.
+    pub what: String,
+    /// The heads, in any order; places without one stay empty.
+    pub heads: Vec<HeadId>,
+    /// What is shown of each.
+    pub cells: HeadCells,
+    /// Colours values around 0 instead of from their least.
+    pub diverging: bool,
+}
+
+/// A number takes no more room than this, nor is a pattern seen better.
+const LARGEST: f32 = 120.0;
+
+impl HeadGrid {
+    /// A grid without words.
+    pub fn new(heads: Vec<HeadId>, cells: HeadCells) -> Self {
+        Self {
+            title: String::new(),
+            subtitle: String::new(),
+            caption: String::new(),
+            what: "value".into(),
+            heads,
+            cells,
+            diverging: false,
+        }
+    }
+
+    /// What everything drawn relies on.
+    fn check(&self) -> Result<()> {
+        if self.heads.is_empty() {
+            return Err(Error::Empty {
+                what: "the grid of heads",
+            });
+        }
+        let cells = match &self.cells {
+            HeadCells::Values(values) => values.len(),
+            HeadCells::Patterns(patterns) => patterns.len(),
+        };
+        crate::error::check_len("cells of the grid of heads", self.heads.len(), cells)?;
+        Ok(())
+    }
+
+    fn scale(&self, state: &ViewState) -> Result<(Scale, [f32; 2])> {
+        let colors = state.colors();
+        match &self.cells {
+            HeadCells::Values(values) => {
+                check_finite("values of heads", values)?;
+                let [low, high] = range(values.iter().copied());
+                let most = low.abs().max(high.abs());
+                Ok(if self.diverging {
+                    (colors.diverging, [-most, most])
+                } else {
+                    (colors.query_scale, [low, high])
+                })
+            }
+            HeadCells::Patterns(patterns) => {
+                let mut most = 0.0_f32;
+                for pattern in patterns {
+                    if pattern.queries == 0 || pattern.keys == 0 {
+                        return Err(Error::Empty { what: "a pattern" });
+                    }
+                    check_weights(&pattern.weights, pattern.queries, pattern.keys)?;
+                    most = pattern.weights.iter().copied().fold(most, f32::max);
+                }
+                Ok((colors.heat, [0.0, most]))
+            }
+        }
+    }
+}
+
+impl Plot for HeadGrid {
+    /// The scene, laid out in `size` layout units. Ids count the heads as given; their panels name them.
+    fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
+        self.check()?;
+        let colors = state.colors();
+        let (scale, [low, high]) = self.scale(state)?;
+        let page = Page {
+            title: &self.title,
+            subtitle: &self.subtitle,
+            legend: vec![LegendEntry::Ramp(scale, self.what.clone(), number(low), number(high))],
+            caption: &format!("{}{}", self.caption, names_note(self.heads.iter().copied())),
+        };
+        let (mut scene, content) = page.start(size, &colors)?;
+        scene.stage = content;
+        let ground = scene.add_panel(Panel::page(content, Motion::Stage));
+        let layout = HeadLayout::new(self.heads.iter().copied(), content, LARGEST, |_| 0.0);
+        let mut layer = Layer {
+            labels: layout.names(ground, 0.3, &colors),
+            ..Layer::default()
+        };
+        for (index, head) in self.heads.iter().enumerate() {
+            let Some(rect) = layout.cell_of(*head) else {
+                continue;
+            };
+            let panel = scene.add_panel(Panel {
+                head: Some(*head),
+                title: head.to_string(),
+                ..Panel::page(rect, Motion::Stage)
+            });
+            layer.regions.push(Region::item(panel, rect, index));
+            match &self.cells {
+                HeadCells::Values(values) => {
+                    let fill = scale.at((values[index] - low) / (high - low).max(f32::MIN_POSITIVE));
+                    layer.blocks.push(Block::filled(panel, rect, fill));
+                    let (text, size) = (number(values[index]), (0.28 * layout.side).min(11.0));
+                    let mut label = Label::new(panel, rect.center(), text, size, ink_on(fill));
+                    label = label.aligned(0.5, 0.5);
+                    label.grows = 2.0;
+                    if crate::text_width(&label.text, label.size, false) < 0.94 * rect.width() && label.size >= 6.0 {
+                        layer.labels.push(label);
+                    }
+                }
+                HeadCells::Patterns(patterns) => {
+                    let pattern = &patterns[index];
+                    let image = heat(&pattern.weights, pattern.queries, pattern.keys, scale, [low, high])?;
+                    layer.pictures.push(Picture {
+                        panel,
+                        rect,
+                        image,
+                        smooth: false,
+                    });
+                }
+            }
+        }
+        scene.layers.push(layer);
+        Ok(scene)
+    }
+
+    /// A row per head with its value, or per head, query and key of its pattern.
+    fn table(&self, _: &ViewState) -> Result<Table> {
+        self.check()?;
+        match &self.cells {
+            HeadCells::Values(values) => {
+                check_finite("values of heads", values)?;
+                let mut table = Table::new(self.heads.len());
+                push_heads(&mut table, |row| self.heads[row]);
+                table.numbers(self.what.as_str(), |row| values[row]);
+                Ok(table)
+            }
+            HeadCells::Patterns(patterns) => {
+                let mut rows = Vec::new();
+                for (head, pattern) in self.heads.iter().zip(patterns) {
+                    check_weights(&pattern.weights, pattern.queries, pattern.keys)?;
+                    let weights = pattern.weights.iter().enumerate();
+                    rows.extend(weights.map(|(i, weight)| (*head, i / pattern.keys, i % pattern.keys, *weight)));
+                }
+                let mut table = Table::new(rows.len());
+                push_heads(&mut table, |row| rows[row].0);
+                table
+                    .numbers("query", |row| rows[row].1)
+                    .numbers("key", |row| rows[row].2);
+                table.numbers("weight", |row| rows[row].3);
+                Ok(table)
+            }
+        }
+    }
+
+    fn natural_size(&self) -> [f32; 2] {
+        [560.0, 460.0]
+    }
+}
+
+/// Black or white, whichever is easier to read on a colour (WCAG 2).
+fn ink_on(fill: Color) -> Color {
+    let bright = fill.luminance();
+    if (bright + 0.05) / 0.05 > 1.05 / (bright + 0.05) {
+        Color::hex(0x101418)
+    } else {
+        Color::hex(0xFFFFFF)
+    }
+}
+
+/// Weights as a picture, a pixel each.
+pub(crate) fn heat(
+    weights: &[f32],
+    queries: usize,
+    keys: usize,
+    scale: Scale,
+    [low, high]: [f32; 2],
+) -> Result<Arc<Image>> {
+    let pixels = weights
+        .iter()
+        .flat_map(|weight| scale.at((weight - low) / (high - low).max(f32::MIN_POSITIVE)).0);
+    let side = |length: usize| {
+        u32::try_from(length).map_err(|_| Error::Shape {
+            what: "a pattern",
+            expected: "fewer than 2^32 positions".into(),
+            found: length.to_string(),
+        })
+    };
+    Ok(Arc::new(Image::new(side(keys)?, side(queries)?, pixels.collect())?))
+}

@@ -1,0 +1,457 @@
+//! Every head of every layer as a small scatter plot: layers top to bottom, heads left to right
+//! (AttentionViz, Yeh et al. 2023, the matrix view).
+
+use std::sync::Arc;
+
+use std::rc::Rc;
+
+use attn_core::HeadId;
+
+use super::{
+    head_layout::{HeadLayout, names_note, natural_size},
+    kit::{
+        ColorBy, Coordinates, Page, PointColors, Roles, Texts, add_points, check_points, crowd, drawing_order,
+        highlighted, highlights, thinned, thinning_note,
+    },
+    tables::{push_coordinates, push_heads, role, value_name},
+};
+use crate::{
+    Axes, Block, Error, Label, Layer, Matches, Motion, Panel, Plot, Point, Result, Scene, Shape, Table, ViewState,
+    error::check_len,
+};
+
+/// One head of a [`Matrix`].
+#[derive(Debug, Clone)]
+pub struct MatrixPanel {
+    /// Which head.
+    pub head: HeadId,
+    /// Its points: all queries, then all keys.
+    pub coordinates: Coordinates,
+    /// How many of them are queries.
+    pub queries: usize,
+    /// A value per point. It is drawn unless the state asks for [roles](crate::ColorChoice::Role); NaN, where there is none,
+    /// is grey.
+    pub values: Option<Arc<[f32]>>,
+    /// A label per point; empty for none. Panels may share them.
+    pub labels: Texts,
+    /// What [`Shared::search`](crate::Shared::search) looks in, a text per point; empty, the default, for the labels. Panels
+    /// that share it are searched once.
+    pub searched: Texts,
+    /// Which points are not drawn, a flag per point; empty for none. Panels may share one slice.
+    pub hidden: Arc<[bool]>,
+    /// A few characters under the plot, for example `ρ −0.94`; may be empty.
+    pub note: String,
+}
+
+/// The matrix of all heads.
+///
+/// ```
+/// use attn_core::{Attention, HeadId};
+/// use attn_render::{Plot, ViewState, plots::{Coordinates, Matrix, MatrixPanel}};
+///
+/// let points = Coordinates::new([0.0, 0.0, 1.0, 1.0, 0.5, 0.2, 0.1, 0.9], 2)?;
+/// let panel = |head| MatrixPanel::new(HeadId::new(Attention::EncoderSelf, 0, head), points.clone(), 2);
+/// let matrix = Matrix { title: "tiny-bert".into(), panels: vec![panel(0), panel(1)], ..Matrix::default() };
+/// let scene = matrix.scene(&ViewState::default(), matrix.natural_size())?;
+/// assert_eq!(scene.layers[1].points.len(), 8);
+/// # Ok::<(), attn_render::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Matrix {
+    /// In bold above everything.
+    pub title: String,
+    /// Under the title, in small print; may be empty.
+    pub subtitle: String,
+    /// Under the plots. The default says what is seen. Where there are several attentions, what names of rows mean follows.
+    pub caption: String,
+    /// The heads, in any order; places without one stay empty.
+    pub panels: Vec<MatrixPanel>,
+    /// What the values of the points are.
+    pub color_by: Option<ColorBy>,
+}
+
+impl MatrixPanel {
+    /// A panel with nothing but its points.
+    pub fn new(head: HeadId, coordinates: Coordinates, queries: usize) -> Self {
+        Self {
+            head,
+            coordinates,
+            queries,
+            values: None,
+            labels: Texts::default(),
+            searched: Texts::default(),
+            hidden: Arc::default(),
+            note: String::new(),
+        }
+    }
+
+    /// What a search looks in.
+    fn looked_in(&self) -> &Texts {
+        if self.searched.is_empty() {
+            &self.labels
+        } else {
+            &self.searched
+        }
+    }
+}
+
+impl Default for Matrix {
+    fn default() -> Self {
+        Self {
+            title: String::new(),
+            subtitle: String::new(),
+            caption: "Each plot is one attention head: its queries and keys projected together, so that nearness \
+                      stands for attention. Rows are layers, columns are heads."
+                .into(),
+            panels: Vec::new(),
+            color_by: None,
+        }
+    }
+}
+
+/// How much larger points are that are brought out.
+const BROUGHT_OUT: f32 = 1.7;
+
+/// Font size of the notes under plots of a side.
+fn note_size(side: f32) -> f32 {
+    (0.105 * side).clamp(6.2, 9.0)
+}
+
+impl Matrix {
+    /// What everything drawn relies on.
+    fn check(&self) -> Result<()> {
+        if self.panels.is_empty() {
+            return Err(Error::Empty { what: "the matrix" });
+        }
+        if self.panels.len() > usize::from(u16::MAX) - 2 {
+            let expected = "at most 65,533 heads".to_owned();
+            return Err(Error::Shape {
+                what: "panels of the matrix",
+                expected,
+                found: self.panels.len().to_string(),
+            });
+        }
+        for panel in &self.panels {
+            check_points(&panel.coordinates, panel.queries, panel.values.as_deref())?;
+            if !panel.labels.is_empty() {
+                check_len("labels of points", panel.coordinates.len(), panel.labels.len())?;
+            }
+            if !panel.searched.is_empty() {
+                check_len(
+                    "searched texts of points",
+                    panel.coordinates.len(),
+                    panel.searched.len(),
+                )?;
+            }
+            if !panel.hidden.is_empty() {
+                check_len("hidden points", panel.coordinates.len(), panel.hidden.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Per panel, which points a search or a selection brings out, and what the search finds. Panels that share their
+    /// labels are searched once.
+    fn marks(&self, state: &ViewState) -> Vec<(Rc<Vec<bool>>, Rc<Matches>)> {
+        let mut all: Vec<(Rc<Vec<bool>>, Rc<Matches>)> = Vec::with_capacity(self.panels.len());
+        for (index, panel) in self.panels.iter().enumerate() {
+            let same = index
+                .checked_sub(1)
+                .map(|before| &self.panels[before])
+                .filter(|before| {
+                    before.looked_in().same(panel.looked_in())
+                        && (before.coordinates.len(), before.queries) == (panel.coordinates.len(), panel.queries)
+                        && before.head.attention == panel.head.attention
+                });
+            all.push(match (same, all.last()) {
+                (Some(_), Some(before)) => before.clone(),
+                _ => {
+                    let points = panel.coordinates.len();
+                    let (marked, matches) =
+                        highlighted(state, Some(panel.head), panel.looked_in(), points, panel.queries);
+                    (Rc::new(marked), Rc::new(matches))
+                }
+            });
+        }
+        all
+    }
+
+    /// What a search finds in one head of each kind of attention.
+    fn matches(&self, all: &[(Rc<Vec<bool>>, Rc<Matches>)]) -> Matches {
+        let mut seen = Vec::new();
+        let mut sum = Matches::default();
+        for (panel, (_, matches)) in self.panels.iter().zip(all) {
+            if !seen.contains(&panel.head.attention) {
+                seen.push(panel.head.attention);
+                sum.queries += matches.queries;
+                sum.keys += matches.keys;
+            }
+        }
+        sum
+    }
+
+    /// Height of the notes under plots of a side.
+    fn note(&self, side: f32) -> f32 {
+        let some = self.panels.iter().any(|panel| !panel.note.is_empty());
+        if some { 1.4 * note_size(side) } else { 0.0 }
+    }
+
+    fn heads(&self) -> impl Iterator<Item = HeadId> {
+        self.panels.iter().map(|panel| panel.head)
+    }
+}
+
+impl Plot for Matrix {
+    /// The scene, laid out in `size` layout units. What [`Shared::search`] finds and what is in [`Shared::selected`] is brought
+    /// out in every plot.
+    fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
+        self.check()?;
+        let colors = state.colors();
+        let point_colors = PointColors::new(
+            state,
+            self.color_by.as_ref(),
+            self.panels.iter().filter_map(|panel| panel.values.as_deref()),
+        )?
+        .with_roles(Roles {
+            queries: self.panels.iter().any(|panel| panel.queries > 0),
+            keys: self.panels.iter().any(|panel| panel.queries < panel.coordinates.len()),
+        });
+        let marks = self.marks(state);
+        let mut legend = point_colors.legend();
+        legend.extend(highlights(state, &self.matches(&marks)));
+        // Plots fill most of the layout; what a caption takes of it does not matter here.
+        let area = size[0] * size[1] / self.panels.len() as f32;
+        let parts = (self.panels.iter().zip(&marks))
+            .map(|(panel, (marked, _))| thinned(&panel.coordinates, panel.queries, area, marked))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut caption = format!("{}{}", self.caption, names_note(self.heads()));
+        if parts.iter().any(Option::is_some) {
+            let drawn = self.panels.iter().zip(&parts).map(|(panel, part)| {
+                let points = panel.coordinates.len();
+                part.as_ref().map_or(points, |(_, count)| *count)
+            });
+            let points = self.panels.iter().map(|panel| panel.coordinates.len()).sum();
+            caption.push_str(&thinning_note(drawn.sum(), points));
+        }
+        let page = Page {
+            title: &self.title,
+            subtitle: &self.subtitle,
+            legend,
+            caption: &caption,
+        };
+        let (mut scene, content) = page.start(size, &colors)?;
+        scene.stage = content;
+        let grid = HeadLayout::new(self.heads(), content, f32::INFINITY, |side| self.note(side));
+        // Frames and names move with the plots.
+        let ground = scene.add_panel(Panel::page(content, Motion::Stage));
+        let mut layer = Layer {
+            labels: grid.names(ground, 0.13, &colors),
+            ..Layer::default()
+        };
+        let points: usize = self.panels.iter().map(|panel| panel.coordinates.len()).sum();
+        let (mut others, mut brought_out): (Vec<Point>, _) = (Vec::with_capacity(points), Vec::new());
+        // One size for all plots, so that they can be compared: that of the median one.
+        let crowds: Vec<f32> = self
+            .panels
+            .iter()
+            .map(|panel| crowd::density(&panel.coordinates, grid.side * grid.side))
+            .collect();
+        let mut sorted = crowds.clone();
+        sorted.sort_by(f32::total_cmp);
+        let median = sorted[sorted.len() / 2];
+        let point_radius = crowd::radius_at(median);
+        let blending = crowd::blending(crowd::opacity_at(median, point_radius));
+        for (((panel, density), (marked, _)), part) in self.panels.iter().zip(&crowds).zip(&marks).zip(&parts) {
+            let Some(cell) = grid.cell_of(panel.head) else {
+                continue;
+            };
+            layer
+                .blocks
+                .push(Block::filled(ground, cell, colors.panel).stroked(colors.frame, 0.7));
+            if !panel.note.is_empty() {
+                let at = [cell.center()[0], cell.max[1] + 1.0];
+                let size = note_size(grid.side);
+                let mut note = Label::new(ground, at, panel.note.as_str(), size, colors.muted);
+                note.grows = 1.5;
+                layer.labels.push(note.aligned(0.5, 0.0));
+            }
+            // Names inside the plots, once there is room.
+            let mut inside = Label::new(ground, cell.min, panel.head.to_string(), 10.0, colors.text).bold();
+            inside.visible_from = (170.0 / grid.side).max(1.2);
+            inside.offset = [6.0, 4.0];
+            inside.halo = Some(colors.panel);
+            layer.labels.push(inside);
+
+            let index = scene.add_panel(Panel {
+                head: Some(panel.head),
+                title: panel.head.to_string(),
+                rect: cell,
+                bounds: panel.coordinates.bounds().pad(0.04),
+                axes: if panel.coordinates.dims() == 3 {
+                    Axes::Space
+                } else {
+                    Axes::Plane
+                },
+                motion: Motion::Stage,
+                point_radius,
+                point_opacity: crowd::opacity_at(*density, point_radius),
+                rows: None,
+            });
+            for i in drawing_order(&panel.coordinates, panel.queries, panel.values.as_deref(), blending) {
+                if part.as_ref().is_some_and(|(kept, _)| !kept[i]) {
+                    continue;
+                }
+                let query = i < panel.queries;
+                let value = panel.values.as_ref().map(|values| values[i]);
+                let color = point_colors.color(query, value);
+                let shown = marked.get(i).copied();
+                let id = u32::try_from(i).unwrap_or(Point::UNPICKABLE);
+                let shape = if query { Shape::Disc } else { Shape::Diamond };
+                let point = Point::new(index, panel.coordinates.get(i), color, id)
+                    .shaped(shape)
+                    .dimmed(shown == Some(false))
+                    .hidden(panel.hidden.get(i) == Some(&true) || point_colors.is_hidden(value));
+                match shown {
+                    Some(true) => brought_out.push(point.sized(BROUGHT_OUT)),
+                    _ => others.push(point),
+                }
+            }
+        }
+        add_points(&mut scene, &mut layer, blending, others, brought_out);
+        scene.layers.push(layer);
+        Ok(scene)
+    }
+
+    /// The points of all heads, a row each: head, id, role, coordinates, and label and value if any panel has them.
+    fn table(&self, _: &ViewState) -> Result<Table> {
+        self.check()?;
+        let rows: Vec<(&MatrixPanel, usize)> = self
+            .panels
+            .iter()
+            .flat_map(|panel| (0..panel.coordinates.len()).map(move |i| (panel, i)))
+            .collect();
+        let mut table = Table::new(rows.len());
+        push_heads(&mut table, |row| rows[row].0.head);
+        table.numbers("id", |row| rows[row].1);
+        table.texts("kind", |row| role(rows[row].1, rows[row].0.queries));
+        let dims = self.panels.iter().map(|panel| panel.coordinates.dims()).max();
+        push_coordinates(&mut table, dims.unwrap_or(2), |row| {
+            (&rows[row].0.coordinates, rows[row].1)
+        });
+        if self.panels.iter().any(|panel| !panel.labels.is_empty()) {
+            let label = |(panel, i): (&MatrixPanel, usize)| panel.labels.get(i).map_or("", |label| &**label).to_owned();
+            table.texts("label", |row| label(rows[row]));
+        }
+        if self.panels.iter().any(|panel| panel.values.is_some()) {
+            let value = |(panel, i): (&MatrixPanel, usize)| panel.values.as_ref().map(|values| values[i]);
+            table.numbers(value_name(self.color_by.as_ref()), |row| value(rows[row]));
+        }
+        Ok(table)
+    }
+
+    /// A size at which the plots are as large as is usual in a paper: larger for few heads.
+    fn natural_size(&self) -> [f32; 2] {
+        let side = |most: f32| (1150.0 / most).clamp(84.0, 200.0);
+        let [width, height] = natural_size(self.heads(), side, |side| self.note(side));
+        [(width + 56.0).max(480.0).ceil(), (height + 162.0).ceil()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attn_core::Attention;
+
+    use super::*;
+    use crate::{Projection, Shared};
+
+    fn panel(layer: usize, head: usize, values: &[f32]) -> MatrixPanel {
+        let head = HeadId::new(Attention::DecoderSelf, layer, head);
+        MatrixPanel::new(head, Coordinates::new(values, 2).unwrap(), values.len() / 4)
+    }
+
+    #[test]
+    fn layers_go_down_and_heads_go_right_with_holes_left_open() {
+        let points: Vec<f32> = (0..40_u8).map(f32::from).collect();
+        let matrix = Matrix {
+            panels: vec![panel(5, 2, &points), panel(0, 0, &points), panel(5, 0, &points)],
+            ..Matrix::default()
+        };
+        let scene = matrix.scene(&ViewState::default(), [500.0, 500.0]).unwrap();
+        let rect = |layer, head| {
+            scene.panels[scene
+                .panel_of(HeadId::new(Attention::DecoderSelf, layer, head))
+                .unwrap()]
+            .rect
+        };
+        assert!(rect(5, 0).min[1] > rect(0, 0).max[1] && rect(5, 0).min[0] == rect(0, 0).min[0]);
+        assert!(rect(5, 2).min[0] > rect(5, 0).max[0] && rect(5, 2).min[1] == rect(5, 0).min[1]);
+        assert_eq!(scene.panel_of(HeadId::new(Attention::DecoderSelf, 0, 2)), None);
+        assert_eq!(scene.layers[1].points.len(), 60);
+    }
+
+    #[test]
+    fn every_point_lies_in_its_plot() {
+        let points: Vec<f32> = (0..80_u8).map(|i| f32::from(i % 13) * f32::from(i)).collect();
+        let matrix = Matrix {
+            panels: (0..6).map(|i| panel(i / 3, i % 3, &points)).collect(),
+            ..Matrix::default()
+        };
+        let scene = matrix.scene(&ViewState::default(), matrix.natural_size()).unwrap();
+        let projection = Projection::new(&scene, &ViewState::default(), scene.size);
+        for point in scene.layers[1].points.iter() {
+            let place = projection.panels[point.panel()];
+            let [x, y, _] = place.px_from_data.apply(point.position);
+            assert!(place.rect.contains([x, y]) && place.clip == place.rect);
+        }
+    }
+
+    #[test]
+    fn bad_data_is_refused() {
+        let state = ViewState::default();
+        assert!(matches!(
+            Matrix::default().scene(&state, [100.0; 2]),
+            Err(Error::Empty { .. })
+        ));
+        let mut bad = panel(0, 0, &[0.0; 8]);
+        bad.queries = 9;
+        let matrix = Matrix {
+            panels: vec![bad],
+            ..Matrix::default()
+        };
+        assert!(matches!(matrix.scene(&state, [100.0; 2]), Err(Error::Shape { .. })));
+    }
+
+    #[test]
+    fn a_search_is_brought_out_in_all_heads_with_counts() {
+        let values: Vec<f32> = (0..24_u8).map(f32::from).collect();
+        let labels: Texts = "the cat The sat the cat other sat a b c d".split(' ').collect();
+        let labelled = |head| MatrixPanel {
+            labels: labels.clone(),
+            ..panel(0, head, &values)
+        };
+        let matrix = Matrix {
+            panels: (0..3).map(labelled).collect(),
+            ..Matrix::default()
+        };
+        let state = ViewState::from(Shared {
+            search: "the".into(),
+            ..Shared::default()
+        });
+        let scene = matrix.scene(&state, [600.0, 400.0]).unwrap();
+        for panel in 2..5 {
+            let points = scene.layers[1].points.iter().filter(|point| point.panel() == panel);
+            let mut shown: Vec<u32> = points
+                .filter(|point| !point.is_dimmed())
+                .map(|point| point.id)
+                .collect();
+            shown.sort_unstable();
+            assert_eq!(shown, [0, 2, 4, 6], "panel {panel}");
+        }
+        // Queries are the first six of the points.
+        let told = scene.layers[0]
+            .labels
+            .iter()
+            .any(|label| &*label.text == "“the”: 3 queries, 1 key");
+        assert!(told, "{:?}", scene.layers[0].labels);
+    }
+}

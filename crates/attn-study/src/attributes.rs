@@ -1,0 +1,455 @@
+//! What points can be colored by: the attributes of AttentionViz (Yeh et al. 2023, section 5), the scores of the projection, and
+//! whatever a host adds. One list; a name chooses from it.
+
+use std::{collections::HashMap, fmt::Debug, sync::Arc};
+
+use attn_core::{HeadId, Sequence, Side, Token};
+use attn_project::HeadProjection;
+use attn_render::{
+    ColorChoice, ViewState,
+    plots::{ColorBy, ValueKind},
+};
+
+use crate::{Column, ColumnKind, Error, Study, trust};
+
+/// A value per point of a head, by a name.
+///
+/// ```
+/// use attn_core::HeadId;
+/// use attn_study::{Error, Study, TokenAttribute};
+///
+/// /// Whether a token begins with a capital letter.
+/// #[derive(Debug)]
+/// struct Capitals;
+///
+/// impl TokenAttribute for Capitals {
+///     fn name(&self) -> &str {
+///         "capitals"
+///     }
+///
+///     fn label(&self) -> &str {
+///         "begins with a capital letter (1)"
+///     }
+///
+///     fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error> {
+///         let capital = |text: &str| text.chars().next().is_some_and(char::is_uppercase);
+///         Ok(study.labels(head).iter().map(|text| f32::from(u8::from(capital(text)))).collect())
+///     }
+/// }
+/// // study.add_attribute(Capitals); state.shared.color = ColorChoice::values("capitals");
+/// ```
+pub trait TokenAttribute: Debug + Send + Sync {
+    /// The name by which it is chosen: lower case, words joined by hyphens.
+    fn name(&self) -> &str;
+
+    /// What legends call it, with its unit; by default its name.
+    fn label(&self) -> &str {
+        self.name()
+    }
+
+    /// How colors stand for its values. By default from little to much.
+    fn kind(&self) -> ValueKind {
+        ValueKind::Sequential
+    }
+
+    /// Whether it says anything about this data. By default it does.
+    fn applies_to(&self, study: &Study) -> bool {
+        let _ = study;
+        true
+    }
+
+    /// Whether heads of one kind of attention have values of their own. By default they share them.
+    fn is_of_head(&self) -> bool {
+        false
+    }
+
+    /// A value per point: all queries of the drawn sequences, then all keys. NaN where there is none.
+    ///
+    /// # Errors
+    /// What keeps it from having values.
+    fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error>;
+
+    /// A few characters under a head's plot in the matrix; by default the correlation of distance and attention stands there.
+    fn note(&self, head: &HeadProjection) -> Option<String> {
+        let _ = head;
+        None
+    }
+
+    /// The caption of the matrix while it is drawn; by default that of the matrix.
+    fn caption(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The attributes that every study has, in the order of menus.
+pub(crate) fn builtin() -> Vec<Arc<dyn TokenAttribute>> {
+    let mut all: Vec<Arc<dyn TokenAttribute>> = Vec::new();
+    for attribute in PER_TOKEN {
+        if attribute.name == "token-length" {
+            all.push(Arc::new(Norm));
+        }
+        all.push(Arc::new(attribute));
+        if attribute.name == "sequence-length" {
+            all.push(Arc::new(Frequency));
+        }
+    }
+    all.extend(trust::scores());
+    all
+}
+
+/// The data that an attribute is about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum About {
+    Anything,
+    Text,
+    Images,
+}
+
+/// An attribute that a token has by itself, from its sequence, its side and its place.
+#[derive(Clone, Copy)]
+struct PerToken {
+    name: &'static str,
+    label: &'static str,
+    about: About,
+    classes: &'static [&'static str],
+    value: fn(&Sequence, Side, usize, &Token) -> f32,
+}
+
+const PER_TOKEN: [PerToken; 7] = [
+    PerToken {
+        name: "position",
+        label: "position in the sequence (0 first, 1 last)",
+        about: About::Anything,
+        classes: &[],
+        value: |sequence, side, index, _| index as f32 / (sequence.tokens(side).len().max(2) - 1) as f32,
+    },
+    PerToken {
+        name: "position-mod-5",
+        label: "position mod 5",
+        about: About::Anything,
+        classes: &["0", "1", "2", "3", "4"],
+        value: |_, _, index, _| (index % 5) as f32,
+    },
+    PerToken {
+        name: "token-length",
+        label: "characters of the token",
+        about: About::Text,
+        classes: &[],
+        value: |_, _, _, token| token.text.trim_start_matches("##").chars().count() as f32,
+    },
+    PerToken {
+        name: "sequence-length",
+        label: "tokens of the sequence",
+        about: About::Anything,
+        classes: &[],
+        value: |sequence, side, _, _| sequence.tokens(side).len() as f32,
+    },
+    PerToken {
+        name: "punctuation",
+        label: "kind of token",
+        about: About::Text,
+        classes: &["word", "punctuation", "special"],
+        value: |_, _, _, token| kind(token),
+    },
+    PerToken {
+        name: "patch-row",
+        label: "row",
+        about: About::Images,
+        classes: &[],
+        value: |_, _, _, token| token.patch.map_or(f32::NAN, |(row, _)| row as f32),
+    },
+    PerToken {
+        name: "patch-column",
+        label: "column",
+        about: About::Images,
+        classes: &[],
+        value: |_, _, _, token| token.patch.map_or(f32::NAN, |(_, column)| column as f32),
+    },
+];
+
+impl Debug for PerToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl TokenAttribute for PerToken {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn label(&self) -> &str {
+        self.label
+    }
+
+    fn kind(&self) -> ValueKind {
+        match self.classes {
+            [] => ValueKind::Sequential,
+            classes => ValueKind::Categorical(classes.into()),
+        }
+    }
+
+    fn applies_to(&self, study: &Study) -> bool {
+        match self.about {
+            About::Anything => true,
+            About::Text => !study.is_picture(0),
+            About::Images => study.is_picture(0),
+        }
+    }
+
+    fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error> {
+        Ok(study.per_token(head, |sequence, side, index, token| {
+            (self.value)(sequence, side, index, token)
+        }))
+    }
+}
+
+/// Word 0, punctuation 1, special 2.
+fn kind(token: &Token) -> f32 {
+    let text = token.text.trim_start_matches("##");
+    match () {
+        () if token.special => 2.0,
+        () if !text.is_empty() && !text.chars().any(char::is_alphanumeric) => 1.0,
+        () => 0.0,
+    }
+}
+
+/// The length of a query or key vector.
+#[derive(Debug)]
+struct Norm;
+
+impl TokenAttribute for Norm {
+    fn name(&self) -> &str {
+        "norm"
+    }
+
+    fn label(&self) -> &str {
+        "norm"
+    }
+
+    fn is_of_head(&self) -> bool {
+        true
+    }
+
+    fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error> {
+        let norms = |vectors: ndarray::ArrayView2<'_, f32>, side: Side| -> Vec<f32> {
+            let norm = |row: usize| vectors.row(row).iter().map(|x| x * x).sum::<f32>().sqrt();
+            study.drawn_rows(side).map(norm).collect()
+        };
+        let mut values = norms(study.capture().queries(head)?.view(), head.attention.query_side());
+        values.extend(norms(study.capture().keys(head)?.view(), head.attention.key_side()));
+        Ok(values)
+    }
+}
+
+/// How often a token occurs in the whole data set, drawn or not.
+#[derive(Debug)]
+struct Frequency;
+
+impl TokenAttribute for Frequency {
+    fn name(&self) -> &str {
+        "token-frequency"
+    }
+
+    fn label(&self) -> &str {
+        "log₁₀ of occurrences"
+    }
+
+    fn applies_to(&self, study: &Study) -> bool {
+        !study.is_picture(0)
+    }
+
+    fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error> {
+        let mut counts: HashMap<(Side, &str), u32> = HashMap::new();
+        for sequence in study.capture().sequences() {
+            for side in [Side::Encoder, Side::Decoder] {
+                for token in sequence.tokens(side) {
+                    *counts.entry((side, &token.text)).or_default() += 1;
+                }
+            }
+        }
+        Ok(study.per_token(head, |_, side, _, token| {
+            let count = counts.get(&(side, token.text.as_str()));
+            count.map_or(0.0, |count| (*count as f32).log10())
+        }))
+    }
+}
+
+/// The values of a head's points.
+#[derive(Debug, Clone)]
+pub(crate) struct Values {
+    pub(crate) by: ColorBy,
+    pub(crate) values: Arc<[f32]>,
+}
+
+/// What a state colors points by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Colored<'a> {
+    Attribute(&'a Arc<dyn TokenAttribute>),
+    Column(&'a Column),
+}
+
+/// Before the name of a column that is called as an attribute.
+const COLUMN: &str = "column:";
+
+/// A name as the list has it: files of the first versions and British spellings are read too.
+fn canonical(name: &str) -> String {
+    match name.replace('_', "-").as_str() {
+        "position-mod5" => "position-mod-5".into(),
+        "neighbours-kept" => "neighbors-kept".into(),
+        name => name.to_owned(),
+    }
+}
+
+impl Study {
+    /// Adds an attribute that points can be colored by; one of the same name is replaced, a built-in one too.
+    pub fn add_attribute(&mut self, attribute: impl TokenAttribute + 'static) {
+        self.attributes.retain(|other| other.name() != attribute.name());
+        self.attributes.push(Arc::new(attribute));
+    }
+
+    /// The attributes that say something about this data.
+    pub fn attributes(&self) -> impl Iterator<Item = &dyn TokenAttribute> {
+        let applying = self.attributes.iter().filter(|attribute| attribute.applies_to(self));
+        applying.map(|attribute| &**attribute)
+    }
+
+    /// The names of all that points can be colored by, for menus and [`ColorChoice::values`]: attributes, then columns. A column
+    /// that is called as an attribute is `column:NAME`.
+    pub fn color_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.attributes().map(|attribute| attribute.name().to_owned()).collect();
+        let columns = self.columns().iter().map(|column| match names.contains(&column.name) {
+            true => format!("{COLUMN}{}", column.name),
+            false => column.name.clone(),
+        });
+        let columns: Vec<String> = columns.collect();
+        names.extend(columns);
+        names
+    }
+
+    /// Whether points can be colored so; queries and keys always can.
+    pub fn has_color(&self, color: &ColorChoice) -> bool {
+        color.name().is_none_or(|name| self.colored_by(name).is_some())
+    }
+
+    /// What a name stands for.
+    fn colored_by(&self, name: &str) -> Option<Colored<'_>> {
+        if let Some(column) = name.strip_prefix(COLUMN) {
+            return self.column(column).map(Colored::Column);
+        }
+        let listed = canonical(name);
+        let attribute = self.attributes.iter().find(|attribute| attribute.name() == listed);
+        if let Some(attribute) = attribute.filter(|attribute| attribute.applies_to(self)) {
+            return Some(Colored::Attribute(attribute));
+        }
+        let first = || self.columns().first().filter(|_| name == "value");
+        self.column(name).or_else(first).map(Colored::Column)
+    }
+
+    /// What a state colors points by; `None` for queries and keys.
+    pub(crate) fn colored(&self, state: &ViewState) -> Option<Colored<'_>> {
+        self.colored_by(state.shared.color.name()?)
+    }
+
+    /// The values of a head's points; `None` where colors say query or key.
+    pub(crate) fn values(&self, head: HeadId, state: &ViewState) -> Result<Option<Values>, Error> {
+        Ok(match self.colored(state) {
+            None => None,
+            Some(Colored::Attribute(attribute)) => Some(Values {
+                by: ColorBy {
+                    label: attribute.label().to_owned(),
+                    kind: attribute.kind(),
+                },
+                values: attribute.values(self, head)?.into(),
+            }),
+            Some(Colored::Column(column)) => {
+                let value = |side: Side| {
+                    let values = column.side(side);
+                    self.drawn_rows(side)
+                        .map(move |row| values.get(row).copied().unwrap_or(f32::NAN))
+                };
+                let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
+                Some(Values {
+                    by: ColorBy {
+                        label: column.name.clone(),
+                        kind: match &column.kind {
+                            ColumnKind::Sequential => ValueKind::Sequential,
+                            ColumnKind::Diverging => ValueKind::Diverging,
+                            ColumnKind::Categorical(names) => ValueKind::Categorical(names.as_slice().into()),
+                        },
+                    },
+                    values: value(query_side).chain(value(key_side)).collect(),
+                })
+            }
+        })
+    }
+
+    /// The rows of a side, as [`Capture::rows`](attn_core::Capture::rows) counts them, of the tokens that are points.
+    pub(crate) fn drawn_rows(&self, side: Side) -> impl Iterator<Item = usize> {
+        let sequences = self.sequences().iter();
+        sequences.flat_map(move |&sequence| self.capture().rows(sequence, side))
+    }
+
+    /// A value per point of a head, from the token behind it.
+    fn per_token(&self, head: HeadId, value: impl Fn(&Sequence, Side, usize, &Token) -> f32) -> Vec<f32> {
+        let all = self.capture().sequences();
+        let mut values = Vec::new();
+        for side in [head.attention.query_side(), head.attention.key_side()] {
+            for sequence in self.sequences().iter().map(|&sequence| &all[sequence]) {
+                let tokens = sequence.tokens(side).iter().enumerate();
+                values.extend(tokens.map(|(index, token)| value(sequence, side, index, token)));
+            }
+        }
+        values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_punctuation_and_special_tokens_are_told_apart() {
+        let token = |text: &str, special| Token {
+            text: text.into(),
+            special,
+            ..Token::default()
+        };
+        let kinds = [
+            ("cat", false),
+            ("##s", false),
+            ("...", false),
+            ("##-", false),
+            ("[SEP]", true),
+            ("a.", false),
+        ];
+        assert_eq!(
+            kinds.map(|(text, special)| kind(&token(text, special))),
+            [0.0, 0.0, 1.0, 1.0, 2.0, 0.0]
+        );
+    }
+
+    #[test]
+    fn names_of_the_first_versions_are_read() {
+        let listed: Vec<String> = builtin().iter().map(|attribute| attribute.name().to_owned()).collect();
+        for old in [
+            "position",
+            "position_mod5",
+            "norm",
+            "token_length",
+            "sequence_length",
+            "token_frequency",
+            "punctuation",
+            "patch_row",
+            "patch_column",
+            "trustworthiness",
+            "continuity",
+            "neighbors_kept",
+            "neighbours-kept",
+            "position-mod-5",
+        ] {
+            assert!(listed.contains(&canonical(old)), "{old}: {listed:?}");
+        }
+        assert_eq!(listed.len(), 12);
+    }
+}
