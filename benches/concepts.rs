@@ -12,7 +12,7 @@
 
 mod common;
 
-use attn_sdk::analyze::concepts::{AlignOptions, KMeansOptions, LabelSet, align, k_means, leaders, ward};
+use attn_sdk::analyze::concepts::{AlignParams, KMeansParams, LabelSet, align, k_means, leaders, ward};
 use criterion::{Criterion, criterion_group};
 
 const DIMS: usize = 768;
@@ -36,10 +36,10 @@ fn benches(c: &mut Criterion) {
     group.bench_function("Ward", |b| b.iter(|| ward(points.view(), None, &()).unwrap()));
     group.bench_function("leaders", |b| b.iter(|| leaders(points.view(), None, 0, &()).unwrap()));
     for (name, batch) in [("k-means", None), ("k-means in mini-batches", Some(500))] {
-        let options = KMeansOptions {
+        let options = KMeansParams {
             clusters,
             batch,
-            ..KMeansOptions::default()
+            ..KMeansParams::default()
         };
         group.bench_function(name, |b| b.iter(|| k_means(points.view(), &options, &()).unwrap()));
     }
@@ -48,7 +48,7 @@ fn benches(c: &mut Criterion) {
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
     let labels = LabelSet::new("tag", (0..count).map(|at| vec![["A", "B", "C"][at % 3]]));
     group.bench_function("scorer with 20 permutations", |b| {
-        b.iter(|| align(&partition, &labels, &types, &AlignOptions::default(), &()).unwrap());
+        b.iter(|| align(&partition, &labels, &types, &AlignParams::default(), &()).unwrap());
     });
     group.finish();
 }

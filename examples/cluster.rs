@@ -13,7 +13,7 @@
 
 use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
 
-use attn_sdk::analyze::concepts::{KMeansOptions, Partition, k_means, leaders_ward, means, ward};
+use attn_sdk::analyze::concepts::{KMeansParams, Partition, k_means, leaders_ward, means, ward};
 use clap::{Parser, ValueEnum};
 use examples_common::Terminal;
 use ndarray::Array1;
@@ -76,11 +76,11 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             tree.cut(options.clusters)?
         }
         Method::KMeans => {
-            let settings = KMeansOptions {
+            let settings = KMeansParams {
                 clusters: options.clusters,
                 batch: options.batch,
                 seed: options.seed,
-                ..KMeansOptions::default()
+                ..KMeansParams::default()
             };
             k_means(points.view(), &settings, &terminal)?.partition
         }
@@ -88,7 +88,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     let seconds = start.elapsed().as_secs_f64();
     if let Some(out) = &options.out {
-        let labels: Array1<i32> = partition.of().iter().map(|&cluster| cluster as i32).collect();
+        let labels: Array1<i32> = partition.labels().iter().map(|&label| label as i32).collect();
         let mut bytes = Vec::new();
         labels.write_npy(&mut bytes)?;
         attn_sdk::core::files::write_atomically(out, &bytes)?;
@@ -96,9 +96,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.json {
         let centroids = means(points.view(), &partition);
         let rows = points.rows().into_iter().zip(partition.of());
-        let squares = rows.map(|(point, &cluster)| {
+        let squares = rows.filter_map(|(point, cluster)| {
+            let cluster = (*cluster)?;
             let pairs = point.into_iter().zip(centroids.row(cluster));
-            pairs.map(|(&x, &c)| (f64::from(x) - f64::from(c)).powi(2)).sum::<f64>()
+            Some(pairs.map(|(&x, &c)| (f64::from(x) - f64::from(c)).powi(2)).sum::<f64>())
         });
         let report = serde_json::json!({
             "points": points.dim(),

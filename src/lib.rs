@@ -48,9 +48,8 @@ pub use attn_render as render;
 pub use attn_study as study;
 #[cfg(feature = "study")]
 pub use attn_study::{
-    Ablation, AlikeHeads, ChainedHeads, ColumnKind, Contrast, Dataset, Distance, Edges, Effect, Error, Estimate,
-    ExperimentOptions, Guest, HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut, LayerValues, Likeness,
-    Place, Placer, RandomEdges, RandomHeads, Report, SequenceColumn, SequenceRollout, Steps, Study, Subset, Summary,
-    SummaryOptions, Task, TextParams, TokenColumn, TokenFilter, Way, Weighting, ablate, intervene, knock_out,
-    read_again,
+    Ablation, ColumnKind, Contrast, Dataset, Edges, Error, ExperimentParams, Guest, HeadContrast, HeadMovement,
+    HeadReport, HeadSummary, KnockOut, LayerValues, Place, Placer, Report, SequenceColumn, SequenceRollout, Steps,
+    Study, Subset, Summary, SummaryParams, TextParams, TokenColumn, TokenFilter, Weighting, ablate, class_prediction,
+    intervene, knock_out, read_again,
 };

@@ -1,11 +1,11 @@
-//! Which heads attend alike and what states are made of, against sums by hand.
+//! Similarity of heads and rollout, against sums by hand.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::ops::ControlFlow;
 
 use attn_sdk::{
-    Error, Study, Summary, SummaryOptions,
+    Error, Study, Summary, SummaryParams,
     core::{Attention, Capture, HeadId, ndarray::Array2},
     embedded,
     models::Capturer,
@@ -50,14 +50,18 @@ fn by_hand(capture: &Capture, a: HeadId, b: HeadId) -> f64 {
 #[test]
 fn every_head_knows_those_most_like_it() {
     let (capturer, capture) = dates();
-    let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &()).unwrap();
-    let attentions: Vec<Attention> = summary.likeness.iter().map(|likeness| likeness.attention).collect();
+    let summary = Summary::new(&capture, Some(&capturer), &SummaryParams::default(), &()).unwrap();
+    let attentions: Vec<Attention> = summary
+        .similarity
+        .iter()
+        .map(|similarity| similarity.attention)
+        .collect();
     assert_eq!(
         attentions,
         [Attention::EncoderSelf, Attention::DecoderSelf, Attention::Cross]
     );
     for head in &summary.heads {
-        let like = summary.more_like(head.head);
+        let like = summary.most_similar(head.head);
         let others = summary
             .heads
             .iter()
@@ -75,13 +79,13 @@ fn every_head_knows_those_most_like_it() {
     }
     // Groups are as near as they say, and nobody is in two.
     let mut seen = Vec::new();
-    for likeness in &summary.likeness {
-        for group in &likeness.groups {
+    for similarity in &summary.similarity {
+        for group in &similarity.groups {
             assert!(group.len() > 1 && !group.iter().any(|head| seen.contains(head)));
             seen.extend(group);
             for (i, a) in group.iter().enumerate() {
                 for b in &group[i + 1..] {
-                    assert!(by_hand(&capture, *a, *b) < f64::from(0.5 * likeness.median) + 1e-4);
+                    assert!(by_hand(&capture, *a, *b) < f64::from(0.5 * similarity.median) + 1e-4);
                 }
             }
         }
@@ -91,7 +95,7 @@ fn every_head_knows_those_most_like_it() {
 #[test]
 fn the_map_has_a_point_per_head() {
     let (capturer, capture) = dates();
-    let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &()).unwrap();
+    let summary = Summary::new(&capture, Some(&capturer), &SummaryParams::default(), &()).unwrap();
     let map = summary.map(None).unwrap();
     let scene = map.scene(&ViewState::default(), map.natural_size()).unwrap();
     // A panel of its own for each attention, and ids in the order of the heads.
@@ -112,11 +116,15 @@ fn the_map_has_a_point_per_head() {
         .iter()
         .filter(|point| !point.is_dimmed())
         .count();
-    assert_eq!(bright, 1 + summary.more_like(head).len().min(5));
+    assert_eq!(bright, 1 + summary.most_similar(head).len().min(5));
     let table = summary.map(None).unwrap().table(&ViewState::default()).unwrap();
     assert_eq!((table.rows(), table.columns().len()), (summary.heads.len(), 8));
     // Another model's head is unknown here.
-    assert!(summary.more_like(HeadId::new(Attention::EncoderSelf, 99, 0)).is_empty());
+    assert!(
+        summary
+            .most_similar(HeadId::new(Attention::EncoderSelf, 99, 0))
+            .is_empty()
+    );
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn a_family_of_a_host_is_captured_edited_and_generates() {
     assert!(change.max_all().unwrap().to_scalar::<f32>().unwrap() > 1e-6);
     assert_eq!(model.head_weights().unwrap().len(), 8);
     assert_eq!(capture.tokens(Side::Decoder), 10);
-    score_heads(&capture, &Default::default(), &()).unwrap();
+    score_heads(&capture, &Default::default(), &Default::default(), &()).unwrap();
 
     let params = GenerationParams {
         max_new_tokens: Some(3),

@@ -3,9 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    Contrast, Distance, Edges, Error, ExperimentOptions, Steps, Study, Summary, SummaryOptions, Task, Way, Weighting,
-    ablate,
-    analyze::heads::{LabelKind, Measure},
+    Contrast, Edges, Error, ExperimentParams, Steps, Study, Summary, SummaryParams, Weighting, ablate,
+    analyze::heads::{Reads, Role, Rule, Rules, ScoreId},
     core::{Attention, Capture, HeadId, Sequence, Side, ndarray::Array2},
     embedded::{self, EmbeddedModel, IMAGES, sentences},
     intervene, knock_out,
@@ -18,6 +17,10 @@ use attn_sdk::{
     project::{AtlasParams, Method, pca::Pca, tsne::Tsne, umap::Umap},
     read_again,
     render::{Plot, ViewState, plots::overlay},
+    study::{
+        experiment::{Distance, Task},
+        summary::CompositionKind,
+    },
 };
 
 fn capturer(model: EmbeddedModel) -> Capturer {
@@ -36,7 +39,7 @@ fn some_sentences(count: usize) -> impl Iterator<Item = &'static str> {
 fn the_page_names_what_heads_do() {
     let capturer = capturer(embedded::TEXT_ENCODER);
     let capture = read(&capturer, some_sentences(60));
-    let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &()).unwrap();
+    let summary = Summary::new(&capture, Some(&capturer), &SummaryParams::default(), &()).unwrap();
     assert_eq!(summary.heads.len(), 16);
     assert!(summary.repeated);
     // Every label has its reason, with an example that exists.
@@ -47,16 +50,16 @@ fn the_page_names_what_heads_do() {
             label.reason
         );
         let example = label.example.as_ref().unwrap();
-        if !matches!(label.kind, LabelKind::Induction | LabelKind::Duplicate) {
+        if summary.scores.get(&label.score).unwrap().reads() != Reads::RepeatedTokens {
             let tokens = &capture.sequences()[example.sequence].encoder;
             assert_eq!(tokens[example.key].text, example.key_text);
         }
     }
     let page = summary.markdown();
     for part in [
-        "## Habits",
-        "## What stands out",
-        "## Heads that look at the same places",
+        "## Roles",
+        "## Anomalies",
+        "## Heads with similar attention",
         "## Every head",
     ] {
         assert!(page.contains(part), "{part}");
@@ -73,22 +76,57 @@ fn the_page_names_what_heads_do() {
     serde_json::to_string(&summary).unwrap();
 }
 
+#[test]
+fn the_page_prints_the_score_that_gave_a_role() {
+    let capturer = capturer(embedded::TEXT_ENCODER);
+    let capture = read(&capturer, some_sentences(20));
+    // Rules of a host: semantic by entropy, diffuse by sparsity. No score can be guessed from such a role.
+    let rules = Rules(vec![
+        Rule::new(Role::SEMANTIC, ScoreId::ENTROPY, 0.5),
+        Rule::new(Role::DIFFUSE, ScoreId::SPARSITY, 0.2),
+    ]);
+    let params = SummaryParams {
+        rules: Some(rules),
+        ..SummaryParams::default()
+    };
+    let summary = Summary::new(&capture, None, &params, &()).unwrap();
+    let page = summary.markdown();
+    let roles = summary.roles();
+    assert_eq!(roles.len(), 2);
+    for (role, labels) in roles {
+        let score = summary
+            .head(labels[0].head)
+            .unwrap()
+            .scores
+            .get(&labels[0].score)
+            .unwrap();
+        let printed = match role == Role::SEMANTIC {
+            true => format!("{:.3} (1 is even)", score.value),
+            false => format!("{:.2} ({:.2})", score.value, score.baseline()),
+        };
+        assert!(page.contains(&printed), "{role}: {printed}");
+        assert_eq!((labels[0].value, labels[0].chance), (score.value, score.baseline()));
+    }
+    let row = page.lines().find(|line| line.starts_with("| semantic |")).unwrap();
+    assert!(row.contains("(1 is even)"), "{row}");
+}
+
 /// The ratio of the strongest pair, with whole matrices.
 #[test]
 fn the_page_names_heads_that_read_earlier_ones() {
     let capturer = capturer(embedded::TEXT_ENCODER);
     let capture = read(&capturer, some_sentences(10));
-    let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &()).unwrap();
-    assert!(summary.chained.len() == 8 && summary.markdown().contains("## Heads that read earlier heads"));
+    let summary = Summary::new(&capture, Some(&capturer), &SummaryParams::default(), &()).unwrap();
+    assert!(summary.composition.len() == 8 && summary.markdown().contains("## Heads that read earlier heads"));
     let weights = capturer.model().head_weights().unwrap();
     let of = |head: HeadId| weights.iter().find(|weights| weights.head == head).unwrap();
-    for pair in &summary.chained {
+    for pair in &summary.composition {
         let (earlier, later) = (of(pair.earlier), of(pair.later));
         let written = earlier.value.dot(&earlier.output);
-        let read = match pair.way {
-            Way::Query => later.query.dot(&later.key.t()),
-            Way::Key => later.key.dot(&later.query.t()),
-            Way::Value => later.value.dot(&later.output),
+        let read = match pair.kind {
+            CompositionKind::Query => later.query.dot(&later.key.t()),
+            CompositionKind::Key => later.key.dot(&later.query.t()),
+            CompositionKind::Value => later.value.dot(&later.output),
         };
         let norm = |matrix: &Array2<f32>| matrix.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
         let ratio = norm(&written.dot(&read)) / (norm(&written) * norm(&read));
@@ -98,9 +136,9 @@ fn the_page_names_heads_that_read_earlier_ones() {
         assert!((pair.random - 0.088).abs() < 0.005);
     }
     assert!(
-        Summary::new(&capture, None, &SummaryOptions::default(), &())
+        Summary::new(&capture, None, &SummaryParams::default(), &())
             .unwrap()
-            .chained
+            .composition
             .is_empty()
     );
 }
@@ -109,7 +147,7 @@ fn the_page_names_heads_that_read_earlier_ones() {
 fn heads_of_pictures_are_asked_for_what_patches_look_like() {
     let capturer = capturer(embedded::VISION);
     let capture = capturer.capture_images(IMAGES).unwrap();
-    let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &()).unwrap();
+    let summary = Summary::new(&capture, Some(&capturer), &SummaryParams::default(), &()).unwrap();
     let attributes: Vec<&str> = summary.heads[0]
         .content
         .iter()
@@ -158,10 +196,10 @@ fn an_ablation_is_what_the_model_loses_without_the_head() {
         HeadId::new(Attention::DecoderSelf, 1, 2),
         HeadId::new(Attention::DecoderSelf, 0, 0),
     ];
-    let options = ExperimentOptions {
+    let options = ExperimentParams {
         random: 3,
         batch_tokens: 80,
-        ..ExperimentOptions::default()
+        ..ExperimentParams::default()
     };
     let found = ablate(&capturer, capture.sequences(), &heads, &options, &()).unwrap();
     let (before, after) = (
@@ -191,7 +229,7 @@ fn an_ablation_is_what_the_model_loses_without_the_head() {
         .iter()
         .filter(|random| random.loss_change.unwrap() >= change.mean)
         .count();
-    assert_eq!(found.p_value, (1 + reached) as f64 / 4.0);
+    assert_eq!((found.reached, found.p_value), (reached, (1 + reached) as f64 / 4.0));
     // The same numbers again, and on one thread.
     let again = || ablate(&capturer, capture.sequences(), &heads, &options, &()).unwrap();
     assert_eq!(again(), found);
@@ -201,7 +239,7 @@ fn an_ablation_is_what_the_model_loses_without_the_head() {
 fn masked_models_and_edges_of_single_sequences() {
     let capturer = capturer(embedded::TEXT_ENCODER);
     let capture = read(&capturer, some_sentences(10));
-    let options = ExperimentOptions::default();
+    let options = ExperimentParams::default();
     let nothing = intervene(&capturer, capture.sequences(), &|_| Vec::new(), &options, &()).unwrap();
     assert_eq!(nothing.task, Task::MaskedToken);
     assert_eq!(nothing.loss_change.unwrap().mean, 0.0);
@@ -228,10 +266,10 @@ fn masked_models_and_edges_of_single_sequences() {
 fn cut_edges_are_beside_those_of_other_heads_and_other_edges() {
     let capturer = capturer(embedded::TEXT_DECODER);
     let capture = read(&capturer, some_sentences(12));
-    let options = ExperimentOptions {
+    let options = ExperimentParams {
         random: 3,
         batch_tokens: 80,
-        ..ExperimentOptions::default()
+        ..ExperimentParams::default()
     };
     let heads = [HeadId::new(Attention::DecoderSelf, 1, 2)];
     let cut = |edges: &Edges| knock_out(&capturer, capture.sequences(), &heads, edges, &options, &());
@@ -279,7 +317,7 @@ fn cut_edges_are_beside_those_of_other_heads_and_other_edges() {
 #[test]
 fn experiments_refuse_what_they_cannot_do() {
     let text = capturer(embedded::TEXT_ENCODER);
-    let options = ExperimentOptions::default();
+    let options = ExperimentParams::default();
     assert!(matches!(ablate(&text, &[], &[], &options, &()), Err(Error::NoHeads)));
     let far = [HeadId::new(Attention::EncoderSelf, 9, 0)];
     let capture = read(&text, ["the dog sleeps ."]);
@@ -320,9 +358,9 @@ fn pictures_without_a_head_are_other_classes() {
     let images: Vec<Image> = IMAGES.iter().map(Image::from).collect();
     let mut capture = capturer.capture_images(&images).unwrap().sequences().to_vec();
     let heads = [0, 1, 2, 3].map(|head| HeadId::new(Attention::EncoderSelf, 0, head));
-    let options = ExperimentOptions {
+    let options = ExperimentParams {
         random: 1,
-        ..ExperimentOptions::default()
+        ..ExperimentParams::default()
     };
     let rows = |without: &[HeadId]| -> Vec<Vec<f32>> {
         images.iter().map(|image| classes(&capturer, image, without)).collect()
@@ -381,7 +419,7 @@ fn controls_are_read_beside_the_model() {
         let previous = head
             .scores
             .iter()
-            .find(|score| score.measure == Measure::Previous)
+            .find(|score| score.score == ScoreId::PREVIOUS)
             .unwrap();
         assert!(
             previous.value > 0.6 && previous.same_head.unwrap() < 0.25,
@@ -395,7 +433,7 @@ fn controls_are_read_beside_the_model() {
     let entropy = |head: &attn_sdk::HeadContrast| {
         head.scores
             .iter()
-            .find(|score| score.measure == Measure::Entropy)
+            .find(|score| score.score == ScoreId::ENTROPY)
             .unwrap()
             .value
     };

@@ -2,6 +2,9 @@
 
 use attn_core::HeadId;
 
+/// Results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// An error of `attn-analyze`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -9,6 +12,17 @@ pub enum Error {
     /// The capture could not be read, or the work was cancelled.
     #[error(transparent)]
     Core(#[from] attn_core::Error),
+    /// The map of words could not be laid out.
+    #[error(transparent)]
+    Project(#[from] attn_project::Error),
+    /// A method of clustering failed on these points.
+    #[error("{method}: {reason}")]
+    Clustering {
+        /// Name of the method.
+        method: String,
+        /// Its own words.
+        reason: String,
+    },
     /// Arrays do not fit together.
     #[error("{place}: expected {expected}, found {found}")]
     Shape {
@@ -37,26 +51,14 @@ pub enum Error {
         /// What is needed at least.
         expected: String,
     },
-    /// A setting is outside its range.
-    #[error("{name} is {found}, expected {expected}")]
-    Setting {
-        /// The setting's name.
+    /// A parameter is outside its range.
+    #[error("{name}: expected {expected}, found {found}")]
+    Parameter {
+        /// The parameter's name.
         name: &'static str,
         /// Its range.
         expected: String,
         /// The value given.
-        found: String,
-    },
-    /// A line of a file of labelled words is not what its format says.
-    #[error("{place}, line {line}: expected {expected}, found {found}")]
-    Parse {
-        /// The file, or what the text was called.
-        place: String,
-        /// Line, counted from 1.
-        line: usize,
-        /// What the format has there.
-        expected: String,
-        /// What is there.
         found: String,
     },
     /// A sequence that should be some tokens followed by the same tokens is not.
@@ -80,7 +82,11 @@ pub enum Error {
 impl Error {
     /// Whether this is a cancellation, which callers usually do not report as a failure.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Core(error) if error.is_cancelled())
+        match self {
+            Self::Core(error) => error.is_cancelled(),
+            Self::Project(error) => error.is_cancelled(),
+            _ => false,
+        }
     }
 }
 

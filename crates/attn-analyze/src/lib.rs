@@ -1,10 +1,11 @@
-//! What heads do: scores, names and comparisons of attention heads, from a capture or from weights.
+//! Scores of attention heads and latent concepts of layers, from a capture.
 //!
-//! [`heads`] turns a [`Capture`](attn_core::Capture) into numbers that stand beside their chance level, and the numbers
-//! into labels with reasons. Nothing here runs a model or draws a picture.
+//! [`heads`] turns a [`Capture`](attn_core::Capture) into scores beside their chance level, and the scores into roles with
+//! reasons. [`concepts`] clusters the words of a text in every layer and compares the clusters with labels. Nothing here runs
+//! a model or draws a plot.
 //!
 //! ```
-//! use attn_analyze::heads::{LabelKind, Measure, Rules, ScoreOptions, head_labels, score_heads};
+//! use attn_analyze::heads::{Role, Rules, ScoreId, ScoreList, ScoreParams, head_labels, score_heads};
 //! use attn_core::*;
 //!
 //! // A head that looks at the token before: the query of position i is the key of position i - 1.
@@ -25,12 +26,12 @@
 //! writer.write(Slot::Value { attention, layer: 0 }, 0, &one_hot(0))?;
 //! writer.commit(&[0])?;
 //!
-//! let scores = score_heads(&writer.finish()?, &ScoreOptions::default(), &())?;
-//! let previous = scores[0].get(Measure::Previous).unwrap();
+//! let scores = score_heads(&writer.finish()?, &ScoreList::builtin(), &ScoreParams::default(), &())?;
+//! let previous = scores[0].get(&ScoreId::PREVIOUS).unwrap();
 //! assert!(previous.value > 0.999);
 //! assert!((previous.chance - (1.0 / 2.0 + 1.0 / 3.0 + 1.0 / 4.0) / 3.0).abs() < 1e-9); // rows that see 2, 3 and 4 keys
-//! let labels = head_labels(&scores[0], &Rules::default());
-//! assert_eq!(labels[0].kind, LabelKind::Previous);
+//! let labels = head_labels(&scores[0], &ScoreList::builtin(), &Rules::default());
+//! assert_eq!(labels[0].role, Role::PREVIOUS);
 //! assert!(labels[0].reason.starts_with("1.00 of attention goes to the previous token (chance 0.36; 3 rows)"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -38,8 +39,15 @@
 pub mod concepts;
 mod error;
 pub mod heads;
-mod rng;
 mod steps;
 
-pub use error::Error;
-pub use rng::Rng;
+pub use attn_core;
+pub use ndarray;
+
+pub use attn_core::Rng;
+pub use error::{Error, Result};
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

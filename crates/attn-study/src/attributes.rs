@@ -10,7 +10,7 @@ use attn_render::{
     plots::{ColorBy, ValueKind},
 };
 
-use crate::{ColumnKind, Error, Study, TokenColumn, trust};
+use crate::{Error, Study, trust};
 
 /// A value per point of a head, by a name.
 ///

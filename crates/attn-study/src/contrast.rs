@@ -4,8 +4,7 @@
 use std::fmt::Write as _;
 
 use attn_analyze::heads::{
-    Comparison, DivergenceOptions, LabelKind, Rules, ScoreOptions, compare, divergence_between, head_labels,
-    score_heads,
+    Comparison, DivergenceParams, Role, ScoreList, ScoreParams, compare, divergence_between, head_labels, score_heads,
 };
 use attn_core::{Capture, HeadId, Progress, Sequence};
 use attn_models::{Capturer, capture::CaptureRun};
@@ -64,9 +63,9 @@ pub struct HeadContrast {
     /// How far its attention is from the other's: mean Jensen-Shannon divergence in bits, 0 for equal rows, 1 for rows that share no key.
     pub divergence: f32,
     /// What it does, strongest first.
-    pub labels: Vec<LabelKind>,
+    pub labels: Vec<Role>,
     /// What the other does.
-    pub other_labels: Vec<LabelKind>,
+    pub other_labels: Vec<Role>,
     /// Its scores; the other's value is `same_head`.
     pub scores: Vec<Comparison>,
 }
@@ -77,19 +76,22 @@ impl Contrast {
     /// # Errors
     /// Those of [`score_heads`] and [`divergence_between`]: other sequences, a cancellation.
     pub fn new(capture: &Capture, other: &Capture, progress: &dyn Progress) -> Result<Self, Error> {
-        let sample = ScoreOptions {
+        let list = ScoreList::builtin();
+        let sample = ScoreParams {
             max_sequences: 300,
-            ..ScoreOptions::default()
+            ..ScoreParams::default()
         };
-        let distances = divergence_between(capture, other, &DivergenceOptions::default(), progress)?;
-        let scores = score_heads(capture, &sample, progress)?;
-        let other_scores = score_heads(other, &sample, progress)?;
+        let distances = divergence_between(capture, other, &DivergenceParams::default(), progress)?;
+        let scores = score_heads(capture, &list, &sample, progress)?;
+        let other_scores = score_heads(other, &list, &sample, progress)?;
         let compared = compare(&scores, &other_scores)?;
-        let rules = Rules::default();
+        let rules = list.rules();
         let labels = |scores: &[attn_analyze::heads::HeadScores], head: HeadId| {
             let found = scores.iter().find(|scores| scores.head == head);
-            let labels = found.map(|scores| head_labels(scores, &rules)).unwrap_or_default();
-            labels.into_iter().map(|label| label.kind).collect()
+            let labels = found
+                .map(|scores| head_labels(scores, &list, &rules))
+                .unwrap_or_default();
+            labels.into_iter().map(|label| label.role).collect()
         };
         let heads = distances.into_iter().map(|(head, divergence)| HeadContrast {
             head,
@@ -97,7 +99,7 @@ impl Contrast {
             divergence,
             labels: labels(&scores, head),
             other_labels: labels(&other_scores, head),
-            scores: compared.iter().filter(|score| score.head == head).copied().collect(),
+            scores: compared.iter().filter(|score| score.head == head).cloned().collect(),
         });
         Ok(Self {
             model: capture.model().name.clone(),
@@ -124,7 +126,7 @@ impl Contrast {
         );
         page.push_str("| head | bits | what it does | what the other does | score | here | there |\n|---|---|---|---|---|---|---|\n");
         for head in &self.heads {
-            let names = |labels: &[LabelKind]| match labels {
+            let names = |labels: &[Role]| match labels {
                 [] => "–".to_owned(),
                 labels => labels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             };
@@ -133,7 +135,7 @@ impl Contrast {
             let most = shares.max_by(|a, b| (a.0.value - a.1).abs().total_cmp(&(b.0.value - b.1).abs()));
             let score = most.map_or_else(
                 || "– | – | –".to_owned(),
-                |(score, other)| format!("{} | {:.2} | {other:.2}", score.measure.name(), score.value),
+                |(score, other)| format!("{} | {:.2} | {other:.2}", score.score.name(), score.value),
             );
             let _ = writeln!(
                 page,

@@ -21,7 +21,7 @@ mod attributes;
 mod coloring;
 mod contrast;
 mod error;
-mod experiment;
+pub mod experiment;
 mod filter;
 mod guest;
 mod hover;
@@ -29,38 +29,37 @@ mod patches;
 mod picture;
 mod plots;
 mod points;
+mod prediction;
 mod report;
 mod rollout;
 mod sequence;
 mod steps;
 mod study;
 mod subset;
-mod summary;
+pub mod summary;
 mod trust;
 mod values;
 mod weighting;
 
 pub use {attn_analyze, attn_core, attn_models, attn_project, attn_render};
 
-pub use attributes::TokenAttribute;
 pub use attn_core::{
     ColumnKind, SequenceColumn, TokenColumn,
     text::{Dataset, TextParams},
 };
+pub use attributes::TokenAttribute;
 pub use contrast::{Contrast, HeadContrast, read_again};
 pub use error::Error;
-pub use experiment::{
-    Ablation, Distance, Edges, Effect, Estimate, ExperimentOptions, KnockOut, RandomEdges, RandomHeads, Task, ablate,
-    intervene, knock_out,
-};
+pub use experiment::{Ablation, Edges, ExperimentParams, KnockOut, ablate, intervene, knock_out};
 pub use filter::TokenFilter;
 pub use guest::{Guest, Placer};
 pub use points::Place;
+pub use prediction::class_prediction;
 pub use report::{HeadReport, Report};
 pub use rollout::SequenceRollout;
 pub use steps::{AtStep, HeadMovement, Steps};
 pub use study::Study;
 pub use subset::Subset;
-pub use summary::{AlikeHeads, ChainedHeads, HeadSummary, Likeness, Summary, SummaryOptions, Way};
+pub use summary::{HeadSummary, Page, Summary, SummaryParams};
 pub use values::LayerValues;
 pub use weighting::Weighting;

@@ -37,14 +37,10 @@ pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<V
         }));
     }
     let attribute = |name: &str, classes: &[&str], class: fn(&Look) -> Option<u32>| {
-        TokenColumn::from_classes(
-            name,
-            classes.iter().map(|class| (*class).to_owned()).collect(),
-            looks
-                .iter()
-                .map(|look| look.as_ref().and_then(class).map(|class| class as usize)),
-            vec![None; capture.tokens(Side::Decoder)],
-        )
+        let classes = classes.iter().map(|class| (*class).to_owned()).collect();
+        let class = |look: &Option<Look>| Some(class(look.as_ref()?)? as usize);
+        let none = std::iter::repeat_n(None, capture.tokens(Side::Decoder));
+        TokenColumn::from_classes(name, classes, looks.iter().map(class), none)
     };
     let mut attributes = vec![
         attribute(
@@ -69,7 +65,7 @@ pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<V
         ),
     ];
     attributes.retain(|attribute| {
-        let mut classes = attribute.encoder.iter().filter(|value| !value.is_nan());
+        let mut classes = attribute.encoder.iter().filter(|class| !class.is_nan());
         let first = classes.next();
         classes.any(|class| Some(class) != first)
     });

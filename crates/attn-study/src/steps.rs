@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use attn_analyze::heads::{DivergenceOptions, divergence_between};
+use attn_analyze::heads::{DivergenceParams, divergence_between};
 use attn_core::{Capture, HeadId, Progress, TokenColumn};
 use attn_project::{
     AtlasParams,
@@ -164,7 +164,7 @@ impl Steps {
     pub fn compare(&mut self, progress: &dyn Progress) -> Result<(), Error> {
         self.moved.iter_mut().for_each(|moved| moved.attention.clear());
         for pair in self.studies.windows(2) {
-            let options = DivergenceOptions::default();
+            let options = DivergenceParams::default();
             for (head, bits) in divergence_between(pair[0].capture(), pair[1].capture(), &options, progress)? {
                 if let Some(moved) = self.moved.iter_mut().find(|moved| moved.head == head) {
                     moved.attention.push(bits);

@@ -15,7 +15,8 @@ use attn_project::{
 use attn_render::{Plot, Scene, Table, Target, Tooltip, ViewState, plots::Coordinates};
 
 use crate::{
-    Error, Report, TokenAttribute, Weighting, attributes, filter::Drawn, picture::Sheet, points::Labels, weighting::Recent,
+    Error, Report, TokenAttribute, Weighting, attributes, filter::Drawn, picture::Sheet, points::Labels,
+    weighting::Recent,
 };
 
 /// A capture, and the projections of its heads so far.

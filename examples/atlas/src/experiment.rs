@@ -1,13 +1,13 @@
-//! What the model is without a head, without a set of heads, or without some of their edges: options, buttons beside the heads, and
-//! what was found.
+//! Experiments on heads: command-line options, buttons beside the heads, and results.
 
 use std::{error::Error, path::Path};
 
 use attn_sdk::{
-    Ablation, Distance, Edges, Effect, Estimate, ExperimentOptions, KnockOut, Progress, Study, ablate,
+    Ablation, Edges, ExperimentParams, KnockOut, Progress, Study, ablate,
     core::{HeadId, LayerHead, Sequence, files::write_atomically},
     knock_out,
     models::Capturer,
+    study::experiment::{Distance, Effect, Estimate},
 };
 use eframe::egui::{ComboBox, RichText, TextEdit, Ui};
 
@@ -44,10 +44,10 @@ impl Question {
         sequences: &[Sequence],
         progress: &dyn Progress,
     ) -> Result<Answer, attn_sdk::Error> {
-        let options = ExperimentOptions::default();
+        let params = ExperimentParams::default();
         Ok(match &self.edges {
-            None => Answer::Ablation(ablate(capturer, sequences, &self.heads, &options, progress)?),
-            Some(edges) => Answer::KnockOut(knock_out(capturer, sequences, &self.heads, edges, &options, progress)?),
+            None => Answer::Ablation(ablate(capturer, sequences, &self.heads, &params, progress)?),
+            Some(edges) => Answer::KnockOut(knock_out(capturer, sequences, &self.heads, edges, &params, progress)?),
         })
     }
 }
@@ -71,6 +71,7 @@ impl Answer {
         let distance = match effect.distance {
             Distance::Divergence => "Predictions move by (KL, nats)",
             Distance::Cosine => "States turn by (1 − cosine)",
+            _ => "Outputs move by",
         };
         lines.push(format!("{distance} {}", interval(&effect.output_change)));
         if let Some(agreement) = &effect.agreement {
@@ -81,28 +82,38 @@ impl Answer {
                 100.0 * agreement.high
             ));
         }
-        let beside = |what: &str, count: usize, p_value: f64| {
-            let reached = ((count + 1) as f64 * p_value).round() as usize - 1;
-            format!("{what}: {reached} of {count} matter as much (p = {p_value:.2})")
-        };
         match self {
-            Self::Ablation(ablation) if ablation.heads.len() == 1 => {
-                lines.push(beside("Other heads", ablation.random.len(), ablation.p_value));
-            }
             Self::Ablation(ablation) => {
-                lines.push(beside("Other sets of heads", ablation.random.len(), ablation.p_value));
+                let what = if ablation.heads.len() == 1 {
+                    "Other heads"
+                } else {
+                    "Other sets of heads"
+                };
+                lines.push(beside(what, ablation.reached, ablation.random.len(), ablation.p_value));
             }
             Self::KnockOut(cut) => {
+                let (heads, edges) = (cut.random_heads.len(), cut.random_edges.len());
                 lines.push(beside(
-                    "The same in other heads",
-                    cut.random_heads.len(),
+                    "The same edges of other heads",
+                    cut.reached_heads,
+                    heads,
                     cut.p_value_heads,
                 ));
-                lines.push(beside("Other edges here", cut.random_edges.len(), cut.p_value_edges));
+                lines.push(beside(
+                    "Other edges of this head",
+                    cut.reached_edges,
+                    edges,
+                    cut.p_value_edges,
+                ));
             }
         }
         lines
     }
+}
+
+/// How many random variants have as large an effect.
+fn beside(what: &str, reached: usize, count: usize, p_value: f64) -> String {
+    format!("{what}: {reached} of {count} have as large an effect (p = {p_value:.2})")
 }
 
 /// The questions of a window, and what was found.
@@ -165,8 +176,8 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -
     let experiments = &mut side.experiments;
     for (question, answer) in experiments.found.iter().filter(|(question, _)| question.heads == heads) {
         let what = match &question.edges {
-            None => format!("Without {them}"),
-            Some(edges) => format!("Without its edges: {}", describe(edges)),
+            None => format!("Ablation of {them}"),
+            Some(edges) => format!("Knock-out of edges: {}", describe(edges)),
         };
         ui.label(RichText::new(format!("{what} ({} sequences)", answer.effect().sequences)).strong());
         for line in answer.lines() {
@@ -175,7 +186,7 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -
     }
     if let Some(asked) = &experiments.asked {
         if asked.heads == heads {
-            ui.label(RichText::new("Being tried …").weak());
+            ui.label(RichText::new("Running …").weak());
         }
         return None;
     }
@@ -186,10 +197,8 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -
     };
     if !known(&None) {
         let help = match heads.len() {
-            1 => "Runs the model without this head, and without each of 20 others, over at most 100 sequences",
-            _ => {
-                "Runs the model without all of these heads, and without 20 random sets of as many, over at most 100 sequences"
-            }
+            1 => "Ablates this head, then each of 20 others, over at most 100 sequences",
+            _ => "Ablates these heads, then 20 random sets of as many heads, over at most 100 sequences",
         };
         if ui.button(name).on_hover_text(help).clicked() {
             question = Some(None);
@@ -199,8 +208,8 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -
         ui.horizontal_wrapped(|ui| {
             choice(ui, &mut experiments.rule, &mut experiments.words);
             let edges = Some(experiments.edges());
-            let help = "Cuts these edges of the head in every sequence, the same edges of 20 other heads, and as many other edges of it";
-            if ui.button("Without these edges?").on_hover_text(help).clicked() {
+            let help = "Knocks out these edges of the head in every sequence, the same edges of 20 other heads, and as many other edges of this head";
+            if ui.button("Knock out these edges").on_hover_text(help).clicked() {
                 question = Some(edges);
             }
         });
@@ -225,7 +234,7 @@ fn choice(ui: &mut Ui, rule: &mut Option<Edges>, words: &mut [String; 2]) {
             ui.selectable_value(rule, None, "words …");
         })
         .response
-        .on_hover_text("Which of its edges are cut");
+        .on_hover_text("Edges to knock out");
     if rule.is_none() {
         for (word, hint) in words.iter_mut().zip(["from", "to"]) {
             let field = TextEdit::singleline(word).hint_text(hint).desired_width(64.0);
@@ -292,7 +301,7 @@ pub(crate) fn write(
         let names: Vec<String> = question.heads.iter().map(ToString::to_string).collect();
         let edges = question.edges.as_ref().map(|edges| format!(" {}", describe(edges)));
         println!(
-            "without {}{} ({} sequences): {}",
+            "ablation of {}{} ({} sequences): {}",
             names.join(", "),
             edges.unwrap_or_default(),
             answer.effect().sequences,

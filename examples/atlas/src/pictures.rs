@@ -3,7 +3,7 @@
 use std::{error::Error, fs, path::Path};
 
 use attn_sdk::{
-    Progress, Study, Summary, SummaryOptions,
+    Progress, Study, Summary, SummaryParams,
     core::{HeadId, LayerHead, files::write_atomically},
     models::Capturer,
     render::{Exporter, Plot, ViewState},
@@ -92,7 +92,7 @@ pub(crate) fn write(
             draw(layer_name(study, head), &values.plot(study)?, &view)?;
         }
     }
-    let summary = Summary::new(study.capture(), capturer, &SummaryOptions::default(), terminal)?;
+    let summary = Summary::new(study.capture(), capturer, &SummaryParams::default(), terminal)?;
     draw("head-map".into(), &summary.map(None)?, &view)?;
     write_atomically(&out.join("summary.md"), summary.markdown().as_bytes())?;
     write_atomically(&out.join("summary.json"), &serde_json::to_vec(&summary)?)?;

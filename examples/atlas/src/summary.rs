@@ -1,11 +1,12 @@
-//! What can be said of the heads, beside the pictures: of one head if one is open or under the pointer, else of the model.
+//! The page beside the plots: about the head that is open or under the pointer, else about the model.
 
 use attn_sdk::{
-    ChainedHeads, Summary,
-    analyze::heads::{LabelKind, Measure},
+    Summary,
+    analyze::heads::ScoreId,
     core::HeadId,
+    study::summary::{Block, ComposedHeads, Finding, Section, SectionKind, Span, Text},
 };
-use eframe::egui::{Grid, RichText, Ui};
+use eframe::egui::{CollapsingHeader, Grid, RichText, Ui};
 
 use crate::{
     experiment::{self, Question},
@@ -13,9 +14,9 @@ use crate::{
     side::Side,
 };
 
-/// Heads named per habit.
+/// Heads named per finding.
 const NAMED: usize = 16;
-/// Heads that are most like one.
+/// Most similar heads of one head.
 const LIKE: usize = 6;
 
 /// What a click asks for.
@@ -29,7 +30,7 @@ pub(crate) enum Ask {
 /// Shows it, beside the scores of another model if there is one, and returns what a click asks for.
 pub(crate) fn show(ui: &mut Ui, side: &mut Side, other: Option<&Summary>) -> Option<Ask> {
     let Some(summary) = side.summary.clone() else {
-        ui.label(RichText::new("What each head does appears here when all heads are projected.").weak());
+        ui.label(RichText::new("The roles of the heads appear here when all heads are projected.").weak());
         return None;
     };
     let Some(head) = side.view.open.or(side.picture.interaction().head) else {
@@ -40,88 +41,119 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, other: Option<&Summary>) -> Opt
     };
     let opened = of_head(ui, side, &summary, other, head).map(Ask::Open);
     ui.add_space(6.0);
-    experiment::show(ui, side, &[head], "What is the model without it?")
+    experiment::show(ui, side, &[head], "Ablate this head")
         .map(Ask::Try)
         .or(opened)
 }
 
+/// The page about the model. The role of every head is left to the export.
 fn of_model(ui: &mut Ui, side: &mut Side, summary: &Summary) -> Option<Ask> {
-    let (mut clicked, mut question) = (None, None);
-    let named = summary.heads.iter().filter(|head| !head.labels.is_empty()).count();
-    ui.heading("What the heads do");
-    ui.label(format!(
-        "{named} of {} heads have a habit that has a name.",
-        summary.heads.len()
-    ));
-    ui.add_space(6.0);
-    for (kind, heads) in summary.habits() {
-        ui.label(RichText::new(format!("{kind} · {}", heads.len())).strong());
-        ui.horizontal_wrapped(|ui| {
-            for label in heads.iter().take(NAMED) {
-                clicked = link(ui, summary, label.head, Some(&label.reason)).or(clicked);
+    let mut asked = None;
+    ui.heading(&summary.page.title);
+    for section in &summary.page.sections {
+        match section.kind {
+            SectionKind::Heads => {}
+            SectionKind::Content | SectionKind::Pairs => {
+                let shown = CollapsingHeader::new(&section.heading).show(ui, |ui| blocks(ui, side, section));
+                asked = shown.body_returned.flatten().or(asked);
             }
-            more(ui, heads.len());
-        });
-        if heads.len() > 1 {
-            let heads: Vec<HeadId> = heads.iter().map(|label| label.head).collect();
-            question = ui
-                .push_id(kind, |ui| experiment::show(ui, side, &heads, "Without them?"))
-                .inner
-                .or(question);
-        }
-    }
-    ui.add_space(6.0);
-    if !summary.anomalies.is_empty() {
-        ui.heading("What stands out");
-        for alike in summary.anomalies.chunk_by(|a, b| a.kind == b.kind) {
-            ui.label(RichText::new(format!("{} · {}", alike[0].kind, alike.len())).strong());
-            ui.horizontal_wrapped(|ui| {
-                for anomaly in alike.iter().take(NAMED) {
-                    clicked = link(ui, summary, anomaly.head, Some(&anomaly.reason)).or(clicked);
+            _ => {
+                if !section.heading.is_empty() {
+                    ui.add_space(6.0);
+                    ui.heading(&section.heading);
                 }
-            });
-        }
-        ui.add_space(6.0);
-    }
-    ui.heading("Heads that look at the same places");
-    for group in summary.likeness.iter().flat_map(|likeness| &likeness.groups) {
-        ui.horizontal_wrapped(|ui| {
-            for head in group.iter().take(NAMED) {
-                clicked = link(ui, summary, *head, None).or(clicked);
+                asked = blocks(ui, side, section).or(asked);
             }
-            more(ui, group.len());
-        });
-        // One of them stays: the one that is nearest to the others.
-        let name = format!("Without all but {}?", summary.model.head_name(group[0]));
-        question = ui
-            .push_id(group[0], |ui| experiment::show(ui, side, &group[1..], &name))
-            .inner
-            .or(question);
-    }
-    for pair in &summary.alike {
-        ui.horizontal_wrapped(|ui| {
-            clicked = link(ui, summary, pair.a, None).or(clicked);
-            clicked = link(ui, summary, pair.b, None).or(clicked);
-            ui.label(format!(
-                "{:.3} bits apart, the median pair {:.3}",
-                pair.divergence, pair.median
-            ));
-        });
-    }
-    if !summary.chained.is_empty() {
-        ui.add_space(6.0);
-        ui.heading("Heads that read earlier heads")
-            .on_hover_text("By weights alone, not by what they do: see Export for what random matrices give");
-        for pair in &summary.chained {
-            ui.horizontal_wrapped(|ui| {
-                clicked = link(ui, summary, pair.later, None).or(clicked);
-                ui.label("reads");
-                clicked = link(ui, summary, pair.earlier, None).or(clicked);
-                ui.label(chain(pair));
-            });
         }
     }
-    question.map(Ask::Try).or(clicked.map(Ask::Open))
+    ui.add_space(6.0);
+    ui.label(RichText::new(&summary.page.note).weak());
+    asked
+}
+
+fn blocks(ui: &mut Ui, side: &mut Side, section: &Section) -> Option<Ask> {
+    let mut asked = None;
+    for block in &section.blocks {
+        match block {
+            Block::Text(words) => {
+                ui.horizontal_wrapped(|ui| asked = text(ui, words).map(Ask::Open).or(asked.take()));
+            }
+            Block::List(findings) => {
+                for found in findings {
+                    asked = finding(ui, side, &[], found).or(asked);
+                }
+            }
+            Block::Table { columns, rows } => {
+                for row in rows {
+                    asked = finding(ui, side, columns, row).or(asked);
+                }
+            }
+            _ => {}
+        }
+    }
+    asked
+}
+
+/// A finding: its heads as links, its numbers below, and a button that tests it.
+fn finding(ui: &mut Ui, side: &mut Side, columns: &[String], finding: &Finding) -> Option<Ask> {
+    let mut opened = None;
+    let mut numbers: Vec<String> = Vec::new();
+    for (at, cell) in finding.cells.iter().enumerate() {
+        if at == 0 && !cell.names_heads() {
+            ui.label(RichText::new(cell.to_string()).strong());
+        } else if cell.names_heads() {
+            ui.horizontal_wrapped(|ui| {
+                // The first cell needs no word before it; further heads do.
+                if let Some(name) = columns.get(at).filter(|_| at > 0 && finding.cells[0].names_heads()) {
+                    ui.label(name);
+                }
+                opened = text(ui, cell).or(opened);
+            });
+        } else if !cell.0.is_empty() {
+            let name = columns.get(at).map_or("", String::as_str);
+            numbers.push(format!("{name} {cell}"));
+        }
+    }
+    if !numbers.is_empty() {
+        ui.label(RichText::new(numbers.join(" · ")).weak());
+    }
+    let asked = finding.experiment.as_ref().and_then(|experiment| {
+        let id = (&experiment.label, &experiment.heads);
+        ui.push_id(id, |ui| {
+            experiment::show(ui, side, &experiment.heads, &experiment.label)
+        })
+        .inner
+    });
+    asked.map(Ask::Try).or(opened.map(Ask::Open))
+}
+
+/// Text with links to the heads it names; returns the one that was clicked.
+fn text(ui: &mut Ui, text: &Text) -> Option<HeadId> {
+    let mut clicked = None;
+    for span in &text.0 {
+        match span {
+            Span::Plain(text) => {
+                ui.label(text);
+            }
+            Span::Strong(text) => {
+                ui.label(RichText::new(text).strong());
+            }
+            Span::Emphasis(text) => {
+                ui.label(RichText::new(text).italics());
+            }
+            Span::Heads(heads) => {
+                for head in heads.iter().take(NAMED) {
+                    clicked = link(ui, head.head, &head.name, &head.reason).or(clicked);
+                    if !head.note.is_empty() {
+                        ui.label(RichText::new(&head.note).weak());
+                    }
+                }
+                more(ui, heads.len());
+            }
+            _ => {}
+        }
+    }
+    clicked
 }
 
 fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>, head: HeadId) -> Option<HeadId> {
@@ -129,17 +161,17 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
     ui.heading(format!("{} of {}", summary.model.head_name(head), summary.model.name));
     let known = summary.head(head)?;
     if known.labels.is_empty() {
-        ui.label("No rule knows what it does.");
+        ui.label("No known role.");
     }
     for label in &known.labels {
-        ui.label(RichText::new(label.kind.to_string()).strong());
+        ui.label(RichText::new(label.role.name()).strong());
         ui.label(&label.reason);
     }
     for anomaly in summary.anomalies.iter().filter(|anomaly| anomaly.head == head) {
         ui.label(RichText::new(anomaly.kind.to_string()).strong());
         ui.label(&anomaly.reason);
     }
-    let semantic = known.labels.iter().any(|label| label.kind == LabelKind::Semantic);
+    let semantic = known.labels.iter().any(|label| label.score == ScoreId::CONTENT);
     if let Some(content) = known
         .content
         .first()
@@ -148,7 +180,7 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
         ui.add_space(6.0);
         ui.label(
             RichText::new(format!(
-                "{} of query → of key: attention (by distance alone)",
+                "{} of query → of key: attention (from the distance alone)",
                 content.attribute
             ))
             .strong(),
@@ -167,16 +199,17 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
             ui.label(RichText::new(title).strong());
         }
         if let Some(other) = other.filter(|_| twin.is_some()) {
-            let name = ui.label(RichText::new("beside").strong());
+            let name = ui.label(RichText::new("compared").strong());
             name.on_hover_text(format!("The same head of {}", other.model.name));
         }
         ui.end_row();
-        for measure in Measure::ALL {
-            if let Some(score) = known.scores.get(measure) {
-                ui.label(measure.name());
+        for definition in summary.scores.iter() {
+            let id = definition.id();
+            if let Some(score) = known.scores.get(&id) {
+                ui.label(definition.name()).on_hover_text(definition.counts());
                 ui.label(format!("{:.2}", score.value));
                 ui.label(format!("{:.2}", score.baseline()));
-                if let Some(score) = twin.and_then(|twin| twin.scores.get(measure)) {
+                if let Some(score) = twin.and_then(|twin| twin.scores.get(&id)) {
                     ui.label(format!("{:.2}", score.value));
                 }
                 ui.end_row();
@@ -200,49 +233,49 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
         ));
     }
     crate::steps::moved(ui, side, head);
-    let alike = summary.more_like(head);
-    if !alike.is_empty() {
+    let similar = summary.most_similar(head);
+    if !similar.is_empty() {
         ui.add_space(6.0);
-        let median = summary.likeness_of(head).map_or(0.0, |likeness| likeness.median);
+        let median = summary.similarity_of(head).map_or(0.0, |similarity| similarity.median);
         ui.label(RichText::new("More like this head").strong())
             .on_hover_text(format!(
                 "Mean Jensen-Shannon divergence of rows in bits; the median pair is {median:.3} apart"
             ));
         ui.horizontal_wrapped(|ui| {
-            for (other, bits) in alike.into_iter().take(LIKE) {
-                clicked = link(ui, summary, other, None).or(clicked);
+            for (other, bits) in similar.into_iter().take(LIKE) {
+                clicked = head_link(ui, summary, other).or(clicked);
                 ui.label(format!("{bits:.3}"));
             }
         });
     }
-    for pair in summary.chained.iter().filter(|pair| pair.later == head) {
+    for pair in summary.composition.iter().filter(|pair| pair.later == head) {
         ui.horizontal_wrapped(|ui| {
             ui.label("reads");
-            clicked = link(ui, summary, pair.earlier, None).or(clicked);
+            clicked = head_link(ui, summary, pair.earlier).or(clicked);
             ui.label(chain(pair));
         });
     }
-    for pair in summary.chained.iter().filter(|pair| pair.earlier == head) {
+    for pair in summary.composition.iter().filter(|pair| pair.earlier == head) {
         ui.horizontal_wrapped(|ui| {
             ui.label("is read by");
-            clicked = link(ui, summary, pair.later, None).or(clicked);
+            clicked = head_link(ui, summary, pair.later).or(clicked);
             ui.label(chain(pair));
         });
     }
     clicked
 }
 
-/// How strongly a head reads another, and through what.
-fn chain(pair: &ChainedHeads) -> String {
+/// Composition of two heads in words.
+fn chain(pair: &ComposedHeads) -> String {
     format!(
-        "through its {}: {:.2}, the median pair {:.2}",
-        pair.way.name(),
+        "through its {}: {:.2} (median pair {:.2})",
+        pair.kind.name(),
         pair.ratio,
         pair.median
     )
 }
 
-/// How many are not named.
+/// The number of heads that are not named.
 fn more(ui: &mut Ui, heads: usize) {
     if heads > NAMED {
         let help = "Export has all of them";
@@ -251,11 +284,15 @@ fn more(ui: &mut Ui, heads: usize) {
     }
 }
 
-/// A head to click on, with why under the pointer.
-fn link(ui: &mut Ui, summary: &Summary, head: HeadId, why: Option<&str>) -> Option<HeadId> {
-    let mut response = ui.link(summary.model.head_name(head));
-    if let Some(why) = why {
-        response = response.on_hover_text(why);
+fn head_link(ui: &mut Ui, summary: &Summary, head: HeadId) -> Option<HeadId> {
+    link(ui, head, &summary.model.head_name(head), "")
+}
+
+/// A head to click on, with the reason under the pointer.
+fn link(ui: &mut Ui, head: HeadId, name: &str, reason: &str) -> Option<HeadId> {
+    let mut response = ui.link(name);
+    if !reason.is_empty() {
+        response = response.on_hover_text(reason);
     }
     response.clicked().then_some(head)
 }

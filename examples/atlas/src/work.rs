@@ -10,7 +10,7 @@ use std::{
 
 use attn_egui::{Job, JobId, Jobs};
 use attn_sdk::{
-    Guest, Placer, Progress, SequenceRollout, Steps, Study, Summary, SummaryOptions, TokenColumn,
+    Guest, Placer, Progress, SequenceRollout, Steps, Study, Summary, SummaryParams, TokenColumn,
     core::{Attention, HeadId, Sequence},
     models::Capturer,
     project::{
@@ -183,7 +183,7 @@ fn run(
     for failure in atlas(&capture, params, options, &head, job)? {
         job.send(News::Note(format!("Not projected: {}", failure.error)));
     }
-    let summary = Summary::new(&capture, capturer.as_deref(), &SummaryOptions::default(), job)?;
+    let summary = Summary::new(&capture, capturer.as_deref(), &SummaryParams::default(), job)?;
     job.send(News::Summary(Box::new(summary)));
     Ok(())
 }
@@ -211,7 +211,7 @@ fn run_steps(
     heads.into_inner().into_iter().for_each(|head| steps.insert(head));
     steps.compare(job)?;
     job.send(News::Steps(Box::new(steps)));
-    let summary = Summary::new(&capture, capturer.as_deref(), &SummaryOptions::default(), job)?;
+    let summary = Summary::new(&capture, capturer.as_deref(), &SummaryParams::default(), job)?;
     job.send(News::Summary(Box::new(summary)));
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, error::Error, path::PathBuf};
 
 use attn_egui::{TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, search_box, theme_switch};
 use attn_sdk::{
+    analyze::concepts::{ConceptLayer, ConceptSpace, ConceptStudy},
     core::{files::write_atomically, table::Table},
     render::{Exporter, Format, Selection, ViewState},
 };
@@ -12,7 +13,6 @@ use eframe::egui::{self, CentralPanel, ComboBox, Frame, Grid, Panel, RichText, S
 use super::{
     pictures,
     stage::{Stage, Tab},
-    study::{Cluster, Encoded, Layer, Study, around},
 };
 
 /// Words and sentences shown of one cluster.
@@ -22,7 +22,7 @@ const SENTENCES: usize = 200;
 const REACH: usize = 160;
 
 pub(crate) struct Browser {
-    pub(crate) study: Study,
+    pub(crate) study: ConceptStudy,
     out: PathBuf,
     pub(crate) model: usize,
     /// Which of the model's layers, in their order.
@@ -38,7 +38,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    pub(crate) fn new(study: Study, view: &ViewState, out: PathBuf, state: &RenderState) -> Self {
+    pub(crate) fn new(study: ConceptStudy, view: &ViewState, out: PathBuf, state: &RenderState) -> Self {
         let mut browser = Self {
             stage: Stage::new(&study, view, state),
             study,
@@ -78,11 +78,11 @@ impl Browser {
         }
     }
 
-    pub(crate) fn model(&self) -> &Encoded {
+    pub(crate) fn model(&self) -> &ConceptSpace {
         &self.study.models[self.model]
     }
 
-    pub(crate) fn shown(&self) -> &Layer {
+    pub(crate) fn shown(&self) -> &ConceptLayer {
         &self.model().layers[self.layer]
     }
 
@@ -124,12 +124,11 @@ impl Browser {
         let (layer, words) = (self.shown(), &self.model().words.words);
         let wanted = self.stage.map.view.shared.search.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&wanted);
-        let mut listed: Vec<usize> = (0..layer.clusters.len()).collect();
+        let mut listed = layer.largest();
         listed.retain(|&at| {
             let cluster = &layer.clusters[at];
             has(&cluster.name.text) || cluster.members.iter().any(|&word| has(&words[word].text))
         });
-        listed.sort_by_key(|&at| std::cmp::Reverse(layer.clusters[at].members.len()));
         self.listed = listed;
         self.table.invalidate();
     }
@@ -223,7 +222,7 @@ impl Browser {
             match column {
                 0 => cluster.name.text.clone(),
                 1 => cluster.members.len().to_string(),
-                _ => format!("{:.2}", share(cluster, set)),
+                _ => format!("{:.2}", cluster.share(set)),
             }
         };
         let chosen = listed.iter().position(|&listed| listed == self.cluster);
@@ -280,9 +279,9 @@ impl Browser {
         let area = ScrollArea::vertical().id_salt("sentences").auto_shrink(false);
         area.show(ui, |ui| {
             for &member in cluster.members.iter().take(SENTENCES) {
-                let word = &model.words.words[member];
-                let sentence = &model.text.sentences[word.sentence];
-                let [before, it, after] = around(&sentence.text, sentence.words[word.index].span, REACH);
+                let Some([before, it, after]) = model.excerpt(member, REACH) else {
+                    continue;
+                };
                 ui.label(marked(ui, &before, &it, &after));
                 ui.add_space(2.0);
             }
@@ -337,19 +336,13 @@ impl Browser {
                 best.map_or(String::new(), |best| best.label)
             };
             table.texts(set.name.as_str(), best);
-            table.numbers(format!("share of {}", set.name), |row| share(&clusters[row], at));
+            table.numbers(format!("share of {}", set.name), |row| clusters[row].share(at));
         }
         table
     }
 }
 
-/// How much of a cluster has its best label of a set.
-fn share(cluster: &Cluster, set: usize) -> f64 {
-    let best = cluster.labels.get(set).and_then(|best| best.as_ref());
-    best.map_or(0.0, |best| best.share)
-}
-
-/// A sentence with one word on a coloured ground.
+/// A sentence with one word on a colored ground.
 fn marked(ui: &Ui, before: &str, it: &str, after: &str) -> LayoutJob {
     let visuals = ui.visuals();
     let font = egui::TextStyle::Body.resolve(ui.style());

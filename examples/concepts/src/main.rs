@@ -1,4 +1,4 @@
-//! Latent concepts: what words each layer of a model holds together, and how far that is what people have names for.
+//! Latent concepts: clusters of words in every layer of a model, and their alignment with labels.
 //!
 //! ```sh
 //! cargo run --release -p concepts                                                  # the embedded encoder before and after fine-tuning
@@ -14,13 +14,10 @@
 )]
 
 mod browser;
-mod encode;
-mod explain;
 mod options;
 mod pictures;
-mod report;
+mod run;
 mod stage;
-mod study;
 mod window;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
@@ -43,11 +40,11 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let terminal = Terminal::new();
     let out = options.out.clone().unwrap_or_else(|| PathBuf::from(options::OUT));
     std::fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
-    let study = study::run(&options, sources, &terminal)?;
+    let study = run::study(&options, sources, &terminal)?;
     write_atomically(&out.join("concepts.json"), &serde_json::to_vec_pretty(&study)?)?;
-    write_atomically(&out.join("report.md"), report::markdown(&study).as_bytes())?;
+    write_atomically(&out.join("report.md"), study.markdown().as_bytes())?;
     pictures::write(&study, &out, &options.view(), options.svg, &terminal)?;
-    for line in report::summary(&study) {
+    for line in study.lines() {
         println!("{line}");
     }
     println!("{}", out.join("report.md").display());

@@ -3,7 +3,9 @@
 use std::{error::Error, path::PathBuf, sync::Arc};
 
 use attn_sdk::{
-    analyze::concepts::{AlignOptions, AlignRule, FrequencyFilter, OverlapOptions, Permute, Subwords, TaggedText},
+    analyze::concepts::{
+        AlignParams, AlignRule, FrequencyFilter, OverlapParams, Permute, PipelineParams, Subwords, TaggedText,
+    },
     embedded::{self, EmbeddedModel, SENTENCES_CONLLU},
     models::Checkpoint,
     render::{Shared, Theme, ViewState},
@@ -49,7 +51,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "K")]
     pub(crate) clusters: Option<usize>,
     /// Share of a cluster that must have the label
-    #[arg(long, default_value_t = AlignOptions::default().threshold)]
+    #[arg(long, default_value_t = AlignParams::default().threshold)]
     pub(crate) threshold: f64,
     /// What of a cluster must have the label
     #[arg(long, value_enum, default_value = "words")]
@@ -192,31 +194,40 @@ impl Options {
         Ok(text)
     }
 
-    /// Which words are clustered.
-    pub(crate) fn filter(&self) -> FrequencyFilter {
-        FrequencyFilter {
-            at_least: self.at_least,
-            drop_above: self.drop_above,
-            at_most: Some(self.at_most),
-            seed: Some(self.seed),
+    /// Settings of the pipeline.
+    pub(crate) fn params(&self) -> PipelineParams {
+        PipelineParams {
+            layers: self.layers.clone(),
+            subwords: match self.subwords {
+                Token::Last => Subwords::Last,
+                Token::First => Subwords::First,
+                Token::Average => Subwords::Average,
+            },
+            filter: FrequencyFilter {
+                at_least: self.at_least,
+                drop_above: self.drop_above,
+                at_most: Some(self.at_most),
+                seed: Some(self.seed),
+            },
+            clusters: self.clusters,
+            align: self.align(),
+            overlap: OverlapParams {
+                threshold: self.threshold,
+                seed: self.seed,
+                ..OverlapParams::default()
+            },
+            classes: self.classes.clone(),
+            seed: self.seed,
+            ..PipelineParams::default()
         }
     }
 
-    pub(crate) fn subwords(&self) -> Subwords {
-        match self.subwords {
-            Token::Last => Subwords::Last,
-            Token::First => Subwords::First,
-            Token::Average => Subwords::Average,
-        }
-    }
-
-    /// When a cluster stands for a label.
-    pub(crate) fn judge(&self) -> AlignOptions {
+    fn align(&self) -> AlignParams {
         let words = |strict| AlignRule::Words {
             strict,
-            most_unlabelled: 0.4,
+            most_unlabeled: 0.4,
         };
-        AlignOptions {
+        AlignParams {
             threshold: self.threshold,
             rule: match self.rule {
                 Rule::Words => words(false),
@@ -228,16 +239,7 @@ impl Options {
                 Exchange::Words => Permute::Words,
             },
             seed: self.seed,
-            ..AlignOptions::default()
-        }
-    }
-
-    /// When a cluster is found again in another space.
-    pub(crate) fn again(&self) -> OverlapOptions {
-        OverlapOptions {
-            threshold: self.threshold,
-            seed: self.seed,
-            ..OverlapOptions::default()
+            ..AlignParams::default()
         }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, error::Error, path::Path};
 
 use attn_sdk::{
     Progress,
-    analyze::concepts::{Against, ClusterName, Top},
+    analyze::concepts::{Against, Branches, ConceptLayer, ConceptSpace, ConceptStudy, LabelRow, LayerCurves, LayerRow},
     core::table::Table,
     render::{
         Exporter, Plot, ViewState,
@@ -14,14 +14,12 @@ use attn_sdk::{
 
 use examples_common::Terminal;
 
-use super::study::{Encoded, Layer, Row, Study};
-
-/// Branches of a tree that are shown at first, and in how many colours.
+/// Branches of a tree that are shown at first, and their colors.
 pub(crate) const BRANCHES: usize = 28;
-const COLOURS: usize = 8;
+const COLORS: usize = 8;
 
 pub(crate) fn write(
-    study: &Study,
+    study: &ConceptStudy,
     out: &Path,
     view: &ViewState,
     svg: bool,
@@ -45,16 +43,18 @@ pub(crate) fn write(
         if let Some(curves) = curves(study, model) {
             draw(format!("curves{suffix}"), &curves, [760.0, 520.0])?;
         }
-        for layer in &model.layers {
+        for (index, layer) in model.layers.iter().enumerate() {
             let at = layer.layer;
             if !layer.map.is_empty() {
                 draw(format!("map-{at}{suffix}"), &map(model, layer)?, [900.0, 760.0])?;
             }
-            let tree = Tree::new(model, layer, &BTreeSet::new())?.plot(model, layer);
-            draw(format!("dendrogram-{at}{suffix}"), &tree, tree.natural_size())?;
+            if let Some(branches) = model.branches(index, BRANCHES, &BTreeSet::new())? {
+                let tree = tree(&branches, model, layer);
+                draw(format!("dendrogram-{at}{suffix}"), &tree, tree.natural_size())?;
+            }
         }
     }
-    for topic in topics(study) {
+    for topic in study.topics() {
         if let Some(lines) = compared(study, &topic) {
             let name: String = topic
                 .chars()
@@ -67,237 +67,131 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// One curve, and its chance level where permuted labels were judged.
-struct Curve {
-    name: String,
-    values: Vec<f32>,
-    chance: Option<Vec<f32>>,
-}
-
-impl Curve {
-    fn new(name: impl Into<String>, values: &[Against]) -> Self {
-        let chance = values
-            .iter()
-            .map(|against| against.chance.map(|chance| chance.mean as f32));
-        Self {
-            name: name.into(),
-            values: values.iter().map(|against| against.value as f32).collect(),
-            chance: chance.collect(),
-        }
-    }
-}
-
-/// `None` if the layers do not ascend, which `--layers` allows.
-fn chart(curves: Vec<Curve>, lines: Lines) -> Option<Lines> {
-    if curves.is_empty() || lines.at.windows(2).any(|pair| pair[0] >= pair[1]) {
+/// A chart of curves; `None` if the layers do not ascend, which `--layers` allows.
+fn chart(curves: LayerCurves, subtitle: String, caption: &str) -> Option<Lines> {
+    if curves.curves.is_empty() || curves.layers.windows(2).any(|pair| pair[0] >= pair[1]) {
         return None;
     }
+    let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect::<Vec<f32>>();
     let mut series = Vec::new();
-    for (class, curve) in curves.into_iter().enumerate() {
+    for (class, curve) in curves.curves.into_iter().enumerate() {
         let line = |name: String, values: Vec<f32>, broken| Series {
             name,
             values: values.into(),
             class,
             broken,
         };
-        series.push(line(curve.name, curve.values, false));
+        series.push(line(curve.name, single(curve.values), false));
         if let Some(chance) = curve.chance {
-            series.push(line("by chance".into(), chance, true));
+            series.push(line("by chance".into(), single(chance), true));
         }
     }
+    let at: Vec<f32> = curves.layers.into_iter().map(|layer| layer as f32).collect();
     Some(Lines {
+        title: curves.title,
+        subtitle,
+        caption: caption.into(),
+        at: at.into(),
         across: "layer (0: embeddings)".into(),
         up: "share of clusters".into(),
         series,
         range: Some([0.0, 1.0]),
-        ..lines
+        ..Lines::default()
     })
 }
 
-fn places(model: &Encoded) -> Vec<f32> {
-    model.layers.iter().map(|layer| layer.layer as f32).collect()
-}
-
-/// The aligned share of one label set, layer by layer.
-fn aligned(model: &Encoded, set: usize) -> Vec<Against> {
-    let rows = model.layers.iter().filter_map(|layer| layer.rows.get(set));
-    rows.map(|row| row.aligned).collect()
-}
-
 /// Every label set of a model.
-pub(crate) fn curves(study: &Study, model: &Encoded) -> Option<Lines> {
-    let curve = |(at, set): (usize, &attn_sdk::analyze::concepts::LabelSet)| {
-        let polar = study.classes.as_deref() == Some(set.name.as_str());
-        let name = if polar {
-            format!("polar ({})", set.name)
-        } else {
-            set.name.clone()
-        };
-        Curve::new(name, &aligned(model, at))
-    };
-    let curves: Vec<Curve> = model.sets.iter().enumerate().map(curve).collect();
-    let lines = Lines {
-        title: "What clusters of words stand for, layer by layer".into(),
-        subtitle: format!("{}: {} words", model.model, model.words.words.len()),
-        caption:
-            "Share of the clusters of each layer whose words have one label of the set. Broken, in the same colour: \
-                  the same with permuted labels."
-                .into(),
-        at: places(model).into(),
-        ..Lines::default()
-    };
-    chart(curves, lines)
-}
-
-/// What two models are compared by: each label set, and what is found again.
-pub(crate) fn topics(study: &Study) -> Vec<String> {
-    if study.models.len() < 2 {
-        return Vec::new();
-    }
-    let sets = study.models[0].sets.iter().map(|set| set.name.clone());
-    sets.chain(["found again".to_owned()]).collect()
+pub(crate) fn curves(study: &ConceptStudy, model: &ConceptSpace) -> Option<Lines> {
+    let subtitle = format!("{}: {} words", model.model, model.words.words.len());
+    let caption = "Share of the clusters of each layer whose words have one label of the set. Broken, in the same color: \
+                   the same with permuted labels.";
+    chart(study.curves(model), subtitle, caption)
 }
 
 /// Two models in one chart.
-pub(crate) fn compared(study: &Study, topic: &str) -> Option<Lines> {
-    let [before, after] = study.models.as_slice() else {
-        return None;
+pub(crate) fn compared(study: &ConceptStudy, topic: &str) -> Option<Lines> {
+    let curves = study.compared(topic)?;
+    let subtitle = format!("{} words", study.models[0].words.words.len());
+    let caption = if topic == ConceptStudy::FOUND_AGAIN {
+        "Broken, in the same color: the same with the other model's clusters permuted."
+    } else {
+        "Broken, in the same color: the same with permuted labels."
     };
-    let (curves, title, caption) = match before.sets.iter().position(|set| set.name == topic) {
-        Some(set) => {
-            let polar = study.classes.as_deref() == Some(topic);
-            let title = if polar {
-                format!("Polar clusters ({topic})")
-            } else {
-                format!("Clusters that stand for {topic}")
-            };
-            let of = |model: &Encoded| -> Option<Vec<Against>> {
-                let at = model.sets.iter().position(|set| set.name == topic)?;
-                Some(aligned(model, at))
-            };
-            let after_values = of(after).filter(|values| values.len() == before.layers.len());
-            let mut curves = vec![Curve::new(&before.model, &aligned(before, set))];
-            curves.extend(after_values.map(|values| Curve::new(&after.model, &values)));
-            (
-                curves,
-                title,
-                "Broken, in the same colour: the same with permuted labels.",
-            )
-        }
-        None => {
-            let survive: Vec<Against> = study.transfer.iter().map(|row| row.survive).collect();
-            let known: Vec<Against> = study.transfer.iter().map(|row| row.known_before).collect();
-            let curves = vec![
-                Curve::new(format!("of {} in {}", before.model, after.model), &survive),
-                Curve::new(format!("of {} in {}", after.model, before.model), &known),
-            ];
-            let caption = "Broken, in the same colour: the same with the other model's clusters permuted.";
-            (curves, "Clusters found again in the other model".to_owned(), caption)
-        }
-    };
-    let lines = Lines {
-        title,
-        subtitle: format!("{} words", before.words.words.len()),
-        caption: caption.into(),
-        at: places(before).into(),
-        ..Lines::default()
-    };
-    chart(curves, lines)
+    chart(curves, subtitle, caption)
 }
 
 /// The numbers behind all curves: a row per model, layer and label set.
-pub(crate) fn numbers(study: &Study) -> Table {
-    let models = study.models.iter();
-    let layers = models.flat_map(|model| model.layers.iter().map(move |layer| (model, layer)));
-    let rows: Vec<(&Encoded, &Layer, &Row)> = layers
-        .flat_map(|(model, layer)| layer.rows.iter().map(move |row| (model, layer, row)))
-        .collect();
+pub(crate) fn numbers(study: &ConceptStudy) -> Table {
+    let rows: Vec<LayerRow<'_>> = study.rows().collect();
     let mut table = Table::new(rows.len());
     table
-        .texts("model", |row| rows[row].0.model.as_str())
-        .numbers("layer", |row| rows[row].1.layer)
-        .texts("labels", |row| rows[row].2.label_set.as_str());
-    let against: [(&str, fn(&Row) -> Against); 3] = [
+        .texts("model", |row| rows[row].model)
+        .numbers("layer", |row| rows[row].layer)
+        .texts("labels", |row| rows[row].row.label_set.as_str());
+    let against: [(&str, fn(&LabelRow) -> Against); 3] = [
         ("aligned", |row| row.aligned),
         ("covered", |row| row.covered),
         ("score", |row| row.score),
     ];
     for (name, of) in against {
-        table.numbers(name, |row| of(rows[row].2).value);
-        let chance = |row: usize| of(rows[row].2).chance.map(|chance| chance.mean);
+        table.numbers(name, |row| of(rows[row].row).value);
+        let chance = |row: usize| of(rows[row].row).chance.map(|chance| chance.mean);
         table.numbers(format!("{name} by chance"), chance);
     }
     table
 }
 
 /// The words of a layer on a plane.
-pub(crate) fn map(model: &Encoded, layer: &Layer) -> Result<ClusterMap, attn_sdk::Error> {
+pub(crate) fn map(model: &ConceptSpace, layer: &ConceptLayer) -> Result<ClusterMap, attn_sdk::Error> {
     let places: Vec<f32> = layer.map.iter().flatten().copied().collect();
+    // Words in no cluster share a number behind the clusters.
+    let noise = layer.clusters.len();
+    let of: Vec<usize> = layer.partition.of().iter().map(|of| of.unwrap_or(noise)).collect();
+    let in_none = layer.partition.noise();
+    let clusters = layer.clusters.iter().map(|cluster| MapCluster {
+        name: cluster.name.text.clone(),
+        size: cluster.members.len(),
+    });
+    let noise = (in_none > 0).then(|| MapCluster {
+        name: "in no cluster".into(),
+        size: in_none,
+    });
     Ok(ClusterMap {
         title: format!("Clusters of words in layer {} of {}", layer.layer, model.model),
         subtitle: format!("{} words, {} clusters", layer.map.len(), layer.clusters.len()),
         caption:
-            "Each point is one occurrence of a word; neighbours in the layer are neighbours here. Names of the largest \
+            "Each point is one occurrence of a word; neighbors in the layer are neighbors here. Names of the largest \
                   clusters stand where there is room."
                 .into(),
         what: "cluster".into(),
         coordinates: Coordinates::new(places, 2)?,
-        of: layer.partition.of().into(),
-        clusters: layer
-            .clusters
-            .iter()
-            .map(|cluster| MapCluster {
-                name: cluster.name.text.clone(),
-                size: cluster.members.len(),
-            })
-            .collect(),
+        of: of.into(),
+        clusters: clusters.chain(noise).collect(),
         labels: model.words.types().into(),
     })
 }
 
-/// The upper part of a layer's tree, and what its branches are called.
-pub(crate) struct Tree {
-    pub(crate) top: Top,
-    names: Vec<ClusterName>,
-}
-
-impl Tree {
-    /// The highest branches, but nodes in `toggled` are opened where they would be closed and closed where they would be open.
-    pub(crate) fn new(model: &Encoded, layer: &Layer, toggled: &BTreeSet<usize>) -> Result<Self, attn_sdk::Error> {
-        let whole = &layer.whole;
-        let first_open = 2 * whole.points() - BRANCHES.min(whole.points());
-        let top = whole.opened(|node| (node >= first_open) != toggled.contains(&node));
-        let names = model.names(&top.partition)?;
-        Ok(Self { top, names })
-    }
-
-    /// Its picture.
-    pub(crate) fn plot(&self, model: &Encoded, layer: &Layer) -> Dendrogram {
-        let members = self.top.partition.members();
-        let leaves: Vec<DendrogramLeaf> = self
-            .names
-            .iter()
-            .enumerate()
-            .map(|(at, name)| DendrogramLeaf {
-                name: name.text.clone(),
-                size: members[at].len(),
-                height: layer.whole.height(self.top.nodes[at]) as f32,
-            })
-            .collect();
-        let merges = self.top.tree.merges().iter();
-        let merges: Vec<DendrogramMerge> = merges
-            .map(|merge| DendrogramMerge {
-                left: merge.left,
-                right: merge.right,
-                height: merge.height as f32,
-            })
-            .collect();
-        Dendrogram {
-            title: format!("The tree of clusters in layer {} of {}", layer.layer, model.model),
-            subtitle: format!("{} words", members.iter().map(Vec::len).sum::<usize>()),
-            clusters: COLOURS.min(leaves.len()),
-            across: "height (Ward)".into(),
-            ..Dendrogram::new(leaves, merges)
-        }
+/// The upper part of a layer's tree.
+pub(crate) fn tree(branches: &Branches, model: &ConceptSpace, layer: &ConceptLayer) -> Dendrogram {
+    let leaf = |at: usize| DendrogramLeaf {
+        name: branches.names[at].text.clone(),
+        size: branches.sizes[at],
+        height: branches.heights[at] as f32,
+    };
+    let leaves: Vec<DendrogramLeaf> = (0..branches.names.len()).map(leaf).collect();
+    let merges = branches.top.tree.merges().iter();
+    let merges: Vec<DendrogramMerge> = merges
+        .map(|merge| DendrogramMerge {
+            left: merge.left,
+            right: merge.right,
+            height: merge.height as f32,
+        })
+        .collect();
+    Dendrogram {
+        title: format!("The tree of clusters in layer {} of {}", layer.layer, model.model),
+        subtitle: format!("{} words", branches.sizes.iter().sum::<usize>()),
+        clusters: COLORS.min(leaves.len()),
+        across: "height (Ward)".into(),
+        ..Dendrogram::new(leaves, merges)
     }
 }

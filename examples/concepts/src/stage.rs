@@ -3,17 +3,16 @@
 use std::collections::BTreeSet;
 
 use attn_egui::{SceneView, egui_wgpu::RenderState};
-use attn_sdk::render::{
-    Camera, Error, Event, Plot, Selection, Target, Tooltip, ViewState, deferred,
-    plots::{Dendrogram, Lines},
+use attn_sdk::{
+    analyze::concepts::{Branches, ConceptSpace, ConceptStudy},
+    render::{
+        Camera, Error, Event, Plot, Selection, Target, Tooltip, ViewState, deferred,
+        plots::{Dendrogram, Lines},
+    },
 };
 use eframe::egui::{ComboBox, Frame, Grid, RichText, ScrollArea, Ui, vec2};
 
-use super::{
-    browser::Browser,
-    pictures::{self, Tree},
-    study::{Encoded, Study, around},
-};
+use super::{browser::Browser, pictures};
 
 /// Letters around a word in a tooltip.
 const REACH: usize = 30;
@@ -65,17 +64,17 @@ pub(crate) struct Stage {
     topic: usize,
     /// Nodes of the tree that were clicked, and the tree that this makes.
     toggled: BTreeSet<usize>,
-    grown: Option<(Tree, Dendrogram)>,
+    grown: Option<(Branches, Dendrogram)>,
 }
 
 impl Stage {
-    pub(crate) fn new(study: &Study, view: &ViewState, state: &RenderState) -> Self {
+    pub(crate) fn new(study: &ConceptStudy, view: &ViewState, state: &RenderState) -> Self {
         Self {
             tab: Tab::Map,
             map: Picture::new(state, "map of the clusters", view),
             tree: Picture::new(state, "tree of the clusters", view),
             chart: Picture::new(state, "curves over the layers", view),
-            topics: pictures::topics(study),
+            topics: study.topics(),
             topic: 0,
             toggled: BTreeSet::new(),
             grown: None,
@@ -102,7 +101,7 @@ impl Stage {
 }
 
 /// The curves of a model, or of both by a topic.
-fn chart(study: &Study, model: &Encoded, topic: Option<&str>) -> Result<Lines, Error> {
+fn chart(study: &ConceptStudy, model: &ConceptSpace, topic: Option<&str>) -> Result<Lines, Error> {
     let lines = match topic {
         None => pictures::curves(study, model),
         Some(topic) => pictures::compared(study, topic),
@@ -165,15 +164,16 @@ impl Browser {
         picture.turn_to(format!("{} {}", self.model, self.layer));
         let words = |target: Target| -> Option<Tooltip> {
             let Target::Point(pick) = target else { return None };
-            let word = model.words.words.get(pick.id as usize)?;
-            let sentence = &model.text.sentences[word.sentence];
-            let cluster = &layer.clusters[layer.partition.of()[pick.id as usize]];
-            let around = around(&sentence.text, sentence.words[word.index].span, REACH);
-            Some(Tooltip::new(&word.text).line(&cluster.name.text).line(around.concat()))
+            let id = pick.id as usize;
+            let word = model.words.words.get(id)?;
+            let cluster = layer.partition.cluster(id);
+            let name = cluster.map_or("in no cluster", |cluster| layer.clusters[cluster].name.text.as_str());
+            let excerpt = model.excerpt(id, REACH)?;
+            Some(Tooltip::new(&word.text).line(name).line(excerpt.concat()))
         };
         let map = deferred(|_| pictures::map(model, layer)).tooltips(words);
         let shown = picture.widget.show(ui, &mut picture.view, &map);
-        if let Some(&cluster) = clicked(&shown.events).and_then(|word| layer.partition.of().get(word)) {
+        if let Some(cluster) = clicked(&shown.events).and_then(|word| layer.partition.cluster(word)) {
             self.choose(cluster);
         }
     }
@@ -186,10 +186,12 @@ impl Browser {
         ui.add_space(6.0);
         ui.label(RichText::new("   Click a name to open its branch, a joint to close it.").weak());
         if stage.grown.is_none() {
-            match Tree::new(model, layer, &stage.toggled) {
-                Ok(tree) => {
-                    let plot = tree.plot(model, layer);
-                    stage.grown = Some((tree, plot));
+            match model.branches(self.layer, pictures::BRANCHES, &stage.toggled) {
+                Ok(branches) => {
+                    stage.grown = branches.map(|branches| {
+                        let plot = pictures::tree(&branches, model, layer);
+                        (branches, plot)
+                    });
                 }
                 Err(error) => {
                     ui.label(error.to_string());
@@ -197,7 +199,10 @@ impl Browser {
                 }
             }
         }
-        let Some((tree, plot)) = &stage.grown else { return };
+        let (Some((tree, plot)), Some(whole)) = (&stage.grown, &layer.whole) else {
+            ui.label("This method of clustering grows no tree.");
+            return;
+        };
         let picture = &mut stage.tree;
         picture.turn_to(format!("{} {} {:?}", self.model, self.layer, stage.toggled));
         let area = ScrollArea::vertical().id_salt("tree").auto_shrink(false);
@@ -208,10 +213,10 @@ impl Browser {
         });
         let Some(id) = clicked(&shown.inner.events) else { return };
         let Some(&node) = tree.top.nodes.get(id) else { return };
-        let first = tree.top.partition.of().iter().position(|&branch| branch == id);
-        let cluster = first.map(|word| layer.partition.of()[word]);
+        let first = tree.top.partition.of().iter().position(|&branch| branch == Some(id));
+        let cluster = first.and_then(|word| layer.partition.cluster(word));
         // A single word has nothing to open.
-        if node >= layer.whole.points() {
+        if node >= whole.points() {
             if !stage.toggled.remove(&node) {
                 stage.toggled.insert(node);
             }

@@ -13,14 +13,17 @@ use std::{
 };
 
 use attn_egui::{apply_theme, egui_wgpu::RenderState, progress_bar};
-use attn_sdk::{Progress, render::ViewState};
+use attn_sdk::{
+    Progress,
+    analyze::concepts::{ConceptStudy, LAYERS},
+    render::ViewState,
+};
 use eframe::egui::{self, CentralPanel, RichText, Ui, ViewportBuilder};
 
 use super::{
     browser::Browser,
-    encode::LAYERS,
     options::{OUT, Options, Source},
-    study::{self, Study},
+    run,
 };
 
 /// Opens the window and returns when it is closed.
@@ -82,7 +85,7 @@ impl eframe::App for Window {
 
 /// The thread; dropping it stops it.
 struct Work {
-    result: Receiver<Result<Box<Study>, String>>,
+    result: Receiver<Result<Box<ConceptStudy>, String>>,
     shared: Arc<Shared>,
 }
 
@@ -114,7 +117,7 @@ impl Work {
         let (sender, result) = channel();
         let teller = shared.clone();
         thread::spawn(move || {
-            let found = study::run(&options, sources, &*teller);
+            let found = run::study(&options, sources, &*teller);
             // A window that is closed needs no result.
             let _ = sender.send(found.map(Box::new).map_err(|error| error.to_string()));
             teller.context.request_repaint();

@@ -1,4 +1,4 @@
-//! Do discovered clusters coincide with concepts that people have defined, and how far would chance do the same?
+//! Alignment of clusters with labels, beside its chance level.
 //!
 //! The measure is that of latent concept analysis (Dalvi et al., *Discovering Latent Concepts Learned in BERT*, ICLR 2022;
 //! Sajjad et al., *Analyzing Encoded Concepts in Transformer Language Models*, NAACL 2022): a cluster is aligned with a label
@@ -12,12 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{LabelSet, Partition, partition::same_points};
 use crate::{
-    Error,
-    rng::Rng,
+    Error, Rng,
     steps::{Steps, gather},
 };
 
-/// What is counted.
+/// The unit that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlignRule {
@@ -27,7 +26,8 @@ pub enum AlignRule {
         strict: bool,
         /// Clusters with a larger share of words without a label are aligned with nothing, 0 to 1. Words without a label
         /// count in the cluster's size in any case.
-        most_unlabelled: f64,
+        #[serde(alias = "most_unlabelled")]
+        most_unlabeled: f64,
     },
     /// Different spellings; a spelling has every label that any of its occurrences has.
     Types {
@@ -46,7 +46,7 @@ impl AlignRule {
     };
 }
 
-/// What is exchanged to see what chance would do.
+/// The unit whose labels are permuted for the chance level.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permute {
@@ -58,9 +58,10 @@ pub enum Permute {
     Words,
 }
 
-/// How [`align`] judges.
+/// Settings of [`align`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AlignOptions {
+#[serde(default)]
+pub struct AlignParams {
     /// `theta`: the share of a cluster that must have the label, above 0 to 1. Default 0.9; published: 0.9 to 0.95.
     pub threshold: f64,
     /// Default: words, not strict, at most 0.4 without a label.
@@ -73,13 +74,13 @@ pub struct AlignOptions {
     pub seed: u64,
 }
 
-impl Default for AlignOptions {
+impl Default for AlignParams {
     fn default() -> Self {
         Self {
             threshold: 0.9,
             rule: AlignRule::Words {
                 strict: false,
-                most_unlabelled: 0.4,
+                most_unlabeled: 0.4,
             },
             permutations: 20,
             permute: Permute::Types,
@@ -88,10 +89,10 @@ impl Default for AlignOptions {
     }
 }
 
-impl AlignOptions {
-    fn check(&self) -> Result<(), Error> {
+impl AlignParams {
+    pub(super) fn check(&self) -> Result<(), Error> {
         let setting = |name, expected: &str, found: f64| {
-            Err(Error::Setting {
+            Err(Error::Parameter {
                 name,
                 expected: expected.into(),
                 found: found.to_string(),
@@ -101,8 +102,8 @@ impl AlignOptions {
             return setting("threshold", "above 0, to 1", self.threshold);
         }
         match self.rule {
-            AlignRule::Words { most_unlabelled, .. } if !(0.0..=1.0).contains(&most_unlabelled) => {
-                setting("most_unlabelled", "0 to 1", most_unlabelled)
+            AlignRule::Words { most_unlabeled, .. } if !(0.0..=1.0).contains(&most_unlabeled) => {
+                setting("most_unlabeled", "0 to 1", most_unlabeled)
             }
             _ => Ok(()),
         }
@@ -133,12 +134,12 @@ impl Chance {
     }
 }
 
-/// A number beside what chance gives.
+/// A value beside its chance level.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Against {
-    /// What was found.
+    /// The value.
     pub value: f64,
-    /// What permuted labels give; `None` without permutations.
+    /// The same for permuted labels; `None` without permutations.
     pub chance: Option<Chance>,
 }
 
@@ -149,11 +150,11 @@ pub struct BestLabel {
     pub label: String,
     /// Its share of the cluster.
     pub share: f64,
-    /// Whether that is enough.
+    /// Whether the cluster is aligned with it.
     pub aligned: bool,
 }
 
-/// How far clusters and one set of labels coincide.
+/// Alignment of clusters with one set of labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alignment {
     /// The label set's name.
@@ -174,11 +175,11 @@ pub struct Alignment {
 /// Compares clusters with labels. `types` are the spellings of the points.
 ///
 /// ```
-/// use attn_analyze::concepts::{AlignOptions, LabelSet, Partition, align};
+/// use attn_analyze::concepts::{AlignParams, LabelSet, Partition, align};
 ///
 /// let clusters = Partition::new(&[0, 0, 1, 1]);
 /// let tags = LabelSet::new("tag", [vec!["NOUN"], vec!["NOUN"], vec!["NOUN"], vec!["VERB"]]);
-/// let found = align(&clusters, &tags, &["cat", "dog", "walk", "walk"], &AlignOptions::default(), &())?;
+/// let found = align(&clusters, &tags, &["cat", "dog", "walk", "walk"], &AlignParams::default(), &())?;
 /// assert_eq!(found.aligned.value, 0.5); // the first cluster
 /// assert_eq!(found.covered.value, 0.5); // NOUN, not VERB
 /// assert_eq!(found.best[1].as_ref().unwrap().label, "VERB"); // half of it, as NOUN, but rarer
@@ -187,16 +188,16 @@ pub struct Alignment {
 ///
 /// # Errors
 /// [`Error::Shape`] if the three are not of the same points, [`Error::Empty`] without points or labels,
-/// [`Error::Setting`], a cancellation.
+/// [`Error::Parameter`], a cancellation.
 pub fn align(
     partition: &Partition,
     labels: &LabelSet,
     types: &[&str],
-    options: &AlignOptions,
+    options: &AlignParams,
     progress: &dyn Progress,
 ) -> Result<Alignment, Error> {
     options.check()?;
-    let points = partition.of().len();
+    let points = partition.points();
     same_points(points, labels.of.len(), &labels.name)?;
     same_points(points, types.len(), "types")?;
     for (place, count) in [("points", points), (labels.name.as_str(), labels.labels.len())] {
@@ -251,7 +252,7 @@ pub fn align(
     })
 }
 
-/// What one set of labels gives.
+/// Counts for one set of labels.
 struct Counted {
     /// Per cluster: label, share, whether it is aligned.
     best: Vec<Option<(usize, f64, bool)>>,
@@ -275,7 +276,7 @@ impl Counted {
 }
 
 struct Judge<'a> {
-    options: &'a AlignOptions,
+    options: &'a AlignParams,
     members: Vec<Vec<usize>>,
     /// Per point the number of its spelling.
     types: Vec<usize>,
@@ -285,7 +286,7 @@ struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    fn new(partition: &Partition, types: &[&str], labels: usize, options: &'a AlignOptions) -> Self {
+    fn new(partition: &Partition, types: &[&str], labels: usize, options: &'a AlignParams) -> Self {
         let numbers: BTreeMap<&str, usize> = types
             .iter()
             .copied()
@@ -332,15 +333,12 @@ impl<'a> Judge<'a> {
 
     fn count(&self, of: &[&[usize]]) -> Counted {
         match self.options.rule {
-            AlignRule::Words {
-                strict,
-                most_unlabelled,
-            } => {
+            AlignRule::Words { strict, most_unlabeled } => {
                 let mut sizes = vec![0; self.labels];
                 of.iter().copied().flatten().for_each(|&label| sizes[label] += 1);
                 let shares = |members: &Vec<usize>| {
-                    let unlabelled = members.iter().filter(|&&point| of[point].is_empty()).count();
-                    if unlabelled as f64 > most_unlabelled * members.len() as f64 {
+                    let unlabeled = members.iter().filter(|&&point| of[point].is_empty()).count();
+                    if unlabeled as f64 > most_unlabeled * members.len() as f64 {
                         return None;
                     }
                     Some((members.len(), tally(members.iter().flat_map(|&point| of[point]))))

@@ -1,4 +1,4 @@
-//! From a prediction to the concepts that carried it: weights of tokens, by any method of attribution, summed over clusters.
+//! A prediction in terms of clusters: weights of tokens, by any method of attribution, summed over clusters.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Partition, partition::same_points, words::Words};
 use crate::{Error, error::finite};
 
-/// What one cluster contributed to a prediction.
+/// Contribution of one cluster to a prediction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CarriedBy {
     /// The cluster.
@@ -25,7 +25,7 @@ pub struct CarriedBy {
 pub struct Carried {
     /// The clusters, largest share first.
     pub clusters: Vec<CarriedBy>,
-    /// The share of absolute weight on tokens in no cluster: special tokens, and words that were filtered out.
+    /// The share of absolute weight on tokens in no cluster: special tokens, noise, and words that were filtered out.
     pub outside: f64,
 }
 
@@ -37,7 +37,7 @@ pub struct Carried {
 /// # Errors
 /// [`Error::Shape`] if partition and words do not fit, or a word has a token beyond the weights; [`Error::NotFinite`].
 pub fn carried(partition: &Partition, words: &Words, sentence: usize, weights: &[f32]) -> Result<Carried, Error> {
-    same_points(words.words.len(), partition.of().len(), "partition")?;
+    same_points(words.words.len(), partition.points(), "partition")?;
     finite(weights, || format!("weights of sentence {sentence}"))?;
     let here = || {
         words
@@ -45,9 +45,10 @@ pub fn carried(partition: &Partition, words: &Words, sentence: usize, weights: &
             .iter()
             .enumerate()
             .filter(|(_, word)| word.sentence == sentence)
+            .filter_map(|(at, word)| Some((at, partition.cluster(at)?, word)))
     };
     let mut owners = vec![0_usize; weights.len()];
-    for (_, word) in here() {
+    for (_, _, word) in here() {
         for &token in &word.tokens {
             let length = owners.len();
             let owner = owners.get_mut(token).ok_or_else(|| Error::Shape {
@@ -61,8 +62,8 @@ pub fn carried(partition: &Partition, words: &Words, sentence: usize, weights: &
     let total: f64 = weights.iter().map(|&weight| f64::from(weight.abs())).sum();
     let share = |size: f64| if total > 0.0 { size / total } else { 0.0 };
     let mut clusters: BTreeMap<usize, (f64, f64, Vec<usize>)> = BTreeMap::new();
-    for (at, word) in here() {
-        let entry = clusters.entry(partition.of()[at]).or_default();
+    for (at, cluster, word) in here() {
+        let entry = clusters.entry(cluster).or_default();
         for &token in &word.tokens {
             let weight = f64::from(weights[token]) / owners[token] as f64;
             entry.0 += weight;

@@ -1,4 +1,4 @@
-//! The tree that hierarchical clustering grows, and the partitions it holds: one for every number of clusters.
+//! Trees of hierarchical clustering. A tree holds a partition for every number of clusters.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct Merge {
 }
 
 /// All steps from single points to one cluster, by height.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dendrogram {
     points: usize,
     merges: Vec<Merge>,
@@ -57,7 +57,7 @@ impl Dendrogram {
         Self { points, merges }
     }
 
-    /// How many points it is of.
+    /// The number of points.
     pub fn points(&self) -> usize {
         self.points
     }
@@ -67,7 +67,7 @@ impl Dendrogram {
         &self.merges
     }
 
-    /// How high the union at a node is; 0 for a point.
+    /// Height of the union at a node; 0 for a point.
     pub fn height(&self, node: usize) -> f64 {
         let merge = node.checked_sub(self.points).and_then(|at| self.merges.get(at));
         merge.map_or(0.0, |merge| merge.height)
@@ -76,7 +76,7 @@ impl Dendrogram {
     /// The partition into `clusters` clusters, numbered by their first point.
     ///
     /// # Errors
-    /// [`Error::Setting`] for 0 clusters and for more than points.
+    /// [`Error::Parameter`] for 0 clusters and for more than points.
     pub fn cut(&self, clusters: usize) -> Result<Partition, Error> {
         Ok(self.top(clusters)?.partition)
     }
@@ -89,7 +89,7 @@ impl Dendrogram {
     ///
     /// let tree = ward(array![[0.0_f32], [10.0], [1.0], [30.0]].view(), None, &())?;
     /// let top = tree.top(3)?;
-    /// assert_eq!(top.partition.of(), [0, 1, 0, 2]);
+    /// assert_eq!(top.partition.labels(), [0, 1, 0, 2]);
     /// assert_eq!(top.nodes, [4, 1, 3, 5, 6]); // 4 is the first union
     /// let first = top.tree.merges()[0];
     /// assert_eq!((first.left, first.right), (0, 1)); // clusters, not points
@@ -100,7 +100,7 @@ impl Dendrogram {
     /// As [`cut`](Self::cut).
     pub fn top(&self, clusters: usize) -> Result<Top, Error> {
         if !(1..=self.points).contains(&clusters) {
-            return Err(Error::Setting {
+            return Err(Error::Parameter {
                 name: "clusters",
                 expected: format!("1 to the {} points", self.points),
                 found: clusters.to_string(),
@@ -110,8 +110,8 @@ impl Dendrogram {
         Ok(self.opened(|node| node >= first_open))
     }
 
-    /// The tree with only some of its unions open: a union that is not, or lies in one that is not, is one cluster. For looking
-    /// around in a tree, one branch deeper than the others.
+    /// The tree with only some of its unions open. A closed union is one cluster, with all unions inside it. For browsing a tree,
+    /// one branch deeper than the others.
     pub fn opened(&self, open: impl Fn(usize) -> bool) -> Top {
         let points = self.points;
         // From the last step down, every node learns which cluster it is in, or that it is a part of an open union.
@@ -133,8 +133,10 @@ impl Dendrogram {
         }
         let partition = Partition::new(&cluster[..points]);
         let mut nodes = vec![0; partition.count()];
-        for (&number, &node) in partition.of().iter().zip(&cluster) {
-            nodes[number] = node;
+        for (number, &node) in partition.of().iter().zip(&cluster) {
+            if let Some(number) = *number {
+                nodes[number] = node;
+            }
         }
         // Clusters become the points of the tree of clusters.
         let mut renamed = vec![0; cluster.len()];
@@ -167,7 +169,7 @@ impl Dendrogram {
 /// The upper part of a [`Dendrogram`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Top {
-    /// What hangs from it: clusters, numbered by their first point.
+    /// Its clusters, numbered by their first point.
     pub partition: Partition,
     /// The node in the whole tree of each cluster, then of each step of `tree`.
     pub nodes: Vec<usize>,

@@ -12,14 +12,15 @@ use super::{
     Partition,
     points::{check, squared_distance},
 };
-use crate::{Error, rng::Rng};
+use crate::{Error, Rng};
 
 /// Points compared with all centroids at once.
 const BLOCK: usize = 256;
 
-/// How [`k_means`] runs.
+/// Settings of [`k_means`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KMeansOptions {
+#[serde(default)]
+pub struct KMeansParams {
     /// Clusters, `K`. Default 600, the setting of the published work on latent concepts.
     pub clusters: usize,
     /// Passes at most. Default 50.
@@ -33,7 +34,7 @@ pub struct KMeansOptions {
     pub seed: u64,
 }
 
-impl Default for KMeansOptions {
+impl Default for KMeansParams {
     fn default() -> Self {
         Self {
             clusters: 600,
@@ -45,7 +46,7 @@ impl Default for KMeansOptions {
     }
 }
 
-/// What [`k_means`] finds.
+/// Result of [`k_means`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct KMeans {
     /// The clusters; fewer than asked for if there are fewer different points.
@@ -61,24 +62,24 @@ pub struct KMeans {
 /// Divides points, `[point, dimension]`, into clusters around their means.
 ///
 /// ```
-/// use attn_analyze::concepts::{KMeansOptions, k_means};
+/// use attn_analyze::concepts::{KMeansParams, k_means};
 /// use ndarray::array;
 ///
 /// let points = array![[0.0_f32], [1.0], [10.0], [12.0]];
-/// let found = k_means(points.view(), &KMeansOptions { clusters: 2, ..KMeansOptions::default() }, &())?;
-/// assert_eq!(found.partition.of(), [0, 0, 1, 1]);
+/// let found = k_means(points.view(), &KMeansParams { clusters: 2, ..KMeansParams::default() }, &())?;
+/// assert_eq!(found.partition.labels(), [0, 0, 1, 1]);
 /// assert_eq!(found.inertia, 0.5 + 2.0);
 /// # Ok::<(), attn_analyze::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Setting`] for 0 clusters or more than points, for 0
+/// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Parameter`] for 0 clusters or more than points, for 0
 /// iterations and for an empty batch, a cancellation.
-pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansOptions, progress: &dyn Progress) -> Result<KMeans, Error> {
+pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansParams, progress: &dyn Progress) -> Result<KMeans, Error> {
     const STAGE: &str = "k-means";
     check(points)?;
     let setting = |name, expected: String, found: usize| {
-        Err(Error::Setting {
+        Err(Error::Parameter {
             name,
             expected,
             found: found.to_string(),
@@ -123,8 +124,8 @@ pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansOptions, progress: &
             step(progress, STAGE, at, options.iterations)?;
             let assigned = assign(points, centroids.view());
             let inertia: f64 = assigned.iter().map(|&(_, distance)| f64::from(distance)).sum();
-            let names: Vec<usize> = assigned.iter().map(|&(cluster, _)| cluster).collect();
-            move_to_means(points, &names, &mut centroids);
+            let clusters = assigned.iter().map(|&(cluster, _)| Some(cluster));
+            move_to_means(points, clusters, &mut centroids);
             iterations = at + 1;
             if before - inertia <= options.tolerance * inertia {
                 break;
@@ -150,27 +151,32 @@ pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansOptions, progress: &
 
 /// The mean of each cluster, `[cluster, dimension]`, summed in double precision.
 ///
-/// Rows beyond the partition's points are left out.
+/// Noise and rows beyond the partition's points are left out.
 pub fn means(points: ArrayView2<'_, f32>, partition: &Partition) -> Array2<f32> {
     let mut means = Array2::zeros((partition.count(), points.ncols()));
-    move_to_means(points, partition.of(), &mut means);
+    move_to_means(points, partition.of().iter().copied(), &mut means);
     means
 }
 
 /// Sum of the squared distances to the cluster's centroid.
 pub(super) fn within(points: ArrayView2<'_, f32>, partition: &Partition, centroids: ArrayView2<'_, f32>) -> f64 {
-    let distance = |(row, &cluster): (usize, &usize)| {
-        let (point, centroid) = (points.row(row).to_vec(), centroids.row(cluster).to_vec());
-        squared_distance(&point, &centroid)
+    let distance = |(row, cluster): (usize, &Option<usize>)| {
+        let (point, centroid) = (points.row(row).to_vec(), centroids.row((*cluster)?).to_vec());
+        Some(squared_distance(&point, &centroid))
     };
-    partition.of().iter().enumerate().map(distance).sum()
+    partition.of().iter().enumerate().filter_map(distance).sum()
 }
 
 /// Sets each centroid that has points to their mean.
-fn move_to_means(points: ArrayView2<'_, f32>, of: &[usize], centroids: &mut Array2<f32>) {
+fn move_to_means(
+    points: ArrayView2<'_, f32>,
+    of: impl IntoIterator<Item = Option<usize>>,
+    centroids: &mut Array2<f32>,
+) {
     let mut sums = Array2::<f64>::zeros(centroids.dim());
     let mut counts = vec![0_usize; centroids.nrows()];
-    for (row, &cluster) in points.rows().into_iter().zip(of) {
+    for (row, cluster) in points.rows().into_iter().zip(of) {
+        let Some(cluster) = cluster else { continue };
         counts[cluster] += 1;
         sums.row_mut(cluster).zip_mut_with(&row, |sum, &x| *sum += f64::from(x));
     }

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::words::Words;
 use crate::Error;
 
-/// A set of labels, and which of them each point has: none, one or several.
+/// A set of labels. A point has none, one or several of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelSet {
-    /// What it is called: `upos`, `suffix`.
+    /// Name: `upos`, `suffix`.
     pub name: String,
     /// The labels.
     pub labels: Vec<String>,
@@ -53,13 +53,13 @@ impl LabelSet {
     /// One column of a corpus, for the words that are clustered.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a column that was not read, [`Error::Shape`] for words of another corpus.
+    /// [`Error::Parameter`] for a column that was not read, [`Error::Shape`] for words of another corpus.
     pub fn column(corpus: &TaggedText, words: &Words, column: &str) -> Result<Self, Error> {
         let at = corpus
             .columns
             .iter()
             .position(|name| name == column)
-            .ok_or_else(|| Error::Setting {
+            .ok_or_else(|| Error::Parameter {
                 name: "column",
                 expected: corpus.columns.join(", "),
                 found: column.to_owned(),
@@ -148,7 +148,7 @@ impl LabelSet {
         Ok(Self::new("place", places))
     }
 
-    /// How words are written: `lower`, `Title`, `UPPER`, `Mixed`, `number`, `punctuation`.
+    /// The casing of words: `lower`, `Title`, `UPPER`, `Mixed`, `number`, `punctuation`.
     ///
     /// ```
     /// use attn_analyze::concepts::LabelSet;
@@ -193,7 +193,7 @@ impl LabelSet {
         shared("n-gram", types, at_least, parts)
     }
 
-    /// How many points each label has.
+    /// The number of points of each label.
     pub fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.labels.len()];
         self.of.iter().flatten().for_each(|&label| counts[label] += 1);

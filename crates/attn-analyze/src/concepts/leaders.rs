@@ -12,19 +12,19 @@ use super::{
     points::check,
     ward::ward,
 };
-use crate::{Error, rng::Rng};
+use crate::{Error, Rng};
 
-/// Points whose nearest neighbours give the default radius.
+/// Points whose nearest neighbors give the default radius.
 const SAMPLE: usize = 1_000;
 
-/// What [`leaders`] finds.
+/// Result of [`leaders`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leaders {
-    /// Which leader each point follows.
+    /// The leader of each point.
     pub partition: Partition,
     /// The mean of each group, `[group, dimension]`.
     pub centroids: Array2<f32>,
-    /// How many points are in each group.
+    /// The number of points of each group.
     pub sizes: Vec<usize>,
     /// The radius used.
     pub radius: f64,
@@ -40,13 +40,13 @@ pub struct Leaders {
 /// use ndarray::array;
 ///
 /// let groups = leaders(array![[0.0_f32], [1.0], [10.0], [11.0]].view(), Some(2.0), 0, &())?;
-/// assert_eq!(groups.partition.of(), [0, 0, 1, 1]);
+/// assert_eq!(groups.partition.labels(), [0, 0, 1, 1]);
 /// assert_eq!(groups.centroids, array![[0.5], [10.5]]);
 /// # Ok::<(), attn_analyze::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Setting`] for a radius that is negative or not a number,
+/// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Parameter`] for a radius that is negative or not a number,
 /// a cancellation.
 pub fn leaders(
     points: ArrayView2<'_, f32>,
@@ -58,7 +58,7 @@ pub fn leaders(
     let radius = match radius {
         Some(radius) if radius >= 0.0 && radius.is_finite() => radius,
         Some(radius) => {
-            return Err(Error::Setting {
+            return Err(Error::Parameter {
                 name: "radius",
                 expected: "0 or more".into(),
                 found: radius.to_string(),
@@ -110,7 +110,7 @@ pub fn leaders(
 /// Leaders, then [`ward`] on their means, each counting for its points.
 ///
 /// # Errors
-/// As [`leaders`] and [`ward`]; [`Error::Setting`] if there are fewer leaders than `clusters`: choose a smaller radius.
+/// As [`leaders`] and [`ward`]; [`Error::Parameter`] if there are fewer leaders than `clusters`: choose a smaller radius.
 pub fn leaders_ward(
     points: ArrayView2<'_, f32>,
     clusters: usize,
@@ -121,13 +121,8 @@ pub fn leaders_ward(
     let leaders = leaders(points, radius, seed, progress)?;
     let tree = ward(leaders.centroids.view(), Some(&leaders.sizes), progress)?;
     let groups = tree.cut(clusters)?;
-    let of: Vec<usize> = leaders
-        .partition
-        .of()
-        .iter()
-        .map(|&leader| groups.of()[leader])
-        .collect();
-    Ok(Partition::new(&of))
+    let leader = leaders.partition.of().iter();
+    Ok(Partition::with_noise(leader.map(|leader| groups.cluster((*leader)?))))
 }
 
 /// The median distance of a sample to the nearest other point.

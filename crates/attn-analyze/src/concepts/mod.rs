@@ -1,10 +1,12 @@
-//! Latent concepts: what words a layer holds together, and how far that is what people call by one name.
+//! Latent concepts: clusters of words in a layer, and their alignment with concepts that people have named.
+//!
+//! [`Pipeline`] does all steps; each is also a function of its own.
 //!
 //! | step | ask | |
 //! |---|---|---|
 //! | annotated text | [`TaggedText`] | CoNLL-U or `word_tag` |
 //! | words of a capture | [`Words::find`], [`Words::filter`], [`Words::vectors`] | one vector per word and layer |
-//! | clusters | [`ward`], [`k_means`], [`leaders_ward`] | [`adjusted_rand`] says how far two agree |
+//! | clusters | [`Clusterer`], [`ward`], [`k_means`], [`leaders_ward`] | [`adjusted_rand`] says how far two agree |
 //! | human-defined concepts | [`LabelSet`] | tags, affixes, n-grams, casing, place, the sentence's class |
 //! | do they coincide? | [`align`] | beside its chance level |
 //! | found again elsewhere? | [`overlap`] | another layer, model, or text |
@@ -16,13 +18,17 @@
 
 mod align;
 mod carried;
+mod clusterer;
 mod dendrogram;
 mod kmeans;
 mod labels;
 mod leaders;
+#[cfg(feature = "linfa")]
+mod linfa;
 mod names;
 mod overlap;
 mod partition;
+mod pipeline;
 mod points;
 mod scan;
 mod ward;
@@ -30,15 +36,22 @@ mod words;
 
 pub use attn_core::text::{TaggedSentence, TaggedText, TaggedWord};
 
-pub use align::{Against, AlignOptions, AlignRule, Alignment, BestLabel, Chance, Permute, align};
+pub use align::{Against, AlignParams, AlignRule, Alignment, BestLabel, Chance, Permute, align};
 pub use carried::{Carried, CarriedBy, carried};
+pub use clusterer::{Clusterer, Clustering, KMeansClusterer, LeadersWard, Ward};
 pub use dendrogram::{Dendrogram, Merge, Top};
-pub use kmeans::{KMeans, KMeansOptions, k_means, means};
+pub use kmeans::{KMeans, KMeansParams, k_means, means};
 pub use labels::LabelSet;
 pub use leaders::{Leaders, leaders, leaders_ward};
+#[cfg(feature = "linfa")]
+pub use linfa::{DbscanClusterer, GaussianMixtureClusterer};
 pub use names::{ClusterName, ClusterSummary, NameKind, Namer, name_clusters};
-pub use overlap::{Match, Overlap, OverlapOptions, overlap};
+pub use overlap::{Match, Overlap, OverlapParams, overlap};
 pub use partition::{Partition, adjusted_rand};
+pub use pipeline::{
+    Agreement, Branches, ConceptCluster, ConceptLayer, ConceptSpace, ConceptStudy, Curve, Explanation, LAYERS,
+    LabelRow, LayerCurves, LayerRow, Pipeline, PipelineParams, Prediction, Reading, Transfer, excerpt,
+};
 pub use ward::ward;
 pub use words::{DroppedWord, Filtered, FrequencyFilter, Subwords, Word, Words};
 

@@ -1,4 +1,4 @@
-//! Names for clusters, from their words alone: what nearly all of them share, or what is typical.
+//! Names of clusters, from their words alone: a label or letters that nearly all share, or typical words.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{LabelSet, Partition, align::Alignment, partition::same_points};
 use crate::Error;
 
-/// What a name rests on.
+/// Origin of a [`ClusterName`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -29,13 +29,13 @@ pub enum NameKind {
 pub struct ClusterName {
     /// The name: `upos NOUN: cat, dog`, `suffix -ing`, `the`, `cat, dog, horse`.
     pub text: String,
-    /// What it rests on.
+    /// Its origin.
     pub kind: NameKind,
     /// The share of the cluster's words it holds for; 0 for the names of a [`Namer`], which does not say.
     pub share: f64,
 }
 
-/// What a [`Namer`] is told of a cluster.
+/// A cluster, as a [`Namer`] sees it.
 #[derive(Debug, Clone)]
 pub struct ClusterSummary<'a> {
     /// The cluster's number.
@@ -46,7 +46,7 @@ pub struct ClusterSummary<'a> {
     pub points: Vec<usize>,
 }
 
-/// Names clusters by means of its own: a person, a table, a language model.
+/// A source of names: a person, a table, a language model.
 pub trait Namer {
     /// A name, or `None` to leave it to the rules.
     ///
@@ -81,7 +81,7 @@ pub fn name_clusters(
     threshold: f64,
     namer: Option<&dyn Namer>,
 ) -> Result<Vec<ClusterName>, Error> {
-    same_points(partition.of().len(), types.len(), "types")?;
+    same_points(partition.points(), types.len(), "types")?;
     for alignment in alignments {
         if alignment.best.len() != partition.count() {
             return Err(Error::Shape {
@@ -93,7 +93,7 @@ pub fn name_clusters(
     }
     let mut names = Vec::with_capacity(partition.count());
     for (cluster, points) in partition.members().into_iter().enumerate() {
-        let summary = summarise(cluster, points, types);
+        let summary = summarize(cluster, points, types);
         let external = match namer {
             Some(namer) => namer.name(&summary)?,
             None => None,
@@ -124,7 +124,7 @@ pub fn name_clusters(
 }
 
 /// A cluster's spellings, most frequent first, equally frequent ones by the alphabet.
-pub(super) fn summarise<'a>(cluster: usize, points: Vec<usize>, types: &[&'a str]) -> ClusterSummary<'a> {
+pub(super) fn summarize<'a>(cluster: usize, points: Vec<usize>, types: &[&'a str]) -> ClusterSummary<'a> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for &point in &points {
         *counts.entry(types[point]).or_default() += 1;

@@ -1,4 +1,4 @@
-//! Which clusters of one space are found again in another: base and fine-tuned, two layers, two models, two periods.
+//! Overlap of two spaces: the clusters of one that are found again in the other. Spaces are layers, models, or texts.
 //!
 //! Durrani et al., *On the Transformation of Latent Space in Fine-Tuned NLP Models*, EMNLP 2022.
 
@@ -11,11 +11,12 @@ use super::{
     align::{Against, Chance},
     partition::same_points,
 };
-use crate::{Error, rng::Rng};
+use crate::{Error, Rng};
 
-/// When a cluster counts as found again.
+/// Settings of [`overlap`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OverlapOptions {
+#[serde(default)]
+pub struct OverlapParams {
     /// The share of a cluster's spellings that must be in one cluster of the other space, above 0 to 1. Default 0.9.
     pub threshold: f64,
     /// Clusters need more different spellings than this. Default 0; with few, clusters are found again by chance.
@@ -29,7 +30,7 @@ pub struct OverlapOptions {
     pub seed: u64,
 }
 
-impl Default for OverlapOptions {
+impl Default for OverlapParams {
     fn default() -> Self {
         Self {
             threshold: 0.9,
@@ -41,6 +42,26 @@ impl Default for OverlapOptions {
     }
 }
 
+impl OverlapParams {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if !(self.threshold > 0.0 && self.threshold <= 1.0) {
+            return Err(Error::Parameter {
+                name: "threshold",
+                expected: "above 0, to 1".into(),
+                found: self.threshold.to_string(),
+            });
+        }
+        if !(self.size_ratio >= 0.0 && self.size_ratio.is_finite()) {
+            return Err(Error::Parameter {
+                name: "size_ratio",
+                expected: "0 or more".into(),
+                found: self.size_ratio.to_string(),
+            });
+        }
+        Ok(())
+    }
+}
+
 /// A cluster of the other space.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Match {
@@ -48,11 +69,11 @@ pub struct Match {
     pub cluster: usize,
     /// The share of this cluster's spellings that it has.
     pub share: f64,
-    /// Whether that is enough.
+    /// Whether the cluster is found again.
     pub found: bool,
 }
 
-/// How much of one space is found again in another.
+/// Share of one space that is found again in another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Overlap {
     /// Share of the clusters that are found again. Those with too few spellings count as not found.
@@ -67,41 +88,28 @@ pub struct Overlap {
 /// Overlap has a direction: that of base in fine-tuned says what survives, that of fine-tuned in base what is new.
 ///
 /// ```
-/// use attn_analyze::concepts::{OverlapOptions, Partition, overlap};
+/// use attn_analyze::concepts::{OverlapParams, Partition, overlap};
 ///
 /// let (before, after) = (Partition::new(&[0, 0, 1, 1]), Partition::new(&[0, 0, 0, 1]));
 /// let words = ["he", "she", "cat", "dog"];
-/// let options = OverlapOptions::default();
-/// let found = overlap(&before, &words, &after, &words, &options)?;
+/// let params = OverlapParams::default();
+/// let found = overlap(&before, &words, &after, &words, &params)?;
 /// assert_eq!(found.found.value, 0.5); // he and she are together again, cat and dog are not
 /// # Ok::<(), attn_analyze::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] if a partition and its spellings do not fit, [`Error::Empty`] without points, [`Error::Setting`].
+/// [`Error::Shape`] if a partition and its spellings do not fit, [`Error::Empty`] without points, [`Error::Parameter`].
 pub fn overlap(
     a: &Partition,
     types_a: &[&str],
     b: &Partition,
     types_b: &[&str],
-    options: &OverlapOptions,
+    params: &OverlapParams,
 ) -> Result<Overlap, Error> {
-    if !(options.threshold > 0.0 && options.threshold <= 1.0) {
-        return Err(Error::Setting {
-            name: "threshold",
-            expected: "above 0, to 1".into(),
-            found: options.threshold.to_string(),
-        });
-    }
-    if !(options.size_ratio >= 0.0 && options.size_ratio.is_finite()) {
-        return Err(Error::Setting {
-            name: "size_ratio",
-            expected: "0 or more".into(),
-            found: options.size_ratio.to_string(),
-        });
-    }
+    params.check()?;
     for (place, partition, types) in [("types_a", a, types_a), ("types_b", b, types_b)] {
-        same_points(partition.of().len(), types.len(), place)?;
+        same_points(partition.points(), types.len(), place)?;
         if types.is_empty() {
             return Err(Error::Empty {
                 place: place.into(),
@@ -110,14 +118,14 @@ pub fn overlap(
         }
     }
     let ours: Vec<BTreeSet<&str>> = sets(a.of(), a.count(), types_a);
-    let matches = compare(&ours, &sets(b.of(), b.count(), types_b), options);
+    let matches = compare(&ours, &sets(b.of(), b.count(), types_b), params);
     let share = |matches: &[Option<Match>]| {
         matches.iter().flatten().filter(|found| found.found).count() as f64 / matches.len().max(1) as f64
     };
-    let chance = (0..options.permutations).map(|round| {
+    let chance = (0..params.permutations).map(|round| {
         let mut of = b.of().to_vec();
-        Rng::new(options.seed, &[round]).shuffle(&mut of);
-        share(&compare(&ours, &sets(&of, b.count(), types_b), options))
+        Rng::new(params.seed, &[round]).shuffle(&mut of);
+        share(&compare(&ours, &sets(&of, b.count(), types_b), params))
     });
     let chance: Vec<f64> = chance.collect();
     Ok(Overlap {
@@ -130,15 +138,17 @@ pub fn overlap(
 }
 
 /// The spellings in each cluster.
-fn sets<'a>(of: &[usize], count: usize, types: &[&'a str]) -> Vec<BTreeSet<&'a str>> {
+fn sets<'a>(of: &[Option<usize>], count: usize, types: &[&'a str]) -> Vec<BTreeSet<&'a str>> {
     let mut sets = vec![BTreeSet::new(); count];
-    for (&cluster, word) in of.iter().zip(types) {
-        sets[cluster].insert(*word);
+    for (cluster, word) in of.iter().zip(types) {
+        if let Some(set) = cluster.and_then(|cluster| sets.get_mut(cluster)) {
+            set.insert(*word);
+        }
     }
     sets
 }
 
-fn compare(ours: &[BTreeSet<&str>], theirs: &[BTreeSet<&str>], options: &OverlapOptions) -> Vec<Option<Match>> {
+fn compare(ours: &[BTreeSet<&str>], theirs: &[BTreeSet<&str>], params: &OverlapParams) -> Vec<Option<Match>> {
     let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (cluster, set) in theirs.iter().enumerate() {
         for &word in set {
@@ -147,14 +157,14 @@ fn compare(ours: &[BTreeSet<&str>], theirs: &[BTreeSet<&str>], options: &Overlap
     }
     ours.iter()
         .map(|set| {
-            if set.len() <= options.more_than {
+            if set.len() <= params.more_than {
                 return None;
             }
             let mut shared: BTreeMap<usize, usize> = BTreeMap::new();
             for cluster in set.iter().filter_map(|word| places.get(word)).flatten() {
                 *shared.entry(*cluster).or_default() += 1;
             }
-            let fits = |cluster: usize| set.len() as f64 > options.size_ratio * theirs[cluster].len() as f64;
+            let fits = |cluster: usize| set.len() as f64 > params.size_ratio * theirs[cluster].len() as f64;
             let best = shared
                 .into_iter()
                 .filter(|&(cluster, _)| fits(cluster))
@@ -164,7 +174,7 @@ fn compare(ours: &[BTreeSet<&str>], theirs: &[BTreeSet<&str>], options: &Overlap
                 Match {
                     cluster,
                     share,
-                    found: share >= options.threshold - 1e-12,
+                    found: share >= params.threshold - 1e-12,
                 }
             })
         })

@@ -1,4 +1,4 @@
-//! What every method of clustering does with its points: checks them, finds equal ones, takes distances.
+//! Points of all methods of clustering: checks, equal points, distances.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -24,9 +24,9 @@ use super::{
 };
 use crate::Error;
 
-/// Neighbours kept by a scan. Longer lists save scans and cost exact distances.
+/// Neighbors kept by a scan. Longer lists save scans and cost exact distances.
 const KEPT: usize = 24;
-/// Neighbours a union keeps of both its parts.
+/// Neighbors a union keeps of both its parts.
 const INHERITED: usize = 40;
 /// Clusters scanned together: enough for the product of matrices to run at full speed.
 const BLOCK: usize = 128;
@@ -49,14 +49,14 @@ const BATCH: (usize, usize) = (64, 6);
 ///
 /// let points = array![[0.0_f32], [1.0], [10.0], [12.0]];
 /// let tree = ward(points.view(), None, &())?;
-/// assert_eq!(tree.cut(2)?.of(), [0, 0, 1, 1]);
+/// assert_eq!(tree.cut(2)?.labels(), [0, 0, 1, 1]);
 /// assert_eq!(tree.merges()[0].height, 1.0); // of two points: their distance
 /// # Ok::<(), attn_analyze::Error>(())
 /// ```
 ///
 /// # Errors
 /// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Shape`] for sizes that do not fit,
-/// [`Error::Setting`] for a size of 0, a cancellation.
+/// [`Error::Parameter`] for a size of 0, a cancellation.
 pub fn ward(
     points: ArrayView2<'_, f32>,
     sizes: Option<&[usize]>,
@@ -72,7 +72,7 @@ pub fn ward(
             });
         }
         if let Some(row) = sizes.iter().position(|&size| size == 0) {
-            return Err(Error::Setting {
+            return Err(Error::Parameter {
                 name: "sizes",
                 expected: "at least 1".into(),
                 found: format!("0 for row {row}"),
@@ -138,7 +138,7 @@ impl Search {
             points: count,
             merges: Vec::with_capacity(count.saturating_sub(1)),
         };
-        // Equal points are joined first, at no cost: any order is right, and nearest neighbours become unique.
+        // Equal points are joined first, at no cost: any order is right, and nearest neighbors become unique.
         for group in equal_rows(points) {
             let mut node = group[0];
             let mut size = 0;
@@ -192,7 +192,7 @@ impl Search {
                     }
                     continue;
                 }
-                // Rounding can make a ring of nearest neighbours out of near-ties; the cheapest pair is right.
+                // Rounding can make a ring of nearest neighbors out of near-ties; the cheapest pair is right.
                 pairs.extend(self.cheapest());
             }
             let mut again: Vec<u32> = Vec::with_capacity(2 * pairs.len());

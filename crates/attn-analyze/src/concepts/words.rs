@@ -1,4 +1,4 @@
-//! Words as points: where each word of a corpus is in a capture, which of them to cluster, and their vectors in a layer.
+//! Words as points: their tokens in a capture, the choice of words to cluster, and their vectors in a layer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,9 +6,9 @@ use attn_core::{Capture, Side, text::TaggedText};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, rng::Rng};
+use crate::{Error, Rng};
 
-/// Which tokens of a word stand for it.
+/// Tokens that stand for a word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subwords {
@@ -46,7 +46,7 @@ pub struct DroppedWord {
 }
 
 /// Words of a corpus that have tokens in a capture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Words {
     /// In the order of the corpus.
     pub words: Vec<Word>,
@@ -55,11 +55,12 @@ pub struct Words {
     pub dropped: Vec<DroppedWord>,
 }
 
-/// Which words to cluster, by how often their type (their spelling, case included) occurs.
+/// Choice of words to cluster, by the frequency of their type (their spelling, case included).
 ///
 /// Default: at least 5 times, and of each type at most 20 occurrences, drawn at random. Published settings: 5, dropped above
 /// 20, at most 20; and 10, at most 10, first in the corpus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct FrequencyFilter {
     /// Types that occur less often are left out. Default 5.
     pub at_least: usize,
@@ -67,7 +68,7 @@ pub struct FrequencyFilter {
     pub drop_above: Option<usize>,
     /// Occurrences kept of each type. Default `Some(20)`.
     pub at_most: Option<usize>,
-    /// How they are chosen: `Some` draws with this seed (default 0), `None` takes the first of the corpus, whose early
+    /// Seed of the choice: `Some` draws with this seed (default 0), `None` takes the first of the corpus, whose early
     /// documents then weigh more.
     pub seed: Option<u64>,
 }
@@ -83,7 +84,7 @@ impl Default for FrequencyFilter {
     }
 }
 
-/// What a [`FrequencyFilter`] left out.
+/// Words that a [`FrequencyFilter`] left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filtered {
     /// Types that were too rare, and their occurrences.

@@ -1,15 +1,15 @@
-//! Heads that stand out: what a person who has no time for all heads of a model should see first.
+//! Anomalies: heads that stand out, to look at first.
 //!
 //! | anomaly | found by |
 //! |---|---|
 //! | dead | attention of at least 0.99 of the largest possible entropy |
 //! | quiet | values far shorter than those of the model's other heads |
 //! | norm gap | queries far longer or shorter than keys, for this model (Yeh et al. 2023, section 6.2) |
-//! | sink | most attention rests on the first token or on separators, whose values are short: attention that does nothing (Clark et al. 2019; Xiao et al. 2024) |
+//! | sink | most attention goes to the first token or to separators, whose values are short: it does nothing (Clark et al. 2019; Xiao et al. 2024) |
 //! | looks at itself | most attention goes to the query's own token |
 //!
-//! "Far" is a modified z-score above 3.5 (Iglewicz and Hoaglin 1993): distance from the median of the logarithms in units of
-//! their median distance from it, times 0.6745. A model of fewer than eight heads has no norms that stand out.
+//! "Far" is a modified z-score above 3.5 (Iglewicz and Hoaglin 1993): the distance from the median of the logarithms, divided by
+//! the median of these distances, times 0.6745. A model of fewer than eight heads has no outlying norms.
 
 use std::fmt;
 
@@ -18,8 +18,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    score::{HeadScores, Measure},
-    scoring::{ScoreOptions, sample_sequences, tokens},
+    HeadScore,
+    score::{HeadScores, ScoreId},
+    scores,
+    scoring::{ScoreParams, sample_sequences, tokens},
 };
 use crate::{
     Error,
@@ -29,11 +31,11 @@ use crate::{
 
 /// Modified z-score from which a norm stands out.
 const FAR: f64 = 3.5;
-/// A ratio of norms below which a gap is none, however alike the other heads are.
+/// Smallest ratio of norms that is a gap, even if the other heads are nearly equal.
 const RATIO: f64 = 1.5;
-/// Heads that norms are compared among, at least.
+/// Fewest heads that norms are compared among.
 const COMPARED: usize = 8;
-/// Values of a sink are at most this share of the others' length.
+/// Largest length of the values of a sink, relative to other values.
 const SHORT: f64 = 0.5;
 
 /// Mean lengths of a head's vectors over a data set.
@@ -53,18 +55,18 @@ pub struct HeadNorms {
     pub separator_value: Option<f64>,
 }
 
-/// What stands out about a head.
+/// Kind of an [`Anomaly`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AnomalyKind {
     /// Attends evenly to everything.
     Dead,
-    /// Carries little: its values are short.
+    /// Moves little: its values are short.
     Quiet,
     /// Queries and keys differ in length.
     NormGap,
-    /// Rests on tokens that carry little.
+    /// Attends to tokens with short values.
     Sink,
     /// Attends to the query's own token.
     LooksAtItself,
@@ -89,14 +91,14 @@ impl fmt::Display for AnomalyKind {
     }
 }
 
-/// Something that stands out about one head.
+/// An anomaly of one head.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Anomaly {
     /// The head.
     pub head: HeadId,
-    /// What it is.
+    /// Its kind.
     pub kind: AnomalyKind,
-    /// How far it stands out, to rank heads of one kind: the share of attention or entropy, or the logarithm of the ratio of lengths to
+    /// Strength, to rank heads of one kind: the share of attention or entropy, or the logarithm of the ratio of lengths to
     /// that of the median head.
     pub strength: f64,
     /// The numbers behind it in one sentence.
@@ -106,9 +108,9 @@ pub struct Anomaly {
 /// Mean lengths of the queries, keys and values of every head over a sample of the sequences.
 ///
 /// # Errors
-/// [`Error::Setting`] for a sample of no sequences, [`Error::NotFinite`], [`Error::Core`] if the capture cannot be read
+/// [`Error::Parameter`] for a sample of no sequences, [`Error::NotFinite`], [`Error::Core`] if the capture cannot be read
 /// or `progress` cancels.
-pub fn head_norms(capture: &Capture, options: &ScoreOptions, progress: &dyn Progress) -> Result<Vec<HeadNorms>, Error> {
+pub fn head_norms(capture: &Capture, options: &ScoreParams, progress: &dyn Progress) -> Result<Vec<HeadNorms>, Error> {
     let sequences = sample_sequences(capture, options.max_sequences, options.seed)?;
     let heads: Vec<HeadId> = capture.model().heads().collect();
     let steps = Steps::new(progress, "norms", heads.len())?;
@@ -182,20 +184,19 @@ fn length(row: ndarray::ArrayView1<'_, f32>) -> f64 {
     row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
 }
 
-/// What stands out among a model's heads, in the order of [`AnomalyKind`], the farthest first. Scores and norms are matched by
-/// head.
+/// The anomalies of a model, in the order of [`AnomalyKind`], the strongest first. Scores and norms are matched by head.
 ///
 /// ```
-/// use attn_analyze::heads::{AnomalyKind, HeadScores, Measure, Score, anomalies};
+/// use attn_analyze::heads::{AnomalyKind, HeadScores, ScoreId, Score, anomalies};
 /// use attn_core::{Attention, HeadId};
 ///
 /// let own = Score { value: 0.9, chance: 0.1, permuted: None, rows: 50, example: None };
 /// let head = HeadId::new(Attention::EncoderSelf, 0, 8);
-/// let found = anomalies(&[HeadScores { head, scores: [(Measure::SelfToken, own)].into() }], &[]);
+/// let found = anomalies(&[HeadScores { head, scores: [(ScoreId::SELF_TOKEN, own)].into() }], &[]);
 /// assert_eq!(found[0].kind, AnomalyKind::LooksAtItself);
 /// assert_eq!(found[0].reason, "0.90 of attention goes to the query's own token (chance 0.10)");
 /// ```
-pub fn anomalies(scores: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
+pub fn anomalies(scored: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
     let mut found = Vec::new();
     let mut add = |head, kind, strength, reason| {
         found.push(Anomaly {
@@ -205,11 +206,12 @@ pub fn anomalies(scores: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
             reason,
         });
     };
-    for scores in scores {
+    for scores in scored {
         let head = scores.head;
-        let strong = |measure, at_least| scores.strength(measure).is_some_and(|strength| strength >= at_least);
-        let dead = strong(Measure::Entropy, 0.99);
-        if let Some(entropy) = scores.get(Measure::Entropy).filter(|_| dead) {
+        let strong =
+            |score: &dyn HeadScore, at_least| scores.strength(score).is_some_and(|strength| strength >= at_least);
+        let dead = strong(&scores::ENTROPY, 0.99);
+        if let Some(entropy) = scores.get(&ScoreId::ENTROPY).filter(|_| dead) {
             add(
                 head,
                 AnomalyKind::Dead,
@@ -219,8 +221,8 @@ pub fn anomalies(scores: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
             continue;
         }
         if let Some(own) = scores
-            .get(Measure::SelfToken)
-            .filter(|_| strong(Measure::SelfToken, 0.5))
+            .get(&ScoreId::SELF_TOKEN)
+            .filter(|_| strong(&scores::SELF_TOKEN, 0.5))
         {
             add(
                 head,
@@ -233,16 +235,14 @@ pub fn anomalies(scores: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
             );
         }
         let norms = norms.iter().find(|norms| norms.head == head);
+        let first: &dyn HeadScore = &scores::FIRST_TOKEN;
         let places = [
-            (
-                Measure::FirstToken,
-                "the first token",
-                norms.and_then(|n| n.first_value),
-            ),
-            (Measure::Separator, "separators", norms.and_then(|n| n.separator_value)),
+            (first, norms.and_then(|n| n.first_value)),
+            (&scores::SEPARATOR, norms.and_then(|n| n.separator_value)),
         ];
-        for (measure, place, resting) in places {
-            let score = scores.get(measure).filter(|_| strong(measure, 0.5));
+        for (score, resting) in places {
+            let place = score.counts();
+            let score = scores.get(&score.id()).filter(|_| strong(score, 0.5));
             if let (Some(score), Some(resting), Some(mean)) = (score, resting, norms.and_then(|n| n.value))
                 && resting <= SHORT * mean
             {
@@ -301,12 +301,12 @@ pub fn anomalies(scores: &[HeadScores], norms: &[HeadNorms]) -> Vec<Anomaly> {
     found
 }
 
-/// Logarithm of a ratio of lengths; of nothing to something, of a billionth.
+/// Logarithm of a ratio of lengths; lengths below a billionth count as that.
 fn ratio(a: f64, b: f64) -> f64 {
     (a.max(1e-9) / b.max(1e-9)).ln()
 }
 
-/// Which values stand out.
+/// Whether each value is far from the median.
 fn outlying(values: &[f64]) -> Vec<bool> {
     let middle = median(values);
     let distances: Vec<f64> = values.iter().map(|value| (value - middle).abs()).collect();
@@ -348,16 +348,16 @@ mod tests {
         }
     }
 
-    fn scores(index: usize, values: &[(Measure, f64)]) -> HeadScores {
-        let score = |&(measure, value): &(Measure, f64)| {
+    fn scores(index: usize, values: &[(ScoreId, f64)]) -> HeadScores {
+        let score = |(id, value): &(ScoreId, f64)| {
             let score = Score {
-                value,
+                value: *value,
                 chance: 0.1,
                 permuted: None,
                 rows: 9,
                 example: None,
             };
-            (measure, score)
+            (id.clone(), score)
         };
         HeadScores {
             head: head(index),
@@ -392,13 +392,13 @@ mod tests {
     #[test]
     fn a_sink_is_attention_that_carries_little() {
         let all = [norms(0, 1.0, 1.0, 1.0)];
-        let first = scores(0, &[(Measure::FirstToken, 0.8)]);
+        let first = scores(0, &[(ScoreId::FIRST_TOKEN, 0.8)]);
         assert_eq!(
             kinds(&anomalies(std::slice::from_ref(&first), &all)),
             [(0, AnomalyKind::Sink)]
         );
         // Separators have values like others here: attention to them does something.
-        let separator = scores(0, &[(Measure::Separator, 0.8)]);
+        let separator = scores(0, &[(ScoreId::SEPARATOR, 0.8)]);
         assert_eq!(kinds(&anomalies(&[separator], &all)), []);
         // Without norms nothing is known of what it carries.
         assert_eq!(kinds(&anomalies(&[first], &[])), []);
@@ -406,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_dead_head_is_nothing_else() {
-        let dead = scores(2, &[(Measure::Entropy, 0.995), (Measure::SelfToken, 0.9)]);
+        let dead = scores(2, &[(ScoreId::ENTROPY, 0.995), (ScoreId::SELF_TOKEN, 0.9)]);
         assert_eq!(kinds(&anomalies(&[dead], &[])), [(2, AnomalyKind::Dead)]);
     }
 }

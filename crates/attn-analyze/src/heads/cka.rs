@@ -1,7 +1,7 @@
-//! How alike the query-key clouds of heads are: linear centred kernel alignment (Kornblith et al. 2019, section 3),
+//! Similarity of the query-key clouds of heads: linear centered kernel alignment (Kornblith et al. 2019, section 3),
 //! computed through small products of features, `d x d`, never through kernels of points, `n x n`.
 //!
-//! `CKA(X, Y) = |Yᵀ X|² / (|Xᵀ X| |Yᵀ Y|)` for centred X, Y and Frobenius norms. It is 1 for clouds that are rotations
+//! `CKA(X, Y) = |Yᵀ X|² / (|Xᵀ X| |Yᵀ Y|)` for centered X, Y and Frobenius norms. It is 1 for clouds that are rotations
 //! and scalings of one another. Independent clouds do not give 0 but about `d / n`, so the exact mean over all
 //! permutations of the tokens stands beside every value.
 
@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::pairs::{HeadPairs, row_start};
 use crate::{
-    Error,
+    Error, Rng,
     error::finite,
-    rng::Rng,
     steps::{Steps, gather},
 };
 
@@ -49,21 +48,21 @@ pub fn linear_cka(x: ArrayView2<'_, f32>, y: ArrayView2<'_, f32>) -> Result<f64,
     }
     finite(x, || "x".into())?;
     finite(y, || "y".into())?;
-    let (x, y) = (centred_unit(x), centred_unit(y));
+    let (x, y) = (centered_unit(x), centered_unit(y));
     let own = |x: &Array2<f32>| squares(x.t().dot(x).view()).sqrt();
     Ok(ratio(squares(y.t().dot(&x).view()), own(&x) * own(&y)))
 }
 
 /// The tokens that [`query_key_cka`] compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CkaOptions {
+pub struct CkaParams {
     /// At most this many tokens, a seeded sample over all sequences. Default 1024.
     pub max_tokens: usize,
     /// Seed of the sample. Default 0.
     pub seed: u64,
 }
 
-impl Default for CkaOptions {
+impl Default for CkaParams {
     fn default() -> Self {
         Self {
             max_tokens: 1024,
@@ -72,7 +71,7 @@ impl Default for CkaOptions {
     }
 }
 
-/// CKA of every pair of heads, and what permuted tokens would give.
+/// CKA of every pair of heads, and its chance level for permuted tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadCka {
     /// The similarity, in `[0, 1]`.
@@ -83,7 +82,7 @@ pub struct HeadCka {
 
 /// Linear CKA between the joint query-key clouds `[Q; K]` of every pair of heads of one attention.
 ///
-/// Queries and keys are centred apart and scaled to the same norm first: neither changes attention, and without it CKA
+/// Queries and keys are centered apart and scaled to the same norm first: neither changes attention, and without it CKA
 /// would mostly see that queries lie here and keys there in every head. Cost: `heads² x tokens x head_dim²`
 /// multiplications; memory: the sampled tokens of a few layers.
 ///
@@ -93,7 +92,7 @@ pub struct HeadCka {
 pub fn query_key_cka(
     capture: &Capture,
     attention: Attention,
-    options: &CkaOptions,
+    options: &CkaParams,
     progress: &dyn Progress,
 ) -> Result<HeadCka, Error> {
     let (query_side, key_side) = (attention.query_side(), attention.key_side());
@@ -198,7 +197,7 @@ impl Sample<'_> {
             let cloud = |all: ndarray::CowArray<'_, f32, ndarray::Ix2>, rows: &[usize], name: &str| {
                 let rows = all.select(Axis(0), rows);
                 finite(&rows, || format!("{name} of {head}"))?;
-                Ok::<_, Error>(centred_unit(rows.view()))
+                Ok::<_, Error>(centered_unit(rows.view()))
             };
             let queries = cloud(self.capture.queries(head)?, &self.queries, "queries")?;
             let keys = cloud(self.capture.keys(head)?, &self.keys, "keys")?;
@@ -222,7 +221,7 @@ impl Sample<'_> {
         Ok((features, traces))
     }
 
-    /// Mean of `|Gᵀ G|²` if one head's tokens were permuted. For matrices M, N with centred rows and columns, `E tr(P M
+    /// Mean of `|Gᵀ G|²` if one head's tokens were permuted. For matrices M, N with centered rows and columns, `E tr(P M
     /// Pᵀ N) = tr M tr N / (n - 1)`; here M and N run over the query, key and mixed kernels. Clouds have unit norm, so
     /// the traces of their own kernels are 1.
     fn permuted(&self, trace_a: f64, trace_b: f64) -> f64 {
@@ -240,22 +239,22 @@ fn block_squares(x: &Array2<f32>, y: &Array2<f32>, heads: usize) -> Array2<f64> 
     })
 }
 
-/// Centred columns, unit Frobenius norm; zeros if there is no variance.
-fn centred_unit(points: ArrayView2<'_, f32>) -> Array2<f32> {
-    let mut centred = points.mapv(f64::from);
-    let before = squares64(&centred);
-    for mut column in centred.columns_mut() {
+/// Centered columns, unit Frobenius norm; zeros if there is no variance.
+fn centered_unit(points: ArrayView2<'_, f32>) -> Array2<f32> {
+    let mut centered = points.mapv(f64::from);
+    let before = squares64(&centered);
+    for mut column in centered.columns_mut() {
         let mean = column.sum() / column.len().max(1) as f64;
         column -= mean;
     }
-    let after = squares64(&centred);
+    let after = squares64(&centered);
     // What is left of equal points is rounding.
     let scale = if after > before * 1e-14 {
         1.0 / after.sqrt()
     } else {
         0.0
     };
-    centred.mapv(|value| single(value * scale))
+    centered.mapv(|value| single(value * scale))
 }
 
 fn squares(matrix: ArrayView2<'_, f32>) -> f64 {

@@ -1,4 +1,4 @@
-//! Scores against a baseline model: is this head's behaviour learnt, or would any head of this architecture show it?
+//! Scores against a baseline model: is a head's behavior learnt, or would any head of this architecture show it?
 //!
 //! Chance levels answer only for uniform attention. They say nothing of how focused a head is: permuting the keys of a
 //! row, or the rows of a head, leaves every entropy as it was, so no permutation of one capture can be a baseline for
@@ -10,16 +10,17 @@ use std::collections::BTreeMap;
 use attn_core::{Attention, HeadId};
 use serde::{Deserialize, Serialize};
 
-use super::score::{HeadScores, Measure};
+use super::score::{HeadScores, ScoreId};
 use crate::Error;
 
-/// One score of one head beside the same measure in a baseline.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// One score of one head beside the same score in a baseline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The head.
     pub head: HeadId,
-    /// The measure.
-    pub measure: Measure,
+    /// The score.
+    #[serde(alias = "measure")]
+    pub score: ScoreId,
     /// Its value.
     pub value: f64,
     /// Value of the baseline's head of the same name, if it has one.
@@ -33,21 +34,17 @@ pub struct Comparison {
     pub z: Option<f64>,
 }
 
-/// Compares every score with the same measure in `baseline`. Measures and attentions that the baseline does not have
-/// are left out.
+/// Compares every score with the same score in `baseline`. Scores and attentions that the baseline lacks are left out.
 ///
 /// # Errors
 /// [`Error::Empty`] if nothing can be compared.
 pub fn compare(scores: &[HeadScores], baseline: &[HeadScores]) -> Result<Vec<Comparison>, Error> {
-    let mut known: BTreeMap<(Attention, Measure), Vec<f64>> = BTreeMap::new();
+    let mut known: BTreeMap<(Attention, &ScoreId), Vec<f64>> = BTreeMap::new();
     let mut same: BTreeMap<HeadId, &HeadScores> = BTreeMap::new();
     for head in baseline {
         same.insert(head.head, head);
-        for (&measure, score) in &head.scores {
-            known
-                .entry((head.head.attention, measure))
-                .or_default()
-                .push(score.value);
+        for (id, score) in &head.scores {
+            known.entry((head.head.attention, id)).or_default().push(score.value);
         }
     }
     let levels: BTreeMap<_, (f64, f64, usize)> = known
@@ -61,18 +58,16 @@ pub fn compare(scores: &[HeadScores], baseline: &[HeadScores]) -> Result<Vec<Com
         .collect();
     let mut found = Vec::new();
     for HeadScores { head, scores } in scores {
-        for (&measure, score) in scores {
-            if let Some(&(mean, deviation, count)) = levels.get(&(head.attention, measure)) {
+        for (id, score) in scores {
+            if let Some(&(mean, deviation, count)) = levels.get(&(head.attention, id)) {
                 // Equal values leave a deviation of rounding only.
                 let varies = count >= 3 && deviation > 1e-9 * mean.abs();
+                let same_head = same.get(head).and_then(|other| other.get(id));
                 found.push(Comparison {
                     head: *head,
-                    measure,
+                    score: id.clone(),
                     value: score.value,
-                    same_head: same
-                        .get(head)
-                        .and_then(|other| other.get(measure))
-                        .map(|other| other.value),
+                    same_head: same_head.map(|other| other.value),
                     mean,
                     deviation,
                     z: varies.then(|| (score.value - mean) / deviation),
@@ -83,7 +78,7 @@ pub fn compare(scores: &[HeadScores], baseline: &[HeadScores]) -> Result<Vec<Com
     if found.is_empty() {
         return Err(Error::Empty {
             place: "baseline".into(),
-            expected: "a measure that the scores have too".into(),
+            expected: "a score that the model has too".into(),
         });
     }
     Ok(found)
@@ -98,7 +93,7 @@ mod tests {
         let head = |(index, &value): (usize, &f64)| HeadScores {
             head: HeadId::new(attention, 0, index),
             scores: [(
-                Measure::Entropy,
+                ScoreId::ENTROPY,
                 Score {
                     value,
                     chance: 1.0,

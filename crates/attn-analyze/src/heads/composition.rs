@@ -1,11 +1,11 @@
-//! Which heads read what earlier heads write: composition scores from weights alone (Elhage et al. 2021, *A
+//! Composition of heads, from weights alone: how much a head reads of the output of earlier heads (Elhage et al. 2021, *A
 //! mathematical framework for transformer circuits*, "Mechanistic analysis" of composition).
 //!
 //! With rows as vectors, an earlier head moves `x` to `x V O` and a later one scores `(x Q) (y K)ᵀ`. Its queries, keys
-//! or values may read that output; each way has the ratio `|A B| / (|A| |B|)` of Frobenius norms, A the earlier head's
+//! or values may read that output. Each kind of composition has the ratio `|A B| / (|A| |B|)` of Frobenius norms, A the earlier head's
 //! `V O`:
 //!
-//! | way | B |
+//! | composition | B |
 //! |---|---|
 //! | query | `Q Kᵀ` |
 //! | key | `K Qᵀ` |
@@ -23,25 +23,24 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error,
+    Error, Rng,
     error::finite,
-    rng::Rng,
     steps::{Steps, gather},
 };
 
-/// How much a later head reads of what an earlier one writes. 0 for none, 1 if one direction is all that either uses;
-/// random matrices give about `1 / sqrt(hidden)`, see [`random_composition`].
+/// Composition of two heads: 0 if the later head reads nothing of the output of the earlier one, 1 if both use a single
+/// direction. Random matrices give about `1 / sqrt(hidden)`, see [`random_composition`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Composition {
     /// The earlier head.
     pub earlier: HeadId,
     /// The later head.
     pub later: HeadId,
-    /// Through the later head's queries.
+    /// Q-composition, through the later head's queries.
     pub query: f64,
-    /// Through its keys: the way induction heads read previous-token heads.
+    /// K-composition, through its keys: induction heads read previous-token heads so.
     pub key: f64,
-    /// Through its values.
+    /// V-composition, through its values.
     pub value: f64,
 }
 
@@ -96,7 +95,7 @@ pub fn compositions(heads: &[HeadWeights], progress: &dyn Progress) -> Result<Ve
     Ok(gather(rows)?.concat())
 }
 
-/// What random matrices give: the level to read a [`Composition`] against.
+/// Chance level of a [`Composition`]: that of random matrices.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CompositionBaseline {
     /// Mean ratio; about `1 / sqrt(hidden)`, which is the exact root mean square for any two matrices turned at random.
@@ -108,7 +107,7 @@ pub struct CompositionBaseline {
 }
 
 impl CompositionBaseline {
-    /// How many standard deviations a ratio stands above the random mean; `None` if the draws do not vary.
+    /// Distance of a ratio from the random mean in standard deviations; `None` if the draws do not vary.
     pub fn z(&self, ratio: f64) -> Option<f64> {
         (self.deviation > 0.0).then(|| (ratio - self.mean) / self.deviation)
     }
@@ -120,7 +119,7 @@ impl CompositionBaseline {
 /// Trained weights have few large singular values, which widens the spread, not the root mean square.
 ///
 /// # Errors
-/// [`Error::Setting`] if a size is 0 or fewer than 2 `draws` are asked for, [`Error::Core`] if `progress` cancels.
+/// [`Error::Parameter`] if a size is 0 or fewer than 2 `draws` are asked for, [`Error::Core`] if `progress` cancels.
 pub fn random_composition(
     hidden: usize,
     head_dim: usize,
@@ -130,7 +129,7 @@ pub fn random_composition(
 ) -> Result<CompositionBaseline, Error> {
     for (name, found, least) in [("hidden", hidden, 1), ("head_dim", head_dim, 1), ("draws", draws, 2)] {
         if found < least {
-            return Err(Error::Setting {
+            return Err(Error::Parameter {
                 name,
                 expected: format!("at least {least}"),
                 found: found.to_string(),
@@ -171,7 +170,7 @@ fn random_head(layer: usize, hidden: usize, head_dim: usize, rng: &mut Rng) -> H
     }
 }
 
-/// What is needed of one head for all its pairs: `[head_dim, head_dim]` products and norms.
+/// Terms of one head that all its pairs share: `[head_dim, head_dim]` products and norms.
 struct Circuit {
     /// Query, key and value side by side, `[hidden, 3 head_dim]`.
     readers: Array2<f32>,

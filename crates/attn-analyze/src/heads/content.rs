@@ -1,76 +1,40 @@
-//! How much of a head's attention follows from *what* query and key are, beyond where they stand: the mark of a head that
-//! reads meaning. What they are is a column of classes ([`TokenColumn`]): the token's text, its part of speech, the hue of a patch.
+//! Content scores: how much of a head's attention the classes of query and key explain, beyond their offset. Classes are
+//! those of a [`TokenColumn`]: the token's text, its part of speech, the hue of a patch.
 //!
 //! Three guesses of a row are compared, each a choice model (Luce) over the keys it sees: `p(key) ∝ g(offset)`, then
 //! `g(offset) · k(key's class)`, then `g(offset) · k(key's class) · w(query's class, key's class)`. The score is the share of
 //! what rows say beyond uniform, in bits, that the two factors of classes add to the offset. They are fitted on one half
-//! of the sequences and judged on the other, both ways round, so that pairs learnt by heart count for nothing; dealing the
-//! classes anew to the positions shows what is left by accident.
+//! of the sequences and judged on the other, and vice versa, so that memorized pairs count for nothing. Permuted classes give
+//! the chance level.
 //!
-//! Only tokens that have a class count, the query's own excepted: attention to special tokens and to oneself has measures of
-//! its own. Rows are renormalised over them and weigh as much as the attention that is left there.
+//! Only tokens with a class count, without the query's own: attention to special tokens and to oneself has scores of its
+//! own. Rows are renormalized over them and weigh as much as the attention they hold.
 
 use std::{collections::HashMap, ops::Range};
 
-use attn_core::{Capture, ColumnKind, HeadId, Progress, Side, TokenColumn};
+use attn_core::{Capture, HeadId, Progress, Side, TokenColumn};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    relation::visible,
-    score::{Example, HeadScores, Measure, Score},
-    scoring::{ScoreOptions, attention, mask, sample_sequences, tokens},
+    score::{Example, HeadScores, Score, ScoreId},
+    scoring::{ScoreParams, attention, mask, sample_sequences, tokens},
 };
 use crate::{
-    Error,
-    rng::Rng,
+    Error, Rng,
     steps::{Steps, gather},
 };
 
-/// Rows of attention by which a factor is pulled to 1: what was seen once is hardly believed.
+/// Rows of attention that pull a factor to 1: a pair seen once hardly counts.
 const PRIOR: f64 = 0.5;
 /// Rounds in which the factor of offsets is fitted; the first does most.
 const ROUNDS: usize = 8;
-/// A pair is named if it was seen in so many rows.
+/// Fewest rows of a named pair.
 const SEEN: u32 = 3;
-/// Pairs that are named.
+/// Limit of named pairs.
 const NAMED: usize = 8;
 
-/// The classes of a column: their names, and the class of every row of each side.
-struct Classes<'a> {
-    column: &'a TokenColumn,
-    encoder: Vec<Option<u32>>,
-    decoder: Vec<Option<u32>>,
-}
-
-impl<'a> Classes<'a> {
-    fn new(column: &'a TokenColumn, capture: &Capture) -> Result<Self, Error> {
-        column.check(capture)?;
-        let ColumnKind::Categorical(_) = &column.kind else {
-            let found = format!("amounts in `{}`", column.name);
-            return Err(attn_core::Error::parameter("column", "a column of classes", found).into());
-        };
-        let classes = |side: Side| {
-            let rows = 0..column.side(side).len();
-            rows.map(|row| column.class(side, row).and_then(|class| u32::try_from(class).ok()))
-                .collect()
-        };
-        Ok(Self {
-            column,
-            encoder: classes(Side::Encoder),
-            decoder: classes(Side::Decoder),
-        })
-    }
-
-    fn of(&self, side: Side) -> &[Option<u32>] {
-        match side {
-            Side::Encoder => &self.encoder,
-            Side::Decoder => &self.decoder,
-        }
-    }
-}
-
-/// A query's class and a key's class that belong together for a head.
+/// A class of queries and a class of keys that a head connects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassPair {
     /// Class of the query.
@@ -79,22 +43,22 @@ pub struct ClassPair {
     pub key: String,
     /// Mean share of attention that the key gets from the query, among tokens that have a class.
     pub attention: f64,
-    /// What the offset between them would give it.
+    /// The share that their offset alone predicts.
     pub expected: f64,
-    /// How often both were there.
+    /// Number of rows with both.
     pub count: u32,
 }
 
-/// What an attribute explains of one head's attention.
+/// Share of one head's attention that a column explains.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadContent {
     /// The head.
     pub head: HeadId,
     /// Name of the column.
     pub attribute: String,
-    /// [`Measure::Content`], with the permuted classes' share beside it.
+    /// [`ScoreId::CONTENT`], with the permuted classes' share beside it.
     pub score: Score,
-    /// The pairs that say most, strongest first; at most eight.
+    /// The pairs that explain most, strongest first; at most eight.
     pub pairs: Vec<ClassPair>,
 }
 
@@ -103,38 +67,80 @@ impl HeadContent {
     pub fn scores(&self) -> HeadScores {
         HeadScores {
             head: self.head,
-            scores: [(Measure::Content, self.score.clone())].into(),
+            scores: [(ScoreId::CONTENT, self.score.clone())].into(),
         }
     }
 }
 
-/// What an attribute of query and key explains of every head's attention beyond their offset; heads for which nothing can
-/// be said (a single sequence, no choice between tokens that have a class) are left out.
+/// Share of every head's attention that the classes of query and key explain beyond their offset. Heads without a choice
+/// between tokens with a class, and captures of a single sequence, are left out.
 ///
 /// Time is that of computing the attention of the sampled sequences once; memory, per thread, that of one head's attention
 /// over them, so a sample of some hundred sequences is usual.
 ///
 /// # Errors
-/// Those of [`TokenColumn::check`], a parameter's for a column of amounts, and as [`score_heads`](super::score_heads).
+/// Those of [`TokenColumn::check`] and [`score_heads`](super::score_heads).
+///
+/// ```no_run
+/// use attn_analyze::heads::{ScoreParams, content_scores};
+/// use attn_core::{Capture, TokenColumn};
+///
+/// let capture = Capture::open("capture")?;
+/// let texts = TokenColumn::of_tokens(&capture);
+/// for head in content_scores(&capture, &texts, &ScoreParams::default(), &())? {
+///     println!("{}: {:.2}", head.head, head.score.value);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn content_scores(
     capture: &Capture,
     column: &TokenColumn,
-    options: &ScoreOptions,
+    params: &ScoreParams,
     progress: &dyn Progress,
 ) -> Result<Vec<HeadContent>, Error> {
-    let classes = Classes::new(column, capture)?;
-    let sequences = sample_sequences(capture, options.max_sequences, options.seed)?;
+    column.check(capture)?;
+    let classes = Classes::new(column);
+    let sequences = sample_sequences(capture, params.max_sequences, params.seed)?;
     let heads: Vec<HeadId> = capture.model().heads().collect();
     let steps = Steps::new(progress, "what heads read", heads.len())?;
     let results = heads
         .par_iter()
         .map(|&head| {
-            let rows = Rows::read(capture, head, &classes, &sequences, options.seed)?;
+            let rows = Rows::read(capture, head, &classes, &sequences, params.seed)?;
             steps.add()?;
             Ok(rows.score(capture))
         })
         .collect();
     Ok(gather(results)?.into_iter().flatten().collect())
+}
+
+/// The classes of a column, by side.
+struct Classes<'a> {
+    column: &'a TokenColumn,
+    encoder: Vec<Option<u32>>,
+    decoder: Vec<Option<u32>>,
+}
+
+impl<'a> Classes<'a> {
+    fn new(column: &'a TokenColumn) -> Self {
+        let of = |side: Side| {
+            let rows = 0..column.side(side).len();
+            let class = |row| u32::try_from(column.class(side, row)?).ok();
+            rows.map(class).collect()
+        };
+        Self {
+            encoder: of(Side::Encoder),
+            decoder: of(Side::Decoder),
+            column,
+        }
+    }
+
+    fn of(&self, side: Side) -> &[Option<u32>] {
+        match side {
+            Side::Encoder => &self.encoder,
+            Side::Decoder => &self.decoder,
+        }
+    }
 }
 
 /// One row over the tokens with a class that its query sees.
@@ -205,7 +211,10 @@ impl<'a> Rows<'a> {
                 };
                 let start = read.cells.len();
                 let mut mass = 0.0;
-                for key in visible(mask, query, keys.len()).filter(|&key| !(within && key == query)) {
+                for key in mask
+                    .visible_keys(query, keys.len())
+                    .filter(|&key| !(within && key == query))
+                {
                     if let (Some(of_key), Some(dealt_key)) = (keys[key], dealt_keys[key]) {
                         let weight = f64::from(weights[[query, key]]);
                         mass += weight;
@@ -368,7 +377,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The classes of a sequence dealt anew to the places that have one.
+/// The classes of a sequence, permuted among the tokens that have one.
 fn deal(classes: &[Option<u32>], rng: &mut Rng) -> Vec<Option<u32>> {
     let mut from: Vec<u32> = classes.iter().flatten().copied().collect();
     rng.shuffle(&mut from);
@@ -433,7 +442,7 @@ impl Factors {
 
     /// The guess by offset alone.
     fn offset_shares(&self, cells: &[Cell]) -> Vec<f64> {
-        normalised(cells.iter().map(|cell| self.offset[cell.offset]).collect())
+        normalized(cells.iter().map(|cell| self.offset[cell.offset]).collect())
     }
 
     /// The guess by everything fitted so far.
@@ -443,7 +452,7 @@ impl Factors {
             let key = self.key.get(&pair.1).copied().unwrap_or(1.0);
             self.offset[cell.offset] * key * self.pair.get(&pair).copied().unwrap_or(1.0)
         };
-        normalised(cells.iter().map(factor).collect())
+        normalized(cells.iter().map(factor).collect())
     }
 
     /// Bits by which the classes improve the guess of a row.
@@ -460,7 +469,7 @@ impl Factors {
     }
 }
 
-fn normalised(mut values: Vec<f64>) -> Vec<f64> {
+fn normalized(mut values: Vec<f64>) -> Vec<f64> {
     let sum: f64 = values.iter().sum();
     let count = values.len() as f64;
     for value in &mut values {

@@ -1,4 +1,4 @@
-//! How alike heads attend: the mean Jensen-Shannon divergence of their rows (Lin 1991; used on heads by Clark et al.
+//! Divergence of heads: the mean Jensen-Shannon divergence of their rows (Lin 1991; used on heads by Clark et al.
 //! 2019, section 6).
 //!
 //! `JS(p, q) = H((p + q) / 2) - (H(p) + H(q)) / 2` in bits, 0 for equal rows, 1 for rows that share no key. One
@@ -9,18 +9,16 @@ use rayon::prelude::*;
 
 use super::{
     pairs::HeadPairs,
-    relation::visible,
     scoring::{attention, mask, sample_sequences},
 };
 use crate::{
-    Error,
-    rng::Rng,
+    Error, Rng,
     steps::{Steps, gather},
 };
 
 /// The rows that [`divergence`] compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DivergenceOptions {
+pub struct DivergenceParams {
     /// At most this many sequences, a seeded sample. Default 32.
     pub max_sequences: usize,
     /// At most this many queries of each, a seeded sample: bounds memory on long sequences. Default 32.
@@ -29,7 +27,7 @@ pub struct DivergenceOptions {
     pub seed: u64,
 }
 
-impl Default for DivergenceOptions {
+impl Default for DivergenceParams {
     fn default() -> Self {
         Self {
             max_sequences: 32,
@@ -46,12 +44,12 @@ impl Default for DivergenceOptions {
 /// the number of heads.
 ///
 /// # Errors
-/// [`Error::Setting`] for a sample of nothing, [`Error::Empty`] if the model has no such attention or no row with a
+/// [`Error::Parameter`] for a sample of nothing, [`Error::Empty`] if the model has no such attention or no row with a
 /// choice, [`Error::NotFinite`], [`Error::Core`].
 pub fn divergence(
     capture: &Capture,
     attention: Attention,
-    options: &DivergenceOptions,
+    options: &DivergenceParams,
     progress: &dyn Progress,
 ) -> Result<HeadPairs, Error> {
     let heads: Vec<HeadId> = capture
@@ -66,7 +64,7 @@ pub fn divergence(
         });
     }
     if options.max_queries == 0 {
-        return Err(Error::Setting {
+        return Err(Error::Parameter {
             name: "max_queries",
             expected: "at least 1".into(),
             found: "0".into(),
@@ -82,7 +80,7 @@ pub fn divergence(
         let least = |query| {
             heads
                 .iter()
-                .map(|&head| visible(mask(capture, head), query, keys).len())
+                .map(|&head| mask(capture, head).visible_keys(query, keys).len())
                 .min()
         };
         let able: Vec<usize> = (0..queries).filter(|&query| least(query) >= Some(2)).collect();
@@ -132,16 +130,16 @@ pub fn divergence(
     Ok(HeadPairs::new(heads, values))
 }
 
-/// How far each head's attention is in `other` from where it is in `capture`: the mean Jensen-Shannon divergence in bits of the
-/// rows of the same queries, for every head that both have, in the order of the model. `other` is of another model or checkpoint and
-/// of the same sequences, token by token.
+/// Mean Jensen-Shannon divergence, in bits, between each head of one capture and the same head of another, over rows of the same
+/// queries, in the order of the model. Heads that only one has are left out. `other` is of another model or checkpoint and of the
+/// same sequences, token by token.
 ///
 /// # Errors
 /// As [`divergence`], and [`Error::Shape`] if a sequence has another number of tokens there.
 pub fn divergence_between(
     capture: &Capture,
     other: &Capture,
-    options: &DivergenceOptions,
+    options: &DivergenceParams,
     progress: &dyn Progress,
 ) -> Result<Vec<(HeadId, f32)>, Error> {
     let theirs: Vec<HeadId> = other.model().heads().collect();
@@ -165,7 +163,7 @@ pub fn divergence_between(
             steps.add()?;
             let queries = capture.rows(sequence, head.attention.query_side()).len();
             let keys = capture.rows(sequence, head.attention.key_side()).len();
-            let able = |query: &usize| visible(mask(capture, head), *query, keys).len() >= 2;
+            let able = |query: &usize| mask(capture, head).visible_keys(*query, keys).len() >= 2;
             let able: Vec<usize> = (0..queries).filter(able).collect();
             let picked = Rng::new(options.seed, &[sequence]).sample(able.len(), options.max_queries);
             let picked: Vec<usize> = picked.into_iter().map(|index| able[index]).collect();

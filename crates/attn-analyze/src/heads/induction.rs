@@ -6,15 +6,16 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use attn_core::{Attention, Capture, HeadId, Mask, Progress, Token};
+use attn_core::{Attention, Capture, Mask, Progress, Token};
 use ndarray::ArrayView2;
 
 use super::{
-    relation::{Relation, visible},
-    score::{HeadScores, Measure, Score},
-    scoring::{score, tokens},
+    head_score::{Reads, ScoreList},
+    score::{HeadScores, Score},
+    scoring::Run,
+    targets::Targets,
 };
-use crate::{Error, error::finite, rng::Rng};
+use crate::{Error, Rng, error::finite};
 
 /// Sequences of `length` random ids followed by the same ids: what to capture for [`repeat_scores`].
 ///
@@ -24,7 +25,7 @@ use crate::{Error, error::finite, rng::Rng};
 /// 50.
 ///
 /// # Errors
-/// [`Error::Setting`] if `length` is below 2 or `vocab` has fewer than `length` ids.
+/// [`Error::Parameter`] if `length` is below 2 or `vocab` has fewer than `length` ids.
 ///
 /// ```
 /// let sequences = attn_analyze::heads::repeated_ids(1000..30_000, 25, 20, 0)?;
@@ -34,14 +35,14 @@ use crate::{Error, error::finite, rng::Rng};
 /// ```
 pub fn repeated_ids(vocab: Range<u32>, length: usize, count: usize, seed: u64) -> Result<Vec<Vec<u32>>, Error> {
     if length < 2 {
-        return Err(Error::Setting {
+        return Err(Error::Parameter {
             name: "length",
             expected: "at least 2".into(),
             found: length.to_string(),
         });
     }
     if vocab.len() < length {
-        return Err(Error::Setting {
+        return Err(Error::Parameter {
             name: "vocab",
             expected: format!("at least {length} ids, one per token"),
             found: format!("{vocab:?}"),
@@ -65,35 +66,23 @@ pub fn repeated_ids(vocab: Range<u32>, length: usize, count: usize, seed: u64) -
     Ok((0..count).map(sequence).collect())
 }
 
-/// [`Measure::Induction`] and [`Measure::Duplicate`] of every head of self-attention, over a capture of sequences that
-/// are some tokens followed by the same tokens, special tokens before and after them apart.
+/// The scores of a list that [read](Reads::RepeatedTokens) repeated tokens, of every head of self-attention. The sequences
+/// of the capture are some tokens followed by the same tokens, with special tokens around them.
 ///
 /// Rows are the tokens of the second copy. Join the result to other scores with [`HeadScores::extend`].
 ///
 /// # Errors
 /// [`Error::NotRepeated`] for a sequence that is not of that form, otherwise as [`score_heads`](super::score_heads).
-pub fn repeat_scores(capture: &Capture, progress: &dyn Progress) -> Result<Vec<HeadScores>, Error> {
-    let heads: Vec<HeadId> = capture
-        .model()
-        .heads()
-        .filter(|head| head.attention != Attention::Cross)
-        .collect();
-    let sequences: Vec<usize> = (0..capture.sequences().len()).collect();
-    let relations = |attention: Attention, sequence: usize| {
-        let (tokens, _) = tokens(capture, attention, sequence);
-        let Some(item) = capture.sequences().get(sequence).filter(|_| !tokens.is_empty()) else {
-            return Ok(Vec::new());
-        };
-        repeated(tokens, &item.name).map(|range| repeat_relations(tokens.len(), &range))
-    };
-    score(
+pub fn repeat_scores(capture: &Capture, scores: &ScoreList, progress: &dyn Progress) -> Result<Vec<HeadScores>, Error> {
+    let heads = capture.model().heads();
+    let run = Run {
         capture,
-        &heads,
-        &sequences,
-        relations,
-        |_| None,
-        ("induction", progress),
-    )
+        scores: scores.reading(Reads::RepeatedTokens),
+        heads: heads.filter(|head| head.attention != Attention::Cross).collect(),
+        sequences: (0..capture.sequences().len()).collect(),
+        seed: 0,
+    };
+    run.score("induction", progress)
 }
 
 /// Induction score of one attention matrix `[tokens, tokens]` whose tokens `repeated` are a stretch followed by the
@@ -132,7 +121,7 @@ pub fn induction_score(attention: ArrayView2<'_, f32>, mask: Mask, repeated: Ran
     let (mut value, mut chance, mut rows) = (0.0, 0.0, 0);
     let half = repeated.len() / 2;
     for query in repeated.start + half..repeated.end {
-        let stretch = visible(mask, query, keys);
+        let stretch = mask.visible_keys(query, keys);
         let key = query - half + 1;
         if stretch.contains(&key) && stretch.len() >= 2 {
             value += f64::from(attention[[query, key]]);
@@ -156,7 +145,7 @@ pub fn induction_score(attention: ArrayView2<'_, f32>, mask: Mask, repeated: Ran
 }
 
 /// Where the repeated tokens stand.
-fn repeated(tokens: &[Token], sequence: &str) -> Result<Range<usize>, Error> {
+pub(super) fn repeated(tokens: &[Token], sequence: &str) -> Result<Range<usize>, Error> {
     let wrong = |found: String| Error::NotRepeated {
         sequence: sequence.to_owned(),
         found,
@@ -183,13 +172,9 @@ fn repeated(tokens: &[Token], sequence: &str) -> Result<Range<usize>, Error> {
     }
 }
 
-fn repeat_relations(tokens: usize, repeated: &Range<usize>) -> Vec<Relation> {
+/// From the second copy to the first: to the same token, or so many tokens after it.
+pub(super) fn repeat_targets(tokens: usize, repeated: &Range<usize>, after: usize) -> Targets {
     let half = repeated.len() / 2;
     let second = repeated.start + half..repeated.end;
-    let to = |measure, after| {
-        Relation::single(measure, tokens, |query| {
-            second.contains(&query).then(|| query - half + after)
-        })
-    };
-    vec![to(Measure::Induction, 1), to(Measure::Duplicate, 0)]
+    Targets::single(tokens, |query| second.contains(&query).then(|| query - half + after))
 }

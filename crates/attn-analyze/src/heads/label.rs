@@ -1,282 +1,273 @@
-//! From scores to names: what a head does, how strongly, and why we say so.
+//! Roles of heads: which score is strong enough for which name, and the labels that this gives.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, fmt};
 
 use attn_core::HeadId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::score::{Example, HeadScores, Measure, Score};
+use super::{
+    ScoreId, ScoreList,
+    score::{Example, HeadScores},
+    scores::BUILT_IN,
+};
 
-/// What a head can be called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum LabelKind {
-    /// Attends evenly to everything it sees: its pattern carries no information.
-    Dead,
-    /// Attends to the token before.
-    Previous,
-    /// Attends to the token after.
-    Next,
-    /// Attends to the token itself.
-    SelfToken,
-    /// Attends to the first token; often a sink, where attention rests that has nothing to do.
-    FirstToken,
-    /// Attends to separators; often a sink as well.
-    Separator,
-    /// Continues what followed an earlier occurrence.
-    Induction,
-    /// Finds the earlier occurrence.
-    Duplicate,
-    /// Finds other occurrences of the same token.
-    Identity,
-    /// Attends along the row of patches.
-    SameRow,
-    /// Attends along the column of patches.
-    SameColumn,
-    /// Attends to the patches around.
-    Neighbour,
-    /// Attends by relative offset, in a pattern that is none of the above.
-    Positional,
-    /// Attends by what tokens are rather than where they stand.
-    Semantic,
-    /// Attends broadly.
-    Diffuse,
+/// The role of a head: a short id for files and a name for tables. Built-in roles are constants; a host may make its own.
+///
+/// ```
+/// use attn_analyze::heads::Role;
+///
+/// assert_eq!(Role::IDENTITY.to_string(), "same token");
+/// assert_eq!(Role::from("identity"), Role::IDENTITY);
+/// assert_eq!(Role::from("opening_quotes").to_string(), "opening quotes");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Role {
+    id: Cow<'static, str>,
+    name: Cow<'static, str>,
 }
 
-impl LabelKind {
-    /// A short name for tables and legends.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Dead => "dead",
-            Self::Previous => "previous token",
-            Self::Next => "next token",
-            Self::SelfToken => "self",
-            Self::FirstToken => "first token",
-            Self::Separator => "separator",
-            Self::Induction => "induction",
-            Self::Duplicate => "duplicate token",
-            Self::Identity => "same token",
-            Self::SameRow => "same row",
-            Self::SameColumn => "same column",
-            Self::Neighbour => "neighbouring patches",
-            Self::Positional => "positional",
-            Self::Semantic => "semantic",
-            Self::Diffuse => "diffuse",
+impl Role {
+    /// A role with a name of its own.
+    pub const fn from_static(id: &'static str, name: &'static str) -> Self {
+        Self {
+            id: Cow::Borrowed(id),
+            name: Cow::Borrowed(name),
         }
     }
-}
 
-impl fmt::Display for LabelKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.id
+    }
+
+    /// A short name for tables and legends.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 
-/// One rule: the label is given if the measure is strong enough and none of `unless` was given.
+impl From<&str> for Role {
+    /// A built-in role by its id; else a new one, named by its id with spaces.
+    fn from(id: &str) -> Self {
+        // The spelling of files of version 0.1.
+        let id = if id == "neighbour" { "neighbor" } else { id };
+        let rules = BUILT_IN.iter().flat_map(|score| score.rules());
+        let known = rules.map(|rule| rule.role).find(|role| role.id == id);
+        known.unwrap_or_else(|| Self {
+            id: Cow::Owned(id.to_owned()),
+            name: Cow::Owned(id.replace('_', " ")),
+        })
+    }
+}
+
+impl PartialEq for Role {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Role {}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl Serialize for Role {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.id)
+    }
+}
+
+impl<'de> Deserialize<'de> for Role {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::from(Cow::<'_, str>::deserialize(deserializer)?.as_ref()))
+    }
+}
+
+/// One rule: the role is given if the score is strong enough and no role of `unless` was given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
-    /// The label.
-    pub kind: LabelKind,
-    /// The measure it rests on.
-    pub measure: Measure,
-    /// Smallest [strength](HeadScores::strength) for it.
+    /// The role.
+    #[serde(alias = "kind")]
+    pub role: Role,
+    /// The score it rests on.
+    #[serde(alias = "measure")]
+    pub score: ScoreId,
+    /// Smallest [strength](super::HeadScore::strength) for it, 0 to 1.
     pub at_least: f64,
-    /// Labels, of rules that stand before this one, that make it superfluous.
-    pub unless: Vec<LabelKind>,
+    /// Roles of earlier rules that exclude this one.
+    pub unless: Vec<Role>,
+}
+
+impl Rule {
+    /// A rule without exclusions.
+    pub fn new(role: Role, score: ScoreId, at_least: f64) -> Self {
+        Self {
+            role,
+            score,
+            at_least,
+            unless: Vec::new(),
+        }
+    }
+
+    /// The rule with exclusions.
+    #[must_use]
+    pub fn unless(mut self, roles: &[Role]) -> Self {
+        self.unless.extend_from_slice(roles);
+        self
+    }
 }
 
 /// The rules, applied in order. They are data; the default is this table, in which strength is
-/// [`HeadScores::strength`]: 0 at chance, 1 at the largest possible value.
+/// [`HeadScore::strength`](super::HeadScore::strength): 0 at chance, 1 at the largest possible value.
 ///
-/// | label | measure | strength at least | not together with |
+/// | role | score | strength at least | not together with |
 /// |---|---|---|---|
 /// | dead | entropy | 0.99 | |
 /// | previous token, next token, self | the same | 0.3 | dead |
 /// | first token, separator | the same | 0.5 | dead |
 /// | induction, duplicate token | the same | 0.3 | dead |
 /// | same token | identity | 0.2 | dead |
-/// | same row, same column, neighbouring patches | the same | 0.2 | dead |
-/// | positional | positional | 0.5 | dead, and every label above that follows from the position alone |
+/// | same row, same column, neighboring patches | the same | 0.2 | dead |
+/// | positional | positional | 0.5 | dead, and every role above that follows from the position alone |
 /// | semantic | token pairs | 0.2 | dead |
 /// | diffuse | entropy | 0.9 | dead |
 ///
-/// The thresholds are conventions, not tests of significance: a head that gives a habit about a third of the attention
-/// it has free is named for it; sinks need half, because they take a good share in many heads of trained models.
+/// The thresholds are conventions, not tests of significance: a head has a role if it gives it about a third of its free
+/// attention. Sinks need half, because they take a good share in many heads of trained models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rules(pub Vec<Rule>);
 
 impl Default for Rules {
-    /// The table above.
+    /// The rules of the built-in scores.
     fn default() -> Self {
-        use LabelKind as Kind;
-        let rule = |kind, measure, at_least, unless: &[Kind]| Rule {
-            kind,
-            measure,
-            at_least,
-            unless: unless.to_vec(),
-        };
-        let dead = &[Kind::Dead];
-        let placed = &[
-            Kind::Dead,
-            Kind::Previous,
-            Kind::Next,
-            Kind::SelfToken,
-            Kind::FirstToken,
-            Kind::Separator,
-            Kind::SameRow,
-            Kind::SameColumn,
-            Kind::Neighbour,
-        ];
-        Self(vec![
-            rule(Kind::Dead, Measure::Entropy, 0.99, &[]),
-            rule(Kind::Previous, Measure::Previous, 0.3, dead),
-            rule(Kind::Next, Measure::Next, 0.3, dead),
-            rule(Kind::SelfToken, Measure::SelfToken, 0.3, dead),
-            rule(Kind::FirstToken, Measure::FirstToken, 0.5, dead),
-            rule(Kind::Separator, Measure::Separator, 0.5, dead),
-            rule(Kind::Induction, Measure::Induction, 0.3, dead),
-            rule(Kind::Duplicate, Measure::Duplicate, 0.3, dead),
-            rule(Kind::Identity, Measure::Identity, 0.2, dead),
-            rule(Kind::SameRow, Measure::SameRow, 0.2, dead),
-            rule(Kind::SameColumn, Measure::SameColumn, 0.2, dead),
-            rule(Kind::Neighbour, Measure::Neighbour, 0.2, dead),
-            rule(Kind::Positional, Measure::Positional, 0.5, placed),
-            rule(Kind::Semantic, Measure::Content, 0.2, dead),
-            rule(Kind::Diffuse, Measure::Entropy, 0.9, dead),
-        ])
+        ScoreList::builtin().rules()
     }
 }
 
-/// One label of one head.
+impl Rules {
+    /// Puts each rule behind those that give a role it excludes.
+    pub(super) fn ordered(mut rules: Vec<Rule>) -> Self {
+        let mut ordered: Vec<Rule> = Vec::with_capacity(rules.len());
+        while !rules.is_empty() {
+            let waits = |rule: &Rule| {
+                rules
+                    .iter()
+                    .any(|other| other != rule && rule.unless.contains(&other.role))
+            };
+            // Rules that exclude each other keep their order.
+            let next = rules.iter().position(|rule| !waits(rule)).unwrap_or(0);
+            ordered.push(rules.remove(next));
+        }
+        Self(ordered)
+    }
+
+    /// Place of a role among the rules; behind them for a role without a rule.
+    pub fn rank(&self, role: &Role) -> usize {
+        let place = self.0.iter().position(|rule| rule.role == *role);
+        place.unwrap_or(self.0.len())
+    }
+}
+
+/// One role of one head, with the score that gave it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadLabel {
     /// The head.
     pub head: HeadId,
-    /// What it is called.
-    pub kind: LabelKind,
-    /// How strongly it shows, from the rule's threshold to 1.
+    /// Its role.
+    #[serde(alias = "kind")]
+    pub role: Role,
+    /// The score that gave it.
+    pub score: ScoreId,
+    /// Value of the score.
+    pub value: f64,
+    /// Its chance level, [`Score::baseline`](super::Score::baseline).
+    pub chance: f64,
+    /// Strength that the rule asks for.
+    pub at_least: f64,
+    /// Strength of the score, `at_least` to 1.
     pub strength: f64,
-    /// Score, chance and an example in one sentence.
+    /// Score, chance level and an example in one sentence.
     pub reason: String,
     /// The example by itself, for a viewer to jump to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub example: Option<Example>,
 }
 
-/// Every label that the rules give a head, strongest first; empty for a head that no rule knows.
+/// Every role that the rules give a head, strongest first; none for a head that no rule knows. Rules about scores that the
+/// list or the head lacks give nothing.
 ///
 /// ```
-/// use attn_analyze::heads::{HeadScores, LabelKind, Measure, Rules, Score, head_labels};
+/// use attn_analyze::heads::{HeadScores, Role, Rules, Score, ScoreId, ScoreList, head_labels};
 /// use attn_core::{Attention, HeadId};
 ///
 /// let previous = Score { value: 0.8, chance: 0.2, permuted: None, rows: 10, example: None };
 /// let scores = HeadScores {
 ///     head: HeadId::new(Attention::EncoderSelf, 0, 0),
-///     scores: [(Measure::Previous, previous)].into(),
+///     scores: [(ScoreId::PREVIOUS, previous)].into(),
 /// };
-/// let labels = head_labels(&scores, &Rules::default());
-/// assert_eq!(labels[0].kind, LabelKind::Previous);
+/// let labels = head_labels(&scores, &ScoreList::builtin(), &Rules::default());
+/// assert_eq!((&labels[0].role, &labels[0].score), (&Role::PREVIOUS, &ScoreId::PREVIOUS));
 /// assert_eq!(labels[0].reason, "0.80 of attention goes to the previous token (chance 0.20; 10 rows)");
 /// ```
-pub fn head_labels(scores: &HeadScores, rules: &Rules) -> Vec<HeadLabel> {
+pub fn head_labels(scores: &HeadScores, list: &ScoreList, rules: &Rules) -> Vec<HeadLabel> {
     let mut labels: Vec<HeadLabel> = Vec::new();
     for rule in &rules.0 {
-        let strength = scores
-            .strength(rule.measure)
-            .filter(|&strength| strength >= rule.at_least);
-        let given = |kind: &LabelKind| labels.iter().any(|label| label.kind == *kind);
-        if let (Some(strength), Some(score)) = (strength, scores.get(rule.measure))
-            && !rule.unless.iter().any(given)
-        {
-            labels.push(HeadLabel {
-                head: scores.head,
-                kind: rule.kind,
-                strength,
-                reason: reason(rule.measure, score, scores),
-                example: score.example.clone(),
-            });
+        let (Some(definition), Some(score)) = (list.get(&rule.score), scores.get(&rule.score)) else {
+            continue;
+        };
+        let strength = definition.strength(score);
+        let excluded = labels.iter().any(|label| rule.unless.contains(&label.role));
+        if strength < rule.at_least || excluded {
+            continue;
         }
+        labels.push(HeadLabel {
+            head: scores.head,
+            role: rule.role.clone(),
+            score: rule.score.clone(),
+            value: score.value,
+            chance: score.baseline(),
+            at_least: rule.at_least,
+            strength,
+            reason: definition.reason(score, scores) + &example(score.example.as_ref()),
+            example: score.example.clone(),
+        });
     }
     // The sort is stable: equally strong labels stay in the order of the rules.
     labels.sort_by(|a, b| b.strength.total_cmp(&a.strength));
     labels
 }
 
-/// A model on one page: for each kind of head, who they are, strongest first. Kinds are in the order of [`LabelKind`];
-/// heads without a label do not appear.
-pub fn summary<'a>(labels: impl IntoIterator<Item = &'a HeadLabel>) -> BTreeMap<LabelKind, Vec<&'a HeadLabel>> {
-    let mut kinds: BTreeMap<LabelKind, Vec<&HeadLabel>> = BTreeMap::new();
+/// The end of a reason.
+fn example(example: Option<&Example>) -> String {
+    let Some(example) = example else {
+        return String::new();
+    };
+    format!(
+        "; for example {:.2} from `{}` (token {}) to `{}` (token {}) in sequence {}",
+        example.weight, example.query_text, example.query, example.key_text, example.key, example.sequence
+    )
+}
+
+/// The heads of each role, strongest first. Roles are in the order of the rules; heads without a role do not appear.
+pub fn heads_by_role<'a>(
+    labels: impl IntoIterator<Item = &'a HeadLabel>,
+    rules: &Rules,
+) -> Vec<(Role, Vec<&'a HeadLabel>)> {
+    let mut roles: Vec<(Role, Vec<&HeadLabel>)> = Vec::new();
     for label in labels {
-        kinds.entry(label.kind).or_default().push(label);
+        match roles.iter_mut().find(|(role, _)| *role == label.role) {
+            Some((_, heads)) => heads.push(label),
+            None => roles.push((label.role.clone(), vec![label])),
+        }
     }
-    for heads in kinds.values_mut() {
+    for (_, heads) in &mut roles {
         heads.sort_by(|a, b| b.strength.total_cmp(&a.strength).then(a.head.cmp(&b.head)));
     }
-    kinds
-}
-
-fn reason(measure: Measure, score: &Score, scores: &HeadScores) -> String {
-    let value = score.value;
-    let mut reason = match measure {
-        Measure::Entropy => {
-            let keys = scores.get(Measure::EffectiveKeys);
-            let keys = keys.map_or(String::new(), |keys| {
-                format!(", {:.1} of {:.1} keys", keys.value, keys.chance)
-            });
-            format!("attention has {value:.3} of the largest possible entropy{keys}")
-        }
-        Measure::EffectiveKeys => format!("attention goes to {value:.1} keys (of {:.1} visible)", score.chance),
-        Measure::Sparsity => format!("attention has a sparsity of {value:.2}"),
-        Measure::Positional => {
-            format!("the offset between key and query explains {value:.2} of attention (chance 0.00")
-        }
-        Measure::Content => {
-            format!("what query and key are explains {value:.2} of attention beyond their offset (chance 0.00")
-        }
-        _ => format!(
-            "{value:.2} of attention goes to {} (chance {:.2}",
-            target(measure),
-            score.chance
-        ),
-    };
-    if !matches!(measure, Measure::Entropy | Measure::EffectiveKeys | Measure::Sparsity) {
-        if let Some(permuted) = score.permuted {
-            reason += &format!(", permuted {permuted:.2}");
-        }
-        reason += &format!("; {} rows)", score.rows);
-    }
-    if let Some(Example {
-        sequence,
-        query_text,
-        key_text,
-        weight,
-        query,
-        key,
-    }) = &score.example
-    {
-        reason += &format!(
-            "; for example {weight:.2} from `{query_text}` (token {query}) to `{key_text}` (token {key}) in sequence {sequence}"
-        );
-    }
-    reason
-}
-
-fn target(measure: Measure) -> &'static str {
-    match measure {
-        Measure::Previous => "the previous token",
-        Measure::Next => "the next token",
-        Measure::SelfToken => "the query's own token",
-        Measure::FirstToken => "the first token",
-        Measure::Separator => "separators",
-        Measure::Identity => "other occurrences of the same token",
-        Measure::Induction => "the token after the first occurrence, on repeated random tokens,",
-        Measure::Duplicate => "the first occurrence, on repeated random tokens,",
-        Measure::SameRow => "patches of the same row",
-        Measure::SameColumn => "patches of the same column",
-        Measure::Neighbour => "the patches around",
-        Measure::Positional | Measure::Content | Measure::Entropy | Measure::EffectiveKeys | Measure::Sparsity => "",
-    }
+    roles.sort_by_key(|(role, _)| rules.rank(role));
+    roles
 }
 
 #[cfg(test)]
@@ -284,17 +275,18 @@ mod tests {
     use attn_core::Attention;
 
     use super::*;
+    use crate::heads::Score;
 
-    fn scores(values: &[(Measure, f64, f64)]) -> HeadScores {
-        let score = |&(measure, value, chance): &(Measure, f64, f64)| {
+    fn scores(values: &[(ScoreId, f64, f64)]) -> HeadScores {
+        let score = |(id, value, chance): &(ScoreId, f64, f64)| {
             let score = Score {
-                value,
-                chance,
+                value: *value,
+                chance: *chance,
                 permuted: None,
                 rows: 9,
                 example: None,
             };
-            (measure, score)
+            (id.clone(), score)
         };
         HeadScores {
             head: HeadId::new(Attention::DecoderSelf, 2, 1),
@@ -302,64 +294,93 @@ mod tests {
         }
     }
 
-    fn kinds(scores: &HeadScores) -> Vec<LabelKind> {
-        head_labels(scores, &Rules::default())
+    fn roles(scores: &HeadScores) -> Vec<Role> {
+        head_labels(scores, &ScoreList::builtin(), &Rules::default())
             .iter()
-            .map(|label| label.kind)
+            .map(|label| label.role.clone())
             .collect()
     }
 
     #[test]
     fn labels_are_ranked_and_dead_silences_the_rest() {
-        use LabelKind::*;
         let head = scores(&[
-            (Measure::Previous, 0.5, 0.1),
-            (Measure::FirstToken, 0.9, 0.1),
-            (Measure::Positional, 0.95, 0.0),
-            (Measure::Entropy, 0.4, 1.0),
+            (ScoreId::PREVIOUS, 0.5, 0.1),
+            (ScoreId::FIRST_TOKEN, 0.9, 0.1),
+            (ScoreId::POSITIONAL, 0.95, 0.0),
+            (ScoreId::ENTROPY, 0.4, 1.0),
         ]);
-        assert_eq!(kinds(&head), [FirstToken, Previous]);
-        assert_eq!(kinds(&scores(&[(Measure::Positional, 0.6, 0.0)])), [Positional]);
-        assert_eq!(kinds(&scores(&[(Measure::Entropy, 0.95, 1.0)])), [Diffuse]);
+        assert_eq!(roles(&head), [Role::FIRST_TOKEN, Role::PREVIOUS]);
+        assert_eq!(roles(&scores(&[(ScoreId::POSITIONAL, 0.6, 0.0)])), [Role::POSITIONAL]);
+        assert_eq!(roles(&scores(&[(ScoreId::ENTROPY, 0.95, 1.0)])), [Role::DIFFUSE]);
         assert_eq!(
-            kinds(&scores(&[
-                (Measure::Entropy, 0.995, 1.0),
-                (Measure::Previous, 0.5, 0.1)
+            roles(&scores(&[
+                (ScoreId::ENTROPY, 0.995, 1.0),
+                (ScoreId::PREVIOUS, 0.5, 0.1)
             ])),
-            [Dead]
+            [Role::DEAD]
         );
         assert_eq!(
-            kinds(&scores(&[(Measure::Previous, 0.3, 0.2), (Measure::Entropy, 0.5, 1.0)])),
+            roles(&scores(&[(ScoreId::PREVIOUS, 0.3, 0.2), (ScoreId::ENTROPY, 0.5, 1.0)])),
             []
         );
     }
 
     #[test]
     fn chance_and_permutation_are_taken_off() {
-        let mut head = scores(&[(Measure::Identity, 0.5, 0.1)]);
-        assert_eq!(kinds(&head), [LabelKind::Identity]);
-        if let Some(score) = head.scores.get_mut(&Measure::Identity) {
+        let mut head = scores(&[(ScoreId::IDENTITY, 0.5, 0.1)]);
+        assert_eq!(roles(&head), [Role::IDENTITY]);
+        if let Some(score) = head.scores.get_mut(&ScoreId::IDENTITY) {
             score.permuted = Some(0.45);
         }
-        assert_eq!(kinds(&head), []);
+        assert_eq!(roles(&head), []);
         // A score whose chance is 1 cannot rise above it.
-        assert_eq!(scores(&[(Measure::Next, 1.0, 1.0)]).strength(Measure::Next), Some(0.0));
+        assert_eq!(
+            scores(&[(ScoreId::NEXT, 1.0, 1.0)]).strength(&crate::heads::scores::NEXT),
+            Some(0.0)
+        );
     }
 
     #[test]
     fn the_summary_ranks_heads_within_kinds() {
         let mut labels = Vec::new();
         for (head, value) in [(0, 0.5), (1, 0.9), (2, 0.9)] {
-            let mut scores = scores(&[(Measure::Previous, value, 0.0), (Measure::Entropy, 0.92, 1.0)]);
+            let mut scores = scores(&[(ScoreId::PREVIOUS, value, 0.0), (ScoreId::ENTROPY, 0.92, 1.0)]);
             scores.head.head = head;
-            labels.extend(head_labels(&scores, &Rules::default()));
+            labels.extend(head_labels(&scores, &ScoreList::builtin(), &Rules::default()));
         }
-        let summary = summary(&labels);
-        let order: Vec<usize> = summary[&LabelKind::Previous]
-            .iter()
-            .map(|label| label.head.head)
-            .collect();
-        assert_eq!(order, [1, 2, 0]);
-        assert_eq!(summary.len(), 2);
+        let roles = heads_by_role(&labels, &Rules::default());
+        let order: Vec<usize> = roles[0].1.iter().map(|label| label.head.head).collect();
+        assert_eq!((&roles[0].0, order), (&Role::PREVIOUS, vec![1, 2, 0]));
+        assert_eq!(roles.len(), 2);
+    }
+
+    #[test]
+    fn a_label_carries_the_score_that_gave_it() {
+        // A rule that gives a role for another score than the default one.
+        let rules = Rules(vec![Rule::new(Role::PREVIOUS, ScoreId::POSITIONAL, 0.4)]);
+        let head = scores(&[(ScoreId::PREVIOUS, 0.1, 0.1), (ScoreId::POSITIONAL, 0.6, 0.0)]);
+        let label = &head_labels(&head, &ScoreList::builtin(), &rules)[0];
+        assert_eq!((&label.role, &label.score), (&Role::PREVIOUS, &ScoreId::POSITIONAL));
+        assert_eq!((label.value, label.chance, label.at_least), (0.6, 0.0, 0.4));
+    }
+
+    #[test]
+    fn old_files_are_read() {
+        let rule: Rule =
+            serde_json::from_str(r#"{"kind":"neighbour","measure":"neighbour","at_least":0.2,"unless":["dead"]}"#)
+                .unwrap();
+        assert_eq!(
+            rule,
+            Rule::new(Role::NEIGHBOR, ScoreId::NEIGHBOR, 0.2).unless(&[Role::DEAD])
+        );
+        assert_eq!(serde_json::to_value(&rule).unwrap()["score"], "neighbor");
+        assert_eq!(rule.role.name(), "neighboring patches");
+    }
+
+    #[test]
+    fn rules_stand_behind_what_excludes_them() {
+        let roles: Vec<Role> = Rules::default().0.into_iter().map(|rule| rule.role).collect();
+        assert_eq!((&roles[0], &roles[1]), (&Role::DEAD, &Role::PREVIOUS));
+        assert_eq!(&roles[12..], [Role::POSITIONAL, Role::SEMANTIC, Role::DIFFUSE]);
     }
 }

@@ -1,4 +1,4 @@
-//! One number for every pair of heads: the shape in which similarities of heads come, and what one reads off it.
+//! A number per pair of heads, with what follows from it: neighbors, a distance matrix, groups.
 
 use attn_core::HeadId;
 use kodama::{Method, linkage};
@@ -51,7 +51,7 @@ impl HeadPairs {
     }
 
     /// The pairs whose value is at most `limit`, smallest first: by [`divergence`](super::divergence), redundant heads.
-    /// They look at the same places; whether they also write the same must be seen by ablation.
+    /// They have similar attention; whether they also write the same must be seen by ablation.
     pub fn at_most(&self, limit: f32) -> Vec<(HeadId, HeadId, f32)> {
         let n = self.heads.len();
         let pairs = (0..n).flat_map(|a| (a + 1..n).map(move |b| (a, b)));
@@ -71,16 +71,16 @@ impl HeadPairs {
         values.get(values.len() / 2).copied().unwrap_or(0.0)
     }
 
-    /// The root of every value as `[head, head]`, 0 from a head to itself. The root of a mean Jensen-Shannon divergence is a distance,
-    /// even one between points of some space (Endres and Schindelin, *A new metric for probability distributions*, 2003; Fuglede
-    /// and Topsøe 2004): what a map is laid out by.
+    /// The root of every value as `[head, head]`, 0 from a head to itself. The root of a mean Jensen-Shannon divergence is a
+    /// distance, even a Euclidean one (Endres and Schindelin, *A new metric for probability distributions*, 2003; Fuglede and
+    /// Topsøe 2004): a map is laid out by it.
     pub fn distances(&self) -> Array2<f32> {
         let n = self.heads.len();
         Array2::from_shape_fn((n, n), |(a, b)| self.get(a, b).unwrap_or(0.0).max(0.0).sqrt())
     }
 
-    /// Heads of which any two are at most `limit` apart: groups by complete linkage (Sørensen 1948), those of at least two heads, the
-    /// largest first. The first head of each is the one that is nearest to all others of it, which stands for them.
+    /// Groups of at least two heads, any two of which are at most `limit` apart (complete linkage, Sørensen 1948), largest
+    /// first. The first head of a group is closest to the others and may stand for them.
     pub fn groups(&self, limit: f32) -> Vec<Vec<HeadId>> {
         let n = self.heads.len();
         // Pairs may have been read from a file.
@@ -98,10 +98,10 @@ impl HeadPairs {
         let mut groups: Vec<Vec<usize>> = clusters.into_iter().filter(|heads| heads.len() > 1).collect();
         for heads in &mut groups {
             heads.sort_unstable();
-            let way = |head: usize| -> f32 { heads.iter().filter_map(|&other| self.get(head, other)).sum() };
-            let ways: Vec<f32> = heads.iter().map(|&head| way(head)).collect();
+            let sum = |head: usize| -> f32 { heads.iter().filter_map(|&other| self.get(head, other)).sum() };
+            let sums: Vec<f32> = heads.iter().map(|&head| sum(head)).collect();
             let middle = (0..heads.len())
-                .min_by(|&a, &b| ways[a].total_cmp(&ways[b]))
+                .min_by(|&a, &b| sums[a].total_cmp(&sums[b]))
                 .unwrap_or(0);
             heads[..=middle].rotate_right(1);
         }

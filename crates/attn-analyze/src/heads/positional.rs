@@ -18,10 +18,10 @@ const TOLERANCE: f64 = 1e-4;
 /// Sums by offset over the rows of one head. Memory grows with the longest sequence, not with the data.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Offsets {
-    /// By offset: attention, permuted attention, and what uniform attention would give. Shifted by `centre`.
+    /// By offset: attention, permuted attention, and what uniform attention would give. Shifted by `center`.
     cells: Vec<[f64; 3]>,
     /// Index of offset 0.
-    centre: usize,
+    center: usize,
     /// Weight of the rows that see the same stretch of offsets: first index, length.
     stretches: BTreeMap<(usize, usize), f64>,
     /// Information of the rows in bits.
@@ -33,7 +33,7 @@ impl Offsets {
     pub(super) fn new(queries: usize, keys: usize) -> Self {
         Self {
             cells: vec![[0.0; 3]; queries + keys],
-            centre: queries,
+            center: queries,
             ..Self::default()
         }
     }
@@ -50,7 +50,7 @@ impl Offsets {
         weight: f64,
     ) {
         let count = row.len() as f64;
-        let first = (self.centre + visible.start).saturating_sub(query);
+        let first = (self.center + visible.start).saturating_sub(query);
         let cells = self.cells.iter_mut().skip(first);
         for ((cell, &value), &other) in cells.zip(row).zip(permuted) {
             cell[0] += weight * f64::from(value);
@@ -74,7 +74,7 @@ impl Offsets {
     /// Bits beyond uniform that the best g gives, for the true attention (0) or the permuted one (1).
     fn fit(&self, attention: usize) -> f64 {
         let mut bits = 0.0;
-        // Under uniform attention every normaliser is the row's length: the first step divides by the uniform sums.
+        // Under uniform attention every normalizer is the row's length: the first step divides by the uniform sums.
         let mut expected: Vec<f64> = self.cells.iter().map(|cell| cell[2]).collect();
         for _ in 0..STEPS {
             let g: Vec<f64> = self
@@ -97,17 +97,17 @@ impl Offsets {
                 .filter(|(_, g)| **g > 0.0)
                 .map(|(cell, g)| cell[attention] * g.log2())
                 .sum();
-            // Each row adds weight / normaliser to all offsets of its stretch.
+            // Each row adds weight / normalizer to all offsets of its stretch.
             let mut changes = vec![0.0; self.cells.len() + 1];
             for (&(first, count), weight) in &self.stretches {
                 let difference = sums[first + count] - sums[first];
                 // A stretch that drowns in the running sum is summed by itself.
                 let drowned = difference < 1e-9 * sums[self.cells.len()];
                 let own = || g[first..first + count].iter().sum::<f64>().max(f64::MIN_POSITIVE);
-                let normaliser = if drowned { own() } else { difference };
-                gained += weight * (count as f64 / normaliser).log2();
-                changes[first] += weight / normaliser;
-                changes[first + count] -= weight / normaliser;
+                let normalizer = if drowned { own() } else { difference };
+                gained += weight * (count as f64 / normalizer).log2();
+                changes[first] += weight / normalizer;
+                changes[first + count] -= weight / normalizer;
             }
             if gained <= bits + TOLERANCE * self.information {
                 return bits.max(gained);

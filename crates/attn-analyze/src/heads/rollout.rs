@@ -1,6 +1,6 @@
 //! Attention rollout: attention followed through the layers back to the input (Abnar and Zuidema 2020, section 3).
 //!
-//! The residual stream carries half: each layer's head-averaged attention A becomes `(A + I) / 2`, rows normalised, and
+//! The residual stream carries half: each layer's head-averaged attention A becomes `(A + I) / 2`, rows normalized, and
 //! layers multiply.
 
 use attn_core::{Attention, Capture, HeadId, Progress, progress::step};
@@ -48,7 +48,7 @@ pub fn rollout(layers: &[ArrayView2<'_, f32>]) -> Result<Vec<Array2<f32>>, Error
     Ok(through)
 }
 
-/// What a layer's states take from the states below: `(A + I) / 2`, rows summing to 1.
+/// Mixing matrix of a layer: `(A + I) / 2`, rows summing to 1.
 fn residual_mix(attention: ArrayView2<'_, f32>, layer: usize) -> Result<Array2<f32>, Error> {
     finite(attention, || format!("attention of layer {layer}"))?;
     let mut mixed = attention.to_owned();
@@ -62,8 +62,8 @@ fn residual_mix(attention: ArrayView2<'_, f32>, layer: usize) -> Result<Array2<f
     Ok(mixed)
 }
 
-/// What the states of every layer take from those below in one sequence, `[token, token]`, of one self-attention: the mean over heads
-/// with the identity for the residual stream. [`capture_rollout`] is their product.
+/// Mixing matrices of every layer in one sequence, `[token, token]`, of one self-attention: the mean over heads, with the identity for
+/// the residual stream. [`capture_rollout`] is their product.
 ///
 /// # Errors
 /// As [`capture_rollout`].

@@ -1,21 +1,151 @@
-//! The sums behind the scores of one head: rows first, then sequences, so that a long sequence weighs no more than a
-//! short one.
+//! The sums behind the scores of one head: over rows first, then over sequences, so that a long sequence weighs no more than
+//! a short one.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{cell::OnceCell, ops::Range};
 
-use attn_core::{Attention, Capture, HeadId, Mask, Token};
+use super::targets::Targets;
 
-use super::{
-    positional::Offsets,
-    relation::{Relation, visible},
-    score::{Example, HeadScores, Measure, Score},
-    scoring::{attention, tokens},
-};
-use crate::{Error, rng::Rng};
+/// The sums of one score of one head.
+///
+/// Rows come sequence by sequence, queries ascending. Only rows that see at least two keys come: a query with one key has
+/// no choice.
+pub trait HeadTally: Send {
+    /// Adds a row of attention, with the [targets](super::HeadScore::targets) of its sequence.
+    fn add(&mut self, row: &Row<'_>, targets: Option<&Targets>);
+
+    /// The rows that follow are of another sequence.
+    fn end_sequence(&mut self);
+
+    /// The score; `None` if no row could show it.
+    fn finish(&self) -> Option<Measured>;
+}
+
+/// What a [`HeadTally`] has summed up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// Mean over rows, then over sequences.
+    pub value: f64,
+    /// The same for uniform attention.
+    pub chance: f64,
+    /// The same for permuted data, if it was permuted.
+    pub permuted: Option<f64>,
+    /// Rows behind the value.
+    pub rows: usize,
+    /// The weight to show as an example.
+    pub top: Option<TopCell>,
+}
+
+/// One row of attention: the weights that a query gives to the keys it sees.
+#[derive(Debug, Clone)]
+pub struct Row<'a> {
+    /// Index of the sequence in the capture.
+    pub sequence: usize,
+    /// Index of the query.
+    pub query: usize,
+    /// The keys it sees.
+    pub visible: Range<usize>,
+    /// Their weights; the sum is 1.
+    pub weights: &'a [f32],
+    /// Rows of this sequence that count.
+    pub rows: usize,
+    entropy: OnceCell<f64>,
+    top: OnceCell<TopCell>,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn new(
+        (sequence, query): (usize, usize),
+        visible: Range<usize>,
+        weights: &'a [f32],
+        rows: usize,
+    ) -> Self {
+        Self {
+            sequence,
+            query,
+            visible,
+            weights,
+            rows,
+            entropy: OnceCell::new(),
+            top: OnceCell::new(),
+        }
+    }
+
+    /// Entropy in nats. Computed once for all scores.
+    pub fn entropy(&self) -> f64 {
+        *self.entropy.get_or_init(|| {
+            let mut nats = 0.0;
+            for &weight in self.weights.iter().filter(|&&weight| weight > 0.0) {
+                let weight = f64::from(weight);
+                nats -= weight * weight.ln();
+            }
+            // Rounding of the weights may pass the bounds by an ulp.
+            nats.clamp(0.0, (self.weights.len() as f64).ln())
+        })
+    }
+
+    /// The weight of a key; 0 for keys it does not see.
+    pub fn weight(&self, key: usize) -> f32 {
+        let at = key.checked_sub(self.visible.start);
+        at.and_then(|at| self.weights.get(at)).copied().unwrap_or(0.0)
+    }
+
+    /// The weight that says most beyond uniform attention. Computed once for all scores.
+    pub fn top(&self) -> TopCell {
+        *self.top.get_or_init(|| {
+            let mut top: Option<TopCell> = None;
+            for key in self.visible.clone() {
+                self.cell(key).offer_to(&mut top);
+            }
+            top.unwrap_or_else(|| self.cell(self.visible.start))
+        })
+    }
+
+    /// One weight of the row.
+    pub fn cell(&self, key: usize) -> TopCell {
+        let weight = self.weight(key);
+        let share = f64::from(weight);
+        let bits = if weight > 0.0 {
+            share * (share * self.weights.len() as f64).log2()
+        } else {
+            0.0
+        };
+        TopCell {
+            sequence: self.sequence,
+            query: self.query,
+            key,
+            weight,
+            bits,
+        }
+    }
+}
+
+/// One weight of one row, to show as an example.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TopCell {
+    /// Index of the sequence in the capture.
+    pub sequence: usize,
+    /// Index of the query.
+    pub query: usize,
+    /// Index of the key.
+    pub key: usize,
+    /// The weight.
+    pub weight: f32,
+    /// Bits it says beyond uniform: 0.9 of thirty keys says more than 1.0 of two.
+    pub bits: f64,
+}
+
+impl TopCell {
+    /// Takes the place of a cell that says less.
+    pub fn offer_to(self, top: &mut Option<Self>) {
+        if top.is_none_or(|top| self.bits > top.bits) {
+            *top = Some(self);
+        }
+    }
+}
 
 /// A mean over rows, then over sequences.
 #[derive(Debug, Default, Clone, Copy)]
-struct Mean {
+pub struct Mean {
     sum: f64,
     rows: f64,
     means: f64,
@@ -23,12 +153,14 @@ struct Mean {
 }
 
 impl Mean {
-    fn add(&mut self, value: f64) {
+    /// Adds the value of a row.
+    pub fn add(&mut self, value: f64) {
         self.sum += value;
         self.rows += 1.0;
     }
 
-    fn end_sequence(&mut self) {
+    /// The values that follow are of another sequence.
+    pub fn end_sequence(&mut self) {
         if self.rows > 0.0 {
             self.means += self.sum / self.rows;
             self.sequences += 1.0;
@@ -36,7 +168,8 @@ impl Mean {
         (self.sum, self.rows) = (0.0, 0.0);
     }
 
-    fn value(self) -> f64 {
+    /// The mean; 0 without rows.
+    pub fn value(self) -> f64 {
         if self.sequences > 0.0 {
             self.means / self.sequences
         } else {
@@ -45,234 +178,75 @@ impl Mean {
     }
 }
 
-/// The most telling cell so far: sequence, query, key, weight, and how telling it is.
-#[derive(Debug, Default, Clone, Copy)]
-struct Telling(Option<(usize, usize, usize, f32, f64)>);
+/// Mean attention to the targets of each query, beside their share of the visible keys.
+#[derive(Debug, Default, Clone)]
+pub struct TargetTally {
+    own: Sums,
+    permuted: Sums,
+    first_token: bool,
+}
 
-impl Telling {
-    /// A weight tells as many bits as it says beyond uniform: 0.9 of thirty keys more than 1.0 of two.
-    fn offer(&mut self, sequence: usize, query: usize, key: usize, weight: f32, visible: usize) {
-        let share = f64::from(weight);
-        let bits = if weight > 0.0 {
-            share * (share * visible as f64).log2()
-        } else {
-            0.0
-        };
-        if self.0.is_none_or(|(.., most)| bits > most) {
-            self.0 = Some((sequence, query, key, weight, bits));
+#[derive(Debug, Default, Clone)]
+struct Sums {
+    value: Mean,
+    chance: Mean,
+    rows: usize,
+    top: Option<TopCell>,
+}
+
+impl TargetTally {
+    /// A tally of which the first token may be the example. Otherwise it is not: it draws attention anyway.
+    pub fn with_first_token() -> Self {
+        Self {
+            first_token: true,
+            ..Self::default()
+        }
+    }
+}
+
+impl HeadTally for TargetTally {
+    fn add(&mut self, row: &Row<'_>, targets: Option<&Targets>) {
+        let Some(targets) = targets else { return };
+        self.own.add(row, targets, self.first_token);
+        if let Some(permuted) = targets.permuted() {
+            self.permuted.add(row, permuted, self.first_token);
         }
     }
 
-    fn example(self, capture: &Capture, attention: Attention) -> Option<Example> {
-        let (sequence, query, key, weight, _) = self.0?;
-        let (queries, keys) = tokens(capture, attention, sequence);
-        let text = |tokens: &[Token], index: usize| tokens.get(index).map_or(String::new(), |token| token.text.clone());
-        Some(Example {
-            sequence,
-            query,
-            key,
-            query_text: text(queries, query),
-            key_text: text(keys, key),
-            weight,
+    fn end_sequence(&mut self) {
+        for sums in [&mut self.own, &mut self.permuted] {
+            sums.value.end_sequence();
+            sums.chance.end_sequence();
+        }
+    }
+
+    fn finish(&self) -> Option<Measured> {
+        (self.own.rows > 0).then(|| Measured {
+            value: self.own.value.value(),
+            chance: self.own.chance.value(),
+            permuted: (self.permuted.rows > 0).then(|| self.permuted.value.value()),
+            rows: self.own.rows,
+            top: self.own.top,
         })
     }
 }
 
-/// What one head gave to the keys of one relation.
-#[derive(Debug, Default, Clone)]
-struct Tally {
-    value: Mean,
-    chance: Mean,
-    rows: usize,
-    telling: Telling,
-}
-
-/// What the rows of one head look like, whatever they attend to.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Shape {
-    entropy: Mean,
-    effective: Mean,
-    visible: Mean,
-    sparsity: Mean,
-    offsets: Offsets,
-    telling: Telling,
-    rows: usize,
-    seed: u64,
-}
-
-/// The sums of one head.
-pub(super) struct HeadTally {
-    pub(super) head: HeadId,
-    mask: Mask,
-    relations: BTreeMap<(Measure, bool), Tally>,
-    shape: Option<Shape>,
-}
-
-impl HeadTally {
-    pub(super) fn new(head: HeadId, mask: Mask, shape: Option<Shape>) -> Self {
-        Self {
-            head,
-            mask,
-            relations: BTreeMap::new(),
-            shape,
-        }
-    }
-
-    /// Adds the rows of one sequence.
-    pub(super) fn add(&mut self, capture: &Capture, sequence: usize, relations: &[Relation]) -> Result<(), Error> {
-        let weights = attention(capture, self.head, sequence)?;
-        let (queries, keys) = weights.dim();
-        let stretches: Vec<(usize, Range<usize>)> = (0..queries)
-            .map(|query| (query, visible(self.mask, query, keys)))
-            .filter(|(_, stretch)| stretch.len() >= 2)
-            .collect();
-        for relation in relations {
-            let tally = self.relations.entry((relation.measure, relation.permuted)).or_default();
-            for (query, stretch) in &stretches {
-                tally.add(relation, sequence, *query, stretch, |key| weights[[*query, key]]);
-            }
-            tally.value.end_sequence();
-            tally.chance.end_sequence();
-        }
-        if let Some(shape) = &mut self.shape {
-            let mut row = Vec::with_capacity(keys);
-            for (query, stretch) in &stretches {
-                row.clear();
-                row.extend(stretch.clone().map(|key| weights[[*query, key]]));
-                shape.add(sequence, *query, stretch, &mut row, 1.0 / stretches.len() as f64);
-            }
-            shape.end_sequence();
-        }
-        Ok(())
-    }
-
-    pub(super) fn finish(self, capture: &Capture) -> HeadScores {
-        let Self {
-            head, relations, shape, ..
-        } = self;
-        let mut scores = BTreeMap::new();
-        for ((measure, permuted), tally) in &relations {
-            if *permuted || tally.rows == 0 {
-                continue;
-            }
-            let dealt = relations.get(&(*measure, true)).filter(|dealt| dealt.rows > 0);
-            let score = Score {
-                value: tally.value.value(),
-                chance: tally.chance.value(),
-                permuted: dealt.map(|dealt| dealt.value.value()),
-                rows: tally.rows,
-                example: tally.telling.example(capture, head.attention),
-            };
-            scores.insert(*measure, score);
-        }
-        if let Some(shape) = shape.filter(|shape| shape.rows > 0) {
-            shape.finish(shape.telling.example(capture, head.attention), &mut scores);
-        }
-        HeadScores { head, scores }
-    }
-}
-
-impl Tally {
-    fn add(
-        &mut self,
-        relation: &Relation,
-        sequence: usize,
-        query: usize,
-        visible: &Range<usize>,
-        weight: impl Fn(usize) -> f32,
-    ) {
-        let (mut sum, mut count, mut telling) = (0.0, 0, self.telling);
-        for key in relation.targets(query, visible.clone()) {
-            let weight = weight(key);
-            sum += f64::from(weight);
+impl Sums {
+    fn add(&mut self, row: &Row<'_>, targets: &Targets, first_token: bool) {
+        let (mut sum, mut count, mut top) = (0.0, 0, self.top);
+        for key in targets.of(row.query, row.visible.clone()) {
+            sum += f64::from(row.weight(key));
             count += 1;
-            // The first token draws attention anyway: it is an example of nothing else.
-            if key > 0 || relation.measure == Measure::FirstToken {
-                telling.offer(sequence, query, key, weight, visible.len());
+            if key > 0 || first_token {
+                row.cell(key).offer_to(&mut top);
             }
         }
         // A row that could not miss its keys, or has none, says nothing.
-        if count > 0 && count < visible.len() {
+        if count > 0 && count < row.weights.len() {
             self.value.add(sum);
-            self.chance.add(count as f64 / visible.len() as f64);
+            self.chance.add(count as f64 / row.weights.len() as f64);
             self.rows += 1;
-            self.telling = telling;
+            self.top = top;
         }
-    }
-}
-
-impl Shape {
-    pub(super) fn new(offsets: Offsets, seed: u64) -> Self {
-        Self {
-            offsets,
-            seed,
-            ..Self::default()
-        }
-    }
-
-    /// Adds a row; leaves it permuted.
-    fn add(&mut self, sequence: usize, query: usize, visible: &Range<usize>, row: &mut [f32], weight: f64) {
-        let count = row.len() as f64;
-        let (mut nats, mut squares) = (0.0, 0.0);
-        for (key, &value) in visible.clone().zip(row.iter()) {
-            self.telling.offer(sequence, query, key, value, visible.len());
-            let value = f64::from(value);
-            squares += value * value;
-            if value > 0.0 {
-                nats -= value * value.ln();
-            }
-        }
-        // Rounding of the weights may pass the bounds by an ulp.
-        let nats = nats.clamp(0.0, count.ln());
-        self.entropy.add(nats / count.ln());
-        self.effective.add(nats.exp());
-        self.visible.add(count);
-        let root = count.sqrt();
-        let sparsity = if squares > 0.0 {
-            (root - 1.0 / squares.sqrt()) / (root - 1.0)
-        } else {
-            0.0
-        };
-        self.sparsity.add(sparsity.clamp(0.0, 1.0));
-        self.rows += 1;
-
-        let true_row = row.to_owned();
-        Rng::new(self.seed, &[sequence, query]).shuffle(row);
-        self.offsets
-            .add(query, visible, &true_row, row, nats / std::f64::consts::LN_2, weight);
-    }
-
-    fn end_sequence(&mut self) {
-        for mean in [
-            &mut self.entropy,
-            &mut self.effective,
-            &mut self.visible,
-            &mut self.sparsity,
-        ] {
-            mean.end_sequence();
-        }
-    }
-
-    fn finish(&self, example: Option<Example>, scores: &mut BTreeMap<Measure, Score>) {
-        let (positional, permuted) = self.offsets.explained();
-        let mut insert = |measure, value: f64, chance: f64, permuted| {
-            let score = Score {
-                value,
-                chance,
-                permuted,
-                rows: self.rows,
-                example: example.clone(),
-            };
-            scores.insert(measure, score);
-        };
-        insert(Measure::Positional, positional, 0.0, Some(permuted));
-        insert(Measure::Entropy, self.entropy.value(), 1.0, None);
-        insert(
-            Measure::EffectiveKeys,
-            self.effective.value(),
-            self.visible.value(),
-            None,
-        );
-        insert(Measure::Sparsity, self.sparsity.value(), 0.0, None);
     }
 }

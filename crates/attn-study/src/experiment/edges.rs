@@ -1,11 +1,11 @@
-//! Edges by a rule that holds in every sequence: what of a head's attention is to be cut.
+//! Edges of a head by a rule that holds in every sequence, for knock-outs.
 
 use std::{fmt, str::FromStr};
 
 use attn_core::{HeadId, Mask, ModelInfo, Rng, Sequence, Token};
 use serde::{Serialize, Serializer};
 
-/// Some of the edges of a head, from queries to keys, in any sequence. As text: `previous`, `self`, `next`, `-3`, `+2`, `first`,
+/// A rule for edges of a head, from queries to keys, in any sequence. As text: `previous`, `self`, `next`, `-3`, `+2`, `first`,
 /// `special`, `same`, or two words such as `it>dog` with `*` for any.
 ///
 /// ```
@@ -18,25 +18,25 @@ use serde::{Serialize, Serializer};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edges {
-    /// To the token so many places on, −1 being the one before.
+    /// To the token at an offset; −1 is the one before.
     Offset(isize),
     /// To the first token.
     First,
     /// To special tokens: separators, class tokens.
     Special,
-    /// To tokens of the same text at other places. What a masked token was is what counts.
+    /// To tokens of the same text at other places. Masked tokens count by their text before masking.
     SameToken,
     /// Between words, by the whole text of their tokens in any case; `None` for any.
     Words {
-        /// The token that asks.
+        /// The word of the query.
         query: Option<String>,
-        /// The token that is attended to.
+        /// The word of the key.
         key: Option<String>,
     },
 }
 
 impl Edges {
-    /// The rules without words, which need no typing.
+    /// The rules without words.
     pub const COMMON: [Self; 6] = [
         Self::Offset(-1),
         Self::Offset(0),
@@ -46,8 +46,8 @@ impl Edges {
         Self::SameToken,
     ];
 
-    /// The edges of a head in a sequence, as `[query, key]`, ascending: those that its mask lets be. A query that would be left
-    /// without any key keeps all of them.
+    /// The edges of a head in a sequence that its mask shows, as `[query, key]`, ascending. A query that would lose all its
+    /// keys keeps them.
     pub fn of(&self, info: &ModelInfo, head: HeadId, sequence: &Sequence) -> Vec<[usize; 2]> {
         let queries = sequence.tokens(head.attention.query_side());
         let keys = sequence.tokens(head.attention.key_side());
@@ -82,7 +82,7 @@ impl Edges {
     }
 }
 
-/// As many edges of each query, others than these where it has enough.
+/// As many random edges of each query; others than these, if it has enough.
 pub(super) fn random_edges(
     edges: &[[usize; 2]],
     info: &ModelInfo,
@@ -110,7 +110,7 @@ fn visible(info: &ModelInfo, head: HeadId, query: usize, keys: usize) -> Vec<usi
     mask.visible_keys(query, keys).collect()
 }
 
-/// Whether a token is a word, any being none in particular.
+/// Whether a token is this word; `None` is any word.
 fn is(word: Option<&str>, token: &Token) -> bool {
     word.is_none_or(|word| token.text.trim().to_lowercase() == word.trim().to_lowercase())
 }

@@ -1,47 +1,52 @@
-//! Cutting edges of heads: whether what a head reads along them is what the model needs it for.
+//! Knock-out of edges: whether the model needs what a head reads along them.
 
 use attn_core::Rng;
 use attn_core::{HeadId, Progress, Sequence};
 use attn_models::{Capturer, intervene::Edit};
 use serde::Serialize;
 
-use super::{Edges, Effect, ExperimentOptions, RandomHeads, edges::random_edges, p_value, random_sets, run_all};
+use super::{
+    Edges, Effect, ExperimentParams, RandomHeads, edges::random_edges, p_value, random_sets, reached, run_all,
+};
 use crate::Error;
 
-/// What it does to cut some edges of heads, beside the same edges of other heads and other edges of the same heads.
+/// Effect of a knock-out of edges, beside the same edges of other heads and other edges of the same heads.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KnockOut {
     /// The heads.
     pub heads: Vec<HeadId>,
     /// Which edges.
     pub edges: Edges,
-    /// How many were cut in a head, over all sequences; in the first of the heads.
+    /// Number of edges that were knocked out of the first head, over all sequences.
     pub cut: usize,
     /// The effect.
     pub effect: Effect,
     /// The effects of the same edges in as many random heads, each time others.
     pub random_heads: Vec<RandomHeads>,
-    /// Share of them, these heads counted as one, whose effect is at least as large. A small share says that these edges matter
-    /// in these heads more than in others.
+    /// Number of them whose effect is at least as large.
+    pub reached_heads: usize,
+    /// Their share, these heads counted as one. A small share says that these edges matter more in these heads than in
+    /// others.
     pub p_value_heads: f64,
     /// The effects of as many edges of each query in the same heads, each time others.
     pub random_edges: Vec<RandomEdges>,
-    /// Share of them, these edges counted as one, whose effect is at least as large. A small share says that these heads need these
-    /// edges more than others.
+    /// Number of them whose effect is at least as large.
+    pub reached_edges: usize,
+    /// Their share, these edges counted as one. A small share says that these heads need these edges more than others.
     pub p_value_edges: f64,
 }
 
-/// Random edges that were cut.
+/// Random edges that were knocked out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RandomEdges {
-    /// By how much the loss grows, on average.
+    /// Mean increase of the loss.
     pub loss_change: Option<f64>,
-    /// How far the output moves, on average.
+    /// Mean change of the output.
     pub output_change: f64,
 }
 
-/// Cuts edges of heads in every sequence, as if their queries could not see those keys, and measures what that does (Geva et al. 2023),
-/// beside the same edges of random heads and random edges of the same heads.
+/// Knocks out edges of heads in every sequence, as if their queries could not see those keys, and measures the effect (Geva et
+/// al. 2023), beside the same edges of random heads and random edges of the same heads.
 ///
 /// Time is that of `2 * random + 2` runs over the sequences.
 ///
@@ -52,13 +57,13 @@ pub struct RandomEdges {
 /// use attn_core::{Attention, HeadId};
 /// use attn_embedded::sentences;
 /// use attn_models::Capturer;
-/// use attn_study::{Edges, ExperimentOptions, knock_out};
+/// use attn_study::{Edges, ExperimentParams, knock_out};
 ///
 /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
 /// let capture = capturer.capture_lines(sentences().take(8))?;
 /// let heads = [HeadId::new(Attention::DecoderSelf, 1, 2)];
-/// let options = ExperimentOptions { random: 2, ..ExperimentOptions::default() };
-/// let cut = knock_out(&capturer, capture.sequences(), &heads, &Edges::Offset(-1), &options, &())?;
+/// let params = ExperimentParams { random: 2, ..ExperimentParams::default() };
+/// let cut = knock_out(&capturer, capture.sequences(), &heads, &Edges::Offset(-1), &params, &())?;
 /// assert!(cut.cut > 0 && cut.effect.output_change.mean > 0.0);
 /// # Ok::<(), attn_study::Error>(())
 /// ```
@@ -67,7 +72,7 @@ pub fn knock_out(
     sequences: &[Sequence],
     heads: &[HeadId],
     edges: &Edges,
-    options: &ExperimentOptions,
+    params: &ExperimentParams,
     progress: &dyn Progress,
 ) -> Result<KnockOut, Error> {
     let first = *heads.first().ok_or(Error::NoHeads)?;
@@ -83,14 +88,14 @@ pub fn knock_out(
         });
     }
     let all: Vec<HeadId> = info.heads().collect();
-    let sets = random_sets(&all, heads, options);
+    let sets = random_sets(&all, heads, params);
     let without = |heads: &[HeadId], sequence: &Sequence| -> Vec<Edit> {
         let edit = |&head: &HeadId| edit(head, edges.of(info, head, sequence));
         heads.iter().map(edit).collect()
     };
     let at_random = |draw: usize, index: usize, sequence: &Sequence| -> Vec<Edit> {
         let edit = |(place, &head): (usize, &HeadId)| {
-            let mut rng = Rng::new(options.seed, &[3, draw, index, place]);
+            let mut rng = Rng::new(params.seed, &[3, draw, index, place]);
             let cut = edges.of(info, head, sequence);
             edit(head, random_edges(&cut, info, head, sequence, &mut rng))
         };
@@ -101,8 +106,8 @@ pub fn knock_out(
         Some(set) if set < sets.len() => without(&sets[set], sequence),
         Some(other) => at_random(other - sets.len(), index, sequence),
     };
-    let count = 1 + sets.len() + options.random;
-    let effects = run_all(capturer, sequences, count, &variant, options, progress)?;
+    let count = 1 + sets.len() + params.random;
+    let effects = run_all(capturer, sequences, count, &variant, params, progress)?;
     let (effect, others) = effects.split_first().ok_or(Error::NoHeads)?;
     let (of_heads, of_edges) = others.split_at(sets.len().min(others.len()));
     let random_heads = sets.into_iter().zip(of_heads);
@@ -114,9 +119,11 @@ pub fn knock_out(
         random_heads: random_heads
             .map(|(heads, effect)| RandomHeads::new(heads, effect))
             .collect(),
-        p_value_heads: p_value(effect, of_heads),
+        reached_heads: reached(effect, of_heads),
+        p_value_heads: p_value(reached(effect, of_heads), of_heads.len()),
         random_edges: of_edges.iter().map(RandomEdges::new).collect(),
-        p_value_edges: p_value(effect, of_edges),
+        reached_edges: reached(effect, of_edges),
+        p_value_edges: p_value(reached(effect, of_edges), of_edges.len()),
     })
 }
 

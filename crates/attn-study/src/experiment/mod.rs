@@ -1,8 +1,8 @@
-//! From a hypothesis about heads to a test of it: take heads out or cut edges, and read what it does to loss and output over a data
-//! set, beside what as many random heads do.
+//! Tests of hypotheses about heads: ablate heads or knock out edges, and measure the change of loss and output over a data
+//! set, beside random heads.
 //!
 //! Where a head looks says little of what the model needs it for (Jain and Wallace 2019); an intervention does (Michel et al.
-//! 2019; Vig et al. 2020). Differences are paired: each sequence is read by the model as it is and as it is changed.
+//! 2019; Vig et al. 2020). Differences are paired: the model reads each sequence unchanged and changed.
 
 mod edges;
 mod estimate;
@@ -22,14 +22,14 @@ pub use self::{
 };
 use crate::Error;
 
-/// How an experiment is run.
+/// Settings of an experiment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ExperimentOptions {
+pub struct ExperimentParams {
     /// Sets of random heads to compare with. Default 20.
     pub random: usize,
     /// Resamples of the sequences behind a confidence interval. Default 1000.
     pub resamples: usize,
-    /// Share of the ordinary tokens that a masked language model has to guess. Default 0.15.
+    /// Share of the ordinary tokens that are masked for a masked language model. Default 0.15.
     pub masked: f64,
     /// Token slots of a batch. Default 512: outputs over a vocabulary take much memory.
     pub batch_tokens: usize,
@@ -37,7 +37,7 @@ pub struct ExperimentOptions {
     pub seed: u64,
 }
 
-impl Default for ExperimentOptions {
+impl Default for ExperimentParams {
     fn default() -> Self {
         Self {
             random: 20,
@@ -49,9 +49,10 @@ impl Default for ExperimentOptions {
     }
 }
 
-/// What the loss is taken of.
+/// Predictions that the loss is taken of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Task {
     /// The next token, at every token but the last.
     NextToken,
@@ -59,13 +60,14 @@ pub enum Task {
     MaskedToken,
     /// The class of a sequence, where its [`label`](attn_core::Sequence::label) is one of the model's.
     Class,
-    /// The model predicts no tokens, and of classes the data has no labels: there is no loss.
+    /// No loss: the model predicts no tokens, and the data has no labels of its classes.
     None,
 }
 
-/// How the change of the output is measured.
+/// Measure of a change of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Distance {
     /// Kullback-Leibler divergence of the changed predictions from the model's own, in nats; mean over tokens.
     Divergence,
@@ -73,18 +75,18 @@ pub enum Distance {
     Cosine,
 }
 
-/// What a change does over a data set. Estimates are means over sequences with 95 % intervals.
+/// Effect of a change over a data set. Estimates are means over sequences with 95 % intervals.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Effect {
-    /// What the loss is taken of.
+    /// Predictions that the loss is taken of.
     pub task: Task,
-    /// Cross-entropy of the model as it is, in nats per token; `None` without a task.
+    /// Cross-entropy of the unchanged model, in nats per token; `None` without a task.
     pub loss: Option<Estimate>,
-    /// By how much the loss grows.
+    /// Increase of the loss.
     pub loss_change: Option<Estimate>,
-    /// How the output's change is measured.
+    /// Measure of the output's change.
     pub distance: Distance,
-    /// How far the output moves.
+    /// Change of the output.
     pub output_change: Estimate,
     /// Share of sequences whose most likely class stays; `None` for a model without classes.
     pub agreement: Option<Estimate>,
@@ -92,7 +94,7 @@ pub struct Effect {
     pub sequences: usize,
 }
 
-/// What it does to take heads out.
+/// Effect of an ablation of heads.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ablation {
     /// The heads.
@@ -101,41 +103,44 @@ pub struct Ablation {
     pub effect: Effect,
     /// The effects of as many random heads, each time others.
     pub random: Vec<RandomHeads>,
-    /// Share of random sets, these heads counted as one, whose effect is at least as large: on the loss, or on the output
-    /// where there is no loss. A small share says that these heads matter more than others.
+    /// Number of random sets whose effect is at least as large: on the loss, or on the output where there is no loss.
+    pub reached: usize,
+    /// Their share, these heads counted as a random set: `(1 + reached) / (1 + random)`. A small share says that these heads
+    /// matter more than others.
     pub p_value: f64,
 }
 
-/// Random heads that were taken out.
+/// Random heads that were ablated.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RandomHeads {
     /// The heads.
     pub heads: Vec<HeadId>,
-    /// By how much the loss grows, on average.
+    /// Mean increase of the loss.
     pub loss_change: Option<f64>,
-    /// How far the output moves, on average.
+    /// Mean change of the output.
     pub output_change: f64,
 }
 
-/// Takes heads out and measures what that does, beside as many random heads of the same kinds of attention.
+/// Ablates heads and measures the effect, beside as many random heads of the same kinds of attention.
 ///
-/// `sequences` are those of a capture of the same model: text, pairs of text, or pictures whose files are still there. Time is that of `random + 2` runs over them.
+/// `sequences` are those of a capture of the same model: text, pairs of text, or images whose files are still there. Time is
+/// that of `random + 2` runs over them.
 ///
 /// # Errors
-/// [`Error::NoHeads`] without heads, [`Error::NotAPicture`] for pictures nobody knows the file of, those of
+/// [`Error::NoHeads`] without heads, [`Error::NotAPicture`] for images without a known file, those of
 /// [`Interventions::new`](attn_models::intervene::Interventions::new) for heads that do not exist, and of the model's run.
 ///
 /// ```
 /// use attn_core::{Attention, HeadId};
 /// use attn_embedded::sentences;
 /// use attn_models::Capturer;
-/// use attn_study::{ExperimentOptions, ablate};
+/// use attn_study::{ExperimentParams, ablate};
 ///
 /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
 /// let capture = capturer.capture_lines(sentences().take(8))?;
 /// let heads = [HeadId::new(Attention::DecoderSelf, 1, 2)];
-/// let options = ExperimentOptions { random: 2, ..ExperimentOptions::default() };
-/// let ablation = ablate(&capturer, capture.sequences(), &heads, &options, &())?;
+/// let params = ExperimentParams { random: 2, ..ExperimentParams::default() };
+/// let ablation = ablate(&capturer, capture.sequences(), &heads, &params, &())?;
 /// let loss = ablation.effect.loss_change.unwrap();
 /// assert!(loss.low <= loss.mean && loss.mean <= loss.high);
 /// # Ok::<(), attn_study::Error>(())
@@ -144,23 +149,24 @@ pub fn ablate(
     capturer: &Capturer,
     sequences: &[Sequence],
     heads: &[HeadId],
-    options: &ExperimentOptions,
+    params: &ExperimentParams,
     progress: &dyn Progress,
 ) -> Result<Ablation, Error> {
     if heads.is_empty() {
         return Err(Error::NoHeads);
     }
     let all: Vec<HeadId> = capturer.model().info().heads().collect();
-    let sets = random_sets(&all, heads, options);
+    let sets = random_sets(&all, heads, params);
     let variant = |at: usize, _: usize, _: &Sequence| without(at.checked_sub(1).map_or(heads, |set| &sets[set]));
-    let effects = run_all(capturer, sequences, 1 + sets.len(), &variant, options, progress)?;
+    let effects = run_all(capturer, sequences, 1 + sets.len(), &variant, params, progress)?;
     let (effect, others) = effects.split_first().ok_or(Error::NoHeads)?;
     let random = sets.iter().cloned().zip(others);
     Ok(Ablation {
         heads: heads.to_vec(),
         effect: effect.clone(),
         random: random.map(|(heads, effect)| RandomHeads::new(heads, effect)).collect(),
-        p_value: p_value(effect, others),
+        reached: reached(effect, others),
+        p_value: p_value(reached(effect, others), others.len()),
     })
 }
 
@@ -174,40 +180,39 @@ impl RandomHeads {
     }
 }
 
-/// What a variant changes in the reading of a sequence: number of the variant, number of the sequence, the sequence.
+/// The edits of a variant for a sequence: number of the variant, number of the sequence, the sequence.
 type Edits<'a> = dyn Fn(usize, usize, &Sequence) -> Vec<Edit> + Sync + 'a;
 
-/// The effects of so many variants.
+/// The effects of all variants.
 fn run_all(
     capturer: &Capturer,
     sequences: &[Sequence],
     variants: usize,
     edits: &Edits<'_>,
-    options: &ExperimentOptions,
+    params: &ExperimentParams,
     progress: &dyn Progress,
 ) -> Result<Vec<Effect>, Error> {
-    let runner = Runner::new(capturer, sequences, options)?;
+    let runner = Runner::new(capturer, sequences, params)?;
     let changes = runner.run(variants, edits, progress)?;
-    Ok(changes
-        .iter()
-        .map(|changes| effect(&runner, changes, options))
-        .collect())
+    Ok(changes.iter().map(|changes| effect(&runner, changes, params)).collect())
 }
 
-/// Share of random variants, the one in question counted as one, whose effect is at least as large: on the loss where there is one, else
-/// on the output.
-fn p_value(own: &Effect, random: &[Effect]) -> f64 {
-    let reached = random
-        .iter()
-        .filter(|random| match (own.loss_change, random.loss_change) {
-            (Some(own), Some(random)) => random.mean >= own.mean,
-            _ => random.output_change.mean >= own.output_change.mean,
-        });
-    (1 + reached.count()) as f64 / (1 + random.len()) as f64
+/// Number of random variants whose effect is at least as large: on the loss where there is one, else on the output.
+fn reached(own: &Effect, random: &[Effect]) -> usize {
+    let reaches = |random: &&Effect| match (own.loss_change, random.loss_change) {
+        (Some(own), Some(random)) => random.mean >= own.mean,
+        _ => random.output_change.mean >= own.output_change.mean,
+    };
+    random.iter().filter(reaches).count()
 }
 
-/// Changes the model in any way, each sequence in its own (edges between certain words, say), and measures what that does. Tokens
-/// of edits are counted within the sequence.
+/// Share of random variants that reach the effect, the variant in question counted as one.
+fn p_value(reached: usize, random: usize) -> f64 {
+    (1 + reached) as f64 / (1 + random) as f64
+}
+
+/// Changes the model in any way, each sequence in its own (edges between certain words, say), and measures the effect. Tokens of
+/// edits are counted within the sequence.
 ///
 /// # Errors
 /// As [`ablate`].
@@ -215,11 +220,11 @@ pub fn intervene(
     capturer: &Capturer,
     sequences: &[Sequence],
     edits: &(dyn Fn(&Sequence) -> Vec<Edit> + Sync),
-    options: &ExperimentOptions,
+    params: &ExperimentParams,
     progress: &dyn Progress,
 ) -> Result<Effect, Error> {
     let variant = |_: usize, _: usize, sequence: &Sequence| edits(sequence);
-    let effects = run_all(capturer, sequences, 1, &variant, options, progress)?;
+    let effects = run_all(capturer, sequences, 1, &variant, params, progress)?;
     effects.into_iter().next().ok_or(Error::NoHeads)
 }
 
@@ -232,9 +237,9 @@ fn without(heads: &[HeadId]) -> Vec<Edit> {
 }
 
 /// Sets of as many heads of the same kinds of attention, others than these where there are enough.
-fn random_sets(all: &[HeadId], heads: &[HeadId], options: &ExperimentOptions) -> Vec<Vec<HeadId>> {
+fn random_sets(all: &[HeadId], heads: &[HeadId], params: &ExperimentParams) -> Vec<Vec<HeadId>> {
     let set = |index: usize| {
-        let mut rng = Rng::new(options.seed, &[1, index]);
+        let mut rng = Rng::new(params.seed, &[1, index]);
         let mut chosen: Vec<HeadId> = Vec::with_capacity(heads.len());
         let mut kinds: Vec<_> = heads.iter().map(|head| head.attention).collect();
         kinds.sort_unstable();
@@ -252,13 +257,13 @@ fn random_sets(all: &[HeadId], heads: &[HeadId], options: &ExperimentOptions) ->
         }
         chosen
     };
-    (0..options.random).map(set).collect()
+    (0..params.random).map(set).collect()
 }
 
-fn effect(runner: &Runner<'_>, changes: &[Change], options: &ExperimentOptions) -> Effect {
+fn effect(runner: &Runner<'_>, changes: &[Change], params: &ExperimentParams) -> Effect {
     let estimate = |value: &dyn Fn(&Change) -> Option<f64>| {
         let values: Vec<f64> = changes.iter().filter_map(value).collect();
-        (!values.is_empty()).then(|| Estimate::of(&values, options.resamples, options.seed))
+        (!values.is_empty()).then(|| Estimate::of(&values, params.resamples, params.seed))
     };
     Effect {
         task: runner.task(),

@@ -1,5 +1,5 @@
-//! The runs of an experiment: batch by batch, the model as it is and then in every changed form, so that memory holds the outputs of
-//! two runs of one batch.
+//! The runs of an experiment: batch by batch, the unchanged model, then every variant. Memory holds the outputs of two runs of
+//! one batch.
 
 use attn_core::Rng;
 use attn_core::{Attention, Progress, Sequence, Side, progress::step};
@@ -12,15 +12,15 @@ use attn_models::{
 };
 use rayon::prelude::*;
 
-use super::{Distance, Edits, ExperimentOptions, Task};
+use super::{Distance, Edits, ExperimentParams, Task};
 use crate::{Error, picture::picture_of};
 
-/// What a change did to the reading of one sequence.
+/// Effect of a change on one sequence.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Change {
     /// Mean cross-entropy before and after; `None` where nothing is predicted.
     pub(super) loss: Option<(f64, f64)>,
-    /// How far the output moved.
+    /// Change of the output.
     pub(super) output: f64,
     /// Whether the most likely class is the same; `None` for a model without classes.
     pub(super) same: Option<bool>,
@@ -29,26 +29,26 @@ pub(super) struct Change {
 pub(super) struct Runner<'a> {
     capturer: &'a Capturer,
     items: Vec<Item<'a>>,
-    options: &'a ExperimentOptions,
+    params: &'a ExperimentParams,
     task: Task,
     distance: Distance,
     /// Whether the output is one row of classes per sequence.
     classifies: bool,
-    /// The side whose tokens the output is about.
+    /// The side of the tokens in the output.
     side: Side,
 }
 
-/// A sequence as it is read.
+/// A sequence as the model reads it.
 struct Item<'a> {
     sequence: &'a Sequence,
     encoder: Vec<u32>,
     decoder: Vec<u32>,
     image: Option<Image>,
-    /// Tokens of the output whose prediction counts, and what they should predict.
+    /// Tokens of the output whose prediction counts, with the right ids.
     targets: Vec<(usize, u32)>,
 }
 
-/// What one run says of one sequence: rows `[tokens, width]` of log-probabilities or hidden states.
+/// Output of one run for one sequence: rows `[tokens, width]` of log-probabilities or hidden states.
 struct Reading {
     rows: Vec<f32>,
     width: usize,
@@ -58,7 +58,7 @@ impl<'a> Runner<'a> {
     pub(super) fn new(
         capturer: &'a Capturer,
         sequences: &'a [Sequence],
-        options: &'a ExperimentOptions,
+        params: &'a ExperimentParams,
     ) -> Result<Self, Error> {
         let info = capturer.model().info();
         let decodes = info.attention(Attention::DecoderSelf).is_some();
@@ -69,7 +69,7 @@ impl<'a> Runner<'a> {
         let mut runner = Self {
             capturer,
             items: Vec::new(),
-            options,
+            params,
             task: Task::None,
             distance: Distance::Cosine,
             classifies: false,
@@ -86,7 +86,7 @@ impl<'a> Runner<'a> {
                 targets: Vec::new(),
             });
         }
-        // What the model predicts shows when it predicts.
+        // One forward pass shows the form of the predictions.
         let Some(first) = runner.items.first() else {
             return Ok(runner);
         };
@@ -105,12 +105,12 @@ impl<'a> Runner<'a> {
             let label = item.sequence.label.as_ref()?;
             labels.iter().position(|name| name == label)
         };
-        let labelled = runner.classifies && runner.items.iter().any(|item| class(item).is_some());
+        let labeled = runner.classifies && runner.items.iter().any(|item| class(item).is_some());
         let predicts = output.logits.as_ref().is_some_and(|logits| logits.dims().len() == 3);
         runner.task = match (predicts, decodes, mask) {
             (true, true, _) => Task::NextToken,
             (true, false, Some(_)) => Task::MaskedToken,
-            _ if labelled => Task::Class,
+            _ if labeled => Task::Class,
             _ => Task::None,
         };
         for (index, item) in runner.items.iter_mut().enumerate() {
@@ -126,10 +126,10 @@ impl<'a> Runner<'a> {
                         .collect();
                 }
                 (Task::MaskedToken, Some(mask)) => {
-                    let mut rng = Rng::new(options.seed, &[0, index]);
+                    let mut rng = Rng::new(params.seed, &[0, index]);
                     let tokens = item.sequence.encoder.iter().enumerate();
                     let ordinary: Vec<usize> = tokens.filter(|(_, token)| !token.special).map(|(at, _)| at).collect();
-                    let wanted = (options.masked * ordinary.len() as f64).round().max(1.0) as usize;
+                    let wanted = (params.masked * ordinary.len() as f64).round().max(1.0) as usize;
                     for place in rng.sample(ordinary.len(), wanted.min(ordinary.len())) {
                         let at = ordinary[place];
                         item.targets.push((at, item.encoder[at]));
@@ -154,7 +154,7 @@ impl<'a> Runner<'a> {
         self.distance
     }
 
-    /// What each of the variants does to each sequence, in their order.
+    /// The change of each sequence by each variant.
     pub(super) fn run(
         &self,
         variants: usize,
@@ -209,7 +209,7 @@ impl<'a> Runner<'a> {
         let mut batches: Vec<Vec<usize>> = Vec::new();
         for at in order {
             match batches.last_mut() {
-                Some(batch) if (batch.len() + 1) * length(at) <= self.options.batch_tokens => batch.push(at),
+                Some(batch) if (batch.len() + 1) * length(at) <= self.params.batch_tokens => batch.push(at),
                 _ => batches.push(vec![at]),
             }
         }

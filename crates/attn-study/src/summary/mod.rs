@@ -1,50 +1,55 @@
-//! A model on one page: what each head does, which heads do the same, what stands out.
+//! A model on one page: the role of each head, heads with similar attention, anomalies.
 //!
-//! 144 heads are more than anybody looks at. This is what to look at first, with the score, the chance level and an example
-//! behind each word, as data and as a page of Markdown.
+//! A model of 144 heads has too many to look at. The page names the ones to look at first, with the score, the chance level
+//! and an example behind each word.
 
-mod chained;
-mod likeness;
-mod markdown;
+mod build;
+mod composition;
+mod page;
 mod repeated;
+mod similarity;
 mod table;
 
 use std::collections::BTreeMap;
 
 use attn_analyze::heads::{
-    Anomaly, DivergenceOptions, HeadContent, HeadLabel, HeadNorms, HeadScores, LabelKind, Rules, ScoreOptions,
-    anomalies, content_scores, head_labels, head_norms, score_heads,
+    Anomaly, DivergenceParams, HeadContent, HeadLabel, HeadNorms, HeadScores, Reads, Role, Rules, ScoreId, ScoreList,
+    ScoreParams, anomalies, content_scores, head_labels, head_norms, heads_by_role, score_heads,
 };
 use attn_core::{Capture, HeadId, ModelInfo, Progress, Sequence, TokenColumn};
 use attn_models::Capturer;
 use serde::Serialize;
 
 pub use self::{
-    chained::{ChainedHeads, Way},
-    likeness::Likeness,
+    composition::{ComposedHeads, CompositionKind},
+    page::{Block, Finding, Page, PageHead, Section, SectionKind, Span, Suggestion, Text},
+    similarity::{HeadSimilarity, SimilarHeads},
 };
 use crate::{Error, patches};
 
-/// What [`Summary::new`] reads and how it judges.
+/// Settings of [`Summary::new`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct SummaryOptions {
-    /// Sequences that scores are taken over, a seeded sample. Default 300: a share of attention then has a standard error
-    /// below 0.03.
+pub struct SummaryParams {
+    /// Limit of sequences that scores are taken over; of a larger capture, a seeded sample is read. Default 300: a share of
+    /// attention then has a standard error below 0.03.
     pub max_sequences: usize,
-    /// When a score is a habit. Default: [`Rules::default`].
-    pub rules: Rules,
-    /// Pairs of heads that are named, at most: as alike, per attention; as one reading the other. Default 8.
-    pub alike: usize,
+    /// Scores of heads. Default: [`ScoreList::builtin`]. A host's own join them in tables, roles and on the page.
+    pub scores: ScoreList,
+    /// Scores and strengths that give a role. Default `None`: the [rules](ScoreList::rules) of the scores.
+    pub rules: Option<Rules>,
+    /// Limit of pairs of heads that the page names: with similar attention, per attention; and by composition. Default 8.
+    pub pairs: usize,
     /// Seed of samples, permutations and random tokens. Default 0.
     pub seed: u64,
 }
 
-impl Default for SummaryOptions {
+impl Default for SummaryParams {
     fn default() -> Self {
         Self {
             max_sequences: 300,
-            rules: Rules::default(),
-            alike: 8,
+            scores: ScoreList::builtin(),
+            rules: None,
+            pairs: 8,
             seed: 0,
         }
     }
@@ -53,25 +58,33 @@ impl Default for SummaryOptions {
 /// A model on one page.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
-    /// The model's facts.
+    /// Facts of the model.
     pub model: ModelInfo,
     /// Sequences of the capture.
     pub sequences: usize,
     /// Tokens of the capture.
     pub tokens: usize,
-    /// Whether the model was run on repeated random tokens, without which there is no word on induction.
+    /// Whether the model was run on repeated random tokens, which show induction.
     pub repeated: bool,
     /// Every head, in the order of the model.
     pub heads: Vec<HeadSummary>,
-    /// Pairs of heads that attend alike, most alike first.
-    pub alike: Vec<AlikeHeads>,
-    /// How alike all pairs attend, for each attention: distances, a map, groups.
-    pub likeness: Vec<Likeness>,
-    /// Heads that read what earlier ones write, those farthest above the median pair first. Empty without the model at hand, for
+    /// Pairs of heads with similar attention, most similar first.
+    pub similar: Vec<SimilarHeads>,
+    /// Similarity of all pairs of each attention: distances, a map, groups.
+    pub similarity: Vec<HeadSimilarity>,
+    /// Heads that read the output of earlier heads, those farthest above the median pair first. Empty without the model, for
     /// one layer, and for models so large that it would take minutes.
-    pub chained: Vec<ChainedHeads>,
-    /// What stands out.
+    pub composition: Vec<ComposedHeads>,
+    /// Heads that stand out.
     pub anomalies: Vec<Anomaly>,
+    /// The page about all of it.
+    pub page: Page,
+    /// The scores that were computed.
+    #[serde(skip)]
+    pub scores: ScoreList,
+    /// The rules that gave roles.
+    #[serde(skip)]
+    pub rules: Rules,
     /// The sequences that examples are taken from, by their index in the capture.
     #[serde(skip)]
     shown: BTreeMap<usize, Sequence>,
@@ -82,45 +95,32 @@ pub struct Summary {
 pub struct HeadSummary {
     /// The head.
     pub head: HeadId,
-    /// What it does, strongest first; nothing if no rule knows it.
+    /// Its roles, strongest first, each with the score that gave it; none if no rule knows it.
     pub labels: Vec<HeadLabel>,
     /// All its scores.
     pub scores: HeadScores,
     /// Mean lengths of its vectors.
     pub norms: HeadNorms,
-    /// What it reads beside places, by attribute, the one that explains most first: tokens of text; brightness, hue, orientation and
-    /// frequency of patches.
+    /// Attributes of tokens that explain its attention, the one that explains most first: the text of tokens; brightness,
+    /// hue, orientation and frequency of patches.
     pub content: Vec<HeadContent>,
 }
 
-/// Two heads that look at the same places. Whether they also write the same must be seen by taking one out.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct AlikeHeads {
-    /// One head.
-    pub a: HeadId,
-    /// The other.
-    pub b: HeadId,
-    /// Mean Jensen-Shannon divergence of their rows in bits, 0 for equal.
-    pub divergence: f32,
-    /// That of the median pair.
-    pub median: f32,
-}
-
 impl Summary {
-    /// Reads a capture. With the model at hand it is also run on repeated random tokens, which shows induction, and its weights
-    /// tell which heads read which.
+    /// Reads a capture. With `model`, it is also run on repeated random tokens, which show induction, and its weights tell
+    /// which heads read which.
     ///
     /// # Errors
-    /// Those of [`score_heads`], and of the model's run; a cancellation.
+    /// Those of [`score_heads`] and of the model's run; a cancellation.
     ///
     /// ```
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
-    /// use attn_study::{Summary, SummaryOptions};
+    /// use attn_study::{Summary, SummaryParams};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(sentences().take(20))?;
-    /// let summary = Summary::new(&capture, Some(&capturer), &SummaryOptions::default(), &())?;
+    /// let summary = Summary::new(&capture, Some(&capturer), &SummaryParams::default(), &())?;
     /// assert_eq!(summary.heads.len(), 16);
     /// assert!(summary.markdown().starts_with("# What the heads of text-decoder do"));
     /// # Ok::<(), attn_study::Error>(())
@@ -128,57 +128,56 @@ impl Summary {
     pub fn new(
         capture: &Capture,
         model: Option<&Capturer>,
-        options: &SummaryOptions,
+        params: &SummaryParams,
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
-        let sample = ScoreOptions {
-            max_sequences: options.max_sequences,
-            seed: options.seed,
+        let sample = ScoreParams {
+            max_sequences: params.max_sequences,
+            seed: params.seed,
         };
-        let mut scores = score_heads(capture, &sample, progress)?;
-        let mut attributes = patches::attributes(capture, progress)?;
-        attributes.insert(0, TokenColumn::of_tokens(capture));
-        let mut content: Vec<HeadContent> = Vec::new();
-        for attribute in attributes.iter().filter(|attribute| attribute.has_values()) {
-            content.extend(content_scores(capture, attribute, &sample, progress)?);
-        }
-        // What explains most comes first; it is the one that is named.
-        let above = |content: &HeadContent| content.score.value - content.score.baseline();
-        content.sort_by(|a, b| a.head.cmp(&b.head).then(above(b).total_cmp(&above(a))));
+        let list = &params.scores;
+        let rules = params.rules.clone().unwrap_or_else(|| list.rules());
+        let mut scores = score_heads(capture, list, &sample, progress)?;
+        let content = match list.get(&ScoreId::CONTENT) {
+            Some(_) => content(capture, &sample, progress)?,
+            None => Vec::new(),
+        };
         let best = content.chunk_by(|a, b| a.head == b.head).filter_map(<[_]>::first);
         let best: Vec<HeadScores> = best.map(HeadContent::scores).collect();
         HeadScores::extend(&mut scores, &best);
         let repeats = match model {
-            Some(model) => repeated::scores(capture, model, options.seed, progress)?,
-            None => None,
+            Some(model) if !list.reading(Reads::RepeatedTokens).is_empty() => {
+                repeated::scores(capture, model, list, params.seed, progress)?
+            }
+            _ => None,
         };
         let repeated = repeats.is_some();
-        let chained = match model {
-            Some(model) => chained::strongest(model, options, progress)?,
+        HeadScores::extend(&mut scores, &repeats.unwrap_or_default());
+        let composition = match model {
+            Some(model) => composition::strongest(model, params, progress)?,
             None => Vec::new(),
         };
-        HeadScores::extend(&mut scores, &repeats.unwrap_or_default());
         let norms = head_norms(capture, &sample, progress)?;
         let anomalies = anomalies(&scores, &norms);
-        let rows = DivergenceOptions {
-            seed: options.seed,
-            ..DivergenceOptions::default()
+        let rows = DivergenceParams {
+            seed: params.seed,
+            ..DivergenceParams::default()
         };
         let attentions = capture.model().attentions.iter();
-        let likeness: Vec<Likeness> = attentions
-            .map(|info| Likeness::new(capture, info.attention, &rows, progress))
+        let similarity: Vec<HeadSimilarity> = attentions
+            .map(|info| HeadSimilarity::new(capture, info.attention, &rows, progress))
             .collect::<Result<_, _>>()?;
-        let nearest = likeness
+        let nearest = similarity
             .iter()
-            .flat_map(|likeness| likeness.nearest_pairs(options.alike));
-        let mut alike: Vec<AlikeHeads> = nearest.collect();
-        alike.sort_by(|a, b| a.divergence.total_cmp(&b.divergence).then((a.a, a.b).cmp(&(b.a, b.b))));
+            .flat_map(|similarity| similarity.nearest_pairs(params.pairs));
+        let mut similar: Vec<SimilarHeads> = nearest.collect();
+        similar.sort_by(|a, b| a.divergence.total_cmp(&b.divergence).then((a.a, a.b).cmp(&(b.a, b.b))));
         let heads: Vec<HeadSummary> = scores
             .into_iter()
             .zip(norms)
             .map(|(scores, norms)| HeadSummary {
                 head: scores.head,
-                labels: head_labels(&scores, &options.rules),
+                labels: head_labels(&scores, list, &rules),
                 content: content
                     .iter()
                     .filter(|content| content.head == scores.head)
@@ -188,29 +187,32 @@ impl Summary {
                 norms,
             })
             .collect();
-        let shown = heads
-            .iter()
-            .flat_map(|head| &head.labels)
-            .filter_map(|label| Some(label.example.as_ref()?.sequence))
-            .filter_map(|index| Some((index, capture.sequences().get(index)?.clone())))
-            .collect();
         let main = capture
             .model()
             .attentions
             .first()
             .map(|info| info.attention.query_side());
-        Ok(Self {
+        let mut summary = Self {
             model: capture.model().clone(),
             sequences: capture.sequences().len(),
             tokens: main.map_or(0, |side| capture.tokens(side)),
             repeated,
+            shown: shown(capture, &heads),
             heads,
-            alike,
-            likeness,
-            chained,
+            similar,
+            similarity,
+            composition,
             anomalies,
-            shown,
-        })
+            page: Page {
+                title: String::new(),
+                sections: Vec::new(),
+                note: String::new(),
+            },
+            scores: list.clone(),
+            rules,
+        };
+        summary.page = build::page(&summary);
+        Ok(summary)
     }
 
     /// One head.
@@ -218,12 +220,12 @@ impl Summary {
         self.heads.iter().find(|summary| summary.head == head)
     }
 
-    /// For each habit, the heads that have it, strongest first.
-    pub fn habits(&self) -> BTreeMap<LabelKind, Vec<&HeadLabel>> {
-        attn_analyze::heads::summary(self.heads.iter().flat_map(|head| &head.labels))
+    /// The heads of each role, strongest first. Roles are in the order of the rules.
+    pub fn roles(&self) -> Vec<(Role, Vec<&HeadLabel>)> {
+        heads_by_role(self.heads.iter().flat_map(|head| &head.labels), &self.rules)
     }
 
-    /// Heads that no rule knows.
+    /// Heads without a role.
     pub fn unnamed(&self) -> impl Iterator<Item = HeadId> {
         self.heads
             .iter()
@@ -231,8 +233,30 @@ impl Summary {
             .map(|head| head.head)
     }
 
-    /// The page, as Markdown.
+    /// The page as Markdown.
     pub fn markdown(&self) -> String {
-        markdown::page(self)
+        self.page.markdown()
     }
+}
+
+/// Attributes of tokens that explain attention: per head, the one that explains most first.
+fn content(capture: &Capture, sample: &ScoreParams, progress: &dyn Progress) -> Result<Vec<HeadContent>, Error> {
+    let mut attributes = patches::attributes(capture, progress)?;
+    attributes.insert(0, TokenColumn::of_tokens(capture));
+    let mut content: Vec<HeadContent> = Vec::new();
+    for attribute in attributes.iter().filter(|attribute| attribute.has_values()) {
+        content.extend(content_scores(capture, attribute, sample, progress)?);
+    }
+    let above = |content: &HeadContent| content.score.value - content.score.baseline();
+    content.sort_by(|a, b| a.head.cmp(&b.head).then(above(b).total_cmp(&above(a))));
+    Ok(content)
+}
+
+/// The sequences that examples of labels are taken from.
+fn shown(capture: &Capture, heads: &[HeadSummary]) -> BTreeMap<usize, Sequence> {
+    let examples = heads.iter().flat_map(|head| &head.labels);
+    examples
+        .filter_map(|label| Some(label.example.as_ref()?.sequence))
+        .filter_map(|index| Some((index, capture.sequences().get(index)?.clone())))
+        .collect()
 }

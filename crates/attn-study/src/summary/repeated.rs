@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use attn_analyze::heads::{HeadScores, repeat_scores, repeated_ids};
+use attn_analyze::heads::{HeadScores, ScoreList, repeat_scores, repeated_ids};
 use attn_core::{Attention, Capture, Progress, Sequence, Side, Token};
 use attn_models::Capturer;
 
@@ -18,6 +18,7 @@ const SEQUENCES: usize = 20;
 pub(super) fn scores(
     capture: &Capture,
     model: &Capturer,
+    scores: &ScoreList,
     seed: u64,
     progress: &dyn Progress,
 ) -> Result<Option<Vec<HeadScores>>, Error> {
@@ -94,5 +95,5 @@ pub(super) fn scores(
     let sequences = repeated_ids(range, length, SEQUENCES, seed)?;
     let sequences = sequences.into_iter().enumerate().map(sequence);
     let outcome = model.sequences(sequences).progress(progress).run()?;
-    Ok(Some(repeat_scores(&outcome.capture, progress)?))
+    Ok(Some(repeat_scores(&outcome.capture, scores, progress)?))
 }

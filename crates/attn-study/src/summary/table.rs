@@ -1,29 +1,30 @@
 //! The page's numbers, a row per head, for spreadsheets.
 
-use attn_analyze::heads::Measure;
 use attn_core::table::Table;
 
 use super::{HeadSummary, Summary};
 
 impl Summary {
-    /// A row per head: what it does and what stands out in words, each score with its chance level, and the mean lengths of its
-    /// vectors. Empty cells where a head has none.
+    /// A row per head: its roles and anomalies, each score with its chance level, and the mean lengths of its vectors. Empty cells where a head has none.
     pub fn table(&self) -> Table {
         let heads = &self.heads;
         let mut table = Table::new(heads.len());
         table.texts("head", |row| self.model.head_name(heads[row].head));
-        table.texts("does", |row| {
-            joined(heads[row].labels.iter().map(|label| label.kind.to_string()))
+        table.texts("role", |row| {
+            joined(heads[row].labels.iter().map(|label| label.role.to_string()))
         });
-        table.texts("stands out", |row| {
+        table.texts("anomaly", |row| {
             let own = self.anomalies.iter().filter(|anomaly| anomaly.head == heads[row].head);
             joined(own.map(|anomaly| anomaly.kind.to_string()))
         });
-        let known = |measure: &Measure| heads.iter().any(|head| head.scores.get(*measure).is_some());
-        for measure in Measure::ALL.into_iter().filter(known) {
-            let score = |row: usize| heads[row].scores.get(measure);
-            table.numbers(measure.name(), |row| score(row).map(|score| score.value));
-            table.numbers(format!("{} by chance", measure.name()), |row| {
+        for definition in self.scores.iter() {
+            let id = definition.id();
+            if heads.iter().all(|head| head.scores.get(&id).is_none()) {
+                continue;
+            }
+            let score = |row: usize| heads[row].scores.get(&id);
+            table.numbers(definition.name(), |row| score(row).map(|score| score.value));
+            table.numbers(format!("{} by chance", definition.name()), |row| {
                 score(row).map(|score| score.baseline())
             });
         }

@@ -6,12 +6,11 @@ use ndarray::{Array2, Axis, array};
 use proptest::prelude::*;
 
 use crate::{
-    Error,
-    concepts::{KMeansOptions, Partition, adjusted_rand, k_means, leaders, leaders_ward, means, scan::Clusters, ward},
-    rng::Rng,
+    Error, Rng,
+    concepts::{KMeansParams, Partition, adjusted_rand, k_means, leaders, leaders_ward, means, scan::Clusters, ward},
 };
 
-/// Points around `centers` centres.
+/// Points around `centers` centers.
 pub(crate) fn blobs(points: usize, dims: usize, centers: usize, seed: u64) -> Array2<f32> {
     let mut rng = Rng::new(seed, &[]);
     let middle = Array2::from_shape_simple_fn((centers, dims), || 3.0 * rng.normal());
@@ -130,7 +129,7 @@ fn a_branch_opens_alone() {
     let points = array![[0.0_f32], [1.0], [100.0], [102.0], [5.0]];
     let tree = ward(points.view(), None, &()).unwrap();
     let top = tree.opened(|node| node == 8 || node == 6);
-    assert_eq!(top.partition.of(), [0, 0, 1, 2, 0]);
+    assert_eq!(top.partition.labels(), [0, 0, 1, 2, 0]);
     assert_eq!(top.nodes, [7, 2, 3, 6, 8]);
     let parts: Vec<_> = top
         .tree
@@ -152,9 +151,9 @@ fn the_answer_does_not_depend_on_the_number_of_threads() {
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let options = KMeansOptions {
+            let options = KMeansParams {
                 clusters: 20,
-                ..KMeansOptions::default()
+                ..KMeansParams::default()
             };
             (
                 ward(points.view(), None, &()).unwrap(),
@@ -191,16 +190,16 @@ fn sizes_stand_for_repeated_points() {
 fn one_point_and_equal_points_are_fine() {
     let one = ward(array![[1.0_f32, 2.0]].view(), None, &()).unwrap();
     assert!(one.merges().is_empty());
-    assert_eq!(one.cut(1).unwrap().of(), [0]);
+    assert_eq!(one.cut(1).unwrap().labels(), [0]);
     let equal = Array2::<f32>::ones((500, 3));
     let tree = ward(equal.view(), None, &()).unwrap();
     assert!(tree.merges().len() == 499 && tree.merges().iter().all(|merge| merge.height == 0.0));
     assert_eq!(tree.cut(500).unwrap().count(), 500);
     let found = k_means(
         equal.view(),
-        &KMeansOptions {
+        &KMeansParams {
             clusters: 7,
-            ..KMeansOptions::default()
+            ..KMeansParams::default()
         },
         &(),
     )
@@ -230,26 +229,26 @@ fn what_cannot_be_clustered_is_refused() {
     assert!(matches!(ward(two.view(), Some(&[1]), &()), Err(Error::Shape { .. })));
     assert!(matches!(
         ward(two.view(), Some(&[1, 0]), &()),
-        Err(Error::Setting { name: "sizes", .. })
+        Err(Error::Parameter { name: "sizes", .. })
     ));
     let tree = ward(two.view(), None, &()).unwrap();
     for clusters in [0, 3] {
         assert!(matches!(
             tree.cut(clusters),
-            Err(Error::Setting { name: "clusters", .. })
+            Err(Error::Parameter { name: "clusters", .. })
         ));
-        let options = KMeansOptions {
+        let options = KMeansParams {
             clusters,
-            ..KMeansOptions::default()
+            ..KMeansParams::default()
         };
         assert!(matches!(
             k_means(two.view(), &options, &()),
-            Err(Error::Setting { name: "clusters", .. })
+            Err(Error::Parameter { name: "clusters", .. })
         ));
     }
     assert!(matches!(
         leaders(two.view(), Some(f64::NAN), 0, &()),
-        Err(Error::Setting { name: "radius", .. })
+        Err(Error::Parameter { name: "radius", .. })
     ));
     let stop = |_: &str, _: usize, _: usize| ControlFlow::Break(());
     assert!(ward(two.view(), None, &stop).unwrap_err().is_cancelled());
@@ -259,12 +258,12 @@ fn what_cannot_be_clustered_is_refused() {
 fn k_means_finds_separate_blobs_and_settles() {
     let points = blobs(2000, 20, 8, 3);
     let truth = Partition::new(&(0..2000).map(|row| row % 8).collect::<Vec<_>>());
-    let options = KMeansOptions {
+    let options = KMeansParams {
         clusters: 8,
-        ..KMeansOptions::default()
+        ..KMeansParams::default()
     };
     for batch in [None, Some(200)] {
-        let options = KMeansOptions {
+        let options = KMeansParams {
             batch,
             ..options.clone()
         };
@@ -275,7 +274,7 @@ fn k_means_finds_separate_blobs_and_settles() {
         let centroids = means(points.view(), &found.partition);
         let by_hand: f64 = (0..2000)
             .map(|row| {
-                let difference = &points.row(row) - &centroids.row(found.partition.of()[row]);
+                let difference = &points.row(row) - &centroids.row(found.partition.cluster(row).unwrap());
                 f64::from(difference.dot(&difference))
             })
             .sum();
@@ -342,7 +341,7 @@ proptest! {
             // Cutting the top is cutting the tree.
             let half = clusters.div_ceil(2);
             let groups = top.tree.cut(half).unwrap();
-            let again: Vec<usize> = top.partition.of().iter().map(|&cluster| groups.of()[cluster]).collect();
+            let again: Vec<usize> = (0..top.partition.points()).map(|point| groups.cluster(top.partition.cluster(point).unwrap()).unwrap()).collect();
             prop_assert_eq!(Partition::new(&again), tree.cut(half).unwrap());
         }
     }

@@ -3,18 +3,17 @@
 use proptest::prelude::*;
 
 use crate::{
-    Error,
+    Error, Rng,
     concepts::{
-        AlignOptions, AlignRule, LabelSet, NameKind, Namer, OverlapOptions, Partition, Permute, Word, Words, align,
+        AlignParams, AlignRule, LabelSet, NameKind, Namer, OverlapParams, Partition, Permute, Word, Words, align,
         carried, name_clusters, overlap,
     },
-    rng::Rng,
 };
 
-fn plain() -> AlignOptions {
-    AlignOptions {
+fn plain() -> AlignParams {
+    AlignParams {
         permutations: 0,
-        ..AlignOptions::default()
+        ..AlignParams::default()
     }
 }
 
@@ -44,13 +43,13 @@ fn words_are_counted_as_they_stand() {
 
     let strict = AlignRule::Words {
         strict: true,
-        most_unlabelled: 1.0,
+        most_unlabeled: 1.0,
     };
     let found = align(
         &clusters,
         &tags,
         &types,
-        &AlignOptions {
+        &AlignParams {
             rule: strict,
             ..plain()
         },
@@ -78,7 +77,7 @@ fn spellings_are_counted_once() {
         more_than,
         label_at_least,
     };
-    let judge = |rule| align(&clusters, &labels, &types, &AlignOptions { rule, ..plain() }, &()).unwrap();
+    let judge = |rule| align(&clusters, &labels, &types, &AlignParams { rule, ..plain() }, &()).unwrap();
     let found = judge(rule(2, 1));
     assert_eq!(
         (found.aligned.value, found.covered.value, found.score.value),
@@ -113,10 +112,10 @@ fn random_clusters_score_what_chance_gives() {
     let labels = LabelSet::new("random", (0..n).map(|_| vec![["a", "a", "b", "c"][rng.below(4)]]));
     let clusters = Partition::new(&(0..n).map(|_| rng.below(1000)).collect::<Vec<_>>());
     for permute in [Permute::Words, Permute::Types] {
-        let options = AlignOptions {
+        let options = AlignParams {
             permute,
             permutations: 40,
-            ..AlignOptions::default()
+            ..AlignParams::default()
         };
         let found = align(&clusters, &labels, &types, &options, &()).unwrap();
         let chance = found.aligned.chance.unwrap();
@@ -136,9 +135,9 @@ fn the_chance_of_one_word_clusters_is_that_of_spellings() {
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
     let labels = LabelSet::new("tag", (0..60).map(|at| vec![if at < 30 { "A" } else { "B" }]));
     let chance = |permute| {
-        let options = AlignOptions {
+        let options = AlignParams {
             permute,
-            ..AlignOptions::default()
+            ..AlignParams::default()
         };
         align(&clusters, &labels, &types, &options, &())
             .unwrap()
@@ -155,11 +154,11 @@ fn the_chance_of_one_word_clusters_is_that_of_spellings() {
 fn what_does_not_fit_is_refused() {
     let (clusters, tags, types) = example();
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
-    let refused = |options: AlignOptions| align(&clusters, &tags, &types, &options, &()).unwrap_err();
+    let refused = |options: AlignParams| align(&clusters, &tags, &types, &options, &()).unwrap_err();
     for threshold in [0.0, 1.1, f64::NAN] {
         assert!(matches!(
-            refused(AlignOptions { threshold, ..plain() }),
-            Error::Setting { name: "threshold", .. }
+            refused(AlignParams { threshold, ..plain() }),
+            Error::Parameter { name: "threshold", .. }
         ));
     }
     let none = LabelSet::new("none", vec![Vec::<&str>::new(); 19]);
@@ -173,7 +172,7 @@ fn what_does_not_fit_is_refused() {
     ));
     let nobody = Partition::new(&[]);
     assert!(matches!(
-        overlap(&nobody, &[], &nobody, &[], &OverlapOptions::default()),
+        overlap(&nobody, &[], &nobody, &[], &OverlapParams::default()),
         Err(Error::Empty { .. })
     ));
 }
@@ -186,11 +185,11 @@ fn clusters_are_found_again_in_one_direction() {
         Partition::new(&[0, 0, 0, 0, 0, 0, 1]),
     );
     let (words, more) = (["a", "b", "c", "d", "e", "f"], ["a", "b", "c", "d", "e", "f", "x"]);
-    let options = OverlapOptions {
+    let options = OverlapParams {
         permutations: 0,
-        ..OverlapOptions::default()
+        ..OverlapParams::default()
     };
-    let there = |options: &OverlapOptions| overlap(&base, &words, &after, &more, options).unwrap();
+    let there = |options: &OverlapParams| overlap(&base, &words, &after, &more, options).unwrap();
     assert_eq!(there(&options).found.value, 1.0);
     let back = overlap(&after, &more, &base, &words, &options).unwrap();
     assert_eq!(back.found.value, 0.0);
@@ -201,7 +200,7 @@ fn clusters_are_found_again_in_one_direction() {
     assert_eq!(back.matches[1], None);
     // 4 of 6 is more than half as large, 2 of 6 is not; more than two spellings leaves one cluster.
     assert_eq!(
-        there(&OverlapOptions {
+        there(&OverlapParams {
             size_ratio: 0.5,
             ..options.clone()
         })
@@ -210,7 +209,7 @@ fn clusters_are_found_again_in_one_direction() {
         0.5
     );
     assert_eq!(
-        there(&OverlapOptions {
+        there(&OverlapParams {
             more_than: 2,
             ..options
         })
@@ -218,7 +217,7 @@ fn clusters_are_found_again_in_one_direction() {
         .value,
         0.5
     );
-    let chance = there(&OverlapOptions::default()).found.chance.unwrap();
+    let chance = there(&OverlapParams::default()).found.chance.unwrap();
     assert!(chance.mean < 1.0);
 }
 
@@ -311,8 +310,8 @@ proptest! {
         let names = ["x", "y", "z"];
         let labels = LabelSet::new("l", points.iter().map(|point| point.2.map(|at| names[at]).into_iter().collect::<Vec<_>>()));
         prop_assume!(!labels.labels.is_empty());
-        let rule = AlignRule::Words { strict: false, most_unlabelled: 1.0 };
-        let options = AlignOptions { threshold: theta, rule, ..plain() };
+        let rule = AlignRule::Words { strict: false, most_unlabeled: 1.0 };
+        let options = AlignParams { threshold: theta, rule, ..plain() };
         let found = align(&clusters, &labels, &types, &options, &()).unwrap();
         let mut aligned = 0;
         let mut covered = std::collections::BTreeSet::new();

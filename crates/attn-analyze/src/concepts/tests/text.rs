@@ -1,4 +1,4 @@
-//! Files of labelled words, their words in a capture, and label sets computed from them.
+//! Files of labeled words, their words in a capture, and label sets computed from them.
 
 use attn_core::{
     Attention, AttentionInfo, Capture, CaptureOptions, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo,
@@ -116,7 +116,7 @@ fn words_find_their_tokens() {
     assert_eq!((upos.labels.join(" "), upos.counts()), ("ADJ NOUN".into(), vec![2, 1]));
     assert!(matches!(
         LabelSet::column(&corpus, &words, "xpos"),
-        Err(Error::Setting { .. })
+        Err(Error::Parameter { .. })
     ));
     let tags = [None, Some("ADJ"), Some("ADJ"), Some("ADJ"), Some("NOUN"), None];
     let column = TokenColumn::from_texts("tag", &tags, &[]);

@@ -5,14 +5,14 @@ use attn_core::*;
 use super::*;
 use crate::heads::*;
 
-fn kinds(capture: &Capture) -> Vec<Vec<LabelKind>> {
-    let scores = score_heads(capture, &ScoreOptions::default(), &()).unwrap();
+fn kinds(capture: &Capture) -> Vec<Vec<Role>> {
+    let scores = score_heads(capture, &ScoreList::builtin(), &ScoreParams::default(), &()).unwrap();
     scores
         .iter()
         .map(|s| {
-            head_labels(s, &Rules::default())
+            head_labels(s, &ScoreList::builtin(), &Rules::default())
                 .iter()
-                .map(|label| label.kind)
+                .map(|label| label.role.clone())
                 .collect()
         })
         .collect()
@@ -20,7 +20,6 @@ fn kinds(capture: &Capture) -> Vec<Vec<LabelKind>> {
 
 #[test]
 fn planted_heads_get_their_names() {
-    use LabelKind::*;
     let attention = Attention::EncoderSelf;
     let line = "[CLS] the old cat saw the young dog and the bird near the house [SEP]";
     let tokens = words(line);
@@ -43,30 +42,30 @@ fn planted_heads_get_their_names() {
             &|q, k| hit(k == [9, 11, 10, 7, 2, 13, 1, 12, 3, 6, 4, 5, 7, 2, 7][q]),
         ]],
     );
-    let expected: [&[LabelKind]; 10] = [
-        &[Previous],
-        &[Next],
-        &[SelfToken],
-        &[FirstToken],
-        &[Separator],
-        &[Identity, Diffuse],
-        &[Dead],
-        &[Diffuse],
-        &[Positional],
+    let expected: [&[Role]; 10] = [
+        &[Role::PREVIOUS],
+        &[Role::NEXT],
+        &[Role::SELF_TOKEN],
+        &[Role::FIRST_TOKEN],
+        &[Role::SEPARATOR],
+        &[Role::IDENTITY, Role::DIFFUSE],
+        &[Role::DEAD],
+        &[Role::DIFFUSE],
+        &[Role::POSITIONAL],
         &[],
     ];
     let found = kinds(&capture);
     for (head, (found, expected)) in found.iter().zip(expected).enumerate() {
         // Tokens without a repeat are uniform in the identity head, so it may be diffuse or not.
-        let found: Vec<LabelKind> = found
+        let found: Vec<Role> = found
             .iter()
-            .copied()
-            .filter(|kind| head != 5 || *kind != Diffuse)
+            .cloned()
+            .filter(|kind| head != 5 || *kind != Role::DIFFUSE)
             .collect();
-        let expected: Vec<LabelKind> = expected
+        let expected: Vec<Role> = expected
             .iter()
-            .copied()
-            .filter(|kind| head != 5 || *kind != Diffuse)
+            .cloned()
+            .filter(|kind| head != 5 || *kind != Role::DIFFUSE)
             .collect();
         assert_eq!(found, expected, "head {head}");
     }
@@ -81,15 +80,15 @@ fn the_reason_names_score_chance_and_example() {
         texts(attention, &["to be or not"]),
         &[&[&|q, k| hit(k + 1 == q)]],
     );
-    let scores = score_heads(&capture, &ScoreOptions::default(), &()).unwrap();
-    let labels = head_labels(&scores[0], &Rules::default());
+    let scores = score_heads(&capture, &ScoreList::builtin(), &ScoreParams::default(), &()).unwrap();
+    let labels = head_labels(&scores[0], &ScoreList::builtin(), &Rules::default());
     assert_eq!(
         labels[0].reason,
         "1.00 of attention goes to the previous token (chance 0.36; 3 rows); for example 1.00 from `not` (token 3) to `or` (token 2) in sequence 0"
     );
     assert_eq!(labels[0].example.as_ref().unwrap().query_text, "not");
-    let summary = summary(&labels);
-    assert_eq!(summary[&LabelKind::Previous][0].head, scores[0].head);
+    let roles = heads_by_role(&labels, &Rules::default());
+    assert_eq!((&roles[0].0, roles[0].1[0].head), (&Role::PREVIOUS, scores[0].head));
 }
 
 #[test]
@@ -101,10 +100,13 @@ fn rules_are_data() {
         texts(attention, &["to be or not"]),
         &[&[&|q, k| hit(k + 1 == q)]],
     );
-    let scores = score_heads(&capture, &ScoreOptions::default(), &()).unwrap();
+    let scores = score_heads(&capture, &ScoreList::builtin(), &ScoreParams::default(), &()).unwrap();
     let json = serde_json::to_string(&Rules::default()).unwrap();
     let mut rules: Rules = serde_json::from_str(&json).unwrap();
     assert_eq!(rules, Rules::default());
-    rules.0.retain(|rule| rule.kind != LabelKind::Previous);
-    assert_eq!(head_labels(&scores[0], &rules)[0].kind, LabelKind::Positional);
+    rules.0.retain(|rule| rule.role != Role::PREVIOUS);
+    assert_eq!(
+        head_labels(&scores[0], &ScoreList::builtin(), &rules)[0].role,
+        Role::POSITIONAL
+    );
 }

@@ -7,10 +7,11 @@ mod content;
 mod labels;
 mod scores;
 mod similarity;
+mod targets;
 
 use attn_core::*;
 
-/// Attention weights of one head for a sequence of so many queries and keys: `(query, key) -> weight`, rows normalised
+/// Attention weights of one head for a sequence of so many queries and keys: `(query, key) -> weight`, rows normalized
 /// by the softmax.
 type Pattern<'a> = &'a dyn Fn(usize, usize) -> f32;
 

@@ -9,11 +9,11 @@ use super::*;
 use crate::{Error, heads::*};
 
 fn score(capture: &Capture) -> Vec<HeadScores> {
-    score_heads(capture, &ScoreOptions::default(), &()).unwrap()
+    score_heads(capture, &ScoreList::builtin(), &ScoreParams::default(), &()).unwrap()
 }
 
-fn value(scores: &HeadScores, measure: Measure) -> f64 {
-    scores.get(measure).unwrap_or_else(|| panic!("no {measure:?}")).value
+fn value(scores: &HeadScores, measure: ScoreId) -> f64 {
+    scores.get(&measure).unwrap_or_else(|| panic!("no {measure:?}")).value
 }
 
 #[test]
@@ -38,28 +38,28 @@ fn perfect_heads_score_one_and_chance_is_the_share_of_keys() {
     let scores = score(&capture);
     let chance = (1.0 / 7.0 + 1.0 / 5.0) / 2.0;
     let expected = [
-        (Measure::Previous, 6 + 4),
-        (Measure::Next, 6 + 4),
-        (Measure::SelfToken, 7 + 5),
-        (Measure::FirstToken, 6 + 4),
+        (ScoreId::PREVIOUS, 6 + 4),
+        (ScoreId::NEXT, 6 + 4),
+        (ScoreId::SELF_TOKEN, 7 + 5),
+        (ScoreId::FIRST_TOKEN, 6 + 4),
     ];
-    for (head, (measure, rows)) in expected.into_iter().enumerate() {
+    for (head, (measure, rows)) in expected.iter().enumerate() {
         let score = scores[head].get(measure).unwrap();
         assert!((score.value - 1.0).abs() < 1e-5, "{measure:?} {score:?}");
         assert!((score.chance - chance).abs() < 1e-12, "{measure:?} {score:?}");
-        assert_eq!((score.rows, score.permuted), (rows, None));
-        for (other, _) in expected.iter().filter(|(other, _)| *other != measure) {
+        assert_eq!((score.rows, score.permuted), (*rows, None));
+        for (other, _) in expected.iter().filter(|(other, _)| other != measure) {
             // Row 1 has the first token as its previous one, row 0 as itself; a query without its key (previous of 0)
             // is uniform.
-            assert!(value(&scores[head], *other) < 0.3, "{measure:?} {other:?}");
+            assert!(value(&scores[head], other.clone()) < 0.3, "{measure:?} {other:?}");
         }
     }
     // The fifth head looks at token 6, the separator of the long line, where there is one: in the short one it is
     // uniform over 5 keys.
-    let separator = scores[4].get(Measure::Separator).unwrap();
+    let separator = scores[4].get(&ScoreId::SEPARATOR).unwrap();
     assert!((separator.value - (1.0 + 0.2) / 2.0).abs() < 1e-5 && (separator.chance - chance).abs() < 1e-12);
     assert_eq!(separator.rows, 6 + 4);
-    assert!(scores[4].get(Measure::Induction).is_none() && scores[4].get(Measure::SameRow).is_none());
+    assert!(scores[4].get(&ScoreId::INDUCTION).is_none() && scores[4].get(&ScoreId::SAME_ROW).is_none());
 }
 
 #[test]
@@ -73,23 +73,23 @@ fn a_uniform_head_scores_its_chance_everywhere() {
         let capture = planted(attention, mask, texts(attention, &lines), &[&[&|_, _| 1.0]]);
         let scores = &score(&capture)[0];
         for (measure, score) in &scores.scores {
-            let chance = if *measure == Measure::Positional {
+            let chance = if *measure == ScoreId::POSITIONAL {
                 0.0
             } else {
                 score.chance
             };
             assert!((score.value - chance).abs() < 1e-5, "{mask:?} {measure:?} {score:?}");
         }
-        assert!(scores.get(Measure::Identity).is_some());
-        assert!((value(scores, Measure::Entropy) - 1.0).abs() < 1e-6);
+        assert!(scores.get(&ScoreId::IDENTITY).is_some());
+        assert!((value(scores, ScoreId::ENTROPY) - 1.0).abs() < 1e-6);
         // Rows that see one key (the first of a causal line, the only one of `alone`) do not count.
         let visible = match mask {
             Mask::Full => (8.0 + 3.0) / 2.0,
             Mask::Causal => ((2..=8).sum::<usize>() as f64 / 7.0 + 2.5) / 2.0,
             Mask::Window { .. } => ((2 + 6 * 3) as f64 / 7.0 + 2.5) / 2.0,
         };
-        assert!((value(scores, Measure::EffectiveKeys) - visible).abs() < 1e-4);
-        assert_eq!(value(scores, Measure::Sparsity).round(), 0.0);
+        assert!((value(scores, ScoreId::EFFECTIVE_KEYS) - visible).abs() < 1e-4);
+        assert_eq!(value(scores, ScoreId::SPARSITY).round(), 0.0);
     }
 }
 
@@ -106,19 +106,19 @@ fn shape_of_rows_by_hand() {
     );
     let scores = score(&capture);
     // 1.75 bits of 2.
-    assert!((value(&scores[0], Measure::Entropy) - 1.75 / 2.0).abs() < 1e-6);
-    assert!((value(&scores[0], Measure::EffectiveKeys) - 2_f64.powf(1.75)).abs() < 1e-5);
+    assert!((value(&scores[0], ScoreId::ENTROPY) - 1.75 / 2.0).abs() < 1e-6);
+    assert!((value(&scores[0], ScoreId::EFFECTIVE_KEYS) - 2_f64.powf(1.75)).abs() < 1e-5);
     let length = (0.25_f64 + 0.0625 + 2.0 / 64.0).sqrt();
-    assert!((value(&scores[0], Measure::Sparsity) - (2.0 - 1.0 / length)).abs() < 1e-6);
-    let example = scores[0].get(Measure::Entropy).unwrap().example.clone().unwrap();
+    assert!((value(&scores[0], ScoreId::SPARSITY) - (2.0 - 1.0 / length)).abs() < 1e-6);
+    let example = scores[0].get(&ScoreId::ENTROPY).unwrap().example.clone().unwrap();
     assert_eq!(
         (example.sequence, example.query, example.key, example.key_text.as_str()),
         (0, 0, 0, "a")
     );
     for (measure, expected) in [
-        (Measure::Entropy, 0.0),
-        (Measure::EffectiveKeys, 1.0),
-        (Measure::Sparsity, 1.0),
+        (ScoreId::ENTROPY, 0.0),
+        (ScoreId::EFFECTIVE_KEYS, 1.0),
+        (ScoreId::SPARSITY, 1.0),
     ] {
         assert!((value(&scores[1], measure) - expected).abs() < 1e-6);
     }
@@ -135,7 +135,7 @@ fn identity_beats_its_permutation_and_position_does_not_pass_for_it() {
         let same = |q: usize, k: usize| hit(q != k && tokens[q].text == tokens[k].text);
         let capture = planted(attention, Mask::Full, texts(attention, &[line]), &[&[&same]]);
         let scores = &score(&capture)[0];
-        let identity = scores.get(Measure::Identity).unwrap();
+        let identity = scores.get(&ScoreId::IDENTITY).unwrap();
         let repeated: usize = (0..10)
             .filter(|&q| (0..10).any(|k| k != q && tokens[q].text == tokens[k].text))
             .count();
@@ -146,7 +146,7 @@ fn identity_beats_its_permutation_and_position_does_not_pass_for_it() {
         assert!(example.query != example.key && example.query_text == example.key_text);
     }
     let capture = planted(attention, Mask::Full, sequences, &[&[&|q, k| hit(k == q)]]);
-    assert!(value(&score(&capture)[0], Measure::Identity) < 1e-5);
+    assert!(value(&score(&capture)[0], ScoreId::IDENTITY) < 1e-5);
 }
 
 #[test]
@@ -166,20 +166,20 @@ fn positional_heads_are_explained_by_offset_and_content_heads_are_not() {
         ]],
     );
     let scores = score(&capture);
-    let window = scores[0].get(Measure::Positional).unwrap();
+    let window = scores[0].get(&ScoreId::POSITIONAL).unwrap();
     assert!(
         window.value > 0.999 && window.permuted.unwrap() < 0.4 && window.chance == 0.0,
         "{window:?}"
     );
     assert!(
-        scores[1].strength(Measure::Positional).unwrap() < 0.35,
+        scores[1].strength(&crate::heads::scores::POSITIONAL).unwrap() < 0.35,
         "{:?}",
-        scores[1].get(Measure::Positional)
+        scores[1].get(&ScoreId::POSITIONAL)
     );
 }
 
 #[test]
-fn patches_have_rows_columns_and_neighbours() {
+fn patches_have_rows_columns_and_neighbors() {
     let attention = Attention::EncoderSelf;
     let (rows, columns) = (3, 4);
     let patch = |(row, column)| Token {
@@ -228,13 +228,13 @@ fn patches_have_rows_columns_and_neighbours() {
     // Of 13 keys: 3 others in a row, 2 in a column; around, on average, 58 pairs (17 pairs side by side and 12 diagonal
     // ones, twice) over 12 patches.
     let expected = [
-        (Measure::SameRow, 3.0 / 13.0, 12),
-        (Measure::SameColumn, 2.0 / 13.0, 12),
-        (Measure::Neighbour, 58.0 / 12.0 / 13.0, 12),
-        (Measure::SelfToken, 1.0 / 13.0, 13),
+        (ScoreId::SAME_ROW, 3.0 / 13.0, 12),
+        (ScoreId::SAME_COLUMN, 2.0 / 13.0, 12),
+        (ScoreId::NEIGHBOR, 58.0 / 12.0 / 13.0, 12),
+        (ScoreId::SELF_TOKEN, 1.0 / 13.0, 13),
     ];
     for (head, (measure, chance, rows)) in expected.into_iter().enumerate() {
-        let score = scores[head].get(measure).unwrap();
+        let score = scores[head].get(&measure).unwrap();
         assert!(
             (score.value - 1.0).abs() < 1e-5 && (score.chance - chance).abs() < 1e-12,
             "{measure:?} {score:?}"
@@ -242,8 +242,8 @@ fn patches_have_rows_columns_and_neighbours() {
         assert_eq!(score.rows, rows);
         assert!((value(&scores[4], measure) - chance).abs() < 1e-6);
     }
-    for text_only in [Measure::Previous, Measure::Next, Measure::Identity, Measure::Separator] {
-        assert!(scores[0].get(text_only).is_none(), "{text_only:?}");
+    for text_only in [ScoreId::PREVIOUS, ScoreId::NEXT, ScoreId::IDENTITY, ScoreId::SEPARATOR] {
+        assert!(scores[0].get(&text_only).is_none(), "{text_only:?}");
     }
 }
 
@@ -258,14 +258,14 @@ fn cross_attention_that_copies() {
         &[&[&|q, k| hit([(0, 3), (1, 2), (2, 0)].contains(&(q, k)))]],
     );
     let scores = &score(&capture)[0];
-    let identity = scores.get(Measure::Identity).unwrap();
+    let identity = scores.get(&ScoreId::IDENTITY).unwrap();
     assert!((identity.value - 1.0).abs() < 1e-5 && (identity.chance - 0.25).abs() < 1e-12);
     assert_eq!(identity.rows, 2);
     // One of three target tokens looks at the source's end, one at its first token.
-    for measure in [Measure::Separator, Measure::FirstToken] {
-        assert!((value(scores, measure) - 1.0 / 3.0).abs() < 1e-5, "{measure:?}");
+    for measure in [ScoreId::SEPARATOR, ScoreId::FIRST_TOKEN] {
+        assert!((value(scores, measure.clone()) - 1.0 / 3.0).abs() < 1e-5, "{measure:?}");
     }
-    assert!(scores.get(Measure::Previous).is_none() && scores.get(Measure::SelfToken).is_none());
+    assert!(scores.get(&ScoreId::PREVIOUS).is_none() && scores.get(&ScoreId::SELF_TOKEN).is_none());
 }
 
 #[test]
@@ -299,16 +299,16 @@ fn induction_heads_on_repeated_ids() {
             &|_, _| 1.0,
         ]],
     );
-    let scores = repeat_scores(&capture, &()).unwrap();
+    let scores = repeat_scores(&capture, &ScoreList::builtin(), &()).unwrap();
     let chance = (length + 1..=2 * length)
         .map(|query| 1.0 / (query + 1) as f64)
         .sum::<f64>()
         / length as f64;
     for (head, measure, other) in [
-        (0, Measure::Induction, Measure::Duplicate),
-        (1, Measure::Duplicate, Measure::Induction),
+        (0, ScoreId::INDUCTION, ScoreId::DUPLICATE),
+        (1, ScoreId::DUPLICATE, ScoreId::INDUCTION),
     ] {
-        let score = scores[head].get(measure).unwrap();
+        let score = scores[head].get(&measure).unwrap();
         assert!(
             (score.value - 1.0).abs() < 1e-5 && (score.chance - chance).abs() < 1e-12,
             "{score:?}"
@@ -320,10 +320,13 @@ fn induction_heads_on_repeated_ids() {
         let alone = induction_score(alone.view(), Mask::Causal, 1..2 * length + 1).unwrap();
         assert!((alone.value - 1.0).abs() < 1e-5 && (alone.chance - chance).abs() < 1e-12);
     }
-    let mut all = score_heads(&capture, &ScoreOptions::default(), &()).unwrap();
+    let mut all = score_heads(&capture, &ScoreList::builtin(), &ScoreParams::default(), &()).unwrap();
     HeadScores::extend(&mut all, &scores);
-    assert!(all[0].get(Measure::Induction).is_some() && all[0].get(Measure::Entropy).is_some());
-    assert_eq!(head_labels(&all[0], &Rules::default())[0].kind, LabelKind::Induction);
+    assert!(all[0].get(&ScoreId::INDUCTION).is_some() && all[0].get(&ScoreId::ENTROPY).is_some());
+    assert_eq!(
+        head_labels(&all[0], &ScoreList::builtin(), &Rules::default())[0].role,
+        Role::INDUCTION
+    );
 }
 
 #[test]
@@ -343,11 +346,11 @@ fn repeated_ids_are_distinct_inside_and_seeded() {
     assert_ne!(sequences, repeated_ids(10..22, 12, 50, 4).unwrap());
     assert!(matches!(
         repeated_ids(10..21, 12, 1, 0),
-        Err(Error::Setting { name: "vocab", .. })
+        Err(Error::Parameter { name: "vocab", .. })
     ));
     assert!(matches!(
         repeated_ids(10..21, 1, 1, 0),
-        Err(Error::Setting { name: "length", .. })
+        Err(Error::Parameter { name: "length", .. })
     ));
 }
 
@@ -360,7 +363,9 @@ fn what_does_not_repeat_is_named() {
         ("[BOS] a a", "2 tokens"),
     ] {
         let capture = planted(attention, Mask::Causal, texts(attention, &[line]), &[&[&|_, _| 1.0]]);
-        let message = repeat_scores(&capture, &()).unwrap_err().to_string();
+        let message = repeat_scores(&capture, &ScoreList::builtin(), &())
+            .unwrap_err()
+            .to_string();
         assert!(message.starts_with("line 1: ") && message.ends_with(found), "{message}");
     }
     let square = ndarray::Array2::<f32>::eye(6);
@@ -398,15 +403,25 @@ fn the_same_bits_on_any_number_of_threads_and_for_any_company() {
         texts(attention, &lines),
         &[&[&noisy, &steep], &[&steep, &noisy]],
     );
-    let options = ScoreOptions {
+    let options = ScoreParams {
         max_sequences: 25,
         seed: 4,
     };
-    let one = on_threads(1, || score_heads(&capture, &options, &()).unwrap());
-    let four = on_threads(4, || score_heads(&capture, &options, &()).unwrap());
+    let one = on_threads(1, || {
+        score_heads(&capture, &ScoreList::builtin(), &options, &()).unwrap()
+    });
+    let four = on_threads(4, || {
+        score_heads(&capture, &ScoreList::builtin(), &options, &()).unwrap()
+    });
     assert_eq!(one, four);
     assert_eq!(one[0].scores, one[3].scores);
-    let other = score_heads(&capture, &ScoreOptions { seed: 5, ..options }, &()).unwrap();
+    let other = score_heads(
+        &capture,
+        &ScoreList::builtin(),
+        &ScoreParams { seed: 5, ..options },
+        &(),
+    )
+    .unwrap();
     assert_ne!(one, other);
     let json = serde_json::to_string(&one).unwrap();
     assert!(json.contains("\"self_token\""));
@@ -430,7 +445,7 @@ fn progress_is_told_and_obeyed_and_bad_input_is_named() {
         calls.lock().unwrap().push((stage.to_owned(), done, total));
         ControlFlow::Continue(())
     };
-    score_heads(&capture, &ScoreOptions::default(), &listen).unwrap();
+    score_heads(&capture, &ScoreList::builtin(), &ScoreParams::default(), &listen).unwrap();
     let calls = calls.into_inner().unwrap();
     assert_eq!(calls[0], ("head scores".into(), 0, 60));
     assert!(calls.contains(&("head scores".into(), 60, 60)));
@@ -442,25 +457,25 @@ fn progress_is_told_and_obeyed_and_bad_input_is_named() {
         }
     };
     assert!(
-        score_heads(&capture, &ScoreOptions::default(), &stop)
+        score_heads(&capture, &ScoreList::builtin(), &ScoreParams::default(), &stop)
             .unwrap_err()
             .is_cancelled()
     );
 
-    let nothing = ScoreOptions {
+    let nothing = ScoreParams {
         max_sequences: 0,
-        ..ScoreOptions::default()
+        ..ScoreParams::default()
     };
     assert!(matches!(
-        score_heads(&capture, &nothing, &()),
-        Err(Error::Setting {
+        score_heads(&capture, &ScoreList::builtin(), &nothing, &()),
+        Err(Error::Parameter {
             name: "max_sequences",
             ..
         })
     ));
     let alone = planted(attention, Mask::Full, texts(attention, &["a", "b"]), &[&[&|_, _| 1.0]]);
     assert!(matches!(
-        score_heads(&alone, &ScoreOptions::default(), &()),
+        score_heads(&alone, &ScoreList::builtin(), &ScoreParams::default(), &()),
         Err(Error::Empty { .. })
     ));
     // Finite vectors whose product is not.
@@ -476,7 +491,7 @@ fn progress_is_told_and_obeyed_and_bad_input_is_named() {
             _ => 1.0,
         },
     );
-    let message = score_heads(&huge, &ScoreOptions::default(), &())
+    let message = score_heads(&huge, &ScoreList::builtin(), &ScoreParams::default(), &())
         .unwrap_err()
         .to_string();
     assert!(
@@ -484,7 +499,7 @@ fn progress_is_told_and_obeyed_and_bad_input_is_named() {
         "{message}"
     );
     for error in [
-        divergence(&huge, attention, &DivergenceOptions::default(), &()).unwrap_err(),
+        divergence(&huge, attention, &DivergenceParams::default(), &()).unwrap_err(),
         capture_rollout(&huge, attention, 0, &()).unwrap_err(),
     ] {
         assert!(matches!(error, Error::NotFinite { .. }), "{error}");
@@ -528,12 +543,12 @@ proptest! {
             entropy += h / rows;
             with_entropy += 1.0;
         }
-        prop_assert!((value(scores, Measure::Previous) - previous / sequences).abs() < 1e-5);
-        prop_assert!((value(scores, Measure::Entropy) - entropy / with_entropy).abs() < 1e-5);
+        prop_assert!((value(scores, ScoreId::PREVIOUS) - previous / sequences).abs() < 1e-5);
+        prop_assert!((value(scores, ScoreId::ENTROPY) - entropy / with_entropy).abs() < 1e-5);
         for (measure, score) in &scores.scores {
-            let top = if *measure == Measure::EffectiveKeys { 9.0 } else { 1.0 + 1e-6 };
+            let top = if *measure == ScoreId::EFFECTIVE_KEYS { 9.0 } else { 1.0 + 1e-6 };
             prop_assert!((0.0..=top).contains(&score.value) && (0.0..=top).contains(&score.chance), "{measure:?} {score:?}");
-            prop_assert!(scores.strength(*measure).is_some_and(|s| (0.0..=1.0).contains(&s)));
+            prop_assert!(scores.strength(ScoreList::builtin().get(measure).unwrap()).is_some_and(|s| (0.0..=1.0).contains(&s)));
         }
     }
 }

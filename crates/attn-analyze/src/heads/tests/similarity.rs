@@ -4,7 +4,7 @@ use attn_core::*;
 use ndarray::{Array2, array};
 
 use super::*;
-use crate::{Error, heads::*, rng::Rng};
+use crate::{Error, Rng, heads::*};
 
 #[test]
 fn divergence_of_equal_and_of_disjoint_rows() {
@@ -17,7 +17,7 @@ fn divergence_of_equal_and_of_disjoint_rows() {
         texts(attention, &["a b c d", "a b c d e f"]),
         &[&[&even, &odd], &[&even, &|_, _| 1.0]],
     );
-    let pairs = divergence(&capture, attention, &DivergenceOptions::default(), &()).unwrap();
+    let pairs = divergence(&capture, attention, &DivergenceParams::default(), &()).unwrap();
     let close = |a: usize, b: usize, expected: f32| {
         let found = pairs.get(a, b).unwrap();
         assert!((found - expected).abs() < 1e-5, "{a} {b}: {found} {expected}");
@@ -56,14 +56,14 @@ fn divergence_agrees_with_its_definition() {
             .sum();
         expected += sum / rows as f64 / 2.0;
     }
-    let found = divergence(&capture, attention, &DivergenceOptions::default(), &()).unwrap();
+    let found = divergence(&capture, attention, &DivergenceParams::default(), &()).unwrap();
     assert!((f64::from(found.condensed()[0]) - expected).abs() < 1e-6);
     for threads in [1, 3] {
         assert_eq!(
             on_threads(threads, || divergence(
                 &capture,
                 attention,
-                &DivergenceOptions::default(),
+                &DivergenceParams::default(),
                 &()
             )
             .unwrap()),
@@ -71,7 +71,7 @@ fn divergence_agrees_with_its_definition() {
         );
     }
     // A sample of one row of one sequence is still a divergence.
-    let little = DivergenceOptions {
+    let little = DivergenceParams {
         max_sequences: 1,
         max_queries: 1,
         seed: 1,
@@ -81,13 +81,13 @@ fn divergence_agrees_with_its_definition() {
         divergence(&capture, Attention::Cross, &little, &()),
         Err(Error::Empty { .. })
     ));
-    let none = DivergenceOptions {
+    let none = DivergenceParams {
         max_queries: 0,
         ..little
     };
     assert!(matches!(
         divergence(&capture, attention, &none, &()),
-        Err(Error::Setting { .. })
+        Err(Error::Parameter { .. })
     ));
 }
 
@@ -125,7 +125,7 @@ fn cka_of_turned_scaled_and_moved_clouds_is_one() {
     let other = [random(40, 3, 2), random(40, 3, 3)];
     let dead = [Array2::ones((40, 3)), Array2::zeros((40, 3))];
     let capture = clouds(attention, &[[q, k], turned, other, dead]);
-    let cka = query_key_cka(&capture, attention, &CkaOptions::default(), &()).unwrap();
+    let cka = query_key_cka(&capture, attention, &CkaParams::default(), &()).unwrap();
     assert!((cka.similarity.get(0, 1).unwrap() - 1.0).abs() < 1e-5);
     assert!(cka.similarity.get(0, 2).unwrap() < 0.3);
     assert!((cka.similarity.get(0, 2).unwrap() - cka.similarity.get(1, 2).unwrap()).abs() < 1e-5);
@@ -141,7 +141,7 @@ fn cka_of_independent_clouds_is_its_chance_and_near_the_theory() {
         .map(|h| [random(n, d, 2 * h), random(n, d, 2 * h + 1)])
         .collect();
     let capture = clouds(attention, &heads);
-    let cka = query_key_cka(&capture, attention, &CkaOptions::default(), &()).unwrap();
+    let cka = query_key_cka(&capture, attention, &CkaParams::default(), &()).unwrap();
     let mean = |pairs: &HeadPairs| {
         pairs.condensed().iter().map(|&v| f64::from(v)).sum::<f64>() / pairs.condensed().len() as f64
     };
@@ -154,14 +154,14 @@ fn cka_of_independent_clouds_is_its_chance_and_near_the_theory() {
             on_threads(threads, || query_key_cka(
                 &capture,
                 attention,
-                &CkaOptions::default(),
+                &CkaParams::default(),
                 &()
             )
             .unwrap()),
             cka
         );
     }
-    let few = CkaOptions { max_tokens: 1, seed: 0 };
+    let few = CkaParams { max_tokens: 1, seed: 0 };
     assert!(matches!(
         query_key_cka(&capture, attention, &few, &()),
         Err(Error::Empty { .. })
@@ -183,7 +183,7 @@ fn chance_is_the_mean_over_all_permutations_of_the_tokens() {
         query_key_cka(
             &clouds(attention, &[a.clone(), b.clone()]),
             attention,
-            &CkaOptions::default(),
+            &CkaParams::default(),
             &(),
         )
         .unwrap()
@@ -220,7 +220,7 @@ fn cross_attention_has_clouds_of_different_tokens() {
         texts(attention, &["a b c d > x y z"]),
         &[&[&|q, k| hit(q == k), &|q, k| hit(k == q)]],
     );
-    let cka = query_key_cka(&capture, attention, &CkaOptions::default(), &()).unwrap();
+    let cka = query_key_cka(&capture, attention, &CkaParams::default(), &()).unwrap();
     assert!((cka.similarity.condensed()[0] - 1.0).abs() < 1e-5);
     assert!((0.0..1.0).contains(&cka.chance.condensed()[0]));
     let error = capture_rollout(&capture, attention, 0, &()).unwrap_err();
@@ -302,10 +302,10 @@ fn every_long_computation_can_be_cancelled() {
             }
         };
         for error in [
-            divergence(&capture, attention, &DivergenceOptions::default(), &stop).unwrap_err(),
-            query_key_cka(&capture, attention, &CkaOptions::default(), &stop).unwrap_err(),
+            divergence(&capture, attention, &DivergenceParams::default(), &stop).unwrap_err(),
+            query_key_cka(&capture, attention, &CkaParams::default(), &stop).unwrap_err(),
             capture_rollout(&capture, attention, 0, &stop).unwrap_err(),
-            repeat_scores(&capture, &stop).unwrap_err(),
+            repeat_scores(&capture, &ScoreList::builtin(), &stop).unwrap_err(),
             random_composition(8, 2, 4, 0, &stop).unwrap_err(),
         ] {
             assert!(

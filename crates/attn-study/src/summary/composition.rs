@@ -1,11 +1,11 @@
-//! Heads that read what earlier heads write, as far as their weights tell: the pairs behind induction, and others.
+//! Composition of heads by their weights: heads that read the output of earlier heads, as those behind induction.
 
 use attn_analyze::heads::{Composition, compositions, random_composition};
 use attn_core::{HeadId, HeadWeights, Progress};
 use attn_models::Capturer;
 use serde::Serialize;
 
-use super::SummaryOptions;
+use super::SummaryParams;
 use crate::Error;
 
 /// Multiplications that are worth a line on a page: a minute for two cores. A model of a thousand heads would take hours.
@@ -13,20 +13,20 @@ const AFFORDED: f64 = 4e11;
 /// Random pairs of heads that a ratio is set beside.
 const DRAWS: usize = 40;
 
-/// Through which of its vectors a head reads an earlier one.
+/// The vectors through which a head reads an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
-    /// Its queries: where it looks from depends on what the earlier head wrote there.
+pub enum CompositionKind {
+    /// Q-composition: its queries depend on what the earlier head wrote.
     Query,
-    /// Its keys: what it looks for was written there by the earlier head, as in induction.
+    /// K-composition: its keys were written by the earlier head, as in induction.
     Key,
-    /// Its values: it passes on what the earlier head wrote.
+    /// V-composition: it passes on what the earlier head wrote.
     Value,
 }
 
-impl Way {
-    /// The word for it.
+impl CompositionKind {
+    /// Name of the vectors.
     pub fn name(self) -> &'static str {
         match self {
             Self::Query => "queries",
@@ -36,30 +36,30 @@ impl Way {
     }
 }
 
-/// A head that reads what an earlier one writes (Elhage et al. 2021, *A mathematical framework for transformer circuits*).
+/// A head that reads the output of an earlier one (Elhage et al. 2021, *A mathematical framework for transformer circuits*).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct ChainedHeads {
+pub struct ComposedHeads {
     /// The head that writes.
     pub earlier: HeadId,
     /// The head that reads.
     pub later: HeadId,
-    /// Through what.
-    pub way: Way,
+    /// The vectors of the later head.
+    pub kind: CompositionKind,
     /// Their composition: 1 if one direction is all that either uses.
     pub ratio: f64,
-    /// What random matrices of this size give.
+    /// That of random matrices of this size.
     pub random: f64,
-    /// That of the median pair of this model, the same way.
+    /// That of the median pair of this model, through the same vectors.
     pub median: f64,
 }
 
-/// The strongest pairs of each attention and way, those farthest above the median pair first; nothing for models too large, or of
+/// The strongest pairs of each attention and kind, those farthest above the median pair first; nothing for models too large, or of
 /// one layer.
 pub(super) fn strongest(
     model: &Capturer,
-    options: &SummaryOptions,
+    params: &SummaryParams,
     progress: &dyn Progress,
-) -> Result<Vec<ChainedHeads>, Error> {
+) -> Result<Vec<ComposedHeads>, Error> {
     let info = model.model().info();
     let cost = |attention: &attn_core::AttentionInfo| {
         let heads = (attention.heads * attention.layers.len()) as f64;
@@ -69,7 +69,7 @@ pub(super) fn strongest(
         return Ok(Vec::new());
     }
     let weights = model.model().head_weights()?;
-    let mut chained = Vec::new();
+    let mut composed = Vec::new();
     for attention in &info.attentions {
         let heads: Vec<HeadWeights> = weights
             .iter()
@@ -80,27 +80,27 @@ pub(super) fn strongest(
         if pairs.is_empty() {
             continue;
         }
-        let random = random_composition(info.hidden_size, attention.head_dim, DRAWS, options.seed, progress)?.mean;
-        let ways: [(Way, fn(&Composition) -> f64); 3] = [
-            (Way::Query, |pair| pair.query),
-            (Way::Key, |pair| pair.key),
-            (Way::Value, |pair| pair.value),
+        let random = random_composition(info.hidden_size, attention.head_dim, DRAWS, params.seed, progress)?.mean;
+        let kinds: [(CompositionKind, fn(&Composition) -> f64); 3] = [
+            (CompositionKind::Query, |pair| pair.query),
+            (CompositionKind::Key, |pair| pair.key),
+            (CompositionKind::Value, |pair| pair.value),
         ];
-        for (way, ratio) in ways {
+        for (kind, ratio) in kinds {
             let mut sorted: Vec<f64> = pairs.iter().map(ratio).collect();
             sorted.sort_by(f64::total_cmp);
             let median = sorted[sorted.len() / 2];
-            chained.extend(pairs.iter().map(|pair| ChainedHeads {
+            composed.extend(pairs.iter().map(|pair| ComposedHeads {
                 earlier: pair.earlier,
                 later: pair.later,
-                way,
+                kind,
                 ratio: ratio(pair),
                 random,
                 median,
             }));
         }
     }
-    chained.sort_by(|a, b| (b.ratio - b.median).total_cmp(&(a.ratio - a.median)));
-    chained.truncate(options.alike);
-    Ok(chained)
+    composed.sort_by(|a, b| (b.ratio - b.median).total_cmp(&(a.ratio - a.median)));
+    composed.truncate(params.pairs);
+    Ok(composed)
 }

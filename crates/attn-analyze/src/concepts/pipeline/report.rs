@@ -1,17 +1,18 @@
-//! The report: tables per layer, clusters with words in their sentences.
+//! A study as Markdown: tables per layer, clusters with words in their sentences.
 
 use std::fmt::Write as _;
 
-use attn_sdk::analyze::concepts::Against;
-
-use super::study::{Agreement, Encoded, Layer, Study, around};
+use super::{Agreement, ConceptLayer, ConceptSpace, ConceptStudy};
+use crate::concepts::Against;
 
 /// Clusters shown per layer.
 const SHOWN: usize = 12;
 /// Clusters that carried a prediction, per layer.
 const CARRIED: usize = 4;
+/// Letters around a quoted word.
+const REACH: usize = 40;
 
-pub(crate) fn number(against: &Against) -> String {
+fn number(against: &Against) -> String {
     match against.chance {
         Some(chance) => format!("{:.3} ({:.3} ± {:.3})", against.value, chance.mean, chance.deviation),
         None => format!("{:.3}", against.value),
@@ -26,50 +27,54 @@ fn count(against: &Against) -> String {
     }
 }
 
-/// One line per layer and label set, for the terminal.
-pub(crate) fn summary(study: &Study) -> Vec<String> {
-    let mut lines = Vec::new();
-    for model in &study.models {
-        lines.push(model.model.clone());
-        for layer in &model.layers {
-            lines.extend(layer.rows.iter().map(|row| {
-                let (aligned, covered) = (number(&row.aligned), number(&row.covered));
-                format!(
-                    "layer {:>2}  {:<10} aligned {aligned}  covered {covered}",
-                    layer.layer, row.label_set
-                )
-            }));
+impl ConceptStudy {
+    /// A line per layer and label set, for a terminal.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for model in &self.models {
+            lines.push(model.model.clone());
+            for layer in &model.layers {
+                lines.extend(layer.rows.iter().map(|row| {
+                    let (aligned, covered) = (number(&row.aligned), number(&row.covered));
+                    format!(
+                        "layer {:>2}  {:<10} aligned {aligned}  covered {covered}",
+                        layer.layer, row.label_set
+                    )
+                }));
+            }
         }
+        lines
     }
-    lines
-}
 
-pub(crate) fn markdown(study: &Study) -> String {
-    let names: Vec<&str> = study.models.iter().map(|model| model.model.as_str()).collect();
-    let mut out = format!("# Latent concepts of {}\n", names.join(" and "));
-    out += "\nIn brackets: the same with permuted labels, mean ± standard deviation. `aligned` is the share of clusters with one \
-            label to at least the threshold, `covered` the share of labels with such a cluster, `score` their mean.\n";
-    for model in &study.models {
-        encoded(&mut out, model, study);
-    }
-    if let [before, after] = study.models.as_slice() {
-        let _ = writeln!(
-            out,
-            "\n# {} against {}\n\nShare of the clusters of one that are found again in the other.\n\n| layer | of {} in {} | of {} in {} \
-             |\n|---|---|---|",
-            before.model, after.model, before.model, after.model, after.model, before.model
-        );
-        for row in &study.transfer {
-            let (survive, known) = (number(&row.survive), number(&row.known_before));
-            let _ = writeln!(out, "| {} | {survive} | {known} |", row.layer);
+    /// The report as Markdown. A study read from a file has no text to quote.
+    pub fn markdown(&self) -> String {
+        let names: Vec<&str> = self.models.iter().map(|model| model.model.as_str()).collect();
+        let mut out = format!("# Latent concepts of {}\n", names.join(" and "));
+        out += "\nIn brackets: the same with permuted labels, mean ± standard deviation. `aligned` is the share of clusters \
+                with one label to at least the threshold, `covered` the share of labels with such a cluster, `score` their \
+                mean.\n";
+        for model in &self.models {
+            space(&mut out, model, self);
         }
+        if let [before, after] = self.models.as_slice() {
+            let (before, after) = (&before.model, &after.model);
+            let _ = writeln!(
+                out,
+                "\n# {before} against {after}\n\nShare of the clusters of one that are found again in the other.\n\n\
+                 | layer | of {before} in {after} | of {after} in {before} |\n|---|---|---|"
+            );
+            for row in &self.transfer {
+                let (survive, known) = (number(&row.survive), number(&row.known_before));
+                let _ = writeln!(out, "| {} | {survive} | {known} |", row.layer);
+            }
+        }
+        between(&mut out, self);
+        out
     }
-    between(&mut out, study);
-    out
 }
 
 /// Every layer of the first model beside every layer of the last.
-fn between(out: &mut String, study: &Study) {
+fn between(out: &mut String, study: &ConceptStudy) {
     let (Some(first), Some(last)) = (study.models.first(), study.models.last()) else {
         return;
     };
@@ -92,7 +97,7 @@ fn between(out: &mut String, study: &Study) {
     }
 }
 
-fn encoded(out: &mut String, model: &Encoded, study: &Study) {
+fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
     let (rare, frequent) = (model.filtered.rare, model.filtered.frequent);
     let _ = writeln!(
         out,
@@ -151,7 +156,7 @@ fn encoded(out: &mut String, model: &Encoded, study: &Study) {
 }
 
 /// Which clusters carried one prediction.
-fn prediction(out: &mut String, model: &Encoded) {
+fn prediction(out: &mut String, model: &ConceptSpace) {
     let Some(found) = &model.explanation else { return };
     let _ = writeln!(
         out,
@@ -159,7 +164,11 @@ fn prediction(out: &mut String, model: &Encoded) {
          logits, {:+.2} here and {:+.2} for padding alone, summed over the words of each cluster; {:.1} % of it is missed by the \
          integral. Positive: speaks for {}. \\*: a word that was left out of the clustering; it counts for the cluster with the nearest \
          mean.\n",
-        model.text.sentences[found.sentence].text,
+        model
+            .text
+            .sentences
+            .get(found.sentence)
+            .map_or("", |sentence| &sentence.text),
         found.class,
         found.probability,
         found.against,
@@ -198,11 +207,9 @@ fn prediction(out: &mut String, model: &Encoded) {
 }
 
 /// The largest clusters of a layer, with the words of each in up to three sentences.
-fn clusters(out: &mut String, layer: &Layer, model: &Encoded) {
+fn clusters(out: &mut String, layer: &ConceptLayer, model: &ConceptSpace) {
     let _ = writeln!(out, "\n## Layer {}: the largest clusters\n", layer.layer);
-    let mut order: Vec<usize> = (0..layer.clusters.len()).collect();
-    order.sort_by_key(|&at| std::cmp::Reverse(layer.clusters[at].members.len()));
-    for &at in order.iter().take(SHOWN) {
+    for at in layer.largest().into_iter().take(SHOWN) {
         let cluster = &layer.clusters[at];
         let _ = writeln!(out, "- **{}**: {} words", cluster.name.text, cluster.members.len());
         for &member in cluster
@@ -211,10 +218,42 @@ fn clusters(out: &mut String, layer: &Layer, model: &Encoded) {
             .step_by((cluster.members.len() / 3).max(1))
             .take(3)
         {
-            let word = &model.words.words[member];
-            let sentence = &model.text.sentences[word.sentence];
-            let [before, it, after] = around(&sentence.text, sentence.words[word.index].span, 40);
-            let _ = writeln!(out, "  - {before}**{it}**{after}");
+            if let Some([before, it, after]) = model.excerpt(member, REACH) {
+                let _ = writeln!(out, "  - {before}**{it}**{after}");
+            }
         }
     }
+}
+
+impl ConceptSpace {
+    /// A word in its sentence: about `reach` letters before it, the word, as many after it. `None` for a word that the text
+    /// lacks.
+    pub fn excerpt(&self, word: usize, reach: usize) -> Option<[String; 3]> {
+        let word = self.words.words.get(word)?;
+        let sentence = self.text.sentences.get(word.sentence)?;
+        Some(excerpt(&sentence.text, sentence.words.get(word.index)?.span, reach))
+    }
+}
+
+/// A place of a text with whole words of about `reach` letters on each side: before it, it, after it.
+///
+/// ```
+/// use attn_analyze::concepts::excerpt;
+///
+/// assert_eq!(excerpt("the old cat sat down", (8, 11), 5), ["… old ", "cat", " sat …"]);
+/// ```
+pub fn excerpt(text: &str, (start, end): (usize, usize), reach: usize) -> [String; 3] {
+    let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+    let (before, after) = (part(0..start), part(end..text.len()));
+    let cut = before.char_indices().rev().nth(reach).map(|(at, _)| &before[at..]);
+    let before = match cut.and_then(|cut| cut.split_once(' ')) {
+        Some((_, kept)) => format!("… {kept}"),
+        None => before.to_owned(),
+    };
+    let cut = after.char_indices().nth(reach).map(|(at, _)| &after[..at]);
+    let after = match cut.and_then(|cut| cut.rsplit_once(' ')) {
+        Some((kept, _)) => format!("{kept} …"),
+        None => after.to_owned(),
+    };
+    [before, part(start..end).to_owned(), after]
 }

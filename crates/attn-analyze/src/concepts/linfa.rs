@@ -1,0 +1,154 @@
+//! Clustering methods of `linfa-clustering` as [`Clusterer`]s: one with noise, one with overlapping clusters.
+
+use attn_core::{Progress, progress::step};
+use linfa_clustering::{Dbscan, GaussianMixtureModel};
+use linfa_lib::{
+    DatasetBase, ParamGuard,
+    traits::{Fit, Predict, Transformer},
+};
+use ndarray::ArrayView2;
+
+use super::{Clusterer, Clustering, Partition, points::check};
+use crate::Error;
+
+/// DBSCAN (Ester et al. 1996): clusters are dense regions, the points between them are noise. It finds the number of
+/// clusters by itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DbscanClusterer {
+    /// Largest Euclidean distance of neighbors, above 0.
+    pub radius: f32,
+    /// Neighbors that make a point the core of a cluster, at least 2. Default 5.
+    pub min_points: usize,
+}
+
+impl DbscanClusterer {
+    /// With a radius, and 5 neighbors.
+    pub fn new(radius: f32) -> Self {
+        Self { radius, min_points: 5 }
+    }
+}
+
+impl Clusterer for DbscanClusterer {
+    fn name(&self) -> &str {
+        "DBSCAN"
+    }
+
+    fn cluster(&self, points: ArrayView2<'_, f32>, _: usize, progress: &dyn Progress) -> Result<Clustering, Error> {
+        check(points)?;
+        step(progress, "DBSCAN", 0, 1)?;
+        let params = Dbscan::params::<f32>(self.min_points).tolerance(self.radius);
+        let params = params.check().map_err(|error| Error::Parameter {
+            name: "dbscan",
+            expected: error.to_string(),
+            found: format!("min_points {}, radius {}", self.min_points, self.radius),
+        })?;
+        let clusters = params.transform(&points.to_owned());
+        step(progress, "DBSCAN", 1, 1)?;
+        Ok(Partition::with_noise(clusters).into())
+    }
+}
+
+/// A mixture of Gaussians with full covariances, fitted by expectation maximization; each point is in its likeliest
+/// cluster. Covariances need many points per cluster: reduce vectors to some tens of dimensions first. The seed is linfa's
+/// own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GaussianMixtureClusterer {
+    /// Iterations at most. Default 100.
+    pub iterations: u64,
+    /// Added to the diagonal of covariances. Default 1e-6.
+    pub regularization: f64,
+}
+
+impl Default for GaussianMixtureClusterer {
+    fn default() -> Self {
+        Self {
+            iterations: 100,
+            regularization: 1e-6,
+        }
+    }
+}
+
+impl Clusterer for GaussianMixtureClusterer {
+    fn name(&self) -> &str {
+        "Gaussian mixture"
+    }
+
+    fn cluster(
+        &self,
+        points: ArrayView2<'_, f32>,
+        clusters: usize,
+        progress: &dyn Progress,
+    ) -> Result<Clustering, Error> {
+        const STAGE: &str = "Gaussian mixture";
+        check(points)?;
+        if !(1..=points.nrows()).contains(&clusters) {
+            return Err(Error::Parameter {
+                name: "clusters",
+                expected: format!("1 to the {} points", points.nrows()),
+                found: clusters.to_string(),
+            });
+        }
+        step(progress, STAGE, 0, 1)?;
+        let failed = |error: &dyn std::fmt::Display| Error::Clustering {
+            method: STAGE.to_owned(),
+            reason: error.to_string(),
+        };
+        let params = GaussianMixtureModel::params(clusters)
+            .max_n_iterations(self.iterations)
+            .reg_covariance(self.regularization)
+            .check()
+            .map_err(|error| failed(&error))?;
+        let points = DatasetBase::from(points.mapv(f64::from));
+        let model = params.fit(&points).map_err(|error| failed(&error))?;
+        let clusters = model.predict(&points);
+        step(progress, STAGE, 1, 1)?;
+        Ok(Partition::with_noise(clusters.into_iter().map(Some)).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::Rng;
+
+    /// Three round clouds of 30 points, and 5 points far from all.
+    fn clouds() -> Array2<f32> {
+        let mut rng = Rng::new(1, &[]);
+        Array2::from_shape_fn((95, 2), |(row, column)| {
+            let center = [[0.0, 0.0], [20.0, 0.0], [0.0, 20.0]];
+            match row.checked_sub(90) {
+                None => (center[row / 30][column] + rng.normal()) as f32,
+                Some(far) => (100 * (far + 1)) as f32,
+            }
+        })
+    }
+
+    #[test]
+    fn dense_regions_are_clusters_and_the_rest_is_noise() {
+        let found = DbscanClusterer::new(3.0)
+            .cluster(clouds().view(), 0, &())
+            .unwrap()
+            .partition;
+        assert_eq!((found.count(), found.noise()), (3, 5));
+        for cloud in 0..3 {
+            assert!(
+                found.of()[30 * cloud..30 * (cloud + 1)]
+                    .iter()
+                    .all(|of| *of == Some(cloud))
+            );
+        }
+        assert!(DbscanClusterer::new(0.0).cluster(clouds().view(), 0, &()).is_err());
+    }
+
+    #[test]
+    fn a_mixture_finds_round_clouds() {
+        let points = clouds().slice(ndarray::s![..90, ..]).to_owned();
+        let method = GaussianMixtureClusterer::default();
+        let found = method.cluster(points.view(), 3, &()).unwrap().partition;
+        let truth = Partition::new(&(0..90).map(|row| row / 30).collect::<Vec<_>>());
+        assert!(crate::concepts::adjusted_rand(&found, &truth).unwrap() > 0.95);
+        assert!(method.cluster(points.view(), 0, &()).is_err());
+    }
+}

@@ -1,0 +1,133 @@
+//! A prediction in terms of clusters.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConceptLayer, ConceptSpace, Reading};
+use crate::{
+    Error, Result,
+    concepts::{Carried, Partition, Subwords, Word, Words, carried, means},
+};
+
+/// A prediction of a class for one sentence, with an attribution to its tokens. Attribution needs the model: it is an input
+/// here, by any method.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Index of the sentence.
+    pub sentence: usize,
+    /// The most likely class.
+    pub class: String,
+    /// Its probability.
+    pub probability: f64,
+    /// The second most likely class: weights speak for the first and against this one.
+    pub against: String,
+    /// Difference of the logits of both classes.
+    pub value: f32,
+    /// The same difference for the baseline of the attribution.
+    pub baseline: f32,
+    /// Share of the difference that the attribution misses.
+    pub gap: f64,
+    /// Weight of each token of the sequence, special tokens included.
+    pub weights: Vec<f32>,
+}
+
+/// A prediction in terms of clusters, layer by layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Index of the sentence.
+    pub sentence: usize,
+    /// The most likely class.
+    pub class: String,
+    /// Its probability.
+    pub probability: f64,
+    /// The second most likely class: weights speak for the first and against this one.
+    pub against: String,
+    /// Difference of the logits of both classes.
+    pub value: f32,
+    /// The same difference for the baseline of the attribution.
+    pub baseline: f32,
+    /// Share of the difference that the attribution misses.
+    pub gap: f64,
+    /// The words of the sentence.
+    pub words: Words,
+    /// Whether each word was clustered.
+    pub clustered: Vec<bool>,
+    /// The clusters of each layer of the space. Clusters are indices into [`ConceptLayer::clusters`].
+    pub layers: Vec<Carried>,
+}
+
+impl Explanation {
+    pub(super) fn new(
+        space: &ConceptSpace,
+        reading: &Reading<'_>,
+        prediction: Prediction,
+        subwords: Subwords,
+    ) -> Result<Self> {
+        let sentence = prediction.sentence;
+        let count = reading.text.sentences.len();
+        if sentence >= count {
+            return Err(Error::Parameter {
+                name: "sentence",
+                expected: format!("an index below {count}"),
+                found: sentence.to_string(),
+            });
+        }
+        let mut words = Words::find(&reading.text, reading.capture, reading.side)?;
+        words.words.retain(|word| word.sentence == sentence);
+        let place = |word: &Word| space.words.words.iter().position(|other| other == word);
+        let places: Vec<Option<usize>> = words.words.iter().map(place).collect();
+        let mut layers = Vec::with_capacity(space.layers.len());
+        for layer in &space.layers {
+            let of = clusters(space, reading, &words, &places, layer, subwords)?;
+            let mut found = carried(
+                &Partition::with_noise(of.iter().copied()),
+                &words,
+                sentence,
+                &prediction.weights,
+            )?;
+            for part in &mut found.clusters {
+                // Partitions number anew; any of its words knows the cluster.
+                let word = part.words.first().and_then(|&word| of.get(word).copied().flatten());
+                part.cluster = word.unwrap_or(part.cluster);
+            }
+            layers.push(found);
+        }
+        Ok(Self {
+            sentence,
+            class: prediction.class,
+            probability: prediction.probability,
+            against: prediction.against,
+            value: prediction.value,
+            baseline: prediction.baseline,
+            gap: prediction.gap,
+            words,
+            clustered: places.iter().map(Option::is_some).collect(),
+            layers,
+        })
+    }
+}
+
+/// The cluster of each word of a sentence; of words that were left out of the clustering, the one with the nearest mean.
+fn clusters(
+    space: &ConceptSpace,
+    reading: &Reading<'_>,
+    here: &Words,
+    places: &[Option<usize>],
+    layer: &ConceptLayer,
+    subwords: Subwords,
+) -> Result<Vec<Option<usize>>> {
+    let vectors = |words: &Words| words.vectors(reading.capture, reading.side, layer.layer, subwords);
+    let centroids = means(vectors(&space.words)?.view(), &layer.partition);
+    let own = vectors(here)?;
+    let nearest = |word: usize| {
+        let distance = |cluster: usize| {
+            let difference = &own.row(word) - &centroids.row(cluster);
+            difference.dot(&difference)
+        };
+        (0..centroids.nrows()).min_by(|&a, &b| distance(a).total_cmp(&distance(b)))
+    };
+    let of = places.iter().enumerate().map(|(word, place)| match place {
+        Some(place) => layer.partition.cluster(*place),
+        None => nearest(word),
+    });
+    Ok(of.collect())
+}

@@ -1,0 +1,237 @@
+//! The pipeline of latent concepts: words of a text, their clusters in every layer, alignment with labels, names, a map,
+//! and the comparison of two models.
+
+mod curves;
+mod explanation;
+mod params;
+mod report;
+mod space;
+mod study;
+
+use std::sync::Arc;
+
+use attn_core::{Capture, Progress, Side, progress::step};
+
+pub use self::{
+    curves::{Curve, LayerCurves, LayerRow},
+    explanation::{Explanation, Prediction},
+    params::PipelineParams,
+    report::excerpt,
+    space::{Agreement, Branches, ConceptCluster, ConceptLayer, ConceptSpace, LabelRow},
+    study::{ConceptStudy, Transfer},
+};
+use super::{Clusterer, FrequencyFilter, LabelSet, TaggedText, Ward, Words, clusterer::Clustering};
+use crate::{Error, Result};
+
+/// The first words of the stage of [`Progress`] that counts the layers of a model. Other stages run within it.
+pub const LAYERS: &str = "layers of ";
+
+/// A text that a model has read.
+#[derive(Debug, Clone)]
+pub struct Reading<'a> {
+    /// Name of the model, for tables; with that of the text, if a model reads two.
+    pub model: String,
+    /// The text.
+    pub text: Arc<TaggedText>,
+    /// The capture: sequence `i` is sentence `i`, with hidden states.
+    pub capture: &'a Capture,
+    /// The side of the tokens.
+    pub side: Side,
+}
+
+impl<'a> Reading<'a> {
+    /// A reading by the first stack of a model: the encoder of an encoder, the decoder of a decoder.
+    pub fn new(model: impl Into<String>, text: Arc<TaggedText>, capture: &'a Capture) -> Self {
+        let attention = capture.model().attentions.first();
+        Self {
+            model: model.into(),
+            text,
+            side: attention.map_or(Side::Encoder, |info| info.attention.query_side()),
+            capture,
+        }
+    }
+
+    /// The last layer with hidden states.
+    fn depth(&self) -> usize {
+        let attentions = &self.capture.model().attentions;
+        attentions.first().map_or(0, |info| info.layers.len())
+    }
+}
+
+/// The steps from captures to concepts, with checked settings.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use attn_analyze::concepts::{Pipeline, PipelineParams, Reading, TaggedText};
+/// use attn_core::*;
+///
+/// // A model without attention to speak of; its hidden state tells nouns from verbs.
+/// let text = TaggedText::word_tag("cat_N runs_V dog_N sleeps_V\ndog_N runs_V cat_N sleeps_V", "example", '_')?;
+/// let layer = LayerAttention { scale: 1.0, mask: Mask::Full };
+/// let attention = Attention::EncoderSelf;
+/// let model = ModelInfo {
+///     name: "toy".into(), family: "bert".into(), hidden_size: 2, vocab_size: None, max_tokens: None,
+///     positions: Positions::None,
+///     attentions: vec![AttentionInfo { attention, heads: 1, kv_heads: 1, head_dim: 2, layers: vec![layer], relative_bias: None }],
+/// };
+/// let sequence = |sentence: &attn_analyze::concepts::TaggedSentence| Sequence {
+///     text: Some(sentence.text.clone()),
+///     encoder: sentence.words.iter().enumerate().map(|(position, word)| Token {
+///         text: word.text.clone(), position, span: Some(word.span), ..Token::default()
+///     }).collect(),
+///     ..Sequence::default()
+/// };
+/// let sequences: Vec<Sequence> = text.sentences.iter().map(sequence).collect();
+/// let writer = CaptureWriter::in_memory(CapturePlan { hidden: true, ..CapturePlan::new(model, sequences) })?;
+/// for sentence in 0..2 {
+///     let states = [0.0, 1.0, 9.0, 1.0, 0.1, 1.1, 9.1, 1.1];
+///     for layer in 0..2 {
+///         writer.write(Slot::Hidden { side: Side::Encoder, layer }, sentence, &states)?;
+///     }
+///     for slot in [Slot::Query { attention, layer: 0 }, Slot::Key { attention, layer: 0 }, Slot::Value { attention, layer: 0 }] {
+///         writer.write(slot, sentence, &states)?;
+///     }
+/// }
+/// writer.commit(&[0, 1])?;
+/// let capture = writer.finish()?;
+///
+/// let mut params = PipelineParams { clusters: Some(2), ..PipelineParams::default() };
+/// params.filter.at_least = 1;
+/// let pipeline = Pipeline::new(params)?;
+/// let space = pipeline.encode(&Reading::new("toy", Arc::new(text), &capture), &())?;
+/// let study = pipeline.compare(vec![space], &())?;
+/// assert_eq!(study.models[0].layers[1].rows[0].aligned.value, 1.0); // both clusters stand for a tag
+/// assert!(study.markdown().starts_with("# Latent concepts of toy"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Pipeline {
+    params: PipelineParams,
+    method: Arc<dyn Clusterer>,
+    others: Vec<Arc<dyn Clusterer>>,
+}
+
+impl Pipeline {
+    /// A pipeline with Ward clustering.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a setting outside its range.
+    pub fn new(params: PipelineParams) -> Result<Self> {
+        params.check()?;
+        Ok(Self {
+            params,
+            method: Arc::new(Ward),
+            others: Vec::new(),
+        })
+    }
+
+    /// The pipeline with another method of clustering. Methods without a tree leave [`ConceptLayer::tree`] empty.
+    #[must_use]
+    pub fn with_method(self, method: impl Clusterer + 'static) -> Self {
+        Self {
+            method: Arc::new(method),
+            ..self
+        }
+    }
+
+    /// The pipeline with one more method to compare with, see [`ConceptLayer::methods`].
+    #[must_use]
+    pub fn comparing(mut self, method: impl Clusterer + 'static) -> Self {
+        self.others.push(Arc::new(method));
+        self
+    }
+
+    /// The settings.
+    pub fn params(&self) -> &PipelineParams {
+        &self.params
+    }
+
+    /// Clusters the words of a text in every layer, aligns the clusters with labels, names them, and lays out a map.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] if no word is frequent enough, [`Error::Parameter`] for a layer that the model lacks,
+    /// [`Error::Shape`] if the capture is of another text; those of the steps, a cancellation.
+    pub fn encode(&self, reading: &Reading<'_>, progress: &dyn Progress) -> Result<ConceptSpace> {
+        let params = &self.params;
+        let mut words = Words::find(&reading.text, reading.capture, reading.side)?;
+        let filtered = words.filter(&params.filter);
+        if words.words.is_empty() {
+            return Err(too_rare(&params.filter, reading.text.sentences.len()));
+        }
+        let sets = params.label_sets(&reading.text, &words)?;
+        let chosen = params.chosen_layers(reading.depth())?;
+        let stage = format!("{LAYERS}{}", reading.model);
+        let mut layers = Vec::with_capacity(chosen.len());
+        for &layer in &chosen {
+            step(progress, &stage, layers.len(), chosen.len())?;
+            layers.push(self.layer(reading, &words, &sets, layer, progress)?);
+        }
+        step(progress, &stage, layers.len(), chosen.len())?;
+        Ok(ConceptSpace {
+            model: reading.model.clone(),
+            text: reading.text.clone(),
+            words,
+            filtered,
+            layers,
+            explanation: None,
+            sets,
+            align: params.align.clone(),
+        })
+    }
+
+    fn layer(
+        &self,
+        reading: &Reading<'_>,
+        words: &Words,
+        sets: &[LabelSet],
+        layer: usize,
+        progress: &dyn Progress,
+    ) -> Result<ConceptLayer> {
+        let params = &self.params;
+        let types = words.types();
+        let count = params.cluster_count(types.len());
+        let vectors = words.vectors(reading.capture, reading.side, layer, params.subwords)?;
+        let Clustering { partition, tree } = self.method.cluster(vectors.view(), count, progress)?;
+        let mut found = ConceptLayer::new(layer, partition, tree, sets, &types, &params.align)?;
+        for method in &self.others {
+            let agreement = match method.cluster(vectors.view(), count, progress) {
+                Ok(other) => found.agreement(&other.partition, &sets[0], &types, &params.align)?,
+                Err(error) if error.is_cancelled() => return Err(error),
+                // A radius may leave fewer leaders than clusters; a mixture may not converge.
+                Err(error) => Agreement::Failed(error.to_string()),
+            };
+            found.methods.insert(method.name().to_owned(), agreement);
+        }
+        found.map = params.map(vectors.view(), progress)?;
+        Ok(found)
+    }
+
+    /// Compares the clusters of one or more models: which are found again, layer by layer.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without models, a cancellation.
+    pub fn compare(&self, models: Vec<ConceptSpace>, progress: &dyn Progress) -> Result<ConceptStudy> {
+        ConceptStudy::new(models, &self.params, progress)
+    }
+
+    /// Explains a prediction for one sentence by the clusters of its words, in every layer of `space`.
+    ///
+    /// Words that were left out of the clustering count for the cluster with the nearest mean.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a sentence that the text lacks, those of [`carried`](super::carried).
+    pub fn explain(&self, space: &ConceptSpace, reading: &Reading<'_>, prediction: Prediction) -> Result<Explanation> {
+        Explanation::new(space, reading, prediction, self.params.subwords)
+    }
+}
+
+fn too_rare(filter: &FrequencyFilter, sentences: usize) -> Error {
+    Error::Empty {
+        place: "words".into(),
+        expected: format!(
+            "a word that occurs {} times in {sentences} sentences (more text, or a lower limit)",
+            filter.at_least
+        ),
+    }
+}

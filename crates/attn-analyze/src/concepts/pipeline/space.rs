@@ -1,0 +1,249 @@
+//! The clusters of one model in one text.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::Explanation;
+use crate::{
+    Error, Result,
+    concepts::{
+        Against, AlignParams, Alignment, BestLabel, ClusterName, Dendrogram, Filtered, LabelSet, Partition, TaggedText,
+        Top, Words, adjusted_rand, align, name_clusters,
+    },
+};
+
+/// The clusters of words of one model in one text, layer by layer.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ConceptSpace {
+    /// Name of the model, with that of the text if a model reads two.
+    pub model: String,
+    /// The text. Not in files.
+    #[serde(skip)]
+    pub text: Arc<TaggedText>,
+    /// The words that were clustered.
+    pub words: Words,
+    /// The words that were left out.
+    pub filtered: Filtered,
+    /// The layers.
+    pub layers: Vec<ConceptLayer>,
+    /// A prediction in terms of clusters, of a classifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
+    /// The label sets, in the order of [`ConceptLayer::rows`]. Not in files.
+    #[serde(skip)]
+    pub sets: Vec<LabelSet>,
+    /// The rule of alignment. Not in files.
+    #[serde(skip)]
+    pub(super) align: AlignParams,
+}
+
+/// The clusters of one layer.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ConceptLayer {
+    /// The layer, 0 for the embeddings.
+    pub layer: usize,
+    /// Alignment with each label set.
+    pub rows: Vec<LabelRow>,
+    /// Other methods of clustering beside this one, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub methods: BTreeMap<String, Agreement>,
+    /// The clusters.
+    pub clusters: Vec<ConceptCluster>,
+    /// The tree of the clusters, of methods that grow one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<Dendrogram>,
+    /// The tree of all words. Not in files.
+    #[serde(skip)]
+    pub whole: Option<Dendrogram>,
+    /// The cluster of each word. Not in files: [`ConceptCluster::members`] says the same.
+    #[serde(skip)]
+    pub partition: Partition,
+    /// `[x, y]` of each word on the map; empty without a map.
+    pub map: Vec<[f32; 2]>,
+}
+
+/// Alignment of the clusters of a layer with one label set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelRow {
+    /// Name of the label set.
+    pub label_set: String,
+    /// Share of the clusters that are aligned with a label.
+    pub aligned: Against,
+    /// Share of the labels with an aligned cluster.
+    pub covered: Against,
+    /// The mean of both.
+    pub score: Against,
+    /// Clusters aligned with each label.
+    pub clusters: BTreeMap<String, Against>,
+}
+
+/// Agreement of another method of clustering.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Agreement {
+    /// It found clusters.
+    Found {
+        /// Adjusted Rand index of both partitions.
+        adjusted_rand: f64,
+        /// Its aligned share of the first label set, minus that of this method.
+        aligned: f64,
+    },
+    /// The reason why it found none.
+    Failed(String),
+}
+
+/// One cluster of words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConceptCluster {
+    /// Its name.
+    pub name: ClusterName,
+    /// Its best label of each set.
+    pub labels: Vec<Option<BestLabel>>,
+    /// Its words, as indices into [`ConceptSpace::words`].
+    pub members: Vec<usize>,
+}
+
+impl ConceptCluster {
+    /// Share of the cluster with its best label of a set; 0 without one.
+    pub fn share(&self, set: usize) -> f64 {
+        let best = self.labels.get(set).and_then(|best| best.as_ref());
+        best.map_or(0.0, |best| best.share)
+    }
+}
+
+impl ConceptLayer {
+    pub(super) fn new(
+        layer: usize,
+        partition: Partition,
+        whole: Option<Dendrogram>,
+        sets: &[LabelSet],
+        types: &[&str],
+        params: &AlignParams,
+    ) -> Result<Self> {
+        let alignments = alignments(&partition, sets, types, params)?;
+        let names = name_clusters(&partition, types, &alignments, params.threshold, None)?;
+        let clusters = names.into_iter().zip(partition.members()).enumerate();
+        let clusters = clusters.map(|(at, (name, members))| ConceptCluster {
+            name,
+            labels: alignments.iter().map(|alignment| alignment.best[at].clone()).collect(),
+            members,
+        });
+        let top = whole.as_ref().map(|whole| whole.top(partition.count())).transpose()?;
+        Ok(Self {
+            layer,
+            clusters: clusters.collect(),
+            rows: alignments.into_iter().map(LabelRow::new).collect(),
+            methods: BTreeMap::new(),
+            tree: top.map(|top| top.tree),
+            whole,
+            partition,
+            map: Vec::new(),
+        })
+    }
+
+    /// Another partition of the same words beside this one.
+    pub(super) fn agreement(
+        &self,
+        other: &Partition,
+        set: &LabelSet,
+        types: &[&str],
+        params: &AlignParams,
+    ) -> Result<Agreement> {
+        let aligned = align(other, set, types, params, &())?.aligned.value;
+        let own = self.rows.first().map_or(0.0, |row| row.aligned.value);
+        Ok(Agreement::Found {
+            adjusted_rand: adjusted_rand(&self.partition, other)?,
+            aligned: aligned - own,
+        })
+    }
+
+    /// The clusters, largest first.
+    pub fn largest(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.clusters.len()).collect();
+        order.sort_by_key(|&at| std::cmp::Reverse(self.clusters[at].members.len()));
+        order
+    }
+}
+
+impl LabelRow {
+    fn new(alignment: Alignment) -> Self {
+        Self {
+            label_set: alignment.label_set,
+            aligned: alignment.aligned,
+            covered: alignment.covered,
+            score: alignment.score,
+            clusters: alignment.clusters,
+        }
+    }
+}
+
+/// The upper part of a layer's tree, with names.
+#[derive(Debug, Clone)]
+pub struct Branches {
+    /// The branches and how they are joined.
+    pub top: Top,
+    /// Name of each branch.
+    pub names: Vec<ClusterName>,
+    /// Words in each branch.
+    pub sizes: Vec<usize>,
+    /// Height of each branch.
+    pub heights: Vec<f64>,
+}
+
+impl ConceptSpace {
+    /// Names for another partition of the words, for example the branches of a tree.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a partition of other points.
+    pub fn names(&self, partition: &Partition) -> Result<Vec<ClusterName>> {
+        let types = self.words.types();
+        let params = AlignParams {
+            permutations: 0,
+            ..self.align.clone()
+        };
+        let alignments = alignments(partition, &self.sets, &types, &params)?;
+        name_clusters(partition, &types, &alignments, params.threshold, None)
+    }
+
+    /// The `most` highest branches of a layer's tree. Nodes in `toggled` are opened where they would be closed, and closed
+    /// where they would be open. `None` for a layer without a tree.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a layer that was not clustered.
+    pub fn branches(&self, layer: usize, most: usize, toggled: &BTreeSet<usize>) -> Result<Option<Branches>> {
+        let found = self.layers.get(layer).ok_or_else(|| Error::Parameter {
+            name: "layer",
+            expected: format!("an index below {}", self.layers.len()),
+            found: layer.to_string(),
+        })?;
+        let Some(whole) = &found.whole else { return Ok(None) };
+        let first_open = 2 * whole.points() - most.min(whole.points());
+        let top = whole.opened(|node| (node >= first_open) != toggled.contains(&node));
+        let branches = top.partition.members();
+        Ok(Some(Branches {
+            names: self.names(&top.partition)?,
+            sizes: branches.iter().map(Vec::len).collect(),
+            heights: top.nodes[..branches.len()]
+                .iter()
+                .map(|&node| whole.height(node))
+                .collect(),
+            top,
+        }))
+    }
+}
+
+fn alignments(
+    partition: &Partition,
+    sets: &[LabelSet],
+    types: &[&str],
+    params: &AlignParams,
+) -> Result<Vec<Alignment>> {
+    sets.iter()
+        .map(|set| align(partition, set, types, params, &()))
+        .collect()
+}

@@ -1,3 +1,0 @@
-//! Seeded random numbers.
-
-pub use attn_core::Rng;

@@ -1,0 +1,86 @@
+//! The prediction of a classifier for one sentence, attributed to its tokens: the input of
+//! [`concepts::Pipeline::explain`](attn_analyze::concepts::Pipeline::explain).
+
+use attn_analyze::concepts::Prediction;
+use attn_core::{Progress, Side};
+use attn_models::{
+    Capturer, Inputs,
+    attribute::{Baseline, Target, integrated_gradients},
+    candle,
+};
+
+use crate::Error;
+
+/// Steps of the integral. More only matter to activations with kinks; the gap says whether they were enough.
+const STEPS: usize = 200;
+
+/// The most likely class of a sentence, with integrated gradients of its logit minus that of the second most likely class.
+/// The baseline is a sentence of padding. `None` if the model predicts no classes.
+///
+/// # Errors
+/// Those of the model's run; a cancellation.
+///
+/// ```
+/// use attn_core::Side;
+/// use attn_models::Capturer;
+/// use attn_study::class_prediction;
+///
+/// let capturer = Capturer::load(&attn_embedded::SENTIMENT.checkpoint()?)?;
+/// let found = class_prediction(&capturer, "i love this film", 0, Side::Encoder, &())?.unwrap();
+/// assert!(found.probability > 0.5 && found.class != found.against);
+/// let sum: f32 = found.weights.iter().sum();
+/// assert!((sum - (found.value - found.baseline)).abs() < 0.05 * found.value.abs());
+/// # Ok::<(), attn_study::Error>(())
+/// ```
+pub fn class_prediction(
+    capturer: &Capturer,
+    text: &str,
+    sentence: usize,
+    side: Side,
+    progress: &dyn Progress,
+) -> Result<Option<Prediction>, Error> {
+    let (model, Some(tokenizer)) = (capturer.model(), capturer.tokenizer()) else {
+        return Ok(None);
+    };
+    if model.labels().len() < 2 {
+        return Ok(None);
+    }
+    let ids = tokenizer.encode(text, model.info())?.ids();
+    let padding = ["[PAD]", "<pad>"].iter().find_map(|token| tokenizer.id(token));
+    let inputs = Inputs::from_ids(&[ids], padding.unwrap_or(0))?;
+    let logits = model.forward(&inputs, &mut ())?.logits;
+    let Some(logits) = logits.filter(|logits| logits.rank() == 2) else {
+        return Ok(None);
+    };
+    let logits = first_row(&logits).map_err(|error| Error::Models(error.into()))?;
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    let [class, against, ..] = order[..] else {
+        return Ok(None);
+    };
+    let total: f64 = logits.iter().map(|&logit| f64::from(logit - logits[class]).exp()).sum();
+    let baseline = match padding {
+        Some(padding) => Baseline::token(&inputs, padding, &tokenizer.special_ids())?,
+        None => Baseline::Zero,
+    };
+    let target = Target::Class(class).minus(Target::Class(against));
+    let found = integrated_gradients(model, &inputs, &[target], &baseline, STEPS, &mut (), progress)?;
+    let Some(found) = found.into_iter().next() else {
+        return Ok(None);
+    };
+    let name = |class: usize| model.labels().get(class).cloned().unwrap_or_else(|| class.to_string());
+    Ok(Some(Prediction {
+        sentence,
+        class: name(class),
+        probability: 1.0 / total,
+        against: name(against),
+        value: found.value,
+        baseline: found.baseline,
+        gap: found.relative_gap(),
+        weights: found.scores.side(side).to_vec(),
+    }))
+}
+
+fn first_row(logits: &candle::Tensor) -> candle::Result<Vec<f32>> {
+    logits.get(0)?.to_vec1()
+}
