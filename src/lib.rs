@@ -26,6 +26,9 @@
 //! | `attn-study` | [`study`] | `study` | a capture with its projections and columns, the summary, experiments |
 //! | `attn-embedded` | [`embedded`] | `embedded` (default) | five small models and data |
 //! | `attn-egui` | `egui` | `egui` | an egui widget for every plot |
+//!
+//! `embedded` and `study` are on by default; `study` brings `models`, `project`, `analyze` and `render`. Further features: `hnsw` and
+//! `linfa` (hnsw_rs indexes, methods of linfa), and what models compute on: `cuda`, `metal`, `accelerate`, `mkl`.
 
 pub use attn_core as core;
 pub use attn_core::Progress;
