@@ -83,7 +83,8 @@ impl<'a> Reading<'a> {
 ///     ..Sequence::default()
 /// };
 /// let sequences: Vec<Sequence> = text.sentences.iter().map(sequence).collect();
-/// let writer = CaptureWriter::in_memory(CapturePlan { hidden: true, ..CapturePlan::new(model, sequences) })?;
+/// let keep = CaptureOptions { hidden: true, ..CaptureOptions::default() };
+/// let writer = CaptureWriter::in_memory(CapturePlan::new(model, sequences).with_options(keep))?;
 /// for sentence in 0..2 {
 ///     let states = [0.0, 1.0, 9.0, 1.0, 0.1, 1.1, 9.1, 1.1];
 ///     for layer in 0..2 {
