@@ -29,3 +29,6 @@ need_packages libvulkan1 mesa-vulkan-drivers
 # Without a session Mesa's layer that selects a device prints two errors about XDG_RUNTIME_DIR for every Vulkan instance:
 # it looks for a Wayland display. Nothing needs it here.
 [ -n "${XDG_RUNTIME_DIR:-}" ] || export NODEVICE_SELECT=1
+
+# The optional parts that need nothing from outside: linted and tested with everything else.
+features=attn-sdk/egui,attn-sdk/gpu,attn-sdk/hnsw,attn-sdk/linfa
