@@ -56,3 +56,8 @@ pub use attn_study::{
     Study, Subset, Summary, SummaryParams, TextParams, TokenColumn, TokenFilter, Weighting, ablate, class_prediction,
     intervene, knock_out, read_again,
 };
+
+/// The examples of the guide for hosts, compiled.
+#[cfg(all(doctest, feature = "study"))]
+#[doc = include_str!("../docs/EMBEDDING.md")]
+struct Embedding;

@@ -1,21 +1,4 @@
-//! A capture, the projections of its heads and its columns as one object that gives plots and tables; the one-page summary
-//! of a model; experiments on its heads.
-//!
-//! ```no_run
-//! use attn_models::{Capturer, text::read_lines};
-//! use attn_project::AtlasParams;
-//! use attn_render::{ViewState, write_plot};
-//! use attn_study::Study;
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
-//! let capture = capturer.capture_lines(read_lines("sentences.txt")?)?;
-//! let study = Study::project(capture, &AtlasParams::default(), &())?;
-//! let state = ViewState::default();
-//! write_plot(&study.matrix(&state)?, &state, "matrix.png")?;
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod attributes;
 mod coloring;
