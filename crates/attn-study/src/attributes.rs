@@ -296,7 +296,7 @@ const COLUMN: &str = "column:";
 fn canonical(name: &str) -> String {
     match name.replace('_', "-").as_str() {
         "position-mod5" => "position-mod-5".into(),
-        "neighbours-kept" => "neighbors-kept".into(),
+        "neighbours-kept" => "neighbors-kept".into(), // older spelling
         name => name.to_owned(),
     }
 }
@@ -445,7 +445,7 @@ mod tests {
             "trustworthiness",
             "continuity",
             "neighbors_kept",
-            "neighbours-kept",
+            "neighbours-kept", // older spelling
             "position-mod-5",
         ] {
             assert!(listed.contains(&canonical(old)), "{old}: {listed:?}");

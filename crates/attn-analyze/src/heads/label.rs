@@ -49,8 +49,7 @@ impl Role {
 impl From<&str> for Role {
     /// A built-in role by its id; else a new one, named by its id with spaces.
     fn from(id: &str) -> Self {
-        // The spelling of files of version 0.1.
-        let id = if id == "neighbour" { "neighbor" } else { id };
+        let id = if id == "neighbour" { "neighbor" } else { id }; // older spelling
         let rules = BUILT_IN.iter().flat_map(|score| score.rules());
         let known = rules.map(|rule| rule.role).find(|role| role.id == id);
         known.unwrap_or_else(|| Self {
@@ -366,9 +365,8 @@ mod tests {
 
     #[test]
     fn old_files_are_read() {
-        let rule: Rule =
-            serde_json::from_str(r#"{"kind":"neighbour","measure":"neighbour","at_least":0.2,"unless":["dead"]}"#)
-                .unwrap();
+        let text = r#"{"kind":"neighbour","measure":"neighbour","at_least":0.2,"unless":["dead"]}"#; // older spelling
+        let rule: Rule = serde_json::from_str(text).unwrap();
         assert_eq!(
             rule,
             Rule::new(Role::NEIGHBOR, ScoreId::NEIGHBOR, 0.2).unless(&[Role::DEAD])

@@ -50,10 +50,8 @@ impl ScoreId {
 
 impl From<&str> for ScoreId {
     fn from(text: &str) -> Self {
-        // The spelling of files of version 0.1.
-        Self(Cow::Owned(
-            if text == "neighbour" { "neighbor" } else { text }.to_owned(),
-        ))
+        let text = if text == "neighbour" { "neighbor" } else { text }; // older spelling
+        Self(Cow::Owned(text.to_owned()))
     }
 }
 

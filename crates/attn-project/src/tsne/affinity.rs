@@ -18,7 +18,7 @@ impl Affinities {
     /// distributions, and symmetrizes: `p_ij = (p_j|i + p_i|j) / 2n`.
     ///
     /// The mean over several perplexities is the multi-scale affinity of Kobak and Berens (Nature Communications 2019),
-    /// after Lee, Peluffo-Ordóñez and Verleysen (*Multi-scale similarities in stochastic neighbour embedding*,
+    /// after Lee, Peluffo-Ordóñez and Verleysen (*Multi-scale similarities in stochastic neighbor embedding*,
     /// Neurocomputing 2015), here without their change of scale during the descent.
     pub(super) fn new(neighbors: &Neighbors, k: usize, perplexities: &[f32]) -> Self {
         let n = neighbors.len();
