@@ -1,9 +1,9 @@
-//! The date converter: a small encoder-decoder that reads a date as people write it, letter by letter, and writes it as
+//! The date converter: a small encoder-decoder that reads a date in a free format, letter by letter, and writes it as
 //! `YYYY-MM-DD`.
 //!
-//! The task is that of Seq2Seq-Vis (Strobelt et al. 2018, section 6.1): small enough to know every right answer, and
-//! yet its heads have to find the day, the month and the year wherever they stand. The network is Pegasus's, whose norms
-//! stand before the sublayers: it trains at a high rate from the start.
+//! The task is that of Seq2Seq-Vis (Strobelt et al. 2018, section 6.1). Every right answer is known, and heads have to find
+//! day, month and year at varying places. The architecture is Pegasus, with norms before the sublayers: it trains at a high
+//! learning rate from the start.
 
 use std::{collections::HashSet, path::Path};
 
@@ -120,8 +120,8 @@ fn days(year: u32, month: u32) -> u32 {
 /// A source and its target.
 type Pair = (String, String);
 
-/// Different pairs to learn from and to be judged by. Those to be judged by depend on nothing, so that every model is
-/// judged alike; the seed decides which others are learnt from.
+/// Distinct pairs for training and for evaluation. Evaluation pairs are fixed, so that models can be compared; the seed selects
+/// the training pairs.
 fn pairs(seed: u64) -> (Vec<Pair>, Vec<Pair>) {
     let mut all: Vec<(Date, &str)> = Date::all()
         .flat_map(|date| FORMATS.map(|format| (date, format)))
@@ -279,7 +279,7 @@ impl Rows {
     }
 }
 
-/// What the model reads, and the tokens `[rows * length]` it should write. All targets have the same length.
+/// The inputs, and the target tokens `[rows * length]`. All targets have the same length.
 fn inputs(rows: &[Ids]) -> Result<(Inputs, Tensor)> {
     let sources: Vec<Vec<u32>> = rows.iter().map(|(source, _)| source.clone()).collect();
     let read: Vec<Vec<u32>> = rows
@@ -297,7 +297,7 @@ fn inputs(rows: &[Ids]) -> Result<(Inputs, Tensor)> {
     Ok((inputs, Tensor::new(written, &Device::Cpu)?))
 }
 
-/// How many dates it converts without a mistake, each letter being the most likely one after those it has written.
+/// Accuracy of whole dates, by greedy decoding.
 pub(crate) fn evaluate(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Score>> {
     let (_, validation) = pairs(0);
     let pairs = encode(tokenizer, &validation)?;

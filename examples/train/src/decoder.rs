@@ -1,8 +1,8 @@
-//! The text decoder: GPT-2 with its language model's head.
+//! The text decoder: GPT-2 with a language modeling head.
 //!
 //! Radford et al. 2019. Texts follow each other in rows of full length, half of them with `<|endoftext|>` between
-//! them, so that every position is trained. Some are told twice: what was read can then be predicted by copying what
-//! followed it before, which is what induction heads do (Olsson et al. 2022).
+//! them, so that every position is trained. Some are repeated: the repetition can be predicted by
+//! copying what followed before, as induction heads do (Olsson et al. 2022).
 
 use attn_models::{Checkpoint, Gradients, Inputs, Model, Weights};
 use candle_core::{Device, Tensor};
@@ -21,7 +21,7 @@ use crate::{
 
 const LONGEST: usize = 96;
 const STEPS: usize = 4000;
-/// Share of the texts that is told twice.
+/// Share of repeated texts.
 const TOLD_TWICE: f32 = 0.2;
 /// Rows of a batch.
 const BATCH: usize = 8;
@@ -122,7 +122,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// How well it predicts texts it has not seen.
+/// Scores on held-out texts.
 pub(crate) fn evaluate(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Score>> {
     let end = tokens::id(tokenizer, tokens::END_OF_TEXT)?;
     let (mut loss, mut right, mut all) = (0.0, 0.0, 0);

@@ -1,4 +1,4 @@
-//! The text encoder: BERT with a masked language model's head.
+//! The text encoder: BERT with a masked language modeling head.
 //!
 //! Devlin, Chang, Lee and Toutanova 2019, "BERT": some of the tokens are to be guessed; of these 80 % are replaced by
 //! `[MASK]`, 10 % by a random token, 10 % are left as they are. A quarter of the tokens instead of BERT's 15 %: more to
@@ -21,7 +21,7 @@ use crate::{
 
 const LONGEST: usize = 64;
 const STEPS: usize = 8000;
-/// Share of the tokens that is hidden.
+/// Share of masked tokens.
 const HIDDEN: f32 = 0.25;
 /// Tokens of a batch, about.
 const BATCH: usize = 640;
@@ -121,16 +121,16 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Hides tokens that the model then has to guess.
+/// Masks tokens for the model to predict.
 struct Masking {
     padding: u32,
     mask: u32,
     vocabulary: usize,
-    /// Ids below this are special tokens, which are never hidden.
+    /// Ids below this are special tokens, which are never masked.
     special: u32,
 }
 
-/// Where tokens were hidden, and which.
+/// Places of masked tokens, and their ids.
 struct Guesses {
     /// `row * longest + column`.
     places: Vec<u32>,
@@ -186,7 +186,7 @@ impl Guesses {
     }
 }
 
-/// How well it guesses hidden tokens of texts it has not seen.
+/// Scores on masked tokens of held-out texts.
 pub(crate) fn evaluate(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Score>> {
     let mask = tokens::id(tokenizer, tokens::MASK)?;
     // Every token of every default sentence, one at a time.

@@ -1,7 +1,7 @@
-//! The text encoder, fine-tuned to tell whether a text is negative, neutral or positive.
+//! The text encoder, fine-tuned to classify a text as negative, neutral or positive.
 //!
-//! What training looks like from outside is the point here, not the task: every epoch leaves a checkpoint, and a log holds
-//! what the model made of every example after every epoch (`docs/TRAINING_LOG.md`), enough for a data map (Swayamdipta et al.
+//! The purpose is training dynamics, not the task: every epoch writes a checkpoint, and a log holds
+//! the prediction for every example after every epoch (`docs/TRAINING_LOG.md`), enough for a data map (Swayamdipta et al.
 //! 2020, "Dataset Cartography"). A few training examples are given a wrong label on purpose and say so in the log: a
 //! data map that works finds them among the hard ones.
 
@@ -38,7 +38,7 @@ const EPOCH: usize = TRAINING / BATCH;
 const EPOCHS: usize = 4;
 /// Share of the training examples that get a wrong label.
 const MISLABELLED: f32 = 0.03;
-/// Seeds of the examples, whatever the seed of the training.
+/// Seeds of the examples, independent of the training seed.
 const SEED: u64 = 77;
 const PADDING: u32 = 0;
 /// Version of the log's schema.
@@ -59,9 +59,9 @@ struct Example {
     held_out: bool,
     text: String,
     ids: Vec<u32>,
-    /// What the model is told.
+    /// The label in training.
     gold: u32,
-    /// What is right.
+    /// The true label.
     right: u32,
 }
 
@@ -231,7 +231,7 @@ impl Log {
         Ok(Self { file })
     }
 
-    /// What the model makes of every example after an epoch.
+    /// Writes the predictions for every example after an epoch.
     fn write(&mut self, model: &Model, examples: &[&Example], epoch: usize) -> Result<()> {
         for batch in examples.chunks(2 * BATCH) {
             let logits = logits(model, batch)?.detach();
@@ -252,7 +252,7 @@ impl Log {
     }
 }
 
-/// How often it is right on texts it has not seen.
+/// Accuracy on held-out texts.
 pub(crate) fn evaluate(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Score>> {
     let right_on = |stories: &[Story]| -> Result<(usize, usize)> {
         let mut right = 0;

@@ -10,7 +10,7 @@ use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
 
 use crate::Result;
 
-/// How long and how fast.
+/// Duration and learning rate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) steps: usize,
@@ -59,13 +59,13 @@ pub(crate) fn initialise(weights: &Weights) -> Result<()> {
     Ok(())
 }
 
-/// What one batch gives: the loss to minimise, and the share of right answers.
+/// Result of a batch: the loss to minimize, and the share of right answers.
 pub(crate) struct Batch {
     pub(crate) loss: Tensor,
     pub(crate) accuracy: f32,
 }
 
-/// Changes the variables of `weights` step by step so that the loss of `batch` falls. Returns how long it took.
+/// Trains the variables of `weights` on batches. Returns the elapsed time.
 pub(crate) fn optimise(weights: &Weights, plan: Plan, mut batch: impl FnMut() -> Result<Batch>) -> Result<Duration> {
     let variables: Vec<_> = weights.variables().into_values().collect();
     let parameters: usize = variables.iter().map(|variable| variable.elem_count()).sum();

@@ -1,4 +1,4 @@
-//! The vision transformer, a classifier of synthetic pictures.
+//! The vision transformer, a classifier of synthetic images.
 //!
 //! Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words". The cells of a mosaic that ask are trained to know
 //! the answer too, with the same classifier: that teaches the heads to look things up long before the class token
@@ -17,10 +17,10 @@ use crate::{
 };
 
 const STEPS: usize = 3000;
-/// Pictures of a batch.
+/// Images per batch.
 const BATCH: usize = 12;
 const CLASSES: usize = Property::ALL.len() * LEVELS;
-/// Pictures on which it is measured, and their seed.
+/// Number and seed of evaluation images.
 const HELD_OUT: (usize, u64) = (1000, 2026);
 
 fn config() -> Value {
@@ -113,7 +113,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     )
 }
 
-/// Pictures as the model reads them: `[batch, channel, row, column]` in `[-1, 1]`.
+/// Images as the model reads them: `[batch, channel, row, column]` in `[-1, 1]`.
 pub(crate) fn pixels<'a>(pictures: impl Iterator<Item = &'a Vec<f32>>) -> Result<Tensor> {
     let rows: Vec<Tensor> = pictures
         .map(|pixels| Ok(Tensor::from_slice(pixels, (SIDE, SIDE, 3), &Device::Cpu)?.permute((2, 0, 1))?))
@@ -139,7 +139,7 @@ fn asking(batch: &[Picture]) -> (Vec<u32>, Vec<u32>) {
     places.unzip()
 }
 
-/// How well it classifies pictures it has not seen.
+/// Accuracy on held-out images.
 pub(crate) fn evaluate(model: &Model) -> Result<Vec<Score>> {
     let pictures: Vec<Picture> = Pictures::new(HELD_OUT.1).take(HELD_OUT.0).collect();
     // Right and all, of pictures that show their property and of mosaics.
