@@ -289,7 +289,7 @@ fn cut_edges_are_beside_those_of_other_heads_and_other_edges() {
     };
     assert_eq!(found.effect, by_hand(&heads));
     assert_eq!(
-        found.cut,
+        found.edge_count,
         capture.sequences().iter().map(|s| s.decoder.len() - 1).sum::<usize>()
     );
     for random in &found.random_heads {
@@ -329,7 +329,7 @@ fn experiments_refuse_what_they_cannot_do() {
     let unknown = [Sequence::default()];
     assert!(matches!(
         ablate(&vision, &unknown, &far, &options, &()),
-        Err(Error::NotAPicture { .. })
+        Err(Error::NotAnImage { .. })
     ));
 }
 

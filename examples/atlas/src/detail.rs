@@ -114,7 +114,7 @@ fn plot<'a>(
 ) -> Option<(String, Box<dyn Plot + 'a>)> {
     let (name, number) = (pictures::file_name(study, head), sequence + 1);
     Some(match kind {
-        Kind::Sequence if study.is_picture(sequence) => (
+        Kind::Sequence if study.is_image(sequence) => (
             format!("image-{name}-of-{number}"),
             Box::new(deferred(move |_| study.image(head, sequence, None))),
         ),
@@ -193,7 +193,7 @@ impl Side {
         }
         // A sentence scrolls as a whole; longer texts scroll within their plot.
         let natural = match kind {
-            Kind::Sequence if !study.is_picture(sequence) => {
+            Kind::Sequence if !study.is_image(sequence) => {
                 let item = &study.capture().sequences()[sequence];
                 let tokens = |side| item.tokens(side).len();
                 let rows = tokens(head.attention.query_side()).max(tokens(head.attention.key_side()));

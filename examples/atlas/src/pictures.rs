@@ -78,7 +78,7 @@ pub(crate) fn write(
             view.shared.search.clear();
             draw(name("matches"), &subset.plot(study, &view)?, &view)?;
         }
-        if study.is_picture(sequence) {
+        if study.is_image(sequence) {
             draw(name("image"), &study.image(head, sequence, options.patch)?, &view)?;
         } else {
             draw(name("sentence"), &study.sentence(head, sequence)?, &view)?;

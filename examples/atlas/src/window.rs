@@ -132,7 +132,7 @@ impl Atlas {
         let active = self.active();
         let names = active.study.as_ref().map_or_else(Vec::new, |study| study.color_names());
         color_picker(ui, &mut active.view, &names);
-        if active.study.as_ref().is_some_and(|study| study.is_picture(0)) {
+        if active.study.as_ref().is_some_and(|study| study.is_image(0)) {
             patch_picker(ui, &mut active.view);
         }
         filter::menu(ui, active);
