@@ -1,4 +1,4 @@
-//! What an application does: an embedded model, a capture, a study, its scenes and its report.
+//! The work of an application: an embedded model, a capture, a study, its scenes and its report.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -272,7 +272,7 @@ fn the_pointer_finds_the_token_it_is_over() {
     overlay::point_out(&mut scene, &study, &view, &interaction, Some(&pointer));
     let shown: Vec<&str> = scene.overlay.labels.iter().map(|label| &*label.text).collect();
     assert!(shown.contains(&study.token(place).unwrap().text.as_str()), "{shown:?}");
-    // A click on it brings out its sentence.
+    // A click on it highlights its sentence.
     view.selection = hit.pick();
     let lines = |scene: &attn_sdk::render::Scene| scene.layers.iter().map(|layer| layer.edges.len()).sum::<usize>();
     assert!(lines(&study.scene(&view, size).unwrap()) > lines(&scene));

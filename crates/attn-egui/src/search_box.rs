@@ -1,4 +1,4 @@
-//! The field for text that is brought out, with how much it finds.
+//! The search field, with the number of matches.
 
 use attn_render::ViewState;
 use egui::{Response, RichText, TextEdit, Ui};

@@ -28,7 +28,7 @@ pub fn tool_buttons(ui: &mut Ui, widget: &mut SceneView) {
 /// Undo and redo of everything a view holds.
 pub fn history_buttons(ui: &mut Ui, widget: &mut SceneView) {
     for (key, name, help) in [
-        (Key::Undo, "Undo", "Takes the last step back (u)"),
+        (Key::Undo, "Undo", "Undo (u)"),
         (Key::Redo, "Redo", "Does it again (r)"),
     ] {
         if ui.button(name).on_hover_text(help).clicked() {
