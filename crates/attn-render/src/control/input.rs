@@ -79,7 +79,7 @@ pub enum Key {
     Down,
     /// To the next head of the matrix, or the next point or token of an open head.
     Next,
-    /// To the one before.
+    /// To the previous one.
     Previous,
     /// Presses what [`Key::Legend`] marked in the legend, else opens the head that [`Key::Next`] came to.
     Enter,
@@ -89,7 +89,7 @@ pub enum Key {
     SelectAll,
     /// Undoes the last change.
     Undo,
-    /// Does it again.
+    /// Redoes the last undone change.
     Redo,
     /// Takes another tool.
     Tool(Tool),
