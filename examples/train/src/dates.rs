@@ -18,7 +18,7 @@ use crate::{
     card::{self, Card, Score},
     random::Random,
     tokens,
-    training::{Batch, Plan, WARM_UP, accuracy, initialise, optimise},
+    training::{Batch, Plan, WARM_UP, accuracy, initialize, optimize},
 };
 
 const STEPS: usize = 2500;
@@ -191,7 +191,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let config = config(tokenizer.get_vocab_size(true));
     let weights = Weights::initialize(training.seed);
     let model = Model::build("dates", &config.to_string(), &weights, Gradients::On)?;
-    initialise(&weights)?;
+    initialize(&weights)?;
     let (training_pairs, validation) = pairs(training.seed);
     let mut rows = Rows {
         pairs: encode(&tokenizer, &training_pairs)?,
@@ -203,7 +203,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
         warm_up: WARM_UP,
         peak: 2e-3,
     };
-    let elapsed = optimise(&weights, plan, || {
+    let elapsed = optimize(&weights, plan, || {
         let (inputs, targets) = inputs(&rows.batch())?;
         let logits = model.forward(&inputs, &mut ())?.logits.ok_or("no logits")?;
         let logits = logits.flatten_to(1)?;
@@ -229,7 +229,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
             title: "Dates",
             what: "An encoder-decoder of the Pegasus family that reads a date as people write it, letter by letter, and writes it as \
                    `YYYY-MM-DD`: 2 + 2 layers x 4 heads, hidden size 64. The decoder starts with `<s>` and ends with `</s>`.",
-            data: "Every day from 1998 to 2017 in twelve formats (`examples/train/dates.rs`), of which 20,000 different pairs are learnt; \
+            data: "Every day from 1998 to 2017 in twelve formats (`examples/train/dates.rs`), with 20,000 distinct training pairs; \
                    500 others, `validation.tsv`, are kept apart. The task is that of Seq2Seq-Vis (Strobelt et al. 2018). Letters outside the formats \
                    are unknown, and other years are guessed.",
             command: "dates",

@@ -16,7 +16,7 @@ use crate::{
     data,
     random::Random,
     tokens,
-    training::{Batch, Plan, WARM_UP, accuracy, initialise, optimise},
+    training::{Batch, Plan, WARM_UP, accuracy, initialize, optimize},
 };
 
 const LONGEST: usize = 96;
@@ -40,14 +40,14 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let config = config(tokenizer.get_vocab_size(true));
     let weights = Weights::initialize(training.seed);
     let model = Model::build("text-decoder", &config.to_string(), &weights, Gradients::On)?;
-    initialise(&weights)?;
+    initialize(&weights)?;
     let mut rows = Rows::new(training.seed, &tokenizer)?;
     let plan = Plan {
         steps: training.steps.unwrap_or(STEPS),
         peak: 2e-3,
         warm_up: WARM_UP,
     };
-    let elapsed = optimise(&weights, plan, || {
+    let elapsed = optimize(&weights, plan, || {
         let batch = (0..BATCH).map(|_| rows.next()).collect::<Result<Vec<_>>>()?;
         let (logits, targets) = predictions(&model, &batch)?;
         Ok(Batch {

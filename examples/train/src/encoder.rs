@@ -16,7 +16,7 @@ use crate::{
     data,
     random::Random,
     tokens,
-    training::{Batch, Plan, WARM_UP, accuracy, initialise, optimise},
+    training::{Batch, Plan, WARM_UP, accuracy, initialize, optimize},
 };
 
 const LONGEST: usize = 64;
@@ -41,7 +41,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let config = config(tokenizer.get_vocab_size(true));
     let weights = Weights::initialize(training.seed);
     let model = Model::build("text-encoder", &config.to_string(), &weights, Gradients::On)?;
-    initialise(&weights)?;
+    initialize(&weights)?;
     let masking = Masking::new(&tokenizer)?;
     let mut random = Random::new(training.seed ^ 0x6d61_736b);
     let mut rows = Rows::new(training.seed, &tokenizer);
@@ -50,7 +50,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
         peak: 1.2e-3,
         warm_up: WARM_UP,
     };
-    let elapsed = optimise(&weights, plan, || {
+    let elapsed = optimize(&weights, plan, || {
         let longest = *random.pick(&[16, 24, 32, 48, LONGEST]);
         let mut batch = Vec::new();
         while batch.len() * longest < BATCH {

@@ -24,7 +24,7 @@ use crate::{
     random::Random,
     stories::{Stories, Story},
     tokens,
-    training::{Batch, Plan, accuracy, optimise},
+    training::{Batch, Plan, accuracy, optimize},
 };
 
 /// Examples to train on.
@@ -118,8 +118,8 @@ fn config(base: &Path) -> Result<Value> {
     Ok(config)
 }
 
-/// Pooler and classifier are new and start at a size that fits their width, as in [`crate::training::initialise`].
-fn initialise_head(weights: &Weights) -> Result<()> {
+/// Pooler and classifier are new and start at a size that fits their width, as in [`crate::training::initialize`].
+fn initialize_head(weights: &Weights) -> Result<()> {
     for (name, variable) in weights.variables() {
         if let (true, Ok((_, width))) = (name.contains("pooler") || name.contains("classifier"), variable.dims2()) {
             variable.set(&(variable.as_tensor() / (0.02 * (width as f64).sqrt()))?)?;
@@ -133,7 +133,7 @@ pub(crate) fn train(training: &Training, base: &Path) -> Result<()> {
     let config = config(base)?;
     let weights = Weights::finetune(&Checkpoint::open(base)?, training.seed);
     let model = Model::build("sentiment", &config.to_string(), &weights, Gradients::On)?;
-    initialise_head(&weights)?;
+    initialize_head(&weights)?;
     let examples = examples(&tokenizer)?;
     let steps = training.steps.unwrap_or(EPOCHS * EPOCH);
     let epochs = steps.div_ceil(EPOCH);
@@ -151,7 +151,7 @@ pub(crate) fn train(training: &Training, base: &Path) -> Result<()> {
         peak: 6e-4,
         warm_up: EPOCH / 2,
     };
-    let elapsed = optimise(&weights, plan, || {
+    let elapsed = optimize(&weights, plan, || {
         if step % EPOCH == 0 {
             if step > 0 {
                 let epoch = step / EPOCH;

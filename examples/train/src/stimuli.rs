@@ -137,9 +137,9 @@ pub(crate) fn colour(hue: f32, saturation: f32, brightness: f32) -> [f32; 3] {
 }
 
 /// Paints an image pixel by pixel.
-pub(crate) fn paint(mut colour_at: impl FnMut(f32, f32) -> [f32; 3]) -> Vec<f32> {
+pub(crate) fn paint(mut color_at: impl FnMut(f32, f32) -> [f32; 3]) -> Vec<f32> {
     (0..SIDE * SIDE)
-        .flat_map(|i| colour_at((i % SIDE) as f32 + 0.5, (i / SIDE) as f32 + 0.5))
+        .flat_map(|i| color_at((i % SIDE) as f32 + 0.5, (i / SIDE) as f32 + 0.5))
         .collect()
 }
 
@@ -360,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_those_of_the_wheel() {
+    fn colors_are_those_of_the_wheel() {
         let close = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
         assert!(close(colour(0.0, 1.0, 1.0), [1.0, 0.0, 0.0]));
         assert!(close(colour(TAU / 3.0, 1.0, 1.0), [0.0, 1.0, 0.0]));

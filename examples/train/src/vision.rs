@@ -13,7 +13,7 @@ use crate::{
     Result, Training,
     card::{self, Card, Score},
     stimuli::{GRID, LEVELS, PATCH, Picture, Pictures, Property, SIDE, class_name},
-    training::{Batch, Plan, WARM_UP, accuracy, initialise, optimise},
+    training::{Batch, Plan, WARM_UP, accuracy, initialize, optimize},
 };
 
 const STEPS: usize = 3000;
@@ -50,7 +50,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let config = config();
     let weights = Weights::initialize(training.seed);
     let model = Model::build("vision", &config.to_string(), &weights, Gradients::On)?;
-    initialise(&weights)?;
+    initialize(&weights)?;
     let variables = weights.variables();
     let [classifier, bias] = ["classifier.weight", "classifier.bias"].map(|name| variables.get(name));
     let (classifier, bias) = (
@@ -63,7 +63,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
         peak: 1e-3,
         warm_up: WARM_UP,
     };
-    let elapsed = optimise(&weights, plan, || {
+    let elapsed = optimize(&weights, plan, || {
         let batch: Vec<Picture> = pictures.by_ref().take(BATCH).collect();
         let targets = classes(&batch)?;
         let output = model.forward(
