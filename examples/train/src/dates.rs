@@ -229,7 +229,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
             title: "Dates",
             what: "An encoder-decoder of the Pegasus family that reads a date as people write it, letter by letter, and writes it as \
                    `YYYY-MM-DD`: 2 + 2 layers x 4 heads, hidden size 64. The decoder starts with `<s>` and ends with `</s>`.",
-            data: "Every day from 1998 to 2017 in twelve formats (`examples/train/dates.rs`), with 20,000 distinct training pairs; \
+            data: "Every day from 1998 to 2017 in twelve formats (`examples/train/src/dates.rs`), with 20,000 distinct training pairs; \
                    500 others, `validation.tsv`, are kept apart. The task is that of Seq2Seq-Vis (Strobelt et al. 2018). Letters outside the formats \
                    are unknown, and other years are guessed.",
             command: "dates",

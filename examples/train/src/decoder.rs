@@ -65,7 +65,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
             title: "Text decoder",
             what: "A causal language model of the GPT-2 family: 4 layers x 4 heads, hidden size 128, up to 96 byte pairs. A text starts \
                    and ends with `<|endoftext|>`.",
-            data: "English sentences and very short stories from the grammar in `examples/train/grammar.rs` and `stories.rs`: agreement \
+            data: "English sentences and very short stories from the grammar in `examples/train/src/grammar.rs` and `stories.rs`: agreement \
                    across phrases and clauses, pronouns, full names that come again, quotations, lists, numbers. About 450 words; any \
                    other text is spelt in bytes, which the model has not been trained on.",
             command: "text-decoder",
