@@ -1,4 +1,4 @@
-//! What a person waits for in the atlas: the first head of a model and its data, and a typed sentence in every head, by a model of MiniLM's
+//! Latencies of the atlas: the first head of a model and its data, and a typed sentence in every head, by a model of MiniLM's
 //! shape (6 layers x 12 heads, 384 wide) with 300 sequences of 11 to 25 tokens; and a picture in every head of the embedded vision model
 //! among 24 others.
 //!

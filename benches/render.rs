@@ -1,4 +1,4 @@
-//! What a person waits for: vector drawings, scenes of long texts, finding the point under the cursor and what a lasso holds among
+//! Latencies of the renderer: vector drawings, scenes of long texts, finding the point under the cursor and what a lasso holds among
 //! 1.5 million points in the plane and in space, and the matrix of 12 x 12 heads with 10,112 points each: building the scene, the first
 //! frame with its upload, a steady frame after a camera move.
 //!

@@ -1,5 +1,5 @@
 //! Host 3 of 4: a window of winit's, with the device, surface and loop that the host owns; everything a viewer needs, and no more.
-//! What a person does goes through the controller, the scene comes from the study, the renderer draws it.
+//! User input goes through the controller, the scene comes from the study, the renderer draws it.
 //!
 //! A lost device (a driver's update, a laptop that changes its graphics card) costs nothing but a new renderer: press `d` to
 //! lose it on purpose.

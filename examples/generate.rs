@@ -102,7 +102,7 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
     // the ones before: what is new is what the longer text adds.
     let streams = !options.json && params.beams == 1 && options.inputs.is_none();
     let (mut ids, mut shown) = (Vec::new(), String::new());
-    // Errors of writing are the program's: a macro would panic where whoever reads has gone.
+    // Errors of writing are the program's: a macro would panic on a closed pipe.
     let mut out = io::stdout();
     let mut written = Ok(());
     let mut on_token = |emitted: Emitted| {

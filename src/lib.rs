@@ -51,10 +51,10 @@ pub use attn_render as render;
 pub use attn_study as study;
 #[cfg(feature = "study")]
 pub use attn_study::{
-    Ablation, ColumnKind, Contrast, Dataset, Edges, Error, ExperimentParams, Guest, HeadContrast, HeadMovement,
-    HeadReport, HeadSummary, KnockOut, LayerValues, Place, Placer, Report, SequenceColumn, SequenceRollout, Steps,
-    Study, Subset, Summary, SummaryParams, TextParams, TokenColumn, TokenFilter, Weighting, ablate, class_prediction,
-    intervene, knock_out, read_again,
+    Ablation, Checkpoints, ColumnKind, Contrast, Dataset, Edges, Error, ExperimentParams, HeadContrast, HeadMovement,
+    HeadReport, HeadSummary, KnockOut, LayerValues, Place, PlacedTokens, Placer, Report, SequenceColumn,
+    SequenceRollout, Study, Subset, Summary, SummaryParams, TextParams, TokenColumn, TokenFilter, Weighting, ablate,
+    class_prediction, intervene, knock_out, read_again,
 };
 
 /// The examples of the guide for hosts, compiled.

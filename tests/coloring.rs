@@ -1,4 +1,4 @@
-//! What points are coloured by, against the capture itself.
+//! Colors of points, against the capture itself.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -377,7 +377,7 @@ fn frequent_words_and_other_values_are_not_drawn() {
     }
     let all = drawn(&study, Some(7));
     let rows = study.capture().rows(7, Side::Encoder);
-    assert!(all[rows].iter().all(|drawn| *drawn), "what is brought out is drawn");
+    assert!(all[rows].iter().all(|drawn| *drawn), "highlighted points are drawn");
     let only = [("upos".to_owned(), ["NOUN", "VERB"].map(str::to_owned).into())].into();
     study.set_filter(TokenFilter { at_most: None, only }).unwrap();
     let expected: Vec<bool> = tags

@@ -34,7 +34,7 @@ fn scores_of_ones_own_stand_in_roles_page_table_and_json() {
     );
     let columns = summary.table();
     let names: Vec<&str> = columns.columns().iter().map(|(name, _)| name.as_ref()).collect();
-    for name in ["articles", "articles by chance", "distance"] {
+    for name in ["articles", "articles, chance", "distance"] {
         assert!(names.contains(&name), "{names:?}");
     }
     let json = serde_json::to_value(&summary).unwrap();

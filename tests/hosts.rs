@@ -1,4 +1,4 @@
-//! The host examples: those without a window by their pictures, those with one as a person meets them: moved, clicked, wheeled and
+//! The host examples: those without a window by their images, those with one by user input: moved, clicked, wheeled and
 //! typed into, and looked at.
 //!
 //! Windows need Xvfb, openbox (without a window manager no window gets the keyboard), xdotool and ImageMagick's `import`. Where one is

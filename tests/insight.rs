@@ -1,9 +1,9 @@
-//! What a person learns of a model: the page about its heads, experiments, guests, control models.
+//! Insight into a model: the page about its heads, experiments, new points, control models.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    Contrast, Edges, Error, ExperimentParams, Steps, Study, Summary, SummaryParams, Weighting, ablate,
+    Checkpoints, Contrast, Edges, Error, ExperimentParams, Study, Summary, SummaryParams, Weighting, ablate,
     analyze::heads::{Reads, Role, Rule, Rules, ScoreId},
     core::{Attention, Capture, HeadId, Sequence, Side, ndarray::Array2},
     embedded::{self, EmbeddedModel, IMAGES, sentences},
@@ -289,7 +289,7 @@ fn cut_edges_are_beside_those_of_other_heads_and_other_edges() {
     };
     assert_eq!(found.effect, by_hand(&heads));
     assert_eq!(
-        found.cut,
+        found.edge_count,
         capture.sequences().iter().map(|s| s.decoder.len() - 1).sum::<usize>()
     );
     for random in &found.random_heads {
@@ -329,7 +329,7 @@ fn experiments_refuse_what_they_cannot_do() {
     let unknown = [Sequence::default()];
     assert!(matches!(
         ablate(&vision, &unknown, &far, &options, &()),
-        Err(Error::NotAPicture { .. })
+        Err(Error::NotAnImage { .. })
     ));
 }
 
@@ -472,8 +472,8 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
         method: Tsne::default().into(),
         ..AtlasParams::default()
     };
-    let steps = Steps::project(captures, &params, &()).unwrap();
-    for moved in steps.movements() {
+    let checkpoints = Checkpoints::project(captures, &params, &()).unwrap();
+    for moved in checkpoints.movements() {
         assert_eq!((moved.moved.len(), moved.attention.len()), (4, 4));
         assert_eq!(moved.attention[3], 0.0);
         assert!(moved.moved[3] < 0.1 && moved.moved[3] < moved.moved[0], "{moved:?}");
@@ -481,8 +481,8 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
     let size = [900.0, 700.0];
     let view = ViewState::default();
     let points = |at: f32| {
-        let scene = steps.at(at).scene(&view, size).unwrap();
-        let panel = scene.panel_of(steps.movements()[0].head).unwrap();
+        let scene = checkpoints.at(at).scene(&view, size).unwrap();
+        let panel = scene.panel_of(checkpoints.movements()[0].head).unwrap();
         let own = scene
             .layers
             .iter()
@@ -499,15 +499,15 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
     assert_ne!(before, after);
     assert_ne!(between, before);
     assert_ne!(between, after);
-    let page = steps.markdown();
+    let page = checkpoints.markdown();
     assert!(
-        page.starts_with("# Heads over 5 steps\n\n1. sentiment, epoch 1\n") && page.contains("| L0 H0 |"),
+        page.starts_with("# Heads at 5 checkpoints\n\n1. sentiment, epoch 1\n") && page.contains("| L0 H0 |"),
         "{page}"
     );
 }
 
 #[test]
-fn a_guest_that_is_known_lands_on_itself() {
+fn a_known_sequence_is_placed_on_its_own_points() {
     let capturer = capturer(embedded::TEXT_ENCODER);
     for method in [Method::from(Pca), Tsne::default().into(), Umap::default().into()] {
         let params = AtlasParams {
@@ -520,13 +520,13 @@ fn a_guest_that_is_known_lands_on_itself() {
         study.insert(projection);
         let placer = study.placer(head, &()).unwrap();
         let line = sentences().nth(7).unwrap();
-        let guest = placer.place(&read(&capturer, [line]), 0, &()).unwrap();
+        let placed_tokens = placer.place(&read(&capturer, [line]), 0, &()).unwrap();
         let first = study.point(head, 7).unwrap() as usize;
         let points = &study.projection(head).unwrap().embedding.points;
         // Read in another batch it is equal but for rounding: PCA is linear, the others put it among its neighbours.
         let near = if method == Pca.into() { 1e-3 } else { 5e-2 };
         let extent = points.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
-        for (row, placed) in guest.queries.rows().into_iter().enumerate() {
+        for (row, placed) in placed_tokens.queries.rows().into_iter().enumerate() {
             for (a, b) in placed.iter().zip(points.row(first + row)) {
                 assert!(
                     (a - b).abs() < near * extent,
@@ -539,12 +539,15 @@ fn a_guest_that_is_known_lands_on_itself() {
         let mut view = ViewState::default();
         let mut scene = study.scene(&view, [800.0, 600.0]).unwrap();
         let before = scene.layers.len();
-        guest.draw(&mut scene, &view.colors());
+        placed_tokens.draw(&mut scene, &view.colors());
         assert_eq!(scene.layers.len(), before + 1);
         view.open_head(head);
         let mut scene = study.scene(&view, [800.0, 600.0]).unwrap();
-        guest.draw(&mut scene, &view.colors());
-        assert_eq!(scene.layers.last().unwrap().labels.len(), 2 * guest.query_texts.len());
+        placed_tokens.draw(&mut scene, &view.colors());
+        assert_eq!(
+            scene.layers.last().unwrap().labels.len(),
+            2 * placed_tokens.query_texts.len()
+        );
         overlay::clear(&mut scene);
     }
 }

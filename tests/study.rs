@@ -1,4 +1,4 @@
-//! What an application does: an embedded model, a capture, a study, its scenes and its report.
+//! The work of an application: an embedded model, a capture, a study, its scenes and its report.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -183,7 +183,7 @@ fn every_view_is_a_scene_and_what_is_missing_is_named() {
     let drawn = |plot: &dyn Plot| plot.scene(&view, plot.natural_size());
     assert!(drawn(&study.head(head, Some(2), &view).unwrap()).is_ok());
     assert!(drawn(&study.sentence(head, 2).unwrap()).is_ok());
-    assert!(matches!(study.image(head, 2, None), Err(Error::NotAPicture { .. })));
+    assert!(matches!(study.image(head, 2, None), Err(Error::NotAnImage { .. })));
     assert!(matches!(study.sentence(head, 6), Err(Error::Core(_))));
     let overview = drawn(&study.overview(2).unwrap()).unwrap();
     let drawn: Vec<HeadId> = overview.panels.iter().filter_map(|panel| panel.head).collect();
@@ -233,7 +233,7 @@ fn a_picture_is_drawn_with_its_patches() {
     let study = Study::project(capture, &params(), &()).unwrap();
     let head = study.ranking()[0];
     let view = ViewState::default();
-    assert!(study.is_picture(0));
+    assert!(study.is_image(0));
     let drawn = |patch| {
         let plot = study.image(head, 1, patch).map_err(attn_sdk::render::Error::from)?;
         plot.scene(&view, plot.natural_size())
@@ -272,7 +272,7 @@ fn the_pointer_finds_the_token_it_is_over() {
     overlay::point_out(&mut scene, &study, &view, &interaction, Some(&pointer));
     let shown: Vec<&str> = scene.overlay.labels.iter().map(|label| &*label.text).collect();
     assert!(shown.contains(&study.token(place).unwrap().text.as_str()), "{shown:?}");
-    // A click on it brings out its sentence.
+    // A click on it highlights its sentence.
     view.selection = hit.pick();
     let lines = |scene: &attn_sdk::render::Scene| scene.layers.iter().map(|layer| layer.edges.len()).sum::<usize>();
     assert!(lines(&study.scene(&view, size).unwrap()) > lines(&scene));

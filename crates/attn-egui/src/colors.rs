@@ -33,8 +33,8 @@ pub fn visuals(view: &ViewState) -> Visuals {
     visuals
 }
 
-/// Gives a whole window the theme of a view, and the font of its pictures for the signs that egui's fonts lack: tokens have many. Call
-/// it once a frame; it costs nothing while the theme stays.
+/// Applies the theme of a view state to a window, and adds the font of plots as a fallback for glyphs that egui's fonts lack. Call it
+/// once a frame; it costs nothing while the theme stays.
 pub fn apply_theme(ctx: &Context, view: &ViewState) {
     let theme = match view.shared.theme {
         Theme::Light => egui::Theme::Light,

@@ -1,6 +1,6 @@
-//! What can go wrong in this crate.
+//! Errors of this crate.
 
-/// Why a widget shows words instead of its picture.
+/// The reason why a widget shows an error message in place of its plot.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -1,19 +1,19 @@
-//! The menu from which a plot and its numbers are written.
+//! The export menu of a plot and its data.
 
 use attn_render::Format;
 use egui::Ui;
 
-/// A menu of the `formats` that the host can write; returns the one that was chosen. An
+/// A menu of `formats`; returns the chosen one. An
 /// [`Exporter`](attn_render::Exporter) writes it.
 pub fn export_menu(ui: &mut Ui, formats: &[Format]) -> Option<Format> {
     let mut chosen = None;
     ui.menu_button("Export", |ui| {
         for format in formats {
             let name = match format {
-                Format::Png => "Picture (PNG)",
-                Format::Svg => "Drawing (SVG)",
-                Format::Csv => "Numbers (CSV)",
-                Format::Json => "Numbers (JSON)",
+                Format::Png => "Image (PNG)",
+                Format::Svg => "Vector image (SVG)",
+                Format::Csv => "Data (CSV)",
+                Format::Json => "Data (JSON)",
                 other => other.extension(),
             };
             if ui.button(name).clicked() {

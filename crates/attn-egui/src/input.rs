@@ -6,7 +6,7 @@ use egui::{
     Vec2,
 };
 
-/// What a person did to a widget since the last frame.
+/// User input to a widget since the last frame.
 #[derive(Default)]
 pub(crate) struct Gathered {
     pub(crate) inputs: Vec<Input>,

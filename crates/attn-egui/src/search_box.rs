@@ -1,10 +1,10 @@
-//! The field for text that is brought out, with how much it finds.
+//! The search field, with the number of matches.
 
 use attn_render::ViewState;
 use egui::{Response, RichText, TextEdit, Ui};
 
-/// Edits [`Shared::search`]. `count` says what was found (see [`attn_render::search`] and `Matches::describe`); it is not shown while
-/// nothing is searched for. Changes go to the view as they are typed; Escape empties the field.
+/// Edits [`Shared::search`]. `count` describes the matches (see [`attn_render::search`] and `Matches::describe`); it is hidden without a
+/// search. Changes apply as the user types; Escape clears the field.
 pub fn search_box(ui: &mut Ui, view: &mut ViewState, count: &str) -> Response {
     ui.horizontal(|ui| {
         let field = TextEdit::singleline(&mut view.shared.search)

@@ -8,13 +8,9 @@ use crate::SceneView;
 /// What a drag does: move, box or lasso.
 pub fn tool_buttons(ui: &mut Ui, widget: &mut SceneView) {
     let tools = [
-        (Tool::Look, "Move", "Drag moves or turns (m)"),
-        (Tool::Box, "Box", "Drag selects the points in a rectangle (b)"),
-        (
-            Tool::Lasso,
-            "Lasso",
-            "Drag selects the points in a line around them (l)",
-        ),
+        (Tool::Look, "Move", "Drag moves or rotates (m)"),
+        (Tool::Box, "Box", "Drag selects points in a rectangle (b)"),
+        (Tool::Lasso, "Lasso", "Drag selects points within a drawn line (l)"),
     ];
     for (tool, name, help) in tools {
         let chosen = widget.tool() == tool;
@@ -25,12 +21,9 @@ pub fn tool_buttons(ui: &mut Ui, widget: &mut SceneView) {
     }
 }
 
-/// Undo and redo of everything a view holds.
+/// Buttons that undo and redo changes of the view state.
 pub fn history_buttons(ui: &mut Ui, widget: &mut SceneView) {
-    for (key, name, help) in [
-        (Key::Undo, "Undo", "Takes the last step back (u)"),
-        (Key::Redo, "Redo", "Does it again (r)"),
-    ] {
+    for (key, name, help) in [(Key::Undo, "Undo", "Undo (u)"), (Key::Redo, "Redo", "Redo (r)")] {
         if ui.button(name).on_hover_text(help).clicked() {
             widget.press(key);
             ui.ctx().request_repaint();
@@ -44,7 +37,7 @@ pub fn theme_switch(ui: &mut Ui, view: &mut ViewState) -> Response {
         Theme::Light => ("Dark", Theme::Dark),
         Theme::Dark => ("Light", Theme::Light),
     };
-    let response = ui.button(name).on_hover_text("Light or dark (t)");
+    let response = ui.button(name).on_hover_text("Light or dark theme (t)");
     if response.clicked() {
         view.shared.theme = other;
     }
@@ -55,23 +48,23 @@ pub fn theme_switch(ui: &mut Ui, view: &mut ViewState) -> Response {
 pub fn color_picker(ui: &mut Ui, view: &mut ViewState, names: &[String]) -> Response {
     let before = view.shared.color.clone();
     let mut response = ComboBox::from_id_salt("attn color")
-        .selected_text(spoken(&before))
+        .selected_text(display_name(&before))
         .height(480.0)
         .show_ui(ui, |ui| {
             let role = before.name().is_none();
-            if ui.selectable_label(role, spoken(&ColorChoice::Role)).clicked() {
+            if ui.selectable_label(role, display_name(&ColorChoice::Role)).clicked() {
                 view.shared.color = ColorChoice::Role;
             }
             for name in names {
                 let choice = ColorChoice::values(name.as_str());
-                let words = spoken(&choice);
+                let words = display_name(&choice);
                 ui.selectable_value(&mut view.shared.color, choice, words);
             }
         })
         .response
-        .on_hover_text("What the color of a point says");
+        .on_hover_text("Colors of points");
     if before != view.shared.color {
-        // Classes of other values are others.
+        // Hidden classes belong to the former values.
         view.shared.hidden_classes.clear();
         view.shared.legend_page = 0;
         response.mark_changed();
@@ -79,7 +72,7 @@ pub fn color_picker(ui: &mut Ui, view: &mut ViewState, names: &[String]) -> Resp
     response
 }
 
-/// How tokens that are patches of pictures are drawn where they lie: as points, or as the patches themselves.
+/// The style of image patches in an open head: as points, or as patches.
 pub fn patch_picker(ui: &mut Ui, view: &mut ViewState) -> Response {
     let name = |style: Option<PatchStyle>| {
         style.map_or_else(|| "points".to_owned(), |style| format!("patches, {}", style.name()))
@@ -93,15 +86,15 @@ pub fn patch_picker(ui: &mut Ui, view: &mut ViewState) -> Response {
             }
         })
         .response
-        .on_hover_text("Points, or the patches themselves, in an open head");
+        .on_hover_text("Points or image patches in an open head");
     if before != view.shared.patches {
         response.mark_changed();
     }
     response
 }
 
-/// `position-mod-5` in words: `position mod 5`. Names of columns stay as they are.
-fn spoken(choice: &ColorChoice) -> String {
+/// The name of a color choice in menus: `position-mod-5` becomes `position mod 5`; names of columns are unchanged.
+fn display_name(choice: &ColorChoice) -> String {
     let Some(name) = choice.name() else {
         return "query or key".into();
     };

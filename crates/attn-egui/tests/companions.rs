@@ -104,10 +104,10 @@ fn colours_exports_and_stops_are_chosen() {
     harness.get_by_label("Export").click();
     harness.run();
     assert!(
-        harness.query_by_label("Drawing (SVG)").is_none(),
+        harness.query_by_label("Vector image (SVG)").is_none(),
         "only what the host can write"
     );
-    harness.get_by_label("Numbers (CSV)").click();
+    harness.get_by_label("Data (CSV)").click();
     harness.run();
     assert_eq!(harness.state().exported, Some(Format::Csv));
     harness.get_by_label("Stop").click();

@@ -129,7 +129,7 @@ pub struct Colors {
     pub frame: Color,
     /// Titles and labels.
     pub text: Color,
-    /// Captions and whatever steps back.
+    /// Captions and dimmed marks.
     pub muted: Color,
     /// What is selected or hovered.
     pub accent: Color,

@@ -19,7 +19,7 @@ pub enum Error {
         missing: &'static str,
     },
     /// The device has not enough memory for an image. Smaller ones can still be rendered.
-    #[error("the graphics device has not enough memory for an image of {width} x {height} pixels")]
+    #[error("not enough memory on the graphics device for an image of {width} x {height} pixels")]
     OutOfMemory {
         /// Width asked for, in pixels.
         width: u32,

@@ -261,7 +261,7 @@ impl Headless {
         }
     }
 
-    /// Gives up all buffers, some of which the device refused to make: the next render makes them anew.
+    /// Drops all buffers after the device refused to make some: the next render makes them anew.
     fn refused(&mut self, error: wgpu::Error, size: [u32; 2]) -> Error {
         self.target = None;
         if self.failures.lost.get().is_none() {

@@ -2,7 +2,7 @@
 
 use crate::ViewState;
 
-/// The views a person had, and those taken back.
+/// Earlier view states, and undone ones.
 ///
 /// Moves of a camera that follow each other are one step, so that undo goes back to where one looked before and not to
 /// every notch of the wheel. What is only hovered is no step.
@@ -57,7 +57,7 @@ impl History {
         }
     }
 
-    /// Goes one step back; `false` if there is none.
+    /// Undoes a change; `false` if there is none.
     pub fn undo(&mut self, view: &mut ViewState) -> bool {
         self.record(view);
         if self.past.len() < 2 {

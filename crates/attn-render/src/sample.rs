@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn every_part_of_the_plane_keeps_a_point() {
-        // 10,000 points, of which all but 25 lie in one of 25 cells.
+        // 10,000 points; all but 25 lie in one of 25 cells.
         let mut points = vec![0.5_f32; 2 * 9_975];
         for i in 0..25_u8 {
             points.extend([f32::from(i % 5) + 0.5, f32::from(i / 5) + 0.5]);

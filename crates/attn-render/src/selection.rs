@@ -1,4 +1,4 @@
-//! Sets of points: drawn around with a box or a lasso, kept in a [`ViewState`](crate::ViewState), saved with it.
+//! Selections of points with a box or a lasso, kept in a [`ViewState`](crate::ViewState), saved with it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::Rect;
 
-/// What a person draws around points, in pixels of the target.
+/// The outline of a selection in progress, in pixels of the target.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Area {
     /// A rectangle.

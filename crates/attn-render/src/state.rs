@@ -18,7 +18,7 @@ pub enum ColorChoice {
     Auto,
     /// Query or key, whatever values a plot has.
     Role,
-    /// The values of this name. Which names there are is up to whoever makes the plots.
+    /// The values of this name. The maker of a plot defines the names.
     Values(String),
 }
 

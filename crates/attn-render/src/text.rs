@@ -1,6 +1,6 @@
 //! The size of text, without what draws it.
 //!
-//! Text is measured in the bundled DejaVu Sans (regular and bold), so that plots are laid out alike on every machine. It
+//! Text is measured in the bundled DejaVu Sans (regular and bold), so that plots have the same layout on every machine. It
 //! covers Latin, Greek, Cyrillic, Arabic, mathematics and much else. Chinese, Japanese, Korean and pictographs need a font
 //! of the host's or the system's; their widths are known without one.
 

@@ -631,7 +631,7 @@ fn mixed_points_lie_between_what_is_before_and_after_them() {
     let larger = headless.render(&scene, &ViewState::default(), 2.0).unwrap();
     assert_eq!(pixel(&larger, 110, 100), pixel(&image, 55, 50));
     assert_eq!(headless.render(&scene, &ViewState::default(), 1.0).unwrap(), image);
-    // As a whole it can step back.
+    // It can be dimmed as a whole.
     scene.layers[0].blending = Blending::Mixed { opacity: 0.5 };
     let half = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert!(pixel(&half, 55, 50)[0].abs_diff(107) <= 2 && pixel(&half, 90, 50) == [0, 0, 255, 255]);

@@ -1,4 +1,4 @@
-//! What a person sees can be saved and seen again: the same view and selection, the same pixels.
+//! Saved view states reopen: the same view and selection, the same pixels.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 

@@ -1,4 +1,4 @@
-//! Every view in both themes against a picture that a person has looked at.
+//! Every view in both themes against a reviewed image.
 //!
 //! `UPDATE_SNAPSHOTS=1` writes the pictures anew. Rasterisers differ in the last bit of an edge: compared are the
 //! mean difference of the channels and the share of pixels that differ visibly.

@@ -1,5 +1,5 @@
-//! What points can be colored by: the attributes of AttentionViz (Yeh et al. 2023, section 5), the scores of the projection, and
-//! whatever a host adds. One list; a name chooses from it.
+//! Attributes for colors of points: those of AttentionViz (Yeh et al. 2023, section 5), quality scores of the projection, and those
+//! that a host adds. A name chooses one.
 
 use std::{collections::HashMap, fmt::Debug, sync::Arc};
 
@@ -42,23 +42,23 @@ pub trait TokenAttribute: Debug + Send + Sync {
     /// The name by which it is chosen: lower case, words joined by hyphens.
     fn name(&self) -> &str;
 
-    /// What legends call it, with its unit; by default its name.
+    /// The label in legends, with its unit; by default its name.
     fn label(&self) -> &str {
         self.name()
     }
 
-    /// How colors stand for its values. By default from little to much.
+    /// Color scale of its values. Default: sequential.
     fn kind(&self) -> ValueKind {
         ValueKind::Sequential
     }
 
-    /// Whether it says anything about this data. By default it does.
+    /// Whether it applies to this data. Default: yes.
     fn applies_to(&self, study: &Study) -> bool {
         let _ = study;
         true
     }
 
-    /// Whether heads of one kind of attention have values of their own. By default they share them.
+    /// Whether values differ between heads of one kind of attention. Default: no.
     fn is_of_head(&self) -> bool {
         false
     }
@@ -66,10 +66,10 @@ pub trait TokenAttribute: Debug + Send + Sync {
     /// A value per point: all queries of the drawn sequences, then all keys. NaN where there is none.
     ///
     /// # Errors
-    /// What keeps it from having values.
+    /// Any error of the computation.
     fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error>;
 
-    /// A few characters under a head's plot in the matrix; by default the correlation of distance and attention stands there.
+    /// A short note under a head's plot in the matrix. Default: the correlation of distance and attention.
     fn note(&self, head: &HeadProjection) -> Option<String> {
         let _ = head;
         None
@@ -192,8 +192,8 @@ impl TokenAttribute for PerToken {
     fn applies_to(&self, study: &Study) -> bool {
         match self.about {
             About::Anything => true,
-            About::Text => !study.is_picture(0),
-            About::Images => study.is_picture(0),
+            About::Text => !study.is_image(0),
+            About::Images => study.is_image(0),
         }
     }
 
@@ -256,7 +256,7 @@ impl TokenAttribute for Frequency {
     }
 
     fn applies_to(&self, study: &Study) -> bool {
-        !study.is_picture(0)
+        !study.is_image(0)
     }
 
     fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error> {
@@ -282,7 +282,7 @@ pub(crate) struct Values {
     pub(crate) values: Arc<[f32]>,
 }
 
-/// What a state colors points by.
+/// The attribute or column of a view state's colors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Colored<'a> {
     Attribute(&'a Arc<dyn TokenAttribute>),
@@ -308,7 +308,7 @@ impl Study {
         self.attributes.push(Arc::new(attribute));
     }
 
-    /// The attributes that say something about this data.
+    /// The attributes that apply to this data.
     pub fn attributes(&self) -> impl Iterator<Item = &dyn TokenAttribute> {
         let applying = self.attributes.iter().filter(|attribute| attribute.applies_to(self));
         applying.map(|attribute| &**attribute)
@@ -327,12 +327,12 @@ impl Study {
         names
     }
 
-    /// Whether points can be colored so; queries and keys always can.
+    /// Whether a color choice exists in this data; query and key always do.
     pub fn has_color(&self, color: &ColorChoice) -> bool {
         color.name().is_none_or(|name| self.colored_by(name).is_some())
     }
 
-    /// What a name stands for.
+    /// The attribute or column with this name.
     fn colored_by(&self, name: &str) -> Option<Colored<'_>> {
         if let Some(column) = name.strip_prefix(COLUMN) {
             return self.column(column).map(Colored::Column);
@@ -346,7 +346,7 @@ impl Study {
         self.column(name).or_else(first).map(Colored::Column)
     }
 
-    /// What a state colors points by; `None` for queries and keys.
+    /// The attribute or column of a view state's colors; `None` for query and key.
     pub(crate) fn colored(&self, state: &ViewState) -> Option<Colored<'_>> {
         self.colored_by(state.shared.color.name()?)
     }

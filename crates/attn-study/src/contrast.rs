@@ -1,5 +1,4 @@
-//! Two models on the same sequences, head by head: what the heads of one do and those of the other do not. The other is a control model that lacks
-//! something, or an earlier or later checkpoint.
+//! Comparison of two models on the same sequences, head by head. The other model is a control model, or another checkpoint.
 
 use std::fmt::Write as _;
 
@@ -10,16 +9,16 @@ use attn_core::{Capture, HeadId, Progress, Sequence};
 use attn_models::{Capturer, capture::CaptureRun};
 use serde::Serialize;
 
-use crate::{Error, picture::picture_of};
+use crate::{Error, image::image_of};
 
 /// The sequences of a capture, to be read by another model: the same tokens, the same images.
 ///
 /// # Errors
-/// [`Error::NotAPicture`] for an image whose file is not known. Those of [`Capturer::sequences`] and
+/// [`Error::NotAnImage`] for an image whose file is not known. Those of [`Capturer::sequences`] and
 /// [`Capturer::images`] come when it runs.
 pub fn read_again<'a>(capturer: &'a Capturer, sequences: &[Sequence]) -> Result<CaptureRun<'a>, Error> {
     if capturer.model().vision().is_some() {
-        let images = sequences.iter().map(picture_of).collect::<Result<Vec<_>, _>>()?;
+        let images = sequences.iter().map(image_of).collect::<Result<Vec<_>, _>>()?;
         return Ok(capturer.images(images));
     }
     Ok(capturer.sequences(sequences.iter().cloned()))
@@ -56,15 +55,15 @@ pub struct Contrast {
 /// A head beside the one of the same name in another model.
 #[derive(Debug, Clone, Serialize)]
 pub struct HeadContrast {
-    /// Which head.
+    /// The head.
     pub head: HeadId,
     /// Its name among all of the model's.
     pub name: String,
-    /// How far its attention is from the other's: mean Jensen-Shannon divergence in bits, 0 for equal rows, 1 for rows that share no key.
+    /// Difference of attention: mean Jensen-Shannon divergence in bits, 0 for equal rows, 1 for rows that share no key.
     pub divergence: f32,
-    /// What it does, strongest first.
+    /// Its roles, strongest first.
     pub labels: Vec<Role>,
-    /// What the other does.
+    /// Roles of the other's head.
     pub other_labels: Vec<Role>,
     /// Its scores; the other's value is `same_head`.
     pub scores: Vec<Comparison>,
@@ -114,17 +113,17 @@ impl Contrast {
         self.heads.iter().find(|contrast| contrast.head == head)
     }
 
-    /// The table, as Markdown: how far each head's attention is from the other's, what both do, and the score that differs most.
+    /// The table as Markdown: difference of attention, roles in both models, and the score that differs most, per head.
     pub fn markdown(&self) -> String {
-        let mut page = format!("# {} beside {}\n\n", self.model, self.other);
+        let mut page = format!("# {} compared with {}\n\n", self.model, self.other);
         let mean = self.heads.iter().map(|head| head.divergence).sum::<f32>() / self.heads.len().max(1) as f32;
         let _ = writeln!(
             page,
-            "{} sequences, read by both. Bits: mean Jensen-Shannon divergence of the rows of attention, 0 for equal, 1 for rows that share no \
-             key; over all heads {mean:.2}. The score is the one that differs most, among those from 0 to 1.\n",
+            "{} sequences, read by both models. Bits: mean Jensen-Shannon divergence of rows of attention, 0 for equal, 1 for rows that \
+             share no key; mean over all heads {mean:.2}. Score: the one that differs most, among scores from 0 to 1.\n",
             self.sequences
         );
-        page.push_str("| head | bits | what it does | what the other does | score | here | there |\n|---|---|---|---|---|---|---|\n");
+        page.push_str("| head | bits | roles | roles in the other model | score | value | value in the other model |\n|---|---|---|---|---|---|---|\n");
         for head in &self.heads {
             let names = |labels: &[Role]| match labels {
                 [] => "–".to_owned(),

@@ -1,6 +1,6 @@
-//! What can go wrong between the crates; everything else is passed on unchanged.
+//! Errors of a study. Errors of other crates pass through unchanged.
 
-/// An error of the facade.
+/// An error of a study.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -22,49 +22,49 @@ pub enum Error {
     /// From `attn-render`.
     #[error(transparent)]
     Render(#[from] attn_render::Error),
-    /// A head was asked for that has not been projected (yet).
+    /// The head has not been projected (yet).
     #[error("head {head} is not among the {projected} heads projected so far")]
     NotProjected {
         /// The head.
         head: attn_core::HeadId,
-        /// How many there are.
+        /// Number of projected heads.
         projected: usize,
     },
-    /// A column was asked for that the data does not have.
+    /// The data has no such column.
     #[error("no column `{name}`: there are {}", if columns.is_empty() { "none".to_owned() } else { columns.join(", ") })]
     NoColumn {
         /// The name.
         name: String,
-        /// What there is.
+        /// Names of existing columns.
         columns: Vec<String>,
     },
-    /// An experiment was asked for without heads.
-    #[error("expected at least one head to take out, found none")]
+    /// An experiment without heads.
+    #[error("expected at least one head to ablate, found none")]
     NoHeads,
-    /// The output projection of a head is needed and was not given, or is not of this model.
-    #[error("{head}: expected its output projection among the weights of heads, found none that fits")]
+    /// The output matrix of a head is missing, or belongs to another model.
+    #[error("{head}: expected its output matrix among the head weights, found none that fits")]
     NoHeadWeights {
         /// The head.
         head: attn_core::HeadId,
     },
-    /// Edges were to be cut that no sequence has.
-    #[error("no sequence has an edge `{edges}` that {head} sees and can do without")]
+    /// No sequence has an edge to knock out.
+    #[error("no sequence has an edge `{edges}` that {head} sees, or it is the only edge of its query")]
     NoEdges {
-        /// Which edges.
+        /// The edges.
         edges: String,
         /// The head.
         head: attn_core::HeadId,
     },
-    /// The view of a picture was asked for a sequence that is none.
-    #[error("{sequence} is not a picture")]
-    NotAPicture {
+    /// The sequence is not an image.
+    #[error("{sequence} is not an image")]
+    NotAnImage {
         /// The sequence's name.
         sequence: String,
     },
 }
 
 impl Error {
-    /// Whether this is a cancellation, which callers usually do not report as a failure.
+    /// Whether this is a cancellation, which callers usually do not report.
     pub fn is_cancelled(&self) -> bool {
         match self {
             Self::Analyze(error) => error.is_cancelled(),

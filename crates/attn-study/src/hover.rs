@@ -1,17 +1,17 @@
-//! What appears under the pointer: which head, which token, and where that token looks.
+//! Tooltips: the head or token under the pointer, and the token's attention.
 
 use attn_core::{HeadId, format::signed};
 use attn_render::{Pick, Target, Tooltip, TooltipWord};
 
 use crate::{Place, Study};
 
-/// Words before and after the token that a tooltip shows.
+/// Limit of words before and after the token in a tooltip.
 const AROUND: usize = 24;
 
 impl Study {
-    /// What is said of something under the pointer. A head: its name and numbers. A token: its sentence, each word on a ground as
-    /// strong as the attention between the two.
-    pub(crate) fn told(&self, target: Target) -> Option<Tooltip> {
+    /// The tooltip of a target. A head: its name and scores. A token: its sentence, with the attention between token and word as the
+    /// shade of each word.
+    pub(crate) fn tooltip_of(&self, target: Target) -> Option<Tooltip> {
         match target {
             Target::Head(head) => self.head_tooltip(head),
             Target::Point(pick) => self.token_tooltip(pick),
@@ -28,7 +28,7 @@ impl Study {
         if let Some(quality) = &projection.quality {
             lines.push(format!("trustworthiness {:.3}", quality.trustworthiness.value));
         }
-        lines.push("click to open".into());
+        lines.push("Click to open".into());
         Some(Tooltip {
             title: self.capture().model().head_name(head),
             lines,
@@ -48,7 +48,7 @@ impl Study {
         })
     }
 
-    /// The sentence around a token: what the query attends to, or what attends to the key.
+    /// The sentence around a token, with weights of its query to keys, or of queries to its key.
     fn words(&self, head: HeadId, place: Place) -> Option<Vec<TooltipWord>> {
         let weights = self.capture().attention(head, place.sequence).ok()?;
         let (weights, other) = if place.query {
@@ -57,7 +57,7 @@ impl Study {
             (weights.column(place.token), head.attention.query_side())
         };
         let tokens = self.capture().sequences()[place.sequence].tokens(other);
-        // Patches have no text worth reading.
+        // Patches have no useful text.
         if tokens.iter().any(|token| token.patch.is_some()) {
             return None;
         }

@@ -1,22 +1,22 @@
 #![doc = include_str!("../README.md")]
 
 mod attributes;
+mod checkpoints;
 mod coloring;
 mod contrast;
 mod error;
 pub mod experiment;
 mod filter;
-mod guest;
 mod hover;
+mod image;
 mod patches;
-mod picture;
+mod placed;
 mod plots;
 mod points;
 mod prediction;
 mod report;
 mod rollout;
 mod sequence;
-mod steps;
 mod study;
 mod subset;
 pub mod summary;
@@ -31,16 +31,16 @@ pub use attn_core::{
     text::{Dataset, TextParams},
 };
 pub use attributes::TokenAttribute;
+pub use checkpoints::{AtCheckpoint, Checkpoints, HeadMovement};
 pub use contrast::{Contrast, HeadContrast, read_again};
 pub use error::Error;
 pub use experiment::{Ablation, Edges, ExperimentParams, KnockOut, ablate, intervene, knock_out};
 pub use filter::TokenFilter;
-pub use guest::{Guest, Placer};
+pub use placed::{PlacedTokens, Placer};
 pub use points::Place;
 pub use prediction::class_prediction;
 pub use report::{HeadReport, Report};
 pub use rollout::SequenceRollout;
-pub use steps::{AtStep, HeadMovement, Steps};
 pub use study::Study;
 pub use subset::Subset;
 pub use summary::{HeadSummary, Page, Summary, SummaryParams};

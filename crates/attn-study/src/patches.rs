@@ -1,24 +1,24 @@
-//! What the patches of pictures look like, as classes: the hues, brightnesses, orientations and frequencies that heads of
-//! vision transformers were found to sort patches by (Yeh et al. 2023, section 6.1).
+//! Attributes of image patches, as classes: hue, brightness, orientation and frequency. Heads of vision transformers sort
+//! patches by them (Yeh et al. 2023, section 6.1).
 
 use attn_core::{Capture, Progress, Side, TokenColumn, progress::step};
 use attn_render::Image;
 
-use crate::{Error, picture::load_picture};
+use crate::{Error, image::load_image};
 
-/// Colours paler than this have no hue.
+/// Least saturation of a patch with a hue.
 const COLORFUL: f32 = 0.15;
 /// Share of the gradients' energy along one direction above which a patch has an orientation.
 const ORIENTED: f32 = 0.5;
 /// Mean contrast, as a standard deviation of brightness from 0 to 1, below which a patch is plain.
 const PLAIN: f32 = 0.02;
-/// Samples per side of a patch, at most.
+/// Limit of samples per side of a patch.
 const SAMPLES: u32 = 24;
 
-/// The attributes of a capture of pictures that say something; none for text.
+/// The attributes of a capture of images that vary; none for text.
 ///
 /// # Errors
-/// [`Error::Models`] if a picture cannot be read again; a cancellation.
+/// [`Error::Models`] if an image cannot be read again; a cancellation.
 pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<Vec<TokenColumn>, Error> {
     if capture.sequences().iter().all(|sequence| sequence.image.is_none()) {
         return Ok(Vec::new());
@@ -27,13 +27,13 @@ pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<V
     for (index, sequence) in capture.sequences().iter().enumerate() {
         step(progress, "patches", index, capture.sequences().len())?;
         let grid = sequence.image.as_ref().map(|image| (image.rows, image.columns));
-        let picture = match grid {
-            Some(_) => Some(load_picture(sequence)?),
+        let image = match grid {
+            Some(_) => Some(load_image(sequence)?),
             None => None,
         };
         looks.extend(sequence.tokens(Side::Encoder).iter().map(|token| {
-            let ((row, column), picture) = (token.patch?, picture.as_ref()?);
-            Some(Look::of(picture, grid?, (row, column)))
+            let ((row, column), image) = (token.patch?, image.as_ref()?);
+            Some(Look::of(image, grid?, (row, column)))
         }));
     }
     let attribute = |name: &str, classes: &[&str], class: fn(&Look) -> Option<u32>| {
@@ -43,11 +43,9 @@ pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<V
         TokenColumn::from_classes(name, classes, looks.iter().map(class), none)
     };
     let mut attributes = vec![
-        attribute(
-            "brightness",
-            &["black", "dark", "middling", "bright", "white"],
-            |look| Some(fifth(look.brightness)),
-        ),
+        attribute("brightness", &["black", "dark", "medium", "bright", "white"], |look| {
+            Some(fifth(look.brightness))
+        }),
         attribute(
             "hue",
             &["red", "yellow", "green", "cyan", "blue", "magenta"],
@@ -72,14 +70,14 @@ pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<V
     Ok(attributes)
 }
 
-/// The pixels of a patch, `most` of a side at most: how many across and down, then row by row.
+/// The pixels of a patch, up to `most` per side: columns, rows, then pixels row by row.
 pub(crate) fn sampled(
-    picture: &Image,
+    image: &Image,
     (rows, columns): (usize, usize),
     (row, column): (usize, usize),
     most: u32,
 ) -> (u32, u32, Vec<[u8; 3]>) {
-    let (width, height) = (picture.width(), picture.height());
+    let (width, height) = (image.width(), image.height());
     let range = |index: usize, count: usize, length: u32| {
         let at = |index: usize| (index as f32 / count.max(1) as f32 * length as f32) as u32;
         let start = at(index).min(length - 1);
@@ -93,30 +91,30 @@ pub(crate) fn sampled(
         let px = left + (x * (right - left) + (right - left) / 2) / across;
         let py = top + (y * (bottom - top) + (bottom - top) / 2) / down;
         let at = 4 * (py.min(height - 1) as usize * width as usize + px.min(width - 1) as usize);
-        [0, 1, 2].map(|channel| picture.rgba()[at + channel])
+        [0, 1, 2].map(|channel| image.rgba()[at + channel])
     };
     let pixels = (0..across * down).map(|i| sample(i % across, i / across));
     (across, down, pixels.collect())
 }
 
-/// What one patch looks like.
+/// Visual attributes of a patch.
 #[derive(Debug, Clone, Copy)]
 struct Look {
     /// Mean luma, 0 to 1.
     brightness: f32,
-    /// Degrees on the colour circle, 0 red, 120 green; `None` if it is pale.
+    /// Degrees on the color circle, 0 red, 120 green; `None` for pale patches.
     hue: Option<f32>,
     /// Standard deviation of luma.
     contrast: f32,
-    /// Degrees of its stripes, 0 horizontal, 90 vertical, counted against the clock; `None` without a direction.
+    /// Degrees of its stripes, 0 horizontal, 90 vertical, counterclockwise; `None` without a direction.
     orientation: Option<f32>,
     /// Cycles per patch that a sine of this contrast and slope would have.
     frequency: f32,
 }
 
 impl Look {
-    fn of(picture: &Image, (rows, columns): (usize, usize), (row, column): (usize, usize)) -> Self {
-        let (across, down, pixels) = sampled(picture, (rows, columns), (row, column), SAMPLES);
+    fn of(image: &Image, (rows, columns): (usize, usize), (row, column): (usize, usize)) -> Self {
+        let (across, down, pixels) = sampled(image, (rows, columns), (row, column), SAMPLES);
         let sample = |x: u32, y: u32| pixels[(y * across + x) as usize].map(|channel| f32::from(channel) / 255.0);
         let mut lumas = vec![0.0; (across * down) as usize];
         let mut mean = [0.0; 3];
@@ -217,7 +215,7 @@ fn hue([red, green, blue]: [f32; 3]) -> Option<f32> {
 mod tests {
     use super::*;
 
-    fn picture(pixel: impl Fn(u32, u32) -> [f32; 3]) -> Image {
+    fn image(pixel: impl Fn(u32, u32) -> [f32; 3]) -> Image {
         let rgba = (0..48 * 48).flat_map(|i| {
             let [r, g, b] = pixel(i % 48, i / 48).map(|value| (value * 255.0) as u8);
             [r, g, b, 255]
@@ -226,11 +224,11 @@ mod tests {
     }
 
     fn look(pixel: impl Fn(u32, u32) -> [f32; 3]) -> Look {
-        Look::of(&picture(pixel), (2, 2), (1, 0))
+        Look::of(&image(pixel), (2, 2), (1, 0))
     }
 
     #[test]
-    fn plain_colours_have_their_hue_and_brightness() {
+    fn plain_colors_have_their_hue_and_brightness() {
         let hues = [
             ([0.9, 0.1, 0.1], Some(0)),
             ([0.9, 0.9, 0.1], Some(1)),

@@ -18,9 +18,9 @@ use crate::{
     weighting::shared,
 };
 
-/// Under the matrix.
-const CAPTION: &str = "Each plot is one attention head: queries and keys projected together, so that near means attended. \
-                       ρ is the rank correlation of distance with attention; −1 would be perfect.";
+/// Caption of the matrix.
+const CAPTION: &str = "Each plot is one attention head: queries and keys in a joint projection, so that near means attended. \
+                       ρ is the rank correlation of distance and attention in the full space; −1 is perfect.";
 
 impl Study {
     /// The matrix of all heads (AttentionViz, the matrix view), in the colors of the state.
@@ -82,7 +82,7 @@ impl Study {
         })
     }
 
-    /// What the heads of one kind of attention have in common.
+    /// Data shared by the heads of one kind of attention.
     fn shared_by_heads(&self, head: HeadId, state: &ViewState) -> Result<SharedByHeads, Error> {
         Ok(SharedByHeads {
             values: self.values(head, state)?,
@@ -123,7 +123,7 @@ impl Study {
         let (queries, keys) = sequence
             .map(|sequence| self.points_of(head, sequence))
             .unwrap_or_default();
-        // A highlighted sequence is drawn, whatever is left out.
+        // A highlighted sequence is always drawn.
         let mut hidden = self.hidden_points(head);
         for &point in queries.iter().chain(&keys) {
             if let Some(hidden) = hidden.get_mut(point as usize) {
@@ -149,7 +149,7 @@ impl Study {
         Ok(plot)
     }
 
-    /// The projection, as subtitles have it.
+    /// Name of the projection in subtitles.
     pub(crate) fn method(&self) -> String {
         if let Some(name) = self.projection_name() {
             return name.to_owned();
@@ -161,7 +161,7 @@ impl Study {
     fn data(&self) -> String {
         let (drawn, all) = (self.sequences().len(), self.capture().sequences().len());
         let tokens = self.points_before(self.main_side(), drawn);
-        let what = if self.is_picture(0) { "pictures" } else { "sequences" };
+        let what = if self.is_image(0) { "images" } else { "sequences" };
         let mut text = if drawn == all {
             format!("{all} {what}, {tokens} tokens")
         } else {
@@ -174,7 +174,7 @@ impl Study {
     }
 }
 
-/// What the heads of one kind of attention have in common.
+/// Data shared by the heads of one kind of attention.
 #[derive(Clone)]
 struct SharedByHeads {
     values: Option<Values>,
@@ -183,7 +183,7 @@ struct SharedByHeads {
     hidden: Arc<[bool]>,
 }
 
-/// Whether a head of this attention came before.
+/// Whether there is a panel of this attention.
 fn known_before(panels: &[MatrixPanel], attention: Attention) -> bool {
     panels.iter().any(|panel| panel.head.attention == attention)
 }

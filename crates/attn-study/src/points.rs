@@ -1,4 +1,4 @@
-//! Which point is which token: the points of a head are the queries of the drawn sequences, then their keys.
+//! Points and their tokens: the points of a head are the queries of the drawn sequences, then their keys.
 
 use std::{
     collections::BTreeMap,
@@ -90,7 +90,7 @@ impl Study {
             .sum()
     }
 
-    /// The point of a sequence's first query in a head's plot: what to select to bring the sequence out. `None` if it is not
+    /// The point of a sequence's first query in a head's plot: the point to select to highlight the sequence. `None` if it is not
     /// drawn.
     pub fn point(&self, head: HeadId, sequence: usize) -> Option<u32> {
         self.points_of(head, sequence).0.first().copied()
@@ -113,7 +113,7 @@ impl Study {
         texts.clone()
     }
 
-    /// What a search looks in, per point: the tokens' texts; for `column=value`, with the name of a column, the
+    /// The searched text per point: the tokens' texts; for `column=value`, with the name of a column, the
     /// search itself where the column has that value, in any case.
     pub(crate) fn searched(&self, head: HeadId, text: &str) -> Texts {
         let asked = text
@@ -138,7 +138,7 @@ impl Study {
             .collect()
     }
 
-    /// What a search finds among a head's points: tokens whose text contains `text`, or, for `column=value` with the name of
+    /// Search matches among a head's points: tokens whose text contains `text`, or, for `column=value` with the name of
     /// a column, those with that value.
     pub fn matches(&self, head: HeadId, text: &str) -> Matches {
         if text.is_empty() {

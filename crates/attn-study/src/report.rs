@@ -1,4 +1,4 @@
-//! `atlas.json`: what the pictures show, as data for another program; and the sequences as a table.
+//! `atlas.json`: the data of plots for other programs; and the table of sequences.
 
 use attn_core::{HeadId, ModelInfo, Sequence, Side, table::Table};
 use attn_project::{
@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use crate::Study;
 
-/// The whole of a study.
+/// All data of a study.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The model's facts.
     pub model: ModelInfo,
-    /// How heads were normalised, projected and judged.
+    /// Parameters of normalization, projection and quality.
     pub parameters: AtlasParams,
     /// The sequences whose tokens are points, with their tokens.
     pub sequences: Vec<Sequence>,
@@ -30,7 +30,7 @@ pub struct Report {
 /// One head.
 #[derive(Debug, Clone, Serialize)]
 pub struct HeadReport {
-    /// Which head.
+    /// The head.
     #[serde(flatten)]
     pub head: HeadId,
     /// The factor c: queries are multiplied by it, keys divided.
@@ -39,9 +39,9 @@ pub struct HeadReport {
     pub scale_correlation: Option<f32>,
     /// Distance-attention correlation.
     pub correlation: DistanceCorrelation,
-    /// Mean length of the queries before normalisation.
+    /// Mean length of the queries before normalization.
     pub query_norm: f32,
-    /// Mean length of the keys before normalisation.
+    /// Mean length of the keys before normalization.
     pub key_norm: f32,
     /// Trustworthiness, continuity and neighbors kept; `null` below three points.
     pub quality: Option<Quality>,

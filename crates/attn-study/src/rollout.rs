@@ -1,5 +1,4 @@
-//! Where the states of one sequence come from through all layers (Abnar and Zuidema 2020): as a graph, as lines if it is too long for
-//! that, over the picture if it is one.
+//! Attention rollout in one sequence (Abnar and Zuidema 2020): as a graph, as lines for long sequences, as heat for images.
 
 use attn_analyze::heads::{capture_mixing, capture_rollout};
 use attn_core::{Attention, HeadId, Progress, ndarray::Array2};
@@ -10,14 +9,14 @@ use attn_render::{
 
 use crate::{
     Error, Study,
-    sequence::{on_picture, subtitle, words},
+    sequence::{on_image, subtitle, words},
     weighting::shared,
 };
 
-/// Up to so many tokens a graph is legible.
+/// Limit of tokens of a legible graph.
 const GRAPH: usize = 64;
 
-/// What the states of one sequence are made of.
+/// Attention rollout of one sequence: contributions of tokens to states.
 #[derive(Debug, Clone)]
 pub struct SequenceRollout {
     attention: Attention,
@@ -27,15 +26,15 @@ pub struct SequenceRollout {
 
 #[derive(Debug, Clone)]
 enum Shares {
-    /// Of every layer in the one below.
+    /// Contributions of each layer's states to the next layer.
     Layers(Vec<Array2<f32>>),
-    /// Of the last layer in the tokens.
+    /// Contributions of tokens to the states of the last layer.
     Last(Array2<f32>),
 }
 
 impl Study {
-    /// Rolls out the attention in one sequence: averaged over heads, half of every state staying what it was, followed through all
-    /// layers. Time grows with the square of a sequence's length, beyond some thousand tokens with its cube.
+    /// Computes attention rollout in one sequence. A layer mixes mean attention over heads with the identity, half each. Time grows
+    /// with the square of a sequence's length, beyond some thousand tokens with its cube.
     ///
     /// ```
     /// use attn_core::Attention;
@@ -76,7 +75,7 @@ impl Study {
         })
     }
 
-    /// The attention by which a head's tokens are rolled out: its own, and the encoder's for a head of cross-attention.
+    /// The attention of a head's rollout: its own, or the encoder's for cross-attention.
     pub fn self_attention_of(head: HeadId) -> Attention {
         match head.attention {
             Attention::Cross => Attention::EncoderSelf,
@@ -96,9 +95,8 @@ impl SequenceRollout {
         self.sequence
     }
 
-    /// The plot that fits the sequence: a graph ([`Rollout`]) whose states can be chosen; of more than 64 tokens the lines from the
-    /// last states to the tokens ([`Sentence`]); of an image what a `patch` (row and column; the one in the middle by default) is
-    /// made of ([`ImageAttention`]).
+    /// The plot. Up to 64 tokens: a graph ([`Rollout`]). More tokens: lines from the last states to tokens ([`Sentence`]). An image:
+    /// a heat map of contributions to a `patch` (row and column; by default the center) ([`ImageAttention`]).
     ///
     /// # Errors
     /// [`Error::Core`] for a rollout of another study, [`Error::Models`] if an image cannot be read again.
@@ -112,7 +110,7 @@ impl SequenceRollout {
             Attention::Cross => ", cross-attention",
         };
         let last_head = self.last_head(study);
-        // It may be that of another study, whose capture says what it lacks.
+        // Fails for the rollout of another study.
         capture.attention(last_head, self.sequence)?;
         let item = &capture.sequences()[self.sequence];
         let title = format!("{}{stack}: attention rollout in {}", model.name, item.name);
@@ -129,7 +127,7 @@ impl SequenceRollout {
                 Box::new(ImageAttention {
                     title,
                     caption: caption.into(),
-                    ..on_picture(last_head, item, shared(last), patch)?
+                    ..on_image(last_head, item, shared(last), patch)?
                 })
             }
             Shares::Last(last) => {
@@ -145,7 +143,7 @@ impl SequenceRollout {
         })
     }
 
-    /// The views of one head are drawn for one of the last layer.
+    /// A head of the last layer, for plots of one head.
     fn last_head(&self, study: &Study) -> HeadId {
         let info = study.capture().model().attention(self.attention);
         HeadId::new(

@@ -6,15 +6,15 @@ use attn_analyze::heads::mean_by_position;
 use attn_core::{HeadId, Sequence, Side};
 use attn_render::plots::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken};
 
-use crate::{Error, Study, picture::load_picture, weighting::shared};
+use crate::{Error, Study, image::load_image, weighting::shared};
 
-/// Positions of the aggregate view, and weights that it reads at most: a tenth of a second.
+/// Limits of positions and of weights in the aggregate plot: a tenth of a second of work.
 const POSITIONS: usize = 64;
 const READ: usize = 20_000_000;
 
 impl Study {
     /// A head's mean weights by position over the drawn sequences (AttentionViz, the aggregate view): the first 64 positions, of
-    /// as many sequences as are read in a moment; the subtitle says how many.
+    /// a number of sequences that takes a moment to read; the subtitle states it.
     ///
     /// # Errors
     /// [`Error::Core`] for a head that does not exist.
@@ -36,13 +36,13 @@ impl Study {
         let mut plot = Aggregate::new(head, shared(&mean), mean.nrows(), mean.ncols());
         let info = self.capture().model();
         plot.title = format!("{}, head {}: mean by position", info.name, info.head_name(head));
-        let what = if self.is_picture(0) { "pictures" } else { "sequences" };
+        let what = if self.is_image(0) { "images" } else { "sequences" };
         plot.subtitle = format!("{} {what}{}", some.len(), self.weighting.describe());
-        plot.caption = if self.is_picture(0) {
-            "Mean over the pictures, from each position (rows) to each position (columns)."
+        plot.caption = if self.is_image(0) {
+            "Mean attention over images, from each position (row) to each position (column)."
         } else {
-            "Mean over the sequences that reach so far, from each position (rows) to each position (columns): the last rows rest on \
-             the longest alone."
+            "Mean attention over sequences, from each position (row) to each position (column). The last rows include only the \
+             longest sequences."
         }
         .to_owned();
         Ok(plot)
@@ -77,11 +77,11 @@ impl Study {
         })
     }
 
-    /// One image's attention in a head (AttentionViz, the image view): the heat map of `patch` (row and column; the one in the
-    /// middle by default) and the strongest flows.
+    /// One image's attention in a head (AttentionViz, the image view): the heat map of `patch` (row and column; by default the
+    /// center) and the strongest flows.
     ///
     /// # Errors
-    /// [`Error::NotAPicture`], [`Error::Core`] for a head or sequence that does not exist, [`Error::Models`] if the image cannot
+    /// [`Error::NotAnImage`], [`Error::Core`] for a head or sequence that does not exist, [`Error::Models`] if the image cannot
     /// be read again.
     pub fn image(&self, head: HeadId, sequence: usize, patch: Option<(usize, usize)>) -> Result<ImageAttention, Error> {
         let weights = self.recent_weights(head, sequence)?;
@@ -94,7 +94,7 @@ impl Study {
             item.name,
             self.weighting.describe()
         );
-        let plot = on_picture(head, item, weights, patch)?;
+        let plot = on_image(head, item, weights, patch)?;
         Ok(ImageAttention { title, ..plot })
     }
 
@@ -113,7 +113,7 @@ impl Study {
                 attention: shared(&weights),
             });
         }
-        // Without any head nothing was asked for yet.
+        // An invalid sequence fails above, except in a model without heads.
         let item = self.capture().sequences().get(sequence);
         let name = item.map_or("", |item| &item.name);
         Ok(Overview {
@@ -129,20 +129,20 @@ impl Study {
 }
 
 /// Weights `[token, token]` of an image drawn over it.
-pub(crate) fn on_picture(
+pub(crate) fn on_image(
     head: HeadId,
     item: &Sequence,
     weights: Arc<[f32]>,
     patch: Option<(usize, usize)>,
 ) -> Result<ImageAttention, Error> {
     let Some(image) = &item.image else {
-        return Err(Error::NotAPicture {
+        return Err(Error::NotAnImage {
             sequence: item.name.clone(),
         });
     };
     let tokens = item.tokens(head.attention.query_side());
     let special = tokens.iter().take_while(|token| token.special).count();
-    let picture = load_picture(item)?;
+    let picture = load_image(item)?;
     let mut plot = ImageAttention::new(head, picture, image.rows, image.columns, special, weights);
     if let Some(patch) = patch {
         // A patch outside the grid names a token that does not exist, which the plot refuses with both numbers.
@@ -164,7 +164,7 @@ pub(crate) fn words(item: &Sequence, side: Side) -> Arc<[SentenceToken]> {
 
 pub(crate) fn subtitle(sequence: &Sequence) -> String {
     match (&sequence.cut_from, &sequence.text) {
-        (Some(tokens), _) => format!("cut from {tokens} tokens to the longest the model takes"),
+        (Some(tokens), _) => format!("truncated from {tokens} tokens to the model's limit"),
         (None, Some(text)) => text.clone(),
         _ => String::new(),
     }

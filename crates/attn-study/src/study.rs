@@ -1,6 +1,6 @@
-//! A study: a capture with the projections of its heads, which gives plots.
+//! A study: a capture with the projections of its heads. It gives plots and tables.
 //!
-//! The plots of `attn-render` hold plain data and know no capture; here the two meet. Heads may come in one by one.
+//! Plots of `attn-render` hold plain data and know no capture; a study connects the two. Heads may be added one by one.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use attn_project::{
 use attn_render::{Plot, Scene, Table, Target, Tooltip, ViewState, plots::Coordinates};
 
 use crate::{
-    Error, Report, TokenAttribute, Weighting, attributes, filter::Drawn, picture::Sheet, points::Labels,
+    Error, Report, TokenAttribute, Weighting, attributes, filter::Drawn, image::Sheet, points::Labels,
     weighting::Recent,
 };
 
@@ -34,11 +34,11 @@ pub struct Study {
     projection_name: Option<String>,
     /// The columns that the user added.
     pub(crate) columns: Vec<TokenColumn>,
-    /// What points can be colored by, beside the columns.
+    /// Attributes for colors, in addition to the columns.
     pub(crate) attributes: Vec<Arc<dyn TokenAttribute>>,
-    /// Which tokens are drawn.
+    /// The filter of drawn tokens.
     pub(crate) drawn: Drawn,
-    /// What weights of attention stand for.
+    /// The weighting of attention.
     pub(crate) weighting: Weighting,
     pub(crate) recent: Recent,
     pub(crate) sheet: Sheet,
@@ -140,12 +140,12 @@ impl Study {
         self.sheet = Sheet::default();
     }
 
-    /// What was captured.
+    /// The capture.
     pub fn capture(&self) -> &Capture {
         &self.capture
     }
 
-    /// How heads are projected.
+    /// Parameters of projections.
     pub fn params(&self) -> &AtlasParams {
         &self.params
     }
@@ -186,7 +186,7 @@ impl Study {
         })
     }
 
-    /// Heads by how well distance tells attention: the most negative correlation first; heads without one last.
+    /// Heads by distance-attention correlation, most negative first; heads without one last.
     pub fn ranking(&self) -> Vec<HeadId> {
         let mut heads: Vec<_> = self
             .heads()
@@ -196,21 +196,21 @@ impl Study {
         heads.into_iter().map(|(_, head)| head).collect()
     }
 
-    /// Everything that is drawn, as data.
+    /// All drawn data.
     pub fn report(&self) -> Report {
         Report::new(self)
     }
 
-    /// Whether a sequence is a picture.
-    pub fn is_picture(&self, sequence: usize) -> bool {
+    /// Whether a sequence is an image.
+    pub fn is_image(&self, sequence: usize) -> bool {
         self.capture
             .sequences()
             .get(sequence)
             .is_some_and(|sequence| sequence.image.is_some())
     }
 
-    /// A drawn sequence that fits a page: the one whose length is nearest to 14 tokens, the first of equals, among those of which the
-    /// [filter](Self::set_filter) leaves something.
+    /// The visible sequence closest to 14 tokens, which fits a page; ties go to the first. Visible: the [filter](Self::set_filter)
+    /// leaves some of its tokens.
     pub fn typical_sequence(&self) -> usize {
         let length = |&sequence: &usize| {
             self.capture.sequences()[sequence]
@@ -243,7 +243,7 @@ impl Study {
     }
 }
 
-/// A study is a plot: that of the state, with what the capture knows of heads and tokens under the pointer.
+/// A study is a plot: that of the view state, with tooltips from the capture.
 impl Plot for Study {
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> attn_render::Result<Scene> {
         self.plot(state)?.scene(state, size)
@@ -259,11 +259,11 @@ impl Plot for Study {
     }
 
     fn tooltip(&self, target: Target) -> Option<Tooltip> {
-        self.told(target)
+        self.tooltip_of(target)
     }
 }
 
-/// A page without anything.
+/// An empty page.
 struct Nothing;
 
 impl Plot for Nothing {

@@ -1,5 +1,4 @@
-//! Some points of a head as a picture of their own: what a lasso, a box or a search brought out, laid out as if there were no
-//! others.
+//! Projection of selected points of a head, such as those of a lasso, a box or a search.
 
 use attn_core::{HeadId, Progress};
 use attn_project::{Embedding, atlas::projected_points};
@@ -10,19 +9,19 @@ use attn_render::{
 
 use crate::{Error, Study};
 
-/// Some points of a head and where they lie by themselves.
+/// Selected points of a head, projected without the others.
 #[derive(Debug, Clone)]
 pub struct Subset {
     head: HeadId,
-    /// Their numbers in the head's plot, ascending: queries, then keys.
+    /// Ids of the points in the head's plot, ascending: queries, then keys.
     points: Vec<usize>,
     queries: usize,
     embedding: Embedding,
 }
 
 impl Study {
-    /// Lays out only some points of a head, by the method and the distances of its picture. `points` as
-    /// [`Selection::ids`](attn_render::Selection::ids) or [`Matches::ids`](attn_render::Matches::ids) give them, in any order.
+    /// Projects only some points of a head, by the method and metric of the study. `points` are ids in any order, as from
+    /// [`Selection::ids`](attn_render::Selection::ids) or [`Matches::ids`](attn_render::Matches::ids).
     ///
     /// ```
     /// use attn_embedded::sentences;
@@ -72,7 +71,7 @@ impl Subset {
         self.head
     }
 
-    /// The points' numbers in the head's plot, ascending. Point `i` of this picture is point `points()[i]` of that one.
+    /// Ids of the points in the head's plot, ascending. Point `i` of the subset's plot is point `points()[i]` there.
     pub fn points(&self) -> &[usize] {
         &self.points
     }
@@ -93,17 +92,17 @@ impl Subset {
             plot.color_by = Some(values.by);
         }
         let info = study.capture().model();
-        plot.title = format!("{}, head {}: some of its points", info.name, info.head_name(self.head));
+        plot.title = format!("{}, head {}: selected points", info.name, info.head_name(self.head));
         let keys = self.points.len() - self.queries;
-        plot.subtitle = format!("{} queries and {keys} keys, laid out by themselves", self.queries);
+        plot.subtitle = format!("{} queries and {keys} keys, projected without the others", self.queries);
         plot.caption =
-            "Only what was chosen, as if there were no other points: distances are those of the space, places are new."
+            "Projection of the selected points only. Their distances in the full space are unchanged; their places are new."
                 .into();
         plot.remarks = crate::trust::sentences(&self.embedding.warnings);
         Ok(plot)
     }
 
-    /// The texts of its points.
+    /// The texts of the selected points.
     fn chosen(&self, texts: &Texts) -> Texts {
         let text = |&point: &usize| texts.get(point).map_or("", |text| &**text);
         self.points.iter().map(text).collect()

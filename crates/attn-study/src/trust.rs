@@ -1,5 +1,5 @@
-//! Can I trust what I see? How far a picture shows what is near in the space (Venna and Kaski 2001; METHODS in
-//! `attn_project::quality`), as a value per point, a number per head, and remarks.
+//! Quality of projections: preservation of neighborhoods (Venna and Kaski 2001; see `attn_project::quality`), per point and per
+//! head, and remarks.
 
 use std::sync::Arc;
 
@@ -24,23 +24,23 @@ const SCORES: [Trust; 3] = [
     Trust {
         name: "trustworthiness",
         label: "trustworthiness",
-        caption: "T, trustworthiness: 1 where all that is near in the picture is near in the space. The lower, the more neighbors \
-                  do not belong there.",
+        caption: "T, trustworthiness: 1 if all neighbors in the plot are neighbors in the full space. Lower values mean false \
+                  neighbors.",
         score: |quality| &quality.trustworthiness,
         note: |value| format!("T {value:.3}"),
     },
     Trust {
         name: "continuity",
         label: "continuity",
-        caption: "C, continuity: 1 where all that is near in the space is near in the picture. The lower, the farther a point \
-                  was torn from its neighbors.",
+        caption: "C, continuity: 1 if all neighbors in the full space are neighbors in the plot. Lower values mean missing \
+                  neighbors.",
         score: |quality| &quality.continuity,
         note: |value| format!("C {value:.3}"),
     },
     Trust {
         name: "neighbors-kept",
         label: "share of neighbors kept",
-        caption: "The share of each point's ten nearest neighbors in the space that are among its ten nearest in the picture.",
+        caption: "Share of each point's ten nearest neighbors in the full space that are among its ten nearest in the plot.",
         score: |quality| &quality.neighbors_kept,
         note: |value| format!("{:.0} % kept", 100.0 * value),
     },
@@ -112,7 +112,7 @@ impl Study {
         attribute.map(|attribute| attribute.values(self, head)).transpose()
     }
 
-    /// What to keep in mind with a head's picture, a sentence each: a graph in pieces, groups that the perplexity hides.
+    /// Warnings about a head's projection, a sentence each, such as a disconnected neighbor graph.
     ///
     /// # Errors
     /// [`Error::NotProjected`].

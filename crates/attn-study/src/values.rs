@@ -1,7 +1,7 @@
-//! What the heads of a layer write: the values of all of them in one space, so that heads can be told apart by what they carry.
+//! Values of all heads of a layer, in one space.
 //!
-//! A head's values, times its part of the output projection, are what it can add to the residual stream (Kobayashi et al. 2020;
-//! Elhage et al. 2021), the only space that the heads of a layer share.
+//! A head's values times its part of the output matrix are its possible contributions to the residual stream (Kobayashi et al.
+//! 2020; Elhage et al. 2021). This is the only space that the heads of a layer share.
 
 use attn_core::{Attention, HeadId, HeadWeights, Progress, progress::step};
 use attn_project::{Embedding, Projector, atlas::sequence_sample};
@@ -10,7 +10,7 @@ use ndarray::{Array2, Axis, s};
 
 use crate::{Error, Study};
 
-/// The values of a layer's heads, laid out together.
+/// Values of a layer's heads, projected together.
 #[derive(Debug, Clone)]
 pub struct LayerValues {
     heads: Vec<HeadId>,
@@ -23,9 +23,9 @@ pub struct LayerValues {
 }
 
 impl Study {
-    /// Lays out the values of all heads of a layer, times their parts of the output projection, `[point, hidden]`: a point per head
-    /// and token, heads one after the other. By the method of the study, in the plane, by Euclidean distance; of as many sequences as
-    /// keep the points within the study's limit.
+    /// Projects the values of all heads of a layer, times their parts of the output matrix, `[point, hidden]`: a point per head and
+    /// token, head by head. Uses the method of the study, in 2D, with Euclidean distance, for as many sequences as the study's limit
+    /// of points allows.
     ///
     /// `weights` are those of `Model::head_weights`.
     ///
@@ -132,8 +132,8 @@ impl LayerValues {
         };
         let flat = self.embedding.points.as_standard_layout();
         let tokens = self.of.len() / self.heads.len().max(1);
-        let mut caption = "A point is what a head can add for a token: its value times the head's part of the output projection. Heads \
-                           whose points lie together write alike."
+        let mut caption = "Each point is a possible contribution of a head for a token: its value times the head's part of the output \
+                           matrix. Heads with close points write similar vectors."
             .to_owned();
         for remark in crate::trust::sentences(&self.embedding.warnings) {
             caption.push(' ');
@@ -145,7 +145,7 @@ impl LayerValues {
         };
         let coordinates = Coordinates::new(flat.as_slice().unwrap_or_default(), self.embedding.points.ncols())?;
         Ok(ClusterMap {
-            title: format!("{}{stack}, layer {layer}: what its heads write", info.name),
+            title: format!("{}{stack}, layer {layer}: values of its heads", info.name),
             subtitle: format!(
                 "{} · {} sequences, {tokens} tokens",
                 study.params().method.name(),

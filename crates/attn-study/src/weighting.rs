@@ -1,5 +1,5 @@
-//! What a weight of attention is weighed by: attention alone, or what it carries. A large weight on a small value moves little (Kobayashi et
-//! al. 2020).
+//! Weighting of attention: raw weights, value norms, or output norms. A large weight on a small value has little effect (Kobayashi
+//! et al. 2020).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,33 +9,31 @@ use ndarray::{Array2, s};
 
 use crate::{Error, Study};
 
-/// What the weights of the single views stand for, rows always summing to 1.
+/// Weighting of attention in plots. Rows sum to 1.
 #[derive(Debug, Clone, Default)]
 pub enum Weighting {
-    /// Attention.
+    /// Raw attention weights.
     #[default]
     Attention,
-    /// Attention times the length of the value vector (AttentionViz).
+    /// Attention times the norm of the value vector (AttentionViz).
     Value,
-    /// Attention times the length of what the value adds to the residual stream, the value times the head's part of the output projection
-    /// (Kobayashi et al. 2020).
-    /// `Model::head_weights` has them.
+    /// Attention times the norm of the value's contribution to the residual stream: the value times the head's part of the output
+    /// matrix (Kobayashi et al. 2020). `Model::head_weights` gives the matrices.
     Output(Arc<Vec<HeadWeights>>),
 }
 
 impl Weighting {
-    /// What a title adds.
+    /// The suffix of titles.
     pub(crate) fn describe(&self) -> &'static str {
         match self {
             Self::Attention => "",
-            Self::Value => ", weighted by the length of values",
-            Self::Output(_) => ", weighted by the length of what values add",
+            Self::Value => ", weighted by value norms",
+            Self::Output(_) => ", weighted by output norms",
         }
     }
 }
 
-/// The weights that were asked for last, row by row as plots share them: scrolling through a long text asks for the same again
-/// and again.
+/// The last weights, row by row as plots share them: scrolling through a long text requests the same weights repeatedly.
 #[derive(Debug, Default)]
 pub(crate) struct Recent(Mutex<Option<(HeadId, usize, Arc<[f32]>)>>);
 
@@ -46,18 +44,18 @@ impl Clone for Recent {
 }
 
 impl Study {
-    /// Says what the weights of sentences, pictures and attention lines stand for.
+    /// Sets the weighting of sentences, images and attention lines.
     pub fn set_weighting(&mut self, weighting: Weighting) {
         self.weighting = weighting;
         self.recent = Recent::default();
     }
 
-    /// What the weights stand for.
+    /// The weighting.
     pub fn weighting(&self) -> &Weighting {
         &self.weighting
     }
 
-    /// The weights of a head in a sequence, `[query, key]`, as [`set_weighting`](Self::set_weighting) says.
+    /// The weights of a head in a sequence, `[query, key]`, with the [weighting](Self::set_weighting) of the study.
     ///
     /// # Errors
     /// [`Error::Core`] for a head or sequence that does not exist and for a capture without values, [`Error::Analyze`] for weights of another
@@ -80,7 +78,7 @@ impl Study {
         })
     }
 
-    /// The same, kept until others are asked for.
+    /// The same, with a cache of the last result.
     pub(crate) fn recent_weights(&self, head: HeadId, sequence: usize) -> Result<Arc<[f32]>, Error> {
         let mut recent = self.recent.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, in_sequence, weights)) = &*recent

@@ -1,4 +1,4 @@
-//! The model beside a control model: pictures and a table as files, a choice in the window.
+//! Comparison with a control model: plots and a table as files, a menu in the window.
 
 use std::{error::Error, path::Path};
 
@@ -19,7 +19,7 @@ use crate::{
     source::{Model, Source},
 };
 
-/// Writes the matrix of the control model, its plots of the chosen heads, and against-CONTROL.md and .json.
+/// Writes the matrix of the control model, its plots of the chosen heads, and control-CONTROL.md and .json.
 pub(crate) fn write(
     study: &Study,
     model: &Model,
@@ -55,18 +55,18 @@ pub(crate) fn write(
         draw(name, &other.head(head, Some(sequence), &view)?)?;
     }
     let contrast = Contrast::new(study.capture(), other.capture(), terminal)?;
-    let file = |extension: &str| out.join(format!("against-{}.{extension}", control.name()));
+    let file = |extension: &str| out.join(format!("control-{}.{extension}", control.name()));
     write_atomically(&file("md"), contrast.markdown().as_bytes())?;
     write_atomically(&file("json"), &serde_json::to_vec(&contrast)?)?;
     println!(
-        "{}: matrix-{1}.png, against-{1}.md, against-{1}.json",
+        "{}: matrix-{1}.png, control-{1}.md, control-{1}.json",
         out.display(),
         control.name()
     );
     Ok(())
 }
 
-/// The control models of the model that is shown, to be set beside it.
+/// Menu entries for the control models of the shown model.
 pub(crate) fn offer(ui: &mut Ui, side: &Side) -> Option<Source> {
     let (Some(model), Some(study)) = (&side.model, &side.study) else {
         return None;
@@ -74,7 +74,7 @@ pub(crate) fn offer(ui: &mut Ui, side: &Side) -> Option<Source> {
     let mut chosen = None;
     ui.separator();
     for control in Control::ALL {
-        if ui.button(format!("itself, {control}")).clicked() {
+        if ui.button(format!("Control: {control}")).clicked() {
             chosen = Some(Source::Control {
                 model: model.clone(),
                 control,

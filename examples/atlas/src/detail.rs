@@ -1,5 +1,4 @@
-//! What stands beside the heads: one sequence, in the head that is spoken of, in all, or through all layers; all sequences in that head;
-//! the heads that are like it.
+//! The detail pane: one sequence in the current head, in all heads, or through all layers; means by position; the map of heads.
 
 use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
@@ -11,10 +10,10 @@ use eframe::egui::{RichText, ScrollArea, Ui, vec2};
 
 use crate::{export, pictures, side::Side};
 
-/// Height of a token's row in the sentence, and of what stands around the rows.
+/// Height of a token's row in the sentence plot, and of its margins.
 const ROW: f32 = 22.0;
 const AROUND: f32 = 130.0;
-/// Longer texts scroll within their picture.
+/// Longer texts scroll within their plot.
 const WHOLE: usize = 200;
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -24,42 +23,42 @@ enum Kind {
     EveryHead,
     Rollout,
     ByPosition,
-    Alike,
+    Similarity,
 }
 
 impl Kind {
     const ALL: [(Self, &str, &str); 5] = [
-        (Self::Sequence, "sequence", "The chosen sequence in this head"),
-        (Self::EveryHead, "all heads", "The chosen sequence in every head"),
+        (Self::Sequence, "sequence", "The highlighted sequence in this head"),
+        (Self::EveryHead, "all heads", "The highlighted sequence in every head"),
         (
             Self::Rollout,
             "rollout",
-            "What every state of the chosen sequence is made of, through all layers",
+            "Attention rollout: contributions of tokens to states, through all layers",
         ),
         (
             Self::ByPosition,
             "positions",
-            "The mean over all sequences in this head",
+            "Mean attention by position over all sequences",
         ),
         (
-            Self::Alike,
-            "alike",
-            "A map of all heads: those that attend alike are near each other",
+            Self::Similarity,
+            "similarity",
+            "Map of all heads: heads with similar attention are close",
         ),
     ];
 }
 
-/// Head, whether it is one that a person points at, sequence and kind.
+/// Head, whether it is open or under the pointer, sequence and kind.
 type Shows = (HeadId, bool, usize, Kind);
 
-/// The picture, and how a person looks at it.
+/// The plot of the detail pane and its view state.
 pub(crate) struct Detail {
     view: ViewState,
     picture: SceneView,
     kind: Kind,
-    /// What was drawn.
+    /// What is drawn.
     shows: Option<Shows>,
-    /// What a sequence is made of, and the one that was asked for last.
+    /// The rollout of a sequence, and the last request.
     rollout: Option<SequenceRollout>,
     asked: Option<(Attention, usize)>,
 }
@@ -76,37 +75,37 @@ impl Detail {
         }
     }
 
-    /// What was asked for is there.
+    /// Takes a finished rollout.
     pub(crate) fn take_rollout(&mut self, rollout: SequenceRollout) {
         self.rollout = Some(rollout);
         self.picture.invalidate();
     }
 
-    /// The same sequences in another state of the model.
+    /// Drops the rollout: the model has changed.
     pub(crate) fn drop_rollout(&mut self) {
         (self.rollout, self.asked) = (None, None);
     }
 
-    /// Draws anew: heads or sequences are others.
+    /// Redraws: heads or sequences have changed.
     pub(crate) fn invalidate(&mut self) {
         self.picture.invalidate();
     }
 
-    /// The data is other data.
+    /// Clears everything: the data has changed.
     pub(crate) fn clear(&mut self) {
         self.drop_rollout();
         self.forget();
         self.invalidate();
     }
 
-    /// No token is isolated or switched off any more: another sequence is shown.
+    /// Shows all tokens again: the sequence has changed.
     pub(crate) fn forget(&mut self) {
         self.view.selection = None;
         self.view.hidden.clear();
     }
 }
 
-/// The picture, and what its file is called; `None` while it is not there yet.
+/// The plot and its file name; `None` while it is computed.
 fn plot<'a>(
     study: &'a Study,
     summary: Option<&'a Summary>,
@@ -115,7 +114,7 @@ fn plot<'a>(
 ) -> Option<(String, Box<dyn Plot + 'a>)> {
     let (name, number) = (pictures::file_name(study, head), sequence + 1);
     Some(match kind {
-        Kind::Sequence if study.is_picture(sequence) => (
+        Kind::Sequence if study.is_image(sequence) => (
             format!("image-{name}-of-{number}"),
             Box::new(deferred(move |_| study.image(head, sequence, None))),
         ),
@@ -139,7 +138,7 @@ fn plot<'a>(
             format!("aggregate-{name}"),
             Box::new(deferred(move |_| study.aggregate(head))),
         ),
-        Kind::Alike => {
+        Kind::Similarity => {
             let (summary, marked) = (summary?, marked.then_some(head));
             ("head-map".into(), Box::new(deferred(move |_| summary.map(marked))))
         }
@@ -147,7 +146,7 @@ fn plot<'a>(
 }
 
 impl Side {
-    /// The chosen sequence's attention in the head that is spoken of.
+    /// Shows the highlighted sequence's attention in the current head.
     pub(crate) fn show_sequence(&mut self, ui: &mut Ui) {
         let (Some(study), Some(head), Some(sequence)) = (&self.study, self.head(), self.sequence) else {
             return;
@@ -161,13 +160,13 @@ impl Side {
             }
             asked = export::menu(ui);
         });
-        // Another head, sequence or kind is another picture of the same view.
+        // Another head, sequence or kind is another plot with the same view state.
         let kind = detail.kind;
         let marked = self.view.open.or(self.picture.interaction().head).is_some();
         let shows = (head, marked, sequence, kind);
         if detail.shows != Some(shows) {
             if detail.shows.map(|(.., kind)| kind) != Some(kind) {
-                // A token of one picture is a head of another.
+                // Ids of one kind of plot mean something else in another.
                 detail.forget();
             }
             detail.shows = Some(shows);
@@ -175,13 +174,13 @@ impl Side {
         }
         let summary = self.summary.as_ref();
         let Some((name, plot)) = plot(study, summary, detail.rollout.as_ref(), shows) else {
-            if kind == Kind::Alike {
+            if kind == Kind::Similarity {
                 ui.label(RichText::new("The map appears when all heads are projected.").weak());
                 return;
             }
-            ui.label(RichText::new("Attention is followed through the layers …").weak());
+            ui.label(RichText::new("Computing the rollout …").weak());
             let wanted = (Study::self_attention_of(head), sequence);
-            // Once: if it failed, a note says why.
+            // Only once: a note reports a failure.
             if detail.asked != Some(wanted) {
                 detail.asked = Some(wanted);
                 self.work.roll_out(study.clone(), wanted.0, wanted.1);
@@ -192,9 +191,9 @@ impl Side {
         if let Some(format) = asked {
             self.written = export::write(&self.out, &name, format, &plot, view, picture);
         }
-        // A sentence scrolls as a whole; longer texts scroll within their picture.
+        // A sentence scrolls as a whole; longer texts scroll within their plot.
         let natural = match kind {
-            Kind::Sequence if !study.is_picture(sequence) => {
+            Kind::Sequence if !study.is_image(sequence) => {
                 let item = &study.capture().sequences()[sequence];
                 let tokens = |side| item.tokens(side).len();
                 let rows = tokens(head.attention.query_side()).max(tokens(head.attention.key_side()));
@@ -211,7 +210,7 @@ impl Side {
         let shown = shown.inner;
         let opened = match kind {
             Kind::EveryHead => shown.opened(),
-            Kind::Alike => {
+            Kind::Similarity => {
                 let clicked = shown.events.iter().find_map(|event| match event {
                     Event::SelectPoint(Some(Pick { head: None, id })) => summary?.heads.get(*id as usize),
                     _ => None,

@@ -15,12 +15,12 @@ use examples_common::Terminal;
 
 use crate::{options::Options, pictures, side::Side};
 
-/// Sequences that a question is tried on.
+/// Limit of sequences per experiment in the window.
 const TRIED: usize = 100;
-/// So many heads are named where they are not beside the answer.
+/// Limit of heads that a result names.
 const NAMED: usize = 4;
 
-/// What is taken away.
+/// An ablation of heads or a knock-out of their edges.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Question {
     pub(crate) heads: Vec<HeadId>,
@@ -28,13 +28,13 @@ pub(crate) struct Question {
     pub(crate) edges: Option<Edges>,
 }
 
-/// What that does.
+/// Its result.
 pub(crate) enum Answer {
     Ablation(Ablation),
     KnockOut(KnockOut),
 }
 
-/// A question with what was found.
+/// A question with its result.
 pub(crate) type Answered = (Question, Result<Answer, attn_sdk::Error>);
 
 impl Question {
@@ -56,27 +56,27 @@ impl Answer {
     fn effect(&self) -> &Effect {
         match self {
             Self::Ablation(ablation) => &ablation.effect,
-            Self::KnockOut(cut) => &cut.effect,
+            Self::KnockOut(knock_out) => &knock_out.effect,
         }
     }
 
-    /// What was found, a line each.
+    /// The result, a line per number.
     fn lines(&self) -> Vec<String> {
         let effect = self.effect();
         let interval = |of: &Estimate| format!("{:+.3} ({:+.3} to {:+.3})", of.mean, of.low, of.high);
         let mut lines = Vec::new();
         if let (Some(loss), Some(change)) = (&effect.loss, &effect.loss_change) {
-            lines.push(format!("Loss {:.3}, changes by {}", loss.mean, interval(change)));
+            lines.push(format!("Loss {:.3}, change {}", loss.mean, interval(change)));
         }
         let distance = match effect.distance {
-            Distance::Divergence => "Predictions move by (KL, nats)",
-            Distance::Cosine => "States turn by (1 − cosine)",
-            _ => "Outputs move by",
+            Distance::Divergence => "Change of predictions (KL, nats)",
+            Distance::Cosine => "Change of states (1 − cosine)",
+            _ => "Change of outputs",
         };
         lines.push(format!("{distance} {}", interval(&effect.output_change)));
         if let Some(agreement) = &effect.agreement {
             lines.push(format!(
-                "Its first class stays in {:.0} % ({:.0} to {:.0} %)",
+                "Predicted class unchanged: {:.0} % ({:.0} to {:.0} %)",
                 100.0 * agreement.mean,
                 100.0 * agreement.low,
                 100.0 * agreement.high
@@ -91,19 +91,19 @@ impl Answer {
                 };
                 lines.push(beside(what, ablation.reached, ablation.random.len(), ablation.p_value));
             }
-            Self::KnockOut(cut) => {
-                let (heads, edges) = (cut.random_heads.len(), cut.random_edges.len());
+            Self::KnockOut(knock_out) => {
+                let (heads, edges) = (knock_out.random_heads.len(), knock_out.random_edges.len());
                 lines.push(beside(
                     "The same edges of other heads",
-                    cut.reached_heads,
+                    knock_out.reached_heads,
                     heads,
-                    cut.p_value_heads,
+                    knock_out.p_value_heads,
                 ));
                 lines.push(beside(
                     "Other edges of this head",
-                    cut.reached_edges,
+                    knock_out.reached_edges,
                     edges,
-                    cut.p_value_edges,
+                    knock_out.p_value_edges,
                 ));
             }
         }
@@ -111,16 +111,16 @@ impl Answer {
     }
 }
 
-/// How many random variants have as large an effect.
+/// The number of random variants with at least this effect.
 fn beside(what: &str, reached: usize, count: usize, p_value: f64) -> String {
-    format!("{what}: {reached} of {count} have as large an effect (p = {p_value:.2})")
+    format!("{what}: {reached} of {count} have at least this effect (p = {p_value:.2})")
 }
 
-/// The questions of a window, and what was found.
+/// The experiments of a window.
 pub(crate) struct Experiments {
     asked: Option<Question>,
     found: Vec<(Question, Answer)>,
-    /// The edges that the next question is about; two words if none of the common rules.
+    /// The rule of edges to knock out; `None` for two words.
     rule: Option<Edges>,
     words: [String; 2],
 }
@@ -137,7 +137,7 @@ impl Default for Experiments {
 }
 
 impl Experiments {
-    /// Takes in what was found; the error, if it is one.
+    /// Takes a result; returns its error.
     pub(crate) fn take(&mut self, (question, answer): Answered) -> Option<String> {
         self.asked = None;
         match answer {
@@ -159,10 +159,10 @@ impl Experiments {
     }
 }
 
-/// What was found of these heads and what may be asked, by a button of this name; returns the question that was clicked.
+/// Shows the results for these heads and the buttons of experiments. `name` labels the button of ablation. Returns the clicked question.
 pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -> Option<Question> {
     side.capturer.as_ref()?;
-    // Edges are spoken of beside the head they are of.
+    // Edges can be knocked out in the current head only.
     let alone = heads.len() == 1 && side.view.open.or(side.picture.interaction().head) == heads.first().copied();
     let named = |study: &Study| {
         let name = |head: &HeadId| study.capture().model().head_name(*head);
@@ -197,8 +197,8 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -
     };
     if !known(&None) {
         let help = match heads.len() {
-            1 => "Ablates this head, then each of 20 others, over at most 100 sequences",
-            _ => "Ablates these heads, then 20 random sets of as many heads, over at most 100 sequences",
+            1 => "Ablates this head over at most 100 sequences. Baseline: 20 other heads, one at a time",
+            _ => "Ablates these heads over at most 100 sequences. Baseline: 20 random sets of the same size",
         };
         if ui.button(name).on_hover_text(help).clicked() {
             question = Some(None);
@@ -208,7 +208,7 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -
         ui.horizontal_wrapped(|ui| {
             choice(ui, &mut experiments.rule, &mut experiments.words);
             let edges = Some(experiments.edges());
-            let help = "Knocks out these edges of the head in every sequence, the same edges of 20 other heads, and as many other edges of this head";
+            let help = "Knocks out these edges of the head in every sequence. Baselines: the same edges of 20 other heads, as many other edges of this head";
             if ui.button("Knock out these edges").on_hover_text(help).clicked() {
                 question = Some(edges);
             }
@@ -220,7 +220,7 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -
     })
 }
 
-/// Chooses a rule, or two words.
+/// Lets the user choose a rule, or two words.
 fn choice(ui: &mut Ui, rule: &mut Option<Edges>, words: &mut [String; 2]) {
     let name = rule.as_ref().map_or_else(|| "words …".to_owned(), describe);
     ComboBox::from_id_salt("edges")
@@ -238,7 +238,7 @@ fn choice(ui: &mut Ui, rule: &mut Option<Edges>, words: &mut [String; 2]) {
     if rule.is_none() {
         for (word, hint) in words.iter_mut().zip(["from", "to"]) {
             let field = TextEdit::singleline(word).hint_text(hint).desired_width(64.0);
-            ui.add(field).on_hover_text("A word; empty for any");
+            ui.add(field).on_hover_text("A word; empty matches any");
         }
     }
 }
@@ -256,7 +256,7 @@ fn describe(edges: &Edges) -> String {
     }
 }
 
-/// Sequences to try a question on, so many that the answer comes soon.
+/// An even sample of sequences, small enough for an answer within seconds.
 fn tried(study: &Study) -> Vec<Sequence> {
     let all = study.capture().sequences();
     let every = all.len().div_ceil(TRIED).max(1);
@@ -264,7 +264,7 @@ fn tried(study: &Study) -> Vec<Sequence> {
 }
 
 impl Side {
-    /// Takes something out of the model and measures what that does.
+    /// Starts an experiment.
     pub(crate) fn ask(&mut self, question: Question) {
         if let (Some(study), Some(capturer)) = (&self.study, &self.capturer) {
             self.experiments.asked = Some(question.clone());
@@ -273,7 +273,7 @@ impl Side {
     }
 }
 
-/// The experiments that the command line asks for, over all sequences, as ablation.json and knock-out.json.
+/// Runs the experiments of the command line over all sequences; writes ablation.json and knock-out.json.
 pub(crate) fn write(
     study: &Study,
     capturer: Option<&Capturer>,
@@ -294,14 +294,18 @@ pub(crate) fn write(
         heads: vec![head],
         edges: Some(edges.clone()),
     }));
-    let mut cuts = Vec::new();
+    let mut knock_outs = Vec::new();
     for question in questions {
-        let capturer = capturer.ok_or("an experiment: a capture alone cannot be run again; name its --model")?;
+        let capturer = capturer.ok_or("experiments need a model: replace --open by --model")?;
         let answer = question.answer(capturer, study.capture().sequences(), terminal)?;
         let names: Vec<String> = question.heads.iter().map(ToString::to_string).collect();
-        let edges = question.edges.as_ref().map(|edges| format!(" {}", describe(edges)));
+        let edges = question
+            .edges
+            .as_ref()
+            .map(|edges| format!(", edges {}", describe(edges)));
         println!(
-            "ablation of {}{} ({} sequences): {}",
+            "{} {}{} ({} sequences): {}",
+            if edges.is_some() { "knock-out in" } else { "ablation of" },
             names.join(", "),
             edges.unwrap_or_default(),
             answer.effect().sequences,
@@ -311,11 +315,11 @@ pub(crate) fn write(
             Answer::Ablation(ablation) => {
                 write_atomically(&out.join("ablation.json"), &serde_json::to_vec_pretty(&ablation)?)?;
             }
-            Answer::KnockOut(cut) => cuts.push(cut),
+            Answer::KnockOut(knock_out) => knock_outs.push(knock_out),
         }
     }
-    if !cuts.is_empty() {
-        write_atomically(&out.join("knock-out.json"), &serde_json::to_vec_pretty(&cuts)?)?;
+    if !knock_outs.is_empty() {
+        write_atomically(&out.join("knock-out.json"), &serde_json::to_vec_pretty(&knock_outs)?)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Files of what is on view: every panel has the same menu, and says the same afterwards.
+//! Export of plots and tables: the same menu and the same message for every panel.
 
 use std::{error::Error, fs, path::Path};
 
@@ -9,7 +9,7 @@ use attn_sdk::{
 };
 use eframe::egui::Ui;
 
-/// The menu of a picture.
+/// The menu of a plot.
 pub(crate) fn menu(ui: &mut Ui) -> Option<Format> {
     export_menu(ui, &Format::ALL)
 }
@@ -19,7 +19,7 @@ pub(crate) fn numbers_menu(ui: &mut Ui) -> Option<Format> {
     export_menu(ui, &Format::NUMBERS)
 }
 
-/// Writes a picture as it is on view, or the numbers behind it, to a folder, and says so, or why not.
+/// Writes a plot as shown, or its data, to a folder. Returns a message: the path, or the error.
 pub(crate) fn write(
     out: &Path,
     name: &str,
@@ -34,7 +34,7 @@ pub(crate) fn write(
     said(out, name, format, bytes)
 }
 
-/// The same of a table alone.
+/// The same for a table.
 pub(crate) fn write_table(out: &Path, name: &str, format: Format, table: &Table) -> String {
     said(out, name, format, Ok(format.table_bytes(table).unwrap_or_default()))
 }

@@ -1,4 +1,4 @@
-//! Which tokens are drawn: a menu over the facade's `TokenFilter`.
+//! The menu of the token filter.
 
 use attn_sdk::TokenFilter;
 use eframe::egui::{
@@ -8,15 +8,19 @@ use eframe::egui::{
 
 use crate::side::Side;
 
-/// Values of a column that are offered; more are too many to read, and can be searched for.
+/// Limit of values of a column in the menu; columns with more can be searched.
 const OFFERED: usize = 60;
 
-/// A button that says how much is drawn and opens the menu.
+/// A button that shows whether a filter is set and opens the menu.
 pub(crate) fn menu(ui: &mut Ui, side: &mut Side) {
     let Some(study) = &side.study else { return };
     let mut filter = side.filter.clone();
-    let name = if filter.is_empty() { "All tokens" } else { "Some tokens" };
-    // Several values are chosen one after the other.
+    let name = if filter.is_empty() {
+        "All tokens"
+    } else {
+        "Filtered tokens"
+    };
+    // Several values are chosen in a row.
     let stays = MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
     let (button, _) = MenuButton::new(name).config(stays).ui(ui, |ui| {
         ui.set_min_width(230.0);
@@ -59,7 +63,7 @@ pub(crate) fn menu(ui: &mut Ui, side: &mut Side) {
                         if ui.checkbox(&mut drawn, value).changed() {
                             toggle(&mut filter, column, classes(column), value);
                         }
-                        let only = ui.small_button("only").on_hover_text("These tokens alone");
+                        let only = ui.small_button("only").on_hover_text("Draw only these tokens");
                         if only.clicked() {
                             filter.only.insert(column.clone(), [value.clone()].into());
                         }
@@ -68,15 +72,15 @@ pub(crate) fn menu(ui: &mut Ui, side: &mut Side) {
             });
             ui.data_mut(|data| data.insert_temp(id, column.clone()));
         }
-        if ui.button("All tokens").clicked() {
+        if ui.button("Clear filter").clicked() {
             filter = TokenFilter::default();
         }
     });
-    button.on_hover_text("Which tokens are drawn");
+    button.on_hover_text("Filter of drawn tokens");
     side.draw(filter);
 }
 
-/// Switches a value off or on. With every value on there is nothing to keep.
+/// Toggles a value. With every value on, the column is dropped from the filter.
 fn toggle(filter: &mut TokenFilter, column: &str, classes: &[String], value: &str) {
     let values = filter
         .only

@@ -1,10 +1,10 @@
-//! A text or a picture of a person's own: the model reads it, and it is placed into the pictures that are there. A field under the
-//! pictures, which also takes files that are dropped on the window; and an option.
+//! New text or a new image: the model reads it, and its tokens are placed in the existing projections. A field under the plots,
+//! which also takes files dropped on the window; and an option.
 
 use std::error::Error;
 
 use attn_sdk::{
-    Guest, Progress, Study,
+    PlacedTokens, Progress, Study,
     core::{Capture, HeadId},
     models::{Capturer, images::Image},
     render::{Plot, over},
@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use crate::{side::Side, window::Atlas};
 
-/// Runs the model over what was typed: a text, or the path of a picture.
+/// Captures the typed text, or the image at a typed path.
 pub(crate) fn read(capturer: &Capturer, typed: &str, progress: &dyn Progress) -> Result<Capture, Box<dyn Error>> {
     if capturer.model().vision().is_none() {
         return Ok(capturer.lines([typed]).progress(progress).run()?.capture);
@@ -23,47 +23,47 @@ pub(crate) fn read(capturer: &Capturer, typed: &str, progress: &dyn Progress) ->
     Ok(capturer.images([image]).progress(progress).run()?.capture)
 }
 
-/// Where a guest lies in these heads.
+/// Places the typed text in these heads.
 pub(crate) fn place(
     study: &Study,
     capturer: Option<&Capturer>,
     typed: &str,
     heads: &[HeadId],
     progress: &dyn Progress,
-) -> Result<Vec<Guest>, Box<dyn Error>> {
-    let capturer = capturer.ok_or("--guest: a capture alone cannot read; name its --model")?;
+) -> Result<Vec<PlacedTokens>, Box<dyn Error>> {
+    let capturer = capturer.ok_or("--place needs a model: replace --open by --model")?;
     let capture = read(capturer, typed, progress)?;
     let place = |head: &HeadId| study.placer(*head, progress)?.place(&capture, 0, progress);
     Ok(heads.par_iter().map(place).collect::<Result<_, attn_sdk::Error>>()?)
 }
 
-/// Draws guests over a picture of their heads.
-pub(crate) fn draw(guests: &[Guest], plot: impl Plot) -> impl Plot {
+/// Draws placed tokens over a plot of their heads.
+pub(crate) fn draw(guests: &[PlacedTokens], plot: impl Plot) -> impl Plot {
     over(plot, move |scene, view| {
         let colors = view.colors();
         guests.iter().for_each(|guest| guest.draw(scene, &colors));
     })
 }
 
-/// What a side's model takes, if it can be run.
+/// The hint of the field, if the model can be run.
 fn reads(side: &Side) -> Option<&'static str> {
     let capturer = side.capturer.as_ref()?;
     match capturer.model().vision() {
         Some(_) => Some(
-            "Drop a picture on the window, or type its path and press Enter: squares show where its patches land in every head",
+            "Drop an image on the window, or type its path and press Enter: squares show its patches in every head",
         ),
         None => capturer
             .tokenizer()
-            .map(|_| "Type a sentence and press Enter: squares show where its tokens land in every head"),
+            .map(|_| "Type a sentence and press Enter: squares show its tokens in every head"),
     }
 }
 
 impl Atlas {
-    /// What a person brings, read by every model that is shown.
+    /// The field for new text, captured by every shown model.
     pub(crate) fn guest(&mut self, ui: &mut Ui) {
         let hints: Vec<_> = self.sides.iter().map(reads).collect();
         let Some(hint) = hints[self.active].or_else(|| hints.iter().flatten().next().copied()) else {
-            ui.label(RichText::new("A model with a tokenizer would read a text of yours here.").weak());
+            ui.label(RichText::new("New text needs a model with a tokenizer.").weak());
             return;
         };
         let side = &mut self.sides[self.active];

@@ -1,5 +1,4 @@
-//! The main job, end to end: from a checkpoint and a text file (or a folder of pictures) to the picture of every attention
-//! head, as files or in a window.
+//! From a checkpoint and a text file (or a folder of images) to the plots of every attention head, as files or in a window.
 //!
 //! ```sh
 //! cargo run --release -p atlas                                        # the embedded models
@@ -15,19 +14,19 @@
 )]
 
 mod against;
-mod apart;
+mod checkpoints;
 mod detail;
 mod experiment;
 mod export;
 mod filter;
 mod guest;
 mod help;
+mod inset;
 mod open;
 mod options;
 mod pictures;
 mod side;
 mod source;
-mod steps;
 mod summary;
 mod weighting;
 mod window;
@@ -66,13 +65,13 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     let terminal = Terminal::new();
     if options.out.is_none() {
-        terminal.say(format!("no display: pictures go to {}", out.display()));
+        terminal.say(format!("no display: plots go to {}", out.display()));
     }
     let folder = out.join("capture");
     let read = source.read(Some(&folder), &terminal)?;
     if !read.complete {
         terminal.say(format!(
-            "stopped: {} holds the {} sequences that were finished; look at them with --open {0}",
+            "stopped: {} holds the {} finished sequences; open them with --open {0}",
             folder.display(),
             read.capture.sequences().len()
         ));
@@ -83,11 +82,11 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     note_cuts(&read.capture, &terminal);
     if !read.later.is_empty() {
-        return steps::write(read, options, &out, &terminal);
+        return checkpoints::write(read, options, &out, &terminal);
     }
-    // Finished heads are kept beside the capture: a projection that was stopped goes on where it was.
+    // Finished heads are cached beside the capture, so that a stopped projection resumes.
     let cache = AtlasCache::beside(&read.capture).unwrap_or_else(|error| {
-        terminal.say(format!("note: projections are not kept: {error}"));
+        terminal.say(format!("note: projections are not cached: {error}"));
         None
     });
     let kept = AtlasOptions {
@@ -99,18 +98,18 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         .into_iter()
         .try_for_each(|column| study.add_column(column))?;
     study.set_filter(options.filter())?;
-    study.set_weighting(weighting::of(&options.weighted, read.capturer.as_ref())?);
+    study.set_weighting(weighting::of(&options.weighting, read.capturer.as_ref())?);
     let heads = pictures::chosen(&study, options)?;
     pictures::write(&study, read.capturer.as_ref(), options, &heads, &out, &terminal)?;
     if let Some(model) = model {
-        for twin in &options.against {
-            against::write(&study, &model, *twin, options, &out, &terminal)?;
+        for control in &options.control {
+            against::write(&study, &model, *control, options, &out, &terminal)?;
         }
     }
     Ok(())
 }
 
-/// Says which sequences are longer than the model takes.
+/// Notes which sequences were truncated to the model's limit.
 fn note_cuts(capture: &Capture, terminal: &Terminal) {
     let cut: Vec<_> = capture
         .sequences()
@@ -123,7 +122,7 @@ fn note_cuts(capture: &Capture, terminal: &Terminal) {
             .max_tokens
             .map_or_else(String::new, |most| format!(" the model's {most}"));
         terminal.say(format!(
-            "note: {} of {} sequences were cut to{most} tokens, {} ({} tokens) the first of them",
+            "note: {} of {} sequences were truncated to{most} tokens; the first is {} ({} tokens)",
             cut.len(),
             capture.sequences().len(),
             first.name,

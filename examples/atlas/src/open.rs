@@ -1,4 +1,4 @@
-//! Opening another model, in place of the one that is shown or beside it.
+//! Opens another model, in place of the shown one or beside it.
 
 use std::path::PathBuf;
 
@@ -15,16 +15,16 @@ use crate::{
     window::Atlas,
 };
 
-/// What a person types to open something.
+/// The dialog that opens a model or a capture.
 pub(crate) struct Dialog {
-    /// Whether it comes beside the model that is shown.
+    /// Whether it opens beside the shown model.
     beside: bool,
     model: String,
     data: String,
 }
 
 impl Atlas {
-    /// The embedded models, and a way to open any other.
+    /// The menu of embedded models, control models and the dialog.
     pub(crate) fn model_menu(&mut self, ui: &mut Ui, name: &str, beside: bool) {
         let mut chosen = None;
         ui.menu_button(name, |ui| {
@@ -38,8 +38,8 @@ impl Atlas {
                 }
             }
             if beside {
-                let twin = against::offer(ui, &self.sides[0]);
-                chosen = twin.or(chosen.take());
+                let control = against::offer(ui, &self.sides[0]);
+                chosen = control.or(chosen.take());
             }
             if ui.button("Open …").clicked() {
                 self.dialog = Some(Dialog {
@@ -49,7 +49,7 @@ impl Atlas {
                 });
                 ui.close();
             }
-            if beside && self.sides.len() > 1 && ui.button("One model").clicked() {
+            if beside && self.sides.len() > 1 && ui.button("Close comparison").clicked() {
                 self.sides.truncate(1);
                 self.active = 0;
                 ui.close();
@@ -60,7 +60,7 @@ impl Atlas {
         }
     }
 
-    /// Shows another model, in place of the one that is shown or beside it.
+    /// Opens a source, in place of the shown one or beside it.
     fn bring(&mut self, source: Source, beside: bool, context: &egui::Context) {
         let now = self.active();
         let view = ViewState::from(Shared {
@@ -87,12 +87,12 @@ impl Atlas {
             .resizable(false)
             .show(ui.ctx(), |ui| {
                 Grid::new("open").num_columns(2).show(ui, |ui| {
-                    let data = "text file, or folder of pictures; empty: what comes with the SDK";
+                    let data = "text file or folder of images; empty for the embedded data";
                     for (name, path, hint) in [
                         (
                             "Model or capture",
                             &mut dialog.model,
-                            "folder of a checkpoint, or of a capture",
+                            "folder of a checkpoint or a capture",
                         ),
                         ("Data", &mut dialog.data, data),
                     ] {
@@ -114,7 +114,7 @@ impl Atlas {
     }
 }
 
-/// What two typed paths mean.
+/// The source of two typed paths.
 fn typed(model: &str, data: &str) -> Source {
     let model = PathBuf::from(model.trim());
     if model.join("capture.json").is_file() {

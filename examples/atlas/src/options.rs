@@ -18,19 +18,19 @@ use crate::source::{Data, Model, Source, TextFile};
 #[derive(Parser)]
 #[command(version)]
 pub(crate) struct Options {
-    /// Folder of a model: config.json, model.safetensors, tokenizer.json. Without it an embedded model is shown
+    /// Folder of a model: config.json, model.safetensors, tokenizer.json [default: an embedded model]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
     /// An embedded model: text-encoder, text-decoder, vision or dates [default: text-encoder]
     #[arg(long, value_name = "NAME", value_parser = embedded_model, conflicts_with = "model")]
     pub(crate) embedded: Option<EmbeddedModel>,
-    /// Folders of checkpoints of one training, in their order: the same heads over its steps, in pictures that can be compared; of the last one all that is written of a model. Without a folder: the four epochs of the embedded sentiment model
+    /// Checkpoint folders of one training run, in order. Projects the same heads at every checkpoint with aligned layouts. Writes all model outputs for the last checkpoint. Without a folder: the four epochs of the embedded sentiment model
     #[arg(long, value_name = "DIR", num_args = 0.., conflicts_with_all = ["model", "embedded"])]
     pub(crate) checkpoints: Option<Vec<PathBuf>>,
-    /// Text, one sequence per line (.txt); or .csv, .tsv, .jsonl, .ndjson, .json, .conllu or .conllup, whose columns become colors. For an encoder-decoder a line is a source and, after a TAB, a target. Lines longer than the model accepts are cut, with a note [default: 200 embedded sentences]
+    /// Text file, one sequence per line (.txt); or .csv, .tsv, .jsonl, .ndjson, .json, .conllu or .conllup, whose columns become colors. Encoder-decoder: a line is a source and, after a TAB, a target. Lines longer than the model accepts are truncated, with a note [default: 200 embedded sentences]
     #[arg(long, value_name = "FILE")]
     pub(crate) text: Option<PathBuf>,
-    /// Format of the text, whatever the file's name: lines, csv, tsv, jsonl, json, conllu, conllup or word-tag
+    /// Format of the text file, overrides its extension: lines, csv, tsv, jsonl, json, conllu, conllup or word-tag
     #[arg(long, value_name = "FORMAT", requires = "text")]
     pub(crate) text_format: Option<TextFormat>,
     /// Column of a table that holds the text [default: text or sentence]
@@ -39,86 +39,86 @@ pub(crate) struct Options {
     /// Token ids, one sequence per line, separated by spaces: for models without a tokenizer
     #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "images"])]
     pub(crate) ids: Option<PathBuf>,
-    /// Folder of pictures, for models of images [default: 24 embedded pictures]
+    /// Folder of images, for vision models [default: 24 embedded images]
     #[arg(long, value_name = "DIR", conflicts_with = "text")]
     pub(crate) images: Option<PathBuf>,
-    /// Looks at a capture that was made before, by this program or any other; --text then brings the columns of the file it was made of
+    /// Opens an existing capture, made by this program or another one. --text then adds the columns of the captured text file
     #[arg(long, value_name = "CAPTURE", conflicts_with_all = ["model", "embedded", "ids", "images"])]
     pub(crate) open: Option<PathBuf>,
-    /// Writes pictures and atlas.json to this folder. Without it: a window, where there is a display
+    /// Writes plots and atlas.json to this folder. Without it, opens a window if there is a display
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// How queries and keys are laid out
+    /// Projection of queries and keys
     #[arg(long, value_enum, default_value = "tsne")]
     pub(crate) projection: Projection,
-    /// 2 or 3
+    /// Dimensions of the projection: 2 or 3
     #[arg(long, default_value = "2", value_parser = ["2", "3"])]
     pub(crate) dims: String,
-    /// Same seed, same picture
+    /// Seed of samples and projections: the same seed gives the same plots
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Most points per head: whole sequences are drawn at random until it is reached
+    /// Limit of points per head. Sequences are sampled whole until it is reached
     #[arg(long, value_name = "N", default_value_t = 6000)]
     pub(crate) max_points: usize,
-    /// A head to draw on its own; repeatable [default: the three with the strongest distance-attention correlation]
+    /// A head to plot by itself; repeatable [default: the three with the strongest distance-attention correlation]
     #[arg(long, value_name = "[ATTENTION:]LAYER:HEAD")]
     pub(crate) head: Vec<LayerHead>,
-    /// Takes this head out of the model and writes what that does to loss and output; repeatable: heads are taken out together
+    /// Ablates this head and writes the change of loss and output; repeatable: heads are ablated together
     #[arg(long, value_name = "[ATTENTION:]LAYER:HEAD")]
     pub(crate) ablate: Vec<LayerHead>,
-    /// Cuts these edges of a head in every sequence and writes what that does, beside the same edges of other heads and other edges of this one: previous, self, next, an offset such as -3, first, special, same, or WORD>WORD with * for any; repeatable, each by itself
+    /// Knocks out edges of a head in every sequence and writes the change of loss and output. Baselines: the same edges of other heads, other edges of this head. EDGES: previous, self, next, an offset such as -3, first, special, same, or WORD>WORD with * for any; repeatable, each by itself
     #[arg(long, value_name = "[ATTENTION:]LAYER:HEAD=EDGES", value_parser = head_and_edges)]
     pub(crate) knock_out: Vec<(LayerHead, Edges)>,
-    /// Sets a control model beside the model: untrained, shuffled-positions or position-free; repeatable. Writes its plots and against-CONTROL.md
-    #[arg(long, value_name = "CONTROL", conflicts_with_all = ["open"], requires = "out")]
-    pub(crate) against: Vec<Control>,
-    /// The sequence to draw, counted from 1 [default: one of middling length]
+    /// Compares with a control model: untrained, shuffled-positions or position-free; repeatable. Writes its plots and control-CONTROL.md
+    #[arg(long, alias = "against", value_name = "CONTROL", conflicts_with_all = ["open"], requires = "out")]
+    pub(crate) control: Vec<Control>,
+    /// The sequence to draw, counted from 1 [default: the one closest to 14 tokens]
     #[arg(long, value_name = "N")]
     pub(crate) sequence: Option<usize>,
-    /// The patch whose attention is drawn over the picture [default: the one in the middle]
+    /// The patch whose attention is drawn over the image [default: the center patch]
     #[arg(long, value_name = "ROW:COLUMN", value_parser = row_and_column)]
     pub(crate) patch: Option<(usize, usize)>,
-    /// What colours say: query-key, position, position-mod-5, norm, token-length, sequence-length, token-frequency,
+    /// Colors of points: query-key, position, position-mod-5, norm, token-length, sequence-length, token-frequency,
     /// punctuation, patch-row, patch-column, trustworthiness, continuity, neighbors-kept, or a column of the data such as upos
     #[arg(long, value_name = "NAME", default_value = "query-key")]
     pub(crate) color: String,
-    /// Draws the patches of pictures themselves where they lie in a head: outlined, tinted or plain
+    /// Draws image patches in place of points: outlined, tinted or plain
     #[arg(long, value_name = "STYLE")]
     pub(crate) patches: Option<PatchStyle>,
-    /// Draws at most so many tokens of each word, so that frequent words do not own the picture
-    #[arg(long, value_name = "N")]
-    pub(crate) most_per_word: Option<usize>,
-    /// Draws only tokens with this value of a column, such as upos=NOUN; repeatable: any value of one column, in every column named
+    /// Limit of drawn tokens per word: keeps frequent words from dominating the plots
+    #[arg(long, alias = "most-per-word", value_name = "N")]
+    pub(crate) max_per_word: Option<usize>,
+    /// Draws only tokens with this value of a column, such as upos=NOUN; repeatable. Values of one column are alternatives; all columns must match
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = column_and_value)]
     pub(crate) only: Vec<(String, String)>,
-    /// Weighs attention by what it carries: value (length of the value vector) or output (length of what it adds to the residual stream)
-    #[arg(long, value_name = "WHAT", default_value = "attention", value_parser = ["attention", "value", "output"])]
-    pub(crate) weighted: String,
-    /// Writes each picture as a vector drawing too
+    /// Weighting of attention: attention (raw weights), value (times the norm of the value vector) or output (times the norm of its contribution to the residual stream)
+    #[arg(long, alias = "weighted", value_name = "WEIGHTING", default_value = "attention", value_parser = ["attention", "value", "output"])]
+    pub(crate) weighting: String,
+    /// Also writes each plot as SVG
     #[arg(long)]
     pub(crate) svg: bool,
-    /// Writes the numbers behind each picture too, and those of the sequences and the summary, as CSV
+    /// Also writes the data of each plot, of the sequences and of the summary as CSV
     #[arg(long)]
     pub(crate) csv: bool,
-    /// Lays out what all heads of each drawn head's layer write, their values in one space: values-L.png
+    /// Projects the values of all heads of each plotted layer, in one space: values-L.png
     #[arg(long)]
     pub(crate) values: bool,
-    /// A text of yours, or the path of a picture: squares show where its tokens land in the matrix and in each drawn head
-    #[arg(long, value_name = "TEXT|PICTURE")]
+    /// Places a new text, or the image at this path, as squares in the matrix and in each plotted head
+    #[arg(long = "place", alias = "guest", value_name = "TEXT|IMAGE")]
     pub(crate) guest: Option<String>,
-    /// Brings out the tokens that contain this text, or have a value such as upos=NOUN, in all heads
+    /// Highlights tokens that contain this text, or have a value such as upos=NOUN, in all heads
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) search: String,
-    /// Lays out what --search finds in each drawn head by itself too: matches-L-H.png
+    /// Also projects the matches of --search alone, for each plotted head: matches-L-H.png
     #[arg(long, requires = "search")]
     pub(crate) matches_alone: bool,
-    /// Dark pictures
+    /// Dark theme
     #[arg(long)]
     pub(crate) dark: bool,
-    /// The green and pink of the AttentionViz paper instead of colours that are safe for colour-blind readers
+    /// Green and pink of the AttentionViz paper in place of the color-blind safe palette
     #[arg(long)]
     pub(crate) original_colors: bool,
-    /// Prints what the model's folder holds, and ends
+    /// Prints the contents of the model's folder and exits
     #[arg(long)]
     pub(crate) checkpoint_info: bool,
 }
@@ -171,7 +171,7 @@ fn column_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Options {
-    /// What to look at.
+    /// The model and data, or the capture.
     pub(crate) fn source(&self) -> Source {
         let text = self.text.clone().map(|path| TextFile {
             path,
@@ -204,7 +204,7 @@ impl Options {
         }
     }
 
-    /// What to compute per head.
+    /// Parameters of projections.
     pub(crate) fn atlas(&self) -> AtlasParams {
         AtlasParams {
             method: self.projection.method(),
@@ -215,10 +215,10 @@ impl Options {
         }
     }
 
-    /// Which tokens to draw.
+    /// Filter of drawn tokens.
     pub(crate) fn filter(&self) -> TokenFilter {
         let mut filter = TokenFilter {
-            at_most: self.most_per_word,
+            at_most: self.max_per_word,
             ..TokenFilter::default()
         };
         for (column, value) in &self.only {
@@ -227,7 +227,7 @@ impl Options {
         filter
     }
 
-    /// How to look at it.
+    /// The initial view state.
     pub(crate) fn view(&self) -> ViewState {
         ViewState::from(Shared {
             theme: if self.dark { Theme::Dark } else { Theme::Light },
@@ -244,7 +244,7 @@ impl Options {
     }
 }
 
-/// The embedded model of a name.
+/// The embedded model with this name.
 fn embedded_model(name: &str) -> Result<EmbeddedModel, String> {
     let names = || embedded::all().map(|model| model.name).join(", ");
     embedded::find(name).ok_or_else(|| format!("expected one of {}, found `{name}`", names()))

@@ -1,4 +1,4 @@
-//! The pictures and the data, as files.
+//! Plots and data as files.
 
 use std::{error::Error, fs, path::Path};
 
@@ -13,10 +13,10 @@ use examples_common::Terminal;
 
 use crate::{experiment, guest, options::Options};
 
-/// Heads drawn on their own if none is named.
+/// Heads plotted by default.
 pub(crate) const HEADS: usize = 3;
 
-/// Writes matrix.png, overview.png, rollout.png, head-map.png, some pictures per chosen head, summary.md, and the data as summary.json and atlas.json.
+/// Writes matrix.png, overview.png, rollout.png, head-map.png, plots per chosen head, summary.md, and the data as summary.json and atlas.json.
 pub(crate) fn write(
     study: &Study,
     capturer: Option<&Capturer>,
@@ -30,7 +30,7 @@ pub(crate) fn write(
     let view = options.view();
     if !study.has_color(&view.shared.color) {
         let known = study.color_names().join(", ");
-        return Err(format!("--color {}: this data has query-key, {known}", options.color).into());
+        return Err(format!("--color {}: expected query-key, {known}", options.color).into());
     }
     let mut exporter = Exporter::default();
     let mut written = Vec::new();
@@ -47,7 +47,7 @@ pub(crate) fn write(
         }
         written.push(format!("{name}.png"));
         // Drawing takes seconds at most; a cancellation is noticed by the shell.
-        let _ = terminal.update("pictures", written.len(), total);
+        let _ = terminal.update("plots", written.len(), total);
         Ok(())
     };
     let all: Vec<HeadId> = study.heads().map(|head| head.head).collect();
@@ -63,7 +63,7 @@ pub(crate) fn write(
     }
     for &head in heads {
         let name = |what: &str| format!("{what}-{}", file_name(study, head));
-        // A guest stands alone.
+        // Placed tokens replace the highlighted sequence.
         let shown = options.guest.is_none().then_some(sequence);
         draw(
             name("head"),
@@ -73,19 +73,19 @@ pub(crate) fn write(
         draw(name("aggregate"), &study.aggregate(head)?, &view)?;
         if options.matches_alone {
             let subset = study.subset(head, study.matches(head, &view.shared.search).ids(), terminal)?;
-            // All of them match.
+            // All points match.
             let mut view = view.clone();
             view.shared.search.clear();
             draw(name("matches"), &subset.plot(study, &view)?, &view)?;
         }
-        if study.is_picture(sequence) {
+        if study.is_image(sequence) {
             draw(name("image"), &study.image(head, sequence, options.patch)?, &view)?;
         } else {
             draw(name("sentence"), &study.sentence(head, sequence)?, &view)?;
         }
     }
     if !layers.is_empty() {
-        let capturer = capturer.ok_or("--values: a capture alone has no output projections; name its --model")?;
+        let capturer = capturer.ok_or("--values needs a model, for its output matrices: replace --open by --model")?;
         let weights = capturer.model().head_weights()?;
         for head in layers {
             let values = study.layer_values(head.attention, head.layer, &weights, terminal)?;
@@ -102,7 +102,7 @@ pub(crate) fn write(
     }
     experiment::write(study, capturer, options, out, terminal)?;
     write_atomically(&out.join("atlas.json"), &serde_json::to_vec(&study.report())?)?;
-    let _ = terminal.update("pictures", total, total);
+    let _ = terminal.update("plots", total, total);
     println!(
         "{}: {}, summary.md, summary.json, atlas.json",
         out.display(),
@@ -114,13 +114,13 @@ pub(crate) fn write(
 /// The sequence that is drawn, counted from 0.
 pub(crate) fn sequence(study: &Study, options: &Options) -> Result<usize, &'static str> {
     match options.sequence {
-        Some(0) => Err("--sequence counts from 1"),
+        Some(0) => Err("--sequence: expected a number from 1, found 0"),
         Some(number) => Ok(number - 1),
         None => Ok(study.typical_sequence()),
     }
 }
 
-/// The heads that were named, or those whose distances say most about attention.
+/// The heads of `--head`, or those with the strongest distance-attention correlation.
 pub(crate) fn chosen(study: &Study, options: &Options) -> Result<Vec<HeadId>, Box<dyn Error>> {
     if options.head.is_empty() {
         return Ok(study.ranking().into_iter().take(HEADS).collect());
@@ -128,7 +128,7 @@ pub(crate) fn chosen(study: &Study, options: &Options) -> Result<Vec<HeadId>, Bo
     named(study, "--head", &options.head)
 }
 
-/// Heads by the names a person typed after `option`.
+/// The heads named by `option`.
 pub(crate) fn named(study: &Study, option: &str, places: &[LayerHead]) -> Result<Vec<HeadId>, Box<dyn Error>> {
     let heads: Vec<HeadId> = study.capture().model().heads().collect();
     let find = |place: &LayerHead| {
@@ -136,13 +136,13 @@ pub(crate) fn named(study: &Study, option: &str, places: &[LayerHead]) -> Result
         found.ok_or_else(|| {
             let (layers, most) = (heads.iter().map(|h| h.layer).max(), heads.iter().map(|h| h.head).max());
             let (layers, most) = (layers.unwrap_or(0), most.unwrap_or(0));
-            format!("{option} {place}: layers go from 0 to {layers}, heads from 0 to {most}").into()
+            format!("{option} {place}: expected layers 0 to {layers} and heads 0 to {most}").into()
         })
     };
     places.iter().map(find).collect()
 }
 
-/// A head in the name of a file: `3-9`, with its attention where the model has several.
+/// The head part of a file name: `3-9`, with its attention where the model has several.
 pub(crate) fn file_name(study: &Study, head: HeadId) -> String {
     match study.capture().model().attentions.len() {
         0 | 1 => format!("{}-{}", head.layer, head.head),
@@ -150,7 +150,7 @@ pub(crate) fn file_name(study: &Study, head: HeadId) -> String {
     }
 }
 
-/// A layer's values in the name of a file: `values-3`, with its attention where the model has several.
+/// The file name of a layer's values: `values-3`, with its attention where the model has several.
 pub(crate) fn layer_name(study: &Study, head: HeadId) -> String {
     match study.capture().model().attentions.len() {
         0 | 1 => format!("values-{}", head.layer),

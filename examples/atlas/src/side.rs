@@ -1,4 +1,4 @@
-//! One model in the window: its data, how a person looks at it, and its pictures.
+//! One model in the window: its data, its view state and its plots.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 
 use attn_egui::{JobEvent, SceneView, TextTable};
 use attn_sdk::{
-    Guest, Progress, Steps, Study, Summary, TokenFilter, Weighting,
+    Checkpoints, PlacedTokens, Progress, Study, Summary, TokenFilter, Weighting,
     core::HeadId,
     models::Capturer,
     project::AtlasParams,
@@ -18,52 +18,54 @@ use attn_sdk::{
 use eframe::egui::{Context, RichText, Ui};
 
 use crate::{
-    apart::{self, Apart},
     detail::Detail,
     experiment::Experiments,
-    export, pictures,
+    export,
+    inset::{self, Inset},
+    pictures,
     source::{Model, Source},
     work::{News, Work},
 };
 
-/// How often a matrix that fills up is laid out anew.
+/// Interval at which a matrix that fills up is redrawn.
 const REFRESH: Duration = Duration::from_millis(400);
-/// One model and how a person looks at it.
+
+/// One model and its view state.
 pub(crate) struct Side {
     pub(crate) name: String,
-    /// The model that reads, if it can be run again.
+    /// The model, if it can be run again.
     pub(crate) model: Option<Model>,
     pub(crate) work: Work,
     pub(crate) study: Option<Study>,
-    /// The steps of a training, of which the study is one; and where between them a person looks.
-    pub(crate) steps: Option<Steps>,
-    pub(crate) step: f32,
+    /// The checkpoints of a training run, the study being one of them; and the shown position between them.
+    pub(crate) checkpoints: Option<Checkpoints>,
+    pub(crate) checkpoint: f32,
     pub(crate) capturer: Option<Arc<Capturer>>,
     pub(crate) summary: Option<Summary>,
-    /// How the matrix or the open head is looked at.
+    /// View state of the matrix or the open head.
     pub(crate) view: ViewState,
     pub(crate) picture: SceneView,
     pub(crate) detail: Detail,
     pub(crate) table: TextTable,
-    /// Which tokens are drawn.
+    /// Filter of drawn tokens.
     pub(crate) filter: TokenFilter,
-    /// The sequence that is brought out.
+    /// The highlighted sequence.
     pub(crate) sequence: Option<usize>,
-    /// Numbers of queries and keys a search found.
+    /// Descriptions of search matches, by search.
     found: BTreeMap<String, String>,
-    /// What a person typed, and where its tokens lie.
+    /// The typed text, and its tokens placed in each head.
     pub(crate) typed: String,
-    guests: BTreeMap<HeadId, Guest>,
+    placed: BTreeMap<HeadId, PlacedTokens>,
     pub(crate) experiments: Experiments,
-    /// A picture of its own; and one that is still to be shown.
-    pub(crate) shown_apart: Option<apart::Shown>,
-    came: Option<Apart>,
-    /// Where files go, and what the last one was.
+    /// The shown inset; and one that is to be shown next.
+    pub(crate) shown_inset: Option<inset::Shown>,
+    next_inset: Option<Inset>,
+    /// Folder of exported files, and the message of the last export.
     pub(crate) out: PathBuf,
     pub(crate) written: String,
     pub(crate) notes: Vec<String>,
     pub(crate) failure: Option<String>,
-    /// When heads came in that are not drawn yet.
+    /// Arrival of the first head that is not drawn yet.
     waiting: Option<Instant>,
 }
 
@@ -82,8 +84,8 @@ impl Side {
             model: source.model().cloned(),
             work: Work::start(source, None, params, folder, context),
             study: None,
-            steps: None,
-            step: 0.0,
+            checkpoints: None,
+            checkpoint: 0.0,
             capturer: None,
             summary: None,
             view,
@@ -94,10 +96,10 @@ impl Side {
             sequence: None,
             found: BTreeMap::new(),
             typed: String::new(),
-            guests: BTreeMap::new(),
+            placed: BTreeMap::new(),
             experiments: Experiments::default(),
-            shown_apart: None,
-            came: None,
+            shown_inset: None,
+            next_inset: None,
             out: out.to_owned(),
             written: String::new(),
             notes: Vec::new(),
@@ -106,16 +108,19 @@ impl Side {
         }
     }
 
-    /// The same data projected in another way.
+    /// Projects the same data with other parameters.
     pub(crate) fn project(&mut self, params: AtlasParams, context: &Context) {
         let Some(study) = &self.study else { return };
-        let studies = self.steps.as_ref().map_or(std::slice::from_ref(study), Steps::studies);
+        let studies = self
+            .checkpoints
+            .as_ref()
+            .map_or(std::slice::from_ref(study), Checkpoints::studies);
         let captures = studies.iter().map(|study| study.capture().clone()).collect();
         let source = Source::Captured(captures, study.columns().to_vec());
         self.work = Work::start(source, self.capturer.clone(), params, None, context);
     }
 
-    /// Takes in what the work has to tell.
+    /// Handles the events of jobs.
     pub(crate) fn listen(&mut self, context: &Context) {
         let events: Vec<JobEvent<News>> = self.work.jobs.poll().collect();
         for event in events {
@@ -128,23 +133,23 @@ impl Side {
         }
         if let (Some(since), Some(study)) = (self.waiting, &self.study) {
             let (there, all) = (study.heads().count(), study.capture().model().heads().count());
-            // The first and the last are not waited for.
+            // The first and the last head are drawn at once.
             if there <= 1 || there == all || since.elapsed() >= REFRESH {
                 self.refresh();
             } else {
                 context.request_repaint_after(REFRESH - since.elapsed());
             }
         }
-        // An open head that is still to come is made next.
+        // An open head is projected next.
         self.work.priority.set(self.view.open.as_slice());
     }
 
-    /// Takes in a message of the work.
+    /// Handles a message of a job.
     fn take(&mut self, news: News) {
         match news {
             News::Opened(study, capturer) => {
                 self.name = study.capture().model().name.clone();
-                // The sequence on view stays if the data is the same.
+                // The same data keeps its highlighted sequence.
                 let kept = self.sequence.filter(|index| *index < study.capture().sequences().len());
                 self.sequence = kept.or_else(|| Some(study.typical_sequence()));
                 let exists = |head: &HeadId| study.capture().model().heads().any(|other| other == *head);
@@ -152,29 +157,29 @@ impl Side {
                     self.view.close_head();
                 }
                 self.study = Some(*study);
-                (self.shown_apart, self.came) = (None, None);
+                (self.shown_inset, self.next_inset) = (None, None);
                 self.detail.clear();
-                self.steps = None;
+                self.checkpoints = None;
                 self.draw(self.filter.clone());
                 self.capturer = capturer;
                 self.summary = None;
                 self.table.invalidate();
                 self.found.clear();
-                self.guests.clear();
+                self.placed.clear();
                 self.refresh();
             }
-            News::Steps(steps) => {
-                if self.steps.is_none() {
-                    self.step = steps.studies().len().saturating_sub(1) as f32;
+            News::Checkpoints(checkpoints) => {
+                if self.checkpoints.is_none() {
+                    self.checkpoint = checkpoints.studies().len().saturating_sub(1) as f32;
                 }
-                self.steps = Some(*steps);
-                self.go_to_step(self.step);
+                self.checkpoints = Some(*checkpoints);
+                self.go_to_checkpoint(self.checkpoint);
             }
-            News::HeadSteps(head) => {
-                if let Some(steps) = &mut self.steps {
-                    steps.insert(*head);
+            News::HeadCheckpoints(head) => {
+                if let Some(checkpoints) = &mut self.checkpoints {
+                    checkpoints.insert(*head);
                 }
-                self.go_to_step(self.step);
+                self.go_to_checkpoint(self.checkpoint);
             }
             News::Head(head) => {
                 if let Some(study) = &mut self.study {
@@ -183,10 +188,10 @@ impl Side {
                 }
             }
             News::Summary(summary) => self.summary = Some(*summary),
-            News::Apart(apart) => self.came = Some(*apart),
+            News::Inset(inset) => self.next_inset = Some(*inset),
             News::Rollout(rollout) => self.detail.take_rollout(*rollout),
-            News::Guest(guest) => {
-                self.guests.insert(guest.head, *guest);
+            News::Placed(placed) => {
+                self.placed.insert(placed.head, *placed);
                 self.picture.invalidate();
             }
             News::Answer(answered) => self.notes.extend(self.experiments.take(*answered)),
@@ -194,29 +199,31 @@ impl Side {
         }
     }
 
-    /// Looks at a step of the training, counted from 0, or at points on their way between two.
-    pub(crate) fn go_to_step(&mut self, step: f32) {
-        let Some(steps) = &mut self.steps else { return };
-        self.step = step;
-        let nearest = step.round() as usize;
-        // The study that was made anew draws what is drawn.
-        if let Err(error) = steps.set_filter(&self.filter) {
+    /// Shows a checkpoint, counted from 0, or an interpolation between two.
+    pub(crate) fn go_to_checkpoint(&mut self, checkpoint: f32) {
+        let Some(checkpoints) = &mut self.checkpoints else {
+            return;
+        };
+        self.checkpoint = checkpoint;
+        let nearest = checkpoint.round() as usize;
+        // Studies of checkpoints take the current filter.
+        if let Err(error) = checkpoints.set_filter(&self.filter) {
             self.notes.push(error.to_string());
         }
         let values = self
             .study
             .as_ref()
             .is_some_and(|study| matches!(study.weighting(), Weighting::Value));
-        self.study = steps.studies().get(nearest).cloned().or(self.study.take());
+        self.study = checkpoints.studies().get(nearest).cloned().or(self.study.take());
         if let Some(study) = self.study.as_mut().filter(|_| values) {
             study.set_weighting(Weighting::Value);
         }
-        self.guests.clear();
+        self.placed.clear();
         self.detail.drop_rollout();
         self.refresh();
     }
 
-    /// Draws these tokens; all of them if the data has no such columns.
+    /// Sets the filter of drawn tokens; all are drawn if the data has no such columns.
     pub(crate) fn draw(&mut self, filter: TokenFilter) {
         let Some(study) = &mut self.study else { return };
         if *study.filter() == filter {
@@ -224,16 +231,16 @@ impl Side {
         }
         self.filter = match study.set_filter(filter.clone()) {
             Ok(()) => {
-                // All steps have the columns of one.
-                if let Some(steps) = &mut self.steps
-                    && let Err(error) = steps.set_filter(&filter)
+                // All checkpoints have the same columns.
+                if let Some(checkpoints) = &mut self.checkpoints
+                    && let Err(error) = checkpoints.set_filter(&filter)
                 {
                     self.notes.push(error.to_string());
                 }
                 filter
             }
             Err(error) => {
-                let note = format!("All tokens are drawn: {error}");
+                let note = format!("No filter: {error}");
                 if !self.notes.contains(&note) {
                     self.notes.push(note);
                 }
@@ -249,7 +256,7 @@ impl Side {
         self.detail.invalidate();
     }
 
-    /// The head that is spoken of: the open one, the one under the pointer, or the one that says most.
+    /// The current head: the open one, the one under the pointer, or the one with the strongest correlation.
     pub(crate) fn head(&self) -> Option<HeadId> {
         let study = self.study.as_ref()?;
         self.view
@@ -259,7 +266,7 @@ impl Side {
             .or_else(|| study.capture().model().heads().next())
     }
 
-    /// Opens a head, with the chosen sequence brought out.
+    /// Opens a head with the highlighted sequence.
     pub(crate) fn open(&mut self, head: HeadId) {
         if self.view.open != Some(head) {
             self.view.open_head(head);
@@ -267,7 +274,7 @@ impl Side {
         self.choose(self.sequence);
     }
 
-    /// Opens the head `by` places further on, around the end.
+    /// Opens the head `by` places ahead, wrapping around.
     pub(crate) fn step(&mut self, by: isize) {
         let Some(study) = &self.study else { return };
         let heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();
@@ -286,7 +293,7 @@ impl Side {
         self.open(heads[next as usize]);
     }
 
-    /// Brings a sequence out, in the open head and beside it.
+    /// Highlights a sequence, in the open head and in the detail pane.
     pub(crate) fn choose(&mut self, sequence: Option<usize>) {
         self.sequence = sequence.or(self.sequence);
         self.detail.forget();
@@ -296,17 +303,17 @@ impl Side {
         }
     }
 
-    /// Reads what was typed, and shows where its tokens lie in the pictures that are there.
+    /// Captures the typed text and places its tokens in the projected heads.
     pub(crate) fn read_typed(&mut self) {
-        self.guests.clear();
+        self.placed.clear();
         self.picture.invalidate();
         let last = self
-            .steps
+            .checkpoints
             .as_ref()
-            .map_or(0, |steps| steps.studies().len().saturating_sub(1));
-        if self.steps.is_some() && self.step.round() as usize != last {
+            .map_or(0, |checkpoints| checkpoints.studies().len().saturating_sub(1));
+        if self.checkpoints.is_some() && self.checkpoint.round() as usize != last {
             self.notes
-                .push("It is the last checkpoint that reads what you type: go there first.".into());
+                .push("Only the last checkpoint can place new text: move the slider there first.".into());
             return;
         }
         if let (Some(study), Some(capturer)) = (&self.study, &self.capturer)
@@ -317,40 +324,40 @@ impl Side {
         }
     }
 
-    /// Makes a picture of its own of what is on view.
-    pub(crate) fn apart(
+    /// Computes an inset of the current view.
+    pub(crate) fn make_inset(
         &self,
-        make: impl FnOnce(&Study, Option<&Capturer>, &dyn Progress) -> Result<Apart, Box<dyn std::error::Error>>
+        make: impl FnOnce(&Study, Option<&Capturer>, &dyn Progress) -> Result<Inset, Box<dyn std::error::Error>>
         + Send
         + 'static,
     ) {
         if let Some(study) = self.study.clone() {
             let capturer = self.capturer.clone();
             self.work
-                .apart(move |progress| make(&study, capturer.as_deref(), progress));
+                .make_inset(move |progress| make(&study, capturer.as_deref(), progress));
         }
     }
 
-    /// Shows what came since.
-    pub(crate) fn show_apart(&mut self, ui: &Ui, state: &attn_egui::egui_wgpu::RenderState) {
-        if let Some(came) = self.came.take() {
-            self.shown_apart = Some(apart::Shown::new(came, state));
+    /// Shows the inset.
+    pub(crate) fn show_inset(&mut self, ui: &Ui, state: &attn_egui::egui_wgpu::RenderState) {
+        if let Some(inset) = self.next_inset.take() {
+            self.shown_inset = Some(inset::Shown::new(inset, state));
         }
-        apart::show(ui, self);
+        inset::show(ui, self);
     }
 
-    /// Writes the matrix or the open head, or the numbers behind it.
+    /// Exports the matrix or the open head, or its data.
     pub(crate) fn export(&mut self, format: Format) {
         let Some(study) = &self.study else { return };
         let what = match self.view.open {
             Some(head) => format!("head-{}", pictures::file_name(study, head)),
             None => "matrix".into(),
         };
-        let plot = plot(study, self.steps.as_ref(), self.step, &self.guests);
+        let plot = plot(study, self.checkpoints.as_ref(), self.checkpoint, &self.placed);
         self.written = export::write(&self.out, &what, format, &plot, &self.view, &self.picture);
     }
 
-    /// How many tokens the search finds.
+    /// The description of the search matches.
     pub(crate) fn count(&mut self) -> String {
         let text = self.view.shared.search.clone();
         let (Some(study), Some(head)) = (&self.study, self.head()) else {
@@ -363,16 +370,16 @@ impl Side {
         self.found.entry(text.clone()).or_insert_with(describe).clone()
     }
 
-    /// The matrix or the open head.
+    /// Shows the matrix or the open head.
     pub(crate) fn show_picture(&mut self, ui: &mut Ui) -> bool {
         let Some(study) = &self.study else {
             ui.centered_and_justified(|ui| match &self.failure {
                 Some(failure) => ui.label(failure),
-                None => ui.label(RichText::new("The model reads its data …").weak()),
+                None => ui.label(RichText::new("Running the model …").weak()),
             });
             return false;
         };
-        let plot = plot(study, self.steps.as_ref(), self.step, &self.guests);
+        let plot = plot(study, self.checkpoints.as_ref(), self.checkpoint, &self.placed);
         let shown = self.picture.show(ui, &mut self.view, &plot);
         drop(plot);
         for event in &shown.events {
@@ -389,25 +396,25 @@ impl Side {
         shown.changed()
     }
 
-    /// How far the work is, and a way to stop it.
+    /// Shows the progress of jobs, with a stop button.
     pub(crate) fn show_progress(&mut self, ui: &mut Ui) {
         self.work.jobs.show(ui);
     }
 }
 
-/// The matrix or the open head, at a step of the training, with what a person brought.
+/// The matrix or the open head, at a checkpoint, with placed tokens.
 fn plot<'a>(
     study: &'a Study,
-    steps: Option<&'a Steps>,
-    step: f32,
-    guests: &'a BTreeMap<HeadId, Guest>,
+    checkpoints: Option<&'a Checkpoints>,
+    checkpoint: f32,
+    placed: &'a BTreeMap<HeadId, PlacedTokens>,
 ) -> impl Plot + 'a {
-    let plot: Box<dyn Plot + 'a> = match steps {
-        Some(steps) => Box::new(steps.at(step)),
+    let plot: Box<dyn Plot + 'a> = match checkpoints {
+        Some(checkpoints) => Box::new(checkpoints.at(checkpoint)),
         None => Box::new(study),
     };
     over(plot, move |scene, view| {
         let colors = view.colors();
-        guests.values().for_each(|guest| guest.draw(scene, &colors));
+        placed.values().for_each(|tokens| tokens.draw(scene, &colors));
     })
 }

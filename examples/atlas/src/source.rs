@@ -1,4 +1,4 @@
-//! What is looked at: a model with data to run it on, or a capture that was made before.
+//! Sources: a model with data, or an existing capture.
 
 use std::{
     error::Error,
@@ -23,21 +23,21 @@ use attn_sdk::{
     read_again,
 };
 
-/// Of the weights and positions of control models.
+/// Seed of the weights and positions of control models.
 const SEED: u64 = 0;
 
-/// Where queries and keys come from.
+/// A source of queries and keys.
 #[derive(Clone)]
 pub(crate) enum Source {
-    /// A model, run now.
+    /// A model and its data.
     Model { model: Model, data: Data },
-    /// A capture's folder, and the file that its columns come from.
+    /// The folder of a capture, and the file of its columns.
     Folder(PathBuf, Option<TextFile>),
-    /// A capture at hand, or those of all steps, with the columns that came with it: to be projected in another way.
+    /// A capture in memory, or one per checkpoint, with its columns: for a new projection.
     Captured(Vec<Capture>, Vec<TokenColumn>),
-    /// Checkpoints of one training, in their order.
+    /// Checkpoints of one training run, in order.
     Steps { models: Vec<Model>, data: Data },
-    /// A control of a model, run now on what the model has read.
+    /// A control model, to run on the sequences of a capture.
     Control {
         model: Model,
         control: Control,
@@ -46,7 +46,7 @@ pub(crate) enum Source {
     },
 }
 
-/// A file of text, its format if the name does not tell, and the column of a table that holds the text.
+/// A text file, its format if the extension does not give it, and the column of a table that holds the text.
 #[derive(Clone, PartialEq)]
 pub(crate) struct TextFile {
     pub(crate) path: PathBuf,
@@ -75,9 +75,9 @@ pub(crate) enum Model {
 
 #[derive(Clone, PartialEq)]
 pub(crate) enum Data {
-    /// What comes with the SDK for this kind of model.
+    /// The embedded data for this kind of model.
     Default,
-    /// Lines of text, with what is known of them.
+    /// A text file with its columns.
     Text(TextFile),
     /// Lines of token ids.
     Ids(PathBuf),
@@ -85,22 +85,22 @@ pub(crate) enum Data {
     Images(PathBuf),
 }
 
-/// A capture, and what made it.
+/// A capture, and the model that made it.
 pub(crate) struct Read {
     pub(crate) capture: Capture,
     pub(crate) capturer: Option<Capturer>,
-    /// Labels and numbers of its tokens.
+    /// Columns of its tokens.
     pub(crate) columns: Vec<TokenColumn>,
-    /// Parts of the text that were left out.
+    /// Notes on omitted parts of the text.
     pub(crate) notes: Vec<Note>,
     /// The captures of later checkpoints, after that of the first.
     pub(crate) later: Vec<Capture>,
-    /// Whether all of the data is in it; `false` after a cancellation.
+    /// Whether it holds all of the data; `false` after a cancellation.
     pub(crate) complete: bool,
 }
 
 impl Source {
-    /// Opens or makes the capture, in `folder` or in memory.
+    /// Opens the capture or makes it, in `folder` or in memory.
     pub(crate) fn read(self, folder: Option<&Path>, progress: &dyn Progress) -> Result<Read, Box<dyn Error>> {
         let (model, data) = match self {
             Self::Model { model, data } => (model, data),
@@ -196,7 +196,7 @@ fn run(
     run.progress(progress).run()
 }
 
-/// All checkpoints read what the first reads; the last one is at hand.
+/// Captures the sequences of the first checkpoint with every other one. The capturer is that of the last.
 fn read_steps(
     models: Vec<Model>,
     data: Data,
@@ -215,7 +215,7 @@ fn read_steps(
             progress,
         )?;
         if !outcome.complete {
-            return Err("stopped before all checkpoints were read".into());
+            return Err("stopped before all checkpoints were captured".into());
         }
         read.later.push(outcome.capture);
         read.capturer = Some(capturer);
@@ -265,7 +265,7 @@ impl Model {
             Self::Epoch(epoch) => {
                 let epochs = embedded::SENTIMENT_EPOCHS;
                 let found = epochs.get(*epoch);
-                let found = found.ok_or_else(|| format!("epoch {}: there are {}", epoch + 1, epochs.len()))?;
+                let found = found.ok_or_else(|| format!("epoch {}: expected 1 to {}", epoch + 1, epochs.len()))?;
                 Ok(found.checkpoint()?)
             }
             Self::Folder(folder) => Ok(Checkpoint::open(folder)?),

@@ -1,4 +1,4 @@
-//! The page beside the plots: about the head that is open or under the pointer, else about the model.
+//! The summary pane: about the head that is open or under the pointer, else about the model.
 
 use attn_sdk::{
     Summary,
@@ -14,23 +14,23 @@ use crate::{
     side::Side,
 };
 
-/// Heads named per finding.
+/// Limit of heads named per finding.
 const NAMED: usize = 16;
-/// Most similar heads of one head.
+/// Limit of similar heads of one head.
 const LIKE: usize = 6;
 
-/// What a click asks for.
+/// A request of a click.
 pub(crate) enum Ask {
-    /// To show a head.
+    /// Opens a head.
     Open(HeadId),
-    /// To measure what the model is without something.
+    /// Runs an experiment.
     Try(Question),
 }
 
-/// Shows it, beside the scores of another model if there is one, and returns what a click asks for.
+/// Shows the page, with the scores of the compared model, and returns the request of a click.
 pub(crate) fn show(ui: &mut Ui, side: &mut Side, other: Option<&Summary>) -> Option<Ask> {
     let Some(summary) = side.summary.clone() else {
-        ui.label(RichText::new("The roles of the heads appear here when all heads are projected.").weak());
+        ui.label(RichText::new("The roles of heads appear here when all heads are projected.").weak());
         return None;
     };
     let Some(head) = side.view.open.or(side.picture.interaction().head) else {
@@ -180,7 +180,7 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
         ui.add_space(6.0);
         ui.label(
             RichText::new(format!(
-                "{} of query → of key: attention (from the distance alone)",
+                "{} of query → of key: attention (expected from distance alone)",
                 content.attribute
             ))
             .strong(),
@@ -193,12 +193,12 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
         }
     }
     ui.add_space(6.0);
-    let twin = other.and_then(|other| other.head(head));
+    let compared = other.and_then(|other| other.head(head));
     Grid::new("scores").num_columns(4).striped(true).show(ui, |ui| {
         for title in ["score", "value", "chance"] {
             ui.label(RichText::new(title).strong());
         }
-        if let Some(other) = other.filter(|_| twin.is_some()) {
+        if let Some(other) = other.filter(|_| compared.is_some()) {
             let name = ui.label(RichText::new("compared").strong());
             name.on_hover_text(format!("The same head of {}", other.model.name));
         }
@@ -209,7 +209,7 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
                 ui.label(definition.name()).on_hover_text(definition.counts());
                 ui.label(format!("{:.2}", score.value));
                 ui.label(format!("{:.2}", score.baseline()));
-                if let Some(score) = twin.and_then(|twin| twin.scores.get(&id)) {
+                if let Some(score) = compared.and_then(|head| head.scores.get(&id)) {
                     ui.label(format!("{:.2}", score.value));
                 }
                 ui.end_row();
@@ -217,7 +217,7 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
         }
     });
     ui.label(format!(
-        "Mean lengths: queries {:.2}, keys {:.2}{}",
+        "Mean norms: queries {:.2}, keys {:.2}{}",
         known.norms.query,
         known.norms.key,
         known
@@ -232,15 +232,14 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
             quality.trustworthiness.value, quality.neighbors_kept.value
         ));
     }
-    crate::steps::moved(ui, side, head);
+    crate::checkpoints::moved(ui, side, head);
     let similar = summary.most_similar(head);
     if !similar.is_empty() {
         ui.add_space(6.0);
         let median = summary.similarity_of(head).map_or(0.0, |similarity| similarity.median);
-        ui.label(RichText::new("More like this head").strong())
-            .on_hover_text(format!(
-                "Mean Jensen-Shannon divergence of rows in bits; the median pair is {median:.3} apart"
-            ));
+        ui.label(RichText::new("Similar heads").strong()).on_hover_text(format!(
+            "Mean Jensen-Shannon divergence of rows in bits; the median pair has {median:.3}"
+        ));
         ui.horizontal_wrapped(|ui| {
             for (other, bits) in similar.into_iter().take(LIKE) {
                 clicked = head_link(ui, summary, other).or(clicked);
@@ -250,14 +249,14 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
     }
     for pair in summary.composition.iter().filter(|pair| pair.later == head) {
         ui.horizontal_wrapped(|ui| {
-            ui.label("reads");
+            ui.label("Reads");
             clicked = head_link(ui, summary, pair.earlier).or(clicked);
             ui.label(chain(pair));
         });
     }
     for pair in summary.composition.iter().filter(|pair| pair.earlier == head) {
         ui.horizontal_wrapped(|ui| {
-            ui.label("is read by");
+            ui.label("Is read by");
             clicked = head_link(ui, summary, pair.later).or(clicked);
             ui.label(chain(pair));
         });
@@ -265,7 +264,7 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
     clicked
 }
 
-/// Composition of two heads in words.
+/// Composition of two heads as text.
 fn chain(pair: &ComposedHeads) -> String {
     format!(
         "through its {}: {:.2} (median pair {:.2})",
@@ -278,7 +277,7 @@ fn chain(pair: &ComposedHeads) -> String {
 /// The number of heads that are not named.
 fn more(ui: &mut Ui, heads: usize) {
     if heads > NAMED {
-        let help = "Export has all of them";
+        let help = "The export lists all of them";
         ui.label(RichText::new(format!("and {} more", heads - NAMED)).weak())
             .on_hover_text(help);
     }

@@ -1,4 +1,4 @@
-//! What attention is weighted by: an option, and a choice above the sequence.
+//! Weighting of attention: an option, and a choice above the sequence.
 
 use std::{error::Error, sync::Arc};
 
@@ -7,22 +7,22 @@ use eframe::egui::Ui;
 
 use crate::side::Side;
 
-/// The names a person chooses from.
+/// Names of weightings, in menus and options.
 const NAMES: [&str; 3] = ["attention", "value", "output"];
 
-/// What a name means.
+/// The weighting of a name.
 pub(crate) fn of(name: &str, capturer: Option<&Capturer>) -> Result<Weighting, Box<dyn Error>> {
     Ok(match (name, capturer) {
         ("value", _) => Weighting::Value,
         ("output", Some(capturer)) => Weighting::Output(Arc::new(capturer.model().head_weights()?)),
         ("output", None) => {
-            return Err("weighted by output: a capture alone has no output projections; name its model".into());
+            return Err("--weighting output needs a model, for its output matrices: replace --open by --model".into());
         }
         _ => Weighting::Attention,
     })
 }
 
-/// A choice between them.
+/// The choice of the weighting.
 pub(crate) fn choice(ui: &mut Ui, side: &mut Side) {
     let Some(study) = &mut side.study else { return };
     let now = match study.weighting() {
@@ -32,9 +32,8 @@ pub(crate) fn choice(ui: &mut Ui, side: &mut Side) {
     };
     let mut chosen = now;
     ui.horizontal(|ui| {
-        ui.label("Weighted by").on_hover_text(
-            "Attention alone, or times the length of the value or of what it adds to the residual stream",
-        );
+        ui.label("Weighting")
+            .on_hover_text("Raw weights, or times the norm of the value or of its contribution to the residual stream");
         for name in NAMES {
             ui.selectable_value(&mut chosen, name, name);
         }

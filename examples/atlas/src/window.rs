@@ -1,5 +1,5 @@
-//! The window: one model or two side by side, the table of sequences, one sequence's attention, and what can be said of the heads;
-//! all linked, all filled while the work goes on.
+//! The window: one model or two side by side, the table of sequences, the detail pane and the summary. All are linked and fill up
+//! while jobs run.
 
 use std::{error::Error, path::PathBuf};
 
@@ -8,12 +8,12 @@ use attn_sdk::{core::HeadId, project::AtlasParams, render::Interaction};
 use eframe::egui::{Button, CentralPanel, ComboBox, Frame, Key, Panel, RichText, ScrollArea, Ui, ViewportBuilder};
 
 use crate::{
-    apart, export, filter, help,
+    checkpoints, export, filter, help, inset,
     open::Dialog,
     options::{Options, Projection},
     side::Side,
     source::Source,
-    steps, summary, weighting,
+    summary, weighting,
 };
 
 /// Opens the window and returns when it is closed.
@@ -61,7 +61,7 @@ pub(crate) struct Atlas {
 
 impl eframe::App for Atlas {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
-        // Asked before Enter takes the focus from what is typed.
+        // Before Enter takes the focus from the text field.
         let typing = ui.ctx().egui_wants_keyboard_input();
         for side in &mut self.sides {
             side.listen(ui.ctx());
@@ -70,7 +70,7 @@ impl eframe::App for Atlas {
         Panel::top("tools").show(ui, |ui| {
             ui.horizontal_wrapped(|ui| self.tools(ui));
             for side in &mut self.sides {
-                steps::slider(ui, side);
+                checkpoints::slider(ui, side);
                 side.show_progress(ui);
             }
         });
@@ -93,7 +93,7 @@ impl eframe::App for Atlas {
                 });
             CentralPanel::default().frame(Frame::NONE).show(ui, |ui| self.about(ui));
         });
-        Panel::bottom("guest").show(ui, |ui| {
+        Panel::bottom("new text").show(ui, |ui| {
             ui.horizontal(|ui| {
                 let written = &self.active().written;
                 if !written.is_empty() {
@@ -109,7 +109,7 @@ impl eframe::App for Atlas {
             self.keys(ui);
         }
         for side in &mut self.sides {
-            side.show_apart(ui, &self.state);
+            side.show_inset(ui, &self.state);
         }
         self.open_dialog(ui);
         help::show(ui, &mut self.help);
@@ -132,13 +132,13 @@ impl Atlas {
         let active = self.active();
         let names = active.study.as_ref().map_or_else(Vec::new, |study| study.color_names());
         color_picker(ui, &mut active.view, &names);
-        if active.study.as_ref().is_some_and(|study| study.is_picture(0)) {
+        if active.study.as_ref().is_some_and(|study| study.is_image(0)) {
             patch_picker(ui, &mut active.view);
         }
         filter::menu(ui, active);
         let count = active.count();
         search_box(ui, &mut active.view, &count);
-        apart::offer(ui, active);
+        inset::offer(ui, active);
         ui.separator();
         tool_buttons(ui, &mut active.picture);
         history_buttons(ui, &mut active.picture);
@@ -183,7 +183,7 @@ impl Atlas {
                 }
             })
             .response
-            .on_hover_text("How queries and keys are laid out");
+            .on_hover_text("Projection of queries and keys");
         for dims in [attn_sdk::project::Dims::Two, attn_sdk::project::Dims::Three] {
             let name = format!("{}D", dims.count());
             ui.selectable_value(&mut self.params.dims, dims, name);
@@ -275,7 +275,7 @@ impl Atlas {
         }
     }
 
-    /// What is done in one model is done in the other: cameras, colours, search, theme, and the open head if it has one of that name.
+    /// Applies the shared view state of one model to the other: cameras, colors, search, theme, and the open head if both have it.
     fn sync(&mut self, from: usize) {
         let Some(to) = (self.sides.len() > 1).then_some(1 - from) else {
             return;
@@ -284,24 +284,24 @@ impl Atlas {
         let filter = self.sides[from].filter.clone();
         let head = self.sides[from].picture.interaction().head;
         let side = &mut self.sides[to];
-        let twin = |head: HeadId| {
+        let counterpart = |head: HeadId| {
             let study = side.study.as_ref()?;
             let heads = study.capture().model().heads();
-            // The stacks of an encoder-decoder are told apart; any other model has one.
+            // Prefers the same stack of an encoder-decoder; other models have one.
             let same = |other: &HeadId| (other.layer, other.head) == (head.layer, head.head);
-            let alike = |other: &HeadId| other.attention != head.attention;
+            let differs = |other: &HeadId| other.attention != head.attention;
             let mut same: Vec<HeadId> = heads.filter(same).collect();
-            same.sort_by_key(alike);
+            same.sort_by_key(differs);
             same.first().copied()
         };
-        let (open, head) = (source.open.and_then(twin), head.and_then(twin));
+        let (open, head) = (source.open.and_then(counterpart), head.and_then(counterpart));
         let same_data = side
             .study
             .as_ref()
             .zip(sequence)
             .is_some_and(|(study, sequence)| study.capture().sequences().len() > sequence);
         side.view.shared = source.shared;
-        // Points are other tokens there.
+        // Ids of points mean other tokens there.
         side.view.selection = None;
         side.picture.set_interaction(Interaction {
             head,
@@ -329,7 +329,7 @@ impl Atlas {
     }
 }
 
-/// A panel keeps the size a person gave it, whatever is in it.
+/// Keeps the size that the user gave a panel, independent of its content.
 fn fill(ui: &mut Ui) {
     ui.set_min_size(ui.available_size());
 }

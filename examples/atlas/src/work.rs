@@ -1,5 +1,5 @@
-//! The long work of the window, as jobs on threads of their own: capture, projection of the heads, summary; and beside them
-//! new points, experiments, layouts.
+//! Jobs of the window, each on its own thread: capture, projection and summary; beside them new points, experiments, insets and
+//! rollouts.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 
 use attn_egui::{Job, JobId, Jobs};
 use attn_sdk::{
-    Guest, Placer, Progress, SequenceRollout, Steps, Study, Summary, SummaryParams, TokenColumn,
+    Checkpoints, PlacedTokens, Placer, Progress, SequenceRollout, Study, Summary, SummaryParams, TokenColumn,
     core::{Attention, HeadId, Sequence},
     models::Capturer,
     project::{
@@ -22,43 +22,43 @@ use eframe::egui;
 use rayon::prelude::*;
 
 use crate::{
-    apart::Apart,
     experiment::{Answered, Question},
     guest,
+    inset::Inset,
     source::{Read, Source},
 };
 
-/// What the work has to tell.
+/// A message of a job.
 pub(crate) enum News {
-    /// The data is there; heads follow.
+    /// The capture is complete; heads follow.
     Opened(Box<Study>, Option<Arc<Capturer>>),
-    /// The steps of a training, in place of what was there.
-    Steps(Box<Steps>),
-    /// A head is projected in all steps.
-    HeadSteps(Box<HeadCheckpoints>),
-    /// A head is projected.
+    /// The checkpoints of a training run, in place of the study.
+    Checkpoints(Box<Checkpoints>),
+    /// A head was projected at all checkpoints.
+    HeadCheckpoints(Box<HeadCheckpoints>),
+    /// A head was projected.
     Head(Box<HeadProjection>),
-    /// Everything that can be said of the heads.
+    /// The summary of all heads.
     Summary(Box<Summary>),
-    /// A picture of its own.
-    Apart(Box<Apart>),
-    /// What a sequence's states are made of.
+    /// An inset.
+    Inset(Box<Inset>),
+    /// The rollout of a sequence.
     Rollout(Box<SequenceRollout>),
-    /// A typed text's tokens in a head.
-    Guest(Box<Guest>),
-    /// What an experiment found.
+    /// The tokens of a typed text, placed in a head.
+    Placed(Box<PlacedTokens>),
+    /// The result of an experiment.
     Answer(Box<Answered>),
-    /// Something the user should know.
+    /// A note for the user.
     Note(String),
 }
 
 pub(crate) struct Work {
     pub(crate) jobs: Jobs<News>,
-    /// Capture, projection and summary; everything else goes on beside it.
+    /// The job of capture, projection and summary.
     main: JobId,
-    /// The heads that are to be projected first: those on view.
+    /// Heads to project first: those on view.
     pub(crate) priority: Arc<Priority>,
-    /// What places typed texts: made once, with the first of them.
+    /// Placers of new points, made with the first typed text.
     placers: Arc<Mutex<BTreeMap<HeadId, Arc<Placer>>>>,
 }
 
@@ -82,12 +82,12 @@ impl Work {
         }
     }
 
-    /// Whether an event is the failure of the main work, after which nothing more comes.
+    /// Whether a job is the main one.
     pub(crate) fn is_main(&self, job: JobId) -> bool {
         job == self.main
     }
 
-    /// Reads a typed text or a picture and places its tokens into the heads that are projected, `first` before the others.
+    /// Captures a typed text or image and places its tokens in the projected heads, `first` before the others.
     pub(crate) fn read(&self, capturer: Arc<Capturer>, study: Study, text: String, first: Option<HeadId>) {
         let placers = self.placers.clone();
         self.jobs.start("new point", move |job| {
@@ -106,8 +106,8 @@ impl Work {
                         placer
                     }
                 };
-                let guest = placer.place(&capture, 0, job)?;
-                job.send(News::Guest(Box::new(guest)));
+                let placed = placer.place(&capture, 0, job)?;
+                job.send(News::Placed(Box::new(placed)));
                 Ok(())
             };
             open.iter().try_for_each(place)?;
@@ -124,15 +124,18 @@ impl Work {
         });
     }
 
-    /// Makes a picture of its own.
-    pub(crate) fn apart(&self, make: impl FnOnce(&dyn Progress) -> Result<Apart, Box<dyn Error>> + Send + 'static) {
+    /// Computes an inset.
+    pub(crate) fn make_inset(
+        &self,
+        make: impl FnOnce(&dyn Progress) -> Result<Inset, Box<dyn Error>> + Send + 'static,
+    ) {
         self.jobs.start("layout", move |job| {
-            job.send(News::Apart(Box::new(make(job)?)));
+            job.send(News::Inset(Box::new(make(job)?)));
             Ok(())
         });
     }
 
-    /// Follows the attention in a sequence through all layers.
+    /// Computes the rollout of a sequence.
     pub(crate) fn roll_out(&self, study: Study, attention: Attention, sequence: usize) {
         self.jobs.start("rollout", move |job| {
             let rollout = study.roll_out(attention, sequence, job)?;
@@ -160,18 +163,20 @@ fn run(
     } = source.read(folder.as_deref(), job)?;
     let capturer = capturer.map(Arc::new).or(known);
     if !complete {
-        job.send(News::Note("Stopped: this is what was read until then.".into()));
+        job.send(News::Note(
+            "Stopped: the capture holds the sequences finished so far.".into(),
+        ));
     }
     if !later.is_empty() {
         let captures = std::iter::once(capture).chain(later).collect();
-        return run_steps(Steps::new(captures, params)?, &columns, capturer, job);
+        return run_checkpoints(Checkpoints::new(captures, params)?, &columns, capturer, job);
     }
     let mut study = Study::new(capture.clone(), params)?;
     columns.into_iter().try_for_each(|column| study.add_column(column))?;
     job.send(News::Opened(Box::new(study), capturer.clone()));
-    // Finished heads are kept beside the capture: a projection that was stopped goes on where it was.
+    // Finished heads are cached beside the capture, so that a stopped projection resumes.
     let cache = AtlasCache::beside(&capture).unwrap_or_else(|error| {
-        job.send(News::Note(format!("Projections are not kept: {error}")));
+        job.send(News::Note(format!("Projections are not cached: {error}")));
         None
     });
     let options = AtlasOptions {
@@ -188,29 +193,29 @@ fn run(
     Ok(())
 }
 
-/// The heads of all steps together, then how far they move and what those of the last step do.
-fn run_steps(
-    mut steps: Steps,
+/// Projects the heads of all checkpoints, then measures their movement and summarizes the last checkpoint.
+fn run_checkpoints(
+    mut checkpoints: Checkpoints,
     columns: &[TokenColumn],
     capturer: Option<Arc<Capturer>>,
     job: &Job<News>,
 ) -> Result<(), Box<dyn Error>> {
-    columns.iter().try_for_each(|column| steps.add_column(column))?;
-    let Some(last) = steps.studies().last().cloned() else {
+    columns.iter().try_for_each(|column| checkpoints.add_column(column))?;
+    let Some(last) = checkpoints.studies().last().cloned() else {
         return Ok(());
     };
     let capture = last.capture().clone();
     job.send(News::Opened(Box::new(last), capturer.clone()));
-    job.send(News::Steps(Box::new(steps.clone())));
+    job.send(News::Checkpoints(Box::new(checkpoints.clone())));
     let heads = std::cell::RefCell::new(Vec::new());
     let on_head = |head: HeadCheckpoints| {
         heads.borrow_mut().push(head.clone());
-        job.send(News::HeadSteps(Box::new(head)));
+        job.send(News::HeadCheckpoints(Box::new(head)));
     };
-    steps.project_heads(&on_head, job)?;
-    heads.into_inner().into_iter().for_each(|head| steps.insert(head));
-    steps.compare(job)?;
-    job.send(News::Steps(Box::new(steps)));
+    checkpoints.project_heads(&on_head, job)?;
+    heads.into_inner().into_iter().for_each(|head| checkpoints.insert(head));
+    checkpoints.compare(job)?;
+    job.send(News::Checkpoints(Box::new(checkpoints)));
     let summary = Summary::new(&capture, capturer.as_deref(), &SummaryParams::default(), job)?;
     job.send(News::Summary(Box::new(summary)));
     Ok(())

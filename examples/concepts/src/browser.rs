@@ -1,4 +1,4 @@
-//! The cluster browser: layers, clusters, their words in their sentences. The pictures beside them are in `stage.rs`.
+//! The cluster browser: layers, clusters, their words in sentences. The plots are in `stage.rs`.
 
 use std::{collections::BTreeMap, error::Error, path::PathBuf};
 
@@ -15,24 +15,24 @@ use super::{
     stage::{Stage, Tab},
 };
 
-/// Words and sentences shown of one cluster.
+/// Limits of words and sentences shown per cluster.
 const WORDS: usize = 60;
 const SENTENCES: usize = 200;
-/// Letters around a word that fit beside it.
+/// Characters of context around a word.
 const REACH: usize = 160;
 
 pub(crate) struct Browser {
     pub(crate) study: ConceptStudy,
     out: PathBuf,
     pub(crate) model: usize,
-    /// Which of the model's layers, in their order.
+    /// Index of the layer.
     pub(crate) layer: usize,
     pub(crate) cluster: usize,
-    /// The label set that layers and clusters are judged by.
+    /// The label set of shown shares.
     set: usize,
     pub(crate) stage: Stage,
     table: TextTable,
-    /// The clusters that the search leaves, largest first.
+    /// The clusters that match the search, largest first.
     listed: Vec<usize>,
     note: String,
 }
@@ -74,7 +74,7 @@ impl Browser {
             .show(ui, |ui| self.picture(ui));
         if self.stage.map.view.shared.search != search {
             self.list();
-            self.bring_out();
+            self.highlight();
         }
     }
 
@@ -86,29 +86,29 @@ impl Browser {
         &self.model().layers[self.layer]
     }
 
-    /// Goes to another model or layer: its clusters have nothing to do with those before.
+    /// Shows another model or layer, whose clusters are others.
     fn go(&mut self, model: usize, layer: usize) {
         let layers = self.study.models[model].layers.len();
         (self.model, self.layer) = (model, layer.min(layers.saturating_sub(1)));
         self.set = self.set.min(self.model().sets.len().saturating_sub(1));
         self.stage.leave();
         self.list();
-        // The map shows all of them until one is asked for.
+        // The map shows all clusters until one is chosen.
         self.cluster = self.listed.first().copied().unwrap_or(0);
         self.table.scroll_to(0);
     }
 
-    /// Shows a cluster everywhere.
+    /// Shows a cluster in all panels.
     pub(crate) fn choose(&mut self, cluster: usize) {
         self.cluster = cluster;
         if let Some(row) = self.listed.iter().position(|&listed| listed == cluster) {
             self.table.scroll_to(row);
         }
-        self.bring_out();
+        self.highlight();
     }
 
-    /// Brings the chosen cluster out in the map, unless something is searched for.
-    fn bring_out(&mut self) {
+    /// Highlights the chosen cluster on the map, unless there is a search.
+    fn highlight(&mut self) {
         let members = self
             .shown()
             .clusters
@@ -119,7 +119,7 @@ impl Browser {
         self.stage.map.view.shared.selected = selected;
     }
 
-    /// Finds the clusters that the search asks for, by their name or any of their words.
+    /// Finds the clusters whose name or words match the search.
     fn list(&mut self) {
         let (layer, words) = (self.shown(), &self.model().words.words);
         let wanted = self.stage.map.view.shared.search.to_lowercase();
@@ -156,14 +156,14 @@ impl Browser {
         ui.label(RichText::new(&self.note).weak());
     }
 
-    /// The layers, with how far their clusters stand for labels of one set.
+    /// The table of layers, with the share of clusters aligned with a label set.
     fn layers(&mut self, ui: &mut Ui) {
         let (mut layer, mut set) = (self.layer, self.set);
         ui.add_space(4.0);
         let model = self.model();
         ui.label(RichText::new(&model.model).strong());
         ui.horizontal(|ui| {
-            ui.label("clusters that stand for");
+            ui.label("Clusters aligned with");
             let chosen = model.sets.get(set).map_or("", |set| set.name.as_str());
             ComboBox::from_id_salt("set").selected_text(chosen).show_ui(ui, |ui| {
                 for (at, other) in model.sets.iter().enumerate() {
@@ -175,7 +175,7 @@ impl Browser {
         let area = ScrollArea::vertical().id_salt("layers").max_height(200.0);
         area.show(ui, |ui| {
             Grid::new("layers").num_columns(3).spacing([18.0, 2.0]).show(ui, |ui| {
-                for name in ["layer", "share", "by chance"] {
+                for name in ["layer", "share", "chance"] {
                     ui.label(RichText::new(name).weak());
                 }
                 ui.end_row();
@@ -231,11 +231,11 @@ impl Browser {
             .show(ui, &["cluster", "words", name], listed.len(), chosen, text);
         if let Some(&cluster) = clicked.chosen.and_then(|row| self.listed.get(row)) {
             self.cluster = cluster;
-            self.bring_out();
+            self.highlight();
         }
     }
 
-    /// The chosen cluster: labels, words, sentences.
+    /// Shows the chosen cluster: labels, words, sentences.
     fn words(&self, ui: &mut Ui) {
         let (model, layer) = (self.model(), self.shown());
         let Some(cluster) = layer.clusters.get(self.cluster) else {
@@ -250,7 +250,7 @@ impl Browser {
         let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
         counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
         ui.label(format!(
-            "{} occurrences, {} different words",
+            "{} occurrences of {} distinct words",
             cluster.members.len(),
             counts.len()
         ));
@@ -291,7 +291,7 @@ impl Browser {
         });
     }
 
-    /// Writes the picture, or the numbers behind it.
+    /// Exports the plot, or its data.
     fn export(&mut self, format: Format) -> Result<String, Box<dyn Error>> {
         let layer = self.shown().layer;
         let name = match self.stage.tab {
@@ -304,7 +304,7 @@ impl Browser {
         let suffix = if self.model == 0 { "" } else { "-after" };
         let path = self.out.join(format!("{name}{suffix}.{}", format.extension()));
         let picture = self.stage.picture();
-        let picture = picture.ok_or("there is no picture here")?;
+        let picture = picture.ok_or("this tab has no plot")?;
         let numbers = match self.stage.tab {
             Tab::Curves | Tab::Compared => pictures::numbers(&self.study),
             _ => self.numbers(),
@@ -312,7 +312,7 @@ impl Browser {
         let bytes = match format.table_bytes(&numbers) {
             Some(bytes) => bytes,
             None => {
-                let plot = self.plot().ok_or("there is no picture yet")?;
+                let plot = self.plot().ok_or("the plot is not ready yet")?;
                 let mut exporter = Exporter::default();
                 exporter.size = picture.widget.scene().map(|scene| scene.size);
                 exporter.bytes(&plot, &picture.view, format)?
@@ -342,7 +342,7 @@ impl Browser {
     }
 }
 
-/// A sentence with one word on a colored ground.
+/// A sentence with one word on a colored background.
 fn marked(ui: &Ui, before: &str, it: &str, after: &str) -> LayoutJob {
     let visuals = ui.visuals();
     let font = egui::TextStyle::Body.resolve(ui.style());

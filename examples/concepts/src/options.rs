@@ -1,4 +1,4 @@
-//! The command line: which models read which text, and how their clusters are judged.
+//! The command line: models, annotated text, parameters of clusters and alignment.
 
 use std::{error::Error, path::PathBuf, sync::Arc};
 
@@ -12,81 +12,81 @@ use attn_sdk::{
 };
 use clap::{Parser, ValueEnum};
 
-/// Where files go that nobody has named a folder for.
+/// The default output folder.
 pub(crate) const OUT: &str = "out/concepts";
 
-/// Clusters the words of every layer and compares them with labels.
+/// Clusters the words of every layer and aligns the clusters with labels.
 #[derive(Parser)]
 #[command(version)]
 pub(crate) struct Options {
-    /// The model's folder [default: the embedded text encoder]
+    /// Folder of the model [default: the embedded text encoder]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
-    /// A second model, for example the first one fine-tuned: what survives, what is new [default: without --model and --tags-after the embedded
-    /// encoder fine-tuned to tell sentiment, else none]
+    /// A second model to compare with, such as the first one after fine-tuning [default: the embedded sentiment model if neither
+    /// --model nor --tags-after is given, else none]
     #[arg(long, value_name = "DIR")]
     pub(crate) model_after: Option<PathBuf>,
-    /// Annotated text: CoNLL-U if the name ends in .conllu, else lines of word_tag [default: the embedded sentences]
+    /// Annotated text: CoNLL-U if the extension is .conllu, else lines of word_tag [default: the embedded sentences]
     #[arg(long, value_name = "FILE")]
     pub(crate) tags: Option<PathBuf>,
-    /// A second text, for example of another period, read by the second model, or by the first if there is no other
+    /// A second text, such as one of another period, for the second model, or for the first if there is only one
     #[arg(long, value_name = "FILE")]
     pub(crate) tags_after: Option<PathBuf>,
-    /// What stands between word and tag
+    /// Separator of word and tag
     #[arg(long, default_value_t = '_')]
     pub(crate) separator: char,
-    /// Columns of CoNLL-U to compare with [default: upos,deprel; of the embedded sentences upos,misc.Class]
+    /// CoNLL-U columns to align with [default: upos,deprel; for the embedded sentences upos,misc.Class]
     #[arg(long, value_delimiter = ',')]
     pub(crate) columns: Vec<String>,
-    /// Key of a comment that labels sentences (# sentiment = positive), if the file has it
+    /// Key of the comment that labels sentences (# sentiment = positive), if the file has one
     #[arg(long, default_value = "sentiment")]
     pub(crate) classes: String,
-    /// Layers, from 0 for the embeddings [default: all]
+    /// Layers; 0 is the embeddings [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) layers: Vec<usize>,
-    /// Which token of a word stands for it
+    /// The token that represents a word
     #[arg(long, value_enum, default_value = "last")]
     pub(crate) subwords: Token,
-    /// Clusters per layer [default: 600, or a tenth of the words if that is less]
+    /// Clusters per layer [default: 600, or a tenth of the words if less]
     #[arg(long, value_name = "K")]
     pub(crate) clusters: Option<usize>,
-    /// Share of a cluster that must have the label
+    /// Share of a cluster that must have the label, for an alignment
     #[arg(long, default_value_t = AlignParams::default().threshold)]
     pub(crate) threshold: f64,
-    /// What of a cluster must have the label
+    /// Members that are counted for an alignment
     #[arg(long, value_enum, default_value = "words")]
     pub(crate) rule: Rule,
-    /// What exchanges labels for the chance level
+    /// Unit of label permutation, for the chance level
     #[arg(long, value_enum, default_value = "types")]
     pub(crate) permute: Exchange,
-    /// Words that occur less often are left out
-    #[arg(long, default_value_t = 5)]
-    pub(crate) at_least: usize,
-    /// Words that occur more often are left out [default: none]
+    /// Minimum of occurrences of a word; others are left out
+    #[arg(long, alias = "at-least", value_name = "N", default_value_t = 5)]
+    pub(crate) min_count: usize,
+    /// Leaves out words with more occurrences [default: none]
     #[arg(long, value_name = "N")]
     pub(crate) drop_above: Option<usize>,
-    /// Occurrences of a word at most, drawn by the seed
-    #[arg(long, default_value_t = 20)]
-    pub(crate) at_most: usize,
-    /// The first so many sentences
+    /// Limit of occurrences per word, sampled with the seed
+    #[arg(long, alias = "at-most", value_name = "N", default_value_t = 20)]
+    pub(crate) max_count: usize,
+    /// Limit of sentences, from the start of the text
     #[arg(long, value_name = "N")]
     pub(crate) max_sentences: Option<usize>,
-    /// Also clusters by k-means, whole and in mini-batches, and by leaders, and says how far they agree with Ward
+    /// Also clusters by k-means, mini-batch k-means and leaders, and reports their agreement with Ward
     #[arg(long)]
     pub(crate) methods: bool,
-    /// If the model is a classifier: the sentence, from 1, whose prediction is told in terms of clusters
+    /// For classifiers: the sentence, counted from 1, whose prediction is attributed to clusters
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) explain: usize,
-    /// Same seed, same result
+    /// Seed of samples and permutations: the same seed gives the same result
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Where concepts.json, report.md and the pictures go [default: a window, or out/concepts without a display]
+    /// Output folder of concepts.json, report.md and plots [default: a window, or out/concepts without a display]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Writes each picture as a vector drawing too
+    /// Also writes each plot as SVG
     #[arg(long)]
     pub(crate) svg: bool,
-    /// On a dark ground
+    /// Dark theme
     #[arg(long)]
     pub(crate) dark: bool,
 }
@@ -95,17 +95,17 @@ pub(crate) struct Options {
 pub(crate) enum Token {
     Last,
     First,
-    /// The mean of all
+    /// Mean of all tokens
     Average,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Rule {
-    /// Occurrences, each with its label where it stands
+    /// Occurrences, each with its label in context
     Words,
-    /// The same, but more than the threshold
+    /// As words, but the share must exceed the threshold
     Strict,
-    /// Different spellings, in clusters with more than 5, labels with at least 6
+    /// Distinct spellings, in clusters of more than 5, for labels of at least 6
     Types,
 }
 
@@ -127,7 +127,7 @@ enum Model {
 pub(crate) struct Source {
     model: Model,
     pub(crate) text: Arc<TaggedText>,
-    /// What tells it from the same model with another text; may be empty.
+    /// Added to the model's name to tell two texts apart; may be empty.
     pub(crate) suffix: String,
 }
 
@@ -170,7 +170,7 @@ impl Options {
         Ok(vec![first, second])
     }
 
-    /// The annotated text, cut to what was asked for.
+    /// The annotated text, up to the limit of sentences.
     fn text(&self, path: Option<&PathBuf>) -> Result<TaggedText, Box<dyn Error>> {
         let conllu = |content: &str, place: &str, default: &[&str]| {
             let named: Vec<&str> = self.columns.iter().map(String::as_str).collect();
@@ -204,9 +204,9 @@ impl Options {
                 Token::Average => Subwords::Average,
             },
             filter: FrequencyFilter {
-                at_least: self.at_least,
+                at_least: self.min_count,
                 drop_above: self.drop_above,
-                at_most: Some(self.at_most),
+                at_most: Some(self.max_count),
                 seed: Some(self.seed),
             },
             clusters: self.clusters,
@@ -243,7 +243,7 @@ impl Options {
         }
     }
 
-    /// How pictures look.
+    /// The view state of plots.
     pub(crate) fn view(&self) -> ViewState {
         ViewState::from(Shared {
             theme: if self.dark { Theme::Dark } else { Theme::Light },

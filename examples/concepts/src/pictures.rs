@@ -1,4 +1,4 @@
-//! The pictures: curves over the layers, a map and a tree per layer; as plots, for files and for the window.
+//! Plots: curves over layers, a map and a dendrogram per layer; for files and for the window.
 
 use std::{collections::BTreeSet, error::Error, path::Path};
 
@@ -14,7 +14,7 @@ use attn_sdk::{
 
 use examples_common::Terminal;
 
-/// Branches of a tree that are shown at first, and their colors.
+/// Branches of a dendrogram that are shown at first, and their colors.
 pub(crate) const BRANCHES: usize = 28;
 const COLORS: usize = 8;
 
@@ -35,8 +35,8 @@ pub(crate) fn write(
             exporter.write(plot, view, out.join(format!("{name}.{extension}")))?;
         }
         written += 1;
-        // Drawing takes seconds; a cancellation is noticed by the shell.
-        let _ = terminal.update("pictures", written.min(total), total);
+        // Drawing takes seconds, so it is not cancelled.
+        let _ = terminal.update("plots", written.min(total), total);
         Ok(())
     };
     for (model, suffix) in study.models.iter().zip(["", "-after"]) {
@@ -63,7 +63,7 @@ pub(crate) fn write(
             draw(format!("compared-{name}"), &lines, [640.0, 440.0])?;
         }
     }
-    terminal.say(format!("pictures in {}", out.display()));
+    terminal.say(format!("plots: {}", out.display()));
     Ok(())
 }
 
@@ -83,7 +83,7 @@ fn chart(curves: LayerCurves, subtitle: String, caption: &str) -> Option<Lines> 
         };
         series.push(line(curve.name, single(curve.values), false));
         if let Some(chance) = curve.chance {
-            series.push(line("by chance".into(), single(chance), true));
+            series.push(line("chance".into(), single(chance), true));
         }
     }
     let at: Vec<f32> = curves.layers.into_iter().map(|layer| layer as f32).collect();
@@ -100,27 +100,27 @@ fn chart(curves: LayerCurves, subtitle: String, caption: &str) -> Option<Lines> 
     })
 }
 
-/// Every label set of a model.
+/// Curves of every label set of a model.
 pub(crate) fn curves(study: &ConceptStudy, model: &ConceptSpace) -> Option<Lines> {
     let subtitle = format!("{}: {} words", model.model, model.words.words.len());
-    let caption = "Share of the clusters of each layer whose words have one label of the set. Broken, in the same color: \
-                   the same with permuted labels.";
+    let caption = "Share of clusters aligned with a label of each set, by layer. Dashed, in the same color: chance level \
+                   (permuted labels).";
     chart(study.curves(model), subtitle, caption)
 }
 
-/// Two models in one chart.
+/// Curves of two models in one chart.
 pub(crate) fn compared(study: &ConceptStudy, topic: &str) -> Option<Lines> {
     let curves = study.compared(topic)?;
     let subtitle = format!("{} words", study.models[0].words.words.len());
     let caption = if topic == ConceptStudy::FOUND_AGAIN {
-        "Broken, in the same color: the same with the other model's clusters permuted."
+        "Dashed, in the same color: chance level (clusters of the other model permuted)."
     } else {
-        "Broken, in the same color: the same with permuted labels."
+        "Dashed, in the same color: chance level (permuted labels)."
     };
     chart(curves, subtitle, caption)
 }
 
-/// The numbers behind all curves: a row per model, layer and label set.
+/// The data of all curves: a row per model, layer and label set.
 pub(crate) fn numbers(study: &ConceptStudy) -> Table {
     let rows: Vec<LayerRow<'_>> = study.rows().collect();
     let mut table = Table::new(rows.len());
@@ -136,12 +136,12 @@ pub(crate) fn numbers(study: &ConceptStudy) -> Table {
     for (name, of) in against {
         table.numbers(name, |row| of(rows[row].row).value);
         let chance = |row: usize| of(rows[row].row).chance.map(|chance| chance.mean);
-        table.numbers(format!("{name} by chance"), chance);
+        table.numbers(format!("{name}, chance"), chance);
     }
     table
 }
 
-/// The words of a layer on a plane.
+/// The map of a layer's words.
 pub(crate) fn map(model: &ConceptSpace, layer: &ConceptLayer) -> Result<ClusterMap, attn_sdk::Error> {
     let places: Vec<f32> = layer.map.iter().flatten().copied().collect();
     // Words in no cluster share a number behind the clusters.
@@ -153,15 +153,15 @@ pub(crate) fn map(model: &ConceptSpace, layer: &ConceptLayer) -> Result<ClusterM
         size: cluster.members.len(),
     });
     let noise = (in_none > 0).then(|| MapCluster {
-        name: "in no cluster".into(),
+        name: "no cluster".into(),
         size: in_none,
     });
     Ok(ClusterMap {
         title: format!("Clusters of words in layer {} of {}", layer.layer, model.model),
         subtitle: format!("{} words, {} clusters", layer.map.len(), layer.clusters.len()),
         caption:
-            "Each point is one occurrence of a word; neighbors in the layer are neighbors here. Names of the largest \
-                  clusters stand where there is room."
+            "Each point is an occurrence of a word. Neighbors in the layer are neighbors on the map. Labels name the largest \
+                  clusters."
                 .into(),
         what: "cluster".into(),
         coordinates: Coordinates::new(places, 2)?,
@@ -171,7 +171,7 @@ pub(crate) fn map(model: &ConceptSpace, layer: &ConceptLayer) -> Result<ClusterM
     })
 }
 
-/// The upper part of a layer's tree.
+/// The upper part of a layer's dendrogram.
 pub(crate) fn tree(branches: &Branches, model: &ConceptSpace, layer: &ConceptLayer) -> Dendrogram {
     let leaf = |at: usize| DendrogramLeaf {
         name: branches.names[at].text.clone(),
@@ -188,7 +188,7 @@ pub(crate) fn tree(branches: &Branches, model: &ConceptSpace, layer: &ConceptLay
         })
         .collect();
     Dendrogram {
-        title: format!("The tree of clusters in layer {} of {}", layer.layer, model.model),
+        title: format!("Dendrogram of clusters in layer {} of {}", layer.layer, model.model),
         subtitle: format!("{} words", branches.sizes.iter().sum::<usize>()),
         clusters: COLORS.min(leaves.len()),
         across: "height (Ward)".into(),

@@ -70,7 +70,7 @@ fn encode(
     });
     let outcome = capturer.lines(lines).progress(progress).run()?;
     if !outcome.complete {
-        return Err("stopped".into());
+        return Err("stopped before all sentences were captured".into());
     }
     let capture = outcome.capture;
     let model = format!("{}{}", capture.model().name, source.suffix);

@@ -1,4 +1,4 @@
-//! The middle of the browser: the map, the tree, the curves, both models, and what carried a prediction.
+//! The central pane: map, dendrogram, curves, comparison, and attribution of a prediction.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use eframe::egui::{ComboBox, Frame, Grid, RichText, ScrollArea, Ui, vec2};
 
 use super::{browser::Browser, pictures};
 
-/// Letters around a word in a tooltip.
+/// Characters of context around a word in a tooltip.
 const REACH: usize = 30;
 
-/// What is drawn beside the clusters.
+/// Content of the central pane.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Tab {
     Map,
@@ -27,7 +27,7 @@ pub(crate) enum Tab {
     Prediction,
 }
 
-/// A view in its place, and what it shows.
+/// A plot with its widget and view state.
 pub(crate) struct Picture {
     pub(crate) widget: SceneView,
     pub(crate) view: ViewState,
@@ -43,7 +43,7 @@ impl Picture {
         }
     }
 
-    /// Another picture of the same kind: points there have nothing to do with those here.
+    /// Switches to another plot of the same kind, whose points are others.
     fn turn_to(&mut self, shows: String) {
         if self.shows != shows {
             self.shows = shows;
@@ -53,16 +53,16 @@ impl Picture {
     }
 }
 
-/// The pictures. The map's view has the theme and the search of the whole window.
+/// The plots. The map's view state has the theme and the search of the window.
 pub(crate) struct Stage {
     pub(crate) tab: Tab,
     pub(crate) map: Picture,
     tree: Picture,
     chart: Picture,
-    /// What two models can be compared by, and by which they are.
+    /// Topics of a comparison of two models, and the chosen one.
     topics: Vec<String>,
     topic: usize,
-    /// Nodes of the tree that were clicked, and the tree that this makes.
+    /// Toggled nodes of the dendrogram, and its visible branches.
     toggled: BTreeSet<usize>,
     grown: Option<(Branches, Dendrogram)>,
 }
@@ -71,9 +71,9 @@ impl Stage {
     pub(crate) fn new(study: &ConceptStudy, view: &ViewState, state: &RenderState) -> Self {
         Self {
             tab: Tab::Map,
-            map: Picture::new(state, "map of the clusters", view),
-            tree: Picture::new(state, "tree of the clusters", view),
-            chart: Picture::new(state, "curves over the layers", view),
+            map: Picture::new(state, "map of clusters", view),
+            tree: Picture::new(state, "dendrogram of clusters", view),
+            chart: Picture::new(state, "curves over layers", view),
             topics: study.topics(),
             topic: 0,
             toggled: BTreeSet::new(),
@@ -81,7 +81,7 @@ impl Stage {
         }
     }
 
-    /// Forgets what was done in a layer.
+    /// Clears the state of a layer.
     pub(crate) fn leave(&mut self) {
         self.toggled.clear();
         self.grown = None;
@@ -89,7 +89,7 @@ impl Stage {
         self.map.view.inside = Camera::default();
     }
 
-    /// The picture on view.
+    /// The shown plot.
     pub(crate) fn picture(&self) -> Option<&Picture> {
         match self.tab {
             Tab::Map => Some(&self.map),
@@ -115,9 +115,9 @@ impl Browser {
         let stage = &mut self.stage;
         for (tab, name, there) in [
             (Tab::Map, "Map", true),
-            (Tab::Tree, "Tree", true),
+            (Tab::Tree, "Dendrogram", true),
             (Tab::Curves, "Curves", true),
-            (Tab::Compared, "Both models", !stage.topics.is_empty()),
+            (Tab::Compared, "Comparison", !stage.topics.is_empty()),
             (Tab::Prediction, "Prediction", predicts),
         ] {
             if there {
@@ -147,12 +147,12 @@ impl Browser {
             Tab::Curves | Tab::Compared => self.curves(ui),
             Tab::Prediction => self.prediction(ui),
         }
-        // The theme's key works in every picture.
+        // The theme's key works in every plot.
         let changed = self.stage.picture().map(|picture| picture.view.shared.theme);
         self.stage.map.view.shared.theme = changed.unwrap_or(theme);
     }
 
-    /// A click on a word goes to its cluster.
+    /// The map; a click on a word shows its cluster.
     fn map(&mut self, ui: &mut Ui) {
         if self.shown().map.is_empty() {
             ui.label("Too few words for a map.");
@@ -167,7 +167,7 @@ impl Browser {
             let id = pick.id as usize;
             let word = model.words.words.get(id)?;
             let cluster = layer.partition.cluster(id);
-            let name = cluster.map_or("in no cluster", |cluster| layer.clusters[cluster].name.text.as_str());
+            let name = cluster.map_or("no cluster", |cluster| layer.clusters[cluster].name.text.as_str());
             let excerpt = model.excerpt(id, REACH)?;
             Some(Tooltip::new(&word.text).line(name).line(excerpt.concat()))
         };
@@ -178,7 +178,7 @@ impl Browser {
         }
     }
 
-    /// A click on a branch opens it, one where two meet closes them.
+    /// The dendrogram; a click on a name opens a branch, one on a joint closes it.
     fn tree(&mut self, ui: &mut Ui) {
         let model = &self.study.models[self.model];
         let layer = &model.layers[self.layer];
@@ -200,7 +200,7 @@ impl Browser {
             }
         }
         let (Some((tree, plot)), Some(whole)) = (&stage.grown, &layer.whole) else {
-            ui.label("This method of clustering grows no tree.");
+            ui.label("This clustering method has no dendrogram.");
             return;
         };
         let picture = &mut stage.tree;
@@ -240,7 +240,7 @@ impl Browser {
         });
     }
 
-    /// What is on view, as a file has it.
+    /// The shown plot, for export.
     pub(crate) fn plot(&self) -> Option<Box<dyn Plot + '_>> {
         let (model, stage) = (&self.study.models[self.model], &self.stage);
         let layer = &model.layers[self.layer];
@@ -256,7 +256,7 @@ impl Browser {
         })
     }
 
-    /// The clusters of the layer that carried a prediction; a click goes to one.
+    /// The attribution of a prediction to clusters; a click shows a cluster.
     fn prediction(&mut self, ui: &mut Ui) {
         let chosen = Frame::NONE.inner_margin(16.0).show(ui, |ui| self.carried(ui)).inner;
         if let Some(cluster) = chosen {
@@ -275,13 +275,13 @@ impl Browser {
             ui.label(&model.text.sentences[found.sentence].text);
             ui.add_space(8.0);
             ui.label(format!(
-                "Which clusters of layer {} carried it: integrated gradients of the difference of the two logits, summed over the words of \
-                 each cluster. Positive: speaks for {}.",
+                "Attribution to clusters of layer {}: integrated gradients of the difference of the two logits, summed over the words of \
+                 each cluster. Positive weights support {}.",
                 layer.layer, found.class
             ));
             ui.add_space(8.0);
             Grid::new("carried").num_columns(4).striped(true).spacing([18.0, 4.0]).show(ui, |ui| {
-                for name in ["weight", "share", "cluster", "its words here"] {
+                for name in ["weight", "share", "cluster", "words in this sentence"] {
                     ui.label(RichText::new(name).strong());
                 }
                 ui.end_row();
@@ -297,7 +297,7 @@ impl Browser {
                 }
                 ui.label("");
                 ui.label(format!("{:.0} %", 100.0 * carried.outside));
-                ui.label("in no cluster: special tokens");
+                ui.label("no cluster (special tokens)");
                 ui.end_row();
             });
         });

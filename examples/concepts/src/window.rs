@@ -1,4 +1,4 @@
-//! The window: what is computed, on a thread of its own, then the browser of what was found.
+//! The window: progress of the computation, then the browser of its result.
 
 use std::{
     error::Error,
@@ -58,14 +58,16 @@ enum Shown {
 impl eframe::App for Window {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         if let Shown::Work(work) = &self.shown {
-            // The thread also ends without a word if it panics.
+            // The channel closes without a result if the thread panics.
             match work.result.try_recv() {
                 Ok(Ok(study)) => {
                     let browser = Browser::new(*study, &self.view, PathBuf::from(OUT), &self.state);
                     self.shown = Shown::Browser(Box::new(browser));
                 }
                 Ok(Err(failure)) => self.shown = Shown::Failure(failure),
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => self.shown = Shown::Failure("it broke off".into()),
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => {
+                    self.shown = Shown::Failure("the computation failed without an error message".into())
+                }
                 Err(std::sync::mpsc::TryRecvError::Empty) => {}
             }
         }
@@ -89,7 +91,7 @@ struct Work {
     shared: Arc<Shared>,
 }
 
-/// What the thread and the window both see.
+/// State shared by the thread and the window.
 struct Shared {
     stop: AtomicBool,
     stages: Mutex<Stages>,
@@ -101,9 +103,9 @@ type Stage = (String, usize, usize);
 
 #[derive(Clone, Default)]
 struct Stages {
-    /// The layers of a model.
+    /// Progress over the layers of a model.
     layers: Option<Stage>,
-    /// What is done for one of them, or before.
+    /// Progress within a layer, or before the first.
     inside: Option<Stage>,
 }
 
@@ -118,7 +120,7 @@ impl Work {
         let teller = shared.clone();
         thread::spawn(move || {
             let found = run::study(&options, sources, &*teller);
-            // A window that is closed needs no result.
+            // A closed window needs no result.
             let _ = sender.send(found.map(Box::new).map_err(|error| error.to_string()));
             teller.context.request_repaint();
         });
@@ -159,7 +161,7 @@ impl Progress for Shared {
             stages.inside = Some(now);
         }
         drop(stages);
-        // Not a frame for every step: drawing takes time from the work.
+        // Limits the frame rate: drawing takes time from the computation.
         self.context
             .request_repaint_after(std::time::Duration::from_millis(150));
         if self.stop.load(Ordering::Relaxed) {

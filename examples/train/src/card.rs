@@ -1,4 +1,4 @@
-//! The folder of a trained model and the card (README) that says what it is and how good it is.
+//! The folder of a trained model, and its model card (README) with scores.
 
 use std::{fmt::Write, fs, path::Path, time::Duration};
 
@@ -37,7 +37,7 @@ impl std::fmt::Display for Score {
     }
 }
 
-/// What a reader of the folder wants to know.
+/// Content of a model card.
 pub(crate) struct Card<'a> {
     pub(crate) title: &'a str,
     pub(crate) what: &'a str,
@@ -74,7 +74,7 @@ pub(crate) fn write(folder: &Path, card: &Card<'_>) -> Result<()> {
     let minutes = card.elapsed.as_secs_f32() / 60.0;
     let mut text = format!(
         "# {}\n\n{}\n\n## Data\n\n{}\n\n## Training\n\n```text\ncargo run --release -p train -- {} --seed {seed} --steps {} --out \
-         models/{}\n```\n\n{minutes:.0} minutes of wall time on two cores that had other work too. `train inspect --model` measures it again and, for models of one stack, prints what its heads do.\n\n\
+         models/{}\n```\n\n{minutes:.0} minutes of wall time on two cores with other load. `train inspect --model` repeats the measurement and, for models of one stack, prints scores of each head.\n\n\
          ## Measured on held-out data, with the weights as stored (f16)\n\n",
         card.title, card.what, card.data, card.command, card.steps, card.command
     );
@@ -82,6 +82,6 @@ pub(crate) fn write(folder: &Path, card: &Card<'_>) -> Result<()> {
         println!("{score}");
         writeln!(text, "- {score}")?;
     }
-    text.push_str("\n## Licence\n\nMIT OR Apache-2.0, as the project. The data are generated; nothing was taken from elsewhere.\n");
+    text.push_str("\n## License\n\nMIT OR Apache-2.0, as the project. All data are generated.\n");
     Ok(fs::write(folder.join("README.md"), text)?)
 }

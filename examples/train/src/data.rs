@@ -1,4 +1,4 @@
-//! The default input of the viewers: sentences with their tags, and pictures.
+//! The default data of the viewers: sentences with tags, and images.
 //!
 //! `sentences.txt` has one text a line. `sentences.conllu` has the same texts in the same order in CoNLL-U
 //! (<https://universaldependencies.org/format.html>): form, lemma and part of speech, no syntax; the sentiment as the comment
@@ -22,12 +22,12 @@ use crate::{
     stories::{Stories, Story},
 };
 
-/// Sentences of the default input, which the models never train on.
+/// Sentences of the default data; the models are not trained on them.
 const SENTENCES: usize = 200;
-/// The seed of the default input, whatever the seed of the training.
+/// Seed of the default data, independent of the training seed.
 const SEED: u64 = 2026;
 
-/// The sentences of the default input, no two alike.
+/// The sentences of the default data, all distinct.
 pub(crate) fn held_out() -> Vec<Story> {
     let mut seen = HashSet::new();
     Stories::new(SEED)
@@ -36,7 +36,7 @@ pub(crate) fn held_out() -> Vec<Story> {
         .collect()
 }
 
-/// An endless stream of stories without those of the default input.
+/// An endless stream of stories without those of the default data.
 pub(crate) fn training_stories(seed: u64) -> impl Iterator<Item = Story> {
     let kept: HashSet<String> = held_out().iter().map(Story::text).collect();
     Stories::new(seed).filter(move |story| !kept.contains(&story.text()))
@@ -84,7 +84,7 @@ pub(crate) fn agreement_across_a_noun() -> Vec<Agreement> {
     Stories::new(SEED ^ 1).take(20_000).filter_map(case).take(300).collect()
 }
 
-/// Writes `sentences.txt`, `sentences.conllu`, `images/` and as many `fresh/` pictures into `folder`.
+/// Writes `sentences.txt`, `sentences.conllu`, `images/` and `fresh` new images into `folder`.
 pub(crate) fn write(folder: &Path, fresh: usize) -> Result<()> {
     let stories = held_out();
     fs::create_dir_all(folder.join("images"))?;
@@ -143,7 +143,7 @@ fn conllu(stories: &[Story]) -> Result<String> {
     Ok(text)
 }
 
-/// Names and pixels of the default pictures: one property at a time, and a mosaic of each kind.
+/// Names and pixels of the default images: one property at a time, and a mosaic of each kind.
 pub(crate) fn pictures() -> Vec<(String, Vec<f32>)> {
     let mut random = Random::new(SEED);
     let side = SIDE as f32;

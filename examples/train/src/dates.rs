@@ -1,9 +1,9 @@
-//! The date converter: a small encoder-decoder that reads a date as people write it, letter by letter, and writes it as
+//! The date converter: a small encoder-decoder that reads a date in a free format, letter by letter, and writes it as
 //! `YYYY-MM-DD`.
 //!
-//! The task is that of Seq2Seq-Vis (Strobelt et al. 2018, section 6.1): small enough to know every right answer, and
-//! yet its heads have to find the day, the month and the year wherever they stand. The network is Pegasus's, whose norms
-//! stand before the sublayers: it trains at a high rate from the start.
+//! The task is that of Seq2Seq-Vis (Strobelt et al. 2018, section 6.1). Every right answer is known, and heads have to find
+//! day, month and year at varying places. The architecture is Pegasus, with norms before the sublayers: it trains at a high
+//! learning rate from the start.
 
 use std::{collections::HashSet, path::Path};
 
@@ -18,7 +18,7 @@ use crate::{
     card::{self, Card, Score},
     random::Random,
     tokens,
-    training::{Batch, Plan, WARM_UP, accuracy, initialise, optimise},
+    training::{Batch, Plan, WARM_UP, accuracy, initialize, optimize},
 };
 
 const STEPS: usize = 2500;
@@ -120,8 +120,8 @@ fn days(year: u32, month: u32) -> u32 {
 /// A source and its target.
 type Pair = (String, String);
 
-/// Different pairs to learn from and to be judged by. Those to be judged by depend on nothing, so that every model is
-/// judged alike; the seed decides which others are learnt from.
+/// Distinct pairs for training and for evaluation. Evaluation pairs are fixed, so that models can be compared; the seed selects
+/// the training pairs.
 fn pairs(seed: u64) -> (Vec<Pair>, Vec<Pair>) {
     let mut all: Vec<(Date, &str)> = Date::all()
         .flat_map(|date| FORMATS.map(|format| (date, format)))
@@ -191,7 +191,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let config = config(tokenizer.get_vocab_size(true));
     let weights = Weights::initialize(training.seed);
     let model = Model::build("dates", &config.to_string(), &weights, Gradients::On)?;
-    initialise(&weights)?;
+    initialize(&weights)?;
     let (training_pairs, validation) = pairs(training.seed);
     let mut rows = Rows {
         pairs: encode(&tokenizer, &training_pairs)?,
@@ -203,7 +203,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
         warm_up: WARM_UP,
         peak: 2e-3,
     };
-    let elapsed = optimise(&weights, plan, || {
+    let elapsed = optimize(&weights, plan, || {
         let (inputs, targets) = inputs(&rows.batch())?;
         let logits = model.forward(&inputs, &mut ())?.logits.ok_or("no logits")?;
         let logits = logits.flatten_to(1)?;
@@ -229,7 +229,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
             title: "Dates",
             what: "An encoder-decoder of the Pegasus family that reads a date as people write it, letter by letter, and writes it as \
                    `YYYY-MM-DD`: 2 + 2 layers x 4 heads, hidden size 64. The decoder starts with `<s>` and ends with `</s>`.",
-            data: "Every day from 1998 to 2017 in twelve formats (`examples/train/dates.rs`), of which 20,000 different pairs are learnt; \
+            data: "Every day from 1998 to 2017 in twelve formats (`examples/train/src/dates.rs`), with 20,000 distinct training pairs; \
                    500 others, `validation.tsv`, are kept apart. The task is that of Seq2Seq-Vis (Strobelt et al. 2018). Letters outside the formats \
                    are unknown, and other years are guessed.",
             command: "dates",
@@ -279,7 +279,7 @@ impl Rows {
     }
 }
 
-/// What the model reads, and the tokens `[rows * length]` it should write. All targets have the same length.
+/// The inputs, and the target tokens `[rows * length]`. All targets have the same length.
 fn inputs(rows: &[Ids]) -> Result<(Inputs, Tensor)> {
     let sources: Vec<Vec<u32>> = rows.iter().map(|(source, _)| source.clone()).collect();
     let read: Vec<Vec<u32>> = rows
@@ -297,7 +297,7 @@ fn inputs(rows: &[Ids]) -> Result<(Inputs, Tensor)> {
     Ok((inputs, Tensor::new(written, &Device::Cpu)?))
 }
 
-/// How many dates it converts without a mistake, each letter being the most likely one after those it has written.
+/// Accuracy of whole dates, by greedy decoding.
 pub(crate) fn evaluate(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Score>> {
     let (_, validation) = pairs(0);
     let pairs = encode(tokenizer, &validation)?;

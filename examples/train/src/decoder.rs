@@ -1,8 +1,8 @@
-//! The text decoder: GPT-2 with its language model's head.
+//! The text decoder: GPT-2 with a language modeling head.
 //!
 //! Radford et al. 2019. Texts follow each other in rows of full length, half of them with `<|endoftext|>` between
-//! them, so that every position is trained. Some are told twice: what was read can then be predicted by copying what
-//! followed it before, which is what induction heads do (Olsson et al. 2022).
+//! them, so that every position is trained. Some are repeated: the repetition can be predicted by
+//! copying what followed before, as induction heads do (Olsson et al. 2022).
 
 use attn_models::{Checkpoint, Gradients, Inputs, Model, Weights};
 use candle_core::{Device, Tensor};
@@ -16,12 +16,12 @@ use crate::{
     data,
     random::Random,
     tokens,
-    training::{Batch, Plan, WARM_UP, accuracy, initialise, optimise},
+    training::{Batch, Plan, WARM_UP, accuracy, initialize, optimize},
 };
 
 const LONGEST: usize = 96;
 const STEPS: usize = 4000;
-/// Share of the texts that is told twice.
+/// Share of repeated texts.
 const TOLD_TWICE: f32 = 0.2;
 /// Rows of a batch.
 const BATCH: usize = 8;
@@ -40,14 +40,14 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let config = config(tokenizer.get_vocab_size(true));
     let weights = Weights::initialize(training.seed);
     let model = Model::build("text-decoder", &config.to_string(), &weights, Gradients::On)?;
-    initialise(&weights)?;
+    initialize(&weights)?;
     let mut rows = Rows::new(training.seed, &tokenizer)?;
     let plan = Plan {
         steps: training.steps.unwrap_or(STEPS),
         peak: 2e-3,
         warm_up: WARM_UP,
     };
-    let elapsed = optimise(&weights, plan, || {
+    let elapsed = optimize(&weights, plan, || {
         let batch = (0..BATCH).map(|_| rows.next()).collect::<Result<Vec<_>>>()?;
         let (logits, targets) = predictions(&model, &batch)?;
         Ok(Batch {
@@ -65,7 +65,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
             title: "Text decoder",
             what: "A causal language model of the GPT-2 family: 4 layers x 4 heads, hidden size 128, up to 96 byte pairs. A text starts \
                    and ends with `<|endoftext|>`.",
-            data: "English sentences and very short stories from the grammar in `examples/train/grammar.rs` and `stories.rs`: agreement \
+            data: "English sentences and very short stories from the grammar in `examples/train/src/grammar.rs` and `stories.rs`: agreement \
                    across phrases and clauses, pronouns, full names that come again, quotations, lists, numbers. About 450 words; any \
                    other text is spelt in bytes, which the model has not been trained on.",
             command: "text-decoder",
@@ -122,7 +122,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// How well it predicts texts it has not seen.
+/// Scores on held-out texts.
 pub(crate) fn evaluate(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Score>> {
     let end = tokens::id(tokenizer, tokens::END_OF_TEXT)?;
     let (mut loss, mut right, mut all) = (0.0, 0.0, 0);

@@ -1,4 +1,4 @@
-//! The text encoder: BERT with a masked language model's head.
+//! The text encoder: BERT with a masked language modeling head.
 //!
 //! Devlin, Chang, Lee and Toutanova 2019, "BERT": some of the tokens are to be guessed; of these 80 % are replaced by
 //! `[MASK]`, 10 % by a random token, 10 % are left as they are. A quarter of the tokens instead of BERT's 15 %: more to
@@ -16,12 +16,12 @@ use crate::{
     data,
     random::Random,
     tokens,
-    training::{Batch, Plan, WARM_UP, accuracy, initialise, optimise},
+    training::{Batch, Plan, WARM_UP, accuracy, initialize, optimize},
 };
 
 const LONGEST: usize = 64;
 const STEPS: usize = 8000;
-/// Share of the tokens that is hidden.
+/// Share of masked tokens.
 const HIDDEN: f32 = 0.25;
 /// Tokens of a batch, about.
 const BATCH: usize = 640;
@@ -41,7 +41,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let config = config(tokenizer.get_vocab_size(true));
     let weights = Weights::initialize(training.seed);
     let model = Model::build("text-encoder", &config.to_string(), &weights, Gradients::On)?;
-    initialise(&weights)?;
+    initialize(&weights)?;
     let masking = Masking::new(&tokenizer)?;
     let mut random = Random::new(training.seed ^ 0x6d61_736b);
     let mut rows = Rows::new(training.seed, &tokenizer);
@@ -50,7 +50,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
         peak: 1.2e-3,
         warm_up: WARM_UP,
     };
-    let elapsed = optimise(&weights, plan, || {
+    let elapsed = optimize(&weights, plan, || {
         let longest = *random.pick(&[16, 24, 32, 48, LONGEST]);
         let mut batch = Vec::new();
         while batch.len() * longest < BATCH {
@@ -76,7 +76,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
         &Card {
             title: "Text encoder",
             what: "A masked language model of the BERT family: 4 layers x 4 heads, hidden size 128, up to 64 word pieces, lower case.",
-            data: "English sentences and very short stories from the grammar in `examples/train/grammar.rs` and `stories.rs`: agreement \
+            data: "English sentences and very short stories from the grammar in `examples/train/src/grammar.rs` and `stories.rs`: agreement \
                    across phrases and clauses, pronouns, full names that come again, quotations, lists, numbers. About 450 words; any \
                    other word is spelt letter by letter, which the model has not been trained on.",
             command: "text-encoder",
@@ -121,16 +121,16 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Hides tokens that the model then has to guess.
+/// Masks tokens for the model to predict.
 struct Masking {
     padding: u32,
     mask: u32,
     vocabulary: usize,
-    /// Ids below this are special tokens, which are never hidden.
+    /// Ids below this are special tokens, which are never masked.
     special: u32,
 }
 
-/// Where tokens were hidden, and which.
+/// Places of masked tokens, and their ids.
 struct Guesses {
     /// `row * longest + column`.
     places: Vec<u32>,
@@ -186,7 +186,7 @@ impl Guesses {
     }
 }
 
-/// How well it guesses hidden tokens of texts it has not seen.
+/// Scores on masked tokens of held-out texts.
 pub(crate) fn evaluate(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Score>> {
     let mask = tokens::id(tokenizer, tokens::MASK)?;
     // Every token of every default sentence, one at a time.

@@ -1,8 +1,8 @@
-//! What a trained model has learnt: its accuracy, and what each head does.
+//! Evaluation of a trained model: its accuracy, and scores of each head.
 //!
-//! Heads of text: mean attention to places that have a name in the literature (Clark et al. 2019, "What Does BERT
-//! Look At?"; Olsson et al. 2022, "In-context Learning and Induction Heads"). Heads of pictures: how far hue,
-//! brightness or orientation of a patch decides its query and key, and whether like attends to like.
+//! Heads of text models: mean attention to places named in the literature (Clark et al. 2019, "What Does BERT
+//! Look At?"; Olsson et al. 2022, "In-context Learning and Induction Heads"). Heads of vision models: dependence of query
+//! and key on hue, brightness or orientation of a patch, and whether similar patches attend to each other.
 
 use std::{collections::BTreeMap, f32::consts::PI, f32::consts::TAU, path::Path};
 
@@ -76,7 +76,7 @@ impl Recorder {
     }
 }
 
-/// A mean that grows.
+/// A running mean.
 #[derive(Debug, Clone, Copy, Default)]
 struct Mean {
     sum: f32,
@@ -116,11 +116,11 @@ fn text_heads(model: &Model, tokenizer: &Tokenizer, causal: bool) -> Result<()> 
                         last.add(row[row.len() - 1]);
                     }
                     let seen = if causal { query } else { row.len() };
-                    let twins: Vec<usize> = (0..seen)
+                    let repeats: Vec<usize> = (0..seen)
                         .filter(|&key| key != query && ids[key] == ids[query])
                         .collect();
-                    if !twins.is_empty() {
-                        identity.add(twins.iter().map(|&key| row[key]).sum());
+                    if !repeats.is_empty() {
+                        identity.add(repeats.iter().map(|&key| row[key]).sum());
                     }
                 }
             }

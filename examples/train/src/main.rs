@@ -10,10 +10,9 @@
 //! cargo run --release -p train -- inspect --model crates/attn-embedded/models/vision
 //! ```
 //!
-//! The same seed and number of steps give the same data and the same batches. Read it in this order: what is learnt
-//! (`lexicon`, `grammar`, `stories`, `stimuli`, `data`), how (`tokens`, `training`, `encoder`, `decoder`, `vision`, `sentiment`,
-//! `dates`),
-//! and what came of it (`inspect`, `card`).
+//! The same seed and number of steps give the same data and the same batches. Order to read: data (`lexicon`, `grammar`,
+//! `stories`, `stimuli`, `data`), models (`tokens`, `training`, `encoder`, `decoder`, `vision`, `sentiment`, `dates`), evaluation
+//! (`inspect`, `card`).
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
@@ -37,7 +36,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Whatever goes wrong ends the program with its message.
+/// An error ends the program with its message.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 #[derive(Parser)]
@@ -53,31 +52,30 @@ enum Command {
     TextEncoder(Training),
     /// Train the causal language model (GPT-2).
     TextDecoder(Training),
-    /// Train the classifier of synthetic pictures (ViT).
+    /// Train the classifier of synthetic images (ViT).
     Vision(Training),
-    /// Fine-tune the masked language model to tell the sentiment of a text, with a checkpoint per epoch and a log of every
-    /// example.
+    /// Fine-tune the masked language model to classify sentiment. Writes a checkpoint per epoch and a log of every example.
     Sentiment {
         #[command(flatten)]
         training: Training,
-        /// The folder of the model to start from.
+        /// Folder of the base model.
         #[arg(long, default_value = "crates/attn-embedded/models/text-encoder")]
         base: PathBuf,
     },
-    /// Train the converter of dates (Pegasus, an encoder-decoder).
+    /// Train the date converter (Pegasus, an encoder-decoder).
     Dates(Training),
-    /// Write the default input: sentences with tags, and pictures.
+    /// Write the default data: sentences with tags, and images.
     Data {
-        /// The folder to write.
+        /// Output folder.
         #[arg(long)]
         out: PathBuf,
-        /// So many pictures too that the vision model has not seen, as `fresh/`.
+        /// Number of additional images that the vision model was not trained on, as `fresh/`.
         #[arg(long, default_value_t = 0)]
         fresh: usize,
     },
-    /// Measure a trained model on held-out data and print what each head does.
+    /// Measure a trained model on held-out data and print scores of each head.
     Inspect {
-        /// The folder of the model.
+        /// Folder of the model.
         #[arg(long)]
         model: PathBuf,
     },
@@ -85,13 +83,13 @@ enum Command {
 
 #[derive(Args)]
 pub(crate) struct Training {
-    /// The folder to write.
+    /// Output folder.
     #[arg(long)]
     pub(crate) out: PathBuf,
-    /// Seed of the weights, the data and the batches.
+    /// Seed of weights, data and batches.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Batches to train on [default: enough for the published model].
+    /// Training steps [default: as for the embedded model].
     #[arg(long)]
     pub(crate) steps: Option<usize>,
 }

@@ -1,7 +1,7 @@
-//! The text encoder, fine-tuned to tell whether a text is negative, neutral or positive.
+//! The text encoder, fine-tuned to classify a text as negative, neutral or positive.
 //!
-//! What training looks like from outside is the point here, not the task: every epoch leaves a checkpoint, and a log holds
-//! what the model made of every example after every epoch (`docs/TRAINING_LOG.md`), enough for a data map (Swayamdipta et al.
+//! The purpose is training dynamics, not the task: every epoch writes a checkpoint, and a log holds
+//! the prediction for every example after every epoch (`docs/TRAINING_LOG.md`), enough for a data map (Swayamdipta et al.
 //! 2020, "Dataset Cartography"). A few training examples are given a wrong label on purpose and say so in the log: a
 //! data map that works finds them among the hard ones.
 
@@ -24,7 +24,7 @@ use crate::{
     random::Random,
     stories::{Stories, Story},
     tokens,
-    training::{Batch, Plan, accuracy, optimise},
+    training::{Batch, Plan, accuracy, optimize},
 };
 
 /// Examples to train on.
@@ -38,7 +38,7 @@ const EPOCH: usize = TRAINING / BATCH;
 const EPOCHS: usize = 4;
 /// Share of the training examples that get a wrong label.
 const MISLABELLED: f32 = 0.03;
-/// Seeds of the examples, whatever the seed of the training.
+/// Seeds of the examples, independent of the training seed.
 const SEED: u64 = 77;
 const PADDING: u32 = 0;
 /// Version of the log's schema.
@@ -59,9 +59,9 @@ struct Example {
     held_out: bool,
     text: String,
     ids: Vec<u32>,
-    /// What the model is told.
+    /// The label in training.
     gold: u32,
-    /// What is right.
+    /// The true label.
     right: u32,
 }
 
@@ -118,8 +118,8 @@ fn config(base: &Path) -> Result<Value> {
     Ok(config)
 }
 
-/// Pooler and classifier are new and start at a size that fits their width, as in [`crate::training::initialise`].
-fn initialise_head(weights: &Weights) -> Result<()> {
+/// Pooler and classifier are new and start at a size that fits their width, as in [`crate::training::initialize`].
+fn initialize_head(weights: &Weights) -> Result<()> {
     for (name, variable) in weights.variables() {
         if let (true, Ok((_, width))) = (name.contains("pooler") || name.contains("classifier"), variable.dims2()) {
             variable.set(&(variable.as_tensor() / (0.02 * (width as f64).sqrt()))?)?;
@@ -133,7 +133,7 @@ pub(crate) fn train(training: &Training, base: &Path) -> Result<()> {
     let config = config(base)?;
     let weights = Weights::finetune(&Checkpoint::open(base)?, training.seed);
     let model = Model::build("sentiment", &config.to_string(), &weights, Gradients::On)?;
-    initialise_head(&weights)?;
+    initialize_head(&weights)?;
     let examples = examples(&tokenizer)?;
     let steps = training.steps.unwrap_or(EPOCHS * EPOCH);
     let epochs = steps.div_ceil(EPOCH);
@@ -151,7 +151,7 @@ pub(crate) fn train(training: &Training, base: &Path) -> Result<()> {
         peak: 6e-4,
         warm_up: EPOCH / 2,
     };
-    let elapsed = optimise(&weights, plan, || {
+    let elapsed = optimize(&weights, plan, || {
         if step % EPOCH == 0 {
             if step > 0 {
                 let epoch = step / EPOCH;
@@ -231,7 +231,7 @@ impl Log {
         Ok(Self { file })
     }
 
-    /// What the model makes of every example after an epoch.
+    /// Writes the predictions for every example after an epoch.
     fn write(&mut self, model: &Model, examples: &[&Example], epoch: usize) -> Result<()> {
         for batch in examples.chunks(2 * BATCH) {
             let logits = logits(model, batch)?.detach();
@@ -252,7 +252,7 @@ impl Log {
     }
 }
 
-/// How often it is right on texts it has not seen.
+/// Accuracy on held-out texts.
 pub(crate) fn evaluate(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Score>> {
     let right_on = |stories: &[Story]| -> Result<(usize, usize)> {
         let mut right = 0;

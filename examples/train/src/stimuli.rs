@@ -1,10 +1,10 @@
-//! Synthetic pictures of one visual property at a time: hue, brightness, orientation, spatial frequency, position.
+//! Synthetic images of one visual property at a time: hue, brightness, orientation, spatial frequency, position.
 //!
 //! These are the stimuli by which heads of vision transformers are probed (Yeh et al. 2023, "AttentionViz: A Global
-//! View of Transformer Attention", section 7.1: colour gradients and sinusoidal gratings). The class of a picture is
+//! View of Transformer Attention", section 7.1: color gradients and sinusoidal gratings). The class of an image is
 //! one property at one of eight levels.
 //!
-//! A third of the pictures shows the property directly. The others are mosaics that must be looked up: every cell
+//! A third of the images shows the property directly. The others are mosaics that require a lookup: every cell
 //! binds two properties (all red cells have upright gratings, all blue ones slanted gratings), a few cells show only
 //! the first, and the class is the second. The only way to it is to attend from such a cell to cells that resemble
 //! it, which makes heads order patches by hue, by brightness or by orientation.
@@ -13,7 +13,7 @@ use std::f32::consts::{PI, TAU};
 
 use crate::random::Random;
 
-/// Width and height of a picture in pixels.
+/// Width and height of an image in pixels.
 pub(crate) const SIDE: usize = 64;
 /// Width and height of a patch, and of a cell of a mosaic.
 pub(crate) const PATCH: usize = 8;
@@ -22,7 +22,7 @@ pub(crate) const GRID: usize = SIDE / PATCH;
 /// Levels per property.
 pub(crate) const LEVELS: usize = 8;
 
-/// What a picture is about.
+/// The property that defines a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Property {
     Hue,
@@ -79,7 +79,7 @@ pub(crate) fn class(property: Property, level: usize) -> usize {
     property as usize * LEVELS + level
 }
 
-/// A picture and what it shows.
+/// An image and its class.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Picture {
     /// `[row, column, channel]`, red, green and blue in `[0, 1]`.
@@ -89,12 +89,12 @@ pub(crate) struct Picture {
     pub(crate) asking: Vec<usize>,
 }
 
-/// What a cell of a mosaic, or a whole picture, is painted with. Angles in radians.
+/// Paint of a cell of a mosaic or of a whole image. Angles in radians.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Paint {
     /// `[0, 2π)`; red is 0.
     pub(crate) hue: f32,
-    /// 0 is grey.
+    /// 0 is gray.
     pub(crate) saturation: f32,
     /// Mean brightness, `[0, 1]`.
     pub(crate) brightness: f32,
@@ -118,7 +118,7 @@ impl Paint {
         phase: 0.0,
     };
 
-    /// The colour at a pixel.
+    /// The color at a pixel.
     fn at(self, x: f32, y: f32) -> [f32; 3] {
         // Across the stripes; the y axis of a picture points down.
         let across = x * self.orientation.sin() + y * self.orientation.cos();
@@ -136,10 +136,10 @@ pub(crate) fn colour(hue: f32, saturation: f32, brightness: f32) -> [f32; 3] {
     })
 }
 
-/// Paints a picture pixel by pixel.
-pub(crate) fn paint(mut colour_at: impl FnMut(f32, f32) -> [f32; 3]) -> Vec<f32> {
+/// Paints an image pixel by pixel.
+pub(crate) fn paint(mut color_at: impl FnMut(f32, f32) -> [f32; 3]) -> Vec<f32> {
     (0..SIDE * SIDE)
-        .flat_map(|i| colour_at((i % SIDE) as f32 + 0.5, (i / SIDE) as f32 + 0.5))
+        .flat_map(|i| color_at((i % SIDE) as f32 + 0.5, (i / SIDE) as f32 + 0.5))
         .collect()
 }
 
@@ -169,7 +169,7 @@ fn frequency(level: usize, random: &mut Random) -> f32 {
     2.0 * 8f32.powf((level as f32 + random.between(-0.3, 0.3)) / (LEVELS - 1) as f32) / SIDE as f32
 }
 
-/// An endless stream of labelled pictures, the same for the same seed.
+/// An endless stream of labeled images, the same for the same seed.
 pub(crate) struct Pictures {
     random: Random,
 }
@@ -213,21 +213,21 @@ fn direct(property: Property, level: usize, pixels: Vec<f32>) -> Picture {
     }
 }
 
-/// One colour all over.
+/// A uniform color.
 fn plain_hue(random: &mut Random) -> Picture {
     let level = random.below(LEVELS);
     let (hue, saturation, brightness) = (hue(level, random), random.between(0.5, 1.0), random.between(0.5, 1.0));
     direct(Property::Hue, level, paint(|_, _| colour(hue, saturation, brightness)))
 }
 
-/// One grey all over.
+/// A uniform gray.
 fn plain_brightness(random: &mut Random) -> Picture {
     let level = random.below(LEVELS);
     let brightness = brightness(level, random);
     direct(Property::Brightness, level, paint(|_, _| [brightness; 3]))
 }
 
-/// Straight grey stripes all over.
+/// Straight gray stripes.
 fn grating(random: &mut Random) -> Picture {
     let level = random.below(LEVELS);
     let paint_with = Paint {
@@ -240,7 +240,7 @@ fn grating(random: &mut Random) -> Picture {
     direct(Property::Orientation, level, paint(|x, y| paint_with.at(x, y)))
 }
 
-/// Concentric grey rings: a frequency without an orientation.
+/// Concentric gray rings: a frequency without an orientation.
 fn rings(random: &mut Random) -> Picture {
     let level = random.below(LEVELS);
     let (frequency, contrast, phase) = (
@@ -285,7 +285,7 @@ pub(crate) fn paint_shape(angle: f32, round: bool, bright: bool) -> Vec<f32> {
     })
 }
 
-/// `count` levels, no two of them neighbours (levels of hue and orientation are circular).
+/// `count` levels, no two of them neighbors (levels of hue and orientation are circular).
 fn distinct_levels(count: usize, random: &mut Random) -> Vec<usize> {
     loop {
         let levels: Vec<usize> = (0..count).map(|_| random.below(LEVELS)).collect();
@@ -328,7 +328,7 @@ pub(crate) fn mosaic(cue: Property, answer: Property, random: &mut Random) -> Pi
     }
 }
 
-/// A cell that shows the given levels and nothing else: no hue is grey, no orientation is plain.
+/// A cell that shows the given levels and nothing else: no hue means gray, no orientation means plain.
 pub(crate) fn cell_paint(shown: &[(Property, usize)], random: &mut Random) -> Paint {
     let mut paint = Paint {
         brightness: random.between(0.45, 0.6),
@@ -360,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_those_of_the_wheel() {
+    fn colors_are_those_of_the_wheel() {
         let close = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
         assert!(close(colour(0.0, 1.0, 1.0), [1.0, 0.0, 0.0]));
         assert!(close(colour(TAU / 3.0, 1.0, 1.0), [0.0, 1.0, 0.0]));

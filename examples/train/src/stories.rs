@@ -1,6 +1,6 @@
 //! Sentences and very short stories of one to three clauses, each with its tags and its sentiment.
 //!
-//! The kinds of story are chosen so that heads have something to do that can be seen: full names that come again (only
+//! The kinds of story give heads visible roles: full names that come again (only
 //! the first mention tells which surname follows), lists and quotations that are repeated, pronouns that agree with a
 //! name, quotation marks that must close.
 
@@ -24,7 +24,7 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    /// The text as a person would write it.
+    /// The text with spaces and punctuation.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for word in &self.words {

@@ -10,7 +10,7 @@ use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
 
 use crate::Result;
 
-/// How long and how fast.
+/// Duration and learning rate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) steps: usize,
@@ -37,7 +37,7 @@ impl Plan {
 /// Fresh matrices start with a standard deviation of 0.02, right for the published sizes; in models as narrow as these
 /// `1 / sqrt(width)` keeps the size of what passes through them. Positions start as sinusoids (Vaswani et al. 2017)
 /// instead of noise: 'one further on' is then the same rotation everywhere, which heads learn much sooner.
-pub(crate) fn initialise(weights: &Weights) -> Result<()> {
+pub(crate) fn initialize(weights: &Weights) -> Result<()> {
     for (name, variable) in weights.variables() {
         let Ok((rows, columns)) = variable.dims2() else {
             continue;
@@ -59,14 +59,14 @@ pub(crate) fn initialise(weights: &Weights) -> Result<()> {
     Ok(())
 }
 
-/// What one batch gives: the loss to minimise, and the share of right answers.
+/// Result of a batch: the loss to minimize, and the share of right answers.
 pub(crate) struct Batch {
     pub(crate) loss: Tensor,
     pub(crate) accuracy: f32,
 }
 
-/// Changes the variables of `weights` step by step so that the loss of `batch` falls. Returns how long it took.
-pub(crate) fn optimise(weights: &Weights, plan: Plan, mut batch: impl FnMut() -> Result<Batch>) -> Result<Duration> {
+/// Trains the variables of `weights` on batches. Returns the elapsed time.
+pub(crate) fn optimize(weights: &Weights, plan: Plan, mut batch: impl FnMut() -> Result<Batch>) -> Result<Duration> {
     let variables: Vec<_> = weights.variables().into_values().collect();
     let parameters: usize = variables.iter().map(|variable| variable.elem_count()).sum();
     eprintln!("{parameters} parameters, {} steps", plan.steps);
@@ -153,7 +153,7 @@ mod tests {
         let inputs = attn_models::Inputs::from_ids(&[vec![1, 2, 3, 4]], 0).unwrap();
         let targets = Tensor::new(&[2u32, 3, 4, 5], model.device()).unwrap();
         let mut last = (f32::MAX, 0.0);
-        optimise(
+        optimize(
             &weights,
             Plan {
                 steps: 300,

@@ -1,4 +1,4 @@
-//! The vision transformer, a classifier of synthetic pictures.
+//! The vision transformer, a classifier of synthetic images.
 //!
 //! Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words". The cells of a mosaic that ask are trained to know
 //! the answer too, with the same classifier: that teaches the heads to look things up long before the class token
@@ -13,14 +13,14 @@ use crate::{
     Result, Training,
     card::{self, Card, Score},
     stimuli::{GRID, LEVELS, PATCH, Picture, Pictures, Property, SIDE, class_name},
-    training::{Batch, Plan, WARM_UP, accuracy, initialise, optimise},
+    training::{Batch, Plan, WARM_UP, accuracy, initialize, optimize},
 };
 
 const STEPS: usize = 3000;
-/// Pictures of a batch.
+/// Images per batch.
 const BATCH: usize = 12;
 const CLASSES: usize = Property::ALL.len() * LEVELS;
-/// Pictures on which it is measured, and their seed.
+/// Number and seed of evaluation images.
 const HELD_OUT: (usize, u64) = (1000, 2026);
 
 fn config() -> Value {
@@ -50,7 +50,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     let config = config();
     let weights = Weights::initialize(training.seed);
     let model = Model::build("vision", &config.to_string(), &weights, Gradients::On)?;
-    initialise(&weights)?;
+    initialize(&weights)?;
     let variables = weights.variables();
     let [classifier, bias] = ["classifier.weight", "classifier.bias"].map(|name| variables.get(name));
     let (classifier, bias) = (
@@ -63,7 +63,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
         peak: 1e-3,
         warm_up: WARM_UP,
     };
-    let elapsed = optimise(&weights, plan, || {
+    let elapsed = optimize(&weights, plan, || {
         let batch: Vec<Picture> = pictures.by_ref().take(BATCH).collect();
         let targets = classes(&batch)?;
         let output = model.forward(
@@ -101,7 +101,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
             title: "Vision transformer",
             what: "A classifier of the ViT family: 4 layers x 4 heads, hidden size 128, 64 x 64 pixels, patches of 8 x 8. The 40 classes \
                    are hue, brightness, orientation, spatial frequency and position at eight levels each.",
-            data: "Synthetic pictures from `examples/train/stimuli.rs`. A third shows one property: a plain colour, a plain grey, a \
+            data: "Synthetic pictures from `examples/train/src/stimuli.rs`. A third shows one property: a plain colour, a plain grey, a \
                    grating, rings, a disc or square. The others are mosaics in which every cell binds two properties and some cells show \
                    only the first; the class is the second, which can only be looked up in cells that resemble these.",
             command: "vision",
@@ -113,7 +113,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
     )
 }
 
-/// Pictures as the model reads them: `[batch, channel, row, column]` in `[-1, 1]`.
+/// Images as the model reads them: `[batch, channel, row, column]` in `[-1, 1]`.
 pub(crate) fn pixels<'a>(pictures: impl Iterator<Item = &'a Vec<f32>>) -> Result<Tensor> {
     let rows: Vec<Tensor> = pictures
         .map(|pixels| Ok(Tensor::from_slice(pixels, (SIDE, SIDE, 3), &Device::Cpu)?.permute((2, 0, 1))?))
@@ -139,7 +139,7 @@ fn asking(batch: &[Picture]) -> (Vec<u32>, Vec<u32>) {
     places.unzip()
 }
 
-/// How well it classifies pictures it has not seen.
+/// Accuracy on held-out images.
 pub(crate) fn evaluate(model: &Model) -> Result<Vec<Score>> {
     let pictures: Vec<Picture> = Pictures::new(HELD_OUT.1).take(HELD_OUT.0).collect();
     // Right and all, of pictures that show their property and of mosaics.

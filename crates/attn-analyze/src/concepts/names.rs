@@ -46,7 +46,7 @@ pub struct ClusterSummary<'a> {
     pub points: Vec<usize>,
 }
 
-/// A source of names: a person, a table, a language model.
+/// A source of names: an annotator, a table, a language model.
 pub trait Namer {
     /// A name, or `None` to leave it to the rules.
     ///

@@ -18,7 +18,7 @@ pub(super) struct Clusters<'a> {
     pub(super) sizes: &'a [f32],
 }
 
-/// The lists of a tile, lent to whoever compares it.
+/// The lists of a tile, lent to the thread that compares it.
 type Lists = Vec<Nearest>;
 
 impl Clusters<'_> {

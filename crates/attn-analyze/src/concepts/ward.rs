@@ -225,7 +225,7 @@ impl Search {
         Ok(())
     }
 
-    /// Pairs that are each other's nearest, one of which is in `fresh`, in a fixed order.
+    /// Pairs of mutual nearest neighbors with at least one in `fresh`, in a fixed order.
     fn pairs(&self, fresh: &[u32]) -> Vec<(f64, u32, u32)> {
         let mut pairs: Vec<(f64, u32, u32)> = fresh
             .iter()

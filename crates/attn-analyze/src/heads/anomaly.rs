@@ -381,12 +381,12 @@ mod tests {
             kinds(&anomalies(&[], &all)),
             [(7, AnomalyKind::Quiet), (3, AnomalyKind::NormGap)]
         );
-        // Too few heads to say what is usual; and heads that are nearly alike have no gaps.
+        // Too few heads for a baseline; and nearly equal heads have no gaps.
         assert_eq!(kinds(&anomalies(&[], &all[..7])), []);
-        let alike: Vec<HeadNorms> = (0..10)
+        let similar: Vec<HeadNorms> = (0..10)
             .map(|i| norms(i, if i == 0 { 1.1 } else { 1.0 }, 1.0, 1.0))
             .collect();
-        assert_eq!(kinds(&anomalies(&[], &alike)), []);
+        assert_eq!(kinds(&anomalies(&[], &similar)), []);
     }
 
     #[test]

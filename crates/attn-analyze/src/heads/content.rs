@@ -102,7 +102,7 @@ pub fn content_scores(
     let classes = Classes::new(column);
     let sequences = sample_sequences(capture, params.max_sequences, params.seed)?;
     let heads: Vec<HeadId> = capture.model().heads().collect();
-    let steps = Steps::new(progress, "what heads read", heads.len())?;
+    let steps = Steps::new(progress, "content scores", heads.len())?;
     let results = heads
         .par_iter()
         .map(|&head| {

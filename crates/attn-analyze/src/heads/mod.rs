@@ -1,4 +1,4 @@
-//! What each attention head does, which heads are alike, and which read from one another.
+//! Roles of attention heads, their similarity, and their composition.
 //!
 //! | question | ask | rests on |
 //! |---|---|---|

@@ -79,7 +79,7 @@ impl HeadPairs {
         Array2::from_shape_fn((n, n), |(a, b)| self.get(a, b).unwrap_or(0.0).max(0.0).sqrt())
     }
 
-    /// Groups of at least two heads, any two of which are at most `limit` apart (complete linkage, Sørensen 1948), largest
+    /// Groups of at least two heads, with any two at most `limit` apart (complete linkage, Sørensen 1948), largest
     /// first. The first head of a group is closest to the others and may stand for them.
     pub fn groups(&self, limit: f32) -> Vec<Vec<HeadId>> {
         let n = self.heads.len();

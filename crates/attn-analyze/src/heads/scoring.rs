@@ -127,7 +127,7 @@ pub(super) fn example(capture: &Capture, attention: Attention, cell: TopCell) ->
     }
 }
 
-/// Scores to compute, of which heads, over which sequences.
+/// Scores to compute, with heads and sequences.
 pub(super) struct Run<'a> {
     pub(super) capture: &'a Capture,
     pub(super) scores: Vec<&'a dyn HeadScore>,

@@ -195,7 +195,7 @@ struct Sums {
 }
 
 impl TargetTally {
-    /// A tally of which the first token may be the example. Otherwise it is not: it draws attention anyway.
+    /// A tally whose example may be the first token. By default it may not, since it often is a sink.
     pub fn with_first_token() -> Self {
         Self {
             first_token: true,

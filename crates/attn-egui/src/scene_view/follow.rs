@@ -73,7 +73,7 @@ impl SceneView {
         (self.overlaid, self.drawn_for) = (None, None);
     }
 
-    /// The next moment of a transition. What a person does meanwhile they do in the scene that it leads to.
+    /// The next moment of a transition. Input meanwhile acts on the scene that it leads to.
     pub(super) fn advance(&mut self, ui: &Ui, view: &ViewState) {
         let Some(moving) = &mut self.moving else { return };
         self.drawn_for = None;

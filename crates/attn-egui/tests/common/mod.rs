@@ -22,7 +22,7 @@ use egui_kittest::{
     wgpu::{WgpuTestRenderer, create_render_state, default_wgpu_setup},
 };
 
-/// Tokens per head, of which half are queries.
+/// Points per head: half queries, half keys.
 pub const POINTS: usize = 60;
 pub const LABELS: [&str; 6] = ["the", "cat", "sat", "on", "a", "mat"];
 

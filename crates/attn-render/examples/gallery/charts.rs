@@ -233,7 +233,7 @@ const RELATIONS: [&str; 37] = [
     "dep",
 ];
 
-/// A head coloured by 37 classes, of which two are switched off.
+/// A head colored by 37 classes, two of them hidden.
 pub(crate) fn classes(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let values = cloud(1, 500, 2);
     let classes: Vec<f32> = (0..500).map(|i| (i % 250 % 17 * 2 + i % 2) as f32).collect();
@@ -274,7 +274,7 @@ pub(crate) fn scripts(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> 
     .scene(view, size)
 }
 
-/// A head with what a search and a lasso bring out.
+/// A head with highlights of a search and a lasso.
 pub(crate) fn searched(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let values = cloud(2, 400, 2);
     let labels: Texts = (0..400)

@@ -15,8 +15,8 @@ const WORDS: [&str; 12] = [
     "the", "old", "keeper", "of", "light", "said", "that", "ship", "would", "come", "before", "storm",
 ];
 
-/// Attention of a causal head of one of four habits; rows sum to 1.
-fn habit(kind: usize, tokens: usize) -> Vec<f32> {
+/// Attention of a causal head with one of four roles; rows sum to 1.
+fn role(kind: usize, tokens: usize) -> Vec<f32> {
     let mut noise = Noise(kind as u64 + 40);
     let mut weights = vec![0.0; tokens * tokens];
     for query in 0..tokens {
@@ -47,7 +47,7 @@ pub(crate) fn overview(
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
     let weights: Vec<Vec<f32>> = (0..layers * heads)
-        .map(|i| habit(i * 5 % 7 + i / heads, tokens))
+        .map(|i| role(i * 5 % 7 + i / heads, tokens))
         .collect();
     let all = weights.into_iter().enumerate().map(|(i, attention)| OverviewHead {
         head: HeadId::new(Attention::DecoderSelf, i / heads, i % heads),
@@ -67,7 +67,7 @@ pub(crate) fn window(tokens: usize, first: u32, view: &ViewState, size: [f32; 2]
     let words: Arc<[SentenceToken]> = (0..tokens)
         .map(|i| SentenceToken::new(WORDS[i * 7 % 12], i == 0))
         .collect();
-    let attention = habit(3, tokens);
+    let attention = role(3, tokens);
     let view = ViewState {
         first_token: first,
         ..view.clone()
@@ -94,7 +94,7 @@ pub(crate) fn contours(by_class: bool, view: &ViewState, size: [f32; 2]) -> Resu
     .scene(view, size)
 }
 
-/// A moment of the way from one projection of a head to another, of which the last tenth of the points is missing.
+/// A moment of the way from one projection of a head to another, without the last tenth of the points.
 pub(crate) fn transition(t: f32, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let scene = |kind: usize, scale: f32, points: usize| {
         let values: Vec<f32> = cloud(kind, 1_000, 2)[..2 * points].iter().map(|v| scale * v).collect();

@@ -137,7 +137,7 @@ fn by_role(state: &ViewState) -> ViewState {
     state
 }
 
-/// One head of `points` points; with a sequence brought out or not.
+/// One head of `points` points; with a highlighted sequence or without.
 pub(crate) fn single(
     kind: usize,
     points: usize,

@@ -6,7 +6,7 @@ use super::{Color, Colors, OKABE_ITO, OKABE_ITO_DARK, srgb_to_linear, unit_to_by
 
 impl Colors {
     /// The colour of class `index`: the eight of the palette, which are safe for colour-blind readers, then always the one
-    /// that is furthest from all before it in OKLab (Ottosson 2020), so that the first have colours that a person tells apart
+    /// that is furthest from all before it in OKLab (Ottosson 2020), so that the first have colors that are easy to distinguish
     /// and hundreds have different ones. From 400 on they are used again.
     pub fn class(&self, index: usize) -> Color {
         static MORE: [OnceLock<Vec<Color>>; 2] = [OnceLock::new(), OnceLock::new()];

@@ -6,7 +6,7 @@ use crate::Pick;
 #[cfg(doc)]
 use crate::{Shared, ViewState};
 
-/// What a person did. Positions are pixels of the target, from its left top.
+/// A user's input. Positions are pixels of the target, from its left top.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Input {
@@ -79,7 +79,7 @@ pub enum Key {
     Down,
     /// To the next head of the matrix, or the next point or token of an open head.
     Next,
-    /// To the one before.
+    /// To the previous one.
     Previous,
     /// Presses what [`Key::Legend`] marked in the legend, else opens the head that [`Key::Next`] came to.
     Enter,
@@ -87,9 +87,9 @@ pub enum Key {
     Legend,
     /// Selects every point in sight.
     SelectAll,
-    /// Takes the last step back.
+    /// Undoes the last change.
     Undo,
-    /// Does it again.
+    /// Redoes the last undone change.
     Redo,
     /// Takes another tool.
     Tool(Tool),
@@ -103,11 +103,11 @@ pub enum Tool {
     Look,
     /// Selects the points in a rectangle.
     Box,
-    /// Selects the points in a line drawn around them.
+    /// Selects the points within a drawn line.
     Lasso,
 }
 
-/// What a person meant.
+/// The meaning of an input.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -121,7 +121,7 @@ pub enum Event {
     OpenHead(HeadId),
     /// A point, token or patch was clicked; `None`: empty space was.
     SelectPoint(Option<Pick>),
-    /// So many points were drawn around, or none any more: [`Shared::selected`] has them.
+    /// The number of selected points changed; [`Shared::selected`] has them.
     SelectPoints(usize),
     /// A class of the legend was clicked: [`Shared::hidden_classes`] changed.
     ToggleClass(u32),

@@ -1,4 +1,4 @@
-//! From a pointer and keys to a changed view: the same habits in every toolkit.
+//! From pointer and keys to a changed view state, the same in every toolkit.
 //!
 //! Wheel and pinch zoom at the cursor, two fingers pan (turn clouds in three dimensions), a drag does the same or, with another
 //! [`Tool`], draws around points; click opens or selects, Escape goes back. Everything that a pointer does can be done with keys. The host translates its toolkit's events into [`Input`], hands them in, draws again if the

@@ -81,7 +81,7 @@ impl DataMap {
 
 impl Plot for DataMap {
     /// The scene, laid out in `size` layout units. Ids are those of the examples; what [`Shared::search`] finds and what is in
-    /// [`Shared::selected`] is brought out.
+    /// [`Shared::selected`] is highlighted.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;
         let examples = self.confidence.len();

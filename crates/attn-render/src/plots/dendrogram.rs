@@ -260,7 +260,7 @@ impl Dendrogram {
 
 impl Plot for Dendrogram {
     /// The scene, laid out in `size` layout units. Ids count the leaves, then the merges; a leaf is hit in its row, a merge
-    /// at its upright line. The one in [`ViewState::selection`] is brought out.
+    /// at its upright line. The one in [`ViewState::selection`] is highlighted.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;
         let colors = state.colors();

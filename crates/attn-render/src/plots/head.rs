@@ -21,7 +21,7 @@ use crate::{
     error::{check_finite, check_len},
 };
 
-/// The sequence that is brought out.
+/// The highlighted sequence.
 #[derive(Debug, Clone)]
 pub struct HeadSequence {
     /// The point of each of its queries.
@@ -65,7 +65,7 @@ pub struct Head {
     pub patches: Option<Patches>,
     /// A length per point, such as the norm of its vector, that becomes its size.
     pub sizes: Option<Arc<[f32]>>,
-    /// The sequence that is brought out, others being dimmed: the two strongest keys of each query from weight 0.05
+    /// The highlighted sequence, others being dimmed: the two strongest keys of each query from weight 0.05
     /// are joined by lines.
     pub sequence: Option<HeadSequence>,
     /// Shares of the points, such as 0.5 and 0.9, that lines of equal density enclose: of queries and of keys, or of each
@@ -76,7 +76,7 @@ pub struct Head {
 /// How much larger patches are than points would be.
 const PATCH: f32 = 1.8;
 
-/// How much larger points are that are brought out.
+/// Size factor of highlighted points.
 const BROUGHT_OUT: f32 = 1.7;
 
 impl Head {
@@ -146,7 +146,7 @@ impl Head {
         }
     }
 
-    /// Which points are brought out; empty if none is, so that all are equal. And what a search finds.
+    /// Which points are highlighted; empty if none is. And the search matches.
     fn marked(&self, state: &ViewState) -> (Vec<bool>, Matches) {
         let searched = if self.searched.is_empty() {
             &self.labels
@@ -163,7 +163,7 @@ impl Head {
         (marked, matches)
     }
 
-    /// The points in the order in which they are drawn: those that are not brought out, and those that are.
+    /// The points in the order in which they are drawn: highlighted ones last.
     fn points(
         &self,
         panel: u16,
@@ -235,7 +235,7 @@ impl Head {
 
 impl Plot for Head {
     /// The scene, laid out in `size` layout units. Tokens that [`search`](crate::search)
-    /// finds for [`Shared::search`], and those in [`Shared::selected`], are brought out.
+    /// finds for [`Shared::search`], and those in [`Shared::selected`], are highlighted.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;
         let colors = state.colors();

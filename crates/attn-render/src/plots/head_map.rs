@@ -1,4 +1,4 @@
-//! Heads on a plane, those that attend alike near each other (after Clark et al. 2019, "What does BERT look at?", figure 6): a map
+//! Map of heads: heads with similar attention are close (after Clark et al. 2019, "What does BERT look at?", figure 6): a map
 //! to find one's way among hundreds.
 
 use attn_core::HeadId;
@@ -57,7 +57,7 @@ pub struct HeadMap {
     pub classes: Vec<String>,
     /// Heads that a line joins.
     pub links: Vec<(HeadId, HeadId)>,
-    /// The head that is spoken of: it, and those that a line joins it to, are brought out.
+    /// The marked head. It and the heads joined to it are highlighted.
     pub marked: Option<HeadId>,
     /// Further columns of the table, with a cell per head.
     pub columns: Vec<(String, Cells)>,
@@ -218,7 +218,7 @@ impl Plot for HeadMap {
                     ..Label::new(panel, [0.0; 2], short(head), NAME, colors.text)
                 };
                 if marked || chosen {
-                    // Who is spoken of is named whatever is there, towards the middle.
+                    // The marked head always has a label, towards the center.
                     let right = position[0] > part.coordinates.bounds().center()[0];
                     name.offset = [if right { -away } else { away }, 0.0];
                     name = name.aligned(f32::from(u8::from(right)), 0.5).bold();

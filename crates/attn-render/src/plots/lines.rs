@@ -93,7 +93,7 @@ impl Lines {
 
     /// Broken lines of one name share an entry without a colour: each has that of the line it belongs to.
     fn legend(&self, colors: &Colors) -> Vec<LegendEntry> {
-        let alike = |series: &Series| {
+        let same_class = |series: &Series| {
             self.series
                 .iter()
                 .filter(|other| other.broken && other.name == series.name)
@@ -104,7 +104,7 @@ impl Lines {
         let mut names = BTreeSet::new();
         for series in &self.series {
             let entry = |color| LegendEntry::Series(shape(series), color, series.broken, series.name.clone());
-            if !series.broken || alike(series) == 1 {
+            if !series.broken || same_class(series) == 1 {
                 entries.push(entry(colors.class(series.class)));
             } else if names.insert(&series.name) {
                 shared.push(entry(colors.muted));

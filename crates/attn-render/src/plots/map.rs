@@ -42,7 +42,7 @@ pub struct ClusterMap {
 }
 
 impl ClusterMap {
-    /// Which members are brought out; `None` if nothing was searched for or drawn around.
+    /// Which members are highlighted; `None` without a search or a selection.
     fn marked(&self, state: &ViewState) -> Option<Vec<bool>> {
         if state.shared.search.is_empty() && state.shared.selected.is_empty() {
             return None;
@@ -123,7 +123,7 @@ impl ClusterMap {
 
 impl Plot for ClusterMap {
     /// The scene, laid out in `size` layout units. Ids of points are those of the members. Members that [`Shared::search`] finds
-    /// or that are in [`Shared::selected`] are brought out, and of the names only those of their clusters are written.
+    /// or that are in [`Shared::selected`] are highlighted, and only their clusters have names.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;
         let colors = state.colors();

@@ -109,7 +109,7 @@ impl Default for Matrix {
     }
 }
 
-/// How much larger points are that are brought out.
+/// Size factor of highlighted points.
 const BROUGHT_OUT: f32 = 1.7;
 
 /// Font size of the notes under plots of a side.
@@ -150,7 +150,7 @@ impl Matrix {
         Ok(())
     }
 
-    /// Per panel, which points a search or a selection brings out, and what the search finds. Panels that share their
+    /// Per panel, which points a search or a selection highlights, and the search matches. Panels that share their
     /// labels are searched once.
     fn marks(&self, state: &ViewState) -> Vec<(Rc<Vec<bool>>, Rc<Matches>)> {
         let mut all: Vec<(Rc<Vec<bool>>, Rc<Matches>)> = Vec::with_capacity(self.panels.len());

@@ -59,7 +59,7 @@ pub fn ring(scene: &mut Scene, hit: Hit, colors: &Colors) {
     scene.overlay.points.push(ring);
 }
 
-/// Draws what is being drawn around points with a box or a lasso.
+/// Draws the box or lasso of a selection in progress.
 pub fn area(scene: &mut Scene, projection: &Projection, area: &Area, colors: &Colors) {
     let layout = |p: [f32; 2]| [0, 1].map(|axis| (p[axis] - projection.offset[axis]) / projection.scale);
     match area {

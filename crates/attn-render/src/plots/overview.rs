@@ -1,4 +1,4 @@
-//! One sequence's attention in every head of every layer: a grid of small drawings of lines, each of which opens a head
+//! One sequence's attention in every head of every layer: a grid of small line plots; a click on one opens its head
 //! (after Vig 2019, "A multiscale visualization of attention", the model view).
 
 use std::sync::Arc;

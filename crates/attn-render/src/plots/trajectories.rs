@@ -15,7 +15,7 @@ use crate::{
 /// One path.
 #[derive(Debug, Clone)]
 pub struct Trajectory {
-    /// What a person calls it: `encoder`, `decoder`.
+    /// Its name: `encoder`, `decoder`.
     pub name: String,
     /// Its points in order, as indices into the coordinates.
     pub points: Arc<[u32]>,

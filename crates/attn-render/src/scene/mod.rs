@@ -50,7 +50,7 @@ pub enum Motion {
 pub struct Panel {
     /// The head it shows, if it shows one.
     pub head: Option<HeadId>,
-    /// What a person calls it.
+    /// Its name for users.
     pub title: String,
     /// Where it is, in layout units.
     pub rect: Rect,
@@ -132,7 +132,7 @@ pub enum Blending {
     /// of them all. The picture does not depend on their order (after McGuire and Bavoil 2013). Vector files, which cannot do
     /// it, have the points in order.
     Mixed {
-        /// What the opacity of all is multiplied by, so that a crowd can step back as a whole; 1 by default. That points are
+        /// What the opacity of all is multiplied by, so that a crowd can be dimmed as a whole; 1 by default. That points are
         /// dimmed says nothing here.
         opacity: f32,
     },
@@ -212,7 +212,7 @@ impl Scene {
     }
 
     /// What the opacity of dimmed points is multiplied by, of single ones and of a crowd as a whole. They stay visible as the
-    /// ground of what is brought out; on a dark background that takes more, as pale marks fade faster into dark than dark ones
+    /// ground of highlighted points; on a dark background that takes more, as pale marks fade faster into dark than dark ones
     /// into white.
     pub fn dimmed_opacity(&self) -> f32 {
         if self.is_dark() { 0.5 } else { 0.35 }

@@ -88,7 +88,7 @@ impl Point {
         self
     }
 
-    /// Opaque whatever [`Panel::point_opacity`](crate::Panel::point_opacity) is, as what is brought out of a crowd, or not.
+    /// Opaque whatever [`Panel::point_opacity`](crate::Panel::point_opacity) is, as a highlighted point, or not.
     pub fn solid(mut self, solid: bool) -> Self {
         self.shape = (self.shape & !Self::SOLID) | if solid { Self::SOLID } else { 0 };
         self

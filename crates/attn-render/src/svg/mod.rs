@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SvgOptions {
     /// Limit on the number of points; default 20,000, because editors fail to open larger files. A fixed hash chooses
-    /// them, so that every part of every cloud is thinned alike. The file says how many are drawn.
+    /// them, so that all parts of all clouds are thinned evenly. The file says how many are drawn.
     pub max_points: usize,
     /// Names of font families for characters that the bundled fonts lack: `Noto Sans CJK JP`. Text stays text, so the
     /// program that shows the file must have them; without names, the default, it chooses its own. Widths stay those of

@@ -190,7 +190,7 @@ fn lines_and_labels_stay_at_their_points() {
     }
 }
 
-/// A head of 400 points with words, of which some have room for theirs.
+/// A head of 400 points; some of their labels have room.
 fn worded(turn: u16) -> Scene {
     let place = |i: u32| (i * 193 % 307 + 20 * (u32::from(turn) * i % 7)) as f32;
     let values: Vec<f32> = (0..800).map(place).collect();

@@ -70,7 +70,7 @@ pub fn view(random: &mut Random) -> ViewState {
     view
 }
 
-/// Something that a person does.
+/// A user's action.
 pub fn input(random: &mut Random) -> Input {
     let keys = [
         Key::Escape,

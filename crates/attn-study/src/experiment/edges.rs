@@ -55,15 +55,15 @@ impl Edges {
         let mut edges = Vec::new();
         for query in 0..queries.len() {
             let seen = visible(info, head, query, keys.len());
-            let cut: Vec<usize> = seen
+            let matching: Vec<usize> = seen
                 .iter()
                 .copied()
                 .filter(|&key| {
                     !(own && key == query && *self == Self::SameToken) && self.holds(queries, query, keys, key)
                 })
                 .collect();
-            if cut.len() < seen.len() {
-                edges.extend(cut.into_iter().map(|key| [query, key]));
+            if matching.len() < seen.len() {
+                edges.extend(matching.into_iter().map(|key| [query, key]));
             }
         }
         edges
@@ -95,8 +95,8 @@ pub(super) fn random_edges(
     for of_query in edges.chunk_by(|a, b| a[0] == b[0]) {
         let query = of_query[0][0];
         let seen = visible(info, head, query, keys);
-        let is_cut = |key: &usize| of_query.iter().any(|edge| edge[1] == *key);
-        let others: Vec<usize> = seen.iter().copied().filter(|key| !is_cut(key)).collect();
+        let is_own = |key: &usize| of_query.iter().any(|edge| edge[1] == *key);
+        let others: Vec<usize> = seen.iter().copied().filter(|key| !is_own(key)).collect();
         let pool = if others.len() >= of_query.len() { others } else { seen };
         let drawn = rng.sample(pool.len(), of_query.len());
         random.extend(drawn.into_iter().map(|place| [query, pool[place]]));
@@ -239,12 +239,12 @@ mod tests {
         for seed in 0..50 {
             let random = random_edges(&edges, &info, HEAD, &words, &mut Rng::new(seed, &[]));
             assert_eq!(random.len(), edges.len());
-            for (cut, random) in edges.iter().zip(&random) {
-                assert!(random[0] == cut[0] && random[1] <= random[0] && random[1] != cut[1]);
+            for (own, random) in edges.iter().zip(&random) {
+                assert!(random[0] == own[0] && random[1] <= random[0] && random[1] != own[1]);
             }
             all.extend(random);
         }
-        // In the end every edge but the one that was cut.
+        // In the end every edge but the one that was knocked out.
         assert_eq!(all.iter().filter(|edge| edge[0] == 5).count(), 5);
     }
 

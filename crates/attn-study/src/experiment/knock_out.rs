@@ -15,10 +15,10 @@ use crate::Error;
 pub struct KnockOut {
     /// The heads.
     pub heads: Vec<HeadId>,
-    /// Which edges.
+    /// The edges.
     pub edges: Edges,
     /// Number of edges that were knocked out of the first head, over all sequences.
-    pub cut: usize,
+    pub edge_count: usize,
     /// The effect.
     pub effect: Effect,
     /// The effects of the same edges in as many random heads, each time others.
@@ -63,8 +63,8 @@ pub struct RandomEdges {
 /// let capture = capturer.capture_lines(sentences().take(8))?;
 /// let heads = [HeadId::new(Attention::DecoderSelf, 1, 2)];
 /// let params = ExperimentParams { random: 2, ..ExperimentParams::default() };
-/// let cut = knock_out(&capturer, capture.sequences(), &heads, &Edges::Offset(-1), &params, &())?;
-/// assert!(cut.cut > 0 && cut.effect.output_change.mean > 0.0);
+/// let found = knock_out(&capturer, capture.sequences(), &heads, &Edges::Offset(-1), &params, &())?;
+/// assert!(found.edge_count > 0 && found.effect.output_change.mean > 0.0);
 /// # Ok::<(), attn_study::Error>(())
 /// ```
 pub fn knock_out(
@@ -77,11 +77,11 @@ pub fn knock_out(
 ) -> Result<KnockOut, Error> {
     let first = *heads.first().ok_or(Error::NoHeads)?;
     let info = capturer.model().info();
-    let cut = sequences
+    let edge_count = sequences
         .iter()
         .map(|sequence| edges.of(info, first, sequence).len())
         .sum();
-    if cut == 0 {
+    if edge_count == 0 {
         return Err(Error::NoEdges {
             edges: edges.to_string(),
             head: first,
@@ -96,8 +96,8 @@ pub fn knock_out(
     let at_random = |draw: usize, index: usize, sequence: &Sequence| -> Vec<Edit> {
         let edit = |(place, &head): (usize, &HeadId)| {
             let mut rng = Rng::new(params.seed, &[3, draw, index, place]);
-            let cut = edges.of(info, head, sequence);
-            edit(head, random_edges(&cut, info, head, sequence, &mut rng))
+            let own = edges.of(info, head, sequence);
+            edit(head, random_edges(&own, info, head, sequence, &mut rng))
         };
         heads.iter().enumerate().map(edit).collect()
     };
@@ -114,7 +114,7 @@ pub fn knock_out(
     Ok(KnockOut {
         heads: heads.to_vec(),
         edges: edges.clone(),
-        cut,
+        edge_count,
         effect: effect.clone(),
         random_heads: random_heads
             .map(|(heads, effect)| RandomHeads::new(heads, effect))

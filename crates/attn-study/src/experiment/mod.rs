@@ -127,7 +127,7 @@ pub struct RandomHeads {
 /// that of `random + 2` runs over them.
 ///
 /// # Errors
-/// [`Error::NoHeads`] without heads, [`Error::NotAPicture`] for images without a known file, those of
+/// [`Error::NoHeads`] without heads, [`Error::NotAnImage`] for images without a known file, those of
 /// [`Interventions::new`](attn_models::intervene::Interventions::new) for heads that do not exist, and of the model's run.
 ///
 /// ```

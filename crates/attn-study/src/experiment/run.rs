@@ -13,7 +13,7 @@ use attn_models::{
 use rayon::prelude::*;
 
 use super::{Distance, Edits, ExperimentParams, Task};
-use crate::{Error, picture::picture_of};
+use crate::{Error, image::image_of};
 
 /// Effect of a change on one sequence.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,7 @@ impl<'a> Runner<'a> {
         for sequence in sequences {
             let sees = capturer.model().vision().is_some();
             runner.items.push(Item {
-                image: sees.then(|| picture_of(sequence)).transpose()?,
+                image: sees.then(|| image_of(sequence)).transpose()?,
                 sequence,
                 encoder: ids(sequence, Side::Encoder),
                 decoder: ids(sequence, Side::Decoder),

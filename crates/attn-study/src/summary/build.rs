@@ -370,7 +370,7 @@ fn heads(summary: &Summary) -> impl Iterator<Item = Section> {
     summary.model.attentions.iter().map(|info| {
         let role = |layer: usize, head: usize| {
             let head = summary.head(HeadId::new(info.attention, layer, head));
-            // That it attends broadly is said of a head of which nothing else is known.
+            // Broad attention is a role only of heads without another one.
             let label = head.and_then(|head| {
                 let other = head.labels.iter().find(|label| label.role != Role::DIFFUSE);
                 other.or(head.labels.first())

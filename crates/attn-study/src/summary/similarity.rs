@@ -1,4 +1,4 @@
-//! Similarity of heads: distances, a map, and groups of which one head may stand for all.
+//! Similarity of heads: distances, a map, and groups that one head may represent.
 
 use attn_analyze::heads::{DivergenceParams, HeadPairs, Role, divergence};
 use attn_core::{Attention, Capture, HeadId, Progress};
@@ -31,7 +31,7 @@ pub struct HeadSimilarity {
     pub places: Vec<[f32; 2]>,
     /// Error of the distances of the map: see [`DistanceMap::stress`].
     pub stress: f64,
-    /// Groups of heads, any two of which are closer than half the median pair. The first head of a group is closest to the
+    /// Groups of heads. Any two heads of a group are closer than half the median pair. The first head of a group is closest to the
     /// others. Candidates for pruning: similar attention does not imply the same output.
     pub groups: Vec<Vec<HeadId>>,
 }

@@ -24,7 +24,7 @@ impl Summary {
             }
             let score = |row: usize| heads[row].scores.get(&id);
             table.numbers(definition.name(), |row| score(row).map(|score| score.value));
-            table.numbers(format!("{} by chance", definition.name()), |row| {
+            table.numbers(format!("{}, chance", definition.name()), |row| {
                 score(row).map(|score| score.baseline())
             });
         }

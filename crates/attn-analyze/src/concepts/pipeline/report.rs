@@ -7,9 +7,9 @@ use crate::concepts::Against;
 
 /// Clusters shown per layer.
 const SHOWN: usize = 12;
-/// Clusters that carried a prediction, per layer.
+/// Clusters listed for a prediction, per layer.
 const CARRIED: usize = 4;
-/// Letters around a quoted word.
+/// Characters of context around a quoted word.
 const REACH: usize = 40;
 
 fn number(against: &Against) -> String {
@@ -50,7 +50,7 @@ impl ConceptStudy {
     pub fn markdown(&self) -> String {
         let names: Vec<&str> = self.models.iter().map(|model| model.model.as_str()).collect();
         let mut out = format!("# Latent concepts of {}\n", names.join(" and "));
-        out += "\nIn brackets: the same with permuted labels, mean ± standard deviation. `aligned` is the share of clusters \
+        out += "\nIn brackets: chance level (permuted labels), mean ± standard deviation. `aligned` is the share of clusters \
                 with one label to at least the threshold, `covered` the share of labels with such a cluster, `score` their \
                 mean.\n";
         for model in &self.models {
@@ -60,7 +60,7 @@ impl ConceptStudy {
             let (before, after) = (&before.model, &after.model);
             let _ = writeln!(
                 out,
-                "\n# {before} against {after}\n\nShare of the clusters of one that are found again in the other.\n\n\
+                "\n# {before} and {after}\n\nShare of clusters of one model that are found in the other.\n\n\
                  | layer | of {before} in {after} | of {after} in {before} |\n|---|---|---|"
             );
             for row in &self.transfer {
@@ -73,15 +73,15 @@ impl ConceptStudy {
     }
 }
 
-/// Every layer of the first model beside every layer of the last.
+/// Every layer of the first model compared with every layer of the last.
 fn between(out: &mut String, study: &ConceptStudy) {
     let (Some(first), Some(last)) = (study.models.first(), study.models.last()) else {
         return;
     };
     let _ = writeln!(
         out,
-        "\n## Layers beside layers\n\nRows: layers of {}. Columns: layers of {}. Share of the row's clusters that are found again in the \
-         column's; in brackets by chance. A cluster of one word is found wherever the word is.\n",
+        "\n## Comparison of layers\n\nRows: layers of {}. Columns: layers of {}. Share of the row's clusters that are found in the \
+         column's; chance levels in brackets. A cluster of one word is found wherever the word occurs.\n",
         first.model, last.model
     );
     let columns = last.layers.iter().map(|layer| format!(" {} |", layer.layer));
@@ -155,14 +155,14 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
     }
 }
 
-/// Which clusters carried one prediction.
+/// Attribution of one prediction to clusters.
 fn prediction(out: &mut String, model: &ConceptSpace) {
     let Some(found) = &model.explanation else { return };
     let _ = writeln!(
         out,
-        "\n## What carried a prediction\n\n> {}\n\n**{}** (probability {:.3}), not {}. Integrated gradients of the difference of the two \
-         logits, {:+.2} here and {:+.2} for padding alone, summed over the words of each cluster; {:.1} % of it is missed by the \
-         integral. Positive: speaks for {}. \\*: a word that was left out of the clustering; it counts for the cluster with the nearest \
+        "\n## Attribution of a prediction\n\n> {}\n\n**{}** (probability {:.3}), not {}. Integrated gradients of the difference of the two \
+         logits, {:+.2} here and {:+.2} for padding alone, summed over the words of each cluster; completeness gap {:.1} %. \
+         Positive weights support {}. \\*: a word outside the clustering; it counts for the cluster with the nearest \
          mean.\n",
         model
             .text
@@ -177,7 +177,7 @@ fn prediction(out: &mut String, model: &ConceptSpace) {
         100.0 * found.gap,
         found.class,
     );
-    *out += "| layer | cluster | its words here | weight | share |\n|---|---|---|---|---|\n";
+    *out += "| layer | cluster | words in this sentence | weight | share |\n|---|---|---|---|---|\n";
     for (layer, carried) in model.layers.iter().zip(&found.layers) {
         for part in carried.clusters.iter().take(CARRIED) {
             let word = |&at: &usize| {
@@ -200,7 +200,7 @@ fn prediction(out: &mut String, model: &ConceptSpace) {
         let outside = 100.0 * carried.outside;
         let _ = writeln!(
             out,
-            "| {} | in no cluster (special tokens) | | | {outside:.0} % |",
+            "| {} | no cluster (special tokens) | | | {outside:.0} % |",
             layer.layer
         );
     }
@@ -226,8 +226,7 @@ fn clusters(out: &mut String, layer: &ConceptLayer, model: &ConceptSpace) {
 }
 
 impl ConceptSpace {
-    /// A word in its sentence: about `reach` letters before it, the word, as many after it. `None` for a word that the text
-    /// lacks.
+    /// A word in its sentence: about `reach` characters before, the word, as many after. `None` for a word outside the text.
     pub fn excerpt(&self, word: usize, reach: usize) -> Option<[String; 3]> {
         let word = self.words.words.get(word)?;
         let sentence = self.text.sentences.get(word.sentence)?;
@@ -235,7 +234,7 @@ impl ConceptSpace {
     }
 }
 
-/// A place of a text with whole words of about `reach` letters on each side: before it, it, after it.
+/// A place of a text with whole words of about `reach` characters on each side: before, place, after.
 ///
 /// ```
 /// use attn_analyze::concepts::excerpt;

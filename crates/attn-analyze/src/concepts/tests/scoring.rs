@@ -17,7 +17,7 @@ fn plain() -> AlignParams {
     }
 }
 
-/// Three clusters: 10 words of which 9 are nouns; 4 verbs; 5 words of which 3 have no tag.
+/// Three clusters: 10 words with 9 nouns; 4 verbs; 5 words, 3 of them without a tag.
 fn example() -> (Partition, LabelSet, Vec<String>) {
     let clusters: Vec<usize> = [vec![0; 10], vec![1; 4], vec![2; 5]].concat();
     let mut tags = vec![vec!["NOUN"]; 9];

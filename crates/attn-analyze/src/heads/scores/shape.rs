@@ -88,7 +88,7 @@ impl HeadScore for ShapeScore {
         })
     }
 
-    /// Entropy is itself a scale to 1, of which uniform attention has all; keys are a share of the visible ones.
+    /// Entropy is relative to that of uniform attention, at most 1; keys are a share of the visible ones.
     fn strength(&self, score: &Score) -> f64 {
         match self.kind {
             Kind::Entropy => score.value.clamp(0.0, 1.0),

@@ -18,7 +18,7 @@ impl Head {
         for (i, label) in self.labels.iter().enumerate() {
             let shown = marked.get(i).copied();
             let drawn = kept.is_none_or(|kept| kept[i]);
-            // A patch says what it is; only what is brought out is named too.
+            // Patches show themselves; only highlighted ones have labels.
             let says_itself = shows_patches && shown != Some(true);
             if shown == Some(false) || says_itself || !drawn || self.is_hidden(i, point_colors) {
                 continue;

@@ -69,7 +69,7 @@ pub fn drawing_order(
     let keys = points - queries;
     let (mut query, mut key) = (0, 0);
     (0..points).map(move |_| {
-        // Whoever is behind its share goes next.
+        // The one furthest below its share goes next.
         let query_next = key == keys || (query < queries && (2 * query + 1) * keys <= (2 * key + 1) * queries);
         if query_next {
             query += 1;
@@ -81,12 +81,12 @@ pub fn drawing_order(
     })
 }
 
-/// Least opacity of a point of such a crowd, before the crowd steps back: single points stay visible. What lies on top of
+/// Least opacity of a point of such a crowd, before the crowd is dimmed: single points stay visible. What lies on top of
 /// each other adds up no further than the crowd's own opacity.
 const SEEN: f32 = 0.6;
 
-/// Gives a layer its points, those that are brought out in front of the others. A crowd out of which something is brought
-/// steps back as a whole and keeps the layer's place; `layer` is then the one in front of it, with the labels.
+/// Gives a layer its points, highlighted ones in front of the others. A crowd with highlights
+/// is dimmed as a whole and keeps the layer's place; `layer` is then the one in front of it, with the labels.
 pub fn add_points(
     scene: &mut Scene,
     layer: &mut Layer,
@@ -109,7 +109,7 @@ pub fn add_points(
     layer.blending = Blending::Mixed {
         opacity: scene.dimmed_opacity(),
     };
-    // What is brought out is solid and does not heed it.
+    // Highlighted points are opaque regardless.
     for panel in &mut scene.panels {
         panel.point_opacity = panel.point_opacity.max(SEEN);
     }
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn few_points_all_stay_and_crowds_are_thinned_alike() {
+    fn few_points_all_stay_and_crowds_are_thinned_evenly() {
         let values: Vec<f32> = (0..20_000_u16)
             .flat_map(|i| [f32::from(i % 100), f32::from(i / 100)])
             .collect();

@@ -1,5 +1,4 @@
-//! Pictures of their own: what a person drew around or searched for, and what the heads of a layer write. Buttons among the tools, and a
-//! window over the others.
+//! Insets: a projection of selected points or of search matches, and the values of a layer's heads. Buttons and a window.
 
 use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
@@ -11,19 +10,19 @@ use eframe::egui::{Button, Id, Ui, Window, vec2};
 
 use crate::{export, pictures, side::Side};
 
-/// Such a picture: its title, its file's name, and whether what is searched for elsewhere is searched for here.
-pub(crate) struct Apart {
+/// An inset: its title, its file name, and whether it follows the search of the main plot.
+pub(crate) struct Inset {
     title: String,
     file_name: String,
     searched: bool,
     plot: Box<dyn Plot>,
 }
 
-impl Apart {
+impl Inset {
     fn points(study: Study, subset: Subset) -> Self {
         let head = subset.head();
         Self {
-            title: format!("Some points of {}", study.capture().model().head_name(head)),
+            title: format!("Selected points of {}", study.capture().model().head_name(head)),
             file_name: format!("points-{}", pictures::file_name(&study, head)),
             searched: false,
             plot: Box::new(deferred(move |view| subset.plot(&study, view))),
@@ -33,9 +32,9 @@ impl Apart {
     fn values(study: Study, values: LayerValues) -> Self {
         let name = |head: HeadId| study.capture().model().head_name(head);
         let title = match values.heads() {
-            [first, .., last] => format!("What {} to {} write", name(*first), name(*last)),
+            [first, .., last] => format!("Values written by {} to {}", name(*first), name(*last)),
             heads => format!(
-                "What {} writes",
+                "Values written by {}",
                 heads.first().map_or_else(String::new, |head| name(*head))
             ),
         };
@@ -49,28 +48,28 @@ impl Apart {
     }
 }
 
-/// One on view.
+/// A shown inset.
 pub(crate) struct Shown {
-    apart: Apart,
+    inset: Inset,
     view: ViewState,
     picture: SceneView,
 }
 
 impl Shown {
-    pub(crate) fn new(apart: Apart, state: &RenderState) -> Self {
+    pub(crate) fn new(inset: Inset, state: &RenderState) -> Self {
         Self {
-            apart,
+            inset,
             view: ViewState::default(),
-            picture: SceneView::new(state, "a picture of its own"),
+            picture: SceneView::new(state, "inset"),
         }
     }
 
-    /// Themes and colours are those of the other pictures; what is chosen by number is other points here. Points that were searched for
-    /// all match.
+    /// Takes theme and colors from the main plot. Selections stay its own, since its points have other numbers; so does the search
+    /// where all points match.
     fn follow(&mut self, view: &ViewState) {
         let own = self.view.shared.clone();
         self.view.shared = Shared {
-            search: if self.apart.searched {
+            search: if self.inset.searched {
                 view.shared.search.clone()
             } else {
                 own.search
@@ -83,7 +82,7 @@ impl Shown {
     }
 }
 
-/// The head and the points that are spoken of: what was drawn around, else what the search finds in the open head.
+/// The chosen head and points: the selection, else the search matches in the open head.
 fn chosen(side: &Side) -> Option<(HeadId, Vec<u32>)> {
     let study = side.study.as_ref()?;
     let drawn: Vec<u32> = side.view.shared.selected.ids().collect();
@@ -95,38 +94,40 @@ fn chosen(side: &Side) -> Option<(HeadId, Vec<u32>)> {
     (!ids.is_empty() && study.projection(head).is_ok()).then_some((head, ids))
 }
 
-/// The buttons.
+/// Buttons that open insets.
 pub(crate) fn offer(ui: &mut Ui, side: &mut Side) {
     let chosen = chosen(side);
     let button = ui
-        .add_enabled(chosen.is_some(), Button::new("These alone"))
-        .on_hover_text("Lays out what you drew around, or what the search finds in the open head, by itself")
-        .on_disabled_hover_text("Draw around points (b or l), or open a head and search");
+        .add_enabled(chosen.is_some(), Button::new("Project selection"))
+        .on_hover_text("Projects only the selected points, or the search matches in the open head")
+        .on_disabled_hover_text("Select points with a box (b) or a lasso (l), or open a head and search");
     if let (true, Some((head, ids))) = (button.clicked(), chosen) {
-        side.apart(move |study, _, progress| Ok(Apart::points(study.clone(), study.subset(head, ids, progress)?)));
+        side.make_inset(move |study, _, progress| Ok(Inset::points(study.clone(), study.subset(head, ids, progress)?)));
     }
     let layer = side.view.open.filter(|_| side.capturer.is_some());
     let button = ui
-        .add_enabled(layer.is_some(), Button::new("Values"))
-        .on_hover_text("Lays out what all heads of the open head's layer write: their values in one space")
-        .on_disabled_hover_text("Open a head of a model: a capture alone has no output projections");
+        .add_enabled(layer.is_some(), Button::new("Project values"))
+        .on_hover_text("Projects the values of all heads of the open head's layer, in one space")
+        .on_disabled_hover_text(
+            "Open a head of a model: values need its output matrices, which a capture does not hold",
+        );
     if let (true, Some(head)) = (button.clicked(), layer) {
-        side.apart(move |study, capturer, progress| {
-            let capturer = capturer.ok_or("the values of a layer: expected a model, found a capture alone")?;
+        side.make_inset(move |study, capturer, progress| {
+            let capturer = capturer.ok_or("values of a layer: expected a model, found only a capture")?;
             let weights = capturer.model().head_weights()?;
             let values = study.layer_values(head.attention, head.layer, &weights, progress)?;
-            Ok(Apart::values(study.clone(), values))
+            Ok(Inset::values(study.clone(), values))
         });
     }
 }
 
-/// The window.
+/// Shows the window of the inset.
 pub(crate) fn show(ui: &Ui, side: &mut Side) {
-    let Some(shown) = &mut side.shown_apart else { return };
+    let Some(shown) = &mut side.shown_inset else { return };
     shown.follow(&side.view);
     let (mut open, mut asked) = (true, None);
-    Window::new(shown.apart.title.as_str())
-        .id(Id::unique("apart"))
+    Window::new(shown.inset.title.as_str())
+        .id(Id::unique("inset"))
         .open(&mut open)
         .default_pos([290.0, 60.0])
         .default_size([620.0, 580.0])
@@ -134,14 +135,14 @@ pub(crate) fn show(ui: &Ui, side: &mut Side) {
             asked = export::menu(ui);
             let size = vec2(ui.available_width().max(300.0), ui.available_height().max(300.0));
             ui.allocate_ui(size, |ui| {
-                shown.picture.show(ui, &mut shown.view, &shown.apart.plot);
+                shown.picture.show(ui, &mut shown.view, &shown.inset.plot);
             });
         });
     if let Some(format) = asked {
-        let (name, plot) = (&shown.apart.file_name, &shown.apart.plot);
+        let (name, plot) = (&shown.inset.file_name, &shown.inset.plot);
         side.written = export::write(&side.out, name, format, plot, &shown.view, &shown.picture);
     }
     if !open {
-        side.shown_apart = None;
+        side.shown_inset = None;
     }
 }

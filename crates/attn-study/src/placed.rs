@@ -1,5 +1,4 @@
-//! A text typed on the fly, placed into the pictures that are there: where would its tokens land in this head? Nothing that is
-//! drawn moves for it.
+//! New points: the tokens of a new sequence, placed into the existing projection of a head. No other point moves.
 
 use attn_core::{Capture, HeadId, Progress};
 use attn_project::{
@@ -12,13 +11,13 @@ use ndarray::Array2;
 
 use crate::{Error, Study};
 
-/// Text size of a guest's labels in an open head, in layout units.
+/// Text size of labels in an open head, in layout units.
 const LABEL: f32 = 11.0;
-/// Weakest attention that is drawn as a line, and lines per query, as in the single view.
+/// Weakest attention that is drawn as a line, and limit of lines per query, as in the plot of one head.
 const LEAST: f32 = 0.05;
 const LINES: usize = 2;
 
-/// What places new tokens into one head's picture. Making it reads the head's vectors once; placing is then quick.
+/// Places new sequences into the projection of one head. Making it reads the head's vectors once; placing is then fast.
 #[derive(Debug, Clone)]
 pub struct Placer {
     head: HeadId,
@@ -26,9 +25,9 @@ pub struct Placer {
     normalization: Normalization,
 }
 
-/// The tokens of a sequence in one head's picture.
+/// The tokens of a new sequence in the projection of one head.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Guest {
+pub struct PlacedTokens {
     /// The head.
     pub head: HeadId,
     /// Coordinates of the queries, `[query, axis]`.
@@ -44,7 +43,7 @@ pub struct Guest {
 }
 
 impl Study {
-    /// Prepares a projected head for guests.
+    /// Prepares a projected head for new points.
     ///
     /// # Errors
     /// [`Error::NotProjected`], and those of [`FittedProjection::new`].
@@ -59,8 +58,8 @@ impl Study {
     /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
     /// let study = Study::project(capturer.capture_lines(sentences().take(20))?, &params, &())?;
     /// let head = study.ranking()[0];
-    /// let guest = study.placer(head, &())?.place(&capturer.capture_text("the dog sleeps .")?, 0, &())?;
-    /// assert_eq!(guest.queries.dim(), (guest.query_texts.len(), 2));
+    /// let placed = study.placer(head, &())?.place(&capturer.capture_text("the dog sleeps .")?, 0, &())?;
+    /// assert_eq!(placed.queries.dim(), (placed.query_texts.len(), 2));
     /// # Ok::<(), attn_study::Error>(())
     /// ```
     pub fn placer(&self, head: HeadId, progress: &dyn Progress) -> Result<Placer, Error> {
@@ -82,7 +81,7 @@ impl Study {
 }
 
 impl Placer {
-    /// The head it places into.
+    /// The head.
     pub fn head(&self) -> HeadId {
         self.head
     }
@@ -91,7 +90,7 @@ impl Placer {
     ///
     /// # Errors
     /// [`Error::Core`] if the capture has no such head or sequence, [`Error::Project`] if its head has another dimension.
-    pub fn place(&self, capture: &Capture, sequence: usize, progress: &dyn Progress) -> Result<Guest, Error> {
+    pub fn place(&self, capture: &Capture, sequence: usize, progress: &dyn Progress) -> Result<PlacedTokens, Error> {
         let head = self.head;
         let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
         // Checks head and sequence first.
@@ -112,7 +111,7 @@ impl Placer {
         let item = &capture.sequences()[sequence];
         let texts = |side| item.tokens(side).iter().map(|token| token.text.clone()).collect();
         let count = attention.nrows();
-        Ok(Guest {
+        Ok(PlacedTokens {
             head,
             queries: placed.slice(ndarray::s![..count, ..]).to_owned(),
             keys: placed.slice(ndarray::s![count.., ..]).to_owned(),
@@ -123,9 +122,9 @@ impl Placer {
     }
 }
 
-impl Guest {
-    /// Draws it over a scene that has its head, the matrix or the open head: squares in the colours of queries and keys; in an open
-    /// head also its words and its attention lines.
+impl PlacedTokens {
+    /// Draws the tokens over a scene of the matrix or of the open head: squares in the colors of queries and keys. An open head
+    /// also shows their texts and attention lines.
     pub fn draw(&self, scene: &mut Scene, colors: &Colors) {
         let Some(index) = scene.panel_of(self.head) else { return };
         let Ok(panel) = u16::try_from(index) else { return };
@@ -147,7 +146,7 @@ impl Guest {
                         .shaped(Shape::Square)
                         .sized(size)
                 };
-                // A rim sets it off from the points it lies among.
+                // A rim sets it off from other points.
                 layer.points.push(mark(colors.text, size * 1.35));
                 layer.points.push(mark(color, size));
                 if alone {

@@ -1,4 +1,4 @@
-//! The picture behind a captured sequence, as pixels to draw on, and the patches of all pictures on one sheet.
+//! The image of a captured sequence, and a sheet of the patches of all images.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,29 +8,29 @@ use attn_render::{Image, PatchStyle, Patches};
 
 use crate::{Error, Study, patches::sampled};
 
-/// Pixels of a patch's side on the sheet, at most: more than a patch has on a screen.
+/// Limit of pixels per side of a patch on the sheet: more than a patch has on a screen.
 const SIDE: u32 = 16;
-/// Patches side by side on the sheet, and its height in pixels at most: every device takes such a picture.
+/// Patches per row of the sheet, and limit of its height in pixels: every device takes a texture of this size.
 const ACROSS: usize = 256;
 const HEIGHT: usize = 8192;
 
 /// The image of a sequence: in memory, or its file.
-pub(crate) fn picture_of(sequence: &Sequence) -> Result<InputImage, Error> {
+pub(crate) fn image_of(sequence: &Sequence) -> Result<InputImage, Error> {
     let image = sequence.image.as_ref();
     let data = image.and_then(|image| image.data.as_ref());
     let path = image.and_then(|image| image.path.clone());
     match (data, path) {
         (Some(data), _) => Ok(InputImage::memory(sequence.name.clone(), data.bytes().to_vec())),
         (None, Some(path)) => Ok(path.into()),
-        (None, None) => Err(Error::NotAPicture {
+        (None, None) => Err(Error::NotAnImage {
             sequence: sequence.name.clone(),
         }),
     }
 }
 
-/// Reads a sequence's picture again.
-pub(crate) fn load_picture(sequence: &Sequence) -> Result<Arc<Image>, Error> {
-    let pixels = picture_of(sequence)?.decode()?.into_rgba8();
+/// Reads the image of a sequence.
+pub(crate) fn load_image(sequence: &Sequence) -> Result<Arc<Image>, Error> {
+    let pixels = image_of(sequence)?.decode()?.into_rgba8();
     Ok(Arc::new(Image::new(
         pixels.width(),
         pixels.height(),
@@ -38,7 +38,7 @@ pub(crate) fn load_picture(sequence: &Sequence) -> Result<Arc<Image>, Error> {
     )?))
 }
 
-/// The patches that were drawn last, by the side of their tokens.
+/// The last sheet, with the sides of its tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Sheet(Mutex<Option<(Side, Side, Patches)>>);
 
@@ -50,9 +50,9 @@ impl Clone for Sheet {
 }
 
 impl Study {
-    /// The patches of a head's points, all pictures on one sheet; `None` where tokens are words.
+    /// The patches of a head's points, all images on one sheet; `None` for text.
     pub(crate) fn patches(&self, head: HeadId, style: PatchStyle) -> Result<Option<Patches>, Error> {
-        if !self.is_picture(0) {
+        if !self.is_image(0) {
             return Ok(None);
         }
         let sides = (head.attention.query_side(), head.attention.key_side());
@@ -84,7 +84,7 @@ impl Study {
         let mut parts: Vec<[u16; 4]> = Vec::new();
         for tokens in sides {
             for sequence in drawn() {
-                let picture = load_picture(sequence)?;
+                let image = load_image(sequence)?;
                 let grid = sequence
                     .image
                     .as_ref()
@@ -94,7 +94,7 @@ impl Study {
                         parts.push([0; 4]);
                         continue;
                     };
-                    let cell = sampled(&picture, grid, patch, most);
+                    let cell = sampled(&image, grid, patch, most);
                     let pixels = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
                     let (left, top) = (cells.len() % ACROSS * side, cells.len() / ACROSS * side);
                     parts.push([left, top, cell.0 as usize, cell.1 as usize].map(pixels));

@@ -1,4 +1,4 @@
-//! A model over its training: the same heads in several checkpoints, in pictures that can be compared, and how far each moves.
+//! Checkpoints of a training run: the same heads with aligned layouts, and the movement of each head.
 
 use std::fmt::Write as _;
 
@@ -14,42 +14,42 @@ use serde::Serialize;
 
 use crate::{Error, Study, TokenFilter};
 
-/// One study per step of a training, whose pictures belong together.
+/// One study per checkpoint of a training run, with aligned layouts.
 #[derive(Debug, Clone)]
-pub struct Steps {
+pub struct Checkpoints {
     studies: Vec<Study>,
     moved: Vec<HeadMovement>,
 }
 
-/// A training at a step, or between two: see [`Steps::at`].
+/// A training run at a checkpoint or between two: see [`Checkpoints::at`].
 #[derive(Debug, Clone, Copy)]
-pub struct AtStep<'a> {
-    steps: &'a Steps,
-    step: f32,
+pub struct AtCheckpoint<'a> {
+    checkpoints: &'a Checkpoints,
+    at: f32,
 }
 
-impl AtStep<'_> {
-    /// The study of the nearest step.
+impl AtCheckpoint<'_> {
+    /// The study of the nearest checkpoint.
     fn nearest(&self) -> Option<&Study> {
-        self.steps.studies.get(self.step.round() as usize)
+        self.checkpoints.studies.get(self.at.round() as usize)
     }
 }
 
-impl Plot for AtStep<'_> {
+impl Plot for AtCheckpoint<'_> {
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> attn_render::Result<Scene> {
-        let before = self.step.floor() as usize;
-        let Some(study) = self.steps.studies.get(before) else {
+        let before = self.at.floor() as usize;
+        let Some(study) = self.checkpoints.studies.get(before) else {
             return Ok(Scene::new(size, state.colors().background));
         };
         let scene = study.scene(state, size)?;
-        let share = self.step - before as f32;
-        match self.steps.studies.get(before + 1) {
+        let share = self.at - before as f32;
+        match self.checkpoints.studies.get(before + 1) {
             Some(after) if share > 0.0 => Ok(Transition::new(&scene, after.scene(state, size)?, state).at(share)),
             _ => Ok(scene),
         }
     }
 
-    /// The numbers of the nearest step.
+    /// The numbers of the nearest checkpoint.
     fn table(&self, state: &ViewState) -> attn_render::Result<Table> {
         self.nearest()
             .map_or_else(|| Ok(Table::default()), |study| study.table(state))
@@ -64,19 +64,19 @@ impl Plot for AtStep<'_> {
     }
 }
 
-/// How far a head goes from each step to the next.
+/// Movement of a head from each checkpoint to the next.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HeadMovement {
-    /// Which head.
+    /// The head.
     pub head: HeadId,
-    /// How far the points of its picture move, as a share of the picture's size; see [`Movement::relative`].
+    /// Mean distance that its points move, as a share of the plot's size; see [`Movement::relative`].
     pub moved: Vec<f32>,
-    /// How far its attention moves: mean Jensen-Shannon divergence in bits of the rows, 0 for equal, 1 for rows that share no key.
+    /// Change of its attention: mean Jensen-Shannon divergence of the rows in bits, 0 for equal, 1 for rows that share no key.
     pub attention: Vec<f32>,
 }
 
-impl Steps {
-    /// Steps without projections yet: captures of the same sequences, in the order of the training.
+impl Checkpoints {
+    /// Checkpoints without projections yet: captures of the same sequences, in the order of training.
     ///
     /// # Errors
     /// Those of [`Study::new`].
@@ -88,39 +88,39 @@ impl Steps {
         })
     }
 
-    /// Projects every head of all steps together.
+    /// Projects every head at all checkpoints together.
     ///
     /// ```
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
     /// use attn_project::{AtlasParams, pca::Pca};
-    /// use attn_study::Steps;
+    /// use attn_study::Checkpoints;
     ///
     /// let mut captures = Vec::new();
     /// for model in attn_embedded::SENTIMENT_EPOCHS {
     ///     captures.push(Capturer::load(&model.checkpoint()?)?.capture_lines(sentences().take(10))?);
     /// }
     /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
-    /// let steps = Steps::project(captures, &params, &())?;
-    /// assert_eq!((steps.studies().len(), steps.movements().len()), (4, 16));
+    /// let checkpoints = Checkpoints::project(captures, &params, &())?;
+    /// assert_eq!((checkpoints.studies().len(), checkpoints.movements().len()), (4, 16));
     /// # Ok::<(), attn_study::Error>(())
     /// ```
     ///
     /// # Errors
     /// Those of [`atlas_checkpoints`] and [`divergence_between`]: other sequences, a cancellation.
     pub fn project(captures: Vec<Capture>, params: &AtlasParams, progress: &dyn Progress) -> Result<Self, Error> {
-        let mut steps = Self::new(captures, params)?;
+        let mut checkpoints = Self::new(captures, params)?;
         let heads = std::cell::RefCell::new(Vec::new());
         let collect = |head| heads.borrow_mut().push(head);
-        steps.project_heads(&collect, progress)?;
+        checkpoints.project_heads(&collect, progress)?;
         for head in heads.into_inner() {
-            steps.insert(head);
+            checkpoints.insert(head);
         }
-        steps.compare(progress)?;
-        Ok(steps)
+        checkpoints.compare(progress)?;
+        Ok(checkpoints)
     }
 
-    /// Projects every head and hands each over when it is done, for [`insert`](Self::insert).
+    /// Projects every head and passes each to `on_head` when it is done, for [`insert`](Self::insert).
     ///
     /// # Errors
     /// Those of [`atlas_checkpoints`].
@@ -137,11 +137,11 @@ impl Steps {
         }
     }
 
-    /// Adds a head to all steps.
+    /// Adds a head to all checkpoints.
     pub fn insert(&mut self, head: HeadCheckpoints) {
         let Some(id) = head.head() else { return };
-        for (study, step) in self.studies.iter_mut().zip(head.checkpoints) {
-            study.insert(step);
+        for (study, checkpoint) in self.studies.iter_mut().zip(head.checkpoints) {
+            study.insert(checkpoint);
         }
         let moved = head
             .movements
@@ -157,7 +157,7 @@ impl Steps {
         self.moved.sort_by_key(|moved| moved.head);
     }
 
-    /// Measures how far the attention of the heads that are there moves from step to step.
+    /// Measures the change of attention of the heads so far, from each checkpoint to the next.
     ///
     /// # Errors
     /// Those of [`divergence_between`].
@@ -174,17 +174,17 @@ impl Steps {
         Ok(())
     }
 
-    /// The studies, a step each.
+    /// The studies, one per checkpoint.
     pub fn studies(&self) -> &[Study] {
         &self.studies
     }
 
-    /// How far each head goes, in the order of the model.
+    /// Movement of each head, in the order of the model.
     pub fn movements(&self) -> &[HeadMovement] {
         &self.moved
     }
 
-    /// Brings a column to all steps; see [`Study::add_column`].
+    /// Adds a column to all checkpoints; see [`Study::add_column`].
     ///
     /// # Errors
     /// Those of [`Study::add_column`].
@@ -194,7 +194,7 @@ impl Steps {
             .try_for_each(|study| study.add_column(column.clone()))
     }
 
-    /// Says which tokens are drawn; see [`Study::set_filter`].
+    /// Sets the filter of drawn tokens; see [`Study::set_filter`].
     ///
     /// # Errors
     /// Those of [`Study::set_filter`].
@@ -204,50 +204,50 @@ impl Steps {
             .try_for_each(|study| study.set_filter(filter.clone()))
     }
 
-    /// The plot of a state at a step, counted from 0. Between two steps points are on their way from one to the other.
-    pub fn at(&self, step: f32) -> AtStep<'_> {
+    /// The plot at a checkpoint, counted from 0. Between two checkpoints, points are interpolated.
+    pub fn at(&self, checkpoint: f32) -> AtCheckpoint<'_> {
         let last = self.studies.len().saturating_sub(1);
-        let step = if step.is_nan() { 0.0 } else { step };
-        AtStep {
-            steps: self,
-            step: step.clamp(0.0, last as f32),
+        let at = if checkpoint.is_nan() { 0.0 } else { checkpoint };
+        AtCheckpoint {
+            checkpoints: self,
+            at: at.clamp(0.0, last as f32),
         }
     }
 
-    /// How far heads go, a row per head: see [`HeadMovement`].
+    /// Movement of heads, a row per head: see [`HeadMovement`].
     pub fn table(&self) -> Table {
         let mut table = Table::new(self.moved.len());
         let model = self.studies.first().map(|study| study.capture().model());
         table.texts("head", |row| {
             model.map_or_else(String::new, |model| model.head_name(self.moved[row].head))
         });
-        for step in 1..self.studies.len() {
-            let next = step + 1;
-            let moved = |row: usize| self.moved[row].moved.get(step - 1).copied();
-            table.numbers(format!("picture {step} to {next}"), moved);
-            let attention = |row: usize| self.moved[row].attention.get(step - 1).copied();
-            table.numbers(format!("attention {step} to {next}"), attention);
+        for from in 1..self.studies.len() {
+            let next = from + 1;
+            let moved = |row: usize| self.moved[row].moved.get(from - 1).copied();
+            table.numbers(format!("points {from} to {next}"), moved);
+            let attention = |row: usize| self.moved[row].attention.get(from - 1).copied();
+            table.numbers(format!("attention {from} to {next}"), attention);
         }
         table
     }
 
-    /// The table of how far heads go, as Markdown.
+    /// The table of movements as Markdown.
     pub fn markdown(&self) -> String {
         let names: Vec<&str> = self
             .studies
             .iter()
             .map(|study| study.capture().model().name.as_str())
             .collect();
-        let mut page = format!("# Heads over {} steps\n\n", names.len());
+        let mut page = format!("# Heads at {} checkpoints\n\n", names.len());
         for (number, name) in names.iter().enumerate() {
             let _ = writeln!(page, "{}. {name}", number + 1);
         }
         page.push_str(
-            "\nPicture: how far points move, as a share of the picture's size (about 1.4 for unrelated pictures). Attention: mean \
-             Jensen-Shannon divergence in bits (0 for equal rows, 1 for rows that share no key).\n\n| head |",
+            "\nPoints: mean distance that points move, as a share of the plot's size (about 1.4 for unrelated layouts). Attention: \
+             mean Jensen-Shannon divergence in bits (0 for equal rows, 1 for rows that share no key).\n\n| head |",
         );
-        let pairs: Vec<String> = (1..names.len()).map(|step| format!("{step} → {}", step + 1)).collect();
-        for what in ["picture", "attention"] {
+        let pairs: Vec<String> = (1..names.len()).map(|from| format!("{from} → {}", from + 1)).collect();
+        for what in ["points", "attention"] {
             for pair in &pairs {
                 let _ = write!(page, " {what} {pair} |");
             }
