@@ -48,8 +48,8 @@ pub use attn_render as render;
 pub use attn_study as study;
 #[cfg(feature = "study")]
 pub use attn_study::{
-    Ablation, ColumnKind, Contrast, Dataset, Edges, Error, ExperimentParams, Guest, HeadContrast, HeadMovement,
-    HeadReport, HeadSummary, KnockOut, LayerValues, Place, Placer, Report, SequenceColumn, SequenceRollout, Steps,
-    Study, Subset, Summary, SummaryParams, TextParams, TokenColumn, TokenFilter, Weighting, ablate, class_prediction,
-    intervene, knock_out, read_again,
+    Ablation, ColumnKind, Contrast, Dataset, Edges, Error, ExperimentParams, Gallery, GalleryParams, Guest,
+    HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut, LayerValues, Opened, Place, Placer, Placers, Report,
+    SequenceColumn, SequenceRollout, Source, Steps, Study, Subset, Summary, SummaryParams, TextParams, TokenColumn,
+    TokenFilter, Weighting, ablate, class_prediction, intervene, knock_out, read_again, read_typed,
 };
