@@ -51,7 +51,7 @@ pub use contour::{Contour, density_contours};
 pub use control::{Controller, Event, Input, Key, Tool};
 pub use error::{Error, Result};
 #[cfg(all(feature = "svg", feature = "wgpu"))]
-pub use export::{Exporter, Format, write_plot};
+pub use export::{Exporter, Format, write_plot, write_table};
 pub use geometry::{Bounds, Rect, Transform};
 #[cfg(feature = "wgpu")]
 pub use headless::Headless;
