@@ -6,10 +6,11 @@ use attn_sdk::{
     LayerValues, Study, Subset,
     core::HeadId,
     render::{Plot, Shared, ViewState, deferred},
+    study::gallery::{head_file_name, values_file_name},
 };
 use eframe::egui::{Button, Id, Ui, Window, vec2};
 
-use crate::{export, pictures, side::Side};
+use crate::{export, side::Side};
 
 /// Such a picture: its title, its file's name, and whether what is searched for elsewhere is searched for here.
 pub(crate) struct Apart {
@@ -24,7 +25,7 @@ impl Apart {
         let head = subset.head();
         Self {
             title: format!("Some points of {}", study.capture().model().head_name(head)),
-            file_name: format!("points-{}", pictures::file_name(&study, head)),
+            file_name: format!("points-{}", head_file_name(&study, head)),
             searched: false,
             plot: Box::new(deferred(move |view| subset.plot(&study, view))),
         }
@@ -42,7 +43,7 @@ impl Apart {
         let first = values.heads().first();
         Self {
             title,
-            file_name: first.map_or_else(|| "values".into(), |head| pictures::layer_name(&study, *head)),
+            file_name: first.map_or_else(|| "values".into(), |head| values_file_name(&study, *head)),
             searched: true,
             plot: Box::new(deferred(move |_| values.plot(&study))),
         }

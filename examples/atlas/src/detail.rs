@@ -6,10 +6,11 @@ use attn_sdk::{
     SequenceRollout, Study, Summary,
     core::{Attention, HeadId},
     render::{Event, Pick, Plot, ViewState, deferred},
+    study::gallery::head_file_name,
 };
 use eframe::egui::{RichText, ScrollArea, Ui, vec2};
 
-use crate::{export, pictures, side::Side};
+use crate::{export, side::Side};
 
 /// Height of a token's row in the sentence, and of what stands around the rows.
 const ROW: f32 = 22.0;
@@ -113,7 +114,7 @@ fn plot<'a>(
     rollout: Option<&'a SequenceRollout>,
     (head, marked, sequence, kind): Shows,
 ) -> Option<(String, Box<dyn Plot + 'a>)> {
-    let (name, number) = (pictures::file_name(study, head), sequence + 1);
+    let (name, number) = (head_file_name(study, head), sequence + 1);
     Some(match kind {
         Kind::Sequence if study.is_picture(sequence) => (
             format!("image-{name}-of-{number}"),

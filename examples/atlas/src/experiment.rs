@@ -1,120 +1,21 @@
-//! Experiments on heads: command-line options, buttons beside the heads, and results.
-
-use std::{error::Error, path::Path};
+//! Experiments on heads: buttons beside the heads, and results.
 
 use attn_sdk::{
-    Ablation, Edges, ExperimentParams, KnockOut, Progress, Study, ablate,
-    core::{HeadId, LayerHead, Sequence, files::write_atomically},
-    knock_out,
-    models::Capturer,
-    study::experiment::{Distance, Effect, Estimate},
+    Edges, Study,
+    core::{HeadId, Sequence},
+    study::experiment::{Answer, Question},
 };
 use eframe::egui::{ComboBox, RichText, TextEdit, Ui};
 
-use examples_common::Terminal;
-
-use crate::{options::Options, pictures, side::Side};
+use crate::side::Side;
 
 /// Sequences that a question is tried on.
 const TRIED: usize = 100;
 /// So many heads are named where they are not beside the answer.
 const NAMED: usize = 4;
 
-/// What is taken away.
-#[derive(Clone, PartialEq)]
-pub(crate) struct Question {
-    pub(crate) heads: Vec<HeadId>,
-    /// Only these edges; `None` for the heads as a whole.
-    pub(crate) edges: Option<Edges>,
-}
-
-/// What that does.
-pub(crate) enum Answer {
-    Ablation(Ablation),
-    KnockOut(KnockOut),
-}
-
 /// A question with what was found.
 pub(crate) type Answered = (Question, Result<Answer, attn_sdk::Error>);
-
-impl Question {
-    pub(crate) fn answer(
-        &self,
-        capturer: &Capturer,
-        sequences: &[Sequence],
-        progress: &dyn Progress,
-    ) -> Result<Answer, attn_sdk::Error> {
-        let params = ExperimentParams::default();
-        Ok(match &self.edges {
-            None => Answer::Ablation(ablate(capturer, sequences, &self.heads, &params, progress)?),
-            Some(edges) => Answer::KnockOut(knock_out(capturer, sequences, &self.heads, edges, &params, progress)?),
-        })
-    }
-}
-
-impl Answer {
-    fn effect(&self) -> &Effect {
-        match self {
-            Self::Ablation(ablation) => &ablation.effect,
-            Self::KnockOut(cut) => &cut.effect,
-        }
-    }
-
-    /// What was found, a line each.
-    fn lines(&self) -> Vec<String> {
-        let effect = self.effect();
-        let interval = |of: &Estimate| format!("{:+.3} ({:+.3} to {:+.3})", of.mean, of.low, of.high);
-        let mut lines = Vec::new();
-        if let (Some(loss), Some(change)) = (&effect.loss, &effect.loss_change) {
-            lines.push(format!("Loss {:.3}, changes by {}", loss.mean, interval(change)));
-        }
-        let distance = match effect.distance {
-            Distance::Divergence => "Predictions move by (KL, nats)",
-            Distance::Cosine => "States turn by (1 − cosine)",
-            _ => "Outputs move by",
-        };
-        lines.push(format!("{distance} {}", interval(&effect.output_change)));
-        if let Some(agreement) = &effect.agreement {
-            lines.push(format!(
-                "Its first class stays in {:.0} % ({:.0} to {:.0} %)",
-                100.0 * agreement.mean,
-                100.0 * agreement.low,
-                100.0 * agreement.high
-            ));
-        }
-        match self {
-            Self::Ablation(ablation) => {
-                let what = if ablation.heads.len() == 1 {
-                    "Other heads"
-                } else {
-                    "Other sets of heads"
-                };
-                lines.push(beside(what, ablation.reached, ablation.random.len(), ablation.p_value));
-            }
-            Self::KnockOut(cut) => {
-                let (heads, edges) = (cut.random_heads.len(), cut.random_edges.len());
-                lines.push(beside(
-                    "The same edges of other heads",
-                    cut.reached_heads,
-                    heads,
-                    cut.p_value_heads,
-                ));
-                lines.push(beside(
-                    "Other edges of this head",
-                    cut.reached_edges,
-                    edges,
-                    cut.p_value_edges,
-                ));
-            }
-        }
-        lines
-    }
-}
-
-/// How many random variants have as large an effect.
-fn beside(what: &str, reached: usize, count: usize, p_value: f64) -> String {
-    format!("{what}: {reached} of {count} have as large an effect (p = {p_value:.2})")
-}
 
 /// The questions of a window, and what was found.
 pub(crate) struct Experiments {
@@ -177,7 +78,7 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -
     for (question, answer) in experiments.found.iter().filter(|(question, _)| question.heads == heads) {
         let what = match &question.edges {
             None => format!("Ablation of {them}"),
-            Some(edges) => format!("Knock-out of edges: {}", describe(edges)),
+            Some(edges) => format!("Knock-out of edges: {}", edges.describe()),
         };
         ui.label(RichText::new(format!("{what} ({} sequences)", answer.effect().sequences)).strong());
         for line in answer.lines() {
@@ -222,13 +123,13 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -
 
 /// Chooses a rule, or two words.
 fn choice(ui: &mut Ui, rule: &mut Option<Edges>, words: &mut [String; 2]) {
-    let name = rule.as_ref().map_or_else(|| "words …".to_owned(), describe);
+    let name = rule.as_ref().map_or_else(|| "words …".to_owned(), Edges::describe);
     ComboBox::from_id_salt("edges")
         .selected_text(name)
         .width(150.0)
         .show_ui(ui, |ui| {
             for edges in Edges::COMMON {
-                let name = describe(&edges);
+                let name = edges.describe();
                 ui.selectable_value(rule, Some(edges), name);
             }
             ui.selectable_value(rule, None, "words …");
@@ -240,19 +141,6 @@ fn choice(ui: &mut Ui, rule: &mut Option<Edges>, words: &mut [String; 2]) {
             let field = TextEdit::singleline(word).hint_text(hint).desired_width(64.0);
             ui.add(field).on_hover_text("A word; empty for any");
         }
-    }
-}
-
-fn describe(edges: &Edges) -> String {
-    match edges {
-        Edges::Offset(-1) => "to the previous token".into(),
-        Edges::Offset(0) => "to itself".into(),
-        Edges::Offset(1) => "to the next token".into(),
-        Edges::Offset(offset) => format!("{offset:+} tokens"),
-        Edges::First => "to the first token".into(),
-        Edges::Special => "to special tokens".into(),
-        Edges::SameToken => "to the same token".into(),
-        Edges::Words { .. } => edges.to_string(),
     }
 }
 
@@ -271,51 +159,4 @@ impl Side {
             self.work.answer(question, capturer.clone(), tried(study));
         }
     }
-}
-
-/// The experiments that the command line asks for, over all sequences, as ablation.json and knock-out.json.
-pub(crate) fn write(
-    study: &Study,
-    capturer: Option<&Capturer>,
-    options: &Options,
-    out: &Path,
-    terminal: &Terminal,
-) -> Result<(), Box<dyn Error>> {
-    let mut questions = Vec::new();
-    if !options.ablate.is_empty() {
-        questions.push(Question {
-            heads: pictures::named(study, "--ablate", &options.ablate)?,
-            edges: None,
-        });
-    }
-    let heads: Vec<LayerHead> = options.knock_out.iter().map(|(head, _)| *head).collect();
-    let heads = pictures::named(study, "--knock-out", &heads)?;
-    questions.extend(options.knock_out.iter().zip(heads).map(|((_, edges), head)| Question {
-        heads: vec![head],
-        edges: Some(edges.clone()),
-    }));
-    let mut cuts = Vec::new();
-    for question in questions {
-        let capturer = capturer.ok_or("an experiment: a capture alone cannot be run again; name its --model")?;
-        let answer = question.answer(capturer, study.capture().sequences(), terminal)?;
-        let names: Vec<String> = question.heads.iter().map(ToString::to_string).collect();
-        let edges = question.edges.as_ref().map(|edges| format!(" {}", describe(edges)));
-        println!(
-            "ablation of {}{} ({} sequences): {}",
-            names.join(", "),
-            edges.unwrap_or_default(),
-            answer.effect().sequences,
-            answer.lines().join("; ")
-        );
-        match answer {
-            Answer::Ablation(ablation) => {
-                write_atomically(&out.join("ablation.json"), &serde_json::to_vec_pretty(&ablation)?)?;
-            }
-            Answer::KnockOut(cut) => cuts.push(cut),
-        }
-    }
-    if !cuts.is_empty() {
-        write_atomically(&out.join("knock-out.json"), &serde_json::to_vec_pretty(&cuts)?)?;
-    }
-    Ok(())
 }

@@ -1,49 +1,9 @@
 //! A text or a picture of a person's own: the model reads it, and it is placed into the pictures that are there. A field under the
-//! pictures, which also takes files that are dropped on the window; and an option.
+//! pictures, which also takes files that are dropped on the window.
 
-use std::error::Error;
-
-use attn_sdk::{
-    Guest, Progress, Study,
-    core::{Capture, HeadId},
-    models::{Capturer, images::Image},
-    render::{Plot, over},
-};
 use eframe::egui::{Key, RichText, TextEdit, Ui};
-use rayon::prelude::*;
 
 use crate::{side::Side, window::Atlas};
-
-/// Runs the model over what was typed: a text, or the path of a picture.
-pub(crate) fn read(capturer: &Capturer, typed: &str, progress: &dyn Progress) -> Result<Capture, Box<dyn Error>> {
-    if capturer.model().vision().is_none() {
-        return Ok(capturer.lines([typed]).progress(progress).run()?.capture);
-    }
-    let image = Image::from(typed.trim());
-    Ok(capturer.images([image]).progress(progress).run()?.capture)
-}
-
-/// Where a guest lies in these heads.
-pub(crate) fn place(
-    study: &Study,
-    capturer: Option<&Capturer>,
-    typed: &str,
-    heads: &[HeadId],
-    progress: &dyn Progress,
-) -> Result<Vec<Guest>, Box<dyn Error>> {
-    let capturer = capturer.ok_or("--guest: a capture alone cannot read; name its --model")?;
-    let capture = read(capturer, typed, progress)?;
-    let place = |head: &HeadId| study.placer(*head, progress)?.place(&capture, 0, progress);
-    Ok(heads.par_iter().map(place).collect::<Result<_, attn_sdk::Error>>()?)
-}
-
-/// Draws guests over a picture of their heads.
-pub(crate) fn draw(guests: &[Guest], plot: impl Plot) -> impl Plot {
-    over(plot, move |scene, view| {
-        let colors = view.colors();
-        guests.iter().for_each(|guest| guest.draw(scene, &colors));
-    })
-}
 
 /// What a side's model takes, if it can be run.
 fn reads(side: &Side) -> Option<&'static str> {

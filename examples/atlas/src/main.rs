@@ -21,10 +21,10 @@ mod experiment;
 mod export;
 mod filter;
 mod guest;
+mod headless;
 mod help;
 mod open;
 mod options;
-mod pictures;
 mod side;
 mod source;
 mod steps;
@@ -35,15 +35,9 @@ mod work;
 
 use std::{error::Error, process::ExitCode};
 
-use attn_sdk::{
-    Study,
-    core::Capture,
-    project::atlas::{AtlasCache, AtlasOptions},
-};
 use clap::Parser;
 use examples_common::Terminal;
 use options::Options;
-use source::Source;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -51,13 +45,11 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let source = options.source();
-    let model = source.model().cloned();
+    let source = options.source()?;
+    let model = source.checkpoint().cloned();
     if options.checkpoint_info {
-        let Source::Model { model, .. } = &source else {
-            return Err("--checkpoint-info: expected a model, found a capture".into());
-        };
-        println!("{}", serde_json::to_string_pretty(&model.checkpoint()?.describe())?);
+        let model = model.ok_or("--checkpoint-info: expected a model, found a capture")?;
+        println!("{}", serde_json::to_string_pretty(&model.describe())?);
         return Ok(());
     }
     let out = options.out.clone().unwrap_or_else(|| "out".into());
@@ -69,7 +61,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         terminal.say(format!("no display: pictures go to {}", out.display()));
     }
     let folder = out.join("capture");
-    let read = source.read(Some(&folder), &terminal)?;
+    let read = source.open(Some(&folder), &terminal)?;
     if !read.complete {
         terminal.say(format!(
             "stopped: {} holds the {} sequences that were finished; look at them with --open {0}",
@@ -78,56 +70,5 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         ));
         return Ok(());
     }
-    for note in &read.notes {
-        terminal.say(format!("note: {note}"));
-    }
-    note_cuts(&read.capture, &terminal);
-    if !read.later.is_empty() {
-        return steps::write(read, options, &out, &terminal);
-    }
-    // Finished heads are kept beside the capture: a projection that was stopped goes on where it was.
-    let cache = AtlasCache::beside(&read.capture).unwrap_or_else(|error| {
-        terminal.say(format!("note: projections are not kept: {error}"));
-        None
-    });
-    let kept = AtlasOptions {
-        cache: cache.as_ref(),
-        ..AtlasOptions::default()
-    };
-    let mut study = Study::project_with(read.capture, &options.atlas(), kept, &terminal)?;
-    read.columns
-        .into_iter()
-        .try_for_each(|column| study.add_column(column))?;
-    study.set_filter(options.filter())?;
-    study.set_weighting(weighting::of(&options.weighted, read.capturer.as_ref())?);
-    let heads = pictures::chosen(&study, options)?;
-    pictures::write(&study, read.capturer.as_ref(), options, &heads, &out, &terminal)?;
-    if let Some(model) = model {
-        for twin in &options.against {
-            against::write(&study, &model, *twin, options, &out, &terminal)?;
-        }
-    }
-    Ok(())
-}
-
-/// Says which sequences are longer than the model takes.
-fn note_cuts(capture: &Capture, terminal: &Terminal) {
-    let cut: Vec<_> = capture
-        .sequences()
-        .iter()
-        .filter(|sequence| sequence.cut_from.is_some())
-        .collect();
-    if let Some(first) = cut.first() {
-        let most = capture
-            .model()
-            .max_tokens
-            .map_or_else(String::new, |most| format!(" the model's {most}"));
-        terminal.say(format!(
-            "note: {} of {} sequences were cut to{most} tokens, {} ({} tokens) the first of them",
-            cut.len(),
-            capture.sequences().len(),
-            first.name,
-            first.cut_from.unwrap_or_default(),
-        ));
-    }
+    headless::write(read, model.as_ref(), options, &out, &terminal)
 }

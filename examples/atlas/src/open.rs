@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 
 use attn_sdk::{
-    embedded,
+    Error, embedded,
+    models::Checkpoint,
     render::{Shared, ViewState},
+    study::source::{Data, Source, TextFile},
 };
 use eframe::egui::{self, Grid, TextEdit, Ui, Window};
 
 use crate::{
     against,
     side::Side,
-    source::{Data, Model, Source, TextFile},
+    source::{default_data, embedded_source},
     window::Atlas,
 };
 
@@ -21,6 +23,8 @@ pub(crate) struct Dialog {
     beside: bool,
     model: String,
     data: String,
+    /// Why what was typed did not open.
+    failure: Option<String>,
 }
 
 impl Atlas {
@@ -30,22 +34,20 @@ impl Atlas {
         ui.menu_button(name, |ui| {
             for model in embedded::all() {
                 if ui.button(model.name).clicked() {
-                    chosen = Some(Source::Model {
-                        model: Model::Embedded(model),
-                        data: Data::Default,
-                    });
+                    chosen = Some(embedded_source(model));
                     ui.close();
                 }
             }
             if beside {
                 let twin = against::offer(ui, &self.sides[0]);
-                chosen = twin.or(chosen.take());
+                chosen = twin.map(Ok).or(chosen.take());
             }
             if ui.button("Open …").clicked() {
                 self.dialog = Some(Dialog {
                     beside,
                     model: String::new(),
                     data: String::new(),
+                    failure: None,
                 });
                 ui.close();
             }
@@ -55,8 +57,10 @@ impl Atlas {
                 ui.close();
             }
         });
-        if let Some(source) = chosen {
-            self.bring(source, beside, ui.ctx());
+        match chosen {
+            Some(Ok(source)) => self.bring(source, beside, ui.ctx()),
+            Some(Err(error)) => self.active().notes.push(error.to_string()),
+            None => {}
         }
     }
 
@@ -101,13 +105,20 @@ impl Atlas {
                         ui.end_row();
                     }
                 });
+                if let Some(failure) = &dialog.failure {
+                    ui.label(failure);
+                }
                 go = ui.button("Open").clicked();
             });
         if go {
-            let source = typed(&dialog.model, &dialog.data);
-            let beside = dialog.beside;
-            self.dialog = None;
-            self.bring(source, beside, ui.ctx());
+            match typed(&dialog.model, &dialog.data) {
+                Ok(source) => {
+                    let beside = dialog.beside;
+                    self.dialog = None;
+                    self.bring(source, beside, ui.ctx());
+                }
+                Err(error) => dialog.failure = Some(error.to_string()),
+            }
         } else if !open {
             self.dialog = None;
         }
@@ -115,22 +126,17 @@ impl Atlas {
 }
 
 /// What two typed paths mean.
-fn typed(model: &str, data: &str) -> Source {
-    let model = PathBuf::from(model.trim());
-    if model.join("capture.json").is_file() {
-        return Source::Folder(model, None);
+fn typed(model: &str, data: &str) -> Result<Source, Error> {
+    let folder = PathBuf::from(model.trim());
+    if folder.join("capture.json").is_file() {
+        return Ok(Source::Folder { folder, text: None });
     }
-    let data = match PathBuf::from(data.trim()) {
-        data if data.as_os_str().is_empty() => Data::Default,
-        data if data.is_dir() => Data::Images(data),
-        path => Data::Text(TextFile {
-            path,
-            format: None,
-            column: None,
-        }),
-    };
-    Source::Model {
-        model: Model::Folder(model),
-        data,
-    }
+    Ok(Source::Model {
+        checkpoint: Checkpoint::open(folder)?,
+        data: match PathBuf::from(data.trim()) {
+            data if data.as_os_str().is_empty() => default_data()?,
+            data if data.is_dir() => Data::ImageFolder(data),
+            path => Data::Text(TextFile::new(path)),
+        },
+    })
 }

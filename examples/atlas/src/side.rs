@@ -11,9 +11,10 @@ use attn_egui::{JobEvent, SceneView, TextTable};
 use attn_sdk::{
     Guest, Progress, Steps, Study, Summary, TokenFilter, Weighting,
     core::HeadId,
-    models::Capturer,
+    models::{Capturer, Checkpoint},
     project::AtlasParams,
     render::{Event, Format, Pick, Plot, ViewState, over},
+    study::{gallery::head_file_name, source::Source},
 };
 use eframe::egui::{Context, RichText, Ui};
 
@@ -21,8 +22,7 @@ use crate::{
     apart::{self, Apart},
     detail::Detail,
     experiment::Experiments,
-    export, pictures,
-    source::{Model, Source},
+    export,
     work::{News, Work},
 };
 
@@ -32,7 +32,7 @@ const REFRESH: Duration = Duration::from_millis(400);
 pub(crate) struct Side {
     pub(crate) name: String,
     /// The model that reads, if it can be run again.
-    pub(crate) model: Option<Model>,
+    pub(crate) model: Option<Checkpoint>,
     pub(crate) work: Work,
     pub(crate) study: Option<Study>,
     /// The steps of a training, of which the study is one; and where between them a person looks.
@@ -79,7 +79,7 @@ impl Side {
     ) -> Self {
         Self {
             name: source.to_string(),
-            model: source.model().cloned(),
+            model: source.checkpoint().cloned(),
             work: Work::start(source, None, params, folder, context),
             study: None,
             steps: None,
@@ -111,7 +111,10 @@ impl Side {
         let Some(study) = &self.study else { return };
         let studies = self.steps.as_ref().map_or(std::slice::from_ref(study), Steps::studies);
         let captures = studies.iter().map(|study| study.capture().clone()).collect();
-        let source = Source::Captured(captures, study.columns().to_vec());
+        let source = Source::Captures {
+            captures,
+            columns: study.columns().to_vec(),
+        };
         self.work = Work::start(source, self.capturer.clone(), params, None, context);
     }
 
@@ -343,7 +346,7 @@ impl Side {
     pub(crate) fn export(&mut self, format: Format) {
         let Some(study) = &self.study else { return };
         let what = match self.view.open {
-            Some(head) => format!("head-{}", pictures::file_name(study, head)),
+            Some(head) => format!("head-{}", head_file_name(study, head)),
             None => "matrix".into(),
         };
         let plot = plot(study, self.steps.as_ref(), self.step, &self.guests);

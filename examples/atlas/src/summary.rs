@@ -4,15 +4,14 @@ use attn_sdk::{
     Summary,
     analyze::heads::ScoreId,
     core::HeadId,
-    study::summary::{Block, ComposedHeads, Finding, Section, SectionKind, Span, Text},
+    study::{
+        experiment::Question,
+        summary::{Block, ComposedHeads, Finding, Section, SectionKind, Span, Text},
+    },
 };
 use eframe::egui::{CollapsingHeader, Grid, RichText, Ui};
 
-use crate::{
-    experiment::{self, Question},
-    export,
-    side::Side,
-};
+use crate::{experiment, export, side::Side};
 
 /// Heads named per finding.
 const NAMED: usize = 16;

@@ -4,7 +4,7 @@
 use std::{error::Error, path::PathBuf};
 
 use attn_egui::{apply_theme, color_picker, history_buttons, patch_picker, search_box, theme_switch, tool_buttons};
-use attn_sdk::{core::HeadId, project::AtlasParams, render::Interaction};
+use attn_sdk::{core::HeadId, project::AtlasParams, render::Interaction, study::source::Source};
 use eframe::egui::{Button, CentralPanel, ComboBox, Frame, Key, Panel, RichText, ScrollArea, Ui, ViewportBuilder};
 
 use crate::{
@@ -12,7 +12,6 @@ use crate::{
     open::Dialog,
     options::{Options, Projection},
     side::Side,
-    source::Source,
     steps, summary, weighting,
 };
 
@@ -24,10 +23,7 @@ pub(crate) fn open(source: Source, options: &Options, out: PathBuf) -> Result<()
     };
     let (params, view, projection) = (options.atlas(), options.view(), options.projection);
     let filter = options.filter();
-    let folder = match source {
-        Source::Model { .. } | Source::Steps { .. } => Some(out.join("capture")),
-        _ => None,
-    };
+    let folder = source.is_read().then(|| out.join("capture"));
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
         let mut side = Side::new(source, params.clone(), view, &out, folder, &state, &cc.egui_ctx);

@@ -1,32 +1,26 @@
 //! The long work of the window, as jobs on threads of their own: capture, projection of the heads, summary; and beside them
 //! new points, experiments, layouts.
 
-use std::{
-    collections::BTreeMap,
-    error::Error,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{error::Error, path::PathBuf, sync::Arc};
 
 use attn_egui::{Job, JobId, Jobs};
 use attn_sdk::{
-    Guest, Placer, Progress, SequenceRollout, Steps, Study, Summary, SummaryParams, TokenColumn,
+    ExperimentParams, Guest, Placers, Progress, SequenceRollout, Steps, Study, Summary, SummaryParams, TokenColumn,
     core::{Attention, HeadId, Sequence},
     models::Capturer,
     project::{
         AtlasParams, HeadProjection,
         atlas::{AtlasCache, AtlasOptions, HeadCheckpoints, Priority, atlas},
     },
+    read_typed,
+    study::{
+        experiment::Question,
+        source::{Opened, Source},
+    },
 };
 use eframe::egui;
-use rayon::prelude::*;
 
-use crate::{
-    apart::Apart,
-    experiment::{Answered, Question},
-    guest,
-    source::{Read, Source},
-};
+use crate::{apart::Apart, experiment::Answered};
 
 /// What the work has to tell.
 pub(crate) enum News {
@@ -59,7 +53,7 @@ pub(crate) struct Work {
     /// The heads that are to be projected first: those on view.
     pub(crate) priority: Arc<Priority>,
     /// What places typed texts: made once, with the first of them.
-    placers: Arc<Mutex<BTreeMap<HeadId, Arc<Placer>>>>,
+    placers: Arc<Placers>,
 }
 
 impl Work {
@@ -91,34 +85,16 @@ impl Work {
     pub(crate) fn read(&self, capturer: Arc<Capturer>, study: Study, text: String, first: Option<HeadId>) {
         let placers = self.placers.clone();
         self.jobs.start("new point", move |job| {
-            let capture = guest::read(&capturer, &text, job)?;
-            let mut heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();
-            heads.sort_by_key(|head| Some(*head) != first);
-            let (open, others) = heads.split_at(usize::from(first.is_some()).min(heads.len()));
-            let place = |head: &HeadId| -> Result<(), attn_sdk::Error> {
-                let known = || placers.lock().unwrap_or_else(PoisonError::into_inner);
-                let found = known().get(head).cloned();
-                let placer = match found {
-                    Some(placer) => placer,
-                    None => {
-                        let placer = Arc::new(study.placer(*head, job)?);
-                        known().insert(*head, placer.clone());
-                        placer
-                    }
-                };
-                let guest = placer.place(&capture, 0, job)?;
-                job.send(News::Guest(Box::new(guest)));
-                Ok(())
-            };
-            open.iter().try_for_each(place)?;
-            Ok(others.par_iter().try_for_each(place)?)
+            let capture = read_typed(&capturer, &text, job)?;
+            let send = |guest: Guest| job.send(News::Guest(Box::new(guest)));
+            Ok(placers.place_each(&study, &capture, first, &send, job)?)
         });
     }
 
     /// Runs an experiment.
     pub(crate) fn answer(&self, question: Question, capturer: Arc<Capturer>, sequences: Vec<Sequence>) {
         self.jobs.start("experiment", move |job| {
-            let answer = question.answer(&capturer, &sequences, job);
+            let answer = question.answer(&capturer, &sequences, &ExperimentParams::default(), job);
             job.send(News::Answer(Box::new((question, answer))));
             Ok(())
         });
@@ -150,14 +126,14 @@ fn run(
     priority: &Priority,
     job: &Job<News>,
 ) -> Result<(), Box<dyn Error>> {
-    let Read {
+    let Opened {
         capture,
         capturer,
         columns,
         notes: _,
         later,
         complete,
-    } = source.read(folder.as_deref(), job)?;
+    } = source.open(folder.as_deref(), job)?;
     let capturer = capturer.map(Arc::new).or(known);
     if !complete {
         job.send(News::Note("Stopped: this is what was read until then.".into()));
