@@ -33,7 +33,7 @@ pub fn export_menu(ui: &mut Ui, formats: &[Format]) -> Option<Format> {
     chosen
 }
 
-/// The files that a window exports: the folder, and the line that says what became of the last one.
+/// The files that a window exports: the folder (by default the current one), and the line that says what became of the last one.
 ///
 /// ```
 /// use attn_egui::{Exports, Format};
@@ -44,7 +44,7 @@ pub fn export_menu(ui: &mut Ui, formats: &[Format]) -> Option<Format> {
 /// exports.plot("lengths", Format::Csv, &Histogram::new([0.0, 1.0]), &ViewState::default(), None);
 /// assert_eq!(exports.status(), format!("written: {}", folder.join("lengths.csv").display()));
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Exports {
     folder: PathBuf,
     status: String,

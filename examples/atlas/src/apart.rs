@@ -1,7 +1,7 @@
 //! Pictures of their own: what a person drew around or searched for, and what the heads of a layer write. Buttons among the tools, and a
 //! window over the others.
 
-use attn_egui::{SceneView, egui_wgpu::RenderState};
+use attn_egui::{Format, SceneView, egui_wgpu::RenderState, export_menu};
 use attn_sdk::{
     LayerValues, Study, Subset,
     core::HeadId,
@@ -10,7 +10,7 @@ use attn_sdk::{
 };
 use eframe::egui::{Button, Id, Ui, Window, vec2};
 
-use crate::{export, side::Side};
+use crate::side::Side;
 
 /// Such a picture: its title, its file's name, and whether what is searched for elsewhere is searched for here.
 pub(crate) struct Apart {
@@ -132,7 +132,7 @@ pub(crate) fn show(ui: &Ui, side: &mut Side) {
         .default_pos([290.0, 60.0])
         .default_size([620.0, 580.0])
         .show(ui.ctx(), |ui| {
-            asked = export::menu(ui);
+            asked = export_menu(ui, &Format::ALL);
             let size = vec2(ui.available_width().max(300.0), ui.available_height().max(300.0));
             ui.allocate_ui(size, |ui| {
                 shown.picture.show(ui, &mut shown.view, &shown.apart.plot);
@@ -140,7 +140,7 @@ pub(crate) fn show(ui: &Ui, side: &mut Side) {
         });
     if let Some(format) = asked {
         let (name, plot) = (&shown.apart.file_name, &shown.apart.plot);
-        side.written = export::write(&side.out, name, format, plot, &shown.view, &shown.picture);
+        side.exports.plot(name, format, plot, &shown.view, Some(&shown.picture));
     }
     if !open {
         side.shown_apart = None;

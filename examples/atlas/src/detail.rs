@@ -1,7 +1,7 @@
 //! What stands beside the heads: one sequence, in the head that is spoken of, in all, or through all layers; all sequences in that head;
 //! the heads that are like it.
 
-use attn_egui::{SceneView, egui_wgpu::RenderState};
+use attn_egui::{Format, SceneView, egui_wgpu::RenderState, export_menu};
 use attn_sdk::{
     SequenceRollout, Study, Summary,
     core::{Attention, HeadId},
@@ -10,7 +10,7 @@ use attn_sdk::{
 };
 use eframe::egui::{RichText, ScrollArea, Ui, vec2};
 
-use crate::{export, side::Side};
+use crate::side::Side;
 
 /// Height of a token's row in the sentence, and of what stands around the rows.
 const ROW: f32 = 22.0;
@@ -160,7 +160,7 @@ impl Side {
             for (kind, name, hint) in Kind::ALL {
                 ui.selectable_value(&mut detail.kind, kind, name).on_hover_text(hint);
             }
-            asked = export::menu(ui);
+            asked = export_menu(ui, &Format::ALL);
         });
         // Another head, sequence or kind is another picture of the same view.
         let kind = detail.kind;
@@ -191,7 +191,7 @@ impl Side {
         };
         let (picture, view) = (&mut detail.picture, &mut detail.view);
         if let Some(format) = asked {
-            self.written = export::write(&self.out, &name, format, &plot, view, picture);
+            self.exports.plot(&name, format, &plot, view, Some(picture));
         }
         // A sentence scrolls as a whole; longer texts scroll within their picture.
         let natural = match kind {

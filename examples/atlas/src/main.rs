@@ -18,7 +18,6 @@ mod against;
 mod apart;
 mod detail;
 mod experiment;
-mod export;
 mod filter;
 mod guest;
 mod headless;

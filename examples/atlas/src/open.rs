@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use attn_egui::OpenDialog;
 use attn_sdk::{
     Error, embedded,
     models::Checkpoint,
     render::{Shared, ViewState},
     study::source::{Data, Source, TextFile},
 };
-use eframe::egui::{self, Grid, TextEdit, Ui, Window};
+use eframe::egui::{self, Ui};
 
 use crate::{
     against,
@@ -21,10 +22,24 @@ use crate::{
 pub(crate) struct Dialog {
     /// Whether it comes beside the model that is shown.
     beside: bool,
-    model: String,
-    data: String,
-    /// Why what was typed did not open.
-    failure: Option<String>,
+    fields: OpenDialog,
+}
+
+impl Dialog {
+    fn new(beside: bool) -> Self {
+        let fields = [
+            ("Model or capture", "folder of a checkpoint, or of a capture"),
+            (
+                "Data",
+                "text file, or folder of pictures; empty: what comes with the SDK",
+            ),
+        ];
+        let title = if beside { "Compare with" } else { "Open" };
+        Self {
+            beside,
+            fields: OpenDialog::new(title, fields),
+        }
+    }
 }
 
 impl Atlas {
@@ -43,12 +58,7 @@ impl Atlas {
                 chosen = twin.map(Ok).or(chosen.take());
             }
             if ui.button("Open …").clicked() {
-                self.dialog = Some(Dialog {
-                    beside,
-                    model: String::new(),
-                    data: String::new(),
-                    failure: None,
-                });
+                self.dialog = Some(Dialog::new(beside));
                 ui.close();
             }
             if beside && self.sides.len() > 1 && ui.button("One model").clicked() {
@@ -84,42 +94,16 @@ impl Atlas {
 
     pub(crate) fn open_dialog(&mut self, ui: &Ui) {
         let Some(dialog) = &mut self.dialog else { return };
-        let (mut open, mut go) = (true, false);
-        let title = if dialog.beside { "Compare with" } else { "Open" };
-        Window::new(title)
-            .open(&mut open)
-            .resizable(false)
-            .show(ui.ctx(), |ui| {
-                Grid::new("open").num_columns(2).show(ui, |ui| {
-                    let data = "text file, or folder of pictures; empty: what comes with the SDK";
-                    for (name, path, hint) in [
-                        (
-                            "Model or capture",
-                            &mut dialog.model,
-                            "folder of a checkpoint, or of a capture",
-                        ),
-                        ("Data", &mut dialog.data, data),
-                    ] {
-                        ui.label(name);
-                        ui.add(TextEdit::singleline(path).hint_text(hint).desired_width(380.0));
-                        ui.end_row();
-                    }
-                });
-                if let Some(failure) = &dialog.failure {
-                    ui.label(failure);
-                }
-                go = ui.button("Open").clicked();
-            });
-        if go {
-            match typed(&dialog.model, &dialog.data) {
+        let beside = dialog.beside;
+        if let Some([model, data]) = dialog.fields.show(ui.ctx()).as_deref() {
+            match typed(model, data) {
                 Ok(source) => {
-                    let beside = dialog.beside;
                     self.dialog = None;
                     self.bring(source, beside, ui.ctx());
                 }
-                Err(error) => dialog.failure = Some(error.to_string()),
+                Err(error) => dialog.fields.fail(error),
             }
-        } else if !open {
+        } else if !dialog.fields.is_open() {
             self.dialog = None;
         }
     }
@@ -127,13 +111,13 @@ impl Atlas {
 
 /// What two typed paths mean.
 fn typed(model: &str, data: &str) -> Result<Source, Error> {
-    let folder = PathBuf::from(model.trim());
+    let folder = PathBuf::from(model);
     if folder.join("capture.json").is_file() {
         return Ok(Source::Folder { folder, text: None });
     }
     Ok(Source::Model {
         checkpoint: Checkpoint::open(folder)?,
-        data: match PathBuf::from(data.trim()) {
+        data: match PathBuf::from(data) {
             data if data.as_os_str().is_empty() => default_data()?,
             data if data.is_dir() => Data::ImageFolder(data),
             path => Data::Text(TextFile::new(path)),

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attn_egui::{JobEvent, SceneView, TextTable};
+use attn_egui::{Exports, JobEvent, Notes, SceneView, TextTable};
 use attn_sdk::{
     Guest, Progress, Steps, Study, Summary, TokenFilter, Weighting,
     core::HeadId,
@@ -22,7 +22,6 @@ use crate::{
     apart::{self, Apart},
     detail::Detail,
     experiment::Experiments,
-    export,
     work::{News, Work},
 };
 
@@ -59,9 +58,8 @@ pub(crate) struct Side {
     pub(crate) shown_apart: Option<apart::Shown>,
     came: Option<Apart>,
     /// Where files go, and what the last one was.
-    pub(crate) out: PathBuf,
-    pub(crate) written: String,
-    pub(crate) notes: Vec<String>,
+    pub(crate) exports: Exports,
+    pub(crate) notes: Notes,
     pub(crate) failure: Option<String>,
     /// When heads came in that are not drawn yet.
     waiting: Option<Instant>,
@@ -98,9 +96,8 @@ impl Side {
             experiments: Experiments::default(),
             shown_apart: None,
             came: None,
-            out: out.to_owned(),
-            written: String::new(),
-            notes: Vec::new(),
+            exports: Exports::new(out),
+            notes: Notes::default(),
             failure: None,
             waiting: None,
         }
@@ -236,10 +233,7 @@ impl Side {
                 filter
             }
             Err(error) => {
-                let note = format!("All tokens are drawn: {error}");
-                if !self.notes.contains(&note) {
-                    self.notes.push(note);
-                }
+                self.notes.push(format!("All tokens are drawn: {error}"));
                 TokenFilter::default()
             }
         };
@@ -309,7 +303,7 @@ impl Side {
             .map_or(0, |steps| steps.studies().len().saturating_sub(1));
         if self.steps.is_some() && self.step.round() as usize != last {
             self.notes
-                .push("It is the last checkpoint that reads what you type: go there first.".into());
+                .push("It is the last checkpoint that reads what you type: go there first.");
             return;
         }
         if let (Some(study), Some(capturer)) = (&self.study, &self.capturer)
@@ -350,7 +344,7 @@ impl Side {
             None => "matrix".into(),
         };
         let plot = plot(study, self.steps.as_ref(), self.step, &self.guests);
-        self.written = export::write(&self.out, &what, format, &plot, &self.view, &self.picture);
+        self.exports.plot(&what, format, &plot, &self.view, Some(&self.picture));
     }
 
     /// How many tokens the search finds.

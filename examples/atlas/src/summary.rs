@@ -1,5 +1,6 @@
 //! The page beside the plots: about the head that is open or under the pointer, else about the model.
 
+use attn_egui::{Format, export_menu};
 use attn_sdk::{
     Summary,
     analyze::heads::ScoreId,
@@ -11,7 +12,7 @@ use attn_sdk::{
 };
 use eframe::egui::{CollapsingHeader, Grid, RichText, Ui};
 
-use crate::{experiment, export, side::Side};
+use crate::{experiment, side::Side};
 
 /// Heads named per finding.
 const NAMED: usize = 16;
@@ -33,8 +34,8 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, other: Option<&Summary>) -> Opt
         return None;
     };
     let Some(head) = side.view.open.or(side.picture.interaction().head) else {
-        if let Some(kind) = export::numbers_menu(ui) {
-            side.written = export::write_table(&side.out, "summary", kind, &summary.table());
+        if let Some(kind) = export_menu(ui, &Format::NUMBERS) {
+            side.exports.table("summary", kind, &summary.table());
         }
         return of_model(ui, side, &summary);
     };

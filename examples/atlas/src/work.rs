@@ -130,11 +130,14 @@ fn run(
         capture,
         capturer,
         columns,
-        notes: _,
+        notes,
         later,
         complete,
     } = source.open(folder.as_deref(), job)?;
     let capturer = capturer.map(Arc::new).or(known);
+    for note in notes {
+        job.send(News::Note(note.to_string()));
+    }
     if !complete {
         job.send(News::Note("Stopped: this is what was read until then.".into()));
     }
