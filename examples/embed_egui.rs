@@ -12,13 +12,13 @@ mod embed;
 use std::error::Error;
 
 use attn_egui::{
-    SceneView, TextTable, apply_theme, color_picker, export_menu, history_buttons, search_box, theme_switch,
-    tool_buttons,
+    Exports, Format, SceneView, TextTable, apply_theme, color_picker, export_menu, history_buttons, link_views,
+    search_box, theme_switch, tool_buttons,
 };
 use attn_sdk::{
     Study,
     core::HeadId,
-    render::{Event, Exporter, Format, Interaction, Plot, Shared, ViewState, deferred, search},
+    render::{Event, Plot, ViewState, deferred},
 };
 use clap::Parser;
 use eframe::egui::{self, CentralPanel, Panel, Ui};
@@ -46,8 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             head: SceneView::new(state, "one head"),
             sentence: SceneView::new(state, "one sentence"),
             table: TextTable::default(),
-            labels: labels(&study),
-            note: String::new(),
+            exports: Exports::default(),
             study,
             session,
             options,
@@ -74,8 +73,7 @@ struct App {
     head: SceneView,
     sentence: SceneView,
     table: TextTable,
-    labels: Vec<String>,
-    note: String,
+    exports: Exports,
 }
 
 impl eframe::App for App {
@@ -100,8 +98,7 @@ impl eframe::App for App {
                 let view = &mut self.session.sentence;
                 let sentence = deferred(|_| study.sentence(open, sequence));
                 if self.sentence.show(ui, view, &sentence).changed() {
-                    let (shared, interaction) = (view.shared.clone(), self.sentence.interaction());
-                    self.link(&shared, interaction);
+                    self.link(2);
                 }
             });
         CentralPanel::default().frame(views).show(ui, |ui| self.one_head(ui));
@@ -122,30 +119,30 @@ impl App {
         ui.separator();
         theme_switch(ui, &mut self.session.matrix);
         color_picker(ui, &mut self.session.matrix, &self.study.color_names());
-        let texts: Vec<&str> = self.labels.iter().map(String::as_str).collect();
         let wanted = &self.session.matrix.shared.search;
-        let count = search(wanted, &texts, texts.len() / 2).describe(wanted);
+        let count = self.study.matches(self.session.open, wanted).describe(wanted);
         search_box(ui, &mut self.session.matrix, &count);
-        if let Some(kind) = export_menu(ui, &Format::ALL) {
-            let written = self.export(kind);
-            self.note = written.unwrap_or_else(|error| error.to_string());
+        if let Some(format) = export_menu(ui, &Format::ALL) {
+            let (study, open, sequence) = (&self.study, self.session.open, self.session.sequence);
+            let head = deferred(|view| study.head(open, Some(sequence), view));
+            let name = format!("head-{}-{}", open.layer, open.head);
+            self.exports.plot(&name, format, &head, &self.session.head, None);
         }
-        ui.label(&self.note);
+        self.exports.show(ui);
         if self.session.matrix != before {
-            let (shared, interaction) = (self.session.matrix.shared.clone(), self.matrix.interaction());
-            self.link(&shared, interaction);
+            self.link(0);
         }
     }
 
     /// What is done in one view is done in all; each has its own camera.
-    fn link(&mut self, shared: &Shared, interaction: Interaction) {
+    fn link(&mut self, from: usize) {
         let session = &mut self.session;
-        for view in [&mut session.matrix, &mut session.head, &mut session.sentence] {
-            view.shared.clone_from(shared);
-        }
-        for widget in [&mut self.matrix, &mut self.head, &mut self.sentence] {
-            widget.set_interaction(interaction);
-        }
+        let mut views = [
+            (&mut session.matrix, &mut self.matrix),
+            (&mut session.head, &mut self.head),
+            (&mut session.sentence, &mut self.sentence),
+        ];
+        link_views(from, &mut views);
     }
 
     fn sentences(&mut self, ui: &mut Ui) {
@@ -172,8 +169,7 @@ impl App {
             self.choose(head, self.session.sequence);
         }
         if shown.changed() {
-            let (shared, interaction) = (self.session.matrix.shared.clone(), self.matrix.interaction());
-            self.link(&shared, interaction);
+            self.link(0);
         }
     }
 
@@ -190,8 +186,7 @@ impl App {
             }
         }
         if shown.changed() {
-            let (shared, interaction) = (self.session.head.shared.clone(), self.head.interaction());
-            self.link(&shared, interaction);
+            self.link(1);
         }
     }
 
@@ -201,26 +196,4 @@ impl App {
         self.head.invalidate();
         self.sentence.invalidate();
     }
-
-    /// Writes the open head, or what its numbers are.
-    fn export(&self, format: Format) -> Result<String, Box<dyn Error>> {
-        let (open, view) = (self.session.open, &self.session.head);
-        let head = self.study.head(open, Some(self.session.sequence), view)?;
-        let name = format!("head-{}-{}.{}", open.layer, open.head, format.extension());
-        Exporter::default().write(&head, view, &name)?;
-        Ok(format!("written: {name}"))
-    }
-}
-
-/// The tokens that a search looks at: those of the queries, then of the keys.
-fn labels(study: &Study) -> Vec<String> {
-    let sequences = study
-        .sequences()
-        .iter()
-        .map(|index| &study.capture().sequences()[*index]);
-    let texts = sequences
-        .flat_map(|sequence| &sequence.encoder)
-        .map(|token| token.text.clone());
-    let texts: Vec<String> = texts.collect();
-    [texts.clone(), texts].concat()
 }

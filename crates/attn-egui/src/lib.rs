@@ -27,7 +27,7 @@ pub use jobs::{Job, JobEvent, JobId, Jobs, RunningJob, Stage};
 pub use notes::Notes;
 pub use open_dialog::OpenDialog;
 pub use progress::progress_bar;
-pub use scene_view::{SceneResponse, SceneView};
+pub use scene_view::{SceneResponse, SceneView, link_views};
 pub use search_box::search_box;
 pub use table::{TextTable, TextTableResponse};
 pub use toolbar::{color_picker, history_buttons, patch_picker, theme_switch, tool_buttons};
