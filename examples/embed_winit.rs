@@ -1,5 +1,5 @@
 //! Host 3 of 4: a window of winit's, with the device, surface and loop that the host owns; everything a viewer needs, and no more.
-//! What a person does goes through the controller, the scene comes from the study, the renderer draws it.
+//! What a person does goes into a live plot, the plot is the study, the renderer draws its scene.
 //!
 //! A lost device (a driver's update, a laptop that changes its graphics card) costs nothing but a new renderer: press `d` to
 //! lose it on purpose.
@@ -12,7 +12,7 @@ use std::{error::Error, sync::Arc};
 
 use attn_sdk::{
     Study,
-    render::{Controller, Event, Input, Key, Plot, Scene, ViewState, plots::overlay},
+    render::{Input, Key, LivePlot, ViewState},
 };
 use clap::Parser;
 use surface::Shown;
@@ -30,9 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut app = App {
         study: embed::study()?,
         view: options.open(options.view())?,
-        controller: Controller::default(),
-        scene: None,
-        cursor: [0.0; 2],
+        live: None,
         window: None,
         failure: None,
     };
@@ -45,46 +43,32 @@ fn main() -> Result<(), Box<dyn Error>> {
 struct App {
     study: Study,
     view: ViewState,
-    controller: Controller,
-    scene: Option<Scene>,
-    cursor: [f32; 2],
+    live: Option<LivePlot>,
     window: Option<Shown>,
     failure: Option<Box<dyn Error>>,
 }
 
 impl App {
-    /// Hands one input in; a scene is made again only if something else is to be seen than before.
     fn input(&mut self, input: Input) -> Result<(), Box<dyn Error>> {
-        let (Some(scene), Some(shown)) = (&mut self.scene, &self.window) else {
-            return Ok(());
-        };
-        let events = self.controller.handle(input, scene, &mut self.view);
-        let size = shown.size();
-        let other = |event: &Event| !matches!(event, Event::ViewChanged | Event::HoverHead(_) | Event::HoverPoint(_));
-        if matches!(input, Input::Resized { .. }) || matches!(input, Input::Key(_)) || events.iter().any(other) {
-            let scale = shown.window.scale_factor() as f32;
-            *scene = self.study.scene(&self.view, size.map(|side| side / scale))?;
+        if let (Some(live), Some(shown)) = (&mut self.live, &self.window) {
+            live.set_scale(shown.window.scale_factor() as f32);
+            live.handle(input, &self.study, &mut self.view)?;
+            shown.window.request_redraw();
         }
-        let hit = self.controller.hit(self.cursor, scene, &self.view);
-        let pointer = overlay::Pointer {
-            size,
-            position: self.cursor,
-            hit,
-        };
-        overlay::point_out(
-            scene,
-            &self.study,
-            &self.view,
-            &self.controller.interaction(),
-            Some(&pointer),
-        );
-        shown.window.request_redraw();
         Ok(())
+    }
+
+    /// The first failure ends the loop and is what `main` returns.
+    fn attempt(&mut self, events: &ActiveEventLoop, result: Result<(), Box<dyn Error>>) {
+        if let Err(error) = result {
+            self.failure = Some(error);
+            events.exit();
+        }
     }
 
     fn event(&mut self, events: &ActiveEventLoop, event: WindowEvent) -> Result<(), Box<dyn Error>> {
         let Some(shown) = &mut self.window else { return Ok(()) };
-        let position = self.cursor;
+        let position = self.live.as_ref().map_or([0.0; 2], LivePlot::cursor);
         match event {
             WindowEvent::CloseRequested => events.exit(),
             WindowEvent::RedrawRequested => {
@@ -94,19 +78,15 @@ impl App {
                     self.window = None;
                     self.window = Some(Shown::new(window)?);
                 }
-                if let (Some(shown), Some(scene)) = (&mut self.window, &self.scene) {
-                    shown.draw(scene, &self.view)?;
+                if let (Some(shown), Some(live)) = (&mut self.window, &self.live) {
+                    shown.draw(live.scene(), &self.view)?;
                 }
             }
             WindowEvent::Resized(size) => {
                 shown.resize(size);
-                let size = [size.width as f32, size.height as f32];
-                self.input(Input::Resized { size })?;
+                self.input(Input::Resized { size: size.into() })?;
             }
-            WindowEvent::CursorMoved { position, .. } => {
-                self.cursor = [position.x as f32, position.y as f32];
-                self.input(Input::PointerMoved { position: self.cursor })?;
-            }
+            WindowEvent::CursorMoved { position: to, .. } => self.input(Input::PointerMoved { position: to.into() })?,
             WindowEvent::CursorLeft { .. } => self.input(Input::PointerLeft)?,
             WindowEvent::MouseInput {
                 state,
@@ -144,10 +124,11 @@ impl ApplicationHandler for App {
                 .with_title("attention heads")
                 .with_inner_size(LogicalSize::new(900.0, 700.0));
             let shown = Shown::new(Arc::new(events.create_window(attributes)?))?;
-            let size = shown.size();
+            let scale = shown.window.scale_factor() as f32;
+            self.live = Some(LivePlot::new(&self.study, &mut self.view, shown.size(), scale)?);
+            shown.window.request_redraw();
             self.window = Some(shown);
-            self.scene = Some(self.study.scene(&self.view, size)?);
-            self.input(Input::Resized { size })
+            Ok(())
         };
         let opened = open();
         self.attempt(events, opened);
@@ -156,16 +137,6 @@ impl ApplicationHandler for App {
     fn window_event(&mut self, events: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
         let done = self.event(events, event);
         self.attempt(events, done);
-    }
-}
-
-impl App {
-    /// The first failure ends the loop and is what `main` returns.
-    fn attempt(&mut self, events: &ActiveEventLoop, result: Result<(), Box<dyn Error>>) {
-        if let Err(error) = result {
-            self.failure = Some(error);
-            events.exit();
-        }
     }
 }
 

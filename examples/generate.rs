@@ -5,19 +5,12 @@
 //! cargo run --release --example generate -- --model opus-mt-en-de --text "The cat sat." --beams 4
 //! ```
 //!
-//! What the checkpoint says of generation (`generation_config.json`) is what options start from. Greedy generation and
-//! sampling write as they go; a beam search answers at its end. With `--inputs` it feeds exactly the given
-//! tensors, and with `--json` it prints everything, so that any model can be compared with its reference implementation from outside.
+//! Options start from the checkpoint's `generation_config.json`. Greedy generation and sampling write as they go; a beam search
+//! answers at its end. `--inputs` feeds the given tensors and `--json` prints everything, for comparisons with a reference.
 
 #![allow(clippy::print_stderr, clippy::exit, reason = "a command-line program")]
 
-use std::{
-    error::Error,
-    io::{self, Write},
-    ops::ControlFlow,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{error::Error, io::Write, ops::ControlFlow, path::PathBuf, process::ExitCode};
 
 use attn_sdk::{
     embedded,
@@ -88,7 +81,17 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
     let model = Model::load(&checkpoint)?;
     let tokenizer = checkpoint.has_tokenizer().then(|| checkpoint.tokenizer()).transpose()?;
     let mut params = GenerationParams::read(&checkpoint)?;
-    params.override_with(&settings(options));
+    // Options in place of the checkpoint's settings.
+    params.override_with(&GenerationOverrides {
+        beams: options.beams,
+        max_new_tokens: options.max_new_tokens,
+        length_penalty: options.length_penalty,
+        early_stopping: options.early_stopping.then_some(EarlyStopping::Full),
+        temperature: options.temperature,
+        top_k: options.top_k,
+        top_p: options.top_p,
+        seed: options.seed,
+    });
     let inputs = inputs(options, &model, tokenizer.as_ref(), &mut params)?;
 
     let terminal = Terminal::new();
@@ -96,11 +99,10 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
     let streams = !options.json && params.beams == 1 && options.inputs.is_none();
     let mut stream = tokenizer.as_ref().filter(|_| streams).map(TextStream::new);
     // Errors of writing are the program's: a macro would panic where whoever reads has gone.
-    let mut out = io::stdout();
+    let mut out = std::io::stdout();
     let mut written = Ok(());
     let mut on_token = |emitted: Emitted| {
-        let more = stream.as_mut().and_then(|stream| stream.push(emitted.token).ok());
-        if let Some(more) = more {
+        if let Some(Ok(more)) = stream.as_mut().map(|stream| stream.push(emitted.token)) {
             written = write!(out, "{more}").and_then(|()| out.flush());
         }
         match terminal.stopped() || written.is_err() {
@@ -125,20 +127,6 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
-}
-
-/// Options in place of the checkpoint's settings.
-fn settings(options: &Options) -> GenerationOverrides {
-    GenerationOverrides {
-        beams: options.beams,
-        max_new_tokens: options.max_new_tokens,
-        length_penalty: options.length_penalty,
-        early_stopping: options.early_stopping.then_some(EarlyStopping::Full),
-        temperature: options.temperature,
-        top_k: options.top_k,
-        top_p: options.top_p,
-        seed: options.seed,
-    }
 }
 
 fn inputs(
