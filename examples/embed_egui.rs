@@ -1,5 +1,4 @@
-//! Host 4 of 4: an egui window (eframe) with several views side by side: every head, one head, one sentence, and a table of the
-//! sentences. They share search, colours, selection, theme and what is under the pointer; each has its own camera.
+//! Host 4 of 4: an egui window (eframe) with linked views: every head, one head, one sentence, a table of the sentences.
 //!
 //! ```sh
 //! cargo run --release --example embed_egui -- --session session.json

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use attn_models::Capturer;
-use attn_project::{AtlasParams, pca::Pca};
+use attn_project::{AtlasParams, atlas::AtlasOptions, pca::Pca};
 use attn_render::{ColorChoice, Format, ViewState};
 use attn_study::{
     Dataset, Edges, Error, Gallery, GalleryParams, Opened, Source, Study, TextParams, TokenFilter, source::Data,
@@ -98,7 +98,7 @@ fn names_are_checked_before_heads_are_projected() -> Result<(), Error> {
 fn all_files_of_a_gallery_are_written() -> Result<(), Error> {
     let opened = opened()?;
     let mut study = study(&opened)?;
-    study.project_heads(Default::default(), &())?;
+    study.project_heads(AtlasOptions::default(), &())?;
     let params = GalleryParams {
         heads: vec!["1:2".parse().unwrap()],
         formats: vec![Format::Svg, Format::Csv],
