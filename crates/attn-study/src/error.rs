@@ -118,7 +118,7 @@ pub enum Error {
         values: Vec<String>,
     },
     /// A filter leaves no token to draw.
-    #[error("no token has all the values asked for: there is nothing to draw")]
+    #[error("the filter leaves no token to draw")]
     NothingDrawn,
     /// A search finds no token.
     #[error("search {text}: expected a part of a token, or COLUMN=VALUE of {}; no token matches", if columns.is_empty() { "no column".to_owned() } else { columns.join(", ") })]
