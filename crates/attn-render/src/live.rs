@@ -8,13 +8,13 @@ use crate::{Controller, Event, Input, Interaction, Plot, Result, Scene, ViewStat
 /// For hosts that paint by themselves; `attn_egui::SceneView` does the same in egui.
 ///
 /// ```
-/// use attn_render::{Event, Input, Key, LivePlot, ViewState, plots::Histogram};
+/// use attn_render::{Input, LivePlot, ViewState, plots::Histogram};
 ///
 /// let (plot, mut state) = (Histogram::new([0.0, 0.1, 1.0]), ViewState::default());
 /// let mut live = LivePlot::new(&plot, &mut state, [800.0, 600.0], 2.0)?;
 /// assert_eq!(live.scene().size, [400.0, 300.0]);
-/// let events = live.handle(Input::Key(Key::Plus), &plot, &mut state)?;
-/// assert!(events.contains(&Event::ViewChanged));
+/// live.handle(Input::PointerMoved { position: [300.0, 200.0] }, &plot, &mut state)?;
+/// assert_eq!(live.cursor(), [300.0, 200.0]);
 /// # Ok::<(), attn_render::Error>(())
 /// ```
 #[derive(Debug, Clone)]
