@@ -1,5 +1,4 @@
-//! Host 4 of 4: an egui window (eframe) with several views side by side: every head, one head, one sentence, and a table of the
-//! sentences. They share search, colours, selection, theme and what is under the pointer; each has its own camera.
+//! Host 4 of 4: an egui window (eframe) with linked views: every head, one head, one sentence, a table of the sentences.
 //!
 //! ```sh
 //! cargo run --release --example embed_egui -- --session session.json
@@ -8,107 +7,67 @@
 #![allow(clippy::print_stderr, reason = "a command-line program")]
 
 mod embed;
+#[path = "embed/views.rs"]
+mod views;
 
 use std::error::Error;
 
 use attn_egui::{
-    SceneView, TextTable, apply_theme, color_picker, export_menu, history_buttons, search_box, theme_switch,
+    Exports, Format, TextTable, apply_theme, color_picker, export_menu, history_buttons, search_box, theme_switch,
     tool_buttons,
 };
-use attn_sdk::{
-    Study,
-    core::HeadId,
-    render::{Event, Exporter, Format, Interaction, Plot, Shared, ViewState, deferred, search},
-};
+use attn_sdk::Study;
+use attn_sdk::render::{Event, Plot, deferred};
 use clap::Parser;
-use eframe::egui::{self, CentralPanel, Panel, Ui};
-use serde::{Deserialize, Serialize};
+use eframe::egui::{CentralPanel, Frame, Panel, Ui, ViewportBuilder};
+use views::{Session, Views};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = embed::Options::parse();
     let study = embed::study()?;
-    let fresh = Session {
-        open: *study.ranking().first().ok_or("no heads")?,
-        sequence: study.typical_sequence(),
-        matrix: options.view(),
-        head: options.view(),
-        sentence: options.view(),
-    };
-    let session = options.open(fresh)?;
+    let session = options.open(Session::new(&study, &options)?)?;
     let native = eframe::NativeOptions {
-        viewport: egui::ViewportBuilder::default().with_inner_size([1280.0, 800.0]),
+        viewport: ViewportBuilder::default().with_inner_size([1280.0, 800.0]),
         ..Default::default()
     };
     let app = |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.as_ref().ok_or("eframe runs without wgpu")?;
         Ok(Box::new(App {
-            matrix: SceneView::new(state, "all heads"),
-            head: SceneView::new(state, "one head"),
-            sentence: SceneView::new(state, "one sentence"),
+            views: Views::new(state, session),
             table: TextTable::default(),
-            labels: labels(&study),
-            note: String::new(),
+            exports: Exports::default(),
             study,
-            session,
             options,
         }))
     };
     eframe::run_native("attention heads", native, Box::new(app)).map_err(|error| error.to_string().into())
 }
 
-/// Everything that is saved: what is open, and how each view is looked at.
-#[derive(Serialize, Deserialize)]
-struct Session {
-    open: HeadId,
-    sequence: usize,
-    matrix: ViewState,
-    head: ViewState,
-    sentence: ViewState,
-}
-
 struct App {
     study: Study,
-    session: Session,
     options: embed::Options,
-    matrix: SceneView,
-    head: SceneView,
-    sentence: SceneView,
+    views: Views,
     table: TextTable,
-    labels: Vec<String>,
-    note: String,
+    exports: Exports,
 }
 
 impl eframe::App for App {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
-        apply_theme(ui.ctx(), &self.session.matrix);
+        apply_theme(ui.ctx(), &self.views.session.matrix);
         Panel::top("tools").show(ui, |ui| ui.horizontal_wrapped(|ui| self.tools(ui)));
-        Panel::left("sentences")
-            .default_size(250.0)
-            .show(ui, |ui| self.sentences(ui));
-        let views = egui::Frame::NONE;
-        let half = 0.48 * ui.available_width();
-        Panel::left("matrix")
-            .frame(views)
-            .default_size(half)
-            .show(ui, |ui| self.all_heads(ui));
-        let third = 0.4 * ui.available_height();
-        Panel::bottom("sentence")
-            .frame(views)
-            .default_size(third)
-            .show(ui, |ui| {
-                let (study, open, sequence) = (&self.study, self.session.open, self.session.sequence);
-                let view = &mut self.session.sentence;
-                let sentence = deferred(|_| study.sentence(open, sequence));
-                if self.sentence.show(ui, view, &sentence).changed() {
-                    let (shared, interaction) = (view.shared.clone(), self.sentence.interaction());
-                    self.link(&shared, interaction);
-                }
-            });
-        CentralPanel::default().frame(views).show(ui, |ui| self.one_head(ui));
+        let left = Panel::left("sentences").default_size(250.0);
+        left.show(ui, |ui| self.sentences(ui));
+        let middle = Panel::left("matrix").default_size(0.48 * ui.available_width());
+        middle.frame(Frame::NONE).show(ui, |ui| self.all_heads(ui));
+        let below = Panel::bottom("sentence").default_size(0.4 * ui.available_height());
+        below.frame(Frame::NONE).show(ui, |ui| self.one_sentence(ui));
+        CentralPanel::default()
+            .frame(Frame::NONE)
+            .show(ui, |ui| self.one_head(ui));
     }
 
     fn on_exit(&mut self) {
-        if let Err(error) = self.options.save(&self.session) {
+        if let Err(error) = self.options.save(&self.views.session) {
             eprintln!("error: {error}");
         }
     }
@@ -116,35 +75,24 @@ impl eframe::App for App {
 
 impl App {
     fn tools(&mut self, ui: &mut Ui) {
-        let before = self.session.matrix.clone();
-        tool_buttons(ui, &mut self.head);
-        history_buttons(ui, &mut self.head);
+        let before = self.views.session.matrix.clone();
+        tool_buttons(ui, &mut self.views.head);
+        history_buttons(ui, &mut self.views.head);
         ui.separator();
-        theme_switch(ui, &mut self.session.matrix);
-        color_picker(ui, &mut self.session.matrix, &self.study.color_names());
-        let texts: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-        let wanted = &self.session.matrix.shared.search;
-        let count = search(wanted, &texts, texts.len() / 2).describe(wanted);
-        search_box(ui, &mut self.session.matrix, &count);
-        if let Some(kind) = export_menu(ui, &Format::ALL) {
-            let written = self.export(kind);
-            self.note = written.unwrap_or_else(|error| error.to_string());
+        theme_switch(ui, &mut self.views.session.matrix);
+        color_picker(ui, &mut self.views.session.matrix, &self.study.color_names());
+        let wanted = &self.views.session.matrix.shared.search;
+        let count = self.study.matches(self.views.session.open, wanted).describe(wanted);
+        search_box(ui, &mut self.views.session.matrix, &count);
+        if let Some(format) = export_menu(ui, &Format::ALL) {
+            let (study, (open, sequence)) = (&self.study, self.views.shown());
+            let head = deferred(|view| study.head(open, Some(sequence), view));
+            let name = format!("head-{}-{}", open.layer, open.head);
+            self.exports.plot(&name, format, &head, &self.views.session.head, None);
         }
-        ui.label(&self.note);
-        if self.session.matrix != before {
-            let (shared, interaction) = (self.session.matrix.shared.clone(), self.matrix.interaction());
-            self.link(&shared, interaction);
-        }
-    }
-
-    /// What is done in one view is done in all; each has its own camera.
-    fn link(&mut self, shared: &Shared, interaction: Interaction) {
-        let session = &mut self.session;
-        for view in [&mut session.matrix, &mut session.head, &mut session.sentence] {
-            view.shared.clone_from(shared);
-        }
-        for widget in [&mut self.matrix, &mut self.head, &mut self.sentence] {
-            widget.set_interaction(interaction);
+        self.exports.show(ui);
+        if self.views.session.matrix != before {
+            self.views.link(0);
         }
     }
 
@@ -154,73 +102,49 @@ impl App {
             0 => sequences[row].text.clone().unwrap_or_default(),
             _ => sequences[row].encoder.len().to_string(),
         };
-        let chosen = Some(self.session.sequence);
-        let shown = self
-            .table
-            .show(ui, &["sentence", "tokens"], sequences.len(), chosen, cell);
+        let ((open, chosen), names) = (self.views.shown(), ["sentence", "tokens"]);
+        let shown = self.table.show(ui, &names, sequences.len(), Some(chosen), cell);
         if let Some(sequence) = shown.chosen {
-            self.choose(self.session.open, sequence);
+            self.views.choose(open, sequence);
         }
     }
 
     fn all_heads(&mut self, ui: &mut Ui) {
         // A study is a plot: the matrix, or the open head.
-        let shown = self.matrix.show(ui, &mut self.session.matrix, &self.study);
+        let shown = self.views.matrix.show(ui, &mut self.views.session.matrix, &self.study);
         if let Some(head) = shown.opened() {
             // It opens beside the matrix, not in its place.
-            self.session.matrix.close_head();
-            self.choose(head, self.session.sequence);
+            self.views.session.matrix.close_head();
+            self.views.choose(head, self.views.session.sequence);
         }
         if shown.changed() {
-            let (shared, interaction) = (self.session.matrix.shared.clone(), self.matrix.interaction());
-            self.link(&shared, interaction);
+            self.views.link(0);
+        }
+    }
+
+    fn one_sentence(&mut self, ui: &mut Ui) {
+        let (study, (open, sequence)) = (&self.study, self.views.shown());
+        let sentence = deferred(|_| study.sentence(open, sequence));
+        let state = &mut self.views.session.sentence;
+        if self.views.sentence.show(ui, state, &sentence).changed() {
+            self.views.link(2);
         }
     }
 
     fn one_head(&mut self, ui: &mut Ui) {
-        let (study, open, sequence) = (&self.study, self.session.open, self.session.sequence);
-        self.session.head.open = Some(open);
+        let (study, (open, sequence)) = (&self.study, self.views.shown());
+        self.views.session.head.open = Some(open);
         let head = deferred(|view| study.head(open, Some(sequence), view)).tooltips(|target| study.tooltip(target));
-        let shown = self.head.show(ui, &mut self.session.head, &head);
+        let shown = self.views.head.show(ui, &mut self.views.session.head, &head);
         for event in &shown.events {
             if let Event::SelectPoint(Some(pick)) = event
                 && let Some(place) = self.study.place(open, pick.id)
             {
-                self.choose(open, place.sequence);
+                self.views.choose(open, place.sequence);
             }
         }
         if shown.changed() {
-            let (shared, interaction) = (self.session.head.shared.clone(), self.head.interaction());
-            self.link(&shared, interaction);
+            self.views.link(1);
         }
     }
-
-    /// Another head or sentence is to be seen.
-    fn choose(&mut self, open: HeadId, sequence: usize) {
-        (self.session.open, self.session.sequence) = (open, sequence);
-        self.head.invalidate();
-        self.sentence.invalidate();
-    }
-
-    /// Writes the open head, or what its numbers are.
-    fn export(&self, format: Format) -> Result<String, Box<dyn Error>> {
-        let (open, view) = (self.session.open, &self.session.head);
-        let head = self.study.head(open, Some(self.session.sequence), view)?;
-        let name = format!("head-{}-{}.{}", open.layer, open.head, format.extension());
-        Exporter::default().write(&head, view, &name)?;
-        Ok(format!("written: {name}"))
-    }
-}
-
-/// The tokens that a search looks at: those of the queries, then of the keys.
-fn labels(study: &Study) -> Vec<String> {
-    let sequences = study
-        .sequences()
-        .iter()
-        .map(|index| &study.capture().sequences()[*index]);
-    let texts = sequences
-        .flat_map(|sequence| &sequence.encoder)
-        .map(|token| token.text.clone());
-    let texts: Vec<String> = texts.collect();
-    [texts.clone(), texts].concat()
 }

@@ -5,32 +5,23 @@
 //! cargo run --release --example generate -- --model opus-mt-en-de --text "The cat sat." --beams 4
 //! ```
 //!
-//! What the checkpoint says of generation (`generation_config.json`) is what options start from. Greedy generation and
-//! sampling write as they go; a beam search answers at its end. With `--inputs` it feeds exactly the given
-//! tensors, and with `--json` it prints everything, so that any model can be compared with its reference implementation from outside.
+//! Options start from the checkpoint's `generation_config.json`. Greedy generation and sampling write as they go; a beam search
+//! answers at its end. `--inputs` feeds the given tensors and `--json` prints everything, for comparisons with a reference.
 
 #![allow(clippy::print_stderr, clippy::exit, reason = "a command-line program")]
 
-use std::{
-    error::Error,
-    io::{self, Write},
-    ops::ControlFlow,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{error::Error, io::Write, ops::ControlFlow, path::PathBuf, process::ExitCode};
 
 use attn_sdk::{
-    core::{Attention, Token},
     embedded,
     models::{
         Checkpoint, Inputs, Model, Tokenizer,
-        generate::{EarlyStopping, Emitted, Fate, Generated, GenerationParams, Generator, Sampling},
+        generate::{EarlyStopping, Emitted, GenerationOverrides, GenerationParams, Generator, TextStream},
         record::read_inputs,
     },
 };
 use clap::Parser;
 use examples_common::Terminal;
-use serde_json::{Value, json};
 
 /// Continues or translates a text.
 #[derive(Parser)]
@@ -88,37 +79,35 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
         _ => Checkpoint::open(&options.model)?,
     };
     let model = Model::load(&checkpoint)?;
-    let tokenizer = match checkpoint.has_tokenizer() {
-        true => Some(checkpoint.tokenizer()?),
-        false => None,
-    };
+    let tokenizer = checkpoint.has_tokenizer().then(|| checkpoint.tokenizer()).transpose()?;
     let mut params = GenerationParams::read(&checkpoint)?;
-    settings(options, &mut params);
+    // Options in place of the checkpoint's settings.
+    params.override_with(&GenerationOverrides {
+        beams: options.beams,
+        max_new_tokens: options.max_new_tokens,
+        length_penalty: options.length_penalty,
+        early_stopping: options.early_stopping.then_some(EarlyStopping::Full),
+        temperature: options.temperature,
+        top_k: options.top_k,
+        top_p: options.top_p,
+        seed: options.seed,
+    });
     let inputs = inputs(options, &model, tokenizer.as_ref(), &mut params)?;
 
     let terminal = Terminal::new();
     let generator = Generator::new(&model, &params)?;
-    // One text is written while it is generated. Tokens are told one by one, but spaces and accents may depend on
-    // the ones before: what is new is what the longer text adds.
     let streams = !options.json && params.beams == 1 && options.inputs.is_none();
-    let (mut ids, mut shown) = (Vec::new(), String::new());
-    // Errors of writing are the program's: a macro would panic on a closed pipe.
-    let mut out = io::stdout();
+    let mut stream = tokenizer.as_ref().filter(|_| streams).map(TextStream::new);
+    // Errors of writing are the program's: a macro would panic where whoever reads has gone.
+    let mut out = std::io::stdout();
     let mut written = Ok(());
     let mut on_token = |emitted: Emitted| {
-        ids.push(emitted.token);
-        if let Some(tokenizer) = tokenizer.as_ref().filter(|_| streams)
-            && let Ok(text) = tokenizer.decode(&ids)
-            && let Some(more) = text.strip_prefix(&shown)
-            && !more.ends_with('\u{fffd}')
-        {
+        if let Some(Ok(more)) = stream.as_mut().map(|stream| stream.push(emitted.token)) {
             written = write!(out, "{more}").and_then(|()| out.flush());
-            shown = text;
         }
-        if terminal.stopped() || written.is_err() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+        match terminal.stopped() || written.is_err() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
     };
     let generated = if streams {
@@ -130,47 +119,14 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
         generator.run(&inputs, &mut (), &terminal)?
     };
     if options.json {
-        let all: Vec<Value> = generated
-            .iter()
-            .map(|generated| as_json(generated, tokenizer.as_ref()))
-            .collect();
+        let all: Vec<_> = generated.iter().map(|one| one.to_json(tokenizer.as_ref())).collect();
         writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
     } else {
-        for generated in &generated {
-            print(&mut out, generated, tokenizer.as_ref())?;
+        for one in &generated {
+            write!(out, "{}", one.describe(tokenizer.as_ref()))?;
         }
     }
     Ok(())
-}
-
-/// Options in place of the checkpoint's settings.
-fn settings(options: &Options, params: &mut GenerationParams) {
-    if let Some(beams) = options.beams {
-        params.beams = beams;
-    }
-    if options.max_new_tokens.is_some() {
-        params.max_new_tokens = options.max_new_tokens;
-    }
-    if let Some(length_penalty) = options.length_penalty {
-        params.length_penalty = length_penalty;
-    }
-    if options.early_stopping {
-        params.early_stopping = EarlyStopping::Full;
-    }
-    let drawn = options.temperature.is_some() || options.top_k.is_some() || options.top_p.is_some();
-    if drawn || options.seed.is_some() {
-        let before = params.sampling.unwrap_or_default();
-        params.sampling = Some(Sampling {
-            temperature: options.temperature.unwrap_or(before.temperature),
-            top_k: options.top_k.unwrap_or(before.top_k),
-            top_p: options.top_p.unwrap_or(before.top_p),
-            seed: options.seed.unwrap_or(before.seed),
-        });
-        // Drawing needs one beam, and the checkpoint may have asked for more.
-        if options.beams.is_none() {
-            params.beams = 1;
-        }
-    }
 }
 
 fn inputs(
@@ -185,71 +141,9 @@ fn inputs(
     let Some(tokenizer) = tokenizer else {
         return Err(format!("{}: no tokenizer: give --inputs", options.model.display()).into());
     };
-    let translates = model.info().attention(Attention::Cross).is_some();
-    let tokens =
-        |text: &str| -> Result<Vec<Token>, Box<dyn Error>> { Ok(tokenizer.encode(text, model.info())?.tokens) };
-    let ids = |tokens: Vec<Token>| -> Vec<u32> { tokens.into_iter().filter_map(|token| token.id).collect() };
-    let mut source = tokens(options.text.as_deref().unwrap_or_default())?;
-    // A text that is to be continued does not end yet.
-    if !translates && source.len() > 1 && source.last().is_some_and(|last| last.special) {
-        source.pop();
-    }
     if let Some(prefix) = &options.prefix {
-        let mut prefix = tokens(prefix)?;
-        prefix.retain(|token| !token.special);
-        params.prefix = ids(prefix);
+        params.prefix = tokenizer.plain_ids(prefix, model.info())?;
     }
-    let source = ids(source);
+    let source = tokenizer.prompt(options.text.as_deref().unwrap_or_default(), model.info())?;
     Ok(Inputs::from_ids(&[source], 0)?)
-}
-
-/// The text of tokens, or their ids without a tokenizer.
-fn text(tokens: &[u32], tokenizer: Option<&Tokenizer>) -> String {
-    let ids = || tokens.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
-    tokenizer
-        .and_then(|tokenizer| tokenizer.decode(tokens).ok())
-        .unwrap_or_else(ids)
-}
-
-fn as_json(generated: &Generated, tokenizer: Option<&Tokenizer>) -> Value {
-    let sequences: Vec<Value> = generated
-        .hypotheses
-        .iter()
-        .map(|hypothesis| {
-            json!({
-                "text": tokenizer.and_then(|tokenizer| tokenizer.decode(&hypothesis.tokens).ok()),
-                "tokens": hypothesis.tokens,
-                "score": hypothesis.score,
-                "log_probabilities": hypothesis.log_probabilities,
-                "ended": hypothesis.ended,
-                "beams": hypothesis.beams,
-            })
-        })
-        .collect();
-    json!({"prompt": generated.prompt, "sequences": sequences, "trace": generated.trace})
-}
-
-/// The sequences, then for each step the expansions that lived and how many did not.
-fn print(out: &mut impl Write, generated: &Generated, tokenizer: Option<&Tokenizer>) -> io::Result<()> {
-    for hypothesis in &generated.hypotheses {
-        writeln!(out, "{:9.4}  {}", hypothesis.score, text(&hypothesis.tokens, tokenizer))?;
-    }
-    writeln!(out)?;
-    for (number, step) in generated.trace.iter().enumerate() {
-        let living = step
-            .expansions
-            .iter()
-            .filter(|expansion| expansion.fate != Fate::Pruned)
-            .map(|expansion| {
-                let Fate::Kept(beam) = expansion.fate else {
-                    return format!("{}: {:.3}, finished", expansion.parent, expansion.total);
-                };
-                let token = text(&[expansion.token], tokenizer);
-                format!("{} -> {beam} {token:?} {:.3}", expansion.parent, expansion.total)
-            });
-        let living: Vec<String> = living.collect();
-        let pruned = step.expansions.len() - living.len();
-        writeln!(out, "step {:3}  {}  ({pruned} pruned)", number + 1, living.join("   "))?;
-    }
-    Ok(())
 }

@@ -16,13 +16,12 @@ use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
 use attn_sdk::project::{
     Dims, Error as ProjectError, Method, Metric, Neighbors, Projector,
     method::Methods,
-    neighbors::ApproximateParams,
     pca::EXPLAINED_VARIANCE,
     quality::{QualityParams, quality},
     tsne::{KL_DIVERGENCE, Tsne, TsneParams},
 };
 use clap::Parser;
-use examples_common::Terminal;
+use examples_common::{Terminal, write_npy};
 use ndarray::Array2;
 
 /// Projects points to two or three dimensions.
@@ -72,16 +71,17 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let terminal = Terminal::new();
     let points = examples_common::points(&options.points, options.threads)?;
+    let (recall, seed) = (options.recall, options.seed);
     let metric: Metric = options.metric.replace('-', "_").parse()?;
     let start = Instant::now();
     if let Some(k) = options.neighbors {
-        let (neighbors, recall) = find(&points, k, &metric, options, &terminal)?;
+        let (neighbors, recall) = Neighbors::with_recall(points.view(), k, &metric, recall, seed, &terminal)?;
         let seconds = start.elapsed().as_secs_f64();
         if let Some(out) = &options.out {
             let table = Array2::from_shape_fn((neighbors.len(), k), |(row, column)| {
                 neighbors.indices(row)[column] as i32
             });
-            write(out, &table)?;
+            write_npy(out, &table)?;
         }
         if options.json {
             println!(
@@ -92,7 +92,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let method = match options.method.as_str() {
-        "tsne" => Method::from(Tsne::new(tsne(&options.perplexity)?)?),
+        "tsne" => Method::from(Tsne::new(
+            TsneParams::default().with_perplexities(&options.perplexity)?,
+        )?),
         key => Methods::builtin().get(key)?,
     };
     let projector = Projector {
@@ -101,20 +103,20 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         metric: metric.clone(),
         seed: options.seed,
     };
-    let (mut neighbors_s, mut recall) = (None, None);
+    let (mut neighbors_s, mut found) = (None, None);
     let embedding = match projector.method.neighbors(points.nrows()) {
         0 => projector.fit(points.view(), &terminal)?,
         k => {
             projector.prepare(points.view())?;
-            let (table, share) = find(&points, k, &metric, options, &terminal)?;
+            let (table, share) = Neighbors::with_recall(points.view(), k, &metric, recall, seed, &terminal)?;
             neighbors_s = Some(start.elapsed().as_secs_f64());
-            recall = share;
+            found = share;
             projector.fit((points.view(), &table), &terminal)?
         }
     };
     let seconds = start.elapsed().as_secs_f64();
     if let Some(out) = &options.out {
-        write(out, &embedding.points)?;
+        write_npy(out, &embedding.points)?;
     }
     if options.json {
         let params = QualityParams::default().clamped(points.nrows());
@@ -129,7 +131,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             "points": points.dim(),
             "method": projector.method.name(),
             "neighbors_s": neighbors_s,
-            "recall": recall,
+            "recall": found,
             "project_s": seconds - neighbors_s.unwrap_or(0.0),
             "kl_divergence": diagnostic(KL_DIVERGENCE).and_then(|values| values.first().copied()),
             "explained_variance": diagnostic(EXPLAINED_VARIANCE),
@@ -138,57 +140,4 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         println!("{report}");
     }
     Ok(())
-}
-
-/// Parameters with these perplexities, at most four.
-fn tsne(perplexities: &[f32]) -> Result<TsneParams, String> {
-    let mut params = TsneParams::default();
-    if let Some((&first, further)) = perplexities.split_first() {
-        let most = params.further_perplexities.len();
-        if further.len() > most {
-            return Err(format!(
-                "--perplexity: at most {}, found {}",
-                most + 1,
-                perplexities.len()
-            ));
-        }
-        params.perplexity = first;
-        for (slot, &perplexity) in params.further_perplexities.iter_mut().zip(further) {
-            *slot = Some(perplexity);
-        }
-    }
-    Ok(params)
-}
-
-/// The neighbor table, and the share of the true neighbors in it where that was measured.
-fn find(
-    points: &Array2<f32>,
-    k: usize,
-    metric: &Metric,
-    options: &Options,
-    terminal: &Terminal,
-) -> Result<(Neighbors, Option<f32>), Box<dyn Error>> {
-    let share = options.recall.unwrap_or(if points.nrows() <= Neighbors::EXACT_UP_TO {
-        1.0
-    } else {
-        0.997
-    });
-    if share == 1.0 {
-        return Ok((Neighbors::exact(points.view(), k, metric, terminal)?, None));
-    }
-    let params = ApproximateParams {
-        recall: share,
-        seed: options.seed,
-        ..ApproximateParams::default()
-    };
-    let (table, recall) = Neighbors::approximate(points.view(), k, metric, &params, terminal)?;
-    Ok((table, Some(recall)))
-}
-
-/// Writes an array so that the file is there whole or not at all.
-fn write<T: ndarray_npy::WritableElement>(path: &std::path::Path, array: &Array2<T>) -> Result<(), Box<dyn Error>> {
-    use ndarray_npy::WriteNpyExt;
-    let mut bytes = Vec::new();
-    array.write_npy(&mut bytes)?;
-    Ok(attn_sdk::core::files::write_atomically(path, &bytes)?)
 }

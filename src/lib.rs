@@ -51,10 +51,10 @@ pub use attn_render as render;
 pub use attn_study as study;
 #[cfg(feature = "study")]
 pub use attn_study::{
-    Ablation, Checkpoints, ColumnKind, Contrast, Dataset, Edges, Error, ExperimentParams, HeadContrast, HeadMovement,
-    HeadReport, HeadSummary, KnockOut, LayerValues, Place, PlacedTokens, Placer, Report, SequenceColumn,
-    SequenceRollout, Study, Subset, Summary, SummaryParams, TextParams, TokenColumn, TokenFilter, Weighting, ablate,
-    class_prediction, intervene, knock_out, read_again,
+    Ablation, Checkpoints, ColumnKind, Contrast, Dataset, Edges, Error, ExperimentParams, Gallery, GalleryParams,
+    HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut, LayerValues, Opened, Place, PlacedTokens, Placer,
+    Placers, Report, SequenceColumn, SequenceRollout, Source, Study, Subset, Summary, SummaryParams, TextParams,
+    TokenColumn, TokenFilter, Weighting, ablate, class_prediction, intervene, knock_out, read_again, read_typed,
 };
 
 /// The examples of the guide for hosts, compiled.

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use attn_core::{ModelInfo, Token};
+use attn_core::{Attention, ModelInfo, Token};
 
 use crate::{
     Error, Result,
@@ -133,6 +133,31 @@ impl Tokenizer {
     /// model's, [`Error::Tokenizer`].
     pub fn encode(&self, text: &str, model: &ModelInfo) -> Result<Encoded> {
         self.tokens(text, None, model)
+    }
+
+    /// The ids that a generation starts from: an encoder-decoder's source, or the text that a decoder continues, which does not end
+    /// yet.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn prompt(&self, text: &str, model: &ModelInfo) -> Result<Vec<u32>> {
+        let mut encoded = self.encode(text, model)?;
+        let continues = model.attention(Attention::Cross).is_none();
+        if continues && encoded.tokens.len() > 1 && encoded.tokens.last().is_some_and(|last| last.special) {
+            encoded.tokens.pop();
+        }
+        Ok(encoded.ids())
+    }
+
+    /// The ids of a text without the special tokens of the model's format: what an answer has to begin with
+    /// ([`GenerationParams::prefix`](crate::generate::GenerationParams::prefix)).
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn plain_ids(&self, text: &str, model: &ModelInfo) -> Result<Vec<u32>> {
+        let mut encoded = self.encode(text, model)?;
+        encoded.tokens.retain(|token| !token.special);
+        Ok(encoded.ids())
     }
 
     /// Tokens of a pair of texts as one sequence, as for models that compare two sentences. The spans of each

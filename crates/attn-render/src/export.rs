@@ -190,3 +190,21 @@ fn title(plot: &dyn Plot, scene: &Scene, panel: usize, id: u32) -> Option<String
 pub fn write_plot(plot: &dyn Plot, state: &ViewState, path: impl AsRef<Path>) -> Result<()> {
     Exporter::default().write(plot, state, path)
 }
+
+/// Writes a table as CSV or JSON, whichever the file's name asks for. The file appears complete or not at all.
+///
+/// # Errors
+/// [`Error::Format`] for a name that asks for neither, [`Error::Write`] if the file cannot be written.
+///
+/// ```no_run
+/// use attn_render::{Plot, ViewState, plots::Histogram, write_table};
+/// let table = Histogram::new([0.0, 0.1, 1.0]).table(&ViewState::default())?;
+/// write_table(&table, "entropy.csv")?;
+/// # Ok::<(), attn_render::Error>(())
+/// ```
+pub fn write_table(table: &Table, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let bytes = Format::of(path)?.table_bytes(table);
+    let bytes = bytes.ok_or_else(|| Error::Format { path: path.to_owned() })?;
+    write_whole(path, &bytes)
+}

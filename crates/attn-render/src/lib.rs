@@ -20,6 +20,7 @@ mod headless;
 mod history;
 mod interaction;
 mod labels;
+mod live;
 mod pick;
 mod plot;
 pub mod plots;
@@ -51,13 +52,14 @@ pub use contour::{Contour, density_contours};
 pub use control::{Controller, Event, Input, Key, Tool};
 pub use error::{Error, Result};
 #[cfg(all(feature = "svg", feature = "wgpu"))]
-pub use export::{Exporter, Format, write_plot};
+pub use export::{Exporter, Format, write_plot, write_table};
 pub use geometry::{Bounds, Rect, Transform};
 #[cfg(feature = "wgpu")]
 pub use headless::Headless;
 pub use history::History;
 pub use interaction::{Interaction, Pick, Target};
 pub use labels::{PlacedLabel, place_labels};
+pub use live::LivePlot;
 pub use pick::{Hit, Picker};
 pub use plot::{Deferred, Over, Plot, Tooltip, TooltipWord, deferred, over};
 pub use projection::{PanelPlace, Projection};

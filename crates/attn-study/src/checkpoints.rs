@@ -231,7 +231,15 @@ impl Checkpoints {
         table
     }
 
-    /// The table of movements as Markdown.
+    /// The heads whose attention moves most from the first checkpoint to the last, most first.
+    pub fn most_moved(&self, count: usize) -> Vec<HeadId> {
+        let way = |head: &HeadMovement| head.attention.iter().sum::<f32>();
+        let mut heads: Vec<&HeadMovement> = self.moved.iter().collect();
+        heads.sort_by(|a, b| way(b).total_cmp(&way(a)));
+        heads.into_iter().take(count).map(|head| head.head).collect()
+    }
+
+    /// The table of how far heads go, as Markdown.
     pub fn markdown(&self) -> String {
         let names: Vec<&str> = self
             .studies

@@ -61,6 +61,91 @@ pub enum Error {
         /// The sequence's name.
         sequence: String,
     },
+    /// A [`Source`](crate::source::Source) holds nothing to open.
+    #[error("expected {expected}, found none")]
+    NoSource {
+        /// What it would hold.
+        expected: &'static str,
+    },
+    /// A file of token ids holds something else.
+    #[error("{path}, line {line}: expected token ids, found `{found}`", path = path.display())]
+    TokenId {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+        /// What is there.
+        found: String,
+    },
+    /// The work was cancelled where nothing of use is left.
+    #[error("stopped {what}")]
+    Stopped {
+        /// How far it had come.
+        what: String,
+    },
+    /// A head was named that the model does not have.
+    #[error("head {head}: the model has {heads}")]
+    NoHead {
+        /// The name.
+        head: attn_core::LayerHead,
+        /// What there is: attentions, layers and heads.
+        heads: String,
+    },
+    /// A sequence was named that the data does not have.
+    #[error("sequence {number}: expected a number from 1 to {count}")]
+    NoSequence {
+        /// The number, counted from 1.
+        number: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// Points were to be colored by something that the data does not have.
+    #[error("color {name}: this data has query-key, {}", names.join(", "))]
+    NoColor {
+        /// The name.
+        name: String,
+        /// What there is.
+        names: Vec<String>,
+    },
+    /// A filter names a value that its column does not have.
+    #[error("{column}={value}: no token has this value; {column} has {}", if values.is_empty() { "numbers".to_owned() } else { values.join(", ") })]
+    NoValue {
+        /// The column.
+        column: String,
+        /// The value.
+        value: String,
+        /// What there is; empty for a column of amounts.
+        values: Vec<String>,
+    },
+    /// A filter leaves no token to draw.
+    #[error("the filter leaves no token to draw")]
+    NothingDrawn,
+    /// A search finds no token.
+    #[error("search {text}: expected a part of a token, or COLUMN=VALUE of {}; no token matches", if columns.is_empty() { "no column".to_owned() } else { columns.join(", ") })]
+    NoMatch {
+        /// The text that was searched for.
+        text: String,
+        /// The columns that can be searched.
+        columns: Vec<String>,
+    },
+    /// A patch was named that an image does not have.
+    #[error("patch {}:{}: {image} has {rows} rows and {columns} columns, counted from 0", patch.0, patch.1)]
+    NoPatch {
+        /// Row and column.
+        patch: (usize, usize),
+        /// The image.
+        image: String,
+        /// Rows of its grid.
+        rows: usize,
+        /// Columns of its grid.
+        columns: usize,
+    },
+    /// Something needs the model, and there is a capture alone.
+    #[error("{what}: a capture alone cannot be run again; name its model")]
+    NoModel {
+        /// What needs it.
+        what: &'static str,
+    },
 }
 
 impl Error {
@@ -71,6 +156,7 @@ impl Error {
             Self::Core(error) => error.is_cancelled(),
             Self::Models(error) => error.is_cancelled(),
             Self::Project(error) => error.is_cancelled(),
+            Self::Stopped { .. } => true,
             _ => false,
         }
     }

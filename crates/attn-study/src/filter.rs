@@ -75,14 +75,7 @@ impl Study {
     /// # Errors
     /// [`Error::NoColumn`] for a column that was not added.
     pub fn set_filter(&mut self, filter: TokenFilter) -> Result<(), Error> {
-        let mut columns = Vec::new();
-        for (name, values) in &filter.only {
-            let column = self.column(name).ok_or_else(|| Error::NoColumn {
-                name: name.clone(),
-                columns: self.columns().iter().map(|column| column.name.clone()).collect(),
-            })?;
-            columns.push((column, values));
-        }
+        let columns = self.filtered(&filter)?;
         let [encoder, decoder] = [Side::Encoder, Side::Decoder].map(|side| self.left_out(side, &filter, &columns));
         self.drawn = Drawn {
             filter,
@@ -90,6 +83,41 @@ impl Study {
             decoder,
         };
         Ok(())
+    }
+
+    /// Checks that a filter leaves something to draw: [`set_filter`](Self::set_filter) also takes those that leave nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoColumn`] for a column that was not added, [`Error::NoValue`] for a value that no token has,
+    /// [`Error::NothingDrawn`] if no token has all of them.
+    pub fn check_filter(&self, filter: &TokenFilter) -> Result<(), Error> {
+        let columns = self.filtered(filter)?;
+        for (column, values) in &columns {
+            if let Some(value) = values.iter().find(|value| !has_value(column, value)) {
+                return Err(Error::NoValue {
+                    column: column.name.clone(),
+                    value: value.clone(),
+                    values: column.classes().to_vec(),
+                });
+            }
+        }
+        let sides = [Side::Encoder, Side::Decoder].map(|side| self.left_out(side, filter, &columns));
+        if !filter.is_empty() && sides.iter().flatten().all(|out| *out) {
+            return Err(Error::NothingDrawn);
+        }
+        Ok(())
+    }
+
+    /// The columns of a filter, with the values that are drawn.
+    fn filtered<'a>(&'a self, filter: &'a TokenFilter) -> Result<Vec<(&'a TokenColumn, &'a BTreeSet<String>)>, Error> {
+        let find = |(name, values): (&'a String, &'a BTreeSet<String>)| {
+            let column = self.column(name).ok_or_else(|| Error::NoColumn {
+                name: name.clone(),
+                columns: self.columns().iter().map(|column| column.name.clone()).collect(),
+            })?;
+            Ok((column, values))
+        };
+        filter.only.iter().map(find).collect()
     }
 
     /// The filter of drawn tokens.
@@ -159,4 +187,11 @@ impl Study {
             .chain(side(head.attention.key_side()))
             .collect()
     }
+}
+
+/// Whether any token has this value.
+fn has_value(column: &TokenColumn, value: &str) -> bool {
+    let is = |side: Side, row: usize| column.text(side, row).is_some_and(|own| own == value);
+    (0..column.encoder.len()).any(|row| is(Side::Encoder, row))
+        || (0..column.decoder.len()).any(|row| is(Side::Decoder, row))
 }

@@ -1,13 +1,20 @@
 //! New points: the tokens of a new sequence, placed into the existing projection of a head. No other point moves.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use attn_core::{Capture, HeadId, Progress};
+use attn_models::{Capturer, images::Image};
 use attn_project::{
     FittedProjection,
     atlas::projected_points,
     head::{HeadCloud, Normalization},
 };
-use attn_render::{Colors, Edge, Label, Layer, Placement, Point, Scene, Shape};
+use attn_render::{Colors, Edge, Label, Layer, Placement, Plot, Point, Scene, Shape, over};
 use ndarray::Array2;
+use rayon::prelude::*;
 
 use crate::{Error, Study};
 
@@ -80,6 +87,92 @@ impl Study {
     }
 }
 
+/// Runs a model over what a user typed: a text, or the path of an image for a model of images.
+///
+/// # Errors
+/// Those of [`CaptureRun::run`](attn_models::capture::CaptureRun::run).
+pub fn read_typed(capturer: &Capturer, typed: &str, progress: &dyn Progress) -> Result<Capture, Error> {
+    let run = match capturer.model().vision() {
+        None => capturer.lines([typed]),
+        Some(_) => capturer.images([Image::from(typed.trim())]),
+    };
+    Ok(run.progress(progress).run()?.capture)
+}
+
+/// The [`Placer`]s of a study, each made with the first text that it places.
+///
+/// ```
+/// use attn_embedded::sentences;
+/// use attn_models::Capturer;
+/// use attn_project::{AtlasParams, pca::Pca};
+/// use attn_study::{Placers, Study, read_typed};
+///
+/// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
+/// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
+/// let study = Study::project(capturer.capture_lines(sentences().take(20))?, &params, &())?;
+/// let typed = read_typed(&capturer, "the dog sleeps .", &())?;
+/// let placed = Placers::default().place_all(&study, &typed, &())?;
+/// assert_eq!(placed.len(), 16);
+/// # Ok::<(), attn_study::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Placers(Mutex<BTreeMap<HeadId, Arc<Placer>>>);
+
+impl Placers {
+    /// The placer of a head.
+    ///
+    /// # Errors
+    /// Those of [`Study::placer`].
+    pub fn get(&self, study: &Study, head: HeadId, progress: &dyn Progress) -> Result<Arc<Placer>, Error> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known().get(&head).cloned();
+        if let Some(placer) = found {
+            return Ok(placer);
+        }
+        let placer = Arc::new(study.placer(head, progress)?);
+        known().insert(head, placer.clone());
+        Ok(placer)
+    }
+
+    /// Places the first sequence of a capture into every projected head, in the order of the model.
+    ///
+    /// # Errors
+    /// Those of [`Study::placer`] and [`Placer::place`].
+    pub fn place_all(
+        &self,
+        study: &Study,
+        capture: &Capture,
+        progress: &dyn Progress,
+    ) -> Result<Vec<PlacedTokens>, Error> {
+        let heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();
+        let place = |head: &HeadId| self.get(study, *head, progress)?.place(capture, 0, progress);
+        heads.par_iter().map(place).collect()
+    }
+
+    /// The same, each handed over when it is placed: the head `first` before the others, which come in any order and from
+    /// several threads.
+    ///
+    /// # Errors
+    /// As [`place_all`](Self::place_all).
+    pub fn place_each(
+        &self,
+        study: &Study,
+        capture: &Capture,
+        first: Option<HeadId>,
+        on_placed: &(dyn Fn(PlacedTokens) + Sync),
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
+        let place = |head: &HeadId| -> Result<(), Error> {
+            on_placed(self.get(study, *head, progress)?.place(capture, 0, progress)?);
+            Ok(())
+        };
+        let heads = study.heads().map(|head| head.head);
+        let (open, others): (Vec<HeadId>, Vec<HeadId>) = heads.partition(|head| Some(*head) == first);
+        open.iter().try_for_each(place)?;
+        others.par_iter().try_for_each(place)
+    }
+}
+
 impl Placer {
     /// The head.
     pub fn head(&self) -> HeadId {
@@ -123,8 +216,16 @@ impl Placer {
 }
 
 impl PlacedTokens {
-    /// Draws the tokens over a scene of the matrix or of the open head: squares in the colors of queries and keys. An open head
-    /// also shows their texts and attention lines.
+    /// A plot of their heads with all of `guests` over it: see [`draw`](Self::draw).
+    pub fn over<P: Plot, G: AsRef<[Self]> + Send + Sync>(guests: G, plot: P) -> impl Plot + use<P, G> {
+        over(plot, move |scene, state| {
+            let colors = state.colors();
+            guests.as_ref().iter().for_each(|guest| guest.draw(scene, &colors));
+        })
+    }
+
+    /// Draws it over a scene that has its head, the matrix or the open head: squares in the colours of queries and keys; in an open
+    /// head also its words and its attention lines.
     pub fn draw(&self, scene: &mut Scene, colors: &Colors) {
         let Some(index) = scene.panel_of(self.head) else { return };
         let Ok(panel) = u16::try_from(index) else { return };

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use attn_core::{Capture, HeadId, ImageData, Progress, TokenColumn};
+use attn_core::{AttentionInfo, Capture, HeadId, ImageData, LayerHead, Progress, TokenColumn};
 use attn_project::{
     AtlasParams, HeadProjection,
     atlas::{AtlasOptions, HeadFailure, atlas, sequence_sample},
@@ -95,6 +95,15 @@ impl Study {
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
         let mut study = Self::new(capture, params)?;
+        study.project_heads(options, progress)?;
+        Ok(study)
+    }
+
+    /// Projects the heads of a study that has its columns already.
+    ///
+    /// # Errors
+    /// Those of [`attn_project::atlas::atlas`].
+    pub fn project_heads(&mut self, options: AtlasOptions<'_>, progress: &dyn Progress) -> Result<(), Error> {
         let heads = Mutex::new(Vec::new());
         let collect = |head| {
             heads
@@ -102,11 +111,11 @@ impl Study {
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .push(head)
         };
-        study.failures = atlas(&study.capture, params, options, &collect, progress)?;
+        self.failures = atlas(&self.capture, &self.params, options, &collect, progress)?;
         for head in heads.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            study.insert(head);
+            self.insert(head);
         }
-        Ok(study)
+        Ok(())
     }
 
     /// Heads that could not be projected, and why. The others could.
@@ -186,7 +195,41 @@ impl Study {
         })
     }
 
-    /// Heads by distance-attention correlation, most negative first; heads without one last.
+    /// The head of a name that a user typed.
+    ///
+    /// # Errors
+    /// [`Error::NoHead`], which says what the model has.
+    pub fn find_head(&self, name: LayerHead) -> Result<HeadId, Error> {
+        let model = self.capture.model();
+        let found = model.heads().find(|head| name.is(*head));
+        found.ok_or_else(|| {
+            let several = model.attentions.len() > 1;
+            let describe = |info: &AttentionInfo| {
+                let (layers, heads) = (info.layers.len().saturating_sub(1), info.heads.saturating_sub(1));
+                let stack = if several { info.attention.name() } else { "" };
+                format!("{stack} layers 0 to {layers}, heads 0 to {heads}")
+                    .trim_start()
+                    .to_owned()
+            };
+            let heads: Vec<String> = model.attentions.iter().map(describe).collect();
+            Error::NoHead {
+                head: name,
+                heads: heads.join("; "),
+            }
+        })
+    }
+
+    /// The sequence of a number that a user typed, counted from 1, as its index.
+    ///
+    /// # Errors
+    /// [`Error::NoSequence`].
+    pub fn find_sequence(&self, number: usize) -> Result<usize, Error> {
+        let count = self.capture.sequences().len();
+        let index = number.checked_sub(1).filter(|index| *index < count);
+        index.ok_or(Error::NoSequence { number, count })
+    }
+
+    /// Heads by how well distance tells attention: the most negative correlation first; heads without one last.
     pub fn ranking(&self) -> Vec<HeadId> {
         let mut heads: Vec<_> = self
             .heads()

@@ -1,14 +1,15 @@
 //! The detail pane: one sequence in the current head, in all heads, or through all layers; means by position; the map of heads.
 
-use attn_egui::{SceneView, egui_wgpu::RenderState};
+use attn_egui::{Format, SceneView, egui_wgpu::RenderState, export_menu};
 use attn_sdk::{
     SequenceRollout, Study, Summary,
     core::{Attention, HeadId},
     render::{Event, Pick, Plot, ViewState, deferred},
+    study::gallery::head_file_name,
 };
 use eframe::egui::{RichText, ScrollArea, Ui, vec2};
 
-use crate::{export, pictures, side::Side};
+use crate::side::Side;
 
 /// Height of a token's row in the sentence plot, and of its margins.
 const ROW: f32 = 22.0;
@@ -112,7 +113,7 @@ fn plot<'a>(
     rollout: Option<&'a SequenceRollout>,
     (head, marked, sequence, kind): Shows,
 ) -> Option<(String, Box<dyn Plot + 'a>)> {
-    let (name, number) = (pictures::file_name(study, head), sequence + 1);
+    let (name, number) = (head_file_name(study, head), sequence + 1);
     Some(match kind {
         Kind::Sequence if study.is_image(sequence) => (
             format!("image-{name}-of-{number}"),
@@ -158,7 +159,7 @@ impl Side {
             for (kind, name, hint) in Kind::ALL {
                 ui.selectable_value(&mut detail.kind, kind, name).on_hover_text(hint);
             }
-            asked = export::menu(ui);
+            asked = export_menu(ui, &Format::ALL);
         });
         // Another head, sequence or kind is another plot with the same view state.
         let kind = detail.kind;
@@ -189,7 +190,7 @@ impl Side {
         };
         let (picture, view) = (&mut detail.picture, &mut detail.view);
         if let Some(format) = asked {
-            self.written = export::write(&self.out, &name, format, &plot, view, picture);
+            self.exports.plot(&name, format, &plot, view, Some(picture));
         }
         // A sentence scrolls as a whole; longer texts scroll within their plot.
         let natural = match kind {

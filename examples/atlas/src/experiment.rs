@@ -1,122 +1,23 @@
-//! Experiments on heads: command-line options, buttons beside the heads, and results.
-
-use std::{error::Error, path::Path};
+//! Experiments on heads: buttons beside the heads, and results.
 
 use attn_sdk::{
-    Ablation, Edges, ExperimentParams, KnockOut, Progress, Study, ablate,
-    core::{HeadId, LayerHead, Sequence, files::write_atomically},
-    knock_out,
-    models::Capturer,
-    study::experiment::{Distance, Effect, Estimate},
+    Edges, Study,
+    core::{HeadId, Sequence},
+    study::experiment::{Answer, Question},
 };
 use eframe::egui::{ComboBox, RichText, TextEdit, Ui};
 
-use examples_common::Terminal;
-
-use crate::{options::Options, pictures, side::Side};
+use crate::side::Side;
 
 /// Limit of sequences per experiment in the window.
 const TRIED: usize = 100;
 /// Limit of heads that a result names.
 const NAMED: usize = 4;
 
-/// An ablation of heads or a knock-out of their edges.
-#[derive(Clone, PartialEq)]
-pub(crate) struct Question {
-    pub(crate) heads: Vec<HeadId>,
-    /// Only these edges; `None` for the heads as a whole.
-    pub(crate) edges: Option<Edges>,
-}
-
-/// Its result.
-pub(crate) enum Answer {
-    Ablation(Ablation),
-    KnockOut(KnockOut),
-}
-
-/// A question with its result.
+/// A question with what was found.
 pub(crate) type Answered = (Question, Result<Answer, attn_sdk::Error>);
 
-impl Question {
-    pub(crate) fn answer(
-        &self,
-        capturer: &Capturer,
-        sequences: &[Sequence],
-        progress: &dyn Progress,
-    ) -> Result<Answer, attn_sdk::Error> {
-        let params = ExperimentParams::default();
-        Ok(match &self.edges {
-            None => Answer::Ablation(ablate(capturer, sequences, &self.heads, &params, progress)?),
-            Some(edges) => Answer::KnockOut(knock_out(capturer, sequences, &self.heads, edges, &params, progress)?),
-        })
-    }
-}
-
-impl Answer {
-    fn effect(&self) -> &Effect {
-        match self {
-            Self::Ablation(ablation) => &ablation.effect,
-            Self::KnockOut(knock_out) => &knock_out.effect,
-        }
-    }
-
-    /// The result, a line per number.
-    fn lines(&self) -> Vec<String> {
-        let effect = self.effect();
-        let interval = |of: &Estimate| format!("{:+.3} ({:+.3} to {:+.3})", of.mean, of.low, of.high);
-        let mut lines = Vec::new();
-        if let (Some(loss), Some(change)) = (&effect.loss, &effect.loss_change) {
-            lines.push(format!("Loss {:.3}, change {}", loss.mean, interval(change)));
-        }
-        let distance = match effect.distance {
-            Distance::Divergence => "Change of predictions (KL, nats)",
-            Distance::Cosine => "Change of states (1 − cosine)",
-            _ => "Change of outputs",
-        };
-        lines.push(format!("{distance} {}", interval(&effect.output_change)));
-        if let Some(agreement) = &effect.agreement {
-            lines.push(format!(
-                "Predicted class unchanged: {:.0} % ({:.0} to {:.0} %)",
-                100.0 * agreement.mean,
-                100.0 * agreement.low,
-                100.0 * agreement.high
-            ));
-        }
-        match self {
-            Self::Ablation(ablation) => {
-                let what = if ablation.heads.len() == 1 {
-                    "Other heads"
-                } else {
-                    "Other sets of heads"
-                };
-                lines.push(beside(what, ablation.reached, ablation.random.len(), ablation.p_value));
-            }
-            Self::KnockOut(knock_out) => {
-                let (heads, edges) = (knock_out.random_heads.len(), knock_out.random_edges.len());
-                lines.push(beside(
-                    "The same edges of other heads",
-                    knock_out.reached_heads,
-                    heads,
-                    knock_out.p_value_heads,
-                ));
-                lines.push(beside(
-                    "Other edges of this head",
-                    knock_out.reached_edges,
-                    edges,
-                    knock_out.p_value_edges,
-                ));
-            }
-        }
-        lines
-    }
-}
-
-/// The number of random variants with at least this effect.
-fn beside(what: &str, reached: usize, count: usize, p_value: f64) -> String {
-    format!("{what}: {reached} of {count} have at least this effect (p = {p_value:.2})")
-}
-
-/// The experiments of a window.
+/// The questions of a window, and what was found.
 pub(crate) struct Experiments {
     asked: Option<Question>,
     found: Vec<(Question, Answer)>,
@@ -177,7 +78,7 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -
     for (question, answer) in experiments.found.iter().filter(|(question, _)| question.heads == heads) {
         let what = match &question.edges {
             None => format!("Ablation of {them}"),
-            Some(edges) => format!("Knock-out of edges: {}", describe(edges)),
+            Some(edges) => format!("Knock-out of edges: {}", edges.describe()),
         };
         ui.label(RichText::new(format!("{what} ({} sequences)", answer.effect().sequences)).strong());
         for line in answer.lines() {
@@ -222,13 +123,13 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -
 
 /// Lets the user choose a rule, or two words.
 fn choice(ui: &mut Ui, rule: &mut Option<Edges>, words: &mut [String; 2]) {
-    let name = rule.as_ref().map_or_else(|| "words …".to_owned(), describe);
+    let name = rule.as_ref().map_or_else(|| "words …".to_owned(), Edges::describe);
     ComboBox::from_id_salt("edges")
         .selected_text(name)
         .width(150.0)
         .show_ui(ui, |ui| {
             for edges in Edges::COMMON {
-                let name = describe(&edges);
+                let name = edges.describe();
                 ui.selectable_value(rule, Some(edges), name);
             }
             ui.selectable_value(rule, None, "words …");
@@ -243,20 +144,7 @@ fn choice(ui: &mut Ui, rule: &mut Option<Edges>, words: &mut [String; 2]) {
     }
 }
 
-fn describe(edges: &Edges) -> String {
-    match edges {
-        Edges::Offset(-1) => "to the previous token".into(),
-        Edges::Offset(0) => "to itself".into(),
-        Edges::Offset(1) => "to the next token".into(),
-        Edges::Offset(offset) => format!("{offset:+} tokens"),
-        Edges::First => "to the first token".into(),
-        Edges::Special => "to special tokens".into(),
-        Edges::SameToken => "to the same token".into(),
-        Edges::Words { .. } => edges.to_string(),
-    }
-}
-
-/// An even sample of sequences, small enough for an answer within seconds.
+/// Sequences to try a question on, so many that the answer comes soon.
 fn tried(study: &Study) -> Vec<Sequence> {
     let all = study.capture().sequences();
     let every = all.len().div_ceil(TRIED).max(1);
@@ -271,55 +159,4 @@ impl Side {
             self.work.answer(question, capturer.clone(), tried(study));
         }
     }
-}
-
-/// Runs the experiments of the command line over all sequences; writes ablation.json and knock-out.json.
-pub(crate) fn write(
-    study: &Study,
-    capturer: Option<&Capturer>,
-    options: &Options,
-    out: &Path,
-    terminal: &Terminal,
-) -> Result<(), Box<dyn Error>> {
-    let mut questions = Vec::new();
-    if !options.ablate.is_empty() {
-        questions.push(Question {
-            heads: pictures::named(study, "--ablate", &options.ablate)?,
-            edges: None,
-        });
-    }
-    let heads: Vec<LayerHead> = options.knock_out.iter().map(|(head, _)| *head).collect();
-    let heads = pictures::named(study, "--knock-out", &heads)?;
-    questions.extend(options.knock_out.iter().zip(heads).map(|((_, edges), head)| Question {
-        heads: vec![head],
-        edges: Some(edges.clone()),
-    }));
-    let mut knock_outs = Vec::new();
-    for question in questions {
-        let capturer = capturer.ok_or("experiments need a model: replace --open by --model")?;
-        let answer = question.answer(capturer, study.capture().sequences(), terminal)?;
-        let names: Vec<String> = question.heads.iter().map(ToString::to_string).collect();
-        let edges = question
-            .edges
-            .as_ref()
-            .map(|edges| format!(", edges {}", describe(edges)));
-        println!(
-            "{} {}{} ({} sequences): {}",
-            if edges.is_some() { "knock-out in" } else { "ablation of" },
-            names.join(", "),
-            edges.unwrap_or_default(),
-            answer.effect().sequences,
-            answer.lines().join("; ")
-        );
-        match answer {
-            Answer::Ablation(ablation) => {
-                write_atomically(&out.join("ablation.json"), &serde_json::to_vec_pretty(&ablation)?)?;
-            }
-            Answer::KnockOut(knock_out) => knock_outs.push(knock_out),
-        }
-    }
-    if !knock_outs.is_empty() {
-        write_atomically(&out.join("knock-out.json"), &serde_json::to_vec_pretty(&knock_outs)?)?;
-    }
-    Ok(())
 }

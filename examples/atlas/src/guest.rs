@@ -1,51 +1,11 @@
-//! New text or a new image: the model reads it, and its tokens are placed in the existing projections. A field under the plots,
-//! which also takes files dropped on the window; and an option.
+//! A text or a picture of a person's own: the model reads it, and it is placed into the pictures that are there. A field under the
+//! pictures, which also takes files that are dropped on the window.
 
-use std::error::Error;
-
-use attn_sdk::{
-    PlacedTokens, Progress, Study,
-    core::{Capture, HeadId},
-    models::{Capturer, images::Image},
-    render::{Plot, over},
-};
 use eframe::egui::{Key, RichText, TextEdit, Ui};
-use rayon::prelude::*;
 
 use crate::{side::Side, window::Atlas};
 
-/// Captures the typed text, or the image at a typed path.
-pub(crate) fn read(capturer: &Capturer, typed: &str, progress: &dyn Progress) -> Result<Capture, Box<dyn Error>> {
-    if capturer.model().vision().is_none() {
-        return Ok(capturer.lines([typed]).progress(progress).run()?.capture);
-    }
-    let image = Image::from(typed.trim());
-    Ok(capturer.images([image]).progress(progress).run()?.capture)
-}
-
-/// Places the typed text in these heads.
-pub(crate) fn place(
-    study: &Study,
-    capturer: Option<&Capturer>,
-    typed: &str,
-    heads: &[HeadId],
-    progress: &dyn Progress,
-) -> Result<Vec<PlacedTokens>, Box<dyn Error>> {
-    let capturer = capturer.ok_or("--place needs a model: replace --open by --model")?;
-    let capture = read(capturer, typed, progress)?;
-    let place = |head: &HeadId| study.placer(*head, progress)?.place(&capture, 0, progress);
-    Ok(heads.par_iter().map(place).collect::<Result<_, attn_sdk::Error>>()?)
-}
-
-/// Draws placed tokens over a plot of their heads.
-pub(crate) fn draw(guests: &[PlacedTokens], plot: impl Plot) -> impl Plot {
-    over(plot, move |scene, view| {
-        let colors = view.colors();
-        guests.iter().for_each(|guest| guest.draw(scene, &colors));
-    })
-}
-
-/// The hint of the field, if the model can be run.
+/// What a side's model takes, if it can be run.
 fn reads(side: &Side) -> Option<&'static str> {
     let capturer = side.capturer.as_ref()?;
     match capturer.model().vision() {

@@ -1,14 +1,15 @@
 //! Insets: a projection of selected points or of search matches, and the values of a layer's heads. Buttons and a window.
 
-use attn_egui::{SceneView, egui_wgpu::RenderState};
+use attn_egui::{Format, SceneView, egui_wgpu::RenderState, export_menu};
 use attn_sdk::{
     LayerValues, Study, Subset,
     core::HeadId,
     render::{Plot, Shared, ViewState, deferred},
+    study::gallery::{head_file_name, values_file_name},
 };
 use eframe::egui::{Button, Id, Ui, Window, vec2};
 
-use crate::{export, pictures, side::Side};
+use crate::side::Side;
 
 /// An inset: its title, its file name, and whether it follows the search of the main plot.
 pub(crate) struct Inset {
@@ -22,8 +23,8 @@ impl Inset {
     fn points(study: Study, subset: Subset) -> Self {
         let head = subset.head();
         Self {
-            title: format!("Selected points of {}", study.capture().model().head_name(head)),
-            file_name: format!("points-{}", pictures::file_name(&study, head)),
+            title: format!("Some points of {}", study.capture().model().head_name(head)),
+            file_name: format!("points-{}", head_file_name(&study, head)),
             searched: false,
             plot: Box::new(deferred(move |view| subset.plot(&study, view))),
         }
@@ -41,7 +42,7 @@ impl Inset {
         let first = values.heads().first();
         Self {
             title,
-            file_name: first.map_or_else(|| "values".into(), |head| pictures::layer_name(&study, *head)),
+            file_name: first.map_or_else(|| "values".into(), |head| values_file_name(&study, *head)),
             searched: true,
             plot: Box::new(deferred(move |_| values.plot(&study))),
         }
@@ -132,7 +133,7 @@ pub(crate) fn show(ui: &Ui, side: &mut Side) {
         .default_pos([290.0, 60.0])
         .default_size([620.0, 580.0])
         .show(ui.ctx(), |ui| {
-            asked = export::menu(ui);
+            asked = export_menu(ui, &Format::ALL);
             let size = vec2(ui.available_width().max(300.0), ui.available_height().max(300.0));
             ui.allocate_ui(size, |ui| {
                 shown.picture.show(ui, &mut shown.view, &shown.inset.plot);
@@ -140,7 +141,7 @@ pub(crate) fn show(ui: &Ui, side: &mut Side) {
         });
     if let Some(format) = asked {
         let (name, plot) = (&shown.inset.file_name, &shown.inset.plot);
-        side.written = export::write(&side.out, name, format, plot, &shown.view, &shown.picture);
+        side.exports.plot(name, format, plot, &shown.view, Some(&shown.picture));
     }
     if !open {
         side.shown_inset = None;

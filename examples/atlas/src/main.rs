@@ -17,14 +17,13 @@ mod against;
 mod checkpoints;
 mod detail;
 mod experiment;
-mod export;
 mod filter;
 mod guest;
+mod headless;
 mod help;
 mod inset;
 mod open;
 mod options;
-mod pictures;
 mod side;
 mod source;
 mod summary;
@@ -34,15 +33,9 @@ mod work;
 
 use std::{error::Error, process::ExitCode};
 
-use attn_sdk::{
-    Study,
-    core::Capture,
-    project::atlas::{AtlasCache, AtlasOptions},
-};
 use clap::Parser;
 use examples_common::Terminal;
 use options::Options;
-use source::Source;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -50,13 +43,11 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let source = options.source();
-    let model = source.model().cloned();
+    let source = options.source()?;
+    let model = source.checkpoint().cloned();
     if options.checkpoint_info {
-        let Source::Model { model, .. } = &source else {
-            return Err("--checkpoint-info: expected a model, found a capture".into());
-        };
-        println!("{}", serde_json::to_string_pretty(&model.checkpoint()?.describe())?);
+        let model = model.ok_or("--checkpoint-info: expected a model, found a capture")?;
+        println!("{}", serde_json::to_string_pretty(&model.describe())?);
         return Ok(());
     }
     let out = options.out.clone().unwrap_or_else(|| "out".into());
@@ -68,7 +59,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         terminal.say(format!("no display: plots go to {}", out.display()));
     }
     let folder = out.join("capture");
-    let read = source.read(Some(&folder), &terminal)?;
+    let read = source.open(Some(&folder), &terminal)?;
     if !read.complete {
         terminal.say(format!(
             "stopped: {} holds the {} finished sequences; open them with --open {0}",
@@ -77,56 +68,5 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         ));
         return Ok(());
     }
-    for note in &read.notes {
-        terminal.say(format!("note: {note}"));
-    }
-    note_cuts(&read.capture, &terminal);
-    if !read.later.is_empty() {
-        return checkpoints::write(read, options, &out, &terminal);
-    }
-    // Finished heads are cached beside the capture, so that a stopped projection resumes.
-    let cache = AtlasCache::beside(&read.capture).unwrap_or_else(|error| {
-        terminal.say(format!("note: projections are not cached: {error}"));
-        None
-    });
-    let kept = AtlasOptions {
-        cache: cache.as_ref(),
-        ..AtlasOptions::default()
-    };
-    let mut study = Study::project_with(read.capture, &options.atlas(), kept, &terminal)?;
-    read.columns
-        .into_iter()
-        .try_for_each(|column| study.add_column(column))?;
-    study.set_filter(options.filter())?;
-    study.set_weighting(weighting::of(&options.weighting, read.capturer.as_ref())?);
-    let heads = pictures::chosen(&study, options)?;
-    pictures::write(&study, read.capturer.as_ref(), options, &heads, &out, &terminal)?;
-    if let Some(model) = model {
-        for control in &options.control {
-            against::write(&study, &model, *control, options, &out, &terminal)?;
-        }
-    }
-    Ok(())
-}
-
-/// Notes which sequences were truncated to the model's limit.
-fn note_cuts(capture: &Capture, terminal: &Terminal) {
-    let cut: Vec<_> = capture
-        .sequences()
-        .iter()
-        .filter(|sequence| sequence.cut_from.is_some())
-        .collect();
-    if let Some(first) = cut.first() {
-        let most = capture
-            .model()
-            .max_tokens
-            .map_or_else(String::new, |most| format!(" the model's {most}"));
-        terminal.say(format!(
-            "note: {} of {} sequences were truncated to{most} tokens; the first is {} ({} tokens)",
-            cut.len(),
-            capture.sequences().len(),
-            first.name,
-            first.cut_from.unwrap_or_default(),
-        ));
-    }
+    headless::write(read, model.as_ref(), options, &out, &terminal)
 }

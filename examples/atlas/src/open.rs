@@ -2,16 +2,19 @@
 
 use std::path::PathBuf;
 
+use attn_egui::OpenDialog;
 use attn_sdk::{
-    embedded,
+    Error, embedded,
+    models::Checkpoint,
     render::{Shared, ViewState},
+    study::source::{Data, Source, TextFile},
 };
-use eframe::egui::{self, Grid, TextEdit, Ui, Window};
+use eframe::egui::{self, Ui};
 
 use crate::{
     against,
     side::Side,
-    source::{Data, Model, Source, TextFile},
+    source::{default_data, embedded_source},
     window::Atlas,
 };
 
@@ -19,8 +22,24 @@ use crate::{
 pub(crate) struct Dialog {
     /// Whether it opens beside the shown model.
     beside: bool,
-    model: String,
-    data: String,
+    fields: OpenDialog,
+}
+
+impl Dialog {
+    fn new(beside: bool) -> Self {
+        let fields = [
+            ("Model or capture", "folder of a checkpoint, or of a capture"),
+            (
+                "Data",
+                "text file, or folder of pictures; empty: what comes with the SDK",
+            ),
+        ];
+        let title = if beside { "Compare with" } else { "Open" };
+        Self {
+            beside,
+            fields: OpenDialog::new(title, fields),
+        }
+    }
 }
 
 impl Atlas {
@@ -30,23 +49,16 @@ impl Atlas {
         ui.menu_button(name, |ui| {
             for model in embedded::all() {
                 if ui.button(model.name).clicked() {
-                    chosen = Some(Source::Model {
-                        model: Model::Embedded(model),
-                        data: Data::Default,
-                    });
+                    chosen = Some(embedded_source(model));
                     ui.close();
                 }
             }
             if beside {
-                let control = against::offer(ui, &self.sides[0]);
-                chosen = control.or(chosen.take());
+                let twin = against::offer(ui, &self.sides[0]);
+                chosen = twin.map(Ok).or(chosen.take());
             }
             if ui.button("Open …").clicked() {
-                self.dialog = Some(Dialog {
-                    beside,
-                    model: String::new(),
-                    data: String::new(),
-                });
+                self.dialog = Some(Dialog::new(beside));
                 ui.close();
             }
             if beside && self.sides.len() > 1 && ui.button("Close comparison").clicked() {
@@ -55,8 +67,10 @@ impl Atlas {
                 ui.close();
             }
         });
-        if let Some(source) = chosen {
-            self.bring(source, beside, ui.ctx());
+        match chosen {
+            Some(Ok(source)) => self.bring(source, beside, ui.ctx()),
+            Some(Err(error)) => self.active().notes.push(error.to_string()),
+            None => {}
         }
     }
 
@@ -80,57 +94,33 @@ impl Atlas {
 
     pub(crate) fn open_dialog(&mut self, ui: &Ui) {
         let Some(dialog) = &mut self.dialog else { return };
-        let (mut open, mut go) = (true, false);
-        let title = if dialog.beside { "Compare with" } else { "Open" };
-        Window::new(title)
-            .open(&mut open)
-            .resizable(false)
-            .show(ui.ctx(), |ui| {
-                Grid::new("open").num_columns(2).show(ui, |ui| {
-                    let data = "text file or folder of images; empty for the embedded data";
-                    for (name, path, hint) in [
-                        (
-                            "Model or capture",
-                            &mut dialog.model,
-                            "folder of a checkpoint or a capture",
-                        ),
-                        ("Data", &mut dialog.data, data),
-                    ] {
-                        ui.label(name);
-                        ui.add(TextEdit::singleline(path).hint_text(hint).desired_width(380.0));
-                        ui.end_row();
-                    }
-                });
-                go = ui.button("Open").clicked();
-            });
-        if go {
-            let source = typed(&dialog.model, &dialog.data);
-            let beside = dialog.beside;
-            self.dialog = None;
-            self.bring(source, beside, ui.ctx());
-        } else if !open {
+        let beside = dialog.beside;
+        if let Some([model, data]) = dialog.fields.show(ui.ctx()).as_deref() {
+            match typed(model, data) {
+                Ok(source) => {
+                    self.dialog = None;
+                    self.bring(source, beside, ui.ctx());
+                }
+                Err(error) => dialog.fields.fail(error),
+            }
+        } else if !dialog.fields.is_open() {
             self.dialog = None;
         }
     }
 }
 
-/// The source of two typed paths.
-fn typed(model: &str, data: &str) -> Source {
-    let model = PathBuf::from(model.trim());
-    if model.join("capture.json").is_file() {
-        return Source::Folder(model, None);
+/// What two typed paths mean.
+fn typed(model: &str, data: &str) -> Result<Source, Error> {
+    let folder = PathBuf::from(model);
+    if folder.join("capture.json").is_file() {
+        return Ok(Source::Folder { folder, text: None });
     }
-    let data = match PathBuf::from(data.trim()) {
-        data if data.as_os_str().is_empty() => Data::Default,
-        data if data.is_dir() => Data::Images(data),
-        path => Data::Text(TextFile {
-            path,
-            format: None,
-            column: None,
-        }),
-    };
-    Source::Model {
-        model: Model::Folder(model),
-        data,
-    }
+    Ok(Source::Model {
+        checkpoint: Checkpoint::open(folder)?,
+        data: match PathBuf::from(data) {
+            data if data.as_os_str().is_empty() => default_data()?,
+            data if data.is_dir() => Data::ImageFolder(data),
+            path => Data::Text(TextFile::new(path)),
+        },
+    })
 }

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 
 use attn_sdk::{
-    Edges, TokenFilter,
+    Edges, Error, GalleryParams, TokenFilter,
     core::{LayerHead, text::TextFormat},
     embedded::{self, EmbeddedModel},
-    models::control::Control,
+    models::{Checkpoint, control::Control},
     project::{AtlasParams, Dims, Method, pca::Pca, tsne::Tsne, umap::Umap},
-    render::{ColorChoice, Palette, PatchStyle, Shared, Theme, ViewState},
+    render::{ColorChoice, Format, Palette, PatchStyle, Shared, Theme, ViewState},
+    study::source::{Data, Source, TextFile},
 };
 use clap::{Parser, ValueEnum};
 
-use crate::source::{Data, Model, Source, TextFile};
+use crate::source::{checkpoints, default_data, embedded_source};
 
 /// Shows what every attention head of a transformer attends to, across a whole data set.
 #[derive(Parser)]
@@ -171,37 +172,41 @@ fn column_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Options {
-    /// The model and data, or the capture.
-    pub(crate) fn source(&self) -> Source {
+    /// What to look at.
+    pub(crate) fn source(&self) -> Result<Source, Error> {
         let text = self.text.clone().map(|path| TextFile {
             path,
             format: self.text_format,
             column: self.text_column.clone(),
         });
         if let Some(folder) = &self.open {
-            return Source::Folder(folder.clone(), text);
+            let folder = folder.clone();
+            return Ok(Source::Folder { folder, text });
         }
-        let model = match (&self.model, self.embedded) {
-            (Some(folder), _) => Model::Folder(folder.clone()),
-            (None, model) => Model::Embedded(model.unwrap_or(embedded::TEXT_ENCODER)),
-        };
         let data = match (text, &self.ids, &self.images) {
-            (Some(text), ..) => Data::Text(text),
-            (_, Some(path), _) => Data::Ids(path.clone()),
-            (.., Some(path)) => Data::Images(path.clone()),
-            _ => Data::Default,
+            (Some(text), ..) => Some(Data::Text(text)),
+            (_, Some(path), _) => Some(Data::Ids(path.clone())),
+            (.., Some(path)) => Some(Data::ImageFolder(path.clone())),
+            _ => None,
         };
-        match &self.checkpoints {
-            Some(folders) if folders.is_empty() => Source::Steps {
-                models: (0..4).map(Model::Epoch).collect(),
-                data,
-            },
-            Some(folders) => Source::Steps {
-                models: folders.iter().cloned().map(Model::Folder).collect(),
-                data,
-            },
-            None => Source::Model { model, data },
+        if let Some(folders) = &self.checkpoints {
+            return Ok(Source::Checkpoints {
+                checkpoints: checkpoints(folders)?,
+                data: data.map_or_else(default_data, Ok)?,
+            });
         }
+        let embedded = self.embedded.unwrap_or(embedded::TEXT_ENCODER);
+        Ok(match (&self.model, data) {
+            (Some(folder), data) => Source::Model {
+                checkpoint: Checkpoint::open(folder)?,
+                data: data.map_or_else(default_data, Ok)?,
+            },
+            (None, None) => embedded_source(embedded)?,
+            (None, Some(data)) => Source::Model {
+                checkpoint: embedded.checkpoint()?,
+                data,
+            },
+        })
     }
 
     /// Parameters of projections.
@@ -215,7 +220,25 @@ impl Options {
         }
     }
 
-    /// Filter of drawn tokens.
+    /// What to write.
+    pub(crate) fn gallery(&self) -> GalleryParams {
+        let formats = [(Format::Png, true), (Format::Svg, self.svg), (Format::Csv, self.csv)];
+        let formats = formats.into_iter().filter(|(_, wanted)| *wanted);
+        GalleryParams {
+            heads: self.head.clone(),
+            sequence: self.sequence,
+            patch: self.patch,
+            typed: self.guest.clone(),
+            values: self.values,
+            matches: self.matches_alone,
+            ablate: self.ablate.clone(),
+            knock_out: self.knock_out.clone(),
+            state: self.view(),
+            formats: formats.map(|(format, _)| format).collect(),
+        }
+    }
+
+    /// Which tokens to draw.
     pub(crate) fn filter(&self) -> TokenFilter {
         let mut filter = TokenFilter {
             at_most: self.max_per_word,

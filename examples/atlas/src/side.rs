@@ -7,23 +7,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attn_egui::{JobEvent, SceneView, TextTable};
+use attn_egui::{Exports, JobEvent, Notes, SceneView, TextTable};
 use attn_sdk::{
     Checkpoints, PlacedTokens, Progress, Study, Summary, TokenFilter, Weighting,
     core::HeadId,
-    models::Capturer,
+    models::{Capturer, Checkpoint},
     project::AtlasParams,
     render::{Event, Format, Pick, Plot, ViewState, over},
+    study::{gallery::head_file_name, source::Source},
 };
 use eframe::egui::{Context, RichText, Ui};
 
 use crate::{
     detail::Detail,
     experiment::Experiments,
-    export,
     inset::{self, Inset},
-    pictures,
-    source::{Model, Source},
     work::{News, Work},
 };
 
@@ -33,8 +31,8 @@ const REFRESH: Duration = Duration::from_millis(400);
 /// One model and its view state.
 pub(crate) struct Side {
     pub(crate) name: String,
-    /// The model, if it can be run again.
-    pub(crate) model: Option<Model>,
+    /// The model that reads, if it can be run again.
+    pub(crate) model: Option<Checkpoint>,
     pub(crate) work: Work,
     pub(crate) study: Option<Study>,
     /// The checkpoints of a training run, the study being one of them; and the shown position between them.
@@ -57,13 +55,12 @@ pub(crate) struct Side {
     pub(crate) typed: String,
     placed: BTreeMap<HeadId, PlacedTokens>,
     pub(crate) experiments: Experiments,
-    /// The shown inset; and one that is to be shown next.
+    /// A picture of its own; and one that is still to be shown.
     pub(crate) shown_inset: Option<inset::Shown>,
     next_inset: Option<Inset>,
-    /// Folder of exported files, and the message of the last export.
-    pub(crate) out: PathBuf,
-    pub(crate) written: String,
-    pub(crate) notes: Vec<String>,
+    /// Where files go, and what the last one was.
+    pub(crate) exports: Exports,
+    pub(crate) notes: Notes,
     pub(crate) failure: Option<String>,
     /// Arrival of the first head that is not drawn yet.
     waiting: Option<Instant>,
@@ -81,7 +78,7 @@ impl Side {
     ) -> Self {
         Self {
             name: source.to_string(),
-            model: source.model().cloned(),
+            model: source.checkpoint().cloned(),
             work: Work::start(source, None, params, folder, context),
             study: None,
             checkpoints: None,
@@ -100,9 +97,8 @@ impl Side {
             experiments: Experiments::default(),
             shown_inset: None,
             next_inset: None,
-            out: out.to_owned(),
-            written: String::new(),
-            notes: Vec::new(),
+            exports: Exports::new(out),
+            notes: Notes::default(),
             failure: None,
             waiting: None,
         }
@@ -116,7 +112,10 @@ impl Side {
             .as_ref()
             .map_or(std::slice::from_ref(study), Checkpoints::studies);
         let captures = studies.iter().map(|study| study.capture().clone()).collect();
-        let source = Source::Captured(captures, study.columns().to_vec());
+        let source = Source::Captures {
+            captures,
+            columns: study.columns().to_vec(),
+        };
         self.work = Work::start(source, self.capturer.clone(), params, None, context);
     }
 
@@ -240,10 +239,7 @@ impl Side {
                 filter
             }
             Err(error) => {
-                let note = format!("No filter: {error}");
-                if !self.notes.contains(&note) {
-                    self.notes.push(note);
-                }
+                self.notes.push(format!("All tokens are drawn: {error}"));
                 TokenFilter::default()
             }
         };
@@ -313,7 +309,7 @@ impl Side {
             .map_or(0, |checkpoints| checkpoints.studies().len().saturating_sub(1));
         if self.checkpoints.is_some() && self.checkpoint.round() as usize != last {
             self.notes
-                .push("Only the last checkpoint can place new text: move the slider there first.".into());
+                .push("It is the last checkpoint that reads what you type: go there first.");
             return;
         }
         if let (Some(study), Some(capturer)) = (&self.study, &self.capturer)
@@ -350,11 +346,11 @@ impl Side {
     pub(crate) fn export(&mut self, format: Format) {
         let Some(study) = &self.study else { return };
         let what = match self.view.open {
-            Some(head) => format!("head-{}", pictures::file_name(study, head)),
+            Some(head) => format!("head-{}", head_file_name(study, head)),
             None => "matrix".into(),
         };
         let plot = plot(study, self.checkpoints.as_ref(), self.checkpoint, &self.placed);
-        self.written = export::write(&self.out, &what, format, &plot, &self.view, &self.picture);
+        self.exports.plot(&what, format, &plot, &self.view, Some(&self.picture));
     }
 
     /// The description of the search matches.

@@ -1,18 +1,18 @@
 //! The summary pane: about the head that is open or under the pointer, else about the model.
 
+use attn_egui::{Format, export_menu};
 use attn_sdk::{
     Summary,
     analyze::heads::ScoreId,
     core::HeadId,
-    study::summary::{Block, ComposedHeads, Finding, Section, SectionKind, Span, Text},
+    study::{
+        experiment::Question,
+        summary::{Block, ComposedHeads, Finding, Section, SectionKind, Span, Text},
+    },
 };
 use eframe::egui::{CollapsingHeader, Grid, RichText, Ui};
 
-use crate::{
-    experiment::{self, Question},
-    export,
-    side::Side,
-};
+use crate::{experiment, side::Side};
 
 /// Limit of heads named per finding.
 const NAMED: usize = 16;
@@ -34,8 +34,8 @@ pub(crate) fn show(ui: &mut Ui, side: &mut Side, other: Option<&Summary>) -> Opt
         return None;
     };
     let Some(head) = side.view.open.or(side.picture.interaction().head) else {
-        if let Some(kind) = export::numbers_menu(ui) {
-            side.written = export::write_table(&side.out, "summary", kind, &summary.table());
+        if let Some(kind) = export_menu(ui, &Format::NUMBERS) {
+            side.exports.table("summary", kind, &summary.table());
         }
         return of_model(ui, side, &summary);
     };

@@ -3,16 +3,18 @@
 
 use std::{error::Error, path::PathBuf};
 
-use attn_egui::{apply_theme, color_picker, history_buttons, patch_picker, search_box, theme_switch, tool_buttons};
-use attn_sdk::{core::HeadId, project::AtlasParams, render::Interaction};
-use eframe::egui::{Button, CentralPanel, ComboBox, Frame, Key, Panel, RichText, ScrollArea, Ui, ViewportBuilder};
+use attn_egui::{
+    Format, apply_theme, color_picker, export_menu, history_buttons, patch_picker, search_box, theme_switch,
+    tool_buttons,
+};
+use attn_sdk::{core::HeadId, project::AtlasParams, render::Interaction, study::source::Source};
+use eframe::egui::{Button, CentralPanel, ComboBox, Frame, Key, Panel, ScrollArea, Ui, ViewportBuilder};
 
 use crate::{
-    checkpoints, export, filter, help, inset,
+    checkpoints, filter, help, inset,
     open::Dialog,
     options::{Options, Projection},
     side::Side,
-    source::Source,
     summary, weighting,
 };
 
@@ -24,10 +26,7 @@ pub(crate) fn open(source: Source, options: &Options, out: PathBuf) -> Result<()
     };
     let (params, view, projection) = (options.atlas(), options.view(), options.projection);
     let filter = options.filter();
-    let folder = match source {
-        Source::Model { .. } | Source::Steps { .. } => Some(out.join("capture")),
-        _ => None,
-    };
+    let folder = source.is_read().then(|| out.join("capture"));
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
         let mut side = Side::new(source, params.clone(), view, &out, folder, &state, &cc.egui_ctx);
@@ -95,10 +94,7 @@ impl eframe::App for Atlas {
         });
         Panel::bottom("new text").show(ui, |ui| {
             ui.horizontal(|ui| {
-                let written = &self.active().written;
-                if !written.is_empty() {
-                    ui.label(RichText::new(written).weak());
-                }
+                self.active().exports.show(ui);
                 self.guest(ui);
             });
         });
@@ -154,7 +150,7 @@ impl Atlas {
         }
         ui.separator();
         theme_switch(ui, &mut active.view);
-        if let Some(kind) = export::menu(ui) {
+        if let Some(kind) = export_menu(ui, &Format::ALL) {
             self.active().export(kind);
         }
         if ui.button("?").on_hover_text("Help (F1)").clicked() {
@@ -206,8 +202,8 @@ impl Atlas {
         }
         let side = &mut self.sides[self.active];
         let Some(study) = &side.study else { return };
-        if let Some(kind) = export::numbers_menu(ui) {
-            side.written = export::write_table(&side.out, "sequences", kind, &study.sequences_table());
+        if let Some(kind) = export_menu(ui, &Format::NUMBERS) {
+            side.exports.table("sequences", kind, &study.sequences_table());
         }
         let sequences = study.capture().sequences();
         let cell = |row: usize, column: usize| {
@@ -231,9 +227,7 @@ impl Atlas {
         let side = &mut self.sides[self.active];
         let mut asked = None;
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            for note in &side.notes {
-                ui.label(RichText::new(note).weak());
-            }
+            side.notes.show(ui);
             if let (Some(failure), Some(_)) = (&side.failure, &side.study) {
                 ui.label(failure);
             }

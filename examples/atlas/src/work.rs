@@ -1,32 +1,27 @@
 //! Jobs of the window, each on its own thread: capture, projection and summary; beside them new points, experiments, insets and
 //! rollouts.
 
-use std::{
-    collections::BTreeMap,
-    error::Error,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{error::Error, path::PathBuf, sync::Arc};
 
 use attn_egui::{Job, JobId, Jobs};
 use attn_sdk::{
-    Checkpoints, PlacedTokens, Placer, Progress, SequenceRollout, Study, Summary, SummaryParams, TokenColumn,
+    Checkpoints, ExperimentParams, PlacedTokens, Placers, Progress, SequenceRollout, Study, Summary, SummaryParams,
+    TokenColumn,
     core::{Attention, HeadId, Sequence},
     models::Capturer,
     project::{
         AtlasParams, HeadProjection,
         atlas::{AtlasCache, AtlasOptions, HeadCheckpoints, Priority, atlas},
     },
+    read_typed,
+    study::{
+        experiment::Question,
+        source::{Opened, Source},
+    },
 };
 use eframe::egui;
-use rayon::prelude::*;
 
-use crate::{
-    experiment::{Answered, Question},
-    guest,
-    inset::Inset,
-    source::{Read, Source},
-};
+use crate::{experiment::Answered, inset::Inset};
 
 /// A message of a job.
 pub(crate) enum News {
@@ -58,8 +53,8 @@ pub(crate) struct Work {
     main: JobId,
     /// Heads to project first: those on view.
     pub(crate) priority: Arc<Priority>,
-    /// Placers of new points, made with the first typed text.
-    placers: Arc<Mutex<BTreeMap<HeadId, Arc<Placer>>>>,
+    /// What places typed texts: made once, with the first of them.
+    placers: Arc<Placers>,
 }
 
 impl Work {
@@ -91,34 +86,16 @@ impl Work {
     pub(crate) fn read(&self, capturer: Arc<Capturer>, study: Study, text: String, first: Option<HeadId>) {
         let placers = self.placers.clone();
         self.jobs.start("new point", move |job| {
-            let capture = guest::read(&capturer, &text, job)?;
-            let mut heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();
-            heads.sort_by_key(|head| Some(*head) != first);
-            let (open, others) = heads.split_at(usize::from(first.is_some()).min(heads.len()));
-            let place = |head: &HeadId| -> Result<(), attn_sdk::Error> {
-                let known = || placers.lock().unwrap_or_else(PoisonError::into_inner);
-                let found = known().get(head).cloned();
-                let placer = match found {
-                    Some(placer) => placer,
-                    None => {
-                        let placer = Arc::new(study.placer(*head, job)?);
-                        known().insert(*head, placer.clone());
-                        placer
-                    }
-                };
-                let placed = placer.place(&capture, 0, job)?;
-                job.send(News::Placed(Box::new(placed)));
-                Ok(())
-            };
-            open.iter().try_for_each(place)?;
-            Ok(others.par_iter().try_for_each(place)?)
+            let capture = read_typed(&capturer, &text, job)?;
+            let send = |placed: PlacedTokens| job.send(News::Placed(Box::new(placed)));
+            Ok(placers.place_each(&study, &capture, first, &send, job)?)
         });
     }
 
     /// Runs an experiment.
     pub(crate) fn answer(&self, question: Question, capturer: Arc<Capturer>, sequences: Vec<Sequence>) {
         self.jobs.start("experiment", move |job| {
-            let answer = question.answer(&capturer, &sequences, job);
+            let answer = question.answer(&capturer, &sequences, &ExperimentParams::default(), job);
             job.send(News::Answer(Box::new((question, answer))));
             Ok(())
         });
@@ -153,15 +130,18 @@ fn run(
     priority: &Priority,
     job: &Job<News>,
 ) -> Result<(), Box<dyn Error>> {
-    let Read {
+    let Opened {
         capture,
         capturer,
         columns,
-        notes: _,
+        notes,
         later,
         complete,
-    } = source.read(folder.as_deref(), job)?;
+    } = source.open(folder.as_deref(), job)?;
     let capturer = capturer.map(Arc::new).or(known);
+    for note in notes {
+        job.send(News::Note(note.to_string()));
+    }
     if !complete {
         job.send(News::Note(
             "Stopped: the capture holds the sequences finished so far.".into(),

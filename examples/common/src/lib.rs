@@ -132,3 +132,14 @@ pub fn points(path: &Path, threads: Option<usize>) -> Result<ndarray::Array2<f32
         .build_global()?;
     Ok(ndarray_npy::read_npy(path).map_err(|error| format!("{}: {error}", path.display()))?)
 }
+
+/// Writes an array as `.npy`, so that the file is there whole or not at all.
+pub fn write_npy<T: ndarray_npy::WritableElement>(
+    path: &Path,
+    array: &ndarray::Array2<T>,
+) -> Result<(), Box<dyn Error>> {
+    use ndarray_npy::WriteNpyExt;
+    let mut bytes = Vec::new();
+    array.write_npy(&mut bytes)?;
+    Ok(attn_sdk::core::files::write_atomically(path, &bytes)?)
+}

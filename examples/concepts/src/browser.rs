@@ -1,12 +1,14 @@
 //! The cluster browser: layers, clusters, their words in sentences. The plots are in `stage.rs`.
 
-use std::{collections::BTreeMap, error::Error, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use attn_egui::{TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, search_box, theme_switch};
+use attn_egui::{
+    Exports, TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, search_box, theme_switch,
+};
 use attn_sdk::{
     analyze::concepts::{ConceptLayer, ConceptSpace, ConceptStudy},
-    core::{files::write_atomically, table::Table},
-    render::{Exporter, Format, Selection, ViewState},
+    core::table::Table,
+    render::{Format, Selection, ViewState},
 };
 use eframe::egui::{self, CentralPanel, ComboBox, Frame, Grid, Panel, RichText, ScrollArea, Ui, text::LayoutJob};
 
@@ -23,7 +25,7 @@ const REACH: usize = 160;
 
 pub(crate) struct Browser {
     pub(crate) study: ConceptStudy,
-    out: PathBuf,
+    exports: Exports,
     pub(crate) model: usize,
     /// Index of the layer.
     pub(crate) layer: usize,
@@ -34,7 +36,6 @@ pub(crate) struct Browser {
     table: TextTable,
     /// The clusters that match the search, largest first.
     listed: Vec<usize>,
-    note: String,
 }
 
 impl Browser {
@@ -42,14 +43,13 @@ impl Browser {
         let mut browser = Self {
             stage: Stage::new(&study, view, state),
             study,
-            out,
+            exports: Exports::new(out),
             model: 0,
             layer: 0,
             cluster: 0,
             set: 0,
             table: TextTable::without_search(),
             listed: Vec::new(),
-            note: String::new(),
         };
         browser.go(0, usize::MAX);
         browser
@@ -151,9 +151,9 @@ impl Browser {
         ui.separator();
         theme_switch(ui, &mut self.stage.map.view);
         if let Some(kind) = export_menu(ui, &Format::ALL) {
-            self.note = self.export(kind).unwrap_or_else(|error| error.to_string());
+            self.export(kind);
         }
-        ui.label(RichText::new(&self.note).weak());
+        self.exports.show(ui);
     }
 
     /// The table of layers, with the share of clusters aligned with a label set.
@@ -291,8 +291,8 @@ impl Browser {
         });
     }
 
-    /// Exports the plot, or its data.
-    fn export(&mut self, format: Format) -> Result<String, Box<dyn Error>> {
+    /// Writes the picture, or the numbers behind it.
+    fn export(&mut self, format: Format) {
         let layer = self.shown().layer;
         let name = match self.stage.tab {
             Tab::Map => format!("map-{layer}"),
@@ -302,25 +302,22 @@ impl Browser {
             Tab::Prediction => "prediction".into(),
         };
         let suffix = if self.model == 0 { "" } else { "-after" };
-        let path = self.out.join(format!("{name}{suffix}.{}", format.extension()));
-        let picture = self.stage.picture();
-        let picture = picture.ok_or("this tab has no plot")?;
-        let numbers = match self.stage.tab {
-            Tab::Curves | Tab::Compared => pictures::numbers(&self.study),
-            _ => self.numbers(),
-        };
-        let bytes = match format.table_bytes(&numbers) {
-            Some(bytes) => bytes,
-            None => {
-                let plot = self.plot().ok_or("the plot is not ready yet")?;
-                let mut exporter = Exporter::default();
-                exporter.size = picture.widget.scene().map(|scene| scene.size);
-                exporter.bytes(&plot, &picture.view, format)?
+        let name = format!("{name}{suffix}");
+        // Lent out while the plot borrows the rest.
+        let mut exports = std::mem::take(&mut self.exports);
+        match (self.stage.picture(), self.plot()) {
+            (Some(_), _) if Format::NUMBERS.contains(&format) => {
+                let numbers = match self.stage.tab {
+                    Tab::Curves | Tab::Compared => pictures::numbers(&self.study),
+                    _ => self.numbers(),
+                };
+                exports.table(&name, format, &numbers);
             }
-        };
-        std::fs::create_dir_all(&self.out)?;
-        write_atomically(&path, &bytes)?;
-        Ok(format!("written: {}", path.display()))
+            (Some(picture), Some(plot)) => exports.plot(&name, format, &plot, &picture.view, Some(&picture.widget)),
+            (Some(_), None) => exports.fail("there is no picture yet"),
+            (None, _) => exports.fail("there is no picture here"),
+        }
+        self.exports = exports;
     }
 
     /// A row per cluster of the layer: its name, its size, its best label of each set with its share.

@@ -1,24 +1,10 @@
-//! The window: progress of the computation, then the browser of its result.
+//! The window: what is computed, as a job, then the browser of what was found.
 
-use std::{
-    error::Error,
-    ops::ControlFlow,
-    path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, channel},
-    },
-    thread,
-};
+use std::{error::Error, path::PathBuf};
 
-use attn_egui::{apply_theme, egui_wgpu::RenderState, progress_bar};
-use attn_sdk::{
-    Progress,
-    analyze::concepts::{ConceptStudy, LAYERS},
-    render::ViewState,
-};
-use eframe::egui::{self, CentralPanel, RichText, Ui, ViewportBuilder};
+use attn_egui::{JobEvent, Jobs, apply_theme, egui_wgpu::RenderState};
+use attn_sdk::{analyze::concepts::ConceptStudy, render::ViewState};
+use eframe::egui::{CentralPanel, Ui, ViewportBuilder};
 
 use super::{
     browser::Browser,
@@ -34,10 +20,16 @@ pub(crate) fn open(options: Options, sources: Vec<Source>) -> Result<(), Box<dyn
     };
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
+        let (view, jobs) = (options.view(), Jobs::new(&cc.egui_ctx));
+        jobs.start("words", move |job| {
+            job.send(Box::new(run::study(&options, sources, job)?));
+            Ok(())
+        });
         Ok(Box::new(Window {
             state,
-            view: options.view(),
-            shown: Shown::Work(Work::start(options, sources, &cc.egui_ctx)),
+            view,
+            jobs,
+            shown: Shown::Work,
         }))
     };
     eframe::run_native("Latent concepts", native, Box::new(app)).map_err(|error| error.to_string().into())
@@ -46,128 +38,52 @@ pub(crate) fn open(options: Options, sources: Vec<Source>) -> Result<(), Box<dyn
 struct Window {
     state: RenderState,
     view: ViewState,
+    jobs: Jobs<Box<ConceptStudy>>,
     shown: Shown,
 }
 
 enum Shown {
-    Work(Work),
+    Work,
     Failure(String),
     Browser(Box<Browser>),
 }
 
-impl eframe::App for Window {
-    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
-        if let Shown::Work(work) = &self.shown {
-            // The channel closes without a result if the thread panics.
-            match work.result.try_recv() {
-                Ok(Ok(study)) => {
+impl Window {
+    /// Takes in what the job has to tell.
+    fn listen(&mut self) {
+        for event in self.jobs.poll() {
+            match event {
+                JobEvent::Message(study) => {
                     let browser = Browser::new(*study, &self.view, PathBuf::from(OUT), &self.state);
                     self.shown = Shown::Browser(Box::new(browser));
                 }
-                Ok(Err(failure)) => self.shown = Shown::Failure(failure),
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => {
-                    self.shown = Shown::Failure("the computation failed without an error message".into())
+                JobEvent::Failed(_, why) => self.shown = Shown::Failure(why),
+                // A job that was stopped ends without an error.
+                JobEvent::Finished(_) if matches!(self.shown, Shown::Work) => {
+                    self.shown = Shown::Failure("Stopped.".into());
                 }
-                Err(std::sync::mpsc::TryRecvError::Empty) => {}
+                _ => {}
             }
         }
-        match &mut self.shown {
-            Shown::Work(work) => {
-                apply_theme(ui.ctx(), &self.view);
-                CentralPanel::default().show(ui, |ui| work.show(ui));
-            }
+    }
+}
+
+impl eframe::App for Window {
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        self.listen();
+        if let Shown::Browser(browser) = &mut self.shown {
+            browser.ui(ui);
+            return;
+        }
+        apply_theme(ui.ctx(), &self.view);
+        CentralPanel::default().show(ui, |ui| match &self.shown {
             Shown::Failure(failure) => {
-                apply_theme(ui.ctx(), &self.view);
-                CentralPanel::default().show(ui, |ui| ui.label(failure.as_str()));
+                ui.label(failure);
             }
-            Shown::Browser(browser) => browser.ui(ui),
-        }
-    }
-}
-
-/// The thread; dropping it stops it.
-struct Work {
-    result: Receiver<Result<Box<ConceptStudy>, String>>,
-    shared: Arc<Shared>,
-}
-
-/// State shared by the thread and the window.
-struct Shared {
-    stop: AtomicBool,
-    stages: Mutex<Stages>,
-    context: egui::Context,
-}
-
-/// Stage, steps done, steps in all.
-type Stage = (String, usize, usize);
-
-#[derive(Clone, Default)]
-struct Stages {
-    /// Progress over the layers of a model.
-    layers: Option<Stage>,
-    /// Progress within a layer, or before the first.
-    inside: Option<Stage>,
-}
-
-impl Work {
-    fn start(options: Options, sources: Vec<Source>, context: &egui::Context) -> Self {
-        let shared = Arc::new(Shared {
-            stop: AtomicBool::new(false),
-            stages: Mutex::default(),
-            context: context.clone(),
+            _ => {
+                ui.add_space(12.0);
+                self.jobs.show(ui);
+            }
         });
-        let (sender, result) = channel();
-        let teller = shared.clone();
-        thread::spawn(move || {
-            let found = run::study(&options, sources, &*teller);
-            // A closed window needs no result.
-            let _ = sender.send(found.map(Box::new).map_err(|error| error.to_string()));
-            teller.context.request_repaint();
-        });
-        Self { result, shared }
-    }
-
-    fn show(&self, ui: &mut Ui) {
-        let stages = self
-            .shared
-            .stages
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        ui.add_space(12.0);
-        let (stage, done, total) = stages.layers.unwrap_or_else(|| ("words".into(), 0, 0));
-        if progress_bar(ui, &stage, done, total) {
-            self.shared.stop.store(true, Ordering::Relaxed);
-        }
-        if let Some((stage, done, total)) = stages.inside {
-            ui.label(RichText::new(format!("{stage}: {done} of {total}")).weak());
-        }
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Progress for Shared {
-    fn update(&self, stage: &str, done: usize, total: usize) -> ControlFlow<()> {
-        let now = (stage.to_owned(), done, total);
-        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
-        if stage.starts_with(LAYERS) {
-            stages.layers = Some(now);
-        } else {
-            stages.inside = Some(now);
-        }
-        drop(stages);
-        // Limits the frame rate: drawing takes time from the computation.
-        self.context
-            .request_repaint_after(std::time::Duration::from_millis(150));
-        if self.stop.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
     }
 }

@@ -87,6 +87,17 @@ impl SceneResponse {
 
 /// The size where a layout leaves it open, such as inside a scroll area.
 const NATURAL: [f32; 2] = [640.0, 480.0];
+/// Gives all views what was done in the view `from`: colors, search, selection, theme, and what is under the pointer. Each keeps
+/// its camera and its open head.
+pub fn link_views(from: usize, views: &mut [(&mut ViewState, &mut SceneView)]) {
+    let Some((state, widget)) = views.get(from) else { return };
+    let (shared, interaction) = (state.shared.clone(), widget.interaction());
+    for (state, widget) in views {
+        state.shared.clone_from(&shared);
+        widget.set_interaction(interaction);
+    }
+}
+
 impl SceneView {
     /// A widget that draws with the device of `state` (eframe: `cc.wgpu_render_state`). `label` is what a screen reader says.
     pub fn new(state: &RenderState, label: impl Into<String>) -> Self {

@@ -10,6 +10,7 @@ mod draw;
 mod params;
 mod rules;
 mod search;
+mod text;
 mod trace;
 
 use std::{collections::BTreeMap, ops::ControlFlow};
@@ -19,7 +20,8 @@ use candle_core::{Device, Tensor};
 
 use self::{beam::BeamSearch, draw::Drawing, rules::Rules, search::Search};
 pub use self::{
-    params::{EarlyStopping, GenerationParams, Sampling},
+    params::{EarlyStopping, GenerationOverrides, GenerationParams, Sampling},
+    text::TextStream,
     trace::{Emitted, Expansion, Fate, Generated, Hypothesis, Step},
 };
 use crate::{Error, Inputs, Model, Result, Tap, blocks::Cache, inputs};

@@ -45,6 +45,35 @@ impl Default for Sampling {
     }
 }
 
+/// Settings that a user gives in place of those of a checkpoint; `None` leaves a setting as it is.
+///
+/// ```
+/// use attn_models::generate::{GenerationOverrides, GenerationParams, Sampling};
+/// let mut params = GenerationParams { beams: 4, ..GenerationParams::default() };
+/// params.override_with(&GenerationOverrides { temperature: Some(0.7), ..Default::default() });
+/// assert_eq!(params.beams, 1, "drawing needs one beam");
+/// assert_eq!(params.sampling.map(|sampling| sampling.temperature), Some(0.7));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct GenerationOverrides {
+    /// [`GenerationParams::beams`].
+    pub beams: Option<usize>,
+    /// [`GenerationParams::max_new_tokens`].
+    pub max_new_tokens: Option<usize>,
+    /// [`GenerationParams::length_penalty`].
+    pub length_penalty: Option<f64>,
+    /// [`GenerationParams::early_stopping`].
+    pub early_stopping: Option<EarlyStopping>,
+    /// [`Sampling::temperature`]. This and the three below draw tokens where the checkpoint does not.
+    pub temperature: Option<f64>,
+    /// [`Sampling::top_k`].
+    pub top_k: Option<usize>,
+    /// [`Sampling::top_p`].
+    pub top_p: Option<f64>,
+    /// [`Sampling::seed`].
+    pub seed: Option<u64>,
+}
+
 /// Settings of generation, checked once by [`Generator::new`](super::Generator::new). `default()` is greedy and knows
 /// no special tokens; [`read`](Self::read) takes the settings of a checkpoint.
 ///
@@ -142,6 +171,25 @@ const NEUTRAL: &[(&str, f64)] = &[
 ];
 
 impl GenerationParams {
+    /// Takes over the settings that are given. Drawing needs one beam: without a number of beams among them, drawing sets it.
+    pub fn override_with(&mut self, given: &GenerationOverrides) {
+        let before = self.sampling.unwrap_or_default();
+        let drawn = given.temperature.is_some() || given.top_k.is_some() || given.top_p.is_some();
+        if drawn || given.seed.is_some() {
+            self.beams = 1;
+            self.sampling = Some(Sampling {
+                temperature: given.temperature.unwrap_or(before.temperature),
+                top_k: given.top_k.unwrap_or(before.top_k),
+                top_p: given.top_p.unwrap_or(before.top_p),
+                seed: given.seed.unwrap_or(before.seed),
+            });
+        }
+        self.beams = given.beams.unwrap_or(self.beams);
+        self.max_new_tokens = given.max_new_tokens.or(self.max_new_tokens);
+        self.length_penalty = given.length_penalty.unwrap_or(self.length_penalty);
+        self.early_stopping = given.early_stopping.unwrap_or(self.early_stopping);
+    }
+
     /// What a checkpoint says: its `generation_config.json` or, without one, its `config.json`; special tokens that
     /// the first does not name are looked up in the second.
     ///

@@ -150,6 +150,41 @@ impl Neighbors {
         Self::approximate(points, k, metric, &ApproximateParams::default(), progress).map(|(neighbors, _)| neighbors)
     }
 
+    /// Finds neighbors with a share of the true ones, and gives the share that was measured. `recall` 1 is the exact search, which
+    /// measures nothing; `None` chooses as [`Neighbors::search`] does.
+    ///
+    /// ```
+    /// use attn_project::{Neighbors, metric::Euclidean};
+    /// let points = ndarray::array![[0.0], [1.0], [3.0_f32]];
+    /// let (table, recall) = Neighbors::with_recall(points.view(), 1, Euclidean, None, 0, &())?;
+    /// assert_eq!((table.indices(2), recall), ([1].as_slice(), None));
+    /// # Ok::<(), attn_project::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Neighbors::approximate`].
+    pub fn with_recall(
+        points: ArrayView2<'_, f32>,
+        k: usize,
+        metric: impl Into<Metric>,
+        recall: Option<f32>,
+        seed: u64,
+        progress: &dyn Progress,
+    ) -> Result<(Self, Option<f32>)> {
+        let params = ApproximateParams {
+            seed,
+            ..ApproximateParams::default()
+        };
+        let small = points.nrows() <= Self::EXACT_UP_TO;
+        let recall = recall.unwrap_or(if small { 1.0 } else { params.recall });
+        if recall == 1.0 {
+            return Ok((Self::exact(points, k, metric, progress)?, None));
+        }
+        let params = ApproximateParams { recall, ..params };
+        let (table, measured) = Self::approximate(points, k, metric, &params, progress)?;
+        Ok((table, Some(measured)))
+    }
+
     /// Most points that [`Neighbors::search`] compares with all others. From some 10,000 points on the approximate
     /// search is faster, but below this the exact one takes only some two CPU seconds (64 dimensions, k = 90).
     pub const EXACT_UP_TO: usize = 30_000;

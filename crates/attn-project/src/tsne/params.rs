@@ -59,6 +59,32 @@ impl TsneParams {
         }
     }
 
+    /// The same with these perplexities, the first and further ones; without any, those of `self`.
+    ///
+    /// ```
+    /// use attn_project::tsne::TsneParams;
+    /// let params = TsneParams::default().with_perplexities(&[30.0, 300.0])?;
+    /// assert_eq!(params.further_perplexities, [Some(300.0), None, None]);
+    /// assert!(TsneParams::default().with_perplexities(&[30.0; 5]).is_err());
+    /// # Ok::<(), attn_project::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for more than four.
+    pub fn with_perplexities(mut self, perplexities: &[f32]) -> Result<Self> {
+        let Some((&first, further)) = perplexities.split_first() else {
+            return Ok(self);
+        };
+        let slots = self.further_perplexities.len();
+        if further.len() > slots {
+            let most = format!("at most {} perplexities", slots + 1);
+            return Err(Error::parameter("perplexity", most, perplexities.len()));
+        }
+        self.perplexity = first;
+        self.further_perplexities = std::array::from_fn(|slot| further.get(slot).copied());
+        Ok(self)
+    }
+
     /// Neighbors each of `points` points needs: three times the largest perplexity, or all the others if those are
     /// fewer.
     pub fn neighbors(&self, points: usize) -> usize {

@@ -95,6 +95,36 @@ pub enum Key {
     Tool(Tool),
 }
 
+impl Key {
+    /// The key of a W3C name (`KeyboardEvent.key`), as browsers and winit have them: `ArrowLeft`, `Escape`, or the character.
+    ///
+    /// ```
+    /// use attn_render::Key;
+    /// assert_eq!(Key::from_name("ArrowLeft"), Some(Key::Left));
+    /// assert_eq!(Key::from_name("u"), Some(Key::Undo));
+    /// assert_eq!(Key::from_name("F1"), None);
+    /// ```
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "Escape" => Self::Escape,
+            "Enter" => Self::Enter,
+            "ArrowLeft" => Self::Left,
+            "ArrowRight" => Self::Right,
+            "ArrowUp" => Self::Up,
+            "ArrowDown" => Self::Down,
+            "Home" => Self::Home,
+            "+" => Self::Plus,
+            "-" => Self::Minus,
+            "c" => Self::Legend,
+            "n" => Self::Next,
+            "p" => Self::Previous,
+            "u" => Self::Undo,
+            "r" => Self::Redo,
+            _ => return None,
+        })
+    }
+}
+
 /// What a drag does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Tool {

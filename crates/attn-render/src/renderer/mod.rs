@@ -173,6 +173,43 @@ impl Renderer {
         Ok(())
     }
 
+    /// The commands of a frame that holds this scene and nothing else: [`prepare`](Self::prepare), a pass that clears the target to
+    /// the scene's background, and [`paint`](Self::paint). The caller submits them.
+    ///
+    /// # Errors
+    /// Those of [`prepare`](Self::prepare) and [`paint`](Self::paint).
+    pub fn frame(
+        &mut self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        target: &wgpu::TextureView,
+        scene: &Scene,
+        view: &ViewState,
+        size: [u32; 2],
+    ) -> Result<wgpu::CommandBuffer, Error> {
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.prepare(device, queue, &mut encoder, scene, view, size)?;
+        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+            label: None,
+            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                view: target,
+                depth_slice: None,
+                resolve_target: None,
+                ops: wgpu::Operations {
+                    load: wgpu::LoadOp::Clear(self.clear_color(scene)),
+                    store: wgpu::StoreOp::Store,
+                },
+            })],
+            depth_stencil_attachment: None,
+            timestamp_writes: None,
+            occlusion_query_set: None,
+            multiview_mask: None,
+        });
+        self.paint(&mut pass)?;
+        drop(pass);
+        Ok(encoder.finish())
+    }
+
     /// The bytes that the last [`prepare`](Self::prepare) uploaded, and the draws of the next [`paint`](Self::paint).
     pub fn stats(&self) -> Stats {
         self.stats

@@ -46,6 +46,20 @@ impl Edges {
         Self::SameToken,
     ];
 
+    /// The rule in words: `to the previous token`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Offset(-1) => "to the previous token".into(),
+            Self::Offset(0) => "to itself".into(),
+            Self::Offset(1) => "to the next token".into(),
+            Self::Offset(offset) => format!("{offset:+} tokens"),
+            Self::First => "to the first token".into(),
+            Self::Special => "to special tokens".into(),
+            Self::SameToken => "to the same token".into(),
+            Self::Words { .. } => self.to_string(),
+        }
+    }
+
     /// The edges of a head in a sequence that its mask shows, as `[query, key]`, ascending. A query that would lose all its
     /// keys keeps them.
     pub fn of(&self, info: &ModelInfo, head: HeadId, sequence: &Sequence) -> Vec<[usize; 2]> {

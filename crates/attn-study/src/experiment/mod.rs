@@ -7,6 +7,7 @@
 mod edges;
 mod estimate;
 mod knock_out;
+mod question;
 mod run;
 
 use attn_core::Rng;
@@ -19,6 +20,7 @@ pub use self::{
     edges::Edges,
     estimate::Estimate,
     knock_out::{KnockOut, RandomEdges, knock_out},
+    question::{Answer, Question},
 };
 use crate::Error;
 

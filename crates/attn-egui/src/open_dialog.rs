@@ -1,0 +1,84 @@
+//! A window in which the user types what to open.
+
+use egui::{Context, Grid, TextEdit, Window};
+
+/// Width of a field, in points.
+const WIDTH: f32 = 380.0;
+
+/// A dialog with fields for paths. It stays open until what was typed opens or the user closes it.
+///
+/// ```
+/// use attn_egui::OpenDialog;
+///
+/// let mut dialog = OpenDialog::new("Open", [("Model", "folder of a checkpoint"), ("Data", "text file")]);
+/// dialog.fail("no such folder");
+/// assert!(dialog.is_open());
+/// ```
+#[derive(Debug, Clone)]
+pub struct OpenDialog {
+    title: String,
+    fields: Vec<Field>,
+    failure: Option<String>,
+    open: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Field {
+    name: String,
+    hint: String,
+    typed: String,
+}
+
+impl OpenDialog {
+    /// An open dialog with empty fields: names and hints.
+    pub fn new<N: Into<String>, H: Into<String>>(
+        title: impl Into<String>,
+        fields: impl IntoIterator<Item = (N, H)>,
+    ) -> Self {
+        let field = |(name, hint): (N, H)| Field {
+            name: name.into(),
+            hint: hint.into(),
+            typed: String::new(),
+        };
+        Self {
+            title: title.into(),
+            fields: fields.into_iter().map(field).collect(),
+            failure: None,
+            open: true,
+        }
+    }
+
+    /// Shows the dialog; returns what was typed, a text per field and without outer spaces, when the user clicks *Open*.
+    pub fn show(&mut self, context: &Context) -> Option<Vec<String>> {
+        let mut clicked = false;
+        let mut open = self.open;
+        let window = Window::new(self.title.as_str()).open(&mut open).resizable(false);
+        window.show(context, |ui| {
+            Grid::new("fields").num_columns(2).show(ui, |ui| {
+                for field in &mut self.fields {
+                    ui.label(field.name.as_str());
+                    let edit = TextEdit::singleline(&mut field.typed);
+                    ui.add(edit.hint_text(field.hint.as_str()).desired_width(WIDTH));
+                    ui.end_row();
+                }
+            });
+            if let Some(failure) = &self.failure {
+                ui.label(failure.as_str());
+            }
+            clicked = ui.button("Open").clicked();
+        });
+        self.open = open;
+        let typed = |field: &Field| field.typed.trim().to_owned();
+        clicked.then(|| self.fields.iter().map(typed).collect())
+    }
+
+    /// Says in the dialog why what was typed did not open.
+    pub fn fail(&mut self, error: impl std::fmt::Display) {
+        self.failure = Some(error.to_string());
+    }
+
+    /// Whether the user has left it open.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+}
