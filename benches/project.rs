@@ -1,5 +1,5 @@
-//! Neighbours, projections, their quality and the placement of a sentence, on the cloud of one head: 10,112 points in 64
-//! dimensions; neighbours and PCA also at 100,000 points, PCA also at 4,096 dimensions. The maps of 144 and of 1,024 heads by distances.
+//! Neighbors, projections, their quality and the placement of a sentence, on the cloud of one head: 10,112 points in 64
+//! dimensions; neighbors and PCA also at 100,000 points, PCA also at 4,096 dimensions. The maps of 144 and of 1,024 heads by distances.
 //!
 //! docs/PERFORMANCE.md sets the results beside openTSNE, umap-learn, scikit-learn and faiss, and names the limits. All heads
 //! of a model: `cargo run --release -p attn-project --example heads`.
@@ -34,11 +34,11 @@ fn one_head(c: &mut Criterion) {
     let mut group = c.benchmark_group("10112x64");
     group.sample_size(10);
     for k in [15, 90] {
-        group.bench_function(format!("exact neighbours, k = {k}"), |b| {
+        group.bench_function(format!("exact neighbors, k = {k}"), |b| {
             b.iter(|| Neighbors::exact(points.view(), k, Euclidean, &()).unwrap());
         });
     }
-    group.bench_function("approximate neighbours, k = 90", |b| {
+    group.bench_function("approximate neighbors, k = 90", |b| {
         let params = ApproximateParams::default();
         b.iter(|| Neighbors::approximate(points.view(), 90, Euclidean, &params, &()).unwrap());
     });
@@ -83,11 +83,11 @@ fn many_points(c: &mut Criterion) {
     group.bench_function("PCA 2D", |b| {
         b.iter(|| Projector::new(Pca).fit(points.view(), &()).unwrap());
     });
-    group.bench_function("approximate neighbours, k = 90", |b| {
+    group.bench_function("approximate neighbors, k = 90", |b| {
         let params = ApproximateParams::default();
         b.iter(|| Neighbors::approximate(points.view(), 90, Euclidean, &params, &()).unwrap());
     });
-    group.bench_function("exact neighbours, k = 90", |b| {
+    group.bench_function("exact neighbors, k = 90", |b| {
         b.iter(|| Neighbors::exact(points.view(), 90, Euclidean, &()).unwrap());
     });
     group.finish();
@@ -97,7 +97,7 @@ fn wide_points(c: &mut Criterion) {
     let points = common::cloud(2_000, 4_096, 1);
     let mut group = c.benchmark_group("2000x4096");
     group.sample_size(10);
-    group.bench_function("randomised PCA, 2 components", |b| {
+    group.bench_function("randomized PCA, 2 components", |b| {
         b.iter(|| Components::fit_randomized(points.view(), 2, 0, &()).unwrap());
     });
     group.finish();

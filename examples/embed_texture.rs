@@ -1,5 +1,5 @@
 //! Host 2 of 4: a texture of the host's own, as a game or a plotting program has it. The host owns device, queue, texture and render
-//! pass; it clears to a colour of its own, draws the scene into a part of the texture, and does with it what it likes: here,
+//! pass; it clears to a color of its own, draws the scene into a part of the texture, and does with it what it likes: here,
 //! it reads it back and writes `out/embed-texture.png`.
 //!
 //! The renderer draws at the left top of its target, so a scene for a part of something larger gets a texture of its own, which the

@@ -30,5 +30,3 @@ need_packages libvulkan1 mesa-vulkan-drivers
 # it looks for a Wayland display. Nothing needs it here.
 [ -n "${XDG_RUNTIME_DIR:-}" ] || export NODEVICE_SELECT=1
 
-# The optional parts that need nothing from outside: linted and tested with everything else.
-features=attn-sdk/egui,attn-sdk/gpu,attn-sdk/hnsw,attn-sdk/linfa

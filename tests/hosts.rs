@@ -234,7 +234,7 @@ impl Drop for Host<'_> {
     }
 }
 
-/// Colours in a part of a picture.
+/// Colors in a part of a picture.
 fn colors(image: &RgbImage, origin: [i32; 2], size: [i32; 2]) -> usize {
     let mut seen = std::collections::HashSet::new();
     for y in origin[1]..(origin[1] + size[1]).min(image.height() as i32) {
@@ -378,7 +378,7 @@ fn a_browser_of_clusters() {
     let host = Host::open(&screen, &program, "Latent concepts", &few);
     screen.xdotool(&["windowsize", "--sync", &host.window, "1200", "800"]);
     host.leave();
-    // While it computes there are few colours.
+    // While it computes there are few colors.
     let first = wait_for("the clusters", || {
         let shot = screen.shot("concepts-first");
         Some(shot).filter(|shot| colors(shot, [0, 0], [1280, 900]) > 1_000)
@@ -419,7 +419,7 @@ fn pictures_without_a_window() {
     run(&texture, &["--dark"]);
     let dark = picture("embed-texture.png");
     assert_eq!(dark.dimensions(), (1024, 640));
-    assert_eq!(dark.get_pixel(100, 300).0, [26, 56, 92], "the host's own colour");
+    assert_eq!(dark.get_pixel(100, 300).0, [26, 56, 92], "the host's own color");
     assert!(colors(&dark, [160, 32], [832, 576]) > 200, "the scene in its place");
     // The session says dark, whatever the command line says now.
     run(&texture, &[]);

@@ -439,7 +439,7 @@ fn controls_are_read_beside_the_model() {
     };
     assert!(
         entropies.heads.iter().all(|head| entropy(head) > 0.9),
-        "who learnt nothing looks everywhere"
+        "who learned nothing looks everywhere"
     );
     // Images too.
     let checkpoint = embedded::VISION.checkpoint().unwrap();
@@ -523,7 +523,7 @@ fn a_known_sequence_is_placed_on_its_own_points() {
         let placed_tokens = placer.place(&read(&capturer, [line]), 0, &()).unwrap();
         let first = study.point(head, 7).unwrap() as usize;
         let points = &study.projection(head).unwrap().embedding.points;
-        // Read in another batch it is equal but for rounding: PCA is linear, the others put it among its neighbours.
+        // Read in another batch it is equal but for rounding: PCA is linear, the others put it among its neighbors.
         let near = if method == Pca.into() { 1e-3 } else { 5e-2 };
         let extent = points.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
         for (row, placed) in placed_tokens.queries.rows().into_iter().enumerate() {

@@ -302,10 +302,10 @@ fn some_points_are_laid_out_as_if_there_were_no_others() {
         .unwrap()
         .points;
     let rows = all.select(ndarray::Axis(0), subset.points()).mapv(f64::from);
-    let centred = &rows - &rows.mean_axis(ndarray::Axis(0)).unwrap();
+    let centered = &rows - &rows.mean_axis(ndarray::Axis(0)).unwrap();
     // What two components keep of the variance is the most that two directions can: the trace of the two largest
     // eigenvalues, found by squaring the covariance until one direction is left.
-    let mut covariance = centred.t().dot(&centred);
+    let mut covariance = centered.t().dot(&centered);
     let mut most = 0.0;
     for _ in 0..2 {
         let mut power = covariance.clone();

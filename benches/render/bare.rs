@@ -3,7 +3,7 @@
 
 use attn_render::wgpu;
 
-/// A dot: where, in pixels, and its colour.
+/// A dot: where, in pixels, and its color.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dot {
     pub(crate) position: [f32; 2],

@@ -45,7 +45,7 @@ impl Shown {
         let mut config = surface
             .get_default_config(&adapter, size.width.max(1), size.height.max(1))
             .ok_or("the adapter cannot draw into this window")?;
-        // Without conversion colours blend as browsers and most toolkits do it.
+        // Without conversion colors blend as browsers and most toolkits do it.
         config.format = config.format.remove_srgb_suffix();
         surface.configure(&device, &config);
         Ok(Self {

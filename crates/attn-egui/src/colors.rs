@@ -1,4 +1,4 @@
-//! egui in the colours of a view's theme.
+//! egui in the colors of a view's theme.
 
 use attn_render::{Color, Theme, ViewState};
 use egui::{
@@ -6,7 +6,7 @@ use egui::{
     epaint::text::{FontInsert, FontPriority, InsertFontFamily},
 };
 
-/// A colour of a view as one of egui's.
+/// A color of a view as one of egui's.
 ///
 /// ```
 /// let orange = attn_egui::egui_color(attn_render::Color::hex(0xE69F00));

@@ -1,4 +1,4 @@
-//! Buttons for what can be done with keys too: tools, undo and redo, theme, colours.
+//! Buttons for what can be done with keys too: tools, undo and redo, theme, colors.
 
 use attn_render::{ColorChoice, Key, PatchStyle, Theme, Tool, ViewState};
 use egui::{ComboBox, Response, Ui};

@@ -93,7 +93,7 @@ fn a_search_is_typed_and_escaped() {
 }
 
 #[test]
-fn colours_exports_and_stops_are_chosen() {
+fn colors_exports_and_stops_are_chosen() {
     let mut harness = small();
     harness.get_by_role(egui::Role::ComboBox).click();
     harness.run();

@@ -1,6 +1,6 @@
 //! What the models read: text, dates and images, and the log of a training.
 
-/// The default text: 200 sentences of the grammar that the text models learnt, none of them in their training data.
+/// The default text: 200 sentences of the grammar that the text models learned, none of them in their training data.
 pub fn sentences() -> impl Iterator<Item = &'static str> {
     include_str!("../models/data/sentences.txt").lines()
 }

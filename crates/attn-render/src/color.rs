@@ -1,6 +1,6 @@
-//! Colours: themes, palettes and scales.
+//! Colors: themes, palettes and scales.
 //!
-//! The default palette is safe for the common colour vision deficiencies (Okabe and Ito 2008, "Color Universal
+//! The default palette is safe for the common color vision deficiencies (Okabe and Ito 2008, "Color Universal
 //! Design"); sequential and diverging scales follow ColorBrewer (Harrower and Brewer 2003). The original green
 //! and pink of AttentionViz (Yeh et al. 2023) are a preset.
 
@@ -8,7 +8,7 @@ mod classes;
 
 use serde::{Deserialize, Serialize};
 
-/// An sRGB colour with straight (not premultiplied) alpha: red, green, blue, alpha.
+/// An sRGB color with straight (not premultiplied) alpha: red, green, blue, alpha.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, bytemuck::Pod, bytemuck::Zeroable,
 )]
@@ -19,19 +19,19 @@ impl Color {
     /// Nothing.
     pub const TRANSPARENT: Self = Self([0; 4]);
 
-    /// An opaque colour from `0xRRGGBB`.
+    /// An opaque color from `0xRRGGBB`.
     pub const fn hex(rgb: u32) -> Self {
         let [_, r, g, b] = rgb.to_be_bytes();
         Self([r, g, b, 255])
     }
 
-    /// The same colour with another opacity, 0 to 1.
+    /// The same color with another opacity, 0 to 1.
     pub fn alpha(self, opacity: f32) -> Self {
         let [r, g, b, _] = self.0;
         Self([r, g, b, unit_to_byte(opacity)])
     }
 
-    /// The colour `t` of the way to `other`.
+    /// The color `t` of the way to `other`.
     pub fn mix(self, other: Self, t: f32) -> Self {
         let t = if t.is_nan() { 0.0 } else { t.clamp(0.0, 1.0) };
         let mut mixed = [0; 4];
@@ -77,11 +77,11 @@ pub enum Theme {
     Dark,
 }
 
-/// Which colours stand for queries and keys.
+/// Which colors stand for queries and keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Palette {
-    /// Blue queries, orange keys (Okabe and Ito): told apart under every common colour vision deficiency and in
+    /// Blue queries, orange keys (Okabe and Ito): told apart under every common color vision deficiency and in
     /// grey print. The default.
     #[default]
     ColorBlindSafe,
@@ -89,7 +89,7 @@ pub enum Palette {
     Original,
 }
 
-/// Colours along a line, evenly spaced.
+/// Colors along a line, evenly spaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scale(pub [Color; 5]);
 
@@ -109,7 +109,7 @@ impl Scale {
         Self([e, d, c, b, a])
     }
 
-    /// The colour at `t` in 0 to 1; outside and NaN are cut to the ends.
+    /// The color at `t` in 0 to 1; outside and NaN are cut to the ends.
     pub fn at(&self, t: f32) -> Color {
         let position = if t.is_nan() { 0.0 } else { t.clamp(0.0, 1.0) * 4.0 };
         let stop = [1.0, 2.0, 3.0].iter().filter(|edge| position >= **edge).count();
@@ -118,7 +118,7 @@ impl Scale {
     }
 }
 
-/// Every colour a view draws with, for one theme and palette.
+/// Every color a view draws with, for one theme and palette.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Colors {
     /// Behind everything.
@@ -176,7 +176,7 @@ const OKABE_ITO_DARK: [Color; 8] = {
 };
 
 impl Colors {
-    /// The colours of a theme and a palette.
+    /// The colors of a theme and a palette.
     pub fn new(theme: Theme, palette: Palette) -> Self {
         let dark = theme == Theme::Dark;
         let (query, key, query_scale, key_scale) = match (palette, dark) {

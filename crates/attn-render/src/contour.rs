@@ -187,7 +187,7 @@ impl Field {
     fn lines(&self, level: f64) -> Vec<Vec<[f32; 2]>> {
         let level = level.max(1e-9 * self.values.iter().copied().fold(0.0, f64::max));
         // Sides of cells: horizontal ones by their left corner, then vertical ones by their upper corner. A line passes
-        // from side to side; each side that is crossed has two neighbours, one in each of its cells.
+        // from side to side; each side that is crossed has two neighbors, one in each of its cells.
         let sides = self.values.len();
         let mut links = vec![[usize::MAX; 2]; 2 * sides];
         let mut link = |a: usize, b: usize| {

@@ -1,6 +1,6 @@
 //! Which labels are drawn, and where: greedy by priority, never two over each other.
 //!
-//! Point-feature labelling in the greedy manner that Christensen, Marks and Shieber (1995) take as baseline, with
+//! Point-feature labeling in the greedy manner that Christensen, Marks and Shieber (1995) take as baseline, with
 //! a grid for the collisions. Each label tries four places around its anchor, in a fixed order, so that the same
 //! scene and camera always give the same picture, whatever was drawn before.
 
@@ -26,9 +26,9 @@ pub struct PlacedLabel {
     pub scale: f32,
     /// Bold or regular.
     pub bold: bool,
-    /// Its colour.
+    /// Its color.
     pub color: Color,
-    /// Colour of its rim.
+    /// Color of its rim.
     pub halo: Option<Color>,
 }
 

@@ -31,7 +31,7 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// Fits the scene's layout into `size` pixels, with one factor, centred.
+    /// Fits the scene's layout into `size` pixels, with one factor, centered.
     pub fn new(scene: &Scene, view: &ViewState, size: [f32; 2]) -> Self {
         let positive = |x: f32| if x.is_finite() && x > 0.0 { x } else { 1.0 };
         let layout = scene.size.map(positive);

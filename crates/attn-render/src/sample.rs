@@ -59,7 +59,7 @@ pub fn representative(points: &[f32], dims: usize, most: usize) -> Result<Vec<us
             *seen - 1
         })
         .collect();
-    // Neighbours in the data are often neighbours in the plane: a hash decides within the last round.
+    // Neighbors in the data are often neighbors in the plane: a hash decides within the last round.
     let mut order: Vec<usize> = (0..count).collect();
     if most > 0 {
         order.select_nth_unstable_by_key(most - 1, |index| (rounds[*index], hash(*index)));

@@ -137,7 +137,7 @@ fn crosses(a: [f32; 2], b: [f32; 2], p: [f32; 2]) -> bool {
 /// A set of ids of points or tokens, as in [`Pick`](crate::Pick): queries first, then keys.
 ///
 /// Heads of one kind of attention have the same tokens, so a selection made in one of them holds for all. Cheap to
-/// clone; saved as runs of neighbouring ids.
+/// clone; saved as runs of neighboring ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     head: Option<HeadId>,

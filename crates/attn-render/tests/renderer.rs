@@ -156,7 +156,7 @@ fn points_are_where_the_projection_says_and_stay_in_their_panel() {
 }
 
 #[test]
-fn translucent_colours_blend_over_each_other() {
+fn translucent_colors_blend_over_each_other() {
     let mut scene = Scene::new([30.0, 10.0], Color::hex(0xFFFFFF));
     let rect = |left| Rect::new(left, 0.0, 20.0, 10.0);
     scene.layers[0].blocks.push(Block::filled(0, rect(0.0), RED.alpha(0.5)));
@@ -205,7 +205,7 @@ fn lines_cover_their_width() {
 }
 
 #[test]
-fn pictures_are_crisp_and_keep_their_colours() {
+fn pictures_are_crisp_and_keep_their_colors() {
     let pixels = vec![255, 0, 0, 255, 0, 255, 0, 255, 0, 0, 255, 255, 255, 255, 255, 255];
     let image = Arc::new(Image::new(2, 2, pixels).unwrap());
     let mut scene = Scene::new([40.0, 40.0], BLACK);
@@ -227,7 +227,7 @@ fn pictures_are_crisp_and_keep_their_colours() {
 
 #[test]
 fn patches_stand_where_their_points_are() {
-    // Two patches of two colours each, and a point without one.
+    // Two patches of two colors each, and a point without one.
     let colors = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]];
     let row: Vec<u8> = colors
         .iter()
@@ -569,7 +569,7 @@ fn mixed_points_have_no_order() {
         let all: Vec<usize> = (0..9_000).map(|i| i * i % 7 % 4).collect();
         for count in [1, 2, 5, 9_000] {
             let order = &all[..count];
-            // The mean of the colours, as opaque as so many over each other, over black.
+            // The mean of the colors, as opaque as so many over each other, over black.
             let rounded = (opacity * 255.0).round() / 255.0;
             let opaque = 1.0 - (1.0 - rounded).powi(count as i32);
             let expected = [0, 1, 2].map(|channel: usize| {
@@ -582,7 +582,7 @@ fn mixed_points_have_no_order() {
                 assert!(off <= 1.0, "{opacity} {count}: {found:?}, expected {expected:?}");
             }
         }
-        // Backwards and sorted by colour, in the plane and in space.
+        // Backwards and sorted by color, in the plane and in space.
         let (mut backwards, mut sorted) = (all.clone(), all.clone());
         backwards.reverse();
         sorted.sort_unstable();
@@ -635,7 +635,7 @@ fn mixed_points_lie_between_what_is_before_and_after_them() {
     scene.layers[0].blending = Blending::Mixed { opacity: 0.5 };
     let half = headless.render(&scene, &ViewState::default(), 1.0).unwrap();
     assert!(pixel(&half, 55, 50)[0].abs_diff(107) <= 2 && pixel(&half, 90, 50) == [0, 0, 255, 255]);
-    // Points of one colour over each other look the same either way, but for their edges.
+    // Points of one color over each other look the same either way, but for their edges.
     assert!(pixel(&plain, 55, 50)[0].abs_diff(r) <= 1);
 }
 

@@ -152,7 +152,7 @@ fn rasterised(document: &str, background: Color) -> (u32, Vec<u8>) {
 }
 
 /// How far two pictures of a scene are apart. Rasterisers differ at every edge and in every glyph, to both sides: compared are
-/// means over cells, in which that evens out and what is missing, elsewhere or of another colour remains.
+/// means over cells, in which that evens out and what is missing, elsewhere or of another color remains.
 #[derive(Debug)]
 struct Apart {
     /// Mean difference of a channel in cells of 10 x 10 pixels, of 255.

@@ -224,7 +224,7 @@ impl PlacedTokens {
         })
     }
 
-    /// Draws it over a scene that has its head, the matrix or the open head: squares in the colours of queries and keys; in an open
+    /// Draws it over a scene that has its head, the matrix or the open head: squares in the colors of queries and keys; in an open
     /// head also its words and its attention lines.
     pub fn draw(&self, scene: &mut Scene, colors: &Colors) {
         let Some(index) = scene.panel_of(self.head) else { return };

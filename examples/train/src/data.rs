@@ -150,19 +150,19 @@ pub(crate) fn pictures() -> Vec<(String, Vec<f32>)> {
     let mut pictures = vec![
         (
             "hue-gradient".to_owned(),
-            stimuli::paint(|x, _| stimuli::colour(x / side * TAU, 0.9, 0.9)),
+            stimuli::paint(|x, _| stimuli::color(x / side * TAU, 0.9, 0.9)),
         ),
         (
             "hue-wheel".to_owned(),
             stimuli::paint(|x, y| {
                 let (dx, dy) = (x - side / 2.0, side / 2.0 - y);
-                stimuli::colour(dy.atan2(dx).rem_euclid(TAU), (dx.hypot(dy) / side * 2.0).min(1.0), 0.9)
+                stimuli::color(dy.atan2(dx).rem_euclid(TAU), (dx.hypot(dy) / side * 2.0).min(1.0), 0.9)
             }),
         ),
         ("brightness-gradient".to_owned(), stimuli::paint(|x, _| [x / side; 3])),
         (
             "hue-brightness".to_owned(),
-            stimuli::paint(|x, y| stimuli::colour(x / side * TAU, 0.9, 1.0 - 0.9 * y / side)),
+            stimuli::paint(|x, y| stimuli::color(x / side * TAU, 0.9, 1.0 - 0.9 * y / side)),
         ),
     ];
     for degrees in [0.0f32, 22.5, 45.0, 67.5, 90.0, 112.5, 135.0, 157.5] {

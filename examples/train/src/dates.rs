@@ -131,7 +131,7 @@ fn pairs(seed: u64) -> (Vec<Pair>, Vec<Pair>) {
     Random::new(seed).shuffle(&mut all);
     let write = |(date, format): (Date, &str)| (date.write(format), date.write(TARGET));
     let validation: Vec<Pair> = validation.into_iter().map(write).collect();
-    // May is its own abbreviation: two formats then give the same pair, which must not be learnt if it is judged.
+    // May is its own abbreviation: two formats then give the same pair, which must not be learned if it is judged.
     let mut seen: HashSet<Pair> = validation.iter().cloned().collect();
     let others = all.into_iter().map(write).filter(|pair| seen.insert(pair.clone()));
     (others.take(TRAINING).collect(), validation)
@@ -356,12 +356,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_judged_is_not_learnt() {
+    fn what_is_judged_is_not_learned() {
         let (training, validation) = pairs(1);
         assert_eq!((training.len(), validation.len()), (TRAINING, VALIDATION));
-        let learnt: HashSet<&Pair> = training.iter().collect();
-        assert_eq!(learnt.len(), TRAINING);
-        assert!(validation.iter().all(|pair| !learnt.contains(pair)));
+        let learned: HashSet<&Pair> = training.iter().collect();
+        assert_eq!(learned.len(), TRAINING);
+        assert!(validation.iter().all(|pair| !learned.contains(pair)));
         assert_eq!(validation, pairs(2).1);
     }
 

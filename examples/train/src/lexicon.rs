@@ -2,7 +2,7 @@
 //!
 //! Small enough to read, large enough that a model has something to learn: verbs choose subjects and objects by
 //! class (`bakers eat cakes`, lamps do not), and some forms belong to two parts of speech (`cook`, `watch`,
-//! `light`, `cooks`, `watches`), which only their neighbours tell apart.
+//! `light`, `cooks`, `watches`), which only their neighbors tell apart.
 
 /// What a noun means, as far as verbs and adjectives care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

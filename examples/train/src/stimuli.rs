@@ -123,12 +123,12 @@ impl Paint {
         // Across the stripes; the y axis of a picture points down.
         let across = x * self.orientation.sin() + y * self.orientation.cos();
         let stripes = 1.0 + self.contrast * (TAU * self.frequency * across + self.phase).sin();
-        colour(self.hue, self.saturation, self.brightness * stripes)
+        color(self.hue, self.saturation, self.brightness * stripes)
     }
 }
 
 /// Hue, saturation and brightness (the `V` of HSV) as red, green and blue.
-pub(crate) fn colour(hue: f32, saturation: f32, brightness: f32) -> [f32; 3] {
+pub(crate) fn color(hue: f32, saturation: f32, brightness: f32) -> [f32; 3] {
     let sixth = hue / TAU * 6.0;
     [5.0, 3.0, 1.0].map(|offset: f32| {
         let k = (offset + sixth).rem_euclid(6.0);
@@ -217,7 +217,7 @@ fn direct(property: Property, level: usize, pixels: Vec<f32>) -> Picture {
 fn plain_hue(random: &mut Random) -> Picture {
     let level = random.below(LEVELS);
     let (hue, saturation, brightness) = (hue(level, random), random.between(0.5, 1.0), random.between(0.5, 1.0));
-    direct(Property::Hue, level, paint(|_, _| colour(hue, saturation, brightness)))
+    direct(Property::Hue, level, paint(|_, _| color(hue, saturation, brightness)))
 }
 
 /// A uniform gray.
@@ -257,8 +257,8 @@ fn rings(random: &mut Random) -> Picture {
 }
 
 /// Rings around a point; `frequency` in rings per pixel.
-pub(crate) fn paint_rings(frequency: f32, contrast: f32, phase: f32, centre: (f32, f32)) -> Vec<f32> {
-    paint(|x, y| [0.5 + 0.5 * contrast * (TAU * frequency * (x - centre.0).hypot(y - centre.1) + phase).sin(); 3])
+pub(crate) fn paint_rings(frequency: f32, contrast: f32, phase: f32, center: (f32, f32)) -> Vec<f32> {
+    paint(|x, y| [0.5 + 0.5 * contrast * (TAU * frequency * (x - center.0).hypot(y - center.1) + phase).sin(); 3])
 }
 
 /// A disc or a square at one of eight places around the middle.
@@ -362,11 +362,11 @@ mod tests {
     #[test]
     fn colors_are_those_of_the_wheel() {
         let close = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
-        assert!(close(colour(0.0, 1.0, 1.0), [1.0, 0.0, 0.0]));
-        assert!(close(colour(TAU / 3.0, 1.0, 1.0), [0.0, 1.0, 0.0]));
-        assert!(close(colour(TAU / 6.0, 1.0, 0.5), [0.5, 0.5, 0.0]));
-        assert!(close(colour(2.0 * TAU / 3.0, 0.5, 1.0), [0.5, 0.5, 1.0]));
-        assert!(close(colour(1.0, 0.0, 0.3), [0.3; 3]));
+        assert!(close(color(0.0, 1.0, 1.0), [1.0, 0.0, 0.0]));
+        assert!(close(color(TAU / 3.0, 1.0, 1.0), [0.0, 1.0, 0.0]));
+        assert!(close(color(TAU / 6.0, 1.0, 0.5), [0.5, 0.5, 0.0]));
+        assert!(close(color(2.0 * TAU / 3.0, 0.5, 1.0), [0.5, 0.5, 1.0]));
+        assert!(close(color(1.0, 0.0, 0.3), [0.3; 3]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The encoder's is BERT's (Devlin et al. 2019): lower case, whole words of the corpus, and single letters and
 //! digits from which any other English word is spelt. The decoder's is GPT-2's (Radford et al. 2019): byte pairs
-//! learnt from the corpus on top of all 256 bytes, so that nothing is unknown.
+//! learned from the corpus on top of all 256 bytes, so that nothing is unknown.
 
 use std::collections::BTreeSet;
 

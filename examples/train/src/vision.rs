@@ -2,7 +2,7 @@
 //!
 //! Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words". The cells of a mosaic that ask are trained to know
 //! the answer too, with the same classifier: that teaches the heads to look things up long before the class token
-//! has learnt where to look.
+//! has learned where to look.
 
 use attn_models::{Checkpoint, Gradients, Inputs, Model, Weights};
 use candle_core::{Device, Tensor};
@@ -101,7 +101,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
             title: "Vision transformer",
             what: "A classifier of the ViT family: 4 layers x 4 heads, hidden size 128, 64 x 64 pixels, patches of 8 x 8. The 40 classes \
                    are hue, brightness, orientation, spatial frequency and position at eight levels each.",
-            data: "Synthetic pictures from `examples/train/src/stimuli.rs`. A third shows one property: a plain colour, a plain grey, a \
+            data: "Synthetic pictures from `examples/train/src/stimuli.rs`. A third shows one property: a plain color, a plain grey, a \
                    grating, rings, a disc or square. The others are mosaics in which every cell binds two properties and some cells show \
                    only the first; the class is the second, which can only be looked up in cells that resemble these.",
             command: "vision",

@@ -1,4 +1,4 @@
-//! Scores against a baseline model: is a head's behavior learnt, or would any head of this architecture show it?
+//! Scores against a baseline model: is a head's behavior learned, or would any head of this architecture show it?
 //!
 //! Chance levels answer only for uniform attention. They say nothing of how focused a head is: permuting the keys of a
 //! row, or the rows of a head, leaves every entropy as it was, so no permutation of one capture can be a baseline for

@@ -7,7 +7,7 @@
 //! | which role has it, and why? | [`head_labels`], [`heads_by_role`] | scores |
 //! | how is a score of my own added? | [`HeadScore`], [`ScoreList`] | |
 //! | which heads stand out? | [`anomalies`], [`head_norms`] | scores, a capture |
-//! | is that learnt, or would any head of this shape do it? | [`compare`] | scores of two captures |
+//! | is that learned, or would any head of this shape do it? | [`compare`] | scores of two captures |
 //! | which heads look at the same places, in which groups? | [`divergence`], [`HeadPairs`] | a capture |
 //! | which heads have the same cloud of queries and keys? | [`query_key_cka`] | a capture |
 //! | which heads read what earlier heads write? | [`compositions`], [`random_composition`] | weights |

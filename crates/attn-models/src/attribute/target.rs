@@ -96,19 +96,19 @@ impl Target {
                     return Err(wrong(format!("{positions} labels"), labels.len().to_string()));
                 }
                 let from = usize::from(shifted && logits.rank() == 2);
-                let labelled: Vec<(u32, u32)> = labels
+                let labeled: Vec<(u32, u32)> = labels
                     .iter()
                     .enumerate()
                     .skip(from)
                     .filter_map(|(place, label)| Some((u32::try_from(place - from).ok()?, (*label)?)))
                     .collect();
-                if labelled.is_empty() {
+                if labeled.is_empty() {
                     return Err(wrong("at least one label that counts".into(), "none".into()));
                 }
-                if let Some((_, label)) = labelled.iter().find(|(_, label)| *label as usize >= classes) {
+                if let Some((_, label)) = labeled.iter().find(|(_, label)| *label as usize >= classes) {
                     return Err(wrong(format!("labels below {classes}"), label.to_string()));
                 }
-                let (places, labels): (Vec<_>, Vec<_>) = labelled.into_iter().unzip();
+                let (places, labels): (Vec<_>, Vec<_>) = labeled.into_iter().unzip();
                 let count = places.len();
                 let rows = rows.index_select(&Tensor::from_vec(places, count, logits.device())?, 0)?;
                 let labels = Tensor::from_vec(labels, (count, 1), logits.device())?;

@@ -1,4 +1,4 @@
-//! Configuration options that change the numbers: honoured, or refused by name.
+//! Configuration options that change the numbers: honored, or refused by name.
 
 use attn_core::{Attention, Mask};
 use attn_models::{Error, Gradients, Inputs, Model, Point, Result, Site, Weights, record::Recorder};

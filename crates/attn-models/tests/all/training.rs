@@ -182,14 +182,14 @@ fn input_gradients_agree_with_the_reference() {
         };
         let rows: Vec<i64> = labels.flatten_all().unwrap().to_vec1().unwrap();
         let per_example = if name == "bert-cls" { 1 } else { labels.dim(1).unwrap() };
-        // Sum over examples of the mean over labelled positions.
+        // Sum over examples of the mean over labeled positions.
         let mut total = Tensor::zeros((), DType::F32, &Device::Cpu).unwrap();
         let logits = logits.reshape(((), vocab)).unwrap();
         let normalizer = logits.exp().unwrap().sum_keepdim(D::Minus1).unwrap().log().unwrap();
         let log_probabilities = logits.broadcast_sub(&normalizer).unwrap();
         for example in rows.chunks(per_example).enumerate() {
             let (at, labels) = example;
-            let labelled = labels.iter().filter(|label| **label >= 0).count() as f64;
+            let labeled = labels.iter().filter(|label| **label >= 0).count() as f64;
             for (position, label) in labels.iter().enumerate() {
                 if let Ok(label) = usize::try_from(*label) {
                     let term = log_probabilities
@@ -197,7 +197,7 @@ fn input_gradients_agree_with_the_reference() {
                         .unwrap()
                         .get(label)
                         .unwrap();
-                    total = (total - (term / labelled).unwrap()).unwrap();
+                    total = (total - (term / labeled).unwrap()).unwrap();
                 }
             }
         }

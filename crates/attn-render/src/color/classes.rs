@@ -1,11 +1,11 @@
-//! Colours for hundreds of classes: the palette's eight, then always what is furthest from all before.
+//! Colors for hundreds of classes: the palette's eight, then always what is furthest from all before.
 
 use std::sync::OnceLock;
 
 use super::{Color, Colors, OKABE_ITO, OKABE_ITO_DARK, srgb_to_linear, unit_to_byte};
 
 impl Colors {
-    /// The colour of class `index`: the eight of the palette, which are safe for colour-blind readers, then always the one
+    /// The color of class `index`: the eight of the palette, which are safe for color-blind readers, then always the one
     /// that is furthest from all before it in OKLab (Ottosson 2020), so that the first have colors that are easy to distinguish
     /// and hundreds have different ones. From 400 on they are used again.
     pub fn class(&self, index: usize) -> Color {
@@ -19,10 +19,10 @@ impl Colors {
     }
 }
 
-/// So many classes have colours of their own.
+/// So many classes have colors of their own.
 const MOST_CLASSES: usize = 400;
 
-/// Colours that stand out from a theme's background, each as far as can be from the palette's and from those before it.
+/// Colors that stand out from a theme's background, each as far as can be from the palette's and from those before it.
 fn furthest_apart(dark: bool) -> Vec<Color> {
     let palette = if dark { OKABE_ITO_DARK } else { OKABE_ITO };
     let count = MOST_CLASSES - palette.len();
@@ -86,7 +86,7 @@ fn from_oklab([lightness, a, b]: [f32; 3]) -> Option<Color> {
             1.055 * v.powf(1.0 / 2.4) - 0.055
         }
     });
-    // What rounds to a colour is one.
+    // What rounds to a color is one.
     let [r, g, b] = encoded.map(unit_to_byte);
     encoded
         .iter()
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn hundreds_of_classes_have_colours_of_their_own() {
+    fn hundreds_of_classes_have_colors_of_their_own() {
         for theme in [Theme::Light, Theme::Dark] {
             let colors = Colors::new(theme, Palette::default());
             let all: std::collections::BTreeSet<[u8; 4]> = (0..400).map(|class| colors.class(class).0).collect();

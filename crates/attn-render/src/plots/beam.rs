@@ -1,5 +1,5 @@
 //! Every hypothesis that a beam search looked at, as a tree (Strobelt et al. 2018, "Seq2Seq-Vis", the beam view): from left to
-//! right in time, kept ones in full colour, pruned ones pale, the winner in front.
+//! right in time, kept ones in full color, pruned ones pale, the winner in front.
 
 use std::sync::Arc;
 

@@ -31,7 +31,7 @@ pub struct DataMap {
     pub confidence: Arc<[f32]>,
     /// Standard deviation of the same.
     pub variability: Arc<[f32]>,
-    /// Share of the epochs in which the example was right, 0 to 1: its colour.
+    /// Share of the epochs in which the example was right, 0 to 1: its color.
     pub correctness: Arc<[f32]>,
     /// A text per example, for [`Shared::search`]; empty for none.
     pub labels: Texts,
@@ -49,7 +49,7 @@ impl DataMap {
             subtitle: String::new(),
             caption:
                 "Each point is a training example. Top left: easy to learn; bottom left: hard, perhaps mislabelled; \
-                      right: ambiguous. Colour: in which share of the epochs it was right."
+                      right: ambiguous. Color: in which share of the epochs it was right."
                     .into(),
             confidence: confidence.into(),
             variability: variability.into(),

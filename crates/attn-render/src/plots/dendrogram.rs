@@ -59,7 +59,7 @@ pub struct Dendrogram {
     pub leaves: Arc<[DendrogramLeaf]>,
     /// How they are joined, one fewer than leaves, parts before their union and heights ascending.
     pub merges: Arc<[DendrogramMerge]>,
-    /// Into how many clusters the tree is cut: each has a colour, and a broken line marks the cut. Default 1: no cut.
+    /// Into how many clusters the tree is cut: each has a color, and a broken line marks the cut. Default 1: no cut.
     pub clusters: usize,
     /// Name of the axis.
     pub across: String,
@@ -144,7 +144,7 @@ impl Dendrogram {
         Some(0.5 * (lower + upper))
     }
 
-    /// Per node the cluster it is in, numbered from the top of the picture, so that neighbours differ in colour; `None`
+    /// Per node the cluster it is in, numbered from the top of the picture, so that neighbors differ in color; `None`
     /// above the cut.
     fn groups(&self, order: &[usize]) -> Vec<Option<usize>> {
         let leaves = self.leaves.len();
@@ -232,7 +232,7 @@ impl Dendrogram {
             let width = if chosen { 2.4 } else { 1.4 };
             layer.edges.push(straight(0, [x, low], [x, high], color, width));
             for (y, end, part) in ends {
-                // A branch has the colour of what hangs from it.
+                // A branch has the color of what hangs from it.
                 let color = if chosen {
                     colors.accent
                 } else {
@@ -268,7 +268,7 @@ impl Plot for Dendrogram {
         let mut legend = vec![LegendEntry::Text("wedge: members that are not taken apart".into())];
         if cut.is_some() {
             legend.push(LegendEntry::Text(format!(
-                "broken line: {} clusters, each in a colour",
+                "broken line: {} clusters, each in a color",
                 self.clusters
             )));
         }

@@ -226,7 +226,7 @@ impl Plot for CrossFlow {
     }
 }
 
-/// A box per token from left to right, as wide as its text if there is room for all, else narrower by one factor; centred.
+/// A box per token from left to right, as wide as its text if there is room for all, else narrower by one factor; centered.
 fn row(tokens: &[SentenceToken], content: Rect, top: f32, height: f32) -> Vec<Rect> {
     let widths: Vec<f32> = tokens
         .iter()

@@ -69,7 +69,7 @@ pub struct Head {
     /// are joined by lines.
     pub sequence: Option<HeadSequence>,
     /// Shares of the points, such as 0.5 and 0.9, that lines of equal density enclose: of queries and of keys, or of each
-    /// class where points are coloured by class. In two dimensions only; empty, the default, for none.
+    /// class where points are colored by class. In two dimensions only; empty, the default, for none.
     pub contours: Arc<[f32]>,
 }
 
@@ -136,7 +136,7 @@ impl Head {
     fn default_caption(&self) -> &'static str {
         match self.sequence {
             Some(_) => {
-                "Queries and keys of one head, projected together. One sequence is brought out: lines join each of its \
+                "Queries and keys of one head, projected together. One sequence is highlighted: lines join each of its \
                  queries to the two keys it attends to most (weight at least 0.05)."
             }
             None => {

@@ -18,7 +18,7 @@ use crate::{
 /// What a [`HeadGrid`] shows of each head.
 #[derive(Debug, Clone)]
 pub enum HeadCells {
-    /// A number each, as a colour and in figures.
+    /// A number each, as a color and in figures.
     Values(Arc<[f32]>),
     /// A mean attention pattern each.
     Patterns(Vec<HeadPattern>),
@@ -50,7 +50,7 @@ pub struct HeadGrid {
     pub heads: Vec<HeadId>,
     /// What is shown of each.
     pub cells: HeadCells,
-    /// Colours values around 0 instead of from their least.
+    /// Colors values around 0 instead of from their least.
     pub diverging: bool,
 }
 
@@ -206,7 +206,7 @@ impl Plot for HeadGrid {
     }
 }
 
-/// Black or white, whichever is easier to read on a colour (WCAG 2).
+/// Black or white, whichever is easier to read on a color (WCAG 2).
 fn ink_on(fill: Color) -> Color {
     let bright = fill.luminance();
     if (bright + 0.05) / 0.05 > 1.05 / (bright + 0.05) {

@@ -76,9 +76,9 @@ impl HeadMap {
     /// A map without lines.
     pub fn new(parts: Vec<HeadMapPart>, classes: Vec<String>) -> Self {
         Self {
-            title: "Heads that attend alike".into(),
+            title: "Heads with similar attention".into(),
             subtitle: String::new(),
-            caption: "Each point is a head; the nearer two are, the more alike their rows of attention. Lines join the nearest."
+            caption: "Each point is a head. Near heads have similar rows of attention. Lines join the nearest."
                 .into(),
             parts,
             classes,
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn the_marked_head_and_its_neighbours_are_brought_out() {
+    fn the_marked_head_and_its_neighbors_are_brought_out() {
         let places = [0.0, 0.0, 1.0, 0.0, 0.2, 0.3, 0.5, 0.5];
         let dimmed = |marked| {
             let scene = map(&places, marked)

@@ -160,7 +160,7 @@ impl ImageAttention {
                 };
                 let mut label = Label::new(panel, rect.center(), text, 8.0, colors.text).aligned(0.5, 0.5);
                 label.grows = 2.0;
-                // Attention colours the place behind it.
+                // Attention colors the place behind it.
                 label.halo = Some(colors.panel);
                 layer.labels.push(label);
             }
@@ -175,7 +175,7 @@ impl ImageAttention {
             } else {
                 0.0
             };
-            // Where nothing is, the picture is darkened; where much is, the colour covers it.
+            // Where nothing is, the picture is darkened; where much is, the color covers it.
             let color = colors.heat.at(share).alpha(0.36 + 0.5 * share);
             if id >= self.special {
                 layer.blocks.push(Block::filled(panel, grid.place(id), color));

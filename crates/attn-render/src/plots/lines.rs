@@ -21,7 +21,7 @@ pub struct Series {
     pub name: String,
     /// One value per place of [`Lines::at`].
     pub values: Arc<[f32]>,
-    /// Which of the eight colours it has. Two series of one colour belong together: a score and its chance level.
+    /// Which of the eight colors it has. Two series of one color belong together: a score and its chance level.
     pub class: usize,
     /// Drawn broken and without marks: what would be there anyway.
     pub broken: bool,
@@ -91,7 +91,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Broken lines of one name share an entry without a colour: each has that of the line it belongs to.
+    /// Broken lines of one name share an entry without a color: each has that of the line it belongs to.
     fn legend(&self, colors: &Colors) -> Vec<LegendEntry> {
         let same_class = |series: &Series| {
             self.series
@@ -279,7 +279,7 @@ impl Plot for Lines {
     }
 }
 
-/// Classes differ in shape as well as in colour.
+/// Classes differ in shape as well as in color.
 fn shape(series: &Series) -> Shape {
     SHAPES[series.class % SHAPES.len()]
 }

@@ -425,12 +425,12 @@ mod tests {
     fn a_search_is_brought_out_in_all_heads_with_counts() {
         let values: Vec<f32> = (0..24_u8).map(f32::from).collect();
         let labels: Texts = "the cat The sat the cat other sat a b c d".split(' ').collect();
-        let labelled = |head| MatrixPanel {
+        let labeled = |head| MatrixPanel {
             labels: labels.clone(),
             ..panel(0, head, &values)
         };
         let matrix = Matrix {
-            panels: (0..3).map(labelled).collect(),
+            panels: (0..3).map(labeled).collect(),
             ..Matrix::default()
         };
         let state = ViewState::from(Shared {

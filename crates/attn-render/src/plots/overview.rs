@@ -63,7 +63,7 @@ pub struct Overview {
     pub most: usize,
 }
 
-/// Rows of a drawing are at least so high, in layout units: longer sequences are drawn in groups of neighbouring tokens.
+/// Rows of a drawing are at least so high, in layout units: longer sequences are drawn in groups of neighboring tokens.
 const ROW: f32 = 2.0;
 
 impl Overview {
@@ -100,7 +100,7 @@ impl Overview {
         Ok(())
     }
 
-    /// The attention among at most as many groups of neighbouring tokens as there are rows, and how many groups that are.
+    /// The attention among at most as many groups of neighboring tokens as there are rows, and how many groups that are.
     fn grouped(&self, head: &OverviewHead, height: f32) -> ([usize; 2], Vec<f32>) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
         let room = ((height / ROW) as usize).max(1);
@@ -127,7 +127,7 @@ impl Overview {
 
 impl Plot for Overview {
     /// The scene, laid out in `size` layout units: queries on the left of each drawing, keys on the right, first tokens
-    /// above. A sequence of more tokens than its drawing has rows is drawn in groups of neighbours: a line then has the mean
+    /// above. A sequence of more tokens than its drawing has rows is drawn in groups of neighbors: a line then has the mean
     /// attention of its queries to all its keys together. A click opens a head.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;

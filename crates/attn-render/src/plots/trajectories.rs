@@ -1,5 +1,5 @@
 //! Paths through a space of states, token by token: the states of an encoder or a decoder, projected together with their
-//! neighbours (Strobelt et al. 2018, "Seq2Seq-Vis", the state view).
+//! neighbors (Strobelt et al. 2018, "Seq2Seq-Vis", the state view).
 
 use std::sync::Arc;
 
@@ -30,11 +30,11 @@ pub struct Trajectories {
     pub subtitle: String,
     /// Under the plot. The default says what is seen.
     pub caption: String,
-    /// Every state: those of the paths and their neighbours, which lie behind.
+    /// Every state: those of the paths and their neighbors, which lie behind.
     pub coordinates: Coordinates,
     /// A text per state; those of the paths are written. Empty for none.
     pub labels: Texts,
-    /// The paths; each has a colour of its own.
+    /// The paths; each has a color of its own.
     pub paths: Vec<Trajectory>,
 }
 

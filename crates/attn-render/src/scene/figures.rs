@@ -14,7 +14,7 @@ pub struct Edge {
     pub from: [f32; 3],
     /// End, in data coordinates.
     pub to: [f32; 3],
-    /// Colour; its alpha is the opacity.
+    /// Color; its alpha is the opacity.
     pub color: Color,
     /// The panel's index; 32 bits wide for the sake of alignment.
     pub panel: u32,
@@ -40,7 +40,7 @@ pub struct Curve {
     pub panel: u16,
     /// Its course.
     pub path: Path,
-    /// Colour; its alpha is the opacity.
+    /// Color; its alpha is the opacity.
     pub color: Color,
     /// Width in layout units.
     pub width: f32,

@@ -54,7 +54,7 @@ pub struct Panel {
     pub title: String,
     /// Where it is, in layout units.
     pub rect: Rect,
-    /// The data that fills it. Fitted with one factor for all axes, centred.
+    /// The data that fills it. Fitted with one factor for all axes, centered.
     pub bounds: Bounds,
     /// What its coordinates mean.
     pub axes: Axes,
@@ -125,10 +125,10 @@ impl Region {
 /// How the points of a layer cover each other.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum Blending {
-    /// Later points cover earlier ones, so that each keeps its outline and its colour. The default.
+    /// Later points cover earlier ones, so that each keeps its outline and its color. The default.
     #[default]
     InOrder,
-    /// For crowds: a pixel's colour is the mean of the points on it, weighted by what each of them covers, and its opacity that
+    /// For crowds: a pixel's color is the mean of the points on it, weighted by what each of them covers, and its opacity that
     /// of them all. The picture does not depend on their order (after McGuire and Bavoil 2013). Vector files, which cannot do
     /// it, have the points in order.
     Mixed {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Image};
 
-/// How patches show their points' colours.
+/// How patches show their points' colors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PatchStyle {
@@ -57,14 +57,14 @@ impl std::str::FromStr for PatchStyle {
 }
 
 /// Parts of a picture that stand in the place of [points that say so](crate::Point::as_patch), each a square of its point's size and
-/// colour.
+/// color.
 #[derive(Debug, Clone)]
 pub struct Patches {
     /// The picture they are parts of.
     pub sheet: Arc<Image>,
     /// Left, top, width and height in the sheet, in pixels, by the points' ids; of no width for points that are no patches.
     pub parts: Arc<[[u16; 4]]>,
-    /// How they show their points' colours.
+    /// How they show their points' colors.
     pub style: PatchStyle,
 }
 

@@ -25,7 +25,7 @@ pub enum Shape {
 pub struct Point {
     /// Data coordinates; z is 0 in flat panels.
     pub position: [f32; 3],
-    /// Its colour.
+    /// Its color.
     pub color: Color,
     panel: u16,
     size: u8,

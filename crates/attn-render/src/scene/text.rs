@@ -38,9 +38,9 @@ pub struct Label {
     pub size: f32,
     /// Bold or regular.
     pub bold: bool,
-    /// Its colour.
+    /// Its color.
     pub color: Color,
-    /// Colour of the rim that keeps it legible over other things.
+    /// Color of the rim that keeps it legible over other things.
     pub halo: Option<Color>,
     /// Grows with its panel's zoom, up to this factor; 1 keeps its size.
     pub grows: f32,

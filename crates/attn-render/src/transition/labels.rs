@@ -18,7 +18,7 @@ pub(super) struct Hanging {
     /// The layer of the later scene that it is drawn in.
     pub(super) layer: usize,
     label: Label,
-    /// At the start and at the end of the way: its anchor, where it is from there, its colour.
+    /// At the start and at the end of the way: its anchor, where it is from there, its color.
     positions: [[f32; 3]; 2],
     offsets: [[f32; 2]; 2],
     colors: [Color; 2],

@@ -33,7 +33,7 @@ use crate::{Axes, Color, Edge, Label, Layer, Panel, Placement, Point, Scene, Vie
 #[derive(Debug, Clone)]
 pub struct Transition {
     to: Scene,
-    /// Per layer and point of `to` where it starts, with which colour; `None` for points that appear.
+    /// Per layer and point of `to` where it starts, with which color; `None` for points that appear.
     starts: Vec<Vec<Option<Start>>>,
     /// Points that disappear, in panels of the scene with `extra` appended.
     leaving: Vec<Point>,

@@ -61,7 +61,7 @@ fn branches_never_cross_and_unions_stand_left_of_their_parts() {
 }
 
 #[test]
-fn what_is_below_the_cut_has_one_colour() {
+fn what_is_below_the_cut_has_one_color() {
     let leaves = ["a", "b", "c", "d"].map(leaf);
     let groups = |clusters| {
         let tree = Dendrogram {

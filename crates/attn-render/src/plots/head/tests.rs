@@ -65,7 +65,7 @@ fn far_points_are_drawn_first() {
 }
 
 #[test]
-fn hidden_classes_are_neither_drawn_nor_hit_nor_labelled() {
+fn hidden_classes_are_neither_drawn_nor_hit_nor_labeled() {
     let head = Head {
         labels: ["cat", "sat", "?", "ran"].into(),
         values: Some([0.0, 1.0, f32::NAN, 1.0].into()),

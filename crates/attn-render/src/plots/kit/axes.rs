@@ -123,7 +123,7 @@ pub fn ticks([low, high]: [f32; 2], count: f32) -> Vec<f32> {
     ticks
 }
 
-/// A tick's number, with as many decimals as its neighbours need to be told apart.
+/// A tick's number, with as many decimals as its neighbors need to be told apart.
 pub(crate) fn name(tick: f32, ticks: &[f32]) -> String {
     let step = match ticks {
         [first, second, ..] => second - first,

@@ -8,11 +8,11 @@ use crate::{Color, ColorChoice, Colors, Error, Result, Shape, ViewState};
 pub struct ColorBy {
     /// The name of the values, as legends and tables have it: `position`, `norm`.
     pub label: String,
-    /// How colours stand for them.
+    /// How colors stand for them.
     pub kind: ValueKind,
 }
 
-/// How colours stand for values.
+/// How colors stand for values.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ValueKind {
     /// From little to much: one scale for queries, one for keys, more contrast = larger.

@@ -216,8 +216,8 @@ pub(crate) fn density(coordinates: &Coordinates, area: f32) -> f32 {
         .iter()
         .map(|&c| f64::from(c) * f64::from(c.saturating_sub(1)))
         .sum();
-    let neighbours = (pairs / coordinates.len().max(1) as f64) as f32;
-    (neighbours * (CELLS * CELLS) as f32 / area.max(1.0)).max(1e-6)
+    let neighbors = (pairs / coordinates.len().max(1) as f64) as f32;
+    (neighbors * (CELLS * CELLS) as f32 / area.max(1.0)).max(1e-6)
 }
 
 /// Radius, in layout units, at which discs cover half of the place at a density, within what can be seen and what is
@@ -274,7 +274,7 @@ mod tests {
         shuffled[..200].reverse();
         shuffled[200..].rotate_left(77);
         assert_eq!(drawn(&places), drawn(&shuffled));
-        // As good as random: of neighbours in the data about as many come earlier as later.
+        // As good as random: of neighbors in the data about as many come earlier as later.
         let order: Vec<usize> = drawing_order(
             &Coordinates::new(places.as_flattened(), 2).unwrap(),
             0,

@@ -1,4 +1,4 @@
-//! What the colours, shapes and lines of a view stand for, and which of its classes are drawn.
+//! What the colors, shapes and lines of a view stand for, and which of its classes are drawn.
 //!
 //! Hundreds of classes take pages, which a click turns. All pages are as high as the highest, so that what is below stays
 //! where it is while pages are turned.
@@ -35,9 +35,9 @@ pub enum LegendEntry {
     Fade(Color, String),
     /// An arrow.
     Arrow(Color, String),
-    /// A scale from a lowest to a highest value: colours, name, lowest, highest.
+    /// A scale from a lowest to a highest value: colors, name, lowest, highest.
     Ramp(Scale, String, String, String),
-    /// A class that can be switched off: its index, colour and name, and whether it is off.
+    /// A class that can be switched off: its index, color and name, and whether it is off.
     Class(u32, Color, String, bool),
     /// Turns the page.
     Pages(Pages),

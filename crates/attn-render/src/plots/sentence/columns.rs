@@ -54,7 +54,7 @@ impl Columns {
         );
         let bend = 0.42 * (to[0] - from[0]);
         let path = Path::Cubic([from, [from[0] + bend, from[1]], [to[0] - bend, to[1]], to]);
-        // At most a third of the row, so that neighbours stay apart.
+        // At most a third of the row, so that neighbors stay apart.
         Curve {
             panel,
             path,

@@ -89,7 +89,7 @@ impl Sentence {
             widest(&self.queries, word).max(24.0).min(most),
             widest(&self.keys, word).max(24.0).min(most),
         );
-        // The lines get as much as they need to be told apart, and the whole is centred.
+        // The lines get as much as they need to be told apart, and the whole is centered.
         let lines = (content.width() - left - right - 4.0 * GAP)
             .max(0.3 * content.width())
             .min(330.0);
@@ -101,7 +101,7 @@ impl Sentence {
             top: content.min[1] + 0.5 * (content.height() - row * rows).clamp(0.0, 12.0),
             row,
             word,
-            // Words of neighbouring rows must not touch.
+            // Words of neighboring rows must not touch.
             every: (1.15 * word / row).ceil().max(1.0),
         }
     }
