@@ -257,18 +257,28 @@ fn brightness(image: &RgbImage) -> f64 {
     sum as f64 / image.as_raw().len() as f64
 }
 
-/// Builds the example's program: tests of examples are other programs than the examples.
+/// Builds the program of an example: tests of examples are other programs than the examples.
 fn example(name: &str) -> PathBuf {
+    build("--example", name).join("examples").join(name)
+}
+
+/// Builds a viewer.
+fn viewer(name: &str) -> PathBuf {
+    build("--bin", name).join(name)
+}
+
+/// Builds a target and returns the folder of programs.
+fn build(kind: &str, name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let folder = tests.parent().unwrap().parent().unwrap();
     let mut build = Command::new(env!("CARGO"));
     // The whole workspace has the features that the tests were built with.
-    build.args(["build", "--quiet", "--workspace", "--example", name]);
+    build.args(["build", "--quiet", "--workspace", kind, name]);
     if folder.ends_with("release") {
         build.arg("--release");
     }
     assert!(build.status().unwrap().success(), "{name} does not build");
-    folder.join("examples").join(name)
+    folder.to_path_buf()
 }
 
 #[test]
@@ -373,7 +383,7 @@ fn an_egui_window_with_several_views() {
 #[test]
 fn a_browser_of_clusters() {
     let Some(screen) = Screen::open() else { return };
-    let program = example("concepts");
+    let program = viewer("concepts");
     let few = ["--max-sentences", "40", "--at-least", "2", "--layers", "0,4"];
     let host = Host::open(&screen, &program, "Latent concepts", &few);
     screen.xdotool(&["windowsize", "--sync", &host.window, "1200", "800"]);
