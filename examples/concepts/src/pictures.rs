@@ -96,7 +96,6 @@ fn chart(curves: LayerCurves, subtitle: String, caption: &str) -> Option<Lines> 
         up: "share of clusters".into(),
         series,
         range: Some([0.0, 1.0]),
-        ..Lines::default()
     })
 }
 

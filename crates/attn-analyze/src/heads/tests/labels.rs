@@ -59,13 +59,13 @@ fn planted_heads_get_their_names() {
         // Tokens without a repeat are uniform in the identity head, so it may be diffuse or not.
         let found: Vec<Role> = found
             .iter()
+            .filter(|kind| head != 5 || **kind != Role::DIFFUSE)
             .cloned()
-            .filter(|kind| head != 5 || *kind != Role::DIFFUSE)
             .collect();
         let expected: Vec<Role> = expected
             .iter()
+            .filter(|kind| head != 5 || **kind != Role::DIFFUSE)
             .cloned()
-            .filter(|kind| head != 5 || *kind != Role::DIFFUSE)
             .collect();
         assert_eq!(found, expected, "head {head}");
     }

@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn sizes_are_checked() {
         let page = Page {
-            title: "".into(),
-            subtitle: "".into(),
+            title: "",
+            subtitle: "",
             legend: vec![],
             caption: "",
         };
