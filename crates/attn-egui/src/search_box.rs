@@ -3,7 +3,7 @@
 use attn_render::ViewState;
 use egui::{Response, RichText, TextEdit, Ui};
 
-/// Edits [`Shared::search`]. `count` describes the matches (see [`attn_render::search`] and `Matches::describe`); it is hidden without a
+/// Edits [`Shared::search`](attn_render::Shared::search). `count` describes the matches (see [`attn_render::search`] and `Matches::describe`); it is hidden without a
 /// search. Changes apply as the user types; Escape clears the field.
 pub fn search_box(ui: &mut Ui, view: &mut ViewState, count: &str) -> Response {
     ui.horizontal(|ui| {

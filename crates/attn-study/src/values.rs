@@ -49,7 +49,7 @@ impl Study {
     ///
     /// # Errors
     /// [`Error::Core`] for a layer that does not exist and for a capture without values, [`Error::NoHeadWeights`] for weights of another
-    /// model, those of [`project`].
+    /// model, those of [`Projector::fit`].
     pub fn layer_values(
         &self,
         attention: Attention,

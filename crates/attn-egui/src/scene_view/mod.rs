@@ -132,7 +132,7 @@ impl SceneView {
     }
 
     /// As [`invalidate`](Self::invalidate), and points move from where they are seen to where the new scene has them, such as
-    /// from one projection to another: see [`attn_render::Transition`]. At once with [`Shared::reduced_motion`], or where egui's style has no
+    /// from one projection to another: see [`attn_render::Transition`]. At once with [`Shared::reduced_motion`](attn_render::Shared::reduced_motion), or where egui's style has no
     /// animations.
     pub fn animate(&mut self) {
         self.invalidate();

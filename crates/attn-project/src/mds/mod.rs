@@ -1,7 +1,7 @@
 //! Multidimensional scaling: distances of the layout are as near as can be to those of the points, small and large
 //! alike.
 //!
-//! For clouds as a [`ProjectionMethod`](crate::ProjectionMethod); for things of which only distances are known, such as
+//! For clouds as a [`ProjectionMethod`]; for things of which only distances are known, such as
 //! heads by their similarity, as a [`DistanceMap`].
 
 mod distances;

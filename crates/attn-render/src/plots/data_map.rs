@@ -33,7 +33,7 @@ pub struct DataMap {
     pub variability: Arc<[f32]>,
     /// Share of the epochs in which the example was right, 0 to 1: its color.
     pub correctness: Arc<[f32]>,
-    /// A text per example, for [`Shared::search`]; empty for none.
+    /// A text per example, for [`Shared::search`](crate::Shared::search); empty for none.
     pub labels: Texts,
 }
 
@@ -80,8 +80,8 @@ impl DataMap {
 }
 
 impl Plot for DataMap {
-    /// The scene, laid out in `size` layout units. Ids are those of the examples; what [`Shared::search`] finds and what is in
-    /// [`Shared::selected`] is highlighted.
+    /// The scene, laid out in `size` layout units. Ids are those of the examples; what [`Shared::search`](crate::Shared::search) finds and what is in
+    /// [`Shared::selected`](crate::Shared::selected) is highlighted.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;
         let examples = self.confidence.len();

@@ -51,7 +51,7 @@ pub struct Head {
     pub queries: usize,
     /// A label per point; empty for none.
     pub labels: Texts,
-    /// What [`Shared::search`] looks in, a text per point; empty, the default, for the labels.
+    /// What [`Shared::search`](crate::Shared::search) looks in, a text per point; empty, the default, for the labels.
     pub searched: Texts,
     /// Which points are not drawn, a flag per point; empty, the default, for none.
     pub hidden: Arc<[bool]>,
@@ -60,7 +60,7 @@ pub struct Head {
     pub values: Option<Arc<[f32]>>,
     /// What the values are; `None` draws them from little to much.
     pub color_by: Option<ColorBy>,
-    /// Patches of pictures in the place of points, by their ids, drawn where [`Shared::patches`] says so and in its style; `None`, the
+    /// Patches of pictures in the place of points, by their ids, drawn where [`Shared::patches`](crate::Shared::patches) says so and in its style; `None`, the
     /// default, where tokens are words.
     pub patches: Option<Patches>,
     /// A length per point, such as the norm of its vector, that becomes its size.
@@ -235,7 +235,7 @@ impl Head {
 
 impl Plot for Head {
     /// The scene, laid out in `size` layout units. Tokens that [`search`](crate::search)
-    /// finds for [`Shared::search`], and those in [`Shared::selected`], are highlighted.
+    /// finds for [`Shared::search`](crate::Shared::search), and those in [`Shared::selected`](crate::Shared::selected), are highlighted.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;
         let colors = state.colors();

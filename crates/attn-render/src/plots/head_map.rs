@@ -53,7 +53,7 @@ pub struct HeadMap {
     pub caption: String,
     /// The heads, a plot for each attention, side by side.
     pub parts: Vec<HeadMapPart>,
-    /// What heads do, by class; a class in [`Shared::hidden_classes`] is not drawn.
+    /// What heads do, by class; a class in [`Shared::hidden_classes`](crate::Shared::hidden_classes) is not drawn.
     pub classes: Vec<String>,
     /// Heads that a line joins.
     pub links: Vec<(HeadId, HeadId)>,

@@ -37,7 +37,7 @@ pub struct ClusterMap {
     pub of: Arc<[usize]>,
     /// The clusters.
     pub clusters: Vec<MapCluster>,
-    /// What each member is called, for [`Shared::search`]; empty if they have no names.
+    /// What each member is called, for [`Shared::search`](crate::Shared::search); empty if they have no names.
     pub labels: Texts,
 }
 
@@ -122,8 +122,8 @@ impl ClusterMap {
 }
 
 impl Plot for ClusterMap {
-    /// The scene, laid out in `size` layout units. Ids of points are those of the members. Members that [`Shared::search`] finds
-    /// or that are in [`Shared::selected`] are highlighted, and only their clusters have names.
+    /// The scene, laid out in `size` layout units. Ids of points are those of the members. Members that [`Shared::search`](crate::Shared::search) finds
+    /// or that are in [`Shared::selected`](crate::Shared::selected) are highlighted, and only their clusters have names.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;
         let colors = state.colors();

@@ -202,7 +202,7 @@ impl Matrix {
 }
 
 impl Plot for Matrix {
-    /// The scene, laid out in `size` layout units. What [`Shared::search`] finds and what is in [`Shared::selected`] is brought
+    /// The scene, laid out in `size` layout units. What [`Shared::search`](crate::Shared::search) finds and what is in [`Shared::selected`](crate::Shared::selected) is brought
     /// out in every plot.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;

@@ -100,7 +100,7 @@ fn extent(panel: &Panel) -> f32 {
 
 impl Transition {
     /// Prepares the way: matches points and chooses labels once, so that every moment of it is cheap. The `view` says which
-    /// labels are seen; with [`Shared::reduced_motion`] the way is at its end at once.
+    /// labels are seen; with [`Shared::reduced_motion`](crate::Shared::reduced_motion) the way is at its end at once.
     pub fn new(from: &Scene, to: Scene, view: &ViewState) -> Self {
         let mut pairs: HashMap<(usize, u32), Point> = HashMap::new();
         let panels: HashMap<String, usize> = to

@@ -1,4 +1,4 @@
-//! The built-in head scores, a file per kind. A new one is a file here and a line in [`BUILT_IN`].
+//! The built-in head scores, a file per kind. A new one is a file here and a line in `BUILT_IN`.
 
 mod content;
 mod first_token;
