@@ -49,7 +49,7 @@ impl DataMap {
             subtitle: String::new(),
             caption:
                 "Each point is a training example. Top left: easy to learn; bottom left: hard, perhaps mislabelled; \
-                      right: ambiguous. Color: in which share of the epochs it was right."
+                      right: ambiguous. Colour: in which share of the epochs it was right."
                     .into(),
             confidence: confidence.into(),
             variability: variability.into(),

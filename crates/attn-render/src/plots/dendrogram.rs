@@ -268,7 +268,7 @@ impl Plot for Dendrogram {
         let mut legend = vec![LegendEntry::Text("wedge: members that are not taken apart".into())];
         if cut.is_some() {
             legend.push(LegendEntry::Text(format!(
-                "broken line: {} clusters, each in a color",
+                "broken line: {} clusters, each in a colour",
                 self.clusters
             )));
         }

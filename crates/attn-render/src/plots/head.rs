@@ -136,7 +136,7 @@ impl Head {
     fn default_caption(&self) -> &'static str {
         match self.sequence {
             Some(_) => {
-                "Queries and keys of one head, projected together. One sequence is highlighted: lines join each of its \
+                "Queries and keys of one head, projected together. One sequence is brought out: lines join each of its \
                  queries to the two keys it attends to most (weight at least 0.05)."
             }
             None => {

@@ -76,9 +76,9 @@ impl HeadMap {
     /// A map without lines.
     pub fn new(parts: Vec<HeadMapPart>, classes: Vec<String>) -> Self {
         Self {
-            title: "Heads with similar attention".into(),
+            title: "Heads that attend alike".into(),
             subtitle: String::new(),
-            caption: "Each point is a head. Near heads have similar rows of attention. Lines join the nearest."
+            caption: "Each point is a head; the nearer two are, the more alike their rows of attention. Lines join the nearest."
                 .into(),
             parts,
             classes,
