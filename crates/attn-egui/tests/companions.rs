@@ -97,7 +97,7 @@ fn colors_exports_and_stops_are_chosen() {
     let mut harness = small();
     harness.get_by_role(egui::Role::ComboBox).click();
     harness.run();
-    harness.get_by_label("position-mod-5").click();
+    harness.get_by_label("position mod 5").click();
     harness.run();
     let chosen = &harness.state().view.shared.color;
     assert_eq!(*chosen, ColorChoice::values("position-mod-5"));

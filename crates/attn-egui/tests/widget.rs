@@ -332,6 +332,8 @@ fn box_and_lasso_select_points() {
     for (key, tool) in [(Key::B, Tool::Box), (Key::L, Tool::Lasso)] {
         let mut harness = window(1, 2.0);
         harness.state_mut().views[0].open_head(head(0, 0));
+        // Without the classes in the legend the plot is as large as can be.
+        harness.state_mut().views[0].shared.color = attn_render::ColorChoice::Role;
         harness.run();
         harness.get_by_label("view 0").focus();
         harness.key_press(key);
