@@ -38,6 +38,6 @@ fn scores_of_ones_own_stand_in_roles_page_table_and_json() {
         assert!(names.contains(&name), "{names:?}");
     }
     let json = serde_json::to_value(&summary).unwrap();
-    assert!(json["heads"][0]["scores"]["articles"]["value"].is_number());
+    assert!(json["heads"][0]["scores"]["scores"]["articles"]["value"].is_number());
     custom_score::main().unwrap();
 }
