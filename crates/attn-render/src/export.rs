@@ -87,6 +87,10 @@ pub struct Exporter {
     pub size: Option<[f32; 2]>,
     /// How scenes become SVG files.
     pub svg: SvgOptions,
+    #[cfg_attr(
+        target_family = "wasm",
+        expect(dead_code, reason = "a browser renders by `Headless::render_async`")
+    )]
     headless: Option<Headless>,
 }
 
