@@ -1,10 +1,12 @@
-//! Host 3 of 4: a window of winit's, with the device, surface and loop that the host owns; everything a viewer needs, and no more.
-//! What a person does goes into a live plot, the plot is the study, the renderer draws its scene.
+//! Host 3 of 4: a window of winit. The host owns device, surface and loop. User input goes into a live plot; the renderer draws
+//! its scene.
 //!
 //! A lost device (a driver's update, a laptop that changes its graphics card) costs nothing but a new renderer: press `d` to
 //! lose it on purpose.
 
 mod embed;
+#[path = "embed/input.rs"]
+mod input;
 #[path = "embed/surface.rs"]
 mod surface;
 
@@ -12,14 +14,14 @@ use std::{error::Error, sync::Arc};
 
 use attn_sdk::{
     Study,
-    render::{Input, Key, LivePlot, ViewState},
+    render::{Input, LivePlot, ViewState},
 };
 use clap::Parser;
 use surface::Shown;
 use winit::{
     application::ApplicationHandler,
     dpi::LogicalSize,
-    event::{ElementState, MouseButton, MouseScrollDelta, WindowEvent},
+    event::{ElementState, WindowEvent},
     event_loop::{ActiveEventLoop, EventLoop},
     keyboard::Key as WinitKey,
     window::{Window, WindowId},
@@ -68,8 +70,7 @@ impl App {
 
     fn event(&mut self, events: &ActiveEventLoop, event: WindowEvent) -> Result<(), Box<dyn Error>> {
         let Some(shown) = &mut self.window else { return Ok(()) };
-        let position = self.live.as_ref().map_or([0.0; 2], LivePlot::cursor);
-        match event {
+        match &event {
             WindowEvent::CloseRequested => events.exit(),
             WindowEvent::RedrawRequested => {
                 if shown.is_lost() {
@@ -82,38 +83,16 @@ impl App {
                     shown.draw(live.scene(), &self.view)?;
                 }
             }
-            WindowEvent::Resized(size) => {
-                shown.resize(size);
-                self.input(Input::Resized { size: size.into() })?;
-            }
-            WindowEvent::CursorMoved { position: to, .. } => self.input(Input::PointerMoved { position: to.into() })?,
-            WindowEvent::CursorLeft { .. } => self.input(Input::PointerLeft)?,
-            WindowEvent::MouseInput {
-                state,
-                button: MouseButton::Left,
-                ..
-            } => self.input(match state {
-                ElementState::Pressed => Input::PointerPressed { position },
-                ElementState::Released => Input::PointerReleased { position },
-            })?,
-            WindowEvent::MouseWheel { delta, .. } => self.input(match delta {
-                MouseScrollDelta::LineDelta(_, notches) => Input::Wheel { position, notches },
-                // Two fingers on a trackpad.
-                MouseScrollDelta::PixelDelta(by) => Input::Pan {
-                    position,
-                    by: [by.x as f32, by.y as f32],
-                },
-            })?,
-            WindowEvent::KeyboardInput { event, .. } if event.state == ElementState::Pressed => {
-                if event.logical_key == WinitKey::Character("d".into()) {
-                    shown.lose();
-                } else if let Some(key) = key(&event.logical_key) {
-                    self.input(Input::Key(key))?;
-                }
+            WindowEvent::Resized(size) => shown.resize(*size),
+            WindowEvent::KeyboardInput { event, .. }
+                if event.state == ElementState::Pressed && event.logical_key == WinitKey::Character("d".into()) =>
+            {
+                shown.lose();
             }
             _ => {}
         }
-        Ok(())
+        let position = self.live.as_ref().map_or([0.0; 2], LivePlot::cursor);
+        input::input(&event, position).map_or(Ok(()), |input| self.input(input))
     }
 }
 
@@ -137,14 +116,5 @@ impl ApplicationHandler for App {
     fn window_event(&mut self, events: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
         let done = self.event(events, event);
         self.attempt(events, done);
-    }
-}
-
-/// winit's keys have the names of the W3C.
-fn key(key: &WinitKey) -> Option<Key> {
-    match key {
-        WinitKey::Named(named) => Key::from_name(&format!("{named:?}")),
-        WinitKey::Character(text) => Key::from_name(text),
-        _ => None,
     }
 }
