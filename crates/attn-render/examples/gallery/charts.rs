@@ -64,7 +64,7 @@ fn paths() -> Result<Trajectories, Error> {
     };
     Ok(Trajectories {
         title: "Encoder and decoder states".into(),
-        subtitle: "t-SNE, with their neighbours in the training data".into(),
+        subtitle: "t-SNE, with their neighbors in the training data".into(),
         labels: (0..300).map(|i| words[i / 7]).collect(),
         ..Trajectories::new(
             Coordinates::new(cloud(4, 300, 2), 2)?,
@@ -113,9 +113,9 @@ pub(crate) fn head_patterns(view: &ViewState, size: [f32; 2]) -> Result<Scene, E
         keys: 12,
     };
     HeadGrid {
-        title: "What every head does on average".into(),
+        title: "Mean attention of every head".into(),
         subtitle: "mean attention by position, 200 sentences".into(),
-        caption: "In each picture rows are positions of queries, columns positions of keys.".into(),
+        caption: "In each plot rows are positions of queries, columns positions of keys.".into(),
         what: "mean attention".into(),
         ..HeadGrid::new(heads(), HeadCells::Patterns(all.into_iter().map(pattern).collect()))
     }
@@ -240,7 +240,7 @@ pub(crate) fn classes(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> 
     let mut view = view.clone();
     view.shared.hidden_classes = [2, 35].into();
     Head {
-        subtitle: "any column of the user's own as colour; iobj and root are switched off".into(),
+        subtitle: "any column of the user as color; iobj and root are switched off".into(),
         values: Some(classes.into()),
         color_by: Some(ColorBy::classes("relation", RELATIONS)),
         ..Head::new(head(2, 6), Coordinates::new(values, 2)?, 250)

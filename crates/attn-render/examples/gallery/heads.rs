@@ -43,8 +43,8 @@ pub(crate) fn head_map(marked: bool, view: &ViewState, size: [f32; 2]) -> Result
         false => vec![(encoder[0], encoder[4]), (encoder[0], encoder[8]), (cross[1], cross[5])],
     };
     HeadMap {
-        title: "tiny-seq2seq: heads that attend alike".into(),
-        subtitle: "Made-up places".into(),
+        title: "tiny-seq2seq: heads with similar attention".into(),
+        subtitle: "Synthetic coordinates".into(),
         links,
         marked: marked.then_some(encoder[4]),
         ..HeadMap::new(

@@ -101,7 +101,7 @@ pub(crate) fn transition(t: f32, view: &ViewState, size: [f32; 2]) -> Result<Sce
         let labels: Texts = (0..points).map(|i| WORDS[i % 12]).collect();
         Head {
             labels,
-            subtitle: "on the way from one projection to another".into(),
+            subtitle: "between two projections".into(),
             ..Head::new(head(1, 1), Coordinates::new(values, 2)?, 500)
         }
         .scene(view, size)

@@ -363,11 +363,12 @@ pub(crate) fn lines(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
             broken: index == 1,
         });
     Lines {
-        title: "What clusters of words stand for".into(),
+        title: "Alignment of clusters of words".into(),
         subtitle: "tiny-bert, 600 clusters per layer".into(),
-        caption: "Share of the clusters of each layer whose words have one label to at least nine tenths. Broken: the \
+        caption:
+            "Share of the clusters of each layer in which at least nine tenths of the words share a label. Broken: the \
                   same with labels permuted."
-            .into(),
+                .into(),
         across: "layer (0: embeddings)".into(),
         up: "share of clusters".into(),
         series: series.collect(),
@@ -388,7 +389,7 @@ pub(crate) fn cluster_map(view: &ViewState, size: [f32; 2]) -> Result<Scene, Err
     ClusterMap {
         title: "Clusters of words".into(),
         subtitle: "tiny-bert, layer 3".into(),
-        caption: "Each point is a word; names stand at the middle of their cluster.".into(),
+        caption: "Each point is a word; names are at the center of their cluster.".into(),
         ..ClusterMap::new(
             Coordinates::new(places, 2)?,
             of.as_slice(),

@@ -65,9 +65,8 @@ impl BeamTree {
         Self {
             title: "Beam search".into(),
             subtitle: String::new(),
-            caption:
-                "Each box is a token with its score, from left to right in time. Pale: looked at, not gone on with."
-                    .into(),
+            caption: "Each box is a token with its score, from left to right in time. Pale: considered, then dropped."
+                .into(),
             nodes: nodes.into(),
             winner: None,
         }

@@ -48,8 +48,8 @@ impl DataMap {
             title: "Data map".into(),
             subtitle: String::new(),
             caption:
-                "Each point is a training example. Top left: easy to learn; bottom left: hard, perhaps mislabelled; \
-                      right: ambiguous. Colour: in which share of the epochs it was right."
+                "Each point is a training example. Top left: easy to learn; bottom left: hard, perhaps mislabeled; \
+                      right: ambiguous. Color: share of epochs with a correct prediction."
                     .into(),
             confidence: confidence.into(),
             variability: variability.into(),

@@ -75,8 +75,8 @@ impl Dendrogram {
         Self {
             title: "Tree of clusters".into(),
             subtitle: String::new(),
-            caption: "Lines meet where clusters are joined; the further left, the more different they are. A wedge is a cluster \
-                      with several members. Numbers: members."
+            caption: "Lines meet where clusters merge; the further left, the larger their distance. A wedge is a cluster with several \
+                      members. Numbers: members."
                 .into(),
             leaves: leaves.into(),
             merges: merges.into(),
@@ -265,10 +265,10 @@ impl Plot for Dendrogram {
         self.check()?;
         let colors = state.colors();
         let cut = self.cut();
-        let mut legend = vec![LegendEntry::Text("wedge: members that are not taken apart".into())];
+        let mut legend = vec![LegendEntry::Text("wedge: members not shown one by one".into())];
         if cut.is_some() {
             legend.push(LegendEntry::Text(format!(
-                "broken line: {} clusters, each in a colour",
+                "broken line: {} clusters, one color each",
                 self.clusters
             )));
         }

@@ -111,7 +111,7 @@ impl Plot for CrossFlow {
             |head| format!("Attention of head {head}"),
         );
         let caption = format!(
-            "Edges join each token below to the tokens above it attends to: the fewest that hold {:.0} % of its attention. \
+            "Edges join each token below to the fewest tokens above that hold {:.0} % of its attention. \
              The wider, the larger the weight.",
             100.0 * self.share
         );

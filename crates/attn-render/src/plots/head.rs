@@ -136,12 +136,12 @@ impl Head {
     fn default_caption(&self) -> &'static str {
         match self.sequence {
             Some(_) => {
-                "Queries and keys of one head, projected together. One sequence is brought out: lines join each of its \
-                 queries to the two keys it attends to most (weight at least 0.05)."
+                "Queries and keys of one head in a joint projection. One sequence is highlighted: lines join each of its \
+                 queries to the two keys with the largest weights (at least 0.05)."
             }
             None => {
-                "Queries and keys of one head, projected together, so that nearness stands for attention. \
-                 Labels are left out where they would overlap."
+                "Queries and keys of one head in a joint projection, so that near means attended. \
+                 Labels that would overlap are hidden."
             }
         }
     }

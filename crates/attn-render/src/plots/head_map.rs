@@ -76,10 +76,9 @@ impl HeadMap {
     /// A map without lines.
     pub fn new(parts: Vec<HeadMapPart>, classes: Vec<String>) -> Self {
         Self {
-            title: "Heads that attend alike".into(),
+            title: "Heads with similar attention".into(),
             subtitle: String::new(),
-            caption: "Each point is a head; the nearer two are, the more alike their rows of attention. Lines join the nearest."
-                .into(),
+            caption: "Each point is a head. Close heads have similar rows of attention. Lines join the closest.".into(),
             parts,
             classes,
             links: Vec::new(),

@@ -314,7 +314,7 @@ impl Plot for ImageAttention {
             subtitle: &self.subtitle,
             legend,
             caption: if self.caption.is_empty() {
-                "a: how much the outlined patch attends to each patch. b: from each patch to where it attends."
+                "a: attention of the outlined patch to each patch. b: arrows from each patch to the patches it attends to."
             } else {
                 &self.caption
             },
@@ -346,8 +346,8 @@ impl Plot for ImageAttention {
         );
         self.heat(&mut layer, panel, &heat, token, row, most, &colors);
         let what = match self.flows {
-            Flows::Strongest => "b  where each patch attends most",
-            Flows::All => "b  every flow of at least 0.1",
+            Flows::Strongest => "b  strongest target of each patch",
+            Flows::All => "b  every weight of at least 0.1",
         };
         self.ground(&mut layer, panel, &flow, what, &colors);
         self.flows(&mut layer, panel, &flow, tokens)?;

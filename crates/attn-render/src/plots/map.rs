@@ -129,10 +129,10 @@ impl Plot for ClusterMap {
         let colors = state.colors();
         let members = self.coordinates.len();
         let marked = self.marked(state);
-        let mut legend = vec![LegendEntry::Text(format!("colour: {}", self.what))];
+        let mut legend = vec![LegendEntry::Text(format!("color: {}", self.what))];
         if let Some(marked) = &marked {
             let count = marked.iter().filter(|&&marked| marked).count();
-            legend.push(LegendEntry::Text(format!("{count} of {members} brought out")));
+            legend.push(LegendEntry::Text(format!("{count} of {members} highlighted")));
         }
         let page = Page {
             title: &self.title,

@@ -100,9 +100,10 @@ impl Default for Matrix {
         Self {
             title: String::new(),
             subtitle: String::new(),
-            caption: "Each plot is one attention head: its queries and keys projected together, so that nearness \
-                      stands for attention. Rows are layers, columns are heads."
-                .into(),
+            caption:
+                "Each plot is one attention head: queries and keys in a joint projection, so that near means attended. \
+                      Rows are layers, columns are heads."
+                    .into(),
             panels: Vec::new(),
             color_by: None,
         }

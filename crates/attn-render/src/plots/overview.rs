@@ -134,8 +134,8 @@ impl Plot for Overview {
         let colors = state.colors();
         let told = if self.caption.is_empty() {
             format!(
-                "Each drawing is one head at the same sequence, first token above: lines join a query to the keys it attends to \
-                 most (weight at least {}). Rows are layers, columns are heads.",
+                "Each drawing is one head on the same sequence, first token at the top. Lines join a query to the keys with the \
+                 largest weights (at least {}). Rows are layers, columns are heads.",
                 self.least
             )
         } else {

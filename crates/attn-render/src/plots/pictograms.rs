@@ -98,7 +98,7 @@ impl Trajectories {
             LegendEntry::Mark(Shape::Disc, colors.class(index), path.name.clone())
         };
         let caption =
-            "Each map is the whole space, with a mark where the token's state is and a line from the one before.";
+            "Each map shows the whole space: a mark at the state of the token, and a line from the state before.";
         let mut page = Page {
             title: &self.title,
             subtitle: &self.subtitle,
@@ -112,7 +112,7 @@ impl Trajectories {
             sides.into_iter().find(fits)
         };
         let side = room(content);
-        let note = format!("{caption} There is no room for all of them.");
+        let note = format!("{caption} Not all of them fit.");
         if side.is_none() {
             page.caption = &note;
             (scene, content) = page.start(size, &colors)?;

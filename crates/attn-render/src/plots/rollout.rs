@@ -63,9 +63,9 @@ impl Rollout {
         Self {
             title: "Attention rollout".into(),
             subtitle: String::new(),
-            caption: "From left to right the states of every token after each layer. Half of a state is what it was before (level \
-                      lines), half comes from the tokens it attends to, mean over heads. Choose a state to see what it is made of, \
-                      and where it goes."
+            caption: "States of every token after each layer, from left to right. Half of a state is the state before (level lines). \
+                      Half comes from the tokens it attends to, mean over heads. Select a state to see its sources and its \
+                      targets."
                 .into(),
             tokens: tokens.into(),
             layers,

@@ -44,8 +44,8 @@ impl Trajectories {
         Self {
             title: String::new(),
             subtitle: String::new(),
-            caption: "Each line goes from state to state, token by token, and gets wider on its way. Grey: other states near \
-                      by."
+            caption: "Each line joins the states of one sequence, token by token, and widens from first to last. Gray: other states \
+                      nearby."
                 .into(),
             coordinates,
             labels: Texts::default(),

@@ -192,7 +192,7 @@ pub fn thinned(
 
 /// What a caption says where points are left out.
 pub fn thinning_note(drawn: usize, points: usize) -> String {
-    format!(" {drawn} of {points} points are drawn: crowded places are thinned, single points are kept.")
+    format!(" {drawn} of {points} points are drawn: crowded regions are thinned, isolated points are kept.")
 }
 
 /// Points per square unit that an average point finds around itself, where the points' bounds fill `area` square units.

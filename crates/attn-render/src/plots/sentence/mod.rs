@@ -152,8 +152,8 @@ impl Sentence {
         let caption = match (self.caption.as_str(), self.is_long()) {
             ("", false) => "Each line joins a query to a key it attends to; the more opaque, the larger the weight.",
             ("", true) => {
-                "A part of a long text. Each line joins a query to a key it attends to; lines to the boxes sum up all tokens \
-                 before and after, lines from them are the mean over those tokens."
+                "Part of a long text. Each line joins a query to a key it attends to. Lines to a box are the sum over the tokens \
+                 before or after; lines from a box are their mean."
             }
             (caption, _) => caption,
         };
