@@ -160,6 +160,7 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Option<HeadProjection> {
             warnings: header.warnings,
         },
         normalization: header.normalization,
+        draft: false,
     })
 }
 

@@ -5,11 +5,12 @@ use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
 use super::{AtlasParams, HeadPoints, HeadProjection, sequence_sample};
 use crate::{
-    Embedding, Error, Result,
+    Embedding, Error, Projector, Result,
     digest::Digest,
     head::{DistanceCorrelation, HeadCloud, Normalization, SequenceRows, correlation, distance_correlation, normalize},
     neighbors,
-    quality::{self, QualityParams, quality},
+    pca::Pca,
+    quality::{self, Quality, QualityParams, quality},
     rng::Rng,
 };
 
@@ -73,6 +74,18 @@ impl<'a> Atlas<'a> {
         self.judged(prepared, joint.view(), embedding, progress)
     }
 
+    /// A head's layout by PCA, in place of one that takes longer.
+    pub(super) fn draft(&self, prepared: &Prepared, progress: &dyn Progress) -> Result<HeadProjection> {
+        let joint = self.joint(prepared.head, &prepared.normalization)?;
+        let projector = Projector::new(Pca)
+            .dims(self.params.dims)
+            .seed(self.seed(prepared.head));
+        let embedding = projector.fit(joint.view(), progress)?;
+        let mut draft = self.projection(prepared, embedding, None)?;
+        draft.draft = true;
+        Ok(draft)
+    }
+
     /// Judges a head's layout that was made elsewhere.
     pub(super) fn judge(
         &self,
@@ -91,16 +104,8 @@ impl<'a> Atlas<'a> {
         embedding: Embedding,
         progress: &dyn Progress,
     ) -> Result<HeadProjection> {
-        let Prepared {
-            head,
-            correlation,
-            query_norm,
-            key_norm,
-            ..
-        } = *prepared;
-        let queries = self.rows(head)?.queries.nrows();
         let params = QualityParams {
-            seed: self.seed(head),
+            seed: self.seed(prepared.head),
             ..QualityParams::default()
         }
         .clamped(joint.nrows());
@@ -109,16 +114,25 @@ impl<'a> Atlas<'a> {
             Err(Error::TooFewPoints { .. }) => None,
             Err(error) => return Err(error),
         };
-        let normalization = prepared.normalization.clone();
+        self.projection(prepared, embedding, quality)
+    }
+
+    fn projection(
+        &self,
+        prepared: &Prepared,
+        embedding: Embedding,
+        quality: Option<Quality>,
+    ) -> Result<HeadProjection> {
         Ok(HeadProjection {
-            head,
-            queries,
-            normalization,
-            correlation,
-            query_norm,
-            key_norm,
+            head: prepared.head,
+            queries: self.rows(prepared.head)?.queries.nrows(),
+            normalization: prepared.normalization.clone(),
+            correlation: prepared.correlation,
+            query_norm: prepared.query_norm,
+            key_norm: prepared.key_norm,
             embedding,
             quality,
+            draft: false,
         })
     }
 

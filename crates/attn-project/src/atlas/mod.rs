@@ -99,8 +99,10 @@ pub struct HeadProjection {
     /// Coordinates.
     pub embedding: Embedding,
     /// How far to trust the layout; measured with the metric of the projection, and with fewer neighbors than usual if
-    /// there are few points. `None` below three points, which have no neighborhoods to keep.
+    /// there are few points. `None` below three points, which have no neighborhoods to keep, and for drafts.
     pub quality: Option<Quality>,
+    /// Whether this is a draft by PCA, shown until the method's layout is done.
+    pub draft: bool,
 }
 
 /// The sequences whose tokens become points, ascending: all, or a random choice of whole sequences (at least one)
@@ -192,9 +194,28 @@ pub fn project_head(
     made.map_err(|error| atlas.named(head, error))
 }
 
+/// The draft of a head: normalized as by [`project_head`], laid out by PCA, not judged. It takes milliseconds where the
+/// layout takes seconds.
+///
+/// # Errors
+/// As [`project_head`].
+pub fn draft_head(
+    capture: &Capture,
+    head: HeadId,
+    params: &AtlasParams,
+    progress: &dyn Progress,
+) -> Result<HeadProjection> {
+    let atlas = Atlas::new(capture, params);
+    let made = atlas
+        .prepare(head)
+        .and_then(|prepared| atlas.draft(&prepared, progress));
+    made.map_err(|error| atlas.named(head, error))
+}
+
 /// Projects every head, or those of the options: one at once and on all threads, so that there is something to see,
 /// then those that the options ask for first, then those with the strongest distance-attention correlation. `on_head`
-/// gets each head when it is done, from the thread that made it.
+/// gets each head when it is done, from the thread that made it. With [`AtlasOptions::drafts`] it first gets a draft of
+/// every head.
 ///
 /// A head that fails ends nothing: it is among the failures that are returned, and the others go on. Heads in the
 /// cache are handed over at once, so that a run that was stopped goes on where it was. Without threads (as in a

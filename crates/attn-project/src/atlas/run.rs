@@ -1,6 +1,7 @@
 //! Which head is next, and on which thread.
 //!
-//! One head is made at once and on all threads, so that there is something to see. From then on first come the heads
+//! One head is made at once and on all threads, so that there is something to see; drafts of all heads take its place
+//! where they are wanted. From then on first come the heads
 //! that a caller asks for, then the cheap part of all others (which the cache may spare), then these by the strength
 //! of their distance-attention correlation.
 
@@ -50,6 +51,9 @@ pub struct AtlasOptions<'a> {
     pub priority: Option<&'a Priority>,
     /// Where finished heads are kept and looked for. Default: nowhere.
     pub cache: Option<&'a AtlasCache>,
+    /// Whether each head that is not in the cache is first handed over as a [draft](super::draft_head), all of them
+    /// before the first is laid out. For whoever watches. Default: no.
+    pub drafts: bool,
 }
 
 /// A lock that outlives a panic of its holder: what it guards is whole between any two statements.
@@ -154,7 +158,9 @@ pub(super) fn run(
         failures: Mutex::new(Vec::new()),
         unwritten: Mutex::new(None),
     };
-    run.first();
+    if !options.drafts {
+        run.first();
+    }
     let threads = rayon::current_num_threads();
     if threads > 1 && count > threads {
         // A pool of one thread each: work inside a head must not wait by starting another head.
@@ -235,6 +241,9 @@ impl Run<'_> {
             return self.hand_over(found);
         }
         let prepared = self.atlas.prepare(head)?;
+        if self.options.drafts {
+            (self.on_head)(self.atlas.draft(&prepared, &self.within)?);
+        }
         if at_once {
             return self.finish(&prepared, name.as_deref());
         }

@@ -48,6 +48,33 @@ fn heads_asked_for_come_first() {
 }
 
 #[test]
+fn drafts_come_before_the_first_layout() {
+    let all = heads(AtlasOptions::default(), &params());
+    let drafts = AtlasOptions {
+        drafts: true,
+        ..AtlasOptions::default()
+    };
+    let given = heads(drafts, &params());
+    let (drafts, layouts) = given.split_at(all.len());
+    assert!(drafts.iter().all(|head| head.draft && head.quality.is_none()));
+    let sorted = |heads: &[HeadProjection]| {
+        let mut heads = heads.to_vec();
+        heads.sort_by_key(|head| head.head);
+        heads
+    };
+    assert_eq!(sorted(layouts), sorted(&all), "drafts change no layout");
+    // A draft is what PCA alone gives, without its scores.
+    let pca = AtlasParams {
+        method: Pca.into(),
+        ..params()
+    };
+    let first = drafts[0].head;
+    let alone = project_head(&capture(), first, &pca, &()).unwrap();
+    assert_eq!(drafts[0].embedding, alone.embedding);
+    assert_eq!(draft_head(&capture(), first, &params(), &()).unwrap(), drafts[0]);
+}
+
+#[test]
 fn the_order_can_be_changed_while_it_runs() {
     let all = heads(AtlasOptions::default(), &params());
     let capture = capture();
