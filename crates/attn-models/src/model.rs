@@ -51,6 +51,11 @@ pub struct Vision {
 }
 
 impl Vision {
+    /// Tokens of an image: special tokens and patches.
+    pub fn tokens(&self) -> usize {
+        self.special + self.rows * self.columns
+    }
+
     /// The same for images of another size. Models of images take any that holds a patch, and interpolate their
     /// positions. `None` for a size that does not.
     ///

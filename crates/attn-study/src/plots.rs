@@ -6,7 +6,7 @@ use attn_core::{
     Attention, HeadId,
     format::{signed, three_digits},
 };
-use attn_project::Dims;
+use attn_project::{Dims, HeadProjection, Method, pca::Pca};
 use attn_render::{
     ViewState,
     plots::{Head, HeadSequence, Matrix, MatrixPanel, Texts},
@@ -72,7 +72,7 @@ impl Study {
         let info = self.capture().model();
         Ok(Matrix {
             title: format!("{}: queries and keys of every attention head", info.name),
-            subtitle: format!("{} · {}", self.method(), self.data()),
+            subtitle: format!("{} · {}", self.methods(), self.data()),
             caption: attribute
                 .and_then(|attribute| attribute.caption())
                 .unwrap_or(CAPTION)
@@ -110,7 +110,7 @@ impl Study {
         plot.title = format!("{}, head {}", info.name, info.head_name(head));
         plot.subtitle = format!(
             "{} · ρ {}{} · mean norm of queries {}, keys {} · c = {:.2}",
-            self.method(),
+            self.method_of(projection),
             projection.correlation.value.map_or_else(|| "–".into(), signed),
             projection.quality.as_ref().map_or_else(String::new, |quality| format!(
                 " · trustworthiness {:.3} · neighbors kept {:.2}",
@@ -158,11 +158,34 @@ impl Study {
         format!("{} {dims}", self.params().method.name())
     }
 
+    /// The method of a head: PCA for a draft.
+    fn method_of(&self, projection: &HeadProjection) -> String {
+        match projection.draft {
+            true => format!("draft by {}, {} follows", Method::from(Pca).name(), self.method()),
+            false => self.method(),
+        }
+    }
+
+    /// The methods of all heads.
+    fn methods(&self) -> String {
+        match self.heads().filter(|head| head.draft).count() {
+            0 => self.method(),
+            drafts => format!(
+                "{}, {drafts} of {} heads drafts by {}",
+                self.method(),
+                self.heads().count(),
+                Method::from(Pca).name()
+            ),
+        }
+    }
+
     fn data(&self) -> String {
         let (drawn, all) = (self.sequences().len(), self.capture().sequences().len());
         let tokens = self.points_before(self.main_side(), drawn);
         let what = if self.is_image(0) { "images" } else { "sequences" };
-        let mut text = if drawn == all {
+        let mut text = if let Some(of) = self.preview_of() {
+            format!("the first {drawn} of {of} {what}, {tokens} tokens")
+        } else if drawn == all {
             format!("{all} {what}, {tokens} tokens")
         } else {
             format!("{drawn} of {all} {what}, {tokens} tokens")

@@ -1,5 +1,5 @@
 //! Sources of a study: a model with the data it reads, or a capture that was made before. [`Source::open`] gives the capture, the
-//! columns of the data, and the capturer that reads more.
+//! columns of the data, and the capturer that reads more. [`Source::load`] stops before the capture, for a [preview](Loaded::preview).
 //!
 //! ```
 //! use attn_study::source::{Data, Source};
@@ -14,6 +14,8 @@
 //! # Ok::<(), attn_study::Error>(())
 //! ```
 
+mod loaded;
+
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -27,9 +29,10 @@ use attn_models::{
     Capturer, Checkpoint,
     capture::{CaptureOutcome, CaptureRun},
     control::Control,
-    images::{Image, images_in},
+    images::Image,
 };
 
+pub use self::loaded::{Loaded, Preview};
 use crate::{Error, read_again};
 
 /// Where queries and keys come from.
@@ -182,7 +185,7 @@ impl Source {
     /// checkpoints.
     pub fn open(self, folder: Option<&Path>, progress: &dyn Progress) -> Result<Opened, Error> {
         match self {
-            Self::Model { checkpoint, data } => open_model(&checkpoint, data, folder, progress),
+            Self::Model { .. } => self.load()?.open(folder, progress),
             Self::Folder { folder, text } => {
                 let capture = Capture::open(folder)?;
                 let Some(text) = text else {
@@ -252,45 +255,6 @@ impl fmt::Display for Source {
     }
 }
 
-fn open_model(
-    checkpoint: &Checkpoint,
-    data: Data,
-    folder: Option<&Path>,
-    progress: &dyn Progress,
-) -> Result<Opened, Error> {
-    let capturer = Capturer::load(checkpoint)?;
-    let data = match data {
-        Data::TextOrImages(_, images) if capturer.model().vision().is_some() => *images,
-        Data::TextOrImages(text, _) => *text,
-        other => other,
-    };
-    let mut known = None;
-    let input = match data {
-        Data::Text(text) => capturer.lines(&known.insert(text.read()?).lines),
-        Data::Dataset(dataset) => capturer.lines(&known.insert(*dataset).lines),
-        Data::Lines(lines) => capturer.lines(lines),
-        Data::Ids(path) => capturer.sequences(sequences_of_ids(capturer.model().info(), &path)?),
-        Data::ImageFolder(path) => capturer.images(images_in(path)?),
-        Data::Images(images) => capturer.images(images),
-        Data::TextOrImages(..) => {
-            return Err(Error::NoSource {
-                expected: "text or images, not a choice within a choice",
-            });
-        }
-    };
-    let outcome = run(input, folder, progress)?;
-    let (columns, notes) = match known {
-        Some(known) => (known.columns(&outcome.capture)?, known.notes),
-        None => (Vec::new(), Vec::new()),
-    };
-    Ok(Opened {
-        notes,
-        capturer: Some(capturer),
-        complete: outcome.complete,
-        ..Opened::done(outcome.capture, columns)
-    })
-}
-
 /// All checkpoints read what the first reads; the last one reads more.
 fn open_checkpoints(
     checkpoints: Vec<Checkpoint>,
@@ -303,7 +267,11 @@ fn open_checkpoints(
     let first = checkpoints.next().ok_or(Error::NoSource {
         expected: "checkpoints",
     })?;
-    let mut opened = open_model(&first, data, folder, progress)?;
+    let first = Source::Model {
+        checkpoint: first,
+        data,
+    };
+    let mut opened = first.open(folder, progress)?;
     for (number, checkpoint) in (2..).zip(checkpoints) {
         let folder = folder.map(|folder| folder.with_file_name(format!("capture-{number}")));
         let capturer = Capturer::load(&checkpoint)?;

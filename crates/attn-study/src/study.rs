@@ -32,6 +32,8 @@ pub struct Study {
     failures: Vec<HeadFailure>,
     /// The name of the projection, if a host made it.
     projection_name: Option<String>,
+    /// The sequences of the data, if the capture is a preview of them.
+    preview_of: Option<usize>,
     /// The columns that the user added.
     pub(crate) columns: Vec<TokenColumn>,
     /// Attributes for colors, in addition to the columns.
@@ -66,6 +68,7 @@ impl Study {
             heads: BTreeMap::new(),
             failures: Vec::new(),
             projection_name: None,
+            preview_of: None,
             columns: Vec::new(),
             attributes: attributes::builtin(),
             drawn: Drawn::default(),
@@ -141,6 +144,17 @@ impl Study {
     /// The name of the projection, if a host gave one.
     pub(crate) fn projection_name(&self) -> Option<&str> {
         self.projection_name.as_deref()
+    }
+
+    /// Says in the subtitles of plots that the capture holds the first of `sequences` sequences: see
+    /// [`Loaded::preview`](crate::source::Loaded::preview).
+    pub fn set_preview_of(&mut self, sequences: usize) {
+        self.preview_of = Some(sequences);
+    }
+
+    /// The sequences of the data, if the capture is a preview of them.
+    pub(crate) fn preview_of(&self) -> Option<usize> {
+        self.preview_of
     }
 
     /// Gives images in memory to the sequences of these names: see [`Capture::add_images`].

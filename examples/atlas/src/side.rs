@@ -131,9 +131,10 @@ impl Side {
             }
         }
         if let (Some(since), Some(study)) = (self.waiting, &self.study) {
-            let (there, all) = (study.heads().count(), study.capture().model().heads().count());
+            let there = study.heads().count();
+            let done = study.heads().filter(|head| !head.draft).count() == study.capture().model().heads().count();
             // The first and the last head are drawn at once.
-            if there <= 1 || there == all || since.elapsed() >= REFRESH {
+            if there <= 1 || done || since.elapsed() >= REFRESH {
                 self.refresh();
             } else {
                 context.request_repaint_after(REFRESH - since.elapsed());

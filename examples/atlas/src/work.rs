@@ -11,12 +11,12 @@ use attn_sdk::{
     models::Capturer,
     project::{
         AtlasParams, HeadProjection,
-        atlas::{AtlasCache, AtlasOptions, HeadCheckpoints, Priority, atlas},
+        atlas::{AtlasCache, AtlasOptions, HeadCheckpoints, Priority, atlas, draft_head},
     },
     read_typed,
     study::{
         experiment::Question,
-        source::{Opened, Source},
+        source::{Opened, Preview, Source},
     },
 };
 use eframe::egui;
@@ -130,6 +130,10 @@ fn run(
     priority: &Priority,
     job: &Job<News>,
 ) -> Result<(), Box<dyn Error>> {
+    let loaded = source.load()?;
+    if let Some(preview) = loaded.preview(job)? {
+        show_preview(preview, params, job)?;
+    }
     let Opened {
         capture,
         capturer,
@@ -137,7 +141,7 @@ fn run(
         notes,
         later,
         complete,
-    } = source.open(folder.as_deref(), job)?;
+    } = loaded.open(folder.as_deref(), job)?;
     let capturer = capturer.map(Arc::new).or(known);
     for note in notes {
         job.send(News::Note(note.to_string()));
@@ -162,6 +166,7 @@ fn run(
     let options = AtlasOptions {
         cache: cache.as_ref(),
         priority: Some(priority),
+        drafts: true,
         ..AtlasOptions::default()
     };
     let head = |head| job.send(News::Head(Box::new(head)));
@@ -170,6 +175,23 @@ fn run(
     }
     let summary = Summary::new(&capture, capturer.as_deref(), &SummaryParams::default(), job)?;
     job.send(News::Summary(Box::new(summary)));
+    Ok(())
+}
+
+/// Shows drafts of all heads on the first sequences.
+fn show_preview(preview: Preview, params: &AtlasParams, job: &Job<News>) -> Result<(), Box<dyn Error>> {
+    let Preview { capture, columns, of } = preview;
+    let mut study = Study::new(capture.clone(), params)?;
+    study.set_preview_of(of);
+    columns.into_iter().try_for_each(|column| study.add_column(column))?;
+    let heads: Vec<HeadId> = capture.model().heads().collect();
+    job.send(News::Opened(Box::new(study), None));
+    for head in heads {
+        // A head that fails here is reported by the projection of all sequences.
+        if let Ok(draft) = draft_head(&capture, head, params, job) {
+            job.send(News::Head(Box::new(draft)));
+        }
+    }
     Ok(())
 }
 
