@@ -216,11 +216,11 @@ impl Placer {
 }
 
 impl PlacedTokens {
-    /// A plot of their heads with all of `guests` over it: see [`draw`](Self::draw).
-    pub fn over<P: Plot, G: AsRef<[Self]> + Send + Sync>(guests: G, plot: P) -> impl Plot + use<P, G> {
+    /// A plot of their heads with all of `placed` over it: see [`draw`](Self::draw).
+    pub fn over<P: Plot, G: AsRef<[Self]> + Send + Sync>(placed: G, plot: P) -> impl Plot + use<P, G> {
         over(plot, move |scene, state| {
             let colors = state.colors();
-            guests.as_ref().iter().for_each(|guest| guest.draw(scene, &colors));
+            placed.as_ref().iter().for_each(|tokens| tokens.draw(scene, &colors));
         })
     }
 

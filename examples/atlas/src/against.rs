@@ -3,13 +3,13 @@
 use attn_sdk::study::source::Source;
 use eframe::egui::Ui;
 
-use crate::{side::Side, source::controls};
+use crate::{pane::Pane, source::controls};
 
 /// Menu entries for the control models of the shown model.
-pub(crate) fn offer(ui: &mut Ui, side: &Side) -> Option<Source> {
+pub(crate) fn offer(ui: &mut Ui, pane: &Pane) -> Option<Source> {
     let mut chosen = None;
     ui.separator();
-    for (control, source) in controls(side) {
+    for (control, source) in controls(pane) {
         if ui.button(format!("itself, {control}")).clicked() {
             chosen = Some(source);
             ui.close();

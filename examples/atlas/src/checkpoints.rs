@@ -3,18 +3,18 @@
 use attn_sdk::{Checkpoints, core::HeadId};
 use eframe::egui::{Slider, Ui};
 
-use crate::side::Side;
+use crate::pane::Pane;
 
 /// A slider over the checkpoints; between two, points are interpolated.
-pub(crate) fn slider(ui: &mut Ui, side: &mut Side) {
-    let Some(steps) = &side.checkpoints else { return };
+pub(crate) fn slider(ui: &mut Ui, pane: &mut Pane) {
+    let Some(steps) = &pane.checkpoints else { return };
     let last = steps.studies().len().saturating_sub(1);
-    let name = side
+    let name = pane
         .study
         .as_ref()
         .map_or("", |study| &study.capture().model().name)
         .to_owned();
-    let mut step = side.checkpoint + 1.0;
+    let mut step = pane.checkpoint + 1.0;
     ui.horizontal(|ui| {
         ui.label("Step");
         ui.spacing_mut().slider_width = (0.4 * ui.available_width()).max(120.0);
@@ -24,14 +24,14 @@ pub(crate) fn slider(ui: &mut Ui, side: &mut Side) {
         if shown.changed() {
             // Close to a checkpoint snaps to it.
             let nearest = step.round();
-            side.go_to_checkpoint(if (step - nearest).abs() < 0.08 { nearest } else { step });
+            pane.go_to_checkpoint(if (step - nearest).abs() < 0.08 { nearest } else { step });
         }
     });
 }
 
 /// The movement of a head from checkpoint to checkpoint.
-pub(crate) fn moved(ui: &mut Ui, side: &Side, head: HeadId) {
-    let movements = side.checkpoints.as_ref().map_or(&[][..], Checkpoints::movements);
+pub(crate) fn moved(ui: &mut Ui, pane: &Pane, head: HeadId) {
+    let movements = pane.checkpoints.as_ref().map_or(&[][..], Checkpoints::movements);
     let Some(moved) = movements.iter().find(|moved| moved.head == head) else {
         return;
     };

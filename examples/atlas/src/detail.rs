@@ -9,7 +9,7 @@ use attn_sdk::{
 };
 use eframe::egui::{RichText, ScrollArea, Ui, vec2};
 
-use crate::side::Side;
+use crate::pane::Pane;
 
 /// Height of a token's row in the sentence plot, and of its margins.
 const ROW: f32 = 22.0;
@@ -55,7 +55,7 @@ type Shows = (HeadId, bool, usize, Kind);
 /// The plot of the detail pane and its view state.
 pub(crate) struct Detail {
     view: ViewState,
-    picture: SceneView,
+    plot: SceneView,
     kind: Kind,
     /// What is drawn.
     shows: Option<Shows>,
@@ -68,7 +68,7 @@ impl Detail {
     pub(crate) fn new(state: &RenderState) -> Self {
         Self {
             view: ViewState::default(),
-            picture: SceneView::new(state, "attention in one sequence"),
+            plot: SceneView::new(state, "attention in one sequence"),
             kind: Kind::default(),
             shows: None,
             rollout: None,
@@ -79,7 +79,7 @@ impl Detail {
     /// Takes a finished rollout.
     pub(crate) fn take_rollout(&mut self, rollout: SequenceRollout) {
         self.rollout = Some(rollout);
-        self.picture.invalidate();
+        self.plot.invalidate();
     }
 
     /// Drops the rollout: the model has changed.
@@ -89,7 +89,7 @@ impl Detail {
 
     /// Redraws: heads or sequences have changed.
     pub(crate) fn invalidate(&mut self) {
-        self.picture.invalidate();
+        self.plot.invalidate();
     }
 
     /// Clears everything: the data has changed.
@@ -146,7 +146,7 @@ fn plot<'a>(
     })
 }
 
-impl Side {
+impl Pane {
     /// Shows the highlighted sequence's attention in the current head.
     pub(crate) fn show_sequence(&mut self, ui: &mut Ui) {
         let (Some(study), Some(head), Some(sequence)) = (&self.study, self.head(), self.sequence) else {
@@ -163,7 +163,7 @@ impl Side {
         });
         // Another head, sequence or kind is another plot with the same view state.
         let kind = detail.kind;
-        let marked = self.view.open.or(self.picture.interaction().head).is_some();
+        let marked = self.view.open.or(self.plot.interaction().head).is_some();
         let shows = (head, marked, sequence, kind);
         if detail.shows != Some(shows) {
             if detail.shows.map(|(.., kind)| kind) != Some(kind) {
@@ -171,7 +171,7 @@ impl Side {
                 detail.forget();
             }
             detail.shows = Some(shows);
-            detail.picture.invalidate();
+            detail.plot.invalidate();
         }
         let summary = self.summary.as_ref();
         let Some((name, plot)) = plot(study, summary, detail.rollout.as_ref(), shows) else {
@@ -188,9 +188,9 @@ impl Side {
             }
             return;
         };
-        let (picture, view) = (&mut detail.picture, &mut detail.view);
+        let (shown, view) = (&mut detail.plot, &mut detail.view);
         if let Some(format) = asked {
-            self.exports.plot(&name, format, &plot, view, Some(picture));
+            self.exports.plot(&name, format, &plot, view, Some(shown));
         }
         // A sentence scrolls as a whole; longer texts scroll within their plot.
         let natural = match kind {
@@ -205,7 +205,7 @@ impl Side {
         let area = ScrollArea::vertical().auto_shrink(false);
         let shown = area.show(ui, |ui| {
             let size = vec2(ui.available_width(), natural.max(ui.available_height()));
-            ui.allocate_ui(size, |ui| picture.show(ui, view, &plot)).inner
+            ui.allocate_ui(size, |ui| shown.show(ui, view, &plot)).inner
         });
         drop(plot);
         let shown = shown.inner;

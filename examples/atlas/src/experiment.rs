@@ -7,7 +7,7 @@ use attn_sdk::{
 };
 use eframe::egui::{ComboBox, RichText, TextEdit, Ui};
 
-use crate::side::Side;
+use crate::pane::Pane;
 
 /// Limit of sequences per experiment in the window.
 const TRIED: usize = 100;
@@ -61,20 +61,20 @@ impl Experiments {
 }
 
 /// Shows the results for these heads and the buttons of experiments. `name` labels the button of ablation. Returns the clicked question.
-pub(crate) fn show(ui: &mut Ui, side: &mut Side, heads: &[HeadId], name: &str) -> Option<Question> {
-    side.capturer.as_ref()?;
+pub(crate) fn show(ui: &mut Ui, pane: &mut Pane, heads: &[HeadId], name: &str) -> Option<Question> {
+    pane.capturer.as_ref()?;
     // Edges can be knocked out in the current head only.
-    let alone = heads.len() == 1 && side.view.open.or(side.picture.interaction().head) == heads.first().copied();
+    let alone = heads.len() == 1 && pane.view.open.or(pane.plot.interaction().head) == heads.first().copied();
     let named = |study: &Study| {
         let name = |head: &HeadId| study.capture().model().head_name(*head);
         heads.iter().map(name).collect::<Vec<_>>().join(", ")
     };
-    let them = match (&side.study, heads.len()) {
+    let them = match (&pane.study, heads.len()) {
         (Some(study), ..=NAMED) if !alone => named(study),
         (_, 1) => "it".to_owned(),
         _ => "them".to_owned(),
     };
-    let experiments = &mut side.experiments;
+    let experiments = &mut pane.experiments;
     for (question, answer) in experiments.found.iter().filter(|(question, _)| question.heads == heads) {
         let what = match &question.edges {
             None => format!("Ablation of {them}"),
@@ -151,7 +151,7 @@ fn tried(study: &Study) -> Vec<Sequence> {
     all.iter().step_by(every).cloned().collect()
 }
 
-impl Side {
+impl Pane {
     /// Starts an experiment.
     pub(crate) fn ask(&mut self, question: Question) {
         if let (Some(study), Some(capturer)) = (&self.study, &self.capturer) {

@@ -6,15 +6,15 @@ use eframe::egui::{
     containers::menu::{MenuButton, MenuConfig},
 };
 
-use crate::side::Side;
+use crate::pane::Pane;
 
 /// Limit of values of a column in the menu; columns with more can be searched.
 const OFFERED: usize = 60;
 
 /// A button that shows whether a filter is set and opens the menu.
-pub(crate) fn menu(ui: &mut Ui, side: &mut Side) {
-    let Some(study) = &side.study else { return };
-    let mut filter = side.filter.clone();
+pub(crate) fn menu(ui: &mut Ui, pane: &mut Pane) {
+    let Some(study) = &pane.study else { return };
+    let mut filter = pane.filter.clone();
     let name = if filter.is_empty() {
         "All tokens"
     } else {
@@ -77,7 +77,7 @@ pub(crate) fn menu(ui: &mut Ui, side: &mut Side) {
         }
     });
     button.on_hover_text("Filter of drawn tokens");
-    side.draw(filter);
+    pane.draw(filter);
 }
 
 /// Toggles a value. With every value on, the column is dropped from the filter.

@@ -9,7 +9,7 @@ use attn_sdk::{
 };
 use eframe::egui::{Button, Id, Ui, Window, vec2};
 
-use crate::side::Side;
+use crate::pane::Pane;
 
 /// An inset: its title, its file name, and whether it follows the search of the main plot.
 pub(crate) struct Inset {
@@ -53,7 +53,7 @@ impl Inset {
 pub(crate) struct Shown {
     inset: Inset,
     view: ViewState,
-    picture: SceneView,
+    plot: SceneView,
 }
 
 impl Shown {
@@ -61,7 +61,7 @@ impl Shown {
         Self {
             inset,
             view: ViewState::default(),
-            picture: SceneView::new(state, "inset"),
+            plot: SceneView::new(state, "inset"),
         }
     }
 
@@ -84,28 +84,28 @@ impl Shown {
 }
 
 /// The chosen head and points: the selection, else the search matches in the open head.
-fn chosen(side: &Side) -> Option<(HeadId, Vec<u32>)> {
-    let study = side.study.as_ref()?;
-    let drawn: Vec<u32> = side.view.shared.selected.ids().collect();
-    let head = side.view.open.or(side.view.shared.selected.head())?;
+fn chosen(pane: &Pane) -> Option<(HeadId, Vec<u32>)> {
+    let study = pane.study.as_ref()?;
+    let drawn: Vec<u32> = pane.view.shared.selected.ids().collect();
+    let head = pane.view.open.or(pane.view.shared.selected.head())?;
     let ids = match drawn.is_empty() {
-        true => study.matches(head, &side.view.shared.search).ids().collect(),
+        true => study.matches(head, &pane.view.shared.search).ids().collect(),
         false => drawn,
     };
     (!ids.is_empty() && study.projection(head).is_ok()).then_some((head, ids))
 }
 
 /// Buttons that open insets.
-pub(crate) fn offer(ui: &mut Ui, side: &mut Side) {
-    let chosen = chosen(side);
+pub(crate) fn offer(ui: &mut Ui, pane: &mut Pane) {
+    let chosen = chosen(pane);
     let button = ui
         .add_enabled(chosen.is_some(), Button::new("Project selection"))
         .on_hover_text("Projects only the selected points, or the search matches in the open head")
         .on_disabled_hover_text("Select points with a box (b) or a lasso (l), or open a head and search");
     if let (true, Some((head, ids))) = (button.clicked(), chosen) {
-        side.make_inset(move |study, _, progress| Ok(Inset::points(study.clone(), study.subset(head, ids, progress)?)));
+        pane.make_inset(move |study, _, progress| Ok(Inset::points(study.clone(), study.subset(head, ids, progress)?)));
     }
-    let layer = side.view.open.filter(|_| side.capturer.is_some());
+    let layer = pane.view.open.filter(|_| pane.capturer.is_some());
     let button = ui
         .add_enabled(layer.is_some(), Button::new("Project values"))
         .on_hover_text("Projects the values of all heads of the open head's layer, in one space")
@@ -113,7 +113,7 @@ pub(crate) fn offer(ui: &mut Ui, side: &mut Side) {
             "Open a head of a model: values need its output matrices, which a capture does not hold",
         );
     if let (true, Some(head)) = (button.clicked(), layer) {
-        side.make_inset(move |study, capturer, progress| {
+        pane.make_inset(move |study, capturer, progress| {
             let capturer = capturer.ok_or("values of a layer: expected a model, found only a capture")?;
             let weights = capturer.model().head_weights()?;
             let values = study.layer_values(head.attention, head.layer, &weights, progress)?;
@@ -123,9 +123,9 @@ pub(crate) fn offer(ui: &mut Ui, side: &mut Side) {
 }
 
 /// Shows the window of the inset.
-pub(crate) fn show(ui: &Ui, side: &mut Side) {
-    let Some(shown) = &mut side.shown_inset else { return };
-    shown.follow(&side.view);
+pub(crate) fn show(ui: &Ui, pane: &mut Pane) {
+    let Some(shown) = &mut pane.shown_inset else { return };
+    shown.follow(&pane.view);
     let (mut open, mut asked) = (true, None);
     Window::new(shown.inset.title.as_str())
         .id(Id::unique("inset"))
@@ -136,14 +136,14 @@ pub(crate) fn show(ui: &Ui, side: &mut Side) {
             asked = export_menu(ui, &Format::ALL);
             let size = vec2(ui.available_width().max(300.0), ui.available_height().max(300.0));
             ui.allocate_ui(size, |ui| {
-                shown.picture.show(ui, &mut shown.view, &shown.inset.plot);
+                shown.plot.show(ui, &mut shown.view, &shown.inset.plot);
             });
         });
     if let Some(format) = asked {
         let (name, plot) = (&shown.inset.file_name, &shown.inset.plot);
-        side.exports.plot(name, format, plot, &shown.view, Some(&shown.picture));
+        pane.exports.plot(name, format, plot, &shown.view, Some(&shown.plot));
     }
     if !open {
-        side.shown_inset = None;
+        pane.shown_inset = None;
     }
 }

@@ -13,7 +13,7 @@ use eframe::egui::{self, Ui};
 
 use crate::{
     against,
-    side::Side,
+    pane::Pane,
     source::{default_data, embedded_source},
     window::Atlas,
 };
@@ -29,10 +29,7 @@ impl Dialog {
     fn new(beside: bool) -> Self {
         let fields = [
             ("Model or capture", "folder of a checkpoint, or of a capture"),
-            (
-                "Data",
-                "text file, or folder of pictures; empty: what comes with the SDK",
-            ),
+            ("Data", "text file, or folder of images; empty: what comes with the SDK"),
         ];
         let title = if beside { "Compare with" } else { "Open" };
         Self {
@@ -54,15 +51,15 @@ impl Atlas {
                 }
             }
             if beside {
-                let twin = against::offer(ui, &self.sides[0]);
-                chosen = twin.map(Ok).or(chosen.take());
+                let control = against::offer(ui, &self.panes[0]);
+                chosen = control.map(Ok).or(chosen.take());
             }
             if ui.button("Open …").clicked() {
                 self.dialog = Some(Dialog::new(beside));
                 ui.close();
             }
-            if beside && self.sides.len() > 1 && ui.button("Close comparison").clicked() {
-                self.sides.truncate(1);
+            if beside && self.panes.len() > 1 && ui.button("Close comparison").clicked() {
+                self.panes.truncate(1);
                 self.active = 0;
                 ui.close();
             }
@@ -82,13 +79,13 @@ impl Atlas {
             palette: now.view.shared.palette,
             ..Shared::default()
         });
-        let side = Side::new(source, self.params.clone(), view, &self.out, None, &self.state, context);
+        let pane = Pane::new(source, self.params.clone(), view, &self.out, None, &self.state, context);
         if beside {
-            self.sides.truncate(1);
-            self.sides.push(side);
+            self.panes.truncate(1);
+            self.panes.push(pane);
             self.active = 1;
         } else {
-            self.sides[self.active] = side;
+            self.panes[self.active] = pane;
         }
     }
 

@@ -105,8 +105,8 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) values: bool,
     /// Places a new text, or the image at this path, as squares in the matrix and in each plotted head
-    #[arg(long = "place", alias = "guest", value_name = "TEXT|IMAGE")]
-    pub(crate) guest: Option<String>,
+    #[arg(long, alias = "guest", value_name = "TEXT|IMAGE")]
+    pub(crate) place: Option<String>,
     /// Highlights tokens that contain this text, or have a value such as upos=NOUN, in all heads
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) search: String,
@@ -228,7 +228,7 @@ impl Options {
             heads: self.head.clone(),
             sequence: self.sequence,
             patch: self.patch,
-            typed: self.guest.clone(),
+            typed: self.place.clone(),
             values: self.values,
             matches: self.matches_alone,
             ablate: self.ablate.clone(),

@@ -9,7 +9,7 @@ use attn_sdk::{
     study::source::{Data, Source},
 };
 
-use crate::side::Side;
+use crate::pane::Pane;
 
 /// Of the weights and positions of control models.
 const SEED: u64 = 0;
@@ -67,8 +67,8 @@ pub(crate) fn control(checkpoint: &Checkpoint, control: Control, study: &attn_sd
 }
 
 /// The controls of the model that is shown.
-pub(crate) fn controls(side: &Side) -> Vec<(Control, Source)> {
-    let (Some(checkpoint), Some(study)) = (&side.model, &side.study) else {
+pub(crate) fn controls(pane: &Pane) -> Vec<(Control, Source)> {
+    let (Some(checkpoint), Some(study)) = (&pane.model, &pane.study) else {
         return Vec::new();
     };
     let source = |kind: Control| (kind, control(checkpoint, kind, study));

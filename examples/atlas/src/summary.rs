@@ -12,7 +12,7 @@ use attn_sdk::{
 };
 use eframe::egui::{CollapsingHeader, Grid, RichText, Ui};
 
-use crate::{experiment, side::Side};
+use crate::{experiment, pane::Pane};
 
 /// Limit of heads named per finding.
 const NAMED: usize = 16;
@@ -28,33 +28,33 @@ pub(crate) enum Ask {
 }
 
 /// Shows the page, with the scores of the compared model, and returns the request of a click.
-pub(crate) fn show(ui: &mut Ui, side: &mut Side, other: Option<&Summary>) -> Option<Ask> {
-    let Some(summary) = side.summary.clone() else {
+pub(crate) fn show(ui: &mut Ui, pane: &mut Pane, other: Option<&Summary>) -> Option<Ask> {
+    let Some(summary) = pane.summary.clone() else {
         ui.label(RichText::new("The roles of heads appear here when all heads are projected.").weak());
         return None;
     };
-    let Some(head) = side.view.open.or(side.picture.interaction().head) else {
+    let Some(head) = pane.view.open.or(pane.plot.interaction().head) else {
         if let Some(kind) = export_menu(ui, &Format::NUMBERS) {
-            side.exports.table("summary", kind, &summary.table());
+            pane.exports.table("summary", kind, &summary.table());
         }
-        return of_model(ui, side, &summary);
+        return of_model(ui, pane, &summary);
     };
-    let opened = of_head(ui, side, &summary, other, head).map(Ask::Open);
+    let opened = of_head(ui, pane, &summary, other, head).map(Ask::Open);
     ui.add_space(6.0);
-    experiment::show(ui, side, &[head], "Ablate this head")
+    experiment::show(ui, pane, &[head], "Ablate this head")
         .map(Ask::Try)
         .or(opened)
 }
 
 /// The page about the model. The role of every head is left to the export.
-fn of_model(ui: &mut Ui, side: &mut Side, summary: &Summary) -> Option<Ask> {
+fn of_model(ui: &mut Ui, pane: &mut Pane, summary: &Summary) -> Option<Ask> {
     let mut asked = None;
     ui.heading(&summary.page.title);
     for section in &summary.page.sections {
         match section.kind {
             SectionKind::Heads => {}
             SectionKind::Content | SectionKind::Pairs => {
-                let shown = CollapsingHeader::new(&section.heading).show(ui, |ui| blocks(ui, side, section));
+                let shown = CollapsingHeader::new(&section.heading).show(ui, |ui| blocks(ui, pane, section));
                 asked = shown.body_returned.flatten().or(asked);
             }
             _ => {
@@ -62,7 +62,7 @@ fn of_model(ui: &mut Ui, side: &mut Side, summary: &Summary) -> Option<Ask> {
                     ui.add_space(6.0);
                     ui.heading(&section.heading);
                 }
-                asked = blocks(ui, side, section).or(asked);
+                asked = blocks(ui, pane, section).or(asked);
             }
         }
     }
@@ -71,7 +71,7 @@ fn of_model(ui: &mut Ui, side: &mut Side, summary: &Summary) -> Option<Ask> {
     asked
 }
 
-fn blocks(ui: &mut Ui, side: &mut Side, section: &Section) -> Option<Ask> {
+fn blocks(ui: &mut Ui, pane: &mut Pane, section: &Section) -> Option<Ask> {
     let mut asked = None;
     for block in &section.blocks {
         match block {
@@ -80,12 +80,12 @@ fn blocks(ui: &mut Ui, side: &mut Side, section: &Section) -> Option<Ask> {
             }
             Block::List(findings) => {
                 for found in findings {
-                    asked = finding(ui, side, &[], found).or(asked);
+                    asked = finding(ui, pane, &[], found).or(asked);
                 }
             }
             Block::Table { columns, rows } => {
                 for row in rows {
-                    asked = finding(ui, side, columns, row).or(asked);
+                    asked = finding(ui, pane, columns, row).or(asked);
                 }
             }
             _ => {}
@@ -95,7 +95,7 @@ fn blocks(ui: &mut Ui, side: &mut Side, section: &Section) -> Option<Ask> {
 }
 
 /// A finding: its heads as links, its numbers below, and a button that tests it.
-fn finding(ui: &mut Ui, side: &mut Side, columns: &[String], finding: &Finding) -> Option<Ask> {
+fn finding(ui: &mut Ui, pane: &mut Pane, columns: &[String], finding: &Finding) -> Option<Ask> {
     let mut opened = None;
     let mut numbers: Vec<String> = Vec::new();
     for (at, cell) in finding.cells.iter().enumerate() {
@@ -120,7 +120,7 @@ fn finding(ui: &mut Ui, side: &mut Side, columns: &[String], finding: &Finding) 
     let asked = finding.experiment.as_ref().and_then(|experiment| {
         let id = (&experiment.label, &experiment.heads);
         ui.push_id(id, |ui| {
-            experiment::show(ui, side, &experiment.heads, &experiment.label)
+            experiment::show(ui, pane, &experiment.heads, &experiment.label)
         })
         .inner
     });
@@ -156,7 +156,7 @@ fn text(ui: &mut Ui, text: &Text) -> Option<HeadId> {
     clicked
 }
 
-fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>, head: HeadId) -> Option<HeadId> {
+fn of_head(ui: &mut Ui, pane: &Pane, summary: &Summary, other: Option<&Summary>, head: HeadId) -> Option<HeadId> {
     let mut clicked = None;
     ui.heading(format!("{} of {}", summary.model.head_name(head), summary.model.name));
     let known = summary.head(head)?;
@@ -225,14 +225,14 @@ fn of_head(ui: &mut Ui, side: &Side, summary: &Summary, other: Option<&Summary>,
             .value
             .map_or_else(String::new, |value| format!(", values {value:.2}"))
     ));
-    let projection = side.study.as_ref().and_then(|study| study.projection(head).ok());
+    let projection = pane.study.as_ref().and_then(|study| study.projection(head).ok());
     if let Some(quality) = projection.and_then(|projection| projection.quality.as_ref()) {
         ui.label(format!(
             "Projection: trustworthiness {:.3}, neighbors kept {:.2}",
             quality.trustworthiness.value, quality.neighbors_kept.value
         ));
     }
-    crate::checkpoints::moved(ui, side, head);
+    crate::checkpoints::moved(ui, pane, head);
     let similar = summary.most_similar(head);
     if !similar.is_empty() {
         ui.add_space(6.0);

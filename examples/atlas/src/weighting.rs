@@ -5,7 +5,7 @@ use std::{error::Error, sync::Arc};
 use attn_sdk::{Weighting, models::Capturer};
 use eframe::egui::Ui;
 
-use crate::side::Side;
+use crate::pane::Pane;
 
 /// Names of weightings, in menus and options.
 const NAMES: [&str; 3] = ["attention", "value", "output"];
@@ -23,8 +23,8 @@ pub(crate) fn of(name: &str, capturer: Option<&Capturer>) -> Result<Weighting, B
 }
 
 /// The choice of the weighting.
-pub(crate) fn choice(ui: &mut Ui, side: &mut Side) {
-    let Some(study) = &mut side.study else { return };
+pub(crate) fn choice(ui: &mut Ui, pane: &mut Pane) {
+    let Some(study) = &mut pane.study else { return };
     let now = match study.weighting() {
         Weighting::Attention => NAMES[0],
         Weighting::Value => NAMES[1],
@@ -41,11 +41,11 @@ pub(crate) fn choice(ui: &mut Ui, side: &mut Side) {
     if chosen == now {
         return;
     }
-    match of(chosen, side.capturer.as_deref()) {
+    match of(chosen, pane.capturer.as_deref()) {
         Ok(weighting) => {
             study.set_weighting(weighting);
-            side.refresh();
+            pane.refresh();
         }
-        Err(error) => side.notes.push(error.to_string()),
+        Err(error) => pane.notes.push(error.to_string()),
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     checkpoints, filter, help, inset,
     open::Dialog,
     options::{Options, Projection},
-    side::Side,
+    pane::Pane,
     summary, weighting,
 };
 
@@ -29,10 +29,10 @@ pub(crate) fn open(source: Source, options: &Options, out: PathBuf) -> Result<()
     let folder = source.is_read().then(|| out.join("capture"));
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
-        let mut side = Side::new(source, params.clone(), view, &out, folder, &state, &cc.egui_ctx);
-        side.filter = filter;
+        let mut pane = Pane::new(source, params.clone(), view, &out, folder, &state, &cc.egui_ctx);
+        pane.filter = filter;
         Ok(Box::new(Atlas {
-            sides: vec![side],
+            panes: vec![pane],
             active: 0,
             params,
             projection,
@@ -47,8 +47,8 @@ pub(crate) fn open(source: Source, options: &Options, out: PathBuf) -> Result<()
 
 pub(crate) struct Atlas {
     /// One model, or two to compare.
-    pub(crate) sides: Vec<Side>,
-    /// The side whose sequences and summary are shown.
+    pub(crate) panes: Vec<Pane>,
+    /// The pane whose sequences and summary are shown.
     pub(crate) active: usize,
     pub(crate) params: AtlasParams,
     projection: Projection,
@@ -62,15 +62,15 @@ impl eframe::App for Atlas {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         // Before Enter takes the focus from the text field.
         let typing = ui.ctx().egui_wants_keyboard_input();
-        for side in &mut self.sides {
-            side.listen(ui.ctx());
+        for pane in &mut self.panes {
+            pane.listen(ui.ctx());
         }
-        apply_theme(ui.ctx(), &self.sides[0].view);
+        apply_theme(ui.ctx(), &self.panes[0].view);
         Panel::top("tools").show(ui, |ui| {
             ui.horizontal_wrapped(|ui| self.tools(ui));
-            for side in &mut self.sides {
-                checkpoints::slider(ui, side);
-                side.show_progress(ui);
+            for pane in &mut self.panes {
+                checkpoints::slider(ui, pane);
+                pane.show_progress(ui);
             }
         });
         Panel::left("sequences").default_size(260.0).show(ui, |ui| {
@@ -86,26 +86,24 @@ impl eframe::App for Atlas {
                 .default_size(half)
                 .show(ui, |ui| {
                     fill(ui);
-                    let side = &mut self.sides[self.active];
-                    weighting::choice(ui, side);
-                    side.show_sequence(ui);
+                    let pane = &mut self.panes[self.active];
+                    weighting::choice(ui, pane);
+                    pane.show_sequence(ui);
                 });
             CentralPanel::default().frame(Frame::NONE).show(ui, |ui| self.about(ui));
         });
         Panel::bottom("new text").show(ui, |ui| {
             ui.horizontal(|ui| {
                 self.active().exports.show(ui);
-                self.guest(ui);
+                self.new_point(ui);
             });
         });
-        CentralPanel::default()
-            .frame(Frame::NONE)
-            .show(ui, |ui| self.pictures(ui));
+        CentralPanel::default().frame(Frame::NONE).show(ui, |ui| self.plots(ui));
         if !typing {
             self.keys(ui);
         }
-        for side in &mut self.sides {
-            side.show_inset(ui, &self.state);
+        for pane in &mut self.panes {
+            pane.show_inset(ui, &self.state);
         }
         self.open_dialog(ui);
         help::show(ui, &mut self.help);
@@ -113,8 +111,8 @@ impl eframe::App for Atlas {
 }
 
 impl Atlas {
-    pub(crate) fn active(&mut self) -> &mut Side {
-        &mut self.sides[self.active]
+    pub(crate) fn active(&mut self) -> &mut Pane {
+        &mut self.panes[self.active]
     }
 
     fn tools(&mut self, ui: &mut Ui) {
@@ -136,8 +134,8 @@ impl Atlas {
         search_box(ui, &mut active.view, &count);
         inset::offer(ui, active);
         ui.separator();
-        tool_buttons(ui, &mut active.picture);
-        history_buttons(ui, &mut active.picture);
+        tool_buttons(ui, &mut active.plot);
+        history_buttons(ui, &mut active.plot);
         let (mut step, mut all) = (0, false);
         let back = ui.add_enabled(active.view.open.is_some(), Button::new("All heads"));
         if back.on_hover_text("Back to the matrix (Escape)").clicked() {
@@ -186,24 +184,24 @@ impl Atlas {
         }
         if before != (self.projection, self.params.dims) {
             self.params.method = self.projection.method();
-            for side in &mut self.sides {
-                side.project(self.params.clone(), ui.ctx());
+            for pane in &mut self.panes {
+                pane.project(self.params.clone(), ui.ctx());
             }
         }
     }
 
     fn sequences(&mut self, ui: &mut Ui) {
-        if self.sides.len() > 1 {
+        if self.panes.len() > 1 {
             ui.horizontal(|ui| {
-                for (index, side) in self.sides.iter().enumerate() {
-                    ui.selectable_value(&mut self.active, index, &side.name);
+                for (index, pane) in self.panes.iter().enumerate() {
+                    ui.selectable_value(&mut self.active, index, &pane.name);
                 }
             });
         }
-        let side = &mut self.sides[self.active];
-        let Some(study) = &side.study else { return };
+        let pane = &mut self.panes[self.active];
+        let Some(study) = &pane.study else { return };
         if let Some(kind) = export_menu(ui, &Format::NUMBERS) {
-            side.exports.table("sequences", kind, &study.sequences_table());
+            pane.exports.table("sequences", kind, &study.sequences_table());
         }
         let sequences = study.capture().sequences();
         let cell = |row: usize, column: usize| {
@@ -213,39 +211,39 @@ impl Atlas {
                 _ => (sequence.encoder.len() + sequence.decoder.len()).to_string(),
             }
         };
-        let shown = side
+        let shown = pane
             .table
-            .show(ui, &["sequence", "tokens"], sequences.len(), side.sequence, cell);
+            .show(ui, &["sequence", "tokens"], sequences.len(), pane.sequence, cell);
         if let Some(sequence) = shown.chosen {
-            side.choose(Some(sequence));
+            pane.choose(Some(sequence));
             self.sync(self.active);
         }
     }
 
     fn about(&mut self, ui: &mut Ui) {
-        let other = self.sides.get(1 - self.active).and_then(|other| other.summary.clone());
-        let side = &mut self.sides[self.active];
+        let other = self.panes.get(1 - self.active).and_then(|other| other.summary.clone());
+        let pane = &mut self.panes[self.active];
         let mut asked = None;
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            side.notes.show(ui);
-            if let (Some(failure), Some(_)) = (&side.failure, &side.study) {
+            pane.notes.show(ui);
+            if let (Some(failure), Some(_)) = (&pane.failure, &pane.study) {
                 ui.label(failure);
             }
-            asked = summary::show(ui, side, other.as_ref());
+            asked = summary::show(ui, pane, other.as_ref());
         });
         match asked {
             Some(summary::Ask::Open(head)) => {
-                side.open(head);
+                pane.open(head);
                 self.sync(self.active);
             }
-            Some(summary::Ask::Try(question)) => side.ask(question),
+            Some(summary::Ask::Try(question)) => pane.ask(question),
             None => {}
         }
     }
 
-    fn pictures(&mut self, ui: &mut Ui) {
-        if self.sides.len() == 1 {
-            self.sides[0].show_picture(ui);
+    fn plots(&mut self, ui: &mut Ui) {
+        if self.panes.len() == 1 {
+            self.panes[0].show_plot(ui);
             return;
         }
         let half = 0.5 * ui.available_width();
@@ -254,12 +252,12 @@ impl Atlas {
             .frame(Frame::NONE)
             .default_size(half)
             .show(ui, |ui| {
-                if self.sides[0].show_picture(ui) {
+                if self.panes[0].show_plot(ui) {
                     changed = Some(0);
                 }
             });
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
-            if self.sides[1].show_picture(ui) {
+            if self.panes[1].show_plot(ui) {
                 changed = Some(1);
             }
         });
@@ -271,15 +269,15 @@ impl Atlas {
 
     /// Applies the shared view state of one model to the other: cameras, colors, search, theme, and the open head if both have it.
     fn sync(&mut self, from: usize) {
-        let Some(to) = (self.sides.len() > 1).then_some(1 - from) else {
+        let Some(to) = (self.panes.len() > 1).then_some(1 - from) else {
             return;
         };
-        let (source, sequence) = (self.sides[from].view.clone(), self.sides[from].sequence);
-        let filter = self.sides[from].filter.clone();
-        let head = self.sides[from].picture.interaction().head;
-        let side = &mut self.sides[to];
+        let (source, sequence) = (self.panes[from].view.clone(), self.panes[from].sequence);
+        let filter = self.panes[from].filter.clone();
+        let head = self.panes[from].plot.interaction().head;
+        let pane = &mut self.panes[to];
         let counterpart = |head: HeadId| {
-            let study = side.study.as_ref()?;
+            let study = pane.study.as_ref()?;
             let heads = study.capture().model().heads();
             // Prefers the same stack of an encoder-decoder; other models have one.
             let same = |other: &HeadId| (other.layer, other.head) == (head.layer, head.head);
@@ -289,22 +287,22 @@ impl Atlas {
             same.first().copied()
         };
         let (open, head) = (source.open.and_then(counterpart), head.and_then(counterpart));
-        let same_data = side
+        let same_data = pane
             .study
             .as_ref()
             .zip(sequence)
             .is_some_and(|(study, sequence)| study.capture().sequences().len() > sequence);
-        side.view.shared = source.shared;
+        pane.view.shared = source.shared;
         // Ids of points mean other tokens there.
-        side.view.selection = None;
-        side.picture.set_interaction(Interaction {
+        pane.view.selection = None;
+        pane.plot.set_interaction(Interaction {
             head,
             ..Interaction::default()
         });
-        (side.view.stage, side.view.inside, side.view.orbit) = (source.stage, source.inside, source.orbit);
-        side.view.open = open;
-        side.draw(filter);
-        side.choose(sequence.filter(|_| same_data));
+        (pane.view.stage, pane.view.inside, pane.view.orbit) = (source.stage, source.inside, source.orbit);
+        pane.view.open = open;
+        pane.draw(filter);
+        pane.choose(sequence.filter(|_| same_data));
     }
 
     fn keys(&mut self, ui: &Ui) {

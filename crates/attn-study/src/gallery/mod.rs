@@ -63,7 +63,7 @@ pub struct Gallery<'a> {
     params: &'a GalleryParams,
     heads: Vec<HeadId>,
     sequence: usize,
-    guests: Arc<[PlacedTokens]>,
+    placed: Arc<[PlacedTokens]>,
     summary: OnceLock<Summary>,
 }
 
@@ -119,7 +119,7 @@ impl<'a> Gallery<'a> {
         if heads.is_empty() {
             heads = study.ranking().into_iter().take(HEADS).collect();
         }
-        let guests = match (&params.typed, capturer) {
+        let placed = match (&params.typed, capturer) {
             (Some(typed), Some(capturer)) => {
                 let capture = read_typed(capturer, typed, progress)?;
                 Placers::default().place_all(study, &capture, progress)?
@@ -132,7 +132,7 @@ impl<'a> Gallery<'a> {
             params,
             heads,
             sequence: params.sequence_in(study)?,
-            guests: guests.into(),
+            placed: placed.into(),
             summary: OnceLock::new(),
         })
     }
@@ -282,7 +282,7 @@ impl<'a> Gallery<'a> {
         let (study, sequence, patch) = (self.study, self.sequence, self.params.patch);
         let mut state = self.params.state.clone();
         let plot: Box<dyn Plot> = match item {
-            Item::Matrix => Box::new(PlacedTokens::over(self.guests.clone(), study.matrix(&state)?)),
+            Item::Matrix => Box::new(PlacedTokens::over(self.placed.clone(), study.matrix(&state)?)),
             Item::Overview => Box::new(study.overview(sequence)?),
             Item::Rollout(head) => {
                 let rollout = study.roll_out(Study::self_attention_of(head), sequence, progress)?;
@@ -292,7 +292,7 @@ impl<'a> Gallery<'a> {
                 // New points stand alone.
                 let shown = self.params.typed.is_none().then_some(sequence);
                 Box::new(PlacedTokens::over(
-                    self.guests.clone(),
+                    self.placed.clone(),
                     study.head(head, shown, &state)?,
                 ))
             }

@@ -29,7 +29,7 @@ use crate::{
 const REFRESH: Duration = Duration::from_millis(400);
 
 /// One model and its view state.
-pub(crate) struct Side {
+pub(crate) struct Pane {
     pub(crate) name: String,
     /// The model that reads, if it can be run again.
     pub(crate) model: Option<Checkpoint>,
@@ -42,7 +42,7 @@ pub(crate) struct Side {
     pub(crate) summary: Option<Summary>,
     /// View state of the matrix or the open head.
     pub(crate) view: ViewState,
-    pub(crate) picture: SceneView,
+    pub(crate) plot: SceneView,
     pub(crate) detail: Detail,
     pub(crate) table: TextTable,
     /// Filter of drawn tokens.
@@ -55,7 +55,7 @@ pub(crate) struct Side {
     pub(crate) typed: String,
     placed: BTreeMap<HeadId, PlacedTokens>,
     pub(crate) experiments: Experiments,
-    /// A picture of its own; and one that is still to be shown.
+    /// An inset; and one that is still to be shown.
     pub(crate) shown_inset: Option<inset::Shown>,
     next_inset: Option<Inset>,
     /// Where files go, and what the last one was.
@@ -66,7 +66,7 @@ pub(crate) struct Side {
     waiting: Option<Instant>,
 }
 
-impl Side {
+impl Pane {
     pub(crate) fn new(
         source: Source,
         params: AtlasParams,
@@ -86,7 +86,7 @@ impl Side {
             capturer: None,
             summary: None,
             view,
-            picture: SceneView::new(state, "attention heads"),
+            plot: SceneView::new(state, "attention heads"),
             detail: Detail::new(state),
             table: TextTable::default(),
             filter: TokenFilter::default(),
@@ -192,7 +192,7 @@ impl Side {
             News::Rollout(rollout) => self.detail.take_rollout(*rollout),
             News::Placed(placed) => {
                 self.placed.insert(placed.head, *placed);
-                self.picture.invalidate();
+                self.plot.invalidate();
             }
             News::Answer(answered) => self.notes.extend(self.experiments.take(*answered)),
             News::Note(note) => self.notes.push(note),
@@ -249,7 +249,7 @@ impl Side {
 
     pub(crate) fn refresh(&mut self) {
         self.waiting = None;
-        self.picture.invalidate();
+        self.plot.invalidate();
         self.detail.invalidate();
     }
 
@@ -258,7 +258,7 @@ impl Side {
         let study = self.study.as_ref()?;
         self.view
             .open
-            .or(self.picture.interaction().head)
+            .or(self.plot.interaction().head)
             .or_else(|| study.ranking().first().copied())
             .or_else(|| study.capture().model().heads().next())
     }
@@ -303,7 +303,7 @@ impl Side {
     /// Captures the typed text and places its tokens in the projected heads.
     pub(crate) fn read_typed(&mut self) {
         self.placed.clear();
-        self.picture.invalidate();
+        self.plot.invalidate();
         let last = self
             .checkpoints
             .as_ref()
@@ -351,7 +351,7 @@ impl Side {
             None => "matrix".into(),
         };
         let plot = plot(study, self.checkpoints.as_ref(), self.checkpoint, &self.placed);
-        self.exports.plot(&what, format, &plot, &self.view, Some(&self.picture));
+        self.exports.plot(&what, format, &plot, &self.view, Some(&self.plot));
     }
 
     /// The description of the search matches.
@@ -368,7 +368,7 @@ impl Side {
     }
 
     /// Shows the matrix or the open head.
-    pub(crate) fn show_picture(&mut self, ui: &mut Ui) -> bool {
+    pub(crate) fn show_plot(&mut self, ui: &mut Ui) -> bool {
         let Some(study) = &self.study else {
             ui.centered_and_justified(|ui| match &self.failure {
                 Some(failure) => ui.label(failure),
@@ -377,7 +377,7 @@ impl Side {
             return false;
         };
         let plot = plot(study, self.checkpoints.as_ref(), self.checkpoint, &self.placed);
-        let shown = self.picture.show(ui, &mut self.view, &plot);
+        let shown = self.plot.show(ui, &mut self.view, &plot);
         drop(plot);
         for event in &shown.events {
             if let Event::SelectPoint(Some(Pick { head: Some(head), id })) = event
