@@ -65,6 +65,7 @@ pub use serde_json;
 
 pub use atlas::{AtlasParams, HeadProjection};
 pub use error::{Error, Result};
+pub use linalg::check_points;
 pub use method::{Dims, Embedding, Method, ProjectionMethod};
 pub use metric::Metric;
 pub use neighbors::Neighbors;

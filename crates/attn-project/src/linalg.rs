@@ -98,9 +98,20 @@ fn add_term<S: Simd>(simd: S, a: S::f32s, b: S::f32s, product: bool, sum: S::f32
 /// Largest magnitude of a coordinate: distances between points of up to 10^10 dimensions then fit single precision.
 pub(crate) const LARGEST: f32 = 1e33;
 
-/// The one rule for coordinates that come in: finite, and at most [`LARGEST`] in magnitude. Names the first place that
-/// breaks it.
-pub(crate) fn check_values(what: &'static str, points: ArrayView2<'_, f32>) -> Result<()> {
+/// The one rule for coordinates `[point, dimension]` that come in: finite, and at most 10^33 in magnitude. Names the first
+/// place that breaks it. Everything in this crate that takes points asks it by itself; it is public for other methods on
+/// points.
+///
+/// ```
+/// use attn_project::{Error, check_points};
+/// let points = ndarray::array![[0.0_f32, 1.0], [1e34, 2.0]];
+/// let error = check_points("points", points.view()).unwrap_err();
+/// assert!(matches!(error, Error::TooLarge { row: 1, column: 0, .. }));
+/// ```
+///
+/// # Errors
+/// [`Error::NotFinite`], [`Error::TooLarge`].
+pub fn check_points(what: &'static str, points: ArrayView2<'_, f32>) -> Result<()> {
     for (row, values) in points.rows().into_iter().enumerate() {
         if let Some(column) = values.iter().position(|value| !is_usable(*value)) {
             let value = values[column];
@@ -128,7 +139,7 @@ pub(crate) fn check_values(what: &'static str, points: ArrayView2<'_, f32>) -> R
 pub(crate) fn check_finite(what: &'static str, points: ArrayView2<'_, f32>) -> Result<()> {
     match points.iter().all(|value| value.is_finite()) {
         true => Ok(()),
-        false => check_values(what, points),
+        false => check_points(what, points),
     }
 }
 
@@ -172,10 +183,10 @@ mod tests {
     #[test]
     fn places_of_bad_values_are_named() {
         let points = array![[0.0, 1.0], [2.0, f32::NAN]];
-        let error = check_values("points", points.view()).unwrap_err();
+        let error = check_points("points", points.view()).unwrap_err();
         assert!(matches!(error, Error::NotFinite { row: 1, column: 1, .. }), "{error}");
         let points = array![[0.0, -1e33], [3e38, 0.0]];
-        let error = check_values("points", points.view()).unwrap_err();
+        let error = check_points("points", points.view()).unwrap_err();
         assert!(matches!(error, Error::TooLarge { row: 1, column: 0, .. }), "{error}");
     }
 }

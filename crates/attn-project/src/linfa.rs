@@ -12,7 +12,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::{any::type_name, fmt};
+use std::{
+    any::type_name,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use ::linfa::{Float, traits::Transformer};
 use attn_core::Progress;
@@ -138,8 +142,9 @@ impl<F: Float, D: Distance<F>> NearestNeighbourIndex<F> for Index<'_, F, D> {
 ///
 /// The function fits it to points `[point, dimension]` in double precision, for so many dimensions, with a seed; what
 /// it returns also places new points. What comes out is checked as that of any method: another shape, NaN and
-/// infinity are errors. linfa-reduction 0.8 has panics that no check can foresee: its `Pca` from some 10,000 points
-/// on. Use [`Pca`](crate::pca::Pca).
+/// infinity are errors. A method that works up to some number of points has [`at_most`](Self::at_most). A panic inside linfa
+/// is an error too, where panics unwind: the `Pca` of linfa-reduction 0.8 panics from some 10,000 points on. Use
+/// [`Pca`](crate::pca::Pca).
 ///
 /// ```
 /// use attn_project::{Projector, linfa::FromLinfa};
@@ -156,7 +161,21 @@ impl<F: Float, D: Distance<F>> NearestNeighbourIndex<F> for Index<'_, F, D> {
 /// ```
 pub struct FromLinfa<B> {
     name: String,
+    at_most: usize,
     fit: B,
+}
+
+/// What a method of linfa gives, or its panic as an error.
+fn guarded<T>(name: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    // Nothing of a call that panicked is used again: what it works on is its own, or is only read.
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Error::method(
+            name,
+            format!("panicked: {}", text.unwrap_or("without a message")),
+        ))
+    })
 }
 
 impl<B, T, E> FromLinfa<B>
@@ -167,7 +186,20 @@ where
 {
     /// A method of this name, which must tell its parameters too.
     pub fn new(name: impl Into<String>, fit: B) -> Self {
-        Self { name: name.into(), fit }
+        Self {
+            name: name.into(),
+            at_most: usize::MAX,
+            fit,
+        }
+    }
+
+    /// The same, refusing more points than these before the method is called.
+    #[must_use]
+    pub fn at_most(self, points: usize) -> Self {
+        Self {
+            at_most: points,
+            ..self
+        }
     }
 
     fn fitted(&self, input: &FitInput<'_>) -> Result<(T, Array2<f64>)> {
@@ -180,8 +212,13 @@ where
         if n <= dims {
             return Err(Error::too_few(self.name.clone(), dims + 1, n));
         }
+        if n > self.at_most {
+            let expected = format!("at most {} points for {}", self.at_most, self.name);
+            return Err(Error::parameter("points", expected, n));
+        }
         let points = input.points.mapv(f64::from);
-        let fitted = (self.fit)(&points, dims, input.seed).map_err(|error| Error::method(&self.name, error))?;
+        let fit = || (self.fit)(&points, dims, input.seed).map_err(|error| Error::method(&self.name, error));
+        let fitted = guarded(&self.name, fit)?;
         Ok((fitted, points))
     }
 }
@@ -204,16 +241,18 @@ where
 
     fn fit(&self, input: &FitInput<'_>, _: &dyn Progress) -> Result<Embedding> {
         let (fitted, points) = self.fitted(input)?;
-        Ok(Embedding::new(fitted.transform(&points).mapv(|x| x as f32)))
+        let places = guarded(&self.name, || Ok(fitted.transform(&points)))?;
+        Ok(Embedding::new(places.mapv(|x| x as f32)))
     }
 
     fn placement(&self, input: &FitInput<'_>, _: &Embedding, _: &dyn Progress) -> Result<Option<Box<dyn Placement>>> {
         let (fitted, _) = self.fitted(input)?;
-        Ok(Some(Box::new(Fitted(fitted))))
+        Ok(Some(Box::new(Fitted(self.name.clone(), fitted))))
     }
 }
 
-struct Fitted<T>(T);
+/// The method's name, and what it was fitted to.
+struct Fitted<T>(String, T);
 
 impl<T> fmt::Debug for Fitted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -227,7 +266,7 @@ where
 {
     fn place(&self, point: &NewPoint<'_>, out: &mut [f32]) -> Result<()> {
         let row = Array2::from_shape_fn((1, point.row.len()), |(_, column)| f64::from(point.row[column]));
-        let place = self.0.transform(&row);
+        let place = guarded(&self.0, || Ok(self.1.transform(&row)))?;
         if place.len() != out.len() {
             return Err(Error::shape("coordinates", out.len(), place.len()));
         }

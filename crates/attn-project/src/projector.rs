@@ -5,7 +5,7 @@ use ndarray::{ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Dims, Embedding, Error, Method, Metric, Neighbors, Result, linalg::check_values, method::FitInput, warnings,
+    Dims, Embedding, Error, Method, Metric, Neighbors, Result, linalg::check_points, method::FitInput, warnings,
 };
 
 /// A method, and what its layouts depend on besides the points.
@@ -199,7 +199,7 @@ impl Projector {
                 format!("{:?}", rows.dim()),
             ));
         }
-        check_values("points", rows)?;
+        check_points("points", rows)?;
         if let Some(table) = neighbors {
             if table.len() != n {
                 return Err(Error::shape("neighbors", format!("{n} points"), table.len()));

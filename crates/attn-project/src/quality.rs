@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::{
     Error, Metric, Result,
-    linalg::check_values,
+    linalg::check_points,
     metric::{Kernel, Space, unit_of},
     neighbors::Nearest,
     rng::{Rng, sample},
@@ -166,7 +166,7 @@ pub fn quality(
             ));
         }
     }
-    check_values("map", map)?;
+    check_points("map", map)?;
     let space = Original::new(points.reborrow(), &metric)?;
     let layout = Layout::new(map);
     let sampled = (n > params.exact_up_to).then(|| sample(n, params.sample.max(1), &mut Rng::new(params.seed, 0)));
@@ -251,7 +251,7 @@ impl<'a> Original<'a> {
         if metric.kernel() != Kernel::Pairs {
             return Ok(Self::Products(Space::new(points.into(), metric)?));
         }
-        check_values("points", points)?;
+        check_points("points", points)?;
         Ok(Self::Pairs(points.as_standard_layout().into_owned(), metric))
     }
 

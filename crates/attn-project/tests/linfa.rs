@@ -132,3 +132,39 @@ fn a_random_projection_is_a_method() {
         Err(Error::Parameter { name: "points", .. })
     ));
 }
+
+#[test]
+fn what_linfa_cannot_do_is_an_error() {
+    let points = cloud(80, 9).mapv(|x| x as f32);
+    let random = |points: &Array2<f64>, dims: usize, _: u64| {
+        let data = DatasetBase::from(points.clone());
+        GaussianRandomProjection::<f64>::params().target_dim(dims).fit(&data)
+    };
+    let limited = Projector::new(FromLinfa::new("random projection", random).at_most(79));
+    let error = limited.fit(points.view(), &()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("at most 79 points for random projection, found 80"),
+        "{error}"
+    );
+    // As linfa-reduction does on what it cannot take.
+    let panics = move |points: &Array2<f64>, dims: usize, seed: u64| {
+        assert!(points.nrows() < 60, "a matrix that is too tall");
+        random(points, dims, seed)
+    };
+    let method = Projector::new(FromLinfa::new("brittle", panics));
+    let error = method.fit(points.view(), &()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Method { method, .. } if method == "brittle")
+            && error.to_string().contains("a matrix that is too tall"),
+        "{error}"
+    );
+    assert!(
+        method
+            .fit(points.slice(attn_project::ndarray::s![..50, ..]), &())
+            .is_ok()
+    );
+    let huge = Array2::<f32>::from_elem((80, 9), 2e33);
+    assert!(matches!(method.fit(huge.view(), &()), Err(Error::TooLarge { .. })));
+}

@@ -4,7 +4,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
-use crate::{Error, Result, eigen, linalg::check_values};
+use crate::{Error, Result, eigen, linalg::check_points};
 
 /// A similarity transformation: `y = scale (x - from) rotation + to`.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,8 +46,8 @@ impl Procrustes {
         if moving.nrows() == 0 {
             return Err(Error::too_few("Procrustes", 1, 0));
         }
-        check_values("moving", moving)?;
-        check_values("fixed", fixed)?;
+        check_points("moving", moving)?;
+        check_points("fixed", fixed)?;
         let (x, y) = (moving.mapv(f64::from), fixed.mapv(f64::from));
         let mean = |a: &Array2<f64>| a.sum_axis(Axis(0)) / a.nrows() as f64;
         let (from, to) = (mean(&x), mean(&y));

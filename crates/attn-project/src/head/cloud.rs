@@ -5,7 +5,7 @@ use std::ops::Range;
 use attn_core::Mask;
 use ndarray::ArrayView2;
 
-use crate::{Error, Result, linalg::check_values};
+use crate::{Error, Result, linalg::check_points};
 
 /// The rows that one sequence has in a head's queries and keys. Within its sequence, a row's place is its
 /// position, which is what masks go by.
@@ -43,7 +43,7 @@ impl<'a> HeadCloud<'a> {
             if points.nrows() == 0 {
                 return Err(Error::too_few(what, 1, 0));
             }
-            check_values(what, points)?;
+            check_points(what, points)?;
         }
         if queries.ncols() != keys.ncols() || keys.ncols() == 0 {
             let expected = format!("{} columns as the queries, at least one", queries.ncols());

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::HeadCloud;
-use crate::{Error, Result};
+use crate::{Error, Result, linalg::check_points};
 
 /// Raised whenever correlations change, so that heads kept from before are made again.
 pub(crate) const REVISION: u32 = 1;
@@ -41,7 +41,7 @@ pub struct DistanceCorrelation {
 /// with its dot products.
 ///
 /// # Errors
-/// [`Error::Shape`] if `joint` has not one row per query and key.
+/// [`Error::Shape`] if `joint` has not one row per query and key, [`Error::NotFinite`], [`Error::TooLarge`].
 pub fn distance_correlation(
     cloud: &HeadCloud<'_>,
     joint: ArrayView2<'_, f32>,
@@ -56,6 +56,7 @@ pub fn distance_correlation(
             joint.nrows(),
         ));
     }
+    check_points("joint", joint)?;
     let (near_queries, near_keys) = joint.split_at(Axis(0), queries);
     let norms: Vec<f64> = near_keys.rows().into_iter().map(|k| product(k, k).sqrt()).collect();
     // Of each sequence: the sum over its queries, those used, those skipped.
@@ -108,10 +109,10 @@ fn product(a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
-/// Spearman's coefficient: Pearson's of the ranks, ties sharing their mean rank. `None` below three values or
-/// if all values of a side are equal.
+/// Spearman's coefficient: Pearson's of the ranks, ties sharing their mean rank. `None` below three values, if all values
+/// of a side are equal, and if one is not a number, which has no rank.
 fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
-    if a.len() < 3 {
+    if a.len() < 3 || a.iter().chain(b).any(|value| value.is_nan()) {
         return None;
     }
     let (a, b) = (ranks(a), ranks(b));
@@ -131,15 +132,12 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     order.sort_unstable_by(|&i, &j| values[i].total_cmp(&values[j]));
     let mut ranks = vec![0.0; values.len()];
     let mut start = 0;
-    while start < order.len() {
-        let tied = order[start..]
-            .iter()
-            .take_while(|&&i| values[i] == values[order[start]])
-            .count();
-        for &i in &order[start..start + tied] {
-            ranks[i] = start as f64 + (tied - 1) as f64 / 2.0;
+    // Each group holds one value at least, even if that equals nothing.
+    for tied in order.chunk_by(|&i, &j| values[i] == values[j]) {
+        for &i in tied {
+            ranks[i] = start as f64 + (tied.len() - 1) as f64 / 2.0;
         }
-        start += tied;
+        start += tied.len();
     }
     ranks
 }
@@ -165,6 +163,47 @@ mod tests {
         assert!((spearman(&[1.0, 2.0, 2.0, 4.0], &[1.0, 3.0, 2.0, 2.0]).unwrap() - 0.5).abs() < 1e-12);
         assert_eq!(spearman(&[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0]), None);
         assert_eq!(spearman(&[1.0, 2.0], &[1.0, 2.0]), None);
+    }
+
+    #[test]
+    fn what_has_no_rank_has_no_coefficient() {
+        let (nan, up) = (f64::NAN, f64::INFINITY);
+        assert_eq!(ranks(&[2.0, nan, 1.0, nan]), [1.0, 2.0, 0.0, 3.0]);
+        assert_eq!(spearman(&[1.0, nan, 2.0, nan], &[1.0, 2.0, 3.0, 4.0]), None);
+        assert_eq!(spearman(&[1.0, 2.0, 3.0], &[nan, -nan, nan]), None);
+        // Infinities have ranks: the last two share theirs.
+        assert_eq!(ranks(&[up, -up, 0.0, up]), [2.5, 0.0, 1.0, 2.5]);
+        assert!(spearman(&[up, -up, 0.0, up], &[3.0, 1.0, 2.0, 3.0]).is_some_and(|value| value == 1.0));
+    }
+
+    /// Squares of these coordinates do not fit single precision.
+    #[test]
+    fn huge_heads_have_the_value_of_small_ones() {
+        let mut rng = Rng::new(5, 1);
+        let mut draw = || Array2::from_shape_simple_fn((8, 3), || rng.normal() as f32);
+        let (queries, keys) = (draw(), draw());
+        let rows = [SequenceRows {
+            queries: 0..8,
+            keys: 0..8,
+        }];
+        let of = |scale: f32| {
+            let (queries, keys) = (queries.mapv(|x| x * scale), keys.mapv(|x| x * scale));
+            let cloud = HeadCloud::new(queries.view(), keys.view(), &rows, Mask::Causal).unwrap();
+            let joint = ndarray::concatenate![Axis(0), queries, keys];
+            distance_correlation(&cloud, joint.view(), KeySet::Visible).unwrap()
+        };
+        assert_eq!(of(2f32.powi(100)), of(1.0));
+        assert!(of(1.0).value.is_some());
+        let cloud = HeadCloud::new(queries.view(), keys.view(), &rows, Mask::Full).unwrap();
+        for (value, finite) in [(f32::NAN, false), (f32::NEG_INFINITY, false), (f32::MAX, true)] {
+            let mut joint = ndarray::concatenate![Axis(0), queries, keys];
+            joint[[9, 1]] = value;
+            match distance_correlation(&cloud, joint.view(), KeySet::All) {
+                Err(Error::NotFinite { row: 9, column: 1, .. }) => assert!(!finite),
+                Err(Error::TooLarge { row: 9, column: 1, .. }) => assert!(finite),
+                other => panic!("{value}: {other:?}"),
+            }
+        }
     }
 
     /// Keys on a circle around the origin: distance and dot product order them exactly the other way round.

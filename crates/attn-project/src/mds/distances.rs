@@ -9,7 +9,7 @@ use attn_core::{Progress, progress};
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use crate::{Dims, Error, Result, eigen, linalg::check_values, stages};
+use crate::{Dims, Error, Result, eigen, linalg::check_points, stages};
 
 /// Up to so many points all eigenvectors cost less than a search for a few.
 const DENSE: usize = 160;
@@ -98,7 +98,7 @@ fn check(distances: ArrayView2<'_, f32>) -> Result<()> {
         let found = format!("[{rows}, {columns}]");
         return Err(Error::shape("distances", format!("[{rows}, {rows}]"), found));
     }
-    check_values("distances", distances)?;
+    check_points("distances", distances)?;
     for ((a, b), &distance) in distances.indexed_iter() {
         let back = distances[[b, a]];
         if distance < 0.0 || (a == b && distance != 0.0) {

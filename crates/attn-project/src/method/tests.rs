@@ -404,3 +404,57 @@ fn structure_that_the_others_hid() {
         Err(Error::TooFewPoints { found: 0, .. })
     ));
 }
+
+/// How far copies of one point are apart at most, as a share of the layout; and whether each point's nearest is a copy.
+fn copies_apart(points: &Array2<f32>, map: &Array2<f32>) -> (f32, bool) {
+    let equal = |i: usize, j: usize| points.row(i) == points.row(j);
+    let distance = |i: usize, j: usize| {
+        let difference = &map.row(i) - &map.row(j);
+        difference.dot(&difference).sqrt()
+    };
+    let (mut widest, mut apart, mut together) = (0.0_f32, 0.0_f32, true);
+    for i in 0..points.nrows() {
+        let (mut own, mut other) = (f32::INFINITY, f32::INFINITY);
+        let mut copies = 0;
+        for j in (0..points.nrows()).filter(|&j| j != i) {
+            let far = distance(i, j);
+            widest = widest.max(far);
+            if equal(i, j) {
+                apart = apart.max(far);
+                own = own.min(far);
+                copies += 1;
+            } else {
+                other = other.min(far);
+            }
+        }
+        together &= copies == 0 || own <= other;
+    }
+    (apart / widest.max(f32::MIN_POSITIVE), together)
+}
+
+/// What the documentation says about equal points, measured.
+#[test]
+fn copies_of_a_point_stay_with_each_other() {
+    let mut rng = Rng::new(3, 0);
+    let places = Array2::from_shape_simple_fn((7, 10), || rng.normal() as f32);
+    let rows: Vec<usize> = (0..210).map(|i| i / 30).collect();
+    let copies = places.select(ndarray::Axis(0), &rows);
+    let line = Array2::from_shape_fn((210, 2), |(i, c)| if c == 0 { (i % 7) as f32 } else { 0.0 });
+    let cloud = Array2::from_shape_simple_fn((200, 10), || rng.normal() as f32);
+    let half = Array2::from_shape_fn((200, 10), |(i, c)| cloud[[if i % 2 == 0 { 0 } else { i }, c]]);
+    let few = Array2::from_shape_fn((200, 10), |(i, c)| cloud[[if i % 4 == 0 { i - i % 20 } else { i }, c]]);
+    for (name, points) in [("copies", &copies), ("line", &line), ("half", &half), ("few", &few)] {
+        for projector in every_method() {
+            if is_pca(&projector) && projector.dims == Dims::Three && points.ncols() < 3 {
+                continue;
+            }
+            let embedding = projector.fit(points.view(), &()).unwrap();
+            let (apart, together) = copies_apart(points, &embedding.points);
+            println!(
+                "{name} {} {}: {apart} {together}",
+                projector.method.name(),
+                projector.dims.count()
+            );
+        }
+    }
+}

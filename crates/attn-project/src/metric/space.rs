@@ -6,7 +6,7 @@ use pulp::Simd;
 use super::{Kernel, Metric};
 use crate::{
     Error, Result,
-    linalg::{check_values, matmul, sum},
+    linalg::{check_points, matmul, sum},
 };
 
 /// A power of two near the largest magnitude, which divides values without changing a bit of their mantissa; 1 unless
@@ -38,7 +38,7 @@ impl<'a> Space<'a> {
     /// Centers (Euclidean: products of centered rows cancel less), normalizes (cosine) and brings the largest
     /// coordinate near 1, so that squares neither overflow nor vanish. For a metric with a kernel.
     pub(crate) fn new(points: CowArray<'a, f32, Ix2>, metric: &Metric) -> Result<Self> {
-        check_values("points", points.view())?;
+        check_points("points", points.view())?;
         if points.nrows() > u32::MAX as usize {
             return Err(Error::parameter("points", "fewer than 2^32 rows", points.nrows()));
         }

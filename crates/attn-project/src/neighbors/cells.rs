@@ -12,7 +12,7 @@ use super::{
     kernel::{Queries, ROWS},
     partition::{Partition, Sampled},
     reference::Reference,
-    search::{check_points, check_radius, each_row},
+    search::{check_radius, check_searched, each_row},
     select::{Candidate, NOBODY},
 };
 use crate::{Error, Metric, Result, metric::Space, rng::Rng, stages};
@@ -83,7 +83,7 @@ impl Cells {
         progress: &dyn Progress,
     ) -> Result<Self> {
         params.check()?;
-        check_points(points)?;
+        check_searched(points)?;
         let metric = metric.into();
         let space = Space::new(CowArray::from(points.as_standard_layout().into_owned()), &metric)?;
         let mut rng = Rng::new(params.seed, 0);

@@ -31,7 +31,7 @@ pub use self::{
 };
 use crate::{
     Error, Metric, Result,
-    linalg::check_values,
+    linalg::check_points,
     metric::{Kernel, Space},
 };
 
@@ -310,7 +310,7 @@ fn check_query(points: ArrayView2<'_, f32>, columns: usize) -> Result<()> {
     if points.ncols() != columns {
         return Err(Error::shape("points", format!("{columns} columns"), points.ncols()));
     }
-    check_values("points", points)
+    check_points("points", points)
 }
 
 #[cfg(test)]

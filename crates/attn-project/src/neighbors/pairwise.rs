@@ -7,7 +7,7 @@ use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use super::{exact::write, select::Candidate};
-use crate::{Error, Metric, Result, linalg::check_values, stages};
+use crate::{Error, Metric, Result, linalg::check_points, stages};
 
 /// Points of one task.
 const CHUNK: usize = 32;
@@ -19,7 +19,7 @@ pub(super) fn search(
     metric: &Metric,
     progress: &dyn Progress,
 ) -> Result<(Vec<u32>, Vec<f32>)> {
-    check_values("points", points)?;
+    check_points("points", points)?;
     let (n, width) = points.dim();
     if width == 0 {
         return Err(Error::shape(

@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::{Neighbors, check_query, reference::Reference};
-use crate::{Error, Metric, Result, linalg::check_values, stages};
+use crate::{Error, Metric, Result, linalg::check_points, stages};
 
 /// New points of one task.
 const CHUNK: usize = 8;
@@ -134,7 +134,7 @@ impl Exact {
     /// [`Error::TooFewPoints`] without points, [`Error::Shape`] without columns, [`Error::NotFinite`],
     /// [`Error::TooLarge`].
     pub fn new(points: ArrayView2<'_, f32>, metric: impl Into<Metric>) -> Result<Self> {
-        check_points(points)?;
+        check_searched(points)?;
         Ok(Self {
             points: points.as_standard_layout().into_owned(),
             reference: Reference::new(points, metric.into()),
@@ -143,7 +143,7 @@ impl Exact {
 }
 
 /// Refuses points among which nothing can be found.
-pub(super) fn check_points(points: ArrayView2<'_, f32>) -> Result<()> {
+pub(super) fn check_searched(points: ArrayView2<'_, f32>) -> Result<()> {
     if points.nrows() == 0 {
         return Err(Error::too_few("nearest neighbors", 1, 0));
     }
@@ -154,7 +154,7 @@ pub(super) fn check_points(points: ArrayView2<'_, f32>) -> Result<()> {
             format!("{:?}", points.dim()),
         ));
     }
-    check_values("points", points)
+    check_points("points", points)
 }
 
 /// Asks for each row of `points` by itself, in parallel.

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::covariance::{covariance, unit};
 use crate::{
     Error, Result, eigen,
-    linalg::{check_values, is_usable, matmul},
+    linalg::{check_points, is_usable, matmul},
     stages,
 };
 
@@ -176,7 +176,7 @@ impl Components {
             });
         // What is not finite or too large has no moderate products, so that only these few need to be looked at.
         if out.iter().any(|x| !is_usable(*x)) {
-            check_values("points", points)?;
+            check_points("points", points)?;
         }
         Ok(out)
     }
@@ -279,7 +279,7 @@ fn mean(points: ArrayView2<'_, f32>) -> Result<(Array1<f64>, f64)> {
     }
     let unit = unit(f32::from_bits(largest));
     if unit.is_none() {
-        check_values("points", points)?;
+        check_points("points", points)?;
     }
     Ok((mean / points.nrows() as f64, unit.unwrap_or(1.0)))
 }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::{
     Result,
-    linalg::{PANEL, TILE, check_values, is_usable, products},
+    linalg::{PANEL, TILE, check_points, is_usable, products},
     stages,
 };
 
@@ -40,7 +40,7 @@ pub(super) fn covariance(points: ArrayView2<'_, f32>, progress: &dyn Progress) -
             match block {
                 Some(block) => joined.add(&block),
                 // The first of these values is named.
-                None => check_values("points", points)?,
+                None => check_points("points", points)?,
             }
         }
     }

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::{
     Embedding, Error, Method, Projector, Result,
-    linalg::check_values,
+    linalg::check_points,
     method::{Dims, FitInput},
     neighbors::reference::{Reference, hash},
     projector::Points,
@@ -112,7 +112,7 @@ impl FittedProjection {
             },
             ..projector.prepare(points.reborrow())?
         };
-        check_values("embedding", embedding.points.view())?;
+        check_points("embedding", embedding.points.view())?;
         let method = &projector.method;
         let Some(placement) = method.placement(&input, &embedding, progress)? else {
             return Err(Error::unsupported(method.name(), "placing new points"));
@@ -165,7 +165,7 @@ impl FittedProjection {
             let expected = format!("{} columns", self.columns);
             return Err(Error::shape("points", expected, points.ncols()));
         }
-        check_values("points", points)?;
+        check_points("points", points)?;
         let (count, dims) = (points.nrows(), self.embedding.points.ncols());
         let raw = points.as_standard_layout();
         let prepared = self.reference.as_ref().map(|reference| reference.prepare(points));

@@ -9,7 +9,7 @@ use super::{
     affinity::Affinities,
     descent::{center, divergence},
 };
-use crate::{Embedding, Error, Projector, Result, Warning, linalg::check_values, projector::Points, start, warnings};
+use crate::{Embedding, Error, Projector, Result, Warning, linalg::check_points, projector::Points, start, warnings};
 
 /// What one iteration of t-SNE multiplies with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -119,7 +119,7 @@ impl TsneProblem {
             let shape = |dim| format!("{dim:?}");
             return Err(Error::shape("map", shape(self.start.dim()), shape(map.dim())));
         }
-        check_values("map", map.view())?;
+        check_points("map", map.view())?;
         if !(pairs.is_finite() && pairs > 0.0) {
             return Err(Error::parameter("pairs", "a positive number", pairs));
         }
