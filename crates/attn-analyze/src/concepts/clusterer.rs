@@ -104,7 +104,7 @@ impl Clusterer for KMeansClusterer {
         clusters: usize,
         progress: &dyn Progress,
     ) -> Result<Clustering, Error> {
-        let batch = self.batch_per_cluster.map(|points| points * clusters);
+        let batch = self.batch_per_cluster.map(|points| points.saturating_mul(clusters));
         let params = KMeansParams {
             clusters,
             batch: batch.or(self.params.batch),

@@ -4,18 +4,15 @@
 //! (Arthur and Vassilvitskii, SODA 2007); mini-batches after Sculley (*Web-scale k-means clustering*, WWW 2010).
 
 use attn_core::{Progress, progress::step};
-use ndarray::{Array2, ArrayView2, Axis, linalg::general_mat_mul};
+use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Partition,
-    points::{check, squared_distance},
+    points::{Frame, check, squared_distance},
 };
 use crate::{Error, Rng};
-
-/// Points compared with all centroids at once.
-const BLOCK: usize = 256;
 
 /// Settings of [`k_means`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,7 +46,7 @@ impl Default for KMeansParams {
 /// Result of [`k_means`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct KMeans {
-    /// The clusters; fewer than asked for if there are fewer different points.
+    /// The clusters, as many as asked for.
     pub partition: Partition,
     /// The mean of each cluster, `[cluster, dimension]`.
     pub centroids: Array2<f32>,
@@ -59,7 +56,8 @@ pub struct KMeans {
     pub iterations: usize,
 }
 
-/// Divides points, `[point, dimension]`, into clusters around their means.
+/// Divides points, `[point, dimension]`, into clusters around their means. No cluster is empty: one that loses its points
+/// starts again from the point that is farthest from its own mean.
 ///
 /// ```
 /// use attn_analyze::concepts::{KMeansParams, k_means};
@@ -73,8 +71,9 @@ pub struct KMeans {
 /// ```
 ///
 /// # Errors
-/// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Parameter`] for 0 clusters or more than points, for 0
-/// iterations and for an empty batch, a cancellation.
+/// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Project`] for a coordinate that is too large,
+/// [`Error::Parameter`] for 0 clusters or more than there are different points, for 0 iterations and for an empty batch, a
+/// cancellation.
 pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansParams, progress: &dyn Progress) -> Result<KMeans, Error> {
     const STAGE: &str = "k-means";
     check(points)?;
@@ -99,10 +98,7 @@ pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansParams, progress: &d
         return setting("batch", "at least 1".into(), 0);
     }
     let mut rng = Rng::new(options.seed, &[0]);
-    // The start is drawn from a sample: enough to find the clusters, and it costs clusters x sample.
-    let sample = rng.sample(points.nrows(), (20 * options.clusters).max(2_000));
-    let sample = points.select(Axis(0), &sample);
-    let mut centroids = plus_plus(sample.view(), options.clusters, &mut rng, progress)?;
+    let (mut centroids, frame) = start(points, options.clusters, &mut rng, progress)?;
     let mut iterations = 0;
     if let Some(batch) = options.batch.filter(|&batch| batch < points.nrows()) {
         let mut counts = vec![0_usize; centroids.nrows()];
@@ -110,11 +106,11 @@ pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansParams, progress: &d
             step(progress, STAGE, at, options.iterations)?;
             let rows: Vec<usize> = (0..batch).map(|_| rng.below(points.nrows())).collect();
             let chosen = points.select(Axis(0), &rows);
-            for (row, (cluster, _)) in assign(chosen.view(), centroids.view()).into_iter().enumerate() {
+            for (row, (cluster, _)) in assign(&frame, chosen.view(), &centroids).into_iter().enumerate() {
                 counts[cluster] += 1;
-                let rate = 1.0 / counts[cluster] as f32;
+                let rate = 1.0 / counts[cluster] as f64;
                 let mut centroid = centroids.row_mut(cluster);
-                centroid.zip_mut_with(&chosen.row(row), |c, &x| *c += rate * (x - *c));
+                centroid.zip_mut_with(&chosen.row(row), |c, &x| *c += rate * (f64::from(x) - *c));
             }
             iterations = at + 1;
         }
@@ -122,8 +118,8 @@ pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansParams, progress: &d
         let mut before = f64::INFINITY;
         for at in 0..options.iterations {
             step(progress, STAGE, at, options.iterations)?;
-            let assigned = assign(points, centroids.view());
-            let inertia: f64 = assigned.iter().map(|&(_, distance)| f64::from(distance)).sum();
+            let assigned = fill(&frame, points, &mut centroids, progress)?;
+            let inertia: f64 = assigned.iter().map(|&(_, distance)| distance).sum();
             let clusters = assigned.iter().map(|&(cluster, _)| Some(cluster));
             move_to_means(points, clusters, &mut centroids);
             iterations = at + 1;
@@ -133,17 +129,17 @@ pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansParams, progress: &d
             before = inertia;
         }
     }
-    let names: Vec<usize> = assign(points, centroids.view())
+    let names: Vec<usize> = fill(&frame, points, &mut centroids, progress)?
         .into_iter()
         .map(|(cluster, _)| cluster)
         .collect();
     let partition = Partition::new(&names);
-    let centroids = means(points, &partition);
-    let inertia = within(points, &partition, centroids.view());
+    let means = means_of(points, &partition);
+    let inertia = within(points, &partition, &means);
     step(progress, STAGE, options.iterations, options.iterations)?;
     Ok(KMeans {
         partition,
-        centroids,
+        centroids: means.mapv(|x| x as f32),
         inertia,
         iterations,
     })
@@ -153,16 +149,20 @@ pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansParams, progress: &d
 ///
 /// Noise and rows beyond the partition's points are left out.
 pub fn means(points: ArrayView2<'_, f32>, partition: &Partition) -> Array2<f32> {
+    means_of(points, partition).mapv(|x| x as f32)
+}
+
+fn means_of(points: ArrayView2<'_, f32>, partition: &Partition) -> Array2<f64> {
     let mut means = Array2::zeros((partition.count(), points.ncols()));
     move_to_means(points, partition.of().iter().copied(), &mut means);
     means
 }
 
-/// Sum of the squared distances to the cluster's centroid.
-pub(super) fn within(points: ArrayView2<'_, f32>, partition: &Partition, centroids: ArrayView2<'_, f32>) -> f64 {
+/// Sum of the squared distances to the cluster's mean.
+fn within(points: ArrayView2<'_, f32>, partition: &Partition, means: &Array2<f64>) -> f64 {
     let distance = |(row, cluster): (usize, &Option<usize>)| {
-        let (point, centroid) = (points.row(row).to_vec(), centroids.row((*cluster)?).to_vec());
-        Some(squared_distance(&point, &centroid))
+        let terms = points.row(row).into_iter().zip(means.row((*cluster)?));
+        Some(terms.map(|(&x, &mean)| (f64::from(x) - mean).powi(2)).sum::<f64>())
     };
     partition.of().iter().enumerate().filter_map(distance).sum()
 }
@@ -171,7 +171,7 @@ pub(super) fn within(points: ArrayView2<'_, f32>, partition: &Partition, centroi
 fn move_to_means(
     points: ArrayView2<'_, f32>,
     of: impl IntoIterator<Item = Option<usize>>,
-    centroids: &mut Array2<f32>,
+    centroids: &mut Array2<f64>,
 ) {
     let mut sums = Array2::<f64>::zeros(centroids.dim());
     let mut counts = vec![0_usize; centroids.nrows()];
@@ -183,34 +183,84 @@ fn move_to_means(
     for (cluster, &count) in counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
         centroids
             .row_mut(cluster)
-            .zip_mut_with(&sums.row(cluster), |c, &sum| *c = (sum / count as f64) as f32);
+            .zip_mut_with(&sums.row(cluster), |c, &sum| *c = sum / count as f64);
     }
 }
 
 /// The nearest centroid of each point and the squared distance to it; the first of equally near ones.
-pub(super) fn assign(points: ArrayView2<'_, f32>, centroids: ArrayView2<'_, f32>) -> Vec<(usize, f32)> {
-    let norms: Vec<f32> = centroids.rows().into_iter().map(|row| row.dot(&row)).collect();
-    let starts: Vec<usize> = (0..points.nrows()).step_by(BLOCK).collect();
-    starts
-        .into_par_iter()
-        .flat_map_iter(|start| {
-            let end = points.nrows().min(start + BLOCK);
-            let block = points.slice(ndarray::s![start..end, ..]);
-            let mut products = Array2::<f32>::zeros((end - start, centroids.nrows()));
-            general_mat_mul(-2.0, &block, &centroids.t(), 0.0, &mut products);
-            let mut found = Vec::with_capacity(end - start);
-            for (row, products) in block.rows().into_iter().zip(products.rows()) {
-                let mut best = (0, f32::INFINITY);
-                for (cluster, (&product, &norm)) in products.iter().zip(&norms).enumerate() {
-                    if norm + product < best.1 {
-                        best = (cluster, norm + product);
-                    }
-                }
-                found.push((best.0, (best.1 + row.dot(&row)).max(0.0)));
+fn assign(frame: &Frame, points: ArrayView2<'_, f32>, centroids: &Array2<f64>) -> Vec<(usize, f64)> {
+    let nearest = frame.nearest(points, centroids.view(), |_| None);
+    nearest.into_iter().map(|found| found.unwrap_or((0, 0.0))).collect()
+}
+
+/// As [`assign`], after centroids without points were moved: to the points farthest from their own, one each.
+///
+/// A centroid that was moved stands on a point, which nothing takes from it, so no more are moved than there are. There are
+/// always enough places: at least as many different points as centroids is what [`start`] makes sure of.
+fn fill(
+    frame: &Frame,
+    points: ArrayView2<'_, f32>,
+    centroids: &mut Array2<f64>,
+    progress: &dyn Progress,
+) -> Result<Vec<(usize, f64)>, Error> {
+    let mut assigned = assign(frame, points, centroids);
+    for at in 0..centroids.nrows() {
+        let mut counts = vec![0_usize; centroids.nrows()];
+        assigned.iter().for_each(|&(cluster, _)| counts[cluster] += 1);
+        let empty: Vec<usize> = (0..counts.len()).filter(|&cluster| counts[cluster] == 0).collect();
+        if empty.is_empty() {
+            break;
+        }
+        step(progress, "empty clusters", at, centroids.nrows())?;
+        let mut far: Vec<usize> = (0..points.nrows()).filter(|&row| assigned[row].1 > 0.0).collect();
+        far.sort_unstable_by(|&a, &b| assigned[b].1.total_cmp(&assigned[a].1).then(a.cmp(&b)));
+        let mut places: Vec<usize> = Vec::with_capacity(empty.len());
+        for row in far {
+            // Equal points are equally far from the same centroid: they stand beside each other, or among ties.
+            let same = |&&other: &&usize| assigned[other].1 == assigned[row].1;
+            let mut ties = places.iter().rev().take_while(same);
+            if !ties.any(|&other| points.row(other) == points.row(row)) {
+                places.push(row);
             }
-            found
-        })
-        .collect()
+            if places.len() == empty.len() {
+                break;
+            }
+        }
+        for (&cluster, &row) in empty.iter().zip(&places) {
+            centroids
+                .row_mut(cluster)
+                .zip_mut_with(&points.row(row), |c, &x| *c = f64::from(x));
+        }
+        assigned = assign(frame, points, centroids);
+    }
+    Ok(assigned)
+}
+
+/// The first centroids, and the frame of the points.
+///
+/// They are drawn from a sample: enough to find the clusters, and it costs clusters x sample. Where that holds too few
+/// different points, they are drawn from all.
+fn start(
+    points: ArrayView2<'_, f32>,
+    clusters: usize,
+    rng: &mut Rng,
+    progress: &dyn Progress,
+) -> Result<(Array2<f64>, Frame), Error> {
+    let frame = Frame::of(points);
+    let sample = rng.sample(points.nrows(), (20 * clusters).max(2_000));
+    let sample = points.select(Axis(0), &sample);
+    let mut chosen = plus_plus(sample.view(), clusters, rng, progress)?;
+    if chosen.nrows() < clusters && sample.nrows() < points.nrows() {
+        chosen = plus_plus(points, clusters, rng, progress)?;
+    }
+    if chosen.nrows() < clusters {
+        return Err(Error::Parameter {
+            name: "clusters",
+            expected: format!("1 to the {} different points", chosen.nrows()),
+            found: clusters.to_string(),
+        });
+    }
+    Ok((chosen.mapv(f64::from), frame))
 }
 
 /// Points far from one another: each is drawn with a probability that grows with the squared distance to the drawn ones.

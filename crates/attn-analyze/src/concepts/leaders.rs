@@ -8,8 +8,8 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use super::{
     Partition,
-    kmeans::{assign, means},
-    points::check,
+    kmeans::means,
+    points::{Frame, check},
     ward::ward,
 };
 use crate::{Error, Rng};
@@ -46,8 +46,8 @@ pub struct Leaders {
 /// ```
 ///
 /// # Errors
-/// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Parameter`] for a radius that is negative or not a number,
-/// a cancellation.
+/// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Project`] for a coordinate that is too large,
+/// [`Error::Parameter`] for a radius that is negative or not a number, a cancellation.
 pub fn leaders(
     points: ArrayView2<'_, f32>,
     radius: Option<f64>,
@@ -55,6 +55,7 @@ pub fn leaders(
     progress: &dyn Progress,
 ) -> Result<Leaders, Error> {
     check(points)?;
+    let frame = Frame::of(points);
     let radius = match radius {
         Some(radius) if radius >= 0.0 && radius.is_finite() => radius,
         Some(radius) => {
@@ -64,7 +65,7 @@ pub fn leaders(
                 found: radius.to_string(),
             });
         }
-        None => typical_distance(points, seed),
+        None => typical_distance(&frame, points, seed),
     };
     const BLOCK: usize = 512;
     let limit = radius * radius;
@@ -76,12 +77,9 @@ pub fn leaders(
         let block = points.slice(ndarray::s![rows.clone(), ..]);
         // Leaders of earlier blocks by a product of matrices, those of this block one by one.
         let earlier = leading.len();
-        let known = match earlier {
-            0 => vec![(0, f32::INFINITY); rows.len()],
-            _ => assign(block, points.select(Axis(0), &leading).view()),
-        };
-        for (row, (leader, distance)) in rows.zip(known) {
-            let mut best = (leader, f64::from(distance));
+        let known = frame.nearest(block, points.select(Axis(0), &leading).view(), |_| None);
+        for (row, known) in rows.zip(known) {
+            let mut best = known.unwrap_or((0, f64::INFINITY));
             for (at, &other) in leading.iter().enumerate().skip(earlier) {
                 let distance = distance_between(points, row, other);
                 if distance < best.1 {
@@ -126,22 +124,14 @@ pub fn leaders_ward(
 }
 
 /// The median distance of a sample to the nearest other point.
-fn typical_distance(points: ArrayView2<'_, f32>, seed: u64) -> f64 {
+fn typical_distance(frame: &Frame, points: ArrayView2<'_, f32>, seed: u64) -> f64 {
     let sample = Rng::new(seed, &[]).sample(points.nrows(), SAMPLE);
     let chosen = points.select(Axis(0), &sample);
-    let products = chosen.dot(&points.t());
-    let norms: Vec<f32> = points.rows().into_iter().map(|row| row.dot(&row)).collect();
-    let mut nearest: Vec<f64> = sample
-        .iter()
-        .zip(products.rows())
-        .filter_map(|(&row, products)| {
-            let others = (0..points.nrows()).filter(|&other| other != row);
-            let closest = others.min_by(|&a, &b| {
-                let distance = |other: usize| norms[other] - 2.0 * products[other];
-                distance(a).total_cmp(&distance(b))
-            })?;
-            Some(distance_between(points, row, closest).sqrt())
-        })
+    let found = frame.nearest(chosen.view(), points, |row| Some(sample[row]));
+    let mut nearest: Vec<f64> = found
+        .into_iter()
+        .flatten()
+        .map(|(_, distance)| distance.sqrt())
         .collect();
     nearest.sort_unstable_by(f64::total_cmp);
     nearest.get(nearest.len() / 2).copied().unwrap_or(0.0)

@@ -36,13 +36,14 @@ impl Clusterer for DbscanClusterer {
     fn cluster(&self, points: ArrayView2<'_, f32>, _: usize, progress: &dyn Progress) -> Result<Clustering, Error> {
         check(points)?;
         step(progress, "DBSCAN", 0, 1)?;
-        let params = Dbscan::params::<f32>(self.min_points).tolerance(self.radius);
+        // In double precision, where the squares of all numbers that come in fit.
+        let params = Dbscan::params::<f64>(self.min_points).tolerance(f64::from(self.radius));
         let params = params.check().map_err(|error| Error::Parameter {
             name: "dbscan",
             expected: error.to_string(),
             found: format!("min_points {}, radius {}", self.min_points, self.radius),
         })?;
-        let clusters = params.transform(&points.to_owned());
+        let clusters = params.transform(&points.mapv(f64::from));
         step(progress, "DBSCAN", 1, 1)?;
         Ok(Partition::with_noise(clusters).into())
     }
@@ -140,6 +141,44 @@ mod tests {
             );
         }
         assert!(DbscanClusterer::new(0.0).cluster(clouds().view(), 0, &()).is_err());
+    }
+
+    #[test]
+    fn magnitudes_make_no_difference_or_are_refused() {
+        for scale in [1.0_f32, 2.0_f32.powi(80), 2.0_f32.powi(-80)] {
+            let points = clouds().mapv(|x| x * scale);
+            let found = DbscanClusterer::new(3.0 * scale)
+                .cluster(points.view(), 0, &())
+                .unwrap()
+                .partition;
+            assert_eq!((found.count(), found.noise()), (3, 5), "{scale}");
+        }
+        let methods: [&dyn Clusterer; 2] = [&DbscanClusterer::new(1.0), &GaussianMixtureClusterer::default()];
+        for method in methods {
+            let error = method.cluster(clouds().mapv(|x| x * 1e33).view(), 3, &()).unwrap_err();
+            assert!(
+                matches!(error, Error::Project(attn_project::Error::TooLarge { .. })),
+                "{error}"
+            );
+        }
+    }
+
+    /// Equal points, points on a line, as many clusters as points: a partition or an error.
+    #[test]
+    fn degenerate_points_do_not_panic() {
+        let line = Array2::from_shape_fn((20, 3), |(row, _)| row as f32);
+        let equal = Array2::<f32>::from_elem((20, 3), 7.0);
+        let far = clouds().slice(ndarray::s![..90, ..]).mapv(|x| x + 3e4);
+        let methods: [&dyn Clusterer; 2] = [&DbscanClusterer::new(1.5), &GaussianMixtureClusterer::default()];
+        for points in [&line, &equal, &far, &line.slice(ndarray::s![..1, ..]).to_owned()] {
+            for method in methods {
+                for clusters in [1, 2, 3, 20] {
+                    if let Ok(found) = method.cluster(points.view(), clusters, &()) {
+                        assert_eq!(found.partition.points(), points.nrows());
+                    }
+                }
+            }
+        }
     }
 
     #[test]

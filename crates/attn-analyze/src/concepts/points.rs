@@ -1,13 +1,20 @@
 //! Points of all methods of clustering: checks, equal points, distances.
+//!
+//! Distances that decide anything come from differences in double precision. Products of matrices in single precision, which
+//! are many times as fast, only say which pairs need not be looked at: their rounding has a bound ([`Slack`]).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2, linalg::general_mat_mul, s};
 use rayon::prelude::*;
 
 use crate::{Error, error::finite};
 
-/// At least one point, all of them finite.
+/// Points, and centers, compared at a time.
+const BLOCK: usize = 256;
+const TILE: usize = 1024;
+
+/// At least one point, all of them finite and of a magnitude that [`attn_project::check_points`] lets in.
 pub(super) fn check(points: ArrayView2<'_, f32>) -> Result<(), Error> {
     if points.nrows() == 0 {
         return Err(Error::Empty {
@@ -15,7 +22,8 @@ pub(super) fn check(points: ArrayView2<'_, f32>) -> Result<(), Error> {
             expected: "at least one point".into(),
         });
     }
-    finite(points.iter(), || "points".into())
+    finite(points.iter(), || "points".into())?;
+    Ok(attn_project::check_points("points", points)?)
 }
 
 /// Squared length.
@@ -24,11 +32,15 @@ pub(super) fn norm(row: &[f32]) -> f32 {
 }
 
 /// Squared Euclidean distance from differences, in eight lanes of double precision.
-pub(super) fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn squared_distance<A, B>(a: &[A], b: &[B]) -> f64
+where
+    A: Copy + Into<f64>,
+    B: Copy + Into<f64>,
+{
     let mut lanes = [0.0_f64; 8];
     let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let term = |x: f32, y: f32| {
-        let difference = f64::from(x) - f64::from(y);
+    let term = |x: A, y: B| {
+        let difference = x.into() - y.into();
         difference * difference
     };
     let rest: f64 = a8
@@ -43,6 +55,139 @@ pub(super) fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
         }
     }
     lanes.iter().sum::<f64>() + rest
+}
+
+/// What rounding may add to, or take from, a squared distance of points in a [`Frame`] that comes from norms and a product in
+/// single precision.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slack(f32);
+
+impl Slack {
+    /// One unit for each dimension (the sum of the product, whatever its order), and some for the coordinates, the norms and
+    /// what is made of them.
+    pub(super) fn new(dims: usize) -> Self {
+        Self((dims as f32 + 32.0) * 0.5 * f32::EPSILON)
+    }
+
+    /// The slack of a pair, from the sum of both squared lengths. Terms below the normal numbers lose all their digits, but even
+    /// millions of them less than the smallest one.
+    pub(super) fn of(self, norms: f32) -> f32 {
+        self.0 * norms + f32::MIN_POSITIVE
+    }
+}
+
+/// The mean of points and a unit near their largest distance from it. Around that origin and in that unit, single precision
+/// neither overflows nor vanishes, and loses least.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Frame {
+    mean: Vec<f64>,
+    /// A power of two, so that dividing by it rounds nothing.
+    unit: f64,
+}
+
+impl Frame {
+    pub(super) fn of(points: ArrayView2<'_, f32>) -> Self {
+        let mut mean = vec![0.0_f64; points.ncols()];
+        for row in points.rows() {
+            mean.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
+        mean.iter_mut().for_each(|sum| *sum /= points.nrows().max(1) as f64);
+        let mut largest = 0.0_f64;
+        for row in points.rows() {
+            let far = row.iter().zip(&mean).map(|(&x, mean)| (f64::from(x) - mean).abs());
+            largest = far.fold(largest, f64::max);
+        }
+        let unit = if largest > 0.0 {
+            largest.log2().floor().exp2()
+        } else {
+            1.0
+        };
+        Self { mean, unit }
+    }
+
+    /// What a squared distance in this frame is outside of it, divided by that.
+    pub(super) fn square(&self) -> f64 {
+        self.unit * self.unit
+    }
+
+    /// One row in this frame.
+    pub(super) fn place<T: Copy + Into<f64>>(&self, row: impl IntoIterator<Item = T>) -> impl Iterator<Item = f64> {
+        let centered = row.into_iter().zip(&self.mean).map(|(x, mean)| x.into() - mean);
+        centered.map(|x| x / self.unit)
+    }
+
+    /// Rows in this frame in single precision, and their squared lengths.
+    fn single<T: Copy + Into<f64>>(&self, rows: ArrayView2<'_, T>) -> (Array2<f32>, Vec<f32>) {
+        let mut placed = Vec::with_capacity(rows.len());
+        for row in rows.rows() {
+            placed.extend(self.place(row.iter().copied()).map(|x| x as f32));
+        }
+        let norms = placed.chunks(rows.ncols().max(1)).map(norm).collect();
+        (Array2::from_shape_vec(rows.dim(), placed).unwrap_or_default(), norms)
+    }
+
+    /// The nearest center of each point and the squared distance to it, outside of the frame; the first of equally near ones.
+    ///
+    /// `skip` names a center that a point may not have. A point has none if there is no other.
+    pub(super) fn nearest<T: Copy + Into<f64> + Sync>(
+        &self,
+        points: ArrayView2<'_, f32>,
+        centers: ArrayView2<'_, T>,
+        skip: impl Fn(usize) -> Option<usize> + Sync,
+    ) -> Vec<Option<(usize, f64)>> {
+        let points = points.as_standard_layout();
+        let centers = centers.as_standard_layout();
+        let dims = points.ncols();
+        if dims == 0 {
+            let first = |row| usize::from(skip(row) == Some(0));
+            let any = |row| (first(row) < centers.nrows()).then(|| (first(row), 0.0));
+            return (0..points.nrows()).map(any).collect();
+        }
+        let (Some(flat), Some(flat_centers)) = (points.as_slice(), centers.as_slice()) else {
+            return Vec::new();
+        };
+        let slack = Slack::new(dims);
+        let tiles: Vec<(Array2<f32>, Vec<f32>)> = (0..centers.nrows())
+            .into_par_iter()
+            .step_by(TILE)
+            .map(|start| self.single(centers.slice(s![start..centers.nrows().min(start + TILE), ..])))
+            .collect();
+        let starts: Vec<usize> = (0..points.nrows()).step_by(BLOCK).collect();
+        let of_block = |start: usize| {
+            let end = points.nrows().min(start + BLOCK);
+            let (rows, norms) = self.single(points.slice(s![start..end, ..]));
+            // Of each row, the centers that may be nearest, and the most that the nearest can be away.
+            let mut near: Vec<(Vec<(usize, f32)>, f32)> = vec![(Vec::new(), f32::INFINITY); end - start];
+            for (tile, (centers, center_norms)) in tiles.iter().enumerate() {
+                let mut products = Array2::<f32>::zeros((end - start, centers.nrows()));
+                general_mat_mul(-2.0, &rows, &centers.t(), 0.0, &mut products);
+                for (at, products) in products.rows().into_iter().enumerate() {
+                    let (candidates, most) = &mut near[at];
+                    let skipped = skip(start + at);
+                    for (column, (&product, &norm)) in products.iter().zip(center_norms).enumerate() {
+                        let rounding = slack.of(norm + norms[at]);
+                        let least = norm + product - rounding;
+                        let center = tile * TILE + column;
+                        if least <= *most && skipped != Some(center) {
+                            candidates.push((center, least));
+                            *most = most.min(norm + product + rounding);
+                        }
+                    }
+                }
+            }
+            let row = move |at: usize| &flat[(start + at) * dims..(start + at + 1) * dims];
+            let settle = move |(at, (candidates, most)): (usize, (Vec<(usize, f32)>, f32))| {
+                let candidates = candidates.into_iter().filter(|&(_, least)| least <= most);
+                let measured = candidates.map(|(center, _)| {
+                    let place = &flat_centers[center * dims..(center + 1) * dims];
+                    (center, squared_distance(row(at), place))
+                });
+                measured.reduce(|best, new| if new.1 < best.1 { new } else { best })
+            };
+            near.into_iter().enumerate().map(settle).collect::<Vec<_>>()
+        };
+        starts.into_par_iter().flat_map_iter(of_block).collect()
+    }
 }
 
 /// Rows that are equal, as groups in the order of their first row.

@@ -1,16 +1,18 @@
-//! The clusters that would cost least to join, by products of matrices: of some clusters, or of all of them at once, when each
-//! pair is looked at only once.
+//! The clusters that may cost least to join, by products of matrices: of some clusters, or of all of them at once, when each
+//! pair is looked at only once. Costs are lower bounds: what rounding may have added is taken off.
 
 use attn_core::{Progress, progress::step};
 use ndarray::{Array2, ArrayView2, linalg::general_mat_mul};
 use rayon::prelude::*;
 
+use super::points::Slack;
 use crate::Error;
 
 /// Clusters compared with others at a time: their costs fit the second-level cache.
 const TILE: usize = 512;
 
-/// Centroids around the origin, `[cluster, dimension]`, their squared lengths, and how many points each stands for.
+/// Centroids in a [`Frame`](super::points::Frame), `[cluster, dimension]`, their squared lengths, and how many points each
+/// stands for.
 pub(super) struct Clusters<'a> {
     pub(super) dims: usize,
     pub(super) centroids: &'a [f32],
@@ -22,7 +24,7 @@ pub(super) struct Clusters<'a> {
 type Lists = Vec<Nearest>;
 
 impl Clusters<'_> {
-    /// The `kept` cheapest partners of each of `rows`, with their costs in single precision, ascending.
+    /// The `kept` cheapest partners of each of `rows` by the least that they may cost, ascending.
     pub(super) fn nearest_of(&self, rows: &[usize], kept: usize) -> Vec<Vec<(f32, u32)>> {
         let mut own = Vec::with_capacity(rows.len() * self.dims);
         for &row in rows {
@@ -131,13 +133,13 @@ impl Clusters<'_> {
         }
     }
 
-    /// Turns the products of one cluster into what joining costs; joining with itself is out of the question.
+    /// Turns the products of one cluster into the least that joining may cost; joining with itself is out of the question.
     fn costs(&self, row: usize, start: usize, products: &mut [f32]) {
-        let (norm, size) = (self.norms[row], self.sizes[row]);
+        let (norm, size, slack) = (self.norms[row], self.sizes[row], Slack::new(self.dims));
         let others = start..start + products.len();
         let (norms, sizes) = (&self.norms[others.clone()], &self.sizes[others.clone()]);
         for ((cost, &other), &other_size) in products.iter_mut().zip(norms).zip(sizes) {
-            let distance = (norm + other + *cost).max(0.0);
+            let distance = norm + other + *cost - slack.of(norm + other);
             *cost = distance * (size * other_size / (size + other_size));
         }
         if others.contains(&row) {

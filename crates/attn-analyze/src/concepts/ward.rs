@@ -12,6 +12,9 @@
 //! - A union inherits both lists, and by the recurrence of Lance and Williams a bound as well.
 //! - What is left waits until no pair can be joined, lowest bound first, and is scanned in blocks: a product of matrices
 //!   instead of many passes over memory. Outliers wait until few clusters are left.
+//!
+//! Products in single precision only narrow the search; costs come from differences in double precision. Where so many
+//! clusters are so near one another, and so far from the mean, that rounding hides which is nearest, all are measured.
 
 use attn_core::{Progress, progress::step};
 use ndarray::ArrayView2;
@@ -19,7 +22,7 @@ use rayon::prelude::*;
 
 use super::{
     dendrogram::Dendrogram,
-    points::{check, equal_rows, norm, squared_distance},
+    points::{Frame, check, equal_rows, norm, squared_distance},
     scan::Clusters,
 };
 use crate::Error;
@@ -39,8 +42,8 @@ const BATCH: (usize, usize) = (64, 6);
 /// [`leaders`](super::leaders)); `None` means one each. The result holds every number of clusters:
 /// [`Dendrogram::cut`].
 ///
-/// The result is that of the method on the matrix of all distances, up to ties and rounding, in memory for one copy of the
-/// points; it is the same on any number of threads. Time grows with the square of the points: tens of thousands
+/// The result is that of the method on the matrix of all distances, up to ties and rounding, in memory for three copies of
+/// the points; it is the same on any number of threads. Time grows with the square of the points: tens of thousands
 /// are a matter of seconds to a minute; beyond, see [`leaders`](super::leaders).
 ///
 /// ```
@@ -55,8 +58,8 @@ const BATCH: (usize, usize) = (64, 6);
 /// ```
 ///
 /// # Errors
-/// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Shape`] for sizes that do not fit,
-/// [`Error::Parameter`] for a size of 0, a cancellation.
+/// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Project`] for a coordinate that is too large,
+/// [`Error::Shape`] for sizes that do not fit, [`Error::Parameter`] for a size of 0, a cancellation.
 pub fn ward(
     points: ArrayView2<'_, f32>,
     sizes: Option<&[usize]>,
@@ -91,8 +94,11 @@ pub(super) type Join = (usize, usize, f64);
 /// what is left are without gaps.
 struct Search {
     dims: usize,
+    frame: Frame,
     /// By row.
-    centroids: Vec<f32>,
+    centroids: Vec<f64>,
+    /// The same in the frame, for products.
+    framed: Vec<f32>,
     norms: Vec<f32>,
     sizes: Vec<f32>,
     slots: Vec<u32>,
@@ -117,15 +123,11 @@ struct Found {
 impl Search {
     fn new(points: ArrayView2<'_, f32>, sizes: Option<&[usize]>) -> Self {
         let (count, dims) = points.dim();
-        // Distances come from products, which are most exact around the origin.
-        let mut mean = vec![0.0_f64; dims];
-        for row in points.rows() {
-            mean.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
-        }
-        mean.iter_mut().for_each(|sum| *sum /= count as f64);
         let mut search = Self {
             dims,
+            frame: Frame::of(points),
             centroids: Vec::with_capacity(count * dims),
+            framed: Vec::with_capacity(count * dims),
             norms: Vec::with_capacity(count),
             sizes: Vec::with_capacity(count),
             slots: Vec::with_capacity(count),
@@ -150,11 +152,12 @@ impl Search {
                 }
             }
             let row = points.row(group[0]);
+            search.centroids.extend(row.iter().map(|&x| f64::from(x)));
             search
-                .centroids
-                .extend(row.iter().zip(&mean).map(|(&x, mean)| (f64::from(x) - mean) as f32));
+                .framed
+                .extend(search.frame.place(row.iter().copied()).map(|x| x as f32));
             let slot = search.slots.len();
-            search.norms.push(norm(&search.centroids[slot * dims..]));
+            search.norms.push(norm(&search.framed[slot * dims..]));
             search.sizes.push(size as f32);
             search.slots.push(slot as u32);
             search.nodes.push(node);
@@ -192,8 +195,10 @@ impl Search {
                     }
                     continue;
                 }
-                // Rounding can make a ring of nearest neighbors out of near-ties; the cheapest pair is right.
-                pairs.extend(self.cheapest());
+                // Rounding can make a ring of nearest neighbors out of near-ties; the cheapest pair is right. There is one: two
+                // clusters or more are left, and none waits for its nearest.
+                let Some(pair) = self.cheapest() else { break };
+                pairs.push(pair);
             }
             let mut again: Vec<u32> = Vec::with_capacity(2 * pairs.len());
             for &(cost, a, b) in &pairs {
@@ -280,7 +285,7 @@ impl Search {
         certain
     }
 
-    fn centroid(&self, row: usize) -> &[f32] {
+    fn centroid(&self, row: usize) -> &[f64] {
         &self.centroids[row * self.dims..(row + 1) * self.dims]
     }
 
@@ -305,9 +310,15 @@ impl Search {
         let (share, rest) = (x / (x + y), y / (x + y));
         for dim in 0..self.dims {
             let (p, q) = (keep * self.dims + dim, drop * self.dims + dim);
-            self.centroids[p] = (share * f64::from(self.centroids[p]) + rest * f64::from(self.centroids[q])) as f32;
+            self.centroids[p] = share * self.centroids[p] + rest * self.centroids[q];
         }
-        self.norms[keep] = norm(self.centroid(keep));
+        let place = keep * self.dims..(keep + 1) * self.dims;
+        let framed = self.frame.place(self.centroids[place.clone()].iter().copied());
+        self.framed[place.clone()]
+            .iter_mut()
+            .zip(framed)
+            .for_each(|(out, x)| *out = x as f32);
+        self.norms[keep] = norm(&self.framed[place]);
         self.sizes[keep] += self.sizes[drop];
         self.merges.push((self.nodes[a as usize], self.nodes[b as usize], cost));
         self.nodes[a as usize] = self.points + self.merges.len() - 1;
@@ -328,14 +339,16 @@ impl Search {
         // The last row fills the gap.
         let last = self.slots.len() - 1;
         if drop != last {
-            let (front, back) = self.centroids.split_at_mut(last * self.dims);
-            front[drop * self.dims..(drop + 1) * self.dims].copy_from_slice(&back[..self.dims]);
+            let from = last * self.dims..(last + 1) * self.dims;
+            self.centroids.copy_within(from.clone(), drop * self.dims);
+            self.framed.copy_within(from, drop * self.dims);
             self.norms[drop] = self.norms[last];
             self.sizes[drop] = self.sizes[last];
             self.slots[drop] = self.slots[last];
             self.rows[self.slots[drop] as usize] = drop as u32;
         }
         self.centroids.truncate(last * self.dims);
+        self.framed.truncate(last * self.dims);
         self.norms.truncate(last);
         self.sizes.truncate(last);
         self.slots.truncate(last);
@@ -368,7 +381,7 @@ impl Search {
     fn clusters(&self) -> Clusters<'_> {
         Clusters {
             dims: self.dims,
-            centroids: &self.centroids,
+            centroids: &self.framed,
             norms: &self.norms,
             sizes: &self.sizes,
         }
@@ -403,16 +416,40 @@ impl Search {
     /// From the rows nearest to a cluster, one more than the list keeps: that one is the bound.
     fn found(&self, slot: u32, mut rows: Vec<(f32, u32)>) -> Found {
         let bound = match rows.len() {
-            length if length > KEPT => rows.pop().map_or(f64::INFINITY, |(cost, _)| f64::from(cost)),
+            length if length > KEPT => rows
+                .pop()
+                .map_or(f64::INFINITY, |(cost, _)| f64::from(cost) * self.frame.square()),
             _ => f64::INFINITY,
         };
-        let other = |row: u32| self.slots[row as usize];
-        let costs: Vec<(f64, u32)> = rows
-            .iter()
-            .map(|&(_, row)| (self.cost(slot, other(row)), other(row)))
-            .collect();
+        let measured = |row: u32| {
+            let other = self.slots[row as usize];
+            (self.cost(slot, other), other)
+        };
+        let costs: Vec<(f64, u32)> = rows.iter().map(|&(_, row)| measured(row)).collect();
+        let found = nearest(slot, &costs);
+        if found.is_some_and(|(cost, _)| cost > bound) {
+            return self.measure_all(slot);
+        }
         Found {
-            nearest: nearest(slot, &costs),
+            nearest: found,
+            list: costs.into_iter().map(|(_, other)| other).collect(),
+            bound,
+        }
+    }
+
+    /// Compares one cluster with all others in double precision.
+    fn measure_all(&self, slot: u32) -> Found {
+        let others = self.slots.iter().filter(|&&other| other != slot);
+        let mut costs: Vec<(f64, u32)> = others.map(|&other| (self.cost(slot, other), other)).collect();
+        let found = nearest(slot, &costs);
+        let mut bound = f64::INFINITY;
+        if costs.len() > KEPT {
+            costs.select_nth_unstable_by(KEPT, |x, y| x.0.total_cmp(&y.0).then(x.1.cmp(&y.1)));
+            bound = costs[KEPT].0;
+            costs.truncate(KEPT);
+        }
+        Found {
+            nearest: found,
             list: costs.into_iter().map(|(_, other)| other).collect(),
             bound,
         }

@@ -20,7 +20,7 @@ pub(crate) fn blobs(points: usize, dims: usize, centers: usize, seed: u64) -> Ar
 }
 
 /// Heights, and the clusters at each of some numbers of them, by the matrix method.
-fn by_matrix(points: &Array2<f32>, cuts: &[usize]) -> (Vec<f64>, Vec<Partition>) {
+pub(super) fn by_matrix(points: &Array2<f32>, cuts: &[usize]) -> (Vec<f64>, Vec<Partition>) {
     let n = points.nrows();
     let mut condensed = Vec::with_capacity(n * (n - 1) / 2);
     for i in 0..n {
@@ -195,20 +195,16 @@ fn one_point_and_equal_points_are_fine() {
     let tree = ward(equal.view(), None, &()).unwrap();
     assert!(tree.merges().len() == 499 && tree.merges().iter().all(|merge| merge.height == 0.0));
     assert_eq!(tree.cut(500).unwrap().count(), 500);
-    let found = k_means(
-        equal.view(),
-        &KMeansParams {
-            clusters: 7,
-            ..KMeansParams::default()
-        },
-        &(),
-    )
-    .unwrap();
-    assert_eq!(
-        (found.partition.count(), found.inertia),
-        (1, 0.0),
-        "one place, one cluster"
-    );
+    let options = |clusters| KMeansParams {
+        clusters,
+        ..KMeansParams::default()
+    };
+    let found = k_means(equal.view(), &options(1), &()).unwrap();
+    assert_eq!((found.partition.count(), found.inertia), (1, 0.0));
+    assert!(matches!(
+        k_means(equal.view(), &options(7), &()),
+        Err(Error::Parameter { name: "clusters", .. })
+    ));
     assert_eq!(leaders(equal.view(), None, 0, &()).unwrap().sizes, [500]);
 }
 

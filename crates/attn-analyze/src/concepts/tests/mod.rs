@@ -1,5 +1,6 @@
 //! Against brute force, an implementation on the matrix of distances, and figures worked out by hand.
 
 mod clustering;
+mod numbers;
 mod scoring;
 mod text;
