@@ -30,8 +30,20 @@ impl Camera {
         [0, 1].map(|axis| 0.5 + self.zoom * (p[axis] - self.center[axis]))
     }
 
+    /// The camera that is used for this one, which may come from a file: with a zoom within [`ZOOM`](Self::ZOOM), and the one
+    /// by default for what is not a number or enlarges nothing.
+    pub(crate) fn usable(&self) -> Self {
+        let zoom = match self.zoom.is_finite() && self.zoom > 0.0 {
+            true => self.zoom.clamp(*Self::ZOOM.start(), *Self::ZOOM.end()),
+            false => 1.0,
+        };
+        let center = self.center.map(|c| if c.is_finite() { c } else { 0.5 });
+        Self { center, zoom }
+    }
+
     /// Enlarges by `factor` while what is at `at` (a fraction of the place) stays there.
     pub fn zoom_at(&mut self, at: [f32; 2], factor: f32) {
+        *self = self.usable();
         let zoom = (self.zoom * factor).clamp(*Self::ZOOM.start(), *Self::ZOOM.end());
         for axis in 0..2 {
             let under = self.center[axis] + (at[axis] - 0.5) / self.zoom;
@@ -43,6 +55,7 @@ impl Camera {
 
     /// Moves the content by `by`, a fraction of the place.
     pub fn pan(&mut self, by: [f32; 2]) {
+        *self = self.usable();
         for axis in 0..2 {
             self.center[axis] -= by[axis] / self.zoom;
         }
@@ -78,25 +91,48 @@ impl Default for Orbit {
 }
 
 impl Orbit {
+    /// Smallest and largest zoom.
+    pub const ZOOM: std::ops::RangeInclusive<f32> = 0.3..=50.0;
+
+    /// The camera that is used for this one, which may come from a file: with a zoom within [`ZOOM`](Self::ZOOM), and the
+    /// values by default for what is not a number or enlarges nothing.
+    pub(crate) fn usable(&self) -> Self {
+        let default = Self::default();
+        let finite = |value: f32, default: f32| if value.is_finite() { value } else { default };
+        let zoom = if self.zoom > 0.0 {
+            finite(self.zoom, default.zoom)
+        } else {
+            default.zoom
+        };
+        Self {
+            yaw: finite(self.yaw, default.yaw),
+            pitch: finite(self.pitch, default.pitch),
+            zoom: zoom.clamp(*Self::ZOOM.start(), *Self::ZOOM.end()),
+        }
+    }
+
     /// Turns by angles in radians; the tilt stops at the poles.
     pub fn turn(&mut self, yaw: f32, pitch: f32) {
         use std::f32::consts::{FRAC_PI_2, TAU};
         if !(yaw.is_finite() && pitch.is_finite()) {
             return;
         }
+        *self = self.usable();
         self.yaw = (self.yaw + yaw).rem_euclid(TAU);
         self.pitch = (self.pitch + pitch).clamp(-FRAC_PI_2, FRAC_PI_2);
     }
 
     /// Enlarges by `factor`.
     pub fn zoom_by(&mut self, factor: f32) {
-        self.zoom = (self.zoom * factor).clamp(0.3, 50.0);
+        *self = self.usable();
+        self.zoom = (self.zoom * factor).clamp(*Self::ZOOM.start(), *Self::ZOOM.end());
     }
 
     /// The rotation that turns the data towards the eye, row by row.
     pub fn rotation(&self) -> [[f32; 3]; 3] {
-        let (sy, cy) = self.yaw.sin_cos();
-        let (sp, cp) = self.pitch.sin_cos();
+        let Self { yaw, pitch, .. } = self.usable();
+        let (sy, cy) = yaw.sin_cos();
+        let (sp, cp) = pitch.sin_cos();
         [[cy, 0.0, sy], [sp * sy, cp, -sp * cy], [-cp * sy, sp, cp * cy]]
     }
 }
@@ -127,6 +163,34 @@ mod tests {
             camera.zoom <= 200.0 && camera.center.iter().all(|c| (0.0..=1.0).contains(c)),
             "{camera:?}"
         );
+    }
+
+    #[test]
+    fn cameras_from_files_show_something() {
+        for bad in [f32::NAN, f32::INFINITY, 0.0, -3.0] {
+            let mut camera = Camera {
+                center: [bad, 0.25],
+                zoom: bad,
+            };
+            assert_eq!(camera.usable().zoom, 1.0);
+            assert!(camera.usable().center[0].is_finite() && camera.usable().center[1] == 0.25);
+            camera.zoom_at([0.5, 0.5], 2.0);
+            assert_eq!(camera.zoom, 2.0);
+            let mut orbit = Orbit {
+                yaw: bad,
+                pitch: bad,
+                zoom: bad,
+            };
+            assert_eq!(orbit.usable().zoom, 1.0);
+            assert!(orbit.usable().rotation().iter().flatten().all(|x| x.is_finite()));
+            orbit.zoom_by(2.0);
+            assert_eq!(orbit.zoom, 2.0);
+        }
+        let far = Camera {
+            zoom: 1e30,
+            ..Camera::default()
+        };
+        assert_eq!(far.usable().zoom, 200.0);
     }
 
     #[test]

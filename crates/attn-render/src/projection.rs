@@ -2,7 +2,7 @@
 //!
 //! The renderer, hit tests and label placement all use it, so what is seen is what is hit.
 
-use crate::{Axes, Motion, Panel, Rect, Scene, Transform, ViewState, geometry::EYE};
+use crate::{Axes, Camera, Motion, Orbit, Panel, Rect, Scene, Transform, ViewState, geometry::EYE};
 
 /// One panel on the target.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +30,13 @@ pub struct Projection {
     pub panels: Vec<PanelPlace>,
 }
 
+/// The cameras of a view as they are used.
+struct Cameras {
+    stage: Camera,
+    inside: Camera,
+    orbit: Orbit,
+}
+
 impl Projection {
     /// Fits the scene's layout into `size` pixels, with one factor, centered.
     pub fn new(scene: &Scene, view: &ViewState, size: [f32; 2]) -> Self {
@@ -44,10 +51,15 @@ impl Projection {
             size: target,
             panels: Vec::new(),
         };
+        let cameras = Cameras {
+            stage: view.stage.usable(),
+            inside: view.inside.usable(),
+            orbit: view.orbit.usable(),
+        };
         projection.panels = scene
             .panels
             .iter()
-            .map(|panel| projection.place(panel, scene, view))
+            .map(|panel| projection.place(panel, scene, &cameras))
             .collect();
         projection
     }
@@ -65,7 +77,7 @@ impl Projection {
         }
     }
 
-    fn place(&self, panel: &Panel, scene: &Scene, view: &ViewState) -> PanelPlace {
+    fn place(&self, panel: &Panel, scene: &Scene, view: &Cameras) -> PanelPlace {
         let rect = self.px_rect(panel.rect);
         let fitted = fit(panel, rect, view);
         match panel.motion {
@@ -119,7 +131,7 @@ fn camera_map(zoom: f32, center: [f32; 2], place: Rect) -> (f32, [f32; 2]) {
 }
 
 /// The panel's data in its rectangle, before the cameras of planes.
-fn fit(panel: &Panel, rect: Rect, view: &ViewState) -> Transform {
+fn fit(panel: &Panel, rect: Rect, view: &Cameras) -> Transform {
     let [cx, cy] = rect.center();
     let bounds = panel.bounds;
     if panel.axes == Axes::Space {

@@ -181,9 +181,12 @@ impl Selection {
         self.runs.is_empty()
     }
 
-    /// How many ids are selected.
+    /// How many ids are selected, of points that exist or not: see [`ids_below`](Self::ids_below).
     pub fn len(&self) -> usize {
-        self.runs.iter().map(|[first, last]| (last - first) as usize + 1).sum()
+        let run = |[first, last]: &[u32; 2]| (last - first) as usize;
+        self.runs
+            .iter()
+            .fold(0, |sum: usize, ids| sum.saturating_add(run(ids)).saturating_add(1))
     }
 
     /// Whether an id is selected.
@@ -192,9 +195,23 @@ impl Selection {
         after.checked_sub(1).is_some_and(|run| id <= self.runs[run][1])
     }
 
-    /// The ids, ascending.
+    /// The ids, ascending. A saved selection may name any: of some points, only those below their number are worth walking
+    /// ([`ids_below`](Self::ids_below)).
     pub fn ids(&self) -> impl Iterator<Item = u32> {
         self.runs.iter().flat_map(|[first, last]| *first..=*last)
+    }
+
+    /// The ids of so many points, ascending: what [`ids`](Self::ids) gives, without ids of points that do not exist.
+    ///
+    /// ```
+    /// use attn_render::Selection;
+    /// let all = Selection::new(None, 2..6);
+    /// assert_eq!(all.ids_below(4).collect::<Vec<_>>(), [2, 3]);
+    /// ```
+    pub fn ids_below(&self, points: usize) -> impl Iterator<Item = usize> {
+        let points = u32::try_from(points).unwrap_or(u32::MAX);
+        let runs = self.runs.iter().take_while(move |[first, _]| *first < points);
+        runs.flat_map(move |[first, last]| *first as usize..(*last).min(points - 1) as usize + 1)
     }
 
     /// Whether it holds for a head: it was made in one of the same kind of attention, or in no head's panel.
@@ -301,6 +318,9 @@ mod tests {
         assert!(text.contains("[1,2],[5,5],[9,11]"), "{text}");
         assert_eq!(serde_json::from_str::<Selection>(&text).unwrap(), selection);
         assert_eq!(selection.len(), 7);
+        assert_eq!(selection.ids_below(10).collect::<Vec<_>>(), [1, 2, 5, 9]);
+        assert_eq!(selection.ids_below(0).count(), 0);
+        assert_eq!(selection.ids_below(usize::MAX).count(), 6, "there is no point 2^32 - 1");
         for bad in [r#"{"runs":[[3,2]]}"#, r#"{"runs":[[1,4],[4,6]]}"#] {
             let error = serde_json::from_str::<Selection>(bad).unwrap_err().to_string();
             assert!(error.contains("ascending"), "{error}");

@@ -50,7 +50,16 @@ impl Study {
         progress: &dyn Progress,
     ) -> Result<Subset, Error> {
         let projection = self.projection(head)?;
-        let mut points: Vec<usize> = points.into_iter().map(|point| point as usize).collect();
+        let total = projection.embedding.points.nrows();
+        let mut chosen: Vec<usize> = Vec::new();
+        for point in points {
+            chosen.push(point as usize);
+            // A saved selection may name billions: the first point that the head does not have is enough to refuse it.
+            if point as usize >= total {
+                break;
+            }
+        }
+        let mut points = chosen;
         points.sort_unstable();
         points.dedup();
         let params = self.params();

@@ -86,13 +86,15 @@ impl Shown {
 /// The chosen head and points: the selection, else the search matches in the open head.
 fn chosen(pane: &Pane) -> Option<(HeadId, Vec<u32>)> {
     let study = pane.study.as_ref()?;
-    let drawn: Vec<u32> = pane.view.shared.selected.ids().collect();
     let head = pane.view.open.or(pane.view.shared.selected.head())?;
+    let points = study.projection(head).ok()?.embedding.points.nrows();
+    let drawn = pane.view.shared.selected.ids_below(points);
+    let drawn: Vec<u32> = drawn.filter_map(|point| u32::try_from(point).ok()).collect();
     let ids = match drawn.is_empty() {
         true => study.matches(head, &pane.view.shared.search).ids().collect(),
         false => drawn,
     };
-    (!ids.is_empty() && study.projection(head).is_ok()).then_some((head, ids))
+    (!ids.is_empty()).then_some((head, ids))
 }
 
 /// Buttons that open insets.

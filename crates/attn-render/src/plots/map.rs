@@ -49,10 +49,8 @@ impl ClusterMap {
         }
         let mut marked = search(&state.shared.search, &self.labels, 0).found;
         marked.resize(self.coordinates.len(), false);
-        for id in state.shared.selected.ids() {
-            if let Some(mark) = marked.get_mut(id as usize) {
-                *mark = true;
-            }
+        for member in state.shared.selected.ids_below(marked.len()) {
+            marked[member] = true;
         }
         Some(marked)
     }

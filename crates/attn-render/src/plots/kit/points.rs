@@ -104,10 +104,8 @@ pub fn highlighted<S: AsRef<str>>(
     let selected = &state.shared.selected;
     if !selected.is_empty() && head.is_none_or(|head| selected.applies_to(head)) {
         marked.resize(points, false);
-        for id in selected.ids() {
-            if let Some(mark) = marked.get_mut(id as usize) {
-                *mark = true;
-            }
+        for point in selected.ids_below(points) {
+            marked[point] = true;
         }
     }
     (marked, matches)
