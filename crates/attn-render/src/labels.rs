@@ -18,6 +18,9 @@ pub struct PlacedLabel {
     pub text: Arc<str>,
     /// Its box, in pixels.
     pub rect: Rect,
+    /// Where in its box text stands that is narrower than measured (fonts of a host): 0 at the left, 0.5 in the middle, 1 at
+    /// the right.
+    pub align: f32,
     /// Where it may draw, in pixels.
     pub clip: Rect,
     /// Font size in layout units.
@@ -148,7 +151,7 @@ impl<'a> Anchored<'a> {
         let place = |axis: usize| {
             self.anchor[axis] + label.offset[axis] * self.font_scale - label.align[axis] * self.size[axis]
         };
-        self.at(place(0), place(1))
+        self.at(place(0), place(1), label.align[0])
     }
 
     /// Right, left, above, below; only where the whole text is inside the panel.
@@ -158,13 +161,13 @@ impl<'a> Anchored<'a> {
         let gap = self.label.offset[0] * self.scale;
         let middle = y - 0.5 * height;
         [
-            [x + gap, middle],
-            [x - gap - width, middle],
-            [x - 0.5 * width, y - gap - 0.95 * height],
-            [x - 0.5 * width, y + gap - 0.05 * height],
+            ([x + gap, middle], 0.0),
+            ([x - gap - width, middle], 1.0),
+            ([x - 0.5 * width, y - gap - 0.95 * height], 0.5),
+            ([x - 0.5 * width, y + gap - 0.05 * height], 0.5),
         ]
         .into_iter()
-        .map(move |[left, top]| self.at(left, top))
+        .map(move |([left, top], align)| self.at(left, top, align))
         .filter(|placed| {
             let (rect, clip) = (placed.rect, placed.clip);
             rect.min[0] >= clip.min[0]
@@ -174,11 +177,12 @@ impl<'a> Anchored<'a> {
         })
     }
 
-    fn at(&self, left: f32, top: f32) -> PlacedLabel {
+    fn at(&self, left: f32, top: f32, align: f32) -> PlacedLabel {
         let label = self.label;
         PlacedLabel {
             text: label.text.clone(),
             rect: Rect::new(left, top, self.size[0], self.size[1]),
+            align,
             clip: self.clip,
             size: label.size,
             scale: self.font_scale,

@@ -68,6 +68,7 @@ pub(crate) fn lay_out(rows: &[GlyphRow], projection: &Projection, labels: &mut V
             labels.push(PlacedLabel {
                 text: cell.text.clone(),
                 rect: text,
+                align: 0.0,
                 clip: place.clip,
                 size: row.size,
                 scale,

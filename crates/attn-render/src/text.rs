@@ -4,7 +4,18 @@
 //! covers Latin, Greek, Cyrillic, Arabic, mathematics and much else. Chinese, Japanese, Korean and pictographs need a font
 //! of the host's or the system's; their widths are known without one.
 
-use std::sync::OnceLock;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, OnceLock, PoisonError},
+};
+
+use harfrust::{ShaperData, UnicodeBuffer};
+use skrifa::{
+    FontRef, MetadataProvider as _,
+    charmap::Charmap,
+    instance::{LocationRef, Size},
+    metrics::GlyphMetrics,
+};
 
 /// Height of a line of text, as a multiple of the font size.
 pub(crate) const LINE: f32 = 1.25;
@@ -20,7 +31,8 @@ pub(crate) fn bundled() -> [&'static [u8]; 2] {
     [dejavu::sans::regular(), dejavu::sans::bold()]
 }
 
-/// Width of one line of text in the bundled fonts, in the unit of `size`. Kerning and ligatures are not counted.
+/// Width of one line of text in the bundled fonts, in the unit of `size`. Letters that join and marks that combine are
+/// measured as they are drawn, shaped; kerning and ligatures of letters that stand alone are not counted.
 ///
 /// Characters that the bundled fonts lack count as other fonts draw them: one size for Chinese, Japanese and Korean, 1.25
 /// for pictographs, nothing for marks that combine. A renderer draws text of added fonts at most so wide.
@@ -32,25 +44,104 @@ pub(crate) fn bundled() -> [&'static [u8]; 2] {
 /// ```
 pub fn text_width(text: &str, size: f32, bold: bool) -> f32 {
     match faces().get(usize::from(bold)) {
+        Some(face) if text.chars().any(is_shaped) => face.shaped(text) * size,
         Some(face) => text.chars().map(|c| face.advance(c)).sum::<f32>() * size,
         None => 0.6 * size * text.chars().count() as f32,
     }
 }
 
+/// Whether the width of a character depends on its neighbors: letters that join, marks, joiners.
+fn is_shaped(c: char) -> bool {
+    joins(c) || is_mark(c)
+}
+
+/// Letters of scripts that are written joined, with their marks, and joiners.
+fn joins(c: char) -> bool {
+    matches!(u32::from(c), 0x0600..=0x08FF | 0x200C..=0x200D | 0xFB50..=0xFDFF | 0xFE70..=0xFEFC)
+}
+
+/// Marks of other scripts, which stand on the character before them.
+fn is_mark(c: char) -> bool {
+    matches!(
+        u32::from(c),
+        0x0300..=0x036F | 0x0483..=0x0489 | 0x0591..=0x05BD | 0x05BF..=0x05C7 | 0x0EB1 | 0x0EB4..=0x0EBC
+            | 0x0EC8..=0x0ECD | 0x1AB0..=0x1AFF | 0x1DC0..=0x1DFF | 0x20D0..=0x20F0 | 0xFE20..=0xFE2F
+    )
+}
+
+/// Widths of shaped pieces of text, in font sizes, by face: a plot asks for the same ones in every frame.
+type Widths = Mutex<HashMap<Box<str>, f32>>;
+
+/// Pieces that are kept; with more, all are forgotten.
+const KEPT_WIDTHS: usize = 1 << 16;
+
 /// A font, with the widths of the characters that are measured most.
 struct Face {
-    font: ttf_parser::Face<'static>,
+    font: FontRef<'static>,
+    glyphs: Charmap<'static>,
+    /// In units of the font.
+    metrics: GlyphMetrics<'static>,
+    units_per_em: f32,
+    shaping: ShaperData,
     ascii: [f32; 128],
+    widths: Widths,
 }
 
 impl Face {
-    fn new(font: ttf_parser::Face<'static>) -> Self {
+    fn new(bytes: &'static [u8]) -> Option<Self> {
+        let font = FontRef::new(bytes).ok()?;
         let mut face = Self {
+            glyphs: font.charmap(),
+            metrics: font.glyph_metrics(Size::unscaled(), LocationRef::default()),
+            units_per_em: f32::from(
+                font.metrics(Size::unscaled(), LocationRef::default())
+                    .units_per_em
+                    .max(1),
+            ),
+            shaping: ShaperData::new(&font),
             font,
             ascii: [0.0; 128],
+            widths: Widths::default(),
         };
         face.ascii = std::array::from_fn(|c| char::from_u32(c as u32).map_or(0.0, |c| face.measure(c)));
-        face
+        Some(face)
+    }
+
+    /// Width of text of which some must be shaped, in font sizes.
+    fn shaped(&self, text: &str) -> f32 {
+        // Letters that join, with the marks and joiners of their script, or others, each with its marks.
+        let chars: Vec<(usize, char)> = text.char_indices().collect();
+        let pieces = chars.chunk_by(|(_, a), (_, b)| is_mark(*b) || (!is_mark(*a) && joins(*a) == joins(*b)));
+        pieces
+            .map(|piece| {
+                let (start, end) = (piece[0].0, piece[piece.len() - 1]);
+                let piece = &text[start..end.0 + end.1.len_utf8()];
+                let known = |c: char| matches!(c, '\u{200C}'..='\u{200D}') || self.glyphs.map(c).is_some();
+                match piece.chars().any(is_shaped) && piece.chars().all(known) {
+                    true => self.shape(piece),
+                    false => piece.chars().map(|c| self.advance(c)).sum(),
+                }
+            })
+            .sum()
+    }
+
+    /// Width of a piece as it is drawn, in font sizes.
+    fn shape(&self, piece: &str) -> f32 {
+        let mut widths = self.widths.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(width) = widths.get(piece) {
+            return *width;
+        }
+        let mut buffer = UnicodeBuffer::new();
+        buffer.push_str(piece);
+        buffer.guess_segment_properties();
+        let glyphs = self.shaping.shaper(&self.font).build().shape(buffer, &[]);
+        let units: i32 = glyphs.glyph_positions().iter().map(|glyph| glyph.x_advance).sum();
+        let width = units as f32 / self.units_per_em;
+        if widths.len() >= KEPT_WIDTHS {
+            widths.clear();
+        }
+        widths.insert(piece.into(), width);
+        width
     }
 
     /// Width of a character, in font sizes.
@@ -59,13 +150,10 @@ impl Face {
     }
 
     fn measure(&self, c: char) -> f32 {
-        let glyph = self.font.glyph_index(c).unwrap_or_default();
-        match (glyph.0, estimated(c)) {
+        let glyph = self.glyphs.map(c).unwrap_or_default();
+        match (glyph.to_u32(), estimated(c)) {
             (0, Some(width)) => width,
-            _ => {
-                let width = self.font.glyph_hor_advance(glyph).unwrap_or(0);
-                f32::from(width) / f32::from(self.font.units_per_em().max(1))
-            }
+            _ => self.metrics.advance_width(glyph).unwrap_or(0.0) / self.units_per_em,
         }
     }
 }
@@ -76,6 +164,7 @@ fn estimated(c: char) -> Option<f32> {
         // Joiners, variation selectors, skin tones, and marks of the scripts of India that stand above or below.
         0x200B..=0x200F | 0xFE00..=0xFE0F | 0x1F3FB..=0x1F3FF | 0xE0000..=0xE01EF => Some(0.0),
         0x0300..=0x036F | 0x0901..=0x0902 | 0x093C | 0x0941..=0x0948 | 0x094D => Some(0.0),
+        0x1AB0..=0x1AFF | 0x1DC0..=0x1DFF | 0x20D0..=0x20F0 | 0xFE20..=0xFE2F => Some(0.0),
         // Hangul jamo, radicals to ideographs, Hangul syllables, compatibility forms, full width, the later planes.
         0x1100..=0x115F | 0x2E80..=0xA4CF | 0xA960..=0xA97F | 0xAC00..=0xD7FF => Some(1.0),
         0xF900..=0xFAFF | 0xFE30..=0xFE4F | 0xFF01..=0xFF60 | 0xFFE0..=0xFFE6 | 0x20000..=0x3FFFD => Some(1.0),
@@ -87,13 +176,7 @@ fn estimated(c: char) -> Option<f32> {
 /// Regular and bold.
 fn faces() -> &'static [Face] {
     static FACES: OnceLock<Vec<Face>> = OnceLock::new();
-    FACES.get_or_init(|| {
-        let fonts = bundled().into_iter();
-        fonts
-            .filter_map(|bytes| ttf_parser::Face::parse(bytes, 0).ok())
-            .map(Face::new)
-            .collect()
-    })
+    FACES.get_or_init(|| bundled().into_iter().filter_map(Face::new).collect())
 }
 
 /// Breaks text between words into lines at most `width` wide; a single longer word stays whole.
@@ -160,7 +243,11 @@ mod tests {
             let mut known = 0;
             for c in (0..0x2_0000).filter_map(char::from_u32) {
                 let glyph = glyphs.map(c);
-                assert_eq!(face.font.glyph_index(c).unwrap_or_default().0, glyph, "{c:?}");
+                assert_eq!(
+                    face.glyphs.map(c).unwrap_or_default().to_u32(),
+                    u32::from(glyph),
+                    "{c:?}"
+                );
                 if glyph != 0 {
                     assert_eq!(face.advance(c), metrics.advance_width(glyph) / 2048.0, "{c:?}");
                     known += 1;
@@ -168,6 +255,20 @@ mod tests {
             }
             assert!(known > 5000);
         }
+    }
+
+    #[test]
+    fn joined_letters_and_marks_are_shaped() {
+        let width = |text: &str| text_width(text, 2048.0, false);
+        // Lam and alef are one glyph; accents stand on their letter.
+        assert!(width("لا") < 0.9 * (width("ل") + width("ا")));
+        assert!(width("سلام") < width("س") + width("ل") + width("ا") + width("م"));
+        assert_eq!(width("e\u{301}"), width("é"));
+        assert_eq!(width("Z\u{327}\u{324}\u{301}"), width("Z"));
+        // Parts of other scripts keep their own width.
+        assert_eq!(width("سلام abc"), width("سلام") + width(" abc"));
+        // Marks of a font that is not there take no place.
+        assert_eq!(width("क\u{941}"), width("क"));
     }
 
     #[test]

@@ -122,6 +122,56 @@ fn text_from_right_to_left_is_joined_and_turned() {
     );
 }
 
+/// Text of every kind ends, begins and is centered where its label says, with the bundled fonts alone and with others.
+#[test]
+fn text_is_aligned_by_what_is_drawn() {
+    let texts = [
+        "ship",
+        "مرحبا بالعالم",
+        "سلام (test) 12",
+        "שָׁלוֹם",
+        "नमस्ते दुनिया",
+        "e\u{301} a\u{308} Z\u{327}\u{324}\u{301}\u{302}",
+        "🙂👩‍👩‍👧‍👦🇩🇪",
+        "สวัสดีชาวโลก",
+    ];
+    let at = |headless: &mut Headless, text: &str, align: f32| {
+        let mut scene = Scene::new([640.0, 40.0], Color::hex(0x000000));
+        let label = Label::new(0, [320.0, 8.0], text, 20.0, Color::hex(0xFFFFFF)).aligned(align, 0.0);
+        scene.layers[0].labels.push(label);
+        let (first, last, _) = lit(&headless.render(&scene, &ViewState::default(), 1.0).unwrap());
+        [first as f32, last as f32 + 1.0]
+    };
+    let check = |headless: &mut Headless, text: &str| {
+        // Glyphs keep a distance of their own from the ends of their advance; joined ones may pass it.
+        let [left, right, middle] = [0.0, 1.0, 0.5].map(|align| at(headless, text, align));
+        assert!(
+            (left[0] - 320.0).abs() < 3.5,
+            "{text}: begins at {} instead of 320",
+            left[0]
+        );
+        assert!(
+            (right[1] - 320.0).abs() < 3.5,
+            "{text}: ends at {} instead of 320",
+            right[1]
+        );
+        let center = 0.5 * (middle[0] + middle[1]);
+        assert!(
+            (center - 320.0).abs() < 3.0,
+            "{text}: its middle is at {center} instead of 320"
+        );
+        // What overlap is judged by covers what is drawn.
+        let (drawn, measured) = (left[1] - left[0], text_width(text, 20.0, false));
+        assert!(drawn < measured + 7.0, "{text}: {drawn} drawn, {measured} measured");
+    };
+    let mut headless = Headless::new().unwrap();
+    texts.iter().for_each(|text| check(&mut headless, text));
+    for bytes in [DEVANAGARI, EMOJI].into_iter().filter_map(font) {
+        headless.add_font(bytes);
+    }
+    texts.iter().for_each(|text| check(&mut headless, text));
+}
+
 #[test]
 fn fonts_of_the_system_are_used_only_when_asked_for() {
     if font(CJK).is_none() {

@@ -19,6 +19,8 @@ type Key = (Arc<str>, u32, bool);
 
 struct Shaped {
     buffer: Buffer,
+    /// How wide it is drawn, in layout units.
+    width: f32,
     /// Factor that makes it fit into its measured width: added fonts may be wider than estimated, and labels must not
     /// overlap.
     fit: f32,
@@ -168,7 +170,12 @@ impl TextPainter {
             } else {
                 1.0
             };
-            Shaped { buffer, fit, used: 0 }
+            Shaped {
+                buffer,
+                width: fit * drawn,
+                fit,
+                used: 0,
+            }
         });
         shaped.used = self.frame;
     }
@@ -210,9 +217,16 @@ fn areas<'a>(labels: &'a [PlacedLabel], shaped: &'a HashMap<Key, Shaped>) -> imp
 )]
 fn area<'a>(label: &PlacedLabel, shaped: &'a Shaped, color: Color, shift: [f32; 2]) -> TextArea<'a> {
     let [r, g, b, a] = color.0;
+    // What the measured box has left, or lacks.
+    let align = if label.align.is_finite() {
+        label.align.clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    let rest = align * (label.rect.width() - label.scale * shaped.width);
     TextArea {
         buffer: &shaped.buffer,
-        left: label.rect.min[0] + shift[0],
+        left: label.rect.min[0] + rest + shift[0],
         top: label.rect.min[1] + shift[1] + 0.5 * (1.0 - shaped.fit) * label.rect.height(),
         scale: label.scale * shaped.fit,
         bounds: TextBounds {
