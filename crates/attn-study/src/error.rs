@@ -128,6 +128,18 @@ pub enum Error {
         /// The columns that can be searched.
         columns: Vec<String>,
     },
+    /// A search finds too few tokens to project them alone.
+    #[error("search {text}: expected at least {needed} points to project alone with {method}, found {found}")]
+    FewMatches {
+        /// The text that was searched for.
+        text: String,
+        /// The method of the projection.
+        method: String,
+        /// The fewest points that it lays out.
+        needed: usize,
+        /// Points that match.
+        found: usize,
+    },
     /// A patch was named that an image does not have.
     #[error("patch {}:{}: {image} has {rows} rows and {columns} columns, counted from 0", patch.0, patch.1)]
     NoPatch {

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use attn_core::{AttentionInfo, Capture, HeadId, ImageData, LayerHead, Progress, TokenColumn};
+use attn_core::{AttentionInfo, Capture, HeadId, ImageData, LayerHead, ModelInfo, Progress, TokenColumn};
 use attn_project::{
     AtlasParams, HeadProjection,
     atlas::{AtlasOptions, HeadFailure, atlas, sequence_sample},
@@ -214,23 +214,7 @@ impl Study {
     /// # Errors
     /// [`Error::NoHead`], which says what the model has.
     pub fn find_head(&self, name: LayerHead) -> Result<HeadId, Error> {
-        let model = self.capture.model();
-        let found = model.heads().find(|head| name.is(*head));
-        found.ok_or_else(|| {
-            let several = model.attentions.len() > 1;
-            let describe = |info: &AttentionInfo| {
-                let (layers, heads) = (info.layers.len().saturating_sub(1), info.heads.saturating_sub(1));
-                let stack = if several { info.attention.name() } else { "" };
-                format!("{stack} layers 0 to {layers}, heads 0 to {heads}")
-                    .trim_start()
-                    .to_owned()
-            };
-            let heads: Vec<String> = model.attentions.iter().map(describe).collect();
-            Error::NoHead {
-                head: name,
-                heads: heads.join("; "),
-            }
-        })
+        find_head(self.capture.model(), name)
     }
 
     /// The sequence of a number that a user typed, counted from 1, as its index.
@@ -298,6 +282,26 @@ impl Study {
             _ => Box::new(self.matrix(state)?),
         })
     }
+}
+
+/// The head of a name in a model.
+pub(crate) fn find_head(model: &ModelInfo, name: LayerHead) -> Result<HeadId, Error> {
+    let found = model.heads().find(|head| name.is(*head));
+    found.ok_or_else(|| {
+        let several = model.attentions.len() > 1;
+        let describe = |info: &AttentionInfo| {
+            let (layers, heads) = (info.layers.len().saturating_sub(1), info.heads.saturating_sub(1));
+            let stack = if several { info.attention.name() } else { "" };
+            format!("{stack} layers 0 to {layers}, heads 0 to {heads}")
+                .trim_start()
+                .to_owned()
+        };
+        let heads: Vec<String> = model.attentions.iter().map(describe).collect();
+        Error::NoHead {
+            head: name,
+            heads: heads.join("; "),
+        }
+    })
 }
 
 /// A study is a plot: that of the view state, with tooltips from the capture.

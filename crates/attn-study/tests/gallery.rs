@@ -95,6 +95,51 @@ fn names_are_checked_before_heads_are_projected() -> Result<(), Error> {
 }
 
 #[test]
+fn heads_are_checked_before_data_is_read_and_matches_before_heads_are_projected() -> Result<(), Error> {
+    let model = attn_embedded::TEXT_ENCODER.checkpoint()?.describe().model.unwrap();
+    let wrong = "9:9".parse().unwrap();
+    let fine = GalleryParams::default();
+    let heads = GalleryParams {
+        heads: vec![wrong],
+        ..fine.clone()
+    };
+    let ablated = GalleryParams {
+        ablate: vec![wrong],
+        ..fine.clone()
+    };
+    let knocked_out = GalleryParams {
+        knock_out: vec![(wrong, "previous".parse::<Edges>().unwrap())],
+        ..fine.clone()
+    };
+    for params in [heads, ablated, knocked_out] {
+        assert!(matches!(params.check_model(&model), Err(Error::NoHead { .. })));
+    }
+    fine.check_model(&model)?;
+
+    // t-SNE needs four points; a token that is there once is two, a query and a key.
+    let opened = opened()?;
+    let study = Study::new(opened.capture.clone(), &AtlasParams::default())?;
+    let head = study.find_head("0:0".parse().unwrap())?;
+    let sequences = opened.capture.sequences().iter();
+    let mut texts = sequences.flat_map(|sequence| sequence.tokens(attn_core::Side::Encoder));
+    let once = texts
+        .find(|token| study.matches(head, &token.text).ids().count() == 2)
+        .unwrap();
+    let matches = |text: &str| GalleryParams {
+        matches: true,
+        state: state("", text),
+        ..fine.clone()
+    };
+    let error = refused(&matches(&once.text), &study, None);
+    assert!(
+        error.ends_with("expected at least 4 points to project alone with t-SNE, found 2"),
+        "{error}"
+    );
+    assert_eq!(refused(&matches("e"), &study, None), "accepted");
+    Ok(())
+}
+
+#[test]
 fn all_files_of_a_gallery_are_written() -> Result<(), Error> {
     let opened = opened()?;
     let mut study = study(&opened)?;

@@ -54,6 +54,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.out.is_none() && examples_common::has_display() {
         return window::open(source, options, out);
     }
+    // Before anything is read.
+    if let Some(model) = model.as_ref().and_then(|model| model.describe().model) {
+        options.gallery().check_model(&model)?;
+    }
     let terminal = Terminal::new();
     if options.out.is_none() {
         terminal.say(format!("no display: plots go to {}", out.display()));

@@ -1,12 +1,12 @@
 //! The choice of plots and files of a gallery, and the checks of its names.
 
-use attn_core::{HeadId, LayerHead};
+use attn_core::{HeadId, LayerHead, ModelInfo};
 use attn_models::Capturer;
 use attn_render::{Format, ViewState};
 
 #[cfg(doc)]
 use super::HEADS;
-use crate::{Edges, Error, Study, Weighting, experiment::Question, read_typed};
+use crate::{Edges, Error, Study, Weighting, experiment::Question, read_typed, study::find_head};
 
 /// The choice of plots and files.
 #[derive(Debug, Clone)]
@@ -63,6 +63,26 @@ impl GalleryParams {
         self
     }
 
+    /// Checks the names of heads against a model: before any of its data is read.
+    ///
+    /// ```
+    /// use attn_study::GalleryParams;
+    ///
+    /// let model = attn_embedded::TEXT_ENCODER.checkpoint()?.describe().model.expect("a model");
+    /// let params = GalleryParams { ablate: vec!["9:9".parse()?], ..GalleryParams::default() };
+    /// let error = params.check_model(&model).unwrap_err();
+    /// assert_eq!(error.to_string(), "head 9:9: the model has layers 0 to 3, heads 0 to 3");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoHead`].
+    pub fn check_model(&self, model: &ModelInfo) -> Result<(), Error> {
+        let knocked_out = self.knock_out.iter().map(|(head, _)| head);
+        let mut named = self.heads.iter().chain(&self.ablate).chain(knocked_out);
+        named.try_for_each(|name| find_head(model, *name).map(|_| ()))
+    }
+
     /// Checks every name against a study that need not be projected yet. Does no long work: at most the typed text is read.
     ///
     /// ```
@@ -78,7 +98,7 @@ impl GalleryParams {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoHead`], [`Error::NoSequence`], [`Error::NoPatch`], [`Error::NoColor`], [`Error::NoMatch`]; those of
+    /// [`Error::NoHead`], [`Error::NoSequence`], [`Error::NoPatch`], [`Error::NoColor`], [`Error::NoMatch`], [`Error::FewMatches`]; those of
     /// [`Study::check_filter`] for the study's filter; [`Error::NoModel`] for what a capture alone cannot give;
     /// [`Error::NoEdges`]; those of [`read_typed`], and of [`Study::weights`] for a weighting that the capture does not allow.
     pub fn check(&self, study: &Study, capturer: Option<&Capturer>) -> Result<(), Error> {
@@ -96,6 +116,7 @@ impl GalleryParams {
             });
         }
         check_search(study, &shared.search)?;
+        self.check_matches(study, &heads)?;
         if !matches!(study.weighting(), Weighting::Attention)
             && let Some(head) = heads
                 .first()
@@ -131,6 +152,36 @@ impl GalleryParams {
             Some(number) => study.find_sequence(number),
             None => Ok(study.typical_sequence()),
         }
+    }
+
+    /// The matches of the search have enough points to be projected alone, in each head that they may be projected in.
+    fn check_matches(&self, study: &Study, named: &[HeadId]) -> Result<(), Error> {
+        let search = &self.state.shared.search;
+        if !self.matches || search.is_empty() {
+            return Ok(());
+        }
+        let one_per_attention = study.capture().model().attentions.iter();
+        let one_per_attention = one_per_attention
+            .map(|info| HeadId::new(info.attention, 0, 0))
+            .collect();
+        let heads: Vec<HeadId> = if named.is_empty() {
+            one_per_attention
+        } else {
+            named.to_vec()
+        };
+        let needed = study.params().method.min_points();
+        for head in heads {
+            let found = study.matches(head, search).ids().count();
+            if found < needed {
+                return Err(Error::FewMatches {
+                    text: search.clone(),
+                    method: study.params().method.name().to_owned(),
+                    needed,
+                    found,
+                });
+            }
+        }
+        Ok(())
     }
 
     fn check_patch(&self, study: &Study, sequence: usize) -> Result<(), Error> {
