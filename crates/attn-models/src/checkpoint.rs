@@ -13,10 +13,13 @@ use std::{
 
 use attn_core::ModelInfo;
 use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
     Error, Result, Tokenizer, Weights,
+    error::{SHORT, excerpt},
     families::{Config, Families},
+    files::{self, LARGEST_CONFIG, LARGEST_VOCABULARY, wrong},
     images::ImageProcessor,
     tensor_file::{Bytes, TensorFile},
     vocabulary::Vocabulary,
@@ -60,8 +63,10 @@ impl Checkpoint {
     /// are not.
     ///
     /// # Errors
-    /// [`Error::NotAModel`] if the folder or `config.json` or the weights are missing, [`Error::Json`],
-    /// [`Error::Safetensors`] for a truncated or corrupt weight file, [`Error::Io`].
+    /// [`Error::NotAModel`] if the folder or `config.json` or the weights are missing, naming what is there instead;
+    /// [`Error::WrongFile`] for a file that is not what its name says (a Git LFS pointer, a device, a shard that the
+    /// index names and the folder lacks); [`Error::Json`], [`Error::Safetensors`] for a truncated or corrupt weight
+    /// file, [`Error::Io`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         if !path.is_dir() {
@@ -72,25 +77,21 @@ impl Checkpoint {
             });
         }
         let config_path = path.join(CONFIG);
-        let Some(config) = read_if_there(&config_path)? else {
+        let Some(config) = files::read(&config_path, LARGEST_CONFIG)? else {
             return Err(Error::NotAModel {
                 path: path.to_owned(),
                 expected: CONFIG.to_owned(),
-                found: "a folder without it".to_owned(),
+                found: adapter(path).unwrap_or_else(|| "a folder without it".to_owned()),
             });
         };
         let generation_path = path.join(GENERATION);
-        let generation = match read_if_there(&generation_path)? {
+        let generation = match files::read(&generation_path, LARGEST_CONFIG)? {
             Some(bytes) => Some(Config::parse(&bytes, &generation_path)?),
             None => None,
         };
-        // `.` and `..` have no name of their own; the folder they stand for has.
-        let tokenizer = read_if_there(&path.join(TOKENIZER))?.map(Cow::Owned);
-        let name = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let tokenizer = files::read(&path.join(TOKENIZER), LARGEST_VOCABULARY)?.map(Cow::Owned);
         Ok(Self {
-            name: name
-                .file_name()
-                .map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned()),
+            name: folder_name(path),
             path: path.to_owned(),
             config: Config::parse(&config, &config_path)?,
             config_bytes: config.len(),
@@ -101,7 +102,7 @@ impl Checkpoint {
                 None => Vocabulary::find(path)?,
             },
             tokenizer,
-            preprocessor: read_if_there(&path.join(PREPROCESSOR))?.map(Cow::Owned),
+            preprocessor: files::read(&path.join(PREPROCESSOR), LARGEST_CONFIG)?.map(Cow::Owned),
             families: Arc::default(),
         })
     }
@@ -152,7 +153,9 @@ impl Checkpoint {
     /// ```no_run
     /// use attn_models::{Capturer, Checkpoint, families::Families};
     /// # use attn_models::{Result, Weights, families::{Config, Network}};
-    /// # fn build(_: &Config, _: &str, _: &Weights) -> Result<Box<dyn Network>> { unimplemented!() }
+    /// # fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
+    /// #     Err(config.wrong("model_type", "a family that this example builds"))
+    /// # }
     ///
     /// let families = Families::builtin().with("my_model", build);
     /// let capturer = Capturer::load(&Checkpoint::open("my-checkpoint")?.with_families(families))?;
@@ -168,7 +171,7 @@ impl Checkpoint {
         &self.families
     }
 
-    /// The model's name: that of the folder.
+    /// The model's name: that of the folder or, in a cache of the hub, `organization/model`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -240,19 +243,15 @@ impl Checkpoint {
         self.tokenizer.is_some() || self.vocabulary.is_some()
     }
 
-    /// Identifies the weights: a checksum of the configuration, of the tensors' names and shapes and of values
-    /// spread evenly over every tensor. Cheap (it does not read the files), and different for any two checkpoints of
-    /// a training run.
+    /// Identifies the weights: a hash (XXH3, 128 bits, in hexadecimal) of the configuration and of every byte of the
+    /// weight files. Any edit gives another one, so that what was computed with one model is never continued with
+    /// another. The files are read once per opened checkpoint, about as fast as memory allows.
     pub fn fingerprint(&self) -> String {
-        let mut hash = Fnv::default();
-        hash.add(format!("{:?}", self.config.entries().collect::<Vec<_>>()).as_bytes());
+        let mut hashed = format!("{:?}", self.config.entries().collect::<Vec<_>>()).into_bytes();
         for file in self.files.iter() {
-            for (name, entry) in &file.entries {
-                hash.add(format!("{name} {:?} {:?}", entry.dtype, entry.shape).as_bytes());
-                file.samples(entry).for_each(|sample| hash.add(sample));
-            }
+            hashed.extend(file.digest().to_le_bytes());
         }
-        format!("{:016x}", hash.0)
+        format!("{:032x}", xxh3_128(&hashed))
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -328,6 +327,18 @@ impl Checkpoint {
             Ok(info) => (Some(info), None),
             Err(error) => (None, Some(error)),
         };
+        let errors = [model_error, tokenizer_error, images_error];
+        let mut problems: Vec<String> = errors.into_iter().flatten().map(|error| error.to_string()).collect();
+        // A model of which something is missing stops before it has asked for everything.
+        let needed: Vec<&String> = asked.missing.difference(&asked.optional).collect();
+        if let Some(first) = needed.first() {
+            let others = match needed.len() {
+                1 => String::new(),
+                number => format!(" and {} more", number - 1),
+            };
+            problems.push(format!("tensor `{}` is missing{others}", excerpt(first, SHORT)));
+        }
+        problems.extend(probe.notes());
         CheckpointInfo {
             name: self.name.clone(),
             family: self
@@ -352,29 +363,8 @@ impl Checkpoint {
             files,
             vocabulary: tokenizer.map(|tokenizer| tokenizer.vocab_size()),
             image_size: images.and_then(|images| images.size()),
-            problems: [model_error, tokenizer_error, images_error]
-                .into_iter()
-                .flatten()
-                .map(|error| error.to_string())
-                .collect(),
+            problems,
         }
-    }
-}
-
-/// The 64-bit hash FNV-1a.
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Fnv {
-    fn add(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
     }
 }
 
@@ -401,9 +391,9 @@ pub struct CheckpointInfo {
     pub image_size: Option<(usize, usize)>,
     /// Tensors the model has no use for, for example the head of another task.
     pub unused: Vec<String>,
-    /// Tensors the model needs and the files lack.
+    /// Tensors the configuration calls for and the files lack; `problems` says what that means.
     pub missing: Vec<String>,
-    /// Why it cannot be run, one message per problem; empty if it can.
+    /// Why it cannot be run, and what it runs without, one message per problem; empty if nothing is wrong.
     pub problems: Vec<String>,
 }
 
@@ -423,6 +413,8 @@ pub struct FileInfo {
 pub(crate) struct Asked {
     pub(crate) found: BTreeSet<String>,
     pub(crate) missing: BTreeSet<String>,
+    /// Those of the missing ones that belong to a part the model runs without.
+    pub(crate) optional: BTreeSet<String>,
 }
 
 /// Tensors that older checkpoints store although they follow from the configuration: masks, ids, frequencies.
@@ -449,31 +441,34 @@ fn split<T>(outcome: Option<Result<T>>) -> (Option<T>, Option<Error>) {
     }
 }
 
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(path, error)),
+/// The name of a folder; of a snapshot in a cache of the hub (`models--ORGANIZATION--MODEL/snapshots/HASH`) that of
+/// its model.
+fn folder_name(path: &Path) -> String {
+    // `.` and `..` have no name of their own; the folder they stand for has.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = |path: Option<&Path>| Some(path?.file_name()?.to_string_lossy().into_owned());
+    let parent = path.parent();
+    if name(parent).is_some_and(|name| name == "snapshots")
+        && let Some(cached) = name(parent.and_then(Path::parent))
+        && let Some(model) = cached.strip_prefix("models--")
+    {
+        return model.replacen("--", "/", 1);
     }
+    name(Some(&path)).unwrap_or_else(|| "model".to_owned())
 }
 
 /// The one weight file, or the shards its index lists, in name order.
 fn open_weights(folder: &Path) -> Result<Vec<TensorFile>> {
     let single = folder.join(WEIGHTS);
-    if single.exists() {
+    if files::regular(&single)?.is_some() {
         return Ok(vec![TensorFile::open(&single)?]);
     }
     let index_path = folder.join(WEIGHTS_INDEX);
-    let Some(index) = read_if_there(&index_path)? else {
-        let others = ["pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"];
-        let other = others.iter().find(|name| folder.join(name).exists());
+    let Some(index) = files::read(&index_path, LARGEST_CONFIG)? else {
         return Err(Error::NotAModel {
             path: folder.to_owned(),
             expected: format!("{WEIGHTS} or {WEIGHTS_INDEX}"),
-            found: other.map_or_else(
-                || "neither".to_owned(),
-                |name| format!("{name}, a format that is not read: convert it to safetensors"),
-            ),
+            found: instead(folder),
         });
     };
     let index = Config::parse(&index, &index_path)?;
@@ -485,30 +480,112 @@ fn open_weights(folder: &Path) -> Result<Vec<TensorFile>> {
         .map(|(_, file)| file.as_str())
         .collect::<Option<BTreeSet<_>>>();
     let shards = shards.ok_or_else(|| index.wrong("weight_map", "file names as values"))?;
-    let files = shards
+    let opened = shards
         .into_iter()
         .map(|shard| {
             // Shards are files of the folder: a name that leads elsewhere is not followed.
             if Path::new(shard).file_name().is_none_or(|name| name != shard) {
                 return Err(index.wrong("weight_map", "names of files in the same folder"));
             }
-            TensorFile::open(&folder.join(shard))
+            let path = folder.join(shard);
+            if files::regular(&path)?.is_none() {
+                let expected = format!("the shard that {WEIGHTS_INDEX} names");
+                return Err(wrong(
+                    &path,
+                    &expected,
+                    "nothing".to_owned(),
+                    "download it, it holds a part of the weights",
+                ));
+            }
+            TensorFile::open(&path)
         })
         .collect::<Result<Vec<_>>>()?;
+    if opened.is_empty() {
+        return Err(index.wrong("weight_map", "at least one tensor"));
+    }
+    let shard_name = |file: &TensorFile| file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for (tensor, shard) in map.entries() {
-        let there = files.iter().any(|file| {
-            file.path
-                .file_name()
-                .is_some_and(|name| shard.as_str().is_some_and(|shard| name == shard))
-                && file.entries.contains_key(tensor)
-        });
-        if !there {
-            return Err(Error::MissingTensor {
-                path: folder.join(shard.as_str().unwrap_or_default()),
-                tensor: tensor.clone(),
-                expected: Vec::new(),
-            });
+        let mut holders = opened
+            .iter()
+            .filter(|file| file.entries.contains_key(tensor))
+            .map(shard_name);
+        let Some(first) = holders.next() else {
+            return Err(misdirected(&index_path, tensor, shard, "no shard that has it"));
+        };
+        let named = shard.as_str().unwrap_or_default();
+        if first != named && holders.all(|holder| holder != named) {
+            return Err(misdirected(&index_path, tensor, shard, &format!("it in {first}")));
         }
     }
-    Ok(files)
+    Ok(opened)
+}
+
+/// An index that its shards contradict.
+fn misdirected(index: &Path, tensor: &str, shard: &serde_json::Value, found: &str) -> Error {
+    let shard = excerpt(shard.as_str().unwrap_or_default(), SHORT);
+    wrong(
+        index,
+        &format!("tensor `{}` in {shard}", excerpt(tensor, SHORT)),
+        found.to_owned(),
+        "the index and the shards are of different models or versions: download both again",
+    )
+}
+
+/// What a folder without weights holds in their place, and what to do.
+fn instead(folder: &Path) -> String {
+    if let Some(adapter) = adapter(folder) {
+        return adapter;
+    }
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let with_end = |ends: &[&str]| names.iter().find(|name| ends.iter().any(|end| name.ends_with(end)));
+    if let Some(name) = with_end(&[".safetensors"]) {
+        let name = excerpt(name, SHORT);
+        return if name.contains("-of-") {
+            format!("{name}, a shard without the index of all shards: download {WEIGHTS_INDEX} too")
+        } else {
+            format!("{name}: rename it to {WEIGHTS} if it holds this model's weights")
+        };
+    }
+    let others = [
+        ".bin",
+        ".bin.index.json",
+        ".h5",
+        ".msgpack",
+        ".pt",
+        ".pth",
+        ".ckpt",
+        ".gguf",
+        ".onnx",
+        ".npz",
+    ];
+    match with_end(&others) {
+        Some(name) => format!(
+            "{}, a format that is not read: convert it to safetensors (`save_pretrained` of transformers writes it)",
+            excerpt(name, SHORT)
+        ),
+        None => "neither".to_owned(),
+    }
+}
+
+/// Says of a folder that holds an adapter alone what it needs.
+fn adapter(folder: &Path) -> Option<String> {
+    const NAMES: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"];
+    let name = NAMES.into_iter().find(|name| folder.join(name).is_file())?;
+    let path = folder.join(NAMES[0]);
+    let config = files::read(&path, LARGEST_CONFIG).ok().flatten();
+    let config = config.and_then(|bytes| Config::parse(&bytes, &path).ok());
+    let base = config
+        .as_ref()
+        .and_then(|config| config.text("base_model_name_or_path").ok()?);
+    let base = base.map_or_else(
+        || "its base model".to_owned(),
+        |base| format!("its base model {}", excerpt(base, SHORT)),
+    );
+    Some(format!(
+        "{name}, an adapter without the model it adapts: merge it into {base} (`merge_and_unload` of PEFT) and save that"
+    ))
 }

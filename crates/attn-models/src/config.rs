@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result, Weights,
+    error::{SHORT, excerpt},
+    json,
+};
 
 /// Sizes beyond this are taken for a corrupt file: no vocabulary, width or position table comes near it.
 const LARGEST_SIZE: u64 = 1 << 28;
@@ -15,10 +19,21 @@ const LARGEST_SIZE: u64 = 1 << 28;
 /// Likewise for layers: something is allocated for each before its weights are looked for.
 const MOST_LAYERS: usize = 1 << 12;
 
+/// Options whose `null` is a value: the reference then makes them from others, while one that is absent has the
+/// family's default.
+const DERIVED: [&str; 2] = ["num_key_value_heads", "head_dim"];
+
+/// Classes beyond this are a corrupt number, not a head.
+const MOST_LABELS: usize = 1 << 20;
+
 /// A parsed `config.json` (or a part of one) and the file it came from.
 ///
-/// Families read it option by option. An option that is `null` counts as absent. Every error names the file, the
-/// option, what it may be and what it is.
+/// Families read it option by option. An option that is `null` counts as absent: its default is the family's, or, for
+/// `num_key_value_heads` and `head_dim`, what the other options make it (as many as there are heads; the width they
+/// share). Every error names the file, the option, what it may be and what it is.
+///
+/// What Python writes is read as Python reads it: `NaN`, `Infinity` and `-Infinity` are values, which no option that
+/// needs a number takes.
 ///
 /// ```
 /// use attn_models::families::Config;
@@ -42,9 +57,8 @@ impl Config {
     /// # Errors
     /// [`Error::Json`], [`Error::Config`] for JSON that is no object.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|error| Error::json(path, &error))?;
         let config = Self {
-            value,
+            value: json::parse(bytes, path)?,
             path: path.to_owned(),
         };
         if !config.value.is_object() {
@@ -77,7 +91,7 @@ impl Config {
         };
         Error::Config {
             path: self.path.clone(),
-            key: key.to_owned(),
+            key: excerpt(key, SHORT),
             expected: expected.into(),
             found: found.map_or_else(|| "nothing".to_owned(), short),
         }
@@ -87,7 +101,7 @@ impl Config {
     pub fn unsupported(&self, key: &str, supported: impl Into<String>) -> Error {
         Error::Unsupported {
             path: self.path.clone(),
-            key: key.to_owned(),
+            key: excerpt(key, SHORT),
             found: self.value.get(key).map_or_else(|| "nothing".to_owned(), short),
             supported: supported.into(),
         }
@@ -121,6 +135,21 @@ impl Config {
         } else {
             Err(self.wrong(key, format!("an integer from 1 to {MOST_LAYERS}")))
         }
+    }
+
+    /// A number of layers, or the family's default if the files agree with it: `weights` are those below which each
+    /// layer has its number. A model whose configuration leaves the number out is not run without its upper layers.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn layers_in(&self, key: &str, default: usize, weights: &Weights) -> Result<usize> {
+        let layers = self.layers_or(key, default)?;
+        if self.get(key).is_none() && weights.stores_below(&layers.to_string()) {
+            let expected =
+                format!("the number of layers: the weights have more than the {default} that are the default");
+            return Err(self.wrong(key, expected));
+        }
+        Ok(layers)
     }
 
     /// A positive integer, if the option is there.
@@ -157,13 +186,42 @@ impl Config {
         let mut filled = self.clone();
         if let Some(map) = filled.value.as_object_mut() {
             for &(key, default) in defaults {
-                let value = map.entry(key).or_insert(Value::Null);
-                if value.is_null() {
-                    *value = default.into();
+                match map.get(key) {
+                    Some(Value::Null) if DERIVED.contains(&key) => {}
+                    Some(Value::Null) | None => drop(map.insert(key.to_owned(), default.into())),
+                    Some(_) => {}
                 }
             }
         }
         filled
+    }
+
+    /// The same configuration under a family's own names: pairs of a name that all families have in common
+    /// (`num_attention_heads`) and the family's own (`n_head`). The reference reads and writes either.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if both are there with different values.
+    pub fn with_names(&self, names: &[(&str, &str)]) -> Result<Self> {
+        let mut named = self.clone();
+        for &(common, own) in names {
+            let Some(value) = self.get(common) else { continue };
+            match self.get(own) {
+                Some(given) if given != value => {
+                    let expected = format!(
+                        "the same as `{own}`, which is {}: two names of one option",
+                        short(given)
+                    );
+                    return Err(self.wrong(common, expected));
+                }
+                Some(_) => {}
+                None => {
+                    if let Some(map) = named.value.as_object_mut() {
+                        map.insert(own.to_owned(), value.clone());
+                    }
+                }
+            }
+        }
+        Ok(named)
     }
 
     /// A token id, if the option is there.
@@ -302,41 +360,46 @@ impl Config {
                 path: self.path.clone(),
                 key: parts_key.to_owned(),
                 expected: format!("a divisor of `{size_key}` = {size}"),
-                found: parts.to_string(),
+                found: match self.get(parts_key) {
+                    Some(_) => parts.to_string(),
+                    None => format!("nothing, which stands for {parts}"),
+                },
             })
         }
     }
 
     /// Names of the classes a classification head tells apart, and how many there are.
     ///
-    /// From `id2label`, or `num_labels`; two if neither is there, as in the reference.
+    /// As in the reference there are as many as `id2label` has entries, or `num_labels` without it, or two. A class
+    /// that `id2label` does not name, or names `null`, is `LABEL_` and its number; names that are numbers or truth
+    /// values are their text.
     ///
     /// # Errors
     /// [`Error::Config`].
     pub fn labels(&self) -> Result<Vec<String>> {
-        if let Some(labels) = self.object("id2label")? {
-            let entries = labels.value.as_object().map(|map| map.len()).unwrap_or_default();
-            return (0..entries)
-                .map(|id| {
-                    let label = labels.value.get(id.to_string()).and_then(Value::as_str);
-                    label
-                        .map(str::to_owned)
-                        .ok_or_else(|| self.wrong("id2label", format!("a label for each id from 0 to {}", entries - 1)))
-                })
-                .collect();
+        let (count, name): (usize, Box<dyn Fn(usize) -> Option<Value>>) = match self.get("id2label") {
+            Some(Value::Object(labels)) => (labels.len(), Box::new(|id| labels.get(&id.to_string()).cloned())),
+            Some(Value::Array(labels)) => (labels.len(), Box::new(|id| labels.get(id).cloned())),
+            Some(_) => return Err(self.wrong("id2label", "an object from ids to names")),
+            None => (self.size_or("num_labels", 2)?, Box::new(|_| None)),
+        };
+        if count == 0 {
+            return Err(self.wrong("id2label", "at least one class"));
         }
-        // A head of more classes than this would be a corrupt number, not a head.
-        let count = self.size_or("num_labels", 2)?.min(1 << 20);
-        Ok((0..count).map(|id| format!("LABEL_{id}")).collect())
+        let label = |id: usize| match name(id) {
+            None | Some(Value::Null) => format!("LABEL_{id}"),
+            Some(Value::String(name)) => name,
+            Some(other) => short(&other),
+        };
+        Ok((0..count.min(MOST_LABELS)).map(label).collect())
     }
 }
 
 /// A JSON value, cut to what fits a message.
 fn short(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= 60 {
-        text
-    } else {
-        format!("{}...", text.chars().take(60).collect::<String>())
+    match value {
+        // Not printed whole first: it may be megabytes.
+        Value::String(text) => Value::String(excerpt(text, SHORT)).to_string(),
+        other => excerpt(&other.to_string(), SHORT),
     }
 }

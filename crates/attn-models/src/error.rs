@@ -27,6 +27,18 @@ pub enum Error {
         /// What is there.
         found: String,
     },
+    /// A file is not what its name says: a pointer to it, a web page, a device, or nothing where another file names it.
+    #[error("{path}: expected {expected}, found {found}: {advice}", path = path.display())]
+    WrongFile {
+        /// The file.
+        path: PathBuf,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        advice: String,
+    },
     /// A JSON file does not parse.
     #[error("{path}, line {line}, column {column}: {message}", path = path.display())]
     Json {
@@ -130,7 +142,7 @@ pub enum Error {
     Tokenizer {
         /// The file.
         path: PathBuf,
-        /// What the tokenizers library said.
+        /// What is wrong, after the line of the text where one is at fault.
         message: String,
     },
     /// The tokenizer produced an id that the model has no embedding for.
@@ -224,12 +236,48 @@ impl Error {
         matches!(self, Self::Core(error) if error.is_cancelled())
     }
 
+    /// The same error about a text, with the place of that text (`line 7`); errors about anything else are left as
+    /// they are.
+    ///
+    /// ```
+    /// use attn_models::Error;
+    ///
+    /// let error = Error::Tokenizer { path: "tokenizer.json".into(), message: "no unknown token".into() };
+    /// assert_eq!(error.at_line("line 7").to_string(), "tokenizer.json: line 7: no unknown token");
+    /// ```
+    pub fn at_line(self, line: &str) -> Self {
+        match self {
+            Self::Empty { message, .. } => Self::Empty {
+                place: line.to_owned(),
+                message,
+            },
+            Self::Tokenizer { path, message } => Self::Tokenizer {
+                path,
+                message: format!("{line}: {message}"),
+            },
+            other => other,
+        }
+    }
+
     pub(crate) fn json(path: impl Into<PathBuf>, error: &serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        // The position has fields of its own.
+        let message = error.to_string();
+        let message = message
+            .strip_suffix(&format!(" at line {line} column {column}"))
+            .unwrap_or(&message);
         Self::Json {
             path: path.into(),
-            line: error.line(),
-            column: error.column(),
-            message: error.to_string(),
+            line,
+            column,
+            message: excerpt(message, LONG),
+        }
+    }
+
+    pub(crate) fn tokenizer(path: impl Into<PathBuf>, message: impl AsRef<str>) -> Self {
+        Self::Tokenizer {
+            path: path.into(),
+            message: excerpt(message.as_ref(), LONG),
         }
     }
 
@@ -247,6 +295,19 @@ impl Error {
             expected: expected.into(),
             found: found.into(),
         }
+    }
+}
+
+/// Characters of a file's own text that a message repeats: enough to find it, never megabytes.
+pub(crate) const SHORT: usize = 60;
+/// The same for the message of another library, which may repeat text of its own.
+pub(crate) const LONG: usize = 300;
+
+/// A text cut to what fits a message.
+pub(crate) fn excerpt(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

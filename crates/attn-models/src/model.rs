@@ -98,6 +98,7 @@ pub struct Model {
     network: Box<dyn Network>,
     device: Device,
     gradients: Gradients,
+    notes: Vec<String>,
 }
 
 impl Model {
@@ -121,7 +122,7 @@ impl Model {
         let network = checkpoint
             .families()
             .build(checkpoint.config(), checkpoint.name(), weights)?;
-        Ok(Self::new(network, weights.device(), gradients))
+        Ok(Self::new(network, weights.device(), gradients).with_notes(weights.notes()))
     }
 
     /// Builds the model of a built-in family that the text of a `config.json` describes. For other families
@@ -139,6 +140,36 @@ impl Model {
             network,
             device: device.clone(),
             gradients,
+            notes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes = notes;
+        self
+    }
+
+    /// What it runs without, a sentence each: a head or a pooler that the configuration names and the weights lack.
+    /// Empty for a complete checkpoint.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The error for something that needs a head, of a model without one.
+    pub(crate) fn no_head(&self, place: &str) -> Error {
+        Error::Intervention {
+            place: place.to_owned(),
+            expected: "a model with a head that predicts something".to_owned(),
+            found: self.without_head(),
+        }
+    }
+
+    /// Which model has no head, and why.
+    pub(crate) fn without_head(&self) -> String {
+        let name = &self.info().name;
+        match self.notes.as_slice() {
+            [] => format!("`{name}`, which has none"),
+            notes => format!("`{name}`, which {}", notes.join(", and ")),
         }
     }
 

@@ -7,12 +7,22 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
+use rayon::prelude::*;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use xxhash_rust::xxh3::xxh3_128;
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    error::{LONG, SHORT, excerpt},
+    files::{is_itself, regular, wrong},
+};
+
+/// Bytes that one thread hashes at a time. Part of what a digest is: another number gives other digests.
+const PIECE: usize = 1 << 24;
 
 /// The content of a file: mapped, owned or compiled in.
 #[derive(Debug)]
@@ -23,9 +33,16 @@ pub(crate) enum Bytes {
 }
 
 impl Bytes {
-    /// Maps a file where the platform can, reads it where not.
-    #[cfg(not(target_family = "wasm"))]
+    /// Maps a regular file where the platform can, reads it where not.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        match regular(path)? {
+            Some(_) => Self::map(path),
+            None => Err(Error::io(path, std::io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn map(path: &Path) -> Result<Self> {
         let file = std::fs::File::open(path).map_err(|error| Error::io(path, error))?;
         let length = file.metadata().map_err(|error| Error::io(path, error))?.len();
         if length == 0 {
@@ -40,7 +57,7 @@ impl Bytes {
     }
 
     #[cfg(target_family = "wasm")]
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    fn map(path: &Path) -> Result<Self> {
         std::fs::read(path)
             .map(|bytes| Self::Memory(bytes.into()))
             .map_err(|error| Error::io(path, error))
@@ -74,6 +91,7 @@ pub(crate) struct TensorFile {
     pub(crate) path: PathBuf,
     bytes: Bytes,
     pub(crate) entries: BTreeMap<String, Entry>,
+    digest: OnceLock<u128>,
 }
 
 impl TensorFile {
@@ -86,8 +104,13 @@ impl TensorFile {
             path: path.to_owned(),
             message,
         };
-        let (header, metadata) = SafeTensors::read_metadata(&bytes)
-            .map_err(|error| broken(format!("{error} ({} bytes long)", bytes.len())))?;
+        is_itself(path, &bytes)?;
+        if bytes.starts_with(b"PK\x03\x04") {
+            let found = "a zip archive, as PyTorch writes it".to_owned();
+            return Err(wrong(path, "a safetensors file", found, "convert it to safetensors"));
+        }
+        let (header, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| broken(damage(&error, bytes.len())))?;
         let first = header + size_of::<u64>();
         let entries = metadata
             .tensors()
@@ -98,7 +121,8 @@ impl TensorFile {
                     .checked_add(start)
                     .zip(first.checked_add(end))
                     .filter(|(start, end)| start <= end && *end <= bytes.len());
-                let (start, end) = range.ok_or_else(|| broken(format!("tensor `{name}` lies outside the file")))?;
+                let (start, end) =
+                    range.ok_or_else(|| broken(format!("tensor `{}` lies outside the file", excerpt(&name, SHORT))))?;
                 Ok((
                     name,
                     Entry {
@@ -114,6 +138,7 @@ impl TensorFile {
             path: path.to_owned(),
             bytes,
             entries,
+            digest: OnceLock::new(),
         })
     }
 
@@ -121,11 +146,17 @@ impl TensorFile {
         self.bytes.len()
     }
 
-    /// Up to 16 short pieces spread evenly over a tensor's bytes.
-    pub(crate) fn samples(&self, entry: &Entry) -> impl Iterator<Item = &[u8]> {
-        const PIECE: usize = 64;
-        let bytes = &self.bytes[entry.start..entry.end];
-        bytes.chunks(PIECE).step_by((bytes.len() / PIECE / 16).max(1))
+    /// A hash of all its bytes, the same on any number of threads: XXH3 of the XXH3 of pieces. Computed once; another
+    /// edit of the file is seen when it is opened again.
+    pub(crate) fn digest(&self) -> u128 {
+        *self.digest.get_or_init(|| {
+            let pieces: Vec<[u8; 16]> = self
+                .bytes
+                .par_chunks(PIECE)
+                .map(|piece| xxh3_128(piece).to_le_bytes())
+                .collect();
+            xxh3_128(pieces.as_flattened())
+        })
     }
 
     /// One tensor as f32, checked to be finite.
@@ -202,5 +233,20 @@ impl TensorFile {
                 });
             }
         })
+    }
+}
+
+/// What is wrong with a file that is no safetensors file, in words.
+fn damage(error: &SafeTensorError, length: usize) -> String {
+    let cut = "the file is damaged or was not downloaded to its end";
+    match error {
+        SafeTensorError::HeaderTooSmall => format!("{length} bytes, too few for a header: {cut}"),
+        SafeTensorError::HeaderTooLarge | SafeTensorError::InvalidHeaderLength => {
+            format!("its first 8 bytes are no length of a header within {length} bytes: {cut}, or is of another format")
+        }
+        SafeTensorError::MetadataIncompleteBuffer => {
+            format!("the tensors of its header do not end where its {length} bytes end: {cut}")
+        }
+        other => format!("{} ({length} bytes long)", excerpt(&other.to_string(), LONG)),
     }
 }

@@ -4,7 +4,7 @@
 //! the code that runs a published checkpoint is the code that trains and fine-tunes one.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -16,6 +16,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::{
     Checkpoint, Error, Result,
     checkpoint::{Asked, WEIGHTS},
+    error::{SHORT, excerpt},
     tensor_file::TensorFile,
 };
 
@@ -45,6 +46,8 @@ struct Source {
     device: Device,
     variables: Mutex<BTreeMap<String, Var>>,
     asked: Mutex<Asked>,
+    /// What a model built from these runs without.
+    notes: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +107,7 @@ impl Weights {
             device: Device::Cpu,
             variables: Mutex::default(),
             asked: Mutex::default(),
+            notes: Mutex::default(),
         };
         Self {
             source: Arc::new(source),
@@ -137,16 +141,20 @@ impl Weights {
     /// The weights below `prefix`, or these if no file has a tensor there: checkpoints of a bare model leave out
     /// the prefix that checkpoints with a head have. Fresh weights have it.
     pub fn below(&self, prefix: &str) -> Self {
+        if self.source.files.is_empty() || self.stores_below(prefix) {
+            self.at(prefix)
+        } else {
+            self.clone()
+        }
+    }
+
+    /// Whether a file holds a tensor below `prefix`; no for fresh weights.
+    pub(crate) fn stores_below(&self, prefix: &str) -> bool {
         let start = format!("{}.", self.full(prefix));
-        let files = &self.source.files;
-        let there = files.is_empty()
-            || files.iter().any(|file| {
-                file.entries
-                    .range(start.clone()..)
-                    .next()
-                    .is_some_and(|(name, _)| name.starts_with(&start))
-            });
-        if there { self.at(prefix) } else { self.clone() }
+        self.source.files.iter().any(|file| {
+            let next = file.entries.range(start.clone()..).next();
+            next.is_some_and(|(name, _)| name.starts_with(&start))
+        })
     }
 
     /// Whether the files hold this tensor; always for fresh weights, which make every tensor that is asked for.
@@ -195,6 +203,40 @@ impl Weights {
                 Ok(tensor)
             }
         }
+    }
+
+    /// A part that the model runs without where the files lack a tensor of it, as `load` asks for them: a head, a
+    /// pooler. What is missing is a [note](Self::notes) then; fresh weights have every part.
+    ///
+    /// # Errors
+    /// What `load` returns, a missing tensor apart.
+    pub fn optional<T>(&self, what: &str, load: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+        let before = self.asked().missing;
+        let missing = match load() {
+            Err(Error::MissingTensor { tensor, .. }) => tensor,
+            Err(error) => return Err(error),
+            // A probe is given what is missing as well.
+            Ok(part) => {
+                let mut asked = lock(&self.source.asked);
+                let missing: Vec<String> = asked.missing.difference(&before).cloned().collect();
+                asked.optional.extend(missing.iter().cloned());
+                match missing.into_iter().next() {
+                    Some(tensor) => tensor,
+                    None => return Ok(Some(part)),
+                }
+            }
+        };
+        let note = format!(
+            "runs without its {what}: tensor `{}` is missing",
+            excerpt(&missing, SHORT)
+        );
+        lock(&self.source.notes).insert(note);
+        Ok(None)
+    }
+
+    /// What the models built from these weights run without, a sentence each; empty where nothing is missing.
+    pub fn notes(&self) -> Vec<String> {
+        lock(&self.source.notes).iter().cloned().collect()
     }
 
     /// The trainable variables built so far, by name; none for weights that are not trainable.

@@ -51,7 +51,7 @@ pub fn input_gradients(
 ) -> Result<InputGradients> {
     let mut watch = Watch::default();
     let output = model.differentiable(inputs, &mut (tap, &mut watch))?;
-    let values = values(model.info(), &output, targets)?;
+    let values = values(model, &output, targets)?;
     let gradients = values.sum_all()?.backward()?;
     Ok(InputGradients {
         values: values.to_vec1()?,

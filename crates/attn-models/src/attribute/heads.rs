@@ -113,7 +113,7 @@ pub fn head_gradients(model: &Model, batches: &[Examples], progress: &dyn Progre
         step(progress, "head gradients", done, batches.len())?;
         let mut masks = Masks::default();
         let output = model.differentiable(&batch.inputs, &mut masks)?;
-        let values = values(model.info(), &output, &batch.targets)?;
+        let values = values(model, &output, &batch.targets)?;
         let gradients = values.sum_all()?.backward()?;
         let values: Vec<f32> = values.to_vec1()?;
         let mut grids: Vec<_> = values.iter().map(|_| HeadGrid::zeros(model.info())).collect();

@@ -117,7 +117,7 @@ pub fn integrated_gradients(
     }
     let mut record = Recorder::of(&[Point::Embedding]);
     let output = model.differentiable(inputs, &mut (&mut *tap, &mut record))?;
-    let at_input: Vec<f32> = values(model.info(), &output, targets)?.to_vec1()?;
+    let at_input: Vec<f32> = values(model, &output, targets)?.to_vec1()?;
     let ends = sides(record);
     let starts = match baseline {
         Baseline::Zero => ends
@@ -144,7 +144,7 @@ pub fn integrated_gradients(
         line.changes.insert(*side, (end - start)?);
     }
     let output = model.differentiable(inputs, &mut (&mut *tap, &mut line))?;
-    let at_baseline: Vec<f32> = values(model.info(), &output, targets)?.to_vec1()?;
+    let at_baseline: Vec<f32> = values(model, &output, targets)?.to_vec1()?;
 
     let mut sums: BTreeMap<Side, Tensor> = BTreeMap::new();
     for i in 0..steps {
@@ -152,7 +152,7 @@ pub fn integrated_gradients(
         line.at = (i as f64 + 0.5) / steps as f64;
         let mut watch = Watch::default();
         let output = model.differentiable(inputs, &mut (&mut *tap, &mut line, &mut watch))?;
-        let gradients = values(model.info(), &output, targets)?.sum_all()?.backward()?;
+        let gradients = values(model, &output, targets)?.sum_all()?.backward()?;
         for (side, gradient) in watch.gradients(&gradients)? {
             let sum = match sums.remove(&side) {
                 Some(sum) => (sum + gradient)?,

@@ -4,7 +4,7 @@
 use candle_core::{D, Tensor};
 
 use super::target::log_softmax;
-use crate::{Error, Inputs, Model, Point, Result, Tap, record::Recorder};
+use crate::{Inputs, Model, Point, Result, Tap, record::Recorder};
 
 /// One of the likeliest tokens or classes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,11 +49,9 @@ pub fn logit_lens(model: &Model, inputs: &Inputs, top: usize, tap: &mut dyn Tap)
     let side = record.tensors.keys().map(|site| site.side()).max();
     let mut layers = Vec::new();
     for (site, hidden) in record.tensors.iter().filter(|(site, _)| Some(site.side()) == side) {
-        let logits = model.predict(hidden, site.layer)?.ok_or_else(|| Error::Intervention {
-            place: "logit lens".to_owned(),
-            expected: "a model with a head that predicts something".to_owned(),
-            found: format!("`{}`, which has none", model.info().name),
-        })?;
+        let logits = model
+            .predict(hidden, site.layer)?
+            .ok_or_else(|| model.no_head("logit lens"))?;
         // [batch, classes] as one position each.
         let logits = if logits.rank() == 2 {
             logits.unsqueeze(1)?

@@ -98,7 +98,7 @@ pub fn propagate_relevance(
         seen: BTreeMap::new(),
     };
     let output = model.relevance(inputs, &mut (tap, &mut tokens, &mut positions), &rules)?;
-    let values = values(model.info(), &output, targets)?;
+    let values = values(model, &output, targets)?;
     let gradients = values.sum_all()?.backward()?;
 
     let mut of_tokens = tokens.gradients(&gradients)?;

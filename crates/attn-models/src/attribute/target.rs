@@ -1,10 +1,10 @@
 //! The target of an attribution: one number per sequence.
 
-use attn_core::{Attention, ModelInfo};
+use attn_core::Attention;
 use candle_core::{D, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Inputs, Result, model::Output};
+use crate::{Error, Inputs, Model, Result, model::Output};
 
 /// One number that a model computes for a sequence.
 ///
@@ -130,13 +130,10 @@ pub(super) fn log_softmax(logits: &Tensor) -> Result<Tensor> {
 }
 
 /// The targets of a batch: `[batch]`.
-pub(super) fn values(info: &ModelInfo, output: &Output, targets: &[Target]) -> Result<Tensor> {
+pub(super) fn values(model: &Model, output: &Output, targets: &[Target]) -> Result<Tensor> {
+    let info = model.info();
     let Some(logits) = &output.logits else {
-        return Err(Error::Intervention {
-            place: "target".to_owned(),
-            expected: "a model with a head that predicts something".to_owned(),
-            found: format!("`{}`, which has none", info.name),
-        });
+        return Err(model.no_head("target"));
     };
     let batch = logits.dim(0)?;
     if targets.len() != batch && targets.len() != 1 {

@@ -43,7 +43,7 @@ pub fn taylor_importance(model: &Model, batches: &[Examples], progress: &dyn Pro
     for (done, batch) in batches.iter().enumerate() {
         step(progress, "taylor importance", done, batches.len())?;
         let output = model.differentiable(&batch.inputs, &mut ())?;
-        let values = values(model.info(), &output, &batch.targets)?;
+        let values = values(model, &output, &batch.targets)?;
         examples += values.elem_count();
         let found = Parameters::of(model)?.gradients(&values.sum_all()?.backward()?)?;
         sums.resize(found.len(), None);
@@ -70,7 +70,7 @@ pub fn taylor_per_example(model: &Model, batches: &[Examples], progress: &dyn Pr
     for (done, batch) in batches.iter().enumerate() {
         step(progress, "taylor importance", done, batches.len())?;
         let output = model.differentiable(&batch.inputs, &mut ())?;
-        let values = values(model.info(), &output, &batch.targets)?;
+        let values = values(model, &output, &batch.targets)?;
         let parameters = Parameters::of(model)?;
         for example in 0..values.elem_count() {
             let gradients = parameters.gradients(&values.get(example)?.backward()?)?;

@@ -1,8 +1,11 @@
 //! Rotary position embedding (Su et al. 2021), the two halves of what is rotated against each other as in Llama.
 //!
 //! Scaling for longer contexts: `linear` (Chen et al. 2023, position interpolation), `dynamic` (the base grows with the
-//! sequence; Peng et al. 2024, section 3.3), `yarn` (Peng et al. 2024, section 3.4, with the reference's rounding) and
-//! `llama3` (Dubey et al. 2024, section 3.2).
+//! sequence; Peng et al. 2024, section 3.3), `yarn` (Peng et al. 2024, section 3.4, with the reference's rounding),
+//! `longrope` (Ding et al. 2024: a factor per pair, one set for short sequences and one for long) and `llama3` (Dubey et
+//! al. 2024, section 3.2).
+//!
+//! Configurations spell the same options in several ways ([`Spelling`]).
 
 use attn_core::Side;
 use candle_core::{D, Device, Tensor};
@@ -37,6 +40,7 @@ impl Default for RotaryOptions {
 pub struct Rotary {
     /// Of a pair of dimensions, from first to last: radians per position.
     frequencies: Vec<f64>,
+    /// How they change with the sequence.
     growth: Option<Growth>,
     /// A factor on rotated queries and keys.
     magnitude: f64,
@@ -44,13 +48,20 @@ pub struct Rotary {
     device: Device,
 }
 
-/// A base that grows with the sequence.
-#[derive(Debug, Clone, Copy)]
+/// Frequencies that depend on the number of tokens; up to `trained` of them nothing changes.
+#[derive(Debug, Clone)]
 struct Growth {
-    theta: f64,
-    factor: f64,
-    /// Up to this many tokens nothing grows.
     trained: usize,
+    beyond: Beyond,
+}
+
+/// Frequencies beyond the trained length.
+#[derive(Debug, Clone)]
+enum Beyond {
+    /// The base grows with the sequence.
+    Base { theta: f64, factor: f64 },
+    /// These, however long it is.
+    Fixed(Vec<f64>),
 }
 
 /// Cosines and sines of the tokens of one batch: `[batch, tokens, pairs]`, or without the batch if all sequences have
@@ -62,8 +73,14 @@ pub struct Rotation {
 }
 
 impl Rotary {
-    /// Reads the base, the rotated share and `rope_scaling`, or `rope_parameters` where newer configurations keep all
-    /// three. `max_tokens` is the model's `max_position_embeddings`.
+    /// Reads the base, the rotated share and the scaling, however the configuration spells them. `max_tokens` is the
+    /// model's `max_position_embeddings`.
+    ///
+    /// `rope_scaling` and `rope_parameters` are two names of one object, the older and the newer; where both are there,
+    /// `rope_scaling` counts and the other is not read, as in the reference. The object may hold the base and the share
+    /// too, which the options beside it have otherwise. Its kind is `rope_type` or, in older files, `type`.
+    /// `original_max_position_embeddings` beside the object comes before that inside it; without either it is
+    /// `max_tokens`.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) and [`Error::Unsupported`](crate::Error::Unsupported) for an option.
@@ -74,20 +91,12 @@ impl Rotary {
         max_tokens: usize,
         device: &Device,
     ) -> Result<Self> {
-        let parameters = config.object("rope_parameters")?;
-        let scaling = match &parameters {
-            Some(parameters) => Some(parameters.clone()),
-            None => config.object("rope_scaling")?,
-        };
-        let number = |key: &str, own_key: &str, default: f64| match &parameters {
-            Some(parameters) if parameters.get(key).is_some() => parameters.positive_or(key, default),
-            _ => config.positive_or(own_key, default),
-        };
-        let theta = number("rope_theta", options.theta.0, options.theta.1)?;
+        let spelling = Spelling::find(config)?;
+        let theta = spelling.number(("rope_theta", options.theta.0), options.theta.1)?;
         let share = match options.share {
-            Some((key, default)) => number("partial_rotary_factor", key, default)?.min(1.0),
+            Some((key, default)) => spelling.number(("partial_rotary_factor", key), default)?.min(1.0),
             None => {
-                for place in [Some(config), parameters.as_ref()].into_iter().flatten() {
+                for place in [&spelling.inside, config] {
                     if place.number_or("partial_rotary_factor", 1.0)? != 1.0 {
                         return Err(place.unsupported("partial_rotary_factor", "1"));
                     }
@@ -108,13 +117,12 @@ impl Rotary {
             max_tokens,
             device: device.clone(),
         };
-        if let Some(scaling) = scaling {
-            rotary.scale(&scaling, theta, rotated)?;
-        }
+        rotary.scale(&spelling, theta, rotated)?;
         Ok(rotary)
     }
 
-    fn scale(&mut self, scaling: &Config, theta: f64, rotated: usize) -> Result<()> {
+    fn scale(&mut self, spelling: &Spelling<'_>, theta: f64, rotated: usize) -> Result<()> {
+        let scaling = &spelling.inside;
         if let Some((key, _)) = scaling.entries().find(|(_, value)| value.is_object()) {
             return Err(scaling.unsupported(key, "one set of parameters for all layers"));
         }
@@ -135,26 +143,79 @@ impl Rotary {
                     return Err(scaling.wrong("factor", "a number from 1, for more than one pair of dimensions"));
                 }
                 self.growth = Some(Growth {
-                    theta,
-                    factor,
                     trained: self.max_tokens,
+                    beyond: Beyond::Base { theta, factor },
                 });
-                self.max_tokens = times(self.max_tokens, factor);
+                self.max_tokens = times(self.max_tokens as f64, factor);
             }
-            Some("yarn") => self.yarn(scaling, theta, rotated)?,
-            Some("llama3") => llama3(scaling, &mut self.frequencies)?,
-            Some(_) => return Err(scaling.unsupported(kind_key, "default, linear, dynamic, yarn, llama3")),
+            Some("yarn") => self.yarn(spelling, theta, rotated)?,
+            Some("longrope") => self.longrope(spelling)?,
+            Some("llama3") => {
+                let trained = spelling.trained(self.max_tokens)?;
+                llama3(scaling, trained, &mut self.frequencies)?;
+            }
+            Some(_) => {
+                return Err(scaling.unsupported(kind_key, "default, linear, dynamic, yarn, longrope, llama3"));
+            }
         }
+        Ok(())
+    }
+
+    /// Each pair is slowed down by a factor of its own: one set up to the trained length, another beyond.
+    fn longrope(&mut self, spelling: &Spelling<'_>) -> Result<()> {
+        let scaling = &spelling.inside;
+        let trained = spelling.trained(self.max_tokens)?;
+        let slowed = |key: &str| -> Result<Vec<f64>> {
+            let expected = format!(
+                "a list of {} numbers above 0, one per rotated pair",
+                self.frequencies.len()
+            );
+            let factors = scaling.get(key).and_then(serde_json::Value::as_array);
+            let factors: Option<Vec<f64>> =
+                factors.and_then(|list| list.iter().map(serde_json::Value::as_f64).collect());
+            match factors {
+                Some(factors)
+                    if factors.len() == self.frequencies.len() && factors.iter().all(|&factor| factor > 0.0) =>
+                {
+                    Ok(self
+                        .frequencies
+                        .iter()
+                        .zip(factors)
+                        .map(|(own, factor)| own / factor)
+                        .collect())
+                }
+                _ => Err(scaling.wrong(key, expected)),
+            }
+        };
+        let (short, long) = (slowed("short_factor")?, slowed("long_factor")?);
+        let ratio = self.max_tokens as f64 / trained;
+        let factor = scaling.positive_or("factor", ratio)?;
+        let default = if factor <= 1.0 {
+            1.0
+        } else {
+            (1.0 + factor.ln() / trained.ln()).sqrt()
+        };
+        self.magnitude = scaling.positive_or("attention_factor", default)?;
+        if !self.magnitude.is_finite() {
+            return Err(scaling.wrong("original_max_position_embeddings", "a number above 1"));
+        }
+        self.frequencies = short;
+        self.growth = Some(Growth {
+            trained: trained as usize,
+            beyond: Beyond::Fixed(long),
+        });
         Ok(())
     }
 
     /// Pairs that turn often within the trained context are kept, those that hardly turn are stretched, those between
     /// are blended; and everything is turned up a little, because attention over more tokens is flatter.
-    fn yarn(&mut self, scaling: &Config, theta: f64, rotated: usize) -> Result<()> {
-        let trained = scaling.size_or("original_max_position_embeddings", self.max_tokens)?;
+    fn yarn(&mut self, spelling: &Spelling<'_>, theta: f64, rotated: usize) -> Result<()> {
+        let scaling = &spelling.inside;
+        let trained = spelling.trained(self.max_tokens)?;
+        let ratio = self.max_tokens as f64 / trained;
         let factor = match scaling.get("factor") {
             Some(_) => factor(scaling, "factor")?,
-            None if trained < self.max_tokens => self.max_tokens as f64 / trained as f64,
+            None if ratio > 1.0 || scaling.is_null("factor") => ratio,
             None => return Err(scaling.wrong("factor", "a number above 0")),
         };
         if theta <= 1.0 {
@@ -184,7 +245,7 @@ impl Rotary {
         }
         // The dimension whose pair turns this often over the trained context.
         let dimension =
-            |turns: f64| rotated as f64 * (trained as f64 / (turns * std::f64::consts::TAU)).ln() / (2.0 * theta.ln());
+            |turns: f64| rotated as f64 * (trained / (turns * std::f64::consts::TAU)).ln() / (2.0 * theta.ln());
         let (mut low, mut high) = (dimension(fast), dimension(slow));
         if scaling.flag_or("truncate", true)? {
             (low, high) = (low.floor(), high.ceil());
@@ -213,7 +274,7 @@ impl Rotary {
     /// What the tap returns at [`Point::Positions`](crate::Point::Positions).
     pub fn rotation(&self, positions: &[Vec<u32>], side: Side, pass: &mut Pass<'_>) -> Result<Rotation> {
         let (batch, tokens) = (positions.len(), positions.first().map_or(0, Vec::len));
-        let grown = self.growth.map(|growth| {
+        let grown = self.growth.as_ref().and_then(|growth| {
             let longest = positions.iter().flatten().max().map_or(0, |&last| last as usize + 1);
             growth.frequencies(longest, 2 * self.frequencies.len())
         });
@@ -243,13 +304,61 @@ impl Rotary {
 }
 
 impl Growth {
-    /// The base at which the slowest pair turns, over `tokens` tokens, as far as it would have over the trained ones
-    /// (bloc97 2023, "NTK-aware scaled RoPE").
-    fn frequencies(self, tokens: usize, rotated: usize) -> Vec<f64> {
-        let tokens = tokens.max(self.trained) as f64;
-        let stretch = self.factor * tokens / self.trained as f64 - (self.factor - 1.0);
-        let exponent = rotated as f64 / (rotated as f64 - 2.0);
-        frequencies(self.theta * stretch.powf(exponent), rotated)
+    /// Those of a sequence beyond the trained length; `None` up to it.
+    fn frequencies(&self, tokens: usize, rotated: usize) -> Option<Vec<f64>> {
+        if tokens <= self.trained {
+            return None;
+        }
+        Some(match &self.beyond {
+            // The base at which the slowest pair turns, over these tokens, as far as it would have over the trained
+            // ones (bloc97 2023, "NTK-aware scaled RoPE").
+            Beyond::Base { theta, factor } => {
+                let stretch = factor * tokens as f64 / self.trained as f64 - (factor - 1.0);
+                let exponent = rotated as f64 / (rotated as f64 - 2.0);
+                frequencies(theta * stretch.powf(exponent), rotated)
+            }
+            Beyond::Fixed(frequencies) => frequencies.clone(),
+        })
+    }
+}
+
+/// Where a configuration keeps the options of rotary positions.
+struct Spelling<'a> {
+    /// `rope_scaling` or `rope_parameters`; empty without either.
+    inside: Config,
+    /// The configuration itself.
+    beside: &'a Config,
+}
+
+impl<'a> Spelling<'a> {
+    fn find(beside: &'a Config) -> Result<Self> {
+        // An empty object is none, as in Python.
+        let given = |key: &str| -> Result<Option<Config>> {
+            let object = beside.object(key)?;
+            Ok(object.filter(|object| object.entries().next().is_some()))
+        };
+        let inside = match given("rope_scaling")? {
+            Some(inside) => inside,
+            None => given("rope_parameters")?.unwrap_or_else(|| beside.empty()),
+        };
+        Ok(Self { inside, beside })
+    }
+
+    /// A number above 0 by its names inside the object and beside it.
+    fn number(&self, (inside, beside): (&str, &str), default: f64) -> Result<f64> {
+        match self.inside.get(inside) {
+            Some(_) => self.inside.positive_or(inside, default),
+            None => self.beside.positive_or(beside, default),
+        }
+    }
+
+    /// The length before it was stretched.
+    fn trained(&self, max_tokens: usize) -> Result<f64> {
+        const KEY: &str = "original_max_position_embeddings";
+        match self.beside.get(KEY) {
+            Some(_) => self.beside.positive_or(KEY, 1.0),
+            None => self.inside.positive_or(KEY, max_tokens as f64),
+        }
     }
 }
 
@@ -294,22 +403,21 @@ fn factor(scaling: &Config, key: &str) -> Result<f64> {
 }
 
 /// `tokens * factor`, within the range of positions.
-fn times(tokens: usize, factor: f64) -> usize {
-    let stretched = (tokens as f64 * factor) as usize;
+fn times(tokens: f64, factor: f64) -> usize {
+    let stretched = (tokens * factor) as usize;
     stretched.clamp(1, u32::MAX as usize)
 }
 
 /// Long wavelengths are stretched by the factor, short ones kept, those between blended.
-fn llama3(scaling: &Config, frequencies: &mut [f64]) -> Result<()> {
+fn llama3(scaling: &Config, trained: f64, frequencies: &mut [f64]) -> Result<()> {
     let stretch = factor(scaling, "factor")?;
     let low = factor(scaling, "low_freq_factor")?;
     let high = factor(scaling, "high_freq_factor")?;
-    let context = factor(scaling, "original_max_position_embeddings")?;
     if high <= low {
         return Err(scaling.wrong("high_freq_factor", format!("a number above `low_freq_factor` = {low}")));
     }
     for frequency in frequencies {
-        let turns = context * *frequency / std::f64::consts::TAU;
+        let turns = trained * *frequency / std::f64::consts::TAU;
         let keep = ((turns - low) / (high - low)).clamp(0.0, 1.0);
         *frequency *= keep + (1.0 - keep) / stretch;
     }

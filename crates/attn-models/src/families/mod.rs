@@ -31,6 +31,7 @@ use crate::{
     Error, Gradients, Inputs, Model, Result, Weights,
     blocks::{MultiHead, Pass},
     checkpoint::CONFIG,
+    error::{SHORT, excerpt},
     model::{Output, Vision},
 };
 
@@ -163,11 +164,7 @@ impl Families {
     /// [`Error::Json`], and as [`Model::load`].
     pub fn model(&self, name: &str, config_json: &str, weights: &Weights, gradients: Gradients) -> Result<Model> {
         let config = Config::parse(config_json.as_bytes(), CONFIG.as_ref())?;
-        Ok(Model::new(
-            self.build(&config, name, weights)?,
-            weights.device(),
-            gradients,
-        ))
+        Ok(Model::new(self.build(&config, name, weights)?, weights.device(), gradients).with_notes(weights.notes()))
     }
 
     /// Builds the network of the family that the configuration names.
@@ -180,7 +177,7 @@ impl Families {
             Some(build) => build(config, name, weights),
             None => Err(Error::UnknownFamily {
                 path: config.path().to_owned(),
-                found: family.to_owned(),
+                found: excerpt(family, SHORT),
                 supported: supported(),
             }),
         }

@@ -243,12 +243,15 @@ impl<'a> Generator<'a> {
             Some(cache) => self.model.step(&inputs, cache, tap)?,
             None => self.model.forward(&inputs, tap)?,
         };
-        let Some(logits) = output.logits.filter(|logits| logits.rank() == 3) else {
-            return Err(Error::input(
-                "input_ids",
-                "a model that predicts tokens",
-                "a checkpoint without a language model's head",
-            ));
+        let logits = match output.logits {
+            Some(logits) if logits.rank() == 3 => logits,
+            other => {
+                let found = match other {
+                    Some(_) => "a checkpoint without a language model's head".to_owned(),
+                    None => self.model.without_head(),
+                };
+                return Err(Error::input("input_ids", "a model that predicts tokens", found));
+            }
         };
         let last = logits.dim(1)?.saturating_sub(1);
         Ok(logits.narrow(1, last, 1)?.squeeze(1)?.to_vec2()?)

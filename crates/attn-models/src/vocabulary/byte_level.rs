@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::{Added, Description, Settings};
-use crate::{Error, Result};
+use crate::{Error, Result, json::text};
 
 /// How Qwen splits a text before byte pairs: like GPT-2, but digits one by one and line breaks apart.
 const QWEN: &str =
@@ -14,7 +14,7 @@ const QWEN: &str =
 
 pub(super) fn describe(settings: &Settings<'_>, bytes: &[u8], merges: Option<&[u8]>) -> Result<Description> {
     let vocabulary: HashMap<String, u32> =
-        serde_json::from_slice(bytes).map_err(|error| Error::json(&settings.path, &error))?;
+        serde_json::from_str(&text(bytes, &settings.path)?).map_err(|error| Error::json(&settings.path, &error))?;
     let merges = merges.ok_or_else(|| settings.broken("expected merges.txt beside it"))?;
     let merges = std::str::from_utf8(merges).map_err(|error| settings.broken(format!("merges.txt: {error}")))?;
     let pair = |(at, line): (usize, &str)| {

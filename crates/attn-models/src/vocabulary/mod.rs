@@ -18,8 +18,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-pub(crate) use self::renumbering::Renumbering;
-use crate::{Error, Result, families::Config};
+pub(crate) use self::{pieces::is_sound, renumbering::Renumbering};
+use crate::{
+    Error, Result,
+    families::Config,
+    files::{self, LARGEST_CONFIG, LARGEST_VOCABULARY, is_itself},
+};
 
 /// Vocabulary files in the order they are looked for, and the format of each.
 const FILES: [(&str, Format); 6] = [
@@ -77,17 +81,21 @@ pub(crate) struct Description {
 impl Vocabulary {
     /// Reads the vocabulary of a folder, if it has one.
     pub(crate) fn find(folder: &Path) -> Result<Option<Self>> {
-        let Some((file, format)) = FILES.into_iter().find(|(file, _)| folder.join(file).is_file()) else {
-            return Ok(None);
-        };
-        let read = |name: &str| {
-            let path = folder.join(name);
-            std::fs::read(&path).map_err(|error| Error::io(path, error))
-        };
+        let read = |name: &str| files::read(&folder.join(name), LARGEST_VOCABULARY);
         let options = |name: &str| -> Result<Config> {
             let path = folder.join(name);
-            let there = path.is_file();
-            Config::parse(&if there { read(name)? } else { b"{}".to_vec() }, &path)
+            let bytes = files::read(&path, LARGEST_CONFIG)?;
+            Config::parse(bytes.as_deref().unwrap_or(b"{}"), &path)
+        };
+        let mut found = None;
+        for (file, format) in FILES {
+            if let Some(bytes) = read(file)? {
+                found = Some((file, format, bytes));
+                break;
+            }
+        }
+        let Some((file, format, bytes)) = found else {
+            return Ok(None);
         };
         let second = match format {
             Format::WordPiece => None,
@@ -98,11 +106,11 @@ impl Vocabulary {
             format,
             folder: folder.to_owned(),
             file,
-            bytes: read(file)?,
-            second: second
-                .filter(|name| folder.join(name).is_file())
-                .map(read)
-                .transpose()?,
+            bytes,
+            second: match second {
+                Some(name) => read(name)?,
+                None => None,
+            },
             options: options(TOKENIZER_CONFIG)?,
             special: options(SPECIAL_TOKENS)?,
             added: options(ADDED_TOKENS)?,
@@ -119,6 +127,7 @@ impl Vocabulary {
             path: self.folder.join(self.file),
         };
         let second = self.second.as_deref();
+        is_itself(&settings.path, &self.bytes)?;
         match self.format {
             Format::WordPiece => wordpiece::describe(&settings, &self.bytes),
             Format::ByteLevel => byte_level::describe(&settings, &self.bytes, second),
@@ -129,10 +138,7 @@ impl Vocabulary {
 
 impl Settings<'_> {
     fn broken(&self, message: impl Into<String>) -> Error {
-        Error::Tokenizer {
-            path: self.path.clone(),
-            message: message.into(),
-        }
+        Error::tokenizer(&self.path, message.into())
     }
 
     /// The class that wrote the tokenizer; empty if unknown.

@@ -137,7 +137,7 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
 /// words of four bytes, and the replacements as text, each ended by a 0. The child of a place by a byte is at their
 /// exclusive or; a word holds that byte, whether a key ends there and how far on its own children are. Blocks are of
 /// 256 words, so that a place inside has all its children inside.
-fn is_sound(table: &[u8]) -> bool {
+pub(crate) fn is_sound(table: &[u8]) -> bool {
     let Some((length, rest)) = table.split_first_chunk::<4>() else {
         return false;
     };

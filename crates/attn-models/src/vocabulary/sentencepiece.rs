@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{Added, Description, Part, Renumbering, Settings, pieces::Model};
-use crate::{Error, Result};
+use crate::{Error, Result, json::text};
 
 /// The languages of mBART (Liu et al. 2020), in the order of their ids.
 const LANGUAGES: [&str; 25] = [
@@ -72,7 +73,7 @@ impl Model {
         if self.table.is_empty() {
             Vec::new()
         } else {
-            vec![json!({"type": "Precompiled", "precompiled_charsmap": base64(&self.table)})]
+            vec![json!({"type": "Precompiled", "precompiled_charsmap": STANDARD.encode(&self.table)})]
         }
     }
 
@@ -224,7 +225,7 @@ impl Model {
         let vocabulary = vocabulary.ok_or_else(|| settings.broken("expected vocab.json beside it"))?;
         let path = settings.path.with_file_name(super::VOCAB);
         let known: BTreeMap<String, u32> =
-            serde_json::from_slice(vocabulary).map_err(|error| Error::json(path, &error))?;
+            serde_json::from_str(&text(vocabulary, &path)?).map_err(|error| Error::json(path, &error))?;
         let unknown = settings.spelling("unk_token", "<unk>");
         let unknown = *known
             .get(&unknown)
@@ -331,24 +332,4 @@ fn ids(vocabulary: &[(String, f32)]) -> HashMap<&str, u32> {
         .zip(0..)
         .map(|((token, _), id)| (token.as_str(), id))
         .collect()
-}
-
-/// Base 64 with padding (RFC 4648).
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let joined = (0..3).fold(0, |joined, at| {
-            joined << 8 | u32::from(chunk.get(at).copied().unwrap_or(0))
-        });
-        for at in 0..4 {
-            let six = (joined >> (18 - 6 * at)) & 63;
-            text.push(if at <= chunk.len() {
-                char::from(ALPHABET[six as usize])
-            } else {
-                '='
-            });
-        }
-    }
-    text
 }

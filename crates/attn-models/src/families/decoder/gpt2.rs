@@ -19,11 +19,21 @@ use crate::{
     families::{Config, Network},
 };
 
+/// Names that all families have in common, and this family's own.
+const NAMES: &[(&str, &str)] = &[
+    ("hidden_size", "n_embd"),
+    ("max_position_embeddings", "n_positions"),
+    ("num_attention_heads", "n_head"),
+    ("num_hidden_layers", "n_layer"),
+];
+
 pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
+    let config = &config.with_names(NAMES)?;
     config.refuse_flag("add_cross_attention")?;
+    let root = weights.below("transformer");
     let hidden = config.size_or("n_embd", 768)?;
     let heads = config.size_or("n_head", 12)?;
-    let layers = config.layers_or("n_layer", 12)?;
+    let layers = config.layers_in("n_layer", 12, &root.at("h"))?;
     let inner = config.optional_size("n_inner")?.unwrap_or(4 * hidden);
     let vocab_size = config.size_or("vocab_size", 50257)?;
     let max_tokens = config.size_or("n_positions", 1024)?;
@@ -41,7 +51,6 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         }
     };
 
-    let root = weights.below("transformer");
     let words = Embedding::load(&root.at("wte"), vocab_size, hidden)?;
     let output = WordMap {
         name: "lm_head",

@@ -22,9 +22,10 @@ use crate::{
 
 pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
     config.refuse_flag("is_decoder")?;
+    let root = weights.below("gpt_neox");
     let hidden = config.size_or("hidden_size", 6144)?;
     let heads = config.size_or("num_attention_heads", 64)?;
-    let layers = config.layers_or("num_hidden_layers", 44)?;
+    let layers = config.layers_in("num_hidden_layers", 44, &root.at("layers"))?;
     let inner = config.size_or("intermediate_size", 24576)?;
     let vocab_size = config.size_or("vocab_size", 50432)?;
     let max_tokens = config.size_or("max_position_embeddings", 2048)?;
@@ -39,7 +40,6 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let rotary = Rotary::read(config, options, head_dim, max_tokens, weights.device())?;
     let scale = 1.0 / (head_dim as f64).sqrt();
 
-    let root = weights.below("gpt_neox");
     let words = Embedding::load(&root.at("embed_in"), vocab_size, hidden)?;
     let output = WordMap {
         name: "embed_out",

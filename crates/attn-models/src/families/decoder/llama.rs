@@ -106,6 +106,7 @@ pub(super) fn build_variant(
     variant: &Variant,
 ) -> Result<Box<dyn Network>> {
     let config = &config.with_defaults(variant.defaults);
+    let root = weights.below("model");
     let hidden = config.size_or("hidden_size", 4096)?;
     let heads = config.size_or("num_attention_heads", 32)?;
     let kv_heads = config.size_or("num_key_value_heads", heads)?;
@@ -114,7 +115,7 @@ pub(super) fn build_variant(
         Some(head_dim) => head_dim,
         None => config.divide("hidden_size", hidden, "num_attention_heads", heads)?,
     };
-    let layers = config.layers_or("num_hidden_layers", 32)?;
+    let layers = config.layers_in("num_hidden_layers", 32, &root.at("layers"))?;
     let inner = config.size_or("intermediate_size", 11008)?;
     let vocab_size = config.size_or("vocab_size", 32000)?;
     let max_tokens = config.size_or("max_position_embeddings", 2048)?;
@@ -132,7 +133,6 @@ pub(super) fn build_variant(
     let masks = variant.windows.masks(config, layers)?;
     let scale = 1.0 / (head_dim as f64).sqrt();
 
-    let root = weights.below("model");
     let words = Embedding::load(&root.at("embed_tokens"), vocab_size, hidden)?;
     let output = WordMap {
         name: "lm_head",

@@ -182,16 +182,19 @@ impl CausalHead {
                     .iter()
                     .any(|end| class.ends_with(end)) =>
             {
-                let map = if config.flag_or("tie_word_embeddings", output.tied)? {
-                    Linear::tied(words.table(), None)?
-                } else {
-                    Linear::load(&weights.at(output.name), hidden, vocab_size, false)?
-                };
-                (Self::Words(map), Vec::new())
+                let tied = config.flag_or("tie_word_embeddings", output.tied)?;
+                let map = weights.optional("head", || match tied {
+                    true => Linear::tied(words.table(), None),
+                    false => Linear::load(&weights.at(output.name), hidden, vocab_size, false),
+                })?;
+                (map.map_or(Self::None, Self::Words), Vec::new())
             }
             class if class.ends_with("ForSequenceClassification") => {
                 let labels = config.labels()?;
-                let classifier = Linear::load(&weights.at("score"), hidden, labels.len(), false)?;
+                let load = || Linear::load(&weights.at("score"), hidden, labels.len(), false);
+                let Some(classifier) = weights.optional("classifier", load)? else {
+                    return Ok((Self::None, Vec::new()));
+                };
                 // Early Llama configurations say -1 for none.
                 let none = config.get("pad_token_id").is_none_or(|id| id.as_i64() == Some(-1));
                 let padding = if none {

@@ -29,12 +29,15 @@ const LAYER: Names = Names {
 
 pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
     refuse_variants(config)?;
-    let mut sizes = Sizes::read(&config.with_defaults(&[
+    let root = weights.below("albert");
+    let defaults = config.with_defaults(&[
         ("vocab_size", 30000),
         ("hidden_size", 4096),
         ("num_attention_heads", 64),
         ("intermediate_size", 16384),
-    ]))?;
+    ]);
+    // The weights do not tell the number of layers: they share a few.
+    let mut sizes = Sizes::read(&defaults, None)?;
     sizes.activation = Activation::read(config, "hidden_act", Activation::GeluTanh)?;
     let Sizes { hidden, epsilon, .. } = sizes;
     if config.size_or("inner_group_num", 1)? != 1 {
@@ -46,16 +49,17 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         return Err(config.wrong("num_hidden_groups", expected));
     }
     let width = config.size_or("embedding_size", 128)?;
-    let root = weights.below("albert");
     let widen = root.at("encoder.embedding_hidden_mapping_in");
     let embeddings = Embeddings {
         widen: Some(Linear::load(&widen, width, hidden, true)?),
         ..Embeddings::load(&root.at("embeddings"), &sizes, width)?
     };
-    let (has_pooler, head, labels) = match config.architecture() {
-        Some("AlbertForMaskedLM" | "AlbertForPreTraining") => {
+    let load_pooler = || Linear::load(&root.at("pooler"), hidden, hidden, true);
+    let mut pooler = None;
+    let (head, labels) = match config.architecture() {
+        Some("AlbertForMaskedLM" | "AlbertForPreTraining") => Head::words(weights, || {
             let head = weights.at("predictions");
-            let words = Head::Words {
+            Ok(Head::Words {
                 transform: Linear::load(&head.at("dense"), hidden, width, true)?,
                 activation: sizes.activation,
                 norm: Norm::layer(&head.at("LayerNorm"), width, epsilon)?,
@@ -65,15 +69,23 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                     (&head.at("decoder"), &|| head.get("bias", [sizes.vocab_size])),
                     width,
                 )?,
-            };
-            (false, words, Vec::new())
-        }
+            })
+        })?,
         Some("AlbertForSequenceClassification") => {
-            let labels = config.labels()?;
-            let classifier = Linear::load(&weights.at("classifier"), hidden, labels.len(), true)?;
-            (true, Head::Pooled(classifier), labels)
+            pooler = weights.optional("pooler", load_pooler)?;
+            let classifier = |labels| Linear::load(&weights.at("classifier"), hidden, labels, true).map(Head::Pooled);
+            match pooler {
+                Some(_) => Head::classifier(config, weights, classifier)?,
+                // The classifier reads what the pooler makes.
+                None => (Head::None, Vec::new()),
+            }
         }
-        _ => (root.has("pooler.weight"), Head::None, Vec::new()),
+        _ => {
+            if root.has("pooler.weight") {
+                pooler = weights.optional("pooler", load_pooler)?;
+            }
+            (Head::None, Vec::new())
+        }
     };
     let group = |group: usize| {
         let place = format!("encoder.albert_layer_groups.{group}.albert_layers.0");
@@ -90,11 +102,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         device: weights.device().clone(),
         embeddings,
         layers,
-        pooler: if has_pooler {
-            Some(Linear::load(&root.at("pooler"), hidden, hidden, true)?)
-        } else {
-            None
-        },
+        pooler,
         head,
         labels,
     }))

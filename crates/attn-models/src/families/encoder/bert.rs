@@ -19,14 +19,16 @@ use crate::{
 
 pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
     refuse_variants(config)?;
-    let sizes = Sizes::read(config)?;
-    let Sizes { hidden, epsilon, .. } = sizes;
     let root = weights.below("bert");
+    let sizes = Sizes::read(config, Some(&root.at("encoder.layer")))?;
+    let Sizes { hidden, epsilon, .. } = sizes;
     let embeddings = Embeddings::load(&root.at("embeddings"), &sizes, hidden)?;
-    let (has_pooler, head, labels) = match config.architecture() {
-        Some("BertForMaskedLM" | "BertForPreTraining" | "BertLMHeadModel") => {
+    let load_pooler = || Linear::load(&root.at("pooler.dense"), hidden, hidden, true);
+    let mut pooler = None;
+    let (head, labels) = match config.architecture() {
+        Some("BertForMaskedLM" | "BertForPreTraining" | "BertLMHeadModel") => Head::words(weights, || {
             let head = weights.at("cls.predictions");
-            let words = Head::Words {
+            Ok(Head::Words {
                 transform: Linear::load(&head.at("transform.dense"), hidden, hidden, true)?,
                 activation: sizes.activation,
                 norm: Norm::layer(&head.at("transform.LayerNorm"), hidden, epsilon)?,
@@ -36,16 +38,24 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                     (&head.at("decoder"), &|| head.get("bias", [sizes.vocab_size])),
                     hidden,
                 )?,
-            };
-            (false, words, Vec::new())
-        }
+            })
+        })?,
         Some("BertForSequenceClassification") => {
-            let labels = config.labels()?;
-            let classifier = Linear::load(&weights.at("classifier"), hidden, labels.len(), true)?;
-            (true, Head::Pooled(classifier), labels)
+            pooler = weights.optional("pooler", load_pooler)?;
+            let classifier = |labels| Linear::load(&weights.at("classifier"), hidden, labels, true).map(Head::Pooled);
+            match pooler {
+                Some(_) => Head::classifier(config, weights, classifier)?,
+                // The classifier reads what the pooler makes.
+                None => (Head::None, Vec::new()),
+            }
         }
         // Some bare checkpoints leave the pooler out.
-        _ => (root.has("pooler.dense.weight"), Head::None, Vec::new()),
+        _ => {
+            if root.has("pooler.dense.weight") {
+                pooler = weights.optional("pooler", load_pooler)?;
+            }
+            (Head::None, Vec::new())
+        }
     };
     let layer = |layer: usize| {
         let weights = root.at(format_args!("encoder.layer.{layer}"));
@@ -57,11 +67,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         device: weights.device().clone(),
         embeddings,
         layers,
-        pooler: if has_pooler {
-            Some(Linear::load(&root.at("pooler.dense"), hidden, hidden, true)?)
-        } else {
-            None
-        },
+        pooler,
         head,
         labels,
     }))

@@ -28,14 +28,23 @@ const LAYER: Names = Names {
     mlp_norm: "output_layer_norm",
 };
 
+/// Names that all families have in common, and this family's own.
+const NAMES: &[(&str, &str)] = &[
+    ("hidden_size", "dim"),
+    ("num_attention_heads", "n_heads"),
+    ("num_hidden_layers", "n_layers"),
+];
+
 pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
+    let config = &config.with_names(NAMES)?;
+    let root = weights.below("distilbert");
     let hidden = config.size_or("dim", 768)?;
     let heads = config.size_or("n_heads", 12)?;
     let sizes = Sizes {
         hidden,
         heads,
         head_dim: config.divide("dim", hidden, "n_heads", heads)?,
-        layers: config.layers_or("n_layers", 6)?,
+        layers: config.layers_in("n_layers", 6, &root.at("transformer.layer"))?,
         inner: config.size_or("hidden_dim", 3072)?,
         vocab_size: config.size_or("vocab_size", 30522)?,
         positions: config.size_or("max_position_embeddings", 512)?,
@@ -43,12 +52,11 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         epsilon: 1e-12,
         activation: Activation::read(config, "activation", Activation::Gelu)?,
     };
-    let root = weights.below("distilbert");
     let embeddings = Embeddings::load(&root.at("embeddings"), &sizes, hidden)?;
     let (head, labels) = match config.architecture() {
-        Some("DistilBertForMaskedLM") => {
+        Some("DistilBertForMaskedLM") => Head::words(weights, || {
             let output = weights.at("vocab_projector");
-            let words = Head::Words {
+            Ok(Head::Words {
                 transform: Linear::load(&weights.at("vocab_transform"), hidden, hidden, true)?,
                 activation: sizes.activation,
                 norm: Norm::layer(&weights.at("vocab_layer_norm"), hidden, sizes.epsilon)?,
@@ -58,18 +66,15 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                     (&output, &|| output.get("bias", [sizes.vocab_size])),
                     hidden,
                 )?,
-            };
-            (words, Vec::new())
-        }
-        Some("DistilBertForSequenceClassification") => {
-            let labels = config.labels()?;
-            let first = Head::First {
+            })
+        })?,
+        Some("DistilBertForSequenceClassification") => Head::classifier(config, weights, |labels| {
+            Ok(Head::First {
                 transform: Linear::load(&weights.at("pre_classifier"), hidden, hidden, true)?,
                 activation: Activation::Relu,
-                classifier: Linear::load(&weights.at("classifier"), hidden, labels.len(), true)?,
-            };
-            (first, labels)
-        }
+                classifier: Linear::load(&weights.at("classifier"), hidden, labels, true)?,
+            })
+        })?,
         _ => (Head::None, Vec::new()),
     };
     let layer = |layer: usize| {

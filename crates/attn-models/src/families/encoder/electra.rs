@@ -18,14 +18,15 @@ use crate::{
 
 pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
     refuse_variants(config)?;
-    let sizes = Sizes::read(&config.with_defaults(&[
+    let root = weights.below("electra");
+    let defaults = config.with_defaults(&[
         ("hidden_size", 256),
         ("num_attention_heads", 4),
         ("intermediate_size", 1024),
-    ]))?;
+    ]);
+    let sizes = Sizes::read(&defaults, Some(&root.at("encoder.layer")))?;
     let Sizes { hidden, epsilon, .. } = sizes;
     let width = config.size_or("embedding_size", 128)?;
-    let root = weights.below("electra");
     let embeddings = Embeddings {
         widen: if width == hidden {
             None
@@ -35,19 +36,18 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         ..Embeddings::load(&root.at("embeddings"), &sizes, width)?
     };
     let (head, labels) = match config.architecture() {
-        Some("ElectraForPreTraining") => {
+        Some("ElectraForPreTraining") => Head::words(weights, || {
             let head = weights.at("discriminator_predictions");
-            let replaced = Head::Replaced {
+            Ok(Head::Replaced {
                 transform: Linear::load(&head.at("dense"), hidden, hidden, true)?,
                 activation: sizes.activation,
                 score: Linear::load(&head.at("dense_prediction"), hidden, 1, true)?,
-            };
-            (replaced, Vec::new())
-        }
-        Some("ElectraForMaskedLM") => {
+            })
+        })?,
+        Some("ElectraForMaskedLM") => Head::words(weights, || {
             let head = weights.at("generator_predictions");
             let output = weights.at("generator_lm_head");
-            let words = Head::Words {
+            Ok(Head::Words {
                 transform: Linear::load(&head.at("dense"), hidden, width, true)?,
                 activation: Activation::Gelu,
                 norm: Norm::layer(&head.at("LayerNorm"), width, epsilon)?,
@@ -57,19 +57,16 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                     (&output, &|| output.get("bias", [sizes.vocab_size])),
                     width,
                 )?,
-            };
-            (words, Vec::new())
-        }
-        Some("ElectraForSequenceClassification") => {
-            let labels = config.labels()?;
+            })
+        })?,
+        Some("ElectraForSequenceClassification") => Head::classifier(config, weights, |labels| {
             let head = weights.at("classifier");
-            let first = Head::First {
+            Ok(Head::First {
                 transform: Linear::load(&head.at("dense"), hidden, hidden, true)?,
                 activation: Activation::Gelu,
-                classifier: Linear::load(&head.at("out_proj"), hidden, labels.len(), true)?,
-            };
-            (first, labels)
-        }
+                classifier: Linear::load(&head.at("out_proj"), hidden, labels, true)?,
+            })
+        })?,
         _ => (Head::None, Vec::new()),
     };
     let layer = |layer: usize| {

@@ -40,15 +40,19 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// Reads the options as BERT spells them; those not given are BERT-base's.
-    fn read(config: &Config) -> Result<Self> {
+    /// Reads the options as BERT spells them; those not given are BERT-base's. `layers` are the weights below which
+    /// each layer has its number, if it has.
+    fn read(config: &Config, layers: Option<&Weights>) -> Result<Self> {
         let hidden = config.size_or("hidden_size", 768)?;
         let heads = config.size_or("num_attention_heads", 12)?;
         Ok(Self {
             hidden,
             heads,
             head_dim: config.divide("hidden_size", hidden, "num_attention_heads", heads)?,
-            layers: config.layers_or("num_hidden_layers", 12)?,
+            layers: match layers {
+                Some(weights) => config.layers_in("num_hidden_layers", 12, weights)?,
+                None => config.layers_or("num_hidden_layers", 12)?,
+            },
             inner: config.size_or("intermediate_size", 3072)?,
             vocab_size: config.size_or("vocab_size", 30522)?,
             positions: config.size_or("max_position_embeddings", 512)?,
@@ -263,6 +267,25 @@ enum Head {
         activation: Activation,
         classifier: Linear,
     },
+}
+
+impl Head {
+    /// A head that predicts something at each token, if the files have it.
+    fn words(weights: &Weights, load: impl FnOnce() -> Result<Self>) -> Result<(Self, Vec<String>)> {
+        let head = weights.optional("head", load)?;
+        Ok((head.unwrap_or(Self::None), Vec::new()))
+    }
+
+    /// A head that tells classes apart, given their number, and their names; neither if the files lack it.
+    fn classifier(
+        config: &Config,
+        weights: &Weights,
+        load: impl FnOnce(usize) -> Result<Self>,
+    ) -> Result<(Self, Vec<String>)> {
+        let labels = config.labels()?;
+        let head = weights.optional("classifier", || load(labels.len()))?;
+        Ok(head.map_or((Self::None, Vec::new()), |head| (head, labels)))
+    }
 }
 
 /// A decoder from vectors of a width to words: the table of word embeddings with a bias of its own, or a map of its

@@ -21,7 +21,9 @@ use crate::{
 
 pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
     refuse_variants(config)?;
-    let sizes = Sizes::read(&config.with_defaults(&[("vocab_size", 50265)]))?;
+    let root = weights.below("roberta");
+    let defaults = config.with_defaults(&[("vocab_size", 50265)]);
+    let sizes = Sizes::read(&defaults, Some(&root.at("encoder.layer")))?;
     let Sizes { hidden, epsilon, .. } = sizes;
     let padding = config.id_or("pad_token_id", 1)?;
     // Positions 0 to the padding's id are not those of any token.
@@ -29,15 +31,15 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     if longest == 0 {
         return Err(config.wrong("max_position_embeddings", "more positions than `pad_token_id` + 1"));
     }
-    let root = weights.below("roberta");
     let embeddings = Embeddings {
         padding: Some(padding),
         ..Embeddings::load(&root.at("embeddings"), &sizes, hidden)?
     };
-    let (has_pooler, head, labels) = match config.architecture().unwrap_or_default() {
-        class if class.ends_with("ForMaskedLM") => {
+    let mut pooler = None;
+    let (head, labels) = match config.architecture().unwrap_or_default() {
+        class if class.ends_with("ForMaskedLM") => Head::words(weights, || {
             let head = weights.at("lm_head");
-            let words = Head::Words {
+            Ok(Head::Words {
                 transform: Linear::load(&head.at("dense"), hidden, hidden, true)?,
                 activation: Activation::Gelu,
                 norm: Norm::layer(&head.at("layer_norm"), hidden, epsilon)?,
@@ -47,20 +49,23 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                     (&head.at("decoder"), &|| head.get("bias", [sizes.vocab_size])),
                     hidden,
                 )?,
-            };
-            (false, words, Vec::new())
-        }
-        class if class.ends_with("ForSequenceClassification") => {
-            let labels = config.labels()?;
+            })
+        })?,
+        class if class.ends_with("ForSequenceClassification") => Head::classifier(config, weights, |labels| {
             let head = weights.at("classifier");
-            let first = Head::First {
+            Ok(Head::First {
                 transform: Linear::load(&head.at("dense"), hidden, hidden, true)?,
                 activation: Activation::Tanh,
-                classifier: Linear::load(&head.at("out_proj"), hidden, labels.len(), true)?,
-            };
-            (false, first, labels)
+                classifier: Linear::load(&head.at("out_proj"), hidden, labels, true)?,
+            })
+        })?,
+        _ => {
+            if root.has("pooler.dense.weight") {
+                let load = || Linear::load(&root.at("pooler.dense"), hidden, hidden, true);
+                pooler = weights.optional("pooler", load)?;
+            }
+            (Head::None, Vec::new())
         }
-        _ => (root.has("pooler.dense.weight"), Head::None, Vec::new()),
     };
     let layer = |layer: usize| {
         let weights = root.at(format_args!("encoder.layer.{layer}"));
@@ -72,11 +77,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         device: weights.device().clone(),
         embeddings,
         layers,
-        pooler: if has_pooler {
-            Some(Linear::load(&root.at("pooler.dense"), hidden, hidden, true)?)
-        } else {
-            None
-        },
+        pooler,
         head,
         labels,
     }))

@@ -24,6 +24,13 @@ const EPSILON: f64 = 1e-5;
 /// Fixed positions beyond this many numbers (256 MiB) come from a corrupt configuration.
 const LARGEST_TABLE: usize = 1 << 26;
 
+/// Names that all families have in common, and those of this network.
+const NAMES: &[(&str, &str)] = &[
+    ("hidden_size", "d_model"),
+    ("num_attention_heads", "encoder_attention_heads"),
+    ("num_hidden_layers", "encoder_layers"),
+];
+
 /// What tells the families of this network apart.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Variant {
@@ -66,6 +73,7 @@ pub(super) fn build_variant(
     weights: &Weights,
     variant: &Variant,
 ) -> Result<Box<dyn Network>> {
+    let config = &config.with_names(NAMES)?;
     let sizes = Sizes::read(config, variant)?;
     let root = weights.below("model");
     // One table for both stacks, unless the checkpoint keeps one for each.
@@ -77,8 +85,8 @@ pub(super) fn build_variant(
             Embedding::load(&root.at("shared"), rows, sizes.hidden)
         }
     };
-    let encoder = StackSizes::read(config, "encoder", &sizes)?;
-    let decoder = StackSizes::read(config, "decoder", &sizes)?;
+    let encoder = StackSizes::read(config, "encoder", &sizes, &root)?;
+    let decoder = StackSizes::read(config, "decoder", &sizes, &root)?;
     let encoder_words = words("encoder", sizes.vocab_size)?;
     let decoder_words = words("decoder", sizes.target_size)?;
     let encoder = stack(
@@ -168,9 +176,9 @@ struct StackSizes {
 }
 
 impl StackSizes {
-    fn read(config: &Config, side: &str, sizes: &Sizes) -> Result<Self> {
+    fn read(config: &Config, side: &str, sizes: &Sizes, root: &Weights) -> Result<Self> {
         let heads_key = format!("{side}_attention_heads");
-        let layers = config.size_or(&format!("{side}_layers"), 12)?;
+        let layers = config.layers_in(&format!("{side}_layers"), 12, &root.at(format_args!("{side}.layers")))?;
         let heads = config.size_or(&heads_key, 16)?;
         let inner = config.size_or(&format!("{side}_ffn_dim"), 4096)?;
         let head_dim = config.divide("d_model", sizes.hidden, &heads_key, heads)?;
@@ -281,11 +289,11 @@ fn head(
     if !generates {
         return Ok(None);
     }
-    let map = if sizes.tied {
-        Linear::tied(words.table(), None)?
-    } else {
-        Linear::load(&weights.at("lm_head"), sizes.hidden, sizes.target_size, false)?
-    };
+    let map = weights.optional("head", || match sizes.tied {
+        true => Linear::tied(words.table(), None),
+        false => Linear::load(&weights.at("lm_head"), sizes.hidden, sizes.target_size, false),
+    })?;
+    let Some(map) = map else { return Ok(None) };
     let bias = if variant.logits_bias && weights.has("final_logits_bias") {
         Some(weights.get("final_logits_bias", [1, sizes.target_size])?.squeeze(0)?)
     } else {

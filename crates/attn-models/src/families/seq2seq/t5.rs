@@ -21,6 +21,14 @@ use crate::{
 /// Scores are not scaled: the initialization of the query weights takes its place.
 const SCALE: f64 = 1.0;
 
+/// Names that all families have in common, and those of this network.
+const NAMES: &[(&str, &str)] = &[
+    ("head_dim", "d_kv"),
+    ("hidden_size", "d_model"),
+    ("num_attention_heads", "num_heads"),
+    ("num_hidden_layers", "num_layers"),
+];
+
 /// Values of the options that a configuration leaves out.
 pub(super) struct Defaults {
     pub(super) family: &'static str,
@@ -89,10 +97,11 @@ pub(super) fn build_with(
     weights: &Weights,
     defaults: &Defaults,
 ) -> Result<Box<dyn Network>> {
+    let config = &config.with_names(NAMES)?;
     let options = Options::read(config, defaults)?;
     let vocab_size = config.size_or("vocab_size", defaults.vocab_size)?;
-    let encoder_layers = config.size_or("num_layers", defaults.layers)?;
-    let decoder_layers = config.size_or("num_decoder_layers", encoder_layers)?;
+    let encoder_layers = config.layers_in("num_layers", defaults.layers, &weights.at("encoder.block"))?;
+    let decoder_layers = config.layers_in("num_decoder_layers", encoder_layers, &weights.at("decoder.block"))?;
     let words = Embedding::load(&weights.at("shared"), vocab_size, options.hidden)?;
     let head = head(config, weights, &words, &options, defaults)?;
     let encoder = stack(weights, Side::Encoder, &words, encoder_layers, &options)?;
@@ -123,11 +132,11 @@ fn head(
     if !generates {
         return Ok(None);
     }
-    let map = if tied {
-        Linear::tied(words.table(), None)?
-    } else {
-        Linear::load(&weights.at("lm_head"), options.hidden, words.size().0, false)?
-    };
+    let map = weights.optional("head", || match tied {
+        true => Linear::tied(words.table(), None),
+        false => Linear::load(&weights.at("lm_head"), options.hidden, words.size().0, false),
+    })?;
+    let Some(map) = map else { return Ok(None) };
     let factor = if scaled {
         1.0 / (options.hidden as f64).sqrt()
     } else {

@@ -33,7 +33,8 @@ pub(crate) fn build_both(config: &Config, name: &str, weights: &Weights) -> Resu
 
 /// `config` is the whole checkpoint's, `vision` its vision part's.
 fn encoder(config: &Config, vision: &Config, name: &str, weights: &Weights, family: &str) -> Result<Box<dyn Network>> {
-    let mut sizes = Sizes::read(vision, 224, 32, 1)?;
+    let root = weights.below("vision_model");
+    let mut sizes = Sizes::read(vision, (224, 32), 1, &root.at("encoder.layers"))?;
     sizes.epsilon = vision.positive_or("layer_norm_eps", 1e-5)?;
     sizes.activation = Activation::read(vision, "hidden_act", Activation::QuickGelu)?;
     let Sizes {
@@ -43,13 +44,11 @@ fn encoder(config: &Config, vision: &Config, name: &str, weights: &Weights, fami
         ..
     } = sizes;
     let inner = vision.size_or("intermediate_size", 3072)?;
-    let root = weights.below("vision_model");
     let embeddings = root.at("embeddings");
     let (head, labels) = match config.architecture() {
         Some("CLIPForImageClassification") => {
-            let labels = config.labels()?;
-            let classifier = Linear::load(&weights.at("classifier"), hidden, labels.len(), true)?;
-            (Head::Patches(classifier), labels)
+            let load = |labels| Linear::load(&weights.at("classifier"), hidden, labels, true);
+            Head::classifier(config, weights, |labels| load(labels).map(Head::Patches))?
         }
         _ => (Head::None, Vec::new()),
     };

@@ -16,23 +16,22 @@ use crate::{
 };
 
 pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
-    let sizes = Sizes::read(config, 224, 16, 2)?;
+    let root = weights.below("deit");
+    let sizes = Sizes::read(config, (224, 16), 2, &root.at("encoder.layer"))?;
     let hidden = sizes.hidden;
-    let classifier = |name: &str, labels: &[String]| Linear::load(&weights.at(name), hidden, labels.len(), true);
+    let classifier = |name: &str, labels: usize| Linear::load(&weights.at(name), hidden, labels, true);
     let head = match config.architecture() {
         Some("DeiTForImageClassification") => {
-            let labels = config.labels()?;
-            Some((Head::Class(classifier("classifier", &labels)?), labels))
+            let class = |labels| classifier("classifier", labels).map(Head::Class);
+            Some(Head::classifier(config, weights, class)?)
         }
-        Some("DeiTForImageClassificationWithTeacher") => {
-            let labels = config.labels()?;
-            let class = classifier("cls_classifier", &labels)?;
-            let distillation = classifier("distillation_classifier", &labels)?;
-            Some((Head::ClassAndDistillation(class, distillation), labels))
-        }
+        Some("DeiTForImageClassificationWithTeacher") => Some(Head::classifier(config, weights, |labels| {
+            let class = classifier("cls_classifier", labels)?;
+            let distillation = classifier("distillation_classifier", labels)?;
+            Ok(Head::ClassAndDistillation(class, distillation))
+        })?),
         _ => None,
     };
-    let root = weights.below("deit");
     let embeddings = root.at("embeddings");
     let special = ["cls_token", "distillation_token"];
     let special = special.map(|token| embeddings.get(token, [1, 1, hidden]));

@@ -29,7 +29,8 @@ pub(crate) fn build_with_registers(config: &Config, name: &str, weights: &Weight
 }
 
 fn encoder(config: &Config, name: &str, weights: &Weights, family: &str, registers: usize) -> Result<Box<dyn Network>> {
-    let mut sizes = Sizes::read(config, 224, 14, 1 + registers)?;
+    let root = weights.below(family);
+    let mut sizes = Sizes::read(config, (224, 14), 1 + registers, &root.at("encoder.layer"))?;
     sizes.epsilon = config.positive_or("layer_norm_eps", 1e-6)?;
     let Sizes { hidden, epsilon, .. } = sizes;
     let ratio = config.positive_or("mlp_ratio", 4.0)?;
@@ -40,13 +41,11 @@ fn encoder(config: &Config, name: &str, weights: &Weights, family: &str, registe
             format!("a ratio that gives `hidden_size` = {hidden} a sane MLP"),
         ));
     }
-    let root = weights.below(family);
     let embeddings = root.at("embeddings");
     let (head, labels) = match config.architecture() {
         Some(class) if class.ends_with("ForImageClassification") => {
-            let labels = config.labels()?;
-            let classifier = Linear::load(&weights.at("classifier"), 2 * hidden, labels.len(), true)?;
-            (Head::ClassAndPatches(classifier), labels)
+            let load = |labels| Linear::load(&weights.at("classifier"), 2 * hidden, labels, true);
+            Head::classifier(config, weights, |labels| load(labels).map(Head::ClassAndPatches))?
         }
         _ => (Head::None, Vec::new()),
     };

@@ -38,8 +38,13 @@ struct Sizes {
 
 impl Sizes {
     /// Reads the options ViT and its relatives share; `image_size` and `patch_size` are the family's defaults,
-    /// `special` the number of tokens before the patches.
-    fn read(config: &Config, image_size: usize, patch_size: usize, special: usize) -> Result<Self> {
+    /// `special` the number of tokens before the patches, `layers` the weights below which each layer has its number.
+    fn read(
+        config: &Config,
+        (image_size, patch_size): (usize, usize),
+        special: usize,
+        layers: &Weights,
+    ) -> Result<Self> {
         let hidden = config.size_or("hidden_size", 768)?;
         let heads = config.size_or("num_attention_heads", 12)?;
         let (height, width) = config.height_width("image_size", image_size)?;
@@ -53,7 +58,7 @@ impl Sizes {
             hidden,
             heads,
             head_dim: config.divide("hidden_size", hidden, "num_attention_heads", heads)?,
-            layers: config.layers_or("num_hidden_layers", 12)?,
+            layers: config.layers_in("num_hidden_layers", 12, layers)?,
             epsilon: config.positive_or("layer_norm_eps", 1e-12)?,
             activation: Activation::read(config, "hidden_act", Activation::Gelu)?,
             vision: Vision {
@@ -180,6 +185,19 @@ enum Head {
     Patches(Linear),
     /// From the class token beside the mean of the patches.
     ClassAndPatches(Linear),
+}
+
+impl Head {
+    /// A head, given the number of classes, and their names; neither if the files lack it.
+    fn classifier(
+        config: &Config,
+        weights: &Weights,
+        load: impl FnOnce(usize) -> Result<Self>,
+    ) -> Result<(Self, Vec<String>)> {
+        let labels = config.labels()?;
+        let head = weights.optional("classifier", || load(labels.len()))?;
+        Ok(head.map_or((Self::None, Vec::new()), |head| (head, labels)))
+    }
 }
 
 struct VisionEncoder {

@@ -17,16 +17,15 @@ use crate::{
 };
 
 pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
-    let sizes = Sizes::read(config, 224, 16, 1)?;
+    let root = weights.below("vit");
+    let sizes = Sizes::read(config, (224, 16), 1, &root.at("encoder.layer"))?;
     let head = match config.architecture() {
         Some("ViTForImageClassification") => {
-            let labels = config.labels()?;
-            let class = Linear::load(&weights.at("classifier"), sizes.hidden, labels.len(), true)?;
-            Some((Head::Class(class), labels))
+            let class = |labels| Linear::load(&weights.at("classifier"), sizes.hidden, labels, true).map(Head::Class);
+            Some(Head::classifier(config, weights, class)?)
         }
         _ => None,
     };
-    let root = weights.below("vit");
     let class = root.at("embeddings").get("cls_token", [1, 1, sizes.hidden])?;
     network(config, name, "vit", &root, &sizes, vec![class], head)
 }
@@ -43,13 +42,15 @@ pub(super) fn network(
 ) -> Result<Box<dyn Network>> {
     let hidden = sizes.hidden;
     let embeddings = root.at("embeddings");
-    let pooler = if head.is_none() && root.has("pooler.dense.weight") {
+    let mut pooler = Pooler::None;
+    if head.is_none() && root.has("pooler.dense.weight") {
         let width = config.size_or("pooler_output_size", hidden)?;
         let activation = Activation::read(config, "pooler_act", Activation::Tanh)?;
-        Pooler::Mapped(Linear::load(&root.at("pooler.dense"), hidden, width, true)?, activation)
-    } else {
-        Pooler::None
-    };
+        let load = || Linear::load(&root.at("pooler.dense"), hidden, width, true);
+        if let Some(map) = root.optional("pooler", load)? {
+            pooler = Pooler::Mapped(map, activation);
+        }
+    }
     let (head, labels) = head.unwrap_or((Head::None, Vec::new()));
     let layer = |layer: usize| sizes.vit_layer(config, &root.at(format_args!("encoder.layer.{layer}")), layer);
     let layers = (0..sizes.layers).map(layer).collect::<Result<Vec<_>>>()?;

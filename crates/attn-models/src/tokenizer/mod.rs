@@ -1,7 +1,13 @@
 //! From text to the tokens of a model, and back.
 //!
 //! The splitting is that of the `tokenizers` library, which reads `tokenizer.json` exactly as the reference does;
-//! this file adds what a viewer needs: words, byte spans, readable text, and cutting to the model's longest input.
+//! this module adds what a viewer needs: words, byte spans, readable text, and cutting to the model's longest input.
+//!
+//! A file is checked before the library reads it, and a panic of the library is an [`Error::Tokenizer`]. The panic hook
+//! of the program still runs then, and the standard one prints; where panics abort, nothing is caught.
+
+mod description;
+mod words;
 
 use std::{
     path::{Path, PathBuf},
@@ -10,8 +16,10 @@ use std::{
 
 use attn_core::{Attention, ModelInfo, Token};
 
+use self::words::words;
 use crate::{
-    Error, Result,
+    Error, Result, json,
+    third_party::guard,
     vocabulary::{Description, Renumbering},
 };
 
@@ -25,6 +33,8 @@ pub struct Tokenizer {
     path: PathBuf,
     /// Tokens spell bytes with stand-in characters (`Ġ` for a space), as in GPT-2.
     byte_level: bool,
+    /// Its decoder takes letters off the end of tokens.
+    strips_ends: bool,
     renumbering: Option<Arc<Renumbering>>,
 }
 
@@ -50,28 +60,23 @@ impl Tokenizer {
     /// Loads the content of a `tokenizer.json`; `path` is what errors name.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] if it does not parse.
+    /// [`Error::Json`] if it is cut or no JSON, [`Error::WrongFile`] for a pointer or a web page in its place,
+    /// [`Error::Tokenizer`] if it describes no tokenizer.
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
-        let broken = |message: String| Error::Tokenizer {
-            path: path.to_owned(),
-            message,
-        };
-        let text = std::str::from_utf8(bytes).map_err(|error| broken(error.to_string()))?;
-        let mut inner: tokenizers::Tokenizer = text
-            .parse()
-            .map_err(|error: tokenizers::Error| broken(error.to_string()))?;
+        let broken = |message: String| Error::tokenizer(path, message);
+        let text = json::text(bytes, path)?;
+        let description: serde_json::Value = serde_json::from_str(&text).map_err(|error| Error::json(path, &error))?;
+        description::check(&description).map_err(broken)?;
+        let parsed = guard("tokenizers", || text.parse::<tokenizers::Tokenizer>()).map_err(broken)?;
+        let mut inner = parsed.map_err(|error| broken(error.to_string()))?;
         // Published files may ask for padding or truncation to some fixed length; both are decided here.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| broken(error.to_string()))?;
-        let description: serde_json::Value =
-            serde_json::from_slice(bytes).map_err(|error| Error::json(path, &error))?;
-        let byte_level = [&description["pre_tokenizer"], &description["decoder"]]
-            .into_iter()
-            .any(mentions_byte_level);
         Ok(Self {
             inner,
             path: path.to_owned(),
-            byte_level,
+            byte_level: description::is_byte_level(&description),
+            strips_ends: description::strips_ends(&description),
             renumbering: None,
         })
     }
@@ -170,14 +175,12 @@ impl Tokenizer {
     }
 
     fn tokens(&self, text: &str, second: Option<&str>, model: &ModelInfo) -> Result<Encoded> {
-        let broken = |error: tokenizers::Error| Error::Tokenizer {
-            path: self.path.clone(),
-            message: error.to_string(),
-        };
-        let encoding = match second {
-            None => self.inner.encode(text, true).map_err(broken)?,
-            Some(second) => self.inner.encode((text, second), true).map_err(broken)?,
-        };
+        let broken = |message: String| Error::tokenizer(&self.path, message);
+        let encoded = guard("tokenizers", || match second {
+            None => self.inner.encode(text, true),
+            Some(second) => self.inner.encode((text, second), true),
+        });
+        let encoding = encoded.map_err(broken)?.map_err(|error| broken(error.to_string()))?;
         let special: Vec<bool> = encoding
             .get_special_tokens_mask()
             .iter()
@@ -189,7 +192,7 @@ impl Tokenizer {
             .map(|at| {
                 let id = encoding.get_ids()[at];
                 Token {
-                    text: self.readable(id, &encoding.get_tokens()[at]),
+                    text: self.readable(id, encoding.get_tokens().get(at).map_or("", String::as_str)),
                     id: Some(model_id(id)),
                     position: at,
                     word: words[at],
@@ -249,16 +252,20 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] if the decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        let broken = |message: String| Error::tokenizer(&self.path, message);
         if let Some(renumbering) = &self.renumbering {
-            return renumbering.decode(ids).map_err(|id| Error::Tokenizer {
-                path: self.path.clone(),
-                message: format!("no token has id {id}"),
-            });
+            return renumbering
+                .decode(ids)
+                .map_err(|id| broken(format!("no token has id {id}")));
         }
-        self.inner.decode(ids, true).map_err(|error| Error::Tokenizer {
-            path: self.path.clone(),
-            message: error.to_string(),
-        })
+        if ids.is_empty() {
+            return Ok(String::new());
+        }
+        if self.strips_ends {
+            return Err(broken("decoder `Strip`: expected `stop` = 0, to decode".to_owned()));
+        }
+        let decoded = guard("tokenizers", || self.inner.decode(ids, true)).map_err(broken)?;
+        decoded.map_err(|error| broken(error.to_string()))
     }
 
     /// A token's spelling without the marks that stand for spaces and bytes.
@@ -293,50 +300,6 @@ impl Tokenizer {
                 .map_or(c, |(_, shown)| *shown)
         };
         text.chars().map(visible).collect()
-    }
-}
-
-/// The word of each token as the tokenizer splits them; by white space where it does not split at all. The words
-/// of a second text count on from those of the first.
-fn words(text: &str, second: Option<&str>, encoding: &tokenizers::Encoding, special: &[bool]) -> Vec<Option<usize>> {
-    let split = encoding.get_word_ids();
-    let parts = encoding.get_sequence_ids();
-    let mut words = vec![None; encoding.len()];
-    let mut first_word = 0;
-    for (part, text) in std::iter::once(text).chain(second).enumerate() {
-        let own: Vec<usize> = (0..encoding.len())
-            .filter(|&at| parts[at] == Some(part) && !special[at])
-            .collect();
-        let several = own.iter().any(|&at| split[at] != split[own[0]]);
-        for &at in &own {
-            let word = match split[at] {
-                Some(word) if several => Some(word as usize),
-                _ => white_space_word(text, encoding.get_offsets()[at]),
-            };
-            words[at] = word.map(|word| first_word + word);
-        }
-        first_word = words.iter().flatten().max().map_or(0, |last| last + 1);
-    }
-    words
-}
-
-/// The number of the word, between white space, in which a span's first letter stands.
-fn white_space_word(text: &str, (start, end): (usize, usize)) -> Option<usize> {
-    let piece = text.get(start..end)?;
-    let before = text.get(..start + piece.len() - piece.trim_start().len())?;
-    let begun = before.split_whitespace().count();
-    // A word that has begun and not ended is the letter's own.
-    let inside = before.chars().next_back().is_some_and(|last| !last.is_whitespace());
-    Some(if inside { begun - 1 } else { begun })
-}
-
-fn mentions_byte_level(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::Object(map) => {
-            map.get("type").is_some_and(|kind| kind == "ByteLevel") || map.values().any(mentions_byte_level)
-        }
-        serde_json::Value::Array(list) => list.iter().any(mentions_byte_level),
-        _ => false,
     }
 }
 

@@ -1,0 +1,163 @@
+//! Files of a checkpoint as they lie in a folder: what is no regular file is never opened, what is read whole has a
+//! bound, and what is not the file that its name says is named for what it is.
+
+use std::{
+    fs::{FileType, Metadata},
+    io::Read,
+    path::Path,
+};
+
+use crate::{Error, Result};
+
+/// The most bytes of a configuration, an index or another small file.
+pub(crate) const LARGEST_CONFIG: u64 = 64 << 20;
+/// The most bytes of a vocabulary or a `tokenizer.json`; the largest published ones have 35 MB.
+pub(crate) const LARGEST_VOCABULARY: u64 = 1 << 30;
+
+/// How a Git LFS pointer begins, <https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>.
+const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// The content of a file, or `None` where there is none.
+///
+/// # Errors
+/// [`Error::WrongFile`] for a folder, a pipe, a device, a link that leads nowhere and a file of more than `most` bytes;
+/// [`Error::Io`].
+pub(crate) fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+    let Some(metadata) = regular(path)? else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    if metadata.len() <= most {
+        // A file that grows meanwhile is not followed.
+        let file = std::fs::File::open(path).map_err(|error| Error::io(path, error))?;
+        file.take(most + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Error::io(path, error))?;
+    }
+    let length = metadata.len().max(bytes.len() as u64);
+    if length > most {
+        let expected = format!("a file of at most {most} bytes");
+        return Err(wrong(
+            path,
+            &expected,
+            format!("{length} bytes"),
+            "is it the right file?",
+        ));
+    }
+    Ok(Some(bytes))
+}
+
+/// What the system says about a regular file, or `None` where there is nothing. Opening a pipe would wait for its other
+/// end, and a device has none.
+pub(crate) fn regular(path: &Path) -> Result<Option<Metadata>> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(Some(metadata)),
+        Ok(metadata) => {
+            let found = kind(metadata.file_type());
+            Err(wrong(path, "a regular file", found.to_owned(), "give the file itself"))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match std::fs::read_link(path) {
+            Ok(target) => {
+                let found = format!("a link to {}, which is not there", target.display());
+                Err(wrong(
+                    path,
+                    "a file",
+                    found,
+                    "download the file again, or copy it without its link",
+                ))
+            }
+            Err(_) => Ok(None),
+        },
+        Err(error) => Err(Error::io(path, error)),
+    }
+}
+
+/// Refuses what is stored in the place of a file: a Git LFS pointer or the page of a server.
+pub(crate) fn is_itself(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(rest) = bytes.strip_prefix(LFS) {
+        let size = String::from_utf8_lossy(&rest[..rest.len().min(400)]);
+        let size = size
+            .lines()
+            .find_map(|line| line.strip_prefix("size ")?.trim().parse::<u64>().ok());
+        let found = match size {
+            Some(size) => format!("a Git LFS pointer to it ({size} bytes)"),
+            None => "a Git LFS pointer to it".to_owned(),
+        };
+        return Err(wrong(path, "the file itself", found, "fetch it with `git lfs pull`"));
+    }
+    let start = bytes.trim_ascii_start();
+    let start = start[..start.len().min(16)].to_ascii_lowercase();
+    let pages: [(&[u8], &str); 4] = [
+        (b"<!doctype html", "a web page"),
+        (b"<html", "a web page"),
+        (b"<?xml", "a page of XML"),
+        (b"entry not found", "the answer of a server that does not have it"),
+    ];
+    match pages.iter().find(|(begin, _)| start.starts_with(begin)) {
+        Some((_, found)) => Err(wrong(path, "the file itself", (*found).to_owned(), "download it again")),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn wrong(path: &Path, expected: &str, found: String, advice: &str) -> Error {
+    Error::WrongFile {
+        path: path.to_owned(),
+        expected: expected.to_owned(),
+        found,
+        advice: advice.to_owned(),
+    }
+}
+
+fn kind(file: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if file.is_fifo() {
+            return "a pipe";
+        }
+        if file.is_char_device() || file.is_block_device() {
+            return "a device";
+        }
+        if file.is_socket() {
+            return "a socket";
+        }
+    }
+    if file.is_dir() { "a folder" } else { "something else" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_and_pages_are_named() {
+        let refused = |bytes: &[u8]| is_itself("model.safetensors".as_ref(), bytes).unwrap_err().to_string();
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 440449768\n";
+        assert_eq!(
+            refused(pointer),
+            "model.safetensors: expected the file itself, found a Git LFS pointer to it (440449768 bytes): fetch it \
+             with `git lfs pull`"
+        );
+        assert!(refused(&pointer[..45]).contains("a Git LFS pointer to it:"));
+        assert!(refused(b"\n <!DOCTYPE HTML><html>").contains("a web page"));
+        assert!(refused(b"Entry not found").contains("download it again"));
+        for fine in [&b""[..], b"{\"a\": 1}", b"version 1", b"[PAD]\n<html>"] {
+            is_itself("config.json".as_ref(), fine).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_read_whole_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        assert!(read(&path, 4).unwrap().is_none());
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read(&path, 5).unwrap().unwrap(), b"12345");
+        let error = read(&path, 4).unwrap_err();
+        assert!(
+            matches!(&error, Error::WrongFile { found, .. } if found == "5 bytes"),
+            "{error}"
+        );
+        assert!(matches!(read(folder.path(), 4), Err(Error::WrongFile { found, .. }) if found == "a folder"));
+    }
+}
