@@ -413,6 +413,8 @@ pub struct FileInfo {
 pub(crate) struct Asked {
     pub(crate) found: BTreeSet<String>,
     pub(crate) missing: BTreeSet<String>,
+    /// The missing ones in the order in which they were asked for.
+    pub(crate) in_order: Vec<String>,
     /// Those of the missing ones that belong to a part the model runs without.
     pub(crate) optional: BTreeSet<String>,
 }

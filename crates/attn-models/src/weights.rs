@@ -211,14 +211,14 @@ impl Weights {
     /// # Errors
     /// What `load` returns, a missing tensor apart.
     pub fn optional<T>(&self, what: &str, load: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
-        let before = self.asked().missing;
+        let before = lock(&self.source.asked).in_order.len();
         let missing = match load() {
             Err(Error::MissingTensor { tensor, .. }) => tensor,
             Err(error) => return Err(error),
             // A probe is given what is missing as well.
             Ok(part) => {
                 let mut asked = lock(&self.source.asked);
-                let missing: Vec<String> = asked.missing.difference(&before).cloned().collect();
+                let missing = asked.in_order[before..].to_vec();
                 asked.optional.extend(missing.iter().cloned());
                 match missing.into_iter().next() {
                     Some(tensor) => tensor,
@@ -370,7 +370,9 @@ impl Weights {
                         expected: shape,
                     });
                 }
-                asked.missing.insert(name);
+                if asked.missing.insert(name.clone()) {
+                    asked.in_order.push(name);
+                }
             }
         }
         Ok(Tensor::zeros(1, DType::F32, &Device::Cpu)?.broadcast_as(shape)?)

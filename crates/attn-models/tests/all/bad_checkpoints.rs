@@ -311,12 +311,26 @@ fn shards_are_one_model() {
 fn broken_shards() {
     let folder = copy("gpt2");
     shard(folder.path());
-    let first = folder.path().join("model-00001-of-00002.safetensors");
+    let first = &folder.path().join("model-00001-of-00002.safetensors");
     let index = folder.path().join("model.safetensors.index.json");
     let text = fs::read_to_string(&index).unwrap();
     fs::write(&index, text.replace("transformer.ln_f.bias", "transformer.ln_g.bias")).unwrap();
+    let refused = || Checkpoint::open(folder.path()).unwrap_err().to_string();
+    let error = refused();
     assert!(
-        matches!(Checkpoint::open(folder.path()), Err(Error::MissingTensor { tensor, .. }) if tensor == "transformer.ln_g.bias")
+        error.contains("index.json: expected tensor `transformer.ln_g.bias` in model-0000"),
+        "{error}"
+    );
+    assert!(
+        error.contains("found no shard that has it") && error.contains("download both again"),
+        "{error}"
+    );
+    // A tensor in another shard than the index says.
+    fs::write(&index, swapped(&text)).unwrap();
+    let error = refused();
+    assert!(
+        error.contains("expected tensor") && error.contains("found it in model-0000"),
+        "{error}"
     );
     fs::write(&index, text.replace("model-00001", "../model-00001")).unwrap();
     assert!(matches!(Checkpoint::open(folder.path()), Err(Error::Config { key, .. }) if key == "weight_map"));
@@ -324,7 +338,24 @@ fn broken_shards() {
     assert!(matches!(Checkpoint::open(folder.path()), Err(Error::Config { key, .. }) if key == "weight_map"));
     fs::write(&index, text).unwrap();
     fs::remove_file(first).unwrap();
-    assert!(matches!(Checkpoint::open(folder.path()), Err(Error::Io { .. })));
+    let error = Checkpoint::open(folder.path()).unwrap_err();
+    assert!(
+        matches!(&error, Error::WrongFile { path, .. } if path == first),
+        "{error}"
+    );
+    let error = error.to_string();
+    assert!(
+        error.contains("expected the shard that model.safetensors.index.json names, found nothing"),
+        "{error}"
+    );
+}
+
+/// An index with its shards exchanged.
+fn swapped(index: &str) -> String {
+    index
+        .replace("00001-of", "(one)-of")
+        .replace("00002-of", "00001-of")
+        .replace("(one)-of", "00002-of")
 }
 
 #[test]

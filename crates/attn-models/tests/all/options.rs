@@ -61,11 +61,7 @@ fn refused_options_are_named() {
         ("bert", json!({"hidden_act": "mish"}), "hidden_act"),
         ("gpt2", json!({"add_cross_attention": true}), "add_cross_attention"),
         ("gpt2", json!({"activation_function": "laplace"}), "activation_function"),
-        (
-            "llama",
-            json!({"rope_parameters": {"rope_type": "longrope"}}),
-            "rope_type",
-        ),
+        ("llama", json!({"rope_parameters": {"rope_type": "mrope"}}), "rope_type"),
         (
             "llama",
             json!({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}),
@@ -145,7 +141,14 @@ fn contradictions_and_wrong_kinds_are_named() {
         ),
         ("vit", json!({"patch_size": 16}), "patch_size"),
         ("vit", json!({"image_size": [8, 8, 8]}), "image_size"),
-        ("vit", json!({"id2label": {"1": "one"}}), "id2label"),
+        ("vit", json!({"id2label": "one"}), "id2label"),
+        ("vit", json!({"id2label": {}}), "id2label"),
+        ("llama", json!({"rope_theta": f64::MAX.to_string()}), "rope_theta"),
+        (
+            "llama",
+            json!({"rope_scaling": {"type": "longrope", "short_factor": [1.0, 0.0], "long_factor": [1.0, 1.0]}}),
+            "short_factor",
+        ),
     ] {
         match build(&with(family, options)).unwrap_err() {
             Error::Config { key: named, .. } => assert_eq!(named, key),

@@ -164,3 +164,162 @@ fn yarn_stretches_slow_pairs_and_sharpens_attention() {
         );
     }
 }
+
+/// Llama with 4 pairs, a base of 100 and 128 positions.
+fn spelled(options: Value) -> Model {
+    let mut config = llama(8, json!({"max_position_embeddings": 128}));
+    for (key, value) in options.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    build(&config).unwrap()
+}
+
+/// `base^(-i / 4)`.
+fn plain(base: f64) -> Vec<f64> {
+    (0..4).map(|pair| base.powf(-f64::from(pair) / 4.0)).collect()
+}
+
+#[test]
+fn every_spelling_is_read_as_the_reference_reads_it() {
+    // What transformers 5.24 makes of each: `AutoConfig`, then `standardize_rope_params` as its models call it.
+    let halved: Vec<f64> = plain(30.0).into_iter().map(|frequency| frequency / 2.0).collect();
+    let quartered = |base: f64| -> Vec<f64> { plain(base).into_iter().map(|frequency| frequency / 4.0).collect() };
+    for (options, frequencies) in [
+        (json!({"rope_theta": 500}), plain(500.0)),
+        (
+            json!({"rope_theta": 500, "rope_scaling": null, "rope_parameters": null}),
+            plain(500.0),
+        ),
+        // The object holds everything.
+        (
+            json!({"rope_scaling": {"rope_theta": 500.0, "rope_type": "default"}}),
+            plain(500.0),
+        ),
+        (json!({"rope_parameters": {"rope_theta": 500.0}}), plain(500.0)),
+        // Inside before beside.
+        (
+            json!({"rope_theta": 20.0, "rope_parameters": {"rope_theta": 500.0}}),
+            plain(500.0),
+        ),
+        (
+            json!({"rope_theta": 20.0, "rope_scaling": {"rope_theta": 500.0}}),
+            plain(500.0),
+        ),
+        (
+            json!({"rope_theta": 20.0, "rope_scaling": {"rope_theta": null}}),
+            plain(20.0),
+        ),
+        // Of two objects the older name counts, and the other is not read at all.
+        (
+            json!({"rope_theta": 20.0, "rope_scaling": {"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0},
+                "rope_parameters": {"rope_type": "default", "rope_theta": 30.0}}),
+            quartered(500.0),
+        ),
+        (
+            json!({"rope_theta": 20.0, "rope_scaling": {"type": "linear", "factor": 4.0},
+                "rope_parameters": {"rope_type": "default", "rope_theta": 30.0}}),
+            quartered(20.0),
+        ),
+        // An empty one is none.
+        (
+            json!({"rope_scaling": {}, "rope_parameters": {"rope_theta": 30.0, "type": "linear", "factor": 2}}),
+            halved,
+        ),
+        // Of two kinds the newer name counts.
+        (
+            json!({"rope_theta": 100, "rope_scaling": {"type": "linear", "rope_type": "default", "factor": 2}}),
+            plain(100.0),
+        ),
+    ] {
+        assert_rotated(&spelled(options), 40, &frequencies, 1.0);
+    }
+}
+
+#[test]
+fn the_trained_length_is_filled_in() {
+    // By the formulas of `modeling_rope_utils.py` in float64.
+    let llama3 = |more: Value| {
+        let mut scaling =
+            json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0});
+        for (key, value) in more.as_object().unwrap() {
+            scaling[key] = value.clone();
+        }
+        scaling
+    };
+    let of_128 = [1.0, 0.316_227_766, 0.042_751_179, 0.003_952_847];
+    let of_64 = [1.0, 0.244_384_599, 0.013_042_256, 0.003_952_847];
+    let of_32 = [1.0, 0.095_839_986, 0.0125, 0.003_952_847];
+    let inside = json!({"original_max_position_embeddings": 64});
+    let model = spelled(json!({"rope_theta": 100, "rope_scaling": llama3(json!({}))}));
+    assert_rotated(&model, 60, &of_128, 1.0);
+    let model = spelled(json!({"rope_theta": 100, "rope_scaling": llama3(inside.clone())}));
+    assert_rotated(&model, 60, &of_64, 1.0);
+    let model =
+        spelled(json!({"rope_theta": 100, "rope_scaling": llama3(json!({"original_max_position_embeddings": null}))}));
+    assert_rotated(&model, 60, &of_128, 1.0);
+    // Beside the object before inside.
+    let beside = json!({"rope_theta": 100, "original_max_position_embeddings": 32, "rope_scaling": llama3(inside)});
+    assert_rotated(&spelled(beside), 60, &of_32, 1.0);
+
+    let yarn = |options: Value| {
+        let mut all = json!({"rope_theta": 100});
+        for (key, value) in options.as_object().unwrap() {
+            all[key] = value.clone();
+        }
+        spelled(all)
+    };
+    let scaling = json!({"type": "yarn", "factor": 2.0});
+    let model = yarn(json!({"rope_scaling": scaling}));
+    assert_rotated(
+        &model,
+        60,
+        &[1.0, 0.263_523_138, 0.066_666_667, 0.015_811_388],
+        1.069_314_718,
+    );
+    let model = yarn(json!({"rope_scaling": scaling, "original_max_position_embeddings": 32}));
+    assert_rotated(&model, 60, &[1.0, 0.237_170_825, 0.05, 0.015_811_388], 1.069_314_718);
+    // A factor that is null is the ratio of the lengths.
+    let implied = json!({"type": "yarn", "factor": null, "original_max_position_embeddings": 32});
+    let model = yarn(json!({"rope_parameters": implied}));
+    assert_rotated(&model, 60, &[1.0, 0.197_642_354, 0.025, 0.007_905_694], 1.138_629_436);
+}
+
+#[test]
+fn longrope_has_factors_for_short_and_for_long_sequences() {
+    let scaling = json!({"type": "longrope", "short_factor": [1, 2, 3, 4], "long_factor": [2, 4, 6, 8],
+        "original_max_position_embeddings": 32});
+    let by = |factors: [f64; 4]| -> Vec<f64> {
+        plain(100.0)
+            .iter()
+            .zip(factors)
+            .map(|(frequency, factor)| frequency / factor)
+            .collect()
+    };
+    let (short, long) = (by([1.0, 2.0, 3.0, 4.0]), by([2.0, 4.0, 6.0, 8.0]));
+    let model = spelled(json!({"rope_theta": 100, "rope_scaling": scaling}));
+    assert_eq!(model.info().max_tokens, Some(128));
+    // sqrt(1 + ln(128 / 32) / ln 32).
+    assert_rotated(&model, 32, &short, 1.183_215_957);
+    assert_rotated(&model, 33, &long, 1.183_215_957);
+    // The given factor before the ratio; the given magnitude before both.
+    let mut given = scaling.clone();
+    given["factor"] = 2.0.into();
+    let model = spelled(json!({"rope_theta": 100, "rope_scaling": given}));
+    assert_rotated(&model, 30, &short, 1.095_445_115);
+    given["attention_factor"] = 1.5.into();
+    let model = spelled(json!({"rope_theta": 100, "rope_scaling": given}));
+    assert_rotated(&model, 30, &short, 1.5);
+    for (key, value) in [
+        ("short_factor", json!([1, 2, 3])),
+        ("long_factor", json!([1, 2, 3, "x"])),
+        ("long_factor", json!([1, 2, 3, -1])),
+    ] {
+        let mut wrong = scaling.clone();
+        wrong[key] = value;
+        let error = build(&llama(8, json!({"rope_scaling": wrong}))).unwrap_err();
+        assert!(
+            matches!(&error, Error::Config { key: named, .. } if named == key),
+            "{error}"
+        );
+    }
+}
