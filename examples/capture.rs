@@ -76,7 +76,9 @@ fn main() -> ExitCode {
 fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
     let checkpoint = Checkpoint::open(&options.model)?;
     if let (Some(inputs), Some(raw)) = (&options.inputs, &options.raw) {
-        let tensors = run_raw(&Model::load(&checkpoint)?, &read_inputs(inputs)?)?;
+        let model = Model::load(&checkpoint)?;
+        say_notes(&model);
+        let tensors = run_raw(&model, &read_inputs(inputs)?)?;
         write_tensors(raw, &tensors)?;
         println!("{}: {} tensors", raw.display(), tensors.len());
         return Ok(());
@@ -93,6 +95,7 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
         hidden: options.hidden,
         logits: options.logits,
     });
+    say_notes(capturer.model());
     let run = match (&options.text, &options.images) {
         (Some(text), _) => {
             let params = TextParams {
@@ -121,4 +124,12 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
         println!("stopped early: the capture holds what was finished and can be used as it is");
     }
     Ok(())
+}
+
+/// What the model runs without.
+fn say_notes(model: &Model) {
+    let terminal = Terminal::new();
+    for note in model.notes() {
+        terminal.say(format!("note: the model {note}"));
+    }
 }

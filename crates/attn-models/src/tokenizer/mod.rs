@@ -18,7 +18,9 @@ use attn_core::{Attention, ModelInfo, Token};
 
 use self::words::words;
 use crate::{
-    Error, Result, json,
+    Error, Result,
+    error::{SHORT, excerpt},
+    json,
     third_party::guard,
     vocabulary::{Description, Renumbering},
 };
@@ -215,7 +217,7 @@ impl Tokenizer {
                 .find(|(_, id)| *id as usize >= vocab_size)
         {
             return Err(Error::OutsideVocabulary {
-                token: token.text.clone(),
+                token: excerpt(&token.text, SHORT),
                 id,
                 vocab_size,
             });

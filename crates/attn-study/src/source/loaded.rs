@@ -4,7 +4,7 @@ use std::path::Path;
 
 use attn_core::{
     Capture, Progress, Sequence, TokenColumn,
-    text::{Dataset, Line},
+    text::{Dataset, Line, Note},
 };
 use attn_models::{
     Capturer,
@@ -112,11 +112,16 @@ impl Loaded {
         };
         let outcome = run(input.run(input.len(), &capturer), folder, progress)?;
         let columns = input.columns(&outcome.capture)?;
+        let mut notes = match input {
+            Input::Dataset(known) => known.notes,
+            _ => Vec::new(),
+        };
+        notes.extend(capturer.model().notes().iter().map(|note| Note {
+            line: None,
+            message: format!("the model {note}"),
+        }));
         Ok(Opened {
-            notes: match input {
-                Input::Dataset(known) => known.notes,
-                _ => Vec::new(),
-            },
+            notes,
             capturer: Some(capturer),
             complete: outcome.complete,
             ..Opened::done(outcome.capture, columns)
