@@ -14,7 +14,7 @@ use crate::{
 /// # Errors
 /// What is wrong, in words.
 pub(super) fn check(description: &Value) -> Result<(), String> {
-    for table in parts(&description["normalizer"], "Precompiled") {
+    for table in parts(&description["normalizer"], "Precompiled", "precompiled_charsmap") {
         let bytes = table["precompiled_charsmap"]
             .as_str()
             .and_then(|text| STANDARD.decode(text).ok());
@@ -22,12 +22,12 @@ pub(super) fn check(description: &Value) -> Result<(), String> {
             return Err("normalizer `Precompiled`: expected a table of SentencePiece in base 64".to_owned());
         }
     }
-    for pieces in parts(&description["pre_tokenizer"], "FixedLength") {
+    for pieces in parts(&description["pre_tokenizer"], "FixedLength", "length") {
         if pieces["length"] == 0 {
             return Err("pre_tokenizer `FixedLength`: expected a length above 0, found 0".to_owned());
         }
     }
-    for template in parts(&description["post_processor"], "TemplateProcessing") {
+    for template in parts(&description["post_processor"], "TemplateProcessing", "single") {
         self::template(template)?;
     }
     merges(&description["model"])
@@ -35,7 +35,7 @@ pub(super) fn check(description: &Value) -> Result<(), String> {
 
 /// Whether a decoder takes letters off the end of tokens: the library panics where a token has too few.
 pub(super) fn strips_ends(description: &Value) -> bool {
-    let strips = parts(&description["decoder"], "Strip");
+    let strips = parts(&description["decoder"], "Strip", "stop");
     strips
         .iter()
         .any(|strip| strip["stop"].as_u64().is_some_and(|letters| letters > 0))
@@ -45,17 +45,18 @@ pub(super) fn strips_ends(description: &Value) -> bool {
 pub(super) fn is_byte_level(description: &Value) -> bool {
     [&description["pre_tokenizer"], &description["decoder"]]
         .into_iter()
-        .any(|part| !parts(part, "ByteLevel").is_empty())
+        .any(|part| !parts(part, "ByteLevel", "").is_empty())
 }
 
-/// The objects of a type in a tree of them. (The depth of a JSON is bounded by its parser.)
-fn parts<'a>(value: &'a Value, kind: &str) -> Vec<&'a Value> {
+/// The objects of a type in a tree of them, by its name or by a key that only it has: the library knows some without
+/// their name. (The depth of a JSON is bounded by its parser.)
+fn parts<'a>(value: &'a Value, kind: &str, key: &str) -> Vec<&'a Value> {
     let mut found = Vec::new();
     let mut open = vec![value];
     while let Some(value) = open.pop() {
         match value {
             Value::Object(map) => {
-                if map.get("type").is_some_and(|own| own == kind) {
+                if map.get("type").is_some_and(|own| own == kind) || map.contains_key(key) {
                     found.push(value);
                 }
                 open.extend(map.values());

@@ -94,6 +94,14 @@ fn what_makes_the_library_panic_is_refused() {
             template(|post| post["single"][1]["Sequence"]["id"] = "B".into()),
             "names text B",
         ),
+        // The same without its type, which the library knows by its keys.
+        (
+            template(|post| {
+                post["single"][0]["SpecialToken"]["id"] = "[X]".into();
+                post.as_object_mut().unwrap().remove("type");
+            }),
+            "names `[X]`",
+        ),
         // The same within a sequence of processors.
         (
             template(|post| {
