@@ -19,6 +19,24 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// Something else is there than a file that can be read to its end.
+    #[error("{path}: expected a regular file, found {found}", path = path.display())]
+    NotAFile {
+        /// Its path.
+        path: PathBuf,
+        /// What is there: `a folder`, `a named pipe`, `a device`, `a socket`.
+        found: &'static str,
+    },
+    /// Another writer is at work in the folder. Its lock ends with its process.
+    #[error("{path}: {} is writing here{}; wait for it, or choose another folder", process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}")), since.as_ref().map_or_else(String::new, |since| format!(" since {since}")), path = path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// The number of the process that writes, if it could be read.
+        process: Option<u32>,
+        /// When it began: `2026-11-30 01:02:03 UTC`.
+        since: Option<String>,
+    },
     /// The folder holds no capture, or one of another schema version.
     #[error("{path}: expected {expected}, found {found}", path = path.display())]
     NotACapture {

@@ -1,28 +1,113 @@
-//! Files that appear whole or not at all.
+//! Files that appear whole or not at all, bounded reading, and folders that one process writes at a time.
 
-use std::{fs, io::Write, path::Path};
+mod lock;
+mod read;
 
-use crate::{Error, Result};
+use std::{
+    ffi::OsStr,
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+#[cfg(feature = "store")]
+pub(crate) use lock::FolderLock;
+pub use read::{open, read, read_from};
+
+use crate::{Error, Result, disk};
+
+/// How the name of an unfinished file ends.
+const UNFINISHED: &str = ".partial";
 
 /// Writes a whole file or none: under a temporary name in the same folder, then renamed.
+///
+/// Any number of threads and processes may write the same file: the last one to finish wins. Temporary files of processes
+/// that were killed are removed by the next one that writes the same file.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be written to; the old file, if any, is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let temporary = path.with_file_name(name);
-    let write = || {
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|error| {
+    let name = path.file_name().unwrap_or_default();
+    let (temporary, mut file) = temporary(path, name).map_err(|error| Error::io(path, error))?;
+    let written = disk::write(&mut file, bytes)
+        .and_then(|()| disk::sync(&file))
+        .and_then(|()| disk::rename(&temporary, path));
+    if let Err(error) = written {
         // A half-written temporary file is of no use.
         let _ = fs::remove_file(&temporary);
-        Error::io(path, error)
-    })
+        return Err(Error::io(path, error));
+    }
+    remove_left_over(path, name);
+    Ok(())
+}
+
+/// The number of this process; 0 where processes have none.
+fn process() -> u32 {
+    if cfg!(target_family = "wasm") {
+        0
+    } else {
+        std::process::id()
+    }
+}
+
+/// A new file beside `path` with a name of its own. It is locked while it is open, where files can be locked.
+fn temporary(path: &Path, name: &OsStr) -> io::Result<(PathBuf, File)> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let mut own = name.to_owned();
+        own.push(format!(
+            ".{}-{}{UNFINISHED}",
+            process(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        ));
+        let own = path.with_file_name(own);
+        let file = match disk::create_new(&own) {
+            // A process of the same number was killed.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            other => other?,
+        };
+        // Before it was locked, it may have been taken for left over.
+        if file.lock().is_err() || own.exists() {
+            return Ok((own, file));
+        }
+    }
+}
+
+/// Removes temporary files of `path` that nobody writes any more.
+fn remove_left_over(path: &Path, name: &OsStr) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let Ok(entries) = fs::read_dir(folder.unwrap_or(Path::new("."))) else {
+        return;
+    };
+    let Some(name) = name.to_str() else { return };
+    let is_temporary = |other: &str| {
+        let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let middle = other.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
+        let middle = middle.and_then(|rest| rest.strip_suffix(UNFINISHED));
+        middle
+            .and_then(|middle| middle.split_once('-'))
+            .is_some_and(|(process, count)| number(process) && number(count))
+    };
+    for entry in entries.flatten() {
+        if entry.file_name().to_str().is_some_and(is_temporary)
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether a file could be locked: `None` where files cannot be locked at all.
+#[cfg(feature = "store")]
+fn try_lock(file: &File) -> io::Result<Option<bool>> {
+    match file.try_lock() {
+        Ok(()) => Ok(Some(true)),
+        Err(TryLockError::WouldBlock) => Ok(Some(false)),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -41,5 +126,42 @@ mod tests {
             Err(Error::Io { .. })
         ));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn many_writers_of_one_file_leave_one_whole_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.bin");
+        std::thread::scope(|scope| {
+            for writer in 0..8_u8 {
+                let path = &path;
+                scope.spawn(move || (0..20).for_each(|_| write_atomically(path, &vec![writer; 100_000]).unwrap()));
+            }
+        });
+        let found = fs::read(&path).unwrap();
+        assert_eq!(found.len(), 100_000);
+        assert!(found.iter().all(|byte| *byte == found[0]));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["a.json.7-3.partial", "a.json.x-3.partial", "b.json.7-3.partial", "a.json.partial"] {
+            fs::write(at(name), "left").unwrap();
+        }
+        // Another writer is at work.
+        let busy = File::create(at("a.json.8-0.partial")).unwrap();
+        busy.lock().unwrap();
+        write_atomically(&at("a.json"), b"1").unwrap();
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        let left = ["a.json.8-0.partial", "a.json.partial", "a.json.x-3.partial", "b.json.7-3.partial"];
+        assert_eq!(names[0], "a.json");
+        assert_eq!(names[1..], left);
     }
 }

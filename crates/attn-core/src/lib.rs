@@ -35,6 +35,7 @@ mod bias;
 #[cfg(feature = "store")]
 mod capture;
 mod column;
+mod disk;
 mod error;
 pub mod files;
 pub mod format;

@@ -4,8 +4,12 @@
 //! Writing goes to `*.partial` files with a journal, so that a killed capture resumes and a finished one is never half-written.
 
 mod check;
+mod close;
+#[cfg(test)]
+mod crash;
 mod file;
 mod finite;
+mod journal;
 mod layer;
 mod reader;
 mod schema;

@@ -14,11 +14,11 @@ use ndarray::{Array2, ArrayView2, CowArray, Ix2};
 
 use super::{
     check,
+    close::checksum,
     file::{Bytes, Stored, TensorFile},
     finite::first_not_finite,
     schema::{CAPTURE_JSON, CaptureJson, CaptureOptions, FileRecord, Precision},
     slot::{Slot, stack_layers, starts},
-    writer::checksum,
 };
 use crate::{
     Attention, AttentionInfo, Error, HeadId, ImageData, ModelInfo, Progress, Result, Sequence, Side, attention_weights,
@@ -371,7 +371,7 @@ impl Capture {
         for (done, (name, FileRecord { bytes, crc32 })) in records.iter().enumerate() {
             step(progress, "verify", done, total)?;
             let path = folder.join(name);
-            let found = checksum(&path)?;
+            let found = checksum(&path, &|_| step(progress, "verify", done, total))?;
             if found.bytes != *bytes {
                 return Err(Error::Shape {
                     place: path.display().to_string(),

@@ -102,6 +102,22 @@ impl Slot {
     }
 }
 
+/// Whether a file is named as the tensors of some slot are: `cross-03.safetensors`.
+pub(super) fn is_tensor_file(name: &str) -> bool {
+    let Some(stem) = name.strip_suffix(".safetensors") else {
+        return false;
+    };
+    let Some((kind, layer)) = stem.rsplit_once('-') else {
+        return false;
+    };
+    let numbered = layer.len() > 1 && layer.bytes().all(|byte| byte.is_ascii_digit());
+    match kind {
+        "encoder-self" | "decoder-self" | "cross" | "encoder-hidden" | "decoder-hidden" => numbered,
+        "encoder" | "decoder" => layer == "logits",
+        _ => false,
+    }
+}
+
 /// Number of layers of the stack that reads `side`; `None` if the model has no such stack.
 pub(super) fn stack_layers(model: &ModelInfo, side: Side) -> Option<usize> {
     let attention = match side {

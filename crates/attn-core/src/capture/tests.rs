@@ -12,7 +12,7 @@ const KV_HEADS: usize = 2;
 const DIM: usize = 3;
 const LENGTHS: [usize; 3] = [2, 5, 3];
 
-fn plan(options: CaptureOptions) -> CapturePlan {
+pub(super) fn plan(options: CaptureOptions) -> CapturePlan {
     let layer = LayerAttention {
         scale: 0.5,
         mask: Mask::Causal,
@@ -76,6 +76,10 @@ fn size(slot: Slot) -> (usize, usize) {
 }
 
 fn write(writer: &CaptureWriter, sequence: usize) {
+    try_write(writer, sequence).unwrap();
+}
+
+pub(super) fn try_write(writer: &CaptureWriter, sequence: usize) -> Result<()> {
     for slot in writer.plan().slots() {
         let (heads, width) = size(slot);
         let mut values = Vec::new();
@@ -84,9 +88,9 @@ fn write(writer: &CaptureWriter, sequence: usize) {
                 values.extend((0..width).map(|dim| value(slot, sequence, head, token, dim)));
             }
         }
-        writer.write(slot, sequence, &values).unwrap();
+        writer.write(slot, sequence, &values)?;
     }
-    writer.commit(&[sequence]).unwrap();
+    writer.commit(&[sequence])
 }
 
 fn expected(slot: Slot, sequences: &[usize], head: usize) -> Array2<f32> {

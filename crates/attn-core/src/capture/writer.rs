@@ -5,48 +5,49 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, File, OpenOptions},
-    io::{Read, Seek, SeekFrom, Write},
+    fs::{self, File},
+    io::{Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use half::f16;
-use serde::{Deserialize, Serialize};
 
 use super::{
-    file::{Bytes, TensorFile, header},
+    file::{Bytes, header},
     finite::first_not_finite,
-    reader::Capture,
-    schema::{CAPTURE_JSON, CaptureJson, CapturePlan, FileRecord, Precision, SCHEMA, VERSION},
+    journal::{self, Journal},
+    schema::{CapturePlan, Precision},
     slot::{self, Slot},
 };
-use crate::{Attention, Error, Result, Sequence, Side, files::write_atomically};
-
-const JOURNAL: &str = "journal.jsonl";
+use crate::{Attention, Error, Result, Side, disk, files::FolderLock};
 
 /// Receives the values of a capture, sequence by sequence.
 #[derive(Debug)]
 pub struct CaptureWriter {
-    plan: CapturePlan,
-    folder: Option<PathBuf>,
-    outputs: BTreeMap<String, Mutex<Output>>,
-    slots: HashMap<Slot, Region>,
-    encoder_start: Vec<usize>,
-    decoder_start: Vec<usize>,
-    committed: Mutex<Committed>,
+    pub(super) plan: CapturePlan,
+    pub(super) folder: Option<PathBuf>,
+    pub(super) outputs: BTreeMap<String, Mutex<Output>>,
+    slots: BTreeMap<Slot, Region>,
+    pub(super) encoder_start: Vec<usize>,
+    pub(super) decoder_start: Vec<usize>,
+    pub(super) committed: Mutex<Committed>,
+    /// Held until the capture is closed or given up.
+    pub(super) lock: Option<FolderLock>,
 }
 
 /// The sequences that are written, and the journal that says so.
 #[derive(Debug)]
-struct Committed {
-    done: Vec<bool>,
-    journal: Option<File>,
+pub(super) struct Committed {
+    pub(super) done: Vec<bool>,
+    /// Checksums of what was written of sequences that are not committed yet.
+    pending: HashMap<usize, BTreeMap<Slot, u32>>,
+    pub(super) journal: Option<Journal>,
 }
 
 /// A file being written, on disk or in memory.
 #[derive(Debug)]
-enum Output {
+pub(super) enum Output {
     Disk(File, PathBuf),
     Memory(Vec<u64>, usize),
 }
@@ -61,14 +62,14 @@ struct Region {
     width: usize,
 }
 
-#[derive(Serialize, Deserialize)]
-struct JournalHead {
-    plan: u32,
-}
-
-#[derive(Serialize, Deserialize)]
-struct JournalLine {
-    done: Vec<usize>,
+impl Region {
+    /// Where the rows of a sequence lie in the file: an offset per head, and the length of each block in bytes.
+    fn blocks(&self, row: usize, tokens: usize, precision: Precision) -> (impl Iterator<Item = u64>, usize) {
+        let of_row = self.width * precision.bytes();
+        let (start, rows) = (self.start, self.rows);
+        let offsets = (0..self.heads).map(move |head| start + ((head * rows + row) * of_row) as u64);
+        (offsets, tokens * of_row)
+    }
 }
 
 impl CaptureWriter {
@@ -82,11 +83,14 @@ impl CaptureWriter {
 
     /// Starts a capture in `folder`, which is made if it does not exist, or resumes an interrupted one.
     ///
-    /// A finished capture in the folder stays as it is until [`finish`](Self::finish) replaces it.
+    /// A finished capture in the folder stays as it is until [`finish`](Self::finish) has a whole one to replace it. What an
+    /// interrupted capture wrote is read once and compared with its checksums; a sequence that differs is not done.
+    ///
+    /// One writer at a time has a folder, until it is finished or dropped, or its process ends.
     ///
     /// # Errors
-    /// [`Error::OtherCapture`] if an unfinished capture of another plan is there, [`Error::Io`] if the folder cannot be written to,
-    /// [`Error::Shape`] if the plan has no sequence or no attention.
+    /// [`Error::InUse`] if another writer has the folder, [`Error::OtherCapture`] if an unfinished capture of another plan is there,
+    /// [`Error::Io`] if the folder cannot be written to, [`Error::Shape`] if the plan has no sequence or no attention.
     pub fn create(folder: impl AsRef<Path>, plan: CapturePlan) -> Result<Self> {
         Self::start(plan, Some(folder.as_ref().to_owned()))
     }
@@ -123,21 +127,35 @@ impl CaptureWriter {
                 .push((slot, tensor, [heads, rows_of(slot.side()), width]));
         }
 
-        let resumed = match &folder {
-            Some(folder) => resume(folder, &plan, files.keys())?,
-            None => None,
+        let (lock, found) = match &folder {
+            None => (None, None),
+            Some(folder) => {
+                fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+                // Before anything in the folder is looked at or changed.
+                let lock = FolderLock::take(folder)?;
+                let found = journal::read(folder, fingerprint(&plan))?;
+                let names: Vec<&str> = files.keys().map(String::as_str).collect();
+                match &found {
+                    Some(found) if found.closing => journal::reopen(folder, &names)?,
+                    Some(_) => {}
+                    // Nothing vouches for what a kill left before there was a journal.
+                    None => journal::remove_tensor_files(folder, &partial(""), &[])?,
+                }
+                (lock, found)
+            }
         };
         let precision = plan.options.precision;
         let mut outputs = BTreeMap::new();
-        let mut slots = HashMap::new();
+        let mut slots = BTreeMap::new();
         for (name, tensors) in files {
             let named: Vec<_> = tensors.iter().map(|(_, tensor, shape)| (*tensor, *shape)).collect();
             let (head, offsets, length) = header(&named, precision.dtype(), precision.bytes());
             for ((slot, _, [heads, rows, width]), start) in tensors.into_iter().zip(offsets) {
+                let file = name.clone();
                 slots.insert(
                     slot,
                     Region {
-                        file: name.clone(),
+                        file,
                         start,
                         heads,
                         rows,
@@ -147,15 +165,9 @@ impl CaptureWriter {
             }
             let mut output = match &folder {
                 Some(folder) => {
-                    let path = folder.join(format!("{name}.partial"));
-                    let file = OpenOptions::new()
-                        .create(true)
-                        .truncate(resumed.is_none())
-                        .read(true)
-                        .write(true)
-                        .open(&path)
-                        .map_err(|e| Error::io(&path, e))?;
-                    file.set_len(length).map_err(|e| Error::io(&path, e))?;
+                    let path = folder.join(partial(&name));
+                    let file = disk::open(&path).map_err(|e| Error::io(&path, e))?;
+                    disk::set_len(&file, length).map_err(|e| Error::io(&path, e))?;
                     Output::Disk(file, path)
                 }
                 None => {
@@ -170,39 +182,67 @@ impl CaptureWriter {
             output.write_at(0, &head)?;
             outputs.insert(name, Mutex::new(output));
         }
-
-        let mut done = vec![false; plan.sequences.len()];
-        let journal = match &folder {
-            None => None,
-            Some(folder) => {
-                let path = folder.join(JOURNAL);
-                match &resumed {
-                    Some(finished) => finished.iter().for_each(|&i| done[i] = true),
-                    None => {
-                        let mut line = json(&JournalHead {
-                            plan: fingerprint(&plan),
-                        });
-                        line.push(b'\n');
-                        write_atomically(&path, &line)?;
-                    }
-                }
-                Some(
-                    OpenOptions::new()
-                        .append(true)
-                        .open(&path)
-                        .map_err(|e| Error::io(&path, e))?,
-                )
-            }
-        };
-        Ok(Self {
+        let mut writer = Self {
+            committed: Mutex::new(Committed {
+                done: vec![false; plan.sequences.len()],
+                pending: HashMap::new(),
+                journal: None,
+            }),
             plan,
             folder,
             outputs,
             slots,
             encoder_start,
             decoder_start,
-            committed: Mutex::new(Committed { done, journal }),
-        })
+            lock,
+        };
+        if let Some(folder) = writer.folder.clone() {
+            let kept = writer.verified(found.map_or_else(Vec::new, |found| found.done))?;
+            let committed = writer.committed.get_mut().unwrap_or_else(PoisonError::into_inner);
+            kept.iter().for_each(|&(sequence, _)| committed.done[sequence] = true);
+            committed.journal = Some(Journal::create(&folder, fingerprint(&writer.plan), &kept)?);
+        }
+        Ok(writer)
+    }
+
+    /// The sequences whose values on the disk are those that were committed. A kill leaves them so; after a power cut, the
+    /// journal may have reached the disk and values not.
+    fn verified(&self, done: Vec<(usize, u32)>) -> Result<Vec<(usize, u32)>> {
+        if done.is_empty() {
+            return Ok(done);
+        }
+        let mut files = HashMap::new();
+        for (name, output) in &self.outputs {
+            if let Output::Disk(_, path) = &*lock(output) {
+                files.insert(name.as_str(), Bytes::open(path)?);
+            }
+        }
+        let checksum = |sequence: usize| {
+            let of_slot = |(slot, region): (&Slot, &Region)| {
+                let bytes = files.get(region.file.as_str()).map_or(&[][..], Bytes::as_slice);
+                let (row, tokens) = self.rows(*slot, sequence);
+                let (offsets, length) = region.blocks(row, tokens, self.plan.options.precision);
+                let mut hasher = crc32fast::Hasher::new();
+                for offset in offsets {
+                    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                    hasher.update(bytes.get(start..start.saturating_add(length)).unwrap_or_default());
+                }
+                hasher.finalize()
+            };
+            checksum_of_slots(self.slots.iter().map(of_slot))
+        };
+        let count = self.plan.sequences.len();
+        let same = |&(sequence, written): &(usize, u32)| sequence < count && checksum(sequence) == written;
+        Ok(done.into_iter().filter(same).collect())
+    }
+
+    /// First row and number of rows of a sequence in the tensor of a slot.
+    fn rows(&self, slot: Slot, sequence: usize) -> (usize, usize) {
+        let start = match slot.side() {
+            Side::Encoder => self.encoder_start[sequence],
+            Side::Decoder => self.decoder_start[sequence],
+        };
+        (start, self.plan.sequences[sequence].tokens(slot.side()).len())
     }
 
     /// The plan of this capture.
@@ -222,11 +262,7 @@ impl CaptureWriter {
     /// [`Error::NotFinite`] for NaN or infinity, [`Error::Io`].
     pub fn write(&self, slot: Slot, sequence: usize, values: &[f32]) -> Result<()> {
         let Some(item) = self.plan.sequences.get(sequence) else {
-            return Err(Error::NotFound {
-                what: "sequence",
-                asked: sequence.to_string(),
-                available: format!("sequences 0..{}", self.plan.sequences.len()),
-            });
+            return Err(self.no_sequence(sequence));
         };
         let region = self.slots.get(&slot).ok_or_else(|| Error::NotFound {
             what: "slot",
@@ -253,18 +289,7 @@ impl CaptureWriter {
                 value: values[index],
             });
         }
-        if per_head == 0 {
-            return Ok(());
-        }
-        let row = match slot.side() {
-            Side::Encoder => self.encoder_start[sequence],
-            Side::Decoder => self.decoder_start[sequence],
-        };
         let precision = self.plan.options.precision;
-        let (start, rows, width) = (region.start, region.rows, region.width);
-        let Some(output) = self.outputs.get(&region.file) else {
-            return Ok(());
-        };
         let halves: Vec<u16>;
         let bytes: &[u8] = match precision {
             Precision::F32 => bytemuck::cast_slice(values),
@@ -273,11 +298,17 @@ impl CaptureWriter {
                 bytemuck::cast_slice(&halves)
             }
         };
-        let mut output = lock(output);
-        for (head, block) in bytes.chunks_exact(per_head * precision.bytes()).enumerate() {
-            let offset = start + (((head * rows + row) * width) * precision.bytes()) as u64;
-            output.write_at(offset, block)?;
+        if let (Some(output), true) = (self.outputs.get(&region.file), per_head > 0) {
+            let (offsets, length) = region.blocks(self.rows(slot, sequence).0, tokens, precision);
+            let mut output = lock(output);
+            for (offset, block) in offsets.zip(bytes.chunks_exact(length)) {
+                output.write_at(offset, block)?;
+            }
         }
+        // Memory is not cut off from its power.
+        let checksum = if self.folder.is_some() { crc32fast::hash(bytes) } else { 0 };
+        let mut committed = lock(&self.committed);
+        committed.pending.entry(sequence).or_default().insert(slot, checksum);
         Ok(())
     }
 
@@ -301,114 +332,57 @@ impl CaptureWriter {
     /// Declares that every slot of these sequences is written. What is committed survives a kill.
     ///
     /// # Errors
+    /// [`Error::NotFound`] for a sequence that the plan does not have, or of which a slot with values was not written;
     /// [`Error::Io`].
     pub fn commit(&self, sequences: &[usize]) -> Result<()> {
         let mut committed = lock(&self.committed);
+        let Committed { done, pending, journal } = &mut *committed;
+        let mut checksums = Vec::with_capacity(sequences.len());
         for &sequence in sequences {
-            if let Some(done) = committed.done.get_mut(sequence) {
-                *done = true;
+            match (done.get(sequence), pending.get(&sequence)) {
+                (None, _) => return Err(self.no_sequence(sequence)),
+                // Committed before, and not written since.
+                (Some(true), None) => continue,
+                (_, written) => checksums.push((sequence, self.checksum(sequence, written)?)),
             }
         }
-        if let (Some(journal), Some(folder)) = (&mut committed.journal, &self.folder) {
-            let mut line = json(&JournalLine {
-                done: sequences.to_vec(),
-            });
-            line.push(b'\n');
-            journal
-                .write_all(&line)
-                .map_err(|e| Error::io(folder.join(JOURNAL), e))?;
+        if let Some(journal) = journal {
+            journal.done(&checksums)?;
+        }
+        for (sequence, _) in checksums {
+            done[sequence] = true;
+            pending.remove(&sequence);
         }
         Ok(())
     }
 
-    /// Closes the capture with the sequences committed so far, and opens it for reading.
-    ///
-    /// A cancelled capture is thereby usable: it lists only the captured sequences.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if nothing was committed, [`Error::Io`].
-    pub fn finish(self) -> Result<Capture> {
-        let Self {
-            plan,
-            folder,
-            outputs,
-            encoder_start,
-            decoder_start,
-            committed,
-            ..
-        } = self;
-        let Committed { done, .. } = inner(committed);
-        if !done.contains(&true) {
-            return Err(Error::Shape {
-                place: "capture".into(),
-                expected: "at least one finished sequence".into(),
-                found: "none".into(),
-            });
-        }
-        let complete = !done.contains(&false);
-        let keep = |starts: Vec<usize>| -> Option<Vec<usize>> {
-            (!complete).then(|| {
-                starts
-                    .into_iter()
-                    .zip(&done)
-                    .filter(|(_, done)| **done)
-                    .map(|(s, _)| s)
-                    .collect()
-            })
-        };
-        let (encoder_start, decoder_start) = (keep(encoder_start), keep(decoder_start));
-        let sequences: Vec<Sequence> = plan
-            .sequences
-            .into_iter()
-            .zip(&done)
-            .filter(|(_, done)| **done)
-            .map(|(s, _)| s)
-            .collect();
-        let mut description = CaptureJson {
-            schema: SCHEMA.into(),
-            version: VERSION,
-            model: plan.model,
-            options: Some(plan.options),
-            fingerprint: plan.fingerprint,
-            sequences,
-            encoder_start,
-            decoder_start,
-            files: BTreeMap::new(),
-        };
-        let Some(folder) = folder else {
-            let mut files = BTreeMap::new();
-            for (name, output) in outputs {
-                if let Output::Memory(words, length) = inner(output) {
-                    files.insert(
-                        name.clone(),
-                        TensorFile::new(PathBuf::from(name), Bytes::Owned(words, length))?,
-                    );
+    /// The checksum of a sequence by those of its slots.
+    fn checksum(&self, sequence: usize, written: Option<&BTreeMap<Slot, u32>>) -> Result<u32> {
+        let mut checksums = Vec::with_capacity(self.slots.len());
+        for slot in self.slots.keys() {
+            let of_slot = written.and_then(|written| written.get(slot)).copied();
+            match of_slot {
+                Some(checksum) => checksums.push(checksum),
+                // The checksum of nothing.
+                None if self.rows(*slot, sequence).1 == 0 => checksums.push(0),
+                None => {
+                    return Err(Error::NotFound {
+                        what: "written slot",
+                        asked: format!("{slot:?} of {}", self.plan.sequences[sequence].name),
+                        available: "every slot of a sequence is written before it is committed".into(),
+                    });
                 }
             }
-            return Capture::assemble(description, None, files);
-        };
-        for (name, output) in &outputs {
-            if let Output::Disk(file, path) = &*lock(output) {
-                file.sync_all().map_err(|e| Error::io(path, e))?;
-                description.files.insert(name.clone(), checksum(path)?);
-            }
         }
-        // From here on an old capture in this folder is being replaced: its description goes first, so that the
-        // folder is never a mixture that claims to be a capture.
-        let capture_json = folder.join(CAPTURE_JSON);
-        if capture_json.exists() {
-            fs::remove_file(&capture_json).map_err(|e| Error::io(&capture_json, e))?;
+        Ok(checksum_of_slots(checksums))
+    }
+
+    fn no_sequence(&self, sequence: usize) -> Error {
+        Error::NotFound {
+            what: "sequence",
+            asked: sequence.to_string(),
+            available: format!("sequences 0..{}", self.plan.sequences.len()),
         }
-        for (name, output) in outputs {
-            if let Output::Disk(file, path) = inner(output) {
-                drop(file);
-                fs::rename(&path, folder.join(name)).map_err(|e| Error::io(&path, e))?;
-            }
-        }
-        write_atomically(&capture_json, &json(&description))?;
-        let journal = folder.join(JOURNAL);
-        fs::remove_file(&journal).map_err(|e| Error::io(&journal, e))?;
-        Capture::open(folder)
     }
 }
 
@@ -417,7 +391,7 @@ impl Output {
         match self {
             Self::Disk(file, path) => file
                 .seek(SeekFrom::Start(offset))
-                .and_then(|_| file.write_all(bytes))
+                .and_then(|_| disk::write(file, bytes))
                 .map_err(|e| Error::io(&*path, e)),
             Self::Memory(words, length) => {
                 let target = usize::try_from(offset).ok().and_then(|start| {
@@ -442,88 +416,22 @@ impl Output {
 }
 
 /// Nothing that holds a lock can panic halfway through a change.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn inner<T>(mutex: Mutex<T>) -> T {
-    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+/// The name of a tensor file while it is written.
+pub(super) fn partial(name: &str) -> String {
+    format!("{name}.partial")
 }
 
-/// Our own plain types always serialize.
-fn json<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
-}
-
-/// Identifies a plan: everything that decides what the files will hold.
+/// Identifies a plan: everything that decides what the files will hold. Our own plain types always serialize.
 fn fingerprint(plan: &CapturePlan) -> u32 {
-    crc32fast::hash(&json(plan))
+    crc32fast::hash(&serde_json::to_vec(plan).unwrap_or_default())
 }
 
-/// The sequences that an interrupted capture of `plan` in `folder` has finished; `None` to start afresh.
-fn resume<'a>(
-    folder: &Path,
-    plan: &CapturePlan,
-    mut files: impl Iterator<Item = &'a String>,
-) -> Result<Option<Vec<usize>>> {
-    fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    let path = folder.join(JOURNAL);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io(&path, e)),
-    };
-    let mut lines = text.lines();
-    let head = lines
-        .next()
-        .and_then(|line| serde_json::from_str::<JournalHead>(line).ok());
-    let other = |difference: &str| Error::OtherCapture {
-        path: folder.to_owned(),
-        difference: difference.into(),
-    };
-    match head {
-        None => return Err(other("its journal is unreadable")),
-        Some(head) if head.plan != fingerprint(plan) => return Err(other("its plan differs")),
-        Some(_) => {}
-    }
-    // A kill while the files were being renamed leaves some of them without their partial: begin again.
-    if !files.all(|name| folder.join(format!("{name}.partial")).exists()) {
-        fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
-        return Ok(None);
-    }
-    // A kill while a line was being written leaves it cut: that batch is simply captured again.
-    let done = lines
-        .map_while(|line| serde_json::from_str::<JournalLine>(line).ok())
-        .flat_map(|line| line.done);
-    let done: Vec<usize> = done.filter(|&i| i < plan.sequences.len()).collect();
-    let mut clean = json(&JournalHead {
-        plan: fingerprint(plan),
-    });
-    clean.push(b'\n');
-    clean.extend(json(&JournalLine { done: done.clone() }));
-    clean.push(b'\n');
-    write_atomically(&path, &clean)?;
-    Ok(Some(done))
-}
-
-/// Size and CRC-32 of a file, read in pieces.
-pub(super) fn checksum(path: &Path) -> Result<FileRecord> {
-    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
-    let mut hasher = crc32fast::Hasher::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut bytes = 0;
-    loop {
-        match file.read(&mut buffer).map_err(|e| Error::io(path, e))? {
-            0 => {
-                return Ok(FileRecord {
-                    bytes,
-                    crc32: hasher.finalize(),
-                });
-            }
-            n => {
-                hasher.update(&buffer[..n]);
-                bytes += n as u64;
-            }
-        }
-    }
+/// The checksum of a sequence: that of the checksums of its slots, in their order.
+fn checksum_of_slots(checksums: impl IntoIterator<Item = u32>) -> u32 {
+    let bytes: Vec<u8> = checksums.into_iter().flat_map(u32::to_le_bytes).collect();
+    crc32fast::hash(&bytes)
 }

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, io::Read, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Line, Note, TaggedText, TextFormat, TextParams, csv, json, lines, open, split_lines, wrong};
-use crate::{Error, Result};
+use super::{Line, Note, TaggedText, TextFormat, TextParams, csv, json, lines, split_lines, wrong};
+use crate::{Error, Result, files};
 
 /// Lines of text, and columns of labels and numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,13 +47,13 @@ impl Dataset {
     /// of lines. Of JSON, values that are lists or objects are left out, with a note.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::TooLarge`]; [`Error::Text`] for an unknown suffix, a device or pipe, a file that is not
-    /// well-formed or has no column with text.
+    /// [`Error::Io`]; [`Error::NotAFile`] for a device or pipe; [`Error::TooLarge`]; [`Error::Text`] for an unknown suffix, a
+    /// file that is not well-formed or has no column with text.
     pub fn read(path: impl AsRef<Path>, params: &TextParams) -> Result<Self> {
         let path = path.as_ref();
         // The name is checked before anything is read.
         let format = params.format.map_or_else(|| TextFormat::of(path), Ok)?;
-        let bytes = open::read(path, params.max_bytes)?;
+        let bytes = files::read(path, params.max_bytes)?;
         Self::parse_as(&bytes, path, format, params)
     }
 
@@ -64,7 +64,7 @@ impl Dataset {
     pub fn from_reader(reader: impl Read, path: impl AsRef<Path>, params: &TextParams) -> Result<Self> {
         let path = path.as_ref();
         let format = params.format.map_or_else(|| TextFormat::of(path), Ok)?;
-        let bytes = open::read_from(reader, &path.display().to_string(), params.max_bytes)?;
+        let bytes = files::read_from(reader, &path.display().to_string(), params.max_bytes)?;
         Self::parse_as(&bytes, path, format, params)
     }
 

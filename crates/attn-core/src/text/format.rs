@@ -4,7 +4,7 @@ use std::{fmt, path::Path, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{open, wrong};
+use super::{MAX_BYTES, wrong};
 use crate::{Error, Result};
 
 /// A format of text files.
@@ -126,7 +126,7 @@ impl Default for TextParams {
         Self {
             format: None,
             text_column: None,
-            max_bytes: open::MAX_BYTES,
+            max_bytes: MAX_BYTES,
         }
     }
 }

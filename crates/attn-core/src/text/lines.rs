@@ -4,8 +4,8 @@ use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{open, wrong};
-use crate::Result;
+use super::{MAX_BYTES, wrong};
+use crate::{Result, files};
 
 /// A line of text with its number.
 ///
@@ -83,11 +83,12 @@ pub fn number_lines(texts: impl IntoIterator<Item = impl Into<String>>) -> Vec<L
 /// The lines of a UTF-8 file that hold more than white space, whatever the file's name.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io), [`Error::TooLarge`](crate::Error::TooLarge) above 1 GiB, [`Error::Text`](crate::Error::Text) for
-/// devices and pipes, for a line that is not UTF-8, or if no line is left.
+/// [`Error::Io`](crate::Error::Io), [`Error::TooLarge`](crate::Error::TooLarge) above 1 GiB,
+/// [`Error::NotAFile`](crate::Error::NotAFile) for devices and pipes, [`Error::Text`](crate::Error::Text) for a line that is not UTF-8,
+/// or if no line is left.
 pub fn read_lines(path: impl AsRef<Path>) -> Result<Vec<Line>> {
     let path = path.as_ref();
-    split_lines(&open::read(path, open::MAX_BYTES)?, path)
+    split_lines(&files::read(path, MAX_BYTES)?, path)
 }
 
 /// As [`read_lines`], from the content of a file; `path` is its name in errors.

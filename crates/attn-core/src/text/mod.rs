@@ -16,7 +16,6 @@ mod dataset;
 mod format;
 mod json;
 mod lines;
-mod open;
 
 pub use {
     conllu::{TaggedSentence, TaggedText, TaggedWord},
@@ -29,6 +28,8 @@ use crate::Error;
 
 /// Most columns of a table, and most attributes of words.
 const MAX_COLUMNS: usize = 4096;
+/// Most bytes of a text: 1 GiB.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// An error of a whole file, or of one of its lines.
 fn wrong(place: &str, line: impl Into<Option<usize>>, expected: impl Into<String>, found: impl Into<String>) -> Error {

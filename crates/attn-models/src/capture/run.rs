@@ -1,6 +1,7 @@
 //! One run of a model over its input: its folder, its progress, and its batches.
 
 use std::{
+    ops::ControlFlow,
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -63,7 +64,8 @@ impl<'a> CaptureRun<'a> {
     /// Reports progress, and asks whether to go on. Default: no reports.
     ///
     /// The stages are `tokens` or `images` while input is read, `generate` while an encoder-decoder writes targets,
-    /// and `capture`, counted in tokens.
+    /// `capture`, counted in tokens, and `close`, counted in MiB, while the files of a folder are closed. A cancellation while a
+    /// whole capture is closed is an error, and the next run in this folder only closes it.
     pub fn progress(mut self, progress: &'a dyn Progress) -> Self {
         self.progress = progress;
         self
@@ -153,7 +155,12 @@ impl<'a> Job<'a> {
             // The last report is not a question any more.
             let _ = self.progress.update("capture", self.total, self.total);
         }
-        let mut capture = self.writer.finish()?;
+        // A stopped capture is closed all the same: what was finished stays of use.
+        let closing = |stage: &str, done: usize, total: usize| match self.progress.update(stage, done, total) {
+            ControlFlow::Break(()) if complete => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        let mut capture = self.writer.finish_with(&closing)?;
         if let Batches::Pixels(images) = &self.inputs {
             capture.add_images(
                 images

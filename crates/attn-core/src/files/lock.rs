@@ -1,0 +1,182 @@
+//! A folder that one process writes at a time.
+
+#![cfg(feature = "store")]
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{process, try_lock};
+use crate::{Error, Result, disk};
+
+/// The file that is locked. It is there only while the folder is written.
+const NAME: &str = "writing.lock";
+/// How often the lock is tried anew when its file was removed meanwhile, and the file is read until its holder has signed it.
+const TRIES: usize = 100;
+
+/// A lock on a folder, from [`FolderLock::take`] until it is dropped or its process ends.
+#[derive(Debug)]
+pub(crate) struct FolderLock {
+    path: PathBuf,
+    /// Closing it releases the lock.
+    _file: File,
+}
+
+/// The content of the file.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Holder {
+    process: u32,
+    since: String,
+    /// Tells two locks of one process apart.
+    count: u64,
+}
+
+impl FolderLock {
+    /// Locks a folder; `None` where files cannot be locked.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] if another writer has it, in this process or another; [`Error::Io`].
+    pub(crate) fn take(folder: &Path) -> Result<Option<Self>> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // No process, no clock and no files.
+        if cfg!(target_family = "wasm") {
+            return Ok(None);
+        }
+        let path = folder.join(NAME);
+        let io = |error| Error::io(&path, error);
+        for _ in 0..TRIES {
+            let mut file = disk::open(&path).map_err(io)?;
+            match try_lock(&file).map_err(io)? {
+                Some(true) => {}
+                Some(false) => return Err(in_use(folder, &path)),
+                None => {
+                    let _ = fs::remove_file(&path);
+                    return Ok(None);
+                }
+            }
+            let holder = Holder {
+                process: process(),
+                since: utc(SystemTime::now()),
+                count: NEXT.fetch_add(1, Ordering::Relaxed),
+            };
+            let signature = serde_json::to_vec(&holder).unwrap_or_default();
+            let signed = disk::set_len(&file, 0).and_then(|()| disk::write(&mut file, &signature));
+            signed.map_err(io)?;
+            // Its last holder may have removed the file after it was opened here: then another can lock a new one.
+            match fs::read(&path) {
+                Ok(found) if found != signature => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // Some systems do not let a locked file be read.
+                Ok(_) | Err(_) => return Ok(Some(Self { path, _file: file })),
+            }
+        }
+        Err(in_use(folder, &path))
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Still locked: nobody else can hold the file under this name.
+        let _ = disk::remove(&self.path);
+    }
+}
+
+fn in_use(folder: &Path, path: &Path) -> Error {
+    let mut holder = None;
+    for _ in 0..TRIES {
+        let read = fs::read(path).ok();
+        holder = read.and_then(|bytes| serde_json::from_slice::<Holder>(&bytes).ok());
+        if holder.is_some() {
+            break;
+        }
+        // It has locked the file and not yet signed it.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Error::InUse {
+        path: folder.to_owned(),
+        process: holder.as_ref().map(|holder| holder.process),
+        since: holder.map(|holder| holder.since),
+    }
+}
+
+/// `2026-11-30 01:02:03 UTC`. Days to dates after Hinnant, <https://howardhinnant.github.io/date_algorithms.html>.
+fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!(
+        "{:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+        era * 400 + year + later,
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time_signs_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = FolderLock::take(folder.path()).unwrap().unwrap();
+        let error = FolderLock::take(folder.path()).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains(&format!("process {} is writing here since 20", std::process::id())) && message.contains(" UTC"),
+            "{message}"
+        );
+        assert!(matches!(error, Error::InUse { process: Some(_), .. }));
+        drop(lock);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        // A killed process leaves its file, unlocked.
+        fs::write(folder.path().join(NAME), "{\"process\":1").unwrap();
+        drop(FolderLock::take(folder.path()).unwrap().unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn many_takers_never_hold_it_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let holders = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut taken = 0;
+                    while taken < 50 {
+                        if let Ok(Some(lock)) = FolderLock::take(folder.path()) {
+                            assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                            std::thread::yield_now();
+                            holders.fetch_sub(1, Ordering::SeqCst);
+                            drop(lock);
+                            taken += 1;
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn times_are_dates() {
+        let at = |seconds| utc(UNIX_EPOCH + Duration::from_secs(seconds));
+        // Of `date -u -d @...`.
+        assert_eq!(at(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(at(951_782_399), "2000-02-28 23:59:59 UTC");
+        assert_eq!(at(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(at(1_796_000_523), "2026-11-30 01:02:03 UTC");
+    }
+}
