@@ -38,7 +38,8 @@ impl RelativeBias {
         }
         // f32 throughout, as the reference implementation computes it: the bucket borders depend on it.
         let share = (distance as f32 / exact as f32).ln() / (self.max_distance as f32 / exact as f32).ln();
-        let logarithmic = exact + (share * (half - exact) as f32) as usize;
+        // A table of one exact bucket divides by the logarithm of 1, which gives infinity.
+        let logarithmic = exact.saturating_add((share * (half - exact) as f32) as usize);
         start + logarithmic.min(half - 1)
     }
 

@@ -68,15 +68,20 @@ impl Study {
             .flat_map(|&sequence| self.capture().rows(sequence, side))
             .collect();
         let hidden = self.capture().model().hidden_size;
+        // A capture says its sizes itself: nothing is allocated by them before the weights agree.
+        let output = |head: HeadId| {
+            let own = weights.iter().find(|weights| weights.head == head);
+            own.map(|weights| &weights.output)
+                .filter(|output| output.ncols() == hidden)
+                .ok_or(Error::NoHeadWeights { head })
+        };
+        heads.iter().try_for_each(|&head| output(head).map(drop))?;
         let mut points = Array2::zeros((count * rows.len(), hidden));
         for (index, &head) in heads.iter().enumerate() {
             step(progress, "values", index, count)?;
-            let output = weights.iter().find(|weights| weights.head == head);
             let values = self.capture().values(head)?.select(Axis(0), &rows);
-            let output = output
-                .map(|weights| &weights.output)
-                .filter(|output| output.dim() == (values.ncols(), hidden))
-                .ok_or(Error::NoHeadWeights { head })?;
+            let output = Some(output(head)?).filter(|output| output.nrows() == values.ncols());
+            let output = output.ok_or(Error::NoHeadWeights { head })?;
             let place = index * rows.len()..(index + 1) * rows.len();
             points.slice_mut(s![place, ..]).assign(&values.dot(output));
         }

@@ -1,7 +1,13 @@
 //! Checks of a capture's description: impossible values, and parts that contradict one another.
 
 use super::{schema::CaptureJson, slot::stack_layers};
-use crate::{Attention, AttentionInfo, Error, RelativeBias, Result, Sequence, Side, Token};
+use crate::{Attention, AttentionInfo, Error, ModelInfo, RelativeBias, Result, Sequence, Side, Token};
+
+/// Bounds of sizes that no tensor of a capture need confirm, far above those of any model: readers multiply by them.
+const MAX_HIDDEN: usize = 1 << 20;
+const MAX_VOCABULARY: usize = 1 << 28;
+/// Bound of an image's rows and columns of patches.
+const MAX_GRID: usize = 1 << 16;
 
 /// Checks a description; `place` is its name in errors.
 pub(super) fn description(description: &CaptureJson, place: &str) -> Result<()> {
@@ -20,6 +26,7 @@ pub(super) fn description(description: &CaptureJson, place: &str) -> Result<()> 
             return Err(check.wrong(at, "every attention once", format!("{} twice", info.attention)));
         }
     }
+    check.sizes(model)?;
     if sequences.is_empty() {
         return Err(check.wrong("sequences", "at least one sequence", "none"));
     }
@@ -29,6 +36,7 @@ pub(super) fn description(description: &CaptureJson, place: &str) -> Result<()> 
     }
     for (index, sequence) in sequences.iter().enumerate() {
         check.spans(sequence, &format!("sequences[{index}]"))?;
+        check.image(sequence, &format!("sequences[{index}]"))?;
     }
     if description.options.is_some_and(|options| options.hidden)
         && [Side::Encoder, Side::Decoder]
@@ -53,6 +61,45 @@ impl Check<'_> {
             expected: expected.into(),
             found: found.into(),
         }
+    }
+
+    fn sizes(&self, model: &ModelInfo) -> Result<()> {
+        for (at, size, bound) in [
+            ("model.hidden_size", Some(model.hidden_size), MAX_HIDDEN),
+            ("model.vocab_size", model.vocab_size, MAX_VOCABULARY),
+        ] {
+            if let Some(size) = size.filter(|size| !(1..=bound).contains(size)) {
+                return Err(self.wrong(at, format!("a number from 1 to {bound}"), size.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Patches lie within the grid of their image.
+    fn image(&self, sequence: &Sequence, at: &str) -> Result<()> {
+        let grid = sequence.image.as_ref().map(|image| (image.rows, image.columns));
+        if let Some((rows, columns)) = grid
+            && !((1..=MAX_GRID).contains(&rows) && (1..=MAX_GRID).contains(&columns))
+        {
+            let expected = format!("from 1 to {MAX_GRID} rows and columns of patches");
+            return Err(self.wrong(format!("{at}.image"), expected, format!("{rows} x {columns}")));
+        }
+        // Patches without an image have no grid to lie in.
+        let (rows, columns) = grid.unwrap_or((MAX_GRID, MAX_GRID));
+        for side in [Side::Encoder, Side::Decoder] {
+            let patches = sequence.tokens(side).iter().map(|token| token.patch);
+            let outside = |&(_, patch): &(usize, Option<(usize, usize)>)| {
+                patch.is_some_and(|(row, column)| row >= rows || column >= columns)
+            };
+            if let Some((index, Some((row, column)))) = patches.enumerate().find(outside) {
+                return Err(self.wrong(
+                    format!("{at}.{}.patch[{index}]", side_name(side)),
+                    format!("[row, column] within {rows} x {columns} patches"),
+                    format!("[{row}, {column}]"),
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn attention(&self, info: &AttentionInfo, at: &str) -> Result<()> {

@@ -2,13 +2,12 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::{Path, PathBuf},
 };
 
 use safetensors::{Dtype, SafeTensors};
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// The bytes of a file.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ impl Bytes {
     pub(super) fn open(path: &Path) -> Result<Self> {
         #[cfg(not(target_family = "wasm"))]
         {
-            let file = fs::File::open(path).map_err(|e| Error::io(path, e))?;
+            let file = files::open(path)?;
             if file.metadata().map_err(|e| Error::io(path, e))?.len() == 0 {
                 return Ok(Self::Owned(Vec::new(), 0));
             }
@@ -36,7 +35,7 @@ impl Bytes {
         }
         #[cfg(target_family = "wasm")]
         {
-            let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
+            let bytes = files::read(path, u64::MAX)?;
             let mut words = vec![0_u64; bytes.len().div_ceil(8)];
             bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(&bytes);
             Ok(Self::Owned(words, bytes.len()))

@@ -17,11 +17,13 @@ use super::{
     close::checksum,
     file::{Bytes, Stored, TensorFile},
     finite::first_not_finite,
+    journal::JOURNAL,
     schema::{CAPTURE_JSON, CaptureJson, CaptureOptions, FileRecord, Precision},
     slot::{Slot, stack_layers, starts},
 };
 use crate::{
     Attention, AttentionInfo, Error, HeadId, ImageData, ModelInfo, Progress, Result, Sequence, Side, attention_weights,
+    files,
     progress::step,
 };
 
@@ -65,15 +67,15 @@ impl Capture {
     /// Opens a capture folder. Files are mapped, not read; use [`verify`](Self::verify) to check every byte.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder or a file is missing, [`Error::NotACapture`] if it is another thing or version,
+    /// [`Error::Io`] if the folder or a file is missing, [`Error::NotAFile`] for a pipe or device, [`Error::NotACapture`] if it is another thing or version,
     /// [`Error::Json`] for unknown, missing or mistyped fields, [`Error::Description`] for impossible values,
     /// [`Error::Safetensors`], [`Error::MissingTensor`], and [`Error::Shape`] for tensors that do not fit the description.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let path = folder.join(CAPTURE_JSON);
-        let text = fs::read(&path).map_err(|e| {
-            if e.kind() == std::io::ErrorKind::NotFound && folder.is_dir() {
-                let unfinished = folder.join("journal.jsonl").exists();
+        let text = files::read(&path, u64::MAX).map_err(|error| match error {
+            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound && folder.is_dir() => {
+                let unfinished = folder.join(JOURNAL).exists();
                 Error::NotACapture {
                     path: folder.to_owned(),
                     expected: CAPTURE_JSON.into(),
@@ -84,9 +86,8 @@ impl Capture {
                     }
                     .into(),
                 }
-            } else {
-                Error::io(&path, e)
             }
+            other => other,
         })?;
         let description = CaptureJson::parse(&text, &path)?;
         let mut files = BTreeMap::new();
@@ -318,7 +319,8 @@ impl Capture {
     /// Attention weights of a head in one sequence, `[queries, keys]`, recomputed from Q and K.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a head or sequence that does not exist, [`Error::NotFinite`].
+    /// [`Error::NotFound`] for a head or sequence that does not exist, [`Error::NotFinite`], also if queries and keys are finite
+    /// and so large that their product is not.
     pub fn attention(&self, head: HeadId, sequence: usize) -> Result<Array2<f32>> {
         let kv_head = self.head(head)?;
         let HeadId { attention, layer, .. } = head;
@@ -336,12 +338,27 @@ impl Capture {
             .relative_bias
             .as_ref()
             .map(|b| b.matrix(head.head, queries.nrows(), keys.nrows()));
-        attention_weights(
+        let weights = attention_weights(
             queries.view(),
             keys.view(),
             info.layers[layer],
             bias.as_ref().map(Array2::view),
-        )
+        )?;
+        // Finite vectors may have a product that is not.
+        if let Some(((query, key), &value)) = weights.indexed_iter().find(|(_, weight)| !weight.is_finite()) {
+            let (file, ..) = self.tensor(Slot::Query { attention, layer })?;
+            return Err(Error::NotFinite {
+                place: format!(
+                    "{}, layer {layer}, head {}, `{}`, attention of query {query}",
+                    file.path.display(),
+                    head.head,
+                    self.sequences()[sequence].name
+                ),
+                index: key,
+                value,
+            });
+        }
+        Ok(weights)
     }
 
     /// Reads every file, compares it with the checksum recorded when it was written, and looks for NaN and infinity. Files

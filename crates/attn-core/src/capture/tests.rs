@@ -470,7 +470,7 @@ fn open_changed(change: impl Fn(&mut serde_json::Value)) -> Result<Capture> {
 fn mistakes_in_a_description_are_named_with_their_path() {
     use serde_json::{Value, json};
     open_changed(|_| {}).unwrap();
-    let changes: [(&str, Value, &str, &str); 20] = [
+    let changes: [(&str, Value, &str, &str); 26] = [
         (
             "/sequences/0/encoder/specials",
             json!([true, false]),
@@ -558,6 +558,37 @@ fn mistakes_in_a_description_are_named_with_their_path() {
             json!([[1, 0], [2, 3]]),
             "sequences[0].encoder.span[0]",
             "found [1, 0]",
+        ),
+        (
+            "/model/hidden_size",
+            json!(4_611_686_018_427_387_904_u64),
+            "model.hidden_size",
+            "expected a number from 1 to 1048576, found 4611686018427387904",
+        ),
+        ("/model/hidden_size", json!(0), "model.hidden_size", "found 0"),
+        (
+            "/model/vocab_size",
+            json!(9_223_372_036_854_775_807_u64),
+            "model.vocab_size",
+            "expected a number from 1 to 268435456",
+        ),
+        (
+            "/sequences/0/image",
+            json!({ "rows": 9_223_372_036_854_775_807_u64, "columns": 2 }),
+            "sequences[0].image",
+            "found 9223372036854775807 x 2",
+        ),
+        (
+            "/sequences/0/encoder/patch",
+            json!([null, [0, 9_223_372_036_854_775_807_u64]]),
+            "sequences[0].encoder.patch[1]",
+            "found [0, 9223372036854775807]",
+        ),
+        (
+            "/model/attentions/0/head_dim",
+            json!(4_611_686_018_427_387_904_u64),
+            "tensor `q`",
+            "found [1, 3, 2]",
         ),
         (
             "/encoder_start",
@@ -693,6 +724,40 @@ fn values_that_are_not_finite_are_named_where_they_are_read() {
         message.contains("tensor `hidden`, layer 1, `line 1`, token 0: value 0 is inf"),
         "{message}"
     );
+}
+
+#[test]
+fn products_that_are_not_finite_are_named_with_file_layer_head_and_sequence() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("capture.json"), foreign().to_string()).unwrap();
+    let layer = folder.path().join("encoder-self-00.safetensors");
+    // Products of 1e39 and more are infinite, and infinite minus infinite is no number.
+    tensors(&layer, &QKV, |values| values.iter_mut().for_each(|value| *value = 3e38));
+    let capture = Capture::open(folder.path()).unwrap();
+    let head = HeadId::new(Attention::EncoderSelf, 0, 0);
+    assert_eq!(
+        capture.attention(head, 1).unwrap_err().to_string(),
+        format!(
+            "{}, layer 0, head 0, `line 2`, attention of query 0: value 0 is NaN, expected a finite number",
+            layer.display()
+        )
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_no_part_of_a_capture() {
+    let folder = tempfile::tempdir().unwrap();
+    let (description, layer) = (folder.path().join("capture.json"), folder.path().join("encoder-self-00.safetensors"));
+    let pipe = |path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    pipe(&description);
+    let message = Capture::open(folder.path()).unwrap_err().to_string();
+    assert!(message.ends_with("capture.json: expected a regular file, found a named pipe"), "{message}");
+    fs::remove_file(&description).unwrap();
+    fs::write(&description, foreign().to_string()).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &layer).unwrap();
+    let message = Capture::open(folder.path()).unwrap_err().to_string();
+    assert!(message.ends_with("expected a regular file, found a device"), "{message}");
 }
 
 #[test]
