@@ -69,7 +69,7 @@ impl LabelSet {
                 .sentences
                 .get(sentence)
                 .and_then(|sentence| sentence.words.get(index));
-            word.map(|word| word.tags.get(at).cloned().flatten().into_iter().collect())
+            word.map(|word| word.tag(at).map(str::to_owned).into_iter().collect())
                 .ok_or_else(elsewhere)
         };
         let tags: Vec<Vec<String>> = words

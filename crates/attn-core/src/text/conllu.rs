@@ -3,7 +3,7 @@
 //! CoNLL-U is the format of Universal Dependencies (<https://universaldependencies.org/format.html>). Models read the
 //! sentence's text, not its words, so every word has its place in the text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,16 @@ pub struct TaggedWord {
     /// Its place in the sentence's text: byte offsets, end exclusive. Words of a contraction that cannot be told apart in the
     /// text (`du` = `de le`) share the contraction's span.
     pub span: (usize, usize),
-    /// One per name in [`TaggedText::columns`]; `None` where the file has none.
-    pub tags: Vec<Option<String>>,
+    /// Its tags, each with its index in [`TaggedText::columns`], in their order. Most words lack most attributes.
+    pub tags: Vec<(usize, String)>,
+}
+
+impl TaggedWord {
+    /// Its tag in a column of [`TaggedText::columns`]; `None` where the file has none.
+    pub fn tag(&self, column: usize) -> Option<&str> {
+        let at = self.tags.binary_search_by_key(&column, |&(column, _)| column).ok()?;
+        Some(&self.tags[at].1)
+    }
 }
 
 /// One sentence of a [`TaggedText`].
@@ -77,7 +85,7 @@ impl TaggedText {
     /// let text = TaggedText::conllu(file, "example", &["upos"])?;
     /// let words: Vec<_> = text.sentences[0].words.iter().map(|word| (word.text.as_str(), word.span)).collect();
     /// assert_eq!(words, [("Do", (0, 2)), ("n't", (2, 5)), ("go", (6, 8)), (".", (8, 9))]);
-    /// assert_eq!(text.sentences[0].words[1].tags, [Some("PART".to_owned())]);
+    /// assert_eq!(text.sentences[0].words[1].tag(0), Some("PART"));
     /// # Ok::<(), attn_core::Error>(())
     /// ```
     ///
@@ -91,10 +99,14 @@ impl TaggedText {
     pub(super) fn parse(content: &str, place: &str, columns: &[&str], plus: bool) -> Result<Self> {
         let content = content.strip_prefix('\u{feff}').unwrap_or(content);
         let layout = Layout::new(content, place, plus)?;
-        let chosen = columns
-            .iter()
-            .map(|name| layout.column(name))
-            .collect::<Result<Vec<_>>>()?;
+        let mut chosen = Columns::default();
+        for (index, name) in columns.iter().enumerate() {
+            let (field, attribute) = layout.column(name)?;
+            match attribute {
+                None => chosen.fields.push((index, field)),
+                Some(attribute) => chosen.attributes.entry((field, attribute)).or_default().push(index),
+            }
+        }
         let mut reader = Conllu {
             place,
             layout: &layout,
@@ -129,24 +141,31 @@ impl TaggedText {
     /// # Errors
     /// [`Error::TooLarge`] for more than 4096 attributes.
     pub fn conllu_columns(content: &str) -> Result<Vec<String>> {
-        Self::column_names(content, "CoNLL-U", false)
+        Ok(Self::column_names(content, "CoNLL-U", false)?.0)
     }
 
-    /// The names of all columns with values, of CoNLL-U or with `plus` of CoNLL-U Plus.
-    pub(super) fn column_names(content: &str, place: &str, plus: bool) -> Result<Vec<String>> {
+    /// The names of all columns with values, of CoNLL-U or with `plus` of CoNLL-U Plus; and the first line with an attribute
+    /// without a name, with the attribute.
+    pub(super) fn column_names(content: &str, place: &str, plus: bool) -> Result<(Vec<String>, Option<(usize, String)>)> {
         let layout = Layout::new(content, place, plus)?;
         let mut seen = vec![false; layout.fields.len()];
         let mut attributes = BTreeSet::new();
-        for line in lines::lines(content).filter(|line| !line.starts_with('#')) {
+        let mut nameless = None;
+        let numbered = (1..).zip(lines::lines(content));
+        for (number, line) in numbered.filter(|(_, line)| !line.starts_with('#')) {
             for ((seen, name), field) in seen.iter_mut().zip(&layout.fields).zip(line.split('\t')) {
                 *seen |= !field.is_empty() && field != "_";
                 if name == "feats" || name == "misc" {
-                    let keys = field.split('|').filter_map(|pair| Some(pair.split_once('=')?.0));
-                    // How words are spaced is no label.
-                    let keys = keys.filter(|key| *key != "SpaceAfter" && !key.is_empty());
-                    attributes.extend(keys.map(|key| format!("{name}.{key}")));
+                    for pair in field.split('|') {
+                        match pair.split_once('=') {
+                            Some(("", _)) if nameless.is_none() => nameless = Some((number, pair.to_owned())),
+                            // How words are spaced is no label.
+                            Some(("" | "SpaceAfter", _)) | None => {}
+                            Some((key, _)) => _ = attributes.insert(format!("{name}.{key}")),
+                        }
+                    }
                     if attributes.len() > MAX_COLUMNS {
-                        return Err(too_many_columns(place));
+                        return Err(too_many_columns(place, number));
                     }
                 }
             }
@@ -158,7 +177,7 @@ impl TaggedText {
             .zip(seen)
             .filter(|(_, seen)| *seen)
             .map(|(name, _)| name);
-        Ok(fields.filter(is_label).cloned().chain(attributes).collect())
+        Ok((fields.filter(is_label).cloned().chain(attributes).collect(), nameless))
     }
 
     /// Reads one sentence per line, words separated by white space, each followed by `separator` and its tag
@@ -193,7 +212,7 @@ impl TaggedText {
                 sentence.words.push(TaggedWord {
                     text: word.to_owned(),
                     span: (start, sentence.text.len()),
-                    tags: vec![Some(tag.to_owned())],
+                    tags: vec![(0, tag.to_owned())],
                 });
             }
             sentences.push(sentence);
@@ -246,7 +265,7 @@ impl Layout {
         };
         let fields: Vec<String> = names.split_whitespace().map(str::to_lowercase).collect();
         if fields.len() > MAX_COLUMNS {
-            return Err(too_many_columns(place));
+            return Err(too_many_columns(place, 1));
         }
         let at = |name: &str| fields.iter().position(|field| field == name);
         match (at("id"), at("form")) {
@@ -260,8 +279,8 @@ impl Layout {
         }
     }
 
-    /// The place of a column, by its name.
-    fn column(&self, name: &str) -> Result<Column> {
+    /// The place of a column, by its name: a field, and an attribute within it.
+    fn column(&self, name: &str) -> Result<(usize, Option<String>)> {
         let at = |name: &str| self.fields.iter().position(|field| field == name);
         let (field, attribute) = match name.split_once('.') {
             Some((field @ ("feats" | "misc"), attribute)) if !attribute.is_empty() => {
@@ -271,7 +290,7 @@ impl Layout {
             _ => (at(name), None),
         };
         match field {
-            Some(field) => Ok(Column { field, attribute }),
+            Some(field) => Ok((field, attribute)),
             None if self.plus => {
                 let expected = format!("one of the file's columns {}", self.fields.join(", "));
                 Err(Error::parameter("columns", expected, name))
@@ -284,19 +303,34 @@ impl Layout {
     }
 }
 
-/// The place of a tag: a field, and an attribute within it.
-struct Column {
-    field: usize,
-    attribute: Option<String>,
+/// The places of the columns that are kept, with their indices.
+#[derive(Default)]
+struct Columns {
+    fields: Vec<(usize, usize)>,
+    /// By field and name of the attribute.
+    attributes: HashMap<(usize, String), Vec<usize>>,
 }
 
-impl Column {
-    fn read(&self, fields: &[&str]) -> Option<String> {
-        let field = fields.get(self.field)?;
-        match &self.attribute {
-            None => (*field != "_" && !field.is_empty()).then(|| (*field).to_owned()),
-            Some(attribute) => value(field, attribute).map(str::to_owned),
+impl Columns {
+    /// The tags of a word, in the order of the columns.
+    fn read(&self, fields: &[&str]) -> Vec<(usize, String)> {
+        let mut tags: Vec<(usize, String)> = Vec::new();
+        for &(index, field) in &self.fields {
+            let value = fields.get(field).filter(|value| **value != "_" && !value.is_empty());
+            tags.extend(value.map(|value| (index, (*value).to_owned())));
         }
+        if !self.attributes.is_empty() {
+            for (at, field) in fields.iter().enumerate().filter(|(_, field)| field.contains('=')) {
+                for (name, value) in field.split('|').filter_map(|pair| pair.split_once('=')) {
+                    let columns = self.attributes.get(&(at, name.to_owned()));
+                    tags.extend(columns.into_iter().flatten().map(|&index| (index, value.to_owned())));
+                }
+            }
+        }
+        tags.sort_by_key(|&(index, _)| index);
+        // Of an attribute that is there twice, the first counts.
+        tags.dedup_by_key(|&mut (index, _)| index);
+        tags
     }
 }
 
@@ -314,7 +348,7 @@ struct Written {
     text: String,
     space_after: bool,
     /// Its words: text and tags.
-    words: Vec<(String, Vec<Option<String>>)>,
+    words: Vec<(String, Vec<(usize, String)>)>,
     /// Id of its last word.
     last: usize,
 }
@@ -331,7 +365,7 @@ struct Open {
 struct Conllu<'a> {
     place: &'a str,
     layout: &'a Layout,
-    columns: &'a [Column],
+    columns: &'a Columns,
     sentences: Vec<TaggedSentence>,
     open: Open,
 }
@@ -352,7 +386,8 @@ impl Conllu<'_> {
             if let Some((key, value)) = comment.split_once('=') {
                 match key.trim() {
                     "global.columns" => {}
-                    "text" => self.open.text = Some(value.trim().to_owned()),
+                    // Other white space may be part of a word.
+                    "text" => self.open.text = Some(value.trim_matches([' ', '\t']).to_owned()),
                     key => self.open.comments.push((key.to_owned(), value.trim().to_owned())),
                 }
             }
@@ -394,8 +429,7 @@ impl Conllu<'_> {
             ));
         }
         self.open.words += 1;
-        let tags = self.columns.iter().map(|column| column.read(&fields)).collect();
-        let word = (form.to_owned(), tags);
+        let word = (form.to_owned(), self.columns.read(&fields));
         match self
             .open
             .written
@@ -423,21 +457,21 @@ impl Conllu<'_> {
             return Err(self.wrong(line, "all words of a range", "the end of the sentence"));
         }
         let given = open.text.is_some();
+        let spaced = open.written.last().is_some_and(|written| written.space_after);
         let mut text = open.text.unwrap_or_default();
         let mut words = Vec::with_capacity(open.words);
         let mut at = 0;
         for written in open.written {
             let start = if given {
-                at += text[at..].len() - text[at..].trim_start().len();
-                if !text[at..].starts_with(&written.text) {
-                    let rest: String = text[at..].chars().take(20).collect();
+                let Some(space) = space_before(&text[at..], &written.text) else {
+                    let rest: String = text[at..].trim_start().chars().take(20).collect();
                     return Err(self.wrong(
                         written.line,
                         format!("`{}` in the sentence's text", written.text),
                         format!("`{rest}`"),
                     ));
-                }
-                at
+                };
+                at + space
             } else {
                 let start = text.len();
                 text += &written.text;
@@ -460,8 +494,9 @@ impl Conllu<'_> {
                 words.push(TaggedWord { text: word, span, tags });
             }
         }
-        if !given {
-            text.truncate(text.trim_end().len());
+        // The space behind the last word; white space within a word is its own.
+        if !given && spaced {
+            text.pop();
         }
         self.sentences.push(TaggedSentence {
             text,
@@ -471,6 +506,15 @@ impl Conllu<'_> {
         });
         Ok(())
     }
+}
+
+/// How much white space stands before a word at the start of a text; `None` if something else does.
+fn space_before(text: &str, word: &str) -> Option<usize> {
+    let mut rest = text;
+    while !rest.starts_with(word) {
+        rest = rest.strip_prefix(char::is_whitespace)?;
+    }
+    Some(text.len() - rest.len())
 }
 
 #[cfg(test)]
@@ -507,11 +551,12 @@ mod tests {
             "a contraction that spells out its words is cut"
         );
         assert_eq!(first.comment("sentiment"), Some("negative"));
-        assert_eq!(first.words[0].tags, [Some("PRON".into()), Some("Plur".into()), None]);
+        assert_eq!(first.words[0].tags, [(0, "PRON".into()), (1, "Plur".into())]);
+        assert_eq!([1, 2].map(|column| first.words[0].tag(column)), [Some("Plur"), None]);
         let second = &text.sentences[1];
         assert_eq!((second.text.as_str(), second.line), ("du pain!", 12));
         assert_eq!(second.words[1].span, (0, 2));
-        assert_eq!(second.words[1].tags[2].as_deref(), Some("x"));
+        assert_eq!(second.words[1].tag(2), Some("x"));
     }
 
     #[test]
@@ -545,12 +590,30 @@ mod tests {
     }
 
     #[test]
+    fn white_space_at_the_border_of_a_word_is_its_own() {
+        let word = |id: usize, form: &str, misc: &str| format!("{id}\t{form}\t_\t_\t_\t_\t_\t_\t_\t{misc}\n");
+        let words = |misc| format!("{}{}", word(1, "du", "_"), word(2, "\u{a0}\u{e9}\u{a0}", misc));
+        let built = words("_");
+        let (unspaced, with_text) = (words("SpaceAfter=No"), format!("# text = du \u{a0}\u{e9}\u{a0}\n{built}"));
+        for content in [&built, &unspaced, &with_text] {
+            let text = TaggedText::conllu(content, "file", &[]).unwrap();
+            let sentence = &text.sentences[0];
+            assert_eq!(sentence.text, "du \u{a0}\u{e9}\u{a0}");
+            let parts: Vec<&str> = sentence.words.iter().map(|word| &sentence.text[word.span.0..word.span.1]).collect();
+            assert_eq!(parts, ["du", "\u{a0}\u{e9}\u{a0}"]);
+        }
+        let spaced = format!("# text = du\u{2009} le\n{}{}", word(1, "du", "_"), word(2, "le", "_"));
+        assert_eq!(TaggedText::conllu(&spaced, "file", &[]).unwrap().sentences[0].words[1].span, (6, 8));
+    }
+
+    #[test]
     fn plus_files_name_their_fields() {
         let file = "# global.columns = ID FORM LEMMA NER\n# text = Ada wrote\n1\tAda\tAda\tB-PER\n2\twrote\twrite\t_\n";
-        assert_eq!(TaggedText::column_names(file, "file", true).unwrap(), ["lemma", "ner"]);
+        let names = TaggedText::column_names(file, "file", true).unwrap();
+        assert_eq!(names, (vec!["lemma".to_owned(), "ner".to_owned()], None));
         let text = TaggedText::parse(file, "file", &["ner"], true).unwrap();
-        assert_eq!(text.sentences[0].words[0].tags, [Some("B-PER".to_owned())]);
-        assert_eq!(text.sentences[0].words[1].tags, [None]);
+        assert_eq!(text.sentences[0].words[0].tag(0), Some("B-PER"));
+        assert_eq!(text.sentences[0].words[1].tag(0), None);
         let message = |file: &str| TaggedText::parse(file, "file", &["ner"], true).unwrap_err().to_string();
         assert!(message("1\ta\n").starts_with("file, line 1: expected `# global.columns = ID FORM ...`"));
         assert!(message("# global.columns = FORM NER\n").contains("expected columns ID (first) and FORM"));

@@ -79,7 +79,7 @@ fn table(mut records: Records<'_>, place: &str, delimiter: char) -> Result<Rows>
         Some(header) => header.map_err(unclosed)?,
     };
     if header.fields.len() > MAX_COLUMNS {
-        return Err(too_many_columns(place));
+        return Err(too_many_columns(place, header.line));
     }
     let mut rows = Rows::new(header.fields);
     for record in records {
@@ -99,11 +99,8 @@ fn table(mut records: Records<'_>, place: &str, delimiter: char) -> Result<Rows>
                 record.fields.len().to_string(),
             ));
         }
-        let values = record
-            .fields
-            .into_iter()
-            .map(|value| Some(value).filter(|value| !value.is_empty()));
-        rows.rows.push((record.line, values.collect()));
+        let values = record.fields.into_iter().enumerate();
+        rows.rows.push((record.line, values.filter(|(_, value)| !value.is_empty()).collect()));
     }
     if delimiter == ';' {
         rows.decimal_commas();
@@ -115,20 +112,15 @@ impl Rows {
     /// Writes numbers with a decimal comma as numbers with a point, in columns that have nothing else.
     fn decimal_commas(&mut self) {
         let point = |value: &str| value.replacen(',', ".", 1);
-        for column in 0..self.names.len() {
-            let of_column = |rows: &[(usize, Vec<Option<String>>)]| -> Vec<String> {
-                rows.iter()
-                    .filter_map(|(_, values)| values.get(column).cloned().flatten())
-                    .collect()
-            };
-            let values = of_column(&self.rows);
-            let commas = values.iter().any(|value| value.contains(','));
-            if commas && values.iter().all(|value| ColumnKind::number(&point(value)).is_some()) {
-                let cells = self
-                    .rows
-                    .iter_mut()
-                    .filter_map(|(_, values)| values.get_mut(column)?.as_mut());
-                cells.for_each(|value| *value = point(value));
+        let mut commas = vec![false; self.names.len()];
+        let mut numbers = vec![true; self.names.len()];
+        for (column, value) in self.rows.iter().flat_map(|(_, values)| values) {
+            commas[*column] |= value.contains(',');
+            numbers[*column] &= ColumnKind::number(&point(value)).is_some();
+        }
+        for (column, value) in self.rows.iter_mut().flat_map(|(_, values)| values) {
+            if commas[*column] && numbers[*column] {
+                *value = point(value);
             }
         }
     }

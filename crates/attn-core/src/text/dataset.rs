@@ -1,10 +1,16 @@
 //! Text with columns of labels and numbers, of its lines and of its words.
 
-use std::{collections::BTreeSet, io::Read, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    io::Read,
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Line, Note, TaggedText, TextFormat, TextParams, csv, json, lines, split_lines, wrong};
+use super::{
+    Line, MAX_COLUMNS, Note, TaggedText, TextFormat, TextParams, csv, json, lines, split_lines, too_many_columns, wrong,
+};
 use crate::{Error, Result, files};
 
 /// Lines of text, and columns of labels and numbers.
@@ -33,11 +39,11 @@ pub struct TextColumn {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextValues {
-    /// A value per line, or none.
-    Lines(Vec<Option<String>>),
-    /// For each line its words that have a value: their place in the line's text (bytes, end exclusive), and the value. Words of
-    /// one place follow one another.
-    Words(Vec<Vec<((usize, usize), String)>>),
+    /// The values of the lines that have one, by their index in [`Dataset::lines`].
+    Lines(BTreeMap<usize, String>),
+    /// For the lines with such words, by their index, the words that have a value: their place in the line's text (bytes, end
+    /// exclusive), and the value. Words of one place follow one another.
+    Words(BTreeMap<usize, Vec<((usize, usize), String)>>),
 }
 
 impl Dataset {
@@ -112,55 +118,59 @@ impl Dataset {
             TextFormat::Conllu | TextFormat::ConlluPlus => {
                 let content = content()?;
                 let plus = format == TextFormat::ConlluPlus;
-                let names = TaggedText::column_names(content, &place, plus)?;
+                let (names, nameless) = TaggedText::column_names(content, &place, plus)?;
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                Ok(Self::tagged(TaggedText::parse(content, &place, &names, plus)?, place))
+                let mut data = Self::tagged(TaggedText::parse(content, &place, &names, plus)?, place)?;
+                data.notes.extend(nameless.map(|(line, attribute)| Note {
+                    line: Some(line),
+                    message: format!("attributes without a name, such as `{attribute}`, were left out"),
+                }));
+                Ok(data)
             }
-            TextFormat::WordTag { separator } => Ok(Self::tagged(
-                TaggedText::word_tag(content()?, &place, separator)?,
-                place,
-            )),
+            TextFormat::WordTag { separator } => {
+                let tagged = TaggedText::word_tag(content()?, &place, separator)?;
+                Self::tagged(tagged, place)
+            }
         }
     }
 
     /// Labeled words as columns. Values of comments are columns of lines.
-    fn tagged(tagged: TaggedText, place: String) -> Self {
-        let mut columns = Vec::new();
-        for (index, name) in tagged.columns.iter().enumerate() {
-            let words = tagged.sentences.iter().map(|sentence| {
-                let words = sentence.words.iter();
-                let values = words.filter_map(|word| Some((word.span, word.tags.get(index)?.clone()?)));
-                values.collect()
-            });
-            columns.push(TextColumn {
-                name: name.clone(),
-                values: TextValues::Words(words.collect()),
-            });
-        }
-        let mut keys: Vec<&str> = Vec::new();
-        for (key, _) in tagged.sentences.iter().flat_map(|sentence| &sentence.comments) {
-            if !keys.contains(&key.as_str()) {
-                keys.push(key);
+    fn tagged(tagged: TaggedText, place: String) -> Result<Self> {
+        let mut of_words = vec![BTreeMap::<usize, Vec<_>>::new(); tagged.columns.len()];
+        let mut of_lines: Vec<(String, BTreeMap<usize, String>)> = Vec::new();
+        let mut keys: HashMap<String, usize> = HashMap::new();
+        let mut lines = Vec::with_capacity(tagged.sentences.len());
+        for (at, sentence) in tagged.sentences.into_iter().enumerate() {
+            for word in sentence.words {
+                for (column, value) in word.tags {
+                    of_words[column].entry(at).or_default().push((word.span, value));
+                }
             }
-        }
-        for key in keys {
-            let lines = tagged.sentences.iter();
-            let lines = lines.map(|sentence| sentence.comment(key).map(str::to_owned));
-            columns.push(TextColumn {
-                name: key.to_owned(),
-                values: TextValues::Lines(lines.collect()),
+            for (key, value) in sentence.comments {
+                let column = *keys.entry(key).or_insert_with_key(|key| {
+                    of_lines.push((key.clone(), BTreeMap::new()));
+                    of_lines.len() - 1
+                });
+                // Of a comment that is there twice, the first counts.
+                of_lines[column].1.entry(at).or_insert(value);
+            }
+            if of_words.len() + of_lines.len() > MAX_COLUMNS {
+                return Err(too_many_columns(&place, sentence.line));
+            }
+            lines.push(Line {
+                number: sentence.line,
+                text: sentence.text,
             });
         }
-        let lines = tagged.sentences.into_iter().map(|sentence| Line {
-            number: sentence.line,
-            text: sentence.text,
-        });
-        Self {
-            lines: lines.collect(),
-            columns,
+        let words = tagged.columns.into_iter().zip(of_words.into_iter().map(TextValues::Words));
+        let comments = of_lines.into_iter().map(|(key, values)| (key, TextValues::Lines(values)));
+        let columns = words.chain(comments).map(|(name, values)| TextColumn { name, values });
+        Ok(Self {
+            columns: columns.collect(),
+            lines,
             notes: Vec::new(),
             place,
-        }
+        })
     }
 
     /// A column by its name, in any case if none has exactly this name.
@@ -177,10 +187,13 @@ impl Dataset {
 /// Rows of texts under the names of columns, as every table gives them.
 pub(super) struct Rows {
     pub(super) names: Vec<String>,
-    /// Number of the line where the row begins, and a value per name.
-    pub(super) rows: Vec<(usize, Vec<Option<String>>)>,
+    pub(super) rows: Vec<Row>,
     notes: Vec<Note>,
 }
+
+/// A row: the number of the line where it begins, and the values that are not empty with the index of their column, in the
+/// order of the columns.
+pub(super) type Row = (usize, Vec<(usize, String)>);
 
 impl Rows {
     /// Rows without names get the number of their column; names that occur twice are counted.
@@ -190,16 +203,17 @@ impl Rows {
             rows: Vec::new(),
             notes: Vec::new(),
         };
+        let mut taken = HashSet::new();
+        let mut counts: HashMap<String, usize> = HashMap::new();
         for (index, name) in names.iter().enumerate() {
             let name = match name.trim() {
                 "" => format!("column {}", index + 1),
                 name => name.to_owned(),
             };
+            let count = counts.entry(name.clone()).or_default();
             let mut own = name.clone();
-            for count in 1.. {
-                if !rows.names.contains(&own) {
-                    break;
-                }
+            while !taken.insert(own.clone()) {
+                *count += 1;
                 own = format!("{name}.{count}");
             }
             if own != name {
@@ -218,16 +232,23 @@ impl Rows {
     pub(super) fn dataset(mut self, place: &str, text: Option<&str>) -> Result<Dataset> {
         let at = text_column(&self.names, text, place)?;
         let mut lines = Vec::new();
-        let mut kept = Vec::new();
+        let mut columns = vec![BTreeMap::new(); self.names.len()];
         let mut without_text: Vec<usize> = Vec::new();
-        for (number, mut values) in std::mem::take(&mut self.rows) {
-            let text = values.get_mut(at).and_then(Option::take).unwrap_or_default();
-            if text.trim().is_empty() {
+        for (number, values) in std::mem::take(&mut self.rows) {
+            let text = values.iter().find(|(column, text)| *column == at && !text.trim().is_empty());
+            if text.is_none() {
                 without_text.push(number);
-            } else {
-                lines.push(Line { number, text });
-                kept.push(values);
+                continue;
             }
+            let mut text = String::new();
+            for (column, value) in values {
+                if column == at {
+                    text = value;
+                } else {
+                    columns[column].insert(lines.len(), value);
+                }
+            }
+            lines.push(Line { number, text });
         }
         if lines.is_empty() {
             let expected = format!("a row with text in `{}`", self.names[at]);
@@ -244,10 +265,11 @@ impl Rows {
                 ),
             ),
         }
-        let others = self.names.into_iter().enumerate().filter(|(index, _)| *index != at);
-        let columns = others.map(|(index, name)| TextColumn {
+        let others = self.names.into_iter().zip(columns).enumerate();
+        let others = others.filter(|(index, _)| *index != at);
+        let columns = others.map(|(_, (name, values))| TextColumn {
             name,
-            values: TextValues::Lines(kept.iter().map(|values| values.get(index).cloned().flatten()).collect()),
+            values: TextValues::Lines(values),
         });
         Ok(Dataset {
             columns: columns.collect(),
@@ -294,7 +316,10 @@ mod tokens {
     use std::collections::HashMap;
 
     use super::{Dataset, TextColumn, TextValues, wrong};
-    use crate::{Capture, Result, Sequence, SequenceColumn, Side, Token, TokenColumn};
+
+    /// Most values of all columns: a number per column and token.
+    const MAX_VALUES: usize = 1 << 28;
+    use crate::{Capture, Error, Result, Sequence, SequenceColumn, Side, Token, TokenColumn};
 
     impl Dataset {
         /// The columns as values of a capture's tokens.
@@ -306,9 +331,18 @@ mod tokens {
         /// [`ColumnKind::of`](crate::ColumnKind::of) tells numbers from classes.
         ///
         /// # Errors
-        /// [`Error::Text`](crate::Error::Text) if the capture is of another text.
+        /// [`Error::Text`](crate::Error::Text) if the capture is of another text, [`Error::TooLarge`](crate::Error::TooLarge) if there
+        /// are more than 268 million values, a number per column and token (2 GiB).
         pub fn columns(&self, capture: &Capture) -> Result<Vec<TokenColumn>> {
             let lines = self.lines_of(capture)?;
+            let tokens = capture.tokens(Side::Encoder).saturating_add(capture.tokens(Side::Decoder));
+            if self.columns.len().saturating_mul(tokens) > MAX_VALUES {
+                return Err(Error::TooLarge {
+                    place: format!("{}: {} columns of {tokens} tokens", self.place, self.columns.len()),
+                    what: "values",
+                    limit: MAX_VALUES as u64,
+                });
+            }
             Ok(self
                 .columns
                 .iter()
@@ -325,7 +359,7 @@ mod tokens {
             let of_lines = |column: &TextColumn| match &column.values {
                 TextValues::Words(_) => None,
                 TextValues::Lines(values) => {
-                    let texts: Vec<_> = lines.iter().map(|&line| values.get(line).cloned().flatten()).collect();
+                    let texts: Vec<_> = lines.iter().map(|line| values.get(line)).collect();
                     Some(SequenceColumn::from_texts(&column.name, &texts))
                 }
             };
@@ -367,12 +401,12 @@ mod tokens {
             let tokens = sequence.tokens(side).iter();
             match &self.values {
                 TextValues::Lines(values) => {
-                    let value = values.get(line).cloned().flatten();
-                    tokens.map(|_| value.clone()).collect()
+                    let value = values.get(&line);
+                    tokens.map(|_| value.cloned()).collect()
                 }
                 TextValues::Words(values) => {
                     let text = sequence.text.as_deref().unwrap_or_default();
-                    let words = values.get(line).map_or(&[][..], Vec::as_slice);
+                    let words = values.get(&line).map_or(&[][..], Vec::as_slice);
                     tokens.map(|token| of_word(words, token, text)).collect()
                 }
             }
@@ -441,7 +475,7 @@ mod tests {
 
     fn column<'a>(data: &'a Dataset, name: &str) -> Vec<Option<&'a str>> {
         match &data.column(name).unwrap().values {
-            TextValues::Lines(values) => values.iter().map(Option::as_deref).collect(),
+            TextValues::Lines(values) => (0..data.lines.len()).map(|line| values.get(&line).map(String::as_str)).collect(),
             TextValues::Words(_) => panic!("words"),
         }
     }
@@ -549,12 +583,12 @@ mod tests {
     fn sizes_are_bounded() {
         let wide = format!("text{}\n", ",x".repeat(5000));
         let message = parse("a.csv", &wide, None).unwrap_err().to_string();
-        assert_eq!(message, "a.csv: expected at most 4096 columns");
+        assert_eq!(message, "a.csv, line 1: expected at most 4096 columns");
         let fields: Vec<String> = (0..5000).map(|field| format!("\"f{field}\":1")).collect();
         let message = parse("a.jsonl", &format!("{{{}}}\n", fields.join(",")), None)
             .unwrap_err()
             .to_string();
-        assert_eq!(message, "a.jsonl: expected at most 4096 columns");
+        assert_eq!(message, "a.jsonl, line 1: expected at most 4096 columns");
         let params = TextParams {
             max_bytes: 5,
             ..TextParams::default()
@@ -571,6 +605,54 @@ mod tests {
     }
 
     #[test]
+    fn a_new_key_in_every_row_takes_memory_for_its_own_value_alone() {
+        // A value per row and column would be 3000 x 3000.
+        let rows: Vec<String> = (0..3000).map(|row| format!("{{\"text\": \"a\", \"k{row}\": {row}}}\n")).collect();
+        let data = parse("a.jsonl", &rows.concat(), None).unwrap();
+        assert_eq!(data.columns.len(), 3000);
+        for column in &data.columns {
+            let number = column.name[1..].to_owned();
+            let only = TextValues::Lines([(number.parse().unwrap(), number)].into());
+            assert_eq!(column.values, only);
+        }
+        let sentence = |at: usize| format!("# k{at} = v\n1\ta\t_\t_\t_\tF{at}=x\t_\t_\t_\t_\n\n");
+        let data = parse("a.conllu", &(0..2000).map(sentence).collect::<String>(), None).unwrap();
+        assert_eq!(data.columns.len(), 4000);
+        let sizes = data.columns.iter().map(|column| match &column.values {
+            TextValues::Lines(values) => values.len(),
+            TextValues::Words(values) => values.len(),
+        });
+        assert_eq!(sizes.sum::<usize>(), 4000);
+        // Beyond the bound, the line is named.
+        let rows: Vec<String> = (0..9000).map(|row| format!("{{\"text\": \"a\", \"k{row}\": {row}}}\n")).collect();
+        let message = parse("a.jsonl", &rows.concat(), None).unwrap_err().to_string();
+        assert_eq!(message, "a.jsonl, line 4096: expected at most 4096 columns");
+        let message = parse("a.conllu", &(0..5000).map(sentence).collect::<String>(), None).unwrap_err().to_string();
+        assert_eq!(message, "a.conllu, line 12290: expected at most 4096 columns");
+        let comments: String = (0..5000).map(|at| format!("# k{at} = v\n1\ta\t_\t_\t_\t_\t_\t_\t_\t_\n\n")).collect();
+        let message = parse("a.conllu", &comments, None).unwrap_err().to_string();
+        assert_eq!(message, "a.conllu, line 12289: expected at most 4096 columns");
+        // Lists and objects are named, a few of them.
+        let rows: Vec<String> = (0..9000).map(|row| format!("{{\"text\": \"a\", \"k{row}\": []}}\n")).collect();
+        let notes = parse("a.jsonl", &rows.concat(), None).unwrap().notes;
+        assert_eq!(notes.len(), 17);
+        assert_eq!(notes[16].message, "lists and objects in 8984 more fields were left out");
+        let names = vec!["a"; 4000].join(",");
+        let data = parse("a.csv", &format!("text,{names}\nx{}\n", ",1".repeat(4000)), None).unwrap();
+        assert_eq!(data.columns[3999].name, "a.3999");
+    }
+
+    #[test]
+    fn attributes_without_a_name_are_left_out_with_their_line() {
+        let file = "# a\n1\ta\t_\t_\t_\tF=y|=x\t_\t_\t_\t_\n";
+        let data = parse("a.conllu", file, None).unwrap();
+        let names: Vec<&str> = data.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["feats.F"]);
+        let note = "line 2: attributes without a name, such as `=x`, were left out";
+        assert_eq!(data.notes[0].to_string(), note);
+    }
+
+    #[test]
     fn labeled_words_are_columns() {
         let conllu = "# sent_id = 1\n# text = Cats run\n1\tCats\tcat\tNOUN\t_\tNumber=Plur\t2\tnsubj\t_\t_\n\
             2\tRun\trun\tVERB\t_\t_\t0\troot\t_\t_\n\n";
@@ -584,7 +666,8 @@ mod tests {
         let data = parse("a.conllup", plus, None).unwrap();
         let names: Vec<&str> = data.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(names, ["upos", "parseme:mwe"]);
-        let upos = TextValues::Words(vec![vec![((0, 4), "NOUN".to_owned()), ((5, 8), "VERB".to_owned())]]);
+        let words = vec![((0, 4), "NOUN".to_owned()), ((5, 8), "VERB".to_owned())];
+        let upos = TextValues::Words([(0, words)].into());
         assert_eq!(data.columns[0].values, upos);
         let params = TextParams {
             format: Some(TextFormat::WordTag { separator: '_' }),

@@ -1,6 +1,9 @@
 //! Objects of JSON: one per line, or in one list.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use serde_json::{Map, Value};
 
@@ -12,6 +15,9 @@ use super::{
 use crate::{Error, Result};
 
 type Object = Map<String, Value>;
+
+/// Fields with lists and objects that are named one by one.
+const NAMED: usize = 16;
 
 /// Reads a JSON object per line.
 pub(super) fn lines_of_objects(content: &str, place: &str, text: Option<&str>) -> Result<Dataset> {
@@ -44,31 +50,41 @@ fn not_json(place: &str, line: usize, expected: &str, error: &serde_json::Error)
 
 fn rows(objects: Vec<(usize, Object)>, place: &str) -> Result<Rows> {
     let mut names: Vec<String> = Vec::new();
-    let mut nested: Vec<&str> = Vec::new();
-    for (name, value) in objects.iter().flat_map(|(_, object)| object) {
-        match value {
-            Value::Null => {}
-            Value::Array(_) | Value::Object(_) if !nested.contains(&name.as_str()) => nested.push(name),
-            Value::Array(_) | Value::Object(_) => {}
-            _ if names.contains(name) => {}
-            _ if names.len() == MAX_COLUMNS => return Err(too_many_columns(place)),
-            _ => names.push(name.clone()),
+    let mut indices: HashMap<String, usize> = HashMap::new();
+    let mut nested: Vec<String> = Vec::new();
+    let mut known: HashSet<String> = HashSet::new();
+    let mut rows = Vec::with_capacity(objects.len());
+    for (number, object) in objects {
+        let mut values = Vec::with_capacity(object.len());
+        for (name, value) in object {
+            if let Some(value) = plain(&value) {
+                let index = match indices.get(&name) {
+                    Some(&index) => index,
+                    None if names.len() == MAX_COLUMNS => return Err(too_many_columns(place, number)),
+                    None => {
+                        names.push(name.clone());
+                        indices.insert(name, names.len() - 1);
+                        names.len() - 1
+                    }
+                };
+                values.push((index, value));
+            } else if !value.is_null() && known.insert(name.clone()) {
+                nested.push(name);
+            }
         }
+        values.sort_by_key(|&(index, _)| index);
+        rows.push((number, values));
     }
-    let mut rows = Rows::new(names.clone());
-    for name in nested {
-        rows.note(None, format!("lists and objects in `{name}` were left out"));
+    let mut table = Rows::new(names);
+    for name in nested.iter().take(NAMED) {
+        table.note(None, format!("lists and objects in `{name}` were left out"));
     }
-    rows.rows = objects
-        .iter()
-        .map(|(number, object)| {
-            (
-                *number,
-                names.iter().map(|name| object.get(name).and_then(plain)).collect(),
-            )
-        })
-        .collect();
-    Ok(rows)
+    if nested.len() > NAMED {
+        let more = nested.len() - NAMED;
+        table.note(None, format!("lists and objects in {more} more fields were left out"));
+    }
+    table.rows = rows;
+    Ok(table)
 }
 
 /// A value as text; `None` for null, lists and objects.

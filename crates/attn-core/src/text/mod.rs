@@ -41,10 +41,10 @@ fn wrong(place: &str, line: impl Into<Option<usize>>, expected: impl Into<String
     }
 }
 
-/// The error of a table or a file of labeled words with too many columns.
-fn too_many_columns(place: &str) -> Error {
+/// The error of a table or a file of labeled words with too many columns from this line on.
+fn too_many_columns(place: &str, line: usize) -> Error {
     Error::TooLarge {
-        place: place.to_owned(),
+        place: format!("{place}, line {line}"),
         what: "columns",
         limit: MAX_COLUMNS as u64,
     }

@@ -6,13 +6,21 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
-use attn_core::{Capture, HeadId, files::write_atomically};
+use attn_core::{
+    Capture,
+    files::{self, write_atomically},
+};
 
-use super::{HeadProjection, file};
+use super::{
+    HeadProjection,
+    file::{self, Expected},
+};
 use crate::Result;
 
 /// How a file's name ends.
@@ -29,6 +37,8 @@ const BYTES: u64 = 1 << 30;
 pub struct AtlasCache {
     folder: PathBuf,
     most_bytes: u64,
+    /// Shared by clones.
+    ignored: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 /// A file of the cache.
@@ -50,6 +60,7 @@ impl AtlasCache {
         Ok(Self {
             folder,
             most_bytes: BYTES,
+            ignored: Arc::default(),
         })
     }
 
@@ -91,10 +102,24 @@ impl AtlasCache {
         self.remove_oldest(most_bytes, 0)
     }
 
-    /// The head of this name, if it is there and whole.
-    pub(super) fn load(&self, name: &str, head: HeadId) -> Option<HeadProjection> {
-        let bytes = fs::read(self.path(name)).ok()?;
-        file::read(&bytes, name).filter(|found| found.head == head)
+    /// Files that are damaged, or hold something else than their names say. They count as missing: their heads were made
+    /// again.
+    pub fn ignored(&self) -> Vec<PathBuf> {
+        self.ignored.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The head of this name, if it is there, whole and what is expected.
+    pub(super) fn load(&self, name: &str, expected: &Expected) -> Option<HeadProjection> {
+        let path = self.path(name);
+        let found = match files::read(&path, self.most_bytes.max(BYTES)) {
+            Err(attn_core::Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return None,
+            Err(_) => None,
+            Ok(bytes) => file::read(&bytes, name, expected),
+        };
+        if found.is_none() {
+            self.ignored.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+        }
+        found
     }
 
     /// Keeps a head and brings the folder back into its bound.

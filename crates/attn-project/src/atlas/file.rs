@@ -97,8 +97,57 @@ pub(super) fn write(head: &HeadProjection, name: &str) -> Result<Vec<u8>> {
     safetensors::serialize(tensors, Some(metadata)).map_err(|e| failed(&e))
 }
 
-/// The head in a file of this name, `None` if anything about it is not as it was written.
-pub(super) fn read(bytes: &[u8], name: &str) -> Option<HeadProjection> {
+/// What the file of a head must hold to be of use. A checksum tells damage, and not what another program put there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Expected {
+    pub(super) head: HeadId,
+    pub(super) queries: usize,
+    /// Queries and keys.
+    pub(super) points: usize,
+    /// Coordinates of a point.
+    pub(super) dims: usize,
+    /// Numbers of a query or key.
+    pub(super) width: usize,
+}
+
+impl Expected {
+    fn is_met_by(&self, found: &HeadProjection) -> bool {
+        let HeadProjection {
+            normalization, quality, ..
+        } = found;
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        found.head == self.head
+            && found.queries == self.queries
+            && self.queries <= self.points
+            && found.embedding.points.dim() == (self.points, self.dims)
+            && found.embedding.points.iter().all(|value| value.is_finite())
+            && normalization.shift.len() == self.width
+            && finite(&normalization.shift)
+            && normalization.scale.is_finite()
+            && normalization.scale > 0.0
+            && quality.as_ref().is_none_or(|quality| self.scores(quality))
+    }
+
+    /// Whether scores are of these points.
+    fn scores(&self, quality: &Quality) -> bool {
+        let scored = match &quality.sampled {
+            None => self.points,
+            Some(rows) => {
+                let ascending = rows.is_sorted_by(|a, b| a < b);
+                if !ascending || rows.last().is_some_and(|&last| last as usize >= self.points) {
+                    return false;
+                }
+                rows.len()
+            }
+        };
+        quality.ranked < self.points
+            && quality.preserved < self.points
+            && scores(quality).iter().all(|score| score.points.len() == scored)
+    }
+}
+
+/// The head in a file of this name, `None` if anything about it is not as it was written or as it must be.
+pub(super) fn read(bytes: &[u8], name: &str, expected: &Expected) -> Option<HeadProjection> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
     let text = metadata.metadata().as_ref()?.get(KEY)?;
     let file = SafeTensors::deserialize(bytes).ok()?;
@@ -140,7 +189,7 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Option<HeadProjection> {
         .iter()
         .map(|&b| u32::from_le_bytes(b))
         .collect();
-    Some(HeadProjection {
+    let found = HeadProjection {
         head: header.head,
         queries: header.queries,
         correlation: header.correlation,
@@ -161,7 +210,8 @@ pub(super) fn read(bytes: &[u8], name: &str) -> Option<HeadProjection> {
         },
         normalization: header.normalization,
         draft: false,
-    })
+    };
+    expected.is_met_by(&found).then_some(found)
 }
 
 fn scores(quality: &Quality) -> [&Score; 3] {

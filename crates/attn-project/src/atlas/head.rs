@@ -3,7 +3,7 @@
 use attn_core::{Capture, HeadId, Mask, Progress, Side};
 use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
-use super::{AtlasParams, HeadPoints, HeadProjection, sequence_sample};
+use super::{AtlasParams, HeadPoints, HeadProjection, file::Expected, sequence_sample};
 use crate::{
     Embedding, Error, Projector, Result,
     digest::Digest,
@@ -186,6 +186,18 @@ impl<'a> Atlas<'a> {
             side.iter().for_each(|x| digest.bytes(&x.to_le_bytes()));
         }
         Ok(digest.hex())
+    }
+
+    /// What the projection of a head must hold, whoever made it.
+    pub(super) fn expected(&self, head: HeadId) -> Result<Expected> {
+        let rows = self.rows(head)?;
+        Ok(Expected {
+            head,
+            queries: rows.queries.nrows(),
+            points: rows.queries.nrows() + rows.keys.nrows(),
+            dims: self.params.dims.count(),
+            width: rows.queries.ncols(),
+        })
     }
 
     /// An error with the head it is about, and its file.

@@ -236,7 +236,7 @@ impl Run<'_> {
             None => None,
         };
         if let (Some(cache), Some(name)) = (self.options.cache, &name)
-            && let Some(found) = cache.load(name, head)
+            && let Some(found) = cache.load(name, &self.atlas.expected(head)?)
         {
             return self.hand_over(found);
         }

@@ -184,23 +184,93 @@ fn damaged_files_are_made_again() {
     let path = files(&cache).remove(0);
     let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
     let whole = fs::read(&path).unwrap();
-    assert_eq!(file::read(&whole, &name).as_ref(), made.first());
+    let (capture, params_) = (capture(), params());
+    let expected = Atlas::new(&capture, &params_).expected(head).unwrap();
+    let read = |bytes: &[u8], name: &str| file::read(bytes, name, &expected);
+    assert_eq!(read(&whole, &name).as_ref(), made.first());
     assert_eq!(file::write(&made[0], &name).unwrap(), whole, "the same bytes");
-    assert_eq!(file::read(&whole, "another name"), None);
+    assert_eq!(read(&whole, "another name"), None);
     for cut in [0, 7, 8, 100, whole.len() / 2, whole.len() - 1] {
-        assert_eq!(file::read(&whole[..cut], &name), None, "cut at {cut}");
+        assert_eq!(read(&whole[..cut], &name), None, "cut at {cut}");
     }
     for place in (0..whole.len()).step_by(37) {
         let mut bytes = whole.clone();
         bytes[place] ^= 1;
         assert!(
-            file::read(&bytes, &name).is_none_or(|read| read == made[0]),
+            read(&bytes, &name).is_none_or(|read| read == made[0]),
             "bit of byte {place}"
         );
     }
     fs::write(&path, &whole[..whole.len() - 5]).unwrap();
     assert_eq!(heads(options, &params()), made);
     assert_eq!(fs::read(&path).unwrap(), whole);
+    assert_eq!(cache.ignored(), [path]);
+}
+
+#[test]
+fn files_that_another_program_wrote_are_checked_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = AtlasCache::open(folder.path()).unwrap();
+    let head = HeadId::new(Attention::DecoderSelf, 1, 0);
+    let options = AtlasOptions {
+        heads: Some(&[head]),
+        cache: Some(&cache),
+        ..AtlasOptions::default()
+    };
+    let made = heads(options, &params()).remove(0);
+    let path = files(&cache).remove(0);
+    let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let points = made.embedding.points.nrows();
+    type Change<'a> = &'a dyn Fn(&mut HeadProjection);
+    let changes: [(&str, Change<'_>); 11] = [
+        ("more queries than points", &|head| head.queries = points + 1),
+        ("absurdly many queries", &|head| head.queries = usize::MAX),
+        ("fewer queries", &|head| head.queries -= 1),
+        ("another head", &|found| found.head.head += 1),
+        ("fewer points", &|head| {
+            head.embedding.points = head.embedding.points.slice(ndarray::s![1.., ..]).to_owned();
+        }),
+        ("another dimension", &|head| {
+            head.embedding.points = ndarray::Array2::zeros((points, 7));
+        }),
+        ("a coordinate that is not finite", &|head| head.embedding.points[[0, 1]] = f32::NAN),
+        ("a normalization of another width", &|head| {
+            head.normalization.shift.pop();
+        }),
+        ("scores of fewer points", &|head| {
+            let quality = head.quality.as_mut().unwrap();
+            for score in [
+                &mut quality.trustworthiness,
+                &mut quality.continuity,
+                &mut quality.neighbors_kept,
+            ] {
+                score.points.pop();
+            }
+        }),
+        ("a sample beyond the points", &|head| {
+            head.quality.as_mut().unwrap().sampled = Some((1..=points as u32).collect());
+        }),
+        ("a sample out of order", &|head| {
+            head.quality.as_mut().unwrap().sampled = Some((0..points as u32).rev().collect());
+        }),
+    ];
+    for (what, change) in changes {
+        let mut other = made.clone();
+        change(&mut other);
+        // With a right checksum.
+        let bytes = file::write(&other, &name).unwrap();
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(heads(options, &params()), [made.clone()], "{what}");
+        assert_ne!(fs::read(&path).unwrap(), bytes, "{what} is replaced");
+    }
+    assert_eq!(cache.ignored().len(), changes.len());
+    // A pipe does not end.
+    #[cfg(unix)]
+    {
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(heads(options, &params()), [made]);
+    }
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl Hnsw {
     pub fn open(folder: impl AsRef<Path>, name: &str, metric: impl Into<Metric>) -> Result<Self> {
         let files = Files::new(folder.as_ref(), name);
         let metric = supported(metric.into())?;
-        let text = fs::read(&files.header).map_err(|error| attn_core::Error::io(&files.header, error))?;
+        let text = read(&files.header, HEADER)?;
         let header: Header = serde_json::from_slice(&text).map_err(|error| Error::method("hnsw", error))?;
         if header.format != FORMAT {
             let expected = format!("format {FORMAT}, found {}", header.format);
@@ -237,16 +237,24 @@ impl Hnsw {
                 return Err(Error::method("hnsw", format!("{} is damaged", file.display())));
             }
         }
+        // A header says its sizes itself: nothing is allocated by them before the file of the points holds so many.
+        let size = fs::metadata(&files.data).map_or(0, |data| data.len());
+        let numbers = header.points.checked_mul(header.columns);
+        let Some(numbers) = numbers.filter(|&numbers| numbers as u64 <= size / 4) else {
+            let found = format!("{} x {} numbers in {size} bytes", header.points, header.columns);
+            return Err(Error::method("hnsw", format!("the header is damaged: {found}")));
+        };
         let measure = Measure(metric);
         // The graph may borrow from its reader for as long as it lives; the reader is a few hundred bytes.
         let reader: &'static ann::HnswIo = Box::leak(Box::new(ann::HnswIo::new(folder.as_ref(), name)));
         let graph = reader.load_hnsw_with_dist(measure.clone());
         let graph: ann::Hnsw<'static, f32, Measure> =
             graph.map_err(|error| Error::method("hnsw", error.to_string()))?;
-        let mut rows = vec![0.0f32; header.points * header.columns];
+        let mut rows = vec![0.0f32; numbers];
         let mut found = 0;
         for point in graph.get_point_indexation() {
-            let slot = point.get_origin_id() * header.columns..(point.get_origin_id() + 1) * header.columns;
+            let start = point.get_origin_id().saturating_mul(header.columns);
+            let slot = start..start.saturating_add(header.columns);
             match rows.get_mut(slot) {
                 Some(row) if row.len() == point.get_v().len() => row.copy_from_slice(point.get_v()),
                 _ => {
@@ -400,8 +408,15 @@ impl Files {
     }
 }
 
+/// Most bytes of a header.
+const HEADER: u64 = 1 << 20;
+
+fn read(file: &Path, limit: u64) -> Result<Vec<u8>> {
+    Ok(attn_core::files::read(file, limit)?)
+}
+
 fn digest(file: &Path) -> Result<String> {
-    let bytes = fs::read(file).map_err(|error| attn_core::Error::io(file, error))?;
+    let bytes = read(file, u64::MAX)?;
     let mut digest = Digest::new();
     digest.bytes(&bytes);
     Ok(digest.hex())
