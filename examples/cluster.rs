@@ -22,7 +22,7 @@ use ndarray::Array1;
 #[derive(Parser)]
 #[command(version)]
 struct Options {
-    /// Points, a float32 array [point, dimension]
+    /// Points, an array [point, dimension] of floats or integers
     #[arg(long, value_name = "X.npy")]
     points: PathBuf,
     /// How clusters are found

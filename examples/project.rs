@@ -28,7 +28,7 @@ use ndarray::Array2;
 #[derive(Parser)]
 #[command(version)]
 struct Options {
-    /// Points, a float32 array [point, dimension]
+    /// Points, an array [point, dimension] of floats or integers
     #[arg(long, value_name = "X.npy")]
     points: PathBuf,
     /// How points are laid out: pca, tsne, umap or mds

@@ -1,7 +1,7 @@
 #![allow(dead_code, reason = "each example uses a part of this")]
 //! What the embedding examples show, so that they themselves are only about their host: a small study, and a session in a file.
 
-use std::{error::Error, fs, path::PathBuf};
+use std::{error::Error, path::PathBuf};
 
 use attn_sdk::{
     Study,
@@ -28,9 +28,8 @@ impl Options {
     /// The state in the session's file; `fresh` without one.
     pub(crate) fn open<T: DeserializeOwned>(&self, fresh: T) -> Result<T, Box<dyn Error>> {
         match &self.session {
-            Some(path) if path.exists() => {
-                Ok(serde_json::from_slice(&fs::read(path)?).map_err(|error| format!("{}: {error}", path.display()))?)
-            }
+            Some(path) if path.exists() => Ok(serde_json::from_slice(&attn_sdk::core::files::read(path, 1 << 24)?)
+                .map_err(|error| format!("{}: {error}", path.display()))?),
             _ => Ok(fresh),
         }
     }

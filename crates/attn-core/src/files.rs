@@ -148,7 +148,12 @@ mod tests {
     fn what_a_killed_process_left_is_removed_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["a.json.7-3.partial", "a.json.x-3.partial", "b.json.7-3.partial", "a.json.partial"] {
+        for name in [
+            "a.json.7-3.partial",
+            "a.json.x-3.partial",
+            "b.json.7-3.partial",
+            "a.json.partial",
+        ] {
             fs::write(at(name), "left").unwrap();
         }
         // Another writer is at work.
@@ -160,7 +165,12 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        let left = ["a.json.8-0.partial", "a.json.partial", "a.json.x-3.partial", "b.json.7-3.partial"];
+        let left = [
+            "a.json.8-0.partial",
+            "a.json.partial",
+            "a.json.x-3.partial",
+            "b.json.7-3.partial",
+        ];
         assert_eq!(names[0], "a.json");
         assert_eq!(names[1..], left);
     }

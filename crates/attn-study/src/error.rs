@@ -61,6 +61,14 @@ pub enum Error {
         /// The sequence's name.
         sequence: String,
     },
+    /// The image of a sequence cannot be read again: its file is gone or is another.
+    #[error("{sequence}: its image cannot be read again: {source}")]
+    ImageLost {
+        /// The sequence's name.
+        sequence: String,
+        /// Why.
+        source: Box<Error>,
+    },
     /// A [`Source`](crate::source::Source) holds nothing to open.
     #[error("expected {expected}, found none")]
     NoSource {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use attn_core::{HeadId, Sequence, Side};
+use attn_core::{HeadId, Sequence, Side, files};
 use attn_models::images::Image as InputImage;
 use attn_render::{Image, PatchStyle, Patches};
 
@@ -29,13 +29,38 @@ pub(crate) fn image_of(sequence: &Sequence) -> Result<InputImage, Error> {
 }
 
 /// Reads the image of a sequence.
+///
+/// # Errors
+/// [`Error::NotAnImage`], [`Error::ImageLost`].
 pub(crate) fn load_image(sequence: &Sequence) -> Result<Arc<Image>, Error> {
-    let pixels = image_of(sequence)?.decode()?.into_rgba8();
-    Ok(Arc::new(Image::new(
-        pixels.width(),
-        pixels.height(),
-        pixels.into_raw(),
-    )?))
+    let image = image_of(sequence)?;
+    let load = || {
+        if let Some(path) = image.path() {
+            // A capture may name any path of this machine; what is no file does not end.
+            files::open(path)?;
+        }
+        let pixels = image.decode()?.into_rgba8();
+        Ok(Arc::new(Image::new(
+            pixels.width(),
+            pixels.height(),
+            pixels.into_raw(),
+        )?))
+    };
+    load().map_err(|source: Error| Error::ImageLost {
+        sequence: sequence.name.clone(),
+        source: Box::new(source),
+    })
+}
+
+/// Reads the image of a sequence; `None` if it cannot be read again.
+///
+/// # Errors
+/// [`Error::NotAnImage`].
+pub(crate) fn image_if_there(sequence: &Sequence) -> Result<Option<Arc<Image>>, Error> {
+    match load_image(sequence) {
+        Err(Error::ImageLost { .. }) => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 /// The last sheet, with the sides of its tokens.
@@ -84,17 +109,18 @@ impl Study {
         let mut parts: Vec<[u16; 4]> = Vec::new();
         for tokens in sides {
             for sequence in drawn() {
-                let image = load_image(sequence)?;
+                let image = image_if_there(sequence)?;
                 let grid = sequence
                     .image
                     .as_ref()
                     .map_or((1, 1), |image| (image.rows, image.columns));
                 for token in sequence.tokens(*tokens) {
-                    let Some(patch) = token.patch else {
+                    // What shows no patch stays a dot.
+                    let (Some(patch), Some(image)) = (token.patch, &image) else {
                         parts.push([0; 4]);
                         continue;
                     };
-                    let cell = sampled(&image, grid, patch, most);
+                    let cell = sampled(image, grid, patch, most);
                     let pixels = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
                     let (left, top) = (cells.len() % ACROSS * side, cells.len() / ACROSS * side);
                     parts.push([left, top, cell.0 as usize, cell.1 as usize].map(pixels));

@@ -7,6 +7,7 @@ mod contrast;
 mod error;
 pub mod experiment;
 mod filter;
+mod folder;
 pub mod gallery;
 mod hover;
 mod image;

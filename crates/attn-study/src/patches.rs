@@ -4,7 +4,7 @@
 use attn_core::{Capture, Progress, Side, TokenColumn, progress::step};
 use attn_render::Image;
 
-use crate::{Error, image::load_image};
+use crate::{Error, image::image_if_there};
 
 /// Least saturation of a patch with a hue.
 const COLORFUL: f32 = 0.15;
@@ -18,7 +18,7 @@ const SAMPLES: u32 = 24;
 /// The attributes of a capture of images that vary; none for text.
 ///
 /// # Errors
-/// [`Error::Models`] if an image cannot be read again; a cancellation.
+/// A cancellation.
 pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<Vec<TokenColumn>, Error> {
     if capture.sequences().iter().all(|sequence| sequence.image.is_none()) {
         return Ok(Vec::new());
@@ -28,7 +28,8 @@ pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<V
         step(progress, "patches", index, capture.sequences().len())?;
         let grid = sequence.image.as_ref().map(|image| (image.rows, image.columns));
         let image = match grid {
-            Some(_) => Some(load_image(sequence)?),
+            // Patches of an image that is gone have no attributes.
+            Some(_) => image_if_there(sequence)?,
             None => None,
         };
         looks.extend(sequence.tokens(Side::Encoder).iter().map(|token| {

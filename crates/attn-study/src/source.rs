@@ -94,7 +94,7 @@ pub enum Data {
     Lines(Vec<Line>),
     /// A file of token ids separated by spaces, one sequence per line. For models without a tokenizer.
     Ids(PathBuf),
-    /// A folder of images.
+    /// A folder of images. If it holds only folders of images, these are classes: the column `label`.
     ImageFolder(PathBuf),
     /// Images.
     Images(Vec<Image>),

@@ -64,7 +64,14 @@ fn project(study: &mut Study, terminal: &Terminal) -> Result<(), Box<dyn Error>>
         cache: cache.as_ref(),
         ..AtlasOptions::default()
     };
-    Ok(study.project_heads(kept, terminal)?)
+    study.project_heads(kept, terminal)?;
+    for file in cache.iter().flat_map(|cache| cache.ignored()) {
+        terminal.say(format!(
+            "note: {} was damaged; its head was projected again",
+            file.display()
+        ));
+    }
+    Ok(())
 }
 
 /// Writes the checkpoints; gives the study of the last one and its heads.
@@ -115,8 +122,11 @@ fn against(
     Ok(())
 }
 
-/// Says what experiments found and which files there are.
+/// Says what experiments found, what was left out and which files there are.
 fn say(written: &Written) {
+    for note in &written.notes {
+        eprintln!("note: {note}");
+    }
     for (question, answer) in &written.answers {
         let names: Vec<String> = question.heads.iter().map(ToString::to_string).collect();
         let edges = question.edges.as_ref().map(|edges| format!(" {}", edges.describe()));

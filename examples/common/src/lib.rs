@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stderr, clippy::exit, reason = "for command-line programs")]
 
+mod npy;
+
 use std::{
     collections::HashMap,
     error::Error,
@@ -125,12 +127,12 @@ pub fn has_display() -> bool {
     !cfg!(all(unix, not(target_vendor = "apple"))) || set("DISPLAY") || set("WAYLAND_DISPLAY")
 }
 
-/// Points from a file, float32 `[point, dimension]`, and the threads that everything after it runs on.
+/// Points from a `.npy` file `[point, dimension]` of floats or integers, as float32, and the threads that everything after it runs on.
 pub fn points(path: &Path, threads: Option<usize>) -> Result<ndarray::Array2<f32>, Box<dyn Error>> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads.unwrap_or(0))
         .build_global()?;
-    Ok(ndarray_npy::read_npy(path).map_err(|error| format!("{}: {error}", path.display()))?)
+    npy::read(path)
 }
 
 /// Writes an array as `.npy`, so that the file is there whole or not at all.

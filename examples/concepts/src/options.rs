@@ -179,8 +179,9 @@ impl Options {
         let mut text = match path {
             None => conllu(SENTENCES_CONLLU, "embedded sentences", &["upos", "misc.Class"])?,
             Some(path) => {
-                let content = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
                 let place = path.display().to_string();
+                let content = String::from_utf8(attn_sdk::core::files::read(path, 1 << 30)?)
+                    .map_err(|error| format!("{place}: {error}"))?;
                 if path.extension().is_some_and(|extension| extension == "conllu") {
                     conllu(&content, &place, &["upos", "deprel"])?
                 } else {

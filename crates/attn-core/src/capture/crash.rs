@@ -95,7 +95,12 @@ fn run(folder: &Path, fault: &str) -> (Vec<String>, bool) {
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     entries
-        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                fs::read(entry.path()).unwrap(),
+            )
+        })
         .collect()
 }
 
@@ -158,7 +163,8 @@ fn an_old_capture_stays_until_the_new_one_is_whole() {
             Ok(found) => found.verify(&()).unwrap(),
             Err(error) => {
                 let journal = fs::read_to_string(folder.join("journal.jsonl")).unwrap();
-                let whole = journal.contains("closing") && (0..3).all(|sequence| lines.contains(&format!("committed {sequence}")));
+                let whole = journal.contains("closing")
+                    && (0..3).all(|sequence| lines.contains(&format!("committed {sequence}")));
                 assert!(whole && matches!(error, Error::NotACapture { .. }), "{at}: {error}");
             }
         }
@@ -174,7 +180,10 @@ fn a_full_disk_is_named_and_the_capture_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let (lines, ended) = run(folder.path(), &format!("full:{at}"));
         let finished = lines.iter().any(|line| line.starts_with("changes"));
-        assert!(ended && (finished || lines.contains(&"full".to_owned())), "{at}: {lines:?}");
+        assert!(
+            ended && (finished || lines.contains(&"full".to_owned())),
+            "{at}: {lines:?}"
+        );
         resume(folder.path(), &lines);
         assert!(files(folder.path()) == expected, "{at}");
     }
@@ -203,7 +212,10 @@ fn a_page_of_zeros_under_a_committed_sequence_is_noticed() {
         fs::write(&path, bytes).unwrap();
         let writer = CaptureWriter::create(folder, plan(options())).unwrap();
         let lost = (0..3).filter(|&sequence| !writer.is_done(sequence)).count();
-        assert!(if at == 0.0 { lost == 0 } else { lost == 1 || lost == 2 }, "{name}: {lost}");
+        assert!(
+            if at == 0.0 { lost == 0 } else { lost == 1 || lost == 2 },
+            "{name}: {lost}"
+        );
         drop(writer);
         capture(folder, plan(options()), &drop).unwrap();
         assert!(files(folder) == expected, "{name}");
@@ -220,7 +232,9 @@ fn of_two_processes_one_has_the_folder() {
             .map(|child| {
                 let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
                 let mut lines = lines.map(|line| line.unwrap());
-                lines.find(|line| line.starts_with("has it") || line.starts_with("in use") || line.starts_with("error")).unwrap()
+                lines
+                    .find(|line| line.starts_with("has it") || line.starts_with("in use") || line.starts_with("error"))
+                    .unwrap()
             })
             .collect();
         let has = lines.iter().position(|line| line.starts_with("has it")).unwrap();

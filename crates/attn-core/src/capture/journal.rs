@@ -95,7 +95,10 @@ pub(super) fn read(folder: &Path, plan: u32) -> Result<Option<Found>> {
 /// Takes back the final names that an interrupted closing has given, so that writing can go on.
 pub(super) fn reopen(folder: &Path, names: &[&str]) -> Result<()> {
     let renamed = names.iter().filter(|name| !folder.join(partial(name)).exists());
-    let renamed: Vec<_> = renamed.map(|name| folder.join(name)).filter(|path| path.exists()).collect();
+    let renamed: Vec<_> = renamed
+        .map(|name| folder.join(name))
+        .filter(|path| path.exists())
+        .collect();
     if !renamed.is_empty() {
         // It may be that of the new capture already; without its files it would claim too much.
         remove(&folder.join(CAPTURE_JSON))?;

@@ -23,8 +23,7 @@ use super::{
 };
 use crate::{
     Attention, AttentionInfo, Error, HeadId, ImageData, ModelInfo, Progress, Result, Sequence, Side, attention_weights,
-    files,
-    progress::step,
+    files, progress::step,
 };
 
 /// A capture: sequences, the model's facts, and the queries, keys and values of every head.

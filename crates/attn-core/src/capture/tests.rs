@@ -748,16 +748,33 @@ fn products_that_are_not_finite_are_named_with_file_layer_head_and_sequence() {
 #[test]
 fn pipes_and_devices_are_no_part_of_a_capture() {
     let folder = tempfile::tempdir().unwrap();
-    let (description, layer) = (folder.path().join("capture.json"), folder.path().join("encoder-self-00.safetensors"));
-    let pipe = |path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    let (description, layer) = (
+        folder.path().join("capture.json"),
+        folder.path().join("encoder-self-00.safetensors"),
+    );
+    let pipe = |path: &Path| {
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(path)
+                .status()
+                .unwrap()
+                .success()
+        )
+    };
     pipe(&description);
     let message = Capture::open(folder.path()).unwrap_err().to_string();
-    assert!(message.ends_with("capture.json: expected a regular file, found a named pipe"), "{message}");
+    assert!(
+        message.ends_with("capture.json: expected a regular file, found a named pipe"),
+        "{message}"
+    );
     fs::remove_file(&description).unwrap();
     fs::write(&description, foreign().to_string()).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &layer).unwrap();
     let message = Capture::open(folder.path()).unwrap_err().to_string();
-    assert!(message.ends_with("expected a regular file, found a device"), "{message}");
+    assert!(
+        message.ends_with("expected a regular file, found a device"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -306,7 +306,11 @@ impl CaptureWriter {
             }
         }
         // Memory is not cut off from its power.
-        let checksum = if self.folder.is_some() { crc32fast::hash(bytes) } else { 0 };
+        let checksum = if self.folder.is_some() {
+            crc32fast::hash(bytes)
+        } else {
+            0
+        };
         let mut committed = lock(&self.committed);
         committed.pending.entry(sequence).or_default().insert(slot, checksum);
         Ok(())

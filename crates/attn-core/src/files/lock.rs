@@ -136,7 +136,8 @@ mod tests {
         let error = FolderLock::take(folder.path()).unwrap_err();
         let message = error.to_string();
         assert!(
-            message.contains(&format!("process {} is writing here since 20", std::process::id())) && message.contains(" UTC"),
+            message.contains(&format!("process {} is writing here since 20", std::process::id()))
+                && message.contains(" UTC"),
             "{message}"
         );
         assert!(matches!(error, Error::InUse { process: Some(_), .. }));

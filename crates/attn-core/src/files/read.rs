@@ -79,7 +79,9 @@ fn other_than_file(path: &Path, metadata: &fs::Metadata) -> Option<&'static str>
         use std::os::unix::fs::FileTypeExt;
         let kind = metadata.file_type();
         if kind.is_fifo() {
-            let by_shell = path.to_str().is_some_and(|path| opened.iter().any(|of| path.starts_with(of)));
+            let by_shell = path
+                .to_str()
+                .is_some_and(|path| opened.iter().any(|of| path.starts_with(of)));
             return (!by_shell).then_some("a named pipe");
         }
         if kind.is_socket() {
@@ -114,7 +116,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(message(folder.path()).ends_with("expected a regular file, found a folder"));
         let pipe = folder.path().join("pipe");
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
         assert!(message(&pipe).ends_with("expected a regular file, found a named pipe"));
         let socket = folder.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();

@@ -146,7 +146,11 @@ impl TaggedText {
 
     /// The names of all columns with values, of CoNLL-U or with `plus` of CoNLL-U Plus; and the first line with an attribute
     /// without a name, with the attribute.
-    pub(super) fn column_names(content: &str, place: &str, plus: bool) -> Result<(Vec<String>, Option<(usize, String)>)> {
+    pub(super) fn column_names(
+        content: &str,
+        place: &str,
+        plus: bool,
+    ) -> Result<(Vec<String>, Option<(usize, String)>)> {
         let layout = Layout::new(content, place, plus)?;
         let mut seen = vec![false; layout.fields.len()];
         let mut attributes = BTreeSet::new();
@@ -594,16 +598,26 @@ mod tests {
         let word = |id: usize, form: &str, misc: &str| format!("{id}\t{form}\t_\t_\t_\t_\t_\t_\t_\t{misc}\n");
         let words = |misc| format!("{}{}", word(1, "du", "_"), word(2, "\u{a0}\u{e9}\u{a0}", misc));
         let built = words("_");
-        let (unspaced, with_text) = (words("SpaceAfter=No"), format!("# text = du \u{a0}\u{e9}\u{a0}\n{built}"));
+        let (unspaced, with_text) = (
+            words("SpaceAfter=No"),
+            format!("# text = du \u{a0}\u{e9}\u{a0}\n{built}"),
+        );
         for content in [&built, &unspaced, &with_text] {
             let text = TaggedText::conllu(content, "file", &[]).unwrap();
             let sentence = &text.sentences[0];
             assert_eq!(sentence.text, "du \u{a0}\u{e9}\u{a0}");
-            let parts: Vec<&str> = sentence.words.iter().map(|word| &sentence.text[word.span.0..word.span.1]).collect();
+            let parts: Vec<&str> = sentence
+                .words
+                .iter()
+                .map(|word| &sentence.text[word.span.0..word.span.1])
+                .collect();
             assert_eq!(parts, ["du", "\u{a0}\u{e9}\u{a0}"]);
         }
         let spaced = format!("# text = du\u{2009} le\n{}{}", word(1, "du", "_"), word(2, "le", "_"));
-        assert_eq!(TaggedText::conllu(&spaced, "file", &[]).unwrap().sentences[0].words[1].span, (6, 8));
+        assert_eq!(
+            TaggedText::conllu(&spaced, "file", &[]).unwrap().sentences[0].words[1].span,
+            (6, 8)
+        );
     }
 
     #[test]

@@ -100,7 +100,8 @@ fn table(mut records: Records<'_>, place: &str, delimiter: char) -> Result<Rows>
             ));
         }
         let values = record.fields.into_iter().enumerate();
-        rows.rows.push((record.line, values.filter(|(_, value)| !value.is_empty()).collect()));
+        rows.rows
+            .push((record.line, values.filter(|(_, value)| !value.is_empty()).collect()));
     }
     if delimiter == ';' {
         rows.decimal_commas();

@@ -162,8 +162,13 @@ impl Dataset {
                 text: sentence.text,
             });
         }
-        let words = tagged.columns.into_iter().zip(of_words.into_iter().map(TextValues::Words));
-        let comments = of_lines.into_iter().map(|(key, values)| (key, TextValues::Lines(values)));
+        let words = tagged
+            .columns
+            .into_iter()
+            .zip(of_words.into_iter().map(TextValues::Words));
+        let comments = of_lines
+            .into_iter()
+            .map(|(key, values)| (key, TextValues::Lines(values)));
         let columns = words.chain(comments).map(|(name, values)| TextColumn { name, values });
         Ok(Self {
             columns: columns.collect(),
@@ -235,7 +240,9 @@ impl Rows {
         let mut columns = vec![BTreeMap::new(); self.names.len()];
         let mut without_text: Vec<usize> = Vec::new();
         for (number, values) in std::mem::take(&mut self.rows) {
-            let text = values.iter().find(|(column, text)| *column == at && !text.trim().is_empty());
+            let text = values
+                .iter()
+                .find(|(column, text)| *column == at && !text.trim().is_empty());
             if text.is_none() {
                 without_text.push(number);
                 continue;
@@ -335,7 +342,9 @@ mod tokens {
         /// are more than 268 million values, a number per column and token (2 GiB).
         pub fn columns(&self, capture: &Capture) -> Result<Vec<TokenColumn>> {
             let lines = self.lines_of(capture)?;
-            let tokens = capture.tokens(Side::Encoder).saturating_add(capture.tokens(Side::Decoder));
+            let tokens = capture
+                .tokens(Side::Encoder)
+                .saturating_add(capture.tokens(Side::Decoder));
             if self.columns.len().saturating_mul(tokens) > MAX_VALUES {
                 return Err(Error::TooLarge {
                     place: format!("{}: {} columns of {tokens} tokens", self.place, self.columns.len()),
@@ -475,7 +484,9 @@ mod tests {
 
     fn column<'a>(data: &'a Dataset, name: &str) -> Vec<Option<&'a str>> {
         match &data.column(name).unwrap().values {
-            TextValues::Lines(values) => (0..data.lines.len()).map(|line| values.get(&line).map(String::as_str)).collect(),
+            TextValues::Lines(values) => (0..data.lines.len())
+                .map(|line| values.get(&line).map(String::as_str))
+                .collect(),
             TextValues::Words(_) => panic!("words"),
         }
     }
@@ -607,7 +618,9 @@ mod tests {
     #[test]
     fn a_new_key_in_every_row_takes_memory_for_its_own_value_alone() {
         // A value per row and column would be 3000 x 3000.
-        let rows: Vec<String> = (0..3000).map(|row| format!("{{\"text\": \"a\", \"k{row}\": {row}}}\n")).collect();
+        let rows: Vec<String> = (0..3000)
+            .map(|row| format!("{{\"text\": \"a\", \"k{row}\": {row}}}\n"))
+            .collect();
         let data = parse("a.jsonl", &rows.concat(), None).unwrap();
         assert_eq!(data.columns.len(), 3000);
         for column in &data.columns {
@@ -624,16 +637,24 @@ mod tests {
         });
         assert_eq!(sizes.sum::<usize>(), 4000);
         // Beyond the bound, the line is named.
-        let rows: Vec<String> = (0..9000).map(|row| format!("{{\"text\": \"a\", \"k{row}\": {row}}}\n")).collect();
+        let rows: Vec<String> = (0..9000)
+            .map(|row| format!("{{\"text\": \"a\", \"k{row}\": {row}}}\n"))
+            .collect();
         let message = parse("a.jsonl", &rows.concat(), None).unwrap_err().to_string();
         assert_eq!(message, "a.jsonl, line 4096: expected at most 4096 columns");
-        let message = parse("a.conllu", &(0..5000).map(sentence).collect::<String>(), None).unwrap_err().to_string();
+        let message = parse("a.conllu", &(0..5000).map(sentence).collect::<String>(), None)
+            .unwrap_err()
+            .to_string();
         assert_eq!(message, "a.conllu, line 12290: expected at most 4096 columns");
-        let comments: String = (0..5000).map(|at| format!("# k{at} = v\n1\ta\t_\t_\t_\t_\t_\t_\t_\t_\n\n")).collect();
+        let comments: String = (0..5000)
+            .map(|at| format!("# k{at} = v\n1\ta\t_\t_\t_\t_\t_\t_\t_\t_\n\n"))
+            .collect();
         let message = parse("a.conllu", &comments, None).unwrap_err().to_string();
         assert_eq!(message, "a.conllu, line 12289: expected at most 4096 columns");
         // Lists and objects are named, a few of them.
-        let rows: Vec<String> = (0..9000).map(|row| format!("{{\"text\": \"a\", \"k{row}\": []}}\n")).collect();
+        let rows: Vec<String> = (0..9000)
+            .map(|row| format!("{{\"text\": \"a\", \"k{row}\": []}}\n"))
+            .collect();
         let notes = parse("a.jsonl", &rows.concat(), None).unwrap().notes;
         assert_eq!(notes.len(), 17);
         assert_eq!(notes[16].message, "lists and objects in 8984 more fields were left out");

@@ -233,7 +233,9 @@ fn files_that_another_program_wrote_are_checked_too() {
         ("another dimension", &|head| {
             head.embedding.points = ndarray::Array2::zeros((points, 7));
         }),
-        ("a coordinate that is not finite", &|head| head.embedding.points[[0, 1]] = f32::NAN),
+        ("a coordinate that is not finite", &|head| {
+            head.embedding.points[[0, 1]] = f32::NAN
+        }),
         ("a normalization of another width", &|head| {
             head.normalization.shift.pop();
         }),
@@ -268,7 +270,13 @@ fn files_that_another_program_wrote_are_checked_too() {
     #[cfg(unix)]
     {
         fs::remove_file(&path).unwrap();
-        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
         assert_eq!(heads(options, &params()), [made]);
     }
 }

@@ -76,6 +76,7 @@ impl Files {
             folder: self.folder,
             files: self.written,
             answers: Vec::new(),
+            notes: Vec::new(),
         }
     }
 }

@@ -86,6 +86,8 @@ pub struct Written {
     pub files: Vec<String>,
     /// Experiments and their results.
     pub answers: Vec<(Question, Answer)>,
+    /// Plots that were left out, and why.
+    pub notes: Vec<String>,
 }
 
 /// A plot that is still to be made.
@@ -185,7 +187,7 @@ impl<'a> Gallery<'a> {
     }
 
     /// Writes all plots, the summary, the results of the experiments and `atlas.json` to a folder, which is made if needed. Each
-    /// file appears complete or not at all.
+    /// file appears complete or not at all. Plots over an image that cannot be read again are left out with a note.
     ///
     /// # Errors
     /// Those of [`plots`](Self::plots), of [`Exporter::write`] and of the experiments, [`Error::Core`] if a file cannot be
@@ -194,9 +196,13 @@ impl<'a> Gallery<'a> {
         let mut files = Files::create(folder.as_ref())?;
         let plots = self.plots(progress);
         let total = plots.len();
+        let (names, mut notes) = (self.names(), Vec::new());
         for (done, named) in plots.enumerate() {
-            let named = named?;
-            files.draw(&named.name, &*named.plot, &named.state, &self.params.formats)?;
+            match named {
+                Ok(named) => files.draw(&named.name, &*named.plot, &named.state, &self.params.formats)?,
+                Err(error @ Error::ImageLost { .. }) => notes.push(format!("{} was left out: {error}", names[done])),
+                Err(error) => return Err(error),
+            }
             step(progress, "pictures", done + 1, total)?;
         }
         let summary = self.summary(progress)?;
@@ -212,6 +218,7 @@ impl<'a> Gallery<'a> {
             folder: files.folder,
             files: files.written,
             answers,
+            notes,
         })
     }
 

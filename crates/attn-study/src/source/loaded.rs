@@ -6,14 +6,10 @@ use attn_core::{
     Capture, Progress, Sequence, TokenColumn,
     text::{Dataset, Line, Note},
 };
-use attn_models::{
-    Capturer,
-    capture::CaptureRun,
-    images::{Image, images_in},
-};
+use attn_models::{Capturer, capture::CaptureRun, images::Image};
 
 use super::{Data, Opened, Source, run, sequences_of_ids};
-use crate::Error;
+use crate::{Error, folder::ImageFolder};
 
 /// Tokens of a preview, about: a small model reads them in tenths of a second.
 const PREVIEW_TOKENS: usize = 512;
@@ -62,6 +58,7 @@ enum Input {
     Dataset(Box<Dataset>),
     Lines(Vec<Line>),
     Sequences(Vec<Sequence>),
+    Folder(ImageFolder),
     Images(Vec<Image>),
 }
 
@@ -114,6 +111,7 @@ impl Loaded {
         let columns = input.columns(&outcome.capture)?;
         let mut notes = match input {
             Input::Dataset(known) => known.notes,
+            Input::Folder(folder) => folder.notes,
             _ => Vec::new(),
         };
         notes.extend(capturer.model().notes().iter().map(|note| Note {
@@ -141,7 +139,7 @@ impl Input {
             Data::Dataset(dataset) => Self::Dataset(dataset),
             Data::Lines(lines) => Self::Lines(lines),
             Data::Ids(path) => Self::Sequences(sequences_of_ids(capturer.model().info(), &path)?),
-            Data::ImageFolder(path) => Self::Images(images_in(path)?),
+            Data::ImageFolder(path) => Self::Folder(ImageFolder::read(&path)?),
             Data::Images(images) => Self::Images(images),
             Data::TextOrImages(..) => {
                 return Err(Error::NoSource {
@@ -156,6 +154,7 @@ impl Input {
             Self::Dataset(known) => known.lines.len(),
             Self::Lines(lines) => lines.len(),
             Self::Sequences(sequences) => sequences.len(),
+            Self::Folder(folder) => folder.images.len(),
             Self::Images(images) => images.len(),
         }
     }
@@ -170,9 +169,9 @@ impl Input {
                 tokens,
                 sequences.iter().map(|own| own.encoder.len() + own.decoder.len()),
             ),
-            Self::Images(images) => {
+            Self::Folder(_) | Self::Images(_) => {
                 let of_image = capturer.model().vision().map_or(1, |vision| vision.tokens());
-                until(tokens, images.iter().map(|_| of_image))
+                until(tokens, std::iter::repeat_n(of_image, self.len()))
             }
         }
     }
@@ -183,6 +182,7 @@ impl Input {
             Self::Dataset(known) => capturer.lines(&known.lines[..first]),
             Self::Lines(lines) => capturer.lines(&lines[..first]),
             Self::Sequences(sequences) => capturer.sequences(sequences[..first].to_vec()),
+            Self::Folder(folder) => capturer.images(folder.images[..first].to_vec()),
             Self::Images(images) => capturer.images(images[..first].to_vec()),
         }
     }
@@ -190,6 +190,7 @@ impl Input {
     fn columns(&self, capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
         match self {
             Self::Dataset(known) => Ok(known.columns(capture)?),
+            Self::Folder(folder) => Ok(folder.column(capture)?.into_iter().collect()),
             _ => Ok(Vec::new()),
         }
     }

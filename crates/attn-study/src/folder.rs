@@ -1,0 +1,186 @@
+//! A folder of images: the images themselves, or a folder of them for each class.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use attn_core::{Capture, SequenceColumn, TokenColumn, text::Note};
+use attn_models::images::{Image, images_in};
+
+use crate::Error;
+
+/// The column of classes.
+const LABEL: &str = "label";
+/// Endings of images in formats that may not be read. They are named when they are left out.
+const IMAGES: [&str; 16] = [
+    "avif", "bmp", "gif", "heic", "heif", "ico", "jp2", "jpeg", "jpg", "jxl", "png", "psd", "svg", "tif", "tiff",
+    "webp",
+];
+/// Files that a note names.
+const NAMED: usize = 5;
+
+/// The images of a folder.
+#[derive(Debug)]
+pub(crate) struct ImageFolder {
+    pub(crate) images: Vec<Image>,
+    /// Whether each class has a folder.
+    classes: bool,
+    pub(crate) notes: Vec<Note>,
+}
+
+impl ImageFolder {
+    /// Finds the images of a folder, by name. If it holds none itself, its subfolders are classes. Hidden files and folders
+    /// are left out, as are images of other formats, with a note.
+    ///
+    /// # Errors
+    /// Those of [`images_in`].
+    pub(crate) fn read(folder: &Path) -> Result<Self, Error> {
+        let own = images_in(folder);
+        let folders = visible(folder)?.into_iter().filter(|path| path.is_dir());
+        let mut found = match own {
+            Ok(images) => Self {
+                images,
+                classes: false,
+                notes: Vec::new(),
+            },
+            Err(empty @ attn_models::Error::Empty { .. }) => {
+                let mut images = Vec::new();
+                for class in folders {
+                    match images_in(&class) {
+                        Err(attn_models::Error::Empty { .. }) => {}
+                        other => images.extend(other?),
+                    }
+                }
+                if images.is_empty() {
+                    return Err(empty.into());
+                }
+                Self {
+                    images,
+                    classes: true,
+                    notes: Vec::new(),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let read: BTreeSet<PathBuf> = found
+            .images
+            .iter()
+            .filter_map(Image::path)
+            .map(Path::to_owned)
+            .collect();
+        let looked_into: BTreeSet<&Path> = read.iter().filter_map(|path| path.parent()).collect();
+        let mut left: Vec<String> = Vec::new();
+        for folder in looked_into {
+            let others = visible(folder)?.into_iter();
+            let others = others.filter(|path| is_named_as_image(path) && path.is_file() && !read.contains(path));
+            left.extend(others.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())));
+        }
+        if !left.is_empty() {
+            let more = if left.len() > NAMED { ", ..." } else { "" };
+            found.notes.push(Note {
+                line: None,
+                message: format!(
+                    "{} images of other formats were left out: {}{more}",
+                    left.len(),
+                    left[..left.len().min(NAMED)].join(", ")
+                ),
+            });
+        }
+        Ok(found)
+    }
+
+    /// The class of every token of a capture of these images; `None` without classes.
+    ///
+    /// # Errors
+    /// None for a capture of these images.
+    pub(crate) fn column(&self, capture: &Capture) -> Result<Option<TokenColumn>, Error> {
+        if !self.classes {
+            return Ok(None);
+        }
+        let class = |path: &PathBuf| Some(path.parent()?.file_name()?.to_string_lossy().into_owned());
+        let sequences = capture.sequences().iter();
+        let classes = sequences.map(|sequence| sequence.image.as_ref()?.path.as_ref().and_then(class));
+        let classes: Vec<Option<String>> = classes.collect();
+        Ok(Some(SequenceColumn::from_texts(LABEL, &classes).to_tokens(capture)?))
+    }
+}
+
+/// What is in a folder and not hidden, by name.
+fn visible(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let io = |error| attn_core::Error::io(folder, error);
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn is_named_as_image(path: &Path) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    ending.is_some_and(|ending| IMAGES.contains(&ending.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        folder
+    }
+
+    fn names(found: &ImageFolder) -> Vec<String> {
+        found.images.iter().map(Image::name).collect()
+    }
+
+    #[test]
+    fn hidden_files_folders_and_other_formats_are_left_out() {
+        let folder = folder(&[
+            "b.png",
+            "a.jpg",
+            "._a.jpg",
+            ".DS_Store",
+            "x.xcf",
+            "y.heic",
+            "notes.txt",
+            "sub.png/c.png",
+        ]);
+        let found = ImageFolder::read(folder.path()).unwrap();
+        assert_eq!(names(&found), ["a.jpg", "b.png"]);
+        let notes: Vec<String> = found.notes.iter().map(Note::to_string).collect();
+        assert_eq!(notes, ["1 images of other formats were left out: y.heic"]);
+        assert!(!found.classes);
+    }
+
+    #[test]
+    fn subfolders_of_a_folder_without_images_are_classes() {
+        let folder = folder(&[
+            "dogs/a.png",
+            "cats/a.png",
+            "cats/b.png",
+            "cats/._b.png",
+            ".hidden/c.png",
+            "empty/notes.txt",
+        ]);
+        let found = ImageFolder::read(folder.path()).unwrap();
+        assert_eq!(names(&found), ["a.png", "b.png", "a.png"]);
+        assert!(found.classes && found.notes.is_empty());
+        let none = self::folder(&["notes.txt", "a/b/c.png"]);
+        assert!(matches!(
+            ImageFolder::read(none.path()),
+            Err(Error::Models(attn_models::Error::Empty { .. }))
+        ));
+        assert!(ImageFolder::read(&none.path().join("nowhere")).is_err());
+    }
+}
