@@ -7,6 +7,7 @@ use std::{
 };
 
 /// Opens a file for reading and writing, and makes it if it is not there. Its content stays.
+#[cfg(feature = "store")]
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     before()?;
     let mut options = OpenOptions::new();
@@ -19,6 +20,7 @@ pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().create_new(true).read(true).write(true).open(path)
 }
 
+#[cfg(feature = "store")]
 pub(crate) fn set_len(file: &File, length: u64) -> io::Result<()> {
     before()?;
     file.set_len(length)
@@ -36,6 +38,7 @@ pub(crate) fn sync(file: &File) -> io::Result<()> {
 }
 
 /// Makes renamed and removed names of a folder last. Not every system can; there it does nothing.
+#[cfg(feature = "store")]
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     before()?;
     if cfg!(unix) {
@@ -51,6 +54,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Removes a file, if it is there.
+#[cfg(feature = "store")]
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     before()?;
     match fs::remove_file(path) {

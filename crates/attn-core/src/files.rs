@@ -1,11 +1,12 @@
 //! Files that appear whole or not at all, bounded reading, and folders that one process writes at a time.
 
+#[cfg(feature = "store")]
 mod lock;
 mod read;
 
 use std::{
     ffi::OsStr,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -28,7 +29,9 @@ const UNFINISHED: &str = ".partial";
 /// # Errors
 /// [`Error::Io`] if the folder cannot be written to; the old file, if any, is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().unwrap_or_default();
+    let name = path
+        .file_name()
+        .ok_or_else(|| Error::io(path, io::ErrorKind::InvalidInput.into()))?;
     let (temporary, mut file) = temporary(path, name).map_err(|error| Error::io(path, error))?;
     let written = disk::write(&mut file, bytes)
         .and_then(|()| disk::sync(&file))
@@ -96,17 +99,6 @@ fn remove_left_over(path: &Path, name: &OsStr) {
         {
             let _ = fs::remove_file(entry.path());
         }
-    }
-}
-
-/// Whether a file could be locked: `None` where files cannot be locked at all.
-#[cfg(feature = "store")]
-fn try_lock(file: &File) -> io::Result<Option<bool>> {
-    match file.try_lock() {
-        Ok(()) => Ok(Some(true)),
-        Err(TryLockError::WouldBlock) => Ok(Some(false)),
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -1,11 +1,8 @@
 //! Images as PNG files, and files that appear complete or not at all.
 
-use std::{
-    borrow::Cow,
-    fs, io,
-    path::Path,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::{borrow::Cow, io, path::Path};
+
+use attn_core::files::write_atomically;
 
 use crate::{Error, Image};
 
@@ -60,41 +57,21 @@ impl Image {
     }
 }
 
-/// Writes a file that appears complete or not at all: under a temporary name beside `path`, then renamed.
+/// Writes a file that appears complete or not at all.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let write = || -> io::Result<()> {
-        let name = path.file_name().ok_or_else(|| io::Error::other("not a file name"))?;
-        let mut temporary = std::ffi::OsString::from(".");
-        temporary.push(name);
-        temporary.push(format!(".{}.part", unique()));
-        let temporary = path.with_file_name(temporary);
-        let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-        if written.is_err() {
-            // The first error is the one to report.
-            let _ = fs::remove_file(&temporary);
-        }
-        written
-    };
-    write().map_err(|source| Error::Write {
+    write_atomically(path, bytes).map_err(|error| Error::Write {
         path: path.to_owned(),
-        source,
+        source: match error {
+            attn_core::Error::Io { source, .. } => source,
+            other => io::Error::other(other),
+        },
     })
-}
-
-/// Differs between writers at the same moment, in this process and in others.
-fn unique() -> String {
-    static WRITER: AtomicU32 = AtomicU32::new(0);
-    // Browsers have no process ids, nor files.
-    let process = if cfg!(target_family = "wasm") {
-        0
-    } else {
-        std::process::id()
-    };
-    format!("{process}-{}", WRITER.fetch_add(1, Ordering::Relaxed))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn picture() -> Image {

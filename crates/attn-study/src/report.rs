@@ -67,6 +67,9 @@ impl Report {
         let heads = study.heads().map(|head| {
             let points =
                 |range: std::ops::Range<usize>| range.map(|row| head.embedding.points.row(row).to_vec()).collect();
+            // A host may insert what it likes.
+            let count = head.embedding.points.nrows();
+            let queries = head.queries.min(count);
             let diagnostic = |name| {
                 let values = head.embedding.diagnostic(name)?;
                 Some(values.iter().map(|&value| value as f32).collect::<Vec<f32>>())
@@ -81,8 +84,8 @@ impl Report {
                 quality: head.quality.clone(),
                 kl_divergence: diagnostic(KL_DIVERGENCE).and_then(|values| values.first().copied()),
                 explained_variance: diagnostic(EXPLAINED_VARIANCE),
-                queries: points(0..head.queries),
-                keys: points(head.queries..head.embedding.points.nrows()),
+                queries: points(0..queries),
+                keys: points(queries..count),
             }
         });
         Self {

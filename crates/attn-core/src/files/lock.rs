@@ -1,9 +1,7 @@
 //! A folder that one process writes at a time.
 
-#![cfg(feature = "store")]
-
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -12,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{process, try_lock};
+use super::process;
 use crate::{Error, Result, disk};
 
 /// The file that is locked. It is there only while the folder is written.
@@ -84,6 +82,16 @@ impl Drop for FolderLock {
     fn drop(&mut self) {
         // Still locked: nobody else can hold the file under this name.
         let _ = disk::remove(&self.path);
+    }
+}
+
+/// Whether a file could be locked: `None` where files cannot be locked at all.
+fn try_lock(file: &File) -> io::Result<Option<bool>> {
+    match file.try_lock() {
+        Ok(()) => Ok(Some(true)),
+        Err(TryLockError::WouldBlock) => Ok(Some(false)),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

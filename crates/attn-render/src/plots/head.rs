@@ -13,7 +13,7 @@ use super::{
         ColorBy, Coordinates, Crowd, LegendEntry, Page, PointColors, Roles, Texts, add_points, check_points,
         drawing_order, highlighted, highlights, thinned, thinning_note,
     },
-    tables::{push_coordinates, role, value_line, value_name},
+    tables::{push_coordinates, push_values, role, value_line},
 };
 use crate::{
     Axes, Blending, Block, Error, Layer, Matches, Motion, Panel, Patches, Plot, Point, Result, Scene, Shape, Table,
@@ -365,7 +365,7 @@ impl Plot for Head {
             table.texts("label", |point| &*self.labels[point]);
         }
         if let Some(values) = &self.values {
-            table.numbers(value_name(self.color_by.as_ref()), |point| values[point]);
+            push_values(&mut table, self.color_by.as_ref(), |point| Some(values[point]));
         }
         Ok(table)
     }

@@ -13,7 +13,7 @@ use super::{
         ColorBy, Coordinates, Page, PointColors, Roles, Texts, add_points, check_points, crowd, drawing_order,
         highlighted, highlights, thinned, thinning_note,
     },
-    tables::{push_coordinates, push_heads, role, value_name},
+    tables::{push_coordinates, push_heads, push_values, role},
 };
 use crate::{
     Axes, Block, Error, Label, Layer, Matches, Motion, Panel, Plot, Point, Result, Scene, Shape, Table, ViewState,
@@ -345,7 +345,7 @@ impl Plot for Matrix {
         }
         if self.panels.iter().any(|panel| panel.values.is_some()) {
             let value = |(panel, i): (&MatrixPanel, usize)| panel.values.as_ref().map(|values| values[i]);
-            table.numbers(value_name(self.color_by.as_ref()), |row| value(rows[row]));
+            push_values(&mut table, self.color_by.as_ref(), |row| value(rows[row]));
         }
         Ok(table)
     }

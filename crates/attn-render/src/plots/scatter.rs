@@ -7,7 +7,7 @@ use super::{
         ColorBy, Coordinates, Crowd, Frame, Page, PointColors, Texts, add_points, check_points, drawing_order,
         highlighted, highlights, range, thinned, thinning_note,
     },
-    tables::{push_coordinates, value_line, value_name},
+    tables::{push_coordinates, push_values, value_line},
 };
 use crate::{
     Axes, Block, Label, Layer, Motion, Panel, Placement, Plot, Point, Result, Scene, Table, Target, Tooltip, ViewState,
@@ -194,7 +194,7 @@ impl Plot for Scatter {
             table.texts("label", |point| &*self.labels[point]);
         }
         if let Some(values) = &self.values {
-            table.numbers(value_name(self.color_by.as_ref()), |point| values[point]);
+            push_values(&mut table, self.color_by.as_ref(), |point| Some(values[point]));
         }
         Ok(table)
     }

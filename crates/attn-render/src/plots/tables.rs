@@ -39,8 +39,19 @@ pub(super) fn role(point: usize, queries: usize) -> &'static str {
     if point < queries { "query" } else { "key" }
 }
 
+/// Adds the values that points are colored by: the names of classes, or amounts.
+pub(super) fn push_values(table: &mut Table, by: Option<&ColorBy>, value: impl Fn(usize) -> Option<f32>) {
+    match by.map(|by| &by.kind) {
+        Some(ValueKind::Categorical(names)) => {
+            let class = |value: f32| (!value.is_nan()).then(|| names.get(class_of(value)).map_or("?", |name| &**name));
+            table.texts(value_name(by), |row| value(row).and_then(class).unwrap_or_default())
+        }
+        _ => table.numbers(value_name(by), value),
+    };
+}
+
 /// The name of a column of values.
-pub(super) fn value_name(by: Option<&ColorBy>) -> &str {
+fn value_name(by: Option<&ColorBy>) -> &str {
     by.map_or("value", |by| &by.label)
 }
 
@@ -88,6 +99,27 @@ mod tests {
 
     fn refused(plot: &dyn Plot) -> bool {
         plot.table(&ViewState::default()).is_err()
+    }
+
+    #[test]
+    fn classes_are_exported_by_their_names() {
+        let matrix = Matrix {
+            panels: vec![MatrixPanel {
+                values: Some([1.0, f32::NAN].into()),
+                ..MatrixPanel::new(ID, Coordinates::new(&[1.0, 2.0, 3.0, 4.0], 2).unwrap(), 1)
+            }],
+            color_by: Some(ColorBy {
+                label: "upos".into(),
+                kind: ValueKind::Categorical(["DET", "NOUN"].into()),
+            }),
+            ..Matrix::default()
+        };
+        let csv = csv(&matrix);
+        let lines: Vec<&str> = csv.lines().collect();
+        assert_eq!(
+            lines,
+            ["head,id,kind,x,y,upos", "L1 H2,0,query,1,2,NOUN", "L1 H2,1,key,3,4,"]
+        );
     }
 
     #[test]
