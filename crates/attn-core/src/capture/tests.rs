@@ -229,6 +229,39 @@ fn a_killed_capture_resumes() {
 }
 
 #[test]
+fn slots_that_were_not_written_hold_zeros_and_are_committed_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = CaptureOptions {
+        logits: true,
+        ..CaptureOptions::default()
+    };
+    let create = || CaptureWriter::create(folder.path(), plan(options)).unwrap();
+    let writer = create();
+    let slot = Slot::Query {
+        attention: Attention::DecoderSelf,
+        layer: 0,
+    };
+    writer.write(slot, 0, &[1.0; HEADS * 2 * DIM]).unwrap();
+    writer.commit(&[0, 0]).unwrap();
+    writer.commit(&[0]).unwrap();
+    assert!(matches!(
+        writer.commit(&[7]),
+        Err(Error::NotFound { what: "sequence", .. })
+    ));
+    drop(writer);
+    let writer = create();
+    assert_eq!([0, 1].map(|sequence| writer.is_done(sequence)), [true, false]);
+    // Written anew and not committed: what is there is not what was committed.
+    writer.write(slot, 0, &[2.0; HEADS * 2 * DIM]).unwrap();
+    drop(writer);
+    let writer = create();
+    assert!(!writer.is_done(0));
+    write(&writer, 0);
+    let capture = writer.finish().unwrap();
+    assert_holds(&capture, &[0]);
+}
+
+#[test]
 fn another_plan_does_not_resume_and_a_finished_capture_survives_until_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let writer = CaptureWriter::create(folder.path(), plan(CaptureOptions::default())).unwrap();

@@ -333,52 +333,45 @@ impl CaptureWriter {
         self.write(Slot::Value { attention, layer }, sequence, values)
     }
 
-    /// Declares that every slot of these sequences is written. What is committed survives a kill.
+    /// Declares that every slot of these sequences is written. What is committed survives a kill. A slot that was not written
+    /// holds zeros.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a sequence that the plan does not have, or of which a slot with values was not written;
-    /// [`Error::Io`].
+    /// [`Error::NotFound`] for a sequence that the plan does not have, [`Error::Io`].
     pub fn commit(&self, sequences: &[usize]) -> Result<()> {
         let mut committed = lock(&self.committed);
         let Committed { done, pending, journal } = &mut *committed;
-        let mut checksums = Vec::with_capacity(sequences.len());
-        for &sequence in sequences {
-            match (done.get(sequence), pending.get(&sequence)) {
-                (None, _) => return Err(self.no_sequence(sequence)),
-                // Committed before, and not written since.
-                (Some(true), None) => continue,
-                (_, written) => checksums.push((sequence, self.checksum(sequence, written)?)),
-            }
+        if let Some(&sequence) = sequences.iter().find(|&&sequence| sequence >= done.len()) {
+            return Err(self.no_sequence(sequence));
         }
         if let Some(journal) = journal {
+            // What was committed before and not written since is in the journal.
+            let new = sequences
+                .iter()
+                .filter(|sequence| !done[**sequence] || pending.contains_key(sequence));
+            let checksums: Vec<(usize, u32)> = new
+                .map(|&sequence| (sequence, self.checksum(sequence, pending.get(&sequence))))
+                .collect();
             journal.done(&checksums)?;
         }
-        for (sequence, _) in checksums {
-            done[sequence] = true;
-            pending.remove(&sequence);
+        for sequence in sequences {
+            done[*sequence] = true;
+            pending.remove(sequence);
         }
         Ok(())
     }
 
-    /// The checksum of a sequence by those of its slots.
-    fn checksum(&self, sequence: usize, written: Option<&BTreeMap<Slot, u32>>) -> Result<u32> {
-        let mut checksums = Vec::with_capacity(self.slots.len());
-        for slot in self.slots.keys() {
-            let of_slot = written.and_then(|written| written.get(slot)).copied();
-            match of_slot {
-                Some(checksum) => checksums.push(checksum),
-                // The checksum of nothing.
-                None if self.rows(*slot, sequence).1 == 0 => checksums.push(0),
-                None => {
-                    return Err(Error::NotFound {
-                        what: "written slot",
-                        asked: format!("{slot:?} of {}", self.plan.sequences[sequence].name),
-                        available: "every slot of a sequence is written before it is committed".into(),
-                    });
-                }
-            }
-        }
-        Ok(checksum_of_slots(checksums))
+    /// The checksum of a sequence by those of the slots that were written.
+    fn checksum(&self, sequence: usize, written: Option<&BTreeMap<Slot, u32>>) -> u32 {
+        let of_slot = |(slot, region): (&Slot, &Region)| {
+            let known = written.and_then(|written| written.get(slot)).copied();
+            known.unwrap_or_else(|| {
+                let (row, tokens) = self.rows(*slot, sequence);
+                let (_, length) = region.blocks(row, tokens, self.plan.options.precision);
+                checksum_of_zeros(region.heads * length)
+            })
+        };
+        checksum_of_slots(self.slots.iter().map(of_slot))
     }
 
     fn no_sequence(&self, sequence: usize) -> Error {
@@ -438,4 +431,16 @@ fn fingerprint(plan: &CapturePlan) -> u32 {
 fn checksum_of_slots(checksums: impl IntoIterator<Item = u32>) -> u32 {
     let bytes: Vec<u8> = checksums.into_iter().flat_map(u32::to_le_bytes).collect();
     crc32fast::hash(&bytes)
+}
+
+/// The checksum of so many zeros.
+fn checksum_of_zeros(mut count: usize) -> u32 {
+    let zeros = [0; 4096];
+    let mut hasher = crc32fast::Hasher::new();
+    while count > 0 {
+        let part = count.min(zeros.len());
+        hasher.update(&zeros[..part]);
+        count -= part;
+    }
+    hasher.finalize()
 }

@@ -262,7 +262,7 @@ fn files_that_another_program_wrote_are_checked_too() {
         // With a right checksum.
         let bytes = file::write(&other, &name).unwrap();
         fs::write(&path, &bytes).unwrap();
-        assert_eq!(heads(options, &params()), [made.clone()], "{what}");
+        assert_eq!(heads(options, &params()), std::slice::from_ref(&made), "{what}");
         assert_ne!(fs::read(&path).unwrap(), bytes, "{what} is replaced");
     }
     assert_eq!(cache.ignored().len(), changes.len());

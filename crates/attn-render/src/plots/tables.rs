@@ -106,7 +106,7 @@ mod tests {
         let matrix = Matrix {
             panels: vec![MatrixPanel {
                 values: Some([1.0, f32::NAN].into()),
-                ..MatrixPanel::new(ID, Coordinates::new(&[1.0, 2.0, 3.0, 4.0], 2).unwrap(), 1)
+                ..MatrixPanel::new(ID, Coordinates::new([1.0, 2.0, 3.0, 4.0], 2).unwrap(), 1)
             }],
             color_by: Some(ColorBy {
                 label: "upos".into(),
