@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Side;
+use crate::{Side, format};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -162,6 +162,16 @@ pub enum Error {
         what: &'static str,
         /// The limit.
         limit: u64,
+    },
+    /// What an input asks for takes more memory than [`Limits`](crate::Limits) allow.
+    #[error("{what}: takes {} of memory, at most {} is allowed", format::bytes(*needed), format::bytes(*allowed))]
+    Memory {
+        /// What would be allocated, and the line, layer, file or option that asks for it.
+        what: String,
+        /// Bytes it takes; [`u64::MAX`] for more than that.
+        needed: u64,
+        /// Bytes that are allowed.
+        allowed: u64,
     },
     /// A file's content differs from the checksum recorded when it was written.
     #[error("{path}: checksum {found:08x} differs from the recorded {expected:08x}", path = path.display())]

@@ -49,3 +49,26 @@ pub fn number(value: impl Into<f64>) -> String {
     };
     text.replace('-', "−")
 }
+
+/// A size in bytes, in three digits and the unit that suits it.
+///
+/// ```
+/// use attn_core::format::bytes;
+///
+/// assert_eq!([7, 2048, 5 << 20, 24_164_812_800].map(bytes), ["7 bytes", "2.00 KiB", "5.00 MiB", "22.5 GiB"]);
+/// ```
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut units = UNITS.into_iter();
+    let mut unit = units.next();
+    // 1023.6 would be written as 1024 of the smaller unit.
+    while value >= 1023.5 {
+        let Some(larger) = units.next() else { break };
+        (value, unit) = (value / 1024.0, Some(larger));
+    }
+    format!("{} {}", three_digits(value), unit.unwrap_or_default())
+}

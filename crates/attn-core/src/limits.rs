@@ -1,0 +1,175 @@
+//! A bound on the memory that an input may ask for.
+//!
+//! Sizes come from files and texts: the tokens of a line, the widths of a configuration, the sides of an image. Whoever
+//! allocates by such a size asks [`Limits`] before, so that an absurd one is an error instead of the end of the process.
+
+use std::fmt;
+
+use crate::{Error, Result, format};
+
+/// Memory that one allocation, or one piece of work, may take for what its input asks for.
+///
+/// The default is half of the memory that the machine has free: `/proc/meminfo` on Linux, less where the process has a
+/// limit of its own. Elsewhere, and in a browser, it is [`Limits::UNKNOWN_MACHINE`].
+///
+/// ```
+/// use attn_core::Limits;
+///
+/// let limits = Limits::of(1 << 30);
+/// limits.check("the scores of line 3", Limits::size(&[12, 512, 512], 4))?;
+/// let error = limits.check("the scores of line 3", Limits::size(&[12, 24_000, 24_000], 4)).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "the scores of line 3: takes 25.7 GiB of memory, at most 1.00 GiB is allowed"
+/// );
+/// # Ok::<(), attn_core::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Limits {
+    /// Allows everything: whatever does not fit is then up to the operating system.
+    pub const NONE: Self = Self { bytes: u64::MAX };
+
+    /// The default where the memory of the machine is not known: 2 GiB, half of what a browser gives a page.
+    pub const UNKNOWN_MACHINE: Self = Self { bytes: 2 << 30 };
+
+    /// A bound of so many bytes.
+    pub fn of(bytes: u64) -> Self {
+        Self { bytes }
+    }
+
+    /// Bytes of an array with these sides, of elements of `each` bytes; [`u64::MAX`] where no `u64` holds it.
+    pub fn size(sides: &[usize], each: usize) -> u64 {
+        let sides = sides.iter().map(|&side| side as u64);
+        // A side of 0 makes nothing of the largest others.
+        if sides.clone().any(|side| side == 0) {
+            return 0;
+        }
+        sides.fold(each as u64, u64::saturating_mul)
+    }
+
+    /// Refuses what takes more than is allowed. `what` names it and its place: the line, the layer, the option.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub fn check(self, what: impl fmt::Display, needed: u64) -> Result<()> {
+        if needed <= self.bytes {
+            return Ok(());
+        }
+        Err(Error::Memory {
+            what: what.to_string(),
+            needed,
+            allowed: self.bytes,
+        })
+    }
+
+    /// Refuses an array of `T` with these sides that takes more than is allowed, and counts its elements.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub fn elements<T>(self, what: impl fmt::Display, sides: &[usize]) -> Result<usize> {
+        let needed = Self::size(sides, size_of::<T>().max(1));
+        self.check(&what, needed)?;
+        // More than the address space holds, whatever is allowed.
+        match isize::try_from(needed) {
+            Ok(_) => Ok(sides.iter().product()),
+            Err(_) => Err(Error::Memory {
+                what: what.to_string(),
+                needed,
+                allowed: self.bytes.min(isize::MAX as u64),
+            }),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        free().map_or(Self::UNKNOWN_MACHINE, |bytes| Self { bytes: bytes / 2 })
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format::bytes(self.bytes))
+    }
+}
+
+/// Bytes that this process may still take, where the system tells.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn free() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let machine = available(&read("/proc/meminfo")?)?;
+    let process = read("/proc/self/limits").and_then(|text| address_space(&text));
+    // Of a container: version 2 of control groups, then version 1. A group without a limit says so in a word or in a number
+    // beyond any memory.
+    let groups = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ];
+    let group = groups.into_iter().find_map(|path| read(path)?.trim().parse().ok());
+    [process, group].into_iter().flatten().fold(machine, u64::min).into()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn free() -> Option<u64> {
+    None
+}
+
+/// `MemAvailable` of `/proc/meminfo`.
+#[cfg(any(target_os = "linux", target_os = "android", test))]
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+/// The soft limit of the address space of `/proc/self/limits`; `None` without one.
+#[cfg(any(target_os = "linux", target_os = "android", test))]
+fn address_space(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_is_named_with_both_sizes() {
+        let limits = Limits::of(1000);
+        assert!(limits.check("x", 1000).is_ok());
+        let Err(Error::Memory { what, needed, allowed }) = limits.check(format_args!("line {}", 3), 1001) else {
+            panic!("refused");
+        };
+        assert_eq!((what.as_str(), needed, allowed), ("line 3", 1001, 1000));
+    }
+
+    #[test]
+    fn sizes_that_no_number_holds_are_refused() {
+        assert_eq!(Limits::size(&[3, 5, 7], 4), 420);
+        assert_eq!(Limits::size(&[usize::MAX, 2], 4), u64::MAX);
+        assert_eq!(Limits::size(&[usize::MAX, usize::MAX, 0], 4), 0);
+        assert_eq!(Limits::of(420).elements::<f32>("x", &[3, 5, 7]).unwrap(), 105);
+        assert!(Limits::of(419).elements::<f32>("x", &[3, 5, 7]).is_err());
+        // Without a limit too: no array is larger than the address space.
+        assert!(Limits::NONE.elements::<f32>("x", &[1 << 31, 1 << 31]).is_err());
+        assert!(Limits::NONE.elements::<f32>("x", &[usize::MAX, usize::MAX]).is_err());
+    }
+
+    #[test]
+    fn the_machine_is_asked() {
+        let text = "MemTotal:       24683656 kB\nMemFree:  1 kB\nMemAvailable:   22887328 kB\n";
+        assert_eq!(available(text), Some(22_887_328 * 1024));
+        assert_eq!(available("MemTotal: 3 kB"), None);
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                      Max address space         6442450944           unlimited            bytes     \n";
+        assert_eq!(address_space(limits), Some(6 << 30));
+        assert_eq!(address_space(&limits.replace("6442450944", "unlimited ")), None);
+        let limits = Limits::default();
+        assert!(limits.bytes > 1 << 20 && limits.bytes < 1 << 50, "{limits}");
+    }
+}
