@@ -38,7 +38,7 @@ impl RelativeBias {
         }
         // f32 throughout, as the reference implementation computes it: the bucket borders depend on it.
         let share = (distance as f32 / exact as f32).ln() / (self.max_distance as f32 / exact as f32).ln();
-        // A table of one exact bucket divides by the logarithm of 1, which gives infinity.
+        // Infinite where the distances end with the exact ones, as a description may say.
         let logarithmic = exact.saturating_add((share * (half - exact) as f32) as usize);
         start + logarithmic.min(half - 1)
     }
@@ -79,6 +79,21 @@ mod tests {
         assert_eq!(bias.bucket(12, 0), 9);
         assert_eq!(bias.bucket(1000, 0), 15);
         assert_eq!(bias.bucket(0, 1000), 31);
+    }
+
+    #[test]
+    fn distances_without_a_logarithmic_part_share_the_last_bucket() {
+        let bias = RelativeBias {
+            max_distance: 8,
+            ..table(32, true)
+        };
+        assert_eq!(bias.bucket(9, 0), 15);
+        assert_eq!(bias.bucket(0, usize::MAX), 31);
+        let none = RelativeBias {
+            max_distance: 0,
+            ..bias
+        };
+        assert!(none.bucket(9, 0) < 32 && none.bucket(usize::MAX, 0) < 32);
     }
 
     #[test]

@@ -118,6 +118,9 @@ pub struct Sequence {
     /// How many tokens it had before it was cut to the model's longest input; `None` if it was not cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_from: Option<usize>,
+    /// The same of the target of an encoder-decoder, as the decoder reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_cut_from: Option<usize>,
     /// Tokens the encoder reads; empty for models without one.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "columns")]
     pub encoder: Vec<Token>,
