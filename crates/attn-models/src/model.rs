@@ -1,6 +1,6 @@
 //! A model of any family: built from a checkpoint or for training, run on a batch.
 
-use attn_core::{Attention, ModelInfo};
+use attn_core::{Attention, Limits, ModelInfo};
 use candle_core::{Device, Tensor};
 
 use crate::{
@@ -99,6 +99,7 @@ pub struct Model {
     device: Device,
     gradients: Gradients,
     notes: Vec<String>,
+    limits: Limits,
 }
 
 impl Model {
@@ -141,6 +142,7 @@ impl Model {
             device: device.clone(),
             gradients,
             notes: Vec::new(),
+            limits: Limits::default(),
         }
     }
 
@@ -173,6 +175,18 @@ impl Model {
         }
     }
 
+    /// The same model with another bound on the memory that a layer takes for the attention of a long text. Default: half of
+    /// the machine's free memory, as it was when the model was made.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What a layer may take at once.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// The same model, computing with or without gradients.
     pub fn with_gradients(mut self, gradients: Gradients) -> Self {
         self.gradients = gradients;
@@ -203,9 +217,19 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Input`] for inputs that are missing, superfluous, misshapen or out of range;
+    /// [`attn_core::Error::Memory`] for a text whose attention takes more than [`limits`](Self::limits) allow;
     /// [`Error::Tap`] and whatever else the tap returns.
     pub fn forward(&self, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
-        self.run(inputs, tap, self.gradients, None)
+        self.network.forward(inputs, &mut self.pass(tap, self.gradients))
+    }
+
+    /// Runs a batch for what the tap sees of it: the predictions of the head may be left out.
+    pub(crate) fn states(&self, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
+        let mut pass = Pass {
+            logits: false,
+            ..self.pass(tap, self.gradients)
+        };
+        self.network.forward(inputs, &mut pass)
     }
 
     /// Predictions of the model's head from a hidden state `[batch, tokens, hidden]` of its last stack, as it is
@@ -225,7 +249,7 @@ impl Model {
                 found: format!("layer {layer}"),
             });
         }
-        self.network.predict(hidden, layer, &Pass::new(&mut (), self.gradients))
+        self.network.predict(hidden, layer, &self.pass(&mut (), self.gradients))
     }
 
     /// Layers of the stack whose states the head reads: the decoder's, if there is one.
@@ -238,12 +262,16 @@ impl Model {
 
     /// A forward pass that can be differentiated, however the model was built.
     pub(crate) fn differentiable(&self, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
-        self.run(inputs, tap, Gradients::On, None)
+        self.network.forward(inputs, &mut self.pass(tap, Gradients::On))
     }
 
     /// A forward pass whose gradients are the multipliers of layer-wise relevance propagation.
     pub(crate) fn relevance(&self, inputs: &Inputs, tap: &mut dyn Tap, relevance: &Relevance) -> Result<Output> {
-        self.run(inputs, tap, Gradients::On, Some(relevance))
+        let mut pass = Pass {
+            relevance: Some(relevance),
+            ..self.pass(tap, Gradients::On)
+        };
+        self.network.forward(inputs, &mut pass)
     }
 
     /// The maps of one layer's attention, where the family gives them.
@@ -251,20 +279,15 @@ impl Model {
         self.network.attention_block(attention, layer)
     }
 
-    fn run(
-        &self,
-        inputs: &Inputs,
-        tap: &mut dyn Tap,
-        gradients: Gradients,
-        relevance: Option<&Relevance>,
-    ) -> Result<Output> {
-        let mut pass = Pass {
+    fn pass<'a>(&self, tap: &'a mut dyn Tap, gradients: Gradients) -> Pass<'a> {
+        Pass {
             tap,
             gradients,
             cache: None,
-            relevance,
-        };
-        self.network.forward(inputs, &mut pass)
+            relevance: None,
+            limits: self.limits,
+            logits: true,
+        }
     }
 
     /// Runs the tokens that `cache` does not have yet, and adds their keys and values to it. The inputs are those of
@@ -274,10 +297,8 @@ impl Model {
         let output = self.network.forward(
             inputs,
             &mut Pass {
-                tap,
-                gradients: self.gradients,
                 cache: Some(cache),
-                relevance: None,
+                ..self.pass(tap, self.gradients)
             },
         )?;
         cache.advance(cache.tokens() + output.last_hidden.dim(1)?);

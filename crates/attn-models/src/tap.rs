@@ -169,6 +169,15 @@ pub trait Tap {
     /// # Errors
     /// Those of the tap; the forward pass ends with them.
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor>;
+
+    /// Asked between pieces of long work, such as blocks of a long text's queries. An error ends the forward pass: this is
+    /// where a cancellation is heard. Default: go on.
+    ///
+    /// # Errors
+    /// Those of the tap.
+    fn proceed(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Tap for () {
@@ -189,6 +198,10 @@ impl<T: Tap + ?Sized> Tap for &mut T {
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
         (**self).tap(site, tensor)
     }
+
+    fn proceed(&mut self) -> Result<()> {
+        (**self).proceed()
+    }
 }
 
 impl<T: Tap + ?Sized> Tap for Box<T> {
@@ -199,6 +212,10 @@ impl<T: Tap + ?Sized> Tap for Box<T> {
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
         (**self).tap(site, tensor)
     }
+
+    fn proceed(&mut self) -> Result<()> {
+        (**self).proceed()
+    }
 }
 
 impl<T: Tap> Tap for Vec<T> {
@@ -208,6 +225,10 @@ impl<T: Tap> Tap for Vec<T> {
 
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
         self.iter_mut().try_fold(tensor, |tensor, tap| visit(tap, site, tensor))
+    }
+
+    fn proceed(&mut self) -> Result<()> {
+        self.iter_mut().try_for_each(Tap::proceed)
     }
 }
 
@@ -220,6 +241,11 @@ impl<A: Tap, B: Tap> Tap for (A, B) {
         let tensor = visit(&mut self.0, site, tensor)?;
         visit(&mut self.1, site, tensor)
     }
+
+    fn proceed(&mut self) -> Result<()> {
+        self.0.proceed()?;
+        self.1.proceed()
+    }
 }
 
 impl<A: Tap, B: Tap, C: Tap> Tap for (A, B, C) {
@@ -231,6 +257,12 @@ impl<A: Tap, B: Tap, C: Tap> Tap for (A, B, C) {
         let tensor = visit(&mut self.0, site, tensor)?;
         let tensor = visit(&mut self.1, site, tensor)?;
         visit(&mut self.2, site, tensor)
+    }
+
+    fn proceed(&mut self) -> Result<()> {
+        self.0.proceed()?;
+        self.1.proceed()?;
+        self.2.proceed()
     }
 }
 

@@ -1,11 +1,28 @@
 //! Multi-head attention (Vaswani et al. 2017) with grouped keys and values (Ainslie et al. 2023), and the taps on
 //! everything inside it.
 
-use attn_core::{Attention, AttentionInfo, LayerAttention, Mask};
+use attn_core::{Attention, AttentionInfo, LayerAttention, Limits, Mask};
 use candle_core::{D, Tensor};
 
-use super::{Linear, Norm, Pass, Rotation, kernels};
+use super::{Bias, Linear, Norm, Pass, Rotation, kernels};
 use crate::{Point, Result, Site};
+
+/// Scores up to which a layer computes all of its attention at once.
+const AT_ONCE: usize = 1 << 24;
+
+/// Fewest queries of a block: below it the products would not run at full speed.
+const FEWEST: usize = 64;
+
+/// Queries whose attention to `keys` is computed at once by a layer of `heads` heads (of all sequences together), where
+/// nobody wants it whole. Texts of ordinary length are one block.
+pub(crate) fn block(heads: usize, queries: usize, keys: usize) -> usize {
+    let row = heads.saturating_mul(keys).max(1);
+    if row.saturating_mul(queries) <= AT_ONCE {
+        return queries;
+    }
+    let rows = AT_ONCE / row / FEWEST * FEWEST;
+    rows.max(FEWEST).min(queries)
+}
 
 /// The sizes of an attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,17 +133,20 @@ impl MultiHead {
     }
 
     /// Attention of the tokens of `x` `[batch, queries, hidden]` to those of `source` `[batch, keys, hidden]`
-    /// (`x` itself for self-attention). `bias` is added to the scores: mask and relative positions,
-    /// `[batch or 1, heads or 1, queries, keys]`. `rotation` turns queries and keys, where positions are rotary. The
-    /// output is `[batch, queries, hidden]`.
+    /// (`x` itself for self-attention). `bias` is added to the scores: mask and relative positions. `rotation` turns queries
+    /// and keys, where positions are rotary. The output is `[batch, queries, hidden]`.
+    ///
+    /// The attention of a long text is computed in blocks of queries, with the same result, unless it is tapped or
+    /// differentiated.
     ///
     /// # Errors
-    /// What the tap returns, and [`Error::Candle`](crate::Error::Candle).
+    /// What the tap returns, [`attn_core::Error::Memory`] for an attention that has to be whole and takes more than is
+    /// allowed, and [`Error::Candle`](crate::Error::Candle).
     pub fn forward(
         &self,
         x: &Tensor,
         source: &Tensor,
-        bias: Option<&Tensor>,
+        bias: Option<&Bias>,
         rotation: Option<&Rotation>,
         pass: &mut Pass<'_>,
     ) -> Result<Tensor> {
@@ -179,7 +199,7 @@ impl MultiHead {
         query: &Tensor,
         key: &Tensor,
         value: &Tensor,
-        bias: Option<&Tensor>,
+        bias: Option<&Bias>,
         pass: &mut Pass<'_>,
     ) -> Result<Tensor> {
         let context = self.attend(query, key, value, bias, pass)?;
@@ -235,17 +255,58 @@ impl MultiHead {
         query: &Tensor,
         key: &Tensor,
         value: &Tensor,
+        bias: Option<&Bias>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor> {
+        let (batch, heads, queries, _) = query.dims4()?;
+        let keys = key.dim(2)?;
+        let (key, value) = (key.contiguous()?.transpose(2, 3)?, value.contiguous()?);
+        let tapped = pass.wants(self.site(Point::Scores)) || pass.wants(self.site(Point::Attention));
+        let whole = tapped || !pass.fused();
+        let block = if whole {
+            queries
+        } else {
+            block(batch * heads, queries, keys)
+        };
+        // Scores and the attention made of them, which are one tensor where nobody wants either.
+        let needed = Limits::size(&[batch, heads, block, keys], 4 * (1 + usize::from(whole)));
+        let name = format_args!(
+            "{} of layer {}, {heads} heads x {block} x {keys}",
+            self.attention, self.layer
+        );
+        pass.limits.check(name, needed)?;
+        let mut parts = Vec::with_capacity(queries.div_ceil(block.max(1)));
+        let mut first = 0;
+        while first < queries {
+            pass.proceed()?;
+            let rows = first..(first + block).min(queries);
+            let some = query.narrow(2, first, rows.len())?;
+            let bias = bias.map(|bias| bias.rows(rows.clone())).transpose()?;
+            parts.push(self.attend_rows(&some, &key, &value, bias.as_ref(), pass)?);
+            first = rows.end;
+        }
+        let context = match parts.as_slice() {
+            [one] => one.clone(),
+            several => Tensor::cat(several, 2)?,
+        };
+        Ok(context.transpose(1, 2)?)
+    }
+
+    /// What each head reads at some queries `[batch, heads, queries, head_dim]`, in the same shape, given the keys
+    /// `[batch, kv_heads, head_dim, keys]` and the values `[batch, kv_heads, keys, head_dim]`.
+    fn attend_rows(
+        &self,
+        query: &Tensor,
+        key: &Tensor,
+        value: &Tensor,
         bias: Option<&Tensor>,
         pass: &mut Pass<'_>,
     ) -> Result<Tensor> {
         let (batch, heads, queries, head_dim) = query.dims4()?;
-        let (_, kv_heads, keys, _) = key.dims4()?;
+        let (_, kv_heads, _, keys) = key.dims4()?;
         // The queries of a group stand one under the other, so that its key matrix is used once and never copied.
         let grouped = (batch, kv_heads, heads / kv_heads * queries, head_dim);
-        let scores = query
-            .contiguous()?
-            .reshape(grouped)?
-            .matmul(&key.contiguous()?.transpose(2, 3)?)?;
+        let scores = query.contiguous()?.reshape(grouped)?.matmul(key)?;
         let scores = scores.reshape((batch, heads, queries, keys))?;
         let attention = if pass.fused() && kernels::apply_to(&scores) && !pass.wants(self.site(Point::Scores)) {
             kernels::scaled_softmax(&scores, self.scale as f32, bias)?;
@@ -256,10 +317,7 @@ impl MultiHead {
         let attention = pass.tap(self.site(Point::Attention), attention)?;
         let attention = pass.constant(attention);
         let grouped = attention.reshape((batch, kv_heads, heads / kv_heads * queries, keys))?;
-        let context = grouped
-            .matmul(&value.contiguous()?)?
-            .reshape((batch, heads, queries, head_dim))?;
-        Ok(context.transpose(1, 2)?)
+        Ok(grouped.matmul(value)?.reshape((batch, heads, queries, head_dim))?)
     }
 
     /// `softmax(scale * scores + bias)`, with the tap in between.

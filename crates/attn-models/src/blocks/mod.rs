@@ -14,7 +14,7 @@
 //! | [`Mlp`] | the feed-forward network, plain or gated |
 //! | [`Rotary`] | rotary positions with scaling |
 //! | [`sinusoids`], [`resample`] | tables of fixed positions, and of positions on another grid |
-//! | [`additive_mask`], [`additive_masks`] | what keeps queries from keys |
+//! | [`Bias`], [`additive_mask`], [`additive_masks`] | what is added to scores, and what keeps queries from keys |
 //!
 //! Blocks read their tensors by the names below the [`Weights`](crate::Weights) they are given, so that a family says
 //! once where a layer lies. The shape of every tensor is checked as it is read.
@@ -33,7 +33,7 @@ mod resample;
 mod rotary;
 mod sinusoid;
 
-use attn_core::Attention;
+use attn_core::{Attention, Limits};
 use candle_core::Tensor;
 
 pub use self::{
@@ -41,14 +41,14 @@ pub use self::{
     attention::{HeadShape, MultiHead, Qkv},
     embedding::Embedding,
     linear::Linear,
-    mask::{additive_mask, additive_masks},
+    mask::{Bias, additive_mask, additive_masks},
     mlp::Mlp,
     norm::Norm,
     resample::{Resampling, resample},
     rotary::{Rotary, RotaryOptions, Rotation},
     sinusoid::{Wavelengths, sinusoids},
 };
-pub(crate) use self::{cache::Cache, relevance::Relevance};
+pub(crate) use self::{attention::block, cache::Cache, relevance::Relevance};
 use crate::{Gradients, Result, Site, Tap, tap::visit};
 
 /// One forward pass: who listens, and how to compute.
@@ -62,6 +62,10 @@ pub struct Pass<'a> {
     pub(crate) cache: Option<&'a mut Cache>,
     /// Set for layer-wise relevance propagation: the backward pass then follows its rules.
     pub(crate) relevance: Option<&'a Relevance>,
+    /// What a layer may take at once.
+    pub(crate) limits: Limits,
+    /// Whether anybody reads the predictions of the model's head.
+    pub(crate) logits: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -72,6 +76,8 @@ impl<'a> Pass<'a> {
             gradients,
             cache: None,
             relevance: None,
+            limits: Limits::default(),
+            logits: true,
         }
     }
 
@@ -86,6 +92,20 @@ impl<'a> Pass<'a> {
     /// Whether the tap wants a site. Only for work that is done for a tap alone: [`tap`](Self::tap) asks by itself.
     pub fn wants(&self, site: Site) -> bool {
         self.tap.wants(site)
+    }
+
+    /// Between pieces of long work: whether to go on.
+    ///
+    /// # Errors
+    /// What [`Tap::proceed`] returns.
+    pub fn proceed(&mut self) -> Result<()> {
+        self.tap.proceed()
+    }
+
+    /// Whether anybody reads [`Output::logits`](crate::model::Output::logits). A family may leave them out otherwise: for
+    /// a long text they are the largest tensor of all.
+    pub fn wants_logits(&self) -> bool {
+        self.logits
     }
 
     /// Decoder tokens that earlier steps of generation have computed; 0 otherwise.

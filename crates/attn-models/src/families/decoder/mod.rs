@@ -126,7 +126,10 @@ impl Network for Decoder {
         let x = self.final_norm.forward(&x, pass)?;
         let x = pass.tap(Site::hidden(Side::Decoder, self.layers.len()), x)?;
         Ok(Output {
-            logits: self.head.logits(&x, &tokens, pass)?,
+            logits: match pass.wants_logits() {
+                true => self.head.logits(&x, &tokens, pass)?,
+                false => None,
+            },
             last_hidden: x,
             pooled: None,
         })

@@ -392,7 +392,10 @@ impl Network for Encoder {
         }
         let pooled = self.pool(&x, pass)?;
         Ok(Output {
-            logits: self.logits(&x, pooled.as_ref(), pass)?,
+            logits: match pass.wants_logits() {
+                true => self.logits(&x, pooled.as_ref(), pass)?,
+                false => None,
+            },
             last_hidden: x,
             pooled,
         })

@@ -12,13 +12,15 @@ pub(super) mod mt5;
 pub(super) mod pegasus;
 pub(super) mod t5;
 
-use attn_core::{Attention, AttentionInfo, Mask, ModelInfo, Positions, RelativeBias, Side};
+use std::{ops::Range, sync::Arc};
+
+use attn_core::{Attention, AttentionInfo, Limits, Mask, ModelInfo, Positions, RelativeBias, Side};
 use candle_core::{Device, Tensor};
 
 use super::Network;
 use crate::{
     Error, Inputs, Result, Site,
-    blocks::{Embedding, Linear, Mlp, MultiHead, Norm, Pass, additive_mask},
+    blocks::{Bias, Embedding, Linear, Mlp, MultiHead, Norm, Pass, additive_mask},
     inputs::Tokens,
     model::Output,
 };
@@ -72,11 +74,12 @@ struct PositionTable {
 }
 
 /// A bias by offset, the same in all layers.
+#[derive(Clone)]
 struct OffsetBias {
     /// Bias per bucket and head: `[buckets, heads]`.
     bias: Tensor,
     /// The same as facts, for its buckets.
-    buckets: RelativeBias,
+    buckets: Arc<RelativeBias>,
 }
 
 struct Layer {
@@ -92,8 +95,8 @@ struct Layer {
 struct Source {
     /// The encoder's output: `[batch, keys, hidden]`.
     encoded: Tensor,
-    /// Keeps decoder tokens from its padding: `[batch, 1, queries, keys]`.
-    mask: Option<Tensor>,
+    /// Keeps decoder tokens from its padding.
+    mask: Option<Bias>,
 }
 
 impl EncoderDecoder {
@@ -169,7 +172,10 @@ impl Network for EncoderDecoder {
         };
         let x = self.decoder.run(&target, past, Mask::Causal, Some(&source), pass)?;
         Ok(Output {
-            logits: self.logits(&x, pass)?,
+            logits: match pass.wants_logits() {
+                true => self.logits(&x, pass)?,
+                false => None,
+            },
             last_hidden: x,
             pooled: None,
         })
@@ -206,7 +212,7 @@ impl Stack {
         let info = MultiHead::info(self.layers.iter().map(|layer| (&layer.attention, mask)))?;
         Some(AttentionInfo {
             relative_bias: match &self.placement {
-                Placement::Relative(offsets) => Some(offsets.buckets.clone()),
+                Placement::Relative(offsets) => Some(RelativeBias::clone(&offsets.buckets)),
                 Placement::Added(_) => None,
             },
             ..info
@@ -238,14 +244,7 @@ impl Stack {
                 let vectors = pass.tap(Site::positions(side), positions.vectors(tokens, past)?)?;
                 (words.broadcast_add(&vectors)?, mask)
             }
-            Placement::Relative(offsets) => {
-                let bias = pass.tap(Site::positions(side), offsets.scores(past, all)?)?;
-                let bias = match mask {
-                    Some(mask) => bias.broadcast_add(&mask)?,
-                    None => bias,
-                };
-                (words, Some(bias))
-            }
+            Placement::Relative(offsets) => (words, Some(offsets.bias(side, past, all, mask, pass)?)),
         };
         if let Some(norm) = &self.embedding_norm {
             x = norm.forward(&x, pass)?;
@@ -321,20 +320,52 @@ impl PositionTable {
 }
 
 impl OffsetBias {
-    /// What is added to the scores of the queries from number `past` on: `[1, heads, queries, keys]`.
-    fn scores(&self, past: usize, keys: usize) -> Result<Tensor> {
-        let buckets: Vec<u32> = (past..keys)
-            .flat_map(|query| (0..keys).map(move |key| (query, key)))
-            .filter_map(|(query, key)| u32::try_from(self.buckets.bucket(query, key)).ok())
+    /// What is added to the scores of the queries from number `past` on, `mask` included.
+    fn bias(&self, side: Side, past: usize, keys: usize, mask: Option<Bias>, pass: &mut Pass<'_>) -> Result<Bias> {
+        let (queries, heads) = (keys - past, self.bias.dim(1)?);
+        let masked = |bias: Tensor, mask: Option<Tensor>| match mask {
+            Some(mask) => Ok(bias.broadcast_add(&mask)?),
+            None => Ok(bias),
+        };
+        let site = Site::positions(side);
+        if pass.wants(site) {
+            let name = format_args!("offsets between {keys} tokens, {heads} heads");
+            pass.limits.check(name, Limits::size(&[heads, queries, keys], 8))?;
+            let offsets = pass.tap(site, self.scores(past, 0..queries, keys)?)?;
+            let mask = mask.map(|mask| mask.rows(0..queries)).transpose()?;
+            return Ok(masked(offsets, mask)?.into());
+        }
+        let numbers = heads.saturating_mul(queries).saturating_mul(keys);
+        let offsets = self.clone();
+        Bias::of_rows(queries, numbers, move |rows| {
+            let mask = mask.as_ref().map(|mask| mask.rows(rows.clone())).transpose()?;
+            masked(offsets.scores(past, rows, keys)?, mask)
+        })
+    }
+
+    /// What is added to the scores of some of the queries from number `past` on: `[1, heads, rows, keys]`.
+    fn scores(&self, past: usize, rows: Range<usize>, keys: usize) -> Result<Tensor> {
+        // The bucket of an offset is the same everywhere: that of the first key, then those of the first query.
+        let last = past + rows.end;
+        let before = (0..last).rev().map(|query| self.buckets.bucket(query, 0));
+        let after = (1..keys).map(|key| self.buckets.bucket(0, key));
+        let of_offset: Vec<u32> = before
+            .chain(after)
+            .map(|bucket| u32::try_from(bucket).unwrap_or(u32::MAX))
             .collect();
+        let mut buckets = Vec::with_capacity(rows.len() * keys);
+        for query in rows.clone() {
+            // Offset 0 stands at `last - 1`.
+            let start = last - 1 - (past + query);
+            buckets.extend_from_slice(&of_offset[start..start + keys]);
+        }
         let bias = self.bias.index_select(&Tensor::new(buckets, self.bias.device())?, 0)?;
-        Ok(bias.t()?.reshape((1, (), keys - past, keys))?)
+        Ok(bias.t()?.reshape((1, (), rows.len(), keys))?)
     }
 }
 
-/// Keeps `queries` decoder tokens from the padding of the source: `[batch, 1, queries, keys]`, or `None` without
-/// padding.
-fn source_mask(source: &Tokens, queries: usize) -> Result<Option<Tensor>> {
+/// Keeps `queries` decoder tokens from the padding of the source, or `None` without padding.
+fn source_mask(source: &Tokens, queries: usize) -> Result<Option<Bias>> {
     if source.padding.is_none() {
         return Ok(None);
     }
@@ -347,7 +378,12 @@ fn source_mask(source: &Tokens, queries: usize) -> Result<Option<Tensor>> {
         source.ids.device(),
     )?;
     match mask {
-        Some(mask) => Ok(Some(mask.broadcast_as((source.batch, 1, queries, source.tokens))?)),
+        Some(mask) => {
+            let row = mask.rows(0..1)?;
+            Ok(Some(
+                row.broadcast_as((source.batch, 1, queries, source.tokens))?.into(),
+            ))
+        }
         None => Ok(None),
     }
 }

@@ -9,6 +9,8 @@
 //! | google/t5-v1_1-small, google/flan-t5-small and siblings | `T5ForConditionalGeneration`, gated |
 //! | bare models | `T5Model` |
 
+use std::sync::Arc;
+
 use attn_core::{Attention, Positions, RelativeBias, Side};
 
 use super::{EncoderDecoder, Head, Layer, OffsetBias, Placement, Stack};
@@ -177,11 +179,11 @@ fn stack(weights: &Weights, side: Side, words: &Embedding, layers: usize, option
     let bias = weights
         .at("block.0.layer.0.SelfAttention.relative_attention_bias")
         .get("weight", [options.buckets, options.shape.heads])?;
-    let buckets = RelativeBias {
+    let buckets = Arc::new(RelativeBias {
         bidirectional: side == Side::Encoder,
         max_distance: options.max_distance,
         table: bias.t()?.contiguous()?.to_vec2()?,
-    };
+    });
     Ok(Stack {
         side,
         words: words.clone(),
