@@ -30,6 +30,7 @@ pub(crate) const GENERATION: &str = "generation_config.json";
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 pub(crate) const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub(crate) const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// The files of one model. Weights stay on disk (memory-mapped) until a model is loaded from them.
@@ -54,6 +55,8 @@ pub struct Checkpoint {
     tokenizer: Option<Cow<'static, [u8]>>,
     /// Where there is no `tokenizer.json`.
     vocabulary: Option<Vocabulary>,
+    /// Tokens of the longest text, as `tokenizer_config.json` says.
+    longest_text: Option<usize>,
     preprocessor: Option<Cow<'static, [u8]>>,
     families: Arc<Families>,
 }
@@ -102,6 +105,7 @@ impl Checkpoint {
                 None => Vocabulary::find(path)?,
             },
             tokenizer,
+            longest_text: longest_text(path)?,
             preprocessor: files::read(&path.join(PREPROCESSOR), LARGEST_CONFIG)?.map(Cow::Owned),
             families: Arc::default(),
         })
@@ -130,6 +134,7 @@ impl Checkpoint {
             )?]),
             tokenizer: None,
             vocabulary: None,
+            longest_text: None,
             preprocessor: None,
             families: Arc::default(),
         })
@@ -196,18 +201,21 @@ impl Checkpoint {
     /// to use such a file, [`Error::Config`] and [`Error::Unsupported`] for its options.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         self.one_vocabulary()?;
-        match (&self.tokenizer, &self.vocabulary) {
-            (Some(bytes), _) => Tokenizer::from_bytes(bytes, &self.path.join(TOKENIZER)),
+        let tokenizer = match (&self.tokenizer, &self.vocabulary) {
+            (Some(bytes), _) => Tokenizer::from_bytes(bytes, &self.path.join(TOKENIZER))?,
             (None, Some(vocabulary)) => {
                 let family = self.config.text("model_type")?.unwrap_or_default();
-                Tokenizer::from_description(vocabulary.describe(family)?, &self.path.join(vocabulary.file))
+                Tokenizer::from_description(vocabulary.describe(family)?, &self.path.join(vocabulary.file))?
             }
-            (None, None) => Err(Error::MissingFile {
-                path: self.path.clone(),
-                what: "tokenizer",
-                expected: TOKENIZER,
-            }),
-        }
+            (None, None) => {
+                return Err(Error::MissingFile {
+                    path: self.path.clone(),
+                    what: "tokenizer",
+                    expected: TOKENIZER,
+                });
+            }
+        };
+        Ok(tokenizer.with_max_tokens(self.longest_text))
     }
 
     /// One tokenizer reads sources and targets alike. A model with a vocabulary for each (Marian can have that) still
@@ -229,7 +237,10 @@ impl Checkpoint {
     /// settings that are wrong or unknown, or that do not fit the model.
     pub fn image_processor(&self) -> Result<ImageProcessor> {
         match &self.preprocessor {
-            Some(bytes) => ImageProcessor::new(bytes, &self.path.join(PREPROCESSOR)),
+            Some(bytes) => {
+                let family = self.config.text("model_type")?.unwrap_or_default();
+                ImageProcessor::of_family(bytes, &self.path.join(PREPROCESSOR), family)
+            }
             None => Err(Error::MissingFile {
                 path: self.path.clone(),
                 what: "image preprocessor",
@@ -457,6 +468,19 @@ fn folder_name(path: &Path) -> String {
         return model.replacen("--", "/", 1);
     }
     name(Some(&path)).unwrap_or_else(|| "model".to_owned())
+}
+
+/// `model_max_length` of `tokenizer_config.json`, at which the reference cuts texts; `None` without a limit, which the
+/// reference writes as a number beyond 1e20. A file that says nothing readable says nothing here.
+fn longest_text(folder: &Path) -> Result<Option<usize>> {
+    let Some(bytes) = files::read(&folder.join(TOKENIZER_CONFIG), LARGEST_CONFIG)? else {
+        return Ok(None);
+    };
+    let value = serde_json::from_slice::<serde_json::Value>(&bytes).unwrap_or_default();
+    let longest = value["model_max_length"].as_f64();
+    Ok(longest
+        .filter(|tokens| (1.0..=1e20).contains(tokens))
+        .map(|tokens| tokens as usize))
 }
 
 /// The one weight file, or the shards its index lists, in name order.

@@ -4,22 +4,40 @@
 //! `preprocessor_config.json` says. [`images_in`] lists the images of a folder.
 
 mod processor;
+mod raster;
+mod settings;
 
 use std::{
     borrow::Cow,
+    io::Cursor,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use image::DynamicImage;
+use attn_core::Limits;
+use image::{DynamicImage, ImageDecoder, ImageReader};
 
 pub use self::processor::ImageProcessor;
 use crate::{Error, Result};
 
 /// The endings of the files that [`images_in`] lists.
-const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
+const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
 
-/// An image that a model is to read: PNG, JPEG, WebP or BMP, recognized by content, or decoded already.
+/// Formats that are recognized, to be refused by their names: bytes, and where they stand.
+const OTHERS: [(usize, &[u8], &str); 9] = [
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftyp", "HEIC, or a video"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\0\0\0\x0cjP", "JPEG 2000"),
+    (0, b"%PDF", "PDF"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"<svg", "SVG"),
+    (0, b"<?xml", "SVG, or other XML"),
+];
+
+/// An image that a model is to read: PNG, JPEG, WebP, BMP, GIF or TIFF, recognized by content, or decoded already. Of an
+/// animation it is the first frame. An image that its camera has marked as turned (EXIF) is turned back.
 ///
 /// ```
 /// use attn_models::{image::DynamicImage, images::Image};
@@ -72,17 +90,23 @@ impl Image {
         }
     }
 
-    /// Its pixels.
+    /// Its pixels, turned as the file says. They take at most half of the machine's free memory.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::Image`] if it does not decode.
+    /// [`Error::Io`] if the file cannot be read, [`Error::Image`] if it does not decode, [`attn_core::Error::Memory`] if it
+    /// is too large.
     pub fn decode(&self) -> Result<DynamicImage> {
+        self.decode_within(Limits::default())
+    }
+
+    /// As [`decode`](Self::decode), for pixels that take at most so much memory.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_within(&self, limits: Limits) -> Result<DynamicImage> {
         match self {
-            Self::File(path) => {
-                let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-                decode(&bytes, path)
-            }
-            Self::Memory(name, bytes) => decode(bytes, name.as_ref()),
+            Self::File(path) => decode(&read(path, limits)?, path, limits),
+            Self::Memory(name, bytes) => decode(bytes, name.as_ref(), limits),
             Self::Decoded(_, pixels) => Ok(DynamicImage::clone(pixels)),
         }
     }
@@ -95,7 +119,7 @@ impl Image {
             Self::File(_) => None,
             Self::Memory(_, bytes) => Some(bytes.to_vec()),
             Self::Decoded(_, pixels) => {
-                let mut file = std::io::Cursor::new(Vec::new());
+                let mut file = Cursor::new(Vec::new());
                 pixels.write_to(&mut file, image::ImageFormat::Png).ok()?;
                 Some(file.into_inner())
             }
@@ -173,9 +197,44 @@ fn is_image(path: &Path) -> bool {
     !hidden && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
-fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
-    image::load_from_memory(bytes).map_err(|error| Error::Image {
+/// The content of a file. What is no file, such as a pipe, might have no end.
+fn read(path: &Path, limits: Limits) -> Result<Vec<u8>> {
+    let facts = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
+    if !facts.is_file() {
+        return Err(wrong(path, "a folder, a device or a pipe, not a file"));
+    }
+    limits.check(path.display(), facts.len())?;
+    std::fs::read(path).map_err(|error| Error::io(path, error))
+}
+
+fn decode(bytes: &[u8], path: &Path, limits: Limits) -> Result<DynamicImage> {
+    let broken = |error: image::ImageError| wrong(path, &error.to_string());
+    let other = |(at, start, _): &&(usize, &[u8], &str)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(start));
+    if let Some((_, _, name)) = OTHERS.iter().find(other) {
+        let message = format!("it is {name}; {} are read", ENDINGS.join(", "));
+        return Err(wrong(path, &message));
+    }
+    let mut reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|error| Error::io(path, error))?;
+    let mut own = image::Limits::default();
+    own.max_alloc = Some(limits.bytes);
+    reader.limits(own);
+    let mut decoder = reader.into_decoder().map_err(broken)?;
+    // Pixels as they are stored, and as colors of 8 bits.
+    let (width, height) = decoder.dimensions();
+    let colors = Limits::size(&[width as usize, height as usize], 4);
+    let what = format_args!("{}, {width} x {height} pixels", path.display());
+    limits.check(what, decoder.total_bytes().saturating_add(colors))?;
+    let orientation = decoder.orientation().map_err(broken)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+fn wrong(path: &Path, message: &str) -> Error {
+    Error::Image {
         path: path.to_owned(),
-        message: error.to_string(),
-    })
+        message: message.to_owned(),
+    }
 }

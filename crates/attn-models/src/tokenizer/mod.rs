@@ -38,6 +38,8 @@ pub struct Tokenizer {
     /// Its decoder takes letters off the end of tokens.
     strips_ends: bool,
     renumbering: Option<Arc<Renumbering>>,
+    /// Tokens up to which a text is read, if the tokenizer says so.
+    max_tokens: Option<usize>,
 }
 
 /// A text as a model reads it.
@@ -80,7 +82,20 @@ impl Tokenizer {
             byte_level: description::is_byte_level(&description),
             strips_ends: description::strips_ends(&description),
             renumbering: None,
+            max_tokens: None,
         })
+    }
+
+    /// The same for texts of at most so many tokens; `None` leaves it to the model. A checkpoint's own tokenizer has the
+    /// `model_max_length` of `tokenizer_config.json`, which matters for models without a limit of their own, like T5.
+    pub fn with_max_tokens(mut self, tokens: Option<usize>) -> Self {
+        self.max_tokens = tokens;
+        self
+    }
+
+    /// Tokens up to which a text is read, if the tokenizer says so.
+    pub fn max_tokens(&self) -> Option<usize> {
+        self.max_tokens
     }
 
     /// A tokenizer from the description of a vocabulary; `path` is the vocabulary's file.
@@ -132,8 +147,8 @@ impl Tokenizer {
         }
     }
 
-    /// Tokens of a text, with the special tokens the model's format adds. A text that is too long is cut at its
-    /// end; the special tokens that close it are kept.
+    /// Tokens of a text, with the special tokens the model's format adds. A text that is longer than the model takes, or
+    /// than the [tokenizer](Self::max_tokens) says it does, is cut at its end; the special tokens that close it are kept.
     ///
     /// # Errors
     /// [`Error::Empty`] for a text without a token, [`Error::OutsideVocabulary`] if the tokenizer is not the
@@ -223,7 +238,8 @@ impl Tokenizer {
             });
         }
         let mut types = encoding.get_type_ids().to_vec();
-        let cut_from = match model.max_tokens {
+        let longest = [model.max_tokens, self.max_tokens].into_iter().flatten().min();
+        let cut_from = match longest {
             Some(longest) if tokens.len() > longest => {
                 let before = tokens.len();
                 let closing = tokens
