@@ -85,7 +85,7 @@ pub(crate) fn in_turn<E: Send>(
 }
 
 /// How many tokens a sequence has on each side.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Lengths {
     pub(crate) encoder: usize,
     pub(crate) decoder: usize,
@@ -96,6 +96,14 @@ impl Lengths {
         Self {
             encoder: sequence.encoder.len(),
             decoder: sequence.decoder.len(),
+        }
+    }
+
+    /// The larger of two on each side.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            encoder: self.encoder.max(other.encoder),
+            decoder: self.decoder.max(other.decoder),
         }
     }
 

@@ -1,11 +1,11 @@
 //! The input of a capture as sequences of tokens, and the tensors of its batches.
 
-use attn_core::{Attention, ImageInfo, Progress, Sequence, Side, progress::step};
+use attn_core::{Attention, ImageInfo, Progress, Sequence, Side, progress::step, text::Note};
 
 use super::{
     Capturer, Images,
     pairs::Pair,
-    tokens::{at_line, ids, patch_tokens},
+    tokens::{ids, patch_tokens, some, without_tokens},
 };
 use crate::{Error, Inputs, Result, Tokenizer, text::Line};
 
@@ -21,7 +21,12 @@ pub(super) enum Input {
 pub(super) struct Prepared {
     pub(super) sequences: Vec<Sequence>,
     pub(super) batches: Batches,
+    /// Lines that were left out.
+    pub(super) notes: Vec<Note>,
 }
+
+/// Texts as sequences, and what was left out.
+pub(super) type Read = (Vec<Sequence>, Vec<Note>);
 
 /// The source of the tensors of a batch.
 pub(super) enum Batches {
@@ -57,7 +62,7 @@ impl Capturer {
                 self.with_ids(self.paired(tokenizer, pairs, progress)?)
             }
             Input::Images(images) => self.seen(images, progress),
-            Input::Sequences(sequences) => self.with_ids(sequences),
+            Input::Sequences(sequences) => self.with_ids((sequences, Vec::new())),
         }
     }
 
@@ -104,17 +109,18 @@ impl Capturer {
     }
 
     /// Lines as the sequences of a model with one stack.
-    fn encoded(&self, tokenizer: &Tokenizer, lines: Vec<Line>, progress: &dyn Progress) -> Result<Vec<Sequence>> {
+    fn encoded(&self, tokenizer: &Tokenizer, lines: Vec<Line>, progress: &dyn Progress) -> Result<Read> {
         let (side, total) = (self.side(), lines.len());
-        let mut sequences = Vec::with_capacity(total);
+        let (mut sequences, mut notes) = (Vec::with_capacity(total), Vec::new());
         for (done, Line { number, text }) in lines.into_iter().enumerate() {
             if done % 256 == 0 {
                 step(progress, "tokens", done, total)?;
             }
             let name = format!("line {number}");
-            let encoded = tokenizer
-                .encode(&text, self.model.info())
-                .map_err(|error| at_line(error, &name))?;
+            let Some(encoded) = some(tokenizer.encode(&text, self.model.info()), number)? else {
+                notes.push(without_tokens(number));
+                continue;
+            };
             let mut sequence = Sequence {
                 name,
                 text: Some(text),
@@ -127,11 +133,11 @@ impl Capturer {
             }
             sequences.push(sequence);
         }
-        Ok(sequences)
+        Ok((sequences, notes))
     }
 
     /// Sequences of a model of text, every token of which must have its id.
-    fn with_ids(&self, sequences: Vec<Sequence>) -> Result<Prepared> {
+    fn with_ids(&self, (sequences, notes): Read) -> Result<Prepared> {
         self.refuse_images("tokens")?;
         for sequence in &sequences {
             let mut tokens = sequence.encoder.iter().chain(&sequence.decoder);
@@ -143,6 +149,7 @@ impl Capturer {
         Ok(Prepared {
             sequences,
             batches: Batches::Ids,
+            notes,
         })
     }
 
@@ -152,7 +159,7 @@ impl Capturer {
         let mut sequences = Vec::with_capacity(images.len());
         for (done, image) in images.iter().enumerate() {
             step(progress, "images", done, images.len())?;
-            processor.pixels(&image.decode()?, &vision)?;
+            processor.pixels(&image.decode_within(self.limits)?, &vision)?;
             sequences.push(Sequence {
                 name: image.name(),
                 image: Some(ImageInfo {
@@ -168,6 +175,7 @@ impl Capturer {
         Ok(Prepared {
             sequences,
             batches: Batches::Pixels(images),
+            notes: Vec::new(),
         })
     }
 }

@@ -21,24 +21,33 @@
 //!
 //! Sequences run in batches of similar length, so that little time goes into padding, up to four at a time. Queries,
 //! keys and values go to the store while the model runs, layer by layer, so that memory holds the weights and these
-//! batches.
+//! batches. A line whose batch would take more than [`Limits`] allow is refused before anything runs, with its name and
+//! its tokens. The attention of a long line is computed in blocks of queries, so its memory grows with its tokens, not with
+//! their square.
 
 mod batch;
 mod input;
+mod memory;
+mod notes;
 mod pairs;
 mod positions;
 mod run;
 mod tokens;
+mod watch;
 
 use std::{path::PathBuf, sync::Arc};
 
-use attn_core::{Attention, Capture, CaptureOptions, ModelInfo, Sequence, Side};
+use attn_core::{Attention, Capture, CaptureOptions, Limits, ModelInfo, Sequence, Side};
 
 pub(crate) use self::positions::positioned_sides;
-pub use self::run::{CaptureOutcome, CaptureRun};
 use self::{batch::Lengths, input::Input, pairs::Pair, positions::shuffled};
+pub use self::{
+    notes::cut_notes,
+    run::{CaptureOutcome, CaptureRun},
+};
 use crate::{
     Checkpoint, Error, Inputs, Model, Result, Tokenizer,
+    families::Config,
     generate::GenerationParams,
     images::{Image, ImageProcessor},
     intervene::{Edit, Intervention, Interventions},
@@ -61,6 +70,7 @@ pub const BATCH_TOKENS: usize = 1024;
 /// | [`with_shuffled_positions`](Self::with_shuffled_positions) | no |
 /// | [`with_generation`](Self::with_generation): how missing targets are written | as the checkpoint says, greedily |
 /// | [`with_batch_tokens`](Self::with_batch_tokens) | [`BATCH_TOKENS`] |
+/// | [`with_limits`](Self::with_limits): what a line may take of memory | half of what the machine has free |
 ///
 /// Methods named `capture_` give a [`Capture`] in memory. Those without it (`lines`, `pairs`, `images`, `sequences`)
 /// give a [`CaptureRun`], which can go to a folder and report progress.
@@ -82,10 +92,13 @@ pub struct Capturer {
     /// The checkpoint's folder, for messages.
     path: PathBuf,
     generation: GenerationParams,
+    /// Files whose settings of generation are refused where something is generated: the model's, and those of their own.
+    refused: Option<Box<(Config, Option<Config>)>>,
     options: CaptureOptions,
     interventions: Vec<Intervention>,
     shuffled_positions: Option<u64>,
     batch_tokens: usize,
+    limits: Limits,
 }
 
 impl Capturer {
@@ -105,14 +118,23 @@ impl Capturer {
             None if checkpoint.has_tokenizer() => (Some(checkpoint.tokenizer()?), None),
             None => (None, None),
         };
-        let generation = match model.info().attention(Attention::Cross) {
-            Some(_) => GenerationParams::read(checkpoint)?,
-            None => GenerationParams::default(),
+        let (generation, refused) = match model.info().attention(Attention::Cross) {
+            None => (GenerationParams::default(), None),
+            Some(_) => match GenerationParams::read(checkpoint) {
+                Ok(generation) => (generation, None),
+                // Targets that are given need its tokens alone.
+                Err(_) => {
+                    let (model, own) = (checkpoint.config(), checkpoint.generation());
+                    let files = Box::new((model.clone(), own.cloned()));
+                    (GenerationParams::tokens(model, own)?, Some(files))
+                }
+            },
         };
         Ok(Self {
             tokenizer,
             images,
             generation,
+            refused,
             fingerprint,
             path: checkpoint.path().to_owned(),
             ..Self::new(model)
@@ -128,10 +150,12 @@ impl Capturer {
             fingerprint: String::new(),
             path: PathBuf::from(&model.info().name),
             generation: GenerationParams::default(),
+            refused: None,
             options: CaptureOptions::default(),
             interventions: Vec::new(),
             shuffled_positions: None,
             batch_tokens: BATCH_TOKENS,
+            limits: model.limits(),
             model,
         }
     }
@@ -157,6 +181,7 @@ impl Capturer {
     /// How an encoder-decoder starts, ends, and writes missing targets. Default: the checkpoint's settings, greedily.
     pub fn with_generation(mut self, generation: GenerationParams) -> Self {
         self.generation = generation;
+        self.refused = None;
         self
     }
 
@@ -180,6 +205,15 @@ impl Capturer {
         self
     }
 
+    /// Memory that a batch may take, the capture if it is kept in memory, and the decoded pixels of an image. The batches
+    /// that run at the same time stay below it together. Default: half of the machine's free memory.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self.model = self.model.with_limits(limits);
+        self.images = self.images.map(|images| images.with_limits(limits));
+        self
+    }
+
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
@@ -195,7 +229,7 @@ impl Capturer {
         self.images.as_ref()
     }
 
-    /// How missing targets are written.
+    /// How missing targets are written. Of a checkpoint with settings that are not supported, the special tokens alone.
     pub fn generation(&self) -> &GenerationParams {
         &self.generation
     }
@@ -248,7 +282,8 @@ impl Capturer {
 
     /// Lines of text, to be captured: strings, or [`Line`]s with numbers of their own.
     ///
-    /// A line that is longer than the model takes is cut, and [`Sequence::cut_from`] says so.
+    /// A line that is longer than the model takes is cut, and [`Sequence::cut_from`] says so. One without a token, of white
+    /// space or of characters that the tokenizer removes, is left out, and [`CaptureOutcome::notes`] says so.
     ///
     /// For an encoder-decoder a line is a source and, after a TAB, what the decoder is to write. The decoder then reads
     /// its start token and the target without the end (teacher forcing), so that each query predicts the token after
@@ -256,8 +291,9 @@ impl Capturer {
     ///
     /// # Errors
     /// Of [`run`](CaptureRun::run): [`Error::Parameter`] for an encoder-decoder without a known start token,
-    /// [`Error::MissingFile`] without a tokenizer, [`Error::Input`] for a model of images, [`Error::Empty`] for a line
-    /// without text, those of [`Tokenizer::encode`].
+    /// [`Error::MissingFile`] without a tokenizer, [`Error::Input`] for a model of images, [`Error::Empty`] if no line has a
+    /// token, [`attn_core::Error::Memory`] for a line that is too long, those of [`Tokenizer::encode`]. Where a target is
+    /// missing, [`Error::Unsupported`] for settings of generation that are not implemented.
     pub fn lines<L: Into<Line>>(&self, lines: impl IntoIterator<Item = L>) -> CaptureRun<'_> {
         let lines = (1..).zip(lines).map(|(place, line)| match line.into() {
             Line { number: 0, text } => Line { number: place, text },
@@ -311,7 +347,10 @@ impl Capturer {
     /// Those of [`Image::decode`]; [`Error::Input`] for a model of text, [`Error::MissingFile`] without a preprocessor.
     pub fn image_inputs<'i>(&self, images: impl IntoIterator<Item = &'i Image>) -> Result<Inputs> {
         let (processor, vision) = self.eye()?;
-        let decoded = images.into_iter().map(Image::decode).collect::<Result<Vec<_>>>()?;
+        let decoded = images
+            .into_iter()
+            .map(|image| image.decode_within(self.limits))
+            .collect::<Result<Vec<_>>>()?;
         Ok(Inputs::from_pixels(processor.batch(&decoded, &vision)?))
     }
 

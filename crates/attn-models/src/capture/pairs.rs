@@ -5,17 +5,30 @@
 //! | source and target | its start token, then the target without its end: teacher forcing (Williams and Zipser 1989) |
 //! | source | its start token, then what the model writes, greedily, without its end |
 //!
-//! So the query at a place is the one that predicts the next token of the target. Where the model forces a first token
-//! (the language of mBART and M2M100), it stands between the start and the target, in place of a special token with
-//! which the tokenizer opens a text. The text of a sequence is the source, a TAB and the target; spans lie in it.
-//! Tokens that the model wrote have no span.
+//! So the query at a place is the one that predicts the next token of the target, as the reference shifts labels to the
+//! right (`shift_tokens_right`). By what the tokenizer writes around a target:
+//!
+//! | target of the tokenizer | what the decoder reads | of |
+//! |---|---|---|
+//! | `X </s>` | `start X` | T5, Marian, Pegasus |
+//! | `<s> X </s>` | `start <s> X` | BART |
+//! | `lang X </s>` | `start lang X` | mBART-50, M2M100, NLLB |
+//! | `X </s> lang` | `lang X </s>` | mBART, which starts with the language |
+//! | `X </s> lang` | `start X </s>` | older NLLB |
+//!
+//! Where the checkpoint forces a first token, which is the language of mBART-50 and M2M100, that one stands between the
+//! start and the target, in place of those that the tokenizer writes. The text of a sequence is the source, a TAB and the
+//! target; spans lie in it. Tokens that the model wrote have no span. A target that is longer than the decoder takes is
+//! cut, and [`Sequence::target_cut_from`] says so.
 
 use attn_core::{Progress, Sequence, Token, progress::step};
 
 use super::{
     Capturer,
-    batch::buckets,
-    tokens::{at_line, ids},
+    batch::{Lengths, buckets},
+    input::Read,
+    tokens::{ids, some, without_tokens},
+    watch::Watch,
 };
 use crate::{
     Error, Inputs, Result, Tokenizer,
@@ -49,12 +62,7 @@ impl Pair {
 
 impl Capturer {
     /// Pairs as sequences.
-    pub(super) fn paired(
-        &self,
-        tokenizer: &Tokenizer,
-        pairs: Vec<Pair>,
-        progress: &dyn Progress,
-    ) -> Result<Vec<Sequence>> {
+    pub(super) fn paired(&self, tokenizer: &Tokenizer, pairs: Vec<Pair>, progress: &dyn Progress) -> Result<Read> {
         let Some(start) = self.generation.decoder_start else {
             return Err(Error::parameter(
                 "decoder_start",
@@ -63,7 +71,7 @@ impl Capturer {
             ));
         };
         let info = self.model().info();
-        let mut sequences = Vec::with_capacity(pairs.len());
+        let (mut sequences, mut notes) = (Vec::with_capacity(pairs.len()), Vec::new());
         for (done, pair) in pairs.iter().enumerate() {
             if done % 256 == 0 {
                 step(progress, "tokens", done, pairs.len())?;
@@ -71,7 +79,10 @@ impl Capturer {
             let name = format!("line {}", pair.number);
             let source = pair.source.as_str();
             let target = pair.target.as_deref().unwrap_or_default();
-            let encoded = tokenizer.encode(source, info).map_err(|error| at_line(error, &name))?;
+            let Some(encoded) = some(tokenizer.encode(source, info), pair.number)? else {
+                notes.push(without_tokens(pair.number));
+                continue;
+            };
             let mut sequence = Sequence {
                 name: name.clone(),
                 text: Some(match &pair.target {
@@ -82,39 +93,64 @@ impl Capturer {
                 encoder: encoded.tokens,
                 ..Sequence::default()
             };
-            if !target.trim().is_empty() {
-                let encoded = tokenizer.encode(target, info).map_err(|error| at_line(error, &name))?;
+            // A target without a token is one that is not given.
+            if let Some(encoded) = some(tokenizer.encode(target, info), pair.number)? {
                 let mut tokens = encoded.tokens;
+                let cut = encoded.cut_from.map_or(0, |before| before - tokens.len());
                 let before = source.len() + 1;
                 for token in &mut tokens {
                     token.span = token.span.map(|(from, to)| (from + before, to + before));
                 }
-                sequence.decoder = self.read_by_decoder(tokenizer, start, tokens, true);
+                let read = self.shifted(tokenizer, start, tokens);
+                let (own, all) = (read.len(), read.len() + cut);
+                sequence.decoder = self.within_decoder(read);
+                sequence.target_cut_from = (cut > 0 || sequence.decoder.len() < own).then_some(all);
             }
             sequences.push(sequence);
         }
         self.write_targets(tokenizer, start, &mut sequences, progress)?;
-        Ok(sequences)
+        Ok((sequences, notes))
     }
 
-    /// The start token, the language if one is forced, and a target without its end.
-    fn read_by_decoder(&self, tokenizer: &Tokenizer, start: u32, mut target: Vec<Token>, encoded: bool) -> Vec<Token> {
+    /// What the decoder reads of a target as the tokenizer gives it.
+    fn shifted(&self, tokenizer: &Tokenizer, start: u32, mut target: Vec<Token>) -> Vec<Token> {
+        let special = |token: Option<&Token>| token.is_some_and(|token| token.special || self.is_end(token));
+        if let Some(first) = self.generation.forced_first {
+            while special(target.last()) {
+                target.pop();
+            }
+            if special(target.first()) {
+                target.remove(0);
+            }
+            target.splice(0..0, [start, first].map(|id| tokenizer.token(id)));
+            return target;
+        }
+        let last = if special(target.last()) { target.pop() } else { None };
+        // mBART starts with the last token of its labels. A checkpoint may name the language it starts with; the end is none.
+        let language = last.filter(|last| {
+            let wraps = self.model().info().family == "mbart" && self.generation.end.contains(&start);
+            wraps && !self.is_end(last)
+        });
+        target.insert(0, language.unwrap_or_else(|| tokenizer.token(start)));
+        target
+    }
+
+    /// What the decoder reads of a target that the model wrote.
+    fn written(&self, tokenizer: &Tokenizer, start: u32, target: &[u32]) -> Vec<Token> {
+        let mut target: Vec<Token> = target.iter().map(|&id| tokenizer.token(id)).collect();
         if target.last().is_some_and(|last| self.is_end(last)) {
             target.pop();
         }
-        let mut tokens = vec![tokenizer.token(start)];
-        if let Some(first) = self.generation.forced_first.filter(|_| encoded) {
-            if target.first().is_some_and(|token| token.special) {
-                target.remove(0);
-            }
-            tokens.push(tokenizer.token(first));
-        }
-        tokens.append(&mut target);
+        target.insert(0, tokenizer.token(start));
+        self.within_decoder(target)
+    }
+
+    /// Tokens up to the longest text of the model, with their positions.
+    fn within_decoder(&self, mut tokens: Vec<Token>) -> Vec<Token> {
         tokens.truncate(self.model().info().max_tokens.unwrap_or(usize::MAX));
-        tokens
-            .iter_mut()
-            .enumerate()
-            .for_each(|(position, token)| token.position = position);
+        for (position, token) in tokens.iter_mut().enumerate() {
+            token.position = position;
+        }
         tokens
     }
 
@@ -133,6 +169,13 @@ impl Capturer {
         let missing: Vec<usize> = (0..sequences.len())
             .filter(|&at| sequences[at].decoder.is_empty())
             .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.refuse_long(sequences)?;
+        if let Some(files) = &self.refused {
+            GenerationParams::of(&files.0, files.1.as_ref())?;
+        }
         let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.encoder.len()).collect();
         let mut done = 0;
         let total = missing.len();
@@ -152,22 +195,26 @@ impl Capturer {
             };
             let sources: Vec<Vec<u32>> = batch.iter().map(|&at| ids(&sequences[at].encoder)).collect();
             let cancelled = |_: &str, _: usize, _: usize| progress.update("generate", done, total);
+            // A long source is heard to be cancelled too.
+            let source = Lengths {
+                encoder: longest,
+                decoder: 1,
+            };
+            let products = self.products(batch.len(), source);
+            let mut watch = Watch::new(progress, "generate", (done, total), products);
             let generated =
-                Generator::new(self.model(), &params)?.run(&Inputs::from_ids(&sources, 0)?, &mut (), &cancelled)?;
+                Generator::new(self.model(), &params)?.run(&Inputs::from_ids(&sources, 0)?, &mut watch, &cancelled)?;
             for (&at, generated) in batch.iter().zip(generated) {
                 let written = generated.hypotheses.into_iter().next().map(|best| best.tokens);
                 let written = written.unwrap_or_default();
-                let tokens = written.iter().map(|&id| tokenizer.token(id)).collect();
                 let sequence = &mut sequences[at];
-                sequence.decoder = self.read_by_decoder(tokenizer, start, tokens, false);
+                sequence.decoder = self.written(tokenizer, start, &written);
                 let source = sequence.text.as_deref().unwrap_or_default().trim_end_matches('\t');
                 sequence.text = Some(format!("{source}\t{}", tokenizer.decode(&written)?));
             }
             done += batch.len();
         }
-        if total > 0 {
-            let _ = progress.update("generate", total, total);
-        }
+        let _ = progress.update("generate", total, total);
         Ok(())
     }
 }

@@ -6,12 +6,14 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use attn_core::{Attention, Capture, CapturePlan, CaptureWriter, Progress, Side, Slot, progress::step};
+use attn_core::{Capture, CapturePlan, CaptureWriter, Progress, Slot, progress::step, text::Note};
 
 use super::{
     Capturer,
     batch::{Lengths, Store, buckets, in_turn},
     input::{Batches, Input, Prepared},
+    memory,
+    watch::Watch,
 };
 use crate::{Error, Result};
 
@@ -42,6 +44,8 @@ pub struct CaptureOutcome {
     pub capture: Capture,
     /// Whether that is all; `false` after a cancellation.
     pub complete: bool,
+    /// Lines that were left out because they have no token. What was cut is told by [`cut_notes`](super::cut_notes).
+    pub notes: Vec<Note>,
 }
 
 impl<'a> CaptureRun<'a> {
@@ -74,7 +78,8 @@ impl<'a> CaptureRun<'a> {
     /// Runs the model. After a cancellation the outcome holds the sequences that were finished.
     ///
     /// # Errors
-    /// Those of the method that made this run; [`Error::Empty`] without input; those of
+    /// Those of the method that made this run; [`Error::Empty`] without input; [`attn_core::Error::Memory`], before
+    /// anything runs, for a line that is too long and for a capture that is too large for memory; those of
     /// [`Model::forward`](crate::Model::forward) and of the store. A cancellation before the first finished batch is
     /// [`attn_core::Error::Cancelled`].
     pub fn run(self) -> Result<CaptureOutcome> {
@@ -105,6 +110,8 @@ struct Job<'a> {
     inputs: Batches,
     /// The tokens of every sequence.
     lengths: Vec<Lengths>,
+    /// Lines that were left out.
+    notes: Vec<Note>,
     progress: &'a dyn Progress,
     /// Tokens that are captured, of `total`.
     done: AtomicUsize,
@@ -124,13 +131,18 @@ impl<'a> Job<'a> {
             options: capturer.options,
             fingerprint: capturer.changed_fingerprint(),
         };
-        // Wrong changes are refused before anything is written.
-        capturer.changes(&[])?;
+        let lengths: Vec<Lengths> = plan.sequences.iter().map(Lengths::of_sequence).collect();
+        // Wrong changes and lines that are too long are refused before anything is written.
+        capturer.refuse_long(&plan.sequences)?;
         let writer = match folder {
             Some(folder) => CaptureWriter::create(folder, plan)?,
-            None => CaptureWriter::in_memory(plan)?,
+            None => {
+                let what = format_args!("a capture of {} sequences in memory (not in a folder)", lengths.len());
+                let needed = memory::of_capture(&plan.model, plan.options, &lengths);
+                capturer.limits.check(what, needed)?;
+                CaptureWriter::in_memory(plan)?
+            }
         };
-        let lengths: Vec<Lengths> = writer.plan().sequences.iter().map(Lengths::of_sequence).collect();
         let finished = (0..lengths.len()).filter(|&at| writer.is_done(at));
         Ok(Self {
             done: AtomicUsize::new(finished.map(|at| lengths[at].sum()).sum()),
@@ -138,14 +150,15 @@ impl<'a> Job<'a> {
             capturer,
             writer,
             inputs: prepared.batches,
+            notes: prepared.notes,
             lengths,
             progress,
         })
     }
 
     fn run(self) -> Result<CaptureOutcome> {
-        let batches = self.batches();
-        let captured = in_turn(batches.len(), self.threads(), |at| self.capture(&batches[at]));
+        let batches = self.batches()?;
+        let captured = in_turn(batches.len(), self.threads(&batches)?, |at| self.capture(&batches[at]));
         let complete = match captured {
             Ok(()) => true,
             Err(error) if error.is_cancelled() && (0..self.lengths.len()).any(|at| self.writer.is_done(at)) => false,
@@ -168,27 +181,60 @@ impl<'a> Job<'a> {
                     .filter_map(|image| Some((image.name(), image.in_memory()?))),
             );
         }
-        Ok(CaptureOutcome { capture, complete })
+        Ok(CaptureOutcome {
+            capture,
+            complete,
+            notes: self.notes,
+        })
     }
 
     /// The batches that are not captured yet, long sequences first: what is too large for the memory is found at once,
     /// and no thread waits for a long one at the end.
-    fn batches(&self) -> Vec<Vec<usize>> {
+    fn batches(&self) -> Result<Vec<Vec<usize>>> {
         let lengths: Vec<usize> = self.lengths.iter().map(|own| own.encoder.max(own.decoder)).collect();
         let pending = (0..lengths.len()).filter(|&at| !self.writer.is_done(at)).collect();
         let mut batches = buckets(pending, &lengths, self.capturer.batch_tokens);
         batches.reverse();
-        batches
+        // A batch that the limits do not allow runs in parts. Each of its lines is allowed.
+        let (mut within, limit) = (Vec::with_capacity(batches.len()), self.capturer.limits.bytes);
+        while let Some(mut batch) = batches.pop() {
+            while batch.len() > 1 && self.needed(&batch)? > limit {
+                batches.push(batch.split_off(batch.len() / 2));
+            }
+            within.push(batch);
+        }
+        within.reverse();
+        Ok(within)
+    }
+
+    /// Bytes that a batch takes.
+    fn needed(&self, batch: &[usize]) -> Result<u64> {
+        let longest = batch
+            .iter()
+            .fold(Lengths::default(), |most, &at| most.max(self.lengths[at]));
+        self.capturer.needed(batch.len(), longest)
     }
 
     /// Batches under way at a time: a few fill the time that one leaves idle, however many threads share its products,
-    /// and each takes memory. A GPU computes one after the other in any case, and a browser has no threads.
-    fn threads(&self) -> usize {
-        if self.capturer.model.device().is_cpu() && !cfg!(target_family = "wasm") {
-            rayon::current_num_threads().min(UNDER_WAY)
-        } else {
-            1
+    /// and each takes memory: as many as the limits allow of the largest, which come first. A GPU computes one after the
+    /// other in any case, and a browser has no threads.
+    fn threads(&self, batches: &[Vec<usize>]) -> Result<usize> {
+        let Capturer { model, limits, .. } = self.capturer;
+        if !model.device().is_cpu() || cfg!(target_family = "wasm") {
+            return Ok(1);
         }
+        let mut taken: u64 = 0;
+        let mut needed = batches
+            .iter()
+            .map(|batch| self.needed(batch))
+            .collect::<Result<Vec<_>>>()?;
+        needed.sort_unstable_by(|a, b| b.cmp(a));
+        let fitting = needed.into_iter().take_while(|&bytes| {
+            taken = taken.saturating_add(bytes);
+            taken <= limits.bytes
+        });
+        let most = rayon::current_num_threads().min(UNDER_WAY);
+        Ok(fitting.take(most).count().max(1))
     }
 
     /// Runs one batch and writes what it computed.
@@ -205,23 +251,27 @@ impl<'a> Job<'a> {
         };
         // What is changed is changed before it is kept.
         let mut changes = capturer.changes(&lengths)?;
-        let output = capturer.model.forward(&inputs, &mut (&mut changes, &mut store))?;
-        let keeps = |logits: &candle_core::Tensor| capturer.options.logits && logits.rank() == 3;
-        if let Some(logits) = output.logits.filter(keeps) {
-            let side = self.logits_side();
+        let longest = lengths.iter().fold(Lengths::default(), |most, &own| most.max(own));
+        let (done, products) = (
+            self.done.load(Ordering::Relaxed),
+            capturer.products(batch.len(), longest),
+        );
+        let watch = Watch::new(self.progress, "capture", (done, self.total), products);
+        let mut tap = (&mut changes, &mut store, watch);
+        let output = match capturer.options.logits {
+            true => capturer.model.forward(&inputs, &mut tap)?,
+            false => capturer.model.states(&inputs, &mut tap)?,
+        };
+        if let Some(logits) = output
+            .logits
+            .filter(|logits| capturer.options.logits && logits.rank() == 3)
+        {
+            let side = memory::logits_side(capturer.model.info());
             store.write(Slot::Logits { side }, side, &logits.unsqueeze(1)?)?;
         }
         writer.commit(batch)?;
         let tokens = lengths.iter().map(Lengths::sum).sum();
         self.done.fetch_add(tokens, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Logits belong to the decoder where there is one.
-    fn logits_side(&self) -> Side {
-        match self.capturer.model.info().attention(Attention::DecoderSelf) {
-            Some(_) => Side::Decoder,
-            None => Side::Encoder,
-        }
     }
 }

@@ -1,17 +1,25 @@
 //! Tokens of lines and images.
 
-use attn_core::Token;
+use attn_core::{Token, text::Note};
 
-use crate::{Error, model::Vision};
+use crate::{Error, Result, model::Vision, tokenizer::Encoded};
 
-/// An error about a text, with the line it stands in.
-pub(super) fn at_line(error: Error, line: &str) -> Error {
-    match error {
-        Error::Empty { message, .. } => Error::Empty {
-            place: line.to_owned(),
-            message,
-        },
-        other => other,
+/// The tokens of a text; `None` if it has none: nothing but white space, or what the tokenizer removes.
+pub(super) fn some(encoded: Result<Encoded>, line: usize) -> Result<Option<Encoded>> {
+    match encoded {
+        Err(Error::Empty { .. }) => Ok(None),
+        Err(Error::Tokenizer { path, message }) => Err(Error::Tokenizer {
+            path,
+            message: format!("line {line}: {message}"),
+        }),
+        other => other.map(Some),
+    }
+}
+
+pub(super) fn without_tokens(line: usize) -> Note {
+    Note {
+        line: Some(line),
+        message: "a text without tokens was left out".to_owned(),
     }
 }
 

@@ -197,26 +197,21 @@ impl GenerationParams {
     /// [`Error::Config`] for a value of the wrong kind, [`Error::Unsupported`] for a setting that would change the
     /// output and is not implemented (a repetition penalty, groups of beams, ...).
     pub fn read(checkpoint: &Checkpoint) -> Result<Self> {
-        let model = checkpoint.config();
-        let config = checkpoint.generation().unwrap_or(model);
+        Self::of(checkpoint.config(), checkpoint.generation())
+    }
+
+    /// As [`read`](Self::read): the model's configuration, and the one of generation if there is one.
+    pub(crate) fn of(model: &Config, own: Option<&Config>) -> Result<Self> {
+        let config = own.unwrap_or(model);
         for (key, neutral) in NEUTRAL {
             if config.number_or(key, *neutral)? != *neutral {
                 return Err(config.unsupported(key, neutral.to_string()));
             }
         }
-        let id = |key: &str| -> Result<Option<u32>> {
-            match config.id(key)? {
-                Some(id) => Ok(Some(id)),
-                None => model.id(key),
-            }
-        };
-        let end = match config.get("eos_token_id") {
-            Some(_) => config.ids("eos_token_id")?,
-            None => model.ids("eos_token_id")?,
-        };
+        let tokens = Self::tokens(model, own)?;
         let mut forbidden = config.lists_of_ids("bad_words_ids")?;
         // The end is not a word: forbidding it would mean no end at all.
-        forbidden.retain(|run| !(run.len() == 1 && end.contains(&run[0])));
+        forbidden.retain(|run| !(run.len() == 1 && tokens.end.contains(&run[0])));
         forbidden.extend(config.ids("suppress_tokens")?.into_iter().map(|id| vec![id]));
         let defaults = Sampling::default();
         let sampling = Sampling {
@@ -240,16 +235,33 @@ impl GenerationParams {
             length_penalty: config.number_or("length_penalty", 1.0)?,
             early_stopping,
             sampling: config.flag_or("do_sample", false)?.then_some(sampling),
-            forced_first: config.id("forced_bos_token_id")?,
             forced_end: config.ids("forced_eos_token_id")?.first().copied(),
             forbidden,
             forbidden_first: config.ids("begin_suppress_tokens")?,
             no_repeat: config.count_or("no_repeat_ngram_size", 0)?,
+            ..tokens
+        })
+    }
+
+    /// The special tokens alone, which tell what a decoder reads of a target that is given.
+    pub(crate) fn tokens(model: &Config, own: Option<&Config>) -> Result<Self> {
+        let config = own.unwrap_or(model);
+        let id = |key: &str| -> Result<Option<u32>> {
+            match config.id(key)? {
+                Some(id) => Ok(Some(id)),
+                None => model.id(key),
+            }
+        };
+        Ok(Self {
+            forced_first: config.id("forced_bos_token_id")?,
             decoder_start: match id("decoder_start_token_id")? {
                 Some(start) => Some(start),
                 None => id("bos_token_id")?,
             },
-            end,
+            end: match config.get("eos_token_id") {
+                Some(_) => config.ids("eos_token_id")?,
+                None => model.ids("eos_token_id")?,
+            },
             ..Self::default()
         })
     }

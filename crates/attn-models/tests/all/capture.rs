@@ -8,6 +8,7 @@ use std::{
 use attn_core::{Attention, CaptureOptions, HeadId, Side};
 use attn_models::{
     Capturer, Checkpoint, Error, Gradients, Inputs, Model, Point, Site, Weights,
+    capture::cut_notes,
     generate::{GenerationParams, Generator},
     images::Image,
     record::Recorder,
@@ -215,8 +216,41 @@ fn lines_are_named_by_their_numbers() {
     assert_eq!(names(capturer.capture_lines(["a", "b"]).unwrap()), ["line 1", "line 2"]);
     let of_file = split_lines(b"a\n\nb", "file".as_ref()).unwrap();
     assert_eq!(names(capturer.capture_lines(&of_file).unwrap()), ["line 1", "line 3"]);
-    let error = capturer.capture_lines(["a", "  "]).unwrap_err().to_string();
-    assert!(error.starts_with("line 2: "), "{error}");
+}
+
+/// A line of nothing but white space, or of characters that the tokenizer removes, stops nothing.
+#[test]
+fn lines_without_a_token_are_left_out_with_a_note() {
+    // A zero width space, a byte order mark, a soft hyphen, a bell.
+    let invisible = ["\u{200b}", "\u{feff}", "\u{ad}", "\u{7}", "  ", ""];
+    let capturer = Capturer::load(&open("bert")).unwrap();
+    let lines = ["a"].into_iter().chain(invisible).chain(["b"]);
+    let outcome = capturer.lines(lines).run().unwrap();
+    let names: Vec<&str> = outcome
+        .capture
+        .sequences()
+        .iter()
+        .map(|sequence| sequence.name.as_str())
+        .collect();
+    assert_eq!(names, ["line 1", "line 8"]);
+    assert_eq!(outcome.notes.len(), 6);
+    assert_eq!(
+        outcome.notes[0].to_string(),
+        "line 2: a text without tokens was left out"
+    );
+    assert!(matches!(capturer.capture_lines(invisible), Err(Error::Empty { .. })));
+    // A source; a target is then written.
+    let capturer = Capturer::load(&open("t5")).unwrap();
+    let outcome = capturer
+        .lines(["The cat sat.\t\u{200b} ", " \tThe cat.", "\t"])
+        .run()
+        .unwrap();
+    assert_eq!(outcome.capture.sequences().len(), 1);
+    assert!(outcome.capture.sequences()[0].decoder.len() > 1);
+    assert_eq!(
+        outcome.notes.iter().map(|note| note.line).collect::<Vec<_>>(),
+        [Some(2), Some(3)]
+    );
 }
 
 /// The language a model is told to write in stands after the start, for given and for written targets.
@@ -227,6 +261,106 @@ fn a_forced_language_stands_before_the_target() {
     for sequence in capture.sequences() {
         let first: Vec<Option<u32>> = sequence.decoder.iter().take(2).map(|token| token.id).collect();
         assert_eq!(first, [Some(2), Some(5)]);
+    }
+    // The tokenizer writes `</s> en_XX` after a text, which is not what follows here.
+    assert!(capture.sequences()[0].decoder[2..].iter().all(|token| !token.special));
+}
+
+/// What a decoder reads, as the reference's `shift_tokens_right` makes it of the labels.
+#[test]
+fn targets_are_shifted_as_in_the_reference() {
+    let decoder = |name: &str, change: &dyn Fn(&mut serde_json::Value)| -> Vec<Option<u32>> {
+        let folder = changed(name, change);
+        let capturer = Capturer::load(&Checkpoint::open(folder.path()).unwrap()).unwrap();
+        let capture = capturer.capture_lines(["The cat sat.\tThe mat."]).unwrap();
+        capture.sequences()[0].decoder.iter().map(|token| token.id).collect()
+    };
+    // mBART: labels `X </s> en_XX`, of which the last goes to the front.
+    let free = |generation: &mut serde_json::Value| generation["forced_bos_token_id"] = serde_json::Value::Null;
+    let read = decoder("mbart", &free);
+    assert_eq!((read[0], read[read.len() - 1]), (Some(4), Some(2)));
+    assert!(
+        read.len() > 3
+            && read[1..read.len() - 1]
+                .iter()
+                .all(|id| ![Some(2), Some(4)].contains(id))
+    );
+    // A checkpoint that names the language it starts with.
+    let named = decoder("mbart", &|generation| {
+        free(generation);
+        generation["decoder_start_token_id"] = 6.into();
+    });
+    assert_eq!((named[0], &named[1..]), (Some(6), &read[1..]));
+    // The others drop the end and begin with their start: T5 0, BART 2 and `<s>`.
+    let same = |_: &mut serde_json::Value| ();
+    let t5 = decoder("t5", &same);
+    assert!(t5[0] == Some(0) && t5.last() != Some(&Some(1)));
+    let bart = decoder("bart", &same);
+    assert!(bart[..2] == [Some(2), Some(0)] && bart.last() != Some(&Some(2)));
+}
+
+/// The fixture with another `generation_config.json`.
+fn changed(name: &str, change: &dyn Fn(&mut serde_json::Value)) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "generation_config.json",
+    ] {
+        std::fs::copy(fixture(name).join(file), folder.path().join(file)).unwrap();
+    }
+    let path = folder.path().join("generation_config.json");
+    let mut value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut value);
+    std::fs::write(&path, value.to_string()).unwrap();
+    folder
+}
+
+/// Settings of generation matter where something is generated.
+#[test]
+fn settings_of_generation_are_looked_at_when_a_target_is_missing() {
+    let folder = changed("bart", &|generation| generation["repetition_penalty"] = 1.3.into());
+    let capturer = Capturer::load(&Checkpoint::open(folder.path()).unwrap()).unwrap();
+    let given = capturer.capture_lines(["The cat sat.\tThe mat."]).unwrap();
+    let plain = Capturer::load(&open("bart")).unwrap();
+    let plain = plain.capture_lines(["The cat sat.\tThe mat."]).unwrap();
+    assert_eq!(given.sequences(), plain.sequences());
+    for _ in 0..2 {
+        match capturer.capture_lines(["The cat sat."]).unwrap_err() {
+            Error::Unsupported { key, .. } => assert_eq!(key, "repetition_penalty"),
+            other => panic!("{other}"),
+        }
+    }
+    let capturer = capturer.with_generation(GenerationParams::read(&open("bart")).unwrap());
+    assert!(capturer.capture_lines(["The cat sat."]).is_ok());
+}
+
+#[test]
+fn a_target_that_is_too_long_is_cut_with_a_note() {
+    for name in ["bart", "mbart"] {
+        let capturer = Capturer::load(&open(name)).unwrap();
+        let most = capturer.model().info().max_tokens.unwrap();
+        let target = "the dog ".repeat(100);
+        let outcome = capturer
+            .lines([format!("The cat sat.\t{target}"), "a\tb".into()])
+            .run()
+            .unwrap();
+        let sequence = &outcome.capture.sequences()[0];
+        assert_eq!((sequence.decoder.len(), sequence.cut_from), (most, None), "{name}");
+        assert!(sequence.target_cut_from.unwrap() >= 200);
+        assert!(
+            sequence
+                .decoder
+                .iter()
+                .enumerate()
+                .all(|(at, token)| token.position == at)
+        );
+        let notes = cut_notes(outcome.capture.sequences());
+        assert!(
+            notes.len() == 1 && notes[0].message.starts_with("1 of 2 targets was cut"),
+            "{notes:?}"
+        );
     }
 }
 

@@ -27,6 +27,7 @@ mod images;
 mod importance;
 mod interventions;
 mod lens;
+mod limits;
 mod mutations;
 mod options;
 mod parts;
