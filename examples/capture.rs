@@ -25,6 +25,7 @@ use attn_sdk::{
     },
     models::{
         Capturer, Checkpoint, Model,
+        capture::cut_notes,
         images::images_in,
         record::{read_inputs, run_raw, write_tensors},
     },
@@ -113,6 +114,9 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     let outcome = run.to_folder(out).progress(&terminal).run()?;
     let capture = outcome.capture;
+    for note in outcome.notes.into_iter().chain(cut_notes(capture.sequences())) {
+        terminal.say(format!("note: {note}"));
+    }
     let tokens = capture.tokens(Side::Encoder) + capture.tokens(Side::Decoder);
     println!(
         "{}: {} sequences, {tokens} tokens, {} heads",

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use attn_core::{HeadId, Sequence, Side, files};
+use attn_core::{HeadId, Limits, Sequence, Side, files};
 use attn_models::images::Image as InputImage;
 use attn_render::{Image, PatchStyle, Patches};
 
@@ -28,18 +28,18 @@ pub(crate) fn image_of(sequence: &Sequence) -> Result<InputImage, Error> {
     }
 }
 
-/// Reads the image of a sequence.
+/// Reads the image of a sequence, whose pixels take at most so much memory.
 ///
 /// # Errors
 /// [`Error::NotAnImage`], [`Error::ImageLost`].
-pub(crate) fn load_image(sequence: &Sequence) -> Result<Arc<Image>, Error> {
+pub(crate) fn load_image(sequence: &Sequence, limits: Limits) -> Result<Arc<Image>, Error> {
     let image = image_of(sequence)?;
     let load = || {
         if let Some(path) = image.path() {
             // A capture may name any path of this machine; what is no file does not end.
             files::open(path)?;
         }
-        let pixels = image.decode()?.into_rgba8();
+        let pixels = image.decode_within(limits)?.into_rgba8();
         Ok(Arc::new(Image::new(
             pixels.width(),
             pixels.height(),
@@ -56,8 +56,8 @@ pub(crate) fn load_image(sequence: &Sequence) -> Result<Arc<Image>, Error> {
 ///
 /// # Errors
 /// [`Error::NotAnImage`].
-pub(crate) fn image_if_there(sequence: &Sequence) -> Result<Option<Arc<Image>>, Error> {
-    match load_image(sequence) {
+pub(crate) fn image_if_there(sequence: &Sequence, limits: Limits) -> Result<Option<Arc<Image>>, Error> {
+    match load_image(sequence, limits) {
         Err(Error::ImageLost { .. }) => Ok(None),
         other => other.map(Some),
     }
@@ -109,7 +109,7 @@ impl Study {
         let mut parts: Vec<[u16; 4]> = Vec::new();
         for tokens in sides {
             for sequence in drawn() {
-                let image = image_if_there(sequence)?;
+                let image = image_if_there(sequence, self.limits)?;
                 let grid = sequence
                     .image
                     .as_ref()

@@ -1,7 +1,7 @@
 //! Attributes of image patches, as classes: hue, brightness, orientation and frequency. Heads of vision transformers sort
 //! patches by them (Yeh et al. 2023, section 6.1).
 
-use attn_core::{Capture, Progress, Side, TokenColumn, progress::step};
+use attn_core::{Capture, Limits, Progress, Side, TokenColumn, progress::step};
 use attn_render::Image;
 
 use crate::{Error, image::image_if_there};
@@ -19,7 +19,11 @@ const SAMPLES: u32 = 24;
 ///
 /// # Errors
 /// A cancellation.
-pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<Vec<TokenColumn>, Error> {
+pub(crate) fn attributes(
+    capture: &Capture,
+    limits: Limits,
+    progress: &dyn Progress,
+) -> Result<Vec<TokenColumn>, Error> {
     if capture.sequences().iter().all(|sequence| sequence.image.is_none()) {
         return Ok(Vec::new());
     }
@@ -29,7 +33,7 @@ pub(crate) fn attributes(capture: &Capture, progress: &dyn Progress) -> Result<V
         let grid = sequence.image.as_ref().map(|image| (image.rows, image.columns));
         let image = match grid {
             // Patches of an image that is gone have no attributes.
-            Some(_) => image_if_there(sequence)?,
+            Some(_) => image_if_there(sequence, limits)?,
             None => None,
         };
         looks.extend(sequence.tokens(Side::Encoder).iter().map(|token| {
@@ -82,7 +86,7 @@ pub(crate) fn sampled(
     let range = |index: usize, count: usize, length: u32| {
         let at = |index: usize| (index as f32 / count.max(1) as f32 * length as f32) as u32;
         let start = at(index).min(length - 1);
-        (start, at(index + 1).clamp(start + 1, length))
+        (start, at(index.saturating_add(1)).clamp(start + 1, length))
     };
     let (left, right) = range(column, columns, width);
     let (top, bottom) = range(row, rows, height);
@@ -270,6 +274,18 @@ mod tests {
         for cycles in [1.5, 3.0] {
             let found = grating(90.0, cycles).frequency;
             assert!((found - cycles).abs() < 0.25 * cycles, "{cycles} {found}");
+        }
+    }
+
+    /// Rows, columns and patches come from a file.
+    #[test]
+    fn patches_of_absurd_grids_are_within_the_image() {
+        let image = image(|_, _| [1.0; 3]);
+        for most in [usize::MAX, 1 << 63, 0] {
+            for patch in [0, 1 << 63, usize::MAX] {
+                let (across, down, pixels) = sampled(&image, (most, most), (patch, patch), 4);
+                assert_eq!(pixels.len(), (across * down) as usize);
+            }
         }
     }
 

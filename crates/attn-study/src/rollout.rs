@@ -127,7 +127,7 @@ impl SequenceRollout {
                 Box::new(ImageAttention {
                     title,
                     caption: caption.into(),
-                    ..on_image(last_head, item, shared(last), patch)?
+                    ..on_image(last_head, item, shared(last), patch, study.limits)?
                 })
             }
             Shares::Last(last) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attn_analyze::heads::mean_by_position;
-use attn_core::{HeadId, Sequence, Side};
+use attn_core::{HeadId, Limits, Sequence, Side};
 use attn_render::plots::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken};
 
 use crate::{Error, Study, image::load_image, weighting::shared};
@@ -94,7 +94,7 @@ impl Study {
             item.name,
             self.weighting.describe()
         );
-        let plot = on_image(head, item, weights, patch)?;
+        let plot = on_image(head, item, weights, patch, self.limits)?;
         Ok(ImageAttention { title, ..plot })
     }
 
@@ -134,6 +134,7 @@ pub(crate) fn on_image(
     item: &Sequence,
     weights: Arc<[f32]>,
     patch: Option<(usize, usize)>,
+    limits: Limits,
 ) -> Result<ImageAttention, Error> {
     let Some(image) = &item.image else {
         return Err(Error::NotAnImage {
@@ -142,7 +143,7 @@ pub(crate) fn on_image(
     };
     let tokens = item.tokens(head.attention.query_side());
     let special = tokens.iter().take_while(|token| token.special).count();
-    let picture = load_image(item)?;
+    let picture = load_image(item, limits)?;
     let mut plot = ImageAttention::new(head, picture, image.rows, image.columns, special, weights);
     if let Some(patch) = patch {
         // A patch outside the grid names a token that does not exist, which the plot refuses with both numbers.
@@ -163,7 +164,7 @@ pub(crate) fn words(item: &Sequence, side: Side) -> Arc<[SentenceToken]> {
 }
 
 pub(crate) fn subtitle(sequence: &Sequence) -> String {
-    match (&sequence.cut_from, &sequence.text) {
+    match (sequence.cut_from.or(sequence.target_cut_from), &sequence.text) {
         (Some(tokens), _) => format!("truncated from {tokens} tokens to the model's limit"),
         (None, Some(text)) => text.clone(),
         _ => String::new(),

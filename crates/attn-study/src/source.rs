@@ -27,7 +27,7 @@ use attn_core::{
 };
 use attn_models::{
     Capturer, Checkpoint,
-    capture::{CaptureOutcome, CaptureRun},
+    capture::{CaptureOutcome, CaptureRun, cut_notes},
     control::Control,
     images::Image,
 };
@@ -156,19 +156,19 @@ pub struct Opened {
     pub later: Vec<Capture>,
     /// Whether the capture holds all of the data; `false` after a cancellation.
     pub complete: bool,
-    /// Parts of the text that were left out.
+    /// Parts of the text that were left out, and how much was cut.
     pub notes: Vec<Note>,
 }
 
 impl Opened {
     fn done(capture: Capture, columns: Vec<TokenColumn>) -> Self {
         Self {
+            notes: cut_notes(capture.sequences()),
             capture,
             capturer: None,
             columns,
             later: Vec::new(),
             complete: true,
-            notes: Vec::new(),
         }
     }
 }
@@ -193,10 +193,9 @@ impl Source {
                 };
                 let known = text.read()?;
                 let columns = known.columns(&capture)?;
-                Ok(Opened {
-                    notes: known.notes,
-                    ..Opened::done(capture, columns)
-                })
+                let mut opened = Opened::done(capture, columns);
+                opened.notes.splice(0..0, known.notes);
+                Ok(opened)
             }
             Self::Captures { captures, columns } => {
                 let mut captures = captures.into_iter();

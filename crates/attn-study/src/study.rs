@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use attn_core::{AttentionInfo, Capture, HeadId, ImageData, LayerHead, ModelInfo, Progress, TokenColumn};
+use attn_core::{AttentionInfo, Capture, HeadId, ImageData, LayerHead, Limits, ModelInfo, Progress, TokenColumn};
 use attn_project::{
     AtlasParams, HeadProjection,
     atlas::{AtlasOptions, HeadFailure, atlas, sequence_sample},
@@ -45,6 +45,8 @@ pub struct Study {
     pub(crate) recent: Recent,
     pub(crate) sheet: Sheet,
     pub(crate) labels: Labels,
+    /// What one table or image may take of memory.
+    pub(crate) limits: Limits,
 }
 
 /// A projection, and its coordinates as plots share them.
@@ -76,7 +78,14 @@ impl Study {
             recent: Recent::default(),
             sheet: Sheet::default(),
             labels: Labels::default(),
+            limits: Limits::default(),
         })
+    }
+
+    /// Memory that one table or one image may take whose size comes from the capture. Default: half of the machine's free
+    /// memory, as it was when the study was made.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     /// Projects every head.

@@ -48,7 +48,8 @@ impl Study {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Core`] for a layer that does not exist and for a capture without values, [`Error::NoHeadWeights`] for weights of another
+    /// [`Error::Core`] for a layer that does not exist, for a capture without values, and for more points than the study's
+    /// [limits](Study::set_limits) allow; [`Error::NoHeadWeights`] for weights of another
     /// model, those of [`Projector::fit`].
     pub fn layer_values(
         &self,
@@ -68,20 +69,29 @@ impl Study {
             .flat_map(|&sequence| self.capture().rows(sequence, side))
             .collect();
         let hidden = self.capture().model().hidden_size;
-        // A capture says its sizes itself: nothing is allocated by them before the weights agree.
-        let output = |head: HeadId| {
-            let own = weights.iter().find(|weights| weights.head == head);
-            own.map(|weights| &weights.output)
-                .filter(|output| output.ncols() == hidden)
+        // The widths that a capture names are those of the weights, before anything of that size is made.
+        let width = self
+            .capture()
+            .model()
+            .attention(attention)
+            .map_or(0, |info| info.head_dim);
+        let outputs = heads.iter().map(|&head| {
+            let output = weights.iter().find(|weights| weights.head == head);
+            let output = output.map(|weights| &weights.output);
+            output
+                .filter(|output| output.dim() == (width, hidden))
                 .ok_or(Error::NoHeadWeights { head })
-        };
-        heads.iter().try_for_each(|&head| output(head).map(drop))?;
+        });
+        let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+        let what = format_args!(
+            "values of layer {layer}, {count} heads x {} tokens x {hidden}",
+            rows.len()
+        );
+        self.limits.elements::<f32>(what, &[count, rows.len(), hidden])?;
         let mut points = Array2::zeros((count * rows.len(), hidden));
-        for (index, &head) in heads.iter().enumerate() {
+        for (index, (&head, output)) in heads.iter().zip(outputs).enumerate() {
             step(progress, "values", index, count)?;
             let values = self.capture().values(head)?.select(Axis(0), &rows);
-            let output = Some(output(head)?).filter(|output| output.nrows() == values.ncols());
-            let output = output.ok_or(Error::NoHeadWeights { head })?;
             let place = index * rows.len()..(index + 1) * rows.len();
             points.slice_mut(s![place, ..]).assign(&values.dot(output));
         }

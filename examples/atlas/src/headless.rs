@@ -4,7 +4,6 @@ use std::{error::Error, path::Path};
 
 use attn_sdk::{
     Checkpoints, Gallery, GalleryParams, Opened, Study,
-    core::Capture,
     models::{Checkpoint, control::Control},
     project::atlas::{AtlasCache, AtlasOptions},
     study::gallery::{Written, write_checkpoints, write_contrast},
@@ -24,7 +23,6 @@ pub(crate) fn write(
     for note in &opened.notes {
         terminal.say(format!("note: {note}"));
     }
-    note_cuts(&opened.capture, terminal);
     let params = options.gallery();
     let capturer = opened.capturer.take();
     let last = opened.later.last().unwrap_or(&opened.capture).clone();
@@ -139,26 +137,4 @@ fn say(written: &Written) {
         );
     }
     println!("{}: {}", written.folder.display(), written.files.join(", "));
-}
-
-/// Says which sequences are longer than the model takes.
-fn note_cuts(capture: &Capture, terminal: &Terminal) {
-    let cut: Vec<_> = capture
-        .sequences()
-        .iter()
-        .filter(|sequence| sequence.cut_from.is_some())
-        .collect();
-    if let Some(first) = cut.first() {
-        let most = capture
-            .model()
-            .max_tokens
-            .map_or_else(String::new, |most| format!(" the model's {most}"));
-        terminal.say(format!(
-            "note: {} of {} sequences were cut to{most} tokens, {} ({} tokens) the first of them",
-            cut.len(),
-            capture.sequences().len(),
-            first.name,
-            first.cut_from.unwrap_or_default(),
-        ));
-    }
 }

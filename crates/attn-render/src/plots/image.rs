@@ -68,7 +68,9 @@ impl ImageAttention {
         special: usize,
         attention: impl Into<Arc<[f32]>>,
     ) -> Self {
-        let token = special + (rows / 2) * columns + columns / 2;
+        // Sizes that do not fit the weights are refused when it is drawn.
+        let middle = (rows / 2).saturating_mul(columns).saturating_add(columns / 2);
+        let token = special.saturating_add(middle);
         Self {
             head,
             title: String::new(),

@@ -114,15 +114,17 @@ impl Loaded {
             Input::Folder(folder) => folder.notes,
             _ => Vec::new(),
         };
+        notes.extend(outcome.notes);
         notes.extend(capturer.model().notes().iter().map(|note| Note {
             line: None,
             message: format!("the model {note}"),
         }));
+        let mut opened = Opened::done(outcome.capture, columns);
+        opened.notes.splice(0..0, notes);
         Ok(Opened {
-            notes,
             capturer: Some(capturer),
             complete: outcome.complete,
-            ..Opened::done(outcome.capture, columns)
+            ..opened
         })
     }
 }

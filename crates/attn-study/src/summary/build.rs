@@ -90,6 +90,7 @@ fn opening(summary: &Summary) -> Section {
         ))
         .plain(format!(" Queries are on average {:.2} {longer} than keys.", gap.abs()));
     let mut blocks = vec![text(data), text(known)];
+    blocks.extend(summary.notes.iter().map(|note| text(format!("{note}."))));
     if !summary.repeated {
         blocks.push(text(
             "The model was not run on repeated tokens: induction heads are not known.",

@@ -16,8 +16,8 @@ use attn_analyze::heads::{
     Anomaly, DivergenceParams, HeadContent, HeadLabel, HeadNorms, HeadScores, Reads, Role, Rules, ScoreId, ScoreList,
     ScoreParams, anomalies, content_scores, head_labels, head_norms, heads_by_role, score_heads,
 };
-use attn_core::{Capture, HeadId, ModelInfo, Progress, Sequence, TokenColumn};
-use attn_models::Capturer;
+use attn_core::{Capture, HeadId, Limits, ModelInfo, Progress, Sequence, TokenColumn, text::Note};
+use attn_models::{Capturer, capture::cut_notes};
 use serde::Serialize;
 
 pub use self::{
@@ -64,6 +64,8 @@ pub struct Summary {
     pub sequences: usize,
     /// Tokens of the capture.
     pub tokens: usize,
+    /// What the model did not read: sequences and targets that were cut.
+    pub notes: Vec<Note>,
     /// Whether the model was run on repeated random tokens, which show induction.
     pub repeated: bool,
     /// Every head, in the order of the model.
@@ -196,6 +198,7 @@ impl Summary {
             model: capture.model().clone(),
             sequences: capture.sequences().len(),
             tokens: main.map_or(0, |side| capture.tokens(side)),
+            notes: cut_notes(capture.sequences()),
             repeated,
             shown: shown(capture, &heads),
             heads,
@@ -241,7 +244,7 @@ impl Summary {
 
 /// Attributes of tokens that explain attention: per head, the one that explains most first.
 fn content(capture: &Capture, sample: &ScoreParams, progress: &dyn Progress) -> Result<Vec<HeadContent>, Error> {
-    let mut attributes = patches::attributes(capture, progress)?;
+    let mut attributes = patches::attributes(capture, Limits::default(), progress)?;
     attributes.insert(0, TokenColumn::of_tokens(capture));
     let mut content: Vec<HeadContent> = Vec::new();
     for attribute in attributes.iter().filter(|attribute| attribute.has_values()) {
