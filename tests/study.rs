@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    Error, Study,
-    core::{Attention, Capture, HeadId, Side, ndarray::Array2},
+    Error, Gallery, GalleryParams, Study, Summary, SummaryParams,
+    core::{Attention, Capture, HeadId, Limits, Side, ndarray::Array2},
     embedded::{self, EmbeddedModel, IMAGES, SENTENCES_CONLLU, dates, sentences},
     models::{
         Capturer, Inputs, Model,
@@ -394,6 +394,85 @@ fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections()
     let missing = study.layer_values(Attention::EncoderSelf, 1, &weights[..1], &());
     assert!(matches!(missing, Err(Error::NoHeadWeights { .. })));
     assert!(study.layer_values(Attention::EncoderSelf, 99, &weights, &()).is_err());
+}
+
+/// Widths of a capture come from a file: they are compared with those of the weights before anything is allocated by them.
+#[test]
+fn widths_that_a_capture_names_are_not_allocated() {
+    let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
+    let weights = capturer.model().head_weights().unwrap();
+    let hidden = capturer.model().info().hidden_size;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("capture");
+    capturer.lines(sentences().take(3)).to_folder(&path).run().unwrap();
+    let json = std::fs::read_to_string(path.join("capture.json")).unwrap();
+    for width in [1 << 30, 1 << 62] {
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let mut changed = value.clone();
+        changed["model"]["hidden_size"] = serde_json::Value::from(width as u64);
+        assert_eq!(value["model"]["hidden_size"], hidden);
+        std::fs::write(path.join("capture.json"), changed.to_string()).unwrap();
+        let study = Study::new(Capture::open(&path).unwrap(), &params()).unwrap();
+        let refused = study.layer_values(Attention::EncoderSelf, 1, &weights, &());
+        assert!(matches!(refused, Err(Error::NoHeadWeights { .. })));
+    }
+    // And what the weights allow, the limits may not.
+    let mut study = Study::new(text_capture(embedded::TEXT_ENCODER, 3), &params()).unwrap();
+    study.set_limits(Limits::of(10_000));
+    let refused = study.layer_values(Attention::EncoderSelf, 1, &weights, &());
+    assert!(matches!(
+        refused,
+        Err(Error::Core(attn_sdk::core::Error::Memory { .. }))
+    ));
+}
+
+/// The page about a model says what the model did not read.
+#[test]
+fn the_page_tells_what_was_cut() {
+    let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
+    let most = capturer.model().info().max_tokens.unwrap();
+    let long = "the cat sat on the mat ".repeat(most);
+    let capture = capturer.capture_lines(["The cat sat.", &long, "A dog ran."]).unwrap();
+    let summary = Summary::new(&capture, None, &SummaryParams::default(), &()).unwrap();
+    let sentence = "1 of 3 sequences was cut to what the model takes, line 2 (";
+    assert!(summary.markdown().contains(sentence), "{}", summary.markdown());
+}
+
+/// Files of images may move after a capture: what does not need them is made all the same.
+#[test]
+fn images_that_have_moved_leave_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let images: Vec<_> = IMAGES
+        .iter()
+        .take(3)
+        .map(|(name, bytes)| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        })
+        .collect();
+    let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
+    let path = folder.path().join("capture");
+    capturer
+        .images(images.iter().map(|path| path.as_path()))
+        .to_folder(&path)
+        .run()
+        .unwrap();
+    for image in &images {
+        std::fs::remove_file(image).unwrap();
+    }
+    let study = Study::project(Capture::open(&path).unwrap(), &params(), &()).unwrap();
+    let gallery = GalleryParams::default();
+    let written = Gallery::new(&study, None, &gallery, &())
+        .unwrap()
+        .write(folder.path().join("out"), &())
+        .unwrap();
+    assert!(written.files.iter().any(|name| name.starts_with("matrix")));
+    assert!(written.files.iter().any(|name| name == "summary.md"));
+    assert!(!written.files.iter().any(|name| name.starts_with("image-")));
+    assert!(written.notes[0].contains("left out"), "{:?}", written.notes);
+    let page = std::fs::read_to_string(folder.path().join("out/summary.md")).unwrap();
+    assert!(page.contains("3 of 3 images cannot be read again"), "{page}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Attributes of image patches, as classes: hue, brightness, orientation and frequency. Heads of vision transformers sort
 //! patches by them (Yeh et al. 2023, section 6.1).
 
-use attn_core::{Capture, Limits, Progress, Side, TokenColumn, progress::step};
+use attn_core::{Capture, Limits, Progress, Side, TokenColumn, progress::step, text::Note};
 use attn_render::Image;
 
 use crate::{Error, image::image_if_there};
@@ -15,31 +15,43 @@ const PLAIN: f32 = 0.02;
 /// Limit of samples per side of a patch.
 const SAMPLES: u32 = 24;
 
-/// The attributes of a capture of images that vary; none for text.
+/// The attributes of a capture of images that vary; none for text. A note tells how many images are gone: their patches
+/// have none.
 ///
 /// # Errors
 /// A cancellation.
 pub(crate) fn attributes(
     capture: &Capture,
     limits: Limits,
+    notes: &mut Vec<Note>,
     progress: &dyn Progress,
 ) -> Result<Vec<TokenColumn>, Error> {
     if capture.sequences().iter().all(|sequence| sequence.image.is_none()) {
         return Ok(Vec::new());
     }
+    let mut gone = 0;
     let mut looks: Vec<Option<Look>> = Vec::with_capacity(capture.tokens(Side::Encoder));
     for (index, sequence) in capture.sequences().iter().enumerate() {
         step(progress, "patches", index, capture.sequences().len())?;
         let grid = sequence.image.as_ref().map(|image| (image.rows, image.columns));
         let image = match grid {
-            // Patches of an image that is gone have no attributes.
             Some(_) => image_if_there(sequence, limits)?,
             None => None,
         };
+        gone += usize::from(grid.is_some() && image.is_none());
         looks.extend(sequence.tokens(Side::Encoder).iter().map(|token| {
             let ((row, column), image) = (token.patch?, image.as_ref()?);
             Some(Look::of(image, grid?, (row, column)))
         }));
+    }
+    if gone > 0 {
+        notes.push(Note {
+            line: None,
+            message: format!(
+                "{gone} of {} images cannot be read again: their patches have no attributes",
+                capture.sequences().len()
+            ),
+        });
     }
     let attribute = |name: &str, classes: &[&str], class: fn(&Look) -> Option<u32>| {
         let classes = classes.iter().map(|class| (*class).to_owned()).collect();

@@ -69,6 +69,8 @@ impl Study {
             .flat_map(|&sequence| self.capture().rows(sequence, side))
             .collect();
         let hidden = self.capture().model().hidden_size;
+        // Fails for a layer that does not exist, and without values.
+        heads.first().map(|&head| self.capture().values(head)).transpose()?;
         // The widths that a capture names are those of the weights, before anything of that size is made.
         let width = self
             .capture()

@@ -15,7 +15,7 @@ mod trace;
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
-use attn_core::{Attention, Progress, progress::step};
+use attn_core::{Attention, Limits, Progress, progress::step};
 use candle_core::{Device, Tensor};
 
 use self::{beam::BeamSearch, draw::Drawing, rules::Rules, search::Search};
@@ -219,6 +219,17 @@ impl<'a> Generator<'a> {
         tap: &mut dyn Tap,
     ) -> Result<Vec<Vec<f32>>> {
         let device = Device::Cpu;
+        // Predictions are made after every token that is not in the cache.
+        let known = cache.as_ref().map_or(0, |cache| cache.tokens());
+        let new = rows
+            .iter()
+            .map(|(_, tokens)| tokens.len().saturating_sub(known))
+            .max()
+            .unwrap_or(0);
+        let vocabulary = self.model.info().vocab_size.unwrap_or(0);
+        let what = format_args!("predictions after {new} tokens of {} texts", rows.len());
+        let needed = Limits::size(&[rows.len(), new, vocabulary], 4);
+        self.model.limits().check(what, needed)?;
         let tokens: Vec<Vec<u32>> = rows.iter().map(|(_, tokens)| tokens.clone()).collect();
         let tokens = Tensor::new(tokens, &device)?;
         let inputs = match source {

@@ -64,7 +64,7 @@ pub struct Summary {
     pub sequences: usize,
     /// Tokens of the capture.
     pub tokens: usize,
-    /// What the model did not read: sequences and targets that were cut.
+    /// What the model did not read (sequences and targets that were cut), and what is left out here.
     pub notes: Vec<Note>,
     /// Whether the model was run on repeated random tokens, which show induction.
     pub repeated: bool,
@@ -139,9 +139,10 @@ impl Summary {
         };
         let list = &params.scores;
         let rules = params.rules.clone().unwrap_or_else(|| list.rules());
+        let mut notes = cut_notes(capture.sequences());
         let mut scores = score_heads(capture, list, &sample, progress)?;
         let content = match list.get(&ScoreId::CONTENT) {
-            Some(_) => content(capture, &sample, progress)?,
+            Some(_) => content(capture, &sample, &mut notes, progress)?,
             None => Vec::new(),
         };
         let best = content.chunk_by(|a, b| a.head == b.head).filter_map(<[_]>::first);
@@ -198,7 +199,7 @@ impl Summary {
             model: capture.model().clone(),
             sequences: capture.sequences().len(),
             tokens: main.map_or(0, |side| capture.tokens(side)),
-            notes: cut_notes(capture.sequences()),
+            notes,
             repeated,
             shown: shown(capture, &heads),
             heads,
@@ -243,8 +244,13 @@ impl Summary {
 }
 
 /// Attributes of tokens that explain attention: per head, the one that explains most first.
-fn content(capture: &Capture, sample: &ScoreParams, progress: &dyn Progress) -> Result<Vec<HeadContent>, Error> {
-    let mut attributes = patches::attributes(capture, Limits::default(), progress)?;
+fn content(
+    capture: &Capture,
+    sample: &ScoreParams,
+    notes: &mut Vec<Note>,
+    progress: &dyn Progress,
+) -> Result<Vec<HeadContent>, Error> {
+    let mut attributes = patches::attributes(capture, Limits::default(), notes, progress)?;
     attributes.insert(0, TokenColumn::of_tokens(capture));
     let mut content: Vec<HeadContent> = Vec::new();
     for attribute in attributes.iter().filter(|attribute| attribute.has_values()) {
