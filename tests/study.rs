@@ -406,10 +406,10 @@ fn widths_that_a_capture_names_are_not_allocated() {
     let path = folder.path().join("capture");
     capturer.lines(sentences().take(3)).to_folder(&path).run().unwrap();
     let json = std::fs::read_to_string(path.join("capture.json")).unwrap();
-    for width in [1 << 30, 1 << 62] {
+    for width in [1_u64 << 30, 1 << 62] {
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         let mut changed = value.clone();
-        changed["model"]["hidden_size"] = serde_json::Value::from(width as u64);
+        changed["model"]["hidden_size"] = serde_json::Value::from(width);
         assert_eq!(value["model"]["hidden_size"], hidden);
         std::fs::write(path.join("capture.json"), changed.to_string()).unwrap();
         let study = Study::new(Capture::open(&path).unwrap(), &params()).unwrap();

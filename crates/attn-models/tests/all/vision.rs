@@ -190,7 +190,7 @@ fn images_are_captured_at_the_size_their_preprocessor_makes() {
     for file in ["config.json", "model.safetensors"] {
         std::fs::copy(fixture("dinov2").join(file), folder.path().join(file)).unwrap();
     }
-    let preprocessor = r#"{"image_processor_type": "BitImageProcessor", "size": {"height": 48, "width": 40},
+    let preprocessor = r#"{"image_processor_type": "BitImageProcessor", "size": {"height": 48, "width": 40}, "do_center_crop": false,
         "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}"#;
     std::fs::write(folder.path().join("preprocessor_config.json"), preprocessor).unwrap();
     let capturer = Capturer::load(&Checkpoint::open(folder.path()).unwrap()).unwrap();
