@@ -168,3 +168,74 @@ fn all_files_of_a_gallery_are_written() -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[test]
+fn folders_of_images_are_classes_and_lost_images_leave_their_plots_out() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let images = folder.path().join("images");
+    for (at, (name, bytes)) in attn_embedded::IMAGES.iter().take(4).enumerate() {
+        let class = images.join(["circles", "squares"][at % 2]);
+        std::fs::create_dir_all(&class)?;
+        std::fs::write(class.join(name), bytes)?;
+    }
+    std::fs::write(images.join("circles/._hidden.png"), "a resource fork")?;
+    std::fs::write(images.join("circles/other.heic"), "of another format")?;
+    let source = Source::Model {
+        checkpoint: attn_embedded::VISION.checkpoint()?,
+        data: Data::ImageFolder(images.clone()),
+    };
+    let opened = source.open(Some(&folder.path().join("capture")), &())?;
+    assert_eq!(opened.capture.sequences().len(), 4);
+    let notes: Vec<String> = opened.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(notes, ["1 images of other formats were left out: other.heic"]);
+    let label = &opened.columns[0];
+    assert_eq!(
+        (label.name.as_str(), label.classes()),
+        ("label", &["circles".to_owned(), "squares".to_owned()][..])
+    );
+
+    // One image is gone, and a pipe stands where another was.
+    let paths: Vec<_> = opened
+        .capture
+        .sequences()
+        .iter()
+        .map(|sequence| sequence.image.clone()?.path)
+        .collect();
+    let paths: Vec<_> = paths.into_iter().flatten().collect();
+    std::fs::remove_file(&paths[0])?;
+    std::fs::remove_file(&paths[1])?;
+    #[cfg(unix)]
+    assert!(std::process::Command::new("mkfifo").arg(&paths[1]).status()?.success());
+    let source = Source::Folder {
+        folder: folder.path().join("capture"),
+        text: None,
+    };
+    let again = source.open(None, &())?;
+    let params = AtlasParams {
+        method: Pca.into(),
+        ..AtlasParams::default()
+    };
+    let study = Study::project(again.capture, &params, &())?;
+    for (sequence, lost) in [(2, true), (3, false)] {
+        let params = GalleryParams {
+            heads: vec!["0:0".parse()?],
+            sequence: Some(sequence),
+            formats: vec![Format::Svg],
+            ..GalleryParams::default()
+        };
+        let gallery = Gallery::new(&study, None, &params, &())?;
+        let written = gallery.write(folder.path().join("out"), &())?;
+        // The rollout and an image per head.
+        let expected = if lost { 1 + gallery.heads().len() } else { 0 };
+        assert_eq!(written.notes.len(), expected, "{:?}", written.notes);
+        let pictures = written.files.iter().filter(|name| name.ends_with(".svg")).count();
+        assert_eq!(pictures + expected, gallery.names().len());
+        for note in &written.notes {
+            assert!(
+                note.contains("was left out: ") && note.contains("its image cannot be read again"),
+                "{note}"
+            );
+        }
+    }
+    Ok(())
+}

@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     Error, Rng,
-    error::finite,
     steps::{Steps, gather},
 };
 
@@ -103,14 +102,9 @@ pub(super) fn mask(capture: &Capture, head: HeadId) -> Mask {
     capture.model().mask(head).unwrap_or(Mask::Full)
 }
 
-/// The attention of one head in one sequence, known to be finite.
+/// The attention of one head in one sequence.
 pub(super) fn attention(capture: &Capture, head: HeadId, sequence: usize) -> Result<ndarray::Array2<f32>, Error> {
-    let weights = capture.attention(head, sequence)?;
-    finite(&weights, || {
-        let name = capture.sequences().get(sequence).map_or("", |item| item.name.as_str());
-        format!("attention of {head} in {name}")
-    })?;
-    Ok(weights)
+    Ok(capture.attention(head, sequence)?)
 }
 
 /// A cell of a capture with the texts of its tokens.

@@ -495,14 +495,17 @@ fn progress_is_told_and_obeyed_and_bad_input_is_named() {
         .unwrap_err()
         .to_string();
     assert!(
-        message.starts_with("attention of L0 H1 in line 1: value 0 is NaN"),
+        message.contains("layer 0, head 1, `line 1`, attention of query 0: value 0 is NaN"),
         "{message}"
     );
     for error in [
         divergence(&huge, attention, &DivergenceParams::default(), &()).unwrap_err(),
         capture_rollout(&huge, attention, 0, &()).unwrap_err(),
     ] {
-        assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+        assert!(
+            matches!(error, Error::Core(attn_core::Error::NotFinite { .. })),
+            "{error}"
+        );
     }
 }
 
