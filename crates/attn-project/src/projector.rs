@@ -116,7 +116,8 @@ impl Projector {
     /// needed.
     ///
     /// Few points are no failure: perplexity and neighborhoods shrink to what the points allow. Equal points have equal
-    /// coordinates under PCA and MDS only: t-SNE and UMAP start them apart, by chance, and keep them near each other.
+    /// coordinates under PCA and MDS only. t-SNE and UMAP start them apart, by chance; a point with more copies than its
+    /// neighborhood takes a region of the layout, of which [`Warning::Duplicates`](crate::Warning::Duplicates) warns.
     ///
     /// # Errors
     /// [`Error::TooFewPoints`] (below 4 points, for PCA and MDS 2), [`Error::NotFinite`], [`Error::TooLarge`],

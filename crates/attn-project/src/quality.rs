@@ -7,6 +7,7 @@
 
 use attn_core::{Progress, progress};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// Raised whenever scores change, so that heads kept from before are made again.
-pub(crate) const REVISION: u32 = 1;
+pub(crate) const REVISION: u32 = 2;
 
 /// Points scored by one task.
 const ROWS: usize = 32;
@@ -288,6 +289,52 @@ impl<'a> Original<'a> {
     }
 }
 
+/// What rounding may be wrong by, as a share of the half squared distance of the last neighbor, before distances of a point
+/// are measured from differences.
+const ROUNDING: f32 = 1e-3;
+
+impl Original<'_> {
+    /// Replaces the scores of point `i` by its distances where rounding could take others for its `nearest`: among points
+    /// far from the mean and near one another. Says whether it did.
+    fn settle(&self, i: usize, nearest: &[u32], scores: &mut [f32]) -> bool {
+        let (Self::Products(space), Some(&last)) = (self, nearest.last()) else {
+            return false;
+        };
+        fn measure(space: &Space<'_>, i: usize, first: usize, out: &mut [f32]) {
+            pulp::Arch::new().dispatch(FromOne { space, i, first, out });
+        }
+        let mut distance = [0.0];
+        measure(space, i, last as usize, &mut distance);
+        let Some(reach) = space.half_squared(distance[0]) else {
+            return false;
+        };
+        if space.rounding(i, reach).1 <= ROUNDING * reach {
+            return false;
+        }
+        measure(space, i, 0, scores);
+        true
+    }
+}
+
+/// Distances of point `i` from those from `first` on.
+struct FromOne<'a, 'b> {
+    space: &'a Space<'b>,
+    i: usize,
+    first: usize,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for FromOne<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for (out, j) in self.out.iter_mut().zip(self.first..) {
+            *out = self.space.distance(simd, self.i, j);
+        }
+    }
+}
+
 /// Trustworthiness, continuity and preservation of some points.
 fn score_rows(space: &Original<'_>, layout: &Layout, rows: &[usize], params: &QualityParams) -> Result<Vec<[f32; 3]>> {
     let scores = space.scores(rows)?;
@@ -304,10 +351,12 @@ fn score_rows(space: &Original<'_>, layout: &Layout, rows: &[usize], params: &Qu
             near.iter_mut().for_each(|near| *near = -*near);
             far[i] = f32::INFINITY; // a point is not its own neighbor
             near[i] = f32::INFINITY;
-            let (in_space, in_layout) = (
-                nearest(&far, k.max(params.preserved)),
-                nearest(&near, k.max(params.preserved)),
-            );
+            let most = k.max(params.preserved);
+            let (mut in_space, in_layout) = (nearest(&far, most), nearest(&near, most));
+            if space.settle(i, &in_space, &mut far) {
+                far[i] = f32::INFINITY;
+                in_space = nearest(&far, most);
+            }
             let kept = in_space[..params.preserved]
                 .iter()
                 .filter(|j| in_layout[..params.preserved].contains(j))
@@ -380,6 +429,26 @@ mod tests {
         }
         let z = 2.0 / (n as f64 * k as f64 * (2.0 * n as f64 - 3.0 * k as f64 - 1.0));
         [1.0 - z * trust, 1.0 - z * continuity, kept / n as f64]
+    }
+
+    /// Two crowds, so far apart that products in single precision say nothing about what is near within one.
+    #[test]
+    fn crowds_far_apart_are_scored_by_their_distances() {
+        let near = cloud(120, 5, 4);
+        let x = Array2::from_shape_fn(near.dim(), |(i, c)| {
+            near[[i, c]] + if i % 2 == 0 { 60_000.0 } else { -60_000.0 }
+        });
+        let y = Array2::from_shape_fn((120, 2), |(i, c)| near[[i, c]] + if i % 2 == 0 { 20.0 } else { -20.0 });
+        let found = quality(x.view(), y.view(), Metric::EUCLIDEAN, &QualityParams::default(), &()).unwrap();
+        let truth = brute_force(&x, &y, 12, 10);
+        let means = [
+            found.trustworthiness.value,
+            found.continuity.value,
+            found.neighbors_kept.value,
+        ];
+        for (found, truth) in means.iter().zip(truth) {
+            assert!((f64::from(*found) - truth).abs() < 1e-5, "{means:?} {truth:?}");
+        }
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn a_shift_changes_nothing() {
 #[test]
 fn crowds_far_apart_are_told_apart_inside() {
     let points = grid(160, 4, 5);
-    let shift = |row: usize| if row % 2 == 0 { 65_000.0 } else { -65_000.0 };
+    let shift = |row: usize| if row.is_multiple_of(2) { 65_000.0 } else { -65_000.0 };
     let far = Array2::from_shape_fn(points.dim(), |(row, column)| points[[row, column]] + shift(row));
     let (heights, cuts) = by_matrix(&far, &[2, 9, 40]);
     let tree = ward(far.view(), None, &()).unwrap();
