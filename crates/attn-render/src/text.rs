@@ -202,14 +202,19 @@ pub(crate) fn shorten(text: &str, size: f32, bold: bool, width: f32) -> String {
     if text_width(text, size, bold) <= width {
         return text.to_owned();
     }
-    let mut kept: Vec<char> = text.chars().collect();
-    loop {
-        kept.pop();
-        let shortened: String = kept.iter().chain(['…'].iter()).collect();
-        if kept.is_empty() || text_width(&shortened, size, bold) <= width {
-            return shortened;
+    let chars: Vec<char> = text.chars().collect();
+    let shortened = |kept: usize| chars[..kept].iter().chain(['…'].iter()).collect::<String>();
+    let fits = |kept: usize| text_width(&shortened(kept), size, bold) <= width;
+    // By halves: more letters are wider, but for some that join.
+    let (mut kept, mut more) = (0, chars.len());
+    while more - kept > 1 {
+        let middle = kept + (more - kept) / 2;
+        match fits(middle) {
+            true => kept = middle,
+            false => more = middle,
         }
     }
+    shortened(kept)
 }
 
 #[cfg(test)]

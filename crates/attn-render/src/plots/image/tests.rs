@@ -83,3 +83,9 @@ fn bad_data_is_refused() {
     nan[7] = f32::NAN;
     assert!(matches!(scene(2, 1, &nan), Err(Error::NotFinite { index: 7, .. })));
 }
+
+#[test]
+fn a_grid_beyond_all_numbers_is_an_error() {
+    let plot = ImageAttention::new(ID, picture(), usize::MAX, usize::MAX, usize::MAX, vec![1.0]);
+    assert!(plot.scene(&ViewState::default(), [200.0, 100.0]).is_err());
+}

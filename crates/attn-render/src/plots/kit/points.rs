@@ -148,6 +148,16 @@ pub(crate) fn check_points(coordinates: &Coordinates, queries: usize, values: Op
 mod tests {
     use super::*;
 
+    /// A saved selection may name ids up to 2^32: only those of points are walked.
+    #[test]
+    fn a_selection_of_billions_marks_the_points_that_there_are() {
+        let mut state = ViewState::default();
+        state.shared.selected = serde_json::from_str(r#"{"runs":[[1,4294967295]]}"#).unwrap();
+        let (marked, _) = highlighted::<&str>(&state, None, &[], 3, 3);
+        assert_eq!(marked, [false, true, true]);
+        assert_eq!(highlighted::<&str>(&state, None, &[], 0, 0).0, [false; 0]);
+    }
+
     #[test]
     fn coordinates_are_checked() {
         assert!(matches!(Coordinates::new([0.0; 5], 2), Err(Error::Shape { .. })));
