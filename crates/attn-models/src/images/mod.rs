@@ -18,7 +18,7 @@ use attn_core::Limits;
 use image::{DynamicImage, ImageDecoder, ImageReader};
 
 pub use self::processor::ImageProcessor;
-use crate::{Error, Result};
+use crate::{Error, Result, third_party::guard};
 
 /// The endings of the files that [`images_in`] lists.
 const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
@@ -208,12 +208,17 @@ fn read(path: &Path, limits: Limits) -> Result<Vec<u8>> {
 }
 
 fn decode(bytes: &[u8], path: &Path, limits: Limits) -> Result<DynamicImage> {
-    let broken = |error: image::ImageError| wrong(path, &error.to_string());
     let other = |(at, start, _): &&(usize, &[u8], &str)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(start));
     if let Some((_, _, name)) = OTHERS.iter().find(other) {
         let message = format!("it is {name}; {} are read", ENDINGS.join(", "));
         return Err(wrong(path, &message));
     }
+    guard("image", || pixels(bytes, path, limits)).unwrap_or_else(|panic| Err(wrong(path, &panic)))
+}
+
+/// The pixels of a file in a format that is read.
+fn pixels(bytes: &[u8], path: &Path, limits: Limits) -> Result<DynamicImage> {
+    let broken = |error: image::ImageError| wrong(path, &error.to_string());
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|error| Error::io(path, error))?;
