@@ -58,6 +58,7 @@ mod tensor_file;
 mod third_party;
 pub mod tokenizer;
 mod vocabulary;
+mod weight_files;
 mod weights;
 
 /// The data model whose types appear in this crate's interface, and with it the array library.
