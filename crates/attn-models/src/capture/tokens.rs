@@ -8,11 +8,7 @@ use crate::{Error, Result, model::Vision, tokenizer::Encoded};
 pub(super) fn some(encoded: Result<Encoded>, line: usize) -> Result<Option<Encoded>> {
     match encoded {
         Err(Error::Empty { .. }) => Ok(None),
-        Err(Error::Tokenizer { path, message }) => Err(Error::Tokenizer {
-            path,
-            message: format!("line {line}: {message}"),
-        }),
-        other => other.map(Some),
+        other => other.map(Some).map_err(|error| error.at_line(&format!("line {line}"))),
     }
 }
 
