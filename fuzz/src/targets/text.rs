@@ -77,7 +77,7 @@ pub(super) fn conllu(data: &[u8]) {
                 "{:?} of {text:?}",
                 word.span
             );
-            assert_eq!(word.tags.len(), found.columns.len());
+            assert!(word.tags.len() <= found.columns.len());
         }
     }
 }
