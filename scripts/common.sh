@@ -2,6 +2,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# Features that are off by default have lints and tests too; those that need a vendor's library have none here.
+extras=(--features attn-sdk/hnsw,attn-sdk/linfa)
+
 say() { printf '\n== %s\n' "$*"; }
 
 # Installs Debian packages that are missing; says what it does and what to do where it cannot.
