@@ -89,7 +89,7 @@ pub(crate) struct Options {
     /// Limit of drawn tokens per word: keeps frequent words from dominating the plots
     #[arg(long, alias = "most-per-word", value_name = "N")]
     pub(crate) max_per_word: Option<usize>,
-    /// Draws only tokens with this value of a column, such as upos=NOUN; repeatable. Values of one column are alternatives; all columns must match
+    /// Draws only tokens with this value of a column, such as upos=NOUN; repeatable. Values of one column are alternatives; all columns must match. Write \= for a = in the name of a column
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = column_and_value)]
     pub(crate) only: Vec<(String, String)>,
     /// Weighting of attention: attention (raw weights), value (times the norm of the value vector) or output (times the norm of its contribution to the residual stream)
@@ -165,9 +165,9 @@ fn head_and_edges(text: &str) -> Result<(LayerHead, Edges), String> {
 }
 
 fn column_and_value(text: &str) -> Result<(String, String), String> {
-    let parts = text
-        .split_once('=')
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let escaped = |at: usize| text[..at].ends_with('\\');
+    let split = text.match_indices('=').map(|(at, _)| at).find(|&at| !escaped(at));
+    let parts = split.map(|at| (text[..at].replace("\\=", "="), text[at + 1..].to_owned()));
     parts.ok_or_else(|| format!("expected COLUMN=VALUE such as upos=NOUN, found `{text}`"))
 }
 
@@ -271,4 +271,19 @@ impl Options {
 fn embedded_model(name: &str) -> Result<EmbeddedModel, String> {
     let names = || embedded::all().map(|model| model.name).join(", ");
     embedded::find(name).ok_or_else(|| format!("expected one of {}, found `{name}`", names()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_columns_may_hold_the_sign() {
+        let split = |text| column_and_value(text).ok();
+        let pair = |name: &str, value: &str| Some((name.to_owned(), value.to_owned()));
+        assert_eq!(split("upos=NOUN"), pair("upos", "NOUN"));
+        assert_eq!(split("a=b=3"), pair("a", "b=3"));
+        assert_eq!(split("a\\=b=3"), pair("a=b", "3"));
+        assert_eq!(split("upos"), None);
+    }
 }
