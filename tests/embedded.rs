@@ -1,12 +1,13 @@
-//! The embedded training run: its checkpoints are those its log tells of.
+//! The embedded models: the checkpoints of a training are those its log tells of, and what a text encoder leaves out.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use attn_sdk::{
+    analyze::concepts::{Reading, TaggedText, Words},
     embedded::{self, SENTIMENT_LOG},
-    models::{Checkpoint, Inputs, Model},
+    models::{Capturer, Checkpoint, Inputs, Model, text::Line},
 };
 use serde_json::Value;
 
@@ -61,4 +62,23 @@ fn the_checkpoints_of_the_training_are_those_of_its_log() {
     let of = |checkpoint: &Checkpoint| probabilities(checkpoint, "The terrible dog sees a letter.");
     assert_eq!(of(&epochs[3]), of(&embedded::SENTIMENT.checkpoint().unwrap()));
     assert!((of(&epochs[0])[0] - of(&epochs[3])[0]).abs() > 1e-3);
+}
+
+/// A capture of lines leaves out those without tokens; the words of the others are found all the same.
+#[test]
+fn sentences_without_tokens_are_no_sentences_of_a_reading() {
+    let mut text = TaggedText::word_tag("the_D cat_N sat_V\na_D dog_N\n", "example", '_').unwrap();
+    // What the tokenizer removes.
+    text.sentences[0].text = "\u{200b}".into();
+    let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
+    let lines = text.sentences.iter().map(|sentence| Line {
+        number: sentence.line,
+        text: sentence.text.clone(),
+    });
+    let outcome = capturer.lines(lines).run().unwrap();
+    assert_eq!(outcome.notes.len(), 1);
+    let reading = Reading::new("model", Arc::new(text), &outcome.capture);
+    let words = Words::find(&reading.text, &outcome.capture, reading.side).unwrap();
+    let texts: Vec<&str> = words.words.iter().map(|word| word.text.as_str()).collect();
+    assert_eq!(texts, ["a", "dog"]);
 }

@@ -40,11 +40,15 @@ impl ImageFolder {
         let own = images_in(folder);
         let folders = visible(folder)?.into_iter().filter(|path| path.is_dir());
         let mut found = match own {
-            Ok(images) => Self {
-                images,
-                classes: false,
-                notes: Vec::new(),
-            },
+            Ok(images) => {
+                // Classes are not guessed where images lie beside their folders.
+                let left: Vec<_> = folders.filter(|class| images_in(class).is_ok()).collect();
+                Self {
+                    images,
+                    classes: false,
+                    notes: left_out("folders of images beside images", &left).into_iter().collect(),
+                }
+            }
             Err(empty @ attn_models::Error::Empty { .. }) => {
                 let mut images = Vec::new();
                 for class in folders {
@@ -71,23 +75,12 @@ impl ImageFolder {
             .map(Path::to_owned)
             .collect();
         let looked_into: BTreeSet<&Path> = read.iter().filter_map(|path| path.parent()).collect();
-        let mut left: Vec<String> = Vec::new();
+        let mut left = Vec::new();
         for folder in looked_into {
             let others = visible(folder)?.into_iter();
-            let others = others.filter(|path| is_named_as_image(path) && path.is_file() && !read.contains(path));
-            left.extend(others.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())));
+            left.extend(others.filter(|path| is_named_as_image(path) && path.is_file() && !read.contains(path)));
         }
-        if !left.is_empty() {
-            let more = if left.len() > NAMED { ", ..." } else { "" };
-            found.notes.push(Note {
-                line: None,
-                message: format!(
-                    "{} images of other formats were left out: {}{more}",
-                    left.len(),
-                    left[..left.len().min(NAMED)].join(", ")
-                ),
-            });
-        }
+        found.notes.extend(left_out("images of other formats", &left));
         Ok(found)
     }
 
@@ -105,6 +98,20 @@ impl ImageFolder {
         let classes: Vec<Option<String>> = classes.collect();
         Ok(Some(SequenceColumn::from_texts(LABEL, &classes).to_tokens(capture)?))
     }
+}
+
+/// A note that names the first of what was left out; none for nothing.
+fn left_out(what: &str, paths: &[PathBuf]) -> Option<Note> {
+    let names = paths
+        .iter()
+        .take(NAMED)
+        .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    let names: Vec<String> = names.collect();
+    let more = if paths.len() > NAMED { ", ..." } else { "" };
+    (!paths.is_empty()).then(|| Note {
+        line: None,
+        message: format!("{} {what} were left out: {}{more}", paths.len(), names.join(", ")),
+    })
 }
 
 /// What is in a folder and not hidden, by name.

@@ -1,6 +1,9 @@
 //! The image of a captured sequence, and a sheet of the patches of all images.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use attn_core::{HeadId, Limits, Sequence, Side, files};
 use attn_models::images::Image as InputImage;
@@ -75,6 +78,22 @@ impl Clone for Sheet {
 }
 
 impl Study {
+    /// The sequences without those whose image cannot be read again, and the number of these.
+    pub(crate) fn readable_sequences(&self) -> Result<(Cow<'_, [Sequence]>, usize), Error> {
+        let all = self.capture().sequences();
+        if all.iter().all(|sequence| sequence.image.is_none()) {
+            return Ok((all.into(), 0));
+        }
+        let mut there = Vec::with_capacity(all.len());
+        for sequence in all {
+            if sequence.image.is_none() || image_if_there(sequence, self.limits)?.is_some() {
+                there.push(sequence.clone());
+            }
+        }
+        let lost = all.len() - there.len();
+        Ok((there.into(), lost))
+    }
+
     /// The patches of a head's points, all images on one sheet; `None` for text.
     pub(crate) fn patches(&self, head: HeadId, style: PatchStyle) -> Result<Option<Patches>, Error> {
         if !self.is_image(0) {

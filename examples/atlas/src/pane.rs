@@ -13,7 +13,7 @@ use attn_sdk::{
     core::HeadId,
     models::{Capturer, Checkpoint},
     project::AtlasParams,
-    render::{Event, Format, Pick, Plot, ViewState, over},
+    render::{Event, Format, Interaction, Pick, Plot, Selection, ViewState, over},
     study::{gallery::head_file_name, source::Source},
 };
 use eframe::egui::{Context, RichText, Ui};
@@ -149,6 +149,15 @@ impl Pane {
         match news {
             News::Opened(study, capturer) => {
                 self.name = study.capture().model().name.clone();
+                let same = |old: &Study| {
+                    old.sequences() == study.sequences() && old.capture().sequences() == study.capture().sequences()
+                };
+                if !self.study.as_ref().is_some_and(same) {
+                    // Ids of points mean other tokens there.
+                    self.view.selection = None;
+                    self.view.shared.selected = Selection::default();
+                    self.plot.set_interaction(Interaction::default());
+                }
                 // The same data keeps its highlighted sequence.
                 let kept = self.sequence.filter(|index| *index < study.capture().sequences().len());
                 self.sequence = kept.or_else(|| Some(study.typical_sequence()));
@@ -166,6 +175,7 @@ impl Pane {
                 self.table.invalidate();
                 self.found.clear();
                 self.placed.clear();
+                self.choose(self.sequence);
                 self.refresh();
             }
             News::Checkpoints(checkpoints) => {

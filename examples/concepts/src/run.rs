@@ -72,6 +72,9 @@ fn encode(
     if !outcome.complete {
         return Err("stopped before all sentences were captured".into());
     }
+    for note in &outcome.notes {
+        eprintln!("note: {note}");
+    }
     let capture = outcome.capture;
     let model = format!("{}{}", capture.model().name, source.suffix);
     let reading = Reading::new(model, source.text.clone(), &capture);
@@ -79,7 +82,8 @@ fn encode(
     let count = source.text.sentences.len();
     let explained = options.explain.checked_sub(1);
     if let Some(sentence) = explained.and_then(|at| source.text.sentences.get(at)) {
-        let at = options.explain - 1;
+        let at = reading.text.sentences.iter().position(|own| own.line == sentence.line);
+        let at = at.ok_or_else(|| format!("--explain: sentence {} has no tokens", options.explain))?;
         if let Some(prediction) = class_prediction(&capturer, &sentence.text, at, reading.side, progress)? {
             space.explanation = Some(pipeline.explain(&space, &reading, prediction)?);
         }

@@ -212,8 +212,8 @@ impl<'a> Gallery<'a> {
             files.text("summary.csv", summary.table().to_csv())?;
             files.text("sequences.csv", self.study.sequences_table().to_csv())?;
         }
-        let answers = self.experiments(&mut files, progress)?;
         files.json("atlas.json", &self.study.report())?;
+        let answers = self.experiments(&mut files, &mut notes, progress)?;
         Ok(Written {
             folder: files.folder,
             files: files.written,
@@ -222,13 +222,25 @@ impl<'a> Gallery<'a> {
         })
     }
 
-    /// Runs the experiments over all sequences.
-    fn experiments(&self, files: &mut Files, progress: &dyn Progress) -> Result<Vec<(Question, Answer)>, Error> {
+    /// Runs the experiments over all sequences that can be read again.
+    fn experiments(
+        &self,
+        files: &mut Files,
+        notes: &mut Vec<String>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<(Question, Answer)>, Error> {
         let mut answers = Vec::new();
-        for question in self.params.questions(self.study)? {
-            let capturer = self.capturer.ok_or(Error::NoModel { what: "an experiment" })?;
-            let sequences = self.study.capture().sequences();
-            let answer = question.answer(capturer, sequences, &ExperimentParams::default(), progress)?;
+        let questions = self.params.questions(self.study)?;
+        if questions.is_empty() {
+            return Ok(answers);
+        }
+        let capturer = self.capturer.ok_or(Error::NoModel { what: "an experiment" })?;
+        let (sequences, lost) = self.study.readable_sequences()?;
+        if lost > 0 {
+            notes.push(format!("experiments leave out {lost} images that cannot be read again"));
+        }
+        for question in questions {
+            let answer = question.answer(capturer, &sequences, &ExperimentParams::default(), progress)?;
             if let Answer::Ablation(ablation) = &answer {
                 files.pretty_json("ablation.json", ablation)?;
             }

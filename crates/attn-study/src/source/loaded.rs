@@ -81,7 +81,8 @@ impl Source {
 
 impl Loaded {
     /// Captures the first sequences, about 512 tokens, for something to show at once. `None` if the data has little
-    /// more than that, if the first sequence alone is longer, and for sources other than [`Source::Model`].
+    /// more than that, if the first sequence alone is longer or none of the first has tokens, and for sources other than
+    /// [`Source::Model`].
     ///
     /// # Errors
     /// Those of [`CaptureRun::run`].
@@ -93,7 +94,12 @@ impl Loaded {
         if first == 0 || input.first(2 * PREVIEW_TOKENS, capturer) == of {
             return Ok(None);
         }
-        let capture = input.run(first, capturer).progress(progress).run()?.capture;
+        let capture = match input.run(first, capturer).progress(progress).run() {
+            Ok(outcome) => outcome.capture,
+            // None of the first lines has a token.
+            Err(attn_models::Error::Empty { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let columns = input.columns(&capture)?;
         Ok(Some(Preview { capture, columns, of }))
     }

@@ -8,7 +8,7 @@ mod report;
 mod space;
 mod study;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use attn_core::{Capture, Progress, Side, progress::step};
 
@@ -31,7 +31,7 @@ pub const LAYERS: &str = "layers of ";
 pub struct Reading<'a> {
     /// Name of the model, for tables; with that of the text, if a model reads two.
     pub model: String,
-    /// The text.
+    /// The sentences of the capture.
     pub text: Arc<TaggedText>,
     /// The capture: sequence `i` is sentence `i`, with hidden states.
     pub capture: &'a Capture,
@@ -40,9 +40,14 @@ pub struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// A reading by the first stack of a model: the encoder of an encoder, the decoder of a decoder.
+    /// A reading by the first stack of a model: the encoder of an encoder, the decoder of a decoder. Sentences that a capture
+    /// of lines left out, because they have no tokens, are left out here too.
     pub fn new(model: impl Into<String>, text: Arc<TaggedText>, capture: &'a Capture) -> Self {
         let attention = capture.model().attentions.first();
+        let text = match capture.sequences().len() < text.sentences.len() {
+            true => Arc::new(captured(&text, capture)),
+            false => text,
+        };
         Self {
             model: model.into(),
             text,
@@ -56,6 +61,19 @@ impl<'a> Reading<'a> {
         let attentions = &self.capture.model().attentions;
         attentions.first().map_or(0, |info| info.layers.len())
     }
+}
+
+/// The sentences that are sequences of a capture, by the names of its lines.
+fn captured(text: &TaggedText, capture: &Capture) -> TaggedText {
+    let names: BTreeSet<&str> = capture
+        .sequences()
+        .iter()
+        .map(|sequence| sequence.name.as_str())
+        .collect();
+    let mut text = text.clone();
+    text.sentences
+        .retain(|sentence| names.contains(format!("line {}", sentence.line).as_str()));
+    text
 }
 
 /// The steps from captures to concepts, with checked settings.
