@@ -434,7 +434,7 @@ fn the_page_tells_what_was_cut() {
     let long = "the cat sat on the mat ".repeat(most);
     let capture = capturer.capture_lines(["The cat sat.", &long, "A dog ran."]).unwrap();
     let summary = Summary::new(&capture, None, &SummaryParams::default(), &()).unwrap();
-    let sentence = "1 of 3 sequences was cut to what the model takes, line 2 (";
+    let sentence = "1 of 3 sequences was cut to the longest text of the model or its tokenizer, line 2 (";
     assert!(summary.markdown().contains(sentence), "{}", summary.markdown());
 }
 

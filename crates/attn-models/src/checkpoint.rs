@@ -21,6 +21,7 @@ use crate::{
     families::{Config, Families},
     files::{self, LARGEST_CONFIG, LARGEST_VOCABULARY},
     images::ImageProcessor,
+    json,
     tensor_file::{Bytes, TensorFile},
     vocabulary::Vocabulary,
     weight_files::{adapter, open_weights},
@@ -31,7 +32,7 @@ pub(crate) const GENERATION: &str = "generation_config.json";
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 pub(crate) const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
-const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub(crate) const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// The files of one model. Weights stay on disk (memory-mapped) until a model is loaded from them.
@@ -473,10 +474,11 @@ fn folder_name(path: &Path) -> String {
 /// `model_max_length` of `tokenizer_config.json`, at which the reference cuts texts; `None` without a limit, which the
 /// reference writes as a number beyond 1e20. A file that says nothing readable says nothing here.
 fn longest_text(folder: &Path) -> Result<Option<usize>> {
-    let Some(bytes) = files::read(&folder.join(TOKENIZER_CONFIG), LARGEST_CONFIG)? else {
+    let path = folder.join(TOKENIZER_CONFIG);
+    let Some(bytes) = files::read(&path, LARGEST_CONFIG)? else {
         return Ok(None);
     };
-    let value = serde_json::from_slice::<serde_json::Value>(&bytes).unwrap_or_default();
+    let value = json::parse(&bytes, &path).unwrap_or_default();
     let longest = value["model_max_length"].as_f64();
     Ok(longest
         .filter(|tokens| (1.0..=1e20).contains(tokens))

@@ -49,6 +49,8 @@ const MOST_LABELS: usize = 1 << 20;
 pub struct Config {
     value: Value,
     path: PathBuf,
+    /// Names that are read, and those that the file has instead.
+    given: Vec<(String, String)>,
 }
 
 impl Config {
@@ -60,6 +62,7 @@ impl Config {
         let config = Self {
             value: json::parse(bytes, path)?,
             path: path.to_owned(),
+            given: Vec::new(),
         };
         if !config.value.is_object() {
             return Err(config.wrong("(whole file)", "a JSON object"));
@@ -91,7 +94,7 @@ impl Config {
         };
         Error::Config {
             path: self.path.clone(),
-            key: excerpt(key, SHORT),
+            key: excerpt(self.given(key), SHORT),
             expected: expected.into(),
             found: found.map_or_else(|| "nothing".to_owned(), short),
         }
@@ -101,10 +104,16 @@ impl Config {
     pub fn unsupported(&self, key: &str, supported: impl Into<String>) -> Error {
         Error::Unsupported {
             path: self.path.clone(),
-            key: excerpt(key, SHORT),
+            key: excerpt(self.given(key), SHORT),
             found: self.value.get(key).map_or_else(|| "nothing".to_owned(), short),
             supported: supported.into(),
         }
+    }
+
+    /// The name that the file has for an option.
+    fn given<'a>(&'a self, key: &'a str) -> &'a str {
+        let given = self.given.iter().find(|(own, _)| own == key);
+        given.map_or(key, |(_, common)| common)
     }
 
     /// A positive integer that must be there.
@@ -217,6 +226,7 @@ impl Config {
                 None => {
                     if let Some(map) = named.value.as_object_mut() {
                         map.insert(own.to_owned(), value.clone());
+                        named.given.push((own.to_owned(), common.to_owned()));
                     }
                 }
             }
@@ -224,12 +234,13 @@ impl Config {
         Ok(named)
     }
 
-    /// A token id, if the option is there.
+    /// A token id, if the option is there. Some configurations say -1, which no token has, for none.
     ///
     /// # Errors
     /// [`Error::Config`].
     pub fn id(&self, key: &str) -> Result<Option<u32>> {
-        let Some(value) = self.get(key) else { return Ok(None) };
+        let value = self.get(key).filter(|value| value.as_i64() != Some(-1));
+        let Some(value) = value else { return Ok(None) };
         value
             .as_u64()
             .and_then(|id| u32::try_from(id).ok())
@@ -313,6 +324,7 @@ impl Config {
             Some(value) if value.is_object() => Ok(Some(Config {
                 value: value.clone(),
                 path: self.path.clone(),
+                given: Vec::new(),
             })),
             Some(_) => Err(self.wrong(key, "an object")),
         }
@@ -323,6 +335,7 @@ impl Config {
         Self {
             value: Value::Object(serde_json::Map::new()),
             path: self.path.clone(),
+            given: Vec::new(),
         }
     }
 
@@ -358,8 +371,8 @@ impl Config {
         } else {
             Err(Error::Config {
                 path: self.path.clone(),
-                key: parts_key.to_owned(),
-                expected: format!("a divisor of `{size_key}` = {size}"),
+                key: self.given(parts_key).to_owned(),
+                expected: format!("a divisor of `{}` = {size}", self.given(size_key)),
                 found: match self.get(parts_key) {
                     Some(_) => parts.to_string(),
                     None => format!("nothing, which stands for {parts}"),
@@ -377,6 +390,10 @@ impl Config {
     /// # Errors
     /// [`Error::Config`].
     pub fn labels(&self) -> Result<Vec<String>> {
+        let key = match self.get("id2label") {
+            Some(_) => "id2label",
+            None => "num_labels",
+        };
         let (count, name): (usize, Box<dyn Fn(usize) -> Option<Value>>) = match self.get("id2label") {
             Some(Value::Object(labels)) => (labels.len(), Box::new(|id| labels.get(&id.to_string()).cloned())),
             Some(Value::Array(labels)) => (labels.len(), Box::new(|id| labels.get(id).cloned())),
@@ -386,12 +403,15 @@ impl Config {
         if count == 0 {
             return Err(self.wrong("id2label", "at least one class"));
         }
+        if count > MOST_LABELS {
+            return Err(self.wrong(key, format!("at most {MOST_LABELS} classes")));
+        }
         let label = |id: usize| match name(id) {
             None | Some(Value::Null) => format!("LABEL_{id}"),
             Some(Value::String(name)) => name,
             Some(other) => short(&other),
         };
-        Ok((0..count.min(MOST_LABELS)).map(label).collect())
+        Ok((0..count).map(label).collect())
     }
 }
 

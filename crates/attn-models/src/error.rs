@@ -147,9 +147,11 @@ pub enum Error {
     },
     /// The tokenizer produced an id that the model has no embedding for.
     #[error(
-        "token `{token}` has id {id}, but the model's vocabulary has {vocab_size} entries: the tokenizer belongs to another model"
+        "{place}: token `{token}` has id {id}, but the model's vocabulary has {vocab_size} entries: the tokenizer belongs to another model"
     )]
     OutsideVocabulary {
+        /// The text.
+        place: String,
         /// The token's text.
         token: String,
         /// Its id.
@@ -255,6 +257,36 @@ impl Error {
                 path,
                 message: format!("{line}: {message}"),
             },
+            Self::OutsideVocabulary {
+                token, id, vocab_size, ..
+            } => Self::OutsideVocabulary {
+                place: line.to_owned(),
+                token,
+                id,
+                vocab_size,
+            },
+            other => other,
+        }
+    }
+
+    /// The same error about what the preprocessor makes of an image, with that image's name.
+    pub(crate) fn of_image(self, name: &str) -> Self {
+        match self {
+            Self::Config {
+                path,
+                key,
+                expected,
+                found,
+            } => Self::Config {
+                path,
+                key,
+                expected,
+                found: format!("{found} for {name}"),
+            },
+            Self::Core(attn_core::Error::Memory { what, needed, allowed }) => {
+                let what = format!("{name}: {what}");
+                Self::Core(attn_core::Error::Memory { what, needed, allowed })
+            }
             other => other,
         }
     }

@@ -21,7 +21,7 @@ pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Value> {
 /// The same as the text of a JSON that any parser reads. A pointer or a web page in place of the file is refused.
 pub(crate) fn text<'a>(bytes: &'a [u8], path: &Path) -> Result<Cow<'a, str>> {
     is_itself(path, bytes)?;
-    let bytes = bytes.strip_prefix(MARK).unwrap_or(bytes);
+    let bytes = without_mark(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
@@ -34,6 +34,11 @@ pub(crate) fn text<'a>(bytes: &'a [u8], path: &Path) -> Result<Cow<'a, str>> {
         }
     })?;
     Ok(quoted(text))
+}
+
+/// A file of text without its byte order mark.
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(MARK).unwrap_or(bytes)
 }
 
 /// The text with every number that is not finite in quotes.

@@ -11,7 +11,7 @@ use attn_core::Side;
 use candle_core::{D, Device, Tensor};
 
 use super::Pass;
-use crate::{Result, Site, families::Config};
+use crate::{Result, Site, families::Config, inputs::Padding};
 
 /// Heads are never wider than this; a larger number is a corrupt one.
 const WIDEST_HEAD: usize = 1 << 16;
@@ -268,18 +268,41 @@ impl Rotary {
         self.max_tokens
     }
 
-    /// The rotation of the tokens of a stack at `positions`, `[batch][token]`; one row serves every sequence.
+    /// Positions of tokens that have none of their own, one row for all sequences, where frequencies change with the
+    /// sequence: a row for each, in which padding does not lengthen it. So a sequence has its frequencies whatever it is
+    /// padded to.
+    pub(crate) fn without_padding(&self, positions: Vec<Vec<u32>>, padding: &Padding) -> Vec<Vec<u32>> {
+        let ([row], Some(_)) = (positions.as_slice(), &self.growth) else {
+            return positions;
+        };
+        let of_sequence = |sequence| {
+            let real = (0..row.len()).rev().find(|&at| padding.is_real(sequence, at));
+            let last = real.map_or(u32::MAX, |at| row[at]);
+            row.iter().map(|&position| position.min(last)).collect()
+        };
+        (0..padding.batch()).map(of_sequence).collect()
+    }
+
+    /// The rotation of the tokens of a stack at `positions`, `[batch][token]`; one row serves every sequence. Frequencies that
+    /// change with the sequence are those of the largest position of its row.
     ///
     /// # Errors
     /// What the tap returns at [`Point::Positions`](crate::Point::Positions).
     pub fn rotation(&self, positions: &[Vec<u32>], side: Side, pass: &mut Pass<'_>) -> Result<Rotation> {
         let (batch, tokens) = (positions.len(), positions.first().map_or(0, Vec::len));
-        let grown = self.growth.as_ref().and_then(|growth| {
-            let longest = positions.iter().flatten().max().map_or(0, |&last| last as usize + 1);
-            growth.frequencies(longest, 2 * self.frequencies.len())
-        });
-        let frequencies = grown.as_ref().unwrap_or(&self.frequencies).iter().map(|&f| f as f32);
-        let frequencies = Tensor::from_iter(frequencies, &self.device)?;
+        let pairs = self.frequencies.len();
+        let longest = |row: &Vec<u32>| row.iter().max().map_or(0, |&last| last as usize + 1);
+        let frequencies: Vec<f32> = match &self.growth {
+            None => self.frequencies.iter().map(|&f| f as f32).collect(),
+            Some(growth) => {
+                let of_row = |row| growth.frequencies(longest(row), 2 * pairs);
+                let rows = positions.iter().map(of_row);
+                let rows = rows.flat_map(|grown| grown.unwrap_or_else(|| self.frequencies.clone()));
+                rows.map(|f| f as f32).collect()
+            }
+        };
+        let rows = frequencies.len() / pairs;
+        let frequencies = Tensor::from_vec(frequencies, (rows, 1, pairs), &self.device)?;
         let positions: Vec<f32> = positions.iter().flatten().map(|&position| position as f32).collect();
         let positions = Tensor::from_vec(positions, (batch, tokens), &self.device)?;
         let positions = pass.tap(Site::positions(side), positions)?;

@@ -1,6 +1,6 @@
 //! The input of a capture as sequences of tokens, and the tensors of its batches.
 
-use attn_core::{Attention, ImageInfo, Progress, Sequence, Side, progress::step, text::Note};
+use attn_core::{Attention, ImageInfo, Limits, Progress, Sequence, Side, Token, progress::step, text::Note};
 
 use super::{
     Capturer, Images,
@@ -8,6 +8,12 @@ use super::{
     tokens::{ids, patch_tokens, some, without_tokens},
 };
 use crate::{Error, Inputs, Result, Tokenizer, text::Line};
+
+/// Bytes of a patch: its token and the token's text, about.
+const TOKEN: usize = size_of::<Token>() + 16;
+
+/// Bytes that a tokenizer takes for each of a text, about.
+pub(super) const TOKENIZED: usize = 64;
 
 /// The input that a caller gives.
 pub(super) enum Input {
@@ -117,6 +123,7 @@ impl Capturer {
                 step(progress, "tokens", done, total)?;
             }
             let name = format!("line {number}");
+            self.limits.check(&name, Limits::size(&[text.len()], TOKENIZED))?;
             let Some(encoded) = some(tokenizer.encode(&text, self.model.info()), number)? else {
                 notes.push(without_tokens(number));
                 continue;
@@ -159,7 +166,12 @@ impl Capturer {
         let mut sequences = Vec::with_capacity(images.len());
         for (done, image) in images.iter().enumerate() {
             step(progress, "images", done, images.len())?;
-            processor.pixels(&image.decode_within(self.limits)?, &vision)?;
+            let decoded = image.decode_within(self.limits)?;
+            let pixels = processor.pixels(&decoded, &vision);
+            pixels.map_err(|error| error.of_image(&image.name()))?;
+            let tokens = [done + 1, vision.rows, vision.columns];
+            let what = format_args!("the patches of {}, {} x {}", image.name(), vision.rows, vision.columns);
+            self.limits.check(what, Limits::size(&tokens, TOKEN))?;
             sequences.push(Sequence {
                 name: image.name(),
                 image: Some(ImageInfo {

@@ -38,6 +38,7 @@ mod watch;
 use std::{path::PathBuf, sync::Arc};
 
 use attn_core::{Attention, Capture, CaptureOptions, Limits, ModelInfo, Sequence, Side};
+use candle_core::Tensor;
 
 pub(crate) use self::positions::positioned_sides;
 use self::{batch::Lengths, input::Input, pairs::Pair, positions::shuffled};
@@ -347,11 +348,19 @@ impl Capturer {
     /// Those of [`Image::decode`]; [`Error::Input`] for a model of text, [`Error::MissingFile`] without a preprocessor.
     pub fn image_inputs<'i>(&self, images: impl IntoIterator<Item = &'i Image>) -> Result<Inputs> {
         let (processor, vision) = self.eye()?;
-        let decoded = images
-            .into_iter()
-            .map(|image| image.decode_within(self.limits))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Inputs::from_pixels(processor.batch(&decoded, &vision)?))
+        let read = |image: &Image| -> Result<Tensor> {
+            let decoded = image.decode_within(self.limits)?;
+            let pixels = processor.batch(&[decoded], &vision);
+            pixels.map_err(|error| error.of_image(&image.name()))
+        };
+        let images = images.into_iter().map(read).collect::<Result<Vec<_>>>()?;
+        if images.is_empty() {
+            return Err(Error::Empty {
+                place: "images".to_owned(),
+                message: "at least one image".to_owned(),
+            });
+        }
+        Ok(Inputs::from_pixels(Tensor::cat(&images, 0)?))
     }
 
     /// What prepares images, and the size it prepares them for.

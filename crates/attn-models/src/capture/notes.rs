@@ -2,8 +2,8 @@
 
 use attn_core::{Sequence, Side, text::Note};
 
-/// A note on the sequences that were cut to the longest text the model takes, and one on the targets that were; none
-/// where nothing was cut.
+/// A note on the sequences that were cut to the longest text of the model or its tokenizer, and one on the targets that
+/// were; none where nothing was cut.
 ///
 /// ```
 /// use attn_core::{Sequence, Side, Token};
@@ -11,7 +11,7 @@ use attn_core::{Sequence, Side, text::Note};
 ///
 /// let sequence = Sequence { cut_from: Some(30), ..Sequence::new("line 4").with_tokens(Side::Encoder, [Token::new("the")]) };
 /// let notes = cut_notes(&[Sequence::new("line 1"), sequence]);
-/// assert_eq!(notes[0].to_string(), "1 of 2 sequences was cut to what the model takes, line 4 (30 tokens, 1 left) the first");
+/// assert_eq!(notes[0].to_string(), "1 of 2 sequences was cut to the longest text of the model or its tokenizer, line 4 (30 tokens, 1 left) the first");
 /// ```
 pub fn cut_notes(sequences: &[Sequence]) -> Vec<Note> {
     let left = |sequence: &Sequence| match sequence.encoder.len() {
@@ -38,7 +38,8 @@ fn cut(sequences: &[Sequence], what: &str, tokens: impl Fn(&Sequence) -> Option<
     Some(Note {
         line: None,
         message: format!(
-            "{count} of {} {what}s {were} cut to what the model takes, {name} ({before} tokens, {left} left) the first",
+            "{count} of {} {what}s {were} cut to the longest text of the model or its tokenizer, {name} ({before} tokens, \
+             {left} left) the first",
             sequences.len()
         ),
     })

@@ -21,12 +21,12 @@
 //! target; spans lie in it. Tokens that the model wrote have no span. A target that is longer than the decoder takes is
 //! cut, and [`Sequence::target_cut_from`] says so.
 
-use attn_core::{Progress, Sequence, Token, progress::step};
+use attn_core::{Limits, Progress, Sequence, Token, progress::step};
 
 use super::{
     Capturer,
     batch::{Lengths, buckets},
-    input::Read,
+    input::{Read, TOKENIZED},
     tokens::{ids, some, without_tokens},
     watch::Watch,
 };
@@ -79,6 +79,9 @@ impl Capturer {
             let name = format!("line {}", pair.number);
             let source = pair.source.as_str();
             let target = pair.target.as_deref().unwrap_or_default();
+            for text in [source, target] {
+                self.limits.check(&name, Limits::size(&[text.len()], TOKENIZED))?;
+            }
             let Some(encoded) = some(tokenizer.encode(source, info), pair.number)? else {
                 notes.push(without_tokens(pair.number));
                 continue;
@@ -126,10 +129,11 @@ impl Capturer {
             return target;
         }
         let last = if special(target.last()) { target.pop() } else { None };
-        // mBART starts with the last token of its labels. A checkpoint may name the language it starts with; the end is none.
+        // mBART starts with the last token of its labels. A checkpoint may name the language it starts with; the end is none,
+        // and `<s>` is what stands for a start that is not named.
         let language = last.filter(|last| {
-            let wraps = self.model().info().family == "mbart" && self.generation.end.contains(&start);
-            wraps && !self.is_end(last)
+            let names_none = self.generation.end.contains(&start) || tokenizer.id("<s>") == Some(start);
+            self.model().info().family == "mbart" && names_none && !self.is_end(last)
         });
         target.insert(0, language.unwrap_or_else(|| tokenizer.token(start)));
         target

@@ -253,7 +253,11 @@ impl GenerationParams {
             }
         };
         Ok(Self {
-            forced_first: config.id("forced_bos_token_id")?,
+            forced_first: match config.ids("forced_bos_token_id")?.as_slice() {
+                [] => None,
+                [first] => Some(*first),
+                _ => return Err(config.unsupported("forced_bos_token_id", "one token")),
+            },
             decoder_start: match id("decoder_start_token_id")? {
                 Some(start) => Some(start),
                 None => id("bos_token_id")?,
@@ -343,12 +347,13 @@ impl Config {
         }
     }
 
-    /// A token id or a list of them; empty if the option is not there.
+    /// A token id or a list of them; empty if the option is not there. -1 is no token.
     fn ids(&self, key: &str) -> Result<Vec<u32>> {
         let Some(list) = self.get(key).and_then(|value| value.as_array()) else {
             return Ok(self.id(key)?.into_iter().collect());
         };
-        let ids = list.iter().map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()));
+        let tokens = list.iter().filter(|id| id.as_i64() != Some(-1));
+        let ids = tokens.map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()));
         ids.collect::<Option<_>>()
             .ok_or_else(|| self.wrong(key, "a token id or a list of them"))
     }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use attn_core::Limits;
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageReader, metadata::Orientation};
 
 pub use self::processor::ImageProcessor;
 use crate::{Error, Result, third_party::guard};
@@ -231,7 +231,8 @@ fn pixels(bytes: &[u8], path: &Path, limits: Limits) -> Result<DynamicImage> {
     let colors = Limits::size(&[width as usize, height as usize], 4);
     let what = format_args!("{}, {width} x {height} pixels", path.display());
     limits.check(what, decoder.total_bytes().saturating_add(colors))?;
-    let orientation = decoder.orientation().map_err(broken)?;
+    // A broken note of the camera does not make the pixels unreadable.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
     image.apply_orientation(orientation);
     Ok(image)

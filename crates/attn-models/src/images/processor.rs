@@ -87,10 +87,14 @@ impl ImageProcessor {
         if height == 0 || width == 0 {
             return Err(self.misfit("an image that can be resized", format!("{own_height} x {own_width}")));
         }
-        let name = format_args!("{}, `size`: {height} x {width} pixels", self.path.display());
-        let (whole, between) = ([height, width, vision.channels], [own_height, width, vision.channels]);
+        let path = self.path.display();
+        let name = format_args!("{path}, `size`: {height} x {width} pixels, of which {} x {} are kept", made.0, made.1);
+        let whole = Limits::size(&[height, width, vision.channels], 1);
+        let between = Limits::size(&[own_height, width, vision.channels], 1);
+        // What is kept, in 8 bits and as numbers.
+        let kept = Limits::size(&[made.0, made.1, vision.channels], 1 + size_of::<f32>());
         self.limits
-            .check(name, Limits::size(&whole, 1).saturating_add(Limits::size(&between, 1)))?;
+            .check(name, whole.saturating_add(between).saturating_add(kept))?;
 
         let mut raster = match vision.channels {
             1 => Raster::gray(image),

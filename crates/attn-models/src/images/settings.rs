@@ -91,10 +91,22 @@ impl Settings {
             .text("image_processor_type")?
             .or(config.text("feature_extractor_type")?)
             .unwrap_or_default();
+        // `ViTImageProcessor`, `ViTImageProcessorFast`, `ViTFeatureExtractor`, and not `ViTHybridImageProcessor`.
+        let is = |kind: &str| {
+            let rest = named.strip_prefix(kind).unwrap_or_default();
+            rest.starts_with("ImageProcessor") || rest.starts_with("FeatureExtractor")
+        };
         let known = [("ViT", &VIT), ("DeiT", &DEIT), ("CLIP", &CLIP), ("Bit", &CLIP)];
-        let by_name = known.into_iter().find(|(start, _)| named.starts_with(start));
+        let by_name = known.into_iter().find(|(kind, _)| is(kind));
         let defaults = match (by_name, family) {
             (Some((_, defaults)), _) => defaults,
+            (None, _) if !named.is_empty() => {
+                let key = match config.get("image_processor_type") {
+                    Some(_) => "image_processor_type",
+                    None => "feature_extractor_type",
+                };
+                return Err(config.unsupported(key, "the image processors of ViT, DeiT, CLIP and Bit"));
+            }
             (None, "deit") => &DEIT,
             (None, "clip" | "clip_vision_model" | "dinov2" | "dinov2_with_registers") => &CLIP,
             (None, _) => &VIT,

@@ -152,13 +152,13 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`Error::Empty`] for a text without a token, [`Error::OutsideVocabulary`] if the tokenizer is not the
-    /// model's, [`Error::Tokenizer`].
+    /// model's, [`Error::Tokenizer`], also where the longest text leaves no place beside special tokens.
     pub fn encode(&self, text: &str, model: &ModelInfo) -> Result<Encoded> {
         self.tokens(text, None, model)
     }
 
     /// The ids that a generation starts from: an encoder-decoder's source, or the text that a decoder continues, which does not end
-    /// yet.
+    /// yet. A text that is too long is cut; `encode(..)?.cut_from` tells whether this one is.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -172,7 +172,8 @@ impl Tokenizer {
     }
 
     /// The ids of a text without the special tokens of the model's format: what an answer has to begin with
-    /// ([`GenerationParams::prefix`](crate::generate::GenerationParams::prefix)).
+    /// ([`GenerationParams::prefix`](crate::generate::GenerationParams::prefix)). A text that is too long is cut;
+    /// `encode(..)?.cut_from` tells whether this one is.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -232,6 +233,7 @@ impl Tokenizer {
                 .find(|(_, id)| *id as usize >= vocab_size)
         {
             return Err(Error::OutsideVocabulary {
+                place: "text".to_owned(),
                 token: excerpt(&token.text, SHORT),
                 id,
                 vocab_size,
@@ -254,6 +256,10 @@ impl Tokenizer {
                     .iter_mut()
                     .enumerate()
                     .for_each(|(position, token)| token.position = position);
+                if tokens.iter().all(|token| token.special) {
+                    let message = format!("a longest text of {longest} tokens leaves no place for a token of the text");
+                    return Err(broken(message));
+                }
                 Some(before)
             }
             _ => None,

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 pub(crate) use self::{pieces::is_sound, renumbering::Renumbering};
 use crate::{
     Error, Result,
+    checkpoint::TOKENIZER_CONFIG,
     families::Config,
     files::{self, LARGEST_CONFIG, LARGEST_VOCABULARY, is_itself},
 };
@@ -34,7 +35,6 @@ const FILES: [(&str, Format); 6] = [
     ("vocab.json", Format::ByteLevel),
     ("tokenizer.model", Format::SentencePiece),
 ];
-const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 const ADDED_TOKENS: &str = "added_tokens.json";
 const MERGES: &str = "merges.txt";
@@ -45,6 +45,17 @@ enum Format {
     WordPiece,
     ByteLevel,
     SentencePiece,
+}
+
+impl Format {
+    /// The file beside the vocabulary.
+    fn second(self) -> Option<&'static str> {
+        match self {
+            Self::WordPiece => None,
+            Self::ByteLevel => Some(MERGES),
+            Self::SentencePiece => Some(VOCAB),
+        }
+    }
 }
 
 /// The vocabulary files of a folder, as they are.
@@ -97,17 +108,12 @@ impl Vocabulary {
         let Some((file, format, bytes)) = found else {
             return Ok(None);
         };
-        let second = match format {
-            Format::WordPiece => None,
-            Format::ByteLevel => Some(MERGES),
-            Format::SentencePiece => Some(VOCAB),
-        };
         Ok(Some(Self {
             format,
             folder: folder.to_owned(),
             file,
             bytes,
-            second: match second {
+            second: match format.second() {
                 Some(name) => read(name)?,
                 None => None,
             },
@@ -128,6 +134,9 @@ impl Vocabulary {
         };
         let second = self.second.as_deref();
         is_itself(&settings.path, &self.bytes)?;
+        if let (Some(name), Some(bytes)) = (self.format.second(), second) {
+            is_itself(&self.folder.join(name), bytes)?;
+        }
         match self.format {
             Format::WordPiece => wordpiece::describe(&settings, &self.bytes),
             Format::ByteLevel => byte_level::describe(&settings, &self.bytes, second),

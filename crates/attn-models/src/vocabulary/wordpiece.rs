@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::{Added, Description, Settings};
-use crate::Result;
+use crate::{Result, json::without_mark};
 
 /// Families whose `vocab.txt` is BERT's.
 const FAMILIES: [&str; 3] = ["bert", "distilbert", "electra"];
@@ -26,7 +26,7 @@ pub(super) fn describe(settings: &Settings<'_>, bytes: &[u8]) -> Result<Descript
     if !options.flag_or("do_basic_tokenize", true)? {
         return Err(options.unsupported("do_basic_tokenize", "true"));
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| settings.broken(error.to_string()))?;
+    let text = std::str::from_utf8(without_mark(bytes)).map_err(|error| settings.broken(error.to_string()))?;
     let vocabulary: HashMap<&str, usize> = text.lines().enumerate().map(|(id, token)| (token, id)).collect();
     let id = |token: &str| vocabulary.get(token).and_then(|&id| u32::try_from(id).ok());
     let unknown = settings.spelling("unk_token", "[UNK]");

@@ -107,7 +107,7 @@ fn contradictions_and_wrong_kinds_are_named() {
             json!({"pad_token_id": 9, "max_position_embeddings": 10}),
             "max_position_embeddings",
         ),
-        ("roberta", json!({"pad_token_id": -1}), "pad_token_id"),
+        ("roberta", json!({"pad_token_id": -2}), "pad_token_id"),
         ("albert", json!({"num_hidden_groups": 13}), "num_hidden_groups"),
         ("distilbert", json!({"n_heads": 5}), "n_heads"),
         ("dinov2", json!({"mlp_ratio": 1e300}), "mlp_ratio"),

@@ -91,7 +91,12 @@ impl Network for Decoder {
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {
         inputs.only(&["input_ids", "attention_mask", "position_ids"])?;
         let tokens = inputs.tokens(self.words.size().0, self.info.max_tokens, &self.device)?;
-        let positions = inputs.positions(&tokens, self.info.max_tokens)?;
+        let mut positions = inputs.positions(&tokens, self.info.max_tokens)?;
+        if let (Placement::Rotary(rotary), Some(padding), None) =
+            (&self.placement, &tokens.padding, &inputs.position_ids)
+        {
+            positions = rotary.without_padding(positions, padding);
+        }
         let (past, new) = (pass.past(), tokens.tokens - pass.past());
         let positions: Vec<Vec<u32>> = positions.iter().map(|row| row[past..].to_vec()).collect();
         let masks = additive_masks(
@@ -198,13 +203,7 @@ impl CausalHead {
                 let Some(classifier) = weights.optional("classifier", load)? else {
                     return Ok((Self::None, Vec::new()));
                 };
-                // Early Llama configurations say -1 for none.
-                let none = config.get("pad_token_id").is_none_or(|id| id.as_i64() == Some(-1));
-                let padding = if none {
-                    None
-                } else {
-                    Some(config.id_or("pad_token_id", 0)?)
-                };
+                let padding = config.id("pad_token_id")?;
                 (Self::Class { classifier, padding }, labels)
             }
             _ => (Self::None, Vec::new()),

@@ -66,7 +66,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 decoder: decoder(
                     config,
                     &embeddings.words,
-                    (&head.at("decoder"), &|| head.get("bias", [sizes.vocab_size])),
+                    (&head, &head.at("decoder")),
                     width,
                 )?,
             })

@@ -35,7 +35,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 decoder: decoder(
                     config,
                     &embeddings.words,
-                    (&head.at("decoder"), &|| head.get("bias", [sizes.vocab_size])),
+                    (&head, &head.at("decoder")),
                     hidden,
                 )?,
             })

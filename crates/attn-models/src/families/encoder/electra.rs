@@ -54,7 +54,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 decoder: decoder(
                     config,
                     &embeddings.words,
-                    (&output, &|| output.get("bias", [sizes.vocab_size])),
+                    (&output, &output),
                     width,
                 )?,
             })

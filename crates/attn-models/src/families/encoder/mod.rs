@@ -289,17 +289,18 @@ impl Head {
 }
 
 /// A decoder from vectors of a width to words: the table of word embeddings with a bias of its own, or a map of its
-/// own where the two are not tied.
-fn decoder(
-    config: &Config,
-    words: &Embedding,
-    (untied, bias): (&Weights, &dyn Fn() -> Result<Tensor>),
-    width: usize,
-) -> Result<Linear> {
+/// own where the two are not tied. The reference ties the `bias` of the head to that of the map, and a file may hold
+/// either.
+fn decoder(config: &Config, words: &Embedding, (head, map): (&Weights, &Weights), width: usize) -> Result<Linear> {
+    let rows = words.size().0;
+    let bias = |places: [&Weights; 2]| {
+        let stored = places.into_iter().find(|place| place.stores("bias"));
+        stored.unwrap_or(places[0]).get("bias", [rows])
+    };
     if config.flag_or("tie_word_embeddings", true)? {
-        Linear::tied(words.table(), Some(bias()?))
+        Linear::tied(words.table(), Some(bias([head, map])?))
     } else {
-        Linear::load(untied, width, words.size().0, true)
+        Linear::tied(&map.get("weight", [rows, width])?, Some(bias([map, head])?))
     }
 }
 

@@ -25,14 +25,17 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let defaults = config.with_defaults(&[("vocab_size", 50265)]);
     let sizes = Sizes::read(&defaults, Some(&root.at("encoder.layer")))?;
     let Sizes { hidden, epsilon, .. } = sizes;
-    let padding = config.id_or("pad_token_id", 1)?;
+    let padding = match config.get("pad_token_id") {
+        Some(_) => config.id("pad_token_id")?,
+        None => Some(1),
+    };
     // Positions 0 to the padding's id are not those of any token.
-    let longest = sizes.positions.saturating_sub(padding as usize + 1);
+    let longest = sizes.positions.saturating_sub(padding.map_or(0, |id| id as usize + 1));
     if longest == 0 {
         return Err(config.wrong("max_position_embeddings", "more positions than `pad_token_id` + 1"));
     }
     let embeddings = Embeddings {
-        padding: Some(padding),
+        padding,
         ..Embeddings::load(&root.at("embeddings"), &sizes, hidden)?
     };
     let mut pooler = None;
@@ -46,7 +49,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 decoder: decoder(
                     config,
                     &embeddings.words,
-                    (&head.at("decoder"), &|| head.get("bias", [sizes.vocab_size])),
+                    (&head, &head.at("decoder")),
                     hidden,
                 )?,
             })

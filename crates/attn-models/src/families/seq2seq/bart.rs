@@ -28,7 +28,6 @@ const LARGEST_TABLE: usize = 1 << 26;
 const NAMES: &[(&str, &str)] = &[
     ("hidden_size", "d_model"),
     ("num_attention_heads", "encoder_attention_heads"),
-    ("num_hidden_layers", "encoder_layers"),
 ];
 
 /// What tells the families of this network apart.
@@ -73,7 +72,12 @@ pub(super) fn build_variant(
     weights: &Weights,
     variant: &Variant,
 ) -> Result<Box<dyn Network>> {
-    let config = &config.with_names(NAMES)?;
+    let config = config.with_names(NAMES)?;
+    // Beside `encoder_layers` the reference keeps `num_hidden_layers`, which a pruned model may leave as it was.
+    let config = &match config.optional_size("num_hidden_layers")? {
+        Some(layers) => config.with_defaults(&[("encoder_layers", layers)]),
+        None => config,
+    };
     let sizes = Sizes::read(config, variant)?;
     let root = weights.below("model");
     // One table for both stacks, unless the checkpoint keeps one for each.
@@ -163,7 +167,10 @@ impl Sizes {
             word_factor: if scaled { (hidden as f64).sqrt() } else { 1.0 },
             tied,
             one_vocabulary,
-            padding: config.id("pad_token_id")?.unwrap_or(1),
+            padding: match variant.skips_padding {
+                true => config.id_or("pad_token_id", 1)?,
+                false => config.id("pad_token_id")?.unwrap_or(1),
+            },
         })
     }
 }

@@ -23,11 +23,13 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
 
 /// `clip`: a checkpoint of both parts.
 pub(crate) fn build_both(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
-    let vision = match config.object("vision_config")? {
-        Some(vision) => vision,
-        // Where nothing differs from the defaults, nothing is written.
-        None => config.empty(),
+    // The older name of the object comes before the other, as in the reference.
+    let vision = match config.object("vision_config_dict")? {
+        Some(vision) => Some(vision),
+        None => config.object("vision_config")?,
     };
+    // Where nothing differs from the defaults, nothing is written.
+    let vision = vision.unwrap_or_else(|| config.empty());
     encoder(config, &vision, name, weights, "clip")
 }
 
