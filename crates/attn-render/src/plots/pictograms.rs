@@ -283,7 +283,7 @@ mod tests {
             let says = scene.layers[0]
                 .labels
                 .iter()
-                .any(|label| label.text.contains("no room"));
+                .any(|label| label.text.contains("Not all"));
             assert_eq!(all, !says, "{size:?}: {} maps", layer.regions.len());
             let apart =
                 |rects: &[Rect]| (0..rects.len()).all(|i| rects[..i].iter().all(|b| !rects[i].shrink(0.5).overlaps(b)));

@@ -276,7 +276,7 @@ mod tests {
         let csv = scatter.table(&ViewState::default()).unwrap().to_csv();
         assert_eq!(
             csv.lines().take(2).collect::<Vec<_>>(),
-            ["id,size,loss,label,kind", "0,0,5,a,0"]
+            ["id,size,loss,label,kind", "0,0,5,a,one"]
         );
     }
 
