@@ -86,9 +86,16 @@ impl Task {
 }
 
 impl Schedule {
-    fn next(&mut self, wanted: &[HeadId]) -> Option<Task> {
+    /// The next task. With `drafts`, every head is prepared before the first is laid out, wanted ones first.
+    fn next(&mut self, wanted: &[HeadId], drafts: bool) -> Option<Task> {
         if self.stopped {
             return None;
+        }
+        if drafts && !self.waiting.is_empty() {
+            let first = wanted
+                .iter()
+                .find_map(|head| self.waiting.iter().position(|waiting| waiting == head));
+            return Some(Task::Prepare(self.waiting.remove(first.unwrap_or(0))));
         }
         for head in wanted {
             if let Some(i) = self.prepared.iter().position(|(prepared, _)| prepared.head == *head) {
@@ -202,7 +209,7 @@ impl Run<'_> {
 
     fn next(&self) -> Option<Task> {
         let wanted = self.options.priority.map(Priority::get).unwrap_or_default();
-        lock(&self.schedule).next(&wanted)
+        lock(&self.schedule).next(&wanted, self.options.drafts)
     }
 
     /// A cancellation ends the run, another failure its head alone.
@@ -242,7 +249,12 @@ impl Run<'_> {
         }
         let prepared = self.atlas.prepare(head)?;
         if self.options.drafts {
-            (self.on_head)(self.atlas.draft(&prepared, &self.within)?);
+            // What has no draft may still have a layout: components cannot outnumber a head's dimensions.
+            match self.atlas.draft(&prepared, &self.within) {
+                Ok(draft) => (self.on_head)(draft),
+                Err(error) if error.is_cancelled() => return Err(error),
+                Err(_) => {}
+            }
         }
         if at_once {
             return self.finish(&prepared, name.as_deref());

@@ -5,7 +5,7 @@ use std::{fs, sync::Mutex};
 use super::{
     file,
     head::Atlas,
-    tests::{capture, params},
+    tests::{capture, capture_of, params},
     *,
 };
 use crate::{Error, FittedProjection, pca::Pca, tsne::Tsne, umap::Umap};
@@ -72,6 +72,47 @@ fn drafts_come_before_the_first_layout() {
     let alone = project_head(&capture(), first, &pca, &()).unwrap();
     assert_eq!(drafts[0].embedding, alone.embedding);
     assert_eq!(draft_head(&capture(), first, &params(), &()).unwrap(), drafts[0]);
+}
+
+#[test]
+fn with_drafts_a_wanted_head_is_the_first_draft_and_the_first_layout() {
+    let wanted = heads(AtlasOptions::default(), &params()).pop().unwrap().head;
+    let priority = Priority::default();
+    priority.set(&[wanted]);
+    let options = AtlasOptions {
+        drafts: true,
+        priority: Some(&priority),
+        ..AtlasOptions::default()
+    };
+    let given = heads(options, &params());
+    let (drafts, layouts) = given.split_at(given.len() / 2);
+    assert!(drafts.iter().all(|head| head.draft) && layouts.iter().all(|head| !head.draft));
+    assert_eq!((drafts[0].head, layouts[0].head), (wanted, wanted));
+}
+
+#[test]
+fn a_head_without_a_draft_has_its_layout() {
+    // Two dimensions have no three components.
+    let capture = capture_of(2);
+    let params = AtlasParams {
+        dims: Dims::Three,
+        ..params()
+    };
+    let options = AtlasOptions {
+        drafts: true,
+        ..AtlasOptions::default()
+    };
+    let given = Mutex::new(Vec::new());
+    let failures = atlas(
+        &capture,
+        &params,
+        options,
+        &|head| given.lock().unwrap().push(head.draft),
+        &(),
+    )
+    .unwrap();
+    assert!(failures.is_empty());
+    assert_eq!(given.into_inner().unwrap(), vec![false; 8]);
 }
 
 #[test]

@@ -17,6 +17,11 @@ const LENGTHS: [usize; 4] = [9, 14, 5, 12];
 
 /// Two layers of two causal heads that share their keys, and one cross-attention.
 pub(super) fn capture() -> Capture {
+    capture_of(4)
+}
+
+/// The same with heads of another width.
+pub(super) fn capture_of(head_dim: usize) -> Capture {
     let layers = vec![
         LayerAttention {
             scale: 0.5,
@@ -35,7 +40,7 @@ pub(super) fn capture() -> Capture {
         attention,
         heads: 2,
         kv_heads,
-        head_dim: 4,
+        head_dim,
         layers,
         relative_bias: None,
     };
@@ -83,7 +88,7 @@ pub(super) fn capture() -> Capture {
                 }
                 _ => continue,
             };
-            let values: Vec<f32> = (0..heads * tokens * 4).map(|_| rng.normal() as f32).collect();
+            let values: Vec<f32> = (0..heads * tokens * head_dim).map(|_| rng.normal() as f32).collect();
             writer.write(slot, sequence, &values).unwrap();
         }
     }
