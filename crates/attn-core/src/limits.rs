@@ -76,6 +76,8 @@ impl Limits {
         self.check(&what, needed)?;
         // More than the address space holds, whatever is allowed.
         match isize::try_from(needed) {
+            // Sides beside one of 0 may be of any size.
+            Ok(0) => Ok(0),
             Ok(_) => Ok(sides.iter().product()),
             Err(_) => Err(Error::Memory {
                 what: what.to_string(),
@@ -104,14 +106,10 @@ fn free() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let machine = available(&read("/proc/meminfo")?)?;
     let process = read("/proc/self/limits").and_then(|text| address_space(&text));
-    // Of a container: version 2 of control groups, then version 1. A group without a limit says so in a word or in a number
-    // beyond any memory.
-    let groups = [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ];
-    let group = groups.into_iter().find_map(|path| read(path)?.trim().parse().ok());
-    [process, group].into_iter().flatten().fold(machine, u64::min).into()
+    // A group without a limit says so in a word or in a number beyond any memory.
+    let groups = groups(&read("/proc/self/cgroup").unwrap_or_default());
+    let limits = groups.iter().filter_map(|path| read(path)?.trim().parse::<u64>().ok());
+    process.into_iter().chain(limits).fold(machine, u64::min).into()
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -125,6 +123,34 @@ fn available(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
+}
+
+/// Files with the limits of the control groups of `/proc/self/cgroup` and of the groups around them, of version 2 and 1. Inside
+/// of a container the path may be that outside of it; then only the outermost file is there.
+#[cfg(any(target_os = "linux", target_os = "android", test))]
+fn groups(cgroup: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    for line in cgroup.lines().chain(["0::/", "0:memory:/"]) {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let (root, name) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|controller| controller == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        for group in std::path::Path::new(path).ancestors() {
+            let group = group.to_string_lossy();
+            let file = format!("{root}{}/{name}", group.trim_end_matches('/'));
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+    }
+    files
 }
 
 /// The soft limit of the address space of `/proc/self/limits`; `None` without one.
@@ -155,9 +181,25 @@ mod tests {
         assert_eq!(Limits::size(&[usize::MAX, usize::MAX, 0], 4), 0);
         assert_eq!(Limits::of(420).elements::<f32>("x", &[3, 5, 7]).unwrap(), 105);
         assert!(Limits::of(419).elements::<f32>("x", &[3, 5, 7]).is_err());
+        let sides = [usize::MAX, usize::MAX, 0];
+        assert_eq!(Limits::of(0).elements::<f32>("x", &sides).unwrap(), 0);
         // Without a limit too: no array is larger than the address space.
         assert!(Limits::NONE.elements::<f32>("x", &[1 << 31, 1 << 31]).is_err());
         assert!(Limits::NONE.elements::<f32>("x", &[usize::MAX, usize::MAX]).is_err());
+    }
+
+    #[test]
+    fn groups_are_asked_with_those_around_them() {
+        let found = groups("12:cpu,memory:/a\n3:pids:/x\n0::/user.slice/job.scope\n");
+        let expected = [
+            "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "/sys/fs/cgroup/user.slice/job.scope/memory.max",
+            "/sys/fs/cgroup/user.slice/memory.max",
+            "/sys/fs/cgroup/memory.max",
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(groups("").len(), 2);
     }
 
     #[test]
