@@ -70,7 +70,8 @@ fn before() -> io::Result<()> {
 }
 
 /// Faults on demand, in a process of their own: `ATTN_TEST_FAULT=kill:7` ends it before the 7th change, `torn:7` in the
-/// middle of it if it is a write, and with `full:7` the disk is full from then on. `count:0` prints how many there were.
+/// middle of it if it is a write. With `full:7` the disk is full from then on; with `half:7` it is full in the middle of the
+/// write, and has room again after it. `count:0` prints how many there were.
 #[cfg(test)]
 pub(crate) mod fault {
     use std::{
@@ -117,6 +118,10 @@ pub(crate) mod fault {
             Some("torn") => {
                 let _ = file.write_all(&bytes[..bytes.len() / 2]);
                 std::process::abort()
+            }
+            Some("half") => {
+                file.write_all(&bytes[..bytes.len() / 2])?;
+                Err(io::ErrorKind::StorageFull.into())
             }
             Some("full") => Err(io::ErrorKind::StorageFull.into()),
             _ => Ok(()),

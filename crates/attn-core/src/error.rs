@@ -24,7 +24,7 @@ pub enum Error {
     NotAFile {
         /// Its path.
         path: PathBuf,
-        /// What is there: `a folder`, `a named pipe`, `a device`, `a socket`.
+        /// What is there: `a folder`, `a named pipe`, `a device`, `a socket`, `a symbolic link`.
         found: &'static str,
     },
     /// Another writer is at work in the folder. Its lock ends with its process.

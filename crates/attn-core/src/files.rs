@@ -14,6 +14,8 @@ use std::{
 
 #[cfg(feature = "store")]
 pub(crate) use lock::FolderLock;
+#[cfg(feature = "store")]
+pub(crate) use read::not_other_than_file;
 pub use read::{open, read, read_from};
 
 use crate::{Error, Result, disk};
@@ -93,7 +95,9 @@ fn remove_left_over(path: &Path, name: &OsStr) {
             .is_some_and(|(process, count)| number(process) && number(count))
     };
     for entry in entries.flatten() {
+        // Opening a named pipe might wait forever.
         if entry.file_name().to_str().is_some_and(is_temporary)
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
             && let Ok(file) = File::open(entry.path())
             && file.try_lock().is_ok()
         {
@@ -134,6 +138,17 @@ mod tests {
         assert_eq!(found.len(), 100_000);
         assert!(found.iter().all(|byte| *byte == found[0]));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_with_the_name_of_a_left_over_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("a.json.7-3.partial");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        write_atomically(&folder.path().join("a.json"), b"1").unwrap();
+        assert!(pipe.exists());
     }
 
     #[test]

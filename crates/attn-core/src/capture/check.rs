@@ -27,6 +27,9 @@ pub(super) fn description(description: &CaptureJson, place: &str) -> Result<()> 
         }
     }
     check.sizes(model)?;
+    if let Some(name) = description.files.keys().find(|name| !is_file_name(name)) {
+        return Err(check.wrong("files", "names of files in the folder of the capture", name));
+    }
     if sequences.is_empty() {
         return Err(check.wrong("sequences", "at least one sequence", "none"));
     }
@@ -188,6 +191,11 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a name cannot lead out of a folder, on any system.
+fn is_file_name(name: &str) -> bool {
+    !name.contains(['/', '\\', ':', '\0']) && !["", ".", ".."].contains(&name)
 }
 
 fn side_name(side: Side) -> &'static str {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     io::Read,
     path::{Path, PathBuf},
     sync::PoisonError,
@@ -15,10 +14,14 @@ use super::{
     schema::{CAPTURE_JSON, CaptureJson, FileRecord, SCHEMA, VERSION},
     writer::{CaptureWriter, Committed, Output, lock},
 };
-use crate::{Error, Progress, Result, Sequence, disk, files::write_atomically, progress::step};
+use crate::{
+    Error, Progress, Result, Sequence, disk,
+    files::{self, write_atomically},
+    progress::step,
+};
 
 /// Bytes that are read at a time, and reported.
-const PIECE: usize = 1 << 20;
+pub(super) const PIECE: usize = 1 << 20;
 
 impl CaptureWriter {
     /// Closes the capture with the sequences committed so far, and opens it for reading.
@@ -148,7 +151,7 @@ pub(super) fn report(progress: &dyn Progress, stage: &str, done: u64, total: u64
 
 /// Size and CRC-32 of a file, read in pieces; `read` hears how many bytes were read and may cancel.
 pub(super) fn checksum(path: &Path, read: &dyn Fn(u64) -> Result<()>) -> Result<FileRecord> {
-    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let mut file = files::open(path)?;
     let mut hasher = crc32fast::Hasher::new();
     let mut buffer = vec![0; PIECE];
     let mut bytes = 0;

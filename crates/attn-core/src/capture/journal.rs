@@ -5,14 +5,17 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::{schema::CAPTURE_JSON, slot::is_tensor_file, writer::partial};
-use crate::{Error, Result, disk, files::write_atomically};
+use crate::{
+    Error, Result, disk,
+    files::{self, write_atomically},
+};
 
 /// Its name in the folder.
 pub(super) const JOURNAL: &str = "journal.jsonl";
@@ -51,18 +54,20 @@ pub(super) struct Found {
 pub(super) struct Journal {
     file: File,
     path: PathBuf,
+    /// Where the next line begins.
+    length: u64,
 }
 
 /// Reads the journal in a folder; `None` if there is none.
 ///
 /// # Errors
-/// [`Error::OtherCapture`] if it is of another plan, [`Error::Io`].
+/// [`Error::OtherCapture`] if it is of another plan, [`Error::NotAFile`], [`Error::Io`].
 pub(super) fn read(folder: &Path, plan: u32) -> Result<Option<Found>> {
     let path = folder.join(JOURNAL);
-    let bytes = match fs::read(&path) {
+    let bytes = match files::read(&path, u64::MAX) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(&path, error)),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
     };
     let mut lines = bytes.split(|&byte| byte == b'\n');
     let head = lines.next().and_then(|line| serde_json::from_slice::<Head>(line).ok());
@@ -137,9 +142,10 @@ impl Journal {
             text.extend(line(&done_line(done)));
         }
         write_atomically(&path, &text)?;
-        let file = File::options().append(true).open(&path);
+        let file = File::options().write(true).open(&path);
         let file = file.map_err(|e| Error::io(&path, e))?;
-        Ok(Self { file, path })
+        let length = text.len() as u64;
+        Ok(Self { file, path, length })
     }
 
     /// Adds complete sequences with the checksums of their values.
@@ -161,8 +167,17 @@ impl Journal {
         remove(&self.path)
     }
 
+    /// Adds a line. One that a full disk cuts is taken back: it would hide those after it.
     fn write(&mut self, content: &Line) -> Result<()> {
-        disk::write(&mut self.file, &line(content)).map_err(|e| Error::io(&self.path, e))
+        let line = line(content);
+        let start = self.file.seek(SeekFrom::Start(self.length));
+        if let Err(error) = start.and_then(|_| disk::write(&mut self.file, &line)) {
+            // If this fails too, the next line overwrites what is left.
+            let _ = disk::set_len(&self.file, self.length);
+            return Err(Error::io(&self.path, error));
+        }
+        self.length += line.len() as u64;
+        Ok(())
     }
 }
 

@@ -262,6 +262,47 @@ fn slots_that_were_not_written_hold_zeros_and_are_committed_too() {
 }
 
 #[test]
+fn a_slot_that_is_written_again_after_its_commit_leaves_the_sequence_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let create = || CaptureWriter::create(folder.path(), plan(CaptureOptions::default())).unwrap();
+    let writer = create();
+    write(&writer, 0);
+    write(&writer, 1);
+    let slot = Slot::Query {
+        attention: Attention::DecoderSelf,
+        layer: 1,
+    };
+    writer.write(slot, 0, &[3.0; HEADS * 2 * DIM]).unwrap();
+    writer.commit(&[0]).unwrap();
+    drop(writer);
+    let writer = create();
+    assert_eq!([0, 1, 2].map(|i| writer.is_done(i)), [true, true, false]);
+    // Also one that an earlier writer has committed.
+    writer.write(slot, 1, &vec![4.0; HEADS * LENGTHS[1] * DIM]).unwrap();
+    writer.commit(&[1]).unwrap();
+    drop(writer);
+    assert_eq!([0, 1, 2].map(|i| create().is_done(i)), [true, true, false]);
+}
+
+#[test]
+fn resuming_reports_and_can_be_cancelled() {
+    use std::ops::ControlFlow;
+    let folder = tempfile::tempdir().unwrap();
+    let create =
+        |progress: &dyn Progress| CaptureWriter::create_with(folder.path(), plan(CaptureOptions::default()), progress);
+    let writer = create(&|_: &str, _: usize, _: usize| ControlFlow::Break(())).unwrap();
+    write(&writer, 2);
+    drop(writer);
+    let stop = |stage: &str, _: usize, _: usize| {
+        assert_eq!(stage, "resume");
+        ControlFlow::Break(())
+    };
+    assert!(create(&stop).unwrap_err().is_cancelled());
+    let writer = create(&()).unwrap();
+    assert_eq!([0, 1, 2].map(|i| writer.is_done(i)), [false, false, true]);
+}
+
+#[test]
 fn another_plan_does_not_resume_and_a_finished_capture_survives_until_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let writer = CaptureWriter::create(folder.path(), plan(CaptureOptions::default())).unwrap();
@@ -301,6 +342,19 @@ fn wrong_values_are_refused_with_their_place() {
         writer.write(slot, 0, &bad),
         Err(Error::NotFinite { index: 7, .. })
     ));
+    let options = CaptureOptions {
+        precision: Precision::F16,
+        ..CaptureOptions::default()
+    };
+    let half = CaptureWriter::in_memory(plan(options)).unwrap();
+    bad[7] = 65504.0;
+    half.write(slot, 0, &bad).unwrap();
+    bad[7] = -70_000.0;
+    let message = half.write(slot, 0, &bad).unwrap_err().to_string();
+    assert!(
+        message.contains("q, line 1, in half precision (up to 65504): value 7 is -70000"),
+        "{message}"
+    );
     assert!(matches!(
         writer.write(slot, 9, &full),
         Err(Error::NotFound { what: "sequence", .. })
@@ -777,6 +831,20 @@ fn products_that_are_not_finite_are_named_with_file_layer_head_and_sequence() {
     );
 }
 
+#[test]
+fn names_of_files_do_not_lead_out_of_the_folder() {
+    for name in ["/dev/zero", "../x", "a/b", "c:x", "a\\b", "..", ""] {
+        let change = |value: &mut serde_json::Value| {
+            value["files"] = serde_json::json!({ name: { "bytes": 1, "crc32": 1 } });
+        };
+        let message = open_changed(change).unwrap_err().to_string();
+        assert!(
+            message.contains("`files`: expected names of files in the folder of the capture, found "),
+            "{message}"
+        );
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn pipes_and_devices_are_no_part_of_a_capture() {
@@ -808,6 +876,24 @@ fn pipes_and_devices_are_no_part_of_a_capture() {
         message.ends_with("expected a regular file, found a device"),
         "{message}"
     );
+    let journal = folder.path().join("journal.jsonl");
+    pipe(&journal);
+    let message = CaptureWriter::create(folder.path(), plan(CaptureOptions::default())).unwrap_err();
+    assert!(
+        message
+            .to_string()
+            .ends_with("journal.jsonl: expected a regular file, found a named pipe")
+    );
+    // A capture's files are read by `verify` as they were opened.
+    let folder = tempfile::tempdir().unwrap();
+    finished(folder.path());
+    let path = folder.path().join("capture.json");
+    let mut description: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    description["files"]["pipe"] = serde_json::json!({ "bytes": 1, "crc32": 1 });
+    fs::write(&path, description.to_string()).unwrap();
+    pipe(&folder.path().join("pipe"));
+    let message = Capture::open(folder.path()).unwrap().verify(&()).unwrap_err();
+    assert!(message.to_string().ends_with("found a named pipe"));
 }
 
 #[test]

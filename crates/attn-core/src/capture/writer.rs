@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File},
-    io::{Seek, SeekFrom},
+    io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -14,13 +14,17 @@ use std::{
 use half::f16;
 
 use super::{
-    file::{Bytes, header},
+    close::{PIECE, report},
+    file::header,
     finite::first_not_finite,
     journal::{self, Journal},
     schema::{CapturePlan, Precision},
     slot::{self, Slot},
 };
-use crate::{Attention, Error, Result, Side, disk, files::FolderLock};
+use crate::{
+    Attention, Error, Progress, Result, Side, disk,
+    files::{self, FolderLock},
+};
 
 /// Receives the values of a capture, sequence by sequence.
 #[derive(Debug)]
@@ -63,12 +67,9 @@ struct Region {
 }
 
 impl Region {
-    /// Where the rows of a sequence lie in the file: an offset per head, and the length of each block in bytes.
-    fn blocks(&self, row: usize, tokens: usize, precision: Precision) -> (impl Iterator<Item = u64>, usize) {
-        let of_row = self.width * precision.bytes();
-        let (start, rows) = (self.start, self.rows);
-        let offsets = (0..self.heads).map(move |head| start + ((head * rows + row) * of_row) as u64);
-        (offsets, tokens * of_row)
+    /// Where a row of a head lies in the file.
+    fn offset(&self, head: usize, row: usize, precision: Precision) -> u64 {
+        self.start + ((head * self.rows + row) * self.width * precision.bytes()) as u64
     }
 }
 
@@ -78,7 +79,7 @@ impl CaptureWriter {
     /// # Errors
     /// [`Error::Shape`] if the plan has no sequence or no attention.
     pub fn in_memory(plan: CapturePlan) -> Result<Self> {
-        Self::start(plan, None)
+        Self::start(plan, None, &())
     }
 
     /// Starts a capture in `folder`, which is made if it does not exist, or resumes an interrupted one.
@@ -92,10 +93,19 @@ impl CaptureWriter {
     /// [`Error::InUse`] if another writer has the folder, [`Error::OtherCapture`] if an unfinished capture of another plan is there,
     /// [`Error::Io`] if the folder cannot be written to, [`Error::Shape`] if the plan has no sequence or no attention.
     pub fn create(folder: impl AsRef<Path>, plan: CapturePlan) -> Result<Self> {
-        Self::start(plan, Some(folder.as_ref().to_owned()))
+        Self::create_with(folder, plan, &())
     }
 
-    fn start(plan: CapturePlan, folder: Option<PathBuf>) -> Result<Self> {
+    /// As [`create`](Self::create), with reports on the reading of what an interrupted capture wrote, which takes as long as
+    /// the disk needs. The stage is `resume`, counted in MiB.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create). [`Error::Cancelled`]: nothing is lost.
+    pub fn create_with(folder: impl AsRef<Path>, plan: CapturePlan, progress: &dyn Progress) -> Result<Self> {
+        Self::start(plan, Some(folder.as_ref().to_owned()), progress)
+    }
+
+    fn start(plan: CapturePlan, folder: Option<PathBuf>, progress: &dyn Progress) -> Result<Self> {
         if plan.sequences.is_empty() || plan.model.attentions.is_empty() {
             return Err(Error::Shape {
                 place: "capture plan".into(),
@@ -117,11 +127,11 @@ impl CaptureWriter {
             }
         };
 
-        let mut files: BTreeMap<String, Vec<(Slot, &'static str, [usize; 3])>> = BTreeMap::new();
+        let mut tensors_of: BTreeMap<String, Vec<(Slot, &'static str, [usize; 3])>> = BTreeMap::new();
         for slot in plan.slots() {
             let (file, tensor) = slot.place();
             let (heads, width) = slot.size(&plan.model)?;
-            files
+            tensors_of
                 .entry(file)
                 .or_default()
                 .push((slot, tensor, [heads, rows_of(slot.side()), width]));
@@ -134,7 +144,7 @@ impl CaptureWriter {
                 // Before anything in the folder is looked at or changed.
                 let lock = FolderLock::take(folder)?;
                 let found = journal::read(folder, fingerprint(&plan))?;
-                let names: Vec<&str> = files.keys().map(String::as_str).collect();
+                let names: Vec<&str> = tensors_of.keys().map(String::as_str).collect();
                 match &found {
                     Some(found) if found.closing => journal::reopen(folder, &names)?,
                     Some(_) => {}
@@ -147,7 +157,7 @@ impl CaptureWriter {
         let precision = plan.options.precision;
         let mut outputs = BTreeMap::new();
         let mut slots = BTreeMap::new();
-        for (name, tensors) in files {
+        for (name, tensors) in tensors_of {
             let named: Vec<_> = tensors.iter().map(|(_, tensor, shape)| (*tensor, *shape)).collect();
             let (head, offsets, length) = header(&named, precision.dtype(), precision.bytes());
             for ((slot, _, [heads, rows, width]), start) in tensors.into_iter().zip(offsets) {
@@ -166,6 +176,7 @@ impl CaptureWriter {
             let mut output = match &folder {
                 Some(folder) => {
                     let path = folder.join(partial(&name));
+                    files::not_other_than_file(&path)?;
                     let file = disk::open(&path).map_err(|e| Error::io(&path, e))?;
                     disk::set_len(&file, length).map_err(|e| Error::io(&path, e))?;
                     Output::Disk(file, path)
@@ -197,7 +208,7 @@ impl CaptureWriter {
             lock,
         };
         if let Some(folder) = writer.folder.clone() {
-            let kept = writer.verified(found.map_or_else(Vec::new, |found| found.done))?;
+            let kept = writer.verified(found.map_or_else(Vec::new, |found| found.done), progress)?;
             let committed = writer.committed.get_mut().unwrap_or_else(PoisonError::into_inner);
             kept.iter().for_each(|&(sequence, _)| committed.done[sequence] = true);
             committed.journal = Some(Journal::create(&folder, fingerprint(&writer.plan), &kept)?);
@@ -207,33 +218,54 @@ impl CaptureWriter {
 
     /// The sequences whose values on the disk are those that were committed. A kill leaves them so; after a power cut, the
     /// journal may have reached the disk and values not.
-    fn verified(&self, done: Vec<(usize, u32)>) -> Result<Vec<(usize, u32)>> {
+    ///
+    /// Tensor by tensor, each from its first byte to its last: a disk is slow at reading here and there.
+    fn verified(&self, mut done: Vec<(usize, u32)>, progress: &dyn Progress) -> Result<Vec<(usize, u32)>> {
+        done.retain(|&(sequence, _)| sequence < self.plan.sequences.len());
         if done.is_empty() {
             return Ok(done);
         }
-        let mut files = HashMap::new();
-        for (name, output) in &self.outputs {
-            if let Output::Disk(_, path) = &*lock(output) {
-                files.insert(name.as_str(), Bytes::open(path)?);
+        let width = |region: &Region| (region.width * self.plan.options.precision.bytes()) as u64;
+        let bytes = |region: &Region| (region.heads * region.rows) as u64 * width(region);
+        let (mut read, total) = (0, self.slots.values().map(bytes).sum());
+        let mut whole = vec![crc32fast::Hasher::new(); done.len()];
+        for (&slot, region) in &self.slots {
+            let mut of_slot = vec![crc32fast::Hasher::new(); done.len()];
+            for head in 0..region.heads {
+                for (&(sequence, _), hasher) in done.iter().zip(&mut of_slot) {
+                    report(progress, "resume", read, total)?;
+                    self.hash(slot, region, head, sequence, hasher)?;
+                    read += self.rows(slot, sequence).1 as u64 * width(region);
+                }
+            }
+            for (whole, of_slot) in whole.iter_mut().zip(of_slot) {
+                whole.update(&of_slot.finalize().to_le_bytes());
             }
         }
-        let checksum = |sequence: usize| {
-            let of_slot = |(slot, region): (&Slot, &Region)| {
-                let bytes = files.get(region.file.as_str()).map_or(&[][..], Bytes::as_slice);
-                let (row, tokens) = self.rows(*slot, sequence);
-                let (offsets, length) = region.blocks(row, tokens, self.plan.options.precision);
-                let mut hasher = crc32fast::Hasher::new();
-                for offset in offsets {
-                    let start = usize::try_from(offset).unwrap_or(usize::MAX);
-                    hasher.update(bytes.get(start..start.saturating_add(length)).unwrap_or_default());
-                }
-                hasher.finalize()
-            };
-            checksum_of_slots(self.slots.iter().map(of_slot))
-        };
-        let count = self.plan.sequences.len();
-        let same = |&(sequence, written): &(usize, u32)| sequence < count && checksum(sequence) == written;
-        Ok(done.into_iter().filter(same).collect())
+        let found = whole.into_iter().map(crc32fast::Hasher::finalize);
+        let pairs = done.into_iter().zip(found);
+        Ok(pairs
+            .filter(|((_, written), found)| written == found)
+            .map(|(sequence, _)| sequence)
+            .collect())
+    }
+
+    /// Adds what a file has of one head of a sequence to a checksum.
+    fn hash(
+        &self,
+        slot: Slot,
+        region: &Region,
+        head: usize,
+        sequence: usize,
+        hasher: &mut crc32fast::Hasher,
+    ) -> Result<()> {
+        let precision = self.plan.options.precision;
+        let (row, tokens) = self.rows(slot, sequence);
+        let length = tokens * region.width * precision.bytes();
+        match self.outputs.get(&region.file) {
+            Some(output) => lock(output).hash(region.offset(head, row, precision), length, hasher),
+            None => Ok(()),
+        }
     }
 
     /// First row and number of rows of a sequence in the tensor of a slot.
@@ -259,7 +291,7 @@ impl CaptureWriter {
     ///
     /// # Errors
     /// [`Error::NotFound`] for a slot or sequence the plan does not have, [`Error::Shape`] for a wrong number of values,
-    /// [`Error::NotFinite`] for NaN or infinity, [`Error::Io`].
+    /// [`Error::NotFinite`] for NaN and infinity, and for what half precision cannot hold, [`Error::Io`].
     pub fn write(&self, slot: Slot, sequence: usize, values: &[f32]) -> Result<()> {
         let Some(item) = self.plan.sequences.get(sequence) else {
             return Err(self.no_sequence(sequence));
@@ -295,14 +327,22 @@ impl CaptureWriter {
             Precision::F32 => bytemuck::cast_slice(values),
             Precision::F16 => {
                 halves = values.iter().map(|&v| f16::from_f32(v).to_bits()).collect();
+                let infinite = |&half: &u16| !f16::from_bits(half).is_finite();
+                if let Some(index) = halves.iter().position(infinite) {
+                    return Err(Error::NotFinite {
+                        place: format!("{}, in half precision (up to {})", place(), f16::MAX),
+                        index,
+                        value: values[index],
+                    });
+                }
                 bytemuck::cast_slice(&halves)
             }
         };
         if let (Some(output), true) = (self.outputs.get(&region.file), per_head > 0) {
-            let (offsets, length) = region.blocks(self.rows(slot, sequence).0, tokens, precision);
+            let row = self.rows(slot, sequence).0;
             let mut output = lock(output);
-            for (offset, block) in offsets.zip(bytes.chunks_exact(length)) {
-                output.write_at(offset, block)?;
+            for (head, block) in bytes.chunks_exact(per_head * precision.bytes()).enumerate() {
+                output.write_at(region.offset(head, row, precision), block)?;
             }
         }
         if self.folder.is_some() {
@@ -346,10 +386,10 @@ impl CaptureWriter {
             let new = sequences
                 .iter()
                 .filter(|sequence| !done[**sequence] || pending.contains_key(sequence));
-            let checksums: Vec<(usize, u32)> = new
-                .map(|&sequence| (sequence, self.checksum(sequence, pending.get(&sequence))))
+            let checksums: Result<Vec<(usize, u32)>> = new
+                .map(|&sequence| Ok((sequence, self.checksum(sequence, pending.get(&sequence))?)))
                 .collect();
-            journal.done(&checksums)?;
+            journal.done(&checksums?)?;
         }
         for sequence in sequences {
             done[*sequence] = true;
@@ -358,17 +398,25 @@ impl CaptureWriter {
         Ok(())
     }
 
-    /// The checksum of a sequence by those of the slots that were written.
-    fn checksum(&self, sequence: usize, written: Option<&BTreeMap<Slot, u32>>) -> u32 {
-        let of_slot = |(slot, region): (&Slot, &Region)| {
+    /// The checksum of a sequence: that of the checksums of its slots, in their order. Those that were written now are known,
+    /// of others it is what the file has.
+    fn checksum(&self, sequence: usize, written: Option<&BTreeMap<Slot, u32>>) -> Result<u32> {
+        let mut whole = crc32fast::Hasher::new();
+        for (slot, region) in &self.slots {
             let known = written.and_then(|written| written.get(slot)).copied();
-            known.unwrap_or_else(|| {
-                let (row, tokens) = self.rows(*slot, sequence);
-                let (_, length) = region.blocks(row, tokens, self.plan.options.precision);
-                checksum_of_zeros(region.heads * length)
-            })
-        };
-        checksum_of_slots(self.slots.iter().map(of_slot))
+            let of_slot = match known {
+                Some(checksum) => checksum,
+                None => {
+                    let mut hasher = crc32fast::Hasher::new();
+                    for head in 0..region.heads {
+                        self.hash(*slot, region, head, sequence, &mut hasher)?;
+                    }
+                    hasher.finalize()
+                }
+            };
+            whole.update(&of_slot.to_le_bytes());
+        }
+        Ok(whole.finalize())
     }
 
     fn no_sequence(&self, sequence: usize) -> Error {
@@ -381,6 +429,24 @@ impl CaptureWriter {
 }
 
 impl Output {
+    /// Adds so many bytes to a checksum. What is in memory has none.
+    fn hash(&mut self, offset: u64, length: usize, hasher: &mut crc32fast::Hasher) -> Result<()> {
+        let Self::Disk(file, path) = self else {
+            return Ok(());
+        };
+        let io = |error| Error::io(&*path, error);
+        let mut piece = vec![0; length.min(PIECE)];
+        file.seek(SeekFrom::Start(offset)).map_err(io)?;
+        let mut left = length;
+        while left > 0 {
+            let piece = &mut piece[..left.min(PIECE)];
+            file.read_exact(piece).map_err(io)?;
+            hasher.update(piece);
+            left -= piece.len();
+        }
+        Ok(())
+    }
+
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Disk(file, path) => file
@@ -422,22 +488,4 @@ pub(super) fn partial(name: &str) -> String {
 /// Identifies a plan: everything that decides what the files will hold. Our own plain types always serialize.
 fn fingerprint(plan: &CapturePlan) -> u32 {
     crc32fast::hash(&serde_json::to_vec(plan).unwrap_or_default())
-}
-
-/// The checksum of a sequence: that of the checksums of its slots, in their order.
-fn checksum_of_slots(checksums: impl IntoIterator<Item = u32>) -> u32 {
-    let bytes: Vec<u8> = checksums.into_iter().flat_map(u32::to_le_bytes).collect();
-    crc32fast::hash(&bytes)
-}
-
-/// The checksum of so many zeros.
-fn checksum_of_zeros(mut count: usize) -> u32 {
-    let zeros = [0; 4096];
-    let mut hasher = crc32fast::Hasher::new();
-    while count > 0 {
-        let part = count.min(zeros.len());
-        hasher.update(&zeros[..part]);
-        count -= part;
-    }
-    hasher.finalize()
 }

@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::process;
+use super::{not_other_than_file, process};
 use crate::{Error, Result, disk};
 
 /// The file that is locked. It is there only while the folder is written.
@@ -39,7 +39,8 @@ impl FolderLock {
     /// Locks a folder; `None` where files cannot be locked.
     ///
     /// # Errors
-    /// [`Error::InUse`] if another writer has it, in this process or another; [`Error::Io`].
+    /// [`Error::InUse`] if another writer has it, in this process or another; [`Error::NotAFile`] if the name of the lock is
+    /// taken by something else; [`Error::Io`].
     pub(crate) fn take(folder: &Path) -> Result<Option<Self>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         // No process, no clock and no files.
@@ -49,6 +50,7 @@ impl FolderLock {
         let path = folder.join(NAME);
         let io = |error| Error::io(&path, error);
         for _ in 0..TRIES {
+            not_other_than_file(&path)?;
             let mut file = disk::open(&path).map_err(io)?;
             match try_lock(&file).map_err(io)? {
                 Some(true) => {}
@@ -90,9 +92,19 @@ fn try_lock(file: &File) -> io::Result<Option<bool>> {
     match file.try_lock() {
         Ok(()) => Ok(Some(true)),
         Err(TryLockError::WouldBlock) => Ok(Some(false)),
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
+        Err(TryLockError::Error(error)) if is_without_locks(&error) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether an error says that files cannot be locked: a network file system may have no service for it (`ENOLCK`).
+fn is_without_locks(error: &io::Error) -> bool {
+    let no_service = if cfg!(any(target_os = "linux", target_os = "android")) {
+        37
+    } else {
+        77
+    };
+    error.kind() == io::ErrorKind::Unsupported || (cfg!(unix) && error.raw_os_error() == Some(no_service))
 }
 
 fn in_use(folder: &Path, path: &Path) -> Error {
@@ -155,6 +167,30 @@ mod tests {
         fs::write(folder.path().join(NAME), "{\"process\":1").unwrap();
         drop(FolderLock::take(folder.path()).unwrap().unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_the_name_of_the_lock_leads_to_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        fs::write(&target, "kept").unwrap();
+        std::os::unix::fs::symlink(&target, folder.path().join(NAME)).unwrap();
+        let error = FolderLock::take(folder.path()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("expected a regular file, found a symbolic link")
+        );
+        assert_eq!(fs::read(&target).unwrap(), b"kept");
+    }
+
+    #[test]
+    fn a_file_system_without_a_lock_service_has_no_locks() {
+        let number = if cfg!(target_os = "linux") { 37 } else { 77 };
+        assert_eq!(is_without_locks(&io::Error::from_raw_os_error(number)), cfg!(unix));
+        assert!(is_without_locks(&io::ErrorKind::Unsupported.into()));
+        assert!(!is_without_locks(&io::ErrorKind::PermissionDenied.into()));
     }
 
     #[test]

@@ -19,13 +19,28 @@ pub fn open(path: impl AsRef<Path>) -> Result<File> {
     let path = path.as_ref();
     let io = |error| Error::io(path, error);
     let metadata = fs::metadata(path).map_err(io)?;
-    if let Some(found) = other_than_file(path, &metadata) {
-        return Err(Error::NotAFile {
+    refuse_other_than_file(path, &metadata)?;
+    File::open(path).map_err(io)
+}
+
+/// Refuses a name that is taken by anything but a regular file, also by a link to one: what is written under the name would
+/// go elsewhere.
+///
+/// # Errors
+/// [`Error::NotAFile`].
+#[cfg(feature = "store")]
+pub(crate) fn not_other_than_file(path: &Path) -> Result<()> {
+    fs::symlink_metadata(path).map_or(Ok(()), |metadata| refuse_other_than_file(path, &metadata))
+}
+
+fn refuse_other_than_file(path: &Path, metadata: &fs::Metadata) -> Result<()> {
+    match other_than_file(path, metadata) {
+        Some(found) => Err(Error::NotAFile {
             path: path.to_owned(),
             found,
-        });
+        }),
+        None => Ok(()),
     }
-    File::open(path).map_err(io)
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -73,6 +88,9 @@ fn other_than_file(path: &Path, metadata: &fs::Metadata) -> Option<&'static str>
     }
     if metadata.is_dir() {
         return Some("a folder");
+    }
+    if metadata.is_symlink() {
+        return Some("a symbolic link");
     }
     #[cfg(unix)]
     {
