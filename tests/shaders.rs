@@ -1,8 +1,8 @@
 //! Every shader keeps a rule of WGSL that our shader compiler does not check but browsers do: operators whose order is
 //! easily mistaken need parentheses (WGSL, section 8.18 "Operator Precedence and Associativity").
 //!
-//! Each crate validates its shaders whole in its own tests; `scripts/test-browser` compiles those of attn-render in a
-//! browser.
+//! Each crate validates its shaders whole in its own tests; `scripts/check-browser` compiles all of them in a browser, where
+//! there is one.
 
 use std::{fs, path::Path};
 
