@@ -32,12 +32,11 @@ pub(crate) fn models(findings: &mut Findings) -> Result<Study, Box<dyn Error>> {
     record(findings, "encoder", &capture, HeadId::new(Attention::EncoderSelf, 2, 1))?;
 
     let summary = Summary::new(&capture, Some(&encoder), &SummaryParams::default(), &())?;
-    for head in &summary.heads {
+    let roles = summary.heads.iter().map(|head| {
         let roles: Vec<String> = head.labels.iter().map(|label| label.role.to_string()).collect();
-        findings
-            .exact
-            .insert(format!("roles of {}", head.head), roles.join(", "));
-    }
+        format!("{}: {}\n", head.head, roles.join(", "))
+    });
+    findings.exact.insert("roles".into(), roles.collect());
 
     let vision = Capturer::load(&embedded::VISION.checkpoint()?)?;
     let seen = vision.capture_images(&IMAGES[..2])?;
