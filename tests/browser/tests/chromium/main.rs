@@ -26,15 +26,15 @@ use self::{browser::Browser, server::Server};
 
 /// Folder of the page: `page.js` and `page_bg.wasm`.
 const FOLDER: &str = "BROWSER_PAGE";
-/// Ten times what the page takes on two cores.
-const MOST_TIME: Duration = Duration::from_secs(300);
+/// Several times what the page takes on two busy cores.
+const MOST_TIME: Duration = Duration::from_secs(900);
 /// Difference of rounded numbers, for a largest magnitude of 1.
 const ROUNDING: f32 = 2e-5;
 /// Difference of qualities.
 const QUALITY: f32 = 0.02;
-/// Mean difference of a channel, of 255.
-const MEAN: f64 = 0.05;
-/// Share of pixels with a channel that differs by more than 16.
+/// Mean difference of a channel, of 255. Two software rasterizers round edges differently: 0.03 to 0.12.
+const MEAN: f64 = 0.25;
+/// Share of pixels with a channel that differs by more than 16: below 0.0004 for two rasterizers.
 const VISIBLE: f64 = 0.001;
 
 #[test]
