@@ -88,7 +88,10 @@ impl ImageProcessor {
             return Err(self.misfit("an image that can be resized", format!("{own_height} x {own_width}")));
         }
         let path = self.path.display();
-        let name = format_args!("{path}, `size`: {height} x {width} pixels, of which {} x {} are kept", made.0, made.1);
+        let name = format_args!(
+            "{path}, `size`: {height} x {width} pixels, of which {} x {} are kept",
+            made.0, made.1
+        );
         let whole = Limits::size(&[height, width, vision.channels], 1);
         let between = Limits::size(&[own_height, width, vision.channels], 1);
         // What is kept, in 8 bits and as numbers.

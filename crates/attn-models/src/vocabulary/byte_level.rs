@@ -19,7 +19,8 @@ pub(super) fn describe(settings: &Settings<'_>, bytes: &[u8], merges: Option<&[u
     let vocabulary: HashMap<String, u32> =
         serde_json::from_str(&text(bytes, &settings.path)?).map_err(|error| Error::json(&settings.path, &error))?;
     let merges = merges.ok_or_else(|| settings.broken("expected merges.txt beside it"))?;
-    let merges = std::str::from_utf8(without_mark(merges)).map_err(|error| settings.broken(format!("merges.txt: {error}")))?;
+    let merges =
+        std::str::from_utf8(without_mark(merges)).map_err(|error| settings.broken(format!("merges.txt: {error}")))?;
     let pair = |(at, line): (usize, &str)| {
         line.split_once(' ')
             .map(|(left, right)| [left.to_owned(), right.to_owned()])

@@ -291,6 +291,15 @@ fn targets_are_shifted_as_in_the_reference() {
         generation["decoder_start_token_id"] = 6.into();
     });
     assert_eq!((named[0], &named[1..]), (Some(6), &read[1..]));
+    // One that names no start.
+    let bytes = |file: &str| std::fs::read(fixture("mbart").join(file)).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&bytes("config.json")).unwrap();
+    config.as_object_mut().unwrap().remove("decoder_start_token_id");
+    let checkpoint = Checkpoint::from_bytes("mbart", config.to_string().into_bytes(), bytes("model.safetensors"));
+    let capturer = Capturer::load(&checkpoint.unwrap().with_tokenizer(bytes("tokenizer.json"))).unwrap();
+    let capture = capturer.capture_lines(["The cat sat.\tThe mat."]).unwrap();
+    let unnamed: Vec<_> = capture.sequences()[0].decoder.iter().map(|token| token.id).collect();
+    assert_eq!(unnamed, read);
     // The others drop the end and begin with their start: T5 0, BART 2 and `<s>`.
     let same = |_: &mut serde_json::Value| ();
     let t5 = decoder("t5", &same);

@@ -1,12 +1,15 @@
 //! Options and heads of text encoders, against the same sums by hand.
 
 use attn_core::{Attention, Side};
-use attn_models::{Gradients, Inputs, Model, Point, Site, Weights, candle::Tensor};
+use attn_models::{
+    Checkpoint, Gradients, Inputs, Model, Point, Site, Weights,
+    candle::{Device, Tensor, safetensors},
+};
 use serde_json::{Value, json};
 
 use crate::{
     by_hand::{close, dot, gelu, ids, loud, rows, run},
-    support::difference,
+    support::{difference, fixture, open},
 };
 
 fn tiny(family: &str, options: Value) -> Value {
@@ -219,5 +222,27 @@ fn positions_are_tapped_before_they_are_added() {
         for (at, position) in rows(tapped).iter().enumerate() {
             close(position, &table[first + at]);
         }
+    }
+}
+
+/// The reference ties the two biases of a head, and a file may hold either.
+#[test]
+fn the_bias_of_words_has_two_names() {
+    for (name, bias, other) in [
+        ("bert", "cls.predictions.bias", "cls.predictions.decoder.bias"),
+        ("roberta", "lm_head.bias", "lm_head.decoder.bias"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(fixture(name).join("config.json"), folder.path().join("config.json")).unwrap();
+        let mut tensors = safetensors::load(fixture(name).join("model.safetensors"), &Device::Cpu).unwrap();
+        let moved = tensors.remove(bias).unwrap();
+        tensors.insert(other.to_owned(), moved);
+        safetensors::save(&tensors, folder.path().join("model.safetensors")).unwrap();
+        let logits = |checkpoint: &Checkpoint| {
+            let model = Model::load(checkpoint).unwrap();
+            model.forward(&ids(&[&[3, 2, 4]]), &mut ()).unwrap().logits.unwrap()
+        };
+        let (own, renamed) = (logits(&open(name)), logits(&Checkpoint::open(folder.path()).unwrap()));
+        assert_eq!(difference(&own, &renamed, None), 0.0, "{name}");
     }
 }

@@ -625,3 +625,25 @@ fn a_small_model_tells_a_story() {
     // The published program's greedy story.
     assert!(text.contains("there was a little girl named Lily"), "{text}");
 }
+
+/// Lists of one token, and -1 for none, as configurations spell special tokens.
+#[test]
+fn special_tokens_are_read_in_every_form() {
+    let read = |options: serde_json::Value| {
+        let mut config: Value = serde_json::from_slice(&std::fs::read(fixture("bart/config.json")).unwrap()).unwrap();
+        for (key, value) in options.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        let weights = std::fs::read(fixture("bart/model.safetensors")).unwrap();
+        GenerationParams::read(&Checkpoint::from_bytes("bart", config.to_string().into_bytes(), weights).unwrap())
+    };
+    let params = read(serde_json::json!({"forced_bos_token_id": [5], "eos_token_id": -1, "pad_token_id": -1})).unwrap();
+    assert_eq!((params.forced_first, params.end), (Some(5), vec![]));
+    let params = read(serde_json::json!({"forced_bos_token_id": -1, "eos_token_id": [2, -1]})).unwrap();
+    assert_eq!((params.forced_first, params.end), (None, vec![2]));
+    let error = read(serde_json::json!({"forced_bos_token_id": [5, 6]})).unwrap_err();
+    assert!(
+        matches!(&error, Error::Unsupported { key, .. } if key == "forced_bos_token_id"),
+        "{error}"
+    );
+}

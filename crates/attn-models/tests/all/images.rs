@@ -2,7 +2,7 @@
 
 use attn_core::Limits;
 use attn_models::{
-    Error, Model,
+    Capturer, Error, Model,
     image::{DynamicImage, ImageFormat, Rgb, RgbImage},
     images::{Image, ImageProcessor, images_in},
     model::Vision,
@@ -136,6 +136,15 @@ fn wrong_preprocessor_settings_are_named() {
             "crop_size",
         ),
         (r#"{"size": 8, "do_resize": "yes"}"#, "do_resize"),
+        // Processors that are not implemented, whatever the model.
+        (
+            r#"{"image_processor_type": "ViTHybridImageProcessor"}"#,
+            "image_processor_type",
+        ),
+        (
+            r#"{"feature_extractor_type": "ConvNextFeatureExtractor"}"#,
+            "feature_extractor_type",
+        ),
     ] {
         let error = ImageProcessor::new(json.as_bytes(), "p.json".as_ref())
             .unwrap_err()
@@ -311,6 +320,10 @@ fn sizes_between_are_bounded() {
             r#"{"image_processor_type": "CLIPImageProcessor", "size": 40000, "crop_size": 8}"#,
             (8, 8),
         ),
+        (
+            r#"{"do_center_crop": true, "crop_size": 200000000}"#,
+            (200_000_000, 200_000_000),
+        ),
     ] {
         let images = preprocessor(json).with_limits(limits);
         match images.pixels(&image, &color(model.0, model.1)).unwrap_err() {
@@ -447,4 +460,40 @@ fn what_is_no_file_is_not_read() {
             other => panic!("{other}"),
         }
     }
+}
+
+/// What does not fit the model is an image of many.
+#[test]
+fn an_image_that_does_not_fit_is_named() {
+    let capturer = Capturer::load(&open("vit")).unwrap();
+    let capturer = capturer.with_image_processor(preprocessor(r#"{"do_resize": false}"#));
+    let side = capturer.model().vision().unwrap().height as u32;
+    let images = [(side, "frame 6"), (5, "frame 7")]
+        .map(|(side, name)| Image::decoded(name, DynamicImage::new_rgb8(side, side)));
+    let errors = [
+        capturer.capture_images(&images).unwrap_err(),
+        capturer.image_inputs(&images).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().ends_with("found 5 x 5 for frame 7"), "{error}");
+    }
+    let images: [&Image; 0] = [];
+    assert!(matches!(capturer.image_inputs(images), Err(Error::Empty { .. })));
+}
+
+/// A note of the camera that is cut is no reason not to show its pixels.
+#[test]
+fn a_broken_note_of_the_camera_is_passed_over() {
+    let plain = encoded(
+        &RgbImage::from_pixel(6, 4, Rgb([200, 100, 50])).into(),
+        ImageFormat::WebP,
+    );
+    // The extended form: EXIF is said to be there, then width and height less 1 in 24 bits each.
+    let head = [8, 0, 0, 0, 5, 0, 0, 3, 0, 0];
+    let chunks = [&b"WEBPVP8X\x0a\0\0\0"[..], &head, &plain[12..], b"EXIF\x64\0\0\0II*\0"].concat();
+    // As long as a whole note would make it.
+    let length = u32::try_from(chunks.len() + 96).unwrap().to_le_bytes();
+    let file = [&b"RIFF"[..], &length, &chunks].concat();
+    let read = Image::memory("cut.webp", file).decode().unwrap().to_rgb8();
+    assert_eq!((read.dimensions(), read.get_pixel(2, 2).0), ((6, 4), [200, 100, 50]));
 }

@@ -239,3 +239,21 @@ fn offsets_are_whole_for_a_tap() {
         "{error}"
     );
 }
+
+/// A tokenizer takes many times the text, also where the model reads its beginning only.
+#[test]
+fn a_text_is_weighed_before_it_is_split() {
+    let long = "the cat ".repeat(100_000);
+    for (name, lines) in [
+        ("gpt2", ["the cat".to_owned(), long.clone()]),
+        ("t5", ["the cat\tthe mat".to_owned(), format!("the cat\t{long}")]),
+    ] {
+        let capturer = Capturer::load(&open(name)).unwrap().with_limits(Limits::of(40_000_000));
+        match capturer.capture_lines(&lines).unwrap_err() {
+            Error::Core(attn_core::Error::Memory { what, needed, .. }) => {
+                assert_eq!((what.as_str(), needed), ("line 2", 64 * long.len() as u64), "{name}");
+            }
+            other => panic!("{name}: {other}"),
+        }
+    }
+}

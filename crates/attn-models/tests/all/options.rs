@@ -128,7 +128,12 @@ fn contradictions_and_wrong_kinds_are_named() {
             "high_freq_factor",
         ),
         ("bart", json!({"decoder_attention_heads": 3}), "decoder_attention_heads"),
-        ("bart", json!({"pad_token_id": -1}), "pad_token_id"),
+        ("bart", json!({"pad_token_id": -2}), "pad_token_id"),
+        (
+            "bart",
+            json!({"model_type": "m2m_100", "pad_token_id": -1}),
+            "pad_token_id",
+        ),
         (
             "bart",
             json!({"model_type": "marian", "max_position_embeddings": 200_000_000}),
@@ -143,6 +148,18 @@ fn contradictions_and_wrong_kinds_are_named() {
         ("vit", json!({"image_size": [8, 8, 8]}), "image_size"),
         ("vit", json!({"id2label": "one"}), "id2label"),
         ("vit", json!({"id2label": {}}), "id2label"),
+        ("vit", json!({"num_labels": 1 << 21}), "num_labels"),
+        // The name that the file has.
+        (
+            "gpt2",
+            json!({"n_head": null, "num_attention_heads": 3}),
+            "num_attention_heads",
+        ),
+        (
+            "gpt2",
+            json!({"n_layer": null, "num_hidden_layers": "two"}),
+            "num_hidden_layers",
+        ),
         ("llama", json!({"rope_theta": f64::MAX.to_string()}), "rope_theta"),
         (
             "llama",
@@ -448,5 +465,35 @@ fn two_vocabularies_are_for_ids_only() {
     assert!(
         matches!(&error, Error::Unsupported { key, .. } if key == "decoder_vocab_size"),
         "{error}"
+    );
+}
+
+/// -1 is the id of no token: RoBERTa then has no padding, and counts from 0.
+#[test]
+fn no_padding_is_minus_one() {
+    let options = json!({"pad_token_id": -1, "vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 16});
+    assert_eq!(build(&with("roberta", options)).unwrap().info().max_tokens, Some(16));
+    assert!(build(&with("bart", json!({"pad_token_id": -1}))).is_ok());
+}
+
+/// `vision_config_dict`, the older name, comes before `vision_config` in the reference.
+#[test]
+fn clip_reads_the_older_name_of_its_vision_part_first() {
+    let vision = |layers: usize| {
+        json!({"hidden_size": 8, "num_hidden_layers": layers, "num_attention_heads": 2, "intermediate_size": 8,
+        "image_size": 8, "patch_size": 4})
+    };
+    let layers = |options: Value| {
+        let model = build(&with("clip", options)).unwrap();
+        model.info().attentions[0].layers.len()
+    };
+    assert_eq!(
+        layers(json!({"vision_config": vision(3), "vision_config_dict": vision(1)})),
+        1
+    );
+    assert_eq!(
+        layers(json!({"vision_config": vision(3), "vision_config_dict": null})),
+        3
     );
 }

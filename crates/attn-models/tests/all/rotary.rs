@@ -4,7 +4,7 @@ use attn_core::Attention;
 use attn_models::{Error, Gradients, Inputs, Model, Point, Result, Site, Weights, record::Recorder};
 use serde_json::{Value, json};
 
-use crate::support::values;
+use crate::support::{difference, largest, values};
 
 fn llama(head_dim: usize, options: Value) -> Value {
     let mut config = json!({"model_type": "llama", "vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 1,
@@ -321,5 +321,32 @@ fn longrope_has_factors_for_short_and_for_long_sequences() {
             matches!(&error, Error::Config { key: named, .. } if named == key),
             "{error}"
         );
+    }
+}
+
+/// A sequence beside a longer one has the frequencies of its own length: the same queries as alone.
+#[test]
+fn neighbors_do_not_change_the_frequencies_of_a_sequence() {
+    for options in [
+        json!({"max_position_embeddings": 8, "rope_scaling": {"type": "dynamic", "factor": 4.0}}),
+        json!({"original_max_position_embeddings": 8, "rope_scaling": {"rope_type": "longrope",
+            "short_factor": [1.0, 1.5], "long_factor": [2.0, 4.0]}}),
+    ] {
+        let model = build(&llama(4, options)).unwrap();
+        let run = |rows: &[Vec<u32>]| {
+            let mut recorder = Recorder::of(&[Point::Query]);
+            model
+                .forward(&Inputs::from_ids(rows, 0).unwrap(), &mut recorder)
+                .unwrap();
+            recorder.tensors[&Site::new(Attention::DecoderSelf, 0, Point::Query)].clone()
+        };
+        let rows = [6_u32, 12, 20].map(|length| (1..=length).map(|at| at * 7 % 29 + 1).collect::<Vec<_>>());
+        let together = run(&rows);
+        for (at, row) in rows.iter().enumerate() {
+            let own = together.narrow(0, at, 1).unwrap().narrow(2, 0, row.len()).unwrap();
+            let alone = run(std::slice::from_ref(row));
+            let error = difference(&own, &alone, None);
+            assert!(error <= 1e-6 * largest(&alone), "sequence {at}: {error}");
+        }
     }
 }

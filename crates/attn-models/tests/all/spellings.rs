@@ -91,6 +91,11 @@ fn names_common_to_all_families_are_read() {
             both.insert((*new).to_owned(), own[*old].clone());
             assert!(load(&both).is_ok(), "{name} {new}");
             both.insert((*new).to_owned(), (own[*old].as_u64().unwrap() * 2).into());
+            // An attribute of its own beside `encoder_layers`, which a model that was pruned still has.
+            if *old == "encoder_layers" {
+                assert_eq!(load(&both).unwrap().info(), by_own.info());
+                continue;
+            }
             match load(&both).unwrap_err() {
                 Error::Config { key, expected, .. } => {
                     assert_eq!(key, *new);

@@ -205,4 +205,21 @@ fn a_tokenizer_of_another_model_is_refused() {
         ),
         "{error}"
     );
+    assert!(error.at_line("line 3").to_string().starts_with("line 3: token `"));
+}
+
+#[test]
+fn a_limit_that_special_tokens_fill_is_refused() {
+    let info = Model::load(&open("bert")).unwrap().info().clone();
+    let encode = |most: usize| {
+        let tokenizer = open("bert").tokenizer().unwrap().with_max_tokens(Some(most));
+        tokenizer.encode("The cat sat", &info)
+    };
+    for most in [1, 2] {
+        match encode(most).unwrap_err() {
+            Error::Tokenizer { message, .. } => assert!(message.contains("leaves no place"), "{message}"),
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(encode(3).unwrap().tokens.len(), 3);
 }

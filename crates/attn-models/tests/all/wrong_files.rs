@@ -249,3 +249,29 @@ fn a_snapshot_of_the_hub_has_the_name_of_its_model() {
         assert_eq!(Checkpoint::open(&snapshot).unwrap().name(), name);
     }
 }
+
+/// The second file of a vocabulary, and what an editor or Python puts into the first.
+#[test]
+fn files_beside_a_vocabulary() {
+    let folder = copy("gpt2");
+    fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+    fs::copy(fixture("gpt2/vocab.json"), folder.path().join("vocab.json")).unwrap();
+    fs::write(folder.path().join("merges.txt"), POINTER).unwrap();
+    let error = refused(folder.path());
+    assert!(
+        error.contains("merges.txt: expected the file itself") && error.contains("git lfs pull"),
+        "{error}"
+    );
+    let folder = copy("bert");
+    fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+    let vocabulary = fs::read(fixture("bert/vocab.txt")).unwrap();
+    fs::write(
+        folder.path().join("vocab.txt"),
+        [b"\xef\xbb\xbf", vocabulary.as_slice()].concat(),
+    )
+    .unwrap();
+    let options = "\u{feff}{\"model_max_length\": 7, \"other\": NaN}";
+    fs::write(folder.path().join("tokenizer_config.json"), options).unwrap();
+    let tokenizer = Checkpoint::open(folder.path()).unwrap().tokenizer().unwrap();
+    assert_eq!((tokenizer.id("[PAD]"), tokenizer.max_tokens()), (Some(0), Some(7)));
+}

@@ -63,12 +63,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 transform: Linear::load(&head.at("dense"), hidden, width, true)?,
                 activation: sizes.activation,
                 norm: Norm::layer(&head.at("LayerNorm"), width, epsilon)?,
-                decoder: decoder(
-                    config,
-                    &embeddings.words,
-                    (&head, &head.at("decoder")),
-                    width,
-                )?,
+                decoder: decoder(config, &embeddings.words, (&head, &head.at("decoder")), width)?,
             })
         })?,
         Some("AlbertForSequenceClassification") => {

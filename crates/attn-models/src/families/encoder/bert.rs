@@ -32,12 +32,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 transform: Linear::load(&head.at("transform.dense"), hidden, hidden, true)?,
                 activation: sizes.activation,
                 norm: Norm::layer(&head.at("transform.LayerNorm"), hidden, epsilon)?,
-                decoder: decoder(
-                    config,
-                    &embeddings.words,
-                    (&head, &head.at("decoder")),
-                    hidden,
-                )?,
+                decoder: decoder(config, &embeddings.words, (&head, &head.at("decoder")), hidden)?,
             })
         })?,
         Some("BertForSequenceClassification") => {

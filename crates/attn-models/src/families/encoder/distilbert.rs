@@ -60,12 +60,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 transform: Linear::load(&weights.at("vocab_transform"), hidden, hidden, true)?,
                 activation: sizes.activation,
                 norm: Norm::layer(&weights.at("vocab_layer_norm"), hidden, sizes.epsilon)?,
-                decoder: decoder(
-                    config,
-                    &embeddings.words,
-                    (&output, &output),
-                    hidden,
-                )?,
+                decoder: decoder(config, &embeddings.words, (&output, &output), hidden)?,
             })
         })?,
         Some("DistilBertForSequenceClassification") => Head::classifier(config, weights, |labels| {

@@ -51,12 +51,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 transform: Linear::load(&head.at("dense"), hidden, width, true)?,
                 activation: Activation::Gelu,
                 norm: Norm::layer(&head.at("LayerNorm"), width, epsilon)?,
-                decoder: decoder(
-                    config,
-                    &embeddings.words,
-                    (&output, &output),
-                    width,
-                )?,
+                decoder: decoder(config, &embeddings.words, (&output, &output), width)?,
             })
         })?,
         Some("ElectraForSequenceClassification") => Head::classifier(config, weights, |labels| {

@@ -46,12 +46,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 transform: Linear::load(&head.at("dense"), hidden, hidden, true)?,
                 activation: Activation::Gelu,
                 norm: Norm::layer(&head.at("layer_norm"), hidden, epsilon)?,
-                decoder: decoder(
-                    config,
-                    &embeddings.words,
-                    (&head, &head.at("decoder")),
-                    hidden,
-                )?,
+                decoder: decoder(config, &embeddings.words, (&head, &head.at("decoder")), hidden)?,
             })
         })?,
         class if class.ends_with("ForSequenceClassification") => Head::classifier(config, weights, |labels| {
