@@ -104,13 +104,18 @@ impl ColumnKind {
     }
 }
 
+/// Whether a text stands for a missing number.
+pub(crate) fn is_missing(text: &str) -> bool {
+    MISSING.contains(&text.trim().to_lowercase().as_str())
+}
+
 /// The numbers among different texts; `None` if one is neither a number nor missing, or there is no number.
 fn numbers<'a>(texts: impl Iterator<Item = &'a str>) -> Option<Vec<f64>> {
     let mut numbers = Vec::new();
     for text in texts {
         match ColumnKind::number(text) {
             Some(number) => numbers.push(number),
-            None if MISSING.contains(&text.trim().to_lowercase().as_str()) => {}
+            None if is_missing(text) => {}
             None => return None,
         }
     }

@@ -3,7 +3,7 @@
 //! CoNLL-U is the format of Universal Dependencies (<https://universaldependencies.org/format.html>). Models read the
 //! sentence's text, not its words, so every word has its place in the text.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -270,6 +270,10 @@ impl Layout {
         let fields: Vec<String> = names.split_whitespace().map(str::to_lowercase).collect();
         if fields.len() > MAX_COLUMNS {
             return Err(too_many_columns(place, 1));
+        }
+        let mut known = HashSet::new();
+        if let Some(twice) = fields.iter().find(|field| !known.insert(field.as_str())) {
+            return Err(wrong(place, 1, "every column once", format!("`{twice}` twice")));
         }
         let at = |name: &str| fields.iter().position(|field| field == name);
         match (at("id"), at("form")) {

@@ -2,10 +2,10 @@
 
 use super::{
     MAX_COLUMNS,
-    dataset::{Dataset, Rows},
+    dataset::{Dataset, Rows, text_column},
     too_many_columns, wrong,
 };
-use crate::{ColumnKind, Result};
+use crate::{ColumnKind, Result, column::is_missing};
 
 /// Delimiters that are tried, the usual one first.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
@@ -23,7 +23,11 @@ pub(super) fn read(content: &str, place: &str, delimiter: Option<char>, text: Op
         .unwrap_or_else(|| find_delimiter(|delimiter| records(delimiter, true)));
     // Many tab-separated files have quotes as part of their texts.
     let quotes = delimiter != '\t' || records(delimiter, true).all(|record| record.is_ok_and(|record| !record.loose));
-    let table = table(records(delimiter, quotes), place, delimiter)?;
+    let mut table = table(records(delimiter, quotes), place, delimiter)?;
+    if delimiter != ',' {
+        let text = text_column(&table.names, text, place)?;
+        table.decimal_commas(text);
+    }
     table.dataset(place, text)
 }
 
@@ -103,22 +107,21 @@ fn table(mut records: Records<'_>, place: &str, delimiter: char) -> Result<Rows>
         rows.rows
             .push((record.line, values.filter(|(_, value)| !value.is_empty()).collect()));
     }
-    if delimiter == ';' {
-        rows.decimal_commas();
-    }
     Ok(rows)
 }
 
 impl Rows {
-    /// Writes numbers with a decimal comma as numbers with a point, in columns that have nothing else.
-    fn decimal_commas(&mut self) {
+    /// Writes numbers with a decimal comma as numbers with a point, in columns that have nothing else but missing numbers. The
+    /// column with the texts stays as it is.
+    fn decimal_commas(&mut self, text: usize) {
         let point = |value: &str| value.replacen(',', ".", 1);
         let mut commas = vec![false; self.names.len()];
         let mut numbers = vec![true; self.names.len()];
         for (column, value) in self.rows.iter().flat_map(|(_, values)| values) {
             commas[*column] |= value.contains(',');
-            numbers[*column] &= ColumnKind::number(&point(value)).is_some();
+            numbers[*column] &= ColumnKind::number(&point(value)).is_some() || is_missing(value);
         }
+        numbers[text] = false;
         for (column, value) in self.rows.iter_mut().flat_map(|(_, values)| values) {
             if commas[*column] && numbers[*column] {
                 *value = point(value);
@@ -185,6 +188,18 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// Takes a line without anything but blanks, if it is next.
+    fn blank_line(&mut self) -> bool {
+        let blank = |letter: char| [' ', '\t'].contains(&letter) && letter != self.delimiter;
+        let rest = self.rest.trim_start_matches(blank);
+        let found = rest.is_empty() || rest.starts_with(['\n', '\r']);
+        if found {
+            self.rest = rest;
+            self.line_end();
+        }
+        found
+    }
+
     /// Takes the end of a line, if it is next.
     fn line_end(&mut self) -> bool {
         let rest = (self.rest.strip_prefix("\r\n")).or_else(|| self.rest.strip_prefix(['\n', '\r']));
@@ -204,7 +219,7 @@ impl Iterator for Records<'_> {
     type Item = Result<Record, usize>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() && self.line_end() {}
+        while !self.rest.is_empty() && self.blank_line() {}
         if self.rest.is_empty() {
             return None;
         }
@@ -274,6 +289,11 @@ mod tests {
         assert_eq!(fields(content, ',', true), expected);
         assert_eq!(fields("a\t\"b\nc\td", '\t', false)[0].1, ["a", "\"b"]);
         assert!(fields("", ',', true).is_empty());
+        let blank = " \na,b\n \t \r\n1,2\n  ";
+        let lines: Vec<usize> = fields(blank, ',', true).into_iter().map(|(line, _)| line).collect();
+        assert_eq!(lines, [2, 4]);
+        // Tabs between nothing are a row of empty values.
+        assert_eq!(fields("a\tb\n \t\n", '\t', true)[1].1, [" ", ""]);
         assert_eq!(
             Records::new("a\nb,\"c\nd\n", 1, ',', true).find_map(Result::err),
             Some(2)

@@ -162,18 +162,19 @@ impl Dataset {
                 text: sentence.text,
             });
         }
-        let words = tagged
-            .columns
+        let (keys, of_lines): (Vec<String>, Vec<_>) = of_lines.into_iter().unzip();
+        // A comment may have the name of a column of words.
+        let (names, notes) = distinct(tagged.columns.into_iter().chain(keys));
+        let values = of_words.into_iter().map(TextValues::Words);
+        let values = values.chain(of_lines.into_iter().map(TextValues::Lines));
+        let columns = names
             .into_iter()
-            .zip(of_words.into_iter().map(TextValues::Words));
-        let comments = of_lines
-            .into_iter()
-            .map(|(key, values)| (key, TextValues::Lines(values)));
-        let columns = words.chain(comments).map(|(name, values)| TextColumn { name, values });
+            .zip(values)
+            .map(|(name, values)| TextColumn { name, values });
         Ok(Self {
             columns: columns.collect(),
             lines,
-            notes: Vec::new(),
+            notes,
             place,
         })
     }
@@ -201,32 +202,18 @@ pub(super) struct Rows {
 pub(super) type Row = (usize, Vec<(usize, String)>);
 
 impl Rows {
-    /// Rows without names get the number of their column; names that occur twice are counted.
+    /// Columns without names get their number; names that occur twice are counted.
     pub(super) fn new(names: Vec<String>) -> Self {
-        let mut rows = Self {
-            names: Vec::with_capacity(names.len()),
+        let named = names.iter().enumerate().map(|(index, name)| match name.trim() {
+            "" => format!("column {}", index + 1),
+            name => name.to_owned(),
+        });
+        let (names, notes) = distinct(named);
+        Self {
+            names,
             rows: Vec::new(),
-            notes: Vec::new(),
-        };
-        let mut taken = HashSet::new();
-        let mut counts: HashMap<String, usize> = HashMap::new();
-        for (index, name) in names.iter().enumerate() {
-            let name = match name.trim() {
-                "" => format!("column {}", index + 1),
-                name => name.to_owned(),
-            };
-            let count = counts.entry(name.clone()).or_default();
-            let mut own = name.clone();
-            while !taken.insert(own.clone()) {
-                *count += 1;
-                own = format!("{name}.{count}");
-            }
-            if own != name {
-                rows.note(None, format!("a second column `{name}` is called `{own}`"));
-            }
-            rows.names.push(own);
+            notes,
         }
-        rows
     }
 
     pub(super) fn note(&mut self, line: Option<usize>, message: String) {
@@ -287,8 +274,31 @@ impl Rows {
     }
 }
 
+/// Names of columns, those that occur twice counted, with a note each.
+fn distinct(names: impl IntoIterator<Item = String>) -> (Vec<String>, Vec<Note>) {
+    let (mut distinct, mut notes) = (Vec::new(), Vec::new());
+    let mut taken = HashSet::new();
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for name in names {
+        let count = counts.entry(name.clone()).or_default();
+        let mut own = name.clone();
+        while !taken.insert(own.clone()) {
+            *count += 1;
+            own = format!("{name}.{count}");
+        }
+        if own != name {
+            notes.push(Note {
+                line: None,
+                message: format!("a second column `{name}` is called `{own}`"),
+            });
+        }
+        distinct.push(own);
+    }
+    (distinct, notes)
+}
+
 /// The index of the column with the text: the one that is asked for, or one of the usual names.
-fn text_column(names: &[String], asked: Option<&str>, place: &str) -> Result<usize> {
+pub(super) fn text_column(names: &[String], asked: Option<&str>, place: &str) -> Result<usize> {
     let any_case = |wanted: &str| names.iter().position(|name| name.eq_ignore_ascii_case(wanted));
     let found = match asked {
         Some(asked) => names.iter().position(|name| name == asked).or_else(|| any_case(asked)),
@@ -320,7 +330,7 @@ fn text_column(names: &[String], asked: Option<&str>, place: &str) -> Result<usi
 
 #[cfg(feature = "store")]
 mod tokens {
-    use std::collections::HashMap;
+    use std::{borrow::Cow, collections::HashMap};
 
     use super::{Dataset, TextColumn, TextValues, wrong};
 
@@ -401,22 +411,25 @@ mod tokens {
             let [encoder, decoder] = [Side::Encoder, Side::Decoder].map(|side| {
                 let sequences = capture.sequences().iter().zip(lines);
                 let texts = sequences.flat_map(|(sequence, &line)| self.of_sequence(sequence, side, line));
-                texts.collect::<Vec<Option<String>>>()
+                texts.collect::<Vec<_>>()
             });
             TokenColumn::from_texts(&self.name, &encoder, &decoder)
         }
 
-        fn of_sequence(&self, sequence: &Sequence, side: Side, line: usize) -> Vec<Option<String>> {
+        /// A value per token; that of a line is borrowed, for it may be long.
+        fn of_sequence(&self, sequence: &Sequence, side: Side, line: usize) -> Vec<Option<Cow<'_, str>>> {
             let tokens = sequence.tokens(side).iter();
             match &self.values {
                 TextValues::Lines(values) => {
-                    let value = values.get(&line);
-                    tokens.map(|_| value.cloned()).collect()
+                    let value = values.get(&line).map(String::as_str);
+                    tokens.map(|_| value.map(Cow::Borrowed)).collect()
                 }
                 TextValues::Words(values) => {
                     let text = sequence.text.as_deref().unwrap_or_default();
                     let words = values.get(&line).map_or(&[][..], Vec::as_slice);
-                    tokens.map(|token| of_word(words, token, text)).collect()
+                    tokens
+                        .map(|token| of_word(words, token, text).map(Cow::Owned))
+                        .collect()
                 }
             }
         }
@@ -430,6 +443,24 @@ mod tokens {
             .filter(|((start, end), _)| (*start..*end).contains(&letter));
         let values: Vec<&str> = inside.map(|(_, value)| value.as_str()).collect();
         (!values.is_empty()).then(|| values.join("+"))
+    }
+
+    #[cfg(test)]
+    #[test]
+    fn the_value_of_a_line_is_not_copied_for_its_tokens() {
+        let value = "long".repeat(100);
+        let column = TextColumn {
+            name: "source".into(),
+            values: TextValues::Lines([(3, value)].into()),
+        };
+        let sequence = Sequence {
+            encoder: vec![Token::default(); 3],
+            ..Sequence::default()
+        };
+        let values = column.of_sequence(&sequence, Side::Encoder, 3);
+        assert_eq!(values.len(), 3);
+        assert!(values.iter().all(|value| matches!(value, Some(Cow::Borrowed(_)))));
+        assert_eq!(column.of_sequence(&sequence, Side::Encoder, 2), [None, None, None]);
     }
 
     #[cfg(test)]
@@ -555,6 +586,43 @@ mod tests {
         let data = parse("a.csv", ",text,label,label\n0,the cat,good,1\n", None).unwrap();
         let names: Vec<&str> = data.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(names, ["column 1", "label", "label.1"]);
+    }
+
+    #[test]
+    fn decimal_commas_are_numbers_beside_missing_ones_and_never_in_the_text() {
+        for delimiter in [';', '\t', '|'] {
+            let content = "text;score;mixed\n3,5;1,5;1,5\n2;NA;x\n1;2;2\n".replace(';', &delimiter.to_string());
+            let data = parse("a.csv", &content, None).unwrap();
+            assert_eq!(texts(&data)[0], (2, "3,5"));
+            assert_eq!(column(&data, "score"), [Some("1.5"), Some("NA"), Some("2")]);
+            assert_eq!(column(&data, "mixed"), [Some("1,5"), Some("x"), Some("2")]);
+        }
+    }
+
+    #[test]
+    fn an_empty_text_in_json_is_no_value() {
+        let content = "{\"text\": \"one\", \"y\": \"\"}\n{\"text\": \"two\", \"y\": \"a\"}\n";
+        let data = parse("a.jsonl", content, None).unwrap();
+        assert_eq!((column(&data, "y"), data.notes.len()), (vec![None, Some("a")], 0));
+        let error = parse("a.jsonl", "{\"text\": \"\"}\n", None).unwrap_err().to_string();
+        assert!(error.contains("a row with text in `text`"), "{error}");
+    }
+
+    #[test]
+    fn names_of_columns_of_words_and_lines_are_told_apart() {
+        let file = "# upos = x\n# text = a\n1\ta\t_\tNOUN\t_\t_\t_\t_\t_\t_\n";
+        let data = parse("a.conllu", file, None).unwrap();
+        let names: Vec<&str> = data.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["upos", "upos.1"]);
+        assert!(matches!(data.columns[0].values, TextValues::Words(_)));
+        assert_eq!(column(&data, "upos.1"), [Some("x")]);
+        assert_eq!(data.notes[0].to_string(), "a second column `upos` is called `upos.1`");
+        let file = "# global.columns = ID FORM UPOS upos\n1\ta\tNOUN\tx\n";
+        let error = parse("a.conllup", file, None).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "a.conllup, line 1: expected every column once, found `upos` twice"
+        );
     }
 
     #[test]

@@ -58,6 +58,7 @@ fn rows(objects: Vec<(usize, Object)>, place: &str) -> Result<Rows> {
         let mut values = Vec::with_capacity(object.len());
         for (name, value) in object {
             if let Some(value) = plain(&value) {
+                // An empty text is no value, as in every table, but its column is there.
                 let index = match indices.get(&name) {
                     Some(&index) => index,
                     None if names.len() == MAX_COLUMNS => return Err(too_many_columns(place, number)),
@@ -67,7 +68,9 @@ fn rows(objects: Vec<(usize, Object)>, place: &str) -> Result<Rows> {
                         names.len() - 1
                     }
                 };
-                values.push((index, value));
+                if !value.is_empty() {
+                    values.push((index, value));
+                }
             } else if !value.is_null() && known.insert(name.clone()) {
                 nested.push(name);
             }
