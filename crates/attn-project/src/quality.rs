@@ -316,6 +316,16 @@ impl Original<'_> {
     }
 }
 
+impl Original<'_> {
+    /// Whether two points have the same distances from all, as equal ones do.
+    fn equal(&self, a: usize, b: usize) -> bool {
+        match self {
+            Self::Products(space) => space.equal(a, b),
+            Self::Pairs(..) => false,
+        }
+    }
+}
+
 /// Distances of point `i` from those from `first` on.
 struct FromOne<'a, 'b> {
     space: &'a Space<'b>,
@@ -343,6 +353,8 @@ fn score_rows(space: &Original<'_>, layout: &Layout, rows: &[usize], params: &Qu
     let mut near = vec![0.0f32; n];
     let k = params.ranked;
     let worst = 2.0 / (k as f64 * (2 * n - 3 * k - 1) as f64);
+    // The row whose distances were measured last, and these.
+    let mut settled: Option<(usize, Vec<f32>)> = None;
     let scored = rows.iter().zip(scores.rows());
     Ok(scored
         .map(|(&i, scores)| {
@@ -353,7 +365,20 @@ fn score_rows(space: &Original<'_>, layout: &Layout, rows: &[usize], params: &Qu
             near[i] = f32::INFINITY;
             let most = k.max(params.preserved);
             let (mut in_space, in_layout) = (nearest(&far, most), nearest(&near, most));
-            if space.settle(i, &in_space, &mut far) {
+            // Many equal points would all be measured, and all the same.
+            let known = settled.as_ref().filter(|(other, _)| space.equal(i, *other));
+            let measured = match known {
+                Some((_, distances)) => {
+                    far.copy_from_slice(distances);
+                    true
+                }
+                None if space.settle(i, &in_space, &mut far) => {
+                    settled = Some((i, far.clone()));
+                    true
+                }
+                None => false,
+            };
+            if measured {
                 far[i] = f32::INFINITY;
                 in_space = nearest(&far, most);
             }
@@ -448,6 +473,25 @@ mod tests {
         ];
         for (found, truth) in means.iter().zip(truth) {
             assert!((f64::from(*found) - truth).abs() < 1e-5, "{means:?} {truth:?}");
+        }
+    }
+
+    #[test]
+    fn equal_points_are_measured_once_and_scored_as_each_alone() {
+        // 40 copies each of two points that only differences tell apart from their neighbors.
+        let near = cloud(200, 5, 4);
+        let x = Array2::from_shape_fn(near.dim(), |(i, c)| {
+            let of = if i < 80 { i % 2 } else { i };
+            near[[of, c]] + if of % 2 == 0 { 60_000.0 } else { -60_000.0 }
+        });
+        let y = cloud(200, 2, 5);
+        let (metric, params) = (Metric::EUCLIDEAN, QualityParams::default());
+        let (space, layout) = (Original::new(x.view(), &metric).unwrap(), Layout::new(y.view()));
+        assert!(space.equal(0, 2) && !space.equal(0, 1));
+        let rows: Vec<usize> = (0..80).step_by(2).chain(80..90).chain(0..80).collect();
+        let together = score_rows(&space, &layout, &rows, &params).unwrap();
+        for (&row, score) in rows.iter().zip(together) {
+            assert_eq!(score_rows(&space, &layout, &[row], &params).unwrap(), [score], "{row}");
         }
     }
 

@@ -117,6 +117,11 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// Whether two points are equal as their distances are measured.
+    pub(crate) fn equal(&self, a: usize, b: usize) -> bool {
+        self.exact(a) == self.exact(b)
+    }
+
     /// What the order of distances goes by, in the units of the rows: half the square. `None` for the inner product,
     /// whose distances are products themselves.
     pub(crate) fn half_squared(&self, distance: f32) -> Option<f32> {
