@@ -315,12 +315,15 @@ impl Study {
     }
 
     /// The names of all that points can be colored by, for menus and [`ColorChoice::values`]: attributes, then columns. A column
-    /// that is called as an attribute is `column:NAME`.
+    /// that an attribute's name leads to is `column:NAME`, and so is one whose own name begins with `column:`.
     pub fn color_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.attributes().map(|attribute| attribute.name().to_owned()).collect();
-        let columns = self.columns().iter().map(|column| match names.contains(&column.name) {
-            true => format!("{COLUMN}{}", column.name),
-            false => column.name.clone(),
+        let columns = self.columns().iter().map(|column| {
+            let name = &column.name;
+            match names.contains(&canonical(name)) || name.starts_with(COLUMN) {
+                true => format!("{COLUMN}{name}"),
+                false => name.clone(),
+            }
         });
         let columns: Vec<String> = columns.collect();
         names.extend(columns);
@@ -332,14 +335,22 @@ impl Study {
         color.name().is_none_or(|name| self.colored_by(name).is_some())
     }
 
-    /// The attribute or column with this name.
+    /// The attribute or column with this name: first those that have exactly this one.
     fn colored_by(&self, name: &str) -> Option<Colored<'_>> {
-        if let Some(column) = name.strip_prefix(COLUMN) {
-            return self.column(column).map(Colored::Column);
+        if let Some(column) = name.strip_prefix(COLUMN).and_then(|name| self.column(name)) {
+            return Some(Colored::Column(column));
         }
-        let listed = canonical(name);
-        let attribute = self.attributes.iter().find(|attribute| attribute.name() == listed);
-        if let Some(attribute) = attribute.filter(|attribute| attribute.applies_to(self)) {
+        let attribute = |name: &str| {
+            let named = self.attributes.iter().find(|attribute| attribute.name() == name);
+            named.filter(|attribute| attribute.applies_to(self))
+        };
+        if let Some(attribute) = attribute(name) {
+            return Some(Colored::Attribute(attribute));
+        }
+        if let Some(column) = self.columns().iter().find(|column| column.name == name) {
+            return Some(Colored::Column(column));
+        }
+        if let Some(attribute) = attribute(&canonical(name)) {
             return Some(Colored::Attribute(attribute));
         }
         let first = || self.columns().first().filter(|_| name == "value");
@@ -451,5 +462,62 @@ mod tests {
             assert!(listed.contains(&canonical(old)), "{old}: {listed:?}");
         }
         assert_eq!(listed.len(), 12);
+    }
+
+    /// A study of one sentence with these columns, all of them numbers.
+    fn with_columns(names: &[&str]) -> Study {
+        let capturer = attn_models::Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
+        let capture = capturer.capture_lines(["the cat"]).unwrap();
+        let tokens = capture.tokens(Side::Encoder);
+        let mut study = Study::new(capture, &attn_project::AtlasParams::default()).unwrap();
+        for name in names {
+            let column = TokenColumn {
+                name: (*name).into(),
+                kind: ColumnKind::Sequential,
+                encoder: (0..tokens).map(|token| token as f64 + 0.5).collect(),
+                decoder: Vec::new(),
+            };
+            study.add_column(column).unwrap();
+        }
+        study
+    }
+
+    #[test]
+    fn columns_with_names_near_those_of_attributes_are_reached() {
+        let columns = ["token_length", "position_mod5", "position", "column:x", "x"];
+        let study = with_columns(&columns);
+        let column = |name: &str| match study.colored_by(name) {
+            Some(Colored::Column(column)) => Some(column.name.clone()),
+            _ => None,
+        };
+        let names = study.color_names();
+        let expected = [
+            "column:token_length",
+            "column:position_mod5",
+            "column:position",
+            "column:column:x",
+            "x",
+        ];
+        assert_eq!(names[names.len() - columns.len()..], expected);
+        for (name, expected) in expected.into_iter().zip(columns) {
+            assert_eq!(column(name).as_deref(), Some(expected));
+        }
+        // An exact name comes before one that is written otherwise.
+        assert_eq!(column("token_length").as_deref(), Some("token_length"));
+        for attribute in ["token-length", "position", "sequence_length"] {
+            assert_eq!(column(attribute), None, "{attribute}");
+            assert!(study.colored_by(attribute).is_some(), "{attribute}");
+        }
+        let study = with_columns(&["column:y"]);
+        assert!(study.has_color(&ColorChoice::from("column:y")) && !study.has_color(&ColorChoice::from("column:z")));
+    }
+
+    #[test]
+    fn searches_find_columns_with_an_equals_sign_in_their_name() {
+        let study = with_columns(&["a=b", "a"]);
+        let head = HeadId::new(attn_core::Attention::EncoderSelf, 0, 0);
+        let found = |text: &str| study.matches(head, text).ids().count();
+        // One token, as query and as key.
+        assert_eq!((found("a=b=1.5"), found("a = 1.5"), found("a=b=9")), (2, 2, 0));
     }
 }

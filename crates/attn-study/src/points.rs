@@ -116,9 +116,11 @@ impl Study {
     /// The searched text per point: the tokens' texts; for `column=value`, with the name of a column, the
     /// search itself where the column has that value, in any case.
     pub(crate) fn searched(&self, head: HeadId, text: &str) -> Texts {
-        let asked = text
-            .split_once('=')
-            .and_then(|(name, value)| Some((self.column(name.trim())?, value.trim())));
+        // The name of a column may hold an equals sign, and so may a value: the longest name that is a column.
+        let asked = text.rmatch_indices('=').find_map(|(at, _)| {
+            let column = self.column(text[..at].trim())?;
+            Some((column, text[at + 1..].trim()))
+        });
         let Some((column, value)) = asked else {
             return self.labels(head);
         };
