@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Partition,
-    points::{Frame, check, squared_distance},
+    points::{Frame, Placed, check, squared_distance},
 };
 use crate::{Error, Rng};
 
@@ -99,14 +99,17 @@ pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansParams, progress: &d
     }
     let mut rng = Rng::new(options.seed, &[0]);
     let (mut centroids, frame) = start(points, options.clusters, &mut rng, progress)?;
+    let batch = options.batch.filter(|&batch| batch < points.nrows());
+    // All passes compare the same points; mini-batches look at all of them only once.
+    let placed = batch.is_none().then(|| frame.placed(points));
     let mut iterations = 0;
-    if let Some(batch) = options.batch.filter(|&batch| batch < points.nrows()) {
+    if let Some(batch) = batch {
         let mut counts = vec![0_usize; centroids.nrows()];
         for at in 0..options.iterations {
             step(progress, STAGE, at, options.iterations)?;
             let rows: Vec<usize> = (0..batch).map(|_| rng.below(points.nrows())).collect();
             let chosen = points.select(Axis(0), &rows);
-            for (row, (cluster, _)) in assign(&frame, chosen.view(), &centroids).into_iter().enumerate() {
+            for (row, (cluster, _)) in assign(&frame, chosen.view(), None, &centroids).into_iter().enumerate() {
                 counts[cluster] += 1;
                 let rate = 1.0 / counts[cluster] as f64;
                 let mut centroid = centroids.row_mut(cluster);
@@ -118,7 +121,7 @@ pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansParams, progress: &d
         let mut before = f64::INFINITY;
         for at in 0..options.iterations {
             step(progress, STAGE, at, options.iterations)?;
-            let assigned = fill(&frame, points, &mut centroids, progress)?;
+            let assigned = fill(&frame, points, placed.as_ref(), &mut centroids, progress)?;
             let inertia: f64 = assigned.iter().map(|&(_, distance)| distance).sum();
             let clusters = assigned.iter().map(|&(cluster, _)| Some(cluster));
             move_to_means(points, clusters, &mut centroids);
@@ -129,7 +132,7 @@ pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansParams, progress: &d
             before = inertia;
         }
     }
-    let names: Vec<usize> = fill(&frame, points, &mut centroids, progress)?
+    let names: Vec<usize> = fill(&frame, points, placed.as_ref(), &mut centroids, progress)?
         .into_iter()
         .map(|(cluster, _)| cluster)
         .collect();
@@ -188,8 +191,13 @@ fn move_to_means(
 }
 
 /// The nearest centroid of each point and the squared distance to it; the first of equally near ones.
-fn assign(frame: &Frame, points: ArrayView2<'_, f32>, centroids: &Array2<f64>) -> Vec<(usize, f64)> {
-    let nearest = frame.nearest(points, centroids.view(), |_| None);
+fn assign(
+    frame: &Frame,
+    points: ArrayView2<'_, f32>,
+    placed: Option<&Placed>,
+    centroids: &Array2<f64>,
+) -> Vec<(usize, f64)> {
+    let nearest = frame.nearest(points, placed, centroids.view(), |_| None);
     nearest.into_iter().map(|found| found.unwrap_or((0, 0.0))).collect()
 }
 
@@ -200,10 +208,11 @@ fn assign(frame: &Frame, points: ArrayView2<'_, f32>, centroids: &Array2<f64>) -
 fn fill(
     frame: &Frame,
     points: ArrayView2<'_, f32>,
+    placed: Option<&Placed>,
     centroids: &mut Array2<f64>,
     progress: &dyn Progress,
 ) -> Result<Vec<(usize, f64)>, Error> {
-    let mut assigned = assign(frame, points, centroids);
+    let mut assigned = assign(frame, points, placed, centroids);
     for at in 0..centroids.nrows() {
         let mut counts = vec![0_usize; centroids.nrows()];
         assigned.iter().for_each(|&(cluster, _)| counts[cluster] += 1);
@@ -231,7 +240,7 @@ fn fill(
                 .row_mut(cluster)
                 .zip_mut_with(&points.row(row), |c, &x| *c = f64::from(x));
         }
-        assigned = assign(frame, points, centroids);
+        assigned = assign(frame, points, placed, centroids);
     }
     Ok(assigned)
 }

@@ -77,7 +77,7 @@ pub fn leaders(
         let block = points.slice(ndarray::s![rows.clone(), ..]);
         // Leaders of earlier blocks by a product of matrices, those of this block one by one.
         let earlier = leading.len();
-        let known = frame.nearest(block, points.select(Axis(0), &leading).view(), |_| None);
+        let known = frame.nearest(block, None, points.select(Axis(0), &leading).view(), |_| None);
         for (row, known) in rows.zip(known) {
             let mut best = known.unwrap_or((0, f64::INFINITY));
             for (at, &other) in leading.iter().enumerate().skip(earlier) {
@@ -127,7 +127,7 @@ pub fn leaders_ward(
 fn typical_distance(frame: &Frame, points: ArrayView2<'_, f32>, seed: u64) -> f64 {
     let sample = Rng::new(seed, &[]).sample(points.nrows(), SAMPLE);
     let chosen = points.select(Axis(0), &sample);
-    let found = frame.nearest(chosen.view(), points, |row| Some(sample[row]));
+    let found = frame.nearest(chosen.view(), None, points, |row| Some(sample[row]));
     let mut nearest: Vec<f64> = found
         .into_iter()
         .flatten()

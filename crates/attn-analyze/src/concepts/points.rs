@@ -85,6 +85,13 @@ pub(super) struct Frame {
     unit: f64,
 }
 
+/// Rows in a [`Frame`] in single precision, and their squared lengths.
+#[derive(Debug)]
+pub(super) struct Placed {
+    rows: Array2<f32>,
+    norms: Vec<f32>,
+}
+
 impl Frame {
     pub(super) fn of(points: ArrayView2<'_, f32>) -> Self {
         let mut mean = vec![0.0_f64; points.ncols()];
@@ -113,25 +120,36 @@ impl Frame {
     /// One row in this frame.
     pub(super) fn place<T: Copy + Into<f64>>(&self, row: impl IntoIterator<Item = T>) -> impl Iterator<Item = f64> {
         let centered = row.into_iter().zip(&self.mean).map(|(x, mean)| x.into() - mean);
-        centered.map(|x| x / self.unit)
+        // The reciprocal of a power of two is exact, and multiplying is many times as fast as dividing.
+        let scale = 1.0 / self.unit;
+        centered.map(move |x| x * scale)
     }
 
-    /// Rows in this frame in single precision, and their squared lengths.
-    fn single<T: Copy + Into<f64>>(&self, rows: ArrayView2<'_, T>) -> (Array2<f32>, Vec<f32>) {
+    /// All points in this frame, for those that are compared many times.
+    pub(super) fn placed(&self, points: ArrayView2<'_, f32>) -> Placed {
+        self.single(points)
+    }
+
+    fn single<T: Copy + Into<f64>>(&self, rows: ArrayView2<'_, T>) -> Placed {
         let mut placed = Vec::with_capacity(rows.len());
         for row in rows.rows() {
             placed.extend(self.place(row.iter().copied()).map(|x| x as f32));
         }
         let norms = placed.chunks(rows.ncols().max(1)).map(norm).collect();
-        (Array2::from_shape_vec(rows.dim(), placed).unwrap_or_default(), norms)
+        Placed {
+            rows: Array2::from_shape_vec(rows.dim(), placed).unwrap_or_default(),
+            norms,
+        }
     }
 
     /// The nearest center of each point and the squared distance to it, outside of the frame; the first of equally near ones.
     ///
-    /// `skip` names a center that a point may not have. A point has none if there is no other.
+    /// `placed` are the points in this frame, where they are known. `skip` names a center that a point may not have. A point
+    /// has none if there is no other.
     pub(super) fn nearest<T: Copy + Into<f64> + Sync>(
         &self,
         points: ArrayView2<'_, f32>,
+        placed: Option<&Placed>,
         centers: ArrayView2<'_, T>,
         skip: impl Fn(usize) -> Option<usize> + Sync,
     ) -> Vec<Option<(usize, f64)>> {
@@ -147,7 +165,7 @@ impl Frame {
             return Vec::new();
         };
         let slack = Slack::new(dims);
-        let tiles: Vec<(Array2<f32>, Vec<f32>)> = (0..centers.nrows())
+        let tiles: Vec<Placed> = (0..centers.nrows())
             .into_par_iter()
             .step_by(TILE)
             .map(|start| self.single(centers.slice(s![start..centers.nrows().min(start + TILE), ..])))
@@ -155,14 +173,35 @@ impl Frame {
         let starts: Vec<usize> = (0..points.nrows()).step_by(BLOCK).collect();
         let of_block = |start: usize| {
             let end = points.nrows().min(start + BLOCK);
-            let (rows, norms) = self.single(points.slice(s![start..end, ..]));
-            // Of each row, the centers that may be nearest, and the most that the nearest can be away.
-            let mut near: Vec<(Vec<(usize, f32)>, f32)> = vec![(Vec::new(), f32::INFINITY); end - start];
-            for (tile, (centers, center_norms)) in tiles.iter().enumerate() {
+            let own;
+            let (rows, norms) = match placed {
+                Some(placed) => (placed.rows.slice(s![start..end, ..]), &placed.norms[start..end]),
+                None => {
+                    own = self.single(points.slice(s![start..end, ..]));
+                    (own.rows.view(), &own.norms[..])
+                }
+            };
+            // Of each row, the nearest so far, and the most that the nearest can be away.
+            let mut near: Vec<(Option<(usize, f64)>, f32)> = vec![(None, f32::INFINITY); end - start];
+            // Centers of one tile that may be nearest: equal ones all may.
+            let mut candidates: Vec<(usize, f32)> = Vec::new();
+            for (
+                tile,
+                Placed {
+                    rows: centers,
+                    norms: center_norms,
+                },
+            ) in tiles.iter().enumerate()
+            {
                 let mut products = Array2::<f32>::zeros((end - start, centers.nrows()));
                 general_mat_mul(-2.0, &rows, &centers.t(), 0.0, &mut products);
                 for (at, products) in products.rows().into_iter().enumerate() {
-                    let (candidates, most) = &mut near[at];
+                    let (best, most) = &mut near[at];
+                    // Nothing is nearer than an equal one.
+                    if best.is_some_and(|(_, distance)| distance == 0.0) {
+                        continue;
+                    }
+                    candidates.clear();
                     let skipped = skip(start + at);
                     for (column, (&product, &norm)) in products.iter().zip(center_norms).enumerate() {
                         let rounding = slack.of(norm + norms[at]);
@@ -173,18 +212,17 @@ impl Frame {
                             *most = most.min(norm + product + rounding);
                         }
                     }
+                    let row = &flat[(start + at) * dims..(start + at + 1) * dims];
+                    for &(center, _) in candidates.iter().filter(|&&(_, least)| least <= *most) {
+                        let place = &flat_centers[center * dims..(center + 1) * dims];
+                        let distance = squared_distance(row, place);
+                        if best.is_none_or(|(_, nearest)| distance < nearest) {
+                            *best = Some((center, distance));
+                        }
+                    }
                 }
             }
-            let row = move |at: usize| &flat[(start + at) * dims..(start + at + 1) * dims];
-            let settle = move |(at, (candidates, most)): (usize, (Vec<(usize, f32)>, f32))| {
-                let candidates = candidates.into_iter().filter(|&(_, least)| least <= most);
-                let measured = candidates.map(|(center, _)| {
-                    let place = &flat_centers[center * dims..(center + 1) * dims];
-                    (center, squared_distance(row(at), place))
-                });
-                measured.reduce(|best, new| if new.1 < best.1 { new } else { best })
-            };
-            near.into_iter().enumerate().map(settle).collect::<Vec<_>>()
+            near.into_iter().map(|(best, _)| best).collect::<Vec<_>>()
         };
         starts.into_par_iter().flat_map_iter(of_block).collect()
     }
@@ -222,4 +260,37 @@ pub(super) fn equal_rows(points: ArrayView2<'_, f32>) -> Vec<Vec<usize>> {
     }
     groups.sort_unstable_by_key(|group| group[0]);
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_is_the_first_of_the_nearest_among_equal_and_near_ones() {
+        // More than two tiles of centers, most of them copies of a few.
+        let center = |row: usize, column: usize| match row % 7 {
+            0..5 => (row % 5 * 3 + column) as f32,
+            _ => (row * 31 % 17 + column * 5 % 3) as f32 + 1e-3 * (row % 11) as f32,
+        };
+        let centers = Array2::from_shape_fn((2 * TILE + 100, 4), |(row, column)| center(row, column));
+        let points = Array2::from_shape_fn((300, 4), |(row, column)| {
+            center(row * 13 + 5, column) + (row % 3) as f32 * 0.25
+        });
+        let frame = Frame::of(points.view());
+        let placed = frame.placed(points.view());
+        let skip = |row: usize| (row % 2 == 0).then_some(row % 5);
+        for placed in [None, Some(&placed)] {
+            let found = frame.nearest(points.view(), placed, centers.view(), skip);
+            for (row, found) in found.into_iter().enumerate() {
+                let distance = |center: usize| {
+                    let pairs = points.row(row).into_iter().zip(centers.row(center));
+                    pairs.map(|(&x, &y)| (f64::from(x) - f64::from(y)).powi(2)).sum::<f64>()
+                };
+                let others = (0..centers.nrows()).filter(|&center| skip(row) != Some(center));
+                let truth = others.min_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+                assert_eq!(found.map(|(center, _)| center), truth, "{row}");
+            }
+        }
+    }
 }

@@ -27,6 +27,8 @@ use super::{
 };
 use crate::Error;
 
+/// Of progress.
+const STAGE: &str = "Ward linkage";
 /// Neighbors kept by a scan. Longer lists save scans and cost exact distances.
 const KEPT: usize = 24;
 /// Neighbors a union keeps of both its parts.
@@ -42,7 +44,7 @@ const BATCH: (usize, usize) = (64, 6);
 /// [`leaders`](super::leaders)); `None` means one each. The result holds every number of clusters:
 /// [`Dendrogram::cut`].
 ///
-/// The result is that of the method on the matrix of all distances, up to ties and rounding, in memory for three copies of
+/// The result is that of the method on the matrix of all distances, up to ties and rounding, in memory for two copies of
 /// the points; it is the same on any number of threads. Time grows with the square of the points: tens of thousands
 /// are a matter of seconds to a minute; beyond, see [`leaders`](super::leaders).
 ///
@@ -82,7 +84,8 @@ pub fn ward(
             });
         }
     }
-    let mut search = Search::new(points, sizes);
+    let points = points.as_standard_layout();
+    let mut search = Search::new(points.view(), sizes);
     search.run(progress)?;
     Ok(Dendrogram::new(points.nrows(), search.merges))
 }
@@ -92,12 +95,16 @@ pub(super) type Join = (usize, usize, f64);
 
 /// Clusters have a *slot* for life (a union takes the lower of the two) and a *row*, which changes so that the rows of
 /// what is left are without gaps.
-struct Search {
+struct Search<'a> {
     dims: usize,
     frame: Frame,
-    /// By row.
-    centroids: Vec<f64>,
-    /// The same in the frame, for products.
+    /// The points, one row after the other.
+    given: &'a [f32],
+    /// By row, the point that a cluster is or began as.
+    first: Vec<u32>,
+    /// By row, the centroid of a union of different points. There are half as many as points at most.
+    unions: Vec<Option<Box<[f64]>>>,
+    /// By row, all centroids in the frame, for products.
     framed: Vec<f32>,
     norms: Vec<f32>,
     sizes: Vec<f32>,
@@ -120,13 +127,15 @@ struct Found {
     nearest: Option<(f64, u32)>,
 }
 
-impl Search {
-    fn new(points: ArrayView2<'_, f32>, sizes: Option<&[usize]>) -> Self {
+impl<'a> Search<'a> {
+    fn new(points: ArrayView2<'a, f32>, sizes: Option<&[usize]>) -> Self {
         let (count, dims) = points.dim();
         let mut search = Self {
             dims,
             frame: Frame::of(points),
-            centroids: Vec::with_capacity(count * dims),
+            given: points.to_slice().unwrap_or_default(),
+            first: Vec::with_capacity(count),
+            unions: Vec::new(),
             framed: Vec::with_capacity(count * dims),
             norms: Vec::with_capacity(count),
             sizes: Vec::with_capacity(count),
@@ -152,7 +161,7 @@ impl Search {
                 }
             }
             let row = points.row(group[0]);
-            search.centroids.extend(row.iter().map(|&x| f64::from(x)));
+            search.first.push(group[0] as u32);
             search
                 .framed
                 .extend(search.frame.place(row.iter().copied()).map(|x| x as f32));
@@ -163,6 +172,7 @@ impl Search {
             search.nodes.push(node);
         }
         let clusters = search.slots.len();
+        search.unions = vec![None; clusters];
         search.rows = search.slots.clone();
         search.joined_into = search.slots.clone();
         search.lists = vec![Vec::new(); clusters];
@@ -172,7 +182,6 @@ impl Search {
     }
 
     fn run(&mut self, progress: &dyn Progress) -> Result<(), Error> {
-        const STAGE: &str = "Ward linkage";
         let total = self.points - 1;
         let every = total.div_ceil(500).max(1);
         let mut reported = self.merges.len();
@@ -188,7 +197,7 @@ impl Search {
             if pairs.is_empty() {
                 let waiting = self.waiting();
                 if !waiting.is_empty() {
-                    for block in waiting.chunks(64 * BLOCK) {
+                    for block in waiting.chunks(Self::between_steps()) {
                         step(progress, STAGE, self.merges.len(), total)?;
                         let found = self.scan(block);
                         fresh.extend(self.keep(block, found));
@@ -285,15 +294,34 @@ impl Search {
         certain
     }
 
-    fn centroid(&self, row: usize) -> &[f64] {
-        &self.centroids[row * self.dims..(row + 1) * self.dims]
+    /// The point that the cluster of a row began as: its centroid, unless it is a union.
+    fn point(&self, row: usize) -> &'a [f32] {
+        let at = self.first[row] as usize;
+        &self.given[at * self.dims..(at + 1) * self.dims]
+    }
+
+    /// The squared distance of the centroids of two rows.
+    fn distance(&self, a: usize, b: usize) -> f64 {
+        match (&self.unions[a], &self.unions[b]) {
+            (None, None) => squared_distance(self.point(a), self.point(b)),
+            (Some(a), None) => squared_distance(a, self.point(b)),
+            (None, Some(b)) => squared_distance(self.point(a), b),
+            (Some(a), Some(b)) => squared_distance(a, b),
+        }
+    }
+
+    /// The centroid of a row, taken out if it is a union's.
+    fn take_centroid(&mut self, row: usize) -> Box<[f64]> {
+        let point = self.point(row);
+        let union = self.unions[row].take();
+        union.unwrap_or_else(|| point.iter().map(|&x| f64::from(x)).collect())
     }
 
     /// What joining two clusters costs, in double precision.
     fn cost(&self, a: u32, b: u32) -> f64 {
         let (a, b) = (self.rows[a as usize] as usize, self.rows[b as usize] as usize);
         let (x, y) = (f64::from(self.sizes[a]), f64::from(self.sizes[b]));
-        x * y / (x + y) * squared_distance(self.centroid(a), self.centroid(b))
+        x * y / (x + y) * self.distance(a, b)
     }
 
     /// The slot that a slot's cluster is in now.
@@ -308,17 +336,18 @@ impl Search {
         let (keep, drop) = (self.rows[a as usize] as usize, self.rows[b as usize] as usize);
         let (x, y) = (f64::from(self.sizes[keep]), f64::from(self.sizes[drop]));
         let (share, rest) = (x / (x + y), y / (x + y));
-        for dim in 0..self.dims {
-            let (p, q) = (keep * self.dims + dim, drop * self.dims + dim);
-            self.centroids[p] = share * self.centroids[p] + rest * self.centroids[q];
+        let (mut union, other) = (self.take_centroid(keep), self.take_centroid(drop));
+        for (p, q) in union.iter_mut().zip(&other) {
+            *p = share * *p + rest * *q;
         }
         let place = keep * self.dims..(keep + 1) * self.dims;
-        let framed = self.frame.place(self.centroids[place.clone()].iter().copied());
+        let framed = self.frame.place(union.iter().copied());
         self.framed[place.clone()]
             .iter_mut()
             .zip(framed)
             .for_each(|(out, x)| *out = x as f32);
         self.norms[keep] = norm(&self.framed[place]);
+        self.unions[keep] = Some(union);
         self.sizes[keep] += self.sizes[drop];
         self.merges.push((self.nodes[a as usize], self.nodes[b as usize], cost));
         self.nodes[a as usize] = self.points + self.merges.len() - 1;
@@ -340,14 +369,14 @@ impl Search {
         let last = self.slots.len() - 1;
         if drop != last {
             let from = last * self.dims..(last + 1) * self.dims;
-            self.centroids.copy_within(from.clone(), drop * self.dims);
             self.framed.copy_within(from, drop * self.dims);
             self.norms[drop] = self.norms[last];
             self.sizes[drop] = self.sizes[last];
             self.slots[drop] = self.slots[last];
             self.rows[self.slots[drop] as usize] = drop as u32;
         }
-        self.centroids.truncate(last * self.dims);
+        self.first.swap_remove(drop);
+        self.unions.swap_remove(drop);
         self.framed.truncate(last * self.dims);
         self.norms.truncate(last);
         self.sizes.truncate(last);
@@ -390,12 +419,21 @@ impl Search {
     /// Compares every cluster with every other.
     fn scan_all(&self, progress: &dyn Progress) -> Result<Vec<Found>, Error> {
         let nearest = self.clusters().nearest_of_all(KEPT + 1, progress)?;
-        let found = self
-            .slots
-            .par_iter()
-            .zip(nearest)
-            .map(|(&slot, rows)| self.found(slot, rows));
-        Ok(found.collect())
+        let mut found = Vec::with_capacity(nearest.len());
+        // Where rounding hides what is nearest, one cluster is compared with all.
+        let mut nearest = nearest.into_iter();
+        for slots in self.slots.chunks(Self::between_steps()) {
+            step(progress, STAGE, self.merges.len(), self.points - 1)?;
+            let rows: Vec<_> = nearest.by_ref().take(slots.len()).collect();
+            let of_chunk = slots.par_iter().zip(rows);
+            found.par_extend(of_chunk.map(|(&slot, rows)| self.found(slot, rows)));
+        }
+        Ok(found)
+    }
+
+    /// Clusters that are compared between two chances to cancel: enough for all threads.
+    fn between_steps() -> usize {
+        BLOCK * rayon::current_num_threads().max(8)
     }
 
     /// Compares clusters with all others.

@@ -209,8 +209,8 @@ impl Pipeline {
     ) -> Result<ConceptLayer> {
         let params = &self.params;
         let types = words.types();
-        let count = params.cluster_count(types.len());
         let vectors = words.vectors(reading.capture, reading.side, layer, params.subwords)?;
+        let count = params.cluster_count(vectors.view());
         let Clustering { partition, tree } = self.method.cluster(vectors.view(), count, progress)?;
         let mut found = ConceptLayer::new(layer, partition, tree, sets, &types, &params.align)?;
         for method in &self.others {

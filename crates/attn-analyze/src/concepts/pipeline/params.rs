@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
-    concepts::{AlignParams, FrequencyFilter, LabelSet, OverlapParams, Subwords, TaggedText, Words},
+    concepts::{
+        AlignParams, FrequencyFilter, LabelSet, OverlapParams, Subwords, TaggedText, Words, points::equal_rows,
+    },
 };
 
 /// Fewest words that a map shows, and fewest for t-SNE.
@@ -24,7 +26,8 @@ pub struct PipelineParams {
     pub subwords: Subwords,
     /// Words to cluster, by their frequency.
     pub filter: FrequencyFilter,
-    /// Clusters per layer. Default `None`: 600, or a tenth of the words if that is less.
+    /// Clusters per layer. Default `None`: 600, or a tenth of the words if that is less; in a layer with fewer different vectors, as
+    /// many as these.
     pub clusters: Option<usize>,
     /// Alignment of clusters with labels; its threshold also holds for names.
     pub align: AlignParams,
@@ -77,8 +80,13 @@ impl PipelineParams {
         Ok(())
     }
 
-    pub(super) fn cluster_count(&self, words: usize) -> usize {
-        self.clusters.unwrap_or_else(|| 600.min((words / 10).max(1)))
+    /// The number of clusters for the vectors of words. The embeddings of a model without positions give every occurrence of a
+    /// word the same one.
+    pub(super) fn cluster_count(&self, vectors: ArrayView2<'_, f32>) -> usize {
+        self.clusters.unwrap_or_else(|| {
+            let count = 600.min((vectors.nrows() / 10).max(1));
+            count.min(equal_rows(vectors).len().max(1))
+        })
     }
 
     pub(super) fn chosen_layers(&self, depth: usize) -> Result<Vec<usize>> {
@@ -124,5 +132,31 @@ impl PipelineParams {
         };
         let placed = Projector::new(method).seed(self.seed).fit(vectors, progress)?;
         Ok(placed.points.rows().into_iter().map(|row| [row[0], row[1]]).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+
+    #[test]
+    fn there_are_no_more_clusters_than_different_vectors() {
+        let params = PipelineParams::default();
+        let vectors = Array2::from_shape_fn((100, 2), |(row, _)| (row % 3) as f32);
+        assert_eq!(params.cluster_count(vectors.view()), 3);
+        let vectors = Array2::from_shape_fn((100, 2), |(row, _)| row as f32);
+        assert_eq!(params.cluster_count(vectors.view()), 10);
+        assert_eq!(params.cluster_count(vectors.slice(ndarray::s![..4, ..])), 1);
+        let params = PipelineParams {
+            clusters: Some(7),
+            ..params
+        };
+        assert_eq!(
+            params.cluster_count(vectors.view()),
+            7,
+            "what is asked for is not changed"
+        );
     }
 }
