@@ -279,7 +279,7 @@ mod tests {
         });
         let frame = Frame::of(points.view());
         let placed = frame.placed(points.view());
-        let skip = |row: usize| (row % 2 == 0).then_some(row % 5);
+        let skip = |row: usize| row.is_multiple_of(2).then_some(row % 5);
         for placed in [None, Some(&placed)] {
             let found = frame.nearest(points.view(), placed, centers.view(), skip);
             for (row, found) in found.into_iter().enumerate() {
