@@ -371,7 +371,7 @@ impl CaptureWriter {
     }
 
     /// Declares that every slot of these sequences is written. What is committed survives a kill. A slot that was not written
-    /// holds zeros.
+    /// holds zeros, or what an interrupted run wrote to it.
     ///
     /// # Errors
     /// [`Error::NotFound`] for a sequence that the plan does not have, [`Error::Io`].

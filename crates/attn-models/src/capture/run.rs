@@ -135,7 +135,7 @@ impl<'a> Job<'a> {
         // Wrong changes and lines that are too long are refused before anything is written.
         capturer.refuse_long(&plan.sequences)?;
         let writer = match folder {
-            Some(folder) => CaptureWriter::create(folder, plan)?,
+            Some(folder) => CaptureWriter::create_with(folder, plan, progress)?,
             None => {
                 let what = format_args!("a capture of {} sequences in memory (not in a folder)", lengths.len());
                 let needed = memory::of_capture(&plan.model, plan.options, &lengths);
