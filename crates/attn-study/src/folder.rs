@@ -110,7 +110,7 @@ fn left_out(what: &str, paths: &[PathBuf]) -> Option<Note> {
     let more = if paths.len() > NAMED { ", ..." } else { "" };
     (!paths.is_empty()).then(|| Note {
         line: None,
-        message: format!("{} {what} were left out: {}{more}", paths.len(), names.join(", ")),
+        message: format!("{what} were left out ({}): {}{more}", paths.len(), names.join(", ")),
     })
 }
 
@@ -166,7 +166,13 @@ mod tests {
         let found = ImageFolder::read(folder.path()).unwrap();
         assert_eq!(names(&found), ["a.jpg", "b.png"]);
         let notes: Vec<String> = found.notes.iter().map(Note::to_string).collect();
-        assert_eq!(notes, ["1 images of other formats were left out: y.heic"]);
+        assert_eq!(
+            notes,
+            [
+                "folders of images beside images were left out (1): sub.png",
+                "images of other formats were left out (1): y.heic"
+            ]
+        );
         assert!(!found.classes);
     }
 
