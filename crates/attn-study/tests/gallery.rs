@@ -187,7 +187,7 @@ fn folders_of_images_are_classes_and_lost_images_leave_their_plots_out() -> Resu
     let opened = source.open(Some(&folder.path().join("capture")), &())?;
     assert_eq!(opened.capture.sequences().len(), 4);
     let notes: Vec<String> = opened.notes.iter().map(ToString::to_string).collect();
-    assert_eq!(notes, ["1 images of other formats were left out: other.heic"]);
+    assert_eq!(notes, ["images of other formats were left out (1): other.heic"]);
     let label = &opened.columns[0];
     assert_eq!(
         (label.name.as_str(), label.classes()),

@@ -102,7 +102,7 @@ fn compare_findings(mine: &Findings, found: &Findings) -> Vec<String> {
     for (name, &value) in &mine.quality {
         let other = found.quality[name];
         eprintln!("{name}: {value:.4} here, {other:.4} in the browser");
-        if !((value - other).abs() <= QUALITY) {
+        if other.is_nan() || (value - other).abs() > QUALITY {
             faults.push(format!("{name}: {value} here, {other} in the browser"));
         }
     }
