@@ -41,7 +41,7 @@ pub struct LensLayer {
 /// ```
 ///
 /// # Errors
-/// As [`Model::forward`]; [`Error::Intervention`] for a model without a head.
+/// As [`Model::forward`]; [`Error::Intervention`](crate::Error::Intervention) for a model without a head.
 pub fn logit_lens(model: &Model, inputs: &Inputs, top: usize, tap: &mut dyn Tap) -> Result<Vec<LensLayer>> {
     let mut record = Recorder::of(&[Point::Hidden]);
     model.forward(inputs, &mut (tap, &mut record))?;
