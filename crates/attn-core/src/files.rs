@@ -16,7 +16,7 @@ use std::{
 pub(crate) use lock::FolderLock;
 #[cfg(feature = "store")]
 pub(crate) use read::not_other_than_file;
-pub use read::{open, read, read_from};
+pub use read::{kind, open, read, read_from};
 
 use crate::{Error, Result, disk};
 

@@ -1,11 +1,9 @@
 //! Files of a checkpoint as they lie in a folder: what is no regular file is never opened, what is read whole has a
 //! bound, and what is not the file that its name says is named for what it is.
 
-use std::{
-    fs::{FileType, Metadata},
-    io::Read,
-    path::Path,
-};
+use std::{fs::Metadata, io::Read, path::Path};
+
+use attn_core::files::kind;
 
 use crate::{Error, Result};
 
@@ -53,7 +51,7 @@ pub(crate) fn regular(path: &Path) -> Result<Option<Metadata>> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(Some(metadata)),
         Ok(metadata) => {
-            let found = kind(metadata.file_type());
+            let found = kind(&metadata);
             Err(wrong(path, "a regular file", found.to_owned(), "give the file itself"))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => match std::fs::read_link(path) {
@@ -106,23 +104,6 @@ pub(crate) fn wrong(path: &Path, expected: &str, found: String, advice: &str) ->
         found,
         advice: advice.to_owned(),
     }
-}
-
-fn kind(file: FileType) -> &'static str {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt;
-        if file.is_fifo() {
-            return "a pipe";
-        }
-        if file.is_char_device() || file.is_block_device() {
-            return "a device";
-        }
-        if file.is_socket() {
-            return "a socket";
-        }
-    }
-    if file.is_dir() { "a folder" } else { "something else" }
 }
 
 #[cfg(test)]

@@ -83,32 +83,47 @@ fn too_large(place: String, limit: u64) -> Error {
 /// What is there instead of a file that can be read to its end; `None` for such a file.
 fn other_than_file(path: &Path, metadata: &fs::Metadata) -> Option<&'static str> {
     let opened = ["/dev/fd/", "/dev/stdin", "/proc/self/fd/"];
+    let by_shell = |path: &str| opened.iter().any(|of| path.starts_with(of));
+    match kind(metadata) {
+        FILE => None,
+        PIPE if path.to_str().is_some_and(by_shell) => None,
+        other => Some(other),
+    }
+}
+
+const FILE: &str = "a file";
+const PIPE: &str = "a named pipe";
+
+/// The kind of what a path leads to, in words for errors: `a file`, `a folder`, `a symbolic link`, `a named pipe`, `a socket`,
+/// `a device`.
+///
+/// ```
+/// let here = std::fs::metadata(".").map_err(|error| attn_core::Error::io(".", error))?;
+/// assert_eq!(attn_core::files::kind(&here), "a folder");
+/// # Ok::<(), attn_core::Error>(())
+/// ```
+pub fn kind(metadata: &fs::Metadata) -> &'static str {
     if metadata.is_file() {
-        return None;
+        return FILE;
     }
     if metadata.is_dir() {
-        return Some("a folder");
+        return "a folder";
     }
     if metadata.is_symlink() {
-        return Some("a symbolic link");
+        return "a symbolic link";
     }
     #[cfg(unix)]
     {
         use std::os::unix::fs::FileTypeExt;
         let kind = metadata.file_type();
         if kind.is_fifo() {
-            let by_shell = path
-                .to_str()
-                .is_some_and(|path| opened.iter().any(|of| path.starts_with(of)));
-            return (!by_shell).then_some("a named pipe");
+            return PIPE;
         }
         if kind.is_socket() {
-            return Some("a socket");
+            return "a socket";
         }
     }
-    #[cfg(not(unix))]
-    let _ = (path, opened);
-    Some("a device")
+    "a device"
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use attn_core::Limits;
+use attn_core::{Limits, files::kind};
 use image::{DynamicImage, ImageDecoder, ImageReader, metadata::Orientation};
 
 pub use self::processor::ImageProcessor;
@@ -201,7 +201,7 @@ fn is_image(path: &Path) -> bool {
 fn read(path: &Path, limits: Limits) -> Result<Vec<u8>> {
     let facts = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
     if !facts.is_file() {
-        return Err(wrong(path, "a folder, a device or a pipe, not a file"));
+        return Err(wrong(path, &format!("{}, not a file", kind(&facts))));
     }
     limits.check(path.display(), facts.len())?;
     std::fs::read(path).map_err(|error| Error::io(path, error))

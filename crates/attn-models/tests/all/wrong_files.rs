@@ -140,7 +140,7 @@ fn only_regular_files_are_read() {
         "model.safetensors.index.json",
     ] {
         for (kind, found) in [
-            ("pipe", "a pipe"),
+            ("pipe", "a named pipe"),
             ("/dev/zero", "a device"),
             ("folder", "a folder"),
             ("link", "a link to"),
