@@ -1,5 +1,6 @@
-//! Cases of all targets: `ATTN_FUZZ_SECONDS` of them together, or a fixed number. Each target runs in a process of its own, so
-//! that what aborts, hangs or takes all memory can be named.
+//! Cases of all targets: `ATTN_FUZZ_SECONDS` of them together, or a fixed number, from the case `ATTN_FUZZ_FIRST` (0) on.
+//! The same cases on each run, so that a change is not refused for what was there before; `scripts/soak` looks for new ones.
+//! Each target runs in a process of its own, so that what aborts, hangs or takes all memory can be named.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail the test")]
 
@@ -31,8 +32,7 @@ fn damaged_files_are_errors() {
 fn run(target: &Target, seconds: Option<f64>) -> Result<(), String> {
     let name = target.name;
     let time = seconds.map_or(1e6, |all| all / TARGETS.len() as f64).to_string();
-    // With a time each run sees other cases.
-    let first = seconds.map_or(0, |_| u64::from(std::process::id()) << 16).to_string();
+    let first = std::env::var("ATTN_FUZZ_FIRST").unwrap_or_else(|_| "0".to_owned());
     let cases = seconds.map_or(CASES, |_| u64::MAX).to_string();
     let mut process = Command::new(env!("CARGO_BIN_EXE_fuzz"))
         .args(["run", name, &time, &first, &cases])

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::OnceLock};
 
-use attn_core::ModelInfo;
+use attn_core::{Limits, ModelInfo};
 use attn_models::{
     Checkpoint, Inputs, Model, Tokenizer,
     candle::{DType, Device, Tensor},
@@ -142,9 +142,11 @@ pub(super) fn images(data: &[u8]) {
         0 => (bytes.to_vec(), whole),
         _ => (picture("png"), bytes.to_vec()),
     };
-    let picture = Image::memory("picture", picture).decode();
+    // A header of a few bytes may name pixels that fit the machine but not a case.
+    let limits = Limits::of(256 << 20);
+    let picture = Image::memory("picture", picture).decode_within(limits);
     let processor = ImageProcessor::new(&processor, Path::new("preprocessor_config.json"));
-    if let (Ok(picture), Ok(processor)) = (picture, processor) {
+    if let (Ok(picture), Ok(processor)) = (picture, processor.map(|processor| processor.with_limits(limits))) {
         let _ = processor.pixels(&picture, vision);
         processor.size();
     }
