@@ -24,10 +24,8 @@ pub(super) fn read(content: &str, place: &str, delimiter: Option<char>, text: Op
     // Many tab-separated files have quotes as part of their texts.
     let quotes = delimiter != '\t' || records(delimiter, true).all(|record| record.is_ok_and(|record| !record.loose));
     let mut table = table(records(delimiter, quotes), place, delimiter)?;
-    if delimiter != ',' {
-        let text = text_column(&table.names, text, place)?;
-        table.decimal_commas(text);
-    }
+    let texts = text_column(&table.names, text, place)?;
+    table.numbers_with_commas(texts, delimiter);
     table.dataset(place, text)
 }
 
@@ -110,21 +108,71 @@ fn table(mut records: Records<'_>, place: &str, delimiter: char) -> Result<Rows>
     Ok(rows)
 }
 
+/// What a comma means in the numbers of a column.
+#[derive(Debug, Clone, Copy)]
+enum Comma {
+    /// `1,5` is one and a half.
+    Decimal,
+    /// `1,500` is one thousand and a half. Also three decimals would look so: files with `;` between values have those.
+    Thousands,
+}
+
+impl Comma {
+    /// The number as other columns spell it; none if the value is no such number.
+    fn plain(self, value: &str) -> Option<String> {
+        let plain = match self {
+            Self::Decimal => value.replacen(',', ".", 1),
+            Self::Thousands if in_thousands(value) => value.replace(',', ""),
+            Self::Thousands => return None,
+        };
+        ColumnKind::number(&plain).map(|_| plain)
+    }
+}
+
+/// Whether the digits before the point stand in groups of three: `12,500`, `-1,000,000.5`.
+fn in_thousands(value: &str) -> bool {
+    let value = value.trim().trim_start_matches(['-', '+']);
+    let mut groups = value.split('.').next().unwrap_or_default().split(',');
+    let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let first = groups.next().unwrap_or_default();
+    let leads = (1..=3).contains(&first.len()) && digits(first) && !first.starts_with('0');
+    leads && groups.all(|group| group.len() == 3 && digits(group))
+}
+
 impl Rows {
-    /// Writes numbers with a decimal comma as numbers with a point, in columns that have nothing else but missing numbers. The
-    /// column with the texts stays as it is.
-    fn decimal_commas(&mut self, text: usize) {
-        let point = |value: &str| value.replacen(',', ".", 1);
+    /// Writes numbers with commas as other numbers are written, in columns that have nothing else but numbers and missing
+    /// ones, and says so. The column with the texts stays as it is.
+    fn numbers_with_commas(&mut self, text: usize, delimiter: char) {
+        let meanings: &[Comma] = match delimiter {
+            ';' => &[Comma::Decimal, Comma::Thousands],
+            _ => &[Comma::Thousands, Comma::Decimal],
+        };
         let mut commas = vec![false; self.names.len()];
-        let mut numbers = vec![true; self.names.len()];
+        let mut possible = vec![vec![true; meanings.len()]; self.names.len()];
         for (column, value) in self.rows.iter().flat_map(|(_, values)| values) {
-            commas[*column] |= value.contains(',');
-            numbers[*column] &= ColumnKind::number(&point(value)).is_some() || is_missing(value);
+            let comma = value.contains(',');
+            commas[*column] |= comma;
+            for (possible, meaning) in possible[*column].iter_mut().zip(meanings) {
+                *possible &= match comma {
+                    true => meaning.plain(value).is_some(),
+                    false => ColumnKind::number(value).is_some() || is_missing(value),
+                };
+            }
         }
-        numbers[text] = false;
-        for (column, value) in self.rows.iter_mut().flat_map(|(_, values)| values) {
-            if commas[*column] && numbers[*column] {
-                *value = point(value);
+        for column in (0..self.names.len()).filter(|column| commas[*column] && *column != text) {
+            let Some(at) = possible[column].iter().position(|possible| *possible) else {
+                continue;
+            };
+            let values = self.rows.iter_mut().flat_map(|(_, values)| values);
+            for (_, value) in values.filter(|(of, value)| *of == column && value.contains(',')) {
+                *value = meanings[at].plain(value).unwrap_or_default();
+            }
+            if let Comma::Thousands = meanings[at] {
+                let message = format!(
+                    "commas of `{}` were read as thousands: 1,500 is 1500",
+                    self.names[column]
+                );
+                self.note(None, message);
             }
         }
     }

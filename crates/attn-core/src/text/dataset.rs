@@ -600,6 +600,38 @@ mod tests {
     }
 
     #[test]
+    fn commas_between_groups_of_three_digits_are_thousands() {
+        let numbers = |content: &str| {
+            let data = parse("a.tsv", content, None).unwrap();
+            let values: Vec<String> = column(&data, "n")
+                .into_iter()
+                .map(|value| value.unwrap().to_owned())
+                .collect();
+            (values, data.notes.len())
+        };
+        assert_eq!(
+            numbers("text\tn\na\t1,500\nb\t-12,000,000.5\nc\t7\n"),
+            (vec!["1500".into(), "-12000000.5".into(), "7".into()], 1)
+        );
+        assert_eq!(
+            numbers("text,n\na,\"1,500\"\nb,NA\n"),
+            (vec!["1500".into(), "NA".into()], 1)
+        );
+        // One that cannot be: decimals.
+        assert_eq!(
+            numbers("text\tn\na\t1,500\nb\t1,5\n"),
+            (vec!["1.500".into(), "1.5".into()], 0)
+        );
+        assert_eq!(
+            numbers("text\tn\na\t0,500\nb\t1,512\n"),
+            (vec!["0.500".into(), "1.512".into()], 0)
+        );
+        // Where `;` stands between values, a comma is the decimal one.
+        assert_eq!(numbers("text;n\na;1,500\n"), (vec!["1.500".into()], 0));
+        assert_eq!(numbers("text\tn\na\t1,500,00\n"), (vec!["1,500,00".into()], 0));
+    }
+
+    #[test]
     fn an_empty_text_in_json_is_no_value() {
         let content = "{\"text\": \"one\", \"y\": \"\"}\n{\"text\": \"two\", \"y\": \"a\"}\n";
         let data = parse("a.jsonl", content, None).unwrap();
