@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use attn_core::{Capture, SequenceColumn, TokenColumn, text::Note};
+use attn_core::{Capture, Sequence, SequenceColumn, TokenColumn, text::Note};
 use attn_models::images::{Image, images_in};
 
 use crate::Error;
@@ -25,8 +25,6 @@ const NAMED: usize = 5;
 #[derive(Debug)]
 pub(crate) struct ImageFolder {
     pub(crate) images: Vec<Image>,
-    /// Whether each class has a folder.
-    classes: bool,
     pub(crate) notes: Vec<Note>,
 }
 
@@ -45,7 +43,6 @@ impl ImageFolder {
                 let left: Vec<_> = folders.filter(|class| images_in(class).is_ok()).collect();
                 Self {
                     images,
-                    classes: false,
                     notes: left_out("folders of images beside images", &left).into_iter().collect(),
                 }
             }
@@ -62,7 +59,6 @@ impl ImageFolder {
                 }
                 Self {
                     images,
-                    classes: true,
                     notes: Vec::new(),
                 }
             }
@@ -83,21 +79,26 @@ impl ImageFolder {
         found.notes.extend(left_out("images of other formats", &left));
         Ok(found)
     }
+}
 
-    /// The class of every token of a capture of these images; `None` without classes.
-    ///
-    /// # Errors
-    /// None for a capture of these images.
-    pub(crate) fn column(&self, capture: &Capture) -> Result<Option<TokenColumn>, Error> {
-        if !self.classes {
-            return Ok(None);
-        }
-        let class = |path: &PathBuf| Some(path.parent()?.file_name()?.to_string_lossy().into_owned());
-        let sequences = capture.sequences().iter();
-        let classes = sequences.map(|sequence| sequence.image.as_ref()?.path.as_ref().and_then(class));
-        let classes: Vec<Option<String>> = classes.collect();
-        Ok(Some(SequenceColumn::from_texts(LABEL, &classes).to_tokens(capture)?))
+/// The class of every token of a capture of images: the name of the folder of its image. `None` unless the images lie in
+/// several folders beside each other.
+///
+/// # Errors
+/// None for columns of the capture's own sequences.
+pub(crate) fn classes(capture: &Capture) -> Result<Option<TokenColumn>, Error> {
+    let folder = |sequence: &Sequence| Some(sequence.image.as_ref()?.path.as_ref()?.parent()?.to_owned());
+    let Some(folders) = capture.sequences().iter().map(folder).collect::<Option<Vec<_>>>() else {
+        return Ok(None);
+    };
+    let different: BTreeSet<&PathBuf> = folders.iter().collect();
+    let around: BTreeSet<Option<&Path>> = different.iter().map(|folder| folder.parent()).collect();
+    if different.len() < 2 || around.len() > 1 {
+        return Ok(None);
     }
+    let class = |folder: &PathBuf| Some(folder.file_name()?.to_string_lossy().into_owned());
+    let classes: Vec<Option<String>> = folders.iter().map(class).collect();
+    Ok(Some(SequenceColumn::from_texts(LABEL, &classes).to_tokens(capture)?))
 }
 
 /// A note that names the first of what was left out; none for nothing.
@@ -173,7 +174,6 @@ mod tests {
                 "images of other formats were left out (1): y.heic"
             ]
         );
-        assert!(!found.classes);
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
         ]);
         let found = ImageFolder::read(folder.path()).unwrap();
         assert_eq!(names(&found), ["a.png", "b.png", "a.png"]);
-        assert!(found.classes && found.notes.is_empty());
+        assert!(found.notes.is_empty());
         let none = self::folder(&["notes.txt", "a/b/c.png"]);
         assert!(matches!(
             ImageFolder::read(none.path()),

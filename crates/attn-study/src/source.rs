@@ -33,7 +33,7 @@ use attn_models::{
 };
 
 pub use self::loaded::{Loaded, Preview};
-use crate::{Error, read_again};
+use crate::{Error, folder::classes, read_again};
 
 /// Where queries and keys come from.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ pub enum Source {
     Folder {
         /// The capture's folder.
         folder: PathBuf,
-        /// The file that the capture was made of, for its columns. `None`: no columns.
+        /// The file that the capture was made of, for its columns. `None`: no columns but the classes of images.
         text: Option<TextFile>,
     },
     /// Captures in memory: one, or those of the checkpoints of a training.
@@ -96,7 +96,7 @@ pub enum Data {
     Ids(PathBuf),
     /// A folder of images. If it holds only folders of images, these are classes: the column `label`.
     ImageFolder(PathBuf),
-    /// Images.
+    /// Images. If they are files in several folders beside each other, these are classes, as above.
     Images(Vec<Image>),
     /// The first for models of text, the second for models of images.
     TextOrImages(Box<Data>, Box<Data>),
@@ -189,7 +189,8 @@ impl Source {
             Self::Folder { folder, text } => {
                 let capture = Capture::open(folder)?;
                 let Some(text) = text else {
-                    return Ok(Opened::done(capture, Vec::new()));
+                    let columns = classes(&capture)?.into_iter().collect();
+                    return Ok(Opened::done(capture, columns));
                 };
                 let known = text.read()?;
                 let columns = known.columns(&capture)?;

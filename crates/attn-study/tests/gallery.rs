@@ -211,6 +211,7 @@ fn folders_of_images_are_classes_and_lost_images_leave_their_plots_out() -> Resu
         text: None,
     };
     let again = source.open(None, &())?;
+    assert_eq!(again.columns[0].classes(), label.classes());
     let params = AtlasParams {
         method: Pca.into(),
         ..AtlasParams::default()

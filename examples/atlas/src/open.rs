@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use attn_egui::OpenDialog;
 use attn_sdk::{
-    Error, embedded,
+    Error,
+    core::Capture,
+    embedded,
     models::Checkpoint,
     render::{Shared, ViewState},
     study::source::{Data, Source, TextFile},
@@ -109,7 +111,7 @@ impl Atlas {
 /// What two typed paths mean.
 fn typed(model: &str, data: &str) -> Result<Source, Error> {
     let folder = PathBuf::from(model);
-    if folder.join("capture.json").is_file() {
+    if Capture::is_in(&folder) {
         return Ok(Source::Folder { folder, text: None });
     }
     Ok(Source::Model {

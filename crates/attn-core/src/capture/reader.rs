@@ -22,9 +22,12 @@ use super::{
     slot::{Slot, stack_layers, starts},
 };
 use crate::{
-    Attention, AttentionInfo, Error, HeadId, ImageData, ModelInfo, Progress, Result, Sequence, Side, attention_weights,
-    files, progress::step,
+    Attention, AttentionInfo, Error, HeadId, ImageData, Limits, ModelInfo, Progress, Result, Sequence, Side,
+    attention_weights, files, progress::step,
 };
+
+/// Bytes of an attention matrix that any machine has.
+const ALWAYS: u64 = 1 << 26;
 
 /// A capture: sequences, the model's facts, and the queries, keys and values of every head.
 ///
@@ -63,6 +66,11 @@ struct Rows {
 }
 
 impl Capture {
+    /// Whether a folder holds a finished capture. It may still be damaged: [`open`](Self::open) tells.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(CAPTURE_JSON).is_file()
+    }
+
     /// Opens a capture folder. Files are mapped, not read; use [`verify`](Self::verify) to check every byte.
     ///
     /// # Errors
@@ -319,7 +327,8 @@ impl Capture {
     ///
     /// # Errors
     /// [`Error::NotFound`] for a head or sequence that does not exist, [`Error::NotFinite`], also if queries and keys are finite
-    /// and so large that their product is not.
+    /// and so large that their product is not, [`Error::Memory`] for a sequence so long that its matrix takes more than
+    /// [`Limits::default`].
     pub fn attention(&self, head: HeadId, sequence: usize) -> Result<Array2<f32>> {
         let kv_head = self.head(head)?;
         let HeadId { attention, layer, .. } = head;
@@ -333,6 +342,12 @@ impl Capture {
         let queries = self.one(Slot::Query { attention, layer }, head.head, sequence)?;
         let keys = self.one(Slot::Key { attention, layer }, kv_head, sequence)?;
         let info = self.info(attention)?;
+        let needed = Limits::size(&[queries.nrows(), keys.nrows()], size_of::<f32>());
+        // The system is asked for its memory only where that matters.
+        if needed > ALWAYS {
+            let name = &self.sequences()[sequence].name;
+            Limits::default().check(format_args!("the attention of a head in {name}"), needed)?;
+        }
         let bias = info
             .relative_bias
             .as_ref()

@@ -9,7 +9,10 @@ use attn_core::{
 use attn_models::{Capturer, capture::CaptureRun, images::Image};
 
 use super::{Data, Opened, Source, run, sequences_of_ids};
-use crate::{Error, folder::ImageFolder};
+use crate::{
+    Error,
+    folder::{ImageFolder, classes},
+};
 
 /// Tokens of a preview, about: a small model reads them in tenths of a second.
 const PREVIEW_TOKENS: usize = 512;
@@ -26,7 +29,7 @@ const LETTERS: usize = 5;
 ///     data: Data::lines(attn_embedded::sentences().take(200)),
 /// };
 /// let loaded = source.load()?;
-/// let preview = loaded.preview(&())?.expect("200 sentences take a while");
+/// let preview = loaded.preview(None, &())?.expect("200 sentences take a while");
 /// assert!(preview.capture.sequences().len() < preview.of && preview.of == 200);
 /// let opened = loaded.open(None, &())?;
 /// assert_eq!(opened.capture.sequences().len(), 200);
@@ -80,16 +83,19 @@ impl Source {
 }
 
 impl Loaded {
-    /// Captures the first sequences, about 512 tokens, for something to show at once. `None` if the data has little
-    /// more than that, if the first sequence alone is longer or none of the first has tokens, and for sources other than
-    /// [`Source::Model`].
+    /// Captures the first sequences, about 512 tokens, for something to show at once. `None` if `folder`, that
+    /// [`open`](Self::open) is to be called with, has a finished capture, if the data has little more than that, if the first
+    /// sequence alone is longer or none of the first has tokens, and for sources other than [`Source::Model`].
     ///
     /// # Errors
     /// Those of [`CaptureRun::run`].
-    pub fn preview(&self, progress: &dyn Progress) -> Result<Option<Preview>, Error> {
+    pub fn preview(&self, folder: Option<&Path>, progress: &dyn Progress) -> Result<Option<Preview>, Error> {
         let Kind::Model(capturer, input) = &self.0 else {
             return Ok(None);
         };
+        if folder.is_some_and(Capture::is_in) {
+            return Ok(None);
+        }
         let (first, of) = (input.first(PREVIEW_TOKENS, capturer), input.len());
         if first == 0 || input.first(2 * PREVIEW_TOKENS, capturer) == of {
             return Ok(None);
@@ -198,8 +204,7 @@ impl Input {
     fn columns(&self, capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
         match self {
             Self::Dataset(known) => Ok(known.columns(capture)?),
-            Self::Folder(folder) => Ok(folder.column(capture)?.into_iter().collect()),
-            _ => Ok(Vec::new()),
+            _ => Ok(classes(capture)?.into_iter().collect()),
         }
     }
 }
@@ -232,7 +237,7 @@ mod tests {
             data: Data::lines(attn_embedded::sentences().take(150)),
         };
         let loaded = source.load().unwrap();
-        let preview = loaded.preview(&()).unwrap().unwrap().capture;
+        let preview = loaded.preview(None, &()).unwrap().unwrap().capture;
         let whole = loaded.open(None, &()).unwrap().capture;
         let count = preview.sequences().len();
         assert_eq!(preview.sequences(), &whole.sequences()[..count]);
@@ -250,6 +255,6 @@ mod tests {
             checkpoint: attn_embedded::TEXT_ENCODER.checkpoint().unwrap(),
             data: Data::lines(["one line", "and another"]),
         };
-        assert!(source.load().unwrap().preview(&()).unwrap().is_none());
+        assert!(source.load().unwrap().preview(None, &()).unwrap().is_none());
     }
 }
