@@ -78,6 +78,7 @@ impl Study {
                 .unwrap_or(CAPTION)
                 .to_owned(),
             panels,
+            pending: self.pending(),
             color_by,
         })
     }

@@ -34,6 +34,8 @@ pub struct Study {
     projection_name: Option<String>,
     /// The sequences of the data, if the capture is a preview of them.
     preview_of: Option<usize>,
+    /// Whether the heads that are not there are being projected.
+    filling: bool,
     /// The columns that the user added.
     pub(crate) columns: Vec<TokenColumn>,
     /// Attributes for colors, in addition to the columns.
@@ -71,6 +73,7 @@ impl Study {
             failures: Vec::new(),
             projection_name: None,
             preview_of: None,
+            filling: false,
             columns: Vec::new(),
             attributes: attributes::builtin(),
             drawn: Drawn::default(),
@@ -161,8 +164,26 @@ impl Study {
         self.preview_of = Some(sequences);
     }
 
+    /// Whether the heads that are not there yet are being projected: the matrix then keeps their places. Default: no.
+    pub fn set_filling(&mut self, filling: bool) {
+        self.filling = filling;
+    }
+
+    /// Whether heads that are not there yet are being projected.
+    pub fn is_filling(&self) -> bool {
+        self.filling
+    }
+
+    /// The heads that are being projected.
+    pub(crate) fn pending(&self) -> Vec<HeadId> {
+        let heads = self.capture().model().heads();
+        heads
+            .filter(|head| self.filling && !self.heads.contains_key(head))
+            .collect()
+    }
+
     /// The sequences of the data, if the capture is a preview of them.
-    pub(crate) fn preview_of(&self) -> Option<usize> {
+    pub fn preview_of(&self) -> Option<usize> {
         self.preview_of
     }
 

@@ -28,6 +28,9 @@ use crate::{
 /// Interval at which a matrix that fills up is redrawn.
 const REFRESH: Duration = Duration::from_millis(400);
 
+/// An opened study, and the model that reads more.
+type Opened = (Box<Study>, Option<Arc<Capturer>>);
+
 /// One model and its view state.
 pub(crate) struct Pane {
     pub(crate) name: String,
@@ -35,6 +38,10 @@ pub(crate) struct Pane {
     pub(crate) model: Option<Checkpoint>,
     pub(crate) work: Work,
     pub(crate) study: Option<Study>,
+    /// The study of all sequences while a preview of it is shown, and the model that reads more.
+    incoming: Option<Opened>,
+    /// Parameters that were chosen while there was a preview alone.
+    next_params: Option<AtlasParams>,
     /// The checkpoints of a training run, the study being one of them; and the shown position between them.
     pub(crate) checkpoints: Option<Checkpoints>,
     pub(crate) checkpoint: f32,
@@ -81,6 +88,8 @@ impl Pane {
             model: source.checkpoint().cloned(),
             work: Work::start(source, None, params, folder, context),
             study: None,
+            incoming: None,
+            next_params: None,
             checkpoints: None,
             checkpoint: 0.0,
             capturer: None,
@@ -106,7 +115,12 @@ impl Pane {
 
     /// Projects the same data with other parameters.
     pub(crate) fn project(&mut self, params: AtlasParams, context: &Context) {
+        self.show_incoming();
         let Some(study) = &self.study else { return };
+        if study.preview_of().is_some() {
+            self.next_params = Some(params);
+            return;
+        }
         let studies = self
             .checkpoints
             .as_ref()
@@ -130,6 +144,13 @@ impl Pane {
                 _ => {}
             }
         }
+        self.leave_preview(context);
+        if let Some(study) = self.study.as_mut().filter(|study| study.is_filling())
+            && !self.work.is_running()
+        {
+            study.set_filling(false);
+            self.refresh();
+        }
         if let (Some(since), Some(study)) = (self.waiting, &self.study) {
             let there = study.heads().count();
             let done = study.heads().filter(|head| !head.draft).count() == study.capture().model().heads().count();
@@ -147,38 +168,13 @@ impl Pane {
     /// Handles a message of a job.
     fn take(&mut self, news: News) {
         match news {
-            News::Opened(study, capturer) => {
-                self.name = study.capture().model().name.clone();
-                let same = |old: &Study| {
-                    old.sequences() == study.sequences() && old.capture().sequences() == study.capture().sequences()
-                };
-                if !self.study.as_ref().is_some_and(same) {
-                    // Ids of points mean other tokens there.
-                    self.view.selection = None;
-                    self.view.shared.selected = Selection::default();
-                    self.plot.set_interaction(Interaction::default());
-                }
-                // The same data keeps its highlighted sequence.
-                let kept = self.sequence.filter(|index| *index < study.capture().sequences().len());
-                self.sequence = kept.or_else(|| Some(study.typical_sequence()));
-                let exists = |head: &HeadId| study.capture().model().heads().any(|other| other == *head);
-                if !self.view.open.is_some_and(|head| exists(&head)) {
-                    self.view.close_head();
-                }
-                self.study = Some(*study);
-                (self.shown_inset, self.next_inset) = (None, None);
-                self.detail.clear();
-                self.checkpoints = None;
-                self.draw(self.filter.clone());
-                self.capturer = capturer;
-                self.summary = None;
-                self.table.invalidate();
-                self.found.clear();
-                self.placed.clear();
-                self.choose(self.sequence);
-                self.refresh();
+            // A preview stays until there is as much to see of all sequences.
+            News::Opened(study, capturer) if self.study.as_ref().is_some_and(|shown| shown.preview_of().is_some()) => {
+                self.incoming = Some((study, capturer));
             }
+            News::Opened(study, capturer) => self.show((study, capturer)),
             News::Checkpoints(checkpoints) => {
+                self.show_incoming();
                 if self.checkpoints.is_none() {
                     self.checkpoint = checkpoints.studies().len().saturating_sub(1) as f32;
                 }
@@ -192,12 +188,17 @@ impl Pane {
                 self.go_to_checkpoint(self.checkpoint);
             }
             News::Head(head) => {
-                if let Some(study) = &mut self.study {
+                if let Some((incoming, _)) = &mut self.incoming {
+                    incoming.insert(*head);
+                } else if let Some(study) = &mut self.study {
                     study.insert(*head);
                     self.waiting.get_or_insert_with(Instant::now);
                 }
             }
-            News::Summary(summary) => self.summary = Some(*summary),
+            News::Summary(summary) => {
+                self.show_incoming();
+                self.summary = Some(*summary);
+            }
             News::Inset(inset) => self.next_inset = Some(*inset),
             News::Rollout(rollout) => self.detail.take_rollout(*rollout),
             News::Placed(placed) => {
@@ -207,6 +208,61 @@ impl Pane {
             News::Answer(answered) => self.notes.extend(self.experiments.take(*answered)),
             News::Note(note) => self.notes.push(note),
         }
+    }
+
+    /// Shows all sequences in place of their preview once all heads are there, or the open one, or no more come.
+    fn leave_preview(&mut self, context: &Context) {
+        let Some((study, _)) = &self.incoming else { return };
+        if let Some(params) = self.next_params.take() {
+            return self.project(params, context);
+        }
+        let open = self
+            .view
+            .open
+            .is_some_and(|open| study.heads().any(|head| head.head == open));
+        let all = study.heads().count() == study.capture().model().heads().count();
+        if open || all || !self.work.is_running() {
+            self.show_incoming();
+        }
+    }
+
+    fn show_incoming(&mut self) {
+        if let Some(opened) = self.incoming.take() {
+            self.show(opened);
+        }
+    }
+
+    /// Shows a study.
+    fn show(&mut self, (study, capturer): Opened) {
+        self.name = study.capture().model().name.clone();
+        let same = |old: &Study| {
+            old.sequences() == study.sequences() && old.capture().sequences() == study.capture().sequences()
+        };
+        if !self.study.as_ref().is_some_and(same) {
+            // Ids of points mean other tokens there.
+            self.view.selection = None;
+            self.view.shared.selected = Selection::default();
+            self.plot.set_interaction(Interaction::default());
+        }
+        // The same data keeps its highlighted sequence.
+        let kept = self.sequence.filter(|index| *index < study.capture().sequences().len());
+        self.sequence = kept.or_else(|| Some(study.typical_sequence()));
+        let exists = |head: &HeadId| study.capture().model().heads().any(|other| other == *head);
+        if !self.view.open.is_some_and(|head| exists(&head)) {
+            self.view.close_head();
+        }
+        self.study = Some(*study);
+        (self.shown_inset, self.next_inset) = (None, None);
+        self.detail.clear();
+        self.checkpoints = None;
+        self.draw(self.filter.clone());
+        self.capturer = capturer;
+        self.summary = None;
+        self.table.invalidate();
+        self.found.clear();
+        self.placed.clear();
+        self.choose(self.sequence);
+        self.refresh();
     }
 
     /// Shows a checkpoint, counted from 0, or an interpolation between two.

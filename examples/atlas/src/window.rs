@@ -8,7 +8,7 @@ use attn_egui::{
     tool_buttons,
 };
 use attn_sdk::{core::HeadId, project::AtlasParams, render::Interaction, study::source::Source};
-use eframe::egui::{Button, CentralPanel, ComboBox, Frame, Key, Panel, ScrollArea, Ui, ViewportBuilder};
+use eframe::egui::{Button, CentralPanel, ComboBox, Frame, Key, Panel, ScrollArea, Ui, ViewportBuilder, Visuals};
 
 use crate::{
     checkpoints, filter, help, inset,
@@ -59,6 +59,11 @@ pub(crate) struct Atlas {
 }
 
 impl eframe::App for Atlas {
+    /// What lies under plots that are not drawn yet is of the theme.
+    fn clear_color(&self, visuals: &Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         // Before Enter takes the focus from the text field.
         let typing = ui.ctx().egui_wants_keyboard_input();

@@ -82,6 +82,11 @@ impl Work {
         job == self.main
     }
 
+    /// Whether the main job goes on.
+    pub(crate) fn is_running(&self) -> bool {
+        self.jobs.is_running(self.main)
+    }
+
     /// Captures a typed text or image and places its tokens in the projected heads, `first` before the others.
     pub(crate) fn read(&self, capturer: Arc<Capturer>, study: Study, text: String, first: Option<HeadId>) {
         let placers = self.placers.clone();
@@ -131,7 +136,7 @@ fn run(
     job: &Job<News>,
 ) -> Result<(), Box<dyn Error>> {
     let loaded = source.load()?;
-    if let Some(preview) = loaded.preview(job)? {
+    if let Some(preview) = loaded.preview(folder.as_deref(), job)? {
         show_preview(preview, params, job)?;
     }
     let Opened {
@@ -157,6 +162,7 @@ fn run(
     }
     let mut study = Study::new(capture.clone(), params)?;
     columns.into_iter().try_for_each(|column| study.add_column(column))?;
+    study.set_filling(true);
     job.send(News::Opened(Box::new(study), capturer.clone()));
     // Finished heads are cached beside the capture, so that a stopped projection resumes.
     let cache = AtlasCache::beside(&capture).unwrap_or_else(|error| {
@@ -185,6 +191,7 @@ fn show_preview(preview: Preview, params: &AtlasParams, job: &Job<News>) -> Resu
     study.set_preview_of(of);
     columns.into_iter().try_for_each(|column| study.add_column(column))?;
     let heads: Vec<HeadId> = capture.model().heads().collect();
+    study.set_filling(true);
     job.send(News::Opened(Box::new(study), None));
     for head in heads {
         // A head that fails here is reported by the projection of all sequences.

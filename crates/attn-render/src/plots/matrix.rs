@@ -16,7 +16,7 @@ use super::{
     tables::{push_coordinates, push_heads, push_values, role},
 };
 use crate::{
-    Axes, Block, Error, Label, Layer, Matches, Motion, Panel, Plot, Point, Result, Scene, Shape, Table, ViewState,
+    Axes, Block, Color, Error, Label, Layer, Matches, Motion, Panel, Plot, Point, Result, Scene, Shape, Table, ViewState,
     error::check_len,
 };
 
@@ -66,6 +66,8 @@ pub struct Matrix {
     pub caption: String,
     /// The heads, in any order; places without one stay empty.
     pub panels: Vec<MatrixPanel>,
+    /// Heads whose points are still to come: each has an empty frame, so that the others keep their places.
+    pub pending: Vec<HeadId>,
     /// What the values of the points are.
     pub color_by: Option<ColorBy>,
 }
@@ -105,6 +107,7 @@ impl Default for Matrix {
                       Rows are layers, columns are heads."
                     .into(),
             panels: Vec::new(),
+            pending: Vec::new(),
             color_by: None,
         }
     }
@@ -121,10 +124,10 @@ fn note_size(side: f32) -> f32 {
 impl Matrix {
     /// What everything drawn relies on.
     fn check(&self) -> Result<()> {
-        if self.panels.is_empty() {
+        if self.heads().next().is_none() {
             return Err(Error::Empty { what: "the matrix" });
         }
-        if self.panels.len() > usize::from(u16::MAX) - 2 {
+        if self.heads().count() > usize::from(u16::MAX) - 2 {
             let expected = "at most 65,533 heads".to_owned();
             return Err(Error::Shape {
                 what: "panels of the matrix",
@@ -198,7 +201,8 @@ impl Matrix {
     }
 
     fn heads(&self) -> impl Iterator<Item = HeadId> {
-        self.panels.iter().map(|panel| panel.head)
+        let of_panels = self.panels.iter().map(|panel| panel.head);
+        of_panels.chain(self.pending.iter().copied())
     }
 }
 
@@ -221,7 +225,7 @@ impl Plot for Matrix {
         let mut legend = point_colors.legend();
         legend.extend(highlights(state, &self.matches(&marks)));
         // Plots fill most of the layout; what a caption takes of it does not matter here.
-        let area = size[0] * size[1] / self.panels.len() as f32;
+        let area = size[0] * size[1] / self.heads().count() as f32;
         let parts = (self.panels.iter().zip(&marks))
             .map(|(panel, (marked, _))| thinned(&panel.coordinates, panel.queries, area, marked))
             .collect::<Result<Vec<_>, _>>()?;
@@ -259,9 +263,14 @@ impl Plot for Matrix {
             .collect();
         let mut sorted = crowds.clone();
         sorted.sort_by(f32::total_cmp);
-        let median = sorted[sorted.len() / 2];
+        let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
         let point_radius = crowd::radius_at(median);
         let blending = crowd::blending(crowd::opacity_at(median, point_radius));
+        for cell in self.pending.iter().filter_map(|head| grid.cell_of(*head)) {
+            layer
+                .blocks
+                .push(Block::filled(ground, cell, Color::TRANSPARENT).stroked(colors.frame, 0.7));
+        }
         for (((panel, density), (marked, _)), part) in self.panels.iter().zip(&crowds).zip(&marks).zip(&parts) {
             let Some(cell) = grid.cell_of(panel.head) else {
                 continue;
@@ -388,6 +397,29 @@ mod tests {
         assert!(rect(5, 2).min[0] > rect(5, 0).max[0] && rect(5, 2).min[1] == rect(5, 0).min[1]);
         assert_eq!(scene.panel_of(HeadId::new(Attention::DecoderSelf, 0, 2)), None);
         assert_eq!(scene.layers[1].points.len(), 60);
+    }
+
+    #[test]
+    fn heads_keep_their_places_while_others_come() {
+        let points: Vec<f32> = (0..40_u8).map(f32::from).collect();
+        let all: Vec<MatrixPanel> = (0..6).map(|i| panel(i / 3, i % 3, &points)).collect();
+        let scene = |there: usize| {
+            let matrix = Matrix {
+                panels: all[..there].to_vec(),
+                pending: all[there..].iter().map(|panel| panel.head).collect(),
+                ..Matrix::default()
+            };
+            matrix.scene(&ViewState::default(), [500.0, 500.0]).unwrap()
+        };
+        let whole = scene(6);
+        for there in 0..6 {
+            let part = scene(there);
+            assert_eq!(part.layers[0].blocks.len(), whole.layers[0].blocks.len());
+            for panel in &all[..there] {
+                let rect = |scene: &Scene| scene.panels[scene.panel_of(panel.head).unwrap()].rect;
+                assert_eq!(rect(&part), rect(&whole));
+            }
+        }
     }
 
     #[test]
