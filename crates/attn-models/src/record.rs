@@ -58,6 +58,7 @@ impl Tap for Recorder {
 /// | `x.0.self.q_pre` `.k_pre` | before rotation |
 /// | `x.0.self.attn` | probabilities `[batch, heads, queries, keys]` |
 /// | `x.0.self.ctx` | head outputs before the output projection `[batch, queries, heads, head_dim]` |
+/// | `x.0.moe.router_logits` | logits of a mixture's router `[batch, tokens, experts]` |
 /// | `x.hidden.0` | hidden states, one more than layers: `[batch, tokens, hidden]` |
 /// | `logits` `last_hidden` `pooled` | outputs |
 ///
@@ -75,6 +76,7 @@ pub fn run_raw(model: &Model, inputs: &Inputs) -> Result<BTreeMap<String, Tensor
         Point::Value,
         Point::Attention,
         Point::HeadOutput,
+        Point::Router,
         Point::Hidden,
         Point::Positions,
     ]);
@@ -111,6 +113,7 @@ fn raw_name(info: &ModelInfo, site: Site) -> Option<String> {
     };
     let short = match site.point {
         Point::Hidden => return Some(format!("{stack}.hidden.{}", site.layer)),
+        Point::Router => return Some(format!("{stack}.{}.moe.router_logits", site.layer)),
         Point::QueryBeforeRotation => "q_pre",
         Point::KeyBeforeRotation => "k_pre",
         Point::Query => "q",

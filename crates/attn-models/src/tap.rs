@@ -17,7 +17,7 @@ use crate::{Error, Result};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Point {
-    /// Token or patch embeddings as looked up, before positions, types and norms: `[batch, tokens, hidden]`.
+    /// Token or patch embeddings as looked up and scaled, before positions, types and norms: `[batch, tokens, hidden]`.
     /// Attribution to the input starts here.
     Embedding,
     /// The positions of tokens, as the model gets them. Zeros remove the positions, a permutation along the tokens
@@ -43,9 +43,14 @@ pub enum Point {
     Attention,
     /// The output of each head, before the output layer: `[batch, tokens, heads, head_dim]`.
     HeadOutput,
-    /// The output of the attention, which is added to the residual stream: `[batch, tokens, hidden]`.
+    /// The output of the attention, which is added to the residual stream, by way of a norm where the family has one
+    /// there: `[batch, tokens, hidden]`.
     AttentionOutput,
-    /// The output of the MLP, which is added to the residual stream: `[batch, tokens, hidden]`.
+    /// The logits of a router, by which experts are chosen and weighted, only in layers with a mixture of experts:
+    /// `[batch, tokens, experts]`. The most negative finite number keeps tokens from an expert.
+    Router,
+    /// The output of the MLP, which is added to the residual stream, by way of a norm where the family has one there:
+    /// `[batch, tokens, hidden]`.
     Mlp,
     /// The residual stream: `[batch, tokens, hidden]`. Layer 0 is the input of the first layer, layer `j` the output of
     /// the `j`-th. The last is taken after the final norm where the reference implementation does so.
@@ -67,6 +72,7 @@ impl Point {
             Self::Attention => "attention",
             Self::HeadOutput => "head_output",
             Self::AttentionOutput => "attention_output",
+            Self::Router => "router",
             Self::Mlp => "mlp",
             Self::Hidden => "hidden",
         }
@@ -108,6 +114,11 @@ impl Site {
     /// The positions of a stack's tokens.
     pub fn positions(side: Side) -> Self {
         Self::new(self_attention(side), 0, Point::Positions)
+    }
+
+    /// The router of a layer's mixture of experts.
+    pub fn router(side: Side, layer: usize) -> Self {
+        Self::new(self_attention(side), layer, Point::Router)
     }
 
     /// The MLP of a layer.

@@ -65,6 +65,17 @@ pub enum Qkv {
     JointPerHead(Linear),
 }
 
+/// Norms of queries and keys, before rotation.
+#[derive(Debug, Clone)]
+pub struct HeadNorms {
+    /// Of queries.
+    pub query: Norm,
+    /// Of keys.
+    pub key: Norm,
+    /// Whether a norm spans all heads of a token together, `heads * head_dim` (OLMo 2), instead of each, `head_dim`.
+    pub joint: bool,
+}
+
 /// One attention of one layer, with the taps on everything inside it.
 ///
 /// It calls the tap at queries, keys and values (before rotation too, where there is one), scores, attention, head
@@ -81,8 +92,8 @@ pub struct MultiHead {
     pub scale: f64,
     /// What makes queries, keys and values.
     pub qkv: Qkv,
-    /// Norms of queries and keys per head, if the family has them.
-    pub norms: Option<(Norm, Norm)>,
+    /// Norms of queries and keys, if the family has them.
+    pub norms: Option<HeadNorms>,
     /// From the heads back to the hidden state: `[heads * head_dim, hidden]`.
     pub output: Linear,
 }
@@ -156,14 +167,10 @@ impl MultiHead {
             return self.read(&query, &key, &value, bias, pass);
         }
         let (query, key, value) = self.project(x, source, pass)?;
-        let query = self.split(&query, heads)?;
-        let key = self.split(&key, kv_heads)?;
+        let norms = self.norms.as_ref();
+        let query = self.normed(&query, heads, norms.map(|norms| &norms.query), pass)?;
+        let key = self.normed(&key, kv_heads, norms.map(|norms| &norms.key), pass)?;
         let value = self.split(&value, kv_heads)?;
-
-        let (query, key) = match &self.norms {
-            Some((of_query, of_key)) => (of_query.forward(&query, pass)?, of_key.forward(&key, pass)?),
-            None => (query, key),
-        };
         let (query, key) = match rotation {
             Some(rotation) => {
                 let query = pass.tap(self.site(Point::QueryBeforeRotation), query)?;
@@ -185,11 +192,8 @@ impl MultiHead {
             Qkv::Separate { query, .. } => query.forward(x, pass)?,
             Qkv::Joint(_) | Qkv::JointPerHead(_) => self.project(x, x, pass)?.0,
         };
-        let query = self.split(&query, self.shape.heads)?;
-        let query = match &self.norms {
-            Some((of_query, _)) => of_query.forward(&query, pass)?,
-            None => query,
-        };
+        let norm = self.norms.as_ref().map(|norms| &norms.query);
+        let query = self.normed(&query, self.shape.heads, norm, pass)?;
         pass.tap(self.site(Point::Query), query)
     }
 
@@ -238,6 +242,16 @@ impl MultiHead {
                 let part = |at| all.narrow(3, at, 1)?.reshape((batch, tokens, heads * head_dim));
                 Ok((part(0)?, part(1)?, part(2)?))
             }
+        }
+    }
+
+    /// Queries or keys `[batch, tokens, heads * head_dim]`, normed, as `[batch, heads, tokens, head_dim]`.
+    fn normed(&self, x: &Tensor, heads: usize, norm: Option<&Norm>, pass: &Pass<'_>) -> Result<Tensor> {
+        let joint = self.norms.as_ref().is_some_and(|norms| norms.joint);
+        match norm {
+            Some(norm) if joint => self.split(&norm.forward(x, pass)?, heads),
+            Some(norm) => norm.forward(&self.split(x, heads)?, pass),
+            None => self.split(x, heads),
         }
     }
 

@@ -11,7 +11,7 @@
 //! | [`Norm`] | layer norm or RMS norm |
 //! | [`Activation`] | an element-wise function, by the names of configurations |
 //! | [`MultiHead`] | attention with grouped heads, taps and cache |
-//! | [`Mlp`] | the feed-forward network, plain or gated |
+//! | [`FeedForward`] | an [`Mlp`], plain or gated, or the [`Experts`] of a mixture |
 //! | [`Rotary`] | rotary positions with scaling |
 //! | [`sinusoids`], [`resample`] | tables of fixed positions, and of positions on another grid |
 //! | [`Bias`], [`additive_mask`], [`additive_masks`] | what is added to scores, and what keeps queries from keys |
@@ -23,6 +23,7 @@ mod activation;
 mod attention;
 mod cache;
 mod embedding;
+mod experts;
 mod kernels;
 mod linear;
 mod mask;
@@ -38,14 +39,15 @@ use candle_core::Tensor;
 
 pub use self::{
     activation::Activation,
-    attention::{HeadShape, MultiHead, Qkv},
+    attention::{HeadNorms, HeadShape, MultiHead, Qkv},
     embedding::Embedding,
+    experts::{Experts, Routes},
     linear::Linear,
     mask::{Bias, additive_mask, additive_masks},
-    mlp::Mlp,
+    mlp::{FeedForward, Mlp},
     norm::Norm,
     resample::{Resampling, resample},
-    rotary::{Rotary, RotaryOptions, Rotation},
+    rotary::{Pairs, Rotary, RotaryLayers, RotaryOptions, Rotation},
     sinusoid::{Wavelengths, sinusoids},
 };
 pub(crate) use self::{attention::block, cache::Cache, relevance::Relevance};

@@ -108,7 +108,7 @@ pub(super) fn check(info: &ModelInfo, index: usize, intervention: &Intervention)
                 Point::Query | Point::QueryBeforeRotation | Point::Scores | Point::Attention | Point::HeadOutput => {
                     place.within(heads, attention.heads, "head")?;
                 }
-                Point::Embedding | Point::AttentionOutput | Point::Mlp | Point::Hidden => {
+                Point::Embedding | Point::AttentionOutput | Point::Router | Point::Mlp | Point::Hidden => {
                     if *heads != Selection::All {
                         return Err(place.wrong(format!("all heads: the {} has none", site.point.name()), "some heads"));
                     }

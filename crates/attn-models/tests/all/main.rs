@@ -28,6 +28,7 @@ mod importance;
 mod interventions;
 mod lens;
 mod limits;
+mod mixtures;
 mod mutations;
 mod options;
 mod parts;
