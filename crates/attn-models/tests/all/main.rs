@@ -34,6 +34,7 @@ mod parts;
 mod real_weights;
 mod relevance;
 mod rotary;
+mod scores;
 mod spellings;
 mod support;
 mod tokens;

@@ -15,7 +15,7 @@ use attn_core::{Attention, Mask};
 use super::{CausalHead, Decoder, Layer, Placement, WordMap};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, ScoreTerms},
     families::{Config, Network},
 };
 
@@ -71,6 +71,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 qkv: Qkv::Joint(linear("attn.c_attn", hidden, 3 * hidden)?),
                 norms: None,
                 output: linear("attn.c_proj", hidden, hidden)?,
+                terms: ScoreTerms::default(),
             },
             mlp_norm: Norm::layer(&weights.at("ln_2"), hidden, epsilon)?,
             mlp: Mlp {

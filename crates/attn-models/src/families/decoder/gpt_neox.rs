@@ -16,7 +16,7 @@ use attn_core::{Attention, Mask};
 use super::{CausalHead, Decoder, Layer, Placement, WordMap};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, Rotary, RotaryOptions},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, Rotary, RotaryOptions, ScoreTerms},
     families::{Config, Network},
 };
 
@@ -60,6 +60,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 qkv: Qkv::JointPerHead(linear("attention.query_key_value", hidden, 3 * hidden, bias)?),
                 norms: None,
                 output: linear("attention.dense", hidden, hidden, bias)?,
+                terms: ScoreTerms::default(),
             },
             mlp_norm: Norm::layer(&weights.at("post_attention_layernorm"), hidden, epsilon)?,
             mlp: Mlp {

@@ -17,7 +17,7 @@ use attn_core::{Attention, Mask};
 use super::{CausalHead, Decoder, Layer, Placement, WordMap};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, Rotary, RotaryOptions},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, Rotary, RotaryOptions, ScoreTerms},
     families::{Config, Network},
 };
 
@@ -166,6 +166,7 @@ pub(super) fn build_variant(
                     None
                 },
                 output: linear("self_attn.o_proj", heads * head_dim, hidden, output_bias)?,
+                terms: ScoreTerms::default(),
             },
             mlp_norm: Norm::rms(&weights.at("post_attention_layernorm"), hidden, epsilon)?,
             mlp: Mlp {
