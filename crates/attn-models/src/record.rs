@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use attn_core::{Attention, ModelInfo, Positions, Side};
+use attn_core::{Attention, ModelInfo, Side};
 use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -63,7 +63,7 @@ impl Tap for Recorder {
 /// | `logits` `last_hidden` `pooled` | outputs |
 ///
 /// `x` is the stack of a model that has one; encoder-decoders have `enc` and `dec`, and `cross` beside `self`, and
-/// `enc.last_hidden`. Where positions are relative, `enc.rel_bias` is the bias that is added to the scores.
+/// `enc.last_hidden`. Where there is a bias per relative offset, `enc.rel_bias` is the bias that is added to the scores.
 ///
 /// # Errors
 /// As [`Model::forward`].
@@ -121,8 +121,20 @@ fn raw_name(info: &ModelInfo, site: Site) -> Option<String> {
         Point::Value => "v",
         Point::Attention => "attn",
         Point::HeadOutput => "ctx",
-        Point::Positions if info.positions == Positions::RelativeBias => return Some(format!("{stack}.rel_bias")),
-        Point::Embedding | Point::Positions | Point::Scores | Point::AttentionOutput | Point::Mlp => return None,
+        Point::Positions
+            if info
+                .attention(site.attention)
+                .is_some_and(|info| info.relative_bias.is_some()) =>
+        {
+            return Some(format!("{stack}.rel_bias"));
+        }
+        Point::Embedding
+        | Point::Positions
+        | Point::OffsetKey
+        | Point::OffsetQuery
+        | Point::Scores
+        | Point::AttentionOutput
+        | Point::Mlp => return None,
     };
     Some(format!("{stack}.{}.{kind}.{short}", site.layer))
 }

@@ -23,8 +23,9 @@ pub enum Point {
     /// The positions of tokens, as the model gets them. Zeros remove the positions, a permutation along the tokens
     /// shuffles them. Vectors to add `[batch or 1, tokens, hidden]` where positions are learned or sinusoidal,
     /// positions as numbers `[batch or 1, tokens]` where they are rotary, the bias `[1, heads, queries, keys]` where
-    /// they are relative. Layer 0 of the self-attention of its stack; nothing where a model has no positions. Where
-    /// one row serves the whole batch, a tap may return one per sequence.
+    /// they are relative, the table `[1, buckets, hidden]` where they are vectors of offsets. Layer 0 of the self-attention
+    /// of its stack; nothing where a model has no positions. A model with vectors and a bias (MPNet) has both here, the
+    /// vectors first. Where one row serves the whole batch, a tap may return one per sequence.
     Positions,
     /// Queries before rotation, only in models that rotate: `[batch, heads, tokens, head_dim]`.
     QueryBeforeRotation,
@@ -36,10 +37,15 @@ pub enum Point {
     Key,
     /// Values: `[batch, kv_heads, tokens, head_dim]`.
     Value,
-    /// Scaled scores plus bias and mask, before the softmax: `[batch, heads, queries, keys]`. Masked cells hold
+    /// Keys of relative offsets, which queries are multiplied by: `[batch or 1, kv_heads, buckets, head_dim]`. Only in models
+    /// with vectors of offsets (DeBERTa).
+    OffsetKey,
+    /// Queries of relative offsets, which keys are multiplied by: `[batch or 1, heads, buckets, head_dim]`.
+    OffsetQuery,
+    /// Scaled and capped scores plus bias and mask, before the softmax: `[batch, heads, queries, keys]`. Masked cells hold
     /// the most negative finite number.
     Scores,
-    /// Attention probabilities: `[batch, heads, queries, keys]`.
+    /// Attention probabilities: `[batch, heads, queries, keys]`. The share of a sink is not in it.
     Attention,
     /// The output of each head, before the output layer: `[batch, tokens, heads, head_dim]`.
     HeadOutput,
@@ -68,6 +74,8 @@ impl Point {
             Self::Query => "query",
             Self::Key => "key",
             Self::Value => "value",
+            Self::OffsetKey => "offset_key",
+            Self::OffsetQuery => "offset_query",
             Self::Scores => "scores",
             Self::Attention => "attention",
             Self::HeadOutput => "head_output",

@@ -414,9 +414,14 @@ fn a_patch_touches_its_heads_and_tokens_only() {
                 continue;
             }
             let site = Site::new(attention, 0, point);
+            // The second head, or the only one.
+            let one = match point {
+                Point::Key | Point::Value => model.info().attention(attention).unwrap().kv_heads.min(2) - 1,
+                _ => 1,
+            };
             let edit = Edit::Patch {
                 site,
-                heads: head_axis.map_or(Selection::All, |_| 1.into()),
+                heads: head_axis.map_or(Selection::All, |_| one.into()),
                 tokens: Selection::from([3, 0]),
                 donor: 1,
                 donor_tokens: Some(vec![2, 4]),
@@ -443,7 +448,7 @@ fn a_patch_touches_its_heads_and_tokens_only() {
             for sequence in 0..batch {
                 for head in 0..heads {
                     for token in 0..tokens {
-                        let chosen = sequence == 0 && (head_axis.is_none() || head == 1);
+                        let chosen = sequence == 0 && (head_axis.is_none() || head == one);
                         let from = match (chosen, token) {
                             (true, 3) => (1, 2),
                             (true, 0) => (1, 4),

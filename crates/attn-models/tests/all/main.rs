@@ -35,6 +35,7 @@ mod parts;
 mod real_weights;
 mod relevance;
 mod rotary;
+mod scores;
 mod spellings;
 mod support;
 mod tokens;

@@ -15,7 +15,7 @@ use attn_core::{Attention, Mask};
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, ScoreTerms},
     families::{Config, Network},
 };
 
@@ -67,6 +67,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 qkv: Qkv::Joint(linear("attn.c_attn", hidden, 3 * hidden)?),
                 norms: None,
                 output: linear("attn.c_proj", hidden, hidden)?,
+                terms: ScoreTerms::default(),
             },
             reads: Reads::Attended,
             mlp_norms: Norms::before(Norm::layer(&weights.at("ln_2"), hidden, epsilon)?),

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, ScoreTerms},
     families::{Config, Network},
 };
 
@@ -57,6 +57,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                     value: linear("attn.attention.v_proj", hidden, hidden, false)?,
                 },
                 norms: None,
+                terms: ScoreTerms::default(),
                 output: linear("attn.attention.out_proj", hidden, hidden, true)?,
             },
             reads: Reads::Attended,

@@ -16,7 +16,7 @@ use attn_core::{Attention, Mask};
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, Rotary, RotaryOptions},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, Rotary, RotaryOptions, ScoreTerms},
     families::{Config, Network},
 };
 
@@ -61,6 +61,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 qkv: Qkv::JointPerHead(linear("attention.query_key_value", hidden, 3 * hidden, bias)?),
                 norms: None,
                 output: linear("attention.dense", hidden, hidden, bias)?,
+                terms: ScoreTerms::default(),
             },
             reads,
             mlp_norms: Norms::before(Norm::layer(&weights.at("post_attention_layernorm"), hidden, epsilon)?),

@@ -14,7 +14,7 @@ use attn_core::{Attention, Mask};
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Pairs, Qkv, Rotary},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Pairs, Qkv, Rotary, ScoreTerms},
     families::{Config, Network},
 };
 
@@ -67,6 +67,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                     value: linear("attn.v_proj", hidden, hidden, false)?,
                 },
                 norms: None,
+                terms: ScoreTerms::default(),
                 output: linear("attn.out_proj", hidden, hidden, false)?,
             },
             reads: Reads::Normed,

@@ -16,7 +16,7 @@ use attn_core::{Attention, Mask};
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, ScoreTerms},
     families::{Config, Network},
 };
 
@@ -66,6 +66,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                     value: linear("self_attn.v_proj", hidden, hidden)?,
                 },
                 norms: None,
+                terms: ScoreTerms::default(),
                 output: linear("self_attn.out_proj", hidden, hidden)?,
             },
             reads: Reads::Attended,

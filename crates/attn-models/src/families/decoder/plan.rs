@@ -5,7 +5,7 @@ use attn_core::Attention;
 use super::Config;
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Qkv, Rotary, RotaryOptions},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Qkv, Rotary, RotaryOptions, ScoreTerms},
 };
 
 /// Sizes of a decoder, and where its tensors lie.
@@ -112,6 +112,7 @@ impl<'a> Plan<'a> {
             qkv,
             norms: None,
             output,
+            terms: ScoreTerms::default(),
         }
     }
 
