@@ -14,7 +14,7 @@ use attn_sdk::{
     core::{Attention, Capture, Mask, ModelInfo, Positions, Side},
     models::{
         Capturer, Checkpoint, Error, Gradients, Inputs, Result, Site, Weights,
-        blocks::{Embedding, HeadShape, Linear, MultiHead, Norm, Pass, Qkv, additive_mask},
+        blocks::{Embedding, HeadShape, Linear, MultiHead, Norm, Pass, Qkv, ScoreTerms, additive_mask},
         candle::{DType, Tensor},
         families::{Config, Families, Network},
         model::Output,
@@ -55,6 +55,7 @@ fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Netwo
             },
             norms: None,
             output: linear("output")?,
+            terms: ScoreTerms::default(),
         };
         Ok((Norm::rms(&weights.at("norm"), hidden, 1e-6)?, attention))
     };

@@ -52,10 +52,7 @@ pub(crate) fn folder(family: &str) -> PathBuf {
 
 /// A model of two layers with two heads, and two short sequences that it read.
 pub(crate) fn plan() -> CapturePlan {
-    let layer = LayerAttention {
-        scale: 0.5,
-        mask: Mask::Causal,
-    };
+    let layer = LayerAttention::new(0.5, Mask::Causal);
     let attention = AttentionInfo::new(Attention::DecoderSelf, 2, 4, vec![layer; 2]);
     let model = ModelInfo::new("tiny", "gpt2", 8).with_attention(attention);
     let tokens = |words: &[&str]| words.iter().map(|word| Token::new(*word)).collect::<Vec<_>>();

@@ -10,12 +10,12 @@
 //!
 //! // A head that looks at the token before: the query of position i is the key of position i - 1.
 //! let attention = Attention::DecoderSelf;
-//! let layer = LayerAttention { scale: 20.0, mask: Mask::Causal };
+//! let layer = LayerAttention::new(20.0, Mask::Causal);
 //! let tokens = ["once", "upon", "a", "time"];
 //! let model = ModelInfo {
 //!     name: "planted".into(), family: "gpt2".into(), hidden_size: 4, vocab_size: None, max_tokens: None,
 //!     positions: Positions::None,
-//!     attentions: vec![AttentionInfo { attention, heads: 1, kv_heads: 1, head_dim: 4, layers: vec![layer], relative_bias: None }],
+//!     attentions: vec![AttentionInfo::new(attention, 1, 4, vec![layer])],
 //! };
 //! let token = |(position, text): (usize, &&str)| Token { text: text.to_string(), position, ..Token::default() };
 //! let sequence = Sequence { name: "line 1".into(), decoder: tokens.iter().enumerate().map(token).collect(), ..Sequence::default() };

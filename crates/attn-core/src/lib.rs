@@ -9,7 +9,7 @@
 //!
 //! // A model with one layer of one head, and one sequence of two tokens.
 //! let attention = Attention::EncoderSelf;
-//! let layer = LayerAttention { scale: 1.0, mask: Mask::Full };
+//! let layer = LayerAttention::new(1.0, Mask::Full);
 //! let model = ModelInfo::new("tiny", "bert", 2).with_attention(AttentionInfo::new(attention, 1, 2, vec![layer]));
 //! let sequence = Sequence::new("line 1").with_tokens(Side::Encoder, ["to", "be"].map(Token::new));
 //!
@@ -44,6 +44,7 @@ mod limits;
 mod model;
 pub mod progress;
 pub mod rng;
+mod scores;
 mod sequence;
 pub mod table;
 pub mod text;
@@ -66,6 +67,7 @@ pub use limits::Limits;
 pub use model::{AttentionInfo, LayerAttention, Mask, ModelInfo, Positions};
 pub use progress::Progress;
 pub use rng::Rng;
+pub use scores::{Alibi, RelativeVectors, ScorePart};
 pub use sequence::{ImageData, ImageInfo, Sequence, Token};
 
 /// The examples of the README.

@@ -1,10 +1,11 @@
-//! Facts about a model: sizes, scales, masks, positions. Enough to recompute attention from Q and K.
+//! Facts about a model: sizes, scales, masks, positions. Enough to recompute attention from Q and K (and, where positions are
+//! vectors, from their tables).
 
 use std::ops::Range;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Attention, HeadId, RelativeBias};
+use crate::{Alibi, Attention, HeadId, RelativeBias, RelativeVectors};
 
 /// The keys that a query may see, by position inside its own sequence (padding never counts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -19,6 +20,11 @@ pub enum Mask {
         /// Number of visible keys, itself included.
         width: usize,
     },
+    /// The query's own position and `width` positions before and after it.
+    Local {
+        /// Largest distance of a visible key.
+        width: usize,
+    },
 }
 
 impl Mask {
@@ -28,6 +34,7 @@ impl Mask {
             Self::Full => true,
             Self::Causal => key <= query,
             Self::Window { width } => key <= query && query - key < width,
+            Self::Local { width } => query.abs_diff(key) <= width,
         }
     }
 
@@ -39,6 +46,7 @@ impl Mask {
     /// assert_eq!(Mask::Full.visible_keys(4, 9), 0..9);
     /// assert_eq!(Mask::Causal.visible_keys(4, 9), 0..5);
     /// assert_eq!(Mask::Window { width: 3 }.visible_keys(4, 9), 2..5);
+    /// assert_eq!(Mask::Local { width: 3 }.visible_keys(4, 9), 1..8);
     /// ```
     pub fn visible_keys(self, query: usize, keys: usize) -> Range<usize> {
         let end = (query + 1).min(keys);
@@ -46,6 +54,10 @@ impl Mask {
             Self::Full => 0..keys,
             Self::Causal => 0..end,
             Self::Window { width } => (query + 1).saturating_sub(width).min(end)..end,
+            Self::Local { width } => {
+                let end = (query + 1).saturating_add(width).min(keys);
+                query.saturating_sub(width).min(end)..end
+            }
         }
     }
 }
@@ -62,18 +74,45 @@ pub enum Positions {
     Rotary,
     /// A learned bias per relative offset is added to the scores (Raffel et al. 2020).
     RelativeBias,
+    /// A bias that grows with distance is added to the scores (Press et al. 2022).
+    Alibi,
+    /// Queries and keys are multiplied by vectors of relative offsets (Shaw et al. 2018; He et al. 2021).
+    RelativeVectors,
     /// The model is given no positions.
     None,
 }
 
-/// Scale and mask of one layer's attention.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// Scale, mask, soft cap and sinks of one layer's attention.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerAttention {
     /// Factor on `q · k` before the softmax, usually `1 / sqrt(head_dim)`.
     pub scale: f32,
     /// The keys that a query may see.
     pub mask: Mask,
+    /// A bound that scaled scores approach: `cap * tanh(score / cap)`, before bias and mask (Gemma 2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft_cap: Option<f32>,
+    /// A logit per head, `[head]`, that takes part in the softmax and that no key holds (GPT-OSS). Rows then sum to less than 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sinks: Option<Vec<f32>>,
+}
+
+impl LayerAttention {
+    /// A layer without soft cap and sinks.
+    pub fn new(scale: f32, mask: Mask) -> Self {
+        Self {
+            scale,
+            mask,
+            soft_cap: None,
+            sinks: None,
+        }
+    }
+
+    /// The sink of a head, if there is one.
+    pub fn sink(&self, head: usize) -> Option<f32> {
+        self.sinks.as_ref()?.get(head).copied()
+    }
 }
 
 /// Sizes and layers of one of a model's attentions.
@@ -93,6 +132,12 @@ pub struct AttentionInfo {
     /// The bias by relative offset that is added to the scores, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relative_bias: Option<RelativeBias>,
+    /// The bias that grows with distance, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alibi: Option<Alibi>,
+    /// The vectors of relative offsets that queries and keys are multiplied by, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relative_vectors: Option<RelativeVectors>,
 }
 
 /// Facts about a model, independent of any framework.
@@ -123,7 +168,7 @@ impl ModelInfo {
     /// ```
     /// use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, ModelInfo};
     ///
-    /// let layer = LayerAttention { scale: 0.125, mask: Mask::Causal };
+    /// let layer = LayerAttention::new(0.125, Mask::Causal);
     /// let model = ModelInfo::new("mine", "llama", 4096)
     ///     .with_attention(AttentionInfo::new(Attention::DecoderSelf, 32, 128, vec![layer; 24]).with_kv_heads(8));
     /// assert_eq!(model.heads().count(), 24 * 32);
@@ -190,6 +235,8 @@ impl AttentionInfo {
             head_dim,
             layers,
             relative_bias: None,
+            alibi: None,
+            relative_vectors: None,
         }
     }
 
@@ -222,6 +269,8 @@ mod tests {
             Mask::Causal,
             Mask::Window { width: 3 },
             Mask::Window { width: 0 },
+            Mask::Local { width: 2 },
+            Mask::Local { width: 0 },
         ] {
             for (query, keys) in [(0, 1), (0, 5), (4, 5), (4, 9), (7, 5), (2, 0)] {
                 let range: Vec<usize> = mask.visible_keys(query, keys).collect();
@@ -233,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_head_has_the_mask_of_its_layer() {
-        let layer = |mask| LayerAttention { scale: 1.0, mask };
+        let layer = |mask| LayerAttention::new(1.0, mask);
         let model = ModelInfo::new("m", "gemma", 4).with_attention(AttentionInfo::new(
             Attention::DecoderSelf,
             2,

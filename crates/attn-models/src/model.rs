@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 
 use crate::{
     Checkpoint, Error, Inputs, Result, Tap, Weights,
-    blocks::{Cache, MultiHead, Pass, Relevance},
+    blocks::{Cache, Experts, MultiHead, Pass, Relevance},
     families::{Families, Network},
 };
 
@@ -277,6 +277,13 @@ impl Model {
     /// The maps of one layer's attention, where the family gives them.
     pub(crate) fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
         self.network.attention_block(attention, layer)
+    }
+
+    /// The mixture of experts of a layer of the decoder (of the encoder, in a model without one): which experts tokens go
+    /// through is [`Experts::route`] of what a tap sees at [`Point::Router`](crate::Point::Router). `None` where the layer
+    /// has one MLP for every token.
+    pub fn experts(&self, layer: usize) -> Option<&Experts> {
+        self.network.experts(layer)
     }
 
     fn pass<'a>(&self, tap: &'a mut dyn Tap, gradients: Gradients) -> Pass<'a> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use attn_core::{Attention, ModelInfo, Positions, Side};
+use attn_core::{Attention, ModelInfo, Side};
 use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -58,11 +58,12 @@ impl Tap for Recorder {
 /// | `x.0.self.q_pre` `.k_pre` | before rotation |
 /// | `x.0.self.attn` | probabilities `[batch, heads, queries, keys]` |
 /// | `x.0.self.ctx` | head outputs before the output projection `[batch, queries, heads, head_dim]` |
+/// | `x.0.moe.router_logits` | logits of a mixture's router `[batch, tokens, experts]` |
 /// | `x.hidden.0` | hidden states, one more than layers: `[batch, tokens, hidden]` |
 /// | `logits` `last_hidden` `pooled` | outputs |
 ///
 /// `x` is the stack of a model that has one; encoder-decoders have `enc` and `dec`, and `cross` beside `self`, and
-/// `enc.last_hidden`. Where positions are relative, `enc.rel_bias` is the bias that is added to the scores.
+/// `enc.last_hidden`. Where there is a bias per relative offset, `enc.rel_bias` is the bias that is added to the scores.
 ///
 /// # Errors
 /// As [`Model::forward`].
@@ -75,6 +76,7 @@ pub fn run_raw(model: &Model, inputs: &Inputs) -> Result<BTreeMap<String, Tensor
         Point::Value,
         Point::Attention,
         Point::HeadOutput,
+        Point::Router,
         Point::Hidden,
         Point::Positions,
     ]);
@@ -111,6 +113,7 @@ fn raw_name(info: &ModelInfo, site: Site) -> Option<String> {
     };
     let short = match site.point {
         Point::Hidden => return Some(format!("{stack}.hidden.{}", site.layer)),
+        Point::Router => return Some(format!("{stack}.{}.moe.router_logits", site.layer)),
         Point::QueryBeforeRotation => "q_pre",
         Point::KeyBeforeRotation => "k_pre",
         Point::Query => "q",
@@ -118,8 +121,20 @@ fn raw_name(info: &ModelInfo, site: Site) -> Option<String> {
         Point::Value => "v",
         Point::Attention => "attn",
         Point::HeadOutput => "ctx",
-        Point::Positions if info.positions == Positions::RelativeBias => return Some(format!("{stack}.rel_bias")),
-        Point::Embedding | Point::Positions | Point::Scores | Point::AttentionOutput | Point::Mlp => return None,
+        Point::Positions
+            if info
+                .attention(site.attention)
+                .is_some_and(|info| info.relative_bias.is_some()) =>
+        {
+            return Some(format!("{stack}.rel_bias"));
+        }
+        Point::Embedding
+        | Point::Positions
+        | Point::OffsetKey
+        | Point::OffsetQuery
+        | Point::Scores
+        | Point::AttentionOutput
+        | Point::Mlp => return None,
     };
     Some(format!("{stack}.{}.{kind}.{short}", site.layer))
 }

@@ -17,14 +17,15 @@ use crate::{Error, Result};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Point {
-    /// Token or patch embeddings as looked up, before positions, types and norms: `[batch, tokens, hidden]`.
+    /// Token or patch embeddings as looked up and scaled, before positions, types and norms: `[batch, tokens, hidden]`.
     /// Attribution to the input starts here.
     Embedding,
     /// The positions of tokens, as the model gets them. Zeros remove the positions, a permutation along the tokens
     /// shuffles them. Vectors to add `[batch or 1, tokens, hidden]` where positions are learned or sinusoidal,
     /// positions as numbers `[batch or 1, tokens]` where they are rotary, the bias `[1, heads, queries, keys]` where
-    /// they are relative. Layer 0 of the self-attention of its stack; nothing where a model has no positions. Where
-    /// one row serves the whole batch, a tap may return one per sequence.
+    /// they are relative, the table `[1, buckets, hidden]` where they are vectors of offsets. Layer 0 of the self-attention
+    /// of its stack; nothing where a model has no positions. A model with vectors and a bias (MPNet) has both here, the
+    /// vectors first. Where one row serves the whole batch, a tap may return one per sequence.
     Positions,
     /// Queries before rotation, only in models that rotate: `[batch, heads, tokens, head_dim]`.
     QueryBeforeRotation,
@@ -36,16 +37,26 @@ pub enum Point {
     Key,
     /// Values: `[batch, kv_heads, tokens, head_dim]`.
     Value,
-    /// Scaled scores plus bias and mask, before the softmax: `[batch, heads, queries, keys]`. Masked cells hold
+    /// Keys of relative offsets, which queries are multiplied by: `[batch or 1, kv_heads, buckets, head_dim]`. Only in models
+    /// with vectors of offsets (DeBERTa).
+    OffsetKey,
+    /// Queries of relative offsets, which keys are multiplied by: `[batch or 1, heads, buckets, head_dim]`.
+    OffsetQuery,
+    /// Scaled and capped scores plus bias and mask, before the softmax: `[batch, heads, queries, keys]`. Masked cells hold
     /// the most negative finite number.
     Scores,
-    /// Attention probabilities: `[batch, heads, queries, keys]`.
+    /// Attention probabilities: `[batch, heads, queries, keys]`. The share of a sink is not in it.
     Attention,
     /// The output of each head, before the output layer: `[batch, tokens, heads, head_dim]`.
     HeadOutput,
-    /// The output of the attention, which is added to the residual stream: `[batch, tokens, hidden]`.
+    /// The output of the attention, which is added to the residual stream, by way of a norm where the family has one
+    /// there: `[batch, tokens, hidden]`.
     AttentionOutput,
-    /// The output of the MLP, which is added to the residual stream: `[batch, tokens, hidden]`.
+    /// The logits of a router, by which experts are chosen and weighted, only in layers with a mixture of experts:
+    /// `[batch, tokens, experts]`. The most negative finite number keeps tokens from an expert.
+    Router,
+    /// The output of the MLP, which is added to the residual stream, by way of a norm where the family has one there:
+    /// `[batch, tokens, hidden]`.
     Mlp,
     /// The residual stream: `[batch, tokens, hidden]`. Layer 0 is the input of the first layer, layer `j` the output of
     /// the `j`-th. The last is taken after the final norm where the reference implementation does so.
@@ -63,10 +74,13 @@ impl Point {
             Self::Query => "query",
             Self::Key => "key",
             Self::Value => "value",
+            Self::OffsetKey => "offset_key",
+            Self::OffsetQuery => "offset_query",
             Self::Scores => "scores",
             Self::Attention => "attention",
             Self::HeadOutput => "head_output",
             Self::AttentionOutput => "attention_output",
+            Self::Router => "router",
             Self::Mlp => "mlp",
             Self::Hidden => "hidden",
         }
@@ -108,6 +122,11 @@ impl Site {
     /// The positions of a stack's tokens.
     pub fn positions(side: Side) -> Self {
         Self::new(self_attention(side), 0, Point::Positions)
+    }
+
+    /// The router of a layer's mixture of experts.
+    pub fn router(side: Side, layer: usize) -> Self {
+        Self::new(self_attention(side), layer, Point::Router)
     }
 
     /// The MLP of a layer.

@@ -91,20 +91,12 @@ fn made_up(heads: usize) -> Result<Capture, attn_core::Error> {
         vocab_size: None,
         max_tokens: None,
         positions: Positions::None,
-        attentions: vec![AttentionInfo {
-            attention: Attention::EncoderSelf,
-            heads: heads.clamp(1, LAYER),
-            kv_heads: heads.clamp(1, LAYER),
-            head_dim: WIDTH,
-            layers: vec![
-                LayerAttention {
-                    scale,
-                    mask: Mask::Full
-                };
-                layers
-            ],
-            relative_bias: None,
-        }],
+        attentions: vec![AttentionInfo::new(
+            Attention::EncoderSelf,
+            heads.clamp(1, LAYER),
+            WIDTH,
+            vec![LayerAttention::new(scale, Mask::Full); layers],
+        )],
     };
     let tokens: Vec<Token> = (0..TOKENS)
         .map(|position| Token {

@@ -15,6 +15,7 @@ use attn_render::{
 use crate::{
     Error, Study,
     attributes::{Colored, Values},
+    trust::left_out,
     weighting::shared,
 };
 
@@ -73,10 +74,13 @@ impl Study {
         Ok(Matrix {
             title: format!("{}: queries and keys of every attention head", info.name),
             subtitle: format!("{} · {}", self.methods(), self.data()),
-            caption: attribute
-                .and_then(|attribute| attribute.caption())
-                .unwrap_or(CAPTION)
-                .to_owned(),
+            caption: match attribute.and_then(|attribute| attribute.caption()) {
+                Some(caption) => caption.to_owned(),
+                None => match left_out(info, self.heads().map(|projection| projection.head)) {
+                    Some(left_out) => format!("{CAPTION} {left_out}"),
+                    None => CAPTION.to_owned(),
+                },
+            },
             panels,
             pending: self.pending(),
             color_by,

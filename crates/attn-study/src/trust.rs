@@ -1,9 +1,9 @@
 //! Quality of projections: preservation of neighborhoods (Venna and Kaski 2001; see `attn_project::quality`), per point and per
 //! head, and remarks.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use attn_core::HeadId;
+use attn_core::{HeadId, ModelInfo, ScorePart};
 use attn_project::{
     HeadProjection, Warning,
     quality::{Quality, Score},
@@ -112,13 +112,32 @@ impl Study {
         attribute.map(|attribute| attribute.values(self, head)).transpose()
     }
 
-    /// Warnings about a head's projection, a sentence each, such as a disconnected neighbor graph.
+    /// Warnings about a head's projection, a sentence each, such as a disconnected neighbor graph, and what nearness does not
+    /// show of its scores.
     ///
     /// # Errors
     /// [`Error::NotProjected`].
     pub fn remarks(&self, head: HeadId) -> Result<Vec<String>, Error> {
-        Ok(sentences(&self.projection(head)?.embedding.warnings))
+        let mut remarks = sentences(&self.projection(head)?.embedding.warnings);
+        remarks.extend(left_out(self.capture().model(), [head]));
+        Ok(remarks)
     }
+}
+
+/// A sentence on the parts of the scores of these heads that distances between queries and keys leave out, if there are any.
+pub(crate) fn left_out(model: &ModelInfo, heads: impl IntoIterator<Item = HeadId>) -> Option<String> {
+    let parts = heads.into_iter().flat_map(|head| {
+        let info = model.attention(head.attention);
+        info.map_or_else(Vec::new, |info| info.score_parts(head.layer))
+    });
+    let parts: BTreeSet<ScorePart> = parts.collect();
+    let names: Vec<&str> = parts.into_iter().map(ScorePart::name).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "Nearness does not show these parts of the scores: {}.",
+            names.join(", ")
+        )
+    })
 }
 
 /// Warnings as sentences.

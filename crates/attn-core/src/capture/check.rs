@@ -1,11 +1,16 @@
 //! Checks of a capture's description: impossible values, and parts that contradict one another.
 
-use super::{schema::CaptureJson, slot::stack_layers};
-use crate::{Attention, AttentionInfo, Error, ModelInfo, RelativeBias, Result, Sequence, Side, Token};
+use super::{
+    schema::{CaptureJson, version},
+    slot::stack_layers,
+};
+use crate::{Attention, AttentionInfo, Error, ModelInfo, RelativeBias, RelativeVectors, Result, Sequence, Side, Token};
 
 /// Bounds of sizes that no tensor of a capture need confirm, far above those of any model: readers multiply by them.
 const MAX_HIDDEN: usize = 1 << 20;
 const MAX_VOCABULARY: usize = 1 << 28;
+/// Bound of the rows of a table of relative offsets.
+const MAX_BUCKETS: usize = 1 << 20;
 /// Bound of an image's rows and columns of patches.
 const MAX_GRID: usize = 1 << 16;
 
@@ -15,6 +20,11 @@ pub(super) fn description(description: &CaptureJson, place: &str) -> Result<()> 
     let (model, sequences) = (&description.model, &description.sequences);
     if model.attentions.is_empty() {
         return Err(check.wrong("model.attentions", "at least one attention", "none"));
+    }
+    let needed = version(model);
+    if description.version < needed {
+        let expected = format!("{needed}, whose fields the model's facts have");
+        return Err(check.wrong("version", expected, description.version.to_string()));
     }
     for (index, info) in model.attentions.iter().enumerate() {
         check.attention(info, &format!("model.attentions[{index}]"))?;
@@ -124,11 +134,56 @@ impl Check<'_> {
                 let at = format!("{at}.layers[{index}].scale");
                 return Err(self.wrong(at, "a finite number above 0", layer.scale.to_string()));
             }
+            if let Some(cap) = layer.soft_cap.filter(|cap| !(cap.is_finite() && *cap > 0.0)) {
+                let at = format!("{at}.layers[{index}].soft_cap");
+                return Err(self.wrong(at, "a finite number above 0", cap.to_string()));
+            }
+            if let Some(sinks) = &layer.sinks {
+                self.per_head(sinks, info.heads, &format!("{at}.layers[{index}].sinks"))?;
+            }
         }
-        match &info.relative_bias {
-            Some(bias) => self.bias(bias, info.heads, &format!("{at}.relative_bias")),
+        if let Some(bias) = &info.relative_bias {
+            self.bias(bias, info.heads, &format!("{at}.relative_bias"))?;
+        }
+        if let Some(alibi) = &info.alibi {
+            self.per_head(&alibi.slopes, info.heads, &format!("{at}.alibi.slopes"))?;
+            if !alibi.factor.is_finite() {
+                let at = format!("{at}.alibi.factor");
+                return Err(self.wrong(at, "a finite number", alibi.factor.to_string()));
+            }
+        }
+        match &info.relative_vectors {
+            Some(vectors) => self.vectors(vectors, &format!("{at}.relative_vectors")),
             None => Ok(()),
         }
+    }
+
+    /// One finite number per head.
+    fn per_head(&self, numbers: &[f32], heads: usize, at: &str) -> Result<()> {
+        if numbers.len() != heads {
+            let found = format!("{} numbers", numbers.len());
+            return Err(self.wrong(at, format!("{heads} numbers, one per head"), found));
+        }
+        match numbers.iter().position(|number| !number.is_finite()) {
+            Some(head) => Err(self.wrong(format!("{at}[{head}]"), "a finite number", numbers[head].to_string())),
+            None => Ok(()),
+        }
+    }
+
+    fn vectors(&self, vectors: &RelativeVectors, at: &str) -> Result<()> {
+        let RelativeVectors { buckets, exact, .. } = *vectors;
+        if !((2..=MAX_BUCKETS).contains(&buckets) && buckets.is_multiple_of(2)) {
+            let expected = format!("an even number from 2 to {MAX_BUCKETS}");
+            return Err(self.wrong(format!("{at}.buckets"), expected, buckets.to_string()));
+        }
+        if !(1..=buckets / 2).contains(&exact) {
+            let expected = format!("a number from 1 to {}, half of the buckets", buckets / 2);
+            return Err(self.wrong(format!("{at}.exact"), expected, exact.to_string()));
+        }
+        if !(vectors.keys || vectors.queries) {
+            return Err(self.wrong(at, "`keys` or `queries`, or both", "neither"));
+        }
+        Ok(())
     }
 
     fn bias(&self, bias: &RelativeBias, heads: usize, at: &str) -> Result<()> {

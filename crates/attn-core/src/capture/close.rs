@@ -11,7 +11,7 @@ use super::{
     file::{Bytes, TensorFile},
     journal::{Journal, remove, remove_tensor_files},
     reader::Capture,
-    schema::{CAPTURE_JSON, CaptureJson, FileRecord, SCHEMA, VERSION},
+    schema::{CAPTURE_JSON, CaptureJson, FileRecord, SCHEMA, version},
     writer::{CaptureWriter, Committed, Output, lock},
 };
 use crate::{
@@ -29,7 +29,7 @@ impl CaptureWriter {
     /// A cancelled capture is thereby usable: it lists only the captured sequences.
     ///
     /// # Errors
-    /// [`Error::Shape`] if nothing was committed, [`Error::Io`].
+    /// [`Error::Shape`] if nothing was committed or a table was not written, [`Error::Io`].
     pub fn finish(self) -> Result<Capture> {
         self.finish_with(&())
     }
@@ -47,9 +47,19 @@ impl CaptureWriter {
             encoder_start,
             decoder_start,
             committed,
+            missing_tables,
             lock: held,
             ..
         } = self;
+        let missing = missing_tables.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = missing.first() {
+            let (file, tensor) = slot.place();
+            return Err(Error::Shape {
+                place: format!("{file}, {tensor}"),
+                expected: "the table, written by `write_table`".into(),
+                found: "nothing".into(),
+            });
+        }
         let Committed { done, journal, .. } = committed.into_inner().unwrap_or_else(PoisonError::into_inner);
         if !done.contains(&true) {
             return Err(Error::Shape {
@@ -73,7 +83,7 @@ impl CaptureWriter {
             .collect();
         let mut description = CaptureJson {
             schema: SCHEMA.into(),
-            version: VERSION,
+            version: version(&plan.model),
             model: plan.model,
             options: Some(plan.options),
             fingerprint: plan.fingerprint,

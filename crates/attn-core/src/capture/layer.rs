@@ -38,10 +38,7 @@ mod tests {
     #[test]
     fn a_layer_is_its_heads_one_after_the_other() {
         let attention = Attention::DecoderSelf;
-        let layer = LayerAttention {
-            scale: 1.0,
-            mask: Mask::Causal,
-        };
+        let layer = LayerAttention::new(1.0, Mask::Causal);
         let model = ModelInfo {
             name: "tiny".into(),
             family: "gpt2".into(),
@@ -49,14 +46,7 @@ mod tests {
             vocab_size: None,
             max_tokens: None,
             positions: Positions::None,
-            attentions: vec![AttentionInfo {
-                attention,
-                heads: 2,
-                kv_heads: 2,
-                head_dim: 1,
-                layers: vec![layer],
-                relative_bias: None,
-            }],
+            attentions: vec![AttentionInfo::new(attention, 2, 1, vec![layer])],
         };
         let token = |position| Token {
             text: "x".into(),

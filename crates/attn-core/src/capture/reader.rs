@@ -19,7 +19,7 @@ use super::{
     finite::first_not_finite,
     journal::JOURNAL,
     schema::{CAPTURE_JSON, CaptureJson, CaptureOptions, FileRecord, Precision},
-    slot::{Slot, stack_layers, starts},
+    slot::{Slot, stack_layers, starts, tables},
 };
 use crate::{
     Attention, AttentionInfo, Error, HeadId, ImageData, Limits, ModelInfo, Progress, Result, Sequence, Side,
@@ -183,7 +183,7 @@ impl Capture {
         Ok(first.map_or_else(Precision::default, |(precision, _)| precision))
     }
 
-    /// Slots that the files hold. With `required`, queries and keys are listed even if they are missing.
+    /// Slots that the files hold. With `required`, queries, keys and tables are listed even if they are missing.
     fn slots(&self, required: bool) -> Vec<Slot> {
         let model = self.model();
         let mut slots = Vec::new();
@@ -199,6 +199,7 @@ impl Capture {
                 slots.extend(Some(Slot::Value { attention, layer }).filter(has));
             }
         }
+        slots.extend(tables(model).into_iter().filter(|slot| required || has(slot)));
         for side in [Side::Encoder, Side::Decoder] {
             let layers = stack_layers(model, side).map_or(0, |layers| layers + 1);
             slots.extend((0..layers).map(|layer| Slot::Hidden { side, layer }).filter(has));
@@ -323,7 +324,7 @@ impl Capture {
         self.all(Slot::Logits { side }, 0)
     }
 
-    /// Attention weights of a head in one sequence, `[queries, keys]`, recomputed from Q and K.
+    /// Attention weights of a head in one sequence, `[queries, keys]`, recomputed from Q, K and the model's facts.
     ///
     /// # Errors
     /// [`Error::NotFound`] for a head or sequence that does not exist, [`Error::NotFinite`], also if queries and keys are finite
@@ -342,22 +343,36 @@ impl Capture {
         let queries = self.one(Slot::Query { attention, layer }, head.head, sequence)?;
         let keys = self.one(Slot::Key { attention, layer }, kv_head, sequence)?;
         let info = self.info(attention)?;
-        let needed = Limits::size(&[queries.nrows(), keys.nrows()], size_of::<f32>());
+        let (tokens, of_keys) = (queries.nrows(), keys.nrows());
+        let needed = Limits::size(&[tokens, of_keys], size_of::<f32>());
         // The system is asked for its memory only where that matters.
         if needed > ALWAYS {
             let name = &self.sequences()[sequence].name;
             Limits::default().check(format_args!("the attention of a head in {name}"), needed)?;
         }
-        let bias = info
-            .relative_bias
-            .as_ref()
-            .map(|b| b.matrix(head.head, queries.nrows(), keys.nrows()));
-        let weights = attention_weights(
-            queries.view(),
-            keys.view(),
-            info.layers[layer],
-            bias.as_ref().map(Array2::view),
-        )?;
+        let mut bias = None;
+        let mut add = |term: Array2<f32>| {
+            bias = Some(match bias.take() {
+                Some(sum) => sum + &term,
+                None => term,
+            });
+        };
+        if let Some(by_offset) = &info.relative_bias {
+            add(by_offset.matrix(head.head, tokens, of_keys));
+        }
+        if let Some(alibi) = &info.alibi {
+            add(alibi.matrix(head.head, tokens, of_keys));
+        }
+        let layer_info = &info.layers[layer];
+        if let Some(vectors) = &info.relative_vectors {
+            let table = |has: bool, slot, head| has.then(|| self.all(slot, head)).transpose();
+            let of_keys = table(vectors.keys, Slot::OffsetKey { attention, layer }, kv_head)?;
+            let of_queries = table(vectors.queries, Slot::OffsetQuery { attention, layer }, head.head)?;
+            let tables = [of_keys.as_ref(), of_queries.as_ref()].map(|table| table.map(|table| table.view()));
+            add(vectors.products(queries.view(), keys.view(), tables) * layer_info.scale);
+        }
+        let bias = bias.as_ref().map(Array2::view);
+        let weights = attention_weights(queries.view(), keys.view(), layer_info, head.head, bias)?;
         // Finite vectors may have a product that is not.
         if let Some(((query, key), &value)) = weights.indexed_iter().find(|(_, weight)| !weight.is_finite()) {
             let (file, ..) = self.tensor(Slot::Query { attention, layer })?;
@@ -465,26 +480,26 @@ impl Capture {
             available: self.inner.files.keys().cloned().collect::<Vec<_>>().join(", "),
         })?;
         let stored = file.get(tensor)?;
-        let rows = self.side(slot.side());
+        let side = self.side(slot.side());
+        let (rows, gaps, what) = match slot.table_rows(self.model()) {
+            Some(buckets) => (buckets, false, "buckets".to_owned()),
+            None => {
+                let what = format!("tokens of all {} sequences", self.sequences().len());
+                (side.stored_count, side.stored.is_some(), what)
+            }
+        };
         let fits = match stored.shape[..] {
             [stored_heads, stored_rows, stored_width] => {
-                let enough = match rows.stored {
-                    None => stored_rows == rows.stored_count,
-                    Some(_) => stored_rows >= rows.stored_count,
-                };
+                let enough = stored_rows == rows || gaps && stored_rows > rows;
                 stored_heads == heads && enough && stored_width == width
             }
             _ => false,
         };
         if !fits {
-            let at_least = if rows.stored.is_some() { "at least " } else { "" };
+            let at_least = if gaps { "at least " } else { "" };
             return Err(Error::Shape {
                 place: place(file, slot),
-                expected: format!(
-                    "[{heads}, {at_least}{}, {width}] (heads, tokens of all {} sequences, vector length)",
-                    rows.stored_count,
-                    self.sequences().len()
-                ),
+                expected: format!("[{heads}, {at_least}{rows}, {width}] (heads, {what}, vector length)"),
                 found: format!("{:?}", stored.shape),
             });
         }
@@ -534,12 +549,13 @@ impl Capture {
         }
     }
 
-    /// Every captured row of one head of a slot, known to be finite.
+    /// Every captured row of one head of a slot, or a table, known to be finite.
     fn all(&self, slot: Slot, head: usize) -> Result<CowArray<'_, f32, Ix2>> {
         let rows = self.side(slot.side());
-        let values = match &rows.stored {
-            None => self.stored(slot, head, 0..rows.count)?,
-            Some(stored) => {
+        let values = match (&rows.stored, slot.table_rows(self.model())) {
+            (_, Some(buckets)) => self.stored(slot, head, 0..buckets)?,
+            (None, None) => self.stored(slot, head, 0..rows.count)?,
+            (Some(stored), None) => {
                 let (_, width) = slot.size(self.model())?;
                 let mut gathered = Array2::zeros((rows.count, width));
                 for (sequence, &from) in stored.iter().enumerate() {
@@ -579,6 +595,11 @@ impl Capture {
         };
         let (file, _, width) = self.tensor(slot)?;
         let row = first_row + index / width.max(1);
+        let not_finite = |of: String| Error::NotFinite {
+            place: format!("{}, {of}", place(file, slot)),
+            index: index % width.max(1),
+            value: flat[index],
+        };
         let starts = &self.side(slot.side()).start;
         let sequence = starts.partition_point(|&start| start <= row).saturating_sub(1);
         let token = row - starts.get(sequence).copied().unwrap_or(0);
@@ -591,12 +612,16 @@ impl Capture {
             Slot::Key { layer, .. } | Slot::Value { layer, .. } => format!("layer {layer}, key/value head {head}"),
             Slot::Hidden { layer, .. } => format!("layer {layer}"),
             Slot::Logits { .. } => "logits".to_owned(),
+            Slot::OffsetKey { layer, .. } => {
+                return Err(not_finite(format!(
+                    "layer {layer}, key/value head {head}, bucket {row}"
+                )));
+            }
+            Slot::OffsetQuery { layer, .. } => {
+                return Err(not_finite(format!("layer {layer}, head {head}, bucket {row}")));
+            }
         };
-        Err(Error::NotFinite {
-            place: format!("{}, {of}, `{name}`, token {token}", place(file, slot)),
-            index: index % width.max(1),
-            value: flat[index],
-        })
+        Err(not_finite(format!("{of}, `{name}`, token {token}")))
     }
 }
 

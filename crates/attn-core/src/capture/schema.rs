@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::slot::{self, Slot};
-use crate::{Error, ModelInfo, Result, Sequence, Side};
+use crate::{AttentionInfo, Error, LayerAttention, Mask, ModelInfo, Positions, Result, Sequence, Side};
 
 /// The schema's name in `capture.json`.
 pub(super) const SCHEMA: &str = "attn-capture";
-/// The version this crate writes; it reads this one only.
-pub(super) const VERSION: u32 = 1;
+/// The newest version. A capture is written in the oldest that can say what it holds, and every version is read.
+pub(super) const VERSION: u32 = 2;
 /// The file that makes a folder a capture.
 pub(super) const CAPTURE_JSON: &str = "capture.json";
 
@@ -61,7 +61,7 @@ pub struct CaptureOptions {
 /// ```
 /// use attn_core::{Attention, AttentionInfo, CaptureOptions, CapturePlan, LayerAttention, Mask, ModelInfo, Sequence, Side, Token};
 ///
-/// let layer = LayerAttention { scale: 0.5, mask: Mask::Full };
+/// let layer = LayerAttention::new(0.5, Mask::Full);
 /// let model = ModelInfo::new("mine", "bert", 8).with_attention(AttentionInfo::new(Attention::EncoderSelf, 2, 4, vec![layer]));
 /// let sequence = Sequence::new("line 1").with_tokens(Side::Encoder, ["to", "be"].map(Token::new));
 /// let plan = CapturePlan::new(model, vec![sequence])
@@ -106,7 +106,12 @@ impl CapturePlan {
         self
     }
 
-    /// Every slot that a capture of this plan fills.
+    /// Every table that a capture of this plan holds once, for all sequences.
+    pub fn tables(&self) -> Vec<Slot> {
+        slot::tables(&self.model)
+    }
+
+    /// Every slot that a capture of this plan fills for each sequence.
     pub fn slots(&self) -> Vec<Slot> {
         let mut slots = Vec::new();
         for info in &self.model.attentions {
@@ -170,6 +175,22 @@ pub(super) struct FileRecord {
     pub(super) crc32: u32,
 }
 
+/// The oldest version that has a field for everything in a model's facts.
+pub(super) fn version(model: &ModelInfo) -> u32 {
+    let positions = matches!(model.positions, Positions::Alibi | Positions::RelativeVectors);
+    let newer = |info: &AttentionInfo| {
+        let of_layer = |layer: &LayerAttention| {
+            layer.soft_cap.is_some() || layer.sinks.is_some() || matches!(layer.mask, Mask::Local { .. })
+        };
+        info.alibi.is_some() || info.relative_vectors.is_some() || info.layers.iter().any(of_layer)
+    };
+    if positions || model.attentions.iter().any(newer) {
+        2
+    } else {
+        1
+    }
+}
+
 /// The fields that say whether the rest can be read.
 #[derive(Deserialize)]
 struct Head {
@@ -181,7 +202,7 @@ impl CaptureJson {
     /// Parses `capture.json`; `path` is its place in errors.
     pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let head: Head = parse(bytes, path)?;
-        if head.schema.as_deref() != Some(SCHEMA) || head.version != Some(VERSION.into()) {
+        if head.schema.as_deref() != Some(SCHEMA) || !(1..=u64::from(VERSION)).contains(&head.version.unwrap_or(0)) {
             let schema = head
                 .schema
                 .map_or("no schema".into(), |schema| format!("schema {schema}"));
@@ -190,7 +211,7 @@ impl CaptureJson {
                 .map_or("no version".into(), |version| format!("version {version}"));
             return Err(Error::NotACapture {
                 path: path.to_owned(),
-                expected: format!("schema {SCHEMA}, version {VERSION}"),
+                expected: format!("schema {SCHEMA}, version 1 to {VERSION}"),
                 found: format!("{schema}, {version}"),
             });
         }

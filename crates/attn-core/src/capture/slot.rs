@@ -2,7 +2,7 @@
 
 use crate::{Attention, Error, ModelInfo, Result, Sequence, Side};
 
-/// One kind of value that a capture holds for each sequence.
+/// One kind of value that a capture holds: for each sequence, or once as a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Slot {
     /// Queries `[heads, tokens, head_dim]`: after bias and rotation, before scaling.
@@ -38,14 +38,31 @@ pub enum Slot {
         /// The stack whose tokens they belong to.
         side: Side,
     },
+    /// Keys of relative offsets `[kv_heads, buckets, head_dim]`, a table for all sequences
+    /// ([`RelativeVectors`](crate::RelativeVectors)).
+    OffsetKey {
+        /// The attention.
+        attention: Attention,
+        /// Layer, from 0.
+        layer: usize,
+    },
+    /// Queries of relative offsets `[heads, buckets, head_dim]`, a table for all sequences.
+    OffsetQuery {
+        /// The attention.
+        attention: Attention,
+        /// Layer, from 0.
+        layer: usize,
+    },
 }
 
 impl Slot {
-    /// The side whose tokens are the rows.
+    /// The side whose tokens are the rows; of a table, the side that is multiplied by it.
     pub(super) fn side(self) -> Side {
         match self {
-            Self::Query { attention, .. } => attention.query_side(),
-            Self::Key { attention, .. } | Self::Value { attention, .. } => attention.key_side(),
+            Self::Query { attention, .. } | Self::OffsetKey { attention, .. } => attention.query_side(),
+            Self::Key { attention, .. } | Self::Value { attention, .. } | Self::OffsetQuery { attention, .. } => {
+                attention.key_side()
+            }
             Self::Hidden { side, .. } | Self::Logits { side } => side,
         }
     }
@@ -61,8 +78,23 @@ impl Slot {
             Self::Query { attention, layer } => (layer_file(attention, layer), "q"),
             Self::Key { attention, layer } => (layer_file(attention, layer), "k"),
             Self::Value { attention, layer } => (layer_file(attention, layer), "v"),
+            Self::OffsetKey { attention, layer } => (layer_file(attention, layer), "k_offset"),
+            Self::OffsetQuery { attention, layer } => (layer_file(attention, layer), "q_offset"),
             Self::Hidden { side, layer } => (format!("{}-hidden-{layer:02}.safetensors", side_name(side)), "hidden"),
             Self::Logits { side } => (format!("{}-logits.safetensors", side_name(side)), "logits"),
+        }
+    }
+
+    /// Rows of a table, which are no tokens; `None` for what every sequence has.
+    pub(super) fn table_rows(self, model: &ModelInfo) -> Option<usize> {
+        match self {
+            Self::OffsetKey { attention, .. } | Self::OffsetQuery { attention, .. } => {
+                let vectors = model.attention(attention).and_then(|info| info.relative_vectors);
+                Some(vectors.map_or(0, |vectors| vectors.buckets))
+            }
+            Self::Query { .. } | Self::Key { .. } | Self::Value { .. } | Self::Hidden { .. } | Self::Logits { .. } => {
+                None
+            }
         }
     }
 
@@ -85,8 +117,12 @@ impl Slot {
                 .ok_or_else(missing)
         };
         match self {
-            Self::Query { attention, layer } => attention_info(attention, layer).map(|a| (a.heads, a.head_dim)),
-            Self::Key { attention, layer } | Self::Value { attention, layer } => {
+            Self::Query { attention, layer } | Self::OffsetQuery { attention, layer } => {
+                attention_info(attention, layer).map(|a| (a.heads, a.head_dim))
+            }
+            Self::Key { attention, layer }
+            | Self::Value { attention, layer }
+            | Self::OffsetKey { attention, layer } => {
                 attention_info(attention, layer).map(|a| (a.kv_heads, a.head_dim))
             }
             Self::Hidden { side, layer } => {
@@ -100,6 +136,20 @@ impl Slot {
             Self::Logits { .. } => Ok((1, model.vocab_size.ok_or_else(missing)?)),
         }
     }
+}
+
+/// The tables of a model, which a capture holds once.
+pub(super) fn tables(model: &ModelInfo) -> Vec<Slot> {
+    let mut tables = Vec::new();
+    for info in &model.attentions {
+        let Some(vectors) = info.relative_vectors else { continue };
+        let attention = info.attention;
+        for layer in 0..info.layers.len() {
+            tables.extend(Some(Slot::OffsetKey { attention, layer }).filter(|_| vectors.keys));
+            tables.extend(Some(Slot::OffsetQuery { attention, layer }).filter(|_| vectors.queries));
+        }
+    }
+    tables
 }
 
 /// Whether a file is named as the tensors of some slot are: `cross-03.safetensors`.

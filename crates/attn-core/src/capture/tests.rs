@@ -1,6 +1,7 @@
 //! The store against what was put into it: in memory, on disk, resumed, cancelled, half-precision, damaged.
 
 mod foreign;
+mod terms;
 
 use std::{fs, path::Path};
 
@@ -15,10 +16,7 @@ const DIM: usize = 3;
 const LENGTHS: [usize; 3] = [2, 5, 3];
 
 pub(super) fn plan(options: CaptureOptions) -> CapturePlan {
-    let layer = LayerAttention {
-        scale: 0.5,
-        mask: Mask::Causal,
-    };
+    let layer = LayerAttention::new(0.5, Mask::Causal);
     let model = ModelInfo {
         name: "tiny".into(),
         family: "llama".into(),
@@ -26,14 +24,9 @@ pub(super) fn plan(options: CaptureOptions) -> CapturePlan {
         vocab_size: Some(7),
         max_tokens: None,
         positions: Positions::Rotary,
-        attentions: vec![AttentionInfo {
-            attention: Attention::DecoderSelf,
-            heads: HEADS,
-            kv_heads: KV_HEADS,
-            head_dim: DIM,
-            layers: vec![layer; 2],
-            relative_bias: None,
-        }],
+        attentions: vec![
+            AttentionInfo::new(Attention::DecoderSelf, HEADS, DIM, vec![layer; 2]).with_kv_heads(KV_HEADS),
+        ],
     };
     let sequences = LENGTHS.iter().enumerate().map(|(i, &len)| Sequence {
         name: format!("line {}", i + 1),
@@ -64,6 +57,7 @@ fn value(slot: Slot, sequence: usize, head: usize, token: usize, dim: usize) -> 
         Slot::Value { layer, .. } => 4 + layer,
         Slot::Hidden { layer, .. } => 6 + layer,
         Slot::Logits { .. } => 9,
+        Slot::OffsetKey { .. } | Slot::OffsetQuery { .. } => unreachable!("no slot of a sequence"),
     };
     ((kind * 100 + head * 30 + sequence * 10 + token) as f32 + dim as f32 * 0.25) / 8.0 - 57.0
 }
@@ -74,6 +68,7 @@ fn size(slot: Slot) -> (usize, usize) {
         Slot::Key { .. } | Slot::Value { .. } => (KV_HEADS, DIM),
         Slot::Hidden { .. } => (1, 6),
         Slot::Logits { .. } => (1, 7),
+        Slot::OffsetKey { .. } | Slot::OffsetQuery { .. } => unreachable!("no slot of a sequence"),
     }
 }
 
@@ -129,14 +124,12 @@ fn assert_holds(capture: &Capture, sequences: &[usize]) {
     let (queries, keys) = (capture.queries(id).unwrap(), capture.keys(id).unwrap());
     for sequence in 0..sequences.len() {
         let rows = capture.rows(sequence, Side::Decoder);
-        let layer = LayerAttention {
-            scale: 0.5,
-            mask: Mask::Causal,
-        };
+        let layer = LayerAttention::new(0.5, Mask::Causal);
         let by_hand = attention_weights(
             queries.slice(s![rows.clone(), ..]),
             keys.slice(s![rows, ..]),
-            layer,
+            &layer,
+            id.head,
             None,
         )
         .unwrap();
@@ -438,7 +431,7 @@ fn damage_is_found() {
     );
     fs::write(&description, text.replace("\"kv_heads\":2", "\"kv_heads\":0")).unwrap();
     assert!(matches!(Capture::open(folder), Err(Error::Description { .. })));
-    fs::write(&description, text.replace("\"version\":1", "\"version\":2")).unwrap();
+    fs::write(&description, text.replace("\"version\":1", "\"version\":3")).unwrap();
     assert!(matches!(Capture::open(folder), Err(Error::NotACapture { .. })));
     fs::write(&description, &text[..text.len() / 2]).unwrap();
     assert!(matches!(Capture::open(folder), Err(Error::Json { line: 1, .. })));

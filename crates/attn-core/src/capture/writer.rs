@@ -4,7 +4,8 @@
 //! sequences whose values are all written; [`CaptureWriter::create`] on the same folder with the same plan resumes there.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::{self, File},
     io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
@@ -33,6 +34,9 @@ pub struct CaptureWriter {
     pub(super) folder: Option<PathBuf>,
     pub(super) outputs: BTreeMap<String, Mutex<Output>>,
     slots: BTreeMap<Slot, Region>,
+    tables: BTreeMap<Slot, Region>,
+    /// Those that this writer has not written. They are not in the journal: whoever resumes writes them again.
+    pub(super) missing_tables: Mutex<BTreeSet<Slot>>,
     pub(super) encoder_start: Vec<usize>,
     pub(super) decoder_start: Vec<usize>,
     pub(super) committed: Mutex<Committed>,
@@ -128,13 +132,15 @@ impl CaptureWriter {
         };
 
         let mut tensors_of: BTreeMap<String, Vec<(Slot, &'static str, [usize; 3])>> = BTreeMap::new();
-        for slot in plan.slots() {
+        let tables_of_plan = plan.tables();
+        for slot in plan.slots().into_iter().chain(tables_of_plan.iter().copied()) {
             let (file, tensor) = slot.place();
             let (heads, width) = slot.size(&plan.model)?;
+            let rows = slot.table_rows(&plan.model).unwrap_or_else(|| rows_of(slot.side()));
             tensors_of
                 .entry(file)
                 .or_default()
-                .push((slot, tensor, [heads, rows_of(slot.side()), width]));
+                .push((slot, tensor, [heads, rows, width]));
         }
 
         let (lock, found) = match &folder {
@@ -156,22 +162,23 @@ impl CaptureWriter {
         };
         let precision = plan.options.precision;
         let mut outputs = BTreeMap::new();
-        let mut slots = BTreeMap::new();
+        let (mut slots, mut tables) = (BTreeMap::new(), BTreeMap::new());
         for (name, tensors) in tensors_of {
             let named: Vec<_> = tensors.iter().map(|(_, tensor, shape)| (*tensor, *shape)).collect();
             let (head, offsets, length) = header(&named, precision.dtype(), precision.bytes());
             for ((slot, _, [heads, rows, width]), start) in tensors.into_iter().zip(offsets) {
                 let file = name.clone();
-                slots.insert(
-                    slot,
-                    Region {
-                        file,
-                        start,
-                        heads,
-                        rows,
-                        width,
-                    },
-                );
+                let region = Region {
+                    file,
+                    start,
+                    heads,
+                    rows,
+                    width,
+                };
+                match slot.table_rows(&plan.model) {
+                    Some(_) => tables.insert(slot, region),
+                    None => slots.insert(slot, region),
+                };
             }
             let mut output = match &folder {
                 Some(folder) => {
@@ -203,6 +210,8 @@ impl CaptureWriter {
             folder,
             outputs,
             slots,
+            tables,
+            missing_tables: Mutex::new(tables_of_plan.into_iter().collect()),
             encoder_start,
             decoder_start,
             lock,
@@ -314,6 +323,61 @@ impl CaptureWriter {
                 found: format!("{} values", values.len()),
             });
         }
+        let bytes = self.bytes(values, place)?;
+        if let (Some(output), true) = (self.outputs.get(&region.file), per_head > 0) {
+            let row = self.rows(slot, sequence).0;
+            let precision = self.plan.options.precision;
+            let mut output = lock(output);
+            for (head, block) in bytes.chunks_exact(per_head * precision.bytes()).enumerate() {
+                output.write_at(region.offset(head, row, precision), block)?;
+            }
+        }
+        if self.folder.is_some() {
+            let checksum = crc32fast::hash(&bytes);
+            let mut committed = lock(&self.committed);
+            committed.pending.entry(sequence).or_default().insert(slot, checksum);
+        }
+        Ok(())
+    }
+
+    /// Writes a table, which is the same for all sequences: `values` is `[heads, rows, width]`, contiguous. A writer that resumes
+    /// a capture writes its tables again.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_table(&self, slot: Slot, values: &[f32]) -> Result<()> {
+        let region = self.tables.get(&slot).ok_or_else(|| Error::NotFound {
+            what: "table",
+            asked: format!("{slot:?}"),
+            available: "see CapturePlan::tables".into(),
+        })?;
+        let place = || {
+            let (file, tensor) = slot.place();
+            format!("{file}, {tensor}")
+        };
+        let [heads, rows, width] = [region.heads, region.rows, region.width];
+        if values.len() != heads * rows * width {
+            return Err(Error::Shape {
+                place: place(),
+                expected: format!("[{heads}, {rows}, {width}]"),
+                found: format!("{} values", values.len()),
+            });
+        }
+        let bytes = self.bytes(values, place)?;
+        if let Some(output) = self.outputs.get(&region.file) {
+            lock(output).write_at(region.start, &bytes)?;
+        }
+        lock(&self.missing_tables).remove(&slot);
+        Ok(())
+    }
+
+    /// Whether a table of the plan is not written yet, by this writer.
+    pub fn lacks_table(&self, slot: Slot) -> bool {
+        lock(&self.missing_tables).contains(&slot)
+    }
+
+    /// Finite values as they are stored; `place` names them in errors.
+    fn bytes<'v>(&self, values: &'v [f32], place: impl Fn() -> String) -> Result<Cow<'v, [u8]>> {
         if let Some(index) = first_not_finite(values) {
             return Err(Error::NotFinite {
                 place: place(),
@@ -321,12 +385,10 @@ impl CaptureWriter {
                 value: values[index],
             });
         }
-        let precision = self.plan.options.precision;
-        let halves: Vec<u16>;
-        let bytes: &[u8] = match precision {
-            Precision::F32 => bytemuck::cast_slice(values),
+        match self.plan.options.precision {
+            Precision::F32 => Ok(Cow::Borrowed(bytemuck::cast_slice(values))),
             Precision::F16 => {
-                halves = values.iter().map(|&v| f16::from_f32(v).to_bits()).collect();
+                let halves: Vec<u16> = values.iter().map(|&v| f16::from_f32(v).to_bits()).collect();
                 let infinite = |&half: &u16| !f16::from_bits(half).is_finite();
                 if let Some(index) = halves.iter().position(infinite) {
                     return Err(Error::NotFinite {
@@ -335,22 +397,9 @@ impl CaptureWriter {
                         value: values[index],
                     });
                 }
-                bytemuck::cast_slice(&halves)
-            }
-        };
-        if let (Some(output), true) = (self.outputs.get(&region.file), per_head > 0) {
-            let row = self.rows(slot, sequence).0;
-            let mut output = lock(output);
-            for (head, block) in bytes.chunks_exact(per_head * precision.bytes()).enumerate() {
-                output.write_at(region.offset(head, row, precision), block)?;
+                Ok(Cow::Owned(bytemuck::allocation::pod_collect_to_vec(&halves)))
             }
         }
-        if self.folder.is_some() {
-            let checksum = crc32fast::hash(bytes);
-            let mut committed = lock(&self.committed);
-            committed.pending.entry(sequence).or_default().insert(slot, checksum);
-        }
-        Ok(())
     }
 
     /// Writes queries, keys and values of one layer for one sequence: `queries` is `[heads, tokens, head_dim]`, `keys` and `values`

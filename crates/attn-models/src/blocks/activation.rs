@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::{Pass, relevance::linearized};
 use crate::{Result, families::Config};
 
 /// An element-wise non-linearity.
@@ -44,6 +45,17 @@ impl Activation {
                 ));
             }
         })
+    }
+
+    /// The activation of every element, by the rules of layer-wise relevance propagation where it runs.
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle).
+    pub fn forward(self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        match pass.relevance {
+            Some(_) => linearized(x, self),
+            None => self.apply(x),
+        }
     }
 
     /// The activation of every element.

@@ -4,11 +4,17 @@
 use attn_core::{Attention, AttentionInfo, LayerAttention, Limits, Mask};
 use candle_core::{D, Tensor};
 
-use super::{Bias, Linear, Norm, Pass, Rotation, kernels};
+use super::{
+    Bias, Linear, Norm, Pass, Rotation, ScoreTerms, kernels,
+    terms::{OffsetLayer, Offsets},
+};
 use crate::{Point, Result, Site};
 
 /// Scores up to which a layer computes all of its attention at once.
 const AT_ONCE: usize = 1 << 24;
+
+/// Tensors as large as the scores that products with offsets take: their index, two terms and sums.
+pub(crate) const OFFSET_TENSORS: usize = 5;
 
 /// Fewest queries of a block: below it the products would not run at full speed.
 const FEWEST: usize = 64;
@@ -65,6 +71,17 @@ pub enum Qkv {
     JointPerHead(Linear),
 }
 
+/// Norms of queries and keys, before rotation.
+#[derive(Debug, Clone)]
+pub struct HeadNorms {
+    /// Of queries.
+    pub query: Norm,
+    /// Of keys.
+    pub key: Norm,
+    /// Whether a norm spans all heads of a token together, `heads * head_dim` (OLMo 2), instead of each, `head_dim`.
+    pub joint: bool,
+}
+
 /// One attention of one layer, with the taps on everything inside it.
 ///
 /// It calls the tap at queries, keys and values (before rotation too, where there is one), scores, attention, head
@@ -81,10 +98,12 @@ pub struct MultiHead {
     pub scale: f64,
     /// What makes queries, keys and values.
     pub qkv: Qkv,
-    /// Norms of queries and keys per head, if the family has them.
-    pub norms: Option<(Norm, Norm)>,
+    /// Norms of queries and keys, if the family has them.
+    pub norms: Option<HeadNorms>,
     /// From the heads back to the hidden state: `[heads * head_dim, hidden]`.
     pub output: Linear,
+    /// What enters the scores besides products of queries and keys.
+    pub terms: ScoreTerms,
 }
 
 impl MultiHead {
@@ -94,8 +113,9 @@ impl MultiHead {
         let mut info: Option<AttentionInfo> = None;
         for (block, mask) in layers {
             let layer = LayerAttention {
-                scale: block.scale as f32,
-                mask,
+                soft_cap: block.terms.soft_cap.map(|cap| cap as f32),
+                sinks: block.terms.sinks.as_ref().map(|sinks| sinks.values.clone()),
+                ..LayerAttention::new(block.scale as f32, mask)
             };
             let HeadShape {
                 heads,
@@ -103,12 +123,8 @@ impl MultiHead {
                 head_dim,
             } = block.shape;
             let info = info.get_or_insert_with(|| AttentionInfo {
-                attention: block.attention,
-                heads,
-                kv_heads,
-                head_dim,
-                layers: Vec::new(),
-                relative_bias: None,
+                relative_vectors: block.terms.offsets.as_ref().map(|offsets| offsets.facts),
+                ..AttentionInfo::new(block.attention, heads, head_dim, Vec::new()).with_kv_heads(kv_heads)
             });
             info.layers.push(layer);
         }
@@ -150,20 +166,57 @@ impl MultiHead {
         rotation: Option<&Rotation>,
         pass: &mut Pass<'_>,
     ) -> Result<Tensor> {
-        let HeadShape { heads, kv_heads, .. } = self.shape;
         if let Some((key, value)) = pass.source(self.attention, self.layer) {
             let query = self.query_alone(x, pass)?;
-            return self.read(&query, &key, &value, bias, pass);
+            return self.read([&query, &key, &value], bias, None, pass);
         }
-        let (query, key, value) = self.project(x, source, pass)?;
-        let query = self.split(&query, heads)?;
-        let key = self.split(&key, kv_heads)?;
-        let value = self.split(&value, kv_heads)?;
+        let [query, key, value] = self.split_heads(x, source, rotation, pass)?;
+        let (key, value) = pass.extend(self.attention, self.layer, key, value)?;
+        self.read([&query, &key, &value], bias, None, pass)
+    }
 
-        let (query, key) = match &self.norms {
-            Some((of_query, of_key)) => (of_query.forward(&query, pass)?, of_key.forward(&key, pass)?),
-            None => (query, key),
+    /// Self-attention whose scores have products with vectors of relative offsets, `table` `[batch or 1, buckets, hidden]`,
+    /// by the maps in [`terms`](Self::terms). Without maps it is [`forward`](Self::forward). It has no cache.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn forward_relative(
+        &self,
+        x: &Tensor,
+        bias: Option<&Bias>,
+        table: &Tensor,
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor> {
+        let [query, key, value] = self.split_heads(x, x, None, pass)?;
+        let offsets = match &self.terms.offsets {
+            Some(maps) => {
+                let layer = OffsetLayer {
+                    site: self.site(Point::OffsetKey),
+                    heads: self.shape.heads,
+                    kv_heads: self.shape.kv_heads,
+                    scale: self.scale,
+                };
+                Some(maps.offsets(table, &key, &layer, pass)?)
+            }
+            None => None,
         };
+        self.read([&query, &key, &value], bias, offsets.as_ref(), pass)
+    }
+
+    /// Queries, keys and values, head by head, after the tap.
+    fn split_heads(
+        &self,
+        x: &Tensor,
+        source: &Tensor,
+        rotation: Option<&Rotation>,
+        pass: &mut Pass<'_>,
+    ) -> Result<[Tensor; 3]> {
+        let HeadShape { heads, kv_heads, .. } = self.shape;
+        let (query, key, value) = self.project(x, source, pass)?;
+        let norms = self.norms.as_ref();
+        let query = self.normed(&query, heads, norms.map(|norms| &norms.query), pass)?;
+        let key = self.normed(&key, kv_heads, norms.map(|norms| &norms.key), pass)?;
+        let value = self.split(&value, kv_heads)?;
         let (query, key) = match rotation {
             Some(rotation) => {
                 let query = pass.tap(self.site(Point::QueryBeforeRotation), query)?;
@@ -175,8 +228,7 @@ impl MultiHead {
         let query = pass.tap(self.site(Point::Query), query)?;
         let key = pass.tap(self.site(Point::Key), key)?;
         let value = pass.tap(self.site(Point::Value), value)?;
-        let (key, value) = pass.extend(self.attention, self.layer, key, value)?;
-        self.read(&query, &key, &value, bias, pass)
+        Ok([query, key, value])
     }
 
     /// The queries of a cross-attention whose keys and values are cached. Cross-attentions do not rotate.
@@ -185,24 +237,20 @@ impl MultiHead {
             Qkv::Separate { query, .. } => query.forward(x, pass)?,
             Qkv::Joint(_) | Qkv::JointPerHead(_) => self.project(x, x, pass)?.0,
         };
-        let query = self.split(&query, self.shape.heads)?;
-        let query = match &self.norms {
-            Some((of_query, _)) => of_query.forward(&query, pass)?,
-            None => query,
-        };
+        let norm = self.norms.as_ref().map(|norms| &norms.query);
+        let query = self.normed(&query, self.shape.heads, norm, pass)?;
         pass.tap(self.site(Point::Query), query)
     }
 
     /// What the heads read, through the output projection.
     fn read(
         &self,
-        query: &Tensor,
-        key: &Tensor,
-        value: &Tensor,
+        qkv: [&Tensor; 3],
         bias: Option<&Bias>,
+        offsets: Option<&Offsets>,
         pass: &mut Pass<'_>,
     ) -> Result<Tensor> {
-        let context = self.attend(query, key, value, bias, pass)?;
+        let context = self.attend(qkv, bias, offsets, pass)?;
         let (batch, tokens, ..) = context.dims4()?;
         let context = pass.tap(self.site(Point::HeadOutput), context)?;
         let output = self.output.forward(&context.reshape((batch, tokens, ()))?, pass)?;
@@ -241,6 +289,16 @@ impl MultiHead {
         }
     }
 
+    /// Queries or keys `[batch, tokens, heads * head_dim]`, normed, as `[batch, heads, tokens, head_dim]`.
+    fn normed(&self, x: &Tensor, heads: usize, norm: Option<&Norm>, pass: &Pass<'_>) -> Result<Tensor> {
+        let joint = self.norms.as_ref().is_some_and(|norms| norms.joint);
+        match norm {
+            Some(norm) if joint => self.split(&norm.forward(x, pass)?, heads),
+            Some(norm) => norm.forward(&self.split(x, heads)?, pass),
+            None => self.split(x, heads),
+        }
+    }
+
     /// `[batch, tokens, heads * head_dim]` to a contiguous `[batch, heads, tokens, head_dim]`.
     fn split(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
         let (batch, tokens, _) = x.dims3()?;
@@ -252,10 +310,9 @@ impl MultiHead {
     /// What each head reads: `[batch, queries, heads, head_dim]`.
     fn attend(
         &self,
-        query: &Tensor,
-        key: &Tensor,
-        value: &Tensor,
+        [query, key, value]: [&Tensor; 3],
         bias: Option<&Bias>,
+        offsets: Option<&Offsets>,
         pass: &mut Pass<'_>,
     ) -> Result<Tensor> {
         let (batch, heads, queries, _) = query.dims4()?;
@@ -268,8 +325,9 @@ impl MultiHead {
         } else {
             block(batch * heads, queries, keys)
         };
-        // Scores and the attention made of them, which are one tensor where nobody wants either.
-        let needed = Limits::size(&[batch, heads, block, keys], 4 * (1 + usize::from(whole)));
+        // Scores and the attention made of them, which are one tensor where nobody wants either, and what offsets add.
+        let tensors = 1 + usize::from(whole) + if offsets.is_some() { OFFSET_TENSORS } else { 0 };
+        let needed = Limits::size(&[batch, heads, block, keys], 4 * tensors);
         let name = format_args!(
             "{} of layer {}, {heads} heads x {block} x {keys}",
             self.attention, self.layer
@@ -282,6 +340,11 @@ impl MultiHead {
             let rows = first..(first + block).min(queries);
             let some = query.narrow(2, first, rows.len())?;
             let bias = bias.map(|bias| bias.rows(rows.clone())).transpose()?;
+            let bias = match (offsets, bias) {
+                (Some(offsets), Some(bias)) => Some(offsets.scores(&some, rows.clone(), keys)?.broadcast_add(&bias)?),
+                (Some(offsets), None) => Some(offsets.scores(&some, rows.clone(), keys)?),
+                (None, bias) => bias,
+            };
             parts.push(self.attend_rows(&some, &key, &value, bias.as_ref(), pass)?);
             first = rows.end;
         }
@@ -309,7 +372,12 @@ impl MultiHead {
         let scores = query.contiguous()?.reshape(grouped)?.matmul(key)?;
         let scores = scores.reshape((batch, heads, queries, keys))?;
         let attention = if pass.fused() && kernels::apply_to(&scores) && !pass.wants(self.site(Point::Scores)) {
-            kernels::scaled_softmax(&scores, self.scale as f32, bias)?;
+            let softmax = kernels::Softmax {
+                scale: self.scale as f32,
+                cap: self.terms.soft_cap.map(|cap| cap as f32),
+                sinks: self.terms.sinks.as_ref().map(|sinks| sinks.now()).transpose()?,
+            };
+            kernels::scaled_softmax(&scores, softmax, bias)?;
             scores
         } else {
             self.softmax(scores, bias, pass)?
@@ -320,20 +388,33 @@ impl MultiHead {
         Ok(grouped.matmul(value)?.reshape((batch, heads, queries, head_dim))?)
     }
 
-    /// `softmax(scale * scores + bias)`, with the tap in between.
+    /// `softmax(cap(scale * scores) + bias)` with the sinks, and with the tap in between.
     fn softmax(&self, scores: Tensor, bias: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Tensor> {
         let scores = (scores * self.scale)?;
+        let scores = match self.terms.soft_cap {
+            Some(cap) => ((scores * (1.0 / cap))?.tanh()? * cap)?,
+            None => scores,
+        };
         let scores = match bias {
             Some(bias) => scores.broadcast_add(bias)?,
             None => scores,
         };
         let scores = pass.tap(self.site(Point::Scores), scores)?;
-        if pass.fused() {
-            return Ok(candle_nn::ops::softmax_last_dim(&scores.contiguous()?)?);
-        }
+        let sinks = match &self.terms.sinks {
+            Some(sinks) => Some(sinks.as_scores()?),
+            None if pass.fused() => return Ok(candle_nn::ops::softmax_last_dim(&scores.contiguous()?)?),
+            None => None,
+        };
         // The largest score only keeps the exponentials in range: no gradient flows through it.
-        let powers = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
-        Ok(powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?)
+        let largest = scores.max_keepdim(D::Minus1)?.detach();
+        let Some(sinks) = sinks else {
+            let powers = scores.broadcast_sub(&largest)?.exp()?;
+            return Ok(powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?);
+        };
+        let largest = largest.broadcast_maximum(&sinks.detach())?;
+        let powers = scores.broadcast_sub(&largest)?.exp()?;
+        let of_sinks = sinks.broadcast_sub(&largest)?.exp()?;
+        Ok(powers.broadcast_div(&(powers.sum_keepdim(D::Minus1)? + of_sinks)?)?)
     }
 
     fn site(&self, point: Point) -> Site {

@@ -28,12 +28,22 @@ pub(super) fn bias_activation(x: &Tensor, bias: Option<&Tensor>, activation: Opt
     }
 }
 
-/// `softmax(scale * scores + bias)` over the last dimension in place, for fresh `scores`
+/// What a softmax of scores does besides adding a bias.
+pub(super) struct Softmax {
+    /// Factor on the scores.
+    pub(super) scale: f32,
+    /// A bound that they approach: `cap * tanh(score / cap)`.
+    pub(super) cap: Option<f32>,
+    /// A logit per head that no key holds.
+    pub(super) sinks: Option<Vec<f32>>,
+}
+
+/// `softmax(cap(scale * scores) + bias)` over the last dimension and the sink in place, for fresh `scores`
 /// `[batch, heads, queries, keys]` and a `bias` `[batch or 1, heads or 1, queries, keys]`.
-pub(super) fn scaled_softmax(scores: &Tensor, scale: f32, bias: Option<&Tensor>) -> Result<()> {
+pub(super) fn scaled_softmax(scores: &Tensor, softmax: Softmax, bias: Option<&Tensor>) -> Result<()> {
     match bias {
-        None => scores.inplace_op1(&ScaledSoftmax(scale)),
-        Some(bias) => scores.inplace_op2(&bias.contiguous()?, &ScaledSoftmax(scale)),
+        None => scores.inplace_op1(&softmax),
+        Some(bias) => scores.inplace_op2(&bias.contiguous()?, &softmax),
     }
 }
 
@@ -89,36 +99,71 @@ impl InplaceOp2 for BiasActivation {
     }
 }
 
-struct ScaledSoftmax(f32);
-
-impl ScaledSoftmax {
-    /// `bias_row` gives the bias of the row with a flat index.
-    fn run<'b>(&self, scores: &mut [f32], keys: usize, bias_row: impl Fn(usize) -> Option<&'b [f32]> + Sync) {
+impl Softmax {
+    /// `bias_row` gives the bias of the row with a flat index; every head has so many `queries` in a row.
+    fn run<'b>(
+        &self,
+        scores: &mut [f32],
+        (queries, keys): (usize, usize),
+        bias_row: impl Fn(usize) -> Option<&'b [f32]> + Sync,
+    ) {
+        let sink = |row: usize| {
+            let sinks = self.sinks.as_ref()?;
+            sinks.get(row / queries.max(1) % sinks.len().max(1)).copied()
+        };
         let rows = (RUN / keys.max(1)).max(1);
         scores
             .par_chunks_mut(rows * keys.max(1))
             .enumerate()
             .for_each(|(run, scores)| {
                 for (row, scores) in scores.chunks_mut(keys).enumerate() {
-                    softmax(scores, self.0, bias_row(run * rows + row));
+                    let row = run * rows + row;
+                    self.row(scores, bias_row(row), sink(row));
                 }
             });
     }
+
+    fn row(&self, row: &mut [f32], bias: Option<&[f32]>, sink: Option<f32>) {
+        let scale = self.scale;
+        match (bias, self.cap) {
+            (Some(bias), None) => row
+                .iter_mut()
+                .zip(bias)
+                .for_each(|(score, bias)| *score = *score * scale + bias),
+            (None, None) => row.iter_mut().for_each(|score| *score *= scale),
+            (_, Some(cap)) => {
+                // The library's hyperbolic tangent: it is exact near 0, where most scores are.
+                row.iter_mut()
+                    .for_each(|score| *score = cap * (*score * scale / cap).tanh());
+                if let Some(bias) = bias {
+                    row.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
+                }
+            }
+        }
+        let largest = fold(row, sink.unwrap_or(f32::NEG_INFINITY), larger, larger);
+        row.iter_mut().for_each(|score| *score = exp(*score - largest));
+        let of_sink = sink.map_or(0.0, |sink| exp(sink - largest));
+        let share = 1.0 / (sum(row) + of_sink);
+        row.iter_mut().for_each(|score| *score *= share);
+    }
 }
 
-impl InplaceOp1 for ScaledSoftmax {
+impl InplaceOp1 for Softmax {
     fn name(&self) -> &'static str {
         "scaled-softmax"
     }
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        let keys = layout.dims().last().copied().unwrap_or(1);
-        self.run(slice_mut(storage, layout)?, keys, |_| None);
+        let [.., queries, keys] = layout.dims() else {
+            bail!("scaled-softmax: expected rows, found {:?}", layout.dims())
+        };
+        let size = (*queries, *keys);
+        self.run(slice_mut(storage, layout)?, size, |_| None);
         Ok(())
     }
 }
 
-impl InplaceOp2 for ScaledSoftmax {
+impl InplaceOp2 for Softmax {
     fn name(&self) -> &'static str {
         "scaled-softmax-with-bias"
     }
@@ -142,7 +187,7 @@ impl InplaceOp2 for ScaledSoftmax {
             );
         }
         let bias = slice(bias, bias_layout)?;
-        self.run(slice_mut(x, layout)?, keys, |row| {
+        self.run(slice_mut(x, layout)?, (queries, keys), |row| {
             let (query, head, batch) = (row % queries, row / queries % heads, row / queries / heads);
             let row = ((batch % bias_batch) * bias_heads + head % bias_heads) * queries + query;
             bias.get(row * keys..(row + 1) * keys)
@@ -174,20 +219,6 @@ fn slice_mut<'s>(storage: &'s mut CpuStorage, layout: &Layout) -> Result<&'s mut
 
 /// Numbers that are added or compared side by side, in an order that does not depend on the processor.
 const LANES: usize = 16;
-
-fn softmax(row: &mut [f32], scale: f32, bias: Option<&[f32]>) {
-    match bias {
-        Some(bias) => row
-            .iter_mut()
-            .zip(bias)
-            .for_each(|(score, bias)| *score = *score * scale + bias),
-        None => row.iter_mut().for_each(|score| *score *= scale),
-    }
-    let largest = fold(row, f32::NEG_INFINITY, larger, larger);
-    row.iter_mut().for_each(|score| *score = exp(*score - largest));
-    let share = 1.0 / sum(row);
-    row.iter_mut().for_each(|score| *score *= share);
-}
 
 /// Unlike `f32::max` without a rule for NaN, which would cost a branch.
 fn larger(a: f32, b: f32) -> f32 {
@@ -334,7 +365,7 @@ mod tests {
                 );
                 let expected = candle_nn::ops::softmax(&full, D::Minus1).unwrap();
                 let found = scores.copy().unwrap();
-                scaled_softmax(&found, 0.3, bias).unwrap();
+                scaled_softmax(&found, plain(0.3), bias).unwrap();
                 let difference = (found - expected)
                     .unwrap()
                     .abs()
@@ -348,14 +379,54 @@ mod tests {
         }
     }
 
+    fn plain(scale: f32) -> Softmax {
+        Softmax {
+            scale,
+            cap: None,
+            sinks: None,
+        }
+    }
+
+    #[test]
+    fn caps_and_sinks_follow_the_closed_form() {
+        let (heads, queries, keys) = (3, 5, 37);
+        let scores: Vec<f32> = (0..2 * heads * queries * keys)
+            .map(|at| (at as f32 * 0.7).sin() * 40.0)
+            .collect();
+        let bias: Vec<f32> = (0..queries * keys).map(|at| (at as f32).cos()).collect();
+        let sinks = vec![-1.0, 0.5, 3.0];
+        let found = Tensor::new(scores.as_slice(), &Device::Cpu).unwrap();
+        let found = found.reshape((2, heads, queries, keys)).unwrap();
+        let rows = Tensor::from_slice(&bias, (1, 1, queries, keys), &Device::Cpu).unwrap();
+        let softmax = Softmax {
+            scale: 0.3,
+            cap: Some(5.0),
+            sinks: Some(sinks.clone()),
+        };
+        scaled_softmax(&found, softmax, Some(&rows)).unwrap();
+        let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (row, (found, scores)) in found.chunks(keys).zip(scores.chunks(keys)).enumerate() {
+            let bias = &bias[row % queries * keys..][..keys];
+            let capped = scores.iter().zip(bias);
+            let powers: Vec<f64> = capped
+                .map(|(&score, &bias)| (5.0 * (f64::from(score) * 0.3 / 5.0).tanh() + f64::from(bias)).exp())
+                .collect();
+            let sink = f64::from(sinks[row / queries % heads]).exp();
+            let whole = powers.iter().sum::<f64>() + sink;
+            for (found, power) in found.iter().zip(powers) {
+                assert!((f64::from(*found) - power / whole).abs() < 1e-6);
+            }
+        }
+    }
+
     #[test]
     fn a_forbidden_key_gets_exactly_nothing() {
         let mut row = [3.0, f32::MIN, -2.0];
-        softmax(&mut row, 1.0, Some(&[0.0, f32::MIN, 0.0]));
+        plain(1.0).row(&mut row, Some(&[0.0, f32::MIN, 0.0]), None);
         assert!(row[1] < 1e-37 && (row[0] + row[2] - 1.0).abs() < 1e-6);
         // Nothing allowed: all alike, and finite.
         let mut row = [3.0, 1.0, -2.0];
-        softmax(&mut row, 1.0, Some(&[f32::MIN; 3]));
+        plain(1.0).row(&mut row, Some(&[f32::MIN; 3]), None);
         assert_eq!(row, [1.0 / 3.0; 3]);
     }
 }

@@ -1,8 +1,8 @@
-//! The position-wise feed-forward network, plain (Vaswani et al. 2017) or gated (Shazeer 2020).
+//! The position-wise feed-forward network: plain (Vaswani et al. 2017), gated (Shazeer 2020), or a choice of several.
 
 use candle_core::Tensor;
 
-use super::{Activation, Linear, Pass};
+use super::{Activation, Experts, Linear, Pass};
 use crate::Result;
 
 /// `down(act(up x))`, or `down(act(gate x) * up x)`.
@@ -31,5 +31,41 @@ impl Mlp {
             None => self.up.activated(x, self.activation, pass)?,
         };
         self.down.forward(&inner, pass)
+    }
+}
+
+/// The feed-forward part of a layer.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum FeedForward {
+    /// The same network for every token.
+    Mlp(Mlp),
+    /// Some of several networks for each token.
+    Experts(Experts),
+}
+
+impl FeedForward {
+    /// `[batch, tokens, hidden]` to the same shape.
+    ///
+    /// # Errors
+    /// What the tap returns at [`Point::Router`](crate::Point::Router); [`Error::Candle`](crate::Error::Candle) for a
+    /// tensor of another width.
+    pub fn forward(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+        match self {
+            Self::Mlp(mlp) => mlp.forward(x, pass),
+            Self::Experts(experts) => experts.forward(x, pass),
+        }
+    }
+}
+
+impl From<Mlp> for FeedForward {
+    fn from(mlp: Mlp) -> Self {
+        Self::Mlp(mlp)
+    }
+}
+
+impl From<Experts> for FeedForward {
+    fn from(experts: Experts) -> Self {
+        Self::Experts(experts)
     }
 }

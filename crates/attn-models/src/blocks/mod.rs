@@ -11,7 +11,9 @@
 //! | [`Norm`] | layer norm or RMS norm |
 //! | [`Activation`] | an element-wise function, by the names of configurations |
 //! | [`MultiHead`] | attention with grouped heads, taps and cache |
-//! | [`Mlp`] | the feed-forward network, plain or gated |
+//! | [`ScoreTerms`] | soft cap, sinks and vectors of relative offsets, in the scores of a layer |
+//! | [`OffsetBias`] | a bias by relative offset: T5's table, ALiBi |
+//! | [`FeedForward`] | an [`Mlp`], plain or gated, or the [`Experts`] of a mixture |
 //! | [`Rotary`] | rotary positions with scaling |
 //! | [`sinusoids`], [`resample`] | tables of fixed positions, and of positions on another grid |
 //! | [`Bias`], [`additive_mask`], [`additive_masks`] | what is added to scores, and what keeps queries from keys |
@@ -23,32 +25,42 @@ mod activation;
 mod attention;
 mod cache;
 mod embedding;
+mod experts;
 mod kernels;
 mod linear;
 mod mask;
 mod mlp;
 mod norm;
+mod offsets;
 mod relevance;
 mod resample;
 mod rotary;
 mod sinusoid;
+mod terms;
 
 use attn_core::{Attention, Limits};
 use candle_core::Tensor;
 
 pub use self::{
     activation::Activation,
-    attention::{HeadShape, MultiHead, Qkv},
+    attention::{HeadNorms, HeadShape, MultiHead, Qkv},
     embedding::Embedding,
+    experts::{Experts, Routes},
     linear::Linear,
     mask::{Bias, additive_mask, additive_masks},
-    mlp::Mlp,
+    mlp::{FeedForward, Mlp},
     norm::Norm,
+    offsets::OffsetBias,
     resample::{Resampling, resample},
-    rotary::{Rotary, RotaryOptions, Rotation},
+    rotary::{Pairs, Rotary, RotaryLayers, RotaryOptions, Rotation},
     sinusoid::{Wavelengths, sinusoids},
+    terms::{OffsetMaps, ScoreTerms, Sinks},
 };
-pub(crate) use self::{attention::block, cache::Cache, relevance::Relevance};
+pub(crate) use self::{
+    attention::{OFFSET_TENSORS, block},
+    cache::Cache,
+    relevance::Relevance,
+};
 use crate::{Gradients, Result, Site, Tap, tap::visit};
 
 /// One forward pass: who listens, and how to compute.

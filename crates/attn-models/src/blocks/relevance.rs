@@ -80,7 +80,7 @@ impl Relevance {
 }
 
 /// `x (act(x) / x)` with the ratio held constant.
-fn linearized(x: &Tensor, activation: Activation) -> Result<Tensor> {
+pub(super) fn linearized(x: &Tensor, activation: Activation) -> Result<Tensor> {
     let value = x.detach();
     let tiny = Tensor::full(TINY as f32, value.shape(), value.device())?;
     let away = value.abs()?.lt(&tiny)?.where_cond(&tiny, &value)?;

@@ -11,7 +11,7 @@ use std::{
 use attn_core::{CaptureWriter, Sequence, Side, Slot};
 use candle_core::{DType, Tensor};
 
-use crate::{Point, Result, Site, Tap};
+use crate::{Error, Point, Result, Site, Tap};
 
 /// Token slots from which a batch is large enough for the products to run at full speed, so that padding costs more
 /// than another batch.
@@ -153,12 +153,44 @@ impl Store<'_> {
         }
         Ok(())
     }
+
+    /// Writes a table `[1, heads, rows, width]`, which all sequences share.
+    fn write_table(&self, site: Site, tensor: &Tensor) -> Result<()> {
+        if tensor.dim(0)? != 1 {
+            return Err(Error::Intervention {
+                place: site.to_string(),
+                expected: "the same vectors of offsets in all sequences of a capture".to_owned(),
+                found: "changes in some of them".to_owned(),
+            });
+        }
+        if let Some(slot) = table(site) {
+            let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            self.writer.write_table(slot, &values)?;
+        }
+        Ok(())
+    }
+}
+
+/// The table of a site that has one.
+fn table(site: Site) -> Option<Slot> {
+    let Site {
+        attention,
+        layer,
+        point,
+    } = site;
+    match point {
+        Point::OffsetKey => Some(Slot::OffsetKey { attention, layer }),
+        Point::OffsetQuery => Some(Slot::OffsetQuery { attention, layer }),
+        _ => None,
+    }
 }
 
 impl Tap for Store<'_> {
     fn wants(&self, site: Site) -> bool {
         match site.point {
             Point::Query | Point::Key | Point::Value => true,
+            // A table is the same in every batch.
+            Point::OffsetKey | Point::OffsetQuery => table(site).is_some_and(|slot| self.writer.lacks_table(slot)),
             Point::Hidden => self.keeps_hidden,
             _ => false,
         }
@@ -174,6 +206,7 @@ impl Tap for Store<'_> {
             Point::Query => self.write(Slot::Query { attention, layer }, attention.query_side(), &tensor)?,
             Point::Key => self.write(Slot::Key { attention, layer }, attention.key_side(), &tensor)?,
             Point::Value => self.write(Slot::Value { attention, layer }, attention.key_side(), &tensor)?,
+            Point::OffsetKey | Point::OffsetQuery => self.write_table(site, &tensor)?,
             Point::Hidden => self.write(
                 Slot::Hidden {
                     side: site.side(),

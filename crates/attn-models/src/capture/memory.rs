@@ -96,12 +96,17 @@ fn of_attention(
     let (queries, keys) = (longest.of(attention.query_side()), longest.of(attention.key_side()));
     let wants = |point| (0..own.layers.len()).any(|layer| changes.wants(Site::new(attention, layer, point)));
     let whole = wants(Point::Scores) || wants(Point::Attention);
-    let offsets = own.relative_bias.is_some();
+    let offsets = own.relative_bias.is_some() || own.alibi.is_some();
     let block = match whole {
         true => queries,
         false => blocks::block(sequences.saturating_mul(own.heads), queries, keys),
     };
-    let scores = Limits::size(&[sequences, own.heads, block, keys], if whole { 12 } else { 4 });
+    let of_offsets = match own.relative_vectors {
+        Some(_) => 4 * blocks::OFFSET_TENSORS,
+        None => 0,
+    };
+    let of_scores = if whole { 12 } else { 4 };
+    let scores = Limits::size(&[sequences, own.heads, block, keys], of_scores + of_offsets);
     // A bias by offset has its buckets, itself and its sum with the mask; a mask alone is one row for all heads.
     let bias = match offsets {
         true if whole || changes.wants(Site::positions(attention.query_side())) => {
@@ -133,6 +138,12 @@ pub(super) fn of_capture(info: &ModelInfo, options: CaptureOptions, lengths: &[L
         let queries = Limits::size(&[own.layers.len(), own.heads, queries, own.head_dim], each);
         let keys = Limits::size(&[own.layers.len(), own.kv_heads, keys, own.head_dim], 2 * each);
         bytes = bytes.saturating_add(queries).saturating_add(keys);
+        if let Some(vectors) = own.relative_vectors {
+            let tables = [(vectors.keys, own.kv_heads), (vectors.queries, own.heads)];
+            let heads = tables.iter().filter(|(has, _)| *has).map(|(_, heads)| heads).sum();
+            let tables = Limits::size(&[own.layers.len(), heads, vectors.buckets, own.head_dim], each);
+            bytes = bytes.saturating_add(tables);
+        }
         let side = own.attention.query_side();
         if options.hidden && side == own.attention.key_side() {
             let states = Limits::size(&[own.layers.len() + 1, tokens(side), info.hidden_size], each);

@@ -404,7 +404,10 @@ impl Capturer {
                     let sides = (info.attention.query_side(), info.attention.key_side());
                     sides == (side, side)
                 });
-                own.for_each(|info| info.relative_bias = None);
+                own.for_each(|info| {
+                    info.relative_bias = None;
+                    info.alibi = None;
+                });
             }
         }
         info

@@ -1,6 +1,6 @@
 //! Shuffled positions: the tokens of a sequence have each other's.
 
-use attn_core::{ModelInfo, Side};
+use attn_core::{AttentionInfo, ModelInfo, Side};
 
 use super::batch::Lengths;
 use crate::{
@@ -19,11 +19,13 @@ pub(crate) fn positioned_sides(info: &ModelInfo) -> impl Iterator<Item = Side> {
 /// Gives the tokens of each sequence of a batch each other's positions. The order depends on the seed and the
 /// sequence's length, not on what it is batched with.
 pub(super) fn shuffled(info: &ModelInfo, seed: u64, lengths: &[Lengths]) -> Result<Vec<Intervention>> {
-    if let Some(by_offset) = info.attentions.iter().find(|info| info.relative_bias.is_some()) {
+    let by_offset =
+        |info: &&AttentionInfo| info.relative_bias.is_some() || info.alibi.is_some() || info.relative_vectors.is_some();
+    if let Some(by_offset) = info.attentions.iter().find(by_offset) {
         return Err(Error::Intervention {
             place: format!("shuffled positions, {}", by_offset.attention),
             expected: "a model that gives every token its position".to_owned(),
-            found: "one with a bias per offset between tokens".to_owned(),
+            found: "one with scores per offset between tokens".to_owned(),
         });
     }
     let mut edits = Vec::new();

@@ -192,7 +192,17 @@ impl<'a> Job<'a> {
     /// and no thread waits for a long one at the end.
     fn batches(&self) -> Result<Vec<Vec<usize>>> {
         let lengths: Vec<usize> = self.lengths.iter().map(|own| own.encoder.max(own.decoder)).collect();
-        let pending = (0..lengths.len()).filter(|&at| !self.writer.is_done(at)).collect();
+        let mut pending: Vec<usize> = (0..lengths.len()).filter(|&at| !self.writer.is_done(at)).collect();
+        let lacks_tables = self
+            .writer
+            .plan()
+            .tables()
+            .iter()
+            .any(|&slot| self.writer.lacks_table(slot));
+        if pending.is_empty() && lacks_tables {
+            // Tables come with any sequence. An interrupted capture may have all of these.
+            pending.push(0);
+        }
         let mut batches = buckets(pending, &lengths, self.capturer.batch_tokens);
         batches.reverse();
         // A batch that the limits do not allow runs in parts. Each of its lines is allowed.

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | queries, keys, values, scores, attention, head outputs | [`MultiHead`] |
 //! | positions, where they are rotary | [`Rotary`](crate::blocks::Rotary) |
+//! | router logits | [`Experts`] |
 //! | embeddings, positions that are added, MLP output, hidden states | the family, by [`Pass::tap`] |
 //!
 //! The example `custom_family` of the SDK builds one from outside in about a hundred lines.
@@ -29,7 +30,7 @@ use candle_core::Tensor;
 pub use crate::config::Config;
 use crate::{
     Error, Gradients, Inputs, Model, Result, Weights,
-    blocks::{MultiHead, Pass},
+    blocks::{Experts, MultiHead, Pass},
     checkpoint::CONFIG,
     error::{SHORT, excerpt},
     model::{Output, Vision},
@@ -63,6 +64,12 @@ pub trait Network: Send + Sync {
 
     /// The attention of one layer, for what is measured on its weights. `None` if there is no such layer.
     fn attention_block(&self, _attention: Attention, _layer: usize) -> Option<&MultiHead> {
+        None
+    }
+
+    /// The mixture of experts of a layer of the decoder, or of the encoder where there is none. `None` where the layer has
+    /// one MLP for every token.
+    fn experts(&self, _layer: usize) -> Option<&Experts> {
         None
     }
 
@@ -111,23 +118,37 @@ impl Families {
             .with("camembert", roberta::build)
             .with("clip", clip::build_both)
             .with("clip_vision_model", clip::build)
+            .with("cohere", cohere::build)
             .with("deit", deit::build)
             .with("dinov2", dinov2::build)
             .with("dinov2_with_registers", dinov2::build_with_registers)
             .with("distilbert", distilbert::build)
             .with("electra", electra::build)
+            .with("gemma", gemma::build)
+            .with("gemma3_text", gemma3::build)
             .with("gpt2", gpt2::build)
+            .with("gpt_neo", gpt_neo::build)
             .with("gpt_neox", gpt_neox::build)
+            .with("gptj", gptj::build)
+            .with("granite", granite::build)
             .with("llama", llama::build)
             .with("m2m_100", m2m_100::build)
             .with("marian", marian::build)
             .with("mbart", mbart::build)
             .with("mistral", mistral::build)
+            .with("mixtral", mixtral::build)
             .with("mt5", mt5::build)
+            .with("olmo2", olmo2::build)
+            .with("opt", opt::build)
             .with("pegasus", pegasus::build)
+            .with("phi", phi::build)
+            .with("phi3", phi3::build)
             .with("qwen2", qwen2::build)
             .with("qwen3", qwen3::build)
+            .with("qwen3_moe", qwen3_moe::build)
             .with("roberta", roberta::build)
+            .with("smollm3", smollm3::build)
+            .with("starcoder2", starcoder2::build)
             .with("t5", t5::build)
             .with("vit", vit::build)
             .with("xlm-roberta", roberta::build)

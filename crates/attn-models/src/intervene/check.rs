@@ -102,13 +102,17 @@ pub(super) fn check(info: &ModelInfo, index: usize, intervention: &Intervention)
             let attention = place.attention(info, *site)?;
             match site.point {
                 Point::Positions => return Err(place.wrong("a point other than the positions", "the positions")),
+                Point::OffsetKey | Point::OffsetQuery => {
+                    let found = format!("the {}, which has no tokens", site.point.name());
+                    return Err(place.wrong("a point with tokens", found));
+                }
                 Point::Key | Point::Value | Point::KeyBeforeRotation => {
                     place.within(heads, attention.kv_heads, "key/value head")?;
                 }
                 Point::Query | Point::QueryBeforeRotation | Point::Scores | Point::Attention | Point::HeadOutput => {
                     place.within(heads, attention.heads, "head")?;
                 }
-                Point::Embedding | Point::AttentionOutput | Point::Mlp | Point::Hidden => {
+                Point::Embedding | Point::AttentionOutput | Point::Router | Point::Mlp | Point::Hidden => {
                     if *heads != Selection::All {
                         return Err(place.wrong(format!("all heads: the {} has none", site.point.name()), "some heads"));
                     }
@@ -125,6 +129,12 @@ pub(super) fn check(info: &ModelInfo, index: usize, intervention: &Intervention)
         Edit::RemovePositions { side } => positions(place, info, *side),
         Edit::ShufflePositions { side, order } => {
             positions(place, info, *side)?;
+            if info.positions == attn_core::Positions::RelativeVectors {
+                return Err(place.wrong(
+                    "a model that gives every token its position",
+                    "one with vectors of the offsets between tokens",
+                ));
+            }
             let mut seen = vec![false; order.len()];
             for &from in order {
                 match seen.get_mut(from) {

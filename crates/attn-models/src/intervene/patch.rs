@@ -24,7 +24,7 @@ impl Patch<'_> {
     pub(super) fn apply(&self, place: Place<'_>, tensor: Tensor, run: &Tensor) -> Result<Tensor> {
         let (head_axis, token_axis) = match self.site.point {
             Point::HeadOutput => (Some(2), 1),
-            Point::Embedding | Point::AttentionOutput | Point::Mlp | Point::Hidden => (None, 1),
+            Point::Embedding | Point::AttentionOutput | Point::Router | Point::Mlp | Point::Hidden => (None, 1),
             _ => (Some(1), 2),
         };
         let mut axes = vec![(0, self.sequences, "sequence"), (token_axis, self.tokens, "token")];

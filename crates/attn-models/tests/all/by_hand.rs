@@ -24,8 +24,16 @@ pub(crate) struct Loud {
 pub(crate) fn loud(config: &Value) -> Loud {
     let weights = Weights::initialize(5);
     let model = Model::build("tiny", &config.to_string(), &weights, Gradients::Off).unwrap();
-    let variables = weights.variables();
-    for (at, variable) in variables.values().enumerate() {
+    make_loud(&weights);
+    Loud {
+        model,
+        variables: weights.variables(),
+    }
+}
+
+/// Gives every variable a pattern of its own.
+pub(crate) fn make_loud(weights: &Weights) {
+    for (at, variable) in weights.variables().values().enumerate() {
         let pattern: Vec<f32> = (0..variable.elem_count())
             .map(|i| (i as f32 * 0.73 + at as f32 * 1.9).sin() * 0.6)
             .collect();
@@ -33,7 +41,6 @@ pub(crate) fn loud(config: &Value) -> Loud {
             .set(&Tensor::from_vec(pattern, variable.shape(), &Device::Cpu).unwrap())
             .unwrap();
     }
-    Loud { model, variables }
 }
 
 /// What a model gives for inputs, and what happens inside.

@@ -14,8 +14,14 @@ fn tiny(family: &str, options: Value) -> Value {
         "gpt_neox" => json!({"vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
             "intermediate_size": 12, "max_position_embeddings": 64, "rotary_pct": 0.5}),
         "gpt2" => json!({"vocab_size": 30, "n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 16}),
+        "gptj" => json!({"vocab_size": 30, "n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 16, "rotary_dim": 2}),
+        "gpt_neo" => json!({"vocab_size": 30, "hidden_size": 8, "num_layers": 4, "num_heads": 2,
+            "max_position_embeddings": 16, "window_size": 3}),
+        "opt" => json!({"vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "ffn_dim": 12, "max_position_embeddings": 16}),
         _ => json!({"vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 4, "num_attention_heads": 4,
-            "num_key_value_heads": 2, "head_dim": 4, "intermediate_size": 16, "max_position_embeddings": 64}),
+            "num_key_value_heads": 2, "head_dim": 4, "intermediate_size": 16, "max_position_embeddings": 64,
+            "num_local_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 12}),
     };
     config["model_type"] = family.into();
     for (key, value) in options.as_object().unwrap() {
@@ -96,6 +102,120 @@ fn windows_are_where_the_options_put_them() {
         let error = build(&tiny(family, json!({"layer_types": ["chunked_attention", "", "", ""]})));
         assert!(matches!(error, Err(Error::Unsupported { key, .. }) if key == "layer_types"));
     }
+}
+
+#[test]
+fn windows_of_the_other_families_are_where_their_options_put_them() {
+    let causal = |_: usize, query: usize, key: usize| key <= query;
+    let window = |query: usize, key: usize| key <= query && query < key + 3;
+    let all = |_: usize, query: usize, key: usize| window(query, key);
+    for family in ["mixtral", "phi3", "starcoder2"] {
+        assert_attention(&tiny(family, json!({})), causal);
+        assert_attention(&tiny(family, json!({"sliding_window": 3})), all);
+        assert_attention(&tiny(family, json!({"sliding_window": null})), causal);
+    }
+    // A width alone is not used.
+    assert_attention(&tiny("qwen3_moe", json!({"sliding_window": 3})), causal);
+    assert_attention(
+        &tiny("qwen3_moe", json!({"sliding_window": 3, "use_sliding_window": true})),
+        all,
+    );
+    // Layers that are told no positions have the window.
+    let options = json!({"sliding_window": 3, "use_sliding_window": true, "no_rope_layer_interval": 2});
+    assert_attention(&tiny("smollm3", options), |layer, query, key| {
+        if layer % 2 == 1 {
+            window(query, key)
+        } else {
+            key <= query
+        }
+    });
+    let options = json!({"sliding_window": 3, "use_sliding_window": true, "no_rope_layers": [0, 1, 0, 1], "layer_types":
+        ["full_attention", "sliding_attention", "full_attention", "full_attention"]});
+    assert_attention(&tiny("smollm3", options), |layer, query, key| {
+        if layer == 1 { window(query, key) } else { key <= query }
+    });
+    // Every second layer is full.
+    let options = json!({"sliding_window": 3, "sliding_window_pattern": 2, "query_pre_attn_scalar": 4});
+    assert_attention(&tiny("gemma3_text", options), |layer, query, key| {
+        if layer % 2 == 1 {
+            key <= query
+        } else {
+            window(query, key)
+        }
+    });
+    let options = json!({"sliding_window": 3, "query_pre_attn_scalar": 4, "layer_types":
+        ["full_attention", "sliding_attention", "full_attention", "full_attention"]});
+    assert_attention(&tiny("gemma3_text", options), |layer, query, key| {
+        if layer == 1 { window(query, key) } else { key <= query }
+    });
+}
+
+#[test]
+fn attention_of_gpt_neo_is_global_and_local() {
+    let masks = |options: Value| -> Vec<bool> {
+        let model = build(&tiny("gpt_neo", options)).unwrap();
+        let layers = &model.info().attentions[0].layers;
+        assert!(layers.iter().all(|layer| layer.scale == 1.0));
+        layers
+            .iter()
+            .map(|layer| layer.mask == Mask::Window { width: 3 })
+            .collect()
+    };
+    assert_eq!(masks(json!({})), [false, true, false, true]);
+    let types = json!({"attention_types": [[["local"], 1], [["global", "local", "local"], 1]]});
+    assert_eq!(masks(types), [true, false, true, true]);
+    let layers =
+        json!({"attention_layers": ["global", "global", "global", "local"], "attention_types": [[["local"], 4]]});
+    assert_eq!(masks(layers), [false, false, false, true]);
+}
+
+#[test]
+fn phi_may_norm_queries_and_keys() {
+    let loud = loud(&tiny("phi", json!({"qk_layernorm": true})));
+    let (_, recorder) = run(&loud.model, &ids(&[&[3, 1, 4]]));
+    let place = |name: &str| format!("model.layers.1.{name}");
+    let x = &rows(&recorder.tensors[&Site::hidden(Side::Decoder, 1)])[2];
+    let x = loud.layer_norm(&place("input_layernorm"), x, 1e-5);
+    for (point, map, norm) in [
+        (Point::QueryBeforeRotation, "self_attn.q_proj", "self_attn.q_layernorm"),
+        (Point::KeyBeforeRotation, "self_attn.k_proj", "self_attn.k_layernorm"),
+    ] {
+        let all = loud.affine(&place(map), &x);
+        let found = rows(&recorder.tensors[&site(1, point)]);
+        for (head, own) in all.chunks(4).enumerate() {
+            close(&found[head * 3 + 2], &loud.layer_norm(&place(norm), own, 1e-5));
+        }
+    }
+}
+
+#[test]
+fn logits_are_capped() {
+    let config = |cap: Value| {
+        let options = json!({"architectures": ["Gemma3ForCausalLM"], "final_logit_softcapping": cap});
+        loud(&tiny("gemma3_text", options))
+    };
+    let logits = |cap: Value| values(&run(&config(cap).model, &ids(&[&[3, 1, 4]])).0.logits.unwrap());
+    let (plain, capped) = (logits(Value::Null), logits(json!(2.0)));
+    assert!(plain.iter().any(|logit| logit.abs() > 3.0));
+    for (plain, capped) in plain.iter().zip(&capped) {
+        assert!((2.0 * (plain / 2.0).tanh() - capped).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn gemma_means_the_tanh_gelu() {
+    let mlp = |options: Value| {
+        let recorder = run(&loud(&tiny("gemma", options)).model, &ids(&[&[3, 1, 4]])).1;
+        values(&recorder.tensors[&site(0, Point::Mlp)])
+    };
+    let tanh = mlp(json!({}));
+    assert_eq!(tanh, mlp(json!({"hidden_act": "gelu"})));
+    assert_eq!(
+        tanh,
+        mlp(json!({"hidden_act": "gelu", "hidden_activation": "gelu_pytorch_tanh"}))
+    );
+    assert_ne!(tanh, mlp(json!({"hidden_activation": "gelu"})));
+    assert_ne!(tanh, mlp(json!({"hidden_act": "silu"})));
 }
 
 #[test]
@@ -191,6 +311,18 @@ fn classifiers_read_the_last_token_that_is_not_padding() {
         ("mistral", "MistralForSequenceClassification"),
         ("qwen2", "Qwen2ForSequenceClassification"),
         ("qwen3", "Qwen3ForSequenceClassification"),
+        ("gemma", "GemmaForSequenceClassification"),
+        ("gemma3_text", "Gemma3TextForSequenceClassification"),
+        ("gpt_neo", "GPTNeoForSequenceClassification"),
+        ("gptj", "GPTJForSequenceClassification"),
+        ("mixtral", "MixtralForSequenceClassification"),
+        ("olmo2", "Olmo2ForSequenceClassification"),
+        ("opt", "OPTForSequenceClassification"),
+        ("phi", "PhiForSequenceClassification"),
+        ("phi3", "Phi3ForSequenceClassification"),
+        ("qwen3_moe", "Qwen3MoeForSequenceClassification"),
+        ("smollm3", "SmolLM3ForSequenceClassification"),
+        ("starcoder2", "Starcoder2ForSequenceClassification"),
     ] {
         let options = json!({"architectures": [class], "pad_token_id": 0, "id2label": {"0": "a", "1": "b", "2": "c"}});
         let loud = loud(&tiny(family, options));

@@ -10,19 +10,33 @@ use attn_models::{
 
 use crate::support::{difference, expected, inputs, largest, open, values};
 
-const FAMILIES: [&str; 14] = [
+const FAMILIES: [&str; 28] = [
     "bart",
     "bert",
     "bert-cls",
+    "cohere",
     "distilbert",
+    "gemma",
+    "gemma3",
+    "gpt-neo",
     "gpt-neox",
     "gpt2",
+    "gptj",
+    "granite",
     "llama",
     "m2m100",
     "marian",
     "mbart",
+    "mixtral",
+    "olmo2",
+    "opt",
     "pegasus",
+    "phi",
+    "phi3",
     "qwen3",
+    "qwen3-moe",
+    "smollm3",
+    "starcoder2",
     "t5",
     "vit",
 ];
@@ -95,7 +109,12 @@ fn output_map(name: &str, attention: Attention) -> (&'static str, bool) {
             Attention::Cross => ("decoder.layers.1.encoder_attn.out_proj.weight", false),
         },
         "gpt2" => ("h.1.attn.c_proj.weight", true),
-        "llama" | "qwen3" => ("layers.1.self_attn.o_proj.weight", false),
+        "gpt-neo" => ("h.1.attn.attention.out_proj.weight", false),
+        "gptj" => ("h.1.attn.out_proj.weight", false),
+        "opt" => ("layers.1.self_attn.out_proj.weight", false),
+        "phi" => ("layers.1.self_attn.dense.weight", false),
+        "cohere" | "gemma" | "gemma3" | "granite" | "llama" | "mixtral" | "olmo2" | "phi3" | "qwen3" | "qwen3-moe"
+        | "smollm3" | "starcoder2" => ("layers.1.self_attn.o_proj.weight", false),
         "distilbert" => ("layer.1.attention.out_lin.weight", false),
         "gpt-neox" => ("layers.1.attention.dense.weight", false),
         _ => ("layer.1.attention.output.dense.weight", false),
@@ -395,9 +414,14 @@ fn a_patch_touches_its_heads_and_tokens_only() {
                 continue;
             }
             let site = Site::new(attention, 0, point);
+            // The second head, or the only one.
+            let one = match point {
+                Point::Key | Point::Value => model.info().attention(attention).unwrap().kv_heads.min(2) - 1,
+                _ => 1,
+            };
             let edit = Edit::Patch {
                 site,
-                heads: head_axis.map_or(Selection::All, |_| 1.into()),
+                heads: head_axis.map_or(Selection::All, |_| one.into()),
                 tokens: Selection::from([3, 0]),
                 donor: 1,
                 donor_tokens: Some(vec![2, 4]),
@@ -424,7 +448,7 @@ fn a_patch_touches_its_heads_and_tokens_only() {
             for sequence in 0..batch {
                 for head in 0..heads {
                     for token in 0..tokens {
-                        let chosen = sequence == 0 && (head_axis.is_none() || head == 1);
+                        let chosen = sequence == 0 && (head_axis.is_none() || head == one);
                         let from = match (chosen, token) {
                             (true, 3) => (1, 2),
                             (true, 0) => (1, 4),

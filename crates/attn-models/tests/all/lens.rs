@@ -47,13 +47,14 @@ fn the_lens_sees_what_the_model_would_say_if_it_ended_there() {
         let mut record = Recorder::of(&[Point::Hidden]);
         let plain = model.forward(&inputs, &mut record).unwrap().logits.unwrap();
         let lens = logit_lens(&model, &inputs, 3, &mut ()).unwrap();
-        assert_eq!(lens.len(), 3, "{name}");
-        for layer in 0..=2 {
+        let layers = attentions[attentions.len() - 1].layers.len();
+        assert_eq!(lens.len(), layers + 1, "{name}");
+        for layer in 0..=layers {
             let hidden = &record.tensors[&Site::hidden(side, layer)];
             let found = model.predict(hidden, layer).unwrap().unwrap();
             let wanted = if norms_after {
                 // Norms after the sublayers, or a final norm after the last state.
-                let last = Site::hidden(side, 2);
+                let last = Site::hidden(side, layers);
                 model.forward(&inputs, &mut Last(last, hidden.clone())).unwrap()
             } else {
                 // Norms before the sublayers: a layer that adds nothing hands the state on.
@@ -88,17 +89,17 @@ fn the_lens_sees_what_the_model_would_say_if_it_ended_there() {
             }
         }
         let last = model
-            .predict(&record.tensors[&Site::hidden(side, 2)], 2)
+            .predict(&record.tensors[&Site::hidden(side, layers)], layers)
             .unwrap()
             .unwrap();
         assert!(
             difference(&last, &plain, None) < 1e-6 * largest(&plain).max(1.0),
             "{name}"
         );
-        let error = model.predict(&record.tensors[&Site::hidden(side, 2)], 3).unwrap_err();
-        assert!(
-            error.to_string().contains("a layer from 0 to 2, found layer 3"),
-            "{error}"
-        );
+        let error = model
+            .predict(&record.tensors[&Site::hidden(side, layers)], layers + 1)
+            .unwrap_err();
+        let message = format!("a layer from 0 to {layers}, found layer {}", layers + 1);
+        assert!(error.to_string().contains(&message), "{error}");
     }
 }

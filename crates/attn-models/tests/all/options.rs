@@ -85,6 +85,34 @@ fn refused_options_are_named() {
         ("clip", json!({"vision_config": {"hidden_act": "mish"}}), "hidden_act"),
         ("bart", json!({"activation_function": "mish"}), "activation_function"),
         ("t5", json!({"feed_forward_proj": "gated-mish"}), "feed_forward_proj"),
+        ("cohere", json!({"use_qk_norm": true}), "use_qk_norm"),
+        (
+            "gemma",
+            json!({"use_bidirectional_attention": true}),
+            "use_bidirectional_attention",
+        ),
+        (
+            "gemma3_text",
+            json!({"attn_logit_softcapping": 50.0}),
+            "attn_logit_softcapping",
+        ),
+        (
+            "gpt_neo",
+            json!({"attention_types": [[["global", "banded"], 12]]}),
+            "attention_types",
+        ),
+        ("opt", json!({"do_layer_norm_before": false}), "do_layer_norm_before"),
+        (
+            "opt",
+            json!({"_remove_final_layer_norm": true}),
+            "_remove_final_layer_norm",
+        ),
+        ("opt", json!({"word_embed_proj_dim": 512}), "word_embed_proj_dim"),
+        (
+            "opt",
+            json!({"layer_norm_elementwise_affine": false}),
+            "layer_norm_elementwise_affine",
+        ),
     ] {
         match build(&with(family, options)).unwrap_err() {
             Error::Unsupported { key: named, .. } => assert_eq!(named, key),
@@ -161,6 +189,19 @@ fn contradictions_and_wrong_kinds_are_named() {
             "num_hidden_layers",
         ),
         ("llama", json!({"rope_theta": f64::MAX.to_string()}), "rope_theta"),
+        ("mixtral", json!({"num_experts_per_tok": 9}), "num_experts_per_tok"),
+        ("qwen3_moe", json!({"mlp_only_layers": [0.5]}), "mlp_only_layers"),
+        ("gptj", json!({"rotary_dim": 7}), "rotary_dim"),
+        ("gptj", json!({"rotary_dim": 512}), "rotary_dim"),
+        ("smollm3", json!({"no_rope_layers": [1, 1]}), "no_rope_layers"),
+        ("gpt_neo", json!({"attention_layers": ["global"]}), "attention_layers"),
+        (
+            "gpt_neo",
+            json!({"attention_types": [[["global"], 1e9]]}),
+            "attention_types",
+        ),
+        ("gpt_neo", json!({"attention_types": [[[], 24]]}), "attention_types"),
+        ("granite", json!({"logits_scaling": 0}), "logits_scaling"),
         (
             "llama",
             json!({"rope_scaling": {"type": "longrope", "short_factor": [1.0, 0.0], "long_factor": [1.0, 1.0]}}),

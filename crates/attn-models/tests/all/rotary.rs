@@ -19,15 +19,15 @@ fn build(config: &Value) -> Result<Model> {
     Model::build("tiny", &config.to_string(), &Weights::initialize(5), Gradients::Off)
 }
 
-/// Queries of the first head before and after rotation, `[token][dimension]`.
-fn queries(model: &Model, tokens: usize) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+/// Queries of a layer's first head before and after rotation, `[token][dimension]`.
+fn queries(model: &Model, layer: usize, tokens: usize) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let mut recorder = Recorder::of(&[Point::Query, Point::QueryBeforeRotation]);
     let ids = (0..tokens as u32).map(|at| at % 29 + 1).collect();
     model
         .forward(&Inputs::from_ids(&[ids], 0).unwrap(), &mut recorder)
         .unwrap();
     let get = |point| -> Vec<Vec<f64>> {
-        let tensor = &recorder.tensors[&Site::new(Attention::DecoderSelf, 0, point)];
+        let tensor = &recorder.tensors[&Site::new(Attention::DecoderSelf, layer, point)];
         let head = tensor.narrow(1, 0, 1).unwrap().contiguous().unwrap();
         let head_dim = head.dim(3).unwrap();
         values(&head)
@@ -41,8 +41,12 @@ fn queries(model: &Model, tokens: usize) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
 /// Every pair of every query has turned by its frequency times its position and grown by the magnitude; dimensions
 /// beyond the pairs are as they were.
 fn assert_rotated(model: &Model, tokens: usize, frequencies: &[f64], magnitude: f64) {
+    assert_layer_rotated(model, 0, tokens, frequencies, magnitude);
+}
+
+fn assert_layer_rotated(model: &Model, layer: usize, tokens: usize, frequencies: &[f64], magnitude: f64) {
     let pairs = frequencies.len();
-    let (before, after) = queries(model, tokens);
+    let (before, after) = queries(model, layer, tokens);
     for (position, (before, after)) in before.iter().zip(&after).enumerate() {
         let size = before.iter().map(|x| x.abs()).fold(0.0, f64::max);
         for (pair, frequency) in frequencies.iter().enumerate() {
@@ -93,6 +97,70 @@ fn a_part_of_each_head_is_rotated() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn kinds_of_layers_have_rotations_of_their_own() {
+    let config = |options: Value| {
+        let mut config = json!({"model_type": "gemma3_text", "vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4, "intermediate_size": 16,
+            "max_position_embeddings": 64, "sliding_window": 8, "sliding_window_pattern": 2});
+        for (key, value) in options.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        config
+    };
+    for (options, sliding, full) in [
+        (json!({}), [1.0, 0.01], [1.0, 0.001]),
+        // One set of parameters is that of the full layers.
+        (
+            json!({"rope_theta": 100, "rope_local_base_freq": 1e6, "rope_scaling": {"rope_type": "linear", "factor": 2}}),
+            [1.0, 0.001],
+            [0.5, 0.05],
+        ),
+        (
+            json!({"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 4, "rope_theta": 100},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1e6}}}),
+            [1.0, 0.001],
+            [0.25, 0.025],
+        ),
+        (
+            json!({"rope_parameters": {"full_attention": {"rope_theta": 100}}, "rope_local_base_freq": 1e6}),
+            [1.0, 0.001],
+            [1.0, 0.1],
+        ),
+    ] {
+        let model = build(&config(options)).unwrap();
+        assert_layer_rotated(&model, 0, 20, &sliding, 1.0);
+        assert_layer_rotated(&model, 1, 20, &full, 1.0);
+    }
+    // Positions are tapped once for all of them.
+    struct Count(usize);
+    impl attn_models::Tap for Count {
+        fn wants(&self, site: Site) -> bool {
+            site.point == Point::Positions
+        }
+        fn tap(&mut self, _: Site, tensor: attn_models::candle::Tensor) -> Result<attn_models::candle::Tensor> {
+            self.0 += 1;
+            Ok(tensor.zeros_like()?)
+        }
+    }
+    let model = build(&config(json!({}))).unwrap();
+    let mut taps = (Count(0), Recorder::of(&[Point::Query, Point::QueryBeforeRotation]));
+    let inputs = Inputs::from_ids(&[vec![1, 2, 3, 4]], 0).unwrap();
+    model.forward(&inputs, &mut taps).unwrap();
+    assert_eq!(taps.0.0, 1);
+    for layer in 0..2 {
+        let at = |point| &taps.1.tensors[&Site::new(Attention::DecoderSelf, layer, point)];
+        assert_eq!(difference(at(Point::Query), at(Point::QueryBeforeRotation), None), 0.0);
+    }
+}
+
+#[test]
+fn phi3_may_rotate_a_part_of_each_head() {
+    let mut config = llama(8, json!({"partial_rotary_factor": 0.75, "rope_theta": 1e6}));
+    config["model_type"] = "phi3".into();
+    assert_rotated(&build(&config).unwrap(), 20, &[1.0, 0.01, 0.0001], 1.0);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn config(name: &str) -> Map<String, Value> {
 }
 
 /// Names that all families have in common and those of some, as in `attribute_map` of transformers 5.24.
-const NAMES: [(&str, &[(&str, &str)]); 10] = [
+const NAMES: [(&str, &[(&str, &str)]); 14] = [
     (
         "gpt2",
         &[
@@ -25,6 +25,24 @@ const NAMES: [(&str, &[(&str, &str)]); 10] = [
             ("num_hidden_layers", "n_layer"),
         ],
     ),
+    (
+        "gptj",
+        &[
+            ("hidden_size", "n_embd"),
+            ("max_position_embeddings", "n_positions"),
+            ("num_attention_heads", "n_head"),
+            ("num_hidden_layers", "n_layer"),
+        ],
+    ),
+    (
+        "gpt-neo",
+        &[
+            ("num_attention_heads", "num_heads"),
+            ("num_hidden_layers", "num_layers"),
+        ],
+    ),
+    ("mixtral", &[("num_experts", "num_local_experts")]),
+    ("qwen3-moe", &[("num_local_experts", "num_experts")]),
     (
         "distilbert",
         &[

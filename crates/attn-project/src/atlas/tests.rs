@@ -22,28 +22,9 @@ pub(super) fn capture() -> Capture {
 
 /// The same with heads of another width.
 pub(super) fn capture_of(head_dim: usize) -> Capture {
-    let layers = vec![
-        LayerAttention {
-            scale: 0.5,
-            mask: Mask::Causal
-        };
-        2
-    ];
-    let cross = vec![
-        LayerAttention {
-            scale: 0.5,
-            mask: Mask::Full
-        };
-        2
-    ];
-    let info = |attention, kv_heads, layers| AttentionInfo {
-        attention,
-        heads: 2,
-        kv_heads,
-        head_dim,
-        layers,
-        relative_bias: None,
-    };
+    let layers = vec![LayerAttention::new(0.5, Mask::Causal); 2];
+    let cross = vec![LayerAttention::new(0.5, Mask::Full); 2];
+    let info = |attention, kv_heads, layers| AttentionInfo::new(attention, 2, head_dim, layers).with_kv_heads(kv_heads);
     let model = ModelInfo {
         name: "tiny".into(),
         family: "test".into(),

@@ -194,14 +194,12 @@ mod tests {
             vocab_size: Some(10),
             max_tokens: None,
             positions: Positions::Learned,
-            attentions: vec![AttentionInfo {
-                attention: Attention::EncoderSelf,
-                heads: 1,
-                kv_heads: 1,
-                head_dim: 4,
-                layers: vec![LayerAttention { scale: 0.5, mask }],
-                relative_bias: None,
-            }],
+            attentions: vec![AttentionInfo::new(
+                Attention::EncoderSelf,
+                1,
+                4,
+                vec![LayerAttention::new(0.5, mask)],
+            )],
         }
     }
 

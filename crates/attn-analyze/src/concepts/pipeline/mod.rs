@@ -86,12 +86,12 @@ fn captured(text: &TaggedText, capture: &Capture) -> TaggedText {
 ///
 /// // A model without attention to speak of; its hidden state tells nouns from verbs.
 /// let text = TaggedText::word_tag("cat_N runs_V dog_N sleeps_V\ndog_N runs_V cat_N sleeps_V", "example", '_')?;
-/// let layer = LayerAttention { scale: 1.0, mask: Mask::Full };
+/// let layer = LayerAttention::new(1.0, Mask::Full);
 /// let attention = Attention::EncoderSelf;
 /// let model = ModelInfo {
 ///     name: "toy".into(), family: "bert".into(), hidden_size: 2, vocab_size: None, max_tokens: None,
 ///     positions: Positions::None,
-///     attentions: vec![AttentionInfo { attention, heads: 1, kv_heads: 1, head_dim: 2, layers: vec![layer], relative_bias: None }],
+///     attentions: vec![AttentionInfo::new(attention, 1, 2, vec![layer])],
 /// };
 /// let sequence = |sentence: &attn_analyze::concepts::TaggedSentence| Sequence {
 ///     text: Some(sentence.text.clone()),

@@ -14,10 +14,7 @@ use crate::{
 /// One layer whose hidden state after it is `[token, 10 * token]`.
 fn capture(text: &str, tokens: &[(&str, Option<(usize, usize)>)]) -> Capture {
     let attention = Attention::EncoderSelf;
-    let layer = LayerAttention {
-        scale: 1.0,
-        mask: Mask::Full,
-    };
+    let layer = LayerAttention::new(1.0, Mask::Full);
     let model = ModelInfo {
         name: "m".into(),
         family: "bert".into(),
@@ -25,14 +22,7 @@ fn capture(text: &str, tokens: &[(&str, Option<(usize, usize)>)]) -> Capture {
         vocab_size: None,
         max_tokens: None,
         positions: Positions::None,
-        attentions: vec![AttentionInfo {
-            attention,
-            heads: 1,
-            kv_heads: 1,
-            head_dim: 2,
-            layers: vec![layer],
-            relative_bias: None,
-        }],
+        attentions: vec![AttentionInfo::new(attention, 1, 2, vec![layer])],
     };
     let encoder = tokens.iter().enumerate().map(|(position, (text, span))| Token {
         text: (*text).into(),

@@ -56,17 +56,12 @@ fn per_line(attention: Attention, sequences: Vec<Sequence>, query: impl Fn(usize
         vocab_size: None,
         max_tokens: None,
         positions: Positions::None,
-        attentions: vec![AttentionInfo {
+        attentions: vec![AttentionInfo::new(
             attention,
-            heads: 1,
-            kv_heads: 1,
-            head_dim: width,
-            layers: vec![LayerAttention {
-                scale: 1.0,
-                mask: Mask::Full,
-            }],
-            relative_bias: None,
-        }],
+            1,
+            width,
+            vec![LayerAttention::new(1.0, Mask::Full)],
+        )],
     };
     let count = sequences.len();
     let writer = CaptureWriter::in_memory(CapturePlan::new(model, sequences)).unwrap();

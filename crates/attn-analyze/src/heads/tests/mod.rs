@@ -83,14 +83,7 @@ fn vectors(
     head_dim: usize,
     mut value: impl FnMut(Slot, usize, usize, usize, usize) -> f32,
 ) -> Capture {
-    let info = AttentionInfo {
-        attention,
-        heads,
-        kv_heads: heads,
-        head_dim,
-        layers: vec![LayerAttention { scale: 1.0, mask }; layers],
-        relative_bias: None,
-    };
+    let info = AttentionInfo::new(attention, heads, head_dim, vec![LayerAttention::new(1.0, mask); layers]);
     let model = ModelInfo {
         name: "planted".into(),
         family: "none".into(),

@@ -87,6 +87,7 @@ fn a_uniform_head_scores_its_chance_everywhere() {
             Mask::Full => (8.0 + 3.0) / 2.0,
             Mask::Causal => ((2..=8).sum::<usize>() as f64 / 7.0 + 2.5) / 2.0,
             Mask::Window { .. } => ((2 + 6 * 3) as f64 / 7.0 + 2.5) / 2.0,
+            Mask::Local { .. } => unreachable!("not in the list above"),
         };
         assert!((value(scores, ScoreId::EFFECTIVE_KEYS) - visible).abs() < 1e-4);
         assert_eq!(value(scores, ScoreId::SPARSITY).round(), 0.0);

@@ -110,9 +110,9 @@ fn mistakes_in_a_description_are_named_with_their_path() {
         ),
         (
             "/model/positions",
-            json!("alibi"),
+            json!("spiral"),
             "model.positions",
-            "unknown variant `alibi`",
+            "unknown variant `spiral`",
         ),
         ("/model/vocab_size", json!("many"), "model.vocab_size", "expected usize"),
         ("/sequences/1/name", json!(7), "sequences[1].name", "expected a string"),
@@ -260,11 +260,11 @@ fn missing_fields_are_named_with_their_path() {
             "{message}"
         );
     }
-    let error = open_changed(|description| description["version"] = 2.into()).unwrap_err();
+    let error = open_changed(|description| description["version"] = 3.into()).unwrap_err();
     assert!(
         error
             .to_string()
-            .ends_with("expected schema attn-capture, version 1, found schema attn-capture, version 2")
+            .ends_with("expected schema attn-capture, version 1 to 2, found schema attn-capture, version 3")
     );
     // The decoder's tokens by mistake: no attention reads them, and none are there for the encoder.
     let error = open_changed(|description| {

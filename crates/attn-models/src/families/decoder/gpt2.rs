@@ -12,10 +12,10 @@
 
 use attn_core::{Attention, Mask};
 
-use super::{CausalHead, Decoder, Layer, Placement, WordMap};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, ScoreTerms},
     families::{Config, Network},
 };
 
@@ -52,17 +52,13 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     };
 
     let words = Embedding::load(&root.at("wte"), vocab_size, hidden)?;
-    let output = WordMap {
-        name: "lm_head",
-        tied: true,
-    };
-    let (head, labels) = CausalHead::load(config, weights, &words, output)?;
     let layer = |layer: usize| -> Result<Layer> {
         let weights = root.at(format_args!("h.{layer}"));
         let linear = |name: &str, inputs, outputs| Linear::load_conv1d(&weights.at(name), inputs, outputs);
         Ok(Layer {
             mask: Mask::Causal,
-            attention_norm: Norm::layer(&weights.at("ln_1"), hidden, epsilon)?,
+            rotation: None,
+            attention_norms: Norms::before(Norm::layer(&weights.at("ln_1"), hidden, epsilon)?),
             attention: MultiHead {
                 attention: Attention::DecoderSelf,
                 layer,
@@ -71,27 +67,31 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 qkv: Qkv::Joint(linear("attn.c_attn", hidden, 3 * hidden)?),
                 norms: None,
                 output: linear("attn.c_proj", hidden, hidden)?,
+                terms: ScoreTerms::default(),
             },
-            mlp_norm: Norm::layer(&weights.at("ln_2"), hidden, epsilon)?,
+            reads: Reads::Attended,
+            mlp_norms: Norms::before(Norm::layer(&weights.at("ln_2"), hidden, epsilon)?),
             mlp: Mlp {
                 up: linear("mlp.c_fc", hidden, inner)?,
                 gate: None,
                 down: linear("mlp.c_proj", inner, hidden)?,
                 activation,
-            },
+            }
+            .into(),
         })
     };
     let layers = (0..layers).map(layer).collect::<Result<Vec<_>>>()?;
-    let placement = Placement::Learned(Embedding::load(&root.at("wpe"), max_tokens, hidden)?);
-    Ok(Box::new(Decoder {
-        info: Decoder::facts(name, "gpt2", max_tokens, &words, &placement, &layers),
-        device: weights.device().clone(),
+    let parts = Parts {
+        family: "gpt2",
         words,
-        placement,
-        parallel: false,
+        word_factor: 1.0,
+        placement: Placement::learned(Embedding::load(&root.at("wpe"), max_tokens, hidden)?),
         layers,
         final_norm: Norm::layer(&root.at("ln_f"), hidden, epsilon)?,
-        head,
-        labels,
-    }))
+        map: WordMap {
+            tied: true,
+            ..WordMap::default()
+        },
+    };
+    Decoder::build(config, name, weights, parts)
 }

@@ -13,10 +13,10 @@
 
 use attn_core::{Attention, Mask};
 
-use super::{CausalHead, Decoder, Layer, Placement, WordMap};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, Rotary, RotaryOptions},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, Rotary, RotaryOptions, ScoreTerms},
     families::{Config, Network},
 };
 
@@ -36,22 +36,23 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let options = RotaryOptions {
         theta: ("rotary_emb_base", 10_000.0),
         share: Some(("rotary_pct", 0.25)),
+        ..RotaryOptions::default()
     };
     let rotary = Rotary::read(config, options, head_dim, max_tokens, weights.device())?;
     let scale = 1.0 / (head_dim as f64).sqrt();
+    let reads = match config.flag_or("use_parallel_residual", true)? {
+        true => Reads::State,
+        false => Reads::Attended,
+    };
 
     let words = Embedding::load(&root.at("embed_in"), vocab_size, hidden)?;
-    let output = WordMap {
-        name: "embed_out",
-        tied: false,
-    };
-    let (head, labels) = CausalHead::load(config, weights, &words, output)?;
     let layer = |layer: usize| -> Result<Layer> {
         let weights = root.at(format_args!("layers.{layer}"));
         let linear = |name: &str, inputs, outputs, bias| Linear::load(&weights.at(name), inputs, outputs, bias);
         Ok(Layer {
             mask: Mask::Causal,
-            attention_norm: Norm::layer(&weights.at("input_layernorm"), hidden, epsilon)?,
+            rotation: Some(0),
+            attention_norms: Norms::before(Norm::layer(&weights.at("input_layernorm"), hidden, epsilon)?),
             attention: MultiHead {
                 attention: Attention::DecoderSelf,
                 layer,
@@ -60,28 +61,31 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 qkv: Qkv::JointPerHead(linear("attention.query_key_value", hidden, 3 * hidden, bias)?),
                 norms: None,
                 output: linear("attention.dense", hidden, hidden, bias)?,
+                terms: ScoreTerms::default(),
             },
-            mlp_norm: Norm::layer(&weights.at("post_attention_layernorm"), hidden, epsilon)?,
+            reads,
+            mlp_norms: Norms::before(Norm::layer(&weights.at("post_attention_layernorm"), hidden, epsilon)?),
             mlp: Mlp {
                 up: linear("mlp.dense_h_to_4h", hidden, inner, true)?,
                 gate: None,
                 down: linear("mlp.dense_4h_to_h", inner, hidden, true)?,
                 activation,
-            },
+            }
+            .into(),
         })
     };
     let layers = (0..layers).map(layer).collect::<Result<Vec<_>>>()?;
-    let max_tokens = rotary.max_tokens();
-    let placement = Placement::Rotary(rotary);
-    Ok(Box::new(Decoder {
-        info: Decoder::facts(name, "gpt_neox", max_tokens, &words, &placement, &layers),
-        device: weights.device().clone(),
+    let parts = Parts {
+        family: "gpt_neox",
         words,
-        placement,
-        parallel: config.flag_or("use_parallel_residual", true)?,
+        word_factor: 1.0,
+        placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: Norm::layer(&root.at("final_layer_norm"), hidden, epsilon)?,
-        head,
-        labels,
-    }))
+        map: WordMap {
+            name: "embed_out",
+            ..WordMap::default()
+        },
+    };
+    Decoder::build(config, name, weights, parts)
 }

@@ -1,23 +1,41 @@
-//! Decoders of text: causal, norms before each sublayer (Radford et al. 2019).
+//! Decoders of text: causal, each sublayer with a residual (Vaswani et al. 2017; Radford et al. 2019).
 //!
 //! [`Decoder`] is the network of all of them. They differ in the names of their tensors, in how positions enter, in
-//! which keys a layer sees, and in their linear layers and norms; each has a file that reads its configuration and
-//! builds this.
+//! which keys a layer sees, in where norms stand, in what the MLP reads, and in their linear layers; each has a file
+//! that reads its configuration and builds this. What many read alike stands in [`plan`].
 
+pub(super) mod cohere;
+pub(super) mod gemma;
+pub(super) mod gemma3;
 pub(super) mod gpt2;
+pub(super) mod gpt_neo;
 pub(super) mod gpt_neox;
+pub(super) mod gptj;
+pub(super) mod granite;
+mod head;
 pub(super) mod llama;
 pub(super) mod mistral;
+pub(super) mod mixtral;
+pub(super) mod olmo2;
+pub(super) mod opt;
+pub(super) mod phi;
+pub(super) mod phi3;
+mod plan;
 pub(super) mod qwen2;
 pub(super) mod qwen3;
+pub(super) mod qwen3_moe;
+pub(super) mod smollm3;
+pub(super) mod starcoder2;
+mod windows;
 
 use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
 use candle_core::{Device, Tensor};
 
+use self::head::{CausalHead, WordMap};
 use super::{Config, Network};
 use crate::{
     Inputs, Result, Site, Weights,
-    blocks::{Embedding, Linear, Mlp, MultiHead, Norm, Pass, Rotary, additive_masks},
+    blocks::{Embedding, Experts, FeedForward, MultiHead, Norm, Pass, Rotary, Rotation, additive_masks},
     inputs::Tokens,
     model::Output,
 };
@@ -25,57 +43,196 @@ use crate::{
 /// How positions enter.
 enum Placement {
     /// A vector per position is added to the words.
-    Learned(Embedding),
-    /// Queries and keys are rotated.
-    Rotary(Rotary),
+    Learned {
+        table: Embedding,
+        /// Row of the table that holds position 0.
+        first_row: usize,
+        /// Positions count real tokens only; padding has the row before the first.
+        skips_padding: bool,
+    },
+    /// Queries and keys are rotated; layers may differ in how.
+    Rotary(Vec<Rotary>),
+}
+
+/// The norms around a sublayer: of what it reads, and of what it makes before that is added to the residual stream.
+#[derive(Default)]
+struct Norms {
+    before: Option<Norm>,
+    after: Option<Norm>,
+}
+
+/// What the MLP of a layer reads, by way of its norm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    /// The state after the attention.
+    Attended,
+    /// The state that the attention reads, too.
+    State,
+    /// What the attention reads, the attention's norm included.
+    Normed,
 }
 
 struct Layer {
     /// Which keys its queries see.
     mask: Mask,
-    attention_norm: Norm,
+    /// Which of the decoder's rotations its queries and keys go through, if any.
+    rotation: Option<usize>,
+    attention_norms: Norms,
     attention: MultiHead,
-    mlp_norm: Norm,
-    mlp: Mlp,
+    reads: Reads,
+    mlp_norms: Norms,
+    mlp: FeedForward,
+}
+
+/// What a family builds a decoder from.
+struct Parts {
+    family: &'static str,
+    words: Embedding,
+    /// Factor on word embeddings.
+    word_factor: f64,
+    placement: Placement,
+    layers: Vec<Layer>,
+    final_norm: Norm,
+    /// The map to words, for checkpoints that predict them.
+    map: WordMap,
 }
 
 struct Decoder {
     info: ModelInfo,
     device: Device,
-    words: Embedding,
-    placement: Placement,
-    /// Whether the MLP reads the same state as the attention, instead of the state after it.
-    parallel: bool,
-    layers: Vec<Layer>,
-    final_norm: Norm,
+    parts: Parts,
     head: CausalHead,
     labels: Vec<String>,
 }
 
+impl Norms {
+    fn before(norm: Norm) -> Self {
+        Self {
+            before: Some(norm),
+            after: None,
+        }
+    }
+
+    fn after(norm: Norm) -> Self {
+        Self {
+            before: None,
+            after: Some(norm),
+        }
+    }
+
+    fn around(before: Norm, after: Norm) -> Self {
+        Self {
+            before: Some(before),
+            after: Some(after),
+        }
+    }
+}
+
+/// `norm(x)`, or `x` without a norm.
+fn normed(norm: Option<&Norm>, x: Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+    match norm {
+        Some(norm) => norm.forward(&x, pass),
+        None => Ok(x),
+    }
+}
+
+impl Placement {
+    /// Positions by a vector each, from the first row of the table on.
+    fn learned(table: Embedding) -> Self {
+        Self::Learned {
+            table,
+            first_row: 0,
+            skips_padding: false,
+        }
+    }
+
+    /// The longest sequence.
+    fn max_tokens(&self) -> usize {
+        match self {
+            Self::Learned { table, first_row, .. } => table.size().0.saturating_sub(*first_row),
+            Self::Rotary(all) => all.iter().map(Rotary::max_tokens).max().unwrap_or_default(),
+        }
+    }
+
+    /// The positions of all tokens, `[batch or 1][token]`: those of `inputs`, or by counting. Learned ones are rows of the
+    /// table.
+    fn positions(&self, inputs: &Inputs, tokens: &Tokens) -> Result<Vec<Vec<u32>>> {
+        let rows = inputs.positions(tokens, Some(self.max_tokens()))?;
+        let padding = tokens.padding.as_ref().filter(|_| inputs.position_ids.is_none());
+        Ok(match self {
+            Self::Learned {
+                first_row,
+                skips_padding,
+                ..
+            } => {
+                // Positions are below the rows of a table that is in memory.
+                let first = u32::try_from(*first_row).unwrap_or_default();
+                match padding.filter(|_| *skips_padding) {
+                    Some(padding) => {
+                        let of_sequence = |sequence| {
+                            let mut next = first;
+                            let row = (0..tokens.tokens).map(|at| {
+                                let real = padding.is_real(sequence, at);
+                                next += u32::from(real);
+                                if real { next - 1 } else { first.saturating_sub(1) }
+                            });
+                            row.collect()
+                        };
+                        (0..tokens.batch).map(of_sequence).collect()
+                    }
+                    None => {
+                        let shifted = |row: Vec<u32>| row.into_iter().map(|position| position + first).collect();
+                        rows.into_iter().map(shifted).collect()
+                    }
+                }
+            }
+            Self::Rotary(all) => match padding {
+                Some(padding) => all
+                    .iter()
+                    .fold(rows, |rows, rotary| rotary.without_padding(rows, padding)),
+                None => rows,
+            },
+        })
+    }
+
+    /// Adds the positions to the words, or gives the rotations that layers choose from.
+    fn place(&self, words: Tensor, positions: &[Vec<u32>], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Rotation>)> {
+        Ok(match self {
+            Self::Learned { table, .. } => {
+                let vectors = table.forward(&Tensor::new(positions.to_vec(), words.device())?)?;
+                let vectors = pass.tap(Site::positions(Side::Decoder), vectors)?;
+                (words.broadcast_add(&vectors)?, Vec::new())
+            }
+            Self::Rotary(all) => (words, Rotary::rotations(all, positions, Side::Decoder, pass)?),
+        })
+    }
+}
+
 impl Decoder {
-    /// The facts, read off the blocks.
-    fn facts(
-        name: &str,
-        family: &str,
-        max_tokens: usize,
-        words: &Embedding,
-        placement: &Placement,
-        layers: &[Layer],
-    ) -> ModelInfo {
-        let (vocab_size, hidden) = words.size();
-        let attention = MultiHead::info(layers.iter().map(|layer| (&layer.attention, layer.mask)));
-        ModelInfo {
+    /// Loads the head that goes with the parts; the facts are read off them.
+    fn build(config: &Config, name: &str, weights: &Weights, parts: Parts) -> Result<Box<dyn Network>> {
+        let (vocab_size, hidden) = parts.words.size();
+        let (head, labels) = CausalHead::load(config, weights, &parts.words, parts.map)?;
+        let attention = MultiHead::info(parts.layers.iter().map(|layer| (&layer.attention, layer.mask)));
+        let info = ModelInfo {
             name: name.to_owned(),
-            family: family.to_owned(),
+            family: parts.family.to_owned(),
             hidden_size: hidden,
             vocab_size: Some(vocab_size),
-            max_tokens: Some(max_tokens),
-            positions: match placement {
-                Placement::Learned(_) => Positions::Learned,
+            max_tokens: Some(parts.placement.max_tokens()),
+            positions: match parts.placement {
+                Placement::Learned { .. } => Positions::Learned,
                 Placement::Rotary(_) => Positions::Rotary,
             },
             attentions: attention.into_iter().collect(),
-        }
+        };
+        Ok(Box::new(Self {
+            info,
+            device: weights.device().clone(),
+            parts,
+            head,
+            labels,
+        }))
     }
 }
 
@@ -89,47 +246,51 @@ impl Network for Decoder {
     }
 
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {
+        let Parts {
+            words,
+            placement,
+            layers,
+            ..
+        } = &self.parts;
         inputs.only(&["input_ids", "attention_mask", "position_ids"])?;
-        let tokens = inputs.tokens(self.words.size().0, self.info.max_tokens, &self.device)?;
-        let mut positions = inputs.positions(&tokens, self.info.max_tokens)?;
-        if let (Placement::Rotary(rotary), Some(padding), None) =
-            (&self.placement, &tokens.padding, &inputs.position_ids)
-        {
-            positions = rotary.without_padding(positions, padding);
-        }
+        let tokens = inputs.tokens(words.size().0, self.info.max_tokens, &self.device)?;
+        let positions = placement.positions(inputs, &tokens)?;
         let (past, new) = (pass.past(), tokens.tokens - pass.past());
         let positions: Vec<Vec<u32>> = positions.iter().map(|row| row[past..].to_vec()).collect();
         let masks = additive_masks(
-            self.layers.iter().map(|layer| layer.mask),
+            layers.iter().map(|layer| layer.mask),
             tokens.padding.as_ref(),
             new,
             tokens.tokens,
             &self.device,
         )?;
 
-        let words = self.words.forward(&tokens.ids.narrow(1, past, new)?)?;
-        let words = pass.tap(Site::embedding(Side::Decoder), words)?;
-        let (mut x, rotation) = match &self.placement {
-            Placement::Learned(table) => {
-                let vectors = table.forward(&Tensor::new(positions, &self.device)?)?;
-                let vectors = pass.tap(Site::positions(Side::Decoder), vectors)?;
-                (words.broadcast_add(&vectors)?, None)
-            }
-            Placement::Rotary(rotary) => (words, Some(rotary.rotation(&positions, Side::Decoder, pass)?)),
+        let words = words.forward(&tokens.ids.narrow(1, past, new)?)?;
+        let words = match self.parts.word_factor {
+            1.0 => words,
+            factor => (words * factor)?,
         };
-        for (layer, (block, mask)) in self.layers.iter().zip(&masks).enumerate() {
+        let words = pass.tap(Site::embedding(Side::Decoder), words)?;
+        let (mut x, rotations) = placement.place(words, &positions, pass)?;
+        for (layer, (block, mask)) in layers.iter().zip(&masks).enumerate() {
             x = pass.tap(Site::hidden(Side::Decoder, layer), x)?;
-            let normed = block.attention_norm.forward(&x, pass)?;
-            let attended = block
-                .attention
-                .forward(&normed, &normed, mask.as_ref(), rotation.as_ref(), pass)?;
+            let rotation = block.rotation.and_then(|at| rotations.get(at));
+            let read = normed(block.attention_norms.before.as_ref(), x.clone(), pass)?;
+            let attended = block.attention.forward(&read, &read, mask.as_ref(), rotation, pass)?;
+            let attended = normed(block.attention_norms.after.as_ref(), attended, pass)?;
             let after = (attended + &x)?;
-            let read = if self.parallel { &x } else { &after };
-            let inner = block.mlp.forward(&block.mlp_norm.forward(read, pass)?, pass)?;
-            x = (pass.tap(Site::mlp(Side::Decoder, layer), inner)? + after)?;
+            let read = match block.reads {
+                Reads::Attended => after.clone(),
+                Reads::State => x,
+                Reads::Normed => read,
+            };
+            let read = normed(block.mlp_norms.before.as_ref(), read, pass)?;
+            let inner = block.mlp.forward(&read, pass)?;
+            let inner = pass.tap(Site::mlp(Side::Decoder, layer), inner)?;
+            x = (normed(block.mlp_norms.after.as_ref(), inner, pass)? + after)?;
         }
-        let x = self.final_norm.forward(&x, pass)?;
-        let x = pass.tap(Site::hidden(Side::Decoder, self.layers.len()), x)?;
+        let x = self.parts.final_norm.forward(&x, pass)?;
+        let x = pass.tap(Site::hidden(Side::Decoder, layers.len()), x)?;
         Ok(Output {
             logits: match pass.wants_logits() {
                 true => self.head.logits(&x, &tokens, pass)?,
@@ -146,101 +307,21 @@ impl Network for Decoder {
 
     fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
         // The last state has passed the final norm.
-        if layer == self.layers.len() {
+        if layer == self.parts.layers.len() {
             return self.head.words(hidden, pass);
         }
-        self.head.words(&self.final_norm.forward(hidden, pass)?, pass)
+        self.head.words(&self.parts.final_norm.forward(hidden, pass)?, pass)
     }
 
     fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {
-        let block = self.layers.get(layer).filter(|_| attention == Attention::DecoderSelf)?;
-        Some(&block.attention)
-    }
-}
-
-/// The head of a checkpoint: the next word at each token, or the class of the whole text.
-enum CausalHead {
-    None,
-    /// `[batch, tokens, vocabulary]`.
-    Words(Linear),
-    /// `[batch, classes]`, from the last token that is not padding.
-    Class {
-        classifier: Linear,
-        /// The id of padding, if the configuration names one.
-        padding: Option<u32>,
-    },
-}
-
-/// Where a family keeps its map to words.
-#[derive(Debug, Clone, Copy)]
-struct WordMap {
-    /// The name of the map where it is not the table of word embeddings.
-    name: &'static str,
-    /// Whether it is that table if `tie_word_embeddings` is not given.
-    tied: bool,
-}
-
-impl CausalHead {
-    /// The head of the configuration's architecture, and the names of its classes.
-    fn load(config: &Config, weights: &Weights, words: &Embedding, output: WordMap) -> Result<(Self, Vec<String>)> {
-        let (vocab_size, hidden) = words.size();
-        Ok(match config.architecture().unwrap_or_default() {
-            class
-                if ["ForCausalLM", "LMHeadModel", "DoubleHeadsModel"]
-                    .iter()
-                    .any(|end| class.ends_with(end)) =>
-            {
-                let tied = config.flag_or("tie_word_embeddings", output.tied)?;
-                let map = weights.optional("head", || match tied {
-                    true => Linear::tied(words.table(), None),
-                    false => Linear::load(&weights.at(output.name), hidden, vocab_size, false),
-                })?;
-                (map.map_or(Self::None, Self::Words), Vec::new())
-            }
-            class if class.ends_with("ForSequenceClassification") => {
-                let labels = config.labels()?;
-                let load = || Linear::load(&weights.at("score"), hidden, labels.len(), false);
-                let Some(classifier) = weights.optional("classifier", load)? else {
-                    return Ok((Self::None, Vec::new()));
-                };
-                let padding = config.id("pad_token_id")?;
-                (Self::Class { classifier, padding }, labels)
-            }
-            _ => (Self::None, Vec::new()),
-        })
+        let block = self.parts.layers.get(layer);
+        Some(&block.filter(|_| attention == Attention::DecoderSelf)?.attention)
     }
 
-    /// The words at every token, from its normed state `[batch, tokens, hidden]`; `None` for another head.
-    fn words(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Option<Tensor>> {
-        match self {
-            Self::Words(map) => map.forward(x, pass).map(Some),
-            Self::None | Self::Class { .. } => Ok(None),
+    fn experts(&self, layer: usize) -> Option<&Experts> {
+        match &self.parts.layers.get(layer)?.mlp {
+            FeedForward::Experts(experts) => Some(experts),
+            FeedForward::Mlp(_) => None,
         }
-    }
-
-    /// From the normed last layer `[batch, tokens, hidden]`.
-    fn logits(&self, x: &Tensor, tokens: &Tokens, pass: &Pass<'_>) -> Result<Option<Tensor>> {
-        Ok(match self {
-            Self::None => None,
-            Self::Words(map) => Some(map.forward(x, pass)?),
-            Self::Class { classifier, padding } => {
-                let rows = tokens.ids.to_vec2::<u32>()?;
-                let last = rows.iter().enumerate().map(|(sequence, ids)| {
-                    let is_text = |&at: &usize| {
-                        let real = tokens
-                            .padding
-                            .as_ref()
-                            .is_none_or(|padding| padding.is_real(sequence, at));
-                        real && Some(ids[at]) != *padding
-                    };
-                    let at = (0..ids.len()).rev().find(is_text).unwrap_or(0);
-                    // The row of the flattened batch; ids fit u32, so that rows of a batch that fits memory do.
-                    u32::try_from(sequence * ids.len() + at).unwrap_or(u32::MAX)
-                });
-                let last = Tensor::from_iter(last.collect::<Vec<_>>(), x.device())?;
-                let read = x.flatten(0, 1)?.index_select(&last, 0)?;
-                Some(classifier.forward(&read, pass)?)
-            }
-        })
     }
 }

@@ -15,7 +15,7 @@ use candle_core::{Device, Tensor};
 use super::{Config, Network};
 use crate::{
     Inputs, Result, Site, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Pass, Qkv, additive_mask},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Pass, Qkv, ScoreTerms, additive_mask},
     inputs::Tokens,
     model::Output,
 };
@@ -223,6 +223,7 @@ impl Layer {
                 },
                 norms: None,
                 output: linear(names.output, hidden, hidden)?,
+                terms: ScoreTerms::default(),
             },
             attention_norm: Norm::layer(&weights.at(names.attention_norm), hidden, epsilon)?,
             mlp: Mlp {

@@ -14,7 +14,7 @@ use attn_core::{Attention, Positions, Side};
 use super::{EncoderDecoder, Head, Layer, Placement, PositionTable, Stack};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, Wavelengths, sinusoids},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, ScoreTerms, Wavelengths, sinusoids},
     families::{Config, Network},
 };
 
@@ -257,6 +257,7 @@ fn layer(weights: &Weights, side: Side, layer: usize, own: &StackSizes, sizes: &
             },
             norms: None,
             output: map("out_proj")?,
+            terms: ScoreTerms::default(),
         })
     };
     let (self_attention, cross) = match side {

@@ -12,15 +12,13 @@ pub(super) mod mt5;
 pub(super) mod pegasus;
 pub(super) mod t5;
 
-use std::{ops::Range, sync::Arc};
-
-use attn_core::{Attention, AttentionInfo, Limits, Mask, ModelInfo, Positions, RelativeBias, Side};
+use attn_core::{Attention, AttentionInfo, Mask, ModelInfo, Positions, Side};
 use candle_core::{Device, Tensor};
 
 use super::Network;
 use crate::{
     Error, Inputs, Result, Site,
-    blocks::{Bias, Embedding, Linear, Mlp, MultiHead, Norm, Pass, additive_mask},
+    blocks::{Bias, Embedding, Linear, Mlp, MultiHead, Norm, OffsetBias, Pass, additive_mask},
     inputs::Tokens,
     model::Output,
 };
@@ -71,15 +69,6 @@ struct PositionTable {
     /// The id of padding, where positions count real tokens only and padding has none. Padding is known by its id, not
     /// by the mask, as in the reference.
     skips: Option<u32>,
-}
-
-/// A bias by offset, the same in all layers.
-#[derive(Clone)]
-struct OffsetBias {
-    /// Bias per bucket and head: `[buckets, heads]`.
-    bias: Tensor,
-    /// The same as facts, for its buckets.
-    buckets: Arc<RelativeBias>,
 }
 
 struct Layer {
@@ -209,14 +198,11 @@ impl Network for EncoderDecoder {
 impl Stack {
     /// The facts of its self-attention.
     fn attention(&self, mask: Mask) -> Option<AttentionInfo> {
-        let info = MultiHead::info(self.layers.iter().map(|layer| (&layer.attention, mask)))?;
-        Some(AttentionInfo {
-            relative_bias: match &self.placement {
-                Placement::Relative(offsets) => Some(RelativeBias::clone(&offsets.buckets)),
-                Placement::Added(_) => None,
-            },
-            ..info
-        })
+        let mut info = MultiHead::info(self.layers.iter().map(|layer| (&layer.attention, mask)))?;
+        if let Placement::Relative(offsets) = &self.placement {
+            offsets.enter(&mut info);
+        }
+        Some(info)
     }
 
     /// The facts of its cross-attention.
@@ -244,7 +230,10 @@ impl Stack {
                 let vectors = pass.tap(Site::positions(side), positions.vectors(tokens, past)?)?;
                 (words.broadcast_add(&vectors)?, mask)
             }
-            Placement::Relative(offsets) => (words, Some(offsets.bias(side, past, all, mask, pass)?)),
+            Placement::Relative(offsets) => {
+                let padding = tokens.padding.as_ref();
+                (words, Some(offsets.bias(side, (past, all), padding, mask, pass)?))
+            }
         };
         if let Some(norm) = &self.embedding_norm {
             x = norm.forward(&x, pass)?;
@@ -316,51 +305,6 @@ impl PositionTable {
         let vectors = self.table.forward(&Tensor::from_vec(rows, shape, device)?)?;
         let real = Tensor::from_vec(real, (shape.0, shape.1, 1), device)?;
         Ok(vectors.broadcast_mul(&real)?)
-    }
-}
-
-impl OffsetBias {
-    /// What is added to the scores of the queries from number `past` on, `mask` included.
-    fn bias(&self, side: Side, past: usize, keys: usize, mask: Option<Bias>, pass: &mut Pass<'_>) -> Result<Bias> {
-        let (queries, heads) = (keys - past, self.bias.dim(1)?);
-        let masked = |bias: Tensor, mask: Option<Tensor>| match mask {
-            Some(mask) => Ok(bias.broadcast_add(&mask)?),
-            None => Ok(bias),
-        };
-        let site = Site::positions(side);
-        if pass.wants(site) {
-            let name = format_args!("offsets between {keys} tokens, {heads} heads");
-            pass.limits.check(name, Limits::size(&[heads, queries, keys], 8))?;
-            let offsets = pass.tap(site, self.scores(past, 0..queries, keys)?)?;
-            let mask = mask.map(|mask| mask.rows(0..queries)).transpose()?;
-            return Ok(masked(offsets, mask)?.into());
-        }
-        let numbers = heads.saturating_mul(queries).saturating_mul(keys);
-        let offsets = self.clone();
-        Bias::of_rows(queries, numbers, move |rows| {
-            let mask = mask.as_ref().map(|mask| mask.rows(rows.clone())).transpose()?;
-            masked(offsets.scores(past, rows, keys)?, mask)
-        })
-    }
-
-    /// What is added to the scores of some of the queries from number `past` on: `[1, heads, rows, keys]`.
-    fn scores(&self, past: usize, rows: Range<usize>, keys: usize) -> Result<Tensor> {
-        // The bucket of an offset is the same everywhere: that of the first key, then those of the first query.
-        let last = past + rows.end;
-        let before = (0..last).rev().map(|query| self.buckets.bucket(query, 0));
-        let after = (1..keys).map(|key| self.buckets.bucket(0, key));
-        let of_offset: Vec<u32> = before
-            .chain(after)
-            .map(|bucket| u32::try_from(bucket).unwrap_or(u32::MAX))
-            .collect();
-        let mut buckets = Vec::with_capacity(rows.len() * keys);
-        for query in rows.clone() {
-            // Offset 0 stands at `last - 1`.
-            let start = last - 1 - (past + query);
-            buckets.extend_from_slice(&of_offset[start..start + keys]);
-        }
-        let bias = self.bias.index_select(&Tensor::new(buckets, self.bias.device())?, 0)?;
-        Ok(bias.t()?.reshape((1, (), rows.len(), keys))?)
     }
 }
 

@@ -9,14 +9,12 @@
 //! | google/t5-v1_1-small, google/flan-t5-small and siblings | `T5ForConditionalGeneration`, gated |
 //! | bare models | `T5Model` |
 
-use std::sync::Arc;
+use attn_core::{Attention, Positions, Side};
 
-use attn_core::{Attention, Positions, RelativeBias, Side};
-
-use super::{EncoderDecoder, Head, Layer, OffsetBias, Placement, Stack};
+use super::{EncoderDecoder, Head, Layer, Placement, Stack};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv},
+    blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, OffsetBias, Qkv, ScoreTerms},
     families::{Config, Network},
 };
 
@@ -179,16 +177,12 @@ fn stack(weights: &Weights, side: Side, words: &Embedding, layers: usize, option
     let bias = weights
         .at("block.0.layer.0.SelfAttention.relative_attention_bias")
         .get("weight", [options.buckets, options.shape.heads])?;
-    let buckets = Arc::new(RelativeBias {
-        bidirectional: side == Side::Encoder,
-        max_distance: options.max_distance,
-        table: bias.t()?.contiguous()?.to_vec2()?,
-    });
+    let offsets = OffsetBias::table(bias, side == Side::Encoder, options.max_distance)?;
     Ok(Stack {
         side,
         words: words.clone(),
         word_factor: 1.0,
-        placement: Placement::Relative(OffsetBias { bias, buckets }),
+        placement: Placement::Relative(offsets),
         embedding_norm: None,
         pre_norm: true,
         layers: (0..layers)
@@ -223,6 +217,7 @@ fn layer(weights: &Weights, side: Side, layer: usize, options: &Options) -> Resu
             },
             norms: None,
             output: linear(&format!("{name}.o"), wide, hidden)?,
+            terms: ScoreTerms::default(),
         })
     };
     let (own, cross, last) = match side {

@@ -18,7 +18,7 @@ use candle_core::{DType, Device, Tensor};
 use super::{Config, Network};
 use crate::{
     Error, Inputs, Result, Site, Weights,
-    blocks::{Activation, HeadShape, Linear, Mlp, MultiHead, Norm, Pass, Qkv, Resampling, resample},
+    blocks::{Activation, HeadShape, Linear, Mlp, MultiHead, Norm, Pass, Qkv, Resampling, ScoreTerms, resample},
     model::{Output, Vision},
 };
 
@@ -108,6 +108,7 @@ impl Sizes {
             qkv,
             norms: None,
             output,
+            terms: ScoreTerms::default(),
         }
     }
 
