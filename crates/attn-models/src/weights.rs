@@ -173,7 +173,25 @@ impl Weights {
     /// [`Error::MissingTensor`], [`Error::Tensor`] for another shape or an element type other than f32, f16 or
     /// bf16, [`Error::NotFinite`].
     pub fn get(&self, name: &str, shape: impl Into<Vec<usize>>) -> Result<Tensor> {
-        let (name, shape) = (self.full(name), shape.into());
+        self.get_or(name, shape.into(), fresh)
+    }
+
+    /// As [`get`](Self::get), for a tensor whose fresh values are 0, whatever it is called.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_or_zeros(&self, name: &str, shape: impl Into<Vec<usize>>) -> Result<Tensor> {
+        self.get_or(name, shape.into(), |name, shape, _| Ok(vec![0.0; count(name, shape)?]))
+    }
+
+    /// A tensor; `fresh` gives its values by name, shape and seed where no file has it and it is trained.
+    fn get_or(
+        &self,
+        name: &str,
+        shape: Vec<usize>,
+        fresh: impl FnOnce(&str, &[usize], u64) -> Result<Vec<f32>>,
+    ) -> Result<Tensor> {
+        let name = self.full(name);
         match self.source.kind {
             Kind::Probe => self.probed(name, shape),
             Kind::Files => match self.find(&name) {
@@ -393,18 +411,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Fresh values: biases 0, other vectors (norms, layer scales) 1, everything else normal.
-fn fresh(name: &str, shape: &[usize], seed: u64) -> Result<Vec<f32>> {
+/// How many numbers a fresh tensor has.
+fn count(name: &str, shape: &[usize]) -> Result<usize> {
     let count = shape
         .iter()
         .try_fold(1_usize, |count, &size| count.checked_mul(size))
         .filter(|&count| count <= LARGEST_FRESH);
-    let count = count.ok_or_else(|| Error::Tensor {
+    count.ok_or_else(|| Error::Tensor {
         path: PathBuf::from(WEIGHTS),
         tensor: name.to_owned(),
         expected: format!("at most {LARGEST_FRESH} elements"),
         found: format!("shape {shape:?}"),
-    })?;
+    })
+}
+
+/// Fresh values: biases 0, other vectors (norms, layer scales) 1, everything else normal.
+fn fresh(name: &str, shape: &[usize], seed: u64) -> Result<Vec<f32>> {
+    let count = count(name, shape)?;
     if name.ends_with("bias") {
         return Ok(vec![0.0; count]);
     }

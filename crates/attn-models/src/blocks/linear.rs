@@ -51,20 +51,36 @@ impl Linear {
     ///
     /// # Errors
     /// As [`Weights::get`].
-    pub fn load_pair(weights: &Weights, inputs: usize, outputs: usize) -> Result<(Self, Self)> {
+    pub fn load_pair(weights: &Weights, inputs: usize, outputs: usize, bias: bool) -> Result<(Self, Self)> {
         let weight = weights.get("weight", [2 * outputs, inputs])?;
-        let bias = weights.get("bias", [2 * outputs])?;
+        let bias = match bias {
+            true => Some(weights.get("bias", [2 * outputs])?),
+            false => None,
+        };
         let half = |start: usize| -> Result<Self> {
             let stored = weight.narrow(0, start, outputs)?;
             Ok(Self {
                 weight: stored.t()?,
-                bias: Some(bias.narrow(0, start, outputs)?),
+                bias: bias.as_ref().map(|bias| bias.narrow(0, start, outputs)).transpose()?,
                 scale: None,
                 stored,
                 transposed: true,
             })
         };
         Ok((half(0)?, half(outputs)?))
+    }
+
+    /// The same map with its output multiplied by a number.
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle).
+    pub fn times(self, factor: f64) -> Result<Self> {
+        if factor == 1.0 {
+            return Ok(self);
+        }
+        let outputs = self.weight.dim(1)?;
+        let factors = Tensor::full(factor as f32, outputs, self.weight.device())?;
+        Ok(self.scaled(factors))
     }
 
     /// The same map with its output multiplied by a factor per dimension `[out]`.

@@ -50,7 +50,7 @@ pub use self::{
     norm::Norm,
     offsets::OffsetBias,
     resample::{Resampling, resample},
-    rotary::{Rotary, RotaryOptions, Rotation},
+    rotary::{Pairs, Rotary, RotaryLayers, RotaryOptions, Rotation},
     sinusoid::{Wavelengths, sinusoids},
     terms::{OffsetMaps, ScoreTerms, Sinks},
 };

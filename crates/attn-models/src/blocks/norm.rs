@@ -13,8 +13,11 @@ use crate::{Result, Weights};
 #[derive(Debug, Clone)]
 pub struct Norm {
     weight: Tensor,
-    /// With a bias the mean is removed (layer norm), without it is not (RMS norm).
     bias: Option<Tensor>,
+    /// Whether the mean is removed (layer norm) or not (RMS norm).
+    centered: bool,
+    /// Added to the weight.
+    offset: f64,
     epsilon: f64,
 }
 
@@ -27,7 +30,20 @@ impl Norm {
         Ok(Self {
             weight: weights.get("weight", [width])?,
             bias: Some(weights.get("bias", [width])?),
+            centered: true,
+            offset: 0.0,
             epsilon,
+        })
+    }
+
+    /// A layer norm without a bias: reads `weight` `[width]` below `weights`.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn layer_unbiased(weights: &Weights, width: usize, epsilon: f64) -> Result<Self> {
+        Ok(Self {
+            centered: true,
+            ..Self::rms(weights, width, epsilon)?
         })
     }
 
@@ -39,6 +55,22 @@ impl Norm {
         Ok(Self {
             weight: weights.get("weight", [width])?,
             bias: None,
+            centered: false,
+            offset: 0.0,
+            epsilon,
+        })
+    }
+
+    /// An RMS norm whose stored `weight` `[width]` is what it multiplies by less 1 (Gemma). Fresh ones are 0.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn rms_about_one(weights: &Weights, width: usize, epsilon: f64) -> Result<Self> {
+        Ok(Self {
+            weight: weights.get_or_zeros("weight", [width])?,
+            bias: None,
+            centered: false,
+            offset: 1.0,
             epsilon,
         })
     }
@@ -50,6 +82,8 @@ impl Norm {
     pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         if pass.fused() && kernels::apply_to(x) {
             let kernel = Kernel {
+                centered: self.centered,
+                offset: self.offset as f32,
                 epsilon: self.epsilon as f32,
             };
             let x = x.contiguous()?;
@@ -58,13 +92,20 @@ impl Norm {
                 None => x.apply_op2_no_bwd(&self.weight, &kernel)?,
             });
         }
-        let centered = match &self.bias {
-            Some(_) => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,
-            None => x.clone(),
+        let centered = if self.centered {
+            x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?
+        } else {
+            x.clone()
+        };
+        // Added here and not as it is loaded: training changes the weight.
+        let weight = if self.offset == 0.0 {
+            self.weight.clone()
+        } else {
+            (&self.weight + self.offset)?
         };
         let deviation = (centered.sqr()?.mean_keepdim(D::Minus1)? + self.epsilon)?.sqrt()?;
         let deviation = pass.constant(deviation);
-        let y = centered.broadcast_div(&deviation)?.broadcast_mul(&self.weight)?;
+        let y = centered.broadcast_div(&deviation)?.broadcast_mul(&weight)?;
         Ok(match (&self.bias, pass.relevance) {
             (Some(bias), Some(relevance)) => relevance.add_constant(&y, bias)?,
             (Some(bias), None) => y.broadcast_add(bias)?,
@@ -74,6 +115,8 @@ impl Norm {
 }
 
 struct Kernel {
+    centered: bool,
+    offset: f32,
     epsilon: f32,
 }
 
@@ -86,14 +129,16 @@ impl Kernel {
             .zip(x.par_chunks(rows * width))
             .for_each(|(y, x)| {
                 for (y, x) in y.chunks_mut(width).zip(x.chunks(width)) {
-                    let mean = if bias.is_some() {
+                    let mean = if self.centered {
                         kernels::sum(x) / width as f32
                     } else {
                         0.0
                     };
                     y.iter_mut().zip(x).for_each(|(y, x)| *y = x - mean);
                     let factor = 1.0 / (kernels::sum_of_squares(y) / width as f32 + self.epsilon).sqrt();
-                    y.iter_mut().zip(weight).for_each(|(y, weight)| *y *= factor * weight);
+                    y.iter_mut()
+                        .zip(weight)
+                        .for_each(|(y, weight)| *y *= factor * (self.offset + weight));
                     if let Some(bias) = bias {
                         y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
                     }
@@ -105,7 +150,7 @@ impl Kernel {
 
 impl CustomOp2 for Kernel {
     fn name(&self) -> &'static str {
-        "rms-norm"
+        "norm"
     }
 
     fn cpu_fwd(
@@ -126,7 +171,7 @@ impl CustomOp2 for Kernel {
 
 impl CustomOp3 for Kernel {
     fn name(&self) -> &'static str {
-        "layer-norm"
+        "norm-with-bias"
     }
 
     fn cpu_fwd(
@@ -155,11 +200,14 @@ mod tests {
     use super::*;
     use crate::Gradients;
 
+    /// A layer norm, or an RMS norm without a bias.
     fn norm(bias: bool) -> Norm {
         let vector = |values: [f32; 3]| Tensor::new(&values, &Device::Cpu).unwrap();
         Norm {
             weight: vector([1.0, 2.0, 3.0]),
             bias: bias.then(|| vector([0.5, 0.0, -0.5])),
+            centered: bias,
+            offset: 0.0,
             epsilon: 1e-12,
         }
     }
@@ -204,6 +252,35 @@ mod tests {
             assert!(
                 found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5),
                 "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn weights_may_be_stored_less_one_and_layer_norms_lack_a_bias() {
+        let x = Tensor::new(&[[1.0_f32, 2.0, 6.0], [-4.0, 0.0, 4.0]], &Device::Cpu).unwrap();
+        for gradients in [Gradients::Off, Gradients::On] {
+            let mut tap = ();
+            let pass = Pass::new(&mut tap, gradients);
+            let run = |norm: &Norm| norm.forward(&x, &pass).unwrap().to_vec2::<f32>().unwrap().concat();
+            let plain = run(&norm(false));
+            let less_one = Norm {
+                weight: (norm(false).weight - 1.0).unwrap(),
+                offset: 1.0,
+                ..norm(false)
+            };
+            assert!(run(&less_one).iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-5));
+            let unbiased = Norm {
+                bias: None,
+                ..norm(true)
+            };
+            let bias = [0.5_f32, 0.0, -0.5];
+            let biased = run(&norm(true)).into_iter().zip(bias.iter().cycle());
+            let found = run(&unbiased).into_iter().zip(biased);
+            assert!(
+                found.clone().all(|(a, (b, bias))| (a - (b - bias)).abs() < 1e-5),
+                "{:?}",
+                found.collect::<Vec<_>>()
             );
         }
     }

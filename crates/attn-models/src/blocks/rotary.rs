@@ -1,4 +1,5 @@
-//! Rotary position embedding (Su et al. 2021), the two halves of what is rotated against each other as in Llama.
+//! Rotary position embedding (Su et al. 2021), the two halves of what is rotated against each other as in Llama, or
+//! neighboring dimensions as in GPT-J.
 //!
 //! Scaling for longer contexts: `linear` (Chen et al. 2023, position interpolation), `dynamic` (the base grows with the
 //! sequence; Peng et al. 2024, section 3.3), `yarn` (Peng et al. 2024, section 3.4, with the reference's rounding),
@@ -23,6 +24,35 @@ pub struct RotaryOptions {
     pub theta: (&'static str, f64),
     /// Name and default of the share of a head that is rotated; `None` in families that rotate all of it.
     pub share: Option<(&'static str, f64)>,
+    /// Which dimensions turn together.
+    pub pairs: Pairs,
+    /// Which layers they are for.
+    pub layers: RotaryLayers,
+}
+
+/// Which dimensions of what is rotated turn together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pairs {
+    /// Dimension `i` and `i + n / 2` of `n` (Llama, GPT-NeoX).
+    #[default]
+    Halves,
+    /// Dimensions `2 i` and `2 i + 1` (GPT-J).
+    Neighbors,
+}
+
+/// Which layers of a model options are for: some families have parameters for each kind of layers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RotaryLayers {
+    /// All: the configuration has one set of parameters.
+    #[default]
+    All,
+    /// Those of a kind of `layer_types`. The object of parameters may hold one set per kind.
+    Kind {
+        /// `full_attention`, `sliding_attention`.
+        name: &'static str,
+        /// Whether an object that holds a single set is about them.
+        main: bool,
+    },
 }
 
 impl Default for RotaryOptions {
@@ -31,6 +61,8 @@ impl Default for RotaryOptions {
         Self {
             theta: ("rope_theta", 10_000.0),
             share: None,
+            pairs: Pairs::Halves,
+            layers: RotaryLayers::All,
         }
     }
 }
@@ -44,6 +76,7 @@ pub struct Rotary {
     growth: Option<Growth>,
     /// A factor on rotated queries and keys.
     magnitude: f64,
+    pairs: Pairs,
     max_tokens: usize,
     device: Device,
 }
@@ -70,6 +103,7 @@ enum Beyond {
 pub struct Rotation {
     cos: Tensor,
     sin: Tensor,
+    pairs: Pairs,
 }
 
 impl Rotary {
@@ -80,7 +114,7 @@ impl Rotary {
     /// `rope_scaling` counts and the other is not read, as in the reference. The object may hold the base and the share
     /// too, which the options beside it have otherwise. Its kind is `rope_type` or, in older files, `type`.
     /// `original_max_position_embeddings` beside the object comes before that inside it; without either it is
-    /// `max_tokens`.
+    /// `max_tokens`. With [`RotaryLayers::Kind`] the object may hold an object per kind of layers.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) and [`Error::Unsupported`](crate::Error::Unsupported) for an option.
@@ -91,7 +125,7 @@ impl Rotary {
         max_tokens: usize,
         device: &Device,
     ) -> Result<Self> {
-        let spelling = Spelling::find(config)?;
+        let spelling = Spelling::find(config, options.layers)?;
         let theta = spelling.number(("rope_theta", options.theta.0), options.theta.1)?;
         let share = match options.share {
             Some((key, default)) => spelling.number(("partial_rotary_factor", key), default)?.min(1.0),
@@ -110,15 +144,22 @@ impl Rotary {
             let expected = format!("an even number of dimensions to rotate in pairs, at most {WIDEST_HEAD}");
             return Err(config.wrong(key, expected));
         }
-        let mut rotary = Self {
+        let mut rotary = Self::plain(theta, rotated, options.pairs, max_tokens, device);
+        rotary.scale(&spelling, theta, rotated)?;
+        Ok(rotary)
+    }
+
+    /// The plain rotation of the first `rotated` dimensions (an even number) by `theta^(-2 i / rotated)` per position
+    /// and pair `i`.
+    pub fn plain(theta: f64, rotated: usize, pairs: Pairs, max_tokens: usize, device: &Device) -> Self {
+        Self {
             frequencies: frequencies(theta, rotated),
             growth: None,
             magnitude: 1.0,
+            pairs,
             max_tokens,
             device: device.clone(),
-        };
-        rotary.scale(&spelling, theta, rotated)?;
-        Ok(rotary)
+        }
     }
 
     fn scale(&mut self, spelling: &Spelling<'_>, theta: f64, rotated: usize) -> Result<()> {
@@ -289,7 +330,26 @@ impl Rotary {
     /// # Errors
     /// What the tap returns at [`Point::Positions`](crate::Point::Positions).
     pub fn rotation(&self, positions: &[Vec<u32>], side: Side, pass: &mut Pass<'_>) -> Result<Rotation> {
-        let (batch, tokens) = (positions.len(), positions.first().map_or(0, Vec::len));
+        let numbers = self::positions(positions, side, &self.device, pass)?;
+        self.turn(positions, &numbers)
+    }
+
+    /// The same of several rotations of a stack, whose positions are tapped once.
+    pub(crate) fn rotations(
+        all: &[Self],
+        positions: &[Vec<u32>],
+        side: Side,
+        pass: &mut Pass<'_>,
+    ) -> Result<Vec<Rotation>> {
+        let Some(first) = all.first() else {
+            return Ok(Vec::new());
+        };
+        let numbers = self::positions(positions, side, &first.device, pass)?;
+        all.iter().map(|rotary| rotary.turn(positions, &numbers)).collect()
+    }
+
+    /// The rotation at positions as the tap gave them back, `[batch or 1, tokens]`.
+    fn turn(&self, positions: &[Vec<u32>], numbers: &Tensor) -> Result<Rotation> {
         let pairs = self.frequencies.len();
         let longest = |row: &Vec<u32>| row.iter().max().map_or(0, |&last| last as usize + 1);
         let frequencies: Vec<f32> = match &self.growth {
@@ -303,11 +363,8 @@ impl Rotary {
         };
         let rows = frequencies.len() / pairs;
         let frequencies = Tensor::from_vec(frequencies, (rows, 1, pairs), &self.device)?;
-        let positions: Vec<f32> = positions.iter().flatten().map(|&position| position as f32).collect();
-        let positions = Tensor::from_vec(positions, (batch, tokens), &self.device)?;
-        let positions = pass.tap(Site::positions(side), positions)?;
         // The product in f32 and its cosine: what the reference computes.
-        let angles = positions.unsqueeze(2)?.broadcast_mul(&frequencies)?;
+        let angles = numbers.unsqueeze(2)?.broadcast_mul(&frequencies)?;
         // The tap may have given each sequence its own.
         let angles = if angles.dim(0)? == 1 {
             angles.squeeze(0)?
@@ -315,15 +372,24 @@ impl Rotary {
             angles
         };
         let (cos, sin) = (angles.cos()?, angles.sin()?);
-        Ok(if self.magnitude == 1.0 {
-            Rotation { cos, sin }
+        let (cos, sin) = if self.magnitude == 1.0 {
+            (cos, sin)
         } else {
-            Rotation {
-                cos: (cos * self.magnitude)?,
-                sin: (sin * self.magnitude)?,
-            }
+            ((cos * self.magnitude)?, (sin * self.magnitude)?)
+        };
+        Ok(Rotation {
+            cos,
+            sin,
+            pairs: self.pairs,
         })
     }
+}
+
+/// Positions as numbers `[batch or 1, tokens]`, tapped.
+fn positions(rows: &[Vec<u32>], side: Side, device: &Device, pass: &mut Pass<'_>) -> Result<Tensor> {
+    let shape = (rows.len(), rows.first().map_or(0, Vec::len));
+    let numbers: Vec<f32> = rows.iter().flatten().map(|&position| position as f32).collect();
+    pass.tap(Site::positions(side), Tensor::from_vec(numbers, shape, device)?)
 }
 
 impl Growth {
@@ -354,7 +420,7 @@ struct Spelling<'a> {
 }
 
 impl<'a> Spelling<'a> {
-    fn find(beside: &'a Config) -> Result<Self> {
+    fn find(beside: &'a Config, layers: RotaryLayers) -> Result<Self> {
         // An empty object is none, as in Python.
         let given = |key: &str| -> Result<Option<Config>> {
             let object = beside.object(key)?;
@@ -363,6 +429,18 @@ impl<'a> Spelling<'a> {
         let inside = match given("rope_scaling")? {
             Some(inside) => inside,
             None => given("rope_parameters")?.unwrap_or_else(|| beside.empty()),
+        };
+        let inside = match layers {
+            RotaryLayers::All => inside,
+            RotaryLayers::Kind { name, main } => {
+                if inside.entries().any(|(_, value)| value.is_object()) {
+                    inside.object(name)?.unwrap_or_else(|| beside.empty())
+                } else if main {
+                    inside
+                } else {
+                    beside.empty()
+                }
+            }
         };
         Ok(Self { inside, beside })
     }
@@ -399,15 +477,30 @@ impl Rotation {
 
     fn rotate(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         if pass.fused() {
-            return Ok(candle_nn::rotary_emb::rope(&x.contiguous()?, &self.cos, &self.sin)?);
+            let x = x.contiguous()?;
+            return Ok(match self.pairs {
+                Pairs::Halves => candle_nn::rotary_emb::rope(&x, &self.cos, &self.sin)?,
+                Pairs::Neighbors => candle_nn::rotary_emb::rope_i(&x, &self.cos, &self.sin)?,
+            });
         }
         let half = x.dim(D::Minus1)? / 2;
-        let (first, second) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
+        let (first, second) = match self.pairs {
+            Pairs::Halves => (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?),
+            Pairs::Neighbors => {
+                let (batch, heads, tokens, _) = x.dims4()?;
+                let pairs = x.reshape((batch, heads, tokens, half, 2))?;
+                let side = |at| pairs.narrow(D::Minus1, at, 1)?.squeeze(D::Minus1);
+                (side(0)?, side(1)?)
+            }
+        };
         // [batch or none, tokens, pairs] to [.., 1, tokens, pairs], to broadcast over heads.
         let (cos, sin) = (self.cos.unsqueeze(D::Minus(3))?, self.sin.unsqueeze(D::Minus(3))?);
         let turned_first = first.broadcast_mul(&cos)?.sub(&second.broadcast_mul(&sin)?)?;
         let turned_second = second.broadcast_mul(&cos)?.add(&first.broadcast_mul(&sin)?)?;
-        Ok(Tensor::cat(&[turned_first, turned_second], D::Minus1)?)
+        Ok(match self.pairs {
+            Pairs::Halves => Tensor::cat(&[turned_first, turned_second], D::Minus1)?,
+            Pairs::Neighbors => Tensor::stack(&[turned_first, turned_second], D::Minus1)?.reshape(x.shape())?,
+        })
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let options = RotaryOptions {
         theta: ("rotary_emb_base", 10_000.0),
         share: Some(("rotary_pct", 0.25)),
+        ..RotaryOptions::default()
     };
     let rotary = Rotary::read(config, options, head_dim, max_tokens, weights.device())?;
     let scale = 1.0 / (head_dim as f64).sqrt();

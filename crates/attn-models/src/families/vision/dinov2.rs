@@ -65,7 +65,7 @@ fn encoder(config: &Config, name: &str, weights: &Weights, family: &str, registe
         let mlp = if gated {
             // Two thirds of the width, so that three matrices hold what two did (Shazeer 2020), in whole eights.
             let inner = (2 * inner / 3).div_ceil(8) * 8;
-            let (gate, up) = Linear::load_pair(&weights.at("mlp.weights_in"), hidden, inner)?;
+            let (gate, up) = Linear::load_pair(&weights.at("mlp.weights_in"), hidden, inner, true)?;
             Mlp {
                 up,
                 gate: Some(gate),
