@@ -10,11 +10,12 @@ use attn_models::{
 use crate::support::{Tensors, difference, expected, fixture, inputs, largest, open, values};
 
 /// Those whose checkpoints have a head that predicts tokens or a class.
-pub(crate) const FAMILIES: [&str; 18] = [
+pub(crate) const FAMILIES: [&str; 21] = [
     "albert",
     "bart",
     "bert",
     "bert-cls",
+    "deberta-v2",
     "deit",
     "distilbert",
     "gpt-neox",
@@ -23,6 +24,8 @@ pub(crate) const FAMILIES: [&str; 18] = [
     "m2m100",
     "marian",
     "mbart",
+    "modernbert",
+    "mpnet",
     "pegasus",
     "qwen3",
     "roberta",
