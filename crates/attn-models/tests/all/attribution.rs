@@ -10,12 +10,13 @@ use attn_models::{
 use crate::support::{Tensors, difference, expected, fixture, inputs, largest, open, values};
 
 /// Those whose checkpoints have a head that predicts tokens or a class.
-pub(crate) const FAMILIES: [&str; 32] = [
+pub(crate) const FAMILIES: [&str; 35] = [
     "albert",
     "bart",
     "bert",
     "bert-cls",
     "cohere",
+    "deberta-v2",
     "deit",
     "distilbert",
     "gemma",
@@ -30,6 +31,8 @@ pub(crate) const FAMILIES: [&str; 32] = [
     "marian",
     "mbart",
     "mixtral",
+    "modernbert",
+    "mpnet",
     "olmo2",
     "opt",
     "pegasus",

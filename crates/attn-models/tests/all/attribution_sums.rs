@@ -45,7 +45,10 @@ fn integrated_gradients_are_complete_in_every_family() {
         }
         let (inputs, targets) = explained(name, &model);
         let token = |inputs: &Inputs| Baseline::token(inputs, 0, &[2, 3]).unwrap();
-        let baselines = if matches!(model.info().positions, Positions::Rotary | Positions::RelativeBias) {
+        let baselines = if matches!(
+            model.info().positions,
+            Positions::Rotary | Positions::RelativeBias | Positions::RelativeVectors
+        ) {
             // Without position vectors a norm makes the same of any multiple of an embedding: all of the change from
             // zeros lies in the first instant, where no step falls, and the gap says so.
             let found = integrated_gradients(&model, &inputs, &targets, &Baseline::Zero, 100, &mut (), &());

@@ -218,7 +218,7 @@ fn null_is_the_default_of_every_option() {
                 Ok(described.model)
             };
             // Their null is a value of its own.
-            if ["num_key_value_heads", "head_dim", "sliding_window"].contains(&key.as_str()) {
+            if ["num_key_value_heads", "head_dim", "sliding_window", "local_rope_theta"].contains(&key.as_str()) {
                 assert!(build(null).unwrap().is_some(), "{name} {key}");
                 continue;
             }
