@@ -38,7 +38,7 @@ struct Columns {
     positions: Vec<Vec<Option<usize>>>,
     /// Columns that earlier steps have computed.
     first: usize,
-    /// Whether later steps may add tokens.
+    /// Whether other passes may have other tokens.
     open: bool,
 }
 
@@ -82,15 +82,27 @@ impl Layout {
     /// The same of a generation: each row is of one of `given` sequences, the first `first` tokens are known from earlier
     /// steps, and more may follow.
     pub(crate) fn generating(self, sequences: Vec<usize>, given: usize, first: usize) -> Self {
+        let decoder = Columns {
+            first,
+            open: true,
+            ..self.decoder
+        };
         Self {
             sequences,
             given,
-            encoder: self.encoder,
-            decoder: Columns {
-                first,
-                open: true,
-                ..self.decoder
-            },
+            decoder,
+            ..self
+        }
+    }
+
+    /// The same of one batch of a data set of `given` sequences, where others may be longer.
+    pub(crate) fn batch(self, sequences: &[usize], given: usize) -> Self {
+        let open = |columns| Columns { open: true, ..columns };
+        Self {
+            sequences: sequences.to_vec(),
+            given,
+            encoder: open(self.encoder),
+            decoder: open(self.decoder),
         }
     }
 
@@ -99,7 +111,7 @@ impl Layout {
         self.sequences.len()
     }
 
-    /// Sequences that were given to the model or the generator. Some may have no row in a step of generation.
+    /// Sequences that were given to the model, the generator or the capture. Some may have no row in this pass.
     pub fn sequences(&self) -> usize {
         self.given
     }
@@ -114,7 +126,8 @@ impl Layout {
         self.of_side(side).first
     }
 
-    /// Whether later steps may add tokens to a side.
+    /// Whether other passes have tokens of a side that this one does not have: later steps of a generation, other batches of
+    /// a capture. A position that no sequence here has is then no mistake.
     pub fn is_open(&self, side: Side) -> bool {
         self.of_side(side).open
     }
@@ -128,15 +141,17 @@ impl Layout {
         }
     }
 
-    /// The positions of `count` columns from `first` on: one row for all where there is no padding, else one per row.
+    /// The positions of `count` columns from `first` on, which are the last of a side: one row for all where there is no
+    /// padding, else one per row. Where a mask counts something else than these columns (that of a text beside an image),
+    /// a column is its position.
     pub(crate) fn positions(&self, side: Side, first: usize, count: usize) -> Vec<Vec<Option<usize>>> {
-        let rows = match self.of_side(side).positions.as_slice() {
-            [] => 1,
-            rows => rows.len(),
-        };
-        let columns = first..first.saturating_add(count);
-        let of_row = |row| columns.clone().map(|column| self.position(side, row, column)).collect();
-        (0..rows).map(of_row).collect()
+        let width = first.saturating_add(count);
+        match self.of_side(side).positions.as_slice() {
+            rows if rows.first().is_some_and(|row| row.len() == width) => {
+                rows.iter().map(|row| row[first..].to_vec()).collect()
+            }
+            _ => vec![(first..width).map(Some).collect()],
+        }
     }
 
     fn of_side(&self, side: Side) -> &Columns {
@@ -193,7 +208,8 @@ mod tests {
             layout.positions(Side::Decoder, 2, 2),
             [[Some(0), Some(1)], [Some(2), None]]
         );
-        // The other side has no padding.
+        // An image has other columns than its text, and the other side has no padding.
+        assert_eq!(layout.positions(Side::Decoder, 0, 2), [[Some(0), Some(1)]]);
         assert_eq!(layout.positions(Side::Encoder, 1, 2), [[Some(1), Some(2)]]);
     }
 }

@@ -224,13 +224,13 @@ impl Model {
         self.run(inputs, self.layout(inputs), self.pass(tap, self.gradients))
     }
 
-    /// Runs a batch for what the tap sees of it: the predictions of the head may be left out.
-    pub(crate) fn states(&self, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
+    /// Runs a batch of a data set, whose sequences `layout` names. Without `logits` the predictions of the head may be left out.
+    pub(crate) fn states(&self, inputs: &Inputs, layout: Layout, logits: bool, tap: &mut dyn Tap) -> Result<Output> {
         let pass = Pass {
-            logits: false,
+            logits,
             ..self.pass(tap, self.gradients)
         };
-        self.run(inputs, self.layout(inputs), pass)
+        self.run(inputs, layout, pass)
     }
 
     /// Predictions of the model's head from a hidden state `[batch, tokens, hidden]` of its last stack, as it is

@@ -7,7 +7,7 @@
 
 use super::{
     Candidate, EarlyStopping, Expansion, Fate, Generated, Hypothesis, Step,
-    rules::{Next, Rules, best, likeliest},
+    rules::{Next, Rules, best, kept_top, likeliest},
     search::Search,
     trace::Beam,
 };
@@ -128,7 +128,10 @@ impl Search for BeamSearch<'_> {
         finished.sort_by(|a, b| b.score.total_cmp(&a.score));
         finished.truncate(beams);
         self.finished = finished;
-        self.trace.push(Step { expansions, top });
+        self.trace.push(Step {
+            expansions,
+            top: kept_top(top),
+        });
         // Without any choice left, what ran so far is all there is.
         if running.is_empty() && self.finished.is_empty() {
             self.finished = std::mem::take(&mut self.running)

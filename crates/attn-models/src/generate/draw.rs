@@ -2,7 +2,7 @@
 
 use super::{
     Emitted, Expansion, Fate, Generated, Sampling, Step,
-    rules::{Next, Rules, best, likeliest, log_softmax},
+    rules::{Next, Rules, best, kept_top, likeliest, log_softmax},
     search::Search,
     trace::Beam,
 };
@@ -93,7 +93,10 @@ impl Search for Drawing<'_> {
             .map(|(other, log_probability)| expansion(other, log_probability, Fate::Pruned));
         let mut expansions: Vec<Expansion> = std::iter::once(taken).chain(others).collect();
         expansions.sort_by(|a, b| b.total.total_cmp(&a.total));
-        self.trace.push(Step { expansions, top });
+        self.trace.push(Step {
+            expansions,
+            top: kept_top(top),
+        });
         if over {
             self.ended = self.rules.params.end.contains(&token);
             self.finished.push(next);

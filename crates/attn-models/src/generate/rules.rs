@@ -145,6 +145,14 @@ pub(super) fn log_softmax(logits: &mut [f32]) {
     logits.iter_mut().for_each(|logit| *logit -= normalizer);
 }
 
+/// What a step keeps of its beams: the likeliest tokens after each; nothing if none are to be kept.
+pub(super) fn kept_top(top: Vec<Vec<Candidate>>) -> Vec<Vec<Candidate>> {
+    match top.iter().all(Vec::is_empty) {
+        true => Vec::new(),
+        false => top,
+    }
+}
+
 /// The `count` likeliest tokens, best first.
 pub(super) fn likeliest(log_probabilities: &[f32], count: usize) -> Vec<Candidate> {
     let best = best(log_probabilities.iter().copied(), count).into_iter();

@@ -36,7 +36,7 @@ pub struct Step {
     /// For each beam that ran before this step the likeliest tokens after it, best first, as many as
     /// [`top_tokens`](super::GenerationParams::top_tokens): the search chose among these. Where a token is given (a prefix,
     /// a language), what the model would have said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub top: Vec<Vec<Candidate>>,
 }
 

@@ -76,7 +76,7 @@ impl Means {
         let total = inputs.len();
         for (done, inputs) in inputs.enumerate() {
             step(progress, "means", done, total)?;
-            model.states(inputs, &mut means)?;
+            model.states(inputs, model.layout(inputs), false, &mut means)?;
         }
         let _ = progress.update("means", total, total);
         Ok(means)

@@ -228,7 +228,9 @@ impl Interventions {
 
 /// Positions `[1, ..]` that all sequences share, as one row per sequence where not all are changed alike.
 fn spread(view: View<'_>, positions: Tensor) -> Result<Tensor> {
-    let alike = *view.sequences == Selection::All && view.tokens(&positions, 1)?.positions.len() == 1;
+    // A bias per offset [1, heads, queries, keys] has all tokens along its last axis.
+    let axis = if positions.rank() == 4 { 3 } else { 1 };
+    let alike = *view.sequences == Selection::All && view.tokens(&positions, axis)?.positions.len() == 1;
     if alike || positions.dim(0)? != 1 {
         return Ok(positions);
     }

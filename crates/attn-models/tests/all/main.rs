@@ -18,6 +18,8 @@ mod capture;
 mod controls;
 mod decoders;
 mod edit_data;
+mod edit_places;
+mod edit_vectors;
 mod edits;
 mod edits_in_steps;
 mod encoders;
