@@ -2,8 +2,14 @@
 //!
 //! ```sh
 //! cargo run --release --example generate -- --model stories --text "Once upon a time" --max-new-tokens 60
-//! cargo run --release --example generate -- --model opus-mt-en-de --text "The cat sat." --beams 4
+//! cargo run --release --example generate -- --model opus-mt-en-de --text "The cat sat." --beams 4 --top 3
+//! cargo run --release --example generate -- --model opus-mt-en-de --text "The cat sat." --price "Der Hund sass."
+//! cargo run --release --example generate -- --model stories --text "Once" --edits without-head-3.json
 //! ```
+//!
+//! `--price` reads another answer in one pass: the log-probability and the rank of each of its tokens. `--edits` changes the model
+//! in every step: a JSON list of interventions, such as
+//! `[{"edit": "head_mask", "attention": "decoder_self", "layer": 1, "heads": {"only": [3]}, "factor": 0}]`.
 //!
 //! Options start from the checkpoint's `generation_config.json`. Greedy generation and sampling write as they go; a beam search
 //! answers at its end. `--inputs` feeds the given tensors and `--json` prints everything, for comparisons with a reference.
@@ -13,10 +19,12 @@
 use std::{error::Error, io::Write, ops::ControlFlow, path::PathBuf, process::ExitCode};
 
 use attn_sdk::{
+    core::Attention,
     embedded,
     models::{
         Checkpoint, Inputs, Model, Tokenizer,
         generate::{EarlyStopping, Emitted, GenerationOverrides, GenerationParams, Generator, TextStream},
+        intervene::{Intervention, Interventions},
         record::read_inputs,
     },
 };
@@ -34,7 +42,7 @@ struct Options {
     #[arg(long, required_unless_present = "inputs")]
     text: Option<String>,
     /// Input tensors to feed as they are: input_ids, attention_mask, decoder_input_ids
-    #[arg(long, value_name = "IN.safetensors", conflicts_with_all = ["text", "prefix"])]
+    #[arg(long, value_name = "IN.safetensors", conflicts_with_all = ["text", "prefix", "price"])]
     inputs: Option<PathBuf>,
     /// Sequences kept at each step
     #[arg(long, value_name = "N")]
@@ -57,9 +65,30 @@ struct Options {
     /// Draw among the most likely tokens that have this probability together
     #[arg(long, value_name = "F")]
     top_p: Option<f64>,
+    /// Draw among the tokens that are at least this share as likely as the most likely one
+    #[arg(long, value_name = "F")]
+    min_p: Option<f64>,
+    /// Draw among the tokens of the most typical surprise that have this probability together
+    #[arg(long, value_name = "F")]
+    typical_p: Option<f64>,
     /// Draw with this seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Make tokens that are there already less likely: 1 changes nothing
+    #[arg(long, value_name = "F")]
+    repetition_penalty: Option<f64>,
+    /// In a beam search, let other tokens share the probability of forbidden ones
+    #[arg(long)]
+    renormalize: bool,
+    /// List so many of the most likely tokens after each beam of each step
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    /// Read this answer too: log-probability and rank of each of its tokens
+    #[arg(long, value_name = "TEXT", conflicts_with = "json")]
+    price: Option<String>,
+    /// Change the model in every step by the interventions in this file
+    #[arg(long, value_name = "FILE.json")]
+    edits: Option<PathBuf>,
     /// What the answer has to begin with
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
@@ -90,8 +119,14 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
         temperature: options.temperature,
         top_k: options.top_k,
         top_p: options.top_p,
+        min_p: options.min_p,
+        typical_p: options.typical_p,
         seed: options.seed,
+        repetition_penalty: options.repetition_penalty,
+        renormalize: options.renormalize.then_some(true),
+        top_tokens: options.top,
     });
+    let mut tap = edits(options, &model)?;
     let inputs = inputs(options, &model, tokenizer.as_ref(), &mut params)?;
 
     let terminal = Terminal::new();
@@ -111,12 +146,12 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
         }
     };
     let generated = if streams {
-        let generated = generator.stream(&inputs, &mut (), &(), &mut on_token);
+        let generated = generator.stream(&inputs, &mut tap, &(), &mut on_token);
         written?;
         writeln!(out, "\n")?;
         generated?
     } else {
-        generator.run(&inputs, &mut (), &terminal)?
+        generator.run(&inputs, &mut tap, &terminal)?
     };
     if options.json {
         let all: Vec<_> = generated.iter().map(|one| one.to_json(tokenizer.as_ref())).collect();
@@ -126,7 +161,37 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
             write!(out, "{}", one.describe(tokenizer.as_ref()))?;
         }
     }
+    if let (Some(text), Some(tokenizer)) = (&options.price, &tokenizer) {
+        let ids = tokenizer.plain_ids(text, model.info())?;
+        // A language comes before the text.
+        let language = params
+            .forced_first
+            .filter(|_| model.info().attention(Attention::Cross).is_some());
+        let ids: Vec<u32> = language.into_iter().chain(ids).collect();
+        let read = generator.teacher_forced(&inputs, 0, &ids, &mut tap)?;
+        writeln!(out, "\n{text}")?;
+        for (at, (&id, log_probability)) in ids.iter().zip(read.text()).enumerate() {
+            let rank = read.rank(at, id).map_or(0, |likelier| likelier + 1);
+            writeln!(
+                out,
+                "{log_probability:9.4}  rank {rank:5}  {:?}",
+                tokenizer.decode(&[id])?
+            )?;
+        }
+    }
     Ok(())
+}
+
+/// What is changed inside the model.
+fn edits(options: &Options, model: &Model) -> Result<Interventions, Box<dyn Error>> {
+    let list: Vec<Intervention> = match &options.edits {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?
+        }
+        None => Vec::new(),
+    };
+    Ok(Interventions::new(model.info(), list)?)
 }
 
 fn inputs(

@@ -190,6 +190,14 @@ impl Padding {
     }
 }
 
+/// Sequences of a batch: rows of the first input that is there.
+pub(crate) fn batch_size(inputs: &Inputs) -> usize {
+    let first = inputs.named().next();
+    first
+        .and_then(|(_, tensor)| tensor.dims().first().copied())
+        .unwrap_or(0)
+}
+
 /// Ids or masks as rows, if they are given.
 pub(crate) fn id_rows(name: &'static str, given: Option<&Tensor>) -> Result<Option<Vec<Vec<u32>>>> {
     let Some(given) = given else { return Ok(None) };

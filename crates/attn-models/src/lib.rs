@@ -21,7 +21,8 @@
 //! | [`capture`] | captures of texts, pairs and images, in memory or in a folder |
 //! | [`families`], [`blocks`] | the families, how a host adds its own, and what they are built from |
 //! | [`tap`], [`record`] | sites, taps, and the tap that keeps tensors |
-//! | [`intervene`] | edits as data: ablation, attention edits, knock-outs, patches |
+//! | [`layout`] | which sequence and token a row and a column of a tensor is about |
+//! | [`intervene`] | edits as data: ablation, steering, noise, attention edits, knock-outs, patches |
 //! | [`control`] | control models: untrained, shuffled positions, position-free |
 //! | [`generate`] | greedy search, sampling, beam search, with everything that was weighed |
 //! | [`attribute`] | gradients, relevance, head importance, logit lens |
@@ -50,6 +51,7 @@ pub mod images;
 pub mod inputs;
 pub mod intervene;
 mod json;
+pub mod layout;
 pub mod model;
 mod random;
 pub mod record;

@@ -7,6 +7,7 @@ use crate::{
     Checkpoint, Error, Inputs, Result, Tap, Weights,
     blocks::{Cache, Experts, MultiHead, Pass, Relevance},
     families::{Families, Network},
+    layout::Layout,
 };
 
 /// Whether a backward pass will follow.
@@ -220,16 +221,16 @@ impl Model {
     /// [`attn_core::Error::Memory`] for a text whose attention takes more than [`limits`](Self::limits) allow;
     /// [`Error::Tap`] and whatever else the tap returns.
     pub fn forward(&self, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
-        self.network.forward(inputs, &mut self.pass(tap, self.gradients))
+        self.run(inputs, self.layout(inputs), self.pass(tap, self.gradients))
     }
 
-    /// Runs a batch for what the tap sees of it: the predictions of the head may be left out.
-    pub(crate) fn states(&self, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
-        let mut pass = Pass {
-            logits: false,
+    /// Runs a batch of a data set, whose sequences `layout` names. Without `logits` the predictions of the head may be left out.
+    pub(crate) fn states(&self, inputs: &Inputs, layout: Layout, logits: bool, tap: &mut dyn Tap) -> Result<Output> {
+        let pass = Pass {
+            logits,
             ..self.pass(tap, self.gradients)
         };
-        self.network.forward(inputs, &mut pass)
+        self.run(inputs, layout, pass)
     }
 
     /// Predictions of the model's head from a hidden state `[batch, tokens, hidden]` of its last stack, as it is
@@ -262,16 +263,16 @@ impl Model {
 
     /// A forward pass that can be differentiated, however the model was built.
     pub(crate) fn differentiable(&self, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
-        self.network.forward(inputs, &mut self.pass(tap, Gradients::On))
+        self.run(inputs, self.layout(inputs), self.pass(tap, Gradients::On))
     }
 
     /// A forward pass whose gradients are the multipliers of layer-wise relevance propagation.
     pub(crate) fn relevance(&self, inputs: &Inputs, tap: &mut dyn Tap, relevance: &Relevance) -> Result<Output> {
-        let mut pass = Pass {
+        let pass = Pass {
             relevance: Some(relevance),
             ..self.pass(tap, Gradients::On)
         };
-        self.network.forward(inputs, &mut pass)
+        self.run(inputs, self.layout(inputs), pass)
     }
 
     /// The maps of one layer's attention, where the family gives them.
@@ -297,19 +298,36 @@ impl Model {
         }
     }
 
-    /// Runs the tokens that `cache` does not have yet, and adds their keys and values to it. The inputs are those of
-    /// [`forward`](Self::forward), whole; the output is about the new tokens alone. Rows of the batch are rows of the
-    /// cache. Only for networks that [cache](Self::caches).
-    pub(crate) fn step(&self, inputs: &Inputs, cache: &mut Cache, tap: &mut dyn Tap) -> Result<Output> {
-        let output = self.network.forward(
-            inputs,
-            &mut Pass {
-                cache: Some(cache),
-                ..self.pass(tap, self.gradients)
-            },
-        )?;
-        cache.advance(cache.tokens() + output.last_hidden.dim(1)?);
+    /// A pass of a generation, or one like it: rows and tokens are those of `layout`. With a cache it runs the tokens that
+    /// the cache does not have yet, and adds their keys and values; the output is then about these alone. The inputs are
+    /// those of [`forward`](Self::forward), whole. Rows of the batch are rows of the cache, which only networks that
+    /// [cache](Self::caches) take.
+    pub(crate) fn step(
+        &self,
+        inputs: &Inputs,
+        layout: Layout,
+        mut cache: Option<&mut Cache>,
+        tap: &mut dyn Tap,
+    ) -> Result<Output> {
+        let pass = Pass {
+            cache: cache.as_deref_mut(),
+            ..self.pass(tap, self.gradients)
+        };
+        let output = self.run(inputs, layout, pass)?;
+        if let Some(cache) = cache {
+            cache.advance(cache.tokens() + output.last_hidden.dim(1)?);
+        }
         Ok(output)
+    }
+
+    /// A pass over all tokens of the inputs.
+    pub(crate) fn layout(&self, inputs: &Inputs) -> Layout {
+        Layout::of(self.info(), inputs)
+    }
+
+    fn run(&self, inputs: &Inputs, layout: Layout, mut pass: Pass<'_>) -> Result<Output> {
+        pass.tap.begin(&layout)?;
+        self.network.forward(inputs, &mut pass)
     }
 
     /// Whether [`step`](Self::step) works; generation recomputes everything otherwise.

@@ -6,7 +6,7 @@ use attn_core::{Attention, ModelInfo, Side};
 use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::{Error, Inputs, Model, Point, Result, Site, Tap, tensor_file::TensorFile};
+use crate::{Error, Inputs, Model, Point, Result, Site, Tap, layout::Layout, tensor_file::TensorFile};
 
 /// A tap that keeps the tensors of some points, of every layer.
 ///
@@ -27,6 +27,8 @@ pub struct Recorder {
     points: Vec<Point>,
     /// The tensors of the last pass.
     pub tensors: BTreeMap<Site, Tensor>,
+    /// What their rows and columns are about; `None` before the first pass.
+    pub layout: Option<Layout>,
 }
 
 impl Recorder {
@@ -34,7 +36,7 @@ impl Recorder {
     pub fn of(points: &[Point]) -> Self {
         Self {
             points: points.to_vec(),
-            tensors: BTreeMap::new(),
+            ..Self::default()
         }
     }
 }
@@ -42,6 +44,11 @@ impl Recorder {
 impl Tap for Recorder {
     fn wants(&self, site: Site) -> bool {
         self.points.contains(&site.point)
+    }
+
+    fn begin(&mut self, layout: &Layout) -> Result<()> {
+        self.layout = Some(layout.clone());
+        Ok(())
     }
 
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {

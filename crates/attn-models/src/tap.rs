@@ -10,7 +10,7 @@ use attn_core::{Attention, Side};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, layout::Layout};
 
 /// A kind of tensor inside a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -182,6 +182,15 @@ pub trait Tap {
     /// [`Point::Scores`] and [`Point::Attention`], the attention matrix is never kept.
     fn wants(&self, site: Site) -> bool;
 
+    /// Told before each forward pass, and before each step of generation, what the rows and columns of its tensors are
+    /// about. Default: nothing.
+    ///
+    /// # Errors
+    /// Those of the tap; the forward pass ends with them.
+    fn begin(&mut self, _layout: &Layout) -> Result<()> {
+        Ok(())
+    }
+
     /// Takes the tensor at `site` and returns the one the model goes on with, of the same shape. Its memory
     /// layout is any (`contiguous()` it before reading it flat).
     ///
@@ -214,6 +223,10 @@ impl<T: Tap + ?Sized> Tap for &mut T {
         (**self).wants(site)
     }
 
+    fn begin(&mut self, layout: &Layout) -> Result<()> {
+        (**self).begin(layout)
+    }
+
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
         (**self).tap(site, tensor)
     }
@@ -226,6 +239,10 @@ impl<T: Tap + ?Sized> Tap for &mut T {
 impl<T: Tap + ?Sized> Tap for Box<T> {
     fn wants(&self, site: Site) -> bool {
         (**self).wants(site)
+    }
+
+    fn begin(&mut self, layout: &Layout) -> Result<()> {
+        (**self).begin(layout)
     }
 
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
@@ -242,6 +259,10 @@ impl<T: Tap> Tap for Vec<T> {
         self.iter().any(|tap| tap.wants(site))
     }
 
+    fn begin(&mut self, layout: &Layout) -> Result<()> {
+        self.iter_mut().try_for_each(|tap| tap.begin(layout))
+    }
+
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
         self.iter_mut().try_fold(tensor, |tensor, tap| visit(tap, site, tensor))
     }
@@ -254,6 +275,11 @@ impl<T: Tap> Tap for Vec<T> {
 impl<A: Tap, B: Tap> Tap for (A, B) {
     fn wants(&self, site: Site) -> bool {
         self.0.wants(site) || self.1.wants(site)
+    }
+
+    fn begin(&mut self, layout: &Layout) -> Result<()> {
+        self.0.begin(layout)?;
+        self.1.begin(layout)
     }
 
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
@@ -270,6 +296,12 @@ impl<A: Tap, B: Tap> Tap for (A, B) {
 impl<A: Tap, B: Tap, C: Tap> Tap for (A, B, C) {
     fn wants(&self, site: Site) -> bool {
         self.0.wants(site) || self.1.wants(site) || self.2.wants(site)
+    }
+
+    fn begin(&mut self, layout: &Layout) -> Result<()> {
+        self.0.begin(layout)?;
+        self.1.begin(layout)?;
+        self.2.begin(layout)
     }
 
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {

@@ -12,7 +12,7 @@ const STATES: usize = 12;
 impl Capturer {
     /// Bytes that a batch of so many sequences takes, each of these lengths.
     pub(super) fn needed(&self, sequences: usize, longest: Lengths) -> Result<u64> {
-        let changes = self.changes(&[])?;
+        let changes = self.changes(&[], &[])?;
         Ok(of_batch(
             self.model().info(),
             self.options,
@@ -36,7 +36,7 @@ impl Capturer {
 
     /// Refuses a line that takes more than the limits allow even if it is alone in its batch.
     pub(super) fn refuse_long(&self, sequences: &[Sequence]) -> Result<()> {
-        let changes = self.changes(&[])?;
+        let changes = self.changes(&[], &[])?;
         for sequence in sequences {
             let own = Lengths::of_sequence(sequence);
             let needed = of_batch(self.model().info(), self.options, &changes, 1, own);

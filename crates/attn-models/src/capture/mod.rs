@@ -187,7 +187,7 @@ impl Capturer {
     }
 
     /// What is changed inside the model while it is captured: heads that are ablated, edges that are knocked out.
-    /// Sequences and tokens are counted within batches, so name all of them. Default: nothing.
+    /// Sequences are counted over the capture. A token that a sequence does not have is not changed. Default: nothing.
     pub fn with_interventions(mut self, interventions: Vec<Intervention>) -> Self {
         self.interventions = interventions;
         self
@@ -413,13 +413,13 @@ impl Capturer {
         info
     }
 
-    /// What is changed in the reading of a batch.
-    fn changes(&self, lengths: &[Lengths]) -> Result<Interventions> {
+    /// What is changed in the reading of some sequences, which have these lengths.
+    fn changes(&self, sequences: &[usize], lengths: &[Lengths]) -> Result<Interventions> {
         let mut changes = self.interventions.clone();
         if let Some(seed) = self.shuffled_positions {
-            changes.extend(shuffled(self.model.info(), seed, lengths)?);
+            changes.extend(shuffled(self.model.info(), seed, sequences, lengths)?);
         }
-        Ok(Interventions::new(self.model.info(), changes)?.with_batch(lengths.len()))
+        Ok(Interventions::new(self.model.info(), changes)?)
     }
 
     /// The stack that reads the input of a model with one stack.

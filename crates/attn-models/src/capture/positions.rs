@@ -16,9 +16,14 @@ pub(crate) fn positioned_sides(info: &ModelInfo) -> impl Iterator<Item = Side> {
         .map(|attention| attention.query_side())
 }
 
-/// Gives the tokens of each sequence of a batch each other's positions. The order depends on the seed and the
+/// Gives the tokens of each of some sequences each other's positions. The order depends on the seed and the
 /// sequence's length, not on what it is batched with.
-pub(super) fn shuffled(info: &ModelInfo, seed: u64, lengths: &[Lengths]) -> Result<Vec<Intervention>> {
+pub(super) fn shuffled(
+    info: &ModelInfo,
+    seed: u64,
+    sequences: &[usize],
+    lengths: &[Lengths],
+) -> Result<Vec<Intervention>> {
     let by_offset =
         |info: &&AttentionInfo| info.relative_bias.is_some() || info.alibi.is_some() || info.relative_vectors.is_some();
     if let Some(by_offset) = info.attentions.iter().find(by_offset) {
@@ -30,10 +35,10 @@ pub(super) fn shuffled(info: &ModelInfo, seed: u64, lengths: &[Lengths]) -> Resu
     }
     let mut edits = Vec::new();
     for side in positioned_sides(info) {
-        for (row, lengths) in lengths.iter().enumerate() {
+        for (&sequence, lengths) in sequences.iter().zip(lengths) {
             let length = lengths.of(side);
             let order = Random::new(seed, length as u64).permutation(length);
-            edits.push(Edit::ShufflePositions { side, order }.in_sequences(row));
+            edits.push(Edit::ShufflePositions { side, order }.in_sequences(sequence));
         }
     }
     Ok(edits)

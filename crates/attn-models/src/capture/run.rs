@@ -260,7 +260,7 @@ impl<'a> Job<'a> {
             keeps_hidden: capturer.options.hidden,
         };
         // What is changed is changed before it is kept.
-        let mut changes = capturer.changes(&lengths)?;
+        let mut changes = capturer.changes(batch, &lengths)?;
         let longest = lengths.iter().fold(Lengths::default(), |most, &own| most.max(own));
         let (done, products) = (
             self.done.load(Ordering::Relaxed),
@@ -268,10 +268,9 @@ impl<'a> Job<'a> {
         );
         let watch = Watch::new(self.progress, "capture", (done, self.total), products);
         let mut tap = (&mut changes, &mut store, watch);
-        let output = match capturer.options.logits {
-            true => capturer.model.forward(&inputs, &mut tap)?,
-            false => capturer.model.states(&inputs, &mut tap)?,
-        };
+        let layout = capturer.model.layout(&inputs).batch(batch, self.lengths.len());
+        let logits = capturer.options.logits;
+        let output = capturer.model.states(&inputs, layout, logits, &mut tap)?;
         if let Some(logits) = output
             .logits
             .filter(|logits| capturer.options.logits && logits.rank() == 3)

@@ -6,8 +6,8 @@
 //! finished; the best that do not end run on.
 
 use super::{
-    EarlyStopping, Expansion, Fate, Generated, Hypothesis, Step,
-    rules::{Next, Rules, best, log_softmax},
+    Candidate, EarlyStopping, Expansion, Fate, Generated, Hypothesis, Step,
+    rules::{Next, Rules, best, kept_top, likeliest},
     search::Search,
     trace::Beam,
 };
@@ -33,23 +33,24 @@ impl<'a> BeamSearch<'a> {
         }
     }
 
-    /// Log-probabilities of the token after a beam. Forbidden tokens get none, and the others keep theirs.
-    fn weigh(&self, beam: &Beam, mut logits: Vec<f32>) -> Vec<f32> {
+    /// Log-probabilities of the token after a beam, and the likeliest before a given token excludes all others.
+    fn weigh(&self, beam: &Beam, logits: Vec<f32>) -> (Vec<f32>, Vec<Candidate>) {
         let tokens = [self.prompt.as_slice(), &beam.tokens].concat();
-        log_softmax(&mut logits);
-        let only = |token: u32, logits: &mut [f32], price: Option<f32>| {
-            let kept = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
-            logits.fill(f32::NEG_INFINITY);
-            if let Some(score) = logits.get_mut(token as usize) {
+        let (next, mut weighed) = self.rules.weigh(&tokens, logits);
+        let top = likeliest(&weighed, self.rules.params.top_tokens);
+        let only = match next {
+            Next::Free => None,
+            Next::Prefix(token) => Some((token, None)),
+            Next::Forced(token) => Some((token, Some(0.0))),
+        };
+        if let Some((token, price)) = only {
+            let kept = weighed.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+            weighed.fill(f32::NEG_INFINITY);
+            if let Some(score) = weighed.get_mut(token as usize) {
                 *score = price.unwrap_or(kept);
             }
-        };
-        match self.rules.next(&tokens) {
-            Next::Free => self.rules.forbid(&tokens, &mut logits),
-            Next::Prefix(token) => only(token, &mut logits, None),
-            Next::Forced(token) => only(token, &mut logits, Some(0.0)),
         }
-        logits
+        (weighed, top)
     }
 
     /// Whether what runs can still improve on what is finished, after `new` tokens.
@@ -79,12 +80,9 @@ impl Search for BeamSearch<'_> {
     fn advance(&mut self, logits: Vec<Vec<f32>>) -> Vec<usize> {
         let beams = self.rules.params.beams;
         let compared = beams * (1 + self.rules.params.end.len()).max(2);
-        let weighed: Vec<Vec<f32>> = self
-            .running
-            .iter()
-            .zip(logits)
-            .map(|(beam, logits)| self.weigh(beam, logits))
-            .collect();
+        let weighed = self.running.iter().zip(logits);
+        let (weighed, top): (Vec<Vec<f32>>, Vec<Vec<Candidate>>) =
+            weighed.map(|(beam, logits)| self.weigh(beam, logits)).unzip();
         let vocabulary = weighed.first().map_or(1, Vec::len).max(1);
         let totals = self
             .running
@@ -130,7 +128,10 @@ impl Search for BeamSearch<'_> {
         finished.sort_by(|a, b| b.score.total_cmp(&a.score));
         finished.truncate(beams);
         self.finished = finished;
-        self.trace.push(Step { expansions });
+        self.trace.push(Step {
+            expansions,
+            top: kept_top(top),
+        });
         // Without any choice left, what ran so far is all there is.
         if running.is_empty() && self.finished.is_empty() {
             self.finished = std::mem::take(&mut self.running)

@@ -2,7 +2,7 @@
 
 use super::{
     Emitted, Expansion, Fate, Generated, Sampling, Step,
-    rules::{Next, Rules, best, log_softmax},
+    rules::{Next, Rules, best, kept_top, likeliest, log_softmax},
     search::Search,
     trace::Beam,
 };
@@ -38,10 +38,7 @@ impl<'a> Drawing<'a> {
     /// The next token and the log-probabilities it was taken from; `None` if every token is forbidden. Unlike in a beam
     /// search the allowed tokens share the probability of the forbidden ones, as in the reference.
     fn choose(&mut self, tokens: &[u32], mut logits: Vec<f32>) -> Option<(u32, f32, Vec<f32>)> {
-        let next = self.rules.next(tokens);
-        if next == Next::Free {
-            self.rules.forbid(tokens, &mut logits);
-        }
+        let next = self.rules.process(tokens, &mut logits);
         if logits.iter().all(|logit| *logit == f32::NEG_INFINITY) {
             return None;
         }
@@ -87,6 +84,7 @@ impl Search for Drawing<'_> {
             log_probability,
             if over { Fate::Finished } else { Fate::Kept(0) },
         );
+        let top = vec![likeliest(&all, self.rules.params.top_tokens)];
         let others = best(all.into_iter(), self.rules.params.alternatives + 1).into_iter();
         let others = others
             .filter_map(|(at, log_probability)| Some((u32::try_from(at).ok()?, log_probability)))
@@ -95,7 +93,10 @@ impl Search for Drawing<'_> {
             .map(|(other, log_probability)| expansion(other, log_probability, Fate::Pruned));
         let mut expansions: Vec<Expansion> = std::iter::once(taken).chain(others).collect();
         expansions.sort_by(|a, b| b.total.total_cmp(&a.total));
-        self.trace.push(Step { expansions });
+        self.trace.push(Step {
+            expansions,
+            top: kept_top(top),
+        });
         if over {
             self.ended = self.rules.params.end.contains(&token);
             self.finished.push(next);
@@ -133,33 +134,95 @@ impl Search for Drawing<'_> {
     }
 }
 
+impl Sampling {
+    /// The probability of each token to be drawn, given the logits: temperature, then the cuts by `top_k`, `top_p`, `min_p`
+    /// and `typical_p`, in this order, as in the reference. What is left shares the probability of what is cut.
+    ///
+    /// ```
+    /// use attn_models::generate::Sampling;
+    ///
+    /// let sampling = Sampling { top_k: 2, ..Sampling::default() };
+    /// let found = sampling.probabilities(&[0.0, 2.0_f32.ln(), 0.0]);
+    /// assert_eq!(found.iter().filter(|&&p| p > 0.0).count(), 3, "of equals all stay");
+    /// assert!((found[1] - 0.5).abs() < 1e-6);
+    /// ```
+    pub fn probabilities(&self, logits: &[f32]) -> Vec<f64> {
+        let mut all = vec![0.0; logits.len()];
+        for (at, probability) in self.candidates(logits) {
+            all[at] = probability;
+        }
+        all
+    }
+
+    /// The tokens that may be drawn and their probabilities, the likeliest first.
+    fn candidates(&self, logits: &[f32]) -> Vec<(usize, f64)> {
+        // Of equals at the border all stay.
+        let last = match self.top_k {
+            0 => None,
+            count => best(logits.iter().copied(), count).last().map(|(_, logit)| *logit),
+        };
+        let cut = |logit: f32| {
+            if last.is_some_and(|last| logit < last) {
+                f32::NEG_INFINITY
+            } else {
+                logit
+            }
+        };
+        let kept = best(logits.iter().map(|&logit| cut(logit)), logits.len());
+        let Some(&(_, largest)) = kept.first() else {
+            return Vec::new();
+        };
+        let weight = |logit: f32| (f64::from(logit - largest) / self.temperature).exp();
+        let mut left: Vec<(usize, f64)> = kept.into_iter().map(|(at, logit)| (at, weight(logit))).collect();
+        normalize(&mut left);
+        if self.top_p < 1.0 {
+            // The token that reaches the threshold is the last one in.
+            let mut before = 0.0;
+            left.retain(|(_, probability)| {
+                let within = before < self.top_p;
+                before += probability;
+                within
+            });
+            normalize(&mut left);
+        }
+        if self.min_p > 0.0 {
+            let least = self.min_p * left.first().map_or(0.0, |(_, probability)| *probability);
+            left.retain(|(_, probability)| *probability >= least);
+            normalize(&mut left);
+        }
+        if self.typical_p < 1.0 {
+            let entropy: f64 = left.iter().map(|(_, p)| -p * p.max(f64::MIN_POSITIVE).ln()).sum();
+            let surprise = |p: f64| (-p.max(f64::MIN_POSITIVE).ln() - entropy).abs();
+            let mut order: Vec<f64> = left.iter().map(|(_, p)| *p).collect();
+            order.sort_by(|a, b| surprise(*a).total_cmp(&surprise(*b)));
+            let mut before = 0.0;
+            let last = order.into_iter().take_while(|p| {
+                let within = before < self.typical_p;
+                before += p;
+                within
+            });
+            let most = last.last().map_or(f64::INFINITY, surprise);
+            left.retain(|(_, p)| surprise(*p) <= most);
+            normalize(&mut left);
+        }
+        left
+    }
+}
+
+fn normalize(candidates: &mut [(usize, f64)]) {
+    let sum: f64 = candidates.iter().map(|(_, weight)| weight).sum();
+    candidates.iter_mut().for_each(|(_, weight)| *weight /= sum);
+}
+
 /// The token at a place `uniform` in `[0, 1)` of the distribution that remains after the cuts.
 fn draw(logits: &[f32], sampling: &Sampling, uniform: f64) -> Option<usize> {
-    let count = if sampling.top_k == 0 {
-        logits.len()
-    } else {
-        sampling.top_k
-    };
-    let kept = best(logits.iter().copied(), count);
-    let largest = kept.first()?.1;
-    let weight = |logit: f32| (f64::from(logit - largest) / sampling.temperature).exp();
-    let mut weights: Vec<(usize, f64)> = kept.into_iter().map(|(at, logit)| (at, weight(logit))).collect();
-    let all: f64 = weights.iter().map(|(_, weight)| weight).sum();
-    if sampling.top_p < 1.0 {
-        // The token that reaches the threshold is the last one in.
-        let mut before = 0.0;
-        weights.retain(|(_, weight)| {
-            let within = before < sampling.top_p * all;
-            before += weight;
-            within
-        });
-    }
-    let mut left = uniform * weights.iter().map(|(_, weight)| weight).sum::<f64>();
-    let chosen = weights.iter().find(|(_, weight)| {
-        left -= weight;
+    let candidates = sampling.candidates(logits);
+    let mut left = uniform;
+    let chosen = candidates.iter().find(|(_, probability)| {
+        left -= probability;
         left < 0.0
     });
-    chosen.or(weights.last()).map(|(at, _)| *at)
+    chosen.or(candidates.last()).map(|(at, _)| *at)
 }
 
 #[cfg(test)]
@@ -206,5 +269,13 @@ mod tests {
         close(shares(nucleus), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
         let likeliest = Sampling { top_p: 0.39, ..all };
         close(shares(likeliest), [0.0, 0.0, 0.0, 1.0]);
+        // At least 0.45 times as likely as the likeliest.
+        let clear = Sampling { min_p: 0.45, ..all };
+        close(shares(clear), [0.0, 2.0 / 9.0, 3.0 / 9.0, 4.0 / 9.0]);
+        // The entropy is 1.2799; surprises 2.3026, 1.6094, 1.2040 and 0.9163 are 1.02, 0.33, 0.08 and 0.36 from it.
+        let typical = Sampling { typical_p: 0.45, ..all };
+        close(shares(typical), [0.0, 2.0 / 5.0, 3.0 / 5.0, 0.0]);
+        let most_typical = Sampling { typical_p: 0.2, ..all };
+        close(shares(most_typical), [0.0, 0.0, 1.0, 0.0]);
     }
 }

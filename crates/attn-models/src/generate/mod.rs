@@ -3,13 +3,18 @@
 //! [`Generator::run`] takes the inputs of [`Model::forward`] and goes on where they end: after the prompt of a
 //! decoder, or after the decoder's start token of an encoder-decoder. Keys and values are kept from step to step; taps
 //! run in every step and see its new tokens: their queries, keys and values, and their attention to all tokens so far.
-//! A change by a tap stays for all later steps.
+//! A change by a tap stays for all later steps. What a [`Layout`](crate::layout::Layout) tells them lets
+//! [`Interventions`](crate::intervene::Interventions) act on the same sequences and tokens in every step.
+//!
+//! [`Generator::teacher_forced`] reads a hypothesis, or any other text, in one pass: its attention and states under taps,
+//! the rank and log-probability of any token at any place.
 
 mod beam;
 mod draw;
 mod params;
 mod rules;
 mod search;
+mod teacher;
 mod text;
 mod trace;
 
@@ -21,10 +26,11 @@ use candle_core::{Device, Tensor};
 use self::{beam::BeamSearch, draw::Drawing, rules::Rules, search::Search};
 pub use self::{
     params::{EarlyStopping, GenerationOverrides, GenerationParams, Sampling},
+    teacher::TeacherForced,
     text::TextStream,
-    trace::{Emitted, Expansion, Fate, Generated, Hypothesis, Step},
+    trace::{Candidate, Emitted, Expansion, Fate, Generated, Hypothesis, Step},
 };
-use crate::{Error, Inputs, Model, Result, Tap, blocks::Cache, inputs};
+use crate::{Error, Inputs, Model, Result, Tap, blocks::Cache, inputs, model::Output};
 
 /// Beams that run side by side: more are not faster, and their keys and values take memory.
 const ROWS: usize = 64;
@@ -82,7 +88,7 @@ impl<'a> Generator<'a> {
     /// In a decoder the real tokens of `input_ids` are the prompt, wherever the padding is. In an encoder-decoder
     /// `input_ids` are the source, and `decoder_input_ids`, if there are any, take the place of the start token; they
     /// do not count in scores. Prompts of the same length run together; the result does not depend on it. A row of
-    /// what a tap is given is one running beam of one sequence.
+    /// what a tap is given is one running beam of one sequence; [`Tap::begin`] tells of which.
     ///
     /// # Errors
     /// [`Error::Input`] and [`Error::Parameter`] for inputs without a prompt, without a start token or without room,
@@ -104,6 +110,7 @@ impl<'a> Generator<'a> {
         on_token: &mut dyn FnMut(Emitted) -> ControlFlow<()>,
     ) -> Result<Vec<Generated>> {
         let (prompts, source) = self.prompts(inputs)?;
+        let given = prompts.len();
         let mut groups: BTreeMap<usize, Vec<Prompt>> = BTreeMap::new();
         for prompt in prompts {
             groups.entry(prompt.tokens.len()).or_default().push(prompt);
@@ -128,7 +135,7 @@ impl<'a> Generator<'a> {
                 at += 1;
                 step(progress, "generate", done + at - 1, total)
             };
-            let batch = self.batch(&prompts, limit, source.as_ref(), tap, &mut before, on_token)?;
+            let batch = self.batch(&prompts, limit, source.as_ref(), given, tap, &mut before, on_token)?;
             generated.extend(batch);
             done += steps;
         }
@@ -143,6 +150,7 @@ impl<'a> Generator<'a> {
         prompts: &[Prompt],
         limit: usize,
         source: Option<&Source>,
+        given: usize,
         tap: &mut dyn Tap,
         before_step: &mut dyn FnMut() -> std::result::Result<(), attn_core::Error>,
         on_token: &mut dyn FnMut(Emitted) -> ControlFlow<()>,
@@ -184,7 +192,7 @@ impl<'a> Generator<'a> {
             if let Some(cache) = &mut cache {
                 cache.select(&parents)?;
             }
-            let mut logits = self.logits(&rows, source, cache.as_mut(), tap)?.into_iter();
+            let mut logits = self.logits(&rows, source, given, cache.as_mut(), tap)?.into_iter();
             parents.clear();
             let mut first = 0;
             for ((prompt, search), stopped) in prompts.iter().zip(&mut searches).zip(&mut stopped) {
@@ -215,57 +223,43 @@ impl<'a> Generator<'a> {
         &self,
         rows: &[(&Prompt, Vec<u32>)],
         source: Option<&Source>,
+        given: usize,
         cache: Option<&mut Cache>,
         tap: &mut dyn Tap,
     ) -> Result<Vec<Vec<f32>>> {
-        let device = Device::Cpu;
         // Predictions are made after every token that is not in the cache.
         let known = cache.as_ref().map_or(0, |cache| cache.tokens());
-        let new = rows
-            .iter()
-            .map(|(_, tokens)| tokens.len().saturating_sub(known))
-            .max()
-            .unwrap_or(0);
-        let vocabulary = self.model.info().vocab_size.unwrap_or(0);
-        let what = format_args!("predictions after {new} tokens of {} texts", rows.len());
-        let needed = Limits::size(&[rows.len(), new, vocabulary], 4);
-        self.model.limits().check(what, needed)?;
+        let new = rows.iter().map(|(_, tokens)| tokens.len().saturating_sub(known));
+        self.check_size(rows.len(), new.max().unwrap_or(0))?;
+        let sequences: Vec<usize> = rows.iter().map(|(prompt, _)| prompt.sequence).collect();
         let tokens: Vec<Vec<u32>> = rows.iter().map(|(_, tokens)| tokens.clone()).collect();
-        let tokens = Tensor::new(tokens, &device)?;
-        let inputs = match source {
-            None => Inputs {
-                input_ids: Some(tokens),
-                ..Inputs::default()
-            },
-            Some((ids, mask)) => {
-                let pick = |all: &[Vec<u32>]| -> Result<Tensor> {
-                    let picked: Vec<Vec<u32>> = rows.iter().map(|(prompt, _)| all[prompt.sequence].clone()).collect();
-                    Ok(Tensor::new(picked, &device)?)
-                };
-                Inputs {
-                    input_ids: Some(pick(ids)?),
-                    attention_mask: mask.as_deref().map(pick).transpose()?,
-                    decoder_input_ids: Some(tokens),
-                    ..Inputs::default()
-                }
-            }
-        };
-        let output = match cache {
-            Some(cache) => self.model.step(&inputs, cache, tap)?,
-            None => self.model.forward(&inputs, tap)?,
-        };
-        let logits = match output.logits {
-            Some(logits) if logits.rank() == 3 => logits,
+        let inputs = together(tokens, &sequences, source)?;
+        let layout = self.model.layout(&inputs).generating(sequences, given, known);
+        let logits = self.words(self.model.step(&inputs, layout, cache, tap)?)?;
+        let last = logits.dim(1)?.saturating_sub(1);
+        Ok(logits.narrow(1, last, 1)?.squeeze(1)?.to_vec2()?)
+    }
+
+    /// Refuses predictions that take more memory than is allowed.
+    fn check_size(&self, texts: usize, tokens: usize) -> Result<()> {
+        let vocabulary = self.model.info().vocab_size.unwrap_or(0);
+        let what = format_args!("predictions after {tokens} tokens of {texts} texts");
+        let needed = Limits::size(&[texts, tokens, vocabulary], 4);
+        Ok(self.model.limits().check(what, needed)?)
+    }
+
+    /// Predictions of a model of language: `[batch, tokens, vocabulary]`.
+    fn words(&self, output: Output) -> Result<Tensor> {
+        match output.logits {
+            Some(logits) if logits.rank() == 3 => Ok(logits),
             other => {
                 let found = match other {
                     Some(_) => "a checkpoint without a language model's head".to_owned(),
                     None => self.model.without_head(),
                 };
-                return Err(Error::input("input_ids", "a model that predicts tokens", found));
+                Err(Error::input("input_ids", "a model that predicts tokens", found))
             }
-        };
-        let last = logits.dim(1)?.saturating_sub(1);
-        Ok(logits.narrow(1, last, 1)?.squeeze(1)?.to_vec2()?)
+        }
     }
 
     /// What each sequence starts from, and the source if there is one.
@@ -329,6 +323,27 @@ impl<'a> Generator<'a> {
         };
         Ok((numbered(prompts), Some((ids, mask))))
     }
+}
+
+/// The inputs of a pass over texts, given the sequences that they continue.
+fn together(texts: Vec<Vec<u32>>, sequences: &[usize], source: Option<&Source>) -> Result<Inputs> {
+    let tokens = Tensor::new(texts, &Device::Cpu)?;
+    let Some((ids, mask)) = source else {
+        return Ok(Inputs {
+            input_ids: Some(tokens),
+            ..Inputs::default()
+        });
+    };
+    let pick = |all: &[Vec<u32>]| -> Result<Tensor> {
+        let picked: Vec<Vec<u32>> = sequences.iter().map(|&sequence| all[sequence].clone()).collect();
+        Ok(Tensor::new(picked, &Device::Cpu)?)
+    };
+    Ok(Inputs {
+        input_ids: Some(pick(ids)?),
+        attention_mask: mask.as_deref().map(pick).transpose()?,
+        decoder_input_ids: Some(tokens),
+        ..Inputs::default()
+    })
 }
 
 /// The tokens that are not padding.

@@ -1,6 +1,7 @@
 //! Settings of generation: the reference's, with its defaults, read from a checkpoint and overridable one by one.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Checkpoint, Error, Model, Result, config::Config};
 
@@ -22,6 +23,7 @@ pub enum EarlyStopping {
 
 /// How the next token is drawn, instead of taken as the most likely one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sampling {
     /// Divides the logits: below 1 the likely tokens become likelier. Default: 1.
     pub temperature: f64,
@@ -30,6 +32,12 @@ pub struct Sampling {
     /// Draws among the most likely tokens that together have at least this probability (Holtzman et al. 2020).
     /// Default: 1, all of them.
     pub top_p: f64,
+    /// Draws among the tokens that are at least this share as likely as the most likely one (Nguyen et al. 2024).
+    /// Default: 0, all of them.
+    pub min_p: f64,
+    /// Draws among the tokens whose surprise is nearest to the expected one, which together have at least this probability
+    /// (Meister et al. 2023). Default: 1, all of them.
+    pub typical_p: f64,
     /// Same seed, same tokens, whatever else runs in the batch. Default: 0.
     pub seed: u64,
 }
@@ -40,6 +48,8 @@ impl Default for Sampling {
             temperature: 1.0,
             top_k: 50,
             top_p: 1.0,
+            min_p: 0.0,
+            typical_p: 1.0,
             seed: 0,
         }
     }
@@ -64,12 +74,22 @@ pub struct GenerationOverrides {
     pub length_penalty: Option<f64>,
     /// [`GenerationParams::early_stopping`].
     pub early_stopping: Option<EarlyStopping>,
-    /// [`Sampling::temperature`]. This and the three below draw tokens where the checkpoint does not.
+    /// [`GenerationParams::repetition_penalty`].
+    pub repetition_penalty: Option<f64>,
+    /// [`GenerationParams::renormalize`].
+    pub renormalize: Option<bool>,
+    /// [`GenerationParams::top_tokens`].
+    pub top_tokens: Option<usize>,
+    /// [`Sampling::temperature`]. This and those below draw tokens where the checkpoint does not.
     pub temperature: Option<f64>,
     /// [`Sampling::top_k`].
     pub top_k: Option<usize>,
     /// [`Sampling::top_p`].
     pub top_p: Option<f64>,
+    /// [`Sampling::min_p`].
+    pub min_p: Option<f64>,
+    /// [`Sampling::typical_p`].
+    pub typical_p: Option<f64>,
     /// [`Sampling::seed`].
     pub seed: Option<u64>,
 }
@@ -85,6 +105,7 @@ pub struct GenerationOverrides {
 /// assert_eq!((beams.max_new_tokens, drawn.beams), (None, 1));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GenerationParams {
     /// At most this many new tokens, the end included. Default: none, `max_length` decides.
     pub max_new_tokens: Option<usize>,
@@ -110,6 +131,9 @@ pub struct GenerationParams {
     /// The token after the decoder's start, with log-probability 0: the language of mBART and M2M100
     /// (`forced_bos_token_id`). Default: none.
     pub forced_first: Option<u32>,
+    /// Tokens at other places, with log-probability 0; places are counted with the prompt, from 0, and those within it do
+    /// not count (`forced_decoder_ids`). Default: empty.
+    pub forced_places: Vec<(usize, u32)>,
     /// The token at the last possible place, with log-probability 0 (`forced_eos_token_id`). Default: none.
     pub forced_end: Option<u32>,
     /// Runs of tokens that are not written; a run of one token forbids it everywhere (`bad_words_ids`,
@@ -119,6 +143,13 @@ pub struct GenerationParams {
     pub forbidden_first: Vec<u32>,
     /// No run of this many tokens occurs twice; 0 for no such rule (`no_repeat_ngram_size`). Default: 0.
     pub no_repeat: usize,
+    /// Tokens that are there already, the prompt's included, are made less likely: logits above 0 are divided by this
+    /// number, others multiplied; in a beam search the log-probabilities. Below 1 they are made likelier (Keskar et al.
+    /// 2019). Default: 1.
+    pub repetition_penalty: f64,
+    /// In a beam search, divides what forbidden tokens leave of the probability among the others (`renormalize_logits`);
+    /// greedy generation and sampling always do. Default: `false`.
+    pub renormalize: bool,
     /// What the decoder of an encoder-decoder starts with. Default: none, which is an error there.
     pub decoder_start: Option<u32>,
     /// Tokens that end a sequence. Default: none, so that every sequence gets as long as allowed.
@@ -126,6 +157,9 @@ pub struct GenerationParams {
     /// Most likely tokens that the trace of greedy generation and sampling lists at each step, beside the one that was
     /// taken. A beam search lists every expansion it weighed. Default: 5.
     pub alternatives: usize,
+    /// Most likely tokens that the trace keeps for every beam of every step ([`Step::top`](super::Step::top)), 0 for none.
+    /// Default: 0.
+    pub top_tokens: usize,
     /// Keeps keys and values from step to step. Without it every step runs all tokens anew, and taps see them all.
     /// Default: `true`.
     pub cache: bool,
@@ -144,13 +178,17 @@ impl Default for GenerationParams {
             sampling: None,
             prefix: Vec::new(),
             forced_first: None,
+            forced_places: Vec::new(),
             forced_end: None,
             forbidden: Vec::new(),
             forbidden_first: Vec::new(),
             no_repeat: 0,
+            repetition_penalty: 1.0,
+            renormalize: false,
             decoder_start: None,
             end: Vec::new(),
             alternatives: 5,
+            top_tokens: 0,
             cache: true,
         }
     }
@@ -163,24 +201,39 @@ const NEUTRAL: &[(&str, f64)] = &[
     ("encoder_repetition_penalty", 1.0),
     ("epsilon_cutoff", 0.0),
     ("eta_cutoff", 0.0),
-    ("min_p", 0.0),
+    ("guidance_scale", 1.0),
     ("num_beam_groups", 1.0),
     ("penalty_alpha", 0.0),
-    ("repetition_penalty", 1.0),
-    ("typical_p", 1.0),
+    ("top_h", 1.0),
+];
+
+/// More of them, which change nothing only where they are not there, empty or false.
+const ABSENT: &[&str] = &[
+    "constraints",
+    "dola_layers",
+    "exponential_decay_length_penalty",
+    "force_words_ids",
+    "max_time",
+    "sequence_bias",
+    "stop_strings",
+    "token_healing",
+    "watermarking_config",
 ];
 
 impl GenerationParams {
     /// Takes over the settings that are given. Drawing needs one beam: without a number of beams among them, drawing sets it.
     pub fn override_with(&mut self, given: &GenerationOverrides) {
         let before = self.sampling.unwrap_or_default();
-        let drawn = given.temperature.is_some() || given.top_k.is_some() || given.top_p.is_some();
+        let cuts = [given.temperature, given.top_p, given.min_p, given.typical_p];
+        let drawn = cuts.iter().any(Option::is_some) || given.top_k.is_some();
         if drawn || given.seed.is_some() {
             self.beams = 1;
             self.sampling = Some(Sampling {
                 temperature: given.temperature.unwrap_or(before.temperature),
                 top_k: given.top_k.unwrap_or(before.top_k),
                 top_p: given.top_p.unwrap_or(before.top_p),
+                min_p: given.min_p.unwrap_or(before.min_p),
+                typical_p: given.typical_p.unwrap_or(before.typical_p),
                 seed: given.seed.unwrap_or(before.seed),
             });
         }
@@ -188,6 +241,9 @@ impl GenerationParams {
         self.max_new_tokens = given.max_new_tokens.or(self.max_new_tokens);
         self.length_penalty = given.length_penalty.unwrap_or(self.length_penalty);
         self.early_stopping = given.early_stopping.unwrap_or(self.early_stopping);
+        self.repetition_penalty = given.repetition_penalty.unwrap_or(self.repetition_penalty);
+        self.renormalize = given.renormalize.unwrap_or(self.renormalize);
+        self.top_tokens = given.top_tokens.unwrap_or(self.top_tokens);
     }
 
     /// What a checkpoint says: its `generation_config.json` or, without one, its `config.json`; special tokens that
@@ -195,7 +251,7 @@ impl GenerationParams {
     ///
     /// # Errors
     /// [`Error::Config`] for a value of the wrong kind, [`Error::Unsupported`] for a setting that would change the
-    /// output and is not implemented (a repetition penalty, groups of beams, ...).
+    /// output and is not implemented (groups of beams, words to force, ...).
     pub fn read(checkpoint: &Checkpoint) -> Result<Self> {
         Self::of(checkpoint.config(), checkpoint.generation())
     }
@@ -208,6 +264,17 @@ impl GenerationParams {
                 return Err(config.unsupported(key, neutral.to_string()));
             }
         }
+        for key in ABSENT {
+            let nothing = |value: &Value| match value {
+                Value::Bool(on) => !on,
+                Value::Array(list) => list.is_empty(),
+                Value::Object(map) => map.is_empty(),
+                _ => false,
+            };
+            if config.get(key).is_some_and(|value| !nothing(value)) {
+                return Err(config.unsupported(key, "nothing"));
+            }
+        }
         let tokens = Self::tokens(model, own)?;
         let mut forbidden = config.lists_of_ids("bad_words_ids")?;
         // The end is not a word: forbidding it would mean no end at all.
@@ -218,6 +285,8 @@ impl GenerationParams {
             temperature: config.number_or("temperature", defaults.temperature)?,
             top_k: config.count_or("top_k", defaults.top_k)?,
             top_p: config.number_or("top_p", defaults.top_p)?,
+            min_p: config.number_or("min_p", defaults.min_p)?,
+            typical_p: config.number_or("typical_p", defaults.typical_p)?,
             ..defaults
         };
         let early_stopping = match config.get("early_stopping") {
@@ -239,6 +308,8 @@ impl GenerationParams {
             forbidden,
             forbidden_first: config.ids("begin_suppress_tokens")?,
             no_repeat: config.count_or("no_repeat_ngram_size", 0)?,
+            repetition_penalty: config.number_or("repetition_penalty", 1.0)?,
+            renormalize: config.flag_or("renormalize_logits", false)?,
             ..tokens
         })
     }
@@ -258,6 +329,7 @@ impl GenerationParams {
                 [first] => Some(*first),
                 _ => return Err(config.unsupported("forced_bos_token_id", "one token")),
             },
+            forced_places: config.places_and_ids("forced_decoder_ids")?,
             decoder_start: match id("decoder_start_token_id")? {
                 Some(start) => Some(start),
                 None => id("bos_token_id")?,
@@ -270,14 +342,19 @@ impl GenerationParams {
         })
     }
 
-    /// Longest sequence of the generating stack, given its prompt.
-    pub(super) fn limit(&self, model: &Model, prompt: usize) -> Result<usize> {
+    /// Longest sequence of the generating stack, whatever its prompt.
+    pub(super) fn longest(&self, model: &Model, prompt: usize) -> usize {
         let wanted = match (self.max_new_tokens, self.max_length) {
             (Some(new), _) => prompt.saturating_add(new),
             (None, Some(length)) => length,
             (None, None) => DEFAULT_LENGTH,
         };
-        let limit = model.info().max_tokens.map_or(wanted, |longest| wanted.min(longest));
+        model.info().max_tokens.map_or(wanted, |longest| wanted.min(longest))
+    }
+
+    /// The same, for a prompt that leaves room.
+    pub(super) fn limit(&self, model: &Model, prompt: usize) -> Result<usize> {
+        let limit = self.longest(model, prompt);
         if limit <= prompt {
             return Err(Error::parameter(
                 "max_length",
@@ -285,7 +362,10 @@ impl GenerationParams {
                 limit.to_string(),
             ));
         }
-        let given = prompt + usize::from(prompt == 1 && self.forced_first.is_some()) + self.prefix.len();
+        let first = prompt == 1 && self.forced_first.is_some();
+        let forced = self.forced_places.iter();
+        let forced = forced.filter(|(place, _)| *place >= prompt && !(first && *place == 1));
+        let given = prompt + usize::from(first) + forced.count() + self.prefix.len();
         if given > limit {
             return Err(Error::parameter(
                 "prefix",
@@ -305,6 +385,10 @@ impl GenerationParams {
         if !self.length_penalty.is_finite() {
             return refuse("length_penalty", "a finite number", self.length_penalty.to_string());
         }
+        let penalty = self.repetition_penalty;
+        if !(penalty > 0.0 && penalty.is_finite()) {
+            return refuse("repetition_penalty", "a number above 0", penalty.to_string());
+        }
         if let Some(sampling) = &self.sampling {
             if self.beams > 1 {
                 return refuse("beams", "1 with sampling", self.beams.to_string());
@@ -315,11 +399,22 @@ impl GenerationParams {
             if !(sampling.top_p > 0.0 && sampling.top_p <= 1.0) {
                 return refuse("top_p", "a number above 0 and up to 1", sampling.top_p.to_string());
             }
+            if !(0.0..=1.0).contains(&sampling.min_p) {
+                return refuse("min_p", "a number from 0 to 1", sampling.min_p.to_string());
+            }
+            if !(sampling.typical_p > 0.0 && sampling.typical_p <= 1.0) {
+                return refuse(
+                    "typical_p",
+                    "a number above 0 and up to 1",
+                    sampling.typical_p.to_string(),
+                );
+            }
         }
         let vocabulary = model.info().vocab_size.unwrap_or(0);
-        let lists: [(&'static str, Vec<u32>); 7] = [
+        let lists: [(&'static str, Vec<u32>); 8] = [
             ("prefix", self.prefix.clone()),
             ("forced_first", self.forced_first.into_iter().collect()),
+            ("forced_places", self.forced_places.iter().map(|(_, id)| *id).collect()),
             ("forced_end", self.forced_end.into_iter().collect()),
             ("forbidden", self.forbidden.concat()),
             ("forbidden_first", self.forbidden_first.clone()),
@@ -356,6 +451,18 @@ impl Config {
         let ids = tokens.map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()));
         ids.collect::<Option<_>>()
             .ok_or_else(|| self.wrong(key, "a token id or a list of them"))
+    }
+
+    /// Pairs of a place and a token id; empty if the option is not there.
+    fn places_and_ids(&self, key: &str) -> Result<Vec<(usize, u32)>> {
+        let Some(value) = self.get(key) else {
+            return Ok(Vec::new());
+        };
+        let guessed = |pair: &Value| pair.get(1).is_some_and(Value::is_null);
+        if value.as_array().is_some_and(|pairs| pairs.iter().any(guessed)) {
+            return Err(self.unsupported(key, "a token at every place: no language is guessed"));
+        }
+        serde_json::from_value(value.clone()).map_err(|_| self.wrong(key, "a list of pairs of a place and a token id"))
     }
 
     /// A list of lists of token ids; empty if the option is not there.

@@ -1,6 +1,8 @@
 //! Which tokens may come next, and at what price.
 
-use super::GenerationParams;
+use std::collections::BTreeSet;
+
+use super::{Candidate, GenerationParams};
 
 /// The rules for one sequence: settings, the length of its prompt, and its longest length.
 #[derive(Debug, Clone, Copy)]
@@ -24,20 +26,68 @@ pub(super) enum Next {
 impl Rules<'_> {
     /// What follows `tokens`, the prompt included.
     pub(super) fn next(&self, tokens: &[u32]) -> Next {
+        if let Some(token) = self.forced(tokens.len()) {
+            return Next::Forced(token);
+        }
+        let chosen = (self.prompt..tokens.len()).filter(|&place| self.forced(place).is_none());
+        let prefix = self.params.prefix.get(chosen.count());
+        prefix.map_or(Next::Free, |&token| Next::Prefix(token))
+    }
+
+    /// The token that the settings force to a place, counted with the prompt.
+    fn forced(&self, place: usize) -> Option<u32> {
         let params = self.params;
-        if let Some(end) = params.forced_end.filter(|_| tokens.len() + 1 == self.limit) {
-            return Next::Forced(end);
-        }
+        let end = params.forced_end.filter(|_| place + 1 == self.limit);
         // As in the reference, a language is only forced right after the decoder's start.
-        let first = params.forced_first.filter(|_| self.prompt == 1);
-        if let Some(first) = first.filter(|_| tokens.len() == 1) {
-            return Next::Forced(first);
+        let first = params.forced_first.filter(|_| self.prompt == 1 && place == 1);
+        let own = params.forced_places.iter().find(|(own, _)| *own == place);
+        end.or(first).or(own.map(|(_, token)| *token))
+    }
+
+    /// Log-probabilities of what follows `tokens` as this search weighs it, and what the rules say of it. Tokens that are
+    /// not allowed have minus infinity; where a token is given, all others keep what the model says.
+    ///
+    /// A beam search works on log-probabilities, everything else on logits: forbidden tokens then leave their probability to
+    /// the others, which a beam search does only if asked to (`renormalize`). All as in the reference.
+    pub(super) fn weigh(&self, tokens: &[u32], mut logits: Vec<f32>) -> (Next, Vec<f32>) {
+        let beams = self.params.beams > 1;
+        if beams {
+            log_softmax(&mut logits);
         }
-        let chosen = tokens.len() - self.prompt - usize::from(first.is_some());
-        params
-            .prefix
-            .get(chosen)
-            .map_or(Next::Free, |&token| Next::Prefix(token))
+        let next = self.process(tokens, &mut logits);
+        if !beams || self.params.renormalize {
+            log_softmax(&mut logits);
+        }
+        (next, logits)
+    }
+
+    /// Applies the rules to the scores of what follows `tokens`, in the order of the reference: the penalty for what is
+    /// there already, then what is forbidden.
+    pub(super) fn process(&self, tokens: &[u32], scores: &mut [f32]) -> Next {
+        self.penalize(tokens, scores);
+        let next = self.next(tokens);
+        if next == Next::Free {
+            self.forbid(tokens, scores);
+        }
+        next
+    }
+
+    /// Makes the tokens that are there already less likely, each once (Keskar et al. 2019).
+    fn penalize(&self, tokens: &[u32], scores: &mut [f32]) {
+        let penalty = self.params.repetition_penalty as f32;
+        if penalty == 1.0 {
+            return;
+        }
+        let there: BTreeSet<u32> = tokens.iter().copied().collect();
+        for token in there {
+            if let Some(score) = scores.get_mut(token as usize) {
+                *score = if *score < 0.0 {
+                    *score * penalty
+                } else {
+                    *score / penalty
+                };
+            }
+        }
     }
 
     /// Whether a sequence of that many tokens ends with this one.
@@ -87,9 +137,30 @@ impl Rules<'_> {
 /// Logarithms of the probabilities that logits stand for. Minus infinity stays what it is.
 pub(super) fn log_softmax(logits: &mut [f32]) {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    if largest == f32::NEG_INFINITY {
+        return;
+    }
     let sum: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
     let normalizer = largest + sum.ln() as f32;
     logits.iter_mut().for_each(|logit| *logit -= normalizer);
+}
+
+/// What a step keeps of its beams: the likeliest tokens after each; nothing if none are to be kept.
+pub(super) fn kept_top(top: Vec<Vec<Candidate>>) -> Vec<Vec<Candidate>> {
+    match top.iter().all(Vec::is_empty) {
+        true => Vec::new(),
+        false => top,
+    }
+}
+
+/// The `count` likeliest tokens, best first.
+pub(super) fn likeliest(log_probabilities: &[f32], count: usize) -> Vec<Candidate> {
+    let best = best(log_probabilities.iter().copied(), count).into_iter();
+    best.filter_map(|(at, log_probability)| {
+        let token = u32::try_from(at).ok()?;
+        Some(Candidate { token, log_probability })
+    })
+    .collect()
 }
 
 /// The best `count` of scores above minus infinity, best first, ties by index.
@@ -171,6 +242,57 @@ mod tests {
         assert_eq!(rules(1).next(&[0, 4, 1, 2, 3]), Next::Forced(7));
         // After a longer prompt nothing but the prefix is forced.
         assert_eq!(rules(2).next(&[0, 4]), Next::Prefix(1));
+        let places = GenerationParams {
+            forced_places: vec![(1, 8), (2, 9)],
+            ..params.clone()
+        };
+        let rules = |prompt| Rules {
+            params: &places,
+            prompt,
+            limit: 6,
+        };
+        // The language goes before; a prompt that has these places is left alone.
+        assert_eq!(rules(1).next(&[0]), Next::Forced(4));
+        assert_eq!(rules(1).next(&[0, 4]), Next::Forced(9));
+        assert_eq!(rules(1).next(&[0, 4, 9]), Next::Prefix(1));
+        assert_eq!(rules(3).next(&[0, 5, 6]), Next::Prefix(1));
+    }
+
+    /// Logits above 0 are divided, others multiplied; in a beam search all are log-probabilities, and below 0.
+    #[test]
+    fn repetitions_are_penalized_once() {
+        let params = |beams, renormalize| GenerationParams {
+            beams,
+            renormalize,
+            repetition_penalty: 2.0,
+            forbidden: vec![vec![3]],
+            ..GenerationParams::default()
+        };
+        let weigh = |params: &GenerationParams| {
+            let rules = Rules {
+                params,
+                prompt: 1,
+                limit: 10,
+            };
+            rules.weigh(&[0, 1, 0], vec![1.0, -1.0, 0.5, 0.25]).1
+        };
+        let close = |found: &[f32], expected: [f32; 4]| {
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(
+                    found == &expected || (found - expected).abs() < 1e-6,
+                    "{found} {expected}"
+                );
+            }
+        };
+        let none = f32::NEG_INFINITY;
+        let normalized = |logits: [f32; 4]| {
+            let sum: f32 = logits.iter().map(|logit| logit.exp()).sum();
+            logits.map(|logit| logit - sum.ln())
+        };
+        close(&weigh(&params(1, false)), normalized([0.5, -2.0, 0.5, none]));
+        let [a, b, c, _] = normalized([1.0, -1.0, 0.5, 0.25]);
+        close(&weigh(&params(3, false)), [2.0 * a, 2.0 * b, c, none]);
+        close(&weigh(&params(3, true)), normalized([2.0 * a, 2.0 * b, c, none]));
     }
 
     #[test]

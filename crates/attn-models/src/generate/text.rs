@@ -60,8 +60,8 @@ fn text(tokens: &[u32], tokenizer: Option<&Tokenizer>) -> String {
 }
 
 impl Generated {
-    /// The sequences with their scores, an empty line, then for each step the expansions that lived and how many did not. Without a
-    /// tokenizer, tokens are their ids.
+    /// The sequences with their scores, an empty line, then for each step the expansions that lived and how many did not, and
+    /// below it the likeliest tokens after each beam, where they were kept. Without a tokenizer, tokens are their ids.
     pub fn describe(&self, tokenizer: Option<&Tokenizer>) -> String {
         let mut lines = Vec::new();
         for hypothesis in &self.hypotheses {
@@ -91,6 +91,14 @@ impl Generated {
                 number + 1,
                 living.join("   ")
             ));
+            for (beam, top) in step.top.iter().enumerate().filter(|(_, top)| !top.is_empty()) {
+                let top = top.iter().map(|candidate| {
+                    let token = text(&[candidate.token], tokenizer);
+                    format!("{token:?} {:.3}", candidate.log_probability)
+                });
+                let top: Vec<String> = top.collect();
+                lines.push(format!("    after {beam}  {}", top.join("   ")));
+            }
         }
         lines.join("\n") + "\n"
     }

@@ -33,6 +33,29 @@ pub struct Hypothesis {
 pub struct Step {
     /// Best total first. In a beam search every candidate that was compared, at least twice as many as beams.
     pub expansions: Vec<Expansion>,
+    /// For each beam that ran before this step the likeliest tokens after it, best first, as many as
+    /// [`top_tokens`](super::GenerationParams::top_tokens): the search chose among these. Where a token is given (a prefix,
+    /// a language), what the model would have said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub top: Vec<Vec<Candidate>>,
+}
+
+/// A token that may be next.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The token.
+    pub token: u32,
+    /// Its log-probability.
+    pub log_probability: f32,
+}
+
+impl Generated {
+    /// The likeliest tokens where the new token `at` of a hypothesis was chosen, best first; empty where nothing was kept.
+    pub fn top(&self, hypothesis: &Hypothesis, at: usize) -> &[Candidate] {
+        let (step, beam) = (self.trace.get(at), hypothesis.beams.get(at));
+        let top = step.zip(beam).and_then(|(step, &beam)| step.top.get(beam));
+        top.map_or(&[], Vec::as_slice)
+    }
 }
 
 /// One beam with one token added.

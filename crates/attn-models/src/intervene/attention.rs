@@ -2,7 +2,10 @@
 
 use candle_core::{D, Tensor};
 
-use super::{Selection, check::Place};
+use super::{
+    Selection,
+    view::{Along, View, select},
+};
 use crate::Result;
 
 /// Scores at or below this are masked: no model scores so low by itself.
@@ -13,33 +16,49 @@ const NOTHING: f32 = 1e-12;
 
 /// Which cells of `[batch, heads, queries, keys]` are meant.
 pub(super) struct Cells<'a> {
-    pub(super) sequences: &'a Selection,
     pub(super) heads: &'a Selection,
     pub(super) queries: &'a Selection,
     pub(super) keys: &'a Selection,
 }
 
+impl Cells<'_> {
+    /// 1 at the cells; `None` without any.
+    fn mask(&self, view: View<'_>, tensor: &Tensor) -> Result<Option<Tensor>> {
+        let [heads, queries] = self.rows();
+        view.mask(tensor, &[heads, queries, Along::Tokens(3, self.keys, "key")])
+    }
+
+    /// The rows in which the cells lie.
+    fn rows(&self) -> [Along<'_>; 2] {
+        [Along::Heads(1, self.heads), Along::Tokens(2, self.queries, "query")]
+    }
+}
+
 /// Sets the chosen cells to the numbers `to` makes of them, and divides the rows they lie in by their new sums.
 pub(super) fn edit(
-    place: Place<'_>,
+    view: View<'_>,
     cells: &Cells<'_>,
     attention: Tensor,
     renormalize: bool,
     to: impl FnOnce(&Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    let chosen = cells.mask(place, &attention)?;
+    let Some(chosen) = cells.mask(view, &attention)? else {
+        return Ok(attention);
+    };
     let replaced = select(&chosen, &to(&attention)?, &attention)?;
     if !renormalize {
         return Ok(replaced);
     }
-    let rows = cells.rows(place, &attention)?;
+    let Some(rows) = view.mask(&attention, &cells.rows())? else {
+        return Ok(replaced);
+    };
     let sums = replaced.sum_keepdim(D::Minus1)?;
     let rows = rows.broadcast_as(sums.shape())?;
     for (row, (sum, chosen)) in flat(&sums)?.into_iter().zip(flags(&rows)?).enumerate() {
         if chosen && !(sum.is_finite() && sum > NOTHING) {
-            return Err(place.wrong(
+            return Err(view.place.wrong(
                 "rows with a positive sum, to be renormalized",
-                format!("{sum:.1} in {}", name(row, sums.dims())),
+                format!("{sum:.1} in {}", view.name(row, &sums)),
             ));
         }
     }
@@ -47,107 +66,79 @@ pub(super) fn edit(
     Ok(replaced.broadcast_div(&divisors)?)
 }
 
-/// Forbids the chosen cells of the scores; `chosen` is 1 at them, in a shape that broadcasts to that of the scores.
-pub(super) fn knock_out(place: Place<'_>, chosen: &Tensor, scores: Tensor) -> Result<Tensor> {
+/// The weights of a row by the position of its keys, 0 for others: `[rows or 1, 1, 1, keys]`.
+pub(super) fn row(view: View<'_>, attention: &Tensor, weights: &[f32]) -> Result<Tensor> {
+    let keys = view.tokens(attention, 3)?;
+    if weights.len() > keys.count {
+        return Err(view.place.wrong(
+            format!("at most {} weights, one per key", keys.count),
+            weights.len().to_string(),
+        ));
+    }
+    let weight = |position: &Option<usize>| position.and_then(|at| weights.get(at).copied()).unwrap_or(0.0);
+    let flat: Vec<f32> = keys.positions.iter().flatten().map(weight).collect();
+    let shape = (keys.positions.len(), 1, 1, attention.dim(3)?);
+    Ok(Tensor::from_vec(flat, shape, attention.device())?)
+}
+
+/// Forbids some cells of the scores, as if the queries could not see the keys.
+pub(super) fn knock_out(view: View<'_>, cells: &Cells<'_>, scores: Tensor) -> Result<Tensor> {
+    match cells.mask(view, &scores)? {
+        Some(chosen) => forbid(view, &chosen, scores),
+        None => Ok(scores),
+    }
+}
+
+/// The same for single pairs of query and key.
+pub(super) fn knock_out_edges(
+    view: View<'_>,
+    heads: &Selection,
+    edges: &[[usize; 2]],
+    scores: Tensor,
+) -> Result<Tensor> {
+    let (queries, keys) = (view.tokens(&scores, 2)?, view.tokens(&scores, 3)?);
+    let (rows, width) = (queries.positions.len().max(keys.positions.len()), scores.dim(3)?);
+    let size = scores.dim(2)? * width;
+    let mut cells = vec![0_u8; rows * size];
+    for &[query, key] in edges {
+        let beyond = (query >= queries.count && !queries.open) || (key >= keys.count && !keys.open);
+        if beyond {
+            return Err(view.place.wrong(
+                format!("edges from {} queries to {} keys", queries.count, keys.count),
+                format!("{query} to {key}"),
+            ));
+        }
+        for row in 0..rows {
+            if let (Some(query), Some(key)) = (queries.column(row, query), keys.column(row, key)) {
+                cells[row * size + query * width + key] = 1;
+            }
+        }
+    }
+    let Some(meant) = view
+        .mask(&scores, &[Along::Heads(1, heads)])?
+        .filter(|_| cells.contains(&1))
+    else {
+        return Ok(scores);
+    };
+    let cells = Tensor::from_vec(cells, (rows, 1, scores.dim(2)?, width), scores.device())?;
+    forbid(view, &meant.broadcast_mul(&cells)?, scores)
+}
+
+/// `chosen` is 1 at the cells, in a shape that broadcasts to that of the scores.
+fn forbid(view: View<'_>, chosen: &Tensor, scores: Tensor) -> Result<Tensor> {
     let forbidden = Tensor::full(f32::MIN, scores.shape(), scores.device())?;
     let knocked = select(chosen, &forbidden, &scores)?;
     // A row that sees nothing would see everything alike. Rows of padding, which saw nothing before, may stay so.
     let best = |scores: &Tensor| flat(&scores.max_keepdim(D::Minus1)?);
     for (row, (before, after)) in best(&scores)?.into_iter().zip(best(&knocked)?).enumerate() {
         if before > MASKED && after <= MASKED {
-            return Err(place.wrong(
+            return Err(view.place.wrong(
                 "at least one key left for each query",
-                format!("none in {}", name(row, scores.dims())),
+                format!("none in {}", view.name(row, &scores)),
             ));
         }
     }
     Ok(knocked)
-}
-
-/// `[.., queries, keys]`, 1 at single pairs of query and key, in the sequences and heads that are meant.
-pub(super) fn edges(
-    place: Place<'_>,
-    sequences: &Selection,
-    heads: &Selection,
-    edges: &[[usize; 2]],
-    scores: &Tensor,
-) -> Result<Tensor> {
-    let (queries, keys) = (scores.dim(2)?, scores.dim(3)?);
-    let mut cells = vec![0_u8; queries * keys];
-    for &[query, key] in edges {
-        if query >= queries || key >= keys {
-            return Err(place.wrong(
-                format!("edges from {queries} queries to {keys} keys"),
-                format!("{query} to {key}"),
-            ));
-        }
-        cells[query * keys + key] = 1;
-    }
-    let cells = Tensor::from_vec(cells, (1, 1, queries, keys), scores.device())?;
-    let meant = mask(place, scores, &[(0, sequences, "sequence"), (1, heads, "head")])?;
-    Ok(meant.broadcast_mul(&cells)?)
-}
-
-impl Cells<'_> {
-    pub(super) fn mask(&self, place: Place<'_>, tensor: &Tensor) -> Result<Tensor> {
-        let axes = [
-            (0, self.sequences, "sequence"),
-            (1, self.heads, "head"),
-            (2, self.queries, "query"),
-            (3, self.keys, "key"),
-        ];
-        mask(place, tensor, &axes)
-    }
-
-    /// `[.., 1]`: the rows in which a cell was chosen.
-    fn rows(&self, place: Place<'_>, tensor: &Tensor) -> Result<Tensor> {
-        let rows = [
-            (0, self.sequences, "sequence"),
-            (1, self.heads, "head"),
-            (2, self.queries, "query"),
-        ];
-        mask(place, tensor, &rows)
-    }
-}
-
-/// 1 (u8) where every axis is selected, in a shape that broadcasts to that of `tensor`.
-pub(super) fn mask(place: Place<'_>, tensor: &Tensor, axes: &[(usize, &Selection, &str)]) -> Result<Tensor> {
-    let rank = tensor.rank();
-    let mut mask = Tensor::ones(vec![1; rank], candle_core::DType::U8, tensor.device())?;
-    for &(axis, selection, what) in axes {
-        let size = tensor.dim(axis)?;
-        place.within(selection, size, what)?;
-        if *selection == Selection::All {
-            continue;
-        }
-        let chosen: Vec<u8> = (0..size).map(|index| u8::from(selection.includes(index))).collect();
-        let mut shape = vec![1; rank];
-        shape[axis] = size;
-        mask = mask.broadcast_mul(&Tensor::from_vec(chosen, shape, tensor.device())?)?;
-    }
-    Ok(mask)
-}
-
-/// `chosen` where the mask is 1, else `other`; both of the shape of `other` after broadcasting.
-pub(super) fn select(mask: &Tensor, chosen: &Tensor, other: &Tensor) -> Result<Tensor> {
-    let shape = other.shape();
-    Ok(mask
-        .broadcast_as(shape)?
-        .where_cond(&chosen.broadcast_as(shape)?, other)?)
-}
-
-/// The name of a row of `[batch, heads, queries, ..]`, given its flat index.
-fn name(row: usize, dims: &[usize]) -> String {
-    let (heads, queries) = (
-        dims.get(1).map_or(1, |&n| n.max(1)),
-        dims.get(2).map_or(1, |&n| n.max(1)),
-    );
-    format!(
-        "sequence {}, head {}, query {}",
-        row / queries / heads,
-        row / queries % heads,
-        row % queries
-    )
 }
 
 fn flat(tensor: &Tensor) -> Result<Vec<f32>> {

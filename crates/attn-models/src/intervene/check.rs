@@ -64,6 +64,36 @@ impl Place<'_> {
         }
     }
 
+    /// Checks the heads of a site that may have none.
+    fn heads_at(self, info: &ModelInfo, site: Site, heads: &Selection) -> Result<()> {
+        let attention = self.attention(info, site)?;
+        match site.point {
+            Point::OffsetKey | Point::OffsetQuery => {
+                let found = format!("the {}, which has no tokens", site.point.name());
+                Err(self.wrong("a point with tokens", found))
+            }
+            Point::Key | Point::Value | Point::KeyBeforeRotation => {
+                self.within(heads, attention.kv_heads, "key/value head")
+            }
+            Point::Query | Point::QueryBeforeRotation | Point::Scores | Point::Attention | Point::HeadOutput => {
+                self.within(heads, attention.heads, "head")
+            }
+            _ if *heads == Selection::All => Ok(()),
+            point => Err(self.wrong(format!("all heads: the {} has none", point.name()), "some heads")),
+        }
+    }
+
+    /// Checks a site whose last axis has to be a vector.
+    fn vectors(self, info: &ModelInfo, site: Site, heads: &Selection) -> Result<()> {
+        match site.point {
+            Point::Scores | Point::Attention | Point::Positions => Err(self.wrong(
+                "a point that is a vector per token",
+                format!("the {}", site.point.name()),
+            )),
+            _ => self.heads_at(info, site, heads),
+        }
+    }
+
     fn heads(self, info: &ModelInfo, heads: &Heads, point: Point) -> Result<()> {
         let attention = self.attention(info, heads.site(point))?;
         self.within(&heads.heads, attention.heads, "head")
@@ -99,25 +129,10 @@ pub(super) fn check(info: &ModelInfo, index: usize, intervention: &Intervention)
             donor_tokens,
             ..
         } => {
-            let attention = place.attention(info, *site)?;
-            match site.point {
-                Point::Positions => return Err(place.wrong("a point other than the positions", "the positions")),
-                Point::OffsetKey | Point::OffsetQuery => {
-                    let found = format!("the {}, which has no tokens", site.point.name());
-                    return Err(place.wrong("a point with tokens", found));
-                }
-                Point::Key | Point::Value | Point::KeyBeforeRotation => {
-                    place.within(heads, attention.kv_heads, "key/value head")?;
-                }
-                Point::Query | Point::QueryBeforeRotation | Point::Scores | Point::Attention | Point::HeadOutput => {
-                    place.within(heads, attention.heads, "head")?;
-                }
-                Point::Embedding | Point::AttentionOutput | Point::Router | Point::Mlp | Point::Hidden => {
-                    if *heads != Selection::All {
-                        return Err(place.wrong(format!("all heads: the {} has none", site.point.name()), "some heads"));
-                    }
-                }
+            if site.point == Point::Positions {
+                return Err(place.wrong("a point other than the positions", "the positions"));
             }
+            place.heads_at(info, *site, heads)?;
             match (tokens, donor_tokens) {
                 (Selection::Only(tokens), Some(donor)) if tokens.len() != donor.len() => Err(place.wrong(
                     format!("{} donor tokens, one per token", tokens.len()),
@@ -125,6 +140,33 @@ pub(super) fn check(info: &ModelInfo, index: usize, intervention: &Intervention)
                 )),
                 _ => Ok(()),
             }
+        }
+        Edit::Add {
+            site,
+            heads,
+            vector,
+            scale,
+            ..
+        } => {
+            place.vectors(info, *site, heads)?;
+            place.finite("scale", *scale)?;
+            vector.iter().try_for_each(|&number| place.finite("vector", number))
+        }
+        Edit::Mean {
+            site, heads, vector, ..
+        } => {
+            place.vectors(info, *site, heads)?;
+            vector.iter().try_for_each(|&number| place.finite("vector", number))
+        }
+        Edit::Noise { site, heads, scale, .. } => {
+            place.vectors(info, *site, heads)?;
+            place.finite("scale", *scale)
+        }
+        Edit::Scale {
+            site, heads, factor, ..
+        } => {
+            place.vectors(info, *site, heads)?;
+            place.finite("factor", *factor)
         }
         Edit::RemovePositions { side } => positions(place, info, *side),
         Edit::ShufflePositions { side, order } => {

@@ -98,7 +98,9 @@ impl From<HeadId> for Heads {
 
 /// One change inside a model.
 ///
-/// Tokens are counted as in the tensors of the batch, padding included.
+/// Tokens are counted over the real ones of their sequence, from 0, whatever padding is around them. In generation they
+/// count on: an edit of a token that is not there yet acts in the step that computes it. What is not a token of the
+/// sequence (padding) is changed only where all tokens are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "edit", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -189,6 +191,65 @@ pub enum Edit {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         donor_tokens: Option<Vec<usize>>,
     },
+    /// A vector is added: steering.
+    Add {
+        /// Where: any point whose last axis is a vector, which are all but scores, attention and positions.
+        site: Site,
+        /// Which heads, where the site has heads (key/value heads at keys and values); all elsewhere.
+        #[serde(default)]
+        heads: Selection,
+        /// Which tokens.
+        #[serde(default)]
+        tokens: Selection,
+        /// As wide as the site; where it has heads, the vectors of the chosen heads one after the other.
+        vector: Vec<f32>,
+        /// Factor on the vector. Default: 1.
+        #[serde(default = "one")]
+        scale: f32,
+    },
+    /// An activation is replaced by a vector, such as its mean over a data set ([`Means`](super::Means)): mean ablation.
+    Mean {
+        /// As for [`Add`](Self::Add).
+        site: Site,
+        /// As for [`Add`](Self::Add).
+        #[serde(default)]
+        heads: Selection,
+        /// Which tokens.
+        #[serde(default)]
+        tokens: Selection,
+        /// As for [`Add`](Self::Add).
+        vector: Vec<f32>,
+    },
+    /// Normal noise is added. It depends on the seed, the site, the head and the token's place in its sequence, and on
+    /// nothing else: a sequence gets the same alone, in any batch and in any step. All sequences get the same.
+    Noise {
+        /// As for [`Add`](Self::Add).
+        site: Site,
+        /// As for [`Add`](Self::Add).
+        #[serde(default)]
+        heads: Selection,
+        /// Which tokens.
+        #[serde(default)]
+        tokens: Selection,
+        /// Standard deviation.
+        scale: f32,
+        /// Same seed, same noise. Default: 0.
+        #[serde(default)]
+        seed: u64,
+    },
+    /// An activation is multiplied. [`HeadMask`](Self::HeadMask) at any site and for single tokens.
+    Scale {
+        /// As for [`Add`](Self::Add).
+        site: Site,
+        /// As for [`Add`](Self::Add).
+        #[serde(default)]
+        heads: Selection,
+        /// Which tokens.
+        #[serde(default)]
+        tokens: Selection,
+        /// The factor.
+        factor: f32,
+    },
     /// Positions are removed: position vectors, rotations and relative biases become 0.
     RemovePositions {
         /// Of which stack.
@@ -198,9 +259,15 @@ pub enum Edit {
     ShufflePositions {
         /// Of which stack.
         side: Side,
-        /// A permutation of `0..n`: token `t` gets the position of token `order[t]`, tokens from `n` on keep theirs.
+        /// A permutation of `0..n`: token `t` gets the position of token `order[t]`, tokens from `n` on keep theirs. In
+        /// generation of a prompt's tokens.
         order: Vec<usize>,
     },
+}
+
+/// The factor that changes nothing, for files that name none.
+fn one() -> f32 {
+    1.0
 }
 
 impl Edit {
@@ -222,6 +289,10 @@ impl Edit {
             Self::KnockOut { .. } => "knock_out",
             Self::KnockOutEdges { .. } => "knock_out_edges",
             Self::Patch { .. } => "patch",
+            Self::Add { .. } => "add",
+            Self::Mean { .. } => "mean",
+            Self::Noise { .. } => "noise",
+            Self::Scale { .. } => "scale",
             Self::RemovePositions { .. } => "remove_positions",
             Self::ShufflePositions { .. } => "shuffle_positions",
         }
@@ -235,7 +306,11 @@ impl Edit {
             | Self::AttentionCells { heads, .. }
             | Self::AttentionFactor { heads, .. } => heads.site(Point::Attention),
             Self::KnockOut { heads, .. } | Self::KnockOutEdges { heads, .. } => heads.site(Point::Scores),
-            Self::Patch { site, .. } => *site,
+            Self::Patch { site, .. }
+            | Self::Add { site, .. }
+            | Self::Mean { site, .. }
+            | Self::Noise { site, .. }
+            | Self::Scale { site, .. } => *site,
             Self::RemovePositions { side } | Self::ShufflePositions { side, .. } => Site::positions(*side),
         }
     }
@@ -255,7 +330,7 @@ impl Edit {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Intervention {
-    /// Which sequences of a batch. Default: all.
+    /// Which sequences of a batch, or of the inputs of a generation, whichever beams they have. Default: all.
     #[serde(default)]
     pub sequences: Selection,
     /// What is changed.

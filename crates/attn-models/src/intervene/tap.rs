@@ -1,17 +1,17 @@
 //! A list of interventions as a tap.
 
-use std::collections::BTreeMap;
-
 use attn_core::ModelInfo;
 use candle_core::Tensor;
 
 use super::{
     Edit, Intervention, Selection,
-    attention::{Cells, edit, knock_out, mask, select},
+    attention::{Cells, edit, knock_out, knock_out_edges, row},
     check::{Place, check},
     patch::{Patch, remove_positions, shuffle_positions},
+    vectors::Vectors,
+    view::View,
 };
-use crate::{Point, Result, Site, Tap, record::Recorder};
+use crate::{Point, Result, Site, Tap, layout::Layout, record::Recorder};
 
 /// Interventions as a tap. They act in the order of the list; where several change the same site, each sees what
 /// the ones before it left.
@@ -50,8 +50,8 @@ use crate::{Point, Result, Site, Tap, record::Recorder};
 #[derive(Debug, Clone)]
 pub struct Interventions {
     list: Vec<Intervention>,
-    donor: BTreeMap<Site, Tensor>,
-    batch: Option<usize>,
+    donor: Recorder,
+    layout: Option<Layout>,
 }
 
 impl Interventions {
@@ -68,21 +68,14 @@ impl Interventions {
         }
         Ok(Self {
             list,
-            donor: BTreeMap::new(),
-            batch: None,
+            donor: Recorder::default(),
+            layout: None,
         })
     }
 
     /// The run that patches take their activations from. It must have recorded [`donor_points`](Self::donor_points).
     pub fn with_donor(mut self, run: Recorder) -> Self {
-        self.donor = run.tensors;
-        self
-    }
-
-    /// How many sequences the batch has: needed only to change the positions of some of them where the model gives all
-    /// the same.
-    pub fn with_batch(mut self, sequences: usize) -> Self {
-        self.batch = Some(sequences);
+        self.donor = run;
         self
     }
 
@@ -104,15 +97,15 @@ impl Interventions {
         &self.list
     }
 
-    fn apply(&self, place: Place<'_>, sequences: &Selection, site: Site, tensor: Tensor) -> Result<Tensor> {
-        let all = &Selection::All;
-        match place.edit {
+    fn apply(&self, view: View<'_>, tensor: Tensor) -> Result<Tensor> {
+        match view.place.edit {
             Edit::HeadMask { heads, factor } => {
-                let axes = [(0, sequences, "sequence"), (2, &heads.heads, "head")];
-                let chosen = mask(place, &tensor, &axes)?;
-                let one = Tensor::ones(chosen.shape(), tensor.dtype(), tensor.device())?;
-                let factors = select(&chosen, &(&one * f64::from(*factor))?, &one)?;
-                Ok(tensor.broadcast_mul(&factors)?)
+                let tokens = &Selection::All;
+                let vectors = Vectors {
+                    heads: &heads.heads,
+                    tokens,
+                };
+                vectors.edit(view, tensor, |tensor| Ok((tensor * f64::from(*factor))?))
             }
             Edit::AttentionRow {
                 heads,
@@ -120,23 +113,13 @@ impl Interventions {
                 weights,
                 renormalize,
             } => {
-                let keys = tensor.dim(3)?;
-                if weights.len() > keys {
-                    return Err(place.wrong(
-                        format!("at most {keys} weights, one per key"),
-                        weights.len().to_string(),
-                    ));
-                }
-                let queries = Selection::from(*query);
                 let cells = Cells {
-                    sequences,
                     heads: &heads.heads,
-                    queries: &queries,
-                    keys: all,
+                    queries: &Selection::from(*query),
+                    keys: &Selection::All,
                 };
-                let row = (0..keys).map(|key| weights.get(key).copied().unwrap_or(0.0));
-                edit(place, &cells, tensor, *renormalize, |attention| {
-                    Ok(Tensor::from_iter(row, attention.device())?.reshape((1, 1, 1, keys))?)
+                edit(view, &cells, tensor, *renormalize, |attention| {
+                    row(view, attention, weights)
                 })
             }
             Edit::AttentionCells {
@@ -147,12 +130,11 @@ impl Interventions {
                 renormalize,
             } => {
                 let cells = Cells {
-                    sequences,
                     heads: &heads.heads,
                     queries,
                     keys,
                 };
-                edit(place, &cells, tensor, *renormalize, |attention| {
+                edit(view, &cells, tensor, *renormalize, |attention| {
                     Ok(Tensor::full(*weight, (1, 1, 1, 1), attention.device())?)
                 })
             }
@@ -164,28 +146,23 @@ impl Interventions {
                 renormalize,
             } => {
                 let cells = Cells {
-                    sequences,
                     heads: &heads.heads,
                     queries,
                     keys,
                 };
-                edit(place, &cells, tensor, *renormalize, |attention| {
+                edit(view, &cells, tensor, *renormalize, |attention| {
                     Ok((attention * f64::from(*factor))?)
                 })
             }
             Edit::KnockOut { heads, queries, keys } => {
                 let cells = Cells {
-                    sequences,
                     heads: &heads.heads,
                     queries,
                     keys,
                 };
-                knock_out(place, &cells.mask(place, &tensor)?, tensor)
+                knock_out(view, &cells, tensor)
             }
-            Edit::KnockOutEdges { heads, edges } => {
-                let chosen = super::attention::edges(place, sequences, &heads.heads, edges, &tensor)?;
-                knock_out(place, &chosen, tensor)
-            }
+            Edit::KnockOutEdges { heads, edges } => knock_out_edges(view, &heads.heads, edges, tensor),
             Edit::Patch {
                 heads,
                 tokens,
@@ -193,42 +170,73 @@ impl Interventions {
                 donor_tokens,
                 ..
             } => {
-                let Some(run) = self.donor.get(&site) else {
-                    return Err(place.wrong(format!("another run with the {site}"), "none"));
+                let Some(run) = self.donor.tensors.get(&view.site) else {
+                    return Err(view.place.wrong(format!("another run with the {}", view.site), "none"));
                 };
                 let patch = Patch {
-                    site,
-                    sequences,
                     heads,
                     tokens,
                     donor: *donor,
                     donor_tokens: donor_tokens.as_deref(),
+                    layout: self.donor.layout.as_ref(),
                 };
-                patch.apply(place, tensor, run)
+                patch.apply(view, tensor, run)
             }
-            Edit::RemovePositions { .. } => remove_positions(place, sequences, self.spread(place, sequences, tensor)?),
-            Edit::ShufflePositions { order, .. } => {
-                let positions = self.spread(place, sequences, tensor)?;
-                shuffle_positions(place, sequences, order, positions)
+            Edit::Add {
+                heads,
+                tokens,
+                vector,
+                scale,
+                ..
+            } => {
+                let vectors = Vectors { heads, tokens };
+                vectors.edit(view, tensor, |tensor| {
+                    let vector = (vectors.place(view, tensor, vector)? * f64::from(*scale))?;
+                    Ok(tensor.broadcast_add(&vector)?)
+                })
             }
+            Edit::Mean {
+                heads, tokens, vector, ..
+            } => {
+                let vectors = Vectors { heads, tokens };
+                vectors.edit(view, tensor, |tensor| vectors.place(view, tensor, vector))
+            }
+            Edit::Noise {
+                heads,
+                tokens,
+                scale,
+                seed,
+                ..
+            } => {
+                let vectors = Vectors { heads, tokens };
+                vectors.edit(view, tensor, |tensor| {
+                    let noise = (vectors.noise(view, tensor, *seed)? * f64::from(*scale))?;
+                    Ok(tensor.broadcast_add(&noise)?)
+                })
+            }
+            Edit::Scale {
+                heads, tokens, factor, ..
+            } => {
+                let vectors = Vectors { heads, tokens };
+                vectors.edit(view, tensor, |tensor| Ok((tensor * f64::from(*factor))?))
+            }
+            Edit::RemovePositions { .. } => remove_positions(view, spread(view, tensor)?),
+            Edit::ShufflePositions { order, .. } => shuffle_positions(view, order, spread(view, tensor)?),
         }
     }
+}
 
-    /// Positions `[1, ..]` that all sequences share, as one row per sequence where only some are to change.
-    fn spread(&self, place: Place<'_>, sequences: &Selection, positions: Tensor) -> Result<Tensor> {
-        if *sequences == Selection::All || positions.dim(0)? != 1 {
-            return Ok(positions);
-        }
-        let Some(batch) = self.batch else {
-            return Err(place.wrong(
-                "the number of sequences of the batch (`with_batch`), to change the positions of some",
-                "none",
-            ));
-        };
-        let mut dims = positions.dims().to_vec();
-        dims[0] = batch.max(1);
-        Ok(positions.broadcast_as(dims)?.contiguous()?)
+/// Positions `[1, ..]` that all sequences share, as one row per sequence where not all are changed alike.
+fn spread(view: View<'_>, positions: Tensor) -> Result<Tensor> {
+    // A bias per offset [1, heads, queries, keys] has all tokens along its last axis.
+    let axis = if positions.rank() == 4 { 3 } else { 1 };
+    let alike = *view.sequences == Selection::All && view.tokens(&positions, axis)?.positions.len() == 1;
+    if alike || positions.dim(0)? != 1 {
+        return Ok(positions);
     }
+    let mut dims = positions.dims().to_vec();
+    dims[0] = view.layout.rows().max(1);
+    Ok(positions.broadcast_as(dims)?.contiguous()?)
 }
 
 impl Tap for Interventions {
@@ -236,10 +244,23 @@ impl Tap for Interventions {
         self.list.iter().any(|intervention| intervention.edit.site() == site)
     }
 
+    fn begin(&mut self, layout: &Layout) -> Result<()> {
+        self.layout = Some(layout.clone());
+        Ok(())
+    }
+
     fn tap(&mut self, site: Site, mut tensor: Tensor) -> Result<Tensor> {
+        // A block that is tried alone tells nothing.
+        let alone = Layout::whole(tensor.dim(0)?);
         for (index, Intervention { sequences, edit }) in self.list.iter().enumerate() {
             if edit.site() == site {
-                tensor = self.apply(Place { index, edit }, sequences, site, tensor)?;
+                let view = View {
+                    place: Place { index, edit },
+                    layout: self.layout.as_ref().unwrap_or(&alone),
+                    site,
+                    sequences,
+                };
+                tensor = self.apply(view, tensor)?;
             }
         }
         Ok(tensor)

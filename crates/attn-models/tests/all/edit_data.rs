@@ -56,16 +56,74 @@ fn what_does_not_exist_or_cannot_be_done_is_said() {
         (tokens(9, 0).into(), "tokens from 0 to 4, found token 9"),
         (tokens(1, 0).in_sequences(2), "sequences from 0 to 1, found sequence 2"),
         (
+            Edit::Add {
+                site: Site::hidden(Side::Decoder, 1),
+                heads: Selection::All,
+                tokens: Selection::All,
+                vector: vec![1.0; 31],
+                scale: 1.0,
+            }
+            .into(),
+            "a vector of 32 numbers, found 31",
+        ),
+        (
+            Edit::Mean {
+                site: Site::new(decoder, 1, Point::HeadOutput),
+                heads: Selection::from([0, 3]),
+                tokens: Selection::All,
+                vector: vec![1.0; 8],
+            }
+            .into(),
+            "a vector of 2 x 8 numbers, found 8",
+        ),
+        (
+            Edit::Mean {
+                site: Site::new(decoder, 1, Point::HeadOutput),
+                heads: Selection::All,
+                tokens: Selection::All,
+                vector: vec![f32::NAN; 32],
+            }
+            .into(),
+            "a finite vector, found NaN",
+        ),
+        (
+            Edit::Noise {
+                site: Site::new(decoder, 1, Point::Attention),
+                heads: Selection::All,
+                tokens: Selection::All,
+                scale: 1.0,
+                seed: 0,
+            }
+            .into(),
+            "a point that is a vector per token, found the attention",
+        ),
+        (
+            Edit::Scale {
+                site: Site::mlp(Side::Decoder, 0),
+                heads: 1.into(),
+                tokens: Selection::All,
+                factor: 2.0,
+            }
+            .into(),
+            "all heads: the mlp has none, found some heads",
+        ),
+        (
+            Edit::Scale {
+                site: Site::new(decoder, 0, Point::Value),
+                heads: 1.into(),
+                tokens: 5.into(),
+                factor: 2.0,
+            }
+            .into(),
+            "tokens from 0 to 4, found token 5",
+        ),
+        (
             Edit::ShufflePositions {
                 side: Side::Decoder,
                 order: vec![0, 2, 2],
             }
             .into(),
             "a permutation of 0 to 2",
-        ),
-        (
-            Edit::RemovePositions { side: Side::Decoder }.in_sequences(0),
-            "with_batch",
         ),
         (
             Edit::KnockOut {
@@ -183,6 +241,36 @@ fn every_intervention_can_be_saved() {
             donor_tokens: Some(vec![4]),
         }
         .into(),
+        Edit::Add {
+            site: Site::hidden(Side::Decoder, 1),
+            heads: Selection::All,
+            tokens: Selection::from([3, 12]),
+            vector: vec![0.5, -0.25],
+            scale: 4.0,
+        }
+        .in_sequences(1),
+        Edit::Mean {
+            site: Site::new(Attention::DecoderSelf, 0, Point::HeadOutput),
+            heads: 2.into(),
+            tokens: Selection::All,
+            vector: vec![0.5],
+        }
+        .into(),
+        Edit::Noise {
+            site: Site::embedding(Side::Encoder),
+            heads: Selection::All,
+            tokens: 0.into(),
+            scale: 0.1,
+            seed: 9,
+        }
+        .into(),
+        Edit::Scale {
+            site: Site::new(Attention::Cross, 0, Point::Value),
+            heads: 1.into(),
+            tokens: 0.into(),
+            factor: 0.0,
+        }
+        .into(),
         Edit::RemovePositions { side: Side::Encoder }.into(),
         Edit::ShufflePositions {
             side: Side::Decoder,
@@ -195,6 +283,17 @@ fn every_intervention_can_be_saved() {
     // What a person would write.
     let short =
         r#"{"edit": "head_mask", "attention": "encoder_self", "layer": 1, "heads": {"only": [0]}, "factor": 0}"#;
+    let steer =
+        r#"{"edit": "add", "site": {"attention": "decoder_self", "layer": 1, "point": "hidden"}, "vector": [1, 2]}"#;
+    let read: Intervention = serde_json::from_str(steer).unwrap();
+    let wanted = Edit::Add {
+        site: Site::hidden(Side::Decoder, 1),
+        heads: Selection::All,
+        tokens: Selection::All,
+        vector: vec![1.0, 2.0],
+        scale: 1.0,
+    };
+    assert_eq!(read, wanted.into());
     let read: Intervention = serde_json::from_str(short).unwrap();
     let wanted = Edit::HeadMask {
         heads: Heads::new(Attention::EncoderSelf, 1, 0),

@@ -493,7 +493,7 @@ fn positions_removed_or_shuffled_are_other_position_ids() {
         let plain = logits(&model, &inputs, &mut ());
         assert!(difference(&found, &plain, None) > 1e-4, "{name}");
         // In one sequence only, the other as it was.
-        let mut one = edits(&model, [shuffle.in_sequences(1)]).with_batch(2);
+        let mut one = edits(&model, [shuffle.in_sequences(1)]);
         let found = logits(&model, &inputs, &mut one);
         assert!(
             difference(&found.get(0).unwrap(), &plain.get(0).unwrap(), None) < 1e-5,
@@ -610,11 +610,7 @@ fn shuffled_positions_of_a_source_are_a_shuffled_source() {
         // In one sequence only, the other as it was.
         let plain = logits(&model, &inputs, &mut ());
         assert!(difference(&found, &plain, None) > 1e-3, "{name}");
-        let found = logits(
-            &model,
-            &inputs,
-            &mut edits(&model, [shuffle.in_sequences(1)]).with_batch(2),
-        );
+        let found = logits(&model, &inputs, &mut edits(&model, [shuffle.in_sequences(1)]));
         for (sequence, wanted) in [(0, &plain), (1, &wanted)] {
             let gap = difference(&found.get(sequence).unwrap(), &wanted.get(sequence).unwrap(), None);
             assert!(gap < allowed, "{name} {sequence}");
@@ -656,9 +652,9 @@ fn patches_of_a_picture_lose_their_places() {
         order: order.clone(),
     };
     let found = logits(&model, &inputs, &mut edits(&model, [shuffle.into()]));
-    let removed = edits(&model, [Edit::RemovePositions { side }.in_sequences(1)]);
+    let mut removed = edits(&model, [Edit::RemovePositions { side }.in_sequences(1)]);
     let batch = inputs.pixel_values.as_ref().unwrap().dim(0).unwrap();
-    let partly = logits(&model, &inputs, &mut removed.with_batch(batch));
+    let partly = logits(&model, &inputs, &mut removed);
     let plain = logits(&model, &inputs, &mut ());
 
     let table = weights.variables()["vit.embeddings.position_embeddings"]

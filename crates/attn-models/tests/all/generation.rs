@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::support::{Tensors, expected, fixture, inputs, open, third_party, values};
 
 /// Every fixture that comes with generated sequences.
-fn fixtures() -> Vec<String> {
+pub(crate) fn families() -> Vec<String> {
     let folder = fixture("");
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
@@ -32,14 +32,14 @@ fn fixtures() -> Vec<String> {
 }
 
 /// The settings of each run, by its tag.
-fn settings(name: &str) -> Option<Value> {
+pub(crate) fn settings(name: &str) -> Option<Value> {
     let bytes = std::fs::read(fixture(name).join("expected.json")).ok()?;
     let value: Value = serde_json::from_slice(&bytes).unwrap();
     value.get("generate").cloned()
 }
 
 /// Settings as the reference was given them.
-fn params(settings: &Value) -> GenerationParams {
+pub(crate) fn params(settings: &Value) -> GenerationParams {
     let id = |key: &str| settings[key].as_u64().map(|id| u32::try_from(id).unwrap());
     let size = |key: &str| settings[key].as_u64().map(|size| usize::try_from(size).unwrap());
     GenerationParams {
@@ -69,14 +69,14 @@ fn rows(tensor: &Tensor) -> Vec<Vec<i64>> {
     tensor.to_dtype(DType::I64).unwrap().to_vec2().unwrap()
 }
 
-fn generate(model: &Model, inputs: &Inputs, params: &GenerationParams) -> Vec<Generated> {
+pub(crate) fn generate(model: &Model, inputs: &Inputs, params: &GenerationParams) -> Vec<Generated> {
     Generator::new(model, params)
         .unwrap()
         .run(inputs, &mut (), &())
         .unwrap()
 }
 
-fn compare(name: &str, tag: &str, params: &GenerationParams, found: &[Generated], expected: &Tensors) {
+pub(crate) fn compare(name: &str, tag: &str, params: &GenerationParams, found: &[Generated], expected: &Tensors) {
     let key = |key: &str| expected.get(&format!("gen.{tag}.{key}"));
     let sequences = rows(key("sequences").unwrap());
     let returned = sequences.len() / found.len();
@@ -147,7 +147,7 @@ fn consistent(generated: &Generated, rank: usize, params: &GenerationParams) {
 #[test]
 fn sequences_scores_and_beams_are_the_references() {
     let mut compared = 0;
-    for name in fixtures() {
+    for name in families() {
         let checkpoint = open(&name);
         let model = Model::load(&checkpoint).unwrap();
         let expected = expected(&name);
@@ -204,8 +204,8 @@ fn settings_are_read_from_the_checkpoint() {
         (params.end, params.early_stopping),
         (vec![2, 5], EarlyStopping::Impossible)
     );
-    write(r#"{"repetition_penalty": 1.3}"#);
-    assert!(matches!(read(), Err(Error::Unsupported { key, .. }) if key == "repetition_penalty"));
+    write(r#"{"num_beam_groups": 2}"#);
+    assert!(matches!(read(), Err(Error::Unsupported { key, .. }) if key == "num_beam_groups"));
     write(r#"{"bad_words_ids": [["word"]]}"#);
     assert!(matches!(read(), Err(Error::Config { key, .. }) if key == "bad_words_ids"));
 }

@@ -90,7 +90,7 @@ impl<'a> Runner<'a> {
         let Some(first) = runner.items.first() else {
             return Ok(runner);
         };
-        let output = runner.forward(&runner.inputs(&[first])?, 1, None)?;
+        let output = runner.forward(&runner.inputs(&[first])?, None)?;
         let labels = capturer.model().labels();
         let classes = labels.len();
         runner.distance = match output.logits.as_ref().map(Tensor::dims) {
@@ -239,11 +239,11 @@ impl<'a> Runner<'a> {
         })
     }
 
-    fn forward(&self, inputs: &Inputs, batch: usize, edits: Option<Vec<Intervention>>) -> Result<Output, Error> {
+    fn forward(&self, inputs: &Inputs, edits: Option<Vec<Intervention>>) -> Result<Output, Error> {
         let model = self.capturer.model();
         match edits {
             Some(edits) => {
-                let mut tap = Interventions::new(model.info(), edits)?.with_batch(batch);
+                let mut tap = Interventions::new(model.info(), edits)?;
                 Ok(model.forward(inputs, &mut tap)?)
             }
             None => Ok(model.forward(inputs, &mut ())?),
@@ -256,7 +256,7 @@ impl<'a> Runner<'a> {
         inputs: &Inputs,
         edits: Option<Vec<Intervention>>,
     ) -> Result<Vec<Reading>, Error> {
-        let output = self.forward(inputs, items.len(), edits)?;
+        let output = self.forward(inputs, edits)?;
         let tensor = match (self.distance, output.logits) {
             (Distance::Divergence, Some(logits)) => logits,
             _ => output.last_hidden,
