@@ -10,18 +10,23 @@ use attn_models::{
 use crate::support::{Tensors, difference, expected, fixture, inputs, largest, open, values};
 
 /// Those whose checkpoints have a head that predicts tokens or a class.
-pub(crate) const FAMILIES: [&str; 32] = [
+pub(crate) const FAMILIES: [&str; 38] = [
     "albert",
     "bart",
     "bert",
     "bert-cls",
+    "bloom",
     "cohere",
     "deit",
     "distilbert",
+    "falcon",
+    "falcon-alibi",
     "gemma",
+    "gemma2",
     "gemma3",
     "gpt-neo",
     "gpt-neox",
+    "gpt-oss",
     "gpt2",
     "gptj",
     "granite",
@@ -30,6 +35,7 @@ pub(crate) const FAMILIES: [&str; 32] = [
     "marian",
     "mbart",
     "mixtral",
+    "mpt",
     "olmo2",
     "opt",
     "pegasus",
