@@ -11,12 +11,13 @@ use attn_core::{
 };
 
 /// One fixture per family and format.
-pub(crate) const FAMILIES: [&str; 24] = [
+pub(crate) const FAMILIES: [&str; 28] = [
     "albert",
     "bart",
     "bert",
     "bert-cls",
     "clip-vision",
+    "deberta-v2",
     "deit",
     "dinov2",
     "distilbert",
@@ -29,6 +30,9 @@ pub(crate) const FAMILIES: [&str; 24] = [
     "marian",
     "mbart",
     "mistral",
+    "modernbert",
+    "mpnet",
+    "nomic-bert",
     "pegasus",
     "qwen2",
     "qwen3",

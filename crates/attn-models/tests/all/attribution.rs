@@ -10,13 +10,14 @@ use attn_models::{
 use crate::support::{Tensors, difference, expected, fixture, inputs, largest, open, values};
 
 /// Those whose checkpoints have a head that predicts tokens or a class.
-pub(crate) const FAMILIES: [&str; 38] = [
+pub(crate) const FAMILIES: [&str; 41] = [
     "albert",
     "bart",
     "bert",
     "bert-cls",
     "bloom",
     "cohere",
+    "deberta-v2",
     "deit",
     "distilbert",
     "falcon",
@@ -35,6 +36,8 @@ pub(crate) const FAMILIES: [&str; 38] = [
     "marian",
     "mbart",
     "mixtral",
+    "modernbert",
+    "mpnet",
     "mpt",
     "olmo2",
     "opt",

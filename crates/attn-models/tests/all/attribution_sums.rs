@@ -47,7 +47,7 @@ fn integrated_gradients_are_complete_in_every_family() {
         let token = |inputs: &Inputs| Baseline::token(inputs, 0, &[2, 3]).unwrap();
         let told_by_vectors = !matches!(
             model.info().positions,
-            Positions::Rotary | Positions::RelativeBias | Positions::Alibi
+            Positions::Rotary | Positions::RelativeBias | Positions::Alibi | Positions::RelativeVectors
         );
         let baselines = if !told_by_vectors {
             // Without position vectors a norm makes the same of any multiple of an embedding: all of the change from

@@ -10,12 +10,13 @@ use attn_models::{
 
 use crate::support::{difference, expected, inputs, largest, open, values};
 
-const FAMILIES: [&str; 34] = [
+const FAMILIES: [&str; 37] = [
     "bart",
     "bert",
     "bert-cls",
     "bloom",
     "cohere",
+    "deberta-v2",
     "distilbert",
     "falcon",
     "falcon-alibi",
@@ -33,6 +34,8 @@ const FAMILIES: [&str; 34] = [
     "marian",
     "mbart",
     "mixtral",
+    "modernbert",
+    "mpnet",
     "mpt",
     "olmo2",
     "opt",
@@ -125,6 +128,8 @@ fn output_map(name: &str, attention: Attention) -> (&'static str, bool) {
         | "qwen3" | "qwen3-moe" | "smollm3" | "starcoder2" => ("layers.1.self_attn.o_proj.weight", false),
         "distilbert" => ("layer.1.attention.out_lin.weight", false),
         "gpt-neox" => ("layers.1.attention.dense.weight", false),
+        "modernbert" => ("layers.1.attn.Wo.weight", false),
+        "mpnet" => ("layer.1.attention.attn.o.weight", false),
         _ => ("layer.1.attention.output.dense.weight", false),
     }
 }
@@ -547,6 +552,40 @@ fn removed_positions_of_a_stack_are_a_table_of_zeros() {
             let allowed = 1e-5 * largest(&wanted).max(1.0);
             assert!(difference(&found, &wanted, None) < allowed, "{name} {side:?}");
             assert!(difference(&found, &plain, None) > 1e-3, "{name} {side:?}");
+        }
+    }
+}
+
+/// Positions that enter in two places are removed from both, and so are vectors of offsets.
+#[test]
+fn removed_positions_of_an_encoder_are_tables_of_zeros() {
+    for (name, tables) in [
+        ("mpnet", ["position_embeddings", "relative_attention_bias"]),
+        (
+            "deberta-v2",
+            ["deberta.encoder.LayerNorm.weight", "deberta.encoder.LayerNorm.bias"],
+        ),
+    ] {
+        let ((model, weights), inputs) = (changeable(name), batch(name));
+        let remove = Edit::RemovePositions { side: Side::Encoder };
+        let found = logits(&model, &inputs, &mut edits(&model, [remove.clone().into()]));
+        let plain = logits(&model, &inputs, &mut ());
+        let one = logits(
+            &model,
+            &inputs,
+            &mut edits(&model, [remove.in_sequences(1)]).with_batch(2),
+        );
+        for table in tables {
+            change(&weights, table, |table| table.zeros_like().unwrap());
+        }
+        let wanted = logits(&model, &inputs, &mut ());
+        let allowed = 1e-5 * largest(&wanted).max(1.0);
+        assert!(difference(&found, &wanted, None) < allowed, "{name}");
+        assert!(difference(&found, &plain, None) > 1e-3, "{name}");
+        // In one sequence only, the other as it was.
+        for (sequence, wanted) in [(0, &plain), (1, &wanted)] {
+            let gap = difference(&one.get(sequence).unwrap(), &wanted.get(sequence).unwrap(), None);
+            assert!(gap < allowed, "{name} {sequence}");
         }
     }
 }

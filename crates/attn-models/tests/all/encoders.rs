@@ -1,15 +1,16 @@
 //! Options and heads of text encoders, against the same sums by hand.
 
-use attn_core::{Attention, Side};
+use attn_core::{Attention, Mask, Positions, Side};
 use attn_models::{
     Checkpoint, Gradients, Inputs, Model, Point, Site, Weights,
     candle::{Device, Tensor, safetensors},
+    record::Recorder,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    by_hand::{close, dot, gelu, ids, loud, rows, run},
-    support::{difference, fixture, open},
+    by_hand::{close, dot, gelu, ids, loud, rows, run, silu},
+    support::{difference, expected, fixture, inputs, largest, open},
 };
 
 fn tiny(family: &str, options: Value) -> Value {
@@ -82,8 +83,32 @@ fn classifiers_read_the_first_token() {
             "classifier",
             f64::tanh,
         ),
+        (
+            "mpnet",
+            "MPNetForSequenceClassification",
+            "classifier.dense",
+            "classifier.out_proj",
+            f64::tanh,
+        ),
+        (
+            "deberta-v2",
+            "DebertaV2ForSequenceClassification",
+            "pooler.dense",
+            "classifier",
+            gelu,
+        ),
+        (
+            "nomic_bert",
+            "NomicBertForSequenceClassification",
+            "nomic_bert.pooler.dense",
+            "classifier",
+            f64::tanh,
+        ),
     ] {
-        let options = json!({"architectures": [class], "id2label": {"0": "a", "1": "b", "2": "c"}});
+        let mut options = json!({"architectures": [class], "id2label": {"0": "a", "1": "b", "2": "c"}});
+        if family == "deberta-v2" {
+            options["embedding_size"] = 8.into();
+        }
         let loud = loud(&tiny(family, options));
         assert_eq!(loud.model.labels(), ["a", "b", "c"]);
         let (output_of, _) = run(&loud.model, &ids(&[&[3, 2, 4]]));
@@ -130,9 +155,16 @@ fn untied_words_have_a_map_of_their_own() {
         ("albert", "AlbertForMaskedLM", "predictions.decoder"),
         ("electra", "ElectraForMaskedLM", "generator_lm_head"),
         ("distilbert", "DistilBertForMaskedLM", "vocab_projector"),
+        ("mpnet", "MPNetForMaskedLM", "lm_head.decoder"),
+        ("deberta-v2", "DebertaV2ForMaskedLM", "cls.predictions.decoder"),
+        ("modernbert", "ModernBertForMaskedLM", "decoder"),
+        ("nomic_bert", "NomicBertForMaskedLM", "cls.predictions.decoder"),
     ] {
         for tied in [true, false] {
-            let options = json!({"architectures": [class], "tie_word_embeddings": tied});
+            let mut options = json!({"architectures": [class], "tie_word_embeddings": tied});
+            if family == "deberta-v2" {
+                options["embedding_size"] = 8.into();
+            }
             let names = loud(&tiny(family, options)).variables;
             assert_eq!(names.contains_key(&format!("{map}.weight")), !tied, "{family}");
         }
@@ -244,5 +276,127 @@ fn the_bias_of_words_has_two_names() {
         };
         let (own, renamed) = (logits(&open(name)), logits(&Checkpoint::open(folder.path()).unwrap()));
         assert_eq!(difference(&own, &renamed, None), 0.0, "{name}");
+    }
+}
+
+/// What DeBERTa adds to its scores, layer by layer, is the reference's.
+#[test]
+fn products_with_offsets_agree_with_the_reference() {
+    let expected = expected("deberta-v2");
+    let model = Model::load(&open("deberta-v2")).unwrap();
+    let mut recorder = Recorder::of(&[Point::Query, Point::Key, Point::Scores]);
+    model.forward(&inputs(&expected, "one"), &mut recorder).unwrap();
+    for layer in 0..2 {
+        let of = |point| &recorder.tensors[&Site::new(Attention::EncoderSelf, layer, point)];
+        let keys = of(Point::Key).transpose(2, 3).unwrap().contiguous().unwrap();
+        let products = (of(Point::Query).matmul(&keys).unwrap() * (1.0 / 24_f64.sqrt())).unwrap();
+        let added = (of(Point::Scores) - products).unwrap();
+        let wanted = &expected[&format!("one.x.{layer}.self.bias")];
+        assert!(difference(&added, wanted, None) < 2e-4 * largest(wanted), "{layer}");
+    }
+}
+
+/// Offsets with maps of their own, each kind of product alone, with buckets and without.
+#[test]
+fn offsets_of_deberta_are_those_of_its_options() {
+    for (kinds, buckets) in [(json!(["c2p"]), -1), (json!("p2c"), -1), (json!("p2c|c2p"), 4)] {
+        let options = json!({"embedding_size": 8, "relative_attention": true, "pos_att_type": kinds, "position_buckets": buckets,
+            "max_relative_positions": 6, "position_biased_input": false, "norm_rel_ebd": "none"});
+        let loud = loud(&tiny("deberta-v2", options));
+        let tokens: &[u32] = &[3, 2, 4, 9, 9, 1, 7, 8, 20];
+        let (_, recorder) = run(&loud.model, &ids(&[tokens]));
+        let at = |layer, point| rows(&recorder.tensors[&Site::new(Attention::EncoderSelf, layer, point)]);
+        let table = rows(loud.variable("deberta.encoder.rel_embeddings.weight"));
+        let half = table.len() / 2;
+        assert_eq!(half, if buckets > 0 { 4 } else { 6 });
+        let [c2p, p2c] = ["c2p", "p2c"].map(|kind| kinds.to_string().contains(kind));
+        let scale = 1.0 / (4.0 * (1 + usize::from(c2p) + usize::from(p2c)) as f64).sqrt();
+        let info = loud.model.info();
+        assert_eq!(info.positions, Positions::RelativeVectors);
+        assert!((f64::from(info.attentions[0].layers[1].scale) - scale).abs() < 1e-6);
+        for layer in 0..2 {
+            let name = |map: &str| format!("deberta.encoder.layer.{layer}.attention.self.{map}");
+            let (queries, keys) = (at(layer, Point::Query), at(layer, Point::Key));
+            let attention = at(layer, Point::Attention);
+            for head in 0..2 {
+                let of_head = |x: Vec<f64>| x[head * 4..][..4].to_vec();
+                for query in 0..tokens.len() {
+                    let score = |key: usize| {
+                        let (q, k) = (&queries[head * tokens.len() + query], &keys[head * tokens.len() + key]);
+                        let distance = query.abs_diff(key);
+                        let steps = match distance {
+                            // 2 + ceil(ln(d / 2) / ln(5 / 2)).
+                            3..=5 if buckets > 0 => 3,
+                            6.. if buckets > 0 => 4,
+                            _ => distance,
+                        };
+                        let row = if query < key {
+                            half.saturating_sub(steps)
+                        } else {
+                            (half + steps).min(2 * half - 1)
+                        };
+                        let mut sum = dot(q, k);
+                        if c2p {
+                            sum += dot(q, &of_head(loud.affine(&name("pos_key_proj"), &table[row])));
+                        }
+                        if p2c {
+                            sum += dot(k, &of_head(loud.affine(&name("pos_query_proj"), &table[row])));
+                        }
+                        (sum * scale).exp()
+                    };
+                    let powers: Vec<f64> = (0..tokens.len()).map(score).collect();
+                    let whole: f64 = powers.iter().sum();
+                    let expected: Vec<f64> = powers.iter().map(|power| power / whole).collect();
+                    close(&attention[head * tokens.len() + query], &expected);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn options_of_deberta_that_are_not_implemented_are_refused() {
+    for (key, value) in [
+        ("conv_kernel_size", json!(3)),
+        ("embedding_size", json!(6)),
+        ("pos_att_type", json!(["p2p"])),
+        ("norm_rel_ebd", json!("batch_norm")),
+        ("position_buckets", json!(1)),
+    ] {
+        let mut config = tiny(
+            "deberta-v2",
+            json!({"embedding_size": 8, "relative_attention": true, "pos_att_type": ["c2p"]}),
+        );
+        config[key] = value;
+        let error = Model::build("tiny", &config.to_string(), &Weights::initialize(1), Gradients::Off).unwrap_err();
+        assert!(error.to_string().contains(key), "{error}");
+    }
+}
+
+#[test]
+fn modernbert_classifies_the_first_token_or_the_mean_of_real_ones() {
+    for pooling in ["cls", "mean"] {
+        let loud = loud(&tiny(
+            "modernbert",
+            json!({"architectures": ["ModernBertForSequenceClassification"], "classifier_pooling": pooling, "num_labels": 3,
+                "norm_bias": true, "mlp_bias": true, "attention_bias": true, "classifier_bias": true,
+                "classifier_activation": "silu", "local_attention": 2, "global_attn_every_n_layers": 2}),
+        ));
+        let attention = &loud.model.info().attentions[0];
+        assert_eq!(
+            [0, 1].map(|layer| attention.layers[layer].mask),
+            [Mask::Full, Mask::Local { width: 1 }]
+        );
+        let (output, _) = run(&loud.model, &ids(&[&[3, 2, 4], &[5, 6, 7, 8, 9]]));
+        let hidden = rows(&output.last_hidden.narrow(0, 0, 1).unwrap());
+        let pooled: Vec<f64> = match pooling {
+            "cls" => hidden[0].clone(),
+            _ => (0..8)
+                .map(|at| hidden[..3].iter().map(|row| row[at]).sum::<f64>() / 3.0)
+                .collect(),
+        };
+        let inner = map(loud.affine("head.dense", &pooled), silu);
+        let expected = loud.affine("classifier", &loud.layer_norm("head.norm", &inner, 1e-5));
+        close(&rows(&output.logits.unwrap())[0], &expected);
     }
 }

@@ -101,9 +101,11 @@ fn states_times_queries_keys_and_values() {
         "albert",
         "bart",
         "bert",
+        "deberta-v2",
         "distilbert",
         "electra",
         "marian",
+        "mpnet",
         "roberta",
         "xlm-roberta",
     ] {

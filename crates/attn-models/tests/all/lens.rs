@@ -8,14 +8,12 @@ use crate::{
     support::{difference, largest, open},
 };
 
-/// Takes out everything that layers of a decoder from one on add.
-struct Stop(usize);
+/// Takes out everything that layers of a stack from one on add.
+struct Stop(Side, usize);
 
 impl Tap for Stop {
     fn wants(&self, site: Site) -> bool {
-        site.side() == Side::Decoder
-            && site.layer >= self.0
-            && matches!(site.point, Point::AttentionOutput | Point::Mlp)
+        site.side() == self.0 && site.layer >= self.1 && matches!(site.point, Point::AttentionOutput | Point::Mlp)
     }
 
     fn tap(&mut self, _: Site, tensor: Tensor) -> attn_models::Result<Tensor> {
@@ -43,11 +41,11 @@ fn the_lens_sees_what_the_model_would_say_if_it_ended_there() {
         // Of an encoder-decoder, the stack that predicts.
         let attentions = &model.info().attentions;
         let side = attentions[attentions.len() - 1].attention.query_side();
-        let norms_after = side == Side::Encoder || ["bart", "marian"].contains(&name);
+        let norms_after = side == Side::Encoder && name != "modernbert" || ["bart", "marian"].contains(&name);
+        let layers = attentions[attentions.len() - 1].layers.len();
         let mut record = Recorder::of(&[Point::Hidden]);
         let plain = model.forward(&inputs, &mut record).unwrap().logits.unwrap();
         let lens = logit_lens(&model, &inputs, 3, &mut ()).unwrap();
-        let layers = attentions[attentions.len() - 1].layers.len();
         assert_eq!(lens.len(), layers + 1, "{name}");
         for layer in 0..=layers {
             let hidden = &record.tensors[&Site::hidden(side, layer)];
@@ -58,7 +56,7 @@ fn the_lens_sees_what_the_model_would_say_if_it_ended_there() {
                 model.forward(&inputs, &mut Last(last, hidden.clone())).unwrap()
             } else {
                 // Norms before the sublayers: a layer that adds nothing hands the state on.
-                model.forward(&inputs, &mut Stop(layer)).unwrap()
+                model.forward(&inputs, &mut Stop(side, layer)).unwrap()
             };
             let wanted = wanted.logits.unwrap();
             let allowed = 1e-5 * largest(&wanted).max(1.0);
@@ -96,10 +94,13 @@ fn the_lens_sees_what_the_model_would_say_if_it_ended_there() {
             difference(&last, &plain, None) < 1e-6 * largest(&plain).max(1.0),
             "{name}"
         );
-        let error = model
-            .predict(&record.tensors[&Site::hidden(side, layers)], layers + 1)
-            .unwrap_err();
-        let message = format!("a layer from 0 to {layers}, found layer {}", layers + 1);
-        assert!(error.to_string().contains(&message), "{error}");
+        let last = &record.tensors[&Site::hidden(side, layers)];
+        let error = model.predict(last, layers + 1).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("a layer from 0 to {layers}, found layer {}", layers + 1)),
+            "{error}"
+        );
     }
 }

@@ -35,13 +35,14 @@ fn load(folder: &Path) -> (Checkpoint, Model) {
     (checkpoint, model)
 }
 
-const HEADS: [&str; 11] = [
+const HEADS: [&str; 12] = [
     "classifier.",
     "cls.",
     "cls_classifier.",
     "distillation_classifier.",
     "embed_out.",
     "discriminator_predictions.",
+    "head.",
     "generator_",
     "lm_head.",
     "pre_classifier.",
@@ -109,6 +110,9 @@ fn every_family_runs_without_its_head() {
         "albert",
         "distilbert",
         "electra",
+        "deberta-v2",
+        "modernbert",
+        "mpnet",
         "llama",
         "gpt-neox",
         "vit",
@@ -138,6 +142,11 @@ fn heads_that_the_configuration_alone_asks_for() {
         ("roberta", "RobertaForSequenceClassification", json!({})),
         ("distilbert", "DistilBertForSequenceClassification", json!({})),
         ("electra", "ElectraForMaskedLM", json!({})),
+        ("deberta-v2", "DebertaV2ForSequenceClassification", json!({})),
+        ("deberta-v2", "DebertaV2ForMaskedLM", json!({"legacy": false})),
+        ("modernbert", "ModernBertForSequenceClassification", json!({})),
+        ("mpnet", "MPNetForSequenceClassification", json!({})),
+        ("nomic-bert", "NomicBertForMaskedLM", json!({})),
         ("dinov2", "Dinov2ForImageClassification", json!({})),
         ("clip-vision", "CLIPForImageClassification", json!({})),
     ] {

@@ -235,6 +235,7 @@ fn null_is_the_default_of_every_option() {
                 "head_dim",
                 "sliding_window",
                 "attn_logit_softcapping",
+                "local_rope_theta",
             ]
             .contains(&key.as_str())
             {

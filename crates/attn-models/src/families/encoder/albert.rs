@@ -9,7 +9,7 @@
 //! | textattack/albert-base-v2-SST-2 and other fine-tuned classifiers | `AlbertForSequenceClassification` |
 //! | bare models | `AlbertModel` |
 
-use super::{Embeddings, Encoder, Head, Layer, Names, Sizes, decoder, refuse_variants};
+use super::{Embeddings, Encoder, Head, Layer, Names, Relative, Sizes, decoder, refuse_variants};
 use crate::{
     Result, Weights,
     blocks::{Activation, Linear, Norm},
@@ -96,6 +96,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         info: sizes.info(name, "albert", sizes.positions, &layers),
         device: weights.device().clone(),
         embeddings,
+        relative: Relative::None,
         layers,
         pooler,
         head,

@@ -10,7 +10,7 @@
 //!
 //! Other architectures run without their head: hidden states and attention, no logits.
 
-use super::{BERT_LAYER, Embeddings, Encoder, Head, Layer, Sizes, decoder, refuse_variants};
+use super::{BERT_LAYER, Embeddings, Encoder, Head, Layer, Relative, Sizes, decoder, refuse_variants};
 use crate::{
     Result, Weights,
     blocks::{Linear, Norm},
@@ -61,6 +61,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         info: sizes.info(name, "bert", sizes.positions, &layers),
         device: weights.device().clone(),
         embeddings,
+        relative: Relative::None,
         layers,
         pooler,
         head,

@@ -10,7 +10,7 @@
 //!
 //! `sinusoidal_pos_embds` says how the position table was filled before training; the table is stored either way.
 
-use super::{Embeddings, Encoder, Head, Layer, Names, Sizes, decoder};
+use super::{Embeddings, Encoder, Head, Layer, Names, Relative, Sizes, decoder};
 use crate::{
     Result, Weights,
     blocks::{Activation, Linear, Norm},
@@ -81,6 +81,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         info: sizes.info(name, "distilbert", sizes.positions, &layers),
         device: weights.device().clone(),
         embeddings,
+        relative: Relative::None,
         layers,
         pooler: None,
         head,

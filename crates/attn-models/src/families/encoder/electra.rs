@@ -9,7 +9,7 @@
 //! | fine-tuned classifiers | `ElectraForSequenceClassification` |
 //! | bare models | `ElectraModel` |
 
-use super::{BERT_LAYER, Embeddings, Encoder, Head, Layer, Sizes, decoder, refuse_variants};
+use super::{BERT_LAYER, Embeddings, Encoder, Head, Layer, Relative, Sizes, decoder, refuse_variants};
 use crate::{
     Result, Weights,
     blocks::{Activation, Linear, Norm},
@@ -73,6 +73,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         info: sizes.info(name, "electra", sizes.positions, &layers),
         device: weights.device().clone(),
         embeddings,
+        relative: Relative::None,
         layers,
         pooler: None,
         head,

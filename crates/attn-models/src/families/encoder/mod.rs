@@ -1,17 +1,24 @@
 //! Encoders of text: bidirectional, norms after each sublayer (Vaswani et al. 2017; Devlin et al. 2019).
 //!
-//! [`Encoder`] is the network of all of them. They differ in the names of their tensors, in what stands before the
-//! first layer and in their heads; each has a file that reads its configuration and builds this.
+//! [`Encoder`] is the network of all of them but ModernBERT. They differ in the names of their tensors, in what stands before
+//! the first layer, in how positions enter the scores and in their heads. Each has a file that reads its configuration and
+//! builds this.
 
 pub(super) mod albert;
 pub(super) mod bert;
+pub(super) mod deberta_v2;
 pub(super) mod distilbert;
 pub(super) mod electra;
+pub(super) mod modernbert;
+pub(super) mod mpnet;
+pub(super) mod nomic_bert;
+mod relative;
 pub(super) mod roberta;
 
 use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
 use candle_core::{Device, Tensor};
 
+use self::relative::Relative;
 use super::{Config, Network};
 use crate::{
     Inputs, Result, Site, Weights,
@@ -30,7 +37,7 @@ struct Sizes {
     /// Width of the MLP.
     inner: usize,
     vocab_size: usize,
-    /// Rows of the position table.
+    /// Rows of the position table; 0 in families that have none.
     positions: usize,
     /// Rows of the table of token types; 0 in families that have none.
     types: usize,
@@ -56,13 +63,16 @@ impl Sizes {
             inner: config.size_or("intermediate_size", 3072)?,
             vocab_size: config.size_or("vocab_size", 30522)?,
             positions: config.size_or("max_position_embeddings", 512)?,
-            types: config.size_or("type_vocab_size", 2)?,
+            types: match config.get("type_vocab_size").and_then(serde_json::Value::as_u64) {
+                Some(0) => 0,
+                _ => config.size_or("type_vocab_size", 2)?,
+            },
             epsilon: config.positive_or("layer_norm_eps", 1e-12)?,
             activation: Activation::read(config, "hidden_act", Activation::Gelu)?,
         })
     }
 
-    /// The facts, read off the layers; `max_tokens` is the longest sequence.
+    /// The facts, read off the layers, of a model whose positions are learned; `max_tokens` is the longest sequence.
     fn info(&self, name: &str, family: &str, max_tokens: usize, layers: &[Layer]) -> ModelInfo {
         let attention = MultiHead::info(layers.iter().map(|layer| (&layer.attention, Mask::Full)));
         ModelInfo {
@@ -90,7 +100,8 @@ fn refuse_variants(config: &Config) -> Result<()> {
 /// The state of a token before the first layer: the sum of its word, type and position, normed.
 struct Embeddings {
     words: Embedding,
-    positions: Embedding,
+    /// None: positions enter elsewhere.
+    positions: Option<Embedding>,
     /// None: tokens have no types (DistilBERT).
     types: Option<Embedding>,
     norm: Norm,
@@ -106,7 +117,10 @@ impl Embeddings {
         let table = |name: &str, entries| Embedding::load(&weights.at(name), entries, width);
         Ok(Self {
             words: table("word_embeddings", sizes.vocab_size)?,
-            positions: table("position_embeddings", sizes.positions)?,
+            positions: match sizes.positions {
+                0 => None,
+                positions => Some(table("position_embeddings", positions)?),
+            },
             types: match sizes.types {
                 0 => None,
                 types => Some(table("token_type_embeddings", types)?),
@@ -117,8 +131,8 @@ impl Embeddings {
         })
     }
 
-    /// The positions of a batch's tokens, `[batch or 1][token]`.
-    fn positions(&self, inputs: &Inputs, tokens: &Tokens) -> Result<Vec<Vec<u32>>> {
+    /// The positions of a batch's tokens in a table of so many, `[batch or 1][token]`.
+    fn positions(&self, inputs: &Inputs, tokens: &Tokens, rows: usize) -> Result<Vec<Vec<u32>>> {
         match self.padding {
             Some(padding) if inputs.position_ids.is_none() => {
                 let row = |ids: Vec<u32>| {
@@ -134,10 +148,7 @@ impl Embeddings {
                 };
                 Ok(tokens.ids.to_vec2::<u32>()?.into_iter().map(row).collect())
             }
-            _ => {
-                let rows = self.positions.size().0;
-                inputs.positions(tokens, Some(rows))
-            }
+            _ => inputs.positions(tokens, Some(rows)),
         }
     }
 
@@ -145,7 +156,6 @@ impl Embeddings {
     fn forward(&self, inputs: &Inputs, longest: Option<usize>, pass: &mut Pass<'_>) -> Result<(Tensor, Tokens)> {
         let device = self.words.table().device();
         let tokens = inputs.tokens(self.words.size().0, longest, device)?;
-        let positions = self.positions(inputs, &tokens)?;
         let mut x = pass.tap(Site::embedding(Side::Encoder), self.words.forward(&tokens.ids)?)?;
         if let Some(table) = &self.types {
             let types = match inputs.token_types(&tokens, table.size().0)? {
@@ -155,9 +165,12 @@ impl Embeddings {
             };
             x = x.broadcast_add(&pass.offset(types)?)?;
         }
-        let positions = self.positions.forward(&Tensor::new(positions, device)?)?;
-        let positions = pass.tap(Site::positions(Side::Encoder), positions)?;
-        let x = self.norm.forward(&x.broadcast_add(&positions)?, pass)?;
+        if let Some(table) = &self.positions {
+            let positions = self.positions(inputs, &tokens, table.size().0)?;
+            let vectors = table.forward(&Tensor::new(positions, device)?)?;
+            x = x.broadcast_add(&pass.tap(Site::positions(Side::Encoder), vectors)?)?;
+        }
+        let x = self.norm.forward(&x, pass)?;
         Ok(match &self.widen {
             Some(widen) => (widen.forward(&x, pass)?, tokens),
             None => (x, tokens),
@@ -309,6 +322,7 @@ struct Encoder {
     info: ModelInfo,
     device: Device,
     embeddings: Embeddings,
+    relative: Relative,
     layers: Vec<Layer>,
     pooler: Option<Linear>,
     head: Head,
@@ -372,10 +386,11 @@ impl Network for Encoder {
     }
 
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {
-        inputs.only(match self.embeddings.types {
-            Some(_) => &["input_ids", "attention_mask", "token_type_ids", "position_ids"][..],
-            None => &["input_ids", "attention_mask", "position_ids"],
-        })?;
+        let mut taken = vec!["input_ids", "attention_mask"];
+        taken.extend(self.embeddings.types.is_some().then_some("token_type_ids"));
+        let counted = self.embeddings.positions.is_some() || matches!(self.relative, Relative::Rotary(_));
+        taken.extend(counted.then_some("position_ids"));
+        inputs.only(&taken)?;
         let (x, tokens) = self.embeddings.forward(inputs, self.info.max_tokens, pass)?;
         let mask = additive_mask(
             Mask::Full,
@@ -384,9 +399,10 @@ impl Network for Encoder {
             tokens.tokens,
             &self.device,
         )?;
+        let entered = self.relative.enter(inputs, &tokens, mask, pass)?;
         let mut x = pass.tap(Site::hidden(Side::Encoder, 0), x)?;
         for (layer, block) in self.layers.iter().enumerate() {
-            let attended = block.attention.forward(&x, &x, mask.as_ref(), None, pass)?;
+            let attended = entered.attend(&block.attention, &x, pass)?;
             x = block.attention_norm.forward(&(attended + x)?, pass)?;
             let inner = pass.tap(Site::mlp(Side::Encoder, layer), block.mlp.forward(&x, pass)?)?;
             x = block.mlp_norm.forward(&(inner + x)?, pass)?;

@@ -12,7 +12,7 @@
 //! | cardiffnlp/twitter-roberta-base-sentiment and other classifiers | `RobertaForSequenceClassification` and its like |
 //! | sentence-transformers/all-distilroberta-v1 | `RobertaModel` |
 
-use super::{BERT_LAYER, Embeddings, Encoder, Head, Layer, Sizes, decoder, refuse_variants};
+use super::{BERT_LAYER, Embeddings, Encoder, Head, Layer, Relative, Sizes, decoder, refuse_variants};
 use crate::{
     Result, Weights,
     blocks::{Activation, Linear, Norm},
@@ -74,6 +74,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         info: sizes.info(name, config.text("model_type")?.unwrap_or("roberta"), longest, &layers),
         device: weights.device().clone(),
         embeddings,
+        relative: Relative::None,
         layers,
         pooler,
         head,
