@@ -20,7 +20,7 @@ pub struct Alibi {
     /// Factor on the bias: 1, or the scale of the products where the bias is scaled with them (Falcon). Default: 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub factor: f32,
-    /// Whether products of slope and position are rounded to bfloat16, which is `r` (Falcon). Default: no.
+    /// Whether positions and their products with slopes are rounded to bfloat16, which is `r` (Falcon). Default: no.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rounded: bool,
 }
@@ -63,9 +63,9 @@ impl Alibi {
     /// The bias of one head; 0 for a head that has no slope.
     pub fn bias(&self, head: usize, query: usize, key: usize) -> f32 {
         let Some(slope) = self.slopes.get(head) else { return 0.0 };
-        let at = |position: usize| {
-            let product = slope * position as f32;
-            if self.rounded { to_bfloat16(product) } else { product }
+        let at = |position: usize| match self.rounded {
+            true => to_bfloat16(slope * to_bfloat16(position as f32)),
+            false => slope * position as f32,
         };
         -self.factor * (at(key) - at(query)).abs()
     }

@@ -69,7 +69,7 @@ fn parts(block: &MultiHead, head: usize) -> Result<[Array2<f32>; 3]> {
             let shared = block.shared(head);
             Ok([columns(query, head)?, columns(key, shared)?, columns(value, shared)?])
         }
-        Qkv::Joint(joint) | Qkv::JointPerHead(joint) => Ok([
+        Qkv::Joint(joint) | Qkv::JointPerGroup(joint) => Ok([
             columns(joint, places[0])?,
             columns(joint, places[1])?,
             columns(joint, places[2])?,

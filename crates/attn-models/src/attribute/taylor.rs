@@ -171,7 +171,7 @@ impl<'a> Parameters<'a> {
 fn maps(block: &MultiHead) -> Vec<&Linear> {
     match &block.qkv {
         Qkv::Separate { query, key, value } => vec![query, key, value, &block.output],
-        Qkv::Joint(joint) | Qkv::JointPerHead(joint) => vec![joint, &block.output],
+        Qkv::Joint(joint) | Qkv::JointPerGroup(joint) => vec![joint, &block.output],
     }
 }
 

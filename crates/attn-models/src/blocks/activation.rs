@@ -53,7 +53,7 @@ impl Activation {
     /// [`Error::Candle`](crate::Error::Candle).
     pub fn forward(self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         match pass.relevance {
-            Some(_) => linearized(x, self),
+            Some(_) => linearized(x, |x| self.apply(x)),
             None => self.apply(x),
         }
     }

@@ -67,8 +67,9 @@ pub enum Qkv {
     },
     /// One layer whose output holds all queries, then all keys, then all values (GPT-2).
     Joint(Linear),
-    /// One layer whose output holds, head by head, its query, its key and its value (GPT-NeoX).
-    JointPerHead(Linear),
+    /// One layer whose output holds, group by group, its queries, its key and its value: head by head where each has a key
+    /// of its own (GPT-NeoX).
+    JointPerGroup(Linear),
 }
 
 /// Norms of queries and keys, before rotation.
@@ -140,7 +141,11 @@ impl MultiHead {
     pub(crate) fn places(&self, head: usize) -> [usize; 3] {
         let HeadShape { heads, kv_heads, .. } = self.shape;
         match &self.qkv {
-            Qkv::JointPerHead(_) => [3 * head, 3 * head + 1, 3 * head + 2],
+            Qkv::JointPerGroup(_) => {
+                let group = (heads / kv_heads.max(1)).max(1);
+                let start = self.shared(head) * (group + 2);
+                [start + head % group, start + group, start + group + 1]
+            }
             Qkv::Separate { .. } | Qkv::Joint(_) => {
                 let shared = self.shared(head);
                 [head, heads + shared, heads + kv_heads + shared]
@@ -235,7 +240,7 @@ impl MultiHead {
     fn query_alone(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
         let query = match &self.qkv {
             Qkv::Separate { query, .. } => query.forward(x, pass)?,
-            Qkv::Joint(_) | Qkv::JointPerHead(_) => self.project(x, x, pass)?.0,
+            Qkv::Joint(_) | Qkv::JointPerGroup(_) => self.project(x, x, pass)?.0,
         };
         let norm = self.norms.as_ref().map(|norms| &norms.query);
         let query = self.normed(&query, self.shape.heads, norm, pass)?;
@@ -278,13 +283,21 @@ impl MultiHead {
                     all.narrow(D::Minus1, wide + narrow, narrow)?,
                 ))
             }
-            Qkv::JointPerHead(joint) => {
+            Qkv::JointPerGroup(joint) => {
                 let all = joint.forward(x, pass)?;
                 let (batch, tokens, _) = all.dims3()?;
-                let HeadShape { heads, head_dim, .. } = self.shape;
-                let all = all.reshape((batch, tokens, heads, 3, head_dim))?;
-                let part = |at| all.narrow(3, at, 1)?.reshape((batch, tokens, heads * head_dim));
-                Ok((part(0)?, part(1)?, part(2)?))
+                let HeadShape {
+                    heads,
+                    kv_heads,
+                    head_dim,
+                } = self.shape;
+                let group = heads / kv_heads;
+                let all = all.reshape((batch, tokens, kv_heads, group + 2, head_dim))?;
+                let part = |at, count| {
+                    let part = all.narrow(3, at, count)?;
+                    part.reshape((batch, tokens, kv_heads * count * head_dim))
+                };
+                Ok((part(0, group)?, part(group, 1)?, part(group + 1, 1)?))
             }
         }
     }

@@ -1,12 +1,12 @@
-//! A mixture of experts: several MLPs, some of which each token goes through (Shazeer et al. 2017,
+//! A mixture of experts: several networks, some of which each token goes through (Shazeer et al. 2017,
 //! <https://arxiv.org/abs/1701.06538>; in transformers Lepikhin et al. 2021, <https://arxiv.org/abs/2006.16668>).
 
 use candle_core::{D, Tensor};
 
-use super::{Linear, Mlp, Pass};
+use super::{Expert, Linear, Pass};
 use crate::{Result, Site};
 
-/// MLPs and the router that says which of them a token goes through: `sum_e w_e mlp_e(x)` over the chosen experts.
+/// Networks and the router that says which of them a token goes through: `sum_e w_e f_e(x)` over the chosen experts.
 ///
 /// The router's logits are tapped at [`Point::Router`](crate::Point::Router), before experts are chosen by them.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub struct Experts {
     /// `[hidden, experts]`.
     pub router: Linear,
     /// The experts, in the order of the router's logits.
-    pub mlps: Vec<Mlp>,
+    pub experts: Vec<Expert>,
     /// How many experts a token goes through.
     pub chosen: usize,
     /// Whether the weights of a token's experts sum to 1. They are a softmax over the chosen logits then, and the chosen
@@ -71,8 +71,8 @@ impl Experts {
         }
         let rows = x.flatten(0, 1)?;
         let mut sum = rows.zeros_like()?;
-        for (expert, mlp) in self.mlps.iter().enumerate() {
-            let places = chosen.iter().enumerate().filter(|(_, chosen)| chosen.contains(&expert));
+        for (number, expert) in self.experts.iter().enumerate() {
+            let places = chosen.iter().enumerate().filter(|(_, chosen)| chosen.contains(&number));
             // Rows of a batch that fits memory fit u32.
             let places: Vec<u32> = places.filter_map(|(row, _)| u32::try_from(row).ok()).collect();
             if places.is_empty() {
@@ -80,8 +80,8 @@ impl Experts {
             }
             pass.proceed()?;
             let places = Tensor::new(places, x.device())?;
-            let made = mlp.forward(&rows.contiguous()?.index_select(&places, 0)?, pass)?;
-            let weight = weights.flatten(0, 1)?.narrow(1, expert, 1)?.contiguous()?;
+            let made = expert.forward(&rows.contiguous()?.index_select(&places, 0)?, pass)?;
+            let weight = weights.flatten(0, 1)?.narrow(1, number, 1)?.contiguous()?;
             let made = made.broadcast_mul(&weight.index_select(&places, 0)?)?;
             sum = sum.index_add(&places, &made, 0)?;
         }
@@ -92,9 +92,9 @@ impl Experts {
     /// sequences have to pass.
     fn of_all(&self, x: &Tensor, weights: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let mut sum = x.zeros_like()?;
-        for (expert, mlp) in self.mlps.iter().enumerate() {
-            let weight = weights.narrow(D::Minus1, expert, 1)?;
-            sum = (sum + mlp.forward(x, pass)?.broadcast_mul(&weight)?)?;
+        for (number, expert) in self.experts.iter().enumerate() {
+            let weight = weights.narrow(D::Minus1, number, 1)?;
+            sum = (sum + expert.forward(x, pass)?.broadcast_mul(&weight)?)?;
         }
         Ok(sum)
     }

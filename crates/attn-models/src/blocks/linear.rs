@@ -38,6 +38,18 @@ impl Linear {
         Self::with_bias((stored.clone(), stored, false), weights, outputs, true)
     }
 
+    /// A map of tensors at hand: a matrix `[in, out]` and a bias `[out]`, such as those of one of several maps that are stored
+    /// as one tensor.
+    pub fn from_tensors(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self {
+            stored: weight.clone(),
+            weight,
+            bias,
+            scale: None,
+            transposed: false,
+        }
+    }
+
     /// A convolution `[out, channels, height, width]` whose stride is its size, as a map of flattened patches.
     ///
     /// # Errors

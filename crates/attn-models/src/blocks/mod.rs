@@ -48,7 +48,7 @@ pub use self::{
     experts::{Experts, Routes},
     linear::Linear,
     mask::{Bias, additive_mask, additive_masks},
-    mlp::{FeedForward, Mlp},
+    mlp::{ClampedMlp, Expert, FeedForward, Mlp},
     norm::Norm,
     offsets::OffsetBias,
     resample::{Resampling, resample},

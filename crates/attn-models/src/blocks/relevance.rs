@@ -42,7 +42,7 @@ impl Relevance {
         };
         let y = self.stabilize(y)?;
         match activation {
-            Some(activation) => linearized(&y, activation),
+            Some(activation) => linearized(&y, |y| activation.apply(y)),
             None => Ok(y),
         }
     }
@@ -80,10 +80,10 @@ impl Relevance {
 }
 
 /// `x (act(x) / x)` with the ratio held constant.
-pub(super) fn linearized(x: &Tensor, activation: Activation) -> Result<Tensor> {
+pub(super) fn linearized(x: &Tensor, activation: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let value = x.detach();
     let tiny = Tensor::full(TINY as f32, value.shape(), value.device())?;
     let away = value.abs()?.lt(&tiny)?.where_cond(&tiny, &value)?;
-    let ratio = (activation.apply(&away)? / &away)?;
+    let ratio = (activation(&away)? / &away)?;
     Ok(x.mul(&ratio)?)
 }

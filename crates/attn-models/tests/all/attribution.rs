@@ -10,19 +10,24 @@ use attn_models::{
 use crate::support::{Tensors, difference, expected, fixture, inputs, largest, open, values};
 
 /// Those whose checkpoints have a head that predicts tokens or a class.
-pub(crate) const FAMILIES: [&str; 35] = [
+pub(crate) const FAMILIES: [&str; 41] = [
     "albert",
     "bart",
     "bert",
     "bert-cls",
+    "bloom",
     "cohere",
     "deberta-v2",
     "deit",
     "distilbert",
+    "falcon",
+    "falcon-alibi",
     "gemma",
+    "gemma2",
     "gemma3",
     "gpt-neo",
     "gpt-neox",
+    "gpt-oss",
     "gpt2",
     "gptj",
     "granite",
@@ -33,6 +38,7 @@ pub(crate) const FAMILIES: [&str; 35] = [
     "mixtral",
     "modernbert",
     "mpnet",
+    "mpt",
     "olmo2",
     "opt",
     "pegasus",

@@ -19,6 +19,13 @@ fn tiny(family: &str, options: Value) -> Value {
             "max_position_embeddings": 16, "window_size": 3}),
         "opt" => json!({"vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
             "ffn_dim": 12, "max_position_embeddings": 16}),
+        "bloom" => json!({"vocab_size": 30, "hidden_size": 8, "n_layer": 2, "n_head": 2}),
+        "falcon" => json!({"vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "ffn_hidden_size": 12, "max_position_embeddings": 16}),
+        "mpt" => json!({"vocab_size": 30, "d_model": 12, "n_layers": 2, "n_heads": 3, "max_seq_len": 16}),
+        "gpt_oss" => json!({"vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "head_dim": 4, "intermediate_size": 12, "max_position_embeddings": 64,
+            "num_local_experts": 3, "num_experts_per_tok": 2, "rope_scaling": {"rope_type": "default"}}),
         _ => json!({"vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 4, "num_attention_heads": 4,
             "num_key_value_heads": 2, "head_dim": 4, "intermediate_size": 16, "max_position_embeddings": 64,
             "num_local_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 12}),
@@ -170,6 +177,70 @@ fn attention_of_gpt_neo_is_global_and_local() {
 }
 
 #[test]
+fn queries_of_falcon_lie_before_the_key_of_their_group() {
+    let newer = json!({"new_decoder_architecture": true, "num_kv_heads": 2, "bias": true});
+    let loud = loud(&tiny("falcon", newer));
+    let (_, recorder) = run(&loud.model, &ids(&[&[3, 1, 4]]));
+    let at = |point| rows(&recorder.tensors[&site(1, point)]);
+    let x = &rows(&recorder.tensors[&Site::hidden(Side::Decoder, 1)])[2];
+    let place = |name: &str| format!("transformer.h.1.{name}");
+    let normed = loud.layer_norm(&place("ln_attn"), x, 1e-5);
+    let all = loud.affine(&place("self_attention.query_key_value"), &normed);
+    let all: Vec<&[f64]> = all.chunks(4).collect();
+    let (queries, keys, values) = (
+        at(Point::QueryBeforeRotation),
+        at(Point::KeyBeforeRotation),
+        at(Point::Value),
+    );
+    for (head, place) in [0, 1, 4, 5].into_iter().enumerate() {
+        close(&queries[head * 3 + 2], all[place]);
+    }
+    for shared in 0..2 {
+        close(&keys[shared * 3 + 2], all[shared * 4 + 2]);
+        close(&values[shared * 3 + 2], all[shared * 4 + 3]);
+    }
+    // Attention and MLP read the same state by norms of their own.
+    let inner = loud.affine(&place("mlp.dense_h_to_4h"), &loud.layer_norm(&place("ln_mlp"), x, 1e-5));
+    let inner: Vec<f64> = inner.into_iter().map(gelu).collect();
+    close(&at(Point::Mlp)[2], &loud.affine(&place("mlp.dense_4h_to_h"), &inner));
+    // The matrices of heads are those columns.
+    let weights = loud.model.head_weights().unwrap();
+    let matrix = rows(loud.variable(&place("self_attention.query_key_value.weight")));
+    for (head, [query, key]) in [[0, 2], [1, 2], [4, 6], [5, 6]].into_iter().enumerate() {
+        let found = &weights[4 + head];
+        for (d, column) in found.query.columns().into_iter().enumerate() {
+            let column: Vec<f64> = column.iter().map(|&x| f64::from(x)).collect();
+            close(&column, &matrix[query * 4 + d]);
+        }
+        for (d, column) in found.key.columns().into_iter().enumerate() {
+            let column: Vec<f64> = column.iter().map(|&x| f64::from(x)).collect();
+            close(&column, &matrix[key * 4 + d]);
+        }
+    }
+    let one_norm = json!({"new_decoder_architecture": true, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1});
+    let names = crate::by_hand::loud(&tiny("falcon", one_norm)).variables;
+    assert!(
+        names.contains_key("transformer.h.1.input_layernorm.weight") && !names.keys().any(|name| name.contains("ln_"))
+    );
+}
+
+#[test]
+fn slopes_of_three_heads_are_those_of_four() {
+    let slopes = |family: &str, heads: usize| {
+        let options = json!({"n_head": heads, "n_heads": heads, "hidden_size": 12, "d_model": 12});
+        let model = build(&tiny(family, options)).unwrap();
+        model.info().attentions[0].alibi.clone().unwrap().slopes
+    };
+    let powers = |list: &[i32]| -> Vec<f32> { list.iter().map(|&power| 2.0_f32.powi(-power)).collect() };
+    assert_eq!(slopes("bloom", 4), powers(&[2, 4, 6, 8]));
+    assert_eq!(slopes("mpt", 4), powers(&[2, 4, 6, 8]));
+    assert_eq!(slopes("bloom", 3), powers(&[4, 8, 2]));
+    assert_eq!(slopes("mpt", 3), powers(&[4, 8, 2]));
+    assert_eq!(slopes("bloom", 6), powers(&[2, 4, 6, 8, 1, 3]));
+    assert_eq!(slopes("mpt", 6), powers(&[2, 4, 6, 8, 1, 3]));
+}
+
+#[test]
 fn phi_may_norm_queries_and_keys() {
     let loud = loud(&tiny("phi", json!({"qk_layernorm": true})));
     let (_, recorder) = run(&loud.model, &ids(&[&[3, 1, 4]]));
@@ -311,7 +382,12 @@ fn classifiers_read_the_last_token_that_is_not_padding() {
         ("mistral", "MistralForSequenceClassification"),
         ("qwen2", "Qwen2ForSequenceClassification"),
         ("qwen3", "Qwen3ForSequenceClassification"),
+        ("bloom", "BloomForSequenceClassification"),
+        ("falcon", "FalconForSequenceClassification"),
         ("gemma", "GemmaForSequenceClassification"),
+        ("gemma2", "Gemma2ForSequenceClassification"),
+        ("gpt_oss", "GptOssForSequenceClassification"),
+        ("mpt", "MptForSequenceClassification"),
         ("gemma3_text", "Gemma3TextForSequenceClassification"),
         ("gpt_neo", "GPTNeoForSequenceClassification"),
         ("gptj", "GPTJForSequenceClassification"),

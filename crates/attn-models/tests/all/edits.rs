@@ -10,17 +10,22 @@ use attn_models::{
 
 use crate::support::{difference, expected, inputs, largest, open, values};
 
-const FAMILIES: [&str; 31] = [
+const FAMILIES: [&str; 37] = [
     "bart",
     "bert",
     "bert-cls",
+    "bloom",
     "cohere",
     "deberta-v2",
     "distilbert",
+    "falcon",
+    "falcon-alibi",
     "gemma",
+    "gemma2",
     "gemma3",
     "gpt-neo",
     "gpt-neox",
+    "gpt-oss",
     "gpt2",
     "gptj",
     "granite",
@@ -31,6 +36,7 @@ const FAMILIES: [&str; 31] = [
     "mixtral",
     "modernbert",
     "mpnet",
+    "mpt",
     "olmo2",
     "opt",
     "pegasus",
@@ -114,10 +120,12 @@ fn output_map(name: &str, attention: Attention) -> (&'static str, bool) {
         "gpt2" => ("h.1.attn.c_proj.weight", true),
         "gpt-neo" => ("h.1.attn.attention.out_proj.weight", false),
         "gptj" => ("h.1.attn.out_proj.weight", false),
+        "bloom" | "falcon" | "falcon-alibi" => ("h.1.self_attention.dense.weight", false),
+        "mpt" => ("blocks.1.attn.out_proj.weight", false),
         "opt" => ("layers.1.self_attn.out_proj.weight", false),
         "phi" => ("layers.1.self_attn.dense.weight", false),
-        "cohere" | "gemma" | "gemma3" | "granite" | "llama" | "mixtral" | "olmo2" | "phi3" | "qwen3" | "qwen3-moe"
-        | "smollm3" | "starcoder2" => ("layers.1.self_attn.o_proj.weight", false),
+        "cohere" | "gemma" | "gemma2" | "gemma3" | "gpt-oss" | "granite" | "llama" | "mixtral" | "olmo2" | "phi3"
+        | "qwen3" | "qwen3-moe" | "smollm3" | "starcoder2" => ("layers.1.self_attn.o_proj.weight", false),
         "distilbert" => ("layer.1.attention.out_lin.weight", false),
         "gpt-neox" => ("layers.1.attention.dense.weight", false),
         "modernbert" => ("layers.1.attn.Wo.weight", false),
@@ -190,6 +198,13 @@ fn close(found: &[f32], wanted: &[f32], what: &str) {
     }
 }
 
+/// The rest keeps its proportions, what goes to no key (a sink) included.
+fn remove(row: &mut [f32], keys: &[usize]) {
+    let rest = 1.0 - keys.iter().map(|&key| row[key]).sum::<f32>();
+    keys.iter().for_each(|&key| row[key] = 0.0);
+    row.iter_mut().for_each(|weight| *weight /= rest);
+}
+
 fn normalize(row: &mut [f32]) {
     let sum: f32 = row.iter().sum();
     row.iter_mut().for_each(|weight| *weight /= sum);
@@ -207,8 +222,7 @@ fn a_knocked_out_edge_leaves_the_softmax_of_the_rest() {
         let (_, found) = recorded(&model, &inputs, site, vec![edit.in_sequences(1)]);
         let (_, wanted) = by_hand(&model, &inputs, site, |sequence, head, query, row| {
             if sequence == 1 && head % 2 == 0 && (query == 2 || query == 3) {
-                (row[1], row[2]) = (0.0, 0.0);
-                normalize(row);
+                remove(row, &[1, 2]);
             }
         });
         close(&found, &wanted, name);
@@ -230,8 +244,7 @@ fn single_edges_are_knocked_out() {
                 (0, 1, 3) => &[0, 2],
                 _ => return,
             };
-            cut.iter().for_each(|&key| row[key] = 0.0);
-            normalize(row);
+            remove(row, cut);
         });
         close(&found, &wanted, name);
     }

@@ -15,7 +15,7 @@ fn config(name: &str) -> Map<String, Value> {
 }
 
 /// Names that all families have in common and those of some, as in `attribute_map` of transformers 5.24.
-const NAMES: [(&str, &[(&str, &str)]); 14] = [
+const NAMES: [(&str, &[(&str, &str)]); 16] = [
     (
         "gpt2",
         &[
@@ -39,6 +39,18 @@ const NAMES: [(&str, &[(&str, &str)]); 14] = [
         &[
             ("num_attention_heads", "num_heads"),
             ("num_hidden_layers", "num_layers"),
+        ],
+    ),
+    (
+        "bloom",
+        &[("num_attention_heads", "n_head"), ("num_hidden_layers", "n_layer")],
+    ),
+    (
+        "mpt",
+        &[
+            ("hidden_size", "d_model"),
+            ("num_attention_heads", "n_heads"),
+            ("num_hidden_layers", "n_layers"),
         ],
     ),
     ("mixtral", &[("num_experts", "num_local_experts")]),
@@ -218,7 +230,15 @@ fn null_is_the_default_of_every_option() {
                 Ok(described.model)
             };
             // Their null is a value of its own.
-            if ["num_key_value_heads", "head_dim", "sliding_window", "local_rope_theta"].contains(&key.as_str()) {
+            if [
+                "num_key_value_heads",
+                "head_dim",
+                "sliding_window",
+                "attn_logit_softcapping",
+                "local_rope_theta",
+            ]
+            .contains(&key.as_str())
+            {
                 assert!(build(null).unwrap().is_some(), "{name} {key}");
                 continue;
             }

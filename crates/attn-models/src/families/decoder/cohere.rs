@@ -12,7 +12,7 @@
 
 use attn_core::Mask;
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, plan::Plan};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan};
 use crate::{
     Result, Weights,
     blocks::{Activation, Norm, Pairs, RotaryOptions},
@@ -53,8 +53,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     })?;
     let parts = Parts {
         family: "cohere",
-        words: plan.words()?,
-        word_factor: 1.0,
+        words: Words::plain(plan.words()?),
         placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: norm(&plan.root.at("norm"))?,

@@ -11,7 +11,7 @@
 
 use attn_core::Mask;
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, plan::Plan};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan};
 use crate::{
     Result, Weights,
     blocks::{Activation, Norm, RotaryOptions},
@@ -50,8 +50,10 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     })?;
     let parts = Parts {
         family: "gemma",
-        words: plan.words()?,
-        word_factor: (plan.hidden as f64).sqrt(),
+        words: Words {
+            factor: (plan.hidden as f64).sqrt(),
+            ..Words::plain(plan.words()?)
+        },
         placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: norm(&plan.root.at("norm"))?,

@@ -12,7 +12,7 @@
 use attn_core::Mask;
 
 use super::{
-    Decoder, Layer, Norms, Parts, Placement, Reads, WordMap,
+    Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words,
     plan::Plan,
     windows::{FULL, SLIDING, by_layer},
 };
@@ -92,8 +92,10 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     })?;
     let parts = Parts {
         family: "gemma3_text",
-        words: plan.words()?,
-        word_factor: (plan.hidden as f64).sqrt(),
+        words: Words {
+            factor: (plan.hidden as f64).sqrt(),
+            ..Words::plain(plan.words()?)
+        },
         placement: Placement::Rotary(rotations),
         layers,
         final_norm: Norm::rms_about_one(&plan.root.at("norm"), plan.hidden, epsilon)?,

@@ -12,7 +12,7 @@
 
 use attn_core::{Attention, Mask};
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};
 use crate::{
     Result, Weights,
     blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, ScoreTerms},
@@ -83,8 +83,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let layers = (0..layers).map(layer).collect::<Result<Vec<_>>>()?;
     let parts = Parts {
         family: "gpt2",
-        words,
-        word_factor: 1.0,
+        words: Words::plain(words),
         placement: Placement::learned(Embedding::load(&root.at("wpe"), max_tokens, hidden)?),
         layers,
         final_norm: Norm::layer(&root.at("ln_f"), hidden, epsilon)?,

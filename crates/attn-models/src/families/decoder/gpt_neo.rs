@@ -11,7 +11,7 @@
 use attn_core::{Attention, Mask};
 use serde_json::Value;
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};
 use crate::{
     Result, Weights,
     blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, ScoreTerms},
@@ -74,8 +74,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let layers = (0..layers).map(layer).collect::<Result<Vec<_>>>()?;
     let parts = Parts {
         family: "gpt_neo",
-        words: Embedding::load(&root.at("wte"), vocab_size, hidden)?,
-        word_factor: 1.0,
+        words: Words::plain(Embedding::load(&root.at("wte"), vocab_size, hidden)?),
         placement: Placement::learned(Embedding::load(&root.at("wpe"), max_tokens, hidden)?),
         layers,
         final_norm: Norm::layer(&root.at("ln_f"), hidden, epsilon)?,

@@ -13,7 +13,7 @@
 
 use attn_core::{Attention, Mask};
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};
 use crate::{
     Result, Weights,
     blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, Rotary, RotaryOptions, ScoreTerms},
@@ -58,7 +58,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 layer,
                 shape: HeadShape::full(heads, head_dim),
                 scale,
-                qkv: Qkv::JointPerHead(linear("attention.query_key_value", hidden, 3 * hidden, bias)?),
+                qkv: Qkv::JointPerGroup(linear("attention.query_key_value", hidden, 3 * hidden, bias)?),
                 norms: None,
                 output: linear("attention.dense", hidden, hidden, bias)?,
                 terms: ScoreTerms::default(),
@@ -77,8 +77,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let layers = (0..layers).map(layer).collect::<Result<Vec<_>>>()?;
     let parts = Parts {
         family: "gpt_neox",
-        words,
-        word_factor: 1.0,
+        words: Words::plain(words),
         placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: Norm::layer(&root.at("final_layer_norm"), hidden, epsilon)?,

@@ -11,7 +11,7 @@
 
 use attn_core::{Attention, Mask};
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};
 use crate::{
     Result, Weights,
     blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Pairs, Qkv, Rotary, ScoreTerms},
@@ -85,8 +85,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let rotary = Rotary::plain(THETA, rotated, Pairs::Neighbors, max_tokens, weights.device());
     let parts = Parts {
         family: "gptj",
-        words: Embedding::load(&root.at("wte"), vocab_size, hidden)?,
-        word_factor: 1.0,
+        words: Words::plain(Embedding::load(&root.at("wte"), vocab_size, hidden)?),
         placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: Norm::layer(&root.at("ln_f"), hidden, epsilon)?,

@@ -10,7 +10,7 @@
 
 use attn_core::Mask;
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, plan::Plan};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan};
 use crate::{
     Result, Weights,
     blocks::{Activation, Mlp, MultiHead, Norm, RotaryOptions},
@@ -51,8 +51,10 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     })?;
     let parts = Parts {
         family: "granite",
-        words: plan.words()?,
-        word_factor: words,
+        words: Words {
+            factor: words,
+            ..Words::plain(plan.words()?)
+        },
         placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: Norm::rms(&plan.root.at("norm"), plan.hidden, epsilon)?,

@@ -16,7 +16,7 @@ use attn_core::Mask;
 use serde_json::Value;
 
 use super::{
-    Decoder, Layer, Norms, Parts, Placement, Reads, WordMap,
+    Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words,
     plan::Plan,
     windows::{by_layer, window},
 };
@@ -132,8 +132,7 @@ pub(super) fn build_variant(
     })?;
     let parts = Parts {
         family: variant.family,
-        words: plan.words()?,
-        word_factor: 1.0,
+        words: Words::plain(plan.words()?),
         placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: Norm::rms(&plan.root.at("norm"), plan.hidden, epsilon)?,

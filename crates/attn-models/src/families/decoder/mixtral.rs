@@ -10,10 +10,10 @@
 
 use attn_core::Side;
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, plan::Plan, windows::window};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan, windows::window};
 use crate::{
     Result, Site, Weights,
-    blocks::{Activation, Experts, Linear, Mlp, Norm, RotaryOptions},
+    blocks::{Activation, Expert, Experts, Linear, Mlp, Norm, RotaryOptions},
     families::{Config, Network},
 };
 
@@ -43,14 +43,15 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         let weights_of_mlp = weights.at("block_sparse_moe");
         let linear = |name: &str, inputs, outputs| Linear::load(&weights_of_mlp.at(name), inputs, outputs, false);
         let router = linear("gate", plan.hidden, experts)?;
-        let expert = |expert: usize| -> Result<Mlp> {
+        let expert = |expert: usize| -> Result<Expert> {
             let linear = |map: &str, inputs, outputs| linear(&format!("experts.{expert}.{map}"), inputs, outputs);
             Ok(Mlp {
                 up: linear("w3", plan.hidden, plan.inner)?,
                 gate: Some(linear("w1", plan.hidden, plan.inner)?),
                 down: linear("w2", plan.inner, plan.hidden)?,
                 activation,
-            })
+            }
+            .into())
         };
         Ok(Layer {
             mask,
@@ -62,7 +63,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
             mlp: Experts {
                 site: Site::router(Side::Decoder, layer),
                 router,
-                mlps: (0..experts).map(expert).collect::<Result<_>>()?,
+                experts: (0..experts).map(expert).collect::<Result<_>>()?,
                 chosen,
                 renormalized: true,
             }
@@ -71,8 +72,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     })?;
     let parts = Parts {
         family: "mixtral",
-        words: plan.words()?,
-        word_factor: 1.0,
+        words: Words::plain(plan.words()?),
         placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: Norm::rms(&plan.root.at("norm"), plan.hidden, epsilon)?,

@@ -4,18 +4,23 @@
 //! which keys a layer sees, in where norms stand, in what the MLP reads, and in their linear layers; each has a file
 //! that reads its configuration and builds this. What many read alike stands in [`plan`].
 
+pub(super) mod bloom;
 pub(super) mod cohere;
+pub(super) mod falcon;
 pub(super) mod gemma;
+pub(super) mod gemma2;
 pub(super) mod gemma3;
 pub(super) mod gpt2;
 pub(super) mod gpt_neo;
 pub(super) mod gpt_neox;
+pub(super) mod gpt_oss;
 pub(super) mod gptj;
 pub(super) mod granite;
 mod head;
 pub(super) mod llama;
 pub(super) mod mistral;
 pub(super) mod mixtral;
+pub(super) mod mpt;
 pub(super) mod olmo2;
 pub(super) mod opt;
 pub(super) mod phi;
@@ -35,7 +40,9 @@ use self::head::{CausalHead, WordMap};
 use super::{Config, Network};
 use crate::{
     Inputs, Result, Site, Weights,
-    blocks::{Embedding, Experts, FeedForward, MultiHead, Norm, Pass, Rotary, Rotation, additive_masks},
+    blocks::{
+        Bias, Embedding, Experts, FeedForward, MultiHead, Norm, OffsetBias, Pass, Rotary, Rotation, additive_masks,
+    },
     inputs::Tokens,
     model::Output,
 };
@@ -52,6 +59,21 @@ enum Placement {
     },
     /// Queries and keys are rotated; layers may differ in how.
     Rotary(Vec<Rotary>),
+    /// Scores fall with the distance of their tokens.
+    Scores {
+        bias: OffsetBias,
+        /// The longest sequence, if there is one.
+        max_tokens: Option<usize>,
+    },
+}
+
+/// How words become the first state.
+struct Words {
+    table: Embedding,
+    /// Factor on what is looked up.
+    factor: f64,
+    /// Norm of the sum of words and positions.
+    norm: Option<Norm>,
 }
 
 /// The norms around a sublayer: of what it reads, and of what it makes before that is added to the residual stream.
@@ -87,9 +109,7 @@ struct Layer {
 /// What a family builds a decoder from.
 struct Parts {
     family: &'static str,
-    words: Embedding,
-    /// Factor on word embeddings.
-    word_factor: f64,
+    words: Words,
     placement: Placement,
     layers: Vec<Layer>,
     final_norm: Norm,
@@ -136,6 +156,17 @@ fn normed(norm: Option<&Norm>, x: Tensor, pass: &Pass<'_>) -> Result<Tensor> {
     }
 }
 
+impl Words {
+    /// The words as they are.
+    fn plain(table: Embedding) -> Self {
+        Self {
+            table,
+            factor: 1.0,
+            norm: None,
+        }
+    }
+}
+
 impl Placement {
     /// Positions by a vector each, from the first row of the table on.
     fn learned(table: Embedding) -> Self {
@@ -146,18 +177,19 @@ impl Placement {
         }
     }
 
-    /// The longest sequence.
-    fn max_tokens(&self) -> usize {
+    /// The longest sequence, if there is one.
+    fn max_tokens(&self) -> Option<usize> {
         match self {
-            Self::Learned { table, first_row, .. } => table.size().0.saturating_sub(*first_row),
-            Self::Rotary(all) => all.iter().map(Rotary::max_tokens).max().unwrap_or_default(),
+            Self::Learned { table, first_row, .. } => Some(table.size().0.saturating_sub(*first_row)),
+            Self::Rotary(all) => all.iter().map(Rotary::max_tokens).max(),
+            Self::Scores { max_tokens, .. } => *max_tokens,
         }
     }
 
     /// The positions of all tokens, `[batch or 1][token]`: those of `inputs`, or by counting. Learned ones are rows of the
     /// table.
     fn positions(&self, inputs: &Inputs, tokens: &Tokens) -> Result<Vec<Vec<u32>>> {
-        let rows = inputs.positions(tokens, Some(self.max_tokens()))?;
+        let rows = inputs.positions(tokens, self.max_tokens())?;
         let padding = tokens.padding.as_ref().filter(|_| inputs.position_ids.is_none());
         Ok(match self {
             Self::Learned {
@@ -192,6 +224,7 @@ impl Placement {
                     .fold(rows, |rows, rotary| rotary.without_padding(rows, padding)),
                 None => rows,
             },
+            Self::Scores { .. } => rows,
         })
     }
 
@@ -204,25 +237,54 @@ impl Placement {
                 (words.broadcast_add(&vectors)?, Vec::new())
             }
             Self::Rotary(all) => (words, Rotary::rotations(all, positions, Side::Decoder, pass)?),
+            Self::Scores { .. } => (words, Vec::new()),
         })
+    }
+
+    /// What is added to the scores of each layer: its mask, and the bias of distances where there is one.
+    fn biases(
+        &self,
+        layers: &[Layer],
+        masks: Vec<Option<Bias>>,
+        tokens: &Tokens,
+        pass: &mut Pass<'_>,
+    ) -> Result<Vec<Option<Bias>>> {
+        let Self::Scores { bias, .. } = self else {
+            return Ok(masks);
+        };
+        let (places, padding) = ((pass.past(), tokens.tokens), tokens.padding.as_ref());
+        let mut made: Vec<(Mask, Bias)> = Vec::new();
+        let mut of = |(layer, mask): (&Layer, Option<Bias>)| -> Result<Option<Bias>> {
+            if let Some((_, bias)) = made.iter().find(|(other, _)| *other == layer.mask) {
+                return Ok(Some(bias.clone()));
+            }
+            let bias = bias.bias(Side::Decoder, places, padding, mask, pass)?;
+            made.push((layer.mask, bias.clone()));
+            Ok(Some(bias))
+        };
+        layers.iter().zip(masks).map(&mut of).collect()
     }
 }
 
 impl Decoder {
     /// Loads the head that goes with the parts; the facts are read off them.
     fn build(config: &Config, name: &str, weights: &Weights, parts: Parts) -> Result<Box<dyn Network>> {
-        let (vocab_size, hidden) = parts.words.size();
-        let (head, labels) = CausalHead::load(config, weights, &parts.words, parts.map)?;
-        let attention = MultiHead::info(parts.layers.iter().map(|layer| (&layer.attention, layer.mask)));
+        let (vocab_size, hidden) = parts.words.table.size();
+        let (head, labels) = CausalHead::load(config, weights, &parts.words.table, parts.map)?;
+        let mut attention = MultiHead::info(parts.layers.iter().map(|layer| (&layer.attention, layer.mask)));
+        if let (Placement::Scores { bias, .. }, Some(info)) = (&parts.placement, &mut attention) {
+            bias.enter(info);
+        }
         let info = ModelInfo {
             name: name.to_owned(),
             family: parts.family.to_owned(),
             hidden_size: hidden,
             vocab_size: Some(vocab_size),
-            max_tokens: Some(parts.placement.max_tokens()),
+            max_tokens: parts.placement.max_tokens(),
             positions: match parts.placement {
                 Placement::Learned { .. } => Positions::Learned,
                 Placement::Rotary(_) => Positions::Rotary,
+                Placement::Scores { .. } => Positions::Alibi,
             },
             attentions: attention.into_iter().collect(),
         };
@@ -252,8 +314,11 @@ impl Network for Decoder {
             layers,
             ..
         } = &self.parts;
-        inputs.only(&["input_ids", "attention_mask", "position_ids"])?;
-        let tokens = inputs.tokens(words.size().0, self.info.max_tokens, &self.device)?;
+        inputs.only(match placement {
+            Placement::Learned { .. } | Placement::Rotary(_) => &["input_ids", "attention_mask", "position_ids"],
+            Placement::Scores { .. } => &["input_ids", "attention_mask"],
+        })?;
+        let tokens = inputs.tokens(words.table.size().0, self.info.max_tokens, &self.device)?;
         let positions = placement.positions(inputs, &tokens)?;
         let (past, new) = (pass.past(), tokens.tokens - pass.past());
         let positions: Vec<Vec<u32>> = positions.iter().map(|row| row[past..].to_vec()).collect();
@@ -265,18 +330,20 @@ impl Network for Decoder {
             &self.device,
         )?;
 
-        let words = words.forward(&tokens.ids.narrow(1, past, new)?)?;
-        let words = match self.parts.word_factor {
-            1.0 => words,
-            factor => (words * factor)?,
+        let looked_up = words.table.forward(&tokens.ids.narrow(1, past, new)?)?;
+        let looked_up = match words.factor {
+            1.0 => looked_up,
+            factor => (looked_up * factor)?,
         };
-        let words = pass.tap(Site::embedding(Side::Decoder), words)?;
-        let (mut x, rotations) = placement.place(words, &positions, pass)?;
-        for (layer, (block, mask)) in layers.iter().zip(&masks).enumerate() {
+        let looked_up = pass.tap(Site::embedding(Side::Decoder), looked_up)?;
+        let (x, rotations) = placement.place(looked_up, &positions, pass)?;
+        let biases = placement.biases(layers, masks, &tokens, pass)?;
+        let mut x = normed(words.norm.as_ref(), x, pass)?;
+        for (layer, (block, bias)) in layers.iter().zip(&biases).enumerate() {
             x = pass.tap(Site::hidden(Side::Decoder, layer), x)?;
             let rotation = block.rotation.and_then(|at| rotations.get(at));
             let read = normed(block.attention_norms.before.as_ref(), x.clone(), pass)?;
-            let attended = block.attention.forward(&read, &read, mask.as_ref(), rotation, pass)?;
+            let attended = block.attention.forward(&read, &read, bias.as_ref(), rotation, pass)?;
             let attended = normed(block.attention_norms.after.as_ref(), attended, pass)?;
             let after = (attended + &x)?;
             let read = match block.reads {

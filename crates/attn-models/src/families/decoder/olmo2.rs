@@ -11,7 +11,7 @@
 
 use attn_core::Mask;
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, plan::Plan};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan};
 use crate::{
     Result, Weights,
     blocks::{Activation, HeadNorms, MultiHead, Norm, RotaryOptions},
@@ -49,8 +49,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     })?;
     let parts = Parts {
         family: "olmo2",
-        words: plan.words()?,
-        word_factor: 1.0,
+        words: Words::plain(plan.words()?),
         placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: Norm::rms(&plan.root.at("norm"), plan.hidden, epsilon)?,

@@ -13,7 +13,7 @@
 
 use attn_core::{Attention, Mask};
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};
 use crate::{
     Result, Weights,
     blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, ScoreTerms},
@@ -83,8 +83,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let layers = (0..layers).map(layer).collect::<Result<Vec<_>>>()?;
     let parts = Parts {
         family: "opt",
-        words: Embedding::load(&root.at("embed_tokens"), vocab_size, hidden)?,
-        word_factor: 1.0,
+        words: Words::plain(Embedding::load(&root.at("embed_tokens"), vocab_size, hidden)?),
         placement: Placement::Learned {
             table: Embedding::load(&root.at("embed_positions"), max_tokens + FIRST_ROW, hidden)?,
             first_row: FIRST_ROW,

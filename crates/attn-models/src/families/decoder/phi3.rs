@@ -10,7 +10,7 @@
 //! | fine-tuned classifiers | `Phi3ForSequenceClassification` |
 //! | bare models | `Phi3Model` |
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, plan::Plan, windows::window};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan, windows::window};
 use crate::{
     Result, Weights,
     blocks::{Activation, Linear, Mlp, Norm, Qkv, RotaryOptions},
@@ -61,8 +61,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     })?;
     let parts = Parts {
         family: "phi3",
-        words: plan.words()?,
-        word_factor: 1.0,
+        words: Words::plain(plan.words()?),
         placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: Norm::rms(&plan.root.at("norm"), hidden, epsilon)?,

@@ -10,10 +10,10 @@
 
 use attn_core::{Mask, Side};
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, plan::Plan, windows::window};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan, windows::window};
 use crate::{
     Result, Site, Weights,
-    blocks::{Activation, Experts, FeedForward, HeadNorms, Linear, Mlp, MultiHead, Norm, RotaryOptions},
+    blocks::{Activation, Expert, Experts, FeedForward, HeadNorms, Linear, MultiHead, Norm, RotaryOptions},
     families::{Config, Network},
 };
 
@@ -47,8 +47,9 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let layers = plan.layers(|layer, weights| {
         let norm = |name: &str, width| Norm::rms(&weights.at(name), width, epsilon);
         let of_mlp = weights.at("mlp");
-        let expert = |expert: usize| -> Result<Mlp> {
-            plan.gated(&of_mlp.at(format_args!("experts.{expert}")), inner, activation, false)
+        let expert = |expert: usize| -> Result<Expert> {
+            let weights = of_mlp.at(format_args!("experts.{expert}"));
+            Ok(plan.gated(&weights, inner, activation, false)?.into())
         };
         Ok(Layer {
             mask,
@@ -68,7 +69,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 FeedForward::Experts(Experts {
                     site: Site::router(Side::Decoder, layer),
                     router: Linear::load(&of_mlp.at("gate"), plan.hidden, experts, false)?,
-                    mlps: (0..experts).map(expert).collect::<Result<_>>()?,
+                    experts: (0..experts).map(expert).collect::<Result<_>>()?,
                     chosen,
                     renormalized,
                 })
@@ -79,8 +80,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     })?;
     let parts = Parts {
         family: "qwen3_moe",
-        words: plan.words()?,
-        word_factor: 1.0,
+        words: Words::plain(plan.words()?),
         placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: Norm::rms(&plan.root.at("norm"), plan.hidden, epsilon)?,

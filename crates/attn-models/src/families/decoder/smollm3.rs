@@ -12,7 +12,7 @@
 use attn_core::Mask;
 
 use super::{
-    Decoder, Layer, Norms, Parts, Placement, Reads, WordMap,
+    Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words,
     plan::Plan,
     windows::{by_layer, window},
 };
@@ -61,8 +61,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     })?;
     let parts = Parts {
         family: "smollm3",
-        words: plan.words()?,
-        word_factor: 1.0,
+        words: Words::plain(plan.words()?),
         placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: Norm::rms(&plan.root.at("norm"), plan.hidden, epsilon)?,

@@ -8,7 +8,7 @@
 //! | fine-tuned classifiers | `Starcoder2ForSequenceClassification` |
 //! | bare models | `Starcoder2Model` |
 
-use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, plan::Plan, windows::window};
+use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan, windows::window};
 use crate::{
     Result, Weights,
     blocks::{Activation, Norm, RotaryOptions},
@@ -48,8 +48,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     })?;
     let parts = Parts {
         family: "starcoder2",
-        words: plan.words()?,
-        word_factor: 1.0,
+        words: Words::plain(plan.words()?),
         placement: Placement::Rotary(vec![rotary]),
         layers,
         final_norm: norm(&plan.root.at("norm"))?,
