@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo run --release --example generate -- --model stories --text "Once upon a time" --max-new-tokens 60
 //! cargo run --release --example generate -- --model opus-mt-en-de --text "The cat sat." --beams 4
+//! cargo run --release --example generate -- --model nllb --text "The cat sat." --source-language eng_Latn --language deu_Latn
 //! ```
 //!
 //! Options start from the checkpoint's `generation_config.json`. Greedy generation and sampling write as they go; a beam search
@@ -27,7 +28,7 @@ use examples_common::Terminal;
 #[derive(Parser)]
 #[command(version)]
 struct Options {
-    /// Folder of the model, or the name of an embedded one: text-decoder, dates
+    /// Folder of the model, GGUF file, name in the local cache of the hub, or an embedded one: text-decoder, dates
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// What to continue or to translate
@@ -60,6 +61,12 @@ struct Options {
     /// Draw with this seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// The language of the text, as the model calls it: eng_Latn, en_XX, en
+    #[arg(long, value_name = "CODE")]
+    source_language: Option<String>,
+    /// The language to translate into
+    #[arg(long, value_name = "CODE")]
+    language: Option<String>,
     /// What the answer has to begin with
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
@@ -79,8 +86,14 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
         _ => Checkpoint::open(&options.model)?,
     };
     let model = Model::load(&checkpoint)?;
-    let tokenizer = checkpoint.has_tokenizer().then(|| checkpoint.tokenizer()).transpose()?;
+    let mut tokenizer = checkpoint.has_tokenizer().then(|| checkpoint.tokenizer()).transpose()?;
     let mut params = GenerationParams::read(&checkpoint)?;
+    if let (Some(own), Some(language)) = (&tokenizer, &options.language) {
+        params.set_language(own, language)?;
+    }
+    if let (Some(own), Some(language)) = (&tokenizer, &options.source_language) {
+        tokenizer = Some(own.clone().with_language(language)?);
+    }
     // Options in place of the checkpoint's settings.
     params.override_with(&GenerationOverrides {
         beams: options.beams,

@@ -6,6 +6,7 @@
 //! `tokenizer.json` it amounts to, so that there is one way on.
 
 mod byte_level;
+mod listed;
 mod pieces;
 mod renumbering;
 mod sentencepiece;
@@ -164,6 +165,24 @@ impl Settings<'_> {
         said.unwrap_or(default).to_owned()
     }
 
+    /// The `additional_special_tokens`, in their order, if the files have them.
+    fn more_special(&self) -> Result<Option<Vec<String>>> {
+        for place in [self.special, self.options] {
+            let Some(list) = place.get("additional_special_tokens") else {
+                continue;
+            };
+            let token = |value: &Value| {
+                let text = value.as_str().or_else(|| value.get("content")?.as_str());
+                text.map(str::to_owned)
+            };
+            let tokens = list.as_array().and_then(|list| list.iter().map(token).collect());
+            return tokens
+                .map(Some)
+                .ok_or_else(|| place.wrong("additional_special_tokens", "a list of tokens"));
+        }
+        Ok(None)
+    }
+
     /// The same, and whether it takes the white space before it, as the reference has masks do.
     fn mask(&self, default: &str) -> Added {
         let described = [self.options, self.special]
@@ -174,6 +193,30 @@ impl Settings<'_> {
             left: described.unwrap_or(true),
             special: true,
         }
+    }
+
+    /// Tokens behind the pieces, the first with the id `first`: in their usual order or, where `added_tokens_decoder`
+    /// has their ids, in the order of those.
+    fn in_order(&self, mut tokens: Vec<String>, first: usize) -> Result<Vec<String>> {
+        let Some(decoder) = self.options.object("added_tokens_decoder")? else {
+            return Ok(tokens);
+        };
+        let entries = decoder.entries();
+        let said: BTreeMap<&str, usize> = entries
+            .filter_map(|(id, token)| Some((token.get("content")?.as_str()?, id.parse().ok()?)))
+            .collect();
+        let id = |token: &String| said.get(token.as_str()).copied();
+        if tokens.iter().all(|token| id(token).is_some()) {
+            tokens.sort_by_key(id);
+        }
+        for (token, place) in tokens.iter().zip(first..) {
+            if let Some(id) = id(token).filter(|&id| id != place) {
+                return Err(self.broken(format!(
+                    "`added_tokens_decoder`: expected id {place} for `{token}`, found {id}"
+                )));
+            }
+        }
+        Ok(tokens)
     }
 
     /// A complete description.

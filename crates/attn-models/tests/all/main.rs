@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and says when it skips"
 )]
 
+mod adapters;
 mod attribution;
 mod attribution_sums;
 mod bad_checkpoints;
@@ -21,16 +22,19 @@ mod edit_data;
 mod edits;
 mod encoders;
 mod families;
+mod formats;
 mod generation;
 mod head_weights;
 mod images;
 mod importance;
 mod interventions;
+mod languages;
 mod lens;
 mod limits;
 mod mutations;
 mod options;
 mod parts;
+mod pooling;
 mod real_weights;
 mod relevance;
 mod rotary;
