@@ -94,7 +94,13 @@ impl Tokens {
         match self {
             Self::Json(bytes, folder) => Tokenizer::from_bytes(bytes, &folder.join(TOKENIZER)),
             Self::Files(vocabulary, folder) => {
-                Tokenizer::from_description(vocabulary.describe(family)?, &folder.join(vocabulary.file))
+                let path = folder.join(vocabulary.file);
+                let tokenizer = Tokenizer::from_description(vocabulary.describe(family)?, &path)?;
+                let targets = vocabulary.describe_targets(family)?;
+                let targets = targets
+                    .map(|targets| Tokenizer::from_description(targets, &path))
+                    .transpose()?;
+                Ok(tokenizer.with_targets(targets))
             }
             Self::Listed(list, file) => Tokenizer::from_description(list.describe(file)?, file),
         }
@@ -436,11 +442,20 @@ impl Checkpoint {
         };
         let tokenizer = tokens.tokenizer(family)?.with_max_tokens(self.texts.longest);
         let tokenizer = tokenizer.with_special(&self.texts.special)?;
-        let marks = tokenizer.language().is_some();
-        match &self.texts.language {
-            Some(language) if marks => tokenizer.with_language(language),
-            _ => Ok(tokenizer),
+        if tokenizer.language().is_none() {
+            return Ok(tokenizer);
         }
+        let tokenizer = match &self.texts.language {
+            Some(language) => tokenizer.with_language(language)?,
+            None => tokenizer,
+        };
+        Ok(match &self.texts.target_language {
+            Some(language) => {
+                let targets = tokenizer.clone().with_language(language)?;
+                tokenizer.with_targets(Some(targets))
+            }
+            None => tokenizer,
+        })
     }
 
     /// One tokenizer reads sources and targets alike. A model with a vocabulary for each (Marian can have that) still
@@ -698,6 +713,8 @@ struct Texts {
     longest: Option<usize>,
     /// `src_lang`, the language that they are marked with.
     language: Option<String>,
+    /// `tgt_lang`, the same of targets.
+    target_language: Option<String>,
     /// The special tokens by their roles, and `additional_special_tokens`.
     special: Vec<String>,
 }
@@ -723,6 +740,7 @@ impl Texts {
             special: roles.chain(more.into_iter().flatten()).filter_map(token).collect(),
             longest: [longest, of_sentences].into_iter().flatten().min(),
             language: value["src_lang"].as_str().map(str::to_owned),
+            target_language: value["tgt_lang"].as_str().map(str::to_owned),
         })
     }
 }

@@ -166,8 +166,8 @@ impl Weights {
     /// A tensor of f32, row by row.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::Tensor`] for another shape or an element type other than f32, f16 or
-    /// bf16, [`Error::NotFinite`].
+    /// [`Error::MissingTensor`], [`Error::Tensor`] for another shape or an element type other than f32, f16, bf16 or
+    /// GGUF's quantized blocks, [`Error::NotFinite`].
     pub fn get(&self, name: &str, shape: impl Into<Vec<usize>>) -> Result<Tensor> {
         let (name, shape) = (self.full(name), shape.into());
         match self.source.kind {

@@ -162,8 +162,7 @@ impl Tokenizer {
         self.language.as_deref().map(code)
     }
 
-    /// The same for texts in another language. Targets that are given are texts too: read them with the tokenizer of
-    /// theirs.
+    /// The same for texts in another language. It does not change what [reads targets](Self::for_targets).
     ///
     /// # Errors
     /// As [`language_id`](Self::language_id).

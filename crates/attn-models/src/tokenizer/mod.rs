@@ -43,6 +43,8 @@ pub struct Tokenizer {
     /// The token of the language that texts are marked with, and all tokens of languages.
     language: Option<String>,
     languages: Vec<String>,
+    /// What reads targets, where that is another.
+    targets: Option<Arc<Tokenizer>>,
     /// Tokens up to which a text is read, if the tokenizer says so.
     max_tokens: Option<usize>,
 }
@@ -89,6 +91,7 @@ impl Tokenizer {
             renumbering: None,
             language: None,
             languages: Vec::new(),
+            targets: None,
             max_tokens: None,
         };
         Ok(tokenizer.with_languages(&description["post_processor"]))
@@ -98,12 +101,25 @@ impl Tokenizer {
     /// `model_max_length` of `tokenizer_config.json`, which matters for models without a limit of their own, like T5.
     pub fn with_max_tokens(mut self, tokens: Option<usize>) -> Self {
         self.max_tokens = tokens;
-        self
+        let targets = self.targets.take();
+        self.with_targets(targets.map(|targets| (*targets).clone().with_max_tokens(tokens)))
     }
 
     /// Tokens up to which a text is read, if the tokenizer says so.
     pub fn max_tokens(&self) -> Option<usize> {
         self.max_tokens
+    }
+
+    /// The same with another tokenizer for targets that are given.
+    pub(crate) fn with_targets(mut self, targets: Option<Self>) -> Self {
+        self.targets = targets.map(Arc::new);
+        self
+    }
+
+    /// What reads the targets of an encoder-decoder: itself or, where targets have a vocabulary (`target.spm`) or a
+    /// language (`tgt_lang`) of their own, the tokenizer of that.
+    pub fn for_targets(&self) -> &Self {
+        self.targets.as_deref().unwrap_or(self)
     }
 
     /// A tokenizer from the description of a vocabulary; `path` is the vocabulary's file.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use attn_models::{Checkpoint, Error, Model, Weights, candle::Tensor};
+use attn_models::{Checkpoint, Error, Model, Weights};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -216,114 +216,6 @@ fn older_files_of_pytorch_say_what_to_do() {
     assert!(matches!(torch(b""), Err(Error::Weights { format: "PyTorch", .. })));
 }
 
-/// A GGUF file of some keys and tensors (name, sides, type, bytes).
-pub(crate) fn made(keys: &[(&str, Said)], tensors: &[(&str, &[u64], u32, usize)]) -> Vec<u8> {
-    let mut bytes = b"GGUF\x03\0\0\0".to_vec();
-    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
-    bytes.extend((tensors.len() as u64).to_le_bytes());
-    bytes.extend((keys.len() as u64).to_le_bytes());
-    for (key, said) in keys {
-        bytes.extend(text(key));
-        match said {
-            Said::Word(number) => bytes.extend([4_u32.to_le_bytes(), number.to_le_bytes()].concat()),
-            Said::Number(number) => bytes.extend([6_u32.to_le_bytes(), number.to_le_bytes()].concat()),
-            Said::Text(value) => bytes.extend([8_u32.to_le_bytes().to_vec(), text(value)].concat()),
-        }
-    }
-    let mut offset = 0_u64;
-    for (name, sides, kind, size) in tensors {
-        bytes.extend(text(name));
-        bytes.extend((sides.len() as u32).to_le_bytes());
-        sides.iter().for_each(|side| bytes.extend(side.to_le_bytes()));
-        bytes.extend(kind.to_le_bytes());
-        bytes.extend(offset.to_le_bytes());
-        offset += (*size as u64).next_multiple_of(32);
-    }
-    bytes.resize(bytes.len().next_multiple_of(32) + offset as usize, 0);
-    bytes
-}
-
-pub(crate) enum Said {
-    Word(u32),
-    Number(f32),
-    Text(&'static str),
-}
-
-/// Keys of a small Llama, with one more.
-fn keys(more: (&'static str, Said)) -> Vec<(&'static str, Said)> {
-    vec![
-        ("general.architecture", Said::Text("llama")),
-        ("llama.block_count", Said::Word(1)),
-        ("llama.context_length", Said::Word(16)),
-        ("llama.embedding_length", Said::Word(8)),
-        ("llama.feed_forward_length", Said::Word(8)),
-        ("llama.attention.head_count", Said::Word(2)),
-        ("llama.attention.layer_norm_rms_epsilon", Said::Number(1e-5)),
-        more,
-    ]
-}
-
-#[test]
-fn what_a_gguf_file_has_and_is_not_read_is_refused_by_name() {
-    let refused = |bytes: Vec<u8>| Checkpoint::from_gguf("tiny", bytes).unwrap_err().to_string();
-    let table: (&str, &[u64], u32, usize) = ("token_embd.weight", &[8, 4], 0, 128);
-    for (kind, name) in [(16, "IQ2_XXS"), (20, "IQ4_NL"), (39, "MXFP4"), (99, "type 99 of GGML")] {
-        let error = refused(made(
-            &keys(("x", Said::Word(1))),
-            &[("token_embd.weight", &[256, 4], kind, 128)],
-        ));
-        assert!(
-            error.contains("token_embd.weight") && error.ends_with(&format!("found {name}")),
-            "{error}"
-        );
-    }
-    for (key, said, found) in [
-        ("llama.expert_count", Said::Word(8), "`llama.expert_count` = 8"),
-        ("llama.rope.scaling.type", Said::Text("longrope"), "longrope"),
-        (
-            "llama.rope.dimension_count",
-            Said::Word(2),
-            "`llama.rope.dimension_count` = 2",
-        ),
-        ("split.count", Said::Word(2), "llama-gguf-split"),
-        (
-            "llama.attention.value_length",
-            Said::Word(2),
-            "`llama.attention.value_length` = 2",
-        ),
-    ] {
-        let error = refused(made(&keys((key, said)), &[table]));
-        assert!(error.contains(found), "{error}");
-    }
-    let error = refused(made(&[("general.architecture", Said::Text("mamba"))], &[table]));
-    assert!(
-        error.contains("`mamba` is not supported (supported: llama, qwen2"),
-        "{error}"
-    );
-    assert!(refused(made(&[], &[])).contains("model_type `` is not"));
-    // A key of the file is what an error about a missing option names.
-    let some = &keys(("x", Said::Word(1)))[..1];
-    let checkpoint = Checkpoint::from_gguf("tiny", made(some, &[table])).unwrap();
-    let problem = checkpoint.describe().problems.remove(0);
-    assert!(problem.contains("tiny.gguf"), "{problem}");
-    // Tokens.
-    let unknown = keys(("tokenizer.ggml.model", Said::Text("rwkv")));
-    let error = refused(made(&unknown, &[table]));
-    assert!(error.contains("tokenizer.ggml.tokens"), "{error}");
-}
-
-#[test]
-fn frequencies_of_llama_3_are_those_of_the_tensor() {
-    // One factor for each of two pairs, all zeros here: no number above 0.
-    let tensors: [(&str, &[u64], u32, usize); 2] = [
-        ("token_embd.weight", &[8, 4], 0, 128),
-        ("rope_freqs.weight", &[2], 0, 8),
-    ];
-    let checkpoint = Checkpoint::from_gguf("tiny", made(&keys(("x", Said::Word(1))), &tensors)).unwrap();
-    let problems = checkpoint.describe().problems.join("\n");
-    assert!(problems.contains("short_factor"), "{problems}");
-}
-
 /// What opening and reading damaged bytes says.
 fn use_gguf(bytes: Vec<u8>) -> Result<(), Error> {
     let checkpoint = Checkpoint::from_gguf("damaged", bytes)?;
@@ -355,7 +247,7 @@ fn damaged(name: &str, act: fn(Vec<u8>) -> Result<(), Error>) {
     let whole = whole(name);
     let length = whole.len();
     let word = prop_oneof![Just(u64::MAX), Just(1 << 62), Just(u64::from(u32::MAX)), any::<u64>()];
-    let config = ProptestConfig::with_cases(120);
+    let config = ProptestConfig::with_cases(48);
     proptest!(config, |(end in place(length), changes in prop::collection::vec((place(length), any::<u8>()), 0..3), at in place(length), word in word)| {
         prop_assert!(act(whole[..end].to_vec()).is_err());
         let mut changed = whole.clone();
@@ -411,39 +303,4 @@ fn names_that_are_nowhere_say_where_was_looked() {
     };
     assert_eq!(path, Path::new("no-such-organization/no-such-model"));
     assert!(expected.contains("cache of the hub") && found.contains("models--no-such-organization--no-such-model"));
-}
-
-#[test]
-fn joint_matrices_of_gpt_neox_are_put_head_by_head() {
-    // 2 heads of 2 dimensions, 4 inputs: rows of the file are q of both heads, then k, then v.
-    let keys = [
-        ("general.architecture", Said::Text("gptneox")),
-        ("gptneox.block_count", Said::Word(1)),
-        ("gptneox.embedding_length", Said::Word(4)),
-        ("gptneox.attention.head_count", Said::Word(2)),
-    ];
-    let mut bytes = made(
-        &keys,
-        &[
-            ("blk.0.attn_qkv.weight", &[4, 12], 0, 192),
-            ("blk.0.attn_qkv.bias", &[12], 0, 48),
-        ],
-    );
-    let first = bytes.len() - 192 - 64;
-    for at in 0..48_usize {
-        bytes[first + 4 * at..][..4].copy_from_slice(&(at as f32).to_le_bytes());
-    }
-    for at in 0..12_usize {
-        bytes[first + 192 + 4 * at..][..4].copy_from_slice(&(at as f32).to_le_bytes());
-    }
-    let weights = Weights::open(&Checkpoint::from_gguf("tiny", bytes).unwrap());
-    let get = |name: &str, shape: &[usize]| -> Tensor {
-        weights
-            .get(&format!("gpt_neox.layers.0.attention.query_key_value.{name}"), shape)
-            .unwrap()
-    };
-    let order = [0.0, 1.0, 4.0, 5.0, 8.0, 9.0, 2.0, 3.0, 6.0, 7.0, 10.0, 11.0];
-    assert_eq!(get("bias", &[12]).to_vec1::<f32>().unwrap(), order);
-    let rows = get("weight", &[12, 4]).to_vec2::<f32>().unwrap();
-    assert_eq!(rows.iter().map(|row| row[0] / 4.0).collect::<Vec<_>>(), order);
 }

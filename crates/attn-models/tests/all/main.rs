@@ -24,6 +24,7 @@ mod encoders;
 mod families;
 mod formats;
 mod generation;
+mod gguf;
 mod head_weights;
 mod images;
 mod importance;
