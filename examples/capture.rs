@@ -37,7 +37,7 @@ use examples_common::Terminal;
 #[derive(Parser)]
 #[command(version)]
 struct Options {
-    /// Folder of the model: config.json, model.safetensors, tokenizer.json
+    /// Folder of the model, GGUF file, or name in the local cache of the hub
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Text, one sequence per line (.txt); or .csv, .tsv, .jsonl, .ndjson, .json, .conllu or .conllup

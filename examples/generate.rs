@@ -5,6 +5,7 @@
 //! cargo run --release --example generate -- --model opus-mt-en-de --text "The cat sat." --beams 4 --top 3
 //! cargo run --release --example generate -- --model opus-mt-en-de --text "The cat sat." --price "Der Hund sass."
 //! cargo run --release --example generate -- --model stories --text "Once" --edits without-head-3.json
+//! cargo run --release --example generate -- --model nllb --text "The cat sat." --source-language eng_Latn --language deu_Latn
 //! ```
 //!
 //! `--price` reads another answer in one pass: the log-probability and the rank of each of its tokens. `--edits` changes the model
@@ -35,7 +36,7 @@ use examples_common::Terminal;
 #[derive(Parser)]
 #[command(version)]
 struct Options {
-    /// Folder of the model, or the name of an embedded one: text-decoder, dates
+    /// Folder of the model, GGUF file, name in the local cache of the hub, or an embedded one: text-decoder, dates
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// What to continue or to translate
@@ -89,6 +90,12 @@ struct Options {
     /// Change the model in every step by the interventions in this file
     #[arg(long, value_name = "FILE.json")]
     edits: Option<PathBuf>,
+    /// The language of the text, as the model calls it: eng_Latn, en_XX, en
+    #[arg(long, value_name = "CODE")]
+    source_language: Option<String>,
+    /// The language to translate into
+    #[arg(long, value_name = "CODE")]
+    language: Option<String>,
     /// What the answer has to begin with
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
@@ -108,8 +115,14 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
         _ => Checkpoint::open(&options.model)?,
     };
     let model = Model::load(&checkpoint)?;
-    let tokenizer = checkpoint.has_tokenizer().then(|| checkpoint.tokenizer()).transpose()?;
+    let mut tokenizer = checkpoint.has_tokenizer().then(|| checkpoint.tokenizer()).transpose()?;
     let mut params = GenerationParams::read(&checkpoint)?;
+    if let (Some(own), Some(language)) = (&tokenizer, &options.language) {
+        params.set_language(own, language)?;
+    }
+    if let (Some(own), Some(language)) = (&tokenizer, &options.source_language) {
+        tokenizer = Some(own.clone().with_language(language)?);
+    }
     // Options in place of the checkpoint's settings.
     params.override_with(&GenerationOverrides {
         beams: options.beams,

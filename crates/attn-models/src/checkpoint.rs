@@ -1,8 +1,9 @@
 //! A checkpoint: the folder a model is published as, or the same files in memory.
 //!
-//! The layout is that of the Hugging Face hub: `config.json`, `model.safetensors` (or shards listed in
-//! `model.safetensors.index.json`), `tokenizer.json` or an older vocabulary for text, `preprocessor_config.json` for
-//! images, `generation_config.json` for generation.
+//! The layout is that of the Hugging Face hub: `config.json`, `model.safetensors` or `pytorch_model.bin` (or shards listed
+//! in `model.safetensors.index.json`, `pytorch_model.bin.index.json`), `tokenizer.json` or an older vocabulary for text,
+//! `preprocessor_config.json` for images, `generation_config.json` for generation. A GGUF file is all of it in one. A
+//! folder of PEFT is an adapter and names the model it is for.
 
 use std::{
     borrow::Cow,
@@ -13,18 +14,23 @@ use std::{
 
 use attn_core::ModelInfo;
 use serde::Serialize;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     Error, Result, Tokenizer, Weights,
+    adapter::{self, AdapterFiles},
     error::{SHORT, excerpt},
     families::{Config, Families},
     files::{self, LARGEST_CONFIG, LARGEST_VOCABULARY},
+    formats::gguf::{Gguf, TokenList},
+    hub,
     images::ImageProcessor,
     json,
+    pooling::{self, Pooling},
+    store::Store,
     tensor_file::{Bytes, TensorFile},
     vocabulary::Vocabulary,
-    weight_files::{adapter, open_weights},
+    weight_files::{TORCH, TORCH_INDEX, find_gguf, has_weights, is_gguf, open_weights},
 };
 
 pub(crate) const CONFIG: &str = "config.json";
@@ -48,45 +54,127 @@ pub(crate) const PREPROCESSOR: &str = "preprocessor_config.json";
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     name: String,
-    /// The folder; the bare name for a checkpoint in memory.
+    /// The folder or the GGUF file; the bare name for a checkpoint in memory.
     path: PathBuf,
     config: Config,
-    config_bytes: usize,
+    /// Nothing for a GGUF file, whose configuration has no file of its own.
+    config_bytes: Option<usize>,
     generation: Option<Config>,
-    files: Arc<Vec<TensorFile>>,
-    tokenizer: Option<Cow<'static, [u8]>>,
-    /// Where there is no `tokenizer.json`.
-    vocabulary: Option<Vocabulary>,
-    /// Tokens of the longest text, as `tokenizer_config.json` says.
-    longest_text: Option<usize>,
+    store: Arc<Store>,
+    tokens: Option<Tokens>,
+    texts: Texts,
     preprocessor: Option<Cow<'static, [u8]>>,
+    /// The folder with the `modules.json` of sentence-transformers.
+    modules: Option<PathBuf>,
     families: Arc<Families>,
 }
 
+/// What a tokenizer is made of, and the file or folder it is in.
+#[derive(Debug, Clone)]
+enum Tokens {
+    /// A `tokenizer.json`.
+    Json(Cow<'static, [u8]>, PathBuf),
+    /// Older vocabulary files.
+    Files(Box<Vocabulary>, PathBuf),
+    /// The list in a GGUF file.
+    Listed(Arc<TokenList>, PathBuf),
+}
+
+impl Tokens {
+    /// Those of a folder.
+    fn find(folder: &Path) -> Result<Option<Self>> {
+        if let Some(json) = files::read(&folder.join(TOKENIZER), LARGEST_VOCABULARY)? {
+            return Ok(Some(Self::Json(Cow::Owned(json), folder.to_owned())));
+        }
+        let vocabulary = Vocabulary::find(folder)?;
+        Ok(vocabulary.map(|vocabulary| Self::Files(Box::new(vocabulary), folder.to_owned())))
+    }
+
+    fn tokenizer(&self, family: &str) -> Result<Tokenizer> {
+        match self {
+            Self::Json(bytes, folder) => Tokenizer::from_bytes(bytes, &folder.join(TOKENIZER)),
+            Self::Files(vocabulary, folder) => {
+                let path = folder.join(vocabulary.file);
+                let tokenizer = Tokenizer::from_description(vocabulary.describe(family)?, &path)?;
+                let targets = vocabulary.describe_targets(family)?;
+                let targets = targets
+                    .map(|targets| Tokenizer::from_description(targets, &path))
+                    .transpose()?;
+                Ok(tokenizer.with_targets(targets))
+            }
+            Self::Listed(list, file) => Tokenizer::from_description(list.describe(file)?, file),
+        }
+    }
+
+    /// The file that holds nothing else, with its bytes.
+    fn file(&self) -> Option<(&str, usize)> {
+        match self {
+            Self::Json(bytes, _) => Some((TOKENIZER, bytes.len())),
+            Self::Files(vocabulary, _) => Some((vocabulary.file, vocabulary.bytes.len())),
+            Self::Listed(..) => None,
+        }
+    }
+}
+
 impl Checkpoint {
-    /// Opens a folder. The configuration and the headers of the weight files are read and checked; the weights
-    /// are not.
+    /// Opens a model. The configuration and the headers of the weight files are read and checked; the weights are not.
+    ///
+    /// | `path` | what is opened |
+    /// |---|---|
+    /// | a folder | `config.json` with `model.safetensors` or, without it, `pytorch_model.bin`, in one file or in shards |
+    /// | a `.gguf` file, or a folder with one | configuration, tokenizer and weights of that file; a `tokenizer.json` beside it in the folder comes before its own |
+    /// | a folder with `adapter_config.json` | the model that it names (a path, also from that folder, or a name as below), with the LoRA merged; see [`with_adapter_scale`](Self::with_adapter_scale) |
+    /// | a folder with `modules.json` | the transformer in it; see [`pooling`](Self::pooling) |
+    /// | `model`, `organization/model`, `organization/model@revision`, where no such path is | that model in the local cache of the hub: `HF_HUB_CACHE`, `HF_HOME/hub` or `~/.cache/huggingface/hub`. Nothing is downloaded |
     ///
     /// # Errors
     /// [`Error::NotAModel`] if the folder or `config.json` or the weights are missing, naming what is there instead;
     /// [`Error::WrongFile`] for a file that is not what its name says (a Git LFS pointer, a device, a shard that the
-    /// index names and the folder lacks); [`Error::Json`], [`Error::Safetensors`] for a truncated or corrupt weight
-    /// file, [`Error::Io`].
+    /// index names and the folder lacks); [`Error::Json`]; [`Error::Safetensors`] and [`Error::Weights`] for a truncated or
+    /// corrupt weight file; [`Error::Tensor`] and [`Error::MissingTensor`] for an adapter that does not fit its model;
+    /// [`Error::Unsupported`] for an adapter that is no LoRA; [`Error::Io`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        let path = hub::locate(path.as_ref())?;
+        let path = &*path;
+        if path.is_dir() && !has_weights(path)? && path.join(adapter::CONFIG).is_file() {
+            return Self::open_adapted(path);
+        }
+        Self::open_whole(path)
+    }
+
+    /// Opens a model that is no adapter.
+    fn open_whole(path: &Path) -> Result<Self> {
+        if path.is_file() && is_gguf(path) {
+            return Self::open_gguf(path, None);
+        }
         if !path.is_dir() {
             return Err(Error::NotAModel {
                 path: path.to_owned(),
-                expected: "a folder with config.json and model.safetensors".to_owned(),
-                found: if path.exists() { "a file" } else { "nothing" }.to_owned(),
+                expected: hub::EXPECTED.to_owned(),
+                found: "a file".to_owned(),
             });
         }
+        if !has_weights(path)? {
+            if let Some(own) = pooling::transformer(path)? {
+                let name = folder_name(path);
+                let mut opened = Self::open_folder(&own)?.named(name);
+                opened.modules = Some(path.to_owned());
+                return Ok(opened);
+            }
+            if let Some(file) = find_gguf(path)? {
+                return Self::open_gguf(&file, Some(path));
+            }
+        }
+        Self::open_folder(path)
+    }
+
+    fn open_folder(path: &Path) -> Result<Self> {
         let config_path = path.join(CONFIG);
         let Some(config) = files::read(&config_path, LARGEST_CONFIG)? else {
             return Err(Error::NotAModel {
                 path: path.to_owned(),
                 expected: CONFIG.to_owned(),
-                found: adapter(path).unwrap_or_else(|| "a folder without it".to_owned()),
+                found: "a folder without it".to_owned(),
             });
         };
         let generation_path = path.join(GENERATION);
@@ -94,57 +182,197 @@ impl Checkpoint {
             Some(bytes) => Some(Config::parse(&bytes, &generation_path)?),
             None => None,
         };
-        let tokenizer = files::read(&path.join(TOKENIZER), LARGEST_VOCABULARY)?.map(Cow::Owned);
         Ok(Self {
             name: folder_name(path),
             path: path.to_owned(),
             config: Config::parse(&config, &config_path)?,
-            config_bytes: config.len(),
+            config_bytes: Some(config.len()),
             generation,
-            files: Arc::new(open_weights(path)?),
-            vocabulary: match tokenizer {
-                Some(_) => None,
-                None => Vocabulary::find(path)?,
-            },
-            tokenizer,
-            longest_text: longest_text(path)?,
+            store: Arc::new(Store::new(open_weights(path)?)),
+            tokens: Tokens::find(path)?,
+            texts: Texts::read(path)?,
             preprocessor: files::read(&path.join(PREPROCESSOR), LARGEST_CONFIG)?.map(Cow::Owned),
+            modules: files::regular(&path.join(pooling::MODULES))?.map(|_| path.to_owned()),
             families: Arc::default(),
         })
     }
 
-    /// A checkpoint from the contents of its files: compiled in, downloaded, or in a browser. `config` is that of
-    /// `config.json`, `weights` that of `model.safetensors`.
+    /// A GGUF file, with what else is in its folder if that was named.
+    fn open_gguf(file: &Path, folder: Option<&Path>) -> Result<Self> {
+        let mut opened = Self::of_gguf(Gguf::open(file)?, file);
+        if let Some(folder) = folder {
+            opened.name = folder_name(folder);
+            if let Some(tokens) = Tokens::find(folder)? {
+                opened.tokens = Some(tokens);
+            }
+            opened.texts = Texts::read(folder)?;
+        }
+        Ok(opened)
+    }
+
+    fn of_gguf(gguf: Gguf, path: &Path) -> Self {
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        Self {
+            name: name.unwrap_or_else(|| "model".to_owned()),
+            path: path.to_owned(),
+            config: gguf.config,
+            config_bytes: None,
+            generation: None,
+            store: Arc::new(Store::new(vec![gguf.weights])),
+            tokens: gguf.tokens.map(|list| Tokens::Listed(Arc::new(list), path.to_owned())),
+            texts: Texts::default(),
+            preprocessor: None,
+            modules: None,
+            families: Arc::default(),
+        }
+    }
+
+    /// An adapter's folder with the model it names.
+    fn open_adapted(folder: &Path) -> Result<Self> {
+        let adapter = AdapterFiles::open(folder)?;
+        let Some(base) = adapter.base()? else {
+            return Err(Error::NotAModel {
+                path: folder.to_owned(),
+                expected: "a model, or an adapter that names its own in `base_model_name_or_path`".to_owned(),
+                found: "an adapter without that: open the model and add the adapter to it".to_owned(),
+            });
+        };
+        let beside = folder.join(base);
+        let base = if beside.is_dir() || is_gguf(&beside) && beside.is_file() {
+            Cow::Owned(beside)
+        } else {
+            hub::locate(Path::new(base)).map_err(|error| match error {
+                Error::NotAModel { found, .. } => Error::NotAModel {
+                    path: folder.to_owned(),
+                    expected: format!(
+                        "its base model {} here or in the cache of the hub",
+                        excerpt(base, SHORT)
+                    ),
+                    found,
+                },
+                other => other,
+            })?
+        };
+        let mut opened = Self::open_whole(&base)?.adapted(adapter)?.named(folder_name(folder));
+        // What was trained with tokens of its own has them beside it.
+        if let Some(tokens) = Tokens::find(folder)? {
+            opened.tokens = Some(tokens);
+        }
+        Ok(opened)
+    }
+
+    /// The same model with the LoRA adapter of a folder (`adapter_config.json` with `adapter_model.safetensors` or
+    /// `adapter_model.bin`) merged into its weights, tensor by tensor as they are read. The adapter counts whatever model
+    /// it names; one that was there before is replaced.
     ///
     /// # Errors
-    /// [`Error::Json`] or [`Error::Safetensors`], with the file's usual name as its path.
+    /// [`Error::NotAModel`] if a file is missing, [`Error::Unsupported`] for an adapter of another kind or with options
+    /// that change its numbers and are not implemented, [`Error::MissingTensor`] and [`Error::Tensor`] where it does not
+    /// fit the model, and those of weight files.
+    pub fn with_adapter(self, folder: impl AsRef<Path>) -> Result<Self> {
+        self.adapted(AdapterFiles::open(folder.as_ref())?)
+    }
+
+    /// The same with an adapter from the contents of its `adapter_config.json` and `adapter_model.safetensors` (or
+    /// `.bin`).
+    ///
+    /// # Errors
+    /// As [`with_adapter`](Self::with_adapter).
+    pub fn with_adapter_bytes(self, config: &[u8], weights: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
+        self.adapted(AdapterFiles::parse(config, weights.into())?)
+    }
+
+    fn adapted(mut self, adapter: AdapterFiles) -> Result<Self> {
+        let mut store = (*self.store).clone();
+        let adapter = adapter.fit(&store, &self.weights_path())?;
+        store.set_adapter(adapter);
+        self.store = Arc::new(store);
+        Ok(self)
+    }
+
+    /// The same with as much of its adapter: 1 for all of it, which is the default, 0 for the model without it. Tensors
+    /// that the adapter replaces lie as far between the model's and its own.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a number outside 0 to 1, or without an adapter.
+    pub fn with_adapter_scale(mut self, scale: f64) -> Result<Self> {
+        let mut store = (*self.store).clone();
+        match store.adapter_mut() {
+            Some(adapter) => adapter.set_scale(scale)?,
+            None => {
+                let found = "a model without one".to_owned();
+                return Err(Error::parameter("adapter_scale", "an adapter", found));
+            }
+        }
+        self.store = Arc::new(store);
+        Ok(self)
+    }
+
+    /// How much of an adapter is merged; `None` without an adapter.
+    pub fn adapter_scale(&self) -> Option<f64> {
+        self.store.adapter_scale()
+    }
+
+    /// How sentence-transformers makes one vector per text of the last hidden states; `None` for a model of another
+    /// kind.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for modules or options that are not implemented, [`Error::Config`], [`Error::Json`],
+    /// [`Error::MissingFile`].
+    pub fn pooling(&self) -> Result<Option<Pooling>> {
+        self.modules.as_deref().map(Pooling::read).transpose()
+    }
+
+    /// A checkpoint from the contents of its files: compiled in, downloaded, or in a browser. `config` is that of
+    /// `config.json`, `weights` that of `model.safetensors` or `pytorch_model.bin`.
+    ///
+    /// # Errors
+    /// [`Error::Json`], and those of weight files with the file's usual name as its path.
     pub fn from_bytes(
         name: &str,
         config: impl Into<Cow<'static, [u8]>>,
         weights: impl Into<Cow<'static, [u8]>>,
     ) -> Result<Self> {
-        let config = config.into();
+        let (config, weights) = (config.into(), weights.into());
+        let file = if weights.starts_with(b"PK\x03\x04") {
+            TORCH
+        } else {
+            WEIGHTS
+        };
+        let weights = TensorFile::parse(Path::new(file), Bytes::Memory(weights))?;
         Ok(Self {
             name: name.to_owned(),
             path: PathBuf::from(name),
             config: Config::parse(&config, Path::new(CONFIG))?,
-            config_bytes: config.len(),
+            config_bytes: Some(config.len()),
             generation: None,
-            files: Arc::new(vec![TensorFile::parse(
-                Path::new(WEIGHTS),
-                Bytes::Memory(weights.into()),
-            )?]),
-            tokenizer: None,
-            vocabulary: None,
-            longest_text: None,
+            store: Arc::new(Store::new(vec![weights])),
+            tokens: None,
+            texts: Texts::default(),
             preprocessor: None,
+            modules: None,
             families: Arc::default(),
         })
     }
 
+    /// The same from the content of a GGUF file, which has a tokenizer of its own.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open) for such a file.
+    pub fn from_gguf(name: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
+        let path = PathBuf::from(format!("{name}.gguf"));
+        let gguf = Gguf::parse(&path, Bytes::Memory(bytes.into()))?;
+        Ok(Self::of_gguf(gguf, &path).named(name))
+    }
+
     /// The same with the content of a `tokenizer.json`.
     pub fn with_tokenizer(mut self, bytes: impl Into<Cow<'static, [u8]>>) -> Self {
-        self.tokenizer = Some(bytes.into());
+        let folder = if is_gguf(&self.path) {
+            PathBuf::new()
+        } else {
+            self.path.clone()
+        };
+        self.tokens = Some(Tokens::Json(bytes.into(), folder));
         self
     }
 
@@ -189,35 +417,45 @@ impl Checkpoint {
         self
     }
 
-    /// The folder it was opened from; the name for a checkpoint in memory.
+    /// The folder or file it was opened from, of an adapter that of its model; the name for a checkpoint in memory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The tokenizer: that of `tokenizer.json` or, in a folder without it, of `vocab.txt` (BERT and its like), of
     /// `vocab.json` and `merges.txt` (byte-level BPE), or of a SentencePiece model (`spiece.model`,
-    /// `sentencepiece.bpe.model`, `source.spm` with `vocab.json`, `tokenizer.model`) as the model's family uses it.
+    /// `sentencepiece.bpe.model`, `source.spm` with `vocab.json`, `tokenizer.model`) as the model's family uses it. A
+    /// GGUF file has its own.
     ///
     /// # Errors
     /// [`Error::MissingFile`] without any of them, [`Error::Tokenizer`] if it does not load or the family is not known
     /// to use such a file, [`Error::Config`] and [`Error::Unsupported`] for its options.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         self.one_vocabulary()?;
-        let tokenizer = match (&self.tokenizer, &self.vocabulary) {
-            (Some(bytes), _) => Tokenizer::from_bytes(bytes, &self.path.join(TOKENIZER))?,
-            (None, Some(vocabulary)) => {
-                let family = self.config.text("model_type")?.unwrap_or_default();
-                Tokenizer::from_description(vocabulary.describe(family)?, &self.path.join(vocabulary.file))?
-            }
-            (None, None) => {
-                return Err(Error::MissingFile {
-                    path: self.path.clone(),
-                    what: "tokenizer",
-                    expected: TOKENIZER,
-                });
-            }
+        let family = self.config.text("model_type")?.unwrap_or_default();
+        let Some(tokens) = &self.tokens else {
+            return Err(Error::MissingFile {
+                path: self.path.clone(),
+                what: "tokenizer",
+                expected: TOKENIZER,
+            });
         };
-        Ok(tokenizer.with_max_tokens(self.longest_text))
+        let tokenizer = tokens.tokenizer(family)?.with_max_tokens(self.texts.longest);
+        let tokenizer = tokenizer.with_special(&self.texts.special)?;
+        if tokenizer.language().is_none() {
+            return Ok(tokenizer);
+        }
+        let tokenizer = match &self.texts.language {
+            Some(language) => tokenizer.with_language(language)?,
+            None => tokenizer,
+        };
+        Ok(match &self.texts.target_language {
+            Some(language) => {
+                let targets = tokenizer.clone().with_language(language)?;
+                tokenizer.with_targets(Some(targets))
+            }
+            None => tokenizer,
+        })
     }
 
     /// One tokenizer reads sources and targets alike. A model with a vocabulary for each (Marian can have that) still
@@ -253,18 +491,17 @@ impl Checkpoint {
 
     /// Whether it has a tokenizer, so that text can be run.
     pub fn has_tokenizer(&self) -> bool {
-        self.tokenizer.is_some() || self.vocabulary.is_some()
+        self.tokens.is_some()
     }
 
     /// Identifies the weights: a hash (XXH3, 128 bits, in hexadecimal) of the configuration and of every byte of the
-    /// weight files. Any edit gives another one, so that what was computed with one model is never continued with
+    /// weight files, of an adapter and how much of it is merged. Any edit gives another one, so that what was computed with one model is never continued with
     /// another. The files are read once per opened checkpoint, about as fast as memory allows.
     pub fn fingerprint(&self) -> String {
-        let mut hashed = format!("{:?}", self.config.entries().collect::<Vec<_>>()).into_bytes();
-        for file in self.files.iter() {
-            hashed.extend(file.digest().to_le_bytes());
-        }
-        format!("{:032x}", xxh3_128(&hashed))
+        let mut hash = Xxh3::new();
+        hash.update(format!("{:?}", self.config.entries().collect::<Vec<_>>()).as_bytes());
+        self.store.hash(&mut hash);
+        format!("{:032x}", hash.digest128())
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -276,16 +513,16 @@ impl Checkpoint {
         self.generation.as_ref()
     }
 
-    pub(crate) fn files(&self) -> &Arc<Vec<TensorFile>> {
-        &self.files
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
     }
 
     /// The path messages about a missing tensor name: the one weight file, or the index of several.
     pub(crate) fn weights_path(&self) -> PathBuf {
-        match self.files.as_slice() {
-            [only] => only.path.clone(),
-            _ => self.path.join(WEIGHTS_INDEX),
-        }
+        let first = self.store.files().next();
+        let torch = first.is_some_and(|file| file.path.extension().is_some_and(|ending| ending == "bin"));
+        let index = self.path.join(if torch { TORCH_INDEX } else { WEIGHTS_INDEX });
+        self.store.path(&index).to_owned()
     }
 
     /// The content of the folder, and whether it can be run, without loading the weights.
@@ -299,41 +536,37 @@ impl Checkpoint {
         let mut shapes = BTreeMap::new();
         let mut elements: BTreeMap<String, u64> = BTreeMap::new();
         let mut parameters = 0;
-        for file in self.files.iter() {
-            for (name, entry) in &file.entries {
-                // A product of checked header sizes: it cannot exceed the file's length.
-                let count = entry.shape.iter().map(|&size| size as u64).product::<u64>();
-                parameters += count;
-                *elements.entry(format!("{:?}", entry.dtype).to_lowercase()).or_default() += count;
-                shapes.insert(name.clone(), entry.shape.clone());
-            }
+        for found in self.store.tensors() {
+            // A product of checked header sizes: it cannot exceed the elements that the file's length has room for.
+            let count = found.entry.shape.iter().map(|&size| size as u64).product::<u64>();
+            parameters += count;
+            *elements
+                .entry(found.entry.element.to_string().to_lowercase())
+                .or_default() += count;
+            shapes.insert(found.name.to_owned(), found.entry.shape.clone());
         }
-        let mut files = vec![FileInfo {
-            name: CONFIG.to_owned(),
-            bytes: self.config_bytes,
+        let file = |name: &str, bytes: usize| FileInfo {
+            name: name.to_owned(),
+            bytes,
             tensors: 0,
-        }];
-        files.extend(self.files.iter().map(|file| FileInfo {
+        };
+        let mut files: Vec<FileInfo> = self.config_bytes.map(|bytes| file(CONFIG, bytes)).into_iter().collect();
+        files.extend(self.store.files().map(|file| FileInfo {
             name: file.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             bytes: file.len(),
             tensors: file.entries.len(),
         }));
-        for (name, content) in [(TOKENIZER, &self.tokenizer), (PREPROCESSOR, &self.preprocessor)] {
-            if let Some(content) = content {
-                files.push(FileInfo {
-                    name: name.to_owned(),
-                    bytes: content.len(),
-                    tensors: 0,
-                });
-            }
-        }
-        if let Some(vocabulary) = &self.vocabulary {
-            files.push(FileInfo {
-                name: vocabulary.file.to_owned(),
-                bytes: vocabulary.bytes.len(),
-                tensors: 0,
-            });
-        }
+        files.extend(
+            self.tokens
+                .as_ref()
+                .and_then(Tokens::file)
+                .map(|(name, bytes)| file(name, bytes)),
+        );
+        files.extend(
+            self.preprocessor
+                .as_ref()
+                .map(|content| file(PREPROCESSOR, content.len())),
+        );
         let (tokenizer, tokenizer_error) = split(self.has_tokenizer().then(|| self.tokenizer()));
         let (images, images_error) = split(self.preprocessor.as_ref().map(|_| self.image_processor()));
         let (model, model_error) = match outcome {
@@ -383,7 +616,7 @@ impl Checkpoint {
 /// The content of a checkpoint, for readers and for files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CheckpointInfo {
-    /// The folder's name.
+    /// The name of the folder or file.
     pub name: String,
     /// `model_type` of the configuration.
     pub family: Option<String>,
@@ -393,7 +626,7 @@ pub struct CheckpointInfo {
     pub model: Option<ModelInfo>,
     /// Number of stored weights.
     pub parameters: u64,
-    /// How many of them have each element type (`f32`, `f16`, ...).
+    /// How many of them have each element type (`f32`, `f16`, `q4_k`, ...).
     pub elements: BTreeMap<String, u64>,
     /// The files this crate reads.
     pub files: Vec<FileInfo>,
@@ -471,16 +704,43 @@ fn folder_name(path: &Path) -> String {
     name(Some(&path)).unwrap_or_else(|| "model".to_owned())
 }
 
-/// `model_max_length` of `tokenizer_config.json`, at which the reference cuts texts; `None` without a limit, which the
-/// reference writes as a number beyond 1e20. A file that says nothing readable says nothing here.
-fn longest_text(folder: &Path) -> Result<Option<usize>> {
-    let path = folder.join(TOKENIZER_CONFIG);
-    let Some(bytes) = files::read(&path, LARGEST_CONFIG)? else {
-        return Ok(None);
-    };
-    let value = json::parse(&bytes, &path).unwrap_or_default();
-    let longest = value["model_max_length"].as_f64();
-    Ok(longest
-        .filter(|tokens| (1.0..=1e20).contains(tokens))
-        .map(|tokens| tokens as usize))
+/// How texts are read, as far as it is said beside the tokenizer. A file that says nothing readable says nothing here.
+#[derive(Debug, Clone, Default)]
+struct Texts {
+    /// Tokens of the longest one: `model_max_length` of `tokenizer_config.json`, at which the reference cuts texts, or
+    /// `max_seq_length` of sentence-transformers. `None` without a limit, which the reference writes as a number beyond
+    /// 1e20.
+    longest: Option<usize>,
+    /// `src_lang`, the language that they are marked with.
+    language: Option<String>,
+    /// `tgt_lang`, the same of targets.
+    target_language: Option<String>,
+    /// The special tokens by their roles, and `additional_special_tokens`.
+    special: Vec<String>,
+}
+
+impl Texts {
+    fn read(folder: &Path) -> Result<Self> {
+        let of_sentences = pooling::longest_text(folder)?;
+        let path = folder.join(TOKENIZER_CONFIG);
+        let bytes = files::read(&path, LARGEST_CONFIG)?;
+        let value = bytes
+            .and_then(|bytes| json::parse(&bytes, &path).ok())
+            .unwrap_or_default();
+        let longest = value["model_max_length"].as_f64();
+        let longest = longest
+            .filter(|tokens| (1.0..=1e20).contains(tokens))
+            .map(|tokens| tokens as usize);
+        let token = |value: &serde_json::Value| value.as_str().or(value["content"].as_str()).map(str::to_owned);
+        // In the reference's order.
+        let roles = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"];
+        let roles = roles.iter().map(|role| &value[format!("{role}_token")]);
+        let more = value["additional_special_tokens"].as_array();
+        Ok(Self {
+            special: roles.chain(more.into_iter().flatten()).filter_map(token).collect(),
+            longest: [longest, of_sentences].into_iter().flatten().min(),
+            language: value["src_lang"].as_str().map(str::to_owned),
+            target_language: value["tgt_lang"].as_str().map(str::to_owned),
+        })
+    }
 }

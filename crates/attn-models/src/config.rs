@@ -70,6 +70,19 @@ impl Config {
         Ok(config)
     }
 
+    /// A configuration that another file amounts to: its options, and the keys of that file they come from, for errors.
+    pub(crate) fn from_parts(
+        options: serde_json::Map<String, Value>,
+        path: &Path,
+        given: Vec<(String, String)>,
+    ) -> Self {
+        Self {
+            value: Value::Object(options),
+            path: path.to_owned(),
+            given,
+        }
+    }
+
     /// The file, for errors.
     pub fn path(&self) -> &Path {
         &self.path

@@ -93,6 +93,16 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// A weight file of another format (PyTorch, GGUF) is truncated, corrupt or declares absurd sizes.
+    #[error("{path}: not a valid {format} file: {message}", path = path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+        /// What is wrong.
+        message: String,
+    },
     /// A tensor that the configuration calls for is missing.
     #[error("{path}: tensor `{tensor}` is missing (expected shape {expected:?})", path = path.display())]
     MissingTensor {

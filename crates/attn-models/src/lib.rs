@@ -28,6 +28,7 @@
 //! | [`attribute`] | gradients, relevance, head importance, logit lens |
 //! | [`text`], [`images`], [`tokenizer`] | what prepares input |
 //! | [`checkpoint`], [`model`] | the files of a model; its inputs and outputs |
+//! | [`pooling`] | one vector per text, as sentence-transformers makes it |
 //!
 //! The same code trains: [`Weights::initialize`] makes fresh variables under the published names,
 //! [`Weights::finetune`] starts from a checkpoint.
@@ -35,6 +36,7 @@
 //! # Features
 //! `cuda`, `metal`, `mkl` and `accelerate` are passed through to candle. Default: the CPU, in pure Rust.
 
+mod adapter;
 mod array;
 pub mod attribute;
 pub mod blocks;
@@ -45,16 +47,20 @@ pub mod control;
 mod error;
 pub mod families;
 mod files;
+mod formats;
 pub mod generate;
 mod head_weights;
+mod hub;
 pub mod images;
 pub mod inputs;
 pub mod intervene;
 mod json;
 pub mod layout;
 pub mod model;
+pub mod pooling;
 mod random;
 pub mod record;
+mod store;
 pub mod tap;
 mod tensor_file;
 mod third_party;

@@ -1,7 +1,7 @@
-//! Tensors on disk: one safetensors file, memory-mapped or in memory, read tensor by tensor as f32.
+//! Tensors on disk: one file of any format, memory-mapped or in memory, read tensor by tensor as f32.
 //!
-//! Format: <https://github.com/huggingface/safetensors#format>. The header is parsed and checked (size, offsets,
-//! overlaps, length of the file) by the `safetensors` crate.
+//! What a format is, is where its tensors lie and how their elements are stored: an [`Entry`] each. Reading is the same
+//! for all.
 
 use std::{
     borrow::Cow,
@@ -10,15 +10,16 @@ use std::{
     sync::OnceLock,
 };
 
+use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 use rayon::prelude::*;
-use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use safetensors::Dtype;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
     Error, Result,
-    error::{LONG, SHORT, excerpt},
-    files::{is_itself, regular, wrong},
+    files::{is_itself, regular},
+    formats::{blocks, safetensors as plain, torch},
 };
 
 /// Bytes that one thread hashes at a time. Part of what a digest is: another number gives other digests.
@@ -76,16 +77,89 @@ impl std::ops::Deref for Bytes {
     }
 }
 
+/// How the elements of a tensor are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Element {
+    Plain(Dtype),
+    /// Blocks of small numbers that share a scale, as GGML has them.
+    Block(GgmlDType),
+}
+
+impl std::fmt::Display for Element {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Plain(dtype) => write!(f, "{dtype:?}"),
+            Self::Block(kind) => f.write_str(&blocks::name(*kind)),
+        }
+    }
+}
+
 /// Where one tensor lies in its file.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    pub(crate) dtype: Dtype,
+    pub(crate) element: Element,
     pub(crate) shape: Vec<usize>,
-    start: usize,
-    end: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// How the stored elements are walked, where that is not one by one.
+    pub(crate) view: Option<View>,
 }
 
-/// An open safetensors file.
+/// A walk over stored elements that gives a tensor row by row. Sides and strides may be finer than the tensor's shape:
+/// rows that change places are one side more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) sides: Vec<usize>,
+    /// In elements.
+    pub(crate) strides: Vec<usize>,
+}
+
+impl View {
+    /// How many stored elements the walk reaches over; `None` where no `usize` holds it.
+    pub(crate) fn span(sides: &[usize], strides: &[usize]) -> Option<usize> {
+        if sides.contains(&0) {
+            return Some(0);
+        }
+        let mut last = 0_usize;
+        for (&side, &stride) in sides.iter().zip(strides) {
+            last = last.checked_add((side - 1).checked_mul(stride)?)?;
+        }
+        last.checked_add(1)
+    }
+
+    /// Whether it is no more than row by row.
+    pub(crate) fn is_plain(&self) -> bool {
+        let mut inner = 1_usize;
+        self.sides.iter().zip(&self.strides).rev().all(|(&side, &stride)| {
+            let fits = side == 1 || stride == inner;
+            inner = inner.saturating_mul(side);
+            fits
+        })
+    }
+
+    /// The elements in the order of the walk. All are there: the span was checked when the file was opened.
+    fn walk(&self, stored: &[f32]) -> Vec<f32> {
+        let count = self.sides.iter().product();
+        let mut values = Vec::with_capacity(count);
+        let mut at = vec![0; self.sides.len()];
+        let mut place = 0;
+        while values.len() < count {
+            values.push(stored[place]);
+            for side in (0..at.len()).rev() {
+                at[side] += 1;
+                place += self.strides[side];
+                if at[side] < self.sides[side] {
+                    break;
+                }
+                place -= at[side] * self.strides[side];
+                at[side] = 0;
+            }
+        }
+        values
+    }
+}
+
+/// An open file of tensors.
 #[derive(Debug)]
 pub(crate) struct TensorFile {
     pub(crate) path: PathBuf,
@@ -95,51 +169,29 @@ pub(crate) struct TensorFile {
 }
 
 impl TensorFile {
+    /// Opens a file of PyTorch (`.bin`) or of safetensors.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         Self::parse(path, Bytes::open(path)?)
     }
 
     pub(crate) fn parse(path: &Path, bytes: Bytes) -> Result<Self> {
-        let broken = |message: String| Error::Safetensors {
-            path: path.to_owned(),
-            message,
-        };
         is_itself(path, &bytes)?;
-        if bytes.starts_with(b"PK\x03\x04") {
-            let found = "a zip archive, as PyTorch writes it".to_owned();
-            return Err(wrong(path, "a safetensors file", found, "convert it to safetensors"));
-        }
-        let (header, metadata) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| broken(damage(&error, bytes.len())))?;
-        let first = header + size_of::<u64>();
-        let entries = metadata
-            .tensors()
-            .into_iter()
-            .map(|(name, info)| {
-                let (start, end) = info.data_offsets;
-                let range = first
-                    .checked_add(start)
-                    .zip(first.checked_add(end))
-                    .filter(|(start, end)| start <= end && *end <= bytes.len());
-                let (start, end) =
-                    range.ok_or_else(|| broken(format!("tensor `{}` lies outside the file", excerpt(&name, SHORT))))?;
-                Ok((
-                    name,
-                    Entry {
-                        dtype: info.dtype,
-                        shape: info.shape.clone(),
-                        start,
-                        end,
-                    },
-                ))
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self {
+        let entries = if path.extension().is_some_and(|ending| ending == "bin") {
+            torch::entries(path, &bytes)?
+        } else {
+            plain::entries(path, &bytes)?
+        };
+        Ok(Self::new(path, bytes, entries))
+    }
+
+    /// A file whose tensors are known to lie inside it.
+    pub(crate) fn new(path: &Path, bytes: Bytes, entries: BTreeMap<String, Entry>) -> Self {
+        Self {
             path: path.to_owned(),
             bytes,
             entries,
             digest: OnceLock::new(),
-        })
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -162,49 +214,54 @@ impl TensorFile {
     /// One tensor as f32, checked to be finite.
     pub(crate) fn read(&self, name: &str, entry: &Entry) -> Result<Vec<f32>> {
         let bytes = &self.bytes[entry.start..entry.end];
-        let values: Vec<f32> = match entry.dtype {
-            Dtype::F32 => bytes
+        let stored: Vec<f32> = match entry.element {
+            Element::Plain(Dtype::F32) => bytes
                 .as_chunks::<4>()
                 .0
                 .iter()
                 .map(|b| f32::from_le_bytes(*b))
                 .collect(),
-            Dtype::F16 => bytes
+            Element::Plain(Dtype::F16) => bytes
                 .as_chunks::<2>()
                 .0
                 .iter()
                 .map(|b| f16::from_le_bytes(*b).to_f32())
                 .collect(),
-            Dtype::BF16 => bytes
+            Element::Plain(Dtype::BF16) => bytes
                 .as_chunks::<2>()
                 .0
                 .iter()
                 .map(|b| bf16::from_le_bytes(*b).to_f32())
                 .collect(),
+            Element::Block(kind) => blocks::widen(kind, bytes).map_err(|message| Error::Tensor {
+                path: self.path.clone(),
+                tensor: name.to_owned(),
+                expected: format!("blocks of {}", blocks::name(kind)),
+                found: message,
+            })?,
             other => {
                 return Err(Error::Tensor {
                     path: self.path.clone(),
                     tensor: name.to_owned(),
                     expected: "element type F32, F16 or BF16".to_owned(),
-                    found: format!("{other:?}"),
+                    found: other.to_string(),
                 });
             }
         };
-        match values.iter().position(|value| !value.is_finite()) {
-            None => Ok(values),
-            Some(index) => Err(Error::NotFinite {
-                path: self.path.clone(),
-                tensor: name.to_owned(),
-                index,
-                value: values[index],
-            }),
-        }
+        let values = match &entry.view {
+            None => stored,
+            Some(view) => view.walk(&stored),
+        };
+        finite(&self.path, name, values)
     }
 
     /// One integer tensor as i64, for inputs stored beside float tensors.
     pub(crate) fn read_integers(&self, name: &str, entry: &Entry) -> Result<Vec<i64>> {
         let bytes = &self.bytes[entry.start..entry.end];
-        Ok(match entry.dtype {
+        let Element::Plain(dtype) = entry.element else {
+            return Err(self.no_integers(name, entry));
+        };
+        Ok(match dtype {
             Dtype::I64 => bytes
                 .as_chunks::<8>()
                 .0
@@ -224,29 +281,53 @@ impl TensorFile {
                 .map(|b| i64::from(u32::from_le_bytes(*b)))
                 .collect(),
             Dtype::U8 | Dtype::BOOL => bytes.iter().map(|b| i64::from(*b)).collect(),
-            other => {
-                return Err(Error::Tensor {
-                    path: self.path.clone(),
-                    tensor: name.to_owned(),
-                    expected: "element type I64, I32, U32, U8 or BOOL".to_owned(),
-                    found: format!("{other:?}"),
-                });
-            }
+            _ => return Err(self.no_integers(name, entry)),
         })
+    }
+
+    fn no_integers(&self, name: &str, entry: &Entry) -> Error {
+        Error::Tensor {
+            path: self.path.clone(),
+            tensor: name.to_owned(),
+            expected: "element type I64, I32, U32, U8 or BOOL".to_owned(),
+            found: entry.element.to_string(),
+        }
     }
 }
 
-/// What is wrong with a file that is no safetensors file, in words.
-fn damage(error: &SafeTensorError, length: usize) -> String {
-    let cut = "the file is damaged or was not downloaded to its end";
-    match error {
-        SafeTensorError::HeaderTooSmall => format!("{length} bytes, too few for a header: {cut}"),
-        SafeTensorError::HeaderTooLarge | SafeTensorError::InvalidHeaderLength => {
-            format!("its first 8 bytes are no length of a header within {length} bytes: {cut}, or is of another format")
-        }
-        SafeTensorError::MetadataIncompleteBuffer => {
-            format!("the tensors of its header do not end where its {length} bytes end: {cut}")
-        }
-        other => format!("{} ({length} bytes long)", excerpt(&other.to_string(), LONG)),
+/// The same values, none of which is infinite or NaN.
+pub(crate) fn finite(path: &Path, name: &str, values: Vec<f32>) -> Result<Vec<f32>> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(values),
+        Some(index) => Err(Error::NotFinite {
+            path: path.to_owned(),
+            tensor: name.to_owned(),
+            index,
+            value: values[index],
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn walks_transpose_and_change_rows() {
+        let stored: Vec<f32> = (0..12).map(|at| at as f32).collect();
+        let view = |sides: &[usize], strides: &[usize]| View {
+            sides: sides.to_vec(),
+            strides: strides.to_vec(),
+        };
+        let transposed = view(&[3, 4], &[1, 3]);
+        assert_eq!(transposed.walk(&stored)[..5], [0.0, 3.0, 6.0, 9.0, 1.0]);
+        assert!(!transposed.is_plain() && view(&[3, 4], &[4, 1]).is_plain() && view(&[1, 4], &[0, 1]).is_plain());
+        // Rows 0 1 2 3 of three become 0 2 1 3.
+        assert_eq!(view(&[2, 2, 3], &[3, 6, 1]).walk(&stored)[3..6], [6.0, 7.0, 8.0]);
+        assert_eq!(view(&[0, 4], &[4, 1]).walk(&[]), [0.0; 0]);
+        assert_eq!(view(&[], &[]).walk(&[5.0]), [5.0]);
+        assert_eq!(View::span(&[3, 4], &[1, 3]), Some(12));
+        assert_eq!(View::span(&[3, 0], &[usize::MAX, 3]), Some(0));
+        assert_eq!(View::span(&[3, 2], &[usize::MAX, 3]), None);
     }
 }

@@ -1,6 +1,9 @@
 //! The weight files of a folder: one, or shards and their index. What stands in their place is named.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     Error, Result,
@@ -11,21 +14,43 @@ use crate::{
     tensor_file::TensorFile,
 };
 
+pub(crate) const TORCH: &str = "pytorch_model.bin";
+pub(crate) const TORCH_INDEX: &str = "pytorch_model.bin.index.json";
+
+/// The names of weight files and of the index of several, in the order they are looked for.
+const NAMES: [(&str, &str); 2] = [(WEIGHTS, WEIGHTS_INDEX), (TORCH, TORCH_INDEX)];
+
+/// Whether a folder has weight files, be they what their names say or not.
+pub(crate) fn has_weights(folder: &Path) -> Result<bool> {
+    for name in NAMES.iter().flat_map(|&(single, index)| [single, index]) {
+        if files::regular(&folder.join(name))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The one weight file, or the shards its index lists, in name order.
 pub(crate) fn open_weights(folder: &Path) -> Result<Vec<TensorFile>> {
-    let single = folder.join(WEIGHTS);
-    if files::regular(&single)?.is_some() {
-        return Ok(vec![TensorFile::open(&single)?]);
+    for (single, index) in NAMES {
+        let single = folder.join(single);
+        if files::regular(&single)?.is_some() {
+            return Ok(vec![TensorFile::open(&single)?]);
+        }
+        let index = folder.join(index);
+        if let Some(bytes) = files::read(&index, LARGEST_CONFIG)? {
+            return shards(folder, &Config::parse(&bytes, &index)?);
+        }
     }
-    let index_path = folder.join(WEIGHTS_INDEX);
-    let Some(index) = files::read(&index_path, LARGEST_CONFIG)? else {
-        return Err(Error::NotAModel {
-            path: folder.to_owned(),
-            expected: format!("{WEIGHTS} or {WEIGHTS_INDEX}"),
-            found: instead(folder),
-        });
-    };
-    let index = Config::parse(&index, &index_path)?;
+    Err(Error::NotAModel {
+        path: folder.to_owned(),
+        expected: format!("{WEIGHTS} or {WEIGHTS_INDEX}"),
+        found: instead(folder),
+    })
+}
+
+/// The shards that an index lists.
+fn shards(folder: &Path, index: &Config) -> Result<Vec<TensorFile>> {
     let map = index
         .object("weight_map")?
         .ok_or_else(|| index.wrong("weight_map", "an object from tensor names to files"))?;
@@ -43,7 +68,8 @@ pub(crate) fn open_weights(folder: &Path) -> Result<Vec<TensorFile>> {
             }
             let path = folder.join(shard);
             if files::regular(&path)?.is_none() {
-                let expected = format!("the shard that {WEIGHTS_INDEX} names");
+                let index = index.path().file_name().unwrap_or_default().to_string_lossy();
+                let expected = format!("the shard that {index} names");
                 return Err(wrong(
                     &path,
                     &expected,
@@ -64,11 +90,11 @@ pub(crate) fn open_weights(folder: &Path) -> Result<Vec<TensorFile>> {
             .filter(|file| file.entries.contains_key(tensor))
             .map(shard_name);
         let Some(first) = holders.next() else {
-            return Err(misdirected(&index_path, tensor, shard, "no shard that has it"));
+            return Err(misdirected(index.path(), tensor, shard, "no shard that has it"));
         };
         let named = shard.as_str().unwrap_or_default();
         if first != named && holders.all(|holder| holder != named) {
-            return Err(misdirected(&index_path, tensor, shard, &format!("it in {first}")));
+            return Err(misdirected(index.path(), tensor, shard, &format!("it in {first}")));
         }
     }
     Ok(opened)
@@ -87,35 +113,23 @@ fn misdirected(index: &Path, tensor: &str, shard: &serde_json::Value, found: &st
 
 /// What a folder without weights holds in their place, and what to do.
 fn instead(folder: &Path) -> String {
-    if let Some(adapter) = adapter(folder) {
-        return adapter;
-    }
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
     let with_end = |ends: &[&str]| names.iter().find(|name| ends.iter().any(|end| name.ends_with(end)));
-    if let Some(name) = with_end(&[".safetensors"]) {
-        let name = excerpt(name, SHORT);
-        return if name.contains("-of-") {
-            format!("{name}, a shard without the index of all shards: download {WEIGHTS_INDEX} too")
-        } else {
-            format!("{name}: rename it to {WEIGHTS} if it holds this model's weights")
-        };
+    for ((single, index), ending) in NAMES.into_iter().zip([".safetensors", ".bin"]) {
+        if let Some(name) = with_end(&[ending]) {
+            let name = excerpt(name, SHORT);
+            return if name.contains("-of-") {
+                format!("{name}, a shard without the index of all shards: download {index} too")
+            } else {
+                format!("{name}: rename it to {single} if it holds this model's weights")
+            };
+        }
     }
-    let others = [
-        ".bin",
-        ".bin.index.json",
-        ".h5",
-        ".msgpack",
-        ".pt",
-        ".pth",
-        ".ckpt",
-        ".gguf",
-        ".onnx",
-        ".npz",
-    ];
+    let others = [".h5", ".msgpack", ".pt", ".pth", ".ckpt", ".onnx", ".npz"];
     match with_end(&others) {
         Some(name) => format!(
             "{}, a format that is not read: convert it to safetensors (`save_pretrained` of transformers writes it)",
@@ -125,21 +139,34 @@ fn instead(folder: &Path) -> String {
     }
 }
 
-/// Says of a folder that holds an adapter alone what it needs.
-pub(crate) fn adapter(folder: &Path) -> Option<String> {
-    const NAMES: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"];
-    let name = NAMES.into_iter().find(|name| folder.join(name).is_file())?;
-    let path = folder.join(NAMES[0]);
-    let config = files::read(&path, LARGEST_CONFIG).ok().flatten();
-    let config = config.and_then(|bytes| Config::parse(&bytes, &path).ok());
-    let base = config
-        .as_ref()
-        .and_then(|config| config.text("base_model_name_or_path").ok()?);
-    let base = base.map_or_else(
-        || "its base model".to_owned(),
-        |base| format!("its base model {}", excerpt(base, SHORT)),
-    );
-    Some(format!(
-        "{name}, an adapter without the model it adapts: merge it into {base} (`merge_and_unload` of PEFT) and save that"
-    ))
+/// The one file in a folder that holds a whole model.
+///
+/// # Errors
+/// [`Error::WrongFile`] for several.
+pub(crate) fn find_gguf(folder: &Path) -> Result<Option<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = paths.filter(|path| is_gguf(path)).collect();
+    files.sort();
+    match files.as_slice() {
+        [] => Ok(None),
+        [file] => Ok(Some(file.clone())),
+        several => {
+            let names = several
+                .iter()
+                .map(|path| path.file_name().unwrap_or_default().to_string_lossy());
+            let names: Vec<_> = names.take(8).collect();
+            Err(wrong(
+                folder,
+                "one GGUF file",
+                format!("{}: {}", several.len(), names.join(", ")),
+                "name the file itself",
+            ))
+        }
+    }
+}
+
+pub(crate) fn is_gguf(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
 }

@@ -17,7 +17,7 @@ use crate::{
     Checkpoint, Error, Result,
     checkpoint::{Asked, WEIGHTS},
     error::{SHORT, excerpt},
-    tensor_file::TensorFile,
+    store::{Found, Store},
 };
 
 /// Standard deviation of fresh weight matrices, as in BERT and GPT-2 (Devlin et al. 2019, Radford et al. 2019).
@@ -40,7 +40,7 @@ pub struct Weights {
 struct Source {
     kind: Kind,
     /// The weight files; none for fresh weights.
-    files: Arc<Vec<TensorFile>>,
+    store: Arc<Store>,
     /// The path in messages.
     path: PathBuf,
     device: Device,
@@ -64,7 +64,7 @@ impl Weights {
     /// The weights of a checkpoint, for running it. They are read when a model is built, converted to f32 and
     /// checked to be finite.
     pub fn open(checkpoint: &Checkpoint) -> Self {
-        Self::new(Kind::Files, checkpoint.files().clone(), checkpoint.weights_path())
+        Self::new(Kind::Files, checkpoint.store().clone(), checkpoint.weights_path())
     }
 
     /// Fresh trainable weights: matrices normal(0, 0.02), biases 0, norms 1. The value of a tensor depends on the
@@ -90,19 +90,19 @@ impl Weights {
     pub fn finetune(checkpoint: &Checkpoint, seed: u64) -> Self {
         Self::new(
             Kind::Trainable { seed },
-            checkpoint.files().clone(),
+            checkpoint.store().clone(),
             checkpoint.weights_path(),
         )
     }
 
     pub(crate) fn probe(checkpoint: &Checkpoint) -> Self {
-        Self::new(Kind::Probe, checkpoint.files().clone(), checkpoint.weights_path())
+        Self::new(Kind::Probe, checkpoint.store().clone(), checkpoint.weights_path())
     }
 
-    fn new(kind: Kind, files: Arc<Vec<TensorFile>>, path: PathBuf) -> Self {
+    fn new(kind: Kind, store: Arc<Store>, path: PathBuf) -> Self {
         let source = Source {
             kind,
-            files,
+            store,
             path,
             device: Device::Cpu,
             variables: Mutex::default(),
@@ -117,8 +117,8 @@ impl Weights {
 
     /// The same weights on another device. Call it before anything is built from them.
     pub fn on(self, device: &Device) -> Self {
-        let Source { kind, files, path, .. } = &*self.source;
-        let mut moved = Self::new(*kind, files.clone(), path.clone());
+        let Source { kind, store, path, .. } = &*self.source;
+        let mut moved = Self::new(*kind, store.clone(), path.clone());
         if let Some(source) = Arc::get_mut(&mut moved.source) {
             source.device = device.clone();
         }
@@ -141,7 +141,7 @@ impl Weights {
     /// The weights below `prefix`, or these if no file has a tensor there: checkpoints of a bare model leave out
     /// the prefix that checkpoints with a head have. Fresh weights have it.
     pub fn below(&self, prefix: &str) -> Self {
-        if self.source.files.is_empty() || self.stores_below(prefix) {
+        if self.source.store.is_empty() || self.stores_below(prefix) {
             self.at(prefix)
         } else {
             self.clone()
@@ -150,16 +150,12 @@ impl Weights {
 
     /// Whether a file holds a tensor below `prefix`; no for fresh weights.
     pub(crate) fn stores_below(&self, prefix: &str) -> bool {
-        let start = format!("{}.", self.full(prefix));
-        self.source.files.iter().any(|file| {
-            let next = file.entries.range(start.clone()..).next();
-            next.is_some_and(|(name, _)| name.starts_with(&start))
-        })
+        self.source.store.has_below(&format!("{}.", self.full(prefix)))
     }
 
     /// Whether the files hold this tensor; always for fresh weights, which make every tensor that is asked for.
     pub fn has(&self, name: &str) -> bool {
-        self.source.files.is_empty() || self.find(&self.full(name)).is_some()
+        self.source.store.is_empty() || self.find(&self.full(name)).is_some()
     }
 
     /// Whether a file holds this tensor; no for fresh weights.
@@ -170,8 +166,8 @@ impl Weights {
     /// A tensor of f32, row by row.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::Tensor`] for another shape or an element type other than f32, f16 or
-    /// bf16, [`Error::NotFinite`].
+    /// [`Error::MissingTensor`], [`Error::Tensor`] for another shape or an element type other than f32, f16, bf16 or
+    /// GGUF's quantized blocks, [`Error::NotFinite`].
     pub fn get(&self, name: &str, shape: impl Into<Vec<usize>>) -> Result<Tensor> {
         self.get_or(name, shape.into(), fresh)
     }
@@ -195,7 +191,7 @@ impl Weights {
         match self.source.kind {
             Kind::Probe => self.probed(name, shape),
             Kind::Files => match self.find(&name) {
-                Some((file, stored)) => self.read(file, stored, &shape),
+                Some(found) => self.read(found, &shape),
                 None => Err(Error::MissingTensor {
                     path: self.source.path.clone(),
                     tensor: name,
@@ -212,7 +208,7 @@ impl Weights {
                     };
                 }
                 let start = match self.find(&name) {
-                    Some((file, stored)) => self.read(file, stored, &shape)?,
+                    Some(found) => self.read(found, &shape)?,
                     None => Tensor::from_vec(fresh(&name, &shape, seed)?, shape, self.device())?,
                 };
                 let variable = Var::from_tensor(&start)?;
@@ -332,35 +328,27 @@ impl Weights {
         }
     }
 
-    /// The file that holds a tensor and the name it has there: checkpoints converted from TensorFlow call the
-    /// weight and bias of a norm `gamma` and `beta`.
-    fn find(&self, name: &str) -> Option<(&TensorFile, String)> {
-        let in_files = |name: &str| self.source.files.iter().find(|file| file.entries.contains_key(name));
-        if let Some(file) = in_files(name) {
-            return Some((file, name.to_owned()));
-        }
-        let (place, last) = name.rsplit_once('.')?;
-        let old = match last {
-            "weight" => format!("{place}.gamma"),
-            "bias" => format!("{place}.beta"),
-            _ => return None,
-        };
-        in_files(&old).map(|file| (file, old))
+    /// A tensor of the files: checkpoints converted from TensorFlow call the weight and bias of a norm `gamma` and
+    /// `beta`.
+    fn find(&self, name: &str) -> Option<Found<'_>> {
+        let store = &self.source.store;
+        store.find(name).or_else(|| {
+            let (place, last) = name.rsplit_once('.')?;
+            let old = match last {
+                "weight" => format!("{place}.gamma"),
+                "bias" => format!("{place}.beta"),
+                _ => return None,
+            };
+            store.find(&old)
+        })
     }
 
-    fn read(&self, file: &TensorFile, name: String, shape: &[usize]) -> Result<Tensor> {
-        // `find` has seen the entry; a missing one is reported like any missing tensor.
-        let Some(entry) = file.entries.get(&name) else {
-            return Err(Error::MissingTensor {
-                path: file.path.clone(),
-                tensor: name,
-                expected: shape.to_vec(),
-            });
-        };
-        if entry.shape != shape {
-            return Err(self.misshapen(&file.path, &name, shape, &entry.shape));
+    fn read(&self, found: Found<'_>, shape: &[usize]) -> Result<Tensor> {
+        let stored = &found.entry.shape;
+        if stored != shape {
+            return Err(self.misshapen(&found.file.path, found.name, shape, stored));
         }
-        Ok(Tensor::from_vec(file.read(&name, entry)?, shape, self.device())?)
+        Ok(Tensor::from_vec(self.source.store.read(found)?, shape, self.device())?)
     }
 
     /// A tensor of the right shape without memory behind it, and a note of what was asked.
@@ -368,16 +356,12 @@ impl Weights {
         let found = self.find(&name);
         let mut asked = lock(&self.source.asked);
         match found {
-            Some((file, stored)) => {
-                let entry = file
-                    .entries
-                    .get(&stored)
-                    .map(|entry| entry.shape.clone())
-                    .unwrap_or_default();
-                if entry != shape {
-                    return Err(self.misshapen(&file.path, &stored, &shape, &entry));
+            Some(found) => {
+                let stored = &found.entry.shape;
+                if *stored != shape {
+                    return Err(self.misshapen(&found.file.path, found.name, &shape, stored));
                 }
-                asked.found.insert(stored);
+                asked.found.insert(found.name.to_owned());
             }
             None => {
                 // A corrupt number of layers must not make a list without end.

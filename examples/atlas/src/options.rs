@@ -19,7 +19,7 @@ use crate::source::{checkpoints, default_data, embedded_source};
 #[derive(Parser)]
 #[command(version)]
 pub(crate) struct Options {
-    /// Folder of a model: config.json, model.safetensors, tokenizer.json [default: an embedded model]
+    /// Folder of a model, GGUF file, or name in the local cache of the hub [default: an embedded model]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
     /// An embedded model: text-encoder, text-decoder, vision or dates [default: text-encoder]

@@ -4,6 +4,7 @@ mod models;
 mod store;
 mod text;
 mod views;
+mod weights;
 
 use std::sync::OnceLock;
 
@@ -43,10 +44,13 @@ impl Target {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 10] = [
+pub static TARGETS: [Target; 13] = [
     Target::new("config", models::config, models::configs),
     Target::new("tokenizer", models::tokenizer, models::tokenizers),
     Target::new("checkpoint", models::checkpoint, models::checkpoints),
+    Target::new("pickle", weights::pickle, weights::pickles),
+    Target::new("gguf", weights::gguf, weights::ggufs),
+    Target::new("adapter", weights::adapter, weights::adapters),
     Target::new("images", models::images, models::pictures),
     Target::new("capture", store::capture, store::captures),
     Target::new("journal", store::journal, store::journals),

@@ -63,11 +63,15 @@ pub(super) fn checkpoints() -> Vec<Seed> {
 }
 
 fn run(name: &str, config: Vec<u8>, weights: Vec<u8>) {
-    let Ok(checkpoint) = Checkpoint::from_bytes(name, config, weights) else {
-        return;
-    };
+    if let Ok(checkpoint) = Checkpoint::from_bytes(name, config, weights) {
+        forward(&checkpoint);
+    }
+}
+
+/// What is in it, and a few tokens or pixels through it.
+pub(super) fn forward(checkpoint: &Checkpoint) {
     checkpoint.describe();
-    let Ok(model) = Model::load(&checkpoint) else { return };
+    let Ok(model) = Model::load(checkpoint) else { return };
     let inputs = match model.vision() {
         // A model may come to take huge pictures; they are not made.
         Some(Vision {
@@ -104,6 +108,11 @@ pub(super) fn tokenizer(data: &[u8]) {
     let Ok(tokenizer) = Tokenizer::from_bytes(bytes, Path::new("tokenizer.json")) else {
         return;
     };
+    read_text(&tokenizer);
+}
+
+/// Odd texts to tokens and back.
+pub(super) fn read_text(tokenizer: &Tokenizer) {
     let mut model = ModelInfo::new("tiny", "bert", 8);
     model.max_tokens = Some(16);
     for text in ["", "To be, or not to be", "e\u{301} سلام 🙂\u{200d}🙂 \u{0}", "  ####  "] {

@@ -97,7 +97,7 @@ impl Capturer {
                 ..Sequence::default()
             };
             // A target without a token is one that is not given.
-            if let Some(encoded) = some(tokenizer.encode(target, info), pair.number)? {
+            if let Some(encoded) = some(tokenizer.for_targets().encode(target, info), pair.number)? {
                 let mut tokens = encoded.tokens;
                 let cut = encoded.cut_from.map_or(0, |before| before - tokens.len());
                 let before = source.len() + 1;

@@ -199,6 +199,7 @@ impl Families {
 
     /// Builds the network of the family that the configuration names.
     pub(crate) fn build(&self, config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
+        refuse_quantized(config)?;
         let supported = || self.names().collect::<Vec<_>>().join(", ");
         let Some(family) = config.text("model_type")? else {
             return Err(config.wrong("model_type", format!("one of {}", supported())));
@@ -212,6 +213,26 @@ impl Families {
             }),
         }
     }
+}
+
+/// Refuses weights that were quantized in a way of their own: GPTQ, AWQ, bitsandbytes, FP8. Their tensors have other names
+/// and shapes, which would be reported one by one.
+fn refuse_quantized(config: &Config) -> Result<()> {
+    let Some(quantization) = config.object("quantization_config")? else {
+        return Ok(());
+    };
+    let flag = |key: &str| quantization.flag_or(key, false);
+    let method = match quantization.text("quant_method")? {
+        Some(method) => excerpt(method, SHORT),
+        None if flag("load_in_8bit")? || flag("load_in_4bit")? => "bitsandbytes".to_owned(),
+        None => "a method without a name".to_owned(),
+    };
+    Err(Error::Unsupported {
+        path: config.path().to_owned(),
+        key: "quantization_config".to_owned(),
+        found: method,
+        supported: "f32, f16, bf16, or GGUF: take the model as it was before, or a GGUF file of it".to_owned(),
+    })
 }
 
 impl Default for Families {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Checkpoint, Error, Model, Result, config::Config};
+use crate::{Checkpoint, Error, Model, Result, Tokenizer, config::Config, tokenizer::is_language};
 
 /// The reference's limit on the length of a sequence where nothing else is said.
 const DEFAULT_LENGTH: usize = 20;
@@ -244,6 +244,22 @@ impl GenerationParams {
         self.repetition_penalty = given.repetition_penalty.unwrap_or(self.repetition_penalty);
         self.renormalize = given.renormalize.unwrap_or(self.renormalize);
         self.top_tokens = given.top_tokens.unwrap_or(self.top_tokens);
+    }
+
+    /// Translates into a language: its token is the first that is written or, for a model that starts with a language
+    /// (mBART), what the decoder starts with.
+    ///
+    /// # Errors
+    /// Those of [`Tokenizer::language_id`].
+    pub fn set_language(&mut self, tokenizer: &Tokenizer, language: &str) -> Result<()> {
+        let id = tokenizer.language_id(language)?;
+        let start = self.decoder_start.map(|start| tokenizer.token(start).text);
+        if self.forced_first.is_none() && start.is_some_and(|start| is_language(&start)) {
+            self.decoder_start = Some(id);
+        } else {
+            self.forced_first = Some(id);
+        }
+        Ok(())
     }
 
     /// What a checkpoint says: its `generation_config.json` or, without one, its `config.json`; special tokens that

@@ -7,6 +7,7 @@
 //! of the program still runs then, and the standard one prints; where panics abort, nothing is caught.
 
 mod description;
+mod languages;
 mod words;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
 
 use attn_core::{Attention, ModelInfo, Token};
 
+pub(crate) use self::languages::is_language;
 use self::words::words;
 use crate::{
     Error, Result,
@@ -38,6 +40,11 @@ pub struct Tokenizer {
     /// Its decoder takes letters off the end of tokens.
     strips_ends: bool,
     renumbering: Option<Arc<Renumbering>>,
+    /// The token of the language that texts are marked with, and all tokens of languages.
+    language: Option<String>,
+    languages: Vec<String>,
+    /// What reads targets, where that is another.
+    targets: Option<Arc<Tokenizer>>,
     /// Tokens up to which a text is read, if the tokenizer says so.
     max_tokens: Option<usize>,
 }
@@ -76,26 +83,43 @@ impl Tokenizer {
         // Published files may ask for padding or truncation to some fixed length; both are decided here.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| broken(error.to_string()))?;
-        Ok(Self {
+        let tokenizer = Self {
             inner,
             path: path.to_owned(),
             byte_level: description::is_byte_level(&description),
             strips_ends: description::strips_ends(&description),
             renumbering: None,
+            language: None,
+            languages: Vec::new(),
+            targets: None,
             max_tokens: None,
-        })
+        };
+        Ok(tokenizer.with_languages(&description["post_processor"]))
     }
 
     /// The same for texts of at most so many tokens; `None` leaves it to the model. A checkpoint's own tokenizer has the
     /// `model_max_length` of `tokenizer_config.json`, which matters for models without a limit of their own, like T5.
     pub fn with_max_tokens(mut self, tokens: Option<usize>) -> Self {
         self.max_tokens = tokens;
-        self
+        let targets = self.targets.take();
+        self.with_targets(targets.map(|targets| (*targets).clone().with_max_tokens(tokens)))
     }
 
     /// Tokens up to which a text is read, if the tokenizer says so.
     pub fn max_tokens(&self) -> Option<usize> {
         self.max_tokens
+    }
+
+    /// The same with another tokenizer for targets that are given.
+    pub(crate) fn with_targets(mut self, targets: Option<Self>) -> Self {
+        self.targets = targets.map(Arc::new);
+        self
+    }
+
+    /// What reads the targets of an encoder-decoder: itself or, where targets have a vocabulary (`target.spm`) or a
+    /// language (`tgt_lang`) of their own, the tokenizer of that.
+    pub fn for_targets(&self) -> &Self {
+        self.targets.as_deref().unwrap_or(self)
     }
 
     /// A tokenizer from the description of a vocabulary; `path` is the vocabulary's file.
@@ -130,17 +154,22 @@ impl Tokenizer {
         let mut ids: Vec<u32> = added
             .iter()
             .filter(|(_, token)| token.special)
-            .map(|(&id, _)| id)
+            .map(|(&id, _)| self.model_id(id))
             .collect();
         ids.sort_unstable();
+        ids.dedup();
         ids
     }
 
     /// A token by its id, with its readable text and without a word and a place.
     pub(crate) fn token(&self, id: u32) -> Token {
-        let spelling = self.inner.id_to_token(id).unwrap_or_else(|| format!("<{id}>"));
+        let spelling = match &self.renumbering {
+            Some(renumbering) => renumbering.token(id).map(str::to_owned),
+            None => self.inner.id_to_token(id),
+        };
+        let spelling = spelling.unwrap_or_else(|| format!("<{id}>"));
         Token {
-            text: self.readable(id, &spelling),
+            text: self.readable(self.inner.token_to_id(&spelling), &spelling),
             id: Some(id),
             special: self.inner.get_added_vocabulary().is_special_token(&spelling),
             ..Token::default()
@@ -205,12 +234,12 @@ impl Tokenizer {
             .map(|&mask| mask != 0)
             .collect();
         let words = words(text, second, &encoding, &special);
-        let model_id = |id: u32| self.renumbering.as_ref().map_or(id, |renumbering| renumbering.id(id));
+        let model_id = |id: u32| self.model_id(id);
         let mut tokens: Vec<Token> = (0..encoding.len())
             .map(|at| {
                 let id = encoding.get_ids()[at];
                 Token {
-                    text: self.readable(id, encoding.get_tokens().get(at).map_or("", String::as_str)),
+                    text: self.readable(Some(id), encoding.get_tokens().get(at).map_or("", String::as_str)),
                     id: Some(model_id(id)),
                     position: at,
                     word: words[at],
@@ -292,14 +321,15 @@ impl Tokenizer {
         decoded.map_err(|error| broken(error.to_string()))
     }
 
-    /// A token's spelling without the marks that stand for spaces and bytes.
-    fn readable(&self, id: u32, spelling: &str) -> String {
-        let added = self
-            .inner
-            .get_added_vocabulary()
-            .get_added_tokens_decoder()
-            .contains_key(&id);
-        if added {
+    /// The model's id of one of the tokenizer's.
+    fn model_id(&self, id: u32) -> u32 {
+        self.renumbering.as_ref().map_or(id, |renumbering| renumbering.id(id))
+    }
+
+    /// A token's spelling without the marks that stand for spaces and bytes; `id` is the tokenizer's own.
+    fn readable(&self, id: Option<u32>, spelling: &str) -> String {
+        let added = self.inner.get_added_vocabulary().get_added_tokens_decoder();
+        if id.is_some_and(|id| added.contains_key(&id)) {
             return spelling.to_owned();
         }
         let text = if self.byte_level {

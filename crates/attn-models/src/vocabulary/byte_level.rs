@@ -14,6 +14,46 @@ use crate::{
 /// How Qwen splits a text before byte pairs: like GPT-2, but digits one by one and line breaks apart.
 const QWEN: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Llama 3's: the same with up to three digits together.
+const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// How the words of a text are found before byte pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Words {
+    Gpt2,
+    Qwen,
+    Llama3,
+    /// GPT-2's with digits one by one.
+    Digits,
+}
+
+impl Words {
+    /// The normalizer and the splitter. `prefix`: whether a text starts with a space.
+    pub(super) fn split(self, prefix: bool) -> (Value, Value) {
+        let pattern = match self {
+            Self::Gpt2 => return (Value::Null, byte_level(prefix, true)),
+            Self::Digits => {
+                let digits = json!({"type": "Digits", "individual_digits": true});
+                let both = json!({"type": "Sequence", "pretokenizers": [digits, byte_level(prefix, true)]});
+                return (Value::Null, both);
+            }
+            Self::Qwen => QWEN,
+            Self::Llama3 => LLAMA3,
+        };
+        let split = json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
+        let bytes = json!({"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": false, "use_regex": false});
+        let normalizer = match self {
+            Self::Qwen => json!({"type": "NFC"}),
+            _ => Value::Null,
+        };
+        (normalizer, json!({"type": "Sequence", "pretokenizers": [split, bytes]}))
+    }
+}
+
+/// The part of a description that spells bytes with letters.
+pub(super) fn byte_level(prefix: bool, trim: bool) -> Value {
+    json!({"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": trim, "use_regex": true})
+}
 
 pub(super) fn describe(settings: &Settings<'_>, bytes: &[u8], merges: Option<&[u8]>) -> Result<Description> {
     let vocabulary: HashMap<String, u32> =
@@ -37,7 +77,6 @@ pub(super) fn describe(settings: &Settings<'_>, bytes: &[u8], merges: Option<&[u
     let class = settings.class()?;
     let id = |token: &str| vocabulary.get(token).copied();
     let prefix = options.flag_or("add_prefix_space", false)?;
-    let byte_level = |prefix: bool, trim: bool| json!({"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": trim, "use_regex": true});
     let like_roberta = ["roberta", "bart"].contains(&settings.family)
         || ["Roberta", "Bart"].iter().any(|start| class.starts_with(start));
     let like_qwen = class.starts_with("Qwen2") || (class.is_empty() && ["qwen2", "qwen3"].contains(&settings.family));
@@ -77,16 +116,8 @@ pub(super) fn describe(settings: &Settings<'_>, bytes: &[u8], merges: Option<&[u
             trimmed
         }
     };
-    let (normalizer, pre_tokenizer) = if like_qwen {
-        let split = json!({"type": "Split", "pattern": {"Regex": QWEN}, "behavior": "Isolated", "invert": false});
-        let bytes = json!({"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": false, "use_regex": false});
-        (
-            json!({"type": "NFC"}),
-            json!({"type": "Sequence", "pretokenizers": [split, bytes]}),
-        )
-    } else {
-        (Value::Null, byte_level(prefix, true))
-    };
+    let words = if like_qwen { Words::Qwen } else { Words::Gpt2 };
+    let (normalizer, pre_tokenizer) = words.split(prefix);
     let added: Vec<_> = added
         .into_iter()
         .filter_map(|token| id(&token.content).map(|id| (token, id)))

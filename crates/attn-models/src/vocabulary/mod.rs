@@ -6,6 +6,7 @@
 //! `tokenizer.json` it amounts to, so that there is one way on.
 
 mod byte_level;
+mod listed;
 mod pieces;
 mod renumbering;
 mod sentencepiece;
@@ -30,7 +31,7 @@ use crate::{
 const FILES: [(&str, Format); 6] = [
     ("sentencepiece.bpe.model", Format::SentencePiece),
     ("spiece.model", Format::SentencePiece),
-    ("source.spm", Format::SentencePiece),
+    (SOURCE, Format::SentencePiece),
     ("vocab.txt", Format::WordPiece),
     ("vocab.json", Format::ByteLevel),
     ("tokenizer.model", Format::SentencePiece),
@@ -39,6 +40,9 @@ const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 const ADDED_TOKENS: &str = "added_tokens.json";
 const MERGES: &str = "merges.txt";
 const VOCAB: &str = "vocab.json";
+/// Marian's model of the sources and of the targets.
+const SOURCE: &str = "source.spm";
+const TARGET: &str = "target.spm";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -68,6 +72,8 @@ pub(crate) struct Vocabulary {
     pub(crate) bytes: Vec<u8>,
     /// `merges.txt` of a byte-level BPE; `vocab.json` of a SentencePiece model that has one (Marian).
     second: Option<Vec<u8>>,
+    /// The model of targets beside that of sources.
+    target: Option<Vec<u8>>,
     /// What `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` say; empty without them.
     options: Config,
     special: Config,
@@ -117,6 +123,10 @@ impl Vocabulary {
                 Some(name) => read(name)?,
                 None => None,
             },
+            target: match file {
+                SOURCE => read(TARGET)?,
+                _ => None,
+            },
             options: options(TOKENIZER_CONFIG)?,
             special: options(SPECIAL_TOKENS)?,
             added: options(ADDED_TOKENS)?,
@@ -125,22 +135,32 @@ impl Vocabulary {
 
     /// The `tokenizer.json` it amounts to, for a model family.
     pub(crate) fn describe(&self, family: &str) -> Result<Description> {
+        self.described(family, self.file, &self.bytes)
+    }
+
+    /// The same for targets, where those have a vocabulary of their own.
+    pub(crate) fn describe_targets(&self, family: &str) -> Result<Option<Description>> {
+        let described = |bytes: &Vec<u8>| self.described(family, TARGET, bytes);
+        self.target.as_ref().map(described).transpose()
+    }
+
+    fn described(&self, family: &str, file: &str, bytes: &[u8]) -> Result<Description> {
         let settings = Settings {
             family,
             options: &self.options,
             special: &self.special,
             added: &self.added,
-            path: self.folder.join(self.file),
+            path: self.folder.join(file),
         };
         let second = self.second.as_deref();
-        is_itself(&settings.path, &self.bytes)?;
+        is_itself(&settings.path, bytes)?;
         if let (Some(name), Some(bytes)) = (self.format.second(), second) {
             is_itself(&self.folder.join(name), bytes)?;
         }
         match self.format {
-            Format::WordPiece => wordpiece::describe(&settings, &self.bytes),
-            Format::ByteLevel => byte_level::describe(&settings, &self.bytes, second),
-            Format::SentencePiece => sentencepiece::describe(&settings, &self.bytes, second),
+            Format::WordPiece => wordpiece::describe(&settings, bytes),
+            Format::ByteLevel => byte_level::describe(&settings, bytes, second),
+            Format::SentencePiece => sentencepiece::describe(&settings, bytes, second),
         }
     }
 }
@@ -164,6 +184,24 @@ impl Settings<'_> {
         said.unwrap_or(default).to_owned()
     }
 
+    /// The `additional_special_tokens`, in their order, if the files have them.
+    fn more_special(&self) -> Result<Option<Vec<String>>> {
+        for place in [self.special, self.options] {
+            let Some(list) = place.get("additional_special_tokens") else {
+                continue;
+            };
+            let token = |value: &Value| {
+                let text = value.as_str().or_else(|| value.get("content")?.as_str());
+                text.map(str::to_owned)
+            };
+            let tokens = list.as_array().and_then(|list| list.iter().map(token).collect());
+            return tokens
+                .map(Some)
+                .ok_or_else(|| place.wrong("additional_special_tokens", "a list of tokens"));
+        }
+        Ok(None)
+    }
+
     /// The same, and whether it takes the white space before it, as the reference has masks do.
     fn mask(&self, default: &str) -> Added {
         let described = [self.options, self.special]
@@ -174,6 +212,30 @@ impl Settings<'_> {
             left: described.unwrap_or(true),
             special: true,
         }
+    }
+
+    /// Tokens behind the pieces, the first with the id `first`: in their usual order or, where `added_tokens_decoder`
+    /// has their ids, in the order of those.
+    fn in_order(&self, mut tokens: Vec<String>, first: usize) -> Result<Vec<String>> {
+        let Some(decoder) = self.options.object("added_tokens_decoder")? else {
+            return Ok(tokens);
+        };
+        let entries = decoder.entries();
+        let said: BTreeMap<&str, usize> = entries
+            .filter_map(|(id, token)| Some((token.get("content")?.as_str()?, id.parse().ok()?)))
+            .collect();
+        let id = |token: &String| said.get(token.as_str()).copied();
+        if tokens.iter().all(|token| id(token).is_some()) {
+            tokens.sort_by_key(id);
+        }
+        for (token, place) in tokens.iter().zip(first..) {
+            if let Some(id) = id(token).filter(|&id| id != place) {
+                return Err(self.broken(format!(
+                    "`added_tokens_decoder`: expected id {place} for `{token}`, found {id}"
+                )));
+            }
+        }
+        Ok(tokens)
     }
 
     /// A complete description.

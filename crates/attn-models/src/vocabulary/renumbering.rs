@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::tokenizer::is_language;
+
 /// Ids of a model that are not those of its tokenizer: Marian's two tokenizers share one list of tokens.
 #[derive(Debug)]
 pub(crate) struct Renumbering {
@@ -29,13 +31,18 @@ impl Renumbering {
         self.to_model.get(id as usize).copied().unwrap_or(self.unknown)
     }
 
+    /// The token of one of the model's ids.
+    pub(crate) fn token(&self, id: u32) -> Option<&str> {
+        self.tokens.get(&id).map(String::as_str)
+    }
+
     /// The text of ids, special tokens left out; the id that is none, if one is not.
     pub(crate) fn decode(&self, ids: &[u32]) -> Result<String, u32> {
         let mut text = String::new();
         for id in ids {
             let token = self.tokens.get(id).ok_or(*id)?;
-            let special = *id == self.unknown || (token.starts_with('<') && token.ends_with('>'));
-            if !special {
+            let bracketed = token.starts_with('<') && token.ends_with('>');
+            if *id != self.unknown && !bracketed && !is_language(token) {
                 text.push_str(token);
             }
         }

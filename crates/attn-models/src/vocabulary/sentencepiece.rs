@@ -12,12 +12,17 @@ use serde_json::{Value, json};
 use super::{Added, Description, Part, Renumbering, Settings, pieces::Model};
 use crate::{Error, Result, json::text};
 
-/// The languages of mBART (Liu et al. 2020), in the order of their ids.
-const LANGUAGES: [&str; 25] = [
+/// The languages of mBART (Liu et al. 2020), and those that mBART-50 (Tang et al. 2020) has more, in the order of their
+/// ids.
+const LANGUAGES: [&str; 52] = [
     "ar_AR", "cs_CZ", "de_DE", "en_XX", "es_XX", "et_EE", "fi_FI", "fr_XX", "gu_IN", "hi_IN", "it_IT", "ja_XX",
     "kk_KZ", "ko_KR", "lt_LT", "lv_LV", "my_MM", "ne_NP", "nl_XX", "ro_RO", "ru_RU", "si_LK", "tr_TR", "vi_VN",
-    "zh_CN",
+    "zh_CN", "af_ZA", "az_AZ", "bn_IN", "fa_IR", "he_IL", "hr_HR", "id_ID", "ka_GE", "km_KH", "mk_MK", "ml_IN",
+    "mn_MN", "mr_IN", "pl_PL", "ps_AF", "pt_XX", "sv_SE", "sw_KE", "ta_IN", "te_IN", "th_TH", "tl_XX", "uk_UA",
+    "ur_PK", "xh_ZA", "gl_ES", "sl_SI",
 ];
+/// How many of them are mBART's.
+const FIRST_LANGUAGES: usize = 25;
 
 /// What stands before the pieces of fairseq's models, in the place of their first three.
 const FAIRSEQ: [(&str, f32); 4] = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)];
@@ -36,6 +41,11 @@ pub(super) fn describe(settings: &Settings<'_>, bytes: &[u8], vocabulary: Option
         "albert" => model.albert(settings),
         "camembert" | "mbart" | "xlm-roberta" => model.fairseq(settings),
         "llama" | "mistral" => model.llama(settings),
+        // NLLB is that network with another tokenizer.
+        "m2m_100" => match vocabulary {
+            Some(vocabulary) if !settings.class()?.starts_with("Nllb") => model.m2m_100(settings, vocabulary),
+            _ => model.fairseq(settings),
+        },
         "marian" => model.marian(settings, vocabulary),
         "mt5" | "t5" => model.t5(settings),
         other => Err(settings.broken(format!(
@@ -77,8 +87,9 @@ impl Model {
         }
     }
 
-    /// A unigram description of a vocabulary in the order of the model's ids.
-    fn unigram(
+    /// A description of a vocabulary in the order of the model's ids: unigram or, in the families that have such models,
+    /// byte pairs.
+    fn spaced(
         &self,
         settings: &Settings<'_>,
         (vocabulary, unknown): (&[(String, f32)], usize),
@@ -86,10 +97,17 @@ impl Model {
         (single, pair): (&[Part<'_>], &[Part<'_>]),
         added: Vec<Added>,
     ) -> Result<Value> {
-        if self.pairs {
+        if self.pairs && settings.family != "m2m_100" {
             return Err(settings.broken("a model of byte pairs: this family has a unigram model"));
         }
         let ids = ids(vocabulary);
+        let model = if self.pairs {
+            json!({"type": "BPE", "dropout": null, "unk_token": vocabulary[unknown].0,
+                "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": true,
+                "byte_fallback": self.byte_fallback, "vocab": ids, "merges": merges(vocabulary, &ids)})
+        } else {
+            json!({"type": "Unigram", "unk_id": unknown, "vocab": vocabulary, "byte_fallback": self.byte_fallback})
+        };
         let legacy = settings.options.flag_or("legacy", true)?;
         let scheme = match (self.prefix, legacy) {
             (false, _) => "never",
@@ -102,7 +120,7 @@ impl Model {
             .filter_map(|token| ids.get(token.content.as_str()).map(|&id| (token, id)))
             .collect();
         settings.description(
-            json!({"type": "Unigram", "unk_id": unknown, "vocab": vocabulary, "byte_fallback": self.byte_fallback}),
+            model,
             normalizer,
             space.clone(),
             settings.template(single, pair, |token| ids.get(token).copied())?,
@@ -139,7 +157,7 @@ impl Model {
         added.extend([&first, &last].map(Added::special));
         added.extend(self.symbols());
         added.push(settings.mask("[MASK]"));
-        let json = self.unigram(
+        let json = self.spaced(
             settings,
             (&self.scored(), self.unknown(settings)?),
             json!({"type": "Sequence", "normalizers": steps}),
@@ -165,29 +183,95 @@ impl Model {
         let pieces = self.scored().into_iter().skip(from);
         let own = own.iter().map(|&(text, score)| (text.to_owned(), score));
         let mut vocabulary: Vec<(String, f32)> = own.chain(pieces).collect();
-        let languages: &[&str] = if settings.family == "mbart" { &LANGUAGES } else { &[] };
-        vocabulary.extend(languages.iter().map(|&code| (code.to_owned(), 0.0)));
+        // mBART-50 and NLLB have the language before a text, mBART behind it.
+        let (languages, default, before) = match settings.family {
+            "mbart" if settings.class()?.starts_with("MBart50") => (known(&LANGUAGES), "en_XX", true),
+            "mbart" => (known(&LANGUAGES[..FIRST_LANGUAGES]), "en_XX", false),
+            "m2m_100" => {
+                let languages = settings.more_special()?;
+                let languages = languages.ok_or_else(|| {
+                    settings.broken("expected the languages as `additional_special_tokens` of tokenizer_config.json")
+                })?;
+                (
+                    languages,
+                    "eng_Latn",
+                    !settings.options.flag_or("legacy_behaviour", false)?,
+                )
+            }
+            _ => (Vec::new(), "", false),
+        };
         let mask = settings.mask("<mask>");
-        vocabulary.push((mask.content.clone(), 0.0));
+        let more: Vec<String> = languages.iter().chain([&mask.content]).cloned().collect();
+        vocabulary.extend(
+            settings
+                .in_order(more, vocabulary.len())?
+                .into_iter()
+                .map(|token| (token, 0.0)),
+        );
         let mut added: Vec<Added> = ["<s>", "<pad>", "</s>", "<unk>"].map(Added::special).into();
-        added.extend(languages.iter().map(|&code| Added::special(code)));
+        added.extend(languages.iter().map(Added::special));
         added.push(mask);
-        let language = settings.options.text("src_lang")?.unwrap_or("en_XX");
-        let (single, pair): (&[Part<'_>], &[Part<'_>]) = if settings.family == "mbart" {
-            (
-                &[("A", 0), ("</s>", 0), (language, 0)],
-                &[("A", 0), ("B", 0), ("</s>", 0), (language, 0)],
-            )
-        } else {
-            (
+        let language = settings.options.text("src_lang")?.unwrap_or(default);
+        let (single, pair): (&[Part<'_>], &[Part<'_>]) = match (languages.is_empty(), before) {
+            (true, _) => (
                 &[("<s>", 0), ("A", 0), ("</s>", 0)],
                 &[("<s>", 0), ("A", 0), ("</s>", 0), ("</s>", 0), ("B", 0), ("</s>", 0)],
-            )
+            ),
+            (false, true) => (
+                &[(language, 0), ("A", 0), ("</s>", 0)],
+                &[(language, 0), ("A", 0), ("B", 0), ("</s>", 0)],
+            ),
+            (false, false) => (
+                &[("A", 0), ("</s>", 0), (language, 0)],
+                &[("A", 0), ("B", 0), ("</s>", 0), (language, 0)],
+            ),
         };
-        let json = self.unigram(settings, (&vocabulary, 3), self.normalizer(), (single, pair), added)?;
+        let json = self.spaced(settings, (&vocabulary, 3), self.normalizer(), (single, pair), added)?;
         Ok(Description {
             json,
             renumbering: None,
+        })
+    }
+
+    /// The pieces' ids are in `vocab.json`; languages follow them.
+    fn m2m_100(&self, settings: &Settings<'_>, vocabulary: &[u8]) -> Result<Description> {
+        let mut known = ids_of(settings, vocabulary)?;
+        let unknown = settings.spelling("unk_token", "<unk>");
+        let unknown = *known
+            .get(&unknown)
+            .ok_or_else(|| settings.broken(format!("special token `{unknown}` is not in vocab.json")))?;
+        let languages = settings.more_special()?.ok_or_else(|| {
+            settings.broken("expected the languages as `additional_special_tokens` of special_tokens_map.json")
+        })?;
+        let mut pieces = self.scored();
+        let first = known.len();
+        for (language, id) in languages.iter().zip(first..) {
+            pieces.push((language.clone(), 0.0));
+            known
+                .entry(language.clone())
+                .or_insert(u32::try_from(id).unwrap_or(unknown));
+        }
+        let language = settings.options.text("src_lang")?.unwrap_or("en");
+        let (language, end) = (format!("__{language}__"), settings.spelling("eos_token", "</s>"));
+        let mut added: Vec<Added> = self.symbols().chain(languages.iter().map(Added::special)).collect();
+        added.push(Added::special(end.clone()));
+        let json = self.spaced(
+            settings,
+            (&pieces, self.unknown(settings)?),
+            self.normalizer(),
+            (
+                &[(&language, 0), ("A", 0), (&end, 0)],
+                &[(&language, 0), ("A", 0), ("B", 0), (&end, 0)],
+            ),
+            added,
+        )?;
+        let to_model = pieces
+            .iter()
+            .map(|(piece, _)| known.get(piece).copied().unwrap_or(unknown));
+        let renumbering = Renumbering::new(to_model.collect(), known.clone(), unknown);
+        Ok(Description {
+            json,
+            renumbering: Some(renumbering),
         })
     }
 
@@ -202,7 +286,7 @@ impl Model {
         added.push(Added::special(settings.spelling("unk_token", "<unk>")));
         vocabulary.extend(extra.into_iter().map(|token| (token, 0.0)));
         let end = settings.spelling("eos_token", "</s>");
-        let json = self.unigram(
+        let json = self.spaced(
             settings,
             (&vocabulary, self.unknown(settings)?),
             self.normalizer(),
@@ -243,7 +327,7 @@ impl Model {
         }
         let mut added: Vec<Added> = self.symbols().chain(languages.iter().map(Added::special)).collect();
         added.push(Added::special(end.clone()));
-        let json = self.unigram(
+        let json = self.spaced(
             settings,
             (&pieces, self.unknown(settings)?),
             self.normalizer(),
@@ -260,25 +344,14 @@ impl Model {
         })
     }
 
-    /// Byte pairs with single bytes for what is unknown. The order of merges is that of the scores of what they make.
-    fn llama(&self, settings: &Settings<'_>) -> Result<Description> {
+    /// Byte pairs with single bytes for what is unknown.
+    pub(super) fn llama(&self, settings: &Settings<'_>) -> Result<Description> {
         if !self.pairs {
             return Err(settings.broken("a unigram model: this family has byte pairs"));
         }
         let scored = self.scored();
         let ids = ids(&scored);
-        let mut merges: Vec<(f32, [&str; 2])> = Vec::new();
-        for (piece, score) in &scored {
-            let halves = piece.char_indices().skip(1).map(|(at, _)| piece.split_at(at));
-            let mut known: Vec<_> = halves
-                .filter_map(|(left, right)| Some((ids.get(left)?, ids.get(right)?, [left, right])))
-                .collect();
-            known.sort_unstable();
-            merges.extend(known.into_iter().map(|(.., halves)| (*score, halves)));
-        }
-        // Stable: what has one score stays in the vocabulary's order.
-        merges.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let merges: Vec<[&str; 2]> = merges.into_iter().map(|(_, halves)| halves).collect();
+        let merges = merges(&scored, &ids);
         let unknown = &self.pieces[self.unknown(settings)?].text;
         let (begin, end) = (
             settings.spelling("bos_token", "<s>"),
@@ -323,6 +396,32 @@ impl Model {
             renumbering: None,
         })
     }
+}
+
+/// The merges of byte pairs, the likeliest first: their order is that of the scores of what they make.
+fn merges<'a>(vocabulary: &'a [(String, f32)], ids: &HashMap<&str, u32>) -> Vec<[&'a str; 2]> {
+    let mut merges: Vec<(f32, [&str; 2])> = Vec::new();
+    for (piece, score) in vocabulary {
+        let halves = piece.char_indices().skip(1).map(|(at, _)| piece.split_at(at));
+        let mut known: Vec<_> = halves
+            .filter_map(|(left, right)| Some((ids.get(left)?, ids.get(right)?, [left, right])))
+            .collect();
+        known.sort_unstable();
+        merges.extend(known.into_iter().map(|(.., halves)| (*score, halves)));
+    }
+    // Stable: what has one score stays in the vocabulary's order.
+    merges.sort_by(|a, b| b.0.total_cmp(&a.0));
+    merges.into_iter().map(|(_, halves)| halves).collect()
+}
+
+/// The ids in the `vocab.json` beside a model.
+fn ids_of(settings: &Settings<'_>, vocabulary: &[u8]) -> Result<BTreeMap<String, u32>> {
+    let path = settings.path.with_file_name(super::VOCAB);
+    serde_json::from_str(&text(vocabulary, &path)?).map_err(|error| Error::json(&path, &error))
+}
+
+fn known(codes: &[&str]) -> Vec<String> {
+    codes.iter().map(|&code| code.to_owned()).collect()
 }
 
 /// Ids by token.

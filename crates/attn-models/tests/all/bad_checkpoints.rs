@@ -74,7 +74,7 @@ fn a_folder_that_is_not_a_model() {
         matches!(&error, Error::NotAModel { expected, .. } if expected.contains("model.safetensors")),
         "{error}"
     );
-    fs::write(folder.path().join("pytorch_model.bin"), "x").unwrap();
+    fs::write(folder.path().join("model.onnx"), "x").unwrap();
     assert!(
         Checkpoint::open(folder.path())
             .unwrap_err()

@@ -72,7 +72,14 @@ pub(crate) const FAMILIES: [&str; 56] = [
     "xlm-roberta",
 ];
 
+/// Every tensor that the reference recorded, which for a family are at least so many.
 fn compare(name: &str, model: &Model) {
+    let compared = agree(name, model);
+    assert!(compared >= 14, "{name}: only {compared} tensors compared");
+}
+
+/// Compares every tensor that the reference recorded, and counts them.
+pub(crate) fn agree(name: &str, model: &Model) -> usize {
     let expected = expected(name);
     let cases = ["pad", "left", "one", "px", "rand", "interp"];
     let mut compared = 0;
@@ -135,7 +142,7 @@ fn compare(name: &str, model: &Model) {
             compared += 1;
         }
     }
-    assert!(compared >= 14, "{name}: only {compared} tensors compared");
+    compared
 }
 
 /// The experts of each token, or what their outputs are multiplied by, `[batch, tokens, chosen]`.

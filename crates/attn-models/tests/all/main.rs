@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and says when it skips"
 )]
 
+mod adapters;
 mod attribution;
 mod attribution_sums;
 mod bad_checkpoints;
@@ -24,11 +25,14 @@ mod edits;
 mod edits_in_steps;
 mod encoders;
 mod families;
+mod formats;
 mod generation;
+mod gguf;
 mod head_weights;
 mod images;
 mod importance;
 mod interventions;
+mod languages;
 mod lens;
 mod limits;
 mod mixtures;
@@ -36,6 +40,7 @@ mod mutations;
 mod options;
 mod parts;
 mod penalties;
+mod pooling;
 mod real_weights;
 mod relevance;
 mod rotary;

@@ -30,8 +30,10 @@ pub(crate) fn third_party(name: &str) -> Option<PathBuf> {
     }
 }
 
+/// A fixture; of an adapter, with the model that it names.
 pub(crate) fn open(name: &str) -> Checkpoint {
-    Checkpoint::open(fixture(name)).unwrap()
+    let (folder, adapter) = (fixture(name), fixture(name).join("adapter"));
+    Checkpoint::open(if adapter.is_dir() { adapter } else { folder }).unwrap()
 }
 
 pub(crate) type Tensors = HashMap<String, Tensor>;

@@ -160,6 +160,20 @@ fn marians_pieces_have_the_ids_of_its_vocabulary() {
     assert!(tokenizer.decode(&ids).unwrap().ends_with("he sells sea shells"));
     assert!(tokenizer.decode(&[9999]).is_err());
 
+    // Targets have pieces of their own, with ids of the same list.
+    let letters = "▁Thecatsonm.".chars().map(|letter| (letter.to_string(), 0.0, 1));
+    let pieces: Vec<_> = special(&[("</s>", 3), ("<unk>", 2)])
+        .into_iter()
+        .chain(letters)
+        .collect();
+    fs::write(folder.path().join("target.spm"), model(&pieces, 1, true)).unwrap();
+    let both = Checkpoint::open(folder.path()).unwrap().tokenizer().unwrap();
+    let ids = |tokenizer: &attn_models::Tokenizer| tokenizer.encode("The cat", &any_length(150)).unwrap().ids();
+    assert_eq!(ids(&both), ids(&tokenizer));
+    let spelled = ["▁", "T", "h", "e", "▁", "c", "a", "t", "</s>"].map(|piece| both.id(piece).unwrap_or(1));
+    assert_eq!(ids(both.for_targets()), spelled);
+    assert_eq!(ids(tokenizer.for_targets()), ids(&tokenizer));
+
     // A vocabulary for each language needs a tokenizer for each.
     let path = folder.path().join("tokenizer_config.json");
     let mut options: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();

@@ -65,23 +65,18 @@ fn pointers_and_pages_in_the_place_of_files() {
 fn folders_that_hold_something_else() {
     for (files, found) in [
         (
-            &["adapter_model.safetensors", "adapter_config.json"][..],
-            "merge it into its base model org/base",
-        ),
-        (
-            &["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"],
+            &["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"][..],
             "a shard without the index",
         ),
         (
-            &["pytorch_model.bin"],
-            "pytorch_model.bin, a format that is not read: convert it to safetensors",
+            &["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"],
+            "download pytorch_model.bin.index.json too",
         ),
         (
-            &["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"],
-            "convert it to safetensors",
+            &["tf_model.h5"],
+            "tf_model.h5, a format that is not read: convert it to safetensors",
         ),
-        (&["tf_model.h5"], "tf_model.h5"),
-        (&["model.Q4_K_M.gguf"], "model.Q4_K_M.gguf"),
+        (&["weights.bin"], "weights.bin: rename it to pytorch_model.bin"),
         (
             &["weights.safetensors"],
             "weights.safetensors: rename it to model.safetensors",
@@ -91,11 +86,7 @@ fn folders_that_hold_something_else() {
         let folder = copy("bert");
         fs::remove_file(folder.path().join("model.safetensors")).unwrap();
         for file in files {
-            let content = match *file {
-                "adapter_config.json" => r#"{"peft_type": "LORA", "base_model_name_or_path": "org/base"}"#,
-                _ => "x",
-            };
-            fs::write(folder.path().join(file), content).unwrap();
+            fs::write(folder.path().join(file), "x").unwrap();
         }
         let error = Checkpoint::open(folder.path()).unwrap_err();
         assert!(
@@ -103,10 +94,10 @@ fn folders_that_hold_something_else() {
             "{error}"
         );
     }
-    // An adapter has no configuration of a model.
+    // An adapter that says nothing.
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("adapter_config.json"), "{}").unwrap();
-    assert!(refused(folder.path()).contains("an adapter without the model it adapts: merge it into its base model (`"));
+    assert!(refused(folder.path()).contains("`peft_type` = nothing is not supported (supported: LORA"));
 }
 
 #[test]
