@@ -137,7 +137,7 @@ impl Tokenizer {
     }
 
     /// A token by its id, with its readable text and without a word and a place.
-    pub(crate) fn token(&self, id: u32) -> Token {
+    pub fn token(&self, id: u32) -> Token {
         let spelling = self.inner.id_to_token(id).unwrap_or_else(|| format!("<{id}>"));
         Token {
             text: self.readable(id, &spelling),
