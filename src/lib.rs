@@ -51,10 +51,11 @@ pub use attn_render as render;
 pub use attn_study as study;
 #[cfg(feature = "study")]
 pub use attn_study::{
-    Ablation, Checkpoints, ColumnKind, Contrast, Dataset, Edges, Error, ExperimentParams, Gallery, GalleryParams,
-    HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut, LayerValues, Opened, Place, PlacedTokens, Placer,
-    Placers, Report, SequenceColumn, SequenceRollout, Source, Study, Subset, Summary, SummaryParams, TextParams,
-    TokenColumn, TokenFilter, Weighting, ablate, class_prediction, intervene, knock_out, read_again, read_typed,
+    Ablation, Checkpoints, ColumnKind, Contrast, Dataset, Decoder, Decoding, DecodingParams, Edges, Error,
+    ExperimentParams, Gallery, GalleryParams, HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut,
+    LayerValues, Opened, Place, PlacedTokens, Placer, Placers, Report, SequenceColumn, SequenceRollout, Source, Study,
+    Subset, Summary, SummaryParams, TextParams, TokenColumn, TokenFilter, Weighting, ablate, class_prediction,
+    intervene, knock_out, read_again, read_typed,
 };
 
 /// The examples of the guide for hosts, compiled.

@@ -14,8 +14,9 @@ use attn_render::{
     plots::{
         Aggregate, BeamNode, BeamTree, ClusterMap, ColorBy, Coordinates, CrossFlow, DataMap, Dendrogram,
         DendrogramLeaf, DendrogramMerge, Flows, Head, HeadCells, HeadGrid, HeadMap, HeadMapPart, HeadPattern,
-        HeadSequence, Histogram, ImageAttention, Lines, MapCluster, Matrix, MatrixPanel, Overview, OverviewHead,
-        Pictograms, Rollout, Scatter, Sentence, SentenceToken, Series, Texts, Trajectories, Trajectory, ValueKind,
+        HeadSequence, HeatTable, Histogram, ImageAttention, Lines, MapCluster, Matrix, MatrixPanel, Overview,
+        OverviewHead, Pictograms, Predicted, PredictedStep, Predictions, Rollout, Scatter, Sentence, SentenceToken,
+        Series, Texts, Trajectories, Trajectory, ValueKind,
     },
     svg,
 };
@@ -356,6 +357,26 @@ fn every_view(data: &Data, view: &ViewState, size: [f32; 2], random: &mut Random
         ..BeamTree::new(nodes)
     };
     draw("beam", &tree, random);
+    let predicted = |at: usize| Predicted {
+        token: words[at].into(),
+        probability: values[at],
+    };
+    let steps: Vec<PredictedStep> = (0..count)
+        .map(|at| PredictedStep {
+            chosen: predicted(at),
+            special: random.below(2) == 0,
+            entropy: values[at],
+            top: (0..count.min(at % 4)).map(predicted).collect(),
+        })
+        .collect();
+    draw("predictions", &Predictions::new(steps), random);
+    let names: Texts = (0..count).map(|at| words[at]).collect();
+    let table = HeatTable {
+        diverging: random.below(2) == 0,
+        range: (random.below(2) == 0).then_some([0.0, 1.0]),
+        ..HeatTable::new(names, ["a", "b"], numbers[..2 * count.min(numbers.len() / 2)].to_vec())
+    };
+    draw("heat table", &table, random);
     let mut at = values.to_vec();
     at.sort_by(f32::total_cmp);
     at.dedup();

@@ -357,6 +357,20 @@ fn beam() {
 }
 
 #[test]
+fn predictions() {
+    check("predictions", &ViewState::default(), |view| {
+        charts::predictions(view, None)
+    });
+}
+
+#[test]
+fn heat_table() {
+    check("heat-table", &ViewState::default(), |view| {
+        charts::heat_table(view, None)
+    });
+}
+
+#[test]
 fn flow() {
     check("flow", &ViewState::default(), |view| charts::flow(view, None));
 }

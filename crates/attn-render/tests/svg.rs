@@ -128,6 +128,8 @@ fn every_view(view: &ViewState) -> Vec<(&'static str, Scene)> {
         ("head patterns", charts::head_patterns(view, [420.0, 360.0])),
         ("aggregate", charts::aggregate(view, [380.0, 420.0])),
         ("beam", charts::beam(view, Some([620.0, 300.0]))),
+        ("predictions", charts::predictions(view, None)),
+        ("heat table", charts::heat_table(view, None)),
         ("dendrogram", charts::dendrogram(view, Some([600.0, 360.0]))),
         ("flow", charts::flow(view, None)),
         ("head map", heads::head_map(true, view, [640.0, 420.0])),

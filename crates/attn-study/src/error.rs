@@ -166,6 +166,88 @@ pub enum Error {
         /// What needs it.
         what: &'static str,
     },
+    /// The model writes no tokens.
+    #[error("`{model}`: expected a model that writes tokens (a decoder with a language model's head), found none")]
+    NoDecoder {
+        /// The model's name.
+        model: String,
+    },
+    /// A source is longer than the model takes.
+    #[error("source: expected at most {limit} tokens, found {tokens}")]
+    LongSource {
+        /// Its tokens.
+        tokens: usize,
+        /// The most that the model takes.
+        limit: usize,
+    },
+    /// A hypothesis was named that a decoding does not have.
+    #[error("hypothesis {index}: expected a number below {count}")]
+    NoHypothesis {
+        /// Its number, counted from 0.
+        index: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// A step was named that a hypothesis does not have.
+    #[error("step {step}: expected a number below {steps}")]
+    NoStep {
+        /// The step, counted from 0.
+        step: usize,
+        /// How many there are.
+        steps: usize,
+    },
+    /// An entry was named that a beam tree does not have.
+    #[error("entry {index} of the beam: expected a number below {count}")]
+    NoEntry {
+        /// Its number, counted from 0.
+        index: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// A token was named that the vocabulary does not have.
+    #[error("token {token}: expected an id below {vocabulary}")]
+    NoToken {
+        /// Its id.
+        token: u32,
+        /// Size of the vocabulary.
+        vocabulary: usize,
+    },
+    /// A language was named that the vocabulary does not have, or a source without a language.
+    #[error("language `{name}`: the source or the vocabulary has {}", if languages.is_empty() { "no language tokens".to_owned() } else { languages.join(", ") })]
+    NoLanguage {
+        /// The name.
+        name: String,
+        /// What there is.
+        languages: Vec<String>,
+    },
+    /// A head was named that an attention does not have.
+    #[error("expected heads of {layers} layers with {heads} heads each, found {found}")]
+    NoSuchHead {
+        /// Layers.
+        layers: usize,
+        /// Heads of a layer.
+        heads: usize,
+        /// What was asked for.
+        found: String,
+    },
+    /// Arrays that do not fit together.
+    #[error("{what}: expected {expected}, found {found}")]
+    Shape {
+        /// What they are.
+        what: &'static str,
+        /// What fits.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A line of an alignment file is not in Pharaoh format.
+    #[error("line {line}: expected links like `0-1` (sure) or `0p1` (possible), found `{found}`")]
+    Pharaoh {
+        /// The line, counted from 1.
+        line: usize,
+        /// What is there.
+        found: String,
+    },
 }
 
 impl Error {

@@ -4,6 +4,7 @@ mod attributes;
 mod checkpoints;
 mod coloring;
 mod contrast;
+pub mod decoding;
 mod error;
 pub mod experiment;
 mod filter;
@@ -36,6 +37,7 @@ pub use attn_core::{
 pub use attributes::TokenAttribute;
 pub use checkpoints::{AtCheckpoint, Checkpoints, HeadMovement};
 pub use contrast::{Contrast, HeadContrast, read_again};
+pub use decoding::{Decoder, Decoding, DecodingParams};
 pub use error::Error;
 pub use experiment::{Ablation, Edges, ExperimentParams, KnockOut, ablate, intervene, knock_out};
 pub use filter::TokenFilter;

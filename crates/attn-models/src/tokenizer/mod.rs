@@ -162,7 +162,7 @@ impl Tokenizer {
     }
 
     /// A token by its id, with its readable text and without a word and a place.
-    pub(crate) fn token(&self, id: u32) -> Token {
+    pub fn token(&self, id: u32) -> Token {
         let spelling = match &self.renumbering {
             Some(renumbering) => renumbering.token(id).map(str::to_owned),
             None => self.inner.id_to_token(id),

@@ -6,8 +6,8 @@ use attn_render::{
     Error, Plot, Scene, Selection, Shared, ViewState,
     plots::{
         Aggregate, BeamNode, BeamTree, ColorBy, Coordinates, CrossFlow, DataMap, Dendrogram, DendrogramLeaf,
-        DendrogramMerge, Head, HeadCells, HeadGrid, HeadPattern, Histogram, Pictograms, SentenceToken, Texts,
-        Trajectories, Trajectory,
+        DendrogramMerge, Head, HeadCells, HeadGrid, HeadPattern, HeatTable, Histogram, Pictograms, Predicted,
+        PredictedStep, Predictions, SentenceToken, Texts, Trajectories, Trajectory,
     },
 };
 
@@ -163,6 +163,74 @@ pub(crate) fn beam(view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Er
         ..BeamTree::new(nodes)
     };
     tree.scene(view, size.unwrap_or(tree.natural_size()))
+}
+
+pub(crate) fn predictions(view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+    let token = |text: &str, probability| Predicted {
+        token: text.into(),
+        probability,
+    };
+    let step = |entropy, special, top: [(&str, f32); 4]| PredictedStep {
+        chosen: token(top[0].0, top[0].1),
+        special,
+        entropy,
+        top: top
+            .into_iter()
+            .map(|(text, probability)| token(text, probability))
+            .collect(),
+    };
+    let plot = Predictions {
+        subtitle: "“heute wollen wir reden”".into(),
+        ..Predictions::new([
+            step(
+                0.61,
+                false,
+                [("today", 0.82), ("Today", 0.11), ("now", 0.03), ("we", 0.004)],
+            ),
+            step(0.94, false, [("we", 0.71), ("I", 0.16), ("let", 0.08), ("you", 0.01)]),
+            step(
+                1.2,
+                false,
+                [("want", 0.48), ("would", 0.31), ("will", 0.12), ("wanted", 0.04)],
+            ),
+            step(0.2, false, [("to", 0.97), ("a", 0.01), ("us", 0.005), ("that", 0.0004)]),
+            step(
+                0.8,
+                false,
+                [("talk", 0.66), ("speak", 0.3), ("discuss", 0.02), ("say", 0.003)],
+            ),
+            step(
+                0.05,
+                true,
+                [("</s>", 0.9997), (".", 0.0002), (",", 0.0), ("about", 0.0)],
+            ),
+        ])
+    };
+    plot.scene(view, size.unwrap_or(plot.natural_size()))
+}
+
+pub(crate) fn heat_table(view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+    let words = ["heute", "wollen", "wir", "reden", "</s>"];
+    let values = [
+        [0.01, 0.02, 0.95, 0.0, 0.0],
+        [0.02, 0.3, 0.7, -0.05, 0.01],
+        [0.0, 0.62, 0.35, 0.02, 0.0],
+        [0.0, 0.04, 0.06, 0.01, -0.21],
+    ];
+    let plot = HeatTable {
+        title: "Share that one state brings back".into(),
+        subtitle: "found “I want to talk”, expected “we want to talk”".into(),
+        caption: "Rows: layers. Columns: tokens of the source.".into(),
+        what: "recovered".into(),
+        range: Some([-1.0, 1.0]),
+        diverging: true,
+        ..HeatTable::new(
+            ["encoder 0", "encoder 1", "encoder 2", "encoder 3"],
+            words,
+            values.concat(),
+        )
+    };
+    plot.scene(view, size.unwrap_or(plot.natural_size()))
 }
 
 pub(crate) fn flow(view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {

@@ -181,6 +181,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("transition-7", large::transition(0.7, &plain, [420.0, 380.0])?, &plain),
             ("transition-10", large::transition(1.0, &plain, [420.0, 380.0])?, &plain),
             ("beam", charts::beam(&plain, None)?, &plain),
+            ("predictions", charts::predictions(&plain, None)?, &plain),
+            ("heat-table", charts::heat_table(&plain, None)?, &plain),
             ("head-map", heads::head_map(false, &plain, [720.0, 440.0])?, &plain),
             ("rollout", heads::rollout(&hover, None)?, &hover),
             ("flow", charts::flow(&plain, None)?, &plain),

@@ -207,7 +207,7 @@ impl Plot for HeadGrid {
 }
 
 /// Black or white, whichever is easier to read on a color (WCAG 2).
-fn ink_on(fill: Color) -> Color {
+pub(super) fn ink_on(fill: Color) -> Color {
     let bright = fill.luminance();
     if (bright + 0.05) / 0.05 > 1.05 / (bright + 0.05) {
         Color::hex(0x101418)

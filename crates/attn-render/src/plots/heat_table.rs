@@ -1,0 +1,210 @@
+//! A table of numbers as colors, with names of rows and columns: what each layer brings back at each token, how often words
+//! were aligned.
+
+use std::sync::Arc;
+
+use super::{
+    head_grid::ink_on,
+    kit::{LegendEntry, Page, Texts, number, range},
+};
+use crate::{
+    Block, Error, Label, Layer, Motion, Panel, Plot, Rect, Region, Result, Scene, Table, Target, Tooltip, ViewState,
+    error::{check_finite, check_len},
+    text::{shorten, text_width},
+};
+
+/// Numbers by row and column.
+///
+/// ```
+/// use attn_render::{Plot, ViewState, plots::HeatTable};
+/// let table = HeatTable::new(["layer 0", "layer 1"], ["the", "cat"], [0.1, 0.9, 0.0, 1.0]);
+/// let scene = table.scene(&ViewState::default(), table.natural_size())?;
+/// assert_eq!(scene.layers[1].regions.len(), 4);
+/// # Ok::<(), attn_render::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct HeatTable {
+    /// In bold above everything.
+    pub title: String,
+    /// Under the title, in small print; may be empty.
+    pub subtitle: String,
+    /// Under the table; may be empty.
+    pub caption: String,
+    /// What the numbers are.
+    pub what: String,
+    /// Names of rows.
+    pub rows: Texts,
+    /// Names of columns.
+    pub columns: Texts,
+    /// `[row, column]`, row by row.
+    pub values: Arc<[f32]>,
+    /// The values of the first and the last color; `None` for the least and the largest.
+    pub range: Option<[f32; 2]>,
+    /// Colors values around the middle of the range.
+    pub diverging: bool,
+}
+
+/// Largest and usual sides of a cell, and font size of names.
+const LARGEST: [f32; 2] = [64.0, 30.0];
+const USUAL: [f32; 2] = [40.0, 24.0];
+const SIZE: f32 = 10.0;
+/// Names take no more of the width.
+const NAMES: f32 = 0.3;
+
+impl HeatTable {
+    /// A table without words.
+    pub fn new(rows: impl Into<Texts>, columns: impl Into<Texts>, values: impl Into<Arc<[f32]>>) -> Self {
+        Self {
+            title: String::new(),
+            subtitle: String::new(),
+            caption: String::new(),
+            what: "value".into(),
+            rows: rows.into(),
+            columns: columns.into(),
+            values: values.into(),
+            range: None,
+            diverging: false,
+        }
+    }
+
+    fn check(&self) -> Result<[f32; 2]> {
+        if self.rows.is_empty() || self.columns.is_empty() {
+            return Err(Error::Empty { what: "the table" });
+        }
+        check_len(
+            "values of the table",
+            self.rows.len() * self.columns.len(),
+            self.values.len(),
+        )?;
+        check_finite("values of the table", &self.values)?;
+        let range = self.range.unwrap_or_else(|| range(self.values.iter().copied()));
+        check_finite("range of the table", &range)?;
+        Ok(range)
+    }
+
+    fn widest(&self, names: &Texts) -> f32 {
+        names
+            .iter()
+            .map(|name| text_width(name, SIZE, false))
+            .fold(0.0, f32::max)
+    }
+}
+
+impl Plot for HeatTable {
+    /// The scene, laid out in `size` layout units. Ids count the cells, row by row; the one in [`ViewState::selection`] is framed.
+    fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
+        let [low, high] = self.check()?;
+        let colors = state.colors();
+        let scale = if self.diverging { colors.diverging } else { colors.heat };
+        let page = Page {
+            title: &self.title,
+            subtitle: &self.subtitle,
+            legend: vec![LegendEntry::Ramp(scale, self.what.clone(), number(low), number(high))],
+            caption: &self.caption,
+        };
+        let (mut scene, content) = page.start(size, &colors)?;
+        scene.stage = content;
+        let panel = scene.add_panel(Panel {
+            title: self.title.clone(),
+            ..Panel::page(content, Motion::Inside)
+        });
+        let names = self.widest(&self.rows).min(NAMES * content.width()) + 8.0;
+        let header = 1.8 * SIZE;
+        let width = ((content.width() - names) / self.columns.len() as f32).min(LARGEST[0]);
+        let height = ((content.height() - header) / self.rows.len() as f32).min(LARGEST[1]);
+        let picked = state.selection.map(|pick| pick.id as usize);
+        let mut layer = Layer::default();
+        for (column, name) in self.columns.iter().enumerate() {
+            let words = shorten(name, SIZE, false, width - 2.0);
+            let at = [
+                content.min[0] + names + (column as f32 + 0.5) * width,
+                content.min[1] + 0.5 * header,
+            ];
+            if width > 0.6 * SIZE {
+                let mut label = Label::new(panel, at, words, SIZE, colors.text).aligned(0.5, 0.5);
+                label.grows = 2.0;
+                layer.labels.push(label);
+            }
+        }
+        for (row, name) in self.rows.iter().enumerate() {
+            let top = content.min[1] + header + row as f32 * height;
+            let size = SIZE.min(0.8 * height);
+            let words = shorten(name, size, false, names - 8.0);
+            let at = [content.min[0] + names - 8.0, top + 0.5 * height];
+            let mut label = Label::new(panel, at, words, size, colors.muted).aligned(1.0, 0.5);
+            label.grows = 2.0;
+            layer.labels.push(label);
+            for column in 0..self.columns.len() {
+                let id = row * self.columns.len() + column;
+                let rect = Rect::new(content.min[0] + names + column as f32 * width, top, width, height);
+                let value = self.values[id];
+                let fill = scale.at((value - low) / (high - low).max(f32::MIN_POSITIVE));
+                let mut block = Block::filled(panel, rect, fill);
+                if picked == Some(id) {
+                    block = block.stroked(colors.accent, 2.0);
+                }
+                layer.blocks.push(block);
+                // Hundredths of a wide range; more would be noise in a small cell.
+                let text = if high - low >= 0.5 {
+                    format!("{value:.2}").replace('-', "−")
+                } else {
+                    number(value)
+                };
+                let size = (0.45 * height).min(0.9 * SIZE);
+                if size >= 6.0 && text_width(&text, size, false) < 0.92 * width {
+                    let mut label = Label::new(panel, rect.center(), text, size, ink_on(fill)).aligned(0.5, 0.5);
+                    label.grows = 2.0;
+                    layer.labels.push(label);
+                }
+                layer.regions.push(Region::item(panel, rect, id));
+            }
+        }
+        scene.layers.push(layer);
+        Ok(scene)
+    }
+
+    /// A row per cell: names of row and column, and the number.
+    fn table(&self, _: &ViewState) -> Result<Table> {
+        self.check()?;
+        let columns = self.columns.len();
+        let mut table = Table::new(self.values.len());
+        table
+            .numbers("row", |cell| cell / columns)
+            .texts("row_name", |cell| &*self.rows[cell / columns])
+            .numbers("column", |cell| cell % columns)
+            .texts("column_name", |cell| &*self.columns[cell % columns])
+            .numbers(self.what.as_str(), |cell| self.values[cell]);
+        Ok(table)
+    }
+
+    /// A size at which names and numbers are written.
+    fn natural_size(&self) -> [f32; 2] {
+        let cell = self.widest(&self.columns).clamp(USUAL[0], LARGEST[0]);
+        let width = self.widest(&self.rows) + 8.0 + cell * self.columns.len() as f32 + 56.0;
+        let height = USUAL[1] * self.rows.len() as f32 + 170.0;
+        [width.clamp(420.0, 4_000.0), height.clamp(240.0, 4_000.0)]
+    }
+
+    /// Names and number of a cell.
+    fn tooltip(&self, target: Target) -> Option<Tooltip> {
+        let id = target.id()? as usize;
+        let columns = self.columns.len().max(1);
+        let (row, column) = (self.rows.get(id / columns)?, self.columns.get(id % columns)?);
+        let tip = Tooltip::new(format!("{row}, {column}"));
+        Some(tip.line(format!("{}: {}", self.what, number(*self.values.get(id)?))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_do_not_fit_are_refused() {
+        for (values, good) in [(vec![0.0; 4], true), (vec![0.0; 3], false), (vec![f32::NAN; 4], false)] {
+            let table = HeatTable::new(["a", "b"], ["c", "d"], values);
+            assert_eq!(table.scene(&ViewState::default(), [300.0; 2]).is_ok(), good);
+            table.natural_size();
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Attention and states of one teacher-forced pass, as plain numbers.
+
+use attn_models::{candle::Tensor, to_array};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Weights of every layer and head of one attention: `[layer, head, query, key]`, row by row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AttentionWeights {
+    /// Layers.
+    pub layers: usize,
+    /// Heads per layer.
+    pub heads: usize,
+    /// Tokens that ask.
+    pub queries: usize,
+    /// Tokens that answer.
+    pub keys: usize,
+    /// The weights.
+    pub weights: Vec<f32>,
+}
+
+/// The heads whose attention is shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadChoice {
+    /// The mean over all layers and heads.
+    #[default]
+    All,
+    /// The mean over the heads of a layer.
+    Layer(usize),
+    /// The mean over some heads, as layer and head.
+    Some(Vec<(usize, usize)>),
+}
+
+/// The decoder step whose attention belongs to a target token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shift {
+    /// The step that predicts the token.
+    #[default]
+    Predicted,
+    /// The step that reads the token (Shift-Att, Chen et al. 2020).
+    Read,
+}
+
+impl AttentionWeights {
+    /// From a tensor `[1, heads, queries, keys]` per layer.
+    pub(super) fn new(layers: &[&Tensor]) -> Result<Self, Error> {
+        let mut all = Self::default();
+        for tensor in layers {
+            let array: attn_core::ndarray::Array4<f32> = to_array(tensor)?;
+            let (_, heads, queries, keys) = array.dim();
+            if all.layers > 0 && (all.heads, all.queries, all.keys) != (heads, queries, keys) {
+                return Err(Error::Shape {
+                    what: "attention of a layer",
+                    expected: format!("{:?}", (all.heads, all.queries, all.keys)),
+                    found: format!("{:?}", (heads, queries, keys)),
+                });
+            }
+            (all.heads, all.queries, all.keys) = (heads, queries, keys);
+            all.layers += 1;
+            all.weights.extend(array.iter().take(heads * queries * keys));
+        }
+        Ok(all)
+    }
+
+    /// The weights of one head, `[query, key]`; empty for a head that does not exist.
+    pub fn head(&self, layer: usize, head: usize) -> &[f32] {
+        let cells = self.queries * self.keys;
+        let from = (layer * self.heads + head) * cells;
+        let there = layer < self.layers && head < self.heads;
+        let found = there.then(|| self.weights.get(from..from + cells)).flatten();
+        found.unwrap_or_default()
+    }
+
+    /// Layer and head of every head.
+    pub fn every_head(&self) -> impl Iterator<Item = (usize, usize)> {
+        let heads = self.heads;
+        (0..self.layers).flat_map(move |layer| (0..heads).map(move |head| (layer, head)))
+    }
+
+    /// The mean weights of some heads, `[query, key]`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchHead`] for a layer or a head that does not exist, or none at all.
+    pub fn mean(&self, choice: &HeadChoice) -> Result<Vec<f32>, Error> {
+        let heads: Vec<(usize, usize)> = match choice {
+            HeadChoice::All => self.every_head().collect(),
+            HeadChoice::Layer(layer) => (0..self.heads).map(|head| (*layer, head)).collect(),
+            HeadChoice::Some(some) => some.clone(),
+        };
+        if let Some(&(layer, head)) = heads
+            .iter()
+            .find(|(layer, head)| *layer >= self.layers || *head >= self.heads)
+        {
+            return Err(self.no_such_head(format!("layer {layer}, head {head}")));
+        }
+        if heads.is_empty() {
+            return Err(self.no_such_head("no head".into()));
+        }
+        let mut sums = vec![0.0_f64; self.queries * self.keys];
+        for &(layer, head) in &heads {
+            for (sum, weight) in sums.iter_mut().zip(self.head(layer, head)) {
+                *sum += f64::from(*weight);
+            }
+        }
+        Ok(sums.into_iter().map(|sum| (sum / heads.len() as f64) as f32).collect())
+    }
+
+    fn no_such_head(&self, found: String) -> Error {
+        Error::NoSuchHead {
+            layers: self.layers,
+            heads: self.heads,
+            found,
+        }
+    }
+}
+
+/// Vectors of tokens, `[token, width]`, row by row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct States {
+    /// Length of a vector.
+    pub width: usize,
+    /// The numbers.
+    pub values: Vec<f32>,
+}
+
+impl States {
+    /// From a tensor `[1, tokens, width]`.
+    pub(super) fn new(tensor: &Tensor) -> Result<Self, Error> {
+        let array: attn_core::ndarray::Array3<f32> = to_array(tensor)?;
+        let (_, tokens, width) = array.dim();
+        Ok(Self {
+            width,
+            values: array.iter().take(tokens * width).copied().collect(),
+        })
+    }
+
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.values.len() / self.width.max(1)
+    }
+
+    /// Whether there is no token.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The vector of a token; empty for one that does not exist.
+    pub fn row(&self, token: usize) -> &[f32] {
+        let from = token * self.width;
+        self.values.get(from..from + self.width).unwrap_or_default()
+    }
+}
+
+/// Sums the columns of each group of keys, and takes the mean over the rows of each group of queries: what a word as a whole
+/// attends to. Sums of rows are kept.
+pub(super) fn grouped(
+    weights: &[f32],
+    keys: usize,
+    query_groups: &[(String, Vec<usize>)],
+    key_groups: &[(String, Vec<usize>)],
+) -> Vec<f32> {
+    let mut out = Vec::with_capacity(query_groups.len() * key_groups.len());
+    for (_, queries) in query_groups {
+        for (_, members) in key_groups {
+            let mut sum = 0.0_f64;
+            for &query in queries {
+                for &key in members {
+                    sum += f64::from(weights.get(query * keys + key).copied().unwrap_or(0.0));
+                }
+            }
+            out.push((sum / queries.len().max(1) as f64) as f32);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_keep_the_sums_of_rows() {
+        let weights = [0.1, 0.2, 0.7, 0.5, 0.3, 0.2];
+        let group = |members: &[usize]| (String::new(), members.to_vec());
+        let out = grouped(&weights, 3, &[group(&[0, 1])], &[group(&[0, 1]), group(&[2])]);
+        assert!((out[0] - 0.55).abs() < 1e-6 && (out[1] - 0.45).abs() < 1e-6, "{out:?}");
+    }
+}

@@ -1,0 +1,380 @@
+//! A model that writes, with its tokenizer: search, teacher-forced passes, ranks and scores.
+
+use std::sync::Arc;
+
+use attn_core::{Attention, Progress, progress::step};
+use attn_models::{
+    Checkpoint, Inputs, Model, Point, Tokenizer,
+    generate::{Generated, GenerationParams, Generator},
+    record::Recorder,
+};
+
+use super::{
+    DecodedHypothesis, Decoding, DecodingParams, Fault, Rank, TokenClass, TokenRow,
+    edits::Edits,
+    pass::{Pass, Reading, rank},
+    tokens::class,
+    tree::beam_entries,
+};
+use crate::Error;
+
+/// A model that writes, with its tokenizer: an encoder-decoder, or a decoder-only model whose source is the prompt that it
+/// continues. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    shared: Arc<Shared>,
+    fault: Arc<Fault>,
+    fault_donors: Arc<[Recorder]>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    model: Model,
+    tokenizer: Tokenizer,
+    generation: GenerationParams,
+}
+
+/// New tokens of a continuation where nothing else is said.
+const CONTINUATION: usize = 40;
+
+impl Decoder {
+    /// Loads a checkpoint: its model, its tokenizer and how it writes.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`], [`Checkpoint::tokenizer`] and [`GenerationParams::read`]; [`Error::NoDecoder`] for a model that
+    /// writes nothing.
+    pub fn load(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        let generation = GenerationParams::read(checkpoint)?;
+        Self::new(Model::load(checkpoint)?, checkpoint.tokenizer()?, generation)
+    }
+
+    /// A decoder from its parts.
+    ///
+    /// # Errors
+    /// [`Error::NoDecoder`] for a model that writes nothing.
+    pub fn new(model: Model, tokenizer: Tokenizer, generation: GenerationParams) -> Result<Self, Error> {
+        if model.info().attention(Attention::DecoderSelf).is_none() {
+            return Err(Error::NoDecoder {
+                model: model.info().name.clone(),
+            });
+        }
+        Ok(Self {
+            shared: Arc::new(Shared {
+                model,
+                tokenizer,
+                generation,
+            }),
+            fault: Arc::default(),
+            fault_donors: Arc::from(Vec::new()),
+        })
+    }
+
+    /// The same decoder with a fault in every run. [`healthy`](Self::healthy) takes it away again.
+    ///
+    /// # Errors
+    /// Those of [`decode`](Self::decode) for a donor text; of the edits when something runs.
+    pub fn with_fault(&self, fault: Fault) -> Result<Self, Error> {
+        let healthy = self.healthy();
+        let points = Edits::donor_points(&fault.edits);
+        let donors = fault.donors.iter().map(|text| healthy.recorded(text, &points));
+        let donors: Vec<Recorder> = donors.collect::<Result<_, _>>()?;
+        Ok(Self {
+            fault: Arc::new(fault),
+            fault_donors: donors.into(),
+            ..healthy
+        })
+    }
+
+    /// The same decoder without a fault.
+    pub fn healthy(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            fault: Arc::default(),
+            fault_donors: Arc::from(Vec::new()),
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.shared.model
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.shared.tokenizer
+    }
+
+    /// The planted fault; without edits if there is none.
+    pub fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
+    pub(super) fn fault_donors(&self) -> &[Recorder] {
+        &self.fault_donors
+    }
+
+    /// Whether the model is an encoder-decoder.
+    pub fn translates(&self) -> bool {
+        self.model().info().attention(Attention::Cross).is_some()
+    }
+
+    /// Settings of a decoding as the checkpoint has them.
+    pub fn params(&self) -> DecodingParams {
+        DecodingParams {
+            generation: self.shared.generation.clone(),
+            top_k: 5,
+            shares: 1,
+            source_language: None,
+            interventions: Vec::new(),
+        }
+    }
+
+    /// Writes for a source, and looks at everything on the way: one search, then one teacher-forced pass per hypothesis.
+    ///
+    /// # Errors
+    /// [`Error::LongSource`] for a source beyond the model's length; [`attn_models::Error::Empty`] for one without a token; those
+    /// of the settings, of the interventions, and a cancellation.
+    pub fn decode(&self, source: &str, params: &DecodingParams, progress: &dyn Progress) -> Result<Decoding, Error> {
+        let mut source = self.source(source)?;
+        if let Some(language) = params.source_language {
+            self.set_language(&mut source, language)?;
+        }
+        let generation = self.lengths(&params.generation, source.len());
+        let generated = self.search(&source, &generation, params, progress)?;
+        let (beam, ways) = beam_entries(&generated, self.tokenizer());
+        let start: &[u32] = if self.translates() { &generated.prompt } else { &[] };
+        let mut decoding = Decoding {
+            model: self.model().info().name.clone(),
+            encoder_decoder: self.translates(),
+            start: TokenRow::written(self.tokenizer(), start),
+            params: DecodingParams {
+                generation,
+                ..params.clone()
+            },
+            source,
+            hypotheses: Vec::new(),
+            beam,
+            encoder_self: None,
+            encoder_states: Default::default(),
+            alignment_heads: Vec::new(),
+            blame: None,
+        };
+        let sites = self.shown_sites();
+        let total = generated.hypotheses.len();
+        for (at, (hypothesis, nodes)) in generated.hypotheses.into_iter().zip(ways).enumerate() {
+            step(progress, "teacher-forced pass", at, total)?;
+            let reading = self.reading(&decoding.source.ids, &generated.prompt, &hypothesis.tokens);
+            let mut changes = Edits::new(self.model().info(), &params.interventions, &[]);
+            let pass = self.pass(&reading, &mut changes, &sites)?;
+            if at == 0 {
+                decoding.encoder_self = pass.attention(Attention::EncoderSelf)?;
+                decoding.encoder_states = pass.states(Attention::EncoderSelf, Point::Hidden)?;
+            }
+            decoding.hypotheses.push(DecodedHypothesis {
+                row: TokenRow::written(self.tokenizer(), &hypothesis.tokens),
+                score: hypothesis.score,
+                ended: hypothesis.ended,
+                steps: pass.steps(self, &hypothesis.tokens, &hypothesis.log_probabilities, params.top_k)?,
+                nodes,
+                cross: pass.attention(Attention::Cross)?,
+                decoder_self: pass.attention(Attention::DecoderSelf)?.unwrap_or_default(),
+                decoder_states: pass.states(Attention::DecoderSelf, Point::Hidden)?,
+                context_states: pass.states(Attention::Cross, Point::AttentionOutput)?,
+                coverage: None,
+            });
+        }
+        let _ = progress.update("teacher-forced pass", total, total);
+        for hypothesis in 0..total.min(params.shares) {
+            self.add_shares(&mut decoding, hypothesis, progress)?;
+        }
+        Ok(decoding)
+    }
+
+    /// Rank and log-probability of a token at a step of a hypothesis, among the whole vocabulary.
+    ///
+    /// # Errors
+    /// [`Error::NoHypothesis`], [`Error::NoStep`], [`Error::NoToken`]; those of the pass.
+    pub fn rank(&self, decoding: &Decoding, hypothesis: usize, step: usize, token: u32) -> Result<Rank, Error> {
+        let found = decoding.hypothesis(hypothesis)?;
+        if step >= found.row.len() {
+            return Err(Error::NoStep {
+                step,
+                steps: found.row.len(),
+            });
+        }
+        let pass = self.repeated(decoding, &found.row.ids)?;
+        let row = pass.log_probabilities(step).unwrap_or_default();
+        let log_probability = *row.get(token as usize).ok_or(Error::NoToken {
+            token,
+            vocabulary: row.len(),
+        })?;
+        Ok(Rank {
+            step,
+            id: token,
+            rank: rank(&row, token),
+            log_probability,
+        })
+    }
+
+    /// Rank and log-probability of every token of a text, forced from a step of a hypothesis on.
+    ///
+    /// # Errors
+    /// As [`rank`](Self::rank); those of the tokenizer.
+    pub fn rank_text(
+        &self,
+        decoding: &Decoding,
+        hypothesis: usize,
+        step: usize,
+        text: &str,
+    ) -> Result<Vec<Rank>, Error> {
+        let found = decoding.hypothesis(hypothesis)?;
+        let before = found.row.ids.get(..step).ok_or(Error::NoStep {
+            step,
+            steps: found.row.len(),
+        })?;
+        let forced = self.tokenizer().plain_ids(text, self.model().info())?;
+        let all = [before, &forced].concat();
+        let pass = self.repeated(decoding, &all)?;
+        let ranks = forced.iter().zip(step..).filter_map(|(&id, step)| {
+            let row = pass.log_probabilities(step)?;
+            Some(Rank {
+                step,
+                id,
+                rank: rank(&row, id),
+                log_probability: row.get(id as usize).copied()?,
+            })
+        });
+        Ok(ranks.collect())
+    }
+
+    /// A pass over new tokens in the setting of a decoding.
+    pub(super) fn repeated(&self, decoding: &Decoding, tokens: &[u32]) -> Result<Pass, Error> {
+        let prompt = if decoding.encoder_decoder {
+            &decoding.start.ids
+        } else {
+            &decoding.source.ids
+        };
+        let reading = self.reading(&decoding.source.ids, prompt, tokens);
+        let mut changes = Edits::new(self.model().info(), &decoding.params.interventions, &[]);
+        self.pass(&reading, &mut changes, &[])
+    }
+
+    /// Source, prompt and new tokens as the model reads them. A last token beyond the longest sequence is left out: it predicts
+    /// nothing.
+    pub(super) fn reading(&self, source: &[u32], prompt: &[u32], new: &[u32]) -> Reading {
+        let mut tokens = [prompt, new].concat();
+        tokens.truncate(self.model().info().max_tokens.unwrap_or(usize::MAX));
+        Reading {
+            source: if self.translates() { source.to_vec() } else { Vec::new() },
+            tokens,
+            prompt: prompt.len(),
+        }
+    }
+
+    /// The tokens of a source.
+    pub(super) fn source(&self, text: &str) -> Result<TokenRow, Error> {
+        let info = self.model().info();
+        let encoded = self.tokenizer().encode(text, info)?;
+        let ids = self.tokenizer().prompt(text, info)?;
+        if let Some(tokens) = encoded.cut_from {
+            return Err(Error::LongSource {
+                tokens,
+                limit: encoded.tokens.len(),
+            });
+        }
+        let tokens = encoded.tokens.get(..ids.len()).unwrap_or(&encoded.tokens);
+        Ok(TokenRow::read(text, tokens))
+    }
+
+    /// The languages of the vocabulary: their tokens and ids.
+    pub fn languages(&self) -> Vec<(String, u32)> {
+        let ids = self.tokenizer().special_ids().into_iter();
+        let named = ids.filter_map(|id| {
+            let token = self.tokenizer().token(id);
+            (class(&token) == TokenClass::Language).then_some((token.text, id))
+        });
+        named.collect()
+    }
+
+    /// The id of a language's token.
+    ///
+    /// # Errors
+    /// [`Error::NoLanguage`] with the languages there are.
+    pub fn language(&self, name: &str) -> Result<u32, Error> {
+        let id = self.tokenizer().id(name);
+        let id = id.filter(|&id| class(&self.tokenizer().token(id)) == TokenClass::Language);
+        id.ok_or_else(|| Error::NoLanguage {
+            name: name.to_owned(),
+            languages: self.languages().into_iter().map(|(name, _)| name).collect(),
+        })
+    }
+
+    /// Puts a language in the place of the source's own.
+    fn set_language(&self, source: &mut TokenRow, language: u32) -> Result<(), Error> {
+        let text = self.tokenizer().token(language).text;
+        let Some(at) = source.classes.iter().position(|class| *class == TokenClass::Language) else {
+            return Err(Error::NoLanguage {
+                name: text,
+                languages: Vec::new(),
+            });
+        };
+        (source.ids[at], source.tokens[at]) = (language, text);
+        Ok(())
+    }
+
+    /// Lengths where neither the settings nor the checkpoint say anything: room for a translation, not the reference's 20 tokens.
+    fn lengths(&self, generation: &GenerationParams, source: usize) -> GenerationParams {
+        let mut generation = generation.clone();
+        if generation.max_new_tokens.is_none() && (generation.max_length.is_none() || !self.translates()) {
+            generation.max_new_tokens = Some(if self.translates() {
+                2 * source + 10
+            } else {
+                CONTINUATION
+            });
+        }
+        generation
+    }
+
+    fn search(
+        &self,
+        source: &TokenRow,
+        generation: &GenerationParams,
+        params: &DecodingParams,
+        progress: &dyn Progress,
+    ) -> Result<Generated, Error> {
+        let (info, fault) = (self.model().info(), self.fault());
+        let changed = !params.interventions.is_empty() || !fault.edits.is_empty();
+        let generation = GenerationParams {
+            alternatives: params.top_k.max(generation.alternatives),
+            // Tokens of interventions count from the start, so every step has to see all of them.
+            cache: generation.cache && !changed,
+            ..generation.clone()
+        };
+        let mut tap = (
+            Edits::new(info, &fault.edits, self.fault_donors()),
+            Edits::new(info, &params.interventions, &[]),
+        );
+        let inputs = Inputs::from_ids(std::slice::from_ref(&source.ids), 0)?;
+        let found = Generator::new(self.model(), &generation)?.run(&inputs, &mut tap, progress)?;
+        found.into_iter().next().ok_or(Error::NoSource { expected: "a source" })
+    }
+
+    /// Activations of a text and what the model writes for it.
+    fn recorded(&self, text: &str, points: &[Point]) -> Result<Recorder, Error> {
+        let params = DecodingParams {
+            shares: 0,
+            ..self.params()
+        };
+        let decoding = self.decode(text, &params, &())?;
+        let written = decoding.hypothesis(0)?.row.ids.clone();
+        let prompt = if self.translates() {
+            &decoding.start.ids
+        } else {
+            &decoding.source.ids
+        };
+        let mut recorder = Recorder::of(points);
+        let reading = self.reading(&decoding.source.ids, prompt, &written);
+        self.model().forward(&reading.inputs()?, &mut recorder)?;
+        Ok(recorder)
+    }
+}

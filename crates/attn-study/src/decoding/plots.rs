@@ -1,0 +1,518 @@
+//! Plots of a decoding: each owns its data.
+
+use attn_core::{Attention, HeadId, Progress, ndarray::Array2};
+use attn_models::Point;
+use attn_project::pca::Components;
+use attn_render::plots::{
+    BeamNode, BeamTree, Coordinates, CrossFlow, HeadCells, HeadGrid, HeadPattern, HeatTable, Lines, Pictograms,
+    Predicted, PredictedStep, Predictions, SentenceToken, Series, Texts, Trajectories, Trajectory,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Blame, Comparison, Decoding, EntryFate, HeadChoice, Shift, States, TokenRow, attention::grouped, tree::collapse,
+};
+use crate::Error;
+
+/// What is drawn as one: a piece of the tokenizer, or a word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Pieces of the tokenizer.
+    #[default]
+    Pieces,
+    /// Words: weights of pieces are added on the source side, averaged on the target side.
+    Words,
+}
+
+/// What the ends of a flow are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FlowUnits {
+    /// Source units: their texts and tokens.
+    pub source: Vec<(String, Vec<usize>)>,
+    /// Target units: their texts and tokens.
+    pub target: Vec<(String, Vec<usize>)>,
+    /// Weights `[target, source]`.
+    pub weights: Vec<f32>,
+}
+
+/// What an attention flow shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FlowOptions {
+    /// Whose attention. Default: the mean of all heads.
+    pub heads: HeadChoice,
+    /// Which step belongs to a target token. Default: the one that predicts it.
+    pub shift: Shift,
+    /// Pieces or words. Default: pieces.
+    pub unit: Unit,
+    /// Share of each step's mass that its edges cover. Default 0.75.
+    pub share: f32,
+    /// Leaves out tokens of the format and punctuation of the source. Default: no.
+    pub text_only: bool,
+}
+
+impl Default for FlowOptions {
+    fn default() -> Self {
+        Self {
+            heads: HeadChoice::All,
+            shift: Shift::Predicted,
+            unit: Unit::Pieces,
+            share: 0.75,
+            text_only: false,
+        }
+    }
+}
+
+impl HeadChoice {
+    /// The choice in words.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::All => "mean of all heads".into(),
+            Self::Layer(layer) => format!("mean of the heads of layer {layer}"),
+            Self::Some(heads) => {
+                let names: Vec<String> = heads.iter().map(|(layer, head)| format!("L{layer} H{head}")).collect();
+                format!("mean of {}", names.join(", "))
+            }
+        }
+    }
+}
+
+impl Decoding {
+    /// Source and target in one line, for subtitles.
+    pub fn headline(&self, hypothesis: usize) -> String {
+        let target = self
+            .hypotheses
+            .get(hypothesis)
+            .map_or("", |found| found.row.text.as_str());
+        format!("{}: {} → {}", self.model, self.source.text, target)
+    }
+
+    /// Source and target units of a flow, and the weights between them.
+    ///
+    /// # Errors
+    /// As [`attention`](Self::attention).
+    pub fn flow_units(&self, hypothesis: usize, options: &FlowOptions) -> Result<FlowUnits, Error> {
+        let pieces = self.attention(hypothesis, &options.heads, options.shift)?;
+        let groups = |row: &TokenRow| match options.unit {
+            Unit::Words => row.word_groups(),
+            Unit::Pieces => row.piece_groups(),
+        };
+        let (mut source, target) = (groups(&self.source), groups(&self.hypothesis(hypothesis)?.row));
+        if options.text_only {
+            let text = |(name, members): &(String, Vec<usize>)| {
+                members.iter().all(|&token| self.source.is_text(token)) && name.chars().any(char::is_alphanumeric)
+            };
+            source.retain(text);
+        }
+        let weights = grouped(&pieces, self.source.len(), &target, &source);
+        Ok(FlowUnits {
+            source,
+            target,
+            weights,
+        })
+    }
+
+    /// Attention of each target token over the source, as a flow.
+    ///
+    /// # Errors
+    /// As [`attention`](Self::attention).
+    pub fn flow(&self, hypothesis: usize, options: &FlowOptions) -> Result<CrossFlow, Error> {
+        let FlowUnits {
+            source,
+            target,
+            weights,
+        } = self.flow_units(hypothesis, options)?;
+        let tokens = |groups: &[(String, Vec<usize>)], row: &TokenRow| -> Vec<SentenceToken> {
+            let token = |(name, members): &(String, Vec<usize>)| {
+                SentenceToken::new(name.as_str(), !members.iter().all(|&token| row.is_text(token)))
+            };
+            groups.iter().map(token).collect()
+        };
+        let row = &self.hypothesis(hypothesis)?.row;
+        let shifted = match options.shift {
+            Shift::Predicted => "",
+            Shift::Read => ", at the step that reads the token",
+        };
+        Ok(CrossFlow {
+            title: "Attention over the source".into(),
+            subtitle: format!("{}; {}{shifted}", self.headline(hypothesis), options.heads.describe()),
+            share: options.share,
+            ..CrossFlow::new(tokens(&source, &self.source), tokens(&target, row), weights)
+        })
+    }
+
+    /// The same weights as a table, a row per target token.
+    ///
+    /// # Errors
+    /// As [`attention`](Self::attention).
+    pub fn attention_table(&self, hypothesis: usize, options: &FlowOptions) -> Result<HeatTable, Error> {
+        let FlowUnits {
+            source,
+            target,
+            weights,
+        } = self.flow_units(hypothesis, options)?;
+        let names = |groups: Vec<(String, Vec<usize>)>| groups.into_iter().map(|(name, _)| name).collect::<Texts>();
+        Ok(HeatTable {
+            title: "Attention over the source".into(),
+            subtitle: format!("{}; {}", self.headline(hypothesis), options.heads.describe()),
+            caption: "Rows: target tokens. Columns: source tokens.".into(),
+            what: "attention".into(),
+            range: Some([0.0, 1.0]),
+            ..HeatTable::new(names(target), names(source), weights)
+        })
+    }
+
+    /// The attention pattern of every head: cross-attention, or self-attention of a decoder-only model.
+    ///
+    /// # Errors
+    /// [`Error::NoHypothesis`].
+    pub fn head_patterns(&self, hypothesis: usize) -> Result<HeadGrid, Error> {
+        let found = self.hypothesis(hypothesis)?;
+        let (attention, all) = match &found.cross {
+            Some(cross) => (Attention::Cross, cross),
+            None => (Attention::DecoderSelf, &found.decoder_self),
+        };
+        let heads: Vec<(usize, usize)> = all.every_head().collect();
+        let pattern = |&(layer, head): &(usize, usize)| HeadPattern {
+            weights: self
+                .target_rows(all.head(layer, head), all, found.row.len(), Shift::Predicted)
+                .into(),
+            queries: found.row.len(),
+            keys: self.source.len(),
+        };
+        let patterns = heads.iter().map(pattern).collect();
+        let ids = heads.iter().map(|&(layer, head)| HeadId::new(attention, layer, head));
+        Ok(HeadGrid {
+            title: "Attention of every head over the source".into(),
+            subtitle: self.headline(hypothesis),
+            caption: "Each cell is a head: target tokens from top to bottom, source tokens from left to right.".into(),
+            what: "attention".into(),
+            ..HeadGrid::new(ids.collect(), HeadCells::Patterns(patterns))
+        })
+    }
+
+    /// The alignment score of every head; `None` if heads were not scored.
+    pub fn alignment_grid(&self) -> Option<HeadGrid> {
+        if self.alignment_heads.is_empty() {
+            return None;
+        }
+        let attention = if self.encoder_decoder {
+            Attention::Cross
+        } else {
+            Attention::DecoderSelf
+        };
+        let heads = self.alignment_heads.iter();
+        let ids = heads
+            .map(|head| HeadId::new(attention, head.layer, head.head))
+            .collect();
+        let scores: Vec<f32> = self.alignment_heads.iter().map(|head| head.score as f32).collect();
+        let chance = self.alignment_heads.iter().map(|head| head.chance).sum::<f64>() / scores.len() as f64;
+        let found: Vec<String> = self
+            .alignment_heads
+            .iter()
+            .filter(|head| head.aligns)
+            .map(|head| format!("L{} H{}", head.layer, head.head))
+            .collect();
+        let found = match found.as_slice() {
+            [] => "none".to_owned(),
+            some => some.join(", "),
+        };
+        Some(HeadGrid {
+            title: "Alignment of source and target by head".into(),
+            subtitle: format!("{}; heads that align: {found}", self.model),
+            caption: format!(
+                "Agreement of the strongest links of each head with the alignment. Permuted targets: {chance:.2}."
+            ),
+            what: "score".into(),
+            ..HeadGrid::new(ids, HeadCells::Values(scores.into()))
+        })
+    }
+
+    /// The beam tree with the scores of a length penalty; `join` makes one node of each run without branching. With it come the
+    /// entries of [`beam`](Self::beam) that each node stands for.
+    pub fn beam_tree(&self, length_penalty: f64, join: bool) -> (BeamTree, Vec<Vec<usize>>) {
+        let tree = collapse(&self.beam, join);
+        let words = |entries: &[usize]| {
+            let tokens = entries.iter().map(|&entry| self.beam[entry].token.as_str());
+            let letters = tokens.clone().all(|token| token.chars().count() <= 1);
+            tokens.collect::<Vec<_>>().join(if letters { "" } else { " " })
+        };
+        let nodes: Vec<BeamNode> = tree
+            .nodes
+            .iter()
+            .zip(&tree.parents)
+            .map(|(entries, parent)| {
+                let last = entries.last().copied().unwrap_or_default();
+                let fate = self.beam[last].fate;
+                BeamNode {
+                    parent: *parent,
+                    token: words(entries),
+                    score: self.rescored(last, length_penalty),
+                    kept: fate != EntryFate::Pruned,
+                    finished: fate == EntryFate::Finished,
+                }
+            })
+            .collect();
+        let winner = self.best_finished(length_penalty).map(|entry| tree.node_of[entry]);
+        let beams = self.params.generation.beams;
+        let plot = BeamTree {
+            subtitle: format!(
+                "{}; {beams} {}, length penalty {length_penalty}",
+                self.headline(0),
+                if beams == 1 { "beam" } else { "beams" }
+            ),
+            winner,
+            ..BeamTree::new(nodes)
+        };
+        (plot, tree.nodes)
+    }
+
+    /// The last entry of the finished hypothesis that has the best score with a length penalty; of the hypotheses as they are if
+    /// none of the stored ones finished.
+    pub fn best_finished(&self, length_penalty: f64) -> Option<usize> {
+        let ends = self.hypotheses.iter().filter_map(|found| found.nodes.last().copied());
+        let mut best: Option<(usize, f32)> = None;
+        for end in ends {
+            let score = self.rescored(end, length_penalty);
+            if best.is_none_or(|(_, most)| score > most) {
+                best = Some((end, score));
+            }
+        }
+        best.map(|(end, _)| end)
+    }
+
+    /// The most likely tokens of every step.
+    ///
+    /// # Errors
+    /// [`Error::NoHypothesis`].
+    pub fn predictions(&self, hypothesis: usize) -> Result<Predictions, Error> {
+        let found = self.hypothesis(hypothesis)?;
+        let token = |text: &str, log_probability: f32| Predicted {
+            token: text.into(),
+            probability: log_probability.exp(),
+        };
+        let steps = found.steps.iter().enumerate().map(|(at, step)| PredictedStep {
+            chosen: token(&step.token, step.model_log_probability),
+            special: !found.row.is_text(at),
+            entropy: step.entropy,
+            top: step
+                .top
+                .iter()
+                .map(|other| token(&other.token, other.log_probability))
+                .collect(),
+        });
+        let steps: Vec<PredictedStep> = steps.collect();
+        Ok(Predictions {
+            subtitle: format!("{}; score {:.4}", self.headline(hypothesis), found.score),
+            ..Predictions::new(steps)
+        })
+    }
+
+    /// Probability of each token, and the share of the source in it where it was computed, over the steps.
+    ///
+    /// # Errors
+    /// [`Error::NoHypothesis`].
+    pub fn curves(&self, hypothesis: usize) -> Result<Lines, Error> {
+        let found = self.hypothesis(hypothesis)?;
+        let at: Vec<f32> = (1..=found.steps.len()).map(|step| step as f32).collect();
+        let series = |name: &str, class: usize, values: Vec<f32>| Series {
+            name: name.into(),
+            values: values.into(),
+            class,
+            broken: false,
+        };
+        let probability = found.steps.iter().map(|step| step.model_log_probability.exp());
+        let mut all = vec![series("probability", 0, probability.collect())];
+        let shares: Option<Vec<f32>> = found.steps.iter().map(|step| step.source_share).collect();
+        all.extend(shares.map(|shares| series("source share", 1, shares)));
+        Ok(Lines {
+            title: "Probability and source share of each token".into(),
+            subtitle: self.headline(hypothesis),
+            caption:
+                "Source share: what the token rests on in the source, against source and prefix (|input x gradient|)."
+                    .into(),
+            across: "step".into(),
+            up: "share".into(),
+            at: at.into(),
+            series: all,
+            range: Some([0.0, 1.0]),
+        })
+    }
+
+    /// Coverage of each source token; `None` if it was not computed.
+    ///
+    /// # Errors
+    /// [`Error::NoHypothesis`].
+    pub fn coverage_table(&self, hypothesis: usize) -> Result<Option<HeatTable>, Error> {
+        let found = self.hypothesis(hypothesis)?;
+        Ok(found.coverage.as_ref().map(|coverage| HeatTable {
+            title: "Coverage of the source".into(),
+            subtitle: self.headline(hypothesis),
+            caption: "Sum over the target tokens of what each source token gave to them. Low: left out.".into(),
+            what: "coverage".into(),
+            range: Some([0.0, coverage.iter().copied().fold(0.0, f32::max)]),
+            ..HeatTable::new(["coverage"], self.source.tokens.as_slice(), coverage.as_slice())
+        }))
+    }
+
+    /// Paths of encoder, decoder and context states on the two principal components of all of them. `None` with fewer than three
+    /// states.
+    ///
+    /// # Errors
+    /// [`Error::NoHypothesis`], those of the projection.
+    pub fn trajectories(&self, hypothesis: usize, progress: &dyn Progress) -> Result<Option<Trajectories>, Error> {
+        let found = self.hypothesis(hypothesis)?;
+        let first = self.prompt_tokens().saturating_sub(1);
+        let parts: [(&str, &States, usize, &[String]); 3] = [
+            ("encoder", &self.encoder_states, 0, &self.source.tokens),
+            ("decoder", &found.decoder_states, first, &found.row.tokens),
+            ("context", &found.context_states, first, &found.row.tokens),
+        ];
+        let width = found.decoder_states.width;
+        let (mut values, mut labels, mut paths) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, states, from, tokens) in parts {
+            let begin = labels.len();
+            for (at, token) in tokens.iter().enumerate() {
+                let row = states.row(from + at);
+                if states.width == width && !row.is_empty() {
+                    // Kinds of states differ in length by far more than states of a kind.
+                    let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+                    values.extend(row.iter().map(|x| x / length));
+                    labels.push(token.clone());
+                }
+            }
+            let points: Vec<u32> = (begin..labels.len()).filter_map(|at| u32::try_from(at).ok()).collect();
+            if !points.is_empty() {
+                paths.push(Trajectory {
+                    name: name.into(),
+                    points: points.into(),
+                });
+            }
+        }
+        let count = labels.len();
+        if count < 3 || width < 2 {
+            return Ok(None);
+        }
+        let points = Array2::from_shape_vec((count, width), values).map_err(|error| Error::Shape {
+            what: "states",
+            expected: format!("[{count}, {width}]"),
+            found: error.to_string(),
+        })?;
+        let places = Components::fit(points.view(), 2, progress)?.transform(points.view())?;
+        let places: Vec<f32> = places.iter().copied().collect();
+        let point = match self.encoder_decoder {
+            true => "last states of encoder and decoder, output of the last cross-attention",
+            false => "last states",
+        };
+        Ok(Some(Trajectories {
+            title: "States on their two principal components".into(),
+            subtitle: format!("{}; {point}", self.headline(hypothesis)),
+            caption: "Each line joins the states of one kind, scaled to length 1, token by token, and widens from first to last."
+                .into(),
+            labels: labels.into(),
+            ..Trajectories::new(Coordinates::new(places, 2)?, paths)
+        }))
+    }
+
+    /// The same as small maps, one per state.
+    ///
+    /// # Errors
+    /// As [`trajectories`](Self::trajectories).
+    pub fn pictograms(&self, hypothesis: usize, progress: &dyn Progress) -> Result<Option<Pictograms>, Error> {
+        Ok(self.trajectories(hypothesis, progress)?.map(Pictograms))
+    }
+}
+
+impl Blame {
+    /// What each state brings back, layer by token; `None` without a clean run.
+    pub fn map(&self, decoding: &Decoding) -> Option<HeatTable> {
+        let sweep = self.sweep.as_ref()?;
+        let side = |attention: Attention| match attention {
+            Attention::EncoderSelf => ("encoder", &decoding.source),
+            _ => ("decoder", &decoding.hypotheses[0].row),
+        };
+        decoding.hypotheses.first()?;
+        let most = sweep.cells.iter().map(|cell| cell.token + 1).max()?;
+        let mut rows: Vec<(String, Vec<f32>)> = Vec::new();
+        for cell in sweep.cells.iter().filter(|cell| cell.site.point == Point::Hidden) {
+            let name = format!("{} {}", side(cell.site.attention).0, cell.site.layer);
+            if rows.last().is_none_or(|(last, _)| *last != name) {
+                rows.push((name, vec![0.0; most]));
+            }
+            if let Some(slot) = rows.last_mut().and_then(|(_, values)| values.get_mut(cell.token)) {
+                *slot = cell.recovered;
+            }
+        }
+        let columns: Texts = (0..most).map(|token| (token + 1).to_string()).collect();
+        let values: Vec<f32> = rows.iter().flat_map(|(_, values)| values.iter().copied()).collect();
+        let names: Texts = rows.iter().map(|(name, _)| name.as_str()).collect();
+        Some(HeatTable {
+            title: "Share that one state of the clean run brings back".into(),
+            subtitle: format!("found {}, expected {}", self.found, self.expected),
+            caption: "Rows: layers (0: embeddings). Columns: tokens of source and of prefix, counted from 1. 1: the difference of \
+                      logits is that of the clean run."
+                .into(),
+            what: "recovered".into(),
+            range: Some([-1.0, 1.0]),
+            diverging: true,
+            ..HeatTable::new(names, columns, values)
+        })
+    }
+}
+
+impl Comparison {
+    /// The change of attention between two runs, aligned: rows are target tokens, columns source tokens of both.
+    ///
+    /// # Errors
+    /// [`Error::NoHypothesis`], [`Error::NoSuchHead`].
+    pub fn difference_table(
+        &self,
+        (before, first): (&Decoding, usize),
+        (after, second): (&Decoding, usize),
+        heads: &HeadChoice,
+        shift: Shift,
+    ) -> Result<HeatTable, Error> {
+        let (a, b) = (
+            before.attention(first, heads, shift)?,
+            after.attention(second, heads, shift)?,
+        );
+        let (one, other) = (&before.hypothesis(first)?.row, &after.hypothesis(second)?.row);
+        let name = |place: &super::Aligned, x: &TokenRow, y: &TokenRow| {
+            let token = |row: &TokenRow, at: Option<usize>| at.and_then(|at| row.tokens.get(at).cloned());
+            match (token(x, place.before), token(y, place.after)) {
+                (Some(x), Some(y)) if place.same || x == y => x,
+                (Some(x), Some(y)) => format!("{x} → {y}"),
+                (Some(x), None) => format!("{x} → ∅"),
+                (None, y) => format!("∅ → {}", y.unwrap_or_default()),
+            }
+        };
+        let weight = |weights: &[f32], keys: usize, row: Option<usize>, key: Option<usize>| match (row, key) {
+            (Some(row), Some(key)) => weights.get(row * keys + key).copied().unwrap_or(0.0),
+            _ => 0.0,
+        };
+        let values = self.target.iter().flat_map(|target| {
+            let (a, b) = (&a, &b);
+            self.source.iter().map(move |source| {
+                weight(b, after.source.len(), target.after, source.after)
+                    - weight(a, before.source.len(), target.before, source.before)
+            })
+        });
+        let values: Vec<f32> = values.collect();
+        let rows: Texts = self.target.iter().map(|place| name(place, one, other)).collect();
+        let columns: Texts = self
+            .source
+            .iter()
+            .map(|place| name(place, &before.source, &after.source))
+            .collect();
+        Ok(HeatTable {
+            title: "Change of attention".into(),
+            subtitle: format!("from {} to {}", before.headline(first), after.headline(second)),
+            caption: "Second run minus first run. Rows: target tokens. Columns: source tokens. Both are aligned by edit distance."
+                .into(),
+            what: "difference".into(),
+            range: Some([-1.0, 1.0]),
+            diverging: true,
+            ..HeatTable::new(rows, columns, values)
+        })
+    }
+}

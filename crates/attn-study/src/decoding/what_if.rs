@@ -1,0 +1,252 @@
+//! What-if experiments: near words for a source token, other tokens in the target, other attention at a step.
+
+use attn_core::{Attention, Progress, Side};
+use attn_models::{
+    Error as ModelError, Inputs, Result as ModelResult, Site, Tap,
+    candle::Tensor,
+    intervene::{Edit, Heads, Intervention},
+    to_array,
+};
+
+use super::{Decoder, Decoding, DecodingParams, HeadChoice};
+use crate::Error;
+
+/// Tokens whose embeddings are looked up at once.
+const TOGETHER: usize = 256;
+
+/// A token whose embedding is near another's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NearWord {
+    /// Its text.
+    pub token: String,
+    /// Its id.
+    pub id: u32,
+    /// Cosine of the two embeddings.
+    pub cosine: f32,
+}
+
+/// Takes the embeddings and ends the pass: nothing else is needed.
+struct Embeddings {
+    site: Site,
+    found: Option<Tensor>,
+}
+
+impl Tap for Embeddings {
+    fn wants(&self, site: Site) -> bool {
+        site == self.site
+    }
+
+    fn tap(&mut self, _: Site, tensor: Tensor) -> ModelResult<Tensor> {
+        self.found = Some(tensor);
+        Err(ModelError::Core(attn_core::Error::Cancelled {
+            stage: "embeddings".into(),
+        }))
+    }
+}
+
+impl Decoder {
+    /// The tokens of text whose input embeddings have the largest cosine with that of `token`, best first, without it.
+    ///
+    /// # Errors
+    /// [`Error::NoToken`] for a token that the vocabulary does not have; those of the model.
+    ///
+    /// ```
+    /// use attn_study::decoding::Decoder;
+    ///
+    /// let decoder = Decoder::load(&attn_embedded::DATES.checkpoint()?)?;
+    /// let three = decoder.tokenizer().id("3").unwrap();
+    /// let near = decoder.nearest_words(three, 3)?;
+    /// assert_eq!(near.len(), 3);
+    /// assert!(near[0].cosine >= near[1].cosine && near[0].id != three);
+    /// # Ok::<(), attn_study::Error>(())
+    /// ```
+    pub fn nearest_words(&self, token: u32, count: usize) -> Result<Vec<NearWord>, Error> {
+        let info = self.model().info();
+        let vocabulary = info.vocab_size.unwrap_or(0).min(self.tokenizer().vocab_size());
+        if token as usize >= vocabulary {
+            return Err(Error::NoToken { token, vocabulary });
+        }
+        let own = self.embeddings(&[token])?.into_iter().next().unwrap_or_default();
+        let special = self.tokenizer().special_ids();
+        let ids: Vec<u32> = (0..)
+            .take(vocabulary)
+            .filter(|id| *id != token && special.binary_search(id).is_err())
+            .collect();
+        let mut near: Vec<(u32, f32)> = Vec::with_capacity(ids.len());
+        let longest = info.max_tokens.unwrap_or(TOGETHER).clamp(1, TOGETHER);
+        for chunk in ids.chunks(longest) {
+            let rows = self.embeddings(chunk)?;
+            near.extend(chunk.iter().zip(rows).map(|(&id, row)| (id, cosine(&own, &row))));
+        }
+        near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        near.truncate(count);
+        let word = |(id, cosine): (u32, f32)| NearWord {
+            token: self.tokenizer().token(id).text,
+            id,
+            cosine,
+        };
+        Ok(near.into_iter().map(word).collect())
+    }
+
+    fn embeddings(&self, ids: &[u32]) -> Result<Vec<Vec<f32>>, Error> {
+        let side = if self.translates() {
+            Side::Encoder
+        } else {
+            Side::Decoder
+        };
+        let mut tap = Embeddings {
+            site: Site::embedding(side),
+            found: None,
+        };
+        let mut inputs = Inputs::from_ids(&[ids.to_vec()], 0)?;
+        if self.translates() {
+            inputs.decoder_input_ids = Inputs::from_ids(&[vec![ids.first().copied().unwrap_or(0)]], 0)?.input_ids;
+        }
+        let run = self.model().forward(&inputs, &mut tap);
+        match (tap.found, run) {
+            (Some(found), _) => {
+                let array: attn_core::ndarray::Array3<f32> = to_array(&found)?;
+                let (_, tokens, _) = array.dim();
+                let row = |at: usize| array.slice(attn_core::ndarray::s![0, at, ..]).to_vec();
+                Ok((0..tokens).map(row).collect())
+            }
+            (None, Err(error)) => Err(error.into()),
+            (None, Ok(_)) => Ok(Vec::new()),
+        }
+    }
+
+    /// Decodes again with the tokens up to an entry of the beam forced: goes on from any node of the tree.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`]; as [`decode`](Self::decode).
+    pub fn continued(&self, decoding: &Decoding, entry: usize, progress: &dyn Progress) -> Result<Decoding, Error> {
+        let path = decoding.path(entry)?;
+        self.forced(decoding, &path, &decoding.params.interventions, progress)
+    }
+
+    /// Decodes again with another token at a step of a hypothesis, the steps before forced.
+    ///
+    /// # Errors
+    /// [`Error::NoHypothesis`], [`Error::NoStep`]; as [`decode`](Self::decode).
+    pub fn replaced(
+        &self,
+        decoding: &Decoding,
+        hypothesis: usize,
+        step: usize,
+        token: u32,
+        progress: &dyn Progress,
+    ) -> Result<Decoding, Error> {
+        let mut path = self.before(decoding, hypothesis, step)?;
+        path.push(token);
+        self.forced(decoding, &path, &decoding.params.interventions, progress)
+    }
+
+    /// Decodes again from a step of a hypothesis on with further interventions, the steps before forced.
+    ///
+    /// # Errors
+    /// [`Error::NoHypothesis`], [`Error::NoStep`]; those of the interventions; as [`decode`](Self::decode).
+    ///
+    /// ```
+    /// use attn_study::decoding::{Decoder, HeadChoice};
+    ///
+    /// let decoder = Decoder::load(&attn_embedded::DATES.checkpoint()?)?;
+    /// let run = decoder.decode("May 21, 2000", &decoder.params(), &())?;
+    /// // All heads look at the first character at step 6, which writes the month.
+    /// let mut weights = vec![0.0; run.source.len()];
+    /// weights[0] = 1.0;
+    /// let edits = run.attention_edits(6, &HeadChoice::All, &weights)?;
+    /// let edited = decoder.edited(&run, 0, 6, &edits, &())?;
+    /// assert!(edited.hypotheses[0].row.text.starts_with("2000-0"));
+    /// # Ok::<(), attn_study::Error>(())
+    /// ```
+    pub fn edited(
+        &self,
+        decoding: &Decoding,
+        hypothesis: usize,
+        step: usize,
+        edits: &[Intervention],
+        progress: &dyn Progress,
+    ) -> Result<Decoding, Error> {
+        let path = self.before(decoding, hypothesis, step)?;
+        let all: Vec<Intervention> = [&decoding.params.interventions, edits].concat();
+        self.forced(decoding, &path, &all, progress)
+    }
+
+    fn before(&self, decoding: &Decoding, hypothesis: usize, step: usize) -> Result<Vec<u32>, Error> {
+        let ids = &decoding.hypothesis(hypothesis)?.row.ids;
+        let before = ids.get(..step).filter(|_| step < ids.len());
+        before
+            .map(<[u32]>::to_vec)
+            .ok_or(Error::NoStep { step, steps: ids.len() })
+    }
+
+    fn forced(
+        &self,
+        decoding: &Decoding,
+        path: &[u32],
+        interventions: &[Intervention],
+        progress: &dyn Progress,
+    ) -> Result<Decoding, Error> {
+        let mut params = DecodingParams {
+            interventions: interventions.to_vec(),
+            ..decoding.params.clone()
+        };
+        // The language that the settings force stands before the prefix.
+        let forced = params.generation.forced_first;
+        let forced = usize::from(decoding.prompt_tokens() == 1 && forced.is_some());
+        params.generation.prefix = path.get(forced..).unwrap_or_default().to_vec();
+        self.decode(&decoding.source.text, &params, progress)
+    }
+}
+
+impl Decoding {
+    /// Edits that give a step the weights `[source]` in some heads, renormalized: cross-attention, or self-attention of a
+    /// decoder-only model.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of weights; [`Error::NoHypothesis`] without a hypothesis.
+    pub fn attention_edits(
+        &self,
+        step: usize,
+        heads: &HeadChoice,
+        weights: &[f32],
+    ) -> Result<Vec<Intervention>, Error> {
+        if weights.len() != self.source.len() {
+            return Err(Error::Shape {
+                what: "weights of the source",
+                expected: self.source.len().to_string(),
+                found: weights.len().to_string(),
+            });
+        }
+        let (attention, all) = match &self.hypothesis(0)?.cross {
+            Some(cross) => (Attention::Cross, cross),
+            None => (Attention::DecoderSelf, &self.hypothesis(0)?.decoder_self),
+        };
+        let rows: Vec<Heads> = match heads {
+            HeadChoice::All => (0..all.layers).map(|layer| Heads::all(attention, layer)).collect(),
+            HeadChoice::Layer(layer) => vec![Heads::all(attention, *layer)],
+            HeadChoice::Some(some) => {
+                let head = |&(layer, head): &(usize, usize)| Heads::new(attention, layer, head);
+                some.iter().map(head).collect()
+            }
+        };
+        let query = (self.prompt_tokens() + step).saturating_sub(1);
+        let edit = |heads: Heads| Edit::AttentionRow {
+            heads,
+            query,
+            weights: weights.to_vec(),
+            renormalize: true,
+        };
+        Ok(rows.into_iter().map(|heads| edit(heads).into()).collect())
+    }
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    let lengths = (dot(a, a) * dot(b, b)).sqrt();
+    if lengths > 0.0 {
+        (dot(a, b) / lengths) as f32
+    } else {
+        0.0
+    }
+}

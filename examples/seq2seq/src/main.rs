@@ -1,0 +1,56 @@
+//! Sequence to sequence: what a model writes, and why: attention, predictions, beams, states, alignments, what-if, blame.
+//!
+//! ```sh
+//! cargo run --release -p seq2seq                                       # a window on the embedded date model
+//! cargo run --release -p seq2seq -- --model DIR --source TEXT --beams 4 --out DIR
+//! cargo run --release -p seq2seq -- --model DIR --sources FILE --out DIR
+//! cargo run --release -p seq2seq -- --explain "March 21, 2000" --expected 2000-03-21 --fault FILE --out DIR
+//! ```
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "a command-line program"
+)]
+
+mod files;
+mod options;
+mod report;
+mod session;
+mod studio;
+mod views;
+mod window;
+
+use std::{error::Error, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use examples_common::Terminal;
+use options::Options;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    examples_common::run(|| run(options))
+}
+
+fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    if options.out.is_none() && examples_common::has_display() {
+        return window::open(options);
+    }
+    let terminal = Terminal::new();
+    let out = options.out.clone().unwrap_or_else(|| PathBuf::from(options::OUT));
+    let session = session::run(&options, &terminal)?;
+    files::write(&session, &options, &out, &terminal)?;
+    for line in session.lines() {
+        println!("{line}");
+    }
+    println!("{}", out.join("report.md").display());
+    match session.failures() {
+        0 => Ok(()),
+        all if all == session.runs.len() => Err("no source could be decoded".into()),
+        some => {
+            eprintln!("{some} of {} sources failed; report.md names them", session.runs.len());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The report: what was written, how sure, where it looked, and what went wrong.
+
+use std::fmt::Write as _;
+
+use attn_sdk::study::decoding::{Blame, BlameKind, Decoding, Stage};
+
+use crate::session::Session;
+
+/// Rows of a table of heads.
+const HEADS: usize = 8;
+
+pub(crate) fn markdown(session: &Session) -> String {
+    let mut text = String::from("# What the model writes\n");
+    let failures = session.failures();
+    if failures > 0 {
+        let _ = writeln!(text, "\n## {failures} of {} sources failed\n", session.runs.len());
+        for run in &session.runs {
+            if let Err(error) = &run.result {
+                let _ = writeln!(text, "- line {}: {}", run.line, inline(error));
+            }
+        }
+    }
+    heads(&mut text, session);
+    for run in &session.runs {
+        if let Ok(decoding) = &run.result {
+            one(&mut text, decoding, run.line, &run.links.pharaoh());
+        }
+    }
+    text
+}
+
+/// Text within a table or a line.
+fn inline(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+fn code(text: &str) -> String {
+    format!("`{}`", inline(text).replace('`', "'"))
+}
+
+fn heads(text: &mut String, session: &Session) {
+    if session.heads.is_empty() {
+        return;
+    }
+    text.push_str("\n## Alignment heads\n\n| head | score | permuted | aligns |\n|---|---|---|---|\n");
+    for head in session.heads.iter().take(HEADS) {
+        let aligns = if head.aligns { "yes" } else { "" };
+        let _ = writeln!(
+            text,
+            "| L{} H{} | {:.3} | {:.3} | {aligns} |",
+            head.layer, head.head, head.score, head.chance
+        );
+    }
+    if let Some(rate) = session.error_rate {
+        let _ = writeln!(
+            text,
+            "\nAlignment error rate {:.3}, precision {:.3}, recall {:.3}.",
+            rate.error_rate, rate.precision, rate.recall
+        );
+    }
+}
+
+fn one(text: &mut String, decoding: &Decoding, line: usize, links: &str) {
+    let _ = writeln!(text, "\n## Line {line}: {}\n", inline(&decoding.source.text));
+    text.push_str("| | target | score |\n|---|---|---|\n");
+    for (rank, found) in decoding.hypotheses.iter().enumerate() {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.4} |",
+            rank + 1,
+            code(&found.row.text),
+            found.score
+        );
+    }
+    let Some(best) = decoding.hypotheses.first() else {
+        text.push_str("\nThe rules left no token to write.\n");
+        return;
+    };
+    text.push_str("\n| step | token | probability | entropy | source share | next best |\n|---|---|---|---|---|---|\n");
+    for (at, step) in best.steps.iter().enumerate() {
+        let share = step.source_share.map_or(String::new(), |share| format!("{share:.2}"));
+        let next = step.top.iter().find(|other| other.id != step.id);
+        let next = next.map_or(String::new(), |next| {
+            format!("{} {:.1} %", code(&next.token), 100.0 * next.log_probability.exp())
+        });
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.1} % | {:.3} | {share} | {next} |",
+            at + 1,
+            code(&step.token),
+            100.0 * step.model_log_probability.exp(),
+            step.entropy
+        );
+    }
+    if !links.is_empty() {
+        let _ = writeln!(text, "\nLinks between words (source-target, from 0): {links}");
+    }
+    if let Some(coverage) = &best.coverage {
+        let tokens = decoding.source.tokens.iter().zip(coverage).enumerate();
+        let text_tokens = tokens.filter(|(at, _)| decoding.source.is_text(*at));
+        let least = text_tokens.min_by(|(_, (_, a)), (_, (_, b))| a.total_cmp(b));
+        if let Some((at, (token, cover))) = least {
+            let _ = writeln!(
+                text,
+                "\nLeast covered source token: {} (token {}), {cover:.3}.",
+                code(token),
+                at + 1
+            );
+        }
+    }
+    if let Some(blame) = &decoding.blame {
+        explain(text, blame);
+    }
+}
+
+fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Encoder => "encoder",
+        Stage::Attention => "attention",
+        Stage::Decoder => "decoder",
+        Stage::Prediction => "prediction",
+        Stage::Undetermined => "undetermined",
+    }
+}
+
+fn explain(text: &mut String, blame: &Blame) {
+    let _ = writeln!(text, "\n### Why not {}?\n", code(&blame.expected));
+    let scores = blame.scores;
+    let _ = writeln!(
+        text,
+        "Found {} (score {:.4}). Expected output: {:.4}. Empty output: {:.4}.\n",
+        code(&blame.found),
+        scores.found,
+        scores.expected,
+        scores.empty
+    );
+    match blame.kind {
+        BlameKind::None => text.push_str("The output is as expected.\n"),
+        BlameKind::Search => {
+            text.push_str(
+                "**Search error**: the model gives the expected output at least the score of the output found.\n",
+            );
+            if let Some(lost) = blame.search {
+                let rank = lost
+                    .rank
+                    .map_or("not among those compared".into(), |rank| format!("rank {rank}"));
+                let margin = lost
+                    .margin
+                    .map_or(String::new(), |margin| format!(", {margin:.3} below the last one kept"));
+                let width = lost
+                    .width
+                    .map_or("no width that was tried".into(), |width| format!("{width} beams"));
+                let _ = writeln!(
+                    text,
+                    "It left the beam at step {} ({rank}{margin}). {width} find it.",
+                    lost.step + 1
+                );
+            }
+        }
+        BlameKind::Model => {
+            let blamed = blame.stage.unwrap_or(Stage::Undetermined);
+            let _ = writeln!(
+                text,
+                "**Model error**, stage: **{}**. {}\n",
+                stage(blamed),
+                inline(&blame.note)
+            );
+            if !blame.stages.is_empty() {
+                text.push_str("| stage | recovered | random donors | layer |\n|---|---|---|---|\n");
+                for share in &blame.stages {
+                    let layer = share.layer.map_or(String::new(), |layer| layer.to_string());
+                    let _ = writeln!(
+                        text,
+                        "| {} | {:.2} | {:.2} | {layer} |",
+                        stage(share.stage),
+                        share.recovered,
+                        share.control
+                    );
+                }
+                text.push_str(
+                    "\nRecovered: share of the difference of the logits of expected and found token that the stage of a clean run \
+                     brings back, the stages before repaired.\n",
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The window: the model is loaded as a job, then the studio works on its runs.
+
+use std::{error::Error, path::PathBuf};
+
+use attn_egui::{JobEvent, Jobs, apply_theme, egui_wgpu::RenderState};
+use attn_sdk::{
+    render::ViewState,
+    study::decoding::{AlignmentHead, Blame, Decoder, Decoding},
+};
+use eframe::egui::{CentralPanel, Ui, ViewportBuilder};
+
+use crate::{
+    options::{EXAMPLE, OUT, Options},
+    session,
+    studio::Studio,
+};
+
+/// A message of a job.
+pub(crate) enum News {
+    /// The model is there.
+    Loaded(Box<Decoder>),
+    /// Saved runs, without a model.
+    Opened(Vec<Decoding>),
+    /// A run, what it was made from, and what was done.
+    Run(Box<Decoding>, Option<usize>, String),
+    /// The heads that align.
+    Heads(Vec<AlignmentHead>),
+    /// What caused the output of a run.
+    Blame(usize, Box<Blame>),
+}
+
+/// Opens the window and returns when it is closed.
+pub(crate) fn open(options: Options) -> Result<(), Box<dyn Error>> {
+    let native = eframe::NativeOptions {
+        viewport: ViewportBuilder::default().with_inner_size([1500.0, 950.0]),
+        ..Default::default()
+    };
+    let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
+        let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
+        let (view, jobs) = (options.view(), Jobs::new(&cc.egui_ctx));
+        let loaded = options.clone();
+        jobs.start("model", move |job| {
+            if let Some(path) = &loaded.open {
+                job.send(News::Opened(Options::saved(path)?));
+                return Ok(());
+            }
+            let decoder = loaded.decoder()?;
+            job.send(News::Loaded(Box::new(decoder)));
+            Ok(())
+        });
+        Ok(Box::new(Window {
+            state,
+            view,
+            jobs,
+            options,
+            failure: None,
+            studio: None,
+        }))
+    };
+    eframe::run_native("Sequence to sequence", native, Box::new(app)).map_err(|error| error.to_string().into())
+}
+
+struct Window {
+    state: RenderState,
+    view: ViewState,
+    jobs: Jobs<News>,
+    options: Options,
+    failure: Option<String>,
+    studio: Option<Box<Studio>>,
+}
+
+impl Window {
+    fn listen(&mut self) {
+        let events: Vec<JobEvent<News>> = self.jobs.poll().collect();
+        for event in events {
+            match event {
+                JobEvent::Message(News::Loaded(decoder)) => self.loaded(*decoder),
+                JobEvent::Message(News::Opened(runs)) => self.opened(runs),
+                JobEvent::Message(news) => {
+                    if let Some(studio) = &mut self.studio {
+                        studio.take(news);
+                    }
+                }
+                JobEvent::Failed(_, why) => match &mut self.studio {
+                    Some(studio) => studio.fail(why),
+                    None => self.failure = Some(why),
+                },
+                _ => {}
+            }
+        }
+    }
+
+    /// Shows saved runs.
+    fn opened(&mut self, runs: Vec<Decoding>) {
+        let Some(first) = runs.first() else { return };
+        let given = (None, first.params.clone(), first.source.text.clone());
+        let mut studio = Studio::new(given, &self.view, PathBuf::from(OUT), &self.state);
+        studio.flow = self.options.flow();
+        studio.open(runs);
+        self.studio = Some(Box::new(studio));
+    }
+
+    /// Starts with the source of the command line.
+    fn loaded(&mut self, decoder: Decoder) {
+        let params = match self.options.params(&decoder) {
+            Ok(params) => params,
+            Err(error) => {
+                self.failure = Some(error.to_string());
+                return;
+            }
+        };
+        let example = if self.options.model.is_none() { EXAMPLE } else { "" };
+        let lines = self.options.lines().unwrap_or_default();
+        let source = lines.first().map_or(example.to_owned(), |(_, source)| source.clone());
+        let given = (Some(decoder.clone()), params.clone(), source);
+        let mut studio = Studio::new(given, &self.view, PathBuf::from(OUT), &self.state);
+        studio.flow = self.options.flow();
+        studio.expected = self.options.expected.clone().unwrap_or_default();
+        studio.decode(&self.jobs);
+        let embedded = self.options.model.is_none();
+        let (shift, seed) = (self.options.shifted(), self.options.seed);
+        if embedded {
+            self.jobs.start("alignment heads", move |job| {
+                let heads = session::score_heads(&decoder, &params, shift, seed, job)?;
+                job.send(News::Heads(heads));
+                Ok(())
+            });
+        }
+        self.studio = Some(Box::new(studio));
+    }
+}
+
+impl eframe::App for Window {
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        self.listen();
+        if let Some(studio) = &mut self.studio {
+            studio.ui(ui, &self.jobs);
+            return;
+        }
+        apply_theme(ui.ctx(), &self.view);
+        CentralPanel::default().show(ui, |ui| match &self.failure {
+            Some(failure) => {
+                ui.label(failure);
+            }
+            None => {
+                ui.add_space(12.0);
+                self.jobs.show(ui);
+            }
+        });
+    }
+}

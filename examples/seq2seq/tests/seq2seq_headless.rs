@@ -1,0 +1,162 @@
+//! The program without a window: the files that it writes, their schema, and what it says of bad input.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test")]
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+fn seq2seq(out: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seq2seq"));
+    command.args(arguments).arg("--out").arg(out).output().unwrap()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// What everything that reads a run may rely on.
+fn check_schema(run: &Value) {
+    assert!(run["source"]["tokens"].as_array().unwrap().iter().all(Value::is_string));
+    for found in run["hypotheses"].as_array().unwrap() {
+        assert!(found["text"].is_string() && found["score"].is_number());
+        let tokens = found["tokens"].as_array().unwrap();
+        let steps = found["steps"].as_array().unwrap();
+        assert_eq!(tokens.len(), steps.len());
+        for (token, step) in tokens.iter().zip(steps) {
+            assert_eq!(token, &step["token"]);
+            assert!(step["log_probability"].as_f64().unwrap() <= 1e-6);
+            let share = step["source_share"].as_f64().unwrap();
+            assert!((0.0..=1.0).contains(&share));
+            let top = step["top"].as_array().unwrap();
+            assert!(
+                top.iter()
+                    .all(|other| other["token"].is_string() && other["log_probability"].is_number())
+            );
+        }
+    }
+    for (at, entry) in run["beam"].as_array().unwrap().iter().enumerate() {
+        assert!(entry["parent"].is_null() || (entry["parent"].as_u64().unwrap() as usize) < at);
+        assert!(entry["token"].is_string() && entry["total"].is_number());
+        assert!(["kept", "finished", "pruned"].contains(&entry["fate"].as_str().unwrap()));
+    }
+    for head in run["alignment_heads"].as_array().unwrap() {
+        assert!(head["layer"].is_u64() && head["head"].is_u64());
+        assert!(head["score"].is_number() && head["chance"].is_number());
+    }
+}
+
+#[test]
+fn one_source_gives_every_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let arguments = ["--source", "May 21, 2000", "--beams", "4", "--top-k", "3", "--svg"];
+    let output = seq2seq(out, &arguments);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("2000-05-21"));
+    let run = json(&out.join("run.json"));
+    check_schema(&run);
+    assert_eq!(run["hypotheses"].as_array().unwrap().len(), 4);
+    assert_eq!(run["hypotheses"][0]["steps"][0]["top"].as_array().unwrap().len(), 3);
+    for name in [
+        "attention",
+        "attention-table",
+        "heads",
+        "alignment-heads",
+        "predictions",
+        "probabilities",
+        "coverage",
+        "beam",
+        "states",
+        "pictograms",
+    ] {
+        for extension in ["png", "csv", "svg"] {
+            let path = out.join(format!("{name}.{extension}"));
+            assert!(path.metadata().unwrap().len() > 100, "{}", path.display());
+        }
+    }
+    assert!(
+        std::fs::read_to_string(out.join("report.md"))
+            .unwrap()
+            .contains("2000-05-21")
+    );
+}
+
+#[test]
+fn a_bad_line_does_not_stop_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = folder.path().join("sources.txt");
+    let long = "1".repeat(200);
+    std::fs::write(&sources, format!("May 21, 2000\n\n{long}\n21.05.2000\t2000-05-21\n")).unwrap();
+    let out = folder.path().join("out");
+    let output = seq2seq(&out, &["--sources", sources.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let all = json(&out.join("run.json"));
+    let runs = all["runs"].as_array().unwrap();
+    let good: Vec<bool> = runs.iter().map(|run| run["run"].is_object()).collect();
+    assert_eq!(good, [true, false, false, true]);
+    check_schema(&runs[0]["run"]);
+    assert!(
+        runs[2]["error"].as_str().unwrap().contains("expected at most"),
+        "{}",
+        runs[2]["error"]
+    );
+    assert!(out.join("line-0004").join("attention.png").exists());
+}
+
+#[test]
+fn a_planted_fault_is_blamed() {
+    let folder = tempfile::tempdir().unwrap();
+    let fault = folder.path().join("fault.json");
+    // All states of the source are those of another date.
+    std::fs::write(
+        &fault,
+        r#"{"donors": ["July 14, 2011"], "edits": [{"edit": "patch", "donor": 0,
+            "site": {"attention": "encoder_self", "layer": 2, "point": "hidden"}}]}"#,
+    )
+    .unwrap();
+    let out = folder.path().join("out");
+    let arguments = [
+        "--explain",
+        "June 21, 2000",
+        "--expected",
+        "2000-06-21",
+        "--fault",
+        fault.to_str().unwrap(),
+    ];
+    let output = seq2seq(&out, &arguments);
+    assert!(output.status.success(), "{output:?}");
+    let blame = &json(&out.join("run.json"))["blame"];
+    assert_eq!(blame["kind"], "model", "{blame}");
+    assert_eq!(blame["stage"], "encoder", "{blame}");
+    assert!(blame["recovered"].as_f64().unwrap() > blame["control"].as_f64().unwrap());
+    assert!(out.join("blame.png").exists());
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let bad = folder.path().join("bad.json");
+    std::fs::write(&bad, "[{\"edit\": \"nothing\"}]").unwrap();
+    let cases: [(&[&str], &str); 4] = [
+        (&["--source", "x", "--target-language", "__de__"], "no language tokens"),
+        (
+            &["--source", "x", "--fault", bad.to_str().unwrap()],
+            "expected interventions",
+        ),
+        (&["--sources", "/nonexistent"], "nonexistent"),
+        (&["--source", "x", "--beams", "0"], "at least 1"),
+    ];
+    for (arguments, words) in cases {
+        let output = seq2seq(&out, arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert!(
+            !output.status.success() && said.contains(words),
+            "{arguments:?}: {said}"
+        );
+    }
+}
