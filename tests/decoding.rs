@@ -399,7 +399,7 @@ fn with_tensor(name: &str, bits: impl Fn(usize) -> u16) -> Decoder {
     for (at, place) in (8 + header + from..8 + header + to).step_by(2).enumerate() {
         bytes[place..place + 2].copy_from_slice(&bits(at).to_le_bytes());
     }
-    let checkpoint = Checkpoint::from_bytes("faulty dates", embedded::DATES.config, &*bytes).unwrap();
+    let checkpoint = Checkpoint::from_bytes("faulty dates", embedded::DATES.config, bytes).unwrap();
     let checkpoint = checkpoint.with_tokenizer(embedded::DATES.tokenizer.unwrap());
     Decoder::load(&checkpoint).unwrap()
 }
