@@ -419,7 +419,7 @@ impl Capturer {
         if let Some(seed) = self.shuffled_positions {
             changes.extend(shuffled(self.model.info(), seed, sequences, lengths)?);
         }
-        Ok(Interventions::new(self.model.info(), changes)?)
+        Interventions::new(self.model.info(), changes)
     }
 
     /// The stack that reads the input of a model with one stack.

@@ -12,7 +12,9 @@
 mod beam;
 mod draw;
 mod params;
+mod read;
 mod rules;
+mod sampling;
 mod search;
 mod teacher;
 mod text;
@@ -25,7 +27,8 @@ use candle_core::{Device, Tensor};
 
 use self::{beam::BeamSearch, draw::Drawing, rules::Rules, search::Search};
 pub use self::{
-    params::{EarlyStopping, GenerationOverrides, GenerationParams, Sampling},
+    params::{EarlyStopping, GenerationOverrides, GenerationParams},
+    sampling::Sampling,
     teacher::TeacherForced,
     text::TextStream,
     trace::{Candidate, Emitted, Expansion, Fate, Generated, Hypothesis, Step},

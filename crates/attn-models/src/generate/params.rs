@@ -1,9 +1,9 @@
 //! Settings of generation: the reference's, with its defaults, read from a checkpoint and overridable one by one.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::{Checkpoint, Error, Model, Result, Tokenizer, config::Config, tokenizer::is_language};
+use super::Sampling;
+use crate::{Error, Model, Result, Tokenizer, tokenizer::is_language};
 
 /// The reference's limit on the length of a sequence where nothing else is said.
 const DEFAULT_LENGTH: usize = 20;
@@ -19,40 +19,6 @@ pub enum EarlyStopping {
     Full,
     /// When no running beam can ever beat the worst finished one, however long it gets (`"never"`).
     Impossible,
-}
-
-/// How the next token is drawn, instead of taken as the most likely one.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Sampling {
-    /// Divides the logits: below 1 the likely tokens become likelier. Default: 1.
-    pub temperature: f64,
-    /// Draws among this many of the most likely tokens; 0 for all. Default: 50, the reference's.
-    pub top_k: usize,
-    /// Draws among the most likely tokens that together have at least this probability (Holtzman et al. 2020).
-    /// Default: 1, all of them.
-    pub top_p: f64,
-    /// Draws among the tokens that are at least this share as likely as the most likely one (Nguyen et al. 2024).
-    /// Default: 0, all of them.
-    pub min_p: f64,
-    /// Draws among the tokens whose surprise is nearest to the expected one, which together have at least this probability
-    /// (Meister et al. 2023). Default: 1, all of them.
-    pub typical_p: f64,
-    /// Same seed, same tokens, whatever else runs in the batch. Default: 0.
-    pub seed: u64,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self {
-            temperature: 1.0,
-            top_k: 50,
-            top_p: 1.0,
-            min_p: 0.0,
-            typical_p: 1.0,
-            seed: 0,
-        }
-    }
 }
 
 /// Settings that a user gives in place of those of a checkpoint; `None` leaves a setting as it is.
@@ -194,32 +160,6 @@ impl Default for GenerationParams {
     }
 }
 
-/// Options of the reference that this crate does not implement, and their neutral values.
-const NEUTRAL: &[(&str, f64)] = &[
-    ("diversity_penalty", 0.0),
-    ("encoder_no_repeat_ngram_size", 0.0),
-    ("encoder_repetition_penalty", 1.0),
-    ("epsilon_cutoff", 0.0),
-    ("eta_cutoff", 0.0),
-    ("guidance_scale", 1.0),
-    ("num_beam_groups", 1.0),
-    ("penalty_alpha", 0.0),
-    ("top_h", 1.0),
-];
-
-/// More of them, which change nothing only where they are not there, empty or false.
-const ABSENT: &[&str] = &[
-    "constraints",
-    "dola_layers",
-    "exponential_decay_length_penalty",
-    "force_words_ids",
-    "max_time",
-    "sequence_bias",
-    "stop_strings",
-    "token_healing",
-    "watermarking_config",
-];
-
 impl GenerationParams {
     /// Takes over the settings that are given. Drawing needs one beam: without a number of beams among them, drawing sets it.
     pub fn override_with(&mut self, given: &GenerationOverrides) {
@@ -262,102 +202,6 @@ impl GenerationParams {
         Ok(())
     }
 
-    /// What a checkpoint says: its `generation_config.json` or, without one, its `config.json`; special tokens that
-    /// the first does not name are looked up in the second.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a value of the wrong kind, [`Error::Unsupported`] for a setting that would change the
-    /// output and is not implemented (groups of beams, words to force, ...).
-    pub fn read(checkpoint: &Checkpoint) -> Result<Self> {
-        Self::of(checkpoint.config(), checkpoint.generation())
-    }
-
-    /// As [`read`](Self::read): the model's configuration, and the one of generation if there is one.
-    pub(crate) fn of(model: &Config, own: Option<&Config>) -> Result<Self> {
-        let config = own.unwrap_or(model);
-        for (key, neutral) in NEUTRAL {
-            if config.number_or(key, *neutral)? != *neutral {
-                return Err(config.unsupported(key, neutral.to_string()));
-            }
-        }
-        for key in ABSENT {
-            let nothing = |value: &Value| match value {
-                Value::Bool(on) => !on,
-                Value::Array(list) => list.is_empty(),
-                Value::Object(map) => map.is_empty(),
-                _ => false,
-            };
-            if config.get(key).is_some_and(|value| !nothing(value)) {
-                return Err(config.unsupported(key, "nothing"));
-            }
-        }
-        let tokens = Self::tokens(model, own)?;
-        let mut forbidden = config.lists_of_ids("bad_words_ids")?;
-        // The end is not a word: forbidding it would mean no end at all.
-        forbidden.retain(|run| !(run.len() == 1 && tokens.end.contains(&run[0])));
-        forbidden.extend(config.ids("suppress_tokens")?.into_iter().map(|id| vec![id]));
-        let defaults = Sampling::default();
-        let sampling = Sampling {
-            temperature: config.number_or("temperature", defaults.temperature)?,
-            top_k: config.count_or("top_k", defaults.top_k)?,
-            top_p: config.number_or("top_p", defaults.top_p)?,
-            min_p: config.number_or("min_p", defaults.min_p)?,
-            typical_p: config.number_or("typical_p", defaults.typical_p)?,
-            ..defaults
-        };
-        let early_stopping = match config.get("early_stopping") {
-            None => EarlyStopping::Unlikely,
-            Some(value) if value == "never" => EarlyStopping::Impossible,
-            Some(_) if config.flag_or("early_stopping", false)? => EarlyStopping::Full,
-            Some(_) => EarlyStopping::Unlikely,
-        };
-        Ok(Self {
-            max_new_tokens: config.optional_size("max_new_tokens")?,
-            max_length: config.optional_size("max_length")?,
-            min_new_tokens: config.count_or("min_new_tokens", 0)?,
-            min_length: config.count_or("min_length", 0)?,
-            beams: config.size_or("num_beams", 1)?,
-            length_penalty: config.number_or("length_penalty", 1.0)?,
-            early_stopping,
-            sampling: config.flag_or("do_sample", false)?.then_some(sampling),
-            forced_end: config.ids("forced_eos_token_id")?.first().copied(),
-            forbidden,
-            forbidden_first: config.ids("begin_suppress_tokens")?,
-            no_repeat: config.count_or("no_repeat_ngram_size", 0)?,
-            repetition_penalty: config.number_or("repetition_penalty", 1.0)?,
-            renormalize: config.flag_or("renormalize_logits", false)?,
-            ..tokens
-        })
-    }
-
-    /// The special tokens alone, which tell what a decoder reads of a target that is given.
-    pub(crate) fn tokens(model: &Config, own: Option<&Config>) -> Result<Self> {
-        let config = own.unwrap_or(model);
-        let id = |key: &str| -> Result<Option<u32>> {
-            match config.id(key)? {
-                Some(id) => Ok(Some(id)),
-                None => model.id(key),
-            }
-        };
-        Ok(Self {
-            forced_first: match config.ids("forced_bos_token_id")?.as_slice() {
-                [] => None,
-                [first] => Some(*first),
-                _ => return Err(config.unsupported("forced_bos_token_id", "one token")),
-            },
-            forced_places: config.places_and_ids("forced_decoder_ids")?,
-            decoder_start: match id("decoder_start_token_id")? {
-                Some(start) => Some(start),
-                None => id("bos_token_id")?,
-            },
-            end: match config.get("eos_token_id") {
-                Some(_) => config.ids("eos_token_id")?,
-                None => model.ids("eos_token_id")?,
-            },
-            ..Self::default()
-        })
-    }
-
     /// Longest sequence of the generating stack, whatever its prompt.
     pub(super) fn longest(&self, model: &Model, prompt: usize) -> usize {
         let wanted = match (self.max_new_tokens, self.max_length) {
@@ -380,7 +224,7 @@ impl GenerationParams {
         }
         let first = prompt == 1 && self.forced_first.is_some();
         let forced = self.forced_places.iter();
-        let forced = forced.filter(|(place, _)| *place >= prompt && !(first && *place == 1));
+        let forced = forced.filter(|(place, _)| (prompt..limit).contains(place) && !(first && *place == 1));
         let given = prompt + usize::from(first) + forced.count() + self.prefix.len();
         if given > limit {
             return Err(Error::parameter(
@@ -446,46 +290,5 @@ impl GenerationParams {
             return refuse("forbidden", "runs of at least one token", "an empty one".to_owned());
         }
         Ok(())
-    }
-}
-
-impl Config {
-    /// A count, or the default.
-    fn count_or(&self, key: &str, default: usize) -> Result<usize> {
-        match self.get(key) {
-            Some(value) if value.as_u64() == Some(0) => Ok(0),
-            _ => self.size_or(key, default),
-        }
-    }
-
-    /// A token id or a list of them; empty if the option is not there. -1 is no token.
-    fn ids(&self, key: &str) -> Result<Vec<u32>> {
-        let Some(list) = self.get(key).and_then(|value| value.as_array()) else {
-            return Ok(self.id(key)?.into_iter().collect());
-        };
-        let tokens = list.iter().filter(|id| id.as_i64() != Some(-1));
-        let ids = tokens.map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()));
-        ids.collect::<Option<_>>()
-            .ok_or_else(|| self.wrong(key, "a token id or a list of them"))
-    }
-
-    /// Pairs of a place and a token id; empty if the option is not there.
-    fn places_and_ids(&self, key: &str) -> Result<Vec<(usize, u32)>> {
-        let Some(value) = self.get(key) else {
-            return Ok(Vec::new());
-        };
-        let guessed = |pair: &Value| pair.get(1).is_some_and(Value::is_null);
-        if value.as_array().is_some_and(|pairs| pairs.iter().any(guessed)) {
-            return Err(self.unsupported(key, "a token at every place: no language is guessed"));
-        }
-        serde_json::from_value(value.clone()).map_err(|_| self.wrong(key, "a list of pairs of a place and a token id"))
-    }
-
-    /// A list of lists of token ids; empty if the option is not there.
-    fn lists_of_ids(&self, key: &str) -> Result<Vec<Vec<u32>>> {
-        let Some(value) = self.get(key) else {
-            return Ok(Vec::new());
-        };
-        serde_json::from_value(value.clone()).map_err(|_| self.wrong(key, "a list of lists of token ids"))
     }
 }

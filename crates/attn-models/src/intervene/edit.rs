@@ -260,7 +260,7 @@ pub enum Edit {
         /// Of which stack.
         side: Side,
         /// A permutation of `0..n`: token `t` gets the position of token `order[t]`, tokens from `n` on keep theirs. In
-        /// generation of a prompt's tokens.
+        /// generation the prompt has to have `n` tokens.
         order: Vec<usize>,
     },
 }

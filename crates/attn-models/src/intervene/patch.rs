@@ -122,7 +122,7 @@ impl Patch<'_> {
         }
         let (own, keys) = (run.dim(3)?, tensor.dim(3)?);
         if own >= keys {
-            return Ok(run.narrow(3, 0, keys)?);
+            return Ok(run.narrow(3, 0, keys)?.contiguous()?);
         }
         let (_, heads, queries, _) = run.dims4()?;
         let missing = (Tensor::ones((1, heads, queries, keys - own), run.dtype(), run.device())? * beyond)?;

@@ -145,18 +145,17 @@ impl<'a> View<'a> {
                         any &= times((0..count).map(|head| u8::from(heads.includes(head))).collect(), 1, axis)?;
                     }
                 }
+                Along::Tokens(_, Selection::All, _) => {}
                 Along::Tokens(axis, selection, what) => {
                     let tokens = self.tokens(tensor, axis)?;
                     if !tokens.open {
                         self.place.within(selection, tokens.count, what)?;
                     }
-                    if *selection != Selection::All {
-                        let meant = |position: &Option<usize>| {
-                            u8::from(position.is_some_and(|position| selection.includes(position)))
-                        };
-                        let flags = tokens.positions.iter().flatten().map(meant).collect();
-                        any &= times(flags, tokens.positions.len(), axis)?;
-                    }
+                    let meant = |position: &Option<usize>| {
+                        u8::from(position.is_some_and(|position| selection.includes(position)))
+                    };
+                    let flags = tokens.positions.iter().flatten().map(meant).collect();
+                    any &= times(flags, tokens.positions.len(), axis)?;
                 }
             }
         }

@@ -413,8 +413,33 @@ fn a_generation_is_one_pass_over_its_text() {
             side: if translates { Side::Encoder } else { Side::Decoder },
             order: vec![2, 0, 1],
         };
+        // Rows of attention from another run reach back no further than the tokens that they are put at.
+        let decoder = |layer, point| Site::new(Attention::DecoderSelf, layer, point);
+        let patch = |site, heads: Selection, tokens: [usize; 2]| Edit::Patch {
+            site,
+            heads,
+            tokens: tokens.into(),
+            donor: 0,
+            donor_tokens: Some(vec![1, 2]),
+        };
+        let patches = [
+            patch(decoder(0, Point::HeadOutput), [1, 2].into(), [0, prompt + 1]),
+            patch(decoder(1, Point::Attention), 0.into(), [prompt, prompt + 1]),
+        ];
+        let other = Inputs::from_ids(&[vec![2, 21, 22, 23, 24, 25]], 0).unwrap();
+        let other = match translates {
+            true => Inputs {
+                decoder_input_ids: other.input_ids.clone(),
+                ..other
+            },
+            false => other,
+        };
+        let mut donor = Recorder::of(&[Point::HeadOutput, Point::Attention]);
+        model.forward(&other, &mut donor).unwrap();
+        let tap = |list: &[Intervention]| edits(&model, list.to_vec()).with_donor(donor.clone());
         for (what, list) in [
             ("no edits", Vec::new()),
+            ("patches", patches.map(Intervention::from).to_vec()),
             ("edits", everywhere(&model, prompt)),
             ("no positions", removed.collect()),
             ("shuffled positions", vec![shuffled.into()]),
@@ -426,12 +451,12 @@ fn a_generation_is_one_pass_over_its_text() {
                     ..params(&settings["greedy"])
                 };
                 let generator = Generator::new(&model, &params).unwrap();
-                let mut tap = (edits(&model, list.clone()), Steps::default());
-                let found = generator.run(&start, &mut tap, &()).unwrap();
-                let steps = tap.1.seen;
+                let mut both = (tap(&list), Steps::default());
+                let found = generator.run(&start, &mut both, &()).unwrap();
+                let steps = both.1.seen;
                 for hypothesis in &found[0].hypotheses {
                     let place = format!("{name}, {what}, {beams} beams");
-                    let mut read = (edits(&model, list.clone()), Recorder::of(&POINTS));
+                    let mut read = (tap(&list), Recorder::of(&POINTS));
                     let text = generator
                         .teacher_forced(&start, 0, &hypothesis.tokens, &mut read)
                         .unwrap();
