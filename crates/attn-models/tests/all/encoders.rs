@@ -357,7 +357,8 @@ fn offsets_of_deberta_are_those_of_its_options() {
 #[test]
 fn options_of_deberta_that_are_not_implemented_are_refused() {
     for (key, value) in [
-        ("conv_kernel_size", json!(3)),
+        ("conv_kernel_size", json!(2)),
+        ("conv_groups", json!(2)),
         ("embedding_size", json!(6)),
         ("pos_att_type", json!(["p2p"])),
         ("norm_rel_ebd", json!("batch_norm")),
@@ -367,6 +368,9 @@ fn options_of_deberta_that_are_not_implemented_are_refused() {
             "deberta-v2",
             json!({"embedding_size": 8, "relative_attention": true, "pos_att_type": ["c2p"]}),
         );
+        if key == "conv_groups" {
+            config["conv_kernel_size"] = 3.into();
+        }
         config[key] = value;
         let error = Model::build("tiny", &config.to_string(), &Weights::initialize(1), Gradients::Off).unwrap_err();
         assert!(error.to_string().contains(key), "{error}");
@@ -398,5 +402,46 @@ fn modernbert_classifies_the_first_token_or_the_mean_of_real_ones() {
         let inner = map(loud.affine("head.dense", &pooled), silu);
         let expected = loud.affine("classifier", &loud.layer_norm("head.norm", &inner, 1e-5));
         close(&rows(&output.logits.unwrap())[0], &expected);
+    }
+}
+
+/// DeBERTa's first layer with the convolution beside it, alone and beside a longer sequence.
+#[test]
+fn a_convolution_adds_neighbors_of_the_input() {
+    let loud = loud(&tiny(
+        "deberta-v2",
+        json!({"embedding_size": 8, "conv_kernel_size": 3, "conv_act": "gelu"}),
+    ));
+    let tokens: &[u32] = &[3, 2, 4, 9];
+    let (_, recorder) = run(&loud.model, &ids(&[tokens]));
+    let of = |point, layer| rows(&recorder.tensors[&Site::new(Attention::EncoderSelf, layer, point)]);
+    let (input, attended, inner) = (of(Point::Hidden, 0), of(Point::AttentionOutput, 0), of(Point::Mlp, 0));
+    let layer = "deberta.encoder.layer.0";
+    let sum = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a + b).collect() };
+    let kernel = loud.vector("deberta.encoder.conv.conv.weight");
+    for at in 0..tokens.len() {
+        let after = sum(&attended[at], &input[at]);
+        let after = loud.layer_norm(&format!("{layer}.attention.output.LayerNorm"), &after, 1e-12);
+        let output = loud.layer_norm(&format!("{layer}.output.LayerNorm"), &sum(&inner[at], &after), 1e-12);
+        let convolved = (0..8).map(|out| {
+            let neighbors = (0..3).filter_map(|offset| Some((offset, input.get((at + offset).checked_sub(1)?)?)));
+            neighbors
+                .map(|(offset, row)| {
+                    (0..8)
+                        .map(|own| kernel[(out * 8 + own) * 3 + offset] * row[own])
+                        .sum::<f64>()
+                })
+                .sum()
+        });
+        let convolved = loud.biased("deberta.encoder.conv.conv", convolved.collect());
+        let expected = sum(&output, &map(convolved, gelu));
+        let expected = loud.layer_norm("deberta.encoder.conv.LayerNorm", &expected, 1e-12);
+        close(&of(Point::Hidden, 1)[at], &expected);
+    }
+    let (_, padded) = run(&loud.model, &ids(&[tokens, &[5, 6, 7, 8, 9, 10]]));
+    let last = Site::hidden(Side::Encoder, 2);
+    let padded = rows(&padded.tensors[&last].narrow(0, 0, 1).unwrap());
+    for (at, alone) in rows(&recorder.tensors[&last]).iter().enumerate() {
+        close(&padded[at], alone);
     }
 }

@@ -5,16 +5,15 @@
 //!
 //! | checkpoint | architecture |
 //! |---|---|
+//! | microsoft/deberta-v2-xlarge, -xxlarge, with a convolution beside the first layer | none named: bare models |
 //! | microsoft/deberta-v3-xsmall, -small, -base, -large, mdeberta-v3-base | none named: bare models |
 //! | MoritzLaurer/DeBERTa-v3-base-mnli-fever-anli and other classifiers | `DebertaV2ForSequenceClassification` |
 //! | masked words | `DebertaV2ForMaskedLM` |
-//!
-//! The convolution beside the first layer of microsoft/deberta-v2-xlarge and -xxlarge is not implemented.
 
 use attn_core::RelativeVectors;
 use serde_json::Value;
 
-use super::{Embeddings, Encoder, Head, Layer, Names, Relative, Sizes, decoder};
+use super::{Convolution, Embeddings, Encoder, Head, Layer, Names, Relative, Sizes, decoder};
 use crate::{
     Result, Weights,
     blocks::{Activation, Linear, Norm, OffsetMaps},
@@ -107,9 +106,6 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         ("intermediate_size", 6144),
         ("type_vocab_size", 0),
     ]);
-    if config.get("conv_kernel_size").and_then(Value::as_i64).unwrap_or(0) > 0 {
-        return Err(config.unsupported("conv_kernel_size", "0: no convolution"));
-    }
     let mut sizes = Sizes::read(&defaults, Some(&root.at("encoder.layer")))?;
     let longest = sizes.positions;
     // Otherwise positions enter nowhere but in the scores.
@@ -145,6 +141,9 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         if let Some(offsets) = &offsets {
             block.attention.scale = scale(&offsets.facts, sizes.head_dim);
             block.attention.terms.offsets = Some(maps(offsets, &weights, hidden)?);
+        }
+        if layer == 0 {
+            block.convolution = Convolution::read(config, &root.at("encoder.conv"), hidden, epsilon)?;
         }
         Ok(block)
     };

@@ -6,6 +6,7 @@
 
 pub(super) mod albert;
 pub(super) mod bert;
+mod convolution;
 pub(super) mod deberta_v2;
 pub(super) mod distilbert;
 pub(super) mod electra;
@@ -18,7 +19,7 @@ pub(super) mod roberta;
 use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
 use candle_core::{Device, Tensor};
 
-use self::relative::Relative;
+use self::{convolution::Convolution, relative::Relative};
 use super::{Config, Network};
 use crate::{
     Inputs, Result, Site, Weights,
@@ -208,6 +209,8 @@ struct Layer {
     attention_norm: Norm,
     mlp: Mlp,
     mlp_norm: Norm,
+    /// Of the layer's input, added to its output.
+    convolution: Option<Convolution>,
 }
 
 impl Layer {
@@ -246,6 +249,7 @@ impl Layer {
                 activation,
             },
             mlp_norm: Norm::layer(&weights.at(names.mlp_norm), hidden, epsilon)?,
+            convolution: None,
         })
     }
 
@@ -402,10 +406,14 @@ impl Network for Encoder {
         let entered = self.relative.enter(inputs, &tokens, mask, pass)?;
         let mut x = pass.tap(Site::hidden(Side::Encoder, 0), x)?;
         for (layer, block) in self.layers.iter().enumerate() {
+            let input = x.clone();
             let attended = entered.attend(&block.attention, &x, pass)?;
             x = block.attention_norm.forward(&(attended + x)?, pass)?;
             let inner = pass.tap(Site::mlp(Side::Encoder, layer), block.mlp.forward(&x, pass)?)?;
             x = block.mlp_norm.forward(&(inner + x)?, pass)?;
+            if let Some(convolution) = &block.convolution {
+                x = convolution.forward(&input, &x, tokens.padding.as_ref(), pass)?;
+            }
             x = pass.tap(Site::hidden(Side::Encoder, layer + 1), x)?;
         }
         let pooled = self.pool(&x, pass)?;

@@ -212,5 +212,6 @@ fn layer(weights: &Weights, layer: usize, sizes: &Sizes, biases: &Biases) -> Res
             activation,
         },
         mlp_norm: Norm::layer(&weights.at("norm2"), hidden, epsilon)?,
+        convolution: None,
     })
 }
