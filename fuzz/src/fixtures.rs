@@ -11,18 +11,22 @@ use attn_core::{
 };
 
 /// One fixture per family and format.
-pub(crate) const FAMILIES: [&str; 28] = [
+pub(crate) const FAMILIES: [&str; 35] = [
     "albert",
     "bart",
     "bert",
     "bert-cls",
+    "bloom",
     "clip-vision",
     "deberta-v2",
     "deit",
     "dinov2",
     "distilbert",
     "electra",
+    "falcon",
+    "gemma3",
     "gpt-neox",
+    "gpt-oss",
     "gpt2",
     "llama",
     "llama-yarn",
@@ -30,10 +34,13 @@ pub(crate) const FAMILIES: [&str; 28] = [
     "marian",
     "mbart",
     "mistral",
+    "mixtral",
     "modernbert",
     "mpnet",
     "nomic-bert",
+    "opt",
     "pegasus",
+    "phi3",
     "qwen2",
     "qwen3",
     "roberta",

@@ -69,7 +69,7 @@ impl Experts {
         if pass.relevance.is_some() {
             return self.of_all(x, &weights, pass);
         }
-        let rows = x.flatten(0, 1)?;
+        let (rows, weights) = (x.flatten(0, 1)?.contiguous()?, weights.flatten(0, 1)?);
         let mut sum = rows.zeros_like()?;
         for (number, expert) in self.experts.iter().enumerate() {
             let places = chosen.iter().enumerate().filter(|(_, chosen)| chosen.contains(&number));
@@ -80,8 +80,8 @@ impl Experts {
             }
             pass.proceed()?;
             let places = Tensor::new(places, x.device())?;
-            let made = expert.forward(&rows.contiguous()?.index_select(&places, 0)?, pass)?;
-            let weight = weights.flatten(0, 1)?.narrow(1, number, 1)?.contiguous()?;
+            let made = expert.forward(&rows.index_select(&places, 0)?, pass)?;
+            let weight = weights.narrow(1, number, 1)?.contiguous()?;
             let made = made.broadcast_mul(&weight.index_select(&places, 0)?)?;
             sum = sum.index_add(&places, &made, 0)?;
         }

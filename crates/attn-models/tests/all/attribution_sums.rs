@@ -76,6 +76,10 @@ fn integrated_gradients_are_complete_in_every_family() {
             let steps = [100, 400, 1600].into_iter().find(|&steps| complete(steps));
             enough = enough.max(steps.unwrap_or_else(|| panic!("{name}: not complete with 1600 steps")));
         }
+        // ReLUs make the gradient jump along the path: the gap shrinks, but not evenly.
+        if name == "opt" {
+            continue;
+        }
         // The gap shrinks with the square of the step.
         let gap = |steps| -> f64 {
             let last = baselines.last().unwrap();
