@@ -36,8 +36,9 @@ impl GenerationParams {
     /// the first does not name are looked up in the second.
     ///
     /// # Errors
-    /// [`Error::Config`] for a value of the wrong kind, [`Error::Unsupported`] for a setting that would change the
-    /// output and is not implemented (groups of beams, words to force, ...).
+    /// [`Error::Config`](crate::Error::Config) for a value of the wrong kind,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a setting that would change the output and is not
+    /// implemented (groups of beams, words to force, ...).
     pub fn read(checkpoint: &Checkpoint) -> Result<Self> {
         Self::of(checkpoint.config(), checkpoint.generation())
     }
