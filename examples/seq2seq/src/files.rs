@@ -44,6 +44,9 @@ pub(crate) fn write(
         for (done, run) in session.runs.iter().enumerate() {
             attn_sdk::core::progress::step(terminal, "plots", done, session.runs.len())?;
             let Ok(decoding) = &run.result else { continue };
+            if done >= options.plots && decoding.blame.is_none() {
+                continue;
+            }
             let folder = out.join(format!("line-{:04}", run.line));
             std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
             write_atomically(&folder.join("run.json"), &serde_json::to_vec(decoding)?)?;

@@ -16,6 +16,7 @@
 
 mod files;
 mod options;
+mod panel;
 mod report;
 mod session;
 mod studio;

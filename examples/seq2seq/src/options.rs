@@ -86,6 +86,9 @@ pub(crate) struct Options {
     /// Output folder of run.json, report.md and plots [default: a window, or out/seq2seq without a display]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Most sources whose plots are written; the others are in run.json and report.md
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) plots: usize,
     /// Also writes each plot as SVG
     #[arg(long)]
     pub(crate) svg: bool,

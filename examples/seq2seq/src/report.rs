@@ -38,6 +38,14 @@ fn code(text: &str) -> String {
     format!("`{}`", inline(text).replace('`', "'"))
 }
 
+/// A probability: in percent, or as a power of ten where it is small.
+fn share(log_probability: f32) -> String {
+    match log_probability.exp() {
+        share if share >= 0.001 => format!("{:.1} %", 100.0 * share),
+        share => format!("{share:.0e}"),
+    }
+}
+
 fn heads(text: &mut String, session: &Session) {
     if session.heads.is_empty() {
         return;
@@ -78,17 +86,17 @@ fn one(text: &mut String, decoding: &Decoding, line: usize, links: &str) {
     };
     text.push_str("\n| step | token | probability | entropy | source share | next best |\n|---|---|---|---|---|---|\n");
     for (at, step) in best.steps.iter().enumerate() {
-        let share = step.source_share.map_or(String::new(), |share| format!("{share:.2}"));
+        let source_share = step.source_share.map_or(String::new(), |share| format!("{share:.2}"));
         let next = step.top.iter().find(|other| other.id != step.id);
         let next = next.map_or(String::new(), |next| {
-            format!("{} {:.1} %", code(&next.token), 100.0 * next.log_probability.exp())
+            format!("{} {}", code(&next.token), share(next.log_probability))
         });
         let _ = writeln!(
             text,
-            "| {} | {} | {:.1} % | {:.3} | {share} | {next} |",
+            "| {} | {} | {} | {:.3} | {source_share} | {next} |",
             at + 1,
             code(&step.token),
-            100.0 * step.model_log_probability.exp(),
+            share(step.model_log_probability),
             step.entropy
         );
     }

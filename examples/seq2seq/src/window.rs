@@ -15,6 +15,9 @@ use crate::{
     studio::Studio,
 };
 
+/// Beams at the start, where neither the command line nor the checkpoint asks for more.
+const BEAMS: usize = 4;
+
 /// A message of a job.
 pub(crate) enum News {
     /// The model is there.
@@ -32,7 +35,7 @@ pub(crate) enum News {
 /// Opens the window and returns when it is closed.
 pub(crate) fn open(options: Options) -> Result<(), Box<dyn Error>> {
     let native = eframe::NativeOptions {
-        viewport: ViewportBuilder::default().with_inner_size([1500.0, 950.0]),
+        viewport: ViewportBuilder::default().with_inner_size([1400.0, 860.0]),
         ..Default::default()
     };
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
@@ -103,7 +106,13 @@ impl Window {
     /// Starts with the source of the command line.
     fn loaded(&mut self, decoder: Decoder) {
         let params = match self.options.params(&decoder) {
-            Ok(params) => params,
+            Ok(mut params) => {
+                // A tree of one beam shows little.
+                if self.options.beams.is_none() && params.generation.sampling.is_none() {
+                    params.generation.beams = params.generation.beams.max(BEAMS);
+                }
+                params
+            }
             Err(error) => {
                 self.failure = Some(error.to_string());
                 return;

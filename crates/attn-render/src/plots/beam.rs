@@ -112,37 +112,30 @@ impl BeamTree {
         }
     }
 
-    /// Depth and row of each node: leaves below each other, parents in the middle of their children.
+    /// Depth and row of each node. Every column is packed from the top, in the order of parents; a child stands beside its parent
+    /// or below, so that the best way is a straight line and the tree is as high as its fullest step.
     fn layout(&self) -> (Vec<usize>, Vec<f32>) {
         let count = self.nodes.len();
         let parent = |node: usize| self.nodes[node].parent.filter(|parent| *parent < node);
-        let mut depths = vec![0; count];
-        let mut children: Vec<Vec<usize>> = vec![Vec::new(); count];
-        let mut roots = Vec::new();
+        let mut depths = vec![0_usize; count];
+        let mut columns: Vec<Vec<usize>> = Vec::new();
         for node in 0..count {
-            match parent(node) {
-                Some(parent) => {
-                    depths[node] = depths[parent] + 1;
-                    children[parent].push(node);
-                }
-                None => roots.push(node),
+            let depth = parent(node).map_or(0, |parent| depths[parent] + 1);
+            depths[node] = depth;
+            if columns.len() <= depth {
+                columns.resize(depth + 1, Vec::new());
             }
+            columns[depth].push(node);
         }
-        // Depth first, without recursion: trees may be as deep as a text is long.
         let mut rows = vec![0.0_f32; count];
-        let mut next = 0.0;
-        let mut open: Vec<usize> = roots.into_iter().rev().collect();
-        while let Some(node) = open.pop() {
-            if children[node].is_empty() {
-                rows[node] = next;
-                next += 1.0;
-            }
-            open.extend(children[node].iter().rev());
-        }
-        // Children stand after their parents, so backwards every child is placed before its parent.
-        for node in (0..count).rev() {
-            if let (Some(first), Some(last)) = (children[node].first(), children[node].last()) {
-                rows[node] = 0.5 * (rows[*first] + rows[*last]);
+        for column in &mut columns {
+            let above = |node: usize| parent(node).map_or(0.0, |parent| rows[parent]);
+            let mut placed: Vec<(f32, usize)> = column.iter().map(|&node| (above(node), node)).collect();
+            placed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            let mut next = 0.0_f32;
+            for (beside, node) in placed {
+                rows[node] = next.max(beside);
+                next = rows[node] + 1.0;
             }
         }
         (depths, rows)

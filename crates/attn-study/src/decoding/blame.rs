@@ -4,7 +4,8 @@
 //! (Stahlberg and Byrne 2019, "On NMT search errors and model errors"). For a model error, the stages are repaired one after
 //! another at the first step where both outputs differ, in the order in which the model computes them: the activations of a
 //! stage are replaced by those of a clean run, those before stay repaired. A stage's share is what its repair brings back of the
-//! difference of the two logits. Its control is the same repair from random donors: the source with its tokens shuffled.
+//! difference of the two logits. Its control is the same repair from random donors: other sources, or this one with its tokens
+//! shuffled, for which the model does not prefer the expected token.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +55,7 @@ pub struct StageShare {
     pub stage: Stage,
     /// Share of the difference of logits between the clean run and this one.
     pub recovered: f32,
-    /// The mean of the same from random donors.
+    /// The mean of the same from random donors; 0 without any.
     pub control: f32,
     /// The layer whose repair brings back most; `None` for the prediction.
     pub layer: Option<usize>,
@@ -118,8 +119,8 @@ pub struct Blame {
 pub struct BlameParams {
     /// A model of the same kind without the error, as clean run. Default: none; where a fault is planted, the model without it.
     pub healthy: Option<Decoder>,
-    /// Other sources, among which the clean run is looked for where the healthy model does not prefer the expected token:
-    /// the first of as many tokens after which it does. Default: none.
+    /// Other sources, for random donors and, where the healthy model does not prefer the expected token, for a clean run: those
+    /// of as many tokens. Default: none.
     pub references: Vec<String>,
     /// Random donors per stage. Default 8.
     pub random: usize,
@@ -146,6 +147,9 @@ impl Default for BlameParams {
         }
     }
 }
+
+/// Sources that are tried for each random donor.
+const TRIES: usize = 4;
 
 /// Replaces the activations of some sites by those of another run.
 struct Transplant<'a> {
@@ -346,8 +350,13 @@ impl Decoder {
         blame.note = note;
         let goal = question.difference(&clean)?;
         let share = |difference: f32| (difference - base) / (goal - base);
-        let donors = self.random_donors(&healthy, decoding, prefix, &sites, settings)?;
+        let donors = self.random_donors(&healthy, decoding, prefix, question, &sites, settings)?;
 
+        if donors.is_empty() {
+            blame
+                .note
+                .push_str(" No random donor: every source that was tried has the expected token there.");
+        }
         let mut shares: Vec<StageShare> = [Stage::Encoder, Stage::Attention, Stage::Decoder, Stage::Prediction]
             .into_iter()
             .filter(|stage| *stage == Stage::Prediction || stages.iter().any(|(own, _)| own == stage))
@@ -469,27 +478,41 @@ impl Decoder {
         Ok(None)
     }
 
-    /// The source with its text tokens shuffled, read by the healthy model.
+    /// Runs of the healthy model that do not prefer the expected token: sources of as many tokens among the references, then the
+    /// source with its text tokens shuffled. A run that prefers it would be a clean run, and no control.
     fn random_donors(
         &self,
         healthy: &Self,
         decoding: &Decoding,
         prefix: &[u32],
+        question: Question,
         sites: &[Site],
         settings: &BlameParams,
     ) -> Result<Vec<Pass>, Error> {
-        let places: Vec<usize> = (0..decoding.source.len())
-            .filter(|&at| decoding.source.is_text(at))
-            .collect();
-        let donor = |number: usize| {
-            let mut source = decoding.source.clone();
+        let own = &decoding.source;
+        let fits = |source: &TokenRow| source.len() == own.len() && source.ids != own.ids;
+        let read = settings.references.iter().filter_map(|text| self.source(text).ok());
+        let references = read.filter(fits).take(TRIES * settings.random);
+        let places: Vec<usize> = (0..own.len()).filter(|&at| own.is_text(at)).collect();
+        let shuffled = (0..TRIES * settings.random).map(|number| {
+            let mut source = own.clone();
             let order = Rng::new(settings.seed, &[number]).permutation(places.len());
             for (place, from) in places.iter().zip(order) {
-                source.ids[*place] = decoding.source.ids[places[from]];
+                source.ids[*place] = own.ids[places[from]];
             }
-            healthy.pass(&self.reading_of(decoding, &source, prefix), &mut (), sites)
-        };
-        (0..settings.random).map(donor).collect()
+            source
+        });
+        let mut donors = Vec::new();
+        for source in references.chain(shuffled) {
+            if donors.len() == settings.random {
+                break;
+            }
+            let pass = healthy.pass(&self.reading_of(decoding, &source, prefix), &mut (), sites)?;
+            if question.difference(&pass)? < 0.0 {
+                donors.push(pass);
+            }
+        }
+        Ok(donors)
     }
 
     /// The share that every single state brings back.

@@ -498,6 +498,7 @@ impl Comparison {
             })
         });
         let values: Vec<f32> = values.collect();
+        let most = values.iter().map(|value| value.abs()).fold(0.01, f32::max);
         let rows: Texts = self.target.iter().map(|place| name(place, one, other)).collect();
         let columns: Texts = self
             .source
@@ -510,7 +511,7 @@ impl Comparison {
             caption: "Second run minus first run. Rows: target tokens. Columns: source tokens. Both are aligned by edit distance."
                 .into(),
             what: "difference".into(),
-            range: Some([-1.0, 1.0]),
+            range: Some([-most, most]),
             diverging: true,
             ..HeatTable::new(rows, columns, values)
         })

@@ -55,7 +55,7 @@ impl TokenRow {
             let word = self.words.get(at).copied().flatten();
             match groups.last_mut() {
                 Some((last, name, members)) if word.is_some() && *last == word => {
-                    name.push_str(text.trim_start_matches("##"));
+                    name.push_str(text.trim_start_matches("##").trim_matches('␣'));
                     members.push(at);
                 }
                 _ => groups.push((word, text.clone(), vec![at])),
@@ -73,17 +73,31 @@ impl TokenRow {
             .collect()
     }
 
-    /// Tokens that a tokenizer read.
+    /// Tokens that a tokenizer read. Words are those between white space, as in files of alignments; where there is none, those of
+    /// the tokenizer.
     pub(super) fn read(text: &str, tokens: &[Token]) -> Self {
         let classes: Vec<TokenClass> = tokens.iter().map(class).collect();
-        let words = tokens.iter().zip(&classes);
+        let spaced = text.split_whitespace().nth(1).is_some();
+        let start = text.as_ptr().addr();
+        let begins: Vec<usize> = text
+            .split_whitespace()
+            .map(|word| word.as_ptr().addr() - start)
+            .collect();
+        let word = |token: &Token| {
+            let (from, to) = token.span.filter(|_| spaced)?;
+            let piece = text.get(from..to)?;
+            let letter = from + piece.len() - piece.trim_start().len();
+            begins.partition_point(|&begin| begin <= letter).checked_sub(1)
+        };
+        let words = tokens.iter().zip(&classes).map(|(token, class)| {
+            let word = word(token).or(token.word);
+            word.filter(|_| *class == TokenClass::Text)
+        });
         Self {
             text: text.to_owned(),
             tokens: tokens.iter().map(|token| token.text.clone()).collect(),
             ids: tokens.iter().map(|token| token.id.unwrap_or(0)).collect(),
-            words: words
-                .map(|(token, class)| token.word.filter(|_| *class == TokenClass::Text))
-                .collect(),
+            words: words.collect(),
             classes,
         }
     }

@@ -214,6 +214,13 @@ impl Decoding {
         Ok(self.target_rows(&mean, weights, found.row.len(), shift))
     }
 
+    /// The attention `[source]` of the step that predicts a token; `None` for a step, a head or a hypothesis that does not exist.
+    pub fn step_attention(&self, hypothesis: usize, step: usize, heads: &HeadChoice) -> Option<Vec<f32>> {
+        let rows = self.attention(hypothesis, heads, Shift::Predicted).ok()?;
+        let row = rows.chunks(self.source.len().max(1)).nth(step)?;
+        Some(row.to_vec())
+    }
+
     /// Rows of target tokens and columns of source tokens.
     pub(super) fn target_rows(
         &self,
