@@ -150,3 +150,35 @@ pub(crate) fn sentences(warnings: &[Warning]) -> Vec<String> {
     };
     warnings.iter().map(sentence).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use attn_core::{Alibi, Attention, AttentionInfo, LayerAttention, Mask};
+
+    use super::*;
+
+    #[test]
+    fn what_distances_leave_out_is_said_once_for_all_heads() {
+        let layer = LayerAttention::new(1.0, Mask::Causal);
+        let sunk = LayerAttention {
+            sinks: Some(vec![0.5; 2]),
+            ..layer.clone()
+        };
+        let plain = AttentionInfo::new(Attention::EncoderSelf, 2, 4, vec![layer.clone()]);
+        let biased = AttentionInfo {
+            alibi: Some(Alibi::of_heads(2)),
+            ..AttentionInfo::new(Attention::DecoderSelf, 2, 4, vec![layer, sunk])
+        };
+        let model = ModelInfo::new("m", "f", 8).with_attention(plain).with_attention(biased);
+        let of = |layer, head| HeadId::new(Attention::DecoderSelf, layer, head);
+        assert_eq!(left_out(&model, [HeadId::new(Attention::EncoderSelf, 0, 0)]), None);
+        assert_eq!(
+            left_out(&model, [of(0, 0), of(0, 1)]).unwrap(),
+            "Nearness does not show these parts of the scores: ALiBi position bias."
+        );
+        assert_eq!(
+            left_out(&model, model.heads()).unwrap(),
+            "Nearness does not show these parts of the scores: ALiBi position bias, sink."
+        );
+    }
+}

@@ -108,6 +108,7 @@ fn refused_options_are_named() {
         ("mpt", json!({"attn_config": {"qk_ln": true}}), "qk_ln"),
         ("mpt", json!({"attn_config": {"clip_qkv": 8.0}}), "clip_qkv"),
         ("mpt", json!({"expansion_ratio": 2}), "expansion_ratio"),
+        ("mpt", json!({"attn_config": {"alibi_bias_max": 16}}), "alibi_bias_max"),
         (
             "bloom",
             json!({"apply_residual_connection_post_layernorm": true}),

@@ -7,6 +7,8 @@
 //! | mosaicml/mpt-7b, mpt-7b-instruct, mpt-30b | `MptForCausalLM` |
 //! | fine-tuned classifiers | `MptForSequenceClassification` |
 //! | bare models | `MptModel` |
+//!
+//! Clamped queries, keys and values and steeper slopes (mosaicml/mpt-7b-storywriter) are refused.
 
 use attn_core::{Alibi, Attention, Mask};
 
@@ -40,8 +42,10 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
             return Err(place.unsupported(key, "null"));
         }
     }
-    if config.size_or("expansion_ratio", 4)? != 4 {
-        return Err(config.unsupported("expansion_ratio", "4"));
+    for (place, key, only) in [(config, "expansion_ratio", 4), (&attention, "alibi_bias_max", 8)] {
+        if place.size_or(key, only)? != only {
+            return Err(place.unsupported(key, only.to_string()));
+        }
     }
     let root = weights.below("transformer");
     let hidden = config.size_or("d_model", 2048)?;
