@@ -66,7 +66,6 @@ impl Studio {
             if decode.on_disabled_hover_text("A saved run has no model").clicked() {
                 self.decode(jobs);
             }
-            jobs.show(ui);
         });
         if !self.failure.is_empty() {
             ui.colored_label(ui.visuals().error_fg_color, &self.failure);

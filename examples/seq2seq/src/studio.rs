@@ -14,7 +14,6 @@ use eframe::egui::{CentralPanel, ComboBox, Frame, Panel, RichText, ScrollArea, U
 use serde_json::json;
 
 use crate::{
-    session,
     views::{Tab, Views},
     window::News,
 };
@@ -38,6 +37,8 @@ pub(super) enum Chosen {
 pub(crate) struct Studio {
     /// The model; `None` for a saved run.
     pub(super) decoder: Option<Decoder>,
+    /// Sources among which a blame looks for clean runs and random donors, beside those of the runs.
+    pub(super) references: Vec<String>,
     pub(super) params: DecodingParams,
     pub(super) source: String,
     pub(super) prefix: String,
@@ -79,6 +80,7 @@ impl Studio {
             languages: decoder.as_ref().map(Decoder::languages).unwrap_or_default(),
             penalty: params.generation.length_penalty,
             decoder,
+            references: Vec::new(),
             params,
             source,
             prefix,
@@ -269,10 +271,12 @@ impl Studio {
         let Some(run) = self.run() else { return };
         let Some(decoder) = self.decoder.clone() else { return };
         let (expected, shown) = (self.expected.clone(), self.shown);
+        let sources = self.runs.iter().map(|run| run.decoding.source.text.clone());
+        let references: Vec<String> = sources.chain(self.references.iter().cloned()).collect();
         let (source, params) = (run.decoding.source.text.clone(), run.decoding.params.clone());
         jobs.start("blame", move |job| {
             let settings = BlameParams {
-                references: session::dates().collect(),
+                references,
                 ..BlameParams::default()
             };
             let blame = decoder.blame(&source, &expected, &params, &settings, job)?;
@@ -285,14 +289,18 @@ impl Studio {
         apply_theme(ui.ctx(), &self.views.view);
         Panel::top("tools").show(ui, |ui| {
             ui.horizontal_wrapped(|ui| self.tools(ui));
+            jobs.show(ui);
         });
-        Panel::left("controls").default_size(330.0).show(ui, |ui| {
-            ui.set_min_size(ui.available_size());
-            ScrollArea::vertical()
-                .id_salt("controls")
-                .auto_shrink(false)
-                .show(ui, |ui| self.controls(ui, jobs));
-        });
+        Panel::left("controls")
+            .default_size(330.0)
+            .max_size(420.0)
+            .show(ui, |ui| {
+                ui.set_min_size(ui.available_size());
+                ScrollArea::vertical()
+                    .id_salt("controls")
+                    .auto_shrink(false)
+                    .show(ui, |ui| self.controls(ui, jobs));
+            });
         let ground = egui_color(self.views.view.colors().background);
         CentralPanel::default()
             .frame(Frame::NONE.fill(ground))

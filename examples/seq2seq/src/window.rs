@@ -129,6 +129,7 @@ impl Window {
         let embedded = self.options.model.is_none();
         let (shift, seed) = (self.options.shifted(), self.options.seed);
         if embedded {
+            studio.references = session::dates().collect();
             self.jobs.start("alignment heads", move |job| {
                 let heads = session::score_heads(&decoder, &params, shift, seed, job)?;
                 job.send(News::Heads(heads));

@@ -62,8 +62,9 @@ pub struct Predictions {
     pub steps: Arc<[PredictedStep]>,
 }
 
-/// Sizes of a column and of a row, and of the gaps between lines of columns, in layout units.
+/// Usual and least width of a column, height of a row, and of the gaps between lines of columns, in layout units.
 const COLUMN: f32 = 86.0;
+const NARROWEST: f32 = 52.0;
 const ROW: f32 = 18.0;
 const GAP: f32 = 16.0;
 /// Font size.
@@ -135,7 +136,10 @@ impl Plot for Predictions {
             ..Panel::page(content, Motion::Inside)
         });
         let places = self.places();
-        let columns = ((content.width() / COLUMN) as usize).clamp(1, self.steps.len());
+        // One line of narrow columns rather than two.
+        let narrow = content.width() >= NARROWEST * self.steps.len() as f32;
+        let column = if narrow { NARROWEST } else { COLUMN };
+        let columns = ((content.width() / column) as usize).clamp(1, self.steps.len());
         let lines = self.steps.len().div_ceil(columns);
         let rows = places as f32 + 2.2;
         let row = ((content.height() + GAP) / lines as f32 - GAP).min(rows * ROW) / rows;
@@ -164,7 +168,12 @@ impl Plot for Predictions {
                     layer.blocks.push(edge.stroked(colors.text, stroke).rounded(2.0));
                 }
                 let share = percent(token.probability);
-                let room = rect.width() - crate::text_width(&share, 0.85 * text, false) - 10.0;
+                let taken = crate::text_width(&share, 0.85 * text, false) + 10.0;
+                // The bar says it too.
+                let (room, written) = match rect.width() - taken {
+                    room if room > 2.0 * text => (room, true),
+                    _ => (rect.width() - 8.0, false),
+                };
                 let middle = rect.center()[1];
                 let mut write = |x: f32, align: f32, words: String, size: f32, color, bold: bool| {
                     let mut label = Label::new(panel, [x, middle], words, size, color).aligned(align, 0.5);
@@ -180,7 +189,9 @@ impl Plot for Predictions {
                     ink,
                     bold,
                 );
-                write(rect.max[0] - 3.0, 1.0, share, 0.85 * text, colors.muted, false);
+                if written {
+                    write(rect.max[0] - 3.0, 1.0, share, 0.85 * text, colors.muted, false);
+                }
                 rect
             };
             let ink = if step.special { colors.muted } else { colors.text };
