@@ -278,11 +278,7 @@ impl Fitting<'_> {
             let start = &name[..name.len() - rest.len()];
             let partner = format!("{start}{partner}");
             let Some(other) = self.file.entries.get(&partner) else {
-                return Err(Error::MissingTensor {
-                    path: self.file.path.clone(),
-                    tensor: partner,
-                    expected: Vec::new(),
-                });
+                return Err(self.misfit(name, &format!("`{partner}` beside it"), "nothing".to_owned()));
             };
             // Once for both.
             return match part {

@@ -61,8 +61,12 @@ impl Store {
         self.adapter.as_ref().map(Adapter::scale)
     }
 
-    pub(crate) fn set_adapter(&mut self, adapter: Adapter) {
-        self.adapter = Some(adapter);
+    /// The same files with this adapter, or without one.
+    pub(crate) fn with_adapter(&self, adapter: Option<Adapter>) -> Self {
+        Self {
+            files: self.files.clone(),
+            adapter,
+        }
     }
 
     pub(crate) fn adapter_mut(&mut self) -> Option<&mut Adapter> {

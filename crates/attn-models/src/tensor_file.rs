@@ -141,17 +141,20 @@ impl View {
     fn walk(&self, stored: &[f32]) -> Vec<f32> {
         let count = self.sides.iter().product();
         let mut values = Vec::with_capacity(count);
-        let mut at = vec![0; self.sides.len()];
+        let (Some((&row, sides)), Some((&step, strides))) = (self.sides.split_last(), self.strides.split_last()) else {
+            return stored.to_vec();
+        };
+        let mut at = vec![0; sides.len()];
         let mut place = 0;
         while values.len() < count {
-            values.push(stored[place]);
+            values.extend((0..row).map(|column| stored[place + column * step]));
             for side in (0..at.len()).rev() {
                 at[side] += 1;
-                place += self.strides[side];
-                if at[side] < self.sides[side] {
+                place += strides[side];
+                if at[side] < sides[side] {
                     break;
                 }
-                place -= at[side] * self.strides[side];
+                place -= at[side] * strides[side];
                 at[side] = 0;
             }
         }

@@ -18,6 +18,9 @@ use crate::{
     third_party::guard,
 };
 
+/// The longest program: it takes about two hundred bytes for a tensor. Following it takes some forty times its length.
+const LONGEST: usize = 16 << 20;
+
 /// The tensors of a file.
 ///
 /// # Errors
@@ -52,7 +55,14 @@ pub(crate) fn entries(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Entr
     {
         return Err(broken("expected the byte order `little`".to_owned()));
     }
-    let tensors = pickle::tensors(&bytes[archive[program].clone()]).map_err(broken)?;
+    let program = &bytes[archive[program].clone()];
+    if program.len() > LONGEST {
+        let length = program.len();
+        return Err(broken(format!(
+            "data.pkl: expected at most {LONGEST} bytes, found {length}"
+        )));
+    }
+    let tensors = pickle::tensors(program).map_err(broken)?;
     let entry = |(name, tensor): (String, pickle::Tensor)| {
         let refuse = |expected: String, found: String| Error::Tensor {
             path: path.to_owned(),

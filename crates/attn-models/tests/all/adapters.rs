@@ -215,6 +215,9 @@ fn adapters_that_do_not_fit_name_the_tensor_and_both_shapes() {
         if tensor == "model.layers.0.self_attn.q_proj.weight" && *expected == [32, 32]),
         "{error}"
     );
+    // One takes the place of another.
+    let both = open("lora-bert").with_adapter(fixture("lora-bert/adapter")).unwrap();
+    assert_eq!(both.fingerprint(), open("lora-bert").fingerprint());
     // Half a pair.
     let mut made = Made::new();
     made.tensors.remove("base_model.model.transformer.wte.lora_embedding_B");

@@ -320,6 +320,13 @@ fn what_a_gguf_file_has_and_is_not_read_is_refused_by_name() {
         "{error}"
     );
     assert!(refused(file(&[], &[])).contains("model_type `` is not"));
+    // Numbers of heads that divide nothing, or that no number of rows holds.
+    for heads in [0, 3, u32::MAX] {
+        let mut own = keys(("x", Said::Word(1)));
+        own[5].1 = Said::Word(heads);
+        let error = refused(file(&own, &[empty("blk.0.attn_q.weight", &[8, 8], 0)]));
+        assert!(error.contains("does not fit the number of heads"), "{error}");
+    }
     // A key of the file is what an error about a missing option names.
     let some = &keys(("x", Said::Word(1)))[..1];
     let checkpoint = Checkpoint::from_gguf("tiny", file(some, &table())).unwrap();

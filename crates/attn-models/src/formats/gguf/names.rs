@@ -250,10 +250,14 @@ fn reordered(stored: &Stored, order: Order, heads: Option<usize>) -> Option<Entr
     let mut shape = stored.shape.clone();
     let &rows = shape.first().unwrap_or(&1);
     // A vector is a matrix of one column.
-    let columns: usize = shape.iter().skip(1).product();
+    let columns = shape
+        .iter()
+        .skip(1)
+        .try_fold(1_usize, |all, &side| all.checked_mul(side))?;
     let by_head = |parts: usize| {
-        let heads = heads.filter(|&heads| heads > 0 && rows.is_multiple_of(heads * parts))?;
-        Some((heads, rows / (heads * parts)))
+        let heads = heads.filter(|&heads| heads > 0)?;
+        let parts = heads.checked_mul(parts)?;
+        rows.is_multiple_of(parts).then_some((heads, rows / parts))
     };
     let (sides, strides) = match order {
         Order::Transposed if shape.len() == 2 => {
