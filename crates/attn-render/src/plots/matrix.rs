@@ -16,8 +16,8 @@ use super::{
     tables::{push_coordinates, push_heads, push_values, role},
 };
 use crate::{
-    Axes, Block, Color, Error, Label, Layer, Matches, Motion, Panel, Plot, Point, Result, Scene, Shape, Table, ViewState,
-    error::check_len,
+    Axes, Block, Color, Error, Label, Layer, Matches, Motion, Panel, Plot, Point, Result, Scene, Shape, Table,
+    ViewState, error::check_len,
 };
 
 /// One head of a [`Matrix`].
