@@ -344,6 +344,19 @@ fn bad_sources_are_refused() {
         let error = decoder.decode(source, &params, &()).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
+    let patch = Edit::Patch {
+        site: Site::hidden(attn_sdk::core::Side::Encoder, 2),
+        heads: Selection::All,
+        tokens: Selection::All,
+        donor: 0,
+        donor_tokens: None,
+    };
+    let fault = Fault {
+        edits: vec![patch.into()],
+        ..Fault::default()
+    };
+    let error = decoder.with_fault(fault).unwrap_err().to_string();
+    assert!(error.contains("one of 0 donor texts"), "{error}");
     assert!(Decoder::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).is_err());
     assert!(decoder.language("__de__").is_err());
 }

@@ -32,6 +32,7 @@ mod decoder;
 mod edits;
 mod pass;
 mod plots;
+mod repair;
 mod share;
 mod sweep;
 mod tokens;

@@ -361,32 +361,56 @@ impl Decoding {
     /// # Errors
     /// [`Error::NoHypothesis`], those of the projection.
     pub fn trajectories(&self, hypothesis: usize, progress: &dyn Progress) -> Result<Option<Trajectories>, Error> {
-        let found = self.hypothesis(hypothesis)?;
-        let first = self.prompt_tokens().saturating_sub(1);
-        let parts: [(&str, &States, usize, &[String]); 3] = [
-            ("encoder", &self.encoder_states, 0, &self.source.tokens),
-            ("decoder", &found.decoder_states, first, &found.row.tokens),
-            ("context", &found.context_states, first, &found.row.tokens),
-        ];
-        let width = found.decoder_states.width;
+        Self::merged_trajectories(&[("", self, hypothesis)], progress)
+    }
+
+    /// The same of several runs in one space; each run has a name, which stands before those of its paths. States of the first run
+    /// come first.
+    ///
+    /// # Errors
+    /// As [`trajectories`](Self::trajectories); [`Error::Shape`] for states of another width.
+    pub fn merged_trajectories(
+        runs: &[(&str, &Self, usize)],
+        progress: &dyn Progress,
+    ) -> Result<Option<Trajectories>, Error> {
+        let Some(&(_, own, hypothesis)) = runs.first() else {
+            return Ok(None);
+        };
+        let width = own.hypothesis(hypothesis)?.decoder_states.width;
         let (mut values, mut labels, mut paths) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, states, from, tokens) in parts {
-            let begin = labels.len();
-            for (at, token) in tokens.iter().enumerate() {
-                let row = states.row(from + at);
-                if states.width == width && !row.is_empty() {
-                    // Kinds of states differ in length by far more than states of a kind.
-                    let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-                    values.extend(row.iter().map(|x| x / length));
-                    labels.push(token.clone());
-                }
-            }
-            let points: Vec<u32> = (begin..labels.len()).filter_map(|at| u32::try_from(at).ok()).collect();
-            if !points.is_empty() {
-                paths.push(Trajectory {
-                    name: name.into(),
-                    points: points.into(),
+        for &(run, decoding, hypothesis) in runs {
+            let found = decoding.hypothesis(hypothesis)?;
+            if found.decoder_states.width != width {
+                return Err(Error::Shape {
+                    what: "states of runs in one space",
+                    expected: width.to_string(),
+                    found: found.decoder_states.width.to_string(),
                 });
+            }
+            let first = decoding.prompt_tokens().saturating_sub(1);
+            let parts: [(&str, &States, usize, &[String]); 3] = [
+                ("encoder", &decoding.encoder_states, 0, &decoding.source.tokens),
+                ("decoder", &found.decoder_states, first, &found.row.tokens),
+                ("context", &found.context_states, first, &found.row.tokens),
+            ];
+            for (name, states, from, tokens) in parts {
+                let begin = labels.len();
+                for (at, token) in tokens.iter().enumerate() {
+                    let row = states.row(from + at);
+                    if states.width == width && !row.is_empty() {
+                        // Kinds of states differ in length by far more than states of a kind.
+                        let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+                        values.extend(row.iter().map(|x| x / length));
+                        labels.push(token.clone());
+                    }
+                }
+                let points: Vec<u32> = (begin..labels.len()).filter_map(|at| u32::try_from(at).ok()).collect();
+                if !points.is_empty() {
+                    paths.push(Trajectory {
+                        name: format!("{run} {name}").trim().to_owned(),
+                        points: points.into(),
+                    });
+                }
             }
         }
         let count = labels.len();
@@ -400,13 +424,17 @@ impl Decoding {
         })?;
         let places = Components::fit(points.view(), 2, progress)?.transform(points.view())?;
         let places: Vec<f32> = places.iter().copied().collect();
-        let point = match self.encoder_decoder {
+        let point = match own.encoder_decoder {
             true => "last states of encoder and decoder, output of the last cross-attention",
             false => "last states",
         };
+        let headlines: Vec<String> = runs
+            .iter()
+            .map(|(_, run, hypothesis)| run.headline(*hypothesis))
+            .collect();
         Ok(Some(Trajectories {
             title: "States on their two principal components".into(),
-            subtitle: format!("{}; {point}", self.headline(hypothesis)),
+            subtitle: format!("{}; {point}", headlines.join(", ")),
             caption: "Each line joins the states of one kind, scaled to length 1, token by token, and widens from first to last."
                 .into(),
             labels: labels.into(),
