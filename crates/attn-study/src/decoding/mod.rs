@@ -30,6 +30,7 @@ mod blame;
 mod compare;
 mod decoder;
 mod edits;
+mod maps;
 mod pass;
 mod plots;
 mod repair;
