@@ -112,7 +112,7 @@ pub struct Blame {
 pub struct BlameParams {
     /// A model of the same kind without the error, as clean run. Default: none; where a fault is planted, the model without it.
     pub healthy: Option<Decoder>,
-    /// Other sources, for random donors and, where the healthy model does not prefer the expected token, for a clean run: those
+    /// Other sources, for random donors and, where the healthy model does not write the expected token, for a clean run: those
     /// of as many tokens. Default: none.
     pub references: Vec<String>,
     /// Random donors per stage. Default 8.

@@ -8,7 +8,7 @@ use attn_models::{Point, Result as ModelResult, Site, Tap, candle::Tensor, recor
 use super::{
     Blame, BlameParams, Decoder, Decoding, Stage, StageShare, Sweep, TokenRow,
     edits::Edits,
-    pass::{Pass, Reading},
+    pass::{Pass, Reading, rank},
 };
 use crate::Error;
 
@@ -39,6 +39,12 @@ pub(super) struct Question {
 }
 
 impl Question {
+    /// Whether a run prefers the expected token to all others.
+    fn is_answered(self, pass: &Pass) -> Result<bool, Error> {
+        let logits = pass.prediction(self.step).unwrap_or_default();
+        Ok(self.difference(pass)? > 0.0 && rank(&logits, self.expected) == 1)
+    }
+
     fn difference(self, pass: &Pass) -> Result<f32, Error> {
         let logits = pass.prediction(self.step).unwrap_or_default();
         let logit = |id: u32| {
@@ -197,7 +203,7 @@ impl Decoder {
         settings: &BlameParams,
     ) -> Result<Option<(Pass, String)>, Error> {
         let own = healthy.pass(&self.reading_of(decoding, &decoding.source, prefix), &mut (), sites)?;
-        if question.difference(&own)? > 0.0 {
+        if question.is_answered(&own)? {
             let note = "Clean run: the same source, read by the model without the fault.";
             return Ok(Some((own, note.into())));
         }
@@ -207,7 +213,7 @@ impl Decoder {
                 continue;
             }
             let pass = healthy.pass(&self.reading_of(decoding, &source, prefix), &mut (), sites)?;
-            if question.difference(&pass)? > 0.0 {
+            if question.is_answered(&pass)? {
                 return Ok(Some((pass, format!("Clean run: the source \"{text}\"."))));
             }
         }
