@@ -19,6 +19,8 @@ const COLUMNS: usize = 4;
 
 impl Studio {
     pub(super) fn controls(&mut self, ui: &mut Ui, jobs: &Jobs<News>) {
+        // Room for the scroll bar.
+        ui.set_max_width(ui.available_width() - 12.0);
         ui.add_space(6.0);
         ui.label(RichText::new("Source").strong());
         ui.add(
@@ -203,6 +205,18 @@ impl Studio {
                     show = Some(at);
                 }
             });
+        }
+        if let Some(other) = self
+            .against
+            .filter(|other| *other != self.shown && *other < self.runs.len())
+            && ui
+                .button("Swap")
+                .on_hover_text("Shows the compared run, and compares it with this one")
+                .clicked()
+        {
+            let before = self.shown;
+            self.show(other);
+            self.against = Some(before);
         }
         if let Some(at) = show {
             self.show(at);

@@ -3,7 +3,7 @@
 use attn_egui::{Jobs, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     render::{Error, Event, Interaction, Pick, Plot, ViewState, deferred},
-    study::decoding::{Comparison, FlowOptions},
+    study::decoding::{Comparison, Decoding, FlowOptions},
 };
 use eframe::egui::{RichText, ScrollArea, Ui, vec2};
 
@@ -251,15 +251,19 @@ impl Studio {
                 });
                 let none = || attn_sdk::Error::from(Error::host("fewer than three states"));
                 let pictograms = views.tab == Tab::Pictograms;
-                let states = deferred(|_| decoding.trajectories(hypothesis, &())?.ok_or_else(|| none()));
-                let maps = deferred(|_| decoding.pictograms(hypothesis, &())?.ok_or_else(|| none()));
+                let mut runs = vec![("", decoding, hypothesis)];
+                // The compared run lies in the same space.
+                runs.extend(compared.map(|other| ("compared", &other.decoding, 0)));
+                let states = deferred(|_| Decoding::merged_trajectories(&runs, &())?.ok_or_else(none));
+                let maps = deferred(|_| decoding.pictograms(hypothesis, &())?.ok_or_else(none));
                 let plot: &dyn Plot = if pictograms { &maps } else { &states };
                 let (_, over) = views.lower.show(ui, &shared, marked.and_then(to_id), plot);
                 if let Some(id) = over.map(|id| id as usize) {
                     let from = if decoding.encoder_decoder { source } else { 0 };
                     hovered = match id.checked_sub(from) {
                         None => Some(Token::Source(id)),
-                        Some(at) => Some(Token::Target(at % target.max(1))),
+                        Some(at) if at < 2 * target => Some(Token::Target(at % target)),
+                        Some(_) => None,
                     };
                 }
             }

@@ -78,6 +78,14 @@ fn one_source_gives_every_file() {
             assert!(path.metadata().unwrap().len() > 100, "{}", path.display());
         }
     }
+    // A saved run opens again without its model, to the same plots.
+    let again = folder.path().join("again");
+    let output = seq2seq(&again, &["--open", out.join("run.json").to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    for name in ["attention.csv", "beam.csv", "states.csv", "predictions.png"] {
+        let (first, second) = (std::fs::read(out.join(name)), std::fs::read(again.join(name)));
+        assert_eq!(first.unwrap(), second.unwrap(), "{name}");
+    }
     assert!(
         std::fs::read_to_string(out.join("report.md"))
             .unwrap()
@@ -142,7 +150,8 @@ fn what_cannot_be_done_is_said_in_one_line() {
     let out = folder.path().join("out");
     let bad = folder.path().join("bad.json");
     std::fs::write(&bad, "[{\"edit\": \"nothing\"}]").unwrap();
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 5] = [
+        (&["--open", bad.to_str().unwrap()], "expected a saved run"),
         (&["--source", "x", "--target-language", "__de__"], "no language tokens"),
         (
             &["--source", "x", "--fault", bad.to_str().unwrap()],

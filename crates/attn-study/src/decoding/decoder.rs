@@ -72,8 +72,10 @@ impl Decoder {
     /// The same decoder with a fault in every run. [`healthy`](Self::healthy) takes it away again.
     ///
     /// # Errors
-    /// Those of [`decode`](Self::decode) for a donor text; of the edits when something runs.
+    /// Those of [`decode`](Self::decode) for a donor text; [`attn_models::Error::Intervention`] for edits that do not fit the model
+    /// or name a donor that is not there.
     pub fn with_fault(&self, fault: Fault) -> Result<Self, Error> {
+        Edits::check(self.model().info(), &fault.edits, fault.donors.len())?;
         let healthy = self.healthy();
         let points = Edits::donor_points(&fault.edits);
         let donors = fault.donors.iter().map(|text| healthy.recorded(text, &points));
@@ -135,6 +137,8 @@ impl Decoder {
     /// [`Error::LongSource`] for a source beyond the model's length; [`attn_models::Error::Empty`] for one without a token; those
     /// of the settings, of the interventions, and a cancellation.
     pub fn decode(&self, source: &str, params: &DecodingParams, progress: &dyn Progress) -> Result<Decoding, Error> {
+        // Patches need donors, which faults have.
+        Edits::check(self.model().info(), &params.interventions, 0)?;
         let mut source = self.source(source)?;
         if let Some(language) = params.source_language {
             self.set_language(&mut source, language)?;

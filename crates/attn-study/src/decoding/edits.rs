@@ -67,6 +67,26 @@ impl<'a> Edits<'a> {
         Self { info, list, donors }
     }
 
+    /// Checks a list against a model and the number of texts that patches take from.
+    ///
+    /// # Errors
+    /// Those of [`Interventions::new`], and for a patch from a text that is not there.
+    pub(super) fn check(info: &ModelInfo, list: &[Intervention], donors: usize) -> Result<()> {
+        Interventions::new(info, list.to_vec())?;
+        for (index, change) in list.iter().enumerate() {
+            if let Edit::Patch { donor, .. } = change.edit
+                && donor >= donors
+            {
+                return Err(attn_models::Error::Intervention {
+                    place: format!("intervention {index} (patch)"),
+                    expected: format!("the number of one of {donors} donor texts"),
+                    found: donor.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Points that the runs of donors have to keep.
     pub(super) fn donor_points(list: &[Intervention]) -> Vec<Point> {
         let patches = list.iter().filter(|change| matches!(change.edit, Edit::Patch { .. }));

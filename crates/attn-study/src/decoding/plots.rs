@@ -1,17 +1,13 @@
 //! Plots of a decoding: each owns its data.
 
-use attn_core::{Attention, HeadId, Progress, ndarray::Array2};
-use attn_models::Point;
-use attn_project::pca::Components;
+use attn_core::{Attention, HeadId};
 use attn_render::plots::{
-    BeamNode, BeamTree, Coordinates, CrossFlow, HeadCells, HeadGrid, HeadPattern, HeatTable, Lines, Pictograms,
-    Predicted, PredictedStep, Predictions, SentenceToken, Series, Texts, Trajectories, Trajectory,
+    BeamNode, BeamTree, CrossFlow, HeadCells, HeadGrid, HeadPattern, HeatTable, Lines, Predicted, PredictedStep,
+    Predictions, SentenceToken, Series, Texts,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Blame, Comparison, Decoding, EntryFate, HeadChoice, Shift, States, TokenRow, attention::grouped, tree::collapse,
-};
+use super::{Decoding, EntryFate, HeadChoice, Shift, TokenRow, attention::grouped, tree::collapse};
 use crate::Error;
 
 /// What is drawn as one: a piece of the tokenizer, or a word.
@@ -353,167 +349,5 @@ impl Decoding {
             range: Some([0.0, coverage.iter().copied().fold(0.0, f32::max)]),
             ..HeatTable::new(["coverage"], self.source.tokens.as_slice(), coverage.as_slice())
         }))
-    }
-
-    /// Paths of encoder, decoder and context states on the two principal components of all of them. `None` with fewer than three
-    /// states.
-    ///
-    /// # Errors
-    /// [`Error::NoHypothesis`], those of the projection.
-    pub fn trajectories(&self, hypothesis: usize, progress: &dyn Progress) -> Result<Option<Trajectories>, Error> {
-        let found = self.hypothesis(hypothesis)?;
-        let first = self.prompt_tokens().saturating_sub(1);
-        let parts: [(&str, &States, usize, &[String]); 3] = [
-            ("encoder", &self.encoder_states, 0, &self.source.tokens),
-            ("decoder", &found.decoder_states, first, &found.row.tokens),
-            ("context", &found.context_states, first, &found.row.tokens),
-        ];
-        let width = found.decoder_states.width;
-        let (mut values, mut labels, mut paths) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, states, from, tokens) in parts {
-            let begin = labels.len();
-            for (at, token) in tokens.iter().enumerate() {
-                let row = states.row(from + at);
-                if states.width == width && !row.is_empty() {
-                    // Kinds of states differ in length by far more than states of a kind.
-                    let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-                    values.extend(row.iter().map(|x| x / length));
-                    labels.push(token.clone());
-                }
-            }
-            let points: Vec<u32> = (begin..labels.len()).filter_map(|at| u32::try_from(at).ok()).collect();
-            if !points.is_empty() {
-                paths.push(Trajectory {
-                    name: name.into(),
-                    points: points.into(),
-                });
-            }
-        }
-        let count = labels.len();
-        if count < 3 || width < 2 {
-            return Ok(None);
-        }
-        let points = Array2::from_shape_vec((count, width), values).map_err(|error| Error::Shape {
-            what: "states",
-            expected: format!("[{count}, {width}]"),
-            found: error.to_string(),
-        })?;
-        let places = Components::fit(points.view(), 2, progress)?.transform(points.view())?;
-        let places: Vec<f32> = places.iter().copied().collect();
-        let point = match self.encoder_decoder {
-            true => "last states of encoder and decoder, output of the last cross-attention",
-            false => "last states",
-        };
-        Ok(Some(Trajectories {
-            title: "States on their two principal components".into(),
-            subtitle: format!("{}; {point}", self.headline(hypothesis)),
-            caption: "Each line joins the states of one kind, scaled to length 1, token by token, and widens from first to last."
-                .into(),
-            labels: labels.into(),
-            ..Trajectories::new(Coordinates::new(places, 2)?, paths)
-        }))
-    }
-
-    /// The same as small maps, one per state.
-    ///
-    /// # Errors
-    /// As [`trajectories`](Self::trajectories).
-    pub fn pictograms(&self, hypothesis: usize, progress: &dyn Progress) -> Result<Option<Pictograms>, Error> {
-        Ok(self.trajectories(hypothesis, progress)?.map(Pictograms))
-    }
-}
-
-impl Blame {
-    /// What each state brings back, layer by token; `None` without a clean run.
-    pub fn map(&self, decoding: &Decoding) -> Option<HeatTable> {
-        let sweep = self.sweep.as_ref()?;
-        let side = |attention: Attention| match attention {
-            Attention::EncoderSelf => ("encoder", &decoding.source),
-            _ => ("decoder", &decoding.hypotheses[0].row),
-        };
-        decoding.hypotheses.first()?;
-        let most = sweep.cells.iter().map(|cell| cell.token + 1).max()?;
-        let mut rows: Vec<(String, Vec<f32>)> = Vec::new();
-        for cell in sweep.cells.iter().filter(|cell| cell.site.point == Point::Hidden) {
-            let name = format!("{} {}", side(cell.site.attention).0, cell.site.layer);
-            if rows.last().is_none_or(|(last, _)| *last != name) {
-                rows.push((name, vec![0.0; most]));
-            }
-            if let Some(slot) = rows.last_mut().and_then(|(_, values)| values.get_mut(cell.token)) {
-                *slot = cell.recovered;
-            }
-        }
-        let columns: Texts = (0..most).map(|token| (token + 1).to_string()).collect();
-        let values: Vec<f32> = rows.iter().flat_map(|(_, values)| values.iter().copied()).collect();
-        let names: Texts = rows.iter().map(|(name, _)| name.as_str()).collect();
-        Some(HeatTable {
-            title: "Share that one state of the clean run brings back".into(),
-            subtitle: format!("found {}, expected {}", self.found, self.expected),
-            caption: "Rows: layers (0: embeddings). Columns: tokens of source and of prefix, counted from 1. 1: the difference of \
-                      logits is that of the clean run."
-                .into(),
-            what: "recovered".into(),
-            range: Some([-1.0, 1.0]),
-            diverging: true,
-            ..HeatTable::new(names, columns, values)
-        })
-    }
-}
-
-impl Comparison {
-    /// The change of attention between two runs, aligned: rows are target tokens, columns source tokens of both.
-    ///
-    /// # Errors
-    /// [`Error::NoHypothesis`], [`Error::NoSuchHead`].
-    pub fn difference_table(
-        &self,
-        (before, first): (&Decoding, usize),
-        (after, second): (&Decoding, usize),
-        heads: &HeadChoice,
-        shift: Shift,
-    ) -> Result<HeatTable, Error> {
-        let (a, b) = (
-            before.attention(first, heads, shift)?,
-            after.attention(second, heads, shift)?,
-        );
-        let (one, other) = (&before.hypothesis(first)?.row, &after.hypothesis(second)?.row);
-        let name = |place: &super::Aligned, x: &TokenRow, y: &TokenRow| {
-            let token = |row: &TokenRow, at: Option<usize>| at.and_then(|at| row.tokens.get(at).cloned());
-            match (token(x, place.before), token(y, place.after)) {
-                (Some(x), Some(y)) if place.same || x == y => x,
-                (Some(x), Some(y)) => format!("{x} → {y}"),
-                (Some(x), None) => format!("{x} → ∅"),
-                (None, y) => format!("∅ → {}", y.unwrap_or_default()),
-            }
-        };
-        let weight = |weights: &[f32], keys: usize, row: Option<usize>, key: Option<usize>| match (row, key) {
-            (Some(row), Some(key)) => weights.get(row * keys + key).copied().unwrap_or(0.0),
-            _ => 0.0,
-        };
-        let values = self.target.iter().flat_map(|target| {
-            let (a, b) = (&a, &b);
-            self.source.iter().map(move |source| {
-                weight(b, after.source.len(), target.after, source.after)
-                    - weight(a, before.source.len(), target.before, source.before)
-            })
-        });
-        let values: Vec<f32> = values.collect();
-        let most = values.iter().map(|value| value.abs()).fold(0.01, f32::max);
-        let rows: Texts = self.target.iter().map(|place| name(place, one, other)).collect();
-        let columns: Texts = self
-            .source
-            .iter()
-            .map(|place| name(place, &before.source, &after.source))
-            .collect();
-        Ok(HeatTable {
-            title: "Change of attention".into(),
-            subtitle: format!("from {} to {}", before.headline(first), after.headline(second)),
-            caption: "Second run minus first run. Rows: target tokens. Columns: source tokens. Both are aligned by edit distance."
-                .into(),
-            what: "difference".into(),
-            range: Some([-most, most]),
-            diverging: true,
-            ..HeatTable::new(rows, columns, values)
-        })
     }
 }
