@@ -602,7 +602,7 @@ mod tests {
     #[test]
     fn commas_between_groups_of_three_digits_are_thousands() {
         let numbers = |content: &str| {
-            let data = parse("a.tsv", content, None).unwrap();
+            let data = parse("a.csv", content, None).unwrap();
             let values: Vec<String> = column(&data, "n")
                 .into_iter()
                 .map(|value| value.unwrap().to_owned())

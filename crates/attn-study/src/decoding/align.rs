@@ -206,7 +206,7 @@ impl Decoding {
     }
 }
 
-/// The symmetrised consensus of weights `[target, source]`: links that are strongest in both directions, grown by neighbors that
+/// The symmetrized consensus of weights `[target, source]`: links that are strongest in both directions, grown by neighbors that
 /// are strongest in one (grow-diag).
 pub fn consensus(weights: &[f32], targets: usize, sources: usize) -> Links {
     if targets == 0 || sources == 0 || weights.len() != targets * sources {
