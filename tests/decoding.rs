@@ -405,7 +405,10 @@ fn check(stage: Stage, mut faulty: impl FnMut(usize, &str, &mut Rng) -> Option<D
         found.push((source, blame.found, blame.stage, blame.stages));
     }
     let share = right as f64 / all.max(1) as f64;
-    assert!(all == faults() && share >= 0.9, "{right} of {all} {stage:?}: {found:#?}");
+    assert!(
+        all == faults() && share >= 0.9,
+        "{right} of {all} {stage:?}: {found:#?}"
+    );
 }
 
 #[test]

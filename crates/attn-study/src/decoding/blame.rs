@@ -5,7 +5,7 @@
 //! another at the first step where both outputs differ, in the order in which the model computes them: the activations of a
 //! stage are replaced by those of a clean run, those before stay repaired. A stage's share is what its repair brings back of the
 //! difference of the two logits. Its control is the same repair from random donors: other sources, or this one with its tokens
-//! shuffled, for which the model does not prefer the expected token.
+//! shuffled, and the prefix shuffled, for which the model does not prefer the expected token.
 
 use attn_core::{Progress, progress::step};
 use serde::{Deserialize, Serialize};

@@ -220,8 +220,8 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Runs of the healthy model that do not prefer the expected token: sources of as many tokens among the references, then the
-    /// source with its text tokens shuffled. A run that prefers it would be a clean run, and no control.
+    /// Runs of the healthy model that do not prefer the expected token, over a shuffled prefix: sources of as many tokens among
+    /// the references, then the source with its text tokens shuffled. A run that prefers it would be a clean run, and no control.
     fn random_donors(
         &self,
         healthy: &Self,
@@ -245,11 +245,14 @@ impl Decoder {
             source
         });
         let mut donors = Vec::new();
-        for source in references.chain(shuffled) {
+        for (number, source) in references.chain(shuffled).enumerate() {
             if donors.len() == settings.random {
                 break;
             }
-            let pass = healthy.pass(&self.reading_of(decoding, &source, prefix), &mut (), sites)?;
+            // States of a decoder say more of its prefix than of its source.
+            let mut prefix = prefix.to_vec();
+            Rng::new(settings.seed, &[number, 1]).shuffle(&mut prefix);
+            let pass = healthy.pass(&self.reading_of(decoding, &source, &prefix), &mut (), sites)?;
             if question.difference(&pass)? < 0.0 {
                 donors.push(pass);
             }
