@@ -272,8 +272,16 @@ fn build(kind: &str, name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let folder = tests.parent().unwrap().parent().unwrap();
     let mut build = Command::new(env!("CARGO"));
-    // The whole workspace has the features that the tests were built with.
+    // With the features that the tests were built with, nothing but the target itself is compiled.
     build.args(["build", "--quiet", "--workspace", kind, name]);
+    for (feature, on) in [
+        ("attn-sdk/hnsw", cfg!(feature = "hnsw")),
+        ("attn-sdk/linfa", cfg!(feature = "linfa")),
+    ] {
+        if on {
+            build.args(["--features", feature]);
+        }
+    }
     if folder.ends_with("release") {
         build.arg("--release");
     }
