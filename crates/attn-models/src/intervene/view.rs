@@ -61,7 +61,7 @@ impl<'a> View<'a> {
             | Point::KeyBeforeRotation
             | Point::Scores
             | Point::Attention => Some(1),
-            Point::Embedding | Point::Positions | Point::AttentionOutput | Point::Mlp | Point::Hidden => None,
+            _ => None,
         }
     }
 
