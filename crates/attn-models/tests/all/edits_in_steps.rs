@@ -444,6 +444,11 @@ fn a_generation_is_one_pass_over_its_text() {
             ("no positions", removed.collect()),
             ("shuffled positions", vec![shuffled.into()]),
         ] {
+            // Where positions are a slope per key, no token has one of its own.
+            let refused = model.forward(&other, &mut tap(&list)).is_err();
+            if what == "shuffled positions" && refused {
+                continue;
+            }
             for beams in [1, 3] {
                 let params = GenerationParams {
                     beams,
