@@ -90,13 +90,14 @@ impl Screen {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// The screen, when it shows the same twice.
+    /// The screen, when it has shown the same for a second: on a busy machine a frame may take that long.
     fn shot(&self, name: &str) -> RgbImage {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hosts");
         fs::create_dir_all(&folder).unwrap();
         // Taken in a folder of this screen's own, for tests run beside each other.
         let path = self.folder.path().join("shot.png");
         let mut before: Option<RgbImage> = None;
+        let mut same = 0;
         let shot = wait_for("a picture that stays", || {
             sleep(Duration::from_millis(250));
             let taken = Command::new("import")
@@ -107,9 +108,9 @@ impl Screen {
             assert!(taken.unwrap().success());
             // A picture that cannot be read yet is taken again.
             let now = image::open(&path).ok()?.into_rgb8();
-            let stays = before.as_ref() == Some(&now);
+            same = if before.as_ref() == Some(&now) { same + 1 } else { 0 };
             before = Some(now);
-            before.clone().filter(|_| stays)
+            before.clone().filter(|_| same >= 4)
         });
         shot.save(folder.join(format!("{name}.png"))).unwrap();
         shot

@@ -101,6 +101,26 @@ impl AdapterFiles {
         self.config.text("base_model_name_or_path")
     }
 
+    /// The revision of the model that it was trained on.
+    pub(crate) fn revision(&self) -> Result<Option<&str>> {
+        self.config.text("revision")
+    }
+
+    /// Refuses an adapter with a classifier over a model without one: the classifier would be left out.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`].
+    pub(crate) fn check_task(&self, architecture: Option<&str>) -> Result<()> {
+        let classifies = architecture.is_none_or(|name| name.ends_with("ForSequenceClassification"));
+        match self.config.text("task_type")? {
+            Some("SEQ_CLS") if !classifies => {
+                let supported = "that of its model; set `architectures` of the model to its ForSequenceClassification";
+                Err(self.config.unsupported("task_type", supported))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The adapter for a model's tensors; `path` is what messages about those name.
     ///
     /// # Errors
@@ -186,14 +206,15 @@ impl Rules {
     }
 
     /// The rank of a module.
-    fn rank(&self, module: &str) -> usize {
-        matching(&self.ranks, module).map_or(self.rank, |rank| rank as usize)
+    fn rank(&self, module: &str, config: &Config) -> Result<usize> {
+        let rank = matching(&self.ranks, module).map_err(|found| several(config, "rank_pattern", module, &found))?;
+        Ok(rank.map_or(self.rank, |rank| rank as usize))
     }
 
-    fn factor(&self, module: &str) -> f64 {
-        let rank = self.rank(module) as f64;
-        let alpha = matching(&self.alphas, module).unwrap_or(self.alpha);
-        alpha / if self.by_root { rank.sqrt() } else { rank }
+    fn factor(&self, module: &str, config: &Config) -> Result<f64> {
+        let rank = self.rank(module, config)? as f64;
+        let alpha = matching(&self.alphas, module).map_err(|found| several(config, "alpha_pattern", module, &found))?;
+        Ok(alpha.unwrap_or(self.alpha) / if self.by_root { rank.sqrt() } else { rank })
     }
 }
 
@@ -215,9 +236,22 @@ fn patterns(config: &Config, key: &str) -> Result<Vec<(Regex, f64)>> {
     map.entries().map(pattern).collect()
 }
 
-fn matching(patterns: &[(Regex, f64)], module: &str) -> Option<f64> {
-    let found = patterns.iter().find(|(pattern, _)| pattern.is_match(module));
-    found.map(|&(_, number)| number)
+/// The number of a module, or the numbers that several patterns give it: the order in the file, by which PEFT decides, is
+/// not kept here.
+fn matching(patterns: &[(Regex, f64)], module: &str) -> Result<Option<f64>, Vec<f64>> {
+    let found = patterns.iter().filter(|(pattern, _)| pattern.is_match(module));
+    let mut numbers: Vec<f64> = found.map(|&(_, number)| number).collect();
+    numbers.dedup();
+    match numbers.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(*one)),
+        _ => Err(numbers),
+    }
+}
+
+fn several(config: &Config, key: &str, module: &str, found: &[f64]) -> Error {
+    let module = excerpt(module, SHORT);
+    config.wrong(key, format!("one number for `{module}`, not {found:?}"))
 }
 
 /// The names of a model's tensors. An adapter of a model with a head may stand on the files of one without: its names
@@ -297,11 +331,21 @@ impl Fitting<'_> {
                 let expected = format!("shape {shape:?}, that of `{}`", excerpt(base, SHORT));
                 return Err(self.misfit(name, &expected, format!("{:?}", entry.shape)));
             }
-            self.changes.insert(base.to_owned(), Change::Replaced(name.to_owned()));
-        } else {
-            self.changes.insert(own, Change::Replaced(name.to_owned()));
+            return self.change(base.to_owned(), name, Change::Replaced(name.to_owned()));
         }
-        Ok(())
+        self.change(own, name, Change::Replaced(name.to_owned()))
+    }
+
+    /// Notes what becomes of a tensor, by `name` of the adapter.
+    fn change(&mut self, tensor: String, name: &str, change: Change) -> Result<()> {
+        let short = excerpt(&tensor, SHORT);
+        match self.changes.insert(tensor, change) {
+            None => Ok(()),
+            Some(_) => {
+                let expected = format!("one change of `{short}`; merge others with `merge_and_unload` of PEFT");
+                Err(self.misfit(name, &expected, "a second one".to_owned()))
+            }
+        }
     }
 
     fn pair(
@@ -316,7 +360,7 @@ impl Fitting<'_> {
         let (&[rank, inputs], &[outputs, columns]) = (of_a.shape.as_slice(), of_b.shape.as_slice()) else {
             return Err(self.misfit(a, "two matrices", format!("{:?} and {:?}", of_a.shape, of_b.shape)));
         };
-        let named = self.rules.rank(module);
+        let named = self.rules.rank(module, self.config)?;
         if rank != named || columns != named {
             let expected = format!("rank {named}, as {} says", self.config.path().display());
             return Err(self.misfit(a, &expected, format!("{:?} and {:?}", of_a.shape, of_b.shape)));
@@ -346,11 +390,10 @@ impl Fitting<'_> {
         let change = Change::Added {
             a: a.to_owned(),
             b: b.to_owned(),
-            factor: self.rules.factor(module),
+            factor: self.rules.factor(module, self.config)?,
             transposed,
         };
-        self.changes.insert(base.to_owned(), change);
-        Ok(())
+        self.change(base.to_owned(), a, change)
     }
 
     fn misfit(&self, tensor: &str, expected: &str, found: String) -> Error {
@@ -366,6 +409,11 @@ impl Fitting<'_> {
 impl Adapter {
     pub(crate) fn file(&self) -> &TensorFile {
         &self.file
+    }
+
+    /// Whether it changes or adds a tensor.
+    pub(crate) fn changes(&self, name: &str) -> bool {
+        self.changes.contains_key(name)
     }
 
     pub(crate) fn scale(&self) -> f64 {

@@ -334,6 +334,11 @@ impl Model {
     pub(crate) fn caches(&self) -> bool {
         self.network.caches()
     }
+
+    /// The length beyond which cached keys no longer fit.
+    pub(crate) fn rotates_anew_beyond(&self) -> Option<usize> {
+        self.network.rotates_anew_beyond()
+    }
 }
 
 impl std::fmt::Debug for Model {

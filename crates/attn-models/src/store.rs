@@ -57,6 +57,11 @@ impl Store {
         self.adapter.as_ref().filter(|adapter| adapter.scale() != 0.0)
     }
 
+    /// Whether the adapter changes a tensor.
+    pub(crate) fn changes(&self, name: &str) -> bool {
+        self.adapter().is_some_and(|adapter| adapter.changes(name))
+    }
+
     pub(crate) fn adapter_scale(&self) -> Option<f64> {
         self.adapter.as_ref().map(Adapter::scale)
     }

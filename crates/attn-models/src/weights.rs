@@ -163,6 +163,11 @@ impl Weights {
         self.find(&self.full(name)).is_some()
     }
 
+    /// Whether an adapter changes this tensor.
+    pub(crate) fn changed(&self, name: &str) -> bool {
+        self.source.store.changes(&self.full(name))
+    }
+
     /// A tensor of f32, row by row.
     ///
     /// # Errors

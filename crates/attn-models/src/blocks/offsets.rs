@@ -73,16 +73,18 @@ impl OffsetBias {
             Some(mask) => Ok(bias.broadcast_add(&mask)?),
             None => Ok(bias),
         };
+        // The mask of padding differs by sequence, and so does its sum with the bias.
+        let batch = padding.map_or(1, Padding::batch);
         let site = Site::positions(side);
         if pass.wants(site) {
             let name = format_args!("offsets between {keys} tokens, {heads} heads");
-            let needed = Limits::size(&[places.len().max(1), heads, queries, keys], 8);
+            let needed = Limits::size(&[batch, heads, queries, keys], 8);
             pass.limits.check(name, needed)?;
             let offsets = pass.tap(site, self.scores(past, 0..queries, keys, &places)?)?;
             let mask = mask.map(|mask| mask.rows(0..queries)).transpose()?;
             return Ok(masked(offsets, mask)?.into());
         }
-        let numbers = Limits::size(&[places.len().max(1), heads, queries, keys], 1);
+        let numbers = Limits::size(&[batch, heads, queries, keys], 1);
         let offsets = self.clone();
         Bias::of_rows(queries, usize::try_from(numbers).unwrap_or(usize::MAX), move |rows| {
             let mask = mask.as_ref().map(|mask| mask.rows(rows.clone())).transpose()?;

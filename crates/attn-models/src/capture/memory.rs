@@ -110,9 +110,9 @@ fn of_attention(
     // A bias by offset has its buckets, itself and its sum with the mask; a mask alone is one row for all heads.
     let bias = match offsets {
         true if whole || changes.wants(Site::positions(attention.query_side())) => {
-            Limits::size(&[own.heads, queries, keys], 12)
+            Limits::size(&[sequences, own.heads, queries, keys], 12)
         }
-        true => Limits::size(&[own.heads, block, keys], 12),
+        true => Limits::size(&[sequences, own.heads, block, keys], 12),
         false => Limits::size(&[sequences, block, keys], 4),
     };
     let vectors = [

@@ -51,7 +51,7 @@ use crate::{
     families::Config,
     generate::GenerationParams,
     images::{Image, ImageProcessor},
-    intervene::{Edit, Intervention, Interventions},
+    intervene::{Edit, Intervention, Interventions, Selection},
     model::Vision,
     text::Line,
 };
@@ -396,21 +396,33 @@ impl Capturer {
     }
 
     /// The model's facts as they are after the changes: attention is recomputed from them.
-    fn changed_info(&self) -> ModelInfo {
+    ///
+    /// # Errors
+    /// [`Error::Intervention`] for positions that only some sequences lose, where a capture keeps them once for all.
+    fn changed_info(&self) -> Result<ModelInfo> {
         let mut info = self.model.info().clone();
-        for change in &self.interventions {
-            if let Edit::RemovePositions { side } = change.edit {
-                let own = info.attentions.iter_mut().filter(|info| {
-                    let sides = (info.attention.query_side(), info.attention.key_side());
-                    sides == (side, side)
-                });
-                own.for_each(|info| {
-                    info.relative_bias = None;
-                    info.alibi = None;
-                });
+        for (index, change) in self.interventions.iter().enumerate() {
+            let Edit::RemovePositions { side } = change.edit else {
+                continue;
+            };
+            let own = info.attentions.iter_mut().filter(|info| {
+                let sides = (info.attention.query_side(), info.attention.key_side());
+                sides == (side, side)
+            });
+            for own in own {
+                let shared = own.relative_bias.is_some() || own.alibi.is_some() || own.relative_vectors.is_some();
+                if shared && change.sequences != Selection::All {
+                    return Err(Error::Intervention {
+                        place: format!("intervention {index} ({})", change.edit.name()),
+                        expected: "all sequences: a capture keeps the positions once for all".to_owned(),
+                        found: "some sequences".to_owned(),
+                    });
+                }
+                own.relative_bias = None;
+                own.alibi = None;
             }
         }
-        info
+        Ok(info)
     }
 
     /// What is changed in the reading of some sequences, which have these lengths.

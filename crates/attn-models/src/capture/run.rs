@@ -126,7 +126,7 @@ impl<'a> Job<'a> {
         progress: &'a dyn Progress,
     ) -> Result<Self> {
         let plan = CapturePlan {
-            model: capturer.changed_info(),
+            model: capturer.changed_info()?,
             sequences: prepared.sequences,
             options: capturer.options,
             fingerprint: capturer.changed_fingerprint(),

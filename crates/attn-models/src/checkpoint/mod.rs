@@ -91,6 +91,7 @@ impl Checkpoint {
     }
 
     fn adapted(mut self, adapter: AdapterFiles) -> Result<Self> {
+        adapter.check_task(self.config.architecture())?;
         let bare = self.store.with_adapter(None);
         let adapter = adapter.fit(&bare, &self.weights_path())?;
         self.store = Arc::new(bare.with_adapter(Some(adapter)));

@@ -140,17 +140,22 @@ impl Checkpoint {
         let base = if beside.is_dir() || is_gguf(&beside) && beside.is_file() {
             Cow::Owned(beside)
         } else {
-            hub::locate(Path::new(base)).map_err(|error| match error {
+            let named = match adapter.revision()? {
+                Some(revision) if !base.contains('@') => Cow::Owned(format!("{base}@{revision}")),
+                _ => Cow::Borrowed(base),
+            };
+            let located = hub::locate(Path::new(&*named)).map_err(|error| match error {
                 Error::NotAModel { found, .. } => Error::NotAModel {
                     path: folder.to_owned(),
                     expected: format!(
                         "its base model {} here or in the cache of the hub",
-                        excerpt(base, SHORT)
+                        excerpt(&named, SHORT)
                     ),
                     found,
                 },
                 other => other,
-            })?
+            })?;
+            Cow::Owned(located.into_owned())
         };
         let mut opened = Self::open_whole(&base)?.adapted(adapter)?.named(folder_name(folder));
         // What was trained with tokens of its own has them beside it.

@@ -79,6 +79,12 @@ pub trait Network: Send + Sync {
         false
     }
 
+    /// The length beyond which all tokens are rotated otherwise (`longrope`): keys that were cached before do not fit
+    /// those after it. `None`, the default: none.
+    fn rotates_anew_beyond(&self) -> Option<usize> {
+        None
+    }
+
     /// For a model of images, what it expects.
     fn vision(&self) -> Option<Vision> {
         None

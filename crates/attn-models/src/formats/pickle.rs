@@ -60,6 +60,7 @@ pub(super) fn tensors(program: &[u8]) -> Result<Vec<(String, Tensor)>, String> {
         stack: Vec::new(),
         memo: HashMap::new(),
         dictionaries: Vec::new(),
+        made: 0,
     };
     let result = loop {
         let at = program.len() - machine.rest.len();
@@ -72,12 +73,14 @@ pub(super) fn tensors(program: &[u8]) -> Result<Vec<(String, Tensor)>, String> {
     let Value::Dictionary(number) = result else {
         return Err("data.pkl: expected a dictionary of tensors, found another object".to_owned());
     };
-    let pairs = std::mem::take(&mut machine.dictionaries[number]);
-    let named = pairs.into_iter().filter_map(|pair| match pair {
-        (Value::Text(name), Value::Tensor(tensor)) => Some((name.to_string(), (*tensor).clone())),
-        _ => None,
-    });
-    Ok(named.collect())
+    let mut named = Vec::new();
+    for pair in std::mem::take(&mut machine.dictionaries[number]) {
+        if let (Value::Text(name), Value::Tensor(tensor)) = pair {
+            machine.spend(name.len())?;
+            named.push((name.to_string(), (*tensor).clone()));
+        }
+    }
+    Ok(named)
 }
 
 struct Machine<'a> {
@@ -85,7 +88,14 @@ struct Machine<'a> {
     stack: Vec<Value>,
     memo: HashMap<usize, Value>,
     dictionaries: Vec<Vec<(Value, Value)>>,
+    /// Bytes of texts that were copied out of shared values: a few instructions could ask for any number of them.
+    made: usize,
 }
+
+/// Sides of a tensor, at most.
+const MOST_SIDES: usize = 16;
+/// Bytes of texts that are copied, at most: far above the names of any model.
+const MOST_COPIED: usize = 1 << 26;
 
 impl<'a> Machine<'a> {
     /// Follows one instruction; the result at the end.
@@ -139,6 +149,7 @@ impl<'a> Machine<'a> {
             }
             0x93 => match (self.pop()?, self.pop()?) {
                 (Value::Text(name), Value::Text(module)) => {
+                    self.spend(name.len().saturating_add(module.len()))?;
                     self.stack.push(Value::Name(format!("{module}.{name}").into()));
                 }
                 _ => return Err("expected the name of a class".to_owned()),
@@ -194,8 +205,13 @@ impl<'a> Machine<'a> {
             b'b' => drop(self.pop()?),
             // BINPERSID
             b'Q' => {
-                let storage = storage(&self.pop()?);
-                self.stack.push(storage);
+                let named = self.pop()?;
+                if let Value::Tuple(values, _) = &named
+                    && let [_, Value::Name(class), ..] = &**values
+                {
+                    self.spend(class.len())?;
+                }
+                self.stack.push(storage(&named));
             }
             // REDUCE, NEWOBJ
             b'R' | 0x81 => {
@@ -236,6 +252,15 @@ impl<'a> Machine<'a> {
             },
             _ => Value::Other,
         })
+    }
+
+    /// Counts texts that are copied.
+    fn spend(&mut self, bytes: usize) -> Result<(), String> {
+        self.made = self.made.saturating_add(bytes);
+        match self.made {
+            0..=MOST_COPIED => Ok(()),
+            _ => Err("longer names than PyTorch writes".to_owned()),
+        }
     }
 
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N], String> {
@@ -364,7 +389,7 @@ fn tensor(given: &[Value]) -> Option<Tensor> {
         _ => None,
     };
     let sizes = |value: &Value| match value {
-        Value::Tuple(values, _) => values.iter().map(size).collect::<Option<Vec<_>>>(),
+        Value::Tuple(values, _) if values.len() <= MOST_SIDES => values.iter().map(size).collect::<Option<Vec<_>>>(),
         _ => None,
     };
     let [Value::Storage(storage, key), first, shape, strides, ..] = given else {

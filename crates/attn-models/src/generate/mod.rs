@@ -227,9 +227,17 @@ impl<'a> Generator<'a> {
         rows: &[(&Prompt, Vec<u32>)],
         source: Option<&Source>,
         given: usize,
-        cache: Option<&mut Cache>,
+        mut cache: Option<&mut Cache>,
         tap: &mut dyn Tap,
     ) -> Result<Vec<Vec<f32>>> {
+        let longest = rows.iter().map(|(_, tokens)| tokens.len()).max().unwrap_or(0);
+        if let (Some(cache), Some(border)) = (cache.as_deref_mut(), self.model.rotates_anew_beyond())
+            && longest > border
+            && (1..=border).contains(&cache.tokens())
+        {
+            // Keys of the cache were rotated for a shorter text.
+            *cache = Cache::default();
+        }
         // Predictions are made after every token that is not in the cache.
         let known = cache.as_ref().map_or(0, |cache| cache.tokens());
         let new = rows.iter().map(|(_, tokens)| tokens.len().saturating_sub(known));

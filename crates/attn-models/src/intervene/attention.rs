@@ -34,21 +34,30 @@ impl Cells<'_> {
     }
 }
 
-/// Sets the chosen cells to the numbers `to` makes of them, and divides the rows they lie in by their new sums.
+/// The sum that rows get back after an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sum {
+    /// 1: the row is given.
+    One,
+    /// What it was: less than 1 where a sink takes a share.
+    Before,
+}
+
+/// Sets the chosen cells to the numbers `to` makes of them; `renormalize` is the sum that the rows they lie in then get.
 pub(super) fn edit(
     view: View<'_>,
     cells: &Cells<'_>,
     attention: Tensor,
-    renormalize: bool,
+    renormalize: Option<Sum>,
     to: impl FnOnce(&Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
     let Some(chosen) = cells.mask(view, &attention)? else {
         return Ok(attention);
     };
     let replaced = select(&chosen, &to(&attention)?, &attention)?;
-    if !renormalize {
+    let Some(wanted) = renormalize else {
         return Ok(replaced);
-    }
+    };
     let Some(rows) = view.mask(&attention, &cells.rows())? else {
         return Ok(replaced);
     };
@@ -62,6 +71,15 @@ pub(super) fn edit(
             ));
         }
     }
+    let sums = match wanted {
+        Sum::One => sums,
+        Sum::Before => {
+            let before = attention.sum_keepdim(D::Minus1)?;
+            // A row of zeros has no sum to get back.
+            let some = before.gt(f64::from(NOTHING))?;
+            sums.broadcast_div(&select(&some, &before, &before.ones_like()?)?)?
+        }
+    };
     let divisors = select(&rows, &sums, &sums.ones_like()?)?;
     Ok(replaced.broadcast_div(&divisors)?)
 }

@@ -1,6 +1,6 @@
 //! What can be found wrong with an edit before a model runs: heads, layers and numbers that do not exist.
 
-use attn_core::{AttentionInfo, ModelInfo};
+use attn_core::{AttentionInfo, ModelInfo, Positions};
 
 use super::{Edit, Heads, Intervention, Selection};
 use crate::{Error, Point, Result, Site};
@@ -68,6 +68,10 @@ impl Place<'_> {
     fn heads_at(self, info: &ModelInfo, site: Site, heads: &Selection) -> Result<()> {
         let attention = self.attention(info, site)?;
         match site.point {
+            Point::QueryBeforeRotation | Point::KeyBeforeRotation if info.positions != Positions::Rotary => {
+                let found = format!("the {} of a model that does not rotate", site.point.name());
+                Err(self.wrong("a point that the model has", found))
+            }
             Point::OffsetKey | Point::OffsetQuery => {
                 let found = format!("the {}, which has no tokens", site.point.name());
                 Err(self.wrong("a point with tokens", found))

@@ -137,7 +137,8 @@ pub enum Edit {
         keys: Selection,
         /// The weight.
         weight: f32,
-        /// Whether the rows are divided by their new sums (the cells then hold less than `weight` if rows grew).
+        /// Whether the rows get back the sums they had: 1, or less by what a sink takes (the cells then hold less than
+        /// `weight` if rows grew).
         #[serde(alias = "renormalise")]
         renormalize: bool,
     },
@@ -152,7 +153,7 @@ pub enum Edit {
         keys: Selection,
         /// The factor.
         factor: f32,
-        /// Whether the rows are divided by their new sums.
+        /// Whether the rows get back the sums they had: 1, or less by what a sink takes.
         #[serde(alias = "renormalise")]
         renormalize: bool,
     },

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 
 use super::{
     Edit, Intervention, Selection,
-    attention::{Cells, edit, knock_out, knock_out_edges, row},
+    attention::{Cells, Sum, edit, knock_out, knock_out_edges, row},
     check::{Place, check},
     patch::{Patch, remove_positions, shuffle_positions},
     vectors::Vectors,
@@ -118,7 +118,7 @@ impl Interventions {
                     queries: &Selection::from(*query),
                     keys: &Selection::All,
                 };
-                edit(view, &cells, tensor, *renormalize, |attention| {
+                edit(view, &cells, tensor, renormalize.then_some(Sum::One), |attention| {
                     row(view, attention, weights)
                 })
             }
@@ -134,7 +134,7 @@ impl Interventions {
                     queries,
                     keys,
                 };
-                edit(view, &cells, tensor, *renormalize, |attention| {
+                edit(view, &cells, tensor, renormalize.then_some(Sum::Before), |attention| {
                     Ok(Tensor::full(*weight, (1, 1, 1, 1), attention.device())?)
                 })
             }
@@ -150,7 +150,7 @@ impl Interventions {
                     queries,
                     keys,
                 };
-                edit(view, &cells, tensor, *renormalize, |attention| {
+                edit(view, &cells, tensor, renormalize.then_some(Sum::Before), |attention| {
                     Ok((attention * f64::from(*factor))?)
                 })
             }
@@ -220,6 +220,8 @@ impl Interventions {
                 let vectors = Vectors { heads, tokens };
                 vectors.edit(view, tensor, |tensor| Ok((tensor * f64::from(*factor))?))
             }
+            // What all lose needs no row of its own for each.
+            Edit::RemovePositions { .. } if *view.sequences == Selection::All => remove_positions(view, tensor),
             Edit::RemovePositions { .. } => remove_positions(view, spread(view, tensor)?),
             Edit::ShufflePositions { order, .. } => shuffle_positions(view, order, spread(view, tensor)?),
         }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs, path::Path};
 
 use attn_models::{
-    Checkpoint, Error, Model, Weights,
+    Checkpoint, Error, Inputs, Model, Weights,
     candle::{Device, Tensor},
     record::run_raw,
 };
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     families::agree,
-    support::{difference, expected, fixture, inputs, largest, open},
+    support::{difference, expected, fixture, inputs, largest, open, values},
 };
 
 /// Everything that the reference recorded of the model.
@@ -333,4 +333,56 @@ fn damaged_adapters_are_errors() {
         in_config.iter().for_each(|&(at, byte)| changed[at] = byte);
         let _ = act(&changed, weights.clone());
     });
+}
+
+#[test]
+fn what_an_adapter_leaves_open_is_refused() {
+    // Two numbers for one module: PEFT takes the first of the file.
+    let mut made = Made::new();
+    made.config["alpha_pattern"] = json!({"c_attn": 6, "attn.c_attn": 10});
+    let error = made.open().unwrap_err();
+    assert!(
+        matches!(&error, Error::Config { key, .. } if key == "alpha_pattern"),
+        "{error}"
+    );
+    made.config["alpha_pattern"] = json!({"c_attn": 6, "attn.c_attn": 6});
+    assert!(made.open().is_ok());
+    // A tensor that is replaced and changed.
+    let whole = "base_model.model.transformer.wte.base_layer.weight".to_owned();
+    made.tensors.insert(whole.clone(), ramp(&[10, 4], 0.2));
+    let error = made.open().unwrap_err().to_string();
+    assert!(error.contains("one change of `wte.weight`"), "{error}");
+    made.tensors.remove(&whole);
+    // A classifier over a model that predicts words.
+    made.config["task_type"] = "SEQ_CLS".into();
+    assert!(made.open().is_ok(), "a model that does not say what it is");
+    let base = open("gemma");
+    let config = made.config.to_string();
+    let error = base
+        .with_adapter_bytes(config.as_bytes(), bytes(&made.tensors))
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Unsupported { key, .. } if key == "task_type"),
+        "{error}"
+    );
+}
+
+/// The head that an adapter was trained with is its own, though the model takes its table of words as its head.
+#[test]
+fn a_tied_head_gives_way_to_the_adapters_own() {
+    let base = open("gemma");
+    let inputs = Inputs::from_ids(&[vec![2, 5, 9]], 0).unwrap();
+    let logits = |checkpoint: &Checkpoint| {
+        let model = Model::load(checkpoint).unwrap();
+        model.forward(&inputs, &mut ()).unwrap().logits.unwrap()
+    };
+    let plain = logits(&base);
+    let table = [plain.dim(2).unwrap(), Model::load(&base).unwrap().info().hidden_size];
+    let head = Tensor::zeros(&table[..], attn_models::candle::DType::F32, &Device::Cpu).unwrap();
+    let tensors = HashMap::from([("base_model.model.lm_head.weight".to_owned(), head)]);
+    let config = json!({"peft_type": "LORA", "r": 2, "modules_to_save": ["lm_head"], "target_modules": []}).to_string();
+    let adapted = base.with_adapter_bytes(config.as_bytes(), bytes(&tensors)).unwrap();
+    assert!(values(&logits(&adapted)).iter().all(|&logit| logit == 0.0));
+    let without = adapted.with_adapter_scale(0.0).unwrap();
+    assert_eq!(difference(&logits(&without), &plain, None), 0.0);
 }

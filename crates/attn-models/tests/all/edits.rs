@@ -297,9 +297,12 @@ fn attention_is_overwritten_and_reweighted_after_the_softmax() {
                     (row[0], row[2]) = (0.25, 0.75);
                 }
                 1 if (1..4).contains(&query) => row[1] = 0.5,
+                // Of 1, or of what a sink leaves.
                 2 if sequence < 2 => {
+                    let before: f32 = row.iter().sum();
                     row[0] *= 0.25;
                     normalize(row);
+                    row.iter_mut().for_each(|weight| *weight *= before);
                 }
                 _ => {}
             },

@@ -1,7 +1,11 @@
 //! Rotary positions: partial rotation and every scaling for longer contexts, against angles by hand.
 
 use attn_core::Attention;
-use attn_models::{Error, Gradients, Inputs, Model, Point, Result, Site, Weights, record::Recorder};
+use attn_models::{
+    Error, Gradients, Inputs, Model, Point, Result, Site, Weights,
+    generate::{GenerationParams, Generator},
+    record::Recorder,
+};
 use serde_json::{Value, json};
 
 use crate::support::{difference, largest, values};
@@ -415,6 +419,34 @@ fn neighbors_do_not_change_the_frequencies_of_a_sequence() {
             let alone = run(std::slice::from_ref(row));
             let error = difference(&own, &alone, None);
             assert!(error <= 1e-6 * largest(&alone), "sequence {at}: {error}");
+        }
+    }
+}
+
+/// Beyond the trained length all tokens turn otherwise, so that cached keys have to be made anew.
+#[test]
+fn a_generation_across_the_trained_length_is_the_same_with_and_without_a_cache() {
+    let options = json!({"architectures": ["LlamaForCausalLM"], "original_max_position_embeddings": 8, "rope_scaling":
+        {"rope_type": "longrope", "short_factor": [1.0, 1.5], "long_factor": [4.0, 9.0]}});
+    let model = build(&llama(4, options)).unwrap();
+    for beams in [1, 3] {
+        let written = |cache| {
+            let params = GenerationParams {
+                beams,
+                cache,
+                max_new_tokens: Some(12),
+                ..GenerationParams::default()
+            };
+            let inputs = Inputs::from_ids(&[vec![3, 9, 14, 4, 7]], 0).unwrap();
+            let generator = Generator::new(&model, &params).unwrap();
+            generator.run(&inputs, &mut (), &()).unwrap().remove(0).hypotheses
+        };
+        let (with, without) = (written(true), written(false));
+        assert_eq!(with.len(), without.len());
+        for (with, without) in with.iter().zip(&without) {
+            assert_eq!(with.tokens, without.tokens);
+            let pairs = with.log_probabilities.iter().zip(&without.log_probabilities);
+            assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-5));
         }
     }
 }

@@ -103,6 +103,17 @@ pub struct Rotation {
 }
 
 impl Rotary {
+    /// The length beyond which all tokens of a sequence have other angles, once and for all.
+    pub(crate) fn turns_anew_beyond(&self) -> Option<usize> {
+        match &self.growth {
+            Some(Growth {
+                trained,
+                beyond: Beyond::Fixed(_),
+            }) => Some(*trained),
+            _ => None,
+        }
+    }
+
     /// Reads the base, the rotated share and the scaling, however the configuration spells them. `max_tokens` is the
     /// model's `max_position_embeddings`.
     ///

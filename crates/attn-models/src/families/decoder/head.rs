@@ -69,8 +69,9 @@ impl CausalHead {
                     .iter()
                     .any(|end| class.ends_with(end)) =>
             {
-                let tied = config.flag_or("tie_word_embeddings", output.tied)?;
                 let own = weights.at(output.name);
+                // A head that an adapter was trained with is its own, whatever the model ties.
+                let tied = config.flag_or("tie_word_embeddings", output.tied)? && !own.changed("weight");
                 let map = weights.optional("head", || {
                     let map = match (tied, output.bias) {
                         (true, false) => Linear::tied(words.table(), None),

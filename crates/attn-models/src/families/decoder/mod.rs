@@ -372,6 +372,13 @@ impl Network for Decoder {
         true
     }
 
+    fn rotates_anew_beyond(&self) -> Option<usize> {
+        match &self.parts.placement {
+            Placement::Rotary(all) => all.iter().filter_map(Rotary::turns_anew_beyond).min(),
+            _ => None,
+        }
+    }
+
     fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
         // The last state has passed the final norm.
         if layer == self.parts.layers.len() {

@@ -57,7 +57,7 @@ fn refuse_variants(config: &Config) -> Result<()> {
         ("moe_every_n_layers", 0.0),
     ] {
         if config.number_or(key, neutral)? != neutral {
-            return Err(config.unsupported(key, &neutral.to_string()));
+            return Err(config.unsupported(key, neutral.to_string()));
         }
     }
     if !config.flag_or("scale_attn_weights", true)? {
