@@ -127,7 +127,7 @@ impl Options {
         generation.length_penalty = self.length_penalty.unwrap_or(generation.length_penalty);
         generation.max_new_tokens = self.max_new_tokens.or(generation.max_new_tokens);
         if !self.prefix.is_empty() {
-            generation.prefix = decoder.tokenizer().plain_ids(&self.prefix, decoder.model().info())?;
+            generation.prefix = decoder.target_ids(&self.prefix)?;
         }
         if let Some(language) = &self.target_language {
             generation.forced_first = Some(decoder.language(language)?);

@@ -74,7 +74,7 @@ impl Studio {
     ) -> Self {
         let prefix = decoder
             .as_ref()
-            .map(|decoder| decoder.tokenizer().decode(&params.generation.prefix));
+            .map(|decoder| decoder.tokenizer().for_targets().decode(&params.generation.prefix));
         let prefix = prefix.and_then(Result::ok).unwrap_or_default();
         Self {
             languages: decoder.as_ref().map(Decoder::languages).unwrap_or_default(),
@@ -227,7 +227,7 @@ impl Studio {
             params.generation.prefix = if prefix.is_empty() {
                 Vec::new()
             } else {
-                decoder.tokenizer().plain_ids(&prefix, decoder.model().info())?
+                decoder.target_ids(&prefix)?
             };
             decoder.decode(&source, &params, progress)
         });

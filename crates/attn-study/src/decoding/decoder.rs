@@ -145,12 +145,12 @@ impl Decoder {
         }
         let generation = self.lengths(&params.generation, source.len());
         let generated = self.search(&source, &generation, params, progress)?;
-        let (beam, ways) = beam_entries(&generated, self.tokenizer());
+        let (beam, ways) = beam_entries(&generated, self.tokenizer().for_targets());
         let start: &[u32] = if self.translates() { &generated.prompt } else { &[] };
         let mut decoding = Decoding {
             model: self.model().info().name.clone(),
             encoder_decoder: self.translates(),
-            start: TokenRow::written(self.tokenizer(), start),
+            start: TokenRow::written(self.tokenizer().for_targets(), start),
             params: DecodingParams {
                 generation,
                 ..params.clone()
@@ -175,7 +175,7 @@ impl Decoder {
                 decoding.encoder_states = pass.states(Attention::EncoderSelf, Point::Hidden)?;
             }
             decoding.hypotheses.push(DecodedHypothesis {
-                row: TokenRow::written(self.tokenizer(), &hypothesis.tokens),
+                row: TokenRow::written(self.tokenizer().for_targets(), &hypothesis.tokens),
                 score: hypothesis.score,
                 ended: hypothesis.ended,
                 steps: pass.steps(self, &hypothesis.tokens, &hypothesis.log_probabilities, params.top_k)?,
@@ -236,7 +236,7 @@ impl Decoder {
             step,
             steps: found.row.len(),
         })?;
-        let forced = self.tokenizer().plain_ids(text, self.model().info())?;
+        let forced = self.target_ids(text)?;
         let all = [before, &forced].concat();
         let pass = self.repeated(decoding, &all)?;
         let ranks = forced.iter().zip(step..).filter_map(|(&id, step)| {
@@ -288,6 +288,15 @@ impl Decoder {
         }
         let tokens = encoded.tokens.get(..ids.len()).unwrap_or(&encoded.tokens);
         Ok(TokenRow::read(text, tokens))
+    }
+
+    /// The ids of a text as a target, or as the beginning of one: without special tokens, and read by what reads targets.
+    ///
+    /// # Errors
+    /// Those of the tokenizer.
+    pub fn target_ids(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let targets = self.tokenizer().for_targets();
+        Ok(targets.plain_ids(text, self.model().info())?)
     }
 
     /// The languages of the vocabulary: their tokens and ids.
