@@ -133,14 +133,14 @@ fn stage(stage: Stage) -> &'static str {
 
 fn explain(text: &mut String, blame: &Blame) {
     let _ = writeln!(text, "\n### Why not {}?\n", code(&blame.expected));
-    let scores = blame.scores;
+    let score = |score: Option<f32>| score.map_or("forbidden by the rules".to_owned(), |score| format!("{score:.4}"));
     let _ = writeln!(
         text,
-        "Found {} (score {:.4}). Expected output: {:.4}. Empty output: {:.4}.\n",
+        "Found {} (score {}). Expected output: {}. Empty output: {}.\n",
         code(&blame.found),
-        scores.found,
-        scores.expected,
-        scores.empty
+        score(blame.scores.found),
+        score(blame.scores.expected),
+        score(blame.scores.empty)
     );
     match blame.kind {
         BlameKind::None => text.push_str("The output is as expected.\n"),
