@@ -555,3 +555,101 @@ fn a_search_of_one_beam_is_blamed_on_the_search() {
     }
     assert!(all >= 5 && right * 20 >= 19 * all, "{right} of {all}");
 }
+
+#[test]
+fn what_the_rules_forbid_has_no_score_and_opens_again() {
+    let decoder = dates();
+    let mut params = decoder.params();
+    params.generation.prefix = decoder.target_ids("19").unwrap();
+    let mut decoding = decoder.decode("May 21, 2000", &params, &()).unwrap();
+    assert!(decoding.hypotheses[0].row.text.starts_with("19"));
+    let settings = BlameParams::default();
+    // The model itself writes a 2: there is no difference that a repair could bring back.
+    let blame = decoder
+        .blame("May 21, 2000", "2000-05-21", &params, &settings, &())
+        .unwrap();
+    assert_eq!((blame.kind, blame.stage), (BlameKind::Model, Some(Stage::Undetermined)));
+    assert!(blame.scores.found.is_some() && blame.scores.expected.is_none());
+    assert!(
+        blame.note.contains("forbid") && blame.note.contains("already prefers"),
+        "{}",
+        blame.note
+    );
+    decoding.blame = Some(blame);
+    let saved = serde_json::to_string(&decoding).unwrap();
+    assert_eq!(serde_json::from_str::<Decoding>(&saved).unwrap(), decoding);
+
+    // Of an output that is allowed, the score is that of the search.
+    let plain = decoder.params();
+    let blame = decoder
+        .blame("May 21, 2000", "2000-05-21", &plain, &settings, &())
+        .unwrap();
+    let score = decoded(&decoder, "May 21, 2000", plain.generation.beams).hypotheses[0].score;
+    assert!((blame.scores.expected.unwrap() - score).abs() < 1e-4);
+    assert_eq!(blame.scores.expected, blame.scores.found);
+}
+
+/// A SentencePiece model with only those of its pieces that have one character or are no text.
+fn letters_of(model: &[u8]) -> Vec<u8> {
+    let number = |at: &mut usize| {
+        let (mut value, mut shift) = (0_usize, 0);
+        loop {
+            let byte = model[*at];
+            *at += 1;
+            value |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return value;
+            }
+        }
+    };
+    let (mut kept, mut at) = (Vec::new(), 0);
+    while at < model.len() {
+        let start = at;
+        let tag = number(&mut at);
+        assert_eq!(tag & 7, 2, "messages only");
+        at += number(&mut at);
+        let message = &model[start..at];
+        // Field 1 is a piece; its first field is the text.
+        let text = (tag == 0x0a).then(|| {
+            let length = usize::from(message[3]);
+            String::from_utf8_lossy(&message[4..4 + length]).into_owned()
+        });
+        if text.is_none_or(|text| text.starts_with('<') || text.chars().count() == 1) {
+            kept.extend(message);
+        }
+    }
+    kept
+}
+
+#[test]
+fn targets_are_read_by_the_tokenizer_of_targets() {
+    let marian = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/marian");
+    let folder = tempfile::tempdir().unwrap();
+    for file in [
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "source.spm",
+        "tokenizer_config.json",
+        "vocab.json",
+    ] {
+        std::fs::copy(marian.join(file), folder.path().join(file)).unwrap();
+    }
+    let pieces = letters_of(&std::fs::read(marian.join("source.spm")).unwrap());
+    std::fs::write(folder.path().join("target.spm"), pieces).unwrap();
+    let decoder = Decoder::load(&Checkpoint::open(folder.path()).unwrap()).unwrap();
+    let text = "She sells sea shells";
+    let as_source = decoder.tokenizer().plain_ids(text, decoder.model().info()).unwrap();
+    let as_target = decoder.target_ids(text).unwrap();
+    assert!(
+        as_target.len() > as_source.len(),
+        "{as_target:?} is spelled, {as_source:?} is not"
+    );
+    // What is forced and what is expected are targets.
+    let params = decoder.params();
+    let decoding = decoder.decode(text, &params, &()).unwrap();
+    let ranks = decoder.rank_text(&decoding, 0, 0, text).unwrap();
+    let ids: Vec<u32> = ranks.iter().map(|rank| rank.id).collect();
+    assert_eq!(ids, as_target);
+}
