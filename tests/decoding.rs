@@ -15,8 +15,8 @@ use attn_sdk::{
         intervene::{Edit, Heads, Selection},
     },
     study::decoding::{
-        Blame, BlameKind, BlameParams, Comparison, Decoder, Decoding, Fault, HeadChoice, Shift, Stage, TokenClass,
-        Unit, alignment_heads,
+        Blame, BlameKind, BlameParams, Comparison, DecodedStep, Decoder, Decoding, Fault, HeadChoice, Shift, Stage,
+        TokenClass, Unit, alignment_heads,
     },
 };
 
@@ -652,4 +652,117 @@ fn targets_are_read_by_the_tokenizer_of_targets() {
     let ranks = decoder.rank_text(&decoding, 0, 0, text).unwrap();
     let ids: Vec<u32> = ranks.iter().map(|rank| rank.id).collect();
     assert_eq!(ids, as_target);
+}
+
+#[test]
+fn edits_are_about_the_tokens_of_one_sequence_in_every_pass() {
+    let decoder = dates();
+    let source = "May 21, 2000";
+    let plain = decoded(&decoder, source, 2);
+    let with = |edits: Vec<Edit>, donors: &[&str]| {
+        let fault = Fault {
+            donors: donors.iter().map(|donor| (*donor).to_owned()).collect(),
+            edits: edits.into_iter().map(Into::into).collect(),
+        };
+        let mut params = decoder.params();
+        params.generation.beams = 2;
+        decoder.with_fault(fault).unwrap().decode(source, &params, &())
+    };
+    let states = Site::hidden(attn_sdk::core::Side::Decoder, 1);
+    let (heads, tokens) = (Selection::All, Selection::from([6, 30]));
+    let of = |point| Site::new(Attention::DecoderSelf, 1, point);
+    // Token 6 is not in the first steps, and token 30 in none.
+    for edit in [
+        Edit::Add {
+            site: states,
+            heads: heads.clone(),
+            tokens: tokens.clone(),
+            vector: (0..64_u8).map(|at| f32::from(at) / 32.0).collect(),
+            scale: 1.0,
+        },
+        Edit::Mean {
+            site: states,
+            heads: heads.clone(),
+            tokens: tokens.clone(),
+            vector: vec![0.0; 64],
+        },
+        Edit::Noise {
+            site: of(Point::Query),
+            heads: heads.clone(),
+            tokens: tokens.clone(),
+            scale: 1.0,
+            seed: 3,
+        },
+        Edit::Scale {
+            site: of(Point::HeadOutput),
+            heads: heads.clone(),
+            tokens: tokens.clone(),
+            factor: 0.0,
+        },
+    ] {
+        let name = edit.name();
+        let changed = with(vec![edit], &[]).unwrap();
+        let (a, b) = (&plain.hypotheses[0].steps, &changed.hypotheses[0].steps);
+        // The state of token 6, the start being token 0, predicts the token of step 6.
+        let same = a.iter().zip(b).take(6).take_while(|(a, b)| a.id == b.id);
+        for (a, b) in same {
+            let apart = (a.model_log_probability - b.model_log_probability).abs();
+            assert!(apart < 1e-5, "{name}: {apart}");
+        }
+        let at = |steps: &[DecodedStep]| steps.get(6).map(|step| step.model_log_probability);
+        assert_ne!(at(a), at(b), "{name}");
+        // What the search counts is what the pass says.
+        for step in b {
+            assert!(
+                (step.log_probability - step.model_log_probability).abs() < 1e-3,
+                "{name}"
+            );
+        }
+    }
+
+    // Rows of the decoder's own attention, from a run of other tokens.
+    for point in [Point::Attention, Point::Scores] {
+        let patch = Edit::Patch {
+            site: of(point),
+            heads: heads.clone(),
+            tokens: tokens.clone(),
+            donor: 0,
+            donor_tokens: None,
+        };
+        let changed = with(vec![patch], &["July 14, 2011"]).unwrap();
+        for step in &changed.hypotheses[0].steps {
+            assert!((step.log_probability - step.model_log_probability).abs() < 1e-3);
+        }
+    }
+
+    // A change of a second sequence changes nothing: there is one.
+    let off = |layer| Edit::HeadMask {
+        heads: Heads::all(Attention::Cross, layer),
+        factor: 0.0,
+    };
+    let mut params = plain.params.clone();
+    params.interventions = vec![off(0).in_sequences(1)];
+    let same = decoder.decode(source, &params, &()).unwrap();
+    let (same, own) = (&same.hypotheses[0], &plain.hypotheses[0]);
+    assert!(same.row == own.row && (same.score - own.score).abs() < 1e-4);
+    // One of the first is of every beam and of every copy.
+    params.interventions = vec![off(0).in_sequences(0), off(1).in_sequences(0)];
+    let blind = decoder.decode(source, &params, &()).unwrap();
+    for step in &blind.hypotheses[0].steps {
+        assert!(step.source_share.unwrap() < 1e-6);
+    }
+
+    // Errors name the edit by its place in the list.
+    let cross = Edit::Patch {
+        site: Site::new(Attention::Cross, 1, Point::Attention),
+        heads: heads.clone(),
+        tokens: Selection::All,
+        donor: 0,
+        donor_tokens: None,
+    };
+    let error = with(vec![off(0), cross], &["July 14, 2011"]).unwrap_err().to_string();
+    assert!(
+        error.contains("intervention 1 (patch)") && error.contains("as many as the source has"),
+        "{error}"
+    );
 }

@@ -217,7 +217,9 @@ impl Decoder {
         blame.kind = BlameKind::Model;
         blame.stage = Some(Stage::Undetermined);
         if blame.scores.expected.is_none() {
-            blame.add_note("The rules of the search (lengths, prefix, forced or forbidden tokens) forbid the expected output.");
+            blame.add_note(
+                "The rules of the search (lengths, prefix, forced or forbidden tokens) forbid the expected output.",
+            );
         }
         let Some(step) = step else {
             blame.add_note("One output is the beginning of the other: no step has two tokens to compare.");

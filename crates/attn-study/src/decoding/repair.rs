@@ -92,13 +92,17 @@ impl Decoder {
             .map(|layer| Site::hidden(Side::Encoder, layer));
         let wanted: Vec<Site> = sites.iter().copied().chain(shown).collect();
         let Some((clean, note)) = self.clean_run(&healthy, decoding, prefix, question, &wanted, settings)? else {
-            blame.add_note("No clean run: neither this source nor another of as many tokens has the expected token there.");
+            blame.add_note(
+                "No clean run: neither this source nor another of as many tokens has the expected token there.",
+            );
             return Ok(());
         };
         blame.add_note(&note);
         let goal = question.difference(&clean)?;
         if !(goal - base).is_finite() {
-            blame.add_note("The model gives one of the two tokens a logit that is no number: there are no shares of it.");
+            blame.add_note(
+                "The model gives one of the two tokens a logit that is no number: there are no shares of it.",
+            );
             return Ok(());
         }
         let share = |difference: f32| (difference - base) / (goal - base);
