@@ -15,8 +15,8 @@ use attn_sdk::{
         intervene::{Edit, Heads, Selection},
     },
     study::decoding::{
-        Blame, BlameKind, BlameParams, Comparison, DecodedStep, Decoder, Decoding, Fault, HeadChoice, Shift, Stage,
-        TokenClass, Unit, alignment_heads,
+        Blame, BlameKind, BlameParams, Comparison, DecodedStep, Decoder, Decoding, Fault, HeadChoice, NearWord, Shift,
+        Stage, TokenClass, Unit, alignment_heads,
     },
 };
 
@@ -765,4 +765,32 @@ fn edits_are_about_the_tokens_of_one_sequence_in_every_pass() {
         error.contains("intervention 1 (patch)") && error.contains("as many as the source has"),
         "{error}"
     );
+}
+
+#[test]
+fn a_word_takes_the_place_of_a_token_and_leaves_its_space() {
+    let word = |text: &str| NearWord {
+        token: text.to_owned(),
+        text: Some(text.to_owned()),
+        id: 0,
+        cosine: 1.0,
+    };
+    let decoder = dates();
+    let decoding = decoded(&decoder, "May 21, 2000", 1);
+    let with = |token: usize, text: &str| decoder.source_with(&decoding, token, &word(text)).unwrap();
+    assert_eq!(with(3, "-").as_deref(), Some("May-21, 2000"));
+    assert_eq!(with(4, "1").as_deref(), Some("May 11, 2000"));
+    assert_eq!(with(99, "1"), None);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/marian");
+    let decoder = Decoder::load(&Checkpoint::open(folder).unwrap()).unwrap();
+    let source = "She sells sea shells";
+    let decoding = decoder.decode(source, &decoder.params(), &()).unwrap();
+    for (token, text) in decoding.source.tokens.iter().enumerate() {
+        if !decoding.source.is_text(token) || text == "␣" {
+            continue;
+        }
+        let replaced = decoder.source_with(&decoding, token, &word("X")).unwrap().unwrap();
+        assert_eq!(replaced.matches(' ').count(), 3, "{replaced}");
+        assert!(replaced.contains('X'));
+    }
 }

@@ -55,10 +55,10 @@ pub(crate) struct Options {
     /// Text that the target has to begin with
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) prefix: String,
-    /// Language of the source, as the vocabulary spells it (__de__, deu_Latn, de_DE)
+    /// Language of the source: its code or its token (de, __de__, deu_Latn, de_DE)
     #[arg(long, value_name = "TOKEN")]
     pub(crate) source_language: Option<String>,
-    /// Language of the target, as the vocabulary spells it
+    /// Language of the target: its code or its token. Models that read it in the text (>>fra<<) have it in the source
     #[arg(long, value_name = "TOKEN")]
     pub(crate) target_language: Option<String>,
     /// Finds out why the target of this source is not the expected one
@@ -130,7 +130,7 @@ impl Options {
             generation.prefix = decoder.target_ids(&self.prefix)?;
         }
         if let Some(language) = &self.target_language {
-            generation.forced_first = Some(decoder.language(language)?);
+            decoder.set_target_language(generation, language)?;
         }
         if let Some(language) = &self.source_language {
             params.source_language = Some(decoder.language(language)?);

@@ -150,9 +150,16 @@ fn what_cannot_be_done_is_said_in_one_line() {
     let out = folder.path().join("out");
     let bad = folder.path().join("bad.json");
     std::fs::write(&bad, "[{\"edit\": \"nothing\"}]").unwrap();
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["--open", bad.to_str().unwrap()], "expected a saved run"),
-        (&["--source", "x", "--target-language", "__de__"], "no language tokens"),
+        (
+            &["--source", "x", "--target-language", "__de__"],
+            "marks texts with no language",
+        ),
+        (
+            &["--source", "x", "--target-language", ">>fra<<"],
+            "write `>>fra<< ` before the source",
+        ),
         (
             &["--source", "x", "--fault", bad.to_str().unwrap()],
             "expected interventions",

@@ -13,7 +13,6 @@ use super::{
     DecodedHypothesis, Decoding, DecodingParams, Fault, Rank, TokenClass, TokenRow,
     edits::Edits,
     pass::{Pass, Reading, rank},
-    tokens::class,
     tree::beam_entries,
 };
 use crate::Error;
@@ -299,27 +298,32 @@ impl Decoder {
         Ok(targets.plain_ids(text, self.model().info())?)
     }
 
-    /// The languages of the vocabulary: their tokens and ids.
+    /// The languages that texts are marked with: their codes and the ids of their tokens.
     pub fn languages(&self) -> Vec<(String, u32)> {
-        let ids = self.tokenizer().special_ids().into_iter();
-        let named = ids.filter_map(|id| {
-            let token = self.tokenizer().token(id);
-            (class(&token) == TokenClass::Language).then_some((token.text, id))
-        });
-        named.collect()
+        let codes = self.tokenizer().languages();
+        codes
+            .filter_map(|code| Some((code.to_owned(), self.tokenizer().language_id(code).ok()?)))
+            .collect()
     }
 
-    /// The id of a language's token.
+    /// The id of a language's token, by its code or its token.
     ///
     /// # Errors
-    /// [`Error::NoLanguage`] with the languages there are.
+    /// [`Error::LanguageInText`] for a mark that stands in the source text (`>>fra<<`); those of [`Tokenizer::language_id`].
     pub fn language(&self, name: &str) -> Result<u32, Error> {
-        let id = self.tokenizer().id(name);
-        let id = id.filter(|&id| class(&self.tokenizer().token(id)) == TokenClass::Language);
-        id.ok_or_else(|| Error::NoLanguage {
-            name: name.to_owned(),
-            languages: self.languages().into_iter().map(|(name, _)| name).collect(),
-        })
+        if name.starts_with(">>") && name.ends_with("<<") {
+            return Err(Error::LanguageInText { mark: name.to_owned() });
+        }
+        Ok(self.tokenizer().language_id(name)?)
+    }
+
+    /// Sets the language of the target, by its code or its token.
+    ///
+    /// # Errors
+    /// As [`language`](Self::language).
+    pub fn set_target_language(&self, generation: &mut GenerationParams, name: &str) -> Result<(), Error> {
+        self.language(name)?;
+        Ok(generation.set_language(self.tokenizer(), name)?)
     }
 
     /// Puts a language in the place of the source's own.
