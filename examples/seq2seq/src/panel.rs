@@ -69,6 +69,9 @@ impl Studio {
                 self.decode(jobs);
             }
         });
+        if !self.notice.is_empty() {
+            ui.label(RichText::new(&self.notice).weak());
+        }
         if !self.failure.is_empty() {
             ui.colored_label(ui.visuals().error_fg_color, &self.failure);
         }

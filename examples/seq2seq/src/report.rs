@@ -11,13 +11,11 @@ const HEADS: usize = 8;
 
 pub(crate) fn markdown(session: &Session) -> String {
     let mut text = String::from("# What the model writes\n");
-    let failures = session.failures();
-    if failures > 0 {
-        let _ = writeln!(text, "\n## {failures} of {} sources failed\n", session.runs.len());
-        for run in &session.runs {
-            if let Err(error) = &run.result {
-                let _ = writeln!(text, "- line {}: {}", run.line, inline(error));
-            }
+    let failures: Vec<String> = session.failures().collect();
+    if !failures.is_empty() {
+        text.push_str("\n## What failed\n\n");
+        for failure in &failures {
+            let _ = writeln!(text, "- {}", inline(failure));
         }
     }
     heads(&mut text, session);
