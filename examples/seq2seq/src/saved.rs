@@ -92,3 +92,27 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T, String> {
         .map_err(|error| format!("{}: expected a saved run: {error}", path.display()))?;
     Ok(read)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use attn_sdk::{embedded, study::decoding::Decoder};
+    use serde_json::json;
+
+    #[test]
+    fn runs_keep_what_they_were_made_from() {
+        let decoder = Decoder::load(&embedded::DATES.checkpoint().unwrap()).unwrap();
+        let run = decoder.decode("May 21, 2000", &decoder.params(), &()).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let made = |parent: usize| json!({"run": run, "parent": parent, "label": "changed"});
+        let all = json!({"runs": [{"line": 1, "error": "none"}, {"line": 2, "run": run}, made(1), made(7)]});
+        std::fs::write(file.path(), all.to_string()).unwrap();
+        let read = super::read(file.path()).unwrap();
+        // The run that failed is left out, and so is a parent that is not there.
+        let parents: Vec<_> = read.iter().map(|saved| saved.parent).collect();
+        assert_eq!(parents, [None, Some(0), None]);
+        assert_eq!(read[0].line, Some(2));
+        assert_eq!(read[1].label.as_deref(), Some("changed"));
+    }
+}

@@ -215,7 +215,7 @@ fn saved_runs_open_or_name_the_field() {
         std::fs::write(&saved, value.to_string()).unwrap();
         seq2seq(&folder.path().join("again"), &["--open", saved.to_str().unwrap()])
     };
-    let made = serde_json::json!({"run": run, "parent": 1, "label": "what was done"});
+    let made = serde_json::json!({"line": 3, "run": run, "parent": 1, "label": "what was done"});
     let all = serde_json::json!({"runs": [{"line": 1, "error": "none"}, {"line": 2, "run": run}, made]});
     let output = open(&all);
     assert!(output.status.success(), "{output:?}");
