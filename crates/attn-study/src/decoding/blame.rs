@@ -253,7 +253,7 @@ impl Decoder {
     fn score(&self, decoding: &Decoding, ids: &[u32]) -> Result<Option<f32>, Error> {
         let (settings, prompt) = (&decoding.params.generation, decoding.prompt_tokens());
         let limit = match (settings.max_new_tokens, settings.max_length) {
-            (Some(new), _) => Some(prompt + new),
+            (Some(new), _) => Some(prompt.saturating_add(new)),
             (None, length) => length,
         };
         let limit = limit.into_iter().chain(self.model().info().max_tokens).min();
