@@ -23,6 +23,22 @@ pub(crate) const EXAMPLE: &str = "May 21, 2000";
 /// Largest file of sources, alignments or faults, in bytes.
 const LARGEST: u64 = 1 << 28;
 
+/// Options of a new decoding, which a saved run does not follow.
+const DECODING: [&str; 12] = [
+    "model",
+    "source",
+    "sources",
+    "explain",
+    "fault",
+    "beams",
+    "top_k",
+    "length_penalty",
+    "max_new_tokens",
+    "prefix",
+    "source_language",
+    "target_language",
+];
+
 /// A line of the sources.
 pub(crate) struct Line {
     /// Counted from 1.
@@ -41,7 +57,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
     /// Opens a saved run.json again, without its model
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "source", "sources", "explain", "fault", "beams", "top_k", "length_penalty", "max_new_tokens", "prefix", "source_language", "target_language"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = DECODING)]
     pub(crate) open: Option<PathBuf>,
     /// The source, or the prompt of a decoder-only model
     #[arg(long, value_name = "TEXT", conflicts_with = "sources")]
