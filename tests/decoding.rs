@@ -15,8 +15,8 @@ use attn_sdk::{
         intervene::{Edit, Heads, Selection},
     },
     study::decoding::{
-        Blame, BlameKind, BlameParams, Comparison, Decoder, Decoding, Fault, HeadChoice, Shift, Stage, TokenClass,
-        Unit, alignment_heads,
+        Blame, BlameKind, BlameParams, Comparison, DecodedStep, Decoder, Decoding, Fault, HeadChoice, NearWord, Shift,
+        Stage, TokenClass, Unit, alignment_heads,
     },
 };
 
@@ -554,4 +554,243 @@ fn a_search_of_one_beam_is_blamed_on_the_search() {
         right += usize::from(blame.kind == BlameKind::Search && search);
     }
     assert!(all >= 5 && right * 20 >= 19 * all, "{right} of {all}");
+}
+
+#[test]
+fn what_the_rules_forbid_has_no_score_and_opens_again() {
+    let decoder = dates();
+    let mut params = decoder.params();
+    params.generation.prefix = decoder.target_ids("19").unwrap();
+    let mut decoding = decoder.decode("May 21, 2000", &params, &()).unwrap();
+    assert!(decoding.hypotheses[0].row.text.starts_with("19"));
+    let settings = BlameParams::default();
+    // The model itself writes a 2: there is no difference that a repair could bring back.
+    let blame = decoder
+        .blame("May 21, 2000", "2000-05-21", &params, &settings, &())
+        .unwrap();
+    assert_eq!((blame.kind, blame.stage), (BlameKind::Model, Some(Stage::Undetermined)));
+    assert!(blame.scores.found.is_some() && blame.scores.expected.is_none());
+    assert!(
+        blame.note.contains("forbid") && blame.note.contains("already prefers"),
+        "{}",
+        blame.note
+    );
+    decoding.blame = Some(blame);
+    let saved = serde_json::to_string(&decoding).unwrap();
+    assert_eq!(serde_json::from_str::<Decoding>(&saved).unwrap(), decoding);
+
+    // Of an output that is allowed, the score is that of the search.
+    let plain = decoder.params();
+    let blame = decoder
+        .blame("May 21, 2000", "2000-05-21", &plain, &settings, &())
+        .unwrap();
+    let score = decoded(&decoder, "May 21, 2000", plain.generation.beams).hypotheses[0].score;
+    assert!((blame.scores.expected.unwrap() - score).abs() < 1e-4);
+    assert_eq!(blame.scores.expected, blame.scores.found);
+}
+
+/// A SentencePiece model with only those of its pieces that have one character or are no text.
+fn letters_of(model: &[u8]) -> Vec<u8> {
+    let number = |at: &mut usize| {
+        let (mut value, mut shift) = (0_usize, 0);
+        loop {
+            let byte = model[*at];
+            *at += 1;
+            value |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return value;
+            }
+        }
+    };
+    let (mut kept, mut at) = (Vec::new(), 0);
+    while at < model.len() {
+        let start = at;
+        let tag = number(&mut at);
+        assert_eq!(tag & 7, 2, "messages only");
+        at += number(&mut at);
+        let message = &model[start..at];
+        // Field 1 is a piece; its first field is the text.
+        let text = (tag == 0x0a).then(|| {
+            let length = usize::from(message[3]);
+            String::from_utf8_lossy(&message[4..4 + length]).into_owned()
+        });
+        if text.is_none_or(|text| text.starts_with('<') || text.chars().count() == 1) {
+            kept.extend(message);
+        }
+    }
+    kept
+}
+
+#[test]
+fn targets_are_read_by_the_tokenizer_of_targets() {
+    let marian = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/marian");
+    let folder = tempfile::tempdir().unwrap();
+    for file in [
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "source.spm",
+        "tokenizer_config.json",
+        "vocab.json",
+    ] {
+        std::fs::copy(marian.join(file), folder.path().join(file)).unwrap();
+    }
+    let pieces = letters_of(&std::fs::read(marian.join("source.spm")).unwrap());
+    std::fs::write(folder.path().join("target.spm"), pieces).unwrap();
+    let decoder = Decoder::load(&Checkpoint::open(folder.path()).unwrap()).unwrap();
+    let text = "She sells sea shells";
+    let as_source = decoder.tokenizer().plain_ids(text, decoder.model().info()).unwrap();
+    let as_target = decoder.target_ids(text).unwrap();
+    assert!(
+        as_target.len() > as_source.len(),
+        "{as_target:?} is spelled, {as_source:?} is not"
+    );
+    // What is forced and what is expected are targets.
+    let params = decoder.params();
+    let decoding = decoder.decode(text, &params, &()).unwrap();
+    let ranks = decoder.rank_text(&decoding, 0, 0, text).unwrap();
+    let ids: Vec<u32> = ranks.iter().map(|rank| rank.id).collect();
+    assert_eq!(ids, as_target);
+}
+
+#[test]
+fn edits_are_about_the_tokens_of_one_sequence_in_every_pass() {
+    let decoder = dates();
+    let source = "May 21, 2000";
+    let plain = decoded(&decoder, source, 2);
+    let with = |edits: Vec<Edit>, donors: &[&str]| {
+        let fault = Fault {
+            donors: donors.iter().map(|donor| (*donor).to_owned()).collect(),
+            edits: edits.into_iter().map(Into::into).collect(),
+        };
+        let mut params = decoder.params();
+        params.generation.beams = 2;
+        decoder.with_fault(fault).unwrap().decode(source, &params, &())
+    };
+    let states = Site::hidden(attn_sdk::core::Side::Decoder, 1);
+    let (heads, tokens) = (Selection::All, Selection::from([6, 30]));
+    let of = |point| Site::new(Attention::DecoderSelf, 1, point);
+    // Token 6 is not in the first steps, and token 30 in none.
+    for edit in [
+        Edit::Add {
+            site: states,
+            heads: heads.clone(),
+            tokens: tokens.clone(),
+            vector: (0..64_u8).map(|at| f32::from(at) / 32.0).collect(),
+            scale: 1.0,
+        },
+        Edit::Mean {
+            site: states,
+            heads: heads.clone(),
+            tokens: tokens.clone(),
+            vector: vec![0.0; 64],
+        },
+        Edit::Noise {
+            site: of(Point::Query),
+            heads: heads.clone(),
+            tokens: tokens.clone(),
+            scale: 1.0,
+            seed: 3,
+        },
+        Edit::Scale {
+            site: of(Point::HeadOutput),
+            heads: heads.clone(),
+            tokens: tokens.clone(),
+            factor: 0.0,
+        },
+    ] {
+        let name = edit.name();
+        let changed = with(vec![edit], &[]).unwrap();
+        let (a, b) = (&plain.hypotheses[0].steps, &changed.hypotheses[0].steps);
+        // The state of token 6, the start being token 0, predicts the token of step 6.
+        let same = a.iter().zip(b).take(6).take_while(|(a, b)| a.id == b.id);
+        for (a, b) in same {
+            let apart = (a.model_log_probability - b.model_log_probability).abs();
+            assert!(apart < 1e-5, "{name}: {apart}");
+        }
+        let at = |steps: &[DecodedStep]| steps.get(6).map(|step| step.model_log_probability);
+        assert_ne!(at(a), at(b), "{name}");
+        // What the search counts is what the pass says.
+        for step in b {
+            assert!(
+                (step.log_probability - step.model_log_probability).abs() < 1e-3,
+                "{name}"
+            );
+        }
+    }
+
+    // Rows of the decoder's own attention, from a run of other tokens.
+    for point in [Point::Attention, Point::Scores] {
+        let patch = Edit::Patch {
+            site: of(point),
+            heads: heads.clone(),
+            tokens: tokens.clone(),
+            donor: 0,
+            donor_tokens: None,
+        };
+        let changed = with(vec![patch], &["July 14, 2011"]).unwrap();
+        for step in &changed.hypotheses[0].steps {
+            assert!((step.log_probability - step.model_log_probability).abs() < 1e-3);
+        }
+    }
+
+    // A change of a second sequence changes nothing: there is one.
+    let off = |layer| Edit::HeadMask {
+        heads: Heads::all(Attention::Cross, layer),
+        factor: 0.0,
+    };
+    let mut params = plain.params.clone();
+    params.interventions = vec![off(0).in_sequences(1)];
+    let same = decoder.decode(source, &params, &()).unwrap();
+    let (same, own) = (&same.hypotheses[0], &plain.hypotheses[0]);
+    assert!(same.row == own.row && (same.score - own.score).abs() < 1e-4);
+    // One of the first is of every beam and of every copy.
+    params.interventions = vec![off(0).in_sequences(0), off(1).in_sequences(0)];
+    let blind = decoder.decode(source, &params, &()).unwrap();
+    for step in &blind.hypotheses[0].steps {
+        assert!(step.source_share.unwrap() < 1e-6);
+    }
+
+    // Errors name the edit by its place in the list.
+    let cross = Edit::Patch {
+        site: Site::new(Attention::Cross, 1, Point::Attention),
+        heads: heads.clone(),
+        tokens: Selection::All,
+        donor: 0,
+        donor_tokens: None,
+    };
+    let error = with(vec![off(0), cross], &["July 14, 2011"]).unwrap_err().to_string();
+    assert!(
+        error.contains("intervention 1 (patch)") && error.contains("as many as the source has"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_word_takes_the_place_of_a_token_and_leaves_its_space() {
+    let word = |text: &str| NearWord {
+        token: text.to_owned(),
+        text: Some(text.to_owned()),
+        id: 0,
+        cosine: 1.0,
+    };
+    let decoder = dates();
+    let decoding = decoded(&decoder, "May 21, 2000", 1);
+    let with = |token: usize, text: &str| decoder.source_with(&decoding, token, &word(text)).unwrap();
+    assert_eq!(with(3, "-").as_deref(), Some("May-21, 2000"));
+    assert_eq!(with(4, "1").as_deref(), Some("May 11, 2000"));
+    assert_eq!(with(99, "1"), None);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/marian");
+    let decoder = Decoder::load(&Checkpoint::open(folder).unwrap()).unwrap();
+    let source = "She sells sea shells";
+    let decoding = decoder.decode(source, &decoder.params(), &()).unwrap();
+    for (token, text) in decoding.source.tokens.iter().enumerate() {
+        if !decoding.source.is_text(token) || text == "␣" {
+            continue;
+        }
+        let replaced = decoder.source_with(&decoding, token, &word("X")).unwrap().unwrap();
+        assert_eq!(replaced.matches(' ').count(), 3, "{replaced}");
+        assert!(replaced.contains('X'));
+    }
 }

@@ -97,12 +97,21 @@ impl Layout {
 
     /// The same of one batch of a data set of `given` sequences, where others may be longer.
     pub(crate) fn batch(self, sequences: &[usize], given: usize) -> Self {
-        let open = |columns| Columns { open: true, ..columns };
         Self {
             sequences: sequences.to_vec(),
             given,
+            ..self.open()
+        }
+    }
+
+    /// The same as one pass of several, of which others may have more tokens: [`is_open`](Self::is_open) on both sides. For taps
+    /// whose edits are about inputs of any length.
+    pub fn open(self) -> Self {
+        let open = |columns| Columns { open: true, ..columns };
+        Self {
             encoder: open(self.encoder),
             decoder: open(self.decoder),
+            ..self
         }
     }
 

@@ -220,6 +220,14 @@ pub enum Error {
         /// What there is.
         languages: Vec<String>,
     },
+    /// A target language that a model reads in the source text was named as a setting.
+    #[error(
+        "language `{mark}`: expected a language that is a setting; this one is text: write `{mark} ` before the source"
+    )]
+    LanguageInText {
+        /// The mark.
+        mark: String,
+    },
     /// A head was named that an attention does not have.
     #[error("expected heads of {layers} layers with {heads} heads each, found {found}")]
     NoSuchHead {

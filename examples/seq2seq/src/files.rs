@@ -3,103 +3,149 @@
 use std::{error::Error, path::Path};
 
 use attn_sdk::{
-    core::files::write_atomically,
-    render::{Exporter, Plot, ViewState},
+    core::{files::write_atomically, progress::step},
+    render::{Exporter, Plot, ViewState, plots::Pictograms},
     study::decoding::{Decoding, FlowOptions, HeadChoice},
 };
 use examples_common::Terminal;
 use serde_json::json;
 
-use crate::{options::Options, report, session::Session};
+use crate::{
+    options::Options,
+    report,
+    session::{Run, Session},
+};
 
 pub(crate) fn write(
-    session: &Session,
+    session: &mut Session,
     options: &Options,
     out: &Path,
     terminal: &Terminal,
 ) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
+    // One source: its run is the file. Several: a folder each, and one file with all of them.
+    let single = session.runs.len() == 1;
+    let run = match session.runs.as_slice() {
+        [Run { result: Ok(run), .. }] => serde_json::to_vec(run)?,
+        _ => all(session)?,
+    };
+    write_atomically(&out.join("run.json"), &run)?;
     let mut drawing = Drawing {
         exporter: Exporter::default(),
         view: options.view(),
         svg: options.svg,
     };
-    // One source: its run is the file. Several: a folder each, and one file with all of them.
-    if let [run] = session.runs.as_slice() {
-        if let Ok(decoding) = &run.result {
-            write_atomically(&out.join("run.json"), &serde_json::to_vec(decoding)?)?;
-            drawing.all(decoding, &options.flow(), out)?;
+    let (total, mut stopped) = (session.runs.len(), Ok(()));
+    for (done, run) in session.runs.iter_mut().enumerate() {
+        stopped = step(terminal, "plots", done, total);
+        if stopped.is_err() {
+            break;
         }
-    } else {
-        let runs: Vec<serde_json::Value> = session
-            .runs
-            .iter()
-            .map(|run| match &run.result {
-                Ok(decoding) => json!({"line": run.line, "run": decoding}),
-                Err(error) => json!({"line": run.line, "source": run.source, "error": error}),
-            })
-            .collect();
-        let all = json!({"alignment_heads": session.heads, "alignment_error_rate": session.error_rate, "runs": runs});
-        write_atomically(&out.join("run.json"), &serde_json::to_vec(&all)?)?;
-        for (done, run) in session.runs.iter().enumerate() {
-            attn_sdk::core::progress::step(terminal, "plots", done, session.runs.len())?;
-            let Ok(decoding) = &run.result else { continue };
-            if done >= options.plots && decoding.blame.is_none() {
-                continue;
+        let folder = match single {
+            true => out.to_owned(),
+            false => out.join(format!("line-{:04}", run.line)),
+        };
+        let drawn = |decoding: &&Decoding| single || done < options.plots || decoding.blame.is_some();
+        let Some(decoding) = run.result.as_ref().ok().filter(drawn) else {
+            // No run of another time beside this report.
+            if !single {
+                let _ = std::fs::remove_file(folder.join("run.json"));
             }
-            let folder = out.join(format!("line-{:04}", run.line));
-            std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-            write_atomically(&folder.join("run.json"), &serde_json::to_vec(decoding)?)?;
-            drawing.all(decoding, &options.flow(), &folder)?;
-        }
-        let _ = attn_sdk::Progress::update(terminal, "plots", session.runs.len(), session.runs.len());
+            continue;
+        };
+        let failures = if single { Ok(()) } else { own_folder(decoding, &folder) }.map_or_else(
+            |error| vec![error.to_string()],
+            |()| drawing.all(decoding, &options.flow(), &folder),
+        );
+        run.failures.extend(failures);
     }
-    let links: String = session.runs.iter().map(|run| run.links.pharaoh() + "\n").collect();
+    let _ = attn_sdk::Progress::update(terminal, "plots", total, total);
+    let listed = session.runs.iter().filter(|run| run.listed);
+    let links: String = listed.map(|run| run.links.pharaoh() + "\n").collect();
     write_atomically(&out.join("alignment.txt"), links.as_bytes())?;
     write_atomically(&out.join("report.md"), report::markdown(session).as_bytes())?;
-    Ok(())
+    Ok(stopped?)
 }
 
-/// Plots of one run, by the names of their files.
-pub(crate) fn plots(
-    decoding: &Decoding,
-    flow: &FlowOptions,
-) -> Result<Vec<(&'static str, Box<dyn Plot>)>, attn_sdk::Error> {
-    let mut plots: Vec<(&'static str, Box<dyn Plot>)> = Vec::new();
+/// All runs as one file.
+fn all(session: &Session) -> Result<Vec<u8>, serde_json::Error> {
+    let run = |run: &Run| {
+        let mut entry = match &run.result {
+            Ok(decoding) => json!({"line": run.line, "run": decoding}),
+            Err(error) => json!({"line": run.line, "source": run.source, "error": error}),
+        };
+        if !run.failures.is_empty() {
+            entry["failures"] = json!(run.failures);
+        }
+        entry
+    };
+    let runs: Vec<serde_json::Value> = session.runs.iter().map(run).collect();
+    serde_json::to_vec(&json!({
+        "alignment_heads": session.heads,
+        "alignment_error_rate": session.error_rate,
+        "runs": runs,
+    }))
+}
+
+fn own_folder(decoding: &Decoding, folder: &Path) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(write_atomically(
+        &folder.join("run.json"),
+        &serde_json::to_vec(decoding)?,
+    )?)
+}
+
+/// A plot by the name of its file, or why there is none.
+type Drawn = (&'static str, Result<Box<dyn Plot>, attn_sdk::Error>);
+
+#[derive(Default)]
+struct Plots(Vec<Drawn>);
+
+impl Plots {
+    fn add<P: Plot + 'static>(&mut self, name: &'static str, plot: Result<P, impl Into<attn_sdk::Error>>) {
+        let plot = plot.map(|plot| -> Box<dyn Plot> { Box::new(plot) });
+        self.0.push((name, plot.map_err(Into::into)));
+    }
+
+    /// A plot of what not every run has.
+    fn may_add<P: Plot + 'static>(&mut self, name: &'static str, plot: Result<Option<P>, impl Into<attn_sdk::Error>>) {
+        if let Some(plot) = plot.transpose() {
+            self.add(name, plot);
+        }
+    }
+}
+
+/// Plots of one run. One that fails leaves the others.
+pub(crate) fn plots(decoding: &Decoding, flow: &FlowOptions) -> Vec<Drawn> {
+    type Made<P> = Result<P, attn_sdk::Error>;
+    let mut plots = Plots::default();
     if decoding.hypotheses.is_empty() {
-        return Ok(plots);
+        return plots.0;
     }
     let aligned = FlowOptions {
         heads: decoding.aligning(),
         ..flow.clone()
     };
-    plots.push(("attention", Box::new(decoding.flow(0, flow)?)));
+    plots.add("attention", decoding.flow(0, flow));
     if aligned.heads != HeadChoice::All {
-        plots.push(("attention-aligned", Box::new(decoding.flow(0, &aligned)?)));
+        plots.add("attention-aligned", decoding.flow(0, &aligned));
     }
-    plots.push(("attention-table", Box::new(decoding.attention_table(0, &aligned)?)));
-    plots.push(("heads", Box::new(decoding.head_patterns(0)?)));
-    if let Some(grid) = decoding.alignment_grid() {
-        plots.push(("alignment-heads", Box::new(grid)));
-    }
-    plots.push(("predictions", Box::new(decoding.predictions(0)?)));
-    plots.push(("probabilities", Box::new(decoding.curves(0)?)));
-    if let Some(coverage) = decoding.coverage_table(0)? {
-        plots.push(("coverage", Box::new(coverage)));
-    }
+    plots.add("attention-table", decoding.attention_table(0, &aligned));
+    plots.add("heads", decoding.head_patterns(0));
+    plots.may_add("alignment-heads", Made::Ok(decoding.alignment_grid()));
+    plots.add("predictions", decoding.predictions(0));
+    plots.add("probabilities", decoding.curves(0));
+    plots.may_add("coverage", decoding.coverage_table(0));
     let penalty = decoding.params.generation.length_penalty;
-    plots.push(("beam", Box::new(decoding.beam_tree(penalty, true).0)));
-    if let Some(states) = decoding.trajectories(0, &())? {
-        plots.push((
-            "pictograms",
-            Box::new(attn_sdk::render::plots::Pictograms(states.clone())),
-        ));
-        plots.push(("states", Box::new(states)));
+    plots.add("beam", Made::Ok(decoding.beam_tree(penalty, true).0));
+    let states = decoding.trajectories(0, &());
+    if let Ok(Some(states)) = &states {
+        plots.add("pictograms", Made::Ok(Pictograms(states.clone())));
     }
-    if let Some(map) = decoding.blame.as_ref().and_then(|blame| blame.map(decoding)) {
-        plots.push(("blame", Box::new(map)));
-    }
-    Ok(plots)
+    plots.may_add("states", states);
+    let map = decoding.blame.as_ref().and_then(|blame| blame.map(decoding));
+    plots.may_add("blame", Made::Ok(map));
+    plots.0
 }
 
 struct Drawing {
@@ -109,14 +155,25 @@ struct Drawing {
 }
 
 impl Drawing {
-    fn all(&mut self, decoding: &Decoding, flow: &FlowOptions, out: &Path) -> Result<(), Box<dyn Error>> {
-        for (name, plot) in plots(decoding, flow)? {
+    /// Writes every plot, and tells what failed.
+    fn all(&mut self, decoding: &Decoding, flow: &FlowOptions, out: &Path) -> Vec<String> {
+        let mut failures = Vec::new();
+        for (name, plot) in plots(decoding, flow) {
+            let plot = match plot {
+                Ok(plot) => plot,
+                Err(error) => {
+                    failures.push(format!("plot {name}: {error}"));
+                    continue;
+                }
+            };
             let extensions = ["png", "csv"].into_iter().chain(self.svg.then_some("svg"));
             for extension in extensions {
-                self.exporter
-                    .write(&*plot, &self.view, out.join(format!("{name}.{extension}")))?;
+                let path = out.join(format!("{name}.{extension}"));
+                if let Err(error) = self.exporter.write(&*plot, &self.view, &path) {
+                    failures.push(format!("plot {name}: {}: {error}", path.display()));
+                }
             }
         }
-        Ok(())
+        failures
     }
 }

@@ -18,6 +18,7 @@ mod files;
 mod options;
 mod panel;
 mod report;
+mod saved;
 mod session;
 mod studio;
 mod views;
@@ -40,18 +41,17 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     let terminal = Terminal::new();
     let out = options.out.clone().unwrap_or_else(|| PathBuf::from(options::OUT));
-    let session = session::run(&options, &terminal)?;
-    files::write(&session, &options, &out, &terminal)?;
+    let mut session = session::run(&options, &terminal)?;
+    files::write(&mut session, &options, &out, &terminal)?;
     for line in session.lines() {
         println!("{line}");
     }
-    println!("{}", out.join("report.md").display());
-    match session.failures() {
+    let report = out.join("report.md");
+    println!("{}", report.display());
+    match session.failures().count() {
         0 => Ok(()),
-        all if all == session.runs.len() => Err("no source could be decoded".into()),
-        some => {
-            eprintln!("{some} of {} sources failed; report.md names them", session.runs.len());
-            Ok(())
-        }
+        _ if session.runs.iter().all(|run| run.result.is_err()) => Err("no source could be decoded".into()),
+        1 => Err(format!("1 failure; {} names it", report.display()).into()),
+        some => Err(format!("{some} failures; {} names them", report.display()).into()),
     }
 }

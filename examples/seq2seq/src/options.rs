@@ -1,27 +1,52 @@
 //! The command line.
 
-use std::{
-    error::Error,
-    path::{Path, PathBuf},
-};
+use std::{error::Error, path::PathBuf};
 
 use attn_sdk::{
     core::files,
     embedded,
     models::Checkpoint,
     render::{Shared, Theme, ViewState},
-    study::decoding::{Decoder, Decoding, DecodingParams, Fault, FlowOptions, Shift, Unit},
+    study::decoding::{Decoder, DecodingParams, Fault, FlowOptions, Shift, Unit},
 };
 use clap::Parser;
 
 /// The default output folder.
 pub(crate) const OUT: &str = "out/seq2seq";
 
+/// Sources whose plots are written.
+const PLOTS: usize = 20;
+
 /// The source that is shown if none is given.
 pub(crate) const EXAMPLE: &str = "May 21, 2000";
 
 /// Largest file of sources, alignments or faults, in bytes.
 const LARGEST: u64 = 1 << 28;
+
+/// Options of a new decoding, which a saved run does not follow.
+const DECODING: [&str; 12] = [
+    "model",
+    "source",
+    "sources",
+    "explain",
+    "fault",
+    "beams",
+    "top_k",
+    "length_penalty",
+    "max_new_tokens",
+    "prefix",
+    "source_language",
+    "target_language",
+];
+
+/// A line of the sources.
+pub(crate) struct Line {
+    /// Counted from 1.
+    pub(crate) number: usize,
+    pub(crate) source: String,
+    /// The target that is forced.
+    pub(crate) target: Option<String>,
+}
 
 /// Shows what a model writes for a source, word by word, and why.
 #[derive(Parser, Clone)]
@@ -32,12 +57,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
     /// Opens a saved run.json again, without its model
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "source", "sources", "explain", "fault"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = DECODING)]
     pub(crate) open: Option<PathBuf>,
     /// The source, or the prompt of a decoder-only model
     #[arg(long, value_name = "TEXT", conflicts_with = "sources")]
     pub(crate) source: Option<String>,
-    /// A file of sources, one per line; what stands after a TAB is left out
+    /// A file of sources, one per line; what stands after a TAB is left out, but for --alignments
     #[arg(long, value_name = "FILE")]
     pub(crate) sources: Option<PathBuf>,
     /// Sequences kept at each step [default: as the checkpoint says]
@@ -55,10 +80,10 @@ pub(crate) struct Options {
     /// Text that the target has to begin with
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) prefix: String,
-    /// Language of the source, as the vocabulary spells it (__de__, deu_Latn, de_DE)
+    /// Language of the source: its code or its token (de, __de__, deu_Latn, de_DE)
     #[arg(long, value_name = "TOKEN")]
     pub(crate) source_language: Option<String>,
-    /// Language of the target, as the vocabulary spells it
+    /// Language of the target: its code or its token. Models that read it in the text (>>fra<<) have it in the source
     #[arg(long, value_name = "TOKEN")]
     pub(crate) target_language: Option<String>,
     /// Finds out why the target of this source is not the expected one
@@ -70,9 +95,9 @@ pub(crate) struct Options {
     /// Plants a fault: a JSON list of interventions, or an object with `edits` and the texts (`donors`) that patches take from
     #[arg(long, value_name = "FILE")]
     pub(crate) fault: Option<PathBuf>,
-    /// Alignments of the sources in Pharaoh format, a line per source: heads are scored against them, and the alignment error rate
-    /// is reported
-    #[arg(long, value_name = "FILE")]
+    /// Alignments in Pharaoh format, a line per line of --sources, which then has SOURCE TAB TARGET: the target is forced, heads are
+    /// scored against the alignments, and the alignment error rate is reported
+    #[arg(long, value_name = "FILE", requires = "sources", conflicts_with = "prefix")]
     pub(crate) alignments: Option<PathBuf>,
     /// Draws attention between words instead of pieces
     #[arg(long)]
@@ -87,7 +112,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Most sources whose plots are written; the others are in run.json and report.md
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = PLOTS)]
     pub(crate) plots: usize,
     /// Also writes each plot as SVG
     #[arg(long)]
@@ -127,10 +152,10 @@ impl Options {
         generation.length_penalty = self.length_penalty.unwrap_or(generation.length_penalty);
         generation.max_new_tokens = self.max_new_tokens.or(generation.max_new_tokens);
         if !self.prefix.is_empty() {
-            generation.prefix = decoder.tokenizer().plain_ids(&self.prefix, decoder.model().info())?;
+            generation.prefix = decoder.target_ids(&self.prefix)?;
         }
         if let Some(language) = &self.target_language {
-            generation.forced_first = Some(decoder.language(language)?);
+            decoder.set_target_language(generation, language)?;
         }
         if let Some(language) = &self.source_language {
             params.source_language = Some(decoder.language(language)?);
@@ -140,58 +165,59 @@ impl Options {
         Ok(params)
     }
 
-    /// The sources with their lines.
-    pub(crate) fn lines(&self) -> Result<Vec<(usize, String)>, Box<dyn Error>> {
-        let mut lines = match (&self.sources, &self.source, &self.explain) {
-            (Some(path), ..) => {
-                let text = String::from_utf8(files::read(path, LARGEST)?)
-                    .map_err(|error| format!("{}: expected UTF-8: {error}", path.display()))?;
-                let lines = text
-                    .lines()
-                    .map(|line| line.split('\t').next().unwrap_or_default().to_owned());
-                let lines: Vec<(usize, String)> = (1..).zip(lines).collect();
-                if lines.is_empty() {
-                    return Err(format!("{}: expected a source per line, found none", path.display()).into());
-                }
-                lines
-            }
-            (None, Some(source), _) | (None, None, Some(source)) => vec![(1, source.clone())],
-            (None, None, None) if self.model.is_none() => vec![(1, EXAMPLE.to_owned())],
-            (None, None, None) => return Err("expected --source TEXT or --sources FILE, found none".into()),
-        };
-        if let Some(explained) = &self.explain
-            && lines.iter().all(|(_, source)| source != explained)
-        {
-            lines.push((lines.len() + 1, explained.clone()));
-        }
-        Ok(lines)
+    /// The settings of a decoding that writes a given target.
+    pub(crate) fn forcing(
+        params: &DecodingParams,
+        decoder: &Decoder,
+        target: &str,
+    ) -> Result<DecodingParams, attn_sdk::Error> {
+        let mut params = params.clone();
+        let generation = &mut params.generation;
+        generation.beams = 1;
+        generation.sampling = None;
+        generation.prefix = decoder.target_ids(target)?;
+        generation.forced_end = generation.end.first().copied();
+        let first = usize::from(decoder.translates() && generation.forced_first.is_some());
+        let end = usize::from(generation.forced_end.is_some());
+        generation.max_new_tokens = Some(first + generation.prefix.len() + end);
+        Ok(params)
     }
 
-    /// The runs of a saved file: one run, or all of a file of sources.
-    pub(crate) fn saved(path: &Path) -> Result<Vec<Decoding>, Box<dyn Error>> {
-        #[derive(serde::Deserialize)]
-        struct Saved {
-            run: Option<Decoding>,
-        }
-        #[derive(serde::Deserialize)]
-        #[serde(untagged)]
-        enum File {
-            One(Box<Decoding>),
-            Many { runs: Vec<Saved> },
-        }
-        let bytes = files::read(path, LARGEST)?;
-        let wrong = |error: serde_json::Error| format!("{}: expected a saved run: {error}", path.display());
-        let runs = match serde_json::from_slice(&bytes).map_err(wrong)? {
-            File::One(run) => vec![*run],
-            File::Many { runs } => runs.into_iter().filter_map(|saved| saved.run).collect(),
+    /// The sources. Targets are read where alignments are given.
+    pub(crate) fn lines(&self) -> Result<Vec<Line>, Box<dyn Error>> {
+        let one = |source: &str| {
+            vec![Line {
+                number: 1,
+                source: source.to_owned(),
+                target: None,
+            }]
         };
-        if let Some(error) = runs.iter().find_map(|run| run.check().err()) {
-            return Err(format!("{}: {error}", path.display()).into());
+        let path = match (&self.sources, &self.source, &self.explain) {
+            (Some(path), ..) => path,
+            (None, Some(source), _) | (None, None, Some(source)) => return Ok(one(source)),
+            (None, None, None) if self.model.is_none() => return Ok(one(EXAMPLE)),
+            (None, None, None) => return Err("expected --source TEXT or --sources FILE, found none".into()),
+        };
+        let text = String::from_utf8(files::read(path, LARGEST)?)
+            .map_err(|error| format!("{}: expected UTF-8: {error}", path.display()))?;
+        let line = |(number, line): (usize, &str)| -> Result<Line, Box<dyn Error>> {
+            let mut columns = line.split('\t');
+            let source = columns.next().unwrap_or_default().to_owned();
+            let target = columns.next().filter(|_| self.alignments.is_some()).map(str::to_owned);
+            if self.alignments.is_some() && target.is_none() {
+                let path = path.display();
+                return Err(format!(
+                    "{path}, line {number}: expected SOURCE TAB TARGET for --alignments, found no TAB"
+                )
+                .into());
+            }
+            Ok(Line { number, source, target })
+        };
+        let lines: Vec<Line> = (1..).zip(text.lines()).map(line).collect::<Result<_, _>>()?;
+        if lines.is_empty() {
+            return Err(format!("{}: expected a source per line, found none", path.display()).into());
         }
-        if runs.is_empty() {
-            return Err(format!("{}: expected a saved run, found none", path.display()).into());
-        }
-        Ok(runs)
+        Ok(lines)
     }
 
     /// The given alignments, if there are any.
@@ -201,6 +227,30 @@ impl Options {
                 .map_err(|error| format!("{}: expected UTF-8: {error}", path.display()).into())
         };
         self.alignments.as_ref().map(read).transpose()
+    }
+
+    /// What a window with the first of so many sources, or with saved runs, leaves aside.
+    pub(crate) fn ignored(&self, sources: Option<usize>) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        if let Some(more) = sources.filter(|sources| *sources > 1) {
+            parts.push(format!("The window shows the first of {more} sources."));
+        }
+        let named = [
+            ("--alignments", self.alignments.is_some()),
+            ("--plots", self.plots != PLOTS),
+            ("--svg", self.svg),
+            ("--explain together with other sources", {
+                self.explain.is_some() && (self.source.is_some() || self.sources.is_some())
+            }),
+        ];
+        let named: Vec<&str> = named.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
+        if !named.is_empty() {
+            parts.push(format!("It leaves {} aside.", named.join(", ")));
+        }
+        if !parts.is_empty() {
+            parts.push("--out DIR writes all of it.".to_owned());
+        }
+        parts.join(" ")
     }
 
     /// What an attention flow shows.

@@ -69,6 +69,9 @@ impl Studio {
                 self.decode(jobs);
             }
         });
+        if !self.notice.is_empty() {
+            ui.label(RichText::new(&self.notice).weak());
+        }
         if !self.failure.is_empty() {
             ui.colored_label(ui.visuals().error_fg_color, &self.failure);
         }
@@ -90,11 +93,11 @@ impl Studio {
             let found = self.languages.iter().find(|(_, own)| Some(*own) == id);
             found.map_or("as given", |(name, _)| name.as_str()).to_owned()
         };
-        let generation = &mut self.params.generation;
-        for (label, slot) in [
-            ("Source language", &mut self.params.source_language),
-            ("Target language", &mut generation.forced_first),
-        ] {
+        // Some models write the language first, others start with it.
+        let generation = &self.params.generation;
+        let target = generation.forced_first.or(generation.decoder_start);
+        let mut chosen = [self.params.source_language, target];
+        for (label, slot) in ["Source language", "Target language"].into_iter().zip(&mut chosen) {
             ui.horizontal(|ui| {
                 ui.label(label);
                 ComboBox::from_id_salt(label)
@@ -105,6 +108,13 @@ impl Studio {
                         }
                     });
             });
+        }
+        self.params.source_language = chosen[0];
+        if chosen[1] != target
+            && let Some(decoder) = &self.decoder
+            && let Err(error) = decoder.set_target_language(&mut self.params.generation, &name(chosen[1]))
+        {
+            self.failure = error.to_string();
         }
     }
 
@@ -255,22 +265,26 @@ impl Studio {
         if !self.near.is_empty() {
             let mut put = None;
             ui.horizontal_wrapped(|ui| {
-                for word in &self.near {
+                for word in self.near.iter().filter(|word| word.text.is_some()) {
                     let label = format!("{} {:.2}", word.token, word.cosine);
                     if ui
                         .button(label)
                         .on_hover_text("Put it in the place of the token, and decode")
                         .clicked()
                     {
-                        put = Some(word.token.clone());
+                        put = Some(word.clone());
                     }
                 }
             });
-            if let Some(word) = put
-                && let Some(text) = self.with_word(&word)
-            {
-                self.source = text;
-                self.decode(jobs);
+            let found = put.zip(self.run()).zip(self.decoder.as_ref());
+            match found.map(|((word, run), decoder)| decoder.source_with(&run.decoding, self.token, &word)) {
+                Some(Ok(Some(text))) => {
+                    self.source = text;
+                    self.decode(jobs);
+                }
+                Some(Ok(None)) => self.failure = "this token has no place in the source text".into(),
+                Some(Err(error)) => self.failure = error.to_string(),
+                None => {}
             }
         }
         let mut step = self.step;
@@ -323,17 +337,6 @@ impl Studio {
                 self.edited(jobs);
             }
         });
-    }
-
-    /// The source text with a word in the place of the chosen token.
-    fn with_word(&self, word: &str) -> Option<String> {
-        let decoding = &self.run()?.decoding;
-        let decoder = self.decoder.as_ref()?;
-        let info = decoder.model().info();
-        let read = decoder.tokenizer().encode(&decoding.source.text, info).ok()?;
-        let (from, to) = read.tokens.get(self.token)?.span?;
-        let text = &decoding.source.text;
-        Some(format!("{}{word}{}", text.get(..from)?, text.get(to..)?))
     }
 
     fn explain(&mut self, ui: &mut Ui, jobs: &Jobs<News>) {

@@ -11,13 +11,11 @@ const HEADS: usize = 8;
 
 pub(crate) fn markdown(session: &Session) -> String {
     let mut text = String::from("# What the model writes\n");
-    let failures = session.failures();
-    if failures > 0 {
-        let _ = writeln!(text, "\n## {failures} of {} sources failed\n", session.runs.len());
-        for run in &session.runs {
-            if let Err(error) = &run.result {
-                let _ = writeln!(text, "- line {}: {}", run.line, inline(error));
-            }
+    let failures: Vec<String> = session.failures().collect();
+    if !failures.is_empty() {
+        text.push_str("\n## What failed\n\n");
+        for failure in &failures {
+            let _ = writeln!(text, "- {}", inline(failure));
         }
     }
     heads(&mut text, session);
@@ -133,14 +131,14 @@ fn stage(stage: Stage) -> &'static str {
 
 fn explain(text: &mut String, blame: &Blame) {
     let _ = writeln!(text, "\n### Why not {}?\n", code(&blame.expected));
-    let scores = blame.scores;
+    let score = |score: Option<f32>| score.map_or("forbidden by the rules".to_owned(), |score| format!("{score:.4}"));
     let _ = writeln!(
         text,
-        "Found {} (score {:.4}). Expected output: {:.4}. Empty output: {:.4}.\n",
+        "Found {} (score {}). Expected output: {}. Empty output: {}.\n",
         code(&blame.found),
-        scores.found,
-        scores.expected,
-        scores.empty
+        score(blame.scores.found),
+        score(blame.scores.expected),
+        score(blame.scores.empty)
     );
     match blame.kind {
         BlameKind::None => text.push_str("The output is as expected.\n"),

@@ -12,7 +12,10 @@ use attn_sdk::{
     },
 };
 
-use crate::options::Options;
+use crate::{
+    options::{Line, Options},
+    saved,
+};
 
 /// Embedded dates over which heads are scored, and among which the clean run of a blame is looked for.
 const DATES: usize = 60;
@@ -25,18 +28,58 @@ pub(crate) struct Run {
     pub(crate) result: Result<Decoding, String>,
     /// Links between words.
     pub(crate) links: Links,
+    /// Whether it is one of the sources; that of `--explain` may stand beside them.
+    pub(crate) listed: bool,
+    /// What failed beside the decoding: its blame, its plots.
+    pub(crate) failures: Vec<String>,
 }
 
+impl Run {
+    fn new(line: usize, source: String, result: Result<Decoding, String>, listed: bool) -> Self {
+        Self {
+            line,
+            source,
+            result,
+            links: Links::default(),
+            listed,
+            failures: Vec::new(),
+        }
+    }
+
+    /// The decoding, if it has a hypothesis.
+    fn written(&self) -> Option<&Decoding> {
+        let decoding = self.result.as_ref().ok();
+        decoding.filter(|decoding| !decoding.hypotheses.is_empty())
+    }
+
+    /// Links its words by the heads that align.
+    fn link(&mut self, shift: Shift) {
+        let Some(decoding) = self.written() else { return };
+        match decoding.alignment(0, &decoding.aligning(), shift, Unit::Words) {
+            Ok(links) => self.links = links,
+            Err(error) => self.failures.push(format!("alignment: {error}")),
+        }
+    }
+}
+
+#[derive(Default)]
 pub(crate) struct Session {
     pub(crate) runs: Vec<Run>,
     pub(crate) heads: Vec<AlignmentHead>,
     /// Against given alignments.
     pub(crate) error_rate: Option<ErrorRate>,
+    /// What failed of all runs together.
+    pub(crate) lost: Vec<String>,
 }
 
 impl Session {
-    pub(crate) fn failures(&self) -> usize {
-        self.runs.iter().filter(|run| run.result.is_err()).count()
+    /// All that failed, a line each.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = String> + '_ {
+        let of_runs = self.runs.iter().flat_map(|run| {
+            let all = run.result.as_ref().err().into_iter().chain(&run.failures);
+            all.map(|failure| format!("line {}: {failure}", run.line))
+        });
+        of_runs.chain(self.lost.iter().cloned())
     }
 
     /// A line per source: what was written, or why nothing was.
@@ -53,23 +96,13 @@ impl Session {
 
 /// A session from a saved file.
 fn opened(options: &Options, path: &Path) -> Result<Session, Box<dyn Error>> {
-    let mut session = Session {
-        runs: Vec::new(),
-        heads: Vec::new(),
-        error_rate: None,
-    };
-    for (line, decoding) in (1..).zip(Options::saved(path)?) {
-        session.heads.clone_from(&decoding.alignment_heads);
-        let links = match decoding.hypotheses.is_empty() {
-            true => Links::default(),
-            false => decoding.alignment(0, &decoding.aligning(), options.shifted(), Unit::Words)?,
-        };
-        session.runs.push(Run {
-            line,
-            source: decoding.source.text.clone(),
-            result: Ok(decoding),
-            links,
-        });
+    let mut session = Session::default();
+    for (number, saved) in (1..).zip(saved::read(path)?) {
+        session.heads.clone_from(&saved.run.alignment_heads);
+        let source = saved.run.source.text.clone();
+        let mut run = Run::new(saved.line.unwrap_or(number), source, Ok(saved.run), true);
+        run.link(options.shifted());
+        session.runs.push(run);
     }
     Ok(session)
 }
@@ -78,7 +111,7 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
     if let Some(path) = &options.open {
         return opened(options, path);
     }
-    let lines = options.lines()?;
+    let mut lines = options.lines()?;
     let given = options
         .given_alignments()?
         .map(|text| read_pharaoh(&text))
@@ -87,31 +120,40 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
         let (lines, found) = (lines.len(), given.len());
         return Err(format!("--alignments: expected {lines} lines, one per source, found {found}").into());
     }
+    let listed = lines.len();
+    if let Some(explained) = &options.explain
+        && lines.iter().all(|line| line.source != *explained)
+    {
+        lines.push(Line {
+            number: listed + 1,
+            source: explained.clone(),
+            target: None,
+        });
+    }
     let decoder = options.decoder()?;
     let params = options.params(&decoder)?;
-    let mut runs = Vec::with_capacity(lines.len());
+    let mut session = Session::default();
     let total = lines.len();
-    for (done, (line, source)) in lines.into_iter().enumerate() {
+    for (done, line) in lines.into_iter().enumerate() {
         step(progress, "sources", done, total)?;
-        let result = decoder.decode(&source, &params, progress);
+        let decode = || -> Result<Decoding, attn_sdk::Error> {
+            let forced = line.target.as_ref();
+            let forced = forced.map(|target| Options::forcing(&params, &decoder, target));
+            let params = forced.transpose()?.unwrap_or_else(|| params.clone());
+            Ok(decoder.decode(&line.source, &params, progress)?)
+        };
+        let result = decode();
         if let Err(error) = &result
             && error.is_cancelled()
         {
             return Err("stopped before all sources were decoded".into());
         }
-        runs.push(Run {
-            line,
-            source,
-            result: result.map_err(|error| error.to_string()),
-            links: Links::default(),
-        });
+        let result = result.map_err(|error| error.to_string());
+        session
+            .runs
+            .push(Run::new(line.number, line.source, result, done < listed));
     }
     let _ = progress.update("sources", total, total);
-    let mut session = Session {
-        runs,
-        heads: Vec::new(),
-        error_rate: None,
-    };
     align(&mut session, options, &decoder, &params, given.as_deref(), progress)?;
     explain(&mut session, options, &decoder, &params, progress)?;
     Ok(session)
@@ -126,10 +168,13 @@ fn align(
     given: Option<&[Reference]>,
     progress: &dyn Progress,
 ) -> Result<(), Box<dyn Error>> {
-    let good = |at: usize| session.runs[at].result.is_ok();
+    // Given alignments are of the sources alone, and of those only that were decoded.
+    let aligned: Vec<usize> = (0..session.runs.len())
+        .filter(|&at| session.runs[at].written().is_some() && (given.is_none() || session.runs[at].listed))
+        .collect();
     let kept: Option<Vec<Reference>> = given.map(|given| {
-        let given = given.iter().enumerate().filter(|(at, _)| good(*at));
-        given.map(|(_, reference)| reference.clone()).collect()
+        let kept = aligned.iter().filter_map(|&at| given.get(at));
+        kept.cloned().collect()
     });
     // One source says little of a head; the embedded model has more.
     let more = if options.model.is_none() && kept.is_none() {
@@ -137,24 +182,22 @@ fn align(
     } else {
         Vec::new()
     };
-    let all: Vec<&Decoding> = session
-        .runs
-        .iter()
-        .filter_map(|run| run.result.as_ref().ok())
-        .chain(&more)
-        .collect();
-    session.heads = alignment_heads(&all, kept.as_deref(), options.shifted(), options.seed)?;
-    let mut links = Vec::new();
-    for run in &mut session.runs {
-        let Ok(decoding) = &mut run.result else { continue };
-        decoding.alignment_heads = session.heads.clone();
-        if decoding.hypotheses.is_empty() {
-            continue;
-        }
-        run.links = decoding.alignment(0, &decoding.aligning(), options.shifted(), Unit::Words)?;
-        links.push(run.links.clone());
+    let runs = aligned.iter().filter_map(|&at| session.runs[at].written());
+    let all: Vec<&Decoding> = runs.chain(&more).collect();
+    match alignment_heads(&all, kept.as_deref(), options.shifted(), options.seed) {
+        Ok(heads) => session.heads = heads,
+        Err(error) => session.lost.push(format!("alignment heads: {error}")),
     }
-    session.error_rate = kept.map(|kept| alignment_error_rate(&links, &kept));
+    for run in &mut session.runs {
+        if let Ok(decoding) = &mut run.result {
+            decoding.alignment_heads.clone_from(&session.heads);
+        }
+        run.link(options.shifted());
+    }
+    session.error_rate = kept.map(|kept| {
+        let links: Vec<Links> = aligned.iter().map(|&at| session.runs[at].links.clone()).collect();
+        alignment_error_rate(&links, &kept)
+    });
     Ok(())
 }
 
@@ -212,10 +255,14 @@ fn explain(
         seed: options.seed,
         ..BlameParams::default()
     };
-    let blame = decoder.blame(source, expected, params, &settings, progress)?;
-    let explained = session.runs.iter_mut().find(|run| run.source == *source);
-    if let Some(Ok(decoding)) = explained.map(|run| &mut run.result) {
-        decoding.blame = Some(blame);
+    let Some(run) = session.runs.iter_mut().find(|run| run.source == *source) else {
+        return Ok(());
+    };
+    let Ok(decoding) = &mut run.result else { return Ok(()) };
+    match decoder.blame(source, expected, params, &settings, progress) {
+        Ok(blame) => decoding.blame = Some(blame),
+        Err(error) if error.is_cancelled() => return Err("stopped before the cause was found".into()),
+        Err(error) => run.failures.push(format!("--explain, --expected: {error}")),
     }
     Ok(())
 }

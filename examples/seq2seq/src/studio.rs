@@ -14,6 +14,7 @@ use eframe::egui::{CentralPanel, ComboBox, Frame, Panel, RichText, ScrollArea, U
 use serde_json::json;
 
 use crate::{
+    saved::Saved,
     views::{Tab, Views},
     window::News,
 };
@@ -61,6 +62,8 @@ pub(crate) struct Studio {
     pub(super) token: usize,
     pub(super) near: Vec<NearWord>,
     pub(super) failure: String,
+    /// Options of the command line that the window does not follow.
+    pub(crate) notice: String,
     pub(super) exports: Exports,
     pub(crate) views: Views,
 }
@@ -74,7 +77,7 @@ impl Studio {
     ) -> Self {
         let prefix = decoder
             .as_ref()
-            .map(|decoder| decoder.tokenizer().decode(&params.generation.prefix));
+            .map(|decoder| decoder.tokenizer().for_targets().decode(&params.generation.prefix));
         let prefix = prefix.and_then(Result::ok).unwrap_or_default();
         Self {
             languages: decoder.as_ref().map(Decoder::languages).unwrap_or_default(),
@@ -98,6 +101,7 @@ impl Studio {
             token: 0,
             near: Vec::new(),
             failure: String::new(),
+            notice: String::new(),
             exports: Exports::new(out),
             views: Views::new(view, state),
         }
@@ -136,13 +140,14 @@ impl Studio {
     }
 
     /// Takes over saved runs.
-    pub(crate) fn open(&mut self, runs: Vec<Decoding>) {
-        for decoding in runs {
-            self.aligning.clone_from(&decoding.alignment_heads);
+    pub(crate) fn open(&mut self, runs: Vec<Saved>) {
+        for saved in runs {
+            self.aligning.clone_from(&saved.run.alignment_heads);
+            let source = || saved.run.source.text.clone();
             self.runs.push(Experiment {
-                label: decoding.source.text.clone(),
-                decoding,
-                parent: None,
+                label: saved.label.unwrap_or_else(source),
+                parent: saved.parent,
+                decoding: saved.run,
             });
         }
         self.show(0);
@@ -227,7 +232,7 @@ impl Studio {
             params.generation.prefix = if prefix.is_empty() {
                 Vec::new()
             } else {
-                decoder.tokenizer().plain_ids(&prefix, decoder.model().info())?
+                decoder.target_ids(&prefix)?
             };
             decoder.decode(&source, &params, progress)
         });
@@ -345,23 +350,22 @@ impl Studio {
     /// Writes every plot of the shown run, and all runs.
     fn export(&mut self, format: Format) {
         let Some(run) = self.runs.get(self.shown) else { return };
-        match crate::files::plots(&run.decoding, &self.flow) {
-            Ok(plots) => {
-                for (name, plot) in plots {
-                    self.exports.plot(name, format, &*plot, &self.views.view, None);
-                }
-                // All runs, for `--open`.
-                let path = self.exports.folder().join("runs.json");
-                let runs: Vec<_> = self.runs.iter().map(|run| json!({"run": run.decoding})).collect();
-                let written = serde_json::to_vec(&json!({"runs": runs})).map_err(|error| error.to_string());
-                let written = written.and_then(|bytes| {
-                    attn_sdk::core::files::write_atomically(&path, &bytes).map_err(|error| error.to_string())
-                });
-                if let Err(error) = written {
-                    self.exports.fail(error);
-                }
+        for (name, plot) in crate::files::plots(&run.decoding, &self.flow) {
+            match plot {
+                Ok(plot) => self.exports.plot(name, format, &*plot, &self.views.view, None),
+                Err(error) => self.exports.fail(format!("{name}: {error}")),
             }
-            Err(error) => self.exports.fail(error),
+        }
+        // All runs, for `--open`.
+        let path = self.exports.folder().join("runs.json");
+        let entry = |run: &Experiment| json!({"run": run.decoding, "parent": run.parent, "label": run.label});
+        let runs: Vec<_> = self.runs.iter().map(entry).collect();
+        let written = serde_json::to_vec(&json!({"runs": runs})).map_err(|error| error.to_string());
+        let written = written.and_then(|bytes| {
+            attn_sdk::core::files::write_atomically(&path, &bytes).map_err(|error| error.to_string())
+        });
+        if let Err(error) = written {
+            self.exports.fail(error);
         }
     }
 }

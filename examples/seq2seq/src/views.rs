@@ -1,4 +1,5 @@
-//! The plots of a run, linked: a token under the pointer is highlighted in all of them.
+//! The plots of a run. A token under the pointer is highlighted in attention, predictions, beam tree, states, pictograms and
+//! coverage.
 
 use attn_egui::{Jobs, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{

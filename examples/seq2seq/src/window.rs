@@ -11,6 +11,7 @@ use eframe::egui::{CentralPanel, Ui, ViewportBuilder};
 
 use crate::{
     options::{EXAMPLE, OUT, Options},
+    saved::{self, Saved},
     session,
     studio::Studio,
 };
@@ -23,7 +24,7 @@ pub(crate) enum News {
     /// The model is there.
     Loaded(Box<Decoder>),
     /// Saved runs, without a model.
-    Opened(Vec<Decoding>),
+    Opened(Vec<Saved>),
     /// A run, what it was made from, and what was done.
     Run(Box<Decoding>, Option<usize>, String),
     /// The heads that align.
@@ -44,7 +45,7 @@ pub(crate) fn open(options: Options) -> Result<(), Box<dyn Error>> {
         let loaded = options.clone();
         jobs.start("model", move |job| {
             if let Some(path) = &loaded.open {
-                job.send(News::Opened(Options::saved(path)?));
+                job.send(News::Opened(saved::read(path)?));
                 return Ok(());
             }
             let decoder = loaded.decoder()?;
@@ -94,11 +95,12 @@ impl Window {
     }
 
     /// Shows saved runs.
-    fn opened(&mut self, runs: Vec<Decoding>) {
+    fn opened(&mut self, runs: Vec<Saved>) {
         let Some(first) = runs.first() else { return };
-        let given = (None, first.params.clone(), first.source.text.clone());
+        let given = (None, first.run.params.clone(), first.run.source.text.clone());
         let mut studio = Studio::new(given, &self.view, PathBuf::from(OUT), &self.state);
         studio.flow = self.options.flow();
+        studio.notice = self.options.ignored(None);
         studio.open(runs);
         self.studio = Some(Box::new(studio));
     }
@@ -119,11 +121,21 @@ impl Window {
             }
         };
         let example = if self.options.model.is_none() { EXAMPLE } else { "" };
-        let lines = self.options.lines().unwrap_or_default();
-        let source = lines.first().map_or(example.to_owned(), |(_, source)| source.clone());
+        // Without any source there is a window to write one.
+        let wanted = self.options.sources.is_some();
+        let lines = match self.options.lines() {
+            Ok(lines) => lines,
+            Err(error) if wanted => {
+                self.failure = Some(error.to_string());
+                return;
+            }
+            Err(_) => Vec::new(),
+        };
+        let source = lines.first().map_or(example.to_owned(), |line| line.source.clone());
         let given = (Some(decoder.clone()), params.clone(), source);
         let mut studio = Studio::new(given, &self.view, PathBuf::from(OUT), &self.state);
         studio.flow = self.options.flow();
+        studio.notice = self.options.ignored(Some(lines.len()));
         studio.expected = self.options.expected.clone().unwrap_or_default();
         studio.decode(&self.jobs);
         let embedded = self.options.model.is_none();

@@ -100,8 +100,18 @@ fn a_bad_line_does_not_stop_the_rest() {
     let long = "1".repeat(200);
     std::fs::write(&sources, format!("May 21, 2000\n\n{long}\n21.05.2000\t2000-05-21\n")).unwrap();
     let out = folder.path().join("out");
+    // A run of another time.
+    std::fs::create_dir_all(out.join("line-0003")).unwrap();
+    std::fs::write(out.join("line-0003").join("run.json"), "{}").unwrap();
     let output = seq2seq(&out, &["--sources", sources.to_str().unwrap()]);
-    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("2 failures"), "{said}");
+    assert!(!out.join("line-0003").join("run.json").exists());
+    let report = std::fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(
+        report.contains("## What failed") && report.contains("- line 3: "),
+        "{report}"
+    );
     let all = json(&out.join("run.json"));
     let runs = all["runs"].as_array().unwrap();
     let good: Vec<bool> = runs.iter().map(|run| run["run"].is_object()).collect();
@@ -145,14 +155,102 @@ fn a_planted_fault_is_blamed() {
 }
 
 #[test]
+fn a_blame_that_fails_leaves_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let output = seq2seq(out, &["--explain", "May 21, 2000", "--expected", ""]);
+    assert!(!output.status.success(), "{output:?}");
+    check_schema(&json(&out.join("run.json")));
+    assert!(out.join("attention.png").exists());
+    let report = std::fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(report.contains("- line 1: --explain, --expected: "), "{report}");
+    // A source that fails leaves no run of another time.
+    let output = seq2seq(out, &["--source", &"1".repeat(200)]);
+    assert!(!output.status.success(), "{output:?}");
+    let run = json(&out.join("run.json"));
+    assert!(run["runs"][0]["error"].is_string(), "{run}");
+}
+
+#[test]
+fn given_alignments_are_of_given_targets() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sources, links) = (folder.path().join("sources.tsv"), folder.path().join("links.txt"));
+    // Targets that the model would not write.
+    std::fs::write(&sources, "May 21, 2000\t2000-03-21\n14.02.1998\t1998-02-15\n").unwrap();
+    std::fs::write(&links, "0-0 1p0\n0-0\n").unwrap();
+    let out = folder.path().join("out");
+    let (file, given) = (sources.to_str().unwrap(), links.to_str().unwrap());
+    let explained = ["--explain", "June 3, 2001", "--expected", "2001-06-03"];
+    let output = seq2seq(
+        &out,
+        &[&["--sources", file, "--alignments", given], &explained[..]].concat(),
+    );
+    assert!(output.status.success(), "{output:?}");
+    let all = json(&out.join("run.json"));
+    let text = |at: usize| {
+        all["runs"][at]["run"]["hypotheses"][0]["text"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!([text(0), text(1), text(2)], ["2000-03-21", "1998-02-15", "2001-06-03"]);
+    assert!(all["alignment_error_rate"]["error_rate"].is_number());
+    let written = std::fs::read_to_string(out.join("alignment.txt")).unwrap();
+    assert_eq!(written.lines().count(), 2);
+
+    std::fs::write(&sources, "May 21, 2000\t2000-03-21\n14.02.1998\n").unwrap();
+    let output = seq2seq(&out, &["--sources", file, "--alignments", given]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("line 2: expected SOURCE TAB TARGET"), "{said}");
+}
+
+#[test]
+fn saved_runs_open_or_name_the_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    assert!(seq2seq(&out, &["--source", "May 21, 2000"]).status.success());
+    let run = json(&out.join("run.json"));
+    let saved = folder.path().join("saved.json");
+    let open = |value: &Value| {
+        std::fs::write(&saved, value.to_string()).unwrap();
+        seq2seq(&folder.path().join("again"), &["--open", saved.to_str().unwrap()])
+    };
+    let made = serde_json::json!({"line": 3, "run": run, "parent": 1, "label": "what was done"});
+    let all = serde_json::json!({"runs": [{"line": 1, "error": "none"}, {"line": 2, "run": run}, made]});
+    let output = open(&all);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).matches("2000-05-21").count(), 2);
+    assert!(
+        folder
+            .path()
+            .join("again")
+            .join("line-0002")
+            .join("attention.png")
+            .exists()
+    );
+    let mut bad = run;
+    bad["source"]["ids"] = "x".into();
+    let output = open(&bad);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("field `source.ids`") && said.contains("line 1"), "{said}");
+}
+
+#[test]
 fn what_cannot_be_done_is_said_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let bad = folder.path().join("bad.json");
     std::fs::write(&bad, "[{\"edit\": \"nothing\"}]").unwrap();
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["--open", bad.to_str().unwrap()], "expected a saved run"),
-        (&["--source", "x", "--target-language", "__de__"], "no language tokens"),
+        (
+            &["--source", "x", "--target-language", "__de__"],
+            "marks texts with no language",
+        ),
+        (
+            &["--source", "x", "--target-language", ">>fra<<"],
+            "write `>>fra<< ` before the source",
+        ),
         (
             &["--source", "x", "--fault", bad.to_str().unwrap()],
             "expected interventions",

@@ -8,9 +8,10 @@
 //! shuffled, and the prefix shuffled, for which the model does not prefer the expected token.
 
 use attn_core::{Progress, progress::step};
+use attn_models::{Inputs, generate::Generator};
 use serde::{Deserialize, Serialize};
 
-use super::{Decoder, Decoding, DecodingParams, EntryFate, Sweep, repair::Question};
+use super::{Decoder, Decoding, DecodingParams, EntryFate, Sweep, edits::Edits, repair::Question};
 use crate::Error;
 
 /// Kind of an error.
@@ -54,15 +55,16 @@ pub struct StageShare {
     pub layer: Option<usize>,
 }
 
-/// Scores of whole outputs: log-probability over length to the power of the penalty.
+/// Scores of whole outputs: log-probability over length to the power of the penalty, under the rules of the search. `None` for what
+/// the rules forbid, whose score is minus infinity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TextScores {
     /// Of the output found.
-    pub found: f32,
+    pub found: Option<f32>,
     /// Of the expected output.
-    pub expected: f32,
+    pub expected: Option<f32>,
     /// Of the empty output.
-    pub empty: f32,
+    pub empty: Option<f32>,
 }
 
 /// Where a search lost the expected output.
@@ -103,7 +105,7 @@ pub struct Blame {
     pub stages: Vec<StageShare>,
     /// Share brought back by the state of one token after one layer; `None` without a clean run.
     pub sweep: Option<Sweep>,
-    /// What the clean run was, or why there is none.
+    /// What the clean run was, or why there is none; what the rules forbid.
     pub note: String,
 }
 
@@ -125,6 +127,16 @@ pub struct BlameParams {
     pub margin: f32,
     /// Seed of the random donors. Default 0.
     pub seed: u64,
+}
+
+impl Blame {
+    /// Adds a sentence to the note.
+    pub(super) fn add_note(&mut self, sentence: &str) {
+        if !self.note.is_empty() {
+            self.note.push(' ');
+        }
+        self.note.push_str(sentence);
+    }
 }
 
 impl Default for BlameParams {
@@ -178,7 +190,8 @@ impl Decoder {
             expected: expected.to_owned(),
             found: found.row.text.clone(),
             scores: TextScores {
-                found: found.score,
+                // Read as the others are, so that they are compared alike.
+                found: self.score(&decoding, &found.row.ids)?,
                 expected: self.score(&decoding, &wanted)?,
                 empty: self.score(&decoding, &self.ended(&decoding, Vec::new()))?,
             },
@@ -193,16 +206,23 @@ impl Decoder {
         }
         let step = found.row.ids.iter().zip(&wanted).position(|(a, b)| a != b);
         blame.step = step;
-        if blame.scores.expected >= blame.scores.found {
+        if let Some(score) = blame.scores.expected
+            && blame.scores.found.is_none_or(|found| score >= found)
+        {
             blame.kind = BlameKind::Search;
-            let width = self.least_width(&decoding, blame.scores.expected, settings, progress)?;
+            let width = self.least_width(&decoding, score, settings, progress)?;
             blame.search = Some(lost(&decoding, &wanted, width));
             return Ok(blame);
         }
         blame.kind = BlameKind::Model;
         blame.stage = Some(Stage::Undetermined);
+        if blame.scores.expected.is_none() {
+            blame.add_note(
+                "The rules of the search (lengths, prefix, forced or forbidden tokens) forbid the expected output.",
+            );
+        }
         let Some(step) = step else {
-            blame.note = "One output is the beginning of the other: no step has two tokens to compare.".into();
+            blame.add_note("One output is the beginning of the other: no step has two tokens to compare.");
             return Ok(blame);
         };
         let question = Question {
@@ -216,7 +236,7 @@ impl Decoder {
 
     /// The tokens of a target: its text, after the language if the settings force one, before the end.
     fn target(&self, decoding: &Decoding, text: &str) -> Result<Vec<u32>, Error> {
-        let ids = self.tokenizer().plain_ids(text, self.model().info())?;
+        let ids = self.target_ids(text)?;
         Ok(self.ended(decoding, ids))
     }
 
@@ -229,24 +249,47 @@ impl Decoder {
         ids
     }
 
-    /// The score of an output as the search would count it.
-    fn score(&self, decoding: &Decoding, ids: &[u32]) -> Result<f32, Error> {
+    /// The score of an output as the search would count it; `None` if its rules forbid the output.
+    fn score(&self, decoding: &Decoding, ids: &[u32]) -> Result<Option<f32>, Error> {
         let (settings, prompt) = (&decoding.params.generation, decoding.prompt_tokens());
-        let pass = self.repeated(decoding, ids)?;
         let limit = match (settings.max_new_tokens, settings.max_length) {
-            (Some(new), _) => Some(prompt + new),
+            (Some(new), _) => Some(prompt.saturating_add(new)),
             (None, length) => length,
         };
+        let limit = limit.into_iter().chain(self.model().info().max_tokens).min();
+        if limit.is_some_and(|limit| prompt + ids.len() > limit) {
+            return Ok(None);
+        }
+        let (info, fault) = (self.model().info(), self.fault());
+        let mut tap = (
+            Edits::new(info, &fault.edits, self.fault_donors()),
+            Edits::new(info, &decoding.params.interventions, &[]),
+        );
+        let inputs = Inputs::from_ids(std::slice::from_ref(&decoding.source.ids), 0)?;
+        // The last token predicts nothing that is asked for.
+        let before = ids.split_last().map_or(ids, |(_, before)| before);
+        let read = Generator::new(self.model(), settings)?.teacher_forced(&inputs, 0, before, &mut tap)?;
+        let mut prefix = settings.prefix.iter();
         let mut total = 0.0_f64;
         for (step, &id) in ids.iter().enumerate() {
-            let first = step == 0 && prompt == 1 && settings.forced_first.is_some();
-            let last = settings.forced_end == Some(id) && Some(prompt + step + 1) == limit;
-            if !(first || last) {
-                let row = pass.log_probabilities(step).unwrap_or_default();
-                total += f64::from(row.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY));
+            let place = prompt + step;
+            let end = settings.forced_end.filter(|_| Some(place + 1) == limit);
+            let first = settings.forced_first.filter(|_| step == 0 && prompt == 1);
+            let own = settings.forced_places.iter().find(|(own, _)| *own == place);
+            // A token that is forced counts nothing, one of the prefix as the model has it.
+            let (given, counts) = match end.or(first).or(own.map(|(_, token)| *token)) {
+                Some(forced) => (Some(forced), false),
+                None => (prefix.next().copied(), true),
+            };
+            if given.is_some_and(|given| given != id) {
+                return Ok(None);
+            }
+            if counts {
+                total += f64::from(read.log_probability(step, id).unwrap_or(f32::NEG_INFINITY));
             }
         }
-        Ok((total / (ids.len().max(1) as f64).powf(settings.length_penalty)) as f32)
+        let score = (total / (ids.len().max(1) as f64).powf(settings.length_penalty)) as f32;
+        Ok(Some(score).filter(|score| score.is_finite()))
     }
 
     /// The fewest beams beyond those of a decoding that find a score.
@@ -263,7 +306,9 @@ impl Decoder {
             params.generation.beams = beams;
             params.generation.sampling = None;
             let wider = self.decode(&decoding.source.text, &params, &())?;
-            if wider.hypothesis(0)?.score >= score - 1e-5 {
+            // Its rules may weigh tokens otherwise (beams of one draw on logits): both are read by those of the decoding.
+            let found = self.score(decoding, &wider.hypothesis(0)?.row.ids)?;
+            if found.is_some_and(|found| found >= score - 1e-5) {
                 return Ok(Some(beams));
             }
         }

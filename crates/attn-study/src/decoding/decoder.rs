@@ -13,7 +13,6 @@ use super::{
     DecodedHypothesis, Decoding, DecodingParams, Fault, Rank, TokenClass, TokenRow,
     edits::Edits,
     pass::{Pass, Reading, rank},
-    tokens::class,
     tree::beam_entries,
 };
 use crate::Error;
@@ -145,12 +144,12 @@ impl Decoder {
         }
         let generation = self.lengths(&params.generation, source.len());
         let generated = self.search(&source, &generation, params, progress)?;
-        let (beam, ways) = beam_entries(&generated, self.tokenizer());
+        let (beam, ways) = beam_entries(&generated, self.tokenizer().for_targets());
         let start: &[u32] = if self.translates() { &generated.prompt } else { &[] };
         let mut decoding = Decoding {
             model: self.model().info().name.clone(),
             encoder_decoder: self.translates(),
-            start: TokenRow::written(self.tokenizer(), start),
+            start: TokenRow::written(self.tokenizer().for_targets(), start),
             params: DecodingParams {
                 generation,
                 ..params.clone()
@@ -175,7 +174,7 @@ impl Decoder {
                 decoding.encoder_states = pass.states(Attention::EncoderSelf, Point::Hidden)?;
             }
             decoding.hypotheses.push(DecodedHypothesis {
-                row: TokenRow::written(self.tokenizer(), &hypothesis.tokens),
+                row: TokenRow::written(self.tokenizer().for_targets(), &hypothesis.tokens),
                 score: hypothesis.score,
                 ended: hypothesis.ended,
                 steps: pass.steps(self, &hypothesis.tokens, &hypothesis.log_probabilities, params.top_k)?,
@@ -236,7 +235,7 @@ impl Decoder {
             step,
             steps: found.row.len(),
         })?;
-        let forced = self.tokenizer().plain_ids(text, self.model().info())?;
+        let forced = self.target_ids(text)?;
         let all = [before, &forced].concat();
         let pass = self.repeated(decoding, &all)?;
         let ranks = forced.iter().zip(step..).filter_map(|(&id, step)| {
@@ -290,27 +289,41 @@ impl Decoder {
         Ok(TokenRow::read(text, tokens))
     }
 
-    /// The languages of the vocabulary: their tokens and ids.
-    pub fn languages(&self) -> Vec<(String, u32)> {
-        let ids = self.tokenizer().special_ids().into_iter();
-        let named = ids.filter_map(|id| {
-            let token = self.tokenizer().token(id);
-            (class(&token) == TokenClass::Language).then_some((token.text, id))
-        });
-        named.collect()
-    }
-
-    /// The id of a language's token.
+    /// The ids of a text as a target, or as the beginning of one: without special tokens, and read by what reads targets.
     ///
     /// # Errors
-    /// [`Error::NoLanguage`] with the languages there are.
+    /// Those of the tokenizer.
+    pub fn target_ids(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let targets = self.tokenizer().for_targets();
+        Ok(targets.plain_ids(text, self.model().info())?)
+    }
+
+    /// The languages that texts are marked with: their codes and the ids of their tokens.
+    pub fn languages(&self) -> Vec<(String, u32)> {
+        let codes = self.tokenizer().languages();
+        codes
+            .filter_map(|code| Some((code.to_owned(), self.tokenizer().language_id(code).ok()?)))
+            .collect()
+    }
+
+    /// The id of a language's token, by its code or its token.
+    ///
+    /// # Errors
+    /// [`Error::LanguageInText`] for a mark that stands in the source text (`>>fra<<`); those of [`Tokenizer::language_id`].
     pub fn language(&self, name: &str) -> Result<u32, Error> {
-        let id = self.tokenizer().id(name);
-        let id = id.filter(|&id| class(&self.tokenizer().token(id)) == TokenClass::Language);
-        id.ok_or_else(|| Error::NoLanguage {
-            name: name.to_owned(),
-            languages: self.languages().into_iter().map(|(name, _)| name).collect(),
-        })
+        if name.starts_with(">>") && name.ends_with("<<") {
+            return Err(Error::LanguageInText { mark: name.to_owned() });
+        }
+        Ok(self.tokenizer().language_id(name)?)
+    }
+
+    /// Sets the language of the target, by its code or its token.
+    ///
+    /// # Errors
+    /// As [`language`](Self::language).
+    pub fn set_target_language(&self, generation: &mut GenerationParams, name: &str) -> Result<(), Error> {
+        self.language(name)?;
+        Ok(generation.set_language(self.tokenizer(), name)?)
     }
 
     /// Puts a language in the place of the source's own.

@@ -1,11 +1,12 @@
 //! Interventions that count tokens from the start of each stack, whatever tokens a step of generation sees, and faults that are
 //! planted on purpose.
 
-use attn_core::ModelInfo;
+use attn_core::{ModelInfo, Side};
 use attn_models::{
-    Point, Result, Site, Tap,
+    Error, Point, Result, Site, Tap,
     candle::Tensor,
     intervene::{Edit, Intervention, Interventions, Selection},
+    layout::Layout,
     record::Recorder,
 };
 use serde::{Deserialize, Serialize};
@@ -54,17 +55,24 @@ impl From<FaultFile> for Fault {
     }
 }
 
-/// Interventions as a tap for passes of any length: what lies beyond the tokens of a pass is left out.
+/// Interventions as a tap for passes of any length: what lies beyond the tokens of a pass is left out. A decoding has one
+/// sequence, of which all rows of a pass are beams or copies: a change that is not for sequence 0 does nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Edits<'a> {
     info: &'a ModelInfo,
     list: &'a [Intervention],
     donors: &'a [Recorder],
+    layout: Option<Layout>,
 }
 
 impl<'a> Edits<'a> {
     pub(super) fn new(info: &'a ModelInfo, list: &'a [Intervention], donors: &'a [Recorder]) -> Self {
-        Self { info, list, donors }
+        Self {
+            info,
+            list,
+            donors,
+            layout: None,
+        }
     }
 
     /// Checks a list against a model and the number of texts that patches take from.
@@ -77,7 +85,7 @@ impl<'a> Edits<'a> {
             if let Edit::Patch { donor, .. } = change.edit
                 && donor >= donors
             {
-                return Err(attn_models::Error::Intervention {
+                return Err(Error::Intervention {
                     place: format!("intervention {index} (patch)"),
                     expected: format!("the number of one of {donors} donor texts"),
                     found: donor.to_string(),
@@ -93,97 +101,109 @@ impl<'a> Edits<'a> {
         patches.map(|change| change.edit.site().point).collect()
     }
 
-    /// The edit of a tensor of these dimensions; `None` if it is about later tokens alone.
-    fn within(&self, edit: &Edit, site: Site, dims: &[usize]) -> Option<Edit> {
-        let (queries, keys) = (dims.get(2).copied().unwrap_or(0), dims.get(3).copied().unwrap_or(0));
-        let up_to = |selection: &Selection, limit: usize| match selection {
-            Selection::All => Some(Selection::All),
-            Selection::Only(some) => {
-                let some: Vec<usize> = some.iter().copied().filter(|at| *at < limit).collect();
-                (!some.is_empty()).then_some(Selection::Only(some))
-            }
-        };
+    /// The changes of a site, with their numbers.
+    fn of(&self, site: Site) -> impl Iterator<Item = (usize, &'a Edit)> + use<'a> {
+        let list = self.list.iter().enumerate();
+        list.filter(move |(_, change)| change.sequences.includes(0) && change.edit.site() == site)
+            .map(|(index, change)| (index, &change.edit))
+    }
+
+    /// An edit with what fits a tensor of these dimensions and the run that a patch takes from; `None` if that is nothing.
+    fn within(&self, edit: &Edit, site: Site, dims: &[usize]) -> Result<Option<Edit>> {
         let mut edit = edit.clone();
         match &mut edit {
-            Edit::AttentionRow { query, weights, .. } => {
-                weights.truncate(keys);
-                (*query < queries).then_some(())?;
-            }
-            Edit::AttentionCells {
-                queries: rows,
-                keys: cells,
-                ..
-            }
-            | Edit::AttentionFactor {
-                queries: rows,
-                keys: cells,
-                ..
-            }
-            | Edit::KnockOut {
-                queries: rows,
-                keys: cells,
-                ..
-            } => {
-                *rows = up_to(rows, queries)?;
-                *cells = up_to(cells, keys)?;
-            }
-            Edit::KnockOutEdges { edges, .. } => {
-                edges.retain(|[query, key]| *query < queries && *key < keys);
-                (!edges.is_empty()).then_some(())?;
-            }
+            Edit::AttentionRow { weights, .. } => weights.truncate(dims.get(3).copied().unwrap_or(0)),
             Edit::Patch {
                 tokens,
                 donor,
                 donor_tokens,
                 ..
             } => {
-                let axis = match site.point {
-                    Point::HeadOutput | Point::Embedding | Point::AttentionOutput | Point::Mlp | Point::Hidden => 1,
-                    _ => 2,
+                let Some(run) = self.donors.get(*donor).and_then(|run| run.tensors.get(&site)) else {
+                    return Ok(Some(edit));
                 };
-                let run = self.donors.get(*donor)?.tensors.get(&site)?;
-                let (own, theirs) = (dims.get(axis).copied()?, run.dims().get(axis).copied()?);
-                let targets: Vec<usize> = match tokens {
-                    Selection::All => (0..own.min(theirs)).collect(),
-                    Selection::Only(some) => some.clone(),
+                let keys = (dims.get(3), run.dims().get(3));
+                if matches!(site.point, Point::Scores | Point::Attention)
+                    && site.attention.key_side() == Side::Encoder
+                    && keys.0 != keys.1
+                {
+                    let count = |keys: Option<&usize>| format!("{} tokens", keys.copied().unwrap_or(0));
+                    return Err(Error::Intervention {
+                        place: String::new(),
+                        expected: format!("a donor text of {}, as many as the source has", count(keys.0)),
+                        found: count(keys.1),
+                    });
+                }
+                let theirs = run.dims().get(token_axis(site.point)).copied().unwrap_or(0);
+                let targets: Vec<usize> = match (&*tokens, &*donor_tokens) {
+                    (Selection::Only(some), _) => some.clone(),
+                    (Selection::All, Some(donor)) => (0..donor.len()).collect(),
+                    (Selection::All, None) => (0..theirs).collect(),
                 };
                 let sources = donor_tokens.clone().unwrap_or_else(|| targets.clone());
                 let pairs = targets.into_iter().zip(sources);
-                let (targets, sources): (Vec<usize>, Vec<usize>) =
-                    pairs.filter(|(at, from)| *at < own && *from < theirs).unzip();
-                (!targets.is_empty()).then_some(())?;
+                let (targets, sources): (Vec<usize>, Vec<usize>) = pairs.filter(|(_, from)| *from < theirs).unzip();
+                if targets.is_empty() {
+                    return Ok(None);
+                }
                 (*tokens, *donor_tokens, *donor) = (Selection::Only(targets), Some(sources), 0);
             }
+            // Of tokens that a pass does not have, its layout says that others may have them.
             _ => {}
         }
-        Some(edit)
+        Ok(Some(edit))
+    }
+
+    fn apply(&self, edit: &Edit, site: Site, tensor: Tensor) -> Result<Tensor> {
+        let Some(fitting) = self.within(edit, site, tensor.dims())? else {
+            return Ok(tensor);
+        };
+        let mut one = Interventions::new(self.info, [fitting.into()])?;
+        if let Edit::Patch { donor, .. } = edit
+            && let Some(run) = self.donors.get(*donor)
+        {
+            one = one.with_donor(run.clone());
+        }
+        let alone = || Layout::whole(tensor.dims().first().copied().unwrap_or(1)).open();
+        one.begin(&self.layout.clone().unwrap_or_else(alone))?;
+        one.tap(site, tensor)
+    }
+}
+
+/// The axis of the tokens; of scores and attention that of the queries.
+fn token_axis(point: Point) -> usize {
+    match point {
+        Point::Query
+        | Point::Key
+        | Point::Value
+        | Point::QueryBeforeRotation
+        | Point::KeyBeforeRotation
+        | Point::Scores
+        | Point::Attention => 2,
+        _ => 1,
     }
 }
 
 impl Tap for Edits<'_> {
     fn wants(&self, site: Site) -> bool {
-        self.list.iter().any(|change| change.edit.site() == site)
+        self.of(site).next().is_some()
     }
 
-    fn tap(&mut self, site: Site, mut tensor: Tensor) -> Result<Tensor> {
-        for change in self.list.iter().filter(|change| change.edit.site() == site) {
-            let Some(edit) = self.within(&change.edit, site, tensor.dims()) else {
-                continue;
-            };
-            let donor = match &change.edit {
-                Edit::Patch { donor, .. } => self.donors.get(*donor).cloned(),
-                _ => None,
-            };
-            let change = Intervention {
-                sequences: change.sequences.clone(),
-                edit,
-            };
-            let mut one = Interventions::new(self.info, [change])?;
-            if let Some(donor) = donor {
-                one = one.with_donor(donor);
-            }
-            tensor = one.tap(site, tensor)?;
-        }
-        Ok(tensor)
+    fn begin(&mut self, layout: &Layout) -> Result<()> {
+        self.layout = Some(layout.clone().open());
+        Ok(())
+    }
+
+    fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
+        self.of(site).try_fold(tensor, |tensor, (index, edit)| {
+            self.apply(edit, site, tensor).map_err(|error| match error {
+                Error::Intervention { expected, found, .. } => Error::Intervention {
+                    place: format!("intervention {index} ({})", edit.name()),
+                    expected,
+                    found,
+                },
+                other => other,
+            })
+        })
     }
 }

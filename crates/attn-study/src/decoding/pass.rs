@@ -146,7 +146,7 @@ impl Pass {
         counted: &[f32],
         top_k: usize,
     ) -> Result<Vec<DecodedStep>, Error> {
-        let text = |id: u32| decoder.tokenizer().token(id).text;
+        let text = |id: u32| decoder.tokenizer().for_targets().token(id).text;
         let mut steps = Vec::with_capacity(ids.len());
         for (step, &id) in ids.iter().enumerate() {
             let Some(row) = self.log_probabilities(step) else { break };

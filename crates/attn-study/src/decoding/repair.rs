@@ -74,6 +74,13 @@ impl Decoder {
         let reading = self.reading_of(decoding, &decoding.source, prefix);
         let changes = || Edits::new(self.model().info(), &decoding.params.interventions, &[]);
         let base = question.difference(&self.pass(&reading, &mut changes(), &[])?)?;
+        if base > 0.0 {
+            blame.add_note(
+                "At the first step that differs the model already prefers the expected token. The expected output loses in later steps \
+                 or to the rules of the search, and no repair of this step changes that.",
+            );
+            return Ok(());
+        }
         // The map shows the encoder's other layers too.
         let encoder = self
             .model()
@@ -85,19 +92,23 @@ impl Decoder {
             .map(|layer| Site::hidden(Side::Encoder, layer));
         let wanted: Vec<Site> = sites.iter().copied().chain(shown).collect();
         let Some((clean, note)) = self.clean_run(&healthy, decoding, prefix, question, &wanted, settings)? else {
-            blame.note =
-                "No clean run: neither this source nor another of as many tokens has the expected token there.".into();
+            blame.add_note(
+                "No clean run: neither this source nor another of as many tokens has the expected token there.",
+            );
             return Ok(());
         };
-        blame.note = note;
+        blame.add_note(&note);
         let goal = question.difference(&clean)?;
+        if !(goal - base).is_finite() {
+            blame.add_note(
+                "The model gives one of the two tokens a logit that is no number: there are no shares of it.",
+            );
+            return Ok(());
+        }
         let share = |difference: f32| (difference - base) / (goal - base);
         let donors = self.random_donors(&healthy, decoding, prefix, question, &sites, settings)?;
-
         if donors.is_empty() {
-            blame
-                .note
-                .push_str(" No random donor: every source that was tried has the expected token there.");
+            blame.add_note("No random donor: every source that was tried has the expected token there.");
         }
         let mut shares: Vec<StageShare> = [Stage::Encoder, Stage::Attention, Stage::Decoder, Stage::Prediction]
             .into_iter()

@@ -98,7 +98,7 @@ pub(super) struct Collapsed {
     pub(super) node_of: Vec<usize>,
 }
 
-/// Joins every entry with its only child.
+/// Joins every entry with its only child, unless that was pruned: a node is then kept or not as a whole.
 pub(super) fn collapse(entries: &[BeamEntry], join: bool) -> Collapsed {
     let mut children = vec![0_usize; entries.len()];
     for parent in entries.iter().filter_map(|entry| entry.parent) {
@@ -110,7 +110,8 @@ pub(super) fn collapse(entries: &[BeamEntry], join: bool) -> Collapsed {
         node_of: Vec::with_capacity(entries.len()),
     };
     for (at, entry) in entries.iter().enumerate() {
-        let joined = entry.parent.filter(|parent| join && children[*parent] == 1);
+        let pruned = entry.fate == EntryFate::Pruned;
+        let joined = entry.parent.filter(|parent| join && children[*parent] == 1 && !pruned);
         let node = match joined {
             Some(parent) => {
                 let node = out.node_of[parent];
@@ -155,5 +156,11 @@ mod tests {
         assert_eq!(joined.nodes, [vec![0, 1], vec![2], vec![3, 4]]);
         assert_eq!(joined.parents, [None, Some(0), Some(0)]);
         assert_eq!(collapse(&entries, false).nodes.len(), 5);
+        // What was dropped does not speak for what was kept.
+        let mut last = entry(Some(4));
+        last.fate = EntryFate::Pruned;
+        let dropped = collapse(&[&entries[..], &[last]].concat(), true);
+        assert_eq!(dropped.nodes, [vec![0, 1], vec![2], vec![3, 4], vec![5]]);
+        assert_eq!(dropped.parents[3], Some(2));
     }
 }

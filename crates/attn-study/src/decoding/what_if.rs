@@ -17,8 +17,10 @@ const TOGETHER: usize = 256;
 /// A token whose embedding is near another's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NearWord {
-    /// Its text.
+    /// Its readable text.
     pub token: String,
+    /// The characters that it stands for in a text: white space for its visible signs. `None` for a part of a character.
+    pub text: Option<String>,
     /// Its id.
     pub id: u32,
     /// Cosine of the two embeddings.
@@ -80,12 +82,37 @@ impl Decoder {
         }
         near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         near.truncate(count);
-        let word = |(id, cosine): (u32, f32)| NearWord {
-            token: self.tokenizer().token(id).text,
-            id,
-            cosine,
+        let word = |(id, cosine): (u32, f32)| {
+            let token = self.tokenizer().token(id).text;
+            NearWord {
+                text: characters(&token),
+                token,
+                id,
+                cosine,
+            }
         };
         Ok(near.into_iter().map(word).collect())
+    }
+
+    /// The source of a decoding with a word in the place of a token. White space before the token stays. `None` for a token
+    /// without a place in the text, and for a word without text.
+    ///
+    /// # Errors
+    /// Those of the tokenizer.
+    pub fn source_with(&self, decoding: &Decoding, token: usize, word: &NearWord) -> Result<Option<String>, Error> {
+        let text = &decoding.source.text;
+        let read = self.tokenizer().encode(text, self.model().info())?;
+        let span = read.tokens.get(token).and_then(|token| token.span);
+        let parts = span.and_then(|(from, to)| Some((text.get(..from)?, text.get(from..to)?, text.get(to..)?)));
+        let (Some((before, piece, after)), Some(word)) = (parts, &word.text) else {
+            return Ok(None);
+        };
+        // A token that is white space is replaced as a whole.
+        let space = match piece.trim_start() {
+            "" => "",
+            rest => &piece[..piece.len() - rest.len()],
+        };
+        Ok(Some(format!("{before}{space}{word}{after}")))
     }
 
     fn embeddings(&self, ids: &[u32]) -> Result<Vec<Vec<f32>>, Error> {
@@ -241,6 +268,31 @@ impl Decoding {
     }
 }
 
+/// The characters of a readable token.
+fn characters(token: &str) -> Option<String> {
+    let space = |c: char| match c {
+        '␣' => Some(' '),
+        '⏎' => Some('\n'),
+        '⇥' => Some('\t'),
+        _ => None,
+    };
+    if let Some(spaces) = token.chars().map(space).collect::<Option<String>>() {
+        return (!spaces.is_empty()).then_some(spaces);
+    }
+    let byte = |part: &str| part.len() == 2 && part.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let inner = token.strip_prefix('<').and_then(|token| token.strip_suffix('>'));
+    if inner.is_some_and(|inner| inner.split("><").all(|part| byte(part.trim_start_matches("0x")))) {
+        return None;
+    }
+    Some(
+        token
+            .strip_prefix("##")
+            .filter(|rest| !rest.is_empty())
+            .unwrap_or(token)
+            .to_owned(),
+    )
+}
+
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
     let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
     let lengths = (dot(a, a) * dot(b, b)).sqrt();
@@ -248,5 +300,26 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
         (dot(a, b) / lengths) as f32
     } else {
         0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readable_signs_are_characters_again() {
+        for (token, text) in [
+            ("␣", Some(" ")),
+            ("⏎⇥", Some("\n\t")),
+            ("word", Some("word")),
+            ("##ing", Some("ing")),
+            ("##", Some("##")),
+            ("<C3>", None),
+            ("<0x0A>", None),
+            ("<E2><82>", None),
+        ] {
+            assert_eq!(characters(token).as_deref(), text, "{token}");
+        }
     }
 }
