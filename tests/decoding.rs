@@ -687,7 +687,7 @@ fn edits_are_about_the_tokens_of_one_sequence_in_every_pass() {
             vector: vec![0.0; 64],
         },
         Edit::Noise {
-            site: of(Point::Query),
+            site: states,
             heads: heads.clone(),
             tokens: tokens.clone(),
             scale: 1.0,

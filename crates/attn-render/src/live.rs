@@ -22,6 +22,8 @@ pub struct LivePlot {
     controller: Controller,
     scene: Scene,
     cursor: [f32; 2],
+    /// Whether the pointer is over the plot; until it moves there, and after it left, nothing is under it.
+    inside: bool,
     size: [f32; 2],
     scale: f32,
 }
@@ -36,6 +38,7 @@ impl LivePlot {
             controller: Controller::default(),
             scene: plot.scene(state, size.map(|side| side / scale))?,
             cursor: [0.0; 2],
+            inside: false,
             size,
             scale,
         };
@@ -50,8 +53,9 @@ impl LivePlot {
     pub fn handle(&mut self, input: Input, plot: &dyn Plot, state: &mut ViewState) -> Result<Vec<Event>> {
         match input {
             Input::Resized { size } => self.size = size,
-            Input::PointerMoved { position } => self.cursor = position,
-            Input::Finger { position, .. } => self.cursor = position.unwrap_or(self.cursor),
+            Input::PointerMoved { position } => (self.cursor, self.inside) = (position, true),
+            Input::PointerLeft => self.inside = false,
+            Input::Finger { position, .. } => (self.cursor, self.inside) = (position.unwrap_or(self.cursor), true),
             _ => {}
         }
         let events = self.controller.handle(input, &self.scene, state);
@@ -61,7 +65,10 @@ impl LivePlot {
         let pointer = overlay::Pointer {
             size: self.size,
             position: self.cursor,
-            hit: self.controller.hit(self.cursor, &self.scene, state),
+            hit: match self.inside {
+                true => self.controller.hit(self.cursor, &self.scene, state),
+                false => None,
+            },
         };
         let interaction = self.controller.interaction();
         overlay::point_out(&mut self.scene, plot, state, &interaction, Some(&pointer));
@@ -92,4 +99,36 @@ impl LivePlot {
 /// Whether an event makes other things visible.
 fn changes_scene(event: &Event) -> bool {
     !matches!(event, Event::ViewChanged | Event::HoverHead(_) | Event::HoverPoint(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use attn_core::{Attention, HeadId};
+
+    use super::*;
+    use crate::plots::{Coordinates, Matrix, MatrixPanel};
+
+    #[test]
+    fn nothing_is_under_a_pointer_that_has_left() {
+        let points = Coordinates::new([0.0, 0.0, 1.0, 1.0], 2).unwrap();
+        let plot = Matrix {
+            panels: vec![MatrixPanel::new(HeadId::new(Attention::EncoderSelf, 0, 0), points, 1)],
+            ..Matrix::default()
+        };
+        let mut state = ViewState::default();
+        let mut live = LivePlot::new(&plot, &mut state, [600.0, 600.0], 1.0).unwrap();
+        let drawn = |live: &LivePlot| live.scene().overlay.blocks.len() + live.scene().overlay.labels.len();
+        assert_eq!(drawn(&live), 0);
+        let position = live.scene().panels.last().unwrap().rect.center();
+        live.handle(Input::PointerMoved { position }, &plot, &mut state)
+            .unwrap();
+        assert!(drawn(&live) > 0);
+        // Also where what is seen changes as it leaves.
+        live.handle(Input::PointerPressed { position }, &plot, &mut state)
+            .unwrap();
+        live.handle(Input::PointerReleased { position }, &plot, &mut state)
+            .unwrap();
+        live.handle(Input::PointerLeft, &plot, &mut state).unwrap();
+        assert_eq!(drawn(&live), 0);
+    }
 }

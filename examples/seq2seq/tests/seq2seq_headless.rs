@@ -193,7 +193,8 @@ fn given_alignments_are_of_given_targets() {
             .unwrap()
             .to_owned()
     };
-    assert_eq!([text(0), text(1), text(2)], ["2000-03-21", "1998-02-15", "2001-06-03"]);
+    // The line that is explained has no given target: the model writes its own, which is wrong.
+    assert_eq!([text(0), text(1), text(2)], ["2000-03-21", "1998-02-15", "2001-06-30"]);
     assert!(all["alignment_error_rate"]["error_rate"].is_number());
     let written = std::fs::read_to_string(out.join("alignment.txt")).unwrap();
     assert_eq!(written.lines().count(), 2);
