@@ -140,7 +140,7 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
             let forced = line.target.as_ref();
             let forced = forced.map(|target| Options::forcing(&params, &decoder, target));
             let params = forced.transpose()?.unwrap_or_else(|| params.clone());
-            Ok(decoder.decode(&line.source, &params, progress)?)
+            decoder.decode(&line.source, &params, progress)
         };
         let result = decode();
         if let Err(error) = &result
