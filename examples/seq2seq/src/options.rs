@@ -136,8 +136,7 @@ impl Options {
         let Some(path) = &self.fault else {
             return Ok(decoder);
         };
-        let fault: Fault = serde_json::from_slice(&files::read(path, LARGEST)?)
-            .map_err(|error| format!("{}: expected interventions: {error}", path.display()))?;
+        let fault: Fault = crate::saved::parse(&files::read(path, LARGEST)?, path, "interventions")?;
         Ok(decoder.with_fault(fault)?)
     }
 

@@ -39,11 +39,11 @@ struct Kind {
 /// The runs of a file; those that failed are left out.
 pub(crate) fn read(path: &Path) -> Result<Vec<Saved>, Box<dyn Error>> {
     let bytes = files::read(path, Limits::default().bytes.min(LARGEST))?;
-    let entries = if parse::<Kind>(&bytes, path)?.runs.is_some() {
-        parse::<File>(&bytes, path)?.runs
+    let entries = if parse::<Kind>(&bytes, path, "a saved run")?.runs.is_some() {
+        parse::<File>(&bytes, path, "a saved run")?.runs
     } else {
         vec![Saved {
-            run: Some(parse::<Decoding>(&bytes, path)?),
+            run: Some(parse::<Decoding>(&bytes, path, "a saved run")?),
             line: None,
             parent: None,
             label: None,
@@ -77,19 +77,19 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Saved>, Box<dyn Error>> {
 }
 
 /// Errors name the field and the line.
-fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T, String> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path, what: &str) -> Result<T, String> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut json);
     let read = read.map_err(|error| {
         let field = error.path().to_string();
         format!(
-            "{}: expected a saved run: field `{field}`: {}",
+            "{}: expected {what}: field `{field}`: {}",
             path.display(),
             error.into_inner()
         )
     })?;
     json.end()
-        .map_err(|error| format!("{}: expected a saved run: {error}", path.display()))?;
+        .map_err(|error| format!("{}: expected {what}: {error}", path.display()))?;
     Ok(read)
 }
 

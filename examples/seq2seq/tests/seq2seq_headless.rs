@@ -254,7 +254,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
         ),
         (
             &["--source", "x", "--fault", bad.to_str().unwrap()],
-            "expected interventions",
+            "expected interventions: field `[0]`: unknown variant `nothing`",
         ),
         (&["--sources", "/nonexistent"], "nonexistent"),
         (&["--source", "x", "--beams", "0"], "at least 1"),

@@ -1,6 +1,8 @@
 //! Interventions that count tokens from the start of each stack, whatever tokens a step of generation sees, and faults that are
 //! planted on purpose.
 
+use std::fmt;
+
 use attn_core::{ModelInfo, Side};
 use attn_models::{
     Error, Point, Result, Site, Tap,
@@ -9,7 +11,13 @@ use attn_models::{
     layout::Layout,
     record::Recorder,
 };
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{
+        MapAccess, SeqAccess, Visitor,
+        value::{MapAccessDeserializer, SeqAccessDeserializer},
+    },
+};
 
 /// Interventions that a file plants: a list of edits, or an object with the edits and the texts that patches take from.
 ///
@@ -23,8 +31,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(serde_json::from_str::<Fault>(patch)?.donors, ["01.02.2003"]);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "FaultFile")]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Fault {
     /// Texts that patches take activations from; a patch names one by its number.
     pub donors: Vec<String>,
@@ -32,26 +39,41 @@ pub struct Fault {
     pub edits: Vec<Intervention>,
 }
 
+/// The form with texts of donors.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum FaultFile {
-    List(Vec<Intervention>),
-    Object {
-        #[serde(default)]
-        donors: Vec<String>,
-        edits: Vec<Intervention>,
-    },
+#[serde(deny_unknown_fields)]
+struct WithDonors {
+    #[serde(default)]
+    donors: Vec<String>,
+    edits: Vec<Intervention>,
 }
 
-impl From<FaultFile> for Fault {
-    fn from(file: FaultFile) -> Self {
-        match file {
-            FaultFile::List(edits) => Self {
-                donors: Vec::new(),
-                edits,
-            },
-            FaultFile::Object { donors, edits } => Self { donors, edits },
-        }
+/// Reads the form that is there, so that an error is about that one.
+struct EitherForm;
+
+impl<'de> Visitor<'de> for EitherForm {
+    type Value = Fault;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of interventions, or an object with `edits` and `donors`")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> std::result::Result<Fault, A::Error> {
+        Ok(Fault {
+            donors: Vec::new(),
+            edits: Vec::deserialize(SeqAccessDeserializer::new(list))?,
+        })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> std::result::Result<Fault, A::Error> {
+        let WithDonors { donors, edits } = WithDonors::deserialize(MapAccessDeserializer::new(object))?;
+        Ok(Fault { donors, edits })
+    }
+}
+
+impl<'de> Deserialize<'de> for Fault {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(EitherForm)
     }
 }
 
