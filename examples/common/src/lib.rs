@@ -13,8 +13,8 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::{
-        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
     },
 };
 
@@ -96,6 +96,7 @@ impl Progress for Terminal {
 /// Runs a program: its error, with every cause, becomes one line on stderr and exit status 1. That nobody reads its output
 /// any more (`| head`) is no error.
 pub fn run(program: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitCode {
+    quiet_drivers();
     match program() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
@@ -113,6 +114,14 @@ pub fn run(program: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitCode {
             eprintln!("error: {line}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Without a session, Mesa's layer that selects a device looks for a Wayland display and prints two errors that are none.
+/// A program does this first, when it has one thread.
+fn quiet_drivers() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none_or(|value| value.is_empty()) {
+        std::env::set_var("NODEVICE_SELECT", "1");
     }
 }
 

@@ -253,10 +253,8 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_said_plainly() {
         let message = |descr: &str, shape: &str| array(descr, "False", shape, &[0; 24]).unwrap_err();
-        assert!(
-            message("<f4", "(6,)")
-                .contains("expected an array [point, dimension], found 1 dimensions [6]; `X[:, None]`")
-        );
+        assert!(message("<f4", "(6,)")
+            .contains("expected an array [point, dimension], found 1 dimensions [6]; `X[:, None]`"));
         assert!(message("<f4", "(1, 2, 3)").contains("found 3 dimensions [1, 2, 3]; `X.reshape(len(X), -1)`"));
         assert!(message("|O", "(2, 3)").contains("expected floats or integers, found numbers of type `O`"));
         assert!(message("<c8", "(1, 3)").contains("found numbers of type `c8`"));
