@@ -249,6 +249,7 @@ impl Checkpoint {
             });
         };
         let tokenizer = tokens.tokenizer(family)?.with_max_tokens(self.texts.longest);
+        let tokenizer = tokenizer.with_filling(self.filling(family)?);
         let tokenizer = tokenizer.with_special(&self.texts.special)?;
         if tokenizer.language().is_none() {
             return Ok(tokenizer);
@@ -263,6 +264,18 @@ impl Checkpoint {
                 tokenizer.with_targets(Some(targets))
             }
             None => tokenizer,
+        })
+    }
+
+    /// What texts are filled up with to the longest, in families that were trained so.
+    fn filling(&self, family: &str) -> Result<Option<u32>> {
+        Ok(match family {
+            "siglip_text_model" => Some(self.config.id_or("pad_token_id", 1)?),
+            "siglip" => {
+                let own = self.config.object("text_config")?;
+                Some(own.unwrap_or_else(|| self.config.empty()).id_or("pad_token_id", 1)?)
+            }
+            _ => None,
         })
     }
 
@@ -310,6 +323,12 @@ impl Checkpoint {
         hash.update(format!("{:?}", self.config.entries().collect::<Vec<_>>()).as_bytes());
         self.store.hash(&mut hash);
         format!("{:032x}", hash.digest128())
+    }
+
+    /// The same files under another configuration.
+    pub(crate) fn with_config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
     }
 
     pub(crate) fn config(&self) -> &Config {
