@@ -83,6 +83,17 @@ impl Vision {
     }
 }
 
+/// What a model of sound takes: log-mel features of sounds of one length, silence behind shorter ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hearing {
+    /// Mel bins of a frame.
+    pub bins: usize,
+    /// Frames of a sound.
+    pub frames: usize,
+    /// Positions of the encoder.
+    pub positions: usize,
+}
+
 /// A transformer with taps.
 ///
 /// ```
@@ -202,6 +213,11 @@ impl Model {
     /// Image size and patches; `None` for a model of text.
     pub fn vision(&self) -> Option<Vision> {
         self.network.vision()
+    }
+
+    /// What it takes of a sound; `None` for a model of text or images.
+    pub fn hearing(&self) -> Option<Hearing> {
+        self.network.hearing()
     }
 
     /// Names of the classes, if the checkpoint has a classification head.

@@ -27,6 +27,7 @@ use crate::{
     formats::gguf::Gguf,
     images::ImageProcessor,
     pooling::Pooling,
+    sounds::SoundProcessor,
     store::Store,
     tensor_file::{Bytes, TensorFile},
     weight_files::{TORCH, TORCH_INDEX, is_gguf},
@@ -308,6 +309,30 @@ impl Checkpoint {
                 expected: PREPROCESSOR,
             }),
         }
+    }
+
+    /// What turns sounds into the model's input.
+    ///
+    /// # Errors
+    /// [`Error::MissingFile`] without `preprocessor_config.json`, [`Error::Config`] or [`Error::Unsupported`] for settings that
+    /// are wrong or unknown.
+    pub fn sound_processor(&self) -> Result<SoundProcessor> {
+        match &self.preprocessor {
+            Some(bytes) => {
+                let family = self.config.text("model_type")?.unwrap_or_default();
+                SoundProcessor::of_family(bytes, &self.path.join(PREPROCESSOR), family)
+            }
+            None => Err(Error::MissingFile {
+                path: self.path.clone(),
+                what: "sound preprocessor",
+                expected: PREPROCESSOR,
+            }),
+        }
+    }
+
+    /// Whether there is a `preprocessor_config.json`.
+    pub(crate) fn has_preprocessor(&self) -> bool {
+        self.preprocessor.is_some()
     }
 
     /// Whether it has a tokenizer, so that text can be run.

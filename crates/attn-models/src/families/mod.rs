@@ -34,7 +34,7 @@ use crate::{
     blocks::{Experts, MultiHead, Pass},
     checkpoint::CONFIG,
     error::{SHORT, excerpt},
-    model::{Output, Vision},
+    model::{Hearing, Output, Vision},
 };
 
 /// A model of some family, built and ready to run.
@@ -88,6 +88,11 @@ pub trait Network: Send + Sync {
 
     /// For a model of images, what it expects.
     fn vision(&self) -> Option<Vision> {
+        None
+    }
+
+    /// For a model of sound, what it takes.
+    fn hearing(&self) -> Option<Hearing> {
         None
     }
 

@@ -118,11 +118,9 @@ impl SoundProcessor {
         self.rate
     }
 
-    /// A sound as the model takes it; `name` is what errors name.
-    ///
-    /// # Errors
-    /// [`Error::Sound`] for another rate, [`Error::Empty`] for a sound without samples, [`attn_core::Error::Memory`].
-    pub fn hear(&self, samples: &Samples, name: &str) -> Result<Heard> {
+    /// Whether a sound has the right rate and anything to hear: the samples that are heard, and those of the longest sound (its
+    /// own, where there is none).
+    pub(crate) fn check(&self, samples: &Samples, name: &str) -> Result<(usize, usize)> {
         if samples.rate != self.rate {
             let message = format!(
                 "expected {} samples per second, found {}: resample it first",
@@ -130,13 +128,26 @@ impl SoundProcessor {
             );
             return Err(super::wrong(name.as_ref(), &message));
         }
-        let values = &samples.values;
-        if values.is_empty() {
+        let count = samples.values.len();
+        if count == 0 {
             return Err(Error::Empty {
                 place: name.to_owned(),
                 message: "a sound with at least one sample".to_owned(),
             });
         }
+        Ok(match self.kind {
+            Kind::Mel { samples: longest, .. } => (count.min(longest), longest),
+            Kind::Samples { .. } => (count, count),
+        })
+    }
+
+    /// A sound as the model takes it; `name` is what errors name.
+    ///
+    /// # Errors
+    /// [`Error::Sound`] for another rate, [`Error::Empty`] for a sound without samples, [`attn_core::Error::Memory`].
+    pub fn hear(&self, samples: &Samples, name: &str) -> Result<Heard> {
+        let (heard, _) = self.check(samples, name)?;
+        let values = &samples.values;
         match &self.kind {
             Kind::Samples { normalize } => {
                 self.limits.check(name, Limits::size(&[values.len()], 8))?;
@@ -167,7 +178,6 @@ impl SoundProcessor {
                 let tables = Limits::size(&[bins + 64, window], 8);
                 let needed = Limits::size(&[longest], 4).saturating_add(features).saturating_add(tables);
                 self.limits.check(what, needed)?;
-                let heard = values.len().min(longest);
                 let mut padded = values[..heard].to_vec();
                 padded.resize(longest, silence);
                 let features = Mel::new(bins, window, hop, self.rate).features(&padded);

@@ -29,6 +29,7 @@ mod formats;
 mod generation;
 mod gguf;
 mod head_weights;
+mod hybrids;
 mod images;
 mod importance;
 mod interventions;

@@ -23,7 +23,7 @@ use crate::{
     Error, Inputs, Result, Site,
     blocks::{Bias, Embedding, Linear, Mlp, MultiHead, Norm, OffsetBias, Pass, additive_mask},
     inputs::Tokens,
-    model::Output,
+    model::{Hearing, Output},
 };
 
 struct EncoderDecoder {
@@ -188,6 +188,13 @@ impl Network for EncoderDecoder {
             last_hidden: x,
             pooled: None,
         })
+    }
+
+    fn hearing(&self) -> Option<Hearing> {
+        match &self.encoder.entry {
+            Entry::Words { .. } => None,
+            Entry::Sound(stem) => Some(stem.hearing()),
+        }
     }
 
     fn caches(&self) -> bool {

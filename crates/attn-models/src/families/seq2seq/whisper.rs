@@ -20,6 +20,7 @@ use crate::{
     blocks::{Activation, Convolution, Embedding, Pass, Window},
     families::{Config, Network},
     inputs::Tokens,
+    model::Hearing,
 };
 
 const WHISPER: Variant = Variant {
@@ -124,6 +125,14 @@ impl SoundStem {
     /// The width of a vector.
     pub(super) fn width(&self) -> usize {
         self.width
+    }
+
+    pub(super) fn hearing(&self) -> Hearing {
+        Hearing {
+            bins: self.bins,
+            frames: STRIDE * self.positions,
+            positions: self.positions,
+        }
     }
 
     /// The encoder's positions of a batch of sounds, all of them real: they have no ids.
