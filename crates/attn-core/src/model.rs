@@ -96,17 +96,38 @@ pub struct LayerAttention {
     /// A logit per head, `[head]`, that takes part in the softmax and that no key holds (GPT-OSS). Rows then sum to less than 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sinks: Option<Vec<f32>>,
+    /// Query heads of this layer where they are not as many as [`AttentionInfo::heads`]; 0 for a layer without attention, as
+    /// hybrid models have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heads: Option<usize>,
+    /// Key/value heads of this layer where they are not as many as [`AttentionInfo::kv_heads`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_heads: Option<usize>,
 }
 
 impl LayerAttention {
-    /// A layer without soft cap and sinks.
+    /// A layer without soft cap and sinks, with the heads of its attention.
     pub fn new(scale: f32, mask: Mask) -> Self {
         Self {
             scale,
             mask,
             soft_cap: None,
             sinks: None,
+            heads: None,
+            kv_heads: None,
         }
+    }
+
+    /// A layer without attention: of a state-space model, a convolution, or an MLP alone. Scale and mask mean nothing.
+    pub fn none() -> Self {
+        Self::new(1.0, Mask::Full).with_heads(0, 0)
+    }
+
+    /// The same layer with its own numbers of query heads and key/value heads.
+    #[must_use]
+    pub fn with_heads(mut self, heads: usize, kv_heads: usize) -> Self {
+        (self.heads, self.kv_heads) = (Some(heads), Some(kv_heads));
+        self
     }
 
     /// The sink of a head, if there is one.
@@ -121,7 +142,7 @@ impl LayerAttention {
 pub struct AttentionInfo {
     /// The attention.
     pub attention: Attention,
-    /// Query heads per layer.
+    /// Query heads per layer; a layer may have fewer ([`LayerAttention::heads`]).
     pub heads: usize,
     /// Key/value heads per layer; divides `heads`. Query head `h` uses key/value head `h / (heads / kv_heads)`.
     pub kv_heads: usize,
@@ -201,7 +222,17 @@ impl ModelInfo {
     pub fn heads(&self) -> impl Iterator<Item = HeadId> + '_ {
         self.attentions.iter().flat_map(|info| {
             (0..info.layers.len())
-                .flat_map(move |layer| (0..info.heads).map(move |head| HeadId::new(info.attention, layer, head)))
+                .flat_map(move |layer| (0..info.heads_of(layer)).map(move |head| HeadId::new(info.attention, layer, head)))
+        })
+    }
+
+    /// Places in the grid of layers and heads where there is no head: of layers without attention, or with fewer heads than
+    /// others.
+    pub fn holes(&self) -> impl Iterator<Item = HeadId> + '_ {
+        self.attentions.iter().flat_map(|info| {
+            (0..info.layers.len()).flat_map(move |layer| {
+                (info.heads_of(layer)..info.heads).map(move |head| HeadId::new(info.attention, layer, head))
+            })
         })
     }
 
@@ -247,9 +278,42 @@ impl AttentionInfo {
         self
     }
 
-    /// The key/value head that query head `head` uses.
-    pub fn kv_head(&self, head: usize) -> usize {
-        head / (self.heads / self.kv_heads.max(1)).max(1)
+    /// Query heads of a layer: 0 where it has no attention, or is not there.
+    ///
+    /// ```
+    /// use attn_core::{Attention, AttentionInfo, LayerAttention, Mask};
+    ///
+    /// let layer = LayerAttention::new(0.125, Mask::Causal);
+    /// let layers = vec![layer.clone(), LayerAttention::none(), layer.with_heads(4, 1)];
+    /// let hybrid = AttentionInfo::new(Attention::DecoderSelf, 8, 64, layers).with_kv_heads(2);
+    /// assert_eq!([0, 1, 2, 3].map(|layer| hybrid.heads_of(layer)), [8, 0, 4, 0]);
+    /// assert_eq!((hybrid.kv_head(0, 7), hybrid.kv_head(2, 3)), (1, 0));
+    /// ```
+    pub fn heads_of(&self, layer: usize) -> usize {
+        let layer = self.layers.get(layer);
+        layer.map_or(0, |layer| layer.heads.unwrap_or(self.heads))
+    }
+
+    /// Key/value heads of a layer: 0 where it has no attention, or is not there.
+    pub fn kv_heads_of(&self, layer: usize) -> usize {
+        let layer = self.layers.get(layer);
+        layer.map_or(0, |layer| layer.kv_heads.unwrap_or(self.kv_heads))
+    }
+
+    /// The key/value head that query head `head` of a layer uses.
+    pub fn kv_head(&self, layer: usize, head: usize) -> usize {
+        head / (self.heads_of(layer) / self.kv_heads_of(layer).max(1)).max(1)
+    }
+
+    /// The layers that have heads, ascending.
+    pub fn attending_layers(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.layers.len()).filter(|&layer| self.heads_of(layer) > 0)
+    }
+
+    /// Whether every layer has the same heads.
+    pub fn is_regular(&self) -> bool {
+        (0..self.layers.len())
+            .all(|layer| (self.heads_of(layer), self.kv_heads_of(layer)) == (self.heads, self.kv_heads))
     }
 }
 

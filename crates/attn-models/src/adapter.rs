@@ -32,6 +32,8 @@ pub(crate) struct Adapter {
     /// What happens to the tensors of the model, by their names.
     changes: Arc<BTreeMap<String, Change>>,
     scale: f64,
+    /// Whether a head that is tied to an embedding follows what changes that.
+    ties: bool,
 }
 
 #[derive(Debug)]
@@ -128,6 +130,7 @@ impl AdapterFiles {
     /// [`Error::Config`].
     pub(crate) fn fit(self, store: &Store, path: &Path) -> Result<Adapter> {
         let Self { config, file } = self;
+        let ties = config.flag_or("ensure_weight_tying", false)?;
         let mut fitting = Fitting {
             names: Names::of(store),
             rules: Rules::read(&config)?,
@@ -144,6 +147,7 @@ impl AdapterFiles {
             file: Arc::new(file),
             changes: Arc::new(changes),
             scale: 1.0,
+            ties,
         })
     }
 }
@@ -414,6 +418,17 @@ impl Adapter {
     /// Whether it changes or adds a tensor.
     pub(crate) fn changes(&self, name: &str) -> bool {
         self.changes.contains_key(name)
+    }
+
+    /// The tensors that it changes or adds, by the names of the model.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &str> {
+        self.changes.keys().map(String::as_str)
+    }
+
+    /// Whether a head that is tied to an embedding follows what changes that. In PEFT it does so only if it is asked to
+    /// (`ensure_weight_tying`): the embedding then is a module of its own, and the head goes on with the model's matrix.
+    pub(crate) fn ties(&self) -> bool {
+        self.ties
     }
 
     pub(crate) fn scale(&self) -> f64 {

@@ -185,6 +185,14 @@ pub enum Error {
         /// What the decoder said.
         message: String,
     },
+    /// A sound does not decode, or not to what a model takes.
+    #[error("{path}: not a readable sound: {message}", path = path.display())]
+    Sound {
+        /// The file, or the name of the sound.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// An input tensor is missing, superfluous, or has a wrong shape, type or value.
     #[error("input `{name}`: expected {expected}, found {found}")]
     Input {

@@ -3,7 +3,7 @@
 
 use std::{fs::Metadata, io::Read, path::Path};
 
-use attn_core::files::kind;
+use attn_core::{Limits, files::kind};
 
 use crate::{Error, Result};
 
@@ -43,6 +43,16 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
         ));
     }
     Ok(Some(bytes))
+}
+
+/// The content of a file of data, within the limits; `wrong` is the error for what is no file. A pipe might have no end.
+pub(crate) fn whole(path: &Path, limits: Limits, wrong: fn(&Path, &str) -> Error) -> Result<Vec<u8>> {
+    let facts = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
+    if !facts.is_file() {
+        return Err(wrong(path, &format!("{}, not a file", kind(&facts))));
+    }
+    limits.check(path.display(), facts.len())?;
+    std::fs::read(path).map_err(|error| Error::io(path, error))
 }
 
 /// What the system says about a regular file, or `None` where there is nothing. Opening a pipe would wait for its other

@@ -29,7 +29,7 @@ impl Model {
     pub fn head_weights(&self) -> Result<Vec<HeadWeights>> {
         let mut heads = Vec::new();
         for info in &self.info().attentions {
-            for layer in 0..info.layers.len() {
+            for layer in info.attending_layers() {
                 let Some(block) = self.attention_block(info.attention, layer) else {
                     return Err(Error::Intervention {
                         place: "head weights".to_owned(),
@@ -38,7 +38,7 @@ impl Model {
                     });
                 };
                 let output = block.output.matrix()?;
-                for head in 0..info.heads {
+                for head in 0..info.heads_of(layer) {
                     let [query, key, value] = parts(block, head)?;
                     let rows = head * block.shape.head_dim;
                     heads.push(HeadWeights {

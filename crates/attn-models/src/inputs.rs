@@ -27,6 +27,11 @@ pub struct Inputs {
     pub position_ids: Option<Tensor>,
     /// Normalized pixels `[batch, channels, height, width]`.
     pub pixel_values: Option<Tensor>,
+    /// Log-mel features of sounds `[batch, bins, frames]`, as a
+    /// [`SoundProcessor`](crate::sounds::SoundProcessor) makes them.
+    pub input_features: Option<Tensor>,
+    /// Samples of sounds `[batch, samples]`.
+    pub input_values: Option<Tensor>,
     /// Token ids that the decoder of an encoder-decoder reads, `[batch, tokens]`.
     pub decoder_input_ids: Option<Tensor>,
     /// 1 at real decoder tokens, `[batch, tokens]`. Default: all real.
@@ -72,6 +77,14 @@ impl Inputs {
         }
     }
 
+    /// A batch of features of sounds `[batch, bins, frames]`.
+    pub fn from_features(features: Tensor) -> Self {
+        Self {
+            input_features: Some(features),
+            ..Self::default()
+        }
+    }
+
     /// The inputs that are there, by name.
     pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
         [
@@ -80,11 +93,46 @@ impl Inputs {
             ("token_type_ids", &self.token_type_ids),
             ("position_ids", &self.position_ids),
             ("pixel_values", &self.pixel_values),
+            ("input_features", &self.input_features),
+            ("input_values", &self.input_values),
             ("decoder_input_ids", &self.decoder_input_ids),
             ("decoder_attention_mask", &self.decoder_attention_mask),
         ]
         .into_iter()
         .filter_map(|(name, tensor)| tensor.as_ref().map(|tensor| (name, tensor)))
+    }
+
+    /// What [`attention_mask`](Self::attention_mask) says of tokens that a model has read; `None` if all are real.
+    pub(crate) fn padding(&self) -> Result<Option<Padding>> {
+        // That of a text beside something else is not about what is read.
+        let mask = self.attention_mask.as_ref().filter(|_| self.input_ids.is_some());
+        let rows = id_rows("attention_mask", mask)?.unwrap_or_default();
+        let real: Vec<Vec<bool>> = rows
+            .iter()
+            .map(|row| row.iter().map(|&value| value == 1).collect())
+            .collect();
+        Ok(real.iter().flatten().any(|real| !real).then_some(Padding { real }))
+    }
+
+    /// The inputs of some sequences, in this order.
+    pub(crate) fn rows(&self, sequences: &[usize]) -> Result<Self> {
+        let rows: Vec<u32> = sequences.iter().filter_map(|&row| u32::try_from(row).ok()).collect();
+        let pick = |tensor: &Option<Tensor>| -> Result<Option<Tensor>> {
+            let Some(tensor) = tensor else { return Ok(None) };
+            let rows = Tensor::new(rows.as_slice(), tensor.device())?;
+            Ok(Some(tensor.contiguous()?.index_select(&rows, 0)?))
+        };
+        Ok(Self {
+            input_ids: pick(&self.input_ids)?,
+            attention_mask: pick(&self.attention_mask)?,
+            token_type_ids: pick(&self.token_type_ids)?,
+            position_ids: pick(&self.position_ids)?,
+            pixel_values: pick(&self.pixel_values)?,
+            input_features: pick(&self.input_features)?,
+            input_values: pick(&self.input_values)?,
+            decoder_input_ids: pick(&self.decoder_input_ids)?,
+            decoder_attention_mask: pick(&self.decoder_attention_mask)?,
+        })
     }
 
     /// Refuses inputs that the model would not read; `taken` are the names of the fields it reads.

@@ -26,9 +26,10 @@
 //! | [`control`] | control models: untrained, shuffled positions, position-free |
 //! | [`generate`] | greedy search, sampling, beam search, with everything that was weighed |
 //! | [`attribute`] | gradients, relevance, head importance, logit lens |
-//! | [`text`], [`images`], [`tokenizer`] | what prepares input |
+//! | [`text`], [`images`], [`sounds`], [`tokenizer`] | what prepares input |
 //! | [`checkpoint`], [`model`] | the files of a model; its inputs and outputs |
 //! | [`pooling`] | one vector per text, as sentence-transformers makes it |
+//! | [`towers`] | texts compared with images: CLIP, SigLIP |
 //!
 //! The same code trains: [`Weights::initialize`] makes fresh variables under the published names,
 //! [`Weights::finetune`] starts from a checkpoint.
@@ -60,11 +61,13 @@ pub mod model;
 pub mod pooling;
 mod random;
 pub mod record;
+pub mod sounds;
 mod store;
 pub mod tap;
 mod tensor_file;
 mod third_party;
 pub mod tokenizer;
+pub mod towers;
 mod vocabulary;
 mod weight_files;
 mod weights;

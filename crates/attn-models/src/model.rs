@@ -83,6 +83,17 @@ impl Vision {
     }
 }
 
+/// What a model of sound takes: log-mel features of sounds of one length, silence behind shorter ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hearing {
+    /// Mel bins of a frame.
+    pub bins: usize,
+    /// Frames of a sound.
+    pub frames: usize,
+    /// Positions of the encoder.
+    pub positions: usize,
+}
+
 /// A transformer with taps.
 ///
 /// ```
@@ -204,6 +215,11 @@ impl Model {
         self.network.vision()
     }
 
+    /// What it takes of a sound; `None` for a model of text or images.
+    pub fn hearing(&self) -> Option<Hearing> {
+        self.network.hearing()
+    }
+
     /// Names of the classes, if the checkpoint has a classification head.
     pub fn labels(&self) -> &[String] {
         self.network.labels()
@@ -253,6 +269,14 @@ impl Model {
         self.network.predict(hidden, layer, &self.pass(&mut (), self.gradients))
     }
 
+    /// As [`predict`](Self::predict), of the tokens of these inputs: a head that reads the mean of a text leaves out its padding.
+    pub(crate) fn predict_of(&self, inputs: &Inputs, hidden: &Tensor, layer: usize) -> Result<Option<Tensor>> {
+        let mut nothing = ();
+        let mut pass = self.pass(&mut nothing, self.gradients);
+        pass.padding = inputs.padding()?;
+        self.network.predict(hidden, layer, &pass)
+    }
+
     /// Layers of the stack whose states the head reads: the decoder's, if there is one.
     pub(crate) fn layers(&self) -> usize {
         let info = self.info();
@@ -295,6 +319,7 @@ impl Model {
             relevance: None,
             limits: self.limits,
             logits: true,
+            padding: None,
         }
     }
 
@@ -327,7 +352,9 @@ impl Model {
 
     fn run(&self, inputs: &Inputs, layout: Layout, mut pass: Pass<'_>) -> Result<Output> {
         pass.tap.begin(&layout)?;
-        self.network.forward(inputs, &mut pass)
+        let output = self.network.forward(inputs, &mut pass)?;
+        pass.tap.end()?;
+        Ok(output)
     }
 
     /// Whether [`step`](Self::step) works; generation recomputes everything otherwise.

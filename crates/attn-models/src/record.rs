@@ -65,6 +65,7 @@ impl Tap for Recorder {
 /// | `x.0.self.q_pre` `.k_pre` | before rotation |
 /// | `x.0.self.attn` | probabilities `[batch, heads, queries, keys]` |
 /// | `x.0.self.ctx` | head outputs before the output projection `[batch, queries, heads, head_dim]` |
+/// | `x.0.pool.q` ... | the same of a learned query that reads the last layer (SigLIP) |
 /// | `x.0.moe.router_logits` | logits of a mixture's router `[batch, tokens, experts]` |
 /// | `x.hidden.0` | hidden states, one more than layers: `[batch, tokens, hidden]` |
 /// | `logits` `last_hidden` `pooled` | outputs |
@@ -113,10 +114,12 @@ fn raw_name(info: &ModelInfo, site: Site) -> Option<String> {
         (_, Side::Encoder) => "enc",
         (_, Side::Decoder) => "dec",
     };
-    let kind = if site.attention == Attention::Cross {
-        "cross"
-    } else {
-        "self"
+    let layers = info.attention(site.attention).map_or(0, |own| own.layers.len());
+    let (kind, layer) = match site.attention {
+        Attention::Cross => ("cross", site.layer),
+        // What reads the last layer of a vision model.
+        _ if site.layer >= layers => ("pool", site.layer - layers),
+        _ => ("self", site.layer),
     };
     let short = match site.point {
         Point::Hidden => return Some(format!("{stack}.hidden.{}", site.layer)),
@@ -143,7 +146,7 @@ fn raw_name(info: &ModelInfo, site: Site) -> Option<String> {
         | Point::AttentionOutput
         | Point::Mlp => return None,
     };
-    Some(format!("{stack}.{}.{kind}.{short}", site.layer))
+    Some(format!("{stack}.{layer}.{kind}.{short}"))
 }
 
 /// Reads the inputs a safetensors file holds under the names of [`Inputs`]. Other tensors are an error, so that a
@@ -151,12 +154,12 @@ fn raw_name(info: &ModelInfo, site: Site) -> Option<String> {
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Safetensors`], [`Error::Tensor`] for an unknown name or an element type that is neither
-/// an integer (ids, masks) nor a float (pixels).
+/// an integer (ids, masks) nor a float (pixels, sounds).
 pub fn read_inputs(path: impl AsRef<Path>) -> Result<Inputs> {
     let file = TensorFile::open(path.as_ref())?;
     let mut inputs = Inputs::default();
     for (name, entry) in &file.entries {
-        let tensor = if name == "pixel_values" {
+        let tensor = if ["pixel_values", "input_features", "input_values"].contains(&name.as_str()) {
             Tensor::from_vec(file.read(name, entry)?, entry.shape.as_slice(), &Device::Cpu)?
         } else {
             Tensor::from_vec(file.read_integers(name, entry)?, entry.shape.as_slice(), &Device::Cpu)?
@@ -167,13 +170,15 @@ pub fn read_inputs(path: impl AsRef<Path>) -> Result<Inputs> {
             "token_type_ids" => &mut inputs.token_type_ids,
             "position_ids" => &mut inputs.position_ids,
             "pixel_values" => &mut inputs.pixel_values,
+            "input_features" => &mut inputs.input_features,
+            "input_values" => &mut inputs.input_values,
             "decoder_input_ids" => &mut inputs.decoder_input_ids,
             "decoder_attention_mask" => &mut inputs.decoder_attention_mask,
             _ => {
                 return Err(Error::Tensor {
                     path: file.path.clone(),
                     tensor: name.clone(),
-                    expected: "an input: input_ids, attention_mask, token_type_ids, position_ids, pixel_values, decoder_input_ids, decoder_attention_mask".to_owned(),
+                    expected: "an input: input_ids, attention_mask, token_type_ids, position_ids, pixel_values, input_features, input_values, decoder_input_ids, decoder_attention_mask".to_owned(),
                     found: "another name".to_owned(),
                 });
             }

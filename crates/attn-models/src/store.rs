@@ -62,6 +62,20 @@ impl Store {
         self.adapter().is_some_and(|adapter| adapter.changes(name))
     }
 
+    /// The tensors that the adapter changes or adds.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &str> {
+        self.adapter().into_iter().flat_map(Adapter::changed)
+    }
+
+    /// A tensor as it is without the adapter, if that changes it and what is tied to it does not follow.
+    pub(crate) fn read_untied(&self, name: &str) -> Result<Option<Vec<f32>>> {
+        let apart = self.adapter().is_some_and(|adapter| adapter.changes(name) && !adapter.ties());
+        match self.stored(name).filter(|_| apart) {
+            Some(found) => found.file.read(found.name, found.entry).map(Some),
+            None => Ok(None),
+        }
+    }
+
     pub(crate) fn adapter_scale(&self) -> Option<f64> {
         self.adapter.as_ref().map(Adapter::scale)
     }

@@ -198,6 +198,14 @@ pub trait Tap {
     /// Those of the tap; the forward pass ends with them.
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor>;
 
+    /// Told after a forward pass, and after each step of generation, that it met no error. Default: nothing.
+    ///
+    /// # Errors
+    /// Those of the tap; the pass then has no output.
+    fn end(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Asked between pieces of long work, such as blocks of a long text's queries. An error ends the forward pass: this is
     /// where a cancellation is heard. Default: go on.
     ///
@@ -231,6 +239,10 @@ impl<T: Tap + ?Sized> Tap for &mut T {
         (**self).tap(site, tensor)
     }
 
+    fn end(&mut self) -> Result<()> {
+        (**self).end()
+    }
+
     fn proceed(&mut self) -> Result<()> {
         (**self).proceed()
     }
@@ -247,6 +259,10 @@ impl<T: Tap + ?Sized> Tap for Box<T> {
 
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
         (**self).tap(site, tensor)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        (**self).end()
     }
 
     fn proceed(&mut self) -> Result<()> {
@@ -267,6 +283,10 @@ impl<T: Tap> Tap for Vec<T> {
         self.iter_mut().try_fold(tensor, |tensor, tap| visit(tap, site, tensor))
     }
 
+    fn end(&mut self) -> Result<()> {
+        self.iter_mut().try_for_each(Tap::end)
+    }
+
     fn proceed(&mut self) -> Result<()> {
         self.iter_mut().try_for_each(Tap::proceed)
     }
@@ -285,6 +305,11 @@ impl<A: Tap, B: Tap> Tap for (A, B) {
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
         let tensor = visit(&mut self.0, site, tensor)?;
         visit(&mut self.1, site, tensor)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.0.end()?;
+        self.1.end()
     }
 
     fn proceed(&mut self) -> Result<()> {
@@ -308,6 +333,12 @@ impl<A: Tap, B: Tap, C: Tap> Tap for (A, B, C) {
         let tensor = visit(&mut self.0, site, tensor)?;
         let tensor = visit(&mut self.1, site, tensor)?;
         visit(&mut self.2, site, tensor)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.0.end()?;
+        self.1.end()?;
+        self.2.end()
     }
 
     fn proceed(&mut self) -> Result<()> {

@@ -177,6 +177,17 @@ impl Weights {
         self.get_or(name, shape.into(), fresh)
     }
 
+    /// The matrix of a head that is tied to a tensor, where an adapter changes the tensor and not the head. `None` where both
+    /// are the same, as always where they are trained.
+    pub(crate) fn untied(&self, name: &str, shape: [usize; 2]) -> Result<Option<Tensor>> {
+        if self.source.kind != Kind::Files {
+            return Ok(None);
+        }
+        let values = self.source.store.read_untied(&self.full(name))?;
+        let tensor = values.map(|values| Tensor::from_vec(values, &shape, self.device()));
+        Ok(tensor.transpose()?)
+    }
+
     /// As [`get`](Self::get), for a tensor whose fresh values are 0, whatever it is called.
     ///
     /// # Errors
@@ -196,7 +207,12 @@ impl Weights {
         match self.source.kind {
             Kind::Probe => self.probed(name, shape),
             Kind::Files => match self.find(&name) {
-                Some(found) => self.read(found, &shape),
+                Some(found) => {
+                    if self.source.store.changes(found.name) {
+                        lock(&self.source.asked).found.insert(found.name.to_owned());
+                    }
+                    self.read(found, &shape)
+                }
                 None => Err(Error::MissingTensor {
                     path: self.source.path.clone(),
                     tensor: name,
@@ -253,9 +269,28 @@ impl Weights {
         Ok(None)
     }
 
-    /// What the models built from these weights run without, a sentence each; empty where nothing is missing.
+    /// What the models built from these weights run without, a sentence each: missing parts, and tensors of an adapter that
+    /// none of them has asked for. Empty where nothing is missing.
     pub fn notes(&self) -> Vec<String> {
-        lock(&self.source.notes).iter().cloned().collect()
+        let mut notes: Vec<String> = lock(&self.source.notes).iter().cloned().collect();
+        if self.source.kind == Kind::Files {
+            let asked = lock(&self.source.asked);
+            let unasked: Vec<&str> = self
+                .source
+                .store
+                .changed()
+                .filter(|name| !asked.found.contains(*name))
+                .collect();
+            if let Some(first) = unasked.first() {
+                let others = match unasked.len() {
+                    1 => String::new(),
+                    number => format!(" and {} more", number - 1),
+                };
+                let first = excerpt(first, SHORT);
+                notes.push(format!("runs without what its adapter changes in `{first}`{others}"));
+            }
+        }
+        notes
     }
 
     /// The trainable variables built so far, by name; none for weights that are not trainable.

@@ -83,6 +83,7 @@ impl Study {
             },
             panels,
             pending: self.pending(),
+            absent: self.absent(),
             color_by,
         })
     }

@@ -182,6 +182,17 @@ impl Study {
             .collect()
     }
 
+    /// Places in the grid of layers and heads where the model has none, once all of its heads have theirs.
+    pub(crate) fn absent(&self) -> Vec<HeadId> {
+        let model = self.capture().model();
+        let there = model.heads().filter(|head| self.filling || self.heads.contains_key(head));
+        if there.count() == model.heads().count() {
+            model.holes().collect()
+        } else {
+            Vec::new()
+        }
+    }
+
     /// The sequences of the data, if the capture is a preview of them.
     pub fn preview_of(&self) -> Option<usize> {
         self.preview_of

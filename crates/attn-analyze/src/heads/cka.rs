@@ -120,38 +120,51 @@ pub fn query_key_cka(
             expected: "at least one head".into(),
         });
     };
-    let (layers, heads) = (info.layers.len(), info.heads);
+    // Those that have heads.
+    let layers: Vec<(usize, usize)> = info
+        .attending_layers()
+        .map(|layer| (layer, info.heads_of(layer)))
+        .collect();
+    // Where the heads of a layer begin among all.
+    let starts: Vec<usize> = layers
+        .iter()
+        .scan(0, |next, (_, heads)| {
+            let start = *next;
+            *next += heads;
+            Some(start)
+        })
+        .collect();
+    let places = |at: usize| starts[at]..starts[at] + layers[at].1;
     let sample = Sample {
         capture,
         attention,
-        heads,
         queries,
         keys,
         shared,
     };
-    let steps = Steps::new(progress, "head CKA", layers * (layers + 1) / 2)?;
+    let steps = Steps::new(progress, "head CKA", layers.len() * (layers.len() + 1) / 2)?;
     // |Gᵀ G|² of every pair of heads, itself included; G is a d x d block of the product of two layers' features.
-    let count = layers * heads;
+    let count = layers.iter().map(|(_, heads)| heads).sum();
     let mut products = Array2::<f64>::zeros((count, count));
     let mut traces = vec![0.0; count];
-    for layer in 0..layers {
-        let (features, layer_traces) = sample.layer(layer)?;
-        traces[layer * heads..(layer + 1) * heads].copy_from_slice(&layer_traces);
-        let blocks: Vec<Result<Array2<f64>, Error>> = (layer..layers)
+    for at in 0..layers.len() {
+        let (features, layer_traces) = sample.layer(layers[at])?;
+        traces[places(at)].copy_from_slice(&layer_traces);
+        let heads = layers[at].1;
+        let blocks: Vec<Result<Array2<f64>, Error>> = (at..layers.len())
             .into_par_iter()
             .map(|other| {
-                let blocks = if other == layer {
-                    block_squares(&features, &features, heads)
+                let blocks = if other == at {
+                    block_squares(&features, &features, [heads, heads])
                 } else {
-                    block_squares(&features, &sample.layer(other)?.0, heads)
+                    block_squares(&features, &sample.layer(layers[other])?.0, [heads, layers[other].1])
                 };
                 steps.add()?;
                 Ok(blocks)
             })
             .collect();
-        for (other, block) in (layer..layers).zip(gather(blocks)?) {
-            let place = s![layer * heads..(layer + 1) * heads, other * heads..(other + 1) * heads];
-            products.slice_mut(place).assign(&block);
+        for (other, block) in (at..layers.len()).zip(gather(blocks)?) {
+            products.slice_mut(s![places(at), places(other)]).assign(&block);
         }
     }
     let pairs = count * (count - 1) / 2;
@@ -179,7 +192,6 @@ pub fn query_key_cka(
 struct Sample<'a> {
     capture: &'a Capture,
     attention: Attention,
-    heads: usize,
     queries: Vec<usize>,
     keys: Vec<usize>,
     /// Queries and keys are the same tokens.
@@ -189,10 +201,10 @@ struct Sample<'a> {
 impl Sample<'_> {
     /// Features of all heads of a layer side by side, `[queries + keys, heads * head_dim]`, and per head the trace of
     /// `Q Kᵀ`.
-    fn layer(&self, layer: usize) -> Result<(Array2<f32>, Vec<f64>), Error> {
-        let mut parts = Vec::with_capacity(self.heads);
-        let mut traces = Vec::with_capacity(self.heads);
-        for head in 0..self.heads {
+    fn layer(&self, (layer, heads): (usize, usize)) -> Result<(Array2<f32>, Vec<f64>), Error> {
+        let mut parts = Vec::with_capacity(heads);
+        let mut traces = Vec::with_capacity(heads);
+        for head in 0..heads {
             let head = HeadId::new(self.attention, layer, head);
             let cloud = |all: ndarray::CowArray<'_, f32, ndarray::Ix2>, rows: &[usize], name: &str| {
                 let rows = all.select(Axis(0), rows);
@@ -210,7 +222,7 @@ impl Sample<'_> {
         }
         let rows = self.queries.len() + self.keys.len();
         let width = parts.first().map_or(0, |[queries, _]| queries.ncols());
-        let mut features = Array2::zeros((rows, self.heads * width));
+        let mut features = Array2::zeros((rows, heads * width));
         for (head, [queries, keys]) in parts.iter().enumerate() {
             let columns = head * width..(head + 1) * width;
             features
@@ -230,11 +242,11 @@ impl Sample<'_> {
     }
 }
 
-/// Squared norms of the blocks `[head a, head b]` of `xᵀ y`.
-fn block_squares(x: &Array2<f32>, y: &Array2<f32>, heads: usize) -> Array2<f64> {
+/// Squared norms of the blocks `[head a, head b]` of `xᵀ y`, of so many heads each.
+fn block_squares(x: &Array2<f32>, y: &Array2<f32>, heads: [usize; 2]) -> Array2<f64> {
     let product = x.t().dot(y);
-    let width = product.nrows() / heads.max(1);
-    Array2::from_shape_fn((heads, heads), |(a, b)| {
+    let width = product.nrows() / heads[0].max(1);
+    Array2::from_shape_fn(heads, |(a, b)| {
         squares(product.slice(s![a * width..(a + 1) * width, b * width..(b + 1) * width]))
     })
 }

@@ -114,12 +114,18 @@ fn each_layer(
             purpose: "rollout",
         });
     }
-    let (layers, heads) = match capture.model().attention(attention) {
-        Some(info) => (info.layers.len(), info.heads),
-        None => (1, 1), // the capture itself says that there is none
+    let heads: Vec<usize> = match capture.model().attention(attention) {
+        Some(info) => (0..info.layers.len()).map(|layer| info.heads_of(layer)).collect(),
+        None => vec![1], // the capture itself says that there is none
     };
-    for layer in 0..layers {
+    let layers = heads.len();
+    for (layer, heads) in heads.into_iter().enumerate() {
         step(progress, "rollout", layer, layers)?;
+        if heads == 0 {
+            // A layer without attention mixes nothing.
+            take(Array2::eye(capture.rows(sequence, attention.query_side()).len()));
+            continue;
+        }
         let mut mean = head_attention(capture, HeadId::new(attention, layer, 0), sequence)?;
         for head in 1..heads {
             mean += &head_attention(capture, HeadId::new(attention, layer, head), sequence)?;

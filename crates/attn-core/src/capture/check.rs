@@ -139,8 +139,12 @@ impl Check<'_> {
                 return Err(self.wrong(at, "a finite number above 0", cap.to_string()));
             }
             if let Some(sinks) = &layer.sinks {
-                self.per_head(sinks, info.heads, &format!("{at}.layers[{index}].sinks"))?;
+                self.per_head(sinks, info.heads_of(index), &format!("{at}.layers[{index}].sinks"))?;
             }
+            self.heads_of(info, index, &format!("{at}.layers[{index}]"))?;
+        }
+        if (0..info.layers.len()).all(|layer| info.heads_of(layer) == 0) {
+            return Err(self.wrong(format!("{at}.layers"), "at least one layer with heads", "none"));
         }
         if let Some(bias) = &info.relative_bias {
             self.bias(bias, info.heads, &format!("{at}.relative_bias"))?;
@@ -156,6 +160,25 @@ impl Check<'_> {
             Some(vectors) => self.vectors(vectors, &format!("{at}.relative_vectors")),
             None => Ok(()),
         }
+    }
+
+    /// A layer may have fewer heads than its attention, and none at all.
+    fn heads_of(&self, info: &AttentionInfo, layer: usize, at: &str) -> Result<()> {
+        let (heads, kv_heads) = (info.heads_of(layer), info.kv_heads_of(layer));
+        let fits = heads <= info.heads
+            && kv_heads <= info.kv_heads
+            && match kv_heads {
+                0 => heads == 0,
+                some => heads > 0 && heads.is_multiple_of(some),
+            };
+        if fits {
+            return Ok(());
+        }
+        let expected = format!(
+            "heads a multiple of kv_heads, at most {} and {}, or none of both",
+            info.heads, info.kv_heads
+        );
+        Err(self.wrong(at, expected, format!("heads {heads}, kv_heads {kv_heads}")))
     }
 
     /// One finite number per head.

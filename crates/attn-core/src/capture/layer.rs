@@ -14,7 +14,7 @@ impl Capture {
     /// # Errors
     /// As [`attention`](Self::attention).
     pub fn layer_attention(&self, attention: Attention, layer: usize, sequence: usize) -> Result<Array3<f32>, Error> {
-        let heads = self.model().attention(attention).map_or(0, |info| info.heads);
+        let heads = self.model().attention(attention).map_or(0, |info| info.heads_of(layer));
         // The first head is asked for in any case: it says what does not exist.
         let matrices = (0..heads.max(1))
             .map(|head| self.attention(HeadId::new(attention, layer, head), sequence))

@@ -99,7 +99,7 @@ impl Capture {
         let description = CaptureJson::parse(&text, &path)?;
         let mut files = BTreeMap::new();
         for info in &description.model.attentions {
-            for layer in 0..info.layers.len() {
+            for layer in info.attending_layers() {
                 let (name, _) = Slot::Query {
                     attention: info.attention,
                     layer,
@@ -193,7 +193,7 @@ impl Capture {
         };
         for info in &model.attentions {
             let attention = info.attention;
-            for layer in 0..info.layers.len() {
+            for layer in info.attending_layers() {
                 let needed = [Slot::Query { attention, layer }, Slot::Key { attention, layer }];
                 slots.extend(needed.into_iter().filter(|slot| required || has(slot)));
                 slots.extend(Some(Slot::Value { attention, layer }).filter(has));
@@ -460,14 +460,17 @@ impl Capture {
     /// Checks that a head exists and gives its key/value head.
     fn head(&self, head: HeadId) -> Result<usize> {
         let info = self.info(head.attention)?;
-        if head.layer >= info.layers.len() || head.head >= info.heads {
+        if head.head >= info.heads_of(head.layer) {
             return Err(Error::NotFound {
                 what: "head",
                 asked: head.to_string(),
-                available: format!("layers 0..{}, heads 0..{}", info.layers.len(), info.heads),
+                available: match info.heads_of(head.layer) {
+                    0 if head.layer < info.layers.len() => format!("layer {} has no attention", head.layer),
+                    own => format!("layers 0..{}, heads 0..{}", info.layers.len(), own.max(1)),
+                },
             });
         }
-        Ok(info.kv_head(head.head))
+        Ok(info.kv_head(head.layer, head.head))
     }
 
     /// The tensor of a slot with its file and the length of its vectors. Checks its type and shape.

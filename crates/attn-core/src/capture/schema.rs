@@ -10,7 +10,7 @@ use crate::{AttentionInfo, Error, LayerAttention, Mask, ModelInfo, Positions, Re
 /// The schema's name in `capture.json`.
 pub(super) const SCHEMA: &str = "attn-capture";
 /// The newest version. A capture is written in the oldest that can say what it holds, and every version is read.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 /// The file that makes a folder a capture.
 pub(super) const CAPTURE_JSON: &str = "capture.json";
 
@@ -116,7 +116,7 @@ impl CapturePlan {
         let mut slots = Vec::new();
         for info in &self.model.attentions {
             let attention = info.attention;
-            for layer in 0..info.layers.len() {
+            for layer in info.attending_layers() {
                 slots.extend([
                     Slot::Query { attention, layer },
                     Slot::Key { attention, layer },
@@ -184,7 +184,13 @@ pub(super) fn version(model: &ModelInfo) -> u32 {
         };
         info.alibi.is_some() || info.relative_vectors.is_some() || info.layers.iter().any(of_layer)
     };
-    if positions || model.attentions.iter().any(newer) {
+    let own_heads = |info: &AttentionInfo| {
+        let of_layer = |layer: &LayerAttention| layer.heads.is_some() || layer.kv_heads.is_some();
+        info.layers.iter().any(of_layer)
+    };
+    if model.attentions.iter().any(own_heads) {
+        3
+    } else if positions || model.attentions.iter().any(newer) {
         2
     } else {
         1

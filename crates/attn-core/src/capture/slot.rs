@@ -113,17 +113,17 @@ impl Slot {
         let attention_info = |attention, layer| {
             model
                 .attention(attention)
-                .filter(|info| layer < info.layers.len())
+                .filter(|info| info.heads_of(layer) > 0)
                 .ok_or_else(missing)
         };
         match self {
             Self::Query { attention, layer } | Self::OffsetQuery { attention, layer } => {
-                attention_info(attention, layer).map(|a| (a.heads, a.head_dim))
+                attention_info(attention, layer).map(|a| (a.heads_of(layer), a.head_dim))
             }
             Self::Key { attention, layer }
             | Self::Value { attention, layer }
             | Self::OffsetKey { attention, layer } => {
-                attention_info(attention, layer).map(|a| (a.kv_heads, a.head_dim))
+                attention_info(attention, layer).map(|a| (a.kv_heads_of(layer), a.head_dim))
             }
             Self::Hidden { side, layer } => {
                 let layers = stack_layers(model, side).ok_or_else(missing)?;
@@ -144,7 +144,7 @@ pub(super) fn tables(model: &ModelInfo) -> Vec<Slot> {
     for info in &model.attentions {
         let Some(vectors) = info.relative_vectors else { continue };
         let attention = info.attention;
-        for layer in 0..info.layers.len() {
+        for layer in info.attending_layers() {
             tables.extend(Some(Slot::OffsetKey { attention, layer }).filter(|_| vectors.keys));
             tables.extend(Some(Slot::OffsetQuery { attention, layer }).filter(|_| vectors.queries));
         }

@@ -50,7 +50,7 @@ pub fn logit_lens(model: &Model, inputs: &Inputs, top: usize, tap: &mut dyn Tap)
     let mut layers = Vec::new();
     for (site, hidden) in record.tensors.iter().filter(|(site, _)| Some(site.side()) == side) {
         let logits = model
-            .predict(hidden, site.layer)?
+            .predict_of(inputs, hidden, site.layer)?
             .ok_or_else(|| model.no_head("logit lens"))?;
         // [batch, classes] as one position each.
         let logits = if logits.rank() == 2 {

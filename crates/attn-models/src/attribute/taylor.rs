@@ -89,7 +89,7 @@ impl<'a> Parameters<'a> {
     fn of(model: &'a Model) -> Result<Self> {
         let mut blocks = Vec::new();
         for info in &model.info().attentions {
-            for layer in 0..info.layers.len() {
+            for layer in info.attending_layers() {
                 let block = model.attention_block(info.attention, layer);
                 let block = block.ok_or_else(|| Error::Intervention {
                     place: "taylor importance".to_owned(),

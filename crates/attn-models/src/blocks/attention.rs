@@ -109,7 +109,8 @@ pub struct MultiHead {
 
 impl MultiHead {
     /// The facts of one attention of a model, for [`ModelInfo`](attn_core::ModelInfo), read off its layers from first
-    /// to last. `None` without a layer.
+    /// to last. `None` without a layer. Layers that are left out before another have no attention; layers may differ in their
+    /// numbers of heads.
     pub fn info<'a>(layers: impl IntoIterator<Item = (&'a Self, Mask)>) -> Option<AttentionInfo> {
         let mut info: Option<AttentionInfo> = None;
         for (block, mask) in layers {
@@ -127,7 +128,19 @@ impl MultiHead {
                 relative_vectors: block.terms.offsets.as_ref().map(|offsets| offsets.facts),
                 ..AttentionInfo::new(block.attention, heads, head_dim, Vec::new()).with_kv_heads(kv_heads)
             });
-            info.layers.push(layer);
+            while info.layers.len() < block.layer {
+                info.layers.push(LayerAttention::none());
+            }
+            info.layers.push(layer.with_heads(heads, kv_heads));
+            info.heads = info.heads.max(heads);
+            info.kv_heads = info.kv_heads.max(kv_heads);
+        }
+        // What all layers have alike is said once.
+        if let Some(info) = &mut info {
+            for layer in &mut info.layers {
+                layer.heads = layer.heads.filter(|&heads| heads != info.heads);
+                layer.kv_heads = layer.kv_heads.filter(|&heads| heads != info.kv_heads);
+            }
         }
         info
     }

@@ -8,6 +8,8 @@ use crate::{Result, Weights};
 #[derive(Debug, Clone)]
 pub struct Embedding {
     table: Tensor,
+    /// What heads that are tied to the table multiply by, where that is not the table itself.
+    untied: Option<Tensor>,
 }
 
 impl Embedding {
@@ -18,12 +20,13 @@ impl Embedding {
     pub fn load(weights: &Weights, entries: usize, width: usize) -> Result<Self> {
         Ok(Self {
             table: weights.get("weight", [entries, width])?,
+            untied: weights.untied("weight", [entries, width])?,
         })
     }
 
     /// A table `[entries, width]` that follows from the configuration instead of the weights.
     pub fn from_table(table: Tensor) -> Self {
-        Self { table }
+        Self { table, untied: None }
     }
 
     /// Entries and width.
@@ -37,6 +40,12 @@ impl Embedding {
     /// The table `[entries, width]`.
     pub fn table(&self) -> &Tensor {
         &self.table
+    }
+
+    /// The matrix `[entries, width]` of a head that is tied to the table: the table itself, or what it was before an adapter
+    /// changed it. As in PEFT, a tied head follows an adapter of the embedding only if that says so (`ensure_weight_tying`).
+    pub fn tied(&self) -> &Tensor {
+        self.untied.as_ref().unwrap_or(&self.table)
     }
 
     /// Looks up ids `[batch, tokens]`, which [`Inputs::tokens`](crate::Inputs::tokens) has checked:

@@ -50,13 +50,15 @@ impl Linear {
         }
     }
 
-    /// A convolution `[out, channels, height, width]` whose stride is its size, as a map of flattened patches.
+    /// A convolution `[out, channels, ..]` as a map of flattened patches, such as one of images `[out, channels, height,
+    /// width]` whose stride is its size.
     ///
     /// # Errors
     /// As [`Weights::get`].
-    pub fn load_patches(weights: &Weights, shape: [usize; 4], bias: bool) -> Result<Self> {
+    pub fn load_patches<const N: usize>(weights: &Weights, shape: [usize; N], bias: bool) -> Result<Self> {
         let stored = weights.get("weight", shape)?;
-        Self::with_bias((stored.flatten_from(1)?.t()?, stored, true), weights, shape[0], bias)
+        let outputs = stored.dim(0)?;
+        Self::with_bias((stored.flatten_from(1)?.t()?, stored, true), weights, outputs, bias)
     }
 
     /// Two maps with the same input, stored as one whose output is the first's followed by the second's.
@@ -69,17 +71,32 @@ impl Linear {
             true => Some(weights.get("bias", [2 * outputs])?),
             false => None,
         };
-        let half = |start: usize| -> Result<Self> {
-            let stored = weight.narrow(0, start, outputs)?;
-            Ok(Self {
-                weight: stored.t()?,
-                bias: bias.as_ref().map(|bias| bias.narrow(0, start, outputs)).transpose()?,
-                scale: None,
-                stored,
-                transposed: true,
-            })
-        };
-        Ok((half(0)?, half(outputs)?))
+        let part = |at| Self::part(&weight, bias.as_ref(), at, outputs);
+        Ok((part(0)?, part(1)?))
+    }
+
+    /// The maps to queries, keys and values under the names of PyTorch's `nn.MultiheadAttention`: `in_proj_weight`
+    /// `[3 * outputs, inputs]` and `in_proj_bias`.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn load_three(weights: &Weights, inputs: usize, outputs: usize) -> Result<[Self; 3]> {
+        let weight = weights.get("in_proj_weight", [3 * outputs, inputs])?;
+        let bias = weights.get("in_proj_bias", [3 * outputs])?;
+        let part = |at| Self::part(&weight, Some(&bias), at, outputs);
+        Ok([part(0)?, part(1)?, part(2)?])
+    }
+
+    /// Map number `at` of several to as many outputs, stored one after the other.
+    fn part(weight: &Tensor, bias: Option<&Tensor>, at: usize, outputs: usize) -> Result<Self> {
+        let stored = weight.narrow(0, at * outputs, outputs)?;
+        Ok(Self {
+            weight: stored.t()?,
+            bias: bias.map(|bias| bias.narrow(0, at * outputs, outputs)).transpose()?,
+            scale: None,
+            stored,
+            transposed: true,
+        })
     }
 
     /// The same map with its output multiplied by a number.

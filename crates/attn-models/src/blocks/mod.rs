@@ -15,6 +15,7 @@
 //! | [`OffsetBias`] | a bias by relative offset: T5's table, ALiBi |
 //! | [`FeedForward`] | an [`Mlp`], plain or gated, or the [`Experts`] of a mixture |
 //! | [`Rotary`] | rotary positions with scaling |
+//! | [`Convolution`] | a convolution along time |
 //! | [`sinusoids`], [`resample`] | tables of fixed positions, and of positions on another grid |
 //! | [`Bias`], [`additive_mask`], [`additive_masks`] | what is added to scores, and what keeps queries from keys |
 //!
@@ -24,6 +25,7 @@
 mod activation;
 mod attention;
 mod cache;
+mod convolution;
 mod embedding;
 mod experts;
 mod kernels;
@@ -44,6 +46,7 @@ use candle_core::Tensor;
 pub use self::{
     activation::Activation,
     attention::{HeadNorms, HeadShape, MultiHead, Qkv},
+    convolution::{Convolution, Window},
     embedding::Embedding,
     experts::{Experts, Routes},
     linear::Linear,
@@ -61,7 +64,7 @@ pub(crate) use self::{
     cache::Cache,
     relevance::Relevance,
 };
-use crate::{Gradients, Result, Site, Tap, tap::visit};
+use crate::{Gradients, Result, Site, Tap, inputs::Padding, tap::visit};
 
 /// One forward pass: who listens, and how to compute.
 ///
@@ -78,6 +81,8 @@ pub struct Pass<'a> {
     pub(crate) limits: Limits,
     /// Whether anybody reads the predictions of the model's head.
     pub(crate) logits: bool,
+    /// Which tokens of a state that is predicted from are real; `None` if all are.
+    pub(crate) padding: Option<Padding>,
 }
 
 impl<'a> Pass<'a> {
@@ -90,6 +95,7 @@ impl<'a> Pass<'a> {
             relevance: None,
             limits: Limits::default(),
             logits: true,
+            padding: None,
         }
     }
 

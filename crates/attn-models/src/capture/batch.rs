@@ -188,7 +188,11 @@ fn table(site: Site) -> Option<Slot> {
 impl Tap for Store<'_> {
     fn wants(&self, site: Site) -> bool {
         match site.point {
-            Point::Query | Point::Key | Point::Value => true,
+            // What reads the last layer of a vision model has no rows of tokens.
+            Point::Query | Point::Key | Point::Value => {
+                let own = self.writer.plan().model.attention(site.attention);
+                own.is_some_and(|own| own.heads_of(site.layer) > 0)
+            }
             // A table is the same in every batch.
             Point::OffsetKey | Point::OffsetQuery => table(site).is_some_and(|slot| self.writer.lacks_table(slot)),
             Point::Hidden => self.keeps_hidden,

@@ -5,6 +5,7 @@ use attn_core::{Attention, ImageInfo, Limits, Progress, Sequence, Side, Token, p
 use super::{
     Capturer, Images,
     pairs::Pair,
+    sounds::Sounds,
     tokens::{ids, patch_tokens, some, without_tokens},
 };
 use crate::{Error, Inputs, Result, Tokenizer, text::Line};
@@ -20,6 +21,7 @@ pub(super) enum Input {
     Lines(Vec<Line>),
     Pairs(Vec<Pair>),
     Images(Images),
+    Sounds(Sounds),
     Sequences(Vec<Sequence>),
 }
 
@@ -40,6 +42,8 @@ pub(super) enum Batches {
     Ids,
     /// The pixels of these images, one a sequence.
     Pixels(Images),
+    /// Features of these sounds, one a sequence, and the ids of the decoder.
+    Sounds(Sounds),
 }
 
 impl Capturer {
@@ -68,6 +72,7 @@ impl Capturer {
                 self.with_ids(self.paired(tokenizer, pairs, progress)?)
             }
             Input::Images(images) => self.seen(images, progress),
+            Input::Sounds(sounds) => self.heard(sounds, progress),
             Input::Sequences(sequences) => self.with_ids((sequences, Vec::new())),
         }
     }
@@ -85,10 +90,14 @@ impl Capturer {
             return rows(self.side());
         }
         let target = rows(Side::Decoder)?;
+        let source = match batches {
+            Batches::Sounds(sounds) => self.sound_inputs(chosen.iter().map(|&at| &sounds[at].0))?,
+            _ => rows(Side::Encoder)?,
+        };
         Ok(Inputs {
             decoder_input_ids: target.input_ids,
             decoder_attention_mask: target.attention_mask,
-            ..rows(Side::Encoder)?
+            ..source
         })
     }
 
@@ -110,6 +119,9 @@ impl Capturer {
     fn refuse_images(&self, found: &str) -> Result<()> {
         match self.model.vision() {
             Some(_) => Err(Error::input("input_ids", "images: this is a model of images", found)),
+            None if self.model.hearing().is_some() => {
+                Err(Error::input("input_ids", "sounds: this is a model of sound", found))
+            }
             None => Ok(()),
         }
     }

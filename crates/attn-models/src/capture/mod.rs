@@ -32,6 +32,7 @@ mod notes;
 mod pairs;
 mod positions;
 mod run;
+mod sounds;
 mod tokens;
 mod watch;
 
@@ -53,6 +54,7 @@ use crate::{
     images::{Image, ImageProcessor},
     intervene::{Edit, Intervention, Interventions, Selection},
     model::Vision,
+    sounds::{Sound, SoundProcessor},
     text::Line,
 };
 
@@ -89,6 +91,7 @@ pub struct Capturer {
     model: Model,
     tokenizer: Option<Tokenizer>,
     images: Option<ImageProcessor>,
+    sounds: Option<SoundProcessor>,
     fingerprint: String,
     /// The checkpoint's folder, for messages.
     path: PathBuf,
@@ -119,6 +122,10 @@ impl Capturer {
             None if checkpoint.has_tokenizer() => (Some(checkpoint.tokenizer()?), None),
             None => (None, None),
         };
+        let sounds = match model.hearing() {
+            Some(_) if checkpoint.has_preprocessor() => Some(checkpoint.sound_processor()?),
+            _ => None,
+        };
         let (generation, refused) = match model.info().attention(Attention::Cross) {
             None => (GenerationParams::default(), None),
             Some(_) => match GenerationParams::read(checkpoint) {
@@ -134,6 +141,7 @@ impl Capturer {
         Ok(Self {
             tokenizer,
             images,
+            sounds,
             generation,
             refused,
             fingerprint,
@@ -148,6 +156,7 @@ impl Capturer {
         Self {
             tokenizer: None,
             images: None,
+            sounds: None,
             fingerprint: String::new(),
             path: PathBuf::from(&model.info().name),
             generation: GenerationParams::default(),
@@ -170,6 +179,12 @@ impl Capturer {
     /// What turns images into pixels.
     pub fn with_image_processor(mut self, images: ImageProcessor) -> Self {
         self.images = Some(images);
+        self
+    }
+
+    /// What turns sounds into features.
+    pub fn with_sound_processor(mut self, sounds: SoundProcessor) -> Self {
+        self.sounds = Some(sounds);
         self
     }
 
@@ -212,6 +227,7 @@ impl Capturer {
         self.limits = limits;
         self.model = self.model.with_limits(limits);
         self.images = self.images.map(|images| images.with_limits(limits));
+        self.sounds = self.sounds.map(|sounds| sounds.with_limits(limits));
         self
     }
 
@@ -331,6 +347,22 @@ impl Capturer {
     pub fn images<I: Into<Image>>(&self, images: impl IntoIterator<Item = I>) -> CaptureRun<'_> {
         let images: Vec<Image> = images.into_iter().map(Into::into).collect();
         CaptureRun::new(self, Input::Images(images.into()))
+    }
+
+    /// Sounds and what is said in them, to be captured by a model of sound. The encoder's tokens are positions in time, the
+    /// decoder reads the transcript (teacher forcing). Without a transcript the model writes one, greedily, in the language and for
+    /// the task that [`generation`](Self::generation) forces. A sound that is longer than the model takes is cut, and
+    /// [`CaptureOutcome::notes`] say so.
+    ///
+    /// Each is decoded once at the start, so that one that is broken is found before hours of work, and again when its turn
+    /// comes.
+    ///
+    /// # Errors
+    /// Of [`run`](CaptureRun::run): [`Error::Sound`], [`Error::Io`], [`Error::Input`] for a model of another kind,
+    /// [`Error::MissingFile`] without a preprocessor or a tokenizer, and as [`lines`](Self::lines).
+    pub fn sounds<S: Into<Sound>>(&self, sounds: impl IntoIterator<Item = (S, Option<String>)>) -> CaptureRun<'_> {
+        let sounds = sounds.into_iter().map(|(sound, transcript)| (sound.into(), transcript));
+        CaptureRun::new(self, Input::Sounds(sounds.collect::<Vec<_>>().into()))
     }
 
     /// Sequences whose tokens have their ids already, to be captured: text that another tokenizer read, tokens drawn at

@@ -58,7 +58,9 @@ impl Checkpoint {
         let outcome = self
             .families
             .build(&self.config, &self.name, &probe)
-            .map(|network| network.info().clone());
+            .map(|network| (network.info().clone(), network.hearing().is_some()));
+        let hears = outcome.as_ref().is_ok_and(|(_, hears)| *hears);
+        let outcome = outcome.map(|(info, _)| info);
         let asked = probe.asked();
         let mut shapes = BTreeMap::new();
         let mut elements: BTreeMap<String, u64> = BTreeMap::new();
@@ -95,12 +97,15 @@ impl Checkpoint {
                 .map(|content| file(PREPROCESSOR, content.len())),
         );
         let (tokenizer, tokenizer_error) = split(self.has_tokenizer().then(|| self.tokenizer()));
-        let (images, images_error) = split(self.preprocessor.as_ref().map(|_| self.image_processor()));
+        let sees = self.preprocessor.as_ref().filter(|_| !hears);
+        let (images, images_error) = split(sees.map(|_| self.image_processor()));
+        let hears = self.preprocessor.as_ref().filter(|_| hears);
+        let (_, sounds_error) = split(hears.map(|_| self.sound_processor()));
         let (model, model_error) = match outcome {
             Ok(info) => (Some(info), None),
             Err(error) => (None, Some(error)),
         };
-        let errors = [model_error, tokenizer_error, images_error];
+        let errors = [model_error, tokenizer_error, images_error, sounds_error];
         let mut problems: Vec<String> = errors.into_iter().flatten().map(|error| error.to_string()).collect();
         let needed: Vec<&String> = asked.missing.difference(&asked.optional).collect();
         if let Some(first) = needed.first() {

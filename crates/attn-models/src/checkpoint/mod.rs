@@ -27,6 +27,7 @@ use crate::{
     formats::gguf::Gguf,
     images::ImageProcessor,
     pooling::Pooling,
+    sounds::SoundProcessor,
     store::Store,
     tensor_file::{Bytes, TensorFile},
     weight_files::{TORCH, TORCH_INDEX, is_gguf},
@@ -249,6 +250,7 @@ impl Checkpoint {
             });
         };
         let tokenizer = tokens.tokenizer(family)?.with_max_tokens(self.texts.longest);
+        let tokenizer = tokenizer.with_filling(self.filling(family)?);
         let tokenizer = tokenizer.with_special(&self.texts.special)?;
         if tokenizer.language().is_none() {
             return Ok(tokenizer);
@@ -263,6 +265,18 @@ impl Checkpoint {
                 tokenizer.with_targets(Some(targets))
             }
             None => tokenizer,
+        })
+    }
+
+    /// What texts are filled up with to the longest, in families that were trained so.
+    fn filling(&self, family: &str) -> Result<Option<u32>> {
+        Ok(match family {
+            "siglip_text_model" => Some(self.config.id_or("pad_token_id", 1)?),
+            "siglip" => {
+                let own = self.config.object("text_config")?;
+                Some(own.unwrap_or_else(|| self.config.empty()).id_or("pad_token_id", 1)?)
+            }
+            _ => None,
         })
     }
 
@@ -297,6 +311,30 @@ impl Checkpoint {
         }
     }
 
+    /// What turns sounds into the model's input.
+    ///
+    /// # Errors
+    /// [`Error::MissingFile`] without `preprocessor_config.json`, [`Error::Config`] or [`Error::Unsupported`] for settings that
+    /// are wrong or unknown.
+    pub fn sound_processor(&self) -> Result<SoundProcessor> {
+        match &self.preprocessor {
+            Some(bytes) => {
+                let family = self.config.text("model_type")?.unwrap_or_default();
+                SoundProcessor::of_family(bytes, &self.path.join(PREPROCESSOR), family)
+            }
+            None => Err(Error::MissingFile {
+                path: self.path.clone(),
+                what: "sound preprocessor",
+                expected: PREPROCESSOR,
+            }),
+        }
+    }
+
+    /// Whether there is a `preprocessor_config.json`.
+    pub(crate) fn has_preprocessor(&self) -> bool {
+        self.preprocessor.is_some()
+    }
+
     /// Whether it has a tokenizer, so that text can be run.
     pub fn has_tokenizer(&self) -> bool {
         self.tokens.is_some()
@@ -310,6 +348,12 @@ impl Checkpoint {
         hash.update(format!("{:?}", self.config.entries().collect::<Vec<_>>()).as_bytes());
         self.store.hash(&mut hash);
         format!("{:032x}", hash.digest128())
+    }
+
+    /// The same files under another configuration.
+    pub(crate) fn with_config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
     }
 
     pub(crate) fn config(&self) -> &Config {

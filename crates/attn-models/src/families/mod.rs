@@ -20,6 +20,7 @@
 mod decoder;
 mod encoder;
 mod seq2seq;
+mod tower;
 mod vision;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
@@ -33,7 +34,7 @@ use crate::{
     blocks::{Experts, MultiHead, Pass},
     checkpoint::CONFIG,
     error::{SHORT, excerpt},
-    model::{Output, Vision},
+    model::{Hearing, Output, Vision},
 };
 
 /// A model of some family, built and ready to run.
@@ -90,6 +91,11 @@ pub trait Network: Send + Sync {
         None
     }
 
+    /// For a model of sound, what it takes.
+    fn hearing(&self) -> Option<Hearing> {
+        None
+    }
+
     /// Names of the classes of a classification head.
     fn labels(&self) -> &[String] {
         &[]
@@ -124,12 +130,14 @@ impl Families {
             .with("bloom", bloom::build)
             .with("camembert", roberta::build)
             .with("clip", clip::build_both)
+            .with("clip_text_model", clip_text::build)
             .with("clip_vision_model", clip::build)
             .with("cohere", cohere::build)
             .with("deberta-v2", deberta_v2::build)
             .with("deit", deit::build)
             .with("dinov2", dinov2::build)
             .with("dinov2_with_registers", dinov2::build_with_registers)
+            .with("dinov3_vit", dinov3::build)
             .with("distilbert", distilbert::build)
             .with("electra", electra::build)
             .with("falcon", falcon::build)
@@ -162,10 +170,14 @@ impl Families {
             .with("qwen3", qwen3::build)
             .with("qwen3_moe", qwen3_moe::build)
             .with("roberta", roberta::build)
+            .with("siglip", siglip::build_both)
+            .with("siglip_text_model", siglip_text::build)
+            .with("siglip_vision_model", siglip::build)
             .with("smollm3", smollm3::build)
             .with("starcoder2", starcoder2::build)
             .with("t5", t5::build)
             .with("vit", vit::build)
+            .with("whisper", whisper::build)
             .with("xlm-roberta", roberta::build)
     }
 

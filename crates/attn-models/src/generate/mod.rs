@@ -65,8 +65,8 @@ struct Prompt {
     tokens: Vec<u32>,
 }
 
-/// Source tokens and their mask, one row per input sequence.
-type Source = (Vec<Vec<u32>>, Option<Vec<Vec<u32>>>);
+/// What the encoder reads, one row per input sequence.
+type Source = Inputs;
 
 impl<'a> Generator<'a> {
     /// Checks the settings.
@@ -284,24 +284,30 @@ impl<'a> Generator<'a> {
                 format!("family `{}`", info.family),
             ));
         }
-        let ids = inputs::id_rows("input_ids", inputs.input_ids.as_ref())?
-            .ok_or_else(|| Error::input("input_ids", "token ids [batch, tokens]", "nothing"))?;
-        let mask = inputs::id_rows("attention_mask", inputs.attention_mask.as_ref())?;
         let numbered = |rows: Vec<Vec<u32>>| -> Vec<Prompt> {
             let rows = rows.into_iter().enumerate();
             rows.map(|(sequence, tokens)| Prompt { sequence, tokens }).collect()
         };
+        let ids = inputs::id_rows("input_ids", inputs.input_ids.as_ref())?;
+        let mask = inputs::id_rows("attention_mask", inputs.attention_mask.as_ref())?;
+        let missing = || Error::input("input_ids", "token ids [batch, tokens]", "nothing");
         if !translates {
             inputs.only(&["input_ids", "attention_mask"])?;
-            let prompts = real(ids, mask.as_ref());
+            let prompts = real(ids.ok_or_else(missing)?, mask.as_ref());
             if let Some(empty) = prompts.iter().position(Vec::is_empty) {
                 let found = format!("none in sequence {empty}");
                 return Err(Error::input("input_ids", "at least one real token per sequence", found));
             }
             return Ok((numbered(prompts), None));
         }
-        if let Some(mask) = &mask
-            && (mask.len() != ids.len() || mask.iter().zip(&ids).any(|(mask, ids)| mask.len() != ids.len()))
+        let count = match (&ids, &inputs.input_features) {
+            (Some(ids), _) => ids.len(),
+            // Their shape is checked by the model.
+            (None, Some(features)) => features.dims().first().copied().unwrap_or(0),
+            (None, None) => return Err(missing()),
+        };
+        if let (Some(mask), Some(ids)) = (&mask, &ids)
+            && (mask.len() != ids.len() || mask.iter().zip(ids).any(|(mask, ids)| mask.len() != ids.len()))
         {
             return Err(Error::input(
                 "attention_mask",
@@ -314,16 +320,16 @@ impl<'a> Generator<'a> {
             (Some(given), _) => {
                 let mask = inputs::id_rows("decoder_attention_mask", inputs.decoder_attention_mask.as_ref())?;
                 let prompts = real(given, mask.as_ref());
-                if prompts.len() != ids.len() || prompts.iter().any(Vec::is_empty) {
+                if prompts.len() != count || prompts.iter().any(Vec::is_empty) {
                     return Err(Error::input(
                         "decoder_input_ids",
-                        format!("{} sequences of at least one token, as many as input_ids", ids.len()),
+                        format!("{count} sequences of at least one token, as many as sources"),
                         format!("{}", prompts.len()),
                     ));
                 }
                 prompts
             }
-            (None, Some(start)) => vec![vec![start]; ids.len()],
+            (None, Some(start)) => vec![vec![start]; count],
             (None, None) => {
                 return Err(Error::parameter(
                     "decoder_start",
@@ -332,29 +338,28 @@ impl<'a> Generator<'a> {
                 ));
             }
         };
-        Ok((numbered(prompts), Some((ids, mask))))
+        let source = Inputs {
+            decoder_input_ids: None,
+            decoder_attention_mask: None,
+            ..inputs.clone()
+        };
+        Ok((numbered(prompts), Some(source)))
     }
 }
 
 /// The inputs of a pass over texts, given the sequences that they continue.
 fn together(texts: Vec<Vec<u32>>, sequences: &[usize], source: Option<&Source>) -> Result<Inputs> {
     let tokens = Tensor::new(texts, &Device::Cpu)?;
-    let Some((ids, mask)) = source else {
-        return Ok(Inputs {
+    match source {
+        None => Ok(Inputs {
             input_ids: Some(tokens),
             ..Inputs::default()
-        });
-    };
-    let pick = |all: &[Vec<u32>]| -> Result<Tensor> {
-        let picked: Vec<Vec<u32>> = sequences.iter().map(|&sequence| all[sequence].clone()).collect();
-        Ok(Tensor::new(picked, &Device::Cpu)?)
-    };
-    Ok(Inputs {
-        input_ids: Some(pick(ids)?),
-        attention_mask: mask.as_deref().map(pick).transpose()?,
-        decoder_input_ids: Some(tokens),
-        ..Inputs::default()
-    })
+        }),
+        Some(source) => Ok(Inputs {
+            decoder_input_ids: Some(tokens),
+            ..source.rows(sequences)?
+        }),
+    }
 }
 
 /// The tokens that are not padding.

@@ -34,6 +34,13 @@ impl Rules<'_> {
         prefix.map_or(Next::Free, |&token| Next::Prefix(token))
     }
 
+    /// Whether the token at a place behind the prompt was given: forced, or of the prefix.
+    fn is_given(&self, place: usize) -> bool {
+        let forced = |place: &usize| self.forced(*place).is_some();
+        let before = (self.prompt..place).filter(|place| !forced(place)).count();
+        forced(&place) || before < self.params.prefix.len()
+    }
+
     /// The token that the settings force to a place, counted with the prompt.
     fn forced(&self, place: usize) -> Option<u32> {
         let params = self.params;
@@ -114,7 +121,8 @@ impl Rules<'_> {
                 refuse(last);
             }
         }
-        if new == 0 {
+        // In the reference, too, what is forced does not count.
+        if (self.prompt..tokens.len()).all(|place| self.is_given(place)) {
             params.forbidden_first.iter().copied().for_each(&mut refuse);
         }
         if let Some(before) = params.no_repeat.checked_sub(1)

@@ -14,11 +14,11 @@ use std::{
     sync::Arc,
 };
 
-use attn_core::{Limits, files::kind};
+use attn_core::Limits;
 use image::{DynamicImage, ImageDecoder, ImageReader, metadata::Orientation};
 
 pub use self::processor::ImageProcessor;
-use crate::{Error, Result, third_party::guard};
+use crate::{Error, Result, files, third_party::guard};
 
 /// The endings of the files that [`images_in`] lists.
 const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
@@ -105,7 +105,7 @@ impl Image {
     /// As [`decode`](Self::decode).
     pub fn decode_within(&self, limits: Limits) -> Result<DynamicImage> {
         match self {
-            Self::File(path) => decode(&read(path, limits)?, path, limits),
+            Self::File(path) => decode(&files::whole(path, limits, wrong)?, path, limits),
             Self::Memory(name, bytes) => decode(bytes, name.as_ref(), limits),
             Self::Decoded(_, pixels) => Ok(DynamicImage::clone(pixels)),
         }
@@ -195,16 +195,6 @@ fn is_image(path: &Path) -> bool {
         .is_none_or(|name| name.to_string_lossy().starts_with('.'));
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     !hidden && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
-}
-
-/// The content of a file. What is no file, such as a pipe, might have no end.
-fn read(path: &Path, limits: Limits) -> Result<Vec<u8>> {
-    let facts = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
-    if !facts.is_file() {
-        return Err(wrong(path, &format!("{}, not a file", kind(&facts))));
-    }
-    limits.check(path.display(), facts.len())?;
-    std::fs::read(path).map_err(|error| Error::io(path, error))
 }
 
 fn decode(bytes: &[u8], path: &Path, limits: Limits) -> Result<DynamicImage> {

@@ -7,8 +7,11 @@
 //! | ViT | 224 x 224 | bilinear | none | 0.5, 0.5 |
 //! | DeiT | 256 x 256 | bicubic | 224 x 224 | 0.5, 0.5 |
 //! | CLIP, Bit (DINOv2) | shorter edge 224 | bicubic | 224 x 224 | those of CLIP |
+//! | Siglip | 224 x 224 | bicubic | none | 0.5, 0.5 |
+//! | DINOv3ViT | 224 x 224 | bilinear | none | those of ImageNet |
 //!
-//! All of them scale to 0..1 and normalize. A file that names no processor has that of the model's family.
+//! All of them scale to 0..1 and normalize. (The reference resizes for DINOv3 after it has scaled: its pixels differ from those
+//! here by less than one step of 8 bits.) A file that names no processor has that of the model's family.
 
 use fast_image_resize::FilterType;
 use serde_json::Value;
@@ -79,6 +82,17 @@ const CLIP: Defaults = Defaults {
     deviation: [0.268_629_54, 0.261_302_58, 0.275_777_11],
 };
 
+const SIGLIP: Defaults = Defaults {
+    filter: FilterType::CatmullRom,
+    ..VIT
+};
+
+const DINOV3: Defaults = Defaults {
+    mean: [0.485, 0.456, 0.406],
+    deviation: [0.229, 0.224, 0.225],
+    ..VIT
+};
+
 /// The side of a crop that has none: that of every processor above.
 const CROP: usize = 224;
 
@@ -96,7 +110,14 @@ impl Settings {
             let rest = named.strip_prefix(kind).unwrap_or_default();
             rest.starts_with("ImageProcessor") || rest.starts_with("FeatureExtractor")
         };
-        let known = [("ViT", &VIT), ("DeiT", &DEIT), ("CLIP", &CLIP), ("Bit", &CLIP)];
+        let known = [
+            ("ViT", &VIT),
+            ("DeiT", &DEIT),
+            ("CLIP", &CLIP),
+            ("Bit", &CLIP),
+            ("Siglip", &SIGLIP),
+            ("DINOv3ViT", &DINOV3),
+        ];
         let by_name = known.into_iter().find(|(kind, _)| is(kind));
         let defaults = match (by_name, family) {
             (Some((_, defaults)), _) => defaults,
@@ -105,10 +126,12 @@ impl Settings {
                     Some(_) => "image_processor_type",
                     None => "feature_extractor_type",
                 };
-                return Err(config.unsupported(key, "the image processors of ViT, DeiT, CLIP and Bit"));
+                return Err(config.unsupported(key, "the image processors of ViT, DeiT, CLIP, Bit, Siglip and DINOv3ViT"));
             }
             (None, "deit") => &DEIT,
             (None, "clip" | "clip_vision_model" | "dinov2" | "dinov2_with_registers") => &CLIP,
+            (None, "siglip" | "siglip_vision_model") => &SIGLIP,
+            (None, "dinov3_vit") => &DINOV3,
             (None, _) => &VIT,
         };
         let cropped = flag(config, "do_center_crop", defaults.crop)?;

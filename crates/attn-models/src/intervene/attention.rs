@@ -146,6 +146,10 @@ pub(super) fn knock_out_edges(
 fn forbid(view: View<'_>, chosen: &Tensor, scores: Tensor) -> Result<Tensor> {
     let forbidden = Tensor::full(f32::MIN, scores.shape(), scores.device())?;
     let knocked = select(chosen, &forbidden, &scores)?;
+    // Nothing is left but the sink, which takes all of the row.
+    if view.sink {
+        return Ok(knocked);
+    }
     // A row that sees nothing would see everything alike. Rows of padding, which saw nothing before, may stay so.
     let best = |scores: &Tensor| flat(&scores.max_keepdim(D::Minus1)?);
     for (row, (before, after)) in best(&scores)?.into_iter().zip(best(&knocked)?).enumerate() {

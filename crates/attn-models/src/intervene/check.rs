@@ -54,14 +54,16 @@ impl Place<'_> {
             Point::Embedding | Point::Positions => 0,
             _ => attention.layers.len().saturating_sub(1),
         };
-        if site.layer <= last {
-            Ok(attention)
-        } else {
-            Err(self.wrong(
+        if site.layer > last {
+            return Err(self.wrong(
                 format!("a layer from 0 to {last} for the {}", site.point.name()),
                 format!("layer {}", site.layer),
-            ))
+            ));
         }
+        if is_inside(site.point) && attention.heads_of(site.layer) == 0 {
+            return Err(self.wrong("a layer with attention", format!("the {site}, which has none")));
+        }
+        Ok(attention)
     }
 
     /// Checks the heads of a site that may have none.
@@ -77,10 +79,10 @@ impl Place<'_> {
                 Err(self.wrong("a point with tokens", found))
             }
             Point::Key | Point::Value | Point::KeyBeforeRotation => {
-                self.within(heads, attention.kv_heads, "key/value head")
+                self.within(heads, attention.kv_heads_of(site.layer), "key/value head")
             }
             Point::Query | Point::QueryBeforeRotation | Point::Scores | Point::Attention | Point::HeadOutput => {
-                self.within(heads, attention.heads, "head")
+                self.within(heads, attention.heads_of(site.layer), "head")
             }
             _ if *heads == Selection::All => Ok(()),
             point => Err(self.wrong(format!("all heads: the {} has none", point.name()), "some heads")),
@@ -100,8 +102,16 @@ impl Place<'_> {
 
     fn heads(self, info: &ModelInfo, heads: &Heads, point: Point) -> Result<()> {
         let attention = self.attention(info, heads.site(point))?;
-        self.within(&heads.heads, attention.heads, "head")
+        self.within(&heads.heads, attention.heads_of(heads.layer), "head")
     }
+}
+
+/// Whether a point is inside of an attention.
+fn is_inside(point: Point) -> bool {
+    !matches!(
+        point,
+        Point::Embedding | Point::Positions | Point::Router | Point::Mlp | Point::Hidden
+    )
 }
 
 /// Checks one intervention against the sizes of a model.

@@ -133,6 +133,7 @@ impl Tap for Means {
             layout: self.layout.as_ref().unwrap_or(&own),
             site,
             sequences: &Selection::All,
+            sink: false,
         };
         // [batch, tokens, heads, width]
         let vectors = match view.head_axis() {

@@ -52,6 +52,10 @@ pub struct Interventions {
     list: Vec<Intervention>,
     donor: Recorder,
     layout: Option<Layout>,
+    /// Whether the model has come by the site of each.
+    met: Vec<bool>,
+    /// Whether rows of attention at the site of each have a sink, which may be all that is left of them.
+    sinks: Vec<bool>,
 }
 
 impl Interventions {
@@ -60,13 +64,16 @@ impl Interventions {
     /// # Errors
     /// [`Error::Intervention`](crate::Error::Intervention) for attentions, layers or heads the model does not have,
     /// numbers that are not finite, orders that are no permutations. Tokens, sequences and sums of rows are
-    /// known only when the model runs; its forward pass then returns the same error.
+    /// known only when the model runs; its forward pass then returns the same error. So it does for sites that some layers do not
+    /// have: the router of a layer without experts, queries before a rotation where a layer does not rotate.
     pub fn new(model: &ModelInfo, list: impl IntoIterator<Item = Intervention>) -> Result<Self> {
         let list: Vec<_> = list.into_iter().collect();
         for (index, intervention) in list.iter().enumerate() {
             check(model, index, intervention)?;
         }
         Ok(Self {
+            met: vec![false; list.len()],
+            sinks: list.iter().map(|intervention| has_sink(model, intervention.edit.site())).collect(),
             list,
             donor: Recorder::default(),
             layout: None,
@@ -228,6 +235,12 @@ impl Interventions {
     }
 }
 
+/// Whether rows of attention of a site's layer have a sink.
+fn has_sink(model: &ModelInfo, site: Site) -> bool {
+    let layer = model.attention(site.attention).and_then(|info| info.layers.get(site.layer));
+    layer.is_some_and(|layer| layer.sinks.is_some())
+}
+
 /// Positions `[1, ..]` that all sequences share, as one row per sequence where not all are changed alike.
 fn spread(view: View<'_>, positions: Tensor) -> Result<Tensor> {
     // A bias per offset [1, heads, queries, keys] has all tokens along its last axis.
@@ -256,15 +269,28 @@ impl Tap for Interventions {
         let alone = Layout::whole(tensor.dim(0)?);
         for (index, Intervention { sequences, edit }) in self.list.iter().enumerate() {
             if edit.site() == site {
+                self.met[index] = true;
                 let view = View {
                     place: Place { index, edit },
                     layout: self.layout.as_ref().unwrap_or(&alone),
                     site,
                     sequences,
+                    sink: self.sinks[index],
                 };
                 tensor = self.apply(view, tensor)?;
             }
         }
         Ok(tensor)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        for (index, Intervention { edit, .. }) in self.list.iter().enumerate() {
+            // What an earlier step of a generation came by, such as the encoder, later ones do not see again.
+            if !self.met[index] {
+                let found = format!("the {}, which it does not have", edit.site());
+                return Err(Place { index, edit }.wrong("a site of the model", found));
+            }
+        }
+        Ok(())
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct View<'a> {
     pub(super) site: Site,
     /// The sequences that the edit is for.
     pub(super) sequences: &'a Selection,
+    /// Whether rows of attention have a sink.
+    pub(super) sink: bool,
 }
 
 /// An axis of a tensor, and which of its places are meant.

@@ -47,6 +47,8 @@ pub struct Tokenizer {
     targets: Option<Arc<Tokenizer>>,
     /// Tokens up to which a text is read, if the tokenizer says so.
     max_tokens: Option<usize>,
+    /// The token that texts are filled up with to the longest.
+    filling: Option<u32>,
 }
 
 /// A text as a model reads it.
@@ -93,6 +95,7 @@ impl Tokenizer {
             languages: Vec::new(),
             targets: None,
             max_tokens: None,
+            filling: None,
         };
         Ok(tokenizer.with_languages(&description["post_processor"]))
     }
@@ -108,6 +111,12 @@ impl Tokenizer {
     /// Tokens up to which a text is read, if the tokenizer says so.
     pub fn max_tokens(&self) -> Option<usize> {
         self.max_tokens
+    }
+
+    /// The same with texts filled up by this token to the longest that the model takes (SigLIP).
+    pub(crate) fn with_filling(mut self, filling: Option<u32>) -> Self {
+        self.filling = filling;
+        self
     }
 
     /// The same with another tokenizer for targets that are given.
@@ -293,6 +302,16 @@ impl Tokenizer {
             }
             _ => None,
         };
+        if let (Some(filling), Some(longest)) = (self.filling, longest) {
+            for position in tokens.len()..longest {
+                tokens.push(Token {
+                    position,
+                    special: true,
+                    ..self.token(filling)
+                });
+                types.push(0);
+            }
+        }
         Ok(Encoded {
             tokens,
             types,

@@ -386,3 +386,58 @@ fn a_tied_head_gives_way_to_the_adapters_own() {
     let without = adapted.with_adapter_scale(0.0).unwrap();
     assert_eq!(difference(&logits(&without), &plain, None), 0.0);
 }
+
+/// An adapter that changes the table of words of a model whose head is that table. In PEFT the embedding is a module of its
+/// own then, and the head goes on with the model's matrix, unless `ensure_weight_tying` ties them.
+#[test]
+fn a_tied_head_follows_the_words_only_if_it_is_asked_to() {
+    let base = open("gemma");
+    let model = Model::load(&base).unwrap();
+    let (vocabulary, hidden) = (model.info().vocab_size.unwrap(), model.info().hidden_size);
+    let inputs = Inputs::from_ids(&[vec![2, 5, 9]], 0).unwrap();
+    let adapted = |name: &str, tensors: Vec<(&str, Tensor)>, tied: Value| {
+        let named = |(name, tensor): (&str, Tensor)| (format!("base_model.model.model.{name}"), tensor);
+        let tensors: HashMap<String, Tensor> = tensors.into_iter().map(named).collect();
+        let config = json!({"peft_type": "LORA", "r": 2, "lora_alpha": 2, "target_modules": [name], "ensure_weight_tying": tied});
+        base.clone()
+            .with_adapter_bytes(config.to_string().as_bytes(), bytes(&tensors))
+            .unwrap()
+    };
+    let lora = || {
+        vec![
+            ("embed_tokens.lora_embedding_A", ramp(&[2, vocabulary], 0.13)),
+            ("embed_tokens.lora_embedding_B", ramp(&[hidden, 2], 0.37)),
+        ]
+    };
+    let whole = || vec![("embed_tokens.weight", ramp(&[vocabulary, hidden], 0.21))];
+    let table = Weights::open(&base).get("model.embed_tokens.weight", [vocabulary, hidden]).unwrap();
+    for tensors in [lora(), whole()] {
+        for (tied, follows) in [(Value::Bool(false), false), (Value::Null, false), (Value::Bool(true), true)] {
+            let checkpoint = adapted("embed_tokens", tensors.clone(), tied);
+            let output = Model::load(&checkpoint).unwrap().forward(&inputs, &mut ()).unwrap();
+            let own = Weights::open(&checkpoint).get("model.embed_tokens.weight", [vocabulary, hidden]).unwrap();
+            assert!(difference(&own, &table, None) > 0.01);
+            let head = if follows { own } else { table.clone() };
+            let wanted = output.last_hidden.squeeze(0).unwrap().matmul(&head.t().unwrap()).unwrap();
+            let found = output.logits.unwrap().squeeze(0).unwrap();
+            assert!(difference(&found, &wanted, None) <= 1e-4 * largest(&wanted), "{follows}");
+        }
+    }
+}
+
+#[test]
+fn what_no_part_of_the_model_asks_for_is_a_note() {
+    let config = json!({"peft_type": "LORA", "r": 2, "target_modules": [], "modules_to_save": ["score", "other"]}).to_string();
+    let tensors = HashMap::from([
+        ("base_model.model.score.weight".to_owned(), ramp(&[3, 32], 0.1)),
+        ("base_model.model.other.weight".to_owned(), ramp(&[3, 32], 0.1)),
+    ]);
+    let adapted = open("gemma").with_adapter_bytes(config.as_bytes(), bytes(&tensors)).unwrap();
+    let model = Model::load(&adapted).unwrap();
+    assert_eq!(
+        model.notes(),
+        ["runs without what its adapter changes in `other.weight` and 1 more"]
+    );
+    assert_eq!(Model::load(&open("lora-llama")).unwrap().notes(), [""; 0]);
+    assert_eq!(Model::load(&open("lora-bert")).unwrap().notes(), [""; 0]);
+}

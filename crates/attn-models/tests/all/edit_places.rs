@@ -1,6 +1,6 @@
 //! Which sequence and which token an edit is about: in padded batches, and in captures of many batches.
 
-use attn_core::{Attention, HeadId};
+use attn_core::{Attention, HeadId, Side};
 use attn_models::{
     Capturer, Inputs, Model, Point, Site,
     candle::Tensor,
@@ -198,4 +198,69 @@ fn sequences_of_a_capture_are_edited_in_whatever_batch() {
             "{sequence}"
         );
     }
+}
+
+/// The facts of a model do not tell which layers route and which rotate: a pass does.
+#[test]
+fn sites_that_a_model_never_comes_by_are_refused() {
+    for (name, site, there) in [
+        ("mixtral", Site::router(Side::Decoder, 0), true),
+        ("llama", Site::router(Side::Decoder, 0), false),
+        ("bert", Site::router(Side::Encoder, 1), false),
+        // Every fourth layer does not rotate.
+        ("smollm3", Site::new(Attention::DecoderSelf, 2, Point::QueryBeforeRotation), true),
+        ("smollm3", Site::new(Attention::DecoderSelf, 3, Point::QueryBeforeRotation), false),
+        ("smollm3", Site::new(Attention::DecoderSelf, 3, Point::KeyBeforeRotation), false),
+    ] {
+        let model = Model::load(&open(name)).unwrap();
+        let edit = Edit::Scale {
+            site,
+            heads: Selection::All,
+            tokens: Selection::All,
+            factor: 0.5,
+        };
+        let mut tap = edits(&model, vec![edit.into()]);
+        let inputs = Inputs::from_ids(&[vec![5, 6, 7]], 0).unwrap();
+        match model.forward(&inputs, &mut tap) {
+            Ok(_) => assert!(there, "{name} {site}"),
+            Err(error) => {
+                let message = error.to_string();
+                assert!(!there && message.contains(&site.to_string()), "{name}: {message}");
+                assert!(message.contains("intervention 0 (scale)"), "{message}");
+            }
+        }
+    }
+}
+
+/// Without any key the sink takes all of a row; a row without a sink would see everything alike, and is refused.
+#[test]
+fn a_row_may_be_left_to_its_sink() {
+    let inputs = Inputs::from_ids(&[vec![5, 6, 7]], 0).unwrap();
+    let attention = Attention::DecoderSelf;
+    let heads = || Heads::new(attention, 1, 0);
+    let all = || Selection::from([0, 1, 2]);
+    let knocked = || Edit::KnockOut {
+        heads: heads(),
+        queries: 2.into(),
+        keys: all(),
+    };
+    let edges = Edit::KnockOutEdges {
+        heads: heads(),
+        edges: vec![[2, 0], [2, 1], [2, 2]],
+    };
+    let model = Model::load(&open("gpt-oss")).unwrap();
+    for edit in [knocked(), edges] {
+        let mut tap = edits(&model, vec![edit.into()]);
+        let mut recorder = attn_models::record::Recorder::of(&[Point::Attention, Point::HeadOutput]);
+        model.forward(&inputs, &mut (&mut tap, &mut recorder)).unwrap();
+        let site = |point| Site::new(attention, 1, point);
+        let rows = recorder.tensors[&site(Point::Attention)].get(0).unwrap().to_vec3::<f32>().unwrap();
+        assert_eq!(rows[0][2], [0.0; 3]);
+        assert!(rows[0][1].iter().sum::<f32>() > 0.0 && rows[1][2].iter().sum::<f32>() > 0.0);
+        let output = recorder.tensors[&site(Point::HeadOutput)].get(0).unwrap().to_vec3::<f32>().unwrap();
+        assert!(output[2][0].iter().all(|&value| value == 0.0));
+    }
+    let model = Model::load(&open("llama")).unwrap();
+    let error = model.forward(&inputs, &mut edits(&model, vec![knocked().into()])).unwrap_err().to_string();
+    assert!(error.contains("at least one key left"), "{error}");
 }

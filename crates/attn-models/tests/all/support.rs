@@ -51,6 +51,8 @@ pub(crate) fn inputs(expected: &Tensors, case: &str) -> Inputs {
         token_type_ids: get("token_type_ids"),
         position_ids: get("position_ids"),
         pixel_values: get("pixel_values"),
+        input_features: get("input_features"),
+        input_values: get("input_values"),
         decoder_input_ids: get("decoder_input_ids"),
         decoder_attention_mask: get("decoder_attention_mask"),
     }

@@ -16,8 +16,8 @@ use super::{
     tables::{push_coordinates, push_heads, push_values, role},
 };
 use crate::{
-    Axes, Block, Color, Error, Label, Layer, Matches, Motion, Panel, Plot, Point, Result, Scene, Shape, Table,
-    ViewState, error::check_len,
+    Axes, Block, Color, Colors, Error, Label, Layer, Matches, Motion, Panel, Plot, Point, Rect, Result, Scene, Shape,
+    Table, ViewState, error::check_len, text_width,
 };
 
 /// One head of a [`Matrix`].
@@ -68,6 +68,9 @@ pub struct Matrix {
     pub panels: Vec<MatrixPanel>,
     /// Heads whose points are still to come: each has an empty frame, so that the others keep their places.
     pub pending: Vec<HeadId>,
+    /// Heads that the model does not have, where other layers have one ([`ModelInfo::holes`](attn_core::ModelInfo::holes)):
+    /// their places say so.
+    pub absent: Vec<HeadId>,
     /// What the values of the points are.
     pub color_by: Option<ColorBy>,
 }
@@ -108,6 +111,7 @@ impl Default for Matrix {
                     .into(),
             panels: Vec::new(),
             pending: Vec::new(),
+            absent: Vec::new(),
             color_by: None,
         }
     }
@@ -127,7 +131,7 @@ impl Matrix {
         if self.heads().next().is_none() {
             return Err(Error::Empty { what: "the matrix" });
         }
-        if self.heads().count() > usize::from(u16::MAX) - 2 {
+        if self.places().count() > usize::from(u16::MAX) - 2 {
             let expected = "at most 65,533 heads".to_owned();
             return Err(Error::Shape {
                 what: "panels of the matrix",
@@ -204,6 +208,37 @@ impl Matrix {
         let of_panels = self.panels.iter().map(|panel| panel.head);
         of_panels.chain(self.pending.iter().copied())
     }
+
+    /// Everything that has a place in the grid.
+    fn places(&self) -> impl Iterator<Item = HeadId> {
+        self.heads().chain(self.absent.iter().copied())
+    }
+
+    /// What is said at places without a head: once for a layer that has none at all.
+    fn absences(&self, grid: &HeadLayout, ground: u16, colors: &Colors) -> Vec<Label> {
+        let mut absent = self.absent.clone();
+        absent.sort_unstable();
+        absent.dedup();
+        let size = note_size(grid.side);
+        let mut labels = Vec::new();
+        for layer in absent.chunk_by(|a, b| (a.attention, a.layer) == (b.attention, b.layer)) {
+            let same = |head: &HeadId| (head.attention, head.layer) == (layer[0].attention, layer[0].layer);
+            let cells: Vec<Rect> = layer.iter().filter_map(|head| grid.cell_of(*head)).collect();
+            let (places, word) = match (self.heads().any(|head| same(&head)), cells.as_slice()) {
+                (false, [first, .., last]) => (vec![Rect { max: last.max, ..*first }], "no attention"),
+                (false, _) => (cells, "no attention"),
+                (true, _) => (cells, "no head"),
+            };
+            // A word that does not fit is left out.
+            let fitting = places.iter().filter(|place| text_width(word, size, false) <= place.width());
+            labels.extend(fitting.map(|place| {
+                let mut label = Label::new(ground, place.center(), word, size, colors.muted);
+                label.grows = 1.5;
+                label.aligned(0.5, 0.5)
+            }));
+        }
+        labels
+    }
 }
 
 impl Plot for Matrix {
@@ -225,11 +260,11 @@ impl Plot for Matrix {
         let mut legend = point_colors.legend();
         legend.extend(highlights(state, &self.matches(&marks)));
         // Plots fill most of the layout; what a caption takes of it does not matter here.
-        let area = size[0] * size[1] / self.heads().count() as f32;
+        let area = size[0] * size[1] / self.places().count() as f32;
         let parts = (self.panels.iter().zip(&marks))
             .map(|(panel, (marked, _))| thinned(&panel.coordinates, panel.queries, area, marked))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut caption = format!("{}{}", self.caption, names_note(self.heads()));
+        let mut caption = format!("{}{}", self.caption, names_note(self.places()));
         if parts.iter().any(Option::is_some) {
             let drawn = self.panels.iter().zip(&parts).map(|(panel, part)| {
                 let points = panel.coordinates.len();
@@ -246,13 +281,14 @@ impl Plot for Matrix {
         };
         let (mut scene, content) = page.start(size, &colors)?;
         scene.stage = content;
-        let grid = HeadLayout::new(self.heads(), content, f32::INFINITY, |side| self.note(side));
+        let grid = HeadLayout::new(self.places(), content, f32::INFINITY, |side| self.note(side));
         // Frames and names move with the plots.
         let ground = scene.add_panel(Panel::page(content, Motion::Stage));
         let mut layer = Layer {
             labels: grid.names(ground, 0.13, &colors),
             ..Layer::default()
         };
+        layer.labels.extend(self.absences(&grid, ground, &colors));
         let points: usize = self.panels.iter().map(|panel| panel.coordinates.len()).sum();
         let (mut others, mut brought_out): (Vec<Point>, _) = (Vec::with_capacity(points), Vec::new());
         // One size for all plots, so that they can be compared: that of the median one.
@@ -362,7 +398,7 @@ impl Plot for Matrix {
     /// A size at which the plots are as large as is usual in a paper: larger for few heads.
     fn natural_size(&self) -> [f32; 2] {
         let side = |most: f32| (1150.0 / most).clamp(84.0, 200.0);
-        let [width, height] = natural_size(self.heads(), side, |side| self.note(side));
+        let [width, height] = natural_size(self.places(), side, |side| self.note(side));
         [(width + 56.0).max(480.0).ceil(), (height + 162.0).ceil()]
     }
 }
@@ -420,6 +456,32 @@ mod tests {
                 assert_eq!(rect(&part), rect(&whole));
             }
         }
+    }
+
+    /// Layer 1 has no attention, layer 2 one head less.
+    #[test]
+    fn places_without_a_head_say_so() {
+        let points: Vec<f32> = (0..40_u8).map(f32::from).collect();
+        let hole = |layer, head| HeadId::new(Attention::DecoderSelf, layer, head);
+        let matrix = Matrix {
+            panels: [(0, 0), (0, 1), (2, 0)].map(|(layer, head)| panel(layer, head, &points)).to_vec(),
+            absent: vec![hole(1, 1), hole(1, 0), hole(2, 1)],
+            ..Matrix::default()
+        };
+        let scene = matrix.scene(&ViewState::default(), matrix.natural_size()).unwrap();
+        let rect = |layer, head| scene.panels[scene.panel_of(hole(layer, head)).unwrap()].rect;
+        let said = |word: &str| -> Vec<[f32; 3]> {
+            let labels = scene.layers[0].labels.iter().filter(|label| &*label.text == word);
+            labels.map(|label| label.position).collect()
+        };
+        let (of_row, of_cell) = (said("no attention"), said("no head"));
+        assert_eq!((of_row.len(), of_cell.len()), (1, 1));
+        // The row between layers 0 and 2, and the cell under head 1.
+        assert!(of_row[0][1] > rect(0, 0).max[1] && of_row[0][1] < rect(2, 0).min[1]);
+        assert!((of_row[0][0] - 0.5 * (rect(0, 0).min[0] + rect(0, 1).max[0])).abs() < 0.01);
+        assert!((of_cell[0][0] - rect(0, 1).center()[0]).abs() < 0.01);
+        assert!((of_cell[0][1] - rect(2, 0).center()[1]).abs() < 0.01);
+        assert_eq!(scene.layers[1].points.len(), 60);
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub(super) struct Edits<'a> {
     list: &'a [Intervention],
     donors: &'a [Recorder],
     layout: Option<Layout>,
+    /// Whether the model has come by the site of each.
+    met: Vec<bool>,
 }
 
 impl<'a> Edits<'a> {
@@ -94,6 +96,7 @@ impl<'a> Edits<'a> {
             list,
             donors,
             layout: None,
+            met: vec![false; list.len()],
         }
     }
 
@@ -217,6 +220,9 @@ impl Tap for Edits<'_> {
     }
 
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
+        for (index, _) in self.of(site) {
+            self.met[index] = true;
+        }
         self.of(site).try_fold(tensor, |tensor, (index, edit)| {
             self.apply(edit, site, tensor).map_err(|error| match error {
                 Error::Intervention { expected, found, .. } => Error::Intervention {
@@ -227,5 +233,18 @@ impl Tap for Edits<'_> {
                 other => other,
             })
         })
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let unmet = self.list.iter().zip(&self.met).enumerate();
+        let mut unmet = unmet.filter(|(_, (change, met))| !**met && change.sequences.includes(0));
+        match unmet.next() {
+            None => Ok(()),
+            Some((index, (change, _))) => Err(Error::Intervention {
+                place: format!("intervention {index} ({})", change.edit.name()),
+                expected: "a site of the model".to_owned(),
+                found: format!("the {}, which it does not have", change.edit.site()),
+            }),
+        }
     }
 }

@@ -60,7 +60,12 @@ fn opening(summary: &Summary) -> Section {
     let model = &summary.model;
     let stacks = model.attentions.iter().map(|info| {
         let (layers, heads, stack) = (info.layers.len(), info.heads, stack(info.attention));
-        format!("{layers} layers of {heads} heads ({stack})")
+        let without = layers - info.attending_layers().count();
+        match (info.is_regular(), without) {
+            (true, _) => format!("{layers} layers of {heads} heads ({stack})"),
+            (false, 0) => format!("{layers} layers of up to {heads} heads ({stack})"),
+            (false, _) => format!("{layers} layers of up to {heads} heads, {without} of them without attention ({stack})"),
+        }
     });
     let stacks: Vec<String> = stacks.collect();
     let data = format!(
@@ -369,8 +374,11 @@ fn pairs(summary: &Summary) -> Option<Section> {
 /// The first role of every head, layers down and heads across.
 fn heads(summary: &Summary) -> impl Iterator<Item = Section> {
     summary.model.attentions.iter().map(|info| {
-        let role = |layer: usize, head: usize| {
-            let head = summary.head(HeadId::new(info.attention, layer, head));
+        let role = |layer: usize, number: usize| {
+            if number >= info.heads_of(layer) {
+                return String::new();
+            }
+            let head = summary.head(HeadId::new(info.attention, layer, number));
             // Broad attention is a role only of heads without another one.
             let label = head.and_then(|head| {
                 let other = head.labels.iter().find(|label| label.role != Role::DIFFUSE);
@@ -379,7 +387,10 @@ fn heads(summary: &Summary) -> impl Iterator<Item = Section> {
             label.map_or("–", |label| label.role.name()).to_owned()
         };
         let rows = (0..info.layers.len()).map(|layer| {
-            let roles = (0..info.heads).map(|head| role(layer, head));
+            let mut roles: Vec<String> = (0..info.heads).map(|head| role(layer, head)).collect();
+            if info.heads_of(layer) == 0 && let Some(first) = roles.first_mut() {
+                "no attention".clone_into(first);
+            }
             Finding::new(std::iter::once(layer.to_string()).chain(roles))
         });
         let columns = std::iter::once("layer".to_owned()).chain((0..info.heads).map(|head| head.to_string()));

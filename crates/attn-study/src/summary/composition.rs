@@ -62,7 +62,7 @@ pub(super) fn strongest(
 ) -> Result<Vec<ComposedHeads>, Error> {
     let info = model.model().info();
     let cost = |attention: &attn_core::AttentionInfo| {
-        let heads = (attention.heads * attention.layers.len()) as f64;
+        let heads = (attention.heads * attention.attending_layers().count()) as f64;
         heads * heads * 3.0 * (info.hidden_size * attention.head_dim * attention.head_dim) as f64
     };
     if info.attentions.iter().map(cost).sum::<f64>() > AFFORDED {

@@ -277,6 +277,23 @@ impl Growth {
 }
 
 impl Rotation {
+    /// By these angles, in radians, `[batch or 1, tokens, pairs]`: dimension `i` against `i + pairs`. An angle of 0 leaves a
+    /// pair as it is.
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle).
+    pub fn by(angles: &Tensor) -> Result<Self> {
+        let angles = match angles.dim(0)? {
+            1 => angles.squeeze(0)?,
+            _ => angles.clone(),
+        };
+        Ok(Self {
+            cos: angles.cos()?,
+            sin: angles.sin()?,
+            pairs: Pairs::Halves,
+        })
+    }
+
     /// Rotates the first dimensions of `[batch, heads, tokens, head_dim]`, as many as there are angles for.
     pub(crate) fn apply(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let (head_dim, rotated) = (x.dim(D::Minus1)?, 2 * self.cos.dim(D::Minus1)?);

@@ -74,8 +74,8 @@ impl CausalHead {
                 let tied = config.flag_or("tie_word_embeddings", output.tied)? && !own.changed("weight");
                 let map = weights.optional("head", || {
                     let map = match (tied, output.bias) {
-                        (true, false) => Linear::tied(words.table(), None),
-                        (true, true) => Linear::tied(words.table(), Some(own.get("bias", [vocab_size])?)),
+                        (true, false) => Linear::tied(words.tied(), None),
+                        (true, true) => Linear::tied(words.tied(), Some(own.get("bias", [vocab_size])?)),
                         (false, bias) => Linear::load(&own, hidden, vocab_size, bias),
                     };
                     map?.times(output.factor)

@@ -5,6 +5,7 @@
 //! that reads its configuration and builds this. What many read alike stands in [`plan`].
 
 pub(super) mod bloom;
+pub(super) mod clip_text;
 pub(super) mod cohere;
 pub(super) mod falcon;
 pub(super) mod gemma;

@@ -15,6 +15,7 @@ pub(super) mod mpnet;
 pub(super) mod nomic_bert;
 mod relative;
 pub(super) mod roberta;
+pub(super) mod siglip_text;
 
 use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
 use candle_core::{Device, Tensor};
@@ -316,7 +317,7 @@ fn decoder(config: &Config, words: &Embedding, (head, map): (&Weights, &Weights)
         stored.unwrap_or(places[0]).get("bias", [rows])
     };
     if config.flag_or("tie_word_embeddings", true)? {
-        Linear::tied(words.table(), Some(bias([head, map])?))
+        Linear::tied(words.tied(), Some(bias([head, map])?))
     } else {
         Linear::tied(&map.get("weight", [rows, width])?, Some(bias([map, head])?))
     }

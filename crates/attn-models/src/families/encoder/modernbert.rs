@@ -20,7 +20,7 @@ use crate::{
         ScoreTerms, additive_masks,
     },
     families::{Config, Network},
-    inputs::Tokens,
+    inputs::Padding,
     model::Output,
 };
 
@@ -212,7 +212,7 @@ fn head(config: &Config, weights: &Weights, words: &Embedding, sizes: &Sizes) ->
                     false => None,
                 };
                 let map = match config.flag_or("tie_word_embeddings", true)? {
-                    true => Linear::tied(words.table(), bias)?,
+                    true => Linear::tied(words.tied(), bias)?,
                     false => Linear::tied(&map.get("weight", [vocab_size, hidden])?, bias)?,
                 };
                 Ok(Head::Words(prediction()?, map))
@@ -250,8 +250,8 @@ impl Prediction {
 }
 
 impl Head {
-    /// From the last state `[batch, tokens, hidden]` after the final norm. `tokens` tell what is padding.
-    fn logits(&self, x: &Tensor, tokens: Option<&Tokens>, pass: &Pass<'_>) -> Result<Option<Tensor>> {
+    /// From the last state `[batch, tokens, hidden]` after the final norm.
+    fn logits(&self, x: &Tensor, padding: Option<&Padding>, pass: &Pass<'_>) -> Result<Option<Tensor>> {
         Ok(match self {
             Self::None => None,
             Self::Words(prediction, map) => Some(map.forward(&prediction.forward(x, pass)?, pass)?),
@@ -261,7 +261,7 @@ impl Head {
                 classifier,
             } => {
                 let pooled = match mean {
-                    true => mean_of_real(x, tokens)?,
+                    true => mean_of_real(x, padding)?,
                     false => x.narrow(1, 0, 1)?.squeeze(1)?,
                 };
                 Some(classifier.forward(&prediction.forward(&pooled, pass)?, pass)?)
@@ -271,8 +271,8 @@ impl Head {
 }
 
 /// The mean over real tokens: `[batch, hidden]`.
-fn mean_of_real(x: &Tensor, tokens: Option<&Tokens>) -> Result<Tensor> {
-    let Some(padding) = tokens.and_then(|tokens| tokens.padding.as_ref()) else {
+fn mean_of_real(x: &Tensor, padding: Option<&Padding>) -> Result<Tensor> {
+    let Some(padding) = padding else {
         return Ok(x.mean(1)?);
     };
     let (batch, count, _) = x.dims3()?;
@@ -323,7 +323,7 @@ impl Network for ModernBert {
         let x = pass.tap(Site::hidden(side, self.layers.len()), x)?;
         Ok(Output {
             logits: match pass.wants_logits() {
-                true => self.head.logits(&x, Some(&tokens), pass)?,
+                true => self.head.logits(&x, tokens.padding.as_ref(), pass)?,
                 false => None,
             },
             last_hidden: x,
@@ -334,9 +334,10 @@ impl Network for ModernBert {
     fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
         // The last state has passed the final norm.
         if layer == self.layers.len() {
-            return self.head.logits(hidden, None, pass);
+            return self.head.logits(hidden, pass.padding.as_ref(), pass);
         }
-        self.head.logits(&self.final_norm.forward(hidden, pass)?, None, pass)
+        let normed = self.final_norm.forward(hidden, pass)?;
+        self.head.logits(&normed, pass.padding.as_ref(), pass)
     }
 
     fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {

@@ -176,7 +176,7 @@ fn words(config: &Config, weights: &Weights, table: &Embedding, sizes: &Sizes, b
         norm: Norm::layer(&head.at("transform.layer_norm"), hidden, sizes.epsilon)?,
         decoder: match (biases.head, config.flag_or("tie_word_embeddings", true)?) {
             (true, _) => decoder(config, table, (&head, &map), hidden)?,
-            (false, true) => Linear::tied(table.table(), None)?,
+            (false, true) => Linear::tied(table.tied(), None)?,
             (false, false) => Linear::load(&map, hidden, table.size().0, false)?,
         },
     })

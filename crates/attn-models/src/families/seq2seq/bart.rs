@@ -11,7 +11,7 @@
 
 use attn_core::{Attention, Positions, Side};
 
-use super::{EncoderDecoder, Head, Layer, Placement, PositionTable, Stack};
+use super::{EncoderDecoder, Entry, Head, Layer, Placement, PositionTable, Stack};
 use crate::{
     Result, Weights,
     blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, Qkv, ScoreTerms, Wavelengths, sinusoids},
@@ -49,6 +49,10 @@ pub(super) struct Variant {
     pub(super) logits_bias: bool,
     /// Whether word embeddings are scaled unless the configuration says otherwise.
     pub(super) scaled: bool,
+    /// Whether keys have a bias.
+    pub(super) key_bias: bool,
+    /// The name of a map to words of its own.
+    pub(super) head: &'static str,
 }
 
 pub(super) const BART: Variant = Variant {
@@ -60,6 +64,8 @@ pub(super) const BART: Variant = Variant {
     skips_padding: false,
     logits_bias: true,
     scaled: false,
+    key_bias: true,
+    head: "lm_head",
 };
 
 pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
@@ -91,8 +97,14 @@ pub(super) fn build_variant(
     };
     let encoder = StackSizes::read(config, "encoder", &sizes, &root)?;
     let decoder = StackSizes::read(config, "decoder", &sizes, &root)?;
-    let encoder_words = words("encoder", sizes.vocab_size)?;
-    let decoder_words = words("decoder", sizes.target_size)?;
+    let entry = |table| Entry::Words {
+        table,
+        factor: sizes.word_factor,
+    };
+    let encoder_words = entry(words("encoder", sizes.vocab_size)?);
+    let decoder_table = words("decoder", sizes.target_size)?;
+    let head = head(config, weights, &decoder_table, &sizes, variant)?;
+    let decoder_words = entry(decoder_table);
     let encoder = stack(
         &root.at("encoder"),
         Side::Encoder,
@@ -115,7 +127,7 @@ pub(super) fn build_variant(
     };
     let max_tokens = Some(sizes.max_tokens);
     Ok(Box::new(EncoderDecoder {
-        head: head(config, weights, &decoder.words, &sizes, variant)?,
+        head,
         info: EncoderDecoder::facts(name, variant.family, max_tokens, positions, [&encoder, &decoder]),
         device: weights.device().clone(),
         encoder,
@@ -124,23 +136,30 @@ pub(super) fn build_variant(
 }
 
 /// The sizes and options both stacks share.
-struct Sizes {
-    hidden: usize,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) hidden: usize,
     /// Of the encoder.
     vocab_size: usize,
     /// Of the decoder.
-    target_size: usize,
-    max_tokens: usize,
-    activation: Activation,
+    pub(super) target_size: usize,
+    pub(super) max_tokens: usize,
+    pub(super) activation: Activation,
     /// Factor on word embeddings.
-    word_factor: f64,
+    pub(super) word_factor: f64,
     tied: bool,
     one_vocabulary: bool,
     padding: u32,
+    key_bias: bool,
 }
 
 impl Sizes {
-    fn read(config: &Config, variant: &Variant) -> Result<Self> {
+    /// The same with tables of positions of another length.
+    pub(super) fn of_length(self, max_tokens: usize) -> Self {
+        Self { max_tokens, ..self }
+    }
+
+    pub(super) fn read(config: &Config, variant: &Variant) -> Result<Self> {
         let hidden = config.size_or("d_model", 1024)?;
         let vocab_size = config.size("vocab_size")?;
         let max_tokens = config.size_or("max_position_embeddings", 1024)?;
@@ -171,19 +190,20 @@ impl Sizes {
                 true => config.id_or("pad_token_id", 1)?,
                 false => config.id("pad_token_id")?.unwrap_or(1),
             },
+            key_bias: variant.key_bias,
         })
     }
 }
 
 /// The sizes of one stack as the configuration names them.
-struct StackSizes {
+pub(super) struct StackSizes {
     layers: usize,
     shape: HeadShape,
     inner: usize,
 }
 
 impl StackSizes {
-    fn read(config: &Config, side: &str, sizes: &Sizes, root: &Weights) -> Result<Self> {
+    pub(super) fn read(config: &Config, side: &str, sizes: &Sizes, root: &Weights) -> Result<Self> {
         let heads_key = format!("{side}_attention_heads");
         let layers = config.layers_in(&format!("{side}_layers"), 12, &root.at(format_args!("{side}.layers")))?;
         let heads = config.size_or(&heads_key, 16)?;
@@ -197,10 +217,10 @@ impl StackSizes {
     }
 }
 
-fn stack(
+pub(super) fn stack(
     weights: &Weights,
     side: Side,
-    words: Embedding,
+    entry: Entry,
     own: &StackSizes,
     sizes: &Sizes,
     variant: &Variant,
@@ -211,8 +231,7 @@ fn stack(
     };
     Ok(Stack {
         side,
-        words,
-        word_factor: sizes.word_factor,
+        entry,
         placement: Placement::Added(PositionTable {
             table: positions(&weights.at("embed_positions"), sizes, variant)?,
             first_row: variant.first_row,
@@ -244,19 +263,19 @@ fn layer(weights: &Weights, side: Side, layer: usize, own: &StackSizes, sizes: &
     let linear = |name: &str, inputs, outputs| Linear::load(&weights.at(name), inputs, outputs, true);
     let norm = |name: &str| Norm::layer(&weights.at(name), hidden, EPSILON);
     let attention = |attention: Attention, name: &str| -> Result<MultiHead> {
-        let map = |part: &str| linear(&format!("{name}.{part}"), hidden, hidden);
+        let map = |part: &str, bias| Linear::load(&weights.at(format_args!("{name}.{part}")), hidden, hidden, bias);
         Ok(MultiHead {
             attention,
             layer,
             shape: own.shape,
             scale: 1.0 / (own.shape.head_dim as f64).sqrt(),
             qkv: Qkv::Separate {
-                query: map("q_proj")?,
-                key: map("k_proj")?,
-                value: map("v_proj")?,
+                query: map("q_proj", true)?,
+                key: map("k_proj", sizes.key_bias)?,
+                value: map("v_proj", true)?,
             },
             norms: None,
-            output: map("out_proj")?,
+            output: map("out_proj", true)?,
             terms: ScoreTerms::default(),
         })
     };
@@ -284,7 +303,7 @@ fn layer(weights: &Weights, side: Side, layer: usize, own: &StackSizes, sizes: &
     })
 }
 
-fn head(
+pub(super) fn head(
     config: &Config,
     weights: &Weights,
     words: &Embedding,
@@ -298,8 +317,8 @@ fn head(
         return Ok(None);
     }
     let map = weights.optional("head", || match sizes.tied {
-        true => Linear::tied(words.table(), None),
-        false => Linear::load(&weights.at("lm_head"), sizes.hidden, sizes.target_size, false),
+        true => Linear::tied(words.tied(), None),
+        false => Linear::load(&weights.at(variant.head), sizes.hidden, sizes.target_size, false),
     })?;
     let Some(map) = map else { return Ok(None) };
     let bias = if variant.logits_bias && weights.has("final_logits_bias") {

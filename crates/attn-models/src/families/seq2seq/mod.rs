@@ -1,4 +1,5 @@
-//! Encoder-decoders of text (Vaswani et al. 2017): two stacks, and the decoder's attention to the encoder.
+//! Encoder-decoders (Vaswani et al. 2017): two stacks, and the decoder's attention to the encoder. They read text, or sound
+//! (Whisper).
 //!
 //! [`EncoderDecoder`] is the network of all of them. BART and its kin add a vector per position; T5 adds a bias by
 //! offset to the scores. Norms stand before or after each sublayer. Each family has a file that reads its
@@ -11,16 +12,18 @@ pub(super) mod mbart;
 pub(super) mod mt5;
 pub(super) mod pegasus;
 pub(super) mod t5;
+pub(super) mod whisper;
 
 use attn_core::{Attention, AttentionInfo, Mask, ModelInfo, Positions, Side};
 use candle_core::{Device, Tensor};
 
+use self::whisper::SoundStem;
 use super::Network;
 use crate::{
     Error, Inputs, Result, Site,
     blocks::{Bias, Embedding, Linear, Mlp, MultiHead, Norm, OffsetBias, Pass, additive_mask},
     inputs::Tokens,
-    model::Output,
+    model::{Hearing, Output},
 };
 
 struct EncoderDecoder {
@@ -41,9 +44,7 @@ struct Head {
 /// The encoder or the decoder.
 struct Stack {
     side: Side,
-    words: Embedding,
-    /// Factor on word embeddings.
-    word_factor: f64,
+    entry: Entry,
     placement: Placement,
     /// A norm of the sum of words and positions.
     embedding_norm: Option<Norm>,
@@ -51,6 +52,17 @@ struct Stack {
     pre_norm: bool,
     layers: Vec<Layer>,
     final_norm: Option<Norm>,
+}
+
+/// What a stack reads, as its first vectors.
+enum Entry {
+    Words {
+        table: Embedding,
+        /// Factor on word embeddings.
+        factor: f64,
+    },
+    /// Features of a sound, through convolutions.
+    Sound(SoundStem),
 }
 
 /// How positions enter.
@@ -99,7 +111,7 @@ impl EncoderDecoder {
         stacks: [&Stack; 2],
     ) -> ModelInfo {
         let [encoder, decoder] = stacks;
-        let (vocab_size, hidden) = decoder.words.size();
+        let (vocab_size, hidden) = decoder.entry.size();
         let attentions = [
             encoder.attention(Mask::Full),
             decoder.attention(Mask::Causal),
@@ -118,19 +130,27 @@ impl EncoderDecoder {
 
     /// What the two stacks read.
     fn source_and_target(&self, inputs: &Inputs) -> Result<(Tokens, Tokens)> {
-        inputs.only(&[
-            "input_ids",
-            "attention_mask",
-            "decoder_input_ids",
-            "decoder_attention_mask",
-        ])?;
         let max_tokens = self.info.max_tokens;
-        let source = inputs.tokens(self.encoder.words.size().0, max_tokens, &self.device)?;
-        let target = inputs.decoder_tokens(self.decoder.words.size().0, max_tokens, &self.device)?;
+        let (source, name) = match &self.encoder.entry {
+            Entry::Words { table, .. } => {
+                inputs.only(&[
+                    "input_ids",
+                    "attention_mask",
+                    "decoder_input_ids",
+                    "decoder_attention_mask",
+                ])?;
+                (inputs.tokens(table.size().0, max_tokens, &self.device)?, "input_ids")
+            }
+            Entry::Sound(stem) => {
+                inputs.only(&["input_features", "decoder_input_ids", "decoder_attention_mask"])?;
+                (stem.frames(inputs, &self.device)?, "input_features")
+            }
+        };
+        let target = inputs.decoder_tokens(self.decoder.entry.size().0, max_tokens, &self.device)?;
         if source.batch != target.batch {
             return Err(Error::input(
                 "decoder_input_ids",
-                format!("{} sequences, as many as input_ids", source.batch),
+                format!("{} sequences, as many as {name}", source.batch),
                 format!("{}", target.batch),
             ));
         }
@@ -153,13 +173,13 @@ impl Network for EncoderDecoder {
 
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {
         let (source, target) = self.source_and_target(inputs)?;
-        let encoded = pass.encoded(|pass| self.encoder.run(&source, 0, Mask::Full, None, pass))?;
+        let encoded = pass.encoded(|pass| self.encoder.run(inputs, &source, 0, Mask::Full, None, pass))?;
         let past = pass.past();
         let source = Source {
             mask: source_mask(&source, target.tokens - past)?,
             encoded,
         };
-        let x = self.decoder.run(&target, past, Mask::Causal, Some(&source), pass)?;
+        let x = self.decoder.run(inputs, &target, past, Mask::Causal, Some(&source), pass)?;
         Ok(Output {
             logits: match pass.wants_logits() {
                 true => self.logits(&x, pass)?,
@@ -168,6 +188,13 @@ impl Network for EncoderDecoder {
             last_hidden: x,
             pooled: None,
         })
+    }
+
+    fn hearing(&self) -> Option<Hearing> {
+        match &self.encoder.entry {
+            Entry::Words { .. } => None,
+            Entry::Sound(stem) => Some(stem.hearing()),
+        }
     }
 
     fn caches(&self) -> bool {
@@ -195,6 +222,16 @@ impl Network for EncoderDecoder {
     }
 }
 
+impl Entry {
+    /// Entries of the vocabulary, 0 without one, and the width of a vector.
+    fn size(&self) -> (usize, usize) {
+        match self {
+            Self::Words { table, .. } => table.size(),
+            Self::Sound(stem) => (0, stem.width()),
+        }
+    }
+}
+
 impl Stack {
     /// The facts of its self-attention.
     fn attention(&self, mask: Mask) -> Option<AttentionInfo> {
@@ -214,6 +251,7 @@ impl Stack {
     /// Runs the tokens from number `past` on; the decoder reads `source` too. The output is `[batch, tokens, hidden]`.
     fn run(
         &self,
+        inputs: &Inputs,
         tokens: &Tokens,
         past: usize,
         mask: Mask,
@@ -222,7 +260,10 @@ impl Stack {
     ) -> Result<Tensor> {
         let side = self.side;
         let (new, all) = (tokens.tokens - past, tokens.tokens);
-        let words = times(self.words.forward(&tokens.ids.narrow(1, past, new)?)?, self.word_factor)?;
+        let words = match &self.entry {
+            Entry::Words { table, factor } => times(table.forward(&tokens.ids.narrow(1, past, new)?)?, *factor)?,
+            Entry::Sound(stem) => stem.forward(inputs, tokens.ids.device(), pass)?,
+        };
         let words = pass.tap(Site::embedding(side), words)?;
         let mask = additive_mask(mask, tokens.padding.as_ref(), new, all, tokens.ids.device())?;
         let (mut x, bias) = match &self.placement {

@@ -11,7 +11,7 @@
 
 use attn_core::{Attention, Positions, Side};
 
-use super::{EncoderDecoder, Head, Layer, Placement, Stack};
+use super::{EncoderDecoder, Entry, Head, Layer, Placement, Stack};
 use crate::{
     Result, Weights,
     blocks::{Activation, Embedding, HeadShape, Linear, Mlp, MultiHead, Norm, OffsetBias, Qkv, ScoreTerms},
@@ -133,7 +133,7 @@ fn head(
         return Ok(None);
     }
     let map = weights.optional("head", || match tied {
-        true => Linear::tied(words.table(), None),
+        true => Linear::tied(words.tied(), None),
         false => Linear::load(&weights.at("lm_head"), options.hidden, words.size().0, false),
     })?;
     let Some(map) = map else { return Ok(None) };
@@ -180,8 +180,10 @@ fn stack(weights: &Weights, side: Side, words: &Embedding, layers: usize, option
     let offsets = OffsetBias::table(bias, side == Side::Encoder, options.max_distance)?;
     Ok(Stack {
         side,
-        words: words.clone(),
-        word_factor: 1.0,
+        entry: Entry::Words {
+            table: words.clone(),
+            factor: 1.0,
+        },
         placement: Placement::Relative(offsets),
         embedding_norm: None,
         pre_norm: true,

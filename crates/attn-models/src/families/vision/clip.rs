@@ -1,19 +1,24 @@
-//! CLIP's vision model: a ViT with a norm before its first layer, trained to agree with captions. The text model of a
-//! checkpoint that has both is left out.
+//! CLIP's vision model: a ViT with a norm before its first layer, trained to agree with captions. The text model is a family
+//! of its own.
 //!
 //! Radford et al. 2021, <https://arxiv.org/abs/2103.00020>.
 //!
 //! | checkpoint | architecture |
 //! |---|---|
 //! | openai/clip-vit-base-patch32, clip-vit-large-patch14 | `CLIPModel`: its vision part |
-//! | vision parts alone | `CLIPVisionModel`, `CLIPVisionModelWithProjection` (without the projection) |
+//! | vision parts alone | `CLIPVisionModel`, `CLIPVisionModelWithProjection` |
 //! | fine-tuned classifiers | `CLIPForImageClassification` |
 
-use super::{Embeddings, Head, Layer, Pooler, Sizes, VisionEncoder};
+use attn_core::Attention;
+
+use super::{Embeddings, Head, Places, Pooler, Sizes, VisionEncoder};
 use crate::{
     Result, Weights,
-    blocks::{Activation, Linear, Mlp, Norm, Qkv, Resampling},
-    families::{Config, Network},
+    blocks::{Activation, Linear, Norm, Resampling},
+    families::{
+        Config, Network,
+        tower::{Layer, Widths},
+    },
 };
 
 /// `clip_vision_model`: the vision part alone.
@@ -39,12 +44,7 @@ fn encoder(config: &Config, vision: &Config, name: &str, weights: &Weights, fami
     let mut sizes = Sizes::read(vision, (224, 32), 1, &root.at("encoder.layers"))?;
     sizes.epsilon = vision.positive_or("layer_norm_eps", 1e-5)?;
     sizes.activation = Activation::read(vision, "hidden_act", Activation::QuickGelu)?;
-    let Sizes {
-        hidden,
-        epsilon,
-        activation,
-        ..
-    } = sizes;
+    let Sizes { hidden, epsilon, .. } = sizes;
     let inner = vision.size_or("intermediate_size", 3072)?;
     let embeddings = root.at("embeddings");
     let (head, labels) = match config.architecture() {
@@ -54,26 +54,30 @@ fn encoder(config: &Config, vision: &Config, name: &str, weights: &Weights, fami
         }
         _ => (Head::None, Vec::new()),
     };
-    let layer = |layer: usize| -> Result<Layer> {
+    // What is compared with captions.
+    let projected = match config.architecture() {
+        Some("CLIPVisionModelWithProjection") => true,
+        Some(class) => class == "CLIPModel",
+        None => family == "clip" && weights.has("visual_projection.weight"),
+    };
+    let pooler = match projected {
+        true => {
+            let width = config.size_or("projection_dim", 512)?;
+            let load = || Linear::load(&weights.at("visual_projection"), hidden, width, false);
+            weights.optional("projection", load)?
+        }
+        false => None,
+    };
+    let widths = Widths {
+        hidden,
+        heads: sizes.heads,
+        inner,
+        epsilon,
+        activation: sizes.activation,
+    };
+    let layer = |layer: usize| {
         let weights = root.at(format_args!("encoder.layers.{layer}"));
-        let linear = |name: &str, inputs, outputs| Linear::load(&weights.at(name), inputs, outputs, true);
-        let qkv = Qkv::Separate {
-            query: linear("self_attn.q_proj", hidden, hidden)?,
-            key: linear("self_attn.k_proj", hidden, hidden)?,
-            value: linear("self_attn.v_proj", hidden, hidden)?,
-        };
-        let output = linear("self_attn.out_proj", hidden, hidden)?;
-        Ok(Layer {
-            attention_norm: Norm::layer(&weights.at("layer_norm1"), hidden, epsilon)?,
-            attention: sizes.attention(layer, qkv, output),
-            mlp_norm: Norm::layer(&weights.at("layer_norm2"), hidden, epsilon)?,
-            mlp: Mlp {
-                up: linear("mlp.fc1", hidden, inner)?,
-                gate: None,
-                down: linear("mlp.fc2", inner, hidden)?,
-                activation,
-            },
-        })
+        Layer::load_tower(&weights, Attention::EncoderSelf, layer, &widths)
     };
     let layers = (0..sizes.layers).map(layer).collect::<Result<Vec<_>>>()?;
     Ok(Box::new(VisionEncoder {
@@ -82,17 +86,19 @@ fn encoder(config: &Config, vision: &Config, name: &str, weights: &Weights, fami
             patches: Linear::load_patches(&embeddings.at("patch_embedding"), sizes.patch_shape(), false)?,
             placed: vec![embeddings.get("class_embedding", [hidden])?.reshape((1, 1, hidden))?],
             registers: None,
-            positions: embeddings
-                .at("position_embedding")
-                .get("weight", [1 + sizes.patches(), hidden])?,
-            resampling: Resampling::Plain,
+            positions: Places::Added {
+                table: embeddings
+                    .at("position_embedding")
+                    .get("weight", [1 + sizes.patches(), hidden])?,
+                resampling: Resampling::Plain,
+            },
             // The misspelling is the published one.
             norm: Some(Norm::layer(&root.at("pre_layrnorm"), hidden, epsilon)?),
         },
         layers,
         final_norm: Norm::layer(&root.at("post_layernorm"), hidden, epsilon)?,
         norm_all: false,
-        pooler: Pooler::Class,
+        pooler: pooler.map_or(Pooler::Class, |map| Pooler::Mapped(map, None)),
         head,
         labels,
         vision: sizes.vision,

@@ -9,7 +9,7 @@
 //! | facebook/dinov2-with-registers-base | `Dinov2WithRegistersModel` |
 //! | facebook/dinov2-base-imagenet1k-1-layer | `Dinov2ForImageClassification` and its like with registers |
 
-use super::{Embeddings, Head, Layer, Pooler, Sizes, VisionEncoder};
+use super::{Embeddings, Head, Layer, Places, Pooler, Sizes, VisionEncoder};
 use crate::{
     Result, Weights,
     blocks::{Activation, Linear, Mlp, Norm, Qkv, Resampling},
@@ -98,13 +98,15 @@ fn encoder(config: &Config, name: &str, weights: &Weights, family: &str, registe
             } else {
                 None
             },
-            positions: embeddings
-                .get("position_embeddings", [1, 1 + sizes.patches(), hidden])?
-                .squeeze(0)?,
-            resampling: if registers > 0 {
-                Resampling::Antialiased
-            } else {
-                Resampling::Plain
+            positions: Places::Added {
+                table: embeddings
+                    .get("position_embeddings", [1, 1 + sizes.patches(), hidden])?
+                    .squeeze(0)?,
+                resampling: if registers > 0 {
+                    Resampling::Antialiased
+                } else {
+                    Resampling::Plain
+                },
             },
             norm: None,
         },

@@ -5,20 +5,27 @@
 //! this.
 //!
 //! Images may have another size than the model's own: the table of positions is then resampled to their grid, as the
-//! references do (on request: ViT, DeiT, CLIP; always: DINOv2).
+//! references do (on request: ViT, DeiT, CLIP, SigLIP; always: DINOv2). DINOv3 rotates by the places of patches and has
+//! no table.
 
 pub(super) mod clip;
 pub(super) mod deit;
 pub(super) mod dinov2;
+pub(super) mod dinov3;
+mod probe;
+pub(super) mod siglip;
 pub(super) mod vit;
 
 use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
 use candle_core::{DType, Device, Tensor};
 
-use super::{Config, Network};
+use self::{dinov3::PatchRotary, probe::Probe};
+use super::{Config, Network, tower::Layer};
 use crate::{
     Error, Inputs, Result, Site, Weights,
-    blocks::{Activation, HeadShape, Linear, Mlp, MultiHead, Norm, Pass, Qkv, Resampling, ScoreTerms, resample},
+    blocks::{
+        Activation, HeadShape, Linear, Mlp, MultiHead, Norm, Pass, Qkv, Resampling, ScoreTerms, resample,
+    },
     model::{Output, Vision},
 };
 
@@ -98,13 +105,18 @@ impl Sizes {
         }
     }
 
+    /// The factor on query-key products.
+    fn scale(&self) -> f64 {
+        1.0 / (self.head_dim as f64).sqrt()
+    }
+
     /// One layer's attention from its linear layers.
     fn attention(&self, layer: usize, qkv: Qkv, output: Linear) -> MultiHead {
         MultiHead {
             attention: Attention::EncoderSelf,
             layer,
             shape: HeadShape::full(self.heads, self.head_dim),
-            scale: 1.0 / (self.head_dim as f64).sqrt(),
+            scale: self.scale(),
             qkv,
             norms: None,
             output,
@@ -151,19 +163,22 @@ struct Embeddings {
     placed: Vec<Tensor>,
     /// Tokens behind those that have none: registers, `[1, n, hidden]`.
     registers: Option<Tensor>,
-    /// `[placed + patches, hidden]`.
-    positions: Tensor,
-    /// How the positions of other image sizes are made.
-    resampling: Resampling,
+    positions: Places,
     /// A norm before the first layer (CLIP).
     norm: Option<Norm>,
 }
 
-struct Layer {
-    attention_norm: Norm,
-    attention: MultiHead,
-    mlp_norm: Norm,
-    mlp: Mlp,
+/// How the places of patches enter.
+enum Places {
+    /// A vector per token is added.
+    Added {
+        /// `[placed + patches, hidden]`.
+        table: Tensor,
+        /// How those of other image sizes are made.
+        resampling: Resampling,
+    },
+    /// Queries and keys are rotated.
+    Rotated(PatchRotary),
 }
 
 /// One vector per image.
@@ -172,7 +187,9 @@ enum Pooler {
     /// The class token after the final norm.
     Class,
     /// That, mapped.
-    Mapped(Linear, Activation),
+    Mapped(Linear, Option<Activation>),
+    /// What a learned query reads of all tokens.
+    Probe(Box<Probe>),
 }
 
 /// The head of a checkpoint.
@@ -253,15 +270,9 @@ impl VisionEncoder {
         Ok((vision, cut.permute(vec![0, 2, 4, 1, 3, 5])?.reshape(flat)?))
     }
 
-    /// The positions of all tokens of an image, `[1, tokens, hidden]`; those of registers are 0.
-    fn positions(&self, vision: Vision) -> Result<Tensor> {
-        let Embeddings {
-            placed,
-            registers,
-            positions,
-            resampling,
-            ..
-        } = &self.embeddings;
+    /// The vectors of all tokens of an image, `[1, tokens, hidden]`; those of registers are 0.
+    fn positions(&self, vision: Vision, positions: &Tensor, resampling: Resampling) -> Result<Tensor> {
+        let Embeddings { placed, registers, .. } = &self.embeddings;
         let placed = placed.len();
         let own = (self.vision.rows, self.vision.columns);
         let grid = (vision.rows, vision.columns);
@@ -272,7 +283,7 @@ impl VisionEncoder {
         let patches = if own == grid {
             patches
         } else {
-            resample(&patches.contiguous()?, own, grid, *resampling)?
+            resample(&patches.contiguous()?, own, grid, resampling)?
         };
         let mut parts = vec![positions.narrow(0, 0, placed)?];
         if let Some(registers) = registers {
@@ -327,28 +338,33 @@ impl Network for VisionEncoder {
             .map(|tokens| pass.offset(of_all(tokens)?))
             .collect::<Result<Vec<_>>>()?;
         parts.push(patches);
-        let positions = pass.tap(Site::positions(Side::Encoder), self.positions(vision)?)?;
-        let mut x = Tensor::cat(&parts, 1)?.broadcast_add(&positions)?;
+        let mut x = Tensor::cat(&parts, 1)?;
+        let rotation = match &self.embeddings.positions {
+            Places::Added { table, resampling } => {
+                let positions = self.positions(vision, table, *resampling)?;
+                x = x.broadcast_add(&pass.tap(Site::positions(Side::Encoder), positions)?)?;
+                None
+            }
+            Places::Rotated(rotary) => Some(rotary.rotation(vision, &self.device, pass)?),
+        };
         if let Some(norm) = &self.embeddings.norm {
             x = norm.forward(&x, pass)?;
         }
 
-        for (layer, block) in self.layers.iter().enumerate() {
-            x = pass.tap(Site::hidden(Side::Encoder, layer), x)?;
-            let normed = block.attention_norm.forward(&x, pass)?;
-            x = (block.attention.forward(&normed, &normed, None, None, pass)? + x)?;
-            let inner = block.mlp.forward(&block.mlp_norm.forward(&x, pass)?, pass)?;
-            x = (pass.tap(Site::mlp(Side::Encoder, layer), inner)? + x)?;
+        for layer in &self.layers {
+            x = layer.forward(x, None, rotation.as_ref(), pass)?;
         }
         // The reference reports the last hidden state before the final norm.
         let x = pass.tap(Site::hidden(Side::Encoder, self.layers.len()), x)?;
         let normed = self.final_norm.forward(&x, pass)?;
 
-        let class = normed.narrow(1, 0, 1)?.squeeze(1)?;
+        let class = || -> Result<Tensor> { Ok(normed.narrow(1, 0, 1)?.squeeze(1)?) };
         let pooled = match &self.pooler {
             Pooler::None => None,
-            Pooler::Class => Some(class),
-            Pooler::Mapped(map, activation) => Some(map.activated(&class, *activation, pass)?),
+            Pooler::Class => Some(class()?),
+            Pooler::Mapped(map, Some(activation)) => Some(map.activated(&class()?, *activation, pass)?),
+            Pooler::Mapped(map, None) => Some(map.forward(&class()?, pass)?),
+            Pooler::Probe(probe) => Some(probe.forward(&normed, pass)?),
         };
         let last_hidden = if self.norm_all { normed } else { x };
         Ok(Output {

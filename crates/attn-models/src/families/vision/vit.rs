@@ -9,7 +9,7 @@
 
 use candle_core::Tensor;
 
-use super::{Embeddings, Head, Pooler, Sizes, VisionEncoder};
+use super::{Embeddings, Head, Places, Pooler, Sizes, VisionEncoder};
 use crate::{
     Result, Weights,
     blocks::{Activation, Linear, Norm, Resampling},
@@ -48,7 +48,7 @@ pub(super) fn network(
         let activation = Activation::read(config, "pooler_act", Activation::Tanh)?;
         let load = || Linear::load(&root.at("pooler.dense"), hidden, width, true);
         if let Some(map) = root.optional("pooler", load)? {
-            pooler = Pooler::Mapped(map, activation);
+            pooler = Pooler::Mapped(map, Some(activation));
         }
     }
     let (head, labels) = head.unwrap_or((Head::None, Vec::new()));
@@ -63,8 +63,10 @@ pub(super) fn network(
             patches: Linear::load_patches(&embeddings.at("patch_embeddings.projection"), sizes.patch_shape(), true)?,
             placed: special,
             registers: None,
-            positions: embeddings.get("position_embeddings", [1, tokens, hidden])?.squeeze(0)?,
-            resampling: Resampling::Plain,
+            positions: Places::Added {
+                table: embeddings.get("position_embeddings", [1, tokens, hidden])?.squeeze(0)?,
+                resampling: Resampling::Plain,
+            },
             norm: None,
         },
         layers,

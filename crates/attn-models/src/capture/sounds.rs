@@ -1,0 +1,212 @@
+//! Sounds as sequences: the positions of the encoder in time, and what the decoder writes.
+//!
+//! The decoder reads its start token, the tokens that the checkpoint forces (language, task), and the transcript without its
+//! end: that which is given, or the one that the model writes, greedily. The text of a sequence is its transcript; spans
+//! lie in it.
+
+use std::sync::Arc;
+
+use attn_core::{Limits, Progress, Sequence, Token, progress::step, text::Note};
+use candle_core::Tensor;
+
+use super::{
+    Capturer,
+    batch::Lengths,
+    input::{Batches, Prepared, TOKENIZED},
+    tokens::some,
+    watch::Watch,
+};
+use crate::{
+    Error, Inputs, Result, Tokenizer,
+    generate::{GenerationParams, Generator},
+    model::Hearing,
+    sounds::{Sound, SoundProcessor},
+};
+
+/// Bytes of a position: its token and the token's text, about.
+const TOKEN: usize = size_of::<Token>() + 16;
+
+/// Sounds are shared between the plan and the batches.
+pub(super) type Sounds = Arc<[(Sound, Option<String>)]>;
+
+impl Capturer {
+    /// The features of a batch of sounds.
+    ///
+    /// # Errors
+    /// Those of [`Sound::decode`] and [`SoundProcessor::hear`]; [`Error::Input`] for a model of another kind,
+    /// [`Error::MissingFile`] without a preprocessor.
+    pub fn sound_inputs<'s>(&self, sounds: impl IntoIterator<Item = &'s Sound>) -> Result<Inputs> {
+        let (processor, _) = self.ear()?;
+        let hear = |sound: &Sound| -> Result<Tensor> {
+            let heard = processor.hear(&*sound.decode_within(self.limits)?, &sound.name())?;
+            let features = heard.inputs.input_features;
+            features.ok_or_else(|| Error::input("input_features", "a preprocessor that makes features", "samples"))
+        };
+        let features = sounds.into_iter().map(hear).collect::<Result<Vec<_>>>()?;
+        if features.is_empty() {
+            return Err(Error::Empty {
+                place: "sounds".to_owned(),
+                message: "at least one sound".to_owned(),
+            });
+        }
+        Ok(Inputs::from_features(Tensor::cat(&features, 0)?))
+    }
+
+    /// What prepares sounds, and what the model takes of them.
+    fn ear(&self) -> Result<(&SoundProcessor, Hearing)> {
+        let Some(hearing) = self.model().hearing() else {
+            let expected = "text or images: this is no model of sound";
+            return Err(Error::input("input_features", expected, "sounds"));
+        };
+        match &self.sounds {
+            Some(processor) => Ok((processor, hearing)),
+            None => Err(Error::MissingFile {
+                path: self.path.clone(),
+                what: "sound preprocessor",
+                expected: crate::checkpoint::PREPROCESSOR,
+            }),
+        }
+    }
+
+    /// Sounds as sequences. Each is decoded, so that a broken one is found now.
+    pub(super) fn heard(&self, sounds: Sounds, progress: &dyn Progress) -> Result<Prepared> {
+        let (processor, hearing) = self.ear()?;
+        let Some(start) = self.generation.decoder_start else {
+            return Err(Error::parameter(
+                "decoder_start",
+                "the token an encoder-decoder starts with",
+                "nothing",
+            ));
+        };
+        let tokenizer = self.tokenizer.as_ref().ok_or_else(|| Error::MissingFile {
+            path: self.path.clone(),
+            what: "tokenizer",
+            expected: crate::checkpoint::TOKENIZER,
+        })?;
+        let (mut sequences, mut notes) = (Vec::with_capacity(sounds.len()), Vec::new());
+        for (done, (sound, transcript)) in sounds.iter().enumerate() {
+            step(progress, "sounds", done, sounds.len())?;
+            let name = sound.name();
+            let needed = Limits::size(&[done + 1, hearing.positions], TOKEN);
+            self.limits.check(format_args!("the positions of {name}"), needed)?;
+            let samples = sound.decode_within(self.limits)?;
+            let (heard, longest) = processor.check(&samples, &name)?;
+            if samples.values.len() > heard {
+                notes.push(Note {
+                    line: None,
+                    message: format!(
+                        "{name} was cut to {:.1} of {:.1} seconds",
+                        heard as f64 / f64::from(samples.rate),
+                        samples.seconds()
+                    ),
+                });
+            }
+            let mut sequence = Sequence {
+                encoder: positions(hearing.positions, longest, heard, samples.rate),
+                name,
+                ..Sequence::default()
+            };
+            if let Some(text) = transcript {
+                self.limits.check(&sequence.name, Limits::size(&[text.len()], TOKENIZED))?;
+                if let Some(encoded) = some(tokenizer.encode(text, self.model().info()), done + 1)? {
+                    let words = encoded.tokens.into_iter().filter(|token| !token.special);
+                    sequence.decoder = self.transcript(tokenizer, start, words);
+                    sequence.target_cut_from = encoded.cut_from;
+                    sequence.text = Some(text.clone());
+                }
+            }
+            sequences.push(sequence);
+        }
+        self.write_transcripts(tokenizer, start, &sounds, &mut sequences, progress)?;
+        Ok(Prepared {
+            sequences,
+            batches: Batches::Sounds(sounds),
+            notes,
+        })
+    }
+
+    /// What the decoder reads of a transcript: the start, what the checkpoint forces, and the words.
+    fn transcript(&self, tokenizer: &Tokenizer, start: u32, words: impl Iterator<Item = Token>) -> Vec<Token> {
+        let mut forced = self.generation.forced_places.clone();
+        forced.extend(self.generation.forced_first.map(|first| (1, first)));
+        forced.sort_unstable();
+        forced.dedup_by_key(|(place, _)| *place);
+        let forced = std::iter::once(start).chain(forced.into_iter().map(|(_, id)| id));
+        let forced = forced.map(|id| Token {
+            special: true,
+            ..tokenizer.token(id)
+        });
+        let longest = self.model().info().max_tokens.unwrap_or(usize::MAX);
+        let tokens = forced.chain(words).take(longest).enumerate();
+        tokens.map(|(position, token)| Token { position, ..token }).collect()
+    }
+
+    /// Lets the model write the transcripts that are missing, one sound at a time: each is long.
+    fn write_transcripts(
+        &self,
+        tokenizer: &Tokenizer,
+        start: u32,
+        sounds: &Sounds,
+        sequences: &mut [Sequence],
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let missing: Vec<usize> = (0..sequences.len())
+            .filter(|&at| sequences[at].decoder.is_empty())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.refuse_long(sequences)?;
+        if let Some(files) = &self.refused {
+            GenerationParams::of(&files.0, files.1.as_ref())?;
+        }
+        let params = GenerationParams {
+            beams: 1,
+            sampling: None,
+            alternatives: 0,
+            ..self.generation.clone()
+        };
+        let generator = Generator::new(self.model(), &params)?;
+        let total = missing.len();
+        for (done, at) in missing.into_iter().enumerate() {
+            step(progress, "generate", done, total)?;
+            let source = Lengths {
+                encoder: sequences[at].encoder.len(),
+                decoder: 1,
+            };
+            let mut watch = Watch::new(progress, "generate", (done, total), self.products(1, source));
+            let cancelled = |_: &str, _: usize, _: usize| progress.update("generate", done, total);
+            let generated = generator.run(&self.sound_inputs([&sounds[at].0])?, &mut watch, &cancelled)?;
+            let best = generated.into_iter().next().and_then(|one| one.hypotheses.into_iter().next());
+            let mut written = best.map(|best| best.tokens).unwrap_or_default();
+            if written.last().is_some_and(|last| params.end.contains(last)) {
+                written.pop();
+            }
+            let tokens = std::iter::once(start).chain(written.iter().copied()).enumerate();
+            sequences[at].decoder = tokens
+                .map(|(position, id)| Token {
+                    position,
+                    ..tokenizer.token(id)
+                })
+                .collect();
+            sequences[at].text = Some(tokenizer.decode(&written)?);
+        }
+        let _ = progress.update("generate", total, total);
+        Ok(())
+    }
+}
+
+/// The positions of a sound of `longest` samples, by the second at which each begins. Those of silence behind the `heard` samples
+/// are special.
+fn positions(count: usize, longest: usize, heard: usize, rate: u32) -> Vec<Token> {
+    let token = |position: usize| {
+        let first = position * longest / count.max(1);
+        Token {
+            text: format!("{:.2} s", first as f64 / f64::from(rate.max(1))),
+            position,
+            special: first >= heard,
+            ..Token::default()
+        }
+    };
+    (0..count).map(token).collect()
+}
