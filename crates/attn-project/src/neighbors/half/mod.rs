@@ -2,8 +2,6 @@
 //! none until a point is asked for.
 
 mod cells;
-#[cfg(test)]
-mod tests;
 
 use std::{fmt, sync::Arc};
 

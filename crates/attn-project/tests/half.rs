@@ -1,8 +1,13 @@
-use attn_core::Rng;
-use ndarray::Array2;
+//! Directions in half precision against brute force over what they were made of.
 
-use super::*;
-use crate::metric::{Cosine, Distance};
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test")]
+
+use attn_project::{
+    attn_core::Rng,
+    metric::{Cosine, Distance},
+    neighbors::{HalfCells, HalfCellsParams, HalfExact, HalfRows, NeighborSearch},
+};
+use ndarray::Array2;
 
 /// Points around some directions, as states of a model are.
 fn points(count: usize, columns: usize) -> Array2<f32> {
@@ -38,7 +43,7 @@ fn exact_is_what_every_pair_says() {
                 (row, Cosine.distance(&a, &b))
             })
             .collect();
-        all.sort_by(order);
+        all.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
         assert_eq!(found.indices(query)[0], query as u32);
         for (own, true_one) in found.distances(query).iter().zip(&all) {
             assert!((own - true_one.1).abs() < 2e-3);
