@@ -18,6 +18,7 @@
 
 mod files;
 mod indexing;
+mod near;
 mod options;
 mod panel;
 mod report;

@@ -270,7 +270,8 @@ impl NeighborSearch for HalfCells {
     fn neighbors(&self, k: usize, report: &dyn Progress) -> Result<Neighbors> {
         table(&self.rows, k, |own, rows| {
             progress::step(report, stages::NEIGHBORS, own[0], self.len())?;
-            let found = rows.axis_iter(Axis(0)).into_par_iter().zip(own).map(|(row, &own)| {
+            let found = own.par_iter().enumerate().map(|(at, &own)| {
+                let row = rows.row(at);
                 let mut found = self.nearest(row.as_slice().unwrap_or_default(), k + 1, self.probes);
                 found.retain(|(row, _)| *row as usize != own);
                 found.truncate(k);
