@@ -87,7 +87,9 @@ fn cells_find_what_they_say() {
 #[test]
 fn damaged_bytes_are_refused_and_nothing_panics() {
     let rows = rows(&points(300, 8));
-    let bytes = HalfCells::new(rows.clone(), &HalfCellsParams::default(), &()).unwrap().to_bytes();
+    let bytes = HalfCells::new(rows.clone(), &HalfCellsParams::default(), &())
+        .unwrap()
+        .to_bytes();
     for cut in [0, 3, 4, 11, bytes.len() / 2, bytes.len() - 4] {
         assert!(HalfCells::from_bytes(rows.clone(), &bytes[..cut]).is_err(), "{cut}");
     }
@@ -101,11 +103,16 @@ fn damaged_bytes_are_refused_and_nothing_panics() {
     assert!(HalfRows::new(vec![0; 9].into(), 2).is_err() && HalfRows::new(vec![].into(), 0).is_err());
     // Not a number in a file, and in a row.
     let rows = HalfRows::new(vec![0xff; 16].into(), 2).unwrap();
-    let found = HalfExact(rows).query(ndarray::array![[1.0, 0.0]].view(), 2, &()).unwrap();
+    let found = HalfExact(rows)
+        .query(ndarray::array![[1.0, 0.0]].view(), 2, &())
+        .unwrap();
     assert_eq!(found.distances(0), [2.0, 2.0]);
     let mut odd = Vec::new();
     HalfRows::encode(&[f32::NAN, 1.0], &mut odd);
-    assert_eq!(HalfRows::new(odd.into(), 2).unwrap().select([0, 9]), ndarray::array![[0.0, 1.0], [0.0, 0.0]]);
+    assert_eq!(
+        HalfRows::new(odd.into(), 2).unwrap().select([0, 9]),
+        ndarray::array![[0.0, 1.0], [0.0, 0.0]]
+    );
     let none = HalfRows::new(vec![].into(), 4).unwrap();
     assert!(HalfCells::new(none, &HalfCellsParams::default(), &()).is_err());
 }

@@ -102,7 +102,9 @@ fn own_folder(decoding: &Decoding, folder: &Path) -> Result<(), Box<dyn Error>> 
 
 /// The table of neighbors, if there was an index.
 fn neighbors(decoding: &Decoding, folder: &Path) -> Result<(), attn_sdk::core::Error> {
-    let Some(near) = &decoding.neighborhood else { return Ok(()) };
+    let Some(near) = &decoding.neighborhood else {
+        return Ok(());
+    };
     let table = near.table(decoding);
     write_atomically(&folder.join("neighbors.csv"), table.to_csv().as_bytes())
 }

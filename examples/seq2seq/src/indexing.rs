@@ -84,11 +84,21 @@ pub(crate) fn run(options: &IndexOptions, progress: &dyn Progress) -> Result<Vec
         seed: options.seed,
     };
     let fingerprint = Fingerprint::of(&checkpoint)?;
-    let index = StateIndex::build(&decoder, &params, &fingerprint, &pairs, &settings, &options.out, progress)?;
+    let index = StateIndex::build(
+        &decoder,
+        &params,
+        &fingerprint,
+        &pairs,
+        &settings,
+        &options.out,
+        progress,
+    )?;
     let description = index.description();
     let mut lines = vec![format!("{}: {} pairs", options.out.display(), description.pairs)];
     for own in &description.kinds {
-        let cells = own.cells.map_or(String::new(), |(all, probes)| format!(", {probes} of {all} cells per query"));
+        let cells = own.cells.map_or(String::new(), |(all, probes)| {
+            format!(", {probes} of {all} cells per query")
+        });
         lines.push(format!(
             "{}: {} states of width {}, recall@20 {:.3}{cells}",
             own.kind, own.states, own.columns, own.recall

@@ -12,7 +12,8 @@ use attn_sdk::{
     models::Checkpoint,
     render::{Shared, Theme, ViewState},
     study::decoding::{
-        AttentionScale, Decoder, DecodingParams, Fault, Fingerprint, FlowOptions, NeighborhoodParams, Shift, StateIndex, Unit,
+        AttentionScale, Decoder, DecodingParams, Fault, Fingerprint, FlowOptions, NeighborhoodParams, Shift,
+        StateIndex, Unit,
     },
 };
 use clap::{Parser, Subcommand};

@@ -172,11 +172,15 @@ impl Studio {
             }
             ui.checkbox(&mut self.flow.text_only, "text only");
             let mut values = self.flow.scale == AttentionScale::ValueNorms;
-            let scale = ui
-                .checkbox(&mut values, "value norms")
-                .on_hover_text("Weights times the lengths of the values: a large weight on a short value has little effect");
+            let scale = ui.checkbox(&mut values, "value norms").on_hover_text(
+                "Weights times the lengths of the values: a large weight on a short value has little effect",
+            );
             if scale.changed() {
-                self.flow.scale = if values { AttentionScale::ValueNorms } else { AttentionScale::Weights };
+                self.flow.scale = if values {
+                    AttentionScale::ValueNorms
+                } else {
+                    AttentionScale::Weights
+                };
             }
         });
         ui.horizontal(|ui| {

@@ -134,7 +134,11 @@ fn neighbors(text: &mut String, decoding: &Decoding, near: &Neighborhood) {
     text.push_str("| state | token | agree | nearest of another sentence | distance |\n|---|---|---|---|---|\n");
     let target = decoding.hypotheses.get(near.hypothesis).map(|found| &found.row);
     for own in &near.states {
-        let row = if own.kind == StateKind::Encoder { Some(&decoding.source) } else { target };
+        let row = if own.kind == StateKind::Encoder {
+            Some(&decoding.source)
+        } else {
+            target
+        };
         let token = row.and_then(|row| row.tokens.get(own.token)).map_or("", String::as_str);
         let nearest = own.neighbors.iter().find(|found| !found.own);
         let pair = nearest.and_then(|found| near.pairs.get(found.pair));
@@ -142,7 +146,12 @@ fn neighbors(text: &mut String, decoding: &Decoding, near: &Neighborhood) {
             (Some(found), Some(pair)) => {
                 let matched = near.token(own.kind, found, 0).unwrap_or_default();
                 let place = found.token + 1;
-                let words = format!("{} → {}, {} (token {place})", code(&pair.source), code(&pair.target), code(matched));
+                let words = format!(
+                    "{} → {}, {} (token {place})",
+                    code(&pair.source),
+                    code(&pair.target),
+                    code(matched)
+                );
                 (words, format!("{:.4}", found.distance))
             }
             _ => (String::new(), String::new()),

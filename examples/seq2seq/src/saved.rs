@@ -144,7 +144,12 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path, what: &str) 
     parse_seed(PhantomData, bytes, path, what)
 }
 
-fn parse_seed<'de, S: DeserializeSeed<'de>>(seed: S, bytes: &'de [u8], path: &Path, what: &str) -> Result<S::Value, String> {
+fn parse_seed<'de, S: DeserializeSeed<'de>>(
+    seed: S,
+    bytes: &'de [u8],
+    path: &Path,
+    what: &str,
+) -> Result<S::Value, String> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let mut track = serde_path_to_error::Track::new();
     let read = seed.deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track));

@@ -296,14 +296,23 @@ impl Studio {
     pub(super) fn patched(&mut self, jobs: &Jobs<News>) {
         let Some(run) = self.run() else { return };
         let Some(other) = self.compared() else { return };
-        let comparison = Comparison::new((&run.decoding, self.hypothesis), (&other.decoding, 0), &HeadChoice::All, Shift::Predicted);
+        let comparison = Comparison::new(
+            (&run.decoding, self.hypothesis),
+            (&other.decoding, 0),
+            &HeadChoice::All,
+            Shift::Predicted,
+        );
         let (kind, hypothesis) = (self.patched, self.hypothesis);
         let (token, step) = match kind {
             StateKind::Encoder => (self.token, 0),
             _ => (self.step, self.step),
         };
         let made = comparison.and_then(|comparison| {
-            let places = if kind == StateKind::Encoder { &comparison.source } else { &comparison.target };
+            let places = if kind == StateKind::Encoder {
+                &comparison.source
+            } else {
+                &comparison.target
+            };
             let aligned = places.iter().find(|place| place.before == Some(token));
             let from = aligned.and_then(|place| place.after);
             let edits = from.map(|from| run.decoding.state_edits(kind, &[(token, from)], &other.decoding, 0));
@@ -330,7 +339,9 @@ impl Studio {
 
     /// Asks the index about the shown hypothesis, unless that is known.
     pub(super) fn find_neighbors(&self, jobs: &Jobs<News>) {
-        let (Some(index), Some(run)) = (self.index.clone(), self.run()) else { return };
+        let (Some(index), Some(run)) = (self.index.clone(), self.run()) else {
+            return;
+        };
         let known = run.decoding.neighborhood.as_ref().map(|near| near.hypothesis);
         if known == Some(self.hypothesis) || run.decoding.hypotheses.is_empty() {
             return;

@@ -251,7 +251,10 @@ impl Studio {
                 node = shown.0.and_then(members).and_then(|members| members.last().copied());
             }
             Tab::States | Tab::Pictograms => {
-                let near = decoding.neighborhood.as_ref().filter(|near| near.hypothesis == hypothesis);
+                let near = decoding
+                    .neighborhood
+                    .as_ref()
+                    .filter(|near| near.hypothesis == hypothesis);
                 let count = match &compared {
                     Some(other) => 2 * target + source + other.decoding.source.len() + other_targets(&other.decoding),
                     None => 2 * target + source,

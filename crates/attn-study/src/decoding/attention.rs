@@ -116,10 +116,13 @@ impl AttentionWeights {
             let head = at / self.queries.max(1);
             let (layer, head) = (head / self.heads.max(1), head % self.heads.max(1));
             let from = (layer * value_heads + head / group) * self.keys;
-            row.iter_mut().zip(&self.value_norms[from..]).for_each(|(weight, norm)| *weight *= norm);
+            row.iter_mut()
+                .zip(&self.value_norms[from..])
+                .for_each(|(weight, norm)| *weight *= norm);
             let sum: f64 = row.iter().map(|&weight| f64::from(weight)).sum();
             if sum > 0.0 {
-                row.iter_mut().for_each(|weight| *weight = (f64::from(*weight) / sum) as f32);
+                row.iter_mut()
+                    .for_each(|weight| *weight = (f64::from(*weight) / sum) as f32);
             }
         }
         Some(out)

@@ -106,7 +106,10 @@ impl Decoding {
         let (mut places, mut labels, mut paths) = (Vec::new(), Vec::new(), Vec::new());
         for &(run, decoding, hypothesis) in runs {
             let found = decoding.hypothesis(hypothesis)?;
-            let near = decoding.neighborhood.as_ref().filter(|near| near.hypothesis == hypothesis);
+            let near = decoding
+                .neighborhood
+                .as_ref()
+                .filter(|near| near.hypothesis == hypothesis);
             let Some(near) = near else { return Ok(None) };
             let same = |own: &&Neighborhood| own.index == near.index && own.map == near.map;
             if near.map.is_none() || first.as_ref().is_some_and(|first| !same(first)) {
@@ -114,7 +117,11 @@ impl Decoding {
             }
             first = first.or(Some(near));
             for kind in StateKind::ALL {
-                let row = if kind == StateKind::Encoder { &decoding.source } else { &found.row };
+                let row = if kind == StateKind::Encoder {
+                    &decoding.source
+                } else {
+                    &found.row
+                };
                 let begin = labels.len();
                 for own in near.states.iter().filter(|own| own.kind == kind) {
                     let Some(place) = own.place else { return Ok(None) };

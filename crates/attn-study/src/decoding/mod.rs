@@ -53,8 +53,8 @@ pub use self::{
     decoder::Decoder,
     edits::Fault,
     index::{
-        FileRecord, Fingerprint, IndexDescription, IndexParams, IndexSearch, IndexedPair, KindDescription, Neighbor, Neighborhood,
-        NeighborhoodParams, Pair, Pairs, StateIndex, StateKind, StateNeighbors,
+        FileRecord, Fingerprint, IndexDescription, IndexParams, IndexSearch, IndexedPair, KindDescription, Neighbor,
+        Neighborhood, NeighborhoodParams, Pair, Pairs, StateIndex, StateKind, StateNeighbors,
     },
     plots::{FlowOptions, FlowUnits, Unit},
     sweep::{Sweep, SweepCell},

@@ -107,7 +107,11 @@ impl Decoder {
             }
         }
         // Of what looks at the source, the values too.
-        let own = if self.translates() { Attention::Cross } else { Attention::DecoderSelf };
+        let own = if self.translates() {
+            Attention::Cross
+        } else {
+            Attention::DecoderSelf
+        };
         let layers = info.attention(own).map_or(0, |own| own.layers.len());
         sites.extend((0..layers).map(|layer| Site::new(own, layer, Point::Value)));
         sites

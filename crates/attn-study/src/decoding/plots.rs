@@ -139,7 +139,11 @@ impl Decoding {
         };
         Ok(CrossFlow {
             title: "Attention over the source".into(),
-            subtitle: format!("{}; {}{shifted}{scaled}", self.headline(hypothesis), options.heads.describe()),
+            subtitle: format!(
+                "{}; {}{shifted}{scaled}",
+                self.headline(hypothesis),
+                options.heads.describe()
+            ),
             share: options.share,
             ..CrossFlow::new(tokens(&source, &self.source), tokens(&target, row), weights)
         })

@@ -237,7 +237,10 @@ impl Decoder {
         let mut others: Vec<(usize, TokenRow)> = read
             .filter(fits)
             .map(|source| {
-                let changed = align(&decoding.source, &source).iter().filter(|place| !place.same).count();
+                let changed = align(&decoding.source, &source)
+                    .iter()
+                    .filter(|place| !place.same)
+                    .count();
                 (changed, source)
             })
             .collect();
@@ -266,9 +269,8 @@ impl Decoder {
         sites: &[Site],
         settings: &BlameParams,
     ) -> Result<Vec<Pass>, Error> {
-        let fits = |source: &TokenRow| {
-            source.len() == own.len() && source.ids != own.ids && source.ids != decoding.source.ids
-        };
+        let fits =
+            |source: &TokenRow| source.len() == own.len() && source.ids != own.ids && source.ids != decoding.source.ids;
         let read = settings.references.iter().filter_map(|text| self.source(text).ok());
         let references = read.filter(fits).take(TRIES * settings.random);
         let places: Vec<usize> = (0..own.len()).filter(|&at| own.is_text(at)).collect();

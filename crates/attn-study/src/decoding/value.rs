@@ -4,7 +4,8 @@ use attn_models::{generate::GenerationParams, intervene::Intervention};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AlignmentHead, AttentionScale, AttentionWeights, BeamEntry, Blame, HeadChoice, Neighborhood, Shift, States, TokenRow,
+    AlignmentHead, AttentionScale, AttentionWeights, BeamEntry, Blame, HeadChoice, Neighborhood, Shift, States,
+    TokenRow,
 };
 use crate::Error;
 

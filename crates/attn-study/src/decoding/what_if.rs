@@ -314,7 +314,11 @@ impl Decoding {
                 &theirs.decoder_states,
             ),
             StateKind::Context => (
-                Site::new(Attention::Cross, layers(&own.cross).saturating_sub(1), Point::AttentionOutput),
+                Site::new(
+                    Attention::Cross,
+                    layers(&own.cross).saturating_sub(1),
+                    Point::AttentionOutput,
+                ),
                 own.context_states.width,
                 &theirs.context_states,
             ),

@@ -180,7 +180,9 @@ impl HalfCells {
         let head = [self.centers.nrows() as u32, self.probes as u32, self.recall.to_bits()];
         let centers = self.centers.iter().map(|value| value.to_bits());
         let numbers = head.into_iter().chain(centers);
-        let numbers = numbers.chain(self.offsets.iter().copied()).chain(self.members.iter().copied());
+        let numbers = numbers
+            .chain(self.offsets.iter().copied())
+            .chain(self.members.iter().copied());
         numbers.flat_map(u32::to_le_bytes).collect()
     }
 
@@ -195,7 +197,9 @@ impl HalfCells {
         };
         let (cells, probes, recall) = (number(0) as usize, number(1) as usize, f32::from_bits(number(2)));
         let width = rows.columns();
-        let total = cells.checked_mul(width).and_then(|centers| centers.checked_add(4 + cells + rows.len()));
+        let total = cells
+            .checked_mul(width)
+            .and_then(|centers| centers.checked_add(4 + cells + rows.len()));
         let refused = |expected: String, found: String| Err(Error::shape("cells", expected, found));
         if bytes.len() % 4 != 0 || total != Some(bytes.len() / 4) || !(1..=MOST).contains(&cells) {
             let expected = format!("cells of {} rows with {width} dimensions", rows.len());
@@ -315,10 +319,17 @@ fn centers(rows: &HalfRows, rng: &mut Rng, report: &dyn Progress) -> Result<Arra
         let mut counts = vec![0_usize; centers.nrows()];
         for (row, &cell) in training.rows().into_iter().zip(&nearest) {
             let mut sum = sums.row_mut(cell as usize);
-            sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+            sum.iter_mut()
+                .zip(row)
+                .for_each(|(sum, value)| *sum += f64::from(*value));
             counts[cell as usize] += 1;
         }
-        for (cell, sum) in sums.rows().into_iter().enumerate().filter(|(cell, _)| counts[*cell] > 0) {
+        for (cell, sum) in sums
+            .rows()
+            .into_iter()
+            .enumerate()
+            .filter(|(cell, _)| counts[*cell] > 0)
+        {
             centers.row_mut(cell).assign(&sum.mapv(|value| value as f32));
         }
         normalize(&mut centers);
@@ -328,7 +339,10 @@ fn centers(rows: &HalfRows, rng: &mut Rng, report: &dyn Progress) -> Result<Arra
 }
 
 fn blocks(rows: usize) -> Vec<std::ops::Range<usize>> {
-    (0..rows).step_by(BLOCK).map(|first| first..rows.min(first + BLOCK)).collect()
+    (0..rows)
+        .step_by(BLOCK)
+        .map(|first| first..rows.min(first + BLOCK))
+        .collect()
 }
 
 /// The cell of each row: that of the largest product, the first of equals.

@@ -58,7 +58,11 @@ impl HalfRows {
         let count = size / width;
         if size % width != 0 || u32::try_from(count).is_err() {
             let expected = format!("rows of {width} bytes each");
-            return Err(Error::shape("rows in half precision", expected, format!("{size} bytes")));
+            return Err(Error::shape(
+                "rows in half precision",
+                expected,
+                format!("{size} bytes"),
+            ));
         }
         Ok(Self {
             bytes: Arc::new(bytes),

@@ -109,7 +109,9 @@ impl Decoder {
     fn read_pair<'a>(&self, pair: &'a Pair, params: &DecodingParams) -> Result<Read<'a>, Error> {
         let source = self.source_in(&pair.source, params.source_language)?;
         if source.is_empty() {
-            return Err(Error::NoSource { expected: "a token of the source" });
+            return Err(Error::NoSource {
+                expected: "a token of the source",
+            });
         }
         let mut ids = Vec::new();
         ids.extend(params.generation.forced_first.filter(|_| self.translates()));
@@ -117,7 +119,10 @@ impl Decoder {
         ids.extend(params.generation.end.first());
         let prompt = self.prompt_of(params, &source)?.len();
         // The last token is read by nothing.
-        let (tokens, limit) = (prompt + ids.len() - 1, self.model().info().max_tokens.unwrap_or(usize::MAX));
+        let (tokens, limit) = (
+            prompt + ids.len() - 1,
+            self.model().info().max_tokens.unwrap_or(usize::MAX),
+        );
         if tokens > limit {
             return Err(Error::Shape {
                 what: "tokens of the target",
@@ -174,9 +179,16 @@ impl Writers {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let io = |error| attn_core::Error::io(path, error);
             let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
-            let (size, committed) = (file.metadata().map_err(io)?.len(), journal.bytes.get(&name).copied().unwrap_or(0));
+            let (size, committed) = (
+                file.metadata().map_err(io)?.len(),
+                journal.bytes.get(&name).copied().unwrap_or(0),
+            );
             if size < committed {
-                return Err(Files::bad(path, format!("at least {committed} bytes"), format!("{size} bytes")));
+                return Err(Files::bad(
+                    path,
+                    format!("at least {committed} bytes"),
+                    format!("{size} bytes"),
+                ));
             }
             file.set_len(committed).map_err(io)?;
             Ok((name, BufWriter::new(file)))
@@ -186,7 +198,9 @@ impl Writers {
 
     fn write(&mut self, folder: &Path, at: usize, bytes: &[u8]) -> Result<(), Error> {
         let (name, file) = &mut self.0[at];
-        Ok(file.write_all(bytes).map_err(|error| attn_core::Error::io(&folder.join(name), error))?)
+        Ok(file
+            .write_all(bytes)
+            .map_err(|error| attn_core::Error::io(&folder.join(name), error))?)
     }
 
     /// Brings everything to the disk; gives the size of each file.
@@ -197,7 +211,11 @@ impl Writers {
             file.get_ref().sync_data().map_err(io)?;
             Ok((name.clone(), file.get_ref().metadata().map_err(io)?.len()))
         };
-        self.0.iter_mut().map(size).collect::<Result<_, attn_core::Error>>().map_err(Into::into)
+        self.0
+            .iter_mut()
+            .map(size)
+            .collect::<Result<_, attn_core::Error>>()
+            .map_err(Into::into)
     }
 }
 
@@ -256,7 +274,11 @@ impl StateIndex {
         fs::create_dir_all(folder).map_err(|error| attn_core::Error::io(folder, error))?;
         let lock = File::create(files.lock()).map_err(|error| attn_core::Error::io(&files.lock(), error))?;
         if lock.try_lock().is_err() {
-            return Err(Files::bad(folder, "a folder that no other process writes", "one that is being written"));
+            return Err(Files::bad(
+                folder,
+                "a folder that no other process writes",
+                "one that is being written",
+            ));
         }
         let sites = decoder.state_sites();
         let kinds: Vec<StateKind> = sites.iter().map(|(kind, _)| *kind).collect();
@@ -285,7 +307,9 @@ impl StateIndex {
         drop(writers);
         if journal.pairs == 0 {
             let _ = fs::remove_file(files.journal());
-            return Err(Error::NoSource { expected: "a pair that the model can read" });
+            return Err(Error::NoSource {
+                expected: "a pair that the model can read",
+            });
         }
         let mut described = Vec::new();
         let mut all = Vec::new();
@@ -335,7 +359,10 @@ fn content(params: &DecodingParams, pairs: &Pairs, index: &IndexParams) -> Strin
         generation.forced_first,
         generation.end.first(),
     );
-    let mut parts = vec![format!("{settings:?}"), serde_json::to_string(index).unwrap_or_default()];
+    let mut parts = vec![
+        format!("{settings:?}"),
+        serde_json::to_string(index).unwrap_or_default(),
+    ];
     for pair in &pairs.pairs {
         parts.extend([pair.line.to_string(), pair.source.clone(), pair.target.clone()]);
     }
@@ -348,7 +375,10 @@ fn start(files: &Files<'_>, content: String, fingerprint: &Fingerprint, pairs: &
         let journal: Journal = Files::json(&files.journal(), "how far a build has come")?;
         let same = journal.format == FORMAT && journal.content == content;
         if !same || journal.fingerprint.as_ref() != Some(fingerprint) || journal.looked_at > pairs.pairs.len() {
-            return Err(other(files.folder, "whose build has not ended, of other pairs, another model or other settings"));
+            return Err(other(
+                files.folder,
+                "whose build has not ended, of other pairs, another model or other settings",
+            ));
         }
         return Ok(journal);
     }
@@ -416,7 +446,10 @@ fn add(
             journal.columns.insert(*kind, states.dim().2);
             bytes.clear();
             for token in first..first + count {
-                HalfRows::encode(&states.slice(attn_core::ndarray::s![at, token, ..]).to_vec(), &mut bytes);
+                HalfRows::encode(
+                    &states.slice(attn_core::ndarray::s![at, token, ..]).to_vec(),
+                    &mut bytes,
+                );
             }
             writers.write(folder, 2 + slot, &bytes)?;
         }

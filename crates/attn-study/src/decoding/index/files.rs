@@ -130,13 +130,21 @@ impl<'a> Files<'a> {
         if kinds.is_empty() || kinds.len() != description.kinds.len() {
             return Err(Self::bad(&path, "each kind of state once", format!("{kinds:?}")));
         }
-        let needed = self.named(&description.kinds, description.params.search, description.map_states > 0);
+        let needed = self.named(
+            &description.kinds,
+            description.params.search,
+            description.map_states > 0,
+        );
         let recorded = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             description.files.iter().any(|file| file.name == name)
         };
         match needed.iter().find(|path| !recorded(path)) {
-            Some(missing) => Err(Self::bad(&path, "a record of every file", format!("none of {}", missing.display()))),
+            Some(missing) => Err(Self::bad(
+                &path,
+                "a record of every file",
+                format!("none of {}", missing.display()),
+            )),
             None => Ok(description),
         }
     }
@@ -186,12 +194,22 @@ impl<'a> Files<'a> {
             step(progress, "index", done, records.len())?;
             let name = Path::new(&record.name);
             if name.components().count() != 1 || name.file_name().is_none() {
-                return Err(Self::bad(&self.index(), "names of files in its folder", record.name.clone()));
+                return Err(Self::bad(
+                    &self.index(),
+                    "names of files in its folder",
+                    record.name.clone(),
+                ));
             }
             let path = self.folder.join(name);
-            let size = fs::metadata(&path).map_err(|error| attn_core::Error::io(&path, error))?.len();
+            let size = fs::metadata(&path)
+                .map_err(|error| attn_core::Error::io(&path, error))?
+                .len();
             if size != record.bytes {
-                return Err(Self::bad(&path, format!("{} bytes", record.bytes), format!("{size} bytes")));
+                return Err(Self::bad(
+                    &path,
+                    format!("{} bytes", record.bytes),
+                    format!("{size} bytes"),
+                ));
             }
             let found = format!("{:032x}", xxh3_128(Bytes::open(&path)?.as_slice()));
             if found != record.digest {
@@ -270,14 +288,22 @@ impl<'a> Files<'a> {
         if (graph.len(), graph.columns()) != (own.states, own.columns) {
             let path = self.folder.join(format!("{}.hnsw.json", own.kind));
             let found = format!("{} of width {}", graph.len(), graph.columns());
-            return Err(Self::bad(&path, format!("{} states of width {}", own.states, own.columns), found));
+            return Err(Self::bad(
+                &path,
+                format!("{} states of width {}", own.states, own.columns),
+                found,
+            ));
         }
         Ok(Box::new(graph))
     }
 
     #[cfg(not(feature = "hnsw"))]
     fn open_graph(&self, _: &KindDescription) -> Result<Box<dyn NeighborSearch>, Error> {
-        Err(Self::bad(self.folder, "a build with the feature `hnsw`", "one without it"))
+        Err(Self::bad(
+            self.folder,
+            "a build with the feature `hnsw`",
+            "one without it",
+        ))
     }
 
     /// Writes a graph and gives its recall on a sample.
@@ -326,7 +352,11 @@ impl<'a> Files<'a> {
 
     #[cfg(not(feature = "hnsw"))]
     fn make_graph(&self, _: StateKind, _: &HalfRows, _: &HalfCellsParams, _: &dyn Progress) -> Result<f32, Error> {
-        Err(Self::bad(self.folder, "a build with the feature `hnsw`", "one without it"))
+        Err(Self::bad(
+            self.folder,
+            "a build with the feature `hnsw`",
+            "one without it",
+        ))
     }
 
     /// Refuses a table that does not lead through the texts and the states.
@@ -352,7 +382,11 @@ impl<'a> Files<'a> {
         for entry in table.chunks_exact(ENTRY) {
             let found = entry_of(entry);
             if (0..3).any(|at| found[at] < before[at] || found[at] > limits[at]) {
-                return Err(Self::bad(&path, format!("ascending places up to {limits:?}"), format!("{found:?}")));
+                return Err(Self::bad(
+                    &path,
+                    format!("ascending places up to {limits:?}"),
+                    format!("{found:?}"),
+                ));
             }
             before = found;
         }
@@ -362,6 +396,8 @@ impl<'a> Files<'a> {
 
 /// The three numbers of an entry of the table.
 pub(super) fn entry_of(entry: &[u8]) -> [u64; 3] {
-    let mut numbers = entry.chunks_exact(8).map(|bytes| bytes.try_into().map_or(0, u64::from_le_bytes));
+    let mut numbers = entry
+        .chunks_exact(8)
+        .map(|bytes| bytes.try_into().map_or(0, u64::from_le_bytes));
     [(); 3].map(|()| numbers.next().unwrap_or(0))
 }

@@ -55,7 +55,11 @@ pub(super) fn fit(
     progress: &dyn Progress,
 ) -> Result<usize, Error> {
     // Kinds of another width than the decoder's states have no place beside them.
-    let Some(columns) = all.iter().find(|(kind, _)| *kind == StateKind::Decoder).map(|(_, rows)| rows.columns()) else {
+    let Some(columns) = all
+        .iter()
+        .find(|(kind, _)| *kind == StateKind::Decoder)
+        .map(|(_, rows)| rows.columns())
+    else {
         return Ok(0);
     };
     let fitting: Vec<&(StateKind, HalfRows)> = all.iter().filter(|(_, rows)| rows.columns() == columns).collect();
@@ -64,7 +68,12 @@ pub(super) fn fit(
         .iter()
         .map(|(kind, rows)| (*kind, evenly(rows.len(), each).collect()))
         .collect();
-    let points = sampled(fitting.iter().zip(&states).map(|((_, rows), (_, own))| (rows, own.as_slice())))?;
+    let points = sampled(
+        fitting
+            .iter()
+            .zip(&states)
+            .map(|((_, rows), (_, own))| (rows, own.as_slice())),
+    )?;
     if points.nrows() < FEWEST || columns < 2 {
         return Ok(0);
     }
@@ -114,11 +123,12 @@ impl Inner {
         let flat: Vec<f32> = file.places.iter().flatten().copied().collect();
         let places = Array2::from_shape_vec((file.places.len(), 2), flat);
         let places = places.map_err(|error| Files::bad(&path, "places of states", error.to_string()))?;
-        let fitted = FittedProjection::new(points.view(), Embedding::new(places), &file.projector, progress)
-            .map_err(|error| match error.is_cancelled() {
+        let fitted = FittedProjection::new(points.view(), Embedding::new(places), &file.projector, progress).map_err(
+            |error| match error.is_cancelled() {
                 true => error.into(),
                 false => Files::bad(&path, "a map of states", error.to_string()),
-            })?;
+            },
+        )?;
         Ok(StateMap {
             fitted,
             columns: points.ncols(),

@@ -35,12 +35,12 @@ use attn_project::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::{files::Files, map::StateMap};
 pub use self::{
     files::FileRecord,
     neighborhood::{IndexedPair, Neighbor, Neighborhood, NeighborhoodParams, StateNeighbors},
     pairs::{Pair, Pairs},
 };
+use self::{files::Files, map::StateMap};
 use crate::Error;
 
 /// Version of the files.

@@ -166,19 +166,31 @@ impl Neighborhood {
     /// Every neighbor once, however many states it is near to: those with a place, in the order in which plots draw them.
     pub fn drawn(&self) -> Vec<(StateKind, &Neighbor)> {
         let mut seen = BTreeSet::new();
-        let all = self.states.iter().flat_map(|own| own.neighbors.iter().map(|found| (own.kind, found)));
+        let all = self
+            .states
+            .iter()
+            .flat_map(|own| own.neighbors.iter().map(|found| (own.kind, found)));
         all.filter(|(kind, found)| found.place.is_some() && seen.insert((*kind, found.pair, found.token)))
             .collect()
     }
 
     /// A row per neighbor of every state.
     pub fn table(&self, decoding: &Decoding) -> Table {
-        let all = self.states.iter().flat_map(|own| (1_usize..).zip(&own.neighbors).map(move |found| (own, found)));
+        let all = self
+            .states
+            .iter()
+            .flat_map(|own| (1_usize..).zip(&own.neighbors).map(move |found| (own, found)));
         let rows: Vec<_> = all.collect();
         let target = decoding.hypotheses.get(self.hypothesis).map(|found| &found.row);
         let text = |own: &StateNeighbors| {
-            let row = if own.kind == StateKind::Encoder { Some(&decoding.source) } else { target };
-            row.and_then(|row| row.tokens.get(own.token)).cloned().unwrap_or_default()
+            let row = if own.kind == StateKind::Encoder {
+                Some(&decoding.source)
+            } else {
+                target
+            };
+            row.and_then(|row| row.tokens.get(own.token))
+                .cloned()
+                .unwrap_or_default()
         };
         let pair = |row: usize| self.pairs.get(rows[row].1.1.pair);
         let token = |row: usize, offset: isize| {
@@ -467,7 +479,9 @@ impl Reader<'_> {
         let path = Files::new(&inner.folder).texts();
         let entry = inner.table.as_slice().get(pair * ENTRY..(pair + 1) * ENTRY);
         let start = entry.and_then(|entry| usize::try_from(entry_of(entry)[0]).ok());
-        let text = start.and_then(|start| inner.texts.as_slice().get(start..)).unwrap_or_default();
+        let text = start
+            .and_then(|start| inner.texts.as_slice().get(start..))
+            .unwrap_or_default();
         let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         serde_json::from_slice(line)
             .map_err(|error| Files::bad(&path, "a pair per line", format!("pair {pair}: {error}")))

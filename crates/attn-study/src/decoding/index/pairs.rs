@@ -171,10 +171,19 @@ mod tests {
         let lines: Vec<usize> = found.pairs.iter().map(|pair| pair.line).collect();
         assert_eq!((lines, found.pairs[0].source.as_str()), (vec![1, 5], "a"));
         let words: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-        assert!(words[0].contains("line 3") && words[0].contains("empty source"), "{words:?}");
-        assert!(words[1].contains("line 4") && words[1].contains("empty target"), "{words:?}");
+        assert!(
+            words[0].contains("line 3") && words[0].contains("empty source"),
+            "{words:?}"
+        );
+        assert!(
+            words[1].contains("line 4") && words[1].contains("empty target"),
+            "{words:?}"
+        );
 
-        let jsonl = write("a.jsonl", "{\"source\": \"a\", \"target\": \"b\"}\n{\"source\": 1}\n[\n");
+        let jsonl = write(
+            "a.jsonl",
+            "{\"source\": \"a\", \"target\": \"b\"}\n{\"source\": 1}\n[\n",
+        );
         let found = Pairs::read(&[jsonl]).unwrap();
         assert_eq!((found.pairs.len(), found.errors.len()), (1, 2));
         assert!(found.errors[0].to_string().contains("line 2") && found.errors[1].to_string().contains("line 3"));
