@@ -1,6 +1,8 @@
 //! Files that appear whole or not at all, bounded reading, and folders that one process writes at a time.
 
 #[cfg(feature = "store")]
+mod bytes;
+#[cfg(feature = "store")]
 mod lock;
 mod read;
 
@@ -12,6 +14,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+#[cfg(feature = "store")]
+pub use bytes::Bytes;
 #[cfg(feature = "store")]
 pub(crate) use lock::FolderLock;
 #[cfg(feature = "store")]

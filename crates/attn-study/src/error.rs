@@ -248,6 +248,36 @@ pub enum Error {
         /// What is there.
         found: String,
     },
+    /// A file of an index of states is missing, damaged or of another version.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    BadIndex {
+        /// The file, or the folder.
+        path: std::path::PathBuf,
+        /// What an index has there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// An index of states is of another model.
+    #[error("{}: made with the {what} of {expected}; this is that of {found}", index.display())]
+    OtherModel {
+        /// The folder of the index.
+        index: std::path::PathBuf,
+        /// Model or tokenizer.
+        what: &'static str,
+        /// Name and digest of its own.
+        expected: String,
+        /// Name and digest of the other.
+        found: String,
+    },
+    /// A folder for an index of states has another one.
+    #[error("{}: expected a new folder, found an index {found}", folder.display())]
+    OtherIndex {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// What is there.
+        found: String,
+    },
     /// A line of an alignment file is not in Pharaoh format.
     #[error("line {line}: expected links like `0-1` (sure) or `0p1` (possible), found `{found}`")]
     Pharaoh {

@@ -55,7 +55,11 @@ pub(crate) fn write(
         };
         let failures = if single { Ok(()) } else { own_folder(decoding, &folder) }.map_or_else(
             |error| vec![error.to_string()],
-            |()| drawing.all(decoding, &options.flow(), &folder),
+            |()| {
+                let mut failures = drawing.all(decoding, &options.flow(), &folder);
+                failures.extend(neighbors(decoding, &folder).err().map(|error| error.to_string()));
+                failures
+            },
         );
         run.failures.extend(failures);
     }
@@ -67,19 +71,20 @@ pub(crate) fn write(
     Ok(stopped?)
 }
 
-/// All runs as one file.
+/// All runs as one file. Every entry is a run as its own file has it, and what belongs to the session beside.
 fn all(session: &Session) -> Result<Vec<u8>, serde_json::Error> {
     let run = |run: &Run| {
         let mut entry = match &run.result {
-            Ok(decoding) => json!({"line": run.line, "run": decoding}),
-            Err(error) => json!({"line": run.line, "source": run.source, "error": error}),
+            Ok(decoding) => serde_json::to_value(decoding)?,
+            Err(error) => json!({"source": {"text": run.source}, "error": error}),
         };
+        entry["line"] = json!(run.line);
         if !run.failures.is_empty() {
             entry["failures"] = json!(run.failures);
         }
-        entry
+        Ok(entry)
     };
-    let runs: Vec<serde_json::Value> = session.runs.iter().map(run).collect();
+    let runs: Vec<serde_json::Value> = session.runs.iter().map(run).collect::<Result<_, serde_json::Error>>()?;
     serde_json::to_vec(&json!({
         "alignment_heads": session.heads,
         "alignment_error_rate": session.error_rate,
@@ -93,6 +98,15 @@ fn own_folder(decoding: &Decoding, folder: &Path) -> Result<(), Box<dyn Error>> 
         &folder.join("run.json"),
         &serde_json::to_vec(decoding)?,
     )?)
+}
+
+/// The table of neighbors, if there was an index.
+fn neighbors(decoding: &Decoding, folder: &Path) -> Result<(), attn_sdk::core::Error> {
+    let Some(near) = &decoding.neighborhood else {
+        return Ok(());
+    };
+    let table = near.table(decoding);
+    write_atomically(&folder.join("neighbors.csv"), table.to_csv().as_bytes())
 }
 
 /// A plot by the name of its file, or why there is none.

@@ -4,6 +4,8 @@
 //! cargo run --release -p seq2seq                                       # a window on the embedded date model
 //! cargo run --release -p seq2seq -- --model DIR --source TEXT --beams 4 --out DIR
 //! cargo run --release -p seq2seq -- --model DIR --sources FILE --out DIR
+//! cargo run --release -p seq2seq -- index --model DIR --pairs FILE --out INDEX
+//! cargo run --release -p seq2seq -- --model DIR --source TEXT --index INDEX --out DIR
 //! cargo run --release -p seq2seq -- --explain "March 21, 2000" --expected 2000-03-21 --fault FILE --out DIR
 //! ```
 
@@ -15,6 +17,8 @@
 )]
 
 mod files;
+mod indexing;
+mod near;
 mod options;
 mod panel;
 mod report;
@@ -28,7 +32,7 @@ use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use examples_common::Terminal;
-use options::Options;
+use options::{Command, Options};
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -36,6 +40,11 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    if let Some(Command::Index(index)) = &options.command {
+        let lines = indexing::run(index, &Terminal::new())?;
+        lines.iter().for_each(|line| println!("{line}"));
+        return Ok(());
+    }
     if options.out.is_none() && examples_common::has_display() {
         return window::open(options);
     }

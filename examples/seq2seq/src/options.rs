@@ -1,15 +1,24 @@
 //! The command line.
 
-use std::{error::Error, path::PathBuf};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+};
 
 use attn_sdk::{
+    Progress,
     core::files,
     embedded,
     models::Checkpoint,
     render::{Shared, Theme, ViewState},
-    study::decoding::{Decoder, DecodingParams, Fault, FlowOptions, Shift, Unit},
+    study::decoding::{
+        AttentionScale, Decoder, DecodingParams, Fault, Fingerprint, FlowOptions, NeighborhoodParams, Shift,
+        StateIndex, Unit,
+    },
 };
-use clap::Parser;
+use clap::{Parser, Subcommand};
+
+use crate::indexing::IndexOptions;
 
 /// The default output folder.
 pub(crate) const OUT: &str = "out/seq2seq";
@@ -24,8 +33,9 @@ pub(crate) const EXAMPLE: &str = "May 21, 2000";
 const LARGEST: u64 = 1 << 28;
 
 /// Options of a new decoding, which a saved run does not follow.
-const DECODING: [&str; 12] = [
+const DECODING: [&str; 13] = [
     "model",
+    "index",
     "source",
     "sources",
     "explain",
@@ -39,6 +49,19 @@ const DECODING: [&str; 12] = [
     "target_language",
 ];
 
+#[derive(Subcommand, Clone)]
+pub(crate) enum Command {
+    Index(IndexOptions),
+}
+
+/// The checkpoint of a folder or a hub name; without one the embedded dates.
+pub(crate) fn checkpoint(model: Option<&Path>) -> Result<Checkpoint, attn_sdk::models::Error> {
+    match model {
+        Some(folder) => Checkpoint::open(folder),
+        None => embedded::DATES.checkpoint(),
+    }
+}
+
 /// A line of the sources.
 pub(crate) struct Line {
     /// Counted from 1.
@@ -50,8 +73,10 @@ pub(crate) struct Line {
 
 /// Shows what a model writes for a source, word by word, and why.
 #[derive(Parser, Clone)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
     /// Folder or hub name of a model that writes: an encoder-decoder, or a decoder-only model that continues the source [default:
     /// the embedded date model]
     #[arg(long, value_name = "DIR")]
@@ -99,6 +124,18 @@ pub(crate) struct Options {
     /// scored against the alignments, and the alignment error rate is reported
     #[arg(long, value_name = "FILE", requires = "sources", conflicts_with = "prefix")]
     pub(crate) alignments: Option<PathBuf>,
+    /// An index of states (`seq2seq index`): neighbors of every state, on its map
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) index: Option<PathBuf>,
+    /// Neighbors that are compared with each prediction
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "index")]
+    pub(crate) neighbors: usize,
+    /// Compares with all states of the index instead of searching
+    #[arg(long, requires = "index")]
+    pub(crate) exact: bool,
+    /// Weights attention by the lengths of the values (Kobayashi et al. 2020)
+    #[arg(long)]
+    pub(crate) value_norms: bool,
     /// Draws attention between words instead of pieces
     #[arg(long)]
     pub(crate) words: bool,
@@ -126,13 +163,30 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    fn checkpoint(&self) -> Result<Checkpoint, attn_sdk::models::Error> {
+        checkpoint(self.model.as_deref())
+    }
+
+    /// The index, if one is named, once it is sure that it is of this model.
+    pub(crate) fn open_index(&self, progress: &dyn Progress) -> Result<Option<StateIndex>, Box<dyn Error>> {
+        let Some(folder) = &self.index else { return Ok(None) };
+        let index = StateIndex::open(folder, progress)?;
+        index.check(&Fingerprint::of(&self.checkpoint()?)?)?;
+        Ok(Some(index))
+    }
+
+    /// What is asked of the index.
+    pub(crate) fn near(&self) -> NeighborhoodParams {
+        NeighborhoodParams {
+            neighbors: self.neighbors,
+            exact: self.exact,
+            ..NeighborhoodParams::default()
+        }
+    }
+
     /// The decoder, with the fault if there is one.
     pub(crate) fn decoder(&self) -> Result<Decoder, Box<dyn Error>> {
-        let checkpoint = match &self.model {
-            Some(folder) => Checkpoint::open(folder)?,
-            None => embedded::DATES.checkpoint()?,
-        };
-        let decoder = Decoder::load(&checkpoint)?;
+        let decoder = Decoder::load(&self.checkpoint()?)?;
         let Some(path) = &self.fault else {
             return Ok(decoder);
         };
@@ -258,6 +312,10 @@ impl Options {
             shift: self.shifted(),
             unit: if self.words { Unit::Words } else { Unit::Pieces },
             text_only: self.text_only,
+            scale: match self.value_norms {
+                true => AttentionScale::ValueNorms,
+                false => AttentionScale::Weights,
+            },
             ..FlowOptions::default()
         }
     }

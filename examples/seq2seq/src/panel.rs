@@ -3,7 +3,7 @@
 use attn_egui::Jobs;
 use attn_sdk::{
     models::generate::Sampling,
-    study::decoding::{BlameKind, Shift, Stage, Unit},
+    study::decoding::{AttentionScale, BlameKind, Shift, Stage, StateKind, Unit},
 };
 use eframe::egui::{Button, ComboBox, DragValue, Grid, RichText, Slider, TextEdit, Ui};
 
@@ -78,7 +78,7 @@ impl Studio {
         ui.separator();
         self.attention(ui);
         ui.separator();
-        self.experiments(ui);
+        self.experiments(ui, jobs);
         ui.separator();
         ui.add_enabled_ui(self.decoder.is_some(), |ui| self.what_if(ui, jobs));
         ui.separator();
@@ -171,6 +171,17 @@ impl Studio {
                 self.flow.shift = if read { Shift::Read } else { Shift::Predicted };
             }
             ui.checkbox(&mut self.flow.text_only, "text only");
+            let mut values = self.flow.scale == AttentionScale::ValueNorms;
+            let scale = ui.checkbox(&mut values, "value norms").on_hover_text(
+                "Weights times the lengths of the values: a large weight on a short value has little effect",
+            );
+            if scale.changed() {
+                self.flow.scale = if values {
+                    AttentionScale::ValueNorms
+                } else {
+                    AttentionScale::Weights
+                };
+            }
         });
         ui.horizontal(|ui| {
             ui.label("Share of mass");
@@ -183,7 +194,7 @@ impl Studio {
     }
 
     /// Every run, indented under what it was made from.
-    fn experiments(&mut self, ui: &mut Ui) {
+    fn experiments(&mut self, ui: &mut Ui, jobs: &Jobs<News>) {
         ui.label(RichText::new("Runs").strong());
         let mut show = None;
         for at in 0..self.runs.len() {
@@ -227,9 +238,11 @@ impl Studio {
             let before = self.shown;
             self.show(other);
             self.against = Some(before);
+            self.find_neighbors(jobs);
         }
         if let Some(at) = show {
             self.show(at);
+            self.find_neighbors(jobs);
         }
     }
 
@@ -256,16 +269,16 @@ impl Studio {
                 && let Some(id) = id
             {
                 match self.decoder.as_ref().map(|decoder| decoder.nearest_words(id, NEAR)) {
-                    Some(Ok(near)) => self.near = near,
+                    Some(Ok(near)) => self.words = near,
                     Some(Err(error)) => self.failure = error.to_string(),
                     None => {}
                 }
             }
         });
-        if !self.near.is_empty() {
+        if !self.words.is_empty() {
             let mut put = None;
             ui.horizontal_wrapped(|ui| {
-                for word in self.near.iter().filter(|word| word.text.is_some()) {
+                for word in self.words.iter().filter(|word| word.text.is_some()) {
                     let label = format!("{} {:.2}", word.token, word.cosine);
                     if ui
                         .button(label)
@@ -333,8 +346,24 @@ impl Studio {
                 self.weights.iter_mut().zip(row).for_each(|(to, from)| *to = from);
             }
             let help = "The row is renormalized in the chosen heads, and decoding goes on from this step";
-            if ui.button("Decode with them").on_hover_text(help).clicked() {
+            if ui.button("Decode with weights").on_hover_text(help).clicked() {
                 self.edited(jobs);
+            }
+        });
+        ui.horizontal(|ui| {
+            ui.label("State");
+            ComboBox::from_id_salt("state")
+                .width(80.0)
+                .selected_text(self.patched.name())
+                .show_ui(ui, |ui| {
+                    for kind in StateKind::ALL {
+                        ui.selectable_value(&mut self.patched, kind, kind.name());
+                    }
+                });
+            let take = ui.add_enabled(self.compared().is_some(), Button::new("Take state of compared run"));
+            let help = "Replaces the state of the source token, or of the step, by that of the aligned token of the compared run";
+            if take.on_hover_text(help).on_disabled_hover_text("Compare with a run first").clicked() {
+                self.patched(jobs);
             }
         });
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use attn_sdk::study::decoding::{Blame, BlameKind, Decoding, Stage};
+use attn_sdk::study::decoding::{Blame, BlameKind, Decoding, Neighborhood, Stage, StateKind};
 
 use crate::session::Session;
 
@@ -114,8 +114,57 @@ fn one(text: &mut String, decoding: &Decoding, line: usize, links: &str) {
             );
         }
     }
+    if let Some(near) = &decoding.neighborhood {
+        neighbors(text, decoding, near);
+    }
     if let Some(blame) = &decoding.blame {
         explain(text, blame);
+    }
+}
+
+/// How many neighbors of each step have its token, and the nearest of another sentence.
+fn neighbors(text: &mut String, decoding: &Decoding, near: &Neighborhood) {
+    let (pairs, states) = near.size;
+    let _ = writeln!(
+        text,
+        "\n### Neighbors\n\nAmong {states} states of {pairs} pairs; recall@20 of the search: {:.3}. A neighbor agrees if its token is \
+         the token of the run. The run's own sentence does not count.\n",
+        near.recall
+    );
+    text.push_str("| state | token | agree | nearest of another sentence | distance |\n|---|---|---|---|---|\n");
+    let target = decoding.hypotheses.get(near.hypothesis).map(|found| &found.row);
+    for own in &near.states {
+        let row = if own.kind == StateKind::Encoder {
+            Some(&decoding.source)
+        } else {
+            target
+        };
+        let token = row.and_then(|row| row.tokens.get(own.token)).map_or("", String::as_str);
+        let nearest = own.neighbors.iter().find(|found| !found.own);
+        let pair = nearest.and_then(|found| near.pairs.get(found.pair));
+        let (words, distance) = match (nearest, pair) {
+            (Some(found), Some(pair)) => {
+                let matched = near.token(own.kind, found, 0).unwrap_or_default();
+                let place = found.token + 1;
+                let words = format!(
+                    "{} → {}, {} (token {place})",
+                    code(&pair.source),
+                    code(&pair.target),
+                    code(matched)
+                );
+                (words, format!("{:.4}", found.distance))
+            }
+            _ => (String::new(), String::new()),
+        };
+        let _ = writeln!(
+            text,
+            "| {} {} | {} | {} of {} | {words} | {distance} |",
+            own.kind,
+            own.token + 1,
+            code(token),
+            own.agreeing,
+            own.compared
+        );
     }
 }
 

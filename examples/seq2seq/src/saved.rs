@@ -1,23 +1,22 @@
 //! Saved runs: one, or all of a session with what they were made from.
 
-use std::{error::Error, path::Path};
+use std::{error::Error, fmt, marker::PhantomData, path::Path};
 
 use attn_sdk::{
     core::{Limits, files},
     study::decoding::Decoding,
 };
 use serde::{
-    Deserialize,
-    de::{DeserializeOwned, IgnoredAny},
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
 /// Largest file, in bytes: states and attention of some hundred sources.
 const LARGEST: u64 = 1 << 30;
 
 /// A run of a file.
-#[derive(Deserialize)]
-pub(crate) struct Saved<Run = Decoding> {
-    pub(crate) run: Run,
+pub(crate) struct Saved {
+    pub(crate) run: Decoding,
     /// The line of its source.
     pub(crate) line: Option<usize>,
     /// The run of the file that it was made from, an earlier one.
@@ -26,49 +25,113 @@ pub(crate) struct Saved<Run = Decoding> {
     pub(crate) label: Option<String>,
 }
 
+/// What a session says of a run, beside the run itself.
 #[derive(Deserialize)]
-struct File {
-    runs: Vec<Saved<Option<Decoding>>>,
+struct About {
+    line: Option<usize>,
+    parent: Option<usize>,
+    label: Option<String>,
+    /// Why there is no run.
+    error: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct Kind {
-    runs: Option<IgnoredAny>,
+    runs: Option<Vec<About>>,
+}
+
+/// The runs of a session, of which some failed.
+struct Runs<'a>(&'a [About]);
+
+/// The list of runs in its object.
+struct File<'a>(&'a [About]);
+
+impl<'de> DeserializeSeed<'de> for File<'_> {
+    type Value = Vec<Option<Decoding>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, object: D) -> Result<Self::Value, D::Error> {
+        object.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for File<'_> {
+    type Value = Vec<Option<Decoding>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with `runs`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        let mut runs = Vec::new();
+        while let Some(name) = object.next_key::<String>()? {
+            if name == "runs" {
+                runs = object.next_value_seed(Runs(self.0))?;
+            } else {
+                object.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(runs)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Runs<'_> {
+    type Value = Vec<Option<Decoding>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, list: D) -> Result<Self::Value, D::Error> {
+        list.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Runs<'_> {
+    type Value = Vec<Option<Decoding>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of runs")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut runs = Vec::new();
+        for about in self.0 {
+            runs.push(match about.error {
+                Some(_) => list.next_element::<IgnoredAny>()?.map(|_| None),
+                None => list.next_element::<Decoding>()?.map(Some),
+            });
+        }
+        Ok(runs.into_iter().map(Option::flatten).collect())
+    }
 }
 
 /// The runs of a file; those that failed are left out.
 pub(crate) fn read(path: &Path) -> Result<Vec<Saved>, Box<dyn Error>> {
     let bytes = files::read(path, Limits::default().bytes.min(LARGEST))?;
-    let entries = if parse::<Kind>(&bytes, path, "a saved run")?.runs.is_some() {
-        parse::<File>(&bytes, path, "a saved run")?.runs
-    } else {
-        vec![Saved {
-            run: Some(parse::<Decoding>(&bytes, path, "a saved run")?),
-            line: None,
-            parent: None,
-            label: None,
-        }]
+    let (about, entries) = match parse::<Kind>(&bytes, path, "a saved run")?.runs {
+        Some(about) => {
+            let entries = parse_seed(File(&about), &bytes, path, "a saved run")?;
+            (about, entries)
+        }
+        None => (Vec::new(), vec![Some(parse::<Decoding>(&bytes, path, "a saved run")?)]),
     };
+    let mut about = about.into_iter();
     let mut runs: Vec<Saved> = Vec::new();
     let mut places: Vec<Option<usize>> = Vec::new();
-    for (number, entry) in (1..).zip(entries) {
-        let Some(run) = entry.run else {
+    for (number, run) in (1..).zip(entries) {
+        let own = about.next();
+        let Some(run) = run else {
             places.push(None);
             continue;
         };
         run.check()
             .map_err(|error| format!("{}, run {number}: {error}", path.display()))?;
+        let parent = own.as_ref().and_then(|own| own.parent);
+        let parent = parent.and_then(|parent| places.get(parent).copied().flatten());
         places.push(Some(runs.len()));
         runs.push(Saved {
             run,
-            line: entry.line,
-            parent: entry.parent.and_then(|parent| places.get(parent).copied().flatten()),
-            label: entry.label,
+            line: own.as_ref().and_then(|own| own.line),
+            // No run is made from itself.
+            parent: parent.filter(|parent| *parent < runs.len()),
+            label: own.and_then(|own| own.label),
         });
-    }
-    // No run is made from itself.
-    for (at, run) in runs.iter_mut().enumerate() {
-        run.parent = run.parent.filter(|parent| *parent < at);
     }
     if runs.is_empty() {
         return Err(format!("{}: expected a saved run, found none", path.display()).into());
@@ -78,8 +141,19 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Saved>, Box<dyn Error>> {
 
 /// Errors name the field and the line.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path, what: &str) -> Result<T, String> {
+    parse_seed(PhantomData, bytes, path, what)
+}
+
+fn parse_seed<'de, S: DeserializeSeed<'de>>(
+    seed: S,
+    bytes: &'de [u8],
+    path: &Path,
+    what: &str,
+) -> Result<S::Value, String> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let read = serde_path_to_error::deserialize(&mut json);
+    let mut track = serde_path_to_error::Track::new();
+    let read = seed.deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track));
+    let read = read.map_err(|error| serde_path_to_error::Error::new(track.path(), error));
     let read = read.map_err(|error| {
         let field = error.path().to_string();
         format!(
@@ -98,15 +172,21 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
 
     use attn_sdk::{embedded, study::decoding::Decoder};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn runs_keep_what_they_were_made_from() {
         let decoder = Decoder::load(&embedded::DATES.checkpoint().unwrap()).unwrap();
         let run = decoder.decode("May 21, 2000", &decoder.params(), &()).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
-        let made = |parent: usize| json!({"run": run, "parent": parent, "label": "changed"});
-        let all = json!({"runs": [{"line": 1, "error": "none"}, {"line": 2, "run": run}, made(1), made(7)]});
+        let entry = |more: &[(&str, Value)]| {
+            let mut entry = serde_json::to_value(&run).unwrap();
+            more.iter().for_each(|(name, value)| entry[*name] = value.clone());
+            entry
+        };
+        let made = |parent: usize| entry(&[("parent", json!(parent)), ("label", json!("changed"))]);
+        let failed = json!({"line": 1, "source": {"text": "x"}, "error": "none"});
+        let all = json!({"runs": [failed, entry(&[("line", json!(2))]), made(1), made(7)]});
         std::fs::write(file.path(), all.to_string()).unwrap();
         let read = super::read(file.path()).unwrap();
         // The run that failed is left out, and so is a parent that is not there.

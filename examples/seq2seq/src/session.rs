@@ -17,8 +17,10 @@ use crate::{
     saved,
 };
 
-/// Embedded dates over which heads are scored, and among which the clean run of a blame is looked for.
+/// Embedded dates over which heads are scored.
 const DATES: usize = 60;
+/// Embedded dates among which the clean run of a blame is looked for.
+const REFERENCES: usize = 400;
 
 /// A source and what became of it.
 pub(crate) struct Run {
@@ -132,6 +134,7 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
     }
     let decoder = options.decoder()?;
     let params = options.params(&decoder)?;
+    let index = options.open_index(progress)?;
     let mut session = Session::default();
     let total = lines.len();
     for (done, line) in lines.into_iter().enumerate() {
@@ -149,9 +152,17 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
             return Err("stopped before all sources were decoded".into());
         }
         let result = result.map_err(|error| error.to_string());
-        session
-            .runs
-            .push(Run::new(line.number, line.source, result, done < listed));
+        let mut run = Run::new(line.number, line.source, result, done < listed);
+        if let (Some(index), Ok(decoding)) = (&index, &mut run.result)
+            && !decoding.hypotheses.is_empty()
+        {
+            match index.neighborhood(decoding, 0, &options.near(), progress) {
+                Ok(near) => decoding.neighborhood = Some(near),
+                Err(error) if error.is_cancelled() => return Err("stopped before all sources were decoded".into()),
+                Err(error) => run.failures.push(format!("neighbors: {error}")),
+            }
+        }
+        session.runs.push(run);
     }
     let _ = progress.update("sources", total, total);
     align(&mut session, options, &decoder, &params, given.as_deref(), progress)?;
@@ -246,7 +257,7 @@ fn explain(
         return Ok(());
     };
     let references: Vec<String> = if options.model.is_none() {
-        dates().collect()
+        references().collect()
     } else {
         session.runs.iter().map(|run| run.source.clone()).collect()
     };
@@ -267,8 +278,14 @@ fn explain(
     Ok(())
 }
 
+/// Sources of more embedded dates, for blame.
+pub(crate) fn references() -> impl Iterator<Item = String> {
+    let sources = embedded::dates().take(REFERENCES);
+    sources.map(|line| line.split('\t').next().unwrap_or_default().to_owned())
+}
+
 /// Sources of embedded dates.
-pub(crate) fn dates() -> impl Iterator<Item = String> {
+fn dates() -> impl Iterator<Item = String> {
     let sources = embedded::dates().take(DATES);
     sources.map(|line| line.split('\t').next().unwrap_or_default().to_owned())
 }

@@ -7,7 +7,8 @@ use attn_sdk::{
     Progress,
     render::{Format, ViewState},
     study::decoding::{
-        AlignmentHead, BlameParams, Decoder, Decoding, DecodingParams, FlowOptions, HeadChoice, NearWord,
+        AlignmentHead, BlameParams, Comparison, Decoder, Decoding, DecodingParams, FlowOptions, HeadChoice, NearWord,
+        NeighborhoodParams, Shift, StateIndex, StateKind,
     },
 };
 use eframe::egui::{CentralPanel, ComboBox, Frame, Panel, RichText, ScrollArea, Ui};
@@ -55,12 +56,17 @@ pub(crate) struct Studio {
     pub(super) chosen: Chosen,
     pub(super) heads: BTreeSet<(usize, usize)>,
     pub(super) aligning: Vec<AlignmentHead>,
+    /// The index of states, once it is open.
+    pub(super) index: Option<StateIndex>,
+    pub(crate) near: NeighborhoodParams,
     pub(super) languages: Vec<(String, u32)>,
     /// Weights of the edited step, one per source token.
     pub(super) step: usize,
     pub(super) weights: Vec<f32>,
     pub(super) token: usize,
-    pub(super) near: Vec<NearWord>,
+    /// The kind of state that is taken from the compared run.
+    pub(super) patched: StateKind,
+    pub(super) words: Vec<NearWord>,
     pub(super) failure: String,
     /// Options of the command line that the window does not follow.
     pub(crate) notice: String,
@@ -96,10 +102,13 @@ impl Studio {
             chosen: Chosen::All,
             heads: BTreeSet::new(),
             aligning: Vec::new(),
+            index: None,
+            near: NeighborhoodParams::default(),
             step: 0,
             weights: Vec::new(),
             token: 0,
-            near: Vec::new(),
+            patched: StateKind::Encoder,
+            words: Vec::new(),
             failure: String::new(),
             notice: String::new(),
             exports: Exports::new(out),
@@ -107,7 +116,7 @@ impl Studio {
         }
     }
 
-    pub(crate) fn take(&mut self, news: News) {
+    pub(crate) fn take(&mut self, news: News, jobs: &Jobs<News>) {
         match news {
             News::Run(decoding, parent, label) => {
                 let mut decoding = *decoding;
@@ -120,6 +129,17 @@ impl Studio {
                 self.failure.clear();
                 self.show(self.runs.len() - 1);
                 self.against = parent;
+                self.find_neighbors(jobs);
+            }
+            News::Indexed(index) => {
+                self.index = Some(index);
+                self.find_neighbors(jobs);
+            }
+            News::Near(run, near) => {
+                if let Some(run) = self.runs.get_mut(run) {
+                    run.decoding.neighborhood = Some(*near);
+                    self.views.invalidate();
+                }
             }
             News::Heads(heads) => {
                 for run in &mut self.runs {
@@ -160,7 +180,7 @@ impl Studio {
     pub(super) fn show(&mut self, run: usize) {
         self.shown = run;
         self.hypothesis = 0;
-        self.near.clear();
+        self.words.clear();
         self.reset_weights();
         self.choose();
         self.views.invalidate();
@@ -272,6 +292,68 @@ impl Studio {
         });
     }
 
+    /// Decodes again with the state of a token as the compared run has it.
+    pub(super) fn patched(&mut self, jobs: &Jobs<News>) {
+        let Some(run) = self.run() else { return };
+        let Some(other) = self.compared() else { return };
+        let comparison = Comparison::new(
+            (&run.decoding, self.hypothesis),
+            (&other.decoding, 0),
+            &HeadChoice::All,
+            Shift::Predicted,
+        );
+        let (kind, hypothesis) = (self.patched, self.hypothesis);
+        let (token, step) = match kind {
+            StateKind::Encoder => (self.token, 0),
+            _ => (self.step, self.step),
+        };
+        let made = comparison.and_then(|comparison| {
+            let places = if kind == StateKind::Encoder {
+                &comparison.source
+            } else {
+                &comparison.target
+            };
+            let aligned = places.iter().find(|place| place.before == Some(token));
+            let from = aligned.and_then(|place| place.after);
+            let edits = from.map(|from| run.decoding.state_edits(kind, &[(token, from)], &other.decoding, 0));
+            edits.transpose()
+        });
+        match made {
+            Ok(Some(edits)) => {
+                let decoding = run.decoding.clone();
+                let label = format!("{kind} state of token {}", token + 1);
+                self.start(jobs, Some(self.shown), label, move |decoder, progress| {
+                    decoder.edited(&decoding, hypothesis, step, &edits, progress)
+                });
+            }
+            Ok(None) => self.failure = "the compared run has no token that is aligned with this one".into(),
+            Err(error) => self.failure = error.to_string(),
+        }
+    }
+
+    /// The run that the shown one is compared with.
+    pub(super) fn compared(&self) -> Option<&Experiment> {
+        let other = self.against.filter(|at| *at != self.shown);
+        other.and_then(|at| self.runs.get(at))
+    }
+
+    /// Asks the index about the shown hypothesis, unless that is known.
+    pub(super) fn find_neighbors(&self, jobs: &Jobs<News>) {
+        let (Some(index), Some(run)) = (self.index.clone(), self.run()) else {
+            return;
+        };
+        let known = run.decoding.neighborhood.as_ref().map(|near| near.hypothesis);
+        if known == Some(self.hypothesis) || run.decoding.hypotheses.is_empty() {
+            return;
+        }
+        let (decoding, shown, hypothesis, params) = (run.decoding.clone(), self.shown, self.hypothesis, self.near);
+        jobs.start("neighbors", move |job| {
+            let near = index.neighborhood(&decoding, hypothesis, &params, job)?;
+            job.send(News::Near(shown, Box::new(near)));
+            Ok(())
+        });
+    }
+
     pub(super) fn blame(&self, jobs: &Jobs<News>) {
         let Some(run) = self.run() else { return };
         let Some(decoder) = self.decoder.clone() else { return };
@@ -293,7 +375,7 @@ impl Studio {
     pub(crate) fn ui(&mut self, ui: &mut Ui, jobs: &Jobs<News>) {
         apply_theme(ui.ctx(), &self.views.view);
         Panel::top("tools").show(ui, |ui| {
-            ui.horizontal_wrapped(|ui| self.tools(ui));
+            ui.horizontal_wrapped(|ui| self.tools(ui, jobs));
             jobs.show(ui);
         });
         Panel::left("controls")
@@ -312,7 +394,7 @@ impl Studio {
             .show(ui, |ui| self.plots(ui, jobs));
     }
 
-    fn tools(&mut self, ui: &mut Ui) {
+    fn tools(&mut self, ui: &mut Ui, jobs: &Jobs<News>) {
         let name = self.runs.get(self.shown).map_or("", |run| run.decoding.model.as_str());
         ui.label(RichText::new(name).strong());
         ui.separator();
@@ -337,6 +419,7 @@ impl Studio {
                 self.hypothesis = hypothesis;
                 self.reset_weights();
                 self.views.invalidate();
+                self.find_neighbors(jobs);
             }
             ui.separator();
         }
@@ -358,9 +441,14 @@ impl Studio {
         }
         // All runs, for `--open`.
         let path = self.exports.folder().join("runs.json");
-        let entry = |run: &Experiment| json!({"run": run.decoding, "parent": run.parent, "label": run.label});
-        let runs: Vec<_> = self.runs.iter().map(entry).collect();
-        let written = serde_json::to_vec(&json!({"runs": runs})).map_err(|error| error.to_string());
+        let entry = |run: &Experiment| {
+            let mut entry = serde_json::to_value(&run.decoding)?;
+            (entry["parent"], entry["label"]) = (json!(run.parent), json!(run.label));
+            Ok(entry)
+        };
+        let runs: Result<Vec<_>, serde_json::Error> = self.runs.iter().map(entry).collect();
+        let written = runs.and_then(|runs| serde_json::to_vec(&json!({"runs": runs})));
+        let written = written.map_err(|error| error.to_string());
         let written = written.and_then(|bytes| {
             attn_sdk::core::files::write_atomically(&path, &bytes).map_err(|error| error.to_string())
         });

@@ -4,11 +4,11 @@
 use attn_egui::{Jobs, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     render::{Error, Event, Interaction, Pick, Plot, ViewState, deferred},
-    study::decoding::{Comparison, Decoding, FlowOptions},
+    study::decoding::{Comparison, Decoding, FlowOptions, StateKind},
 };
 use eframe::egui::{RichText, ScrollArea, Ui, vec2};
 
-use crate::{studio::Studio, window::News};
+use crate::{near::NearList, studio::Studio, window::News};
 
 /// Content of the lower pane.
 #[derive(Clone, Copy, PartialEq)]
@@ -84,6 +84,9 @@ pub(crate) struct Views {
     other: Picture,
     /// What is under the pointer.
     token: Option<Token>,
+    /// A neighbor under the pointer: its place among those that are drawn.
+    neighbor: Option<usize>,
+    list: NearList,
     shown_tab: Tab,
 }
 
@@ -97,6 +100,8 @@ impl Views {
             lower: Picture::new(state, "beam tree, states and heads", view),
             other: Picture::new(state, "attention of the other run", view),
             token: None,
+            neighbor: None,
+            list: NearList::default(),
             shown_tab: Tab::Beam,
         }
     }
@@ -216,6 +221,7 @@ impl Studio {
             views.lower.view = views.view.clone();
         }
         let (source, target) = (decoding.source.len(), found.row.len());
+        let mut near_over = None;
         let mut node = None;
         match views.tab {
             Tab::Beam => {
@@ -245,11 +251,22 @@ impl Studio {
                 node = shown.0.and_then(members).and_then(|members| members.last().copied());
             }
             Tab::States | Tab::Pictograms => {
+                let near = decoding
+                    .neighborhood
+                    .as_ref()
+                    .filter(|near| near.hypothesis == hypothesis);
+                let count = match &compared {
+                    Some(other) => 2 * target + source + other.decoding.source.len() + other_targets(&other.decoding),
+                    None => 2 * target + source,
+                };
+                let first = if decoding.encoder_decoder { source } else { 0 };
                 let marked = views.token.map(|token| match token {
                     Token::Source(at) => at,
-                    Token::Target(at) if decoding.encoder_decoder => source + at,
-                    Token::Target(at) => at,
+                    Token::Target(at) if views.list.focus == (StateKind::Context, at) => first + target + at,
+                    Token::Target(at) => first + at,
                 });
+                let marked = marked.or(views.list.over.map(|at| count + at));
+                let listed = near.is_some();
                 let none = || attn_sdk::Error::from(Error::host("fewer than three states"));
                 let pictograms = views.tab == Tab::Pictograms;
                 let mut runs = vec![("", decoding, hypothesis)];
@@ -258,15 +275,25 @@ impl Studio {
                 let states = deferred(|_| Decoding::merged_trajectories(&runs, &())?.ok_or_else(none));
                 let maps = deferred(|_| decoding.pictograms(hypothesis, &())?.ok_or_else(none));
                 let plot: &dyn Plot = if pictograms { &maps } else { &states };
-                let (_, over) = views.lower.show(ui, &shared, marked.and_then(to_id), plot);
-                if let Some(id) = over.map(|id| id as usize) {
-                    let from = if decoding.encoder_decoder { source } else { 0 };
-                    hovered = match id.checked_sub(from) {
-                        None => Some(Token::Source(id)),
-                        Some(at) if at < 2 * target => Some(Token::Target(at % target)),
-                        Some(_) => None,
-                    };
-                }
+                let size = ui.available_size();
+                let share = if listed { 0.52 } else { 1.0 };
+                ui.horizontal_top(|ui| {
+                    let size = vec2(share * size.x, size.y);
+                    let (_, over) = ui
+                        .allocate_ui(size, |ui| views.lower.show(ui, &shared, marked.and_then(to_id), plot))
+                        .inner;
+                    if let Some(id) = over.map(|id| id as usize) {
+                        hovered = match id.checked_sub(first) {
+                            None => Some(Token::Source(id)),
+                            Some(at) if at < 2 * target => Some(Token::Target(at % target)),
+                            Some(_) => None,
+                        };
+                        near_over = id.checked_sub(count);
+                    }
+                    if let Some(near) = near {
+                        ui.vertical(|ui| views.list.show(ui, decoding, near, views.neighbor));
+                    }
+                });
             }
             Tab::Heads => {
                 let plot = deferred(|_| decoding.head_patterns(hypothesis));
@@ -303,8 +330,13 @@ impl Studio {
                 }
             }
         }
-        if views.token != hovered {
-            views.token = hovered;
+        match hovered {
+            Some(Token::Source(at)) => views.list.follow(true, at),
+            Some(Token::Target(at)) => views.list.follow(false, at),
+            None => {}
+        }
+        if views.token != hovered || views.neighbor != near_over {
+            (views.token, views.neighbor) = (hovered, near_over);
             ui.ctx().request_repaint();
         }
         if let Some((step, id, text)) = alternative {
@@ -313,6 +345,11 @@ impl Studio {
             self.continued(jobs, entry);
         }
     }
+}
+
+/// States of the first hypothesis of a run: those of the decoder and of the context.
+fn other_targets(decoding: &Decoding) -> usize {
+    2 * decoding.hypotheses.first().map_or(0, |found| found.row.len())
 }
 
 fn to_id(at: usize) -> Option<u32> {

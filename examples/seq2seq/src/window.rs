@@ -5,7 +5,7 @@ use std::{error::Error, path::PathBuf};
 use attn_egui::{JobEvent, Jobs, apply_theme, egui_wgpu::RenderState};
 use attn_sdk::{
     render::ViewState,
-    study::decoding::{AlignmentHead, Blame, Decoder, Decoding},
+    study::decoding::{AlignmentHead, Blame, Decoder, Decoding, Neighborhood, StateIndex},
 };
 use eframe::egui::{CentralPanel, Ui, ViewportBuilder};
 
@@ -31,6 +31,10 @@ pub(crate) enum News {
     Heads(Vec<AlignmentHead>),
     /// What caused the output of a run.
     Blame(usize, Box<Blame>),
+    /// The index of states is open.
+    Indexed(StateIndex),
+    /// The neighbors of a run's states.
+    Near(usize, Box<Neighborhood>),
 }
 
 /// Opens the window and returns when it is closed.
@@ -82,7 +86,7 @@ impl Window {
                 JobEvent::Message(News::Opened(runs)) => self.opened(runs),
                 JobEvent::Message(news) => {
                     if let Some(studio) = &mut self.studio {
-                        studio.take(news);
+                        studio.take(news, &self.jobs);
                     }
                 }
                 JobEvent::Failed(_, why) => match &mut self.studio {
@@ -138,10 +142,20 @@ impl Window {
         studio.notice = self.options.ignored(Some(lines.len()));
         studio.expected = self.options.expected.clone().unwrap_or_default();
         studio.decode(&self.jobs);
+        studio.near = self.options.near();
+        if self.options.index.is_some() {
+            let options = self.options.clone();
+            self.jobs.start("index", move |job| {
+                if let Some(index) = options.open_index(job)? {
+                    job.send(News::Indexed(index));
+                }
+                Ok(())
+            });
+        }
         let embedded = self.options.model.is_none();
         let (shift, seed) = (self.options.shifted(), self.options.seed);
         if embedded {
-            studio.references = session::dates().collect();
+            studio.references = session::references().collect();
             self.jobs.start("alignment heads", move |job| {
                 let heads = session::score_heads(&decoder, &params, shift, seed, job)?;
                 job.send(News::Heads(heads));

@@ -114,9 +114,14 @@ fn a_bad_line_does_not_stop_the_rest() {
     );
     let all = json(&out.join("run.json"));
     let runs = all["runs"].as_array().unwrap();
-    let good: Vec<bool> = runs.iter().map(|run| run["run"].is_object()).collect();
+    let good: Vec<bool> = runs.iter().map(|run| run["error"].is_null()).collect();
     assert_eq!(good, [true, false, false, true]);
-    check_schema(&runs[0]["run"]);
+    // Every entry is a run as its own file has it.
+    check_schema(&runs[0]);
+    assert_eq!(
+        (&runs[2]["line"], runs[2]["source"]["text"].as_str()),
+        (&3.into(), Some(&*long))
+    );
     assert!(
         runs[2]["error"].as_str().unwrap().contains("expected at most"),
         "{}",
@@ -187,12 +192,7 @@ fn given_alignments_are_of_given_targets() {
     );
     assert!(output.status.success(), "{output:?}");
     let all = json(&out.join("run.json"));
-    let text = |at: usize| {
-        all["runs"][at]["run"]["hypotheses"][0]["text"]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    };
+    let text = |at: usize| all["runs"][at]["hypotheses"][0]["text"].as_str().unwrap().to_owned();
     // The line that is explained has no given target: the model writes its own, which is wrong.
     assert_eq!([text(0), text(1), text(2)], ["2000-03-21", "1998-02-15", "2001-06-30"]);
     assert!(all["alignment_error_rate"]["error_rate"].is_number());
@@ -216,8 +216,10 @@ fn saved_runs_open_or_name_the_field() {
         std::fs::write(&saved, value.to_string()).unwrap();
         seq2seq(&folder.path().join("again"), &["--open", saved.to_str().unwrap()])
     };
-    let made = serde_json::json!({"line": 3, "run": run, "parent": 1, "label": "what was done"});
-    let all = serde_json::json!({"runs": [{"line": 1, "error": "none"}, {"line": 2, "run": run}, made]});
+    let (mut first, mut made) = (run.clone(), run.clone());
+    first["line"] = 2.into();
+    (made["line"], made["parent"], made["label"]) = (3.into(), 1.into(), "what was done".into());
+    let all = serde_json::json!({"runs": [{"line": 1, "error": "none"}, first, made]});
     let output = open(&all);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).matches("2000-05-21").count(), 2);
@@ -231,9 +233,122 @@ fn saved_runs_open_or_name_the_field() {
     );
     let mut bad = run;
     bad["source"]["ids"] = "x".into();
-    let output = open(&bad);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("field `source.ids`") && said.contains("line 1"), "{said}");
+    for (file, field) in [
+        (bad.clone(), "field `source.ids`"),
+        (
+            serde_json::json!({"runs": [{"error": "none"}, bad]}),
+            "field `runs[1].source.ids`",
+        ),
+    ] {
+        let output = open(&file);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(field) && said.contains("line 1"), "{said}");
+    }
+}
+
+/// Runs the program as it is, without an output folder.
+fn plain(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_seq2seq"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn an_index_gives_neighbors_and_a_map_that_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, index, out) = (
+        folder.path().join("pairs.tsv"),
+        folder.path().join("index"),
+        folder.path().join("out"),
+    );
+    let years = (1990..2020).map(|year| format!("May {}, {year}\t{year}-05-{:02}", year % 28 + 1, year % 28 + 1));
+    let lines: Vec<String> = years
+        .chain(["no target".into(), format!("{}\t1", "1".repeat(200))])
+        .collect();
+    std::fs::write(&pairs, lines.join("\n")).unwrap();
+    let (file, at) = (pairs.to_str().unwrap(), index.to_str().unwrap());
+    let made = plain(&["index", "--pairs", file, "--out", at]);
+    let said = String::from_utf8_lossy(&made.stdout).into_owned();
+    assert!(
+        made.status.success() && said.contains("30 pairs") && said.contains("recall@20"),
+        "{made:?}"
+    );
+    assert!(
+        said.contains("line 31: expected SOURCE TAB TARGET") && said.contains("line 32: source: expected at most"),
+        "{said}"
+    );
+
+    let output = seq2seq(&out, &["--source", "May 21, 2000", "--index", at]);
+    assert!(output.status.success(), "{output:?}");
+    let run = json(&out.join("run.json"));
+    check_schema(&run);
+    let near = &run["neighborhood"];
+    assert!(
+        near["states"].as_array().unwrap().len() > 30 && near["map"].is_array(),
+        "{near}"
+    );
+    let csv = std::fs::read_to_string(out.join("neighbors.csv")).unwrap();
+    assert!(
+        csv.starts_with("state,token,text,compared,agreeing,rank,distance,line,source,target"),
+        "{csv}"
+    );
+    assert!(
+        std::fs::read_to_string(out.join("report.md"))
+            .unwrap()
+            .contains("### Neighbors")
+    );
+    let map = std::fs::read_to_string(out.join("states.csv")).unwrap();
+
+    // A saved run needs neither model nor index.
+    let again = folder.path().join("again");
+    assert!(
+        seq2seq(&again, &["--open", out.join("run.json").to_str().unwrap()])
+            .status
+            .success()
+    );
+    assert_eq!(std::fs::read_to_string(again.join("states.csv")).unwrap(), map);
+
+    // Another model is refused by name, a changed file too.
+    let config = std::fs::read_to_string(index.join("index.json")).unwrap();
+    let name = json(&index.join("index.json"))["fingerprint"]["model"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    std::fs::write(index.join("index.json"), config.replace(&name, "other")).unwrap();
+    let refused = seq2seq(&again, &["--source", "May 21, 2000", "--index", at]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("made with the model of") && said.contains("(other)"),
+        "{said}"
+    );
+    std::fs::write(index.join("index.json"), config).unwrap();
+    let states = index.join("decoder.f16");
+    let bytes = std::fs::read(&states).unwrap();
+    std::fs::write(&states, &bytes[..bytes.len() - 1]).unwrap();
+    let refused = seq2seq(&again, &["--source", "May 21, 2000", "--index", at]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("decoder.f16") && said.contains("bytes"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_error_of_the_model_finds_a_clean_run_of_another_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = seq2seq(
+        folder.path(),
+        &["--explain", "June 3, 2001", "--expected", "2001-06-03"],
+    );
+    assert!(output.status.success(), "{output:?}");
+    let blame = &json(&folder.path().join("run.json"))["blame"];
+    assert_eq!(blame["kind"], "model", "{blame}");
+    assert!(
+        blame["note"].as_str().unwrap().contains("Clean run: the source"),
+        "{blame}"
+    );
+    assert_ne!(blame["stage"], "undetermined", "{blame}");
 }
 
 #[test]

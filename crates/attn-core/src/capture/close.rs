@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    file::{Bytes, TensorFile},
+    file::TensorFile,
     journal::{Journal, remove, remove_tensor_files},
     reader::Capture,
     schema::{CAPTURE_JSON, CaptureJson, FileRecord, SCHEMA, version},
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Progress, Result, Sequence, disk,
-    files::{self, write_atomically},
+    files::{self, Bytes, write_atomically},
     progress::step,
 };
 
@@ -96,7 +96,7 @@ impl CaptureWriter {
             let mut files = BTreeMap::new();
             for (name, output) in outputs {
                 if let Output::Memory(words, length) = output.into_inner().unwrap_or_else(PoisonError::into_inner) {
-                    let file = TensorFile::new(PathBuf::from(&name), Bytes::Owned(words, length))?;
+                    let file = TensorFile::new(PathBuf::from(&name), Bytes::owned(words, length))?;
                     files.insert(name, file);
                 }
             }

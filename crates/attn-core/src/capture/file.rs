@@ -1,55 +1,10 @@
-//! Safetensors files as bytes, mapped or owned.
+//! Safetensors files, mapped or owned.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 
-use crate::{Error, Result, files};
-
-/// The bytes of a file.
-#[derive(Debug)]
-pub(super) enum Bytes {
-    #[cfg(not(target_family = "wasm"))]
-    Mapped(memmap2::Mmap),
-    /// Held as words so that tensors in it are aligned, with the length in bytes.
-    Owned(Vec<u64>, usize),
-}
-
-impl Bytes {
-    /// Maps a file; where there are no memory maps, reads it.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        #[cfg(not(target_family = "wasm"))]
-        {
-            let file = files::open(path)?;
-            if file.metadata().map_err(|e| Error::io(path, e))?.len() == 0 {
-                return Ok(Self::Owned(Vec::new(), 0));
-            }
-            // SAFETY: the map is read-only. Another process that truncates the file while it is mapped would
-            // make reads fault, as with every memory map; captures are written once and then only read.
-            #[allow(unsafe_code)]
-            let map = unsafe { memmap2::Mmap::map(&file) };
-            map.map(Self::Mapped).map_err(|e| Error::io(path, e))
-        }
-        #[cfg(target_family = "wasm")]
-        {
-            let bytes = files::read(path, u64::MAX)?;
-            let mut words = vec![0_u64; bytes.len().div_ceil(8)];
-            bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(&bytes);
-            Ok(Self::Owned(words, bytes.len()))
-        }
-    }
-
-    pub(super) fn as_slice(&self) -> &[u8] {
-        match self {
-            #[cfg(not(target_family = "wasm"))]
-            Self::Mapped(map) => map,
-            Self::Owned(words, len) => &bytemuck::cast_slice(words)[..*len],
-        }
-    }
-}
+use crate::{Error, Result, files::Bytes};
 
 /// A safetensors file whose header has been read and checked.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use ndarray::{Array2, ArrayView2, CowArray, Ix2};
 use super::{
     check,
     close::checksum,
-    file::{Bytes, Stored, TensorFile},
+    file::{Stored, TensorFile},
     finite::first_not_finite,
     journal::JOURNAL,
     schema::{CAPTURE_JSON, CaptureJson, CaptureOptions, FileRecord, Precision},
@@ -23,7 +23,9 @@ use super::{
 };
 use crate::{
     Attention, AttentionInfo, Error, HeadId, ImageData, Limits, ModelInfo, Progress, Result, Sequence, Side,
-    attention_weights, files, progress::step,
+    attention_weights,
+    files::{self, Bytes},
+    progress::step,
 };
 
 /// Bytes of an attention matrix that any machine has.

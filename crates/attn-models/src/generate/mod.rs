@@ -28,6 +28,7 @@ use candle_core::{Device, Tensor};
 use self::{beam::BeamSearch, draw::Drawing, rules::Rules, search::Search};
 pub use self::{
     params::{EarlyStopping, GenerationOverrides, GenerationParams},
+    rules::{likeliest, log_softmax, rank},
     sampling::Sampling,
     teacher::TeacherForced,
     text::TextStream,

@@ -142,8 +142,8 @@ impl Rules<'_> {
     }
 }
 
-/// Logarithms of the probabilities that logits stand for. Minus infinity stays what it is.
-pub(super) fn log_softmax(logits: &mut [f32]) {
+/// Turns logits into the logarithms of the probabilities that they stand for. Minus infinity stays what it is.
+pub fn log_softmax(logits: &mut [f32]) {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     if largest == f32::NEG_INFINITY {
         return;
@@ -161,8 +161,28 @@ pub(super) fn kept_top(top: Vec<Vec<Candidate>>) -> Vec<Vec<Candidate>> {
     }
 }
 
-/// The `count` likeliest tokens, best first.
-pub(super) fn likeliest(log_probabilities: &[f32], count: usize) -> Vec<Candidate> {
+/// How many tokens are likelier than one, 0 for the likeliest; of equals the smaller id comes first. `None` for a token that is not
+/// there.
+pub fn rank(log_probabilities: &[f32], token: u32) -> Option<usize> {
+    let own = *log_probabilities.get(token as usize)?;
+    let others = log_probabilities.iter().zip(0_u32..);
+    Some(
+        others
+            .filter(|&(&other, id)| other > own || (other == own && id < token))
+            .count(),
+    )
+}
+
+/// The `count` likeliest tokens, best first; of equals the smaller id comes first. Those of minus infinity are left out.
+///
+/// ```
+/// use attn_models::generate::{likeliest, log_softmax, rank};
+/// let mut row = [1.0, 3.0, f32::NEG_INFINITY, 3.0];
+/// log_softmax(&mut row);
+/// let top: Vec<u32> = likeliest(&row, 9).iter().map(|found| found.token).collect();
+/// assert_eq!((top, rank(&row, 3)), (vec![1, 3, 0], Some(1)));
+/// ```
+pub fn likeliest(log_probabilities: &[f32], count: usize) -> Vec<Candidate> {
     let best = best(log_probabilities.iter().copied(), count).into_iter();
     best.filter_map(|(at, log_probability)| {
         let token = u32::try_from(at).ok()?;

@@ -2,7 +2,7 @@
 
 use super::{
     Candidate, Generator,
-    rules::{Rules, likeliest},
+    rules::{Rules, likeliest, rank},
     together,
 };
 use crate::{Error, Inputs, Result, Tap};
@@ -43,13 +43,7 @@ impl TeacherForced {
 
     /// How many tokens are likelier at a place, 0 for the likeliest; of equals the smaller id comes first.
     pub fn rank(&self, at: usize, token: u32) -> Option<usize> {
-        let own = self.log_probability(at, token)?;
-        let others = self.log_probabilities(at).iter().zip(0_u32..);
-        Some(
-            others
-                .filter(|&(&other, id)| other > own || (other == own && id < token))
-                .count(),
-        )
+        rank(self.log_probabilities(at), token)
     }
 
     /// The likeliest tokens at a place, best first.

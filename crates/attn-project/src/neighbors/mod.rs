@@ -6,6 +6,7 @@
 mod candidates;
 mod cells;
 mod exact;
+mod half;
 #[cfg(all(feature = "hnsw", not(target_arch = "wasm32")))]
 mod hnsw;
 mod kernel;
@@ -27,6 +28,7 @@ pub(crate) use self::select::Nearest;
 pub use self::{
     candidates::CandidateSearch,
     cells::{ApproximateParams, Cells},
+    half::{HalfCells, HalfCellsParams, HalfExact, HalfRows},
     search::{Exact, Matches, NeighborSearch},
 };
 use crate::{

@@ -19,6 +19,7 @@ const CHUNK: usize = 8;
 /// | [`Exact`] | all | all points | no |
 /// | [`Cells`](super::Cells) | a share that is chosen | a few cells | no |
 /// | `Hnsw` (feature `hnsw`) | most | a walk on a graph | yes, and is kept on disk |
+/// | [`HalfCells`](super::HalfCells) | a share that is chosen | a few cells | no, but is mapped from a file |
 ///
 /// A host's own index implements it, or hands its table over by [`Neighbors::from_parts`].
 ///

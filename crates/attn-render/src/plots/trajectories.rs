@@ -36,6 +36,8 @@ pub struct Trajectories {
     pub labels: Texts,
     /// The paths; each has a color of its own.
     pub paths: Vec<Trajectory>,
+    /// States at the end of `coordinates` that only show the space: faint, and nothing under the pointer. Default 0.
+    pub background: usize,
 }
 
 impl Trajectories {
@@ -50,6 +52,7 @@ impl Trajectories {
             coordinates,
             labels: Texts::default(),
             paths,
+            background: 0,
         }
     }
 
@@ -115,10 +118,15 @@ impl Plot for Trajectories {
             }
         }
         let (mut behind, mut layer) = (Layer::default(), Layer::default());
+        let shown = states.saturating_sub(self.background);
         for (state, path) in on_path.iter().enumerate() {
             let id = u32::try_from(state).unwrap_or(Point::UNPICKABLE);
             let at = self.coordinates.get(state);
             match path {
+                None if state >= shown => {
+                    let point = Point::new(panel, at, colors.muted.alpha(0.16), Point::UNPICKABLE);
+                    behind.points.push(point);
+                }
                 None => behind.points.push(Point::new(panel, at, colors.muted.alpha(0.45), id)),
                 Some(path) => layer
                     .points

@@ -18,6 +18,20 @@ pub struct AttentionWeights {
     pub keys: usize,
     /// The weights.
     pub weights: Vec<f32>,
+    /// Lengths of the values, `[layer, value head, key]`: several heads may share one. Empty if they were not kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub value_norms: Vec<f32>,
+}
+
+/// What the weights of attention are multiplied by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttentionScale {
+    /// Nothing: the weights as they are.
+    #[default]
+    Weights,
+    /// The length of the value (Kobayashi et al. 2020, "Attention is not only a weight"); each row then sums to 1 again.
+    ValueNorms,
 }
 
 /// The heads whose attention is shown.
@@ -63,6 +77,55 @@ impl AttentionWeights {
             all.weights.extend(array.iter().take(heads * queries * keys));
         }
         Ok(all)
+    }
+
+    /// Adds the values of a layer, a tensor `[1, value heads, keys, width]`.
+    pub(super) fn add_values(&mut self, tensor: &Tensor) -> Result<(), Error> {
+        let array: attn_core::ndarray::Array4<f32> = to_array(tensor)?;
+        let (_, heads, keys, _) = array.dim();
+        if keys != self.keys || heads == 0 || self.heads % heads != 0 {
+            return Err(Error::Shape {
+                what: "values of a layer",
+                expected: format!("a share of {} heads, {} keys", self.heads, self.keys),
+                found: format!("{heads} heads, {keys} keys"),
+            });
+        }
+        let length = |row: attn_core::ndarray::ArrayView1<'_, f32>| {
+            let squares = row.iter().map(|&x| f64::from(x) * f64::from(x));
+            squares.sum::<f64>().sqrt() as f32
+        };
+        let first = array.index_axis(attn_core::ndarray::Axis(0), 0);
+        self.value_norms.extend(first.rows().into_iter().map(length));
+        Ok(())
+    }
+
+    /// The same weights times something; `None` if that was not kept.
+    pub fn scaled(&self, by: AttentionScale) -> Option<Self> {
+        if by == AttentionScale::Weights {
+            return Some(self.clone());
+        }
+        let of_layer = self.value_norms.len() / self.layers.max(1);
+        let value_heads = of_layer / self.keys.max(1);
+        let whole = self.value_norms.len() == self.layers * value_heads * self.keys;
+        if !whole || value_heads == 0 || self.heads % value_heads != 0 {
+            return None;
+        }
+        let group = self.heads / value_heads;
+        let mut out = self.clone();
+        for (at, row) in out.weights.chunks_mut(self.keys).enumerate() {
+            let head = at / self.queries.max(1);
+            let (layer, head) = (head / self.heads.max(1), head % self.heads.max(1));
+            let from = (layer * value_heads + head / group) * self.keys;
+            row.iter_mut()
+                .zip(&self.value_norms[from..])
+                .for_each(|(weight, norm)| *weight *= norm);
+            let sum: f64 = row.iter().map(|&weight| f64::from(weight)).sum();
+            if sum > 0.0 {
+                row.iter_mut()
+                    .for_each(|weight| *weight = (f64::from(*weight) / sum) as f32);
+            }
+        }
+        Some(out)
     }
 
     /// The weights of one head, `[query, key]`; empty for a head that does not exist.
@@ -180,6 +243,27 @@ pub(super) fn grouped(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_of_values_weigh_and_rows_keep_their_sum() {
+        // Two heads that share a value head, two queries, two keys.
+        let weights = AttentionWeights {
+            layers: 1,
+            heads: 2,
+            queries: 2,
+            keys: 2,
+            weights: vec![0.5, 0.5, 1.0, 0.0, 0.25, 0.75, 0.0, 0.0],
+            value_norms: vec![3.0, 1.0],
+        };
+        let scaled = weights.scaled(AttentionScale::ValueNorms).unwrap();
+        assert_eq!(scaled.weights, [0.75, 0.25, 1.0, 0.0, 0.5, 0.5, 0.0, 0.0]);
+        assert_eq!(weights.scaled(AttentionScale::Weights), Some(weights.clone()));
+        let without = AttentionWeights {
+            value_norms: Vec::new(),
+            ..weights
+        };
+        assert_eq!(without.scaled(AttentionScale::ValueNorms), None);
+    }
 
     #[test]
     fn groups_keep_the_sums_of_rows() {

@@ -114,8 +114,8 @@ pub struct Blame {
 pub struct BlameParams {
     /// A model of the same kind without the error, as clean run. Default: none; where a fault is planted, the model without it.
     pub healthy: Option<Decoder>,
-    /// Other sources, for random donors and, where the healthy model does not write the expected token, for a clean run: those
-    /// of as many tokens. Default: none.
+    /// Other sources, for random donors and, where the healthy model does not write the expected token, for a clean run: the most
+    /// similar that has it, of as many tokens if there is one. Default: none.
     pub references: Vec<String>,
     /// Random donors per stage. Default 8.
     pub random: usize,

@@ -80,7 +80,7 @@ impl Comparison {
 
 /// Aligns two rows with the fewest insertions, deletions and substitutions (Levenshtein 1966). A special token is aligned with
 /// its like or with none.
-fn align(first: &TokenRow, second: &TokenRow) -> Vec<Aligned> {
+pub(super) fn align(first: &TokenRow, second: &TokenRow) -> Vec<Aligned> {
     let (n, m) = (first.len(), second.len());
     let same = |i: usize, j: usize| first.ids[i] == second.ids[j];
     let price = |i: usize, j: usize| match (same(i, j), first.classes[i] == second.classes[j]) {

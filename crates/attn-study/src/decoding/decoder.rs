@@ -12,7 +12,7 @@ use attn_models::{
 use super::{
     DecodedHypothesis, Decoding, DecodingParams, Fault, Rank, TokenClass, TokenRow,
     edits::Edits,
-    pass::{Pass, Reading, rank},
+    pass::{Pass, Reading, place},
     tree::beam_entries,
 };
 use crate::Error;
@@ -138,10 +138,7 @@ impl Decoder {
     pub fn decode(&self, source: &str, params: &DecodingParams, progress: &dyn Progress) -> Result<Decoding, Error> {
         // Patches need donors, which faults have.
         Edits::check(self.model().info(), &params.interventions, 0)?;
-        let mut source = self.source(source)?;
-        if let Some(language) = params.source_language {
-            self.set_language(&mut source, language)?;
-        }
+        let source = self.source_in(source, params.source_language)?;
         let generation = self.lengths(&params.generation, source.len());
         let generated = self.search(&source, &generation, params, progress)?;
         let (beam, ways) = beam_entries(&generated, self.tokenizer().for_targets());
@@ -161,6 +158,7 @@ impl Decoder {
             encoder_states: Default::default(),
             alignment_heads: Vec::new(),
             blame: None,
+            neighborhood: None,
         };
         let sites = self.shown_sites();
         let total = generated.hypotheses.len();
@@ -214,7 +212,7 @@ impl Decoder {
         Ok(Rank {
             step,
             id: token,
-            rank: rank(&row, token),
+            rank: place(&row, token),
             log_probability,
         })
     }
@@ -243,7 +241,7 @@ impl Decoder {
             Some(Rank {
                 step,
                 id,
-                rank: rank(&row, id),
+                rank: place(&row, id),
                 log_probability: row.get(id as usize).copied()?,
             })
         });
@@ -287,6 +285,15 @@ impl Decoder {
         }
         let tokens = encoded.tokens.get(..ids.len()).unwrap_or(&encoded.tokens);
         Ok(TokenRow::read(text, tokens))
+    }
+
+    /// The tokens of a source, with a language in the place of its own.
+    pub(super) fn source_in(&self, text: &str, language: Option<u32>) -> Result<TokenRow, Error> {
+        let mut source = self.source(text)?;
+        if let Some(language) = language {
+            self.set_language(&mut source, language)?;
+        }
+        Ok(source)
     }
 
     /// The ids of a text as a target, or as the beginning of one: without special tokens, and read by what reads targets.

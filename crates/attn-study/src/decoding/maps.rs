@@ -5,12 +5,13 @@ use attn_models::Point;
 use attn_project::pca::Components;
 use attn_render::plots::{Coordinates, HeatTable, Pictograms, Texts, Trajectories, Trajectory};
 
-use super::{Aligned, Blame, Comparison, Decoding, HeadChoice, Shift, States, TokenRow};
+use super::{Aligned, Blame, Comparison, Decoding, HeadChoice, Neighborhood, Shift, StateKind, States, TokenRow};
 use crate::Error;
 
 impl Decoding {
-    /// Paths of encoder, decoder and context states on the two principal components of all of them. `None` with fewer than three
-    /// states.
+    /// Paths of encoder, decoder and context states: on the map of an index where the run has its
+    /// [neighborhood](Self::neighborhood), so that a state of another run is drawn where it belongs and nothing moves; else on the
+    /// two principal components of all of them. `None` with fewer than three states.
     ///
     /// # Errors
     /// [`Error::NoHypothesis`], those of the projection.
@@ -30,6 +31,9 @@ impl Decoding {
         let Some(&(_, own, hypothesis)) = runs.first() else {
             return Ok(None);
         };
+        if let Some(map) = Self::placed_trajectories(runs)? {
+            return Ok(Some(map));
+        }
         let width = own.hypothesis(hypothesis)?.decoder_states.width;
         let (mut values, mut labels, mut paths) = (Vec::new(), Vec::new(), Vec::new());
         for &(run, decoding, hypothesis) in runs {
@@ -92,6 +96,70 @@ impl Decoding {
             caption: "Each line joins the states of one kind, scaled to length 1, token by token, and widens from first to last."
                 .into(),
             labels: labels.into(),
+            ..Trajectories::new(Coordinates::new(places, 2)?, paths)
+        }))
+    }
+
+    /// The same on the map of the index in which all runs have their neighbors; `None` if there is none.
+    fn placed_trajectories(runs: &[(&str, &Self, usize)]) -> Result<Option<Trajectories>, Error> {
+        let mut first: Option<&Neighborhood> = None;
+        let (mut places, mut labels, mut paths) = (Vec::new(), Vec::new(), Vec::new());
+        for &(run, decoding, hypothesis) in runs {
+            let found = decoding.hypothesis(hypothesis)?;
+            let near = decoding
+                .neighborhood
+                .as_ref()
+                .filter(|near| near.hypothesis == hypothesis);
+            let Some(near) = near else { return Ok(None) };
+            let same = |own: &&Neighborhood| own.index == near.index && own.map == near.map;
+            if near.map.is_none() || first.as_ref().is_some_and(|first| !same(first)) {
+                return Ok(None);
+            }
+            first = first.or(Some(near));
+            for kind in StateKind::ALL {
+                let row = if kind == StateKind::Encoder {
+                    &decoding.source
+                } else {
+                    &found.row
+                };
+                let begin = labels.len();
+                for own in near.states.iter().filter(|own| own.kind == kind) {
+                    let Some(place) = own.place else { return Ok(None) };
+                    places.extend(place);
+                    labels.push(row.tokens.get(own.token).cloned().unwrap_or_default());
+                }
+                let points: Vec<u32> = (begin..labels.len()).filter_map(|at| u32::try_from(at).ok()).collect();
+                if !points.is_empty() {
+                    paths.push(Trajectory {
+                        name: format!("{run} {kind}").trim().to_owned(),
+                        points: points.into(),
+                    });
+                }
+            }
+        }
+        let Some(near) = first.filter(|_| !labels.is_empty()) else {
+            return Ok(None);
+        };
+        for (kind, neighbor) in near.drawn() {
+            let pair = near.pairs.get(neighbor.pair);
+            let (source, target) = pair.map_or(("", ""), |pair| (&pair.source, &pair.target));
+            let token = near.token(kind, neighbor, 0).unwrap_or_default();
+            places.extend(neighbor.place.unwrap_or_default());
+            labels.push(format!("{source} → {target}: {token} (token {})", neighbor.token + 1));
+        }
+        let background = near.background.len();
+        places.extend(near.background.iter().flatten());
+        labels.resize(labels.len() + background, String::new());
+        let headlines: Vec<String> = runs.iter().map(|(_, run, at)| run.headline(*at)).collect();
+        let (method, fitted) = near.map.clone().unwrap_or_default();
+        Ok(Some(Trajectories {
+            title: "States on the map of the index".into(),
+            subtitle: format!("{}; {method} of {fitted} of {} states", headlines.join(", "), near.size.1),
+            caption: "Each line joins the states of one kind, token by token, and widens from first to last. Gray: nearest states of \
+                      the index. Faint: others."
+                .into(),
+            labels: labels.into(),
+            background,
             ..Trajectories::new(Coordinates::new(places, 2)?, paths)
         }))
     }

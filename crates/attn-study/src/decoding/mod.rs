@@ -22,6 +22,7 @@
 //! | where it looked | [`Decoding::attention`], [`Decoding::alignment`], [`alignment_heads`] |
 //! | what it rests on | [`DecodedStep::source_share`], [`DecodedHypothesis::coverage`] |
 //! | what if | [`Decoder::continued`], [`Decoder::edited`], [`Decoder::nearest_words`], [`Comparison`] |
+//! | what it is like | [`StateIndex`], [`Neighborhood`] |
 //! | what went wrong | [`Decoder::blame`], [`Sweep`] |
 
 mod align;
@@ -30,6 +31,7 @@ mod blame;
 mod compare;
 mod decoder;
 mod edits;
+mod index;
 mod maps;
 mod pass;
 mod plots;
@@ -45,11 +47,15 @@ pub use self::{
     align::{
         AlignmentHead, ErrorRate, Links, Reference, alignment_error_rate, alignment_heads, consensus, read_pharaoh,
     },
-    attention::{AttentionWeights, HeadChoice, Shift, States},
+    attention::{AttentionScale, AttentionWeights, HeadChoice, Shift, States},
     blame::{Blame, BlameKind, BlameParams, SearchError, Stage, StageShare, TextScores},
     compare::{Aligned, Comparison},
     decoder::Decoder,
     edits::Fault,
+    index::{
+        FileRecord, Fingerprint, IndexDescription, IndexParams, IndexSearch, IndexedPair, KindDescription, Neighbor,
+        Neighborhood, NeighborhoodParams, Pair, Pairs, StateIndex, StateKind, StateNeighbors,
+    },
     plots::{FlowOptions, FlowUnits, Unit},
     sweep::{Sweep, SweepCell},
     tokens::{TokenClass, TokenRow},

@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 use attn_core::{Attention, Limits, Side, ndarray::Array2};
-use attn_models::{Inputs, Point, Result as ModelResult, Site, Tap, candle::Tensor, to_array};
+use attn_models::{
+    Inputs, Point, Result as ModelResult, Site, Tap,
+    candle::Tensor,
+    generate::{likeliest, log_softmax, rank},
+    to_array,
+};
 
 use super::{Alternative, AttentionWeights, DecodedStep, Decoder, States, edits::Edits};
 use crate::Error;
@@ -101,6 +106,14 @@ impl Decoder {
                 }
             }
         }
+        // Of what looks at the source, the values too.
+        let own = if self.translates() {
+            Attention::Cross
+        } else {
+            Attention::DecoderSelf
+        };
+        let layers = info.attention(own).map_or(0, |own| own.layers.len());
+        sites.extend((0..layers).map(|layer| Site::new(own, layer, Point::Value)));
         sites
     }
 }
@@ -128,7 +141,15 @@ impl Pass {
             .filter(|(site, _)| own(site))
             .map(|(_, tensor)| tensor)
             .collect();
-        (!layers.is_empty()).then(|| AttentionWeights::new(&layers)).transpose()
+        if layers.is_empty() {
+            return Ok(None);
+        }
+        let mut weights = AttentionWeights::new(&layers)?;
+        let value = |site: &Site| site.attention == attention && site.point == Point::Value;
+        for (_, tensor) in self.sites.iter().filter(|(site, _)| value(site)) {
+            weights.add_values(tensor)?;
+        }
+        Ok(Some(weights))
     }
 
     /// The last tensor of a point, layer by layer; no states if the model has none.
@@ -157,17 +178,17 @@ impl Pass {
                 .filter(|p| p.is_finite())
                 .map(|p| -p * p.exp())
                 .sum();
-            let top = best(&row, top_k).into_iter().map(|(id, log_probability)| Alternative {
-                token: text(id),
-                id,
-                log_probability,
+            let top = likeliest(&row, top_k).into_iter().map(|found| Alternative {
+                token: text(found.token),
+                id: found.token,
+                log_probability: found.log_probability,
             });
             steps.push(DecodedStep {
                 token: text(id),
                 id,
                 log_probability: counted.get(step).copied().unwrap_or(own),
                 model_log_probability: own,
-                rank: rank(&row, id),
+                rank: place(&row, id),
                 entropy: entropy as f32,
                 top: top.collect(),
                 source_share: None,
@@ -177,30 +198,7 @@ impl Pass {
     }
 }
 
-/// The place of a token, 1 for the most likely; of equal ones the first comes first.
-pub(super) fn rank(row: &[f32], id: u32) -> usize {
-    let at = id as usize;
-    let own = row.get(at).copied().unwrap_or(f32::NEG_INFINITY);
-    let before = |(other, value): (usize, &f32)| *value > own || (*value == own && other < at);
-    1 + row.iter().enumerate().filter(|&pair| before(pair)).count()
-}
-
-/// The most likely tokens, best first.
-pub(super) fn best(row: &[f32], count: usize) -> Vec<(u32, f32)> {
-    let mut order: Vec<(u32, f32)> = (0..).zip(row.iter().copied()).filter(|(_, p)| p.is_finite()).collect();
-    let by = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    if count > 0 && order.len() > count {
-        order.select_nth_unstable_by(count - 1, by);
-    }
-    order.truncate(count);
-    order.sort_unstable_by(by);
-    order
-}
-
-/// Logarithms of the probabilities that logits stand for.
-pub(super) fn log_softmax(logits: &mut [f32]) {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
-    let normalizer = largest + sum.ln() as f32;
-    logits.iter_mut().for_each(|logit| *logit -= normalizer);
+/// The place of a token, 1 for the most likely; behind all of them for one that is not there.
+pub(super) fn place(row: &[f32], id: u32) -> usize {
+    1 + rank(row, id).unwrap_or(row.len())
 }

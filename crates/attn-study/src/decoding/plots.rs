@@ -7,7 +7,7 @@ use attn_render::plots::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Decoding, EntryFate, HeadChoice, Shift, TokenRow, attention::grouped, tree::collapse};
+use super::{AttentionScale, Decoding, EntryFate, HeadChoice, Shift, TokenRow, attention::grouped, tree::collapse};
 use crate::Error;
 
 /// What is drawn as one: a piece of the tokenizer, or a word.
@@ -45,6 +45,9 @@ pub struct FlowOptions {
     pub share: f32,
     /// Leaves out tokens of the format and punctuation of the source. Default: no.
     pub text_only: bool,
+    /// What the weights are multiplied by. Default: nothing.
+    #[serde(default)]
+    pub scale: AttentionScale,
 }
 
 impl Default for FlowOptions {
@@ -55,6 +58,7 @@ impl Default for FlowOptions {
             unit: Unit::Pieces,
             share: 0.75,
             text_only: false,
+            scale: AttentionScale::Weights,
         }
     }
 }
@@ -88,7 +92,7 @@ impl Decoding {
     /// # Errors
     /// As [`attention`](Self::attention).
     pub fn flow_units(&self, hypothesis: usize, options: &FlowOptions) -> Result<FlowUnits, Error> {
-        let pieces = self.attention(hypothesis, &options.heads, options.shift)?;
+        let pieces = self.scaled_attention(hypothesis, &options.heads, options.shift, options.scale)?;
         let groups = |row: &TokenRow| match options.unit {
             Unit::Words => row.word_groups(),
             Unit::Pieces => row.piece_groups(),
@@ -129,9 +133,17 @@ impl Decoding {
             Shift::Predicted => "",
             Shift::Read => ", at the step that reads the token",
         };
+        let scaled = match options.scale {
+            AttentionScale::Weights => "",
+            AttentionScale::ValueNorms => ", weighted by value norms",
+        };
         Ok(CrossFlow {
             title: "Attention over the source".into(),
-            subtitle: format!("{}; {}{shifted}", self.headline(hypothesis), options.heads.describe()),
+            subtitle: format!(
+                "{}; {}{shifted}{scaled}",
+                self.headline(hypothesis),
+                options.heads.describe()
+            ),
             share: options.share,
             ..CrossFlow::new(tokens(&source, &self.source), tokens(&target, row), weights)
         })

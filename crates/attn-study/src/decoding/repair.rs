@@ -7,8 +7,9 @@ use attn_models::{Point, Result as ModelResult, Site, Tap, candle::Tensor, recor
 
 use super::{
     Blame, BlameParams, Decoder, Decoding, Stage, StageShare, Sweep, TokenRow,
+    compare::align,
     edits::Edits,
-    pass::{Pass, Reading, rank},
+    pass::{Pass, Reading, place},
 };
 use crate::Error;
 
@@ -30,6 +31,13 @@ impl Tap for Transplant<'_> {
     }
 }
 
+/// A run that prefers the expected token.
+struct CleanRun {
+    pass: Pass,
+    source: TokenRow,
+    note: String,
+}
+
 /// The two tokens whose logits are compared, and the step.
 #[derive(Clone, Copy)]
 pub(super) struct Question {
@@ -42,7 +50,7 @@ impl Question {
     /// Whether a run prefers the expected token to all others.
     fn is_answered(self, pass: &Pass) -> Result<bool, Error> {
         let logits = pass.prediction(self.step).unwrap_or_default();
-        Ok(self.difference(pass)? > 0.0 && rank(&logits, self.expected) == 1)
+        Ok(self.difference(pass)? > 0.0 && place(&logits, self.expected) == 1)
     }
 
     fn difference(self, pass: &Pass) -> Result<f32, Error> {
@@ -91,13 +99,12 @@ impl Decoder {
             .filter(|_| self.translates())
             .map(|layer| Site::hidden(Side::Encoder, layer));
         let wanted: Vec<Site> = sites.iter().copied().chain(shown).collect();
-        let Some((clean, note)) = self.clean_run(&healthy, decoding, prefix, question, &wanted, settings)? else {
-            blame.add_note(
-                "No clean run: neither this source nor another of as many tokens has the expected token there.",
-            );
+        let Some(found) = self.clean_run(&healthy, decoding, prefix, question, &wanted, settings)? else {
+            blame.add_note("No clean run: neither this source nor another has the expected token there.");
             return Ok(());
         };
-        blame.add_note(&note);
+        blame.add_note(&found.note);
+        let clean = found.pass;
         let goal = question.difference(&clean)?;
         if !(goal - base).is_finite() {
             blame.add_note(
@@ -106,7 +113,7 @@ impl Decoder {
             return Ok(());
         }
         let share = |difference: f32| (difference - base) / (goal - base);
-        let donors = self.random_donors(&healthy, decoding, prefix, question, &sites, settings)?;
+        let donors = self.random_donors(&healthy, decoding, &found.source, prefix, question, &sites, settings)?;
         if donors.is_empty() {
             blame.add_note("No random donor: every source that was tried has the expected token there.");
         }
@@ -168,7 +175,7 @@ impl Decoder {
             (blame.recovered, blame.control) = (Some(evidence.recovered), Some(evidence.control));
         }
         blame.stages = shares;
-        blame.sweep = Some(self.state_sweep(&reading, &clean, goal, question, decoding, progress)?);
+        blame.sweep = Some(self.state_sweep(&reading, (&clean, &found.source), goal, question, decoding, progress)?);
         Ok(())
     }
 
@@ -203,7 +210,8 @@ impl Decoder {
         self.reading(&source.ids, prompt, prefix)
     }
 
-    /// A run that prefers the expected token: the healthy model on this source, or on another of as many tokens.
+    /// A run that prefers the expected token: the healthy model on this source, or on the most similar other that has it. States of
+    /// an encoder are replaced as a whole, so those of an encoder-decoder may have another length; a prompt may not.
     fn clean_run(
         &self,
         healthy: &Self,
@@ -212,38 +220,57 @@ impl Decoder {
         question: Question,
         sites: &[Site],
         settings: &BlameParams,
-    ) -> Result<Option<(Pass, String)>, Error> {
+    ) -> Result<Option<CleanRun>, Error> {
         let own = healthy.pass(&self.reading_of(decoding, &decoding.source, prefix), &mut (), sites)?;
         if question.is_answered(&own)? {
-            let note = "Clean run: the same source, read by the model without the fault.";
-            return Ok(Some((own, note.into())));
+            return Ok(Some(CleanRun {
+                pass: own,
+                source: decoding.source.clone(),
+                note: "Clean run: the same source, read by the model without the fault.".into(),
+            }));
         }
-        for text in &settings.references {
-            let Ok(source) = self.source(text) else { continue };
-            if source.len() != decoding.source.len() || source.ids == decoding.source.ids {
-                continue;
-            }
+        let read = settings.references.iter().filter_map(|text| self.source(text).ok());
+        let fits = |source: &TokenRow| {
+            let length = self.translates() || source.len() == decoding.source.len();
+            length && !source.is_empty() && source.ids != decoding.source.ids
+        };
+        let mut others: Vec<(usize, TokenRow)> = read
+            .filter(fits)
+            .map(|source| {
+                let changed = align(&decoding.source, &source)
+                    .iter()
+                    .filter(|place| !place.same)
+                    .count();
+                (changed, source)
+            })
+            .collect();
+        // Of as many tokens first: every state then has a counterpart.
+        others.sort_by_key(|(changed, source)| (source.len() != decoding.source.len(), *changed));
+        for (_, source) in others {
             let pass = healthy.pass(&self.reading_of(decoding, &source, prefix), &mut (), sites)?;
             if question.is_answered(&pass)? {
-                return Ok(Some((pass, format!("Clean run: the source \"{text}\"."))));
+                let note = format!("Clean run: the source \"{}\".", source.text);
+                return Ok(Some(CleanRun { pass, source, note }));
             }
         }
         Ok(None)
     }
 
-    /// Runs of the healthy model that do not prefer the expected token, over a shuffled prefix: sources of as many tokens among
-    /// the references, then the source with its text tokens shuffled. A run that prefers it would be a clean run, and no control.
+    /// Runs of the healthy model that do not prefer the expected token, over a shuffled prefix: sources of as many tokens as that of
+    /// the clean run among the references, then that source with its text tokens shuffled. A run that prefers it would be a clean
+    /// run, and no control.
     fn random_donors(
         &self,
         healthy: &Self,
         decoding: &Decoding,
+        own: &TokenRow,
         prefix: &[u32],
         question: Question,
         sites: &[Site],
         settings: &BlameParams,
     ) -> Result<Vec<Pass>, Error> {
-        let own = &decoding.source;
-        let fits = |source: &TokenRow| source.len() == own.len() && source.ids != own.ids;
+        let fits =
+            |source: &TokenRow| source.len() == own.len() && source.ids != own.ids && source.ids != decoding.source.ids;
         let read = settings.references.iter().filter_map(|text| self.source(text).ok());
         let references = read.filter(fits).take(TRIES * settings.random);
         let places: Vec<usize> = (0..own.len()).filter(|&at| own.is_text(at)).collect();
@@ -271,11 +298,11 @@ impl Decoder {
         Ok(donors)
     }
 
-    /// The share that every single state brings back.
+    /// The share that every single state brings back. Tokens of a clean run with another source are aligned by edit distance.
     fn state_sweep(
         &self,
         reading: &Reading,
-        clean: &Pass,
+        (clean, source): (&Pass, &TokenRow),
         goal: f32,
         question: Question,
         decoding: &Decoding,
@@ -302,11 +329,20 @@ impl Decoder {
             Edits::new(info, &decoding.params.interventions, &[]),
         );
         let inputs = reading.inputs()?;
+        let aligned: Vec<(usize, usize)> = align(&decoding.source, source)
+            .iter()
+            .filter_map(|place| Some((place.before?, place.after?)))
+            .collect();
+        let places = |site: Site, tokens: usize| match site.attention {
+            Attention::EncoderSelf => aligned.clone(),
+            _ => (0..tokens).map(|token| (token, token)).collect(),
+        };
         Sweep::run(
             self.model(),
             &inputs,
             &sites,
             &donor,
+            &places,
             goal,
             &measure,
             &mut tap,

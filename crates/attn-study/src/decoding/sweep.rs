@@ -37,9 +37,9 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Replaces the activation of every token at every site, one at a time, by that of `donor`, a run of inputs of the same
-    /// lengths that recorded these sites. `measure` makes a number of the outputs; `donor_value` is that of the other run. `tap`
-    /// acts before the replacement.
+    /// Replaces the activations of some tokens at every site, one at a time, by those of `donor`, a run that recorded these sites.
+    /// `places` gives the tokens of a site, each with the donor's that takes its place, from the number of the donor's tokens.
+    /// `measure` makes a number of the outputs; `donor_value` is that of the other run. `tap` acts before the replacement.
     ///
     /// ```
     /// use attn_core::Side;
@@ -58,7 +58,9 @@ impl Sweep {
     /// let mut donor = Recorder::of(&[Point::Hidden]);
     /// let donor_value = logit(&model.forward(&other, &mut donor)?)?;
     /// let sites = [Site::hidden(Side::Decoder, 0), Site::hidden(Side::Decoder, 2)];
-    /// let sweep = Sweep::run(&model, &inputs, &sites, &donor, donor_value, &logit, &mut (), &())?;
+    /// // Both texts have three tokens: each stands for its like.
+    /// let places = |_, tokens| (0..tokens).map(|token| (token, token)).collect();
+    /// let sweep = Sweep::run(&model, &inputs, &sites, &donor, &places, donor_value, &logit, &mut (), &())?;
     /// // The two texts differ at token 1, and the last state decides.
     /// assert!((sweep.cells[1].recovered - 1.0).abs() < 1e-3);
     /// assert!((sweep.cells[5].recovered - 1.0).abs() < 1e-3);
@@ -72,6 +74,7 @@ impl Sweep {
         inputs: &Inputs,
         sites: &[Site],
         donor: &Recorder,
+        places: &dyn Fn(Site, usize) -> Vec<(usize, usize)>,
         donor_value: f32,
         measure: &dyn Fn(&Output) -> Result<f32, Error>,
         tap: &mut dyn Tap,
@@ -86,13 +89,13 @@ impl Sweep {
                 Some(tensor) => tensor.dims().get(1).copied().unwrap_or(0),
                 None => 1,
             };
-            for token in 0..tokens {
+            for (token, from) in places(site, tokens) {
                 let patch = Edit::Patch {
                     site,
                     heads: Selection::All,
                     tokens: token.into(),
                     donor: 0,
-                    donor_tokens: None,
+                    donor_tokens: Some(vec![from]),
                 };
                 let mut patch = Interventions::new(model.info(), [patch.into()])?.with_donor(donor.clone());
                 let value = measure(&model.forward(inputs, &mut (&mut *tap, &mut patch))?)?;

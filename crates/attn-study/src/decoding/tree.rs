@@ -6,6 +6,8 @@ use attn_models::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::value::or_impossible;
+
 /// The outcome of an expansion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,8 +32,10 @@ pub struct BeamEntry {
     /// The step, counted from 0.
     pub step: usize,
     /// Log-probability of the token after its parent.
+    #[serde(deserialize_with = "or_impossible")]
     pub log_probability: f32,
     /// Sum of log-probabilities up to here.
+    #[serde(deserialize_with = "or_impossible")]
     pub total: f32,
     /// Its outcome.
     pub fate: EntryFate,

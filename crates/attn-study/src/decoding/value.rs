@@ -3,7 +3,10 @@
 use attn_models::{generate::GenerationParams, intervene::Intervention};
 use serde::{Deserialize, Serialize};
 
-use super::{AlignmentHead, AttentionWeights, BeamEntry, Blame, HeadChoice, Shift, States, TokenRow};
+use super::{
+    AlignmentHead, AttentionScale, AttentionWeights, BeamEntry, Blame, HeadChoice, Neighborhood, Shift, States,
+    TokenRow,
+};
 use crate::Error;
 
 /// Settings of a decoding.
@@ -23,6 +26,11 @@ pub struct DecodingParams {
     pub interventions: Vec<Intervention>,
 }
 
+/// A log-probability of a file, which cannot hold minus infinity: `null` there.
+pub(super) fn or_impossible<'de, D: serde::Deserializer<'de>>(number: D) -> Result<f32, D::Error> {
+    Ok(Option::deserialize(number)?.unwrap_or(f32::NEG_INFINITY))
+}
+
 /// A token that was likely at a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alternative {
@@ -31,6 +39,7 @@ pub struct Alternative {
     /// Its id.
     pub id: u32,
     /// Its log-probability, in nats.
+    #[serde(deserialize_with = "or_impossible")]
     pub log_probability: f32,
 }
 
@@ -42,8 +51,10 @@ pub struct DecodedStep {
     /// Its id.
     pub id: u32,
     /// Its log-probability as the search counted it; 0 for tokens that the settings forced.
+    #[serde(deserialize_with = "or_impossible")]
     pub log_probability: f32,
     /// Its log-probability by the model, in nats.
+    #[serde(deserialize_with = "or_impossible")]
     pub model_log_probability: f32,
     /// Its place among all tokens, 1 for the most likely.
     pub rank: usize,
@@ -62,6 +73,7 @@ pub struct DecodedHypothesis {
     #[serde(flatten)]
     pub row: TokenRow,
     /// Its score: the sum of log-probabilities over the number of tokens to the power of the length penalty.
+    #[serde(deserialize_with = "or_impossible")]
     pub score: f32,
     /// Whether it ended by itself.
     pub ended: bool,
@@ -108,6 +120,9 @@ pub struct Decoding {
     /// What went wrong; `None` if nobody asked.
     #[serde(default)]
     pub blame: Option<Blame>,
+    /// Neighbors of the states in an index, and their places on its map; `None` without an index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neighborhood: Option<Neighborhood>,
 }
 
 /// The place of a token among all at a step.
@@ -171,6 +186,7 @@ impl Decoding {
                 });
             }
         }
+        self.neighborhood.iter().try_for_each(Neighborhood::check)?;
         for (index, entry) in self.beam.iter().enumerate() {
             if let Some(parent) = entry.parent.filter(|parent| *parent >= index) {
                 return Err(Error::NoEntry {
@@ -208,8 +224,31 @@ impl Decoding {
     /// # Errors
     /// [`Error::NoHypothesis`], [`Error::NoSuchHead`].
     pub fn attention(&self, hypothesis: usize, heads: &HeadChoice, shift: Shift) -> Result<Vec<f32>, Error> {
+        self.scaled_attention(hypothesis, heads, shift, AttentionScale::Weights)
+    }
+
+    /// The same with weights times the lengths of values.
+    ///
+    /// # Errors
+    /// As [`attention`](Self::attention), and [`Error::Shape`] for a run that did not keep the lengths.
+    pub fn scaled_attention(
+        &self,
+        hypothesis: usize,
+        heads: &HeadChoice,
+        shift: Shift,
+        scale: AttentionScale,
+    ) -> Result<Vec<f32>, Error> {
         let found = self.hypothesis(hypothesis)?;
         let weights = found.cross.as_ref().unwrap_or(&found.decoder_self);
+        let scaled = match scale {
+            AttentionScale::Weights => None,
+            by => Some(weights.scaled(by).ok_or_else(|| Error::Shape {
+                what: "lengths of values",
+                expected: "a run that kept them".into(),
+                found: "none".into(),
+            })?),
+        };
+        let weights = scaled.as_ref().unwrap_or(weights);
         let mean = weights.mean(heads)?;
         Ok(self.target_rows(&mean, weights, found.row.len(), shift))
     }

@@ -2,13 +2,13 @@
 
 use attn_core::{Attention, Progress, Side};
 use attn_models::{
-    Error as ModelError, Inputs, Result as ModelResult, Site, Tap,
+    Error as ModelError, Inputs, Point, Result as ModelResult, Site, Tap,
     candle::Tensor,
-    intervene::{Edit, Heads, Intervention},
+    intervene::{Edit, Heads, Intervention, Selection},
     to_array,
 };
 
-use super::{Decoder, Decoding, DecodingParams, HeadChoice};
+use super::{AttentionWeights, Decoder, Decoding, DecodingParams, HeadChoice, StateKind};
 use crate::Error;
 
 /// Tokens whose embeddings are looked up at once.
@@ -265,6 +265,86 @@ impl Decoding {
             renormalize: true,
         };
         Ok(rows.into_iter().map(|heads| edit(heads).into()).collect())
+    }
+}
+
+impl Decoding {
+    /// Edits that give states of this run the vectors that another run has: for each pair a token of this run, and the token of a
+    /// hypothesis of `other` whose state it takes. Tokens of decoder and context states are target tokens, of the step that predicts
+    /// them. The edits hold the vectors, so that a saved run needs the other no more.
+    ///
+    /// # Errors
+    /// [`Error::NoHypothesis`] without a hypothesis; [`Error::NoStep`] for a token without a state; [`Error::Shape`] for states of
+    /// another width.
+    ///
+    /// ```
+    /// use attn_study::decoding::{Decoder, StateKind};
+    ///
+    /// let decoder = Decoder::load(&attn_embedded::DATES.checkpoint()?)?;
+    /// let may = decoder.decode("May 21, 2000", &decoder.params(), &())?;
+    /// let march = decoder.decode("Mar 21, 2000", &decoder.params(), &())?;
+    /// // The state of `y` becomes that of `r`.
+    /// let edits = may.state_edits(StateKind::Encoder, &[(2, 2)], &march, 0)?;
+    /// assert_eq!(decoder.edited(&may, 0, 0, &edits, &())?.hypotheses[0].row.text, "2000-03-21");
+    /// # Ok::<(), attn_study::Error>(())
+    /// ```
+    pub fn state_edits(
+        &self,
+        kind: StateKind,
+        places: &[(usize, usize)],
+        other: &Self,
+        hypothesis: usize,
+    ) -> Result<Vec<Intervention>, Error> {
+        let own = self.hypothesis(0)?;
+        let theirs = other.hypothesis(hypothesis)?;
+        let first = |run: &Self| match kind {
+            StateKind::Encoder => 0,
+            _ => run.prompt_tokens().saturating_sub(1),
+        };
+        let layers = |weights: &Option<AttentionWeights>| weights.as_ref().map_or(0, |weights| weights.layers);
+        let (site, width, states) = match kind {
+            StateKind::Encoder => (
+                Site::hidden(Side::Encoder, layers(&self.encoder_self)),
+                self.encoder_states.width,
+                &other.encoder_states,
+            ),
+            StateKind::Decoder => (
+                Site::hidden(Side::Decoder, own.decoder_self.layers),
+                own.decoder_states.width,
+                &theirs.decoder_states,
+            ),
+            StateKind::Context => (
+                Site::new(
+                    Attention::Cross,
+                    layers(&own.cross).saturating_sub(1),
+                    Point::AttentionOutput,
+                ),
+                own.context_states.width,
+                &theirs.context_states,
+            ),
+        };
+        let edit = |&(token, from): &(usize, usize)| {
+            let vector = states.row(first(other) + from).to_vec();
+            if vector.is_empty() {
+                let steps = states.len().saturating_sub(first(other));
+                return Err(Error::NoStep { step: from, steps });
+            }
+            if vector.len() != width {
+                return Err(Error::Shape {
+                    what: "states of the other run",
+                    expected: format!("width {width}"),
+                    found: vector.len().to_string(),
+                });
+            }
+            let edit = Edit::Mean {
+                site,
+                heads: Selection::All,
+                tokens: (first(self) + token).into(),
+                vector,
+            };
+            Ok(edit.into())
+        };
+        places.iter().map(edit).collect()
     }
 }
 

@@ -1,0 +1,461 @@
+//! Building an index: one teacher-forced pass over a few pairs at a time, committed often, so that a killed build goes on.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use attn_core::{Attention, Progress, Side, ndarray::Array3, progress::step};
+use attn_models::{Error as ModelError, Inputs, Point, Result as ModelResult, Site, Tap, candle::Tensor, to_array};
+use attn_project::neighbors::HalfRows;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    FORMAT, Fingerprint, IndexDescription, IndexParams, Pair, Pairs, StateIndex, StateKind,
+    files::{Files, digest_of},
+    map,
+    neighborhood::Record,
+};
+use crate::{
+    Error,
+    decoding::{Decoder, DecodingParams, TokenRow},
+};
+
+/// Pairs of one pass, and pairs between two commits.
+const TOGETHER: usize = 16;
+const COMMIT: usize = 256;
+/// Pairs left out that are named.
+const NAMED: usize = 100;
+
+/// How far a build has come: `building.json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Journal {
+    format: u32,
+    content: String,
+    fingerprint: Option<Fingerprint>,
+    /// Pairs that were looked at, and those that are in.
+    looked_at: usize,
+    pairs: usize,
+    /// States of the encoder, and of each kind of the decoder.
+    states: [u64; 2],
+    /// Width of each kind, once a state was seen.
+    columns: BTreeMap<StateKind, usize>,
+    /// Committed bytes of each file, by name.
+    bytes: BTreeMap<String, u64>,
+    skipped: Vec<String>,
+    skipped_count: usize,
+}
+
+/// A pair as the model reads it.
+struct Read<'a> {
+    pair: &'a Pair,
+    source: TokenRow,
+    target: TokenRow,
+}
+
+/// Keeps the sites that are wanted, and ends the pass with the last of them: no logits.
+struct Last<'a> {
+    wanted: &'a [(StateKind, Site)],
+    kept: BTreeMap<StateKind, Tensor>,
+}
+
+impl Tap for Last<'_> {
+    fn wants(&self, site: Site) -> bool {
+        self.wanted.iter().any(|(_, own)| *own == site)
+    }
+
+    fn tap(&mut self, site: Site, tensor: Tensor) -> ModelResult<Tensor> {
+        let kind = self.wanted.iter().find(|(_, own)| *own == site);
+        self.kept.extend(kind.map(|(kind, _)| (*kind, tensor.clone())));
+        if self.kept.len() == self.wanted.len() {
+            return Err(ModelError::Core(attn_core::Error::Cancelled { stage: "states".into() }));
+        }
+        Ok(tensor)
+    }
+}
+
+impl Decoder {
+    /// The sites of each kind of state.
+    fn state_sites(&self) -> Vec<(StateKind, Site)> {
+        let layers = |attention| self.model().info().attention(attention).map(|own| own.layers.len());
+        let mut sites = Vec::new();
+        if self.translates() {
+            let own = layers(Attention::EncoderSelf).unwrap_or(0);
+            sites.push((StateKind::Encoder, Site::hidden(Side::Encoder, own)));
+        }
+        let own = layers(Attention::DecoderSelf).unwrap_or(0);
+        sites.push((StateKind::Decoder, Site::hidden(Side::Decoder, own)));
+        if let Some(last) = layers(Attention::Cross).and_then(|layers| layers.checked_sub(1)) {
+            let site = Site::new(Attention::Cross, last, Point::AttentionOutput);
+            sites.push((StateKind::Context, site));
+        }
+        sites
+    }
+
+    /// The tokens before the first of a target.
+    fn prompt_of(&self, params: &DecodingParams, source: &TokenRow) -> Result<Vec<u32>, Error> {
+        if !self.translates() {
+            return Ok(source.ids.clone());
+        }
+        let start = params.generation.decoder_start;
+        start.map(|start| vec![start]).ok_or(Error::NoSource {
+            expected: "a token with which the decoder starts (`decoder_start_token_id`)",
+        })
+    }
+
+    /// A pair as tokens.
+    fn read_pair<'a>(&self, pair: &'a Pair, params: &DecodingParams) -> Result<Read<'a>, Error> {
+        let source = self.source_in(&pair.source, params.source_language)?;
+        if source.is_empty() {
+            return Err(Error::NoSource {
+                expected: "a token of the source",
+            });
+        }
+        let mut ids = Vec::new();
+        ids.extend(params.generation.forced_first.filter(|_| self.translates()));
+        ids.extend(self.target_ids(&pair.target)?);
+        ids.extend(params.generation.end.first());
+        let prompt = self.prompt_of(params, &source)?.len();
+        // The last token is read by nothing.
+        let (tokens, limit) = (
+            prompt + ids.len() - 1,
+            self.model().info().max_tokens.unwrap_or(usize::MAX),
+        );
+        if tokens > limit {
+            return Err(Error::Shape {
+                what: "tokens of the target",
+                expected: format!("at most {}", limit.saturating_sub(prompt) + 1),
+                found: ids.len().to_string(),
+            });
+        }
+        let target = TokenRow::written(self.tokenizer().for_targets(), &ids);
+        Ok(Read { pair, source, target })
+    }
+
+    /// States of some pairs, `[pair, token, width]` of each kind, padding included.
+    fn states_of(
+        &self,
+        batch: &[Read<'_>],
+        params: &DecodingParams,
+        sites: &[(StateKind, Site)],
+    ) -> Result<BTreeMap<StateKind, Array3<f32>>, Error> {
+        let mut rows = Vec::with_capacity(batch.len());
+        for read in batch {
+            let mut row = self.prompt_of(params, &read.source)?;
+            row.extend(read.target.ids.split_last().map_or(&[][..], |(_, before)| before));
+            rows.push(row);
+        }
+        let targets = Inputs::from_ids(&rows, 0)?;
+        let inputs = if self.translates() {
+            let sources: Vec<Vec<u32>> = batch.iter().map(|read| read.source.ids.clone()).collect();
+            let mut inputs = Inputs::from_ids(&sources, 0)?;
+            inputs.decoder_input_ids = targets.input_ids;
+            inputs
+        } else {
+            targets
+        };
+        let mut last = Last {
+            wanted: sites,
+            kept: BTreeMap::new(),
+        };
+        match self.model().forward(&inputs, &mut last) {
+            Err(error) if last.kept.len() < sites.len() => return Err(error.into()),
+            _ => {}
+        }
+        let states = last.kept.iter().map(|(kind, tensor)| Ok((*kind, to_array(tensor)?)));
+        states.collect()
+    }
+}
+
+/// The open files of a build.
+struct Writers(Vec<(String, BufWriter<File>)>);
+
+impl Writers {
+    /// Opens files and cuts what was not committed.
+    fn open(paths: &[PathBuf], journal: &Journal) -> Result<Self, Error> {
+        let open = |path: &PathBuf| -> Result<(String, BufWriter<File>), Error> {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let io = |error| attn_core::Error::io(path, error);
+            let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
+            let (size, committed) = (
+                file.metadata().map_err(io)?.len(),
+                journal.bytes.get(&name).copied().unwrap_or(0),
+            );
+            if size < committed {
+                return Err(Files::bad(
+                    path,
+                    format!("at least {committed} bytes"),
+                    format!("{size} bytes"),
+                ));
+            }
+            file.set_len(committed).map_err(io)?;
+            Ok((name, BufWriter::new(file)))
+        };
+        paths.iter().map(open).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn write(&mut self, folder: &Path, at: usize, bytes: &[u8]) -> Result<(), Error> {
+        let (name, file) = &mut self.0[at];
+        Ok(file
+            .write_all(bytes)
+            .map_err(|error| attn_core::Error::io(&folder.join(name), error))?)
+    }
+
+    /// Brings everything to the disk; gives the size of each file.
+    fn commit(&mut self, folder: &Path) -> Result<BTreeMap<String, u64>, Error> {
+        let size = |(name, file): &mut (String, BufWriter<File>)| {
+            let io = |error| attn_core::Error::io(&folder.join(&*name), error);
+            file.flush().map_err(io)?;
+            file.get_ref().sync_data().map_err(io)?;
+            Ok((name.clone(), file.get_ref().metadata().map_err(io)?.len()))
+        };
+        self.0
+            .iter_mut()
+            .map(size)
+            .collect::<Result<_, attn_core::Error>>()
+            .map_err(Into::into)
+    }
+}
+
+impl StateIndex {
+    /// Runs every pair through the model, keeps the states in a folder, and opens it. A build that was killed or cancelled goes on
+    /// where it was, given the same model, pairs and settings; a folder that holds their index already is opened.
+    ///
+    /// `params` are the settings of decodings: language, start and end of targets. A pair that the model cannot read is left out
+    /// and named in the [description](Self::description); so are the errors of [`Pairs`]. Faults of the decoder are left out.
+    ///
+    /// # Errors
+    /// [`Error::NoSource`] without a pair that can be read; [`Error::OtherIndex`] for a folder with another index;
+    /// [`Error::BadIndex`] for damaged files and a folder that another process writes; those of model, files and projection; a
+    /// cancellation.
+    ///
+    /// ```
+    /// use attn_study::decoding::{Decoder, Fingerprint, IndexParams, NeighborhoodParams, Pair, Pairs, StateIndex, StateKind};
+    ///
+    /// let checkpoint = attn_embedded::DATES.checkpoint()?;
+    /// let decoder = Decoder::load(&checkpoint)?;
+    /// let pair = |(at, line): (usize, &str)| {
+    ///     let (source, target) = line.split_once('\t')?;
+    ///     Some(Pair { line: at + 1, source: source.into(), target: target.into() })
+    /// };
+    /// let pairs = Pairs { pairs: attn_embedded::dates().take(40).enumerate().filter_map(pair).collect(), errors: vec![] };
+    /// let folder = tempfile::tempdir()?;
+    /// let (params, fingerprint) = (decoder.params(), Fingerprint::of(&checkpoint)?);
+    /// let index =
+    ///     StateIndex::build(&decoder, &params, &fingerprint, &pairs, &IndexParams::default(), folder.path(), &())?;
+    /// assert_eq!(index.description().pairs, 40);
+    ///
+    /// let run = decoder.decode("May 21, 2000", &params, &())?;
+    /// let near = index.neighborhood(&run, 0, &NeighborhoodParams::default(), &())?;
+    /// assert_eq!(near.states.len(), run.source.len() + 2 * run.hypotheses[0].row.len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn build(
+        decoder: &Decoder,
+        params: &DecodingParams,
+        fingerprint: &Fingerprint,
+        pairs: &Pairs,
+        index: &IndexParams,
+        folder: impl AsRef<Path>,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let (decoder, folder) = (decoder.healthy(), folder.as_ref());
+        let files = Files::new(folder);
+        let content = content(params, pairs, index);
+        if files.index().exists() {
+            let found = files.description()?;
+            if found.content != content || found.fingerprint != *fingerprint {
+                return Err(other(folder, "of other pairs, another model or other settings"));
+            }
+            return Self::open(folder, progress);
+        }
+        fs::create_dir_all(folder).map_err(|error| attn_core::Error::io(folder, error))?;
+        let lock = File::create(files.lock()).map_err(|error| attn_core::Error::io(&files.lock(), error))?;
+        if lock.try_lock().is_err() {
+            return Err(Files::bad(
+                folder,
+                "a folder that no other process writes",
+                "one that is being written",
+            ));
+        }
+        let sites = decoder.state_sites();
+        let kinds: Vec<StateKind> = sites.iter().map(|(kind, _)| *kind).collect();
+        let mut journal = start(&files, content, fingerprint, pairs)?;
+        let mut paths = vec![files.texts(), files.table()];
+        paths.extend(kinds.iter().map(|kind| files.states(*kind)));
+        let mut writers = Writers::open(&paths, &journal)?;
+        let total = pairs.pairs.len();
+        while journal.looked_at < total {
+            let end = total.min(journal.looked_at + COMMIT);
+            for first in (journal.looked_at..end).step_by(TOGETHER) {
+                let stopped = step(progress, "states", first, total);
+                let batch = &pairs.pairs[first..end.min(first + TOGETHER)];
+                let added = stopped
+                    .map_err(Error::from)
+                    .and_then(|()| add(&decoder, params, batch, &sites, folder, &mut writers, &mut journal));
+                if let Err(error) = added {
+                    // What came since the last commit is cut when the build goes on.
+                    return Err(error);
+                }
+            }
+            journal.looked_at = end;
+            journal.bytes = writers.commit(folder)?;
+            Files::write_json(&files.journal(), &journal)?;
+        }
+        drop(writers);
+        if journal.pairs == 0 {
+            let _ = fs::remove_file(files.journal());
+            return Err(Error::NoSource {
+                expected: "a pair that the model can read",
+            });
+        }
+        let mut described = Vec::new();
+        let mut all = Vec::new();
+        for kind in kinds {
+            let path = files.states(kind);
+            let columns = journal.columns.get(&kind).copied().unwrap_or(0);
+            let rows = HalfRows::new(attn_core::files::Bytes::open(&path)?, columns)?;
+            described.push(files.make_search(kind, &rows, index, progress)?);
+            all.push((kind, rows));
+        }
+        let map_states = map::fit(&files, &all, index, progress)?;
+        let records = files.records(&described, index.search, map_states > 0, progress)?;
+        let description = IndexDescription {
+            format: FORMAT,
+            fingerprint: fingerprint.clone(),
+            encoder_decoder: decoder.translates(),
+            pairs: journal.pairs,
+            skipped: journal.skipped,
+            skipped_count: journal.skipped_count,
+            content: journal.content,
+            kinds: described,
+            params: index.clone(),
+            map_states,
+            files: records,
+        };
+        Files::write_json(&files.index(), &description)?;
+        for left in [files.journal(), files.lock()] {
+            let _ = fs::remove_file(left);
+        }
+        Self::open(folder, progress)
+    }
+}
+
+fn other(folder: &Path, found: &str) -> Error {
+    Error::OtherIndex {
+        folder: folder.to_owned(),
+        found: found.to_owned(),
+    }
+}
+
+/// A digest of all that decides what an index holds.
+fn content(params: &DecodingParams, pairs: &Pairs, index: &IndexParams) -> String {
+    let generation = &params.generation;
+    let settings = (
+        params.source_language,
+        generation.decoder_start,
+        generation.forced_first,
+        generation.end.first(),
+    );
+    let mut parts = vec![
+        format!("{settings:?}"),
+        serde_json::to_string(index).unwrap_or_default(),
+    ];
+    for pair in &pairs.pairs {
+        parts.extend([pair.line.to_string(), pair.source.clone(), pair.target.clone()]);
+    }
+    digest_of(&parts)
+}
+
+/// The journal of a build that was stopped, or a new one.
+fn start(files: &Files<'_>, content: String, fingerprint: &Fingerprint, pairs: &Pairs) -> Result<Journal, Error> {
+    if files.journal().exists() {
+        let journal: Journal = Files::json(&files.journal(), "how far a build has come")?;
+        let same = journal.format == FORMAT && journal.content == content;
+        if !same || journal.fingerprint.as_ref() != Some(fingerprint) || journal.looked_at > pairs.pairs.len() {
+            return Err(other(
+                files.folder,
+                "whose build has not ended, of other pairs, another model or other settings",
+            ));
+        }
+        return Ok(journal);
+    }
+    let mut journal = Journal {
+        format: FORMAT,
+        content,
+        fingerprint: Some(fingerprint.clone()),
+        ..Journal::default()
+    };
+    for error in &pairs.errors {
+        journal.skip(error.to_string());
+    }
+    Ok(journal)
+}
+
+impl Journal {
+    fn skip(&mut self, why: String) {
+        self.skipped_count += 1;
+        if self.skipped.len() < NAMED {
+            self.skipped.push(why);
+        }
+    }
+}
+
+/// Adds some pairs.
+fn add(
+    decoder: &Decoder,
+    params: &DecodingParams,
+    batch: &[Pair],
+    sites: &[(StateKind, Site)],
+    folder: &Path,
+    writers: &mut Writers,
+    journal: &mut Journal,
+) -> Result<(), Error> {
+    let mut read = Vec::with_capacity(batch.len());
+    for pair in batch {
+        match decoder.read_pair(pair, params) {
+            Ok(pair) => read.push(pair),
+            Err(error) if error.is_cancelled() => return Err(error),
+            Err(error) => journal.skip(format!("line {}: {error}", pair.line)),
+        }
+    }
+    if read.is_empty() {
+        return Ok(());
+    }
+    let states = decoder.states_of(&read, params, sites)?;
+    for (at, read) in read.iter().enumerate() {
+        let text = journal.bytes.entry("pairs.jsonl".into()).or_default();
+        let entry = [*text, journal.states[0], journal.states[1]];
+        let mut line = serde_json::to_vec(&Record::new(read.pair, &read.source, &read.target))
+            .map_err(|error| Files::bad(folder, "texts that are JSON", error.to_string()))?;
+        line.push(b'\n');
+        *text += line.len() as u64;
+        writers.write(folder, 0, &line)?;
+        writers.write(folder, 1, &entry.map(u64::to_le_bytes).concat())?;
+        let mut bytes = Vec::new();
+        for (slot, (kind, _)) in sites.iter().enumerate() {
+            let Some(states) = states.get(kind) else { continue };
+            let (first, count) = match kind {
+                StateKind::Encoder => (0, read.source.len()),
+                _ if decoder.translates() => (0, read.target.len()),
+                // The state of the last token of the prompt predicts the first one of the target.
+                _ => (read.source.len() - 1, read.target.len()),
+            };
+            journal.columns.insert(*kind, states.dim().2);
+            bytes.clear();
+            for token in first..first + count {
+                HalfRows::encode(
+                    &states.slice(attn_core::ndarray::s![at, token, ..]).to_vec(),
+                    &mut bytes,
+                );
+            }
+            writers.write(folder, 2 + slot, &bytes)?;
+        }
+        journal.states[0] += read.source.len() as u64;
+        journal.states[1] += read.target.len() as u64;
+        journal.pairs += 1;
+    }
+    Ok(())
+}

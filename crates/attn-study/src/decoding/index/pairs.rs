@@ -1,0 +1,199 @@
+//! Pairs of source and target: TSV, JSON lines, or two files line by line.
+
+use std::path::Path;
+
+use attn_core::{Limits, files};
+use serde_json::Value;
+
+use crate::Error;
+
+/// Largest file of pairs, in bytes.
+const LARGEST: u64 = 1 << 32;
+
+/// A source and its target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// The line of its file, counted from 1.
+    pub line: usize,
+    /// The source.
+    pub source: String,
+    /// The target.
+    pub target: String,
+}
+
+/// Pairs, and the lines that are none.
+#[derive(Debug, Default)]
+pub struct Pairs {
+    /// The pairs, in the order of their lines.
+    pub pairs: Vec<Pair>,
+    /// What was wrong with other lines, a [`Text`](attn_core::Error::Text) each, which names file and line.
+    pub errors: Vec<attn_core::Error>,
+}
+
+impl Pairs {
+    /// Reads a file of pairs, or a file of sources and one of targets. `.jsonl` and `.ndjson` hold objects with `source` and
+    /// `target`; any other single file has SOURCE TAB TARGET, and what follows another TAB is left out. A bad line leaves the
+    /// rest. Blank lines are passed over, in two files those that are blank in both.
+    ///
+    /// ```
+    /// use attn_study::decoding::Pairs;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("pairs.tsv");
+    /// std::fs::write(&path, "21.05.2000\t2000-05-21\nno target\n")?;
+    /// let pairs = Pairs::read(&[path])?;
+    /// assert_eq!(pairs.pairs[0].target, "2000-05-21");
+    /// assert!(pairs.errors[0].to_string().contains("line 2: expected SOURCE TAB TARGET"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoSource`] without a pair; [`Error::Shape`] for no or more than two files, and for two of unlike length; those
+    /// of reading.
+    pub fn read(paths: &[impl AsRef<Path>]) -> Result<Self, Error> {
+        let shape = |what, expected: &str, found: String| Error::Shape {
+            what,
+            expected: expected.to_owned(),
+            found,
+        };
+        let found = match paths {
+            [both] => one(both.as_ref())?,
+            [sources, targets] => {
+                let (a, b) = (text(sources.as_ref())?, text(targets.as_ref())?);
+                let (first, second): (Vec<&str>, Vec<&str>) = (a.lines().collect(), b.lines().collect());
+                if first.len() != second.len() {
+                    let expected = format!("{} targets, one per source", first.len());
+                    return Err(shape("lines of two files", &expected, second.len().to_string()));
+                }
+                let place = format!("{}, {}", sources.as_ref().display(), targets.as_ref().display());
+                let mut found = Self::default();
+                for (line, (source, target)) in (1..).zip(first.into_iter().zip(second)) {
+                    found.push(&place, line, source, target, "a source and a target");
+                }
+                found
+            }
+            other => return Err(shape("files of pairs", "one or two", other.len().to_string())),
+        };
+        if found.pairs.is_empty() && found.errors.is_empty() {
+            return Err(Error::NoSource {
+                expected: "pairs of source and target",
+            });
+        }
+        Ok(found)
+    }
+
+    fn push(&mut self, place: &str, line: usize, source: &str, target: &str, expected: &str) {
+        match (source.trim().is_empty(), target.trim().is_empty()) {
+            (true, true) => {}
+            (false, false) => self.pairs.push(Pair {
+                line,
+                source: source.to_owned(),
+                target: target.to_owned(),
+            }),
+            (empty, _) => {
+                let which = if empty { "an empty source" } else { "an empty target" };
+                self.fail(place, line, expected, which.to_owned());
+            }
+        }
+    }
+
+    fn fail(&mut self, place: &str, line: usize, expected: &str, found: String) {
+        self.errors.push(attn_core::Error::Text {
+            place: place.to_owned(),
+            line: Some(line),
+            expected: expected.to_owned(),
+            found,
+        });
+    }
+}
+
+fn text(path: &Path) -> Result<String, Error> {
+    let bytes = files::read(path, Limits::default().bytes.min(LARGEST))?;
+    let text = String::from_utf8(bytes).map_err(|error| attn_core::Error::Text {
+        place: path.display().to_string(),
+        line: None,
+        expected: "UTF-8".into(),
+        found: error.to_string(),
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+}
+
+/// One file.
+fn one(path: &Path) -> Result<Pairs, Error> {
+    let (text, place) = (text(path)?, path.display().to_string());
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let objects = ["jsonl", "ndjson"].iter().any(|own| ending.eq_ignore_ascii_case(own));
+    let mut found = Pairs::default();
+    for (line, content) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        if objects {
+            object(&mut found, &place, line, content);
+            continue;
+        }
+        let expected = "SOURCE TAB TARGET";
+        let mut columns = content.split('\t');
+        match (columns.next(), columns.next()) {
+            (Some(source), Some(target)) => found.push(&place, line, source, target, expected),
+            _ => found.fail(&place, line, expected, "one column".to_owned()),
+        }
+    }
+    Ok(found)
+}
+
+fn object(found: &mut Pairs, place: &str, line: usize, content: &str) {
+    let expected = "an object with the texts `source` and `target`";
+    let value: Value = match serde_json::from_str(content) {
+        Ok(value) => value,
+        Err(error) => return found.fail(place, line, expected, error.to_string()),
+    };
+    let field = |name: &str| value.get(name).and_then(Value::as_str);
+    match (field("source"), field("target")) {
+        (Some(source), Some(target)) => found.push(place, line, source, target, expected),
+        (source, _) => {
+            let missing = if source.is_none() { "source" } else { "target" };
+            found.fail(place, line, expected, format!("no text `{missing}`"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_lines_are_named_and_the_rest_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let tsv = write("a.tsv", "\u{feff}a\tb\textra\n\n\tonly target\nx\t \nc\td\n");
+        let found = Pairs::read(&[tsv]).unwrap();
+        let lines: Vec<usize> = found.pairs.iter().map(|pair| pair.line).collect();
+        assert_eq!((lines, found.pairs[0].source.as_str()), (vec![1, 5], "a"));
+        let words: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+        assert!(
+            words[0].contains("line 3") && words[0].contains("empty source"),
+            "{words:?}"
+        );
+        assert!(
+            words[1].contains("line 4") && words[1].contains("empty target"),
+            "{words:?}"
+        );
+
+        let jsonl = write(
+            "a.jsonl",
+            "{\"source\": \"a\", \"target\": \"b\"}\n{\"source\": 1}\n[\n",
+        );
+        let found = Pairs::read(&[jsonl]).unwrap();
+        assert_eq!((found.pairs.len(), found.errors.len()), (1, 2));
+        assert!(found.errors[0].to_string().contains("line 2") && found.errors[1].to_string().contains("line 3"));
+
+        let (a, b) = (write("a.en", "one\n\ntwo\n"), write("b.de", "eins\n\nzwei\n"));
+        let found = Pairs::read(&[&a, &b]).unwrap();
+        assert_eq!((found.pairs[1].line, found.pairs[1].target.as_str()), (3, "zwei"));
+        let short = write("c.de", "eins\n");
+        assert!(Pairs::read(&[&a, &short]).is_err());
+        assert!(Pairs::read(&[write("empty.tsv", "\n")]).is_err());
+        assert!(Pairs::read(&[write("bytes.tsv", "")]).is_err() && Pairs::read::<&Path>(&[]).is_err());
+    }
+}
