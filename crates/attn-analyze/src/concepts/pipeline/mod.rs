@@ -21,7 +21,8 @@ pub use self::{
     study::{ConceptStudy, Transfer},
 };
 use super::{
-    AlignParams, Clusterer, FrequencyFilter, LabelSet, TaggedText, Units, Ward, WhyDropped, Words, sweep, sweep_counts,
+    AlignParams, Clusterer, FrequencyFilter, LabelSet, LabelSource, TaggedText, Units, Ward, WhyDropped, Words, neurons,
+    sweep, sweep_counts,
 };
 use crate::{Error, Result};
 
@@ -183,20 +184,14 @@ impl Pipeline {
         if words.words.is_empty() {
             return Err(too_rare(&params.filter, reading.text.sentences.len()));
         }
-        let (sets, annotated, mut notes) = params.label_sets(&reading.text, &words)?;
+        let (sets, mut notes) = params.label_sets(&reading.text, &words)?;
         notes.extend(left_out(&words));
-        let marks = Marks {
-            units: Units::new(&words),
-            words: &words,
-            sets: &sets,
-            swept: annotated.max(1),
-        };
         let chosen = params.chosen_layers(reading.depth())?;
         let stage = format!("{LAYERS}{}", reading.model);
         let mut layers = Vec::with_capacity(chosen.len());
         for &layer in &chosen {
             step(progress, &stage, layers.len(), chosen.len())?;
-            layers.push(self.layer(reading, &marks, layer, progress)?);
+            layers.push(self.layer(reading, &words, &sets, layer, progress)?);
         }
         step(progress, &stage, layers.len(), chosen.len())?;
         Ok(ConceptSpace {
@@ -215,16 +210,19 @@ impl Pipeline {
     fn layer(
         &self,
         reading: &Reading<'_>,
-        marks: &Marks<'_>,
+        words: &Words,
+        sets: &[LabelSet],
         layer: usize,
         progress: &dyn Progress,
     ) -> Result<ConceptLayer> {
         let params = &self.params;
-        let Marks { units, words, sets, .. } = marks;
+        let units = Units::new(words);
         let vectors = words.vectors(reading.capture, reading.side, layer, params.subwords)?;
         let count = params.cluster_count(vectors.view());
         let clustering = self.method.cluster(vectors.view(), count, progress)?;
-        let mut found = ConceptLayer::new(layer, clustering, marks, &params.align)?;
+        let mut found = ConceptLayer::new(layer, clustering.partition, clustering.tree, sets, words, &params.align)?;
+        found.membership = clustering.membership;
+        found.reachability = clustering.reachability;
         found.measure_borders(vectors.view());
         if let Some(tree) = found.whole.as_ref().filter(|_| params.sweep) {
             let align = AlignParams {
@@ -232,13 +230,23 @@ impl Pipeline {
                 ..params.align.clone()
             };
             let counts = sweep_counts(words.words.len());
-            let swept = sets.iter().take(marks.swept);
-            let swept = swept.map(|set| sweep(tree, set, units, &counts, &align, &()));
+            let swept = sets.iter().filter(|set| set.source != LabelSource::Spelling);
+            let swept = swept.map(|set| sweep(tree, set, &units, &counts, &align, &()));
             found.sweeps = swept.collect::<Result<_>>()?;
+        }
+        if let Some(ranking) = &params.neurons {
+            for set in sets.iter().filter(|set| set.source == LabelSource::Words) {
+                match neurons(vectors.view(), set, &units, ranking, progress) {
+                    Ok(ranked) => found.neurons.push(ranked),
+                    // Sets with one label, or one that few words have.
+                    Err(Error::Empty { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
         for method in &self.others {
             let agreement = match method.cluster(vectors.view(), count, progress) {
-                Ok(other) => found.agreement(&other.partition, &sets[0], units, &params.align)?,
+                Ok(other) => found.agreement(&other.partition, &sets[0], &units, &params.align)?,
                 Err(error) if error.is_cancelled() => return Err(error),
                 // A radius may leave fewer leaders than clusters; a mixture may not converge.
                 Err(error) => Agreement::Failed(error.to_string()),
@@ -266,15 +274,6 @@ impl Pipeline {
     pub fn explain(&self, space: &ConceptSpace, reading: &Reading<'_>, prediction: Prediction) -> Result<Explanation> {
         Explanation::new(space, reading, prediction, self.params.subwords)
     }
-}
-
-/// What is known about the words of a text, for all layers.
-struct Marks<'a> {
-    units: Units,
-    words: &'a Words,
-    sets: &'a [LabelSet],
-    /// The first so many sets are swept.
-    swept: usize,
 }
 
 /// Words that were dropped, in words.
