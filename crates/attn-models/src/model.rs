@@ -290,6 +290,15 @@ impl Model {
         self.run(inputs, self.layout(inputs), self.pass(tap, Gradients::On))
     }
 
+    /// The same from a layer on. The tap must replace the state that comes into it; layers below are skipped where the family can.
+    pub(crate) fn differentiable_from(&self, layer: usize, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
+        let pass = Pass {
+            from: layer,
+            ..self.pass(tap, Gradients::On)
+        };
+        self.run(inputs, self.layout(inputs), pass)
+    }
+
     /// A forward pass whose gradients are the multipliers of layer-wise relevance propagation.
     pub(crate) fn relevance(&self, inputs: &Inputs, tap: &mut dyn Tap, relevance: &Relevance) -> Result<Output> {
         let pass = Pass {
@@ -320,6 +329,7 @@ impl Model {
             limits: self.limits,
             logits: true,
             padding: None,
+            from: 0,
         }
     }
 

@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, error::Error, path::Path};
 
 use attn_sdk::{
     Progress,
-    analyze::concepts::{Against, Branches, ConceptLayer, ConceptSpace, ConceptStudy, LabelRow, LayerCurves, LayerRow},
+    analyze::concepts::{Against, Branches, ConceptLayer, ConceptSpace, ConceptStudy, LabelRow, LayerCurves, LayerRow, Sweep},
     core::table::Table,
     render::{
         Exporter, Plot, ViewState,
-        plots::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, Lines, MapCluster, Series},
+        plots::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, HeatTable, Lines, MapCluster, Series},
     },
 };
 
@@ -28,7 +28,7 @@ pub(crate) fn write(
     let mut exporter = Exporter::default();
     let mut written = 0;
     let layers: usize = study.models.iter().map(|model| model.layers.len()).sum();
-    let total = 2 * layers + study.models.len();
+    let total = 3 * layers + 2 * study.models.len();
     let mut draw = |name: String, plot: &dyn Plot, size: [f32; 2]| -> Result<(), Box<dyn Error>> {
         exporter.size = Some(size);
         for extension in ["png"].into_iter().chain(svg.then_some("svg")) {
@@ -43,8 +43,18 @@ pub(crate) fn write(
         if let Some(curves) = curves(study, model) {
             draw(format!("curves{suffix}"), &curves, [760.0, 520.0])?;
         }
+        if let Some(curves) = one_word(study, model) {
+            draw(format!("curves-one-word{suffix}"), &curves, [760.0, 440.0])?;
+        }
         for (index, layer) in model.layers.iter().enumerate() {
             let at = layer.layer;
+            if let Some(found) = layer.sweeps.first() {
+                let table = sweep(found, model, layer);
+                draw(format!("sweep-{at}{suffix}"), &table, table.natural_size())?;
+            }
+            if let Some(plot) = reachability(model, layer) {
+                draw(format!("reachability-{at}{suffix}"), &plot, [900.0, 440.0])?;
+            }
             if !layer.map.is_empty() {
                 draw(format!("map-{at}{suffix}"), &map(model, layer)?, [900.0, 760.0])?;
             }
@@ -102,9 +112,64 @@ fn chart(curves: LayerCurves, subtitle: String, caption: &str) -> Option<Lines> 
 /// Curves of every label set of a model.
 pub(crate) fn curves(study: &ConceptStudy, model: &ConceptSpace) -> Option<Lines> {
     let subtitle = format!("{}: {} words", model.model, model.words.words.len());
-    let caption = "Share of clusters aligned with a label of each set, by layer. Dashed, in the same color: chance level \
+    let caption = "Share of the clusters of several words that are aligned with a label of each set, by layer. Dashed, in the same color: chance level \
                    (permuted labels).";
     chart(study.curves(model), subtitle, caption)
+}
+
+/// Curves of the clusters of one word.
+pub(crate) fn one_word(study: &ConceptStudy, model: &ConceptSpace) -> Option<Lines> {
+    let subtitle = format!("{}: {} words", model.model, model.words.words.len());
+    let caption = "Share of clusters that are one word, and of these the share with one label of each set. Dashed: chance level.";
+    chart(study.one_word_curves(model), subtitle, caption)
+}
+
+/// Alignment of a layer over numbers of clusters and thresholds, above chance.
+pub(crate) fn sweep(found: &Sweep, model: &ConceptSpace, layer: &ConceptLayer) -> HeatTable {
+    let rows = found.clusters.iter().zip(&found.one_word);
+    let rows: Vec<String> = rows
+        .map(|(count, one_word)| format!("{count} ({:.0} % one word)", 100.0 * one_word))
+        .collect();
+    let columns: Vec<String> = found.thresholds.iter().map(f64::to_string).collect();
+    let values: Vec<f32> = found.excess().into_iter().flatten().map(|excess| excess as f32).collect();
+    let plateau = found.plateau(model.threshold()).map_or_else(
+        || "Nothing is above chance at the threshold of the study.".to_owned(),
+        |plateau| {
+            let ((first, last), (low, high)) = (plateau.clusters, plateau.excess);
+            format!("Plateau at {}: {first} to {last} clusters, {low:.2} to {high:.2}.", plateau.threshold)
+        },
+    );
+    HeatTable {
+        title: format!("{} by numbers of clusters, layer {} of {}", found.label_set, layer.layer, model.model),
+        subtitle: "rows: clusters; columns: threshold".into(),
+        caption: format!("Share of clusters of several words that are aligned, minus its chance level. {plateau}"),
+        what: "above chance".into(),
+        range: Some([0.0, 1.0]),
+        ..HeatTable::new(rows, columns, values)
+    }
+}
+
+/// The reachability plot of a layer.
+pub(crate) fn reachability(model: &ConceptSpace, layer: &ConceptLayer) -> Option<Lines> {
+    let found = layer.reachability.as_ref()?;
+    let (at, heights): (Vec<f32>, Vec<f32>) = (found.reachability.iter().enumerate())
+        .filter_map(|(at, height)| Some((at as f32, (*height)? as f32)))
+        .unzip();
+    Some(Lines {
+        title: format!("Reachability of words in layer {} of {}", layer.layer, model.model),
+        subtitle: format!("{} clusters, {} words in none", layer.clusters.len(), layer.partition.noise()),
+        caption: "Words in the order of OPTICS. Valleys are dense regions; valleys within valleys are denser ones.".into(),
+        at: at.into(),
+        across: "word".into(),
+        up: "reachability".into(),
+        series: vec![Series {
+            name: "reachability".into(),
+            values: heights.into(),
+            class: 0,
+            broken: false,
+        }],
+        range: None,
+    })
 }
 
 /// Curves of two models in one chart.
@@ -124,13 +189,16 @@ pub(crate) fn numbers(study: &ConceptStudy) -> Table {
     let rows: Vec<LayerRow<'_>> = study.rows().collect();
     let mut table = Table::new(rows.len());
     table
+        .numbers("clusters of several words", |row| rows[row].row.judged)
+        .numbers("clusters of one word", |row| rows[row].row.one_word.clusters)
         .texts("model", |row| rows[row].model)
         .numbers("layer", |row| rows[row].layer)
         .texts("labels", |row| rows[row].row.label_set.as_str());
-    let against: [(&str, fn(&LabelRow) -> Against); 3] = [
+    let against: [(&str, fn(&LabelRow) -> Against); 4] = [
         ("aligned", |row| row.aligned),
         ("covered", |row| row.covered),
         ("score", |row| row.score),
+        ("aligned of one word", |row| row.one_word.aligned),
     ];
     for (name, of) in against {
         table.numbers(name, |row| of(rows[row].row).value);

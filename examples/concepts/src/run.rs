@@ -4,13 +4,16 @@ use std::error::Error;
 
 use attn_sdk::{
     Progress,
-    analyze::concepts::{ConceptSpace, ConceptStudy, KMeansClusterer, KMeansParams, LeadersWard, Pipeline, Reading},
+    analyze::concepts::{
+        ConceptSpace, ConceptStudy, GaussianMixtureClusterer, KMeansClusterer, KMeansParams, KMeansStart, LeadersWard,
+        OpticsClusterer, Pipeline, Reading,
+    },
     class_prediction,
     core::CaptureOptions,
     models::{Capturer, text::Line},
 };
 
-use super::options::{Options, Source};
+use super::options::{Method, Options, Source};
 
 /// Points per cluster in a mini-batch of k-means.
 const BATCH: usize = 10;
@@ -30,13 +33,14 @@ pub(crate) fn study(
 }
 
 fn pipeline(options: &Options) -> Result<Pipeline, Box<dyn Error>> {
-    let pipeline = Pipeline::new(options.params())?;
-    if !options.methods {
-        return Ok(pipeline);
-    }
+    let pipeline = Pipeline::new(options.params()?)?;
     let k_means = KMeansClusterer {
         params: KMeansParams {
             seed: options.seed,
+            start: match options.method {
+                Method::WardKMeans => KMeansStart::Ward,
+                _ => KMeansStart::PlusPlus,
+            },
             ..KMeansParams::default()
         },
         batch_per_cluster: None,
@@ -49,6 +53,16 @@ fn pipeline(options: &Options) -> Result<Pipeline, Box<dyn Error>> {
         seed: options.seed,
         ..LeadersWard::default()
     };
+    let pipeline = match options.method {
+        Method::Ward => pipeline,
+        Method::KMeans | Method::WardKMeans => pipeline.with_method(k_means.clone()),
+        Method::LeadersWard => pipeline.with_method(leaders),
+        Method::Optics => pipeline.with_method(OpticsClusterer::default()),
+        Method::Gaussian => pipeline.with_method(GaussianMixtureClusterer::default()),
+    };
+    if !options.methods {
+        return Ok(pipeline);
+    }
     Ok(pipeline.comparing(k_means).comparing(batches).comparing(leaders))
 }
 

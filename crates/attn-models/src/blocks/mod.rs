@@ -83,6 +83,8 @@ pub struct Pass<'a> {
     pub(crate) logits: bool,
     /// Which tokens of a state that is predicted from are real; `None` if all are.
     pub(crate) padding: Option<Padding>,
+    /// Layers below this one are skipped: the tap brings the state that comes into it.
+    pub(crate) from: usize,
 }
 
 impl<'a> Pass<'a> {
@@ -96,6 +98,7 @@ impl<'a> Pass<'a> {
             limits: Limits::default(),
             logits: true,
             padding: None,
+            from: 0,
         }
     }
 
@@ -124,6 +127,12 @@ impl<'a> Pass<'a> {
     /// a long text they are the largest tensor of all.
     pub fn wants_logits(&self) -> bool {
         self.logits
+    }
+
+    /// Whether a layer is skipped, because the tap replaces the state that comes into a later one. A family asks before it taps
+    /// [`Point::Hidden`](crate::Point::Hidden) of the layer.
+    pub fn skips(&self, layer: usize) -> bool {
+        layer < self.from
     }
 
     /// Decoder tokens that earlier steps of generation have computed; 0 otherwise.

@@ -14,13 +14,16 @@ use attn_core::{Capture, Progress, Side, progress::step};
 
 pub use self::{
     curves::{Curve, LayerCurves, LayerRow},
-    explanation::{Explanation, Prediction},
+    explanation::{Explanation, LayerWeights, Prediction},
     params::PipelineParams,
     report::excerpt,
     space::{Agreement, Branches, ConceptCluster, ConceptLayer, ConceptSpace, LabelRow},
     study::{ConceptStudy, Transfer},
 };
-use super::{Clusterer, FrequencyFilter, LabelSet, TaggedText, Ward, Words, clusterer::Clustering};
+use super::{
+    AlignParams, Clusterer, FrequencyFilter, LabelSet, LabelSource, TaggedText, Units, Ward, WhyDropped, Words, neurons,
+    sweep, sweep_counts,
+};
 use crate::{Error, Result};
 
 /// The first words of the stage of [`Progress`] that counts the layers of a model. Other stages run within it.
@@ -174,11 +177,15 @@ impl Pipeline {
     pub fn encode(&self, reading: &Reading<'_>, progress: &dyn Progress) -> Result<ConceptSpace> {
         let params = &self.params;
         let mut words = Words::find(&reading.text, reading.capture, reading.side)?;
+        if params.special_tokens {
+            words.add_special(reading.capture, reading.side);
+        }
         let filtered = words.filter(&params.filter);
         if words.words.is_empty() {
             return Err(too_rare(&params.filter, reading.text.sentences.len()));
         }
-        let sets = params.label_sets(&reading.text, &words)?;
+        let (sets, mut notes) = params.label_sets(&reading.text, &words)?;
+        notes.extend(left_out(&words));
         let chosen = params.chosen_layers(reading.depth())?;
         let stage = format!("{LAYERS}{}", reading.model);
         let mut layers = Vec::with_capacity(chosen.len());
@@ -192,6 +199,7 @@ impl Pipeline {
             text: reading.text.clone(),
             words,
             filtered,
+            notes,
             layers,
             explanation: None,
             sets,
@@ -208,14 +216,37 @@ impl Pipeline {
         progress: &dyn Progress,
     ) -> Result<ConceptLayer> {
         let params = &self.params;
-        let types = words.types();
+        let units = Units::new(words);
         let vectors = words.vectors(reading.capture, reading.side, layer, params.subwords)?;
         let count = params.cluster_count(vectors.view());
-        let Clustering { partition, tree } = self.method.cluster(vectors.view(), count, progress)?;
-        let mut found = ConceptLayer::new(layer, partition, tree, sets, &types, &params.align)?;
+        let clustering = self.method.cluster(vectors.view(), count, progress)?;
+        let mut found = ConceptLayer::new(layer, clustering.partition, clustering.tree, sets, words, &params.align)?;
+        found.membership = clustering.membership;
+        found.reachability = clustering.reachability;
+        found.measure_borders(vectors.view());
+        if let Some(tree) = found.whole.as_ref().filter(|_| params.sweep) {
+            let align = AlignParams {
+                permutations: params.sweep_permutations,
+                ..params.align.clone()
+            };
+            let counts = sweep_counts(words.words.len());
+            let swept = sets.iter().filter(|set| set.source != LabelSource::Spelling);
+            let swept = swept.map(|set| sweep(tree, set, &units, &counts, &align, &()));
+            found.sweeps = swept.collect::<Result<_>>()?;
+        }
+        if let Some(ranking) = &params.neurons {
+            for set in sets.iter().filter(|set| set.source == LabelSource::Words) {
+                match neurons(vectors.view(), set, &units, ranking, progress) {
+                    Ok(ranked) => found.neurons.push(ranked),
+                    // Sets with one label, or one that few words have.
+                    Err(Error::Empty { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
         for method in &self.others {
             let agreement = match method.cluster(vectors.view(), count, progress) {
-                Ok(other) => found.agreement(&other.partition, &sets[0], &types, &params.align)?,
+                Ok(other) => found.agreement(&other.partition, &sets[0], &units, &params.align)?,
                 Err(error) if error.is_cancelled() => return Err(error),
                 // A radius may leave fewer leaders than clusters; a mixture may not converge.
                 Err(error) => Agreement::Failed(error.to_string()),
@@ -243,6 +274,20 @@ impl Pipeline {
     pub fn explain(&self, space: &ConceptSpace, reading: &Reading<'_>, prediction: Prediction) -> Result<Explanation> {
         Explanation::new(space, reading, prediction, self.params.subwords)
     }
+}
+
+/// Words that were dropped, in words.
+fn left_out(words: &Words) -> impl Iterator<Item = String> {
+    let reasons = [
+        (WhyDropped::NoToken, "without a token: the tokenizer has nothing for them"),
+        (WhyDropped::Cut, "in sentences that were cut to the model's longest input, after the cut"),
+        (WhyDropped::Unknown, "outside of the vocabulary: all have the token of unknown words"),
+    ];
+    reasons.into_iter().filter_map(|(why, text)| match words.dropped_for(why) {
+        0 => None,
+        1 => Some(format!("1 word {text}")),
+        count => Some(format!("{count} words {text}")),
+    })
 }
 
 fn too_rare(filter: &FrequencyFilter, sentences: usize) -> Error {

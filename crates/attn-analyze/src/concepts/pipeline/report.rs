@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Agreement, ConceptLayer, ConceptSpace, ConceptStudy};
-use crate::concepts::Against;
+use crate::concepts::{Against, Neuron};
 
 /// Clusters shown per layer.
 const SHOWN: usize = 12;
@@ -36,9 +36,14 @@ impl ConceptStudy {
             for layer in &model.layers {
                 lines.extend(layer.rows.iter().map(|row| {
                     let (aligned, covered) = (number(&row.aligned), number(&row.covered));
+                    let one = &row.one_word;
                     format!(
-                        "layer {:>2}  {:<10} aligned {aligned}  covered {covered}",
-                        layer.layer, row.label_set
+                        "layer {:>2}  {:<10} aligned {aligned} of {} clusters of several words  covered {covered}; of {} of one word {}",
+                        layer.layer,
+                        row.label_set,
+                        row.judged,
+                        one.clusters,
+                        number(&one.aligned)
                     )
                 }));
             }
@@ -51,8 +56,8 @@ impl ConceptStudy {
         let names: Vec<&str> = self.models.iter().map(|model| model.model.as_str()).collect();
         let mut out = format!("# Latent concepts of {}\n", names.join(" and "));
         out += "\nIn brackets: chance level (permuted labels), mean ± standard deviation. `aligned` is the share of clusters \
-                with one label to at least the threshold, `covered` the share of labels with such a cluster, `score` their \
-                mean.\n";
+                of several words with one label to at least the threshold, `covered` the share of labels with such a cluster, \
+                `score` their mean. Clusters of one word are apart: a word mostly has one label, in any layer.\n";
         for model in &self.models {
             space(&mut out, model, self);
         }
@@ -101,29 +106,41 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
     let (rare, frequent) = (model.filtered.rare, model.filtered.frequent);
     let _ = writeln!(
         out,
-        "\n# {}\n\n{} occurrences of words in {} sentences. Left out: {} words without a token, {} rare words ({} occurrences), \
+        "\n# {}\n\n{} occurrences of words in {} sentences. Left out: {} rare words ({} occurrences), \
          {} frequent words ({} occurrences), {} surplus occurrences.\n",
         model.model,
         model.words.words.len(),
         model.text.sentences.len(),
-        model.words.dropped.len(),
         rare.0,
         rare.1,
         frequent.0,
         frequent.1,
         model.filtered.surplus,
     );
-    *out += "| layer | labels | aligned | covered | score |\n|---|---|---|---|---|\n";
+    for note in &model.notes {
+        let _ = writeln!(out, "- {note}");
+    }
+    if !model.notes.is_empty() {
+        out.push('\n');
+    }
+    *out += "| layer | labels | clusters of several words | aligned | covered | score | clusters of one word | aligned |\n\
+             |---|---|---|---|---|---|---|---|\n";
     for layer in &model.layers {
         for row in &layer.rows {
             let (aligned, covered, score) = (number(&row.aligned), number(&row.covered), number(&row.score));
             let _ = writeln!(
                 out,
-                "| {} | {} | {aligned} | {covered} | {score} |",
-                layer.layer, row.label_set
+                "| {} | {} | {} | {aligned} | {covered} | {score} | {} | {} |",
+                layer.layer,
+                row.label_set,
+                row.judged,
+                row.one_word.clusters,
+                number(&row.one_word.aligned)
             );
         }
     }
+    plateaus(out, model);
+    ranked_neurons(out, model);
     if let Some(classes) = &study.classes {
         let _ = writeln!(
             out,
@@ -155,14 +172,74 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
     }
 }
 
+/// Over which numbers of clusters the alignment with the annotated sets holds.
+fn plateaus(out: &mut String, model: &ConceptSpace) {
+    let sweeps = || model.layers.iter().flat_map(|layer| layer.sweeps.iter().map(move |sweep| (layer, sweep)));
+    if sweeps().next().is_none() {
+        return;
+    }
+    *out += "\n## Numbers of clusters\n\nExcess of `aligned` over its chance level, among clusters of several words: the largest \
+             over all numbers of clusters, and the numbers for which it stays at 80 % of that.\n\n\
+             | layer | labels | threshold | clusters | excess |\n|---|---|---|---|---|\n";
+    for (layer, sweep) in sweeps() {
+        for plateau in sweep.thresholds.iter().filter_map(|&threshold| sweep.plateau(threshold)) {
+            let ((first, last), (low, high)) = (plateau.clusters, plateau.excess);
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {first} to {last} | {low:.2} to {high:.2} |",
+                layer.layer, sweep.label_set, plateau.threshold
+            );
+        }
+    }
+}
+
+/// Neurons listed for a concept.
+const NEURONS: usize = 5;
+
+/// Neurons of every layer for each concept.
+fn ranked_neurons(out: &mut String, model: &ConceptSpace) {
+    let sets = || model.layers.iter().flat_map(|layer| layer.neurons.iter().map(move |set| (layer, set)));
+    if sets().next().is_none() {
+        return;
+    }
+    *out += "\n## Neurons\n\nA linear probe for each label set: its accuracy on unseen words, the share of the most frequent label among \
+             them, its accuracy on a control task (every word has a label drawn at random), and its accuracy on unseen \
+             occurrences minus that (selectivity).\n\n\
+             | layer | labels | accuracy | most frequent | control | selectivity |\n|---|---|---|---|---|---|\n";
+    for (layer, set) in sets() {
+        let _ = writeln!(
+            out,
+            "| {} | {} | {:.3} | {:.3} | {:.3} | {:.3} |",
+            layer.layer, set.label_set, set.accuracy, set.majority, set.control, set.selectivity
+        );
+    }
+    *out += "\nNeurons with the largest differences of means (probeless; concept minus rest) and weights of the probe.\n\n\
+             | layer | labels | concept | by means | by the probe |\n|---|---|---|---|---|\n";
+    for (layer, set) in sets() {
+        for concept in &set.concepts {
+            let list = |neurons: &[Neuron]| {
+                let shown = neurons.iter().take(NEURONS);
+                let shown = shown.map(|neuron| format!("{} ({:+.2})", neuron.index, neuron.value));
+                shown.collect::<Vec<_>>().join(", ")
+            };
+            let (means, probe) = (list(&concept.probeless), list(&concept.probe));
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {means} | {probe} |",
+                layer.layer, set.label_set, concept.label
+            );
+        }
+    }
+}
+
 /// Attribution of one prediction to clusters.
 fn prediction(out: &mut String, model: &ConceptSpace) {
     let Some(found) = &model.explanation else { return };
     let _ = writeln!(
         out,
         "\n## Attribution of a prediction\n\n> {}\n\n**{}** (probability {:.3}), not {}. Integrated gradients of the difference of the two \
-         logits, {:+.2} here and {:+.2} for padding alone, summed over the words of each cluster; completeness gap {:.1} %. \
-         Positive weights support {}. \\*: a word outside the clustering; it counts for the cluster with the nearest \
+         logits, {:+.2} here and {:+.2} for padding alone, at the states of each layer, summed over the words of each cluster; \
+         completeness gap at most {:.1} %. Positive weights support {}. \\*: a word outside the clustering; it counts for the cluster with the nearest \
          mean.\n",
         model
             .text
@@ -174,7 +251,7 @@ fn prediction(out: &mut String, model: &ConceptSpace) {
         found.against,
         found.value,
         found.baseline,
-        100.0 * found.gap,
+        100.0 * found.gaps.iter().copied().fold(0.0, f64::max),
         found.class,
     );
     *out += "| layer | cluster | words in this sentence | weight | share |\n|---|---|---|---|---|\n";
@@ -197,12 +274,12 @@ fn prediction(out: &mut String, model: &ConceptSpace) {
                 100.0 * part.share
             );
         }
+        for token in &carried.special {
+            let (weight, share) = (token.weight, 100.0 * token.share);
+            let _ = writeln!(out, "| {} | `{}` | | {weight:+.2} | {share:.0} % |", layer.layer, token.text);
+        }
         let outside = 100.0 * carried.outside;
-        let _ = writeln!(
-            out,
-            "| {} | no cluster (special tokens) | | | {outside:.0} % |",
-            layer.layer
-        );
+        let _ = writeln!(out, "| {} | no cluster | | | {outside:.0} % |", layer.layer);
     }
 }
 
@@ -211,7 +288,17 @@ fn clusters(out: &mut String, layer: &ConceptLayer, model: &ConceptSpace) {
     let _ = writeln!(out, "\n## Layer {}: the largest clusters\n", layer.layer);
     for at in layer.largest().into_iter().take(SHOWN) {
         let cluster = &layer.clusters[at];
-        let _ = writeln!(out, "- **{}**: {} words", cluster.name.text, cluster.members.len());
+        let border = match cluster.borderline {
+            share if share >= 0.2 => format!(", {:.0} % nearer to another cluster", 100.0 * share),
+            _ => String::new(),
+        };
+        let _ = writeln!(
+            out,
+            "- **{}**: {} occurrences of {} words{border}",
+            cluster.name.text,
+            cluster.members.len(),
+            cluster.words
+        );
         for &member in cluster
             .members
             .iter()

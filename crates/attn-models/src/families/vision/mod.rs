@@ -351,7 +351,10 @@ impl Network for VisionEncoder {
             x = norm.forward(&x, pass)?;
         }
 
-        for layer in &self.layers {
+        for (index, layer) in self.layers.iter().enumerate() {
+            if pass.skips(index) {
+                continue;
+            }
             x = layer.forward(x, None, rotation.as_ref(), pass)?;
         }
         // The reference reports the last hidden state before the final norm.
