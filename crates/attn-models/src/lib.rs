@@ -60,6 +60,7 @@ pub mod model;
 pub mod pooling;
 mod random;
 pub mod record;
+pub mod start;
 mod store;
 pub mod tap;
 mod tensor_file;

@@ -41,6 +41,14 @@ pub enum Error {
     /// An experiment without heads.
     #[error("expected at least one head to ablate, found none")]
     NoHeads,
+    /// Nothing that a model could be right about.
+    #[error("`{model}`: expected examples with something to predict, found none{}", if classes.is_empty() { ": the model predicts no classes and no tokens here".to_owned() } else { format!(" with one of its labels: {}", classes.join(", ")) })]
+    NothingLabeled {
+        /// The model's name.
+        model: String,
+        /// Its classes.
+        classes: Vec<String>,
+    },
     /// The output matrix of a head is missing, or belongs to another model.
     #[error("{head}: expected its output matrix among the head weights, found none that fits")]
     NoHeadWeights {

@@ -38,7 +38,7 @@ mod rotary;
 mod sinusoid;
 mod terms;
 
-use attn_core::{Attention, Limits};
+use attn_core::{Attention, Limits, Side};
 use candle_core::Tensor;
 
 pub use self::{
@@ -61,7 +61,7 @@ pub(crate) use self::{
     cache::Cache,
     relevance::Relevance,
 };
-use crate::{Gradients, Result, Site, Tap, tap::visit};
+use crate::{Gradients, Result, Site, Tap, start::Start, tap::visit};
 
 /// One forward pass: who listens, and how to compute.
 ///
@@ -78,6 +78,8 @@ pub struct Pass<'a> {
     pub(crate) limits: Limits,
     /// Whether anybody reads the predictions of the model's head.
     pub(crate) logits: bool,
+    /// Set for a pass that starts at a layer.
+    pub(crate) start: Option<&'a Start>,
 }
 
 impl<'a> Pass<'a> {
@@ -90,6 +92,7 @@ impl<'a> Pass<'a> {
             relevance: None,
             limits: Limits::default(),
             logits: true,
+            start: None,
         }
     }
 
@@ -98,7 +101,17 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// What the tap returns; [`Error::Tap`](crate::Error::Tap) for a tensor of another shape.
     pub fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
+        let tensor = match self.start {
+            Some(start) => start.enter(site, tensor)?,
+            None => tensor,
+        };
         visit(self.tap, site, tensor)
+    }
+
+    /// Whether a layer need not run: the pass starts above it, and [`tap`](Self::tap) gives the state it starts from at the
+    /// input of the first layer that runs. A family that does not ask gives the same numbers, later.
+    pub fn skips(&self, side: Side, layer: usize) -> bool {
+        self.start.is_some_and(|start| start.skips(side, layer))
     }
 
     /// Whether the tap wants a site. Only for work that is done for a tap alone: [`tap`](Self::tap) asks by itself.

@@ -46,6 +46,7 @@ mod relevance;
 mod rotary;
 mod scores;
 mod spellings;
+mod starts;
 mod support;
 mod tokens;
 mod training;

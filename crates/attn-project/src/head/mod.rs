@@ -7,6 +7,6 @@ pub(crate) mod normalize;
 
 pub use self::{
     cloud::{HeadCloud, SequenceRows},
-    correlation::{DistanceCorrelation, KeySet, distance_correlation},
+    correlation::{DistanceCorrelation, KeySet, distance_correlation, spearman},
     normalize::{Normalization, ScaleChoice},
 };

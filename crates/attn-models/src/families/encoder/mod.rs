@@ -16,6 +16,8 @@ pub(super) mod nomic_bert;
 mod relative;
 pub(super) mod roberta;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
 use candle_core::{Device, Tensor};
 
@@ -179,6 +181,9 @@ impl Embeddings {
     }
 }
 
+/// Heads that a checkpoint lacks, by their layers.
+type PrunedHeads = BTreeMap<usize, BTreeSet<usize>>;
+
 /// Where a family keeps the tensors of a layer.
 struct Names {
     query: &'static str,
@@ -216,6 +221,18 @@ struct Layer {
 impl Layer {
     /// Loads the layer whose tensors lie below `weights`.
     fn load(weights: &Weights, names: &Names, layer: usize, sizes: &Sizes) -> Result<Self> {
+        Self::load_pruned(weights, names, layer, sizes, &PrunedHeads::new())
+    }
+
+    /// The same of a checkpoint that lacks heads. They are heads that read nothing here, so that all others keep their
+    /// numbers.
+    fn load_pruned(
+        weights: &Weights,
+        names: &Names,
+        layer: usize,
+        sizes: &Sizes,
+        pruned: &PrunedHeads,
+    ) -> Result<Self> {
         let Sizes {
             hidden,
             inner,
@@ -226,6 +243,9 @@ impl Layer {
             ..
         } = *sizes;
         let linear = |name: &str, inputs, outputs| Linear::load(&weights.at(name), inputs, outputs, true);
+        let lacks = |at: usize| pruned.get(&layer).is_some_and(|heads| heads.contains(&(at / head_dim)));
+        let kept: Vec<usize> = (0..hidden).filter(|&at| !lacks(at)).collect();
+        let to_heads = |name: &str| Linear::load_outputs(&weights.at(name), hidden, hidden, &kept);
         Ok(Self {
             attention: MultiHead {
                 attention: Attention::EncoderSelf,
@@ -233,12 +253,12 @@ impl Layer {
                 shape: HeadShape::full(heads, head_dim),
                 scale: 1.0 / (head_dim as f64).sqrt(),
                 qkv: Qkv::Separate {
-                    query: linear(names.query, hidden, hidden)?,
-                    key: linear(names.key, hidden, hidden)?,
-                    value: linear(names.value, hidden, hidden)?,
+                    query: to_heads(names.query)?,
+                    key: to_heads(names.key)?,
+                    value: to_heads(names.value)?,
                 },
                 norms: None,
-                output: linear(names.output, hidden, hidden)?,
+                output: Linear::load_inputs(&weights.at(names.output), hidden, hidden, &kept)?,
                 terms: ScoreTerms::default(),
             },
             attention_norm: Norm::layer(&weights.at(names.attention_norm), hidden, epsilon)?,
@@ -331,6 +351,8 @@ struct Encoder {
     pooler: Option<Linear>,
     head: Head,
     labels: Vec<String>,
+    /// Whether the family reads `pruned_heads`.
+    prunes: bool,
 }
 
 impl Encoder {
@@ -395,7 +417,7 @@ impl Network for Encoder {
         let counted = self.embeddings.positions.is_some() || matches!(self.relative, Relative::Rotary(_));
         taken.extend(counted.then_some("position_ids"));
         inputs.only(&taken)?;
-        let (x, tokens) = self.embeddings.forward(inputs, self.info.max_tokens, pass)?;
+        let (mut x, tokens) = self.embeddings.forward(inputs, self.info.max_tokens, pass)?;
         let mask = additive_mask(
             Mask::Full,
             tokens.padding.as_ref(),
@@ -404,8 +426,11 @@ impl Network for Encoder {
             &self.device,
         )?;
         let entered = self.relative.enter(inputs, &tokens, mask, pass)?;
-        let mut x = pass.tap(Site::hidden(Side::Encoder, 0), x)?;
         for (layer, block) in self.layers.iter().enumerate() {
+            if pass.skips(Side::Encoder, layer) {
+                continue;
+            }
+            x = pass.tap(Site::hidden(Side::Encoder, layer), x)?;
             let input = x.clone();
             let attended = entered.attend(&block.attention, &x, pass)?;
             x = block.attention_norm.forward(&(attended + x)?, pass)?;
@@ -414,8 +439,8 @@ impl Network for Encoder {
             if let Some(convolution) = &block.convolution {
                 x = convolution.forward(&input, &x, tokens.padding.as_ref(), pass)?;
             }
-            x = pass.tap(Site::hidden(Side::Encoder, layer + 1), x)?;
         }
+        let x = pass.tap(Site::hidden(Side::Encoder, self.layers.len()), x)?;
         let pooled = self.pool(&x, pass)?;
         Ok(Output {
             logits: match pass.wants_logits() {
@@ -425,6 +450,10 @@ impl Network for Encoder {
             last_hidden: x,
             pooled,
         })
+    }
+
+    fn prunes(&self) -> bool {
+        self.prunes
     }
 
     fn predict(&self, hidden: &Tensor, _: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
