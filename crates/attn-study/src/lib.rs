@@ -27,6 +27,7 @@ pub mod source;
 mod study;
 mod subset;
 pub mod summary;
+pub mod training;
 mod trust;
 mod values;
 mod weighting;
