@@ -187,7 +187,12 @@ fn what_holds_in_the_plane_follows_from_what_is_exported() {
         }
         let told = |name: &str| of["plane"][name].as_f64().unwrap();
         assert_eq!(told("queries"), count, "{head}");
-        assert!((told("nearest") - hits / count).abs() < 0.01, "{head}: {} {}", told("nearest"), hits / count);
+        assert!(
+            (told("nearest") - hits / count).abs() < 0.01,
+            "{head}: {} {}",
+            told("nearest"),
+            hits / count
+        );
         assert!((told("chance") - chance / count).abs() < 1e-5, "{head}");
     }
     let table = study.heads_table().to_csv();

@@ -40,6 +40,7 @@ pub mod concepts;
 mod error;
 pub mod heads;
 mod steps;
+pub mod training;
 
 pub use attn_core;
 pub use ndarray;

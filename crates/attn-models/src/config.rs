@@ -3,7 +3,10 @@
 //! A configuration is read option by option instead of into one struct per family, because the defaults of a
 //! missing option belong to the family and because a value of the wrong kind has to be named.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
@@ -86,6 +89,48 @@ impl Config {
     /// The file, for errors.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same with another value of an option.
+    pub(crate) fn with(&self, key: &str, value: Value) -> Self {
+        let mut config = self.clone();
+        if let Some(options) = config.value.as_object_mut() {
+            options.insert(key.to_owned(), value);
+        }
+        config
+    }
+
+    /// The text of a file that holds it.
+    pub(crate) fn to_json(&self) -> String {
+        // Keys of an object are texts and numbers are finite: this cannot fail.
+        serde_json::to_string_pretty(&self.value).unwrap_or_default()
+    }
+
+    /// Heads that the checkpoint lacks, by their layers: `pruned_heads`, as `{"0": [1, 3]}`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for another form, a layer or a head that the model does not have, and for a layer without heads.
+    pub(crate) fn pruned_heads(&self, layers: usize, heads: usize) -> Result<BTreeMap<usize, BTreeSet<usize>>> {
+        let key = "pruned_heads";
+        let Some(given) = self.object(key)? else {
+            return Ok(BTreeMap::new());
+        };
+        let mut pruned = BTreeMap::new();
+        for (layer, list) in given.entries() {
+            let number = layer.parse::<usize>().ok().filter(|&layer| layer < layers);
+            let number = number.ok_or_else(|| self.wrong(key, format!("layers below {layers}, not `{layer}`")))?;
+            let list = list.as_array().map(|list| list.iter().map(Value::as_u64));
+            let list: Option<BTreeSet<u64>> = list.and_then(Iterator::collect);
+            let list = list.filter(|list| list.iter().all(|&head| head < heads as u64) && list.len() < heads);
+            let list = list.ok_or_else(|| {
+                self.wrong(
+                    key,
+                    format!("lists of fewer than {heads} heads, each below {heads}, for layer {layer}"),
+                )
+            })?;
+            pruned.insert(number, list.into_iter().map(|head| head as usize).collect());
+        }
+        Ok(pruned)
     }
 
     /// The value of an option; `null` counts as absent, as in the reference.

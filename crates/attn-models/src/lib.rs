@@ -62,6 +62,7 @@ pub mod pooling;
 mod random;
 pub mod record;
 pub mod sounds;
+pub mod start;
 mod store;
 pub mod tap;
 mod tensor_file;

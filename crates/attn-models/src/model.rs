@@ -8,6 +8,7 @@ use crate::{
     blocks::{Cache, Experts, MultiHead, Pass, Relevance},
     families::{Families, Network},
     layout::Layout,
+    start::Start,
 };
 
 /// Whether a backward pass will follow.
@@ -240,6 +241,20 @@ impl Model {
         self.run(inputs, self.layout(inputs), self.pass(tap, self.gradients))
     }
 
+    /// Runs the rest of a pass whose layers below `start` have run before, over the same inputs. What is left out calls no
+    /// tap; the embeddings of the stacks, which are cheap, do. Networks of this crate leave out the layers; another runs
+    /// them in vain.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward); [`Error::Tap`] for a start from inputs of another shape.
+    pub fn forward_from(&self, inputs: &Inputs, start: &Start, tap: &mut dyn Tap) -> Result<Output> {
+        let pass = Pass {
+            start: Some(start),
+            ..self.pass(tap, self.gradients)
+        };
+        self.run(inputs, self.layout(inputs), pass)
+    }
+
     /// Runs a batch of a data set, whose sequences `layout` names. Without `logits` the predictions of the head may be left out.
     pub(crate) fn states(&self, inputs: &Inputs, layout: Layout, logits: bool, tap: &mut dyn Tap) -> Result<Output> {
         let pass = Pass {
@@ -290,10 +305,10 @@ impl Model {
         self.run(inputs, self.layout(inputs), self.pass(tap, Gradients::On))
     }
 
-    /// The same from a layer on. The tap must replace the state that comes into it; layers below are skipped where the family can.
-    pub(crate) fn differentiable_from(&self, layer: usize, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
+    /// The same as the rest of an earlier pass, as [`forward_from`](Self::forward_from).
+    pub(crate) fn differentiable_from(&self, start: &Start, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
         let pass = Pass {
-            from: layer,
+            start: Some(start),
             ..self.pass(tap, Gradients::On)
         };
         self.run(inputs, self.layout(inputs), pass)
@@ -329,7 +344,7 @@ impl Model {
             limits: self.limits,
             logits: true,
             padding: None,
-            from: 0,
+            start: None,
         }
     }
 

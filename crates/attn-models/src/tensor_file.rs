@@ -214,6 +214,14 @@ impl TensorFile {
         })
     }
 
+    /// The bytes of a tensor that lies there row by row.
+    pub(crate) fn plain(&self, entry: &Entry) -> Option<&[u8]> {
+        match (entry.element, &entry.view) {
+            (Element::Plain(_), None) => self.bytes.get(entry.start..entry.end),
+            _ => None,
+        }
+    }
+
     /// One tensor as f32, checked to be finite.
     pub(crate) fn read(&self, name: &str, entry: &Entry) -> Result<Vec<f32>> {
         let bytes = &self.bytes[entry.start..entry.end];

@@ -395,13 +395,14 @@ impl Weights {
     fn probed(&self, name: String, shape: Vec<usize>) -> Result<Tensor> {
         let found = self.find(&name);
         let mut asked = lock(&self.source.asked);
-        match found {
+        let name = match found {
             Some(found) => {
                 let stored = &found.entry.shape;
                 if *stored != shape {
                     return Err(self.misshapen(&found.file.path, found.name, &shape, stored));
                 }
                 asked.found.insert(found.name.to_owned());
+                found.name.to_owned()
             }
             None => {
                 // A corrupt number of layers must not make a list without end.
@@ -413,11 +414,14 @@ impl Weights {
                     });
                 }
                 if asked.missing.insert(name.clone()) {
-                    asked.in_order.push(name);
+                    asked.in_order.push(name.clone());
                 }
+                name
             }
-        }
-        Ok(Tensor::zeros(1, DType::F32, &Device::Cpu)?.broadcast_as(shape)?)
+        };
+        let tensor = Tensor::zeros(1, DType::F32, &Device::Cpu)?.broadcast_as(shape)?;
+        asked.given.push((tensor.id(), name));
+        Ok(tensor)
     }
 
     fn misshapen(&self, path: &Path, name: &str, expected: &[usize], found: &[usize]) -> Error {

@@ -38,9 +38,43 @@ pub enum Error {
         /// Names of existing columns.
         columns: Vec<String>,
     },
+    /// A training run without anything to show.
+    #[error("{path}: expected {expected}, found {found}", path = path.display())]
+    NoRun {
+        /// The folder or file.
+        path: std::path::PathBuf,
+        /// What a run has there.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+    /// A moment of a training was named that its log does not have.
+    #[error("{asked}: expected an epoch or step of the log, which are {}", moments.join(", "))]
+    NoMoment {
+        /// The name.
+        asked: String,
+        /// What there is.
+        moments: Vec<String>,
+    },
+    /// A plot needs what a log does not have.
+    #[error("{plot}: the log has no {missing}")]
+    NotLogged {
+        /// The plot.
+        plot: &'static str,
+        /// What it needs.
+        missing: &'static str,
+    },
     /// An experiment without heads.
     #[error("expected at least one head to ablate, found none")]
     NoHeads,
+    /// Nothing that a model could be right about.
+    #[error("`{model}`: expected examples with something to predict, found none{}", if classes.is_empty() { ": the model predicts no classes and no tokens here".to_owned() } else { format!(" with one of its labels: {}", classes.join(", ")) })]
+    NothingLabeled {
+        /// The model's name.
+        model: String,
+        /// Its classes.
+        classes: Vec<String>,
+    },
     /// The output matrix of a head is missing, or belongs to another model.
     #[error("{head}: expected its output matrix among the head weights, found none that fits")]
     NoHeadWeights {

@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod attributes;
+pub mod change;
 mod checkpoints;
 mod coloring;
 mod contrast;
 pub mod decoding;
 mod error;
 pub mod experiment;
+pub mod explain;
 mod filter;
 mod folder;
 pub mod gallery;
@@ -17,6 +19,7 @@ mod placed;
 mod plots;
 mod points;
 mod prediction;
+pub mod pruning;
 mod regions;
 mod report;
 mod rollout;
@@ -26,6 +29,7 @@ pub mod source;
 mod study;
 mod subset;
 pub mod summary;
+pub mod training;
 mod trust;
 mod values;
 mod weighting;
@@ -33,7 +37,7 @@ mod weighting;
 pub use {attn_analyze, attn_core, attn_models, attn_project, attn_render};
 
 pub use attn_core::{
-    ColumnKind, SequenceColumn, TokenColumn,
+    ColumnKind, Sequence, SequenceColumn, Side, TokenColumn,
     text::{Dataset, TextParams},
 };
 pub use attributes::TokenAttribute;

@@ -10,7 +10,7 @@ use super::{
     scores::{TokenScores, dot},
     target::{Target, values},
 };
-use crate::{Error, Inputs, Model, Point, Result, Site, Tap, record::Recorder};
+use crate::{Error, Inputs, Model, Point, Result, Site, Tap, record::Recorder, start::Start};
 
 /// More steps than this are a mistake, not a wish for precision.
 const MOST_STEPS: usize = 10_000;
@@ -232,7 +232,12 @@ impl<'a> Paths<'a> {
             }
         }
         let changes = BTreeMap::new();
-        let mut line = Line { at: At::Embedding, share: 0.0, starts, changes };
+        let mut line = Line {
+            at: At::Embedding,
+            share: 0.0,
+            starts,
+            changes,
+        };
         // Only the embeddings are those of the baseline: positions and segments are the input's.
         let mut record = Recorder::of(&points);
         let output = model.differentiable(inputs, &mut (&mut *tap, &mut line, &mut record))?;
@@ -249,23 +254,34 @@ impl<'a> Paths<'a> {
     }
 
     fn integrate(&self, at: At, tap: &mut dyn Tap, progress: &dyn Progress) -> Result<Vec<IntegratedGradients>> {
-        let from = match at {
-            At::Embedding => 0,
-            At::Hidden(encoder, decoder) => encoder.max(decoder),
+        let mut line = Line {
+            at,
+            share: 0.0,
+            starts: BTreeMap::new(),
+            changes: BTreeMap::new(),
         };
-        let mut line = Line { at, share: 0.0, starts: BTreeMap::new(), changes: BTreeMap::new() };
         for (site, end) in self.ends.iter().filter(|(site, _)| at.is(**site)) {
             let Some(start) = self.starts.get(site) else { continue };
             line.changes.insert(*site, (end - start)?);
             line.starts.insert(*site, start.clone());
         }
+        // The line sets the states; what lies below them is left out.
+        let hidden = self
+            .ends
+            .iter()
+            .filter(|(site, _)| site.point == Point::Hidden && at.is(**site));
+        let start = Start::at(
+            hidden
+                .map(|(site, end)| (site.side(), (site.layer, end.clone())))
+                .collect(),
+        );
         let mut sums: BTreeMap<Side, Tensor> = BTreeMap::new();
         for i in 0..self.steps {
             step(progress, "integrated gradients", i, self.steps)?;
             line.share = (i as f64 + 0.5) / self.steps as f64;
             let mut watch = Watch::new(at);
             let mut taps = (&mut *tap, &mut line, &mut watch);
-            let output = self.model.differentiable_from(from, self.inputs, &mut taps)?;
+            let output = self.model.differentiable_from(&start, self.inputs, &mut taps)?;
             let gradients = values(self.model, &output, self.targets)?.sum_all()?.backward()?;
             for (side, gradient) in watch.gradients(&gradients)? {
                 let sum = match sums.remove(&side) {
@@ -283,7 +299,11 @@ impl<'a> Paths<'a> {
         }
         let ends = self.values.iter().zip(&self.baselines);
         let found = TokenScores::split(&scores)?.into_iter().zip(ends);
-        let found = found.map(|(scores, (&value, &baseline))| IntegratedGradients { scores, value, baseline });
+        let found = found.map(|(scores, (&value, &baseline))| IntegratedGradients {
+            scores,
+            value,
+            baseline,
+        });
         Ok(found.collect())
     }
 }

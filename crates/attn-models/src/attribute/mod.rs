@@ -25,6 +25,6 @@ pub use self::{
     lens::{Guess, LensLayer, logit_lens},
     relevance::{Relevance, propagate_relevance},
     scores::TokenScores,
-    target::{Examples, Target},
+    target::{Examples, Target, target_values},
     taylor::{taylor_importance, taylor_per_example},
 };

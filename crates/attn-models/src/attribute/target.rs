@@ -4,7 +4,7 @@ use attn_core::Attention;
 use candle_core::{D, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Inputs, Model, Result, model::Output};
+use crate::{Error, Inputs, Model, Result, Tap, model::Output};
 
 /// One number that a model computes for a sequence.
 ///
@@ -127,6 +127,14 @@ pub(super) fn log_softmax(logits: &Tensor) -> Result<Tensor> {
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     let total = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
     Ok(shifted.broadcast_sub(&total)?)
+}
+
+/// The value of each sequence's target, without its gradient. `tap` may intervene.
+///
+/// # Errors
+/// As [`input_gradients`](crate::attribute::input_gradients).
+pub fn target_values(model: &Model, inputs: &Inputs, targets: &[Target], tap: &mut dyn Tap) -> Result<Vec<f32>> {
+    Ok(values(model, &model.forward(inputs, tap)?, targets)?.to_vec1()?)
 }
 
 /// The targets of a batch: `[batch]`.

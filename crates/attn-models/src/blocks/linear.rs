@@ -17,6 +17,43 @@ pub struct Linear {
     stored: Tensor,
     /// Whether it is stored as `[out, in]`.
     transposed: bool,
+    /// Of a map that lacks some rows or columns, those of pruned heads.
+    spread: Option<Spread>,
+}
+
+/// How the stored rows of a map become all of its rows: those that are not stored are 0.
+#[derive(Debug, Clone)]
+struct Spread {
+    /// The axis of the stored weight.
+    axis: usize,
+    /// For each of all rows its place among the stored ones; the place after the last for a row of zeros.
+    places: Tensor,
+    /// The bias as it is stored, where it lacks rows too.
+    bias: Option<Tensor>,
+}
+
+impl Spread {
+    fn new(axis: usize, kept: &[usize], all: usize, weights: &Weights) -> Result<Self> {
+        let place = |row: usize| kept.iter().position(|&kept| kept == row).unwrap_or(kept.len());
+        let places = (0..all).map(|row| u32::try_from(place(row)).unwrap_or(u32::MAX));
+        Ok(Self {
+            axis,
+            places: Tensor::from_iter(places, weights.device())?,
+            bias: None,
+        })
+    }
+
+    /// All rows along an axis.
+    fn along(&self, axis: usize, stored: &Tensor) -> Result<Tensor> {
+        let mut dims = stored.dims().to_vec();
+        if let Some(rows) = dims.get_mut(axis) {
+            *rows = 1;
+        }
+        let zeros = Tensor::zeros(dims, stored.dtype(), stored.device())?;
+        Ok(Tensor::cat(&[stored, &zeros], axis)?
+            .contiguous()?
+            .index_select(&self.places, axis)?)
+    }
 }
 
 impl Linear {
@@ -27,6 +64,42 @@ impl Linear {
     pub fn load(weights: &Weights, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
         let stored = weights.get("weight", [outputs, inputs])?;
         Self::with_bias((stored.t()?, stored, true), weights, outputs, bias)
+    }
+
+    /// As [`load`](Self::load) with a bias, of a map that stores only the outputs `kept`: the others are 0.
+    pub(crate) fn load_outputs(weights: &Weights, inputs: usize, outputs: usize, kept: &[usize]) -> Result<Self> {
+        if kept.len() == outputs {
+            return Self::load(weights, inputs, outputs, true);
+        }
+        let stored = weights.get("weight", [kept.len(), inputs])?;
+        let bias = weights.get("bias", [kept.len()])?;
+        let spread = Spread::new(0, kept, outputs, weights)?;
+        Ok(Self {
+            weight: spread.along(0, &stored)?.t()?,
+            bias: Some(spread.along(0, &bias)?),
+            scale: None,
+            stored,
+            transposed: true,
+            spread: Some(Spread {
+                bias: Some(bias),
+                ..spread
+            }),
+        })
+    }
+
+    /// As [`load`](Self::load) with a bias, of a map that stores only what reads the inputs `kept`: the others count 0 times.
+    pub(crate) fn load_inputs(weights: &Weights, inputs: usize, outputs: usize, kept: &[usize]) -> Result<Self> {
+        if kept.len() == inputs {
+            return Self::load(weights, inputs, outputs, true);
+        }
+        let stored = weights.get("weight", [outputs, kept.len()])?;
+        let spread = Spread::new(1, kept, inputs, weights)?;
+        let weight = spread.along(1, &stored)?.t()?;
+        let map = Self::with_bias((weight, stored, true), weights, outputs, true)?;
+        Ok(Self {
+            spread: Some(spread),
+            ..map
+        })
     }
 
     /// Reads `weight`, stored as `[in, out]` (GPT-2's `Conv1D`), and `bias` `[out]` below `weights`.
@@ -47,6 +120,7 @@ impl Linear {
             bias,
             scale: None,
             transposed: false,
+            spread: None,
         }
     }
 
@@ -96,6 +170,7 @@ impl Linear {
             scale: None,
             stored,
             transposed: true,
+            spread: None,
         })
     }
 
@@ -136,6 +211,7 @@ impl Linear {
             scale: None,
             stored: table.clone(),
             transposed: true,
+            spread: None,
         })
     }
 
@@ -156,6 +232,7 @@ impl Linear {
             scale: None,
             stored,
             transposed,
+            spread: None,
         })
     }
 
@@ -174,13 +251,28 @@ impl Linear {
 
     /// The gradients of [`parameters`](Self::parameters); `None` where a parameter is not trained.
     pub(crate) fn gradients(&self, gradients: &GradStore) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let all = |axis: usize, gradient: &Tensor| match &self.spread {
+            Some(spread) => spread.along(axis, gradient),
+            None => Ok(gradient.clone()),
+        };
+        let axis = self.spread.as_ref().map_or(0, |spread| spread.axis);
         let weight = match gradients.get(&self.stored) {
-            Some(gradient) if self.transposed => Some(gradient.flatten_from(1)?.t()?),
-            Some(gradient) => Some(gradient.clone()),
+            Some(gradient) if self.transposed => Some(all(axis, gradient)?.flatten_from(1)?.t()?),
+            Some(gradient) => Some(all(axis, gradient)?),
             None => None,
         };
-        let bias = self.bias.as_ref().and_then(|bias| gradients.get(bias)).cloned();
+        let short = self.spread.as_ref().and_then(|spread| spread.bias.as_ref());
+        let bias = match short {
+            Some(short) => gradients.get(short).map(|gradient| all(0, gradient)).transpose()?,
+            None => self.bias.as_ref().and_then(|bias| gradients.get(bias)).cloned(),
+        };
         Ok((weight, bias))
+    }
+
+    /// The tensors as they were read, weight and bias, and the axis of the weight along which its inputs lie.
+    pub(crate) fn stored(&self) -> (&Tensor, Option<&Tensor>, usize) {
+        let short = self.spread.as_ref().and_then(|spread| spread.bias.as_ref());
+        (&self.stored, short.or(self.bias.as_ref()), usize::from(self.transposed))
     }
 
     /// `[.., in]` to `[.., out]`.

@@ -40,7 +40,7 @@ mod rotary;
 mod sinusoid;
 mod terms;
 
-use attn_core::{Attention, Limits};
+use attn_core::{Attention, Limits, Side};
 use candle_core::Tensor;
 
 pub use self::{
@@ -64,7 +64,7 @@ pub(crate) use self::{
     cache::Cache,
     relevance::Relevance,
 };
-use crate::{Gradients, Result, Site, Tap, inputs::Padding, tap::visit};
+use crate::{Gradients, Result, Site, Tap, inputs::Padding, start::Start, tap::visit};
 
 /// One forward pass: who listens, and how to compute.
 ///
@@ -83,8 +83,8 @@ pub struct Pass<'a> {
     pub(crate) logits: bool,
     /// Which tokens of a state that is predicted from are real; `None` if all are.
     pub(crate) padding: Option<Padding>,
-    /// Layers below this one are skipped: the tap brings the state that comes into it.
-    pub(crate) from: usize,
+    /// Set for a pass that starts at a layer.
+    pub(crate) start: Option<&'a Start>,
 }
 
 impl<'a> Pass<'a> {
@@ -98,7 +98,7 @@ impl<'a> Pass<'a> {
             limits: Limits::default(),
             logits: true,
             padding: None,
-            from: 0,
+            start: None,
         }
     }
 
@@ -107,7 +107,17 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// What the tap returns; [`Error::Tap`](crate::Error::Tap) for a tensor of another shape.
     pub fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
+        let tensor = match self.start {
+            Some(start) => start.enter(site, tensor)?,
+            None => tensor,
+        };
         visit(self.tap, site, tensor)
+    }
+
+    /// Whether a layer need not run: the pass starts above it, and [`tap`](Self::tap) gives the state it starts from at the
+    /// input of the first layer that runs. A family that does not ask gives the same numbers, later.
+    pub fn skips(&self, side: Side, layer: usize) -> bool {
+        self.start.is_some_and(|start| start.skips(side, layer))
     }
 
     /// Whether the tap wants a site. Only for work that is done for a tap alone: [`tap`](Self::tap) asks by itself.
@@ -127,12 +137,6 @@ impl<'a> Pass<'a> {
     /// a long text they are the largest tensor of all.
     pub fn wants_logits(&self) -> bool {
         self.logits
-    }
-
-    /// Whether a layer is skipped, because the tap replaces the state that comes into a later one. A family asks before it taps
-    /// [`Point::Hidden`](crate::Point::Hidden) of the layer.
-    pub fn skips(&self, layer: usize) -> bool {
-        layer < self.from
     }
 
     /// Decoder tokens that earlier steps of generation have computed; 0 otherwise.

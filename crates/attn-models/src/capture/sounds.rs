@@ -107,7 +107,8 @@ impl Capturer {
                 ..Sequence::default()
             };
             if let Some(text) = transcript {
-                self.limits.check(&sequence.name, Limits::size(&[text.len()], TOKENIZED))?;
+                self.limits
+                    .check(&sequence.name, Limits::size(&[text.len()], TOKENIZED))?;
                 if let Some(encoded) = some(tokenizer.encode(text, self.model().info()), done + 1)? {
                     let words = encoded.tokens.into_iter().filter(|token| !token.special);
                     sequence.decoder = self.transcript(tokenizer, start, words);
@@ -177,7 +178,10 @@ impl Capturer {
             let mut watch = Watch::new(progress, "generate", (done, total), self.products(1, source));
             let cancelled = |_: &str, _: usize, _: usize| progress.update("generate", done, total);
             let generated = generator.run(&self.sound_inputs([&sounds[at].0])?, &mut watch, &cancelled)?;
-            let best = generated.into_iter().next().and_then(|one| one.hypotheses.into_iter().next());
+            let best = generated
+                .into_iter()
+                .next()
+                .and_then(|one| one.hypotheses.into_iter().next());
             let mut written = best.map(|best| best.tokens).unwrap_or_default();
             if written.last().is_some_and(|last| params.end.contains(last)) {
                 written.pop();

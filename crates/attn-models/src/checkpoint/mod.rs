@@ -7,19 +7,24 @@
 
 mod info;
 mod open;
+mod prune;
 mod texts;
 
 use std::{
     borrow::Cow,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use candle_core::TensorId;
 use xxhash_rust::xxh3::Xxh3;
 
-pub use self::info::{CheckpointInfo, FileInfo};
 use self::texts::{Texts, Tokens};
+pub use self::{
+    info::{CheckpointInfo, FileInfo},
+    prune::Pruned,
+};
 use crate::{
     Error, Result, Tokenizer,
     adapter::AdapterFiles,
@@ -356,6 +361,24 @@ impl Checkpoint {
         self
     }
 
+    /// The names and shapes of all stored tensors, in alphabetical order; what an adapter adds is among them.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let all = self
+            .store
+            .tensors()
+            .map(|found| (found.name.to_owned(), found.entry.shape.clone()));
+        let all: BTreeMap<String, Vec<usize>> = all.collect();
+        all.into_iter().collect()
+    }
+
+    /// The numbers of a stored tensor, row by row, with an adapter merged; `None` if there is no such tensor.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] for elements that are no floating-point numbers, [`Error::NotFinite`].
+    pub fn tensor(&self, name: &str) -> Result<Option<Vec<f32>>> {
+        self.store.find(name).map(|found| self.store.read(found)).transpose()
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
@@ -387,4 +410,6 @@ pub(crate) struct Asked {
     pub(crate) in_order: Vec<String>,
     /// Those of the missing ones that belong to a part the model runs without.
     pub(crate) optional: BTreeSet<String>,
+    /// The tensors that were given, and their names.
+    pub(crate) given: Vec<(TensorId, String)>,
 }

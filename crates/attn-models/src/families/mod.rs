@@ -74,6 +74,12 @@ pub trait Network: Send + Sync {
         None
     }
 
+    /// Whether it reads the option `pruned_heads`: the maps of queries, keys and values then lack the rows of those heads,
+    /// and the output map their columns. A checkpoint of another family is pruned by zeros.
+    fn prunes(&self) -> bool {
+        false
+    }
+
     /// Whether a pass computes only the tokens from [`Pass::past`] on, reading earlier keys and values from the cache.
     /// Its inputs are then still those of all tokens.
     fn caches(&self) -> bool {

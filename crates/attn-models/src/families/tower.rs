@@ -225,7 +225,10 @@ impl Network for TextTower {
         let words = pass.tap(Site::embedding(side), self.words.forward(&tokens.ids)?)?;
         let vectors = self.positions.forward(&Tensor::new(positions, &self.device)?)?;
         let mut x = words.broadcast_add(&pass.tap(Site::positions(side), vectors)?)?;
-        for layer in &self.layers {
+        for (index, layer) in self.layers.iter().enumerate() {
+            if pass.skips(side, index) {
+                continue;
+            }
             x = layer.forward(x, mask.as_ref(), None, pass)?;
         }
         // The reference reports the last hidden state before the final norm.

@@ -48,6 +48,7 @@ mod rotary;
 mod scores;
 mod sounds;
 mod spellings;
+mod starts;
 mod support;
 mod tokens;
 mod towers;

@@ -42,7 +42,9 @@ fn file(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
 }
 
 fn decoded(bytes: Vec<u8>) -> Result<Samples, Error> {
-    Sound::memory("sound.wav", bytes).decode().map(|samples| samples.into_owned())
+    Sound::memory("sound.wav", bytes)
+        .decode()
+        .map(|samples| samples.into_owned())
 }
 
 #[test]
@@ -50,12 +52,19 @@ fn integers_and_floats_are_read() {
     let read = |encoding, bits, data: &[u8]| decoded(wav(encoding, 1, 16_000, bits, data)).unwrap().values;
     assert_eq!(read(1, 8, &[0, 128, 255]), [-1.0, 0.0, 127.0 / 128.0]);
     assert_eq!(read(1, 16, &[0x00, 0x80, 0x00, 0x40]), [-1.0, 0.5]);
-    assert_eq!(read(1, 24, &[0x00, 0x00, 0xc0, 0x01, 0x00, 0x00]), [-0.5, 1.0 / 8_388_608.0]);
+    assert_eq!(
+        read(1, 24, &[0x00, 0x00, 0xc0, 0x01, 0x00, 0x00]),
+        [-0.5, 1.0 / 8_388_608.0]
+    );
     assert_eq!(read(1, 32, &i32::MIN.to_le_bytes()), [-1.0]);
     assert_eq!(read(3, 32, &0.25_f32.to_le_bytes()), [0.25]);
     assert_eq!(read(3, 64, &(-0.125_f64).to_le_bytes()), [-0.125]);
     // Channels are averaged; half a frame at the end is none.
-    let stereo: Vec<u8> = [0.5_f32, -0.25, 1.0, 0.0].iter().flat_map(|x| x.to_le_bytes()).chain([1, 2]).collect();
+    let stereo: Vec<u8> = [0.5_f32, -0.25, 1.0, 0.0]
+        .iter()
+        .flat_map(|x| x.to_le_bytes())
+        .chain([1, 2])
+        .collect();
     let samples = decoded(wav(3, 2, 8_000, 32, &stereo)).unwrap();
     assert_eq!((samples.rate, samples.values), (8_000, vec![0.125, 0.5]));
     // The longer kind of header.
@@ -153,9 +162,15 @@ fn features_are_those_of_the_definition() {
     };
     let heard = processor(json).unwrap().hear(&longer, "long").unwrap();
     assert_eq!((heard.samples, heard.cut_from), (16_000, Some(20_000)));
-    let other = Samples { rate: 44_100, ..samples };
+    let other = Samples {
+        rate: 44_100,
+        ..samples
+    };
     let error = processor(json).unwrap().hear(&other, "cd.wav").unwrap_err().to_string();
-    assert!(error.contains("cd.wav") && error.contains("expected 16000 samples per second, found 44100"), "{error}");
+    assert!(
+        error.contains("cd.wav") && error.contains("expected 16000 samples per second, found 44100"),
+        "{error}"
+    );
 }
 
 /// The samples of the fixture as the reference normalized them.
@@ -206,8 +221,13 @@ fn options_that_change_numbers_are_honored_or_refused() {
         let error = with(options).unwrap_err().to_string();
         assert!(error.contains(key), "{error}");
     }
-    let error = processor(r#"{"feature_extractor_type": "EncodecFeatureExtractor"}"#).unwrap_err().to_string();
-    assert!(error.contains("EncodecFeatureExtractor") && error.contains("WhisperFeatureExtractor"), "{error}");
+    let error = processor(r#"{"feature_extractor_type": "EncodecFeatureExtractor"}"#)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("EncodecFeatureExtractor") && error.contains("WhisperFeatureExtractor"),
+        "{error}"
+    );
 }
 
 fn whisper() -> (Checkpoint, Model, Inputs) {
@@ -243,7 +263,10 @@ fn whisper_writes_what_the_reference_writes() {
         );
         for (row, (forced, given)) in forced.iter().zip(&given).enumerate() {
             let (forced, given) = (&forced.hypotheses[0], &given.hypotheses[0]);
-            let all: Vec<i64> = std::iter::once(&1).chain(&forced.tokens).map(|&id| i64::from(id)).collect();
+            let all: Vec<i64> = std::iter::once(&1)
+                .chain(&forced.tokens)
+                .map(|&id| i64::from(id))
+                .collect();
             assert_eq!(all, sequences[row][..all.len()]);
             assert_eq!(forced.tokens[3..], given.tokens[..]);
             for (found, wanted) in given.log_probabilities.iter().zip(&wanted[row]) {
@@ -259,7 +282,10 @@ fn the_end_is_suppressed_at_the_first_free_place_alone() {
     // What would be written there is suppressed instead of the end.
     let params = GenerationParams::read(&checkpoint).unwrap();
     let first = |params: &GenerationParams| {
-        let generated = Generator::new(&model, params).unwrap().run(&inputs, &mut (), &()).unwrap();
+        let generated = Generator::new(&model, params)
+            .unwrap()
+            .run(&inputs, &mut (), &())
+            .unwrap();
         generated[0].hypotheses[0].tokens.clone()
     };
     let plain = first(&params);
@@ -283,7 +309,9 @@ fn taps_see_both_stacks_of_whisper() {
     let generated = generator.run(&inputs, &mut (), &()).unwrap();
     let best = &generated[1].hypotheses[0];
     let mut recorder = Recorder::of(&[Point::Attention, Point::Embedding]);
-    let read = generator.teacher_forced(&inputs, 1, &best.tokens, &mut recorder).unwrap();
+    let read = generator
+        .teacher_forced(&inputs, 1, &best.tokens, &mut recorder)
+        .unwrap();
     let cross = &recorder.tensors[&Site::new(Attention::Cross, 1, Point::Attention)];
     assert_eq!(cross.dims(), [1, 4, 1 + best.tokens.len(), 16]);
     assert_eq!(recorder.tensors[&Site::embedding(Side::Encoder)].dims(), [1, 16, 32]);
@@ -305,7 +333,10 @@ fn other_features_are_refused() {
         model.forward(&inputs, &mut ()).unwrap_err().to_string()
     };
     let short = refused(Inputs::from_features(features.narrow(2, 0, 30).unwrap()));
-    assert!(short.contains("[batch, 16, 32]") && short.contains("[3, 16, 30]"), "{short}");
+    assert!(
+        short.contains("[batch, 16, 32]") && short.contains("[3, 16, 30]"),
+        "{short}"
+    );
     assert!(refused(Inputs::default()).contains("found nothing"));
     let both = refused(Inputs {
         input_ids: Some(ids.clone()),

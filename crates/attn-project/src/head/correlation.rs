@@ -126,10 +126,10 @@ fn product(a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
-/// Spearman's coefficient: Pearson's of the ranks, ties sharing their mean rank. `None` below three values, if all values
-/// of a side are equal, and if one is not a number, which has no rank.
-fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
-    if a.len() < 3 || a.iter().chain(b).any(|value| value.is_nan()) {
+/// Spearman's coefficient: Pearson's of the ranks, ties sharing their mean rank. `None` below three values, for lists of
+/// different lengths, if all values of a side are equal, and if one is not a number, which has no rank.
+pub fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
+    if a.len() < 3 || a.len() != b.len() || a.iter().chain(b).any(|value| value.is_nan()) {
         return None;
     }
     let (a, b) = (ranks(a), ranks(b));

@@ -9,7 +9,7 @@ mod scale;
 
 pub use self::{
     cloud::{HeadCloud, SequenceRows},
-    correlation::{DistanceCorrelation, KeySet, distance_correlation},
+    correlation::{DistanceCorrelation, KeySet, distance_correlation, spearman},
     normalize::{Normalization, ScaleChoice},
     plane::{PlaneScore, plane_score},
 };

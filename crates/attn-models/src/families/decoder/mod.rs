@@ -341,7 +341,7 @@ impl Network for Decoder {
         let biases = placement.biases(layers, masks, &tokens, pass)?;
         let mut x = normed(words.norm.as_ref(), x, pass)?;
         for (layer, (block, bias)) in layers.iter().zip(&biases).enumerate() {
-            if pass.skips(layer) {
+            if pass.skips(Side::Decoder, layer) {
                 continue;
             }
             x = pass.tap(Site::hidden(Side::Decoder, layer), x)?;

@@ -101,5 +101,6 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         pooler,
         head,
         labels,
+        prunes: false,
     }))
 }

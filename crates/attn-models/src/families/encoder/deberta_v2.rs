@@ -165,6 +165,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         pooler: None,
         head,
         labels,
+        prunes: false,
     }))
 }
 

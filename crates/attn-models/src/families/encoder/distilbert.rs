@@ -72,9 +72,10 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         })?,
         _ => (Head::None, Vec::new()),
     };
+    let pruned = config.pruned_heads(sizes.layers, sizes.heads)?;
     let layer = |layer: usize| {
         let weights = root.at(format_args!("transformer.layer.{layer}"));
-        Layer::load(&weights, &LAYER, layer, &sizes)
+        Layer::load_pruned(&weights, &LAYER, layer, &sizes, &pruned)
     };
     let layers = (0..sizes.layers).map(layer).collect::<Result<Vec<_>>>()?;
     Ok(Box::new(Encoder {
@@ -86,5 +87,6 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         pooler: None,
         head,
         labels,
+        prunes: true,
     }))
 }

@@ -64,9 +64,10 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         })?,
         _ => (Head::None, Vec::new()),
     };
+    let pruned = config.pruned_heads(sizes.layers, sizes.heads)?;
     let layer = |layer: usize| {
         let weights = root.at(format_args!("encoder.layer.{layer}"));
-        Layer::load(&weights, &BERT_LAYER, layer, &sizes)
+        Layer::load_pruned(&weights, &BERT_LAYER, layer, &sizes, &pruned)
     };
     let layers = (0..sizes.layers).map(layer).collect::<Result<Vec<_>>>()?;
     Ok(Box::new(Encoder {
@@ -78,5 +79,6 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         pooler: None,
         head,
         labels,
+        prunes: true,
     }))
 }

@@ -17,6 +17,8 @@ mod relative;
 pub(super) mod roberta;
 pub(super) mod siglip_text;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
 use candle_core::{Device, Tensor};
 
@@ -180,6 +182,9 @@ impl Embeddings {
     }
 }
 
+/// Heads that a checkpoint lacks, by their layers.
+type PrunedHeads = BTreeMap<usize, BTreeSet<usize>>;
+
 /// Where a family keeps the tensors of a layer.
 struct Names {
     query: &'static str,
@@ -217,6 +222,18 @@ struct Layer {
 impl Layer {
     /// Loads the layer whose tensors lie below `weights`.
     fn load(weights: &Weights, names: &Names, layer: usize, sizes: &Sizes) -> Result<Self> {
+        Self::load_pruned(weights, names, layer, sizes, &PrunedHeads::new())
+    }
+
+    /// The same of a checkpoint that lacks heads. They are heads that read nothing here, so that all others keep their
+    /// numbers.
+    fn load_pruned(
+        weights: &Weights,
+        names: &Names,
+        layer: usize,
+        sizes: &Sizes,
+        pruned: &PrunedHeads,
+    ) -> Result<Self> {
         let Sizes {
             hidden,
             inner,
@@ -227,6 +244,9 @@ impl Layer {
             ..
         } = *sizes;
         let linear = |name: &str, inputs, outputs| Linear::load(&weights.at(name), inputs, outputs, true);
+        let lacks = |at: usize| pruned.get(&layer).is_some_and(|heads| heads.contains(&(at / head_dim)));
+        let kept: Vec<usize> = (0..hidden).filter(|&at| !lacks(at)).collect();
+        let to_heads = |name: &str| Linear::load_outputs(&weights.at(name), hidden, hidden, &kept);
         Ok(Self {
             attention: MultiHead {
                 attention: Attention::EncoderSelf,
@@ -234,12 +254,12 @@ impl Layer {
                 shape: HeadShape::full(heads, head_dim),
                 scale: 1.0 / (head_dim as f64).sqrt(),
                 qkv: Qkv::Separate {
-                    query: linear(names.query, hidden, hidden)?,
-                    key: linear(names.key, hidden, hidden)?,
-                    value: linear(names.value, hidden, hidden)?,
+                    query: to_heads(names.query)?,
+                    key: to_heads(names.key)?,
+                    value: to_heads(names.value)?,
                 },
                 norms: None,
-                output: linear(names.output, hidden, hidden)?,
+                output: Linear::load_inputs(&weights.at(names.output), hidden, hidden, &kept)?,
                 terms: ScoreTerms::default(),
             },
             attention_norm: Norm::layer(&weights.at(names.attention_norm), hidden, epsilon)?,
@@ -332,6 +352,8 @@ struct Encoder {
     pooler: Option<Linear>,
     head: Head,
     labels: Vec<String>,
+    /// Whether the family reads `pruned_heads`.
+    prunes: bool,
 }
 
 impl Encoder {
@@ -406,7 +428,7 @@ impl Network for Encoder {
         )?;
         let entered = self.relative.enter(inputs, &tokens, mask, pass)?;
         for (layer, block) in self.layers.iter().enumerate() {
-            if pass.skips(layer) {
+            if pass.skips(Side::Encoder, layer) {
                 continue;
             }
             x = pass.tap(Site::hidden(Side::Encoder, layer), x)?;
@@ -429,6 +451,10 @@ impl Network for Encoder {
             last_hidden: x,
             pooled,
         })
+    }
+
+    fn prunes(&self) -> bool {
+        self.prunes
     }
 
     fn predict(&self, hidden: &Tensor, _: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {

@@ -306,7 +306,7 @@ impl Network for ModernBert {
         let mut x = self.embedding_norm.forward(&words, pass)?;
         let rotations = Rotary::rotations(&self.rotaries, &positions, side, pass)?;
         for (layer, (block, mask)) in self.layers.iter().zip(&masks).enumerate() {
-            if pass.skips(layer) {
+            if pass.skips(side, layer) {
                 continue;
             }
             x = pass.tap(Site::hidden(side, layer), x)?;

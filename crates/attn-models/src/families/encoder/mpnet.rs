@@ -99,5 +99,6 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         pooler,
         head,
         labels,
+        prunes: false,
     }))
 }

@@ -163,6 +163,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         pooler: pooled,
         head,
         labels,
+        prunes: false,
     }))
 }
 

@@ -179,7 +179,9 @@ impl Network for EncoderDecoder {
             mask: source_mask(&source, target.tokens - past)?,
             encoded,
         };
-        let x = self.decoder.run(inputs, &target, past, Mask::Causal, Some(&source), pass)?;
+        let x = self
+            .decoder
+            .run(inputs, &target, past, Mask::Causal, Some(&source), pass)?;
         Ok(Output {
             logits: match pass.wants_logits() {
                 true => self.logits(&x, pass)?,
@@ -280,7 +282,7 @@ impl Stack {
             x = norm.forward(&x, pass)?;
         }
         for (layer, block) in self.layers.iter().enumerate() {
-            if pass.skips(layer) {
+            if pass.skips(side, layer) {
                 continue;
             }
             x = pass.tap(Site::hidden(side, layer), x)?;

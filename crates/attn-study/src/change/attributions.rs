@@ -1,0 +1,81 @@
+//! Examples whose prediction flipped, and what it rests on before and after.
+
+use attn_core::{Progress, progress::step};
+use attn_models::attribute::Target;
+use attn_project::head::spearman;
+
+use super::Moment;
+use crate::{
+    Error,
+    explain::{ExplainParams, Explanation, Method, explain},
+    pruning::{Evaluation, LabeledSet, Labels},
+};
+
+/// An example explained by two models, for the same target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttributionChange {
+    /// Its place in the set.
+    pub example: usize,
+    /// Before and after.
+    pub explanations: [Explanation; 2],
+    /// Spearman's coefficient of the sizes of the scores of integrated gradients over ordinary tokens: 1 if both rest on the same
+    /// tokens. `None` for fewer than three tokens.
+    pub agreement: Option<f64>,
+}
+
+/// Places of the examples that one model is right about and the other is not: those that became wrong, then those that became
+/// right.
+pub fn flipped(before: &Evaluation, after: &Evaluation) -> [Vec<usize>; 2] {
+    let pairs = || before.examples.iter().zip(&after.examples).enumerate();
+    let lost = pairs().filter(|(_, (before, after))| before.right > after.right);
+    let won = pairs().filter(|(_, (before, after))| before.right < after.right);
+    [lost.map(|(at, _)| at).collect(), won.map(|(at, _)| at).collect()]
+}
+
+/// Explains classified examples by both models: why the right class? The least alike come first. Examples that are not
+/// classified, and classes that a model does not have, are left out.
+///
+/// # Errors
+/// Those of [`explain`]; cancellation.
+pub fn attribution_changes(
+    moments: [&Moment; 2],
+    set: &LabeledSet,
+    examples: &[usize],
+    params: &ExplainParams,
+    progress: &dyn Progress,
+) -> Result<Vec<AttributionChange>, Error> {
+    let mut changes = Vec::new();
+    for (done, &at) in examples.iter().enumerate() {
+        step(progress, "attributions", done, examples.len())?;
+        let Some(example) = set.examples().get(at) else {
+            continue;
+        };
+        let Labels::Class(class) = example.labels else { continue };
+        let target = Target::Class(class as usize);
+        let knows = |moment: &&Moment| moment.capturer.model().labels().len() > class as usize;
+        if !moments.iter().all(knows) {
+            continue;
+        }
+        let [before, after] = moments.map(|moment| explain(&moment.capturer, example, &target, params, &()));
+        let explanations = [before?, after?];
+        let sizes = explanations.each_ref().map(|explanation| {
+            let scores = explanation.attribution(Method::IntegratedGradients)?.scores.iter();
+            let own = scores
+                .zip(&explanation.tokens)
+                .filter(|(_, token)| !token.token.special);
+            Some(own.map(|(score, _)| score.abs()).collect::<Vec<f64>>())
+        });
+        let agreement = match &sizes {
+            [Some(before), Some(after)] => spearman(before, after),
+            _ => None,
+        };
+        changes.push(AttributionChange {
+            example: at,
+            explanations,
+            agreement,
+        });
+    }
+    let rank = |change: &AttributionChange| change.agreement.unwrap_or(1.0);
+    changes.sort_by(|a, b| rank(a).total_cmp(&rank(b)).then(a.example.cmp(&b.example)));
+    Ok(changes)
+}

@@ -1,0 +1,67 @@
+//! How much of an adapter a model needs: from the model without it to the tuned one.
+
+use attn_core::{Progress, progress::step};
+use attn_models::{Capturer, Checkpoint};
+use attn_render::plots::{Lines, Series};
+use serde::Serialize;
+
+use crate::{
+    Error,
+    pruning::{LabeledSet, PruningParams, evaluate},
+};
+
+/// A model with a part of its adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ScaleStep {
+    /// How much of the adapter is merged, 0 to 1.
+    pub scale: f64,
+    /// Mean loss, in nats.
+    pub loss: f64,
+    /// Accuracy.
+    pub metric: f64,
+}
+
+/// How well a model does with each part of its adapter ([`Checkpoint::with_adapter_scale`]).
+///
+/// # Errors
+/// [`attn_models::Error::Parameter`] for a checkpoint without an adapter and for scales outside 0 to 1; those of loading and of
+/// the model's run; cancellation.
+pub fn scale_steps(
+    checkpoint: &Checkpoint,
+    set: &LabeledSet,
+    scales: &[f64],
+    params: &PruningParams,
+    progress: &dyn Progress,
+) -> Result<Vec<ScaleStep>, Error> {
+    let mut steps = Vec::with_capacity(scales.len());
+    for (done, &scale) in scales.iter().enumerate() {
+        step(progress, "scales of the adapter", done, scales.len())?;
+        let capturer = Capturer::load(&checkpoint.clone().with_adapter_scale(scale)?)?;
+        let inner = |_: &str, _: usize, _: usize| progress.update("scales of the adapter", done, scales.len());
+        let found = evaluate(&capturer, set, &std::collections::BTreeSet::new(), params, &inner)?;
+        steps.push(ScaleStep {
+            scale,
+            loss: found.loss,
+            metric: found.metric,
+        });
+    }
+    Ok(steps)
+}
+
+/// The metric over the scale of the adapter. Scales ascend.
+pub fn scale_plot(steps: &[ScaleStep]) -> Lines {
+    Lines {
+        title: "Accuracy with a part of the adapter".into(),
+        caption: "0: the model without the adapter. 1: all of it.".into(),
+        across: "scale of the adapter".into(),
+        up: "accuracy".into(),
+        at: steps.iter().map(|step| step.scale as f32).collect(),
+        series: vec![Series {
+            name: "accuracy".into(),
+            values: steps.iter().map(|step| step.metric as f32).collect(),
+            class: 0,
+            broken: false,
+        }],
+        ..Lines::default()
+    }
+}

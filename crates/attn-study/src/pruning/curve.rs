@@ -1,0 +1,153 @@
+//! What is left of the metric as heads go, one after the other (Michel et al. 2019, figure 3).
+
+use std::collections::BTreeSet;
+
+use attn_core::{HeadId, Progress, Rng};
+use attn_models::Capturer;
+use serde::Serialize;
+
+use super::{Ablate, LabeledSet, PruningParams, evaluate, measure};
+use crate::Error;
+
+/// The metric along an order of removal.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Curve {
+    /// The order's name.
+    pub name: String,
+    /// The heads in the order in which they go.
+    pub order: Vec<HeadId>,
+    /// From no head removed to all of `order`: one step more than heads.
+    pub steps: Vec<CurveStep>,
+}
+
+/// A place on a [`Curve`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CurveStep {
+    /// Number of heads removed.
+    pub removed: usize,
+    /// Mean loss, in nats.
+    pub loss: f64,
+    /// Accuracy.
+    pub metric: f64,
+}
+
+impl Curve {
+    /// Removes heads one after the other and measures what is left.
+    ///
+    /// # Errors
+    /// As [`evaluate`](super::evaluate).
+    pub fn along(
+        name: impl Into<String>,
+        capturer: &Capturer,
+        set: &LabeledSet,
+        order: &[HeadId],
+        params: &PruningParams,
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let mut off = BTreeSet::new();
+        let mut steps = Vec::with_capacity(order.len() + 1);
+        for removed in 0..=order.len() {
+            if let Some(&head) = removed.checked_sub(1).and_then(|last| order.get(last)) {
+                off.insert(head);
+            }
+            // A step of the curve is a step of the work.
+            let inner = |_: &str, _: usize, _: usize| progress.update("pruning curve", removed, order.len() + 1);
+            let found = evaluate(capturer, set, &off, params, &inner)?;
+            steps.push(CurveStep {
+                removed,
+                loss: found.loss,
+                metric: found.metric,
+            });
+        }
+        Ok(Self {
+            name: name.into(),
+            order: order.to_vec(),
+            steps,
+        })
+    }
+
+    /// The heads that are gone after so many steps.
+    pub fn removed(&self, steps: usize) -> BTreeSet<HeadId> {
+        self.order.iter().take(steps).copied().collect()
+    }
+}
+
+/// Curves of random orders.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RandomCurves {
+    /// One per order.
+    pub curves: Vec<Curve>,
+}
+
+impl RandomCurves {
+    /// Least, mean and largest metric after so many heads are gone. `None` without a curve that long.
+    pub fn band(&self, removed: usize) -> Option<[f64; 3]> {
+        let values: Vec<f64> = self
+            .curves
+            .iter()
+            .filter_map(|curve| Some(curve.steps.get(removed)?.metric))
+            .collect();
+        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        let least = values.iter().copied().reduce(f64::min)?;
+        Some([least, mean, values.iter().copied().reduce(f64::max)?])
+    }
+}
+
+/// Curves of [`PruningParams::random`] seeded orders of all heads.
+///
+/// # Errors
+/// As [`evaluate`](super::evaluate).
+pub fn random_curves(
+    capturer: &Capturer,
+    set: &LabeledSet,
+    params: &PruningParams,
+    progress: &dyn Progress,
+) -> Result<RandomCurves, Error> {
+    let heads: Vec<HeadId> = capturer.model().info().heads().collect();
+    let total = params.random * (heads.len() + 1);
+    let curve = |index: usize| {
+        let order = Rng::new(params.seed, &[5, index]).permutation(heads.len());
+        let order: Vec<HeadId> = order.into_iter().map(|at| heads[at]).collect();
+        let inner =
+            |_: &str, done: usize, _: usize| progress.update("random orders", index * (heads.len() + 1) + done, total);
+        Curve::along(format!("random {}", index + 1), capturer, set, &order, params, &inner)
+    };
+    Ok(RandomCurves {
+        curves: (0..params.random).map(curve).collect::<Result<_, _>>()?,
+    })
+}
+
+/// The greedy order: in each step goes the head without which the loss is least, given those that are gone.
+///
+/// The search is over [`PruningParams::greedy_examples`]. Time is that of about `heads² / 2` passes from the layer of a head on.
+///
+/// # Errors
+/// As [`measure`](super::measure).
+pub fn greedy(
+    capturer: &Capturer,
+    set: &LabeledSet,
+    params: &PruningParams,
+    progress: &dyn Progress,
+) -> Result<Vec<HeadId>, Error> {
+    let set = set.sample(params.greedy_examples, params.seed);
+    let heads = capturer.model().info().heads().count();
+    let total = heads * (heads + 1) / 2;
+    let (mut off, mut order) = (BTreeSet::new(), Vec::with_capacity(heads));
+    let mut before = 0;
+    while order.len() < heads {
+        let left = heads - order.len();
+        let inner = |_: &str, done: usize, of: usize| {
+            let part = (done * left).checked_div(of).unwrap_or(0);
+            progress.update("greedy order", before + part, total)
+        };
+        let measured = measure(capturer, &set, Ablate::Zero, &off, params, &inner)?;
+        let losses = measured.heads.iter().zip(&measured.without);
+        let Some((&best, _)) = losses.min_by(|(_, a), (_, b)| a.loss.total_cmp(&b.loss)) else {
+            break;
+        };
+        off.insert(best);
+        order.push(best);
+        before += left;
+    }
+    Ok(order)
+}

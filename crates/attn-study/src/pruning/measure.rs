@@ -1,0 +1,272 @@
+//! The measured effect of ablating each head alone, over a labeled set.
+//!
+//! The layers below a head do not know of its ablation: their states are computed once per batch and kept, and the pass without
+//! the head starts at its layer. Memory holds the states of one batch.
+
+use std::collections::BTreeSet;
+
+use attn_core::{HeadId, Limits, Progress, progress::step};
+use attn_models::{
+    Capturer, Inputs, Point, Site,
+    intervene::{Edit, Intervention, Interventions, Means},
+    record::Recorder,
+    start::Start,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{LabeledSet, PruningParams};
+use crate::Error;
+
+/// How well a model does on one example.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Outcome {
+    /// Cross entropy in nats; the mean over the labels of the example.
+    pub loss: f64,
+    /// Share of its labels that are the likeliest; 0 or 1 for a class.
+    pub right: f64,
+}
+
+/// What stands in for the output of an ablated head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ablate {
+    /// Zeros.
+    Zero,
+    /// Its mean over all tokens of the set.
+    Mean,
+}
+
+/// How well a model does over a set.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Mean loss over the examples, in nats.
+    pub loss: f64,
+    /// Accuracy: the mean over the examples of [`Outcome::right`].
+    pub metric: f64,
+    /// Each example, in the order of the set.
+    pub examples: Vec<Outcome>,
+}
+
+impl Evaluation {
+    fn of(examples: Vec<Outcome>) -> Self {
+        let mean = |value: fn(&Outcome) -> f64| examples.iter().map(value).sum::<f64>() / examples.len().max(1) as f64;
+        Self {
+            loss: mean(|outcome| outcome.loss),
+            metric: mean(|outcome| outcome.right),
+            examples,
+        }
+    }
+}
+
+/// The model as it is, and without each head alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// What stood in for the heads.
+    pub ablate: Ablate,
+    /// The heads, in the order of the model.
+    pub heads: Vec<HeadId>,
+    /// The model with all of them.
+    pub whole: Evaluation,
+    /// Without each of `heads`.
+    pub without: Vec<Evaluation>,
+}
+
+impl Measured {
+    /// The increase of the mean loss without each head, in nats.
+    pub fn loss_increase(&self) -> Vec<f64> {
+        self.without
+            .iter()
+            .map(|without| without.loss - self.whole.loss)
+            .collect()
+    }
+
+    /// The decrease of the metric without each head.
+    pub fn metric_decrease(&self) -> Vec<f64> {
+        self.without
+            .iter()
+            .map(|without| self.whole.metric - without.metric)
+            .collect()
+    }
+
+    /// The increase of the loss of one example without each head.
+    pub fn of_example(&self, example: usize) -> Option<Vec<f64>> {
+        let whole = self.whole.examples.get(example)?;
+        let increase = |without: &Evaluation| Some(without.examples.get(example)?.loss - whole.loss);
+        self.without.iter().map(increase).collect()
+    }
+
+    /// The increase of the mean loss over some examples, by their places.
+    pub(super) fn over(&self, places: &[usize]) -> Vec<f64> {
+        let loss = |evaluation: &Evaluation| {
+            let losses = places.iter().filter_map(|&at| evaluation.examples.get(at));
+            losses.map(|outcome| outcome.loss).sum::<f64>() / places.len().max(1) as f64
+        };
+        self.without
+            .iter()
+            .map(|without| loss(without) - loss(&self.whole))
+            .collect()
+    }
+}
+
+/// How well a model does without some heads. In evaluation mode, as all of this crate.
+///
+/// # Errors
+/// Those of the model's run and of [`Interventions::new`] for heads that do not exist; cancellation.
+pub fn evaluate(
+    capturer: &Capturer,
+    set: &LabeledSet,
+    off: &BTreeSet<HeadId>,
+    params: &PruningParams,
+    progress: &dyn Progress,
+) -> Result<Evaluation, Error> {
+    let model = capturer.model();
+    let mut examples = vec![Outcome::default(); set.len()];
+    let batches = set.batches(params.batch_tokens);
+    for (done, batch) in batches.iter().enumerate() {
+        step(progress, "evaluation", done, batches.len())?;
+        let inputs = set.inputs(capturer, batch)?;
+        let mut tap = Interventions::new(model.info(), zeros(off))?;
+        let output = model.forward(&inputs, &mut tap)?;
+        place(
+            &mut examples,
+            batch,
+            read(capturer, set, batch, output.logits.as_ref())?,
+        );
+    }
+    Ok(Evaluation::of(examples))
+}
+
+/// The effect of each head alone, by zeros or by means.
+///
+/// Time is that of one pass (two for means) and, for every head, a pass from its layer on. `off` are heads that are switched off
+/// throughout; they are not measured.
+///
+/// # Errors
+/// As [`evaluate`]; [`attn_core::Error::Memory`] if the results take more than the model's limits allow.
+pub fn measure(
+    capturer: &Capturer,
+    set: &LabeledSet,
+    ablate: Ablate,
+    off: &BTreeSet<HeadId>,
+    params: &PruningParams,
+    progress: &dyn Progress,
+) -> Result<Measured, Error> {
+    let model = capturer.model();
+    let heads: Vec<HeadId> = model.info().heads().filter(|head| !off.contains(head)).collect();
+    let needed = Limits::size(&[heads.len() + 1, set.len()], size_of::<Outcome>());
+    model
+        .limits()
+        .check("the effect of every head on every example", needed)?;
+    let edits = edits(capturer, set, ablate, &heads, params, progress)?;
+    let mut whole = vec![Outcome::default(); set.len()];
+    let mut without = vec![whole.clone(); heads.len()];
+    let batches = set.batches(params.batch_tokens);
+    let total = batches.len() * (heads.len() + 1);
+    for (at, batch) in batches.iter().enumerate() {
+        let mut done = at * (heads.len() + 1);
+        step(progress, "ablation", done, total)?;
+        let inputs = set.inputs(capturer, batch)?;
+        check_states(capturer, &inputs)?;
+        let mut run = (
+            Interventions::new(model.info(), zeros(off))?,
+            Recorder::of(&[Point::Hidden]),
+        );
+        let output = model.forward(&inputs, &mut run)?;
+        place(&mut whole, batch, read(capturer, set, batch, output.logits.as_ref())?);
+        // States of a layer are kept until its heads are done, from the last layer down.
+        for ((head, edit), without) in heads.iter().zip(&edits).zip(&mut without) {
+            done += 1;
+            step(progress, "ablation", done, total)?;
+            let start = Start::below(model.info(), head.attention, head.layer, &run.1)?;
+            let list = zeros(off).chain([edit.clone()]);
+            let mut tap = Interventions::new(model.info(), list)?;
+            let output = model.forward_from(&inputs, &start, &mut tap)?;
+            place(without, batch, read(capturer, set, batch, output.logits.as_ref())?);
+        }
+    }
+    Ok(Measured {
+        ablate,
+        heads,
+        whole: Evaluation::of(whole),
+        without: without.into_iter().map(Evaluation::of).collect(),
+    })
+}
+
+/// The ablation of each head.
+fn edits(
+    capturer: &Capturer,
+    set: &LabeledSet,
+    ablate: Ablate,
+    heads: &[HeadId],
+    params: &PruningParams,
+    progress: &dyn Progress,
+) -> Result<Vec<Intervention>, Error> {
+    let site = |head: &HeadId| Site::new(head.attention, head.layer, Point::HeadOutput);
+    let model = capturer.model();
+    let means = match ablate {
+        Ablate::Zero => None,
+        Ablate::Mean => {
+            let sites: BTreeSet<Site> = heads.iter().map(site).collect();
+            let inputs = set
+                .batches(params.batch_tokens)
+                .into_iter()
+                .map(|batch| set.inputs(capturer, &batch));
+            let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+            Some(Means::over(model, &inputs, sites, progress)?)
+        }
+    };
+    let edit = |head: &HeadId| {
+        let mean = means.as_ref().and_then(|means| means.edit(site(head), head.head));
+        mean.map_or_else(|| zero(*head), Intervention::from)
+    };
+    Ok(heads.iter().map(edit).collect())
+}
+
+fn zero(head: HeadId) -> Intervention {
+    let heads = head.into();
+    Edit::HeadMask { heads, factor: 0.0 }.into()
+}
+
+/// The edits that switch heads off.
+pub(crate) fn zeros(off: &BTreeSet<HeadId>) -> impl Iterator<Item = Intervention> + '_ {
+    off.iter().map(|&head| zero(head))
+}
+
+fn read(
+    capturer: &Capturer,
+    set: &LabeledSet,
+    batch: &[usize],
+    logits: Option<&attn_models::candle::Tensor>,
+) -> Result<Vec<Outcome>, Error> {
+    let model = capturer.model();
+    let logits = logits.ok_or_else(|| Error::NothingLabeled {
+        model: model.info().name.clone(),
+        classes: Vec::new(),
+    })?;
+    set.outcomes(model, batch, logits)
+}
+
+fn place(examples: &mut [Outcome], batch: &[usize], outcomes: Vec<Outcome>) {
+    for (&at, outcome) in batch.iter().zip(outcomes) {
+        if let Some(example) = examples.get_mut(at) {
+            *example = outcome;
+        }
+    }
+}
+
+/// Asks for the memory that the states of a batch take.
+fn check_states(capturer: &Capturer, inputs: &Inputs) -> Result<(), Error> {
+    let model = capturer.model();
+    let info = model.info();
+    let slots = |ids: Option<&attn_models::candle::Tensor>| ids.map_or(0, |ids| ids.elem_count());
+    let images = inputs
+        .pixel_values
+        .as_ref()
+        .and_then(|pixels| pixels.dims().first().copied());
+    let patches = images.unwrap_or(0) * model.vision().map_or(0, |vision| vision.tokens());
+    let tokens = slots(inputs.input_ids.as_ref()).max(slots(inputs.decoder_input_ids.as_ref())) + patches;
+    let layers: usize = info.attentions.iter().map(|info| info.layers.len() + 1).sum();
+    let needed = Limits::size(&[layers, tokens, info.hidden_size], 4);
+    model.limits().check("the states of a batch, of all layers", needed)?;
+    Ok(())
+}

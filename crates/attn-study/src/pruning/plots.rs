@@ -1,0 +1,164 @@
+//! Plots of importance and pruning.
+
+use attn_core::HeadId;
+use attn_render::plots::{HeadCells, HeadGrid, HeadPattern, HeatTable, Lines, Series};
+
+use super::{Curve, Importance, RandomCurves, Score, Smallest};
+
+impl Importance {
+    /// A score of every head; `None` for one that could not be had.
+    pub fn grid(&self, score: Score) -> Option<HeadGrid> {
+        let values: Vec<f32> = self.score(score)?.iter().map(|&value| value as f32).collect();
+        let measured = matches!(score, Score::AblationZero | Score::AblationMean);
+        let (caption, what) = match score {
+            Score::Taylor => (
+                "Sum over the head's weights of (gradient x weight)², of the mean loss.",
+                "importance",
+            ),
+            Score::Michel => (
+                "Mean over examples of the absolute gradient of the head's mask.",
+                "importance",
+            ),
+            Score::MichelLayer => (
+                "Mean over examples of the absolute gradient of the head's mask, each layer divided by its length.",
+                "importance",
+            ),
+            Score::AblationZero => (
+                "Increase of the mean loss with zeros for the output of the head.",
+                "loss (nats)",
+            ),
+            Score::AblationMean => (
+                "Increase of the mean loss with its mean for the output of the head.",
+                "loss (nats)",
+            ),
+        };
+        Some(HeadGrid {
+            title: format!("Importance of heads: {}", score.title()),
+            subtitle: self.subtitle(),
+            caption: caption.into(),
+            what: what.into(),
+            diverging: measured && values.iter().any(|&value| value < 0.0),
+            ..HeadGrid::new(self.heads.clone(), HeadCells::Values(values.into()))
+        })
+    }
+
+    /// The importance of heads to one example: the increase of its loss without each head (zeros). `None` if there is no such
+    /// example.
+    pub fn example_grid(&self, example: usize, name: &str) -> Option<HeadGrid> {
+        let (_, increase) = self.of_example(example)?;
+        let values: Vec<f32> = increase.into_iter().map(|value| value as f32).collect();
+        Some(HeadGrid {
+            title: format!("Heads that {name} needs"),
+            subtitle: format!("loss {:.3} with all heads", self.whole.examples.get(example)?.loss),
+            caption: "Increase of the loss of this example with zeros for the output of the head.".into(),
+            what: "loss (nats)".into(),
+            diverging: values.iter().any(|&value| value < 0.0),
+            ..HeadGrid::new(self.heads.clone(), HeadCells::Values(values.into()))
+        })
+    }
+
+    /// How alike the scores order the heads, as a table; the diagonal is each score between halves of the set.
+    pub fn correlation_plot(&self) -> HeatTable {
+        let scores: Vec<Score> = self.scores.keys().copied().collect();
+        let values: Vec<f32> = scores
+            .iter()
+            .flat_map(|&a| scores.iter().map(move |&b| (a, b)))
+            .map(|(a, b)| match a == b {
+                true => self.stability.get(&a).copied().unwrap_or(1.0),
+                false => self.correlation(a, b).unwrap_or(0.0),
+            } as f32)
+            .collect();
+        let names = |scores: &[Score]| {
+            scores
+                .iter()
+                .map(|score| score.name().replace('_', " "))
+                .collect::<Vec<_>>()
+        };
+        HeatTable {
+            title: "Rank correlation of scores".into(),
+            subtitle: self.subtitle(),
+            caption: "Spearman's coefficient over all heads. Diagonal: the same score on halves of the examples."
+                .into(),
+            what: "Spearman".into(),
+            range: Some([-1.0, 1.0]),
+            diverging: true,
+            ..HeatTable::new(names(&scores), names(&scores), values)
+        }
+    }
+
+    fn subtitle(&self) -> String {
+        let Self { whole, .. } = self;
+        format!(
+            "{} examples; accuracy {:.1} %, loss {:.3} with all heads",
+            whole.examples.len(),
+            100.0 * whole.metric,
+            whole.loss
+        )
+    }
+}
+
+/// The mean attention of every head, as cells of a grid.
+pub fn pattern_grid(patterns: &[(HeadId, HeadPattern)]) -> HeadGrid {
+    HeadGrid {
+        title: "Mean attention of heads".into(),
+        caption: "Rows of a cell: positions of queries, from the top. Columns: positions of keys. Padding counts on neither side."
+            .into(),
+        what: "mean attention".into(),
+        ..HeadGrid::new(
+            patterns.iter().map(|(head, _)| *head).collect(),
+            HeadCells::Patterns(patterns.iter().map(|(_, pattern)| pattern.clone()).collect()),
+        )
+    }
+}
+
+/// Curves of the metric as heads go, with the band of random orders.
+pub fn pruning_plot(curves: &[Curve], random: Option<&RandomCurves>, smallest: Option<&Smallest>) -> Lines {
+    let most = curves.iter().map(|curve| curve.steps.len()).max().unwrap_or(0);
+    let random = random.filter(|random| !random.curves.is_empty());
+    let most = random.map_or(most, |random| most.max(random.curves[0].steps.len()));
+    let at: Vec<f32> = (0..most).map(|removed| removed as f32).collect();
+    let full = curves.iter().filter(|curve| curve.steps.len() == most);
+    let mut series: Vec<Series> = full
+        .enumerate()
+        .map(|(class, curve)| Series {
+            name: curve.name.clone(),
+            values: curve.steps.iter().map(|step| step.metric as f32).collect(),
+            class,
+            broken: false,
+        })
+        .collect();
+    if let Some(random) = random {
+        let class = series.len();
+        let part = |which: usize| {
+            let value = |removed| random.band(removed).map_or(0.0, |band| band[which] as f32);
+            (0..most).map(value).collect::<Vec<f32>>()
+        };
+        let line = |name: &str, which, broken| Series {
+            name: name.into(),
+            values: part(which).into(),
+            class,
+            broken,
+        };
+        series.push(line("random orders, mean", 1, false));
+        series.push(line("random orders, least and most", 0, true));
+        series.push(line("random orders, least and most", 2, true));
+    }
+    let caption = smallest.map(|found| {
+        let all = found.kept.len() + found.removed.len();
+        format!(
+            "{} of {all} heads keep {:.1} % accuracy, of {:.1} % with all.",
+            found.kept.len(),
+            100.0 * found.metric,
+            100.0 * found.whole
+        )
+    });
+    Lines {
+        title: "Accuracy as heads are removed".into(),
+        caption: caption.unwrap_or_default(),
+        across: "heads removed".into(),
+        up: "accuracy".into(),
+        at: at.into(),
+        series,
+        ..Lines::default()
+    }
+}

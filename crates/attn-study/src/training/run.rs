@@ -1,0 +1,73 @@
+//! A run on disk, followed while it is written.
+
+use std::collections::BTreeSet;
+
+use attn_analyze::training::{LogChange, LogFiles};
+use attn_core::{Limits, Progress};
+
+use super::{RunPaths, Training};
+use crate::Error;
+
+/// A training run on disk. [`update`](Self::update) takes in what is new.
+#[derive(Debug, Clone)]
+pub struct TrainingRun {
+    paths: RunPaths,
+    files: LogFiles,
+    /// Names of checkpoints at the last update.
+    seen: BTreeSet<String>,
+    notes: BTreeSet<String>,
+}
+
+impl TrainingRun {
+    /// A run in these places, which nothing was read of yet.
+    pub fn new(paths: RunPaths, limits: Limits) -> Self {
+        Self {
+            paths,
+            files: LogFiles::with_limits(limits),
+            seen: BTreeSet::new(),
+            notes: BTreeSet::new(),
+        }
+    }
+
+    /// Where it lies.
+    pub fn paths(&self) -> &RunPaths {
+        &self.paths
+    }
+
+    /// Reads what is new: `None` if nothing is.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`] if a place does not exist, or is without a log and checkpoints; those of [`LogFiles::update`].
+    pub fn update(&mut self, progress: &dyn Progress) -> Result<Option<(Training, LogChange)>, Error> {
+        for log in self.paths.logs()? {
+            self.files.add(log);
+        }
+        let change = self.files.update(progress)?;
+        let found = self.paths.find(self.files.log());
+        let names: BTreeSet<String> = found
+            .checkpoints
+            .iter()
+            .map(|checkpoint| checkpoint.name.clone())
+            .collect();
+        let mut notes: BTreeSet<String> = found.notes.iter().cloned().collect();
+        notes.extend(self.files.failures().map(str::to_owned));
+        let cut = self.files.cut();
+        notes.extend(cut.map(|path| format!("{}: the last line is not whole yet", path.display())));
+        if change.is_empty() && names == self.seen && notes == self.notes {
+            return Ok(None);
+        }
+        if names.is_empty() && self.files.paths().next().is_none() {
+            return Err(Error::NoRun {
+                path: self.paths.run.clone().unwrap_or_default(),
+                expected: "log.jsonl, dynamics_epoch_X.jsonl, epoch-N or checkpoint-N",
+                found: "none of them".into(),
+            });
+        }
+        self.seen = names;
+        self.notes.clone_from(&notes);
+        let mut training = Training::new(self.files.log().clone(), found.checkpoints);
+        training.trainer = found.trainer;
+        training.notes = notes.into_iter().collect();
+        Ok(Some((training, change)))
+    }
+}

@@ -1,0 +1,91 @@
+//! The command line.
+
+use std::{error::Error, path::PathBuf};
+
+use attn_sdk::{
+    Progress,
+    analyze::training::{LogReader, Moment},
+    core::Limits,
+    embedded,
+    render::{Shared, Theme, ViewState},
+    study::training::{RunCheckpoint, RunPaths, Training, TrainingRun},
+};
+use clap::Parser;
+
+/// The default output folder.
+pub(crate) const OUT: &str = "out/finetune";
+
+/// Shows what a training did to its examples, and which heads it needs.
+#[derive(Parser, Clone)]
+#[command(version)]
+pub(crate) struct Options {
+    /// Folder of a training run: a log, checkpoints, or both [default: the embedded fine-tuning]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: Option<PathBuf>,
+    /// The training log, or the folder of dynamics_epoch_X.jsonl, where it lies apart
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// The folder of checkpoints (epoch-N, checkpoint-N), where they lie apart
+    #[arg(long, value_name = "DIR")]
+    pub(crate) checkpoints: Option<PathBuf>,
+    /// Examples by id, as .jsonl, .json, .csv or .tsv: their texts and attributes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) examples: Option<PathBuf>,
+    /// Output folder of the report, tables and plots [default: a window, or out/finetune without a display]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Dark theme
+    #[arg(long)]
+    pub(crate) dark: bool,
+    /// Seed of samples and permutations: the same seed gives the same result
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+impl Options {
+    /// Where the run lies; `None` for the embedded one.
+    pub(crate) fn paths(&self) -> Option<RunPaths> {
+        let paths = RunPaths {
+            run: self.run.clone(),
+            log: self.log.clone(),
+            checkpoints: self.checkpoints.clone(),
+            examples: self.examples.clone(),
+        };
+        (paths != RunPaths::default()).then_some(paths)
+    }
+
+    /// The training as it stands.
+    pub(crate) fn training(&self, progress: &dyn Progress) -> Result<Training, Box<dyn Error>> {
+        let Some(paths) = self.paths() else {
+            return embedded_training(progress);
+        };
+        let mut run = TrainingRun::new(paths, Limits::default());
+        let (training, _) = run.update(progress)?.ok_or("the run is empty")?;
+        Ok(training)
+    }
+
+    /// The view state of plots.
+    pub(crate) fn view(&self) -> ViewState {
+        ViewState::from(Shared {
+            theme: if self.dark { Theme::Dark } else { Theme::Light },
+            ..Shared::default()
+        })
+    }
+}
+
+/// The fine-tuning that is part of the program.
+pub(crate) fn embedded_training(progress: &dyn Progress) -> Result<Training, Box<dyn Error>> {
+    let mut reader = LogReader::default();
+    let mut file = reader.file("log.jsonl");
+    reader.push(&mut file, embedded::SENTIMENT_LOG.as_bytes(), progress)?;
+    let checkpoints = embedded::SENTIMENT_EPOCHS.iter().zip(1..);
+    let checkpoints = checkpoints
+        .map(|(model, epoch)| {
+            Ok(RunCheckpoint::opened(
+                Moment::epoch(f64::from(epoch)),
+                model.checkpoint()?,
+            ))
+        })
+        .collect::<Result<_, Box<dyn Error>>>()?;
+    Ok(Training::new(reader.into_log(), checkpoints))
+}
