@@ -19,6 +19,7 @@ pub struct OpenDialog {
     title: String,
     fields: Vec<Field>,
     failure: Option<String>,
+    button: String,
     open: bool,
     /// Whether the first field is still to get the keyboard.
     fresh: bool,
@@ -46,9 +47,26 @@ impl OpenDialog {
             title: title.into(),
             fields: fields.into_iter().map(field).collect(),
             failure: None,
+            button: "Open".into(),
             open: true,
             fresh: true,
         }
+    }
+
+    /// The same with a text in a field, by its place.
+    #[must_use]
+    pub fn filled(mut self, field: usize, text: impl Into<String>) -> Self {
+        if let Some(field) = self.fields.get_mut(field) {
+            field.typed = text.into();
+        }
+        self
+    }
+
+    /// The same with another name of the button that is *Open* by default.
+    #[must_use]
+    pub fn button(mut self, name: impl Into<String>) -> Self {
+        self.button = name.into();
+        self
     }
 
     /// Shows the dialog; returns what was typed, a text per field and without outer spaces, when the user clicks *Open* or
@@ -86,7 +104,7 @@ impl OpenDialog {
                 ui.label(failure.as_str());
             }
             ui.horizontal(|ui| {
-                clicked = ui.button("Open").on_hover_text("Enter").clicked() || enter;
+                clicked = ui.button(self.button.as_str()).on_hover_text("Enter").clicked() || enter;
                 cancelled = ui.button("Cancel").on_hover_text("Escape").clicked() || escape;
             });
         });

@@ -83,6 +83,7 @@ impl Study {
             },
             panels,
             pending: self.pending(),
+            roles: self.roles.clone(),
             color_by,
         })
     }
@@ -143,7 +144,7 @@ impl Study {
             plot.sequence = Some(HeadSequence {
                 queries: queries.into(),
                 keys: keys.into(),
-                attention: shared(&self.weights(head, sequence)?),
+                attention: shared(&self.weights_without(head, sequence, &state.hidden)?),
             });
         }
         plot.patches = match state.shared.patches {
