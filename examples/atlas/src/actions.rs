@@ -5,7 +5,7 @@ use attn_sdk::{
     core::HeadId,
     embedded,
     project::Dims,
-    render::{ColorChoice, Key, Palette, Theme, Tool},
+    render::{ColorChoice, Key, Palette, Selection, Theme, Tool},
     study::experiment::Question,
 };
 use eframe::egui::Context;
@@ -36,6 +36,11 @@ pub(crate) enum Action {
     ResetViews,
     ClearSearch,
     ClearFilter,
+    ClearSelection,
+    /// Sizes of points by the norms of their vectors.
+    SizeByNorm,
+    /// Lines around dense regions, with names.
+    Contours,
     Detail(Kind),
     SwitchOff(Off),
     SwitchAllOn,
@@ -95,6 +100,9 @@ impl Atlas {
                 .also("select"),
             Command::new("Select all points", Action::Press(Key::SelectAll)).keys("a"),
             Command::new("Clear search", Action::ClearSearch),
+            Command::new("Clear selection", Action::ClearSelection),
+            Command::new("Size points by norm", Action::SizeByNorm).also("vector length"),
+            Command::new("Outline dense regions", Action::Contours).also("contours clusters names density"),
             Command::new("Clear token filter", Action::ClearFilter).also("draw all tokens"),
         ];
         for projection in Projection::ALL {
@@ -223,6 +231,19 @@ impl Atlas {
             }
             Action::ClearSearch => self.active().view.shared.search.clear(),
             Action::ClearFilter => self.active().draw(attn_sdk::TokenFilter::default()),
+            Action::ClearSelection => {
+                let shared = &mut self.active().view.shared;
+                shared.selected = Selection::default();
+                shared.search.clear();
+            }
+            Action::SizeByNorm => {
+                let size = &mut self.active().view.shared.size_by;
+                *size = match size {
+                    Some(_) => None,
+                    None => Some("norm".into()),
+                };
+            }
+            Action::Contours => self.active().view.shared.contours ^= true,
             Action::Detail(kind) => {
                 self.active().detail.set_kind(kind);
                 if self.panels.detail.is_folded() {
@@ -231,7 +252,7 @@ impl Atlas {
             }
             Action::SwitchOff(off) => self.active().switch_off(off),
             Action::SwitchAllOn => self.active().switch_all_on(),
-            Action::AllFlows => self.active().detail.all_flows ^= true,
+            Action::AllFlows => self.active().view.shared.all_flows ^= true,
             Action::Weighting(name) => weighting::set(self.active(), name),
             Action::ProjectSelection => inset::project_selection(self.active()),
             Action::ProjectValues => inset::project_values(self.active()),

@@ -103,6 +103,8 @@ impl Pane {
                 self.placed.insert((of, placed.head), *placed);
                 self.plot.invalidate();
             }
+            News::Selected(key, found) => self.selected.take(&key, found),
+            News::Near(point, near) => self.selected.take_near(point, near),
             News::Answer(answered) => self.notes.extend(self.experiments.take(*answered)),
             News::Note(note) => self.notes.push(note),
             News::Stopped(what) => self.stopped = Some((what, Again::Source)),
@@ -154,6 +156,10 @@ impl Pane {
             study.insert(head);
             self.waiting.get_or_insert_with(Instant::now);
             self.place_again(id);
+            if self.view.open == Some(id) {
+                // Distances in the plot are others now.
+                self.selected.forget();
+            }
         }
     }
 
@@ -206,6 +212,7 @@ impl Pane {
         self.draw(self.filter.clone());
         self.capturer = capturer;
         self.placed.clear();
+        self.selected.forget();
         self.place_all_again();
         if let Some(look) = self.restored.take_if(|_| whole) {
             self.look(look);

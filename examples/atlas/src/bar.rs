@@ -116,6 +116,21 @@ impl Atlas {
         if pane.study.as_ref().is_some_and(|study| study.is_image(0)) {
             patch_picker(ui, &mut pane.view);
         }
+        ui.menu_button("Draw", |ui| {
+            let shared = &mut pane.view.shared;
+            let mut sized = shared.size_by.is_some();
+            let size = ui.checkbox(&mut sized, "size by norm");
+            if size
+                .on_hover_text("Larger points have longer vectors, in an open head")
+                .changed()
+            {
+                shared.size_by = sized.then(|| "norm".into());
+            }
+            ui.checkbox(&mut shared.contours, "outline dense regions")
+                .on_hover_text("Lines of equal density in an open head, named by what most points inside are");
+            ui.checkbox(&mut shared.all_flows, "all flows of images")
+                .on_hover_text("Every weight of at least 0.1, in place of the strongest of each patch");
+        });
         filter::menu(ui, pane);
         tool_buttons(ui, &mut pane.plot);
         asked = inset::offer(ui, pane).or(asked);

@@ -6,7 +6,7 @@ use attn_egui::{Format, SceneView, egui_wgpu::RenderState, export_menu};
 use attn_sdk::{
     SequenceRollout, Study, Summary,
     core::{Attention, HeadId, Token},
-    render::{Event, Key, Pick, Plot, ViewState, deferred, plots::Flows},
+    render::{Event, Key, Pick, Plot, ViewState, deferred},
     study::gallery::head_file_name,
 };
 use eframe::egui::{RichText, ScrollArea, Ui, vec2};
@@ -61,8 +61,8 @@ pub(crate) enum Off {
     First,
 }
 
-/// Head, whether it is open or under the pointer, sequence (of what was typed: `None`), kind, which flows, and what is off.
-type Shows = (HeadId, bool, Option<usize>, Kind, bool, [bool; 2]);
+/// Head, whether it is open or under the pointer, sequence (of what was typed: `None`), kind, and what is off.
+type Shows = (HeadId, bool, Option<usize>, Kind, [bool; 2]);
 
 /// The plot of the detail pane and its view state.
 pub(crate) struct Detail {
@@ -71,8 +71,6 @@ pub(crate) struct Detail {
     kind: Kind,
     /// Whether what was typed is shown.
     typed: bool,
-    /// All flows of an image, or the strongest.
-    pub(crate) all_flows: bool,
     /// Whether special and first tokens are switched off in every sequence.
     off: [bool; 2],
     /// What both plots have switched off.
@@ -91,7 +89,6 @@ impl Detail {
             plot: SceneView::new(state, "attention in one sequence"),
             kind: Kind::default(),
             typed: false,
-            all_flows: false,
             off: [false; 2],
             agreed: BTreeSet::new(),
             shows: None,
@@ -169,7 +166,7 @@ fn plot<'a>(
     study: &'a Study,
     summary: Option<&'a Summary>,
     rollout: Option<&'a SequenceRollout>,
-    (head, marked, of, kind, all_flows, off): Shows,
+    (head, marked, of, kind, off): Shows,
     positions: &'a BTreeSet<u32>,
 ) -> Option<Named<'a>> {
     let sequence = of.unwrap_or(0);
@@ -178,11 +175,7 @@ fn plot<'a>(
     Some(match kind {
         Kind::Sequence if study.is_image(sequence) => (
             format!("image-{name}-of-{number}"),
-            Box::new(deferred(move |_| {
-                let mut image = study.image(head, sequence, None)?;
-                image.flows = if all_flows { Flows::All } else { Flows::Strongest };
-                Ok::<_, attn_sdk::Error>(image)
-            })),
+            Box::new(deferred(move |_| study.image(head, sequence, None))),
         ),
         Kind::Sequence => {
             let plot = deferred(move |_| study.sentence(head, sequence));
@@ -298,7 +291,8 @@ impl Pane {
         let is_image = study.is_image(sequence.unwrap_or(0));
         let (mut asked, mut switched, mut reset) = (None, None, false);
         let detail = &mut self.detail;
-        (detail.view.shared.theme, detail.view.shared.palette) = (self.view.shared.theme, self.view.shared.palette);
+        let (own, main) = (&mut detail.view.shared, &self.view.shared);
+        (own.theme, own.palette, own.all_flows) = (main.theme, main.palette, main.all_flows);
         ui.horizontal_wrapped(|ui| {
             for (kind, name, hint) in Kind::ALL {
                 // What was typed is one sequence: no rollout is kept of it, and means are those of the data.
@@ -325,7 +319,7 @@ impl Pane {
             }
             match kind {
                 Kind::Sequence if is_image => {
-                    ui.checkbox(&mut detail.all_flows, "all flows from 0.1")
+                    ui.checkbox(&mut self.view.shared.all_flows, "all flows from 0.1")
                         .on_hover_text("Every weight of at least 0.1, in place of the strongest of each patch");
                 }
                 Kind::Sequence | Kind::ByPosition if !is_image => {
@@ -360,7 +354,7 @@ impl Pane {
         // Another head, sequence or kind is another plot with the same view state.
         let (kind, off) = (self.detail.kind, self.detail.off);
         let marked = self.view.open.or(self.plot.interaction().head).is_some();
-        let shows = (head, marked, sequence, kind, self.detail.all_flows, off);
+        let shows = (head, marked, sequence, kind, off);
         if self.detail.shows != Some(shows) {
             let before = self.detail.shows.replace(shows);
             let (kept, of) = (before.map(|(_, _, of, kind, ..)| (of, kind)), (sequence, kind));

@@ -27,7 +27,9 @@ impl Atlas {
         let Some(hint) = hints[self.active].or_else(|| hints.iter().flatten().next().copied()) else {
             let pane = self.active();
             let why = match pane.study {
-                Some(_) if !pane.work.is_opening() => "New text needs a model with a tokenizer.",
+                Some(_) if !pane.work.is_opening() && pane.incoming.is_none() => {
+                    "New text needs a model with a tokenizer."
+                }
                 _ => "",
             };
             ui.label(RichText::new(why).weak());

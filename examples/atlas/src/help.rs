@@ -28,7 +28,7 @@ const KEYS: [(&str, &str); 27] = [
     ("wheel, + and −", "zooms at the pointer"),
     ("Home", "resets the cameras"),
     ("m, b, l", "drag mode: move, box selection, lasso selection"),
-    ("a", "selects all points in sight"),
+    ("a", "selects all points in sight; the page says what a selection is"),
     ("n and p", "next and previous head, point or token"),
     ("Enter", "opens the head, or presses the entry of the legend"),
     ("c", "next entry of the legend"),

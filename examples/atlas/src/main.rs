@@ -28,6 +28,7 @@ mod inset;
 mod open;
 mod options;
 mod pane;
+mod selection;
 mod session;
 mod source;
 mod summary;

@@ -23,6 +23,7 @@ use crate::{
     detail::Detail,
     experiment::Experiments,
     inset::{self, Inset},
+    selection::Selected,
     session::{Fingerprint, Look, Saved},
     source::What,
     work::Work,
@@ -75,6 +76,8 @@ pub(crate) struct Pane {
     /// Heads in which what was typed is to be placed; and the sequence that was asked for last.
     pub(crate) stale: BTreeSet<HeadId>,
     pub(crate) asked: Option<(usize, HeadId)>,
+    /// What is known of the selection.
+    pub(crate) selected: Selected,
     pub(crate) experiments: Experiments,
     /// An inset; and one that is still to be shown.
     pub(crate) shown_inset: Option<inset::Shown>,
@@ -133,6 +136,7 @@ impl Pane {
             placed: BTreeMap::new(),
             stale: BTreeSet::new(),
             asked: None,
+            selected: Selected::default(),
             experiments: Experiments::default(),
             shown_inset: None,
             next_inset: None,
@@ -233,6 +237,23 @@ impl Pane {
         }
     }
 
+    /// Selects a point, and with it its sequence.
+    pub(crate) fn select_point(&mut self, pick: Pick) {
+        let place = pick
+            .head
+            .zip(self.study.as_ref())
+            .and_then(|(head, study)| study.place(head, pick.id));
+        if let Some(place) = place {
+            if self.sequence != Some(place.sequence) {
+                self.detail.forget();
+            }
+            self.sequence = Some(place.sequence);
+            self.detail.show_typed(false);
+            self.table.scroll_to(place.sequence);
+        }
+        self.view.selection = Some(pick);
+    }
+
     /// Computes an inset of the current view.
     pub(crate) fn make_inset(
         &self,
@@ -291,21 +312,12 @@ impl Pane {
         let plot = plot(study, self.checkpoints.as_ref(), self.checkpoint, &self.placed);
         let shown = self.plot.show(ui, &mut self.view, &plot);
         drop(plot);
-        let mut chosen = None;
-        for event in &shown.events {
-            if let Event::SelectPoint(Some(Pick { head: Some(head), id })) = event
-                && let Some(place) = study.place(*head, *id)
-            {
-                chosen = Some(place.sequence);
-            }
-        }
-        if let Some(sequence) = chosen {
-            if self.sequence != Some(sequence) {
-                self.detail.forget();
-            }
-            self.sequence = Some(sequence);
-            self.detail.show_typed(false);
-            self.table.scroll_to(sequence);
+        let chosen = shown.events.iter().rev().find_map(|event| match event {
+            Event::SelectPoint(Some(pick)) if pick.head.is_some() => Some(*pick),
+            _ => None,
+        });
+        if let Some(pick) = chosen {
+            self.select_point(pick);
         }
         if let Some(head) = shown.opened() {
             self.open(head);

@@ -25,6 +25,7 @@ use crate::{
     open::{Dialog, SessionDialog},
     options::{Options, Projection},
     pane::Pane,
+    selection,
     session::{Panels, Session},
     source::What,
     summary, weighting,
@@ -163,7 +164,11 @@ impl eframe::App for Atlas {
                 weighting::choice(ui, pane);
                 pane.show_sequence(ui);
             });
-            CentralPanel::default().frame(Frame::NONE).show(ui, |ui| self.about(ui));
+            asked = CentralPanel::default()
+                .frame(Frame::NONE)
+                .show(ui, |ui| self.about(ui))
+                .inner
+                .or(asked.take());
         });
         // Folding by a double click; the buttons act on the next frame.
         self.panels = panels;
@@ -315,12 +320,13 @@ impl Atlas {
         }
     }
 
-    fn about(&mut self, ui: &mut Ui) {
+    fn about(&mut self, ui: &mut Ui) -> Option<Action> {
         let other = self.panes.get(1 - self.active).and_then(|other| other.summary.clone());
         let pane = &mut self.panes[self.active];
-        let mut asked = None;
+        let (mut asked, mut act) = (None, None);
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             pane.notes.show(ui);
+            act = selection::show(ui, pane);
             asked = summary::show(ui, pane, other.as_ref());
         });
         match asked {
@@ -331,6 +337,7 @@ impl Atlas {
             Some(summary::Ask::Try(question)) => pane.ask(question),
             None => {}
         }
+        act
     }
 
     fn plots(&mut self, ui: &mut Ui) {

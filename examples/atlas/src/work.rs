@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, error::Error, path::PathBuf, sync::Arc};
 
 use attn_egui::{Job, JobId, Jobs};
 use attn_sdk::{
-    Checkpoints, ExperimentParams, PlacedTokens, Placers, Progress, SequenceRollout, Study, Summary, SummaryParams,
-    TokenColumn,
+    Checkpoints, ExperimentParams, NearPoint, PlacedTokens, Placers, Progress, SequenceRollout, Study, Summary,
+    SummaryParams, TokenColumn,
     core::{Attention, Capture, HeadId, Sequence},
     models::Capturer,
     project::{
@@ -14,6 +14,7 @@ use attn_sdk::{
         atlas::{AtlasCache, AtlasOptions, HeadCheckpoints, Priority, atlas, draft_head},
     },
     read_typed,
+    render::Pick,
     study::{
         experiment::Question,
         source::{Opened, Preview, Source},
@@ -21,7 +22,11 @@ use attn_sdk::{
 };
 use eframe::egui;
 
-use crate::{experiment::Answered, inset::Inset};
+use crate::{
+    experiment::Answered,
+    inset::Inset,
+    selection::{self, Found},
+};
 
 /// A message of a job.
 pub(crate) enum News {
@@ -43,6 +48,10 @@ pub(crate) enum News {
     Typed(Box<Capture>),
     /// Tokens were placed in a head: those of what was typed, or of this sequence of the data.
     Placed(Option<usize>, Box<PlacedTokens>),
+    /// What is known of a selection.
+    Selected(selection::Key, Found),
+    /// The neighbors of a point.
+    Near(Pick, Vec<NearPoint>),
     /// The result of an experiment.
     Answer(Box<Answered>),
     /// A note for the user.
@@ -183,6 +192,27 @@ impl Work {
         self.jobs.start("experiment", move |job| {
             let answer = question.answer(&capturer, &sequences, &ExperimentParams::default(), job);
             job.send(News::Answer(Box::new((question, answer))));
+            Ok(())
+        });
+    }
+
+    /// Says what a selection is, then what it looks at and what looks at it.
+    pub(crate) fn answer_selection(&self, study: Study, key: selection::Key, head: HeadId, ids: Vec<u32>) {
+        self.jobs.start("selection", move |job| {
+            let summary = study.selection(head, ids.iter().copied());
+            job.send(News::Selected(key.clone(), Found::Points(Box::new(summary))));
+            let attention = study.attention_of(head, ids, job)?;
+            job.send(News::Selected(key, Found::Attention(Box::new(attention))));
+            Ok(())
+        });
+    }
+
+    /// Finds the neighbors of a point.
+    pub(crate) fn find_near(&self, study: Study, pick: Pick, count: usize) {
+        self.jobs.start("neighbors", move |job| {
+            if let Some(head) = pick.head {
+                job.send(News::Near(pick, study.nearest_points(head, pick.id, count)?));
+            }
             Ok(())
         });
     }
