@@ -148,14 +148,56 @@ fn the_report_agrees_with_the_study() {
         assert!(head["scale"].as_f64().unwrap() > 0.0);
         assert!(head["quality"]["trustworthiness"]["value"].as_f64().unwrap() > 0.4);
     }
-    // The ranking is by correlation, most negative first.
-    let value = |head: &HeadId| study.projection(*head).unwrap().correlation.value.unwrap();
+    // The ranking is by what plots show of attention, most first.
+    let shown = |head: &HeadId| study.projection(*head).unwrap().plane.above_chance().unwrap();
     assert!(
         study
             .ranking()
             .windows(2)
-            .all(|pair| value(&pair[0]) <= value(&pair[1]))
+            .all(|pair| shown(&pair[0]) >= shown(&pair[1]))
     );
+}
+
+/// What stands under a plot, computed again from the coordinates that are exported and the vectors of the capture.
+#[test]
+fn what_holds_in_the_plane_follows_from_what_is_exported() {
+    let study = Study::project(text_capture(embedded::TEXT_DECODER, 12), &params(), &()).unwrap();
+    let report = serde_json::to_value(study.report()).unwrap();
+    let capture = study.capture();
+    for of in report["heads"].as_array().unwrap() {
+        let head: HeadId = serde_json::from_value(of.clone()).unwrap();
+        let place = |list: &str, row: usize| [0, 1].map(|axis: usize| of[list][row][axis].as_f64().unwrap());
+        let (queries, keys) = (capture.queries(head).unwrap(), capture.keys(head).unwrap());
+        let (mut hits, mut chance, mut count) = (0.0, 0.0, 0.0);
+        for sequence in 0..capture.sequences().len() {
+            let rows = capture.rows(sequence, Side::Decoder);
+            for query in rows.clone().skip(1) {
+                let seen: Vec<usize> = (rows.start..=query).collect();
+                let apart = |key: &usize| {
+                    let ([a, b], [c, d]) = (place("queries", query), place("keys", *key));
+                    (a - c).powi(2) + (b - d).powi(2)
+                };
+                let score = |key: &usize| queries.row(query).mapv(f64::from).dot(&keys.row(*key).mapv(f64::from));
+                let nearest = seen.iter().min_by(|a, b| apart(a).total_cmp(&apart(b))).unwrap();
+                let most = seen.iter().max_by(|a, b| score(a).total_cmp(&score(b))).unwrap();
+                hits += f64::from(u8::from(nearest == most));
+                chance += 1.0 / seen.len() as f64;
+                count += 1.0;
+            }
+        }
+        let told = |name: &str| of["plane"][name].as_f64().unwrap();
+        assert_eq!(told("queries"), count, "{head}");
+        assert!(
+            (told("nearest") - hits / count).abs() < 0.01,
+            "{head}: {} {}",
+            told("nearest"),
+            hits / count
+        );
+        assert!((told("chance") - chance / count).abs() < 1e-5, "{head}");
+    }
+    let table = study.heads_table().to_csv();
+    assert!(table.starts_with("head,nearest key attended most,"), "{table}");
+    assert_eq!(table.lines().count(), 17);
 }
 
 #[test]

@@ -5,7 +5,10 @@ use ndarray::{ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Dims, Embedding, Error, Method, Metric, Neighbors, Result, linalg::check_points, method::FitInput, warnings,
+    Dims, Embedding, Error, Method, Metric, Neighbors, Result,
+    linalg::check_points,
+    method::{FitInput, Links},
+    warnings,
 };
 
 /// A method, and what its layouts depend on besides the points.
@@ -39,9 +42,21 @@ pub struct Projector {
 pub struct Points<'a> {
     rows: ArrayView2<'a, f32>,
     neighbors: Option<&'a Neighbors>,
+    links: Option<&'a Links>,
 }
 
 impl<'a> Points<'a> {
+    /// The same with links, for a method that [wants](crate::ProjectionMethod::wants_links) them.
+    #[must_use]
+    pub fn with_links(self, links: Option<&'a Links>) -> Self {
+        Self { links, ..self }
+    }
+
+    /// The same with a table.
+    pub(crate) fn with_neighbors(self, neighbors: Option<&'a Neighbors>) -> Self {
+        Self { neighbors, ..self }
+    }
+
     /// The points.
     pub fn rows(&self) -> ArrayView2<'a, f32> {
         self.rows
@@ -52,6 +67,11 @@ impl<'a> Points<'a> {
         self.neighbors
     }
 
+    /// Their links.
+    pub fn links(&self) -> Option<&'a Links> {
+        self.links
+    }
+
     /// The same for a shorter time.
     pub(crate) fn reborrow<'b>(self) -> Points<'b>
     where
@@ -60,13 +80,14 @@ impl<'a> Points<'a> {
         Points {
             rows: self.rows.reborrow(),
             neighbors: self.neighbors,
+            links: self.links,
         }
     }
 }
 
 impl<'a> From<ArrayView2<'a, f32>> for Points<'a> {
     fn from(rows: ArrayView2<'a, f32>) -> Self {
-        Self { rows, neighbors: None }
+        Self::from((rows, None))
     }
 }
 
@@ -78,7 +99,11 @@ impl<'a> From<(ArrayView2<'a, f32>, &'a Neighbors)> for Points<'a> {
 
 impl<'a> From<(ArrayView2<'a, f32>, Option<&'a Neighbors>)> for Points<'a> {
     fn from((rows, neighbors): (ArrayView2<'a, f32>, Option<&'a Neighbors>)) -> Self {
-        Self { rows, neighbors }
+        Self {
+            rows,
+            neighbors,
+            links: None,
+        }
     }
 }
 
@@ -132,8 +157,7 @@ impl Projector {
             return self.lay_out(&self.input(points.reborrow()), progress);
         }
         let table = Neighbors::search(points.rows, k, &self.metric, progress)?;
-        let with_table = Points::from((points.rows.reborrow(), &table));
-        self.lay_out(&self.input(with_table), progress)
+        self.lay_out(&self.input(points.reborrow().with_neighbors(Some(&table))), progress)
     }
 
     /// Lays out only the rows `selection`, as if there were no others. Row `i` of the layout is point `selection[i]`.
@@ -153,12 +177,15 @@ impl Projector {
     /// # Errors
     /// [`Error::Parameter`] if the selection names a point that is not there, or one twice; and as
     /// [`fit`](Self::fit), for the points selected.
-    pub fn fit_selection(
+    pub fn fit_selection<'a>(
         &self,
-        points: ArrayView2<'_, f32>,
+        points: impl Into<Points<'a>>,
         selection: &[usize],
         progress: &dyn Progress,
     ) -> Result<Embedding> {
+        let Points {
+            rows: points, links, ..
+        } = points.into();
         let mut seen = vec![false; points.nrows()];
         for &point in selection {
             match seen.get_mut(point) {
@@ -173,7 +200,9 @@ impl Projector {
                 }
             }
         }
-        self.fit(points.select(Axis(0), selection).view(), progress)
+        let links = links.map(|links| links.select(selection));
+        let chosen = points.select(Axis(0), selection);
+        self.fit(Points::from(chosen.view()).with_links(links.as_ref()), progress)
     }
 
     /// Checks points, and a neighbor table at hand, as [`fit`](Self::fit) does before it begins: what a method gets.
@@ -188,7 +217,7 @@ impl Projector {
     }
 
     /// The one place where points are judged.
-    fn check(&self, Points { rows, neighbors }: Points<'_>) -> Result<()> {
+    fn check(&self, Points { rows, neighbors, links }: Points<'_>) -> Result<()> {
         let (n, needed) = (rows.nrows(), self.method.min_points());
         if n < needed {
             return Err(Error::too_few(self.method.name().to_owned(), needed, n));
@@ -201,10 +230,14 @@ impl Projector {
             ));
         }
         check_points("points", rows)?;
+        if let Some(links) = links.filter(|links| links.len() != n) {
+            return Err(Error::shape("links", format!("{n} points"), links.len()));
+        }
         if let Some(table) = neighbors {
             if table.len() != n {
                 return Err(Error::shape("neighbors", format!("{n} points"), table.len()));
             }
+
             let needed = self.method.neighbors(n);
             if table.k() < needed {
                 return Err(Error::TooFewNeighbors {
@@ -218,9 +251,10 @@ impl Projector {
     }
 
     /// Checked points as a method gets them.
-    pub(crate) fn input<'a>(&'a self, Points { rows, neighbors }: Points<'a>) -> FitInput<'a> {
+    pub(crate) fn input<'a>(&'a self, Points { rows, neighbors, links }: Points<'a>) -> FitInput<'a> {
         FitInput {
             points: rows,
+            links: links.filter(|_| self.method.wants_links()),
             neighbors: neighbors.filter(|_| self.method.neighbors(rows.nrows()) > 0),
             dims: self.dims,
             metric: neighbors.map_or(&self.metric, Neighbors::metric),

@@ -87,6 +87,9 @@ pub struct Exporter {
     pub size: Option<[f32; 2]>,
     /// How scenes become SVG files.
     pub svg: SvgOptions,
+    /// Whether the device gets the fonts of the system when it is opened: for scripts that the bundled fonts lack. Pictures
+    /// then differ between machines. Default: no.
+    pub system_fonts: bool,
     #[cfg_attr(
         target_family = "wasm",
         expect(dead_code, reason = "a browser renders by `Headless::render_async`")
@@ -100,6 +103,7 @@ impl Default for Exporter {
             scale: 2.0,
             size: None,
             svg: SvgOptions::default(),
+            system_fonts: false,
             headless: None,
         }
     }
@@ -122,9 +126,31 @@ impl Exporter {
     pub fn device(&mut self) -> Result<&mut Headless> {
         let headless = match self.headless.take() {
             Some(headless) => headless,
-            None => Headless::new()?,
+            None => {
+                let mut headless = Headless::new()?;
+                if self.system_fonts {
+                    headless.add_system_fonts();
+                }
+                headless
+            }
         };
         Ok(self.headless.insert(headless))
+    }
+
+    /// A sentence on the characters that were drawn as boxes so far, because no font has them; `None` if there are none.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn missing_note(&self) -> Option<String> {
+        const NAMED: usize = 12;
+        let missing = self.headless.as_ref()?.missing_characters();
+        let named: Vec<String> = missing.iter().take(NAMED).map(char::to_string).collect();
+        let more = if missing.len() > NAMED { " ..." } else { "" };
+        (!missing.is_empty()).then(|| {
+            format!(
+                "no font has {} characters, which pictures show as boxes: {}{more}",
+                missing.len(),
+                named.join(" ")
+            )
+        })
     }
 
     #[cfg(not(target_family = "wasm"))]

@@ -111,6 +111,11 @@ impl Headless {
         self.renderer.add_system_fonts();
     }
 
+    /// As [`Renderer::missing_characters`].
+    pub fn missing_characters(&self) -> &std::collections::BTreeSet<char> {
+        self.renderer.missing_characters()
+    }
+
     /// Name of the adapter and its backend: `llvmpipe (LLVM 15.0.6, 256 bits) (vulkan)`.
     pub fn adapter(&self) -> &str {
         &self.adapter

@@ -12,7 +12,8 @@ pub struct Matches {
 }
 
 /// Finds the labels that contain `text`; of the labels the first `queries` are those of queries. Upper and lower case
-/// are the same unless the text has an upper-case letter. An empty text finds nothing.
+/// are the same unless the text has an upper-case letter. An empty text finds nothing. A text in double quotes finds whole
+/// words: the labels that are the text, without the marks of tokenizers for the start of a word (`▁`, `Ġ`).
 ///
 /// ```
 /// let matches = attn_render::search("the", &["The", "cat", "other", "sat"], 2);
@@ -20,16 +21,23 @@ pub struct Matches {
 /// assert_eq!(matches.found, [true, false, true, false]);
 /// assert_eq!(matches.ids().collect::<Vec<_>>(), [0, 2]);
 /// assert_eq!(attn_render::search("The", &["The", "the"], 1).keys, 0);
+/// let words = attn_render::search("\"the\"", &["The", "##the", "other", "▁the"], 2);
+/// assert_eq!(words.found, [true, false, false, true]);
 /// ```
 pub fn search<S: AsRef<str>>(text: &str, labels: &[S], queries: usize) -> Matches {
     if text.is_empty() {
         return Matches::default();
     }
     let exact = text.chars().any(char::is_uppercase);
-    let matches = |label: &S| {
-        let label = label.as_ref();
-        label.contains(text) || (!exact && label.to_lowercase().contains(text))
+    let whole = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .filter(|text| !text.is_empty());
+    let is = |label: &str| match whole {
+        Some(word) => self::word(label) == word,
+        None => label.contains(text),
     };
+    let matches = |label: &S| is(label.as_ref()) || (!exact && is(&label.as_ref().to_lowercase()));
     let found: Vec<bool> = labels.iter().map(matches).collect();
     let count = |part: &[bool]| part.iter().filter(|found| **found).count();
     let (left, right) = found.split_at(queries.min(found.len()));
@@ -38,6 +46,12 @@ pub fn search<S: AsRef<str>>(text: &str, labels: &[S], queries: usize) -> Matche
         keys: count(right),
         found,
     }
+}
+
+/// The word of a label that begins one: without the marks of the beginning of a word, and spaces. A piece in the middle of a
+/// word keeps its mark and so is no word.
+fn word(label: &str) -> &str {
+    label.trim().trim_start_matches(['▁', 'Ġ', 'ġ'])
 }
 
 impl Matches {
@@ -50,7 +64,8 @@ impl Matches {
     pub fn describe(&self, text: &str) -> String {
         let of = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
         format!(
-            "“{text}”: {}, {}",
+            "“{}”: {}, {}",
+            text.trim_matches('"'),
             of(self.queries, "query", "queries"),
             of(self.keys, "key", "keys")
         )

@@ -95,6 +95,15 @@ pub struct Shared {
     pub hidden_classes: BTreeSet<u32>,
     /// The page of a legend of many classes, counted from 0; beyond the last they start again.
     pub legend_page: u32,
+    /// The values of this name as the sizes of points in an open head, such as `norm`; `None`, the default, draws all alike. The
+    /// maker of a plot defines the names, as those of colors.
+    pub size_by: Option<String>,
+    /// Whether lines enclose where points are dense in an open head, with names where the maker of the plot knows them.
+    /// Default: no.
+    pub contours: bool,
+    /// Whether [`ImageAttention`](crate::plots::ImageAttention) draws all flows between patches from weight 0.1 in place of the
+    /// strongest of each. Default: no.
+    pub all_flows: bool,
     /// Whether nothing moves by itself: a [`Transition`](crate::Transition) jumps to its end.
     pub reduced_motion: bool,
 }
@@ -113,6 +122,9 @@ struct Saved {
     selected: Selection,
     hidden_classes: BTreeSet<u32>,
     legend_page: u32,
+    size_by: Option<String>,
+    contours: bool,
+    all_flows: bool,
     reduced_motion: bool,
 }
 
@@ -132,6 +144,9 @@ impl From<Saved> for Shared {
             selected: saved.selected,
             hidden_classes: saved.hidden_classes,
             legend_page: saved.legend_page,
+            size_by: saved.size_by,
+            contours: saved.contours,
+            all_flows: saved.all_flows,
             reduced_motion: saved.reduced_motion,
         }
     }
@@ -246,7 +261,9 @@ mod tests {
 
     #[test]
     fn a_state_survives_saving() {
-        let state = looked_at();
+        let mut state = looked_at();
+        state.shared.size_by = Some("norm".into());
+        (state.shared.contours, state.shared.all_flows) = (true, true);
         let text = serde_json::to_string(&state).unwrap();
         assert_eq!(serde_json::from_str::<ViewState>(&text).unwrap(), state);
         assert_eq!(

@@ -488,6 +488,26 @@ fn thinned_points_are_even_and_the_file_says_so() {
     );
     assert!(kind.abs_diff(500) < 65 && left.abs_diff(500) < 65, "{kind} {left}");
     assert_eq!(text, svg(&scene, &ViewState::default(), &options).unwrap());
+    assert!(text.contains(">1000 of 10000 points are drawn"), "the page says it too");
+    // Marks that are no data are whole, and so is what is highlighted among dimmed points.
+    for point in &mut scene.layers[0].points {
+        point.id = if point.id % 100 == 0 {
+            Point::UNPICKABLE
+        } else {
+            point.id
+        };
+        *point = point.dimmed(point.id % 10 != 5);
+        if !point.is_dimmed() || !point.is_pickable() {
+            point.color = Color::hex(0x00FF00);
+        }
+    }
+    let text = svg(&scene, &ViewState::default(), &options).unwrap();
+    let tags = parse(&text);
+    let whole = tags
+        .iter()
+        .filter(|tag| tag.name == "circle" && tag.get("fill") == "#00ff00")
+        .count();
+    assert_eq!(whole, 1_100, "{}", count(&tags, "circle"));
 }
 
 #[test]

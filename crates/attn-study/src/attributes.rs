@@ -69,7 +69,7 @@ pub trait TokenAttribute: Debug + Send + Sync {
     /// Any error of the computation.
     fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error>;
 
-    /// A short note under a head's plot in the matrix. Default: the correlation of distance and attention.
+    /// A short note under a head's plot in the matrix. Default: what its plot shows of attention.
     fn note(&self, head: &HeadProjection) -> Option<String> {
         let _ = head;
         None

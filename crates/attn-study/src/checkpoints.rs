@@ -71,6 +71,9 @@ pub struct HeadMovement {
     pub head: HeadId,
     /// Mean distance that its points move, as a share of the plot's size; see [`Movement::relative`].
     pub moved: Vec<f32>,
+    /// The noise floor of that: how far the points of twins are apart, layouts of the last checkpoint and of a copy with 0.1 %
+    /// of noise. Movements of this size mean nothing.
+    pub floor: Option<f32>,
     /// Change of its attention: mean Jensen-Shannon divergence of the rows in bits, 0 for equal, 1 for rows that share no key.
     pub attention: Vec<f32>,
 }
@@ -129,7 +132,7 @@ impl Checkpoints {
         let Some(first) = self.studies.first() else {
             return Ok(());
         };
-        let failures = atlas_checkpoints(&captures, first.params(), Alignment::default(), on_head, progress)?;
+        let failures = atlas_checkpoints(&captures, first.params(), Alignment::MEASURED, on_head, progress)?;
         // A head that is missing would look like one that does not move.
         match failures.into_iter().next() {
             Some(failure) => Err(Error::HeadFailed(failure.error)),
@@ -152,6 +155,7 @@ impl Checkpoints {
         self.moved.push(HeadMovement {
             head: id,
             moved,
+            floor: head.floor,
             attention: Vec::new(),
         });
         self.moved.sort_by_key(|moved| moved.head);
@@ -221,6 +225,7 @@ impl Checkpoints {
         table.texts("head", |row| {
             model.map_or_else(String::new, |model| model.head_name(self.moved[row].head))
         });
+        table.numbers("noise floor", |row| self.moved[row].floor);
         for from in 1..self.studies.len() {
             let next = from + 1;
             let moved = |row: usize| self.moved[row].moved.get(from - 1).copied();
@@ -251,8 +256,9 @@ impl Checkpoints {
             let _ = writeln!(page, "{}. {name}", number + 1);
         }
         page.push_str(
-            "\nPoints: mean distance that points move, as a share of the plot's size (about 1.4 for unrelated layouts). Attention: \
-             mean Jensen-Shannon divergence in bits (0 for equal rows, 1 for rows that share no key).\n\n| head |",
+            "\nPoints: mean distance that points move, as a share of the plot's size (about 1.4 for unrelated layouts). \
+             Floor: the same for twins, layouts of the last checkpoint and of a copy with 0.1 % of noise; movements of this size \
+             mean nothing. Attention: mean Jensen-Shannon divergence in bits (0 for equal rows, 1 for rows that share no key).\n\n| head | floor |",
         );
         let pairs: Vec<String> = (1..names.len()).map(|from| format!("{from} → {}", from + 1)).collect();
         for what in ["points", "attention"] {
@@ -260,15 +266,22 @@ impl Checkpoints {
                 let _ = write!(page, " {what} {pair} |");
             }
         }
-        page.push_str("\n|---|");
+        page.push_str("\n|---|---|");
         page.push_str(&"---|".repeat(2 * pairs.len()));
         page.push('\n');
-        for HeadMovement { head, moved, attention } in &self.moved {
+        for HeadMovement {
+            head,
+            moved,
+            floor,
+            attention,
+        } in &self.moved
+        {
             let name = self
                 .studies
                 .first()
                 .map(|study| study.capture().model().head_name(*head));
-            let _ = write!(page, "| {} |", name.unwrap_or_default());
+            let floor = floor.map_or_else(|| "–".to_owned(), |floor| format!("{floor:.2}"));
+            let _ = write!(page, "| {} | {floor} |", name.unwrap_or_default());
             for value in moved {
                 let _ = write!(page, " {value:.2} |");
             }

@@ -16,6 +16,7 @@ impl Study {
             Some(other) => *other = column,
             None => self.columns.push(column),
         }
+        self.forget_regions();
         Ok(())
     }
 

@@ -82,6 +82,7 @@ impl Study {
             encoder,
             decoder,
         };
+        self.forget_regions();
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use attn_core::{HeadId, format::signed};
 use attn_render::{Pick, Target, Tooltip, TooltipWord};
 
-use crate::{Place, Study};
+use crate::{Place, Study, plots::percent};
 
 /// Limit of words before and after the token in a tooltip.
 const AROUND: usize = 24;
@@ -22,8 +22,20 @@ impl Study {
     fn head_tooltip(&self, head: HeadId) -> Option<Tooltip> {
         let projection = self.projection(head).ok()?;
         let mut lines = Vec::new();
-        if let Some(value) = projection.correlation.value {
-            lines.push(format!("distance-attention correlation {}", signed(value)));
+        if let (Some(nearest), Some(chance)) = (projection.plane.nearest, projection.plane.chance) {
+            lines.push(format!(
+                "nearest key attended most: {} (chance {})",
+                percent(nearest),
+                percent(chance)
+            ));
+        }
+        for (place, value) in [
+            ("in the plot", projection.plane.correlation.value),
+            ("in full space", projection.correlation.value),
+        ] {
+            if let Some(value) = value {
+                lines.push(format!("rank correlation {place} {}", signed(value)));
+            }
         }
         if let Some(quality) = &projection.quality {
             lines.push(format!("trustworthiness {:.3}", quality.trustworthiness.value));

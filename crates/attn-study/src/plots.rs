@@ -8,20 +8,54 @@ use attn_core::{
 };
 use attn_project::{Dims, HeadProjection, Method, pca::Pca};
 use attn_render::{
-    ViewState,
-    plots::{Head, HeadSequence, Matrix, MatrixPanel, Texts},
+    ColorChoice, ViewState,
+    plots::{Head, HeadSequence, Matrix, MatrixPanel, NOTE_BREAK, Texts, ValueKind},
 };
 
 use crate::{
     Error, Study,
     attributes::{Colored, Values},
+    regions::LINES,
     trust::left_out,
     weighting::shared,
 };
 
 /// Caption of the matrix.
-const CAPTION: &str = "Each plot is one attention head: queries and keys in a joint projection, so that near means attended. \
-                       ρ is the rank correlation of distance and attention in the full space; −1 is perfect.";
+const CAPTION: &str = "Each plot is one attention head: its queries and keys in a joint projection. Under it: the share of queries \
+                       whose nearest key here is the one that they attend to most (by chance), and ρ here, the rank \
+                       correlation of distance and attention; −1 is perfect. Full ρ is that of the space before the projection. \
+                       Frames are stronger where the share is higher above chance.";
+
+/// What holds in a head's plot, and in the space that it is a projection of: `84 % (7 %) · ρ −0.41 · full ρ −0.98`.
+fn plane_note(projection: &HeadProjection) -> String {
+    let mut parts = Vec::new();
+    if let (Some(nearest), Some(chance)) = (projection.plane.nearest, projection.plane.chance) {
+        parts.push(format!("{} ({})", percent(nearest), percent(chance)));
+    }
+    let rho = |name: &str, value: Option<f32>| value.map(|value| format!("{name} {}", signed(value)));
+    parts.extend(rho("ρ", projection.plane.correlation.value));
+    parts.extend(rho("full ρ", projection.correlation.value));
+    parts.join(NOTE_BREAK)
+}
+
+/// The same in the subtitle of a head.
+fn plane_words(projection: &HeadProjection) -> String {
+    let rho = |value: Option<f32>| value.map_or_else(|| "–".into(), signed);
+    let share = match (projection.plane.nearest, projection.plane.chance) {
+        (Some(nearest), Some(chance)) => format!("{} (chance {})", percent(nearest), percent(chance)),
+        _ => "–".into(),
+    };
+    format!(
+        "nearest key attended most: {share} · ρ here {}, in full space {}",
+        rho(projection.plane.correlation.value),
+        rho(projection.correlation.value),
+    )
+}
+
+/// A share in whole percent.
+pub(crate) fn percent(share: f32) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
 
 impl Study {
     /// The matrix of all heads (AttentionViz, the matrix view), in the colors of the state.
@@ -54,10 +88,7 @@ impl Study {
             }
             let note = attribute
                 .and_then(|attribute| attribute.note(projection))
-                .unwrap_or_else(|| {
-                    let value = projection.correlation.value;
-                    value.map_or_else(String::new, |value| format!("ρ {}", signed(value)))
-                });
+                .unwrap_or_else(|| plane_note(projection));
             if let Some(values) = &of_head.values {
                 color_by.get_or_insert_with(|| values.by.clone());
             }
@@ -66,7 +97,9 @@ impl Study {
                 labels: of_head.labels,
                 searched: of_head.searched,
                 hidden: of_head.hidden,
+                origins: self.origins(head),
                 note,
+                strength: projection.plane.above_chance(),
                 ..MatrixPanel::new(head, self.coordinates(head)?, projection.queries)
             });
         }
@@ -112,12 +145,22 @@ impl Study {
         if let Some(values) = self.values(head, state)? {
             (plot.values, plot.color_by) = (Some(values.values), Some(values.by));
         }
+        plot.origins = self.origins(head);
+        if let Some(name) = &state.shared.size_by
+            && let Some((label, sizes)) = self.sizes(head, name)?
+        {
+            (plot.size_by, plot.sizes) = (label, Some(sizes));
+        }
+        if state.shared.contours {
+            plot.contours = LINES.into();
+            plot.places = self.known_regions(head)?;
+        }
         let info = self.capture().model();
         plot.title = format!("{}, head {}", info.name, info.head_name(head));
         plot.subtitle = format!(
-            "{} · ρ {}{} · mean norm of queries {}, keys {} · c = {:.2}",
+            "{} · {}{} · mean norm of queries {}, keys {} · c = {:.2}",
             self.method_of(projection),
-            projection.correlation.value.map_or_else(|| "–".into(), signed),
+            plane_words(projection),
             projection.quality.as_ref().map_or_else(String::new, |quality| format!(
                 " · trustworthiness {:.3} · neighbors kept {:.2}",
                 quality.trustworthiness.value, quality.neighbors_kept.value
@@ -153,6 +196,26 @@ impl Study {
         };
         plot.remarks = self.remarks(head)?;
         Ok(plot)
+    }
+
+    /// The values of an attribute or column as sizes, with their label; points without a value are as small as the least. `None`
+    /// if there is nothing of this name, or only classes.
+    fn sizes(&self, head: HeadId, name: &str) -> Result<Option<(String, Arc<[f32]>)>, Error> {
+        let mut state = ViewState::default();
+        state.shared.color = ColorChoice::values(name);
+        let Some(found) = self.values(head, &state)? else {
+            return Ok(None);
+        };
+        if matches!(found.by.kind, ValueKind::Categorical(_)) {
+            return Ok(None);
+        }
+        let known = found.values.iter().copied().filter(|value| value.is_finite());
+        let least = known.fold(f32::INFINITY, f32::min);
+        if !least.is_finite() {
+            return Ok(None);
+        }
+        let size = |value: &f32| if value.is_finite() { *value } else { least };
+        Ok(Some((found.by.label, found.values.iter().map(size).collect())))
     }
 
     /// Name of the projection in subtitles.

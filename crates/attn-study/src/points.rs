@@ -2,11 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use attn_core::{Attention, HeadId, Side, Token};
-use attn_render::{Matches, plots::Texts, search};
+use attn_render::{
+    Matches,
+    plots::{Texts, TokenOrigin},
+    search,
+};
 
 use crate::Study;
 
@@ -25,7 +29,13 @@ pub struct Place {
 
 /// The texts of points, which heads of one kind of attention have in common.
 #[derive(Debug, Default)]
-pub(crate) struct Labels(Mutex<BTreeMap<Attention, Texts>>);
+pub(crate) struct Labels(Mutex<Known>);
+
+#[derive(Debug, Default, Clone)]
+struct Known {
+    texts: BTreeMap<Attention, Texts>,
+    origins: BTreeMap<Attention, Arc<[TokenOrigin]>>,
+}
 
 impl Clone for Labels {
     fn clone(&self) -> Self {
@@ -99,7 +109,7 @@ impl Study {
     /// A label per point of a head: the token's text; special tokens and patches have theirs too.
     pub fn labels(&self, head: HeadId) -> Texts {
         let mut known = self.labels.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let texts = known.entry(head.attention).or_insert_with(|| {
+        let texts = known.texts.entry(head.attention).or_insert_with(|| {
             let side = |side: Side| {
                 self.sequences()
                     .iter()
@@ -122,7 +132,10 @@ impl Study {
             Some((column, text[at + 1..].trim()))
         });
         let Some((column, value)) = asked else {
-            return self.labels(head);
+            return match self.is_image(0) && !text.is_empty() {
+                true => self.classes_of(head),
+                false => self.labels(head),
+            };
         };
         let found = |side: Side| {
             let rows = self
@@ -140,8 +153,54 @@ impl Study {
             .collect()
     }
 
-    /// Search matches among a head's points: tokens whose text contains `text`, or, for `column=value` with the name of
-    /// a column, those with that value.
+    /// What a search looks in where tokens are patches: the classes that columns give them, such as the labels of images. Texts
+    /// of patches say nothing that anyone looks for.
+    fn classes_of(&self, head: HeadId) -> Texts {
+        let columns = || self.columns().iter().filter(|column| !column.classes().is_empty());
+        if columns().next().is_none() {
+            return self.labels(head);
+        }
+        let of = |side: Side| {
+            self.drawn_rows(side).map(move |row| {
+                let classes: Vec<String> = columns().filter_map(|column| column.text(side, row)).collect();
+                classes.join("; ")
+            })
+        };
+        of(head.attention.query_side())
+            .chain(of(head.attention.key_side()))
+            .collect()
+    }
+
+    /// The token of every point of a head, for tables.
+    pub(crate) fn origins(&self, head: HeadId) -> Arc<[TokenOrigin]> {
+        let mut known = self.labels.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let origins = known
+            .origins
+            .entry(head.attention)
+            .or_insert_with(|| self.origins_of(head));
+        origins.clone()
+    }
+
+    fn origins_of(&self, head: HeadId) -> Arc<[TokenOrigin]> {
+        let names: Vec<Arc<str>> = self
+            .capture()
+            .sequences()
+            .iter()
+            .map(|sequence| sequence.name.as_str().into())
+            .collect();
+        let origin = |place: Place| {
+            Some(TokenOrigin {
+                sequence: names.get(place.sequence)?.clone(),
+                position: u32::try_from(place.token).ok()?,
+                token: self.token(place)?.id,
+            })
+        };
+        self.places(head).into_iter().filter_map(origin).collect()
+    }
+
+    /// Search matches among a head's points: tokens whose text contains `text` (or is the word in double quotes: see
+    /// [`attn_render::search`]), or, for `column=value` with the name of a column, those with that value. Patches are found by
+    /// the classes that columns give them.
     pub fn matches(&self, head: HeadId, text: &str) -> Matches {
         if text.is_empty() {
             return Matches::default();

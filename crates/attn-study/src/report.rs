@@ -2,7 +2,11 @@
 
 use attn_core::{HeadId, ModelInfo, Sequence, Side, table::Table};
 use attn_project::{
-    AtlasParams, head::DistanceCorrelation, pca::EXPLAINED_VARIANCE, quality::Quality, tsne::KL_DIVERGENCE,
+    AtlasParams, HeadProjection,
+    head::{DistanceCorrelation, PlaneScore},
+    pca::EXPLAINED_VARIANCE,
+    quality::Quality,
+    tsne::KL_DIVERGENCE,
 };
 use serde::Serialize;
 
@@ -37,7 +41,10 @@ pub struct HeadReport {
     pub scale: f32,
     /// Weighted correlation of dot product and distance that c reaches; `null` if c was not searched for.
     pub scale_correlation: Option<f32>,
-    /// Distance-attention correlation.
+    /// What holds in the layout: the share of queries whose nearest key is the one they attend to most, its chance level, and
+    /// the rank correlation of distance and attention.
+    pub plane: PlaneScore,
+    /// The same correlation in the full space, before the projection.
     pub correlation: DistanceCorrelation,
     /// Mean length of the queries before normalization.
     pub query_norm: f32,
@@ -78,6 +85,7 @@ impl Report {
                 head: head.head,
                 scale: head.normalization.scale,
                 scale_correlation: head.normalization.correlation,
+                plane: head.plane.clone(),
                 correlation: head.correlation,
                 query_norm: head.query_norm,
                 key_norm: head.key_norm,
@@ -104,6 +112,27 @@ impl Report {
 }
 
 impl Study {
+    /// The heads projected so far, a row each: what their plots show of attention, beside the same in the full space, and how
+    /// faithful the layout is.
+    pub fn heads_table(&self) -> Table {
+        let heads: Vec<&HeadProjection> = self.heads().collect();
+        let mut table = Table::new(heads.len());
+        table.texts("head", |row| self.capture().model().head_name(heads[row].head));
+        table.numbers("nearest key attended most", |row| heads[row].plane.nearest);
+        table.numbers("nearest key attended most, chance", |row| heads[row].plane.chance);
+        table.numbers("queries", |row| heads[row].plane.queries);
+        table.numbers("rank correlation in the plot", |row| heads[row].plane.correlation.value);
+        table.numbers("rank correlation in full space", |row| heads[row].correlation.value);
+        let quality = |row: usize| heads[row].quality.as_ref();
+        table.numbers("trustworthiness", |row| Some(quality(row)?.trustworthiness.value));
+        table.numbers("continuity", |row| Some(quality(row)?.continuity.value));
+        table.numbers("neighbors kept", |row| Some(quality(row)?.neighbors_kept.value));
+        table.numbers("scale c", |row| heads[row].normalization.scale);
+        table.numbers("mean query length", |row| heads[row].query_norm);
+        table.numbers("mean key length", |row| heads[row].key_norm);
+        table
+    }
+
     /// The sequences of the capture, a row each: name, text, label if there are any, tokens on either side, and whether its tokens
     /// are points.
     pub fn sequences_table(&self) -> Table {

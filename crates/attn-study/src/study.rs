@@ -12,7 +12,10 @@ use attn_project::{
     AtlasParams, HeadProjection,
     atlas::{AtlasOptions, HeadFailure, atlas, sequence_sample},
 };
-use attn_render::{Plot, Scene, Table, Target, Tooltip, ViewState, plots::Coordinates};
+use attn_render::{
+    Plot, Scene, Table, Target, Tooltip, ViewState,
+    plots::{Coordinates, NamedPlace},
+};
 
 use crate::{
     Error, Report, TokenAttribute, Weighting, attributes, filter::Drawn, image::Sheet, points::Labels,
@@ -58,6 +61,8 @@ pub struct Study {
 struct Projected {
     projection: HeadProjection,
     coordinates: OnceLock<Coordinates>,
+    /// Names of its dense regions, until the filter or a column changes.
+    regions: OnceLock<Arc<[NamedPlace]>>,
 }
 
 impl Study {
@@ -146,6 +151,7 @@ impl Study {
         let projected = Projected {
             projection: head,
             coordinates: OnceLock::new(),
+            regions: OnceLock::new(),
         };
         self.heads.insert(projected.projection.head, projected);
     }
@@ -235,6 +241,23 @@ impl Study {
         Ok(projected.coordinates.get_or_init(|| coordinates).clone())
     }
 
+    /// Names of the dense regions of a head, made once.
+    pub(crate) fn known_regions(&self, head: HeadId) -> Result<Arc<[NamedPlace]>, Error> {
+        let Some(projected) = self.heads.get(&head) else {
+            return self.regions(head);
+        };
+        if let Some(known) = projected.regions.get() {
+            return Ok(known.clone());
+        }
+        let regions = self.regions(head)?;
+        Ok(projected.regions.get_or_init(|| regions).clone())
+    }
+
+    /// Drops what was known of regions: other points are drawn, or have other values.
+    pub(crate) fn forget_regions(&mut self) {
+        self.heads.values_mut().for_each(|head| head.regions = OnceLock::new());
+    }
+
     /// A head's projection.
     ///
     /// # Errors
@@ -265,13 +288,12 @@ impl Study {
         index.ok_or(Error::NoSequence { number, count })
     }
 
-    /// Heads by how well distance tells attention: the most negative correlation first; heads without one last.
+    /// Heads by how much their plots show of attention: by the [share](attn_project::head::PlaneScore::above_chance) of queries
+    /// whose nearest key is the one they attend to most, above chance; heads without one last.
     pub fn ranking(&self) -> Vec<HeadId> {
-        let mut heads: Vec<_> = self
-            .heads()
-            .map(|head| (head.correlation.value.unwrap_or(f32::INFINITY), head.head))
-            .collect();
-        heads.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let strength = |head: &HeadProjection| head.plane.above_chance().unwrap_or(-1.0);
+        let mut heads: Vec<_> = self.heads().map(|head| (strength(head), head.head)).collect();
+        heads.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         heads.into_iter().map(|(_, head)| head).collect()
     }
 

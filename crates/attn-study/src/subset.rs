@@ -1,7 +1,10 @@
 //! Projection of selected points of a head, such as those of a lasso, a box or a search.
 
 use attn_core::{HeadId, Progress};
-use attn_project::{Embedding, atlas::projected_points};
+use attn_project::{
+    Embedding, Points,
+    atlas::{head_links, projected_points},
+};
 use attn_render::{
     ViewState,
     plots::{Coordinates, Head, Texts},
@@ -64,7 +67,9 @@ impl Study {
         points.dedup();
         let params = self.params();
         let all = projected_points(self.capture(), projection, params)?;
-        let embedding = params.projector().fit_selection(all.view(), &points, progress)?;
+        let links = head_links(self.capture(), head, params)?;
+        let linked = Points::from(all.view()).with_links(links.as_ref());
+        let embedding = params.projector().fit_selection(linked, &points, progress)?;
         Ok(Subset {
             head,
             queries: points.partition_point(|&point| point < projection.queries),

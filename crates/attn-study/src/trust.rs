@@ -48,9 +48,44 @@ const SCORES: [Trust; 3] = [
 
 /// The scores of the projection as attributes.
 pub(crate) fn scores() -> impl Iterator<Item = Arc<dyn TokenAttribute>> {
-    SCORES
+    let nearest: Arc<dyn TokenAttribute> = Arc::new(AttendedNearest);
+    let scores = SCORES
         .into_iter()
-        .map(|score| Arc::new(score) as Arc<dyn TokenAttribute>)
+        .map(|score| Arc::new(score) as Arc<dyn TokenAttribute>);
+    std::iter::once(nearest).chain(scores)
+}
+
+/// Of each query, whether its nearest key in the plot is the one that it attends to most.
+#[derive(Debug)]
+struct AttendedNearest;
+
+impl TokenAttribute for AttendedNearest {
+    fn name(&self) -> &str {
+        "attended-nearest"
+    }
+
+    fn label(&self) -> &str {
+        "nearest key is attended most (1) or not (0)"
+    }
+
+    fn is_of_head(&self) -> bool {
+        true
+    }
+
+    /// NaN for keys, and for queries without a choice.
+    fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error> {
+        let projection = study.projection(head)?;
+        let mut values = projection.plane.points.clone();
+        values.resize(projection.embedding.points.nrows(), f32::NAN);
+        Ok(values)
+    }
+
+    fn caption(&self) -> Option<&str> {
+        Some(
+            "Each query is colored by whether its nearest key in the plot is the one that it attends to most. Under the plots: the \
+             share of queries for which it is (by chance), and the rank correlation of distance and attention.",
+        )
+    }
 }
 
 impl std::fmt::Debug for Trust {

@@ -7,7 +7,7 @@ use attn_sdk::{
     core::{LayerHead, text::TextFormat},
     embedded::{self, EmbeddedModel},
     models::control::Control,
-    project::{AtlasParams, Dims, Method, pca::Pca, tsne::Tsne, umap::Umap},
+    project::{AtlasParams, Dims, Method, pca::Pca, tsne::{AttentionTsne, Tsne}, umap::Umap},
     render::{ColorChoice, Format, Palette, PatchStyle, Shared, Theme, ViewState},
 };
 use clap::{Parser, ValueEnum};
@@ -133,16 +133,19 @@ pub(crate) enum Projection {
     Pca,
     Tsne,
     Umap,
+    /// t-SNE in which queries are also drawn to the keys that they attend to.
+    Attention,
 }
 
 impl Projection {
-    pub(crate) const ALL: [Self; 3] = [Self::Tsne, Self::Umap, Self::Pca];
+    pub(crate) const ALL: [Self; 4] = [Self::Tsne, Self::Attention, Self::Umap, Self::Pca];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pca => "PCA",
             Self::Tsne => "t-SNE",
             Self::Umap => "UMAP",
+            Self::Attention => "attention",
         }
     }
 
@@ -151,6 +154,7 @@ impl Projection {
             Self::Pca => Pca.into(),
             Self::Tsne => Tsne::default().into(),
             Self::Umap => Umap::default().into(),
+            Self::Attention => AttentionTsne::default().into(),
         }
     }
 }

@@ -2,10 +2,10 @@
 //! A box, a lasso, a search in an open head and a click select.
 
 use attn_sdk::{
-    NearPoint, SelectionAttention, SelectionSummary, TokenFilter,
+    TokenFilter,
     core::HeadId,
     render::{Pick, Selection},
-    study::Attended,
+    study::{Attended, NearPoint, SelectionAttention, SelectionSummary},
 };
 use eframe::egui::{CollapsingHeader, Grid, RichText, Ui};
 

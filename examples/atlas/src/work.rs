@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, error::Error, path::PathBuf, sync::Arc};
 
 use attn_egui::{Job, JobId, Jobs};
 use attn_sdk::{
-    Checkpoints, ExperimentParams, NearPoint, PlacedTokens, Placers, Progress, SequenceRollout, Study, Summary,
+    Checkpoints, ExperimentParams, PlacedTokens, Placers, Progress, SequenceRollout, Study, Summary,
     SummaryParams, TokenColumn,
     core::{Attention, Capture, HeadId, Sequence},
     models::Capturer,
@@ -16,6 +16,7 @@ use attn_sdk::{
     read_typed,
     render::Pick,
     study::{
+        NearPoint,
         experiment::Question,
         source::{Opened, Preview, Source},
     },

@@ -76,6 +76,12 @@ pub trait HeadScore: Send + Sync {
         score.above_chance()
     }
 
+    /// Whether it is the share of attention that a model of it explains, rather than attention to certain keys. Where both
+    /// give a head a role, the one that names the keys comes first. Default: no.
+    fn explains(&self) -> bool {
+        false
+    }
+
     /// The roles it gives, and from which strength. Default: none.
     fn rules(&self) -> Vec<Rule> {
         Vec::new()

@@ -6,7 +6,7 @@ use attn_core::HeadId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    ScoreId, ScoreList,
+    HeadScore, ScoreId, ScoreList,
     score::{Example, HeadScores},
     scores::BUILT_IN,
 };
@@ -126,7 +126,12 @@ impl Rule {
 /// |---|---|---|---|
 /// | dead | entropy | 0.99 | |
 /// | previous token, next token, self | the same | 0.3 | dead |
-/// | first token, separator | the same | 0.5 | dead |
+/// | first token, separator, fixed offset | the same | 0.5 | dead |
+/// | delimiter, aligned | the same | 0.4 | dead |
+/// | monotonic | the same | 0.5 | dead, aligned |
+/// | counterpart | the same | 0.2 | dead |
+/// | same word | the same | 0.2 | dead, same token, counterpart |
+/// | one-to-one | the same | 0.4 | dead, and every role that says which key it is |
 /// | induction, duplicate token | the same | 0.3 | dead |
 /// | same token | identity | 0.2 | dead |
 /// | same row, same column, neighboring patches | the same | 0.2 | dead |
@@ -195,7 +200,11 @@ pub struct HeadLabel {
     pub example: Option<Example>,
 }
 
-/// Every role that the rules give a head, strongest first; none for a head that no rule knows. Rules about scores that the
+/// Strength from which a role that names the keys comes before one that explains attention.
+const PRECISE: f64 = 0.5;
+
+/// Every role that the rules give a head, strongest first, those that name the keys before those that
+/// [explain](super::HeadScore::explains) attention where the former are at least 0.5 strong; none for a head that no rule knows. Rules about scores that the
 /// list or the head lacks give nothing.
 ///
 /// ```
@@ -234,8 +243,17 @@ pub fn head_labels(scores: &HeadScores, list: &ScoreList, rules: &Rules) -> Vec<
             example: score.example.clone(),
         });
     }
+    // A role that names the keys says more than one that says how well they can be guessed: a head that looks one back is that,
+    // however well the pairs of tokens, which then stand beside each other, explain it too.
+    let explained = |label: &HeadLabel| list.get(&label.score).is_some_and(HeadScore::explains);
+    let named = labels
+        .iter()
+        .any(|label| label.strength >= PRECISE && !explained(label));
     // The sort is stable: equally strong labels stay in the order of the rules.
-    labels.sort_by(|a, b| b.strength.total_cmp(&a.strength));
+    labels.sort_by(|a, b| {
+        let behind = |label: &HeadLabel| named && (explained(label) || label.strength < PRECISE);
+        behind(a).cmp(&behind(b)).then(b.strength.total_cmp(&a.strength))
+    });
     labels
 }
 

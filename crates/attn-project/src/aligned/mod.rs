@@ -15,7 +15,7 @@ use ndarray::{ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 pub use self::procrustes::Procrustes;
-use crate::{Embedding, Error, Neighbors, Projector, Result, method::FitInput, projector::Points};
+use crate::{Embedding, Error, Neighbors, Projector, Result, method::FitInput, projector::Points, rng::Rng};
 
 /// How successive layouts are kept comparable.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -31,7 +31,20 @@ pub enum Alignment {
         /// there that it goes in the first epoch, which falls with the fourth root of the springs' rate.
         strength: f32,
     },
+    /// The weakest penalty under which nothing moves that has not changed: [twins](AlignedProjection::floor) of the last frame
+    /// are laid out with ever stronger penalties until they move no more than `floor`. What then moves from frame to frame
+    /// moved in the space, and as little as possible of that is held back.
+    Measured {
+        /// Most that twins may move, as [`Movement::relative`].
+        floor: f32,
+    },
 }
+
+/// Strengths that are tried, weakest first; the last is taken if none is enough.
+const STRENGTHS: [f32; 5] = [0.003, 0.01, 0.03, 0.1, 0.3];
+/// Noise of a twin, as a share of each coordinate: far less than a step of training.
+const TWIN: f64 = 1e-3;
+const TWIN_STREAM: u64 = 0x7717;
 
 impl Default for Alignment {
     fn default() -> Self {
@@ -40,10 +53,16 @@ impl Default for Alignment {
 }
 
 impl Alignment {
+    /// A penalty under which twins move by at most 0.05 of the layout's size, where unrelated layouts are at 1.4.
+    pub const MEASURED: Self = Self::Measured { floor: 0.05 };
+
     fn check(self) -> Result<()> {
         match self {
             Self::Penalty { strength } if !(0.0..=1.0).contains(&strength) => {
                 Err(Error::parameter("strength", "0 to 1", strength))
+            }
+            Self::Measured { floor } if !(floor.is_finite() && floor > 0.0) => {
+                Err(Error::parameter("floor", "a positive number", floor))
             }
             _ => Ok(()),
         }
@@ -115,6 +134,9 @@ pub struct AlignedProjection {
     pub frames: Vec<Embedding>,
     /// From each frame to the next: one fewer than frames.
     pub movements: Vec<Movement>,
+    /// The noise floor, if it was [measured](Alignment::Measured): how far the layouts of twins are from each other, the last
+    /// frame and a copy with 0.1 % of noise, as [`Movement::relative`]. Movements of this size mean nothing.
+    pub floor: Option<f32>,
 }
 
 impl Projector {
@@ -137,43 +159,87 @@ impl Projector {
     /// # Errors
     /// [`Error::TooFewPoints`] without frames, [`Error::Shape`] if frames have different numbers of points,
     /// [`Error::Parameter`] for a strength outside 0 to 1, and the errors of [`fit`](Self::fit) for each frame.
-    pub fn fit_aligned(
+    pub fn fit_aligned<'a, P: Into<Points<'a>> + Copy>(
         &self,
-        frames: &[ArrayView2<'_, f32>],
+        frames: &[P],
         alignment: Alignment,
         progress: &dyn Progress,
     ) -> Result<AlignedProjection> {
         alignment.check()?;
+        let frames: Vec<Points<'_>> = frames.iter().map(|&frame| frame.into()).collect();
         let Some(first) = frames.first() else {
             return Err(Error::too_few("aligned frames", 1, 0));
         };
-        for frame in frames {
-            if frame.nrows() != first.nrows() {
-                let expected = format!("{} points, as in the first", first.nrows());
-                return Err(Error::shape("frames", expected, frame.nrows()));
+        for frame in &frames {
+            if frame.rows().nrows() != first.rows().nrows() {
+                let expected = format!("{} points, as in the first", first.rows().nrows());
+                return Err(Error::shape("frames", expected, frame.rows().nrows()));
             }
             self.prepare(frame.reborrow())?;
         }
-        let together = match alignment {
-            Alignment::Procrustes => None,
-            Alignment::Penalty { strength } => self.fit_together(frames, strength, progress)?,
+        let (strength, floor) = match alignment {
+            Alignment::Procrustes => (None, None),
+            Alignment::Penalty { strength } => (Some(strength), None),
+            Alignment::Measured { floor } => {
+                let last = frames.last().unwrap_or(first);
+                let (strength, floor) = self.least_strength(last, floor, progress)?;
+                (Some(strength), Some(floor))
+            }
         };
-        let frames = match together {
-            Some(frames) => frames,
-            None => self.fit_turned(frames, progress)?,
-        };
+        let frames = self.fit_frames(&frames, strength, progress)?;
         let movements = frames
             .windows(2)
             .map(|pair| Movement::between(pair[0].points.view(), pair[1].points.view()))
             .collect::<Result<_>>()?;
-        Ok(AlignedProjection { frames, movements })
+        Ok(AlignedProjection {
+            frames,
+            movements,
+            floor,
+        })
+    }
+
+    /// Together with a penalty of this strength, if there is one and the method can; else one by one.
+    fn fit_frames(
+        &self,
+        frames: &[Points<'_>],
+        strength: Option<f32>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Embedding>> {
+        let together = match strength {
+            None => None,
+            Some(strength) => self.fit_together(frames, strength, progress)?,
+        };
+        match together {
+            Some(frames) => Ok(frames),
+            None => self.fit_turned(frames, progress),
+        }
+    }
+
+    /// The weakest penalty under which twins of a frame move no more than `most`, and how far they move.
+    fn least_strength(&self, frame: &Points<'_>, most: f32, progress: &dyn Progress) -> Result<(f32, f32)> {
+        let mut rng = Rng::new(self.seed, TWIN_STREAM);
+        let twin = frame
+            .rows()
+            .mapv(|x| (f64::from(x) * (1.0 + TWIN * rng.normal())) as f32);
+        let frames = [frame.reborrow(), Points::from(twin.view()).with_links(frame.links())];
+        let mut found = (0.0, 0.0);
+        for strength in STRENGTHS {
+            let layouts = self.fit_frames(&frames, Some(strength), progress)?;
+            let [before, after] = layouts.as_slice() else { break };
+            let moved = Movement::between(before.points.view(), after.points.view())?.relative;
+            found = (strength, moved);
+            if moved <= most {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// One by one, each turned onto the one before.
-    fn fit_turned(&self, frames: &[ArrayView2<'_, f32>], progress: &dyn Progress) -> Result<Vec<Embedding>> {
+    fn fit_turned(&self, frames: &[Points<'_>], progress: &dyn Progress) -> Result<Vec<Embedding>> {
         let mut out: Vec<Embedding> = Vec::with_capacity(frames.len());
         for frame in frames {
-            let mut embedding = self.fit(*frame, progress)?;
+            let mut embedding = self.fit(frame.reborrow(), progress)?;
             if let Some(before) = out.last() {
                 let turn = Procrustes::fit(embedding.points.view(), before.points.view(), true)?;
                 embedding.points = turn.apply(embedding.points.view())?;
@@ -186,30 +252,27 @@ impl Projector {
     /// All at once, with a penalty on movement; `None` if the method cannot.
     fn fit_together(
         &self,
-        frames: &[ArrayView2<'_, f32>],
+        frames: &[Points<'_>],
         strength: f32,
         progress: &dyn Progress,
     ) -> Result<Option<Vec<Embedding>>> {
-        let k = self.method.neighbors(frames[0].nrows());
-        let tables = match k {
-            0 => Vec::new(),
-            _ => frames
-                .iter()
-                .map(|frame| Neighbors::search(*frame, k, &self.metric, progress))
-                .collect::<Result<Vec<_>>>()?,
-        };
-        let inputs: Vec<FitInput<'_>> = match tables.is_empty() {
-            true => frames
-                .iter()
-                .map(|frame| self.input(Points::from(frame.reborrow())))
-                .collect(),
-            false => {
-                let pairs = frames.iter().zip(&tables);
-                pairs
-                    .map(|(frame, table)| self.input(Points::from((frame.reborrow(), table))))
-                    .collect()
-            }
-        };
+        let k = self
+            .method
+            .neighbors(frames.first().map_or(0, |frame| frame.rows().nrows()));
+        let tables = frames.iter().map(|frame| match (k, frame.neighbors()) {
+            (0, _) | (_, Some(_)) => Ok(None),
+            _ => Neighbors::search(frame.rows(), k, &self.metric, progress).map(Some),
+        });
+        let tables = tables.collect::<Result<Vec<_>>>()?;
+        let inputs: Vec<FitInput<'_>> = frames
+            .iter()
+            .zip(&tables)
+            .map(|(frame, table)| {
+                let frame = frame.reborrow();
+                let table = table.as_ref().or(frame.neighbors());
+                self.input(frame.with_neighbors(table))
+            })
+            .collect();
         let Some(found) = self.method.fit_aligned(&inputs, strength, progress)? else {
             return Ok(None);
         };

@@ -100,6 +100,25 @@ fn the_penalty_reduces_movement() {
     }
 }
 
+/// Twins keep below the floor, and what moved goes farther than under a strong penalty.
+#[test]
+fn the_weakest_penalty_that_keeps_twins_together() {
+    let method = &methods()[1];
+    let measured = aligned(method, Dims::Two, Alignment::MEASURED);
+    let floor = measured.floor.unwrap();
+    assert!(floor <= 0.05, "{floor}");
+    let tight = aligned(method, Dims::Two, Alignment::Penalty { strength: 0.3 });
+    assert_eq!(tight.floor, None);
+    let [still, moving] = [&measured.movements[0], &measured.movements[1]];
+    assert!(moving.relative > tight.movements[1].relative);
+    assert!(moving.relative > 3.0 * floor && moving.relative > still.relative);
+    // PCA takes no penalty: its twins are turned onto each other.
+    let pca = aligned(&methods()[0], Dims::Two, Alignment::MEASURED);
+    assert!(pca.floor.unwrap() < 0.01);
+    let bad = Projector::default().fit_aligned(&[frames()[0].view()], Alignment::Measured { floor: 0.0 }, &());
+    assert!(matches!(bad, Err(Error::Parameter { name: "floor", .. })));
+}
+
 #[test]
 fn procrustes_leaves_no_change_of_view() {
     for method in &methods() {

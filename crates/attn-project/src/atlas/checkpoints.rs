@@ -2,12 +2,12 @@
 //! model and its control models.
 
 use attn_core::{Capture, HeadId, Progress, progress};
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use serde::Serialize;
 
 use super::{AtlasParams, HeadFailure, HeadProjection, head::Atlas};
 use crate::{
-    Result,
+    Points, Result,
     aligned::{Alignment, Movement},
     stages,
 };
@@ -19,6 +19,8 @@ pub struct HeadCheckpoints {
     pub checkpoints: Vec<HeadProjection>,
     /// How far its points go from each to the next: one fewer than checkpoints.
     pub movements: Vec<Movement>,
+    /// Movement that means nothing, if it was [measured](crate::aligned::AlignedProjection::floor).
+    pub floor: Option<f32>,
 }
 
 impl HeadCheckpoints {
@@ -29,8 +31,8 @@ impl HeadCheckpoints {
 }
 
 /// Projects one head of several captures of the same sequences together, so that what moves from layout to layout
-/// moved in the space (see [`Projector::fit_aligned`](crate::Projector::fit_aligned)). Each is normalized for itself
-/// and judged by its own vectors.
+/// moved in the space (see [`Projector::fit_aligned`](crate::Projector::fit_aligned)). Each is judged by its own vectors. All
+/// have the scale c of the last: with one of its own, each would move although its attention has not.
 ///
 /// # Errors
 /// [`Error::Head`](crate::Error::Head) with those of [`project_head`](super::project_head) and
@@ -44,18 +46,34 @@ pub fn project_head_checkpoints(
     progress: &dyn Progress,
 ) -> Result<HeadCheckpoints> {
     let atlases: Vec<Atlas<'_>> = captures.iter().map(|capture| Atlas::new(capture, params)).collect();
+    let last = atlases
+        .last()
+        .map(|atlas| atlas.prepare(head).map_err(|error| atlas.named(head, error)));
+    let scale = last.transpose()?.map(|last| last.normalization.scale);
     let prepared = atlases
         .iter()
-        .map(|atlas| atlas.prepare(head).map_err(|error| atlas.named(head, error)))
+        .map(|atlas| {
+            atlas
+                .prepare_with(head, scale)
+                .map_err(|error| atlas.named(head, error))
+        })
         .collect::<Result<Vec<_>>>()?;
     let joint = atlases
         .iter()
         .zip(&prepared)
         .map(|(atlas, prepared)| atlas.joint(head, &prepared.normalization))
         .collect::<Result<Vec<Array2<f32>>>>()?;
-    let views: Vec<ArrayView2<'_, f32>> = joint.iter().map(Array2::view).collect();
+    let links = atlases
+        .iter()
+        .map(|atlas| atlas.links(head).map_err(|error| atlas.named(head, error)))
+        .collect::<Result<Vec<_>>>()?;
+    let frames: Vec<Points<'_>> = joint
+        .iter()
+        .zip(&links)
+        .map(|(joint, links)| Points::from(joint.view()).with_links(links.as_ref()))
+        .collect();
     let seed = atlases.first().map_or(params.seed, |atlas| atlas.seed(head));
-    let aligned = params.projector().seed(seed).fit_aligned(&views, alignment, progress);
+    let aligned = params.projector().seed(seed).fit_aligned(&frames, alignment, progress);
     let aligned = aligned.map_err(|error| match atlases.first() {
         Some(atlas) => atlas.named(head, error),
         None => error,
@@ -66,6 +84,7 @@ pub fn project_head_checkpoints(
             .map(|((atlas, prepared), embedding)| atlas.judge(prepared, embedding, progress))
             .collect::<Result<_>>()?,
         movements: aligned.movements,
+        floor: aligned.floor,
     })
 }
 

@@ -12,7 +12,7 @@ use super::HeadProjection;
 use crate::{
     Embedding, Error, Result, Warning,
     digest::Digest,
-    head::{DistanceCorrelation, Normalization},
+    head::{DistanceCorrelation, Normalization, PlaneScore},
     method::Diagnostic,
     quality::{Quality, Score},
 };
@@ -20,7 +20,7 @@ use crate::{
 /// Key of the metadata.
 const KEY: &str = "attn.projection";
 /// Version of the format.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// All that is not one number per point.
 #[derive(Serialize, Deserialize)]
@@ -31,6 +31,7 @@ struct Header {
     queries: usize,
     normalization: Normalization,
     correlation: DistanceCorrelation,
+    plane: PlaneScore,
     query_norm: f32,
     key_norm: f32,
     diagnostics: Vec<Diagnostic>,
@@ -58,6 +59,7 @@ pub(super) fn write(head: &HeadProjection, name: &str) -> Result<Vec<u8>> {
         queries: head.queries,
         normalization: head.normalization.clone(),
         correlation: head.correlation,
+        plane: head.plane.clone(),
         query_norm: head.query_norm,
         key_norm: head.key_norm,
         diagnostics: embedding.diagnostics.clone(),
@@ -84,13 +86,15 @@ pub(super) fn write(head: &HeadProjection, name: &str) -> Result<Vec<u8>> {
         .flatten()
         .flat_map(|row| row.to_le_bytes())
         .collect();
-    let checksum = checksum(&header, [&points, &scored, &rows]);
+    let found: Vec<u8> = head.plane.points.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let checksum = checksum(&header, [&points, &scored, &rows, &found]);
     let (n, d) = embedding.points.dim();
     let view = |kind, shape, bytes| TensorView::new(kind, shape, bytes).map_err(|e| failed(&e));
     let tensors = [
         ("points", view(Dtype::F32, vec![n, d], &points)?),
         ("quality", view(Dtype::F32, vec![3, scored.len() / 12], &scored)?),
         ("sampled", view(Dtype::U32, vec![rows.len() / 4], &rows)?),
+        ("plane", view(Dtype::F32, vec![found.len() / 4], &found)?),
         ("checksum", view(Dtype::U8, vec![checksum.len()], checksum.as_bytes())?),
     ];
     let metadata = HashMap::from([(KEY.to_owned(), header)]);
@@ -125,6 +129,7 @@ impl Expected {
             && finite(&normalization.shift)
             && normalization.scale.is_finite()
             && normalization.scale > 0.0
+            && found.plane.points.len() == self.queries
             && quality.as_ref().is_none_or(|quality| self.scores(quality))
     }
 
@@ -158,7 +163,9 @@ pub(super) fn read(bytes: &[u8], name: &str, expected: &Expected) -> Option<Head
     };
     let (points, scored) = (tensor("points", Dtype::F32)?, tensor("quality", Dtype::F32)?);
     let (rows, sum) = (tensor("sampled", Dtype::U32)?, tensor("checksum", Dtype::U8)?);
-    if checksum(text, [points.data(), scored.data(), rows.data()]).as_bytes() != sum.data() {
+    let of_queries = tensor("plane", Dtype::F32)?;
+    let parts = [points.data(), scored.data(), rows.data(), of_queries.data()];
+    if checksum(text, parts).as_bytes() != sum.data() {
         return None;
     }
     let header: Header = serde_json::from_str(text).ok()?;
@@ -193,6 +200,10 @@ pub(super) fn read(bytes: &[u8], name: &str, expected: &Expected) -> Option<Head
         head: header.head,
         queries: header.queries,
         correlation: header.correlation,
+        plane: PlaneScore {
+            points: floats(of_queries.data()),
+            ..header.plane
+        },
         query_norm: header.query_norm,
         key_norm: header.key_norm,
         quality: header.quality.map(|header| Quality {
@@ -218,7 +229,7 @@ fn scores(quality: &Quality) -> [&Score; 3] {
     [&quality.trustworthiness, &quality.continuity, &quality.neighbors_kept]
 }
 
-fn checksum(header: &str, parts: [&[u8]; 3]) -> String {
+fn checksum(header: &str, parts: [&[u8]; 4]) -> String {
     let mut digest = Digest::new();
     digest.text(header);
     parts.iter().for_each(|part| digest.bytes(part));

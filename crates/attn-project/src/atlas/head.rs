@@ -5,9 +5,13 @@ use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
 use super::{AtlasParams, HeadPoints, HeadProjection, file::Expected, sequence_sample};
 use crate::{
-    Embedding, Error, Projector, Result,
+    Embedding, Error, Points, Projector, Result,
     digest::Digest,
-    head::{DistanceCorrelation, HeadCloud, Normalization, SequenceRows, correlation, distance_correlation, normalize},
+    head::{
+        DistanceCorrelation, HeadCloud, Normalization, SequenceRows, correlation, distance_correlation, normalize,
+        plane, plane_score,
+    },
+    method::Links,
     neighbors,
     pca::Pca,
     quality::{self, Quality, QualityParams, quality},
@@ -47,9 +51,17 @@ impl<'a> Atlas<'a> {
     }
 
     pub(super) fn prepare(&self, head: HeadId) -> Result<Prepared> {
+        self.prepare_with(head, None)
+    }
+
+    /// The same with a c that is known.
+    pub(super) fn prepare_with(&self, head: HeadId, scale: Option<f32>) -> Result<Prepared> {
         let rows = self.rows(head)?;
         let cloud = self.cloud(&rows, head)?;
-        let normalization = Normalization::fit(&cloud, self.params.scale, self.seed(head));
+        let normalization = match scale {
+            Some(scale) => Normalization::with_scale(&cloud, scale)?,
+            None => Normalization::fit(&cloud, self.params.scale, self.seed(head)),
+        };
         let correlation = distance_correlation(&cloud, normalization.apply(&cloud)?.view(), self.params.keys)?;
         let (query_norm, key_norm) = (mean_norm(cloud.queries()), mean_norm(cloud.keys()));
         Ok(Prepared {
@@ -67,10 +79,34 @@ impl<'a> Atlas<'a> {
         normalization.apply(&self.cloud(&rows, head)?)
     }
 
+    /// Each query of a head linked to the keys it attends to, if the method wants links.
+    pub(super) fn links(&self, head: HeadId) -> Result<Option<Links>> {
+        if !self.params.method.wants_links() {
+            return Ok(None);
+        }
+        let rows = self.rows(head)?;
+        let queries = rows.queries.nrows();
+        let points = queries + rows.keys.nrows();
+        let mut links = vec![Vec::new(); points];
+        for (of, &sequence) in rows.sequences.iter().zip(&self.sequences) {
+            let attention = self.capture.attention(head, sequence)?;
+            for (query, weights) in of.queries.clone().zip(attention.rows()) {
+                let key = |(key, &weight): (usize, &f32)| {
+                    let point = u32::try_from(queries + of.keys.start + key).ok()?;
+                    (weight > 0.0).then_some((point, weight))
+                };
+                links[query] = weights.iter().enumerate().filter_map(key).collect();
+            }
+        }
+        Links::new(points, links).map(Some)
+    }
+
     pub(super) fn finish(&self, prepared: &Prepared, progress: &dyn Progress) -> Result<HeadProjection> {
         let joint = self.joint(prepared.head, &prepared.normalization)?;
+        let links = self.links(prepared.head)?;
         let projector = self.params.projector().seed(self.seed(prepared.head));
-        let embedding = projector.fit(joint.view(), progress)?;
+        let points = Points::from(joint.view()).with_links(links.as_ref());
+        let embedding = projector.fit(points, progress)?;
         self.judged(prepared, joint.view(), embedding, progress)
     }
 
@@ -123,9 +159,12 @@ impl<'a> Atlas<'a> {
         embedding: Embedding,
         quality: Option<Quality>,
     ) -> Result<HeadProjection> {
+        let rows = self.rows(prepared.head)?;
+        let cloud = self.cloud(&rows, prepared.head)?;
         Ok(HeadProjection {
             head: prepared.head,
-            queries: self.rows(prepared.head)?.queries.nrows(),
+            queries: rows.queries.nrows(),
+            plane: plane_score(&cloud, embedding.points.view(), self.params.keys)?,
             normalization: prepared.normalization.clone(),
             correlation: prepared.correlation,
             query_norm: prepared.query_norm,
@@ -153,7 +192,12 @@ impl<'a> Atlas<'a> {
         let mut revisions = self.params.method.revisions();
         // For a host's method too.
         revisions.push(neighbors::REVISION);
-        revisions.extend([normalize::REVISION, correlation::REVISION, quality::REVISION]);
+        revisions.extend([
+            normalize::REVISION,
+            correlation::REVISION,
+            plane::REVISION,
+            quality::REVISION,
+        ]);
         revisions
     }
 
@@ -176,6 +220,14 @@ impl<'a> Atlas<'a> {
             max_points: _,
         } = self.params;
         digest.text(method.key());
+        if method.wants_links() {
+            // Attention depends on more than vectors.
+            let info = self.capture.model().attention(head.attention);
+            digest.text(&format!(
+                "{:?}",
+                info.map(|info| (&info.alibi, info.layers.get(head.layer)))
+            ));
+        }
         digest.text(&method.params().to_string());
         digest.text(&format!("{dims:?} {} {seed} {scale:?} {keys:?}", metric.name()));
         for SequenceRows { queries, keys } in cloud.sequences() {

@@ -28,7 +28,8 @@ pub use self::{
 use self::{head::Atlas, run::run};
 use crate::{
     Dims, Embedding, Method, Metric, Projector, Result,
-    head::{DistanceCorrelation, KeySet, Normalization, ScaleChoice},
+    head::{DistanceCorrelation, KeySet, Normalization, PlaneScore, ScaleChoice},
+    method::Links,
     quality::Quality,
     rng::Rng,
 };
@@ -90,8 +91,10 @@ pub struct HeadProjection {
     pub queries: usize,
     /// How its queries and keys were brought together.
     pub normalization: Normalization,
-    /// Whether near means attended.
+    /// Whether near means attended in the full space. What the layout shows of that, [`plane`](Self::plane) says.
     pub correlation: DistanceCorrelation,
+    /// Whether near means attended in the layout, which is what a reader sees.
+    pub plane: PlaneScore,
     /// Mean length of its queries before normalization.
     pub query_norm: f32,
     /// Mean length of its keys before normalization.
@@ -174,6 +177,16 @@ pub fn projected_points(capture: &Capture, projection: &HeadProjection, params: 
     let atlas = Atlas::new(capture, params);
     let points = atlas.joint(projection.head, &projection.normalization);
     points.map_err(|error| atlas.named(projection.head, error))
+}
+
+/// Each query of a head linked to the keys it attends to, among the points of [`head_points`]; `None` if the method of the
+/// parameters wants no links. For projecting a selection: [`Points::with_links`](crate::Points::with_links).
+///
+/// # Errors
+/// As [`head_points`].
+pub fn head_links(capture: &Capture, head: HeadId, params: &AtlasParams) -> Result<Option<Links>> {
+    let atlas = Atlas::new(capture, params);
+    atlas.links(head).map_err(|error| atlas.named(head, error))
 }
 
 /// Projects one head, on all threads.

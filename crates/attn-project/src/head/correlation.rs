@@ -1,11 +1,13 @@
 //! Does *near* mean *attended*? Rank correlation of distance and score (Yeh et al., *AttentionViz*, IEEE TVCG
 //! 2023, section 5.1.2): -1 if the nearest key is always the one with the largest dot product.
 
+use std::ops::Range;
+
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::HeadCloud;
+use super::{HeadCloud, SequenceRows};
 use crate::{Error, Result, linalg::check_points};
 
 /// Raised whenever correlations change, so that heads kept from before are made again.
@@ -59,6 +61,31 @@ pub fn distance_correlation(
     check_points("joint", joint)?;
     let (near_queries, near_keys) = joint.split_at(Axis(0), queries);
     let norms: Vec<f64> = near_keys.rows().into_iter().map(|k| product(k, k).sqrt()).collect();
+    Ok(correlate(cloud, keys, |query, key| {
+        let q = near_queries.row(query);
+        let norms = product(q, q).sqrt() * norms[key];
+        if norms > 0.0 {
+            1.0 - product(q, near_keys.row(key)) / norms
+        } else {
+            1.0
+        }
+    }))
+}
+
+/// The keys that a query is compared with.
+pub(super) fn compared(cloud: &HeadCloud<'_>, rows: &SequenceRows, query: usize, keys: KeySet) -> Range<usize> {
+    match keys {
+        KeySet::Visible => cloud.visible_keys(rows, query),
+        KeySet::All => rows.keys.clone(),
+    }
+}
+
+/// The same for any distance between a query and a key.
+pub(super) fn correlate(
+    cloud: &HeadCloud<'_>,
+    keys: KeySet,
+    distance: impl Fn(usize, usize) -> f64 + Sync,
+) -> DistanceCorrelation {
     // Of each sequence: the sum over its queries, those used, those skipped.
     let sums: Vec<(f64, usize, usize)> = cloud
         .sequences()
@@ -66,25 +93,9 @@ pub fn distance_correlation(
         .map(|rows| {
             let (mut sum, mut used, mut skipped) = (0.0, 0, 0);
             for query in rows.queries.clone() {
-                let seen = match keys {
-                    KeySet::Visible => cloud.visible_keys(rows, query),
-                    KeySet::All => rows.keys.clone(),
-                };
-                let q = near_queries.row(query);
-                let norm = product(q, q).sqrt();
-                let distance = |key: usize| {
-                    let norms = norm * norms[key];
-                    if norms > 0.0 {
-                        1.0 - product(q, near_keys.row(key)) / norms
-                    } else {
-                        1.0
-                    }
-                };
-                let distances: Vec<f64> = seen.clone().map(distance).collect();
-                let scores: Vec<f64> = seen
-                    .map(|key| product(cloud.queries().row(query), cloud.keys().row(key)))
-                    .collect();
-                match spearman(&distances, &scores) {
+                let seen = compared(cloud, rows, query, keys);
+                let distances: Vec<f64> = seen.clone().map(|key| distance(query, key)).collect();
+                match spearman(&distances, &scores(cloud, query, seen)) {
                     Some(value) => {
                         sum += value;
                         used += 1;
@@ -97,12 +108,18 @@ pub fn distance_correlation(
         .collect();
     let means: Vec<f64> = sums.iter().filter(|s| s.1 > 0).map(|s| s.0 / s.1 as f64).collect();
     let value = (!means.is_empty()).then(|| (means.iter().sum::<f64>() / means.len() as f64) as f32);
-    Ok(DistanceCorrelation {
+    DistanceCorrelation {
         value,
         queries: sums.iter().map(|s| s.1).sum(),
         skipped: sums.iter().map(|s| s.2).sum(),
         sequences: means.len(),
-    })
+    }
+}
+
+/// Dot products of a query with some keys.
+pub(super) fn scores(cloud: &HeadCloud<'_>, query: usize, keys: Range<usize>) -> Vec<f64> {
+    let of_key = |key: usize| product(cloud.queries().row(query), cloud.keys().row(key));
+    keys.map(of_key).collect()
 }
 
 fn product(a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>) -> f64 {
@@ -149,7 +166,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        head::{Normalization, ScaleChoice, SequenceRows},
+        head::{Normalization, ScaleChoice},
         rng::Rng,
     };
 

@@ -13,7 +13,7 @@
 use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
 
-use super::HeadCloud;
+use super::{HeadCloud, scale};
 use crate::{
     Error, Result,
     linalg::{dot, squared_distance},
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Raised whenever normalizations change, so that heads kept from before are made again.
-pub(crate) const REVISION: u32 = 1;
+pub(crate) const REVISION: u32 = 2;
 
 /// More query-key pairs than this are sampled, seeded.
 const PAIRS: usize = 20_000;
@@ -31,7 +31,8 @@ const NEAR: f64 = 0.05;
 /// At least so many pairs count as near, if there are that many.
 const NEAR_AT_LEAST: usize = 32;
 /// c is searched within this factor of the balancing one.
-const RANGE: f64 = 32.0;
+/// The published search tries 0.2 to 5. Beyond that one of the two clouds all but vanishes in the other.
+pub(super) const RANGE: f64 = 5.0;
 /// Values of c tried before the search narrows down on the best.
 const COARSE: usize = 41;
 
@@ -39,8 +40,11 @@ const COARSE: usize = 41;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScaleChoice {
-    /// The c for which dot product and distance of near pairs correlate most negatively.
+    /// The c for which the plane of the first two principal components lays most queries next to the key that they attend to
+    /// most: c is judged by what a picture can keep.
     #[default]
+    Plane,
+    /// The c for which dot product and distance of near pairs correlate most negatively, in the full space (AttentionViz).
     Correlation,
     /// The c that gives queries and keys the same mean norm, `sqrt(mean |k| / mean |q|)`: cheap, and no pairs needed.
     Balance,
@@ -83,6 +87,7 @@ impl Normalization {
         let (scale, correlation) = match choice {
             ScaleChoice::None => (1.0, None),
             ScaleChoice::Balance => (balance, None),
+            ScaleChoice::Plane => (scale::best(cloud, balance, seed).unwrap_or(balance), None),
             ScaleChoice::Correlation => {
                 let pairs = Pairs::of(cloud, &query_mean, &key_mean, seed);
                 match search(balance, |c| pairs.correlation(c)) {
@@ -91,15 +96,33 @@ impl Normalization {
                 }
             }
         };
-        let shift = query_mean
-            .iter()
-            .zip(&key_mean)
-            .map(|(q, k)| (scale * q - k / scale) as f32)
-            .collect();
+        Self {
+            correlation,
+            ..Self::centered(scale, &query_mean, &key_mean)
+        }
+    }
+
+    /// The normalization of a head with a c that is known, such as that of the same head at another checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a c that is not a positive number.
+    pub fn with_scale(cloud: &HeadCloud<'_>, scale: f32) -> Result<Self> {
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(Error::parameter("scale", "a positive number", scale));
+        }
+        Ok(Self::centered(
+            scale.into(),
+            &mean(cloud.queries()),
+            &mean(cloud.keys()),
+        ))
+    }
+
+    fn centered(scale: f64, query_mean: &[f64], key_mean: &[f64]) -> Self {
+        let shift = query_mean.iter().zip(key_mean);
         Self {
             scale: scale as f32,
-            shift,
-            correlation,
+            shift: shift.map(|(q, k)| (scale * q - k / scale) as f32).collect(),
+            correlation: None,
         }
     }
 
@@ -128,7 +151,7 @@ impl Normalization {
 }
 
 /// Mean row.
-fn mean(rows: ndarray::ArrayView2<'_, f32>) -> Vec<f64> {
+pub(super) fn mean(rows: ndarray::ArrayView2<'_, f32>) -> Vec<f64> {
     let mut mean = vec![0.0f64; rows.ncols()];
     for row in rows.rows() {
         mean.iter_mut().zip(row).for_each(|(m, &x)| *m += f64::from(x));
@@ -302,7 +325,12 @@ mod tests {
     fn attention_does_not_change() {
         let (queries, keys, rows) = head(60, 1);
         let cloud = HeadCloud::new(queries.view(), keys.view(), &rows, Mask::Causal).unwrap();
-        for choice in [ScaleChoice::Correlation, ScaleChoice::Balance, ScaleChoice::None] {
+        for choice in [
+            ScaleChoice::Plane,
+            ScaleChoice::Correlation,
+            ScaleChoice::Balance,
+            ScaleChoice::None,
+        ] {
             let joint = Normalization::fit(&cloud, choice, 0)
                 .apply(&cloud)
                 .unwrap()
@@ -417,12 +445,14 @@ mod tests {
         for (queries, keys) in [(&zero, &zero), (&zero, &same), (&same, &same)] {
             for rows in [&rows[..], &one[..], &[]] {
                 let cloud = HeadCloud::new(queries.view(), keys.view(), rows, Mask::Full).unwrap();
-                let found = Normalization::fit(&cloud, ScaleChoice::Correlation, 0);
-                assert!(
-                    found.scale.is_finite() && found.scale > 0.0 && found.correlation.is_none(),
-                    "{found:?}"
-                );
-                assert!(found.apply(&cloud).unwrap().iter().all(|x| x.is_finite()));
+                for choice in [ScaleChoice::Correlation, ScaleChoice::Plane] {
+                    let found = Normalization::fit(&cloud, choice, 0);
+                    assert!(
+                        found.scale.is_finite() && found.scale > 0.0 && found.correlation.is_none(),
+                        "{found:?}"
+                    );
+                    assert!(found.apply(&cloud).unwrap().iter().all(|x| x.is_finite()));
+                }
             }
         }
     }

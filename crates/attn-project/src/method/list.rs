@@ -10,7 +10,7 @@ use crate::{
     Error, Result,
     mds::Mds,
     pca::Pca,
-    tsne::{Tsne, TsneParams},
+    tsne::{AttentionTsne, AttentionTsneParams, Tsne, TsneParams},
     umap::{Umap, UmapParams},
 };
 
@@ -26,7 +26,7 @@ use crate::{
 /// #     fn fit(&self, input: &FitInput<'_>, _: &dyn Progress) -> Result<Embedding> { unreachable!() }
 /// # }
 /// let methods = Methods::builtin().with(Circle);
-/// assert_eq!(methods.keys().collect::<Vec<_>>(), ["pca", "tsne", "umap", "mds", "circle"]);
+/// assert_eq!(methods.keys().collect::<Vec<_>>(), ["pca", "tsne", "attention", "umap", "mds", "circle"]);
 /// assert_eq!(methods.get("umap")?.name(), "UMAP");
 /// let kept = serde_json::to_value(Method::from(Circle)).unwrap();
 /// assert_eq!(methods.read(&kept)?, Circle.into());
@@ -48,11 +48,12 @@ struct Entry {
 struct NoParams {}
 
 impl Methods {
-    /// PCA, t-SNE, UMAP and MDS.
+    /// PCA, t-SNE, t-SNE along attention, UMAP and MDS.
     pub fn builtin() -> Self {
         Self(Vec::new())
             .with_params("pca", |_: NoParams| Ok(Pca))
             .with_params("tsne", |params: TsneParams| Tsne::new(params))
+            .with_params("attention", |params: AttentionTsneParams| AttentionTsne::new(params))
             .with_params("umap", |params: UmapParams| Umap::new(params))
             .with_params("mds", |_: NoParams| Ok(Mds))
     }

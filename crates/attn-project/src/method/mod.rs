@@ -2,6 +2,7 @@
 
 mod embedding;
 mod handle;
+mod links;
 mod list;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub(crate) use self::handle::json;
 pub use self::{
     embedding::{Diagnostic, Dims, Embedding},
     handle::Method,
+    links::Links,
     list::Methods,
 };
 use crate::{Metric, Neighbors, Result, Warning, place::Placement};
@@ -30,6 +32,9 @@ pub struct FitInput<'a> {
     /// The nearest neighbors of every point, at least as many as [`ProjectionMethod::neighbors`] asks for; `None` if it
     /// asks for none.
     pub neighbors: Option<&'a Neighbors>,
+    /// Points to be laid near each other whatever their distance: see [`ProjectionMethod::wants_links`]. `None` if the caller
+    /// knows none.
+    pub links: Option<&'a Links>,
     /// Dimensions of the layout.
     pub dims: Dims,
     /// Distance between points.
@@ -115,6 +120,12 @@ pub trait ProjectionMethod: Any + Debug + Send + Sync {
     fn neighbors(&self, points: usize) -> usize {
         let _ = points;
         0
+    }
+
+    /// Whether it reads [`FitInput::links`]: of a head, each query is then linked to the keys of its sequence with its
+    /// attention as the weight. Default: no. A method must do without them too, for points that are not a head's.
+    fn wants_links(&self) -> bool {
+        false
     }
 
     /// Lays the points out. Must give one finite row of [`Dims::count`] columns for each; the same input must give the

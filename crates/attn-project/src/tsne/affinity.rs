@@ -3,7 +3,10 @@
 
 use rayon::prelude::*;
 
-use crate::Neighbors;
+use crate::{Neighbors, method::Links};
+
+/// Links of a smaller share of a point's are left out.
+const WEAKEST: f32 = 1e-3;
 
 /// A symmetric sparse matrix of probabilities that sum to 1, by rows; columns ascend within a row.
 #[derive(Debug, Clone)]
@@ -58,12 +61,63 @@ impl Affinities {
             .into_par_iter()
             .map(|i| merge(&rows[i * k..(i + 1) * k], &transposed[starts[i]..starts[i + 1]]))
             .collect();
-        let mut offsets = Vec::with_capacity(n + 1);
+        Self::of_rows(merged)
+    }
+
+    /// These affinities, with `share` of all probability on links in their place: `p_ij` in proportion to the weights of the
+    /// links from i to j and from j to i, so that every link pulls at both its ends. Weights are first raised to `power`, and
+    /// those of a point then sum to 1. Without links nothing changes.
+    pub(super) fn with_links(self, links: &Links, share: f32, power: f32) -> Self {
+        let n = self.offsets.len().saturating_sub(1);
+        let mut rows: Vec<Vec<(u32, f32)>> = vec![Vec::new(); n];
+        let mut linked = 0usize;
+        for i in 0..n {
+            let row: Vec<(u32, f64)> = links
+                .row(i)
+                .map(|(j, w)| (j, f64::from(w).powf(power.into())))
+                .collect();
+            let sum: f64 = row.iter().map(|(_, weight)| weight).sum();
+            if sum > 0.0 {
+                linked += 1;
+            }
+            for (j, weight) in row {
+                let weight = (weight / sum) as f32;
+                // Weaker ones pull nothing and cost as much.
+                if weight > WEAKEST {
+                    rows[i].push((j, weight));
+                    rows[j as usize].push((i as u32, weight));
+                }
+            }
+        }
+        let kept: f64 = rows.iter().flatten().map(|&(_, weight)| f64::from(weight)).sum();
+        if linked == 0 || kept <= 0.0 {
+            return self;
+        }
+        let per = f64::from(share) / kept;
+        let merged = rows.into_par_iter().enumerate().map(|(i, mut row)| {
+            row.sort_by_key(|&(j, _)| j);
+            row.dedup_by(|next, before| {
+                let same = next.0 == before.0;
+                if same {
+                    before.1 += next.1;
+                }
+                same
+            });
+            row.iter_mut().for_each(|(_, p)| *p = (f64::from(*p) * per) as f32);
+            let (columns, values) = self.row(i);
+            let own = columns.iter().zip(values).map(|(&j, &p)| (j, p * (1.0 - share)));
+            merge(&own.collect::<Vec<_>>(), &row)
+        });
+        Self::of_rows(merged.collect())
+    }
+
+    fn of_rows(rows: Vec<Vec<(u32, f32)>>) -> Self {
+        let mut offsets = Vec::with_capacity(rows.len() + 1);
         offsets.push(0);
-        for row in &merged {
+        for row in &rows {
             offsets.push(offsets[offsets.len() - 1] + row.len());
         }
-        let (columns, values) = merged.into_iter().flatten().unzip();
+        let (columns, values) = rows.into_iter().flatten().unzip();
         Self {
             offsets,
             columns,

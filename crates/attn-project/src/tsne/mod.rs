@@ -7,6 +7,7 @@
 //! points lie densely.
 
 mod affinity;
+mod attention;
 mod descent;
 mod grid;
 mod params;
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 use self::{affinity::Affinities, descent::descend, grid::Grid, place::Settled, tree::Tree};
 pub use self::{
+    attention::{AttentionTsne, AttentionTsneParams},
     params::TsneParams,
     problem::{TsneProblem, TsneStep},
 };
@@ -75,6 +77,17 @@ impl Tsne {
 
     /// The layouts of several tables of the same points; the first input gives the start of all.
     fn run(&self, frames: &[FitInput<'_>], strength: f32, progress: &dyn Progress) -> Result<Vec<Embedding>> {
+        self.run_with(frames, strength, |_, affinities| affinities, progress)
+    }
+
+    /// The same with affinities that `change` makes of those of the neighbors.
+    fn run_with(
+        &self,
+        frames: &[FitInput<'_>],
+        strength: f32,
+        change: impl Fn(&FitInput<'_>, Affinities) -> Affinities,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Embedding>> {
         let Some(first) = frames.first() else {
             return Ok(Vec::new());
         };
@@ -82,7 +95,7 @@ impl Tsne {
         let (count, perplexities) = (params.neighbors(n), params.effective_perplexities(n));
         let affinities = frames
             .iter()
-            .map(|frame| Ok(Affinities::new(frame.table()?, count, &perplexities)))
+            .map(|frame| Ok(change(frame, Affinities::new(frame.table()?, count, &perplexities))))
             .collect::<Result<Vec<_>>>()?;
         let start = start::principal(first, START, 0.01, progress)?;
         let theta = params.theta;

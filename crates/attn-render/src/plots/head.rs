@@ -13,7 +13,7 @@ use super::{
         ColorBy, Coordinates, Crowd, LegendEntry, Page, PointColors, Roles, Texts, add_points, check_points,
         drawing_order, highlighted, highlights, thinned, thinning_note,
     },
-    tables::{push_coordinates, push_values, role, value_line},
+    tables::{TokenOrigin, push_coordinates, push_origins, push_values, role, value_line},
 };
 use crate::{
     Axes, Blending, Block, Error, Layer, Matches, Motion, Panel, Patches, Plot, Point, Result, Scene, Shape, Table,
@@ -55,6 +55,8 @@ pub struct Head {
     pub searched: Texts,
     /// Which points are not drawn, a flag per point; empty, the default, for none.
     pub hidden: Arc<[bool]>,
+    /// Which token each point is, for tables; empty, the default, for unknown.
+    pub origins: Arc<[TokenOrigin]>,
     /// A value per point. It is drawn unless the state asks for [roles](crate::ColorChoice::Role); NaN, where there is none,
     /// is grey.
     pub values: Option<Arc<[f32]>>,
@@ -65,12 +67,25 @@ pub struct Head {
     pub patches: Option<Patches>,
     /// A length per point, such as the norm of its vector, that becomes its size.
     pub sizes: Option<Arc<[f32]>>,
+    /// What the sizes are, for the legend. Default: `norm`.
+    pub size_by: String,
     /// The highlighted sequence, others being dimmed: the two strongest keys of each query from weight 0.05
     /// are joined by lines.
     pub sequence: Option<HeadSequence>,
     /// Shares of the points, such as 0.5 and 0.9, that lines of equal density enclose: of queries and of keys, or of each
     /// class where points are colored by class. In two dimensions only; empty, the default, for none.
     pub contours: Arc<[f32]>,
+    /// Names of places, such as what most points of a dense region have in common; empty, the default, for none.
+    pub places: Arc<[NamedPlace]>,
+}
+
+/// A name for a place in a [`Head`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedPlace {
+    /// Where its middle is, in the coordinates of the points.
+    pub at: [f32; 3],
+    /// What to say there: a few words.
+    pub name: String,
 }
 
 /// How much larger patches are than points would be.
@@ -93,12 +108,15 @@ impl Head {
             labels: Texts::default(),
             searched: Texts::default(),
             hidden: Arc::default(),
+            origins: Arc::default(),
             values: None,
             color_by: None,
             patches: None,
             sizes: None,
+            size_by: "norm".into(),
             sequence: None,
             contours: Arc::default(),
+            places: Arc::default(),
         }
     }
 
@@ -117,6 +135,9 @@ impl Head {
         if let Some(sizes) = &self.sizes {
             check_len("sizes of points", points, sizes.len())?;
             check_finite("sizes of points", sizes)?;
+        }
+        for place in self.places.iter() {
+            check_finite("named places", &place.at)?;
         }
         if let Some(sequence) = &self.sequence {
             for &point in sequence.queries.iter().chain(sequence.keys.iter()) {
@@ -249,7 +270,7 @@ impl Plot for Head {
             legend.push(LegendEntry::Fade(colors.text, "attention (opacity = weight)".into()));
         }
         if self.sizes.is_some() {
-            legend.push(LegendEntry::Text("size = norm".into()));
+            legend.push(LegendEntry::Text(format!("size = {}", self.size_by)));
         }
         if !self.contours.is_empty() && self.coordinates.dims() == 2 {
             let shares: Vec<String> = self
@@ -340,6 +361,7 @@ impl Plot for Head {
             self.contour_lines(&mut layer, panel, state, &point_colors, &colors)?;
             scene.layers.push(std::mem::take(&mut layer));
         }
+        self.place_names(&mut layer, panel, &colors);
         self.token_labels(
             &mut layer,
             panel,
@@ -354,18 +376,27 @@ impl Plot for Head {
         Ok(scene)
     }
 
-    /// The points, a row each: id, role, coordinates, and label and value if there are any.
+    /// The points that are not hidden, a row each: id, role, coordinates, and token, label, value and size if there are any.
     fn table(&self, _: &ViewState) -> Result<Table> {
         self.check()?;
-        let mut table = Table::new(self.coordinates.len());
-        table.numbers("id", |point| point);
-        table.texts("kind", |point| role(point, self.queries));
-        push_coordinates(&mut table, self.coordinates.dims(), |point| (&self.coordinates, point));
+        let shown: Vec<usize> = (0..self.coordinates.len())
+            .filter(|&point| self.hidden.get(point) != Some(&true))
+            .collect();
+        let mut table = Table::new(shown.len());
+        table.numbers("id", |row| shown[row]);
+        table.texts("kind", |row| role(shown[row], self.queries));
+        push_coordinates(&mut table, self.coordinates.dims(), |row| {
+            (&self.coordinates, shown[row])
+        });
+        push_origins(&mut table, |row| self.origins.get(shown[row]));
         if !self.labels.is_empty() {
-            table.texts("label", |point| &*self.labels[point]);
+            table.texts("label", |row| &*self.labels[shown[row]]);
         }
         if let Some(values) = &self.values {
-            push_values(&mut table, self.color_by.as_ref(), |point| Some(values[point]));
+            push_values(&mut table, self.color_by.as_ref(), |row| Some(values[shown[row]]));
+        }
+        if let Some(sizes) = &self.sizes {
+            table.numbers(format!("size: {}", self.size_by), |row| sizes.get(shown[row]).copied());
         }
         Ok(table)
     }

@@ -148,9 +148,12 @@ impl Arrangement {
     /// The largest side in a content of this room.
     fn side(&self, room: [f32; 2], note: impl Fn(f32) -> f32) -> f32 {
         let largest = self.largest(0, room[0]).min(self.largest(1, room[1]));
-        largest
-            .min(self.largest(1, room[1] - self.count(1) * note(largest)))
-            .max(2.0)
+        // A note may need more lines under a smaller cell, and the cell more room for them.
+        let mut side = largest;
+        for _ in 0..4 {
+            side = side.min(self.largest(1, room[1] - self.count(1) * note(side)));
+        }
+        side.max(2.0)
     }
 
     /// From the first column or row of stacks to that of this index.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use attn_core::HeadId;
 
 use super::{
+    head_grid::ink_on,
     kit::{LegendEntry, Page, number},
     tables::pairs,
 };
@@ -48,7 +49,7 @@ pub struct ImageAttention {
     /// The token whose attention is the heat map, unless [`ViewState::selection`] names another. By default the patch in
     /// the middle.
     pub token: usize,
-    /// Which flows are drawn.
+    /// Which flows are drawn, unless [`Shared::all_flows`](crate::Shared::all_flows) asks for all.
     pub flows: Flows,
 }
 
@@ -138,7 +139,16 @@ impl ImageAttention {
     }
 
     /// The picture, its patches and what can be hit.
-    fn ground(&self, layer: &mut Layer, panel: u16, grid: &Grid, heading: &str, colors: &Colors) {
+    /// `special` is the color of a special token's box.
+    fn ground(
+        &self,
+        layer: &mut Layer,
+        panel: u16,
+        grid: &Grid,
+        heading: &str,
+        colors: &Colors,
+        special: impl Fn(usize) -> Color,
+    ) {
         let top = grid.rect.min[1] - if self.special > 0 { SPECIAL + 6.0 } else { 0.0 } - HEADING;
         layer
             .labels
@@ -154,16 +164,16 @@ impl ImageAttention {
             if id < self.special {
                 layer
                     .blocks
-                    .push(Block::filled(panel, rect, colors.panel).stroked(colors.frame, 1.0));
+                    .push(Block::filled(panel, rect, special(id)).stroked(colors.frame, 1.0));
                 let text = if self.special == 1 {
                     "CLS".to_owned()
                 } else {
                     format!("S{id}")
                 };
-                let mut label = Label::new(panel, rect.center(), text, 8.0, colors.text).aligned(0.5, 0.5);
+                // Its box may be bright in the dark theme, and dark in the light one.
+                let ink = ink_on(special(id));
+                let mut label = Label::new(panel, rect.center(), text, 8.0, ink).aligned(0.5, 0.5);
                 label.grows = 2.0;
-                // Attention colors the place behind it.
-                label.halo = Some(colors.panel);
                 layer.labels.push(label);
             }
             layer.regions.push(Region::item(panel, rect, id));
@@ -181,11 +191,6 @@ impl ImageAttention {
             let color = colors.heat.at(share).alpha(0.36 + 0.5 * share);
             if id >= self.special {
                 layer.blocks.push(Block::filled(panel, grid.place(id), color));
-            } else {
-                let inner = grid.place(id).shrink(1.0);
-                layer
-                    .blocks
-                    .push(Block::filled(panel, inner, colors.heat.at(share).alpha(0.85 * share)));
             }
         }
         let outline = |by: f32, color, width| {
@@ -195,18 +200,18 @@ impl ImageAttention {
         layer.blocks.push(outline(-0.0, ARROW, 1.5));
     }
 
-    fn flows(&self, layer: &mut Layer, panel: u16, grid: &Grid, tokens: usize) -> Result<()> {
+    fn flows(&self, layer: &mut Layer, panel: u16, grid: &Grid, tokens: usize, flows: Flows) -> Result<()> {
         // Darkened a little, so that the arrows stand out.
         layer.blocks.push(Block::filled(panel, grid.rect, RIM.alpha(0.25)));
         grid.lines(layer, panel);
-        let (per_patch, least) = match self.flows {
+        let (per_patch, least) = match flows {
             Flows::Strongest => (1, STRONGEST),
             Flows::All => (tokens, ALL),
         };
         let mut links = strongest(&self.attention, tokens, tokens, per_patch, least)?;
         links.sort_by(|a, b| a.weight.total_cmp(&b.weight));
         for link in links {
-            let (width, opacity) = match self.flows {
+            let (width, opacity) = match flows {
                 Flows::Strongest => (1.7, 0.5 + 0.5 * link.weight.clamp(0.0, 1.0).sqrt()),
                 Flows::All => (0.7 + 2.6 * link.weight, link.weight.max(0.0).powf(0.25)),
             };
@@ -292,11 +297,12 @@ impl Plot for ImageAttention {
         let row = &self.attention[token * tokens..(token + 1) * tokens];
         let most = row[self.special..].iter().copied().fold(0.0, f32::max);
         let colors = state.colors();
+        let flows = if state.shared.all_flows { Flows::All } else { self.flows };
         let mut legend = vec![
             LegendEntry::Ramp(colors.heat, "attention".into(), "0".into(), number(most)),
             LegendEntry::Arrow(
                 colors.text,
-                match self.flows {
+                match flows {
                     Flows::Strongest => "strongest flow (≥ 0.05)".into(),
                     Flows::All => "flows (≥ 0.1)".into(),
                 },
@@ -339,20 +345,24 @@ impl Plot for ImageAttention {
                 (token - self.special) % self.columns
             )
         };
-        self.ground(
-            &mut layer,
-            panel,
-            &heat,
-            &format!("a  attention of the {what}"),
-            &colors,
-        );
+        // Special tokens are colored by attention too, as boxes.
+        let attended = |id: usize| {
+            let share = if most > 0.0 {
+                (row[id] / most).clamp(0.0, 1.0)
+            } else {
+                0.0
+            };
+            colors.panel.mix(colors.heat.at(share), 0.85 * share)
+        };
+        let heading = format!("a  attention of the {what}");
+        self.ground(&mut layer, panel, &heat, &heading, &colors, attended);
         self.heat(&mut layer, panel, &heat, token, row, most, &colors);
-        let what = match self.flows {
+        let what = match flows {
             Flows::Strongest => "b  strongest target of each patch",
             Flows::All => "b  every weight of at least 0.1",
         };
-        self.ground(&mut layer, panel, &flow, what, &colors);
-        self.flows(&mut layer, panel, &flow, tokens)?;
+        self.ground(&mut layer, panel, &flow, what, &colors, |_| colors.panel);
+        self.flows(&mut layer, panel, &flow, tokens, flows)?;
         scene.layers.push(layer);
         Ok(scene)
     }

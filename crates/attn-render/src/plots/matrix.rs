@@ -11,11 +11,13 @@ use super::{
         ColorBy, Coordinates, Page, PointColors, Roles, Texts, add_points, check_points, crowd, drawing_order,
         highlighted, highlights, thinned, thinning_note,
     },
-    tables::{push_coordinates, push_heads, push_values, role},
+    tables::{TokenOrigin, push_coordinates, push_heads, push_origins, push_values, role},
 };
 use crate::{
-    Axes, Block, Color, Error, Label, Layer, Matches, Motion, Panel, Plot, Point, Result, Scene, Shape, Table,
-    ViewState, error::check_len, text::shorten,
+    Axes, Block, Color, Colors, Error, Label, Layer, Matches, Motion, Panel, Plot, Point, Result, Scene, Shape, Table,
+    ViewState,
+    error::check_len,
+    text::{shorten, text_width},
 };
 
 /// One head of a [`Matrix`].
@@ -37,9 +39,18 @@ pub struct MatrixPanel {
     pub searched: Texts,
     /// Which points are not drawn, a flag per point; empty for none. Panels may share one slice.
     pub hidden: Arc<[bool]>,
-    /// A few characters under the plot, for example `ρ −0.94`; may be empty.
+    /// Which token each point is, for tables; empty, the default, for unknown.
+    pub origins: Arc<[TokenOrigin]>,
+    /// A few characters under the plot, for example `ρ −0.94`; may be empty. Where it is wider than the plot, it is broken at
+    /// [`NOTE_BREAK`].
     pub note: String,
+    /// How strongly its frame is drawn, from 0 to 1: a score that the plots are compared by. `None`, the default, for a plain
+    /// frame.
+    pub strength: Option<f32>,
 }
+
+/// Separates the parts of a [note](MatrixPanel::note).
+pub const NOTE_BREAK: &str = " · ";
 
 /// The matrix of all heads.
 ///
@@ -83,7 +94,9 @@ impl MatrixPanel {
             labels: Texts::default(),
             searched: Texts::default(),
             hidden: Arc::default(),
+            origins: Arc::default(),
             note: String::new(),
+            strength: None,
         }
     }
 
@@ -123,6 +136,33 @@ const ROLE_FROM: f32 = 72.0;
 /// Font size of the notes under plots of a side.
 fn note_size(side: f32) -> f32 {
     (0.105 * side).clamp(6.2, 9.0)
+}
+
+/// The lines of a note under a plot of a side: as many parts on each as fit.
+fn note_lines(note: &str, side: f32) -> Vec<String> {
+    let (size, mut lines) = (note_size(side), Vec::<String>::new());
+    for part in note.split(NOTE_BREAK).filter(|part| !part.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if text_width(&format!("{line}{NOTE_BREAK}{part}"), size, false) <= (1.0 + NOTE_OVER) * side => {
+                line.push_str(NOTE_BREAK);
+                line.push_str(part);
+            }
+            _ => lines.push(part.to_owned()),
+        }
+    }
+    lines
+}
+
+/// What a note may be wider than its plot, as a share: a part of the gap to the next.
+const NOTE_OVER: f32 = 0.06;
+
+/// The frame of a plot by its strength: its color and width.
+fn frame(strength: Option<f32>, colors: &Colors) -> (Color, f32) {
+    let strength = strength
+        .filter(|strength| strength.is_finite())
+        .unwrap_or(0.0)
+        .clamp(0.0, 1.0);
+    (colors.frame.mix(colors.text, strength), 0.7 + 1.3 * strength)
 }
 
 impl Matrix {
@@ -200,8 +240,12 @@ impl Matrix {
 
     /// Height of the notes under plots of a side.
     fn note(&self, side: f32) -> f32 {
-        let some = self.panels.iter().any(|panel| !panel.note.is_empty());
-        if some { 1.4 * note_size(side) } else { 0.0 }
+        let lines = self
+            .panels
+            .iter()
+            .map(|panel| note_lines(&panel.note, side).len())
+            .max();
+        (0.2 + 1.2 * lines.unwrap_or(0) as f32) * note_size(side) * f32::from(u8::from(lines > Some(0)))
     }
 
     fn heads(&self) -> impl Iterator<Item = HeadId> {
@@ -295,13 +339,14 @@ impl Plot for Matrix {
             let Some(cell) = grid.cell_of(panel.head) else {
                 continue;
             };
+            let (color, width) = frame(panel.strength, &colors);
             layer
                 .blocks
-                .push(Block::filled(ground, cell, colors.panel).stroked(colors.frame, 0.7));
-            if !panel.note.is_empty() {
-                let at = [cell.center()[0], cell.max[1] + 1.0];
-                let size = note_size(grid.side);
-                let mut note = Label::new(ground, at, panel.note.as_str(), size, colors.muted);
+                .push(Block::filled(ground, cell, colors.panel).stroked(color, width));
+            let size = note_size(grid.side);
+            for (line, text) in note_lines(&panel.note, grid.side).into_iter().enumerate() {
+                let at = [cell.center()[0], cell.max[1] + 1.0 + 1.2 * size * line as f32];
+                let mut note = Label::new(ground, at, text, size, colors.muted);
                 note.grows = 1.5;
                 layer.labels.push(note.aligned(0.5, 0.0));
             }
@@ -355,13 +400,15 @@ impl Plot for Matrix {
         Ok(scene)
     }
 
-    /// The points of all heads, a row each: head, id, role, coordinates, and label and value if any panel has them.
+    /// The points of all heads that are not hidden, a row each: head, id, role, coordinates, and token, label and value if any
+    /// panel has them.
     fn table(&self, _: &ViewState) -> Result<Table> {
         self.check()?;
         let rows: Vec<(&MatrixPanel, usize)> = self
             .panels
             .iter()
             .flat_map(|panel| (0..panel.coordinates.len()).map(move |i| (panel, i)))
+            .filter(|(panel, i)| panel.hidden.get(*i) != Some(&true))
             .collect();
         let mut table = Table::new(rows.len());
         push_heads(&mut table, |row| rows[row].0.head);
@@ -371,6 +418,7 @@ impl Plot for Matrix {
         push_coordinates(&mut table, dims.unwrap_or(2), |row| {
             (&rows[row].0.coordinates, rows[row].1)
         });
+        push_origins(&mut table, |row| rows[row].0.origins.get(rows[row].1));
         if self.panels.iter().any(|panel| !panel.labels.is_empty()) {
             let label = |(panel, i): (&MatrixPanel, usize)| panel.labels.get(i).map_or("", |label| &**label).to_owned();
             table.texts("label", |row| label(rows[row]));

@@ -1,5 +1,7 @@
 //! Columns that the tables of several plots have.
 
+use std::sync::Arc;
+
 use attn_core::HeadId;
 
 use super::kit::{ColorBy, Coordinates, ValueKind, class_of, number};
@@ -12,6 +14,30 @@ pub(super) fn push_heads(table: &mut Table, head: impl Fn(usize) -> HeadId) {
         table.texts("attention", |row| head(row).attention.to_string());
     }
     table.texts("head", |row| head(row).to_string());
+}
+
+/// Which token a point is: with it, rows of a table can be joined with the data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenOrigin {
+    /// Name of its sequence.
+    pub sequence: Arc<str>,
+    /// Its place in the sequence, from 0.
+    pub position: u32,
+    /// Its id in the vocabulary, if it has one.
+    pub token: Option<u32>,
+}
+
+/// Adds columns of sequence, position and token id, if there are any origins.
+pub(super) fn push_origins<'a>(table: &mut Table, of: impl Fn(usize) -> Option<&'a TokenOrigin>) {
+    let rows = table.rows();
+    if !(0..rows).any(|row| of(row).is_some()) {
+        return;
+    }
+    table.texts("sequence", |row| of(row).map_or("", |origin| &*origin.sequence));
+    table.numbers("position", |row| of(row).map(|origin| origin.position));
+    if (0..rows).any(|row| of(row).is_some_and(|origin| origin.token.is_some())) {
+        table.numbers("token_id", |row| of(row).and_then(|origin| origin.token));
+    }
 }
 
 /// Adds a column per coordinate; `of` says which point a row is.

@@ -95,6 +95,11 @@ impl Renderer {
         self.text.add_system_fonts();
     }
 
+    /// Characters that were drawn as boxes, because no font has them, since the last font was added.
+    pub fn missing_characters(&self) -> &std::collections::BTreeSet<char> {
+        self.text.missing()
+    }
+
     /// Uploads what changed for a target of `size` pixels. Call it before the render pass begins, with the encoder
     /// that will hold the pass.
     ///

@@ -2,7 +2,10 @@
 //!
 //! Only the bundled fonts are used unless a host adds others, so that images are the same on every machine.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use glyphon::{
     Attrs, Buffer, Cache, ColorMode, FontSystem, Metrics, Resolution, Shaping, SwashCache, TextArea, TextAtlas,
@@ -33,6 +36,8 @@ pub(crate) struct TextPainter {
     swash: SwashCache,
     glyphs: Glyphs,
     shaped: HashMap<Key, Shaped>,
+    /// Characters that no font has, among all that was drawn.
+    missing: BTreeSet<char>,
     frame: u64,
 }
 
@@ -80,6 +85,7 @@ impl TextPainter {
             swash: SwashCache::new(),
             glyphs: Glyphs::new(device, queue, target),
             shaped: HashMap::new(),
+            missing: BTreeSet::new(),
             frame: 0,
         }
     }
@@ -92,12 +98,19 @@ impl TextPainter {
     pub(crate) fn add_font(&mut self, bytes: Vec<u8>) {
         self.fonts.db_mut().load_font_data(bytes);
         self.shaped.clear();
+        self.missing.clear();
     }
 
     pub(crate) fn add_system_fonts(&mut self) {
         self.fonts.db_mut().load_system_fonts();
         self.fonts.db_mut().set_sans_serif_family(FAMILY);
         self.shaped.clear();
+        self.missing.clear();
+    }
+
+    /// Characters that were drawn as boxes, since the last font was added.
+    pub(crate) fn missing(&self) -> &BTreeSet<char> {
+        &self.missing
     }
 
     pub(crate) fn prepare(
@@ -163,6 +176,15 @@ impl TextPainter {
             // The family is the database's sans-serif, which is the bundled one.
             buffer.set_text(&label.text, &Attrs::new().weight(weight), Shaping::Advanced, None);
             buffer.shape_until_scroll(&mut self.fonts, false);
+            for run in buffer.layout_runs() {
+                let boxes = run.glyphs.iter().filter(|glyph| glyph.glyph_id == 0);
+                let texts = boxes.filter_map(|glyph| run.text.get(glyph.start..glyph.end));
+                self.missing.extend(
+                    texts
+                        .flat_map(str::chars)
+                        .filter(|c| !c.is_whitespace() && !c.is_control()),
+                );
+            }
             let drawn = buffer.layout_runs().map(|run| run.line_w).fold(0.0, f32::max);
             let measured = text_width(&label.text, label.size, label.bold);
             let fit = if drawn > measured + SLACK * label.size {

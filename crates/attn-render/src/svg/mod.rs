@@ -310,17 +310,43 @@ impl Drawing<'_> {
             out.text.push_str("/>\n");
         }
         out.text.push_str(&self.body.text);
+        if let Some(note) = thinning.note() {
+            // In the margin under the caption, where a reader of the page sees it.
+            out.text.push_str("<text");
+            out.number("x", width - NOTE);
+            out.number("y", height - NOTE);
+            out.number("font-size", NOTE.min(0.08 * height));
+            out.text.push_str(" text-anchor=\"end\"");
+            let ink = if self.scene.background.luminance() < 0.2 {
+                0xB8BEC6
+            } else {
+                0x5F666E
+            };
+            out.color("fill", crate::Color::hex(ink));
+            let _ = writeln!(out.text, ">{note}</text>");
+        }
         out.text.push_str("</svg>\n");
         out.text
     }
 }
 
+/// Size of the note on points that are not drawn, and its distance from the corner.
+const NOTE: f32 = 8.0;
+
 /// From the top of a line of text to its baseline, in font sizes: DejaVu Sans rises 0.928 and falls 0.236, and the
 /// renderer centers that in a line of 1.25.
 const BASELINE: f32 = 0.5 * (crate::text::LINE - 0.928 - 0.236) + 0.928;
 
+/// Whether a point may be left out: those of a legend, of a guest or of another mark may not, nor may highlighted ones, which
+/// are those that are not dimmed where others are.
+fn may_go(point: &Point, highlights: bool) -> bool {
+    point.is_pickable() && (point.is_dimmed() || !highlights)
+}
+
 /// Which points are drawn.
 struct Thinning {
+    /// Whether some points are dimmed, so that the others are highlighted.
+    highlights: bool,
     /// Bound on the hash of the drawn points; `None` for all.
     below: Option<u64>,
     drawn: usize,
@@ -330,40 +356,54 @@ struct Thinning {
 impl Thinning {
     fn new(scene: &Scene, projection: &Projection, most: usize) -> Self {
         let points = || scene.drawn_layers().flat_map(|layer| layer.points.iter()).enumerate();
-        let visible = |(_, point): &(usize, &Point)| shapes::in_sight(point, projection);
+        let highlights = points().any(|(_, point)| point.is_dimmed());
+        let all = |count| Self {
+            highlights,
+            below: None,
+            drawn: count,
+            visible: count,
+        };
         let total = points().count();
         if total <= most {
-            return Self {
-                below: None,
-                drawn: total,
-                visible: total,
-            };
+            return all(total);
         }
-        let mut hashes: Vec<u64> = points().filter(visible).map(|(index, _)| hash(index)).collect();
-        let visible = hashes.len();
-        if visible <= most {
-            return Self {
-                below: None,
-                drawn: visible,
-                visible,
-            };
+        let mut kept = 0;
+        let mut hashes: Vec<u64> = Vec::with_capacity(total);
+        for (index, point) in points().filter(|(_, point)| shapes::in_sight(point, projection)) {
+            if may_go(point, highlights) {
+                hashes.push(hash(index));
+            } else {
+                kept += 1;
+            }
         }
-        let (_, below, _) = hashes.select_nth_unstable(most);
+        // Marks are few; what must stay takes the room of what may go.
+        let room = most.saturating_sub(kept);
+        if hashes.len() <= room {
+            return all(hashes.len() + kept);
+        }
+        let count = hashes.len();
+        let below = match room {
+            0 => 0,
+            _ => *hashes.select_nth_unstable(room).1,
+        };
         Self {
-            below: Some(*below),
-            drawn: most,
-            visible,
+            highlights,
+            below: Some(below),
+            drawn: room,
+            visible: count,
         }
     }
 
     fn keeps(&self, index: usize, point: &Point, projection: &Projection) -> bool {
-        self.below
-            .is_none_or(|below| hash(index) < below && shapes::in_sight(point, projection))
+        self.below.is_none_or(|below| {
+            shapes::in_sight(point, projection) && (!may_go(point, self.highlights) || hash(index) < below)
+        })
     }
 
     fn note(&self) -> Option<String> {
         let (drawn, visible) = (self.drawn, self.visible);
-        self.below
-            .map(|_| format!("{drawn} of {visible} points are drawn, chosen evenly by a fixed hash of their index."))
+        self.below.map(|_| {
+            format!("{drawn} of {visible} points are drawn, chosen evenly; legend, marks and highlights are whole.")
+        })
     }
 }

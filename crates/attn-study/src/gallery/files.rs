@@ -25,9 +25,12 @@ impl Files {
             path: folder.to_owned(),
             source,
         })?;
+        // Texts are in any script.
+        let mut exporter = Exporter::default();
+        exporter.system_fonts = true;
         Ok(Self {
             folder: folder.to_owned(),
-            exporter: Exporter::default(),
+            exporter,
             written: Vec::new(),
         })
     }
@@ -53,6 +56,11 @@ impl Files {
         Ok(())
     }
 
+    /// Writes a file again, with more in it.
+    pub(super) fn again(&mut self, name: &str, text: impl AsRef<[u8]>) -> Result<(), Error> {
+        Ok(write_atomically(&self.folder.join(name), text.as_ref())?)
+    }
+
     pub(super) fn json<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
         let bytes = serde_json::to_vec(value);
         self.serialized(name, bytes)
@@ -71,12 +79,18 @@ impl Files {
         self.text(name, bytes)
     }
 
+    /// What pictures could not show.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.exporter.missing_note().into_iter().collect()
+    }
+
     pub(super) fn done(self) -> Written {
+        let notes = self.notes();
         Written {
             folder: self.folder,
             files: self.written,
             answers: Vec::new(),
-            notes: Vec::new(),
+            notes,
         }
     }
 }

@@ -182,7 +182,8 @@ impl<'a> Gallery<'a> {
             return Ok(known);
         }
         let capture = self.study.capture();
-        let summary = Summary::new(capture, self.capturer, &SummaryParams::default(), progress)?;
+        let mut summary = Summary::new(capture, self.capturer, &SummaryParams::default(), progress)?;
+        summary.add_projections(self.study.heads());
         Ok(self.summary.get_or_init(|| summary))
     }
 
@@ -210,10 +211,18 @@ impl<'a> Gallery<'a> {
         files.json("summary.json", summary)?;
         if self.params.formats.contains(&Format::Csv) {
             files.text("summary.csv", summary.table().to_csv())?;
+            files.text("heads.csv", self.study.heads_table().to_csv())?;
             files.text("sequences.csv", self.study.sequences_table().to_csv())?;
         }
         files.json("atlas.json", &self.study.report())?;
         let answers = self.experiments(&mut files, &mut notes, progress)?;
+        if !answers.is_empty() {
+            files.again(
+                "summary.md",
+                summary.markdown() + &experiments_markdown(self.study, &answers),
+            )?;
+        }
+        notes.extend(files.notes());
         Ok(Written {
             folder: files.folder,
             files: files.written,
@@ -336,6 +345,25 @@ impl<'a> Gallery<'a> {
         };
         Ok((plot, state))
     }
+}
+
+/// The experiments and their results as a section of the summary.
+fn experiments_markdown(study: &Study, answers: &[(Question, Answer)]) -> String {
+    let mut text = String::from("\n## Experiments\n");
+    for (question, answer) in answers {
+        let names: Vec<String> = question
+            .heads
+            .iter()
+            .map(|head| study.capture().model().head_name(*head))
+            .collect();
+        let what = match &question.edges {
+            None => format!("Ablation of {}", names.join(", ")),
+            Some(edges) => format!("Knock-out in {}: {}", names.join(", "), edges.describe()),
+        };
+        text += &format!("\n**{what}** ({} sequences)\n\n", answer.effect().sequences);
+        answer.lines().iter().for_each(|line| text += &format!("- {line}\n"));
+    }
+    text
 }
 
 /// Writes the matrix and the chosen heads at every checkpoint of a training, as `matrix-step-N` and `head-L-H-step-N`, and how

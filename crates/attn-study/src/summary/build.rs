@@ -4,15 +4,21 @@ use std::cmp::Reverse;
 
 use attn_analyze::heads::{ClassPair, Example, HeadContent, HeadLabel, Reads, Role, ScoreId};
 use attn_core::{Attention, HeadId, Sequence};
+use attn_project::head::PlaneScore;
 
 use super::{
-    Summary,
+    HeadSummary, Summary,
     page::{Block, Finding, Page, PageHead, Section, SectionKind, Span, Text},
 };
+use crate::plots::percent;
 
 /// Heads named per attribute, and roles named in the opening.
 const NAMED: usize = 6;
 const ROLES: usize = 3;
+/// Heads without a role that are named.
+const UNNAMED: usize = 12;
+/// Share of attention beyond chance that an attribute must explain to be named for a head.
+const EXPLAINS: f64 = 0.02;
 /// Pairs of classes named per head.
 const PAIRS: usize = 5;
 /// Words around the two tokens of an example.
@@ -22,6 +28,7 @@ pub(super) fn page(summary: &Summary) -> Page {
     let sections = [
         Some(opening(summary)),
         Some(roles(summary)),
+        plots(summary),
         Some(anomalies(summary)),
         Some(similarity(summary)),
         composition(summary),
@@ -113,6 +120,7 @@ fn roles(summary: &Summary) -> Section {
         let score = summary.scores.cell(&strongest.score, strongest.value, strongest.chance);
         let named = labels.iter().map(|label| PageHead {
             reason: label.reason.clone(),
+            note: offset(label),
             ..head(summary, label.head)
         });
         let cells = [
@@ -138,9 +146,21 @@ fn roles(summary: &Summary) -> Section {
     let mut blocks = vec![table(&columns, rows.collect())];
     let unnamed: Vec<String> = summary.unnamed().map(|head| summary.model.head_name(head)).collect();
     if !unnamed.is_empty() {
-        blocks.push(text(format!("No known role: {}.", unnamed.join(", "))));
+        let more = match unnamed.len().saturating_sub(UNNAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let first = &unnamed[..unnamed.len().min(UNNAMED)];
+        blocks.push(text(format!("No known role: {}{more}.", first.join(", "))));
     }
     section(SectionKind::Roles, "Roles", blocks)
+}
+
+/// The offset of a head that looks a fixed number of places away: `+2`.
+fn offset(label: &HeadLabel) -> String {
+    let example = label.example.as_ref().filter(|_| label.role == Role::OFFSET);
+    let offset = example.map(|example| example.key.cast_signed() - example.query.cast_signed());
+    offset.map_or_else(String::new, |offset| format!("{offset:+}").replace('-', "−"))
 }
 
 /// The tokens of an example in their sentence, and the weight between them.
@@ -201,6 +221,52 @@ fn excerpt(sequence: &Sequence, example: &Example, head: HeadId) -> Vec<Span> {
         last.truncate(last.trim_end().len());
     }
     spans
+}
+
+/// Heads named at either end of the plots.
+const PLOTS: usize = 8;
+
+/// What plots show of attention: the heads where most, and where least.
+fn plots(summary: &Summary) -> Option<Section> {
+    let projected = summary.heads.iter().filter_map(|head| {
+        let plane = head.plane.as_ref()?;
+        Some((plane.above_chance()?, head, plane))
+    });
+    let mut ranked: Vec<_> = projected.collect();
+    if ranked.is_empty() {
+        return None;
+    }
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.head.cmp(&b.1.head)));
+    let mean = |values: Vec<f32>| values.iter().sum::<f32>() / values.len().max(1) as f32;
+    let share = mean(ranked.iter().filter_map(|(_, _, plane)| plane.nearest).collect());
+    let chance = mean(ranked.iter().filter_map(|(_, _, plane)| plane.chance).collect());
+    let named = |(_, known, plane): &(f32, &HeadSummary, &PlaneScore)| PageHead {
+        note: format!(
+            "{} ({})",
+            percent(plane.nearest.unwrap_or(0.0)),
+            percent(plane.chance.unwrap_or(0.0))
+        ),
+        ..head(summary, known.head)
+    };
+    let first = ranked.iter().take(PLOTS).map(named).collect();
+    let mut rows = vec![Finding::new(["most".into(), Text::default().heads(first)])];
+    if ranked.len() > PLOTS {
+        let last = ranked
+            .iter()
+            .rev()
+            .take(PLOTS.min(ranked.len() - PLOTS))
+            .map(named)
+            .collect();
+        rows.push(Finding::new(["least".into(), Text::default().heads(last)]));
+    }
+    let opening = format!(
+        "In the plots, the nearest key is the one that a query attends to most for {} of the queries on average (chance {}). \
+         Where the share of a head is near its chance level (in brackets), do not read distances between its queries and keys.",
+        percent(share),
+        percent(chance)
+    );
+    let blocks = vec![text(opening), table(&["shown of attention", "heads"], rows)];
+    Some(section(SectionKind::Plots, "What the plots show of attention", blocks))
 }
 
 fn anomalies(summary: &Summary) -> Section {
@@ -316,21 +382,31 @@ fn content(summary: &Summary) -> Option<Section> {
     if attributes.is_empty() {
         return None;
     }
-    let rows = attributes.into_iter().map(|attribute| {
-        let mut heads: Vec<&HeadContent> = all().filter(|content| content.attribute == attribute).collect();
+    let rows = attributes.into_iter().filter_map(|attribute| {
+        let explains = |content: &&HeadContent| content.score.value - content.score.baseline() >= EXPLAINS;
+        let of = all().filter(|content| content.attribute == attribute);
+        let mut heads: Vec<&HeadContent> = of.filter(explains).collect();
+        if heads.is_empty() {
+            // Such as the hue of grey pictures.
+            return None;
+        }
         heads.sort_by(|a, b| b.score.value.total_cmp(&a.score.value).then(a.head.cmp(&b.head)));
         let named = heads.into_iter().take(NAMED).map(|content| PageHead {
             note: format!("{:.2} ({:.2})", content.score.value, content.score.baseline()),
             ..head(summary, content.head)
         });
-        Finding::new([attribute.into(), Text::default().heads(named.collect())])
+        Some(Finding::new([attribute.into(), Text::default().heads(named.collect())]))
     });
+    let rows: Vec<Finding> = rows.collect();
+    if rows.is_empty() {
+        return None;
+    }
     let blocks = vec![
         text(
             "Share of attention beyond distance that an attribute of query and key explains on other sequences (chance), for \
              the heads where it explains most.",
         ),
-        table(&["attribute", "heads"], rows.collect()),
+        table(&["attribute", "heads"], rows),
     ];
     Some(section(SectionKind::Content, "Attributes that heads read", blocks))
 }

@@ -18,6 +18,10 @@ use attn_analyze::heads::{
 };
 use attn_core::{Capture, HeadId, Limits, ModelInfo, Progress, Sequence, TokenColumn, text::Note};
 use attn_models::{Capturer, capture::cut_notes};
+use attn_project::{
+    HeadProjection,
+    head::{DistanceCorrelation, PlaneScore},
+};
 use serde::Serialize;
 
 pub use self::{
@@ -103,6 +107,10 @@ pub struct HeadSummary {
     pub scores: HeadScores,
     /// Mean lengths of its vectors.
     pub norms: HeadNorms,
+    /// What its plot shows of its attention, if it [was projected](Summary::add_projections).
+    pub plane: Option<PlaneScore>,
+    /// Rank correlation of distance and attention in the full space, before the projection.
+    pub correlation: Option<DistanceCorrelation>,
     /// Attributes of tokens that explain its attention, the one that explains most first: the text of tokens; brightness,
     /// hue, orientation and frequency of patches.
     pub content: Vec<HeadContent>,
@@ -186,6 +194,8 @@ impl Summary {
                     .filter(|content| content.head == scores.head)
                     .cloned()
                     .collect(),
+                plane: None,
+                correlation: None,
                 scores,
                 norms,
             })
@@ -217,6 +227,18 @@ impl Summary {
         };
         summary.page = build::page(&summary);
         Ok(summary)
+    }
+
+    /// Adds what the plots of heads show of attention, and makes the page again: the page about the roles needs no projection
+    /// and can be read before.
+    pub fn add_projections<'a>(&mut self, projections: impl IntoIterator<Item = &'a HeadProjection>) {
+        for projection in projections {
+            if let Some(head) = self.heads.iter_mut().find(|head| head.head == projection.head) {
+                head.plane = Some(projection.plane.clone());
+                head.correlation = Some(projection.correlation);
+            }
+        }
+        self.page = build::page(self);
     }
 
     /// One head.

@@ -40,6 +40,8 @@ pub enum SectionKind {
     Opening,
     /// The heads of each role.
     Roles,
+    /// What the plots of heads show of attention.
+    Plots,
     /// Heads that stand out.
     Anomalies,
     /// Heads with similar attention.

@@ -28,6 +28,13 @@ impl Summary {
                 score(row).map(|score| score.baseline())
             });
         }
+        if heads.iter().any(|head| head.plane.is_some()) {
+            let plane = |row: usize| heads[row].plane.as_ref();
+            table.numbers("nearest key attended most", |row| plane(row)?.nearest);
+            table.numbers("nearest key attended most, chance", |row| plane(row)?.chance);
+            table.numbers("rank correlation in the plot", |row| plane(row)?.correlation.value);
+            table.numbers("rank correlation in full space", |row| heads[row].correlation?.value);
+        }
         table.numbers("mean query length", |row| heads[row].norms.query);
         table.numbers("mean key length", |row| heads[row].norms.key);
         if heads.iter().any(|head: &HeadSummary| head.norms.value.is_some()) {

@@ -37,6 +37,10 @@ impl HeadScore for TokenPairs {
         Reads::Elsewhere
     }
 
+    fn explains(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Vec<Rule> {
         vec![Rule::new(Role::SEMANTIC, self.id(), 0.2).unless(&[Role::DEAD])]
     }

@@ -38,6 +38,10 @@ impl HeadScore for Positional {
         "share of attention that the offset between key and query explains"
     }
 
+    fn explains(&self) -> bool {
+        true
+    }
+
     fn tally(&self, head: &HeadContext) -> Box<dyn HeadTally> {
         Box::new(Tally {
             offsets: Offsets::new(head.queries, head.keys),
@@ -53,6 +57,9 @@ impl HeadScore for Positional {
             Role::PREVIOUS,
             Role::NEXT,
             Role::SELF_TOKEN,
+            Role::OFFSET,
+            Role::ALIGNED,
+            Role::MONOTONIC,
             Role::FIRST_TOKEN,
             Role::SEPARATOR,
             Role::SAME_ROW,

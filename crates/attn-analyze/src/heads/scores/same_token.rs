@@ -38,16 +38,11 @@ impl HeadScore for SameToken {
     }
 
     fn targets(&self, tokens: &SequenceTokens<'_>, rng: &mut Rng) -> Result<Option<Targets>, Error> {
-        let mut order: Vec<usize> = (0..tokens.keys.len()).collect();
+        let order: Vec<usize> = (0..tokens.keys.len()).collect();
         let targets = same_token(tokens, &order);
-        // Special tokens keep their places: no model sees them elsewhere.
-        let free = tokens.keys_where(is_word);
-        let mut dealt = free.clone();
-        rng.shuffle(&mut dealt);
-        for (&place, &from) in free.iter().zip(&dealt) {
-            order[place] = from;
-        }
-        Ok(Some(targets.with_permuted(same_token(tokens, &order))))
+        Ok(Some(
+            targets.with_permuted(same_token(tokens, &permuted_places(tokens, rng))),
+        ))
     }
 
     fn rules(&self) -> Vec<Rule> {
@@ -60,25 +55,35 @@ fn is_word(token: &Token) -> bool {
     !token.special && token.patch.is_none()
 }
 
-/// Position `p` holds the token `order[p]`.
-fn same_token(tokens: &SequenceTokens<'_>, order: &[usize]) -> Targets {
-    let within = tokens.is_self_attention();
-    // Tokens of one stream are compared by id; tokens of two streams by text, for their vocabularies may differ.
-    let name = |token: &Token| match token.id.filter(|_| within) {
+/// Keys in random order: special tokens keep their places, for no model sees them elsewhere.
+pub(super) fn permuted_places(tokens: &SequenceTokens<'_>, rng: &mut Rng) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..tokens.keys.len()).collect();
+    let free = tokens.keys_where(is_word);
+    let mut dealt = free.clone();
+    rng.shuffle(&mut dealt);
+    for (&place, &from) in free.iter().zip(&dealt) {
+        order[place] = from;
+    }
+    order
+}
+
+/// What makes two tokens the same: of one stream the id, of two streams, whose vocabularies may differ, the text. `None` for
+/// what is no word.
+pub(super) fn name(token: &Token, within: bool) -> Option<(Option<u32>, String)> {
+    let named = match token.id.filter(|_| within) {
         Some(id) => (Some(id), String::new()),
         None => (None, token.text.clone()),
     };
-    let of_key = |key: usize| {
-        let token = tokens.keys.get(*order.get(key)?)?;
-        is_word(token).then(|| name(token))
-    };
-    let of_query = |query: usize| {
-        let token = tokens.queries.get(query)?;
-        if within {
-            of_key(query)
-        } else {
-            is_word(token).then(|| name(token))
-        }
+    is_word(token).then_some(named)
+}
+
+/// Position `p` holds the token `order[p]`.
+fn same_token(tokens: &SequenceTokens<'_>, order: &[usize]) -> Targets {
+    let within = tokens.is_self_attention();
+    let of_key = |key: usize| name(tokens.keys.get(*order.get(key)?)?, within);
+    let of_query = |query: usize| match within {
+        true => of_key(query),
+        false => name(tokens.queries.get(query)?, within),
     };
     let targets = Targets::same((tokens.queries.len(), tokens.keys.len()), of_query, of_key);
     if within { targets.except_self() } else { targets }

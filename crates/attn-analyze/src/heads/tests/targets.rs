@@ -132,7 +132,7 @@ fn targets_take_odd_input() {
 #[test]
 fn ids_of_the_list_are_unique_and_sorted_as_the_list() {
     let ids: Vec<ScoreId> = ScoreList::builtin().iter().map(HeadScore::id).collect();
-    assert!(ids.is_sorted_by(|a, b| a < b) && ids.len() == 16);
+    assert!(ids.is_sorted_by(|a, b| a < b) && ids.len() == 23);
     for id in ids {
         let json = serde_json::to_string(&id).unwrap();
         assert_eq!(serde_json::from_str::<ScoreId>(&json).unwrap(), id);

@@ -4,6 +4,25 @@ use super::{super::kit::PointColors, BROUGHT_OUT, Head};
 use crate::{Colors, Label, Layer, Placement};
 
 impl Head {
+    /// Names of places, before all other labels.
+    pub(super) fn place_names(&self, layer: &mut Layer, panel: u16, colors: &Colors) {
+        for (index, place) in self.places.iter().enumerate() {
+            layer.labels.push(Label {
+                position: place.at,
+                align: [0.5, 0.5],
+                halo: Some(colors.panel),
+                bold: true,
+                placement: Placement::Floating {
+                    // The first names matter most.
+                    priority: 1e6 - index as f32,
+                    margin: 2.0,
+                    clear: 0.0,
+                },
+                ..Label::new(panel, [0.0; 2], place.name.as_str(), 11.5, colors.text)
+            });
+        }
+    }
+
     pub(super) fn token_labels(
         &self,
         layer: &mut Layer,
