@@ -77,6 +77,11 @@ impl Exports {
         self.write(name, format, |path| write_table(table, path));
     }
 
+    /// Makes a text the status.
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.status = text.into();
+    }
+
     /// Makes a failure the status.
     pub fn fail(&mut self, error: impl Display) {
         self.status = error.to_string();

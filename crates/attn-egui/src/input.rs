@@ -150,8 +150,8 @@ impl Pointer {
     }
 }
 
-/// The keys, which are gone for other widgets.
-pub(crate) fn keys(ui: &Ui) -> Gathered {
+/// The keys, which are gone for other widgets. Unless `all`, those stay that move and act in any widget with the focus.
+pub(crate) fn keys(ui: &Ui, all: bool) -> Gathered {
     let mut gathered = Gathered::default();
     ui.input_mut(|input| {
         input.events.retain(|event| {
@@ -164,6 +164,13 @@ pub(crate) fn keys(ui: &Ui) -> Gathered {
             else {
                 return true;
             };
+            let common = matches!(
+                key,
+                EguiKey::Enter | EguiKey::ArrowLeft | EguiKey::ArrowRight | EguiKey::ArrowUp | EguiKey::ArrowDown
+            );
+            if common && !all {
+                return true;
+            }
             if *key == EguiKey::T && !modifiers.any() {
                 gathered.theme = true;
                 return false;
@@ -207,6 +214,7 @@ fn meaning(key: EguiKey, modifiers: Modifiers) -> Option<Key> {
         EguiKey::Enter => Key::Enter,
         EguiKey::C => Key::Legend,
         EguiKey::A => Key::SelectAll,
+        EguiKey::X | EguiKey::Delete => Key::Switch,
         EguiKey::U => Key::Undo,
         EguiKey::R => Key::Redo,
         EguiKey::M => Key::Tool(Tool::Look),

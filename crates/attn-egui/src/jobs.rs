@@ -177,6 +177,31 @@ impl<M: Send + 'static> Jobs<M> {
         }
     }
 
+    /// Shows the first job that has run for a moment in one line, for a bar at the foot of a window, with the number of others.
+    /// Returns the job that was stopped. Shows nothing while nothing runs, so the host keeps the line's height.
+    pub fn show_line(&self, ui: &mut Ui) -> Option<JobId> {
+        let running = self.running();
+        let mut visible = running.iter().filter(|job| job.elapsed >= VISIBLE_AFTER);
+        let Some(first) = visible.next() else {
+            if let Some(job) = running.first() {
+                ui.ctx()
+                    .request_repaint_after(VISIBLE_AFTER.saturating_sub(job.elapsed));
+            }
+            return None;
+        };
+        let stage = first.stages.first().map_or((first.name.as_str(), 0, 0), Stage::parts);
+        let stopped = progress_bar(ui, stage.0, stage.1, stage.2).then_some(first.id);
+        let others: Vec<&str> = visible.map(|job| job.name.as_str()).collect();
+        if !others.is_empty() {
+            ui.label(RichText::new(format!("+ {}", others.len())).weak())
+                .on_hover_text(others.join(", "));
+        }
+        if let Some(id) = stopped {
+            self.stop(id);
+        }
+        stopped
+    }
+
     /// Shows a bar with a stop button for every job that has run for a moment.
     pub fn show(&self, ui: &mut Ui) {
         for job in self.running() {

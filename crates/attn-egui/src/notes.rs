@@ -1,8 +1,8 @@
-//! Notes and errors that a window keeps on view.
+//! Notes and errors that a window keeps on view until its user dismisses them.
 
-use egui::{RichText, Ui};
+use egui::{Button, Label, RichText, Ui};
 
-/// A list of messages without repetitions.
+/// A list of messages without repetitions. What was dismissed does not come back.
 ///
 /// ```
 /// use attn_egui::Notes;
@@ -11,28 +11,56 @@ use egui::{RichText, Ui};
 /// notes.push("3 lines were cut");
 /// notes.push("3 lines were cut");
 /// assert_eq!(notes.iter().count(), 1);
+/// notes.dismiss(0);
+/// notes.push("3 lines were cut");
+/// assert_eq!(notes.iter().count(), 0);
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct Notes(Vec<String>);
+pub struct Notes {
+    shown: Vec<String>,
+    dismissed: Vec<String>,
+}
 
 impl Notes {
-    /// Adds a message, unless it is there already.
+    /// Adds a message, unless it is there already or was dismissed.
     pub fn push(&mut self, note: impl Into<String>) {
         let note = note.into();
-        if !self.0.contains(&note) {
-            self.0.push(note);
+        if !self.shown.contains(&note) && !self.dismissed.contains(&note) {
+            self.shown.push(note);
         }
     }
 
     /// The messages, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.shown.iter().map(String::as_str)
     }
 
-    /// Shows the messages, each on a line of its own.
-    pub fn show(&self, ui: &mut Ui) {
-        for note in &self.0 {
-            ui.label(RichText::new(note).weak());
+    /// Takes a message off, by its place; nothing if there is none.
+    pub fn dismiss(&mut self, place: usize) {
+        if place < self.shown.len() {
+            self.dismissed.push(self.shown.remove(place));
+        }
+    }
+
+    /// Takes off what holds no longer, such as an error that was followed by success. It may come back.
+    pub fn withdraw(&mut self, note: &str) {
+        self.shown.retain(|shown| shown != note);
+    }
+
+    /// Shows the messages, each with a button that dismisses it.
+    pub fn show(&mut self, ui: &mut Ui) {
+        let mut dismissed = None;
+        for (place, note) in self.shown.iter().enumerate() {
+            ui.horizontal_top(|ui| {
+                let button = ui.add(Button::new("×").frame(false));
+                if button.on_hover_text("Dismisses this note").clicked() {
+                    dismissed = Some(place);
+                }
+                ui.add(Label::new(RichText::new(note).weak()).wrap());
+            });
+        }
+        if let Some(place) = dismissed {
+            self.dismiss(place);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A window in which the user types what to open.
 
-use egui::{Context, Grid, TextEdit, Window};
+use egui::{Context, Frame, Grid, Key, Modifiers, RichText, Stroke, TextEdit, Window};
 
 /// Width of a field, in points.
 const WIDTH: f32 = 380.0;
@@ -19,7 +19,10 @@ pub struct OpenDialog {
     title: String,
     fields: Vec<Field>,
     failure: Option<String>,
+    button: String,
     open: bool,
+    /// Whether the first field is still to get the keyboard.
+    fresh: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -44,30 +47,68 @@ impl OpenDialog {
             title: title.into(),
             fields: fields.into_iter().map(field).collect(),
             failure: None,
+            button: "Open".into(),
             open: true,
+            fresh: true,
         }
     }
 
-    /// Shows the dialog; returns what was typed, a text per field and without outer spaces, when the user clicks *Open*.
+    /// The same with a text in a field, by its place.
+    #[must_use]
+    pub fn filled(mut self, field: usize, text: impl Into<String>) -> Self {
+        if let Some(field) = self.fields.get_mut(field) {
+            field.typed = text.into();
+        }
+        self
+    }
+
+    /// The same with another name of the button that is *Open* by default.
+    #[must_use]
+    pub fn button(mut self, name: impl Into<String>) -> Self {
+        self.button = name.into();
+        self
+    }
+
+    /// Shows the dialog; returns what was typed, a text per field and without outer spaces, when the user clicks *Open* or
+    /// presses Enter. Escape closes it.
     pub fn show(&mut self, context: &Context) -> Option<Vec<String>> {
-        let mut clicked = false;
+        let (mut clicked, mut cancelled) = (false, false);
         let mut open = self.open;
-        let window = Window::new(self.title.as_str()).open(&mut open).resizable(false);
+        let pressed = |key| context.input_mut(|input| input.consume_key(Modifiers::NONE, key));
+        let (enter, escape) = (pressed(Key::Enter), pressed(Key::Escape));
+        let window = Window::new(self.title.as_str())
+            .open(&mut open)
+            .resizable(false)
+            .collapsible(false)
+            .default_pos([120.0, 90.0]);
         window.show(context, |ui| {
             Grid::new("fields").num_columns(2).show(ui, |ui| {
                 for field in &mut self.fields {
                     ui.label(field.name.as_str());
-                    let edit = TextEdit::singleline(&mut field.typed);
-                    ui.add(edit.hint_text(field.hint.as_str()).desired_width(WIDTH));
+                    let frame = Frame::new()
+                        .stroke(Stroke::new(1.0, ui.visuals().weak_text_color()))
+                        .corner_radius(3.0);
+                    let edit = TextEdit::singleline(&mut field.typed).desired_width(WIDTH);
+                    let edit = frame.show(ui, |ui| ui.add(edit)).inner;
+                    if std::mem::take(&mut self.fresh) {
+                        edit.request_focus();
+                    }
+                    ui.end_row();
+                    // Below the field, since it would be cut inside.
+                    ui.label("");
+                    ui.label(RichText::new(field.hint.as_str()).weak());
                     ui.end_row();
                 }
             });
             if let Some(failure) = &self.failure {
                 ui.label(failure.as_str());
             }
-            clicked = ui.button("Open").clicked();
+            ui.horizontal(|ui| {
+                clicked = ui.button(self.button.as_str()).on_hover_text("Enter").clicked() || enter;
+                cancelled = ui.button("Cancel").on_hover_text("Escape").clicked() || escape;
+            });
         });
-        self.open = open;
+        self.open = open && !cancelled;
         let typed = |field: &Field| field.typed.trim().to_owned();
         clicked.then(|| self.fields.iter().map(typed).collect())
     }

@@ -20,7 +20,12 @@ pub struct TextTable {
     order: Vec<usize>,
     ordered_for: Option<(String, Option<(usize, bool)>, usize)>,
     scroll_to: Option<usize>,
+    /// The longest text per column among the first rows.
+    longest: Vec<String>,
 }
+
+/// Rows whose texts decide how wide columns are.
+const READ: usize = 300;
 
 /// What happened in a table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,17 +77,10 @@ impl TextTable {
         }
         self.follow(columns.len(), rows, &text);
         response.shown = self.order.len();
-        // The first column has what the others leave; they have equal shares of two fifths.
-        let others = columns.len().saturating_sub(1);
-        let other = if others == 0 {
-            0.0
-        } else {
-            (0.4 * width / others as f32).clamp(48.0, 110.0)
-        };
-        let first = (width - other * others as f32 - 16.0).max(60.0);
+        let widths = self.widths(ui, columns, width);
         let row_height = ui.text_style_height(&TextStyle::Body) + 4.0;
         let cell = |ui: &mut Ui, column: usize, label: Label| {
-            let size = vec2(if column == 0 { first } else { other }, row_height);
+            let size = vec2(widths[column], row_height);
             let layout = egui::Layout::left_to_right(egui::Align::Center);
             ui.allocate_ui_with_layout(size, layout, |ui| {
                 ui.set_min_size(size);
@@ -132,7 +130,7 @@ impl TextTable {
                 let mut left = rect.min;
                 for column in 0..columns.len() {
                     let words = if column == 0 { whole.clone() } else { text(row, column) };
-                    let width = if column == 0 { first } else { other };
+                    let width = widths[column];
                     let color = ui.visuals().text_color();
                     let mut job = LayoutJob::simple_singleline(words, TextStyle::Body.resolve(ui.style()), color);
                     job.wrap = TextWrapping::truncate_at_width(width - 6.0);
@@ -148,6 +146,36 @@ impl TextTable {
             }
         });
         response
+    }
+
+    /// The columns after the first are as wide as their texts, up to equal shares of two thirds; the first has what they leave.
+    fn widths(&self, ui: &Ui, columns: &[&str], width: f32) -> Vec<f32> {
+        let others = columns.len().saturating_sub(1).max(1) as f32;
+        let font = TextStyle::Body.resolve(ui.style());
+        let wide = |text: &str| {
+            let galley = ui
+                .painter()
+                .layout_no_wrap(text.to_owned(), font.clone(), ui.visuals().text_color());
+            galley.size().x
+        };
+        let most = (0.66 * width / others).max(40.0);
+        let mut widths: Vec<f32> = columns
+            .iter()
+            .enumerate()
+            .map(|(column, name)| {
+                let longest = self.longest.get(column).map_or(0.0, |text| wide(text));
+                // Room for the mark of sorting.
+                (longest.max(wide(name) + 18.0) + 12.0).min(most)
+            })
+            .collect();
+        if let Some(first) = widths.first_mut() {
+            *first = 0.0;
+        }
+        let rest = width - widths.iter().sum::<f32>() - 12.0;
+        if let Some(first) = widths.first_mut() {
+            *first = rest.max(60.0);
+        }
+        widths
     }
 
     /// Which rows are shown, and in which order.
@@ -187,6 +215,12 @@ impl TextTable {
             });
             self.order = keyed.into_iter().map(|(_, row)| row).collect();
         }
+        let read = self.order.len().min(READ);
+        let longest = |column: usize| {
+            let texts = self.order[..read].iter().map(|&row| text(row, column));
+            texts.max_by_key(|text| text.chars().count()).unwrap_or_default()
+        };
+        self.longest = (0..columns).map(longest).collect();
         self.ordered_for = Some(key);
     }
 }

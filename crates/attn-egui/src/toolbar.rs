@@ -37,7 +37,9 @@ pub fn theme_switch(ui: &mut Ui, view: &mut ViewState) -> Response {
         Theme::Light => ("Dark", Theme::Dark),
         Theme::Dark => ("Light", Theme::Light),
     };
-    let response = ui.button(name).on_hover_text("Light or dark theme (t)");
+    // As wide with either name.
+    let button = egui::Button::new(name).min_size(egui::vec2(46.0, 0.0));
+    let response = ui.add(button).on_hover_text("Light or dark theme (t)");
     if response.clicked() {
         view.shared.theme = other;
     }
@@ -49,6 +51,8 @@ pub fn color_picker(ui: &mut Ui, view: &mut ViewState, names: &[String]) -> Resp
     let before = view.shared.color.clone();
     let mut response = ComboBox::from_id_salt("attn color")
         .selected_text(display_name(&before))
+        .width(120.0)
+        .truncate()
         .height(480.0)
         .show_ui(ui, |ui| {
             let role = before.name().is_none();
@@ -80,6 +84,8 @@ pub fn patch_picker(ui: &mut Ui, view: &mut ViewState) -> Response {
     let before = view.shared.patches;
     let mut response = ComboBox::from_id_salt("attn patches")
         .selected_text(name(view.shared.patches))
+        .width(120.0)
+        .truncate()
         .show_ui(ui, |ui| {
             for style in std::iter::once(None).chain(PatchStyle::ALL.map(Some)) {
                 ui.selectable_value(&mut view.shared.patches, style, name(style));

@@ -24,6 +24,8 @@ pub enum Target {
     Point(Pick),
     /// An area that stands for something: a token, a patch, a bar, a node of a tree.
     Item(Pick),
+    /// A token of a sentence: a click switches it off or on again, with Shift a click isolates it.
+    Token(Pick),
     /// A class of a legend, by its index: a click hides or shows it.
     LegendClass(u32),
     /// A button that turns a legend to this page, counted from 0.
@@ -41,10 +43,10 @@ impl Target {
         })
     }
 
-    /// The point or item; `None` for legends, scrolling and panels.
+    /// The point, item or token; `None` for legends, scrolling and panels.
     pub fn pick(self) -> Option<Pick> {
         match self {
-            Self::Point(pick) | Self::Item(pick) => Some(pick),
+            Self::Point(pick) | Self::Item(pick) | Self::Token(pick) => Some(pick),
             _ => None,
         }
     }
@@ -64,6 +66,7 @@ impl Target {
         match self {
             Self::Point(pick) => Self::Point(Pick { head, ..pick }),
             Self::Item(pick) => Self::Item(Pick { head, ..pick }),
+            Self::Token(pick) => Self::Token(Pick { head, ..pick }),
             other => other,
         }
     }

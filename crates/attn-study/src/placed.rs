@@ -234,7 +234,7 @@ impl PlacedTokens {
         let most = 8.0 / scene.panels[index].point_radius.max(0.1);
         let size = (if alone { 2.2_f32 } else { 2.8 }).min(most.max(1.0));
         let position = |row: ndarray::ArrayView1<'_, f32>| [0, 1, 2].map(|axis| row.get(axis).copied().unwrap_or(0.0));
-        let mut layer = Layer::default();
+        let (mut layer, mut labels) = (Layer::default(), Vec::new());
         let sides = [
             (&self.queries, &self.query_texts, colors.query),
             (&self.keys, &self.key_texts, colors.key),
@@ -251,7 +251,7 @@ impl PlacedTokens {
                 layer.points.push(mark(colors.text, size * 1.35));
                 layer.points.push(mark(color, size));
                 if alone {
-                    layer.labels.push(Label {
+                    labels.push(Label {
                         position,
                         offset: [6.0, 0.0],
                         align: [0.0, 0.5],
@@ -259,8 +259,8 @@ impl PlacedTokens {
                         halo: Some(colors.background),
                         placement: Placement::Floating {
                             priority: f32::MAX,
-                            margin: 1.0,
-                            clear: 0.0,
+                            margin: 1.5,
+                            clear: 5.0,
                         },
                         ..Label::new(panel, [0.0; 2], text.as_str(), LABEL, colors.text)
                     });
@@ -283,6 +283,12 @@ impl PlacedTokens {
                         gap: [3.0; 2],
                     }));
             }
+        }
+        // Labels of one layer keep apart, so these join those of the other points.
+        let of_points = |other: &&mut Layer| other.labels.iter().any(|label| usize::from(label.panel) == index);
+        match scene.layers.iter_mut().rev().find(of_points) {
+            Some(other) => other.labels.extend(labels),
+            None => layer.labels = labels,
         }
         scene.layers.push(layer);
     }

@@ -117,6 +117,7 @@ impl Study {
             panels,
             pending: self.pending(),
             absent: self.absent(),
+            roles: self.roles.clone(),
             color_by,
         })
     }
@@ -187,7 +188,7 @@ impl Study {
             plot.sequence = Some(HeadSequence {
                 queries: queries.into(),
                 keys: keys.into(),
-                attention: shared(&self.weights(head, sequence)?),
+                attention: shared(&self.weights_without(head, sequence, &state.hidden)?),
             });
         }
         plot.patches = match state.shared.patches {

@@ -1,10 +1,14 @@
 //! The plots of one sequence: its attention in a head as lines or over its image, and in every head at once.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use attn_analyze::heads::mean_by_position;
-use attn_core::{HeadId, Limits, Sequence, Side};
-use attn_render::plots::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken};
+use attn_core::{HeadId, Limits, Sequence, Side, Token};
+use attn_render::{
+    plots::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken},
+    switch_off,
+};
+use ndarray::Array2;
 
 use crate::{Error, Study, image::load_image, weighting::shared};
 
@@ -19,6 +23,19 @@ impl Study {
     /// # Errors
     /// [`Error::Core`] for a head that does not exist.
     pub fn aggregate(&self, head: HeadId) -> Result<Aggregate, Error> {
+        self.aggregate_without(head, &|_, _, _| false)
+    }
+
+    /// The same with tokens switched off in every sequence: `off` is asked per token with its side (true: as a query) and its
+    /// position. What a key that is off got goes to the others; a query that is off is not counted.
+    ///
+    /// # Errors
+    /// As [`aggregate`](Self::aggregate).
+    pub fn aggregate_without(
+        &self,
+        head: HeadId,
+        off: &dyn Fn(&Token, bool, usize) -> bool,
+    ) -> Result<Aggregate, Error> {
         let all = self.capture().sequences();
         let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
         let mut read = 0;
@@ -32,7 +49,17 @@ impl Study {
                 first || read <= READ
             })
             .collect();
-        let mean = mean_by_position(some.iter().map(|&sequence| self.weights(head, sequence)), POSITIONS)?;
+        let left = |&sequence: &usize| {
+            let weights = self.weights(head, sequence)?;
+            let side = |side, query: bool| -> Vec<bool> {
+                let tokens = all[sequence].tokens(side).iter().enumerate();
+                tokens.map(|(position, token)| off(token, query, position)).collect()
+            };
+            let (queries, keys) = (side(query_side, true), side(key_side, false));
+            // The mean divides rows by their sum, so that empty ones do not count.
+            without(weights, |query| queries[query], |key| keys[key])
+        };
+        let mean = mean_by_position(some.iter().map(left), POSITIONS)?;
         let mut plot = Aggregate::new(head, shared(&mean), mean.nrows(), mean.ncols());
         let info = self.capture().model();
         plot.title = format!("{}, head {}: mean by position", info.name, info.head_name(head));
@@ -75,6 +102,19 @@ impl Study {
             },
             ..Sentence::new(head, queries, keys, weights)
         })
+    }
+
+    /// A sequence's weights `[query, key]` with tokens switched off, by the ids of a sentence: queries, then keys.
+    pub(crate) fn weights_without(
+        &self,
+        head: HeadId,
+        sequence: usize,
+        hidden: &BTreeSet<u32>,
+    ) -> Result<Array2<f32>, Error> {
+        let weights = self.weights(head, sequence)?;
+        let queries = weights.nrows();
+        let off = |id: usize| u32::try_from(id).is_ok_and(|id| hidden.contains(&id));
+        without(weights, off, |key| off(queries + key))
     }
 
     /// One image's attention in a head (AttentionViz, the image view): the heat map of `patch` (row and column; by default the
@@ -126,6 +166,26 @@ impl Study {
             ..Overview::new(heads)
         })
     }
+}
+
+/// Weights with tokens switched off: rows and columns of 0, the rest of each row divided by its sum.
+fn without(
+    weights: Array2<f32>,
+    query: impl Fn(usize) -> bool,
+    key: impl Fn(usize) -> bool,
+) -> Result<Array2<f32>, Error> {
+    let (queries, keys) = weights.dim();
+    if !(0..queries).any(&query) && !(0..keys).any(&key) {
+        return Ok(weights);
+    }
+    let left = switch_off(&shared(&weights), queries, keys, query, key)?;
+    let mut all = Array2::zeros((queries, keys));
+    for (row, &query) in left.queries.iter().enumerate() {
+        for (column, &key) in left.keys.iter().enumerate() {
+            all[[query, key]] = left.weights[row * left.keys.len() + column];
+        }
+    }
+    Ok(all)
 }
 
 /// Weights `[token, token]` of an image drawn over it.

@@ -39,6 +39,8 @@ pub struct Study {
     preview_of: Option<usize>,
     /// Whether the heads that are not there are being projected.
     filling: bool,
+    /// The roles that the matrix names.
+    pub(crate) roles: BTreeMap<HeadId, String>,
     /// The columns that the user added.
     pub(crate) columns: Vec<TokenColumn>,
     /// Attributes for colors, in addition to the columns.
@@ -79,6 +81,7 @@ impl Study {
             projection_name: None,
             preview_of: None,
             filling: false,
+            roles: BTreeMap::new(),
             columns: Vec::new(),
             attributes: attributes::builtin(),
             drawn: Drawn::default(),
@@ -178,6 +181,11 @@ impl Study {
     /// Whether heads that are not there yet are being projected.
     pub fn is_filling(&self) -> bool {
         self.filling
+    }
+
+    /// Names the roles of heads in the matrix: a word or two per head. They need no projection.
+    pub fn set_roles(&mut self, roles: impl IntoIterator<Item = (HeadId, String)>) {
+        self.roles = roles.into_iter().collect();
     }
 
     /// The heads that are being projected.
@@ -343,7 +351,7 @@ impl Study {
                     .map(|place| place.sequence);
                 Box::new(self.head(head, sequence, state)?)
             }
-            _ if self.heads.is_empty() => Box::new(Nothing),
+            _ if self.heads.is_empty() && !self.filling => Box::new(Nothing),
             _ => Box::new(self.matrix(state)?),
         })
     }

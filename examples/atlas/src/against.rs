@@ -10,7 +10,7 @@ pub(crate) fn offer(ui: &mut Ui, pane: &Pane) -> Option<Source> {
     let mut chosen = None;
     ui.separator();
     for (control, source) in controls(pane) {
-        if ui.button(format!("itself, {control}")).clicked() {
+        if ui.button(format!("control model: {control}")).clicked() {
             chosen = Some(source);
             ui.close();
         }

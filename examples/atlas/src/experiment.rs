@@ -5,7 +5,7 @@ use attn_sdk::{
     core::{HeadId, Sequence},
     study::experiment::{Answer, Question},
 };
-use eframe::egui::{ComboBox, RichText, TextEdit, Ui};
+use eframe::egui::{Align, ComboBox, RichText, TextEdit, Ui};
 
 use crate::pane::Pane;
 
@@ -21,6 +21,8 @@ pub(crate) type Answered = (Question, Result<Answer, attn_sdk::Error>);
 pub(crate) struct Experiments {
     asked: Option<Question>,
     found: Vec<(Question, Answer)>,
+    /// The last answer is still to be brought into sight.
+    fresh: Option<Question>,
     /// The rule of edges to knock out; `None` for two words.
     rule: Option<Edges>,
     words: [String; 2],
@@ -31,6 +33,7 @@ impl Default for Experiments {
         Self {
             asked: None,
             found: Vec::new(),
+            fresh: None,
             rule: Some(Edges::Offset(-1)),
             words: Default::default(),
         }
@@ -44,6 +47,7 @@ impl Experiments {
         match answer {
             Ok(answer) => {
                 self.found.retain(|(known, _)| *known != question);
+                self.fresh = Some(question.clone());
                 self.found.push((question, answer));
                 None
             }
@@ -80,9 +84,14 @@ pub(crate) fn show(ui: &mut Ui, pane: &mut Pane, heads: &[HeadId], name: &str) -
             None => format!("Ablation of {them}"),
             Some(edges) => format!("Knock-out of edges: {}", edges.describe()),
         };
-        ui.label(RichText::new(format!("{what} ({} sequences)", answer.effect().sequences)).strong());
-        for line in answer.lines() {
-            ui.label(line);
+        let shown = ui.vertical(|ui| {
+            ui.label(RichText::new(format!("{what} ({} sequences)", answer.effect().sequences)).strong());
+            for line in answer.lines() {
+                ui.label(line);
+            }
+        });
+        if experiments.fresh.take_if(|fresh| fresh == question).is_some() {
+            shown.response.scroll_to_me(Some(Align::Center));
         }
     }
     if let Some(asked) = &experiments.asked {

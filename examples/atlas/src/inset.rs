@@ -1,4 +1,4 @@
-//! Insets: a projection of selected points or of search matches, and the values of a layer's heads. Buttons and a window.
+//! Insets: a projection of selected points or of search matches, and the values of a layer's heads. A menu and a window.
 
 use attn_egui::{Format, SceneView, egui_wgpu::RenderState, export_menu};
 use attn_sdk::{
@@ -9,7 +9,7 @@ use attn_sdk::{
 };
 use eframe::egui::{Button, Id, Ui, Window, vec2};
 
-use crate::pane::Pane;
+use crate::{actions::Action, pane::Pane};
 
 /// An inset: its title, its file name, and whether it follows the search of the main plot.
 pub(crate) struct Inset {
@@ -84,7 +84,7 @@ impl Shown {
 }
 
 /// The chosen head and points: the selection, else the search matches in the open head.
-fn chosen(pane: &Pane) -> Option<(HeadId, Vec<u32>)> {
+pub(crate) fn chosen(pane: &Pane) -> Option<(HeadId, Vec<u32>)> {
     let study = pane.study.as_ref()?;
     let head = pane.view.open.or(pane.view.shared.selected.head())?;
     let points = study.projection(head).ok()?.embedding.points.nrows();
@@ -97,31 +97,49 @@ fn chosen(pane: &Pane) -> Option<(HeadId, Vec<u32>)> {
     (!ids.is_empty()).then_some((head, ids))
 }
 
-/// Buttons that open insets.
-pub(crate) fn offer(ui: &mut Ui, pane: &mut Pane) {
-    let chosen = chosen(pane);
-    let button = ui
-        .add_enabled(chosen.is_some(), Button::new("Project selection"))
-        .on_hover_text("Projects only the selected points, or the search matches in the open head")
-        .on_disabled_hover_text("Select points with a box (b) or a lasso (l), or open a head and search");
-    if let (true, Some((head, ids))) = (button.clicked(), chosen) {
+/// The menu that opens insets.
+pub(crate) fn offer(ui: &mut Ui, pane: &Pane) -> Option<Action> {
+    let mut asked = None;
+    ui.menu_button("Project", |ui| {
+        let button = ui
+            .add_enabled(chosen(pane).is_some(), Button::new("Selection"))
+            .on_hover_text("Projects only the selected points, or the search matches in the open head")
+            .on_disabled_hover_text("Select points with a box (b) or a lasso (l), or open a head and search");
+        if button.clicked() {
+            asked = Some(Action::ProjectSelection);
+            ui.close();
+        }
+        let layer = pane.view.open.is_some() && pane.capturer.is_some();
+        let button = ui
+            .add_enabled(layer, Button::new("Values of the layer"))
+            .on_hover_text("Projects the values of all heads of the open head's layer, in one space")
+            .on_disabled_hover_text(
+                "Open a head of a model: values need its output matrices, which a capture does not hold",
+            );
+        if button.clicked() {
+            asked = Some(Action::ProjectValues);
+            ui.close();
+        }
+    });
+    asked
+}
+
+/// Projects the selected points alone, or the search matches.
+pub(crate) fn project_selection(pane: &Pane) {
+    if let Some((head, ids)) = chosen(pane) {
         pane.make_inset(move |study, _, progress| Ok(Inset::points(study.clone(), study.subset(head, ids, progress)?)));
     }
-    let layer = pane.view.open.filter(|_| pane.capturer.is_some());
-    let button = ui
-        .add_enabled(layer.is_some(), Button::new("Project values"))
-        .on_hover_text("Projects the values of all heads of the open head's layer, in one space")
-        .on_disabled_hover_text(
-            "Open a head of a model: values need its output matrices, which a capture does not hold",
-        );
-    if let (true, Some(head)) = (button.clicked(), layer) {
-        pane.make_inset(move |study, capturer, progress| {
-            let capturer = capturer.ok_or("values of a layer: expected a model, found only a capture")?;
-            let weights = capturer.model().head_weights()?;
-            let values = study.layer_values(head.attention, head.layer, &weights, progress)?;
-            Ok(Inset::values(study.clone(), values))
-        });
-    }
+}
+
+/// Projects the values of the open head's layer.
+pub(crate) fn project_values(pane: &Pane) {
+    let Some(head) = pane.view.open else { return };
+    pane.make_inset(move |study, capturer, progress| {
+        let capturer = capturer.ok_or("values of a layer: expected a model, found only a capture")?;
+        let weights = capturer.model().head_weights()?;
+        let values = study.layer_values(head.attention, head.layer, &weights, progress)?;
+        Ok(Inset::values(study.clone(), values))
+    });
 }
 
 /// Shows the window of the inset.

@@ -13,18 +13,23 @@
     reason = "a command-line program"
 )]
 
+mod actions;
 mod against;
+mod arrive;
+mod bar;
 mod checkpoints;
 mod detail;
 mod experiment;
 mod filter;
+mod guest;
 mod headless;
 mod help;
 mod inset;
-mod new_point;
 mod open;
 mod options;
 mod pane;
+mod selection;
+mod session;
 mod source;
 mod summary;
 mod weighting;
@@ -43,7 +48,17 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let source = options.source()?;
+    if let Some(path) = &options.session {
+        if !examples_common::has_display() {
+            return Err("a session is opened in a window: expected a display, found none".into());
+        }
+        return window::open(window::Start::Session(path.clone()), options);
+    }
+    let what = options.what();
+    if options.out.is_none() && !options.checkpoint_info && examples_common::has_display() {
+        return window::open(window::Start::What(what), options);
+    }
+    let source = what.source()?;
     let model = source.checkpoint().cloned();
     if options.checkpoint_info {
         let model = model.ok_or("--checkpoint-info: expected a model, found a capture")?;
@@ -51,9 +66,6 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let out = options.out.clone().unwrap_or_else(|| "out".into());
-    if options.out.is_none() && examples_common::has_display() {
-        return window::open(source, options, out);
-    }
     // Before anything is read.
     if let Some(model) = model.as_ref().and_then(|model| model.describe().model) {
         options.gallery().check_model(&model)?;

@@ -1,24 +1,12 @@
-//! Opens another model, in place of the shown one or beside it.
+//! Opens another model, in place of the shown one or beside it; and sessions.
 
 use std::path::PathBuf;
 
 use attn_egui::OpenDialog;
-use attn_sdk::{
-    Error,
-    core::Capture,
-    embedded,
-    models::Checkpoint,
-    render::{Shared, ViewState},
-    study::source::{Data, Source, TextFile},
-};
-use eframe::egui::{self, Ui};
+use attn_sdk::{embedded, study::source::Source};
+use eframe::egui::{Context, Ui};
 
-use crate::{
-    against,
-    pane::Pane,
-    source::{default_data, embedded_source},
-    window::Atlas,
-};
+use crate::{against, pane::Pane, session::Session, source::What, window::Atlas};
 
 /// The dialog that opens a model or a capture.
 pub(crate) struct Dialog {
@@ -27,37 +15,28 @@ pub(crate) struct Dialog {
     fields: OpenDialog,
 }
 
-impl Dialog {
-    fn new(beside: bool) -> Self {
-        let fields = [
-            ("Model or capture", "folder of a checkpoint, or of a capture"),
-            ("Data", "text file, or folder of images; empty: what comes with the SDK"),
-        ];
-        let title = if beside { "Compare with" } else { "Open" };
-        Self {
-            beside,
-            fields: OpenDialog::new(title, fields),
-        }
-    }
+/// The dialog that asks for the file of a session.
+pub(crate) struct SessionDialog {
+    saves: bool,
+    fields: OpenDialog,
 }
 
 impl Atlas {
     /// The menu of embedded models, control models and the dialog.
     pub(crate) fn model_menu(&mut self, ui: &mut Ui, name: &str, beside: bool) {
-        let mut chosen = None;
+        let (mut chosen, mut control) = (None, None);
         ui.menu_button(name, |ui| {
             for model in embedded::all() {
                 if ui.button(model.name).clicked() {
-                    chosen = Some(embedded_source(model));
+                    chosen = Some(What::embedded(model));
                     ui.close();
                 }
             }
             if beside {
-                let control = against::offer(ui, &self.panes[0]);
-                chosen = control.map(Ok).or(chosen.take());
+                control = against::offer(ui, &self.panes[0]);
             }
             if ui.button("Open …").clicked() {
-                self.dialog = Some(Dialog::new(beside));
+                self.show_dialog(beside);
                 ui.close();
             }
             if beside && self.panes.len() > 1 && ui.button("Close comparison").clicked() {
@@ -66,39 +45,104 @@ impl Atlas {
                 ui.close();
             }
         });
-        match chosen {
-            Some(Ok(source)) => self.bring(source, beside, ui.ctx()),
-            Some(Err(error)) => self.active().notes.push(error.to_string()),
-            None => {}
+        if let Some(what) = chosen {
+            self.bring(what, beside, ui.ctx());
+        }
+        if let Some(source) = control {
+            self.bring_source(source, None, beside, ui.ctx());
         }
     }
 
-    /// Opens a source, in place of the shown one or beside it.
-    fn bring(&mut self, source: Source, beside: bool, context: &egui::Context) {
-        let now = self.active();
-        let view = ViewState::from(Shared {
-            theme: now.view.shared.theme,
-            palette: now.view.shared.palette,
-            ..Shared::default()
+    pub(crate) fn show_dialog(&mut self, beside: bool) {
+        let fields = [
+            (
+                "Model or capture",
+                "folder of a checkpoint, GGUF file, or folder of a capture",
+            ),
+            ("Data", "text file, or folder of images; empty: what comes with the SDK"),
+        ];
+        let title = if beside { "Compare with" } else { "Open" };
+        self.dialog = Some(Dialog {
+            beside,
+            fields: OpenDialog::new(title, fields),
         });
-        let pane = Pane::new(source, self.params.clone(), view, &self.out, None, &self.state, context);
-        if beside {
-            self.panes.truncate(1);
-            self.panes.push(pane);
-            self.active = 1;
-        } else {
-            self.panes[self.active] = pane;
+    }
+
+    /// Asks where a session is to be written, or which one to open.
+    pub(crate) fn ask_for_session(&mut self, saves: bool) {
+        let (title, hint) = match saves {
+            true => ("Save session", "a file, such as session.json"),
+            false => ("Open session", "a file that was saved here"),
+        };
+        let known = self
+            .session
+            .as_ref()
+            .map_or_else(|| PathBuf::from("session.json"), Clone::clone);
+        let fields = OpenDialog::new(title, [("File", hint)]).filled(0, known.display().to_string());
+        self.session_dialog = Some(SessionDialog {
+            saves,
+            fields: fields.button(if saves { "Save" } else { "Open" }),
+        });
+    }
+
+    /// Opens what can be named, in place of the shown model or beside it.
+    pub(crate) fn bring(&mut self, what: What, beside: bool, context: &Context) {
+        match what.source() {
+            Ok(source) => self.bring_source(source, Some(what), beside, context),
+            Err(error) => self.active().notes.push(error.to_string()),
         }
     }
 
-    pub(crate) fn open_dialog(&mut self, ui: &Ui) {
+    /// What is on view stays until the source can be read.
+    fn bring_source(&mut self, source: Source, what: Option<What>, beside: bool, context: &Context) {
+        let view = self.fresh_view();
+        let pane = Pane::new(
+            source,
+            what,
+            self.params.clone(),
+            view,
+            &self.out,
+            None,
+            &self.state,
+            context,
+        );
+        self.coming = Some((Box::new(pane), beside));
+    }
+
+    pub(crate) fn dialogs(&mut self, context: &Context) {
+        self.open_dialog(context);
+        let Some(dialog) = &mut self.session_dialog else { return };
+        let typed = dialog.fields.show(context);
+        if !dialog.fields.is_open() {
+            self.session_dialog = None;
+            return;
+        }
+        let Some([path]) = typed.as_deref() else { return };
+        let path = PathBuf::from(path);
+        if dialog.saves {
+            self.session_dialog = None;
+            return self.save_session(path);
+        }
+        let opened = Session::open(&path).and_then(|session| self.restore(session, context).map_err(Into::into));
+        match (opened, &mut self.session_dialog) {
+            (Ok(()), dialog) => {
+                *dialog = None;
+                self.session = Some(path);
+            }
+            (Err(error), Some(dialog)) => dialog.fields.fail(error),
+            (Err(_), None) => {}
+        }
+    }
+
+    fn open_dialog(&mut self, context: &Context) {
         let Some(dialog) = &mut self.dialog else { return };
         let beside = dialog.beside;
-        if let Some([model, data]) = dialog.fields.show(ui.ctx()).as_deref() {
-            match typed(model, data) {
+        if let Some([model, data]) = dialog.fields.show(context).as_deref() {
+            let what = What::typed(model, data);
+            match what.source() {
                 Ok(source) => {
                     self.dialog = None;
-                    self.bring(source, beside, ui.ctx());
+                    self.bring_source(source, Some(what), beside, context);
                 }
                 Err(error) => dialog.fields.fail(error),
             }
@@ -106,20 +150,4 @@ impl Atlas {
             self.dialog = None;
         }
     }
-}
-
-/// What two typed paths mean.
-fn typed(model: &str, data: &str) -> Result<Source, Error> {
-    let folder = PathBuf::from(model);
-    if Capture::is_in(&folder) {
-        return Ok(Source::Folder { folder, text: None });
-    }
-    Ok(Source::Model {
-        checkpoint: Checkpoint::open(folder)?,
-        data: match PathBuf::from(data) {
-            data if data.as_os_str().is_empty() => default_data()?,
-            data if data.is_dir() => Data::ImageFolder(data),
-            path => Data::Text(TextFile::new(path)),
-        },
-    })
 }

@@ -3,22 +3,25 @@
 use std::path::PathBuf;
 
 use attn_sdk::{
-    Edges, Error, GalleryParams, TokenFilter,
+    Edges, GalleryParams, TokenFilter,
     core::{LayerHead, text::TextFormat},
     embedded::{self, EmbeddedModel},
-    models::{Checkpoint, control::Control},
-    project::{AtlasParams, Dims, Method, pca::Pca, tsne::Tsne, umap::Umap},
+    models::control::Control,
+    project::{AtlasParams, Dims, Method, pca::Pca, tsne::{AttentionTsne, Tsne}, umap::Umap},
     render::{ColorChoice, Format, Palette, PatchStyle, Shared, Theme, ViewState},
-    study::source::{Data, Source, TextFile},
 };
 use clap::{Parser, ValueEnum};
+use serde::{Deserialize, Serialize};
 
-use crate::source::{checkpoints, default_data, embedded_source};
+use crate::source::{Reads, Subject, What};
 
 /// Shows what every attention head of a transformer attends to, across a whole data set.
 #[derive(Parser)]
 #[command(version)]
 pub(crate) struct Options {
+    /// A session that the window saved: opens it as it was
+    #[arg(value_name = "SESSION", conflicts_with_all = ["model", "embedded", "checkpoints", "text", "ids", "images", "open", "out"])]
+    pub(crate) session: Option<PathBuf>,
     /// Folder of a model, GGUF file, or name in the local cache of the hub [default: an embedded model]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
@@ -124,21 +127,25 @@ pub(crate) struct Options {
     pub(crate) checkpoint_info: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Projection {
     Pca,
     Tsne,
     Umap,
+    /// t-SNE in which queries are also drawn to the keys that they attend to.
+    Attention,
 }
 
 impl Projection {
-    pub(crate) const ALL: [Self; 3] = [Self::Tsne, Self::Umap, Self::Pca];
+    pub(crate) const ALL: [Self; 4] = [Self::Tsne, Self::Attention, Self::Umap, Self::Pca];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pca => "PCA",
             Self::Tsne => "t-SNE",
             Self::Umap => "UMAP",
+            Self::Attention => "attention",
         }
     }
 
@@ -147,6 +154,7 @@ impl Projection {
             Self::Pca => Pca.into(),
             Self::Tsne => Tsne::default().into(),
             Self::Umap => Umap::default().into(),
+            Self::Attention => AttentionTsne::default().into(),
         }
     }
 }
@@ -173,40 +181,30 @@ fn column_and_value(text: &str) -> Result<(String, String), String> {
 
 impl Options {
     /// What to look at.
-    pub(crate) fn source(&self) -> Result<Source, Error> {
-        let text = self.text.clone().map(|path| TextFile {
+    pub(crate) fn what(&self) -> What {
+        let text = self.text.clone().map(|path| Reads::Text {
             path,
             format: self.text_format,
             column: self.text_column.clone(),
         });
-        if let Some(folder) = &self.open {
-            let folder = folder.clone();
-            return Ok(Source::Folder { folder, text });
-        }
         let data = match (text, &self.ids, &self.images) {
-            (Some(text), ..) => Some(Data::Text(text)),
-            (_, Some(path), _) => Some(Data::Ids(path.clone())),
-            (.., Some(path)) => Some(Data::ImageFolder(path.clone())),
+            (Some(text), ..) => Some(text),
+            (_, Some(path), _) => Some(Reads::Ids(path.clone())),
+            (.., Some(path)) => Some(Reads::Images(path.clone())),
             _ => None,
         };
-        if let Some(folders) = &self.checkpoints {
-            return Ok(Source::Checkpoints {
-                checkpoints: checkpoints(folders)?,
-                data: data.map_or_else(default_data, Ok)?,
-            });
-        }
-        let embedded = self.embedded.unwrap_or(embedded::TEXT_ENCODER);
-        Ok(match (&self.model, data) {
-            (Some(folder), data) => Source::Model {
-                checkpoint: Checkpoint::open(folder)?,
-                data: data.map_or_else(default_data, Ok)?,
-            },
-            (None, None) => embedded_source(embedded)?,
-            (None, Some(data)) => Source::Model {
-                checkpoint: embedded.checkpoint()?,
-                data,
-            },
-        })
+        let subject = match (&self.open, &self.checkpoints, &self.model) {
+            (Some(folder), ..) => Subject::Capture(folder.clone()),
+            (_, Some(folders), _) => Subject::Checkpoints(folders.clone()),
+            (.., Some(folder)) => Subject::Model(folder.clone()),
+            _ => {
+                return What {
+                    data,
+                    ..What::embedded(self.embedded.unwrap_or(embedded::TEXT_ENCODER))
+                };
+            }
+        };
+        What { subject, data }
     }
 
     /// Parameters of projections.

@@ -30,7 +30,7 @@ pub(crate) enum Ask {
 /// Shows the page, with the scores of the compared model, and returns the request of a click.
 pub(crate) fn show(ui: &mut Ui, pane: &mut Pane, other: Option<&Summary>) -> Option<Ask> {
     let Some(summary) = pane.summary.clone() else {
-        ui.label(RichText::new("The roles of heads appear here when all heads are projected.").weak());
+        ui.label(RichText::new("The roles of heads appear here as soon as the model has read the data.").weak());
         return None;
     };
     let Some(head) = pane.view.open.or(pane.plot.interaction().head) else {
@@ -289,7 +289,8 @@ fn head_link(ui: &mut Ui, summary: &Summary, head: HeadId) -> Option<HeadId> {
 
 /// A head to click on, with the reason under the pointer.
 fn link(ui: &mut Ui, head: HeadId, name: &str, reason: &str) -> Option<HeadId> {
-    let mut response = ui.link(name);
+    // A name is not broken between its parts.
+    let mut response = ui.link(name.replace(' ', "\u{a0}"));
     if !reason.is_empty() {
         response = response.on_hover_text(reason);
     }

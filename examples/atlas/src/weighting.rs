@@ -8,7 +8,7 @@ use eframe::egui::Ui;
 use crate::pane::Pane;
 
 /// Names of weightings, in menus and options.
-const NAMES: [&str; 3] = ["attention", "value", "output"];
+pub(crate) const NAMES: [&str; 3] = ["attention", "value", "output"];
 
 /// The weighting of a name.
 pub(crate) fn of(name: &str, capturer: Option<&Capturer>) -> Result<Weighting, Box<dyn Error>> {
@@ -24,7 +24,7 @@ pub(crate) fn of(name: &str, capturer: Option<&Capturer>) -> Result<Weighting, B
 
 /// The choice of the weighting.
 pub(crate) fn choice(ui: &mut Ui, pane: &mut Pane) {
-    let Some(study) = &mut pane.study else { return };
+    let Some(study) = &pane.study else { return };
     let now = match study.weighting() {
         Weighting::Attention => NAMES[0],
         Weighting::Value => NAMES[1],
@@ -38,12 +38,18 @@ pub(crate) fn choice(ui: &mut Ui, pane: &mut Pane) {
             ui.selectable_value(&mut chosen, name, name);
         }
     });
-    if chosen == now {
-        return;
+    if chosen != now {
+        set(pane, chosen);
     }
-    match of(chosen, pane.capturer.as_deref()) {
+}
+
+/// Sets the weighting of a name, of the data and of what was typed.
+pub(crate) fn set(pane: &mut Pane, name: &str) {
+    match of(name, pane.capturer.as_deref()) {
         Ok(weighting) => {
-            study.set_weighting(weighting);
+            for study in pane.study.iter_mut().chain(&mut pane.guest) {
+                study.set_weighting(weighting.clone());
+            }
             pane.refresh();
         }
         Err(error) => pane.notes.push(error.to_string()),

@@ -1,48 +1,113 @@
 //! The window: one model or two side by side, the table of sequences, the detail pane and the summary. All are linked and fill up
 //! while jobs run.
 
-use std::{error::Error, path::PathBuf};
-
-use attn_egui::{
-    Format, apply_theme, color_picker, export_menu, history_buttons, patch_picker, search_box, theme_switch,
-    tool_buttons,
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
 };
-use attn_sdk::{core::HeadId, project::AtlasParams, render::Interaction, study::source::Source};
-use eframe::egui::{Button, CentralPanel, ComboBox, Frame, Key, Panel, ScrollArea, Ui, ViewportBuilder, Visuals};
+
+use attn_egui::{CommandSearch, Edge, FoldPanel, Format, apply_theme, export_menu};
+use attn_sdk::{
+    TokenFilter,
+    core::HeadId,
+    project::AtlasParams,
+    render::{Interaction, Shared, ViewState},
+};
+use eframe::egui::{
+    CentralPanel, Context, Frame, Key, KeyboardShortcut, Modifiers, Panel, RichText, ScrollArea, Ui, ViewportBuilder,
+    Visuals, vec2,
+};
 
 use crate::{
-    checkpoints, filter, help, inset,
-    open::Dialog,
+    actions::{Action, Which},
+    checkpoints, help,
+    open::{Dialog, SessionDialog},
     options::{Options, Projection},
     pane::Pane,
+    selection,
+    session::{Panels, Session},
+    source::What,
     summary, weighting,
 };
 
+/// The window cannot be made smaller, in points.
+const SMALLEST: [f32; 2] = [760.0, 520.0];
+/// Width of the line of progress, in points.
+const PROGRESS: f32 = 470.0;
+
+/// What the window opens with.
+pub(crate) enum Start {
+    What(What),
+    Session(PathBuf),
+}
+
 /// Opens the window and returns when it is closed.
-pub(crate) fn open(source: Source, options: &Options, out: PathBuf) -> Result<(), Box<dyn Error>> {
+pub(crate) fn open(start: Start, options: &Options) -> Result<(), Box<dyn Error>> {
+    // Before there is a window: what is wrong with the command line is said on it.
+    let (session, path) = match start {
+        Start::Session(path) => (Session::open(&path)?, Some(path)),
+        Start::What(what) => (first_session(what, options), None),
+    };
+    for pane in &session.panes {
+        pane.what.source()?;
+    }
     let native = eframe::NativeOptions {
-        viewport: ViewportBuilder::default().with_inner_size([1440.0, 900.0]),
+        viewport: ViewportBuilder::default()
+            .with_inner_size([1400.0, 840.0])
+            .with_min_inner_size(SMALLEST),
         ..Default::default()
     };
-    let (params, view, projection) = (options.atlas(), options.view(), options.projection);
-    let filter = options.filter();
-    let folder = source.is_read().then(|| out.join("capture"));
+    let out = options.out.clone().unwrap_or_else(|| "out".into());
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
-        let mut pane = Pane::new(source, params.clone(), view, &out, folder, &state, &cc.egui_ctx);
-        pane.filter = filter;
-        Ok(Box::new(Atlas {
-            panes: vec![pane],
+        let mut atlas = Atlas {
+            panes: Vec::new(),
             active: 0,
-            params,
-            projection,
+            params: session.params.clone(),
+            projection: session.projection,
+            panels: session.panels.clone(),
             state,
             out,
+            session: path,
+            coming: None,
             dialog: None,
+            session_dialog: None,
+            search: CommandSearch::default(),
             help: false,
-        }))
+        };
+        atlas.restore(session, &cc.egui_ctx)?;
+        // The first frame is of the theme.
+        apply_theme(&cc.egui_ctx, &atlas.panes[0].view);
+        Ok(Box::new(atlas))
     };
     eframe::run_native("attn atlas", native, Box::new(app)).map_err(|error| error.to_string().into())
+}
+
+/// What the command line asks for.
+fn first_session(what: What, options: &Options) -> Session {
+    Session {
+        panes: vec![crate::session::Saved {
+            what,
+            fingerprint: None,
+            look: crate::session::Look {
+                view: options.view(),
+                filter: options.filter(),
+                sequence: options.sequence.and_then(|number| number.checked_sub(1)),
+            },
+            kind: crate::detail::Kind::default(),
+            typed: options.place.clone().unwrap_or_default(),
+            bookmarks: Default::default(),
+        }],
+        active: 0,
+        projection: options.projection,
+        params: options.atlas(),
+        panels: Panels {
+            sequences: FoldPanel::new(Edge::Left, 220.0).at_most(0.25),
+            about: FoldPanel::new(Edge::Right, 380.0).at_most(0.4),
+            detail: FoldPanel::new(Edge::Bottom, 430.0).at_most(0.75),
+        },
+    }
 }
 
 pub(crate) struct Atlas {
@@ -51,12 +116,22 @@ pub(crate) struct Atlas {
     /// The pane whose sequences and summary are shown.
     pub(crate) active: usize,
     pub(crate) params: AtlasParams,
-    projection: Projection,
+    pub(crate) projection: Projection,
+    pub(crate) panels: Panels,
     pub(crate) state: attn_egui::egui_wgpu::RenderState,
     pub(crate) out: PathBuf,
+    /// The file of the session, once there is one.
+    pub(crate) session: Option<PathBuf>,
+    /// A model that is being opened, and whether it comes beside the shown one. What is on view stays until it can be read.
+    pub(crate) coming: Option<(Box<Pane>, bool)>,
     pub(crate) dialog: Option<Dialog>,
-    help: bool,
+    pub(crate) session_dialog: Option<SessionDialog>,
+    pub(crate) search: CommandSearch,
+    pub(crate) help: bool,
 }
+
+/// What is shared between panes, to notice changes.
+type Noticed = (usize, ViewState, TokenFilter);
 
 impl eframe::App for Atlas {
     /// What lies under plots that are not drawn yet is of the theme.
@@ -65,53 +140,46 @@ impl eframe::App for Atlas {
     }
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
-        // Before Enter takes the focus from the text field.
-        let typing = ui.ctx().egui_wants_keyboard_input();
+        let context = ui.ctx().clone();
         for pane in &mut self.panes {
-            pane.listen(ui.ctx());
+            pane.listen(&context);
         }
-        apply_theme(ui.ctx(), &self.panes[0].view);
-        Panel::top("tools").show(ui, |ui| {
-            ui.horizontal_wrapped(|ui| self.tools(ui));
-            for pane in &mut self.panes {
-                checkpoints::slider(ui, pane);
-                pane.show_progress(ui);
-            }
-        });
-        Panel::left("sequences").default_size(260.0).show(ui, |ui| {
-            fill(ui);
-            self.sequences(ui);
-        });
-        Panel::right("about").default_size(420.0).show(ui, |ui| {
-            fill(ui);
-            let half = 0.55 * ui.available_height();
-            Panel::bottom("sequence")
-                .frame(Frame::NONE)
-                .resizable(true)
-                .default_size(half)
-                .show(ui, |ui| {
-                    fill(ui);
-                    let pane = &mut self.panes[self.active];
-                    weighting::choice(ui, pane);
-                    pane.show_sequence(ui);
-                });
-            CentralPanel::default().frame(Frame::NONE).show(ui, |ui| self.about(ui));
-        });
-        Panel::bottom("new text").show(ui, |ui| {
-            ui.horizontal(|ui| {
-                self.active().exports.show(ui);
-                self.new_point(ui);
+        self.welcome(&context);
+        apply_theme(&context, &self.panes[0].view);
+        // Before the widgets that take keys.
+        let mut search = std::mem::take(&mut self.search);
+        let mut asked = search.show(&context, || self.commands());
+        self.search = search;
+        help::show(&context, &mut self.help);
+        self.dialogs(&context);
+        asked = self.keys(&context).or(asked);
+        let bars = Panel::top("tools").show(ui, |ui| self.bars(ui)).inner;
+        asked = bars.or(asked);
+        Panel::bottom("status").show(ui, |ui| self.status(ui, &mut asked));
+        let mut panels = self.panels.clone();
+        panels.sequences.show(ui, "sequences", |ui| self.sequences(ui));
+        panels.about.show(ui, "about", |ui| {
+            panels.detail.show(ui, "detail", |ui| {
+                let pane = &mut self.panes[self.active];
+                weighting::choice(ui, pane);
+                pane.show_sequence(ui);
             });
+            asked = CentralPanel::default()
+                .frame(Frame::NONE)
+                .show(ui, |ui| self.about(ui))
+                .inner
+                .or(asked.take());
         });
-        CentralPanel::default().frame(Frame::NONE).show(ui, |ui| self.plots(ui));
-        if !typing {
-            self.keys(ui);
+        // Folding by a double click; the buttons act on the next frame.
+        self.panels = panels;
+        let ground = Frame::NONE.fill(ui.visuals().extreme_bg_color);
+        CentralPanel::default().frame(ground).show(ui, |ui| self.plots(ui));
+        if let Some(action) = asked {
+            self.perform(action, &context);
         }
         for pane in &mut self.panes {
             pane.show_inset(ui, &self.state);
         }
-        self.open_dialog(ui);
-        help::show(ui, &mut self.help);
     }
 }
 
@@ -120,84 +188,111 @@ impl Atlas {
         &mut self.panes[self.active]
     }
 
-    fn tools(&mut self, ui: &mut Ui) {
-        let active = self.active();
-        let before = (active.view.clone(), active.filter.clone());
-        self.model_menu(ui, "Model", false);
-        self.model_menu(ui, "Compare", true);
-        ui.separator();
-        self.projection_picker(ui);
-        ui.separator();
-        let active = self.active();
-        let names = active.study.as_ref().map_or_else(Vec::new, |study| study.color_names());
-        color_picker(ui, &mut active.view, &names);
-        if active.study.as_ref().is_some_and(|study| study.is_image(0)) {
-            patch_picker(ui, &mut active.view);
+    pub(crate) fn shared(&self) -> Noticed {
+        let pane = &self.panes[self.active];
+        (self.active, pane.view.clone(), pane.filter.clone())
+    }
+
+    /// Opens what a session holds, in place of everything.
+    pub(crate) fn restore(&mut self, session: Session, context: &Context) -> Result<(), String> {
+        let mut panes = Vec::new();
+        for (index, saved) in session.panes.into_iter().enumerate() {
+            let source = saved.what.source().map_err(|error| error.to_string())?;
+            let (folder, note) = match index {
+                0 if source.is_read() => writable(&self.out),
+                _ => (None, None),
+            };
+            let view = ViewState::from(saved.look.view.shared.clone());
+            let what = Some(saved.what.clone());
+            let mut pane = Pane::new(
+                source,
+                what,
+                session.params.clone(),
+                view,
+                &self.out,
+                folder,
+                &self.state,
+                context,
+            );
+            pane.notes.extend(note);
+            pane.restore(saved);
+            panes.push(pane);
         }
-        filter::menu(ui, active);
-        let count = active.count();
-        search_box(ui, &mut active.view, &count);
-        inset::offer(ui, active);
-        ui.separator();
-        tool_buttons(ui, &mut active.plot);
-        history_buttons(ui, &mut active.plot);
-        let (mut step, mut all) = (0, false);
-        let back = ui.add_enabled(active.view.open.is_some(), Button::new("All heads"));
-        if back.on_hover_text("Back to the matrix (Escape)").clicked() {
-            all = true;
+        self.panes = panes;
+        self.active = session.active;
+        (self.params, self.projection, self.panels) = (session.params, session.projection, session.panels);
+        self.coming = None;
+        Ok(())
+    }
+
+    /// Shows a model that was being opened, once it can be read; keeps what is on view if it cannot.
+    fn welcome(&mut self, context: &Context) {
+        let Some((pane, _)) = &mut self.coming else { return };
+        pane.listen(context);
+        if pane.study.is_none() && pane.failure.is_none() {
+            return;
         }
-        for (name, help, by) in [("◀", "Previous head (,)", -1), ("▶", "Next head (.)", 1)] {
-            if ui.button(name).on_hover_text(help).clicked() {
-                step = by;
-            }
-        }
-        ui.separator();
-        theme_switch(ui, &mut active.view);
-        if let Some(kind) = export_menu(ui, &Format::ALL) {
-            self.active().export(kind);
-        }
-        if ui.button("?").on_hover_text("Help (F1)").clicked() {
-            self.help = !self.help;
-        }
-        if all {
-            self.active().view.close_head();
-        }
-        if step != 0 {
-            self.active().step(step);
-        }
-        let active = self.active();
-        if (&active.view, &active.filter) != (&before.0, &before.1) {
-            self.sync(self.active);
+        let Some((pane, beside)) = self.coming.take() else {
+            return;
+        };
+        if let Some(failure) = &pane.failure {
+            let note = format!("{} was not opened: {failure}", pane.name);
+            self.active().notes.push(note);
+        } else if beside {
+            self.panes.truncate(1);
+            self.panes.push(*pane);
+            self.active = 1;
+        } else {
+            self.panes[self.active] = *pane;
         }
     }
 
-    fn projection_picker(&mut self, ui: &mut Ui) {
-        let before = (self.projection, self.params.dims);
-        ComboBox::from_id_salt("projection")
-            .selected_text(self.projection.name())
-            .width(70.0)
-            .show_ui(ui, |ui| {
-                for projection in Projection::ALL {
-                    ui.selectable_value(&mut self.projection, projection, projection.name());
-                }
-            })
-            .response
-            .on_hover_text("Projection of queries and keys");
-        for dims in [attn_sdk::project::Dims::Two, attn_sdk::project::Dims::Three] {
-            let name = format!("{}D", dims.count());
-            ui.selectable_value(&mut self.params.dims, dims, name);
+    /// The line at the foot: progress, the last file, new text. It is there whether or not something runs.
+    fn status(&mut self, ui: &mut Ui, asked: &mut Option<Action>) {
+        for pane in &mut self.panes {
+            checkpoints::slider(ui, pane);
         }
-        if before != (self.projection, self.params.dims) {
-            self.params.method = self.projection.method();
-            for pane in &mut self.panes {
-                pane.project(self.params.clone(), ui.ctx());
+        ui.horizontal(|ui| self.new_point(ui));
+        ui.horizontal(|ui| {
+            ui.set_height(ui.spacing().interact_size.y);
+            let size = vec2(PROGRESS.min(0.5 * ui.available_width()), ui.spacing().interact_size.y);
+            ui.allocate_ui(size, |ui| {
+                ui.set_min_size(size);
+                ui.horizontal(|ui| self.progress(ui, asked));
+            });
+            self.active().exports.show(ui);
+        });
+    }
+
+    fn progress(&mut self, ui: &mut Ui, asked: &mut Option<Action>) {
+        if let Some((pane, _)) = &self.coming
+            && !pane.work.jobs.running().is_empty()
+        {
+            ui.label(format!("Opening {}", pane.name));
+            if pane.work.jobs.show_line(ui).is_some() {
+                self.coming = None;
+            }
+            return;
+        }
+        let busy = |pane: &Pane| !pane.work.jobs.running().is_empty();
+        let index = self.panes.iter().position(busy).unwrap_or(self.active);
+        let pane = &mut self.panes[index];
+        if let Some(job) = pane.work.jobs.show_line(ui) {
+            let projecting = pane.work.is_main(job) && !pane.work.is_opening();
+            pane.stopped_by_user(projecting);
+        } else if let Some((what, _)) = &pane.stopped
+            && !pane.work.is_running()
+        {
+            ui.label(what);
+            if ui.button("Go on").clicked() {
+                *asked = Some(Action::GoOn);
             }
         }
     }
 
     fn sequences(&mut self, ui: &mut Ui) {
         if self.panes.len() > 1 {
-            ui.horizontal(|ui| {
+            ui.horizontal_wrapped(|ui| {
                 for (index, pane) in self.panes.iter().enumerate() {
                     ui.selectable_value(&mut self.active, index, &pane.name);
                 }
@@ -225,15 +320,13 @@ impl Atlas {
         }
     }
 
-    fn about(&mut self, ui: &mut Ui) {
+    fn about(&mut self, ui: &mut Ui) -> Option<Action> {
         let other = self.panes.get(1 - self.active).and_then(|other| other.summary.clone());
         let pane = &mut self.panes[self.active];
-        let mut asked = None;
+        let (mut asked, mut act) = (None, None);
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             pane.notes.show(ui);
-            if let (Some(failure), Some(_)) = (&pane.failure, &pane.study) {
-                ui.label(failure);
-            }
+            act = selection::show(ui, pane);
             asked = summary::show(ui, pane, other.as_ref());
         });
         match asked {
@@ -244,6 +337,7 @@ impl Atlas {
             Some(summary::Ask::Try(question)) => pane.ask(question),
             None => {}
         }
+        act
     }
 
     fn plots(&mut self, ui: &mut Ui) {
@@ -251,18 +345,22 @@ impl Atlas {
             self.panes[0].show_plot(ui);
             return;
         }
+        // Keys that nothing else wants are for the pane that is spoken of.
+        for (index, pane) in self.panes.iter_mut().enumerate() {
+            pane.plot.set_takes_keys(index == self.active);
+        }
         let half = 0.5 * ui.available_width();
         let mut changed = None;
         Panel::left("first")
             .frame(Frame::NONE)
             .default_size(half)
             .show(ui, |ui| {
-                if self.panes[0].show_plot(ui) {
+                if titled(ui, &mut self.panes[0]) {
                     changed = Some(0);
                 }
             });
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
-            if self.panes[1].show_plot(ui) {
+            if titled(ui, &mut self.panes[1]) {
                 changed = Some(1);
             }
         });
@@ -273,7 +371,7 @@ impl Atlas {
     }
 
     /// Applies the shared view state of one model to the other: cameras, colors, search, theme, and the open head if both have it.
-    fn sync(&mut self, from: usize) {
+    pub(crate) fn sync(&mut self, from: usize) {
         let Some(to) = (self.panes.len() > 1).then_some(1 - from) else {
             return;
         };
@@ -310,23 +408,69 @@ impl Atlas {
         pane.choose(sequence.filter(|_| same_data));
     }
 
-    fn keys(&mut self, ui: &Ui) {
-        let (next, previous, help) = ui.input(|input| {
-            (
-                input.key_pressed(Key::Period),
-                input.key_pressed(Key::Comma),
-                input.key_pressed(Key::F1),
-            )
-        });
-        if next || previous {
-            self.active().step(if next { 1 } else { -1 });
-            self.sync(self.active);
+    /// Keys that hold wherever the focus is, except where text is typed.
+    fn keys(&mut self, context: &Context) -> Option<Action> {
+        let command = Modifiers::COMMAND;
+        let shortcuts = [
+            (command | Modifiers::SHIFT, Key::S, Action::SaveSessionAs),
+            (command, Key::S, Action::SaveSession),
+            (command, Key::O, Action::OpenSession),
+            (command, Key::D, Action::Bookmark),
+            (Modifiers::NONE, Key::F1, Action::Help),
+        ];
+        let pressed =
+            |modifiers, key| context.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(modifiers, key)));
+        for (modifiers, key, action) in shortcuts {
+            if pressed(modifiers, key) {
+                return Some(action);
+            }
         }
-        self.help ^= help;
+        if context.text_edit_focused() || self.search.is_open() {
+            return None;
+        }
+        let plain = [
+            (Key::Period, Action::Step(1)),
+            (Key::Comma, Action::Step(-1)),
+            (Key::OpenBracket, Action::Panel(Which::Sequences)),
+            (Key::CloseBracket, Action::Panel(Which::About)),
+            (Key::Backslash, Action::Panel(Which::Detail)),
+            (Key::Home, Action::ResetViews),
+        ];
+        plain
+            .into_iter()
+            .find_map(|(key, action)| pressed(Modifiers::NONE, key).then_some(action))
+    }
+
+    /// A view state in the theme and palette of the shown model.
+    pub(crate) fn fresh_view(&self) -> ViewState {
+        let now = &self.panes[self.active].view.shared;
+        ViewState::from(Shared {
+            theme: now.theme,
+            palette: now.palette,
+            ..Shared::default()
+        })
     }
 }
 
-/// Keeps the size that the user gave a panel, independent of its content.
-fn fill(ui: &mut Ui) {
-    ui.set_min_size(ui.available_size());
+/// A model with its name above it, where two are compared.
+fn titled(ui: &mut Ui, pane: &mut Pane) -> bool {
+    ui.horizontal(|ui| {
+        ui.add_space(8.0);
+        ui.label(RichText::new(&pane.name).strong());
+    });
+    pane.show_plot(ui)
+}
+
+/// The folder for the capture, if one can be made there; else why not.
+fn writable(out: &Path) -> (Option<PathBuf>, Option<String>) {
+    let folder = out.join("capture");
+    let made = fs::create_dir_all(&folder).and_then(|()| tempfile::tempfile_in(&folder).map(drop));
+    match made {
+        Ok(()) => (Some(folder), None),
+        Err(error) => {
+            let note = format!("The capture is kept in memory only: {}: {error}", folder.display());
+            eprintln!("note: {note}");
+            (None, Some(note))
+        }
+    }
 }

@@ -1,100 +1,191 @@
-//! Jobs of the window, each on its own thread: capture, projection and summary; beside them new points, experiments, insets and
-//! rollouts.
+//! Jobs of the window, each on its own thread: capture, roles of heads, projection; beside them new points, experiments, insets
+//! and rollouts.
 
-use std::{error::Error, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, error::Error, path::PathBuf, sync::Arc};
 
 use attn_egui::{Job, JobId, Jobs};
 use attn_sdk::{
-    Checkpoints, ExperimentParams, PlacedTokens, Placers, Progress, SequenceRollout, Study, Summary, SummaryParams,
-    TokenColumn,
-    core::{Attention, HeadId, Sequence},
+    Checkpoints, ExperimentParams, PlacedTokens, Placers, Progress, SequenceRollout, Study, Summary,
+    SummaryParams, TokenColumn,
+    core::{Attention, Capture, HeadId, Sequence},
     models::Capturer,
     project::{
         AtlasParams, HeadProjection,
         atlas::{AtlasCache, AtlasOptions, HeadCheckpoints, Priority, atlas, draft_head},
     },
     read_typed,
+    render::Pick,
     study::{
+        NearPoint,
         experiment::Question,
         source::{Opened, Preview, Source},
     },
 };
 use eframe::egui;
 
-use crate::{experiment::Answered, inset::Inset};
+use crate::{
+    experiment::Answered,
+    inset::Inset,
+    selection::{self, Found},
+};
 
 /// A message of a job.
 pub(crate) enum News {
-    /// The capture is complete; heads follow.
+    /// The capture is complete.
     Opened(Box<Study>, Option<Arc<Capturer>>),
     /// The checkpoints of a training run, in place of the study.
     Checkpoints(Box<Checkpoints>),
     /// A head was projected at all checkpoints.
     HeadCheckpoints(Box<HeadCheckpoints>),
-    /// A head was projected.
-    Head(Box<HeadProjection>),
+    /// A head was projected, by the projection of this number.
+    Head(usize, Box<HeadProjection>),
     /// The summary of all heads.
     Summary(Box<Summary>),
     /// An inset.
     Inset(Box<Inset>),
     /// The rollout of a sequence.
     Rollout(Box<SequenceRollout>),
-    /// The tokens of a typed text, placed in a head.
-    Placed(Box<PlacedTokens>),
+    /// A typed text or image was captured.
+    Typed(Box<Capture>),
+    /// Tokens were placed in a head: those of what was typed, or of this sequence of the data.
+    Placed(Option<usize>, Box<PlacedTokens>),
+    /// What is known of a selection.
+    Selected(selection::Key, Found),
+    /// The neighbors of a point.
+    Near(Pick, Vec<NearPoint>),
     /// The result of an experiment.
     Answer(Box<Answered>),
     /// A note for the user.
     Note(String),
+    /// A part of the work was stopped, and what there is.
+    Stopped(String),
 }
 
 pub(crate) struct Work {
     pub(crate) jobs: Jobs<News>,
-    /// The job of capture, projection and summary.
-    main: JobId,
+    /// The job that opens the source.
+    source: JobId,
+    /// The job that projects, and its number: heads of an earlier one are dropped.
+    projection: Option<JobId>,
+    pub(crate) number: usize,
     /// Heads to project first: those on view.
     pub(crate) priority: Arc<Priority>,
-    /// What places typed texts: made once, with the first of them.
-    placers: Arc<Placers>,
+    /// The job that places tokens.
+    placing: Option<JobId>,
 }
 
 impl Work {
-    pub(crate) fn start(
-        source: Source,
-        capturer: Option<Arc<Capturer>>,
-        params: AtlasParams,
-        folder: Option<PathBuf>,
-        context: &egui::Context,
-    ) -> Self {
+    pub(crate) fn start(source: Source, params: AtlasParams, folder: Option<PathBuf>, context: &egui::Context) -> Self {
         let jobs = Jobs::new(context);
-        let priority = Arc::new(Priority::default());
-        let first = priority.clone();
-        let main = jobs.start("model", move |job| run(source, capturer, &params, folder, &first, job));
+        let id = jobs.start("model", move |job| open(source, None, &params, folder, job));
         Self {
             jobs,
-            main,
-            priority,
-            placers: Arc::default(),
+            source: id,
+            projection: None,
+            number: 0,
+            priority: Arc::default(),
+            placing: None,
         }
     }
 
-    /// Whether a job is the main one.
+    /// Opens another source in the same window: the checkpoints of a training under other parameters.
+    pub(crate) fn reopen(&mut self, source: Source, capturer: Option<Arc<Capturer>>, params: AtlasParams) {
+        self.jobs.stop(self.source);
+        self.source = self
+            .jobs
+            .start("model", move |job| open(source, capturer, &params, None, job));
+    }
+
+    /// Whether a job is what the window is about: it opens the source or projects.
     pub(crate) fn is_main(&self, job: JobId) -> bool {
-        job == self.main
+        job == self.source || Some(job) == self.projection
     }
 
-    /// Whether the main job goes on.
+    /// Whether the source is being opened or heads projected.
     pub(crate) fn is_running(&self) -> bool {
-        self.jobs.is_running(self.main)
+        self.is_opening() || self.is_projecting()
     }
 
-    /// Captures a typed text or image and places its tokens in the projected heads, `first` before the others.
-    pub(crate) fn read(&self, capturer: Arc<Capturer>, study: Study, text: String, first: Option<HeadId>) {
-        let placers = self.placers.clone();
-        self.jobs.start("new point", move |job| {
-            let capture = read_typed(&capturer, &text, job)?;
-            let send = |placed: PlacedTokens| job.send(News::Placed(Box::new(placed)));
-            Ok(placers.place_each(&study, &capture, first, &send, job)?)
+    pub(crate) fn is_opening(&self) -> bool {
+        self.jobs.is_running(self.source)
+    }
+
+    pub(crate) fn is_projecting(&self) -> bool {
+        self.projection.is_some_and(|job| self.jobs.is_running(job))
+    }
+
+    pub(crate) fn is_placing(&self) -> bool {
+        self.placing.is_some_and(|job| self.jobs.is_running(job))
+    }
+
+    /// Projects heads of a study, in place of what is being projected; `None`: all.
+    pub(crate) fn project(&mut self, study: &Study, heads: Option<Vec<HeadId>>) {
+        if let Some(job) = self.projection {
+            self.jobs.stop(job);
+        }
+        self.number += 1;
+        let (number, priority) = (self.number, self.priority.clone());
+        let (capture, params) = (study.capture().clone(), study.params().clone());
+        self.projection = Some(self.jobs.start("projection", move |job| {
+            // Finished heads are cached beside the capture, so that a stopped projection resumes.
+            let cache = AtlasCache::beside(&capture).unwrap_or_else(|error| {
+                job.send(News::Note(format!("Projections are not cached: {error}")));
+                None
+            });
+            let options = AtlasOptions {
+                heads: heads.as_deref(),
+                cache: cache.as_ref(),
+                priority: Some(&priority),
+                drafts: true,
+            };
+            let head = |head| job.send(News::Head(number, Box::new(head)));
+            for failure in atlas(&capture, &params, options, &head, job)? {
+                job.send(News::Note(format!("Not projected: {}", failure.error)));
+            }
+            Ok(())
+        }));
+    }
+
+    /// Finds the roles of heads, which need no projection.
+    pub(crate) fn summarize(&self, capture: Capture, capturer: Option<Arc<Capturer>>) {
+        self.jobs.start("roles", move |job| {
+            let summary = Summary::new(&capture, capturer.as_deref(), &SummaryParams::default(), job)?;
+            job.send(News::Summary(Box::new(summary)));
+            Ok(())
         });
+    }
+
+    /// Captures a typed text or image.
+    pub(crate) fn read(&self, capturer: Arc<Capturer>, text: String) {
+        self.jobs.start("new text", move |job| {
+            job.send(News::Typed(Box::new(read_typed(&capturer, &text, job)?)));
+            Ok(())
+        });
+    }
+
+    /// Places a sequence into heads of a study: what was typed (`of` is `None`), or a sequence of the data that is not among the
+    /// points. The first head comes first.
+    pub(crate) fn place(
+        &mut self,
+        study: Study,
+        capture: Capture,
+        of: Option<usize>,
+        heads: BTreeSet<HeadId>,
+        first: Option<HeadId>,
+    ) {
+        if let Some(job) = self.placing {
+            self.jobs.stop(job);
+        }
+        self.placing = Some(self.jobs.start("new points", move |job| {
+            // Made anew: layouts may have changed since.
+            let placers = Placers::default();
+            let (open, others): (Vec<HeadId>, Vec<HeadId>) = heads.into_iter().partition(|head| Some(*head) == first);
+            for head in open.into_iter().chain(others) {
+                let placed = placers.get(&study, head, job)?.place(&capture, of.unwrap_or(0), job)?;
+                job.send(News::Placed(of, Box::new(placed)));
+            }
+            Ok(())
+        }));
     }
 
     /// Runs an experiment.
@@ -102,6 +193,27 @@ impl Work {
         self.jobs.start("experiment", move |job| {
             let answer = question.answer(&capturer, &sequences, &ExperimentParams::default(), job);
             job.send(News::Answer(Box::new((question, answer))));
+            Ok(())
+        });
+    }
+
+    /// Says what a selection is, then what it looks at and what looks at it.
+    pub(crate) fn answer_selection(&self, study: Study, key: selection::Key, head: HeadId, ids: Vec<u32>) {
+        self.jobs.start("selection", move |job| {
+            let summary = study.selection(head, ids.iter().copied());
+            job.send(News::Selected(key.clone(), Found::Points(Box::new(summary))));
+            let attention = study.attention_of(head, ids, job)?;
+            job.send(News::Selected(key, Found::Attention(Box::new(attention))));
+            Ok(())
+        });
+    }
+
+    /// Finds the neighbors of a point.
+    pub(crate) fn find_near(&self, study: Study, pick: Pick, count: usize) {
+        self.jobs.start("neighbors", move |job| {
+            if let Some(head) = pick.head {
+                job.send(News::Near(pick, study.nearest_points(head, pick.id, count)?));
+            }
             Ok(())
         });
     }
@@ -127,12 +239,11 @@ impl Work {
     }
 }
 
-fn run(
+fn open(
     source: Source,
     known: Option<Arc<Capturer>>,
     params: &AtlasParams,
     folder: Option<PathBuf>,
-    priority: &Priority,
     job: &Job<News>,
 ) -> Result<(), Box<dyn Error>> {
     let loaded = source.load()?;
@@ -152,35 +263,19 @@ fn run(
         job.send(News::Note(note.to_string()));
     }
     if !complete {
-        job.send(News::Note(
-            "Stopped: the capture holds the sequences finished so far.".into(),
-        ));
+        job.send(News::Stopped(format!(
+            "Stopped: {} sequences were read.",
+            capture.sequences().len()
+        )));
     }
     if !later.is_empty() {
         let captures = std::iter::once(capture).chain(later).collect();
         return run_checkpoints(Checkpoints::new(captures, params)?, &columns, capturer, job);
     }
-    let mut study = Study::new(capture.clone(), params)?;
+    let mut study = Study::new(capture, params)?;
     columns.into_iter().try_for_each(|column| study.add_column(column))?;
     study.set_filling(true);
-    job.send(News::Opened(Box::new(study), capturer.clone()));
-    // Finished heads are cached beside the capture, so that a stopped projection resumes.
-    let cache = AtlasCache::beside(&capture).unwrap_or_else(|error| {
-        job.send(News::Note(format!("Projections are not cached: {error}")));
-        None
-    });
-    let options = AtlasOptions {
-        cache: cache.as_ref(),
-        priority: Some(priority),
-        drafts: true,
-        ..AtlasOptions::default()
-    };
-    let head = |head| job.send(News::Head(Box::new(head)));
-    for failure in atlas(&capture, params, options, &head, job)? {
-        job.send(News::Note(format!("Not projected: {}", failure.error)));
-    }
-    let summary = Summary::new(&capture, capturer.as_deref(), &SummaryParams::default(), job)?;
-    job.send(News::Summary(Box::new(summary)));
+    job.send(News::Opened(Box::new(study), capturer));
     Ok(())
 }
 
@@ -196,13 +291,13 @@ fn show_preview(preview: Preview, params: &AtlasParams, job: &Job<News>) -> Resu
     for head in heads {
         // A head that fails here is reported by the projection of all sequences.
         if let Ok(draft) = draft_head(&capture, head, params, job) {
-            job.send(News::Head(Box::new(draft)));
+            job.send(News::Head(0, Box::new(draft)));
         }
     }
     Ok(())
 }
 
-/// Projects the heads of all checkpoints, then measures their movement and summarizes the last checkpoint.
+/// Projects the heads of all checkpoints, then measures their movement.
 fn run_checkpoints(
     mut checkpoints: Checkpoints,
     columns: &[TokenColumn],
@@ -213,9 +308,9 @@ fn run_checkpoints(
     let Some(last) = checkpoints.studies().last().cloned() else {
         return Ok(());
     };
-    let capture = last.capture().clone();
-    job.send(News::Opened(Box::new(last), capturer.clone()));
+    // First the checkpoints: a study without them is projected by itself.
     job.send(News::Checkpoints(Box::new(checkpoints.clone())));
+    job.send(News::Opened(Box::new(last), capturer));
     let heads = std::cell::RefCell::new(Vec::new());
     let on_head = |head: HeadCheckpoints| {
         heads.borrow_mut().push(head.clone());
@@ -225,7 +320,5 @@ fn run_checkpoints(
     heads.into_inner().into_iter().for_each(|head| checkpoints.insert(head));
     checkpoints.compare(job)?;
     job.send(News::Checkpoints(Box::new(checkpoints)));
-    let summary = Summary::new(&capture, capturer.as_deref(), &SummaryParams::default(), job)?;
-    job.send(News::Summary(Box::new(summary)));
     Ok(())
 }

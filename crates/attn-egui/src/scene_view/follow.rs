@@ -70,7 +70,7 @@ impl SceneView {
             Err(error) => self.error = Some(Error::Scene(error)),
         }
         self.made_for = Some((settled, size));
-        (self.overlaid, self.drawn_for) = (None, None);
+        (self.overlaid, self.drawn_for, self.told) = (None, None, None);
     }
 
     /// The next moment of a transition. Input meanwhile acts on the scene that it leads to.

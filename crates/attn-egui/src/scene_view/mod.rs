@@ -1,17 +1,18 @@
 //! One widget for every view: a scene, drawn and handled in a part of an egui window.
 
 mod follow;
+mod glide;
 mod paint;
 
 use attn_core::HeadId;
 use attn_render::{
-    Controller, Event, Input, Interaction, Key, Motion, Plot, Scene, Theme, Tool, ViewState,
+    Controller, Event, Input, Interaction, Key, Motion, Plot, Projection, Scene, Target, Theme, Tool, ViewState,
     plots::overlay::{self, Pointer as Pointed},
 };
-use egui::{EventFilter, Pos2, Rect, Response, Sense, Ui, Vec2, emath::GuiRounding as _};
+use egui::{EventFilter, Id, Popup, Pos2, Rect, Response, Sense, Ui, Vec2, emath::GuiRounding as _};
 use egui_wgpu::RenderState;
 
-use self::follow::Moving;
+use self::{follow::Moving, glide::Glide};
 use crate::{
     Error,
     canvas::Canvas,
@@ -27,7 +28,7 @@ use crate::{
 ///
 /// Wheel and pinch zoom at the pointer, two fingers move (turn clouds in three dimensions), a drag does the same or draws around
 /// points, a click opens or selects. With the focus, which a click or the Tab key gives: arrows, `+`, `-`, Home, Escape, `n` and `p` (next and previous head,
-/// point or token), Enter, `c` (next class of the legend, which Enter switches), `a` (select all), `m`, `b` and `l` (move, box, lasso), `u` and `r` or Ctrl+Z and Ctrl+Y (undo, redo) and
+/// point or token), Enter, `c` (next class of the legend, which Enter switches), `a` (select all), `m`, `b` and `l` (move, box, lasso), `x` (switches the token of `n` and `p` off), `u` and `r` or Ctrl+Z and Ctrl+Y (undo, redo) and
 /// `t` (theme). Nothing moves on its own; without animations in egui's style the wheel does not glide either.
 pub struct SceneView {
     label: String,
@@ -50,8 +51,17 @@ pub struct SceneView {
     overlaid: Option<Overlaid>,
     /// What the picture was drawn for; `None` if it is out of date.
     drawn_for: Option<(ViewState, [u32; 2])>,
+    /// The state that was seen last, and since when; the picture may be shifted to it.
+    seen: Option<(ViewState, f64)>,
+    glide: Option<Glide>,
     /// Size of the picture in pixels.
     size: [u32; 2],
+    /// Whether Shift was down.
+    shift: bool,
+    /// Whether keys that nothing else wants are for this widget.
+    takes_keys: bool,
+    /// The head under the pointer, and whether the plot has words for it.
+    told: Option<(HeadId, bool)>,
     error: Option<Error>,
 }
 
@@ -85,6 +95,8 @@ impl SceneResponse {
     }
 }
 
+/// Under which the widget is known that has the focus.
+const FOCUSED: &str = "attn focused plot";
 /// The size where a layout leaves it open, such as inside a scroll area.
 const NATURAL: [f32; 2] = [640.0, 480.0];
 /// Gives all views what was done in the view `from`: colors, search, selection, theme, and what is under the pointer. Each keeps
@@ -115,7 +127,12 @@ impl SceneView {
             wanted: None,
             overlaid: None,
             drawn_for: None,
+            seen: None,
+            glide: None,
             size: [0; 2],
+            shift: false,
+            takes_keys: false,
+            told: None,
             error: None,
         }
     }
@@ -142,6 +159,12 @@ impl SceneView {
     /// Acts at the next frame as if a key were pressed in the widget, for buttons and menus.
     pub fn press(&mut self, key: Key) {
         self.pressed.push(key);
+    }
+
+    /// Whether the widget takes keys without the focus too: those that no other widget wants, for the main plot of a window.
+    /// While another widget has the focus, arrows and Enter stay with it; while text is typed, all keys. Default: no.
+    pub fn set_takes_keys(&mut self, takes_keys: bool) {
+        self.takes_keys = takes_keys;
     }
 
     /// What a drag does.
@@ -201,7 +224,9 @@ impl SceneView {
             self.follow(ui, view, rect, plot);
             self.advance(ui, view);
             self.overlay(view, plot);
-            self.draw(view);
+            if !self.glides(ui, view) {
+                self.draw(view);
+            }
             self.paint(ui, view, &response, rect, scale);
         }
         self.describe(ui, view, &response);
@@ -222,6 +247,10 @@ impl SceneView {
         self.controller.handle(resized, scene, view);
 
         let px = |pos: Pos2| [(pos.x - rect.min.x) * scale, (pos.y - rect.min.y) * scale];
+        let shift = ui.input(|input| input.modifiers.shift);
+        if std::mem::replace(&mut self.shift, shift) != shift {
+            self.controller.handle(Input::Shift(shift), scene, view);
+        }
         let mut inputs = self.pointer.gather(ui, response, px);
         for input in &inputs {
             match input {
@@ -255,9 +284,19 @@ impl SceneView {
                 tab: false,
             };
             ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
-            let keys = input::keys(ui);
+            // The main plot of a window leaves the keys to this one.
+            ui.data_mut(|data| data.insert_temp(Id::unique(FOCUSED), response.id));
+            let keys = input::keys(ui, true);
             inputs.extend(keys.inputs);
             theme = keys.theme;
+        } else if self.takes_keys && ui.is_enabled() && !Popup::is_any_open(ui.ctx()) {
+            let focused = ui.memory(|memory| memory.focused());
+            let plot = ui.data(|data| data.get_temp::<Id>(Id::unique(FOCUSED)));
+            if !ui.ctx().text_edit_focused() && (focused.is_none() || focused != plot) {
+                let keys = input::keys(ui, focused.is_none());
+                inputs.extend(keys.inputs);
+                theme = keys.theme;
+            }
         }
         for input in inputs {
             events.extend(self.controller.handle(input, scene, view));
@@ -278,9 +317,28 @@ impl SceneView {
         let interaction = self.controller.interaction();
         let something = interaction.pick.is_some() || interaction.head.is_some();
         let here = self.pointer.over && !self.pointer.down;
+        let head = interaction.head.filter(|_| here && view.open.is_none());
+        if self.told.map(|(head, _)| head) != head {
+            self.told = head.map(|head| (head, plot.tooltip(Target::Head(head)).is_some()));
+        }
+        // The box stays where it is while the pointer is over the same thing, so that moves redraw nothing. That of a head is
+        // beside its plot.
+        let corner = self.told.filter(|(_, told)| *told).and_then(|(head, _)| {
+            let place = Projection::new(scene, view, self.size.map(|side| side as f32));
+            let rect = place.panels[scene.panel_of(head)?].rect;
+            Some([rect.max[0], rect.min[1]])
+        });
+        let interaction = Interaction {
+            pick: interaction.pick.filter(|_| corner.is_none()),
+            ..interaction
+        };
+        let before = self.overlaid.filter(|before| before.interaction == interaction);
+        let cursor = corner
+            .or(before.and_then(|before| before.cursor))
+            .unwrap_or(self.cursor);
         let now = Overlaid {
             interaction,
-            cursor: Some(self.cursor).filter(|_| here && something),
+            cursor: Some(cursor).filter(|_| here && something),
         };
         if self.overlaid.replace(now) == Some(now) {
             return;

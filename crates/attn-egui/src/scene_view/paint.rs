@@ -12,6 +12,13 @@ impl SceneView {
         if let (Some(texture), Some(_)) = (self.canvas.texture(), &self.scene) {
             let whole = Rect::from_min_max(Pos2::ZERO, Pos2::new(1.0, 1.0));
             painter.image(texture, rect, whole, Color32::WHITE);
+            if let Some(glide) = &self.glide {
+                let [clip, place, part] = glide.places(rect.min, scale, self.size);
+                let painter = painter.with_clip_rect(clip.intersect(rect));
+                let ground = if glide.inside { colors.panel } else { colors.background };
+                painter.rect_filled(clip, 0.0, egui_color(ground));
+                painter.image(texture, place, part, Color32::WHITE);
+            }
         }
         let accent = egui_color(colors.accent);
         let pos = |p: &[f32; 2]| rect.min + Vec2::new(p[0], p[1]) / scale;

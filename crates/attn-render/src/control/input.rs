@@ -53,6 +53,8 @@ pub enum Input {
         /// Where; `None` once it is lifted.
         position: Option<[f32; 2]>,
     },
+    /// Shift went down or up. With it a click on a token isolates it instead of switching it off.
+    Shift(bool),
     /// A key went down.
     Key(Key),
 }
@@ -85,6 +87,8 @@ pub enum Key {
     Enter,
     /// Marks the next entry of the legend that can be pressed, around the end; Escape takes the mark away.
     Legend,
+    /// Switches the token off, or on again, that [`Key::Next`] or a click with Shift came to.
+    Switch,
     /// Selects every point in sight.
     SelectAll,
     /// Undoes the last change.
@@ -118,6 +122,7 @@ impl Key {
             "c" => Self::Legend,
             "n" => Self::Next,
             "p" => Self::Previous,
+            "x" | "Delete" => Self::Switch,
             "u" => Self::Undo,
             "r" => Self::Redo,
             _ => return None,
@@ -151,6 +156,8 @@ pub enum Event {
     OpenHead(HeadId),
     /// A point, token or patch was clicked; `None`: empty space was.
     SelectPoint(Option<Pick>),
+    /// A token of a sentence was switched off or on: [`ViewState::hidden`] changed.
+    SwitchToken(u32),
     /// The number of selected points changed; [`Shared::selected`] has them.
     SelectPoints(usize),
     /// A class of the legend was clicked: [`Shared::hidden_classes`] changed.

@@ -29,6 +29,8 @@ pub struct Controller {
     drawn: Option<(usize, Area)>,
     history: History,
     interaction: Interaction,
+    /// Whether Shift is down.
+    shift: bool,
     /// The head that was open after the last input.
     open: Option<HeadId>,
     /// What is left of a way through rows that was no whole row.
@@ -158,6 +160,7 @@ impl Controller {
                 }
             }
             Input::Finger { id, position } => self.finger(id, position, scene, view, events),
+            Input::Shift(down) => self.shift = down,
             Input::Key(key) => self.key(key, scene, view, events),
         }
     }
@@ -239,6 +242,7 @@ impl Controller {
             (Some(target), ..) if target.is_legend() => press_legend(target, view, events),
             (_, Motion::Stage, Some(head)) => open(head, view, events),
             (_, Motion::Stage, None) => {}
+            (Some(Target::Token(pick)), ..) if !self.shift => switch(pick.id, view, events),
             _ => {
                 view.selection = hit.pick();
                 events.push(Event::SelectPoint(view.selection));
@@ -306,10 +310,26 @@ impl Controller {
                 }
                 None => view.stage = crate::Camera::default(),
             },
-            Key::Home if view.open.is_none() => view.stage = crate::Camera::default(),
             Key::Home => {
+                // All heads are where they were left once the open one is closed.
+                if view.open.is_none() {
+                    view.stage = crate::Camera::default();
+                }
                 view.inside = crate::Camera::default();
                 view.orbit = crate::Orbit::default();
+            }
+            Key::Switch => {
+                let chosen = view.selection.map(|pick| pick.id);
+                let is_token = |id: &u32| {
+                    scene
+                        .layers
+                        .iter()
+                        .flat_map(|layer| &layer.regions)
+                        .any(|region| matches!(region.target, Target::Token(pick) if pick.id == *id))
+                };
+                if let Some(id) = chosen.filter(is_token) {
+                    switch(id, view, events);
+                }
             }
             Key::Plus => zoom(self, view, NOTCH * NOTCH, events),
             Key::Minus => zoom(self, view, 1.0 / (NOTCH * NOTCH), events),
@@ -443,6 +463,12 @@ fn press_legend(target: Target, view: &mut ViewState, events: &mut Vec<Event>) {
         }
         _ => {}
     }
+}
+
+/// Switches a token off, or on again.
+fn switch(id: u32, view: &mut ViewState, events: &mut Vec<Event>) {
+    view.toggle_hidden(id);
+    events.push(Event::SwitchToken(id));
 }
 
 fn open(head: HeadId, view: &mut ViewState, events: &mut Vec<Event>) {

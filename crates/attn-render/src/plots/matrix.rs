@@ -1,9 +1,7 @@
 //! Every head of every layer as a small scatter plot: layers top to bottom, heads left to right
 //! (AttentionViz, Yeh et al. 2023, the matrix view).
 
-use std::sync::Arc;
-
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use attn_core::HeadId;
 
@@ -17,7 +15,9 @@ use super::{
 };
 use crate::{
     Axes, Block, Color, Colors, Error, Label, Layer, Matches, Motion, Panel, Plot, Point, Rect, Result, Scene, Shape,
-    Table, ViewState, error::check_len, text::text_width,
+    Table, ViewState,
+    error::check_len,
+    text::{shorten, text_width},
 };
 
 /// One head of a [`Matrix`].
@@ -80,6 +80,8 @@ pub struct Matrix {
     /// Heads that the model does not have, where other layers have one ([`ModelInfo::holes`](attn_core::ModelInfo::holes)):
     /// their places say so.
     pub absent: Vec<HeadId>,
+    /// A word or two on heads, such as their roles: inside their plots, or in the empty frames. Long ones are cut.
+    pub roles: BTreeMap<HeadId, String>,
     /// What the values of the points are.
     pub color_by: Option<ColorBy>,
 }
@@ -123,6 +125,7 @@ impl Default for Matrix {
             panels: Vec::new(),
             pending: Vec::new(),
             absent: Vec::new(),
+            roles: BTreeMap::new(),
             color_by: None,
         }
     }
@@ -130,6 +133,9 @@ impl Default for Matrix {
 
 /// Size factor of highlighted points.
 const BROUGHT_OUT: f32 = 1.7;
+
+/// Plots of a smaller side, in layout units, do not name roles.
+const ROLE_FROM: f32 = 72.0;
 
 /// Font size of the notes under plots of a side.
 fn note_size(side: f32) -> f32 {
@@ -352,10 +358,26 @@ impl Plot for Matrix {
         let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
         let point_radius = crowd::radius_at(median);
         let blending = crowd::blending(crowd::opacity_at(median, point_radius));
+        let mut front = Layer::default();
         for cell in self.pending.iter().filter_map(|head| grid.cell_of(*head)) {
             layer
                 .blocks
                 .push(Block::filled(ground, cell, Color::TRANSPARENT).stroked(colors.frame, 0.7));
+        }
+        // Not in the plots of heads that are too small to read it.
+        for (head, role) in self.roles.iter().filter(|_| grid.side >= ROLE_FROM) {
+            let Some(cell) = grid.cell_of(*head) else { continue };
+            let size = (0.075 * grid.side).clamp(6.5, 9.5);
+            let waiting = self.pending.contains(head);
+            let (at, align) = match waiting {
+                true => (cell.center(), [0.5, 0.5]),
+                false => ([cell.min[0] + 4.0, cell.max[1] - 2.0], [0.0, 1.0]),
+            };
+            let text = shorten(role, size, false, cell.width() - 8.0);
+            let mut label = Label::new(ground, at, text, size, colors.text).aligned(align[0], align[1]);
+            label.halo = Some(if waiting { colors.background } else { colors.panel });
+            label.grows = 1.6;
+            front.labels.push(label);
         }
         for (((panel, density), (marked, _)), part) in self.panels.iter().zip(&crowds).zip(&marks).zip(&parts) {
             let Some(cell) = grid.cell_of(panel.head) else {
@@ -416,6 +438,9 @@ impl Plot for Matrix {
         }
         add_points(&mut scene, &mut layer, blending, others, brought_out);
         scene.layers.push(layer);
+        if !front.labels.is_empty() {
+            scene.layers.push(front);
+        }
         Ok(scene)
     }
 

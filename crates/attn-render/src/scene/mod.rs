@@ -116,6 +116,18 @@ impl Region {
         }
     }
 
+    /// A rectangle that stands for the token `id` of a sentence, which a click switches off.
+    pub fn token(panel: u16, rect: Rect, id: usize) -> Self {
+        let Target::Item(pick) = Target::item(id) else {
+            return Self::item(panel, rect, id);
+        };
+        Self {
+            panel,
+            rect,
+            target: Target::Token(pick),
+        }
+    }
+
     /// The id of its item, if it stands for one.
     pub fn id(&self) -> Option<u32> {
         self.target.id()

@@ -122,7 +122,7 @@ impl Columns {
                 max: rect.max,
             },
         };
-        layer.regions.push(Region::item(panel, reach, id));
+        layer.regions.push(Region::token(panel, reach, id));
     }
 }
 

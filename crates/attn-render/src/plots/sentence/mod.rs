@@ -17,7 +17,10 @@ use attn_core::HeadId;
 
 pub(super) use self::columns::line_color;
 use super::kit::{LegendEntry, Page};
-use crate::{Colors, Error, Motion, Panel, Plot, Result, Scene, Shape, Table, ViewState};
+use crate::{Colors, Error, Motion, Panel, Plot, Result, Scene, Shape, Table, Target, Tooltip, ViewState};
+
+/// Weights that a tooltip names.
+const TOLD: usize = 6;
 
 /// One token of a [`Sentence`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,5 +211,37 @@ impl Plot for Sentence {
             return [640.0, 900.0];
         }
         [560.0, (self.tokens() as f32 * whole::ROW).clamp(100.0, 1500.0) + 190.0]
+    }
+
+    /// A token's largest weights: of a query those to keys, of a key those from queries.
+    fn tooltip(&self, target: Target) -> Option<Tooltip> {
+        let (id, queries, keys) = (target.id()? as usize, self.queries.len(), self.keys.len());
+        let weight = |query: usize, key: usize| self.attention.get(query * keys + key).copied();
+        let (token, others, of_query) = match id.checked_sub(queries) {
+            None => (self.queries.get(id)?, &self.keys, true),
+            Some(key) => (self.keys.get(key)?, &self.queries, false),
+        };
+        let mut weights: Vec<(usize, f32)> = (0..others.len())
+            .filter_map(|other| {
+                let found = if of_query {
+                    weight(id, other)
+                } else {
+                    weight(other, id - queries)
+                };
+                Some((other, found.filter(|weight| *weight >= self.least)?))
+            })
+            .collect();
+        weights.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let mut tooltip = Tooltip::new(&*token.text).line(match of_query {
+            true => format!("query {id}, attends to"),
+            false => format!("key {}, attended to by", id - queries),
+        });
+        for (other, weight) in weights.iter().take(TOLD) {
+            tooltip = tooltip.line(format!("{weight:.2}  {}", others[*other].text));
+        }
+        if weights.len() > TOLD {
+            tooltip = tooltip.line(format!("and {} more of at least {}", weights.len() - TOLD, self.least));
+        }
+        Some(tooltip)
     }
 }

@@ -1,0 +1,147 @@
+//! A large scene under a moving camera: the last picture is shifted at once, and drawn anew when the camera rests.
+//!
+//! On a software rasterizer a picture of 400,000 points takes most of a second; shifting it takes nothing. What comes into sight
+//! from outside is blank until then.
+
+use attn_render::{Axes, Motion, Projection, Scene, ViewState};
+use egui::{Rect, Ui, Vec2, pos2, vec2};
+
+use super::SceneView;
+
+/// Scenes of more points are shifted.
+const LARGE: usize = 50_000;
+/// How long a camera must rest, in seconds.
+const RESTS: f64 = 0.12;
+
+/// Where the last picture is shown, both in pixels of the picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Glide {
+    /// The part that moves.
+    clip: attn_render::Rect,
+    by: [f32; 2],
+    /// Whether its ground is that of a panel, else that of the page.
+    pub(super) inside: bool,
+}
+
+impl Glide {
+    /// The part that moves, and where the picture's part is to be painted, on the screen; and the part of the texture.
+    pub(super) fn places(&self, origin: egui::Pos2, scale: f32, size: [u32; 2]) -> [Rect; 3] {
+        let at = |p: [f32; 2]| origin + vec2(p[0], p[1]) / scale;
+        let clip = Rect::from_min_max(at(self.clip.min), at(self.clip.max));
+        let part = |p: [f32; 2]| pos2(p[0] / size[0].max(1) as f32, p[1] / size[1].max(1) as f32);
+        let texture = Rect::from_min_max(part(self.clip.min), part(self.clip.max));
+        [clip, clip.translate(Vec2::from(self.by) / scale), texture]
+    }
+}
+
+impl SceneView {
+    /// Whether the last picture is shifted instead of drawn anew.
+    pub(super) fn glides(&mut self, ui: &Ui, view: &ViewState) -> bool {
+        let now = ui.input(|input| input.time);
+        let moved = self.seen.as_ref().is_none_or(|(seen, _)| seen != view);
+        if moved {
+            self.seen = Some((view.clone(), now));
+        }
+        let since = self.seen.as_ref().map_or(now, |(_, since)| *since);
+        self.glide = self
+            .scene
+            .as_ref()
+            .zip(self.drawn_for.as_ref())
+            .and_then(|(scene, (drawn, size))| {
+                (*size == self.size && now - since < RESTS && self.moving.is_none())
+                    .then(|| between(scene, drawn, view, self.size))
+                    .flatten()
+            });
+        if self.glide.is_some() {
+            ui.ctx()
+                .request_repaint_after(std::time::Duration::from_secs_f64(RESTS));
+        }
+        self.glide.is_some()
+    }
+}
+
+/// How a picture for one state is shifted to be nearly that for another; `None` unless only a flat camera moved over many points.
+fn between(scene: &Scene, drawn: &ViewState, view: &ViewState, size: [u32; 2]) -> Option<Glide> {
+    let points = scene.layers.iter().map(|layer| layer.points.len()).sum::<usize>();
+    let same = ViewState {
+        stage: view.stage,
+        inside: view.inside,
+        ..drawn.clone()
+    };
+    if points < LARGE || same != *view || drawn.stage.zoom != view.stage.zoom || drawn.inside.zoom != view.inside.zoom {
+        return None;
+    }
+    let size = size.map(|side| side as f32);
+    let [before, after] = [drawn, view].map(|state| Projection::new(scene, state, size));
+    let mut found = None;
+    for (index, panel) in scene.panels.iter().enumerate() {
+        let place = |projection: &Projection| projection.panels[index].px_from_data.apply([0.0; 3]);
+        let (from, to) = (place(&before), place(&after));
+        let by = [to[0] - from[0], to[1] - from[1]];
+        if by == [0.0; 2] {
+            continue;
+        }
+        let glide = match panel.motion {
+            Motion::Stage => Glide {
+                clip: after.px_rect(scene.stage),
+                by,
+                inside: false,
+            },
+            Motion::Inside if panel.axes != Axes::Space => Glide {
+                clip: after.panels[index].clip,
+                by,
+                inside: true,
+            },
+            _ => return None,
+        };
+        // Panels that move differently cannot be shifted together.
+        let near = |other: &Glide| (other.by[0] - by[0]).abs() < 0.5 && (other.by[1] - by[1]).abs() < 0.5;
+        if found.as_ref().is_some_and(|other| !near(other)) {
+            return None;
+        }
+        found.get_or_insert(glide);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use attn_core::{Attention, HeadId};
+    use attn_render::{
+        Plot,
+        plots::{Coordinates, Head},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_shifted_picture_is_where_the_camera_has_it() {
+        let points: Vec<f32> = (0..120_000).map(|i| (i * 7919 % 1_000) as f32).collect();
+        let head = HeadId::new(Attention::EncoderSelf, 0, 0);
+        let plot = Head::new(head, Coordinates::new(points, 2).unwrap(), 1);
+        let drawn = ViewState::default();
+        let scene = plot.scene(&drawn, [400.0, 400.0]).unwrap();
+        let mut view = drawn.clone();
+        view.inside.pan([0.1, -0.05]);
+        let glide = between(&scene, &drawn, &view, [400, 400]).unwrap();
+        let panel = scene.panel_of(head).unwrap();
+        let at = |view: &ViewState| {
+            Projection::new(&scene, view, [400.0; 2]).panels[panel]
+                .px_from_data
+                .apply([500.0, 500.0, 0.0])
+        };
+        let (from, to) = (at(&drawn), at(&view));
+        assert!((from[0] + glide.by[0] - to[0]).abs() < 0.1 && (from[1] + glide.by[1] - to[1]).abs() < 0.1);
+        view.inside.zoom_at([0.5; 2], 1.5);
+        assert_eq!(
+            between(&scene, &drawn, &view, [400, 400]),
+            None,
+            "a zoomed picture is drawn"
+        );
+        let other = ViewState {
+            first_token: 3,
+            ..drawn.clone()
+        };
+        assert_eq!(between(&scene, &drawn, &other, [400, 400]), None, "only cameras moved");
+    }
+}

@@ -1,0 +1,145 @@
+//! The two bars over the plots. Their buttons keep their places: nothing wraps, appears or grows.
+
+use attn_egui::{
+    Format, color_picker, export_menu, history_buttons, patch_picker, search_box, theme_switch, tool_buttons,
+};
+use eframe::egui::{Button, ComboBox, ScrollArea, Ui, scroll_area::ScrollBarVisibility};
+
+use crate::{actions::Action, filter, inset, options::Projection, window::Atlas};
+
+impl Atlas {
+    /// Both bars; returns what was asked for.
+    pub(crate) fn bars(&mut self, ui: &mut Ui) -> Option<Action> {
+        let line = |ui: &mut Ui, id: &str, contents: &mut dyn FnMut(&mut Ui)| {
+            let area = ScrollArea::horizontal().id_salt(id.to_owned());
+            let area = area.scroll_bar_visibility(ScrollBarVisibility::AlwaysHidden);
+            area.show(ui, |ui| ui.horizontal(|ui| contents(ui)));
+        };
+        let mut asked = None;
+        line(ui, "files", &mut |ui| asked = self.files(ui).or(asked.take()));
+        line(ui, "tools", &mut |ui| asked = self.tools(ui).or(asked.take()));
+        asked
+    }
+
+    /// What is open, and the window itself.
+    fn files(&mut self, ui: &mut Ui) -> Option<Action> {
+        let mut asked = None;
+        self.panels.sequences.button(ui, "Sequences ([)");
+        ui.separator();
+        self.model_menu(ui, "Model", false);
+        self.model_menu(ui, "Compare", true);
+        ui.menu_button("Session", |ui| {
+            for (name, keys, action) in [
+                ("Save", "Ctrl+S", Action::SaveSession),
+                ("Save as …", "Ctrl+Shift+S", Action::SaveSessionAs),
+                ("Open …", "Ctrl+O", Action::OpenSession),
+            ] {
+                if ui.add(Button::new(name).shortcut_text(keys)).clicked() {
+                    asked = Some(action);
+                    ui.close();
+                }
+            }
+        });
+        let pane = self.active();
+        let now = (pane.describe(), pane.looked());
+        if let Some(look) = pane.bookmarks.menu(ui, || now) {
+            pane.look(look);
+        }
+        if let Some(format) = export_menu(ui, &Format::ALL) {
+            asked = Some(Action::Export(format));
+        }
+        ui.separator();
+        history_buttons(ui, &mut self.active().plot);
+        ui.separator();
+        if ui
+            .button("Commands")
+            .on_hover_text("Searches everything the window can do (Ctrl+K)")
+            .clicked()
+        {
+            asked = Some(Action::Commands);
+        }
+        let before = self.shared();
+        theme_switch(ui, &mut self.active().view);
+        if before != self.shared() {
+            self.sync(self.active);
+        }
+        if ui.button("?").on_hover_text("Help (F1)").clicked() {
+            asked = Some(Action::Help);
+        }
+        ui.separator();
+        self.panels.about.button(ui, "Page about heads (])");
+        self.panels.detail.button(ui, "Detail pane (\\)");
+        asked
+    }
+
+    /// What is drawn, and how.
+    fn tools(&mut self, ui: &mut Ui) -> Option<Action> {
+        let mut asked = None;
+        let before = self.shared();
+        let open = self.active().view.open.is_some();
+        let back = ui.add_enabled(open, Button::new("All heads"));
+        if back.on_hover_text("Back to the matrix (Escape)").clicked() {
+            asked = Some(Action::AllHeads);
+        }
+        for (name, help, by) in [("◀", "Previous head (,)", -1), ("▶", "Next head (.)", 1)] {
+            if ui.button(name).on_hover_text(help).clicked() {
+                asked = Some(Action::Step(by));
+            }
+        }
+        ui.separator();
+        ComboBox::from_id_salt("projection")
+            .selected_text(self.projection.name())
+            .width(90.0)
+            .truncate()
+            .show_ui(ui, |ui| {
+                for projection in Projection::ALL {
+                    if ui
+                        .selectable_label(self.projection == projection, projection.name())
+                        .clicked()
+                    {
+                        asked = Some(Action::Project(projection));
+                    }
+                }
+            })
+            .response
+            .on_hover_text("Projection of queries and keys");
+        for dims in [attn_sdk::project::Dims::Two, attn_sdk::project::Dims::Three] {
+            let name = format!("{}D", dims.count());
+            if ui.selectable_label(self.params.dims == dims, name).clicked() {
+                asked = Some(Action::Dims(dims));
+            }
+        }
+        ui.separator();
+        let pane = self.active();
+        let names = pane.study.as_ref().map_or_else(Vec::new, |study| study.color_names());
+        color_picker(ui, &mut pane.view, &names);
+        if pane.study.as_ref().is_some_and(|study| study.is_image(0)) {
+            patch_picker(ui, &mut pane.view);
+        }
+        ui.menu_button("Draw", |ui| {
+            let shared = &mut pane.view.shared;
+            let mut sized = shared.size_by.is_some();
+            let size = ui.checkbox(&mut sized, "size by norm");
+            if size
+                .on_hover_text("Larger points have longer vectors, in an open head")
+                .changed()
+            {
+                shared.size_by = sized.then(|| "norm".into());
+            }
+            ui.checkbox(&mut shared.contours, "outline dense regions")
+                .on_hover_text("Lines of equal density in an open head, named by what most points inside are");
+            ui.checkbox(&mut shared.all_flows, "all flows of images")
+                .on_hover_text("Every weight of at least 0.1, in place of the strongest of each patch");
+        });
+        filter::menu(ui, pane);
+        tool_buttons(ui, &mut pane.plot);
+        asked = inset::offer(ui, pane).or(asked);
+        ui.separator();
+        let count = pane.count();
+        search_box(ui, &mut pane.view, &count);
+        if before != self.shared() {
+            self.sync(self.active);
+        }
+        asked
+    }
+}
