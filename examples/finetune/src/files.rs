@@ -40,7 +40,7 @@ pub(crate) fn write(
 /// Every plot there is.
 fn plots(training: &Training) -> Vec<Named> {
     let mut plots: Vec<Named> = Vec::new();
-    if let Ok((map, _)) = training.data_map() {
+    if let Ok((map, _)) = training.data_map(&Default::default()) {
         plots.push(("data-map".into(), Box::new(map)));
     }
     plots

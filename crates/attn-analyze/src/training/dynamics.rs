@@ -137,7 +137,7 @@ impl Scale {
 /// ```
 pub fn dynamics(log: &Log, params: &DynamicsParams) -> Vec<ExampleDynamics> {
     let scale = Scale::of(log, params.tolerance);
-    let counted = counted(log, params);
+    let counted = counted_moments(log, params);
     let quantiles: Vec<f64> = (0..=log.moments().len())
         .map(|moments| match moments {
             0 | 1 => f64::NAN,
@@ -148,8 +148,8 @@ pub fn dynamics(log: &Log, params: &DynamicsParams) -> Vec<ExampleDynamics> {
     (0..log.examples().len()).into_par_iter().map(of).collect()
 }
 
-/// The moments that count: whether each does.
-pub(super) fn counted(log: &Log, params: &DynamicsParams) -> Vec<bool> {
+/// Whether each moment of a log counts.
+pub fn counted_moments(log: &Log, params: &DynamicsParams) -> Vec<bool> {
     let mut dropped = 0;
     let counts = log.moments().iter().map(|moment| {
         if moment.is_start() && !params.before_training {

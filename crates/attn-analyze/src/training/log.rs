@@ -288,6 +288,34 @@ impl Log {
             .map_or_else(|| class.to_string(), ToString::to_string)
     }
 
+    /// Adds facts about an example from elsewhere: its text, its split, attributes. What the log says stays. `false` if the log has no
+    /// such example.
+    pub fn describe<'a>(
+        &mut self,
+        id: &str,
+        text: Option<&str>,
+        attributes: impl IntoIterator<Item = (&'a Arc<str>, &'a str)>,
+    ) -> bool {
+        let Some(&number) = self.index.get(id) else {
+            return false;
+        };
+        let Some(example) = self.examples.get_mut(number as usize) else {
+            return false;
+        };
+        if example.text.is_none() {
+            example.text = text.map(Into::into);
+        }
+        for (name, value) in attributes {
+            match &**name {
+                "split" if example.split.is_none() => example.split = Some(value.into()),
+                "split" => {}
+                _ if example.attribute(name).is_none() => example.attributes.push((name.clone(), value.into())),
+                _ => {}
+            }
+        }
+        true
+    }
+
     /// The checkpoints that the log names.
     pub fn checkpoints(&self) -> &[LoggedCheckpoint] {
         &self.checkpoints

@@ -48,7 +48,7 @@ impl View for Data {
 
     fn follow(&mut self, session: &Session) {
         self.widget.invalidate();
-        match session.training.data_map() {
+        match session.training.data_map(&Default::default()) {
             Ok(map) => self.map = Some(map),
             Err(error) => {
                 self.map = None;
