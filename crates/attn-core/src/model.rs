@@ -221,8 +221,9 @@ impl ModelInfo {
     /// Every head, attention by attention, layer by layer.
     pub fn heads(&self) -> impl Iterator<Item = HeadId> + '_ {
         self.attentions.iter().flat_map(|info| {
-            (0..info.layers.len())
-                .flat_map(move |layer| (0..info.heads_of(layer)).map(move |head| HeadId::new(info.attention, layer, head)))
+            (0..info.layers.len()).flat_map(move |layer| {
+                (0..info.heads_of(layer)).map(move |head| HeadId::new(info.attention, layer, head))
+            })
         })
     }
 

@@ -69,7 +69,9 @@ impl Store {
 
     /// A tensor as it is without the adapter, if that changes it and what is tied to it does not follow.
     pub(crate) fn read_untied(&self, name: &str) -> Result<Option<Vec<f32>>> {
-        let apart = self.adapter().is_some_and(|adapter| adapter.changes(name) && !adapter.ties());
+        let apart = self
+            .adapter()
+            .is_some_and(|adapter| adapter.changes(name) && !adapter.ties());
         match self.stored(name).filter(|_| apart) {
             Some(found) => found.file.read(found.name, found.entry).map(Some),
             None => Ok(None),

@@ -49,7 +49,9 @@ impl Family {
     fn of(config: &Config) -> Result<Option<&'static Self>> {
         let name = config.text("model_type")?;
         // A classifier of images has no captions.
-        let classifies = config.architecture().is_some_and(|class| class.contains("Classification"));
+        let classifies = config
+            .architecture()
+            .is_some_and(|class| class.contains("Classification"));
         let family = FAMILIES.iter().find(|family| Some(family.name) == name);
         Ok(family.filter(|_| !classifies))
     }
@@ -80,10 +82,7 @@ impl Checkpoint {
         let mut options: Map<String, Value> = Map::new();
         for name in family.options {
             if let Some(own) = config.object(name)? {
-                options = own
-                    .entries()
-                    .map(|(key, value)| (key.clone(), value.clone()))
-                    .collect();
+                options = own.entries().map(|(key, value)| (key.clone(), value.clone())).collect();
                 break;
             }
         }

@@ -185,7 +185,9 @@ impl Study {
     /// Places in the grid of layers and heads where the model has none, once all of its heads have theirs.
     pub(crate) fn absent(&self) -> Vec<HeadId> {
         let model = self.capture().model();
-        let there = model.heads().filter(|head| self.filling || self.heads.contains_key(head));
+        let there = model
+            .heads()
+            .filter(|head| self.filling || self.heads.contains_key(head));
         if there.count() == model.heads().count() {
             model.holes().collect()
         } else {

@@ -58,7 +58,11 @@ impl Study {
         weights: &[HeadWeights],
         progress: &dyn Progress,
     ) -> Result<LayerValues, Error> {
-        let count = self.capture().model().attention(attention).map_or(0, |info| info.heads_of(layer));
+        let count = self
+            .capture()
+            .model()
+            .attention(attention)
+            .map_or(0, |info| info.heads_of(layer));
         let heads: Vec<HeadId> = (0..count).map(|head| HeadId::new(attention, layer, head)).collect();
         let side = attention.key_side();
         // A point per head and token here; the sample counts a query and a key per token.

@@ -126,7 +126,10 @@ impl Settings {
                     Some(_) => "image_processor_type",
                     None => "feature_extractor_type",
                 };
-                return Err(config.unsupported(key, "the image processors of ViT, DeiT, CLIP, Bit, Siglip and DINOv3ViT"));
+                return Err(config.unsupported(
+                    key,
+                    "the image processors of ViT, DeiT, CLIP, Bit, Siglip and DINOv3ViT",
+                ));
             }
             (None, "deit") => &DEIT,
             (None, "clip" | "clip_vision_model" | "dinov2" | "dinov2_with_registers") => &CLIP,

@@ -73,7 +73,10 @@ impl Interventions {
         }
         Ok(Self {
             met: vec![false; list.len()],
-            sinks: list.iter().map(|intervention| has_sink(model, intervention.edit.site())).collect(),
+            sinks: list
+                .iter()
+                .map(|intervention| has_sink(model, intervention.edit.site()))
+                .collect(),
             list,
             donor: Recorder::default(),
             layout: None,
@@ -237,7 +240,9 @@ impl Interventions {
 
 /// Whether rows of attention of a site's layer have a sink.
 fn has_sink(model: &ModelInfo, site: Site) -> bool {
-    let layer = model.attention(site.attention).and_then(|info| info.layers.get(site.layer));
+    let layer = model
+        .attention(site.attention)
+        .and_then(|info| info.layers.get(site.layer));
     layer.is_some_and(|layer| layer.sinks.is_some())
 }
 

@@ -76,7 +76,9 @@ mod tests {
     #[test]
     fn powers_are_those_of_the_definition() {
         for length in [1, 2, 3, 4, 5, 7, 12, 25, 30, 32, 49, 97] {
-            let signal: Vec<f64> = (0..length).map(|at| (at as f64 * 1.7).sin() + 0.1 * at as f64).collect();
+            let signal: Vec<f64> = (0..length)
+                .map(|at| (at as f64 * 1.7).sin() + 0.1 * at as f64)
+                .collect();
             let found = Fourier::new(length).power(&signal);
             assert_eq!(found.len(), length / 2 + 1);
             for (k, found) in found.into_iter().enumerate() {
@@ -85,7 +87,10 @@ mod tests {
                     signal.iter().enumerate().map(|(at, x)| x * part(angle(at))).sum()
                 };
                 let wanted = sum(f64::cos).powi(2) + sum(f64::sin).powi(2);
-                assert!((found - wanted).abs() < 1e-9 * (1.0 + wanted), "{length} {k}: {found} {wanted}");
+                assert!(
+                    (found - wanted).abs() < 1e-9 * (1.0 + wanted),
+                    "{length} {k}: {found} {wanted}"
+                );
             }
         }
     }

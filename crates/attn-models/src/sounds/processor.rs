@@ -176,7 +176,9 @@ impl SoundProcessor {
                 let features = Limits::size(&[bins, frames], 16);
                 // Filters, and the windows of a thread.
                 let tables = Limits::size(&[bins + 64, window], 8);
-                let needed = Limits::size(&[longest], 4).saturating_add(features).saturating_add(tables);
+                let needed = Limits::size(&[longest], 4)
+                    .saturating_add(features)
+                    .saturating_add(tables);
                 self.limits.check(what, needed)?;
                 let mut padded = values[..heard].to_vec();
                 padded.resize(longest, silence);
@@ -224,7 +226,10 @@ fn mel(config: &Config, rate: u32) -> Result<Kind> {
 fn normalized(values: &[f32]) -> Vec<f32> {
     let count = values.len().max(1) as f64;
     let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
-    let squares = values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>();
+    let squares = values
+        .iter()
+        .map(|&value| (f64::from(value) - mean).powi(2))
+        .sum::<f64>();
     let deviation = (squares / count + 1e-7).sqrt();
     let normal = |&value: &f32| ((f64::from(value) - mean) / deviation) as f32;
     values.iter().map(normal).collect()

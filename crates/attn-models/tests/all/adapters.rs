@@ -410,29 +410,48 @@ fn a_tied_head_follows_the_words_only_if_it_is_asked_to() {
         ]
     };
     let whole = || vec![("embed_tokens.weight", ramp(&[vocabulary, hidden], 0.21))];
-    let table = Weights::open(&base).get("model.embed_tokens.weight", [vocabulary, hidden]).unwrap();
+    let table = Weights::open(&base)
+        .get("model.embed_tokens.weight", [vocabulary, hidden])
+        .unwrap();
     for tensors in [lora(), whole()] {
-        for (tied, follows) in [(Value::Bool(false), false), (Value::Null, false), (Value::Bool(true), true)] {
+        for (tied, follows) in [
+            (Value::Bool(false), false),
+            (Value::Null, false),
+            (Value::Bool(true), true),
+        ] {
             let checkpoint = adapted("embed_tokens", tensors.clone(), tied);
             let output = Model::load(&checkpoint).unwrap().forward(&inputs, &mut ()).unwrap();
-            let own = Weights::open(&checkpoint).get("model.embed_tokens.weight", [vocabulary, hidden]).unwrap();
+            let own = Weights::open(&checkpoint)
+                .get("model.embed_tokens.weight", [vocabulary, hidden])
+                .unwrap();
             assert!(difference(&own, &table, None) > 0.01);
             let head = if follows { own } else { table.clone() };
-            let wanted = output.last_hidden.squeeze(0).unwrap().matmul(&head.t().unwrap()).unwrap();
+            let wanted = output
+                .last_hidden
+                .squeeze(0)
+                .unwrap()
+                .matmul(&head.t().unwrap())
+                .unwrap();
             let found = output.logits.unwrap().squeeze(0).unwrap();
-            assert!(difference(&found, &wanted, None) <= 1e-4 * largest(&wanted), "{follows}");
+            assert!(
+                difference(&found, &wanted, None) <= 1e-4 * largest(&wanted),
+                "{follows}"
+            );
         }
     }
 }
 
 #[test]
 fn what_no_part_of_the_model_asks_for_is_a_note() {
-    let config = json!({"peft_type": "LORA", "r": 2, "target_modules": [], "modules_to_save": ["score", "other"]}).to_string();
+    let config =
+        json!({"peft_type": "LORA", "r": 2, "target_modules": [], "modules_to_save": ["score", "other"]}).to_string();
     let tensors = HashMap::from([
         ("base_model.model.score.weight".to_owned(), ramp(&[3, 32], 0.1)),
         ("base_model.model.other.weight".to_owned(), ramp(&[3, 32], 0.1)),
     ]);
-    let adapted = open("gemma").with_adapter_bytes(config.as_bytes(), bytes(&tensors)).unwrap();
+    let adapted = open("gemma")
+        .with_adapter_bytes(config.as_bytes(), bytes(&tensors))
+        .unwrap();
     let model = Model::load(&adapted).unwrap();
     assert_eq!(
         model.notes(),

@@ -208,9 +208,21 @@ fn sites_that_a_model_never_comes_by_are_refused() {
         ("llama", Site::router(Side::Decoder, 0), false),
         ("bert", Site::router(Side::Encoder, 1), false),
         // Every fourth layer does not rotate.
-        ("smollm3", Site::new(Attention::DecoderSelf, 2, Point::QueryBeforeRotation), true),
-        ("smollm3", Site::new(Attention::DecoderSelf, 3, Point::QueryBeforeRotation), false),
-        ("smollm3", Site::new(Attention::DecoderSelf, 3, Point::KeyBeforeRotation), false),
+        (
+            "smollm3",
+            Site::new(Attention::DecoderSelf, 2, Point::QueryBeforeRotation),
+            true,
+        ),
+        (
+            "smollm3",
+            Site::new(Attention::DecoderSelf, 3, Point::QueryBeforeRotation),
+            false,
+        ),
+        (
+            "smollm3",
+            Site::new(Attention::DecoderSelf, 3, Point::KeyBeforeRotation),
+            false,
+        ),
     ] {
         let model = Model::load(&open(name)).unwrap();
         let edit = Edit::Scale {
@@ -254,13 +266,24 @@ fn a_row_may_be_left_to_its_sink() {
         let mut recorder = attn_models::record::Recorder::of(&[Point::Attention, Point::HeadOutput]);
         model.forward(&inputs, &mut (&mut tap, &mut recorder)).unwrap();
         let site = |point| Site::new(attention, 1, point);
-        let rows = recorder.tensors[&site(Point::Attention)].get(0).unwrap().to_vec3::<f32>().unwrap();
+        let rows = recorder.tensors[&site(Point::Attention)]
+            .get(0)
+            .unwrap()
+            .to_vec3::<f32>()
+            .unwrap();
         assert_eq!(rows[0][2], [0.0; 3]);
         assert!(rows[0][1].iter().sum::<f32>() > 0.0 && rows[1][2].iter().sum::<f32>() > 0.0);
-        let output = recorder.tensors[&site(Point::HeadOutput)].get(0).unwrap().to_vec3::<f32>().unwrap();
+        let output = recorder.tensors[&site(Point::HeadOutput)]
+            .get(0)
+            .unwrap()
+            .to_vec3::<f32>()
+            .unwrap();
         assert!(output[2][0].iter().all(|&value| value == 0.0));
     }
     let model = Model::load(&open("llama")).unwrap();
-    let error = model.forward(&inputs, &mut edits(&model, vec![knocked().into()])).unwrap_err().to_string();
+    let error = model
+        .forward(&inputs, &mut edits(&model, vec![knocked().into()]))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("at least one key left"), "{error}");
 }

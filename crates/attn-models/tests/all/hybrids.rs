@@ -84,7 +84,13 @@ impl Network for Hybrid {
         inputs.only(&["input_ids", "attention_mask"])?;
         let device = self.words.table().device();
         let tokens = inputs.tokens(20, None, device)?;
-        let mask = additive_mask(Mask::Causal, tokens.padding.as_ref(), tokens.tokens, tokens.tokens, device)?;
+        let mask = additive_mask(
+            Mask::Causal,
+            tokens.padding.as_ref(),
+            tokens.tokens,
+            tokens.tokens,
+            device,
+        )?;
         // Fresh tables are small; scores should not be.
         let words = (self.words.forward(&tokens.ids)? * 50.0)?;
         let mut x = pass.tap(Site::embedding(Side::Decoder), words)?;
@@ -180,9 +186,15 @@ fn captures_hold_the_heads_that_are_there() {
                 }
             }
         }
-        let error = capture.layer_attention(Attention::DecoderSelf, 1, 0).unwrap_err().to_string();
+        let error = capture
+            .layer_attention(Attention::DecoderSelf, 1, 0)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("layer 1 has no attention"), "{error}");
-        let error = capture.attention(HeadId::new(Attention::DecoderSelf, 2, 3), 0).unwrap_err().to_string();
+        let error = capture
+            .attention(HeadId::new(Attention::DecoderSelf, 2, 3), 0)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("heads 0..2"), "{error}");
         capture.verify(&()).unwrap();
     }
@@ -194,10 +206,15 @@ fn edits_of_heads_that_are_not_there_are_refused() {
     let refused = |layer: usize, head: usize| {
         let heads = Heads::new(Attention::DecoderSelf, layer, head);
         let edit = Edit::HeadMask { heads, factor: 0.0 };
-        Interventions::new(model.info(), [edit.into()]).map(|_| ()).map_err(|error| error.to_string())
+        Interventions::new(model.info(), [edit.into()])
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     };
     assert_eq!(refused(0, 3), Ok(()));
     assert!(refused(2, 3).unwrap_err().contains("heads from 0 to 1"));
     let error = refused(1, 0).unwrap_err();
-    assert!(error.contains("a layer with attention") && error.contains("layer 1"), "{error}");
+    assert!(
+        error.contains("a layer with attention") && error.contains("layer 1"),
+        "{error}"
+    );
 }

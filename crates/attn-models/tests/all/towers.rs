@@ -63,15 +63,21 @@ fn both_towers_agree_with_the_reference() {
                     continue;
                 }
                 let found = found.get(key).unwrap_or_else(|| panic!("{name} {case}: no {key}"));
-                let valid = valid.filter(|_| key.starts_with("text.") && wanted.rank() > 2).map(|valid| {
-                    let (batch, tokens) = valid.dims2().unwrap();
-                    let shape = match key.rsplit('.').next().unwrap() {
-                        "q" | "k" | "v" | "attn" => vec![batch, 1, tokens, 1],
-                        "ctx" => vec![batch, tokens, 1, 1],
-                        _ => vec![batch, tokens, 1],
-                    };
-                    valid.to_dtype(attn_models::candle::DType::F32).unwrap().reshape(shape).unwrap()
-                });
+                let valid = valid
+                    .filter(|_| key.starts_with("text.") && wanted.rank() > 2)
+                    .map(|valid| {
+                        let (batch, tokens) = valid.dims2().unwrap();
+                        let shape = match key.rsplit('.').next().unwrap() {
+                            "q" | "k" | "v" | "attn" => vec![batch, 1, tokens, 1],
+                            "ctx" => vec![batch, tokens, 1, 1],
+                            _ => vec![batch, tokens, 1],
+                        };
+                        valid
+                            .to_dtype(attn_models::candle::DType::F32)
+                            .unwrap()
+                            .reshape(shape)
+                            .unwrap()
+                    });
                 // The one cosine of a pair may be next to 0: logits are measured by those of the batch.
                 let scale = match key.starts_with("logits") {
                     true => largest(&expected[&format!("pad.{key}")]),
@@ -123,7 +129,10 @@ fn towers_read_texts_and_images() {
         let comparison = towers.compare(&texts, &pixels).unwrap();
         let wanted = &expected["pad.probs"];
         // Pixels are resized in 8 bits: one step off in some of them.
-        assert!(difference(&comparison.probabilities().unwrap(), wanted, None) <= 1e-3, "{name}");
+        assert!(
+            difference(&comparison.probabilities().unwrap(), wanted, None) <= 1e-3,
+            "{name}"
+        );
         let capture = images.capture_images(&paths).unwrap();
         assert_eq!(capture.model().attentions.len(), 1, "{name}");
     }

@@ -225,12 +225,20 @@ impl Matrix {
             let same = |head: &HeadId| (head.attention, head.layer) == (layer[0].attention, layer[0].layer);
             let cells: Vec<Rect> = layer.iter().filter_map(|head| grid.cell_of(*head)).collect();
             let (places, word) = match (self.heads().any(|head| same(&head)), cells.as_slice()) {
-                (false, [first, .., last]) => (vec![Rect { max: last.max, ..*first }], "no attention"),
+                (false, [first, .., last]) => (
+                    vec![Rect {
+                        max: last.max,
+                        ..*first
+                    }],
+                    "no attention",
+                ),
                 (false, _) => (cells, "no attention"),
                 (true, _) => (cells, "no head"),
             };
             // A word that does not fit is left out.
-            let fitting = places.iter().filter(|place| text_width(word, size, false) <= place.width());
+            let fitting = places
+                .iter()
+                .filter(|place| text_width(word, size, false) <= place.width());
             labels.extend(fitting.map(|place| {
                 let mut label = Label::new(ground, place.center(), word, size, colors.muted);
                 label.grows = 1.5;
@@ -464,7 +472,9 @@ mod tests {
         let points: Vec<f32> = (0..40_u8).map(f32::from).collect();
         let hole = |layer, head| HeadId::new(Attention::DecoderSelf, layer, head);
         let matrix = Matrix {
-            panels: [(0, 0), (0, 1), (2, 0)].map(|(layer, head)| panel(layer, head, &points)).to_vec(),
+            panels: [(0, 0), (0, 1), (2, 0)]
+                .map(|(layer, head)| panel(layer, head, &points))
+                .to_vec(),
             absent: vec![hole(1, 1), hole(1, 0), hole(2, 1)],
             ..Matrix::default()
         };

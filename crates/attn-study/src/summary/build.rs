@@ -64,7 +64,9 @@ fn opening(summary: &Summary) -> Section {
         match (info.is_regular(), without) {
             (true, _) => format!("{layers} layers of {heads} heads ({stack})"),
             (false, 0) => format!("{layers} layers of up to {heads} heads ({stack})"),
-            (false, _) => format!("{layers} layers of up to {heads} heads, {without} of them without attention ({stack})"),
+            (false, _) => {
+                format!("{layers} layers of up to {heads} heads, {without} of them without attention ({stack})")
+            }
         }
     });
     let stacks: Vec<String> = stacks.collect();
@@ -388,7 +390,9 @@ fn heads(summary: &Summary) -> impl Iterator<Item = Section> {
         };
         let rows = (0..info.layers.len()).map(|layer| {
             let mut roles: Vec<String> = (0..info.heads).map(|head| role(layer, head)).collect();
-            if info.heads_of(layer) == 0 && let Some(first) = roles.first_mut() {
+            if info.heads_of(layer) == 0
+                && let Some(first) = roles.first_mut()
+            {
                 "no attention".clone_into(first);
             }
             Finding::new(std::iter::once(layer.to_string()).chain(roles))

@@ -179,7 +179,9 @@ impl Network for EncoderDecoder {
             mask: source_mask(&source, target.tokens - past)?,
             encoded,
         };
-        let x = self.decoder.run(inputs, &target, past, Mask::Causal, Some(&source), pass)?;
+        let x = self
+            .decoder
+            .run(inputs, &target, past, Mask::Causal, Some(&source), pass)?;
         Ok(Output {
             logits: match pass.wants_logits() {
                 true => self.logits(&x, pass)?,

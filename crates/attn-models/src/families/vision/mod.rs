@@ -23,9 +23,7 @@ use self::{dinov3::PatchRotary, probe::Probe};
 use super::{Config, Network, tower::Layer};
 use crate::{
     Error, Inputs, Result, Site, Weights,
-    blocks::{
-        Activation, HeadShape, Linear, Mlp, MultiHead, Norm, Pass, Qkv, Resampling, ScoreTerms, resample,
-    },
+    blocks::{Activation, HeadShape, Linear, Mlp, MultiHead, Norm, Pass, Qkv, Resampling, ScoreTerms, resample},
     model::{Output, Vision},
 };
 
