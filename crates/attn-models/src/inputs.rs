@@ -102,6 +102,25 @@ impl Inputs {
         .filter_map(|(name, tensor)| tensor.as_ref().map(|tensor| (name, tensor)))
     }
 
+    /// How many samples of each row of [`input_values`](Self::input_values) are real, which come first; `None` without a mask.
+    pub(crate) fn sample_counts(&self, batch: usize, samples: usize) -> Result<Option<Vec<usize>>> {
+        let Some(rows) = id_rows("attention_mask", self.attention_mask.as_ref())? else {
+            return Ok(None);
+        };
+        let expected = format!("shape [{batch}, {samples}] of 1 at samples and 0 behind them");
+        if rows.len() != batch || rows.iter().any(|row| row.len() != samples) {
+            let found = format!("shape [{}, {}]", rows.len(), rows.first().map_or(0, Vec::len));
+            return Err(Error::input("attention_mask", expected, found));
+        }
+        let count = |row: &Vec<u32>| {
+            let count = row.iter().take_while(|&&real| real == 1).count();
+            row[count..].iter().all(|&real| real == 0).then_some(count)
+        };
+        let counts: Option<Vec<usize>> = rows.iter().map(count).collect();
+        let counts = counts.ok_or_else(|| Error::input("attention_mask", expected, "other values"))?;
+        Ok(Some(counts))
+    }
+
     /// What [`attention_mask`](Self::attention_mask) says of tokens that a model has read; `None` if all are real.
     pub(crate) fn padding(&self) -> Result<Option<Padding>> {
         // That of a text beside something else is not about what is read.
@@ -111,7 +130,7 @@ impl Inputs {
             .iter()
             .map(|row| row.iter().map(|&value| value == 1).collect())
             .collect();
-        Ok(real.iter().flatten().any(|real| !real).then_some(Padding { real }))
+        Ok(Padding::of(real))
     }
 
     /// The inputs of some sequences, in this order.
@@ -223,6 +242,19 @@ pub struct Padding {
 }
 
 impl Padding {
+    /// `None` where all are real.
+    pub(crate) fn of(real: Vec<Vec<bool>>) -> Option<Self> {
+        real.iter().flatten().any(|real| !real).then_some(Self { real })
+    }
+
+    /// 1 at real tokens and 0 at others, `[batch, tokens, 1]`.
+    pub(crate) fn factors(&self, tokens: usize, device: &Device) -> Result<Tensor> {
+        let places = (0..self.batch()).flat_map(|sequence| (0..tokens).map(move |token| (sequence, token)));
+        let factors = places.map(|(sequence, token)| f32::from(u8::from(self.is_real(sequence, token))));
+        let factors: Vec<f32> = factors.collect();
+        Ok(Tensor::from_vec(factors, (self.batch(), tokens, 1), device)?)
+    }
+
     /// Sequences of the batch.
     pub fn batch(&self) -> usize {
         self.real.len()
@@ -308,7 +340,7 @@ fn tokens(
                 ));
             }
             // A mask without padding is no restriction, and costs nothing.
-            real.iter().flatten().any(|real| !real).then_some(Padding { real })
+            Padding::of(real)
         }
     };
     Ok(Tokens {

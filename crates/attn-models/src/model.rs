@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 
 use crate::{
     Checkpoint, Error, Inputs, Result, Tap, Weights,
-    blocks::{Cache, Experts, MultiHead, Pass, Relevance},
+    blocks::{Cache, Experts, MultiHead, Pass, Relevance, Window},
     families::{Families, Network},
     layout::Layout,
     start::Start,
@@ -84,15 +84,31 @@ impl Vision {
     }
 }
 
-/// What a model of sound takes: log-mel features of sounds of one length, silence behind shorter ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hearing {
-    /// Mel bins of a frame.
-    pub bins: usize,
-    /// Frames of a sound.
-    pub frames: usize,
-    /// Positions of the encoder.
-    pub positions: usize,
+/// What a model of sound takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hearing {
+    /// Log-mel features of sounds of one length, silence behind shorter ones.
+    Features {
+        /// Mel bins of a frame.
+        bins: usize,
+        /// Frames of a sound.
+        frames: usize,
+        /// Positions of the encoder.
+        positions: usize,
+    },
+    /// Samples of sounds of any length, through convolutions with these windows.
+    Samples(Vec<Window>),
+}
+
+impl Hearing {
+    /// Positions of the encoder of a sound of so many samples.
+    pub fn positions(&self, samples: usize) -> usize {
+        match self {
+            Self::Features { positions, .. } => *positions,
+            Self::Samples(windows) => windows.iter().fold(samples, |count, window| window.outputs(count)),
+        }
+    }
 }
 
 /// A transformer with taps.

@@ -25,6 +25,28 @@ impl Window {
             None => 0,
         }
     }
+
+    /// What each output reads of `[batch, tokens, channels]`, channel by channel: `[batch, outputs, channels * kernel]`.
+    pub(crate) fn neighbors(&self, x: &Tensor) -> Result<Tensor> {
+        let Self {
+            kernel,
+            stride,
+            padding,
+        } = *self;
+        let (batch, tokens, channels) = x.dims3()?;
+        let outputs = self.outputs(tokens);
+        let padded = match padding {
+            0 => x.clone(),
+            _ => x.pad_with_zeros(1, padding, padding)?,
+        };
+        let places = (0..outputs).flat_map(|output| (0..kernel).map(move |at| output * stride + at));
+        // Tokens of a batch that fits memory fit u32.
+        let places: Vec<u32> = places.filter_map(|place| u32::try_from(place).ok()).collect();
+        let places = Tensor::from_vec(places, outputs * kernel, x.device())?;
+        let read = padded.contiguous()?.index_select(&places, 1)?;
+        let read = read.reshape((batch, outputs, kernel, channels))?.transpose(2, 3)?;
+        Ok(read.reshape((batch, outputs, channels * kernel))?)
+    }
 }
 
 /// A convolution over tokens, as a map of flattened neighbors.
@@ -49,7 +71,7 @@ impl Convolution {
     /// # Errors
     /// [`Error::Candle`](crate::Error::Candle) for a tensor of another width.
     pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        self.map.forward(&self.neighbors(x)?, pass)
+        self.map.forward(&self.window.neighbors(x)?, pass)
     }
 
     /// As [`forward`](Self::forward), followed by an activation.
@@ -57,29 +79,7 @@ impl Convolution {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn activated(&self, x: &Tensor, activation: Activation, pass: &Pass<'_>) -> Result<Tensor> {
-        self.map.activated(&self.neighbors(x)?, activation, pass)
-    }
-
-    /// What each output reads, channel by channel: `[batch, outputs of the window, channels * kernel]`.
-    fn neighbors(&self, x: &Tensor) -> Result<Tensor> {
-        let Window {
-            kernel,
-            stride,
-            padding,
-        } = self.window;
-        let (batch, tokens, channels) = x.dims3()?;
-        let outputs = self.window.outputs(tokens);
-        let padded = match padding {
-            0 => x.clone(),
-            _ => x.pad_with_zeros(1, padding, padding)?,
-        };
-        let places = (0..outputs).flat_map(|output| (0..kernel).map(move |at| output * stride + at));
-        // Tokens of a batch that fits memory fit u32.
-        let places: Vec<u32> = places.filter_map(|place| u32::try_from(place).ok()).collect();
-        let places = Tensor::from_vec(places, outputs * kernel, x.device())?;
-        let read = padded.contiguous()?.index_select(&places, 1)?;
-        let read = read.reshape((batch, outputs, kernel, channels))?.transpose(2, 3)?;
-        Ok(read.reshape((batch, outputs, channels * kernel))?)
+        self.map.activated(&self.window.neighbors(x)?, activation, pass)
     }
 }
 

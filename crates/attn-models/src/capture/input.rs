@@ -87,7 +87,10 @@ impl Capturer {
             Inputs::from_ids(&rows.collect::<Vec<_>>(), 0)
         };
         if !self.translates() {
-            return rows(self.side());
+            return match batches {
+                Batches::Sounds(sounds) => self.sound_inputs(chosen.iter().map(|&at| &sounds[at].0)),
+                _ => rows(self.side()),
+            };
         }
         let target = rows(Side::Decoder)?;
         let source = match batches {
@@ -102,7 +105,7 @@ impl Capturer {
     }
 
     /// Whether the model is an encoder-decoder.
-    fn translates(&self) -> bool {
+    pub(super) fn translates(&self) -> bool {
         self.model.info().attention(Attention::Cross).is_some()
     }
 

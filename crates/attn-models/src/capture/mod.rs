@@ -119,6 +119,8 @@ impl Capturer {
     pub(crate) fn with_model(checkpoint: &Checkpoint, model: Model, fingerprint: String) -> Result<Self> {
         let (tokenizer, images) = match model.vision() {
             Some(_) => (None, Some(checkpoint.image_processor()?)),
+            // What reads sound and has no decoder reads no text.
+            None if model.hearing().is_some() && model.info().attention(Attention::Cross).is_none() => (None, None),
             None if checkpoint.has_tokenizer() => (Some(checkpoint.tokenizer()?), None),
             None => (None, None),
         };
@@ -351,7 +353,7 @@ impl Capturer {
 
     /// Sounds and what is said in them, to be captured by a model of sound. The encoder's tokens are positions in time, the
     /// decoder reads the transcript (teacher forcing). Without a transcript the model writes one, greedily, in the language and for
-    /// the task that [`generation`](Self::generation) forces. A sound that is longer than the model takes is cut, and
+    /// the task that [`generation`](Self::generation) forces; one without a decoder leaves it at the text that is given. A sound that is longer than the model takes is cut, and
     /// [`CaptureOutcome::notes`] say so.
     ///
     /// Each is decoded once at the start, so that one that is broken is found before hours of work, and again when its turn

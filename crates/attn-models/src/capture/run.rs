@@ -203,7 +203,10 @@ impl<'a> Job<'a> {
             // Tables come with any sequence. An interrupted capture may have all of these.
             pending.push(0);
         }
-        let mut batches = buckets(pending, &lengths, self.capturer.batch_tokens);
+        // Samples are not padded: what is made of a sound may depend on it.
+        let alone = matches!(self.inputs, Batches::Sounds(_)) && !self.capturer.translates();
+        let slots = if alone { 0 } else { self.capturer.batch_tokens };
+        let mut batches = buckets(pending, &lengths, slots);
         batches.reverse();
         // A batch that the limits do not allow runs in parts. Each of its lines is allowed.
         let (mut within, limit) = (Vec::with_capacity(batches.len()), self.capturer.limits.bytes);

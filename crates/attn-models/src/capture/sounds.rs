@@ -2,7 +2,7 @@
 //!
 //! The decoder reads its start token, the tokens that the checkpoint forces (language, task), and the transcript without its
 //! end: that which is given, or the one that the model writes, greedily. The text of a sequence is its transcript; spans
-//! lie in it.
+//! lie in it. A model without a decoder (wav2vec 2.0) reads the sounds alone.
 
 use std::sync::Arc;
 
@@ -30,24 +30,34 @@ const TOKEN: usize = size_of::<Token>() + 16;
 pub(super) type Sounds = Arc<[(Sound, Option<String>)]>;
 
 impl Capturer {
-    /// The features of a batch of sounds.
+    /// What a model of sound reads of a batch of sounds: features, or the samples of one.
     ///
     /// # Errors
     /// Those of [`Sound::decode`] and [`SoundProcessor::hear`]; [`Error::Input`] for a model of another kind,
     /// [`Error::MissingFile`] without a preprocessor.
     pub fn sound_inputs<'s>(&self, sounds: impl IntoIterator<Item = &'s Sound>) -> Result<Inputs> {
         let (processor, _) = self.ear()?;
-        let hear = |sound: &Sound| -> Result<Tensor> {
-            let heard = processor.hear(&*sound.decode_within(self.limits)?, &sound.name())?;
-            let features = heard.inputs.input_features;
-            features.ok_or_else(|| Error::input("input_features", "a preprocessor that makes features", "samples"))
+        let hear = |sound: &Sound| -> Result<Inputs> {
+            let samples = sound.decode_within(self.limits)?;
+            Ok(processor.hear(&samples, &sound.name())?.inputs)
         };
-        let features = sounds.into_iter().map(hear).collect::<Result<Vec<_>>>()?;
-        if features.is_empty() {
+        let heard = sounds.into_iter().map(hear).collect::<Result<Vec<_>>>()?;
+        let Some(first) = heard.first() else {
             return Err(Error::Empty {
                 place: "sounds".to_owned(),
                 message: "at least one sound".to_owned(),
             });
+        };
+        if first.input_values.is_some() && heard.len() == 1 {
+            return Ok(first.clone());
+        }
+        let features = heard
+            .into_iter()
+            .filter_map(|inputs| inputs.input_features)
+            .collect::<Vec<_>>();
+        if features.is_empty() {
+            // What is made of a sound may depend on what it is padded to.
+            return Err(Error::input("input_values", "one sound at a time", "several"));
         }
         Ok(Inputs::from_features(Tensor::cat(&features, 0)?))
     }
@@ -71,26 +81,19 @@ impl Capturer {
     /// Sounds as sequences. Each is decoded, so that a broken one is found now.
     pub(super) fn heard(&self, sounds: Sounds, progress: &dyn Progress) -> Result<Prepared> {
         let (processor, hearing) = self.ear()?;
-        let Some(start) = self.generation.decoder_start else {
-            return Err(Error::parameter(
-                "decoder_start",
-                "the token an encoder-decoder starts with",
-                "nothing",
-            ));
+        let writer = match self.translates() {
+            true => Some(self.writer()?),
+            false => None,
         };
-        let tokenizer = self.tokenizer.as_ref().ok_or_else(|| Error::MissingFile {
-            path: self.path.clone(),
-            what: "tokenizer",
-            expected: crate::checkpoint::TOKENIZER,
-        })?;
         let (mut sequences, mut notes) = (Vec::with_capacity(sounds.len()), Vec::new());
         for (done, (sound, transcript)) in sounds.iter().enumerate() {
             step(progress, "sounds", done, sounds.len())?;
             let name = sound.name();
-            let needed = Limits::size(&[done + 1, hearing.positions], TOKEN);
-            self.limits.check(format_args!("the positions of {name}"), needed)?;
             let samples = sound.decode_within(self.limits)?;
             let (heard, longest) = processor.check(&samples, &name)?;
+            let count = hearing.positions(longest);
+            let needed = Limits::size(&[done + 1, count], TOKEN);
+            self.limits.check(format_args!("the positions of {name}"), needed)?;
             if samples.values.len() > heard {
                 notes.push(Note {
                     line: None,
@@ -102,11 +105,12 @@ impl Capturer {
                 });
             }
             let mut sequence = Sequence {
-                encoder: positions(hearing.positions, longest, heard, samples.rate),
+                encoder: positions(count, longest, heard, samples.rate),
                 name,
                 ..Sequence::default()
             };
-            if let Some(text) = transcript {
+            sequence.text = transcript.clone().filter(|_| writer.is_none());
+            if let (Some(text), Some((tokenizer, start))) = (transcript, writer) {
                 self.limits
                     .check(&sequence.name, Limits::size(&[text.len()], TOKENIZED))?;
                 if let Some(encoded) = some(tokenizer.encode(text, self.model().info()), done + 1)? {
@@ -118,12 +122,33 @@ impl Capturer {
             }
             sequences.push(sequence);
         }
-        self.write_transcripts(tokenizer, start, &sounds, &mut sequences, progress)?;
+        if let Some(writer) = writer {
+            self.write_transcripts(writer, &sounds, &mut sequences, progress)?;
+        }
         Ok(Prepared {
             sequences,
             batches: Batches::Sounds(sounds),
             notes,
         })
+    }
+
+    /// What a transcript is read with, and the token that it starts with.
+    fn writer(&self) -> Result<(&Tokenizer, u32)> {
+        let Some(start) = self.generation.decoder_start else {
+            return Err(Error::parameter(
+                "decoder_start",
+                "the token an encoder-decoder starts with",
+                "nothing",
+            ));
+        };
+        match &self.tokenizer {
+            Some(tokenizer) => Ok((tokenizer, start)),
+            None => Err(Error::MissingFile {
+                path: self.path.clone(),
+                what: "tokenizer",
+                expected: crate::checkpoint::TOKENIZER,
+            }),
+        }
     }
 
     /// What the decoder reads of a transcript: the start, what the checkpoint forces, and the words.
@@ -145,8 +170,7 @@ impl Capturer {
     /// Lets the model write the transcripts that are missing, one sound at a time: each is long.
     fn write_transcripts(
         &self,
-        tokenizer: &Tokenizer,
-        start: u32,
+        (tokenizer, start): (&Tokenizer, u32),
         sounds: &Sounds,
         sequences: &mut [Sequence],
         progress: &dyn Progress,

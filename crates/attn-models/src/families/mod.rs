@@ -20,6 +20,7 @@
 mod decoder;
 mod encoder;
 mod seq2seq;
+mod sound;
 mod tower;
 mod vision;
 
@@ -183,6 +184,7 @@ impl Families {
             .with("starcoder2", starcoder2::build)
             .with("t5", t5::build)
             .with("vit", vit::build)
+            .with("wav2vec2", sound::wav2vec2::build)
             .with("whisper", whisper::build)
             .with("xlm-roberta", roberta::build)
     }

@@ -4,7 +4,7 @@ use attn_core::{
     Attention, HeadWeights,
     ndarray::{Array2, Axis},
 };
-use attn_models::{Inputs, Model, Point, Site, record::Recorder};
+use attn_models::{Inputs, Model, Point, Site, candle::Tensor, model::Hearing, record::Recorder};
 
 use crate::{
     families::FAMILIES,
@@ -14,15 +14,18 @@ use crate::{
 fn model(name: &str) -> (Model, Inputs) {
     let model = Model::load(&open(name)).unwrap();
     let ids = |ids: &[u32]| Inputs::from_ids(&[ids.to_vec()], 0).unwrap();
-    let mut inputs = match model.vision() {
-        Some(vision) => {
-            let pixels: Vec<f32> = (0..3 * vision.height * vision.width)
-                .map(|i| (i as f32 * 0.37).sin())
-                .collect();
-            let shape = (1, 3, vision.height, vision.width);
-            Inputs::from_pixels(attn_models::candle::Tensor::from_vec(pixels, shape, model.device()).unwrap())
-        }
-        None => ids(&[5, 9, 14, 7]),
+    let wave = |shape: &[usize]| {
+        let values = (0..shape.iter().product()).map(|i| (i as f32 * 0.37).sin());
+        Tensor::from_vec(values.collect::<Vec<f32>>(), shape, model.device()).unwrap()
+    };
+    let mut inputs = match (model.vision(), model.hearing()) {
+        (Some(vision), _) => Inputs::from_pixels(wave(&[1, 3, vision.height, vision.width])),
+        (None, Some(Hearing::Features { bins, frames, .. })) => Inputs::from_features(wave(&[1, bins, frames])),
+        (None, Some(_)) => Inputs {
+            input_values: Some(wave(&[1, 300])),
+            ..Inputs::default()
+        },
+        (None, None) => ids(&[5, 9, 14, 7]),
     };
     if model.info().attention(Attention::Cross).is_some() {
         inputs.decoder_input_ids = ids(&[3, 8, 11]).input_ids;

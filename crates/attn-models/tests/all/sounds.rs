@@ -2,7 +2,7 @@
 
 use attn_core::{Attention, Limits, Side};
 use attn_models::{
-    Checkpoint, Error, Inputs, Model, Point, Site,
+    Capturer, Checkpoint, Error, Inputs, Model, Point, Site,
     candle::Tensor,
     generate::{GenerationParams, Generator},
     record::Recorder,
@@ -343,6 +343,183 @@ fn other_features_are_refused() {
         ..Inputs::from_features(features)
     });
     assert!(both.contains("`input_ids`"), "{both}");
+}
+
+/// Whisper's fixture with a preprocessor whose features fit it: 0.32 seconds.
+fn hearing(folder: &std::path::Path) -> Checkpoint {
+    for file in [
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    ] {
+        std::fs::copy(fixture("whisper").join(file), folder.join(file)).unwrap();
+    }
+    let preprocessor = r#"{"feature_extractor_type": "WhisperFeatureExtractor", "feature_size": 16, "sampling_rate": 1000,
+        "chunk_length": 1, "hop_length": 31, "n_fft": 64}"#;
+    std::fs::write(folder.join("preprocessor_config.json"), preprocessor).unwrap();
+    Checkpoint::open(folder).unwrap()
+}
+
+fn tone(samples: usize) -> Sound {
+    let values = (0..samples).map(|at| (at as f32 * 0.3).sin());
+    Sound::samples(format!("tone of {samples}"), 1000, values.collect::<Vec<_>>())
+}
+
+#[test]
+fn sounds_are_captured_with_what_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = hearing(folder.path());
+    assert_eq!(checkpoint.describe().problems, [""; 0]);
+    let capturer = Capturer::load(&checkpoint).unwrap();
+    let sounds = [(tone(400), None), (tone(1500), Some("a cat".to_owned()))];
+    let outcome = capturer.sounds(sounds.clone()).run().unwrap();
+    assert_eq!(outcome.notes.len(), 1);
+    assert!(
+        outcome.notes[0].message.contains("cut to 1.0 of 1.5 seconds"),
+        "{:?}",
+        outcome.notes
+    );
+    let capture = outcome.capture;
+    let [first, second] = capture.sequences() else { panic!() };
+    assert_eq!((first.encoder.len(), second.encoder.len()), (16, 16));
+    assert_eq!(
+        (first.encoder[1].text.as_str(), first.encoder[1].special),
+        ("0.06 s", false)
+    );
+    assert!(first.encoder[7].special && !first.encoder[6].special && !second.encoder[15].special);
+    let prefix = |tokens: &[attn_core::Token]| tokens[..4].iter().filter_map(|token| token.id).collect::<Vec<_>>();
+    assert_eq!(
+        (prefix(&first.decoder), prefix(&second.decoder)),
+        (vec![1, 2, 4, 6], vec![1, 2, 4, 6])
+    );
+    assert!(first.text.is_some() && second.text.as_deref() == Some("a cat"));
+    // Attention as the model computes it from the same features.
+    for (at, sequence) in capture.sequences().iter().enumerate() {
+        let ids: Vec<u32> = sequence.decoder.iter().filter_map(|token| token.id).collect();
+        let inputs = Inputs {
+            decoder_input_ids: Inputs::from_ids(&[ids], 0).unwrap().input_ids,
+            ..capturer.sound_inputs([&sounds[at].0]).unwrap()
+        };
+        let mut recorder = Recorder::of(&[Point::Attention]);
+        capturer.model().forward(&inputs, &mut recorder).unwrap();
+        for attention in [Attention::EncoderSelf, Attention::DecoderSelf, Attention::Cross] {
+            let wanted = values(&recorder.tensors[&Site::new(attention, 1, Point::Attention)]);
+            let found = capture.layer_attention(attention, 1, at).unwrap();
+            assert_eq!(found.len(), wanted.len());
+            assert!(
+                found
+                    .iter()
+                    .zip(wanted)
+                    .all(|(found, wanted)| (found - wanted).abs() < 1e-5)
+            );
+        }
+    }
+    let refused = |run: attn_models::capture::CaptureRun<'_>| run.run().unwrap_err().to_string();
+    assert!(refused(capturer.lines(["a cat"])).contains("a model of sound"));
+    let cd = Sound::samples("cd", 44_100, vec![0.5; 10]);
+    assert!(refused(capturer.sounds([(cd, None)])).contains("expected 1000 samples per second"));
+    let text = Capturer::load(&open("marian")).unwrap();
+    assert!(refused(text.sounds([(tone(10), None)])).contains("no model of sound"));
+    let without = Capturer::load(&open("whisper")).unwrap();
+    assert!(refused(without.sounds([(tone(10), None)])).contains("sound preprocessor"));
+}
+
+/// A sound is captured alone: padding would change it.
+#[test]
+fn samples_are_captured_one_sound_at_a_time() {
+    let checkpoint = open("wav2vec2");
+    let capturer = Capturer::load(&checkpoint).unwrap();
+    let expected = expected("wav2vec2");
+    let raw = values(&expected["raw"]);
+    let sounds = [(0, 400), (400, 523)].map(|(from, length)| {
+        let values = raw[from..from + length].to_vec();
+        (
+            Sound::samples(format!("{length}"), 16_000, values),
+            Some("words".to_owned()),
+        )
+    });
+    let capture = capturer.sounds(sounds).run().unwrap().capture;
+    let lengths: Vec<usize> = capture
+        .sequences()
+        .iter()
+        .map(|sequence| sequence.encoder.len())
+        .collect();
+    assert_eq!(lengths, [19, 25]);
+    assert_eq!(capture.sequences()[0].text.as_deref(), Some("words"));
+    let wanted = values(&expected["one.x.1.self.attn"]);
+    let found = capture.layer_attention(Attention::EncoderSelf, 1, 0).unwrap();
+    assert_eq!(found.len(), wanted.len());
+    assert!(
+        found
+            .iter()
+            .zip(wanted)
+            .all(|(found, wanted)| (found - wanted).abs() < 1e-5)
+    );
+    assert_eq!(capture.sequences()[0].encoder[1].position, 1);
+}
+
+/// Greedy characters of the fixture, and names of the newer reference for the convolution of positions.
+#[test]
+fn wav2vec2_spells_what_the_reference_spells() {
+    let checkpoint = open("wav2vec2");
+    let expected = expected("wav2vec2");
+    let bytes = std::fs::read(fixture("wav2vec2").join("vocab.json")).unwrap();
+    let vocabulary: std::collections::BTreeMap<String, usize> = serde_json::from_slice(&bytes).unwrap();
+    let letter = |id: usize| vocabulary.iter().find(|(_, other)| **other == id).unwrap().0.clone();
+    let model = Model::load(&checkpoint).unwrap();
+    let inputs = crate::support::inputs(&expected, "one");
+    let logits: Vec<Vec<f32>> = model
+        .forward(&inputs, &mut ())
+        .unwrap()
+        .logits
+        .unwrap()
+        .get(0)
+        .unwrap()
+        .to_vec2()
+        .unwrap();
+    let best = |row: &Vec<f32>| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+    let mut ids: Vec<usize> = logits.iter().map(best).collect();
+    ids.dedup();
+    let spelt: String = ids.into_iter().map(letter).filter(|letter| letter != "<pad>").collect();
+    let bytes = std::fs::read(fixture("wav2vec2").join("expected.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(
+        spelt.replace('|', " ").trim(),
+        json["ctc_greedy"][0].as_str().unwrap().trim()
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut tensors =
+        attn_models::candle::safetensors::load(fixture("wav2vec2").join("model.safetensors"), model.device()).unwrap();
+    for (old, new) in [
+        ("weight_g", "parametrizations.weight.original0"),
+        ("weight_v", "parametrizations.weight.original1"),
+    ] {
+        let place = "wav2vec2.encoder.pos_conv_embed.conv";
+        let tensor = tensors.remove(&format!("{place}.{old}")).unwrap();
+        tensors.insert(format!("{place}.{new}"), tensor);
+    }
+    attn_models::candle::safetensors::save(&tensors, folder.path().join("model.safetensors")).unwrap();
+    std::fs::copy(
+        fixture("wav2vec2").join("config.json"),
+        folder.path().join("config.json"),
+    )
+    .unwrap();
+    let newer = Model::load(&Checkpoint::open(folder.path()).unwrap()).unwrap();
+    let found = newer.forward(&inputs, &mut ()).unwrap().last_hidden;
+    let wanted = model.forward(&inputs, &mut ()).unwrap().last_hidden;
+    assert_eq!(difference(&found, &wanted, None), 0.0);
+    let refused = |inputs: Inputs| model.forward(&inputs, &mut ()).unwrap_err().to_string();
+    let short = inputs.input_values.as_ref().unwrap().narrow(1, 0, 12).unwrap();
+    let error = refused(Inputs {
+        input_values: Some(short),
+        ..Inputs::default()
+    });
+    assert!(
+        error.contains("enough for one frame") && error.contains("[1, 12]"),
+        "{error}"
+    );
 }
 
 proptest! {

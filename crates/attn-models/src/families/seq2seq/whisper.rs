@@ -128,7 +128,7 @@ impl SoundStem {
     }
 
     pub(super) fn hearing(&self) -> Hearing {
-        Hearing {
+        Hearing::Features {
             bins: self.bins,
             frames: STRIDE * self.positions,
             positions: self.positions,
