@@ -15,6 +15,7 @@
 
 mod files;
 mod options;
+mod sides;
 mod views;
 mod window;
 

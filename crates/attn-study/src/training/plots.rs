@@ -9,7 +9,7 @@ use super::Training;
 use crate::Error;
 
 /// Moments beyond which a table of all pairs is too large to read.
-const PAIRS: usize = 40;
+pub(super) const PAIRS: usize = 40;
 
 /// What a data map shows.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use attn_analyze::training::{DynamicsParams, FlipKind, McNemar, Moment, NoisePrecision, NoiseScore, Region, Task};
 use serde::Serialize;
 
-use super::Training;
+use super::{Training, plots::PAIRS};
 
 /// Examples listed per region and kind of flip.
 const LISTED: usize = 10;
@@ -139,7 +139,9 @@ impl Training {
             })
         });
         let moments = log.moments().len();
-        let mut pairs: Vec<(usize, usize)> = (1..moments).map(|after| (after - 1, after)).collect();
+        // Of a log by steps the first and the last alone: a report of a thousand flips helps nobody.
+        let steps = if moments <= PAIRS { 1..moments } else { 1..1 };
+        let mut pairs: Vec<(usize, usize)> = steps.map(|after| (after - 1, after)).collect();
         if moments > 2 {
             pairs.push((0, moments - 1));
         }
