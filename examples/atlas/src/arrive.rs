@@ -92,7 +92,7 @@ impl Pane {
             }
             News::Head(number, head) => self.head_arrived(number, *head),
             News::Summary(summary) => {
-                self.summary = Some(*summary);
+                self.summary = Some(Arc::new(*summary));
                 self.name_roles();
                 self.plot.invalidate();
             }

@@ -55,7 +55,8 @@ pub(crate) struct Pane {
     pub(crate) checkpoints: Option<Checkpoints>,
     pub(crate) checkpoint: f32,
     pub(crate) capturer: Option<Arc<Capturer>>,
-    pub(crate) summary: Option<Summary>,
+    /// Shared: a frame holds it while it changes the pane.
+    pub(crate) summary: Option<Arc<Summary>>,
     /// View state of the matrix or the open head.
     pub(crate) view: ViewState,
     pub(crate) plot: SceneView,

@@ -327,7 +327,7 @@ impl Atlas {
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             pane.notes.show(ui);
             act = selection::show(ui, pane);
-            asked = summary::show(ui, pane, other.as_ref());
+            asked = summary::show(ui, pane, other.as_deref());
         });
         match asked {
             Some(summary::Ask::Open(head)) => {
