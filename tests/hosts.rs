@@ -423,6 +423,164 @@ fn a_browser_of_clusters() {
     assert!(host.close().success());
 }
 
+/// The session of a window of `atlas`, saved anew.
+fn session_of(host: &Host<'_>) -> serde_json::Value {
+    let path = host.screen.folder.path().join("session.json");
+    let _ = fs::remove_file(&path);
+    host.key("ctrl+s");
+    wait_for("a session", || {
+        let file = fs::read(&path).ok()?;
+        serde_json::from_slice::<serde_json::Value>(&file).ok()
+    })["session"]
+        .clone()
+}
+
+/// A command, by what is typed into the search over commands.
+fn command(host: &Host<'_>, words: &str) {
+    host.key("ctrl+k");
+    sleep(Duration::from_millis(700));
+    host.screen.xdotool(&["type", "--delay", "40", words]);
+    sleep(Duration::from_millis(700));
+    host.key("Return");
+    sleep(Duration::from_millis(700));
+}
+
+#[test]
+fn a_window_of_all_heads() {
+    let Some(screen) = Screen::open() else { return };
+    let program = viewer("atlas");
+    // What cannot be opened is said on the command line.
+    let refused = Command::new(&program)
+        .args(["--model", "no/such/model"])
+        .current_dir(screen.folder.path())
+        .env("DISPLAY", &screen.display)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("no/such/model"), "{said}");
+    // It opens where it cannot write.
+    fs::write(screen.folder.path().join("out"), "a file").unwrap();
+    let few = [
+        "--embedded",
+        "text-encoder",
+        "--projection",
+        "pca",
+        "--max-points",
+        "1500",
+    ];
+    let host = Host::open(&screen, &program, "attn atlas", &few);
+    screen.xdotool(&["windowsize", "--sync", &host.window, "1240", "820"]);
+    host.leave();
+    assert!(brightness(&screen.shot("atlas-first")) > 120.0, "no black stage");
+    wait_for("all heads", || {
+        let shot = screen.shot("atlas-heads");
+        Some(()).filter(|()| colors(&shot, [0, 0], [1280, 900]) > 1_000)
+    });
+
+    // The first session asks for its name, and proposes one.
+    host.key("ctrl+s");
+    sleep(Duration::from_secs(1));
+    host.key("Return");
+    let path = screen.folder.path().join("session.json");
+    wait_for("the first session", || path.exists().then_some(()));
+    let look = |session: &serde_json::Value| session["panes"][0]["look"]["view"].clone();
+
+    // Heads by their numbers; the keys that step work whatever has the focus.
+    command(&host, "3:1");
+    assert_eq!(look(&session_of(&host))["open"]["layer"], 3);
+    assert_eq!(look(&session_of(&host))["open"]["head"], 1);
+    host.key("period");
+    assert_eq!(look(&session_of(&host))["open"]["head"], 2);
+    host.click(0.5, 0.5);
+    host.key("comma");
+    assert_eq!(look(&session_of(&host))["open"]["head"], 1);
+    host.leave();
+
+    // Undo takes the theme back, as a whole.
+    let light = screen.shot("atlas-light");
+    host.key("t");
+    let dark = screen.shot("atlas-dark");
+    assert!(brightness(&dark) < 0.6 * brightness(&light));
+    host.key("u");
+    assert!(
+        changed(&light, &screen.shot("atlas-undone")) < 0.02,
+        "canvas and frame are light again"
+    );
+
+    // Panels fold and come back.
+    host.key("bracketleft");
+    assert_eq!(session_of(&host)["panels"]["sequences"]["folded"], true);
+    host.key("bracketleft");
+    host.key("backslash");
+    let folded = session_of(&host);
+    assert_eq!(folded["panels"]["sequences"]["folded"], false);
+    assert_eq!(folded["panels"]["detail"]["folded"], true);
+    host.key("backslash");
+
+    // Tokens are switched off in the sentence and in the lines of the open head.
+    command(&host, "switch off special");
+    let hidden = look(&session_of(&host))["hidden"].as_array().map_or(0, Vec::len);
+    assert_eq!(hidden, 4, "[CLS] and [SEP], as queries and as keys");
+    command(&host, "switch all tokens on");
+    assert_eq!(look(&session_of(&host))["hidden"].as_array().map_or(0, Vec::len), 0);
+
+    // All points are selected, and the page says what they are.
+    host.key("a");
+    sleep(Duration::from_secs(2));
+    screen.shot("atlas-selection");
+    assert!(
+        !look(&session_of(&host))["selected"]["runs"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    command(&host, "clear selection");
+
+    // What is typed is placed, and is a sequence of its own. It survives another projection.
+    let field = (host.size[1] - 40) as u32;
+    host.click_px(500, field);
+    host.screen.xdotool(&["type", "--delay", "40", "the dog sleeps ."]);
+    host.key("Return");
+    let typed = || session_of(&host)["panes"][0]["typed"].clone();
+    wait_for("the typed text", || (typed() == "the dog sleeps .").then_some(()));
+    screen.shot("atlas-typed");
+    command(&host, "in 3 dimensions");
+    let turned = session_of(&host);
+    assert_eq!(
+        (&turned["params"]["dims"], &typed()),
+        (&"three".into(), &"the dog sleeps .".into())
+    );
+    assert_eq!(look(&turned)["open"]["layer"], 3, "the head stays open");
+    screen.shot("atlas-space");
+
+    // A path that does not open leaves the model on view.
+    command(&host, "open model or capture");
+    host.screen.xdotool(&["type", "--delay", "40", "/no/such/model"]);
+    host.key("Return");
+    screen.shot("atlas-refused");
+    host.key("Escape");
+    assert_eq!(
+        session_of(&host)["panes"][0]["what"]["subject"]["embedded"],
+        "text-encoder"
+    );
+
+    // Bookmarks, and the session as a whole.
+    host.key("ctrl+d");
+    let before = session_of(&host);
+    assert_eq!(before["panes"][0]["bookmarks"][0]["name"], "L3 H1");
+    assert!(host.close().success());
+    let again = Host::open(&screen, &program, "attn atlas", &["session.json"]);
+    wait_for("the session", || {
+        let shot = screen.shot("atlas-reopened");
+        Some(()).filter(|()| colors(&shot, [0, 0], [1280, 900]) > 500)
+    });
+    sleep(Duration::from_secs(3));
+    let after = session_of(&again);
+    assert_eq!(look(&before), look(&after));
+    assert_eq!(before["panes"][0]["fingerprint"], after["panes"][0]["fingerprint"]);
+    assert!(again.close().success());
+}
+
 #[test]
 fn pictures_without_a_window() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,8 @@
 //! A search over everything a window can do: Ctrl+K, a few letters, Enter.
 
-use egui::{Align2, Context, Id, Key, KeyboardShortcut, Modifiers, RichText, ScrollArea, TextEdit, Ui, Window, vec2};
+use egui::{
+    Align2, Context, Event, Id, Key, KeyboardShortcut, Modifiers, RichText, ScrollArea, TextEdit, Ui, Window, vec2,
+};
 
 /// Width of the window, and height of its list, in points.
 const WIDTH: f32 = 460.0;
@@ -114,6 +116,18 @@ impl CommandSearch {
                 self.open = false;
             } else {
                 self.open();
+                // What was typed before the field is there is meant for it.
+                let typed = &mut self.typed;
+                context.input_mut(|input| {
+                    input.events.retain(|event| match event {
+                        Event::Text(text) => {
+                            typed.push_str(text);
+                            false
+                        }
+                        Event::Key { key, modifiers, .. } => !writes(*key, *modifiers),
+                        _ => true,
+                    });
+                });
             }
         }
         if !self.open {
@@ -166,6 +180,12 @@ impl CommandSearch {
         }
         action
     }
+}
+
+/// Whether a key writes something.
+fn writes(key: Key, modifiers: Modifiers) -> bool {
+    let acts = [Key::Enter, Key::Escape, Key::ArrowUp, Key::ArrowDown, Key::Tab];
+    !acts.contains(&key) && !modifiers.command && !modifiers.alt
 }
 
 /// A command; returns whether it was clicked.

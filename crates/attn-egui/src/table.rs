@@ -165,7 +165,7 @@ impl TextTable {
             .map(|(column, name)| {
                 let longest = self.longest.get(column).map_or(0.0, |text| wide(text));
                 // Room for the mark of sorting.
-                (longest.max(wide(name) + 18.0) + 12.0).min(most)
+                (longest.max(wide(name) + 12.0) + 6.0).min(most)
             })
             .collect();
         if let Some(first) = widths.first_mut() {

@@ -12,7 +12,7 @@ use attn_project::{
     atlas::projected_points,
     head::{HeadCloud, Normalization},
 };
-use attn_render::{Colors, Edge, Label, Layer, Placement, Plot, Point, Scene, Shape, over};
+use attn_render::{Colors, Edge, Label, Layer, Motion, Placement, Plot, Point, Scene, Shape, over};
 use ndarray::Array2;
 use rayon::prelude::*;
 
@@ -229,7 +229,8 @@ impl PlacedTokens {
     pub fn draw(&self, scene: &mut Scene, colors: &Colors) {
         let Some(index) = scene.panel_of(self.head) else { return };
         let Ok(panel) = u16::try_from(index) else { return };
-        let alone = scene.panels.iter().filter(|panel| panel.head.is_some()).count() == 1;
+        // An open head; a matrix may have a single head so far.
+        let alone = scene.panels[index].motion == Motion::Inside;
         // Patches are large already.
         let most = 8.0 / scene.panels[index].point_radius.max(0.1);
         let size = (if alone { 2.2_f32 } else { 2.8 }).min(most.max(1.0));
@@ -253,7 +254,7 @@ impl PlacedTokens {
                 if alone {
                     labels.push(Label {
                         position,
-                        offset: [6.0, 0.0],
+                        offset: [8.0, 0.0],
                         align: [0.0, 0.5],
                         bold: true,
                         halo: Some(colors.background),

@@ -62,9 +62,9 @@ impl Study {
         let mean = mean_by_position(some.iter().map(left), POSITIONS)?;
         let mut plot = Aggregate::new(head, shared(&mean), mean.nrows(), mean.ncols());
         let info = self.capture().model();
-        plot.title = format!("{}, head {}: mean by position", info.name, info.head_name(head));
+        plot.title = format!("Head {}, mean by position", info.head_name(head));
         let what = if self.is_image(0) { "images" } else { "sequences" };
-        plot.subtitle = format!("{} {what}{}", some.len(), self.weighting.describe());
+        plot.subtitle = format!("{}: {} {what}{}", info.name, some.len(), self.weighting.describe());
         plot.caption = if self.is_image(0) {
             "Mean attention over images, from each position (row) to each position (column)."
         } else {
@@ -90,16 +90,9 @@ impl Study {
         };
         let info = self.capture().model();
         Ok(Sentence {
-            title: format!(
-                "{}, head {}: attention in {}",
-                info.name,
-                info.head_name(head),
-                item.name
-            ),
-            subtitle: match self.weighting.describe().trim_start_matches(", ") {
-                "" => subtitle(item),
-                weighted => format!("{weighted}: {}", subtitle(item)),
-            },
+            // Short, for narrow panes; the model comes after.
+            title: format!("Head {}, {}", info.head_name(head), item.name),
+            subtitle: format!("{}{}: {}", info.name, self.weighting.describe(), subtitle(item)),
             ..Sentence::new(head, queries, keys, weights)
         })
     }
@@ -128,14 +121,17 @@ impl Study {
         let item = &self.capture().sequences()[sequence];
         let info = self.capture().model();
         let title = format!(
-            "{}, head {}: attention in {}{}",
-            info.name,
+            "Head {}, {}{}",
             info.head_name(head),
             item.name,
             self.weighting.describe()
         );
         let plot = on_image(head, item, weights, patch, self.limits)?;
-        Ok(ImageAttention { title, ..plot })
+        Ok(ImageAttention {
+            title,
+            subtitle: info.name.clone(),
+            ..plot
+        })
     }
 
     /// One sequence's attention in every captured head, small (Vig 2019, the model view); a click opens a head.
@@ -228,5 +224,73 @@ pub(crate) fn subtitle(sequence: &Sequence) -> String {
         (Some(tokens), _) => format!("truncated from {tokens} tokens to the model's limit"),
         (None, Some(text)) => text.clone(),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attn_models::Capturer;
+    use attn_project::{AtlasParams, pca::Pca};
+    use attn_render::ViewState;
+
+    use super::*;
+
+    #[test]
+    fn tokens_that_are_off_leave_their_attention_to_the_others() {
+        let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
+        let lines = attn_embedded::sentences().take(6);
+        let params = AtlasParams {
+            method: Pca.into(),
+            ..AtlasParams::default()
+        };
+        let study = Study::project(capturer.capture_lines(lines).unwrap(), &params, &()).unwrap();
+        let head = study.ranking()[0];
+        let plain = study.weights(head, 0).unwrap();
+        let (queries, keys) = plain.dim();
+
+        // The first key, and the second query.
+        let mut state = ViewState::default();
+        let key = u32::try_from(queries).unwrap();
+        state.hidden = [1, key].into();
+        state.open_head(head);
+        state.hidden = [1, key].into();
+        let plot = study.head(head, Some(0), &state).unwrap();
+        let lines = plot.sequence.unwrap().attention;
+        for query in 0..queries {
+            for key in 0..keys {
+                let expected = match (query, key) {
+                    (1, _) | (_, 0) => 0.0,
+                    _ => plain[[query, key]] / (1.0 - plain[[query, 0]]),
+                };
+                assert!((lines[query * keys + key] - expected).abs() < 1e-5, "{query} {key}");
+            }
+        }
+
+        // The first key of every sequence: the mean of what is left, by hand.
+        let mean = study
+            .aggregate_without(head, &|_, query, position| !query && position == 0)
+            .unwrap();
+        let mut row = vec![0.0_f64; mean.keys];
+        for sequence in 0..study.capture().sequences().len() {
+            let weights = study.weights(head, sequence).unwrap();
+            for key in 1..weights.ncols() {
+                row[key] += f64::from(weights[[0, key]] / (1.0 - weights[[0, 0]]));
+            }
+        }
+        let counts: Vec<usize> = (0..mean.keys)
+            .map(|key| {
+                study
+                    .capture()
+                    .sequences()
+                    .iter()
+                    .filter(|item| item.encoder.len() > key)
+                    .count()
+            })
+            .collect();
+        row.iter_mut().zip(counts).for_each(|(sum, count)| *sum /= count as f64);
+        let whole: f64 = row.iter().sum();
+        for (key, value) in row.iter().enumerate() {
+            assert!((f64::from(mean.mean[key]) - value / whole).abs() < 1e-5, "{key}");
+        }
     }
 }

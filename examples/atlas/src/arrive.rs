@@ -92,7 +92,7 @@ impl Pane {
             }
             News::Head(number, head) => self.head_arrived(number, *head),
             News::Summary(summary) => {
-                self.summary = Some(*summary);
+                self.summary = Some(Arc::new(*summary));
                 self.name_roles();
                 self.plot.invalidate();
             }
@@ -214,8 +214,15 @@ impl Pane {
         self.placed.clear();
         self.selected.forget();
         self.place_all_again();
-        if let Some(look) = self.restored.take_if(|_| whole) {
+        if let Some(mut look) = self.restored.take_if(|_| whole) {
+            if !self.from_session {
+                // What was done meanwhile counts.
+                look.view = self.view.clone();
+            }
             self.look(look);
+            if !self.typed.trim().is_empty() {
+                self.read_typed();
+            }
         }
         self.choose(self.sequence);
         self.refresh();

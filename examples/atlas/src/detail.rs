@@ -382,7 +382,13 @@ impl Pane {
         };
         let detail = &mut self.detail;
         let positions = detail.view.hidden.clone();
-        let Some((name, plot)) = plot(study, self.summary.as_ref(), detail.rollout.as_ref(), shows, &positions) else {
+        let Some((name, plot)) = plot(
+            study,
+            self.summary.as_deref(),
+            detail.rollout.as_ref(),
+            shows,
+            &positions,
+        ) else {
             if kind == Kind::Similarity {
                 ui.label(RichText::new("The map appears with the roles of heads.").weak());
                 return;

@@ -7,7 +7,12 @@ use attn_sdk::{
     core::{LayerHead, text::TextFormat},
     embedded::{self, EmbeddedModel},
     models::control::Control,
-    project::{AtlasParams, Dims, Method, pca::Pca, tsne::{AttentionTsne, Tsne}, umap::Umap},
+    project::{
+        AtlasParams, Dims, Method,
+        pca::Pca,
+        tsne::{AttentionTsne, Tsne},
+        umap::Umap,
+    },
     render::{ColorChoice, Format, Palette, PatchStyle, Shared, Theme, ViewState},
 };
 use clap::{Parser, ValueEnum};
@@ -46,6 +51,9 @@ pub(crate) struct Options {
     /// Folder of images, for vision models [default: 24 embedded images]
     #[arg(long, value_name = "DIR", conflicts_with = "text")]
     pub(crate) images: Option<PathBuf>,
+    /// Table of labels of the images (.csv, .tsv, .jsonl): the column image has the names of their files, the others become colors, searches and filters
+    #[arg(long, value_name = "FILE", requires = "images")]
+    pub(crate) labels: Option<PathBuf>,
     /// Opens an existing capture, made by this program or another one. --text then adds the columns of the captured text file
     #[arg(long, value_name = "CAPTURE", conflicts_with_all = ["model", "embedded", "ids", "images"])]
     pub(crate) open: Option<PathBuf>,
@@ -190,7 +198,10 @@ impl Options {
         let data = match (text, &self.ids, &self.images) {
             (Some(text), ..) => Some(text),
             (_, Some(path), _) => Some(Reads::Ids(path.clone())),
-            (.., Some(path)) => Some(Reads::Images(path.clone())),
+            (.., Some(path)) => Some(Reads::Images {
+                path: path.clone(),
+                labels: self.labels.clone(),
+            }),
             _ => None,
         };
         let subject = match (&self.open, &self.checkpoints, &self.model) {

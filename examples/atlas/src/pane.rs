@@ -55,7 +55,8 @@ pub(crate) struct Pane {
     pub(crate) checkpoints: Option<Checkpoints>,
     pub(crate) checkpoint: f32,
     pub(crate) capturer: Option<Arc<Capturer>>,
-    pub(crate) summary: Option<Summary>,
+    /// Shared: a frame holds it while it changes the pane.
+    pub(crate) summary: Option<Arc<Summary>>,
     /// View state of the matrix or the open head.
     pub(crate) view: ViewState,
     pub(crate) plot: SceneView,
@@ -95,6 +96,8 @@ pub(crate) struct Pane {
     /// What a session says of the data, and how it looked at them, until they are there.
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) restored: Option<Look>,
+    /// Whether that is of a session, else of the command line.
+    pub(crate) from_session: bool,
 }
 
 impl Pane {
@@ -149,12 +152,14 @@ impl Pane {
             bookmarks: Bookmarks::default(),
             fingerprint: None,
             restored: None,
+            from_session: false,
         }
     }
 
     /// Takes over what a session keeps; the data follow.
     pub(crate) fn restore(&mut self, saved: Saved) {
         self.view.shared = saved.look.view.shared.clone();
+        self.from_session = saved.fingerprint.is_some();
         self.fingerprint = saved.fingerprint;
         self.restored = Some(saved.look);
         self.detail.set_kind(saved.kind);

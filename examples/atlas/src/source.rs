@@ -46,7 +46,10 @@ pub(crate) enum Reads {
         column: Option<String>,
     },
     Ids(PathBuf),
-    Images(PathBuf),
+    Images {
+        path: PathBuf,
+        labels: Option<PathBuf>,
+    },
 }
 
 impl What {
@@ -63,7 +66,7 @@ impl What {
         let folder = PathBuf::from(model);
         let data = match PathBuf::from(data) {
             data if data.as_os_str().is_empty() => None,
-            data if data.is_dir() => Some(Reads::Images(data)),
+            path if path.is_dir() => Some(Reads::Images { path, labels: None }),
             path => Some(Reads::Text {
                 path,
                 format: None,
@@ -127,7 +130,8 @@ impl What {
             Subject::Checkpoints(paths) => paths.iter_mut().for_each(find),
         }
         match &mut self.data {
-            Some(Reads::Text { path, .. } | Reads::Ids(path) | Reads::Images(path)) => find(path),
+            Some(Reads::Text { path, .. } | Reads::Ids(path)) => find(path),
+            Some(Reads::Images { path, labels }) => std::iter::once(path).chain(labels).for_each(find),
             None => {}
         }
         self
@@ -149,7 +153,8 @@ impl What {
             Subject::Checkpoints(paths) => paths.iter_mut().for_each(whole),
         }
         match &mut self.data {
-            Some(Reads::Text { path, .. } | Reads::Ids(path) | Reads::Images(path)) => whole(path),
+            Some(Reads::Text { path, .. } | Reads::Ids(path)) => whole(path),
+            Some(Reads::Images { path, labels }) => std::iter::once(path).chain(labels).for_each(whole),
             None => {}
         }
         self
@@ -161,7 +166,14 @@ impl Reads {
         match self.clone() {
             Self::Text { path, format, column } => Data::Text(TextFile { path, format, column }),
             Self::Ids(path) => Data::Ids(path),
-            Self::Images(path) => Data::ImageFolder(path),
+            Self::Images { path, labels: None } => Data::ImageFolder(path),
+            Self::Images {
+                path: folder,
+                labels: Some(labels),
+            } => Data::LabeledImages {
+                folder,
+                labels: TextFile::new(labels),
+            },
         }
     }
 }

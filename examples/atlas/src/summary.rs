@@ -226,6 +226,21 @@ fn of_head(ui: &mut Ui, pane: &Pane, summary: &Summary, other: Option<&Summary>,
             .map_or_else(String::new, |value| format!(", values {value:.2}"))
     ));
     let projection = pane.study.as_ref().and_then(|study| study.projection(head).ok());
+    if let Some(projection) = projection {
+        let plane = &projection.plane;
+        if let (Some(nearest), Some(chance)) = (plane.nearest, plane.chance) {
+            ui.label(format!(
+                "In the plot, the nearest key of {:.0} % of the queries is the one they attend to most (chance {:.0} %)",
+                100.0 * nearest,
+                100.0 * chance
+            ));
+        }
+        if let (Some(here), Some(full)) = (plane.correlation.value, projection.correlation.value) {
+            ui.label(format!(
+                "Rank correlation of distance and attention: {here:.2} in the plot, {full:.2} in the full space"
+            ));
+        }
+    }
     if let Some(quality) = projection.and_then(|projection| projection.quality.as_ref()) {
         ui.label(format!(
             "Projection: trustworthiness {:.3}, neighbors kept {:.2}",

@@ -172,6 +172,11 @@ impl eframe::App for Atlas {
         });
         // Folding by a double click; the buttons act on the next frame.
         self.panels = panels;
+        // Keys that nothing else wants are for the plots, unless a window in front waits for words.
+        let free = !self.search.is_open() && self.dialog.is_none() && self.session_dialog.is_none();
+        for (index, pane) in self.panes.iter_mut().enumerate() {
+            pane.plot.set_takes_keys(free && index == self.active);
+        }
         let ground = Frame::NONE.fill(ui.visuals().extreme_bg_color);
         CentralPanel::default().frame(ground).show(ui, |ui| self.plots(ui));
         if let Some(action) = asked {
@@ -327,7 +332,7 @@ impl Atlas {
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             pane.notes.show(ui);
             act = selection::show(ui, pane);
-            asked = summary::show(ui, pane, other.as_ref());
+            asked = summary::show(ui, pane, other.as_deref());
         });
         match asked {
             Some(summary::Ask::Open(head)) => {
@@ -344,10 +349,6 @@ impl Atlas {
         if self.panes.len() == 1 {
             self.panes[0].show_plot(ui);
             return;
-        }
-        // Keys that nothing else wants are for the pane that is spoken of.
-        for (index, pane) in self.panes.iter_mut().enumerate() {
-            pane.plot.set_takes_keys(index == self.active);
         }
         let half = 0.5 * ui.available_width();
         let mut changed = None;

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, error::Error, path::PathBuf, sync::Arc};
 
 use attn_egui::{Job, JobId, Jobs};
 use attn_sdk::{
-    Checkpoints, ExperimentParams, PlacedTokens, Placers, Progress, SequenceRollout, Study, Summary,
-    SummaryParams, TokenColumn,
+    Checkpoints, ExperimentParams, PlacedTokens, Placers, Progress, SequenceRollout, Study, Summary, SummaryParams,
+    TokenColumn,
     core::{Attention, Capture, HeadId, Sequence},
     models::Capturer,
     project::{

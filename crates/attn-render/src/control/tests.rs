@@ -68,6 +68,50 @@ fn wheel_zooms_the_matrix_at_the_cursor_until_a_head_opens() {
     assert_eq!(view.open, Some(head(1)));
 }
 
+/// A click on a token switches it off and on; with Shift it isolates it; a key switches the isolated one.
+#[test]
+fn tokens_are_switched_off_and_isolated() {
+    let mut scene = Scene::new([200.0, 100.0], Color::default());
+    let panel = scene.add_panel(Panel {
+        head: Some(head(0)),
+        ..Panel::page(Rect::new(0.0, 0.0, 200.0, 100.0), Motion::Inside)
+    });
+    let token = crate::Region::token(panel, Rect::new(10.0, 10.0, 40.0, 20.0), 3);
+    scene.layers[0].regions.push(token);
+    let (mut view, mut control) = (ViewState::default(), controller());
+    let click = |control: &mut Controller, view: &mut ViewState| {
+        let position = [20.0, 20.0];
+        control.handle(Input::PointerPressed { position }, &scene, view);
+        control.handle(Input::PointerReleased { position }, &scene, view)
+    };
+    assert_eq!(
+        click(&mut control, &mut view),
+        [Event::SwitchToken(3), Event::ViewChanged]
+    );
+    assert!(view.hidden.contains(&3) && view.selection.is_none());
+    click(&mut control, &mut view);
+    assert!(view.hidden.is_empty());
+    control.handle(Input::Shift(true), &scene, &mut view);
+    click(&mut control, &mut view);
+    assert!(view.hidden.is_empty() && view.selection.is_some_and(|pick| pick.id == 3));
+    control.handle(Input::Shift(false), &scene, &mut view);
+    control.handle(Input::Key(Key::Switch), &scene, &mut view);
+    assert!(view.hidden.contains(&3));
+    control.handle(Input::Key(Key::Undo), &scene, &mut view);
+    assert!(view.hidden.is_empty());
+}
+
+/// Home resets what is inside a panel also where no head is open, as over a picture.
+#[test]
+fn home_resets_every_camera() {
+    let (scene, mut control) = (scene(Motion::Inside, Axes::Plane), controller());
+    let mut view = ViewState::default();
+    view.inside.zoom_at([0.5; 2], 3.0);
+    view.orbit.turn(1.0, 0.5);
+    control.handle(Input::Key(Key::Home), &scene, &mut view);
+    assert_eq!(view, ViewState::default());
+}
+
 #[test]
 fn click_opens_a_head_and_escape_goes_back() {
     let (scene, mut view, mut control) = (scene(Motion::Stage, Axes::Plane), ViewState::default(), controller());

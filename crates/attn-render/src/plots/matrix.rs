@@ -495,6 +495,41 @@ mod tests {
     }
 
     #[test]
+    fn roles_stand_in_plots_and_in_empty_frames() {
+        let points: Vec<f32> = (0..40_u8).map(f32::from).collect();
+        let id = |head| HeadId::new(Attention::DecoderSelf, 0, head);
+        let roles = [
+            (id(0), "previous token"),
+            (id(1), "one that is far too long for its plot by any measure"),
+            (id(2), "none"),
+        ];
+        let matrix = Matrix {
+            panels: vec![panel(0, 0, &points)],
+            pending: vec![id(1)],
+            roles: roles.map(|(head, role)| (head, role.to_owned())).into(),
+            ..Matrix::default()
+        };
+        let texts = |size| {
+            let scene = matrix.scene(&ViewState::default(), size).unwrap();
+            let labels = scene.layers.iter().flat_map(|layer| &layer.labels);
+            labels.map(|label| label.text.to_string()).collect::<Vec<_>>()
+        };
+        let large = texts([500.0, 500.0]);
+        assert!(large.iter().any(|text| text == "previous token"));
+        assert!(
+            large
+                .iter()
+                .any(|text| text.starts_with("one that") && text.ends_with('…')),
+            "{large:?}"
+        );
+        assert!(!large.iter().any(|text| text == "none"), "a head without a place");
+        assert!(
+            !texts([160.0, 160.0]).iter().any(|text| text.starts_with("previous")),
+            "too small to be read"
+        );
+    }
+
+    #[test]
     fn layers_go_down_and_heads_go_right_with_holes_left_open() {
         let points: Vec<f32> = (0..40_u8).map(f32::from).collect();
         let matrix = Matrix {
