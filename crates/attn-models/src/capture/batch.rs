@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use attn_core::{CaptureWriter, Sequence, Side, Slot};
+use attn_core::{CaptureOptions, CaptureWriter, Sequence, Side, Slot};
 use candle_core::{DType, Tensor};
 
 use crate::{Error, Point, Result, Site, Tap};
@@ -125,7 +125,7 @@ pub(crate) struct Store<'a> {
     /// The sequences of the batch.
     pub(crate) batch: &'a [usize],
     pub(crate) lengths: &'a [Lengths],
-    pub(crate) keeps_hidden: bool,
+    pub(crate) options: CaptureOptions,
 }
 
 impl Store<'_> {
@@ -188,10 +188,10 @@ fn table(site: Site) -> Option<Slot> {
 impl Tap for Store<'_> {
     fn wants(&self, site: Site) -> bool {
         match site.point {
-            Point::Query | Point::Key | Point::Value => true,
+            Point::Query | Point::Key | Point::Value => self.options.attention,
             // A table is the same in every batch.
             Point::OffsetKey | Point::OffsetQuery => table(site).is_some_and(|slot| self.writer.lacks_table(slot)),
-            Point::Hidden => self.keeps_hidden,
+            Point::Hidden => self.options.hidden,
             _ => false,
         }
     }
