@@ -10,6 +10,8 @@
 //! | human-defined concepts | [`LabelSet`] | tags, affixes, n-grams, casing, place, the sentence's class |
 //! | do they coincide? | [`align`] | beside its chance level |
 //! | found again elsewhere? | [`overlap`] | another layer, model, or text |
+//! | which were kept, lost, new? | [`changes`] | merged and split ones too |
+//! | where would a new sentence lie? | [`Pipeline::place`] | the nearest clusters per layer |
 //! | what shall we call them? | [`name_clusters`] | from the words alone, or by a [`Namer`] |
 //! | which carried a prediction? | [`carried`] | from weights per token |
 //!
@@ -18,6 +20,7 @@
 
 mod align;
 mod carried;
+mod changes;
 mod clusterer;
 mod dendrogram;
 mod kmeans;
@@ -38,6 +41,7 @@ pub use attn_core::text::{TaggedSentence, TaggedText, TaggedWord};
 
 pub use align::{Against, AlignParams, AlignRule, Alignment, BestLabel, Chance, Permute, align};
 pub use carried::{Carried, CarriedBy, carried};
+pub use changes::{Change, Changes, Fate, changes};
 pub use clusterer::{Clusterer, Clustering, KMeansClusterer, LeadersWard, Ward};
 pub use dendrogram::{Dendrogram, Merge, Top};
 pub use kmeans::{KMeans, KMeansParams, k_means, means};
@@ -49,8 +53,9 @@ pub use names::{ClusterName, ClusterSummary, NameKind, Namer, name_clusters};
 pub use overlap::{Match, Overlap, OverlapParams, overlap};
 pub use partition::{Partition, adjusted_rand};
 pub use pipeline::{
-    Agreement, Branches, ConceptCluster, ConceptLayer, ConceptSpace, ConceptStudy, Curve, Explanation, LAYERS,
-    LabelRow, LayerCurves, LayerRow, Pipeline, PipelineParams, Prediction, Reading, Transfer, excerpt,
+    Agreement, Branches, Centers, Comparison, ConceptCluster, ConceptLayer, ConceptSpace, ConceptStudy, Curve,
+    Explanation, LAYERS, LabelRow, LayerCurves, LayerPair, LayerRow, NamesFile, Near, Pipeline, PipelineParams,
+    PlacedLayer, Placement, Prediction, Reading, excerpt, plain_text,
 };
 pub use ward::ward;
 pub use words::{DroppedWord, Filtered, FrequencyFilter, Subwords, Word, Words};

@@ -73,7 +73,9 @@ impl Explanation {
         }
         let mut words = Words::find(&reading.text, reading.capture, reading.side)?;
         words.words.retain(|word| word.sentence == sentence);
-        let place = |word: &Word| space.words.words.iter().position(|other| other == word);
+        // A sentence that is not of the text, such as one that was typed, has no word in it.
+        let own = space.text.sentences.get(sentence).map(|own| &own.text) == Some(&reading.text.sentences[sentence].text);
+        let place = |word: &Word| space.words.words.iter().position(|other| own && other == word);
         let places: Vec<Option<usize>> = words.words.iter().map(place).collect();
         let mut layers = Vec::with_capacity(space.layers.len());
         for layer in &space.layers {
@@ -116,7 +118,14 @@ fn clusters(
     subwords: Subwords,
 ) -> Result<Vec<Option<usize>>> {
     let vectors = |words: &Words| words.vectors(reading.capture, reading.side, layer.layer, subwords);
-    let centroids = means(vectors(&space.words)?.view(), &layer.partition);
+    let computed;
+    let centroids = match layer.centers.is_empty() {
+        true => {
+            computed = means(vectors(&space.words)?.view(), &layer.partition);
+            &computed
+        }
+        false => &layer.centers.means,
+    };
     let own = vectors(here)?;
     let nearest = |word: usize| {
         let distance = |cluster: usize| {
