@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Agreement, ConceptLayer, ConceptSpace, ConceptStudy, report_changes};
+use super::{Agreement, ConceptLayer, ConceptSpace, ConceptStudy, Explanation, report_changes};
 use crate::concepts::Against;
 
 /// Clusters shown per layer.
@@ -113,26 +113,23 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
             }
         }
     }
-    prediction(out, model);
+    if let Some(found) = &model.explanation {
+        let text = model.text.sentences.get(found.sentence).map_or("", |sentence| &sentence.text);
+        prediction(out, model, found, text);
+    }
     for layer in &model.layers {
         clusters(out, layer, model);
     }
 }
 
 /// Attribution of one prediction to clusters.
-fn prediction(out: &mut String, model: &ConceptSpace) {
-    let Some(found) = &model.explanation else { return };
+fn prediction(out: &mut String, model: &ConceptSpace, found: &Explanation, text: &str) {
     let _ = writeln!(
         out,
-        "\n## Attribution of a prediction\n\n> {}\n\n**{}** (probability {:.3}), not {}. Integrated gradients of the difference of the two \
+        "\n## Attribution of a prediction\n\n> {text}\n\n**{}** (probability {:.3}), not {}. Integrated gradients of the difference of the two \
          logits, {:+.2} here and {:+.2} for padding alone, summed over the words of each cluster; completeness gap {:.1} %. \
          Positive weights support {}. \\*: a word outside the clustering; it counts for the cluster with the nearest \
          mean.\n",
-        model
-            .text
-            .sentences
-            .get(found.sentence)
-            .map_or("", |sentence| &sentence.text),
         found.class,
         found.probability,
         found.against,
@@ -190,6 +187,13 @@ fn clusters(out: &mut String, layer: &ConceptLayer, model: &ConceptSpace) {
 }
 
 impl ConceptSpace {
+    /// A prediction for a sentence, in terms of clusters, as Markdown.
+    pub fn explanation_markdown(&self, found: &Explanation, text: &str) -> String {
+        let mut out = String::new();
+        prediction(&mut out, self, found, text);
+        out
+    }
+
     /// A word in its sentence: about `reach` characters before, the word, as many after. `None` for a word outside the text.
     pub fn excerpt(&self, word: usize, reach: usize) -> Option<[String; 3]> {
         let word = self.words.words.get(word)?;

@@ -3,4 +3,5 @@
 mod clustering;
 mod numbers;
 mod scoring;
+mod spaces;
 mod text;
