@@ -12,7 +12,7 @@
 
 mod common;
 
-use attn_sdk::analyze::concepts::{AlignParams, KMeansParams, LabelSet, align, k_means, leaders, ward};
+use attn_sdk::analyze::concepts::{AlignParams, KMeansParams, LabelSet, Units, align, k_means, leaders, ward};
 use criterion::{Criterion, criterion_group};
 
 const DIMS: usize = 768;
@@ -46,9 +46,10 @@ fn benches(c: &mut Criterion) {
     let partition = ward(points.view(), None, &()).unwrap().cut(clusters).unwrap();
     let types: Vec<String> = (0..count).map(|at| (at % 997).to_string()).collect();
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    let units = Units::of_types(&types);
     let labels = LabelSet::new("tag", (0..count).map(|at| vec![["A", "B", "C"][at % 3]]));
     group.bench_function("scorer with 20 permutations", |b| {
-        b.iter(|| align(&partition, &labels, &types, &AlignParams::default(), &()).unwrap());
+        b.iter(|| align(&partition, &labels, &units, &AlignParams::default(), &()).unwrap());
     });
     group.finish();
 }

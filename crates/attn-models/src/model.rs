@@ -266,6 +266,15 @@ impl Model {
         self.run(inputs, self.layout(inputs), self.pass(tap, Gradients::On))
     }
 
+    /// The same from a layer on. The tap must replace the state that comes into it; layers below are skipped where the family can.
+    pub(crate) fn differentiable_from(&self, layer: usize, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
+        let pass = Pass {
+            from: layer,
+            ..self.pass(tap, Gradients::On)
+        };
+        self.run(inputs, self.layout(inputs), pass)
+    }
+
     /// A forward pass whose gradients are the multipliers of layer-wise relevance propagation.
     pub(crate) fn relevance(&self, inputs: &Inputs, tap: &mut dyn Tap, relevance: &Relevance) -> Result<Output> {
         let pass = Pass {
@@ -295,6 +304,7 @@ impl Model {
             relevance: None,
             limits: self.limits,
             logits: true,
+            from: 0,
         }
     }
 

@@ -1,21 +1,21 @@
 //! The prediction of a classifier for one sentence, attributed to its tokens: the input of
 //! [`concepts::Pipeline::explain`](attn_analyze::concepts::Pipeline::explain).
 
-use attn_analyze::concepts::Prediction;
+use attn_analyze::concepts::{LayerWeights, Prediction};
 use attn_core::{Progress, Side};
 use attn_models::{
     Capturer, Inputs,
-    attribute::{Baseline, Target, integrated_gradients},
+    attribute::{Baseline, Target, layer_integrated_gradients},
     candle,
 };
 
 use crate::Error;
 
-/// Steps of the integral. More only matter to activations with kinks; the gap says whether they were enough.
-const STEPS: usize = 200;
+/// Steps of the integral of a layer. More only matter to activations with kinks; the gap says whether they were enough.
+const STEPS: usize = 100;
 
-/// The most likely class of a sentence, with integrated gradients of its logit minus that of the second most likely class.
-/// The baseline is a sentence of padding. `None` if the model predicts no classes.
+/// The most likely class of a sentence, with integrated gradients of its logit minus that of the second most likely class, at the
+/// states of every layer. The baseline is a sentence of padding. `None` if the model predicts no classes.
 ///
 /// # Errors
 /// Those of the model's run; a cancellation.
@@ -28,8 +28,12 @@ const STEPS: usize = 200;
 /// let capturer = Capturer::load(&attn_embedded::SENTIMENT.checkpoint()?)?;
 /// let found = class_prediction(&capturer, "i love this film", 0, Side::Encoder, &())?.unwrap();
 /// assert!(found.probability > 0.5 && found.class != found.against);
-/// let sum: f32 = found.weights.iter().sum();
-/// assert!((sum - (found.value - found.baseline)).abs() < 0.05 * found.value.abs());
+/// for layer in &found.layers {
+///     let sum: f32 = layer.weights.iter().sum();
+///     assert!((sum - (found.value - found.baseline)).abs() < 0.05 * found.value.abs());
+/// }
+/// // It reads `[CLS]`: nothing else counts in the last layer.
+/// assert!(found.layers[4].weights[1..].iter().all(|weight| *weight == 0.0));
 /// # Ok::<(), attn_study::Error>(())
 /// ```
 pub fn class_prediction(
@@ -64,20 +68,30 @@ pub fn class_prediction(
         None => Baseline::Zero,
     };
     let target = Target::Class(class).minus(Target::Class(against));
-    let found = integrated_gradients(model, &inputs, &[target], &baseline, STEPS, &mut (), progress)?;
-    let Some(found) = found.into_iter().next() else {
+    let attentions = model.info().attentions.iter();
+    let depth = attentions.filter(|info| info.attention.query_side() == side);
+    let depth = depth.map(|info| info.layers.len()).max().unwrap_or(0);
+    let layers: Vec<usize> = (0..=depth).collect();
+    let found =
+        layer_integrated_gradients(model, &inputs, &[target], &baseline, &layers, STEPS, &mut (), progress)?;
+    let first: Vec<_> = found.into_iter().filter_map(|layer| layer.into_iter().next()).collect();
+    let Some((value, baseline)) = first.first().map(|found| (found.value, found.baseline)) else {
         return Ok(None);
     };
     let name = |class: usize| model.labels().get(class).cloned().unwrap_or_else(|| class.to_string());
+    let weights = layers.into_iter().zip(&first).map(|(layer, found)| LayerWeights {
+        layer,
+        weights: found.scores.side(side).to_vec(),
+        gap: found.relative_gap(),
+    });
     Ok(Some(Prediction {
         sentence,
         class: name(class),
         probability: 1.0 / total,
         against: name(against),
-        value: found.value,
-        baseline: found.baseline,
-        gap: found.relative_gap(),
-        weights: found.scores.side(side).to_vec(),
+        value,
+        baseline,
+        layers: weights.collect(),
     }))
 }
 

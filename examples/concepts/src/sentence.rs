@@ -126,8 +126,8 @@ fn carried(ui: &mut Ui, found: &Explanation, text: &str, at: usize, layer: &Conc
     ui.label(text);
     ui.add_space(8.0);
     ui.label(format!(
-        "Attribution to clusters of layer {}: integrated gradients of the difference of the two logits, summed over the words of each \
-         cluster. Positive weights support {}.",
+        "Attribution to clusters of layer {}: integrated gradients of the difference of the two logits at the states of this layer, summed \
+         over the words of each cluster. Positive weights support {}.",
         layer.layer, found.class
     ));
     ui.add_space(8.0);
@@ -147,9 +147,15 @@ fn carried(ui: &mut Ui, found: &Explanation, text: &str, at: usize, layer: &Conc
             ui.label(words.join(", "));
             ui.end_row();
         }
+        for token in &carried.special {
+            ui.label(format!("{:+.2}", token.weight));
+            ui.label(format!("{:.0} %", 100.0 * token.share));
+            ui.label(&token.text);
+            ui.end_row();
+        }
         ui.label("");
         ui.label(format!("{:.0} %", 100.0 * carried.outside));
-        ui.label("no cluster (special tokens)");
+        ui.label("no cluster");
         ui.end_row();
     });
     chosen

@@ -10,7 +10,7 @@ use attn_core::Progress;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelSet, Partition, partition::same_points};
+use super::{LabelSet, Partition, Units, partition::same_points, units::groups};
 use crate::{
     Error, Rng,
     steps::{Steps, gather},
@@ -46,12 +46,14 @@ impl AlignRule {
     };
 }
 
-/// The unit whose labels are permuted for the chance level.
+/// The unit whose labels are permuted for the chance level. Labels of a set that belong to sentences
+/// ([`LabelSet::by_sentence`]) change places between sentences in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permute {
-    /// Labels change places between spellings: all occurrences of one take the labels of another's. Clusters of one
-    /// word are then as uniform by chance as they were, so what is above chance is more than "the same word". The default.
+    /// Labels change places between words as the model reads them: all occurrences with the same tokens take the labels of
+    /// another word's. Clusters of one word are then as uniform by chance as they were, so what is above chance is more than
+    /// "the same word". To a model without case, `The` and `the` are one word. The default.
     #[default]
     Types,
     /// Labels change places between occurrences.
@@ -66,9 +68,13 @@ pub struct AlignParams {
     pub threshold: f64,
     /// Default: words, not strict, at most 0.4 without a label.
     pub rule: AlignRule,
+    /// Clusters with fewer different words (up to case) are not judged: [`Alignment::aligned`] and all that comes from it are about
+    /// the others. Default 2: a cluster of one word says that the layer knows the word, and would drown the rest. Published
+    /// figures are for 1, or with the rule of spellings.
+    pub min_words: usize,
     /// How often labels are permuted for the chance level. Default 20; 0 gives none.
     pub permutations: usize,
-    /// Default: between spellings.
+    /// Default: between words as the model reads them.
     pub permute: Permute,
     /// Same seed, same chance level. Default 0.
     pub seed: u64,
@@ -82,6 +88,7 @@ impl Default for AlignParams {
                 strict: false,
                 most_unlabeled: 0.4,
             },
+            min_words: 2,
             permutations: 20,
             permute: Permute::Types,
             seed: 0,
@@ -150,8 +157,20 @@ pub struct BestLabel {
     pub label: String,
     /// Its share of the cluster.
     pub share: f64,
+    /// The share divided by the share of the label among all points: 1 says nothing about the cluster.
+    #[serde(default)]
+    pub lift: f64,
     /// Whether the cluster is aligned with it.
     pub aligned: bool,
+}
+
+/// The clusters that are one word in several occurrences.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct OneWord {
+    /// How many there are.
+    pub clusters: usize,
+    /// Share of them that are aligned with a label; 0 if there are none.
+    pub aligned: Against,
 }
 
 /// Alignment of clusters with one set of labels.
@@ -159,30 +178,37 @@ pub struct BestLabel {
 pub struct Alignment {
     /// The label set's name.
     pub label_set: String,
-    /// Share of the clusters that are aligned with a label.
+    /// Clusters that were judged: those with at least [`AlignParams::min_words`] different words.
+    pub judged: usize,
+    /// Share of the judged clusters that are aligned with a label; 0 if there are none.
     pub aligned: Against,
-    /// Share of the labels that a cluster is aligned with.
+    /// Share of the labels that a judged cluster is aligned with.
     pub covered: Against,
-    /// The mean of both: the overall score of the published work.
+    /// Clusters of one word, and how many of them are aligned: apart, since a word mostly has one tag in any layer.
+    pub one_word: OneWord,
+    /// The mean of aligned and covered: the overall score of the published work.
     pub score: Against,
-    /// Clusters aligned with each label, of the labels that count; a cluster may be aligned with several labels of a set in
+    /// Judged clusters aligned with each label, of the labels that count; a cluster may be aligned with several labels of a set in
     /// which words have several.
     pub clusters: BTreeMap<String, Against>,
     /// Per cluster its best label; `None` where nothing in it has a label, or it is left out by the rule.
     pub best: Vec<Option<BestLabel>>,
 }
 
-/// Compares clusters with labels. `types` are the spellings of the points.
+/// Compares clusters with labels. `units` say which points are the same word.
 ///
 /// ```
-/// use attn_analyze::concepts::{AlignParams, LabelSet, Partition, align};
+/// use attn_analyze::concepts::{AlignParams, LabelSet, Partition, Units, align};
 ///
-/// let clusters = Partition::new(&[0, 0, 1, 1]);
-/// let tags = LabelSet::new("tag", [vec!["NOUN"], vec!["NOUN"], vec!["NOUN"], vec!["VERB"]]);
-/// let found = align(&clusters, &tags, &["cat", "dog", "walk", "walk"], &AlignParams::default(), &())?;
-/// assert_eq!(found.aligned.value, 0.5); // the first cluster
+/// let clusters = Partition::new(&[0, 0, 1, 1, 2, 2]);
+/// let tags = LabelSet::new("tag", ["NOUN", "NOUN", "NOUN", "VERB", "VERB", "VERB"].map(|tag| vec![tag]));
+/// let units = Units::of_types(&["cat", "dog", "walk", "sleep", "is", "Is"]);
+/// let found = align(&clusters, &tags, &units, &AlignParams::default(), &())?;
+/// assert_eq!((found.judged, found.aligned.value), (2, 0.5)); // the first of the clusters of several words
+/// assert_eq!((found.one_word.clusters, found.one_word.aligned.value), (1, 1.0)); // is
 /// assert_eq!(found.covered.value, 0.5); // NOUN, not VERB
-/// assert_eq!(found.best[1].as_ref().unwrap().label, "VERB"); // half of it, as NOUN, but rarer
+/// let best = found.best[0].as_ref().unwrap();
+/// assert_eq!((best.label.as_str(), best.share, best.lift), ("NOUN", 1.0, 2.0));
 /// # Ok::<(), attn_analyze::Error>(())
 /// ```
 ///
@@ -192,36 +218,14 @@ pub struct Alignment {
 pub fn align(
     partition: &Partition,
     labels: &LabelSet,
-    types: &[&str],
+    units: &Units,
     options: &AlignParams,
     progress: &dyn Progress,
 ) -> Result<Alignment, Error> {
-    options.check()?;
-    let points = partition.points();
-    same_points(points, labels.of.len(), &labels.name)?;
-    same_points(points, types.len(), "types")?;
-    for (place, count) in [("points", points), (labels.name.as_str(), labels.labels.len())] {
-        if count == 0 {
-            return Err(Error::Empty {
-                place: place.to_owned(),
-                expected: "at least one".into(),
-            });
-        }
-    }
-    let judge = Judge::new(partition, types, labels.labels.len(), options);
-    let of: Vec<&[usize]> = labels.of.iter().map(Vec::as_slice).collect();
+    let judge = Judge::new(partition, labels, units, options)?;
+    let of = judge.given(labels);
     let found = judge.count(&of);
-    let steps = Steps::new(progress, "chance level", options.permutations)?;
-    let permuted: Vec<Result<Counted, Error>> = (0..options.permutations)
-        .into_par_iter()
-        .map(|round| {
-            let mut rng = Rng::new(options.seed, &[round]);
-            let counted = judge.count(&judge.permuted(&of, options.permute, &mut rng));
-            steps.add()?;
-            Ok(counted)
-        })
-        .collect();
-    let permuted = gather(permuted)?;
+    let permuted = judge.by_chance(&of, options.permutations, progress, |of| judge.count(of))?;
     let against = |value: &dyn Fn(&Counted) -> f64| Against {
         value: value(&found),
         chance: Chance::of(permuted.iter().map(value)),
@@ -236,36 +240,53 @@ pub fn align(
         })
         .collect();
     let best = found.best.iter().map(|best| {
-        best.map(|(label, share, aligned)| BestLabel {
+        best.map(|Best { label, share, lift, aligned }| BestLabel {
             label: labels.labels[label].clone(),
             share,
+            lift,
             aligned,
         })
     });
+    let judged = judge.of_kind(|words| words >= options.min_words);
+    let one_word = judge.of_kind(|words| words == 1);
     Ok(Alignment {
         label_set: labels.name.clone(),
-        aligned: against(&Counted::aligned),
+        judged: judged.len(),
+        aligned: against(&|counted: &Counted| counted.aligned(&judged)),
         covered: against(&Counted::covered),
-        score: against(&|counted: &Counted| 0.5 * (counted.aligned() + counted.covered())),
+        score: against(&|counted: &Counted| 0.5 * (counted.aligned(&judged) + counted.covered())),
+        one_word: OneWord {
+            clusters: one_word.len(),
+            aligned: against(&|counted: &Counted| counted.aligned(&one_word)),
+        },
         clusters,
         best: best.collect(),
     })
 }
 
+/// The best label of a cluster.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Best {
+    label: usize,
+    pub(super) share: f64,
+    lift: f64,
+    aligned: bool,
+}
+
 /// Counts for one set of labels.
-struct Counted {
-    /// Per cluster: label, share, whether it is aligned.
-    best: Vec<Option<(usize, f64, bool)>>,
-    /// Per label: clusters aligned with it.
+pub(super) struct Counted {
+    /// By cluster.
+    pub(super) best: Vec<Option<Best>>,
+    /// Per label: judged clusters aligned with it.
     clusters: Vec<usize>,
     /// Per label: whether it counts.
     counts: Vec<bool>,
 }
 
 impl Counted {
-    fn aligned(&self) -> f64 {
-        let aligned = self.best.iter().flatten().filter(|(_, _, aligned)| *aligned).count();
-        aligned as f64 / self.best.len().max(1) as f64
+    fn aligned(&self, clusters: &[usize]) -> f64 {
+        let best = clusters.iter().filter_map(|&cluster| self.best[cluster]);
+        best.filter(|best| best.aligned).count() as f64 / clusters.len().max(1) as f64
     }
 
     fn covered(&self) -> f64 {
@@ -275,63 +296,101 @@ impl Counted {
     }
 }
 
-struct Judge<'a> {
+/// Counts labels in the clusters of a partition.
+pub(super) struct Judge<'a> {
     options: &'a AlignParams,
     members: Vec<Vec<usize>>,
-    /// Per point the number of its spelling.
-    types: Vec<usize>,
-    /// Per spelling its points.
-    of_type: Vec<Vec<usize>>,
+    /// By cluster, its different words.
+    words: Vec<usize>,
+    /// By point, the number of its spelling.
+    types: &'a [usize],
+    /// The points of each unit that labels change places between; none where all do.
+    groups: Vec<Vec<usize>>,
     labels: usize,
 }
 
 impl<'a> Judge<'a> {
-    fn new(partition: &Partition, types: &[&str], labels: usize, options: &'a AlignParams) -> Self {
-        let numbers: BTreeMap<&str, usize> = types
-            .iter()
-            .copied()
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .enumerate()
-            .map(|(at, word)| (word, at))
-            .collect();
-        let types: Vec<usize> = types.iter().map(|word| numbers[word]).collect();
-        let mut of_type = vec![Vec::new(); numbers.len()];
-        for (point, &word) in types.iter().enumerate() {
-            of_type[word].push(point);
+    /// Checks settings and shapes.
+    pub(super) fn new(
+        partition: &Partition,
+        labels: &LabelSet,
+        units: &'a Units,
+        options: &'a AlignParams,
+    ) -> Result<Self, Error> {
+        options.check()?;
+        let points = partition.points();
+        same_points(points, labels.of.len(), &labels.name)?;
+        same_points(points, units.points(), "units")?;
+        for (place, count) in [("points", points), (labels.name.as_str(), labels.labels.len())] {
+            if count == 0 {
+                return Err(Error::Empty {
+                    place: place.to_owned(),
+                    expected: "at least one".into(),
+                });
+            }
         }
-        Self {
+        Ok(Self {
             options,
             members: partition.members(),
-            types,
-            of_type,
-            labels,
-        }
+            words: units.words_in(partition),
+            types: &units.types,
+            groups: match options.permute {
+                _ if labels.by_sentence => groups(&units.sentences),
+                Permute::Types => groups(&units.inputs),
+                Permute::Words => Vec::new(),
+            },
+            labels: labels.labels.len(),
+        })
     }
 
-    fn permuted<'l>(&self, of: &[&'l [usize]], permute: Permute, rng: &mut Rng) -> Vec<&'l [usize]> {
-        match permute {
-            Permute::Words => {
-                let mut of = of.to_vec();
-                rng.shuffle(&mut of);
-                of
-            }
-            Permute::Types => {
-                let mut sources: Vec<usize> = (0..self.of_type.len()).collect();
-                rng.shuffle(&mut sources);
-                let mut permuted: Vec<&[usize]> = vec![&[]; of.len()];
-                for (points, source) in self.of_type.iter().zip(sources) {
-                    let from = &self.of_type[source];
-                    for (at, &point) in points.iter().enumerate() {
-                        permuted[point] = of[from[at % from.len()]];
-                    }
-                }
-                permuted
-            }
-        }
+    /// The labels of each point.
+    pub(super) fn given<'l>(&self, labels: &'l LabelSet) -> Vec<&'l [usize]> {
+        labels.of.iter().map(Vec::as_slice).collect()
     }
 
-    fn count(&self, of: &[&[usize]]) -> Counted {
+    /// The clusters whose number of different words is of a kind.
+    pub(super) fn of_kind(&self, kind: impl Fn(usize) -> bool) -> Vec<usize> {
+        (0..self.words.len()).filter(|&cluster| kind(self.words[cluster])).collect()
+    }
+
+    /// A figure of permuted labels, several times.
+    pub(super) fn by_chance<T: Send>(
+        &self,
+        of: &[&[usize]],
+        permutations: usize,
+        progress: &dyn Progress,
+        figure: impl Fn(&[&[usize]]) -> T + Sync,
+    ) -> Result<Vec<T>, Error> {
+        let steps = Steps::new(progress, "chance level", permutations)?;
+        let rounds = (0..permutations).into_par_iter().map(|round| {
+            let mut rng = Rng::new(self.options.seed, &[round]);
+            let found = figure(&self.permuted(of, &mut rng));
+            steps.add()?;
+            Ok(found)
+        });
+        let rounds: Vec<Result<T, Error>> = rounds.collect();
+        gather(rounds)
+    }
+
+    fn permuted<'l>(&self, of: &[&'l [usize]], rng: &mut Rng) -> Vec<&'l [usize]> {
+        if self.groups.is_empty() {
+            let mut of = of.to_vec();
+            rng.shuffle(&mut of);
+            return of;
+        }
+        let mut sources: Vec<usize> = (0..self.groups.len()).collect();
+        rng.shuffle(&mut sources);
+        let mut permuted: Vec<&[usize]> = vec![&[]; of.len()];
+        for (points, source) in self.groups.iter().zip(sources) {
+            let from = &self.groups[source];
+            for (at, &point) in points.iter().enumerate() {
+                permuted[point] = of[from[at % from.len()]];
+            }
+        }
+        permuted
+    }
+
+    pub(super) fn count(&self, of: &[&[usize]]) -> Counted {
         match self.options.rule {
             AlignRule::Words { strict, most_unlabeled } => {
                 let mut sizes = vec![0; self.labels];
@@ -343,15 +402,16 @@ impl<'a> Judge<'a> {
                     }
                     Some((members.len(), tally(members.iter().flat_map(|&point| of[point]))))
                 };
-                self.judge(shares, &sizes, strict, 1)
+                self.judge(shares, &sizes, of.len(), strict, 1)
             }
             AlignRule::Types {
                 more_than,
                 label_at_least,
             } => {
-                let mut of_type: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); self.of_type.len()];
-                for (point, labels) in of.iter().enumerate() {
-                    of_type[self.types[point]].extend(labels.iter());
+                let count = self.types.iter().max().map_or(0, |most| most + 1);
+                let mut of_type: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); count];
+                for (&word, labels) in self.types.iter().zip(of) {
+                    of_type[word].extend(labels.iter());
                 }
                 let mut sizes = vec![0; self.labels];
                 of_type.iter().flatten().for_each(|&label| sizes[label] += 1);
@@ -362,45 +422,52 @@ impl<'a> Judge<'a> {
                     }
                     Some((types.len(), tally(types.iter().flat_map(|&word| &of_type[word]))))
                 };
-                self.judge(shares, &sizes, false, label_at_least.max(1))
+                self.judge(shares, &sizes, count, false, label_at_least.max(1))
             }
         }
     }
 
-    /// Judges every cluster by its size and how much of it has each label.
+    /// Judges every cluster by its size and how much of it has each label. `sizes` are those of labels, among `all`.
     fn judge(
         &self,
         shares: impl Fn(&Vec<usize>) -> Option<(usize, BTreeMap<usize, usize>)>,
         sizes: &[usize],
+        all: usize,
         strict: bool,
         label_at_least: usize,
     ) -> Counted {
         let counts: Vec<bool> = sizes.iter().map(|&size| size >= label_at_least).collect();
         let mut clusters = vec![0; self.labels];
         let mut best = Vec::with_capacity(self.members.len());
-        for members in &self.members {
-            let mut found: Option<(usize, f64, bool)> = None;
+        for (members, &words) in self.members.iter().zip(&self.words) {
+            let judged = words >= self.options.min_words;
+            let mut found: Option<Best> = None;
             if let Some((size, tally)) = shares(members) {
                 for (label, count) in tally.into_iter().filter(|&(label, _)| counts[label]) {
                     let share = count as f64 / size as f64;
-                    // 9 of 10 is 0.9, whatever the rounding.
-                    let (share, limit) = (share, self.options.threshold);
-                    let enough = if strict {
-                        share > limit + 1e-12
-                    } else {
-                        share >= limit - 1e-12
-                    };
-                    clusters[label] += usize::from(enough);
-                    let better = found
-                        .is_none_or(|(other, most, _)| share > most || (share == most && sizes[label] < sizes[other]));
+                    let aligned = reaches(share, self.options.threshold, strict);
+                    clusters[label] += usize::from(aligned && judged);
+                    let better = found.is_none_or(|other| {
+                        share > other.share || (share == other.share && sizes[label] < sizes[other.label])
+                    });
                     if better {
-                        found = Some((label, share, enough));
+                        let lift = share * all as f64 / sizes[label].max(1) as f64;
+                        found = Some(Best { label, share, lift, aligned });
                     }
                 }
             }
             best.push(found);
         }
         Counted { best, clusters, counts }
+    }
+}
+
+/// Whether a share is enough. 9 of 10 is 0.9, whatever the rounding.
+pub(super) fn reaches(share: f64, threshold: f64, strict: bool) -> bool {
+    if strict {
+        share > threshold + 1e-12
+    } else {
+        share >= threshold - 1e-12
     }
 }
 

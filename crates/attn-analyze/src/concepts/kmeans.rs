@@ -1,7 +1,8 @@
 //! k-means, whole or in mini-batches, for more points than a dendrogram is practical for.
 //!
-//! Lloyd's iterations (*Least squares quantization in PCM*, IEEE Transactions on Information Theory 1982) from k-means++
-//! (Arthur and Vassilvitskii, SODA 2007); mini-batches after Sculley (*Web-scale k-means clustering*, WWW 2010).
+//! Lloyd's iterations (*Least squares quantization in PCM*, IEEE Transactions on Information Theory 1982) from greedy k-means++
+//! (Arthur and Vassilvitskii, *k-means++*, SODA 2007, section 5: of several draws the best) or from a cut of Ward's tree;
+//! mini-batches after Sculley (*Web-scale k-means clustering*, WWW 2010).
 
 use attn_core::{Progress, progress::step};
 use ndarray::{Array2, ArrayView2, Axis};
@@ -10,9 +11,21 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Partition,
-    points::{Frame, Placed, check, squared_distance},
+    points::{Frame, Placed, check, equal_rows},
+    ward::ward,
 };
 use crate::{Error, Rng};
+
+/// Centers that k-means starts from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KMeansStart {
+    /// Points far from one another, drawn at random. The default.
+    #[default]
+    PlusPlus,
+    /// The means of a cut of Ward's tree: better than any draw, at what [`ward`] takes.
+    Ward,
+}
 
 /// Settings of [`k_means`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +40,11 @@ pub struct KMeansParams {
     /// Points that each step looks at; `None`, the default, takes all of them (Lloyd). For millions of points, about ten
     /// times `clusters` is enough; `iterations` then counts steps.
     pub batch: Option<usize>,
+    /// The first centers, of a sample of 20 points per cluster (at least 10,000). Default: drawn.
+    pub start: KMeansStart,
+    /// Draws per center, of which the one that leaves the smallest sum of squares is kept. Default `None`: 2 + ln `clusters`, rounded
+    /// down.
+    pub trials: Option<usize>,
     /// Same seed, same clusters. Default 0.
     pub seed: u64,
 }
@@ -38,6 +56,8 @@ impl Default for KMeansParams {
             iterations: 50,
             tolerance: 1e-4,
             batch: None,
+            start: KMeansStart::PlusPlus,
+            trials: None,
             seed: 0,
         }
     }
@@ -72,8 +92,8 @@ pub struct KMeans {
 ///
 /// # Errors
 /// [`Error::Empty`] without points, [`Error::NotFinite`], [`Error::Project`] for a coordinate that is too large,
-/// [`Error::Parameter`] for 0 clusters or more than there are different points, for 0 iterations and for an empty batch, a
-/// cancellation.
+/// [`Error::Parameter`] for 0 clusters or more than there are different points, for 0 iterations, for an empty batch and for 0
+/// trials, a cancellation.
 pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansParams, progress: &dyn Progress) -> Result<KMeans, Error> {
     const STAGE: &str = "k-means";
     check(points)?;
@@ -97,8 +117,11 @@ pub fn k_means(points: ArrayView2<'_, f32>, options: &KMeansParams, progress: &d
     if options.batch == Some(0) {
         return setting("batch", "at least 1".into(), 0);
     }
+    if options.trials == Some(0) {
+        return setting("trials", "at least 1".into(), 0);
+    }
     let mut rng = Rng::new(options.seed, &[0]);
-    let (mut centroids, frame) = start(points, options.clusters, &mut rng, progress)?;
+    let (mut centroids, frame) = start(points, options, &mut rng, progress)?;
     let batch = options.batch.filter(|&batch| batch < points.nrows());
     // All passes compare the same points; mini-batches look at all of them only once.
     let placed = batch.is_none().then(|| frame.placed(points));
@@ -247,20 +270,30 @@ fn fill(
 
 /// The first centroids, and the frame of the points.
 ///
-/// They are drawn from a sample: enough to find the clusters, and it costs clusters x sample. Where that holds too few
-/// different points, they are drawn from all.
+/// They come from a sample: enough to find the clusters, and it costs clusters x sample. Where that holds too few
+/// different points, they come from all.
 fn start(
     points: ArrayView2<'_, f32>,
-    clusters: usize,
+    options: &KMeansParams,
     rng: &mut Rng,
     progress: &dyn Progress,
 ) -> Result<(Array2<f64>, Frame), Error> {
+    let clusters = options.clusters;
     let frame = Frame::of(points);
-    let sample = rng.sample(points.nrows(), (20 * clusters).max(2_000));
+    let sample = rng.sample(points.nrows(), clusters.saturating_mul(20).max(10_000));
     let sample = points.select(Axis(0), &sample);
-    let mut chosen = plus_plus(sample.view(), clusters, rng, progress)?;
+    if options.start == KMeansStart::Ward {
+        let few = equal_rows(sample.view()).len() < clusters;
+        let whole = if few { points.view() } else { sample.view() };
+        if equal_rows(whole).len() >= clusters {
+            let cut = ward(whole, None, progress)?.cut(clusters)?;
+            return Ok((means_of(whole, &cut), frame));
+        }
+    }
+    let trials = options.trials.unwrap_or(2 + (clusters as f64).ln() as usize);
+    let mut chosen = plus_plus(&frame, sample.view(), clusters, trials, rng, progress)?;
     if chosen.nrows() < clusters && sample.nrows() < points.nrows() {
-        chosen = plus_plus(points, clusters, rng, progress)?;
+        chosen = plus_plus(&frame, points, clusters, trials, rng, progress)?;
     }
     if chosen.nrows() < clusters {
         return Err(Error::Parameter {
@@ -272,43 +305,54 @@ fn start(
     Ok((chosen.mapv(f64::from), frame))
 }
 
-/// Points far from one another: each is drawn with a probability that grows with the squared distance to the drawn ones.
+/// Points far from one another. Some are drawn with a probability that grows with the squared distance to the chosen ones, and the
+/// one that leaves the smallest sum of squares is chosen.
 fn plus_plus(
+    frame: &Frame,
     points: ArrayView2<'_, f32>,
     clusters: usize,
+    trials: usize,
     rng: &mut Rng,
     progress: &dyn Progress,
 ) -> Result<Array2<f32>, Error> {
+    let placed = frame.placed(points);
     let mut chosen = vec![rng.below(points.nrows())];
-    let mut distances = vec![f64::INFINITY; points.nrows()];
-    while let Some(&last) = chosen.last() {
+    let mut distances = frame.distances(points, &placed, &chosen).remove(0);
+    while chosen.len() < clusters {
         if chosen.len() % 32 == 1 {
             step(progress, "k-means++", chosen.len(), clusters)?;
         }
-        let center = points.row(last).to_vec();
-        distances.par_iter_mut().enumerate().for_each(|(row, distance)| {
-            let point = points.row(row);
-            let new = match point.as_slice() {
-                Some(point) => squared_distance(point, &center),
-                None => squared_distance(&point.to_vec(), &center),
-            };
-            *distance = distance.min(new);
-        });
-        let total: f64 = distances.iter().sum();
-        if chosen.len() == clusters || total <= 0.0 {
+        let mut total = 0.0;
+        let sums: Vec<f64> = distances
+            .iter()
+            .map(|distance| {
+                total += distance;
+                total
+            })
+            .collect();
+        if total <= 0.0 {
             break;
         }
-        let mut left = rng.unit() * total;
-        let drawn = distances.iter().position(|&distance| {
-            left -= distance;
-            left < 0.0 && distance > 0.0
-        });
-        // Rounding may leave a rest beyond the last point.
-        let last = || distances.iter().rposition(|&distance| distance > 0.0);
-        match drawn.or_else(last) {
-            Some(point) => chosen.push(point),
-            None => break,
-        }
+        let draw = |_: usize| {
+            let at = rng.unit() * total;
+            // Rounding may leave a rest beyond the last point; what is at no distance is never drawn.
+            let drawn = sums.partition_point(|&sum| sum <= at);
+            let there = |row: &usize| distances[*row] > 0.0;
+            (drawn..distances.len()).find(there).or_else(|| (0..drawn).rev().find(there))
+        };
+        let drawn: Vec<usize> = (0..trials).filter_map(draw).collect();
+        let mut nearest = frame.distances(points, &placed, &drawn);
+        let left: Vec<f64> = nearest
+            .par_iter_mut()
+            .map(|trial| {
+                trial.iter_mut().zip(&distances).for_each(|(new, &old)| *new = new.min(old));
+                trial.iter().sum()
+            })
+            .collect();
+        let best = (0..drawn.len()).min_by(|&a, &b| left[a].total_cmp(&left[b]));
+        let Some(best) = best else { break };
+        chosen.push(drawn[best]);
+        distances = nearest.swap_remove(best);
     }
     Ok(points.select(Axis(0), &chosen))
 }

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use attn_core::{Capture, ColumnKind, Side, TokenColumn, text::TaggedText};
+use attn_core::{
+    Capture, ColumnKind, Side, TokenColumn,
+    text::{TaggedText, WordList},
+};
 use serde::{Deserialize, Serialize};
 
 use super::words::Words;
@@ -17,7 +20,13 @@ pub struct LabelSet {
     pub labels: Vec<String>,
     /// Per point the indices of its labels, ascending.
     pub of: Vec<Vec<usize>>,
+    /// Whether labels belong to whole sentences: they change places between sentences for the chance level.
+    #[serde(default)]
+    pub by_sentence: bool,
 }
+
+/// Name of the set of [`LabelSet::casing`], which never names a cluster.
+pub(super) const CASING: &str = "casing";
 
 impl LabelSet {
     /// From the names of each point's labels.
@@ -47,7 +56,72 @@ impl LabelSet {
             name: name.into(),
             labels,
             of,
+            by_sentence: false,
         }
+    }
+
+    /// The set without some labels, such as the `O` of entities: what is outside of every entity is no concept. Also says how
+    /// many points had one of them.
+    ///
+    /// ```
+    /// use attn_analyze::concepts::LabelSet;
+    ///
+    /// let entities = LabelSet::new("ner", [vec!["PER"], vec!["O"], vec!["O"]]);
+    /// let (entities, outside) = entities.without(&["O"]);
+    /// assert_eq!((entities.labels, entities.of, outside), (vec!["PER".to_owned()], vec![vec![0], vec![], vec![]], 2));
+    /// ```
+    #[must_use]
+    pub fn without(self, labels: &[impl AsRef<str>]) -> (Self, usize) {
+        let out = |label: &str| labels.iter().any(|other| other.as_ref() == label);
+        if !self.labels.iter().any(|label| out(label)) {
+            return (self, 0);
+        }
+        let outside = |of: &&Vec<usize>| of.iter().any(|&label| out(&self.labels[label]));
+        let count = self.of.iter().filter(outside).count();
+        let kept = |of: &Vec<usize>| {
+            let names = of.iter().map(|&label| self.labels[label].as_str());
+            names.filter(|name| !out(name)).collect::<Vec<_>>()
+        };
+        let kept = Self {
+            by_sentence: self.by_sentence,
+            ..Self::new(&self.name, self.of.iter().map(kept))
+        };
+        (kept, count)
+    }
+
+    /// A set of hierarchical labels, level by level: of `SEM:origin:europe`, the level `0` has `SEM`, the level `1` has `SEM:origin`.
+    /// A label rolls up to all its ancestors; on levels below its own it has none. Deepest level first, so that clusters are
+    /// named by the most specific label they are aligned with (BERT ConceptNet: Dalvi et al., ICLR 2022).
+    ///
+    /// ```
+    /// use attn_analyze::concepts::LabelSet;
+    ///
+    /// let places = LabelSet::new("sem", [vec!["SEM:origin:asia"], vec!["SEM:origin:europe"], vec!["SEM"]]);
+    /// let levels = places.levels(':');
+    /// let names: Vec<_> = levels.iter().map(|level| (level.name.as_str(), level.labels.len())).collect();
+    /// assert_eq!(names, [("sem/2", 2), ("sem/1", 1), ("sem/0", 1)]);
+    /// assert_eq!(levels[1].of, [vec![0], vec![0], vec![]]);
+    /// ```
+    pub fn levels(&self, separator: char) -> Vec<Self> {
+        let deepest = self.labels.iter().map(|label| label.matches(separator).count()).max();
+        let level = |level: usize| {
+            let ancestor = |&label: &usize| {
+                let name = &self.labels[label];
+                let mut ends = name.match_indices(separator).map(|(at, _)| at).chain([name.len()]);
+                ends.nth(level).map(|end| &name[..end])
+            };
+            let of = self.of.iter().map(|of| of.iter().filter_map(ancestor).collect());
+            Self {
+                by_sentence: self.by_sentence,
+                ..Self::new(format!("{}/{level}", self.name), of)
+            }
+        };
+        (0..=deepest.unwrap_or(0)).rev().map(level).collect()
+    }
+
+    /// Words of a list, by spelling up to case: of each group of the list, the points whose word is in it.
+    pub fn word_list(name: impl Into<String>, list: &WordList, types: &[&str]) -> Self {
+        Self::new(name, types.iter().map(|word| list.groups(word).collect()))
     }
 
     /// One column of a corpus, for the words that are clustered.
@@ -69,13 +143,16 @@ impl LabelSet {
                 .sentences
                 .get(sentence)
                 .and_then(|sentence| sentence.words.get(index));
-            word.map(|word| word.tag(at).map(str::to_owned).into_iter().collect())
+            word.map(|word| word.tags_of(at).map(str::to_owned).collect())
                 .ok_or_else(elsewhere)
         };
         let tags: Vec<Vec<String>> = words
             .words
             .iter()
-            .map(|word| tag(word.sentence, word.index))
+            .map(|word| match word.special {
+                true => Ok(Vec::new()),
+                false => tag(word.sentence, word.index),
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self::new(column, tags))
     }
@@ -120,7 +197,10 @@ impl LabelSet {
             .iter()
             .map(|word| label(word.sentence))
             .collect::<Result<_, Error>>()?;
-        Ok(Self::new(comment, labels))
+        Ok(Self {
+            by_sentence: true,
+            ..Self::new(comment, labels)
+        })
     }
 
     /// Whether a word is the first or the last of its sentence. Punctuation does not count.
@@ -143,12 +223,15 @@ impl LabelSet {
         let places: Vec<Vec<&str>> = words
             .words
             .iter()
-            .map(|word| place(word.sentence, word.index))
+            .map(|word| match word.special {
+                true => Ok(Vec::new()),
+                false => place(word.sentence, word.index),
+            })
             .collect::<Result<_, Error>>()?;
         Ok(Self::new("place", places))
     }
 
-    /// The casing of words: `lower`, `Title`, `UPPER`, `Mixed`, `number`, `punctuation`.
+    /// The casing of words: `lower`, `Title`, `UPPER`, `Mixed`, `number`, `punctuation`. Words of scripts without case have none.
     ///
     /// ```
     /// use attn_analyze::concepts::LabelSet;
@@ -157,7 +240,7 @@ impl LabelSet {
     /// assert_eq!(names, ["lower", "Title", "UPPER", "Mixed", "number", "punctuation"]);
     /// ```
     pub fn casing(types: &[&str]) -> Self {
-        Self::new("casing", types.iter().map(|word| vec![casing(word)]))
+        Self::new(CASING, types.iter().map(|word| casing(word).into_iter().collect()))
     }
 
     /// Endings of two to four letters that at least `types` different words (in lower case) share, longer by at least two
@@ -209,22 +292,24 @@ fn elsewhere() -> Error {
     }
 }
 
-fn casing(word: &str) -> &'static str {
+fn casing(word: &str) -> Option<&'static str> {
     let letters: Vec<char> = word.chars().filter(|c| c.is_alphabetic()).collect();
-    let Some((first, rest)) = letters.split_first() else {
-        return if word.chars().any(char::is_numeric) {
-            "number"
-        } else {
-            "punctuation"
-        };
-    };
+    if word.is_empty() {
+        return None;
+    }
+    if letters.is_empty() {
+        let number = word.chars().any(char::is_numeric);
+        return Some(if number { "number" } else { "punctuation" });
+    }
+    let cased: Vec<char> = letters.into_iter().filter(|c| c.is_uppercase() || c.is_lowercase()).collect();
+    let (first, rest) = cased.split_first()?;
     let upper = |c: &char| c.is_uppercase();
-    match (first.is_uppercase(), rest.iter().any(upper), rest.iter().all(upper)) {
+    Some(match (first.is_uppercase(), rest.iter().any(upper), rest.iter().all(upper)) {
         (false, false, _) => "lower",
         (true, false, _) => "Title",
         (true, true, true) => "UPPER",
         _ => "Mixed",
-    }
+    })
 }
 
 /// The parts of words that enough different words have.

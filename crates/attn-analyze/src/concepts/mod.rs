@@ -8,7 +8,7 @@
 //! | words of a capture | [`Words::find`], [`Words::filter`], [`Words::vectors`] | one vector per word and layer |
 //! | clusters | [`Clusterer`], [`ward`], [`k_means`], [`leaders_ward`] | [`adjusted_rand`] says how far two agree |
 //! | human-defined concepts | [`LabelSet`] | tags, affixes, n-grams, casing, place, the sentence's class |
-//! | do they coincide? | [`align`] | beside its chance level |
+//! | do they coincide? | [`align`], [`sweep`] | beside its chance level; over numbers of clusters and thresholds |
 //! | found again elsewhere? | [`overlap`] | another layer, model, or text |
 //! | which were kept, lost, new? | [`changes`] | merged and split ones too |
 //! | where would a new sentence lie? | [`Pipeline::place`] | the nearest clusters per layer |
@@ -34,17 +34,19 @@ mod partition;
 mod pipeline;
 mod points;
 mod scan;
+mod sweep;
+mod units;
 mod ward;
 mod words;
 
-pub use attn_core::text::{TaggedSentence, TaggedText, TaggedWord};
+pub use attn_core::text::{TaggedSentence, TaggedText, TaggedWord, WordList};
 
-pub use align::{Against, AlignParams, AlignRule, Alignment, BestLabel, Chance, Permute, align};
-pub use carried::{Carried, CarriedBy, carried};
+pub use align::{Against, AlignParams, AlignRule, Alignment, BestLabel, Chance, OneWord, Permute, align};
+pub use carried::{Carried, CarriedBy, SpecialToken, carried};
 pub use changes::{Change, Changes, Fate, changes};
 pub use clusterer::{Clusterer, Clustering, KMeansClusterer, LeadersWard, Ward};
 pub use dendrogram::{Dendrogram, Merge, Top};
-pub use kmeans::{KMeans, KMeansParams, k_means, means};
+pub use kmeans::{KMeans, KMeansParams, KMeansStart, k_means, means};
 pub use labels::LabelSet;
 pub use leaders::{Leaders, leaders, leaders_ward};
 #[cfg(feature = "linfa")]
@@ -54,11 +56,13 @@ pub use overlap::{Match, Overlap, OverlapParams, overlap};
 pub use partition::{Partition, adjusted_rand};
 pub use pipeline::{
     Agreement, Branches, Centers, Comparison, ConceptCluster, ConceptLayer, ConceptSpace, ConceptStudy, Curve,
-    Explanation, LAYERS, LabelRow, LayerCurves, LayerPair, LayerRow, NamesFile, Near, Pipeline, PipelineParams,
-    PlacedLayer, Placement, Prediction, Reading, excerpt, plain_text,
+    Explanation, LAYERS, LabelRow, LayerCurves, LayerPair, LayerRow, LayerWeights, NamesFile, Near, Pipeline,
+    PipelineParams, PlacedLayer, Placement, Prediction, Reading, excerpt, plain_text,
 };
+pub use sweep::{Plateau, Sweep, sweep, sweep_counts};
+pub use units::Units;
 pub use ward::ward;
-pub use words::{DroppedWord, Filtered, FrequencyFilter, Subwords, Word, Words};
+pub use words::{DroppedWord, Filtered, FrequencyFilter, Subwords, WhyDropped, Word, Words};
 
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{LabelSet, Partition, align::Alignment, partition::same_points};
+use super::{LabelSet, Partition, align::Alignment, labels::CASING, partition::same_points};
 use crate::Error;
+
+/// Labels that are hardly more frequent in a cluster than elsewhere do not name it.
+const LIFT: f64 = 1.5;
 
 /// Origin of a [`ClusterName`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,8 +60,9 @@ pub trait Namer {
 
 /// A name for every cluster.
 ///
-/// In this order: what `namer` says; a single word; the best label of an aligned cluster, `alignments` in the order given;
-/// letters that at least `threshold` of two or more different words share, the longest of suffix, prefix, stretch; else the
+/// In this order: what `namer` says; a single word; the best label of an aligned cluster, `alignments` in the order given, where the
+/// label is at least 1.5 times as frequent in the cluster as among all points (a label of nearly all words says nothing),
+/// and never casing alone; letters that at least `threshold` of two or more different words share, the longest of suffix, prefix, stretch; else the
 /// three most frequent words.
 ///
 /// ```
@@ -105,7 +109,8 @@ pub fn name_clusters(
         });
         let label = || {
             alignments.iter().find_map(|alignment| {
-                let best = alignment.best[cluster].as_ref().filter(|best| best.aligned)?;
+                let best = alignment.best[cluster].as_ref();
+                let best = best.filter(|best| best.aligned && best.lift >= LIFT && alignment.label_set != CASING)?;
                 Some(ClusterName {
                     text: format!("{} {}: {}", alignment.label_set, best.label, first_words(&summary, 2)),
                     kind: NameKind::Label,

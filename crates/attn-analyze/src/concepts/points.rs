@@ -142,6 +142,37 @@ impl Frame {
         }
     }
 
+    /// The squared distances of all points to some of them, outside of the frame, one list per `row` of those. They are rounded as
+    /// single precision does, but no equal point is at a distance, and no other at none.
+    pub(super) fn distances(&self, points: ArrayView2<'_, f32>, placed: &Placed, rows: &[usize]) -> Vec<Vec<f64>> {
+        let points = points.as_standard_layout();
+        let dims = points.ncols();
+        let flat = points.as_slice().unwrap_or_default();
+        let slack = Slack::new(dims);
+        let centers = placed.rows.select(ndarray::Axis(0), rows);
+        let starts: Vec<usize> = (0..points.nrows()).step_by(BLOCK).collect();
+        let of_block = |start: usize| {
+            let end = points.nrows().min(start + BLOCK);
+            let mut products = Array2::<f32>::zeros((rows.len(), end - start));
+            let block = placed.rows.slice(s![start..end, ..]);
+            general_mat_mul(-2.0, &centers, &block.t(), 0.0, &mut products);
+            let distance = |(at, column): (usize, usize), product: f32| {
+                let (row, point) = (rows[at], start + column);
+                let norms = placed.norms[row] + placed.norms[point];
+                let rough = norms + product;
+                if rough > 4.0 * slack.of(norms) {
+                    return f64::from(rough) * self.square();
+                }
+                let place = |row: usize| &flat[row * dims..(row + 1) * dims];
+                squared_distance(place(row), place(point))
+            };
+            Array2::from_shape_fn(products.dim(), |at| distance(at, products[at]))
+        };
+        let blocks: Vec<Array2<f64>> = starts.into_par_iter().map(of_block).collect();
+        let of_row = |at: usize| blocks.iter().flat_map(|block| block.row(at).to_vec()).collect();
+        (0..rows.len()).map(of_row).collect()
+    }
+
     /// The nearest center of each point and the squared distance to it, outside of the frame; the first of equally near ones.
     ///
     /// `placed` are the points in this frame, where they are known. `skip` names a center that a point may not have. A point
@@ -290,6 +321,24 @@ mod tests {
                 let others = (0..centers.nrows()).filter(|&center| skip(row) != Some(center));
                 let truth = others.min_by(|&a, &b| distance(a).total_cmp(&distance(b)));
                 assert_eq!(found.map(|(center, _)| center), truth, "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn distances_are_those_of_differences_and_zero_only_where_points_are_equal() {
+        let points = Array2::from_shape_fn((600, 5), |(row, column)| {
+            1e4 + (row % 150 * 7 % 31 + column) as f32 + if row % 150 == 3 { 2e-3 } else { 0.0 }
+        });
+        let frame = Frame::of(points.view());
+        let rows = [0, 3, 299, 599];
+        let found = frame.distances(points.view(), &frame.placed(points.view()), &rows);
+        for (found, &row) in found.iter().zip(&rows) {
+            for (other, &found) in found.iter().enumerate() {
+                let pairs = points.row(row).into_iter().zip(points.row(other));
+                let truth: f64 = pairs.map(|(&x, &y)| (f64::from(x) - f64::from(y)).powi(2)).sum();
+                assert!((found - truth).abs() <= 1e-4 * truth, "{row} {other}: {found}, {truth}");
+                assert_eq!(found == 0.0, truth == 0.0);
             }
         }
     }

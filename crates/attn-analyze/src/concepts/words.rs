@@ -1,11 +1,11 @@
 //! Words as points: their tokens in a capture, the choice of words to cluster, and their vectors in a layer.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Range,
 };
 
-use attn_core::{Capture, Sequence, Side, text::TaggedText};
+use attn_core::{Capture, Sequence, Side, Token, text::TaggedText};
 use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -27,21 +27,41 @@ pub enum Subwords {
     Average,
 }
 
-/// One occurrence of a word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One occurrence of a word, or a special token as a point of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Word {
     /// As it is written.
     pub text: String,
     /// Index of its sentence in the corpus, which is its sequence in the capture.
     pub sentence: usize,
-    /// Index in its sentence.
+    /// Index in its sentence; of a special token, among the tokens of its sequence.
     pub index: usize,
     /// Its tokens in the sequence, in order; never empty.
     pub tokens: Vec<usize>,
+    /// What the model reads: occurrences with the same token ids have the same number.
+    #[serde(default)]
+    pub input: usize,
+    /// Whether it is a special token (`[CLS]`) of [`Words::add_special`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub special: bool,
 }
 
-/// A word without a token, and therefore without a vector.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The reason why a word has no vector.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WhyDropped {
+    /// The tokenizer has nothing for it.
+    #[default]
+    NoToken,
+    /// The sequence was cut before it, to the model's longest input.
+    Cut,
+    /// The vocabulary has none of it: its token is that of unknown words (`[UNK]`), which says nothing about this one.
+    Unknown,
+}
+
+/// A word without a vector of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedWord {
     /// As it is written.
     pub text: String,
@@ -49,6 +69,9 @@ pub struct DroppedWord {
     pub sentence: usize,
     /// Index in its sentence.
     pub index: usize,
+    /// The reason.
+    #[serde(default)]
+    pub why: WhyDropped,
 }
 
 /// Words of a corpus that have tokens in a capture.
@@ -56,8 +79,8 @@ pub struct DroppedWord {
 pub struct Words {
     /// In the order of the corpus.
     pub words: Vec<Word>,
-    /// Words without a token: the tokenizer has nothing for them, or the sequence was cut before them. Giving them a zero
-    /// vector, as published code does, makes a cluster of them.
+    /// Words without a vector of their own. Giving them a zero vector, as published code does, makes a cluster of them, and so
+    /// would the one vector of all unknown words.
     pub dropped: Vec<DroppedWord>,
 }
 
@@ -101,6 +124,15 @@ pub struct Filtered {
     pub surplus: usize,
 }
 
+/// Texts of the token of unknown words.
+const UNKNOWN: [&str; 2] = ["[UNK]", "<unk>"];
+
+/// What a model reads of a token: its id, or its text where a capture has no ids.
+fn key(token: &Token) -> (Option<u32>, &str) {
+    let text = if token.id.is_some() { "" } else { token.text.as_str() };
+    (token.id, text)
+}
+
 impl Words {
     /// Finds the tokens of every word.
     ///
@@ -120,6 +152,7 @@ impl Words {
             });
         }
         let (mut words, mut dropped) = (Vec::new(), Vec::new());
+        let mut inputs: HashMap<Vec<(Option<u32>, &str)>, usize> = HashMap::new();
         for (at, (sentence, sequence)) in corpus.sentences.iter().zip(sequences).enumerate() {
             let Some(offset) = place_of(&sentence.text, sequence, side) else {
                 return Err(Error::Shape {
@@ -132,6 +165,8 @@ impl Words {
                 });
             };
             let text = sequence.text.as_deref().unwrap_or_default();
+            let is_target = side == Side::Decoder && !sequence.encoder.is_empty();
+            let cut = if is_target { sequence.target_cut_from } else { sequence.cut_from };
             let mut starts = Vec::new();
             for (index, token) in sequence
                 .tokens(side)
@@ -153,33 +188,81 @@ impl Words {
                 let inside = |&&(letter, _): &&(usize, usize)| (word.span.0..word.span.1).contains(&letter);
                 let tokens: Vec<usize> = starts.iter().filter(inside).map(|&(_, token)| token).collect();
                 let text = word.text.clone();
-                if tokens.is_empty() {
-                    dropped.push(DroppedWord {
+                let read = sequence.tokens(side);
+                let ids: Vec<(Option<u32>, &str)> = tokens.iter().map(|&at| key(&read[at])).collect();
+                let why = match tokens.is_empty() {
+                    true if cut.is_some() && starts.iter().all(|&(letter, _)| letter < word.span.0) => {
+                        Some(WhyDropped::Cut)
+                    }
+                    true => Some(WhyDropped::NoToken),
+                    false if tokens.iter().any(|&at| UNKNOWN.contains(&read[at].text.as_str())) => {
+                        Some(WhyDropped::Unknown)
+                    }
+                    false => None,
+                };
+                match why {
+                    Some(why) => dropped.push(DroppedWord {
                         text,
                         sentence: at,
                         index,
-                    });
-                } else {
-                    words.push(Word {
-                        text,
-                        sentence: at,
-                        index,
-                        tokens,
-                    });
+                        why,
+                    }),
+                    None => {
+                        let next = inputs.len();
+                        words.push(Word {
+                            text,
+                            sentence: at,
+                            index,
+                            tokens,
+                            input: *inputs.entry(ids).or_insert(next),
+                            special: false,
+                        });
+                    }
                 }
             }
         }
         Ok(Self { words, dropped })
     }
 
-    /// Keeps the words that a filter lets through, in their order.
+    /// Adds the special tokens of all sequences (`[CLS]`, `<s>`) as points of their own: many classifiers read one of them, and what
+    /// carried their predictions is in its state (Yu et al., *Latent Concept-based Explanation of NLP Models*, EMNLP 2024). Their
+    /// labels are those of their sentence alone.
+    pub fn add_special(&mut self, capture: &Capture, side: Side) {
+        let mut inputs: BTreeMap<String, usize> = BTreeMap::new();
+        let first = self.words.iter().map(|word| word.input + 1).max().unwrap_or(0);
+        for (sentence, sequence) in capture.sequences().iter().enumerate() {
+            let tokens = sequence.tokens(side).iter().enumerate();
+            for (index, token) in tokens.filter(|(_, token)| token.special) {
+                let next = first + inputs.len();
+                self.words.push(Word {
+                    text: token.text.clone(),
+                    sentence,
+                    index,
+                    tokens: vec![index],
+                    input: *inputs.entry(token.text.clone()).or_insert(next),
+                    special: true,
+                });
+            }
+        }
+    }
+
+    /// How many words were dropped for a reason.
+    pub fn dropped_for(&self, why: WhyDropped) -> usize {
+        self.dropped.iter().filter(|word| word.why == why).count()
+    }
+
+    /// Keeps the words that a filter lets through, in their order. Special tokens are kept.
     pub fn filter(&mut self, filter: &FrequencyFilter) -> Filtered {
         let mut types: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut kept = BTreeSet::new();
         for (at, word) in self.words.iter().enumerate() {
-            types.entry(&word.text).or_default().push(at);
+            if word.special {
+                kept.insert(at);
+            } else {
+                types.entry(&word.text).or_default().push(at);
+            }
         }
         let mut filtered = Filtered::default();
-        let mut kept = BTreeSet::new();
         for (stream, mut occurrences) in types.into_values().enumerate() {
             let count = occurrences.len();
             if count < filter.at_least {

@@ -32,8 +32,13 @@ pub struct TaggedWord {
 impl TaggedWord {
     /// Its tag in a column of [`TaggedText::columns`]; `None` where the file has none.
     pub fn tag(&self, column: usize) -> Option<&str> {
-        let at = self.tags.binary_search_by_key(&column, |&(column, _)| column).ok()?;
-        Some(&self.tags[at].1)
+        self.tags_of(column).next()
+    }
+
+    /// All its tags in a column: files may give several (`SEM:name|||SEM:place`).
+    pub fn tags_of(&self, column: usize) -> impl Iterator<Item = &str> {
+        let own = self.tags.iter().filter(move |(other, _)| *other == column);
+        own.map(|(_, tag)| tag.as_str())
     }
 }
 

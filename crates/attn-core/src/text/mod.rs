@@ -16,12 +16,14 @@ mod dataset;
 mod format;
 mod json;
 mod lines;
+mod word_list;
 
 pub use {
     conllu::{TaggedSentence, TaggedText, TaggedWord},
     dataset::{Dataset, TextColumn, TextValues},
     format::{TextFormat, TextParams},
     lines::{Line, Note, number_lines, read_lines, split_lines},
+    word_list::WordList,
 };
 
 use crate::Error;

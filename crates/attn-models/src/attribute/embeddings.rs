@@ -97,13 +97,46 @@ impl InputGradients {
     }
 }
 
-/// A tap that adds a variable of zeros to the embeddings: candle keeps gradients of variables only.
+/// The states that are attributed to, one per stack.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum At {
+    /// The embeddings of tokens.
+    #[default]
+    Embedding,
+    /// The hidden states that come into a layer of the encoder and of the decoder.
+    Hidden(usize, usize),
+}
+
+impl At {
+    pub(super) fn is(self, site: Site) -> bool {
+        match self {
+            Self::Embedding => site.point == Point::Embedding,
+            Self::Hidden(encoder, decoder) => {
+                let layer = match site.side() {
+                    Side::Encoder => encoder,
+                    Side::Decoder => decoder,
+                };
+                site.point == Point::Hidden && site.layer == layer
+            }
+        }
+    }
+}
+
+/// A tap that adds a variable of zeros to the states: candle keeps gradients of variables only.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
+    at: At,
     seen: BTreeMap<Side, (Tensor, Var)>,
 }
 
 impl Watch {
+    pub(super) fn new(at: At) -> Self {
+        Self {
+            at,
+            seen: BTreeMap::new(),
+        }
+    }
+
     /// What the embeddings were.
     pub(super) fn embeddings(self) -> BTreeMap<Side, Tensor> {
         let seen = self.seen.into_iter();
@@ -124,7 +157,7 @@ impl Watch {
 
 impl Tap for Watch {
     fn wants(&self, site: Site) -> bool {
-        site.point == Point::Embedding
+        self.at.is(site)
     }
 
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {

@@ -5,6 +5,7 @@
 //! in, and there is no dropout. `docs/ATTRIBUTION.md` says which method answers what.
 //!
 //! - to input tokens: [`input_gradients`], [`integrated_gradients`], [`propagate_relevance`]
+//! - to the states of tokens in a layer: [`layer_integrated_gradients`]
 //! - to heads: [`head_gradients`], [`taylor_importance`]
 //! - to layers: [`logit_lens`]
 
@@ -20,7 +21,7 @@ mod taylor;
 pub use self::{
     embeddings::{InputGradients, input_gradients},
     heads::{HeadGradients, HeadGrid, head_gradients},
-    integrated::{Baseline, IntegratedGradients, integrated_gradients},
+    integrated::{Baseline, IntegratedGradients, integrated_gradients, layer_integrated_gradients},
     lens::{Guess, LensLayer, logit_lens},
     relevance::{Relevance, propagate_relevance},
     scores::TokenScores,

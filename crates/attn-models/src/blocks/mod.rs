@@ -78,6 +78,8 @@ pub struct Pass<'a> {
     pub(crate) limits: Limits,
     /// Whether anybody reads the predictions of the model's head.
     pub(crate) logits: bool,
+    /// Layers below this one are skipped: the tap brings the state that comes into it.
+    pub(crate) from: usize,
 }
 
 impl<'a> Pass<'a> {
@@ -90,6 +92,7 @@ impl<'a> Pass<'a> {
             relevance: None,
             limits: Limits::default(),
             logits: true,
+            from: 0,
         }
     }
 
@@ -118,6 +121,12 @@ impl<'a> Pass<'a> {
     /// a long text they are the largest tensor of all.
     pub fn wants_logits(&self) -> bool {
         self.logits
+    }
+
+    /// Whether a layer is skipped, because the tap replaces the state that comes into a later one. A family asks before it taps
+    /// [`Point::Hidden`](crate::Point::Hidden) of the layer.
+    pub fn skips(&self, layer: usize) -> bool {
+        layer < self.from
     }
 
     /// Decoder tokens that earlier steps of generation have computed; 0 otherwise.

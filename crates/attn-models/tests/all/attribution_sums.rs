@@ -3,7 +3,10 @@
 use attn_core::Positions;
 use attn_models::{
     Inputs, Model,
-    attribute::{Baseline, Target, input_gradients, integrated_gradients, propagate_relevance},
+    attribute::{
+        Baseline, IntegratedGradients, Target, input_gradients, integrated_gradients, layer_integrated_gradients,
+        propagate_relevance,
+    },
     candle::{Device, Tensor},
     generate::{GenerationParams, Generator},
 };
@@ -88,6 +91,68 @@ fn integrated_gradients_are_complete_in_every_family() {
         };
         let (fine, coarse) = (gap(enough * 4 / 10), gap(enough / 10));
         assert!(fine < 0.5 * coarse + 1e-5, "{name}: {fine} {coarse}");
+    }
+}
+
+/// At the states of every layer, what tokens add is the same change of the target.
+#[test]
+fn integrated_gradients_of_layers_are_complete_in_every_family() {
+    for name in FAMILIES {
+        let model = Model::load(&open(name)).unwrap();
+        if model.experts(0).is_some() || of_pictures(name) {
+            continue;
+        }
+        let (inputs, targets) = explained(name, &model);
+        let baseline = Baseline::token(&inputs, 0, &[2, 3]).unwrap();
+        let depth = model.info().attentions.iter().map(|info| info.layers.len()).max().unwrap();
+        let layers: Vec<usize> = (0..=depth).collect();
+        let gaps = |steps| {
+            let found = layer_integrated_gradients(
+                &model, &inputs, &targets, &baseline, &layers, steps, &mut (), &(),
+            )
+            .unwrap();
+            assert_eq!(found.len(), layers.len());
+            let ends = |layer: usize| found[layer].iter().map(|found| (found.value, found.baseline)).collect::<Vec<_>>();
+            assert!(layers.iter().all(|&layer| ends(layer) == ends(0)), "{name}");
+            let of_layer = |layer: &Vec<IntegratedGradients>| {
+                let share = |found: &IntegratedGradients| {
+                    found.gap().abs() / f64::from((found.value - found.baseline).abs()).max(1e-3)
+                };
+                layer.iter().map(share).fold(0.0, f64::max)
+            };
+            found.iter().map(of_layer).collect::<Vec<f64>>()
+        };
+        let complete = |steps| gaps(steps).iter().all(|gap| *gap < 0.01);
+        assert!([100, 400, 1600].into_iter().any(complete), "{name}: {:?}", gaps(400));
+    }
+}
+
+/// A classifier reads its first token: in the last layer nothing else counts. A language model reads the token of its target.
+#[test]
+fn the_last_layer_counts_only_what_is_read() {
+    for name in ["bert-cls", "gpt2", "llama"] {
+        let model = Model::load(&open(name)).unwrap();
+        let inputs = Inputs::from_ids(&[vec![2, 7, 9, 11, 3]], 0).unwrap();
+        let (target, read) = match name {
+            "bert-cls" => (Target::Class(1), 0),
+            _ => (Target::Token { position: 3, token: 5 }, 3),
+        };
+        let baseline = Baseline::token(&inputs, 1, &[]).unwrap();
+        let depth = model.info().attentions[0].layers.len();
+        let found = layer_integrated_gradients(
+            &model, &inputs, &[target], &baseline, &[0, depth], 20, &mut (), &(),
+        )
+        .unwrap();
+        let side = model.info().attentions[0].attention.query_side();
+        let (first, last) = (found[0][0].scores.side(side), found[1][0].scores.side(side));
+        assert!(first.iter().filter(|score| **score != 0.0).count() > 1, "{name}");
+        for (at, score) in last.iter().enumerate() {
+            assert_eq!(*score != 0.0, at == read, "{name}: {last:?}");
+        }
+        let beyond = layer_integrated_gradients(
+            &model, &inputs, &[Target::Class(0)], &Baseline::Zero, &[depth + 1], 2, &mut (), &(),
+        );
+        assert!(matches!(beyond, Err(attn_models::Error::Intervention { .. })));
     }
 }
 

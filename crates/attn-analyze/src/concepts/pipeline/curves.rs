@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Comparison, ConceptSpace, ConceptStudy, LabelRow};
+use super::{Comparison, ConceptLayer, ConceptSpace, ConceptStudy, LabelRow};
 use crate::concepts::Against;
+
+/// Label sets shown beside the share of clusters of one word.
+const ONE_WORD_SETS: usize = 2;
 
 /// Curves over the layers of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,7 +60,7 @@ impl ConceptStudy {
     /// The topic of [`compared`](Self::compared) about clusters that are found again.
     pub const FOUND_AGAIN: &'static str = "found again";
 
-    /// Aligned share of each label set, over the layers of one model.
+    /// Aligned share of each label set among the clusters of several words, over the layers of one model.
     pub fn curves(&self, model: &ConceptSpace) -> LayerCurves {
         let curves = model.sets.iter().enumerate().map(|(at, set)| {
             let name = if self.is_class(&set.name) {
@@ -68,8 +71,28 @@ impl ConceptStudy {
             Curve::new(name, aligned(model, at))
         });
         LayerCurves {
-            title: "Labels of clusters, layer by layer".into(),
+            title: "Labels of clusters of several words".into(),
             curves: curves.collect(),
+        }
+    }
+
+    /// The clusters of one word, over the layers of one model: their share of all clusters, and of them the share that is aligned
+    /// with each set of the file, which no layer can do much about.
+    pub fn one_word_curves(&self, model: &ConceptSpace) -> LayerCurves {
+        let share = Curve {
+            name: "share of clusters".into(),
+            layers: model.layers.iter().map(|layer| layer.layer).collect(),
+            values: model.layers.iter().map(ConceptLayer::one_word).collect(),
+            chance: None,
+        };
+        let sets = model.sets.iter().enumerate().take(ONE_WORD_SETS);
+        let sets = sets.map(|(at, set)| {
+            let rows = model.layers.iter().filter_map(|layer| Some((layer.layer, layer.rows.get(at)?)));
+            Curve::new(&set.name, rows.map(|(layer, row)| (layer, row.one_word.aligned)))
+        });
+        LayerCurves {
+            title: "Clusters of one word".into(),
+            curves: [share].into_iter().chain(sets).collect(),
         }
     }
 

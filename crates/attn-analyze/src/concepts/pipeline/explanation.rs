@@ -24,10 +24,19 @@ pub struct Prediction {
     pub value: f32,
     /// The same difference for the baseline of the attribution.
     pub baseline: f32,
-    /// Share of the difference that the attribution misses.
-    pub gap: f64,
+    /// The attribution at the states of each layer: what a layer has moved between tokens counts where it is there.
+    pub layers: Vec<LayerWeights>,
+}
+
+/// Attribution of a prediction to the states of tokens in one layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerWeights {
+    /// The layer, 0 for the embeddings.
+    pub layer: usize,
     /// Weight of each token of the sequence, special tokens included.
     pub weights: Vec<f32>,
+    /// Share of the difference between prediction and baseline that the weights miss.
+    pub gap: f64,
 }
 
 /// A prediction in terms of clusters, layer by layer.
@@ -45,8 +54,9 @@ pub struct Explanation {
     pub value: f32,
     /// The same difference for the baseline of the attribution.
     pub baseline: f32,
-    /// Share of the difference that the attribution misses.
-    pub gap: f64,
+    /// Per layer of the space, the share of the difference that the attribution misses.
+    #[serde(default)]
+    pub gaps: Vec<f64>,
     /// The words of the sentence.
     pub words: Words,
     /// Whether each word was clustered.
@@ -72,19 +82,33 @@ impl Explanation {
             });
         }
         let mut words = Words::find(&reading.text, reading.capture, reading.side)?;
+        if space.words.words.iter().any(|word| word.special) {
+            words.add_special(reading.capture, reading.side);
+        }
         words.words.retain(|word| word.sentence == sentence);
         // A sentence that is not of the text, such as one that was typed, has no word in it.
         let own = space.text.sentences.get(sentence).map(|own| &own.text) == Some(&reading.text.sentences[sentence].text);
-        let place = |word: &Word| space.words.words.iter().position(|other| own && other == word);
+        let id = |word: &Word| (word.sentence, word.index, word.special);
+        let place = |word: &Word| space.words.words.iter().position(|other| own && id(other) == id(word));
+        let tokens = reading.capture.sequences().get(sentence);
+        let tokens = tokens.map_or(&[][..], |sequence| sequence.tokens(reading.side));
         let places: Vec<Option<usize>> = words.words.iter().map(place).collect();
-        let mut layers = Vec::with_capacity(space.layers.len());
+        let (mut layers, mut gaps) = (Vec::with_capacity(space.layers.len()), Vec::new());
         for layer in &space.layers {
+            let here = prediction.layers.iter().find(|here| here.layer == layer.layer);
+            let here = here.ok_or_else(|| Error::Shape {
+                place: "attribution".into(),
+                expected: format!("weights at layer {}", layer.layer),
+                found: "none".into(),
+            })?;
+            gaps.push(here.gap);
             let of = clusters(space, reading, &words, &places, layer, subwords)?;
             let mut found = carried(
                 &Partition::with_noise(of.iter().copied()),
                 &words,
                 sentence,
-                &prediction.weights,
+                tokens,
+                &here.weights,
             )?;
             for part in &mut found.clusters {
                 // Partitions number anew; any of its words knows the cluster.
@@ -100,7 +124,7 @@ impl Explanation {
             against: prediction.against,
             value: prediction.value,
             baseline: prediction.baseline,
-            gap: prediction.gap,
+            gaps,
             words,
             clustered: places.iter().map(Option::is_some).collect(),
             layers,

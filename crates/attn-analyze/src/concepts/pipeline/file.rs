@@ -109,7 +109,7 @@ fn restore(space: &mut ConceptSpace) -> std::result::Result<(), String> {
     let words = space.words.words.len();
     let lost = |word: &&crate::concepts::Word| {
         let sentence = space.text.sentences.get(word.sentence);
-        sentence.is_none_or(|sentence| word.index >= sentence.words.len()) || word.tokens.is_empty()
+        sentence.is_none_or(|sentence| !word.special && word.index >= sentence.words.len()) || word.tokens.is_empty()
     };
     if let Some(word) = space.words.words.iter().find(lost) {
         return Err(format!(

@@ -18,7 +18,7 @@ use attn_core::{Attention, Capture, Progress, Side, progress::step};
 
 pub use self::{
     curves::{Curve, LayerCurves, LayerRow},
-    explanation::{Explanation, Prediction},
+    explanation::{Explanation, LayerWeights, Prediction},
     export::NamesFile,
     params::PipelineParams,
     place::{Centers, Near, PlacedLayer, Placement, plain_text},
@@ -26,7 +26,10 @@ pub use self::{
     space::{Agreement, Branches, ConceptCluster, ConceptLayer, ConceptSpace, LabelRow},
     study::{Comparison, ConceptStudy, LayerPair},
 };
-use super::{Clusterer, FrequencyFilter, TaggedSentence, TaggedText, Ward, Words, clusterer::Clustering, words::place_of};
+use super::{
+    AlignParams, Clusterer, FrequencyFilter, LabelSet, TaggedSentence, TaggedText, Units, Ward, WhyDropped, Words,
+    clusterer::Clustering, sweep, sweep_counts, words::place_of,
+};
 use crate::{Error, Result};
 
 /// The first words of the stage of [`Progress`] that counts the layers of a model. Other stages run within it.
@@ -236,11 +239,15 @@ impl Pipeline {
     pub fn begin(&self, reading: &Reading<'_>) -> Result<ConceptSpace> {
         let params = &self.params;
         let mut words = Words::find(&reading.text, reading.capture, reading.side)?;
+        if params.special_tokens {
+            words.add_special(reading.capture, reading.side);
+        }
         let filtered = words.filter(&params.filter);
         if words.words.is_empty() {
             return Err(too_rare(&params.filter, reading.text.sentences.len()));
         }
-        let sets = params.label_sets(&reading.text, &words)?;
+        let (sets, annotated, mut notes) = params.label_sets(&reading.text, &words)?;
+        notes.extend(left_out(&words));
         Ok(ConceptSpace {
             model: reading.model.clone(),
             side: reading.is_one_of_two().then_some(reading.side),
@@ -248,9 +255,11 @@ impl Pipeline {
             text: reading.text.clone(),
             words,
             filtered,
+            notes,
             layers: Vec::new(),
             explanation: None,
             sets,
+            annotated,
             align: params.align.clone(),
         })
     }
@@ -274,15 +283,17 @@ impl Pipeline {
         layer: usize,
         progress: &dyn Progress,
     ) -> Result<ConceptLayer> {
-        let (params, words, sets) = (&self.params, &space.words, &space.sets);
-        let types = words.types();
+        let (params, words) = (&self.params, &space.words);
+        let marks = Marks::of(space);
         let vectors = words.vectors(reading.capture, reading.side, layer, params.subwords)?;
         let count = params.cluster_count(vectors.view());
-        let Clustering { partition, tree } = self.method.cluster(vectors.view(), count, progress)?;
-        let mut found = ConceptLayer::new(layer, partition, tree, sets, &types, &params.align)?;
+        let clustering = self.method.cluster(vectors.view(), count, progress)?;
+        let mut found = ConceptLayer::new(layer, clustering, &marks, &params.align)?;
+        found.measure_borders(vectors.view());
+        self.sweep(&mut found, &marks)?;
         for method in &self.others {
-            let agreement = match (method.cluster(vectors.view(), count, progress), sets.first()) {
-                (Ok(other), Some(set)) => found.agreement(&other.partition, set, &types, &params.align)?,
+            let agreement = match (method.cluster(vectors.view(), count, progress), marks.sets.first()) {
+                (Ok(other), Some(set)) => found.agreement(&other.partition, set, &marks.units, &params.align)?,
                 (Ok(_), None) => Agreement::Failed("there is no label set to compare by".into()),
                 (Err(error), _) if error.is_cancelled() => return Err(error),
                 // A radius may leave fewer leaders than clusters; a mixture may not converge.
@@ -295,11 +306,27 @@ impl Pipeline {
         Ok(found)
     }
 
+    /// Alignment with the annotated sets over all numbers of clusters, if it is wanted and there is a tree.
+    fn sweep(&self, found: &mut ConceptLayer, marks: &Marks<'_>) -> Result<()> {
+        let Some(tree) = found.whole.as_ref().filter(|_| self.params.sweep) else {
+            return Ok(());
+        };
+        let align = AlignParams {
+            permutations: self.params.sweep_permutations,
+            ..self.params.align.clone()
+        };
+        let counts = sweep_counts(tree.points());
+        let swept = marks.sets.iter().take(marks.swept);
+        let swept = swept.map(|set| sweep(tree, set, &marks.units, &counts, &align, &()));
+        found.sweeps = swept.collect::<Result<_>>()?;
+        Ok(())
+    }
+
     /// The same space with other clusters: another number of them from the same trees, another threshold or rule. Names and
     /// alignments are new, maps stay. Layers without a tree keep their clusters.
     ///
-    /// Where clusters change, an explanation is dropped, and so are the centers of clusters unless `reading` gives the vectors to
-    /// compute them from: a space that was read from a file needs none.
+    /// Where clusters change, an explanation is dropped, and so are the centers and border words of clusters unless `reading` gives the
+    /// vectors to compute them from: a space that was read from a file needs none.
     ///
     /// # Errors
     /// [`Error::Parameter`] for more clusters than words, a cancellation.
@@ -309,7 +336,7 @@ impl Pipeline {
         reading: Option<&Reading<'_>>,
         progress: &dyn Progress,
     ) -> Result<ConceptSpace> {
-        let types = space.words.types();
+        let marks = Marks::of(space);
         let mut layers = Vec::with_capacity(space.layers.len());
         let mut changed = false;
         for old in &space.layers {
@@ -320,20 +347,23 @@ impl Pipeline {
             };
             let same = partition == old.partition;
             changed |= !same;
-            let mut found = ConceptLayer::new(
-                old.layer,
-                partition,
-                old.whole.clone(),
-                &space.sets,
-                &types,
-                &self.params.align,
-            )?;
+            let clustering = Clustering {
+                tree: old.whole.clone(),
+                ..partition.into()
+            };
+            let mut found = ConceptLayer::new(old.layer, clustering, &marks, &self.params.align)?;
             found.map.clone_from(&old.map);
+            if space.align == self.params.align {
+                found.sweeps.clone_from(&old.sweeps);
+            } else {
+                self.sweep(&mut found, &marks)?;
+            }
             if same {
-                found.centers = old.centers.clone();
-                found.methods.clone_from(&old.methods);
+                found.keep_measures(old);
             } else if let Some(reading) = reading {
-                found.centers = self.centers(reading, space, &found)?;
+                let vectors = (space.words).vectors(reading.capture, reading.side, old.layer, self.params.subwords)?;
+                found.centers = Centers::new(vectors.view(), &found.partition);
+                found.measure_borders(vectors.view());
             }
             layers.push(found);
         }
@@ -345,6 +375,8 @@ impl Pipeline {
             text: space.text.clone(),
             words: space.words.clone(),
             filtered: space.filtered.clone(),
+            notes: space.notes.clone(),
+            annotated: space.annotated,
             layers,
             explanation: space.explanation.clone().filter(|_| !changed),
             sets: space.sets.clone(),
@@ -389,6 +421,40 @@ impl Pipeline {
     pub fn explain(&self, space: &ConceptSpace, reading: &Reading<'_>, prediction: Prediction) -> Result<Explanation> {
         Explanation::new(space, reading, prediction, self.params.subwords)
     }
+}
+
+/// What is known about the words of a text, for all layers.
+struct Marks<'a> {
+    units: Units,
+    words: &'a Words,
+    sets: &'a [LabelSet],
+    /// The first so many sets are swept.
+    swept: usize,
+}
+
+impl<'a> Marks<'a> {
+    fn of(space: &'a ConceptSpace) -> Self {
+        Self {
+            units: Units::new(&space.words),
+            words: &space.words,
+            sets: &space.sets,
+            swept: space.annotated.max(1),
+        }
+    }
+}
+
+/// Words that were dropped, in words.
+fn left_out(words: &Words) -> impl Iterator<Item = String> {
+    let reasons = [
+        (WhyDropped::NoToken, "without a token: the tokenizer has nothing for them"),
+        (WhyDropped::Cut, "in sentences that were cut to the model's longest input, after the cut"),
+        (WhyDropped::Unknown, "outside of the vocabulary: all have the token of unknown words"),
+    ];
+    reasons.into_iter().filter_map(|(why, text)| match words.dropped_for(why) {
+        0 => None,
+        1 => Some(format!("1 word {text}")),
+        count => Some(format!("{count} words {text}")),
+    })
 }
 
 fn too_rare(filter: &FrequencyFilter, sentences: usize) -> Error {

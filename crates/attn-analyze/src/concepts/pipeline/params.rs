@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error, Result,
     concepts::{
-        AlignParams, Dendrogram, FrequencyFilter, LabelSet, OverlapParams, Subwords, TaggedText, Words,
+        AlignParams, Dendrogram, FrequencyFilter, LabelSet, OverlapParams, Subwords, TaggedText, Word, WordList, Words,
         points::equal_rows,
     },
 };
@@ -19,6 +19,8 @@ use crate::{
 const MAPPED: usize = 4;
 const TSNE: usize = 100;
 const MOST: usize = 60_000;
+/// Words per cluster, by default.
+const PER_CLUSTER: usize = 50;
 
 /// Settings of a [`Pipeline`](super::Pipeline).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,8 +32,9 @@ pub struct PipelineParams {
     pub subwords: Subwords,
     /// Words to cluster, by their frequency.
     pub filter: FrequencyFilter,
-    /// Clusters per layer. Default `None`: 600, or a tenth of the words if that is less; in a layer with fewer different vectors, as
-    /// many as these.
+    /// Clusters per layer. Default `None`: 600, or a fiftieth of the words if that is less, which leaves few clusters of one word
+    /// where each word occurs at most 20 times ([`sweep`](Self::sweep) shows the others); in a layer with fewer different
+    /// vectors, as many as these.
     pub clusters: Option<usize>,
     /// Alignment of clusters with labels; its threshold also holds for names.
     pub align: AlignParams,
@@ -39,6 +42,21 @@ pub struct PipelineParams {
     pub overlap: OverlapParams,
     /// Permutations for the chance level of every layer beside every layer. Default 5: there are many pairs.
     pub pair_permutations: usize,
+    /// Whether alignment with the labels of the file is swept over numbers of clusters and thresholds, of methods with a tree.
+    /// Default true.
+    pub sweep: bool,
+    /// Permutations for the chance level of each cell of a sweep. Default 5.
+    pub sweep_permutations: usize,
+    /// Labels of words that are no concept: `O` of entities and chunks is what is outside of them, `_` is no annotation. Default
+    /// both.
+    pub no_labels: Vec<String>,
+    /// Separator of levels in hierarchical labels (`SEM:origin:europe`), which are then aligned level by level. Default `None`.
+    pub levels: Option<char>,
+    /// Lists of words that are concepts.
+    pub word_lists: Vec<WordList>,
+    /// Whether special tokens (`[CLS]`) are clustered as points of a kind of their own. Default false: an explanation shows
+    /// their share in any case.
+    pub special_tokens: bool,
     /// Key of the comment that labels sentences (`# sentiment = positive`). Default `sentiment`.
     pub classes: String,
     /// Different words that must share letters for these to be a label. Default 5.
@@ -61,6 +79,12 @@ impl Default for PipelineParams {
             align: AlignParams::default(),
             overlap: OverlapParams::default(),
             pair_permutations: 5,
+            sweep: true,
+            sweep_permutations: 5,
+            no_labels: vec!["O".into(), "_".into()],
+            levels: None,
+            word_lists: Vec::new(),
+            special_tokens: false,
             classes: "sentiment".into(),
             shared_by: 5,
             ngram: 3,
@@ -99,7 +123,7 @@ impl PipelineParams {
 
     fn count_of(&self, words: usize, different: impl FnOnce() -> usize) -> usize {
         self.clusters.unwrap_or_else(|| {
-            let count = 600.min((words / 10).max(1));
+            let count = 600.min((words / PER_CLUSTER).max(MAPPED.min(words)));
             count.min(different().max(1))
         })
     }
@@ -133,21 +157,42 @@ impl PipelineParams {
         }
     }
 
-    /// Annotated sets first: they name clusters before spelling does.
-    pub(super) fn label_sets(&self, text: &TaggedText, words: &Words) -> Result<Vec<LabelSet>> {
-        let types = words.types();
-        let mut sets = Vec::new();
+    /// Annotated sets first, they name clusters before spelling does; how many there are; and what was left out, in words.
+    pub(super) fn label_sets(
+        &self,
+        text: &TaggedText,
+        words: &Words,
+    ) -> Result<(Vec<LabelSet>, usize, Vec<String>)> {
+        let spelling = |word: &Word| if word.special { String::new() } else { word.text.clone() };
+        let types: Vec<String> = words.words.iter().map(spelling).collect();
+        let types: Vec<&str> = types.iter().map(String::as_str).collect();
+        let (mut sets, mut notes) = (Vec::new(), Vec::new());
         for column in &text.columns {
-            sets.push(LabelSet::column(text, words, column)?);
+            let (set, outside) = LabelSet::column(text, words, column)?.without(&self.no_labels);
+            if outside > 0 {
+                let labels = self.no_labels.join(", ");
+                notes.push(format!("{column}: {outside} words with a label that is no concept ({labels})"));
+            }
+            match self.levels {
+                Some(separator) if set.labels.iter().any(|label| label.contains(separator)) => {
+                    sets.extend(set.levels(separator));
+                }
+                _ => sets.push(set),
+            }
+        }
+        for list in &self.word_lists {
+            sets.push(LabelSet::word_list(&list.name, list, &types));
         }
         sets.push(LabelSet::sentences(text, words, &self.classes)?);
+        sets.retain(|set| !set.labels.is_empty());
+        let annotated = sets.len();
         sets.push(LabelSet::suffixes(&types, self.shared_by));
         sets.push(LabelSet::prefixes(&types, self.shared_by));
         sets.push(LabelSet::ngrams(&types, self.ngram, self.shared_by));
         sets.push(LabelSet::casing(&types));
         sets.push(LabelSet::place(text, words)?);
         sets.retain(|set| !set.labels.is_empty());
-        Ok(sets)
+        Ok((sets, annotated, notes))
     }
 
     /// Places of the words on a plane.
@@ -177,8 +222,8 @@ mod tests {
         let vectors = Array2::from_shape_fn((100, 2), |(row, _)| (row % 3) as f32);
         assert_eq!(params.cluster_count(vectors.view()), 3);
         let vectors = Array2::from_shape_fn((100, 2), |(row, _)| row as f32);
-        assert_eq!(params.cluster_count(vectors.view()), 10);
-        assert_eq!(params.cluster_count(vectors.slice(ndarray::s![..4, ..])), 1);
+        assert_eq!(params.cluster_count(vectors.view()), 4);
+        assert_eq!(params.cluster_count(vectors.slice(ndarray::s![..3, ..])), 3);
         let params = PipelineParams {
             clusters: Some(7),
             ..params

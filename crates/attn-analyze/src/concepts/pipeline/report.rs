@@ -36,9 +36,14 @@ impl ConceptStudy {
             for layer in &model.layers {
                 lines.extend(layer.rows.iter().map(|row| {
                     let (aligned, covered) = (number(&row.aligned), number(&row.covered));
+                    let one = &row.one_word;
                     format!(
-                        "layer {:>2}  {:<10} aligned {aligned}  covered {covered}",
-                        layer.layer, row.label_set
+                        "layer {:>2}  {:<10} aligned {aligned} of {} clusters of several words  covered {covered}; of {} of one word {}",
+                        layer.layer,
+                        row.label_set,
+                        row.judged,
+                        one.clusters,
+                        number(&one.aligned)
                     )
                 }));
             }
@@ -51,8 +56,8 @@ impl ConceptStudy {
         let names: Vec<String> = self.models.iter().map(ConceptSpace::name).collect();
         let mut out = format!("# Latent concepts of {}\n", names.join(" and "));
         out += "\nIn brackets: chance level (permuted labels), mean ± standard deviation. `aligned` is the share of clusters \
-                with one label to at least the threshold, `covered` the share of labels with such a cluster, `score` their \
-                mean.\n";
+                of several words with one label to at least the threshold, `covered` the share of labels with such a cluster, \
+                `score` their mean. Clusters of one word are apart: a word mostly has one label, in any layer.\n";
         for model in &self.models {
             space(&mut out, model, self);
         }
@@ -65,29 +70,40 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
     let (rare, frequent) = (model.filtered.rare, model.filtered.frequent);
     let _ = writeln!(
         out,
-        "\n# {}\n\n{} occurrences of words in {} sentences. Left out: {} words without a token, {} rare words ({} occurrences), \
+        "\n# {}\n\n{} occurrences of words in {} sentences. Left out: {} rare words ({} occurrences), \
          {} frequent words ({} occurrences), {} surplus occurrences.\n",
         model.name(),
         model.words.words.len(),
         model.text.sentences.len(),
-        model.words.dropped.len(),
         rare.0,
         rare.1,
         frequent.0,
         frequent.1,
         model.filtered.surplus,
     );
-    *out += "| layer | labels | aligned | covered | score |\n|---|---|---|---|---|\n";
+    for note in &model.notes {
+        let _ = writeln!(out, "- {note}");
+    }
+    if !model.notes.is_empty() {
+        out.push('\n');
+    }
+    *out += "| layer | labels | clusters of several words | aligned | covered | score | clusters of one word | aligned |\n\
+             |---|---|---|---|---|---|---|---|\n";
     for layer in &model.layers {
         for row in &layer.rows {
             let (aligned, covered, score) = (number(&row.aligned), number(&row.covered), number(&row.score));
             let _ = writeln!(
                 out,
-                "| {} | {} | {aligned} | {covered} | {score} |",
-                layer.layer, row.label_set
+                "| {} | {} | {} | {aligned} | {covered} | {score} | {} | {} |",
+                layer.layer,
+                row.label_set,
+                row.judged,
+                row.one_word.clusters,
+                number(&row.one_word.aligned)
             );
         }
     }
+    plateaus(out, model);
     if let Some(classes) = &study.classes {
         let _ = writeln!(
             out,
@@ -122,20 +138,41 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
     }
 }
 
+/// Over which numbers of clusters the alignment with the annotated sets holds.
+fn plateaus(out: &mut String, model: &ConceptSpace) {
+    let sweeps = || model.layers.iter().flat_map(|layer| layer.sweeps.iter().map(move |sweep| (layer, sweep)));
+    if sweeps().next().is_none() {
+        return;
+    }
+    *out += "\n## Numbers of clusters\n\nExcess of `aligned` over its chance level, among clusters of several words: the largest \
+             over all numbers of clusters, and the numbers for which it stays at 80 % of that.\n\n\
+             | layer | labels | threshold | clusters | excess |\n|---|---|---|---|---|\n";
+    for (layer, sweep) in sweeps() {
+        for plateau in sweep.thresholds.iter().filter_map(|&threshold| sweep.plateau(threshold)) {
+            let ((first, last), (low, high)) = (plateau.clusters, plateau.excess);
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {first} to {last} | {low:.2} to {high:.2} |",
+                layer.layer, sweep.label_set, plateau.threshold
+            );
+        }
+    }
+}
+
 /// Attribution of one prediction to clusters.
 fn prediction(out: &mut String, model: &ConceptSpace, found: &Explanation, text: &str) {
     let _ = writeln!(
         out,
         "\n## Attribution of a prediction\n\n> {text}\n\n**{}** (probability {:.3}), not {}. Integrated gradients of the difference of the two \
-         logits, {:+.2} here and {:+.2} for padding alone, summed over the words of each cluster; completeness gap {:.1} %. \
-         Positive weights support {}. \\*: a word outside the clustering; it counts for the cluster with the nearest \
+         logits, {:+.2} here and {:+.2} for padding alone, at the states of each layer, summed over the words of each cluster; \
+         completeness gap at most {:.1} %. Positive weights support {}. \\*: a word outside the clustering; it counts for the cluster with the nearest \
          mean.\n",
         found.class,
         found.probability,
         found.against,
         found.value,
         found.baseline,
-        100.0 * found.gap,
+        100.0 * found.gaps.iter().copied().fold(0.0, f64::max),
         found.class,
     );
     *out += "| layer | cluster | words in this sentence | weight | share |\n|---|---|---|---|---|\n";
@@ -158,12 +195,12 @@ fn prediction(out: &mut String, model: &ConceptSpace, found: &Explanation, text:
                 100.0 * part.share
             );
         }
+        for token in &carried.special {
+            let (weight, share) = (token.weight, 100.0 * token.share);
+            let _ = writeln!(out, "| {} | `{}` | | {weight:+.2} | {share:.0} % |", layer.layer, token.text);
+        }
         let outside = 100.0 * carried.outside;
-        let _ = writeln!(
-            out,
-            "| {} | no cluster (special tokens) | | | {outside:.0} % |",
-            layer.layer
-        );
+        let _ = writeln!(out, "| {} | no cluster | | | {outside:.0} % |", layer.layer);
     }
 }
 
@@ -172,7 +209,17 @@ fn clusters(out: &mut String, layer: &ConceptLayer, model: &ConceptSpace) {
     let _ = writeln!(out, "\n## Layer {}: the largest clusters\n", layer.layer);
     for at in layer.largest().into_iter().take(SHOWN) {
         let cluster = &layer.clusters[at];
-        let _ = writeln!(out, "- **{}**: {} words", cluster.name.text, cluster.members.len());
+        let border = match cluster.borderline {
+            share if share >= 0.2 => format!(", {:.0} % nearer to another cluster", 100.0 * share),
+            _ => String::new(),
+        };
+        let _ = writeln!(
+            out,
+            "- **{}**: {} occurrences of {} words{border}",
+            cluster.name.text,
+            cluster.members.len(),
+            cluster.words
+        );
         for &member in cluster
             .members
             .iter()
@@ -196,7 +243,7 @@ impl ConceptSpace {
 
     /// A word in its sentence: about `reach` characters before, the word, as many after. `None` for a word outside the text.
     pub fn excerpt(&self, word: usize, reach: usize) -> Option<[String; 3]> {
-        let word = self.words.words.get(word)?;
+        let word = self.words.words.get(word).filter(|word| !word.special)?;
         let sentence = self.text.sentences.get(word.sentence)?;
         Some(excerpt(&sentence.text, sentence.words.get(word.index)?.span, reach))
     }

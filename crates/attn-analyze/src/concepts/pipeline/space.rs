@@ -6,14 +6,15 @@ use std::{
 };
 
 use attn_core::Side;
+use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use super::{Centers, Explanation, file::side_name};
+use super::{Centers, Explanation, Marks, file::side_name};
 use crate::{
     Error, Result,
     concepts::{
-        Against, AlignParams, Alignment, BestLabel, ClusterName, Dendrogram, Filtered, LabelSet, Partition, TaggedText,
-        Top, Words, adjusted_rand, align, name_clusters,
+        Against, AlignParams, Alignment, BestLabel, ClusterName, Clustering, Dendrogram, Filtered, LabelSet, OneWord,
+        Partition, Sweep, TaggedText, Top, Units, Words, adjusted_rand, align, means, name_clusters, points::Frame,
     },
 };
 
@@ -33,8 +34,11 @@ pub struct ConceptSpace {
     pub text: Arc<TaggedText>,
     /// The words that were clustered.
     pub words: Words,
-    /// The words that were left out.
+    /// The words that were left out by their frequency.
     pub filtered: Filtered,
+    /// What else was left out, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The layers.
     pub layers: Vec<ConceptLayer>,
     /// A prediction in terms of clusters, of a classifier.
@@ -43,6 +47,9 @@ pub struct ConceptSpace {
     /// The label sets, in the order of [`ConceptLayer::rows`].
     #[serde(default)]
     pub sets: Vec<LabelSet>,
+    /// So many of them are annotated, not made from spelling and place; they come first.
+    #[serde(default)]
+    pub annotated: usize,
     /// The rule of alignment.
     #[serde(default)]
     pub(super) align: AlignParams,
@@ -58,6 +65,9 @@ pub struct ConceptLayer {
     /// Other methods of clustering beside this one, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub methods: BTreeMap<String, Agreement>,
+    /// Alignment with each annotated set over numbers of clusters and thresholds, of methods that grow a tree.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweeps: Vec<Sweep>,
     /// The clusters.
     pub clusters: Vec<ConceptCluster>,
     /// The tree of the clusters, of methods that grow one.
@@ -81,13 +91,17 @@ pub struct ConceptLayer {
 pub struct LabelRow {
     /// Name of the label set.
     pub label_set: String,
-    /// Share of the clusters that are aligned with a label.
+    /// Clusters that were judged: those of several words, see [`AlignParams::min_words`].
+    pub judged: usize,
+    /// Share of the judged clusters that are aligned with a label.
     pub aligned: Against,
     /// Share of the labels with an aligned cluster.
     pub covered: Against,
     /// The mean of both.
     pub score: Against,
-    /// Clusters aligned with each label.
+    /// Clusters of one word, apart.
+    pub one_word: OneWord,
+    /// Judged clusters aligned with each label.
     pub clusters: BTreeMap<String, Against>,
 }
 
@@ -116,6 +130,13 @@ pub struct ConceptCluster {
     pub labels: Vec<Option<BestLabel>>,
     /// Its words, as indices into [`ConceptSpace::words`].
     pub members: Vec<usize>,
+    /// Its different words, up to case. 1: the cluster is one word in several occurrences.
+    #[serde(default)]
+    pub words: usize,
+    /// Share of its members that are nearer to the mean of another cluster, 0 to 1. A large cluster with a large share is what is
+    /// left over rather than a concept.
+    #[serde(default)]
+    pub borderline: f64,
 }
 
 impl ConceptCluster {
@@ -129,19 +150,21 @@ impl ConceptCluster {
 impl ConceptLayer {
     pub(super) fn new(
         layer: usize,
-        partition: Partition,
-        whole: Option<Dendrogram>,
-        sets: &[LabelSet],
-        types: &[&str],
+        clustering: Clustering,
+        marks: &Marks<'_>,
         params: &AlignParams,
     ) -> Result<Self> {
-        let alignments = alignments(&partition, sets, types, params)?;
-        let names = name_clusters(&partition, types, &alignments, params.threshold, None)?;
+        let Clustering { partition, tree: whole, .. } = clustering;
+        let alignments = alignments(&partition, marks.sets, &marks.units, params)?;
+        let names = name_clusters(&partition, &marks.words.types(), &alignments, params.threshold, None)?;
+        let words = marks.units.words_in(&partition);
         let clusters = names.into_iter().zip(partition.members()).enumerate();
         let clusters = clusters.map(|(at, (name, members))| ConceptCluster {
             name,
             labels: alignments.iter().map(|alignment| alignment.best[at].clone()).collect(),
             members,
+            words: words[at],
+            borderline: 0.0,
         });
         let top = whole.as_ref().map(|whole| whole.top(partition.count())).transpose()?;
         Ok(Self {
@@ -149,6 +172,7 @@ impl ConceptLayer {
             clusters: clusters.collect(),
             rows: alignments.into_iter().map(LabelRow::new).collect(),
             methods: BTreeMap::new(),
+            sweeps: Vec::new(),
             tree: top.map(|top| top.tree),
             whole,
             partition,
@@ -157,15 +181,41 @@ impl ConceptLayer {
         })
     }
 
+    /// Measures how much of each cluster is nearer to another one.
+    pub(super) fn measure_borders(&mut self, vectors: ArrayView2<'_, f32>) {
+        let centers = means(vectors, &self.partition);
+        let nearest = Frame::of(vectors).nearest(vectors, None, centers.view(), |_| None);
+        let elsewhere = |cluster: usize, member: usize| nearest[member].is_some_and(|(nearest, _)| nearest != cluster);
+        for (at, cluster) in self.clusters.iter_mut().enumerate() {
+            let count = cluster.members.iter().filter(|&&member| elsewhere(at, member)).count();
+            cluster.borderline = count as f64 / cluster.members.len().max(1) as f64;
+        }
+    }
+
+    /// Takes over what was measured of the same clusters.
+    pub(super) fn keep_measures(&mut self, of: &Self) {
+        self.centers = of.centers.clone();
+        self.methods.clone_from(&of.methods);
+        for (own, of) in self.clusters.iter_mut().zip(&of.clusters) {
+            own.borderline = of.borderline;
+        }
+    }
+
+    /// Share of the clusters that are one word in several occurrences, 0 to 1.
+    pub fn one_word(&self) -> f64 {
+        let one = self.clusters.iter().filter(|cluster| cluster.words == 1).count();
+        one as f64 / self.clusters.len().max(1) as f64
+    }
+
     /// Another partition of the same words beside this one.
     pub(super) fn agreement(
         &self,
         other: &Partition,
         set: &LabelSet,
-        types: &[&str],
+        units: &Units,
         params: &AlignParams,
     ) -> Result<Agreement> {
-        let aligned = align(other, set, types, params, &())?.aligned.value;
+        let aligned = align(other, set, units, params, &())?.aligned.value;
         let own = self.rows.first().map_or(0.0, |row| row.aligned.value);
         Ok(Agreement::Found {
             adjusted_rand: adjusted_rand(&self.partition, other)?,
@@ -185,6 +235,8 @@ impl LabelRow {
     fn new(alignment: Alignment) -> Self {
         Self {
             label_set: alignment.label_set,
+            judged: alignment.judged,
+            one_word: alignment.one_word,
             aligned: alignment.aligned,
             covered: alignment.covered,
             score: alignment.score,
@@ -230,7 +282,7 @@ impl ConceptSpace {
             permutations: 0,
             ..self.align.clone()
         };
-        let alignments = alignments(partition, &self.sets, &types, &params)?;
+        let alignments = alignments(partition, &self.sets, &Units::new(&self.words), &params)?;
         name_clusters(partition, &types, &alignments, params.threshold, None)
     }
 
@@ -264,10 +316,10 @@ impl ConceptSpace {
 fn alignments(
     partition: &Partition,
     sets: &[LabelSet],
-    types: &[&str],
+    units: &Units,
     params: &AlignParams,
 ) -> Result<Vec<Alignment>> {
     sets.iter()
-        .map(|set| align(partition, set, types, params, &()))
+        .map(|set| align(partition, set, units, params, &()))
         .collect()
 }

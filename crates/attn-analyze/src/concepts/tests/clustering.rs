@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::{
     Error, Rng,
-    concepts::{KMeansParams, Partition, adjusted_rand, k_means, leaders, leaders_ward, means, scan::Clusters, ward},
+    concepts::{KMeansParams, KMeansStart, Partition, adjusted_rand, k_means, leaders, leaders_ward, means, scan::Clusters, ward},
 };
 
 /// Points around `centers` centers.
@@ -276,6 +276,26 @@ fn k_means_finds_separate_blobs_and_settles() {
             .sum();
         assert!((found.inertia - by_hand).abs() < 1e-3 * by_hand);
     }
+}
+
+/// Many small clusters, where a plain draw does badly: of several draws the best is better, and Ward's cut is best.
+#[test]
+fn better_starts_give_smaller_sums() {
+    let points = blobs(3000, 16, 250, 9);
+    let sum = |start, trials| {
+        let params = KMeansParams {
+            clusters: 250,
+            start,
+            trials,
+            ..KMeansParams::default()
+        };
+        let found = k_means(points.view(), &params, &()).unwrap();
+        assert_eq!(found.partition.count(), 250);
+        found.inertia
+    };
+    let (plain, greedy) = (sum(KMeansStart::PlusPlus, Some(1)), sum(KMeansStart::PlusPlus, None));
+    let ward = sum(KMeansStart::Ward, None);
+    assert!(ward <= greedy && greedy < 0.95 * plain, "{ward} {greedy} {plain}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The scorer on sets small enough to count by hand, and against chance.
 
+use attn_core::Token;
 use proptest::prelude::*;
 
 use crate::{
     Error, Rng,
     concepts::{
-        AlignParams, AlignRule, LabelSet, NameKind, Namer, OverlapParams, Partition, Permute, Word, Words, align,
+        AlignParams, AlignRule, LabelSet, NameKind, Namer, OverlapParams, Partition, Permute, Units, Word, Words, align,
         carried, name_clusters, overlap,
     },
 };
@@ -32,7 +33,7 @@ fn example() -> (Partition, LabelSet, Vec<String>) {
 fn words_are_counted_as_they_stand() {
     let (clusters, tags, types) = example();
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
-    let found = align(&clusters, &tags, &types, &plain(), &()).unwrap();
+    let found = align(&clusters, &tags, &Units::of_types(&types), &plain(), &()).unwrap();
     // Aligned: nouns (9 of 10), verbs; the third has 3 of 5 without a tag. Covered: NOUN and VERB of ADJ, NOUN, VERB.
     assert_eq!(found.aligned.value, 2.0 / 3.0);
     assert_eq!(found.covered.value, 2.0 / 3.0);
@@ -48,7 +49,7 @@ fn words_are_counted_as_they_stand() {
     let found = align(
         &clusters,
         &tags,
-        &types,
+        &Units::of_types(&types),
         &AlignParams {
             rule: strict,
             ..plain()
@@ -77,7 +78,7 @@ fn spellings_are_counted_once() {
         more_than,
         label_at_least,
     };
-    let judge = |rule| align(&clusters, &labels, &types, &AlignParams { rule, ..plain() }, &()).unwrap();
+    let judge = |rule| align(&clusters, &labels, &Units::of_types(&types), &AlignParams { rule, ..plain() }, &()).unwrap();
     let found = judge(rule(2, 1));
     assert_eq!(
         (found.aligned.value, found.covered.value, found.score.value),
@@ -97,7 +98,7 @@ fn spellings_are_counted_once() {
 fn several_labels_and_ties() {
     let clusters = Partition::new(&[0, 0, 1, 1]);
     let labels = LabelSet::new("affix", [vec!["-ng", "-ing"], vec!["-ng", "-ing"], vec!["-ng"], vec![]]);
-    let found = align(&clusters, &labels, &["a", "b", "c", "d"], &plain(), &()).unwrap();
+    let found = align(&clusters, &labels, &Units::of_types(&["a", "b", "c", "d"]), &plain(), &()).unwrap();
     // Both endings hold for all of cluster 0; the rarer one names it, both are covered.
     assert_eq!(found.best[0].as_ref().unwrap().label, "-ing");
     assert_eq!((found.aligned.value, found.covered.value), (0.5, 1.0));
@@ -117,7 +118,7 @@ fn random_clusters_score_what_chance_gives() {
             permutations: 40,
             ..AlignParams::default()
         };
-        let found = align(&clusters, &labels, &types, &options, &()).unwrap();
+        let found = align(&clusters, &labels, &Units::of_types(&types), &options, &()).unwrap();
         let chance = found.aligned.chance.unwrap();
         assert!(found.aligned.value > 0.05 && chance.deviation > 0.0);
         assert!(
@@ -137,9 +138,10 @@ fn the_chance_of_one_word_clusters_is_that_of_spellings() {
     let chance = |permute| {
         let options = AlignParams {
             permute,
+            min_words: 1,
             ..AlignParams::default()
         };
-        align(&clusters, &labels, &types, &options, &())
+        align(&clusters, &labels, &Units::of_types(&types), &options, &())
             .unwrap()
             .aligned
             .chance
@@ -154,7 +156,7 @@ fn the_chance_of_one_word_clusters_is_that_of_spellings() {
 fn what_does_not_fit_is_refused() {
     let (clusters, tags, types) = example();
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
-    let refused = |options: AlignParams| align(&clusters, &tags, &types, &options, &()).unwrap_err();
+    let refused = |options: AlignParams| align(&clusters, &tags, &Units::of_types(&types), &options, &()).unwrap_err();
     for threshold in [0.0, 1.1, f64::NAN] {
         assert!(matches!(
             refused(AlignParams { threshold, ..plain() }),
@@ -163,11 +165,11 @@ fn what_does_not_fit_is_refused() {
     }
     let none = LabelSet::new("none", vec![Vec::<&str>::new(); 19]);
     assert!(matches!(
-        align(&clusters, &none, &types, &plain(), &()),
+        align(&clusters, &none, &Units::of_types(&types), &plain(), &()),
         Err(Error::Empty { .. })
     ));
     assert!(matches!(
-        align(&clusters, &tags, &types[1..], &plain(), &()),
+        align(&clusters, &tags, &Units::of_types(&types[1..]), &plain(), &()),
         Err(Error::Shape { .. })
     ));
     let nobody = Partition::new(&[]);
@@ -245,7 +247,7 @@ fn names_follow_their_order() {
             }
         }),
     );
-    let mut alignment = align(&clusters, &tags, &types, &plain(), &()).unwrap();
+    let mut alignment = align(&clusters, &tags, &Units::of_types(&types), &plain(), &()).unwrap();
     for cluster in [3, 4] {
         alignment.best[cluster] = None;
     }
@@ -270,6 +272,7 @@ fn weights_of_tokens_become_weights_of_clusters() {
         sentence: 3,
         index,
         tokens,
+        ..Word::default()
     };
     let words = Words {
         words: vec![
@@ -280,20 +283,23 @@ fn weights_of_tokens_become_weights_of_clusters() {
         dropped: vec![],
     };
     let clusters = Partition::new(&[0, 1, 1]);
-    let found = carried(&clusters, &words, 3, &[2.0, 1.0, -2.0, 4.0, 1.0]).unwrap();
-    // Token 2 is shared: -1 each. Cluster 0: 1 - 1; cluster 1: -1 + 4. Outside: 2 + 1 of 10.
-    assert_eq!(found.outside, 0.3);
+    let mut tokens = vec![Token::new("x"); 5];
+    tokens[0] = Token {
+        special: true,
+        ..Token::new("[CLS]")
+    };
+    let carried = |sentence, weights: &[f32]| carried(&clusters, &words, sentence, &tokens[..weights.len().min(5)], weights);
+    let found = carried(3, &[2.0, 1.0, -2.0, 4.0, -1.0]).unwrap();
+    // Token 2 is shared: -1 each. Cluster 0: 1 - 1; cluster 1: -1 + 4. [CLS]: 2, outside: 1 of 10.
+    assert_eq!(found.outside, 0.1);
+    let special: Vec<_> = found.special.iter().map(|token| (token.text.as_str(), token.weight, token.share)).collect();
+    assert_eq!(special, [("[CLS]", 2.0, 0.2)]);
     let parts: Vec<_> = found.clusters.iter().map(|c| (c.cluster, c.weight, c.share)).collect();
     assert_eq!(parts, [(1, 3.0, 0.5), (0, 0.0, 0.2)]);
-    assert_eq!(carried(&clusters, &words, 0, &[1.0]).unwrap().outside, 1.0);
-    assert!(matches!(
-        carried(&clusters, &words, 3, &[1.0; 3]),
-        Err(Error::Shape { .. })
-    ));
-    assert!(matches!(
-        carried(&clusters, &words, 3, &[f32::NAN; 5]),
-        Err(Error::NotFinite { .. })
-    ));
+    assert_eq!(carried(0, &[1.0]).unwrap().special[0].share, 1.0);
+    assert!(matches!(carried(3, &[1.0; 3]), Err(Error::Shape { .. })));
+    assert!(matches!(carried(3, &[1.0; 6]), Err(Error::Shape { .. })));
+    assert!(matches!(carried(3, &[f32::NAN; 5]), Err(Error::NotFinite { .. })));
 }
 
 proptest! {
@@ -311,8 +317,8 @@ proptest! {
         let labels = LabelSet::new("l", points.iter().map(|point| point.2.map(|at| names[at]).into_iter().collect::<Vec<_>>()));
         prop_assume!(!labels.labels.is_empty());
         let rule = AlignRule::Words { strict: false, most_unlabeled: 1.0 };
-        let options = AlignParams { threshold: theta, rule, ..plain() };
-        let found = align(&clusters, &labels, &types, &options, &()).unwrap();
+        let options = AlignParams { threshold: theta, rule, min_words: 1, ..plain() };
+        let found = align(&clusters, &labels, &Units::of_types(&types), &options, &()).unwrap();
         let mut aligned = 0;
         let mut covered = std::collections::BTreeSet::new();
         for members in clusters.members() {

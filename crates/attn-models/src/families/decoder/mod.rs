@@ -340,6 +340,9 @@ impl Network for Decoder {
         let biases = placement.biases(layers, masks, &tokens, pass)?;
         let mut x = normed(words.norm.as_ref(), x, pass)?;
         for (layer, (block, bias)) in layers.iter().zip(&biases).enumerate() {
+            if pass.skips(layer) {
+                continue;
+            }
             x = pass.tap(Site::hidden(Side::Decoder, layer), x)?;
             let rotation = block.rotation.and_then(|at| rotations.get(at));
             let read = normed(block.attention_norms.before.as_ref(), x.clone(), pass)?;

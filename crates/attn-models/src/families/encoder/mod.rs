@@ -395,7 +395,7 @@ impl Network for Encoder {
         let counted = self.embeddings.positions.is_some() || matches!(self.relative, Relative::Rotary(_));
         taken.extend(counted.then_some("position_ids"));
         inputs.only(&taken)?;
-        let (x, tokens) = self.embeddings.forward(inputs, self.info.max_tokens, pass)?;
+        let (mut x, tokens) = self.embeddings.forward(inputs, self.info.max_tokens, pass)?;
         let mask = additive_mask(
             Mask::Full,
             tokens.padding.as_ref(),
@@ -404,8 +404,11 @@ impl Network for Encoder {
             &self.device,
         )?;
         let entered = self.relative.enter(inputs, &tokens, mask, pass)?;
-        let mut x = pass.tap(Site::hidden(Side::Encoder, 0), x)?;
         for (layer, block) in self.layers.iter().enumerate() {
+            if pass.skips(layer) {
+                continue;
+            }
+            x = pass.tap(Site::hidden(Side::Encoder, layer), x)?;
             let input = x.clone();
             let attended = entered.attend(&block.attention, &x, pass)?;
             x = block.attention_norm.forward(&(attended + x)?, pass)?;
@@ -414,8 +417,8 @@ impl Network for Encoder {
             if let Some(convolution) = &block.convolution {
                 x = convolution.forward(&input, &x, tokens.padding.as_ref(), pass)?;
             }
-            x = pass.tap(Site::hidden(Side::Encoder, layer + 1), x)?;
         }
+        let x = pass.tap(Site::hidden(Side::Encoder, self.layers.len()), x)?;
         let pooled = self.pool(&x, pass)?;
         Ok(Output {
             logits: match pass.wants_logits() {

@@ -306,6 +306,9 @@ impl Network for ModernBert {
         let mut x = self.embedding_norm.forward(&words, pass)?;
         let rotations = Rotary::rotations(&self.rotaries, &positions, side, pass)?;
         for (layer, (block, mask)) in self.layers.iter().zip(&masks).enumerate() {
+            if pass.skips(layer) {
+                continue;
+            }
             x = pass.tap(Site::hidden(side, layer), x)?;
             let normed = match &block.attention_norm {
                 Some(norm) => norm.forward(&x, pass)?,

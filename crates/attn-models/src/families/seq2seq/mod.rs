@@ -239,6 +239,9 @@ impl Stack {
             x = norm.forward(&x, pass)?;
         }
         for (layer, block) in self.layers.iter().enumerate() {
+            if pass.skips(layer) {
+                continue;
+            }
             x = pass.tap(Site::hidden(side, layer), x)?;
             x = self.sublayer(&block.attention_norm, x, pass, |x, pass| {
                 block.attention.forward(x, x, bias.as_ref(), None, pass)

@@ -334,6 +334,9 @@ impl Network for VisionEncoder {
         }
 
         for (layer, block) in self.layers.iter().enumerate() {
+            if pass.skips(layer) {
+                continue;
+            }
             x = pass.tap(Site::hidden(Side::Encoder, layer), x)?;
             let normed = block.attention_norm.forward(&x, pass)?;
             x = (block.attention.forward(&normed, &normed, None, None, pass)? + x)?;
