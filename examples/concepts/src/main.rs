@@ -54,7 +54,7 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     files::write(&study, &out)?;
     if let Some(sentence) = &options.sentence {
-        let pipeline = run::pipeline(&options, options.params())?;
+        let pipeline = run::pipeline(&options, options.params()?)?;
         if loaded.is_empty() {
             return Err("--sentence: a study that is opened has no model to read it".into());
         }

@@ -4,8 +4,10 @@ use std::{error::Error, path::PathBuf, sync::Arc};
 
 use attn_sdk::{
     analyze::concepts::{
-        AlignParams, AlignRule, FrequencyFilter, NamesFile, OverlapParams, Permute, PipelineParams, Subwords, TaggedText,
+        AlignParams, AlignRule, FrequencyFilter, NamesFile, NeuronParams, OverlapParams, Permute, PipelineParams,
+        Subwords, TaggedText, WordList,
     },
+    core::text::TaggedParams,
     embedded::{self, EmbeddedModel, SENTENCES_CONLLU},
     models::Checkpoint,
     render::{Shared, Theme, ViewState},
@@ -36,12 +38,31 @@ pub(crate) struct Options {
     /// Opens a concepts.json, without the model. --clusters, --threshold and --rule cut it anew
     #[arg(long, value_name = "FILE", conflicts_with_all = ["capture", "store", "model_after", "tags", "tags_after", "layers"])]
     pub(crate) open: Option<PathBuf>,
-    /// Annotated text: CoNLL-U if the extension is .conllu, else lines of word_tag [default: the embedded sentences]
+    /// Annotated text, several times for more columns of the same sentences: .conllu, .conll (CoNLL-2000 and 2003), .tsv, .csv and
+    /// .jsonl (a text and labels per row), .json (lists of ConceptX), else lines of word_tag [default: the embedded sentences]
     #[arg(long, value_name = "FILE")]
-    pub(crate) tags: Option<PathBuf>,
+    pub(crate) tags: Vec<PathBuf>,
     /// A second text, such as one of another period, for the second model, or for the first if there is only one
     #[arg(long, value_name = "FILE")]
-    pub(crate) tags_after: Option<PathBuf>,
+    pub(crate) tags_after: Vec<PathBuf>,
+    /// Column of a table that holds the text [default: text or sentence]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) text_column: Option<String>,
+    /// Column of a table with a second text that the model reads after the first
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) pair: Option<String>,
+    /// What the model reads between two texts of a pair
+    #[arg(long, value_name = "TEXT", default_value = "[SEP]")]
+    pub(crate) between: String,
+    /// Lists of words that are concepts: lines of a word, a tab and its group; several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) word_list: Vec<PathBuf>,
+    /// Labels of words that are no concept
+    #[arg(long, value_name = "LABEL", value_delimiter = ',', default_value = "O,_")]
+    pub(crate) no_label: Vec<String>,
+    /// Separator of levels in hierarchical labels (SEM:origin:europe), which are then aligned level by level
+    #[arg(long, value_name = "CHAR")]
+    pub(crate) levels: Option<char>,
     /// Separator of word and tag
     #[arg(long, default_value_t = '_')]
     pub(crate) separator: char,
@@ -57,7 +78,7 @@ pub(crate) struct Options {
     /// The token that represents a word
     #[arg(long, value_enum, default_value = "last")]
     pub(crate) subwords: Token,
-    /// Clusters per layer [default: 600, or a tenth of the words if less]
+    /// Clusters per layer [default: 600, or a fiftieth of the words if less]
     #[arg(long, value_name = "K")]
     pub(crate) clusters: Option<usize>,
     /// Share of a cluster that must have the label, for an alignment
@@ -66,15 +87,27 @@ pub(crate) struct Options {
     /// Members that are counted for an alignment
     #[arg(long, value_enum, default_value = "words")]
     pub(crate) rule: Rule,
+    /// Clusters with fewer different words are not judged, but counted; with 1, clusters of one word count as well
+    #[arg(long, value_name = "N", default_value_t = AlignParams::default().min_words)]
+    pub(crate) min_words: usize,
+    /// For clusters that are found again: they need more different spellings than this
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) more_than: usize,
+    /// For clusters that are found again: they must have more than this times the spellings of the other
+    #[arg(long, value_name = "RATIO", default_value_t = 0.0)]
+    pub(crate) size_ratio: f64,
+    /// Also clusters special tokens ([CLS]), as points of their own
+    #[arg(long)]
+    pub(crate) special_tokens: bool,
+    /// Also ranks the neurons of every layer for each label of the file
+    #[arg(long)]
+    pub(crate) neurons: bool,
+    /// Method of clustering
+    #[arg(long, value_enum, default_value = "ward")]
+    pub(crate) method: Method,
     /// Unit of label permutation, for the chance level
     #[arg(long, value_enum, default_value = "types")]
     pub(crate) permute: Exchange,
-    /// Least number of different words, less one, of clusters that are looked for in another model
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) more_than: usize,
-    /// How many times the different words of the cluster it is found in a cluster must have, for that
-    #[arg(long, value_name = "RATIO", default_value_t = 0.0)]
-    pub(crate) size_ratio: f64,
     /// Minimum of occurrences of a word; others are left out
     #[arg(long, alias = "at-least", value_name = "N", default_value_t = 5)]
     pub(crate) min_count: usize,
@@ -152,9 +185,25 @@ impl Rule {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub(crate) enum Method {
+    /// Ward linkage
+    Ward,
+    /// k-means
+    KMeans,
+    /// k-means from a cut of Ward's tree
+    WardKMeans,
+    /// Leaders, then Ward linkage
+    LeadersWard,
+    /// Dense regions, the rest is noise
+    Optics,
+    /// A mixture of at most 100 Gaussians in 50 dimensions, with a share of each cluster in each word
+    Gaussian,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Exchange {
-    /// Spellings
+    /// Words as the model reads them
     Types,
     /// Occurrences
     Words,
@@ -200,7 +249,7 @@ impl Options {
         match (&self.model, self.capture.len()) {
             (None, 0) => {
                 models[0] = Some(Model::Embedded(embedded::TEXT_ENCODER));
-                if models.len() == 1 && self.tags_after.is_none() {
+                if models.len() == 1 && self.tags_after.is_empty() {
                     models.push(Some(Model::Embedded(embedded::SENTIMENT)));
                 }
             }
@@ -210,10 +259,10 @@ impl Options {
             }
             (_, captures) => models.resize(captures, None),
         }
-        if models.len() == 1 && self.tags_after.is_some() {
+        if models.len() == 1 && !self.tags_after.is_empty() {
             models.push(models[0].clone());
         }
-        let text = Arc::new(self.text(self.tags.as_ref())?);
+        let text = Arc::new(self.text(&self.tags)?);
         let source = |(at, model): (usize, Option<Model>)| Source {
             model,
             capture: self.capture.get(at).cloned(),
@@ -222,12 +271,12 @@ impl Options {
             suffix: String::new(),
         };
         let mut sources: Vec<Source> = models.into_iter().enumerate().map(source).collect();
-        if let Some(tags) = &self.tags_after {
-            let after = Arc::new(self.text(Some(tags))?);
+        if let Some(tags) = self.tags_after.first() {
+            let after = Arc::new(self.text(&self.tags_after)?);
             let stem = |path: &PathBuf| path.file_stem().map(|stem| format!(", {}", stem.to_string_lossy()));
             let last = sources.len() - 1;
             for (at, source) in sources.iter_mut().enumerate() {
-                let own = if at == last { Some(tags) } else { self.tags.as_ref() };
+                let own = if at == last { Some(tags) } else { self.tags.first() };
                 source.suffix = own.and_then(stem).unwrap_or_default();
             }
             sources[last].text = after;
@@ -250,23 +299,22 @@ impl Options {
     }
 
     /// The annotated text, up to the limit of sentences.
-    fn text(&self, path: Option<&PathBuf>) -> Result<TaggedText, Box<dyn Error>> {
-        let conllu = |content: &str, place: &str, default: &[&str]| {
-            let named: Vec<&str> = self.columns.iter().map(String::as_str).collect();
-            TaggedText::conllu(content, place, if named.is_empty() { default } else { &named })
+    fn text(&self, paths: &[PathBuf]) -> Result<TaggedText, Box<dyn Error>> {
+        let mut params = TaggedParams {
+            separator: self.separator,
+            text_column: self.text_column.clone(),
+            pair: self.pair.clone().map(|column| (column, self.between.clone())),
+            ..TaggedParams::default()
         };
-        let mut text = match path {
-            None => conllu(SENTENCES_CONLLU, "embedded sentences", &["upos", "misc.Class"])?,
-            Some(path) => {
-                let place = path.display().to_string();
-                let content = String::from_utf8(attn_sdk::core::files::read(path, 1 << 30)?)
-                    .map_err(|error| format!("{place}: {error}"))?;
-                if path.extension().is_some_and(|extension| extension == "conllu") {
-                    conllu(&content, &place, &["upos", "deprel"])?
-                } else {
-                    TaggedText::word_tag(&content, &place, self.separator)?
-                }
-            }
+        if !self.columns.is_empty() {
+            params.columns.clone_from(&self.columns);
+        }
+        let mut text = if paths.is_empty() {
+            let named: Vec<&str> = self.columns.iter().map(String::as_str).collect();
+            let columns = if named.is_empty() { &["upos", "misc.Class"][..] } else { &named };
+            TaggedText::conllu(SENTENCES_CONLLU, "embedded sentences", columns)?
+        } else {
+            TaggedText::read(paths, &params)?
         };
         if let Some(most) = self.max_sentences {
             text.truncate(most);
@@ -275,8 +323,16 @@ impl Options {
     }
 
     /// Settings of the pipeline.
-    pub(crate) fn params(&self) -> PipelineParams {
-        PipelineParams {
+    pub(crate) fn params(&self) -> Result<PipelineParams, Box<dyn Error>> {
+        let mut word_lists = Vec::new();
+        for path in &self.word_list {
+            let place = path.display().to_string();
+            let content = String::from_utf8(attn_sdk::core::files::read(path, 1 << 30)?)
+                .map_err(|error| format!("{place}: {error}"))?;
+            let name = path.file_stem().map_or_else(|| place.clone(), |stem| stem.to_string_lossy().into_owned());
+            word_lists.push(WordList::read(&content, &place, name)?);
+        }
+        Ok(PipelineParams {
             layers: self.layers.clone(),
             subwords: match self.subwords {
                 Token::Last => Subwords::Last,
@@ -291,6 +347,11 @@ impl Options {
             },
             clusters: self.clusters,
             align: self.align(),
+            no_labels: self.no_label.clone(),
+            levels: self.levels,
+            word_lists,
+            special_tokens: self.special_tokens,
+            neurons: self.neurons.then(NeuronParams::default),
             overlap: OverlapParams {
                 threshold: self.threshold,
                 more_than: self.more_than,
@@ -301,13 +362,14 @@ impl Options {
             classes: self.classes.clone(),
             seed: self.seed,
             ..PipelineParams::default()
-        }
+        })
     }
 
     fn align(&self) -> AlignParams {
         AlignParams {
             threshold: self.threshold,
             rule: self.rule.align(),
+            min_words: self.min_words,
             permute: match self.permute {
                 Exchange::Types => Permute::Types,
                 Exchange::Words => Permute::Words,

@@ -6,6 +6,7 @@ use attn_sdk::{
     Progress,
     analyze::concepts::{
         Against, Branches, Comparison, ConceptLayer, ConceptSpace, ConceptStudy, Curve, LabelRow, LayerCurves, LayerRow,
+        Sweep,
     },
     core::table::Table,
     render::{
@@ -35,7 +36,7 @@ pub(crate) fn write(
     let mut exporter = Exporter::default();
     let mut written = 0;
     let layers: usize = study.models.iter().map(|model| model.layers.len()).sum();
-    let total = 2 * layers + study.models.len() + study.comparisons.len() + study.topics().len();
+    let total = 4 * layers + 2 * study.models.len() + study.comparisons.len() + study.topics().len();
     let mut draw = |name: String, plot: &dyn Plot, size: [f32; 2]| -> Result<(), Box<dyn Error>> {
         exporter.size = Some(size);
         for extension in ["png"].into_iter().chain(svg.then_some("svg")) {
@@ -51,8 +52,18 @@ pub(crate) fn write(
         if let Some(curves) = curves(study, model) {
             draw(format!("curves{suffix}"), &curves, curves.natural_size())?;
         }
+        if let Some(curves) = one_word(study, model) {
+            draw(format!("curves-one-word{suffix}"), &curves, [760.0, 440.0])?;
+        }
         for (index, layer) in model.layers.iter().enumerate() {
             let at = layer.layer;
+            if let Some(found) = layer.sweeps.first() {
+                let table = sweep(found, model, layer);
+                draw(format!("sweep-{at}{suffix}"), &table, table.natural_size())?;
+            }
+            if let Some(plot) = reachability(model, layer) {
+                draw(format!("reachability-{at}{suffix}"), &plot, [900.0, 440.0])?;
+            }
             if !layer.map.is_empty() {
                 draw(format!("map-{at}{suffix}"), &map(model, layer)?, [900.0, 760.0])?;
             }
@@ -143,8 +154,8 @@ pub(crate) fn curves(study: &ConceptStudy, model: &ConceptSpace) -> Option<LineG
     (!charts.is_empty()).then(|| LineGrid {
         title: found.title,
         subtitle: format!("{}: {} words", model.name(), model.words.words.len()),
-        caption: "Share of clusters aligned with a label of each set, by layer (0: embeddings). Dashed: chance level (permuted \
-                  labels)."
+        caption: "Share of the clusters of several words that are aligned with a label of each set, by layer (0: embeddings). \
+                  Dashed: chance level (permuted labels)."
             .into(),
         charts,
     })
@@ -159,6 +170,60 @@ pub(crate) fn curve(study: &ConceptStudy, model: &ConceptSpace, set: usize) -> O
     };
     let subtitle = format!("{}: {} words", model.name(), model.words.words.len());
     chart(one, subtitle, "Dashed: chance level (permuted labels).")
+}
+
+/// Curves of the clusters of one word.
+pub(crate) fn one_word(study: &ConceptStudy, model: &ConceptSpace) -> Option<Lines> {
+    let subtitle = format!("{}: {} words", model.name(), model.words.words.len());
+    let caption = "Share of clusters that are one word, and of these the share with one label of each set. Dashed: chance level.";
+    chart(study.one_word_curves(model), subtitle, caption)
+}
+
+/// Alignment of a layer over numbers of clusters and thresholds, above chance.
+pub(crate) fn sweep(found: &Sweep, model: &ConceptSpace, layer: &ConceptLayer) -> HeatTable {
+    let rows = found.clusters.iter().zip(&found.one_word);
+    let rows: Vec<String> = rows
+        .map(|(count, one_word)| format!("{count} ({:.0} % one word)", 100.0 * one_word))
+        .collect();
+    let columns: Vec<String> = found.thresholds.iter().map(f64::to_string).collect();
+    let values: Vec<f32> = found.excess().into_iter().flatten().map(|excess| excess as f32).collect();
+    let plateau = found.plateau(model.threshold()).map_or_else(
+        || "Nothing is above chance at the threshold of the study.".to_owned(),
+        |plateau| {
+            let ((first, last), (low, high)) = (plateau.clusters, plateau.excess);
+            format!("Plateau at {}: {first} to {last} clusters, {low:.2} to {high:.2}.", plateau.threshold)
+        },
+    );
+    HeatTable {
+        title: format!("{} by numbers of clusters, layer {} of {}", found.label_set, layer.layer, model.name()),
+        subtitle: "rows: clusters; columns: threshold".into(),
+        caption: format!("Share of clusters of several words that are aligned, minus its chance level. {plateau}"),
+        what: "above chance".into(),
+        range: Some([0.0, 1.0]),
+        ..HeatTable::new(rows, columns, values)
+    }
+}
+
+/// The reachability plot of a layer.
+pub(crate) fn reachability(model: &ConceptSpace, layer: &ConceptLayer) -> Option<Lines> {
+    let found = layer.reachability.as_ref()?;
+    let (at, heights): (Vec<f32>, Vec<f32>) = (found.reachability.iter().enumerate())
+        .filter_map(|(at, height)| Some((at as f32, (*height)? as f32)))
+        .unzip();
+    Some(Lines {
+        title: format!("Reachability of words in layer {} of {}", layer.layer, model.name()),
+        subtitle: format!("{} clusters, {} words in none", layer.clusters.len(), layer.partition.noise()),
+        caption: "Words in the order of OPTICS. Valleys are dense regions; valleys within valleys are denser ones.".into(),
+        at: at.into(),
+        across: "word".into(),
+        up: "reachability".into(),
+        series: vec![Series {
+            name: "reachability".into(),
+            values: heights.into(),
+            ..Series::default()
+        }],
+        range: None,
+    })
 }
 
 /// Curves of all models in one chart.
@@ -201,13 +266,16 @@ pub(crate) fn numbers(study: &ConceptStudy) -> Table {
     let rows: Vec<LayerRow<'_>> = study.rows().collect();
     let mut table = Table::new(rows.len());
     table
+        .numbers("clusters of several words", |row| rows[row].row.judged)
+        .numbers("clusters of one word", |row| rows[row].row.one_word.clusters)
         .texts("model", |row| rows[row].model.name())
         .numbers("layer", |row| rows[row].layer)
         .texts("labels", |row| rows[row].row.label_set.as_str());
-    let against: [(&str, fn(&LabelRow) -> Against); 3] = [
+    let against: [(&str, fn(&LabelRow) -> Against); 4] = [
         ("aligned", |row| row.aligned),
         ("covered", |row| row.covered),
         ("score", |row| row.score),
+        ("aligned of one word", |row| row.one_word.aligned),
     ];
     for (name, of) in against {
         table.numbers(name, |row| of(rows[row].row).value);

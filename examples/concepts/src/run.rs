@@ -5,15 +5,16 @@ use std::{error::Error, path::Path, sync::Arc};
 use attn_sdk::{
     Progress,
     analyze::concepts::{
-        ConceptLayer, ConceptSpace, ConceptStudy, Explanation, KMeansClusterer, KMeansParams, LAYERS, LeadersWard,
-        Pipeline, PipelineParams, Placement, Reading, TaggedText, plain_text,
+        ConceptLayer, ConceptSpace, ConceptStudy, Explanation, GaussianMixtureClusterer, KMeansClusterer, KMeansParams,
+        KMeansStart, LAYERS, LeadersWard, OpticsClusterer, Pipeline, PipelineParams, Placement, Reading, TaggedText,
+        plain_text,
     },
     class_prediction,
     core::{Attention, Capture, CaptureOptions, progress::step},
     models::{Capturer, text::Line},
 };
 
-use super::options::{Options, Source};
+use super::options::{Method, Options, Source};
 
 /// Points per cluster in a mini-batch of k-means.
 const BATCH: usize = 10;
@@ -189,7 +190,7 @@ pub(crate) fn study(
     sources: &[Source],
     progress: &dyn Progress,
 ) -> Result<(ConceptStudy, Vec<Arc<Loaded>>), Box<dyn Error>> {
-    let params = options.params();
+    let params = options.params()?;
     let (mut models, mut loaded): (Vec<ConceptSpace>, Vec<Arc<Loaded>>) = (Vec::new(), Vec::new());
     let mut take = |news: News| match news {
         News::Space(space, of) => {
@@ -217,7 +218,7 @@ pub(crate) fn open(options: &Options, path: &Path, progress: &dyn Progress) -> R
     let bytes = attn_sdk::core::files::read(path, u64::MAX)?;
     let mut study = ConceptStudy::from_json(&bytes, path)?;
     if options.cuts() {
-        let pipeline = pipeline(options, options.params())?;
+        let pipeline = pipeline(options, options.params()?)?;
         let cut = study.models.iter().map(|model| pipeline.recut(model, None, progress));
         study = pipeline.compare(cut.collect::<Result<_, _>>()?, progress)?;
     }
@@ -237,12 +238,13 @@ fn rename(options: &Options, study: &mut ConceptStudy) -> Result<(), Box<dyn Err
 
 pub(crate) fn pipeline(options: &Options, params: PipelineParams) -> Result<Pipeline, Box<dyn Error>> {
     let pipeline = Pipeline::new(params)?;
-    if !options.methods {
-        return Ok(pipeline);
-    }
     let k_means = KMeansClusterer {
         params: KMeansParams {
             seed: options.seed,
+            start: match options.method {
+                Method::WardKMeans => KMeansStart::Ward,
+                _ => KMeansStart::PlusPlus,
+            },
             ..KMeansParams::default()
         },
         batch_per_cluster: None,
@@ -255,5 +257,15 @@ pub(crate) fn pipeline(options: &Options, params: PipelineParams) -> Result<Pipe
         seed: options.seed,
         ..LeadersWard::default()
     };
+    let pipeline = match options.method {
+        Method::Ward => pipeline,
+        Method::KMeans | Method::WardKMeans => pipeline.with_method(k_means.clone()),
+        Method::LeadersWard => pipeline.with_method(leaders),
+        Method::Optics => pipeline.with_method(OpticsClusterer::default()),
+        Method::Gaussian => pipeline.with_method(GaussianMixtureClusterer::default()),
+    };
+    if !options.methods {
+        return Ok(pipeline);
+    }
     Ok(pipeline.comparing(k_means).comparing(batches).comparing(leaders))
 }

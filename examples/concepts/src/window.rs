@@ -28,7 +28,8 @@ pub(crate) fn open(options: Options, sources: Vec<Source>) -> Result<(), Box<dyn
     };
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
-        Ok(Box::new(Window::new(options, sources, state, Jobs::new(&cc.egui_ctx))))
+        let params = options.params().map_err(|error| error.to_string())?;
+        Ok(Box::new(Window::new(options, params, sources, state, Jobs::new(&cc.egui_ctx))))
     };
     eframe::run_native("Latent concepts", native, Box::new(app)).map_err(|error| error.to_string().into())
 }
@@ -80,13 +81,15 @@ struct Window {
 }
 
 impl Window {
-    fn new(options: Options, sources: Vec<Source>, state: RenderState, jobs: Jobs<Message>) -> Self {
+    fn new(
+        options: Options,
+        params: PipelineParams,
+        sources: Vec<Source>,
+        state: RenderState,
+        jobs: Jobs<Message>,
+    ) -> Self {
         let options = Arc::new(options);
-        let settings = Settings {
-            params: options.params(),
-            version: 0,
-        };
-        let settings = Arc::new(Mutex::new(settings));
+        let settings = Arc::new(Mutex::new(Settings { params, version: 0 }));
         let (own, asked) = (options.clone(), settings.clone());
         jobs.start("words", move |job| {
             if let Some(path) = &own.open {

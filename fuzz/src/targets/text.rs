@@ -1,6 +1,6 @@
 //! Readers of text: tables, lines, and words with labels.
 
-use attn_core::text::{Dataset, TaggedSentence, TaggedText, TextFormat, TextParams};
+use attn_core::text::{Dataset, TaggedSentence, TaggedText, TextFormat, TextParams, WordList};
 
 use crate::mutate::{Form, Seed};
 
@@ -47,19 +47,29 @@ pub(super) fn all_tables() -> Vec<Seed> {
         .into()
 }
 
-/// Words with labels, in one of three formats; with a column that is asked for.
+/// Words with labels, in one of the formats; with a column that is asked for.
 pub(super) fn conllu(data: &[u8]) {
     let Some((choice, bytes)) = data.split_first() else {
         return;
     };
     let text = String::from_utf8_lossy(bytes);
-    let found = match choice % 4 {
+    let found = match choice % 8 {
         0 => TaggedText::conllu(&text, "x.conllu", &["upos", "lemma"]),
         1 => TaggedText::conllu_columns(&text).and_then(|names| {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             TaggedText::conllu(&text, "x.conllu", &names)
         }),
         2 => TaggedText::word_tag(&text, "x.tagged", '_'),
+        4 => TaggedText::conll(&text, "x.conll", &[]),
+        5 => TaggedText::lists(&text, "x.json", &[("same", &text)]),
+        6 => Dataset::parse(bytes, "x.tsv", &TextParams::default()).and_then(|data| {
+            let second = data.columns.first().map(|column| (column.name.as_str(), "[SEP]"));
+            TaggedText::rows(&data, second)
+        }),
+        7 => {
+            let _ = WordList::read(&text, "x.list", "x");
+            return;
+        }
         _ => {
             let params = TextParams {
                 format: Some(TextFormat::Conllu),
@@ -69,7 +79,10 @@ pub(super) fn conllu(data: &[u8]) {
             return;
         }
     };
-    let Ok(found) = found else { return };
+    let Ok(mut found) = found else { return };
+    let same = found.clone();
+    let columns = found.columns.len();
+    assert!(found.join(same, "again").is_ok() && found.columns.len() == 2 * columns);
     for TaggedSentence { text, words, .. } in &found.sentences {
         for word in words {
             assert!(
@@ -77,7 +90,7 @@ pub(super) fn conllu(data: &[u8]) {
                 "{:?} of {text:?}",
                 word.span
             );
-            assert!(word.tags.len() <= found.columns.len());
+            assert!(word.tags.iter().all(|(column, _)| *column < found.columns.len()));
         }
     }
 }
@@ -92,6 +105,10 @@ pub(super) fn all_conllu() -> Vec<Seed> {
         (1, TREE),
         (3, TREE),
         (2, "The_DET cat_NOUN sat_VERB ._PUNCT\n\na__b x_\n"),
+        (4, "-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG|||B-X\nis VBZ B-VP O\n\nété JJ _ O\n"),
+        (5, "[\"The cat|||dog sat\", \"été\"]"),
+        (6, "sentence\tsentence2\tgold_label\nA man (sleeps).\tHe's awake!\tno\n\u{ab}été\u{bb}\t\t-\n"),
+        (7, "# own\nNew York\tcity\nmay\tverb\n"),
     ];
     texts.map(|(choice, text)| seed(choice, text, Form::Text)).into()
 }

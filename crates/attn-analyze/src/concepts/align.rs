@@ -10,7 +10,7 @@ use attn_core::Progress;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelSet, Partition, Units, partition::same_points, units::groups};
+use super::{LabelSet, LabelSource, Partition, Units, partition::same_points, units::groups};
 use crate::{
     Error, Rng,
     steps::{Steps, gather},
@@ -47,7 +47,7 @@ impl AlignRule {
 }
 
 /// The unit whose labels are permuted for the chance level. Labels of a set that belong to sentences
-/// ([`LabelSet::by_sentence`]) change places between sentences in any case.
+/// ([`LabelSource::Sentences`]) change places between sentences in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permute {
@@ -335,7 +335,7 @@ impl<'a> Judge<'a> {
             words: units.words_in(partition),
             types: &units.types,
             groups: match options.permute {
-                _ if labels.by_sentence => groups(&units.sentences),
+                _ if labels.source == LabelSource::Sentences => groups(&units.sentences),
                 Permute::Types => groups(&units.inputs),
                 Permute::Words => Vec::new(),
             },

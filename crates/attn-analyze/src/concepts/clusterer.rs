@@ -3,7 +3,7 @@
 use attn_core::Progress;
 use ndarray::ArrayView2;
 
-use super::{Dendrogram, KMeansParams, Partition, k_means, leaders_ward, ward};
+use super::{Dendrogram, KMeansParams, Partition, Reachability, k_means, leaders_ward, ward};
 use crate::Error;
 
 /// A method that divides points into clusters.
@@ -50,11 +50,21 @@ pub struct Clustering {
     pub partition: Partition,
     /// The tree over all points, of methods that grow one.
     pub tree: Option<Dendrogram>,
+    /// Per point the clusters it is partly in, and its shares of them, largest first; empty for methods whose points are in one
+    /// cluster. Shares below 0.01 are left out.
+    pub membership: Vec<Vec<(usize, f32)>>,
+    /// The order of the points by density, of methods that find one.
+    pub reachability: Option<Reachability>,
 }
 
 impl From<Partition> for Clustering {
     fn from(partition: Partition) -> Self {
-        Self { partition, tree: None }
+        Self {
+            partition,
+            tree: None,
+            membership: Vec::new(),
+            reachability: None,
+        }
     }
 }
 
@@ -74,9 +84,10 @@ impl Clusterer for Ward {
         progress: &dyn Progress,
     ) -> Result<Clustering, Error> {
         let tree = ward(points, None, progress)?;
+        let cut = tree.cut(clusters)?;
         Ok(Clustering {
-            partition: tree.cut(clusters)?,
             tree: Some(tree),
+            ..cut.into()
         })
     }
 }

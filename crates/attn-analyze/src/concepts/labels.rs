@@ -20,9 +20,23 @@ pub struct LabelSet {
     pub labels: Vec<String>,
     /// Per point the indices of its labels, ascending.
     pub of: Vec<Vec<usize>>,
-    /// Whether labels belong to whole sentences: they change places between sentences for the chance level.
+    /// What the labels were given to.
     #[serde(default)]
-    pub by_sentence: bool,
+    pub source: LabelSource,
+}
+
+/// Where labels come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LabelSource {
+    /// The spelling or the place of words. The default.
+    #[default]
+    Spelling,
+    /// Somebody labeled words.
+    Words,
+    /// Somebody labeled sentences: for the chance level, labels change places between sentences.
+    Sentences,
 }
 
 /// Name of the set of [`LabelSet::casing`], which never names a cluster.
@@ -56,8 +70,15 @@ impl LabelSet {
             name: name.into(),
             labels,
             of,
-            by_sentence: false,
+            source: LabelSource::default(),
         }
+    }
+
+    /// The set with another source.
+    #[must_use]
+    pub fn with_source(mut self, source: LabelSource) -> Self {
+        self.source = source;
+        self
     }
 
     /// The set without some labels, such as the `O` of entities: what is outside of every entity is no concept. Also says how
@@ -82,11 +103,8 @@ impl LabelSet {
             let names = of.iter().map(|&label| self.labels[label].as_str());
             names.filter(|name| !out(name)).collect::<Vec<_>>()
         };
-        let kept = Self {
-            by_sentence: self.by_sentence,
-            ..Self::new(&self.name, self.of.iter().map(kept))
-        };
-        (kept, count)
+        let kept = Self::new(&self.name, self.of.iter().map(kept));
+        (kept.with_source(self.source), count)
     }
 
     /// A set of hierarchical labels, level by level: of `SEM:origin:europe`, the level `0` has `SEM`, the level `1` has `SEM:origin`.
@@ -111,17 +129,14 @@ impl LabelSet {
                 ends.nth(level).map(|end| &name[..end])
             };
             let of = self.of.iter().map(|of| of.iter().filter_map(ancestor).collect());
-            Self {
-                by_sentence: self.by_sentence,
-                ..Self::new(format!("{}/{level}", self.name), of)
-            }
+            Self::new(format!("{}/{level}", self.name), of).with_source(self.source)
         };
         (0..=deepest.unwrap_or(0)).rev().map(level).collect()
     }
 
     /// Words of a list, by spelling up to case: of each group of the list, the points whose word is in it.
     pub fn word_list(name: impl Into<String>, list: &WordList, types: &[&str]) -> Self {
-        Self::new(name, types.iter().map(|word| list.groups(word).collect()))
+        Self::new(name, types.iter().map(|word| list.groups(word).collect())).with_source(LabelSource::Words)
     }
 
     /// One column of a corpus, for the words that are clustered.
@@ -154,7 +169,7 @@ impl LabelSet {
                 false => tag(word.sentence, word.index),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self::new(column, tags))
+        Ok(Self::new(column, tags).with_source(LabelSource::Words))
     }
 
     /// A column of tokens, for the words that are clustered: a word has the class of its tokens, or several if they differ.
@@ -179,7 +194,7 @@ impl LabelSet {
                 .filter_map(|token| column.text(side, rows.start + token));
             of.push(classes.collect());
         }
-        Ok(Self::new(&column.name, of))
+        Ok(Self::new(&column.name, of).with_source(LabelSource::Words))
     }
 
     /// Labels of sentences (`# sentiment = positive`), each given to all its words. A cluster aligned with one of them is
@@ -197,10 +212,7 @@ impl LabelSet {
             .iter()
             .map(|word| label(word.sentence))
             .collect::<Result<_, Error>>()?;
-        Ok(Self {
-            by_sentence: true,
-            ..Self::new(comment, labels)
-        })
+        Ok(Self::new(comment, labels).with_source(LabelSource::Sentences))
     }
 
     /// Whether a word is the first or the last of its sentence. Punctuation does not count.

@@ -1,6 +1,7 @@
 //! Clustering methods of `linfa-clustering` as [`Clusterer`]s: one with noise, one with overlapping clusters.
 
 use attn_core::{Progress, progress::step};
+use attn_project::pca::Components;
 use linfa_clustering::{Dbscan, GaussianMixtureModel};
 use linfa_lib::{
     DatasetBase, ParamGuard,
@@ -49,11 +50,18 @@ impl Clusterer for DbscanClusterer {
     }
 }
 
-/// A mixture of Gaussians with full covariances, fitted by expectation maximization; each point is in its likeliest
-/// cluster. Covariances need many points per cluster: reduce vectors to some tens of dimensions first. The seed is linfa's
-/// own.
+/// Covariances of more Gaussians cannot be estimated from the words of a corpus.
+const MOST: usize = 100;
+/// Least share of a cluster in a point that is told.
+const SHARE: f64 = 0.01;
+
+/// A mixture of at most 100 Gaussians with full covariances, fitted by expectation maximization. Each point is in its likeliest
+/// cluster, and [`Clustering::membership`] has its shares of all. The seed is linfa's own.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GaussianMixtureClusterer {
+    /// Principal components that points are reduced to first: covariances need many points per dimension. Default 50; `None`
+    /// for none.
+    pub dims: Option<usize>,
     /// Iterations at most. Default 100.
     pub iterations: u64,
     /// Added to the diagonal of covariances. Default 1e-6.
@@ -63,6 +71,7 @@ pub struct GaussianMixtureClusterer {
 impl Default for GaussianMixtureClusterer {
     fn default() -> Self {
         Self {
+            dims: Some(50),
             iterations: 100,
             regularization: 1e-6,
         }
@@ -82,13 +91,20 @@ impl Clusterer for GaussianMixtureClusterer {
     ) -> Result<Clustering, Error> {
         const STAGE: &str = "Gaussian mixture";
         check(points)?;
-        if !(1..=points.nrows()).contains(&clusters) {
+        let most = points.nrows().min(MOST);
+        if !(1..=most).contains(&clusters) {
             return Err(Error::Parameter {
                 name: "clusters",
-                expected: format!("1 to the {} points", points.nrows()),
+                expected: format!("1 to {most} for a mixture of Gaussians"),
                 found: clusters.to_string(),
             });
         }
+        let reduced = match self.dims {
+            Some(dims) if dims < points.ncols() && dims < points.nrows() => {
+                Components::fit(points, dims, progress)?.transform(points)?
+            }
+            _ => points.to_owned(),
+        };
         step(progress, STAGE, 0, 1)?;
         let failed = |error: &dyn std::fmt::Display| Error::Clustering {
             method: STAGE.to_owned(),
@@ -99,11 +115,25 @@ impl Clusterer for GaussianMixtureClusterer {
             .reg_covariance(self.regularization)
             .check()
             .map_err(|error| failed(&error))?;
-        let points = DatasetBase::from(points.mapv(f64::from));
+        let points = DatasetBase::from(reduced.mapv(f64::from));
         let model = params.fit(&points).map_err(|error| failed(&error))?;
-        let clusters = model.predict(&points);
+        let of: Vec<usize> = model.predict(&points).into_iter().collect();
+        let shares = model.predict_proba(points.records());
         step(progress, STAGE, 1, 1)?;
-        Ok(Partition::with_noise(clusters.into_iter().map(Some)).into())
+        let partition = Partition::new(&of);
+        // Gaussians that are nobody's likeliest are no clusters.
+        let mut names = vec![None; clusters];
+        of.iter().zip(partition.of()).for_each(|(&gaussian, cluster)| names[gaussian] = *cluster);
+        let shares_of = |row: ndarray::ArrayView1<'_, f64>| {
+            let told = row.iter().zip(&names).filter(|(share, _)| **share >= SHARE);
+            let mut shares: Vec<(usize, f32)> = told.filter_map(|(&share, name)| Some(((*name)?, share as f32))).collect();
+            shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+            shares
+        };
+        Ok(Clustering {
+            membership: shares.rows().into_iter().map(shares_of).collect(),
+            ..partition.into()
+        })
     }
 }
 
@@ -185,9 +215,15 @@ mod tests {
     fn a_mixture_finds_round_clouds() {
         let points = clouds().slice(ndarray::s![..90, ..]).to_owned();
         let method = GaussianMixtureClusterer::default();
-        let found = method.cluster(points.view(), 3, &()).unwrap().partition;
+        let clustering = method.cluster(points.view(), 3, &()).unwrap();
+        let found = clustering.partition;
         let truth = Partition::new(&(0..90).map(|row| row / 30).collect::<Vec<_>>());
         assert!(crate::concepts::adjusted_rand(&found, &truth).unwrap() > 0.95);
+        for (shares, cluster) in clustering.membership.iter().zip(found.of()) {
+            assert_eq!(Some(shares[0].0), *cluster, "the largest share is that of the cluster");
+            assert!((shares.iter().map(|share| share.1).sum::<f32>() - 1.0).abs() < 0.05);
+        }
+        assert!(method.cluster(points.view(), 101, &()).is_err());
         assert!(method.cluster(points.view(), 0, &()).is_err());
     }
 }

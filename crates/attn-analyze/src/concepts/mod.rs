@@ -6,13 +6,14 @@
 //! |---|---|---|
 //! | annotated text | [`TaggedText`] | CoNLL-U or `word_tag` |
 //! | words of a capture | [`Words::find`], [`Words::filter`], [`Words::vectors`] | one vector per word and layer |
-//! | clusters | [`Clusterer`], [`ward`], [`k_means`], [`leaders_ward`] | [`adjusted_rand`] says how far two agree |
+//! | clusters | [`Clusterer`], [`ward`], [`k_means`], [`leaders_ward`], [`optics`] | [`adjusted_rand`] says how far two agree |
 //! | human-defined concepts | [`LabelSet`] | tags, affixes, n-grams, casing, place, the sentence's class |
 //! | do they coincide? | [`align`], [`sweep`] | beside its chance level; over numbers of clusters and thresholds |
 //! | found again elsewhere? | [`overlap`] | another layer, model, or text |
 //! | which were kept, lost, new? | [`changes`] | merged and split ones too |
 //! | where would a new sentence lie? | [`Pipeline::place`] | the nearest clusters per layer |
 //! | what shall we call them? | [`name_clusters`] | from the words alone, or by a [`Namer`] |
+//! | which neurons tell them apart? | [`neurons`] | by means, and by a probe beside its control |
 //! | which carried a prediction? | [`carried`] | from weights per token |
 //!
 //! A cluster without a label is not noise: it may be a concept nobody has annotated. And an aligned cluster says that a
@@ -29,6 +30,8 @@ mod leaders;
 #[cfg(feature = "linfa")]
 mod linfa;
 mod names;
+mod neurons;
+mod optics;
 mod overlap;
 mod partition;
 mod pipeline;
@@ -47,11 +50,13 @@ pub use changes::{Change, Changes, Fate, changes};
 pub use clusterer::{Clusterer, Clustering, KMeansClusterer, LeadersWard, Ward};
 pub use dendrogram::{Dendrogram, Merge, Top};
 pub use kmeans::{KMeans, KMeansParams, KMeansStart, k_means, means};
-pub use labels::LabelSet;
+pub use labels::{LabelSet, LabelSource};
 pub use leaders::{Leaders, leaders, leaders_ward};
 #[cfg(feature = "linfa")]
 pub use linfa::{DbscanClusterer, GaussianMixtureClusterer};
 pub use names::{ClusterName, ClusterSummary, NameKind, Namer, name_clusters};
+pub use neurons::{ConceptNeurons, Neuron, NeuronParams, Neurons, neurons};
+pub use optics::{OpticsClusterer, Reachability, optics};
 pub use overlap::{Match, Overlap, OverlapParams, overlap};
 pub use partition::{Partition, adjusted_rand};
 pub use pipeline::{

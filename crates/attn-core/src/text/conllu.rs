@@ -30,7 +30,7 @@ pub struct TaggedWord {
 }
 
 impl TaggedWord {
-    /// Its tag in a column of [`TaggedText::columns`]; `None` where the file has none.
+    /// Its tag in a column of [`TaggedText::columns`], the first of several; `None` where the file has none.
     pub fn tag(&self, column: usize) -> Option<&str> {
         self.tags_of(column).next()
     }

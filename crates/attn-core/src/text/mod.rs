@@ -7,6 +7,9 @@
 //! | `.jsonl`, `.ndjson`, `.json` | a sequence per object | every other field that is a text, number or boolean |
 //! | `.conllu`, `.conllup` | a sequence per sentence | fields and attributes of words, comments of sentences |
 //!
+//! Columns of CoNLL-2000 and CoNLL-2003, lists of JSON and several files of one text are read by [`TaggedText::read`], lists of words
+//! under names by [`WordList::read`].
+//!
 //! [`Dataset::read`] chooses by the file's name and refuses other suffixes; [`TextParams::format`] chooses otherwise.
 //! Errors name file and line. Blank lines, byte-order marks and all kinds of line ends are fine in every format.
 
@@ -16,6 +19,7 @@ mod dataset;
 mod format;
 mod json;
 mod lines;
+mod tagged;
 mod word_list;
 
 pub use {
@@ -23,6 +27,7 @@ pub use {
     dataset::{Dataset, TextColumn, TextValues},
     format::{TextFormat, TextParams},
     lines::{Line, Note, number_lines, read_lines, split_lines},
+    tagged::TaggedParams,
     word_list::WordList,
 };
 

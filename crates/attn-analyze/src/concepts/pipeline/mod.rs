@@ -27,8 +27,8 @@ pub use self::{
     study::{Comparison, ConceptStudy, LayerPair},
 };
 use super::{
-    AlignParams, Clusterer, FrequencyFilter, LabelSet, TaggedSentence, TaggedText, Units, Ward, WhyDropped, Words,
-    clusterer::Clustering, sweep, sweep_counts, words::place_of,
+    AlignParams, Clusterer, FrequencyFilter, LabelSet, LabelSource, TaggedSentence, TaggedText, Units, Ward, WhyDropped,
+    Words, neurons, sweep, sweep_counts, words::place_of,
 };
 use crate::{Error, Result};
 
@@ -246,7 +246,7 @@ impl Pipeline {
         if words.words.is_empty() {
             return Err(too_rare(&params.filter, reading.text.sentences.len()));
         }
-        let (sets, annotated, mut notes) = params.label_sets(&reading.text, &words)?;
+        let (sets, mut notes) = params.label_sets(&reading.text, &words)?;
         notes.extend(left_out(&words));
         Ok(ConceptSpace {
             model: reading.model.clone(),
@@ -259,7 +259,6 @@ impl Pipeline {
             layers: Vec::new(),
             explanation: None,
             sets,
-            annotated,
             align: params.align.clone(),
         })
     }
@@ -283,17 +282,29 @@ impl Pipeline {
         layer: usize,
         progress: &dyn Progress,
     ) -> Result<ConceptLayer> {
-        let (params, words) = (&self.params, &space.words);
-        let marks = Marks::of(space);
+        let (params, words, sets) = (&self.params, &space.words, &space.sets);
+        let units = Units::new(words);
         let vectors = words.vectors(reading.capture, reading.side, layer, params.subwords)?;
         let count = params.cluster_count(vectors.view());
         let clustering = self.method.cluster(vectors.view(), count, progress)?;
-        let mut found = ConceptLayer::new(layer, clustering, &marks, &params.align)?;
+        let mut found = ConceptLayer::new(layer, clustering.partition, clustering.tree, sets, words, &params.align)?;
+        found.membership = clustering.membership;
+        found.reachability = clustering.reachability;
         found.measure_borders(vectors.view());
-        self.sweep(&mut found, &marks)?;
+        self.sweep(&mut found, sets, &units)?;
+        if let Some(ranking) = &params.neurons {
+            for set in sets.iter().filter(|set| set.source == LabelSource::Words) {
+                match neurons(vectors.view(), set, &units, ranking, progress) {
+                    Ok(ranked) => found.neurons.push(ranked),
+                    // Sets with one label, or one that few words have.
+                    Err(Error::Empty { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
         for method in &self.others {
-            let agreement = match (method.cluster(vectors.view(), count, progress), marks.sets.first()) {
-                (Ok(other), Some(set)) => found.agreement(&other.partition, set, &marks.units, &params.align)?,
+            let agreement = match (method.cluster(vectors.view(), count, progress), sets.first()) {
+                (Ok(other), Some(set)) => found.agreement(&other.partition, set, &units, &params.align)?,
                 (Ok(_), None) => Agreement::Failed("there is no label set to compare by".into()),
                 (Err(error), _) if error.is_cancelled() => return Err(error),
                 // A radius may leave fewer leaders than clusters; a mixture may not converge.
@@ -307,7 +318,7 @@ impl Pipeline {
     }
 
     /// Alignment with the annotated sets over all numbers of clusters, if it is wanted and there is a tree.
-    fn sweep(&self, found: &mut ConceptLayer, marks: &Marks<'_>) -> Result<()> {
+    fn sweep(&self, found: &mut ConceptLayer, sets: &[LabelSet], units: &Units) -> Result<()> {
         let Some(tree) = found.whole.as_ref().filter(|_| self.params.sweep) else {
             return Ok(());
         };
@@ -316,8 +327,8 @@ impl Pipeline {
             ..self.params.align.clone()
         };
         let counts = sweep_counts(tree.points());
-        let swept = marks.sets.iter().take(marks.swept);
-        let swept = swept.map(|set| sweep(tree, set, &marks.units, &counts, &align, &()));
+        let swept = sets.iter().filter(|set| set.source != LabelSource::Spelling);
+        let swept = swept.map(|set| sweep(tree, set, units, &counts, &align, &()));
         found.sweeps = swept.collect::<Result<_>>()?;
         Ok(())
     }
@@ -336,7 +347,7 @@ impl Pipeline {
         reading: Option<&Reading<'_>>,
         progress: &dyn Progress,
     ) -> Result<ConceptSpace> {
-        let marks = Marks::of(space);
+        let units = Units::new(&space.words);
         let mut layers = Vec::with_capacity(space.layers.len());
         let mut changed = false;
         for old in &space.layers {
@@ -347,16 +358,21 @@ impl Pipeline {
             };
             let same = partition == old.partition;
             changed |= !same;
-            let clustering = Clustering {
-                tree: old.whole.clone(),
-                ..partition.into()
-            };
-            let mut found = ConceptLayer::new(old.layer, clustering, &marks, &self.params.align)?;
+            let mut found = ConceptLayer::new(
+                old.layer,
+                partition,
+                old.whole.clone(),
+                &space.sets,
+                &space.words,
+                &self.params.align,
+            )?;
             found.map.clone_from(&old.map);
+            found.neurons.clone_from(&old.neurons);
+            found.reachability.clone_from(&old.reachability);
             if space.align == self.params.align {
                 found.sweeps.clone_from(&old.sweeps);
             } else {
-                self.sweep(&mut found, &marks)?;
+                self.sweep(&mut found, &space.sets, &units)?;
             }
             if same {
                 found.keep_measures(old);
@@ -376,7 +392,6 @@ impl Pipeline {
             words: space.words.clone(),
             filtered: space.filtered.clone(),
             notes: space.notes.clone(),
-            annotated: space.annotated,
             layers,
             explanation: space.explanation.clone().filter(|_| !changed),
             sets: space.sets.clone(),
@@ -420,26 +435,6 @@ impl Pipeline {
     /// [`Error::Parameter`] for a sentence that the text lacks, those of [`carried`](super::carried).
     pub fn explain(&self, space: &ConceptSpace, reading: &Reading<'_>, prediction: Prediction) -> Result<Explanation> {
         Explanation::new(space, reading, prediction, self.params.subwords)
-    }
-}
-
-/// What is known about the words of a text, for all layers.
-struct Marks<'a> {
-    units: Units,
-    words: &'a Words,
-    sets: &'a [LabelSet],
-    /// The first so many sets are swept.
-    swept: usize,
-}
-
-impl<'a> Marks<'a> {
-    fn of(space: &'a ConceptSpace) -> Self {
-        Self {
-            units: Units::new(&space.words),
-            words: &space.words,
-            sets: &space.sets,
-            swept: space.annotated.max(1),
-        }
     }
 }
 

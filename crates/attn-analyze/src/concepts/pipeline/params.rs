@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error, Result,
     concepts::{
-        AlignParams, Dendrogram, FrequencyFilter, LabelSet, OverlapParams, Subwords, TaggedText, Word, WordList, Words,
+        AlignParams, Dendrogram, FrequencyFilter, LabelSet, NeuronParams, OverlapParams, Subwords, TaggedText, Word,
+        WordList, Words,
         points::equal_rows,
     },
 };
@@ -57,6 +58,8 @@ pub struct PipelineParams {
     /// Whether special tokens (`[CLS]`) are clustered as points of a kind of their own. Default false: an explanation shows
     /// their share in any case.
     pub special_tokens: bool,
+    /// Ranking of neurons for the labels that words have. Default `None`: none.
+    pub neurons: Option<NeuronParams>,
     /// Key of the comment that labels sentences (`# sentiment = positive`). Default `sentiment`.
     pub classes: String,
     /// Different words that must share letters for these to be a label. Default 5.
@@ -85,6 +88,7 @@ impl Default for PipelineParams {
             levels: None,
             word_lists: Vec::new(),
             special_tokens: false,
+            neurons: None,
             classes: "sentiment".into(),
             shared_by: 5,
             ngram: 3,
@@ -157,12 +161,12 @@ impl PipelineParams {
         }
     }
 
-    /// Annotated sets first, they name clusters before spelling does; how many there are; and what was left out, in words.
+    /// Annotated sets first, they name clusters before spelling does; and what was left out, in words.
     pub(super) fn label_sets(
         &self,
         text: &TaggedText,
         words: &Words,
-    ) -> Result<(Vec<LabelSet>, usize, Vec<String>)> {
+    ) -> Result<(Vec<LabelSet>, Vec<String>)> {
         let spelling = |word: &Word| if word.special { String::new() } else { word.text.clone() };
         let types: Vec<String> = words.words.iter().map(spelling).collect();
         let types: Vec<&str> = types.iter().map(String::as_str).collect();
@@ -184,15 +188,13 @@ impl PipelineParams {
             sets.push(LabelSet::word_list(&list.name, list, &types));
         }
         sets.push(LabelSet::sentences(text, words, &self.classes)?);
-        sets.retain(|set| !set.labels.is_empty());
-        let annotated = sets.len();
         sets.push(LabelSet::suffixes(&types, self.shared_by));
         sets.push(LabelSet::prefixes(&types, self.shared_by));
         sets.push(LabelSet::ngrams(&types, self.ngram, self.shared_by));
         sets.push(LabelSet::casing(&types));
         sets.push(LabelSet::place(text, words)?);
         sets.retain(|set| !set.labels.is_empty());
-        Ok((sets, annotated, notes))
+        Ok((sets, notes))
     }
 
     /// Places of the words on a plane.

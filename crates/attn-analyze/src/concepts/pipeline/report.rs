@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Agreement, ConceptLayer, ConceptSpace, ConceptStudy, Explanation, report_changes};
-use crate::concepts::Against;
+use crate::concepts::{Against, Neuron};
 
 /// Clusters shown per layer.
 const SHOWN: usize = 12;
@@ -104,6 +104,7 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
         }
     }
     plateaus(out, model);
+    ranked_neurons(out, model);
     if let Some(classes) = &study.classes {
         let _ = writeln!(
             out,
@@ -154,6 +155,45 @@ fn plateaus(out: &mut String, model: &ConceptSpace) {
                 out,
                 "| {} | {} | {} | {first} to {last} | {low:.2} to {high:.2} |",
                 layer.layer, sweep.label_set, plateau.threshold
+            );
+        }
+    }
+}
+
+/// Neurons listed for a concept.
+const NEURONS: usize = 5;
+
+/// Neurons of every layer for each concept.
+fn ranked_neurons(out: &mut String, model: &ConceptSpace) {
+    let sets = || model.layers.iter().flat_map(|layer| layer.neurons.iter().map(move |set| (layer, set)));
+    if sets().next().is_none() {
+        return;
+    }
+    *out += "\n## Neurons\n\nA linear probe for each label set: its accuracy on unseen words, the share of the most frequent label among \
+             them, its accuracy on a control task (every word has a label drawn at random), and its accuracy on unseen \
+             occurrences minus that (selectivity).\n\n\
+             | layer | labels | accuracy | most frequent | control | selectivity |\n|---|---|---|---|---|---|\n";
+    for (layer, set) in sets() {
+        let _ = writeln!(
+            out,
+            "| {} | {} | {:.3} | {:.3} | {:.3} | {:.3} |",
+            layer.layer, set.label_set, set.accuracy, set.majority, set.control, set.selectivity
+        );
+    }
+    *out += "\nNeurons with the largest differences of means (probeless; concept minus rest) and weights of the probe.\n\n\
+             | layer | labels | concept | by means | by the probe |\n|---|---|---|---|---|\n";
+    for (layer, set) in sets() {
+        for concept in &set.concepts {
+            let list = |neurons: &[Neuron]| {
+                let shown = neurons.iter().take(NEURONS);
+                let shown = shown.map(|neuron| format!("{} ({:+.2})", neuron.index, neuron.value));
+                shown.collect::<Vec<_>>().join(", ")
+            };
+            let (means, probe) = (list(&concept.probeless), list(&concept.probe));
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {means} | {probe} |",
+                layer.layer, set.label_set, concept.label
             );
         }
     }

@@ -9,12 +9,12 @@ use attn_core::Side;
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use super::{Centers, Explanation, Marks, file::side_name};
+use super::{Centers, Explanation, file::side_name};
 use crate::{
     Error, Result,
     concepts::{
-        Against, AlignParams, Alignment, BestLabel, ClusterName, Clustering, Dendrogram, Filtered, LabelSet, OneWord,
-        Partition, Sweep, TaggedText, Top, Units, Words, adjusted_rand, align, means, name_clusters, points::Frame,
+        Against, AlignParams, Alignment, BestLabel, ClusterName, Dendrogram, Filtered, LabelSet, Neurons,
+        OneWord, Partition, Reachability, Sweep, TaggedText, Top, Units, Words, adjusted_rand, align, means, name_clusters, points::Frame,
     },
 };
 
@@ -47,9 +47,6 @@ pub struct ConceptSpace {
     /// The label sets, in the order of [`ConceptLayer::rows`].
     #[serde(default)]
     pub sets: Vec<LabelSet>,
-    /// So many of them are annotated, not made from spelling and place; they come first.
-    #[serde(default)]
-    pub annotated: usize,
     /// The rule of alignment.
     #[serde(default)]
     pub(super) align: AlignParams,
@@ -68,6 +65,15 @@ pub struct ConceptLayer {
     /// Alignment with each annotated set over numbers of clusters and thresholds, of methods that grow a tree.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweeps: Vec<Sweep>,
+    /// Neurons for each set of labels that words have, if they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neurons: Vec<Neurons>,
+    /// Per word its shares of clusters, of methods whose clusters overlap.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub membership: Vec<Vec<(usize, f32)>>,
+    /// The words in the order of their density, of methods that find one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reachability: Option<Reachability>,
     /// The clusters.
     pub clusters: Vec<ConceptCluster>,
     /// The tree of the clusters, of methods that grow one.
@@ -150,14 +156,16 @@ impl ConceptCluster {
 impl ConceptLayer {
     pub(super) fn new(
         layer: usize,
-        clustering: Clustering,
-        marks: &Marks<'_>,
+        partition: Partition,
+        whole: Option<Dendrogram>,
+        sets: &[LabelSet],
+        words: &Words,
         params: &AlignParams,
     ) -> Result<Self> {
-        let Clustering { partition, tree: whole, .. } = clustering;
-        let alignments = alignments(&partition, marks.sets, &marks.units, params)?;
-        let names = name_clusters(&partition, &marks.words.types(), &alignments, params.threshold, None)?;
-        let words = marks.units.words_in(&partition);
+        let units = Units::new(words);
+        let alignments = alignments(&partition, sets, &units, params)?;
+        let names = name_clusters(&partition, &words.types(), &alignments, params.threshold, None)?;
+        let words = units.words_in(&partition);
         let clusters = names.into_iter().zip(partition.members()).enumerate();
         let clusters = clusters.map(|(at, (name, members))| ConceptCluster {
             name,
@@ -173,6 +181,9 @@ impl ConceptLayer {
             rows: alignments.into_iter().map(LabelRow::new).collect(),
             methods: BTreeMap::new(),
             sweeps: Vec::new(),
+            neurons: Vec::new(),
+            membership: Vec::new(),
+            reachability: None,
             tree: top.map(|top| top.tree),
             whole,
             partition,
@@ -196,6 +207,7 @@ impl ConceptLayer {
     pub(super) fn keep_measures(&mut self, of: &Self) {
         self.centers = of.centers.clone();
         self.methods.clone_from(&of.methods);
+        self.membership.clone_from(&of.membership);
         for (own, of) in self.clusters.iter_mut().zip(&of.clusters) {
             own.borderline = of.borderline;
         }
@@ -284,6 +296,11 @@ impl ConceptSpace {
         };
         let alignments = alignments(partition, &self.sets, &Units::new(&self.words), &params)?;
         name_clusters(partition, &types, &alignments, params.threshold, None)
+    }
+
+    /// The threshold of alignment; of a space from a file the default.
+    pub fn threshold(&self) -> f64 {
+        self.align.threshold
     }
 
     /// The `most` highest branches of a layer's tree. Nodes in `toggled` are opened where they would be closed, and closed

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::{
     Rng,
     concepts::{
-        AlignParams, LabelSet, Partition, Permute, Units, WhyDropped, Word, Words, align, sweep, sweep_counts, ward,
+        AlignParams, LabelSet, LabelSource, Partition, Permute, Units, WhyDropped, Word, Words, align, sweep, sweep_counts, ward,
         tests::clustering::blobs,
     },
 };
@@ -58,7 +58,7 @@ fn labels_of_sentences_change_places_between_sentences() {
     let units = units((0..80).map(|at| word(&format!("w{at}"), at, at / 8)).collect());
     let mut labels = LabelSet::new("class", (0..80).map(|at| vec![if at < 40 { "A" } else { "B" }]));
     assert!(chance(&clusters, &labels, &units, Permute::Types) < 0.2);
-    labels.by_sentence = true;
+    labels.source = LabelSource::Sentences;
     assert_eq!(chance(&clusters, &labels, &units, Permute::Types), 1.0);
 }
 
