@@ -55,6 +55,9 @@ struct Options {
     /// Keep hidden states too
     #[arg(long)]
     hidden: bool,
+    /// Keep hidden states alone, without queries, keys and values: enough for latent concepts
+    #[arg(long, conflicts_with = "hidden")]
+    states: bool,
     /// Keep logits over the vocabulary too
     #[arg(long)]
     logits: bool,
@@ -93,7 +96,8 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
     let precision = if options.half { Precision::F16 } else { Precision::F32 };
     let capturer = Capturer::load(&checkpoint)?.with_options(CaptureOptions {
         precision,
-        hidden: options.hidden,
+        attention: !options.states,
+        hidden: options.hidden || options.states,
         logits: options.logits,
     });
     say_notes(capturer.model());

@@ -43,6 +43,14 @@ pub enum Error {
         /// The value.
         value: f32,
     },
+    /// A file is not what it should be.
+    #[error("{place}: {message}")]
+    File {
+        /// The file.
+        place: String,
+        /// What is wrong with it, and where.
+        message: String,
+    },
     /// There is nothing to compute from.
     #[error("{place}: expected {expected}, found none")]
     Empty {

@@ -385,6 +385,7 @@ fn every_view(data: &Data, view: &ViewState, size: [f32; 2], random: &mut Random
         values: numbers[..at.len()].into(),
         class,
         broken: class % 3 == 1,
+        ..Series::default()
     };
     let lines = Lines {
         series: (0..random.below(12) as usize).map(series).collect(),

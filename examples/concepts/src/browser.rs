@@ -1,37 +1,60 @@
 //! The cluster browser: layers, clusters, their words in sentences. The plots are in `stage.rs`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use attn_egui::{
     Exports, TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, search_box, theme_switch,
 };
 use attn_sdk::{
-    analyze::concepts::{ConceptLayer, ConceptSpace, ConceptStudy},
+    analyze::concepts::{AlignParams, ConceptLayer, ConceptSpace, ConceptStudy},
     core::table::Table,
     render::{Format, Selection, ViewState},
 };
-use eframe::egui::{self, CentralPanel, ComboBox, Frame, Grid, Panel, RichText, ScrollArea, Ui, text::LayoutJob};
+use eframe::egui::{CentralPanel, ComboBox, DragValue, Frame, Grid, Panel, RichText, ScrollArea, Ui};
 
 use super::{
+    changes::Goal,
+    cluster, files,
+    options::Rule,
     pictures,
+    sentence::Sentence,
     stage::{Stage, Tab},
 };
 
-/// Limits of words and sentences shown per cluster.
-const WORDS: usize = 60;
-const SENTENCES: usize = 200;
-/// Characters of context around a word.
-const REACH: usize = 160;
+/// The clusters that are wanted: their number, and when they stand for a label.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Cut {
+    /// `None`: by the number of words.
+    pub(crate) clusters: Option<usize>,
+    pub(crate) threshold: f64,
+    pub(crate) rule: Rule,
+}
+
+/// What the user asks for that takes work.
+pub(crate) enum Wish {
+    /// Other clusters.
+    Cut(Cut),
+    /// A sentence read by a model.
+    Place(usize, String),
+    Save,
+}
 
 pub(crate) struct Browser {
     pub(crate) study: ConceptStudy,
+    /// Whether each model can read new sentences.
+    pub(crate) reads: Vec<bool>,
     exports: Exports,
     pub(crate) model: usize,
     /// Index of the layer.
     pub(crate) layer: usize,
     pub(crate) cluster: usize,
     /// The label set of shown shares.
-    set: usize,
+    pub(crate) set: usize,
+    /// The word of the cluster whose sentences are shown.
+    word: Option<String>,
+    pub(crate) own: Sentence,
+    pub(crate) cut: Cut,
+    pub(crate) wishes: Vec<Wish>,
     pub(crate) stage: Stage,
     table: TextTable,
     /// The clusters that match the search, largest first.
@@ -39,20 +62,45 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    pub(crate) fn new(study: ConceptStudy, view: &ViewState, out: PathBuf, state: &RenderState) -> Self {
+    /// Of a study with at least one model, which may have no layer yet.
+    pub(crate) fn new(study: ConceptStudy, cut: Cut, view: &ViewState, out: PathBuf, state: &RenderState) -> Self {
         let mut browser = Self {
-            stage: Stage::new(&study, view, state),
+            stage: Stage::new(view, state),
+            reads: vec![false; study.models.len()],
             study,
             exports: Exports::new(out),
             model: 0,
             layer: 0,
             cluster: 0,
             set: 0,
+            word: None,
+            own: Sentence::default(),
+            cut,
+            wishes: Vec::new(),
             table: TextTable::without_search(),
             listed: Vec::new(),
         };
         browser.go(0, usize::MAX);
         browser
+    }
+
+    /// One more layer of a model is there.
+    pub(crate) fn add_layer(&mut self, model: usize, layer: ConceptLayer) {
+        let Some(own) = self.study.models.get_mut(model) else { return };
+        own.layers.push(layer);
+        if model == self.model && own.layers.len() == 1 {
+            self.go(model, 0);
+        }
+        self.stage.redraw_charts();
+    }
+
+    /// The clusters are others: of the same layers, or of more.
+    pub(crate) fn renew(&mut self, study: ConceptStudy) {
+        self.study = study;
+        self.stage.renew();
+        self.own.placed = None;
+        let at = self.model.min(self.study.models.len().saturating_sub(1));
+        self.go(at, self.layer);
     }
 
     pub(crate) fn ui(&mut self, ui: &mut Ui) {
@@ -74,6 +122,14 @@ impl Browser {
             .show(ui, |ui| self.picture(ui));
         if self.stage.map.view.shared.search != search {
             self.list();
+            // The right panel shows what is found.
+            if !self.listed.contains(&self.cluster)
+                && let Some(&first) = self.listed.first()
+            {
+                self.cluster = first;
+            }
+            self.word = None;
+            self.table.scroll_to(0);
             self.highlight();
         }
     }
@@ -82,8 +138,25 @@ impl Browser {
         &self.study.models[self.model]
     }
 
-    pub(crate) fn shown(&self) -> &ConceptLayer {
-        &self.model().layers[self.layer]
+    /// The shown layer; `None` while a model has none.
+    pub(crate) fn shown(&self) -> Option<&ConceptLayer> {
+        self.model().layers.get(self.layer)
+    }
+
+    /// Shows a cluster that was clicked in a list.
+    pub(crate) fn visit(&mut self, goal: Option<Goal>) {
+        let Some((model, layer, cluster)) = goal else { return };
+        self.show_layer(model, layer);
+        self.choose(cluster);
+    }
+
+    /// Shows a layer of a model, by its number.
+    pub(crate) fn show_layer(&mut self, model: usize, layer: usize) {
+        let found = self.study.models.get(model).map(|model| &model.layers);
+        let at = found.and_then(|layers| layers.iter().position(|own| own.layer == layer));
+        if let Some(at) = at.filter(|&at| (model, at) != (self.model, self.layer)) {
+            self.go(model, at);
+        }
     }
 
     /// Shows another model or layer, whose clusters are others.
@@ -91,6 +164,7 @@ impl Browser {
         let layers = self.study.models[model].layers.len();
         (self.model, self.layer) = (model, layer.min(layers.saturating_sub(1)));
         self.set = self.set.min(self.model().sets.len().saturating_sub(1));
+        self.word = None;
         self.stage.leave();
         self.list();
         // The map shows all clusters until one is chosen.
@@ -101,6 +175,7 @@ impl Browser {
     /// Shows a cluster in all panels.
     pub(crate) fn choose(&mut self, cluster: usize) {
         self.cluster = cluster;
+        self.word = None;
         if let Some(row) = self.listed.iter().position(|&listed| listed == cluster) {
             self.table.scroll_to(row);
         }
@@ -109,11 +184,8 @@ impl Browser {
 
     /// Highlights the chosen cluster on the map, unless there is a search.
     fn highlight(&mut self) {
-        let members = self
-            .shown()
-            .clusters
-            .get(self.cluster)
-            .filter(|_| self.stage.map.view.shared.search.is_empty());
+        let cluster = self.shown().and_then(|layer| layer.clusters.get(self.cluster));
+        let members = cluster.filter(|_| self.stage.map.view.shared.search.is_empty());
         let ids = members.into_iter().flat_map(|cluster| &cluster.members);
         let selected = Selection::new(None, ids.filter_map(|&id| u32::try_from(id).ok()));
         self.stage.map.view.shared.selected = selected;
@@ -121,7 +193,11 @@ impl Browser {
 
     /// Finds the clusters whose name or words match the search.
     fn list(&mut self) {
-        let (layer, words) = (self.shown(), &self.model().words.words);
+        let words = &self.model().words.words;
+        let Some(layer) = self.shown() else {
+            self.listed.clear();
+            return;
+        };
         let wanted = self.stage.map.view.shared.search.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&wanted);
         let mut listed = layer.largest();
@@ -137,7 +213,7 @@ impl Browser {
         if self.study.models.len() > 1 {
             let mut model = self.model;
             for (at, encoded) in self.study.models.iter().enumerate() {
-                ui.selectable_value(&mut model, at, encoded.model.as_str());
+                ui.selectable_value(&mut model, at, encoded.name());
             }
             if model != self.model {
                 self.go(model, self.layer);
@@ -146,12 +222,16 @@ impl Browser {
         }
         self.tabs(ui);
         ui.separator();
-        let count = format!("{} of {} clusters", self.listed.len(), self.shown().clusters.len());
+        let all = self.shown().map_or(0, |layer| layer.clusters.len());
+        let count = format!("{} of {all} clusters", self.listed.len());
         search_box(ui, &mut self.stage.map.view, &count);
         ui.separator();
         theme_switch(ui, &mut self.stage.map.view);
         if let Some(kind) = export_menu(ui, &Format::ALL) {
             self.export(kind);
+        }
+        if ui.button("Save").on_hover_text("Writes concepts.json, which --open shows again").clicked() {
+            self.wishes.push(Wish::Save);
         }
         self.exports.show(ui);
     }
@@ -161,7 +241,9 @@ impl Browser {
         let (mut layer, mut set) = (self.layer, self.set);
         ui.add_space(4.0);
         let model = self.model();
-        ui.label(RichText::new(&model.model).strong());
+        ui.label(RichText::new(model.name()).strong());
+        let mut cut = self.cut.clone();
+        cut_fields(ui, &mut cut, self.shown().map_or(0, |layer| layer.clusters.len()), model.words.words.len());
         ui.horizontal(|ui| {
             ui.label("Clusters aligned with");
             let chosen = model.sets.get(set).map_or("", |set| set.name.as_str());
@@ -198,6 +280,10 @@ impl Browser {
             });
         });
         ui.separator();
+        if cut != self.cut {
+            self.cut = cut.clone();
+            self.wishes.push(Wish::Cut(cut));
+        }
         if set != self.set {
             self.set = set;
             self.table.invalidate();
@@ -208,15 +294,13 @@ impl Browser {
     }
 
     fn clusters(&mut self, ui: &mut Ui) {
-        let (layer, listed, set) = (
-            &self.study.models[self.model].layers[self.layer],
-            &self.listed,
-            self.set,
-        );
-        let name = self.study.models[self.model]
-            .sets
-            .get(set)
-            .map_or("", |set| set.name.as_str());
+        let model = &self.study.models[self.model];
+        let Some(layer) = model.layers.get(self.layer) else {
+            ui.label("No layer is done yet.");
+            return;
+        };
+        let (listed, set) = (&self.listed, self.set);
+        let name = model.sets.get(set).map_or("", |set| set.name.as_str());
         let text = |row: usize, column: usize| {
             let cluster = &layer.clusters[listed[row]];
             match column {
@@ -231,84 +315,57 @@ impl Browser {
             .show(ui, &["cluster", "words", name], listed.len(), chosen, text);
         if let Some(&cluster) = clicked.chosen.and_then(|row| self.listed.get(row)) {
             self.cluster = cluster;
+            self.word = None;
             self.highlight();
         }
     }
 
-    /// Shows the chosen cluster: labels, words, sentences.
-    fn words(&self, ui: &mut Ui) {
-        let (model, layer) = (self.model(), self.shown());
-        let Some(cluster) = layer.clusters.get(self.cluster) else {
+    /// Shows the chosen cluster: labels, words, sentences. A click on a word shows its sentences alone, another one all again.
+    fn words(&mut self, ui: &mut Ui) {
+        let model = &self.study.models[self.model];
+        let search = self.stage.map.view.shared.search.to_lowercase();
+        if self.listed.is_empty() && !search.is_empty() {
+            ui.label("No cluster matches the search.");
+            return;
+        }
+        let layer = model.layers.get(self.layer);
+        let Some(shown) = layer.and_then(|layer| layer.clusters.get(self.cluster)) else {
             return;
         };
-        ui.add_space(4.0);
-        ui.heading(&cluster.name.text);
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for &word in &cluster.members {
-            *counts.entry(&model.words.words[word].text).or_default() += 1;
+        let filter = cluster::Filter {
+            word: self.word.as_deref(),
+            search: &search,
+        };
+        if let Some(word) = cluster::show(ui, model, shown, &filter) {
+            self.word = Some(word).filter(|word| self.word.as_ref() != Some(word));
         }
-        let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
-        counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-        ui.label(format!(
-            "{} occurrences of {} distinct words",
-            cluster.members.len(),
-            counts.len()
-        ));
-        ui.add_space(4.0);
-        Grid::new("labels").num_columns(3).striped(true).show(ui, |ui| {
-            for (set, best) in model.sets.iter().zip(&cluster.labels) {
-                let Some(best) = best else { continue };
-                ui.label(&set.name);
-                ui.label(&best.label);
-                let share = RichText::new(format!("{:.0} %", 100.0 * best.share));
-                ui.label(if best.aligned { share.strong() } else { share.weak() });
-                ui.end_row();
-            }
-        });
-        ui.separator();
-        ui.horizontal_wrapped(|ui| {
-            for (word, count) in counts.iter().take(WORDS) {
-                ui.label(RichText::new(*word).strong());
-                ui.label(RichText::new(count.to_string()).weak());
-            }
-            if counts.len() > WORDS {
-                ui.label(format!("and {} more", counts.len() - WORDS));
-            }
-        });
-        ui.separator();
-        let area = ScrollArea::vertical().id_salt("sentences").auto_shrink(false);
-        area.show(ui, |ui| {
-            for &member in cluster.members.iter().take(SENTENCES) {
-                let Some([before, it, after]) = model.excerpt(member, REACH) else {
-                    continue;
-                };
-                ui.label(marked(ui, &before, &it, &after));
-                ui.add_space(2.0);
-            }
-            if cluster.members.len() > SENTENCES {
-                ui.label(format!("and {} more", cluster.members.len() - SENTENCES));
-            }
-        });
     }
 
     /// Writes the picture, or the numbers behind it.
     fn export(&mut self, format: Format) {
-        let layer = self.shown().layer;
+        let layer = self.shown().map_or(0, |layer| layer.layer);
         let name = match self.stage.tab {
             Tab::Map => format!("map-{layer}"),
             Tab::Tree => format!("dendrogram-{layer}"),
             Tab::Curves => "curves".into(),
             Tab::Compared => "compared".into(),
-            Tab::Prediction => "prediction".into(),
+            Tab::Layers => "layers".into(),
+            Tab::Changes => "changes".into(),
+            Tab::Polar => "polar".into(),
+            Tab::Sentence => "sentence".into(),
         };
-        let suffix = if self.model == 0 { "" } else { "-after" };
+        let suffix = files::suffix(self.model);
         let name = format!("{name}{suffix}");
         // Lent out while the plot borrows the rest.
         let mut exports = std::mem::take(&mut self.exports);
         match (self.stage.picture(), self.plot()) {
-            (Some(_), _) if Format::NUMBERS.contains(&format) => {
+            (Some(picture), _) if Format::NUMBERS.contains(&format) => {
                 let numbers = match self.stage.tab {
                     Tab::Curves | Tab::Compared => pictures::numbers(&self.study),
+                    Tab::Layers => match self.plot().map(|plot| plot.table(&picture.view)) {
+                        Some(Ok(table)) => table,
+                        _ => Table::new(0),
+                    },
                     _ => self.numbers(),
                 };
                 exports.table(&name, format, &numbers);
@@ -322,7 +379,8 @@ impl Browser {
 
     /// A row per cluster of the layer: its name, its size, its best label of each set with its share.
     fn numbers(&self) -> Table {
-        let (model, clusters) = (self.model(), &self.shown().clusters);
+        let model = self.model();
+        let clusters = self.shown().map_or(&[][..], |layer| &layer.clusters);
         let mut table = Table::new(clusters.len());
         table
             .texts("cluster", |row| clusters[row].name.text.as_str())
@@ -339,18 +397,43 @@ impl Browser {
     }
 }
 
-/// A sentence with one word on a colored background.
-fn marked(ui: &Ui, before: &str, it: &str, after: &str) -> LayoutJob {
-    let visuals = ui.visuals();
-    let font = egui::TextStyle::Body.resolve(ui.style());
-    let plain = egui::TextFormat::simple(font.clone(), visuals.text_color());
-    let word = egui::TextFormat {
-        background: visuals.selection.bg_fill,
-        ..egui::TextFormat::simple(font, visuals.strong_text_color())
-    };
-    let mut job = LayoutJob::default();
-    job.append(before, 0.0, plain.clone());
-    job.append(it, 0.0, word);
-    job.append(after, 0.0, plain);
-    job
+/// Fields for the number of clusters, the threshold and the rule.
+fn cut_fields(ui: &mut Ui, cut: &mut Cut, found: usize, words: usize) {
+    ui.horizontal(|ui| {
+        ui.label("Clusters");
+        let mut count = cut.clusters.unwrap_or(found);
+        // What is dragged is taken over when it is let go: every number is some work.
+        let field = ui.add(DragValue::new(&mut count).range(1..=words.max(1)).update_while_editing(false));
+        let kept = ui.data(|data| data.get_temp::<usize>(field.id));
+        if field.dragged() {
+            ui.data_mut(|data| data.insert_temp(field.id, count));
+        } else if field.drag_stopped() {
+            cut.clusters = Some(kept.unwrap_or(count));
+        } else if field.changed() {
+            cut.clusters = Some(count);
+        }
+        ui.label("θ");
+        let mut percent = (100.0 * cut.threshold).round() as u32;
+        let field = ui.add(DragValue::new(&mut percent).range(1..=100).suffix(" %").update_while_editing(false));
+        if field.changed() {
+            cut.threshold = f64::from(percent) / 100.0;
+        }
+        let name = |rule: Rule| Rule::ALL.iter().find(|(own, _)| *own == rule).map_or("", |(_, name)| name);
+        ComboBox::from_id_salt("rule").selected_text(name(cut.rule)).show_ui(ui, |ui| {
+            for (rule, name) in Rule::ALL {
+                ui.selectable_value(&mut cut.rule, rule, name);
+            }
+        });
+    });
+}
+
+impl Cut {
+    /// The alignment of a space that is cut so.
+    pub(crate) fn align(&self, before: AlignParams) -> AlignParams {
+        AlignParams {
+            threshold: self.threshold,
+            rule: self.rule.align(),
+            ..before
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! cargo run --release -p concepts                                                  # the embedded encoder before and after fine-tuning
 //! cargo run --release -p concepts -- --model DIR --tags en_ewt-ud-dev.conllu --out DIR
 //! cargo run --release -p concepts -- --model BASE --model-after FINE-TUNED --tags FILE.conllu --out DIR
+//! cargo run --release -p concepts -- --capture DIR --tags FILE.conllu              # hidden states that any program wrote
+//! cargo run --release -p concepts -- --open out/concepts/concepts.json             # a saved study, without the model
 //! ```
 
 #![allow(
@@ -14,15 +16,18 @@
 )]
 
 mod browser;
+mod changes;
+mod cluster;
+mod files;
 mod options;
 mod pictures;
 mod run;
+mod sentence;
 mod stage;
 mod window;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
-use attn_sdk::core::files::write_atomically;
 use clap::Parser;
 use examples_common::Terminal;
 use options::Options;
@@ -40,9 +45,25 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let terminal = Terminal::new();
     let out = options.out.clone().unwrap_or_else(|| PathBuf::from(options::OUT));
     std::fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
-    let study = run::study(&options, sources, &terminal)?;
-    write_atomically(&out.join("concepts.json"), &serde_json::to_vec_pretty(&study)?)?;
-    write_atomically(&out.join("report.md"), study.markdown().as_bytes())?;
+    let (study, loaded) = match &options.open {
+        Some(path) => (run::open(&options, path, &terminal)?, Vec::new()),
+        None => run::study(&options, &sources, &terminal)?,
+    };
+    for note in loaded.iter().flat_map(|loaded| &loaded.notes) {
+        terminal.say(format!("note: {note}"));
+    }
+    files::write(&study, &out)?;
+    if let Some(sentence) = &options.sentence {
+        let pipeline = run::pipeline(&options, options.params()?)?;
+        if loaded.is_empty() {
+            return Err("--sentence: a study that is opened has no model to read it".into());
+        }
+        let mut placed = Vec::new();
+        for (model, loaded) in study.models.iter().zip(&loaded) {
+            placed.push((model, loaded.place(&pipeline, model, sentence, &terminal)?));
+        }
+        files::write_placed(&placed, &out)?;
+    }
     pictures::write(&study, &out, &options.view(), options.svg, &terminal)?;
     for line in study.lines() {
         println!("{line}");

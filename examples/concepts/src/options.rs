@@ -4,8 +4,8 @@ use std::{error::Error, path::PathBuf, sync::Arc};
 
 use attn_sdk::{
     analyze::concepts::{
-        AlignParams, AlignRule, FrequencyFilter, NeuronParams, OverlapParams, Permute, PipelineParams, Subwords,
-        TaggedText, WordList,
+        AlignParams, AlignRule, FrequencyFilter, NamesFile, NeuronParams, OverlapParams, Permute, PipelineParams,
+        Subwords, TaggedText, WordList,
     },
     core::text::TaggedParams,
     embedded::{self, EmbeddedModel, SENTENCES_CONLLU},
@@ -24,10 +24,20 @@ pub(crate) struct Options {
     /// Folder of the model [default: the embedded text encoder]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
-    /// A second model to compare with, such as the first one after fine-tuning [default: the embedded sentiment model if neither
-    /// --model nor --tags-after is given, else none]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model_after: Option<PathBuf>,
+    /// A second model to compare with, such as the first one after fine-tuning; or several, such as the checkpoints of a training,
+    /// in their order [default: the embedded sentiment model if neither --model, --capture nor --tags-after is given, else none]
+    #[arg(long, value_name = "DIR", value_delimiter = ',')]
+    pub(crate) model_after: Vec<PathBuf>,
+    /// Captures of the text to open in place of running models, one per model in their order; with the hidden states of the
+    /// layers, made by any program (docs/CAPTURE.md). With --model too, new sentences can be read
+    #[arg(long, value_name = "DIR", value_delimiter = ',')]
+    pub(crate) capture: Vec<PathBuf>,
+    /// Folder for captures of hidden states, one per model, in place of memory: what is there goes on or is opened
+    #[arg(long, value_name = "DIR", conflicts_with = "capture")]
+    pub(crate) store: Option<PathBuf>,
+    /// Opens a concepts.json, without the model. --clusters, --threshold and --rule cut it anew
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["capture", "store", "model_after", "tags", "tags_after", "layers"])]
+    pub(crate) open: Option<PathBuf>,
     /// Annotated text, several times for more columns of the same sentences: .conllu, .conll (CoNLL-2000 and 2003), .tsv, .csv and
     /// .jsonl (a text and labels per row), .json (lists of ConceptX), else lines of word_tag [default: the embedded sentences]
     #[arg(long, value_name = "FILE")]
@@ -62,7 +72,7 @@ pub(crate) struct Options {
     /// Key of the comment that labels sentences (# sentiment = positive), if the file has one
     #[arg(long, default_value = "sentiment")]
     pub(crate) classes: String,
-    /// Layers; 0 is the embeddings [default: all]
+    /// Layers, in any order; 0 is the embeddings [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) layers: Vec<usize>,
     /// The token that represents a word
@@ -113,6 +123,13 @@ pub(crate) struct Options {
     /// Also clusters by k-means, mini-batch k-means and leaders, and reports their agreement with Ward
     #[arg(long)]
     pub(crate) methods: bool,
+    /// A sentence of your own: its words are placed into the clusters of every layer, and a classifier's prediction for it is
+    /// explained in place of --explain's
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) sentence: Option<String>,
+    /// Names of clusters of a layer, from a file of lines `number` TAB `name`
+    #[arg(long, value_name = "LAYER=FILE")]
+    pub(crate) names: Vec<String>,
     /// For classifiers: the sentence, counted from 1, whose prediction is attributed to clusters
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) explain: usize,
@@ -138,7 +155,7 @@ pub(crate) enum Token {
     Average,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub(crate) enum Rule {
     /// Occurrences, each with its label in context
     Words,
@@ -146,6 +163,26 @@ pub(crate) enum Rule {
     Strict,
     /// Distinct spellings, in clusters of more than 5, for labels of at least 6
     Types,
+}
+
+impl Rule {
+    pub(crate) const ALL: [(Self, &'static str); 3] = [
+        (Self::Words, "occurrences"),
+        (Self::Strict, "occurrences, strictly"),
+        (Self::Types, "spellings, as published"),
+    ];
+
+    pub(crate) fn align(self) -> AlignRule {
+        let words = |strict| AlignRule::Words {
+            strict,
+            most_unlabeled: 0.4,
+        };
+        match self {
+            Self::Words => words(false),
+            Self::Strict => words(true),
+            Self::Types => AlignRule::PUBLISHED_TYPES,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -178,51 +215,87 @@ enum Model {
     Embedded(EmbeddedModel),
 }
 
-/// A model and the text it reads.
+/// A model, or a capture of it, and the text it reads.
 pub(crate) struct Source {
-    model: Model,
+    model: Option<Model>,
+    /// The capture to open in place of running the model.
+    pub(crate) capture: Option<PathBuf>,
+    /// Where the hidden states go, if not to memory.
+    pub(crate) store: Option<PathBuf>,
     pub(crate) text: Arc<TaggedText>,
     /// Added to the model's name to tell two texts apart; may be empty.
     pub(crate) suffix: String,
 }
 
 impl Source {
-    pub(crate) fn checkpoint(&self) -> Result<Checkpoint, Box<dyn Error>> {
+    /// The model, if there is one beside a capture.
+    pub(crate) fn checkpoint(&self) -> Result<Option<Checkpoint>, Box<dyn Error>> {
         Ok(match &self.model {
-            Model::Folder(folder) => Checkpoint::open(folder)?,
-            Model::Embedded(embedded) => embedded.checkpoint()?,
+            None => None,
+            Some(Model::Folder(folder)) => Some(Checkpoint::open(folder)?),
+            Some(Model::Embedded(embedded)) => Some(embedded.checkpoint()?),
         })
     }
 }
 
 impl Options {
-    /// The one or two models, with their texts.
+    /// The models, with their texts.
     pub(crate) fn sources(&self) -> Result<Vec<Source>, Box<dyn Error>> {
-        let model = self.model.clone();
-        let model = model.map_or(Model::Embedded(embedded::TEXT_ENCODER), Model::Folder);
-        let after = match (&self.model_after, !self.tags_after.is_empty(), &self.model) {
-            (Some(folder), ..) => Some(Model::Folder(folder.clone())),
-            (None, true, _) => Some(model.clone()),
-            (None, false, None) => Some(Model::Embedded(embedded::SENTIMENT)),
-            (None, false, Some(_)) => None,
-        };
+        if self.open.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut models: Vec<Option<Model>> = vec![self.model.clone().map(Model::Folder)];
+        models.extend(self.model_after.iter().cloned().map(|folder| Some(Model::Folder(folder))));
+        match (&self.model, self.capture.len()) {
+            (None, 0) => {
+                models[0] = Some(Model::Embedded(embedded::TEXT_ENCODER));
+                if models.len() == 1 && self.tags_after.is_empty() {
+                    models.push(Some(Model::Embedded(embedded::SENTIMENT)));
+                }
+            }
+            (_, 0) => {}
+            (_, captures) if models.len() > captures => {
+                return Err(format!("--capture: expected one per model, found {captures} for {}", models.len()).into());
+            }
+            (_, captures) => models.resize(captures, None),
+        }
+        if models.len() == 1 && !self.tags_after.is_empty() {
+            models.push(models[0].clone());
+        }
         let text = Arc::new(self.text(&self.tags)?);
-        let source = |model| Source {
+        let source = |(at, model): (usize, Option<Model>)| Source {
             model,
+            capture: self.capture.get(at).cloned(),
+            store: self.store.as_ref().map(|folder| folder.join(at.to_string())),
             text: text.clone(),
             suffix: String::new(),
         };
-        let mut first = source(model);
-        let Some(mut second) = after.map(source) else {
-            return Ok(vec![first]);
-        };
+        let mut sources: Vec<Source> = models.into_iter().enumerate().map(source).collect();
         if let Some(tags) = self.tags_after.first() {
-            second.text = Arc::new(self.text(&self.tags_after)?);
+            let after = Arc::new(self.text(&self.tags_after)?);
             let stem = |path: &PathBuf| path.file_stem().map(|stem| format!(", {}", stem.to_string_lossy()));
-            first.suffix = self.tags.first().and_then(stem).unwrap_or_default();
-            second.suffix = stem(tags).unwrap_or_default();
+            let last = sources.len() - 1;
+            for (at, source) in sources.iter_mut().enumerate() {
+                let own = if at == last { Some(tags) } else { self.tags.first() };
+                source.suffix = own.and_then(stem).unwrap_or_default();
+            }
+            sources[last].text = after;
         }
-        Ok(vec![first, second])
+        Ok(sources)
+    }
+
+    /// Files of names, with their layers.
+    pub(crate) fn names(&self) -> Result<Vec<(usize, NamesFile)>, Box<dyn Error>> {
+        let read = |given: &String| -> Result<(usize, NamesFile), Box<dyn Error>> {
+            let parts = given.split_once('=');
+            let parts = parts.and_then(|(layer, file)| Some((layer.parse().ok()?, PathBuf::from(file))));
+            let (layer, file) = parts.ok_or_else(|| format!("--names: expected LAYER=FILE, found `{given}`"))?;
+            let place = file.display().to_string();
+            let content = String::from_utf8(attn_sdk::core::files::read(&file, 1 << 28)?)
+                .map_err(|error| format!("{place}: {error}"))?;
+            Ok((layer, NamesFile::read(&content, &place)?))
+        };
+        self.names.iter().map(read).collect()
     }
 
     /// The annotated text, up to the limit of sentences.
@@ -299,17 +372,9 @@ impl Options {
     }
 
     fn align(&self) -> AlignParams {
-        let words = |strict| AlignRule::Words {
-            strict,
-            most_unlabeled: 0.4,
-        };
         AlignParams {
             threshold: self.threshold,
-            rule: match self.rule {
-                Rule::Words => words(false),
-                Rule::Strict => words(true),
-                Rule::Types => AlignRule::PUBLISHED_TYPES,
-            },
+            rule: self.rule.align(),
             min_words: self.min_words,
             permute: match self.permute {
                 Exchange::Types => Permute::Types,
@@ -318,6 +383,12 @@ impl Options {
             seed: self.seed,
             ..AlignParams::default()
         }
+    }
+
+    /// Whether a study that is opened is cut anew.
+    pub(crate) fn cuts(&self) -> bool {
+        let default = AlignParams::default();
+        self.clusters.is_some() || self.threshold != default.threshold || self.rule != Rule::Words
     }
 
     /// The view state of plots.

@@ -1,22 +1,26 @@
 //! Plots: curves over layers, a map and a dendrogram per layer; for files and for the window.
 
-use std::{collections::BTreeSet, error::Error, path::Path};
+use std::{collections::BTreeSet, error::Error, path::Path, sync::Arc};
 
 use attn_sdk::{
     Progress,
     analyze::concepts::{
-        Against, Branches, ConceptLayer, ConceptSpace, ConceptStudy, LabelRow, LayerCurves, LayerRow, Sweep,
+        Against, Branches, Comparison, ConceptLayer, ConceptSpace, ConceptStudy, Curve, LabelRow, LayerCurves, LayerRow,
+        Sweep,
     },
     core::table::Table,
     render::{
         Exporter, Plot, ViewState,
         plots::{
-            ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, HeatTable, Lines, MapCluster, Series,
+            ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, HeatTable, LineGrid, Lines, MapCluster,
+            Series,
         },
     },
 };
 
 use examples_common::Terminal;
+
+use super::files::suffix;
 
 /// Branches of a dendrogram that are shown at first, and their colors.
 pub(crate) const BRANCHES: usize = 28;
@@ -32,7 +36,7 @@ pub(crate) fn write(
     let mut exporter = Exporter::default();
     let mut written = 0;
     let layers: usize = study.models.iter().map(|model| model.layers.len()).sum();
-    let total = 3 * layers + 2 * study.models.len();
+    let total = 4 * layers + 2 * study.models.len() + study.comparisons.len() + study.topics().len();
     let mut draw = |name: String, plot: &dyn Plot, size: [f32; 2]| -> Result<(), Box<dyn Error>> {
         exporter.size = Some(size);
         for extension in ["png"].into_iter().chain(svg.then_some("svg")) {
@@ -43,9 +47,10 @@ pub(crate) fn write(
         let _ = terminal.update("plots", written.min(total), total);
         Ok(())
     };
-    for (model, suffix) in study.models.iter().zip(["", "-after"]) {
+    for (at, model) in study.models.iter().enumerate() {
+        let suffix = suffix(at);
         if let Some(curves) = curves(study, model) {
-            draw(format!("curves{suffix}"), &curves, [760.0, 520.0])?;
+            draw(format!("curves{suffix}"), &curves, curves.natural_size())?;
         }
         if let Some(curves) = one_word(study, model) {
             draw(format!("curves-one-word{suffix}"), &curves, [760.0, 440.0])?;
@@ -70,28 +75,40 @@ pub(crate) fn write(
     }
     for topic in study.topics() {
         if let Some(lines) = compared(study, &topic) {
-            let name: String = topic
-                .chars()
-                .map(|c| if c.is_alphanumeric() { c } else { '-' })
-                .collect();
-            draw(format!("compared-{name}"), &lines, [640.0, 440.0])?;
+            draw(format!("compared-{}", file_name(&topic)), &lines, [640.0, 440.0])?;
+        }
+    }
+    for (at, comparison) in study.comparisons.iter().enumerate() {
+        if let Some(table) = layers_beside(study, comparison) {
+            let number = if at == 0 { String::new() } else { format!("-{}", at + 1) };
+            draw(format!("layers{number}"), &table, table.natural_size())?;
         }
     }
     terminal.say(format!("plots: {}", out.display()));
     Ok(())
 }
 
-/// A chart of curves; `None` if the layers do not ascend, which `--layers` allows.
+/// A name without characters that mean something to a file system.
+fn file_name(topic: &str) -> String {
+    topic.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect()
+}
+
+/// A chart of curves over the layers that any of them has; `None` without a layer.
 fn chart(curves: LayerCurves, subtitle: String, caption: &str) -> Option<Lines> {
-    if curves.curves.is_empty() || curves.layers.windows(2).any(|pair| pair[0] >= pair[1]) {
+    let layers: BTreeSet<usize> = curves.curves.iter().flat_map(|curve| curve.layers.iter().copied()).collect();
+    if layers.is_empty() {
         return None;
     }
+    let layers: Vec<usize> = layers.into_iter().collect();
     let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect::<Vec<f32>>();
     let mut series = Vec::new();
-    for (class, curve) in curves.curves.into_iter().enumerate() {
+    for (class, curve) in curves.curves.into_iter().filter(|curve| !curve.layers.is_empty()).enumerate() {
+        let places: Vec<usize> = curve.layers.iter().filter_map(|layer| layers.binary_search(layer).ok()).collect();
+        let places = (places.len() < layers.len()).then(|| Arc::from(places));
         let line = |name: String, values: Vec<f32>, broken| Series {
             name,
             values: values.into(),
+            places: places.clone(),
             class,
             broken,
         };
@@ -100,7 +117,7 @@ fn chart(curves: LayerCurves, subtitle: String, caption: &str) -> Option<Lines> 
             series.push(line("chance".into(), single(chance), true));
         }
     }
-    let at: Vec<f32> = curves.layers.into_iter().map(|layer| layer as f32).collect();
+    let at: Vec<f32> = layers.into_iter().map(|layer| layer as f32).collect();
     Some(Lines {
         title: curves.title,
         subtitle,
@@ -113,19 +130,52 @@ fn chart(curves: LayerCurves, subtitle: String, caption: &str) -> Option<Lines> 
     })
 }
 
-/// Curves of every label set of a model.
-pub(crate) fn curves(study: &ConceptStudy, model: &ConceptSpace) -> Option<Lines> {
-    let subtitle = format!("{}: {} words", model.model, model.words.words.len());
-    let caption = "Share of the clusters of several words that are aligned with a label of each set, by layer. Dashed, in the same color: chance level \
-                   (permuted labels).";
-    chart(study.curves(model), subtitle, caption)
+/// Curves of every label set of a model, a chart for each: in one chart they would cross.
+pub(crate) fn curves(study: &ConceptStudy, model: &ConceptSpace) -> Option<LineGrid> {
+    let found = study.curves(model);
+    let charts = found.curves.into_iter().filter_map(|curve| {
+        let name = curve.name.clone();
+        let curve = Curve {
+            name: "aligned clusters".into(),
+            ..curve
+        };
+        let own = LayerCurves {
+            title: name,
+            curves: vec![curve],
+        };
+        let chart = chart(own, String::new(), "")?;
+        Some(Lines {
+            across: "layer".into(),
+            up: String::new(),
+            ..chart
+        })
+    });
+    let charts: Vec<Lines> = charts.collect();
+    (!charts.is_empty()).then(|| LineGrid {
+        title: found.title,
+        subtitle: format!("{}: {} words", model.name(), model.words.words.len()),
+        caption: "Share of the clusters of several words that are aligned with a label of each set, by layer (0: embeddings). \
+                  Dashed: chance level (permuted labels)."
+            .into(),
+        charts,
+    })
+}
+
+/// The curve of one label set of a model, in a chart of its own.
+pub(crate) fn curve(study: &ConceptStudy, model: &ConceptSpace, set: usize) -> Option<Lines> {
+    let found = study.curves(model);
+    let one = LayerCurves {
+        title: found.title,
+        curves: found.curves.into_iter().skip(set).take(1).collect(),
+    };
+    let subtitle = format!("{}: {} words", model.name(), model.words.words.len());
+    chart(one, subtitle, "Dashed: chance level (permuted labels).")
 }
 
 /// Curves of the clusters of one word.
 pub(crate) fn one_word(study: &ConceptStudy, model: &ConceptSpace) -> Option<Lines> {
-    let subtitle = format!("{}: {} words", model.model, model.words.words.len());
-    let caption =
-        "Share of clusters that are one word, and of these the share with one label of each set. Dashed: chance level.";
+    let subtitle = format!("{}: {} words", model.name(), model.words.words.len());
+    let caption = "Share of clusters that are one word, and of these the share with one label of each set. Dashed: chance level.";
     chart(study.one_word_curves(model), subtitle, caption)
 }
 
@@ -153,10 +203,7 @@ pub(crate) fn sweep(found: &Sweep, model: &ConceptSpace, layer: &ConceptLayer) -
         },
     );
     HeatTable {
-        title: format!(
-            "{} by numbers of clusters, layer {} of {}",
-            found.label_set, layer.layer, model.model
-        ),
+        title: format!("{} by numbers of clusters, layer {} of {}", found.label_set, layer.layer, model.name()),
         subtitle: "rows: clusters; columns: threshold".into(),
         caption: format!("Share of clusters of several words that are aligned, minus its chance level. {plateau}"),
         what: "above chance".into(),
@@ -172,37 +219,54 @@ pub(crate) fn reachability(model: &ConceptSpace, layer: &ConceptLayer) -> Option
         .filter_map(|(at, height)| Some((at as f32, (*height)? as f32)))
         .unzip();
     Some(Lines {
-        title: format!("Reachability of words in layer {} of {}", layer.layer, model.model),
-        subtitle: format!(
-            "{} clusters, {} words in none",
-            layer.clusters.len(),
-            layer.partition.noise()
-        ),
-        caption: "Words in the order of OPTICS. Valleys are dense regions; valleys within valleys are denser ones."
-            .into(),
+        title: format!("Reachability of words in layer {} of {}", layer.layer, model.name()),
+        subtitle: format!("{} clusters, {} words in none", layer.clusters.len(), layer.partition.noise()),
+        caption: "Words in the order of OPTICS. Valleys are dense regions; valleys within valleys are denser ones.".into(),
         at: at.into(),
         across: "word".into(),
         up: "reachability".into(),
         series: vec![Series {
             name: "reachability".into(),
             values: heights.into(),
-            class: 0,
-            broken: false,
+            ..Series::default()
         }],
         range: None,
     })
 }
 
-/// Curves of two models in one chart.
+/// Curves of all models in one chart.
 pub(crate) fn compared(study: &ConceptStudy, topic: &str) -> Option<Lines> {
     let curves = study.compared(topic)?;
-    let subtitle = format!("{} words", study.models[0].words.words.len());
+    let words = study.models.iter().map(|model| model.words.words.len().to_string());
+    let subtitle = format!("{} words", words.collect::<Vec<_>>().join(" and "));
     let caption = if topic == ConceptStudy::FOUND_AGAIN {
         "Dashed, in the same color: chance level (clusters of the other model permuted)."
     } else {
         "Dashed, in the same color: chance level (permuted labels)."
     };
     chart(curves, subtitle, caption)
+}
+
+/// Every layer of a model beside every layer of another, or of itself; `None` while there is none.
+pub(crate) fn layers_beside(study: &ConceptStudy, comparison: &Comparison) -> Option<HeatTable> {
+    let (a, b) = (study.models.get(comparison.before)?, study.models.get(comparison.after)?);
+    let values: Vec<f32> = comparison.between.iter().flatten().map(|share| share.value as f32).collect();
+    if values.is_empty() {
+        return None;
+    }
+    let names = |model: &ConceptSpace| -> Vec<String> {
+        model.layers.iter().map(|layer| format!("layer {}", layer.layer)).collect()
+    };
+    Some(HeatTable {
+        title: "Clusters found again, layer by layer".into(),
+        subtitle: format!("rows: {}; columns: {}", a.name(), b.name()),
+        caption: "Share of the clusters of the row's layer that are found in the column's layer. A cluster of one word is found \
+                  wherever the word occurs."
+            .into(),
+        what: "share found again".into(),
+        range: Some([0.0, 1.0]),
+        ..HeatTable::new(names(a), names(b), values)
+    })
 }
 
 /// The data of all curves: a row per model, layer and label set.
@@ -212,7 +276,7 @@ pub(crate) fn numbers(study: &ConceptStudy) -> Table {
     table
         .numbers("clusters of several words", |row| rows[row].row.judged)
         .numbers("clusters of one word", |row| rows[row].row.one_word.clusters)
-        .texts("model", |row| rows[row].model)
+        .texts("model", |row| rows[row].model.name())
         .numbers("layer", |row| rows[row].layer)
         .texts("labels", |row| rows[row].row.label_set.as_str());
     let against: [(&str, fn(&LabelRow) -> Against); 4] = [
@@ -245,7 +309,7 @@ pub(crate) fn map(model: &ConceptSpace, layer: &ConceptLayer) -> Result<ClusterM
         size: in_none,
     });
     Ok(ClusterMap {
-        title: format!("Clusters of words in layer {} of {}", layer.layer, model.model),
+        title: format!("Clusters of words in layer {} of {}", layer.layer, model.name()),
         subtitle: format!("{} words, {} clusters", layer.map.len(), layer.clusters.len()),
         caption:
             "Each point is an occurrence of a word. Neighbors in the layer are neighbors on the map. Labels name the largest \
@@ -276,7 +340,7 @@ pub(crate) fn tree(branches: &Branches, model: &ConceptSpace, layer: &ConceptLay
         })
         .collect();
     Dendrogram {
-        title: format!("Dendrogram of clusters in layer {} of {}", layer.layer, model.model),
+        title: format!("Dendrogram of clusters in layer {} of {}", layer.layer, model.name()),
         subtitle: format!("{} words", branches.sizes.iter().sum::<usize>()),
         clusters: COLORS.min(leaves.len()),
         across: "height (Ward)".into(),

@@ -1,15 +1,16 @@
-//! From options to a study: runs the models, then the pipeline of `attn_analyze::concepts`.
+//! From options to a study: opens or runs the models, then the pipeline of `attn_analyze::concepts`.
 
-use std::error::Error;
+use std::{error::Error, path::Path, sync::Arc};
 
 use attn_sdk::{
     Progress,
     analyze::concepts::{
-        ConceptSpace, ConceptStudy, GaussianMixtureClusterer, KMeansClusterer, KMeansParams, KMeansStart, LeadersWard,
-        OpticsClusterer, Pipeline, Reading,
+        ConceptLayer, ConceptSpace, ConceptStudy, Explanation, GaussianMixtureClusterer, KMeansClusterer, KMeansParams,
+        KMeansStart, LAYERS, LeadersWard, OpticsClusterer, Pipeline, PipelineParams, Placement, Reading, TaggedText,
+        plain_text,
     },
     class_prediction,
-    core::CaptureOptions,
+    core::{Attention, Capture, CaptureOptions, progress::step},
     models::{Capturer, text::Line},
 };
 
@@ -17,23 +18,226 @@ use super::options::{Method, Options, Source};
 
 /// Points per cluster in a mini-batch of k-means.
 const BATCH: usize = 10;
+/// Clusters that are told per word of a new sentence.
+const NEAREST: usize = 4;
 
-/// The clusters of one or two models.
-pub(crate) fn study(
-    options: &Options,
-    sources: Vec<Source>,
-    progress: &dyn Progress,
-) -> Result<ConceptStudy, Box<dyn Error>> {
-    let pipeline = pipeline(options)?;
-    let mut models = Vec::new();
-    for source in &sources {
-        models.push(encode(&pipeline, options, source, progress)?);
-    }
-    Ok(pipeline.compare(models, progress)?)
+/// A text that a model has read, and the model if it is at hand.
+pub(crate) struct Loaded {
+    capturer: Option<Capturer>,
+    capture: Capture,
+    text: Arc<TaggedText>,
+    name: String,
+    pub(crate) notes: Vec<String>,
 }
 
-fn pipeline(options: &Options) -> Result<Pipeline, Box<dyn Error>> {
-    let pipeline = Pipeline::new(options.params()?)?;
+/// A sentence of the user's in the clusters of a space.
+pub(crate) struct Placed {
+    pub(crate) text: String,
+    pub(crate) placement: Placement,
+    /// Of a classifier.
+    pub(crate) explanation: Option<Explanation>,
+}
+
+impl Loaded {
+    /// Opens the capture of a source, or captures the hidden states.
+    pub(crate) fn new(source: &Source, progress: &dyn Progress) -> Result<Self, Box<dyn Error>> {
+        let checkpoint = source.checkpoint()?;
+        let capturer = checkpoint.as_ref().map(Capturer::load).transpose()?;
+        let capturer = capturer.map(|capturer| capturer.with_options(CaptureOptions::states()));
+        let finished = source.store.as_deref().filter(|folder| Capture::is_in(folder));
+        let (capture, notes) = match (source.capture.as_deref().or(finished), &capturer) {
+            (Some(folder), _) => (Capture::open(folder)?, Vec::new()),
+            (None, Some(capturer)) => run(capturer, source, progress)?,
+            (None, None) => return Err("there is no model to run: give --model or --capture".into()),
+        };
+        Ok(Self {
+            name: format!("{}{}", capture.model().name, source.suffix),
+            capturer,
+            capture,
+            text: source.text.clone(),
+            notes,
+        })
+    }
+
+    /// The readings of the text: one, or one per stack.
+    pub(crate) fn readings(&self) -> Vec<Reading<'_>> {
+        Reading::all(&self.name, self.text.clone(), &self.capture)
+    }
+
+    /// Whether new sentences can be read.
+    pub(crate) fn reads(&self) -> bool {
+        self.capturer.is_some()
+    }
+
+    /// Attributes the prediction for a sentence of the text, counted from 1; `None` if the model is no classifier.
+    pub(crate) fn explain(
+        &self,
+        pipeline: &Pipeline,
+        space: &ConceptSpace,
+        reading: &Reading<'_>,
+        number: usize,
+        progress: &dyn Progress,
+    ) -> Result<Option<Explanation>, Box<dyn Error>> {
+        let Some(capturer) = self.capturer.as_ref().filter(|capturer| capturer.model().labels().len() > 1) else {
+            return Ok(None);
+        };
+        let sentence = number.checked_sub(1).and_then(|at| self.text.sentences.get(at));
+        let sentence = sentence.ok_or_else(|| {
+            let count = self.text.sentences.len();
+            format!("--explain: expected a sentence from 1 to {count}, found {number}")
+        })?;
+        let at = reading.text.sentences.iter().position(|own| own.line == sentence.line);
+        let at = at.ok_or_else(|| format!("--explain: sentence {number} has no tokens"))?;
+        let prediction = class_prediction(capturer, &sentence.text, at, reading.side, progress)?;
+        Ok(prediction.map(|prediction| pipeline.explain(space, reading, prediction)).transpose()?)
+    }
+
+    /// Reads a sentence of the user's, and places its words into the clusters of a space.
+    pub(crate) fn place(
+        &self,
+        pipeline: &Pipeline,
+        space: &ConceptSpace,
+        sentence: &str,
+        progress: &dyn Progress,
+    ) -> Result<Placed, Box<dyn Error>> {
+        let capturer = self.capturer.as_ref();
+        let capturer = capturer.ok_or("a new sentence needs the model: give --model beside --capture")?;
+        let text = plain_text(sentence);
+        let typed = text.sentences.first().map_or("", |sentence| &sentence.text);
+        if typed.is_empty() {
+            return Err("type a sentence".into());
+        }
+        let line = as_line(capturer, typed, 1);
+        let capture = capturer.lines([line]).progress(progress).run()?.capture;
+        let mut reading = Reading::new(&self.name, text.clone(), &capture);
+        if let Some(side) = space.side {
+            reading.side = side;
+        }
+        let placement = pipeline.place(space, &reading, NEAREST)?;
+        let prediction = class_prediction(capturer, typed, 0, reading.side, progress)?;
+        let explanation = prediction.map(|prediction| pipeline.explain(space, &reading, prediction));
+        Ok(Placed {
+            text: typed.to_owned(),
+            placement,
+            explanation: explanation.transpose()?,
+        })
+    }
+}
+
+/// What a model reads of a sentence: the decoder of an encoder-decoder is given the same sentence to write.
+fn as_line(capturer: &Capturer, sentence: &str, number: usize) -> Line {
+    let text = match capturer.model().info().attention(Attention::Cross) {
+        Some(_) => format!("{sentence}\t{sentence}"),
+        None => sentence.to_owned(),
+    };
+    Line { number, text }
+}
+
+fn run(
+    capturer: &Capturer,
+    source: &Source,
+    progress: &dyn Progress,
+) -> Result<(Capture, Vec<String>), Box<dyn Error>> {
+    let lines = source.text.sentences.iter();
+    let lines = lines.map(|sentence| as_line(capturer, &sentence.text, sentence.line));
+    let mut run = capturer.lines(lines).progress(progress);
+    if let Some(folder) = &source.store {
+        run = run.to_folder(folder);
+    }
+    let outcome = run.run()?;
+    if !outcome.complete {
+        return Err("stopped before all sentences were captured".into());
+    }
+    Ok((outcome.capture, outcome.notes.iter().map(ToString::to_string).collect()))
+}
+
+/// What is found on the way to a study, in this order: for each model its space without layers, then its layers.
+pub(crate) enum News {
+    Space(Box<ConceptSpace>, Arc<Loaded>),
+    Layer(Box<ConceptLayer>),
+}
+
+/// Clusters the words of all models, layer by layer, and tells what is found. `settings` is asked before each layer: it may
+/// have changed.
+pub(crate) fn encode(
+    options: &Options,
+    sources: &[Source],
+    settings: &dyn Fn() -> PipelineParams,
+    tell: &mut dyn FnMut(News),
+    progress: &dyn Progress,
+) -> Result<(), Box<dyn Error>> {
+    for source in sources {
+        let loaded = Arc::new(Loaded::new(source, progress)?);
+        for reading in loaded.readings() {
+            let begun = pipeline(options, settings())?.begin(&reading)?;
+            tell(News::Space(Box::new(begun.clone()), loaded.clone()));
+            let layers = pipeline(options, settings())?.layers(&reading)?;
+            let stage = format!("{LAYERS}{}", begun.name());
+            for (done, &layer) in layers.iter().enumerate() {
+                step(progress, &stage, done, layers.len())?;
+                let found = pipeline(options, settings())?.layer(&reading, &begun, layer, progress)?;
+                tell(News::Layer(Box::new(found)));
+            }
+            step(progress, &stage, layers.len(), layers.len())?;
+        }
+    }
+    Ok(())
+}
+
+/// The clusters of the models, compared; and the texts they read, one per model.
+pub(crate) fn study(
+    options: &Options,
+    sources: &[Source],
+    progress: &dyn Progress,
+) -> Result<(ConceptStudy, Vec<Arc<Loaded>>), Box<dyn Error>> {
+    let params = options.params()?;
+    let (mut models, mut loaded): (Vec<ConceptSpace>, Vec<Arc<Loaded>>) = (Vec::new(), Vec::new());
+    let mut take = |news: News| match news {
+        News::Space(space, of) => {
+            models.push(*space);
+            loaded.push(of);
+        }
+        News::Layer(layer) => models.last_mut().into_iter().for_each(|model| model.layers.push((*layer).clone())),
+    };
+    encode(options, sources, &|| params.clone(), &mut take, progress)?;
+    let pipeline = pipeline(options, params.clone())?;
+    for (model, loaded) in models.iter_mut().zip(&loaded) {
+        let readings = loaded.readings();
+        let reading = readings.iter().find(|reading| model.side.is_none_or(|side| side == reading.side));
+        if let Some(reading) = reading.filter(|_| options.sentence.is_none()) {
+            model.explanation = loaded.explain(&pipeline, model, reading, options.explain, progress)?;
+        }
+    }
+    let mut study = pipeline.compare(models, progress)?;
+    rename(options, &mut study)?;
+    Ok((study, loaded))
+}
+
+/// A study that was saved, cut anew if the options ask for it.
+pub(crate) fn open(options: &Options, path: &Path, progress: &dyn Progress) -> Result<ConceptStudy, Box<dyn Error>> {
+    let bytes = attn_sdk::core::files::read(path, u64::MAX)?;
+    let mut study = ConceptStudy::from_json(&bytes, path)?;
+    if options.cuts() {
+        let pipeline = pipeline(options, options.params()?)?;
+        let cut = study.models.iter().map(|model| pipeline.recut(model, None, progress));
+        study = pipeline.compare(cut.collect::<Result<_, _>>()?, progress)?;
+    }
+    rename(options, &mut study)?;
+    Ok(study)
+}
+
+/// Gives the clusters of the last model names from files.
+fn rename(options: &Options, study: &mut ConceptStudy) -> Result<(), Box<dyn Error>> {
+    for (layer, names) in options.names()? {
+        if let Some(model) = study.models.last_mut() {
+            model.rename(layer, &names)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn pipeline(options: &Options, params: PipelineParams) -> Result<Pipeline, Box<dyn Error>> {
+    let pipeline = Pipeline::new(params)?;
     let k_means = KMeansClusterer {
         params: KMeansParams {
             seed: options.seed,
@@ -64,46 +268,4 @@ fn pipeline(options: &Options) -> Result<Pipeline, Box<dyn Error>> {
         return Ok(pipeline);
     }
     Ok(pipeline.comparing(k_means).comparing(batches).comparing(leaders))
-}
-
-/// Runs a model over its text, clusters the words, and explains a prediction if it is a classifier.
-fn encode(
-    pipeline: &Pipeline,
-    options: &Options,
-    source: &Source,
-    progress: &dyn Progress,
-) -> Result<ConceptSpace, Box<dyn Error>> {
-    let keep = CaptureOptions {
-        hidden: true,
-        ..CaptureOptions::default()
-    };
-    let capturer = Capturer::load(&source.checkpoint()?)?.with_options(keep);
-    let lines = source.text.sentences.iter().map(|sentence| Line {
-        number: sentence.line,
-        text: sentence.text.clone(),
-    });
-    let outcome = capturer.lines(lines).progress(progress).run()?;
-    if !outcome.complete {
-        return Err("stopped before all sentences were captured".into());
-    }
-    for note in &outcome.notes {
-        eprintln!("note: {note}");
-    }
-    let capture = outcome.capture;
-    let model = format!("{}{}", capture.model().name, source.suffix);
-    let reading = Reading::new(model, source.text.clone(), &capture);
-    let mut space = pipeline.encode(&reading, progress)?;
-    let count = source.text.sentences.len();
-    let explained = options.explain.checked_sub(1);
-    if let Some(sentence) = explained.and_then(|at| source.text.sentences.get(at)) {
-        let at = reading.text.sentences.iter().position(|own| own.line == sentence.line);
-        let at = at.ok_or_else(|| format!("--explain: sentence {} has no tokens", options.explain))?;
-        if let Some(prediction) = class_prediction(&capturer, &sentence.text, at, reading.side, progress)? {
-            space.explanation = Some(pipeline.explain(&space, &reading, prediction)?);
-        }
-    } else if capturer.model().labels().len() > 1 {
-        let found = options.explain;
-        return Err(format!("--explain: expected a sentence from 1 to {count}, found {found}").into());
-    }
-    Ok(space)
 }

@@ -1,18 +1,21 @@
-//! The central pane: map, dendrogram, curves, comparison, and attribution of a prediction.
+//! The central pane: map, dendrogram, curves, comparisons, and sentences of the user's.
 
 use std::collections::BTreeSet;
 
 use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
-    analyze::concepts::{Branches, ConceptSpace, ConceptStudy},
+    analyze::concepts::{Branches, ConceptStudy},
     render::{
-        Camera, Error, Event, Plot, Selection, Target, Tooltip, ViewState, deferred,
-        plots::{Dendrogram, Lines},
+        Camera, Error, Event, Plot, Selection, Target, Tooltip, ViewState, deferred, plots::Dendrogram,
     },
 };
-use eframe::egui::{ComboBox, Frame, Grid, RichText, ScrollArea, Ui, vec2};
+use eframe::egui::{ComboBox, Frame, RichText, ScrollArea, Ui, vec2};
 
-use super::{browser::Browser, pictures};
+use super::{
+    browser::Browser,
+    changes::{self, Choice, choose_comparison},
+    pictures,
+};
 
 /// Characters of context around a word in a tooltip.
 const REACH: usize = 30;
@@ -24,7 +27,10 @@ pub(crate) enum Tab {
     Tree,
     Curves,
     Compared,
-    Prediction,
+    Layers,
+    Changes,
+    Polar,
+    Sentence,
 }
 
 /// A plot with its widget and view state.
@@ -44,7 +50,7 @@ impl Picture {
     }
 
     /// Switches to another plot of the same kind, whose points are others.
-    fn turn_to(&mut self, shows: String) {
+    pub(crate) fn turn_to(&mut self, shows: String) {
         if self.shows != shows {
             self.shows = shows;
             self.widget.invalidate();
@@ -59,26 +65,42 @@ pub(crate) struct Stage {
     pub(crate) map: Picture,
     tree: Picture,
     chart: Picture,
-    /// Topics of a comparison of two models, and the chosen one.
-    topics: Vec<String>,
+    /// The chosen topic of a comparison.
     topic: usize,
+    /// Whether the curves are those of the chosen label set alone.
+    one: bool,
+    pub(crate) choice: Choice,
     /// Toggled nodes of the dendrogram, and its visible branches.
     toggled: BTreeSet<usize>,
     grown: Option<(Branches, Dendrogram)>,
 }
 
 impl Stage {
-    pub(crate) fn new(study: &ConceptStudy, view: &ViewState, state: &RenderState) -> Self {
+    pub(crate) fn new(view: &ViewState, state: &RenderState) -> Self {
         Self {
             tab: Tab::Map,
             map: Picture::new(state, "map of clusters", view),
             tree: Picture::new(state, "dendrogram of clusters", view),
             chart: Picture::new(state, "curves over layers", view),
-            topics: study.topics(),
             topic: 0,
+            one: false,
+            choice: Choice::default(),
             toggled: BTreeSet::new(),
             grown: None,
         }
+    }
+
+    /// Draws everything anew: the study is another.
+    pub(crate) fn renew(&mut self) {
+        for picture in [&mut self.map, &mut self.tree, &mut self.chart] {
+            picture.turn_to(String::new());
+        }
+        self.leave();
+    }
+
+    /// There is one more layer, in charts.
+    pub(crate) fn redraw_charts(&mut self) {
+        self.chart.turn_to(String::new());
     }
 
     /// Clears the state of a layer.
@@ -94,31 +116,51 @@ impl Stage {
         match self.tab {
             Tab::Map => Some(&self.map),
             Tab::Tree => Some(&self.tree),
-            Tab::Curves | Tab::Compared => Some(&self.chart),
-            Tab::Prediction => None,
+            Tab::Curves | Tab::Compared | Tab::Layers => Some(&self.chart),
+            Tab::Changes | Tab::Polar | Tab::Sentence => None,
         }
     }
 }
 
-/// The curves of a model, or of both by a topic.
-fn chart(study: &ConceptStudy, model: &ConceptSpace, topic: Option<&str>) -> Result<Lines, Error> {
-    let lines = match topic {
-        None => pictures::curves(study, model),
-        Some(topic) => pictures::compared(study, topic),
+/// A chart of the study.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Every label set in a chart of its own.
+    Sets,
+    /// One label set.
+    Set(usize),
+    /// All models by a topic.
+    Topic(usize),
+    /// Layers beside layers in a comparison.
+    Layers(usize),
+}
+
+fn chart(study: &ConceptStudy, model: usize, kind: Kind) -> Result<Box<dyn Plot>, Error> {
+    let plot = || -> Option<Box<dyn Plot>> {
+        let model = study.models.get(model)?;
+        Some(match kind {
+            Kind::Sets => Box::new(pictures::curves(study, model)?),
+            Kind::Set(set) => Box::new(pictures::curve(study, model, set)?),
+            Kind::Topic(topic) => Box::new(pictures::compared(study, study.topics().get(topic)?)?),
+            Kind::Layers(comparison) => Box::new(pictures::layers_beside(study, study.comparisons.get(comparison)?)?),
+        })
     };
-    lines.ok_or_else(|| Error::host("no curves: the layers do not ascend"))
+    plot().ok_or_else(|| Error::host("there is no layer yet"))
 }
 
 impl Browser {
     pub(crate) fn tabs(&mut self, ui: &mut Ui) {
-        let predicts = self.model().explanation.is_some();
+        let (topics, compared) = (self.study.topics(), !self.study.comparisons.is_empty());
         let stage = &mut self.stage;
         for (tab, name, there) in [
             (Tab::Map, "Map", true),
             (Tab::Tree, "Dendrogram", true),
             (Tab::Curves, "Curves", true),
-            (Tab::Compared, "Comparison", !stage.topics.is_empty()),
-            (Tab::Prediction, "Prediction", predicts),
+            (Tab::Compared, "Comparison", compared && !topics.is_empty()),
+            (Tab::Layers, "Layers", compared),
+            (Tab::Changes, "Changes", compared),
+            (Tab::Polar, "Polar", self.study.classes.is_some()),
+            (Tab::Sentence, "Prediction", true),
         ] {
             if there {
                 ui.selectable_value(&mut stage.tab, tab, name);
@@ -126,13 +168,22 @@ impl Browser {
                 stage.tab = Tab::Map;
             }
         }
-        if stage.tab == Tab::Compared {
-            let chosen = ComboBox::from_id_salt("topic").selected_text(stage.topics[stage.topic].as_str());
-            chosen.show_ui(ui, |ui| {
-                for (at, name) in stage.topics.iter().enumerate() {
-                    ui.selectable_value(&mut stage.topic, at, name.as_str());
-                }
-            });
+        match stage.tab {
+            Tab::Curves => {
+                ui.checkbox(&mut stage.one, "chosen labels only");
+            }
+            Tab::Compared => {
+                stage.topic = stage.topic.min(topics.len().saturating_sub(1));
+                let name = topics.get(stage.topic).map_or("", String::as_str);
+                let chosen = ComboBox::from_id_salt("topic").selected_text(name);
+                chosen.show_ui(ui, |ui| {
+                    for (at, name) in topics.iter().enumerate() {
+                        ui.selectable_value(&mut stage.topic, at, name.as_str());
+                    }
+                });
+            }
+            Tab::Layers => choose_comparison(ui, &self.study, &mut stage.choice.comparison),
+            _ => {}
         }
     }
 
@@ -144,8 +195,23 @@ impl Browser {
         match self.stage.tab {
             Tab::Map => self.map(ui),
             Tab::Tree => self.tree(ui),
-            Tab::Curves | Tab::Compared => self.curves(ui),
-            Tab::Prediction => self.prediction(ui),
+            Tab::Curves | Tab::Compared | Tab::Layers => self.chart(ui),
+            Tab::Changes => {
+                let search = self.stage.map.view.shared.search.to_lowercase();
+                let Self { study, stage, .. } = self;
+                let list = |ui: &mut Ui| changes::show(ui, study, &mut stage.choice, &search);
+                let goal = Frame::NONE.inner_margin(16.0).show(ui, list).inner;
+                self.visit(goal);
+            }
+            Tab::Polar => {
+                let list = |ui: &mut Ui| changes::polar(ui, &self.study, self.model, self.layer);
+                let goal = Frame::NONE.inner_margin(16.0).show(ui, list).inner;
+                self.visit(goal);
+            }
+            Tab::Sentence => {
+                let goal = Frame::NONE.inner_margin(16.0).show(ui, |ui| self.sentence(ui)).inner;
+                self.visit(goal);
+            }
         }
         // The theme's key works in every plot.
         let changed = self.stage.picture().map(|picture| picture.view.shared.theme);
@@ -154,12 +220,11 @@ impl Browser {
 
     /// The map; a click on a word shows its cluster.
     fn map(&mut self, ui: &mut Ui) {
-        if self.shown().map.is_empty() {
-            ui.label("Too few words for a map.");
-            return;
-        }
         let model = &self.study.models[self.model];
-        let layer = &model.layers[self.layer];
+        let Some(layer) = model.layers.get(self.layer).filter(|layer| !layer.map.is_empty()) else {
+            ui.label("Too few words for a map, or no layer yet.");
+            return;
+        };
         let picture = &mut self.stage.map;
         picture.turn_to(format!("{} {}", self.model, self.layer));
         let words = |target: Target| -> Option<Tooltip> {
@@ -181,7 +246,7 @@ impl Browser {
     /// The dendrogram; a click on a name opens a branch, one on a joint closes it.
     fn tree(&mut self, ui: &mut Ui) {
         let model = &self.study.models[self.model];
-        let layer = &model.layers[self.layer];
+        let Some(layer) = model.layers.get(self.layer) else { return };
         let stage = &mut self.stage;
         ui.add_space(6.0);
         ui.label(RichText::new("   Click a name to open its branch, a joint to close it.").weak());
@@ -227,87 +292,47 @@ impl Browser {
         }
     }
 
-    fn curves(&mut self, ui: &mut Ui) {
-        let stage = &mut self.stage;
-        let topic = (stage.tab == Tab::Compared).then(|| stage.topics[stage.topic].as_str());
-        let (study, picture) = (&self.study, &mut stage.chart);
-        let model = &study.models[self.model];
-        picture.turn_to(format!("{} {topic:?}", self.model));
-        let chart = deferred(|_| chart(study, model, topic));
-        let height = ui.available_height().min(620.0);
-        ui.allocate_ui(vec2(ui.available_width(), height), |ui| {
-            picture.widget.show(ui, &mut picture.view, &chart)
+    /// The curves, or the layers beside layers; a click on a cell of these shows its row's layer.
+    fn chart(&mut self, ui: &mut Ui) {
+        let (kind, model) = (self.chart_kind(), self.model);
+        let comparison = self.study.comparisons.get(self.stage.choice.comparison);
+        let (study, picture) = (&self.study, &mut self.stage.chart);
+        picture.turn_to(format!("{model} {kind:?}"));
+        let table = comparison.filter(|_| matches!(kind, Kind::Layers(_)));
+        let words = |target: Target| pictures::layers_beside(study, table?)?.tooltip(target);
+        let plot = deferred(|_| chart(study, model, kind)).tooltips(words);
+        let shown = picture.widget.show(ui, &mut picture.view, &plot);
+        let goal = clicked(&shown.events).zip(table).and_then(|(cell, comparison)| {
+            let columns = comparison.between.first().map_or(1, Vec::len).max(1);
+            Some((comparison.before, study.models.get(comparison.before)?.layers.get(cell / columns)?.layer))
         });
+        if let Some((model, layer)) = goal {
+            self.show_layer(model, layer);
+        }
+    }
+
+    fn chart_kind(&self) -> Kind {
+        match self.stage.tab {
+            Tab::Compared => Kind::Topic(self.stage.topic),
+            Tab::Layers => Kind::Layers(self.stage.choice.comparison),
+            _ if self.stage.one => Kind::Set(self.set),
+            _ => Kind::Sets,
+        }
     }
 
     /// The shown plot, for export.
     pub(crate) fn plot(&self) -> Option<Box<dyn Plot + '_>> {
-        let (model, stage) = (&self.study.models[self.model], &self.stage);
-        let layer = &model.layers[self.layer];
+        let (model, stage) = (self.model(), &self.stage);
+        let layer = model.layers.get(self.layer)?;
         Some(match stage.tab {
             Tab::Map => Box::new(deferred(|_| pictures::map(model, layer))),
             Tab::Tree => Box::new(&stage.grown.as_ref()?.1),
-            Tab::Curves => Box::new(deferred(|_| chart(&self.study, model, None))),
-            Tab::Compared => {
-                let topic = stage.topics[stage.topic].as_str();
-                Box::new(deferred(move |_| chart(&self.study, model, Some(topic))))
+            Tab::Curves | Tab::Compared | Tab::Layers => {
+                let (study, model, kind) = (&self.study, self.model, self.chart_kind());
+                Box::new(deferred(move |_| chart(study, model, kind)))
             }
-            Tab::Prediction => return None,
+            Tab::Changes | Tab::Polar | Tab::Sentence => return None,
         })
-    }
-
-    /// The attribution of a prediction to clusters; a click shows a cluster.
-    fn prediction(&mut self, ui: &mut Ui) {
-        let chosen = Frame::NONE.inner_margin(16.0).show(ui, |ui| self.carried(ui)).inner;
-        if let Some(cluster) = chosen {
-            self.choose(cluster);
-        }
-    }
-
-    fn carried(&self, ui: &mut Ui) -> Option<usize> {
-        let mut chosen = None;
-        let (model, layer) = (self.model(), self.shown());
-        let found = model.explanation.as_ref()?;
-        let carried = found.layers.get(self.layer)?;
-        ScrollArea::vertical().id_salt("prediction").auto_shrink(false).show(ui, |ui| {
-            ui.add_space(8.0);
-            ui.heading(format!("{} ({:.1} %), not {}", found.class, 100.0 * found.probability, found.against));
-            ui.label(&model.text.sentences[found.sentence].text);
-            ui.add_space(8.0);
-            ui.label(format!(
-                "Attribution to clusters of layer {}: integrated gradients of the difference of the two logits at the states of this \
-                 layer, summed over the words of each cluster. Positive weights support {}.",
-                layer.layer, found.class
-            ));
-            ui.add_space(8.0);
-            Grid::new("carried").num_columns(4).striped(true).spacing([18.0, 4.0]).show(ui, |ui| {
-                for name in ["weight", "share", "cluster", "words in this sentence"] {
-                    ui.label(RichText::new(name).strong());
-                }
-                ui.end_row();
-                for part in &carried.clusters {
-                    ui.label(format!("{:+.2}", part.weight));
-                    ui.label(format!("{:.0} %", 100.0 * part.share));
-                    if ui.link(&layer.clusters[part.cluster].name.text).clicked() {
-                        chosen = Some(part.cluster);
-                    }
-                    let words: Vec<&str> = part.words.iter().map(|&word| found.words.words[word].text.as_str()).collect();
-                    ui.label(words.join(", "));
-                    ui.end_row();
-                }
-                for token in &carried.special {
-                    ui.label(format!("{:+.2}", token.weight));
-                    ui.label(format!("{:.0} %", 100.0 * token.share));
-                    ui.label(&token.text);
-                    ui.end_row();
-                }
-                ui.label("");
-                ui.label(format!("{:.0} %", 100.0 * carried.outside));
-                ui.label("no cluster");
-                ui.end_row();
-            });
-        });
-        chosen
     }
 }
 

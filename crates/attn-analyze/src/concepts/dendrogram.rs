@@ -1,5 +1,7 @@
 //! Trees of hierarchical clustering. A tree holds a partition for every number of clusters.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Partition, ward::Join};
@@ -55,6 +57,51 @@ impl Dendrogram {
             });
         }
         Self { points, merges }
+    }
+
+    /// From its steps, lowest first, as they were saved: the two parts of each and its height.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for steps that do not join all points into one, each part once; [`Error::Parameter`] for a height below
+    /// that of a part.
+    pub fn from_steps(points: usize, steps: impl IntoIterator<Item = (usize, usize, f64)>) -> Result<Self, Error> {
+        let (mut merges, mut used): (Vec<Merge>, BTreeSet<usize>) = (Vec::new(), BTreeSet::new());
+        for (left, right, height) in steps {
+            let next = points + merges.len();
+            if left == right || left.max(right) >= next || !used.insert(left) || !used.insert(right) {
+                return Err(Error::Shape {
+                    place: format!("dendrogram, step {}", merges.len()),
+                    expected: format!("two parts below {next} that no other step has"),
+                    found: format!("{left} and {right}"),
+                });
+            }
+            let of = |node: usize| match node.checked_sub(points).and_then(|at| merges.get(at)) {
+                Some(merge) => (merge.size, merge.height),
+                None => (1, 0.0),
+            };
+            let (a, b) = (of(left), of(right));
+            if !(height.is_finite() && height >= a.1.max(b.1)) {
+                return Err(Error::Parameter {
+                    name: "height of a step",
+                    expected: format!("at least {}, that of its parts", a.1.max(b.1)),
+                    found: height.to_string(),
+                });
+            }
+            merges.push(Merge {
+                left: left.min(right),
+                right: left.max(right),
+                height,
+                size: a.0 + b.0,
+            });
+        }
+        if merges.len() + 1 != points {
+            return Err(Error::Shape {
+                place: "dendrogram".into(),
+                expected: format!("{} steps for {points} points", points.saturating_sub(1)),
+                found: merges.len().to_string(),
+            });
+        }
+        Ok(Self { points, merges })
     }
 
     /// The number of points.

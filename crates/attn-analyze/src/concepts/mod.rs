@@ -10,6 +10,8 @@
 //! | human-defined concepts | [`LabelSet`] | tags, affixes, n-grams, casing, place, the sentence's class |
 //! | do they coincide? | [`align`], [`sweep`] | beside its chance level; over numbers of clusters and thresholds |
 //! | found again elsewhere? | [`overlap`] | another layer, model, or text |
+//! | which were kept, lost, new? | [`changes`] | merged and split ones too |
+//! | where would a new sentence lie? | [`Pipeline::place`] | the nearest clusters per layer |
 //! | what shall we call them? | [`name_clusters`] | from the words alone, or by a [`Namer`] |
 //! | which neurons tell them apart? | [`neurons`] | by means, and by a probe beside its control |
 //! | which carried a prediction? | [`carried`] | from weights per token |
@@ -19,6 +21,7 @@
 
 mod align;
 mod carried;
+mod changes;
 mod clusterer;
 mod dendrogram;
 mod kmeans;
@@ -43,6 +46,7 @@ pub use attn_core::text::{TaggedSentence, TaggedText, TaggedWord, WordList};
 
 pub use align::{Against, AlignParams, AlignRule, Alignment, BestLabel, Chance, OneWord, Permute, align};
 pub use carried::{Carried, CarriedBy, SpecialToken, carried};
+pub use changes::{Change, Changes, Fate, changes};
 pub use clusterer::{Clusterer, Clustering, KMeansClusterer, LeadersWard, Ward};
 pub use dendrogram::{Dendrogram, Merge, Top};
 pub use kmeans::{KMeans, KMeansParams, KMeansStart, k_means, means};
@@ -56,8 +60,9 @@ pub use optics::{OpticsClusterer, Reachability, optics};
 pub use overlap::{Match, Overlap, OverlapParams, overlap};
 pub use partition::{Partition, adjusted_rand};
 pub use pipeline::{
-    Agreement, Branches, ConceptCluster, ConceptLayer, ConceptSpace, ConceptStudy, Curve, Explanation, LAYERS,
-    LabelRow, LayerCurves, LayerRow, LayerWeights, Pipeline, PipelineParams, Prediction, Reading, Transfer, excerpt,
+    Agreement, Branches, Centers, Comparison, ConceptCluster, ConceptLayer, ConceptSpace, ConceptStudy, Curve,
+    Explanation, LAYERS, LabelRow, LayerCurves, LayerPair, LayerRow, LayerWeights, NamesFile, Near, Pipeline,
+    PipelineParams, PlacedLayer, Placement, Prediction, Reading, excerpt, plain_text,
 };
 pub use sweep::{Plateau, Sweep, sweep, sweep_counts};
 pub use units::Units;

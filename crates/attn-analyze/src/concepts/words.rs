@@ -1,12 +1,18 @@
 //! Words as points: their tokens in a capture, the choice of words to cluster, and their vectors in a layer.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Range,
+};
 
-use attn_core::{Capture, Side, Token, text::TaggedText};
-use ndarray::Array2;
+use attn_core::{Capture, Sequence, Side, Token, text::TaggedText};
+use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Rng};
+
+/// Words whose states are read at a time.
+const CHUNK: usize = 4096;
 
 /// Tokens that stand for a word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,7 +137,8 @@ impl Words {
     /// Finds the tokens of every word.
     ///
     /// Sequence `i` of the capture must be sentence `i`. A token belongs to the word in which its first letter lies; special
-    /// tokens belong to none. Words that share a span share its tokens.
+    /// tokens belong to none. Words that share a span share its tokens. Of an encoder-decoder, whose text is `source` TAB `target`,
+    /// the sentence is the source for the encoder, and the target for the decoder.
     ///
     /// # Errors
     /// [`Error::Shape`] if the capture is of another text, or its tokens do not say where they stand.
@@ -147,7 +154,7 @@ impl Words {
         let (mut words, mut dropped) = (Vec::new(), Vec::new());
         let mut inputs: HashMap<Vec<(Option<u32>, &str)>, usize> = HashMap::new();
         for (at, (sentence, sequence)) in corpus.sentences.iter().zip(sequences).enumerate() {
-            if sequence.text.as_deref() != Some(&sentence.text) {
+            let Some(offset) = place_of(&sentence.text, sequence, side) else {
                 return Err(Error::Shape {
                     place: format!("sequence {at} ({})", sequence.name),
                     expected: format!("`{}`", sentence.text),
@@ -156,7 +163,10 @@ impl Words {
                         .as_ref()
                         .map_or("no text".into(), |text| format!("`{text}`")),
                 });
-            }
+            };
+            let text = sequence.text.as_deref().unwrap_or_default();
+            let is_target = side == Side::Decoder && !sequence.encoder.is_empty();
+            let cut = if is_target { sequence.target_cut_from } else { sequence.cut_from };
             let mut starts = Vec::new();
             for (index, token) in sequence
                 .tokens(side)
@@ -164,7 +174,8 @@ impl Words {
                 .enumerate()
                 .filter(|(_, token)| !token.special)
             {
-                let Some(letter) = token.first_letter(&sentence.text) else {
+                let letter = token.first_letter(text).and_then(|letter| letter.checked_sub(offset));
+                let Some(letter) = letter else {
                     return Err(Error::Shape {
                         place: format!("{}, token {index}", sequence.name),
                         expected: "its place in the text".into(),
@@ -180,7 +191,7 @@ impl Words {
                 let read = sequence.tokens(side);
                 let ids: Vec<(Option<u32>, &str)> = tokens.iter().map(|&at| key(&read[at])).collect();
                 let why = match tokens.is_empty() {
-                    true if sequence.cut_from.is_some() && starts.iter().all(|&(letter, _)| letter < word.span.0) => {
+                    true if cut.is_some() && starts.iter().all(|&(letter, _)| letter < word.span.0) => {
                         Some(WhyDropped::Cut)
                     }
                     true => Some(WhyDropped::NoToken),
@@ -298,23 +309,55 @@ impl Words {
         layer: usize,
         subwords: Subwords,
     ) -> Result<Array2<f32>, Error> {
-        let hidden = capture.hidden(side, layer)?;
-        let mut vectors = Array2::zeros((self.words.len(), hidden.ncols()));
-        for (mut vector, word) in vectors.rows_mut().into_iter().zip(&self.words) {
-            let start = capture.rows(word.sentence, side).start;
-            let tokens = match subwords {
-                Subwords::Last => &word.tokens[word.tokens.len().saturating_sub(1)..],
-                Subwords::First => &word.tokens[..word.tokens.len().min(1)],
-                Subwords::Average => &word.tokens[..],
-            };
-            for &token in tokens {
-                vector += &hidden.row(start + token);
+        let tokens = |word: &'_ Word| -> Range<usize> {
+            let count = word.tokens.len();
+            match subwords {
+                Subwords::Last => count.saturating_sub(1)..count,
+                Subwords::First => 0..count.min(1),
+                Subwords::Average => 0..count,
             }
-            vector /= tokens.len().max(1) as f32;
-            crate::error::finite(&vector, || {
-                format!("`{}` in sequence {}, layer {layer}", word.text, word.sentence)
-            })?;
+        };
+        let mut vectors = Array2::zeros((self.words.len(), capture.model().hidden_size));
+        let mut rows = Vec::new();
+        // Only the rows of these words are read, some at a time: nothing holds a whole layer.
+        for (mut vectors, words) in vectors.axis_chunks_iter_mut(Axis(0), CHUNK).into_iter().zip(self.words.chunks(CHUNK)) {
+            rows.clear();
+            for word in words {
+                let start = capture.rows(word.sentence, side).start;
+                rows.extend(word.tokens[tokens(word)].iter().map(|token| start + token));
+            }
+            let states = capture.hidden_rows(side, layer, &rows)?;
+            let mut states = states.rows().into_iter();
+            for (mut vector, word) in vectors.rows_mut().into_iter().zip(words) {
+                let count = tokens(word).len();
+                for state in states.by_ref().take(count) {
+                    vector += &state;
+                }
+                vector /= count.max(1) as f32;
+                crate::error::finite(&vector, || {
+                    format!("`{}` in sequence {}, layer {layer}", word.text, word.sentence)
+                })?;
+            }
         }
         Ok(vectors)
+    }
+}
+
+/// Where the text of a sentence begins in the text of its sequence: a sequence of an encoder-decoder has a source, a TAB and
+/// a target. `None` if it is of another sentence.
+pub(super) fn place_of(sentence: &str, sequence: &Sequence, side: Side) -> Option<usize> {
+    let text = sequence.text.as_deref()?;
+    if sequence.encoder.is_empty() || sequence.decoder.is_empty() {
+        return (text == sentence).then_some(0);
+    }
+    match side {
+        Side::Encoder => {
+            let rest = text.strip_prefix(sentence)?;
+            (rest.is_empty() || rest.starts_with('\t')).then_some(0)
+        }
+        Side::Decoder => {
+            let before = text.strip_suffix(sentence)?;
+            before.ends_with('\t').then_some(before.len())
+        }
     }
 }

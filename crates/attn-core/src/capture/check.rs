@@ -21,9 +21,13 @@ pub(super) fn description(description: &CaptureJson, place: &str) -> Result<()> 
     if model.attentions.is_empty() {
         return Err(check.wrong("model.attentions", "at least one attention", "none"));
     }
-    let needed = version(model);
+    let options = description.options.unwrap_or_default();
+    if !(options.attention || options.hidden || options.logits) {
+        return Err(check.wrong("options", "`attention`, `hidden` or `logits`", "none of them"));
+    }
+    let needed = version(model, options);
     if description.version < needed {
-        let expected = format!("{needed}, whose fields the model's facts have");
+        let expected = format!("{needed}, whose fields the description has");
         return Err(check.wrong("version", expected, description.version.to_string()));
     }
     for (index, info) in model.attentions.iter().enumerate() {

@@ -4,13 +4,14 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::{Read, Seek, SeekFrom},
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use half::f16;
-use ndarray::{Array2, ArrayView2, CowArray, Ix2};
+use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2};
 
 use super::{
     check,
@@ -100,7 +101,9 @@ impl Capture {
         })?;
         let description = CaptureJson::parse(&text, &path)?;
         let mut files = BTreeMap::new();
-        for info in &description.model.attentions {
+        let attentions = description.model.attentions.iter();
+        let keeps_attention = description.options.unwrap_or_default().attention;
+        for info in attentions.filter(|_| keeps_attention) {
             for layer in info.attending_layers() {
                 let (name, _) = Slot::Query {
                     attention: info.attention,
@@ -189,6 +192,7 @@ impl Capture {
     fn slots(&self, required: bool) -> Vec<Slot> {
         let model = self.model();
         let mut slots = Vec::new();
+        let required = required && self.inner.options.attention;
         let has = |slot: &Slot| {
             let (name, tensor) = slot.place();
             self.inner.files.get(&name).is_some_and(|file| file.has(tensor))
@@ -221,7 +225,7 @@ impl Capture {
         &self.inner.description.model
     }
 
-    /// Content beside Q, K and V, and the precision of the tensors.
+    /// Content, and the precision of the tensors.
     pub fn options(&self) -> CaptureOptions {
         self.inner.options
     }
@@ -316,6 +320,76 @@ impl Capture {
     /// [`Error::NotFound`] if hidden states were not captured or the layer does not exist, [`Error::NotFinite`].
     pub fn hidden(&self, side: Side, layer: usize) -> Result<CowArray<'_, f32, Ix2>> {
         self.all(Slot::Hidden { side, layer }, 0)
+    }
+
+    /// The side's layers with hidden states, ascending; none if they were not captured.
+    pub fn hidden_layers(&self, side: Side) -> Vec<usize> {
+        let of_side = |slot: Slot| match slot {
+            Slot::Hidden { side: own, layer } if own == side => Some(layer),
+            _ => None,
+        };
+        self.slots(false).into_iter().filter_map(of_side).collect()
+    }
+
+    /// Hidden states of some tokens after a layer, `[row, hidden_size]`; `rows` are those of [`hidden`](Self::hidden), in any
+    /// order.
+    ///
+    /// Of a folder only these rows are read, and into memory of their own: a layer that is larger than the memory is no
+    /// obstacle, and nothing of it stays mapped.
+    ///
+    /// # Errors
+    /// As [`hidden`](Self::hidden), for these rows; [`Error::NotFound`] for a row that does not exist.
+    pub fn hidden_rows(&self, side: Side, layer: usize, rows: &[usize]) -> Result<Array2<f32>> {
+        let slot = Slot::Hidden { side, layer };
+        let (file, stored, width) = self.tensor(slot)?;
+        let count = self.side(side).count;
+        if let Some(row) = rows.iter().find(|&&row| row >= count) {
+            return Err(Error::NotFound {
+                what: "token",
+                asked: row.to_string(),
+                available: format!("tokens 0..{count}"),
+            });
+        }
+        let half = stored.dtype == safetensors::Dtype::F16;
+        let size = if half { 2 } else { 4 };
+        let mut source = self.folder().map(|_| files::open(&file.path)).transpose()?;
+        let mut bytes = vec![0; width * size];
+        let mut values = Array2::zeros((rows.len(), width));
+        for (&row, mut out) in rows.iter().zip(values.rows_mut()) {
+            let start = stored.start + self.stored_row(side, row) * width * size;
+            match &mut source {
+                Some(source) => {
+                    let io = |error| Error::io(&file.path, error);
+                    source.seek(SeekFrom::Start(start as u64)).map_err(io)?;
+                    source.read_exact(&mut bytes).map_err(io)?;
+                }
+                None => {
+                    // Within the file: the tensor's shape was checked.
+                    if let Some(own) = file.bytes.as_slice().get(start..start + bytes.len()) {
+                        bytes.copy_from_slice(own);
+                    }
+                }
+            }
+            let numbers = bytes.chunks_exact(size).map(|own| match *own {
+                [a, b] => f16::from_le_bytes([a, b]).to_f32(),
+                [a, b, c, d] => f32::from_le_bytes([a, b, c, d]),
+                _ => 0.0,
+            });
+            out.iter_mut().zip(numbers).for_each(|(out, number)| *out = number);
+            if out.iter().any(|value| !value.is_finite()) {
+                self.check_finite(&CowArray::from(out.view().insert_axis(Axis(0))), slot, 0, row)?;
+            }
+        }
+        Ok(values)
+    }
+
+    /// Where a row of a side is in the stored tensors.
+    fn stored_row(&self, side: Side, row: usize) -> usize {
+        let rows = self.side(side);
+        let Some(stored) = &rows.stored else { return row };
+        // Sequences without a token share their start with the next one, which is the last of them.
+        let sequence = rows.start.partition_point(|&start| start <= row).saturating_sub(1);
+        stored[sequence] + row - rows.start[sequence]
     }
 
     /// Logits over the vocabulary, `[tokens, vocab_size]`.
@@ -459,8 +533,15 @@ impl Capture {
         })
     }
 
-    /// Checks that a head exists and gives its key/value head.
+    /// Checks that a head exists and was captured, and gives its key/value head.
     fn head(&self, head: HeadId) -> Result<usize> {
+        if !self.inner.options.attention {
+            return Err(Error::NotFound {
+                what: "head",
+                asked: head.to_string(),
+                available: "hidden states and logits: this capture was made without queries, keys and values".into(),
+            });
+        }
         let info = self.info(head.attention)?;
         if head.head >= info.heads_of(head.layer) {
             return Err(Error::NotFound {

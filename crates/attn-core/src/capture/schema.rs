@@ -41,19 +41,60 @@ impl Precision {
     }
 }
 
-/// The content of a capture beside Q, K and V, and its precision. Default: neither hidden states nor logits, f32.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The content of a capture and its precision. Default: queries, keys and values; neither hidden states nor logits; f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaptureOptions {
     /// Storage type of numbers.
     #[serde(default)]
     pub precision: Precision,
+    /// Keep queries, keys and values. A capture without them has hidden states or logits, and no attention. Default true.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub attention: bool,
     /// Keep the hidden states of every layer.
     #[serde(default)]
     pub hidden: bool,
     /// Keep the logits over the vocabulary. Large: tokens x vocabulary.
     #[serde(default)]
     pub logits: bool,
+}
+
+impl Default for CaptureOptions {
+    fn default() -> Self {
+        Self {
+            precision: Precision::default(),
+            attention: true,
+            hidden: false,
+            logits: false,
+        }
+    }
+}
+
+impl CaptureOptions {
+    /// Hidden states alone, for what does not look at heads: a fraction of the size.
+    ///
+    /// ```
+    /// use attn_core::CaptureOptions;
+    ///
+    /// let options = CaptureOptions::states();
+    /// assert!(options.hidden && !options.attention);
+    /// ```
+    pub fn states() -> Self {
+        Self {
+            attention: false,
+            hidden: true,
+            ..Self::default()
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde gives")]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// The plan of a capture. It is complete before the model runs, so that files have their final size from the start.
@@ -108,13 +149,17 @@ impl CapturePlan {
 
     /// Every table that a capture of this plan holds once, for all sequences.
     pub fn tables(&self) -> Vec<Slot> {
-        slot::tables(&self.model)
+        match self.options.attention {
+            true => slot::tables(&self.model),
+            false => Vec::new(),
+        }
     }
 
     /// Every slot that a capture of this plan fills for each sequence.
     pub fn slots(&self) -> Vec<Slot> {
         let mut slots = Vec::new();
-        for info in &self.model.attentions {
+        let attentions = self.model.attentions.iter().filter(|_| self.options.attention);
+        for info in attentions {
             let attention = info.attention;
             for layer in info.attending_layers() {
                 slots.extend([
@@ -175,8 +220,11 @@ pub(super) struct FileRecord {
     pub(super) crc32: u32,
 }
 
-/// The oldest version that has a field for everything in a model's facts.
-pub(super) fn version(model: &ModelInfo) -> u32 {
+/// The oldest version that has a field for everything in a model's facts, and for what a capture leaves out.
+pub(super) fn version(model: &ModelInfo, options: CaptureOptions) -> u32 {
+    if !options.attention {
+        return 3;
+    }
     let positions = matches!(model.positions, Positions::Alibi | Positions::RelativeVectors);
     let newer = |info: &AttentionInfo| {
         let of_layer = |layer: &LayerAttention| {

@@ -144,6 +144,7 @@ fn memory_and_folder_hold_what_was_written() {
             precision,
             hidden: true,
             logits: true,
+            ..CaptureOptions::default()
         };
         let folder = tempfile::tempdir().unwrap();
         for writer in [
@@ -177,6 +178,56 @@ fn memory_and_folder_hold_what_was_written() {
         });
         assert_eq!(leftovers.count(), 0);
     }
+}
+
+#[test]
+fn hidden_states_alone_make_a_capture() {
+    let side = Side::Decoder;
+    for precision in [Precision::F32, Precision::F16] {
+        let options = CaptureOptions {
+            precision,
+            ..CaptureOptions::states()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        for writer in [
+            CaptureWriter::in_memory(plan(options)).unwrap(),
+            CaptureWriter::create(folder.path(), plan(options)).unwrap(),
+        ] {
+            // The middle sequence is not finished, so that rows do not follow one another.
+            for sequence in [2, 0] {
+                for layer in 0..3 {
+                    let slot = Slot::Hidden { side, layer };
+                    let values = expected(slot, &[sequence], 0);
+                    writer.write(slot, sequence, values.as_slice().unwrap()).unwrap();
+                }
+                writer.commit(&[sequence]).unwrap();
+            }
+            let capture = writer.finish().unwrap();
+            assert_eq!(capture.hidden_layers(side), [0, 1, 2]);
+            let whole = expected(Slot::Hidden { side, layer: 2 }, &[0, 2], 0);
+            assert_eq!(capture.hidden(side, 2).unwrap(), whole);
+            let rows = [4, 0, 2, 2, 1];
+            let some = capture.hidden_rows(side, 2, &rows).unwrap();
+            assert_eq!(some, whole.select(ndarray::Axis(0), &rows));
+            let error = capture.hidden_rows(side, 2, &[0, 5]).unwrap_err().to_string();
+            assert!(error.contains("tokens 0..5"), "{error}");
+            let head = HeadId::new(Attention::DecoderSelf, 0, 0);
+            let error = capture.queries(head).unwrap_err().to_string();
+            assert!(error.contains("without queries, keys and values"), "{error}");
+            assert!(capture.attention(head, 0).is_err());
+            capture.verify(&()).unwrap();
+        }
+        let files = fs::read_dir(folder.path()).unwrap();
+        let names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(!names.iter().any(|name| name.contains("self")), "{names:?}");
+        let text = fs::read_to_string(folder.path().join("capture.json")).unwrap();
+        assert!(text.contains(r#""version":3"#), "{text}");
+    }
+    let nothing = CaptureOptions {
+        hidden: false,
+        ..CaptureOptions::states()
+    };
+    assert!(CaptureWriter::in_memory(plan(nothing)).is_err());
 }
 
 #[test]

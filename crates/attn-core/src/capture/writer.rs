@@ -81,7 +81,7 @@ impl CaptureWriter {
     /// Starts a capture that is kept in memory.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the plan has no sequence or no attention.
+    /// [`Error::Shape`] if the plan has no sequence or no attention, or keeps nothing.
     pub fn in_memory(plan: CapturePlan) -> Result<Self> {
         Self::start(plan, None, &())
     }
@@ -119,6 +119,13 @@ impl CaptureWriter {
                     plan.sequences.len(),
                     plan.model.attentions.len()
                 ),
+            });
+        }
+        if plan.slots().is_empty() {
+            return Err(Error::Shape {
+                place: "capture plan".into(),
+                expected: "attention, hidden states or logits to keep".into(),
+                found: "none of them".into(),
             });
         }
         let (encoder_start, encoder_rows) = slot::starts(&plan.sequences, Side::Encoder);

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use attn_core::{CaptureWriter, Sequence, Side, Slot};
+use attn_core::{CaptureOptions, CaptureWriter, Sequence, Side, Slot};
 use candle_core::{DType, Tensor};
 
 use crate::{Error, Point, Result, Site, Tap};
@@ -125,7 +125,7 @@ pub(crate) struct Store<'a> {
     /// The sequences of the batch.
     pub(crate) batch: &'a [usize],
     pub(crate) lengths: &'a [Lengths],
-    pub(crate) keeps_hidden: bool,
+    pub(crate) options: CaptureOptions,
 }
 
 impl Store<'_> {
@@ -191,11 +191,11 @@ impl Tap for Store<'_> {
             // What reads the last layer of a vision model has no rows of tokens.
             Point::Query | Point::Key | Point::Value => {
                 let own = self.writer.plan().model.attention(site.attention);
-                own.is_some_and(|own| own.heads_of(site.layer) > 0)
+                self.options.attention && own.is_some_and(|own| own.heads_of(site.layer) > 0)
             }
             // A table is the same in every batch.
             Point::OffsetKey | Point::OffsetQuery => table(site).is_some_and(|slot| self.writer.lacks_table(slot)),
-            Point::Hidden => self.keeps_hidden,
+            Point::Hidden => self.options.hidden,
             _ => false,
         }
     }

@@ -134,15 +134,17 @@ pub(super) fn of_capture(info: &ModelInfo, options: CaptureOptions, lengths: &[L
     let tokens = |side: Side| lengths.iter().map(|own| own.of(side)).sum::<usize>();
     let mut bytes: u64 = 0;
     for own in &info.attentions {
-        let (queries, keys) = (tokens(own.attention.query_side()), tokens(own.attention.key_side()));
-        let queries = Limits::size(&[own.layers.len(), own.heads, queries, own.head_dim], each);
-        let keys = Limits::size(&[own.layers.len(), own.kv_heads, keys, own.head_dim], 2 * each);
-        bytes = bytes.saturating_add(queries).saturating_add(keys);
-        if let Some(vectors) = own.relative_vectors {
-            let tables = [(vectors.keys, own.kv_heads), (vectors.queries, own.heads)];
-            let heads = tables.iter().filter(|(has, _)| *has).map(|(_, heads)| heads).sum();
-            let tables = Limits::size(&[own.layers.len(), heads, vectors.buckets, own.head_dim], each);
-            bytes = bytes.saturating_add(tables);
+        if options.attention {
+            let (queries, keys) = (tokens(own.attention.query_side()), tokens(own.attention.key_side()));
+            let queries = Limits::size(&[own.layers.len(), own.heads, queries, own.head_dim], each);
+            let keys = Limits::size(&[own.layers.len(), own.kv_heads, keys, own.head_dim], 2 * each);
+            bytes = bytes.saturating_add(queries).saturating_add(keys);
+            if let Some(vectors) = own.relative_vectors {
+                let tables = [(vectors.keys, own.kv_heads), (vectors.queries, own.heads)];
+                let heads = tables.iter().filter(|(has, _)| *has).map(|(_, heads)| heads).sum();
+                let tables = Limits::size(&[own.layers.len(), heads, vectors.buckets, own.head_dim], each);
+                bytes = bytes.saturating_add(tables);
+            }
         }
         let side = own.attention.query_side();
         if options.hidden && side == own.attention.key_side() {

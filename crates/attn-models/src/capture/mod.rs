@@ -190,7 +190,8 @@ impl Capturer {
         self
     }
 
-    /// What to keep, and how precisely. Default: queries, keys and values in f32.
+    /// What to keep, and how precisely. Default: queries, keys and values in f32; [`CaptureOptions::states`] keeps hidden states
+    /// alone.
     pub fn with_options(mut self, options: CaptureOptions) -> Self {
         self.options = options;
         self

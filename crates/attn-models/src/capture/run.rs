@@ -260,7 +260,7 @@ impl<'a> Job<'a> {
             writer,
             batch,
             lengths: &lengths,
-            keeps_hidden: capturer.options.hidden,
+            options: capturer.options,
         };
         // What is changed is changed before it is kept.
         let mut changes = capturer.changes(batch, &lengths)?;

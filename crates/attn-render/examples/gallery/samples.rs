@@ -361,6 +361,7 @@ pub(crate) fn lines(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
             values: values.into(),
             class: index.saturating_sub(1),
             broken: index == 1,
+            ..Series::default()
         });
     Lines {
         title: "Alignment of clusters of words".into(),

@@ -15,12 +15,15 @@ use crate::{
 };
 
 /// One curve of [`Lines`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Series {
     /// Its name in the legend.
     pub name: String,
-    /// One value per place of [`Lines::at`].
+    /// One value per place of [`Lines::at`], or per place in `places`.
     pub values: Arc<[f32]>,
+    /// Where the values are, as ascending indices into [`Lines::at`], of a curve that is not everywhere: the layers of the
+    /// shallower of two models. `None`, the default: everywhere.
+    pub places: Option<Arc<[usize]>>,
     /// Which of the eight colors it has. Two series of one color belong together: a score and its chance level.
     pub class: usize,
     /// Drawn broken and without marks: what would be there anyway.
@@ -65,11 +68,13 @@ pub struct Lines {
     pub range: Option<[f32; 2]>,
 }
 
+/// Font size of the names at the axes.
+pub(super) const SIZE_OF_NAMES: f32 = SIZE;
 const SHAPES: [Shape; 4] = [Shape::Disc, Shape::Diamond, Shape::Square, Shape::Ring];
 
 impl Lines {
     /// What everything drawn relies on.
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if self.series.is_empty() || self.at.is_empty() {
             return Err(Error::Empty { what: "the chart" });
         }
@@ -82,8 +87,21 @@ impl Lines {
             });
         }
         for series in &self.series {
-            check_len("values of a series", self.at.len(), series.values.len())?;
+            let places = series.places.as_deref();
+            check_len(
+                "values of a series",
+                places.map_or(self.at.len(), <[usize]>::len),
+                series.values.len(),
+            )?;
             check_finite("values of a series", &series.values)?;
+            let places = places.unwrap_or_default();
+            if places.last().is_some_and(|&last| last >= self.at.len()) || places.windows(2).any(|pair| pair[0] >= pair[1]) {
+                return Err(Error::Shape {
+                    what: "places of a series",
+                    expected: format!("ascending indices below {}", self.at.len()),
+                    found: format!("{places:?}"),
+                });
+            }
         }
         if let Some(range) = self.range {
             check_finite("range of the chart", &range)?;
@@ -92,7 +110,7 @@ impl Lines {
     }
 
     /// Broken lines of one name share an entry without a color: each has that of the line it belongs to.
-    fn legend(&self, colors: &Colors) -> Vec<LegendEntry> {
+    pub(super) fn legend(&self, colors: &Colors) -> Vec<LegendEntry> {
         let same_class = |series: &Series| {
             self.series
                 .iter()
@@ -105,7 +123,7 @@ impl Lines {
         for series in &self.series {
             let entry = |color| LegendEntry::Series(shape(series), color, series.broken, series.name.clone());
             if !series.broken || same_class(series) == 1 {
-                entries.push(entry(colors.class(series.class)));
+                entries.push(entry(ink(series, colors)));
             } else if names.insert(&series.name) {
                 shared.push(entry(colors.muted));
             }
@@ -114,7 +132,7 @@ impl Lines {
         entries
     }
 
-    fn chart(&self, content: Rect) -> Chart {
+    pub(super) fn chart(&self, content: Rect) -> Chart {
         let [low, high] = self.range.unwrap_or_else(|| self.fitted());
         let ticks = ticks([low, high], (content.height() / 42.0).min(8.0));
         let names: Vec<String> = ticks.iter().map(|&tick| name(tick, &ticks)).collect();
@@ -145,12 +163,12 @@ impl Lines {
     }
 
     /// What the values need, from 0 if none is negative.
-    fn fitted(&self) -> [f32; 2] {
+    pub(super) fn fitted(&self) -> [f32; 2] {
         let values = || self.series.iter().flat_map(|series| series.values.iter()).copied();
         [values().fold(0.0, f32::min), values().fold(f32::MIN, f32::max)]
     }
 
-    fn axes(&self, layer: &mut Layer, chart: &Chart, colors: &Colors) {
+    pub(super) fn axes(&self, layer: &mut Layer, chart: &Chart, colors: &Colors) {
         let plot = chart.plot;
         let line = |from: [f32; 2], to: [f32; 2], color: Color| Edge {
             from: [from[0], from[1], 0.0],
@@ -206,15 +224,16 @@ impl Lines {
             .push(Label::new(0, up, self.up.as_str(), SIZE, colors.text));
     }
 
-    fn curves(&self, layer: &mut Layer, chart: &Chart, colors: &Colors) {
+    /// Draws the curves. The id of a value is `first`, a number of its series, and its place.
+    pub(super) fn curves(&self, layer: &mut Layer, chart: &Chart, colors: &Colors, first: usize) {
         // The first series comes last, in front of the others.
         for (index, series) in self.series.iter().enumerate().rev() {
-            let color = colors.class(series.class);
-            let points: Vec<[f32; 2]> = self
-                .at
+            let color = ink(series, colors);
+            let places: Vec<usize> = series.indices().collect();
+            let points: Vec<[f32; 2]> = places
                 .iter()
                 .zip(series.values.iter())
-                .map(|(&at, &value)| [chart.x(at), chart.y(value)])
+                .map(|(&place, &value)| [chart.x(self.at[place]), chart.y(value)])
                 .collect();
             if series.broken {
                 layer.curves.extend(dashes(&points).into_iter().map(|path| Curve {
@@ -225,8 +244,8 @@ impl Lines {
                 }));
                 continue;
             }
-            for (at, point) in points.iter().enumerate() {
-                let id = u32::try_from(index * self.at.len() + at).unwrap_or(Point::UNPICKABLE);
+            for (at, point) in places.iter().zip(&points) {
+                let id = u32::try_from(first + index * self.at.len() + at).unwrap_or(Point::UNPICKABLE);
                 let mark = Point::new(0, [point[0], point[1], 0.0], color, id);
                 layer.points.push(mark.shaped(shape(series)).sized(0.9));
             }
@@ -257,7 +276,7 @@ impl Plot for Lines {
         let chart = self.chart(content);
         let mut layer = Layer::default();
         self.axes(&mut layer, &chart, &colors);
-        self.curves(&mut layer, &chart, &colors);
+        self.curves(&mut layer, &chart, &colors, 0);
         scene.layers.push(layer);
         Ok(scene)
     }
@@ -269,7 +288,11 @@ impl Plot for Lines {
         let across = if self.across.is_empty() { "at" } else { &self.across };
         table.numbers(across, |row| self.at[row]);
         for series in &self.series {
-            table.numbers(series.name.as_str(), |row| series.values[row]);
+            let places: Vec<usize> = series.indices().collect();
+            table.numbers(series.name.as_str(), |row| {
+                let at = places.binary_search(&row).ok()?;
+                series.values.get(at).copied()
+            });
         }
         Ok(table)
     }
@@ -279,13 +302,39 @@ impl Plot for Lines {
     }
 }
 
+impl Series {
+    /// Its value at a place of the chart.
+    pub(super) fn value(&self, place: usize) -> Option<f32> {
+        let at = self.indices().position(|own| own == place)?;
+        self.values.get(at).copied()
+    }
+
+    /// The places of its values.
+    fn indices(&self) -> impl Iterator<Item = usize> + '_ {
+        let places = self.places.as_deref();
+        (0..self.values.len()).map(move |at| places.map_or(at, |places| places[at]))
+    }
+}
+
+/// The color of a series, darker or lighter where the palette's could hardly be told from the background: yellow on white.
+fn ink(series: &Series, colors: &Colors) -> Color {
+    const LEAST: f32 = 2.0;
+    let contrast = |color: Color| {
+        let (a, b) = (color.luminance() + 0.05, colors.background.luminance() + 0.05);
+        a.max(b) / a.min(b)
+    };
+    let color = colors.class(series.class);
+    let mut shades = (0..10_u8).map(|step| color.mix(colors.text, 0.08 * f32::from(step)));
+    shades.find(|&shade| contrast(shade) >= LEAST).unwrap_or(colors.text)
+}
+
 /// Classes differ in shape as well as in color.
 fn shape(series: &Series) -> Shape {
     SHAPES[series.class % SHAPES.len()]
 }
 
 /// Where values are on the page.
-struct Chart {
+pub(super) struct Chart {
     plot: Rect,
     values: [f32; 2],
     places: [f32; 2],
@@ -352,6 +401,43 @@ mod tests {
             values: values.into(),
             class,
             broken,
+            ..Series::default()
+        }
+    }
+
+    #[test]
+    fn a_curve_need_not_be_everywhere() {
+        let short = |places: &[usize]| Series {
+            places: Some(places.into()),
+            ..series("shallow", &[0.5, 1.0], 1, false)
+        };
+        let lines = |places: &[usize]| Lines {
+            at: [0.0, 1.0, 2.0].into(),
+            series: vec![series("deep", &[0.0, 0.5, 1.0], 0, false), short(places)],
+            ..Lines::default()
+        };
+        let scene = lines(&[0, 2]).scene(&ViewState::default(), [400.0, 300.0]).unwrap();
+        let marks: Vec<_> = scene.layers[1].points.iter().map(|point| (point.id, point.position[0])).collect();
+        // The second series is drawn first; ids count all places.
+        assert_eq!(marks.iter().map(|mark| mark.0).collect::<Vec<_>>(), [3, 5, 0, 1, 2]);
+        assert_eq!((marks[0].1, marks[1].1), (marks[2].1, marks[4].1));
+        let table = lines(&[1, 2]).table(&ViewState::default()).unwrap().to_csv();
+        assert_eq!(table, "at,deep,shallow\r\n0,0,\r\n1,0.5,0.5\r\n2,1,1\r\n");
+        for wrong in [&[2, 1][..], &[1, 3], &[1]] {
+            let scene = lines(wrong).scene(&ViewState::default(), [400.0, 300.0]);
+            assert!(matches!(scene, Err(Error::Shape { .. })), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn no_line_is_faint() {
+        for theme in [crate::Theme::Light, crate::Theme::Dark] {
+            let colors = ViewState::from(crate::Shared { theme, ..Default::default() }).colors();
+            for class in 0..8 {
+                let color = ink(&series("s", &[0.0], class, false), &colors);
+                let (a, b) = (color.luminance() + 0.05, colors.background.luminance() + 0.05);
+                assert!(a.max(b) / a.min(b) >= 2.0, "{theme:?} {class}");
+            }
         }
     }
 

@@ -244,6 +244,7 @@ mod tests {
                 values: [3.0, 2.5].into(),
                 class: 0,
                 broken: false,
+                ..Series::default()
             }],
             ..Lines::default()
         };

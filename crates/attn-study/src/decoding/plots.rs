@@ -328,6 +328,7 @@ impl Decoding {
             values: values.into(),
             class,
             broken: false,
+            ..Series::default()
         };
         let probability = found.steps.iter().map(|step| step.model_log_probability.exp());
         let mut all = vec![series("probability", 0, probability.collect())];

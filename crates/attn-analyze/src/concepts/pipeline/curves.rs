@@ -1,8 +1,10 @@
 //! The numbers of a study as curves over the layers and as rows of a table.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{ConceptLayer, ConceptSpace, ConceptStudy, LabelRow};
+use super::{Comparison, ConceptLayer, ConceptSpace, ConceptStudy, LabelRow};
 use crate::concepts::Against;
 
 /// Label sets shown beside the share of clusters of one word.
@@ -13,8 +15,6 @@ const ONE_WORD_SETS: usize = 2;
 pub struct LayerCurves {
     /// What they show.
     pub title: String,
-    /// The layers.
-    pub layers: Vec<usize>,
     /// The curves.
     pub curves: Vec<Curve>,
 }
@@ -24,6 +24,8 @@ pub struct LayerCurves {
 pub struct Curve {
     /// Name of the curve.
     pub name: String,
+    /// The layers. Models of different depth have different ones.
+    pub layers: Vec<usize>,
     /// Its values, 0 to 1.
     pub values: Vec<f64>,
     /// Chance level of each value, if labels were permuted.
@@ -31,10 +33,12 @@ pub struct Curve {
 }
 
 impl Curve {
-    fn new(name: impl Into<String>, values: &[Against]) -> Self {
+    fn new(name: impl Into<String>, values: impl IntoIterator<Item = (usize, Against)>) -> Self {
+        let (layers, values): (Vec<usize>, Vec<Against>) = values.into_iter().unzip();
         let chance = values.iter().map(|against| against.chance.map(|chance| chance.mean));
         Self {
             name: name.into(),
+            layers,
             values: values.iter().map(|against| against.value).collect(),
             chance: chance.collect(),
         }
@@ -44,8 +48,8 @@ impl Curve {
 /// A row of [`ConceptStudy::rows`].
 #[derive(Debug, Clone, Copy)]
 pub struct LayerRow<'a> {
-    /// Name of the model.
-    pub model: &'a str,
+    /// The model.
+    pub model: &'a ConceptSpace,
     /// The layer.
     pub layer: usize,
     /// Alignment with one label set.
@@ -64,11 +68,10 @@ impl ConceptStudy {
             } else {
                 set.name.clone()
             };
-            Curve::new(name, &aligned(model, at))
+            Curve::new(name, aligned(model, at))
         });
         LayerCurves {
             title: "Labels of clusters of several words".into(),
-            layers: layers(model),
             curves: curves.collect(),
         }
     }
@@ -78,64 +81,68 @@ impl ConceptStudy {
     pub fn one_word_curves(&self, model: &ConceptSpace) -> LayerCurves {
         let share = Curve {
             name: "share of clusters".into(),
+            layers: model.layers.iter().map(|layer| layer.layer).collect(),
             values: model.layers.iter().map(ConceptLayer::one_word).collect(),
             chance: None,
         };
         let sets = model.sets.iter().enumerate().take(ONE_WORD_SETS);
         let sets = sets.map(|(at, set)| {
-            let rows = model.layers.iter().filter_map(|layer| layer.rows.get(at));
-            let aligned: Vec<Against> = rows.map(|row| row.one_word.aligned).collect();
-            Curve::new(&set.name, &aligned)
+            let rows = model.layers.iter().filter_map(|layer| Some((layer.layer, layer.rows.get(at)?)));
+            Curve::new(&set.name, rows.map(|(layer, row)| (layer, row.one_word.aligned)))
         });
         LayerCurves {
             title: "Clusters of one word".into(),
-            layers: layers(model),
             curves: [share].into_iter().chain(sets).collect(),
         }
     }
 
-    /// The topics that two models are compared by: each label set, and the clusters that are found again.
+    /// The topics that models are compared by: each label set, and the clusters that are found again.
     pub fn topics(&self) -> Vec<String> {
         if self.models.len() < 2 {
             return Vec::new();
         }
-        let sets = self.models[0].sets.iter().map(|set| set.name.clone());
-        sets.chain([Self::FOUND_AGAIN.to_owned()]).collect()
+        let mut topics: Vec<String> = Vec::new();
+        for set in self.models.iter().flat_map(|model| &model.sets) {
+            if !topics.contains(&set.name) {
+                topics.push(set.name.clone());
+            }
+        }
+        topics.push(Self::FOUND_AGAIN.to_owned());
+        topics
     }
 
-    /// One topic over the layers of both models; `None` for a study of one.
+    /// One topic over the layers of all models, whatever their depth; `None` for a study of one.
     pub fn compared(&self, topic: &str) -> Option<LayerCurves> {
-        let [before, after] = self.models.as_slice() else {
+        if self.models.len() < 2 {
             return None;
+        }
+        let of_set = |model: &ConceptSpace| {
+            let set = model.sets.iter().position(|set| set.name == topic)?;
+            Some(Curve::new(model.name(), aligned(model, set)))
         };
-        let position = |model: &ConceptSpace| model.sets.iter().position(|set| set.name == topic);
-        let (title, curves) = match position(before) {
-            Some(set) => {
-                let after_values = position(after).map(|set| aligned(after, set));
-                let after_values = after_values.filter(|values| values.len() == before.layers.len());
-                let mut curves = vec![Curve::new(&before.model, &aligned(before, set))];
-                curves.extend(after_values.map(|values| Curve::new(&after.model, &values)));
-                let title = if self.is_class(topic) {
-                    format!("Polar clusters ({topic})")
-                } else {
-                    format!("Clusters that stand for {topic}")
-                };
-                (title, curves)
-            }
-            None => {
-                let survive: Vec<Against> = self.transfer.iter().map(|row| row.survive).collect();
-                let known: Vec<Against> = self.transfer.iter().map(|row| row.known_before).collect();
-                let curves = vec![
-                    Curve::new(format!("of {} in {}", before.model, after.model), &survive),
-                    Curve::new(format!("of {} in {}", after.model, before.model), &known),
-                ];
-                ("Clusters found again in the other model".to_owned(), curves)
-            }
+        let curves: Vec<Curve> = self.models.iter().filter_map(of_set).collect();
+        if !curves.is_empty() {
+            let title = if self.is_class(topic) {
+                format!("Polar clusters ({topic})")
+            } else {
+                format!("Clusters that stand for {topic}")
+            };
+            return Some(LayerCurves { title, curves });
+        }
+        let of_comparison = |comparison: &Comparison| {
+            let name = |at: usize| self.models.get(at).map_or_else(String::new, ConceptSpace::name);
+            let (before, after) = (name(comparison.before), name(comparison.after));
+            // A layer of a shallow model may stand beside two of a deep one: the first of them counts.
+            let survive = by_layer(comparison.layers.iter().map(|pair| (pair.before, pair.changes.survive)));
+            let known = by_layer(comparison.layers.iter().map(|pair| (pair.after, pair.changes.known_before)));
+            [
+                Curve::new(format!("of {before} in {after}"), survive),
+                Curve::new(format!("of {after} in {before}"), known),
+            ]
         };
         Some(LayerCurves {
-            title,
-            layers: layers(before),
-            curves,
+            title: "Clusters found again in the other model".to_owned(),
+            curves: self.comparisons.iter().flat_map(of_comparison).collect(),
         })
     }
 
@@ -147,7 +154,7 @@ impl ConceptStudy {
             .flat_map(|model| model.layers.iter().map(move |layer| (model, layer)));
         layers.flat_map(|(model, layer)| {
             layer.rows.iter().map(move |row| LayerRow {
-                model: &model.model,
+                model,
                 layer: layer.layer,
                 row,
             })
@@ -159,12 +166,17 @@ impl ConceptStudy {
     }
 }
 
-fn layers(model: &ConceptSpace) -> Vec<usize> {
-    model.layers.iter().map(|layer| layer.layer).collect()
+/// One value per layer, ascending: the first that is given.
+fn by_layer(values: impl Iterator<Item = (usize, Against)>) -> BTreeMap<usize, Against> {
+    let mut found = BTreeMap::new();
+    for (layer, value) in values {
+        found.entry(layer).or_insert(value);
+    }
+    found
 }
 
 /// The aligned share of one label set, layer by layer.
-fn aligned(model: &ConceptSpace, set: usize) -> Vec<Against> {
-    let rows = model.layers.iter().filter_map(|layer| layer.rows.get(set));
-    rows.map(|row| row.aligned).collect()
+fn aligned(model: &ConceptSpace, set: usize) -> Vec<(usize, Against)> {
+    let rows = model.layers.iter().filter_map(|layer| Some((layer.layer, layer.rows.get(set)?)));
+    rows.map(|(layer, row)| (layer, row.aligned)).collect()
 }

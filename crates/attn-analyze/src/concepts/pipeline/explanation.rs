@@ -86,8 +86,10 @@ impl Explanation {
             words.add_special(reading.capture, reading.side);
         }
         words.words.retain(|word| word.sentence == sentence);
+        // A sentence that is not of the text, such as one that was typed, has no word in it.
+        let own = space.text.sentences.get(sentence).map(|own| &own.text) == Some(&reading.text.sentences[sentence].text);
         let id = |word: &Word| (word.sentence, word.index, word.special);
-        let place = |word: &Word| space.words.words.iter().position(|other| id(other) == id(word));
+        let place = |word: &Word| space.words.words.iter().position(|other| own && id(other) == id(word));
         let tokens = reading.capture.sequences().get(sentence);
         let tokens = tokens.map_or(&[][..], |sequence| sequence.tokens(reading.side));
         let places: Vec<Option<usize>> = words.words.iter().map(place).collect();
@@ -140,7 +142,14 @@ fn clusters(
     subwords: Subwords,
 ) -> Result<Vec<Option<usize>>> {
     let vectors = |words: &Words| words.vectors(reading.capture, reading.side, layer.layer, subwords);
-    let centroids = means(vectors(&space.words)?.view(), &layer.partition);
+    let computed;
+    let centroids = match layer.centers.is_empty() {
+        true => {
+            computed = means(vectors(&space.words)?.view(), &layer.partition);
+            &computed
+        }
+        false => &layer.centers.means,
+    };
     let own = vectors(here)?;
     let nearest = |word: usize| {
         let distance = |cluster: usize| {

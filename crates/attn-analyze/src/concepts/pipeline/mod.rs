@@ -3,26 +3,32 @@
 
 mod curves;
 mod explanation;
+mod export;
+mod file;
 mod params;
+mod place;
 mod report;
+mod report_changes;
 mod space;
 mod study;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use attn_core::{Capture, Progress, Side, progress::step};
+use attn_core::{Attention, Capture, Progress, Side, progress::step};
 
 pub use self::{
     curves::{Curve, LayerCurves, LayerRow},
     explanation::{Explanation, LayerWeights, Prediction},
+    export::NamesFile,
     params::PipelineParams,
+    place::{Centers, Near, PlacedLayer, Placement, plain_text},
     report::excerpt,
     space::{Agreement, Branches, ConceptCluster, ConceptLayer, ConceptSpace, LabelRow},
-    study::{ConceptStudy, Transfer},
+    study::{Comparison, ConceptStudy, LayerPair},
 };
 use super::{
-    AlignParams, Clusterer, FrequencyFilter, LabelSet, LabelSource, TaggedText, Units, Ward, WhyDropped, Words,
-    neurons, sweep, sweep_counts,
+    AlignParams, Clusterer, FrequencyFilter, LabelSet, LabelSource, TaggedSentence, TaggedText, Units, Ward, WhyDropped,
+    Words, neurons, sweep, sweep_counts, words::place_of,
 };
 use crate::{Error, Result};
 
@@ -43,39 +49,75 @@ pub struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// A reading by the first stack of a model: the encoder of an encoder, the decoder of a decoder. Sentences that a capture
-    /// of lines left out, because they have no tokens, are left out here too.
+    /// A reading by the first stack of a model: the encoder of an encoder, the decoder of a decoder. Sentences that the capture
+    /// left out, because they have no tokens, are left out here too.
     pub fn new(model: impl Into<String>, text: Arc<TaggedText>, capture: &'a Capture) -> Self {
         let attention = capture.model().attentions.first();
-        let text = match capture.sequences().len() < text.sentences.len() {
-            true => Arc::new(captured(&text, capture)),
-            false => text,
-        };
-        Self {
-            model: model.into(),
-            text,
-            side: attention.map_or(Side::Encoder, |info| info.attention.query_side()),
+        Self::on(
+            attention.map_or(Side::Encoder, |info| info.attention.query_side()),
+            model.into(),
+            &text,
             capture,
+        )
+    }
+
+    /// The readings by all stacks of a model that have read this text: one, or of an encoder-decoder the encoder's and, if its
+    /// targets are the sentences, the decoder's.
+    ///
+    /// A decoder reads the sentences if they stand behind the TAB of a line `source` TAB `target`. What a model wrote itself is
+    /// no text with labels.
+    pub fn all(model: impl Into<String>, text: Arc<TaggedText>, capture: &'a Capture) -> Vec<Self> {
+        let model = model.into();
+        let reads = |side: Side| {
+            let own = Self::on(side, model.clone(), &text, capture);
+            (!capture.hidden_layers(side).is_empty() && own.fits()).then_some(own)
+        };
+        let found: Vec<Self> = [Side::Encoder, Side::Decoder].into_iter().filter_map(reads).collect();
+        match found.is_empty() {
+            // Says what is missing when it is encoded.
+            true => vec![Self::new(model, text, capture)],
+            false => found,
         }
     }
 
-    /// The last layer with hidden states.
-    fn depth(&self) -> usize {
+    fn on(side: Side, model: String, text: &Arc<TaggedText>, capture: &'a Capture) -> Self {
+        let text = match capture.sequences().len() < text.sentences.len() {
+            true => Arc::new(captured(text, capture, side)),
+            false => text.clone(),
+        };
+        Self {
+            model,
+            text,
+            capture,
+            side,
+        }
+    }
+
+    /// Whether the first sentence is that of the first sequence, with places of its tokens.
+    fn fits(&self) -> bool {
+        let (Some(sentence), Some(sequence)) = (self.text.sentences.first(), self.capture.sequences().first()) else {
+            return false;
+        };
+        let placed = |token: &attn_core::Token| token.special || token.span.is_some();
+        place_of(&sentence.text, sequence, self.side).is_some() && sequence.tokens(self.side).iter().all(placed)
+    }
+
+    /// Whether the model has another stack.
+    fn is_one_of_two(&self) -> bool {
         let attentions = &self.capture.model().attentions;
-        attentions.first().map_or(0, |info| info.layers.len())
+        attentions.iter().any(|info| info.attention == Attention::Cross)
     }
 }
 
-/// The sentences that are sequences of a capture, by the names of its lines.
-fn captured(text: &TaggedText, capture: &Capture) -> TaggedText {
-    let names: BTreeSet<&str> = capture
-        .sequences()
-        .iter()
-        .map(|sequence| sequence.name.as_str())
-        .collect();
+/// The sentences that are sequences of a capture, by their texts, in order.
+fn captured(text: &TaggedText, capture: &Capture, side: Side) -> TaggedText {
+    let mut sequences = capture.sequences().iter().peekable();
+    let mut is_next = |sentence: &TaggedSentence| {
+        let found = sequences.next_if(|sequence| place_of(&sentence.text, sequence, side).is_some());
+        found.is_some()
+    };
     let mut text = text.clone();
-    text.sentences
-        .retain(|sentence| names.contains(format!("line {}", sentence.line).as_str()));
+    text.sentences.retain(|sentence| is_next(sentence));
     text
 }
 
@@ -171,10 +213,30 @@ impl Pipeline {
 
     /// Clusters the words of a text in every layer, aligns the clusters with labels, names them, and lays out a map.
     ///
+    /// One layer is in memory at a time. To see layers as they are done, ask for [`begin`](Self::begin) and each
+    /// [`layer`](Self::layer).
+    ///
     /// # Errors
     /// [`Error::Empty`] if no word is frequent enough, [`Error::Parameter`] for a layer that the model lacks,
     /// [`Error::Shape`] if the capture is of another text; those of the steps, a cancellation.
     pub fn encode(&self, reading: &Reading<'_>, progress: &dyn Progress) -> Result<ConceptSpace> {
+        let mut space = self.begin(reading)?;
+        let chosen = self.layers(reading)?;
+        let stage = format!("{LAYERS}{}", space.name());
+        for &layer in &chosen {
+            step(progress, &stage, space.layers.len(), chosen.len())?;
+            let found = self.layer(reading, &space, layer, progress)?;
+            space.layers.push(found);
+        }
+        step(progress, &stage, space.layers.len(), chosen.len())?;
+        Ok(space)
+    }
+
+    /// The words of a text and their labels, without a layer: what every layer has in common.
+    ///
+    /// # Errors
+    /// Those of [`encode`](Self::encode) about words.
+    pub fn begin(&self, reading: &Reading<'_>) -> Result<ConceptSpace> {
         let params = &self.params;
         let mut words = Words::find(&reading.text, reading.capture, reading.side)?;
         if params.special_tokens {
@@ -186,36 +248,41 @@ impl Pipeline {
         }
         let (sets, mut notes) = params.label_sets(&reading.text, &words)?;
         notes.extend(left_out(&words));
-        let chosen = params.chosen_layers(reading.depth())?;
-        let stage = format!("{LAYERS}{}", reading.model);
-        let mut layers = Vec::with_capacity(chosen.len());
-        for &layer in &chosen {
-            step(progress, &stage, layers.len(), chosen.len())?;
-            layers.push(self.layer(reading, &words, &sets, layer, progress)?);
-        }
-        step(progress, &stage, layers.len(), chosen.len())?;
         Ok(ConceptSpace {
             model: reading.model.clone(),
+            side: reading.is_one_of_two().then_some(reading.side),
+            depth: reading.capture.hidden_layers(reading.side).last().copied().unwrap_or(0),
             text: reading.text.clone(),
             words,
             filtered,
             notes,
-            layers,
+            layers: Vec::new(),
             explanation: None,
             sets,
             align: params.align.clone(),
         })
     }
 
-    fn layer(
+    /// The layers that [`encode`](Self::encode) clusters, ascending.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a layer that the model lacks, [`Error::Empty`] for a capture without hidden states.
+    pub fn layers(&self, reading: &Reading<'_>) -> Result<Vec<usize>> {
+        self.params.chosen_layers(&reading.capture.hidden_layers(reading.side))
+    }
+
+    /// The clusters of one layer, for a space that [`begin`](Self::begin) gave for the same reading.
+    ///
+    /// # Errors
+    /// Those of [`encode`](Self::encode) about layers.
+    pub fn layer(
         &self,
         reading: &Reading<'_>,
-        words: &Words,
-        sets: &[LabelSet],
+        space: &ConceptSpace,
         layer: usize,
         progress: &dyn Progress,
     ) -> Result<ConceptLayer> {
-        let params = &self.params;
+        let (params, words, sets) = (&self.params, &space.words, &space.sets);
         let units = Units::new(words);
         let vectors = words.vectors(reading.capture, reading.side, layer, params.subwords)?;
         let count = params.cluster_count(vectors.view());
@@ -224,16 +291,7 @@ impl Pipeline {
         found.membership = clustering.membership;
         found.reachability = clustering.reachability;
         found.measure_borders(vectors.view());
-        if let Some(tree) = found.whole.as_ref().filter(|_| params.sweep) {
-            let align = AlignParams {
-                permutations: params.sweep_permutations,
-                ..params.align.clone()
-            };
-            let counts = sweep_counts(words.words.len());
-            let swept = sets.iter().filter(|set| set.source != LabelSource::Spelling);
-            let swept = swept.map(|set| sweep(tree, set, &units, &counts, &align, &()));
-            found.sweeps = swept.collect::<Result<_>>()?;
-        }
+        self.sweep(&mut found, sets, &units)?;
         if let Some(ranking) = &params.neurons {
             for set in sets.iter().filter(|set| set.source == LabelSource::Words) {
                 match neurons(vectors.view(), set, &units, ranking, progress) {
@@ -245,19 +303,123 @@ impl Pipeline {
             }
         }
         for method in &self.others {
-            let agreement = match method.cluster(vectors.view(), count, progress) {
-                Ok(other) => found.agreement(&other.partition, &sets[0], &units, &params.align)?,
-                Err(error) if error.is_cancelled() => return Err(error),
+            let agreement = match (method.cluster(vectors.view(), count, progress), sets.first()) {
+                (Ok(other), Some(set)) => found.agreement(&other.partition, set, &units, &params.align)?,
+                (Ok(_), None) => Agreement::Failed("there is no label set to compare by".into()),
+                (Err(error), _) if error.is_cancelled() => return Err(error),
                 // A radius may leave fewer leaders than clusters; a mixture may not converge.
-                Err(error) => Agreement::Failed(error.to_string()),
+                (Err(error), _) => Agreement::Failed(error.to_string()),
             };
             found.methods.insert(method.name().to_owned(), agreement);
         }
+        found.centers = Centers::new(vectors.view(), &found.partition);
         found.map = params.map(vectors.view(), progress)?;
         Ok(found)
     }
 
-    /// Compares the clusters of one or more models: which are found again, layer by layer.
+    /// Alignment with the annotated sets over all numbers of clusters, if it is wanted and there is a tree.
+    fn sweep(&self, found: &mut ConceptLayer, sets: &[LabelSet], units: &Units) -> Result<()> {
+        let Some(tree) = found.whole.as_ref().filter(|_| self.params.sweep) else {
+            return Ok(());
+        };
+        let align = AlignParams {
+            permutations: self.params.sweep_permutations,
+            ..self.params.align.clone()
+        };
+        let counts = sweep_counts(tree.points());
+        let swept = sets.iter().filter(|set| set.source != LabelSource::Spelling);
+        let swept = swept.map(|set| sweep(tree, set, units, &counts, &align, &()));
+        found.sweeps = swept.collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    /// The same space with other clusters: another number of them from the same trees, another threshold or rule. Names and
+    /// alignments are new, maps stay. Layers without a tree keep their clusters.
+    ///
+    /// Where clusters change, an explanation is dropped, and so are the centers and border words of clusters unless `reading` gives the
+    /// vectors to compute them from: a space that was read from a file needs none.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for more clusters than words, a cancellation.
+    pub fn recut(
+        &self,
+        space: &ConceptSpace,
+        reading: Option<&Reading<'_>>,
+        progress: &dyn Progress,
+    ) -> Result<ConceptSpace> {
+        let units = Units::new(&space.words);
+        let mut layers = Vec::with_capacity(space.layers.len());
+        let mut changed = false;
+        for old in &space.layers {
+            step(progress, "clusters of layers", layers.len(), space.layers.len())?;
+            let partition = match &old.whole {
+                Some(whole) => whole.cut(self.params.clusters.unwrap_or_else(|| self.params.count_of_tree(whole)))?,
+                None => old.partition.clone(),
+            };
+            let same = partition == old.partition;
+            changed |= !same;
+            let mut found = ConceptLayer::new(
+                old.layer,
+                partition,
+                old.whole.clone(),
+                &space.sets,
+                &space.words,
+                &self.params.align,
+            )?;
+            found.map.clone_from(&old.map);
+            found.neurons.clone_from(&old.neurons);
+            found.reachability.clone_from(&old.reachability);
+            if space.align == self.params.align {
+                found.sweeps.clone_from(&old.sweeps);
+            } else {
+                self.sweep(&mut found, &space.sets, &units)?;
+            }
+            if same {
+                found.keep_measures(old);
+            } else if let Some(reading) = reading {
+                let vectors = (space.words).vectors(reading.capture, reading.side, old.layer, self.params.subwords)?;
+                found.centers = Centers::new(vectors.view(), &found.partition);
+                found.measure_borders(vectors.view());
+            }
+            layers.push(found);
+        }
+        step(progress, "clusters of layers", layers.len(), space.layers.len())?;
+        Ok(ConceptSpace {
+            model: space.model.clone(),
+            side: space.side,
+            depth: space.depth,
+            text: space.text.clone(),
+            words: space.words.clone(),
+            filtered: space.filtered.clone(),
+            notes: space.notes.clone(),
+            layers,
+            explanation: space.explanation.clone().filter(|_| !changed),
+            sets: space.sets.clone(),
+            align: self.params.align.clone(),
+        })
+    }
+
+    /// Means of the clusters of a layer, for [`place`](Self::place).
+    ///
+    /// # Errors
+    /// Those of [`Words::vectors`].
+    pub fn centers(&self, reading: &Reading<'_>, space: &ConceptSpace, layer: &ConceptLayer) -> Result<Centers> {
+        let vectors = (space.words).vectors(reading.capture, reading.side, layer.layer, self.params.subwords)?;
+        Ok(Centers::new(vectors.view(), &layer.partition))
+    }
+
+    /// The clusters that the words of other sentences are nearest to, in every layer of a space. `reading` is that of the
+    /// sentences, by the same model; [`plain_text`] divides a typed one into words.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] for a space that was read from a file and has no [`centers`](Self::centers) yet; those of [`Words::find`] and
+    /// [`Words::vectors`]; [`Error::Shape`] for vectors of another model.
+    pub fn place(&self, space: &ConceptSpace, reading: &Reading<'_>, nearest: usize) -> Result<Placement> {
+        Placement::new(space, reading, self.params.subwords, nearest)
+    }
+
+    /// Compares the clusters of one or more models, in the order of training: which are found again, layer by layer, and what became
+    /// of each. [`ConceptStudy::comparisons`] says which are compared.
     ///
     /// # Errors
     /// [`Error::Empty`] without models, a cancellation.

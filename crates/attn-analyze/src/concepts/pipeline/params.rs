@@ -1,5 +1,7 @@
 //! Settings of the pipeline.
 
+use std::collections::BTreeSet;
+
 use attn_core::Progress;
 use attn_project::{Method, Projector, pca::Pca, tsne::Tsne};
 use ndarray::ArrayView2;
@@ -8,14 +10,16 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error, Result,
     concepts::{
-        AlignParams, FrequencyFilter, LabelSet, NeuronParams, OverlapParams, Subwords, TaggedText, Word, WordList,
-        Words, points::equal_rows,
+        AlignParams, Dendrogram, FrequencyFilter, LabelSet, NeuronParams, OverlapParams, Subwords, TaggedText, Word,
+        WordList, Words,
+        points::equal_rows,
     },
 };
 
-/// Fewest words that a map shows, and fewest for t-SNE.
+/// Fewest words that a map shows; fewest and most for t-SNE, which takes hours for hundreds of thousands.
 const MAPPED: usize = 4;
 const TSNE: usize = 100;
+const MOST: usize = 60_000;
 /// Words per cluster, by default.
 const PER_CLUSTER: usize = 50;
 
@@ -23,7 +27,7 @@ const PER_CLUSTER: usize = 50;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PipelineParams {
-    /// Layers, 0 for the embeddings. Default empty: all.
+    /// Layers, 0 for the embeddings, in any order. Default empty: all.
     pub layers: Vec<usize>,
     /// Tokens that stand for a word. Default: the last.
     pub subwords: Subwords,
@@ -62,7 +66,7 @@ pub struct PipelineParams {
     pub shared_by: usize,
     /// Length of stretches of letters that are labels. Default 3.
     pub ngram: usize,
-    /// Whether words are laid out on a map, by t-SNE. Default true.
+    /// Whether words are laid out on a map: by t-SNE, of fewer than 100 and of more than 60,000 words by PCA. Default true.
     pub map: bool,
     /// Seed of the map. Default 0.
     pub seed: u64,
@@ -111,23 +115,49 @@ impl PipelineParams {
     /// The number of clusters for the vectors of words. The embeddings of a model without positions give every occurrence of a
     /// word the same one.
     pub(super) fn cluster_count(&self, vectors: ArrayView2<'_, f32>) -> usize {
+        self.count_of(vectors.nrows(), || equal_rows(vectors).len())
+    }
+
+    /// The number of clusters for a tree over the vectors of words, which joins equal ones at height 0.
+    pub(super) fn count_of_tree(&self, tree: &Dendrogram) -> usize {
+        let equal = || tree.merges().iter().take_while(|merge| merge.height == 0.0).count();
+        let count = self.count_of(tree.points(), || tree.points() - equal());
+        count.min(tree.points())
+    }
+
+    fn count_of(&self, words: usize, different: impl FnOnce() -> usize) -> usize {
         self.clusters.unwrap_or_else(|| {
-            let count = 600.min((vectors.nrows() / PER_CLUSTER).max(MAPPED.min(vectors.nrows())));
-            count.min(equal_rows(vectors).len().max(1))
+            let count = 600.min((words / PER_CLUSTER).max(MAPPED.min(words)));
+            count.min(different().max(1))
         })
     }
 
-    pub(super) fn chosen_layers(&self, depth: usize) -> Result<Vec<usize>> {
-        if self.layers.is_empty() {
-            return Ok((0..=depth).collect());
+    /// The layers to cluster, ascending, of those that a capture has.
+    pub(super) fn chosen_layers(&self, there: &[usize]) -> Result<Vec<usize>> {
+        if there.is_empty() {
+            return Err(Error::Empty {
+                place: "capture".into(),
+                expected: "hidden states of the layers".into(),
+            });
         }
-        match self.layers.iter().find(|&&layer| layer > depth) {
-            Some(beyond) => Err(Error::Parameter {
-                name: "layers",
-                expected: format!("0 to {depth}"),
-                found: beyond.to_string(),
-            }),
-            None => Ok(self.layers.clone()),
+        if self.layers.is_empty() {
+            return Ok(there.to_vec());
+        }
+        let chosen: BTreeSet<usize> = self.layers.iter().copied().collect();
+        match chosen.iter().find(|layer| !there.contains(layer)) {
+            Some(beyond) => {
+                let whole = there.len() == there.last().map_or(0, |last| last + 1);
+                let list = || there.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+                Err(Error::Parameter {
+                    name: "layers",
+                    expected: match whole {
+                        true => format!("0 to {}", there.len() - 1),
+                        false => list(),
+                    },
+                    found: beyond.to_string(),
+                })
+            }
+            None => Ok(chosen.into_iter().collect()),
         }
     }
 
@@ -172,8 +202,8 @@ impl PipelineParams {
         }
         // t-SNE fills the plane; UMAP sends a few single words far away and leaves no room for the rest.
         let method = match vectors.nrows() {
-            ..TSNE => Method::from(Pca),
-            _ => Tsne::default().into(),
+            TSNE..=MOST => Tsne::default().into(),
+            _ => Method::from(Pca),
         };
         let placed = Projector::new(method).seed(self.seed).fit(vectors, progress)?;
         Ok(placed.points.rows().into_iter().map(|row| [row[0], row[1]]).collect())

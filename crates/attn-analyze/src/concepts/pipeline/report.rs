@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Agreement, ConceptLayer, ConceptSpace, ConceptStudy};
+use super::{Agreement, ConceptLayer, ConceptSpace, ConceptStudy, Explanation, report_changes};
 use crate::concepts::{Against, Neuron};
 
 /// Clusters shown per layer.
@@ -12,7 +12,7 @@ const CARRIED: usize = 4;
 /// Characters of context around a quoted word.
 const REACH: usize = 40;
 
-fn number(against: &Against) -> String {
+pub(super) fn number(against: &Against) -> String {
     match against.chance {
         Some(chance) => format!("{:.3} ({:.3} ± {:.3})", against.value, chance.mean, chance.deviation),
         None => format!("{:.3}", against.value),
@@ -32,7 +32,7 @@ impl ConceptStudy {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for model in &self.models {
-            lines.push(model.model.clone());
+            lines.push(model.name());
             for layer in &model.layers {
                 lines.extend(layer.rows.iter().map(|row| {
                     let (aligned, covered) = (number(&row.aligned), number(&row.covered));
@@ -51,9 +51,9 @@ impl ConceptStudy {
         lines
     }
 
-    /// The report as Markdown. A study read from a file has no text to quote.
+    /// The report as Markdown.
     pub fn markdown(&self) -> String {
-        let names: Vec<&str> = self.models.iter().map(|model| model.model.as_str()).collect();
+        let names: Vec<String> = self.models.iter().map(ConceptSpace::name).collect();
         let mut out = format!("# Latent concepts of {}\n", names.join(" and "));
         out += "\nIn brackets: chance level (permuted labels), mean ± standard deviation. `aligned` is the share of clusters \
                 of several words with one label to at least the threshold, `covered` the share of labels with such a cluster, \
@@ -61,44 +61,8 @@ impl ConceptStudy {
         for model in &self.models {
             space(&mut out, model, self);
         }
-        if let [before, after] = self.models.as_slice() {
-            let (before, after) = (&before.model, &after.model);
-            let _ = writeln!(
-                out,
-                "\n# {before} and {after}\n\nShare of clusters of one model that are found in the other.\n\n\
-                 | layer | of {before} in {after} | of {after} in {before} |\n|---|---|---|"
-            );
-            for row in &self.transfer {
-                let (survive, known) = (number(&row.survive), number(&row.known_before));
-                let _ = writeln!(out, "| {} | {survive} | {known} |", row.layer);
-            }
-        }
-        between(&mut out, self);
+        report_changes::markdown(&mut out, self);
         out
-    }
-}
-
-/// Every layer of the first model compared with every layer of the last.
-fn between(out: &mut String, study: &ConceptStudy) {
-    let (Some(first), Some(last)) = (study.models.first(), study.models.last()) else {
-        return;
-    };
-    let _ = writeln!(
-        out,
-        "\n## Comparison of layers\n\nRows: layers of {}. Columns: layers of {}. Share of the row's clusters that are found in the \
-         column's; chance levels in brackets. A cluster of one word is found wherever the word occurs.\n",
-        first.model, last.model
-    );
-    let columns = last.layers.iter().map(|layer| format!(" {} |", layer.layer));
-    let _ = writeln!(out, "| |{}", columns.collect::<String>());
-    let _ = writeln!(out, "|---|{}", "---|".repeat(last.layers.len()));
-    for (layer, shares) in first.layers.iter().zip(&study.between) {
-        let cell = |share: &Against| match share.chance {
-            Some(chance) => format!(" {:.2} ({:.2}) |", share.value, chance.mean),
-            None => format!(" {:.2} |", share.value),
-        };
-        let cells = shares.iter().map(cell);
-        let _ = writeln!(out, "| {} |{}", layer.layer, cells.collect::<String>());
     }
 }
 
@@ -108,7 +72,7 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
         out,
         "\n# {}\n\n{} occurrences of words in {} sentences. Left out: {} rare words ({} occurrences), \
          {} frequent words ({} occurrences), {} surplus occurrences.\n",
-        model.model,
+        model.name(),
         model.words.words.len(),
         model.text.sentences.len(),
         rare.0,
@@ -166,7 +130,10 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
             }
         }
     }
-    prediction(out, model);
+    if let Some(found) = &model.explanation {
+        let text = model.text.sentences.get(found.sentence).map_or("", |sentence| &sentence.text);
+        prediction(out, model, found, text);
+    }
     for layer in &model.layers {
         clusters(out, layer, model);
     }
@@ -247,19 +214,13 @@ fn ranked_neurons(out: &mut String, model: &ConceptSpace) {
 }
 
 /// Attribution of one prediction to clusters.
-fn prediction(out: &mut String, model: &ConceptSpace) {
-    let Some(found) = &model.explanation else { return };
+fn prediction(out: &mut String, model: &ConceptSpace, found: &Explanation, text: &str) {
     let _ = writeln!(
         out,
-        "\n## Attribution of a prediction\n\n> {}\n\n**{}** (probability {:.3}), not {}. Integrated gradients of the difference of the two \
+        "\n## Attribution of a prediction\n\n> {text}\n\n**{}** (probability {:.3}), not {}. Integrated gradients of the difference of the two \
          logits, {:+.2} here and {:+.2} for padding alone, at the states of each layer, summed over the words of each cluster; \
          completeness gap at most {:.1} %. Positive weights support {}. \\*: a word outside the clustering; it counts for the cluster with the nearest \
          mean.\n",
-        model
-            .text
-            .sentences
-            .get(found.sentence)
-            .map_or("", |sentence| &sentence.text),
         found.class,
         found.probability,
         found.against,
@@ -331,9 +292,16 @@ fn clusters(out: &mut String, layer: &ConceptLayer, model: &ConceptSpace) {
 }
 
 impl ConceptSpace {
+    /// A prediction for a sentence, in terms of clusters, as Markdown.
+    pub fn explanation_markdown(&self, found: &Explanation, text: &str) -> String {
+        let mut out = String::new();
+        prediction(&mut out, self, found, text);
+        out
+    }
+
     /// A word in its sentence: about `reach` characters before, the word, as many after. `None` for a word outside the text.
     pub fn excerpt(&self, word: usize, reach: usize) -> Option<[String; 3]> {
-        let word = self.words.words.get(word)?;
+        let word = self.words.words.get(word).filter(|word| !word.special)?;
         let sentence = self.text.sentences.get(word.sentence)?;
         Some(excerpt(&sentence.text, sentence.words.get(word.index)?.span, reach))
     }

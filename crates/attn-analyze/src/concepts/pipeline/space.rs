@@ -5,10 +5,11 @@ use std::{
     sync::Arc,
 };
 
+use attn_core::Side;
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use super::Explanation;
+use super::{Centers, Explanation, file::side_name};
 use crate::{
     Error, Result,
     concepts::{
@@ -23,7 +24,13 @@ use crate::{
 pub struct ConceptSpace {
     /// Name of the model, with that of the text if a model reads two.
     pub model: String,
-    /// The text. Not in files.
+    /// The stack, of a model with two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
+    /// The model's last layer, whether or not it was clustered.
+    #[serde(default)]
+    pub depth: usize,
+    /// The text. In files it stands beside the models.
     #[serde(skip)]
     pub text: Arc<TaggedText>,
     /// The words that were clustered.
@@ -38,11 +45,11 @@ pub struct ConceptSpace {
     /// A prediction in terms of clusters, of a classifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explanation: Option<Explanation>,
-    /// The label sets, in the order of [`ConceptLayer::rows`]. Not in files.
-    #[serde(skip)]
+    /// The label sets, in the order of [`ConceptLayer::rows`].
+    #[serde(default)]
     pub sets: Vec<LabelSet>,
-    /// The rule of alignment. Not in files.
-    #[serde(skip)]
+    /// The rule of alignment.
+    #[serde(default)]
     pub(super) align: AlignParams,
 }
 
@@ -73,12 +80,15 @@ pub struct ConceptLayer {
     /// The tree of the clusters, of methods that grow one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<Dendrogram>,
-    /// The tree of all words. Not in files.
-    #[serde(skip)]
+    /// The tree of all words.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "super::file::tree")]
     pub whole: Option<Dendrogram>,
     /// The cluster of each word. Not in files: [`ConceptCluster::members`] says the same.
     #[serde(skip)]
     pub partition: Partition,
+    /// Where the clusters are. Not in files.
+    #[serde(skip)]
+    pub centers: Centers,
     /// `[x, y]` of each word on the map; empty without a map.
     pub map: Vec<[f32; 2]>,
 }
@@ -178,6 +188,7 @@ impl ConceptLayer {
             tree: top.map(|top| top.tree),
             whole,
             partition,
+            centers: Centers::default(),
             map: Vec::new(),
         })
     }
@@ -190,6 +201,16 @@ impl ConceptLayer {
         for (at, cluster) in self.clusters.iter_mut().enumerate() {
             let count = cluster.members.iter().filter(|&&member| elsewhere(at, member)).count();
             cluster.borderline = count as f64 / cluster.members.len().max(1) as f64;
+        }
+    }
+
+    /// Takes over what was measured of the same clusters.
+    pub(super) fn keep_measures(&mut self, of: &Self) {
+        self.centers = of.centers.clone();
+        self.methods.clone_from(&of.methods);
+        self.membership.clone_from(&of.membership);
+        for (own, of) in self.clusters.iter_mut().zip(&of.clusters) {
+            own.borderline = of.borderline;
         }
     }
 
@@ -251,6 +272,19 @@ pub struct Branches {
 }
 
 impl ConceptSpace {
+    /// The model's name, with the stack of a model with two.
+    pub fn name(&self) -> String {
+        match self.side {
+            Some(side) => format!("{} ({})", self.model, side_name(side)),
+            None => self.model.clone(),
+        }
+    }
+
+    /// The setting of alignment that its rows and names come from.
+    pub fn align(&self) -> &AlignParams {
+        &self.align
+    }
+
     /// Names for another partition of the words, for example the branches of a tree.
     ///
     /// # Errors

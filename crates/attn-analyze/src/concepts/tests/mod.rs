@@ -4,4 +4,5 @@ mod clustering;
 mod honesty;
 mod numbers;
 mod scoring;
+mod spaces;
 mod text;
