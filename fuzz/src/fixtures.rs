@@ -11,16 +11,18 @@ use attn_core::{
 };
 
 /// One fixture per family and format.
-pub(crate) const FAMILIES: [&str; 35] = [
+pub(crate) const FAMILIES: [&str; 40] = [
     "albert",
     "bart",
     "bert",
     "bert-cls",
     "bloom",
+    "clip-text",
     "clip-vision",
     "deberta-v2",
     "deit",
     "dinov2",
+    "dinov3",
     "distilbert",
     "electra",
     "falcon",
@@ -44,8 +46,11 @@ pub(crate) const FAMILIES: [&str; 35] = [
     "qwen2",
     "qwen3",
     "roberta",
+    "siglip",
     "t5",
     "vit",
+    "wav2vec2",
+    "whisper",
     "xlm-roberta",
 ];
 

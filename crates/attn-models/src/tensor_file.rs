@@ -266,6 +266,19 @@ impl TensorFile {
         finite(&self.path, name, values)
     }
 
+    /// The bytes of a tensor of bytes.
+    pub(crate) fn read_bytes(&self, name: &str, entry: &Entry) -> Result<&[u8]> {
+        match entry.element {
+            Element::Plain(Dtype::U8) if entry.view.is_none() => Ok(&self.bytes[entry.start..entry.end]),
+            other => Err(Error::Tensor {
+                path: self.path.clone(),
+                tensor: name.to_owned(),
+                expected: "element type U8, row by row".to_owned(),
+                found: other.to_string(),
+            }),
+        }
+    }
+
     /// One integer tensor as i64, for inputs stored beside float tensors.
     pub(crate) fn read_integers(&self, name: &str, entry: &Entry) -> Result<Vec<i64>> {
         let bytes = &self.bytes[entry.start..entry.end];

@@ -17,7 +17,9 @@ use crate::{
     Checkpoint, Error, Result,
     checkpoint::{Asked, WEIGHTS},
     error::{SHORT, excerpt},
+    formats::mxfp4,
     store::{Found, Store},
+    tensor_file::finite,
 };
 
 /// Standard deviation of fresh weight matrices, as in BERT and GPT-2 (Devlin et al. 2019, Radford et al. 2019).
@@ -194,6 +196,56 @@ impl Weights {
     /// As [`get`](Self::get).
     pub fn get_or_zeros(&self, name: &str, shape: impl Into<Vec<usize>>) -> Result<Tensor> {
         self.get_or(name, shape.into(), |name, shape, _| Ok(vec![0.0; count(name, shape)?]))
+    }
+
+    /// Matrices `[count, inputs, outputs]` that may be stored in MXFP4, each transposed (`NAME_blocks` and `NAME_scales`), or as
+    /// they are.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) fn get_packed(&self, name: &str, shape: [usize; 3]) -> Result<Tensor> {
+        let [count, inputs, outputs] = shape;
+        let names = ["blocks", "scales"].map(|part| self.full(&format!("{name}_{part}")));
+        if self.find(&self.full(name)).is_some() || names.iter().all(|name| self.find(name).is_none()) {
+            return self.get(name, shape);
+        }
+        let parts = [
+            vec![count, outputs, inputs / mxfp4::NUMBERS, mxfp4::BYTES],
+            vec![count, outputs, inputs / mxfp4::NUMBERS],
+        ];
+        let mut bytes: Vec<&[u8]> = Vec::with_capacity(2);
+        for (name, shape) in names.iter().zip(parts) {
+            if self.source.kind == Kind::Probe {
+                self.probed(name.clone(), shape)?;
+                continue;
+            }
+            let found = self.find(name).ok_or_else(|| Error::MissingTensor {
+                path: self.source.path.clone(),
+                tensor: name.clone(),
+                expected: shape.clone(),
+            })?;
+            if found.entry.shape != shape || !inputs.is_multiple_of(mxfp4::NUMBERS) {
+                return Err(self.misshapen(&found.file.path, name, &shape, &found.entry.shape));
+            }
+            bytes.push(found.file.read_bytes(name, found.entry)?);
+        }
+        let [blocks, scales] = bytes.as_slice() else {
+            // A probe reads nothing.
+            return Ok(Tensor::zeros(1, DType::F32, &Device::Cpu)?.broadcast_as(&shape)?);
+        };
+        if self.source.kind != Kind::Files {
+            return Err(Error::Unsupported {
+                path: self.source.path.clone(),
+                key: names[0].clone(),
+                found: "MXFP4".to_owned(),
+                supported: "f32, f16 or bf16, to be trained".to_owned(),
+            });
+        }
+        // As many numbers as the shapes say, which the lengths of both tensors are checked against as the file is opened.
+        let values = mxfp4::widen(blocks, scales).unwrap_or_default();
+        let values = finite(&self.source.path, &names[0], values)?;
+        let packed = Tensor::from_vec(values, (count, outputs, inputs), self.device())?;
+        Ok(packed.transpose(1, 2)?)
     }
 
     /// A tensor; `fresh` gives its values by name, shape and seed where no file has it and it is trained.

@@ -1,6 +1,7 @@
 //! What is fed, with its whole inputs.
 
 mod models;
+mod sounds;
 mod store;
 mod text;
 mod views;
@@ -44,7 +45,7 @@ impl Target {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 13] = [
+pub static TARGETS: [Target; 14] = [
     Target::new("config", models::config, models::configs),
     Target::new("tokenizer", models::tokenizer, models::tokenizers),
     Target::new("checkpoint", models::checkpoint, models::checkpoints),
@@ -52,6 +53,7 @@ pub static TARGETS: [Target; 13] = [
     Target::new("gguf", weights::gguf, weights::ggufs),
     Target::new("adapter", weights::adapter, weights::adapters),
     Target::new("images", models::images, models::pictures),
+    Target::new("sounds", sounds::sounds, sounds::files),
     Target::new("capture", store::capture, store::captures),
     Target::new("journal", store::journal, store::journals),
     Target::new("cache", store::cache, store::caches),

@@ -253,6 +253,10 @@ fn refuse_quantized(config: &Config) -> Result<()> {
         None if flag("load_in_8bit")? || flag("load_in_4bit")? => "bitsandbytes".to_owned(),
         None => "a method without a name".to_owned(),
     };
+    // Its own experts are packed, and widened as they are read.
+    if method == "mxfp4" && config.text("model_type")? == Some("gpt_oss") {
+        return Ok(());
+    }
     Err(Error::Unsupported {
         path: config.path().to_owned(),
         key: "quantization_config".to_owned(),

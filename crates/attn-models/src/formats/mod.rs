@@ -5,9 +5,11 @@
 //! | `model.safetensors` | [`safetensors`] |
 //! | `pytorch_model.bin` | [`torch`], which reads the [`pickle`] in it |
 //! | `*.gguf` | [`gguf`]; its quantized [`blocks`] |
+//! | experts of GPT-OSS in any of the first two | [`mxfp4`] |
 
 pub(crate) mod blocks;
 pub(crate) mod gguf;
+pub(crate) mod mxfp4;
 mod pickle;
 pub(crate) mod safetensors;
 pub(crate) mod torch;

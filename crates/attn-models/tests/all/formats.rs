@@ -1,17 +1,21 @@
 //! Weight files other than one safetensors file: the same model whatever they are, and errors where they are damaged.
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use attn_models::{Checkpoint, Error, Model, Weights};
+use attn_models::{
+    Checkpoint, Error, Gradients, Inputs, Model, Weights,
+    candle::{Device, Tensor},
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
     families::agree,
-    support::{expected, fixture, largest, open},
+    support::{difference, expected, fixture, largest, open},
     tokens::agrees,
 };
 
@@ -303,4 +307,136 @@ fn names_that_are_nowhere_say_where_was_looked() {
     };
     assert_eq!(path, Path::new("no-such-organization/no-such-model"));
     assert!(expected.contains("cache of the hub") && found.contains("models--no-such-organization--no-such-model"));
+}
+
+/// A small GPT-OSS: its configuration, and tensors whose experts are packed or the same numbers as they are.
+fn packed_experts(packed: bool) -> (String, HashMap<String, Tensor>) {
+    let config = json!({
+        "model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"], "hidden_size": 32, "intermediate_size": 64,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "num_hidden_layers": 1, "vocab_size": 20,
+        "num_local_experts": 2, "num_experts_per_tok": 1, "max_position_embeddings": 64, "sliding_window": 8,
+        "rope_scaling": {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 32, "truncate": false},
+        "quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn"]},
+    });
+    let weights = Weights::initialize(5);
+    Model::build("tiny", &config.to_string(), &weights, Gradients::On).unwrap();
+    let mut tensors: HashMap<String, Tensor> = weights
+        .variables()
+        .into_iter()
+        .map(|(name, variable)| (name, variable.as_tensor().clone()))
+        .collect();
+    let numbers = [0.0_f32, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+    for (name, inputs, outputs) in [("gate_up_proj", 32, 128), ("down_proj", 64, 32)] {
+        let name = format!("model.layers.0.mlp.experts.{name}");
+        let (groups, rows) = (inputs / 32, 2 * outputs);
+        let nibble = |row: usize, at: usize| (row * 7 + at * 5 + row * at) % 16;
+        let scale = |row: usize, group: usize| 120 + (row + 3 * group) % 5;
+        let value = |row: usize, at: usize| {
+            let bits = nibble(row, at);
+            let sign = if bits > 7 { -1.0 } else { 1.0 };
+            sign * numbers[bits % 8] * 2_f32.powi(scale(row, at / 32) as i32 - 127)
+        };
+        if packed {
+            let blocks: Vec<u8> = (0..rows)
+                .flat_map(|row| {
+                    (0..inputs / 2).map(move |at| (nibble(row, 2 * at) | nibble(row, 2 * at + 1) << 4) as u8)
+                })
+                .collect();
+            let scales: Vec<u8> = (0..rows)
+                .flat_map(|row| (0..groups).map(move |group| scale(row, group) as u8))
+                .collect();
+            let blocks = Tensor::from_vec(blocks, (2, outputs, groups, 16), &Device::Cpu).unwrap();
+            let scales = Tensor::from_vec(scales, (2, outputs, groups), &Device::Cpu).unwrap();
+            tensors.remove(&name);
+            tensors.insert(format!("{name}_blocks"), blocks);
+            tensors.insert(format!("{name}_scales"), scales);
+        } else {
+            let values: Vec<f32> = (0..rows)
+                .flat_map(|row| (0..inputs).map(move |at| value(row, at)))
+                .collect();
+            let matrices = Tensor::from_vec(values, (2, outputs, inputs), &Device::Cpu).unwrap();
+            tensors.insert(name, matrices.transpose(1, 2).unwrap().contiguous().unwrap());
+        }
+    }
+    (config.to_string(), tensors)
+}
+
+fn saved(tensors: &HashMap<String, Tensor>) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    attn_models::candle::safetensors::save(tensors, &path).unwrap();
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn packed_experts_are_the_numbers_they_stand_for() {
+    let run = |packed: bool| {
+        let (config, tensors) = packed_experts(packed);
+        let checkpoint = Checkpoint::from_bytes("tiny", config.into_bytes(), saved(&tensors)).unwrap();
+        let described = checkpoint.describe();
+        assert_eq!((described.problems, described.unused), (Vec::new(), Vec::new()));
+        let model = Model::load(&checkpoint).unwrap();
+        let inputs = Inputs::from_ids(&[vec![1, 2, 3, 4, 5]], 0).unwrap();
+        model.forward(&inputs, &mut ()).unwrap().logits.unwrap()
+    };
+    let (packed, plain) = (run(true), run(false));
+    assert!(largest(&plain) > 0.0);
+    assert!(difference(&packed, &plain, None) <= 1e-6 * largest(&plain));
+}
+
+#[test]
+fn packed_experts_that_do_not_fit_are_named() {
+    let refused = |change: &dyn Fn(&mut HashMap<String, Tensor>)| {
+        let (config, mut tensors) = packed_experts(true);
+        change(&mut tensors);
+        let checkpoint = Checkpoint::from_bytes("tiny", config.into_bytes(), saved(&tensors)).unwrap();
+        Model::load(&checkpoint).unwrap_err().to_string()
+    };
+    let blocks = "model.layers.0.mlp.experts.down_proj_blocks";
+    let scales = "model.layers.0.mlp.experts.down_proj_scales";
+    let missing = refused(&|tensors| drop(tensors.remove(scales)));
+    assert!(missing.contains(scales), "{missing}");
+    let narrow = refused(&|tensors| {
+        let cut = tensors[blocks].narrow(2, 0, 1).unwrap();
+        tensors.insert(blocks.to_owned(), cut.contiguous().unwrap());
+    });
+    assert!(
+        narrow.contains("[2, 32, 2, 16]") && narrow.contains("[2, 32, 1, 16]"),
+        "{narrow}"
+    );
+    let floats = refused(&|tensors| {
+        let wide = tensors[scales].to_dtype(attn_models::candle::DType::F32).unwrap();
+        tensors.insert(scales.to_owned(), wide);
+    });
+    assert!(floats.contains("element type U8"), "{floats}");
+    let nothing = refused(&|tensors| {
+        let scale = Tensor::full(255_u8, (2, 32, 2), &Device::Cpu).unwrap();
+        tensors.insert(scales.to_owned(), scale);
+    });
+    assert!(nothing.contains("NaN") && nothing.contains(blocks), "{nothing}");
+    // Another family does not unpack.
+    let config = fs::read_to_string(fixture("llama/config.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    config["quantization_config"] = json!({"quant_method": "mxfp4"});
+    let weights = fs::read(fixture("llama/model.safetensors")).unwrap();
+    let checkpoint = Checkpoint::from_bytes("tiny", config.to_string().into_bytes(), weights).unwrap();
+    assert!(Model::load(&checkpoint).unwrap_err().to_string().contains("mxfp4"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_packed_bytes_are_numbers_or_errors(
+        byte in any::<u8>(), scale in any::<u8>(), groups in 1_usize..4, rows in 30_usize..34, width in 15_usize..18
+    ) {
+        let (config, mut tensors) = packed_experts(true);
+        let blocks = Tensor::full(byte, (2, rows, groups, width), &Device::Cpu).unwrap();
+        let scales = Tensor::full(scale, (2, rows, groups), &Device::Cpu).unwrap();
+        tensors.insert("model.layers.0.mlp.experts.down_proj_blocks".to_owned(), blocks);
+        tensors.insert("model.layers.0.mlp.experts.down_proj_scales".to_owned(), scales);
+        let checkpoint = Checkpoint::from_bytes("tiny", config.into_bytes(), saved(&tensors)).unwrap();
+        let loaded = Model::load(&checkpoint).is_ok();
+        prop_assert!(!loaded || (groups, rows, width) == (2, 32, 16));
+    }
 }

@@ -5,11 +5,11 @@
 //!
 //! | checkpoint | architecture |
 //! |---|---|
-//! | openai/gpt-oss-20b, gpt-oss-120b, with weights converted to bf16 | `GptOssForCausalLM` |
+//! | openai/gpt-oss-20b, gpt-oss-120b, also converted to bf16 | `GptOssForCausalLM` |
 //! | fine-tuned classifiers | `GptOssForSequenceClassification` |
 //! | bare models | `GptOssModel` |
 //!
-//! Its experts are published in MXFP4, four bits to a number, which is not read.
+//! Its experts are published in MXFP4, four bits to a number, and widened as they are read.
 
 use attn_core::{Mask, Side};
 
@@ -67,9 +67,9 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let layers = plan.layers(|layer, weights| {
         let norm = |name: &str| Norm::rms(&weights.at(name), hidden, epsilon);
         let of_experts = weights.at("mlp.experts");
-        let up = of_experts.get("gate_up_proj", [experts, hidden, 2 * inner])?;
+        let up = of_experts.get_packed("gate_up_proj", [experts, hidden, 2 * inner])?;
         let up_bias = of_experts.get("gate_up_proj_bias", [experts, 2 * inner])?;
-        let down = of_experts.get("down_proj", [experts, inner, hidden])?;
+        let down = of_experts.get_packed("down_proj", [experts, inner, hidden])?;
         let down_bias = of_experts.get("down_proj_bias", [experts, hidden])?;
         let expert = |expert: usize| -> Result<Expert> {
             let of = |tensor: &candle_core::Tensor| tensor.narrow(0, expert, 1)?.squeeze(0);

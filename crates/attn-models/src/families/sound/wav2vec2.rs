@@ -118,12 +118,11 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let count = config.layers_in("num_hidden_layers", 12, &encoder.at("layers"))?;
     let layers = (0..count).map(layer).collect::<Result<Vec<_>>>()?;
     let vocab_size = config.size_or("vocab_size", 32)?;
-    let head = match config.architecture() {
-        Some("Wav2Vec2ForCTC") => {
-            let load = || Linear::load(&weights.at("lm_head"), hidden, vocab_size, true);
-            weights.optional("head", load)?
-        }
-        _ => None,
+    let predicts = config.architecture() == Some("Wav2Vec2ForCTC");
+    let load = || Linear::load(&weights.at("lm_head"), hidden, vocab_size, true);
+    let head = match predicts {
+        true => weights.optional("head", load)?,
+        false => None,
     };
     let attention = MultiHead::info(layers.iter().map(|layer| (&layer.attention, Mask::Full)));
     Ok(Box::new(Wav2Vec2 {
@@ -131,7 +130,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
             name: name.to_owned(),
             family: "wav2vec2".to_owned(),
             hidden_size: hidden,
-            vocab_size: head.as_ref().map(|_| vocab_size),
+            vocab_size: predicts.then_some(vocab_size),
             max_tokens: None,
             positions: Positions::Learned,
             attentions: attention.into_iter().collect(),
