@@ -138,11 +138,15 @@ fn neighbors_are_those_of_brute_force() {
     };
     let near = index.neighborhood(&run, 0, &params, &()).unwrap();
     let found = &run.hypotheses[0];
+    let all_forced: Vec<(&Pair, Decoding)> = pairs
+        .pairs
+        .iter()
+        .map(|pair| (pair, forced(&decoder, &pair.source, &pair.target)))
+        .collect();
     for (token, own) in found.row.tokens.iter().enumerate() {
         // By brute force: all pairs, states of equal text once.
         let mut all: Vec<(f32, String, usize, String)> = Vec::new();
-        for pair in &pairs.pairs {
-            let forced = forced(&decoder, &pair.source, &pair.target);
+        for (pair, forced) in &all_forced {
             let first = forced.prompt_tokens() - 1;
             for (at, text) in forced.hypotheses[0].row.tokens.iter().enumerate() {
                 let states = &forced.hypotheses[0].decoder_states;

@@ -27,6 +27,7 @@ mod session;
 mod studio;
 mod views;
 mod window;
+mod work;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
 

@@ -105,6 +105,11 @@ impl Decoder {
         };
         blame.add_note(&found.note);
         let clean = found.pass;
+        // The encoder is repaired first and as a whole: from then on nothing is left of the own source, whose length may differ.
+        let repairing = match self.translates() {
+            true => self.reading_of(decoding, &found.source, prefix),
+            false => reading.clone(),
+        };
         let goal = question.difference(&clean)?;
         if !(goal - base).is_finite() {
             blame.add_note(
@@ -137,7 +142,7 @@ impl Decoder {
                 from.extend(repaired.iter().map(|(site, tensor)| (*site, *tensor)));
                 from.extend(donor.sites.get(&site).map(|tensor| (site, tensor)));
                 let mut tap = (changes(), Transplant { from });
-                Ok(share(question.difference(&self.pass(&reading, &mut tap, &[])?)?))
+                Ok(share(question.difference(&self.pass(&repairing, &mut tap, &[])?)?))
             };
             let after = with(&clean, &repaired)?;
             let gain = after - before;

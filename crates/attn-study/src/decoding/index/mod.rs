@@ -16,8 +16,10 @@
 mod build;
 mod files;
 mod map;
+mod nearest;
 mod neighborhood;
 mod pairs;
+mod states;
 
 use std::{
     fmt,

@@ -1,24 +1,15 @@
 //! The neighbors of every state of a run, and its places on the map: what a saved run keeps of an index.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use attn_core::{Progress, table::Table};
-use ndarray::{Array2, ArrayView2};
+use attn_core::table::Table;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Pair, StateIndex, StateKind,
-    files::{ENTRY, Files, entry_of},
-};
+use super::{Pair, StateKind};
 use crate::{
     Error,
-    decoding::{Decoding, States, TokenRow},
+    decoding::{Decoding, TokenRow},
 };
-
-/// States of the map that are drawn behind those of a run.
-const BACKGROUND: usize = 600;
-/// Most states that are looked at for each neighbor that is asked for, where many are equal.
-const MOST: usize = 64;
 
 /// What is asked of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,9 +52,9 @@ pub struct IndexedPair {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     #[serde(flatten)]
-    pair: IndexedPair,
+    pub(super) pair: IndexedPair,
     source_ids: Vec<u32>,
-    target_ids: Vec<u32>,
+    pub(super) target_ids: Vec<u32>,
 }
 
 impl Record {
@@ -81,7 +72,7 @@ impl Record {
         }
     }
 
-    fn ids(&self, kind: StateKind) -> &[u32] {
+    pub(super) fn ids(&self, kind: StateKind) -> &[u32] {
         match kind {
             StateKind::Encoder => &self.source_ids,
             _ => &self.target_ids,
@@ -231,259 +222,5 @@ impl Neighborhood {
             }),
             None => Ok(()),
         }
-    }
-}
-
-impl Decoding {
-    /// States of a kind that belong to the tokens of a hypothesis, `[token, width]`.
-    fn states_of(&self, hypothesis: usize, kind: StateKind) -> Result<(Array2<f32>, &TokenRow), Error> {
-        let found = self.hypothesis(hypothesis)?;
-        let first = self.prompt_tokens().saturating_sub(1);
-        let (states, first, row): (&States, usize, &TokenRow) = match kind {
-            StateKind::Encoder => (&self.encoder_states, 0, &self.source),
-            StateKind::Decoder => (&found.decoder_states, first, &found.row),
-            StateKind::Context => (&found.context_states, first, &found.row),
-        };
-        let tokens = row.len().min(states.len().saturating_sub(first));
-        let values: Vec<f32> = (first..first + tokens).flat_map(|at| states.row(at)).copied().collect();
-        let array = Array2::from_shape_vec((tokens, states.width), values);
-        Ok((array.unwrap_or_default(), row))
-    }
-}
-
-/// A neighbor before its text is shown.
-struct Found {
-    pair: usize,
-    row: usize,
-    token: usize,
-    distance: f32,
-    copies: usize,
-}
-
-impl StateIndex {
-    /// The neighbors of every state of a hypothesis, and their places on the map.
-    ///
-    /// # Errors
-    /// [`Error::NoHypothesis`]; [`Error::Shape`] for states of another width; [`Error::BadIndex`] for damaged files; those of the
-    /// search; a cancellation.
-    pub fn neighborhood(
-        &self,
-        decoding: &Decoding,
-        hypothesis: usize,
-        params: &NeighborhoodParams,
-        progress: &dyn Progress,
-    ) -> Result<Neighborhood, Error> {
-        let description = self.description();
-        let map = self.inner.map(progress)?;
-        let recall = description.kinds.iter().map(|own| own.recall).fold(1.0, f32::min);
-        let background = map.map_or(&[][..], |map| &map.places);
-        let mut near = Neighborhood {
-            hypothesis,
-            index: description.content.clone(),
-            size: (description.pairs, description.kinds.iter().map(|own| own.states).sum()),
-            recall: if params.exact { 1.0 } else { recall },
-            map: map.map(|map| (map.name.clone(), map.places.len())),
-            background: background
-                .iter()
-                .step_by(background.len().div_ceil(BACKGROUND).max(1))
-                .copied()
-                .collect(),
-            pairs: Vec::new(),
-            states: Vec::new(),
-        };
-        let mut reader = Reader {
-            index: self,
-            read: HashMap::new(),
-        };
-        let mut shown: BTreeMap<usize, usize> = BTreeMap::new();
-        for own in &self.inner.kinds {
-            let (states, row) = decoding.states_of(hypothesis, own.kind)?;
-            if states.is_empty() {
-                continue;
-            }
-            if states.ncols() != own.exact.0.columns() {
-                return Err(Error::Shape {
-                    what: "states of an index",
-                    expected: format!("width {}", own.exact.0.columns()),
-                    found: states.ncols().to_string(),
-                });
-            }
-            let found = self.nearest(own.kind, &states, params, &mut reader, progress)?;
-            let places = map.map(|map| map.place(&states, progress)).transpose()?.flatten();
-            let first = near.states.len();
-            let mut rows = Vec::new();
-            for (token, found) in found.into_iter().enumerate() {
-                let (mut compared, mut agreeing) = (0, 0);
-                let mut neighbors = Vec::new();
-                for found in found {
-                    let record = reader.pair(found.pair)?;
-                    let same = record.pair.source.trim() == decoding.source.text.trim();
-                    let agrees = record.ids(own.kind).get(found.token) == row.ids.get(token);
-                    compared += usize::from(!same);
-                    agreeing += usize::from(!same && agrees);
-                    if neighbors.len() == params.kept {
-                        continue;
-                    }
-                    let next = near.pairs.len();
-                    let pair = *shown.entry(found.pair).or_insert(next);
-                    if pair == next {
-                        near.pairs.push(record.pair.clone());
-                    }
-                    rows.push(found.row);
-                    neighbors.push(Neighbor {
-                        pair,
-                        token: found.token,
-                        distance: found.distance,
-                        copies: found.copies,
-                        own: same,
-                        agrees,
-                        place: None,
-                    });
-                }
-                near.states.push(StateNeighbors {
-                    kind: own.kind,
-                    token,
-                    place: places.as_ref().and_then(|places| places.get(token).copied()),
-                    compared,
-                    agreeing,
-                    neighbors,
-                });
-            }
-            if let Some(map) = map {
-                // Each state once, however often it is a neighbor.
-                let mut unique = rows.clone();
-                unique.sort_unstable();
-                unique.dedup();
-                let places = map.place(&own.exact.0.select(unique.iter().copied()), progress)?;
-                let of = |row: usize| places.as_ref()?.get(unique.binary_search(&row).ok()?).copied();
-                let all = near.states[first..].iter_mut().flat_map(|own| &mut own.neighbors);
-                all.zip(rows).for_each(|(neighbor, row)| neighbor.place = of(row));
-            }
-        }
-        Ok(near)
-    }
-
-    /// The nearest of each state, equal ones folded.
-    fn nearest(
-        &self,
-        kind: StateKind,
-        states: &Array2<f32>,
-        params: &NeighborhoodParams,
-        reader: &mut Reader<'_>,
-        progress: &dyn Progress,
-    ) -> Result<Vec<Vec<Found>>, Error> {
-        let Some(search) = self.search(kind, params.exact) else {
-            return Ok(Vec::new());
-        };
-        let wanted = params.neighbors.max(params.kept).max(1);
-        let mut found: Vec<Vec<Found>> = Vec::new();
-        for row in states.rows() {
-            let query = row.to_vec();
-            let query = ArrayView2::from_shape((1, query.len()), &query).map_err(|error| Error::Shape {
-                what: "a state",
-                expected: "one row".into(),
-                found: error.to_string(),
-            })?;
-            let mut asked = 2 * wanted;
-            loop {
-                let matches = search.query(query, asked, progress)?;
-                let folded = fold(kind, matches.indices(0), matches.distances(0), wanted, reader)?;
-                let all = matches.indices(0).len() < asked || asked >= MOST * wanted;
-                if folded.len() >= wanted || all {
-                    found.push(folded);
-                    break;
-                }
-                asked *= 4;
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// Joins states of the same text up to their token, which are equal.
-fn fold(
-    kind: StateKind,
-    rows: &[u32],
-    distances: &[f32],
-    wanted: usize,
-    reader: &mut Reader<'_>,
-) -> Result<Vec<Found>, Error> {
-    let mut found: Vec<Found> = Vec::new();
-    let mut known: HashMap<(usize, String, Vec<u32>), usize> = HashMap::new();
-    for (&row, &distance) in rows.iter().zip(distances) {
-        let (pair, token) = reader.index.pair_of(kind, row as usize);
-        let record = reader.pair(pair)?;
-        let before = match kind {
-            StateKind::Encoder => Vec::new(),
-            _ => record.target_ids.get(..token).unwrap_or_default().to_vec(),
-        };
-        let next = found.len();
-        let at = *known.entry((token, record.pair.source.clone(), before)).or_insert(next);
-        if at < next {
-            found[at].copies += 1;
-        } else {
-            found.push(Found {
-                pair,
-                row: row as usize,
-                token,
-                distance,
-                copies: 1,
-            });
-        }
-    }
-    found.truncate(wanted);
-    Ok(found)
-}
-
-impl StateIndex {
-    /// The pair of a state, and its token there.
-    fn pair_of(&self, kind: StateKind, row: usize) -> (usize, usize) {
-        let slot = if kind == StateKind::Encoder { 1 } else { 2 };
-        let first = |pair: usize| {
-            let entry = self.inner.table.as_slice().get(pair * ENTRY..(pair + 1) * ENTRY);
-            entry.map_or(u64::MAX, |entry| entry_of(entry)[slot])
-        };
-        let (mut low, mut high) = (0, self.description().pairs);
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if first(middle) <= row as u64 {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        (low, row.saturating_sub(usize::try_from(first(low)).unwrap_or(row)))
-    }
-}
-
-/// Reads pairs, each once.
-struct Reader<'a> {
-    index: &'a StateIndex,
-    read: HashMap<usize, Record>,
-}
-
-impl Reader<'_> {
-    fn pair(&mut self, pair: usize) -> Result<&Record, Error> {
-        if !self.read.contains_key(&pair) {
-            let record = self.parse(pair)?;
-            self.read.insert(pair, record);
-        }
-        let files = Files::new(&self.index.inner.folder);
-        self.read
-            .get(&pair)
-            .ok_or_else(|| Files::bad(&files.texts(), "a pair", "none"))
-    }
-
-    fn parse(&self, pair: usize) -> Result<Record, Error> {
-        let inner = &self.index.inner;
-        let path = Files::new(&inner.folder).texts();
-        let entry = inner.table.as_slice().get(pair * ENTRY..(pair + 1) * ENTRY);
-        let start = entry.and_then(|entry| usize::try_from(entry_of(entry)[0]).ok());
-        let text = start
-            .and_then(|start| inner.texts.as_slice().get(start..))
-            .unwrap_or_default();
-        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        serde_json::from_slice(line)
-            .map_err(|error| Files::bad(&path, "a pair per line", format!("pair {pair}: {error}")))
     }
 }

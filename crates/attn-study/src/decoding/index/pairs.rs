@@ -194,6 +194,7 @@ mod tests {
         let short = write("c.de", "eins\n");
         assert!(Pairs::read(&[&a, &short]).is_err());
         assert!(Pairs::read(&[write("empty.tsv", "\n")]).is_err());
-        assert!(Pairs::read(&[write("bytes.tsv", "")]).is_err() && Pairs::read::<&Path>(&[]).is_err());
+        let none: [&Path; 0] = [];
+        assert!(Pairs::read(&[write("bytes.tsv", "")]).is_err() && Pairs::read(&none).is_err());
     }
 }
