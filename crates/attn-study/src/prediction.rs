@@ -12,7 +12,7 @@ use attn_models::{
 use crate::Error;
 
 /// Steps of the integral of a layer. More only matter to activations with kinks; the gap says whether they were enough.
-const STEPS: usize = 100;
+const STEPS: usize = 200;
 
 /// The most likely class of a sentence, with integrated gradients of its logit minus that of the second most likely class, at the
 /// states of every layer. The baseline is a sentence of padding. `None` if the model predicts no classes.
