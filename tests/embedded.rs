@@ -5,7 +5,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use attn_sdk::{
-    analyze::concepts::{Reading, TaggedText, Words},
+    analyze::concepts::{Pipeline, PipelineParams, Reading, TaggedText, Words},
+    core::{CaptureOptions, Side},
     embedded::{self, SENTIMENT_LOG},
     models::{Capturer, Checkpoint, Inputs, Model, text::Line},
 };
@@ -81,4 +82,38 @@ fn sentences_without_tokens_are_no_sentences_of_a_reading() {
     let words = Words::find(&reading.text, &outcome.capture, reading.side).unwrap();
     let texts: Vec<&str> = words.words.iter().map(|word| word.text.as_str()).collect();
     assert_eq!(texts, ["a", "dog"]);
+}
+
+/// The decoder reads the sentences if they are its targets; what the model writes itself is no annotated text.
+#[test]
+fn an_encoder_decoder_reads_annotated_text_on_both_sides() {
+    let lines = "march_MONTH 12_DAY 1987_YEAR\nmay_MONTH 3_DAY 2001_YEAR";
+    let text = Arc::new(TaggedText::word_tag(lines, "example", '_').unwrap());
+    let capturer = Capturer::load(&embedded::DATES.checkpoint().unwrap()).unwrap();
+    let capturer = capturer.with_options(CaptureOptions::states());
+    let capture = |line: fn(&str) -> String| {
+        let lines = text.sentences.iter().map(|sentence| line(&sentence.text));
+        capturer.capture_lines(lines).unwrap()
+    };
+    let mut params = PipelineParams {
+        clusters: Some(2),
+        map: false,
+        ..PipelineParams::default()
+    };
+    params.filter.at_least = 1;
+    let pipeline = Pipeline::new(params).unwrap();
+    let both = capture(|sentence| format!("{sentence}\t{sentence}"));
+    let spaces: Vec<_> = Reading::all("dates", text.clone(), &both)
+        .iter()
+        .map(|reading| pipeline.encode(reading, &()).unwrap())
+        .collect();
+    let names: Vec<String> = spaces.iter().map(|space| space.name()).collect();
+    assert_eq!(names, ["dates (encoder)", "dates (decoder)"]);
+    assert!(spaces.iter().all(|space| !space.words.words.is_empty() && space.layers.len() > 1));
+    let study = pipeline.compare(spaces, &()).unwrap();
+    assert!(study.markdown().contains("# dates (encoder) and dates (decoder)"));
+    let written = capture(str::to_owned);
+    let readings = Reading::all("dates", text.clone(), &written);
+    assert_eq!(readings.iter().map(|reading| reading.side).collect::<Vec<_>>(), [Side::Encoder]);
+    assert!(pipeline.encode(&readings[0], &()).is_ok());
 }

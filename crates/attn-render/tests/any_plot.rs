@@ -14,7 +14,7 @@ use attn_render::{
     plots::{
         Aggregate, BeamNode, BeamTree, ClusterMap, ColorBy, Coordinates, CrossFlow, DataMap, Dendrogram,
         DendrogramLeaf, DendrogramMerge, Flows, Head, HeadCells, HeadGrid, HeadMap, HeadMapPart, HeadPattern,
-        HeadSequence, HeatTable, Histogram, ImageAttention, Lines, MapCluster, Matrix, MatrixPanel, Overview,
+        HeadSequence, HeatTable, Histogram, ImageAttention, LineGrid, Lines, MapCluster, Matrix, MatrixPanel, Overview,
         OverviewHead, Pictograms, Predicted, PredictedStep, Predictions, Rollout, Scatter, Sentence, SentenceToken,
         Series, Texts, Trajectories, Trajectory, ValueKind,
     },
@@ -394,6 +394,11 @@ fn every_view(data: &Data, view: &ViewState, size: [f32; 2], random: &mut Random
         ..Lines::default()
     };
     draw("lines", &lines, random);
+    let grid = LineGrid {
+        title: WORDS[random.below(8) as usize].into(),
+        ..LineGrid::new(vec![lines; random.below(7) as usize])
+    };
+    draw("line grid", &grid, random);
     let unit: Arc<[f32]> = values.iter().map(|value| value.abs() / 300.0).collect();
     for numbers in [values.clone(), unit] {
         let map = DataMap {

@@ -383,6 +383,13 @@ fn lines() {
 }
 
 #[test]
+fn line_grid() {
+    check("line-grid", &ViewState::default(), |view| {
+        samples::line_grid(view, [620.0, 460.0])
+    });
+}
+
+#[test]
 fn cluster_map() {
     check("cluster-map", &ViewState::default(), |view| {
         samples::cluster_map(view, [560.0, 440.0])

@@ -230,7 +230,7 @@ impl Browser {
         if let Some(kind) = export_menu(ui, &Format::ALL) {
             self.export(kind);
         }
-        if ui.button("Save").on_hover_text("Writes concepts.json, which --open shows again").clicked() {
+        if ui.button("Save").on_hover_text("Writes concepts.json, which --open shows again, the report, and clusters for other programs").clicked() {
             self.wishes.push(Wish::Save);
         }
         self.exports.show(ui);
@@ -350,6 +350,7 @@ impl Browser {
             Tab::Curves => "curves".into(),
             Tab::Compared => "compared".into(),
             Tab::Layers => "layers".into(),
+            Tab::Sweep => format!("sweep-{layer}"),
             Tab::Changes => "changes".into(),
             Tab::Polar => "polar".into(),
             Tab::Sentence => "sentence".into(),
@@ -362,7 +363,7 @@ impl Browser {
             (Some(picture), _) if Format::NUMBERS.contains(&format) => {
                 let numbers = match self.stage.tab {
                     Tab::Curves | Tab::Compared => pictures::numbers(&self.study),
-                    Tab::Layers => match self.plot().map(|plot| plot.table(&picture.view)) {
+                    Tab::Layers | Tab::Sweep => match self.plot().map(|plot| plot.table(&picture.view)) {
                         Some(Ok(table)) => table,
                         _ => Table::new(0),
                     },

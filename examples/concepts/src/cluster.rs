@@ -38,6 +38,10 @@ pub(crate) fn show(ui: &mut Ui, model: &ConceptSpace, cluster: &ConceptCluster, 
         cluster.members.len(),
         words.len()
     ));
+    if cluster.borderline > 0.0 {
+        let share = 100.0 * cluster.borderline;
+        ui.label(RichText::new(format!("{share:.0} % of them are nearer to another cluster")).weak());
+    }
     ui.add_space(4.0);
     labels(ui, model, cluster);
     ui.separator();

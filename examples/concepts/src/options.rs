@@ -133,6 +133,9 @@ pub(crate) struct Options {
     /// For classifiers: the sentence, counted from 1, whose prediction is attributed to clusters
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) explain: usize,
+    /// Leaves out the maps of words, which take most of the time of a large text
+    #[arg(long)]
+    pub(crate) no_map: bool,
     /// Seed of samples and permutations: the same seed gives the same result
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -366,6 +369,7 @@ impl Options {
                 ..OverlapParams::default()
             },
             classes: self.classes.clone(),
+            map: !self.no_map,
             seed: self.seed,
             ..PipelineParams::default()
         })

@@ -150,7 +150,15 @@ pub(crate) fn curves(study: &ConceptStudy, model: &ConceptSpace) -> Option<LineG
             ..chart
         })
     });
-    let charts: Vec<Lines> = charts.collect();
+    let mut charts: Vec<Lines> = charts.collect();
+    // What the charts leave out: how much of a layer it is, and that it says little.
+    if let Some(one) = chart(study.one_word_curves(model), String::new(), "") {
+        charts.push(Lines {
+            across: "layer".into(),
+            up: String::new(),
+            ..one
+        });
+    }
     (!charts.is_empty()).then(|| LineGrid {
         title: found.title,
         subtitle: format!("{}: {} words", model.name(), model.words.words.len()),

@@ -227,7 +227,7 @@ pub(crate) fn open(options: &Options, path: &Path, progress: &dyn Progress) -> R
 }
 
 /// Gives the clusters of the last model names from files.
-fn rename(options: &Options, study: &mut ConceptStudy) -> Result<(), Box<dyn Error>> {
+pub(crate) fn rename(options: &Options, study: &mut ConceptStudy) -> Result<(), Box<dyn Error>> {
     for (layer, names) in options.names()? {
         if let Some(model) = study.models.last_mut() {
             model.rename(layer, &names)?;

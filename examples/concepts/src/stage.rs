@@ -12,7 +12,7 @@ use attn_sdk::{
 use eframe::egui::{ComboBox, Frame, RichText, ScrollArea, Ui, vec2};
 
 use super::{
-    browser::Browser,
+    browser::{Browser, Wish},
     changes::{self, Choice, choose_comparison},
     pictures,
 };
@@ -27,6 +27,7 @@ pub(crate) enum Tab {
     Tree,
     Curves,
     Compared,
+    Sweep,
     Layers,
     Changes,
     Polar,
@@ -116,7 +117,7 @@ impl Stage {
         match self.tab {
             Tab::Map => Some(&self.map),
             Tab::Tree => Some(&self.tree),
-            Tab::Curves | Tab::Compared | Tab::Layers => Some(&self.chart),
+            Tab::Curves | Tab::Sweep | Tab::Compared | Tab::Layers => Some(&self.chart),
             Tab::Changes | Tab::Polar | Tab::Sentence => None,
         }
     }
@@ -133,6 +134,8 @@ enum Kind {
     Topic(usize),
     /// Layers beside layers in a comparison.
     Layers(usize),
+    /// Numbers of clusters and thresholds of a layer, for a label set.
+    Sweep(usize, usize),
 }
 
 fn chart(study: &ConceptStudy, model: usize, kind: Kind) -> Result<Box<dyn Plot>, Error> {
@@ -142,10 +145,16 @@ fn chart(study: &ConceptStudy, model: usize, kind: Kind) -> Result<Box<dyn Plot>
             Kind::Sets => Box::new(pictures::curves(study, model)?),
             Kind::Set(set) => Box::new(pictures::curve(study, model, set)?),
             Kind::Topic(topic) => Box::new(pictures::compared(study, study.topics().get(topic)?)?),
+            Kind::Sweep(layer, set) => {
+                let (layer, set) = (model.layers.get(layer)?, model.sets.get(set));
+                // Sets that are not swept have no table: the first that is.
+                let own = set.and_then(|set| layer.sweeps.iter().find(|sweep| sweep.label_set == set.name));
+                Box::new(pictures::sweep(own.or(layer.sweeps.first())?, model, layer))
+            }
             Kind::Layers(comparison) => Box::new(pictures::layers_beside(study, study.comparisons.get(comparison)?)?),
         })
     };
-    plot().ok_or_else(|| Error::host("there is no layer yet"))
+    plot().ok_or_else(|| Error::host("there is none yet, or none of this layer"))
 }
 
 impl Browser {
@@ -156,6 +165,7 @@ impl Browser {
             (Tab::Map, "Map", true),
             (Tab::Tree, "Dendrogram", true),
             (Tab::Curves, "Curves", true),
+            (Tab::Sweep, "Numbers", self.study.models.iter().any(|model| model.layers.iter().any(|own| !own.sweeps.is_empty()))),
             (Tab::Compared, "Comparison", compared && !topics.is_empty()),
             (Tab::Layers, "Layers", compared),
             (Tab::Changes, "Changes", compared),
@@ -195,7 +205,7 @@ impl Browser {
         match self.stage.tab {
             Tab::Map => self.map(ui),
             Tab::Tree => self.tree(ui),
-            Tab::Curves | Tab::Compared | Tab::Layers => self.chart(ui),
+            Tab::Curves | Tab::Sweep | Tab::Compared | Tab::Layers => self.chart(ui),
             Tab::Changes => {
                 let search = self.stage.map.view.shared.search.to_lowercase();
                 let Self { study, stage, .. } = self;
@@ -233,8 +243,19 @@ impl Browser {
             let word = model.words.words.get(id)?;
             let cluster = layer.partition.cluster(id);
             let name = cluster.map_or("no cluster", |cluster| layer.clusters[cluster].name.text.as_str());
-            let excerpt = model.excerpt(id, REACH)?;
-            Some(Tooltip::new(&word.text).line(name).line(excerpt.concat()))
+            let mut tip = Tooltip::new(&word.text).line(name);
+            // Of a method whose clusters overlap.
+            if let Some(shares) = layer.membership.get(id).filter(|shares| shares.len() > 1) {
+                let part = |&(cluster, share): &(usize, f32)| {
+                    let name = layer.clusters.get(cluster).map_or("", |cluster| cluster.name.text.as_str());
+                    format!("{:.0} % {name}", 100.0 * share)
+                };
+                tip = tip.line(shares.iter().take(3).map(part).collect::<Vec<_>>().join("; "));
+            }
+            if let Some(excerpt) = model.excerpt(id, REACH) {
+                tip = tip.line(excerpt.concat());
+            }
+            Some(tip)
         };
         let map = deferred(|_| pictures::map(model, layer)).tooltips(words);
         let shown = picture.widget.show(ui, &mut picture.view, &map);
@@ -265,7 +286,16 @@ impl Browser {
             }
         }
         let (Some((tree, plot)), Some(whole)) = (&stage.grown, &layer.whole) else {
-            ui.label("This clustering method has no dendrogram.");
+            match pictures::reachability(model, layer) {
+                Some(plot) => {
+                    let picture = &mut stage.tree;
+                    picture.turn_to(format!("reachability {} {}", self.model, self.layer));
+                    picture.widget.show(ui, &mut picture.view, &plot);
+                }
+                None => {
+                    ui.label("This clustering method has no dendrogram.");
+                }
+            }
             return;
         };
         let picture = &mut stage.tree;
@@ -299,10 +329,27 @@ impl Browser {
         let (study, picture) = (&self.study, &mut self.stage.chart);
         picture.turn_to(format!("{model} {kind:?}"));
         let table = comparison.filter(|_| matches!(kind, Kind::Layers(_)));
-        let words = |target: Target| pictures::layers_beside(study, table?)?.tooltip(target);
+        let words = |target: Target| match kind {
+            Kind::Layers(_) => pictures::layers_beside(study, table?)?.tooltip(target),
+            Kind::Sweep(..) => chart(study, model, kind).ok()?.tooltip(target),
+            _ => None,
+        };
         let plot = deferred(|_| chart(study, model, kind)).tooltips(words);
         let shown = picture.widget.show(ui, &mut picture.view, &plot);
-        let goal = clicked(&shown.events).zip(table).and_then(|(cell, comparison)| {
+        let hit = clicked(&shown.events);
+        if let (Kind::Sweep(layer, _), Some(cell)) = (kind, hit) {
+            let sweep = study.models.get(model).and_then(|model| model.layers.get(layer)?.sweeps.first());
+            if let Some((sweep, columns)) = sweep.map(|sweep| (sweep, sweep.thresholds.len().max(1)))
+                && let (Some(&count), Some(&threshold)) =
+                    (sweep.clusters.get(cell / columns), sweep.thresholds.get(cell % columns))
+            {
+                self.cut.clusters = Some(count);
+                self.cut.threshold = threshold;
+                self.wishes.push(Wish::Cut(self.cut.clone()));
+            }
+            return;
+        }
+        let goal = hit.zip(table).and_then(|(cell, comparison)| {
             let columns = comparison.between.first().map_or(1, Vec::len).max(1);
             Some((comparison.before, study.models.get(comparison.before)?.layers.get(cell / columns)?.layer))
         });
@@ -315,6 +362,7 @@ impl Browser {
         match self.stage.tab {
             Tab::Compared => Kind::Topic(self.stage.topic),
             Tab::Layers => Kind::Layers(self.stage.choice.comparison),
+            Tab::Sweep => Kind::Sweep(self.layer, self.set),
             _ if self.stage.one => Kind::Set(self.set),
             _ => Kind::Sets,
         }
@@ -327,7 +375,7 @@ impl Browser {
         Some(match stage.tab {
             Tab::Map => Box::new(deferred(|_| pictures::map(model, layer))),
             Tab::Tree => Box::new(&stage.grown.as_ref()?.1),
-            Tab::Curves | Tab::Compared | Tab::Layers => {
+            Tab::Curves | Tab::Sweep | Tab::Compared | Tab::Layers => {
                 let (study, model, kind) = (&self.study, self.model, self.chart_kind());
                 Box::new(deferred(move |_| chart(study, model, kind)))
             }

@@ -201,6 +201,11 @@ impl Window {
             }
             Message::Whole => {
                 self.whole = true;
+                if let Some(browser) = &mut self.browser
+                    && let Err(why) = run::rename(&self.options, &mut browser.study)
+                {
+                    self.said = why.to_string();
+                }
                 self.first_sentence();
             }
             Message::Cut(models, of) => {
@@ -227,7 +232,7 @@ impl Window {
                     browser.study.classes = study.classes;
                     browser.stage.redraw_charts();
                 }
-                self.save();
+                self.save(false);
             }
             Message::Placed(model, placed) => {
                 if let Some(browser) = &mut self.browser {
@@ -285,7 +290,7 @@ impl Window {
                     self.stale = true;
                 }
                 Wish::Place(model, text) => self.place(model, text),
-                Wish::Save => self.save(),
+                Wish::Save => self.save(true),
             }
         }
         if self.stale && self.cutting.is_none() {
@@ -340,11 +345,12 @@ impl Window {
         });
     }
 
-    /// Writes what there is, so that it opens again.
-    fn save(&mut self) {
+    /// Writes what there is, so that it opens again; with `all`, its report and clusters for other programs too.
+    fn save(&mut self, all: bool) {
         let Some(browser) = &self.browser else { return };
         let out = self.out().to_owned();
-        self.said = match files::save(&browser.study, &out) {
+        let written = if all { files::write(&browser.study, &out) } else { files::save(&browser.study, &out) };
+        self.said = match written {
             Ok(()) => format!("saved: {}", out.join("concepts.json").display()),
             Err(why) => why.to_string(),
         };
@@ -381,7 +387,7 @@ impl eframe::App for Window {
 
     fn on_exit(&mut self) {
         if self.unsaved {
-            self.save();
+            self.save(false);
         }
     }
 }

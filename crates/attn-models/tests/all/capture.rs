@@ -442,6 +442,29 @@ fn patches_agree(name: &str, special: usize) {
 }
 
 #[test]
+fn hidden_states_alone_are_those_of_a_whole_capture() {
+    for name in ["gpt2", "bart"] {
+        let capture = |options| {
+            let capturer = Capturer::load(&open(name)).unwrap().with_options(options);
+            capturer.capture_lines(["the cat sat\ton the mat", "a\tb"]).unwrap()
+        };
+        let whole = capture(CaptureOptions {
+            hidden: true,
+            ..CaptureOptions::default()
+        });
+        let states = capture(CaptureOptions::states());
+        for side in [Side::Encoder, Side::Decoder] {
+            assert_eq!(states.hidden_layers(side), whole.hidden_layers(side), "{name}");
+            for layer in states.hidden_layers(side) {
+                assert_eq!(states.hidden(side, layer).unwrap(), whole.hidden(side, layer).unwrap(), "{name}");
+            }
+        }
+        let head = whole.model().heads().next().unwrap();
+        assert!(whole.queries(head).is_ok() && states.queries(head).is_err());
+    }
+}
+
+#[test]
 fn hidden_states_and_logits_are_kept_on_request() {
     let options = CaptureOptions {
         hidden: true,

@@ -89,6 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 &plain,
             ),
             ("lines", samples::lines(&plain, [760.0, 480.0])?, &plain),
+            ("line-grid", samples::line_grid(&plain, [860.0, 620.0])?, &plain),
             ("dendrogram", charts::dendrogram(&plain, None)?, &plain),
             ("cluster-map", samples::cluster_map(&plain, [760.0, 600.0])?, &plain),
             ("matrix-3d", samples::matrix(3, 4, 800, 3, &plain, None)?, &plain),

@@ -7,7 +7,7 @@ use attn_core::{Attention, HeadId};
 use attn_render::{
     ColorChoice, Error, Image, PatchStyle, Patches, Picker, Plot, Projection, Scene, Tooltip, TooltipWord, ViewState,
     plots::{
-        ClusterMap, ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, Lines, MapCluster, Matrix,
+        ClusterMap, ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, LineGrid, Lines, MapCluster, Matrix,
         MatrixPanel, Sentence, SentenceToken, Series, Texts, overlay,
     },
 };
@@ -335,6 +335,37 @@ pub(crate) fn hovered_token(view: &ViewState, size: [f32; 2]) -> Result<Scene, E
 }
 
 /// Four curves over 13 layers, one with its chance level.
+/// Small multiples: six label sets, the last of a shallower model.
+pub(crate) fn line_grid(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
+    let names = ["upos", "deprel", "suffix", "casing", "polar (sentiment)", "clusters of one word"];
+    let charts = names.iter().enumerate().map(|(index, name)| {
+        let values = |scale: f32| (0..7).map(move |layer| scale * (0.9 - 0.1 * (index as f32 - layer as f32 * 0.7).abs()));
+        let line = |name: &str, scale: f32, broken| Series {
+            name: name.into(),
+            values: values(scale).collect(),
+            broken,
+            ..Series::default()
+        };
+        Lines {
+            title: (*name).into(),
+            across: "layer".into(),
+            at: (0_u8..7).map(f32::from).collect(),
+            series: vec![line("aligned clusters", 1.0, false), line("chance", 0.3, true)],
+            range: Some([0.0, 1.0]),
+            ..Lines::default()
+        }
+    });
+    LineGrid {
+        title: "Labels of clusters of several words".into(),
+        subtitle: "tiny-bert, 600 clusters per layer".into(),
+        caption: "Share of the clusters of each layer in which at least nine tenths of the words share a label. Dashed: the same with \
+                  labels permuted."
+            .into(),
+        ..LineGrid::new(charts.collect())
+    }
+    .scene(view, size)
+}
+
 pub(crate) fn lines(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
     let at: Vec<f32> = (0..13_u8).map(f32::from).collect();
     let curve = |f: &dyn Fn(f32) -> f32| at.iter().map(|&x| f(x / 12.0)).collect::<Vec<_>>();
