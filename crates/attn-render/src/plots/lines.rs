@@ -35,7 +35,9 @@ pub struct Series {
 /// ```
 /// use attn_render::{Plot, ViewState, plots::{Lines, Series}};
 ///
-/// let series = |name: &str, values: [f32; 3], broken| Series { name: name.into(), values: values.into(), class: 0, broken };
+/// let series = |name: &str, values: [f32; 3], broken| {
+///     Series { name: name.into(), values: values.into(), broken, ..Series::default() }
+/// };
 /// let lines = Lines {
 ///     title: "Clusters aligned with parts of speech".into(),
 ///     across: "layer".into(),

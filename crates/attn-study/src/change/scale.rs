@@ -61,6 +61,7 @@ pub fn scale_plot(steps: &[ScaleStep]) -> Lines {
             values: steps.iter().map(|step| step.metric as f32).collect(),
             class: 0,
             broken: false,
+            ..Series::default()
         }],
         ..Lines::default()
     }

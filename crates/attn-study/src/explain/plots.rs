@@ -50,6 +50,7 @@ impl Explanation {
                 values: curve.iter().map(|&value| value as f32).collect(),
                 class,
                 broken: false,
+                ..Series::default()
             });
         }
         let random = self.random.as_ref().filter(|random| !random.orders.is_empty());
@@ -65,6 +66,7 @@ impl Explanation {
                 values: part(which).into(),
                 class,
                 broken,
+                ..Series::default()
             };
             series.push(line(format!("random, mean ({area:.2})"), 1, false));
             series.push(line("random, least and most".into(), 0, true));

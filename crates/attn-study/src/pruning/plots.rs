@@ -125,6 +125,7 @@ pub fn pruning_plot(curves: &[Curve], random: Option<&RandomCurves>, smallest: O
             values: curve.steps.iter().map(|step| step.metric as f32).collect(),
             class,
             broken: false,
+            ..Series::default()
         })
         .collect();
     if let Some(random) = random {
@@ -138,6 +139,7 @@ pub fn pruning_plot(curves: &[Curve], random: Option<&RandomCurves>, smallest: O
             values: part(which).into(),
             class,
             broken,
+            ..Series::default()
         };
         series.push(line("random orders, mean", 1, false));
         series.push(line("random orders, least and most", 0, true));

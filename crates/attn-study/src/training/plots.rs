@@ -172,6 +172,7 @@ impl Training {
                         .into(),
                     class,
                     broken: false,
+                    ..Series::default()
                 })
                 .collect();
             (!series.is_empty() && at.windows(2).all(|pair| pair[0] < pair[1])).then(|| Lines {
@@ -209,6 +210,7 @@ impl Training {
                     values: values.values().map(|value| *value as f32).collect::<Vec<f32>>().into(),
                     class: 0,
                     broken: false,
+                    ..Series::default()
                 }],
                 ..Lines::default()
             };
@@ -328,6 +330,7 @@ impl Training {
                 values: down_to.collect::<Vec<f32>>().into(),
                 class,
                 broken: false,
+                ..Series::default()
             });
         }
         series.retain(|series| series.values.len() == ranks);
@@ -339,6 +342,7 @@ impl Training {
             values: vec![base; ranks].into(),
             class: 7,
             broken: true,
+            ..Series::default()
         });
         Ok(Lines {
             title: self.title("Planted examples among the most suspicious"),
