@@ -547,9 +547,12 @@ impl Capture {
             return Err(Error::NotFound {
                 what: "head",
                 asked: head.to_string(),
-                available: match info.heads_of(head.layer) {
-                    0 if head.layer < info.layers.len() => format!("layer {} has no attention", head.layer),
-                    own => format!("layers 0..{}, heads 0..{}", info.layers.len(), own.max(1)),
+                available: match info.layers.get(head.layer) {
+                    None => format!("layers 0..{}, heads 0..{}", info.layers.len(), info.heads),
+                    Some(_) => match info.heads_of(head.layer) {
+                        0 => format!("layer {} has no attention", head.layer),
+                        own => format!("layers 0..{}, heads 0..{own}", info.layers.len()),
+                    },
                 },
             });
         }

@@ -71,9 +71,9 @@ pub(super) fn read(bytes: &[u8], path: &Path, limits: Limits) -> Result<Samples>
             // A file that was written to a pipe does not know its length.
             let unknown = size == 0 || size >= u32::MAX as usize - 1;
             return match content.get(..size) {
-                Some(content) if !unknown => format.samples(content, path, limits),
                 _ if unknown => format.samples(content, path, limits),
-                _ => refuse(&format!(
+                Some(content) => format.samples(content, path, limits),
+                None => refuse(&format!(
                     "the file is cut: `data` has {} bytes of {size}",
                     content.len()
                 )),

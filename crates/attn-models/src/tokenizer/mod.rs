@@ -49,6 +49,8 @@ pub struct Tokenizer {
     max_tokens: Option<usize>,
     /// The token that texts are filled up with to the longest.
     filling: Option<u32>,
+    /// What marks the last token of a word (CLIP's `</w>`).
+    word_end: Option<String>,
 }
 
 /// A text as a model reads it.
@@ -96,6 +98,7 @@ impl Tokenizer {
             targets: None,
             max_tokens: None,
             filling: None,
+            word_end: description["model"]["end_of_word_suffix"].as_str().map(str::to_owned),
         };
         Ok(tokenizer.with_languages(&description["post_processor"]))
     }
@@ -351,6 +354,11 @@ impl Tokenizer {
         if id.is_some_and(|id| added.contains_key(&id)) {
             return spelling.to_owned();
         }
+        let spelling = match &self.word_end {
+            // The mark alone is a token of its own.
+            Some(end) if spelling.len() > end.len() => spelling.strip_suffix(end.as_str()).unwrap_or(spelling),
+            _ => spelling,
+        };
         let text = if self.byte_level {
             let bytes: Option<Vec<u8>> = spelling.chars().map(byte_of).collect();
             match bytes.map(String::from_utf8) {

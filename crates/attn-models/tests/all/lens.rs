@@ -1,11 +1,13 @@
 //! The logit lens: what the model itself says when the layers after one add nothing.
 
 use attn_core::Side;
-use attn_models::{Model, Point, Site, Tap, attribute::logit_lens, candle::Tensor, record::Recorder};
+use attn_models::{
+    Gradients, Inputs, Model, Point, Site, Tap, Weights, attribute::logit_lens, candle::Tensor, record::Recorder,
+};
 
 use crate::{
     attribution::{FAMILIES, some_inputs},
-    support::{difference, largest, open},
+    support::{difference, fixture, largest, open},
 };
 
 /// Takes out everything that layers of a stack from one on add.
@@ -102,5 +104,35 @@ fn the_lens_sees_what_the_model_would_say_if_it_ended_there() {
                 .contains(&format!("a layer from 0 to {layers}, found layer {}", layers + 1)),
             "{error}"
         );
+    }
+}
+
+/// A head that reads the mean of a text reads the same of it whatever the text is padded to, at every layer.
+#[test]
+fn the_lens_of_a_mean_leaves_out_padding() {
+    let checkpoint = open("modernbert");
+    let config = std::fs::read(fixture("modernbert").join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    config["architectures"] = serde_json::json!(["ModernBertForSequenceClassification"]);
+    config["classifier_pooling"] = "mean".into();
+    config["id2label"] = serde_json::json!({"0": "a", "1": "b", "2": "c"});
+    let weights = Weights::finetune(&checkpoint, 3);
+    let model = Model::build("tiny", &config.to_string(), &weights, Gradients::Off).unwrap();
+    let short = vec![5, 60, 7];
+    let lens = |texts: &[Vec<u32>]| logit_lens(&model, &Inputs::from_ids(texts, 0).unwrap(), 3, &mut ()).unwrap();
+    let (alone, padded) = (
+        lens(std::slice::from_ref(&short)),
+        lens(&[vec![8, 9, 10, 11, 12, 13, 14], short]),
+    );
+    assert_eq!((alone.len(), padded.len()), (5, 5));
+    for (alone, padded) in alone.iter().zip(&padded) {
+        for (one, other) in alone.guesses[0][0].iter().zip(&padded.guesses[1][0]) {
+            assert_eq!(one.id, other.id);
+            assert!(
+                (one.log_probability - other.log_probability).abs() < 5e-6,
+                "layer {}",
+                alone.layer
+            );
+        }
     }
 }

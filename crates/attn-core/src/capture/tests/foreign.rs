@@ -260,11 +260,11 @@ fn missing_fields_are_named_with_their_path() {
             "{message}"
         );
     }
-    let error = open_changed(|description| description["version"] = 3.into()).unwrap_err();
+    let error = open_changed(|description| description["version"] = 4.into()).unwrap_err();
     assert!(
         error
             .to_string()
-            .ends_with("expected schema attn-capture, version 1 to 2, found schema attn-capture, version 3")
+            .ends_with("expected schema attn-capture, version 1 to 3, found schema attn-capture, version 4")
     );
     // The decoder's tokens by mistake: no attention reads them, and none are there for the encoder.
     let error = open_changed(|description| {
@@ -443,4 +443,66 @@ fn all_tensors_have_one_type() {
         message.contains("tensor `k`: expected type F16, as ") && message.ends_with("found F32"),
         "{message}"
     );
+}
+
+/// A layer without attention has no file, and a layer never has more heads than its attention.
+#[test]
+fn layers_may_have_no_attention() {
+    use serde_json::json;
+    let without = json!({ "scale": 1.0, "mask": "full", "heads": 0, "kv_heads": 0 });
+    let with_second = |layer: serde_json::Value, version: u32| {
+        open_changed(move |description| {
+            description["version"] = version.into();
+            let layers = &mut description["model"]["attentions"][0]["layers"];
+            layers.as_array_mut().unwrap().push(layer.clone());
+        })
+    };
+    let capture = with_second(without.clone(), 3).unwrap();
+    let attention = Attention::EncoderSelf;
+    assert_eq!(
+        capture.model().heads().collect::<Vec<_>>(),
+        [HeadId::new(attention, 0, 0)]
+    );
+    assert_eq!(
+        capture.model().holes().collect::<Vec<_>>(),
+        [HeadId::new(attention, 1, 0)]
+    );
+    capture.verify(&()).unwrap();
+    let missing = capture
+        .attention(HeadId::new(attention, 1, 0), 0)
+        .unwrap_err()
+        .to_string();
+    assert!(missing.ends_with("layer 1 has no attention"), "{missing}");
+    let missing = capture
+        .attention(HeadId::new(attention, 2, 0), 0)
+        .unwrap_err()
+        .to_string();
+    assert!(missing.ends_with("layers 0..2, heads 0..1"), "{missing}");
+    for (layer, version, words) in [
+        (without, 2, "expected 3, whose fields the model's facts have"),
+        (
+            json!({ "scale": 1.0, "mask": "full", "heads": 2 }),
+            3,
+            "found heads 2, kv_heads 1",
+        ),
+        (
+            json!({ "scale": 1.0, "mask": "full", "heads": 0 }),
+            3,
+            "found heads 0, kv_heads 1",
+        ),
+        (
+            json!({ "scale": 1.0, "mask": "full", "kv_heads": 0 }),
+            3,
+            "found heads 1, kv_heads 0",
+        ),
+    ] {
+        let error = with_second(layer, version).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let none = open_changed(|description| {
+        description["version"] = 3.into();
+        let layer = &mut description["model"]["attentions"][0]["layers"][0];
+        (layer["heads"], layer["kv_heads"]) = (0.into(), 0.into());
+    });
+    assert!(none.unwrap_err().to_string().contains("at least one layer with heads"));
 }

@@ -142,6 +142,9 @@ fn a_capture_is_written_in_the_oldest_version_that_can_say_it() {
     };
     assert_eq!(version(plan(CaptureOptions::default())), 1);
     assert_eq!(version(terms()), 2);
+    let mut hybrid = terms();
+    hybrid.model.attentions[0].layers[0].heads = Some(0);
+    assert_eq!(version(hybrid), 3);
     let folder = tempfile::tempdir().unwrap();
     finished(folder.path());
     let text = fs::read_to_string(folder.path().join("capture.json")).unwrap();
