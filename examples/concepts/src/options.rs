@@ -238,7 +238,11 @@ impl Options {
         }
         let mut text = if paths.is_empty() {
             let named: Vec<&str> = self.columns.iter().map(String::as_str).collect();
-            let columns = if named.is_empty() { &["upos", "misc.Class"][..] } else { &named };
+            let columns = if named.is_empty() {
+                &["upos", "misc.Class"][..]
+            } else {
+                &named
+            };
             TaggedText::conllu(SENTENCES_CONLLU, "embedded sentences", columns)?
         } else {
             TaggedText::read(paths, &params)?
@@ -256,7 +260,9 @@ impl Options {
             let place = path.display().to_string();
             let content = String::from_utf8(attn_sdk::core::files::read(path, 1 << 30)?)
                 .map_err(|error| format!("{place}: {error}"))?;
-            let name = path.file_stem().map_or_else(|| place.clone(), |stem| stem.to_string_lossy().into_owned());
+            let name = path
+                .file_stem()
+                .map_or_else(|| place.clone(), |stem| stem.to_string_lossy().into_owned());
             word_lists.push(WordList::read(&content, &place, name)?);
         }
         Ok(PipelineParams {

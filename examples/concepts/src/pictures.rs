@@ -4,11 +4,15 @@ use std::{collections::BTreeSet, error::Error, path::Path};
 
 use attn_sdk::{
     Progress,
-    analyze::concepts::{Against, Branches, ConceptLayer, ConceptSpace, ConceptStudy, LabelRow, LayerCurves, LayerRow, Sweep},
+    analyze::concepts::{
+        Against, Branches, ConceptLayer, ConceptSpace, ConceptStudy, LabelRow, LayerCurves, LayerRow, Sweep,
+    },
     core::table::Table,
     render::{
         Exporter, Plot, ViewState,
-        plots::{ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, HeatTable, Lines, MapCluster, Series},
+        plots::{
+            ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, HeatTable, Lines, MapCluster, Series,
+        },
     },
 };
 
@@ -120,7 +124,8 @@ pub(crate) fn curves(study: &ConceptStudy, model: &ConceptSpace) -> Option<Lines
 /// Curves of the clusters of one word.
 pub(crate) fn one_word(study: &ConceptStudy, model: &ConceptSpace) -> Option<Lines> {
     let subtitle = format!("{}: {} words", model.model, model.words.words.len());
-    let caption = "Share of clusters that are one word, and of these the share with one label of each set. Dashed: chance level.";
+    let caption =
+        "Share of clusters that are one word, and of these the share with one label of each set. Dashed: chance level.";
     chart(study.one_word_curves(model), subtitle, caption)
 }
 
@@ -131,16 +136,27 @@ pub(crate) fn sweep(found: &Sweep, model: &ConceptSpace, layer: &ConceptLayer) -
         .map(|(count, one_word)| format!("{count} ({:.0} % one word)", 100.0 * one_word))
         .collect();
     let columns: Vec<String> = found.thresholds.iter().map(f64::to_string).collect();
-    let values: Vec<f32> = found.excess().into_iter().flatten().map(|excess| excess as f32).collect();
+    let values: Vec<f32> = found
+        .excess()
+        .into_iter()
+        .flatten()
+        .map(|excess| excess as f32)
+        .collect();
     let plateau = found.plateau(model.threshold()).map_or_else(
         || "Nothing is above chance at the threshold of the study.".to_owned(),
         |plateau| {
             let ((first, last), (low, high)) = (plateau.clusters, plateau.excess);
-            format!("Plateau at {}: {first} to {last} clusters, {low:.2} to {high:.2}.", plateau.threshold)
+            format!(
+                "Plateau at {}: {first} to {last} clusters, {low:.2} to {high:.2}.",
+                plateau.threshold
+            )
         },
     );
     HeatTable {
-        title: format!("{} by numbers of clusters, layer {} of {}", found.label_set, layer.layer, model.model),
+        title: format!(
+            "{} by numbers of clusters, layer {} of {}",
+            found.label_set, layer.layer, model.model
+        ),
         subtitle: "rows: clusters; columns: threshold".into(),
         caption: format!("Share of clusters of several words that are aligned, minus its chance level. {plateau}"),
         what: "above chance".into(),
@@ -157,8 +173,13 @@ pub(crate) fn reachability(model: &ConceptSpace, layer: &ConceptLayer) -> Option
         .unzip();
     Some(Lines {
         title: format!("Reachability of words in layer {} of {}", layer.layer, model.model),
-        subtitle: format!("{} clusters, {} words in none", layer.clusters.len(), layer.partition.noise()),
-        caption: "Words in the order of OPTICS. Valleys are dense regions; valleys within valleys are denser ones.".into(),
+        subtitle: format!(
+            "{} clusters, {} words in none",
+            layer.clusters.len(),
+            layer.partition.noise()
+        ),
+        caption: "Words in the order of OPTICS. Valleys are dense regions; valleys within valleys are denser ones."
+            .into(),
         at: at.into(),
         across: "word".into(),
         up: "reachability".into(),

@@ -117,7 +117,12 @@ impl Reachability {
     /// The radius whose cut has the number of clusters that is nearest to `clusters`; of several the one with least noise. 0 without
     /// points.
     pub fn radius_for(&self, clusters: usize) -> f64 {
-        let mut heights: Vec<f64> = self.core.iter().copied().chain(self.reachability.iter().flatten().copied()).collect();
+        let mut heights: Vec<f64> = self
+            .core
+            .iter()
+            .copied()
+            .chain(self.reachability.iter().flatten().copied())
+            .collect();
         heights.sort_unstable_by(f64::total_cmp);
         heights.dedup();
         let every = heights.len().div_ceil(CUTS).max(1);
