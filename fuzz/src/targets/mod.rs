@@ -3,6 +3,7 @@
 mod models;
 mod store;
 mod text;
+mod training;
 mod views;
 mod weights;
 
@@ -44,7 +45,7 @@ impl Target {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 13] = [
+pub static TARGETS: [Target; 14] = [
     Target::new("config", models::config, models::configs),
     Target::new("tokenizer", models::tokenizer, models::tokenizers),
     Target::new("checkpoint", models::checkpoint, models::checkpoints),
@@ -58,6 +59,7 @@ pub static TARGETS: [Target; 13] = [
     Target::new("view", views::view, views::views),
     Target::new("tables", text::tables, text::all_tables),
     Target::new("conllu", text::conllu, text::all_conllu),
+    Target::new("log", training::log, training::logs),
 ];
 
 /// The target of a name.
