@@ -4,6 +4,7 @@ mod models;
 mod sounds;
 mod store;
 mod text;
+mod training;
 mod views;
 mod weights;
 
@@ -60,6 +61,7 @@ pub static TARGETS: [Target; 14] = [
     Target::new("view", views::view, views::views),
     Target::new("tables", text::tables, text::all_tables),
     Target::new("conllu", text::conllu, text::all_conllu),
+    Target::new("log", training::log, training::logs),
 ];
 
 /// The target of a name.

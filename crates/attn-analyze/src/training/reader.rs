@@ -389,13 +389,10 @@ impl LogReader {
             .ok_or_else(|| Wrong::new("`epoch` or `step`", "neither"))?;
         let number = self.number(line)?;
         let gold = self.gold(&line.gold)?;
-        let example = &mut self.log.examples[number as usize];
-        let mut other_gold = false;
-        if example.gold == Gold::Unknown {
-            example.gold = gold;
-        } else {
-            other_gold = gold != Gold::Unknown && gold != example.gold;
-        }
+        let known = &self.log.examples[number as usize].gold;
+        let is_new = *known == Gold::Unknown;
+        let other_gold = !is_new && gold != Gold::Unknown && gold != *known;
+        let wanted = if is_new { &gold } else { known };
         let prediction = Prediction {
             probabilities: &line.probabilities,
             logits: &line.logits,
@@ -407,7 +404,7 @@ impl LogReader {
                 _ => None,
             },
         };
-        let seen = prediction.task(&example.gold);
+        let seen = prediction.task(wanted);
         let expected = "`probabilities`, `logits`, `prediction` or `log_probability`";
         let task = match (self.log.task, seen) {
             (_, None) => return Err(Wrong::new(expected, "none of them")),
@@ -427,7 +424,10 @@ impl LogReader {
                 return Err(Wrong::new(expected, classes.to_string()));
             }
         }
-        let outcome = prediction.outcome(task, &example.gold, &mut self.log.answers)?;
+        let outcome = prediction.outcome(task, wanted, &mut self.log.answers)?;
+        if is_new {
+            self.log.examples[number as usize].gold = gold;
+        }
         self.log.task = Some(task);
         self.classes = self.classes.or(prediction.classes());
         let known = u32::try_from(self.log.moments.len()).unwrap_or(u32::MAX);

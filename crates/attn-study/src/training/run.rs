@@ -81,19 +81,19 @@ impl TrainingRun {
         notes.extend(self.files.failures().map(str::to_owned));
         let cut = self.files.cut();
         notes.extend(cut.map(|path| format!("{}: the last line is not whole yet", path.display())));
-        let fresh = self.read_examples(found.examples);
-        if let Some(Err(error)) = self.examples.as_ref().map(|examples| &examples.data) {
-            notes.insert(error.clone());
-        }
-        if change.is_empty() && !fresh && names == self.seen && notes == self.notes {
-            return Ok(None);
-        }
         if names.is_empty() && self.files.paths().next().is_none() {
             return Err(Error::NoRun {
                 path: self.paths.run.clone().unwrap_or_default(),
                 expected: "log.jsonl, dynamics_epoch_X.jsonl, epoch-N or checkpoint-N",
                 found: "none of them".into(),
             });
+        }
+        let fresh = self.read_examples(found.examples);
+        if let Some(Err(error)) = self.examples.as_ref().map(|examples| &examples.data) {
+            notes.insert(error.clone());
+        }
+        if change.is_empty() && !fresh && names == self.seen && notes == self.notes {
+            return Ok(None);
         }
         self.seen = names;
         self.notes.clone_from(&notes);
