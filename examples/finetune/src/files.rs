@@ -4,12 +4,12 @@ use std::{error::Error, path::Path};
 
 use attn_sdk::{
     Progress,
-    core::progress::step,
+    core::{files::write_atomically, progress::step},
     render::{Exporter, Plot},
     study::training::Training,
 };
 
-use crate::options::Options;
+use crate::{options::Options, sections};
 
 /// A plot by the name of its file.
 pub(crate) type Named = (String, Box<dyn Plot>);
@@ -22,8 +22,15 @@ pub(crate) fn write(
     progress: &dyn Progress,
 ) -> Result<Vec<String>, Box<dyn Error>> {
     std::fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
-    let plots = plots(training);
+    let sections = sections::of(training, progress)?;
+    let mut plots = plots(training);
+    plots.extend(sections.plots);
     let (mut exporter, view, mut failures) = (Exporter::default(), options.view(), Vec::new());
+    for (name, table) in &sections.tables {
+        write_atomically(&out.join(name), table.to_csv().as_bytes())?;
+    }
+    write_atomically(&out.join("report.md"), sections.markdown.as_bytes())?;
+    write_atomically(&out.join("report.json"), &serde_json::to_vec_pretty(&sections.json)?)?;
     for (done, (name, plot)) in plots.iter().enumerate() {
         step(progress, "plots", done, plots.len())?;
         for extension in ["png", "svg", "csv"] {

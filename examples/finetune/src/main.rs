@@ -15,6 +15,7 @@
 
 mod files;
 mod options;
+mod sections;
 mod views;
 mod window;
 

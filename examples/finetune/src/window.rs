@@ -1,17 +1,22 @@
 //! The window: the run is read as a job and followed; the tabs show it.
 
-use std::{error::Error, thread, time::Duration};
+use std::{error::Error, sync::Arc, thread, time::Duration};
 
 use attn_egui::{Exports, Format, JobEvent, Jobs, Notes, apply_theme, egui_color, export_menu, theme_switch};
 use attn_sdk::{
     core::Limits,
-    study::training::{RunPaths, Training, TrainingRun},
+    study::{
+        change::{ChangeStudy, ScaleStep},
+        explain::{AttentionRows, Explanation},
+        pruning::{Evaluation, HeadStudy},
+        training::{RunPaths, Training, TrainingRun},
+    },
 };
 use eframe::egui::{CentralPanel, Frame, Panel, Ui, ViewportBuilder};
 
 use crate::{
     options::{self, OUT, Options},
-    views::{self, Session, View},
+    views::{self, Session, View, model::Loaded},
 };
 
 /// Time between two looks at a run that is still being written.
@@ -22,6 +27,20 @@ const LOOK: Duration = Duration::from_millis(1000);
 pub(crate) enum News {
     /// The training as it now stands.
     Training(Box<Training>),
+    /// A checkpoint was loaded.
+    Loaded(Arc<Loaded>),
+    /// All heads were measured.
+    Heads(Arc<HeadStudy>),
+    /// The dev set without some heads, and how many.
+    Masked(Arc<Evaluation>, usize),
+    /// A pruned model was written.
+    Written(String),
+    /// An example was explained.
+    Explained(Arc<(Explanation, AttentionRows)>),
+    /// Two checkpoints were compared.
+    Changed(Arc<ChangeStudy>),
+    /// The accuracy over the scale of an adapter.
+    Scales(Vec<ScaleStep>),
 }
 
 /// Opens the window and returns when it is closed.

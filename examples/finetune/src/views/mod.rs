@@ -1,6 +1,11 @@
 //! The tabs of the window, a file each.
 
+mod compare;
 mod data;
+mod example;
+mod heads;
+pub(crate) mod model;
+mod pruning;
 
 use attn_egui::{Jobs, egui_wgpu::RenderState};
 use attn_sdk::{
@@ -47,5 +52,12 @@ pub(crate) trait View {
 
 /// All tabs, in their order.
 pub(crate) fn all(state: &RenderState) -> Vec<Box<dyn View>> {
-    vec![Box::new(data::Data::new(state))]
+    let model = model::Shared::default();
+    vec![
+        Box::new(data::Data::new(state)),
+        Box::new(heads::Heads::new(state, model.clone())),
+        Box::new(pruning::Pruning::new(state, model.clone())),
+        Box::new(example::Example::new(state, model)),
+        Box::new(compare::Compare::new(state)),
+    ]
 }
