@@ -89,3 +89,8 @@ pub(crate) fn embedded_training(progress: &dyn Progress) -> Result<Training, Box
         .collect::<Result<_, Box<dyn Error>>>()?;
     Ok(Training::new(reader.into_log(), checkpoints))
 }
+
+/// Whether the user stopped the work.
+pub(crate) fn is_cancelled(error: &attn_sdk::Error) -> bool {
+    matches!(error, attn_sdk::Error::Core(error) if error.is_cancelled())
+}

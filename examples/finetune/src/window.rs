@@ -1,21 +1,31 @@
 //! The window: the run is read as a job and followed; the tabs show it.
 
-use std::{error::Error, sync::Arc, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use attn_egui::{Exports, Format, JobEvent, Jobs, Notes, apply_theme, egui_color, export_menu, theme_switch};
+use attn_egui::{
+    Exports, Format, JobEvent, Jobs, Notes, OpenDialog, apply_theme, egui_color, export_menu, theme_switch,
+};
 use attn_sdk::{
+    analyze::training::LogChange,
     core::Limits,
     study::{
         change::{ChangeStudy, ScaleStep},
         explain::{AttentionRows, Explanation},
         pruning::{Evaluation, HeadStudy},
-        training::{RunPaths, Training, TrainingRun},
+        training::{ExampleStates, RunPaths, StateMaps, Training, TrainingRun},
     },
 };
-use eframe::egui::{CentralPanel, Frame, Panel, Ui, ViewportBuilder};
+use eframe::egui::{CentralPanel, Context, Frame, Panel, RichText, ScrollArea, Ui, ViewportBuilder};
 
 use crate::{
     options::{self, OUT, Options},
+    sides,
     views::{self, Session, View, model::Loaded},
 };
 
@@ -23,10 +33,17 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(1000);
 
 /// News of a job.
-#[non_exhaustive]
 pub(crate) enum News {
-    /// The training as it now stands.
-    Training(Box<Training>),
+    /// The training as it now stands, and what is new in it.
+    Training(Box<Training>, LogChange),
+    /// A run that was looked at, and why nothing could be read.
+    Looked(Box<TrainingRun>, Option<String>),
+    /// Hidden states of examples.
+    States(Box<ExampleStates>),
+    /// Why there are none.
+    NoStates(String),
+    /// Layouts of examples.
+    Maps(Box<StateMaps>),
     /// A checkpoint was loaded.
     Loaded(Arc<Loaded>),
     /// All heads were measured.
@@ -53,34 +70,47 @@ pub(crate) fn open(options: Options) -> Result<(), Box<dyn Error>> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
         let jobs = Jobs::new(&cc.egui_ctx);
         let (paths, view) = (options.paths(), options.view());
-        follow(&jobs, paths);
+        look(&jobs, paths.map(|paths| TrainingRun::new(paths, Limits::default())));
         Ok(Box::new(Window {
             views: views::all(&state),
             shown: 0,
             session: None,
             jobs: Some(jobs),
             view: Some(view),
+            seed: options.seed,
             failure: None,
             exports: Exports::new(OUT),
+            list: sides::List::default(),
+            dialog: None,
+            notes: false,
+            run: None,
+            trouble: None,
         }))
     };
     eframe::run_native("Fine-tuning", native, Box::new(app)).map_err(|error| error.to_string().into())
 }
 
-/// Reads a run, and what it writes from then on.
-fn follow(jobs: &Jobs<News>, paths: Option<RunPaths>) {
+/// Reads the embedded training, or what is new in a run.
+fn look(jobs: &Jobs<News>, run: Option<TrainingRun>) {
     jobs.start("log", move |job| {
-        let Some(paths) = paths else {
-            job.send(News::Training(Box::new(options::embedded_training(job)?)));
+        let Some(mut run) = run else {
+            let training = options::embedded_training(job)?;
+            job.send(News::Training(Box::new(training), LogChange::default()));
             return Ok(());
         };
-        let mut run = TrainingRun::new(paths, Limits::default());
-        while !job.is_stopped() {
-            if let Some((training, _)) = run.update(job)? {
-                job.send(News::Training(Box::new(training)));
+        let found = run.update(job);
+        let failure = match found {
+            Ok(Some((training, change))) => {
+                job.send(News::Training(Box::new(training), change));
+                None
             }
-            thread::sleep(LOOK);
-        }
+            Ok(None) => None,
+            // What was read of it is not the whole of a block.
+            Err(error) if options::is_cancelled(&error) => return Ok(()),
+            // A folder that is not there yet, or that vanished, may come back.
+            Err(error) => Some(error.to_string()),
+        };
+        job.send(News::Looked(Box::new(run), failure));
         Ok(())
     });
 }
@@ -92,11 +122,37 @@ struct Window {
     /// Until the session has them.
     jobs: Option<Jobs<News>>,
     view: Option<attn_sdk::render::ViewState>,
+    seed: u64,
     failure: Option<String>,
     exports: Exports,
+    list: sides::List,
+    dialog: Option<OpenDialog>,
+    notes: bool,
+    /// The run, and when it was looked at; while it is being looked at the job has it.
+    run: Option<(TrainingRun, Instant)>,
+    /// Why the last look read nothing.
+    trouble: Option<String>,
 }
 
 impl Window {
+    /// Looks again at a run that may still be written.
+    fn follow(&mut self, context: &Context) {
+        let Some((_, last)) = &self.run else { return };
+        let passed = last.elapsed();
+        if passed < LOOK {
+            context.request_repaint_after(LOOK - passed);
+            return;
+        }
+        let jobs = self
+            .session
+            .as_ref()
+            .map(|session| &session.jobs)
+            .or(self.jobs.as_ref());
+        if let (Some(jobs), Some((run, _))) = (jobs, self.run.take()) {
+            look(jobs, Some(run));
+        }
+    }
+
     fn listen(&mut self) {
         let jobs = self
             .session
@@ -106,7 +162,14 @@ impl Window {
         let events: Vec<JobEvent<News>> = jobs.map(|jobs| jobs.poll().collect()).unwrap_or_default();
         for event in events {
             match event {
-                JobEvent::Message(News::Training(training)) => self.training(*training),
+                JobEvent::Message(News::Training(training, change)) => self.training(*training, &change),
+                JobEvent::Message(News::Looked(run, trouble)) => {
+                    self.run = Some((*run, Instant::now()));
+                    if self.session.is_none() {
+                        self.failure.clone_from(&trouble);
+                    }
+                    self.trouble = trouble;
+                }
                 JobEvent::Message(news) => {
                     let Some(session) = &mut self.session else { continue };
                     self.views.iter_mut().for_each(|view| view.take(&news, session));
@@ -120,9 +183,22 @@ impl Window {
         }
     }
 
-    fn training(&mut self, training: Training) {
+    fn training(&mut self, training: Training, change: &LogChange) {
         match &mut self.session {
-            Some(session) => session.training = training,
+            Some(session) => {
+                session.news = news(change);
+                // What the user set stays.
+                let params = session.training.params().clone();
+                session.training = training;
+                if change.restarted {
+                    // The numbers of examples are others.
+                    session.select([]);
+                    session.example = None;
+                }
+                if params != *session.training.params() {
+                    session.training.set_params(params);
+                }
+            }
             None => {
                 let (Some(jobs), Some(view)) = (self.jobs.take(), self.view.take()) else {
                     return;
@@ -131,24 +207,132 @@ impl Window {
                     training,
                     view,
                     example: None,
+                    visible: Vec::new(),
+                    selected: BTreeSet::new(),
+                    version: 0,
                     jobs,
                     notes: Notes::default(),
+                    news: String::new(),
+                    seed: self.seed,
+                    filter: String::new(),
+                    filter_failure: None,
                 });
             }
         }
-        if let Some(session) = &self.session {
+        if let Some(session) = &mut self.session {
+            session.find();
             self.views.iter_mut().for_each(|view| view.follow(session));
         }
     }
+
+    /// Asks for another run.
+    fn open_dialog(&mut self, context: &Context) {
+        let Some(dialog) = &mut self.dialog else { return };
+        let Some(typed) = dialog.show(context) else {
+            if !dialog.is_open() {
+                self.dialog = None;
+            }
+            return;
+        };
+        let path = |at: usize| typed.get(at).filter(|text| !text.is_empty()).map(PathBuf::from);
+        let paths = RunPaths {
+            run: path(0),
+            log: path(1),
+            checkpoints: path(2),
+            examples: path(3),
+        };
+        if paths == RunPaths::default() {
+            dialog.fail("expected a folder or a log, found neither");
+            return;
+        }
+        // The run that was followed is left with its jobs.
+        let view = self.session.take().map(|session| session.view);
+        let jobs = Jobs::new(context);
+        look(&jobs, Some(TrainingRun::new(paths, Limits::default())));
+        self.run = None;
+        (self.jobs, self.view, self.failure, self.dialog) = (Some(jobs), view.or(self.view.take()), None, None);
+    }
+
+    fn tools(&mut self, ui: &mut Ui) {
+        let Some(session) = &mut self.session else { return };
+        if ui.button("Open").clicked() {
+            self.dialog = Some(dialog());
+        }
+        ui.separator();
+        for (at, view) in self.views.iter().enumerate() {
+            ui.selectable_value(&mut self.shown, at, view.name());
+        }
+        ui.separator();
+        theme_switch(ui, &mut session.view);
+        if let Some((name, plot)) = self.views[self.shown].plot(session)
+            && let Some(format) = export_menu(ui, &Format::ALL)
+        {
+            self.exports.plot(&name, format, &*plot, &session.view, None);
+        }
+        let notes = session.training.notes().len() + session.notes.iter().count();
+        if notes > 0 {
+            ui.toggle_value(&mut self.notes, format!("Notes ({notes})"));
+        }
+        if !session.news.is_empty() {
+            ui.label(RichText::new(&session.news).strong());
+        }
+        if let Some(trouble) = &self.trouble {
+            ui.label(RichText::new(trouble).color(ui.visuals().error_fg_color));
+        }
+        self.exports.show(ui);
+        session.jobs.show(ui);
+    }
+}
+
+/// What is new, in words.
+fn news(change: &LogChange) -> String {
+    let moments: Vec<String> = change.moments.iter().map(ToString::to_string).collect();
+    let mut parts = Vec::new();
+    if change.restarted {
+        parts.push("the log was written anew".to_owned());
+    }
+    if change.predictions > 0 {
+        parts.push(format!("{} predictions", change.predictions));
+    }
+    if change.examples > 0 {
+        parts.push(format!("{} examples", change.examples));
+    }
+    parts.extend(moments);
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("New: {}", parts.join(", "))
+    }
+}
+
+fn dialog() -> OpenDialog {
+    let fields = [
+        ("Run", "folder with a log and checkpoints"),
+        (
+            "Log",
+            "log.jsonl, or the folder of dynamics_epoch_X.jsonl, where it lies apart",
+        ),
+        ("Checkpoints", "folder of epoch-N or checkpoint-N, where it lies apart"),
+        ("Examples", ".jsonl, .json, .csv or .tsv with ids and texts"),
+    ];
+    OpenDialog::new("Open a training", fields)
 }
 
 impl eframe::App for Window {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         self.listen();
-        let Some(session) = &mut self.session else {
+        self.follow(&ui.ctx().clone());
+        self.open_dialog(&ui.ctx().clone());
+        if self.session.is_none() {
+            if let Some(view) = &self.view {
+                apply_theme(ui.ctx(), view);
+            }
             CentralPanel::default().show(ui, |ui| match &self.failure {
                 Some(failure) => {
                     ui.label(failure);
+                    if ui.button("Open").clicked() {
+                        self.dialog = Some(dialog());
+                    }
                 }
                 None => {
                     ui.add_space(12.0);
@@ -156,29 +340,37 @@ impl eframe::App for Window {
                 }
             });
             return;
-        };
-        apply_theme(ui.ctx(), &session.view);
-        let (views, exports) = (&mut self.views, &mut self.exports);
-        Panel::top("tools").show(ui, |ui| {
-            ui.horizontal_wrapped(|ui| {
-                for (at, view) in views.iter().enumerate() {
-                    ui.selectable_value(&mut self.shown, at, view.name());
-                }
-                ui.separator();
-                theme_switch(ui, &mut session.view);
-                if let Some((name, plot)) = views[self.shown].plot(session)
-                    && let Some(format) = export_menu(ui, &Format::ALL)
-                {
-                    exports.plot(&name, format, &*plot, &session.view, None);
-                }
-                exports.show(ui);
-                session.notes.show(ui);
-                session.jobs.show(ui);
-            });
+        }
+        if let Some(session) = &self.session {
+            apply_theme(ui.ctx(), &session.view);
+        }
+        Panel::top("tools").show(ui, |ui| ui.horizontal_wrapped(|ui| self.tools(ui)));
+        let Some(session) = &mut self.session else { return };
+        if self.notes {
+            Panel::bottom("notes")
+                .resizable(true)
+                .default_size(120.0)
+                .show(ui, |ui| {
+                    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                        session.notes.show(ui);
+                        for note in session.training.notes() {
+                            ui.label(RichText::new(note).weak());
+                        }
+                    });
+                });
+        }
+        let (list, exports) = (&mut self.list, &mut self.exports);
+        Panel::left("examples").default_size(380.0).show(ui, |ui| {
+            ui.set_min_size(ui.available_size());
+            list.show(ui, session, exports);
+        });
+        Panel::right("example").default_size(280.0).show(ui, |ui| {
+            ui.set_min_size(ui.available_size());
+            sides::example(ui, session);
         });
         let ground = egui_color(session.view.colors().background);
         CentralPanel::default()
-            .frame(Frame::NONE.fill(ground))
-            .show(ui, |ui| views[self.shown].ui(ui, session));
+            .frame(Frame::NONE.fill(ground).inner_margin(6.0))
+            .show(ui, |ui| self.views[self.shown].ui(ui, session));
     }
 }

@@ -1,6 +1,8 @@
 //! Training dynamics of each example: the data map of Swayamdipta et al. (2020), forgetting events of Toneva et al. (2019), the
 //! area under the margin of Pleiss et al. (2020), EL2N of Paul et al. (2021).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -137,19 +139,22 @@ impl Scale {
 /// ```
 pub fn dynamics(log: &Log, params: &DynamicsParams) -> Vec<ExampleDynamics> {
     let scale = Scale::of(log, params.tolerance);
-    let counted = counted(log, params);
-    let quantiles: Vec<f64> = (0..=log.moments().len())
-        .map(|moments| match moments {
-            0 | 1 => f64::NAN,
-            moments => t_quantile(0.5 + 0.5 * params.level, moments as f64 - 1.0),
-        })
+    let counted = counted_moments(log, params);
+    // A log by steps has many moments, but few numbers of outcomes per example.
+    let counts: BTreeSet<usize> = (0..log.examples().len())
+        .map(|example| outcomes(log, example, &counted).count())
+        .collect();
+    let quantiles: BTreeMap<usize, f64> = counts
+        .into_iter()
+        .filter(|count| *count > 1)
+        .map(|count| (count, t_quantile(0.5 + 0.5 * params.level, count as f64 - 1.0)))
         .collect();
     let of = |example| of_example(log, example, &counted, scale, &quantiles);
     (0..log.examples().len()).into_par_iter().map(of).collect()
 }
 
-/// The moments that count: whether each does.
-pub(super) fn counted(log: &Log, params: &DynamicsParams) -> Vec<bool> {
+/// Whether each moment of a log counts.
+pub fn counted_moments(log: &Log, params: &DynamicsParams) -> Vec<bool> {
     let mut dropped = 0;
     let counts = log.moments().iter().map(|moment| {
         if moment.is_start() && !params.before_training {
@@ -161,11 +166,22 @@ pub(super) fn counted(log: &Log, params: &DynamicsParams) -> Vec<bool> {
     counts.collect()
 }
 
-fn of_example(log: &Log, example: usize, counted: &[bool], scale: Option<Scale>, quantiles: &[f64]) -> ExampleDynamics {
+/// The outcomes that count.
+fn outcomes<'a>(log: &'a Log, example: usize, counted: &'a [bool]) -> impl Iterator<Item = &'a Outcome> {
     let there = log
         .outcomes(example)
         .filter(|(moment, _)| counted.get(*moment) == Some(&true));
-    let outcomes: Vec<&Outcome> = there.map(|(_, outcome)| outcome).collect();
+    there.map(|(_, outcome)| outcome)
+}
+
+fn of_example(
+    log: &Log,
+    example: usize,
+    counted: &[bool],
+    scale: Option<Scale>,
+    quantiles: &BTreeMap<usize, f64>,
+) -> ExampleDynamics {
+    let outcomes: Vec<&Outcome> = outcomes(log, example, counted).collect();
     if outcomes.is_empty() {
         return ExampleDynamics::NONE;
     }
@@ -183,7 +199,7 @@ fn of_example(log: &Log, example: usize, counted: &[bool], scale: Option<Scale>,
     let variability = (squares / count).sqrt();
     // The standard error has the sample's deviation, with one degree of freedom less.
     let error = (squares / (count - 1.0) / count).sqrt();
-    let quantile = quantiles.get(outcomes.len()).copied().unwrap_or(f64::NAN);
+    let quantile = quantiles.get(&outcomes.len()).copied().unwrap_or(f64::NAN);
     let told: Vec<bool> = judged.iter().filter_map(|(_, right)| *right).collect();
     let right = told.iter().filter(|right| **right).count();
     let lost = told.windows(2).filter(|pair| pair[0] && !pair[1]).count();

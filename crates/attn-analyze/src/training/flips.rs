@@ -133,6 +133,17 @@ impl Flips {
         Some(found)
     }
 
+    /// The counts and the test in words.
+    pub fn describe(&self) -> String {
+        let McNemar { lost, gained, p } = self.test;
+        let p = if p < 1e-4 {
+            format!("{p:.0e}")
+        } else {
+            format!("{p:.4}")
+        };
+        format!("{lost} right, then wrong; {gained} wrong, then right; McNemar p = {p}")
+    }
+
     /// Share of compared examples that are right, before and after.
     pub fn accuracy(&self) -> [f64; 2] {
         let share = |more: usize| (self.right + more) as f64 / self.compared.max(1) as f64;

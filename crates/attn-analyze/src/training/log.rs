@@ -242,18 +242,25 @@ impl Log {
 
     /// The outcomes of an example in the order of training, each with the number of its moment.
     pub fn outcomes(&self, example: usize) -> impl ExactSizeIterator<Item = (usize, &Outcome)> {
-        let range = match (self.starts.get(example), self.starts.get(example + 1)) {
-            (Some(&start), Some(&end)) => start..end,
-            _ => 0..0,
-        };
-        let records = self.records.get(range).unwrap_or_default();
-        records.iter().map(|record| (record.moment as usize, &record.outcome))
+        let records = self.records_of(example).iter();
+        records.map(|record| (record.moment as usize, &record.outcome))
     }
 
     /// The outcome of an example at a moment.
     pub fn outcome(&self, example: usize, moment: usize) -> Option<&Outcome> {
-        self.outcomes(example)
-            .find_map(|(at, outcome)| (at == moment).then_some(outcome))
+        let records = self.records_of(example);
+        let at = records
+            .binary_search_by_key(&moment, |record| record.moment as usize)
+            .ok()?;
+        Some(&records[at].outcome)
+    }
+
+    fn records_of(&self, example: usize) -> &[Record] {
+        let range = match (self.starts.get(example), self.starts.get(example + 1)) {
+            (Some(&start), Some(&end)) => start..end,
+            _ => 0..0,
+        };
+        self.records.get(range).unwrap_or_default()
     }
 
     /// What the model answered, in words: the name of a class, a number, a text. `None` where it was not logged.
@@ -286,6 +293,34 @@ impl Log {
         self.labels
             .get(class)
             .map_or_else(|| class.to_string(), ToString::to_string)
+    }
+
+    /// Adds facts about an example from elsewhere: its text, its split, attributes. What the log says stays. `false` if the log has no
+    /// such example.
+    pub fn describe<'a>(
+        &mut self,
+        id: &str,
+        text: Option<&str>,
+        attributes: impl IntoIterator<Item = (&'a Arc<str>, &'a str)>,
+    ) -> bool {
+        let Some(&number) = self.index.get(id) else {
+            return false;
+        };
+        let Some(example) = self.examples.get_mut(number as usize) else {
+            return false;
+        };
+        if example.text.is_none() {
+            example.text = text.map(Into::into);
+        }
+        for (name, value) in attributes {
+            match &**name {
+                "split" if example.split.is_none() => example.split = Some(value.into()),
+                "split" => {}
+                _ if example.attribute(name).is_none() => example.attributes.push((name.clone(), value.into())),
+                _ => {}
+            }
+        }
+        true
     }
 
     /// The checkpoints that the log names.

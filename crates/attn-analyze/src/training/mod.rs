@@ -8,6 +8,7 @@ mod answer;
 mod distributions;
 mod dynamics;
 mod file;
+mod filter;
 mod flips;
 mod line;
 mod log;
@@ -16,8 +17,9 @@ mod outcome;
 mod reader;
 mod region;
 
-pub use dynamics::{DynamicsParams, ExampleDynamics, Scale, dynamics};
+pub use dynamics::{DynamicsParams, ExampleDynamics, Scale, counted_moments, dynamics};
 pub use file::{LogChange, LogFiles};
+pub use filter::{Comparison, Condition, Filter};
 pub use flips::{Flip, FlipKind, Flips, McNemar};
 pub use line::without_nan;
 pub use log::{Example, Gold, Log, LogNote, LoggedCheckpoint, Moment, Task};

@@ -16,7 +16,7 @@ use super::{
 use crate::Result;
 
 /// Bytes that are parsed at once: enough for all cores, little beside the log.
-const BLOCK: usize = 16 << 20;
+const BLOCK: usize = 4 << 20;
 
 /// Bytes of a piece that one core parses.
 const PIECE: usize = 1 << 18;

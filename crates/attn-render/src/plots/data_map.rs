@@ -3,13 +3,20 @@
 
 use std::sync::Arc;
 
-use super::kit::{
-    Coordinates, Crowd, Frame, LegendEntry, Page, Texts, add_points, highlighted, highlights, number, range,
+use super::{
+    kit::{
+        ColorBy, Coordinates, Crowd, Frame, LegendEntry, Page, PointColors, Texts, add_points, highlighted, highlights,
+        number, range, thinned, thinning_note,
+    },
+    tables::{push_values, value_line},
 };
 use crate::{
-    Error, Label, Layer, Motion, Panel, Plot, Point, Result, Scene, Table, Target, Tooltip, ViewState,
+    Edge, Error, Label, Layer, Motion, Panel, Plot, Point, Result, Scene, Table, Target, Tooltip, ViewState,
     error::{check_finite, check_len},
 };
+
+/// Intervals of so many points are drawn; of more only those of highlighted points, which else would cover each other.
+const INTERVALS: usize = 300;
 
 /// A map of training examples.
 ///
@@ -33,6 +40,13 @@ pub struct DataMap {
     pub variability: Arc<[f32]>,
     /// Share of the epochs in which the example was right, 0 to 1: its color.
     pub correctness: Arc<[f32]>,
+    /// Half the width of the confidence interval of `confidence` per example: bars, of all examples up to 300, of highlighted
+    /// ones among more. NaN is none.
+    pub intervals: Option<Arc<[f32]>>,
+    /// A value per example that gives its color in the place of `correctness`; NaN, where there is none, is grey.
+    pub values: Option<Arc<[f32]>>,
+    /// What the values are; `None` draws them from little to much.
+    pub color_by: Option<ColorBy>,
     /// A text per example, for [`Shared::search`](crate::Shared::search); empty for none.
     pub labels: Texts,
 }
@@ -54,8 +68,21 @@ impl DataMap {
             confidence: confidence.into(),
             variability: variability.into(),
             correctness: correctness.into(),
+            intervals: None,
+            values: None,
+            color_by: None,
             labels: Texts::default(),
         }
+    }
+
+    /// Whether the interval of a point is drawn.
+    fn has_interval(&self, example: usize, shown: Option<bool>) -> bool {
+        let drawn = shown == Some(true) || (shown.is_none() && self.confidence.len() <= INTERVALS);
+        drawn
+            && self
+                .intervals
+                .as_ref()
+                .is_some_and(|intervals| intervals[example].is_finite())
     }
 
     /// What everything drawn relies on.
@@ -72,6 +99,12 @@ impl DataMap {
             check_len(what, examples, values.len())?;
             check_finite(what, values)?;
         }
+        for (what, values) in [
+            ("intervals of examples", &self.intervals),
+            ("values of examples", &self.values),
+        ] {
+            check_len(what, examples, values.as_ref().map_or(examples, |values| values.len()))?;
+        }
         if !self.labels.is_empty() {
             check_len("labels of examples", examples, self.labels.len())?;
         }
@@ -87,18 +120,31 @@ impl Plot for DataMap {
         let examples = self.confidence.len();
         let colors = state.colors();
         let (marked, matches) = highlighted(state, None, &self.labels, examples, examples);
-        let mut legend = vec![LegendEntry::Ramp(
-            colors.diverging,
-            "share of the epochs in which it was right".into(),
-            "1".into(),
-            "0".into(),
-        )];
+        let by_value =
+            PointColors::new(state, self.color_by.as_ref(), self.values.as_deref().into_iter())?.without_roles();
+        let mut legend = match self.values {
+            Some(_) => by_value.legend(),
+            None => vec![LegendEntry::Ramp(
+                colors.diverging,
+                "share of the epochs in which it was right".into(),
+                "1".into(),
+                "0".into(),
+            )],
+        };
         legend.extend(highlights(state, &matches));
+        let on_map: Vec<f32> = (0..examples)
+            .flat_map(|i| [self.variability[i], self.confidence[i]])
+            .collect();
+        let part = thinned(&Coordinates::new(on_map, 2)?, examples, size[0] * size[1], &marked)?;
+        let mut caption = self.caption.clone();
+        if let Some((_, drawn)) = &part {
+            caption.push_str(&thinning_note(*drawn, examples));
+        }
         let page = Page {
             title: &self.title,
             subtitle: &self.subtitle,
             legend,
-            caption: &self.caption,
+            caption: caption.trim_start(),
         };
         let (mut scene, content) = page.start(size, &colors)?;
         let mut layer = Layer::default();
@@ -123,12 +169,39 @@ impl Plot for DataMap {
         });
         let mut points = [Vec::with_capacity(examples), Vec::new()];
         for i in 0..examples {
-            let color = colors.diverging.at(1.0 - self.correctness[i]);
+            if part.as_ref().is_some_and(|(kept, _)| !kept[i]) {
+                continue;
+            }
+            let value = self.values.as_ref().map(|values| values[i]);
+            let color = match value {
+                Some(_) => by_value.color(true, value),
+                None => colors.diverging.at(1.0 - self.correctness[i]),
+            };
             let id = u32::try_from(i).unwrap_or(Point::UNPICKABLE);
             let shown = marked.get(i).copied();
+            let hidden = by_value.is_hidden(value);
+            if let Some(intervals) = self
+                .intervals
+                .as_ref()
+                .filter(|_| !hidden && self.has_interval(i, shown))
+            {
+                let end = |confidence: f32| {
+                    let [x, y] = frame.place([self.variability[i], confidence.clamp(0.0, 1.0)]);
+                    [x, y, 0.0]
+                };
+                layer.edges.push(Edge {
+                    from: end(self.confidence[i] - intervals[i]),
+                    to: end(self.confidence[i] + intervals[i]),
+                    color: color.alpha(0.55),
+                    panel: panel.into(),
+                    width: [0.9; 2],
+                    gap: [0.0; 2],
+                });
+            }
             let point = Point::new(panel, [places[2 * i], places[2 * i + 1], 0.0], color, id)
                 .sized(if shown == Some(true) { 1.7 } else { 1.0 })
-                .dimmed(shown == Some(false));
+                .dimmed(shown == Some(false))
+                .hidden(hidden);
             points[usize::from(shown == Some(true))].push(point);
         }
         let [others, brought_out] = points;
@@ -147,7 +220,7 @@ impl Plot for DataMap {
         Ok(scene)
     }
 
-    /// A row per example: confidence, variability, correctness, and its label if there are any.
+    /// A row per example: confidence, variability, correctness, and interval, value and label if there are any.
     fn table(&self, _: &ViewState) -> Result<Table> {
         self.check()?;
         let mut table = Table::new(self.confidence.len());
@@ -156,6 +229,14 @@ impl Plot for DataMap {
             .numbers("confidence", |example| self.confidence[example])
             .numbers("variability", |example| self.variability[example])
             .numbers("correctness", |example| self.correctness[example]);
+        if let Some(intervals) = &self.intervals {
+            table.numbers("interval", |example| intervals[example]);
+        }
+        if let Some(values) = &self.values {
+            push_values(&mut table, self.color_by.as_ref(), |example| {
+                values.get(example).copied()
+            });
+        }
         if !self.labels.is_empty() {
             table.texts("label", |example| &*self.labels[example]);
         }
@@ -174,6 +255,11 @@ impl Plot for DataMap {
         let tooltip = Tooltip::new(label)
             .line(line("confidence", &self.confidence)?)
             .line(line("variability", &self.variability)?);
-        Some(tooltip.line(line("correctness", &self.correctness)?))
+        let tooltip = tooltip.line(line("correctness", &self.correctness)?);
+        let value = self.values.as_ref().and_then(|values| values.get(example));
+        Some(match value {
+            Some(value) => tooltip.line(value_line(self.color_by.as_ref(), *value)),
+            None => tooltip,
+        })
     }
 }

@@ -3,17 +3,28 @@
 //! A [`TrainingRun`] is where a run lies; it follows one that is still being written. A [`Training`] is a run at one time, with the
 //! dynamics of its examples; it gives plots, tables and the report.
 
+mod columns;
+mod flips;
 mod folder;
+mod join;
+mod noise;
 mod plots;
+mod report;
 mod run;
+mod states;
 mod trainer;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use attn_analyze::training::{DynamicsParams, ExampleDynamics, Log, dynamics};
+use attn_analyze::training::{DynamicsParams, ExampleDynamics, Log, Moment, Outcome, Scale, counted_moments, dynamics};
+use attn_core::{table::Table, text::Dataset};
 
 pub use folder::{RunCheckpoint, RunPaths};
+pub use noise::{NoiseList, Suspect};
+pub use plots::MapOptions;
+pub use report::{FlipReport, NoiseReport, RegionReport, TrainingReport};
 pub use run::TrainingRun;
+pub use states::{ExampleStates, StateMaps, StatePooling, StatesParams};
 pub use trainer::{TrainerEntry, TrainerState};
 
 /// A training run as it stands, with the dynamics of its examples.
@@ -25,6 +36,18 @@ pub struct Training {
     notes: Vec<String>,
     params: DynamicsParams,
     dynamics: Arc<[ExampleDynamics]>,
+    /// The examples as a table, made when it is first asked for.
+    columns: OnceLock<Arc<Table>>,
+}
+
+/// Judges outcomes by the scale of a regression, if there is one.
+#[derive(Debug, Clone, Copy)]
+struct Judge(Option<Scale>);
+
+impl Judge {
+    fn judge(self, outcome: &Outcome) -> (f32, Option<bool>) {
+        Scale::judge(self.0, outcome)
+    }
 }
 
 impl Training {
@@ -38,6 +61,7 @@ impl Training {
             trainer: None,
             notes: Vec::new(),
             params,
+            columns: OnceLock::new(),
         }
     }
 
@@ -70,6 +94,28 @@ impl Training {
     pub fn set_params(&mut self, params: DynamicsParams) {
         self.dynamics = dynamics(&self.log, &params).into();
         self.params = params;
+        self.columns = OnceLock::new();
+    }
+
+    /// Gives examples their texts and attributes from a file, joined by its column `id` or `guid`. What does not fit becomes a note.
+    pub fn join(&mut self, data: &Dataset) {
+        let notes = join::join(Arc::make_mut(&mut self.log), data);
+        self.notes.extend(notes);
+        self.columns = OnceLock::new();
+    }
+
+    /// The moments that the dynamics count.
+    pub fn counted(&self) -> Vec<Moment> {
+        let counts = counted_moments(&self.log, &self.params);
+        let moments = self.log.moments().iter().zip(counts);
+        moments
+            .filter(|(_, counts)| *counts)
+            .map(|(moment, _)| *moment)
+            .collect()
+    }
+
+    fn scale(&self) -> Judge {
+        Judge(Scale::of(&self.log, self.params.tolerance))
     }
 
     /// What could not be read, in words.

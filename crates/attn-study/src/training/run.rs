@@ -1,9 +1,12 @@
 //! A run on disk, followed while it is written.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc, time::SystemTime};
 
 use attn_analyze::training::{LogChange, LogFiles};
-use attn_core::{Limits, Progress};
+use attn_core::{
+    Limits, Progress,
+    text::{Dataset, TextParams},
+};
 
 use super::{RunPaths, Training};
 use crate::Error;
@@ -16,6 +19,30 @@ pub struct TrainingRun {
     /// Names of checkpoints at the last update.
     seen: BTreeSet<String>,
     notes: BTreeSet<String>,
+    examples: Option<ReadExamples>,
+}
+
+/// A file of examples as it was read, or why it was not.
+#[derive(Debug, Clone)]
+struct ReadExamples {
+    path: PathBuf,
+    written: Option<SystemTime>,
+    data: Result<Arc<Dataset>, String>,
+}
+
+impl ReadExamples {
+    fn read(path: PathBuf) -> Self {
+        let data = Dataset::read(&path, &TextParams::default());
+        Self {
+            written: written(&path),
+            data: data.map(Arc::new).map_err(|error| error.to_string()),
+            path,
+        }
+    }
+}
+
+fn written(path: &PathBuf) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }
 
 impl TrainingRun {
@@ -26,6 +53,7 @@ impl TrainingRun {
             files: LogFiles::with_limits(limits),
             seen: BTreeSet::new(),
             notes: BTreeSet::new(),
+            examples: None,
         }
     }
 
@@ -53,7 +81,11 @@ impl TrainingRun {
         notes.extend(self.files.failures().map(str::to_owned));
         let cut = self.files.cut();
         notes.extend(cut.map(|path| format!("{}: the last line is not whole yet", path.display())));
-        if change.is_empty() && names == self.seen && notes == self.notes {
+        let fresh = self.read_examples(found.examples);
+        if let Some(Err(error)) = self.examples.as_ref().map(|examples| &examples.data) {
+            notes.insert(error.clone());
+        }
+        if change.is_empty() && !fresh && names == self.seen && notes == self.notes {
             return Ok(None);
         }
         if names.is_empty() && self.files.paths().next().is_none() {
@@ -68,6 +100,20 @@ impl TrainingRun {
         let mut training = Training::new(self.files.log().clone(), found.checkpoints);
         training.trainer = found.trainer;
         training.notes = notes.into_iter().collect();
+        if let Some(Ok(data)) = self.examples.as_ref().map(|examples| &examples.data) {
+            training.join(data);
+        }
         Ok(Some((training, change)))
+    }
+
+    /// Reads the examples if they are new; whether they are.
+    fn read_examples(&mut self, path: Option<PathBuf>) -> bool {
+        let Some(path) = path else { return false };
+        let known = self.examples.as_ref();
+        if known.is_some_and(|known| known.path == path && known.written == written(&path)) {
+            return false;
+        }
+        self.examples = Some(ReadExamples::read(path));
+        true
     }
 }

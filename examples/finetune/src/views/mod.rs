@@ -1,14 +1,22 @@
-//! The tabs of the window, a file each.
+//! The tabs of the window, a file each, and what they share.
 
 mod compare;
 mod data;
 mod example;
+mod flips;
 mod heads;
 pub(crate) mod model;
+mod noise;
+mod points;
 mod pruning;
+mod states;
+mod training;
 
-use attn_egui::{Jobs, egui_wgpu::RenderState};
+use std::collections::BTreeSet;
+
+use attn_egui::{Jobs, Notes, egui_wgpu::RenderState};
 use attn_sdk::{
+    analyze::training::Filter,
     render::{Plot, ViewState},
     study::training::Training,
 };
@@ -20,14 +28,71 @@ use crate::window::News;
 pub(crate) struct Session {
     /// The training as it stands.
     pub(crate) training: Training,
-    /// Theme, search and selection, for plots of examples.
+    /// Theme and search.
     pub(crate) view: ViewState,
     /// The example that was clicked last, by its number in the log.
     pub(crate) example: Option<usize>,
+    /// Examples that meet filter and search.
+    pub(crate) visible: Vec<usize>,
+    /// Examples that a lasso, a box or a preset selected.
+    pub(crate) selected: BTreeSet<usize>,
+    /// Counts up when the training, the visible or the selected examples are others.
+    pub(crate) version: u64,
     /// Starts work beside the window; its news come to [`View::take`].
     pub(crate) jobs: Jobs<News>,
     /// Errors on view.
-    pub(crate) notes: attn_egui::Notes,
+    pub(crate) notes: Notes,
+    /// What is new since the window was opened.
+    pub(crate) news: String,
+    /// Seed of samples and layouts.
+    pub(crate) seed: u64,
+    /// The filter as it was typed, and why it is none.
+    pub(crate) filter: String,
+    pub(crate) filter_failure: Option<String>,
+}
+
+impl Session {
+    /// Selects examples.
+    pub(crate) fn select(&mut self, examples: impl IntoIterator<Item = usize>) {
+        self.selected = examples.into_iter().collect();
+        self.version += 1;
+    }
+
+    /// Finds the examples that meet filter and search.
+    pub(crate) fn find(&mut self) {
+        self.version += 1;
+        self.filter_failure = None;
+        let filter: Result<Filter, _> = self.filter.parse();
+        let found = filter
+            .map_err(|error| error.to_string())
+            .and_then(|filter| self.training.select(&filter).map_err(|error| error.to_string()));
+        match found {
+            Ok(examples) => self.visible = examples,
+            // The last filter that could be read stays.
+            Err(error) => self.filter_failure = Some(error),
+        }
+        let wanted = self.view.shared.search.to_lowercase();
+        if !wanted.is_empty() {
+            let examples = self.training.log().examples();
+            self.visible.retain(|&example| {
+                let example = &examples[example];
+                let text = example.text.as_deref().unwrap_or_default();
+                text.to_lowercase().contains(&wanted) || example.id.to_lowercase().contains(&wanted)
+            });
+        }
+    }
+
+    /// The selected examples that are visible, or all visible ones if none is selected.
+    pub(crate) fn chosen(&self) -> Vec<usize> {
+        if self.selected.is_empty() {
+            return self.visible.clone();
+        }
+        self.visible
+            .iter()
+            .copied()
+            .filter(|example| self.selected.contains(example))
+            .collect()
+    }
 }
 
 /// A tab.
@@ -54,10 +119,14 @@ pub(crate) trait View {
 pub(crate) fn all(state: &RenderState) -> Vec<Box<dyn View>> {
     let model = model::Shared::default();
     vec![
+        Box::new(flips::FlipView::new(state)),
         Box::new(data::Data::new(state)),
+        Box::new(noise::Noise::new(state)),
+        Box::new(states::States::new(state)),
         Box::new(heads::Heads::new(state, model.clone())),
         Box::new(pruning::Pruning::new(state, model.clone())),
         Box::new(example::Example::new(state, model)),
         Box::new(compare::Compare::new(state)),
+        Box::new(training::Curves::new(state)),
     ]
 }

@@ -1,0 +1,231 @@
+"""Writes the training log of attn (docs/TRAINING_LOG.md) from any training in Python.
+
+One file to copy beside a training. It needs nothing but what the training has: NumPy arrays, PyTorch tensors and lists are all fine.
+
+A loop of your own:
+
+    from attn_log import AttnLog, evaluation
+
+    log = AttnLog("run/log.jsonl", labels=["negative", "positive"])
+    log.examples(ids, gold, texts=texts, split="train")
+    for epoch in range(1, 4):
+        train(model)
+        with evaluation(model):                       # no dropout, no gradients
+            for ids, inputs, gold in batches:         # every example, in any order
+                log.predictions(ids, gold, logits=model(**inputs).logits, epoch=epoch)
+        log.checkpoint(f"epoch-{epoch}", epoch=epoch)
+
+The trainer of Hugging Face:
+
+    trainer = Trainer(..., callbacks=[trainer_callback("run/log.jsonl", train_dataset, collator, id_column="id")])
+
+Predictions belong to the weights at the end of an epoch, in evaluation mode. Those gathered while an epoch trains come from different
+weights.
+"""
+
+import contextlib
+import json
+import os
+
+__all__ = ["AttnLog", "evaluation", "trainer_callback"]
+
+
+def _plain(value):
+    """Lists and numbers of Python, from arrays and tensors."""
+    if value is None:
+        return None
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        if hasattr(value, "float") and value.dtype.is_floating_point:
+            value = value.float()
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _short(value):
+    """Floats with seven digits, which is what float32 has. NaN and infinities are null: JSON has no word for them."""
+    if isinstance(value, list):
+        return [_short(item) for item in value]
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            return None
+        return float(f"{value:.7g}")
+    return value
+
+
+def _each(values, count, name):
+    """One value per example: a list of them, or one for all."""
+    values = _plain(values)
+    if isinstance(values, list):
+        if len(values) != count:
+            raise ValueError(f"{name}: expected {count} values, one per example, found {len(values)}")
+        return values
+    return [values] * count
+
+
+class AttnLog:
+    """A training log that is appended to. A resumed training opens it again and goes on."""
+
+    def __init__(self, path, labels=None, task=None, name=None, epochs=None):
+        """`labels` are the names of the classes in the order of their numbers. `task` is one of classification, multi_label,
+        regression, tokens and generation; without it the first prediction tells."""
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        fresh = not os.path.exists(path) or os.path.getsize(path) == 0
+        cut = False
+        if not fresh:
+            with open(path, "rb") as written:
+                written.seek(-1, os.SEEK_END)
+                cut = written.read(1) != b"\n"
+        self._file = open(path, "a", encoding="utf-8", newline="\n")
+        if cut:
+            # A writer was killed within a line; what follows is whole again.
+            self._file.write("\n")
+        if fresh:
+            run = {"kind": "run", "format": 1, "name": name, "labels": labels, "task": task, "epochs": epochs}
+            self._write([{key: value for key, value in run.items() if value is not None}])
+
+    def examples(self, ids, gold, texts=None, split=None, attributes=None):
+        """What the examples are, once, before their predictions. `split` is one for all or one per example; `attributes` is a dict per
+        example."""
+        ids = _plain(ids)
+        count = len(ids)
+        rows = zip(
+            ids,
+            _each(gold, count, "gold"),
+            _each(texts, count, "texts"),
+            _each(split, count, "split"),
+            attributes if attributes is not None else [None] * count,
+        )
+        names = ("gold", "text", "split", "attributes")
+        lines = []
+        for id, *values in rows:
+            line = {"kind": "example", "id": str(id)}
+            line.update((name, value) for name, value in zip(names, values) if value is not None)
+            lines.append(line)
+        self._write(lines)
+
+    def predictions(
+        self,
+        ids,
+        gold=None,
+        logits=None,
+        probabilities=None,
+        prediction=None,
+        log_probability=None,
+        loss=None,
+        correct=None,
+        epoch=None,
+        step=None,
+    ):
+        """What the model says of a batch, after an epoch or a step:
+
+        - classification: `logits` or `probabilities` `[example, class]`, `gold` a class;
+        - multi-label: the same, `gold` 0 or 1 `[example, label]`;
+        - regression: `prediction` `[example]`, `gold` a number;
+        - tokens: `logits` `[example, token, class]` as a list of rows per example without padding, `gold` `[example, token]` with -100
+          for tokens that do not count;
+        - generation: `log_probability` `[example]`, the mean over tokens of the gold text's log-probability; `prediction` the text.
+        """
+        if epoch is None and step is None:
+            raise ValueError("expected an epoch or a step, found neither")
+        ids = _plain(ids)
+        parts = {
+            "gold": gold,
+            "logits": logits,
+            "probabilities": probabilities,
+            "prediction": prediction,
+            "log_probability": log_probability,
+            "loss": loss,
+            "correct": correct,
+        }
+        parts = {name: _each(values, len(ids), name) for name, values in parts.items() if values is not None}
+        lines = []
+        for at, id in enumerate(ids):
+            line = {"kind": "prediction", "id": str(id)}
+            if epoch is not None:
+                line["epoch"] = epoch
+            if step is not None:
+                line["step"] = step
+            for name, values in parts.items():
+                line[name] = _short(values[at])
+            lines.append(line)
+        self._write(lines)
+
+    def checkpoint(self, path, epoch=None, step=None):
+        """A checkpoint that was written; `path` is relative to the log."""
+        line = {"kind": "checkpoint", "path": str(path), "epoch": epoch, "step": step}
+        self._write([{key: value for key, value in line.items() if value is not None}])
+
+    def close(self):
+        """Closes the file. Every line is on disk before."""
+        self._file.close()
+
+    def _write(self, lines):
+        # One write of whole lines: a reader never sees half of one, unless the writer is killed.
+        self._file.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        self._file.flush()
+
+
+@contextlib.contextmanager
+def evaluation(model):
+    """A PyTorch model in evaluation mode without gradients; afterwards it is as it was."""
+    import torch
+
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield model
+    finally:
+        model.train(training)
+
+
+def trainer_callback(path, dataset, collator, id_column="id", text_column=None, split="train", batch_size=64, **options):
+    """A callback for the trainer of Hugging Face: logs the logits of every example of `dataset` at the end of each epoch.
+
+    `collator` is the trainer's. Rows need `labels` (or `label`) and `id_column`; further options are those of `AttnLog`.
+    """
+    import torch
+    from transformers import TrainerCallback
+
+    def value(row, *names):
+        return next((row[name] for name in names if name in row), None)
+
+    class AttnCallback(TrainerCallback):
+        def on_train_begin(self, args, state, control, model=None, **_):
+            labels = options.pop("labels", None)
+            if labels is None and getattr(model.config, "id2label", None):
+                labels = [model.config.id2label[at] for at in sorted(model.config.id2label)]
+            self.log = AttnLog(path, labels=labels, epochs=int(args.num_train_epochs), **options)
+            rows = [dataset[at] for at in range(len(dataset))]
+            texts = [row[text_column] for row in rows] if text_column else None
+            self.log.examples([row[id_column] for row in rows], [value(row, "labels", "label") for row in rows], texts, split)
+
+        def on_epoch_end(self, args, state, control, model=None, **_):
+            if not state.is_world_process_zero:
+                return
+            with evaluation(model):
+                for start in range(0, len(dataset), batch_size):
+                    rows = [dataset[at] for at in range(start, min(start + batch_size, len(dataset)))]
+                    inputs = [
+                        {name: cell for name, cell in row.items() if name not in (id_column, text_column) and not isinstance(cell, str)}
+                        for row in rows
+                    ]
+                    batch = {name: tensor.to(model.device) for name, tensor in collator(inputs).items() if torch.is_tensor(tensor)}
+                    batch.pop("labels", None)
+                    self.log.predictions(
+                        [row[id_column] for row in rows],
+                        [_plain(value(row, "labels", "label")) for row in rows],
+                        logits=model(**batch).logits,
+                        epoch=round(state.epoch),
+                        step=state.global_step,
+                    )
+
+        def on_save(self, args, state, control, **_):
+            if state.is_world_process_zero:
+                self.log.checkpoint(f"checkpoint-{state.global_step}", epoch=state.epoch, step=state.global_step)
+
+    return AttnCallback()
