@@ -11,7 +11,10 @@ use attn_sdk::{
     study::training::{MapOptions, RunCheckpoint, StateMaps, StatePooling, StatesParams, Training},
 };
 
-use crate::options::{self, Options};
+use crate::{
+    options::{self, Options},
+    sections,
+};
 
 /// A plot by the name of its file.
 pub(crate) type Named = (String, Box<dyn Plot>);
@@ -54,7 +57,12 @@ pub(crate) fn write(
             Err(error) => report.notes.push(error.to_string()),
         }
     }
+    let sections = sections::of(training, progress)?;
+    plots.extend(sections.plots);
     let (mut exporter, view, mut failures) = (Exporter::default(), options.view(), Vec::new());
+    for (name, table) in &sections.tables {
+        write_table(table, out.join(name))?;
+    }
     for (done, (name, plot)) in plots.iter().enumerate() {
         step(progress, "plots", done, plots.len())?;
         for extension in ["png", "svg", "csv"] {
@@ -66,8 +74,13 @@ pub(crate) fn write(
     }
     let _ = progress.update("plots", plots.len(), plots.len());
     report.notes.extend(failures.iter().cloned());
-    write_atomically(&out.join("report.json"), &serde_json::to_vec_pretty(&report)?)?;
-    write_atomically(&out.join("report.md"), report.markdown().as_bytes())?;
+    let mut numbers = serde_json::to_value(&report)?;
+    if let Some(members) = numbers.as_object_mut() {
+        members.extend(sections.json);
+    }
+    write_atomically(&out.join("report.json"), &serde_json::to_vec_pretty(&numbers)?)?;
+    let words = format!("{}\n{}", report.markdown(), sections.markdown);
+    write_atomically(&out.join("report.md"), words.as_bytes())?;
     Ok(failures)
 }
 

@@ -15,6 +15,7 @@
 
 mod files;
 mod options;
+mod sections;
 mod sides;
 mod views;
 mod window;

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     error::Error,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,14 +14,19 @@ use attn_egui::{
 use attn_sdk::{
     analyze::training::LogChange,
     core::Limits,
-    study::training::{ExampleStates, RunPaths, StateMaps, Training, TrainingRun},
+    study::{
+        change::{ChangeStudy, ScaleStep},
+        explain::{AttentionRows, Explanation},
+        pruning::{Evaluation, HeadStudy},
+        training::{ExampleStates, RunPaths, StateMaps, Training, TrainingRun},
+    },
 };
 use eframe::egui::{CentralPanel, Context, Frame, Panel, RichText, ScrollArea, Ui, ViewportBuilder};
 
 use crate::{
     options::{self, OUT, Options},
     sides,
-    views::{self, Session, View},
+    views::{self, Session, View, model::Loaded},
 };
 
 /// Time between two looks at a run that is still being written.
@@ -38,6 +44,20 @@ pub(crate) enum News {
     NoStates(String),
     /// Layouts of examples.
     Maps(Box<StateMaps>),
+    /// A checkpoint was loaded.
+    Loaded(Arc<Loaded>),
+    /// All heads were measured.
+    Heads(Arc<HeadStudy>),
+    /// The dev set without some heads, and how many.
+    Masked(Arc<Evaluation>, usize),
+    /// A pruned model was written.
+    Written(String),
+    /// An example was explained.
+    Explained(Arc<(Explanation, AttentionRows)>),
+    /// Two checkpoints were compared.
+    Changed(Arc<ChangeStudy>),
+    /// The accuracy over the scale of an adapter.
+    Scales(Vec<ScaleStep>),
 }
 
 /// Opens the window and returns when it is closed.

@@ -247,14 +247,14 @@ impl Checkpoint {
         let mut header = Value::Object(header).to_string();
         // Tensors begin at a multiple of 8.
         header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
-        let unfinished = path.with_extension("unfinished");
+        let (unfinished, total) = (path.with_extension("unfinished"), found.len());
         let write = || -> Result<()> {
             let failed = |error| Error::io(&unfinished, error);
             let mut file = std::io::BufWriter::new(fs::File::create(&unfinished).map_err(failed)?);
             file.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
             file.write_all(header.as_bytes()).map_err(failed)?;
             for (done, found) in found.iter().enumerate() {
-                step(progress, "pruned weights", done, self.store.tensors().count())?;
+                step(progress, "pruned weights", done, total)?;
                 file.write_all(&self.bytes_of(found, changes)?).map_err(failed)?;
             }
             file.into_inner()

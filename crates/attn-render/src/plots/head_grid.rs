@@ -52,10 +52,16 @@ pub struct HeadGrid {
     pub cells: HeadCells,
     /// Colors values around 0 instead of from their least.
     pub diverging: bool,
+    /// Heads that are switched off: their cells are empty and say so.
+    pub off: Vec<HeadId>,
+    /// A word per head in its cell, such as its role; none, or as many as heads.
+    pub words: Vec<String>,
 }
 
 /// A number takes no more room than this, nor is a pattern seen better.
 const LARGEST: f32 = 120.0;
+/// Font size of words in cells.
+const WORD: f32 = 9.0;
 
 impl HeadGrid {
     /// A grid without words.
@@ -68,6 +74,8 @@ impl HeadGrid {
             heads,
             cells,
             diverging: false,
+            off: Vec::new(),
+            words: Vec::new(),
         }
     }
 
@@ -83,6 +91,9 @@ impl HeadGrid {
             HeadCells::Patterns(patterns) => patterns.len(),
         };
         crate::error::check_len("cells of the grid of heads", self.heads.len(), cells)?;
+        if !self.words.is_empty() {
+            crate::error::check_len("words of the grid of heads", self.heads.len(), self.words.len())?;
+        }
         Ok(())
     }
 
@@ -144,12 +155,34 @@ impl Plot for HeadGrid {
                 ..Panel::page(rect, Motion::Stage)
             });
             layer.regions.push(Region::item(panel, rect, index));
+            if self.off.contains(head) {
+                layer.blocks.push(Block::filled(panel, rect, colors.panel));
+                let size = (0.24 * layout.side).min(10.0);
+                let mut label = Label::new(panel, rect.center(), "off".to_owned(), size, colors.muted);
+                label = label.aligned(0.5, 0.5);
+                label.grows = 2.0;
+                layer.labels.push(label);
+                continue;
+            }
+            // A word has a strip of its own, below the value or the pattern.
+            let strip = match self.words.is_empty() {
+                true => 0.0,
+                false => (0.3 * layout.side).min(WORD + 3.0),
+            };
+            let mut ink = colors.text;
+            let whole = rect;
+            let mut rect = rect;
+            if matches!(self.cells, HeadCells::Patterns(_)) {
+                rect.max[1] -= strip;
+            }
             match &self.cells {
                 HeadCells::Values(values) => {
                     let fill = scale.at((values[index] - low) / (high - low).max(f32::MIN_POSITIVE));
                     layer.blocks.push(Block::filled(panel, rect, fill));
                     let (text, size) = (number(values[index]), (0.28 * layout.side).min(11.0));
-                    let mut label = Label::new(panel, rect.center(), text, size, ink_on(fill));
+                    let [x, y] = rect.center();
+                    let mut label = Label::new(panel, [x, y - 0.5 * strip], text, size, ink_on(fill));
+                    ink = ink_on(fill);
                     label = label.aligned(0.5, 0.5);
                     label.grows = 2.0;
                     if crate::text_width(&label.text, label.size, false) < 0.94 * rect.width() && label.size >= 6.0 {
@@ -166,6 +199,14 @@ impl Plot for HeadGrid {
                         smooth: false,
                     });
                 }
+            }
+            if let Some(word) = self.words.get(index).filter(|word| !word.is_empty() && strip >= 7.0) {
+                let size = (strip - 2.0).min(WORD);
+                let word = crate::text::shorten(word, size, false, 0.94 * whole.width());
+                let at = [whole.center()[0], whole.max[1] - 0.5 * strip];
+                let mut label = Label::new(panel, at, word, size, ink).aligned(0.5, 0.5);
+                label.grows = 2.0;
+                layer.labels.push(label);
             }
         }
         scene.layers.push(layer);

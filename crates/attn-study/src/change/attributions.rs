@@ -4,7 +4,7 @@ use attn_core::{Progress, progress::step};
 use attn_models::attribute::Target;
 use attn_project::head::spearman;
 
-use super::Moment;
+use super::Snapshot;
 use crate::{
     Error,
     explain::{ExplainParams, Explanation, Method, explain},
@@ -38,7 +38,7 @@ pub fn flipped(before: &Evaluation, after: &Evaluation) -> [Vec<usize>; 2] {
 /// # Errors
 /// Those of [`explain`]; cancellation.
 pub fn attribution_changes(
-    moments: [&Moment; 2],
+    snapshots: [&Snapshot; 2],
     set: &LabeledSet,
     examples: &[usize],
     params: &ExplainParams,
@@ -52,11 +52,11 @@ pub fn attribution_changes(
         };
         let Labels::Class(class) = example.labels else { continue };
         let target = Target::Class(class as usize);
-        let knows = |moment: &&Moment| moment.capturer.model().labels().len() > class as usize;
-        if !moments.iter().all(knows) {
+        let knows = |snapshot: &&Snapshot| snapshot.capturer.model().labels().len() > class as usize;
+        if !snapshots.iter().all(knows) {
             continue;
         }
-        let [before, after] = moments.map(|moment| explain(&moment.capturer, example, &target, params, &()));
+        let [before, after] = snapshots.map(|snapshot| explain(&snapshot.capturer, example, &target, params, &()));
         let explanations = [before?, after?];
         let sizes = explanations.each_ref().map(|explanation| {
             let scores = explanation.attribution(Method::IntegratedGradients)?.scores.iter();

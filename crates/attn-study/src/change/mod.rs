@@ -2,10 +2,10 @@
 //! model.
 //!
 //! ```
-//! use attn_study::change::{Moment, weight_changes};
+//! use attn_study::change::{Snapshot, weight_changes};
 //!
-//! let before = Moment::open(attn_embedded::TEXT_ENCODER.checkpoint()?)?;
-//! let after = Moment::open(attn_embedded::SENTIMENT.checkpoint()?)?;
+//! let before = Snapshot::open(attn_embedded::TEXT_ENCODER.checkpoint()?)?;
+//! let after = Snapshot::open(attn_embedded::SENTIMENT.checkpoint()?)?;
 //! let changes = weight_changes(&before, &after, &())?;
 //! assert!(changes.groups[0].relative >= changes.groups[1].relative); // what moved most comes first
 //! assert_eq!(changes.heads.len(), 16);
@@ -16,8 +16,8 @@ mod attributions;
 mod importance;
 mod plots;
 mod scale;
-mod series;
 mod similarity;
+mod study;
 mod weights;
 
 use attn_models::{Capturer, Checkpoint};
@@ -27,15 +27,15 @@ pub use self::{
     importance::{HeadChange, head_change_table, head_changes},
     plots::change_grid,
     scale::{ScaleStep, scale_plot, scale_steps},
-    series::{SeriesEntry, series},
     similarity::{LayerSimilarity, layer_similarity},
+    study::ChangeStudy,
     weights::{GroupChange, WeightChanges, weight_changes},
 };
 use crate::Error;
 
 /// A checkpoint with its model: one side of a comparison.
 #[derive(Debug)]
-pub struct Moment {
+pub struct Snapshot {
     /// Its name for readers.
     pub name: String,
     /// The files.
@@ -44,7 +44,7 @@ pub struct Moment {
     pub capturer: Capturer,
 }
 
-impl Moment {
+impl Snapshot {
     /// Loads the model of a checkpoint.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use attn_core::{Progress, Rng, Side, ndarray::Array2, progress::step};
 use attn_models::{Capturer, Point, Site, candle, record::Recorder};
 use attn_render::plots::HeatTable;
 
-use super::Moment;
+use super::Snapshot;
 use crate::{
     Error,
     pruning::{LabeledSet, PruningParams},
@@ -32,8 +32,8 @@ pub struct LayerSimilarity {
 /// # Errors
 /// Those of the models' runs (ids that one does not know among them) and of [`linear_cka`]; cancellation.
 pub fn layer_similarity(
-    before: &Moment,
-    after: &Moment,
+    before: &Snapshot,
+    after: &Snapshot,
     set: &LabeledSet,
     side: Side,
     params: &PruningParams,
@@ -46,9 +46,9 @@ pub fn layer_similarity(
         .collect();
     let mut chosen = Rng::new(params.seed, &[7]).sample(lengths.iter().sum(), TOKENS);
     chosen.sort_unstable();
-    let states = |moment: &Moment, what: &str| {
+    let states = |snapshot: &Snapshot, what: &str| {
         states(
-            &moment.capturer,
+            &snapshot.capturer,
             set,
             side,
             (&lengths, &chosen),

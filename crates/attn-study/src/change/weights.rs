@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use attn_core::{HeadId, HeadWeights, Progress, ndarray::Array2, progress::step, table::Table};
 use serde::Serialize;
 
-use super::Moment;
+use super::Snapshot;
 use crate::Error;
 
 /// How far the weights of a layer, or of another part of the model, moved.
@@ -83,7 +83,7 @@ impl Squares {
 /// # Errors
 /// Those of reading tensors; [`attn_models::Error::Intervention`] is none here: for a family that does not give the maps of its
 /// heads, a note says so. Cancellation.
-pub fn weight_changes(before: &Moment, after: &Moment, progress: &dyn Progress) -> Result<WeightChanges, Error> {
+pub fn weight_changes(before: &Snapshot, after: &Snapshot, progress: &dyn Progress) -> Result<WeightChanges, Error> {
     let (old, new): (BTreeMap<_, _>, BTreeMap<_, _>) = (
         before.checkpoint.tensors().into_iter().collect(),
         after.checkpoint.tensors().into_iter().collect(),
@@ -97,7 +97,7 @@ pub fn weight_changes(before: &Moment, after: &Moment, progress: &dyn Progress) 
             None => alone.push(name.as_str()),
             Some(other) if other != shape => misshapen.push(name.as_str()),
             Some(_) => {
-                let read = |moment: &Moment| moment.checkpoint.tensor(name);
+                let read = |snapshot: &Snapshot| snapshot.checkpoint.tensor(name);
                 // Buffers of whole numbers are no weights.
                 let (Ok(Some(a)), Ok(Some(b))) = (read(before), read(after)) else {
                     continue;
@@ -127,7 +127,7 @@ pub fn weight_changes(before: &Moment, after: &Moment, progress: &dyn Progress) 
     for list in [&mut found.groups, &mut found.tensors] {
         list.sort_by(|a, b| b.relative.total_cmp(&a.relative).then_with(|| a.name.cmp(&b.name)));
     }
-    let heads = [before, after].map(|moment| moment.capturer.model().head_weights());
+    let heads = [before, after].map(|snapshot| snapshot.capturer.model().head_weights());
     match heads {
         [Ok(before), Ok(after)] => found.heads = of_heads(&before, &after),
         [Err(error), _] | [_, Err(error)] => found.notes.push(format!("no change by heads: {error}")),

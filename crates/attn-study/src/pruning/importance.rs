@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use attn_core::{HeadId, Progress, Rng};
+use attn_core::{HeadId, Progress, Rng, progress::step};
 use attn_models::{
     Capturer, Checkpoint, Gradients, Model, Weights,
-    attribute::{Examples, HeadGrid, head_gradients, taylor_importance},
+    attribute::{Examples, HeadGradients, HeadGrid, head_gradients, taylor_importance},
 };
 use attn_project::head::spearman;
 use serde::{Deserialize, Serialize};
@@ -108,12 +108,15 @@ pub fn importance(
     let heads: Vec<HeadId> = model.info().heads().collect();
     let mut notes = set.notes().to_vec();
     let batches = set.batches(params.batch_tokens);
-    let targets = batches.iter().map(|batch| set.losses(capturer, batch));
-    let targets: Vec<Examples> = targets.collect::<Result<_, _>>()?;
-    let found = head_gradients(model, &targets, progress)?;
+    let mut found = HeadGradients { examples: Vec::new() };
     let mut gradients = vec![Vec::new(); set.len()];
-    for ((_, grids), &at) in found.examples.iter().zip(batches.iter().flatten()) {
-        gradients[at] = flat(&heads, grids);
+    for (done, batch) in batches.iter().enumerate() {
+        step(progress, "head gradients", done, batches.len())?;
+        let own = head_gradients(model, &[set.losses(capturer, batch)?], &())?;
+        for ((_, grids), &at) in own.examples.iter().zip(batch) {
+            gradients[at] = flat(&heads, grids);
+        }
+        found.examples.extend(own.examples);
     }
     let mut scores = BTreeMap::new();
     let grids = found.importance();
@@ -122,7 +125,7 @@ pub fn importance(
     scores.insert(Score::MichelLayer, flat(&heads, &by_layer));
     let mut taylor = Taylor::new(model, checkpoint, &mut notes)?;
     if let Some(trained) = &taylor.model {
-        match taylor_importance(trained, &targets, progress) {
+        match taylor_importance(trained, &losses(capturer, set, params)?, progress) {
             Ok(grids) => {
                 scores.insert(Score::Taylor, flat(&heads, &grids));
             }
@@ -133,7 +136,6 @@ pub fn importance(
             }
         }
     }
-    drop(targets);
     let none = std::collections::BTreeSet::new();
     let measured = [Ablate::Zero, Ablate::Mean].map(|ablate| measure(capturer, set, ablate, &none, params, progress));
     let [zero, mean] = measured;
@@ -252,13 +254,8 @@ impl Importance {
             if let (Some(model), 0) = (&taylor.model, split) {
                 for (half, places) in halves.iter_mut().zip([left, right]) {
                     let part = set.subset(places);
-                    let batches = part.batches(params.batch_tokens);
-                    let targets = batches.iter().map(|batch| part.losses(capturer, batch));
-                    let targets = targets.collect::<Result<Vec<_>, _>>()?;
-                    half.insert(
-                        Score::Taylor,
-                        flat(&self.heads, &taylor_importance(model, &targets, progress)?),
-                    );
+                    let grids = taylor_importance(model, &losses(capturer, &part, params)?, progress)?;
+                    half.insert(Score::Taylor, flat(&self.heads, &grids));
                 }
             }
             let [left, right] = halves;
@@ -289,6 +286,12 @@ impl Importance {
         });
         divided.collect()
     }
+}
+
+/// All batches of a set with their losses as targets.
+fn losses(capturer: &Capturer, set: &LabeledSet, params: &PruningParams) -> Result<Vec<Examples>, Error> {
+    let batches = set.batches(params.batch_tokens);
+    batches.iter().map(|batch| set.losses(capturer, batch)).collect()
 }
 
 /// Grids as one value per head, in the order of the model.

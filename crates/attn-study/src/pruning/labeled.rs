@@ -1,5 +1,6 @@
 //! Examples with what is right for them, and how well a model does on each.
 
+use attn_analyze::training::Log;
 use attn_core::{Attention, Rng, Sequence, Side, Token};
 use attn_models::{
     Capturer, Inputs, Model,
@@ -136,6 +137,59 @@ impl LabeledSet {
         Self::of(capturer, labeled, 0)
     }
 
+    /// Of the examples of a training log that have a text and a class. A text with a TAB is a pair of texts.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of), and those of the tokenizer.
+    pub fn of_log(capturer: &Capturer, log: &Log, examples: impl IntoIterator<Item = usize>) -> Result<Self, Error> {
+        let model = capturer.model();
+        let tokenizer = capturer.tokenizer().ok_or_else(|| Error::NothingLabeled {
+            model: model.info().name.clone(),
+            classes: model.labels().to_vec(),
+        })?;
+        let (mut found, mut without) = (Vec::new(), 0);
+        for at in examples {
+            let example = log.examples().get(at);
+            let text = example.and_then(|example| Some((example, example.text.as_deref()?)));
+            let class = class_of(model.labels(), &log.gold(at));
+            let (Some((example, text)), Some(class)) = (text, class) else {
+                without += 1;
+                continue;
+            };
+            let encoded = match text.split_once('\t') {
+                Some((one, other)) => tokenizer.encode_pair(one, other, model.info()),
+                None => tokenizer.encode(text, model.info()),
+            };
+            let Ok(encoded) = encoded else {
+                without += 1;
+                continue;
+            };
+            let sequence = Sequence::new(&*example.id).with_text(text);
+            let sequence = Sequence {
+                label: Some(log.gold(at)),
+                cut_from: encoded.cut_from,
+                ..sequence.with_tokens(output_side(model), encoded.tokens)
+            };
+            found.push(LabeledExample {
+                sequence,
+                // Of a single text the types say nothing.
+                types: if encoded.types.contains(&1) {
+                    encoded.types
+                } else {
+                    Vec::new()
+                },
+                labels: Labels::Class(class),
+            });
+        }
+        let mut set = Self::from_examples(model, found)?;
+        if without > 0 {
+            set.notes.push(format!(
+                "{without} examples are left out: they have no text, or a label that is none of the model's classes"
+            ));
+        }
+        Ok(set)
+    }
+
     /// Of examples at hand, such as pairs of sentences with their token types.
     ///
     /// # Errors
@@ -205,6 +259,31 @@ impl LabeledSet {
         Self {
             examples: examples.collect(),
             notes: Vec::new(),
+        }
+    }
+
+    /// Two halves, each a seeded sample in the order of the set. Of one example the second is empty.
+    pub fn halves(&self, seed: u64) -> [Self; 2] {
+        let mut places = Rng::new(seed, &[8]).permutation(self.len());
+        let mut rest = places.split_off(self.len().div_ceil(2));
+        places.sort_unstable();
+        rest.sort_unstable();
+        [self.subset(&places), self.subset(&rest)]
+    }
+
+    /// The examples of a log that a model was not trained on: those of another split than `train`, or all where none is named.
+    pub fn dev_places(log: &Log) -> Vec<usize> {
+        let trained = |split: &str| ["train", "training"].contains(&split);
+        let is_dev = |at: &usize| {
+            log.examples()[*at]
+                .split
+                .as_deref()
+                .is_some_and(|split| !trained(split))
+        };
+        let dev: Vec<usize> = (0..log.examples().len()).filter(is_dev).collect();
+        match dev.is_empty() {
+            true => (0..log.examples().len()).collect(),
+            false => dev,
         }
     }
 

@@ -157,7 +157,7 @@ pub fn measure(
     model
         .limits()
         .check("the effect of every head on every example", needed)?;
-    let edits = edits(capturer, set, ablate, &heads, params, progress)?;
+    let edits = edits(capturer, set, ablate, (&heads, off), params, progress)?;
     let mut whole = vec![Outcome::default(); set.len()];
     let mut without = vec![whole.clone(); heads.len()];
     let batches = set.batches(params.batch_tokens);
@@ -173,7 +173,6 @@ pub fn measure(
         );
         let output = model.forward(&inputs, &mut run)?;
         place(&mut whole, batch, read(capturer, set, batch, output.logits.as_ref())?);
-        // States of a layer are kept until its heads are done, from the last layer down.
         for ((head, edit), without) in heads.iter().zip(&edits).zip(&mut without) {
             done += 1;
             step(progress, "ablation", done, total)?;
@@ -197,29 +196,47 @@ fn edits(
     capturer: &Capturer,
     set: &LabeledSet,
     ablate: Ablate,
-    heads: &[HeadId],
+    (heads, off): (&[HeadId], &BTreeSet<HeadId>),
     params: &PruningParams,
     progress: &dyn Progress,
 ) -> Result<Vec<Intervention>, Error> {
     let site = |head: &HeadId| Site::new(head.attention, head.layer, Point::HeadOutput);
-    let model = capturer.model();
     let means = match ablate {
         Ablate::Zero => None,
-        Ablate::Mean => {
-            let sites: BTreeSet<Site> = heads.iter().map(site).collect();
-            let inputs = set
-                .batches(params.batch_tokens)
-                .into_iter()
-                .map(|batch| set.inputs(capturer, &batch));
-            let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
-            Some(Means::over(model, &inputs, sites, progress)?)
-        }
+        Ablate::Mean => Some(means(
+            capturer,
+            set,
+            heads.iter().map(site).collect(),
+            off,
+            params,
+            progress,
+        )?),
     };
     let edit = |head: &HeadId| {
         let mean = means.as_ref().and_then(|means| means.edit(site(head), head.head));
         mean.map_or_else(|| zero(*head), Intervention::from)
     };
     Ok(heads.iter().map(edit).collect())
+}
+
+/// The mean output of every head over the real tokens of the set, with some heads off.
+fn means(
+    capturer: &Capturer,
+    set: &LabeledSet,
+    sites: BTreeSet<Site>,
+    off: &BTreeSet<HeadId>,
+    params: &PruningParams,
+    progress: &dyn Progress,
+) -> Result<Means, Error> {
+    let model = capturer.model();
+    let mut means = Means::of(sites);
+    let batches = set.batches(params.batch_tokens);
+    for (done, batch) in batches.iter().enumerate() {
+        step(progress, "means", done, batches.len())?;
+        let mut tap = (Interventions::new(model.info(), zeros(off))?, &mut means);
+        model.forward(&set.inputs(capturer, batch)?, &mut tap)?;
+    }
+    Ok(means)
 }
 
 fn zero(head: HeadId) -> Intervention {

@@ -31,6 +31,7 @@ mod measure;
 mod patterns;
 mod plots;
 mod smallest;
+mod study;
 mod tables;
 mod write;
 
@@ -43,6 +44,7 @@ pub use self::{
     patterns::mean_patterns,
     plots::{pattern_grid, pruning_plot},
     smallest::Smallest,
+    study::HeadStudy,
     tables::pruning_table,
     write::{WrittenPruned, write_pruned},
 };

@@ -1,5 +1,8 @@
 //! Plots of importance and pruning.
 
+use std::collections::BTreeMap;
+
+use attn_analyze::heads::Role;
 use attn_core::HeadId;
 use attn_render::plots::{HeadCells, HeadGrid, HeadPattern, HeatTable, Lines, Series};
 
@@ -97,9 +100,14 @@ impl Importance {
     }
 }
 
-/// The mean attention of every head, as cells of a grid.
-pub fn pattern_grid(patterns: &[(HeadId, HeadPattern)]) -> HeadGrid {
+/// The mean attention of every head, as cells of a grid, with its role where it has one.
+pub fn pattern_grid(patterns: &[(HeadId, HeadPattern)], roles: &BTreeMap<HeadId, Role>) -> HeadGrid {
+    let role = |head: &HeadId| roles.get(head).map_or_else(String::new, |role| role.name().to_owned());
     HeadGrid {
+        words: match roles.is_empty() {
+            true => Vec::new(),
+            false => patterns.iter().map(|(head, _)| role(head)).collect(),
+        },
         title: "Mean attention of heads".into(),
         caption: "Rows of a cell: positions of queries, from the top. Columns: positions of keys. Padding counts on neither side."
             .into(),

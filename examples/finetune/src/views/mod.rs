@@ -1,9 +1,14 @@
 //! The tabs of the window, a file each, and what they share.
 
+mod compare;
 mod data;
+mod example;
 mod flips;
+mod heads;
+pub(crate) mod model;
 mod noise;
 mod points;
+mod pruning;
 mod states;
 mod training;
 
@@ -112,11 +117,16 @@ pub(crate) trait View {
 
 /// All tabs, in their order.
 pub(crate) fn all(state: &RenderState) -> Vec<Box<dyn View>> {
+    let model = model::Shared::default();
     vec![
         Box::new(flips::FlipView::new(state)),
         Box::new(data::Data::new(state)),
         Box::new(noise::Noise::new(state)),
         Box::new(states::States::new(state)),
+        Box::new(heads::Heads::new(state, model.clone())),
+        Box::new(pruning::Pruning::new(state, model.clone())),
+        Box::new(example::Example::new(state, model)),
+        Box::new(compare::Compare::new(state)),
         Box::new(training::Curves::new(state)),
     ]
 }

@@ -1,0 +1,178 @@
+//! What the report says of heads: importance and pruning, one example explained, what changed over the training.
+
+use std::{error::Error, fmt::Write as _};
+
+use attn_sdk::{
+    Progress,
+    core::table::Table,
+    models::attribute::Target,
+    study::{
+        change::{ChangeStudy, Snapshot},
+        explain::{ExplainParams, Explanation, explain},
+        pruning::{HeadStudy, Labels},
+        training::Training,
+    },
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    files::Named,
+    views::model::{Loaded, load, params},
+};
+
+/// Most examples that the first and the last checkpoint are compared on.
+const COMPARED: usize = 120;
+
+/// Sections of the report with their plots and tables.
+#[derive(Default)]
+pub(crate) struct Sections {
+    pub(crate) plots: Vec<Named>,
+    /// By the names of their files.
+    pub(crate) tables: Vec<(String, Table)>,
+    pub(crate) markdown: String,
+    pub(crate) json: Map<String, Value>,
+}
+
+/// Measures the last checkpoint of a run and compares it with the first. A run without checkpoints has no sections, and a note
+/// says so.
+pub(crate) fn of(training: &Training, progress: &dyn Progress) -> Result<Sections, Box<dyn Error>> {
+    let mut sections = Sections::default();
+    let Some(last) = training.checkpoints().len().checked_sub(1) else {
+        sections.note("no heads: the run has no checkpoint");
+        return Ok(sections);
+    };
+    let loaded = match load(training, last) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            sections.note(&format!("no heads: {error}"));
+            return Ok(sections);
+        }
+    };
+    sections.heads(&loaded, progress)?;
+    sections.example(&loaded, progress)?;
+    if last > 0 {
+        sections.changes(training, &loaded, progress)?;
+    }
+    Ok(sections)
+}
+
+impl Sections {
+    /// What could not be had.
+    fn note(&mut self, note: &str) {
+        let _ = writeln!(self.markdown, "- {note}");
+    }
+
+    fn heads(&mut self, loaded: &Loaded, progress: &dyn Progress) -> Result<(), Box<dyn Error>> {
+        let Loaded {
+            snapshot,
+            set,
+            held_out,
+            ..
+        } = loaded;
+        let held_out = (!held_out.is_empty()).then_some(held_out);
+        let study = HeadStudy::run(
+            &snapshot.capturer,
+            Some(&snapshot.checkpoint),
+            set,
+            held_out,
+            &params(),
+            progress,
+        )?;
+        self.plots.extend(study.plots());
+        self.tables.extend(study.tables());
+        self.markdown.push_str(&study.markdown());
+        self.json.insert("heads".into(), study.json());
+        Ok(())
+    }
+
+    /// The first example: why the right class, and not the next one?
+    fn example(&mut self, loaded: &Loaded, progress: &dyn Progress) -> Result<(), Box<dyn Error>> {
+        let classes = loaded.snapshot.capturer.model().labels().len();
+        let first = loaded
+            .set
+            .examples()
+            .iter()
+            .find(|example| matches!(example.labels, Labels::Class(_)));
+        let Some(example) = first else { return Ok(()) };
+        let Labels::Class(class) = example.labels else {
+            return Ok(());
+        };
+        let class = class as usize;
+        let other = (class + 1) % classes.max(1);
+        let target = Target::Class(class).minus(Target::Class(other));
+        let found = explain(
+            &loaded.snapshot.capturer,
+            example,
+            &target,
+            &ExplainParams::default(),
+            progress,
+        )?;
+        self.markdown.push_str(&words(&found));
+        self.plots.push(("explanation".into(), Box::new(found.plot())));
+        self.plots
+            .push(("explanation-agreement".into(), Box::new(found.agreement_plot())));
+        for (insertion, name) in [(false, "explanation-deletion"), (true, "explanation-insertion")] {
+            if let Some(plot) = found.removal_plot(insertion) {
+                self.plots.push((name.into(), Box::new(plot)));
+            }
+        }
+        self.tables.push(("explanation-tokens.csv".into(), found.table()));
+        self.json.insert(
+            "example".into(),
+            json!({"id": found.name, "question": found.question, "value": found.value}),
+        );
+        Ok(())
+    }
+
+    fn changes(&mut self, training: &Training, loaded: &Loaded, progress: &dyn Progress) -> Result<(), Box<dyn Error>> {
+        let Some(first) = training.checkpoints().first() else {
+            return Ok(());
+        };
+        let before = match first.open().and_then(Snapshot::open) {
+            Ok(before) => before,
+            Err(error) => {
+                self.note(&format!("no comparison: {error}"));
+                return Ok(());
+            }
+        };
+        let set = loaded.set.sample(COMPARED, 0);
+        let study = ChangeStudy::run(&before, &loaded.snapshot, &set, &params(), progress)?;
+        self.plots.extend(study.plots());
+        self.tables.extend(study.tables());
+        self.markdown.push_str(&study.markdown());
+        self.json.insert("changes".into(), study.json());
+        Ok(())
+    }
+}
+
+fn words(found: &Explanation) -> String {
+    let mut page = format!(
+        "\n## One example: {}\n\nWhy {}? The value is {:.3}.\n\n",
+        found.name, found.question, found.value
+    );
+    page.push_str("| method | gap | deletion | insertion |\n|---|---|---|---|\n");
+    for attribution in &found.attributions {
+        let gap = attribution
+            .gap
+            .map_or_else(String::new, |gap| format!("{:.2} %", 100.0 * gap));
+        let areas = attribution
+            .removal
+            .as_ref()
+            .map(|removal| [removal.deletion_area(), removal.insertion_area()]);
+        let [deletion, insertion] = areas.unwrap_or([f64::NAN; 2]);
+        let _ = writeln!(
+            page,
+            "| {} | {gap} | {deletion:.2} | {insertion:.2} |",
+            attribution.method.title()
+        );
+    }
+    if let Some(random) = &found.random {
+        let [deletion, insertion] = random.areas();
+        let _ = writeln!(page, "| random order | | {deletion:.2} | {insertion:.2} |");
+    }
+    page.push('\n');
+    for note in &found.notes {
+        let _ = writeln!(page, "- {note}");
+    }
+    page
+}

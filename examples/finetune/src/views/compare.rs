@@ -1,0 +1,230 @@
+//! Two checkpoints, or a checkpoint and any model: what changed most; and how much of an adapter is needed.
+
+use std::{error::Error, path::PathBuf, sync::Arc};
+
+use attn_egui::{SceneView, egui_wgpu::RenderState};
+use attn_sdk::{
+    models::Checkpoint,
+    render::Plot,
+    study::{
+        change::{ChangeStudy, ScaleStep, Snapshot, scale_plot, scale_steps},
+        pruning::LabeledSet,
+        training::Training,
+    },
+};
+use eframe::egui::{CentralPanel, ComboBox, Frame, Panel, RichText, ScrollArea, Slider, TextEdit, Ui};
+
+use super::{Session, View, model::params};
+use crate::window::News;
+
+/// Most examples that two checkpoints are compared on.
+const MOST: usize = 120;
+/// Scales of an adapter that its curve is measured at.
+const SCALES: usize = 11;
+
+/// One side of the comparison.
+#[derive(Debug, Clone, Default)]
+struct Choice {
+    place: usize,
+    /// A folder or file in its place.
+    path: String,
+    /// How much of its adapter is merged, if it has one.
+    scale: f64,
+}
+
+impl Choice {
+    fn open(&self, training: &Training) -> Result<Checkpoint, Box<dyn Error>> {
+        let checkpoint = match self.path.trim() {
+            "" => {
+                let there = training.checkpoints().get(self.place);
+                there.ok_or("the run has no checkpoint")?.open()?
+            }
+            path => Checkpoint::open(PathBuf::from(path))?,
+        };
+        Ok(match checkpoint.adapter_scale() {
+            Some(_) => checkpoint.with_adapter_scale(self.scale)?,
+            None => checkpoint,
+        })
+    }
+}
+
+pub(crate) struct Compare {
+    widget: SceneView,
+    choices: Option<[Choice; 2]>,
+    found: Option<Arc<ChangeStudy>>,
+    scales: Vec<ScaleStep>,
+    plots: Vec<(String, Box<dyn Plot>)>,
+    /// The plot on view, by its place.
+    shown: usize,
+}
+
+impl Compare {
+    pub(crate) fn new(state: &RenderState) -> Self {
+        Self {
+            widget: SceneView::new(state, "what changed"),
+            choices: None,
+            found: None,
+            scales: Vec::new(),
+            plots: Vec::new(),
+            shown: 0,
+        }
+    }
+
+    fn make_plots(&mut self) {
+        self.plots = self.found.as_ref().map(|found| found.plots()).unwrap_or_default();
+        if !self.scales.is_empty() {
+            self.plots
+                .push(("adapter-scale".into(), Box::new(scale_plot(&self.scales))));
+        }
+        self.widget.invalidate();
+    }
+
+    fn compare(&self, session: &Session) {
+        let Some([before, after]) = self.choices.clone() else {
+            return;
+        };
+        let training = session.training.clone();
+        session.jobs.start("comparison", move |job| {
+            let [before, after] = [before.open(&training)?, after.open(&training)?];
+            let (before, after) = (Snapshot::open(before)?, Snapshot::open(after)?);
+            let log = training.log();
+            let set = LabeledSet::of_log(&after.capturer, log, LabeledSet::dev_places(log))?.sample(MOST, 0);
+            let found = ChangeStudy::run(&before, &after, &set, &params(), job)?;
+            job.send(News::Changed(Arc::new(found)));
+            Ok(())
+        });
+    }
+
+    fn scales(&self, session: &Session) {
+        let Some([_, after]) = self.choices.clone() else { return };
+        let training = session.training.clone();
+        session.jobs.start("adapter", move |job| {
+            let checkpoint = after.open(&training)?;
+            let snapshot = Snapshot::open(checkpoint.clone())?;
+            let log = training.log();
+            let set = LabeledSet::of_log(&snapshot.capturer, log, LabeledSet::dev_places(log))?.sample(MOST, 0);
+            let scales: Vec<f64> = (0..SCALES).map(|at| at as f64 / (SCALES - 1) as f64).collect();
+            job.send(News::Scales(scale_steps(&checkpoint, &set, &scales, &params(), job)?));
+            Ok(())
+        });
+    }
+
+    fn controls(&mut self, ui: &mut Ui, session: &Session) {
+        ui.add_space(6.0);
+        let names: Vec<&str> = session
+            .training
+            .checkpoints()
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect();
+        let last = names.len().saturating_sub(1);
+        let choice = |place| Choice {
+            place,
+            scale: 1.0,
+            ..Choice::default()
+        };
+        let choices = self.choices.get_or_insert_with(|| [choice(0), choice(last)]);
+        for (title, choice) in ["before", "after"].into_iter().zip(choices) {
+            ui.label(RichText::new(title).strong());
+            choice.place = choice.place.min(last);
+            ComboBox::from_id_salt(title)
+                .selected_text(names.get(choice.place).copied().unwrap_or("none"))
+                .show_ui(ui, |ui| {
+                    for (place, name) in names.iter().enumerate() {
+                        ui.selectable_value(&mut choice.place, place, *name);
+                    }
+                });
+            ui.add(TextEdit::singleline(&mut choice.path).hint_text("or the folder of any model"));
+            ui.add(Slider::new(&mut choice.scale, 0.0..=1.0).text("adapter"))
+                .on_hover_text("How much of a LoRA adapter is merged; of no account without one");
+        }
+        ui.horizontal(|ui| {
+            if ui.button("Compare").clicked() {
+                self.compare(session);
+            }
+            if ui
+                .button("Adapter curve")
+                .on_hover_text("Accuracy from the model without its adapter to all of it")
+                .clicked()
+            {
+                self.scales(session);
+            }
+        });
+        ui.separator();
+        for (at, (name, _)) in self.plots.iter().enumerate() {
+            if ui
+                .selectable_value(&mut self.shown, at, name.replace('-', " "))
+                .changed()
+            {
+                self.widget.invalidate();
+            }
+        }
+        let Some(found) = &self.found else { return };
+        ui.separator();
+        if let Some([one, other]) = &found.evaluations {
+            let [lost, won] = found.flips.each_ref().map(Vec::len);
+            ui.label(format!(
+                "accuracy {:.1} % before, {:.1} % after",
+                100.0 * one.metric,
+                100.0 * other.metric
+            ));
+            ui.label(format!("{lost} became wrong, {won} right"));
+        }
+        ui.label(RichText::new("What moved most").strong());
+        for group in found.weights.groups.iter().take(6) {
+            ui.label(format!("{}: {:.3}", group.name, group.relative));
+        }
+        for head in found.heads.iter().take(6) {
+            let roles = match head.has_new_role() {
+                true => {
+                    let name = |at: usize| head.roles[at].as_ref().map_or("none", |role| role.name()).to_owned();
+                    format!(", role {} then {}", name(0), name(1))
+                }
+                false => String::new(),
+            };
+            ui.label(format!(
+                "{}: {:.3}{roles}",
+                found.model.head_name(head.head),
+                head.size()
+            ));
+        }
+        for note in &found.notes {
+            ui.label(RichText::new(note).weak());
+        }
+    }
+}
+
+impl View for Compare {
+    fn name(&self) -> &'static str {
+        "Changes"
+    }
+
+    fn ui(&mut self, ui: &mut Ui, session: &mut Session) {
+        Panel::left("changes").default_size(270.0).show(ui, |ui| {
+            ScrollArea::vertical().show(ui, |ui| self.controls(ui, session));
+        });
+        let last = self.plots.len().saturating_sub(1);
+        let Some((_, plot)) = self.plots.get(self.shown.min(last)) else {
+            return;
+        };
+        CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
+            self.widget.show(ui, &mut session.view, &**plot);
+            session.view.open = None;
+        });
+    }
+
+    fn plot(&self, _: &Session) -> Option<(String, Box<dyn Plot + '_>)> {
+        let last = self.plots.len().checked_sub(1)?;
+        let (name, plot) = self.plots.get(self.shown.min(last))?;
+        Some((name.clone(), Box::new(&**plot)))
+    }
+
+    fn take(&mut self, news: &News, _: &mut Session) {
+        match news {
+            News::Changed(found) => self.found = Some(found.clone()),
+            News::Scales(steps) => self.scales.clone_from(steps),
+            _ => return,
+        }
+        self.make_plots();
+    }
+}

@@ -1,0 +1,240 @@
+//! One example: why this class and not that one, by every method beside each other; where each token looks.
+
+use std::sync::Arc;
+
+use attn_egui::{SceneView, egui_wgpu::RenderState};
+use attn_sdk::{
+    models::attribute::Target,
+    render::{Event, Plot},
+    study::{
+        explain::{AttentionRows, ExplainParams, Explanation, attention_rows, explain},
+        pruning::LabeledSet,
+    },
+};
+use eframe::egui::{CentralPanel, ComboBox, Frame, Panel, RichText, ScrollArea, TextEdit, Ui};
+
+use super::{
+    Session, View,
+    model::{Loaded, Shared},
+};
+use crate::window::News;
+
+/// What stands below the scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Below {
+    Attention,
+    Deletion,
+    Insertion,
+    Agreement,
+}
+
+pub(crate) struct Example {
+    scores: SceneView,
+    below: SceneView,
+    model: Shared,
+    text: String,
+    /// The example of the log that `text` is.
+    from: Option<usize>,
+    class: usize,
+    against: Option<usize>,
+    shown: Below,
+    found: Option<Arc<(Explanation, AttentionRows)>>,
+    token: usize,
+}
+
+impl Example {
+    pub(crate) fn new(state: &RenderState, model: Shared) -> Self {
+        Self {
+            scores: SceneView::new(state, "attribution"),
+            below: SceneView::new(state, "attention and curves"),
+            model,
+            text: String::new(),
+            from: None,
+            class: 0,
+            against: None,
+            shown: Below::Attention,
+            found: None,
+            token: 0,
+        }
+    }
+
+    /// Takes the example that was clicked, or the first.
+    fn follow_click(&mut self, session: &Session) {
+        let log = session.training.log();
+        let wanted = session.example.or((!log.examples().is_empty()).then_some(0));
+        if wanted == self.from {
+            return;
+        }
+        let Some(example) = wanted.and_then(|at| log.examples().get(at)) else {
+            return;
+        };
+        self.from = wanted;
+        self.text = example.text.as_deref().unwrap_or_default().to_owned();
+        let model = self.model.borrow();
+        let labels = model
+            .loaded
+            .as_ref()
+            .map(|loaded| loaded.snapshot.capturer.model().labels());
+        let gold = wanted.map(|at| log.gold(at));
+        if let Some(class) = labels.and_then(|labels| labels.iter().position(|label| Some(label) == gold.as_ref())) {
+            self.class = class;
+        }
+    }
+
+    fn ask(&self, session: &Session) {
+        let Some(loaded) = self.model.borrow().loaded.clone() else {
+            return;
+        };
+        let (text, class, against, token) = (self.text.clone(), self.class, self.against, self.token);
+        let name = self
+            .from
+            .and_then(|at| session.training.log().examples().get(at))
+            .map(|example| example.id.to_string());
+        session.jobs.start("explanation", move |job| {
+            let Loaded { snapshot, .. } = &*loaded;
+            let capturer = &snapshot.capturer;
+            let set = LabeledSet::texts(capturer, [(text, Some(class.to_string()))])?;
+            let Some(example) = set.examples().first() else {
+                return Ok(());
+            };
+            let mut example = example.clone();
+            example.sequence.name = name.unwrap_or(example.sequence.name);
+            let target = Target::Class(class);
+            let target = match against.filter(|other| *other != class) {
+                Some(other) => target.minus(Target::Class(other)),
+                None => target,
+            };
+            let found = explain(capturer, &example, &target, &ExplainParams::default(), job)?;
+            let Some(asked) = found.tokens.get(token).or(found.tokens.first()) else {
+                return Ok(());
+            };
+            let rows = attention_rows(capturer, &example, (asked.side, asked.token.position), asked.side)?;
+            job.send(News::Explained(Arc::new((found, rows))));
+            Ok(())
+        });
+    }
+
+    fn controls(&mut self, ui: &mut Ui, session: &Session) {
+        ui.add_space(6.0);
+        self.model.borrow_mut().choose(ui, session);
+        ui.add(
+            TextEdit::multiline(&mut self.text)
+                .desired_rows(3)
+                .desired_width(f32::INFINITY),
+        );
+        let labels = {
+            let model = self.model.borrow();
+            let Some(loaded) = &model.loaded else { return };
+            loaded.snapshot.capturer.model().labels().to_vec()
+        };
+        let name = |class: usize| labels.get(class).cloned().unwrap_or_default();
+        ComboBox::from_label("why")
+            .selected_text(name(self.class))
+            .show_ui(ui, |ui| {
+                for (class, label) in labels.iter().enumerate() {
+                    ui.selectable_value(&mut self.class, class, label.as_str());
+                }
+            });
+        let against = self.against.map_or_else(|| "any other".to_owned(), name);
+        ComboBox::from_label("and not")
+            .selected_text(against)
+            .show_ui(ui, |ui| {
+                ui.selectable_value(&mut self.against, None, "any other");
+                for (class, label) in labels.iter().enumerate() {
+                    ui.selectable_value(&mut self.against, Some(class), label.as_str());
+                }
+            });
+        if ui.button("Explain").clicked() {
+            self.ask(session);
+        }
+        let Some(found) = self.found.clone() else {
+            ui.label("Gradients, integrated gradients, relevance propagation and rollout, beside each other.");
+            return;
+        };
+        ui.separator();
+        let before = self.shown;
+        for (shown, text) in [
+            (Below::Attention, "attention of a token"),
+            (Below::Deletion, "deletion"),
+            (Below::Insertion, "insertion"),
+            (Below::Agreement, "agreement of methods"),
+        ] {
+            ui.selectable_value(&mut self.shown, shown, text);
+        }
+        if before != self.shown {
+            self.below.invalidate();
+        }
+        ui.separator();
+        let explanation = &found.0;
+        ui.label(format!("value {:.3}", explanation.value));
+        for attribution in &explanation.attributions {
+            if let Some(gap) = attribution.gap {
+                let steps = attribution
+                    .steps
+                    .map_or_else(String::new, |steps| format!(", {steps} steps"));
+                ui.label(format!(
+                    "{}: gap {:.2} %{steps}",
+                    attribution.method.title(),
+                    100.0 * gap
+                ));
+            }
+        }
+        for note in &explanation.notes {
+            ui.label(RichText::new(note).weak());
+        }
+    }
+
+    fn below(&self) -> Option<Box<dyn Plot>> {
+        let (explanation, rows) = &**self.found.as_ref()?;
+        Some(match self.shown {
+            Below::Attention => Box::new(rows.plot()),
+            Below::Deletion => Box::new(explanation.removal_plot(false)?),
+            Below::Insertion => Box::new(explanation.removal_plot(true)?),
+            Below::Agreement => Box::new(explanation.agreement_plot()),
+        })
+    }
+}
+
+impl View for Example {
+    fn name(&self) -> &'static str {
+        "Example"
+    }
+
+    fn ui(&mut self, ui: &mut Ui, session: &mut Session) {
+        self.follow_click(session);
+        Panel::left("example").default_size(260.0).show(ui, |ui| {
+            ScrollArea::vertical().show(ui, |ui| self.controls(ui, session));
+        });
+        let Some(found) = self.found.clone() else { return };
+        if let Some(below) = self.below() {
+            Panel::bottom("below")
+                .default_size(380.0)
+                .resizable(true)
+                .show(ui, |ui| {
+                    self.below.show(ui, &mut session.view, &*below);
+                });
+        }
+        CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
+            let shown = self.scores.show(ui, &mut session.view, &found.0.plot());
+            for event in shown.events {
+                if let Event::SelectPoint(Some(pick)) = event {
+                    self.token = pick.id as usize % found.0.tokens.len().max(1);
+                    self.shown = Below::Attention;
+                    self.ask(session);
+                }
+            }
+        });
+    }
+
+    fn plot(&self, _: &Session) -> Option<(String, Box<dyn Plot + '_>)> {
+        Some(("explanation".into(), Box::new(self.found.as_ref()?.0.plot())))
+    }
+
+    fn take(&mut self, news: &News, _: &mut Session) {
+        if let News::Explained(found) = news {
+            self.found = Some(found.clone());
+            self.scores.invalidate();
+            self.below.invalidate();
+        }
+    }
+}

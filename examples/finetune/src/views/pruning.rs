@@ -1,0 +1,253 @@
+//! Pruning: heads are switched off by a click, with a way back; the metric follows; the curves; the smallest set; the file.
+
+use std::{path::PathBuf, sync::Arc};
+
+use attn_egui::{SceneView, egui_wgpu::RenderState};
+use attn_sdk::{
+    render::{
+        Event, Plot, ViewState,
+        plots::{HeadCells, HeadGrid},
+    },
+    study::pruning::{Evaluation, Score, evaluate, write_pruned},
+};
+use eframe::egui::{CentralPanel, Frame, Panel, RichText, Ui};
+
+use super::{
+    Session, View,
+    model::{Loaded, Shared, params},
+};
+use crate::{options::OUT, window::News};
+
+pub(crate) struct Pruning {
+    grid: SceneView,
+    curve: SceneView,
+    grid_view: ViewState,
+    model: Shared,
+    /// Of the heads that are off now; `None` while it is measured.
+    found: Option<Evaluation>,
+    whole: Option<Evaluation>,
+    /// Whether another evaluation has to follow the running one.
+    stale: bool,
+    running: bool,
+    written: String,
+}
+
+impl Pruning {
+    pub(crate) fn new(state: &RenderState, model: Shared) -> Self {
+        Self {
+            grid: SceneView::new(state, "heads that are on"),
+            curve: SceneView::new(state, "pruning curves"),
+            grid_view: ViewState::default(),
+            model,
+            found: None,
+            whole: None,
+            stale: false,
+            running: false,
+            written: String::new(),
+        }
+    }
+
+    fn heads(&self) -> Option<HeadGrid> {
+        let model = self.model.borrow();
+        let loaded = model.loaded.as_ref()?;
+        let mut grid = match &model.study {
+            Some(study) => study.importance.grid(Score::AblationZero)?,
+            None => {
+                let heads: Vec<_> = loaded.snapshot.capturer.model().info().heads().collect();
+                let values = vec![0.0; heads.len()];
+                HeadGrid::new(heads, HeadCells::Values(values.into()))
+            }
+        };
+        grid.title = format!(
+            "{} of {} heads are on",
+            grid.heads.len() - model.mask.off().len(),
+            grid.heads.len()
+        );
+        grid.caption = "A click switches a head off, and on again.".into();
+        grid.off = model.mask.off().iter().copied().collect();
+        Some(grid)
+    }
+
+    /// Measures the heads that are off now.
+    fn measure(&mut self, session: &Session) {
+        self.grid.invalidate();
+        if self.running {
+            self.stale = true;
+            return;
+        }
+        let model = self.model.borrow();
+        let Some(loaded) = model.loaded.clone() else { return };
+        let off = model.mask.off().clone();
+        self.running = true;
+        session.jobs.start("dev set", move |job| {
+            let Loaded { snapshot, set, .. } = &*loaded;
+            let found = evaluate(&snapshot.capturer, set, &off, &params(), job)?;
+            job.send(News::Masked(Arc::new(found), off.len()));
+            Ok(())
+        });
+    }
+
+    fn controls(&mut self, ui: &mut Ui, session: &Session) {
+        ui.add_space(6.0);
+        self.model.borrow_mut().choose(ui, session);
+        let mut changed = false;
+        ui.horizontal(|ui| {
+            let mut model = self.model.borrow_mut();
+            let mask = &mut model.mask;
+            if ui.button("Undo").clicked() {
+                changed |= mask.undo();
+            }
+            if ui.button("Redo").clicked() {
+                changed |= mask.redo();
+            }
+            if ui.button("All on").clicked() {
+                mask.set([]);
+                changed = true;
+            }
+        });
+        let smallest = self
+            .model
+            .borrow()
+            .study
+            .as_ref()
+            .and_then(|study| study.smallest.clone());
+        match smallest {
+            Some(smallest) => {
+                let text = format!("Smallest set: {} heads", smallest.kept.len());
+                if ui.button(text).on_hover_text("Keeps 99 % of the accuracy").clicked() {
+                    self.model.borrow_mut().mask.set(smallest.removed);
+                    changed = true;
+                }
+            }
+            None => {
+                ui.label("Measure all heads (in the tab Heads) to find the smallest set.");
+            }
+        }
+        if changed {
+            self.measure(session);
+        }
+        ui.separator();
+        if let Some(whole) = &self.whole {
+            ui.label(format!(
+                "all heads: accuracy {:.1} %, loss {:.3}",
+                100.0 * whole.metric,
+                whole.loss
+            ));
+        } else if self.model.borrow().loaded.is_some() && !self.running {
+            self.measure(session);
+        }
+        match &self.found {
+            Some(found) => {
+                let text = format!("now: accuracy {:.1} %, loss {:.3}", 100.0 * found.metric, found.loss);
+                ui.label(RichText::new(text).strong());
+            }
+            None => {
+                ui.label("measuring ...");
+            }
+        }
+        ui.separator();
+        let off = self.model.borrow().mask.off().len();
+        if ui.button(format!("Write the model without {off} heads")).clicked() {
+            self.write(session);
+        }
+        if !self.written.is_empty() {
+            ui.label(RichText::new(&self.written).weak());
+        }
+    }
+
+    fn write(&self, session: &Session) {
+        let model = self.model.borrow();
+        let Some(loaded) = model.loaded.clone() else { return };
+        let off = model.mask.off().clone();
+        session.jobs.start("pruned model", move |job| {
+            // Another folder each time: what was written stays.
+            let folder = (1..).map(|number| PathBuf::from(OUT).join(format!("pruned-{number}")));
+            let folder = folder.into_iter().find(|folder| !folder.exists()).unwrap_or_default();
+            let Loaded { snapshot, set, .. } = &*loaded;
+            let written = write_pruned(
+                &snapshot.checkpoint,
+                &snapshot.capturer,
+                set,
+                &off,
+                &folder,
+                &params(),
+                job,
+            )?;
+            let [before, after] = written.parameters;
+            let mut text = format!(
+                "{}: {before} weights before, {after} now; what it says differs by {:.1e} at most",
+                folder.display(),
+                written.difference
+            );
+            for note in &written.pruned.notes {
+                text.push_str("; ");
+                text.push_str(note);
+            }
+            job.send(News::Written(text));
+            Ok(())
+        });
+    }
+}
+
+impl View for Pruning {
+    fn name(&self) -> &'static str {
+        "Pruning"
+    }
+
+    fn ui(&mut self, ui: &mut Ui, session: &mut Session) {
+        Panel::left("pruning")
+            .default_size(260.0)
+            .show(ui, |ui| self.controls(ui, session));
+        self.grid_view.shared.theme = session.view.shared.theme;
+        let study = self.model.borrow().study.clone();
+        if let Some(study) = study {
+            Panel::bottom("curves")
+                .default_size(330.0)
+                .resizable(true)
+                .show(ui, |ui| {
+                    self.curve.show(ui, &mut session.view, &study.pruning_plot());
+                });
+        }
+        let Some(grid) = self.heads() else { return };
+        CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
+            let shown = self.grid.show(ui, &mut self.grid_view, &grid);
+            for event in shown.events {
+                if let Event::OpenHead(head) = event {
+                    self.grid_view.open = None;
+                    self.model.borrow_mut().mask.toggle(head);
+                    self.measure(session);
+                }
+            }
+        });
+    }
+
+    fn plot(&self, _: &Session) -> Option<(String, Box<dyn Plot + '_>)> {
+        let model = self.model.borrow();
+        Some(("pruning".into(), Box::new(model.study.as_ref()?.pruning_plot())))
+    }
+
+    fn take(&mut self, news: &News, session: &mut Session) {
+        match news {
+            News::Masked(found, off) => {
+                self.running = false;
+                if *off == 0 {
+                    self.whole = Some((**found).clone());
+                }
+                self.found = Some((**found).clone());
+                if std::mem::take(&mut self.stale) {
+                    self.measure(session);
+                }
+            }
+            News::Loaded(_) => {
+                (self.found, self.whole) = (None, None);
+                self.grid.invalidate();
+            }
+            News::Heads(_) => {
+                self.grid.invalidate();
+                self.curve.invalidate();
+            }
+            News::Written(text) => self.written.clone_from(text),
+            _ => {}
+        }
+    }
+}
