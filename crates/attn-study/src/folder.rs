@@ -1,4 +1,4 @@
-//! A folder of images: the images themselves, or a folder of them for each class.
+//! A folder of images: the images themselves, or a folder of them for each class; and labels for them, from a file.
 
 use std::{
     collections::BTreeSet,
@@ -6,13 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use attn_core::{Capture, Sequence, SequenceColumn, TokenColumn, text::Note};
+use attn_core::{
+    Capture, Sequence, SequenceColumn, TokenColumn,
+    text::{Dataset, Line, Note, TextParams, TextValues},
+};
 use attn_models::images::{Image, images_in};
 
 use crate::Error;
 
 /// The column of classes.
 const LABEL: &str = "label";
+/// A file beside the images with a label of each: a column `image`, and any others.
+const LABELS: &str = "labels.csv";
 /// Endings of images in formats that may not be read. They are named when they are left out.
 const IMAGES: [&str; 16] = [
     "avif", "bmp", "gif", "heic", "heif", "ico", "jp2", "jpeg", "jpg", "jxl", "png", "psd", "svg", "tif", "tiff",
@@ -81,12 +86,68 @@ impl ImageFolder {
     }
 }
 
-/// The class of every token of a capture of images: the name of the folder of its image. `None` unless the images lie in
-/// several folders beside each other.
+/// The columns of a capture of images: those of the file `labels.csv` in the folder of the images or around their folders,
+/// and the names of their folders if they lie in several beside each other.
 ///
 /// # Errors
-/// None for columns of the capture's own sequences.
-pub(crate) fn classes(capture: &Capture) -> Result<Option<TokenColumn>, Error> {
+/// Those of reading a table of columns from that file.
+pub(crate) fn labels(capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
+    let mut columns: Vec<TokenColumn> = classes(capture)?.into_iter().collect();
+    for column in of_file(capture)? {
+        // What a file says is meant.
+        columns.retain(|known| known.name != column.name);
+        columns.push(column);
+    }
+    Ok(columns)
+}
+
+/// The columns of `labels.csv`: its column `image` names an image by its file, or by its folder and file; the others are
+/// values.
+fn of_file(capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
+    let paths: Vec<Option<&Path>> = capture
+        .sequences()
+        .iter()
+        .map(|sequence| sequence.image.as_ref()?.path.as_deref())
+        .collect();
+    let near = paths.iter().flatten().flat_map(|path| path.ancestors().skip(1).take(2));
+    let folders: BTreeSet<&Path> = near.collect();
+    let Some(file) = folders
+        .into_iter()
+        .map(|folder| folder.join(LABELS))
+        .find(|file| file.is_file())
+    else {
+        return Ok(Vec::new());
+    };
+    let around = file.parent().unwrap_or(Path::new(""));
+    let params = TextParams {
+        text_column: Some("image".into()),
+        ..TextParams::default()
+    };
+    let table = Dataset::read(&file, &params)?;
+    let line_of = |path: &Option<&Path>| {
+        let path = (*path)?;
+        let relative = path.strip_prefix(around).ok();
+        let relative = relative.map(|path| path.to_string_lossy().replace('\\', "/"));
+        let own = path.file_name()?.to_string_lossy();
+        let is = |line: &Line| Some(&line.text) == relative.as_ref() || line.text == own;
+        table.lines.iter().position(is)
+    };
+    let lines: Vec<Option<usize>> = paths.iter().map(line_of).collect();
+    let columns = table.columns.iter().filter_map(|column| match &column.values {
+        TextValues::Lines(values) => Some((&column.name, values)),
+        TextValues::Words(_) => None,
+    });
+    let columns = columns.map(|(name, values)| {
+        let value = |line: &Option<usize>| values.get(&(*line)?).map(String::as_str);
+        let values: Vec<Option<&str>> = lines.iter().map(value).collect();
+        Ok(SequenceColumn::from_texts(name.as_str(), &values).to_tokens(capture)?)
+    });
+    columns.collect()
+}
+
+/// The class of every token of a capture of images: the name of the folder of its image. `None` unless the images lie in
+/// several folders beside each other.
+fn classes(capture: &Capture) -> Result<Option<TokenColumn>, Error> {
     let folder = |sequence: &Sequence| Some(sequence.image.as_ref()?.path.as_ref()?.parent()?.to_owned());
     let Some(folders) = capture.sequences().iter().map(folder).collect::<Option<Vec<_>>>() else {
         return Ok(None);

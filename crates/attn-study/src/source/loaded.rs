@@ -11,7 +11,7 @@ use attn_models::{Capturer, capture::CaptureRun, images::Image};
 use super::{Data, Opened, Source, run, sequences_of_ids};
 use crate::{
     Error,
-    folder::{ImageFolder, classes},
+    folder::{ImageFolder, labels},
 };
 
 /// Tokens of a preview, about: a small model reads them in tenths of a second.
@@ -204,7 +204,7 @@ impl Input {
     fn columns(&self, capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
         match self {
             Self::Dataset(known) => Ok(known.columns(capture)?),
-            _ => Ok(classes(capture)?.into_iter().collect()),
+            _ => labels(capture),
         }
     }
 }
