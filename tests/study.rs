@@ -567,3 +567,65 @@ fn every_view_has_its_numbers() {
     let nothing = Study::new(text_capture(embedded::TEXT_ENCODER, 2), &params()).unwrap();
     assert_eq!(nothing.table(&view).unwrap().rows(), 0);
 }
+
+#[test]
+fn a_selection_answers() {
+    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 40), &params(), &()).unwrap();
+    // A head of the previous token.
+    let head = HeadId::new(Attention::EncoderSelf, 0, 1);
+    let summary = study.selection(head, study.matches(head, "\"the\"").ids());
+    assert_eq!((summary.queries, summary.queries), (summary.keys, summary.points / 2));
+    let first = &summary.traits[0];
+    assert_eq!(
+        (first.of.as_str(), first.value.as_str(), first.share),
+        ("token", "the", 1.0)
+    );
+    let points = study.projection(head).unwrap().embedding.points.nrows();
+    assert!((first.chance - summary.points as f64 / points as f64).abs() < 1e-9);
+    assert!(study.selection(head, [u32::MAX]).traits.is_empty());
+
+    // Keys at the third place are looked at by the query one place behind.
+    let third =
+        (0..points as u32).filter(|&point| study.place(head, point).is_some_and(|at| !at.query && at.token == 3));
+    let looks = study.attention_of(head, third, &()).unwrap();
+    assert!(looks.looked_at.is_empty(), "no query is selected");
+    let found = looks.looked_from.iter().find(|found| found.of == "offset").unwrap();
+    assert_eq!(found.value, "+1");
+    assert!(found.share > 0.4 && found.share > 3.0 * found.chance, "{found:?}");
+    assert!(looks.received.unwrap() > 0.0 && looks.sequences == 40);
+
+    let near = study.nearest_points(head, 5, 10).unwrap();
+    assert_eq!(near.len(), 10);
+    assert!(near.windows(2).all(|pair| pair[0].distance <= pair[1].distance));
+    assert!(near.iter().all(|other| other.point != 5));
+    assert!(study.nearest_points(head, u32::MAX, 3).unwrap().is_empty());
+}
+
+#[test]
+fn tables_of_points_can_be_joined_and_leave_hidden_ones_out() {
+    let mut study = Study::project(text_capture(embedded::TEXT_ENCODER, 20), &params(), &()).unwrap();
+    let head = study.ranking()[0];
+    let filter = attn_sdk::TokenFilter {
+        at_most: Some(1),
+        ..attn_sdk::TokenFilter::default()
+    };
+    study.set_filter(filter).unwrap();
+    let mut view = ViewState::default();
+    view.shared.size_by = Some("norm".into());
+    view.shared.contours = true;
+    let plot = study.head(head, None, &view).unwrap();
+    let csv = plot.table(&view).unwrap().to_csv();
+    assert!(
+        csv.starts_with("id,kind,x,y,sequence,position,token_id,label,size: norm"),
+        "{}",
+        &csv[..80]
+    );
+    let drawn = plot.hidden.iter().filter(|hidden| !**hidden).count();
+    assert_eq!(csv.lines().count(), drawn + 1);
+    assert!(drawn < plot.coordinates.len() / 2);
+    assert_eq!(plot.contours.len(), 2);
+    plot.scene(&view, plot.natural_size()).unwrap();
+    let matrix = study.matrix(&view).unwrap().table(&view).unwrap().to_csv();
+    assert!(matrix.starts_with("head,id,kind,x,y,sequence,position,token_id,label"));
+    assert_eq!(matrix.lines().count(), 16 * drawn + 1);
+}

@@ -2,8 +2,8 @@
 
 use attn_core::Progress;
 use attn_project::{
-    Embedding, Neighbors, Points, Projector,
-    tsne::{Tsne, TsneProblem},
+    Embedding, Points, Projector,
+    tsne::{AttentionTsne, Tsne, TsneProblem},
 };
 
 use crate::{Gpu, Result, tsne::descend};
@@ -65,21 +65,16 @@ impl Gpu {
             None if k > 0 => {
                 let rows = points.rows();
                 let table = self.neighbors_async(rows, k, &projector.metric, progress).await?;
-                self.lay_out(projector, rows, Some(&table), progress).await
+                let linked = Points::from((rows.reborrow(), &table)).with_links(points.links());
+                self.lay_out(projector, linked, progress).await
             }
-            table => self.lay_out(projector, points.rows(), table, progress).await,
+            _ => self.lay_out(projector, points, progress).await,
         }
     }
 
-    async fn lay_out(
-        &self,
-        projector: &Projector,
-        rows: ndarray::ArrayView2<'_, f32>,
-        table: Option<&Neighbors>,
-        progress: &dyn Progress,
-    ) -> Result<Embedding> {
-        let points = Points::from((rows.reborrow(), table));
-        if projector.method.downcast::<Tsne>().is_none() {
+    async fn lay_out(&self, projector: &Projector, points: Points<'_>, progress: &dyn Progress) -> Result<Embedding> {
+        let method = &projector.method;
+        if method.downcast::<Tsne>().is_none() && method.downcast::<AttentionTsne>().is_none() {
             return Ok(projector.fit(points, progress)?);
         }
         let problem = TsneProblem::new(projector, points, progress)?;

@@ -6,6 +6,7 @@
 //! | [`Pca`](pca::Pca) | directions, spread, large distances | neighborhoods: groups overlap | 0.01 s |
 //! | [`Umap`](umap::Umap) | groups and how they touch | how near within a group, size of groups | 1 s |
 //! | [`Tsne`](tsne::Tsne) | neighborhoods, most faithfully | distance between groups, size of groups | 4 s |
+//! | [`AttentionTsne`](tsne::AttentionTsne) | as t-SNE; of a head, queries beside the keys that they attend to | as t-SNE; without links of attention it is t-SNE | 4 s |
 //! | [`Mds`](mds::Mds) | all distances alike | neighborhoods in many dimensions | up to 4,096 points |
 //!
 //! A host's own [`ProjectionMethod`] goes wherever these go, and so does its own [`Distance`](metric::Distance).
@@ -20,7 +21,7 @@
 //! | [`method`], [`pca`], [`tsne`], [`umap`], [`mds`] | methods, and the trait they implement |
 //! | [`neighbors`], [`metric`] | neighbor tables and searches; distances |
 //! | [`quality`](mod@quality) | trustworthiness, continuity, neighbors kept |
-//! | [`head`], [`atlas`](mod@atlas) | queries and keys of one head; every head of a capture |
+//! | [`head`], [`atlas`](mod@atlas) | queries and keys of one head, and what a layout shows of its attention; every head of a capture |
 //! | [`aligned`], [`place`] | comparable layouts of several states; new points in an existing layout |
 //! | [`stages`] | names of the stages that progress reports |
 #![cfg_attr(

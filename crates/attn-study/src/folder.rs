@@ -1,4 +1,4 @@
-//! A folder of images: the images themselves, or a folder of them for each class.
+//! A folder of images: the images themselves, or a folder of them for each class; and labels for them, from a table.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -9,7 +9,7 @@ use std::{
 
 use attn_core::{
     Capture, Sequence, SequenceColumn, TokenColumn,
-    text::{Dataset, Note, TextValues},
+    text::{Dataset, Note, TextParams, TextValues},
 };
 use attn_models::images::{Image, images_in};
 
@@ -17,6 +17,8 @@ use crate::Error;
 
 /// The column of classes.
 const LABEL: &str = "label";
+/// A table beside the images, or beside their folders, that labels them without being asked for.
+const LABELS: &str = "labels.csv";
 /// Endings of images in formats that may not be read. They are named when they are left out.
 const IMAGES: [&str; 16] = [
     "avif", "bmp", "gif", "heic", "heif", "ico", "jp2", "jpeg", "jpg", "jxl", "png", "psd", "svg", "tif", "tiff",
@@ -89,12 +91,44 @@ impl ImageFolder {
     }
 }
 
+/// The columns of a capture of images: the names of their folders, and a table's. Without a table, the file `labels.csv` in
+/// the folder of the images or in the one around it.
+///
+/// # Errors
+/// Those of reading that file and of [`image_columns`].
+pub(crate) fn labels(capture: &Capture, table: Option<&Dataset>) -> Result<Vec<TokenColumn>, Error> {
+    let mut columns: Vec<TokenColumn> = classes(capture)?.into_iter().collect();
+    let found = match table {
+        Some(_) => None,
+        None => nearby(capture)?,
+    };
+    if let Some(table) = table.or(found.as_ref()) {
+        let named = image_columns(capture, table)?;
+        // A table knows better than the name of a folder.
+        columns.retain(|column| named.iter().all(|other| other.name != column.name));
+        columns.extend(named);
+    }
+    Ok(columns)
+}
+
+fn nearby(capture: &Capture) -> Result<Option<Dataset>, Error> {
+    let paths = capture.sequences().iter().filter_map(|sequence| sequence.image.as_ref()?.path.as_deref());
+    let near: BTreeSet<&Path> = paths.flat_map(|path| path.ancestors().skip(1).take(2)).collect();
+    let mut files = near.into_iter().map(|folder| folder.join(LABELS));
+    let params = TextParams {
+        text_column: Some("image".into()),
+        ..TextParams::default()
+    };
+    let file = files.find(|file| file.is_file());
+    Ok(file.map(|file| Dataset::read(&file, &params)).transpose()?)
+}
+
 /// The class of every token of a capture of images: the name of the folder of its image. `None` unless the images lie in
 /// several folders beside each other.
 ///
 /// # Errors
 /// None for columns of the capture's own sequences.
-pub(crate) fn classes(capture: &Capture) -> Result<Option<TokenColumn>, Error> {
+fn classes(capture: &Capture) -> Result<Option<TokenColumn>, Error> {
     let folder = |sequence: &Sequence| Some(sequence.image.as_ref()?.path.as_ref()?.parent()?.to_owned());
     let Some(folders) = capture.sequences().iter().map(folder).collect::<Option<Vec<_>>>() else {
         return Ok(None);
@@ -113,7 +147,7 @@ pub(crate) fn classes(capture: &Capture) -> Result<Option<TokenColumn>, Error> {
 ///
 /// # Errors
 /// [`Error::NoSource`] if the table names none of the images.
-pub(crate) fn image_columns(capture: &Capture, table: &Dataset) -> Result<Vec<TokenColumn>, Error> {
+fn image_columns(capture: &Capture, table: &Dataset) -> Result<Vec<TokenColumn>, Error> {
     let mut rows_of: HashMap<&OsStr, Vec<usize>> = HashMap::new();
     for (row, line) in table.lines.iter().enumerate() {
         if let Some(name) = Path::new(line.text.trim()).file_name() {
@@ -273,6 +307,11 @@ mod tests {
             [Some("gradient".into()), Some("disc".into()), None]
         );
         assert_eq!(value(1, 1).as_deref(), Some("5"));
+        // A table of this name is found without being asked for.
+        let checkpoint = attn_embedded::VISION.checkpoint().unwrap();
+        let data = Data::ImageFolder(folder.path().to_owned());
+        let found = Source::Model { checkpoint, data }.open(None, &()).unwrap();
+        assert_eq!(found.columns.len(), 2);
         fs::write(&table, "image,what\nother.png,none\n").unwrap();
         assert!(matches!(open(&table), Err(Error::NoSource { .. })));
     }

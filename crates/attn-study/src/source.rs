@@ -33,7 +33,7 @@ use attn_models::{
 };
 
 pub use self::loaded::{Loaded, Preview};
-use crate::{Error, folder::classes, read_again};
+use crate::{Error, folder::labels, read_again};
 
 /// Where queries and keys come from.
 #[derive(Debug, Clone)]
@@ -197,7 +197,7 @@ impl Source {
             Self::Folder { folder, text } => {
                 let capture = Capture::open(folder)?;
                 let Some(text) = text else {
-                    let columns = classes(&capture)?.into_iter().collect();
+                    let columns = labels(&capture, None)?;
                     return Ok(Opened::done(capture, columns));
                 };
                 let known = text.read()?;

@@ -75,7 +75,8 @@ impl TokenAttribute for AttendedNearest {
     /// NaN for keys, and for queries without a choice.
     fn values(&self, study: &Study, head: HeadId) -> Result<Vec<f32>, Error> {
         let projection = study.projection(head)?;
-        let mut values = projection.plane.points.clone();
+        let found = projection.plane.points.iter();
+        let mut values: Vec<f32> = found.map(|found| found.unwrap_or(f32::NAN)).collect();
         values.resize(projection.embedding.points.nrows(), f32::NAN);
         Ok(values)
     }

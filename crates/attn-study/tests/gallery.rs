@@ -132,7 +132,7 @@ fn heads_are_checked_before_data_is_read_and_matches_before_heads_are_projected(
     };
     let error = refused(&matches(&once.text), &study, None);
     assert!(
-        error.ends_with("expected at least 4 points to project alone with t-SNE, found 2"),
+        error.ends_with("expected at least 4 points to project alone with attention t-SNE, found 2"),
         "{error}"
     );
     assert_eq!(refused(&matches("e"), &study, None), "accepted");

@@ -86,7 +86,9 @@ pub(super) fn write(head: &HeadProjection, name: &str) -> Result<Vec<u8>> {
         .flatten()
         .flat_map(|row| row.to_le_bytes())
         .collect();
-    let found: Vec<u8> = head.plane.points.iter().flat_map(|x| x.to_le_bytes()).collect();
+    // NaN where a query has no choice.
+    let of_queries = head.plane.points.iter().map(|found| found.unwrap_or(f32::NAN));
+    let found: Vec<u8> = of_queries.flat_map(f32::to_le_bytes).collect();
     let checksum = checksum(&header, [&points, &scored, &rows, &found]);
     let (n, d) = embedding.points.dim();
     let view = |kind, shape, bytes| TensorView::new(kind, shape, bytes).map_err(|e| failed(&e));
@@ -201,7 +203,10 @@ pub(super) fn read(bytes: &[u8], name: &str, expected: &Expected) -> Option<Head
         queries: header.queries,
         correlation: header.correlation,
         plane: PlaneScore {
-            points: floats(of_queries.data()),
+            points: floats(of_queries.data())
+                .into_iter()
+                .map(|found| (!found.is_nan()).then_some(found))
+                .collect(),
             ..header.plane
         },
         query_norm: header.query_norm,

@@ -101,12 +101,21 @@ impl<'a> Atlas<'a> {
         Links::new(points, links).map(Some)
     }
 
-    pub(super) fn finish(&self, prepared: &Prepared, progress: &dyn Progress) -> Result<HeadProjection> {
+    /// A head's layout, judged; `on_layout` gets it before that, if anyone waits for it.
+    pub(super) fn finish(
+        &self,
+        prepared: &Prepared,
+        on_layout: Option<&dyn Fn(HeadProjection)>,
+        progress: &dyn Progress,
+    ) -> Result<HeadProjection> {
         let joint = self.joint(prepared.head, &prepared.normalization)?;
         let links = self.links(prepared.head)?;
         let projector = self.params.projector().seed(self.seed(prepared.head));
         let points = Points::from(joint.view()).with_links(links.as_ref());
         let embedding = projector.fit(points, progress)?;
+        if let Some(on_layout) = on_layout {
+            on_layout(self.projection(prepared, embedding.clone(), None)?);
+        }
         self.judged(prepared, joint.view(), embedding, progress)
     }
 

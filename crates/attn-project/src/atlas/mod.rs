@@ -32,13 +32,15 @@ use crate::{
     method::Links,
     quality::Quality,
     rng::Rng,
+    tsne::AttentionTsne,
 };
 
 /// How the heads of a capture are projected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AtlasParams {
-    /// How points are laid out. Default: t-SNE.
+    /// How points are laid out. Default: [`AttentionTsne`], which lays far more queries next to the key that they attend to
+    /// most than any other.
     pub method: Method,
     /// Dimensions of the layout. Default: two.
     pub dims: Dims,
@@ -58,7 +60,7 @@ pub struct AtlasParams {
 impl Default for AtlasParams {
     fn default() -> Self {
         Self {
-            method: Method::default(),
+            method: AttentionTsne::default().into(),
             dims: Dims::default(),
             metric: Metric::COSINE,
             seed: 0,
@@ -203,7 +205,7 @@ pub fn project_head(
     let atlas = Atlas::new(capture, params);
     let made = atlas
         .prepare(head)
-        .and_then(|prepared| atlas.finish(&prepared, progress));
+        .and_then(|prepared| atlas.finish(&prepared, None, progress));
     made.map_err(|error| atlas.named(head, error))
 }
 

@@ -54,6 +54,9 @@ pub struct AtlasOptions<'a> {
     /// Whether each head that is not in the cache is first handed over as a [draft](super::draft_head), all of them
     /// before the first is laid out. For whoever watches. Default: no.
     pub drafts: bool,
+    /// Whether each head is handed over when it is laid out and again when its layout has been judged: without its
+    /// [quality](HeadProjection::quality), then with it. For whoever watches. Default: no.
+    pub quality_follows: bool,
 }
 
 /// A lock that outlives a panic of its holder: what it guards is whole between any two statements.
@@ -264,7 +267,10 @@ impl Run<'_> {
     }
 
     fn finish(&self, prepared: &Prepared, name: Option<&str>) -> Result<()> {
-        let head = self.atlas.finish(prepared, &self.within)?;
+        let hand_over = |head| (self.on_head)(head);
+        let watched = self.options.quality_follows;
+        let on_layout = watched.then_some(&hand_over as &dyn Fn(HeadProjection));
+        let head = self.atlas.finish(prepared, on_layout, &self.within)?;
         if let (Some(cache), Some(name)) = (self.options.cache, name)
             && let Err(error) = cache.store(name, &head)
         {

@@ -75,6 +75,22 @@ fn drafts_come_before_the_first_layout() {
 }
 
 #[test]
+fn quality_follows_the_layout() {
+    let follows = AtlasOptions {
+        quality_follows: true,
+        ..AtlasOptions::default()
+    };
+    let given = heads(follows, &params());
+    let (first, then): (Vec<_>, Vec<_>) = given.into_iter().partition(|head| head.quality.is_none());
+    assert_eq!(first.len(), then.len());
+    for head in &first {
+        let judged = then.iter().find(|other| other.head == head.head).unwrap();
+        assert_eq!((&head.embedding, &head.plane), (&judged.embedding, &judged.plane));
+        assert!(!head.draft);
+    }
+}
+
+#[test]
 fn with_drafts_a_wanted_head_is_the_first_draft_and_the_first_layout() {
     let wanted = heads(AtlasOptions::default(), &params()).pop().unwrap().head;
     let priority = Priority::default();

@@ -61,7 +61,7 @@ pub fn distance_correlation(
     check_points("joint", joint)?;
     let (near_queries, near_keys) = joint.split_at(Axis(0), queries);
     let norms: Vec<f64> = near_keys.rows().into_iter().map(|k| product(k, k).sqrt()).collect();
-    Ok(correlate(cloud, keys, |query, key| {
+    let distance = |query: usize, key: usize| {
         let q = near_queries.row(query);
         let norms = product(q, q).sqrt() * norms[key];
         if norms > 0.0 {
@@ -69,51 +69,58 @@ pub fn distance_correlation(
         } else {
             1.0
         }
-    }))
+    };
+    Ok(correlate(cloud, keys, distance, |_, _, _| ()).0)
 }
 
 /// The keys that a query is compared with.
-pub(super) fn compared(cloud: &HeadCloud<'_>, rows: &SequenceRows, query: usize, keys: KeySet) -> Range<usize> {
+fn compared(cloud: &HeadCloud<'_>, rows: &SequenceRows, query: usize, keys: KeySet) -> Range<usize> {
     match keys {
         KeySet::Visible => cloud.visible_keys(rows, query),
         KeySet::All => rows.keys.clone(),
     }
 }
 
-/// The same for any distance between a query and a key.
-pub(super) fn correlate(
+/// The same for any distance between a query and a key; `each` is asked of every query, with its distances and scores, for
+/// what else is to be known of it, by sequence.
+pub(super) fn correlate<T: Send>(
     cloud: &HeadCloud<'_>,
     keys: KeySet,
     distance: impl Fn(usize, usize) -> f64 + Sync,
-) -> DistanceCorrelation {
+    each: impl Fn(usize, &[f64], &[f64]) -> T + Sync,
+) -> (DistanceCorrelation, Vec<Vec<T>>) {
     // Of each sequence: the sum over its queries, those used, those skipped.
-    let sums: Vec<(f64, usize, usize)> = cloud
+    let (sums, found): (Vec<(f64, usize, usize)>, Vec<Vec<T>>) = cloud
         .sequences()
         .par_iter()
         .map(|rows| {
             let (mut sum, mut used, mut skipped) = (0.0, 0, 0);
+            let mut found = Vec::with_capacity(rows.queries.len());
             for query in rows.queries.clone() {
                 let seen = compared(cloud, rows, query, keys);
                 let distances: Vec<f64> = seen.clone().map(|key| distance(query, key)).collect();
-                match spearman(&distances, &scores(cloud, query, seen)) {
+                let scores = scores(cloud, query, seen);
+                match spearman(&distances, &scores) {
                     Some(value) => {
                         sum += value;
                         used += 1;
                     }
                     None => skipped += 1,
                 }
+                found.push(each(query, &distances, &scores));
             }
-            (sum, used, skipped)
+            ((sum, used, skipped), found)
         })
-        .collect();
+        .unzip();
     let means: Vec<f64> = sums.iter().filter(|s| s.1 > 0).map(|s| s.0 / s.1 as f64).collect();
     let value = (!means.is_empty()).then(|| (means.iter().sum::<f64>() / means.len() as f64) as f32);
-    DistanceCorrelation {
+    let correlation = DistanceCorrelation {
         value,
         queries: sums.iter().map(|s| s.1).sum(),
         skipped: sums.iter().map(|s| s.2).sum(),
         sequences: means.len(),
-    }
+    };
+    (correlation, found)
 }
 
 /// Dot products of a query with some keys.

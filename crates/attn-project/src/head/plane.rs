@@ -2,13 +2,9 @@
 //! space that is laid out; a reader sees the layout, where far less of it holds.
 
 use ndarray::{ArrayView2, Axis};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    DistanceCorrelation, HeadCloud, KeySet,
-    correlation::{compared, correlate, scores},
-};
+use super::{DistanceCorrelation, HeadCloud, KeySet, correlation::correlate};
 use crate::{Error, Result, linalg::check_points};
 
 /// Raised whenever scores change, so that heads kept from before are made again.
@@ -28,9 +24,9 @@ pub struct PlaneScore {
     /// [`distance_correlation`](super::distance_correlation): -1 is perfect.
     pub correlation: DistanceCorrelation,
     /// Of each query: 1 if its nearest key is the one it attends to most, 0 if not, between them if several keys are
-    /// equally near; NaN without a choice.
+    /// equally near; `None` without a choice.
     #[serde(skip)]
-    pub points: Vec<f32>,
+    pub points: Vec<Option<f32>>,
 }
 
 impl PlaneScore {
@@ -77,23 +73,14 @@ pub fn plane_score(cloud: &HeadCloud<'_>, layout: ArrayView2<'_, f32>, keys: Key
         let pairs = at_queries.row(query).into_iter().zip(at_keys.row(key));
         pairs.map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
     };
-    // Of each query of each sequence: its row, whether it found its key, and by chance.
-    let found: Vec<Vec<(usize, f64, f64)>> = cloud
-        .sequences()
-        .par_iter()
-        .map(|rows| {
-            let of_query = |query: usize| {
-                let seen = compared(cloud, rows, query, keys);
-                let distances = seen.clone().map(|key| distance(query, key));
-                let (found, chance) = found(distances, &scores(cloud, query, seen.clone()))?;
-                Some((query, found, chance))
-            };
-            rows.queries.clone().filter_map(of_query).collect()
-        })
-        .collect();
-    let (mut points, mut sum, mut by_chance, mut used) = (vec![f32::NAN; queries], 0.0, 0.0, 0usize);
-    for &(query, found, chance) in found.iter().flatten() {
-        points[query] = found as f32;
+    let judge = |query: usize, distances: &[f64], scores: &[f64]| {
+        let (found, chance) = found(distances, scores)?;
+        Some((query, found, chance))
+    };
+    let (correlation, judged) = correlate(cloud, keys, distance, judge);
+    let (mut points, mut sum, mut by_chance, mut used) = (vec![None; queries], 0.0, 0.0, 0usize);
+    for (query, found, chance) in judged.into_iter().flatten().flatten() {
+        points[query] = Some(found as f32);
         (sum, by_chance, used) = (sum + found, by_chance + chance, used + 1);
     }
     let mean = |sum: f64| (used > 0).then(|| (sum / used as f64) as f32);
@@ -101,21 +88,21 @@ pub fn plane_score(cloud: &HeadCloud<'_>, layout: ArrayView2<'_, f32>, keys: Key
         nearest: mean(sum),
         chance: mean(by_chance),
         queries: used,
-        correlation: correlate(cloud, keys, distance),
+        correlation,
         points,
     })
 }
 
 /// The share of the nearest keys that have the highest score, and that share of all keys; `None` if all have it.
-fn found(distances: impl Iterator<Item = f64> + Clone, scores: &[f64]) -> Option<(f64, f64)> {
+fn found(distances: &[f64], scores: &[f64]) -> Option<(f64, f64)> {
     let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let tops = scores.iter().filter(|&&score| score == top).count();
     if tops == scores.len() || tops == 0 {
         return None;
     }
-    let least = distances.clone().fold(f64::INFINITY, f64::min);
+    let least = distances.iter().copied().fold(f64::INFINITY, f64::min);
     let (mut near, mut right) = (0usize, 0usize);
-    for (distance, &score) in distances.zip(scores) {
+    for (&distance, &score) in distances.iter().zip(scores) {
         if distance == least {
             near += 1;
             right += usize::from(score == top);
@@ -161,12 +148,12 @@ mod tests {
                     let nearest = seen.iter().copied().min_by(|&a, &b| far(a).total_cmp(&far(b))).unwrap();
                     let most = seen.iter().copied().max_by(|&a, &b| dot(a).total_cmp(&dot(b))).unwrap();
                     if seen.len() > 1 {
-                        assert_eq!(score.points[i], f32::from(u8::from(nearest == most)));
+                        assert_eq!(score.points[i], Some(f32::from(u8::from(nearest == most))));
                         hits += f64::from(u8::from(nearest == most));
                         chance += 1.0 / seen.len() as f64;
                         count += 1;
                     } else {
-                        assert!(score.points[i].is_nan());
+                        assert_eq!(score.points[i], None);
                     }
                     if seen.len() > 2 {
                         let n = seen.len() as f64;
@@ -204,7 +191,7 @@ mod tests {
         // The nearest keys of the second query are two, one of them right.
         let layout = array![[0.0f32, 0.0], [0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [4.0, 0.0]];
         let score = plane_score(&cloud, layout.view(), KeySet::Visible).unwrap();
-        assert_eq!(score.points, [0.5, 0.5]);
+        assert_eq!(score.points, [Some(0.5), Some(0.5)]);
         assert!(matches!(
             plane_score(&cloud, Array2::zeros((4, 2)).view(), KeySet::Visible),
             Err(Error::Shape { what: "layout", .. })

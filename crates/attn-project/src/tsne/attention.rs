@@ -10,7 +10,7 @@ use attn_core::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Tsne, TsneParams};
+use super::{Affinities, Tsne, TsneParams};
 use crate::{
     Embedding, Error, ProjectionMethod, Result, Warning,
     method::{FitInput, json},
@@ -24,9 +24,11 @@ const REVISION: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AttentionTsneParams {
-    /// Share of all attraction that goes along attention, from 0, which is t-SNE, to 1.
+    /// Share of all attraction that goes along attention, from 0, which is t-SNE, to 1. Default 0.2: more lays more
+    /// queries next to their keys, and keeps fewer neighborhoods (docs/PROJECTION.md has the measurements).
     pub share: f32,
-    /// Power that attention weights are raised to: above 1 the strongest key counts more. At least 0.
+    /// Power that attention weights are raised to before those of a query sum to 1 again: above 1 the strongest key counts
+    /// more. At least 0. Default 2.
     pub power: f32,
     /// Everything else.
     pub tsne: TsneParams,
@@ -35,8 +37,8 @@ pub struct AttentionTsneParams {
 impl Default for AttentionTsneParams {
     fn default() -> Self {
         Self {
-            share: 0.5,
-            power: 1.0,
+            share: 0.2,
+            power: 2.0,
             tsne: TsneParams::default(),
         }
     }
@@ -83,12 +85,17 @@ impl AttentionTsne {
     }
 
     fn run(&self, frames: &[FitInput<'_>], strength: f32, progress: &dyn Progress) -> Result<Vec<Embedding>> {
-        let AttentionTsneParams { share, power, .. } = self.params;
-        let change = |frame: &FitInput<'_>, affinities: super::Affinities| match frame.links {
-            Some(links) => affinities.with_links(links, share, power),
-            None => affinities,
-        };
+        let change = |frame: &FitInput<'_>, near: Affinities| self.linked(frame, near);
         self.tsne.run_with(frames, strength, change, progress)
+    }
+
+    /// The affinities of neighbors, mixed with those of links if there are any.
+    pub(super) fn linked(&self, input: &FitInput<'_>, near: Affinities) -> Affinities {
+        let AttentionTsneParams { share, power, .. } = self.params;
+        match input.links {
+            Some(links) => near.with_links(links, share, power),
+            None => near,
+        }
     }
 }
 
@@ -151,5 +158,149 @@ impl ProjectionMethod for AttentionTsne {
 
     fn warnings(&self, input: &FitInput<'_>) -> Vec<Warning> {
         self.tsne.warnings(input)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attn_core::Mask;
+    use ndarray::{Array2, Axis};
+
+    use super::*;
+    use crate::{
+        Metric, Neighbors, Points, Projector,
+        head::{HeadCloud, KeySet, SequenceRows, plane_score},
+        method::Links,
+        rng::Rng,
+    };
+
+    /// Sequences of ten tokens; every query attends to the key of the token after it.
+    fn head() -> (Array2<f32>, Array2<f32>, Vec<SequenceRows>, Links) {
+        const N: usize = 150;
+        let mut rng = Rng::new(6, 0);
+        let mut draw = || Array2::from_shape_simple_fn((N, 6), || rng.normal() as f32);
+        let (keys, noise) = (draw(), draw());
+        let next = |i: usize| i / 10 * 10 + (i + 1) % 10;
+        let queries = Array2::from_shape_fn((N, 6), |(i, j)| 2.0 * keys[[next(i), j]] + noise[[i, j]]);
+        let rows = (0..N / 10)
+            .map(|i| SequenceRows {
+                queries: 10 * i..10 * i + 10,
+                keys: 10 * i..10 * i + 10,
+            })
+            .collect();
+        let row = |i: usize| match i < N {
+            true => vec![((N + next(i)) as u32, 0.8), ((N + i) as u32, 0.2)],
+            false => Vec::new(),
+        };
+        (queries, keys, rows, Links::new(2 * N, (0..2 * N).map(row)).unwrap())
+    }
+
+    fn method(share: f32) -> AttentionTsne {
+        let tsne = TsneParams {
+            perplexity: 10.0,
+            ..TsneParams::default()
+        };
+        AttentionTsne::new(AttentionTsneParams {
+            share,
+            tsne,
+            ..AttentionTsneParams::default()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn more_queries_lie_nearest_to_the_key_they_attend_to() {
+        let (queries, keys, rows, links) = head();
+        let cloud = HeadCloud::new(queries.view(), keys.view(), &rows, Mask::Full).unwrap();
+        let joint = ndarray::concatenate![Axis(0), queries, keys];
+        let shown = |share: f32, links: Option<&Links>| {
+            let points = Points::from(joint.view()).with_links(links);
+            let layout = Projector::new(method(share)).fit(points, &()).unwrap();
+            plane_score(&cloud, layout.points.view(), KeySet::Visible)
+                .unwrap()
+                .nearest
+                .unwrap()
+        };
+        let (alone, along) = (shown(0.0, Some(&links)), shown(0.3, Some(&links)));
+        assert!(along > alone + 0.1 && along > 0.8, "{alone} {along}");
+        // Without links it is t-SNE, and so it is without a share.
+        assert_eq!(shown(0.3, None), alone);
+    }
+
+    #[test]
+    fn the_same_bits_on_any_number_of_threads() {
+        let (queries, keys, _, links) = head();
+        let joint = ndarray::concatenate![Axis(0), queries, keys];
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let points = || Points::from(joint.view()).with_links(Some(&links));
+            pool.install(|| Projector::new(method(0.3)).fit(points(), &()).unwrap())
+        };
+        assert_eq!(on(1), on(3));
+    }
+
+    /// The mixture by its definition, dense.
+    #[test]
+    fn affinities_are_a_mixture() {
+        let (queries, keys, _, links) = head();
+        let joint = ndarray::concatenate![Axis(0), queries, keys];
+        let n = joint.nrows();
+        let table = Neighbors::exact(joint.view(), 30, Metric::COSINE, &()).unwrap();
+        let near = Affinities::new(&table, 30, &[10.0]);
+        let dense = |of: &Affinities| {
+            let mut out = Array2::<f64>::zeros((n, n));
+            for i in 0..n {
+                let (columns, values) = of.row(i);
+                assert!(columns.windows(2).all(|pair| pair[0] < pair[1]));
+                columns
+                    .iter()
+                    .zip(values)
+                    .for_each(|(&j, &p)| out[[i, j as usize]] = f64::from(p));
+            }
+            out
+        };
+        let before = dense(&near);
+        let after = dense(&near.with_links(&links, 0.3, 2.0));
+        let mut along = Array2::<f64>::zeros((n, n));
+        for i in 0..n {
+            let sum: f64 = links.row(i).map(|(_, w)| f64::from(w).powi(2)).sum();
+            for (j, w) in links.row(i) {
+                let share = f64::from(w).powi(2) / sum / n as f64;
+                along[[i, j as usize]] += share;
+                along[[j as usize, i]] += share;
+            }
+        }
+        assert!(
+            (along.sum() - 1.0).abs() < 1e-9,
+            "half of the points have links, each at both ends"
+        );
+        let expected = before * 0.7 + along * 0.3;
+        assert!((&after - &expected).iter().all(|x| x.abs() < 1e-7));
+        assert!((after.sum() - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn impossible_parameters_are_refused() {
+        for (share, power) in [
+            (-0.1, 1.0),
+            (1.1, 1.0),
+            (f32::NAN, 1.0),
+            (0.5, -1.0),
+            (0.5, f32::INFINITY),
+        ] {
+            let params = AttentionTsneParams {
+                share,
+                power,
+                ..AttentionTsneParams::default()
+            };
+            assert!(
+                matches!(AttentionTsne::new(params), Err(Error::Parameter { .. })),
+                "{share} {power}"
+            );
+        }
+        let (queries, _, _, links) = head();
+        let wrong = Points::from(queries.view()).with_links(Some(&links));
+        let refused = Projector::new(method(0.3)).fit(wrong, &());
+        assert!(matches!(refused, Err(Error::Shape { what: "links", .. })));
     }
 }

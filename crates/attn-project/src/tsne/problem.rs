@@ -5,7 +5,7 @@ use attn_core::Progress;
 use ndarray::{Array2, ArrayView2};
 
 use super::{
-    START, Tsne, TsneParams,
+    AttentionTsne, START, Tsne, TsneParams,
     affinity::Affinities,
     descent::{center, divergence},
 };
@@ -70,18 +70,26 @@ impl TsneProblem {
     /// Calibrates the affinities on the neighbor table of points, `(points, &table)`, and lays out the start.
     ///
     /// # Errors
-    /// As [`Projector::fit`]; [`Error::Unsupported`] if its method is not [`Tsne`], [`Error::Parameter`] without a
-    /// table.
+    /// As [`Projector::fit`]; [`Error::Unsupported`] if its method is neither [`Tsne`] nor [`AttentionTsne`],
+    /// [`Error::Parameter`] without a table.
     pub fn new<'a>(projector: &Projector, points: impl Into<Points<'a>>, progress: &dyn Progress) -> Result<Self> {
         let points: Points<'_> = points.into();
-        let Some(tsne) = projector.method.downcast::<Tsne>() else {
-            return Err(Error::unsupported(projector.method.name(), "a descent as t-SNE"));
+        let method = &projector.method;
+        let (along, tsne) = (method.downcast::<AttentionTsne>(), method.downcast::<Tsne>());
+        let params = match (along, tsne) {
+            (Some(along), _) => along.params().tsne,
+            (None, Some(tsne)) => *tsne.params(),
+            (None, None) => return Err(Error::unsupported(method.name(), "a descent as t-SNE")),
         };
-        let (params, input) = (*tsne.params(), projector.prepare(points.reborrow())?);
+        let input = projector.prepare(points.reborrow())?;
         let n = input.points.nrows();
+        let near = Affinities::new(input.table()?, params.neighbors(n), &params.effective_perplexities(n));
         Ok(Self {
             params,
-            affinities: Affinities::new(input.table()?, params.neighbors(n), &params.effective_perplexities(n)),
+            affinities: match along {
+                Some(along) => along.linked(&input, near),
+                None => near,
+            },
             start: start::principal(&input, START, 0.01, progress)?,
             warnings: warnings::of(&projector.method, &input),
         })

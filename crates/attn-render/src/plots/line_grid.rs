@@ -210,7 +210,7 @@ mod tests {
             assert_eq!(ids.len(), 21);
             let labels = place_labels(&scene, &Projection::new(&scene, &ViewState::default(), size));
             let labels: Vec<_> = labels.iter().flatten().collect();
-            assert!(names.iter().all(|name| labels.iter().any(|label| label.text == *name)), "{size:?}");
+            assert!(names.iter().all(|name| labels.iter().any(|label| &*label.text == *name)), "{size:?}");
             for (i, a) in labels.iter().enumerate() {
                 for b in &labels[..i] {
                     let apart = !a.rect.shrink(0.5).overlaps(&b.rect.shrink(0.5));

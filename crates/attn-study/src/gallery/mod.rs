@@ -7,7 +7,8 @@
 //! | `head-L-H`, `aggregate-L-H`, `sentence-L-H` or `image-L-H` | a chosen head; `matches-L-H` on demand |
 //! | `values-L`, on demand | the values of the heads of a chosen head's layer |
 //! | `head-map`, `summary.md`, `summary.json` | similarity of the heads, and the summary |
-//! | `ablation.json`, `knock-out.json`, on demand | the experiments |
+//! | `summary.csv`, `heads.csv`, `sequences.csv`, with CSV | scores, what plots show of attention, and the data, as tables |
+//! | `ablation.json`, `knock-out.json`, on demand | the experiments; their results stand in `summary.md` too |
 //! | `atlas.json` | everything that is drawn, as data |
 //!
 //! Names are checked before long work, by [`GalleryParams::check`].

@@ -2,7 +2,7 @@
 
 use attn_core::{HeadId, LayerHead, ModelInfo};
 use attn_models::Capturer;
-use attn_render::{Format, ViewState};
+use attn_render::{ColorChoice, Format, ViewState};
 
 #[cfg(doc)]
 use super::HEADS;
@@ -11,7 +11,7 @@ use crate::{Edges, Error, Study, Weighting, experiment::Question, read_typed, st
 /// The choice of plots and files.
 #[derive(Debug, Clone)]
 pub struct GalleryParams {
-    /// Heads drawn on their own. Default, if empty: the [`HEADS`] with the strongest distance-attention correlation.
+    /// Heads drawn on their own. Default, if empty: the [`HEADS`] whose plots show most of attention: [`Study::ranking`].
     pub heads: Vec<LayerHead>,
     /// Number of the sequence that is drawn, counted from 1. Default: [`Study::typical_sequence`].
     pub sequence: Option<usize>,
@@ -112,6 +112,14 @@ impl GalleryParams {
         {
             return Err(Error::NoColor {
                 name: name.to_owned(),
+                names: study.color_names(),
+            });
+        }
+        if let Some(name) = &shared.size_by
+            && !study.has_color(&ColorChoice::values(name))
+        {
+            return Err(Error::NoColor {
+                name: name.clone(),
                 names: study.color_names(),
             });
         }

@@ -11,7 +11,7 @@ use attn_models::{Capturer, capture::CaptureRun, images::Image};
 use super::{Data, Opened, Source, run, sequences_of_ids};
 use crate::{
     Error,
-    folder::{ImageFolder, classes, image_columns},
+    folder::{ImageFolder, labels},
 };
 
 /// Tokens of a preview, about: a small model reads them in tenths of a second.
@@ -210,17 +210,8 @@ impl Input {
     fn columns(&self, capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
         match self {
             Self::Dataset(known) => Ok(known.columns(capture)?),
-            Self::Folder(folder) => {
-                let mut columns: Vec<TokenColumn> = classes(capture)?.into_iter().collect();
-                if let Some(labels) = &folder.labels {
-                    let named = image_columns(capture, labels)?;
-                    // A table knows better than the name of a folder.
-                    columns.retain(|column| named.iter().all(|other| other.name != column.name));
-                    columns.extend(named);
-                }
-                Ok(columns)
-            }
-            _ => Ok(classes(capture)?.into_iter().collect()),
+            Self::Folder(folder) => labels(capture, folder.labels.as_ref()),
+            _ => labels(capture, None),
         }
     }
 }

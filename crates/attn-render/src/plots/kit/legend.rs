@@ -20,8 +20,10 @@ const GAP: f32 = 18.0;
 const ROW: f32 = 1.6 * SIZE;
 /// Between the frame and the words of what can be pressed.
 const INSIDE: f32 = 5.0;
-/// So many classes are on a page.
+/// So many classes are on a page, if they do not fit on one.
 const CLASSES: usize = 16;
+/// So many fit on one: a second page for a class or two is more trouble than a row more.
+const ALONE: usize = 20;
 
 /// One entry of a legend.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +58,7 @@ pub struct Pages {
 impl Pages {
     /// The page of `classes` classes that a state shows; `None` if they fit on one page.
     pub fn new(classes: usize, state: &ViewState) -> Option<Self> {
-        let pages = classes.div_ceil(CLASSES);
+        let pages = if classes <= ALONE { 1 } else { classes.div_ceil(CLASSES) };
         let off = |class: &&u32| (**class as usize) < classes;
         (pages > 1).then(|| Self {
             classes,
@@ -69,6 +71,11 @@ impl Pages {
         self.classes.div_ceil(CLASSES)
     }
 
+    /// Classes of a page: about equally many on each.
+    fn per_page(self) -> usize {
+        self.classes.div_ceil(self.count().max(1)).max(1)
+    }
+
     /// A click turns to the next page, after the last to the first.
     fn turns_to(self) -> Target {
         let next = (self.shown + 1) % self.count();
@@ -77,7 +84,8 @@ impl Pages {
 
     /// What it says on a page; classes that are switched off may be on another.
     fn text(self, page: usize) -> String {
-        let (first, last) = (page * CLASSES, self.classes.min((page + 1) * CLASSES));
+        let each = self.per_page();
+        let (first, last) = (page * each, self.classes.min((page + 1) * each));
         let off = match self.off {
             0 => String::new(),
             off => format!(", {off} off"),
@@ -146,7 +154,7 @@ fn in_sight(
     place: Rect,
 ) -> (Vec<(&LegendEntry, [f32; 2])>, f32) {
     let on_page = |entry: &&LegendEntry| match entry {
-        LegendEntry::Class(index, ..) if pages.is_some() => *index as usize / CLASSES == page,
+        LegendEntry::Class(index, ..) => pages.is_none_or(|pages| *index as usize / pages.per_page() == page),
         _ => true,
     };
     let mut places = Vec::new();
