@@ -3,8 +3,8 @@
 mod common;
 
 use attn_egui::{
-    TextTable, color_picker,
-    egui::{self, Key, Vec2},
+    Command, CommandSearch, Notes, TextTable, color_picker,
+    egui::{self, Key, Modifiers, Vec2},
     export_menu, history_buttons, progress_bar, search_box, theme_switch, tool_buttons,
 };
 use attn_render::{ColorChoice, Format, Key as ViewKey, Theme, Tool, ViewState};
@@ -150,4 +150,60 @@ fn of_a_million_rows_those_in_sight_are_asked_for() {
     harness.state_mut().table.scroll_to(99_999);
     harness.run();
     assert!(harness.query_by_label("row 99999").is_some());
+}
+
+#[test]
+fn commands_are_found_and_chosen_with_keys() {
+    let commands = || {
+        vec![
+            Command::new("Reset cameras", 1),
+            Command::new("Open head L3 H9", 2).also("3:9"),
+        ]
+    };
+    let mut harness = Harness::builder().with_size(Vec2::new(640.0, 400.0)).build_ui_state(
+        move |ui, (search, chosen): &mut (CommandSearch, Option<i32>)| {
+            *chosen = search.show(ui.ctx(), commands).or(*chosen);
+        },
+        (CommandSearch::default(), None),
+    );
+    harness.run();
+    assert!(harness.query_by_label("Reset cameras").is_none());
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::K);
+    harness.run();
+    assert!(harness.query_by_label("Reset cameras").is_some());
+    harness.get_by_role(egui::Role::TextInput).type_text("3:9");
+    harness.run();
+    assert!(harness.query_by_label("Reset cameras").is_none());
+    harness.key_press(Key::Enter);
+    harness.run();
+    let (search, chosen) = harness.state();
+    assert_eq!((search.is_open(), *chosen), (false, Some(2)));
+    // Down to the second one, by keys alone; Escape chooses nothing.
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::K);
+    harness.run();
+    harness.key_press(Key::ArrowDown);
+    harness.run();
+    harness.key_press(Key::ArrowUp);
+    harness.run();
+    harness.key_press(Key::Enter);
+    harness.run();
+    assert_eq!(harness.state().1, Some(1));
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::K);
+    harness.run();
+    harness.key_press(Key::Escape);
+    harness.run();
+    assert!(!harness.state().0.is_open());
+}
+
+#[test]
+fn notes_are_dismissed() {
+    let mut notes = Notes::default();
+    notes.extend(["3 lines were cut", "no such file"]);
+    let mut harness = Harness::builder()
+        .with_size(Vec2::new(300.0, 200.0))
+        .build_ui_state(|ui, notes: &mut Notes| notes.show(ui), notes);
+    harness.run();
+    harness.get_all_by_label("×").next().unwrap().click();
+    harness.run();
+    assert_eq!(harness.state().iter().collect::<Vec<_>>(), ["no such file"]);
 }

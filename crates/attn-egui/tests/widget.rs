@@ -528,3 +528,26 @@ fn a_lost_device_is_replaced_and_the_scene_is_still_there() {
     harness.run();
     assert_eq!(harness.render().unwrap(), expected);
 }
+
+#[test]
+fn the_main_plot_takes_keys_without_the_focus() {
+    let mut harness = window(2, 1.0);
+    harness.key_press(Key::L);
+    harness.run();
+    assert_eq!(
+        harness.state().widgets[0].tool(),
+        Tool::Look,
+        "only if the host says so"
+    );
+    harness.state_mut().widgets[0].set_takes_keys(true);
+    harness.key_press(Key::L);
+    harness.run();
+    assert_eq!(harness.state().widgets[0].tool(), Tool::Lasso);
+    // Another plot has the focus: its keys are its own.
+    let at = size_of(&harness, "view 1").center();
+    click(&mut harness, at);
+    harness.key_press(Key::B);
+    harness.run();
+    let tools = [0, 1].map(|widget| harness.state().widgets[widget].tool());
+    assert_eq!(tools, [Tool::Lasso, Tool::Box]);
+}
