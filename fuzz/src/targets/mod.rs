@@ -46,7 +46,7 @@ impl Target {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 14] = [
+pub static TARGETS: [Target; 15] = [
     Target::new("config", models::config, models::configs),
     Target::new("tokenizer", models::tokenizer, models::tokenizers),
     Target::new("checkpoint", models::checkpoint, models::checkpoints),
