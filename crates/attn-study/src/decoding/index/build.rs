@@ -298,7 +298,19 @@ fn add(
     if read.is_empty() {
         return Ok(());
     }
-    let states = decoder.states_of(&read, params, sites)?;
+    let states = match decoder.states_of(&read, params, sites) {
+        Ok(states) => states,
+        Err(error) if error.is_cancelled() => return Err(error),
+        // One pair that the model refuses leaves the others.
+        Err(error) if read.len() == 1 => {
+            journal.skip(format!("line {}: {error}", read[0].pair.line));
+            return Ok(());
+        }
+        Err(_) => {
+            let mut alone = read.into_iter().map(|read| std::slice::from_ref(read.pair));
+            return alone.try_for_each(|pair| add(decoder, params, pair, sites, folder, writers, journal));
+        }
+    };
     for (at, read) in read.iter().enumerate() {
         let text = journal.bytes.entry("pairs.jsonl".into()).or_default();
         let entry = [*text, journal.states[0], journal.states[1]];
