@@ -77,7 +77,13 @@ impl Data {
             session.training.set_params(params);
             session.find();
         }
-        ui.separator();
+        if self.options != before {
+            self.version = None;
+        }
+    }
+
+    /// Regions and tools.
+    fn regions(&mut self, ui: &mut Ui, session: &mut Session) {
         for region in Region::ALL {
             if ui.button(region.name()).on_hover_text("Select this region").clicked() {
                 let examples =
@@ -88,9 +94,6 @@ impl Data {
         ui.add(Slider::new(&mut self.share, 0.01..=0.5).text("share").fixed_decimals(2));
         ui.separator();
         self.points.tools(ui);
-        if self.options != before {
-            self.version = None;
-        }
     }
 }
 
@@ -101,6 +104,7 @@ impl View for Data {
 
     fn ui(&mut self, ui: &mut Ui, session: &mut Session) {
         ui.horizontal_wrapped(|ui| self.controls(ui, session));
+        ui.horizontal_wrapped(|ui| self.regions(ui, session));
         if self.version != Some(session.version) {
             self.make(session);
         }

@@ -135,6 +135,8 @@ impl States {
                     ui.selectable_value(&mut self.color, name.to_owned(), name);
                 }
             });
+        // A slider with its name wraps as a whole in a row of its own.
+        ui.end_row();
         let checkpoint = self.checkpoint;
         if names.len() > 1 {
             let last = names.len() - 1;
