@@ -12,7 +12,7 @@ use attn_models::{
 use crate::Error;
 
 /// Steps of the integral of a layer. More only matter to activations with kinks; the gap says whether they were enough.
-const STEPS: usize = 100;
+const STEPS: usize = 200;
 
 /// The most likely class of a sentence, with integrated gradients of its logit minus that of the second most likely class, at the
 /// states of every layer. The baseline is a sentence of padding. `None` if the model predicts no classes.
@@ -72,8 +72,7 @@ pub fn class_prediction(
     let depth = attentions.filter(|info| info.attention.query_side() == side);
     let depth = depth.map(|info| info.layers.len()).max().unwrap_or(0);
     let layers: Vec<usize> = (0..=depth).collect();
-    let found =
-        layer_integrated_gradients(model, &inputs, &[target], &baseline, &layers, STEPS, &mut (), progress)?;
+    let found = layer_integrated_gradients(model, &inputs, &[target], &baseline, &layers, STEPS, &mut (), progress)?;
     let first: Vec<_> = found.into_iter().filter_map(|layer| layer.into_iter().next()).collect();
     let Some((value, baseline)) = first.first().map(|found| (found.value, found.baseline)) else {
         return Ok(None);

@@ -248,7 +248,12 @@ impl Options {
             return Ok(Vec::new());
         }
         let mut models: Vec<Option<Model>> = vec![self.model.clone().map(Model::Folder)];
-        models.extend(self.model_after.iter().cloned().map(|folder| Some(Model::Folder(folder))));
+        models.extend(
+            self.model_after
+                .iter()
+                .cloned()
+                .map(|folder| Some(Model::Folder(folder))),
+        );
         match (&self.model, self.capture.len()) {
             (None, 0) => {
                 models[0] = Some(Model::Embedded(embedded::TEXT_ENCODER));
@@ -258,7 +263,11 @@ impl Options {
             }
             (_, 0) => {}
             (_, captures) if models.len() > captures => {
-                return Err(format!("--capture: expected one per model, found {captures} for {}", models.len()).into());
+                return Err(format!(
+                    "--capture: expected one per model, found {captures} for {}",
+                    models.len()
+                )
+                .into());
             }
             (_, captures) => models.resize(captures, None),
         }
@@ -314,7 +323,11 @@ impl Options {
         }
         let mut text = if paths.is_empty() {
             let named: Vec<&str> = self.columns.iter().map(String::as_str).collect();
-            let columns = if named.is_empty() { &["upos", "misc.Class"][..] } else { &named };
+            let columns = if named.is_empty() {
+                &["upos", "misc.Class"][..]
+            } else {
+                &named
+            };
             TaggedText::conllu(SENTENCES_CONLLU, "embedded sentences", columns)?
         } else {
             TaggedText::read(paths, &params)?
@@ -332,7 +345,9 @@ impl Options {
             let place = path.display().to_string();
             let content = String::from_utf8(attn_sdk::core::files::read(path, 1 << 30)?)
                 .map_err(|error| format!("{place}: {error}"))?;
-            let name = path.file_stem().map_or_else(|| place.clone(), |stem| stem.to_string_lossy().into_owned());
+            let name = path
+                .file_stem()
+                .map_or_else(|| place.clone(), |stem| stem.to_string_lossy().into_owned());
             word_lists.push(WordList::read(&content, &place, name)?);
         }
         Ok(PipelineParams {

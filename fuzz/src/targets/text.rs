@@ -105,9 +105,15 @@ pub(super) fn all_conllu() -> Vec<Seed> {
         (1, TREE),
         (3, TREE),
         (2, "The_DET cat_NOUN sat_VERB ._PUNCT\n\na__b x_\n"),
-        (4, "-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG|||B-X\nis VBZ B-VP O\n\nété JJ _ O\n"),
+        (
+            4,
+            "-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG|||B-X\nis VBZ B-VP O\n\nété JJ _ O\n",
+        ),
         (5, "[\"The cat|||dog sat\", \"été\"]"),
-        (6, "sentence\tsentence2\tgold_label\nA man (sleeps).\tHe's awake!\tno\n\u{ab}été\u{bb}\t\t-\n"),
+        (
+            6,
+            "sentence\tsentence2\tgold_label\nA man (sleeps).\tHe's awake!\tno\n\u{ab}été\u{bb}\t\t-\n",
+        ),
         (7, "# own\nNew York\tcity\nmay\tverb\n"),
     ];
     texts.map(|(choice, text)| seed(choice, text, Form::Text)).into()

@@ -240,12 +240,19 @@ pub fn align(
         })
         .collect();
     let best = found.best.iter().map(|best| {
-        best.map(|Best { label, share, lift, aligned }| BestLabel {
-            label: labels.labels[label].clone(),
-            share,
-            lift,
-            aligned,
-        })
+        best.map(
+            |Best {
+                 label,
+                 share,
+                 lift,
+                 aligned,
+             }| BestLabel {
+                label: labels.labels[label].clone(),
+                share,
+                lift,
+                aligned,
+            },
+        )
     });
     let judged = judge.of_kind(|words| words >= options.min_words);
     let one_word = judge.of_kind(|words| words == 1);
@@ -350,7 +357,9 @@ impl<'a> Judge<'a> {
 
     /// The clusters whose number of different words is of a kind.
     pub(super) fn of_kind(&self, kind: impl Fn(usize) -> bool) -> Vec<usize> {
-        (0..self.words.len()).filter(|&cluster| kind(self.words[cluster])).collect()
+        (0..self.words.len())
+            .filter(|&cluster| kind(self.words[cluster]))
+            .collect()
     }
 
     /// A figure of permuted labels, several times.
@@ -452,7 +461,12 @@ impl<'a> Judge<'a> {
                     });
                     if better {
                         let lift = share * all as f64 / sizes[label].max(1) as f64;
-                        found = Some(Best { label, share, lift, aligned });
+                        found = Some(Best {
+                            label,
+                            share,
+                            lift,
+                            aligned,
+                        });
                     }
                 }
             }

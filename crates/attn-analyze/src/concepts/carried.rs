@@ -102,9 +102,17 @@ pub fn carried(
         entry.2.push(at);
     }
     let (mut special, mut outside) = (Vec::<SpecialToken>::new(), 0.0);
-    for ((token, &weight), _) in tokens.iter().zip(weights).zip(&owners).filter(|&(_, &owners)| owners == 0) {
+    for ((token, &weight), _) in tokens
+        .iter()
+        .zip(weights)
+        .zip(&owners)
+        .filter(|&(_, &owners)| owners == 0)
+    {
         let (weight, size) = (f64::from(weight), share(f64::from(weight.abs())));
-        match special.iter_mut().find(|known| token.special && known.text == token.text) {
+        match special
+            .iter_mut()
+            .find(|known| token.special && known.text == token.text)
+        {
             Some(known) => {
                 known.weight += weight;
                 known.share += size;

@@ -338,14 +338,19 @@ fn plus_plus(
             // Rounding may leave a rest beyond the last point; what is at no distance is never drawn.
             let drawn = sums.partition_point(|&sum| sum <= at);
             let there = |row: &usize| distances[*row] > 0.0;
-            (drawn..distances.len()).find(there).or_else(|| (0..drawn).rev().find(there))
+            (drawn..distances.len())
+                .find(there)
+                .or_else(|| (0..drawn).rev().find(there))
         };
         let drawn: Vec<usize> = (0..trials).filter_map(draw).collect();
         let mut nearest = frame.distances(points, &placed, &drawn);
         let left: Vec<f64> = nearest
             .par_iter_mut()
             .map(|trial| {
-                trial.iter_mut().zip(&distances).for_each(|(new, &old)| *new = new.min(old));
+                trial
+                    .iter_mut()
+                    .zip(&distances)
+                    .for_each(|(new, &old)| *new = new.min(old));
                 trial.iter().sum()
             })
             .collect();

@@ -313,15 +313,20 @@ fn casing(word: &str) -> Option<&'static str> {
         let number = word.chars().any(char::is_numeric);
         return Some(if number { "number" } else { "punctuation" });
     }
-    let cased: Vec<char> = letters.into_iter().filter(|c| c.is_uppercase() || c.is_lowercase()).collect();
+    let cased: Vec<char> = letters
+        .into_iter()
+        .filter(|c| c.is_uppercase() || c.is_lowercase())
+        .collect();
     let (first, rest) = cased.split_first()?;
     let upper = |c: &char| c.is_uppercase();
-    Some(match (first.is_uppercase(), rest.iter().any(upper), rest.iter().all(upper)) {
-        (false, false, _) => "lower",
-        (true, false, _) => "Title",
-        (true, true, true) => "UPPER",
-        _ => "Mixed",
-    })
+    Some(
+        match (first.is_uppercase(), rest.iter().any(upper), rest.iter().all(upper)) {
+            (false, false, _) => "lower",
+            (true, false, _) => "Title",
+            (true, true, true) => "UPPER",
+            _ => "Mixed",
+        },
+    )
 }
 
 /// The parts of words that enough different words have.

@@ -123,10 +123,14 @@ impl Clusterer for GaussianMixtureClusterer {
         let partition = Partition::new(&of);
         // Gaussians that are nobody's likeliest are no clusters.
         let mut names = vec![None; clusters];
-        of.iter().zip(partition.of()).for_each(|(&gaussian, cluster)| names[gaussian] = *cluster);
+        of.iter()
+            .zip(partition.of())
+            .for_each(|(&gaussian, cluster)| names[gaussian] = *cluster);
         let shares_of = |row: ndarray::ArrayView1<'_, f64>| {
             let told = row.iter().zip(&names).filter(|(share, _)| **share >= SHARE);
-            let mut shares: Vec<(usize, f32)> = told.filter_map(|(&share, name)| Some(((*name)?, share as f32))).collect();
+            let mut shares: Vec<(usize, f32)> = told
+                .filter_map(|(&share, name)| Some(((*name)?, share as f32)))
+                .collect();
             shares.sort_by(|a, b| b.1.total_cmp(&a.1));
             shares
         };

@@ -126,7 +126,9 @@ pub fn neurons(
         });
     }
     let counts = first_counts(labels);
-    let kept: Vec<usize> = (0..counts.len()).filter(|&label| counts[label] >= params.at_least.max(1)).collect();
+    let kept: Vec<usize> = (0..counts.len())
+        .filter(|&label| counts[label] >= params.at_least.max(1))
+        .collect();
     if kept.len() < 2 {
         return Err(Error::Empty {
             place: labels.name.clone(),
@@ -165,7 +167,10 @@ pub fn neurons(
         label: labels.labels[label].clone(),
         points: counts[label],
         probeless: ranked(difference(vectors, &rows, &of, class), params.top),
-        probe: ranked(weights.column(class).slice(ndarray::s![..vectors.ncols()]).to_vec(), params.top),
+        probe: ranked(
+            weights.column(class).slice(ndarray::s![..vectors.ncols()]).to_vec(),
+            params.top,
+        ),
     });
     Ok(Neurons {
         label_set: labels.name.clone(),
@@ -180,7 +185,11 @@ pub fn neurons(
 /// Points by their first label.
 fn first_counts(labels: &LabelSet) -> Vec<usize> {
     let mut counts = vec![0; labels.labels.len()];
-    labels.of.iter().filter_map(|of| of.first()).for_each(|&label| counts[label] += 1);
+    labels
+        .of
+        .iter()
+        .filter_map(|of| of.first())
+        .for_each(|&label| counts[label] += 1);
     counts
 }
 
@@ -245,7 +254,10 @@ impl Split {
     /// Some occurrences of every word that has several.
     fn within_words(inputs: &[usize], params: &NeuronParams) -> Self {
         let mut places: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        inputs.iter().enumerate().for_each(|(row, &input)| places.entry(input).or_default().push(row));
+        inputs
+            .iter()
+            .enumerate()
+            .for_each(|(row, &input)| places.entry(input).or_default().push(row));
         let mut tested = vec![false; inputs.len()];
         for (stream, rows) in places.into_values().enumerate().filter(|(_, rows)| rows.len() > 1) {
             let count = ((params.test * rows.len() as f64).round() as usize).clamp(1, rows.len() - 1);
@@ -261,7 +273,10 @@ impl Split {
 fn control(inputs: &[usize], of: &[usize], seed: u64) -> Vec<usize> {
     let mut rng = Rng::new(seed, &[3]);
     let mut drawn: BTreeMap<usize, usize> = BTreeMap::new();
-    inputs.iter().map(|input| *drawn.entry(*input).or_insert_with(|| of[rng.below(of.len())])).collect()
+    inputs
+        .iter()
+        .map(|input| *drawn.entry(*input).or_insert_with(|| of[rng.below(of.len())]))
+        .collect()
 }
 
 /// Softmax regression, `[neuron and bias, class]`, by Nesterov's accelerated gradient on all points with the step that the largest

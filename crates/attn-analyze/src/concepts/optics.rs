@@ -40,7 +40,8 @@ pub struct Reachability {
 ///
 /// let found = optics(array![[0.0_f32], [1.0], [9.0], [10.0], [2.0]].view(), 2, &())?;
 /// assert_eq!(found.order, [0, 1, 4, 2, 3]);
-/// assert_eq!(found.reachability, [None, Some(1.0), Some(1.0), Some(7.0), Some(1.0)]);
+/// let rounded: Vec<_> = found.reachability.iter().map(|reach| reach.map(f64::round)).collect();
+/// assert_eq!(rounded, [None, Some(1.0), Some(1.0), Some(7.0), Some(1.0)]);
 /// assert_eq!(found.cut(2.0).labels(), [0, 0, 1, 1, 0]);
 /// # Ok::<(), attn_analyze::Error>(())
 /// ```
@@ -116,7 +117,12 @@ impl Reachability {
     /// The radius whose cut has the number of clusters that is nearest to `clusters`; of several the one with least noise. 0 without
     /// points.
     pub fn radius_for(&self, clusters: usize) -> f64 {
-        let mut heights: Vec<f64> = self.core.iter().copied().chain(self.reachability.iter().flatten().copied()).collect();
+        let mut heights: Vec<f64> = self
+            .core
+            .iter()
+            .copied()
+            .chain(self.reachability.iter().flatten().copied())
+            .collect();
         heights.sort_unstable_by(f64::total_cmp);
         heights.dedup();
         let every = heights.len().div_ceil(CUTS).max(1);

@@ -13,6 +13,8 @@ use crate::{Error, error::finite};
 /// Points, and centers, compared at a time.
 const BLOCK: usize = 256;
 const TILE: usize = 1024;
+/// A squared distance below this share of the squared lengths has lost too many digits in single precision.
+const NEAR: f32 = 0.05;
 
 /// At least one point, all of them finite and of a magnitude that [`attn_project::check_points`] lets in.
 pub(super) fn check(points: ArrayView2<'_, f32>) -> Result<(), Error> {
@@ -143,7 +145,7 @@ impl Frame {
     }
 
     /// The squared distances of all points to some of them, outside of the frame, one list per `row` of those. They are rounded as
-    /// single precision does, but no equal point is at a distance, and no other at none.
+    /// single precision does, near ones less: no equal point is at a distance, and no other at none.
     pub(super) fn distances(&self, points: ArrayView2<'_, f32>, placed: &Placed, rows: &[usize]) -> Vec<Vec<f64>> {
         let points = points.as_standard_layout();
         let dims = points.ncols();
@@ -160,7 +162,7 @@ impl Frame {
                 let (row, point) = (rows[at], start + column);
                 let norms = placed.norms[row] + placed.norms[point];
                 let rough = norms + product;
-                if rough > 4.0 * slack.of(norms) {
+                if rough > NEAR * norms + slack.of(norms) {
                     return f64::from(rough) * self.square();
                 }
                 let place = |row: usize| &flat[row * dims..(row + 1) * dims];

@@ -106,21 +106,31 @@ impl Sweep {
     /// permutations.
     pub fn excess(&self) -> Vec<Vec<f64>> {
         let excess = |cell: &Against| cell.value - cell.chance.map_or(0.0, |chance| chance.mean);
-        self.aligned.iter().map(|row| row.iter().map(excess).collect()).collect()
+        self.aligned
+            .iter()
+            .map(|row| row.iter().map(excess).collect())
+            .collect()
     }
 
     /// The longest stretch of numbers of clusters around the largest excess of a threshold in which the excess stays at 80 % of it or
     /// more: where the choice of a number does not make the finding. `None` if nothing is above chance, or for a threshold that
     /// was not tried.
     pub fn plateau(&self, threshold: f64) -> Option<Plateau> {
-        let column = self.thresholds.iter().position(|other| (other - threshold).abs() < 1e-9)?;
+        let column = self
+            .thresholds
+            .iter()
+            .position(|other| (other - threshold).abs() < 1e-9)?;
         let excess: Vec<f64> = self.excess().iter().map(|row| row[column]).collect();
         let peak = (0..excess.len()).max_by(|&a, &b| excess[a].total_cmp(&excess[b]).then(b.cmp(&a)))?;
         let limit = NEAR * excess[peak];
         if excess[peak] <= 0.0 {
             return None;
         }
-        let below = excess[..peak].iter().rev().take_while(|&&excess| excess >= limit).count();
+        let below = excess[..peak]
+            .iter()
+            .rev()
+            .take_while(|&&excess| excess >= limit)
+            .count();
         let above = excess[peak..].iter().take_while(|&&excess| excess >= limit).count();
         let (first, last) = (peak - below, peak + above - 1);
         let inside = &excess[first..=last];

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::{
-    Dataset, MAX_COLUMNS, TaggedSentence, TaggedText, TaggedWord, TextParams, TextValues, lines, too_many_columns, wrong,
+    Dataset, MAX_COLUMNS, TaggedSentence, TaggedText, TaggedWord, TextParams, TextValues, lines, too_many_columns,
+    wrong,
 };
 use crate::{Error, Result, files};
 
@@ -63,22 +64,35 @@ impl TaggedText {
             return Err(Error::parameter("paths", "at least one file", "none"));
         };
         let is_list = |path: &Path, bytes: &[u8]| {
-            let json = path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("json"));
-            let mut marks = bytes.iter().filter(|byte| !byte.is_ascii_whitespace() && byte.is_ascii());
+            let json = path
+                .extension()
+                .is_some_and(|suffix| suffix.eq_ignore_ascii_case("json"));
+            let mut marks = bytes
+                .iter()
+                .filter(|byte| !byte.is_ascii_whitespace() && byte.is_ascii());
             json && (marks.next(), marks.next()) == (Some(&b'['), Some(&b'"'))
         };
-        let (lists, others): (Vec<_>, Vec<_>) =
-            others.iter().partition(|(path, _, bytes)| is_list(path, bytes));
+        let (lists, others): (Vec<_>, Vec<_>) = others.iter().partition(|(path, _, bytes)| is_list(path, bytes));
         let mut text = if is_list(first, bytes) {
             let mut contents = Vec::with_capacity(lists.len());
             for (path, place, bytes) in &lists {
-                let name = path.file_stem().map_or(place.clone(), |stem| stem.to_string_lossy().into_owned());
+                let name = path
+                    .file_stem()
+                    .map_or(place.clone(), |stem| stem.to_string_lossy().into_owned());
                 contents.push((name, lines::utf8(bytes, place)?));
             }
-            let labels: Vec<(&str, &str)> = contents.iter().map(|(name, content)| (name.as_str(), *content)).collect();
+            let labels: Vec<(&str, &str)> = contents
+                .iter()
+                .map(|(name, content)| (name.as_str(), *content))
+                .collect();
             Self::lists(lines::utf8(bytes, place)?, place, &labels)?
         } else if let Some((_, place, _)) = lists.first() {
-            return Err(wrong(place, None, "a list of sentences as the first file", "a list alone"));
+            return Err(wrong(
+                place,
+                None,
+                "a list of sentences as the first file",
+                "a list alone",
+            ));
         } else {
             Self::of_file(first, place, bytes, params)?
         };
@@ -265,7 +279,11 @@ impl TaggedText {
                 split(value, new.text.len(), &mut new.words);
                 new.text += value;
             }
-            for column in data.columns.iter().filter(|column| pair.is_none_or(|(name, _)| column.name != name)) {
+            for column in data
+                .columns
+                .iter()
+                .filter(|column| pair.is_none_or(|(name, _)| column.name != name))
+            {
                 if let TextValues::Lines(values) = &column.values {
                     let value = values.get(&at).map(|value| (column.name.clone(), value.clone()));
                     new.comments.extend(value);
@@ -301,7 +319,12 @@ impl TaggedText {
                 None => None,
             };
             if let Some((expected, found)) = found {
-                return Err(wrong(place, new.line, format!("{expected}, as in the first file"), found));
+                return Err(wrong(
+                    place,
+                    new.line,
+                    format!("{expected}, as in the first file"),
+                    found,
+                ));
             }
         }
         let first = self.columns.len();
@@ -317,7 +340,8 @@ impl TaggedText {
         }
         for (own, new) in self.sentences.iter_mut().zip(other.sentences) {
             for (own, new) in own.words.iter_mut().zip(new.words) {
-                own.tags.extend(new.tags.into_iter().map(|(column, tag)| (first + column, tag)));
+                own.tags
+                    .extend(new.tags.into_iter().map(|(column, tag)| (first + column, tag)));
             }
             let known = |key: &String, own: &TaggedSentence| own.comment(key).is_some();
             for (key, value) in new.comments {
@@ -374,7 +398,11 @@ fn split(text: &str, offset: usize, words: &mut Vec<TaggedWord>) {
             continue;
         }
         let inside = place(inner);
-        let marks = |start: usize, end: usize| text[start..end].char_indices().map(move |(at, c)| (start + at, start + at + c.len_utf8()));
+        let marks = |start: usize, end: usize| {
+            text[start..end]
+                .char_indices()
+                .map(move |(at, c)| (start + at, start + at + c.len_utf8()))
+        };
         marks(start, inside).for_each(|(start, end)| push(start, end));
         push(inside, inside + inner.len());
         marks(inside + inner.len(), end).for_each(|(start, end)| push(start, end));
@@ -389,7 +417,12 @@ fn list(content: &str, place: &str) -> Result<Vec<String>> {
 fn columns(count: usize, names: &[&str], place: &str) -> Result<Vec<String>> {
     if !names.is_empty() {
         if names.len() != count {
-            return Err(wrong(place, None, format!("{} columns of tags", names.len()), count.to_string()));
+            return Err(wrong(
+                place,
+                None,
+                format!("{} columns of tags", names.len()),
+                count.to_string(),
+            ));
         }
         return Ok(names.iter().map(|&name| name.to_owned()).collect());
     }
@@ -432,7 +465,8 @@ mod tests {
 
     #[test]
     fn lists_fit_one_another() {
-        let message = |text: &str, labels: &str| TaggedText::lists(text, "t", &[("l", labels)]).unwrap_err().to_string();
+        let message =
+            |text: &str, labels: &str| TaggedText::lists(text, "t", &[("l", labels)]).unwrap_err().to_string();
         assert!(message("{}", "[]").starts_with("t, line 1: expected a JSON list of texts"));
         assert!(message(r#"["a b"]"#, "[]").starts_with("l: expected labels of 1 sentences"));
         assert!(message(r#"["a", "a b"]"#, r#"["X", "X"]"#).starts_with("l, line 2: expected 2 labels"));
@@ -441,11 +475,16 @@ mod tests {
     #[test]
     fn several_files_are_about_one_text() {
         let mut text = TaggedText::word_tag("the_DET cat_N\n", "a", '_').unwrap();
-        text.join(TaggedText::word_tag("the_1 cat_2\n", "b", '_').unwrap(), "b").unwrap();
-        text.join(TaggedText::conll("the O B-NP\ncat O I-NP\n", "c", &[]).unwrap(), "c").unwrap();
+        text.join(TaggedText::word_tag("the_1 cat_2\n", "b", '_').unwrap(), "b")
+            .unwrap();
+        text.join(TaggedText::conll("the O B-NP\ncat O I-NP\n", "c", &[]).unwrap(), "c")
+            .unwrap();
         assert_eq!(text.columns, ["tag", "tag2", "pos", "chunk"]);
         let cat = &text.sentences[0].words[1];
-        assert_eq!([0, 1, 2, 3].map(|column| cat.tag(column)), [Some("N"), Some("2"), Some("O"), Some("I-NP")]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|column| cat.tag(column)),
+            [Some("N"), Some("2"), Some("O"), Some("I-NP")]
+        );
         let other = |line: &str| TaggedText::word_tag(line, "d", '_').unwrap();
         let message = text.join(other("the_1 dog_2"), "d").unwrap_err().to_string();
         assert_eq!(message, "d, line 1: expected `cat`, as in the first file, found `dog`");
@@ -481,6 +520,10 @@ mod tests {
         split(text, 3, &mut words);
         let found: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
         assert_eq!(found, ["(", "don't", ")", "«", "ça", "»", ".", ".", ".", "--", "ok,né"]);
-        assert!(words.iter().all(|word| text[word.span.0 - 3..word.span.1 - 3] == word.text));
+        assert!(
+            words
+                .iter()
+                .all(|word| text[word.span.0 - 3..word.span.1 - 3] == word.text)
+        );
     }
 }

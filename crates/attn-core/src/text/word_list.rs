@@ -40,7 +40,12 @@ impl WordList {
             let parts = parts.filter(|(word, group)| !word.is_empty() && !group.is_empty());
             let Some((word, group)) = parts else {
                 let found: String = line.chars().take(40).collect();
-                return Err(wrong(place, number, "a word, a tab and its group", format!("`{found}`")));
+                return Err(wrong(
+                    place,
+                    number,
+                    "a word, a tab and its group",
+                    format!("`{found}`"),
+                ));
             };
             words.entry(word.to_lowercase()).or_default().insert(group.to_owned());
         }
@@ -67,7 +72,10 @@ mod tests {
     #[test]
     fn lines_are_checked() {
         let error = |content: &str| WordList::read(content, "list", "x").unwrap_err().to_string();
-        assert_eq!(error("a\tb\nParis\n"), "list, line 2: expected a word, a tab and its group, found `Paris`");
+        assert_eq!(
+            error("a\tb\nParis\n"),
+            "list, line 2: expected a word, a tab and its group, found `Paris`"
+        );
         assert!(error("# nothing\n").contains("at least one word"));
         let list = WordList::read("\u{feff}New York\tcity\r\n\tx y\tz\n", "list", "x");
         assert!(list.is_err(), "a line without a word");

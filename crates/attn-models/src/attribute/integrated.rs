@@ -232,7 +232,12 @@ impl<'a> Paths<'a> {
             }
         }
         let changes = BTreeMap::new();
-        let mut line = Line { at: At::Embedding, share: 0.0, starts, changes };
+        let mut line = Line {
+            at: At::Embedding,
+            share: 0.0,
+            starts,
+            changes,
+        };
         // Only the embeddings are those of the baseline: positions and segments are the input's.
         let mut record = Recorder::of(&points);
         let output = model.differentiable(inputs, &mut (&mut *tap, &mut line, &mut record))?;
@@ -253,7 +258,12 @@ impl<'a> Paths<'a> {
             At::Embedding => 0,
             At::Hidden(encoder, decoder) => encoder.max(decoder),
         };
-        let mut line = Line { at, share: 0.0, starts: BTreeMap::new(), changes: BTreeMap::new() };
+        let mut line = Line {
+            at,
+            share: 0.0,
+            starts: BTreeMap::new(),
+            changes: BTreeMap::new(),
+        };
         for (site, end) in self.ends.iter().filter(|(site, _)| at.is(**site)) {
             let Some(start) = self.starts.get(site) else { continue };
             line.changes.insert(*site, (end - start)?);
@@ -283,7 +293,11 @@ impl<'a> Paths<'a> {
         }
         let ends = self.values.iter().zip(&self.baselines);
         let found = TokenScores::split(&scores)?.into_iter().zip(ends);
-        let found = found.map(|(scores, (&value, &baseline))| IntegratedGradients { scores, value, baseline });
+        let found = found.map(|(scores, (&value, &baseline))| IntegratedGradients {
+            scores,
+            value,
+            baseline,
+        });
         Ok(found.collect())
     }
 }

@@ -104,15 +104,24 @@ fn integrated_gradients_of_layers_are_complete_in_every_family() {
         }
         let (inputs, targets) = explained(name, &model);
         let baseline = Baseline::token(&inputs, 0, &[2, 3]).unwrap();
-        let depth = model.info().attentions.iter().map(|info| info.layers.len()).max().unwrap();
+        let depth = model
+            .info()
+            .attentions
+            .iter()
+            .map(|info| info.layers.len())
+            .max()
+            .unwrap();
         let layers: Vec<usize> = (0..=depth).collect();
         let gaps = |steps| {
-            let found = layer_integrated_gradients(
-                &model, &inputs, &targets, &baseline, &layers, steps, &mut (), &(),
-            )
-            .unwrap();
+            let found =
+                layer_integrated_gradients(&model, &inputs, &targets, &baseline, &layers, steps, &mut (), &()).unwrap();
             assert_eq!(found.len(), layers.len());
-            let ends = |layer: usize| found[layer].iter().map(|found| (found.value, found.baseline)).collect::<Vec<_>>();
+            let ends = |layer: usize| {
+                found[layer]
+                    .iter()
+                    .map(|found| (found.value, found.baseline))
+                    .collect::<Vec<_>>()
+            };
             assert!(layers.iter().all(|&layer| ends(layer) == ends(0)), "{name}");
             let of_layer = |layer: &Vec<IntegratedGradients>| {
                 let share = |found: &IntegratedGradients| {
@@ -139,10 +148,8 @@ fn the_last_layer_counts_only_what_is_read() {
         };
         let baseline = Baseline::token(&inputs, 1, &[]).unwrap();
         let depth = model.info().attentions[0].layers.len();
-        let found = layer_integrated_gradients(
-            &model, &inputs, &[target], &baseline, &[0, depth], 20, &mut (), &(),
-        )
-        .unwrap();
+        let found =
+            layer_integrated_gradients(&model, &inputs, &[target], &baseline, &[0, depth], 20, &mut (), &()).unwrap();
         let side = model.info().attentions[0].attention.query_side();
         let (first, last) = (found[0][0].scores.side(side), found[1][0].scores.side(side));
         assert!(first.iter().filter(|score| **score != 0.0).count() > 1, "{name}");
@@ -150,7 +157,14 @@ fn the_last_layer_counts_only_what_is_read() {
             assert_eq!(*score != 0.0, at == read, "{name}: {last:?}");
         }
         let beyond = layer_integrated_gradients(
-            &model, &inputs, &[Target::Class(0)], &Baseline::Zero, &[depth + 1], 2, &mut (), &(),
+            &model,
+            &inputs,
+            &[Target::Class(0)],
+            &Baseline::Zero,
+            &[depth + 1],
+            2,
+            &mut (),
+            &(),
         );
         assert!(matches!(beyond, Err(attn_models::Error::Intervention { .. })));
     }

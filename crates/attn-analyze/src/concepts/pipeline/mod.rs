@@ -27,8 +27,8 @@ pub use self::{
     study::{Comparison, ConceptStudy, LayerPair},
 };
 use super::{
-    AlignParams, Clusterer, FrequencyFilter, LabelSet, LabelSource, TaggedSentence, TaggedText, Units, Ward, WhyDropped,
-    Words, neurons, sweep, sweep_counts, words::place_of,
+    AlignParams, Clusterer, FrequencyFilter, LabelSet, LabelSource, TaggedSentence, TaggedText, Units, Ward,
+    WhyDropped, Words, neurons, sweep, sweep_counts, words::place_of,
 };
 use crate::{Error, Result};
 
@@ -441,15 +441,26 @@ impl Pipeline {
 /// Words that were dropped, in words.
 fn left_out(words: &Words) -> impl Iterator<Item = String> {
     let reasons = [
-        (WhyDropped::NoToken, "without a token: the tokenizer has nothing for them"),
-        (WhyDropped::Cut, "in sentences that were cut to the model's longest input, after the cut"),
-        (WhyDropped::Unknown, "outside of the vocabulary: all have the token of unknown words"),
+        (
+            WhyDropped::NoToken,
+            "without a token: the tokenizer has nothing for them",
+        ),
+        (
+            WhyDropped::Cut,
+            "in sentences that were cut to the model's longest input, after the cut",
+        ),
+        (
+            WhyDropped::Unknown,
+            "outside of the vocabulary: all have the token of unknown words",
+        ),
     ];
-    reasons.into_iter().filter_map(|(why, text)| match words.dropped_for(why) {
-        0 => None,
-        1 => Some(format!("1 word {text}")),
-        count => Some(format!("{count} words {text}")),
-    })
+    reasons
+        .into_iter()
+        .filter_map(|(why, text)| match words.dropped_for(why) {
+            0 => None,
+            1 => Some(format!("1 word {text}")),
+            count => Some(format!("{count} words {text}")),
+        })
 }
 
 fn too_rare(filter: &FrequencyFilter, sentences: usize) -> Error {

@@ -11,8 +11,7 @@ use crate::{
     Error, Result,
     concepts::{
         AlignParams, Dendrogram, FrequencyFilter, LabelSet, NeuronParams, OverlapParams, Subwords, TaggedText, Word,
-        WordList, Words,
-        points::equal_rows,
+        WordList, Words, points::equal_rows,
     },
 };
 
@@ -162,11 +161,7 @@ impl PipelineParams {
     }
 
     /// Annotated sets first, they name clusters before spelling does; and what was left out, in words.
-    pub(super) fn label_sets(
-        &self,
-        text: &TaggedText,
-        words: &Words,
-    ) -> Result<(Vec<LabelSet>, Vec<String>)> {
+    pub(super) fn label_sets(&self, text: &TaggedText, words: &Words) -> Result<(Vec<LabelSet>, Vec<String>)> {
         let spelling = |word: &Word| if word.special { String::new() } else { word.text.clone() };
         let types: Vec<String> = words.words.iter().map(spelling).collect();
         let types: Vec<&str> = types.iter().map(String::as_str).collect();
@@ -175,7 +170,9 @@ impl PipelineParams {
             let (set, outside) = LabelSet::column(text, words, column)?.without(&self.no_labels);
             if outside > 0 {
                 let labels = self.no_labels.join(", ");
-                notes.push(format!("{column}: {outside} words with a label that is no concept ({labels})"));
+                notes.push(format!(
+                    "{column}: {outside} words with a label that is no concept ({labels})"
+                ));
             }
             match self.levels {
                 Some(separator) if set.labels.iter().any(|label| label.contains(separator)) => {

@@ -131,7 +131,11 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
         }
     }
     if let Some(found) = &model.explanation {
-        let text = model.text.sentences.get(found.sentence).map_or("", |sentence| &sentence.text);
+        let text = model
+            .text
+            .sentences
+            .get(found.sentence)
+            .map_or("", |sentence| &sentence.text);
         prediction(out, model, found, text);
     }
     for layer in &model.layers {
@@ -141,7 +145,12 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
 
 /// Over which numbers of clusters the alignment with the annotated sets holds.
 fn plateaus(out: &mut String, model: &ConceptSpace) {
-    let sweeps = || model.layers.iter().flat_map(|layer| layer.sweeps.iter().map(move |sweep| (layer, sweep)));
+    let sweeps = || {
+        model
+            .layers
+            .iter()
+            .flat_map(|layer| layer.sweeps.iter().map(move |sweep| (layer, sweep)))
+    };
     if sweeps().next().is_none() {
         return;
     }
@@ -149,7 +158,11 @@ fn plateaus(out: &mut String, model: &ConceptSpace) {
              over all numbers of clusters, and the numbers for which it stays at 80 % of that.\n\n\
              | layer | labels | threshold | clusters | excess |\n|---|---|---|---|---|\n";
     for (layer, sweep) in sweeps() {
-        for plateau in sweep.thresholds.iter().filter_map(|&threshold| sweep.plateau(threshold)) {
+        for plateau in sweep
+            .thresholds
+            .iter()
+            .filter_map(|&threshold| sweep.plateau(threshold))
+        {
             let ((first, last), (low, high)) = (plateau.clusters, plateau.excess);
             let _ = writeln!(
                 out,
@@ -165,7 +178,12 @@ const NEURONS: usize = 5;
 
 /// Neurons of every layer for each concept.
 fn ranked_neurons(out: &mut String, model: &ConceptSpace) {
-    let sets = || model.layers.iter().flat_map(|layer| layer.neurons.iter().map(move |set| (layer, set)));
+    let sets = || {
+        model
+            .layers
+            .iter()
+            .flat_map(|layer| layer.neurons.iter().map(move |set| (layer, set)))
+    };
     if sets().next().is_none() {
         return;
     }
@@ -237,7 +255,11 @@ fn prediction(out: &mut String, model: &ConceptSpace, found: &Explanation, text:
         }
         for token in &carried.special {
             let (weight, share) = (token.weight, 100.0 * token.share);
-            let _ = writeln!(out, "| {} | `{}` | | {weight:+.2} | {share:.0} % |", layer.layer, token.text);
+            let _ = writeln!(
+                out,
+                "| {} | `{}` | | {weight:+.2} | {share:.0} % |",
+                layer.layer, token.text
+            );
         }
         let outside = 100.0 * carried.outside;
         let _ = writeln!(out, "| {} | no cluster | | | {outside:.0} % |", layer.layer);

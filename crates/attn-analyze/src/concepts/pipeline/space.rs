@@ -13,8 +13,9 @@ use super::{Centers, Explanation, file::side_name};
 use crate::{
     Error, Result,
     concepts::{
-        Against, AlignParams, Alignment, BestLabel, ClusterName, Dendrogram, Filtered, LabelSet, Neurons,
-        OneWord, Partition, Reachability, Sweep, TaggedText, Top, Units, Words, adjusted_rand, align, means, name_clusters, points::Frame,
+        Against, AlignParams, Alignment, BestLabel, ClusterName, Dendrogram, Filtered, LabelSet, Neurons, OneWord,
+        Partition, Reachability, Sweep, TaggedText, Top, Units, Words, adjusted_rand, align, means, name_clusters,
+        points::Frame,
     },
 };
 
@@ -330,12 +331,7 @@ impl ConceptSpace {
     }
 }
 
-fn alignments(
-    partition: &Partition,
-    sets: &[LabelSet],
-    units: &Units,
-    params: &AlignParams,
-) -> Result<Vec<Alignment>> {
+fn alignments(partition: &Partition, sets: &[LabelSet], units: &Units, params: &AlignParams) -> Result<Vec<Alignment>> {
     sets.iter()
         .map(|set| align(partition, set, units, params, &()))
         .collect()

@@ -7,7 +7,10 @@ use proptest::prelude::*;
 
 use crate::{
     Error, Rng,
-    concepts::{KMeansParams, KMeansStart, Partition, adjusted_rand, k_means, leaders, leaders_ward, means, scan::Clusters, ward},
+    concepts::{
+        KMeansParams, KMeansStart, Partition, adjusted_rand, k_means, leaders, leaders_ward, means, scan::Clusters,
+        ward,
+    },
 };
 
 /// Points around `centers` centers.

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use crate::{
     Rng,
     concepts::{
-        AlignParams, LabelSet, LabelSource, Partition, Permute, Units, WhyDropped, Word, Words, align, sweep, sweep_counts, ward,
-        tests::clustering::blobs,
+        AlignParams, LabelSet, LabelSource, Partition, Permute, Units, WhyDropped, Word, Words, align, sweep,
+        sweep_counts, tests::clustering::blobs, ward,
     },
 };
 
@@ -40,7 +40,13 @@ fn chance(clusters: &Partition, labels: &LabelSet, units: &Units, permute: Permu
 /// To a model without case, `The` and `the` are one input: a cluster of both is as uniform by chance as it was.
 #[test]
 fn what_the_model_reads_as_one_word_keeps_its_labels_together() {
-    let forms = |at: usize| if at.is_multiple_of(2) { format!("W{}", at / 6) } else { format!("w{}", at / 6) };
+    let forms = |at: usize| {
+        if at.is_multiple_of(2) {
+            format!("W{}", at / 6)
+        } else {
+            format!("w{}", at / 6)
+        }
+    };
     let clusters = Partition::new(&(0..60).map(|at| at / 6).collect::<Vec<_>>());
     let labels = LabelSet::new("tag", (0..60).map(|at| vec![if at < 30 { "A" } else { "B" }]));
     let words = |input: fn(usize) -> usize| units((0..60).map(|at| word(&forms(at), input(at), at)).collect());
@@ -72,7 +78,10 @@ fn reasons_are_told_apart() {
         words: Vec::new(),
         dropped: vec![dropped],
     };
-    assert_eq!([WhyDropped::Unknown, WhyDropped::Cut].map(|why| words.dropped_for(why)), [1, 0]);
+    assert_eq!(
+        [WhyDropped::Unknown, WhyDropped::Cut].map(|why| words.dropped_for(why)),
+        [1, 0]
+    );
 }
 
 #[test]
@@ -83,7 +92,10 @@ fn scripts_without_case_have_no_casing() {
         .iter()
         .map(|of| of.iter().map(|&label| casing.labels[label].as_str()).collect())
         .collect();
-    assert_eq!(names, [vec![], vec![], vec![], vec!["Title"], vec!["UPPER"], vec!["Title"]]);
+    assert_eq!(
+        names,
+        [vec![], vec![], vec![], vec!["Title"], vec!["UPPER"], vec!["Title"]]
+    );
 }
 
 /// A cell of a sweep is what `align` finds for that cut and threshold.
@@ -92,11 +104,16 @@ fn a_sweep_is_the_alignment_of_every_cut() {
     let points = blobs(400, 6, 12, 5);
     let tree = ward(points.view(), None, &()).unwrap();
     let mut rng = Rng::new(3, &[]);
-    let words: Vec<Word> = (0..400).map(|at| word(&format!("w{}", at % 90), at % 90, at / 10)).collect();
-    let labels = LabelSet::new("tag", (0..400).map(|at| {
-        let noise = rng.below(5) == 0;
-        vec![["a", "b", "c", "d"][if noise { rng.below(4) } else { at % 12 / 3 }]]
-    }));
+    let words: Vec<Word> = (0..400)
+        .map(|at| word(&format!("w{}", at % 90), at % 90, at / 10))
+        .collect();
+    let labels = LabelSet::new(
+        "tag",
+        (0..400).map(|at| {
+            let noise = rng.below(5) == 0;
+            vec![["a", "b", "c", "d"][if noise { rng.below(4) } else { at % 12 / 3 }]]
+        }),
+    );
     let units = units(words);
     let params = AlignParams {
         permutations: 4,

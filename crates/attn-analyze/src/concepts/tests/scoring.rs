@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use crate::{
     Error, Rng,
     concepts::{
-        AlignParams, AlignRule, LabelSet, NameKind, Namer, OverlapParams, Partition, Permute, Units, Word, Words, align,
-        carried, name_clusters, overlap,
+        AlignParams, AlignRule, LabelSet, NameKind, Namer, OverlapParams, Partition, Permute, Units, Word, Words,
+        align, carried, name_clusters, overlap,
     },
 };
 
@@ -78,7 +78,16 @@ fn spellings_are_counted_once() {
         more_than,
         label_at_least,
     };
-    let judge = |rule| align(&clusters, &labels, &Units::of_types(&types), &AlignParams { rule, ..plain() }, &()).unwrap();
+    let judge = |rule| {
+        align(
+            &clusters,
+            &labels,
+            &Units::of_types(&types),
+            &AlignParams { rule, ..plain() },
+            &(),
+        )
+        .unwrap()
+    };
     let found = judge(rule(2, 1));
     assert_eq!(
         (found.aligned.value, found.covered.value, found.score.value),
@@ -98,7 +107,14 @@ fn spellings_are_counted_once() {
 fn several_labels_and_ties() {
     let clusters = Partition::new(&[0, 0, 1, 1]);
     let labels = LabelSet::new("affix", [vec!["-ng", "-ing"], vec!["-ng", "-ing"], vec!["-ng"], vec![]]);
-    let found = align(&clusters, &labels, &Units::of_types(&["a", "b", "c", "d"]), &plain(), &()).unwrap();
+    let found = align(
+        &clusters,
+        &labels,
+        &Units::of_types(&["a", "b", "c", "d"]),
+        &plain(),
+        &(),
+    )
+    .unwrap();
     // Both endings hold for all of cluster 0; the rarer one names it, both are covered.
     assert_eq!(found.best[0].as_ref().unwrap().label, "-ing");
     assert_eq!((found.aligned.value, found.covered.value), (0.5, 1.0));
@@ -288,11 +304,16 @@ fn weights_of_tokens_become_weights_of_clusters() {
         special: true,
         ..Token::new("[CLS]")
     };
-    let carried = |sentence, weights: &[f32]| carried(&clusters, &words, sentence, &tokens[..weights.len().min(5)], weights);
+    let carried =
+        |sentence, weights: &[f32]| carried(&clusters, &words, sentence, &tokens[..weights.len().min(5)], weights);
     let found = carried(3, &[2.0, 1.0, -2.0, 4.0, -1.0]).unwrap();
     // Token 2 is shared: -1 each. Cluster 0: 1 - 1; cluster 1: -1 + 4. [CLS]: 2, outside: 1 of 10.
     assert_eq!(found.outside, 0.1);
-    let special: Vec<_> = found.special.iter().map(|token| (token.text.as_str(), token.weight, token.share)).collect();
+    let special: Vec<_> = found
+        .special
+        .iter()
+        .map(|token| (token.text.as_str(), token.weight, token.share))
+        .collect();
     assert_eq!(special, [("[CLS]", 2.0, 0.2)]);
     let parts: Vec<_> = found.clusters.iter().map(|c| (c.cluster, c.weight, c.share)).collect();
     assert_eq!(parts, [(1, 3.0, 0.5), (0, 0.0, 0.2)]);
