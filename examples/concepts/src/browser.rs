@@ -415,7 +415,8 @@ impl Browser {
 fn cut_fields(ui: &mut Ui, cut: &mut Cut, found: usize, words: usize) {
     ui.horizontal(|ui| {
         ui.label("Clusters");
-        let mut count = cut.clusters.unwrap_or(found);
+        // Before a layer is done nothing is known, and a field would clamp 0 to its least number.
+        let mut count = cut.clusters.unwrap_or(found).clamp(1, words.max(1));
         // What is dragged is taken over when it is let go: every number is some work.
         let field = ui.add(
             DragValue::new(&mut count)
