@@ -109,11 +109,18 @@ fn an_encoder_decoder_reads_annotated_text_on_both_sides() {
         .collect();
     let names: Vec<String> = spaces.iter().map(|space| space.name()).collect();
     assert_eq!(names, ["dates (encoder)", "dates (decoder)"]);
-    assert!(spaces.iter().all(|space| !space.words.words.is_empty() && space.layers.len() > 1));
+    assert!(
+        spaces
+            .iter()
+            .all(|space| !space.words.words.is_empty() && space.layers.len() > 1)
+    );
     let study = pipeline.compare(spaces, &()).unwrap();
     assert!(study.markdown().contains("# dates (encoder) and dates (decoder)"));
     let written = capture(str::to_owned);
     let readings = Reading::all("dates", text.clone(), &written);
-    assert_eq!(readings.iter().map(|reading| reading.side).collect::<Vec<_>>(), [Side::Encoder]);
+    assert_eq!(
+        readings.iter().map(|reading| reading.side).collect::<Vec<_>>(),
+        [Side::Encoder]
+    );
     assert!(pipeline.encode(&readings[0], &()).is_ok());
 }

@@ -86,7 +86,9 @@ impl Browser {
 
     /// One more layer of a model is there.
     pub(crate) fn add_layer(&mut self, model: usize, layer: ConceptLayer) {
-        let Some(own) = self.study.models.get_mut(model) else { return };
+        let Some(own) = self.study.models.get_mut(model) else {
+            return;
+        };
         own.layers.push(layer);
         if model == self.model && own.layers.len() == 1 {
             self.go(model, 0);
@@ -230,7 +232,13 @@ impl Browser {
         if let Some(kind) = export_menu(ui, &Format::ALL) {
             self.export(kind);
         }
-        if ui.button("Save").on_hover_text("Writes concepts.json, which --open shows again, the report, and clusters for other programs").clicked() {
+        if ui
+            .button("Save")
+            .on_hover_text(
+                "Writes concepts.json, which --open shows again, the report, and clusters for other programs",
+            )
+            .clicked()
+        {
             self.wishes.push(Wish::Save);
         }
         self.exports.show(ui);
@@ -243,7 +251,12 @@ impl Browser {
         let model = self.model();
         ui.label(RichText::new(model.name()).strong());
         let mut cut = self.cut.clone();
-        cut_fields(ui, &mut cut, self.shown().map_or(0, |layer| layer.clusters.len()), model.words.words.len());
+        cut_fields(
+            ui,
+            &mut cut,
+            self.shown().map_or(0, |layer| layer.clusters.len()),
+            model.words.words.len(),
+        );
         ui.horizontal(|ui| {
             ui.label("Clusters aligned with");
             let chosen = model.sets.get(set).map_or("", |set| set.name.as_str());
@@ -402,9 +415,14 @@ impl Browser {
 fn cut_fields(ui: &mut Ui, cut: &mut Cut, found: usize, words: usize) {
     ui.horizontal(|ui| {
         ui.label("Clusters");
-        let mut count = cut.clusters.unwrap_or(found);
+        // Before a layer is done nothing is known, and a field would clamp 0 to its least number.
+        let mut count = cut.clusters.unwrap_or(found).clamp(1, words.max(1));
         // What is dragged is taken over when it is let go: every number is some work.
-        let field = ui.add(DragValue::new(&mut count).range(1..=words.max(1)).update_while_editing(false));
+        let field = ui.add(
+            DragValue::new(&mut count)
+                .range(1..=words.max(1))
+                .update_while_editing(false),
+        );
         let kept = ui.data(|data| data.get_temp::<usize>(field.id));
         if field.dragged() {
             ui.data_mut(|data| data.insert_temp(field.id, count));
@@ -415,16 +433,28 @@ fn cut_fields(ui: &mut Ui, cut: &mut Cut, found: usize, words: usize) {
         }
         ui.label("θ");
         let mut percent = (100.0 * cut.threshold).round() as u32;
-        let field = ui.add(DragValue::new(&mut percent).range(1..=100).suffix(" %").update_while_editing(false));
+        let field = ui.add(
+            DragValue::new(&mut percent)
+                .range(1..=100)
+                .suffix(" %")
+                .update_while_editing(false),
+        );
         if field.changed() {
             cut.threshold = f64::from(percent) / 100.0;
         }
-        let name = |rule: Rule| Rule::ALL.iter().find(|(own, _)| *own == rule).map_or("", |(_, name)| name);
-        ComboBox::from_id_salt("rule").selected_text(name(cut.rule)).show_ui(ui, |ui| {
-            for (rule, name) in Rule::ALL {
-                ui.selectable_value(&mut cut.rule, rule, name);
-            }
-        });
+        let name = |rule: Rule| {
+            Rule::ALL
+                .iter()
+                .find(|(own, _)| *own == rule)
+                .map_or("", |(_, name)| name)
+        };
+        ComboBox::from_id_salt("rule")
+            .selected_text(name(cut.rule))
+            .show_ui(ui, |ui| {
+                for (rule, name) in Rule::ALL {
+                    ui.selectable_value(&mut cut.rule, rule, name);
+                }
+            });
     });
 }
 

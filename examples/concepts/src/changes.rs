@@ -43,7 +43,9 @@ pub(crate) fn title(study: &ConceptStudy, comparison: &Comparison) -> String {
 /// Lets the user choose one of the comparisons.
 pub(crate) fn choose_comparison(ui: &mut Ui, study: &ConceptStudy, chosen: &mut usize) {
     *chosen = (*chosen).min(study.comparisons.len().saturating_sub(1));
-    let Some(comparison) = study.comparisons.get(*chosen) else { return };
+    let Some(comparison) = study.comparisons.get(*chosen) else {
+        return;
+    };
     if study.comparisons.len() == 1 {
         ui.label(title(study, comparison));
         return;
@@ -65,7 +67,10 @@ pub(crate) fn show(ui: &mut Ui, study: &ConceptStudy, choice: &mut Choice, searc
         ui.label("There are no layers of both to compare.");
         return None;
     };
-    let (a, b) = (study.models.get(comparison.before)?, study.models.get(comparison.after)?);
+    let (a, b) = (
+        study.models.get(comparison.before)?,
+        study.models.get(comparison.after)?,
+    );
     ui.horizontal_wrapped(|ui| {
         let name = |at: usize| {
             let pair = &comparison.layers[at];
@@ -102,7 +107,10 @@ pub(crate) fn show(ui: &mut Ui, study: &ConceptStudy, choice: &mut Choice, searc
         let layers = &study.models.get(model)?.layers;
         layers.iter().find(|layer| layer.layer == number)
     };
-    let (ours, theirs) = (layer(comparison.before, pair.before)?, layer(comparison.after, pair.after)?);
+    let (ours, theirs) = (
+        layer(comparison.before, pair.before)?,
+        layer(comparison.after, pair.after)?,
+    );
     let words = |first: bool, at: usize| {
         let (space, layer) = if first { (a, ours) } else { (b, theirs) };
         let cluster = layer.clusters.get(at)?;
@@ -110,40 +118,57 @@ pub(crate) fn show(ui: &mut Ui, study: &ConceptStudy, choice: &mut Choice, searc
         let shown: Vec<&str> = all.iter().take(WORDS).map(|&(word, _)| word).collect();
         let more = if all.len() > WORDS { ", …" } else { "" };
         let matches = all.iter().any(|(word, _)| word.to_lowercase().contains(search));
-        Some((format!("{}: {}{more}", cluster.members.len(), shown.join(", ")), matches, &cluster.name.text))
+        Some((
+            format!("{}: {}{more}", cluster.members.len(), shown.join(", ")),
+            matches,
+            &cluster.name.text,
+        ))
     };
     let mut goal = None;
     let rows = pair.changes.list.iter().filter(|change| {
-        let hit = |first: bool, clusters: &[usize]| clusters.iter().any(|&at| words(first, at).is_some_and(|(_, hit, _)| hit));
+        let hit = |first: bool, clusters: &[usize]| {
+            clusters
+                .iter()
+                .any(|&at| words(first, at).is_some_and(|(_, hit, _)| hit))
+        };
         change.fate == choice.fate
             && (change.types > 1 || !choice.several)
             && (search.is_empty() || hit(true, &change.before) || hit(false, &change.after))
     });
-    ScrollArea::vertical().id_salt("changes").auto_shrink(false).show(ui, |ui| {
-        Grid::new("changes").num_columns(2).striped(true).spacing([24.0, 6.0]).show(ui, |ui| {
-            for name in [a.name(), b.name()] {
-                ui.label(RichText::new(name).strong());
-            }
-            ui.end_row();
-            for change in rows.take(ROWS) {
-                for (first, clusters) in [(true, &change.before), (false, &change.after)] {
-                    ui.vertical(|ui| {
-                        for &at in clusters {
-                            let Some((words, _, name)) = words(first, at) else { continue };
-                            if ui.link(name).clicked() {
-                                goal = Some(match first {
-                                    true => (comparison.before, pair.before, at),
-                                    false => (comparison.after, pair.after, at),
-                                });
-                            }
-                            ui.label(RichText::new(words).weak());
+    ScrollArea::vertical()
+        .id_salt("changes")
+        .auto_shrink(false)
+        .show(ui, |ui| {
+            Grid::new("changes")
+                .num_columns(2)
+                .striped(true)
+                .spacing([24.0, 6.0])
+                .show(ui, |ui| {
+                    for name in [a.name(), b.name()] {
+                        ui.label(RichText::new(name).strong());
+                    }
+                    ui.end_row();
+                    for change in rows.take(ROWS) {
+                        for (first, clusters) in [(true, &change.before), (false, &change.after)] {
+                            ui.vertical(|ui| {
+                                for &at in clusters {
+                                    let Some((words, _, name)) = words(first, at) else {
+                                        continue;
+                                    };
+                                    if ui.link(name).clicked() {
+                                        goal = Some(match first {
+                                            true => (comparison.before, pair.before, at),
+                                            false => (comparison.after, pair.after, at),
+                                        });
+                                    }
+                                    ui.label(RichText::new(words).weak());
+                                }
+                            });
                         }
-                    });
-                }
-                ui.end_row();
-            }
+                        ui.end_row();
+                    }
+                });
         });
-    });
     goal
 }
 
@@ -156,25 +181,37 @@ pub(crate) fn polar(ui: &mut Ui, study: &ConceptStudy, model: usize, layer: usiz
     ui.heading(format!("Polar clusters: {classes}, layer {}", found.layer));
     ui.label(RichText::new("Clusters whose words come from sentences of one class.").weak());
     ui.add_space(6.0);
-    ScrollArea::vertical().id_salt("polar").auto_shrink(false).show(ui, |ui| {
-        for (class, count) in &found.rows[set].clusters {
-            let chance = count.chance.map_or(String::new(), |chance| format!(" (by chance {:.1} ± {:.1})", chance.mean, chance.deviation));
-            ui.label(RichText::new(format!("{class}: {:.0} clusters{chance}", count.value)).strong());
-            for at in found.largest() {
-                let cluster = &found.clusters[at];
-                let best = cluster.labels.get(set).and_then(|best| best.as_ref());
-                if !best.is_some_and(|best| best.aligned && best.label == *class) {
-                    continue;
-                }
-                ui.horizontal(|ui| {
-                    if ui.link(&cluster.name.text).clicked() {
-                        goal = Some((model, found.layer, at));
-                    }
-                    ui.label(RichText::new(format!("{} words, {:.0} %", cluster.members.len(), 100.0 * cluster.share(set))).weak());
+    ScrollArea::vertical()
+        .id_salt("polar")
+        .auto_shrink(false)
+        .show(ui, |ui| {
+            for (class, count) in &found.rows[set].clusters {
+                let chance = count.chance.map_or(String::new(), |chance| {
+                    format!(" (by chance {:.1} ± {:.1})", chance.mean, chance.deviation)
                 });
+                ui.label(RichText::new(format!("{class}: {:.0} clusters{chance}", count.value)).strong());
+                for at in found.largest() {
+                    let cluster = &found.clusters[at];
+                    let best = cluster.labels.get(set).and_then(|best| best.as_ref());
+                    if !best.is_some_and(|best| best.aligned && best.label == *class) {
+                        continue;
+                    }
+                    ui.horizontal(|ui| {
+                        if ui.link(&cluster.name.text).clicked() {
+                            goal = Some((model, found.layer, at));
+                        }
+                        ui.label(
+                            RichText::new(format!(
+                                "{} words, {:.0} %",
+                                cluster.members.len(),
+                                100.0 * cluster.share(set)
+                            ))
+                            .weak(),
+                        );
+                    });
+                }
+                ui.add_space(8.0);
             }
-            ui.add_space(8.0);
-        }
-    });
+        });
     goal
 }

@@ -76,7 +76,8 @@ fn spellings(ui: &mut Ui, words: &[(&str, usize)], filter: &Filter<'_>) -> Optio
     let mut clicked = None;
     ui.horizontal_wrapped(|ui| {
         for (word, count) in words.iter().take(WORDS) {
-            let chosen = filter.word == Some(*word) || filter.word.is_none() && !filter.search.is_empty() && filter.shows(word);
+            let chosen =
+                filter.word == Some(*word) || filter.word.is_none() && !filter.search.is_empty() && filter.shows(word);
             if ui.selectable_label(chosen, RichText::new(*word).strong()).clicked() {
                 clicked = Some((*word).to_owned());
             }
@@ -90,14 +91,24 @@ fn spellings(ui: &mut Ui, words: &[(&str, usize)], filter: &Filter<'_>) -> Optio
 }
 
 /// The sentences, grouped by word.
-fn sentences(ui: &mut Ui, model: &ConceptSpace, cluster: &ConceptCluster, words: &[(&str, usize)], filter: &Filter<'_>) {
+fn sentences(
+    ui: &mut Ui,
+    model: &ConceptSpace,
+    cluster: &ConceptCluster,
+    words: &[(&str, usize)],
+    filter: &Filter<'_>,
+) {
     let shown: Vec<&(&str, usize)> = words.iter().filter(|(word, _)| filter.shows(word)).collect();
     let each = if shown.len() == 1 { SENTENCES } else { EACH };
     let area = ScrollArea::vertical().id_salt("sentences").auto_shrink(false);
     area.show(ui, |ui| {
         for (word, count) in shown.into_iter().take(WORDS) {
             ui.label(RichText::new(format!("{word} ({count})")).strong());
-            let of_word = cluster.members.iter().copied().filter(|&member| model.words.words[member].text == *word);
+            let of_word = cluster
+                .members
+                .iter()
+                .copied()
+                .filter(|&member| model.words.words[member].text == *word);
             for member in of_word.take(each) {
                 if let Some([before, it, after]) = model.excerpt(member, REACH) {
                     ui.label(marked(ui, &before, &it, &after));

@@ -248,7 +248,12 @@ impl Options {
             return Ok(Vec::new());
         }
         let mut models: Vec<Option<Model>> = vec![self.model.clone().map(Model::Folder)];
-        models.extend(self.model_after.iter().cloned().map(|folder| Some(Model::Folder(folder))));
+        models.extend(
+            self.model_after
+                .iter()
+                .cloned()
+                .map(|folder| Some(Model::Folder(folder))),
+        );
         match (&self.model, self.capture.len()) {
             (None, 0) => {
                 models[0] = Some(Model::Embedded(embedded::TEXT_ENCODER));
@@ -258,7 +263,11 @@ impl Options {
             }
             (_, 0) => {}
             (_, captures) if models.len() > captures => {
-                return Err(format!("--capture: expected one per model, found {captures} for {}", models.len()).into());
+                return Err(format!(
+                    "--capture: expected one per model, found {captures} for {}",
+                    models.len()
+                )
+                .into());
             }
             (_, captures) => models.resize(captures, None),
         }

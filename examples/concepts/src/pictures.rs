@@ -5,15 +5,15 @@ use std::{collections::BTreeSet, error::Error, path::Path, sync::Arc};
 use attn_sdk::{
     Progress,
     analyze::concepts::{
-        Against, Branches, Comparison, ConceptLayer, ConceptSpace, ConceptStudy, Curve, LabelRow, LayerCurves, LayerRow,
-        Sweep,
+        Against, Branches, Comparison, ConceptLayer, ConceptSpace, ConceptStudy, Curve, LabelRow, LayerCurves,
+        LayerRow, Sweep,
     },
     core::table::Table,
     render::{
         Exporter, Plot, ViewState,
         plots::{
-            ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, HeatTable, LineGrid, Lines, MapCluster,
-            Series,
+            ClusterMap, Coordinates, Dendrogram, DendrogramLeaf, DendrogramMerge, HeatTable, LineGrid, Lines,
+            MapCluster, Series,
         },
     },
 };
@@ -90,20 +90,36 @@ pub(crate) fn write(
 
 /// A name without characters that mean something to a file system.
 fn file_name(topic: &str) -> String {
-    topic.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect()
+    topic
+        .chars()
+        .map(|c| if c.is_alphanumeric() { c } else { '-' })
+        .collect()
 }
 
 /// A chart of curves over the layers that any of them has; `None` without a layer.
 fn chart(curves: LayerCurves, subtitle: String, caption: &str) -> Option<Lines> {
-    let layers: BTreeSet<usize> = curves.curves.iter().flat_map(|curve| curve.layers.iter().copied()).collect();
+    let layers: BTreeSet<usize> = curves
+        .curves
+        .iter()
+        .flat_map(|curve| curve.layers.iter().copied())
+        .collect();
     if layers.is_empty() {
         return None;
     }
     let layers: Vec<usize> = layers.into_iter().collect();
     let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect::<Vec<f32>>();
     let mut series = Vec::new();
-    for (class, curve) in curves.curves.into_iter().filter(|curve| !curve.layers.is_empty()).enumerate() {
-        let places: Vec<usize> = curve.layers.iter().filter_map(|layer| layers.binary_search(layer).ok()).collect();
+    for (class, curve) in curves
+        .curves
+        .into_iter()
+        .filter(|curve| !curve.layers.is_empty())
+        .enumerate()
+    {
+        let places: Vec<usize> = curve
+            .layers
+            .iter()
+            .filter_map(|layer| layers.binary_search(layer).ok())
+            .collect();
         let places = (places.len() < layers.len()).then(|| Arc::from(places));
         let line = |name: String, values: Vec<f32>, broken| Series {
             name,
@@ -183,7 +199,8 @@ pub(crate) fn curve(study: &ConceptStudy, model: &ConceptSpace, set: usize) -> O
 /// Curves of the clusters of one word.
 pub(crate) fn one_word(study: &ConceptStudy, model: &ConceptSpace) -> Option<Lines> {
     let subtitle = format!("{}: {} words", model.name(), model.words.words.len());
-    let caption = "Share of clusters that are one word, and of these the share with one label of each set. Dashed: chance level.";
+    let caption =
+        "Share of clusters that are one word, and of these the share with one label of each set. Dashed: chance level.";
     chart(study.one_word_curves(model), subtitle, caption)
 }
 
@@ -211,7 +228,12 @@ pub(crate) fn sweep(found: &Sweep, model: &ConceptSpace, layer: &ConceptLayer) -
         },
     );
     HeatTable {
-        title: format!("{} by numbers of clusters, layer {} of {}", found.label_set, layer.layer, model.name()),
+        title: format!(
+            "{} by numbers of clusters, layer {} of {}",
+            found.label_set,
+            layer.layer,
+            model.name()
+        ),
         subtitle: "rows: clusters; columns: threshold".into(),
         caption: format!("Share of clusters of several words that are aligned, minus its chance level. {plateau}"),
         what: "above chance".into(),
@@ -228,8 +250,13 @@ pub(crate) fn reachability(model: &ConceptSpace, layer: &ConceptLayer) -> Option
         .unzip();
     Some(Lines {
         title: format!("Reachability of words in layer {} of {}", layer.layer, model.name()),
-        subtitle: format!("{} clusters, {} words in none", layer.clusters.len(), layer.partition.noise()),
-        caption: "Words in the order of OPTICS. Valleys are dense regions; valleys within valleys are denser ones.".into(),
+        subtitle: format!(
+            "{} clusters, {} words in none",
+            layer.clusters.len(),
+            layer.partition.noise()
+        ),
+        caption: "Words in the order of OPTICS. Valleys are dense regions; valleys within valleys are denser ones."
+            .into(),
         at: at.into(),
         across: "word".into(),
         up: "reachability".into(),
@@ -257,13 +284,25 @@ pub(crate) fn compared(study: &ConceptStudy, topic: &str) -> Option<Lines> {
 
 /// Every layer of a model beside every layer of another, or of itself; `None` while there is none.
 pub(crate) fn layers_beside(study: &ConceptStudy, comparison: &Comparison) -> Option<HeatTable> {
-    let (a, b) = (study.models.get(comparison.before)?, study.models.get(comparison.after)?);
-    let values: Vec<f32> = comparison.between.iter().flatten().map(|share| share.value as f32).collect();
+    let (a, b) = (
+        study.models.get(comparison.before)?,
+        study.models.get(comparison.after)?,
+    );
+    let values: Vec<f32> = comparison
+        .between
+        .iter()
+        .flatten()
+        .map(|share| share.value as f32)
+        .collect();
     if values.is_empty() {
         return None;
     }
     let names = |model: &ConceptSpace| -> Vec<String> {
-        model.layers.iter().map(|layer| format!("layer {}", layer.layer)).collect()
+        model
+            .layers
+            .iter()
+            .map(|layer| format!("layer {}", layer.layer))
+            .collect()
     };
     Some(HeatTable {
         title: "Clusters found again, layer by layer".into(),

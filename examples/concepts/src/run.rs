@@ -78,7 +78,11 @@ impl Loaded {
         number: usize,
         progress: &dyn Progress,
     ) -> Result<Option<Explanation>, Box<dyn Error>> {
-        let Some(capturer) = self.capturer.as_ref().filter(|capturer| capturer.model().labels().len() > 1) else {
+        let Some(capturer) = self
+            .capturer
+            .as_ref()
+            .filter(|capturer| capturer.model().labels().len() > 1)
+        else {
             return Ok(None);
         };
         let sentence = number.checked_sub(1).and_then(|at| self.text.sentences.get(at));
@@ -89,7 +93,9 @@ impl Loaded {
         let at = reading.text.sentences.iter().position(|own| own.line == sentence.line);
         let at = at.ok_or_else(|| format!("--explain: sentence {number} has no tokens"))?;
         let prediction = class_prediction(capturer, &sentence.text, at, reading.side, progress)?;
-        Ok(prediction.map(|prediction| pipeline.explain(space, reading, prediction)).transpose()?)
+        Ok(prediction
+            .map(|prediction| pipeline.explain(space, reading, prediction))
+            .transpose()?)
     }
 
     /// Reads a sentence of the user's, and places its words into the clusters of a space.
@@ -197,13 +203,18 @@ pub(crate) fn study(
             models.push(*space);
             loaded.push(of);
         }
-        News::Layer(layer) => models.last_mut().into_iter().for_each(|model| model.layers.push((*layer).clone())),
+        News::Layer(layer) => models
+            .last_mut()
+            .into_iter()
+            .for_each(|model| model.layers.push((*layer).clone())),
     };
     encode(options, sources, &|| params.clone(), &mut take, progress)?;
     let pipeline = pipeline(options, params.clone())?;
     for (model, loaded) in models.iter_mut().zip(&loaded) {
         let readings = loaded.readings();
-        let reading = readings.iter().find(|reading| model.side.is_none_or(|side| side == reading.side));
+        let reading = readings
+            .iter()
+            .find(|reading| model.side.is_none_or(|side| side == reading.side));
         if let Some(reading) = reading.filter(|_| options.sentence.is_none()) {
             model.explanation = loaded.explain(&pipeline, model, reading, options.explain, progress)?;
         }

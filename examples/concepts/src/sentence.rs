@@ -33,7 +33,10 @@ impl Browser {
                 .desired_width((ui.available_width() - 90.0).max(120.0));
             let response = ui.add_enabled(reads, field);
             let entered = response.lost_focus() && ui.input(|input| input.key_pressed(eframe::egui::Key::Enter));
-            wanted = entered || ui.add_enabled(reads && !self.own.busy, eframe::egui::Button::new("Place")).clicked();
+            wanted = entered
+                || ui
+                    .add_enabled(reads && !self.own.busy, eframe::egui::Button::new("Place"))
+                    .clicked();
         });
         if !reads {
             ui.label(RichText::new("New sentences need the model, and the centers of its clusters.").weak());
@@ -59,17 +62,20 @@ impl Browser {
         let (model, at) = (self.model(), self.layer);
         let layer = model.layers.get(at)?;
         let mut goal = None;
-        ScrollArea::vertical().id_salt("sentence").auto_shrink(false).show(ui, |ui| {
-            let placed = self.own.placed.as_ref().filter(|(of, _)| *of == self.model);
-            match placed {
-                Some((_, placed)) => goal = words(ui, placed, model, at, layer),
-                None => {
-                    let Some(found) = &model.explanation else { return };
-                    let text = model.text.sentences.get(found.sentence).map_or("", |own| &own.text);
-                    goal = carried(ui, found, text, at, layer);
+        ScrollArea::vertical()
+            .id_salt("sentence")
+            .auto_shrink(false)
+            .show(ui, |ui| {
+                let placed = self.own.placed.as_ref().filter(|(of, _)| *of == self.model);
+                match placed {
+                    Some((_, placed)) => goal = words(ui, placed, model, at, layer),
+                    None => {
+                        let Some(found) = &model.explanation else { return };
+                        let text = model.text.sentences.get(found.sentence).map_or("", |own| &own.text);
+                        goal = carried(ui, found, text, at, layer);
+                    }
                 }
-            }
-        });
+            });
         goal.map(|cluster| (self.model, layer.layer, cluster))
     }
 }
@@ -90,30 +96,45 @@ fn words(ui: &mut Ui, placed: &Placed, model: &ConceptSpace, at: usize, layer: &
     ui.add_space(12.0);
     ui.label(RichText::new(format!("Nearest clusters of {}, layer {}", model.name(), layer.layer)).strong());
     ui.add_space(4.0);
-    let name = |near: &Near| layer.clusters.get(near.cluster).map_or("", |cluster| cluster.name.text.as_str());
-    Grid::new("near").num_columns(4).striped(true).spacing([18.0, 4.0]).show(ui, |ui| {
-        for head in ["word", "nearest cluster", "distance (usual there)", "next"] {
-            ui.label(RichText::new(head).weak());
-        }
-        ui.end_row();
-        for (word, near) in placed.placement.words.words.iter().zip(&near.words) {
-            let Some((first, rest)) = near.split_first() else { continue };
-            ui.label(RichText::new(&word.text).strong());
-            if ui.link(name(first)).clicked() {
-                chosen = Some(first.cluster);
+    let name = |near: &Near| {
+        layer
+            .clusters
+            .get(near.cluster)
+            .map_or("", |cluster| cluster.name.text.as_str())
+    };
+    Grid::new("near")
+        .num_columns(4)
+        .striped(true)
+        .spacing([18.0, 4.0])
+        .show(ui, |ui| {
+            for head in ["word", "nearest cluster", "distance (usual there)", "next"] {
+                ui.label(RichText::new(head).weak());
             }
-            let far = if first.distance > FAR * first.usual { ", far from it" } else { "" };
-            ui.label(format!("{:.2} ({:.2}){far}", first.distance, first.usual));
-            ui.horizontal(|ui| {
-                for near in rest {
-                    if ui.link(RichText::new(name(near)).weak()).clicked() {
-                        chosen = Some(near.cluster);
-                    }
-                }
-            });
             ui.end_row();
-        }
-    });
+            for (word, near) in placed.placement.words.words.iter().zip(&near.words) {
+                let Some((first, rest)) = near.split_first() else {
+                    continue;
+                };
+                ui.label(RichText::new(&word.text).strong());
+                if ui.link(name(first)).clicked() {
+                    chosen = Some(first.cluster);
+                }
+                let far = if first.distance > FAR * first.usual {
+                    ", far from it"
+                } else {
+                    ""
+                };
+                ui.label(format!("{:.2} ({:.2}){far}", first.distance, first.usual));
+                ui.horizontal(|ui| {
+                    for near in rest {
+                        if ui.link(RichText::new(name(near)).weak()).clicked() {
+                            chosen = Some(near.cluster);
+                        }
+                    }
+                });
+                ui.end_row();
+            }
+        });
     chosen
 }
 
@@ -122,7 +143,12 @@ fn carried(ui: &mut Ui, found: &Explanation, text: &str, at: usize, layer: &Conc
     let mut chosen = None;
     let carried = found.layers.get(at)?;
     ui.add_space(8.0);
-    ui.heading(format!("{} ({:.1} %), not {}", found.class, 100.0 * found.probability, found.against));
+    ui.heading(format!(
+        "{} ({:.1} %), not {}",
+        found.class,
+        100.0 * found.probability,
+        found.against
+    ));
     ui.label(text);
     ui.add_space(8.0);
     ui.label(format!(
@@ -131,32 +157,42 @@ fn carried(ui: &mut Ui, found: &Explanation, text: &str, at: usize, layer: &Conc
         layer.layer, found.class
     ));
     ui.add_space(8.0);
-    Grid::new("carried").num_columns(4).striped(true).spacing([18.0, 4.0]).show(ui, |ui| {
-        for name in ["weight", "share", "cluster", "words in this sentence"] {
-            ui.label(RichText::new(name).weak());
-        }
-        ui.end_row();
-        for part in &carried.clusters {
-            let Some(cluster) = layer.clusters.get(part.cluster) else { continue };
-            ui.label(format!("{:+.2}", part.weight));
-            ui.label(format!("{:.0} %", 100.0 * part.share));
-            if ui.link(&cluster.name.text).clicked() {
-                chosen = Some(part.cluster);
+    Grid::new("carried")
+        .num_columns(4)
+        .striped(true)
+        .spacing([18.0, 4.0])
+        .show(ui, |ui| {
+            for name in ["weight", "share", "cluster", "words in this sentence"] {
+                ui.label(RichText::new(name).weak());
             }
-            let words: Vec<&str> = part.words.iter().map(|&word| found.words.words[word].text.as_str()).collect();
-            ui.label(words.join(", "));
             ui.end_row();
-        }
-        for token in &carried.special {
-            ui.label(format!("{:+.2}", token.weight));
-            ui.label(format!("{:.0} %", 100.0 * token.share));
-            ui.label(&token.text);
+            for part in &carried.clusters {
+                let Some(cluster) = layer.clusters.get(part.cluster) else {
+                    continue;
+                };
+                ui.label(format!("{:+.2}", part.weight));
+                ui.label(format!("{:.0} %", 100.0 * part.share));
+                if ui.link(&cluster.name.text).clicked() {
+                    chosen = Some(part.cluster);
+                }
+                let words: Vec<&str> = part
+                    .words
+                    .iter()
+                    .map(|&word| found.words.words[word].text.as_str())
+                    .collect();
+                ui.label(words.join(", "));
+                ui.end_row();
+            }
+            for token in &carried.special {
+                ui.label(format!("{:+.2}", token.weight));
+                ui.label(format!("{:.0} %", 100.0 * token.share));
+                ui.label(&token.text);
+                ui.end_row();
+            }
+            ui.label("");
+            ui.label(format!("{:.0} %", 100.0 * carried.outside));
+            ui.label("no cluster");
             ui.end_row();
-        }
-        ui.label("");
-        ui.label(format!("{:.0} %", 100.0 * carried.outside));
-        ui.label("no cluster");
-        ui.end_row();
-    });
+        });
     chosen
 }

@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     analyze::concepts::{Branches, ConceptStudy},
-    render::{
-        Camera, Error, Event, Plot, Selection, Target, Tooltip, ViewState, deferred, plots::Dendrogram,
-    },
+    render::{Camera, Error, Event, Plot, Selection, Target, Tooltip, ViewState, deferred, plots::Dendrogram},
 };
 use eframe::egui::{ComboBox, Frame, RichText, ScrollArea, Ui, vec2};
 
@@ -165,7 +163,14 @@ impl Browser {
             (Tab::Map, "Map", true),
             (Tab::Tree, "Dendrogram", true),
             (Tab::Curves, "Curves", true),
-            (Tab::Sweep, "Numbers", self.study.models.iter().any(|model| model.layers.iter().any(|own| !own.sweeps.is_empty()))),
+            (
+                Tab::Sweep,
+                "Numbers",
+                self.study
+                    .models
+                    .iter()
+                    .any(|model| model.layers.iter().any(|own| !own.sweeps.is_empty())),
+            ),
             (Tab::Compared, "Comparison", compared && !topics.is_empty()),
             (Tab::Layers, "Layers", compared),
             (Tab::Changes, "Changes", compared),
@@ -247,7 +252,10 @@ impl Browser {
             // Of a method whose clusters overlap.
             if let Some(shares) = layer.membership.get(id).filter(|shares| shares.len() > 1) {
                 let part = |&(cluster, share): &(usize, f32)| {
-                    let name = layer.clusters.get(cluster).map_or("", |cluster| cluster.name.text.as_str());
+                    let name = layer
+                        .clusters
+                        .get(cluster)
+                        .map_or("", |cluster| cluster.name.text.as_str());
                     format!("{:.0} % {name}", 100.0 * share)
                 };
                 tip = tip.line(shares.iter().take(3).map(part).collect::<Vec<_>>().join("; "));
@@ -267,7 +275,9 @@ impl Browser {
     /// The dendrogram; a click on a name opens a branch, one on a joint closes it.
     fn tree(&mut self, ui: &mut Ui) {
         let model = &self.study.models[self.model];
-        let Some(layer) = model.layers.get(self.layer) else { return };
+        let Some(layer) = model.layers.get(self.layer) else {
+            return;
+        };
         let stage = &mut self.stage;
         ui.add_space(6.0);
         ui.label(RichText::new("   Click a name to open its branch, a joint to close it.").weak());
@@ -324,6 +334,10 @@ impl Browser {
 
     /// The curves, or the layers beside layers; a click on a cell of these shows its row's layer.
     fn chart(&mut self, ui: &mut Ui) {
+        if self.shown().is_none() {
+            ui.label("No layer is done yet.");
+            return;
+        }
         let (kind, model) = (self.chart_kind(), self.model);
         let comparison = self.study.comparisons.get(self.stage.choice.comparison);
         let (study, picture) = (&self.study, &mut self.stage.chart);
@@ -338,7 +352,10 @@ impl Browser {
         let shown = picture.widget.show(ui, &mut picture.view, &plot);
         let hit = clicked(&shown.events);
         if let (Kind::Sweep(layer, _), Some(cell)) = (kind, hit) {
-            let sweep = study.models.get(model).and_then(|model| model.layers.get(layer)?.sweeps.first());
+            let sweep = study
+                .models
+                .get(model)
+                .and_then(|model| model.layers.get(layer)?.sweeps.first());
             if let Some((sweep, columns)) = sweep.map(|sweep| (sweep, sweep.thresholds.len().max(1)))
                 && let (Some(&count), Some(&threshold)) =
                     (sweep.clusters.get(cell / columns), sweep.thresholds.get(cell % columns))
@@ -351,7 +368,10 @@ impl Browser {
         }
         let goal = hit.zip(table).and_then(|(cell, comparison)| {
             let columns = comparison.between.first().map_or(1, Vec::len).max(1);
-            Some((comparison.before, study.models.get(comparison.before)?.layers.get(cell / columns)?.layer))
+            Some((
+                comparison.before,
+                study.models.get(comparison.before)?.layers.get(cell / columns)?.layer,
+            ))
         });
         if let Some((model, layer)) = goal {
             self.show_layer(model, layer);

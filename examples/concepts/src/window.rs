@@ -29,7 +29,13 @@ pub(crate) fn open(options: Options, sources: Vec<Source>) -> Result<(), Box<dyn
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
         let params = options.params().map_err(|error| error.to_string())?;
-        Ok(Box::new(Window::new(options, params, sources, state, Jobs::new(&cc.egui_ctx))))
+        Ok(Box::new(Window::new(
+            options,
+            params,
+            sources,
+            state,
+            Jobs::new(&cc.egui_ctx),
+        )))
     };
     eframe::run_native("Latent concepts", native, Box::new(app)).map_err(|error| error.to_string().into())
 }
@@ -311,7 +317,9 @@ impl Window {
             let mut cut = Vec::with_capacity(models.len());
             for (at, model) in models.iter().enumerate() {
                 let readings = loaded.get(at).map_or_else(Vec::new, |loaded| loaded.readings());
-                let reading = readings.iter().find(|own| model.side.is_none_or(|side| side == own.side));
+                let reading = readings
+                    .iter()
+                    .find(|own| model.side.is_none_or(|side| side == own.side));
                 cut.push(pipeline.recut(model, reading, job)?);
             }
             job.send(Message::Cut(cut, settings.version));
@@ -330,13 +338,17 @@ impl Window {
     }
 
     fn place(&self, model: usize, text: String) {
-        let space = self.browser.as_ref().and_then(|browser| browser.study.models.get(model));
+        let space = self
+            .browser
+            .as_ref()
+            .and_then(|browser| browser.study.models.get(model));
         let (Some(space), Some(loaded)) = (space.cloned(), self.loaded.get(model).cloned()) else {
             return;
         };
         let (options, params) = (self.options.clone(), now(&self.settings).params);
         self.jobs.start("sentence", move |job| {
-            let placed = run::pipeline(&options, params).and_then(|pipeline| loaded.place(&pipeline, &space, &text, job));
+            let placed =
+                run::pipeline(&options, params).and_then(|pipeline| loaded.place(&pipeline, &space, &text, job));
             job.send(match placed {
                 Ok(placed) => Message::Placed(model, Box::new(placed)),
                 Err(why) => Message::NotPlaced(why.to_string()),
@@ -349,7 +361,11 @@ impl Window {
     fn save(&mut self, all: bool) {
         let Some(browser) = &self.browser else { return };
         let out = self.out().to_owned();
-        let written = if all { files::write(&browser.study, &out) } else { files::save(&browser.study, &out) };
+        let written = if all {
+            files::write(&browser.study, &out)
+        } else {
+            files::save(&browser.study, &out)
+        };
         self.said = match written {
             Ok(()) => format!("saved: {}", out.join("concepts.json").display()),
             Err(why) => why.to_string(),
@@ -377,7 +393,11 @@ impl eframe::App for Window {
                 apply_theme(ui.ctx(), &self.view);
                 CentralPanel::default().show(ui, |ui| {
                     ui.add_space(12.0);
-                    let what = if working { "Reading the text. Layers are shown as they are done." } else { "Nothing to show." };
+                    let what = if working {
+                        "Reading the text. Layers are shown as they are done."
+                    } else {
+                        "Nothing to show."
+                    };
                     ui.label(what);
                 });
             }

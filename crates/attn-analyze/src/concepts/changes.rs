@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Against, Overlap, OverlapParams, Partition, overlap, partition::same_points,
-};
+use super::{Against, Overlap, OverlapParams, Partition, overlap, partition::same_points};
 use crate::Error;
 
 /// What became of clusters from one space to another.

@@ -166,7 +166,11 @@ impl Words {
             };
             let text = sequence.text.as_deref().unwrap_or_default();
             let is_target = side == Side::Decoder && !sequence.encoder.is_empty();
-            let cut = if is_target { sequence.target_cut_from } else { sequence.cut_from };
+            let cut = if is_target {
+                sequence.target_cut_from
+            } else {
+                sequence.cut_from
+            };
             let mut starts = Vec::new();
             for (index, token) in sequence
                 .tokens(side)
@@ -320,7 +324,11 @@ impl Words {
         let mut vectors = Array2::zeros((self.words.len(), capture.model().hidden_size));
         let mut rows = Vec::new();
         // Only the rows of these words are read, some at a time: nothing holds a whole layer.
-        for (mut vectors, words) in vectors.axis_chunks_iter_mut(Axis(0), CHUNK).into_iter().zip(self.words.chunks(CHUNK)) {
+        for (mut vectors, words) in vectors
+            .axis_chunks_iter_mut(Axis(0), CHUNK)
+            .into_iter()
+            .zip(self.words.chunks(CHUNK))
+        {
             rows.clear();
             for word in words {
                 let start = capture.rows(word.sentence, side).start;

@@ -218,7 +218,9 @@ fn hidden_states_alone_make_a_capture() {
             capture.verify(&()).unwrap();
         }
         let files = fs::read_dir(folder.path()).unwrap();
-        let names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        let names: Vec<String> = files
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
         assert!(!names.iter().any(|name| name.contains("self")), "{names:?}");
         let text = fs::read_to_string(folder.path().join("capture.json")).unwrap();
         assert!(text.contains(r#""version":3"#), "{text}");

@@ -456,7 +456,11 @@ fn hidden_states_alone_are_those_of_a_whole_capture() {
         for side in [Side::Encoder, Side::Decoder] {
             assert_eq!(states.hidden_layers(side), whole.hidden_layers(side), "{name}");
             for layer in states.hidden_layers(side) {
-                assert_eq!(states.hidden(side, layer).unwrap(), whole.hidden(side, layer).unwrap(), "{name}");
+                assert_eq!(
+                    states.hidden(side, layer).unwrap(),
+                    whole.hidden(side, layer).unwrap(),
+                    "{name}"
+                );
             }
         }
         let head = whole.model().heads().next().unwrap();

@@ -7,8 +7,8 @@ use attn_core::{Attention, HeadId};
 use attn_render::{
     ColorChoice, Error, Image, PatchStyle, Patches, Picker, Plot, Projection, Scene, Tooltip, TooltipWord, ViewState,
     plots::{
-        ClusterMap, ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, LineGrid, Lines, MapCluster, Matrix,
-        MatrixPanel, Sentence, SentenceToken, Series, Texts, overlay,
+        ClusterMap, ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, LineGrid, Lines, MapCluster,
+        Matrix, MatrixPanel, Sentence, SentenceToken, Series, Texts, overlay,
     },
 };
 
@@ -337,9 +337,17 @@ pub(crate) fn hovered_token(view: &ViewState, size: [f32; 2]) -> Result<Scene, E
 /// Four curves over 13 layers, one with its chance level.
 /// Small multiples: six label sets, the last of a shallower model.
 pub(crate) fn line_grid(view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
-    let names = ["upos", "deprel", "suffix", "casing", "polar (sentiment)", "clusters of one word"];
+    let names = [
+        "upos",
+        "deprel",
+        "suffix",
+        "casing",
+        "polar (sentiment)",
+        "clusters of one word",
+    ];
     let charts = names.iter().enumerate().map(|(index, name)| {
-        let values = |scale: f32| (0..7).map(move |layer| scale * (0.9 - 0.1 * (index as f32 - layer as f32 * 0.7).abs()));
+        let values =
+            |scale: f32| (0..7).map(move |layer| scale * (0.9 - 0.1 * (index as f32 - layer as f32 * 0.7).abs()));
         let line = |name: &str, scale: f32, broken| Series {
             name: name.into(),
             values: values(scale).collect(),

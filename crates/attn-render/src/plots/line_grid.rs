@@ -70,7 +70,9 @@ impl LineGrid {
             let height = content.height() / rows as f32 / USUAL[1];
             width.min(height)
         };
-        (1..=count).max_by(|&a, &b| scale(a).total_cmp(&scale(b)).then(b.cmp(&a))).unwrap_or(1)
+        (1..=count)
+            .max_by(|&a, &b| scale(a).total_cmp(&scale(b)).then(b.cmp(&a)))
+            .unwrap_or(1)
     }
 
     /// Series of one name and color stand in the legend once.
@@ -99,8 +101,13 @@ impl Plot for LineGrid {
             caption: &self.caption,
         };
         let (mut scene, content) = page.start(size, &colors)?;
-        let ranges = self.charts.iter().map(|chart| chart.range.unwrap_or_else(|| chart.fitted()));
-        let shared = ranges.reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])]).unwrap_or([0.0, 1.0]);
+        let ranges = self
+            .charts
+            .iter()
+            .map(|chart| chart.range.unwrap_or_else(|| chart.fitted()));
+        let shared = ranges
+            .reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])])
+            .unwrap_or([0.0, 1.0]);
         let columns = self.columns(content);
         let rows = self.charts.len().div_ceil(columns);
         let cell = [
@@ -114,7 +121,9 @@ impl Plot for LineGrid {
             let left = content.min[0] + column as f32 * (cell[0] + GAP[0]);
             let top = content.min[1] + row as f32 * (cell[1] + GAP[1]);
             let title = shorten(&chart.title, TITLE, true, cell[0]);
-            layer.labels.push(Label::new(0, [left, top], title, TITLE, colors.text).bold());
+            layer
+                .labels
+                .push(Label::new(0, [left, top], title, TITLE, colors.text).bold());
             let inside = Rect::new(left, top + 1.6 * TITLE, cell[0], (cell[1] - 1.6 * TITLE).max(1.0));
             // The name of the axis has room under wide charts only.
             let across = text_width(&chart.across, SIZE_OF_NAMES, false) < 0.9 * cell[0];
@@ -210,7 +219,10 @@ mod tests {
             assert_eq!(ids.len(), 21);
             let labels = place_labels(&scene, &Projection::new(&scene, &ViewState::default(), size));
             let labels: Vec<_> = labels.iter().flatten().collect();
-            assert!(names.iter().all(|name| labels.iter().any(|label| &*label.text == *name)), "{size:?}");
+            assert!(
+                names.iter().all(|name| labels.iter().any(|label| &*label.text == *name)),
+                "{size:?}"
+            );
             for (i, a) in labels.iter().enumerate() {
                 for b in &labels[..i] {
                     let apart = !a.rect.shrink(0.5).overlaps(&b.rect.shrink(0.5));
@@ -219,7 +231,14 @@ mod tests {
             }
         }
         let table = grid.table(&ViewState::default()).unwrap().to_csv();
-        assert!(table.starts_with("chart,at,aligned,chance\r\nupos,0,0.1,0.1\r\n"), "{table}");
-        assert!(LineGrid::default().scene(&ViewState::default(), [300.0, 300.0]).is_err());
+        assert!(
+            table.starts_with("chart,at,aligned,chance\r\nupos,0,0.1,0.1\r\n"),
+            "{table}"
+        );
+        assert!(
+            LineGrid::default()
+                .scene(&ViewState::default(), [300.0, 300.0])
+                .is_err()
+        );
     }
 }

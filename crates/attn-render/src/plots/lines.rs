@@ -97,7 +97,9 @@ impl Lines {
             )?;
             check_finite("values of a series", &series.values)?;
             let places = places.unwrap_or_default();
-            if places.last().is_some_and(|&last| last >= self.at.len()) || places.windows(2).any(|pair| pair[0] >= pair[1]) {
+            if places.last().is_some_and(|&last| last >= self.at.len())
+                || places.windows(2).any(|pair| pair[0] >= pair[1])
+            {
                 return Err(Error::Shape {
                     what: "places of a series",
                     expected: format!("ascending indices below {}", self.at.len()),
@@ -419,7 +421,11 @@ mod tests {
             ..Lines::default()
         };
         let scene = lines(&[0, 2]).scene(&ViewState::default(), [400.0, 300.0]).unwrap();
-        let marks: Vec<_> = scene.layers[1].points.iter().map(|point| (point.id, point.position[0])).collect();
+        let marks: Vec<_> = scene.layers[1]
+            .points
+            .iter()
+            .map(|point| (point.id, point.position[0]))
+            .collect();
         // The second series is drawn first; ids count all places.
         assert_eq!(marks.iter().map(|mark| mark.0).collect::<Vec<_>>(), [3, 5, 0, 1, 2]);
         assert_eq!((marks[0].1, marks[1].1), (marks[2].1, marks[4].1));
@@ -434,7 +440,11 @@ mod tests {
     #[test]
     fn no_line_is_faint() {
         for theme in [crate::Theme::Light, crate::Theme::Dark] {
-            let colors = ViewState::from(crate::Shared { theme, ..Default::default() }).colors();
+            let colors = ViewState::from(crate::Shared {
+                theme,
+                ..Default::default()
+            })
+            .colors();
             for class in 0..8 {
                 let color = ink(&series("s", &[0.0], class, false), &colors);
                 let (a, b) = (color.luminance() + 0.05, colors.background.luminance() + 0.05);

@@ -87,7 +87,10 @@ impl ConceptStudy {
         };
         let sets = model.sets.iter().enumerate().take(ONE_WORD_SETS);
         let sets = sets.map(|(at, set)| {
-            let rows = model.layers.iter().filter_map(|layer| Some((layer.layer, layer.rows.get(at)?)));
+            let rows = model
+                .layers
+                .iter()
+                .filter_map(|layer| Some((layer.layer, layer.rows.get(at)?)));
             Curve::new(&set.name, rows.map(|(layer, row)| (layer, row.one_word.aligned)))
         });
         LayerCurves {
@@ -134,7 +137,12 @@ impl ConceptStudy {
             let (before, after) = (name(comparison.before), name(comparison.after));
             // A layer of a shallow model may stand beside two of a deep one: the first of them counts.
             let survive = by_layer(comparison.layers.iter().map(|pair| (pair.before, pair.changes.survive)));
-            let known = by_layer(comparison.layers.iter().map(|pair| (pair.after, pair.changes.known_before)));
+            let known = by_layer(
+                comparison
+                    .layers
+                    .iter()
+                    .map(|pair| (pair.after, pair.changes.known_before)),
+            );
             [
                 Curve::new(format!("of {before} in {after}"), survive),
                 Curve::new(format!("of {after} in {before}"), known),
@@ -177,6 +185,9 @@ fn by_layer(values: impl Iterator<Item = (usize, Against)>) -> BTreeMap<usize, A
 
 /// The aligned share of one label set, layer by layer.
 fn aligned(model: &ConceptSpace, set: usize) -> Vec<(usize, Against)> {
-    let rows = model.layers.iter().filter_map(|layer| Some((layer.layer, layer.rows.get(set)?)));
+    let rows = model
+        .layers
+        .iter()
+        .filter_map(|layer| Some((layer.layer, layer.rows.get(set)?)));
     rows.map(|(layer, row)| (layer, row.aligned)).collect()
 }

@@ -87,7 +87,8 @@ impl Explanation {
         }
         words.words.retain(|word| word.sentence == sentence);
         // A sentence that is not of the text, such as one that was typed, has no word in it.
-        let own = space.text.sentences.get(sentence).map(|own| &own.text) == Some(&reading.text.sentences[sentence].text);
+        let own =
+            space.text.sentences.get(sentence).map(|own| &own.text) == Some(&reading.text.sentences[sentence].text);
         let id = |word: &Word| (word.sentence, word.index, word.special);
         let place = |word: &Word| space.words.words.iter().position(|other| own && id(other) == id(word));
         let tokens = reading.capture.sequences().get(sentence);

@@ -17,7 +17,11 @@ impl ConceptSpace {
     /// The different spellings of a cluster with their occurrences, most frequent first, equally frequent ones by the alphabet.
     pub fn spellings(&self, cluster: &ConceptCluster) -> Vec<(&str, usize)> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for word in cluster.members.iter().filter_map(|&member| self.words.words.get(member)) {
+        for word in cluster
+            .members
+            .iter()
+            .filter_map(|&member| self.words.words.get(member))
+        {
             *counts.entry(&word.text).or_default() += 1;
         }
         let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
@@ -57,9 +61,17 @@ impl ConceptSpace {
         );
         for (at, cluster) in layer.clusters.iter().enumerate() {
             let words = self.spellings(cluster);
-            let listed: Vec<String> = words.iter().take(WORDS).map(|(word, count)| format!("{word} ({count})")).collect();
+            let listed: Vec<String> = words
+                .iter()
+                .take(WORDS)
+                .map(|(word, count)| format!("{word} ({count})"))
+                .collect();
             let more = words.len().saturating_sub(WORDS);
-            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+            let more = if more > 0 {
+                format!(", and {more} more")
+            } else {
+                String::new()
+            };
             let _ = writeln!(out, "\nCluster {at}: {}{more}", listed.join(", "));
             let step = (cluster.members.len() / SENTENCES).max(1);
             for &member in cluster.members.iter().step_by(step).take(SENTENCES) {
@@ -144,7 +156,9 @@ impl NamesFile {
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
             let (number, name) = rest.split_at(digits);
             let number: usize = number.parse().map_err(|_| wrong(form))?;
-            let name = name.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | ',' | '.')).trim();
+            let name = name
+                .trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | ',' | '.'))
+                .trim();
             if name.is_empty() {
                 return Err(wrong(form));
             }

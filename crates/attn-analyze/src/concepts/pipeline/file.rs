@@ -47,7 +47,9 @@ impl ConceptStudy {
     pub fn to_json(&self) -> Result<Vec<u8>> {
         let (mut texts, mut text_of): (Vec<&Arc<TaggedText>>, Vec<usize>) = (Vec::new(), Vec::new());
         for model in &self.models {
-            let known = texts.iter().position(|text| Arc::ptr_eq(text, &model.text) || **text == model.text);
+            let known = texts
+                .iter()
+                .position(|text| Arc::ptr_eq(text, &model.text) || **text == model.text);
             text_of.push(known.unwrap_or(texts.len()));
             if known.is_none() {
                 texts.push(&model.text);
@@ -93,7 +95,9 @@ impl ConceptStudy {
             )));
         }
         for (model, at) in study.models.iter_mut().zip(read.text_of) {
-            let text = texts.get(at).ok_or_else(|| wrong(format!("models: there is no text {at}")))?;
+            let text = texts
+                .get(at)
+                .ok_or_else(|| wrong(format!("models: there is no text {at}")))?;
             model.text = text.clone();
             restore(model).map_err(|message| wrong(format!("model {}: {message}", model.model)))?;
         }
@@ -155,13 +159,21 @@ fn restore(space: &mut ConceptSpace) -> std::result::Result<(), String> {
         }
         layer.partition = partition;
         if !(layer.map.is_empty() || layer.map.len() == words) {
-            return Err(format!("layer {}: the map has {} words, not {words}", layer.layer, layer.map.len()));
+            return Err(format!(
+                "layer {}: the map has {} words, not {words}",
+                layer.layer,
+                layer.map.len()
+            ));
         }
         if layer.map.iter().flatten().any(|place| !place.is_finite()) {
             return Err(format!("layer {}: the map has a place that is not finite", layer.layer));
         }
         if let Some(whole) = layer.whole.as_ref().filter(|whole| whole.points() != words) {
-            return Err(format!("layer {}: the tree has {} words, not {words}", layer.layer, whole.points()));
+            return Err(format!(
+                "layer {}: the tree has {} words, not {words}",
+                layer.layer,
+                whole.points()
+            ));
         }
     }
     if let Some(explanation) = &space.explanation
@@ -217,7 +229,10 @@ pub(super) mod tree {
 
     pub(in super::super) fn serialize<S: Serializer>(tree: &Option<Dendrogram>, to: S) -> Result<S::Ok, S::Error> {
         let Some(tree) = tree else { return to.serialize_none() };
-        let steps = tree.merges().iter().map(|merge| (merge.left, merge.right, merge.height));
+        let steps = tree
+            .merges()
+            .iter()
+            .map(|merge| (merge.left, merge.right, merge.height));
         let steps = Steps {
             points: tree.points(),
             steps: steps.collect(),

@@ -27,8 +27,8 @@ pub use self::{
     study::{Comparison, ConceptStudy, LayerPair},
 };
 use super::{
-    AlignParams, Clusterer, FrequencyFilter, LabelSet, LabelSource, TaggedSentence, TaggedText, Units, Ward, WhyDropped,
-    Words, neurons, sweep, sweep_counts, words::place_of,
+    AlignParams, Clusterer, FrequencyFilter, LabelSet, LabelSource, TaggedSentence, TaggedText, Units, Ward,
+    WhyDropped, Words, neurons, sweep, sweep_counts, words::place_of,
 };
 use crate::{Error, Result};
 

@@ -11,8 +11,7 @@ use crate::{
     Error, Result,
     concepts::{
         AlignParams, Dendrogram, FrequencyFilter, LabelSet, NeuronParams, OverlapParams, Subwords, TaggedText, Word,
-        WordList, Words,
-        points::equal_rows,
+        WordList, Words, points::equal_rows,
     },
 };
 

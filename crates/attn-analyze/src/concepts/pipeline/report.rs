@@ -131,7 +131,11 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
         }
     }
     if let Some(found) = &model.explanation {
-        let text = model.text.sentences.get(found.sentence).map_or("", |sentence| &sentence.text);
+        let text = model
+            .text
+            .sentences
+            .get(found.sentence)
+            .map_or("", |sentence| &sentence.text);
         prediction(out, model, found, text);
     }
     for layer in &model.layers {

@@ -91,7 +91,11 @@ fn which(out: &mut String, pair: &LayerPair, a: &ConceptSpace, b: &ConceptSpace)
         return;
     };
     let (ours, theirs) = (&a.layers[ours], &b.layers[theirs]);
-    let _ = writeln!(out, "\n## Clusters from layer {} to layer {}\n", pair.before, pair.after);
+    let _ = writeln!(
+        out,
+        "\n## Clusters from layer {} to layer {}\n",
+        pair.before, pair.after
+    );
     for fate in Fate::ALL {
         // Of one word there is little to tell.
         let of_fate = || pair.changes.list.iter().filter(|change| change.fate == fate);
@@ -136,5 +140,10 @@ fn cluster(space: &ConceptSpace, layer: &ConceptLayer, at: usize) -> String {
     let words = space.spellings(cluster);
     let shown: Vec<&str> = words.iter().take(WORDS).map(|&(word, _)| word).collect();
     let more = if words.len() > WORDS { ", …" } else { "" };
-    format!("*{}* ({}: {}{more})", cluster.name.text, cluster.members.len(), shown.join(", "))
+    format!(
+        "*{}* ({}: {}{more})",
+        cluster.name.text,
+        cluster.members.len(),
+        shown.join(", ")
+    )
 }

@@ -61,7 +61,12 @@ impl ConceptStudy {
         let pairs = pairs(&models);
         let mut comparisons = Vec::with_capacity(pairs.len());
         for (before, after) in pairs {
-            comparisons.push(Comparison::new((before, &models[before]), (after, &models[after]), params, progress)?);
+            comparisons.push(Comparison::new(
+                (before, &models[before]),
+                (after, &models[after]),
+                params,
+                progress,
+            )?);
         }
         let sets = models.iter().flat_map(|model| &model.sets);
         let classes = sets.map(|set| &set.name).find(|name| **name == params.classes).cloned();

@@ -10,8 +10,8 @@ use attn_core::{
 use crate::{
     Rng,
     concepts::{
-        ConceptStudy, Fate, NamesFile, OverlapParams, Partition, Pipeline, PipelineParams, Reading, TaggedText, changes,
-        overlap, plain_text,
+        ConceptStudy, Fate, NamesFile, OverlapParams, Partition, Pipeline, PipelineParams, Reading, TaggedText,
+        changes, overlap, plain_text,
     },
 };
 
@@ -23,7 +23,10 @@ fn text() -> Arc<TaggedText> {
 
 /// A state that tells nouns from verbs, and in the last layer every word from every other.
 fn state(word: &str, layer: usize) -> [f32; 2] {
-    let at = ["cat", "dog", "runs", "sleeps"].iter().position(|&own| own == word).unwrap_or(4);
+    let at = ["cat", "dog", "runs", "sleeps"]
+        .iter()
+        .position(|&own| own == word)
+        .unwrap_or(4);
     let [x, y] = [[0.0, 0.0], [0.0, 1.0], [9.0, 0.0], [9.0, 1.0], [30.0, 30.0]][at];
     match layer {
         0 => [x, y],
@@ -60,12 +63,19 @@ fn capture(text: &TaggedText, layers: &[(Side, usize)]) -> Capture {
         let whole = if both { format!("{own}\t{own}") } else { own.clone() };
         let mut sequence = Sequence::new("a sentence").with_text(whole);
         for &(side, _) in layers {
-            let before = if both && side == Side::Decoder { own.len() + 1 } else { 0 };
+            let before = if both && side == Side::Decoder {
+                own.len() + 1
+            } else {
+                0
+            };
             let start = Token {
                 special: true,
                 ..Token::new("<s>")
             };
-            let read = [start].into_iter().filter(|_| side == Side::Decoder).chain(tokens(before));
+            let read = [start]
+                .into_iter()
+                .filter(|_| side == Side::Decoder)
+                .chain(tokens(before));
             sequence = sequence.with_tokens(side, read.collect::<Vec<_>>());
         }
         sequence
@@ -134,10 +144,18 @@ fn which_clusters_change_is_told_with_words_and_sentences() {
     let study = study(&[2], 2);
     let pair = &study.comparisons[0].layers[1];
     assert_eq!((pair.before, pair.after), (1, 2));
-    assert_eq!((pair.changes.count(Fate::Lost), pair.changes.count(Fate::New)), ([2, 0], [0, 2]));
+    assert_eq!(
+        (pair.changes.count(Fate::Lost), pair.changes.count(Fate::New)),
+        ([2, 0], [0, 2])
+    );
     assert_eq!(study.comparisons[0].layers[0].changes.count(Fate::Survived), [2, 2]);
     let report = study.markdown();
-    for part in ["# of 2: from layer to layer", "**lost**: 2, 2 of several words.", "(6: cat, dog)", "**cat** runs"] {
+    for part in [
+        "# of 2: from layer to layer",
+        "**lost**: 2, 2 of several words.",
+        "(6: cat, dog)",
+        "**cat** runs",
+    ] {
         assert!(report.contains(part), "{part}: {report}");
     }
 }
@@ -156,7 +174,10 @@ fn both_stacks_of_an_encoder_decoder_are_read() {
     let readings = Reading::all("t5", text(), &capture);
     assert_eq!(readings.len(), 2);
     let pipeline = Pipeline::new(params(2)).unwrap();
-    let spaces: Vec<_> = readings.iter().map(|reading| pipeline.encode(reading, &()).unwrap()).collect();
+    let spaces: Vec<_> = readings
+        .iter()
+        .map(|reading| pipeline.encode(reading, &()).unwrap())
+        .collect();
     assert_eq!([spaces[0].name(), spaces[1].name()], ["t5 (encoder)", "t5 (decoder)"]);
     assert_eq!([spaces[0].layers.len(), spaces[1].layers.len()], [2, 3]);
     assert_eq!(spaces[0].words.words[0].tokens, [0]);
@@ -164,10 +185,19 @@ fn both_stacks_of_an_encoder_decoder_are_read() {
     let study = pipeline.compare(spaces, &()).unwrap();
     assert_eq!((study.comparisons[0].before, study.comparisons[0].after), (0, 1));
     // Nouns and verbs: the word's own states, on both sides.
-    assert!(study.models.iter().all(|model| model.layers[0].rows[0].aligned.value == 1.0));
+    assert!(
+        study
+            .models
+            .iter()
+            .all(|model| model.layers[0].rows[0].aligned.value == 1.0)
+    );
     // A target that the model wrote is another text, and no word of this one.
     let other = TaggedText::word_tag("un_N chat_N", "other", '_').unwrap();
-    assert_eq!(Reading::all("t5", Arc::new(other), &capture).len(), 1, "the error comes when it is encoded");
+    assert_eq!(
+        Reading::all("t5", Arc::new(other), &capture).len(),
+        1,
+        "the error comes when it is encoded"
+    );
 }
 
 #[test]
@@ -186,7 +216,11 @@ fn layers_may_be_asked_for_in_any_order() {
         layers: vec![3],
         ..params(2)
     };
-    let error = Pipeline::new(params).unwrap().encode(&reading, &()).unwrap_err().to_string();
+    let error = Pipeline::new(params)
+        .unwrap()
+        .encode(&reading, &())
+        .unwrap_err()
+        .to_string();
     assert_eq!(error, "layers: expected 0 to 2, found 3");
 }
 
@@ -200,18 +234,36 @@ fn a_study_reopens_and_is_cut_anew_without_the_model() {
     assert_eq!(read.models[0].layers[1].partition, study.models[0].layers[1].partition);
     // Another number of clusters, as if it had been asked for at first.
     let pipeline = Pipeline::new(params(4)).unwrap();
-    let cut: Vec<_> = read.models.iter().map(|model| pipeline.recut(model, None, &()).unwrap()).collect();
+    let cut: Vec<_> = read
+        .models
+        .iter()
+        .map(|model| pipeline.recut(model, None, &()).unwrap())
+        .collect();
     let anew = self::study(&[2, 1], 4);
-    assert_eq!(pipeline.compare(cut, &()).unwrap().to_json().unwrap(), anew.to_json().unwrap());
+    assert_eq!(
+        pipeline.compare(cut, &()).unwrap().to_json().unwrap(),
+        anew.to_json().unwrap()
+    );
     // Without a number the trees tell how many different vectors there are.
-    let pipeline = Pipeline::new(PipelineParams { clusters: None, ..params(1) }).unwrap();
-    assert_eq!(pipeline.recut(&read.models[0], None, &()).unwrap().layers[0].partition.count(), 1);
+    let pipeline = Pipeline::new(PipelineParams {
+        clusters: None,
+        ..params(1)
+    })
+    .unwrap();
+    assert_eq!(
+        pipeline.recut(&read.models[0], None, &()).unwrap().layers[0]
+            .partition
+            .count(),
+        1
+    );
 
     let text = String::from_utf8(bytes).unwrap();
     let wrong = |from: &str, to: &str| {
         assert!(text.contains(from), "{from}");
         let changed = text.replacen(from, to, 1);
-        ConceptStudy::from_json(changed.as_bytes(), Path::new("x.json")).unwrap_err().to_string()
+        ConceptStudy::from_json(changed.as_bytes(), Path::new("x.json"))
+            .unwrap_err()
+            .to_string()
     };
     assert!(wrong("attn-concepts", "other").contains("x.json: expected schema attn-concepts, version 1"));
     assert!(wrong(r#""text_of":[0,0]"#, r#""text_of":[0,7]"#).contains("there is no text 7"));
@@ -237,7 +289,11 @@ fn words_of_a_new_sentence_lie_in_the_clusters_of_their_kind() {
     assert_eq!((near[0].distance, near[0].usual), (0.5, 0.5));
     assert!(near[3].distance > 30.0 * near[3].usual, "near nothing");
     assert_eq!(placed.layers[0].words[0].len(), 2, "there are no more");
-    assert!(space.placement_markdown(&placed).contains("| dog | tag N: cat, dog | 0.50 (0.50) |"));
+    assert!(
+        space
+            .placement_markdown(&placed)
+            .contains("| dog | tag N: cat, dog | 0.50 (0.50) |")
+    );
     space.layers[1].centers = Default::default();
     let error = pipeline.place(&space, &reading, 5).unwrap_err().to_string();
     assert_eq!(error, "layer 1: expected the centers of its clusters, found none");
@@ -250,9 +306,15 @@ fn clusters_go_out_and_names_come_back() {
     let lines = space.clusters_txt(&space.layers[0]);
     let lines: Vec<&str> = lines.lines().collect();
     assert_eq!(lines.len(), 12);
-    assert_eq!([lines[0], lines[1], lines[6]], ["cat|||0|||0|||0|||0", "runs|||0|||0|||1|||1", "cat|||1|||1|||2|||0"]);
+    assert_eq!(
+        [lines[0], lines[1], lines[6]],
+        ["cat|||0|||0|||0|||0", "runs|||0|||0|||1|||1", "cat|||1|||1|||2|||0"]
+    );
     let prompt = space.prompts(&space.layers[0]);
-    assert!(prompt.contains("\nCluster 0: cat (3), dog (3)\n- [[cat]] runs dog sleeps\n"), "{prompt}");
+    assert!(
+        prompt.contains("\nCluster 0: cat (3), dog (3)\n- [[cat]] runs dog sleeps\n"),
+        "{prompt}"
+    );
     let names = NamesFile::read("# by hand\n0\tanimals\nCluster 1: what they do\n", "names.txt").unwrap();
     space.rename(1, &names).unwrap();
     assert_eq!(space.layers[1].clusters[0].name.text, "animals");
@@ -262,7 +324,13 @@ fn clusters_go_out_and_names_come_back() {
     assert!(error("0\ta\n0\tb").contains("one name per cluster"));
     assert!(error("5").contains("line 1"));
     let beyond = NamesFile::read("2\tx", "n").unwrap();
-    assert!(space.rename(0, &beyond).unwrap_err().to_string().contains("clusters 0 to 1"));
+    assert!(
+        space
+            .rename(0, &beyond)
+            .unwrap_err()
+            .to_string()
+            .contains("clusters 0 to 1")
+    );
 }
 
 #[test]
@@ -278,7 +346,10 @@ fn every_cluster_has_a_fate_that_the_rule_of_overlap_gives() {
         let mut draw = |count: usize, names: usize| {
             let pairs: Vec<(usize, usize)> = (0..count).map(|_| (rng.below(9), rng.below(names))).collect();
             let types: Vec<&str> = pairs.iter().map(|&(word, _)| words[word].as_str()).collect();
-            (types, Partition::new(&pairs.iter().map(|&(_, name)| name).collect::<Vec<_>>()))
+            (
+                types,
+                Partition::new(&pairs.iter().map(|&(_, name)| name).collect::<Vec<_>>()),
+            )
         };
         let ((types_a, a), (types_b, b)) = (draw(20, 6), draw(25, 5));
         let found = changes(&a, &types_a, &b, &types_b, &params).unwrap();
@@ -287,16 +358,30 @@ fn every_cluster_has_a_fate_that_the_rule_of_overlap_gives() {
         // The shared spellings of every cluster, by brute force.
         let sets = |partition: &Partition, types: &[&'static str]| -> Vec<BTreeSet<&'static str>> {
             let of = partition.members();
-            of.iter().map(|members| members.iter().map(|&at| types[at]).filter(|word| shared.contains(word)).collect()).collect()
+            of.iter()
+                .map(|members| {
+                    members
+                        .iter()
+                        .map(|&at| types[at])
+                        .filter(|word| shared.contains(word))
+                        .collect()
+                })
+                .collect()
         };
         let leak = |types: &[&str]| -> Vec<&'static str> {
-            types.iter().map(|word| ["w0", "w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8"][word[1..].parse::<usize>().unwrap()]).collect()
+            types
+                .iter()
+                .map(|word| ["w0", "w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8"][word[1..].parse::<usize>().unwrap()])
+                .collect()
         };
         let (ours, theirs) = (sets(&a, &leak(&types_a)), sets(&b, &leak(&types_b)));
         let lies = |small: &BTreeSet<&str>, others: &[BTreeSet<&str>]| {
-            others.iter().any(|other| small.intersection(other).count() as f64 / small.len() as f64 >= 0.7 - 1e-12)
+            others
+                .iter()
+                .any(|other| small.intersection(other).count() as f64 / small.len() as f64 >= 0.7 - 1e-12)
         };
-        let with_words = |sets: &[BTreeSet<&str>]| (0..sets.len()).filter(|&at| !sets[at].is_empty()).collect::<Vec<_>>();
+        let with_words =
+            |sets: &[BTreeSet<&str>]| (0..sets.len()).filter(|&at| !sets[at].is_empty()).collect::<Vec<_>>();
         let told = |side: fn(&crate::concepts::Change) -> &Vec<usize>| -> BTreeSet<usize> {
             found.list.iter().flat_map(|change| side(change).clone()).collect()
         };
@@ -306,8 +391,12 @@ fn every_cluster_has_a_fate_that_the_rule_of_overlap_gives() {
             match change.fate {
                 Fate::Lost => assert!(!lies(&ours[change.before[0]], &theirs)),
                 Fate::New => assert!(!lies(&theirs[change.after[0]], &ours)),
-                Fate::Merged => assert!(change.after.len() == 1 && change.before.iter().all(|&at| lies(&ours[at], &theirs))),
-                Fate::Split => assert!(change.before.len() == 1 && change.after.iter().any(|&at| lies(&theirs[at], &ours))),
+                Fate::Merged => {
+                    assert!(change.after.len() == 1 && change.before.iter().all(|&at| lies(&ours[at], &theirs)))
+                }
+                Fate::Split => {
+                    assert!(change.before.len() == 1 && change.after.iter().any(|&at| lies(&theirs[at], &ours)))
+                }
                 Fate::Survived => {
                     let (before, after) = (&ours[change.before[0]], &theirs[change.after[0]]);
                     assert!(lies(before, std::slice::from_ref(after)) && lies(after, std::slice::from_ref(before)));
@@ -317,7 +406,10 @@ fn every_cluster_has_a_fate_that_the_rule_of_overlap_gives() {
         let survive = with_words(&ours).iter().filter(|&&at| lies(&ours[at], &theirs)).count();
         assert!((found.survive.value - survive as f64 / with_words(&ours).len() as f64).abs() < 1e-12);
         if shared.len() == types_a.iter().chain(&types_b).collect::<BTreeSet<_>>().len() {
-            assert_eq!(found.survive, overlap(&a, &types_a, &b, &types_b, &params).unwrap().found);
+            assert_eq!(
+                found.survive,
+                overlap(&a, &types_a, &b, &types_b, &params).unwrap().found
+            );
         }
     }
 }
