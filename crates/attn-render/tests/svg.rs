@@ -490,7 +490,7 @@ fn thinned_points_are_even_and_the_file_says_so() {
     assert_eq!(text, svg(&scene, &ViewState::default(), &options).unwrap());
     assert!(text.contains(">1000 of 10000 points are drawn"), "the page says it too");
     // Marks that are no data are whole, and so is what is highlighted among dimmed points.
-    for point in &mut scene.layers[0].points {
+    for point in scene.layers[0].points.iter_mut() {
         point.id = if point.id % 100 == 0 {
             Point::UNPICKABLE
         } else {
