@@ -490,17 +490,19 @@ fn thinned_points_are_even_and_the_file_says_so() {
     assert_eq!(text, svg(&scene, &ViewState::default(), &options).unwrap());
     assert!(text.contains(">1000 of 10000 points are drawn"), "the page says it too");
     // Marks that are no data are whole, and so is what is highlighted among dimmed points.
-    for point in scene.layers[0].points.iter_mut() {
-        point.id = if point.id % 100 == 0 {
-            Point::UNPICKABLE
-        } else {
-            point.id
-        };
-        *point = point.dimmed(point.id % 10 != 5);
-        if !point.is_dimmed() || !point.is_pickable() {
+    let points = scene.layers[0].points.to_vec();
+    let changed = points.into_iter().map(|mut point| {
+        let mark = point.id % 100 == 0;
+        let dimmed = !mark && point.id % 10 != 5;
+        if mark {
+            point.id = Point::UNPICKABLE;
+        }
+        if !dimmed {
             point.color = Color::hex(0x00FF00);
         }
-    }
+        point.dimmed(dimmed)
+    });
+    scene.layers[0].points = changed.collect::<Vec<_>>().into();
     let text = svg(&scene, &ViewState::default(), &options).unwrap();
     let tags = parse(&text);
     let whole = tags
