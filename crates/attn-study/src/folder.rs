@@ -1,16 +1,12 @@
 //! A folder of images: the images themselves, or a folder of them for each class.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    ffi::OsStr,
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
-use attn_core::{
-    Capture, Sequence, SequenceColumn, TokenColumn,
-    text::{Dataset, Note, TextValues},
-};
+use attn_core::{Capture, Sequence, SequenceColumn, TokenColumn, text::Note};
 use attn_models::images::{Image, images_in};
 
 use crate::Error;
@@ -30,8 +26,6 @@ const NAMED: usize = 5;
 pub(crate) struct ImageFolder {
     pub(crate) images: Vec<Image>,
     pub(crate) notes: Vec<Note>,
-    /// A table of their labels.
-    pub(crate) labels: Option<Dataset>,
 }
 
 impl ImageFolder {
@@ -50,7 +44,6 @@ impl ImageFolder {
                 Self {
                     images,
                     notes: left_out("folders of images beside images", &left).into_iter().collect(),
-                    labels: None,
                 }
             }
             Err(empty @ attn_models::Error::Empty { .. }) => {
@@ -67,7 +60,6 @@ impl ImageFolder {
                 Self {
                     images,
                     notes: Vec::new(),
-                    labels: None,
                 }
             }
             Err(error) => return Err(error.into()),
@@ -109,42 +101,6 @@ pub(crate) fn classes(capture: &Capture) -> Result<Option<TokenColumn>, Error> {
     Ok(Some(SequenceColumn::from_texts(LABEL, &classes).to_tokens(capture)?))
 }
 
-/// The columns of a table whose lines are names of images: of their files, with or without folders and ending.
-///
-/// # Errors
-/// [`Error::NoSource`] if the table names none of the images.
-pub(crate) fn image_columns(capture: &Capture, table: &Dataset) -> Result<Vec<TokenColumn>, Error> {
-    let mut rows_of: HashMap<&OsStr, Vec<usize>> = HashMap::new();
-    for (row, line) in table.lines.iter().enumerate() {
-        if let Some(name) = Path::new(line.text.trim()).file_name() {
-            rows_of.entry(name).or_default().push(row);
-        }
-    }
-    let row_of = |sequence: &Sequence| {
-        let path = sequence.image.as_ref()?.path.as_ref()?;
-        let known = |name: &OsStr| rows_of.get(name).map_or(&[][..], Vec::as_slice).iter().copied();
-        let line = |row: usize| Path::new(table.lines[row].text.trim());
-        // The end of the path in whole names, or its name without the ending.
-        let (name, stem) = (path.file_name()?, path.file_stem()?);
-        known(name)
-            .find(|&row| path.ends_with(line(row)))
-            .or_else(|| known(stem).find(|&row| line(row).as_os_str() == stem))
-    };
-    let rows: Vec<Option<usize>> = capture.sequences().iter().map(row_of).collect();
-    if rows.iter().all(Option::is_none) {
-        let expected = "a table of labels that names some of the images";
-        return Err(Error::NoSource { expected });
-    }
-    let mut columns = Vec::new();
-    for column in &table.columns {
-        if let TextValues::Lines(values) = &column.values {
-            let texts: Vec<Option<&String>> = rows.iter().map(|row| values.get(row.as_ref()?)).collect();
-            columns.push(SequenceColumn::from_texts(&column.name, &texts).to_tokens(capture)?);
-        }
-    }
-    Ok(columns)
-}
-
 /// A note that names the first of what was left out; none for nothing.
 fn left_out(what: &str, paths: &[PathBuf]) -> Option<Note> {
     let names = paths
@@ -181,7 +137,6 @@ fn is_named_as_image(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{Data, Source, TextFile};
 
     fn folder(files: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -240,40 +195,5 @@ mod tests {
             Err(Error::Models(attn_models::Error::Empty { .. }))
         ));
         assert!(ImageFolder::read(&none.path().join("nowhere")).is_err());
-    }
-
-    #[test]
-    fn a_table_labels_images_by_their_names() {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, bytes) in &attn_embedded::IMAGES[..3] {
-            fs::write(folder.path().join(name), bytes).unwrap();
-        }
-        let [first, second, _] = [0, 1, 2].map(|i| attn_embedded::IMAGES[i].0);
-        let table = folder.path().join("labels.csv");
-        let stem = second.trim_end_matches(".png");
-        let rows = format!("image,what,size\n{first},gradient,3\n{stem},disc,5\nother.png,none,1\n");
-        fs::write(&table, rows).unwrap();
-        let open = |labels: &Path| {
-            let data = Data::LabeledImages {
-                folder: folder.path().to_owned(),
-                labels: TextFile::new(labels),
-            };
-            let checkpoint = attn_embedded::VISION.checkpoint().unwrap();
-            Source::Model { checkpoint, data }.open(None, &())
-        };
-        let opened = open(&table).unwrap();
-        let names: Vec<&str> = opened.columns.iter().map(|column| column.name.as_str()).collect();
-        assert_eq!(names, ["what", "size"]);
-        let side = opened.capture.model().attentions[0].attention.query_side();
-        let value = |column: usize, sequence: usize| {
-            opened.columns[column].text(side, opened.capture.rows(sequence, side).start)
-        };
-        assert_eq!(
-            [0, 1, 2].map(|sequence| value(0, sequence)),
-            [Some("gradient".into()), Some("disc".into()), None]
-        );
-        assert_eq!(value(1, 1).as_deref(), Some("5"));
-        fs::write(&table, "image,what\nother.png,none\n").unwrap();
-        assert!(matches!(open(&table), Err(Error::NoSource { .. })));
     }
 }

@@ -11,7 +11,7 @@ use attn_models::{Capturer, capture::CaptureRun, images::Image};
 use super::{Data, Opened, Source, run, sequences_of_ids};
 use crate::{
     Error,
-    folder::{ImageFolder, classes, image_columns},
+    folder::{ImageFolder, classes},
 };
 
 /// Tokens of a preview, about: a small model reads them in tenths of a second.
@@ -154,12 +154,6 @@ impl Input {
             Data::Lines(lines) => Self::Lines(lines),
             Data::Ids(path) => Self::Sequences(sequences_of_ids(capturer.model().info(), &path)?),
             Data::ImageFolder(path) => Self::Folder(ImageFolder::read(&path)?),
-            Data::LabeledImages { folder, mut labels } => {
-                labels.column.get_or_insert_with(|| "image".into());
-                let mut folder = ImageFolder::read(&folder)?;
-                folder.labels = Some(labels.read()?);
-                Self::Folder(folder)
-            }
             Data::Images(images) => Self::Images(images),
             Data::TextOrImages(..) => {
                 return Err(Error::NoSource {
@@ -210,16 +204,6 @@ impl Input {
     fn columns(&self, capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
         match self {
             Self::Dataset(known) => Ok(known.columns(capture)?),
-            Self::Folder(folder) => {
-                let mut columns: Vec<TokenColumn> = classes(capture)?.into_iter().collect();
-                if let Some(labels) = &folder.labels {
-                    let named = image_columns(capture, labels)?;
-                    // A table knows better than the name of a folder.
-                    columns.retain(|column| named.iter().all(|other| other.name != column.name));
-                    columns.extend(named);
-                }
-                Ok(columns)
-            }
             _ => Ok(classes(capture)?.into_iter().collect()),
         }
     }
