@@ -1,15 +1,14 @@
-//! A folder of images: the images themselves, or a folder of them for each class; and labels for them, from a table.
+//! A folder of images: the images themselves, or a folder of them for each class; and labels for them, from a file.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    ffi::OsStr,
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
 use attn_core::{
     Capture, Sequence, SequenceColumn, TokenColumn,
-    text::{Dataset, Note, TextParams, TextValues},
+    text::{Dataset, Line, Note, TextParams, TextValues},
 };
 use attn_models::images::{Image, images_in};
 
@@ -17,7 +16,7 @@ use crate::Error;
 
 /// The column of classes.
 const LABEL: &str = "label";
-/// A table beside the images, or beside their folders, that labels them without being asked for.
+/// A file beside the images with a label of each: a column `image`, and any others.
 const LABELS: &str = "labels.csv";
 /// Endings of images in formats that may not be read. They are named when they are left out.
 const IMAGES: [&str; 16] = [
@@ -32,8 +31,6 @@ const NAMED: usize = 5;
 pub(crate) struct ImageFolder {
     pub(crate) images: Vec<Image>,
     pub(crate) notes: Vec<Note>,
-    /// A table of their labels.
-    pub(crate) labels: Option<Dataset>,
 }
 
 impl ImageFolder {
@@ -52,7 +49,6 @@ impl ImageFolder {
                 Self {
                     images,
                     notes: left_out("folders of images beside images", &left).into_iter().collect(),
-                    labels: None,
                 }
             }
             Err(empty @ attn_models::Error::Empty { .. }) => {
@@ -69,7 +65,6 @@ impl ImageFolder {
                 Self {
                     images,
                     notes: Vec::new(),
-                    labels: None,
                 }
             }
             Err(error) => return Err(error.into()),
@@ -91,43 +86,67 @@ impl ImageFolder {
     }
 }
 
-/// The columns of a capture of images: the names of their folders, and a table's. Without a table, the file `labels.csv` in
-/// the folder of the images or in the one around it.
+/// The columns of a capture of images: those of the file `labels.csv` in the folder of the images or around their folders,
+/// and the names of their folders if they lie in several beside each other.
 ///
 /// # Errors
-/// Those of reading that file and of [`image_columns`].
-pub(crate) fn labels(capture: &Capture, table: Option<&Dataset>) -> Result<Vec<TokenColumn>, Error> {
+/// Those of reading a table of columns from that file.
+pub(crate) fn labels(capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
     let mut columns: Vec<TokenColumn> = classes(capture)?.into_iter().collect();
-    let found = match table {
-        Some(_) => None,
-        None => nearby(capture)?,
-    };
-    if let Some(table) = table.or(found.as_ref()) {
-        let named = image_columns(capture, table)?;
-        // A table knows better than the name of a folder.
-        columns.retain(|column| named.iter().all(|other| other.name != column.name));
-        columns.extend(named);
+    for column in of_file(capture)? {
+        // What a file says is meant.
+        columns.retain(|known| known.name != column.name);
+        columns.push(column);
     }
     Ok(columns)
 }
 
-fn nearby(capture: &Capture) -> Result<Option<Dataset>, Error> {
-    let paths = capture.sequences().iter().filter_map(|sequence| sequence.image.as_ref()?.path.as_deref());
-    let near: BTreeSet<&Path> = paths.flat_map(|path| path.ancestors().skip(1).take(2)).collect();
-    let mut files = near.into_iter().map(|folder| folder.join(LABELS));
+/// The columns of `labels.csv`: its column `image` names an image by its file, or by its folder and file; the others are
+/// values.
+fn of_file(capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
+    let paths: Vec<Option<&Path>> = capture
+        .sequences()
+        .iter()
+        .map(|sequence| sequence.image.as_ref()?.path.as_deref())
+        .collect();
+    let near = paths.iter().flatten().flat_map(|path| path.ancestors().skip(1).take(2));
+    let folders: BTreeSet<&Path> = near.collect();
+    let Some(file) = folders
+        .into_iter()
+        .map(|folder| folder.join(LABELS))
+        .find(|file| file.is_file())
+    else {
+        return Ok(Vec::new());
+    };
+    let around = file.parent().unwrap_or(Path::new(""));
     let params = TextParams {
         text_column: Some("image".into()),
         ..TextParams::default()
     };
-    let file = files.find(|file| file.is_file());
-    Ok(file.map(|file| Dataset::read(&file, &params)).transpose()?)
+    let table = Dataset::read(&file, &params)?;
+    let line_of = |path: &Option<&Path>| {
+        let path = (*path)?;
+        let relative = path.strip_prefix(around).ok();
+        let relative = relative.map(|path| path.to_string_lossy().replace('\\', "/"));
+        let own = path.file_name()?.to_string_lossy();
+        let is = |line: &Line| Some(&line.text) == relative.as_ref() || line.text == own;
+        table.lines.iter().position(is)
+    };
+    let lines: Vec<Option<usize>> = paths.iter().map(line_of).collect();
+    let columns = table.columns.iter().filter_map(|column| match &column.values {
+        TextValues::Lines(values) => Some((&column.name, values)),
+        TextValues::Words(_) => None,
+    });
+    let columns = columns.map(|(name, values)| {
+        let value = |line: &Option<usize>| values.get(&(*line)?).map(String::as_str);
+        let values: Vec<Option<&str>> = lines.iter().map(value).collect();
+        Ok(SequenceColumn::from_texts(name.as_str(), &values).to_tokens(capture)?)
+    });
+    columns.collect()
 }
 
 /// The class of every token of a capture of images: the name of the folder of its image. `None` unless the images lie in
 /// several folders beside each other.
-///
-/// # Errors
-/// None for columns of the capture's own sequences.
 fn classes(capture: &Capture) -> Result<Option<TokenColumn>, Error> {
     let folder = |sequence: &Sequence| Some(sequence.image.as_ref()?.path.as_ref()?.parent()?.to_owned());
     let Some(folders) = capture.sequences().iter().map(folder).collect::<Option<Vec<_>>>() else {
@@ -141,42 +160,6 @@ fn classes(capture: &Capture) -> Result<Option<TokenColumn>, Error> {
     let class = |folder: &PathBuf| Some(folder.file_name()?.to_string_lossy().into_owned());
     let classes: Vec<Option<String>> = folders.iter().map(class).collect();
     Ok(Some(SequenceColumn::from_texts(LABEL, &classes).to_tokens(capture)?))
-}
-
-/// The columns of a table whose lines are names of images: of their files, with or without folders and ending.
-///
-/// # Errors
-/// [`Error::NoSource`] if the table names none of the images.
-fn image_columns(capture: &Capture, table: &Dataset) -> Result<Vec<TokenColumn>, Error> {
-    let mut rows_of: HashMap<&OsStr, Vec<usize>> = HashMap::new();
-    for (row, line) in table.lines.iter().enumerate() {
-        if let Some(name) = Path::new(line.text.trim()).file_name() {
-            rows_of.entry(name).or_default().push(row);
-        }
-    }
-    let row_of = |sequence: &Sequence| {
-        let path = sequence.image.as_ref()?.path.as_ref()?;
-        let known = |name: &OsStr| rows_of.get(name).map_or(&[][..], Vec::as_slice).iter().copied();
-        let line = |row: usize| Path::new(table.lines[row].text.trim());
-        // The end of the path in whole names, or its name without the ending.
-        let (name, stem) = (path.file_name()?, path.file_stem()?);
-        known(name)
-            .find(|&row| path.ends_with(line(row)))
-            .or_else(|| known(stem).find(|&row| line(row).as_os_str() == stem))
-    };
-    let rows: Vec<Option<usize>> = capture.sequences().iter().map(row_of).collect();
-    if rows.iter().all(Option::is_none) {
-        let expected = "a table of labels that names some of the images";
-        return Err(Error::NoSource { expected });
-    }
-    let mut columns = Vec::new();
-    for column in &table.columns {
-        if let TextValues::Lines(values) = &column.values {
-            let texts: Vec<Option<&String>> = rows.iter().map(|row| values.get(row.as_ref()?)).collect();
-            columns.push(SequenceColumn::from_texts(&column.name, &texts).to_tokens(capture)?);
-        }
-    }
-    Ok(columns)
 }
 
 /// A note that names the first of what was left out; none for nothing.
@@ -215,7 +198,6 @@ fn is_named_as_image(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{Data, Source, TextFile};
 
     fn folder(files: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -274,45 +256,5 @@ mod tests {
             Err(Error::Models(attn_models::Error::Empty { .. }))
         ));
         assert!(ImageFolder::read(&none.path().join("nowhere")).is_err());
-    }
-
-    #[test]
-    fn a_table_labels_images_by_their_names() {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, bytes) in &attn_embedded::IMAGES[..3] {
-            fs::write(folder.path().join(name), bytes).unwrap();
-        }
-        let [first, second, _] = [0, 1, 2].map(|i| attn_embedded::IMAGES[i].0);
-        let table = folder.path().join("labels.csv");
-        let stem = second.trim_end_matches(".png");
-        let rows = format!("image,what,size\n{first},gradient,3\n{stem},disc,5\nother.png,none,1\n");
-        fs::write(&table, rows).unwrap();
-        let open = |labels: &Path| {
-            let data = Data::LabeledImages {
-                folder: folder.path().to_owned(),
-                labels: TextFile::new(labels),
-            };
-            let checkpoint = attn_embedded::VISION.checkpoint().unwrap();
-            Source::Model { checkpoint, data }.open(None, &())
-        };
-        let opened = open(&table).unwrap();
-        let names: Vec<&str> = opened.columns.iter().map(|column| column.name.as_str()).collect();
-        assert_eq!(names, ["what", "size"]);
-        let side = opened.capture.model().attentions[0].attention.query_side();
-        let value = |column: usize, sequence: usize| {
-            opened.columns[column].text(side, opened.capture.rows(sequence, side).start)
-        };
-        assert_eq!(
-            [0, 1, 2].map(|sequence| value(0, sequence)),
-            [Some("gradient".into()), Some("disc".into()), None]
-        );
-        assert_eq!(value(1, 1).as_deref(), Some("5"));
-        // A table of this name is found without being asked for.
-        let checkpoint = attn_embedded::VISION.checkpoint().unwrap();
-        let data = Data::ImageFolder(folder.path().to_owned());
-        let found = Source::Model { checkpoint, data }.open(None, &()).unwrap();
-        assert_eq!(found.columns.len(), 2);
-        fs::write(&table, "image,what\nother.png,none\n").unwrap();
-        assert!(matches!(open(&table), Err(Error::NoSource { .. })));
     }
 }

@@ -96,14 +96,6 @@ pub enum Data {
     Ids(PathBuf),
     /// A folder of images. If it holds only folders of images, these are classes: the column `label`.
     ImageFolder(PathBuf),
-    /// A folder of images with a table of their labels: the column `image` (or the one that the file names) has the names of the
-    /// images' files, all other columns become columns of the images.
-    LabeledImages {
-        /// The folder, as above.
-        folder: PathBuf,
-        /// The table.
-        labels: TextFile,
-    },
     /// Images. If they are files in several folders beside each other, these are classes, as above.
     Images(Vec<Image>),
     /// The first for models of text, the second for models of images.
@@ -197,7 +189,7 @@ impl Source {
             Self::Folder { folder, text } => {
                 let capture = Capture::open(folder)?;
                 let Some(text) = text else {
-                    let columns = labels(&capture, None)?;
+                    let columns = labels(&capture)?;
                     return Ok(Opened::done(capture, columns));
                 };
                 let known = text.read()?;

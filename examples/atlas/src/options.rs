@@ -51,9 +51,6 @@ pub(crate) struct Options {
     /// Folder of images, for vision models [default: 24 embedded images]
     #[arg(long, value_name = "DIR", conflicts_with = "text")]
     pub(crate) images: Option<PathBuf>,
-    /// Table of labels of the images (.csv, .tsv, .jsonl): the column image has the names of their files, the others become colors, searches and filters
-    #[arg(long, value_name = "FILE", requires = "images")]
-    pub(crate) labels: Option<PathBuf>,
     /// Opens an existing capture, made by this program or another one. --text then adds the columns of the captured text file
     #[arg(long, value_name = "CAPTURE", conflicts_with_all = ["model", "embedded", "ids", "images"])]
     pub(crate) open: Option<PathBuf>,
@@ -198,10 +195,7 @@ impl Options {
         let data = match (text, &self.ids, &self.images) {
             (Some(text), ..) => Some(text),
             (_, Some(path), _) => Some(Reads::Ids(path.clone())),
-            (.., Some(path)) => Some(Reads::Images {
-                path: path.clone(),
-                labels: self.labels.clone(),
-            }),
+            (.., Some(path)) => Some(Reads::Images(path.clone())),
             _ => None,
         };
         let subject = match (&self.open, &self.checkpoints, &self.model) {

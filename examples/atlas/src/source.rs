@@ -46,10 +46,7 @@ pub(crate) enum Reads {
         column: Option<String>,
     },
     Ids(PathBuf),
-    Images {
-        path: PathBuf,
-        labels: Option<PathBuf>,
-    },
+    Images(PathBuf),
 }
 
 impl What {
@@ -66,7 +63,7 @@ impl What {
         let folder = PathBuf::from(model);
         let data = match PathBuf::from(data) {
             data if data.as_os_str().is_empty() => None,
-            path if path.is_dir() => Some(Reads::Images { path, labels: None }),
+            path if path.is_dir() => Some(Reads::Images(path)),
             path => Some(Reads::Text {
                 path,
                 format: None,
@@ -130,8 +127,7 @@ impl What {
             Subject::Checkpoints(paths) => paths.iter_mut().for_each(find),
         }
         match &mut self.data {
-            Some(Reads::Text { path, .. } | Reads::Ids(path)) => find(path),
-            Some(Reads::Images { path, labels }) => std::iter::once(path).chain(labels).for_each(find),
+            Some(Reads::Text { path, .. } | Reads::Ids(path) | Reads::Images(path)) => find(path),
             None => {}
         }
         self
@@ -153,8 +149,7 @@ impl What {
             Subject::Checkpoints(paths) => paths.iter_mut().for_each(whole),
         }
         match &mut self.data {
-            Some(Reads::Text { path, .. } | Reads::Ids(path)) => whole(path),
-            Some(Reads::Images { path, labels }) => std::iter::once(path).chain(labels).for_each(whole),
+            Some(Reads::Text { path, .. } | Reads::Ids(path) | Reads::Images(path)) => whole(path),
             None => {}
         }
         self
@@ -166,14 +161,7 @@ impl Reads {
         match self.clone() {
             Self::Text { path, format, column } => Data::Text(TextFile { path, format, column }),
             Self::Ids(path) => Data::Ids(path),
-            Self::Images { path, labels: None } => Data::ImageFolder(path),
-            Self::Images {
-                path: folder,
-                labels: Some(labels),
-            } => Data::LabeledImages {
-                folder,
-                labels: TextFile::new(labels),
-            },
+            Self::Images(path) => Data::ImageFolder(path),
         }
     }
 }

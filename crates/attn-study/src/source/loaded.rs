@@ -154,12 +154,6 @@ impl Input {
             Data::Lines(lines) => Self::Lines(lines),
             Data::Ids(path) => Self::Sequences(sequences_of_ids(capturer.model().info(), &path)?),
             Data::ImageFolder(path) => Self::Folder(ImageFolder::read(&path)?),
-            Data::LabeledImages { folder, mut labels } => {
-                labels.column.get_or_insert_with(|| "image".into());
-                let mut folder = ImageFolder::read(&folder)?;
-                folder.labels = Some(labels.read()?);
-                Self::Folder(folder)
-            }
             Data::Images(images) => Self::Images(images),
             Data::TextOrImages(..) => {
                 return Err(Error::NoSource {
@@ -210,8 +204,7 @@ impl Input {
     fn columns(&self, capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
         match self {
             Self::Dataset(known) => Ok(known.columns(capture)?),
-            Self::Folder(folder) => labels(capture, folder.labels.as_ref()),
-            _ => labels(capture, None),
+            _ => labels(capture),
         }
     }
 }
