@@ -395,18 +395,18 @@ fn a_browser_of_clusters() {
     let program = viewer("concepts");
     let few = ["--max-sentences", "40", "--at-least", "2", "--layers", "0,4"];
     let host = Host::open(&screen, &program, "Latent concepts", &few);
-    screen.xdotool(&["windowsize", "--sync", &host.window, "1200", "800"]);
+    screen.xdotool(&["windowsize", "--sync", &host.window, "1270", "800"]);
     host.leave();
-    // While it computes there are few colors.
+    // While it computes there are few colors, and then the bar of its work moves.
     let first = wait_for("the clusters", || {
         let shot = screen.shot("concepts-first");
         Some(shot).filter(|shot| colors(shot, [0, 0], [1280, 900]) > 1_000)
     });
     // The head of the second column sorts, smallest first; a row shows another cluster and brings it out in the map.
-    host.click_px(205, 163);
+    host.click_px(205, 186);
     let sorted = screen.shot("concepts-sorted");
     assert!(changed(&first, &sorted) > 0.002, "{}", changed(&first, &sorted));
-    host.click_px(80, 300);
+    host.click_px(80, 323);
     let chosen = screen.shot("concepts-chosen");
     assert!(changed(&sorted, &chosen) > 0.02, "{}", changed(&sorted, &chosen));
     // The tree; its first branch opens.

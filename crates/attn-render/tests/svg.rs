@@ -118,6 +118,7 @@ fn every_view(view: &ViewState) -> Vec<(&'static str, Scene)> {
         ("matrix hovered", samples::hovered_matrix(view, [460.0, 420.0])),
         ("head hovered", samples::hovered_token(view, [560.0, 440.0])),
         ("lines", samples::lines(view, [560.0, 380.0])),
+        ("line grid", samples::line_grid(view, [620.0, 460.0])),
         ("cluster map", samples::cluster_map(view, [560.0, 440.0])),
         ("histogram", charts::histogram(view, [400.0, 300.0])),
         ("data map", charts::data_map(view, [440.0, 400.0])),

@@ -172,6 +172,8 @@ pub(crate) fn curves(study: &ConceptStudy, model: &ConceptSpace) -> Option<LineG
         charts.push(Lines {
             across: "layer".into(),
             up: String::new(),
+            // The other curves are in a chart of their own.
+            series: one.series.into_iter().take(1).collect(),
             ..one
         });
     }
