@@ -154,6 +154,8 @@ impl HeadStudy {
                     Some(value) if matches!(score, Score::AblationZero | Score::AblationMean) => {
                         write!(page, " {value:+.4} |")
                     }
+                    // Squares of small numbers.
+                    Some(value) if score == Score::Taylor => write!(page, " {value:.1e} |"),
                     Some(value) => write!(page, " {value:.4} |"),
                     None => write!(page, " |"),
                 };
