@@ -137,6 +137,7 @@ impl Work {
                 cache: cache.as_ref(),
                 priority: Some(&priority),
                 drafts: true,
+                quality_follows: true,
             };
             let head = |head| job.send(News::Head(number, Box::new(head)));
             for failure in atlas(&capture, &params, options, &head, job)? {
