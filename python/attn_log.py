@@ -174,13 +174,14 @@ def evaluation(model):
     """A PyTorch model in evaluation mode without gradients; afterwards it is as it was."""
     import torch
 
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
             yield model
     finally:
-        model.train(training)
+        for module, mode in modes:
+            module.training = mode
 
 
 def trainer_callback(path, dataset, collator, id_column="id", text_column=None, split="train", batch_size=64, **options):
@@ -196,6 +197,8 @@ def trainer_callback(path, dataset, collator, id_column="id", text_column=None, 
 
     class AttnCallback(TrainerCallback):
         def on_train_begin(self, args, state, control, model=None, **_):
+            if not state.is_world_process_zero:
+                return
             labels = options.pop("labels", None)
             if labels is None and getattr(model.config, "id2label", None):
                 labels = [model.config.id2label[at] for at in sorted(model.config.id2label)]
@@ -216,16 +219,25 @@ def trainer_callback(path, dataset, collator, id_column="id", text_column=None, 
                     ]
                     batch = {name: tensor.to(model.device) for name, tensor in collator(inputs).items() if torch.is_tensor(tensor)}
                     batch.pop("labels", None)
+                    logits = _plain(model(**batch).logits)
+                    gold = [_plain(value(row, "labels", "label")) for row in rows]
+                    if isinstance(logits[0][0], list):
+                        # A row per token, without the padding of the batch.
+                        logits = [row[: len(labels)] for row, labels in zip(logits, gold)]
+                    one = not isinstance(logits[0][0], list) and len(logits[0]) == 1
+                    answer = {"prediction": [row[0] for row in logits]} if one else {"logits": logits}
                     self.log.predictions(
                         [row[id_column] for row in rows],
-                        [_plain(value(row, "labels", "label")) for row in rows],
-                        logits=model(**batch).logits,
+                        gold,
+                        **answer,
                         epoch=round(state.epoch),
                         step=state.global_step,
                     )
 
         def on_save(self, args, state, control, **_):
             if state.is_world_process_zero:
-                self.log.checkpoint(f"checkpoint-{state.global_step}", epoch=state.epoch, step=state.global_step)
+                folder = os.path.join(args.output_dir, f"checkpoint-{state.global_step}")
+                beside = os.path.dirname(os.path.abspath(path))
+                self.log.checkpoint(os.path.relpath(folder, beside), epoch=state.epoch, step=state.global_step)
 
     return AttnCallback()

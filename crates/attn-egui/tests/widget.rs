@@ -123,7 +123,8 @@ fn a_legend_of_many_classes_is_turned_and_filters() {
     );
     let scene = harness.state().widgets[0].scene().unwrap();
     let says = |text: &str| scene.layers[0].labels.iter().any(|label| &*label.text == text);
-    assert!(says("33–40 of 40, 1 off →"));
+    let texts: Vec<_> = scene.layers[0].labels.iter().map(|label| label.text.clone()).collect();
+    assert!(says("33–40 of 40, 1 off →"), "{texts:?}");
     assert!(harness.state().events[0].contains(&Event::ToggleClass(39)));
 }
 

@@ -217,7 +217,11 @@ impl Study {
     ) -> Result<SelectionAttention, Error> {
         let places = self.places(head);
         let mut chosen: BTreeMap<usize, [BTreeSet<usize>; 2]> = BTreeMap::new();
-        for place in points.into_iter().filter_map(|point| places.get(point as usize)) {
+        let hidden = self.hidden_points(head);
+        let drawn = points
+            .into_iter()
+            .filter(|&point| hidden.get(point as usize) != Some(&true));
+        for place in drawn.filter_map(|point| places.get(point as usize)) {
             let sides = chosen.entry(place.sequence).or_default();
             sides[usize::from(!place.query)].insert(place.token);
         }

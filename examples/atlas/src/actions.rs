@@ -318,5 +318,8 @@ impl Atlas {
         for pane in &mut self.panes {
             pane.project(self.params.clone());
         }
+        if let Some((pane, _)) = &mut self.coming {
+            pane.project(self.params.clone());
+        }
     }
 }

@@ -52,6 +52,7 @@ impl Pane {
             && !self.work.is_running()
         {
             study.set_filling(false);
+            self.page_of_plots();
             self.refresh();
         }
         if let (Some(since), Some(study)) = (self.waiting, &self.study) {
@@ -83,6 +84,7 @@ impl Pane {
                 }
                 self.checkpoints = Some(*checkpoints);
                 self.go_to_checkpoint(self.checkpoint);
+                self.page_of_plots();
             }
             News::HeadCheckpoints(head) => {
                 if let Some(checkpoints) = &mut self.checkpoints {
@@ -93,6 +95,7 @@ impl Pane {
             News::Head(number, head) => self.head_arrived(number, *head),
             News::Summary(summary) => {
                 self.summary = Some(Arc::new(*summary));
+                self.page_of_plots();
                 self.name_roles();
                 self.plot.invalidate();
             }
@@ -100,8 +103,11 @@ impl Pane {
             News::Rollout(rollout) => self.detail.take_rollout(*rollout),
             News::Typed(capture) => self.typed_arrived(*capture),
             News::Placed(of, placed) => {
-                self.placed.insert((of, placed.head), *placed);
-                self.plot.invalidate();
+                // What was typed may be gone meanwhile.
+                if of.is_some() || self.guest.is_some() {
+                    self.placed.insert((of, placed.head), *placed);
+                    self.plot.invalidate();
+                }
             }
             News::Selected(key, found) => self.selected.take(&key, found),
             News::Near(point, near) => self.selected.take_near(point, near),
@@ -117,7 +123,19 @@ impl Pane {
             if self.summary.is_none() {
                 self.work.summarize(study.capture().clone(), capturer.clone());
             }
-            return self.show((study, capturer));
+            if self
+                .study
+                .as_ref()
+                .is_some_and(|shown| matches!(shown.weighting(), Weighting::Value))
+            {
+                study.set_weighting(Weighting::Value);
+            }
+            self.show((study, capturer));
+            self.go_to_checkpoint(self.checkpoint);
+            if let Some(params) = self.next_params.take() {
+                self.project(params);
+            }
+            return;
         }
         if study.preview_of().is_some() {
             return self.show((study, capturer));
@@ -152,9 +170,15 @@ impl Pane {
             incoming.insert(head);
         } else if let Some(study) = &mut self.study {
             // A draft that is replaced melts into what replaces it.
-            self.moves |= study.projection(id).is_ok();
+            let known = study.projection(id).ok();
+            let same = known.is_some_and(|known| known.embedding == head.embedding && known.draft == head.draft);
+            self.moves |= known.is_some() && !same;
             study.insert(head);
             self.waiting.get_or_insert_with(Instant::now);
+            if same {
+                // Only its quality is new.
+                return;
+            }
             self.place_again(id);
             if self.view.open == Some(id) {
                 // Distances in the plot are others now.
@@ -200,7 +224,7 @@ impl Pane {
             self.table.invalidate();
             self.found.clear();
         }
-        if !self.view.open.is_some_and(|head| exists(&head)) {
+        if self.view.open.is_some_and(|head| !exists(&head)) {
             self.view.close_head();
         }
         // The same data keeps its highlighted sequence.
@@ -224,9 +248,26 @@ impl Pane {
                 self.read_typed();
             }
         }
-        self.choose(self.sequence);
+        // The clicked point of the same data stays.
+        let kept = self.view.selection.and_then(|pick| {
+            let head = pick.head.filter(|head| self.view.open == Some(*head))?;
+            self.study.as_ref()?.place(head, pick.id)
+        });
+        if kept.is_none() {
+            self.choose(self.sequence);
+        }
         self.refresh();
         self.plot.animate();
+    }
+
+    /// Says on the page what plots show of attention, once all are there.
+    fn page_of_plots(&mut self) {
+        let (Some(summary), Some(study)) = (&mut self.summary, &self.study) else {
+            return;
+        };
+        if !study.is_filling() && study.preview_of().is_none() {
+            Arc::make_mut(summary).add_projections(study.heads().filter(|head| !head.draft));
+        }
     }
 
     /// Names the roles of heads in the matrix.
@@ -267,7 +308,10 @@ impl Pane {
             .as_ref()
             .map(|(study, _)| &**study)
             .or(self.study.as_ref());
-        let Some(base) = base else { return };
+        let Some(base) = base else {
+            self.next_params = Some(params);
+            return;
+        };
         if base.preview_of().is_some() {
             self.next_params = Some(params);
             return;
@@ -284,6 +328,9 @@ impl Pane {
 
     /// The user stopped a job.
     pub(crate) fn stopped_by_user(&mut self, projecting: bool) {
+        if projecting {
+            self.show_incoming();
+        }
         let Some(study) = self.study.as_ref().filter(|_| projecting) else {
             return;
         };
@@ -299,7 +346,7 @@ impl Pane {
         self.show_incoming();
         match (&mut self.study, again) {
             (Some(study), Again::Projection) => {
-                let missing = |head: &HeadId| study.projection(*head).is_ok_and(|known| !known.draft);
+                let missing = |head: &HeadId| study.projection(*head).is_ok_and(|known| !known.draft && known.quality.is_some());
                 let heads: Vec<HeadId> = study.capture().model().heads().filter(|head| !missing(head)).collect();
                 study.set_filling(true);
                 self.work.project(study, Some(heads));
@@ -344,6 +391,11 @@ impl Pane {
         }
         self.name_roles();
         self.placed.clear();
+        self.stale.clear();
+        self.asked = None;
+        if self.is_last_checkpoint() {
+            self.place_all_again();
+        }
         self.detail.drop_rollout();
         self.refresh();
     }

@@ -110,6 +110,11 @@ impl Detail {
         &self.view.hidden
     }
 
+    /// Switches these tokens off, and no others.
+    pub(crate) fn set_hidden(&mut self, hidden: BTreeSet<u32>) {
+        self.view.hidden = hidden;
+    }
+
     /// Acts as if a key were pressed in the plot.
     pub(crate) fn press(&mut self, key: Key) {
         self.plot.press(key);

@@ -78,7 +78,10 @@ impl Pane {
 
     /// What was typed was captured: it is placed, and shown.
     pub(crate) fn typed_arrived(&mut self, capture: Capture) {
-        let Some(study) = &self.study else { return };
+        // The text may be gone meanwhile.
+        let Some(study) = self.study.as_ref().filter(|_| !self.typed.trim().is_empty()) else {
+            return;
+        };
         match Study::new(capture, study.params()) {
             Ok(mut guest) => {
                 guest.set_weighting(study.weighting().clone());

@@ -69,7 +69,7 @@ pub(crate) struct Options {
     /// Limit of points per head. Sequences are sampled whole until it is reached
     #[arg(long, value_name = "N", default_value_t = 6000)]
     pub(crate) max_points: usize,
-    /// A head to plot by itself; repeatable [default: the three with the strongest distance-attention correlation]
+    /// A head to plot by itself; repeatable [default: the three whose plots show most of attention]
     #[arg(long, value_name = "[ATTENTION:]LAYER:HEAD")]
     pub(crate) head: Vec<LayerHead>,
     /// Ablates this head and writes the change of loss and output; repeatable: heads are ablated together
@@ -88,7 +88,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ROW:COLUMN", value_parser = row_and_column)]
     pub(crate) patch: Option<(usize, usize)>,
     /// Colors of points: query-key, position, position-mod-5, norm, token-length, sequence-length, token-frequency,
-    /// punctuation, patch-row, patch-column, trustworthiness, continuity, neighbors-kept, or a column of the data such as upos
+    /// punctuation, patch-row, patch-column, attended-nearest, trustworthiness, continuity, neighbors-kept, or a column of the data such as upos
     #[arg(long, value_name = "NAME", default_value = "query-key")]
     pub(crate) color: String,
     /// Draws image patches in place of points: outlined, tinted or plain

@@ -161,7 +161,8 @@ impl Pane {
             study.is_some_and(|study| study.capture().model().heads().any(|other| other == *head))
         };
         self.view = look.view;
-        if !self.view.open.is_some_and(|head| exists(&head)) {
+        self.detail.set_hidden(self.view.hidden.clone());
+        if self.view.open.is_some_and(|head| !exists(&head)) {
             self.view.close_head();
         }
         self.draw(look.filter);
@@ -190,12 +191,27 @@ impl Pane {
     }
 
     fn saved(&self) -> Option<Saved> {
+        // What a session held is kept until it is on view.
+        let whole = self.incoming.as_ref().map(|(study, _)| &**study).or(self.study.as_ref());
+        let whole = whole.filter(|study| study.preview_of().is_none());
+        let look = match &self.restored {
+            Some(look) if self.from_session => look.clone(),
+            Some(look) => Look {
+                view: self.view.clone(),
+                ..look.clone()
+            },
+            None => self.looked(),
+        };
+        let typed = self.guest.is_some() || self.restored.is_some();
         Some(Saved {
             what: self.what.clone()?.absolute(),
-            fingerprint: self.study.as_ref().map(|study| Fingerprint::of(study.capture())),
-            look: self.looked(),
+            fingerprint: self
+                .fingerprint
+                .clone()
+                .or_else(|| whole.map(|study| Fingerprint::of(study.capture()))),
+            look,
             kind: self.detail.kind(),
-            typed: self.guest.as_ref().map_or_else(String::new, |_| self.typed.clone()),
+            typed: if typed { self.typed.clone() } else { String::new() },
             bookmarks: self.bookmarks.clone(),
         })
     }
@@ -216,10 +232,13 @@ impl Atlas {
             panels: self.panels.clone(),
         };
         let said = match save_session(&path, PROGRAM, &session) {
-            Ok(()) => format!("Session saved: {}", path.display()),
+            Ok(()) => {
+                let said = format!("Session saved: {}", path.display());
+                self.session = Some(path);
+                said
+            }
             Err(error) => error.to_string(),
         };
-        self.session = Some(path);
         self.active().exports.say(said);
     }
 }

@@ -50,6 +50,12 @@ impl Loaded {
             (None, Some(capturer)) => run(capturer, source, progress)?,
             (None, None) => return Err("there is no model to run: give --model or --capture".into()),
         };
+        if let (Some(folder), Some(checkpoint)) = (finished, &checkpoint)
+            && checkpoint.fingerprint() != capture.fingerprint()
+        {
+            let (folder, name) = (folder.display(), &capture.model().name);
+            return Err(format!("{folder}: expected a capture of this model, found one of {name}").into());
+        }
         Ok(Self {
             name: format!("{}{}", capture.model().name, source.suffix),
             capturer,
@@ -226,7 +232,7 @@ pub(crate) fn study(
 
 /// A study that was saved, cut anew if the options ask for it.
 pub(crate) fn open(options: &Options, path: &Path, progress: &dyn Progress) -> Result<ConceptStudy, Box<dyn Error>> {
-    let bytes = attn_sdk::core::files::read(path, u64::MAX)?;
+    let bytes = attn_sdk::core::files::read(path, attn_sdk::core::Limits::default().bytes)?;
     let mut study = ConceptStudy::from_json(&bytes, path)?;
     if options.cuts() {
         let pipeline = pipeline(options, options.params()?)?;

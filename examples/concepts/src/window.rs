@@ -238,7 +238,9 @@ impl Window {
                     browser.study.classes = study.classes;
                     browser.stage.redraw_charts();
                 }
-                self.save(false);
+                if self.options.open.is_none() {
+                    self.save(false);
+                }
             }
             Message::Placed(model, placed) => {
                 if let Some(browser) = &mut self.browser {
@@ -366,11 +368,11 @@ impl Window {
         } else {
             files::save(&browser.study, &out)
         };
+        self.unsaved = written.is_err();
         self.said = match written {
             Ok(()) => format!("saved: {}", out.join("concepts.json").display()),
             Err(why) => why.to_string(),
         };
-        self.unsaved = false;
     }
 }
 
@@ -406,7 +408,7 @@ impl eframe::App for Window {
     }
 
     fn on_exit(&mut self) {
-        if self.unsaved {
+        if self.unsaved && self.options.open.is_none() {
             self.save(false);
         }
     }

@@ -51,7 +51,9 @@ pub(crate) fn write(
             Ok((maps, notes)) => {
                 report.notes.extend(notes);
                 write_table(&training.state_table(&maps), out.join("states.csv"))?;
-                plots.extend(state_plots(training, &maps));
+                let (drawn, missing) = state_plots(training, &maps);
+                plots.extend(drawn);
+                report.notes.extend(missing);
             }
             Err(error) if options::is_cancelled(&error) => return Err(error.into()),
             Err(error) => report.notes.push(error.to_string()),
@@ -66,7 +68,9 @@ pub(crate) fn write(
     for (done, (name, plot)) in plots.iter().enumerate() {
         step(progress, "plots", done, plots.len())?;
         for extension in ["png", "svg", "csv"] {
-            let path = out.join(format!("{name}.{extension}"));
+            // Tables of the same names hold other columns.
+            let taken = extension == "csv" && ["flips", "noise", "pruning"].contains(&name.as_str());
+            let path = out.join(format!("{name}{}.{extension}", if taken { "-plot" } else { "" }));
             if let Err(error) = exporter.write(&**plot, &view, &path) {
                 failures.push(format!("{}: {error}", path.display()));
             }
@@ -176,7 +180,7 @@ fn plots(training: &Training) -> (Vec<Named>, Vec<String>) {
     (plots.plots, plots.missing)
 }
 
-fn state_plots(training: &Training, maps: &StateMaps) -> Vec<Named> {
+fn state_plots(training: &Training, maps: &StateMaps) -> (Vec<Named>, Vec<String>) {
     let mut plots = Plots::default();
     for checkpoint in 0..maps.names.len() {
         plots.add(
@@ -195,7 +199,7 @@ fn state_plots(training: &Training, maps: &StateMaps) -> Vec<Named> {
             training.movement(maps, checkpoint),
         );
     }
-    plots.plots
+    (plots.plots, plots.missing)
 }
 
 #[derive(Default)]

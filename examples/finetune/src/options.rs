@@ -92,5 +92,5 @@ pub(crate) fn embedded_training(progress: &dyn Progress) -> Result<Training, Box
 
 /// Whether the user stopped the work.
 pub(crate) fn is_cancelled(error: &attn_sdk::Error) -> bool {
-    matches!(error, attn_sdk::Error::Core(error) if error.is_cancelled())
+    error.is_cancelled()
 }

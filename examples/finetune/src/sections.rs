@@ -48,10 +48,13 @@ pub(crate) fn of(training: &Training, progress: &dyn Progress) -> Result<Section
             return Ok(sections);
         }
     };
-    sections.heads(&loaded, progress)?;
-    sections.example(&loaded, progress)?;
+    let found = sections.heads(&loaded, progress);
+    sections.or_note("heads", found)?;
+    let found = sections.example(&loaded, progress);
+    sections.or_note("explanation", found)?;
     if last > 0 {
-        sections.changes(training, &loaded, progress)?;
+        let found = sections.changes(training, &loaded, progress);
+        sections.or_note("comparison", found)?;
     }
     Ok(sections)
 }
@@ -62,7 +65,19 @@ impl Sections {
         let _ = writeln!(self.markdown, "- {note}");
     }
 
-    fn heads(&mut self, loaded: &Loaded, progress: &dyn Progress) -> Result<(), Box<dyn Error>> {
+    /// An error is a note, but for a cancellation.
+    fn or_note(&mut self, what: &str, found: Result<(), attn_sdk::Error>) -> Result<(), Box<dyn Error>> {
+        match found {
+            Err(error) if error.is_cancelled() => Err(error.into()),
+            Err(error) => {
+                self.note(&format!("no {what}: {error}"));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn heads(&mut self, loaded: &Loaded, progress: &dyn Progress) -> Result<(), attn_sdk::Error> {
         let Loaded {
             snapshot,
             set,
@@ -86,7 +101,7 @@ impl Sections {
     }
 
     /// The first example: why the right class, and not the next one?
-    fn example(&mut self, loaded: &Loaded, progress: &dyn Progress) -> Result<(), Box<dyn Error>> {
+    fn example(&mut self, loaded: &Loaded, progress: &dyn Progress) -> Result<(), attn_sdk::Error> {
         let classes = loaded.snapshot.capturer.model().labels().len();
         let first = loaded
             .set
@@ -124,7 +139,7 @@ impl Sections {
         Ok(())
     }
 
-    fn changes(&mut self, training: &Training, loaded: &Loaded, progress: &dyn Progress) -> Result<(), Box<dyn Error>> {
+    fn changes(&mut self, training: &Training, loaded: &Loaded, progress: &dyn Progress) -> Result<(), attn_sdk::Error> {
         let Some(first) = training.checkpoints().first() else {
             return Ok(());
         };

@@ -48,8 +48,8 @@ pub(crate) enum News {
     Loaded(Arc<Loaded>),
     /// All heads were measured.
     Heads(Arc<HeadStudy>),
-    /// The dev set without some heads, and how many.
-    Masked(Arc<Evaluation>, usize),
+    /// The dev set without some heads, how many, and the place of the checkpoint.
+    Masked(Arc<Evaluation>, usize, usize),
     /// A pruned model was written.
     Written(String),
     /// An example was explained.
@@ -73,6 +73,7 @@ pub(crate) fn open(options: Options) -> Result<(), Box<dyn Error>> {
         look(&jobs, paths.map(|paths| TrainingRun::new(paths, Limits::default())));
         Ok(Box::new(Window {
             views: views::all(&state),
+            state,
             shown: 0,
             session: None,
             jobs: Some(jobs),
@@ -117,6 +118,7 @@ fn look(jobs: &Jobs<News>, run: Option<TrainingRun>) {
 
 struct Window {
     views: Vec<Box<dyn View>>,
+    state: attn_egui::egui_wgpu::RenderState,
     shown: usize,
     session: Option<Session>,
     /// Until the session has them.
@@ -194,6 +196,7 @@ impl Window {
                     // The numbers of examples are others.
                     session.select([]);
                     session.example = None;
+                    self.views = views::all(&self.state);
                 }
                 if params != *session.training.params() {
                     session.training.set_params(params);
@@ -250,6 +253,7 @@ impl Window {
         let jobs = Jobs::new(context);
         look(&jobs, Some(TrainingRun::new(paths, Limits::default())));
         self.run = None;
+        self.views = views::all(&self.state);
         (self.jobs, self.view, self.failure, self.dialog) = (Some(jobs), view.or(self.view.take()), None, None);
     }
 

@@ -60,7 +60,8 @@ pub struct Change {
 /// Result of [`changes`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Changes {
-    /// Every cluster with a shared spelling is in one of them, by [`Fate`], the largest first.
+    /// Every cluster with a shared spelling is in at least one of them, by [`Fate`], the largest first; one that is merged
+    /// into a larger one and has parts of its own is in two.
     pub list: Vec<Change>,
     /// Share of the first space's clusters that are found in the second.
     pub survive: Against,

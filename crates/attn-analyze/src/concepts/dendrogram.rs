@@ -67,7 +67,7 @@ impl Dendrogram {
     pub fn from_steps(points: usize, steps: impl IntoIterator<Item = (usize, usize, f64)>) -> Result<Self, Error> {
         let (mut merges, mut used): (Vec<Merge>, BTreeSet<usize>) = (Vec::new(), BTreeSet::new());
         for (left, right, height) in steps {
-            let next = points + merges.len();
+            let next = points.saturating_add(merges.len());
             if left == right || left.max(right) >= next || !used.insert(left) || !used.insert(right) {
                 return Err(Error::Shape {
                     place: format!("dendrogram, step {}", merges.len()),

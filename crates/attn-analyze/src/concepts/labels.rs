@@ -108,7 +108,7 @@ impl LabelSet {
     }
 
     /// A set of hierarchical labels, level by level: of `SEM:origin:europe`, the level `0` has `SEM`, the level `1` has `SEM:origin`.
-    /// A label rolls up to all its ancestors; on levels below its own it has none. Deepest level first, so that clusters are
+    /// A label rolls up to all its ancestors; on levels below its own it has none. Levels below the 16th are left out. Deepest level first, so that clusters are
     /// named by the most specific label they are aligned with (BERT ConceptNet: Dalvi et al., ICLR 2022).
     ///
     /// ```
@@ -131,7 +131,7 @@ impl LabelSet {
             let of = self.of.iter().map(|of| of.iter().filter_map(ancestor).collect());
             Self::new(format!("{}/{level}", self.name), of).with_source(self.source)
         };
-        (0..=deepest.unwrap_or(0)).rev().map(level).collect()
+        (0..=deepest.unwrap_or(0).min(15)).rev().map(level).collect()
     }
 
     /// Words of a list, by spelling up to case: of each group of the list, the points whose word is in it.

@@ -139,6 +139,8 @@ pub fn neurons(
     let (rows, of): (Vec<usize>, Vec<usize>) = (0..vectors.nrows())
         .filter_map(|row| Some((row, *class.get(labels.of[row].first()?)?)))
         .unzip();
+    let needed = attn_core::Limits::size(&[3, rows.len(), vectors.ncols() + 1], 8);
+    attn_core::Limits::default().check(format!("a linear probe for {}", labels.name), needed)?;
     let points = standardized(vectors.select(Axis(0), &rows));
     let inputs: Vec<usize> = rows.iter().map(|&row| units.inputs[row]).collect();
 

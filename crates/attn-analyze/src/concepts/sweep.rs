@@ -87,7 +87,7 @@ pub fn sweep(
         };
         let of = judge.given(labels);
         let values = figure(&of);
-        let chance = judge.by_chance(&of, params.permutations, &(), figure)?;
+        let chance = judge.by_chance(&of, params.permutations, progress, figure)?;
         let against = |at: usize| Against {
             value: values[at],
             chance: Chance::of(chance.iter().map(|round| round[at])),

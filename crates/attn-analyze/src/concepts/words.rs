@@ -321,6 +321,8 @@ impl Words {
                 Subwords::Average => 0..count,
             }
         };
+        let needed = attn_core::Limits::size(&[self.words.len(), capture.model().hidden_size], 4);
+        attn_core::Limits::default().check(format!("vectors of words, layer {layer}"), needed)?;
         let mut vectors = Array2::zeros((self.words.len(), capture.model().hidden_size));
         let mut rows = Vec::new();
         // Only the rows of these words are read, some at a time: nothing holds a whole layer.

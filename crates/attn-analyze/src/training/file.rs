@@ -48,6 +48,8 @@ struct Followed {
     head: Vec<u8>,
     /// The last failure to read, said once.
     failure: Option<String>,
+    /// A cancelled reading took a part of a chunk.
+    broken: bool,
 }
 
 /// What an update brought.
@@ -93,6 +95,7 @@ impl LogFiles {
             offset: 0,
             head: Vec::new(),
             failure: None,
+            broken: false,
         });
     }
 
@@ -135,6 +138,7 @@ impl LogFiles {
                 file.file = self.reader.file(file.file.place());
                 file.offset = 0;
                 file.head.clear();
+                file.broken = false;
             }
             change.restarted = true;
         }
@@ -159,6 +163,9 @@ impl LogFiles {
 impl Followed {
     /// Whether the file is another one than was read so far.
     fn is_other(&self) -> bool {
+        if self.broken {
+            return true;
+        }
         if self.offset == 0 {
             return false;
         }
@@ -184,7 +191,9 @@ impl Followed {
                         let more = bytes.len().min(HEAD - self.head.len());
                         self.head.extend_from_slice(&bytes[..more]);
                     }
-                    reader.push(&mut self.file, &bytes, progress)?;
+                    reader
+                        .push(&mut self.file, &bytes, progress)
+                        .inspect_err(|error| self.broken = error.is_cancelled())?;
                 }
                 Err(error) => {
                     self.failure = Some(error.to_string());

@@ -230,11 +230,18 @@ impl<'de> Visitor<'de> for CellVisitor {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Cell::Number(value as f64))
+        // Beyond 2^53 a float would make two ids one.
+        Ok(match value.unsigned_abs() <= 1 << 53 {
+            true => Cell::Number(value as f64),
+            false => Cell::Text(Cow::Owned(value.to_string())),
+        })
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Cell::Number(value as f64))
+        Ok(match value <= 1 << 53 {
+            true => Cell::Number(value as f64),
+            false => Cell::Text(Cow::Owned(value.to_string())),
+        })
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {

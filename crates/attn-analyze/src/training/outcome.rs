@@ -210,6 +210,9 @@ impl Prediction<'_> {
             Scores::Logits(values) => (values, true),
             Scores::Probabilities(values) => (values, false),
         };
+        if wanted.is_empty() {
+            return Err(Wrong::new("at least one label in `gold`", "none"));
+        }
         if values.len() != wanted.len() {
             let found = format!("{} scores", values.len());
             return Err(Wrong::new(format!("{} labels as in `gold`", wanted.len()), found));

@@ -153,9 +153,11 @@ impl Capturer {
 
     /// What the decoder reads of a transcript: the start, what the checkpoint forces, and the words.
     fn transcript(&self, tokenizer: &Tokenizer, start: u32, words: impl Iterator<Item = Token>) -> Vec<Token> {
-        let mut forced = self.generation.forced_places.clone();
-        forced.extend(self.generation.forced_first.map(|first| (1, first)));
-        forced.sort_unstable();
+        // As in generation: the first place is that of `forced_first`.
+        let first = self.generation.forced_first.map(|first| (1, first));
+        let places = self.generation.forced_places.iter().copied();
+        let mut forced: Vec<(usize, u32)> = first.into_iter().chain(places).collect();
+        forced.sort_by_key(|(place, _)| *place);
         forced.dedup_by_key(|(place, _)| *place);
         let forced = std::iter::once(start).chain(forced.into_iter().map(|(_, id)| id));
         let forced = forced.map(|id| Token {

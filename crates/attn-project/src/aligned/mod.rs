@@ -224,11 +224,17 @@ impl Projector {
         let frames = [frame.reborrow(), Points::from(twin.view()).with_links(frame.links())];
         let mut found = (0.0, 0.0);
         for strength in STRENGTHS {
-            let layouts = self.fit_frames(&frames, Some(strength), progress)?;
+            let together = self.fit_together(&frames, strength, progress)?;
+            // Without a penalty all strengths are one.
+            let alone = together.is_none();
+            let layouts = match together {
+                Some(layouts) => layouts,
+                None => self.fit_turned(&frames, progress)?,
+            };
             let [before, after] = layouts.as_slice() else { break };
             let moved = Movement::between(before.points.view(), after.points.view())?.relative;
             found = (strength, moved);
-            if moved <= most {
+            if moved <= most || alone {
                 break;
             }
         }

@@ -1,6 +1,6 @@
 //! One head of a capture: its rows, what is cheap to know of it, and its projection.
 
-use attn_core::{Capture, HeadId, Mask, Progress, Side};
+use attn_core::{Capture, HeadId, Limits, Mask, Progress, Side};
 use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
 use super::{AtlasParams, HeadPoints, HeadProjection, file::Expected, sequence_sample};
@@ -87,6 +87,17 @@ impl<'a> Atlas<'a> {
         let rows = self.rows(head)?;
         let queries = rows.queries.nrows();
         let points = queries + rows.keys.nrows();
+        let pairs = rows
+            .sequences
+            .iter()
+            .map(|of| of.queries.len().saturating_mul(of.keys.len()));
+        let cells = pairs.fold(0, usize::saturating_add);
+        // A point and a weight each, while they are gathered and as they are kept.
+        let needed = Limits::size(&[cells], 32);
+        // The system is asked for its memory only where that matters.
+        if needed > 1 << 26 {
+            Limits::default().check(format_args!("the links of {cells} query-key pairs"), needed)?;
+        }
         let mut links = vec![Vec::new(); points];
         for (of, &sequence) in rows.sequences.iter().zip(&self.sequences) {
             let attention = self.capture.attention(head, sequence)?;

@@ -56,7 +56,8 @@ pub fn attribution_changes(
         if !snapshots.iter().all(knows) {
             continue;
         }
-        let [before, after] = snapshots.map(|snapshot| explain(&snapshot.capturer, example, &target, params, &()));
+        let inner = |_: &str, _: usize, _: usize| progress.update("attributions", done, examples.len());
+        let [before, after] = snapshots.map(|snapshot| explain(&snapshot.capturer, example, &target, params, &inner));
         let explanations = [before?, after?];
         let sizes = explanations.each_ref().map(|explanation| {
             let scores = explanation.attribution(Method::IntegratedGradients)?.scores.iter();

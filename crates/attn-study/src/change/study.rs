@@ -174,7 +174,7 @@ impl ChangeStudy {
         plots
     }
 
-    /// The tables, by the names of their files: `change-weights.csv`, `change-heads.csv`.
+    /// The tables, by the names of their files: `change-parts.csv`, `change-heads.csv`.
     pub fn tables(&self) -> Vec<(String, Table)> {
         vec![
             ("change-parts.csv".into(), self.weights.table()),

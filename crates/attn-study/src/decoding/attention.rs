@@ -30,7 +30,8 @@ pub enum AttentionScale {
     /// Nothing: the weights as they are.
     #[default]
     Weights,
-    /// The length of the value (Kobayashi et al. 2020, "Attention is not only a weight"); each row then sums to 1 again.
+    /// The length of the value before the output projection, a part of what Kobayashi et al. 2020 ("Attention is not only a
+    /// weight") measure; each row then sums to 1 again.
     ValueNorms,
 }
 

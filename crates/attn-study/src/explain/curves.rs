@@ -105,7 +105,6 @@ pub(super) fn measure(
     let total = orders.len();
     let mut removals = Vec::with_capacity(total);
     for (done, order) in orders.into_iter().enumerate() {
-        step(progress, "deletion and insertion", done, total)?;
         let replaced = |gone: &dyn Fn(usize) -> bool| {
             let mut changed = example.clone();
             for (rank, &place) in order.iter().enumerate() {
@@ -120,10 +119,17 @@ pub(super) fn measure(
             }
             changed
         };
-        let mut variants: Vec<LabeledExample> = (0..=order.len()).map(|count| replaced(&|rank| rank < count)).collect();
-        variants.extend((0..=order.len()).map(|count| replaced(&|rank| rank >= count)));
-        let mut values = Vec::with_capacity(variants.len());
-        for part in variants.chunks((params.batch_tokens / found.tokens.len().max(1)).max(1)) {
+        let count = 2 * (order.len() + 1);
+        let size = (params.batch_tokens / found.tokens.len().max(1)).max(1);
+        let mut values = Vec::with_capacity(count);
+        // Made when their turn comes: a long text has thousands.
+        for first in (0..count).step_by(size) {
+            step(progress, "deletion and insertion", done * count + first, total * count)?;
+            let variant = |at: usize| match at.checked_sub(order.len() + 1) {
+                None => replaced(&|rank| rank < at),
+                Some(back) => replaced(&|rank| rank >= back),
+            };
+            let part: Vec<LabeledExample> = (first..count.min(first + size)).map(variant).collect();
             let inputs = inputs_of(capturer, &part.iter().collect::<Vec<_>>())?;
             let targets = std::slice::from_ref(&found.target);
             let part = target_values(capturer.model(), &inputs, targets, &mut ())?;

@@ -116,7 +116,7 @@ impl HeadStudy {
         pruning_plot(&self.curves, Some(&self.random), self.smallest.as_ref())
     }
 
-    /// The tables, by the names of their files: `heads.csv`, `heads-correlation.csv`, `pruning.csv`.
+    /// The tables, by the names of their files: `heads.csv`, `scores.csv`, `pruning.csv`.
     pub fn tables(&self) -> Vec<(String, Table)> {
         vec![
             ("heads.csv".into(), self.importance.table()),

@@ -168,7 +168,7 @@ impl Training {
         };
         Ok(match cells {
             Cells::Numbers(values) => {
-                let values = examples.iter().map(|&example| values[example] as f32).collect();
+                let values = examples.iter().map(|&example| values.get(example).map_or(f32::NAN, |value| *value as f32)).collect();
                 (values, ColorBy::sequential(column))
             }
             Cells::Texts(texts) => {
@@ -182,9 +182,8 @@ impl Training {
                 }
                 let classes: Vec<&str> = classes.into_iter().collect();
                 let class = |example: &usize| {
-                    classes
-                        .binary_search(&texts[*example].as_str())
-                        .map_or(f32::NAN, |class| class as f32)
+                    let text = texts.get(*example).map_or("", String::as_str);
+                    classes.binary_search(&text).map_or(f32::NAN, |class| class as f32)
                 };
                 (
                     examples.iter().map(class).collect(),

@@ -18,13 +18,13 @@ impl Training {
         })
     }
 
-    /// From the first moment that counts to the last; `None` with fewer than two moments.
+    /// From the first moment to the last; `None` with fewer than two moments.
     pub fn all_flips(&self) -> Option<Flips> {
         let last = self.log.moments().len().checked_sub(1).filter(|last| *last > 0)?;
         self.flips(0, last).ok()
     }
 
-    /// Flips as a table: `id, from, to, gold, before, after` and the text, where examples have one.
+    /// Flips as a table: `id, from, to, gold, before, after`.
     pub fn flips_table(&self, flips: &Flips) -> Table {
         let (log, examples, rows) = (&self.log, self.log.examples(), &flips.flips);
         let [from, to] = flips.moments.map(|moment| moment.to_string());

@@ -154,11 +154,16 @@ impl RunPaths {
             }),
             ..Found::default()
         };
-        let beside = self.log.as_ref().and_then(|log| log.parent()).map(Path::to_owned);
+        let beside = self.log.as_ref().map(|log| match log.parent() {
+            _ if log.is_dir() => log.clone(),
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        });
+        let named = beside.clone();
         let Some(folder) = self.checkpoints.clone().or_else(|| self.run.clone()).or(beside) else {
             return found;
         };
-        found.named(log, &folder);
+        found.named(log, named.as_deref(), &folder);
         found.in_folder(&folder);
         found.final_model(log, &folder);
         found.checkpoints.sort_by(|a, b| {
@@ -171,10 +176,11 @@ impl RunPaths {
 }
 
 impl Found {
-    /// Checkpoints that the log names.
-    fn named(&mut self, log: &Log, folder: &Path) {
+    /// Checkpoints that the log names, by paths that start beside it, or in the folder of checkpoints.
+    fn named(&mut self, log: &Log, beside: Option<&Path>, folder: &Path) {
         for named in log.checkpoints() {
-            self.add(named.moment, folder.join(&named.path));
+            let own = beside.map(|beside| beside.join(&named.path)).filter(|path| path.is_dir());
+            self.add(named.moment, own.unwrap_or_else(|| folder.join(&named.path)));
         }
     }
 

@@ -42,7 +42,7 @@ impl Training {
         let planted = |example: usize| {
             let found = PLANTED.iter().find_map(|name| examples[example].attribute(name));
             found
-                .filter(|value| !matches!(*value, "" | "false" | "0"))
+                .filter(|value| !matches!(value.to_lowercase().as_str(), "" | "false" | "0"))
                 .map(str::to_owned)
         };
         let suspects: Vec<Suspect> = ranking

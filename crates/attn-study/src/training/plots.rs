@@ -84,8 +84,11 @@ impl Training {
     /// The text of each example, or its id where it has none.
     pub fn labels(&self, examples: &[usize]) -> Texts {
         let label = |example: &usize| {
-            let example = &self.log.examples()[*example];
-            example.text.clone().unwrap_or_else(|| example.id.clone())
+            let found = self.log.examples().get(*example);
+            found.map_or_else(
+                || "".into(),
+                |found| found.text.clone().unwrap_or_else(|| found.id.clone()),
+            )
         };
         examples.iter().map(label).collect()
     }
@@ -321,9 +324,9 @@ impl Training {
             ranks = (3 * found.planted).min(found.ranked);
             base = found.planted as f32 / found.ranked as f32;
             let mut hits = 0.0_f32;
-            let down_to = list.suspects.iter().take(ranks).zip(1_u16..).map(|(suspect, rank)| {
+            let down_to = list.suspects.iter().take(ranks).zip(1_u32..).map(|(suspect, rank)| {
                 hits += f32::from(u8::from(suspect.planted.is_some()));
-                hits / f32::from(rank)
+                hits / rank as f32
             });
             series.push(Series {
                 name: score.name().into(),

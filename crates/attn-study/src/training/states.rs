@@ -469,7 +469,11 @@ impl Training {
                     .map_or_else(|| vec![f32::NAN; maps.examples.len()], |(moved, _)| moved.to_vec());
                 (moved, ColorBy::sequential("movement to the next checkpoint"))
             }
-            color => self.color(color.unwrap_or("gold"), &maps.examples)?,
+            Some(color) => self.color(color, &maps.examples)?,
+            // Many texts or numbers cannot be told apart by color.
+            None => self
+                .color("gold", &maps.examples)
+                .or_else(|_| self.color("confidence", &maps.examples))?,
         };
         let quality = maps.quality.get(checkpoint).and_then(Option::as_ref);
         let trust = quality
@@ -523,7 +527,9 @@ impl Training {
         let mut table = Table::new(count * maps.layouts.frames.len());
         table
             .texts("checkpoint", |row| maps.names[frame(row).0].as_str())
-            .texts("id", |row| &*examples[maps.examples[frame(row).1]].id);
+            .texts("id", |row| {
+                examples.get(maps.examples[frame(row).1]).map_or("", |found| &*found.id)
+            });
         for (axis, name) in ["x", "y"].into_iter().enumerate() {
             table.numbers(name, |row| {
                 let (frame, point) = frame(row);

@@ -69,7 +69,11 @@ impl Session {
         match found {
             Ok(examples) => self.visible = examples,
             // The last filter that could be read stays.
-            Err(error) => self.filter_failure = Some(error),
+            Err(error) => {
+                let count = self.training.log().examples().len();
+                self.visible.retain(|&example| example < count);
+                self.filter_failure = Some(error);
+            }
         }
         let wanted = self.view.shared.search.to_lowercase();
         if !wanted.is_empty() {

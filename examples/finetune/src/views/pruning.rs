@@ -80,9 +80,11 @@ impl Pruning {
         let off = model.mask.off().clone();
         self.running = true;
         session.jobs.start("dev set", move |job| {
-            let Loaded { snapshot, set, .. } = &*loaded;
+            let Loaded {
+                snapshot, set, place, ..
+            } = &*loaded;
             let found = evaluate(&snapshot.capturer, set, &off, &params(), job)?;
-            job.send(News::Masked(Arc::new(found), off.len()));
+            job.send(News::Masked(Arc::new(found), off.len(), *place));
             Ok(())
         });
     }
@@ -228,12 +230,15 @@ impl View for Pruning {
 
     fn take(&mut self, news: &News, session: &mut Session) {
         match news {
-            News::Masked(found, off) => {
+            News::Masked(found, off, place) => {
                 self.running = false;
-                if *off == 0 {
-                    self.whole = Some((**found).clone());
+                let shown = self.model.borrow().loaded.as_ref().map(|loaded| loaded.place);
+                if shown == Some(*place) {
+                    if *off == 0 {
+                        self.whole = Some((**found).clone());
+                    }
+                    self.found = Some((**found).clone());
                 }
-                self.found = Some((**found).clone());
                 if std::mem::take(&mut self.stale) {
                     self.measure(session);
                 }

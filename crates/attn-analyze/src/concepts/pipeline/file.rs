@@ -175,11 +175,37 @@ fn restore(space: &mut ConceptSpace) -> std::result::Result<(), String> {
                 whole.points()
             ));
         }
+        let whole = layer.whole.as_ref();
+        layer.tree = whole.and_then(|whole| whole.top(layer.partition.count()).ok()).map(|top| top.tree);
+        if layer.rows.len() != space.sets.len() {
+            let (rows, sets) = (layer.rows.len(), space.sets.len());
+            return Err(format!("layer {}: {rows} rows for {sets} label sets", layer.layer));
+        }
+        for sweep in &layer.sweeps {
+            let lengths = [sweep.one_word.len(), sweep.judged.len(), sweep.aligned.len()];
+            let ragged = sweep.aligned.iter().any(|row| row.len() != sweep.thresholds.len());
+            if lengths != [sweep.clusters.len(); 3] || ragged {
+                let set = &sweep.label_set;
+                return Err(format!("layer {}: the sweep of {set} has rows of other lengths", layer.layer));
+            }
+        }
+        if let Some(reach) = &layer.reachability {
+            let lengths = [reach.order.len(), reach.reachability.len(), reach.core.len()];
+            if lengths != [words; 3] || reach.order.iter().any(|&point| point >= words) {
+                return Err(format!("layer {}: the reachability is of other words", layer.layer));
+            }
+        }
     }
-    if let Some(explanation) = &space.explanation
-        && explanation.sentence >= space.text.sentences.len()
-    {
-        space.explanation = None;
+    if let Some(found) = &space.explanation {
+        let count = found.words.words.len();
+        let mut layers = found.layers.iter().zip(&space.layers);
+        let beyond = layers.any(|(own, layer)| {
+            let mut parts = own.clusters.iter();
+            parts.any(|part| part.cluster >= layer.clusters.len() || part.words.iter().any(|&word| word >= count))
+        });
+        if beyond || found.clustered.len() != count || found.sentence >= space.text.sentences.len() {
+            return Err("the explanation is of other words, clusters or sentences".into());
+        }
     }
     Ok(())
 }

@@ -291,7 +291,7 @@ impl Pipeline {
         found.membership = clustering.membership;
         found.reachability = clustering.reachability;
         found.measure_borders(vectors.view());
-        self.sweep(&mut found, sets, &units)?;
+        self.sweep(&mut found, sets, &units, progress)?;
         if let Some(ranking) = &params.neurons {
             for set in sets.iter().filter(|set| set.source == LabelSource::Words) {
                 match neurons(vectors.view(), set, &units, ranking, progress) {
@@ -318,7 +318,13 @@ impl Pipeline {
     }
 
     /// Alignment with the annotated sets over all numbers of clusters, if it is wanted and there is a tree.
-    fn sweep(&self, found: &mut ConceptLayer, sets: &[LabelSet], units: &Units) -> Result<()> {
+    fn sweep(
+        &self,
+        found: &mut ConceptLayer,
+        sets: &[LabelSet],
+        units: &Units,
+        progress: &dyn Progress,
+    ) -> Result<()> {
         let Some(tree) = found.whole.as_ref().filter(|_| self.params.sweep) else {
             return Ok(());
         };
@@ -328,7 +334,7 @@ impl Pipeline {
         };
         let counts = sweep_counts(tree.points());
         let swept = sets.iter().filter(|set| set.source != LabelSource::Spelling);
-        let swept = swept.map(|set| sweep(tree, set, units, &counts, &align, &()));
+        let swept = swept.map(|set| sweep(tree, set, units, &counts, &align, progress));
         found.sweeps = swept.collect::<Result<_>>()?;
         Ok(())
     }
@@ -372,7 +378,7 @@ impl Pipeline {
             if space.align == self.params.align {
                 found.sweeps.clone_from(&old.sweeps);
             } else {
-                self.sweep(&mut found, &space.sets, &units)?;
+                self.sweep(&mut found, &space.sets, &units, progress)?;
             }
             if same {
                 found.keep_measures(old);

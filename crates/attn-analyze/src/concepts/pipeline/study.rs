@@ -118,10 +118,15 @@ impl Comparison {
         for &(ours, theirs) in &corresponding {
             step(progress, "clusters found again", layers.len(), corresponding.len())?;
             let (ours, theirs) = (&a.layers[ours], &b.layers[theirs]);
+            let found = changes(&ours.partition, &types, &theirs.partition, &others, &params.overlap);
+            // Texts of two languages may share no spelling: there is nothing to follow.
+            if matches!(found, Err(Error::Empty { .. })) {
+                continue;
+            }
             layers.push(LayerPair {
                 before: ours.layer,
                 after: theirs.layer,
-                changes: changes(&ours.partition, &types, &theirs.partition, &others, &params.overlap)?,
+                changes: found?,
             });
         }
         let rough = OverlapParams {

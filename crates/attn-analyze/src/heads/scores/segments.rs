@@ -16,7 +16,7 @@ pub const COUNTERPART: Counterpart = Counterpart;
 pub const DELIMITER: Delimiter = Delimiter;
 
 /// Signs, besides the special tokens between two texts, that part a text in segments.
-const PARTS: [&str; 10] = [">>", ">", "=>", "->", "→", "=", "|", "||", "|||", "\t"];
+const PARTS: [&str; 10] = [">>", ">", "=>", "->", "→", "=", "|", "||", "|||", "⇥"];
 
 impl ScoreId {
     /// [`COUNTERPART`].

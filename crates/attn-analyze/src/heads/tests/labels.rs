@@ -51,7 +51,7 @@ fn planted_heads_get_their_names() {
         &[Role::IDENTITY, Role::DIFFUSE],
         &[Role::DEAD],
         &[Role::DIFFUSE],
-        &[Role::POSITIONAL],
+        &[Role::OFFSET],
         &[Role::ONE_TO_ONE],
     ];
     let found = kinds(&capture);
@@ -149,7 +149,7 @@ fn what_lies_beyond_a_separator_is_a_counterpart() {
         let score = scores[0].get(&ScoreId::COUNTERPART).unwrap();
         assert!((score.value - 1.0).abs() < 1e-5, "{score:?}");
         assert!((score.chance - 1.0 / words(line).len() as f64).abs() < 1e-9);
-        assert!(kinds(&capture)[0].contains(&Role::COUNTERPART), "{line}");
+        assert!(kinds(&capture)[0].contains(&Role::COUNTERPART), "{line}: {:?}", kinds(&capture));
     }
     // Within one segment there is no counterpart.
     let capture = planted(

@@ -11,7 +11,7 @@
 //! Where the first convolution is normed over time (the base model), padding changes what a sound becomes: the released models
 //! are run on one sound at a time.
 
-use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
+use attn_core::{Attention, Limits, Mask, ModelInfo, Positions, Side};
 use candle_core::{DType, Device, Tensor};
 
 use super::convolutions::{Places, Stage, StageNorm};
@@ -37,6 +37,8 @@ struct Wav2Vec2 {
     device: Device,
     windows: Vec<Window>,
     stages: Vec<Stage>,
+    /// Most channels of a convolution.
+    widest: usize,
     /// Of the convolutions.
     activation: Activation,
     feature_norm: Norm,
@@ -81,6 +83,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let inner = config.size_or("intermediate_size", 3072)?;
     let epsilon = config.positive_or("layer_norm_eps", 1e-5)?;
     let (windows, stages, last) = stem(config, &root.at("feature_extractor.conv_layers"))?;
+    let widest = sizes(config, "conv_dim", &[512; 7])?.into_iter().max().unwrap_or(last);
     let activation = Activation::read(config, "feat_extract_activation", Activation::Gelu)?;
     let encoder = root.at("encoder");
     let kernel = config.size_or("num_conv_pos_embeddings", 128)?;
@@ -138,6 +141,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         device: weights.device().clone(),
         windows,
         stages,
+        widest,
         activation,
         feature_norm: Norm::layer(&root.at("feature_projection.layer_norm"), last, epsilon)?,
         projection: Linear::load(&root.at("feature_projection.projection"), last, hidden, true)?,
@@ -234,6 +238,17 @@ impl Network for Wav2Vec2 {
         inputs.only(&["input_values", "attention_mask"])?;
         let side = Side::Encoder;
         let (mut x, padding) = self.samples(inputs)?;
+        let (batch, samples, _) = x.dims3()?;
+        let (mut count, mut channels, mut needed) = (samples, 1, 0);
+        for window in &self.windows {
+            count = window.outputs(count);
+            // What outputs read, gathered, ordered and flattened; the outputs, their norm and activation.
+            let each = (3 * channels * window.kernel).saturating_add(4 * self.widest);
+            needed = needed.max(Limits::size(&[batch, count, each], 4));
+            channels = self.widest;
+        }
+        pass.limits
+            .check(format_args!("the convolutions over {samples} samples"), needed)?;
         for stage in &self.stages {
             x = stage.forward(&x, self.activation, pass)?;
         }
@@ -251,6 +266,9 @@ impl Network for Wav2Vec2 {
         }
         let mask = additive_mask(Mask::Full, padding.as_ref(), frames, frames, &self.device)?;
         for (layer, block) in self.layers.iter().enumerate() {
+            if pass.skips(side, layer) {
+                continue;
+            }
             x = pass.tap(Site::hidden(side, layer), x)?;
             let attend = |x: &Tensor, pass: &mut Pass<'_>| block.attention.forward(x, x, mask.as_ref(), None, pass);
             let inner = |x: &Tensor, pass: &mut Pass<'_>| {

@@ -28,8 +28,9 @@ const DEFAULTS: &[(&str, usize)] = &[("hidden_size", 384), ("num_attention_heads
 
 pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
     let config = &config.with_defaults(DEFAULTS);
-    let registers = match config.get("num_register_tokens").and_then(serde_json::Value::as_u64) {
-        Some(0) | None => 0,
+    let registers = match config.get("num_register_tokens") {
+        None => 0,
+        Some(number) if number.as_u64() == Some(0) => 0,
         Some(_) => config.size_or("num_register_tokens", 4)?,
     };
     let mut sizes = Sizes::read(config, (224, 16), 1 + registers, &weights.at("layer"))?;

@@ -263,7 +263,7 @@ impl Best {
             return;
         }
         self.found.push((row, distance));
-        if self.found.len() >= 4 * self.k.max(16) {
+        if self.found.len() >= self.k.max(16).saturating_mul(4) {
             self.cut();
         }
     }

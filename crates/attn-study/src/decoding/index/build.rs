@@ -159,11 +159,27 @@ impl StateIndex {
                 "one that is being written",
             ));
         }
+        // Another process may have ended its build between the first look and the lock.
+        if files.index().exists() {
+            let found = files.description()?;
+            if found.content != content || found.fingerprint != *fingerprint {
+                return Err(other(folder, "of other pairs, another model or other settings"));
+            }
+            return Self::open(folder, progress);
+        }
         let sites = decoder.state_sites();
         let kinds: Vec<StateKind> = sites.iter().map(|(kind, _)| *kind).collect();
         let mut journal = start(&files, content, fingerprint, pairs)?;
         let mut paths = vec![files.texts(), files.table()];
         paths.extend(kinds.iter().map(|kind| files.states(*kind)));
+        if !files.journal().exists() {
+            // Files of these names that no build wrote are not ours to cut.
+            if let Some(path) = paths.iter().find(|path| path.exists()) {
+                let found = "a file that no build of an index wrote";
+                return Err(Files::bad(path, "a folder without files of these names", found));
+            }
+            Files::write_json(&files.journal(), &journal)?;
+        }
         let mut writers = Writers::open(&paths, &journal)?;
         let total = pairs.pairs.len();
         while journal.looked_at < total {
@@ -180,6 +196,9 @@ impl StateIndex {
         }
         drop(writers);
         if journal.pairs == 0 {
+            for path in &paths {
+                let _ = fs::remove_file(path);
+            }
             let _ = fs::remove_file(files.journal());
             return Err(Error::NoSource {
                 expected: "a pair that the model can read",

@@ -126,6 +126,7 @@ impl<'a> Files<'a> {
         }
         let description: IndexDescription = Self::json(&path, "an index")?;
         let mut kinds: Vec<StateKind> = description.kinds.iter().map(|own| own.kind).collect();
+        kinds.sort_unstable();
         kinds.dedup();
         if kinds.is_empty() || kinds.len() != description.kinds.len() {
             return Err(Self::bad(&path, "each kind of state once", format!("{kinds:?}")));

@@ -126,7 +126,7 @@ pub struct Fingerprint {
     pub name: String,
     /// A digest of its configuration and weights.
     pub model: String,
-    /// A digest of the vocabulary and of how texts are split.
+    /// A digest of the vocabulary.
     pub tokenizer: String,
 }
 
@@ -145,7 +145,7 @@ impl Fingerprint {
     }
 }
 
-/// All tokens of a vocabulary, and how it splits some text.
+/// All tokens of a vocabulary.
 fn description(tokenizer: &Tokenizer) -> Vec<u8> {
     let mut bytes = Vec::new();
     for id in (0..tokenizer.vocab_size()).filter_map(|id| u32::try_from(id).ok()) {

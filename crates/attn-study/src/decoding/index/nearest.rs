@@ -161,7 +161,7 @@ impl StateIndex {
         let Some(search) = self.search(kind, params.exact) else {
             return Ok(Vec::new());
         };
-        let wanted = params.neighbors.max(params.kept).max(1);
+        let wanted = params.neighbors.max(params.kept).clamp(1, search.len().max(1));
         let mut found: Vec<Vec<Found>> = Vec::new();
         for row in states.rows() {
             let query = row.to_vec();
