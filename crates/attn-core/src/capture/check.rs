@@ -27,7 +27,10 @@ pub(super) fn description(description: &CaptureJson, place: &str) -> Result<()> 
     }
     let needed = version(model, options);
     if description.version < needed {
-        let expected = format!("{needed}, whose fields the description has");
+        let expected = match options.attention {
+            true => format!("{needed}, whose fields the model's facts have"),
+            false => format!("{needed}, which may leave out attention"),
+        };
         return Err(check.wrong("version", expected, description.version.to_string()));
     }
     for (index, info) in model.attentions.iter().enumerate() {

@@ -220,7 +220,9 @@ mod tests {
             let labels = place_labels(&scene, &Projection::new(&scene, &ViewState::default(), size));
             let labels: Vec<_> = labels.iter().flatten().collect();
             assert!(
-                names.iter().all(|name| labels.iter().any(|label| &*label.text == *name)),
+                names
+                    .iter()
+                    .all(|name| labels.iter().any(|label| *label.text == **name)),
                 "{size:?}"
             );
             for (i, a) in labels.iter().enumerate() {

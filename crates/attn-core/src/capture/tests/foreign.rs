@@ -266,6 +266,14 @@ fn missing_fields_are_named_with_their_path() {
             .to_string()
             .ends_with("expected schema attn-capture, version 1 to 3, found schema attn-capture, version 4")
     );
+    // An older version cannot leave out attention, and no version everything.
+    let leave_out = |hidden: bool| {
+        let options = serde_json::json!({ "attention": false, "hidden": hidden });
+        let error = open_changed(|description| description["options"] = options.clone());
+        error.unwrap_err().to_string()
+    };
+    assert!(leave_out(true).contains("`version`: expected 3, which may leave out attention, found 1"));
+    assert!(leave_out(false).contains("`options`: expected `attention`, `hidden` or `logits`, found none of them"));
     // The decoder's tokens by mistake: no attention reads them, and none are there for the encoder.
     let error = open_changed(|description| {
         for sequence in description["sequences"].as_array_mut().unwrap() {
