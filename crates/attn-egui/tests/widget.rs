@@ -123,8 +123,7 @@ fn a_legend_of_many_classes_is_turned_and_filters() {
     );
     let scene = harness.state().widgets[0].scene().unwrap();
     let says = |text: &str| scene.layers[0].labels.iter().any(|label| &*label.text == text);
-    let texts: Vec<_> = scene.layers[0].labels.iter().map(|label| label.text.clone()).collect();
-    assert!(says("33–40 of 40, 1 off →"), "{texts:?}");
+    assert!(says("29–40 of 40, 1 off →"));
     assert!(harness.state().events[0].contains(&Event::ToggleClass(39)));
 }
 

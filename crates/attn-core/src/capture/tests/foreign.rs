@@ -488,7 +488,7 @@ fn layers_may_have_no_attention() {
     assert!(missing.ends_with("layers 0..2, heads 0..1"), "{missing}");
     let older = with_second(without, 2).unwrap_err().to_string();
     assert!(
-        older.contains("expected 3, whose fields the description has"),
+        older.contains("expected 3, whose fields the model's facts have"),
         "{older}"
     );
     for (heads, kv_heads) in [(2, 1), (0, 1), (1, 0)] {

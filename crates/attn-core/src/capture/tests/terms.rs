@@ -210,7 +210,7 @@ fn parts_that_do_not_fit_are_named_with_their_path() {
             "/version",
             json!(1),
             "`version`",
-            "expected 2, whose fields the description has, found 1",
+            "expected 2, whose fields the model's facts have, found 1",
         ),
         (
             "/layers/0/soft_cap",
