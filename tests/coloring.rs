@@ -141,7 +141,7 @@ fn trust_is_what_the_picture_keeps_of_the_space() {
 fn every_mode_that_applies_is_drawn_with_its_legend() {
     let study = text();
     let names = study.color_names();
-    assert_eq!(names.len(), 10, "{names:?}");
+    assert_eq!(names.len(), 11, "{names:?}");
     for name in names.into_iter().chain(["query-key".into()]) {
         let view = ViewState::from(Shared {
             color: ColorChoice::from(name.as_str()),

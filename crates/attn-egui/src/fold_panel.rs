@@ -139,7 +139,8 @@ impl FoldPanel {
         if handle.dragged() {
             // From what is on view, not from what there was no room for.
             let by = handle.drag_delta();
-            self.size = (shown + by.x * along.x + by.y * along.y).clamp(SMALLEST, (self.share * room.max(1.0)).max(SMALLEST));
+            self.size =
+                (shown + by.x * along.x + by.y * along.y).clamp(SMALLEST, (self.share * room.max(1.0)).max(SMALLEST));
         }
         if handle.double_clicked() {
             self.folded = true;

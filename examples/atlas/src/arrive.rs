@@ -346,7 +346,11 @@ impl Pane {
         self.show_incoming();
         match (&mut self.study, again) {
             (Some(study), Again::Projection) => {
-                let missing = |head: &HeadId| study.projection(*head).is_ok_and(|known| !known.draft && known.quality.is_some());
+                let missing = |head: &HeadId| {
+                    study
+                        .projection(*head)
+                        .is_ok_and(|known| !known.draft && known.quality.is_some())
+                };
                 let heads: Vec<HeadId> = study.capture().model().heads().filter(|head| !missing(head)).collect();
                 study.set_filling(true);
                 self.work.project(study, Some(heads));

@@ -192,7 +192,11 @@ impl Pane {
 
     fn saved(&self) -> Option<Saved> {
         // What a session held is kept until it is on view.
-        let whole = self.incoming.as_ref().map(|(study, _)| &**study).or(self.study.as_ref());
+        let whole = self
+            .incoming
+            .as_ref()
+            .map(|(study, _)| &**study)
+            .or(self.study.as_ref());
         let whole = whole.filter(|study| study.preview_of().is_none());
         let look = match &self.restored {
             Some(look) if self.from_session => look.clone(),

@@ -139,7 +139,12 @@ impl Sections {
         Ok(())
     }
 
-    fn changes(&mut self, training: &Training, loaded: &Loaded, progress: &dyn Progress) -> Result<(), attn_sdk::Error> {
+    fn changes(
+        &mut self,
+        training: &Training,
+        loaded: &Loaded,
+        progress: &dyn Progress,
+    ) -> Result<(), attn_sdk::Error> {
         let Some(first) = training.checkpoints().first() else {
             return Ok(());
         };

@@ -328,7 +328,6 @@ impl Words {
         // Only the rows of these words are read, some at a time: nothing holds a whole layer.
         for (mut vectors, words) in vectors
             .axis_chunks_iter_mut(Axis(0), CHUNK)
-            .into_iter()
             .zip(self.words.chunks(CHUNK))
         {
             rows.clear();

@@ -397,6 +397,9 @@ mod tests {
     fn rules_stand_behind_what_excludes_them() {
         let roles: Vec<Role> = Rules::default().0.into_iter().map(|rule| rule.role).collect();
         assert_eq!((&roles[0], &roles[1]), (&Role::DEAD, &Role::PREVIOUS));
-        assert_eq!(&roles[roles.len() - 3..], [Role::POSITIONAL, Role::SEMANTIC, Role::DIFFUSE]);
+        assert_eq!(
+            &roles[roles.len() - 3..],
+            [Role::POSITIONAL, Role::SEMANTIC, Role::DIFFUSE]
+        );
     }
 }

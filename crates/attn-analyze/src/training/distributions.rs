@@ -72,7 +72,7 @@ pub(super) fn t_cdf(t: f64, freedom: f64) -> f64 {
 /// The value below which Student's t lies with a probability of 0.5 to 1. Bisection: exact to the last digits, and called once per
 /// number of moments.
 pub(super) fn t_quantile(probability: f64, freedom: f64) -> f64 {
-    if !(0.5..1.0).contains(&probability) || !(freedom > 0.0) {
+    if !(0.5..1.0).contains(&probability) || freedom.is_nan() || freedom <= 0.0 {
         return f64::NAN;
     }
     let (mut low, mut high) = (0.0, 1.0);

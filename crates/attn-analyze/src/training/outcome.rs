@@ -276,7 +276,7 @@ impl Prediction<'_> {
             }
             other => return Err(Wrong::new("a number or a list in `log_probability`", other.kind())),
         };
-        if !(mean <= 1e-3) {
+        if mean.is_nan() || mean > 1e-3 {
             return Err(Wrong::new("a log-probability of at most 0", mean.to_string()));
         }
         let answer = match self.answer {

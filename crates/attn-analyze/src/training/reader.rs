@@ -342,7 +342,7 @@ impl LogReader {
             Cell::None => Gold::Unknown,
             Cell::Number(value) if !value.is_finite() => return Err(Wrong::new("a finite `gold`", value.to_string())),
             Cell::Number(value) => match *value {
-                whole if whole >= 0.0 && whole < 16_777_216.0 && whole.fract() == 0.0 => Gold::Class(whole as u32),
+                whole if (0.0..16_777_216.0).contains(&whole) && whole.fract() == 0.0 => Gold::Class(whole as u32),
                 value => Gold::Value(value as f32),
             },
             Cell::Bool(value) => Gold::Class(u32::from(*value)),

@@ -132,7 +132,11 @@ fn integrated_gradients_of_layers_are_complete_in_every_family() {
             found.iter().map(of_layer).collect::<Vec<f64>>()
         };
         let complete = |steps| gaps(steps).iter().all(|gap| *gap < 0.01);
-        assert!([25, 100, 400, 1600].into_iter().any(complete), "{name}: {:?}", gaps(400));
+        assert!(
+            [25, 100, 400, 1600].into_iter().any(complete),
+            "{name}: {:?}",
+            gaps(400)
+        );
     }
 }
 

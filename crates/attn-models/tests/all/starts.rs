@@ -162,7 +162,14 @@ fn pruned_checkpoints_of_every_family_say_what_the_model_says_without_the_heads(
         } else {
             assert!(pruned.removed.is_empty() && !pruned.notes.is_empty(), "{name}");
         }
-        assert_eq!(written.describe().problems, checkpoint.describe().problems, "{name}");
+        // Without the folder that a problem names.
+        let problems = |checkpoint: &Checkpoint| -> Vec<String> {
+            let problems = checkpoint.describe().problems.into_iter();
+            problems
+                .map(|problem| problem.rsplit('/').next().unwrap_or_default().to_owned())
+                .collect()
+        };
+        assert_eq!(problems(&written), problems(&checkpoint), "{name}");
         let read = Model::load(&written).unwrap();
         assert_eq!(read.info().attentions, model.info().attentions, "{name}");
         let inputs = match fixture(name).join("expected.safetensors").exists() {

@@ -423,7 +423,10 @@ mod tests {
                 (objective(&cloud, f64::from(found.scale)) - value).abs() < 1e-3,
                 "{value}"
             );
-            let grid = (0..400).map(|i| objective(&cloud, (f64::from(i) / 400.0 * 6.0 - 2.0).exp()));
+            // Within the range that c may have.
+            let balance = f64::from(Normalization::fit(&cloud, ScaleChoice::Balance, 0).scale);
+            let c = |i: i32| balance * RANGE.powf(f64::from(i) / 200.0 - 1.0);
+            let grid = (0..=400).map(|i| objective(&cloud, c(i)));
             let best = grid.fold(f64::INFINITY, f64::min);
             assert!(value <= best + 0.01, "seed {seed}: found {value}, grid {best}");
             assert!((-1.0..=1.0).contains(&value));

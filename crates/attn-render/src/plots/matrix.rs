@@ -587,7 +587,8 @@ mod tests {
         let scene = matrix.scene(&ViewState::default(), matrix.natural_size()).unwrap();
         let rect = |layer, head| scene.panels[scene.panel_of(hole(layer, head)).unwrap()].rect;
         let said = |word: &str| -> Vec<[f32; 3]> {
-            let labels = scene.layers[0].labels.iter().filter(|label| &*label.text == word);
+            let labels = scene.layers.iter().flat_map(|layer| &layer.labels);
+            let labels = labels.filter(|label| &*label.text == word);
             labels.map(|label| label.position).collect()
         };
         let (of_row, of_cell) = (said("no attention"), said("no head"));

@@ -84,7 +84,7 @@ impl AttentionWeights {
     pub(super) fn add_values(&mut self, tensor: &Tensor) -> Result<(), Error> {
         let array: attn_core::ndarray::Array4<f32> = to_array(tensor)?;
         let (_, heads, keys, _) = array.dim();
-        if keys != self.keys || heads == 0 || self.heads % heads != 0 {
+        if keys != self.keys || heads == 0 || !self.heads.is_multiple_of(heads) {
             return Err(Error::Shape {
                 what: "values of a layer",
                 expected: format!("a share of {} heads, {} keys", self.heads, self.keys),
@@ -108,7 +108,7 @@ impl AttentionWeights {
         let of_layer = self.value_norms.len() / self.layers.max(1);
         let value_heads = of_layer / self.keys.max(1);
         let whole = self.value_norms.len() == self.layers * value_heads * self.keys;
-        if !whole || value_heads == 0 || self.heads % value_heads != 0 {
+        if !whole || value_heads == 0 || !self.heads.is_multiple_of(value_heads) {
             return None;
         }
         let group = self.heads / value_heads;

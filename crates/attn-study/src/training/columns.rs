@@ -168,7 +168,10 @@ impl Training {
         };
         Ok(match cells {
             Cells::Numbers(values) => {
-                let values = examples.iter().map(|&example| values.get(example).map_or(f32::NAN, |value| *value as f32)).collect();
+                let values = examples
+                    .iter()
+                    .map(|&example| values.get(example).map_or(f32::NAN, |value| *value as f32))
+                    .collect();
                 (values, ColorBy::sequential(column))
             }
             Cells::Texts(texts) => {

@@ -179,7 +179,9 @@ impl Found {
     /// Checkpoints that the log names, by paths that start beside it, or in the folder of checkpoints.
     fn named(&mut self, log: &Log, beside: Option<&Path>, folder: &Path) {
         for named in log.checkpoints() {
-            let own = beside.map(|beside| beside.join(&named.path)).filter(|path| path.is_dir());
+            let own = beside
+                .map(|beside| beside.join(&named.path))
+                .filter(|path| path.is_dir());
             self.add(named.moment, own.unwrap_or_else(|| folder.join(&named.path)));
         }
     }

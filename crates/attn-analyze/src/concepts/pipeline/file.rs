@@ -176,7 +176,9 @@ fn restore(space: &mut ConceptSpace) -> std::result::Result<(), String> {
             ));
         }
         let whole = layer.whole.as_ref();
-        layer.tree = whole.and_then(|whole| whole.top(layer.partition.count()).ok()).map(|top| top.tree);
+        layer.tree = whole
+            .and_then(|whole| whole.top(layer.partition.count()).ok())
+            .map(|top| top.tree);
         if layer.rows.len() != space.sets.len() {
             let (rows, sets) = (layer.rows.len(), space.sets.len());
             return Err(format!("layer {}: {rows} rows for {sets} label sets", layer.layer));
@@ -186,7 +188,10 @@ fn restore(space: &mut ConceptSpace) -> std::result::Result<(), String> {
             let ragged = sweep.aligned.iter().any(|row| row.len() != sweep.thresholds.len());
             if lengths != [sweep.clusters.len(); 3] || ragged {
                 let set = &sweep.label_set;
-                return Err(format!("layer {}: the sweep of {set} has rows of other lengths", layer.layer));
+                return Err(format!(
+                    "layer {}: the sweep of {set} has rows of other lengths",
+                    layer.layer
+                ));
             }
         }
         if let Some(reach) = &layer.reachability {

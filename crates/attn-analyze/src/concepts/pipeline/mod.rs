@@ -318,13 +318,7 @@ impl Pipeline {
     }
 
     /// Alignment with the annotated sets over all numbers of clusters, if it is wanted and there is a tree.
-    fn sweep(
-        &self,
-        found: &mut ConceptLayer,
-        sets: &[LabelSet],
-        units: &Units,
-        progress: &dyn Progress,
-    ) -> Result<()> {
+    fn sweep(&self, found: &mut ConceptLayer, sets: &[LabelSet], units: &Units, progress: &dyn Progress) -> Result<()> {
         let Some(tree) = found.whole.as_ref().filter(|_| self.params.sweep) else {
             return Ok(());
         };

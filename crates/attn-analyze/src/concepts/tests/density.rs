@@ -8,17 +8,23 @@ use super::clustering::blobs;
 use crate::{
     Error, Rng,
     concepts::{
-        Clusterer, LabelSet, NeuronParams, OpticsClusterer, Partition, Units, Word, Words, adjusted_rand, neurons, optics,
+        Clusterer, LabelSet, NeuronParams, OpticsClusterer, Partition, Units, Word, Words, adjusted_rand, neurons,
+        optics,
     },
 };
 
 fn distances(points: &Array2<f32>) -> Vec<Vec<f64>> {
     let distance = |a: usize, b: usize| {
         let pairs = points.row(a).into_iter().zip(points.row(b));
-        pairs.map(|(&x, &y)| (f64::from(x) - f64::from(y)).powi(2)).sum::<f64>().sqrt()
+        pairs
+            .map(|(&x, &y)| (f64::from(x) - f64::from(y)).powi(2))
+            .sum::<f64>()
+            .sqrt()
     };
     let count = points.nrows();
-    (0..count).map(|a| (0..count).map(|b| distance(a, b)).collect()).collect()
+    (0..count)
+        .map(|a| (0..count).map(|b| distance(a, b)).collect())
+        .collect()
 }
 
 /// Points on integers, whose distances are exact in single precision.
@@ -69,7 +75,12 @@ fn optics_is_its_definition() {
                     assert_eq!(cut.cluster(a), cut.cluster(b), "{radius}");
                 }
             }
-            let lonely = |point: &usize| all[*point].iter().zip(&core).all(|(&d, &core)| d > radius || core > radius);
+            let lonely = |point: &usize| {
+                all[*point]
+                    .iter()
+                    .zip(&core)
+                    .all(|(&d, &core)| d > radius || core > radius)
+            };
             assert!((0..80).filter(lonely).all(|point| cut.cluster(point).is_none()));
         }
     }
@@ -82,7 +93,10 @@ fn optics_finds_blobs_and_refuses_nonsense() {
     let found = OpticsClusterer::default().cluster(points.view(), 3, &()).unwrap();
     assert!(adjusted_rand(&found.partition, &truth).unwrap() > 0.9);
     assert_eq!(found.reachability.unwrap().order.len(), 300);
-    assert!(matches!(optics(points.view(), 1, &()), Err(Error::Parameter { name: "min_points", .. })));
+    assert!(matches!(
+        optics(points.view(), 1, &()),
+        Err(Error::Parameter { name: "min_points", .. })
+    ));
     assert!(matches!(optics(points.view(), 301, &()), Err(Error::Parameter { .. })));
     let equal = Array2::<f32>::ones((20, 3));
     assert_eq!(optics(equal.view(), 5, &()).unwrap().cut(0.0).count(), 1);
@@ -131,7 +145,10 @@ fn neurons_that_tell_labels_apart_are_first() {
         let by_hand = sign * (mean(true) - mean(false));
         assert!((concept.probeless[0].value - by_hand).abs() < 1e-9);
     }
-    assert!(found.accuracy > 0.99, "words it has not seen have the labels of neuron 2");
+    assert!(
+        found.accuracy > 0.99,
+        "words it has not seen have the labels of neuron 2"
+    );
     assert!(found.control < 0.8 && found.selectivity > 0.2, "{found:?}");
 }
 

@@ -201,7 +201,7 @@ impl HalfCells {
             .checked_mul(width)
             .and_then(|centers| centers.checked_add(4 + cells + rows.len()));
         let refused = |expected: String, found: String| Err(Error::shape("cells", expected, found));
-        if bytes.len() % 4 != 0 || total != Some(bytes.len() / 4) || !(1..=MOST).contains(&cells) {
+        if !bytes.len().is_multiple_of(4) || total != Some(bytes.len() / 4) || !(1..=MOST).contains(&cells) {
             let expected = format!("cells of {} rows with {width} dimensions", rows.len());
             return refused(expected, format!("{} bytes for {cells} cells", bytes.len()));
         }

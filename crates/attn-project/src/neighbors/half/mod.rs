@@ -56,7 +56,7 @@ impl HalfRows {
         let size = bytes.as_slice().len();
         let width = columns.saturating_mul(2);
         let count = size / width;
-        if size % width != 0 || u32::try_from(count).is_err() {
+        if !size.is_multiple_of(width) || u32::try_from(count).is_err() {
             let expected = format!("rows of {width} bytes each");
             return Err(Error::shape(
                 "rows in half precision",

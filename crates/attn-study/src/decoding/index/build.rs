@@ -79,13 +79,13 @@ impl Writers {
         let (name, file) = &mut self.0[at];
         Ok(file
             .write_all(bytes)
-            .map_err(|error| attn_core::Error::io(&folder.join(name), error))?)
+            .map_err(|error| attn_core::Error::io(folder.join(name), error))?)
     }
 
     /// Brings everything to the disk; gives the size of each file.
     fn commit(&mut self, folder: &Path) -> Result<BTreeMap<String, u64>, Error> {
         let size = |(name, file): &mut (String, BufWriter<File>)| {
-            let io = |error| attn_core::Error::io(&folder.join(&*name), error);
+            let io = |error| attn_core::Error::io(folder.join(&*name), error);
             file.flush().map_err(io)?;
             file.get_ref().sync_data().map_err(io)?;
             Ok((name.clone(), file.get_ref().metadata().map_err(io)?.len()))
@@ -151,7 +151,7 @@ impl StateIndex {
             return Self::open(folder, progress);
         }
         fs::create_dir_all(folder).map_err(|error| attn_core::Error::io(folder, error))?;
-        let lock = File::create(files.lock()).map_err(|error| attn_core::Error::io(&files.lock(), error))?;
+        let lock = File::create(files.lock()).map_err(|error| attn_core::Error::io(files.lock(), error))?;
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
             return Err(Files::bad(
                 folder,
