@@ -1,5 +1,7 @@
 //! Trainings: statistics against NumPy (`tests/fixtures/training/reference.py`), every schema, runs that grow, runs that are broken.
 
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test")]
+
 use std::{
     collections::BTreeMap,
     fs,

@@ -85,7 +85,7 @@ impl Model {
                 }
             });
         let known = self.loaded.as_ref().is_some_and(|loaded| loaded.place == chosen);
-        if (self.chosen != Some(chosen) && !known) || (!known && !self.loading) {
+        if !known && (self.chosen != Some(chosen) || !self.loading) {
             self.loading = true;
             let training = session.training.clone();
             session.jobs.start("checkpoint", move |job| {
