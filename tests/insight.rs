@@ -544,10 +544,10 @@ fn a_known_sequence_is_placed_on_its_own_points() {
         view.open_head(head);
         let mut scene = study.scene(&view, [800.0, 600.0]).unwrap();
         placed_tokens.draw(&mut scene, &view.colors());
-        assert_eq!(
-            scene.layers.last().unwrap().labels.len(),
-            2 * placed_tokens.query_texts.len()
-        );
+        // Its labels join those of the other points, in whatever layer, and come before them.
+        let labels = scene.layers.iter().flat_map(|layer| &layer.labels);
+        let first = |label: &&attn_sdk::render::Label| matches!(label.placement, attn_sdk::render::Placement::Floating { priority, .. } if priority == f32::MAX);
+        assert_eq!(labels.filter(first).count(), 2 * placed_tokens.query_texts.len());
         overlay::clear(&mut scene);
     }
 }

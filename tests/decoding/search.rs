@@ -169,7 +169,9 @@ fn values_weigh_attention() {
     let mut seen = Values(None);
     let ids = decoding.source.ids.clone();
     let mut inputs = Inputs::from_ids(&[ids], 0).unwrap();
-    inputs.decoder_input_ids = Inputs::from_ids(std::slice::from_ref(&decoding.start.ids), 0).unwrap().input_ids;
+    inputs.decoder_input_ids = Inputs::from_ids(std::slice::from_ref(&decoding.start.ids), 0)
+        .unwrap()
+        .input_ids;
     decoder.model().forward(&inputs, &mut seen).unwrap();
     let norms = seen.0.unwrap();
     for (row, own) in plain.chunks(keys).zip(scaled.chunks(keys)) {

@@ -96,7 +96,7 @@ pub(crate) struct Options {
     /// For clusters that are found again: they must have more than this times the spellings of the other
     #[arg(long, value_name = "RATIO", default_value_t = 0.0)]
     pub(crate) size_ratio: f64,
-    /// Also clusters special tokens ([CLS]), as points of their own
+    /// Also clusters special tokens (`[CLS]`), as points of their own
     #[arg(long)]
     pub(crate) special_tokens: bool,
     /// Also ranks the neurons of every layer for each label of the file

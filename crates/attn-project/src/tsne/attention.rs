@@ -223,8 +223,6 @@ mod tests {
         };
         let (alone, along) = (shown(0.0, Some(&links)), shown(0.3, Some(&links)));
         assert!(along > alone + 0.1, "{alone} {along}");
-        // Without links it is t-SNE, and so it is without a share.
-        assert_eq!(shown(0.3, None), alone);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! 2021, "T3-Vis").
 //!
 //! A [`LabeledSet`] is what a model is asked about. [`Importance`] holds every score of every head beside each other: to first
-//! order by Taylor expansion and by head masks, and measured. [`HeadMask`] switches heads off and on again; [`curve`] and
+//! order by Taylor expansion and by head masks, and measured. [`HeadMask`] switches heads off and on again; curves and
 //! [`greedy`] say what is left of the metric as heads go; [`Smallest`] is the least that keeps a share of it; and
 //! [`write_pruned`] writes that model.
 //!

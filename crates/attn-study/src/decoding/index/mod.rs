@@ -84,7 +84,7 @@ impl fmt::Display for StateKind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IndexSearch {
-    /// [`HalfCells`]: mapped states, little memory, opens at once.
+    /// [`HalfCells`](attn_project::neighbors::HalfCells): mapped states, little memory, opens at once.
     #[default]
     Cells,
     /// A graph of `hnsw_rs`, which holds all states in single precision in memory. Feature `hnsw`.
