@@ -476,7 +476,9 @@ fn heads_over_a_training_move_as_far_as_their_attention() {
     for moved in checkpoints.movements() {
         assert_eq!((moved.moved.len(), moved.attention.len()), (4, 4));
         assert_eq!(moved.attention[3], 0.0);
-        assert!(moved.moved[3] < 0.1 && moved.moved[3] < moved.moved[0], "{moved:?}");
+        // Nothing moves by more than noise.
+        let noise = moved.floor.unwrap_or(0.0).max(moved.moved[0]);
+        assert!(moved.moved[3] < 0.1 && moved.moved[3] < noise, "{moved:?}");
     }
     let size = [900.0, 700.0];
     let view = ViewState::default();

@@ -461,7 +461,7 @@ mod tests {
         ] {
             assert!(listed.contains(&canonical(old)), "{old}: {listed:?}");
         }
-        assert_eq!(listed.len(), 12);
+        assert_eq!(listed.len(), 13);
     }
 
     /// A study of one sentence with these columns, all of them numbers.

@@ -132,7 +132,7 @@ fn heads_are_checked_before_data_is_read_and_matches_before_heads_are_projected(
     };
     let error = refused(&matches(&once.text), &study, None);
     assert!(
-        error.ends_with("expected at least 4 points to project alone with attention t-SNE, found 2"),
+        error.ends_with("expected at least 4 points to project alone with t-SNE, found 2"),
         "{error}"
     );
     assert_eq!(refused(&matches("e"), &study, None), "accepted");
@@ -162,7 +162,7 @@ fn all_files_of_a_gallery_are_written() -> Result<(), Error> {
     assert_eq!(gallery.names(), names);
     let folder = tempfile::tempdir().unwrap();
     let written = gallery.write(folder.path(), &())?;
-    assert_eq!(written.files.len(), 2 * names.len() + 5);
+    assert_eq!(written.files.len(), 2 * names.len() + 6);
     for name in &written.files {
         assert!(folder.path().join(name).is_file(), "{name}");
     }
