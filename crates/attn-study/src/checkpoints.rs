@@ -132,7 +132,7 @@ impl Checkpoints {
         let Some(first) = self.studies.first() else {
             return Ok(());
         };
-        let failures = atlas_checkpoints(&captures, first.params(), Alignment::MEASURED, on_head, progress)?;
+        let failures = atlas_checkpoints(&captures, first.params(), Alignment::default(), on_head, progress)?;
         // A head that is missing would look like one that does not move.
         match failures.into_iter().next() {
             Some(failure) => Err(Error::HeadFailed(failure.error)),
