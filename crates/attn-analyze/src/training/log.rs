@@ -177,7 +177,7 @@ pub(super) struct Record {
     pub(super) outcome: Outcome,
 }
 
-/// A training log. A [`LogReader`] makes it.
+/// A training log. A [`LogReader`](super::LogReader) makes it.
 ///
 /// Outcomes are kept as 24 bytes each, whatever the number of classes. Memory grows with the lines of the log.
 #[derive(Debug, Clone, Default)]

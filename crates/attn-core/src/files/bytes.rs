@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::{Error, Result, files};
+#[cfg(any(doc, not(target_family = "wasm")))]
+use crate::Error;
+use crate::{Result, files};
 
 /// The bytes of a file: mapped into memory where the system can, so that they are read when they are asked for.
 ///
