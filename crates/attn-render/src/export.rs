@@ -90,10 +90,6 @@ pub struct Exporter {
     /// Whether the device gets the fonts of the system when it is opened: for scripts that the bundled fonts lack. Pictures
     /// then differ between machines. Default: no.
     pub system_fonts: bool,
-    #[cfg_attr(
-        target_family = "wasm",
-        expect(dead_code, reason = "a browser renders by `Headless::render_async`")
-    )]
     headless: Option<Headless>,
 }
 
@@ -138,7 +134,6 @@ impl Exporter {
     }
 
     /// A sentence on the characters that were drawn as boxes so far, because no font has them; `None` if there are none.
-    #[cfg(not(target_family = "wasm"))]
     pub fn missing_note(&self) -> Option<String> {
         const NAMED: usize = 12;
         let missing = self.headless.as_ref()?.missing_characters();

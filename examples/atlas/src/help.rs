@@ -39,7 +39,7 @@ const KEYS: [(&str, &str); 27] = [
         "[ and ] and \\",
         "fold sequences, page and detail pane; their edges are dragged",
     ),
-    ("Ctrl+S, Ctrl+Shift+S", "saves the session"),
+    ("Ctrl+S, Ctrl+Shift+S", "saves the session; under another name"),
     ("Ctrl+O", "opens a session"),
     ("Ctrl+D", "bookmarks this view"),
     ("Tab", "to the next button, field or plot"),

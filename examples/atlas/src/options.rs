@@ -30,7 +30,7 @@ pub(crate) struct Options {
     /// Folder of a model, GGUF file, or name in the local cache of the hub [default: an embedded model]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
-    /// An embedded model: text-encoder, text-decoder, vision or dates [default: text-encoder]
+    /// An embedded model: text-encoder, text-decoder, vision, dates or sentiment [default: text-encoder]
     #[arg(long, value_name = "NAME", value_parser = embedded_model, conflicts_with = "model")]
     pub(crate) embedded: Option<EmbeddedModel>,
     /// Checkpoint folders of one training run, in order. Projects the same heads at every checkpoint with aligned layouts. Writes all model outputs for the last checkpoint. Without a folder: the four epochs of the embedded sentiment model
@@ -48,7 +48,8 @@ pub(crate) struct Options {
     /// Token ids, one sequence per line, separated by spaces: for models without a tokenizer
     #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "images"])]
     pub(crate) ids: Option<PathBuf>,
-    /// Folder of images, for vision models [default: 24 embedded images]
+    /// Folder of images, for vision models; a labels.csv there (column image, others are labels) becomes columns [default: 24
+    /// embedded images]
     #[arg(long, value_name = "DIR", conflicts_with = "text")]
     pub(crate) images: Option<PathBuf>,
     /// Opens an existing capture, made by this program or another one. --text then adds the columns of the captured text file

@@ -367,8 +367,8 @@ fn experiments_markdown(study: &Study, answers: &[(Question, Answer)]) -> String
     text
 }
 
-/// Writes the matrix and the chosen heads at every checkpoint of a training, as `matrix-step-N` and `head-L-H-step-N`, and how
-/// far heads move, as `steps.md`, `steps.json` and, with CSV among the formats, `steps.csv`. Without named heads, those whose
+/// Writes the matrix and the chosen heads at every checkpoint of a training, as `matrix-checkpoint-N` and `head-L-H-checkpoint-N`, and how
+/// far heads move, as `checkpoints.md`, `checkpoints.json` and, with CSV among the formats, `checkpoints.csv`. Without named heads, those whose
 /// attention moves most are drawn; they are returned with the files.
 ///
 /// # Errors
@@ -397,24 +397,24 @@ pub fn write_checkpoints(
     for (at, study) in steps.studies().iter().enumerate() {
         let number = at + 1;
         let matrix = study.matrix(&params.state)?;
-        files.draw(&format!("matrix-step-{number}"), &matrix, &params.state, &formats)?;
+        files.draw(&format!("matrix-checkpoint-{number}"), &matrix, &params.state, &formats)?;
         for &head in &heads {
-            let name = format!("head-{}-step-{number}", head_file_name(study, head));
+            let name = format!("head-{}-checkpoint-{number}", head_file_name(study, head));
             let plot = study.head(head, Some(sequence), &params.state)?;
             files.draw(&name, &plot, &params.state, &formats)?;
         }
         step(progress, "pictures of checkpoints", number, total)?;
     }
-    files.text("steps.md", steps.markdown())?;
-    files.json("steps.json", steps.movements())?;
+    files.text("checkpoints.md", steps.markdown())?;
+    files.json("checkpoints.json", steps.movements())?;
     if params.formats.contains(&Format::Csv) {
-        files.text("steps.csv", steps.table().to_csv())?;
+        files.text("checkpoints.csv", steps.table().to_csv())?;
     }
     Ok((heads, files.done()))
 }
 
 /// Writes a control model beside the model: its matrix and its plots of the chosen heads, as `matrix-NAME.png` and
-/// `head-L-H-NAME.png`, and the comparison of all heads, as `against-NAME.md` and `.json`.
+/// `head-L-H-NAME.png`, and the comparison of all heads, as `control-NAME.md` and `.json`.
 ///
 /// # Errors
 /// [`Error::NoHead`], [`Error::NoSequence`], those of [`Study::matrix`], [`Study::head`], [`Exporter::write`] and
@@ -442,8 +442,8 @@ pub fn write_contrast(
         files.draw(&name, &plot, &params.state, &png)?;
     }
     let contrast = Contrast::new(study.capture(), control.capture(), progress)?;
-    files.text(&format!("against-{name}.md"), contrast.markdown())?;
-    files.json(&format!("against-{name}.json"), &contrast)?;
+    files.text(&format!("control-{name}.md"), contrast.markdown())?;
+    files.json(&format!("control-{name}.json"), &contrast)?;
     Ok(files.done())
 }
 
