@@ -21,7 +21,7 @@
 //! | `attn-models` | [`models`] | `models` | checkpoints, families, taps, capture |
 //! | `attn-project` | [`project`] | `project` | normalization, PCA, t-SNE, UMAP, quality |
 //! | `attn-project-gpu` | `project_gpu` | `gpu` | neighbors and t-SNE on the GPU |
-//! | `attn-analyze` | [`analyze`] | `analyze` | roles of heads, latent concepts |
+//! | `attn-analyze` | [`analyze`] | `analyze` | roles of heads, latent concepts, training dynamics |
 //! | `attn-render` | [`render`] | `render` | plots, scenes, a wgpu renderer, SVG |
 //! | `attn-study` | [`study`] | `study` | a capture with its projections and columns, the summary, experiments |
 //! | `attn-embedded` | [`embedded`] | `embedded` (default) | five small models and data |

@@ -142,6 +142,7 @@ fn every_mode_that_applies_is_drawn_with_its_legend() {
     let study = text();
     let names = study.color_names();
     assert_eq!(names.len(), 11, "{names:?}");
+    assert!(names.contains(&"attended-nearest".to_owned()), "{names:?}");
     for name in names.into_iter().chain(["query-key".into()]) {
         let view = ViewState::from(Shared {
             color: ColorChoice::from(name.as_str()),

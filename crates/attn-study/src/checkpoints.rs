@@ -69,11 +69,11 @@ impl Plot for AtCheckpoint<'_> {
 pub struct HeadMovement {
     /// The head.
     pub head: HeadId,
-    /// Mean distance that its points move, as a share of the plot's size; see [`Movement::relative`].
+    /// Root mean square distance that its points move, as a share of the plot's size; see [`Movement::relative`].
     pub moved: Vec<f32>,
-    /// The noise floor of that: how far the points of twins are apart, layouts of the last checkpoint and of a copy with 0.1 %
-    /// of noise. Movements of this size mean nothing.
-    pub floor: Option<f32>,
+    /// The noise floor of that, how far twins are apart: layouts of the last checkpoint and of a copy with 0.1 % of noise.
+    /// Movements of this size mean nothing.
+    pub floor: f32,
     /// Change of its attention: mean Jensen-Shannon divergence of the rows in bits, 0 for equal, 1 for rows that share no key.
     pub attention: Vec<f32>,
 }
@@ -225,7 +225,7 @@ impl Checkpoints {
         table.texts("head", |row| {
             model.map_or_else(String::new, |model| model.head_name(self.moved[row].head))
         });
-        table.numbers("noise floor", |row| self.moved[row].floor);
+        table.numbers("noise floor", |row| Some(self.moved[row].floor));
         for from in 1..self.studies.len() {
             let next = from + 1;
             let moved = |row: usize| self.moved[row].moved.get(from - 1).copied();
@@ -256,7 +256,7 @@ impl Checkpoints {
             let _ = writeln!(page, "{}. {name}", number + 1);
         }
         page.push_str(
-            "\nPoints: mean distance that points move, as a share of the plot's size (about 1.4 for unrelated layouts). \
+            "\nPoints: root mean square distance that points move, as a share of the plot's size (about 1.4 for unrelated layouts). \
              Floor: the same for twins, layouts of the last checkpoint and of a copy with 0.1 % of noise; movements of this size \
              mean nothing. Attention: mean Jensen-Shannon divergence in bits (0 for equal rows, 1 for rows that share no key).\n\n| head | floor |",
         );
@@ -280,8 +280,7 @@ impl Checkpoints {
                 .studies
                 .first()
                 .map(|study| study.capture().model().head_name(*head));
-            let floor = floor.map_or_else(|| "–".to_owned(), |floor| format!("{floor:.2}"));
-            let _ = write!(page, "| {} | {floor} |", name.unwrap_or_default());
+            let _ = write!(page, "| {} | {floor:.2} |", name.unwrap_or_default());
             for value in moved {
                 let _ = write!(page, " {value:.2} |");
             }

@@ -1,14 +1,14 @@
 //! A folder of images: the images themselves, or a folder of them for each class; and labels for them, from a file.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
 use attn_core::{
     Capture, Sequence, SequenceColumn, TokenColumn,
-    text::{Dataset, Line, Note, TextParams, TextValues},
+    text::{Dataset, Note, TextParams, TextValues},
 };
 use attn_models::images::{Image, images_in};
 
@@ -86,24 +86,33 @@ impl ImageFolder {
     }
 }
 
+/// What is known of the images of a capture.
+#[derive(Debug, Default)]
+pub(crate) struct Labels {
+    pub(crate) columns: Vec<TokenColumn>,
+    pub(crate) notes: Vec<Note>,
+}
+
 /// The columns of a capture of images: those of the file `labels.csv` in the folder of the images or around their folders,
 /// and the names of their folders if they lie in several beside each other.
 ///
 /// # Errors
 /// Those of reading a table of columns from that file.
-pub(crate) fn labels(capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
-    let mut columns: Vec<TokenColumn> = classes(capture)?.into_iter().collect();
-    for column in of_file(capture)? {
+pub(crate) fn labels(capture: &Capture) -> Result<Labels, Error> {
+    let mut labels = of_file(capture)?;
+    if let Some(class) = classes(capture)? {
         // What a file says is meant.
-        columns.retain(|known| known.name != column.name);
-        columns.push(column);
+        let known = labels.columns.iter().any(|column| column.name == class.name);
+        if !known {
+            labels.columns.insert(0, class);
+        }
     }
-    Ok(columns)
+    Ok(labels)
 }
 
-/// The columns of `labels.csv`: its column `image` names an image by its file, or by its folder and file; the others are
-/// values.
-fn of_file(capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
+/// The columns of `labels.csv`: its column `image` names an image by its folder and file, as seen from where it lies, or by
+/// its file alone; the others are values.
+fn of_file(capture: &Capture) -> Result<Labels, Error> {
     let paths: Vec<Option<&Path>> = capture
         .sequences()
         .iter()
@@ -116,7 +125,7 @@ fn of_file(capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
         .map(|folder| folder.join(LABELS))
         .find(|file| file.is_file())
     else {
-        return Ok(Vec::new());
+        return Ok(Labels::default());
     };
     let around = file.parent().unwrap_or(Path::new(""));
     let params = TextParams {
@@ -124,15 +133,24 @@ fn of_file(capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
         ..TextParams::default()
     };
     let table = Dataset::read(&file, &params)?;
+    // The first line of a name counts, as in a table of words.
+    let mut line_of_name: BTreeMap<&str, usize> = BTreeMap::new();
+    for (at, line) in table.lines.iter().enumerate() {
+        line_of_name.entry(&line.text).or_insert(at);
+    }
     let line_of = |path: &Option<&Path>| {
         let path = (*path)?;
         let relative = path.strip_prefix(around).ok();
         let relative = relative.map(|path| path.to_string_lossy().replace('\\', "/"));
-        let own = path.file_name()?.to_string_lossy();
-        let is = |line: &Line| Some(&line.text) == relative.as_ref() || line.text == own;
-        table.lines.iter().position(is)
+        let exact = relative.and_then(|name| line_of_name.get(name.as_str()));
+        let found = exact.or_else(|| line_of_name.get(&*path.file_name()?.to_string_lossy()));
+        found.copied()
     };
     let lines: Vec<Option<usize>> = paths.iter().map(line_of).collect();
+    let unnamed = paths.iter().zip(&lines).filter(|(_, line)| line.is_none());
+    let unnamed: Vec<PathBuf> = unnamed.filter_map(|(path, _)| path.map(Path::to_owned)).collect();
+    let mut notes = table.notes;
+    notes.extend(named(&format!("images without a line in {LABELS}"), "", &unnamed));
     let columns = table.columns.iter().filter_map(|column| match &column.values {
         TextValues::Lines(values) => Some((&column.name, values)),
         TextValues::Words(_) => None,
@@ -142,7 +160,10 @@ fn of_file(capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
         let values: Vec<Option<&str>> = lines.iter().map(value).collect();
         Ok(SequenceColumn::from_texts(name.as_str(), &values).to_tokens(capture)?)
     });
-    columns.collect()
+    Ok(Labels {
+        columns: columns.collect::<Result<_, Error>>()?,
+        notes,
+    })
 }
 
 /// The class of every token of a capture of images: the name of the folder of its image. `None` unless the images lie in
@@ -164,6 +185,11 @@ fn classes(capture: &Capture) -> Result<Option<TokenColumn>, Error> {
 
 /// A note that names the first of what was left out; none for nothing.
 fn left_out(what: &str, paths: &[PathBuf]) -> Option<Note> {
+    named(what, " were left out", paths)
+}
+
+/// A note that counts files and names the first; none for none.
+fn named(what: &str, happened: &str, paths: &[PathBuf]) -> Option<Note> {
     let names = paths
         .iter()
         .take(NAMED)
@@ -172,7 +198,7 @@ fn left_out(what: &str, paths: &[PathBuf]) -> Option<Note> {
     let more = if paths.len() > NAMED { ", ..." } else { "" };
     (!paths.is_empty()).then(|| Note {
         line: None,
-        message: format!("{what} were left out ({}): {}{more}", paths.len(), names.join(", ")),
+        message: format!("{what}{happened} ({}): {}{more}", paths.len(), names.join(", ")),
     })
 }
 

@@ -94,7 +94,8 @@ pub enum Data {
     Lines(Vec<Line>),
     /// A file of token ids separated by spaces, one sequence per line. For models without a tokenizer.
     Ids(PathBuf),
-    /// A folder of images. If it holds only folders of images, these are classes: the column `label`.
+    /// A folder of images. If it holds only folders of images, these are classes: the column `label`. A file `labels.csv` in
+    /// it gives columns: its column `image` names an image by folder and file, or by file alone, the others are values.
     ImageFolder(PathBuf),
     /// Images. If they are files in several folders beside each other, these are classes, as above.
     Images(Vec<Image>),
@@ -189,8 +190,10 @@ impl Source {
             Self::Folder { folder, text } => {
                 let capture = Capture::open(folder)?;
                 let Some(text) = text else {
-                    let columns = labels(&capture)?;
-                    return Ok(Opened::done(capture, columns));
+                    let labels = labels(&capture)?;
+                    let mut opened = Opened::done(capture, labels.columns);
+                    opened.notes.splice(0..0, labels.notes);
+                    return Ok(opened);
                 };
                 let known = text.read()?;
                 let columns = known.columns(&capture)?;

@@ -170,6 +170,45 @@ fn all_files_of_a_gallery_are_written() -> Result<(), Error> {
 }
 
 #[test]
+fn a_table_beside_images_names_them_by_folder_before_file() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    for (name, (_, bytes)) in ["a/x.png", "a/z.png", "b/x.png", "b/y.png"]
+        .iter()
+        .zip(attn_embedded::IMAGES)
+    {
+        let file = folder.path().join(name);
+        std::fs::create_dir_all(file.parent().ok_or("no folder")?)?;
+        std::fs::write(file, bytes)?;
+    }
+    let table = "image,size,label\nx.png,1,circle\nb/x.png,2,square\ny.png,3,circle\ny.png,4,square\n";
+    std::fs::write(folder.path().join("labels.csv"), table)?;
+    let source = Source::Model {
+        checkpoint: attn_embedded::VISION.checkpoint()?,
+        data: Data::ImageFolder(folder.path().to_owned()),
+    };
+    let opened = source.open(None, &())?;
+    let columns = opened.columns.iter();
+    let columns: Vec<(&str, usize)> = columns
+        .map(|column| (column.name.as_str(), column.encoder.len()))
+        .collect();
+    let tokens = opened.capture.sequences().iter().map(|own| own.encoder.len()).sum();
+    assert_eq!(
+        columns,
+        [("size", tokens), ("label", tokens)],
+        "the file's classes, not the folders'"
+    );
+    let of_image = |column: usize, image| {
+        let rows = opened.capture.rows(image, attn_core::Side::Encoder);
+        opened.columns[column].encoder[rows.start]
+    };
+    assert_eq!([0, 2, 3].map(|image| of_image(0, image)), [1.0, 2.0, 3.0]);
+    assert!(of_image(0, 1).is_nan() && of_image(1, 1).is_nan());
+    let notes: Vec<String> = opened.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(notes, ["images without a line in labels.csv (1): z.png"]);
+    Ok(())
+}
+
+#[test]
 fn folders_of_images_are_classes_and_lost_images_leave_their_plots_out() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let images = folder.path().join("images");

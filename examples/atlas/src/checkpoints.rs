@@ -43,8 +43,9 @@ pub(crate) fn moved(ui: &mut Ui, pane: &Pane, head: HeadId) {
             .join(", ")
     };
     ui.label(format!(
-        "From checkpoint to checkpoint its projection moves by {}",
-        list(&moved.moved)
+        "From checkpoint to checkpoint its projection moves by {}, where {:.2} means nothing",
+        list(&moved.moved),
+        moved.floor
     ));
     if !moved.attention.is_empty() {
         ui.label(format!("and its attention by {} bits", list(&moved.attention)));

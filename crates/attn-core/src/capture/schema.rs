@@ -286,12 +286,16 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], path: &Path) -> Result<T> {
         let (line, column) = (error.line(), error.column());
         let message = error.to_string();
         let place = format!(" at line {line} column {column}");
+        let message = match message.strip_suffix(&place).unwrap_or(&message) {
+            "number out of range" => "expected a number within the range of floats, found a larger one",
+            message => message,
+        };
         Error::Json {
             path: path.to_owned(),
             at,
             line,
             column,
-            message: message.strip_suffix(&place).unwrap_or(&message).to_owned(),
+            message: message.to_owned(),
         }
     })
 }

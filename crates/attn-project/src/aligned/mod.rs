@@ -31,17 +31,8 @@ pub enum Alignment {
         /// there that it goes in the first epoch, which falls with the fourth root of the springs' rate.
         strength: f32,
     },
-    /// The weakest penalty under which nothing moves that has not changed: [twins](AlignedProjection::floor) of the last frame
-    /// are laid out with ever stronger penalties until they move no more than `floor`. What then moves from frame to frame
-    /// moved in the space, and as little as possible of that is held back.
-    Measured {
-        /// Most that twins may move, as [`Movement::relative`].
-        floor: f32,
-    },
 }
 
-/// Strengths that are tried, weakest first; the last is taken if none is enough.
-const STRENGTHS: [f32; 5] = [0.003, 0.01, 0.03, 0.1, 0.3];
 /// Noise of a twin, as a share of each coordinate: far less than a step of training.
 const TWIN: f64 = 1e-3;
 const TWIN_STREAM: u64 = 0x7717;
@@ -53,18 +44,12 @@ impl Default for Alignment {
 }
 
 impl Alignment {
-    /// A penalty under which twins move by at most 0.05 of the layout's size, where unrelated layouts are at 1.4.
-    pub const MEASURED: Self = Self::Measured { floor: 0.05 };
-
     fn check(self) -> Result<()> {
         match self {
             Self::Penalty { strength } if !(0.0..=1.0).contains(&strength) => {
                 Err(Error::parameter("strength", "0 to 1", strength))
             }
-            Self::Measured { floor } if !(floor.is_finite() && floor > 0.0) => {
-                Err(Error::parameter("floor", "a positive number", floor))
-            }
-            _ => Ok(()),
+            Self::Penalty { .. } | Self::Procrustes => Ok(()),
         }
     }
 }
@@ -134,9 +119,6 @@ pub struct AlignedProjection {
     pub frames: Vec<Embedding>,
     /// From each frame to the next: one fewer than frames.
     pub movements: Vec<Movement>,
-    /// The noise floor, if it was [measured](Alignment::Measured): how far the layouts of twins are from each other, the last
-    /// frame and a copy with 0.1 % of noise, as [`Movement::relative`]. Movements of this size mean nothing.
-    pub floor: Option<f32>,
 }
 
 impl Projector {
@@ -177,68 +159,52 @@ impl Projector {
             }
             self.prepare(frame.reborrow())?;
         }
-        let (strength, floor) = match alignment {
-            Alignment::Procrustes => (None, None),
-            Alignment::Penalty { strength } => (Some(strength), None),
-            Alignment::Measured { floor } => {
-                let last = frames.last().unwrap_or(first);
-                let (strength, floor) = self.least_strength(last, floor, progress)?;
-                (Some(strength), Some(floor))
-            }
-        };
-        let frames = self.fit_frames(&frames, strength, progress)?;
-        let movements = frames
-            .windows(2)
-            .map(|pair| Movement::between(pair[0].points.view(), pair[1].points.view()))
-            .collect::<Result<_>>()?;
-        Ok(AlignedProjection {
-            frames,
-            movements,
-            floor,
-        })
+        self.fit_frames(&frames, alignment, progress)
     }
 
-    /// Together with a penalty of this strength, if there is one and the method can; else one by one.
-    fn fit_frames(
+    /// How far the layouts of twins are from each other: a frame and a copy of it with 0.1 % of noise, aligned as the frames
+    /// are. Movements of this size mean nothing.
+    ///
+    /// # Errors
+    /// Those of [`fit_aligned`](Self::fit_aligned).
+    pub fn noise_floor<'a>(
         &self,
-        frames: &[Points<'_>],
-        strength: Option<f32>,
+        frame: impl Into<Points<'a>>,
+        alignment: Alignment,
         progress: &dyn Progress,
-    ) -> Result<Vec<Embedding>> {
-        let together = match strength {
-            None => None,
-            Some(strength) => self.fit_together(frames, strength, progress)?,
-        };
-        match together {
-            Some(frames) => Ok(frames),
-            None => self.fit_turned(frames, progress),
-        }
-    }
-
-    /// The weakest penalty under which twins of a frame move no more than `most`, and how far they move.
-    fn least_strength(&self, frame: &Points<'_>, most: f32, progress: &dyn Progress) -> Result<(f32, f32)> {
+    ) -> Result<Movement> {
+        alignment.check()?;
+        let frame = frame.into();
+        self.prepare(frame.reborrow())?;
         let mut rng = Rng::new(self.seed, TWIN_STREAM);
         let twin = frame
             .rows()
             .mapv(|x| (f64::from(x) * (1.0 + TWIN * rng.normal())) as f32);
         let frames = [frame.reborrow(), Points::from(twin.view()).with_links(frame.links())];
-        let mut found = (0.0, 0.0);
-        for strength in STRENGTHS {
-            let together = self.fit_together(&frames, strength, progress)?;
-            // Without a penalty all strengths are one.
-            let alone = together.is_none();
-            let layouts = match together {
-                Some(layouts) => layouts,
-                None => self.fit_turned(&frames, progress)?,
-            };
-            let [before, after] = layouts.as_slice() else { break };
-            let moved = Movement::between(before.points.view(), after.points.view())?.relative;
-            found = (strength, moved);
-            if moved <= most || alone {
-                break;
-            }
-        }
-        Ok(found)
+        let mut found = self.fit_frames(&frames, alignment, progress)?.movements;
+        found.pop().ok_or_else(|| Error::shape("frames", "2 layouts", "1"))
+    }
+
+    /// Together with a penalty if there is one and the method can; else one by one.
+    fn fit_frames(
+        &self,
+        frames: &[Points<'_>],
+        alignment: Alignment,
+        progress: &dyn Progress,
+    ) -> Result<AlignedProjection> {
+        let together = match alignment {
+            Alignment::Procrustes => None,
+            Alignment::Penalty { strength } => self.fit_together(frames, strength, progress)?,
+        };
+        let frames = match together {
+            Some(frames) => frames,
+            None => self.fit_turned(frames, progress)?,
+        };
+        let movements = frames
+            .windows(2)
+            .map(|pair| Movement::between(pair[0].points.view(), pair[1].points.view()))
+            .collect::<Result<_>>()?;
+        Ok(AlignedProjection { frames, movements })
     }
 
     /// One by one, each turned onto the one before.

@@ -100,23 +100,25 @@ fn the_penalty_reduces_movement() {
     }
 }
 
-/// Twins keep below the floor, and what moved goes farther than under a strong penalty.
+/// Twins keep together, and what moved goes farther than they do.
 #[test]
-fn the_weakest_penalty_that_keeps_twins_together() {
-    let method = &methods()[1];
-    let measured = aligned(method, Dims::Two, Alignment::MEASURED);
-    let floor = measured.floor.unwrap();
-    assert!(floor <= 0.05, "{floor}");
-    let tight = aligned(method, Dims::Two, Alignment::Penalty { strength: 0.3 });
-    assert_eq!(tight.floor, None);
-    let [still, moving] = [&measured.movements[0], &measured.movements[1]];
-    assert!(moving.relative > tight.movements[1].relative);
-    assert!(moving.relative > 3.0 * floor && moving.relative > still.relative);
-    // PCA takes no penalty: its twins are turned onto each other.
-    let pca = aligned(&methods()[0], Dims::Two, Alignment::MEASURED);
-    assert!(pca.floor.unwrap() < 0.01);
-    let bad = Projector::default().fit_aligned(&[frames()[0].view()], Alignment::Measured { floor: 0.0 }, &());
-    assert!(matches!(bad, Err(Error::Parameter { name: "floor", .. })));
+fn twins_say_what_movement_means_nothing() {
+    for method in methods() {
+        let name = method.name().to_owned();
+        let moved = aligned(&method, Dims::Two, Alignment::default());
+        let floor = Projector::new(method)
+            .noise_floor(frames()[0].view(), Alignment::default(), &())
+            .unwrap();
+        assert!(floor.relative < 0.1, "{name}: {}", floor.relative);
+        assert!(
+            moved.movements[1].relative > 3.0 * floor.relative,
+            "{name}: {} {}",
+            moved.movements[1].relative,
+            floor.relative
+        );
+    }
+    let bad = Projector::default().noise_floor(frames()[0].view(), Alignment::Penalty { strength: 2.0 }, &());
+    assert!(matches!(bad, Err(Error::Parameter { name: "strength", .. })));
 }
 
 #[test]

@@ -19,8 +19,9 @@ pub struct HeadCheckpoints {
     pub checkpoints: Vec<HeadProjection>,
     /// How far its points go from each to the next: one fewer than checkpoints.
     pub movements: Vec<Movement>,
-    /// Movement that means nothing, if it was [measured](crate::aligned::AlignedProjection::floor).
-    pub floor: Option<f32>,
+    /// Movement that means nothing, as [`Movement::relative`]: that of twins of the last capture; see
+    /// [`Projector::noise_floor`](crate::Projector::noise_floor).
+    pub floor: f32,
 }
 
 impl HeadCheckpoints {
@@ -73,18 +74,28 @@ pub fn project_head_checkpoints(
         .map(|(joint, links)| Points::from(joint.view()).with_links(links.as_ref()))
         .collect();
     let seed = atlases.first().map_or(params.seed, |atlas| atlas.seed(head));
-    let aligned = params.projector().seed(seed).fit_aligned(&frames, alignment, progress);
-    let aligned = aligned.map_err(|error| match atlases.first() {
+    let projector = params.projector().seed(seed);
+    let named = |error| match atlases.first() {
         Some(atlas) => atlas.named(head, error),
         None => error,
-    })?;
+    };
+    let aligned = projector.fit_aligned(&frames, alignment, progress).map_err(named)?;
+    let floor = match frames.last() {
+        Some(last) => {
+            projector
+                .noise_floor(last.reborrow(), alignment, progress)
+                .map_err(named)?
+                .relative
+        }
+        None => 0.0,
+    };
     let checkpoints = atlases.iter().zip(&prepared).zip(aligned.frames);
     Ok(HeadCheckpoints {
         checkpoints: checkpoints
             .map(|((atlas, prepared), embedding)| atlas.judge(prepared, embedding, progress))
             .collect::<Result<_>>()?,
         movements: aligned.movements,
-        floor: aligned.floor,
+        floor,
     })
 }
 

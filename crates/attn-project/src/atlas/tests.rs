@@ -102,7 +102,7 @@ fn a_head_is_its_steps_one_after_the_other() {
         keys: rows,
     });
     let cloud = HeadCloud::new(queries.view(), keys.view(), &rows, Mask::Causal).unwrap();
-    let normalization = Normalization::fit(&cloud, ScaleChoice::default(), 0);
+    let normalization = Normalization::fit(&cloud, ScaleChoice::Plane, 0);
     let joint = normalization.apply(&cloud).unwrap();
     assert_eq!(made.normalization, normalization);
     assert_eq!(

@@ -425,7 +425,9 @@ mod tests {
             );
             // Within the range that c may have.
             let balance = f64::from(Normalization::fit(&cloud, ScaleChoice::Balance, 0).scale);
-            let c = |i: i32| balance * RANGE.powf(f64::from(i) / 200.0 - 1.0);
+            let c = |i: i32| balance * 5.0_f64.powf(f64::from(i) / 200.0 - 1.0);
+            let factor = f64::from(found.scale) / balance;
+            assert!((0.199..=5.001).contains(&factor), "seed {seed}: {factor}");
             let grid = (0..=400).map(|i| objective(&cloud, c(i)));
             let best = grid.fold(f64::INFINITY, f64::min);
             assert!(value <= best + 0.01, "seed {seed}: found {value}, grid {best}");

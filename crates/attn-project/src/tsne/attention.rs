@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Raised whenever coordinates change, so that layouts kept from before are made again.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Parameters of [`AttentionTsne`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -93,8 +93,8 @@ impl AttentionTsne {
     pub(super) fn linked(&self, input: &FitInput<'_>, near: Affinities) -> Affinities {
         let AttentionTsneParams { share, power, .. } = self.params;
         match input.links {
-            Some(links) => near.with_links(links, share, power),
-            None => near,
+            Some(links) if share > 0.0 => near.with_links(links, share, power),
+            _ => near,
         }
     }
 }
@@ -127,7 +127,7 @@ impl ProjectionMethod for AttentionTsne {
     }
 
     fn wants_links(&self) -> bool {
-        true
+        self.params.share > 0.0
     }
 
     fn fit(&self, input: &FitInput<'_>, progress: &dyn Progress) -> Result<Embedding> {
@@ -222,7 +222,22 @@ mod tests {
                 .unwrap()
         };
         let (alone, along) = (shown(0.0, Some(&links)), shown(0.3, Some(&links)));
-        assert!(along > alone + 0.1, "{alone} {along}");
+        assert!(along > alone + 0.1 && along > 0.6, "{alone} {along}");
+    }
+
+    #[test]
+    fn without_links_or_without_a_share_it_is_t_sne() {
+        let (queries, keys, _, links) = head();
+        let joint = ndarray::concatenate![Axis(0), queries, keys];
+        let fit = |method: crate::Method, links| {
+            let points = Points::from(joint.view()).with_links(links);
+            Projector::new(method).fit(points, &()).unwrap().points
+        };
+        let plain = fit(Tsne::new(method(0.0).params().tsne).unwrap().into(), None);
+        for (share, links) in [(0.0, Some(&links)), (0.0, None), (0.3, None)] {
+            assert_eq!(fit(method(share).into(), links), plain, "{share}");
+        }
+        assert!(!method(0.0).wants_links() && method(0.3).wants_links());
     }
 
     #[test]

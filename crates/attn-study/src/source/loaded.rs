@@ -11,7 +11,7 @@ use attn_models::{Capturer, capture::CaptureRun, images::Image};
 use super::{Data, Opened, Source, run, sequences_of_ids};
 use crate::{
     Error,
-    folder::{ImageFolder, labels},
+    folder::{ImageFolder, Labels, labels},
 };
 
 /// Tokens of a preview, about: a small model reads them in tenths of a second.
@@ -106,7 +106,7 @@ impl Loaded {
             Err(attn_models::Error::Empty { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let columns = input.columns(&capture)?;
+        let columns = input.labels(&capture)?.columns;
         Ok(Some(Preview { capture, columns, of }))
     }
 
@@ -120,18 +120,19 @@ impl Loaded {
             Kind::Other(source) => return source.open(folder, progress),
         };
         let outcome = run(input.run(input.len(), &capturer), folder, progress)?;
-        let columns = input.columns(&outcome.capture)?;
+        let labels = input.labels(&outcome.capture)?;
         let mut notes = match input {
             Input::Dataset(known) => known.notes,
             Input::Folder(folder) => folder.notes,
             _ => Vec::new(),
         };
+        notes.extend(labels.notes);
         notes.extend(outcome.notes);
         notes.extend(capturer.model().notes().iter().map(|note| Note {
             line: None,
             message: format!("the model {note}"),
         }));
-        let mut opened = Opened::done(outcome.capture, columns);
+        let mut opened = Opened::done(outcome.capture, labels.columns);
         opened.notes.splice(0..0, notes);
         Ok(Opened {
             capturer: Some(capturer),
@@ -201,9 +202,12 @@ impl Input {
         }
     }
 
-    fn columns(&self, capture: &Capture) -> Result<Vec<TokenColumn>, Error> {
+    fn labels(&self, capture: &Capture) -> Result<Labels, Error> {
         match self {
-            Self::Dataset(known) => Ok(known.columns(capture)?),
+            Self::Dataset(known) => Ok(Labels {
+                columns: known.columns(capture)?,
+                notes: Vec::new(),
+            }),
             _ => labels(capture),
         }
     }

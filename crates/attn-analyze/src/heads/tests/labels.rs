@@ -40,9 +40,10 @@ fn planted_heads_get_their_names() {
             &|q, k| hit(k + 2 == q || k + 3 == q),
             // Each token looks at one of its own that is nowhere in particular.
             &|q, k| hit(k == [9, 11, 10, 7, 2, 13, 1, 12, 3, 6, 4, 5, 14, 8, 0][q]),
+            &|q, k| hit(q >= k + 2 && q <= k + 5),
         ]],
     );
-    let expected: [&[Role]; 10] = [
+    let expected: [&[Role]; 11] = [
         &[Role::PREVIOUS],
         &[Role::NEXT],
         &[Role::SELF_TOKEN],
@@ -53,6 +54,7 @@ fn planted_heads_get_their_names() {
         &[Role::DIFFUSE],
         &[Role::OFFSET],
         &[Role::ONE_TO_ONE],
+        &[Role::POSITIONAL],
     ];
     let found = kinds(&capture);
     for (head, (found, expected)) in found.iter().zip(expected).enumerate() {

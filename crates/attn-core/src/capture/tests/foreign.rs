@@ -138,7 +138,7 @@ fn mistakes_in_a_description_are_named_with_their_path() {
             "/model/attentions/0/layers/0/scale",
             json!(1e39),
             "model.attentions[0].layers[0].scale",
-            "number out of range",
+            "expected a number within the range of floats, found a larger one",
         ),
         (
             "/model/attentions/0/layers",

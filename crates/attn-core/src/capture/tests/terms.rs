@@ -222,7 +222,7 @@ fn parts_that_do_not_fit_are_named_with_their_path() {
             "/layers/0/soft_cap",
             json!(1e39),
             "layers[0].soft_cap",
-            "number out of range",
+            "expected a number within the range of floats, found a larger one",
         ),
         (
             "/layers/0/sinks",
@@ -234,7 +234,7 @@ fn parts_that_do_not_fit_are_named_with_their_path() {
             "/layers/0/sinks",
             json!([0.5, 1e39]),
             "layers[0].sinks[1]",
-            "number out of range",
+            "expected a number within the range of floats, found a larger one",
         ),
         (
             "/layers/0/mask",
@@ -252,7 +252,7 @@ fn parts_that_do_not_fit_are_named_with_their_path() {
             "/alibi",
             json!({ "slopes": [0.5, 0.5], "factor": 1e39 }),
             "alibi.factor",
-            "number out of range",
+            "expected a number within the range of floats, found a larger one",
         ),
         (
             "/alibi",
