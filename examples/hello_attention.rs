@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Queries, keys and values of every head, for every line.
     let capture = capturer.capture_lines(sentences().take(100))?;
 
-    // Queries and keys of each head in one plane, such that near means attended.
+    // Queries and keys of each head in one plane, and how far near means attended there.
     let study = Study::project(capture, &AtlasParams::default(), &())?;
 
     // All heads at once, on a device of its own; `.svg` would be a drawing, `.csv` the numbers. In your own window a `Renderer`

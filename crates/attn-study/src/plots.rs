@@ -26,6 +26,9 @@ const CAPTION: &str = "Each plot is one attention head: its queries and keys in 
                        correlation of distance and attention; −1 is perfect. Full ρ is that of the space before the projection. \
                        Frames are stronger where the share is higher above chance.";
 
+/// What it says beside that of a layout that attention has a part in.
+const ALONG: &str = "Queries are also drawn to the keys that they attend to.";
+
 /// What holds in a head's plot, and in the space that it is a projection of: `84 % (7 %) · ρ −0.41 · full ρ −0.98`.
 fn plane_note(projection: &HeadProjection) -> String {
     let mut parts = Vec::new();
@@ -109,10 +112,12 @@ impl Study {
             subtitle: format!("{} · {}", self.methods(), self.data()),
             caption: match attribute.and_then(|attribute| attribute.caption()) {
                 Some(caption) => caption.to_owned(),
-                None => match left_out(info, self.heads().map(|projection| projection.head)) {
-                    Some(left_out) => format!("{CAPTION} {left_out}"),
-                    None => CAPTION.to_owned(),
-                },
+                None => {
+                    let left_out = left_out(info, self.heads().map(|projection| projection.head));
+                    let along = self.params().method.wants_links().then(|| ALONG.to_owned());
+                    let parts = [Some(CAPTION.to_owned()), along, left_out];
+                    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+                }
             },
             panels,
             pending: self.pending(),

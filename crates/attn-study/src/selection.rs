@@ -314,7 +314,9 @@ pub(crate) fn over_represented(
         // Drawn without replacement: the hypergeometric distribution.
         let left = (population - n) / (population - 1.0).max(1.0);
         let deviation = (expected * (1.0 - chance) * left).sqrt();
-        let above = count >= FEWEST && count as f64 > expected + SIGMA * deviation && count as f64 > expected;
+        // Of all points none is over-represented, whatever the rounding.
+        let more = count as u128 * all.len() as u128 > whole as u128 * chosen.len() as u128;
+        let above = count >= FEWEST && more && count as f64 > expected + SIGMA * deviation;
         above.then(|| Trait {
             of: of.to_owned(),
             value,
@@ -401,5 +403,9 @@ mod tests {
         let traits = over_represented("token", &chosen, &all, |point| Some((point % 40).to_string()));
         assert!(traits.len() <= 1, "{traits:?}");
         assert!(over_represented("token", &BTreeSet::new(), &all, |_| Some("x".into())).is_empty());
+        // All of them are what they are, though rounding may put chance a bit lower.
+        let whole: BTreeSet<usize> = (0..3999).collect();
+        let few = over_represented("token", &whole, &all[..3999], |point| Some((point % 41).to_string()));
+        assert!(few.is_empty(), "{few:?}");
     }
 }

@@ -59,7 +59,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Projection of queries and keys
-    #[arg(long, value_enum, default_value = "tsne")]
+    #[arg(long, value_enum, default_value = "attention")]
     pub(crate) projection: Projection,
     /// Dimensions of the projection: 2 or 3
     #[arg(long, default_value = "2", value_parser = ["2", "3"])]
@@ -144,7 +144,7 @@ pub(crate) enum Projection {
 }
 
 impl Projection {
-    pub(crate) const ALL: [Self; 4] = [Self::Tsne, Self::Attention, Self::Umap, Self::Pca];
+    pub(crate) const ALL: [Self; 4] = [Self::Attention, Self::Tsne, Self::Umap, Self::Pca];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -32,15 +32,15 @@ use crate::{
     method::Links,
     quality::Quality,
     rng::Rng,
-    tsne::Tsne,
+    tsne::AttentionTsne,
 };
 
 /// How the heads of a capture are projected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AtlasParams {
-    /// How points are laid out. Default: t-SNE. [`AttentionTsne`](crate::tsne::AttentionTsne) lays more queries next to the key
-    /// that they attend to most.
+    /// How points are laid out. Default: [`AttentionTsne`], which lays more queries next to the key that they attend to most
+    /// than t-SNE does.
     pub method: Method,
     /// Dimensions of the layout. Default: two.
     pub dims: Dims,
@@ -60,7 +60,7 @@ pub struct AtlasParams {
 impl Default for AtlasParams {
     fn default() -> Self {
         Self {
-            method: Tsne::default().into(),
+            method: AttentionTsne::default().into(),
             dims: Dims::default(),
             metric: Metric::COSINE,
             seed: 0,

@@ -160,10 +160,7 @@ impl Head {
                 "Queries and keys of one head in a joint projection. One sequence is highlighted: lines join each of its \
                  queries to the two keys with the largest weights (at least 0.05)."
             }
-            None => {
-                "Queries and keys of one head in a joint projection, so that near means attended. \
-                 Labels that would overlap are hidden."
-            }
+            None => "Queries and keys of one head in a joint projection. Labels that would overlap are hidden.",
         }
     }
 

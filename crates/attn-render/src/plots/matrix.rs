@@ -119,8 +119,8 @@ impl Default for Matrix {
             title: String::new(),
             subtitle: String::new(),
             caption:
-                "Each plot is one attention head: queries and keys in a joint projection, so that near means attended. \
-                      Rows are layers, columns are heads."
+                "Each plot is one attention head: queries and keys in a joint projection. Rows are layers, columns are \
+                      heads."
                     .into(),
             panels: Vec::new(),
             pending: Vec::new(),
