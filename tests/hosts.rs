@@ -467,6 +467,8 @@ fn a_window_of_all_heads() {
         "pca",
         "--max-points",
         "1500",
+        "--max-per-word",
+        "5",
     ];
     let host = Host::open(&screen, &program, "attn atlas", &few);
     screen.xdotool(&["windowsize", "--sync", &host.window, "1240", "820"]);
@@ -506,6 +508,14 @@ fn a_window_of_all_heads() {
         changed(&light, &screen.shot("atlas-undone")) < 0.02,
         "canvas and frame are light again"
     );
+
+    // And the filter, which plots know nothing of.
+    let most = || session_of(&host)["panes"][0]["look"]["filter"]["at_most"].clone();
+    assert_eq!(most(), 5);
+    command(&host, "clear token filter");
+    assert!(most().is_null());
+    host.key("u");
+    assert_eq!(most(), 5);
 
     // Panels fold and come back.
     host.key("bracketleft");

@@ -1,6 +1,6 @@
 //! View state: cameras, the open head, selection, search and colors. What a host saves, restores and undoes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use attn_core::HeadId;
 use serde::{Deserialize, Serialize};
@@ -194,6 +194,9 @@ pub struct ViewState {
     pub hidden: BTreeSet<u32>,
     /// The first visible token of a long [`Sentence`](crate::plots::Sentence).
     pub first_token: u32,
+    /// What a host adds under names of its own, such as a filter: saved, undone and redone with the rest. Plots do not read it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub host: BTreeMap<String, String>,
 }
 
 impl From<Shared> for ViewState {

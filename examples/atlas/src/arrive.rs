@@ -69,6 +69,7 @@ impl Pane {
                 context.request_repaint_after(REFRESH - since.elapsed());
             }
         }
+        self.settle();
         self.place_waiting();
         // An open head is projected next.
         self.work.priority.set(self.view.open.as_slice());

@@ -29,6 +29,10 @@ use crate::{
     work::Work,
 };
 
+/// Names of what undo goes through beside what plots read.
+const FILTER: &str = "filter";
+const SEQUENCE: &str = "sequence";
+
 /// What is done again to go on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Again {
@@ -64,6 +68,8 @@ pub(crate) struct Pane {
     pub(crate) table: TextTable,
     /// Filter of drawn tokens.
     pub(crate) filter: TokenFilter,
+    /// Filter and sequence as the view had them last: another value was brought back by undo or redo.
+    kept: BTreeMap<String, String>,
     /// The highlighted sequence.
     pub(crate) sequence: Option<usize>,
     /// Descriptions of search matches, by search.
@@ -131,6 +137,7 @@ impl Pane {
             detail: Detail::new(state),
             table: TextTable::default(),
             filter: TokenFilter::default(),
+            kept: BTreeMap::new(),
             sequence: None,
             found: BTreeMap::new(),
             typed: String::new(),
@@ -189,6 +196,28 @@ impl Pane {
             }
         };
         self.refresh();
+    }
+
+    /// Follows what undo and redo brought back of the filter and the sequence, and notes what they are now.
+    pub(crate) fn settle(&mut self) {
+        if self.study.is_none() {
+            return;
+        }
+        if self.view.host != self.kept {
+            let filter = self.view.host.get(FILTER).map(|text| serde_json::from_str(text));
+            self.draw(filter.and_then(Result::ok).unwrap_or_default());
+            let sequence = self.view.host.get(SEQUENCE).and_then(|number| number.parse().ok());
+            if let Some(sequence) = sequence.filter(|sequence| Some(*sequence) != self.sequence) {
+                self.detail.forget();
+                self.sequence = Some(sequence);
+                self.table.scroll_to(sequence);
+            }
+        }
+        let filter = (!self.filter.is_empty()).then(|| serde_json::to_string(&self.filter));
+        let filter = filter.and_then(Result::ok).map(|text| (FILTER.to_owned(), text));
+        let sequence = self.sequence.map(|number| (SEQUENCE.to_owned(), number.to_string()));
+        self.view.host = filter.into_iter().chain(sequence).collect();
+        self.kept.clone_from(&self.view.host);
     }
 
     /// The current head: the open one, the one under the pointer, or the first of the ranking.

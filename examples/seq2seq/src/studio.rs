@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use attn_egui::{Exports, Jobs, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, theme_switch};
 use attn_sdk::{
+    core::format::number,
     render::{Format, ViewState},
     study::decoding::{
         AlignmentHead, Decoder, Decoding, DecodingParams, FlowOptions, HeadChoice, NearWord, NeighborhoodParams,
@@ -247,7 +248,7 @@ impl Studio {
             let name = |at: usize| {
                 let found = run.decoding.hypotheses.get(at);
                 found.map_or(String::new(), |found| {
-                    format!("{} ({:.3})", found.row.text, found.score)
+                    format!("{} ({})", found.row.text, number(found.score))
                 })
             };
             ComboBox::from_id_salt("hypothesis")

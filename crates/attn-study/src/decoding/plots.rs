@@ -1,6 +1,6 @@
 //! Plots of a decoding: each owns its data.
 
-use attn_core::{Attention, HeadId};
+use attn_core::{Attention, HeadId, format::number};
 use attn_render::plots::{
     BeamNode, BeamTree, CrossFlow, HeadCells, HeadGrid, HeadPattern, HeatTable, Lines, Predicted, PredictedStep,
     Predictions, SentenceToken, Series, Texts,
@@ -311,7 +311,7 @@ impl Decoding {
         });
         let steps: Vec<PredictedStep> = steps.collect();
         Ok(Predictions {
-            subtitle: format!("{}; score {:.4}", self.headline(hypothesis), found.score),
+            subtitle: format!("{}; score {}", self.headline(hypothesis), number(found.score)),
             ..Predictions::new(steps)
         })
     }
