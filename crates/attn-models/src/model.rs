@@ -392,12 +392,13 @@ impl Model {
     }
 
     fn run(&self, inputs: &Inputs, layout: Layout, mut pass: Pass<'_>) -> Result<Output> {
+        let layout = match pass.start {
+            Some(start) => layout.starting(start),
+            None => layout,
+        };
         pass.tap.begin(&layout)?;
         let output = self.network.forward(inputs, &mut pass)?;
-        // What lies below a start is left out: sites that were not met there are no mistake.
-        if pass.start.is_none() {
-            pass.tap.end()?;
-        }
+        pass.tap.end()?;
         Ok(output)
     }
 
