@@ -4,6 +4,7 @@ use attn_core::{Attention, Limits, Side};
 use attn_models::{
     Capturer, Checkpoint, Error, Inputs, Model, Point, Site,
     candle::Tensor,
+    capture::cut_notes,
     generate::{GenerationParams, Generator},
     record::Recorder,
     sounds::{Samples, Sound, SoundProcessor},
@@ -267,8 +268,9 @@ fn whisper_writes_what_the_reference_writes() {
                 .chain(&forced.tokens)
                 .map(|&id| i64::from(id))
                 .collect();
-            assert_eq!(all, sequences[row][..all.len()]);
+            assert_eq!(all, sequences[row]);
             assert_eq!(forced.tokens[3..], given.tokens[..]);
+            assert_eq!(given.log_probabilities.len(), wanted[row].len());
             for (found, wanted) in given.log_probabilities.iter().zip(&wanted[row]) {
                 assert!((found - wanted).abs() <= 1e-4, "{found} {wanted}");
             }
@@ -414,6 +416,28 @@ fn sounds_are_captured_with_what_is_said() {
                     .all(|(found, wanted)| (found - wanted).abs() < 1e-5)
             );
         }
+    }
+    // A transcript that is longer than the decoder is cut after what the checkpoint forces, and a note says so.
+    let longest = capture.model().max_tokens.unwrap();
+    for words in [longest - 3, 3 * longest] {
+        let text = vec!["cat"; words].join(" ");
+        let tokens = capturer.tokenizer().unwrap().encode(&text, capture.model()).unwrap();
+        let all = tokens.cut_from.unwrap_or(tokens.tokens.len());
+        let special = tokens.tokens.iter().filter(|token| token.special).count();
+        let outcome = capturer.sounds([(tone(400), Some(text))]).run().unwrap();
+        let [sequence] = outcome.capture.sequences() else {
+            panic!()
+        };
+        let before = 4 + all - special;
+        assert!(before > longest, "{before}");
+        assert_eq!(
+            (sequence.decoder.len(), sequence.target_cut_from),
+            (longest, Some(before))
+        );
+        assert_eq!(prefix(&sequence.decoder), [1, 2, 4, 6]);
+        let notes = cut_notes(outcome.capture.sequences());
+        let wanted = format!("({before} tokens, {longest} left)");
+        assert!(notes.len() == 1 && notes[0].message.contains(&wanted), "{notes:?}");
     }
     let refused = |run: attn_models::capture::CaptureRun<'_>| run.run().unwrap_err().to_string();
     assert!(refused(capturer.lines(["a cat"])).contains("a model of sound"));
