@@ -9,6 +9,7 @@ use super::{
     Added, Description, Settings,
     byte_level::{Words, byte_level},
     pieces::{Model, Piece},
+    wordpiece,
 };
 use crate::{
     Result,
@@ -36,10 +37,20 @@ impl TokenList {
                 said.insert(option.to_owned(), json!(flag));
             }
         }
+        if self.model == "bert" {
+            // llama.cpp reads every text in small letters; a vocabulary that has others was made of texts as they are.
+            let capital = |token: &String| token.chars().any(char::is_uppercase);
+            let cased = self
+                .tokens
+                .iter()
+                .zip(&self.kinds)
+                .any(|(token, &kind)| kind == 1 && capital(token));
+            said.insert("do_lower_case".to_owned(), json!(!cased));
+        }
         let options = Config::from_parts(said, path, Vec::new());
         let none = options.empty();
         let settings = Settings {
-            family: "llama",
+            family: if self.model == "bert" { "bert" } else { "llama" },
             options: &options,
             special: &none,
             added: &none,
@@ -48,8 +59,9 @@ impl TokenList {
         match self.model.as_str() {
             "llama" => self.pieces(&settings)?.llama(&settings),
             "gpt2" => self.byte_pairs(&settings),
+            "bert" => wordpiece::describe(&settings, self.words_and_pieces(&settings)?.as_bytes()),
             other => Err(settings.broken(format!(
-                "`tokenizer.ggml.model` = `{}` is not read (read: llama, gpt2): put the model's tokenizer.json beside \
+                "`tokenizer.ggml.model` = `{}` is not read (read: llama, gpt2, bert): put the model's tokenizer.json beside \
                  the file, in a folder of its own",
                 excerpt(other, SHORT)
             ))),
@@ -75,6 +87,28 @@ impl TokenList {
             table: Vec::new(),
             prefix: self.adds_space.unwrap_or(true),
         })
+    }
+
+    /// BERT's vocabulary, one token a line: here words begin with a mark, on the hub what continues them does.
+    fn words_and_pieces(&self, settings: &Settings<'_>) -> Result<String> {
+        let mut lines = String::new();
+        for (id, token) in self.tokens.iter().enumerate() {
+            let special =
+                self.kinds.get(id).is_some_and(|&kind| kind == 3) || token.starts_with('[') && token.ends_with(']');
+            match token.strip_prefix('\u{2581}') {
+                _ if token.contains(['\n', '\r']) => {
+                    return Err(settings.broken(format!("token {id}: expected a word, found a line break")));
+                }
+                _ if special => lines.push_str(token),
+                Some(word) => lines.push_str(word),
+                None => {
+                    lines.push_str("##");
+                    lines.push_str(token);
+                }
+            }
+            lines.push('\n');
+        }
+        Ok(lines)
     }
 
     fn byte_pairs(&self, settings: &Settings<'_>) -> Result<Description> {

@@ -28,6 +28,7 @@ mod families;
 mod formats;
 mod generation;
 mod gguf;
+mod gguf_families;
 mod head_weights;
 mod hybrids;
 mod images;

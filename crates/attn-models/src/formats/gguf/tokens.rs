@@ -8,7 +8,8 @@ use crate::Result;
 /// A list of tokens and what is said about them.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenList {
-    /// How texts are split: `llama` (SentencePiece's byte pairs), `gpt2` (byte pairs of bytes), or another.
+    /// How texts are split: `llama` (SentencePiece's byte pairs), `gpt2` (byte pairs of bytes), `bert` (words and
+    /// their pieces), or another.
     pub(crate) model: String,
     /// Of byte pairs of bytes, how words are found.
     pub(crate) words: String,
