@@ -113,13 +113,13 @@ impl TokenList {
 
     fn byte_pairs(&self, settings: &Settings<'_>) -> Result<Description> {
         let words = match self.words.as_str() {
-            "gpt-2" | "default" | "" => Words::Gpt2,
+            "gpt-2" | "phi-2" | "default" | "" => Words::Gpt2,
             "qwen2" => Words::Qwen,
             "llama-bpe" | "llama3" | "llama-v3" => Words::Llama3,
-            "smollm" => Words::Digits,
+            "smollm" | "starcoder" => Words::Digits,
             other => {
                 return Err(settings.broken(format!(
-                    "`tokenizer.ggml.pre` = `{}` is not read (read: gpt-2, qwen2, llama-bpe, smollm): put the model's \
+                    "`tokenizer.ggml.pre` = `{}` is not read (read: gpt-2, phi-2, qwen2, llama-bpe, smollm, starcoder): put the model's \
                      tokenizer.json beside the file, in a folder of its own",
                     excerpt(other, SHORT)
                 )));

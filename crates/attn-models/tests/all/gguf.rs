@@ -23,6 +23,7 @@ pub(crate) enum Said {
     Text(&'static str),
     Texts(Vec<String>),
     Words(Vec<u32>),
+    Numbers(Vec<f32>),
 }
 
 /// A tensor of a file: its name, its sides in the order of the file, its type, its bytes.
@@ -43,6 +44,11 @@ pub(crate) fn file<K: AsRef<str>>(keys: &[(K, Said)], tensors: &[Stored]) -> Vec
             Said::Texts(values) => {
                 let count = [&8_u32.to_le_bytes()[..], &(values.len() as u64).to_le_bytes()].concat();
                 (9, values.iter().fold(count, |all, value| [all, text(value)].concat()))
+            }
+            Said::Numbers(values) => {
+                let count = [&6_u32.to_le_bytes()[..], &(values.len() as u64).to_le_bytes()].concat();
+                let values = values.iter().flat_map(|value| value.to_le_bytes());
+                (9, count.into_iter().chain(values).collect())
             }
             Said::Words(values) => {
                 let count = [&4_u32.to_le_bytes()[..], &(values.len() as u64).to_le_bytes()].concat();

@@ -697,6 +697,86 @@ fn bert_reads_text_as_on_the_hub() {
     assert!(error.contains("tokenizer.ggml.model"), "{error}");
 }
 
+/// Vocabularies in llama.cpp's lists: byte pairs of bytes, and pieces whose merges are made of their scores.
+#[test]
+fn other_vocabularies_read_text_as_on_the_hub() {
+    let text_of = |name: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(fixture(name).join("tokenizer.json")).unwrap()).unwrap()
+    };
+    for (name, kind, words) in [
+        ("starcoder2", "gpt2", "starcoder"),
+        ("phi", "gpt2", "phi-2"),
+        ("gemma", "llama", "default"),
+    ] {
+        let json = text_of(name);
+        let vocabulary = json["model"]["vocab"].as_object().unwrap();
+        let mut tokens: Vec<(u64, &String)> = vocabulary
+            .iter()
+            .map(|(token, id)| (id.as_u64().unwrap(), token))
+            .collect();
+        tokens.sort();
+        let added = json["added_tokens"].as_array().unwrap();
+        let control: Vec<&str> = added.iter().filter_map(|token| token["content"].as_str()).collect();
+        let kinds = tokens.iter().map(|(_, token)| match token.as_str() {
+            "<unk>" => 2,
+            token if control.contains(&token) => 3,
+            token if token.starts_with("<0x") && token.len() == 6 => 6,
+            _ => 1,
+        });
+        let merges: Vec<String> = json["model"]["merges"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|pair| format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap()))
+            .collect();
+        let made: BTreeMap<String, usize> = merges.iter().map(|merge| merge.replace(' ', "")).zip(0..).collect();
+        let score = |token: &String| made.get(token).map_or(-1e6, |&place| -(place as f32));
+        let id = |token: &str| Said::Word(tokens.iter().position(|(_, own)| *own == token).unwrap() as u32);
+        let key = |key: &str| format!("tokenizer.ggml.{key}");
+        let family = FAMILIES.iter().find(|family| family.fixture == name).unwrap();
+        let mut keys = family.keys();
+        keys.extend([
+            (key("model"), Said::Text(kind)),
+            (key("pre"), Said::Text(words)),
+            (
+                key("tokens"),
+                Said::Texts(tokens.iter().map(|(_, token)| (*token).clone()).collect()),
+            ),
+            (key("token_type"), Said::Words(kinds.collect())),
+        ]);
+        match kind {
+            "llama" => keys.extend([
+                (
+                    key("scores"),
+                    Said::Numbers(tokens.iter().map(|(_, token)| score(token)).collect()),
+                ),
+                (key("bos_token_id"), id("<bos>")),
+                (key("eos_token_id"), id("<eos>")),
+                (key("unknown_token_id"), id("<unk>")),
+                (key("add_space_prefix"), Said::Flag(false)),
+            ]),
+            _ => keys.push((key("merges"), Said::Texts(merges))),
+        }
+        let checkpoint = Checkpoint::from_gguf(name, file(&keys, &family.tensors())).unwrap();
+        let info = Model::load(&checkpoint).unwrap().info().clone();
+        let [found, wanted] =
+            [&checkpoint, &Checkpoint::open(fixture(name)).unwrap()].map(|open| open.tokenizer().unwrap());
+        for text in [
+            "The cat sat on the mat.",
+            " in 2024, isn't it?",
+            "Crème brûlée\n\n  def f(x):",
+            "日本 42",
+        ] {
+            let [found, wanted] = [&found, &wanted].map(|tokenizer| {
+                let ids = tokenizer.encode(text, &info).unwrap().ids();
+                let back = tokenizer.decode(&ids).unwrap();
+                (ids, back)
+            });
+            assert_eq!(found, wanted, "{name}: {text:?}");
+        }
+    }
+}
+
 #[test]
 fn what_other_members_of_a_family_have_is_refused_by_name() {
     let refused = |family: &Family, key: &str, said: Said| {
