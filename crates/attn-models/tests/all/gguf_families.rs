@@ -777,6 +777,55 @@ fn other_vocabularies_read_text_as_on_the_hub() {
     }
 }
 
+/// No number under a key, and no shape of a tensor, ends in anything but a model or an error.
+#[test]
+fn any_number_is_read_or_refused() {
+    let others = [GEMMA2, BERT];
+    for family in FAMILIES.iter().chain(&others) {
+        let tensors = family.tensors();
+        let load = |keys: &[(String, Said)], tensors: &[Stored]| {
+            let checkpoint = Checkpoint::from_gguf("tiny", file(keys, tensors)).ok()?;
+            let _ = checkpoint.describe();
+            Model::load(&checkpoint).ok()
+        };
+        for at in 0..family.keys().len() {
+            for said in [
+                Said::Word(0),
+                Said::Word(1),
+                Said::Word(3),
+                Said::Word(u32::MAX),
+                Said::Number(f32::NAN),
+                Said::Number(-1.0),
+                Said::Flag(true),
+                Said::Text("x"),
+                Said::Words(vec![1, 2]),
+            ] {
+                let mut keys = family.keys();
+                keys[at].1 = said;
+                load(&keys, &tensors);
+            }
+        }
+        for at in 0..tensors.len() {
+            let mut changed = tensors.clone();
+            let sides = &mut changed[at].1;
+            // The same bytes in another shape, and fewer of them.
+            match sides.as_slice() {
+                [only] if only % 2 == 0 => *sides = vec![2, only / 2],
+                [first, rest @ ..] => *sides = vec![first * rest.iter().product::<u64>().max(1)],
+                [] => {}
+            }
+            assert!(
+                load(&family.keys(), &changed).is_none(),
+                "{}: {}",
+                family.fixture,
+                changed[at].0
+            );
+            changed[at].1 = vec![1];
+            load(&family.keys(), &changed);
+        }
+    }
+}
+
 #[test]
 fn what_other_members_of_a_family_have_is_refused_by_name() {
     let refused = |family: &Family, key: &str, said: Said| {
