@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 use super::{
     Added, Description, Settings,
     byte_level::{Words, byte_level},
-    pieces::{Model, Piece},
+    pieces::{Model, Piece, is_sound},
     wordpiece,
 };
 use crate::{
@@ -37,6 +37,10 @@ impl TokenList {
                 said.insert(option.to_owned(), json!(flag));
             }
         }
+        if self.tokens.iter().any(|token| token.starts_with("<extra_id_")) {
+            // Those that T5 has beside its model are in the list.
+            said.insert("extra_ids".to_owned(), json!(0));
+        }
         if self.model == "bert" {
             // llama.cpp reads every text in small letters; a vocabulary that has others was made of texts as they are.
             let capital = |token: &String| token.chars().any(char::is_uppercase);
@@ -50,7 +54,11 @@ impl TokenList {
         let options = Config::from_parts(said, path, Vec::new());
         let none = options.empty();
         let settings = Settings {
-            family: if self.model == "bert" { "bert" } else { "llama" },
+            family: match self.model.as_str() {
+                "bert" => "bert",
+                "t5" => "t5",
+                _ => "llama",
+            },
             options: &options,
             special: &none,
             added: &none,
@@ -58,10 +66,11 @@ impl TokenList {
         };
         match self.model.as_str() {
             "llama" => self.pieces(&settings)?.llama(&settings),
+            "t5" => self.unigrams(&settings)?.t5(&settings),
             "gpt2" => self.byte_pairs(&settings),
             "bert" => wordpiece::describe(&settings, self.words_and_pieces(&settings)?.as_bytes()),
             other => Err(settings.broken(format!(
-                "`tokenizer.ggml.model` = `{}` is not read (read: llama, gpt2, bert): put the model's tokenizer.json beside \
+                "`tokenizer.ggml.model` = `{}` is not read (read: llama, gpt2, bert, t5): put the model's tokenizer.json beside \
                  the file, in a folder of its own",
                 excerpt(other, SHORT)
             ))),
@@ -87,6 +96,21 @@ impl TokenList {
             table: Vec::new(),
             prefix: self.adds_space.unwrap_or(true),
         })
+    }
+
+    /// SentencePiece's unigrams. The converter fills the list up to the size of the model.
+    fn unigrams(&self, settings: &Settings<'_>) -> Result<Model> {
+        let mut model = self.pieces(settings)?;
+        let filling = |piece: &Piece| piece.kind == 5 && piece.text.starts_with("[PAD");
+        while model.pieces.last().is_some_and(filling) {
+            model.pieces.pop();
+        }
+        if !self.table.is_empty() && !is_sound(&self.table) {
+            return Err(settings.broken("`tokenizer.ggml.precompiled_charsmap`: not a table of normalization"));
+        }
+        (model.pairs, model.byte_fallback) = (false, false);
+        model.table.clone_from(&self.table);
+        Ok(model)
     }
 
     /// BERT's vocabulary, one token a line: here words begin with a mark, on the hub what continues them does.

@@ -275,7 +275,7 @@ impl Model {
         })
     }
 
-    fn t5(&self, settings: &Settings<'_>) -> Result<Description> {
+    pub(super) fn t5(&self, settings: &Settings<'_>) -> Result<Description> {
         let mut vocabulary = self.scored();
         let extra = match settings.options.get("extra_ids").and_then(Value::as_u64) {
             Some(0) => 0,

@@ -247,7 +247,7 @@ const BERT: Family = Family {
 };
 
 /// Families whose fixtures a GGUF file can hold whole.
-const FAMILIES: [Family; 14] = [
+const FAMILIES: [Family; 15] = [
     Family {
         fixture: "gemma",
         architecture: "gemma",
@@ -404,6 +404,35 @@ const FAMILIES: [Family; 14] = [
     },
     MIXTRAL,
     Family {
+        fixture: "nomic-bert",
+        architecture: "nomic-bert",
+        keys: &[
+            SIZES[0],
+            SIZES[1],
+            SIZES[2],
+            SIZES[3],
+            SIZES[4],
+            BASE,
+            ("attention.layer_norm_epsilon", "layer_norm_eps"),
+        ],
+        more: &[],
+        outside: &[
+            ("embeddings.word_embeddings", "token_embd"),
+            ("embeddings.token_type_embeddings", "token_types"),
+            ("emb_ln", "token_embd_norm"),
+        ],
+        inside: &[
+            ("attn.Wqkv", "attn_qkv"),
+            ("attn.out_proj", "attn_output"),
+            ("norm1", "attn_output_norm"),
+            ("norm2", "layer_output_norm"),
+            ("mlp.fc11", "ffn_up"),
+            ("mlp.fc12", "ffn_gate"),
+            ("mlp.fc2", "ffn_down"),
+        ],
+        change: same,
+    },
+    Family {
         fixture: "qwen3-moe",
         architecture: "qwen3moe",
         keys: all!(
@@ -470,6 +499,7 @@ impl Family {
             "transformer.h.",
             "transformer.blocks.",
             "bert.encoder.layer.",
+            "encoder.layers.",
         ];
         let rest = starts.iter().find_map(|start| place.strip_prefix(start))?;
         let (layer, part) = rest.split_once('.').unwrap();
@@ -518,14 +548,19 @@ fn converted_families_agree_with_the_reference() {
     }
 }
 
-/// The checkpoint of a fixture with some options changed.
-fn changed(name: &str, options: &[(&str, Value)]) -> Checkpoint {
+/// The configuration of a fixture with some options changed.
+fn configured(name: &str, options: &[(&str, Value)]) -> Vec<u8> {
     let mut config: Value = serde_json::from_slice(&std::fs::read(fixture(name).join("config.json")).unwrap()).unwrap();
     for (key, value) in options {
         config[*key] = value.clone();
     }
+    config.to_string().into_bytes()
+}
+
+/// The checkpoint of a fixture with some options changed.
+fn changed(name: &str, options: &[(&str, Value)]) -> Checkpoint {
     let weights = std::fs::read(fixture(name).join("model.safetensors")).unwrap();
-    Checkpoint::from_bytes(name, config.to_string().into_bytes(), weights).unwrap()
+    Checkpoint::from_bytes(name, configured(name, options), weights).unwrap()
 }
 
 /// Both compute the same inside and out; the hub's has also what the file leaves out.
@@ -536,6 +571,147 @@ fn compute_the_same(found: &Checkpoint, wanted: &Checkpoint, inputs: &Inputs) {
         let gap = difference(found, &wanted[key], None);
         assert!(gap <= 1e-5, "{key}: {gap}");
     }
+}
+
+/// T5 with the distance at which its buckets end that llama.cpp knows, which is that of every published one; its MLP may be gated.
+#[test]
+fn t5_has_both_its_stacks() {
+    let inside = |stack: &str, part: &str| {
+        let own = match part {
+            "SelfAttention.relative_attention_bias" => "attn_rel_b",
+            "SelfAttention.q" => "attn_q",
+            "SelfAttention.k" => "attn_k",
+            "SelfAttention.v" => "attn_v",
+            "SelfAttention.o" => "attn_o",
+            "EncDecAttention.q" => "cross_attn_q",
+            "EncDecAttention.k" => "cross_attn_k",
+            "EncDecAttention.v" => "cross_attn_v",
+            "EncDecAttention.o" => "cross_attn_o",
+            "DenseReluDense.wi_0" => "ffn_gate",
+            "DenseReluDense.wi" | "DenseReluDense.wi_1" => "ffn_up",
+            "DenseReluDense.wo" => "ffn_down",
+            other => panic!("{stack} {other}"),
+        };
+        own.to_owned()
+    };
+    let name = |hub: &str| {
+        let place = hub.strip_suffix(".weight").unwrap();
+        let own = match place {
+            "shared" => "token_embd".to_owned(),
+            "lm_head" => "output".to_owned(),
+            "encoder.final_layer_norm" => "enc.output_norm".to_owned(),
+            "decoder.final_layer_norm" => "dec.output_norm".to_owned(),
+            _ => {
+                let parts: Vec<&str> = place.splitn(6, '.').collect();
+                let [stack, "block", layer, "layer", sublayer, part] = parts.as_slice() else {
+                    panic!("{hub}")
+                };
+                let own = match (*stack, *sublayer, *part) {
+                    (_, "0", "layer_norm") => "attn_norm".to_owned(),
+                    ("encoder", "1", "layer_norm") | ("decoder", "2", "layer_norm") => "ffn_norm".to_owned(),
+                    ("decoder", "1", "layer_norm") => "cross_attn_norm".to_owned(),
+                    (stack, _, part) => inside(stack, part),
+                };
+                format!("{}.blk.{layer}.{own}", &stack[..3])
+            }
+        };
+        format!("{own}.weight")
+    };
+    let mut keys: Vec<(String, Said)> = [
+        ("context_length", 512),
+        ("embedding_length", 32),
+        ("feed_forward_length", 64),
+        ("block_count", 2),
+        ("decoder_block_count", 2),
+        ("attention.head_count", 4),
+        ("attention.key_length", 8),
+        ("attention.value_length", 8),
+        ("attention.relative_buckets_count", 8),
+        ("decoder_start_token_id", 0),
+    ]
+    .map(|(key, value)| (format!("t5.{key}"), Said::Word(value)))
+    .into();
+    for epsilon in ["attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon"] {
+        keys.push((format!("t5.{epsilon}"), Said::Number(1e-6)));
+    }
+    keys.push(("general.architecture".to_owned(), Said::Text("t5")));
+    // The vocabulary, and what fills it up.
+    let json: Value = serde_json::from_slice(&std::fs::read(fixture("t5").join("tokenizer.json")).unwrap()).unwrap();
+    let pieces = json["model"]["vocab"].as_array().unwrap();
+    let mut tokens: Vec<String> = pieces
+        .iter()
+        .map(|piece| piece[0].as_str().unwrap().to_owned())
+        .collect();
+    let mut scores: Vec<f32> = pieces.iter().map(|piece| piece[1].as_f64().unwrap() as f32).collect();
+    tokens.push("[PAD243]".to_owned());
+    scores.push(-1000.0);
+    let kinds = tokens.iter().map(|token| match token.as_str() {
+        "<unk>" => 2,
+        "<pad>" | "</s>" => 3,
+        token if token.starts_with("<extra_id_") => 4,
+        token if token.starts_with("[PAD") => 5,
+        _ => 1,
+    });
+    let key = |key: &str| format!("tokenizer.ggml.{key}");
+    keys.extend([
+        (key("model"), Said::Text("t5")),
+        (key("token_type"), Said::Words(kinds.collect())),
+        (key("tokens"), Said::Texts(tokens)),
+        (key("scores"), Said::Numbers(scores)),
+        (key("eos_token_id"), Said::Word(1)),
+        (key("unknown_token_id"), Said::Word(2)),
+    ]);
+    let plain = hub("t5");
+    let mut gated = plain.clone();
+    for (hub, tensor) in &plain {
+        if let Some(before) = hub.strip_suffix("wi.weight") {
+            gated.remove(hub);
+            gated.insert(format!("{before}wi_1.weight"), tensor.clone());
+            gated.insert(format!("{before}wi_0.weight"), (tensor * 0.7).unwrap());
+        }
+    }
+    gated.insert("lm_head.weight".to_owned(), (&plain["shared.weight"] * 0.5).unwrap());
+    for (weights, options) in [
+        (plain, vec![]),
+        (
+            gated,
+            vec![
+                ("feed_forward_proj", json!("gated-gelu")),
+                ("tie_word_embeddings", json!(false)),
+            ],
+        ),
+    ] {
+        let tensors: Vec<Stored> = weights.iter().map(|(hub, tensor)| stored(name(hub), tensor)).collect();
+        let found = Checkpoint::from_gguf("t5", file(&keys, &tensors)).unwrap();
+        assert_eq!(found.describe().unused, [""; 0]);
+        let options: Vec<(&str, Value)> = options
+            .into_iter()
+            .chain([
+                ("relative_attention_max_distance", json!(128)),
+                ("scale_decoder_outputs", Value::Null),
+            ])
+            .collect();
+        let folder = tempfile::tempdir().unwrap();
+        attn_models::candle::safetensors::save(&weights, folder.path().join("w")).unwrap();
+        let wanted = Checkpoint::from_bytes(
+            "t5",
+            configured("t5", &options),
+            std::fs::read(folder.path().join("w")).unwrap(),
+        );
+        compute_the_same(&found, &wanted.unwrap(), &inputs(&expected("t5"), "pad"));
+        let info = Model::load(&found).unwrap().info().clone();
+        let [found, wanted] = [&found, &Checkpoint::open(fixture("t5")).unwrap()].map(|open| open.tokenizer().unwrap());
+        for text in ["The cat sat on the mat.", "it is<extra_id_0> late", "Lamp, 42!"] {
+            let [found, wanted] = [&found, &wanted].map(|tokenizer| tokenizer.encode(text, &info).unwrap().ids());
+            assert_eq!(found, wanted, "{text:?}");
+        }
+    }
+    keys.push((key("precompiled_charsmap"), Said::Words(vec![1, 2, 3])));
+    let error = Checkpoint::from_gguf("t5", file(&keys, &[]))
+        .unwrap()
+        .tokenizer()
+        .unwrap_err();
+    assert!(error.to_string().contains("precompiled_charsmap"), "{error}");
 }
 
 /// What llama.cpp knows of Gemma 2 without being told: how its scores are scaled.

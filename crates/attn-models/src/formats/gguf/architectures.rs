@@ -18,10 +18,13 @@ pub(super) struct Architecture {
     pub(super) class: &'static str,
     /// Tensors outside layers, without `.weight` or `.bias`.
     pub(super) outside: Names,
-    /// What stands before the number of a layer on the hub.
+    /// What stands before the number of a layer in the file, and on the hub.
+    pub(super) blocks: &'static str,
     pub(super) layers: &'static str,
     /// Tensors of a layer.
     pub(super) inside: Names,
+    /// The same three of a second stack.
+    pub(super) second: Option<(&'static str, &'static str, Names)>,
     /// Options that differ from other architectures.
     pub(super) options: Options,
 }
@@ -141,8 +144,10 @@ const LLAMA: Architecture = Architecture {
     family: "llama",
     class: "LlamaForCausalLM",
     outside: LLAMA_OUTSIDE,
+    blocks: "blk",
     layers: "model.layers",
     inside: ROTATED,
+    second: None,
     options: LLAMA_OPTIONS,
 };
 
@@ -180,6 +185,99 @@ const MISTRAL: Architecture = Architecture {
         ..LLAMA_OPTIONS
     },
     ..LLAMA
+};
+
+/// The attention and the MLP of T5's encoder.
+macro_rules! t5_encoder {
+    ($($mlp:expr),* $(,)?) => {
+        &[
+            ("attn_rel_b", "layer.0.SelfAttention.relative_attention_bias", Same),
+            ("attn_norm", "layer.0.layer_norm", Same),
+            ("attn_q", "layer.0.SelfAttention.q", Same),
+            ("attn_k", "layer.0.SelfAttention.k", Same),
+            ("attn_v", "layer.0.SelfAttention.v", Same),
+            ("attn_o", "layer.0.SelfAttention.o", Same),
+            ("ffn_norm", "layer.1.layer_norm", Same),
+            ("ffn_down", "layer.1.DenseReluDense.wo", Same),
+            $($mlp),*
+        ]
+    };
+}
+
+/// The same of its decoder, with what reads the encoder.
+macro_rules! t5_decoder {
+    ($($mlp:expr),* $(,)?) => {
+        &[
+            ("attn_rel_b", "layer.0.SelfAttention.relative_attention_bias", Same),
+            ("attn_norm", "layer.0.layer_norm", Same),
+            ("attn_q", "layer.0.SelfAttention.q", Same),
+            ("attn_k", "layer.0.SelfAttention.k", Same),
+            ("attn_v", "layer.0.SelfAttention.v", Same),
+            ("attn_o", "layer.0.SelfAttention.o", Same),
+            ("cross_attn_norm", "layer.1.layer_norm", Same),
+            ("cross_attn_q", "layer.1.EncDecAttention.q", Same),
+            ("cross_attn_k", "layer.1.EncDecAttention.k", Same),
+            ("cross_attn_v", "layer.1.EncDecAttention.v", Same),
+            ("cross_attn_o", "layer.1.EncDecAttention.o", Same),
+            ("ffn_norm", "layer.2.layer_norm", Same),
+            ("ffn_down", "layer.2.DenseReluDense.wo", Same),
+            $($mlp),*
+        ]
+    };
+}
+
+const T5: Architecture = Architecture {
+    name: "t5",
+    family: "t5",
+    class: "T5ForConditionalGeneration",
+    outside: &[
+        ("token_embd", "shared", Same),
+        ("enc.output_norm", "encoder.final_layer_norm", Same),
+        ("dec.output_norm", "decoder.final_layer_norm", Same),
+        ("output", "lm_head", Same),
+    ],
+    blocks: "enc.blk",
+    layers: "encoder.block",
+    inside: t5_encoder!(("ffn_up", "layer.1.DenseReluDense.wi", Same)),
+    second: Some((
+        "dec.blk",
+        "decoder.block",
+        t5_decoder!(("ffn_up", "layer.2.DenseReluDense.wi", Same)),
+    )),
+    options: Options {
+        hidden: "d_model",
+        layers: "num_layers",
+        heads: "num_heads",
+        kv_heads: "",
+        inner: "d_ff",
+        longest: "n_positions",
+        epsilon: "layer_norm_epsilon",
+        theta: "",
+        sizes: &[
+            ("decoder_block_count", "num_decoder_layers"),
+            ("attention.key_length", "d_kv"),
+            ("attention.relative_buckets_count", "relative_attention_num_buckets"),
+            ("decoder_start_token_id", "decoder_start_token_id"),
+        ],
+        ..LLAMA_OPTIONS
+    },
+};
+
+/// T5 since v1.1.
+const T5_GATED: Architecture = Architecture {
+    inside: t5_encoder!(
+        ("ffn_gate", "layer.1.DenseReluDense.wi_0", Same),
+        ("ffn_up", "layer.1.DenseReluDense.wi_1", Same),
+    ),
+    second: Some((
+        "dec.blk",
+        "decoder.block",
+        t5_decoder!(
+            ("ffn_gate", "layer.2.DenseReluDense.wi_0", Same),
+            ("ffn_up", "layer.2.DenseReluDense.wi_1", Same),
+        ),
+    )),
+    ..T5
 };
 
 const QWEN3: Architecture = Architecture {
@@ -411,6 +509,7 @@ const ARCHITECTURES: &[Architecture] = &[
             layer_norms: true,
             ..LLAMA_OPTIONS
         },
+        ..LLAMA
     },
     Architecture {
         name: "gptneox",
@@ -438,6 +537,7 @@ const ARCHITECTURES: &[Architecture] = &[
             share: "rotary_pct",
             ..LLAMA_OPTIONS
         },
+        ..LLAMA
     },
     Architecture {
         name: "bloom",
@@ -469,6 +569,7 @@ const ARCHITECTURES: &[Architecture] = &[
             layer_norms: true,
             ..LLAMA_OPTIONS
         },
+        ..LLAMA
     },
     Architecture {
         name: "falcon",
@@ -495,6 +596,7 @@ const ARCHITECTURES: &[Architecture] = &[
             layer_norms: true,
             ..LLAMA_OPTIONS
         },
+        ..LLAMA
     },
     Architecture {
         name: "mpt",
@@ -526,6 +628,7 @@ const ARCHITECTURES: &[Architecture] = &[
             layer_norms: true,
             ..LLAMA_OPTIONS
         },
+        ..LLAMA
     },
     Architecture {
         name: "bert",
@@ -555,16 +658,46 @@ const ARCHITECTURES: &[Architecture] = &[
             layer_norms: true,
             ..LLAMA_OPTIONS
         },
+        ..LLAMA
     },
+    Architecture {
+        name: "nomic-bert",
+        family: "nomic_bert",
+        class: "NomicBertModel",
+        outside: &[
+            ("token_embd", "embeddings.word_embeddings", Same),
+            ("token_types", "embeddings.token_type_embeddings", Same),
+            ("token_embd_norm", "emb_ln", Same),
+        ],
+        layers: "encoder.layers",
+        inside: &[
+            ("attn_qkv", "attn.Wqkv", Same),
+            ("attn_output", "attn.out_proj", Same),
+            ("attn_output_norm", "norm1", Same),
+            ("ffn_up", "mlp.fc11", Same),
+            ("ffn_gate", "mlp.fc12", Same),
+            ("ffn_down", "mlp.fc2", Same),
+            ("layer_output_norm", "norm2", Same),
+        ],
+        options: Options {
+            kv_heads: "",
+            epsilon: "layer_norm_eps",
+            layer_norms: true,
+            ..LLAMA_OPTIONS
+        },
+        ..LLAMA
+    },
+    T5,
 ];
 
 impl Architecture {
-    /// The architecture that a file names; of Llama's also what it says about it.
+    /// The architecture that a file names; of some also by what it has.
     pub(super) fn find(name: &str, header: &Header) -> Option<&'static Self> {
         let positive = |key: &str| header.integer(key).is_some_and(|number| number > 0);
         match name {
             "llama" if positive("llama.expert_count") => Some(&MIXTRAL),
             "llama" if positive("llama.attention.sliding_window") => Some(&MISTRAL),
+            "t5" if header.tensors.contains_key("enc.blk.0.ffn_gate.weight") => Some(&T5_GATED),
             _ => ARCHITECTURES.iter().find(|architecture| architecture.name == name),
         }
     }

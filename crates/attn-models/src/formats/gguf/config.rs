@@ -214,7 +214,13 @@ impl Options<'_> {
                     json!({"alibi": most > 0.0, "alibi_bias_max": most as u64}),
                 );
             }
-            "bert" => {
+            "t5" => {
+                let gated = has("enc.blk.0.ffn_gate.weight");
+                let kind = if gated { "gated-gelu" } else { "relu" };
+                self.map.insert("feed_forward_proj".to_owned(), json!(kind));
+                self.map.insert("is_encoder_decoder".to_owned(), json!(true));
+            }
+            "bert" | "nomic-bert" => {
                 // RoBERTa and its like are BERT there, with positions that are counted otherwise on the hub.
                 let model = "tokenizer.ggml.model";
                 if self.header.text(model).is_some_and(|model| model != "bert") {

@@ -58,9 +58,14 @@ impl Architecture {
         if let Some((_, hub, order)) = self.outside.iter().find(|(own, ..)| *own == place) {
             return Some((format!("{hub}.{last}"), *order));
         }
-        let (layer, part) = place.strip_prefix("blk.")?.split_once('.')?;
-        let named = |hub: &str| format!("{}.{layer}.{hub}.{last}", self.layers);
-        let find = |part: &str| self.inside.iter().find(|(own, ..)| *own == part);
+        let stacks = [(self.blocks, self.layers, self.inside)].into_iter().chain(self.second);
+        let mut stacks = stacks.filter_map(|(blocks, layers, inside)| {
+            let rest = place.strip_prefix(blocks)?.strip_prefix('.')?;
+            Some((rest.split_once('.')?, layers, inside))
+        });
+        let ((layer, part), layers, inside) = stacks.next()?;
+        let named = |hub: &str| format!("{layers}.{layer}.{hub}.{last}");
+        let find = |part: &str| inside.iter().find(|(own, ..)| *own == part);
         if let Some((_, hub, order)) = find(part) {
             return Some((named(hub), *order));
         }
