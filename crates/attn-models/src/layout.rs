@@ -1,10 +1,13 @@
 //! What the rows and columns of a pass's tensors are about: which sequence, and which of its tokens.
 
+use std::collections::BTreeMap;
+
 use attn_core::{Attention, ModelInfo, Side};
 
 use crate::{
-    Inputs,
+    Inputs, Site,
     inputs::{batch_size, id_rows},
+    start::Start,
 };
 
 /// What the tensors of one forward pass are about: a row of the batch is of a sequence, a column is of one of its tokens.
@@ -29,6 +32,8 @@ pub struct Layout {
     given: usize,
     encoder: Columns,
     decoder: Columns,
+    /// The layer that runs first, of each stack of which some do not run.
+    starts: BTreeMap<Side, usize>,
 }
 
 /// The tokens of one side.
@@ -50,6 +55,7 @@ impl Layout {
             given: rows,
             encoder: Columns::default(),
             decoder: Columns::default(),
+            starts: BTreeMap::new(),
         }
     }
 
@@ -113,6 +119,20 @@ impl Layout {
             decoder: open(self.decoder),
             ..self
         }
+    }
+
+    /// The same of a pass that starts at a layer.
+    pub(crate) fn starting(self, start: &Start) -> Self {
+        Self {
+            starts: start.layers(),
+            ..self
+        }
+    }
+
+    /// Whether a site lies in a layer below the [start](crate::start::Start) of this pass, which does not run. No tap is called
+    /// there, so an edit of it is no mistake.
+    pub fn leaves_out(&self, site: Site) -> bool {
+        self.starts.get(&site.side()).is_some_and(|&first| site.layer < first)
     }
 
     /// Rows of the batch.

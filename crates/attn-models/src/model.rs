@@ -7,6 +7,7 @@ use crate::{
     Checkpoint, Error, Inputs, Result, Tap, Weights,
     blocks::{Cache, Experts, MultiHead, Pass, Relevance, Window},
     families::{Families, Network},
+    inputs::Padding,
     layout::Layout,
     start::Start,
 };
@@ -109,6 +110,25 @@ impl Hearing {
             Self::Samples(windows) => windows.iter().fold(samples, |count, window| window.outputs(count)),
         }
     }
+
+    /// Which positions are of real samples; `None` if all are, or where no mask tells samples apart.
+    pub(crate) fn padding(&self, inputs: &Inputs) -> Result<Option<Padding>> {
+        let Some(&[batch, count]) = inputs.input_values.as_ref().map(Tensor::dims) else {
+            return Ok(None);
+        };
+        let all = self.positions(count);
+        let real = |length: usize| {
+            let own = self.positions(length);
+            (0..all).map(|position| position < own).collect()
+        };
+        let lengths = inputs.sample_counts(batch, count)?;
+        let real: Option<Vec<Vec<bool>>> = lengths.map(|lengths| lengths.into_iter().map(real).collect());
+        if let Some(short) = real.iter().flatten().position(|row| !row.contains(&true)) {
+            let found = format!("too few samples in sequence {short}");
+            return Err(Error::input("attention_mask", "enough samples for one frame", found));
+        }
+        Ok(real.and_then(Padding::of))
+    }
 }
 
 /// A transformer with taps.
@@ -199,6 +219,7 @@ impl Model {
     pub(crate) fn without_head(&self) -> String {
         let name = &self.info().name;
         match self.notes.as_slice() {
+            _ if !self.labels().is_empty() => format!("`{name}`, whose head reads the states of all layers at once"),
             [] => format!("`{name}`, which has none"),
             notes => format!("`{name}`, which {}", notes.join(", and ")),
         }
@@ -304,7 +325,10 @@ impl Model {
     pub(crate) fn predict_of(&self, inputs: &Inputs, hidden: &Tensor, layer: usize) -> Result<Option<Tensor>> {
         let mut nothing = ();
         let mut pass = self.pass(&mut nothing, self.gradients);
-        pass.padding = inputs.padding()?;
+        pass.padding = match self.hearing() {
+            Some(hearing) if inputs.input_values.is_some() => hearing.padding(inputs)?,
+            _ => inputs.padding()?,
+        };
         self.network.predict(hidden, layer, &pass)
     }
 
@@ -392,12 +416,13 @@ impl Model {
     }
 
     fn run(&self, inputs: &Inputs, layout: Layout, mut pass: Pass<'_>) -> Result<Output> {
+        let layout = match pass.start {
+            Some(start) => layout.starting(start),
+            None => layout,
+        };
         pass.tap.begin(&layout)?;
         let output = self.network.forward(inputs, &mut pass)?;
-        // What lies below a start is left out: sites that were not met there are no mistake.
-        if pass.start.is_none() {
-            pass.tap.end()?;
-        }
+        pass.tap.end()?;
         Ok(output)
     }
 

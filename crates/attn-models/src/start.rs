@@ -77,6 +77,11 @@ impl Start {
         Self { states }
     }
 
+    /// Of each stack the layer that runs first.
+    pub(crate) fn layers(&self) -> BTreeMap<Side, usize> {
+        self.states.iter().map(|(&side, &(first, _))| (side, first)).collect()
+    }
+
     /// Whether a layer lies below the start.
     pub(crate) fn skips(&self, side: Side, layer: usize) -> bool {
         self.states.get(&side).is_some_and(|(first, _)| layer < *first)

@@ -103,6 +103,8 @@ pub(crate) struct Entry {
     pub(crate) end: usize,
     /// How the stored elements are walked, where that is not one by one.
     pub(crate) view: Option<View>,
+    /// What is added to each element: some formats store weights of norms with the one that they are multiplied about.
+    pub(crate) plus: f32,
 }
 
 /// A walk over stored elements that gives a tensor row by row. Sides and strides may be finer than the tensor's shape:
@@ -217,7 +219,7 @@ impl TensorFile {
     /// The bytes of a tensor that lies there row by row.
     pub(crate) fn plain(&self, entry: &Entry) -> Option<&[u8]> {
         match (entry.element, &entry.view) {
-            (Element::Plain(_), None) => self.bytes.get(entry.start..entry.end),
+            (Element::Plain(_), None) if entry.plus == 0.0 => self.bytes.get(entry.start..entry.end),
             _ => None,
         }
     }
@@ -259,10 +261,13 @@ impl TensorFile {
                 });
             }
         };
-        let values = match &entry.view {
+        let mut values = match &entry.view {
             None => stored,
             Some(view) => view.walk(&stored),
         };
+        if entry.plus != 0.0 {
+            values.iter_mut().for_each(|value| *value += entry.plus);
+        }
         finite(&self.path, name, values)
     }
 

@@ -23,6 +23,7 @@ pub mod pruning;
 mod regions;
 mod report;
 mod rollout;
+mod rows;
 mod selection;
 mod sequence;
 pub mod source;

@@ -354,8 +354,9 @@ impl Capturer {
 
     /// Sounds and what is said in them, to be captured by a model of sound. The encoder's tokens are positions in time, the
     /// decoder reads the transcript (teacher forcing). Without a transcript the model writes one, greedily, in the language and for
-    /// the task that [`generation`](Self::generation) forces; one without a decoder leaves it at the text that is given. A sound that is longer than the model takes is cut, and
-    /// [`CaptureOutcome::notes`] say so.
+    /// the task that [`generation`](Self::generation) forces ([`Checkpoint::with_speech`]); one without a decoder leaves it at the text
+    /// that is given. A sound that is longer than the model takes is cut, and [`CaptureOutcome::notes`] say so; a transcript that is
+    /// longer is cut too, which [`cut_notes`] tells.
     ///
     /// Each is decoded once at the start, so that one that is broken is found before hours of work, and again when its turn
     /// comes.

@@ -105,9 +105,7 @@ impl Capturer {
                     token.span = token.span.map(|(from, to)| (from + before, to + before));
                 }
                 let read = self.shifted(tokenizer, start, tokens);
-                let (own, all) = (read.len(), read.len() + cut);
-                sequence.decoder = self.within_decoder(read);
-                sequence.target_cut_from = (cut > 0 || sequence.decoder.len() < own).then_some(all);
+                self.set_target(&mut sequence, read, cut);
             }
             sequences.push(sequence);
         }
@@ -140,22 +138,25 @@ impl Capturer {
     }
 
     /// What the decoder reads of a target that the model wrote.
-    fn written(&self, tokenizer: &Tokenizer, start: u32, target: &[u32]) -> Vec<Token> {
+    pub(super) fn written(&self, tokenizer: &Tokenizer, start: u32, target: &[u32]) -> Vec<Token> {
         let mut target: Vec<Token> = target.iter().map(|&id| tokenizer.token(id)).collect();
         if target.last().is_some_and(|last| self.is_end(last)) {
             target.pop();
         }
         target.insert(0, tokenizer.token(start));
-        self.within_decoder(target)
+        target
     }
 
-    /// Tokens up to the longest text of the model, with their positions.
-    fn within_decoder(&self, mut tokens: Vec<Token>) -> Vec<Token> {
-        tokens.truncate(self.model().info().max_tokens.unwrap_or(usize::MAX));
-        for (position, token) in tokens.iter_mut().enumerate() {
+    /// Gives a sequence what its decoder reads, up to the longest text of the model, and records what is lost: that, and the
+    /// `cut` tokens that the tokenizer left out.
+    pub(super) fn set_target(&self, sequence: &mut Sequence, mut read: Vec<Token>, cut: usize) {
+        let all = read.len() + cut;
+        read.truncate(self.model().info().max_tokens.unwrap_or(usize::MAX));
+        for (position, token) in read.iter_mut().enumerate() {
             token.position = position;
         }
-        tokens
+        sequence.target_cut_from = (read.len() < all).then_some(all);
+        sequence.decoder = read;
     }
 
     fn is_end(&self, token: &Token) -> bool {
@@ -212,7 +213,8 @@ impl Capturer {
                 let written = generated.hypotheses.into_iter().next().map(|best| best.tokens);
                 let written = written.unwrap_or_default();
                 let sequence = &mut sequences[at];
-                sequence.decoder = self.written(tokenizer, start, &written);
+                let read = self.written(tokenizer, start, &written);
+                self.set_target(sequence, read, 0);
                 let source = sequence.text.as_deref().unwrap_or_default().trim_end_matches('\t');
                 sequence.text = Some(format!("{source}\t{}", tokenizer.decode(&written)?));
             }

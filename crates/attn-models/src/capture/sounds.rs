@@ -114,9 +114,10 @@ impl Capturer {
                 self.limits
                     .check(&sequence.name, Limits::size(&[text.len()], TOKENIZED))?;
                 if let Some(encoded) = some(tokenizer.encode(text, self.model().info()), done + 1)? {
+                    let cut = encoded.cut_from.map_or(0, |before| before - encoded.tokens.len());
                     let words = encoded.tokens.into_iter().filter(|token| !token.special);
-                    sequence.decoder = self.transcript(tokenizer, start, words);
-                    sequence.target_cut_from = encoded.cut_from;
+                    let read = self.transcript(tokenizer, start, words);
+                    self.set_target(&mut sequence, read, cut);
                     sequence.text = Some(text.clone());
                 }
             }
@@ -164,9 +165,7 @@ impl Capturer {
             special: true,
             ..tokenizer.token(id)
         });
-        let longest = self.model().info().max_tokens.unwrap_or(usize::MAX);
-        let tokens = forced.chain(words).take(longest).enumerate();
-        tokens.map(|(position, token)| Token { position, ..token }).collect()
+        forced.chain(words).collect()
     }
 
     /// Lets the model write the transcripts that are missing, one sound at a time: each is long.
@@ -208,17 +207,9 @@ impl Capturer {
                 .into_iter()
                 .next()
                 .and_then(|one| one.hypotheses.into_iter().next());
-            let mut written = best.map(|best| best.tokens).unwrap_or_default();
-            if written.last().is_some_and(|last| params.end.contains(last)) {
-                written.pop();
-            }
-            let tokens = std::iter::once(start).chain(written.iter().copied()).enumerate();
-            sequences[at].decoder = tokens
-                .map(|(position, id)| Token {
-                    position,
-                    ..tokenizer.token(id)
-                })
-                .collect();
+            let written = best.map(|best| best.tokens).unwrap_or_default();
+            let read = self.written(tokenizer, start, &written);
+            self.set_target(&mut sequences[at], read, 0);
             sequences[at].text = Some(tokenizer.decode(&written)?);
         }
         let _ = progress.update("generate", total, total);

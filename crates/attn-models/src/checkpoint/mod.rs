@@ -8,6 +8,7 @@
 mod info;
 mod open;
 mod prune;
+mod speech;
 mod texts;
 
 use std::{
@@ -24,6 +25,7 @@ use self::texts::{Texts, Tokens};
 pub use self::{
     info::{CheckpointInfo, FileInfo},
     prune::Pruned,
+    speech::SpeechTask,
 };
 use crate::{
     Error, Result, Tokenizer,

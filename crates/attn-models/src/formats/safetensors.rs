@@ -46,6 +46,7 @@ pub(crate) fn entries(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Entr
             start,
             end,
             view: None,
+            plus: 0.0,
         };
         Ok((name, entry))
     };

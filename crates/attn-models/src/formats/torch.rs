@@ -108,6 +108,7 @@ pub(crate) fn entries(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Entr
             start: place.start,
             end: place.end,
             view: (!view.is_plain()).then_some(view),
+            plus: 0.0,
         };
         Ok((name, entry))
     };

@@ -157,7 +157,10 @@ impl Config {
         };
         let guessed = |pair: &Value| pair.get(1).is_some_and(Value::is_null);
         if value.as_array().is_some_and(|pairs| pairs.iter().any(guessed)) {
-            return Err(self.unsupported(key, "a token at every place: no language is guessed"));
+            return Err(self.unsupported(
+                key,
+                "a token at every place: no language is guessed, `Checkpoint::with_speech` says which",
+            ));
         }
         serde_json::from_value(value.clone()).map_err(|_| self.wrong(key, "a list of pairs of a place and a token id"))
     }

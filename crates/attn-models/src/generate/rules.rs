@@ -149,8 +149,9 @@ pub fn log_softmax(logits: &mut [f32]) {
         return;
     }
     let sum: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
-    let normalizer = largest + sum.ln() as f32;
-    logits.iter_mut().for_each(|logit| *logit -= normalizer);
+    let normalizer = f64::from(largest) + sum.ln();
+    let logarithm = |logit: f32| (f64::from(logit) - normalizer) as f32;
+    logits.iter_mut().for_each(|logit| *logit = logarithm(*logit));
 }
 
 /// What a step keeps of its beams: the likeliest tokens after each; nothing if none are to be kept.

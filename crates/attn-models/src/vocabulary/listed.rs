@@ -8,7 +8,8 @@ use serde_json::{Map, json};
 use super::{
     Added, Description, Settings,
     byte_level::{Words, byte_level},
-    pieces::{Model, Piece},
+    pieces::{Model, Piece, is_sound},
+    wordpiece,
 };
 use crate::{
     Result,
@@ -36,10 +37,28 @@ impl TokenList {
                 said.insert(option.to_owned(), json!(flag));
             }
         }
+        if self.tokens.iter().any(|token| token.starts_with("<extra_id_")) {
+            // Those that T5 has beside its model are in the list.
+            said.insert("extra_ids".to_owned(), json!(0));
+        }
+        if self.model == "bert" {
+            // llama.cpp reads every text in small letters; a vocabulary that has others was made of texts as they are.
+            let capital = |token: &String| token.chars().any(char::is_uppercase);
+            let cased = self
+                .tokens
+                .iter()
+                .zip(&self.kinds)
+                .any(|(token, &kind)| kind == 1 && capital(token));
+            said.insert("do_lower_case".to_owned(), json!(!cased));
+        }
         let options = Config::from_parts(said, path, Vec::new());
         let none = options.empty();
         let settings = Settings {
-            family: "llama",
+            family: match self.model.as_str() {
+                "bert" => "bert",
+                "t5" => "t5",
+                _ => "llama",
+            },
             options: &options,
             special: &none,
             added: &none,
@@ -47,9 +66,11 @@ impl TokenList {
         };
         match self.model.as_str() {
             "llama" => self.pieces(&settings)?.llama(&settings),
+            "t5" => self.unigrams(&settings)?.t5(&settings),
             "gpt2" => self.byte_pairs(&settings),
+            "bert" => wordpiece::describe(&settings, self.words_and_pieces(&settings)?.as_bytes()),
             other => Err(settings.broken(format!(
-                "`tokenizer.ggml.model` = `{}` is not read (read: llama, gpt2): put the model's tokenizer.json beside \
+                "`tokenizer.ggml.model` = `{}` is not read (read: llama, gpt2, bert, t5): put the model's tokenizer.json beside \
                  the file, in a folder of its own",
                 excerpt(other, SHORT)
             ))),
@@ -77,15 +98,52 @@ impl TokenList {
         })
     }
 
+    /// SentencePiece's unigrams. The converter fills the list up to the size of the model.
+    fn unigrams(&self, settings: &Settings<'_>) -> Result<Model> {
+        let mut model = self.pieces(settings)?;
+        let filling = |piece: &Piece| piece.kind == 5 && piece.text.starts_with("[PAD");
+        while model.pieces.last().is_some_and(filling) {
+            model.pieces.pop();
+        }
+        if !self.table.is_empty() && !is_sound(&self.table) {
+            return Err(settings.broken("`tokenizer.ggml.precompiled_charsmap`: not a table of normalization"));
+        }
+        (model.pairs, model.byte_fallback) = (false, false);
+        model.table.clone_from(&self.table);
+        Ok(model)
+    }
+
+    /// BERT's vocabulary, one token a line: here words begin with a mark, on the hub what continues them does.
+    fn words_and_pieces(&self, settings: &Settings<'_>) -> Result<String> {
+        let mut lines = String::new();
+        for (id, token) in self.tokens.iter().enumerate() {
+            let special =
+                self.kinds.get(id).is_some_and(|&kind| kind == 3) || token.starts_with('[') && token.ends_with(']');
+            match token.strip_prefix('\u{2581}') {
+                _ if token.contains(['\n', '\r']) => {
+                    return Err(settings.broken(format!("token {id}: expected a word, found a line break")));
+                }
+                _ if special => lines.push_str(token),
+                Some(word) => lines.push_str(word),
+                None => {
+                    lines.push_str("##");
+                    lines.push_str(token);
+                }
+            }
+            lines.push('\n');
+        }
+        Ok(lines)
+    }
+
     fn byte_pairs(&self, settings: &Settings<'_>) -> Result<Description> {
         let words = match self.words.as_str() {
-            "gpt-2" | "default" | "" => Words::Gpt2,
+            "gpt-2" | "phi-2" | "default" | "" => Words::Gpt2,
             "qwen2" => Words::Qwen,
             "llama-bpe" | "llama3" | "llama-v3" => Words::Llama3,
-            "smollm" => Words::Digits,
+            "smollm" | "starcoder" => Words::Digits,
             other => {
                 return Err(settings.broken(format!(
-                    "`tokenizer.ggml.pre` = `{}` is not read (read: gpt-2, qwen2, llama-bpe, smollm): put the model's \
+                    "`tokenizer.ggml.pre` = `{}` is not read (read: gpt-2, phi-2, qwen2, llama-bpe, smollm, starcoder): put the model's \
                      tokenizer.json beside the file, in a folder of its own",
                     excerpt(other, SHORT)
                 )));

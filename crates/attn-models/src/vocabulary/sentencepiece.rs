@@ -275,7 +275,7 @@ impl Model {
         })
     }
 
-    fn t5(&self, settings: &Settings<'_>) -> Result<Description> {
+    pub(super) fn t5(&self, settings: &Settings<'_>) -> Result<Description> {
         let mut vocabulary = self.scored();
         let extra = match settings.options.get("extra_ids").and_then(Value::as_u64) {
             Some(0) => 0,
@@ -379,6 +379,14 @@ impl Model {
         if self.prefix {
             steps.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
         }
+        let mut back = vec![
+            json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
+            json!({"type": "ByteFallback"}),
+            json!({"type": "Fuse"}),
+        ];
+        if self.prefix {
+            back.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+        }
         let json = settings.description(
             json!({"type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": null,
                 "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": self.byte_fallback,
@@ -386,9 +394,7 @@ impl Model {
             json!({"type": "Sequence", "normalizers": steps}),
             Value::Null,
             settings.template(&single, &pair, |token| ids.get(token).copied())?,
-            json!({"type": "Sequence", "decoders": [
-                {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"},
-                {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}),
+            json!({"type": "Sequence", "decoders": back}),
             &added,
         )?;
         Ok(Description {

@@ -16,28 +16,45 @@ use crate::{
 };
 
 /// The value of a key.
-enum Said {
+pub(crate) enum Said {
     Word(u32),
     Number(f32),
     Flag(bool),
     Text(&'static str),
+    Texts(Vec<String>),
+    Words(Vec<u32>),
+    Numbers(Vec<f32>),
 }
 
 /// A tensor of a file: its name, its sides in the order of the file, its type, its bytes.
-type Stored = (String, Vec<u64>, u32, Vec<u8>);
+pub(crate) type Stored = (String, Vec<u64>, u32, Vec<u8>);
 
-fn file(keys: &[(&str, Said)], tensors: &[Stored]) -> Vec<u8> {
+pub(crate) fn file<K: AsRef<str>>(keys: &[(K, Said)], tensors: &[Stored]) -> Vec<u8> {
     let mut bytes = b"GGUF\x03\0\0\0".to_vec();
     let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
     bytes.extend((tensors.len() as u64).to_le_bytes());
     bytes.extend((keys.len() as u64).to_le_bytes());
     for (key, said) in keys {
-        bytes.extend(text(key));
+        bytes.extend(text(key.as_ref()));
         let (kind, value) = match said {
             Said::Word(number) => (4_u32, number.to_le_bytes().to_vec()),
             Said::Number(number) => (6, number.to_le_bytes().to_vec()),
             Said::Flag(flag) => (7, vec![u8::from(*flag)]),
             Said::Text(value) => (8, text(value)),
+            Said::Texts(values) => {
+                let count = [&8_u32.to_le_bytes()[..], &(values.len() as u64).to_le_bytes()].concat();
+                (9, values.iter().fold(count, |all, value| [all, text(value)].concat()))
+            }
+            Said::Numbers(values) => {
+                let count = [&6_u32.to_le_bytes()[..], &(values.len() as u64).to_le_bytes()].concat();
+                let values = values.iter().flat_map(|value| value.to_le_bytes());
+                (9, count.into_iter().chain(values).collect())
+            }
+            Said::Words(values) => {
+                let count = [&4_u32.to_le_bytes()[..], &(values.len() as u64).to_le_bytes()].concat();
+                let values = values.iter().flat_map(|value| value.to_le_bytes());
+                (9, count.into_iter().chain(values).collect())
+            }
         };
         bytes.extend(kind.to_le_bytes());
         bytes.extend(value);
@@ -58,7 +75,7 @@ fn file(keys: &[(&str, Said)], tensors: &[Stored]) -> Vec<u8> {
     bytes
 }
 
-fn stored(name: impl Into<String>, tensor: &Tensor) -> Stored {
+pub(crate) fn stored(name: impl Into<String>, tensor: &Tensor) -> Stored {
     let sides = tensor.dims().iter().rev().map(|&side| side as u64).collect();
     let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -134,7 +151,7 @@ fn converted(name: &str, tensor: &Tensor, pairs: bool, head_dim: usize) -> Store
     stored(format!("blk.{layer}.{own}.{last}"), &tensor)
 }
 
-fn hub(name: &str) -> HashMap<String, Tensor> {
+pub(crate) fn hub(name: &str) -> HashMap<String, Tensor> {
     attn_models::candle::safetensors::load(fixture(name).join("model.safetensors"), &Device::Cpu).unwrap()
 }
 
@@ -297,7 +314,11 @@ fn what_a_gguf_file_has_and_is_not_read_is_refused_by_name() {
         );
     }
     for (key, said, found) in [
-        ("llama.expert_count", Said::Word(8), "`llama.expert_count` = 8"),
+        (
+            "llama.expert_shared_count",
+            Said::Word(8),
+            "`llama.expert_shared_count` = 8",
+        ),
         ("llama.rope.scaling.type", Said::Text("longrope"), "longrope"),
         (
             "llama.rope.dimension_count",
@@ -319,7 +340,7 @@ fn what_a_gguf_file_has_and_is_not_read_is_refused_by_name() {
         error.contains("`mamba` is not supported (supported: llama, qwen2"),
         "{error}"
     );
-    assert!(refused(file(&[], &[])).contains("model_type `` is not"));
+    assert!(refused(file::<&str>(&[], &[])).contains("model_type `` is not"));
     // Numbers of heads that divide nothing, or that no number of rows holds.
     for heads in [0, 3, u32::MAX] {
         let mut own = keys(("x", Said::Word(1)));

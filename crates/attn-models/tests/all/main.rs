@@ -28,6 +28,8 @@ mod families;
 mod formats;
 mod generation;
 mod gguf;
+mod gguf_families;
+mod gguf_texts;
 mod head_weights;
 mod hybrids;
 mod images;

@@ -3,10 +3,14 @@
 use attn_core::{Attention, Limits, Side};
 use attn_models::{
     Capturer, Checkpoint, Error, Inputs, Model, Point, Site,
+    attribute::logit_lens,
     candle::Tensor,
+    capture::cut_notes,
+    checkpoint::SpeechTask,
     generate::{GenerationParams, Generator},
     record::Recorder,
     sounds::{Samples, Sound, SoundProcessor},
+    start::Start,
 };
 use proptest::prelude::*;
 
@@ -267,13 +271,88 @@ fn whisper_writes_what_the_reference_writes() {
                 .chain(&forced.tokens)
                 .map(|&id| i64::from(id))
                 .collect();
-            assert_eq!(all, sequences[row][..all.len()]);
+            assert_eq!(all, sequences[row]);
             assert_eq!(forced.tokens[3..], given.tokens[..]);
+            assert_eq!(given.log_probabilities.len(), wanted[row].len());
             for (found, wanted) in given.log_probabilities.iter().zip(&wanted[row]) {
                 assert!((found - wanted).abs() <= 1e-4, "{found} {wanted}");
             }
         }
     }
+}
+
+/// Languages and tasks by their codes, as `generate(language=.., task=..)` of the reference starts.
+#[test]
+fn whisper_is_told_the_language_and_the_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = hearing(folder.path());
+    let (_, model, inputs) = whisper();
+    let settings = folder.path().join("generation_config.json");
+    let mut options: serde_json::Value = serde_json::from_slice(&std::fs::read(&settings).unwrap()).unwrap();
+    // As the first checkpoints were published: the language is to be guessed.
+    options["forced_decoder_ids"] = serde_json::json!([[1, null], [2, 4]]);
+    std::fs::write(&settings, options.to_string()).unwrap();
+    let open = || Checkpoint::open(folder.path()).unwrap();
+    let guessed = GenerationParams::read(&open()).unwrap_err().to_string();
+    assert!(guessed.contains("with_speech"), "{guessed}");
+    for (base, language, task, start) in [
+        (open(), "en", SpeechTask::Transcribe, [1, 2, 4, 6]),
+        (open(), "de", SpeechTask::Translate, [1, 3, 5, 6]),
+        (checkpoint.clone(), "de", SpeechTask::default(), [1, 3, 4, 6]),
+    ] {
+        let told = base.with_speech(language, task).unwrap();
+        let params = GenerationParams::read(&told).unwrap();
+        let forced: Vec<(usize, u32)> = (1..).zip(start[1..].iter().copied()).collect();
+        assert_eq!(params.forced_places, forced);
+        let generator = Generator::new(&model, &params).unwrap();
+        let prefix = Inputs {
+            decoder_input_ids: Some(Tensor::new(vec![start.to_vec(); 3], model.device()).unwrap()),
+            ..inputs.clone()
+        };
+        let [found, given] = [&inputs, &prefix].map(|inputs| generator.run(inputs, &mut (), &()).unwrap());
+        for (found, given) in found.iter().zip(&given) {
+            let (found, given) = (&found.hypotheses[0], &given.hypotheses[0]);
+            assert_eq!(found.tokens[..3], start[1..]);
+            assert_eq!(found.tokens[3..], given.tokens);
+        }
+        // A capture reads transcripts after the same tokens.
+        let capturer = Capturer::load(&told).unwrap();
+        let outcome = capturer
+            .sounds([(tone(400), None), (tone(500), Some("a cat".to_owned()))])
+            .run();
+        for sequence in outcome.unwrap().capture.sequences() {
+            let ids: Vec<u32> = sequence.decoder.iter().take(4).filter_map(|token| token.id).collect();
+            assert_eq!(ids, start);
+        }
+    }
+    // The English of the fixture is what its reference was forced to write.
+    let english = GenerationParams::read(&open().with_speech("en", SpeechTask::Transcribe).unwrap()).unwrap();
+    assert_eq!(english, GenerationParams::read(&self::open("whisper")).unwrap());
+    let refused = |checkpoint: Checkpoint, language: &str| {
+        checkpoint
+            .with_speech(language, SpeechTask::Transcribe)
+            .unwrap_err()
+            .to_string()
+    };
+    let unknown = refused(open(), "klingon");
+    assert!(
+        unknown.contains("one of 2 languages") && unknown.contains("klingon"),
+        "{unknown}"
+    );
+    assert!(refused(self::open("marian"), "de").contains("Whisper"));
+    options["is_multilingual"] = false.into();
+    std::fs::write(&settings, options.to_string()).unwrap();
+    assert!(refused(open(), "de").contains("English alone"));
+    // Without lists the vocabulary is asked.
+    options["is_multilingual"] = true.into();
+    for list in ["lang_to_id", "task_to_id", "no_timestamps_token_id"] {
+        options.as_object_mut().unwrap().remove(list);
+    }
+    std::fs::write(&settings, options.to_string()).unwrap();
+    let told = open().with_speech("de", SpeechTask::Translate).unwrap();
+    let forced = GenerationParams::read(&told).unwrap().forced_places;
+    assert_eq!(forced, [(1, 3), (2, 5), (3, 6)]);
+    assert!(refused(open(), "klingon").contains("`language`"));
 }
 
 #[test]
@@ -415,6 +494,28 @@ fn sounds_are_captured_with_what_is_said() {
             );
         }
     }
+    // A transcript that is longer than the decoder is cut after what the checkpoint forces, and a note says so.
+    let longest = capture.model().max_tokens.unwrap();
+    for words in [longest - 3, 3 * longest] {
+        let text = vec!["cat"; words].join(" ");
+        let tokens = capturer.tokenizer().unwrap().encode(&text, capture.model()).unwrap();
+        let all = tokens.cut_from.unwrap_or(tokens.tokens.len());
+        let special = tokens.tokens.iter().filter(|token| token.special).count();
+        let outcome = capturer.sounds([(tone(400), Some(text))]).run().unwrap();
+        let [sequence] = outcome.capture.sequences() else {
+            panic!()
+        };
+        let before = 4 + all - special;
+        assert!(before > longest, "{before}");
+        assert_eq!(
+            (sequence.decoder.len(), sequence.target_cut_from),
+            (longest, Some(before))
+        );
+        assert_eq!(prefix(&sequence.decoder), [1, 2, 4, 6]);
+        let notes = cut_notes(outcome.capture.sequences());
+        let wanted = format!("({before} tokens, {longest} left)");
+        assert!(notes.len() == 1 && notes[0].message.contains(&wanted), "{notes:?}");
+    }
     let refused = |run: attn_models::capture::CaptureRun<'_>| run.run().unwrap_err().to_string();
     assert!(refused(capturer.lines(["a cat"])).contains("a model of sound"));
     let cd = Sound::samples("cd", 44_100, vec![0.5; 10]);
@@ -523,6 +624,84 @@ fn wav2vec2_spells_what_the_reference_spells() {
         error.contains("enough for one frame") && error.contains("[1, 12]"),
         "{error}"
     );
+}
+
+/// The fixture's model with the head of another: `use_weighted_layer_sum` or not.
+fn classifier(weighted: bool) -> Checkpoint {
+    let weights = |name: &str, file: &str| {
+        attn_models::candle::safetensors::load(fixture(name).join(file), &attn_models::candle::Device::Cpu).unwrap()
+    };
+    let mut tensors = weights("wav2vec2", "model.safetensors");
+    tensors.retain(|name, _| !name.starts_with("lm_head"));
+    tensors.extend(weights("wav2vec2-cls", "head.safetensors"));
+    if !weighted {
+        tensors.remove("layer_weights");
+    }
+    let config = std::fs::read(fixture("wav2vec2").join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    config["architectures"] = serde_json::json!(["Wav2Vec2ForSequenceClassification"]);
+    config["classifier_proj_size"] = 12.into();
+    config["use_weighted_layer_sum"] = weighted.into();
+    config["id2label"] = serde_json::json!({"0": "yes", "1": "no", "2": "silence"});
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    attn_models::candle::safetensors::save(&tensors, &file).unwrap();
+    Checkpoint::from_bytes(
+        "classifier",
+        config.to_string().into_bytes(),
+        std::fs::read(file).unwrap(),
+    )
+    .unwrap()
+}
+
+/// The figures are those of NumPy, made of the states that the reference computed.
+#[test]
+fn classes_of_sounds_are_those_of_the_definition() {
+    let (states, wanted) = (expected("wav2vec2"), expected("wav2vec2-cls"));
+    for (weighted, kind) in [(false, "logits"), (true, "weighted.logits")] {
+        let checkpoint = classifier(weighted);
+        // What training hides parts of sounds with.
+        assert_eq!(checkpoint.describe().unused, ["wav2vec2.masked_spec_embed"]);
+        let model = Model::load(&checkpoint).unwrap();
+        assert_eq!(model.labels(), ["yes", "no", "silence"]);
+        for case in ["pad", "one"] {
+            let inputs = crate::support::inputs(&states, case);
+            let mut run = Recorder::of(&[Point::Hidden]);
+            let found = model.forward(&inputs, &mut run).unwrap().logits.unwrap();
+            let wanted = &wanted[&format!("{case}.{kind}")];
+            let gap = difference(&found, wanted, None);
+            assert!(gap <= 2e-4 * largest(wanted), "{case} {kind}: {gap}");
+            // A pass from a layer on reads the same states.
+            let start = Start::below(model.info(), Attention::EncoderSelf, 1, &run).unwrap();
+            let rest = model.forward_from(&inputs, &start, &mut ()).unwrap().logits.unwrap();
+            assert!(difference(&rest, &found, None) <= 1e-5, "{case} {kind}");
+            // The lens of the last layer is the model's own answer, where one state gives it.
+            let lens = logit_lens(&model, &inputs, 1, &mut ());
+            if weighted {
+                let error = lens.unwrap_err().to_string();
+                assert!(error.contains("states of all layers"), "{error}");
+                continue;
+            }
+            let logits: Vec<Vec<f32>> = found.to_vec2().unwrap();
+            for (guessed, logits) in lens.unwrap()[2].guesses.iter().zip(logits) {
+                let best = (0..3).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
+                let sum: f32 = logits.iter().map(|logit| logit.exp()).sum();
+                assert_eq!(guessed[0][0].id as usize, best);
+                assert!((guessed[0][0].log_probability - (logits[best] - sum.ln())).abs() < 1e-4);
+            }
+        }
+    }
+    let mut frames = serde_json::json!({"model_type": "wav2vec2"});
+    for class in ["Wav2Vec2ForAudioFrameClassification", "Wav2Vec2ForXVector"] {
+        frames["architectures"] = serde_json::json!([class]);
+        let weights = attn_models::Weights::initialize(1);
+        let error = Model::build("x", &frames.to_string(), &weights, attn_models::Gradients::Off).unwrap_err();
+        let words = error.to_string();
+        assert!(
+            words.contains(class) && words.contains("Wav2Vec2ForSequenceClassification"),
+            "{words}"
+        );
+    }
 }
 
 proptest! {

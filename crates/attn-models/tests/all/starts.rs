@@ -1,11 +1,11 @@
 //! Passes that start at a layer, and pruned checkpoints: every family against the whole pass with the head ablated.
 
-use attn_core::HeadId;
+use attn_core::{HeadId, Side};
 use attn_models::{
-    Checkpoint, Error, Gradients, Inputs, Model, Point, Weights,
+    Checkpoint, Error, Gradients, Inputs, Model, Point, Site, Weights,
     attribute::{Examples, Target, taylor_importance},
     candle::Tensor,
-    intervene::{Edit, Interventions},
+    intervene::{Edit, Interventions, Selection},
     record::Recorder,
     start::Start,
 };
@@ -86,6 +86,49 @@ fn what_lies_below_the_start_does_not_run() {
     }
 }
 
+/// An edit below the start is left out with its layer; an edit of what no layer has is refused as in a whole pass.
+#[test]
+fn edits_of_what_is_left_out_are_no_mistake() {
+    for name in ["bert", "t5"] {
+        let model = Model::load(&open(name)).unwrap();
+        let inputs = some_inputs(name);
+        let mut run = Recorder::of(&[Point::Hidden]);
+        model.forward(&inputs, &mut run).unwrap();
+        let last = model.info().attentions.last().unwrap();
+        let (attention, layer) = (last.attention, last.layers.len() - 1);
+        let start = Start::below(model.info(), attention, layer, &run).unwrap();
+        let edited = |site: Site| {
+            let edit = Edit::Scale {
+                site,
+                heads: Selection::All,
+                tokens: Selection::All,
+                factor: 0.5,
+            };
+            let mut tap = Interventions::new(model.info(), [edit.into()]).unwrap();
+            model.forward_from(&inputs, &start, &mut tap)
+        };
+        let side = attention.query_side();
+        let plain = model.forward(&inputs, &mut ()).unwrap().last_hidden;
+        let mut below = vec![Site::mlp(side, layer - 1), Site::new(attention, 0, Point::Query)];
+        if side == Side::Decoder {
+            // All of the encoder is left out.
+            below.push(Site::mlp(Side::Encoder, layer));
+        }
+        for site in below {
+            let found = edited(site).unwrap().last_hidden;
+            assert!(difference(&found, &plain, None) <= 1e-6, "{name} {site}");
+        }
+        let found = edited(Site::mlp(side, layer)).unwrap().last_hidden;
+        assert!(difference(&found, &plain, None) > 1e-3, "{name}");
+        let site = Site::router(side, layer);
+        let error = edited(site).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("the {site}, which it does not have")),
+            "{name}: {error}"
+        );
+    }
+}
+
 #[test]
 fn starts_that_do_not_fit_are_refused() {
     let model = Model::load(&open("bert")).unwrap();
@@ -162,12 +205,11 @@ fn pruned_checkpoints_of_every_family_say_what_the_model_says_without_the_heads(
         } else {
             assert!(pruned.removed.is_empty() && !pruned.notes.is_empty(), "{name}");
         }
-        // Without the folder that a problem names.
+        // But for the folder that a problem names.
         let problems = |checkpoint: &Checkpoint| -> Vec<String> {
+            let folder = checkpoint.path().display().to_string();
             let problems = checkpoint.describe().problems.into_iter();
-            problems
-                .map(|problem| problem.rsplit('/').next().unwrap_or_default().to_owned())
-                .collect()
+            problems.map(|problem| problem.replace(&folder, "")).collect()
         };
         assert_eq!(problems(&written), problems(&checkpoint), "{name}");
         let read = Model::load(&written).unwrap();

@@ -7,7 +7,7 @@ use attn_core::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{AttentionWeights, Decoding, HeadChoice, Shift, TokenRow, Unit, attention::grouped};
-use crate::Error;
+use crate::{Error, rows::likeliest};
 
 /// Permutations of target rows behind a chance level.
 const PERMUTATIONS: usize = 20;
@@ -165,7 +165,7 @@ fn text_groups(row: &TokenRow, unit: Unit) -> Vec<(String, Vec<usize>)> {
 fn strongest(weights: &[f32], targets: usize, sources: usize) -> Vec<Option<usize>> {
     let row = |target: usize| {
         let row = &weights[target * sources..(target + 1) * sources];
-        let best = (0..sources).rev().max_by(|a, b| row[*a].total_cmp(&row[*b]))?;
+        let best = likeliest(row)?;
         (row[best] > 0.0).then_some(best)
     };
     (0..targets).map(row).collect()

@@ -237,7 +237,9 @@ impl Tap for Edits<'_> {
 
     fn end(&mut self) -> Result<()> {
         let unmet = self.list.iter().zip(&self.met).enumerate();
-        let mut unmet = unmet.filter(|(_, (change, met))| !**met && change.sequences.includes(0));
+        let left_out = |site| self.layout.as_ref().is_some_and(|layout| layout.leaves_out(site));
+        let mut unmet =
+            unmet.filter(|(_, (change, met))| !**met && change.sequences.includes(0) && !left_out(change.edit.site()));
         match unmet.next() {
             None => Ok(()),
             Some((index, (change, _))) => Err(Error::Intervention {

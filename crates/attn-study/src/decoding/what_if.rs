@@ -9,7 +9,7 @@ use attn_models::{
 };
 
 use super::{AttentionWeights, Decoder, Decoding, DecodingParams, HeadChoice, StateKind};
-use crate::Error;
+use crate::{Error, rows::cosine};
 
 /// Tokens whose embeddings are looked up at once.
 const TOGETHER: usize = 256;
@@ -78,7 +78,8 @@ impl Decoder {
         let longest = info.max_tokens.unwrap_or(TOGETHER).clamp(1, TOGETHER);
         for chunk in ids.chunks(longest) {
             let rows = self.embeddings(chunk)?;
-            near.extend(chunk.iter().zip(rows).map(|(&id, row)| (id, cosine(&own, &row))));
+            let cosine = |row: &[f32]| cosine(&own, row).unwrap_or(0.0) as f32;
+            near.extend(chunk.iter().zip(rows).map(|(&id, row)| (id, cosine(&row))));
         }
         near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         near.truncate(count);
@@ -371,16 +372,6 @@ fn characters(token: &str) -> Option<String> {
             .unwrap_or(token)
             .to_owned(),
     )
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
-    let lengths = (dot(a, a) * dot(b, b)).sqrt();
-    if lengths > 0.0 {
-        (dot(a, b) / lengths) as f32
-    } else {
-        0.0
-    }
 }
 
 #[cfg(test)]

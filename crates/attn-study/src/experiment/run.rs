@@ -6,6 +6,7 @@ use attn_core::{Attention, Progress, Sequence, Side, progress::step};
 use attn_models::{
     Capturer, Inputs,
     candle::Tensor,
+    generate::log_softmax,
     images::Image,
     intervene::{Intervention, Interventions},
     model::Output,
@@ -13,7 +14,11 @@ use attn_models::{
 use rayon::prelude::*;
 
 use super::{Distance, Edits, ExperimentParams, Task};
-use crate::{Error, image::image_of};
+use crate::{
+    Error,
+    image::image_of,
+    rows::{cosine, likeliest},
+};
 
 /// Effect of a change on one sequence.
 #[derive(Debug, Clone, Copy)]
@@ -299,7 +304,8 @@ impl<'a> Runner<'a> {
         let count = before.rows.len() / before.width.max(1);
         let moved = pairs.map(|(a, b)| match self.distance {
             Distance::Divergence => divergence(a, b),
-            Distance::Cosine => 1.0 - cosine(a, b),
+            // A state of no length points nowhere.
+            Distance::Cosine => 1.0 - cosine(a, b).unwrap_or(1.0),
         });
         let output = moved.sum::<f64>() / count.max(1) as f64;
         let loss = |reading: &Reading| {
@@ -322,27 +328,8 @@ impl<'a> Runner<'a> {
     }
 }
 
-fn likeliest(row: &[f32]) -> Option<usize> {
-    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]))
-}
-
-fn log_softmax(row: &mut [f32]) {
-    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = row.iter().map(|value| f64::from(value - most).exp()).sum();
-    let log = f64::from(most) + sum.ln();
-    for value in row {
-        *value = (f64::from(*value) - log) as f32;
-    }
-}
-
 /// Of two rows of log-probabilities, in nats; never below 0.
 fn divergence(p: &[f32], q: &[f32]) -> f64 {
     let terms = p.iter().zip(q).map(|(p, q)| f64::from(*p).exp() * f64::from(p - q));
     terms.sum::<f64>().max(0.0)
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-    let norms = (dot(a, a) * dot(b, b)).sqrt();
-    if norms > 0.0 { dot(a, b) / norms } else { 1.0 }
 }

@@ -9,7 +9,7 @@ use attn_models::{
 };
 
 use super::Outcome;
-use crate::{Error, image::image_of};
+use crate::{Error, image::image_of, rows::likeliest};
 
 /// Share of the tokens that are masked for a masked language model (Devlin et al. 2019).
 const MASKED: f64 = 0.15;
@@ -483,11 +483,6 @@ fn masked(tokens: &mut [Token], mask: u32, rng: &mut Rng) -> Vec<Option<u32>> {
     labels
 }
 
-fn likeliest(row: &[f32]) -> Option<usize> {
-    // Of equals the first.
-    (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b]))
-}
-
 /// `-log softmax(row)[label]`, in nats.
 fn cross_entropy(row: &[f32], label: usize) -> f64 {
     let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -505,7 +500,6 @@ mod tests {
         assert!((cross_entropy(&[3.0, 3.0], 1) - 2.0_f64.ln()).abs() < 1e-12);
         // exp(0) : exp(ln 3) = 1 : 3.
         assert!((cross_entropy(&[0.0, 3.0_f32.ln()], 0) - 4.0_f64.ln()).abs() < 1e-6);
-        assert_eq!((likeliest(&[1.0, 2.0, 2.0]), likeliest(&[])), (Some(1), None));
     }
 
     #[test]

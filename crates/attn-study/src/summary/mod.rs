@@ -150,7 +150,10 @@ impl Summary {
         let mut notes = cut_notes(capture.sequences());
         let mut scores = score_heads(capture, list, &sample, progress)?;
         let content = match list.get(&ScoreId::CONTENT) {
-            Some(_) => content(capture, &sample, &mut notes, progress)?,
+            Some(_) => {
+                let limits = model.map_or_else(Limits::default, |model| model.model().limits());
+                content(capture, &sample, limits, &mut notes, progress)?
+            }
             None => Vec::new(),
         };
         let best = content.chunk_by(|a, b| a.head == b.head).filter_map(<[_]>::first);
@@ -269,10 +272,11 @@ impl Summary {
 fn content(
     capture: &Capture,
     sample: &ScoreParams,
+    limits: Limits,
     notes: &mut Vec<Note>,
     progress: &dyn Progress,
 ) -> Result<Vec<HeadContent>, Error> {
-    let mut attributes = patches::attributes(capture, Limits::default(), notes, progress)?;
+    let mut attributes = patches::attributes(capture, limits, notes, progress)?;
     attributes.insert(0, TokenColumn::of_tokens(capture));
     let mut content: Vec<HeadContent> = Vec::new();
     for attribute in attributes.iter().filter(|attribute| attribute.has_values()) {

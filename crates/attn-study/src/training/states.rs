@@ -202,7 +202,9 @@ fn frame(
     };
     let layers = info.attention(attention).map_or(0, |attention| attention.layers.len());
     let place = format_args!("the hidden states of {} examples", texts.len()).to_string();
-    Limits::default().check(place, Limits::size(&[texts.len(), layers + 1, 3, info.hidden_size], 4))?;
+    model
+        .limits()
+        .check(place, Limits::size(&[texts.len(), layers + 1, 3, info.hidden_size], 4))?;
     let padding = ["[PAD]", "<pad>"]
         .iter()
         .find_map(|token| tokenizer.id(token))

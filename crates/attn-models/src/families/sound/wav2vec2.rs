@@ -6,6 +6,7 @@
 //! | checkpoint | architecture |
 //! |---|---|
 //! | facebook/wav2vec2-base-960h, wav2vec2-large-960h-lv60-self, jonatasgrosman/wav2vec2-large-xlsr-53-english | `Wav2Vec2ForCTC` |
+//! | superb/wav2vec2-base-superb-ks, facebook/mms-lid-126 without its adapters, fine-tuned classifiers | `Wav2Vec2ForSequenceClassification` |
 //! | facebook/wav2vec2-base, wav2vec2-large-xlsr-53 | `Wav2Vec2ForPreTraining`, `Wav2Vec2Model`: without what the training predicts |
 //!
 //! Where the first convolution is normed over time (the base model), padding changes what a sound becomes: the released models
@@ -18,7 +19,8 @@ use super::convolutions::{Places, Stage, StageNorm};
 use crate::{
     Error, Inputs, Result, Site, Weights,
     blocks::{
-        Activation, Convolution, HeadShape, Linear, Mlp, MultiHead, Norm, Pass, Qkv, ScoreTerms, Window, additive_mask,
+        Activation, Bias, Convolution, HeadShape, Linear, Mlp, MultiHead, Norm, Pass, Qkv, ScoreTerms, Window,
+        additive_mask,
     },
     families::{Config, Network},
     inputs::Padding,
@@ -48,9 +50,56 @@ struct Wav2Vec2 {
     pre_norm: bool,
     norm: Norm,
     layers: Vec<Layer>,
-    /// The character at each frame.
-    head: Option<Linear>,
+    head: Head,
+    labels: Vec<String>,
 }
+
+/// What is predicted.
+enum Head {
+    None,
+    /// The character at each frame.
+    Frames(Linear),
+    /// The class of a sound.
+    Classes(Classes),
+}
+
+/// A classifier of the mean over frames.
+struct Classes {
+    /// How much each state counts before the softmax, `[layers + 1]`; `None` where the last one alone does.
+    layers: Option<Tensor>,
+    projector: Linear,
+    classifier: Linear,
+}
+
+impl Classes {
+    /// Of one state for the head `[batch, frames, hidden]`.
+    fn forward(&self, x: &Tensor, padding: Option<&Padding>, pass: &Pass<'_>) -> Result<Tensor> {
+        let x = self.projector.forward(x, pass)?;
+        let mean = match padding {
+            None => x.mean(1)?,
+            Some(padding) => {
+                let real = padding.factors(x.dim(1)?, x.device())?;
+                x.broadcast_mul(&real)?.sum(1)?.broadcast_div(&real.sum(1)?)?
+            }
+        };
+        self.classifier.forward(&mean, pass)
+    }
+
+    /// The states of all layers as one, or the last.
+    fn state(&self, states: &[Tensor], last: &Tensor) -> Result<Tensor> {
+        let Some(layers) = &self.layers else {
+            return Ok(last.clone());
+        };
+        let shares = candle_nn::ops::softmax(layers, 0)?;
+        let weighted = states.iter().enumerate();
+        let weighted = weighted.map(|(layer, state)| Ok(state.broadcast_mul(&shares.get(layer)?)?));
+        let mut weighted = weighted.collect::<Result<Vec<_>>>()?.into_iter();
+        let first = weighted.next().unwrap_or_else(|| last.clone());
+        weighted.try_fold(first, |sum, state| Ok((sum + state)?))
+    }
+}
+
+const CLASSIFIER: &str = "Wav2Vec2ForSequenceClassification";
 
 /// A list of numbers, one for each convolution.
 fn sizes(config: &Config, key: &str, default: &[usize]) -> Result<Vec<usize>> {
@@ -67,10 +116,12 @@ fn sizes(config: &Config, key: &str, default: &[usize]) -> Result<Vec<usize>> {
 }
 
 pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Box<dyn Network>> {
-    if let Some(class) = config.architecture()
+    let class = config.architecture();
+    if let Some(class) = class.filter(|class| *class != CLASSIFIER)
         && ["Classification", "XVector"].iter().any(|kind| class.contains(kind))
     {
-        return Err(config.unsupported("architectures", "Wav2Vec2ForCTC, Wav2Vec2Model, Wav2Vec2ForPreTraining"));
+        let supported = format!("Wav2Vec2ForCTC, {CLASSIFIER}, Wav2Vec2Model, Wav2Vec2ForPreTraining");
+        return Err(config.unsupported("architectures", supported));
     }
     config.refuse_flag("add_adapter")?;
     if config.get("adapter_attn_dim").is_some() {
@@ -121,11 +172,21 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let count = config.layers_in("num_hidden_layers", 12, &encoder.at("layers"))?;
     let layers = (0..count).map(layer).collect::<Result<Vec<_>>>()?;
     let vocab_size = config.size_or("vocab_size", 32)?;
-    let predicts = config.architecture() == Some("Wav2Vec2ForCTC");
-    let load = || Linear::load(&weights.at("lm_head"), hidden, vocab_size, true);
-    let head = match predicts {
-        true => weights.optional("head", load)?,
-        false => None,
+    let predicts = class == Some("Wav2Vec2ForCTC");
+    let mut labels = Vec::new();
+    let head = match class {
+        Some("Wav2Vec2ForCTC") => weights
+            .optional("head", || {
+                Linear::load(&weights.at("lm_head"), hidden, vocab_size, true)
+            })?
+            .map(Head::Frames),
+        Some(CLASSIFIER) => {
+            let named = config.labels()?;
+            let head = weights.optional("classifier", || classes(config, weights, (hidden, count), named.len()))?;
+            labels = if head.is_some() { named } else { labels };
+            head.map(Head::Classes)
+        }
+        _ => None,
     };
     let attention = MultiHead::info(layers.iter().map(|layer| (&layer.attention, Mask::Full)));
     Ok(Box::new(Wav2Vec2 {
@@ -149,8 +210,21 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         pre_norm: config.flag_or("do_stable_layer_norm", false)?,
         norm: Norm::layer(&encoder.at("layer_norm"), hidden, epsilon)?,
         layers,
-        head,
+        head: head.unwrap_or(Head::None),
+        labels,
     }))
+}
+
+fn classes(config: &Config, weights: &Weights, (hidden, layers): (usize, usize), labels: usize) -> Result<Classes> {
+    let width = config.size_or("classifier_proj_size", 256)?;
+    Ok(Classes {
+        layers: match config.flag_or("use_weighted_layer_sum", false)? {
+            true => Some(weights.get("layer_weights", [layers + 1])?),
+            false => None,
+        },
+        projector: Linear::load(&weights.at("projector"), hidden, width, true)?,
+        classifier: Linear::load(&weights.at("classifier"), width, labels, true)?,
+    })
 }
 
 /// The convolutions over samples, and the channels of the last.
@@ -204,24 +278,37 @@ impl Wav2Vec2 {
             Some(samples) if !samples.dtype().is_float() => format!("element type {:?}", samples.dtype()),
             Some(samples) => match *samples.dims() {
                 [batch, count] if batch > 0 && hearing.positions(count) > 0 => {
-                    let lengths = inputs.sample_counts(batch, count)?;
+                    let padding = hearing.padding(inputs)?;
                     let samples = samples.to_device(&self.device)?.to_dtype(DType::F32)?;
-                    let frames = hearing.positions(count);
-                    let real = |length: usize| {
-                        let own = hearing.positions(length);
-                        (0..frames).map(|frame| frame < own).collect()
-                    };
-                    let real: Option<Vec<Vec<bool>>> = lengths.map(|lengths| lengths.into_iter().map(real).collect());
-                    if let Some(short) = real.iter().flatten().position(|row| !row.contains(&true)) {
-                        let found = format!("too few samples in sequence {short}");
-                        return Err(Error::input("attention_mask", "enough samples for one frame", found));
-                    }
-                    return Ok((samples.unsqueeze(2)?, real.and_then(Padding::of)));
+                    return Ok((samples.unsqueeze(2)?, padding));
                 }
                 _ => format!("shape {:?}", samples.dims()),
             },
         };
         Err(Error::input("input_values", expected, found))
+    }
+}
+
+impl Wav2Vec2 {
+    /// Whether the head reads the states of all layers.
+    fn sums(&self) -> bool {
+        matches!(&self.head, Head::Classes(classes) if classes.layers.is_some())
+    }
+
+    fn layer(&self, layer: usize, x: &Tensor, mask: Option<&Bias>, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let block = &self.layers[layer];
+        let attend = |x: &Tensor, pass: &mut Pass<'_>| block.attention.forward(x, x, mask, None, pass);
+        let inner = |x: &Tensor, pass: &mut Pass<'_>| {
+            let inner = block.mlp.forward(x, pass)?;
+            pass.tap(Site::mlp(Side::Encoder, layer), inner)
+        };
+        if self.pre_norm {
+            let x = (attend(&block.attention_norm.forward(x, pass)?, pass)? + x)?;
+            Ok((inner(&block.mlp_norm.forward(&x, pass)?, pass)? + x)?)
+        } else {
+            let x = block.attention_norm.forward(&(attend(x, pass)? + x)?, pass)?;
+            block.mlp_norm.forward(&(inner(&x, pass)? + x)?, pass)
+        }
     }
 }
 
@@ -265,31 +352,36 @@ impl Network for Wav2Vec2 {
             x = self.norm.forward(&x, pass)?;
         }
         let mask = additive_mask(Mask::Full, padding.as_ref(), frames, frames, &self.device)?;
-        for (layer, block) in self.layers.iter().enumerate() {
+        let mut states = Vec::new();
+        for layer in 0..self.layers.len() {
             if pass.skips(side, layer) {
+                if self.sums() {
+                    // What lies below a start is read too, as it is.
+                    let mut nothing = ();
+                    let mut quiet = Pass::new(&mut nothing, pass.gradients);
+                    (quiet.relevance, quiet.limits) = (pass.relevance, pass.limits);
+                    states.push(x.clone());
+                    x = self.layer(layer, &x, mask.as_ref(), &mut quiet)?;
+                }
                 continue;
             }
             x = pass.tap(Site::hidden(side, layer), x)?;
-            let attend = |x: &Tensor, pass: &mut Pass<'_>| block.attention.forward(x, x, mask.as_ref(), None, pass);
-            let inner = |x: &Tensor, pass: &mut Pass<'_>| {
-                let inner = block.mlp.forward(x, pass)?;
-                pass.tap(Site::mlp(side, layer), inner)
-            };
-            x = if self.pre_norm {
-                let x = (attend(&block.attention_norm.forward(&x, pass)?, pass)? + x)?;
-                (inner(&block.mlp_norm.forward(&x, pass)?, pass)? + x)?
-            } else {
-                let x = block.attention_norm.forward(&(attend(&x, pass)? + x)?, pass)?;
-                block.mlp_norm.forward(&(inner(&x, pass)? + x)?, pass)?
-            };
+            if self.sums() {
+                states.push(x.clone());
+            }
+            x = self.layer(layer, &x, mask.as_ref(), pass)?;
         }
         if self.pre_norm {
             x = self.norm.forward(&x, pass)?;
         }
         let x = pass.tap(Site::hidden(side, self.layers.len()), x)?;
+        states.push(x.clone());
         Ok(Output {
-            logits: match (&self.head, pass.wants_logits()) {
-                (Some(head), true) => Some(head.forward(&x, pass)?),
+            logits: match &self.head {
+                Head::Frames(head) if pass.wants_logits() => Some(head.forward(&x, pass)?),
+                Head::Classes(classes) if pass.wants_logits() => {
+                    Some(classes.forward(&classes.state(&states, &x)?, padding.as_ref(), pass)?)
+                }
                 _ => None,
             },
             last_hidden: x,
@@ -297,13 +389,24 @@ impl Network for Wav2Vec2 {
         })
     }
 
+    fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// None for a classifier that reads the states of all layers: no one state predicts.
     fn predict(&self, hidden: &Tensor, layer: usize, pass: &Pass<'_>) -> Result<Option<Tensor>> {
-        let Some(head) = &self.head else { return Ok(None) };
         // The last state has passed the final norm.
-        if self.pre_norm && layer < self.layers.len() {
-            return Ok(Some(head.forward(&self.norm.forward(hidden, pass)?, pass)?));
+        let normed = match self.pre_norm && layer < self.layers.len() {
+            true => self.norm.forward(hidden, pass)?,
+            false => hidden.clone(),
+        };
+        match &self.head {
+            Head::Frames(head) => Ok(Some(head.forward(&normed, pass)?)),
+            Head::Classes(classes) if !self.sums() => {
+                Ok(Some(classes.forward(&normed, pass.padding.as_ref(), pass)?))
+            }
+            _ => Ok(None),
         }
-        Ok(Some(head.forward(hidden, pass)?))
     }
 
     fn attention_block(&self, attention: Attention, layer: usize) -> Option<&MultiHead> {

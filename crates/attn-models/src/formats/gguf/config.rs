@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{
+    architectures::Architecture,
     header::{Header, Said},
-    names::Architecture,
 };
 use crate::{Error, Result, config::Config, tensor_file::TensorFile};
 
@@ -38,14 +38,23 @@ pub(super) fn describe(
     let key = |key: &str| architecture.key(key);
     let none_of = [
         ("expert_count", "none: a model without experts"),
-        ("attention.max_alibi_bias", "none"),
+        ("expert_shared_count", "none"),
         ("attention.clamp_kqv", "none"),
         ("attention.scale", "none: 1 / sqrt(size of a head)"),
         ("logit_scale", "none"),
+        ("attn_logit_softcapping", "none"),
+        ("final_logit_softcapping", "none"),
         ("embedding_scale", "none"),
         ("residual_scale", "none"),
     ];
-    for (name, supported) in none_of {
+    if architecture.name != "mpt" {
+        options.refuse(&key("attention.max_alibi_bias"), "none for this architecture")?;
+    }
+    let read = |name: &str| {
+        let mut own = names.sizes.iter().chain(names.numbers);
+        own.any(|(key, _)| *key == name)
+    };
+    for (name, supported) in none_of.into_iter().filter(|(name, _)| !read(name)) {
         options.refuse(&key(name), supported)?;
     }
     options.map.insert("model_type".to_owned(), json!(architecture.family));
@@ -77,19 +86,17 @@ pub(super) fn describe(
         options.rotated(architecture, head)?;
         options.scaling(architecture, weights)?;
     }
-    if let Some(window) = header
-        .integer(&key("attention.sliding_window"))
-        .filter(|&window| window > 0)
-    {
-        // Mistral is llama.cpp's Llama with a window.
-        if architecture.family != "llama" {
-            options.refuse(&key("attention.sliding_window"), "none for this architecture")?;
+    match header.integer(&key("attention.sliding_window")) {
+        Some(window) if window > 0 && !names.window.is_empty() => {
+            options.size(names.window, &key("attention.sliding_window"))?;
         }
-        options.map.insert("model_type".to_owned(), json!("mistral"));
-        options
-            .map
-            .insert("architectures".to_owned(), json!(["MistralForCausalLM"]));
-        options.map.insert("sliding_window".to_owned(), json!(window as u64));
+        _ => options.refuse(&key("attention.sliding_window"), "none for this architecture")?,
+    }
+    for (own, name) in names.sizes {
+        options.size(name, &key(own))?;
+    }
+    for (own, name) in names.numbers {
+        options.number(name, &key(own), None)?;
     }
     if let Some(parallel) = header.flag(&key("use_parallel_residual")) {
         options.map.insert("use_parallel_residual".to_owned(), json!(parallel));
@@ -109,6 +116,7 @@ pub(super) fn describe(
         "attention_bias".to_owned(),
         json!(has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias")),
     );
+    options.own(architecture, hidden.zip(heads))?;
     for (name, own) in [
         ("bos_token_id", "tokenizer.ggml.bos_token_id"),
         ("eos_token_id", "tokenizer.ggml.eos_token_id"),
@@ -161,6 +169,73 @@ impl Options<'_> {
         }
     }
 
+    /// What one architecture alone has, or what is not in its files because llama.cpp knows it.
+    fn own(&mut self, architecture: &Architecture, sizes: Option<(u64, u64)>) -> Result<()> {
+        let key = |key: &str| architecture.key(key);
+        let has = |name: &str| self.header.tensors.contains_key(name);
+        match architecture.name {
+            "gemma2" | "gemma3" => {
+                // The largest of each scales its scores by the width of the model for each head, not by that of its heads.
+                let largest = if architecture.name == "gemma2" { 46 } else { 62 };
+                let share = sizes.and_then(|(hidden, heads)| hidden.checked_div(heads));
+                let head = match self.header.integer(&key("block_count")) {
+                    Some(layers) if layers == largest => None,
+                    _ => self.header.integer(&key("attention.key_length")),
+                };
+                if let Some(scalar) = head.or(share.map(i128::from)) {
+                    self.map
+                        .insert("query_pre_attn_scalar".to_owned(), json!(scalar as f64));
+                }
+            }
+            "qwen3moe" => {
+                self.map.insert("norm_topk_prob".to_owned(), json!(true));
+            }
+            "starcoder2" => {
+                let bias = has("blk.0.attn_output.bias");
+                self.map.insert("use_bias".to_owned(), json!(bias));
+            }
+            "command-r" => {
+                let norms = has("blk.0.attn_q_norm.weight");
+                self.map.insert("use_qk_norm".to_owned(), json!(norms));
+            }
+            "falcon" => {
+                let heads = key("attention.head_count_kv");
+                if self.header.integer(&heads).is_some_and(|heads| heads != 1) {
+                    return Err(self.unsupported(&heads, "1"));
+                }
+                let bias = has("blk.0.attn_qkv.bias");
+                self.map.insert("bias".to_owned(), json!(bias));
+            }
+            "mpt" => {
+                // Refused by the family where it is not 8, or where there is none.
+                let most = self.header.number(&key("attention.max_alibi_bias")).unwrap_or(0.0);
+                self.map.insert(
+                    "attn_config".to_owned(),
+                    json!({"alibi": most > 0.0, "alibi_bias_max": most as u64}),
+                );
+            }
+            "t5" => {
+                let gated = has("enc.blk.0.ffn_gate.weight");
+                let kind = if gated { "gated-gelu" } else { "relu" };
+                self.map.insert("feed_forward_proj".to_owned(), json!(kind));
+                self.map.insert("is_encoder_decoder".to_owned(), json!(true));
+            }
+            "bert" | "nomic-bert" => {
+                // RoBERTa and its like are BERT there, with positions that are counted otherwise on the hub.
+                let model = "tokenizer.ggml.model";
+                if self.header.text(model).is_some_and(|model| model != "bert") {
+                    return Err(self.unsupported(model, "bert: the vocabulary of BERT"));
+                }
+                let types = self.header.tensors.get("token_types.weight");
+                if let Some(types) = types.and_then(|types| types.shape.first()) {
+                    self.map.insert("type_vocab_size".to_owned(), json!(types));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// The size of a head: as said, or the share of the width.
     fn head(&mut self, architecture: &Architecture, share: Option<u64>) -> Result<Option<u64>> {
         let (keys, values) = (
@@ -205,11 +280,18 @@ impl Options<'_> {
             return Ok(());
         }
         let key = |key: &str| architecture.key(&format!("rope.scaling.{key}"));
-        let number = |name: &str| match self.header.said.get(&key(name)) {
-            Some(Said::Number(number)) => Some(*number),
-            Some(Said::Integer(number)) => Some(*number as f64),
-            _ => None,
-        };
+        let number = |name: &str| self.header.number(&key(name));
+        // Phi-3 has two sets of factors: for texts up to the trained length, and for longer ones.
+        let sets = ["rope_factors_short.weight", "rope_factors_long.weight"];
+        if let [Some(short), Some(long)] = sets.map(|name| weights.entries.remove(name)) {
+            let (short, long) = (weights.read(sets[0], &short)?, weights.read(sets[1], &long)?);
+            self.map.insert(
+                "rope_scaling".to_owned(),
+                json!({"rope_type": "longrope", "short_factor": short, "long_factor": long,
+                    "attention_factor": number("attn_factor").unwrap_or(1.0)}),
+            );
+            return Ok(());
+        }
         let older = architecture.key("rope.scale_linear");
         self.refuse(&older, "rope.scaling.type and rope.scaling.factor")?;
         let kind = match self.header.text(&key("type")) {

@@ -99,6 +99,15 @@ impl Header {
         }
     }
 
+    /// A number, if it is said.
+    pub(super) fn number(&self, key: &str) -> Option<f64> {
+        match self.said.get(key)? {
+            Said::Number(number) => Some(*number),
+            Said::Integer(number) => Some(*number as f64),
+            _ => None,
+        }
+    }
+
     /// A truth value, if it is said.
     pub(super) fn flag(&self, key: &str) -> Option<bool> {
         match self.said.get(key)? {

@@ -1,9 +1,10 @@
 //! GGUF: one file with a model's configuration, tokenizer and (often quantized) weights, as llama.cpp reads it.
 //!
 //! The file's own names and orders become those of the hub when it is opened, so that a family sees a checkpoint like any
-//! other: [`header`] reads what is there, [`names`] says what it is on the hub, [`config`] writes the `config.json` and
-//! [`tokens`] the vocabulary.
+//! other: [`header`] reads what is there, [`architectures`] and [`names`] say what it is on the hub, [`config`] writes the
+//! `config.json` and [`tokens`] the vocabulary.
 
+mod architectures;
 mod config;
 mod header;
 mod names;
@@ -12,7 +13,7 @@ mod tokens;
 use std::path::Path;
 
 pub(crate) use self::tokens::TokenList;
-use self::{config::describe, header::Header, names::Architecture};
+use self::{architectures::Architecture, config::describe, header::Header};
 use crate::{
     Error, Result,
     config::Config,
@@ -50,7 +51,7 @@ impl Gguf {
             });
         }
         let name = header.text("general.architecture").unwrap_or_default();
-        let Some(architecture) = Architecture::find(name) else {
+        let Some(architecture) = Architecture::find(name, &header) else {
             return Err(Error::UnknownFamily {
                 path: path.to_owned(),
                 found: excerpt(name, SHORT),

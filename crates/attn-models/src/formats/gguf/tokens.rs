@@ -8,11 +8,14 @@ use crate::Result;
 /// A list of tokens and what is said about them.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenList {
-    /// How texts are split: `llama` (SentencePiece's byte pairs), `gpt2` (byte pairs of bytes), or another.
+    /// How texts are split: `llama` (SentencePiece's byte pairs), `gpt2` (byte pairs of bytes), `bert` (words and
+    /// their pieces), `t5` (SentencePiece's unigrams), or another.
     pub(crate) model: String,
     /// Of byte pairs of bytes, how words are found.
     pub(crate) words: String,
     pub(crate) tokens: Vec<String>,
+    /// The compiled table of normalization of a SentencePiece model; empty without one.
+    pub(crate) table: Vec<u8>,
     /// One per token; empty where there are none.
     pub(crate) scores: Vec<f32>,
     /// One per token: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. Empty where there are none.
@@ -69,6 +72,13 @@ impl TokenList {
             words: header.text(&key("pre")).unwrap_or_default().to_owned(),
             scores: numbers("scores")?.into_iter().map(|score| score as f32).collect(),
             kinds: numbers("token_type")?.into_iter().map(|kind| kind as u64).collect(),
+            // Bytes, with a sign or without.
+            table: header
+                .numbers(&key("precompiled_charsmap"), bytes)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|byte| (byte as i64) as u8)
+                .collect(),
             merges: header.texts(&key("merges"), bytes).unwrap_or_default(),
             begin: token("bos_token_id")?,
             end: token("eos_token_id")?,
