@@ -127,7 +127,7 @@ impl Lines {
         for series in &self.series {
             let entry = |color| LegendEntry::Series(shape(series), color, series.broken, series.name.clone());
             if !series.broken || same_class(series) == 1 {
-                entries.push(entry(ink(series, colors)));
+                entries.push(entry(colors.clear_class(series.class)));
             } else if names.insert(&series.name) {
                 shared.push(entry(colors.muted));
             }
@@ -232,7 +232,7 @@ impl Lines {
     pub(super) fn curves(&self, layer: &mut Layer, chart: &Chart, colors: &Colors, first: usize) {
         // The first series comes last, in front of the others.
         for (index, series) in self.series.iter().enumerate().rev() {
-            let color = ink(series, colors);
+            let color = colors.clear_class(series.class);
             let places: Vec<usize> = series.indices().collect();
             let points: Vec<[f32; 2]> = places
                 .iter()
@@ -318,18 +318,6 @@ impl Series {
         let places = self.places.as_deref();
         (0..self.values.len()).map(move |at| places.map_or(at, |places| places[at]))
     }
-}
-
-/// The color of a series, darker or lighter where the palette's could hardly be told from the background: yellow on white.
-fn ink(series: &Series, colors: &Colors) -> Color {
-    const LEAST: f32 = 2.0;
-    let contrast = |color: Color| {
-        let (a, b) = (color.luminance() + 0.05, colors.background.luminance() + 0.05);
-        a.max(b) / a.min(b)
-    };
-    let color = colors.class(series.class);
-    let mut shades = (0..10_u8).map(|step| color.mix(colors.text, 0.08 * f32::from(step)));
-    shades.find(|&shade| contrast(shade) >= LEAST).unwrap_or(colors.text)
 }
 
 /// Classes differ in shape as well as in color.
@@ -434,22 +422,6 @@ mod tests {
         for wrong in [&[2, 1][..], &[1, 3], &[1]] {
             let scene = lines(wrong).scene(&ViewState::default(), [400.0, 300.0]);
             assert!(matches!(scene, Err(Error::Shape { .. })), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn no_line_is_faint() {
-        for theme in [crate::Theme::Light, crate::Theme::Dark] {
-            let colors = ViewState::from(crate::Shared {
-                theme,
-                ..Default::default()
-            })
-            .colors();
-            for class in 0..8 {
-                let color = ink(&series("s", &[0.0], class, false), &colors);
-                let (a, b) = (color.luminance() + 0.05, colors.background.luminance() + 0.05);
-                assert!(a.max(b) / a.min(b) >= 2.0, "{theme:?} {class}");
-            }
         }
     }
 
