@@ -10,8 +10,8 @@ use attn_core::{
 use crate::{
     Rng,
     concepts::{
-        ConceptCluster, ConceptStudy, Fate, NamesFile, OverlapParams, Partition, Pipeline, PipelineParams, Reading, TaggedText,
-        changes, overlap, plain_text,
+        ConceptCluster, ConceptStudy, Fate, ModelSource, NamesFile, OverlapParams, Partition, Pipeline, PipelineParams,
+        Reading, TaggedText, changes, overlap, plain_text,
     },
 };
 
@@ -238,6 +238,8 @@ fn a_study_reopens_and_is_cut_anew_without_the_model() {
             assert_eq!(read.whole, study.whole);
             assert_eq!(read.tree, study.tree);
             assert_eq!(read.partition, study.partition);
+            assert!(!study.centers.is_empty());
+            assert_eq!(read.centers, study.centers);
         }
     }
     // Another number of clusters, as if it had been asked for at first.
@@ -289,6 +291,8 @@ fn a_study_reopens_and_is_cut_anew_without_the_model() {
     assert!(wrong(r#""text_of":[0,0]"#, r#""text_of":[0,7]"#).contains("there is no text 7"));
     assert!(wrong(r#""members":[0,2"#, r#""members":[0,0"#).contains("expected one of 12"));
     assert!(wrong(r#""sentence":0"#, r#""sentence":99"#).contains("sentence 99"));
+    assert!(wrong(r#"{"dims":2"#, r#"{"dims":3"#).contains("centers: expected 2 finite means of 3 dimensions"));
+    assert!(wrong(r#""means":"AAA"#, r#""means":"@AA"#).contains("Invalid symbol"));
     assert!(wrong(r#""steps":[[0,"#, r#""steps":[[50,"#).contains("step 0"));
 }
 
@@ -314,6 +318,15 @@ fn words_of_a_new_sentence_lie_in_the_clusters_of_their_kind() {
             .placement_markdown(&placed)
             .contains("| dog | tag N: cat, dog | 0.50 (0.50) |")
     );
+    // A study that was saved and reopened places it in the same way.
+    space.source = Some(ModelSource {
+        place: "toy".into(),
+        fingerprint: "0f".into(),
+    });
+    let study = pipeline.compare(vec![space.clone()], &()).unwrap();
+    let read = ConceptStudy::from_json(&study.to_json().unwrap(), Path::new("x")).unwrap();
+    assert_eq!(read.models[0].source, space.source);
+    assert_eq!(pipeline.place(&read.models[0], &reading, 5).unwrap(), placed);
     space.layers[1].centers = Default::default();
     let error = pipeline.place(&space, &reading, 5).unwrap_err().to_string();
     assert_eq!(error, "layer 1: expected the centers of its clusters, found none");
