@@ -101,8 +101,9 @@ pub(crate) fn drawn(layer: &Layer, projection: &Projection) -> Vec<(usize, Place
                 let rings = FARTHER.iter().enumerate();
                 let all = rings.flat_map(|(ring, by)| anchored.floating(*by).map(move |label| (ring, label)));
                 let free = all.filter(|(_, label)| is_free(label));
-                // A step away is worth as much as a point that shows.
-                free.min_by_key(|(ring, label)| points.under(label.rect) + ring)
+                // Points are as large as the distance that the label keeps. A step away is worth as much as a point that shows.
+                let size = 0.8 * anchored.label.offset[0] * anchored.scale;
+                free.min_by_key(|(ring, label)| points.under(label.rect.shrink(-size)) + ring)
                     .map(|(_, label)| label)
             }
             _ => anchored.floating(0.0).find(is_free),
