@@ -370,7 +370,8 @@ mod tests {
         // A bar of points to the right of the anchor, and a short one to the left.
         let mut scene = crowd();
         let bar = (1..40_u8).map(|at| f32::from(at) / 40.0).chain([0.0, -0.1, -0.2]);
-        let points = bar.map(|x| Point::new(0, [x, 0.0, 0.0], Color::default(), 0));
+        let panel = scene.layers[0].labels[0].panel;
+        let points = bar.map(|x| Point::new(panel, [x, 0.0, 0.0], Color::default(), 0));
         scene.layers[0].points = points.collect();
         scene.layers[0].labels.truncate(1);
         let mut look = |placement: Placement| {
