@@ -1,8 +1,8 @@
-//! Scores of attention heads and latent concepts of layers, from a capture.
+//! Scores of attention heads and latent concepts of layers, from a capture; statistics of a training, from its log.
 //!
 //! [`heads`] turns a [`Capture`](attn_core::Capture) into scores beside their chance level, and the scores into roles with
-//! reasons. [`concepts`] clusters the words of a text in every layer and compares the clusters with labels. Nothing here runs
-//! a model or draws a plot.
+//! reasons. [`concepts`] clusters the words of a text in every layer and compares the clusters with labels. [`training`]
+//! reads what a training logged about its examples. Nothing here runs a model or draws a plot.
 //!
 //! ```
 //! use attn_analyze::heads::{Role, Rules, ScoreId, ScoreList, ScoreParams, head_labels, score_heads};

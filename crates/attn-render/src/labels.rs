@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Color, Label, Layer, Placement, Projection, Rect, Scene,
+    Color, Label, Layer, Placement, Point, Projection, Rect, Scene,
     text::{LINE, text_width},
 };
 
@@ -35,6 +35,8 @@ pub struct PlacedLabel {
     pub halo: Option<Color>,
 }
 
+/// How much farther than asked for a label may be from its anchor where that uncovers points, in layout units.
+const FARTHER: [f32; 4] = [0.0, 6.0, 12.0, 20.0];
 /// At most so many floating labels are drawn: beyond it nobody reads them.
 const MOST_FLOATING: usize = 600;
 
@@ -51,6 +53,9 @@ pub(crate) fn drawn(layer: &Layer, projection: &Projection) -> Vec<(usize, Place
     let mut taken = Taken::new(projection.size);
     let mut placed = Vec::new();
     let mut floating: Vec<(f32, f32, usize)> = Vec::new();
+    let mut points: Option<Covered> = None;
+    // What has no priority comes last; adding 0 makes the two zeros one.
+    let rank = |priority: f32| if priority.is_nan() { f32::MIN } else { priority + 0.0 };
     for (index, label) in layer.labels.iter().enumerate() {
         match label.placement {
             Placement::Fixed => {
@@ -72,9 +77,11 @@ pub(crate) fn drawn(layer: &Layer, projection: &Projection) -> Vec<(usize, Place
                 if let (true, Some(anchored)) = (clear > 0.0, Anchored::new(label, projection)) {
                     taken.insert(around(&anchored));
                 }
-                // What has no priority comes last; adding 0 makes the two zeros one.
-                let priority = if priority.is_nan() { f32::MIN } else { priority + 0.0 };
-                floating.push((priority, margin, index));
+                floating.push((rank(priority), margin, index));
+            }
+            Placement::OffPoints { priority, margin } => {
+                points.get_or_insert_with(|| Covered::new(layer, projection));
+                floating.push((rank(priority), margin, index));
             }
         }
     }
@@ -88,10 +95,20 @@ pub(crate) fn drawn(layer: &Layer, projection: &Projection) -> Vec<(usize, Place
         let Some(anchored) = Anchored::new(&layer.labels[index], projection) else {
             continue;
         };
-        if let Some(label) = anchored
-            .floating()
-            .find(|label| taken.is_free(label.rect, margin * projection.scale))
-        {
+        let is_free = |label: &PlacedLabel| taken.is_free(label.rect, margin * projection.scale);
+        let found = match (&layer.labels[index].placement, &points) {
+            (Placement::OffPoints { .. }, Some(points)) => {
+                let rings = FARTHER.iter().enumerate();
+                let all = rings.flat_map(|(ring, by)| anchored.floating(*by).map(move |label| (ring, label)));
+                let free = all.filter(|(_, label)| is_free(label));
+                // Points are as large as the distance that the label keeps. A step away is worth as much as a point that shows.
+                let size = 0.8 * anchored.label.offset[0] * anchored.scale;
+                free.min_by_key(|(ring, label)| points.under(label.rect.shrink(-size)) + ring)
+                    .map(|(_, label)| label)
+            }
+            _ => anchored.floating(0.0).find(is_free),
+        };
+        if let Some(label) = found {
             taken.insert(label.rect);
             placed.push((index, label));
             count += 1;
@@ -154,11 +171,11 @@ impl<'a> Anchored<'a> {
         self.at(place(0), place(1), label.align[0])
     }
 
-    /// Right, left, above, below; only where the whole text is inside the panel.
-    fn floating(self) -> impl Iterator<Item = PlacedLabel> {
+    /// Right, left, above, below, so much farther off than the label says; only where the whole text is inside the panel.
+    fn floating(&self, farther: f32) -> impl Iterator<Item = PlacedLabel> {
         let [x, y] = self.anchor;
         let [width, height] = self.size;
-        let gap = self.label.offset[0] * self.scale;
+        let gap = (self.label.offset[0] + farther) * self.scale;
         let middle = y - 0.5 * height;
         [
             ([x + gap, middle], 0.0),
@@ -190,6 +207,30 @@ impl<'a> Anchored<'a> {
             color: label.color,
             halo: label.halo,
         }
+    }
+}
+
+/// The points of a layer, in pixels, from left to right.
+struct Covered(Vec<[f32; 2]>);
+
+impl Covered {
+    fn new(layer: &Layer, projection: &Projection) -> Self {
+        let place = |point: &Point| {
+            let panel = projection.panels.get(usize::from(point.panel()))?;
+            let [x, y, w] = panel.px_from_data.apply(point.position);
+            (w > 0.0 && panel.clip.contains([x, y])).then_some([x, y])
+        };
+        let mut points: Vec<[f32; 2]> = layer.points.iter().filter_map(place).collect();
+        points.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        Self(points)
+    }
+
+    /// How many lie in a rectangle.
+    fn under(&self, rect: Rect) -> usize {
+        let first = self.0.partition_point(|point| point[0] < rect.min[0]);
+        let after = self.0.partition_point(|point| point[0] <= rect.max[0]);
+        let inside = |point: &&[f32; 2]| (rect.min[1]..=rect.max[1]).contains(&point[1]);
+        self.0[first..after.max(first)].iter().filter(inside).count()
     }
 }
 
@@ -311,7 +352,7 @@ mod tests {
         let first = scene.layers[0].labels.iter().max_by(|a, b| {
             let priority = |label: &Label| match label.placement {
                 Placement::Floating { priority, .. } => priority,
-                Placement::Fixed => 0.0,
+                _ => 0.0,
             };
             priority(a).total_cmp(&priority(b))
         });
@@ -322,6 +363,32 @@ mod tests {
                     .any(|label| label.text == first.unwrap().text)
             );
         }
+    }
+
+    #[test]
+    fn labels_off_points_step_aside() {
+        // A bar of points to the right of the anchor, and a short one to the left.
+        let mut scene = crowd();
+        let bar = (1..40_u8).map(|at| f32::from(at) / 40.0).chain([0.0, -0.1, -0.2]);
+        let panel = scene.layers[0].labels[0].panel;
+        let points = bar.map(|x| Point::new(panel, [x, 0.0, 0.0], Color::default(), 0));
+        scene.layers[0].points = points.collect();
+        scene.layers[0].labels.truncate(1);
+        let mut look = |placement: Placement| {
+            let label = &mut scene.layers[0].labels[0];
+            (label.position, label.placement) = ([0.0; 3], placement);
+            placed(&scene, 1.0).remove(0).rect
+        };
+        let middle = 150.0;
+        let (priority, margin) = (0.0, 0.0);
+        let beside = look(Placement::Floating {
+            priority,
+            margin,
+            clear: 0.0,
+        });
+        assert!(beside.min[0] > middle && beside.min[1] < middle && beside.max[1] > middle);
+        let off = look(Placement::OffPoints { priority, margin });
+        assert!(off.max[1] < middle || off.min[1] > middle, "{off:?}");
     }
 
     #[test]

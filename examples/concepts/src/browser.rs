@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use attn_egui::{
-    Exports, TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, search_box, theme_switch,
+    CommandSearch, Edge, Exports, FoldPanel, TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu,
+    search_box, theme_switch,
 };
 use attn_sdk::{
     analyze::concepts::{AlignParams, ConceptLayer, ConceptSpace, ConceptStudy},
@@ -59,6 +60,9 @@ pub(crate) struct Browser {
     table: TextTable,
     /// The clusters that match the search, largest first.
     listed: Vec<usize>,
+    pub(crate) left: FoldPanel,
+    pub(crate) right: FoldPanel,
+    search: CommandSearch,
 }
 
 impl Browser {
@@ -79,6 +83,9 @@ impl Browser {
             wishes: Vec::new(),
             table: TextTable::without_search(),
             listed: Vec::new(),
+            left: FoldPanel::new(Edge::Left, 340.0),
+            right: FoldPanel::new(Edge::Right, 400.0).at_most(0.35),
+            search: CommandSearch::default(),
         };
         browser.go(0, usize::MAX);
         browser
@@ -108,16 +115,20 @@ impl Browser {
     pub(crate) fn ui(&mut self, ui: &mut Ui) {
         let search = self.stage.map.view.shared.search.clone();
         apply_theme(ui.ctx(), &self.stage.map.view);
+        // Lent out while it asks for the commands.
+        let mut commands = std::mem::take(&mut self.search);
+        if let Some(action) = commands.show(ui.ctx(), || self.commands()) {
+            self.act(action);
+        }
+        self.search = commands;
         Panel::top("tools").show(ui, |ui| ui.horizontal_wrapped(|ui| self.tools(ui)));
-        Panel::left("clusters").default_size(340.0).show(ui, |ui| {
-            ui.set_min_size(ui.available_size());
+        let (mut left, mut right) = (self.left.clone(), self.right.clone());
+        left.show(ui, "clusters", |ui| {
             self.layers(ui);
             self.clusters(ui);
         });
-        Panel::right("words").default_size(400.0).show(ui, |ui| {
-            ui.set_min_size(ui.available_size());
-            self.words(ui);
-        });
+        right.show(ui, "words", |ui| self.words(ui));
+        (self.left, self.right) = (left, right);
         let ground = egui_color(self.stage.map.view.colors().background);
         CentralPanel::default()
             .frame(Frame::NONE.fill(ground))
@@ -212,6 +223,7 @@ impl Browser {
     }
 
     fn tools(&mut self, ui: &mut Ui) {
+        self.left.button(ui, "Layers and clusters");
         if self.study.models.len() > 1 {
             let mut model = self.model;
             for (at, encoded) in self.study.models.iter().enumerate() {
@@ -241,6 +253,14 @@ impl Browser {
         {
             self.wishes.push(Wish::Save);
         }
+        if ui
+            .button("Commands")
+            .on_hover_text("Everything that this window does, by name: Ctrl+K")
+            .clicked()
+        {
+            self.search.open();
+        }
+        self.right.button(ui, "Words and sentences");
         self.exports.show(ui);
     }
 
@@ -298,12 +318,17 @@ impl Browser {
             self.wishes.push(Wish::Cut(cut));
         }
         if set != self.set {
-            self.set = set;
-            self.table.invalidate();
+            self.align_with(set);
         }
         if layer != self.layer {
             self.go(self.model, layer);
         }
+    }
+
+    /// Shows shares of another label set.
+    pub(crate) fn align_with(&mut self, set: usize) {
+        self.set = set;
+        self.table.invalidate();
     }
 
     fn clusters(&mut self, ui: &mut Ui) {
@@ -355,7 +380,7 @@ impl Browser {
     }
 
     /// Writes the picture, or the numbers behind it.
-    fn export(&mut self, format: Format) {
+    pub(crate) fn export(&mut self, format: Format) {
         let layer = self.shown().map_or(0, |layer| layer.layer);
         let name = match self.stage.tab {
             Tab::Map => format!("map-{layer}"),

@@ -78,16 +78,34 @@ fn spellings(ui: &mut Ui, words: &[(&str, usize)], filter: &Filter<'_>) -> Optio
         for (word, count) in words.iter().take(WORDS) {
             let chosen =
                 filter.word == Some(*word) || filter.word.is_none() && !filter.search.is_empty() && filter.shows(word);
-            if ui.selectable_label(chosen, RichText::new(*word).strong()).clicked() {
+            // One label, so that a line never ends between a word and its count.
+            if ui.selectable_label(chosen, counted(ui, word, *count)).clicked() {
                 clicked = Some((*word).to_owned());
             }
-            ui.label(RichText::new(count.to_string()).weak());
         }
         if words.len() > WORDS {
             ui.label(format!("and {} more", words.len() - WORDS));
         }
     });
     clicked
+}
+
+/// A word and how often it occurs.
+fn counted(ui: &Ui, word: &str, count: usize) -> LayoutJob {
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    let visuals = ui.visuals();
+    let mut job = LayoutJob::default();
+    job.append(
+        word,
+        0.0,
+        egui::TextFormat::simple(font.clone(), visuals.strong_text_color()),
+    );
+    job.append(
+        &count.to_string(),
+        5.0,
+        egui::TextFormat::simple(font, visuals.weak_text_color()),
+    );
+    job
 }
 
 /// The sentences, grouped by word.

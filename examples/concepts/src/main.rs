@@ -23,10 +23,11 @@ mod options;
 mod pictures;
 mod run;
 mod sentence;
+mod session;
 mod stage;
 mod window;
 
-use std::{error::Error, path::PathBuf, process::ExitCode};
+use std::{error::Error, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 use examples_common::Terminal;
@@ -55,11 +56,12 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     files::write(&study, &out)?;
     if let Some(sentence) = &options.sentence {
         let pipeline = run::pipeline(&options, options.params()?)?;
-        if loaded.is_empty() {
-            return Err("--sentence: a study that is opened has no model to read it".into());
-        }
         let mut placed = Vec::new();
-        for (model, loaded) in study.models.iter().zip(&loaded) {
+        for (at, model) in study.models.iter().enumerate() {
+            let loaded = match loaded.get(at) {
+                Some(loaded) => loaded.clone(),
+                None => Arc::new(run::Loaded::reopened(&options, at, model)?),
+            };
             placed.push((model, loaded.place(&pipeline, model, sentence, &terminal)?));
         }
         files::write_placed(&placed, &out)?;

@@ -4,8 +4,8 @@ use std::{error::Error, path::PathBuf, sync::Arc};
 
 use attn_sdk::{
     analyze::concepts::{
-        AlignParams, AlignRule, FrequencyFilter, NamesFile, NeuronParams, OverlapParams, Permute, PipelineParams,
-        Subwords, TaggedText, WordList,
+        AlignParams, AlignRule, ConceptSpace, FrequencyFilter, NamesFile, NeuronParams, OverlapParams, Permute,
+        PipelineParams, Subwords, TaggedText, WordList,
     },
     core::text::TaggedParams,
     embedded::{self, EmbeddedModel, SENTENCES_CONLLU},
@@ -16,6 +16,8 @@ use clap::{Parser, ValueEnum};
 
 /// The default output folder.
 pub(crate) const OUT: &str = "out/concepts";
+/// What the places of embedded models begin with.
+const EMBEDDED: &str = "embedded:";
 
 /// Clusters the words of every layer and aligns the clusters with labels.
 #[derive(Parser)]
@@ -35,8 +37,9 @@ pub(crate) struct Options {
     /// Folder for captures of hidden states, one per model, in place of memory: what is there goes on or is opened
     #[arg(long, value_name = "DIR", conflicts_with = "capture")]
     pub(crate) store: Option<PathBuf>,
-    /// Opens a concepts.json, without the model. --clusters, --threshold and --rule cut it anew
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["capture", "store", "model_after", "tags", "tags_after", "layers"])]
+    /// Opens a concepts.json, without the model. --clusters, --threshold and --rule cut it anew. The model is loaded for new sentences
+    /// alone, from where it was or from --model and --model-after
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["capture", "store", "tags", "tags_after", "layers"])]
     pub(crate) open: Option<PathBuf>,
     /// Annotated text, several times for more columns of the same sentences: .conllu, .conll (CoNLL-2000 and 2003), .tsv, .csv and
     /// .jsonl (a text and labels per row), .json (lists of ConceptX), else lines of word_tag [default: the embedded sentences]
@@ -233,15 +236,57 @@ pub(crate) struct Source {
 impl Source {
     /// The model, if there is one beside a capture.
     pub(crate) fn checkpoint(&self) -> Result<Option<Checkpoint>, Box<dyn Error>> {
-        Ok(match &self.model {
-            None => None,
-            Some(Model::Folder(folder)) => Some(Checkpoint::open(folder)?),
-            Some(Model::Embedded(embedded)) => Some(embedded.checkpoint()?),
+        self.model.as_ref().map(Model::checkpoint).transpose()
+    }
+
+    /// Where the model is found again.
+    pub(crate) fn place(&self) -> Option<String> {
+        Some(match self.model.as_ref()? {
+            Model::Folder(folder) => {
+                let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+                whole.display().to_string()
+            }
+            Model::Embedded(model) => format!("{EMBEDDED}{model}"),
+        })
+    }
+}
+
+impl Model {
+    fn checkpoint(&self) -> Result<Checkpoint, Box<dyn Error>> {
+        Ok(match self {
+            Self::Folder(folder) => Checkpoint::open(folder)?,
+            Self::Embedded(embedded) => embedded.checkpoint()?,
         })
     }
 }
 
 impl Options {
+    /// The model of a study that was opened: the one that is named, else the one that the study names; `None` if neither does.
+    pub(crate) fn reopened(&self, at: usize, space: &ConceptSpace) -> Result<Option<Checkpoint>, Box<dyn Error>> {
+        let named = match at {
+            0 => self.model.as_ref(),
+            after => self.model_after.get(after - 1),
+        };
+        let source = space.source.as_ref();
+        let known = |place: &str| match place.strip_prefix(EMBEDDED) {
+            Some(name) => embedded::find(name).map(Model::Embedded),
+            None => Some(Model::Folder(place.into())),
+        };
+        let model = match named {
+            Some(folder) => Some(Model::Folder(folder.clone())),
+            None => source.and_then(|source| known(&source.place)),
+        };
+        let Some(checkpoint) = model.map(|model| model.checkpoint()).transpose()? else {
+            return Ok(None);
+        };
+        let expected = source.map_or("", |source| &source.fingerprint);
+        if !expected.is_empty() && expected != checkpoint.fingerprint() {
+            let (path, name) = (checkpoint.path().display(), &space.model);
+            return Err(format!("{path}: expected {name} as the study read it, found other weights").into());
+        }
+        Ok(Some(checkpoint))
+    }
+
     /// The models, with their texts.
     pub(crate) fn sources(&self) -> Result<Vec<Source>, Box<dyn Error>> {
         if self.open.is_some() {

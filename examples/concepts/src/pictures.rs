@@ -230,13 +230,12 @@ pub(crate) fn sweep(found: &Sweep, model: &ConceptSpace, layer: &ConceptLayer) -
         },
     );
     HeatTable {
-        title: format!(
-            "{} by numbers of clusters, layer {} of {}",
-            found.label_set,
+        title: format!("{} by numbers of clusters", found.label_set),
+        subtitle: format!(
+            "layer {} of {}; rows: clusters; columns: threshold",
             layer.layer,
             model.name()
         ),
-        subtitle: "rows: clusters; columns: threshold".into(),
         caption: format!("Share of clusters of several words that are aligned, minus its chance level. {plateau}"),
         what: "above chance".into(),
         range: Some([0.0, 1.0]),

@@ -1,17 +1,21 @@
 //! From options to a study: opens or runs the models, then the pipeline of `attn_analyze::concepts`.
 
-use std::{error::Error, path::Path, sync::Arc};
+use std::{
+    error::Error,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use attn_sdk::{
     Progress,
     analyze::concepts::{
         ConceptLayer, ConceptSpace, ConceptStudy, Explanation, GaussianMixtureClusterer, KMeansClusterer, KMeansParams,
-        KMeansStart, LAYERS, LeadersWard, OpticsClusterer, Pipeline, PipelineParams, Placement, Reading, TaggedText,
-        plain_text,
+        KMeansStart, LAYERS, LeadersWard, ModelSource, OpticsClusterer, Pipeline, PipelineParams, Placement, Reading,
+        TaggedText, plain_text,
     },
     class_prediction,
     core::{Attention, Capture, CaptureOptions, progress::step},
-    models::{Capturer, text::Line},
+    models::{Capturer, Checkpoint, text::Line},
 };
 
 use super::options::{Method, Options, Source};
@@ -24,9 +28,12 @@ const NEAREST: usize = 4;
 /// A text that a model has read, and the model if it is at hand.
 pub(crate) struct Loaded {
     capturer: Option<Capturer>,
-    capture: Capture,
+    /// Of a study that was opened only where it takes one.
+    capture: OnceLock<Capture>,
     text: Arc<TaggedText>,
     name: String,
+    /// Where the model is found again.
+    place: Option<ModelSource>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -42,12 +49,11 @@ impl Loaded {
     /// Opens the capture of a source, or captures the hidden states.
     pub(crate) fn new(source: &Source, progress: &dyn Progress) -> Result<Self, Box<dyn Error>> {
         let checkpoint = source.checkpoint()?;
-        let capturer = checkpoint.as_ref().map(Capturer::load).transpose()?;
-        let capturer = capturer.map(|capturer| capturer.with_options(CaptureOptions::states()));
+        let capturer = checkpoint.as_ref().map(load).transpose()?;
         let finished = source.store.as_deref().filter(|folder| Capture::is_in(folder));
         let (capture, notes) = match (source.capture.as_deref().or(finished), &capturer) {
             (Some(folder), _) => (Capture::open(folder)?, Vec::new()),
-            (None, Some(capturer)) => run(capturer, source, progress)?,
+            (None, Some(capturer)) => run(capturer, &source.text, source.store.as_deref(), progress)?,
             (None, None) => return Err("there is no model to run: give --model or --capture".into()),
         };
         if let (Some(folder), Some(checkpoint)) = (finished, &checkpoint)
@@ -58,16 +64,62 @@ impl Loaded {
         }
         Ok(Self {
             name: format!("{}{}", capture.model().name, source.suffix),
+            place: source.place().map(|place| ModelSource {
+                place,
+                fingerprint: capture.fingerprint().to_owned(),
+            }),
             capturer,
-            capture,
+            capture: OnceLock::from(capture),
             text: source.text.clone(),
             notes,
         })
     }
 
-    /// The readings of the text: one, or one per stack.
+    /// The model of a study that was opened.
+    pub(crate) fn reopened(options: &Options, at: usize, space: &ConceptSpace) -> Result<Self, Box<dyn Error>> {
+        let checkpoint = options.reopened(at, space)?;
+        let checkpoint = checkpoint.ok_or_else(|| {
+            let name = &space.model;
+            format!("a new sentence needs the model {name}, and the study does not say where it is: give --model")
+        })?;
+        Ok(Self {
+            name: space.model.clone(),
+            place: space.source.clone(),
+            capturer: Some(load(&checkpoint)?),
+            capture: OnceLock::new(),
+            text: space.text.clone(),
+            notes: Vec::new(),
+        })
+    }
+
+    /// The readings of the text: one, or one per stack; none of a study that was opened, as long as nothing asked for them.
     pub(crate) fn readings(&self) -> Vec<Reading<'_>> {
-        Reading::all(&self.name, self.text.clone(), &self.capture)
+        let capture = self.capture.get();
+        capture.map_or_else(Vec::new, |capture| Reading::all(&self.name, self.text.clone(), capture))
+    }
+
+    /// The space with centers of its clusters: of a study that was opened and cut anew they are computed from the text.
+    fn centered(
+        &self,
+        pipeline: &Pipeline,
+        space: &ConceptSpace,
+        progress: &dyn Progress,
+    ) -> Result<Option<ConceptSpace>, Box<dyn Error>> {
+        if space.layers.iter().all(|layer| !layer.centers.is_empty()) {
+            return Ok(None);
+        }
+        if let (None, Some(capturer)) = (self.capture.get(), &self.capturer) {
+            // Another job may have been faster.
+            let _ = self.capture.set(run(capturer, &self.text, None, progress)?.0);
+        }
+        let readings = self.readings();
+        let reading = reading_of(&readings, space).ok_or("the text of the study cannot be read")?;
+        let mut space = space.clone();
+        for at in 0..space.layers.len() {
+            let centers = pipeline.centers(reading, &space, &space.layers[at])?;
+            space.layers[at].centers = centers;
+        }
+        Ok(Some(space))
     }
 
     /// Whether new sentences can be read.
@@ -125,6 +177,8 @@ impl Loaded {
         if let Some(side) = space.side {
             reading.side = side;
         }
+        let centered = self.centered(pipeline, space, progress)?;
+        let space = centered.as_ref().unwrap_or(space);
         let placement = pipeline.place(space, &reading, NEAREST)?;
         let prediction = class_prediction(capturer, typed, 0, reading.side, progress)?;
         let explanation = prediction.map(|prediction| pipeline.explain(space, &reading, prediction));
@@ -145,15 +199,28 @@ fn as_line(capturer: &Capturer, sentence: &str, number: usize) -> Line {
     Line { number, text }
 }
 
+fn load(checkpoint: &Checkpoint) -> Result<Capturer, Box<dyn Error>> {
+    Ok(Capturer::load(checkpoint)?.with_options(CaptureOptions::states()))
+}
+
+/// The reading of the side that a space is of.
+pub(crate) fn reading_of<'r, 'a>(readings: &'r [Reading<'a>], space: &ConceptSpace) -> Option<&'r Reading<'a>> {
+    readings
+        .iter()
+        .find(|own| space.side.is_none_or(|side| side == own.side))
+}
+
+/// Captures the hidden states of a text, to memory or to a folder.
 fn run(
     capturer: &Capturer,
-    source: &Source,
+    text: &TaggedText,
+    store: Option<&Path>,
     progress: &dyn Progress,
 ) -> Result<(Capture, Vec<String>), Box<dyn Error>> {
-    let lines = source.text.sentences.iter();
+    let lines = text.sentences.iter();
     let lines = lines.map(|sentence| as_line(capturer, &sentence.text, sentence.line));
     let mut run = capturer.lines(lines).progress(progress);
-    if let Some(folder) = &source.store {
+    if let Some(folder) = store {
         run = run.to_folder(folder);
     }
     let outcome = run.run()?;
@@ -181,7 +248,8 @@ pub(crate) fn encode(
     for source in sources {
         let loaded = Arc::new(Loaded::new(source, progress)?);
         for reading in loaded.readings() {
-            let begun = pipeline(options, settings())?.begin(&reading)?;
+            let mut begun = pipeline(options, settings())?.begin(&reading)?;
+            begun.source.clone_from(&loaded.place);
             tell(News::Space(Box::new(begun.clone()), loaded.clone()));
             let layers = pipeline(options, settings())?.layers(&reading)?;
             let stage = format!("{LAYERS}{}", begun.name());
@@ -218,10 +286,7 @@ pub(crate) fn study(
     let pipeline = pipeline(options, params.clone())?;
     for (model, loaded) in models.iter_mut().zip(&loaded) {
         let readings = loaded.readings();
-        let reading = readings
-            .iter()
-            .find(|reading| model.side.is_none_or(|side| side == reading.side));
-        if let Some(reading) = reading.filter(|_| options.sentence.is_none()) {
+        if let Some(reading) = reading_of(&readings, model).filter(|_| options.sentence.is_none()) {
             model.explanation = loaded.explain(&pipeline, model, reading, options.explain, progress)?;
         }
     }

@@ -8,6 +8,7 @@ use attn_sdk::{
     render::{Camera, Error, Event, Plot, Selection, Target, Tooltip, ViewState, deferred, plots::Dendrogram},
 };
 use eframe::egui::{ComboBox, Frame, RichText, ScrollArea, Ui, vec2};
+use serde::{Deserialize, Serialize};
 
 use super::{
     browser::{Browser, Wish},
@@ -19,7 +20,7 @@ use super::{
 const REACH: usize = 30;
 
 /// Content of the central pane.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Tab {
     Map,
     Tree,
@@ -156,10 +157,10 @@ fn chart(study: &ConceptStudy, model: usize, kind: Kind) -> Result<Box<dyn Plot>
 }
 
 impl Browser {
-    pub(crate) fn tabs(&mut self, ui: &mut Ui) {
+    /// The tabs that the study has something for, with their names.
+    pub(crate) fn tabs_there(&self) -> Vec<(Tab, &'static str)> {
         let (topics, compared) = (self.study.topics(), !self.study.comparisons.is_empty());
-        let stage = &mut self.stage;
-        for (tab, name, there) in [
+        let all = [
             (Tab::Map, "Map", true),
             (Tab::Tree, "Dendrogram", true),
             (Tab::Curves, "Curves", true),
@@ -176,12 +177,19 @@ impl Browser {
             (Tab::Changes, "Changes", compared),
             (Tab::Polar, "Polar", self.study.classes.is_some()),
             (Tab::Sentence, "Prediction", true),
-        ] {
-            if there {
-                ui.selectable_value(&mut stage.tab, tab, name);
-            } else if stage.tab == tab {
-                stage.tab = Tab::Map;
-            }
+        ];
+        let there = all.into_iter().filter(|(.., there)| *there);
+        there.map(|(tab, name, _)| (tab, name)).collect()
+    }
+
+    pub(crate) fn tabs(&mut self, ui: &mut Ui) {
+        let (topics, there) = (self.study.topics(), self.tabs_there());
+        let stage = &mut self.stage;
+        if there.iter().all(|(tab, _)| *tab != stage.tab) {
+            stage.tab = Tab::Map;
+        }
+        for (tab, name) in there {
+            ui.selectable_value(&mut stage.tab, tab, name);
         }
         match stage.tab {
             Tab::Curves => {

@@ -1,6 +1,7 @@
 //! The window: the browser shows layers as they are found, while jobs find more, cut them anew, and read sentences.
 
 use std::{
+    collections::BTreeMap,
     error::Error,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -18,6 +19,7 @@ use super::{
     files,
     options::{OUT, Options, Source},
     run::{self, Loaded, News, Placed},
+    session::Look,
 };
 
 /// Opens the window and returns when it is closed.
@@ -54,6 +56,8 @@ enum Message {
     Cut(Vec<ConceptSpace>, u64),
     /// The models, compared.
     Study(Box<ConceptStudy>, u64),
+    /// The model of a study that was opened.
+    Model(usize, Arc<Loaded>),
     Placed(usize, Box<Placed>),
     NotPlaced(String),
 }
@@ -71,7 +75,8 @@ struct Window {
     view: ViewState,
     jobs: Jobs<Message>,
     browser: Option<Box<Browser>>,
-    loaded: Vec<Arc<Loaded>>,
+    /// By model.
+    loaded: BTreeMap<usize, Arc<Loaded>>,
     settings: Arc<Mutex<Settings>>,
     /// Some layers are of older settings.
     stale: bool,
@@ -122,7 +127,7 @@ impl Window {
             state,
             jobs,
             browser: None,
-            loaded: Vec::new(),
+            loaded: BTreeMap::new(),
             settings,
             stale: false,
             compared: None,
@@ -174,14 +179,32 @@ impl Window {
             Message::Opened(study) => {
                 self.whole = true;
                 self.compared = Some(version);
+                let named = self.options.model.is_some();
+                let reads = study
+                    .models
+                    .iter()
+                    .map(|model| named || model.source.is_some())
+                    .collect();
                 self.show(*study);
+                if let Some(browser) = &mut self.browser {
+                    browser.reads = reads;
+                    let folder = self.options.open.as_deref().and_then(Path::parent);
+                    match folder.and_then(Look::beside) {
+                        Some(Ok(look)) => browser.restore(look),
+                        Some(Err(why)) => self.said = why.to_string(),
+                        None => {}
+                    }
+                }
+                if self.options.sentence.is_some() {
+                    self.first_sentence();
+                }
             }
             Message::Space(space, loaded) => {
                 for note in &loaded.notes {
                     self.said.clone_from(note);
                 }
                 let reads = loaded.reads();
-                self.loaded.push(loaded);
+                self.loaded.insert(self.loaded.len(), loaded);
                 match &mut self.browser {
                     None => self.show(ConceptStudy {
                         classes: classes(&self.options, &space),
@@ -241,6 +264,9 @@ impl Window {
                 if self.options.open.is_none() {
                     self.save(false);
                 }
+            }
+            Message::Model(model, loaded) => {
+                self.loaded.insert(model, loaded);
             }
             Message::Placed(model, placed) => {
                 if let Some(browser) = &mut self.browser {
@@ -318,11 +344,8 @@ impl Window {
             let pipeline = run::pipeline(&options, settings.params.clone())?;
             let mut cut = Vec::with_capacity(models.len());
             for (at, model) in models.iter().enumerate() {
-                let readings = loaded.get(at).map_or_else(Vec::new, |loaded| loaded.readings());
-                let reading = readings
-                    .iter()
-                    .find(|own| model.side.is_none_or(|side| side == own.side));
-                cut.push(pipeline.recut(model, reading, job)?);
+                let readings = loaded.get(&at).map_or_else(Vec::new, |loaded| loaded.readings());
+                cut.push(pipeline.recut(model, run::reading_of(&readings, model), job)?);
             }
             job.send(Message::Cut(cut, settings.version));
             Ok(())
@@ -344,14 +367,22 @@ impl Window {
             .browser
             .as_ref()
             .and_then(|browser| browser.study.models.get(model));
-        let (Some(space), Some(loaded)) = (space.cloned(), self.loaded.get(model).cloned()) else {
-            return;
-        };
+        let Some(space) = space.cloned() else { return };
+        let loaded = self.loaded.get(&model).cloned();
         let (options, params) = (self.options.clone(), now(&self.settings).params);
         self.jobs.start("sentence", move |job| {
-            let placed =
-                run::pipeline(&options, params).and_then(|pipeline| loaded.place(&pipeline, &space, &text, job));
-            job.send(match placed {
+            let place = || -> Result<Placed, Box<dyn Error>> {
+                let loaded = match loaded {
+                    Some(loaded) => loaded,
+                    None => {
+                        let loaded = Arc::new(Loaded::reopened(&options, model, &space)?);
+                        job.send(Message::Model(model, loaded.clone()));
+                        loaded
+                    }
+                };
+                loaded.place(&run::pipeline(&options, params)?, &space, &text, job)
+            };
+            job.send(match place() {
                 Ok(placed) => Message::Placed(model, Box::new(placed)),
                 Err(why) => Message::NotPlaced(why.to_string()),
             });
@@ -368,6 +399,7 @@ impl Window {
         } else {
             files::save(&browser.study, &out)
         };
+        let written = written.and_then(|()| Ok(browser.look().save(&out)?));
         self.unsaved = written.is_err();
         self.said = match written {
             Ok(()) => format!("saved: {}", out.join("concepts.json").display()),
@@ -410,6 +442,9 @@ impl eframe::App for Window {
     fn on_exit(&mut self) {
         if self.unsaved && self.options.open.is_none() {
             self.save(false);
+        } else if let Some(browser) = self.browser.as_ref().filter(|_| self.whole) {
+            // The study is there already; how it was looked at last is new. There is nobody left to tell of a failure.
+            let _ = browser.look().save(self.out());
         }
     }
 }

@@ -81,8 +81,7 @@ impl Dendrogram {
             };
             let (a, b) = (of(left), of(right));
             let least = a.1.max(b.1);
-            // Reading decimals may put a union a hair below its parts.
-            if !(height.is_finite() && height >= least * (1.0 - 1e-12)) {
+            if !(height.is_finite() && height >= least) {
                 return Err(Error::Parameter {
                     name: "height of a step",
                     expected: format!("at least {least}, that of its parts"),
@@ -92,7 +91,7 @@ impl Dendrogram {
             merges.push(Merge {
                 left: left.min(right),
                 right: left.max(right),
-                height: height.max(least),
+                height,
                 size: a.0 + b.0,
             });
         }

@@ -1,7 +1,10 @@
 //! Clustering methods of `linfa-clustering` as [`Clusterer`]s: one with noise, one with overlapping clusters.
 
 use attn_core::{Progress, progress::step};
-use attn_project::pca::Components;
+use attn_project::{
+    linfa::{Search, linfa_nn::distance::L2Dist},
+    pca::Components,
+};
 use linfa_clustering::{Dbscan, GaussianMixtureModel};
 use linfa_lib::{
     DatasetBase, ParamGuard,
@@ -13,7 +16,7 @@ use super::{Clusterer, Clustering, Partition, points::check};
 use crate::Error;
 
 /// DBSCAN (Ester et al. 1996): clusters are dense regions, the points between them are noise. It finds the number of
-/// clusters by itself.
+/// clusters by itself. Neighbors come from [`Search`], the exact search of `attn-project`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DbscanClusterer {
     /// Largest Euclidean distance of neighbors, above 0.
@@ -38,7 +41,7 @@ impl Clusterer for DbscanClusterer {
         check(points)?;
         step(progress, "DBSCAN", 0, 1)?;
         // In double precision, where the squares of all numbers that come in fit.
-        let params = Dbscan::params::<f64>(self.min_points).tolerance(f64::from(self.radius));
+        let params = Dbscan::params_with(self.min_points, L2Dist, Search).tolerance(f64::from(self.radius));
         let params = params.check().map_err(|error| Error::Parameter {
             name: "dbscan",
             expected: error.to_string(),

@@ -61,8 +61,8 @@ pub use overlap::{Match, Overlap, OverlapParams, overlap};
 pub use partition::{Partition, adjusted_rand};
 pub use pipeline::{
     Agreement, Branches, Centers, Comparison, ConceptCluster, ConceptLayer, ConceptSpace, ConceptStudy, Curve,
-    Explanation, LAYERS, LabelRow, LayerCurves, LayerPair, LayerRow, LayerWeights, NamesFile, Near, Pipeline,
-    PipelineParams, PlacedLayer, Placement, Prediction, Reading, excerpt, plain_text,
+    Explanation, LAYERS, LabelRow, LayerCurves, LayerPair, LayerRow, LayerWeights, ModelSource, NamesFile, Near,
+    Pipeline, PipelineParams, PlacedLayer, Placement, Prediction, Reading, excerpt, plain_text,
 };
 pub use sweep::{Plateau, Sweep, sweep, sweep_counts};
 pub use units::Units;

@@ -17,6 +17,19 @@ impl Colors {
         let more = MORE[usize::from(dark)].get_or_init(|| furthest_apart(dark));
         more[(index - self.categorical.len()) % more.len()]
     }
+
+    /// The color of class `index`, mixed with that of text where it could hardly be told from the background: yellow on white has a
+    /// contrast of 1.3, and gets one of 2.
+    pub fn clear_class(&self, index: usize) -> Color {
+        const LEAST: f32 = 2.0;
+        let contrast = |color: Color| {
+            let (a, b) = (color.luminance() + 0.05, self.background.luminance() + 0.05);
+            a.max(b) / a.min(b)
+        };
+        let color = self.class(index);
+        let mut shades = (0..10_u8).map(|step| color.mix(self.text, 0.08 * f32::from(step)));
+        shades.find(|&shade| contrast(shade) >= LEAST).unwrap_or(self.text)
+    }
 }
 
 /// So many classes have colors of their own.
@@ -126,6 +139,19 @@ mod tests {
             assert!(nearest(&colors, 16) > 0.1, "{}", nearest(&colors, 16));
             assert!(nearest(&colors, 40) > 0.08, "{}", nearest(&colors, 40));
             assert!(nearest(&colors, 200) > 0.03, "{}", nearest(&colors, 200));
+        }
+    }
+
+    #[test]
+    fn no_clear_class_is_faint() {
+        for theme in [Theme::Light, Theme::Dark] {
+            let colors = Colors::new(theme, Palette::default());
+            for class in 0..400 {
+                assert!(
+                    contrast(colors.clear_class(class), colors.background) >= 2.0,
+                    "{theme:?} {class}"
+                );
+            }
         }
     }
 

@@ -172,7 +172,7 @@ impl Dendrogram {
 
     fn color(&self, group: Option<usize>, colors: &Colors) -> Color {
         match group {
-            Some(group) if self.clusters > 1 => colors.class(group),
+            Some(group) if self.clusters > 1 => colors.clear_class(group),
             _ => colors.muted,
         }
     }

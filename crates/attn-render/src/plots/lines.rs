@@ -127,7 +127,7 @@ impl Lines {
         for series in &self.series {
             let entry = |color| LegendEntry::Series(shape(series), color, series.broken, series.name.clone());
             if !series.broken || same_class(series) == 1 {
-                entries.push(entry(ink(series, colors)));
+                entries.push(entry(colors.clear_class(series.class)));
             } else if names.insert(&series.name) {
                 shared.push(entry(colors.muted));
             }
@@ -163,6 +163,7 @@ impl Lines {
                 self.at.last().copied().unwrap_or(1.0),
             ],
             ticks: ticks.into_iter().zip(names).collect(),
+            crowded: self.at.len() > CROWD,
         }
     }
 
@@ -189,9 +190,17 @@ impl Lines {
             let label = Label::new(0, [plot.min[0] - 6.0, y], name.as_str(), SIZE, colors.muted);
             layer.labels.push(label.aligned(1.0, 0.5));
         }
-        // Every name, every second, ... whatever has room.
-        let names: Vec<String> = self
-            .at
+        // Every name, every second, ... whatever has room; of a crowd round numbers.
+        let places = match chart.crowded {
+            true => {
+                let within = |at: &f32| (chart.places[0]..=chart.places[1]).contains(at);
+                let mut round = ticks(chart.places, plot.width() / 80.0);
+                round.retain(within);
+                round
+            }
+            false => self.at.to_vec(),
+        };
+        let names: Vec<String> = places
             .iter()
             .map(|&at| {
                 if at.fract() == 0.0 {
@@ -207,7 +216,7 @@ impl Lines {
             .map(|name| text_width(name, SIZE, false))
             .fold(0.0, f32::max);
         let mut free = f32::MIN;
-        for (&at, name) in self.at.iter().zip(names) {
+        for (&at, name) in places.iter().zip(names) {
             let x = chart.x(at);
             layer
                 .edges
@@ -232,7 +241,7 @@ impl Lines {
     pub(super) fn curves(&self, layer: &mut Layer, chart: &Chart, colors: &Colors, first: usize) {
         // The first series comes last, in front of the others.
         for (index, series) in self.series.iter().enumerate().rev() {
-            let color = ink(series, colors);
+            let color = colors.clear_class(series.class);
             let places: Vec<usize> = series.indices().collect();
             let points: Vec<[f32; 2]> = places
                 .iter()
@@ -251,9 +260,20 @@ impl Lines {
             for (at, point) in places.iter().zip(&points) {
                 let id = u32::try_from(first + index * self.at.len() + at).unwrap_or(Point::UNPICKABLE);
                 let mark = Point::new(0, [point[0], point[1], 0.0], color, id);
-                layer.points.push(mark.shaped(shape(series)).sized(0.9));
+                let size = if chart.crowded { 0.2 } else { 0.9 };
+                layer.points.push(mark.shaped(shape(series)).sized(size));
             }
-            if points.len() > 1 {
+            if chart.crowded {
+                // One by one: the corners of a path reach far beyond sharp peaks.
+                layer.edges.extend(points.windows(2).map(|pair| Edge {
+                    from: [pair[0][0], pair[0][1], 0.0],
+                    to: [pair[1][0], pair[1][1], 0.0],
+                    color,
+                    panel: 0,
+                    width: [1.2; 2],
+                    gap: [0.0; 2],
+                }));
+            } else if points.len() > 1 {
                 layer.curves.push(Curve {
                     panel: 0,
                     path: Path::Line(points),
@@ -320,18 +340,6 @@ impl Series {
     }
 }
 
-/// The color of a series, darker or lighter where the palette's could hardly be told from the background: yellow on white.
-fn ink(series: &Series, colors: &Colors) -> Color {
-    const LEAST: f32 = 2.0;
-    let contrast = |color: Color| {
-        let (a, b) = (color.luminance() + 0.05, colors.background.luminance() + 0.05);
-        a.max(b) / a.min(b)
-    };
-    let color = colors.class(series.class);
-    let mut shades = (0..10_u8).map(|step| color.mix(colors.text, 0.08 * f32::from(step)));
-    shades.find(|&shade| contrast(shade) >= LEAST).unwrap_or(colors.text)
-}
-
 /// Classes differ in shape as well as in color.
 fn shape(series: &Series) -> Shape {
     SHAPES[series.class % SHAPES.len()]
@@ -343,7 +351,12 @@ pub(super) struct Chart {
     values: [f32; 2],
     places: [f32; 2],
     ticks: Vec<(f32, String)>,
+    /// There are too many values to mark each.
+    crowded: bool,
 }
+
+/// From so many places on, values are small dots and the axis has round numbers.
+const CROWD: usize = 200;
 
 impl Chart {
     /// A single place stands in the middle. The ends keep away from the axis, so that marks do not lie on it.
@@ -438,19 +451,19 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_faint() {
-        for theme in [crate::Theme::Light, crate::Theme::Dark] {
-            let colors = ViewState::from(crate::Shared {
-                theme,
-                ..Default::default()
-            })
-            .colors();
-            for class in 0..8 {
-                let color = ink(&series("s", &[0.0], class, false), &colors);
-                let (a, b) = (color.luminance() + 0.05, colors.background.luminance() + 0.05);
-                assert!(a.max(b) / a.min(b) >= 2.0, "{theme:?} {class}");
-            }
-        }
+    fn a_crowd_has_small_marks_and_round_numbers() {
+        let values: Vec<f32> = (0..1_500_u16).map(|at| f32::from(at % 7)).collect();
+        let lines = Lines {
+            at: (0..1_500_u16).map(f32::from).collect(),
+            series: vec![series("reachability", &values, 0, false)],
+            ..Lines::default()
+        };
+        let scene = lines.scene(&ViewState::default(), [800.0, 400.0]).unwrap();
+        let layer = &scene.layers[1];
+        assert!(layer.curves.is_empty() && layer.edges.len() > 1_499);
+        assert_eq!(layer.points.len(), 1_500);
+        let names: Vec<&str> = layer.labels.iter().map(|label| &*label.text).collect();
+        assert!(names.contains(&"200") && names.contains(&"1400"), "{names:?}");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::{
     tables::push_coordinates,
 };
 use crate::{
-    Axes, Block, Error, Label, Layer, Motion, Panel, Placement, Plot, Point, Result, Scene, Table, Target, Tooltip,
-    ViewState, error::check_len, search,
+    Axes, Block, Color, Error, Label, Layer, Motion, Panel, Placement, Plot, Point, Result, Scene, Table, Target,
+    Tooltip, ViewState, error::check_len, search,
 };
 
 /// One cluster of a [`ClusterMap`].
@@ -158,11 +158,14 @@ impl Plot for ClusterMap {
         let mut layer = Layer::default();
         let mut named = vec![marked.is_none(); self.clusters.len()];
         let mut points = [Vec::with_capacity(members), Vec::new()];
+        let ink: Vec<Color> = (0..self.clusters.len())
+            .map(|cluster| colors.clear_class(cluster))
+            .collect();
         for member in 0..members {
             let shown = marked.as_ref().map(|marked| marked[member]);
             let id = u32::try_from(member).unwrap_or(Point::UNPICKABLE);
             named[self.of[member]] |= shown == Some(true);
-            let color = colors.class(self.of[member]);
+            let color = ink[self.of[member]];
             let point = Point::new(panel, self.coordinates.get(member), color, id)
                 .sized(if shown == Some(true) { 1.25 } else { 1.0 })
                 .dimmed(shown == Some(false));
@@ -179,10 +182,9 @@ impl Plot for ClusterMap {
                 offset: [radius + 2.5, 0.0],
                 halo: Some(colors.panel),
                 position,
-                placement: Placement::Floating {
+                placement: Placement::OffPoints {
                     priority: *size as f32,
                     margin: 5.0,
-                    clear: 0.0,
                 },
                 ..Label::new(
                     panel,

@@ -19,6 +19,13 @@ pub enum Placement {
         /// Around the anchor, other floating labels keep away so far, in layout units; 0 lets them cover it.
         clear: f32,
     },
+    /// As floating, at the place around its anchor, or a little farther off, where it covers fewest points of its layer.
+    OffPoints {
+        /// Larger goes first; equal ones in the order of the scene.
+        priority: f32,
+        /// Distance to other labels, in layout units.
+        margin: f32,
+    },
 }
 
 /// A line of text.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{ConceptLayer, ConceptSpace, Reading};
 use crate::{
     Error, Result,
-    concepts::{Carried, Partition, Subwords, Word, Words, carried, means},
+    concepts::{Carried, Partition, Word, Words, carried, means},
 };
 
 /// A prediction of a class for one sentence, with an attribution to its tokens. Attribution needs the model: it is an input
@@ -66,12 +66,7 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    pub(super) fn new(
-        space: &ConceptSpace,
-        reading: &Reading<'_>,
-        prediction: Prediction,
-        subwords: Subwords,
-    ) -> Result<Self> {
+    pub(super) fn new(space: &ConceptSpace, reading: &Reading<'_>, prediction: Prediction) -> Result<Self> {
         let sentence = prediction.sentence;
         let count = reading.text.sentences.len();
         if sentence >= count {
@@ -103,7 +98,7 @@ impl Explanation {
                 found: "none".into(),
             })?;
             gaps.push(here.gap);
-            let of = clusters(space, reading, &words, &places, layer, subwords)?;
+            let of = clusters(space, reading, &words, &places, layer)?;
             let mut found = carried(
                 &Partition::with_noise(of.iter().copied()),
                 &words,
@@ -140,9 +135,8 @@ fn clusters(
     here: &Words,
     places: &[Option<usize>],
     layer: &ConceptLayer,
-    subwords: Subwords,
 ) -> Result<Vec<Option<usize>>> {
-    let vectors = |words: &Words| words.vectors(reading.capture, reading.side, layer.layer, subwords);
+    let vectors = |words: &Words| words.vectors(reading.capture, reading.side, layer.layer, space.subwords);
     let computed;
     let centroids = match layer.centers.is_empty() {
         true => {

@@ -39,8 +39,8 @@ struct Read {
 }
 
 impl ConceptStudy {
-    /// The study as JSON, `concepts.json`: texts, words, clusters with names, trees, maps and comparisons. Not in it: the
-    /// vectors of words and of clusters.
+    /// The study as JSON, `concepts.json`: texts, words, clusters with names and centers, trees, maps and comparisons. Not in it:
+    /// the vectors of words.
     ///
     /// # Errors
     /// [`Error::File`] if a value has no JSON, such as an infinite height.
@@ -158,6 +158,11 @@ fn restore(space: &mut ConceptSpace) -> std::result::Result<(), String> {
             ));
         }
         layer.partition = partition;
+        let clusters = layer.clusters.len();
+        if !(layer.centers.is_empty() || layer.centers.spread.len() == clusters) {
+            let (number, found) = (layer.layer, layer.centers.spread.len());
+            return Err(format!("layer {number}: {found} centers for {clusters} clusters"));
+        }
         if !(layer.map.is_empty() || layer.map.len() == words) {
             return Err(format!(
                 "layer {}: the map has {} words, not {words}",
@@ -280,6 +285,54 @@ pub(super) mod tree {
         };
         let tree = Dendrogram::from_steps(found.points, found.steps);
         tree.map(Some).map_err(D::Error::custom)
+    }
+}
+
+/// Centers of clusters: the means as Base64 of little-endian single precision, half as long as decimals.
+pub(super) mod centers {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    use ndarray::Array2;
+    use serde::{Deserializer, Serializer, de::Error as _};
+
+    use super::{Deserialize, Serialize};
+    use crate::concepts::Centers;
+
+    #[derive(Serialize, Deserialize)]
+    struct Packed {
+        dims: usize,
+        means: String,
+        spread: Vec<f64>,
+    }
+
+    pub(in super::super) fn serialize<S: Serializer>(centers: &Centers, to: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = centers.means.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let packed = Packed {
+            dims: centers.means.ncols(),
+            means: BASE64_STANDARD.encode(bytes),
+            spread: centers.spread.clone(),
+        };
+        packed.serialize(to)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Centers, D::Error> {
+        let packed = Packed::deserialize(from)?;
+        let bytes = BASE64_STANDARD.decode(packed.means).map_err(D::Error::custom)?;
+        let (numbers, rest) = bytes.as_chunks::<4>();
+        let means: Vec<f32> = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let shape = (packed.spread.len(), packed.dims);
+        let expected = || {
+            D::Error::custom(format!(
+                "centers: expected {} finite means of {} dimensions",
+                shape.0, shape.1
+            ))
+        };
+        if !rest.is_empty() || means.iter().any(|x| !x.is_finite()) || packed.spread.iter().any(|x| !x.is_finite()) {
+            return Err(expected());
+        }
+        Ok(Centers {
+            means: Array2::from_shape_vec(shape, means).map_err(|_| expected())?,
+            spread: packed.spread,
+        })
     }
 }
 

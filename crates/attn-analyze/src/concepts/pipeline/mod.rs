@@ -23,7 +23,7 @@ pub use self::{
     params::PipelineParams,
     place::{Centers, Near, PlacedLayer, Placement, plain_text},
     report::excerpt,
-    space::{Agreement, Branches, ConceptCluster, ConceptLayer, ConceptSpace, LabelRow},
+    space::{Agreement, Branches, ConceptCluster, ConceptLayer, ConceptSpace, LabelRow, ModelSource},
     study::{Comparison, ConceptStudy, LayerPair},
 };
 use super::{
@@ -251,6 +251,8 @@ impl Pipeline {
         Ok(ConceptSpace {
             model: reading.model.clone(),
             side: reading.is_one_of_two().then_some(reading.side),
+            source: None,
+            subwords: params.subwords,
             depth: reading.capture.hidden_layers(reading.side).last().copied().unwrap_or(0),
             text: reading.text.clone(),
             words,
@@ -284,7 +286,7 @@ impl Pipeline {
     ) -> Result<ConceptLayer> {
         let (params, words, sets) = (&self.params, &space.words, &space.sets);
         let units = Units::new(words);
-        let vectors = words.vectors(reading.capture, reading.side, layer, params.subwords)?;
+        let vectors = words.vectors(reading.capture, reading.side, layer, space.subwords)?;
         let count = params.cluster_count(vectors.view());
         let clustering = self.method.cluster(vectors.view(), count, progress)?;
         let mut found = ConceptLayer::new(layer, clustering.partition, clustering.tree, sets, words, &params.align)?;
@@ -377,7 +379,7 @@ impl Pipeline {
             if same {
                 found.keep_measures(old);
             } else if let Some(reading) = reading {
-                let vectors = (space.words).vectors(reading.capture, reading.side, old.layer, self.params.subwords)?;
+                let vectors = (space.words).vectors(reading.capture, reading.side, old.layer, space.subwords)?;
                 found.centers = Centers::new(vectors.view(), &found.partition);
                 found.measure_borders(vectors.view());
             }
@@ -387,6 +389,8 @@ impl Pipeline {
         Ok(ConceptSpace {
             model: space.model.clone(),
             side: space.side,
+            source: space.source.clone(),
+            subwords: space.subwords,
             depth: space.depth,
             text: space.text.clone(),
             words: space.words.clone(),
@@ -404,7 +408,7 @@ impl Pipeline {
     /// # Errors
     /// Those of [`Words::vectors`].
     pub fn centers(&self, reading: &Reading<'_>, space: &ConceptSpace, layer: &ConceptLayer) -> Result<Centers> {
-        let vectors = (space.words).vectors(reading.capture, reading.side, layer.layer, self.params.subwords)?;
+        let vectors = (space.words).vectors(reading.capture, reading.side, layer.layer, space.subwords)?;
         Ok(Centers::new(vectors.view(), &layer.partition))
     }
 
@@ -412,10 +416,10 @@ impl Pipeline {
     /// sentences, by the same model; [`plain_text`] divides a typed one into words.
     ///
     /// # Errors
-    /// [`Error::Empty`] for a space that was read from a file and has no [`centers`](Self::centers) yet; those of [`Words::find`] and
+    /// [`Error::Empty`] for a space without [`centers`](Self::centers), such as one that was read from a file and cut anew; those of [`Words::find`] and
     /// [`Words::vectors`]; [`Error::Shape`] for vectors of another model.
     pub fn place(&self, space: &ConceptSpace, reading: &Reading<'_>, nearest: usize) -> Result<Placement> {
-        Placement::new(space, reading, self.params.subwords, nearest)
+        Placement::new(space, reading, nearest)
     }
 
     /// Compares the clusters of one or more models, in the order of training: which are found again, layer by layer, and what became
@@ -434,7 +438,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Parameter`] for a sentence that the text lacks, those of [`carried`](super::carried).
     pub fn explain(&self, space: &ConceptSpace, reading: &Reading<'_>, prediction: Prediction) -> Result<Explanation> {
-        Explanation::new(space, reading, prediction, self.params.subwords)
+        Explanation::new(space, reading, prediction)
     }
 }
 

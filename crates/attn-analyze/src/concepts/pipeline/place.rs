@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{ConceptSpace, Reading};
 use crate::{
     Error, Result,
-    concepts::{Partition, Subwords, TaggedSentence, TaggedText, Words, means, points::squared_distance},
+    concepts::{Partition, TaggedSentence, TaggedText, Words, means, points::squared_distance},
 };
 use attn_core::text::TaggedWord;
 
@@ -46,7 +46,7 @@ impl Centers {
         }
     }
 
-    /// Whether nothing is known, as of a space that was read from a file.
+    /// Whether nothing is known, as of a space that was read from a file and cut anew.
     pub fn is_empty(&self) -> bool {
         self.spread.is_empty()
     }
@@ -99,7 +99,7 @@ pub struct PlacedLayer {
 }
 
 impl Placement {
-    pub(super) fn new(space: &ConceptSpace, reading: &Reading<'_>, subwords: Subwords, nearest: usize) -> Result<Self> {
+    pub(super) fn new(space: &ConceptSpace, reading: &Reading<'_>, nearest: usize) -> Result<Self> {
         let words = Words::find(&reading.text, reading.capture, reading.side)?;
         let mut layers = Vec::with_capacity(space.layers.len());
         for layer in &space.layers {
@@ -110,7 +110,7 @@ impl Placement {
                     expected: "the centers of its clusters".into(),
                 });
             }
-            let vectors = words.vectors(reading.capture, reading.side, layer.layer, subwords)?;
+            let vectors = words.vectors(reading.capture, reading.side, layer.layer, space.subwords)?;
             if vectors.ncols() != centers.means.ncols() {
                 return Err(Error::Shape {
                     place: format!("vectors of layer {}", layer.layer),

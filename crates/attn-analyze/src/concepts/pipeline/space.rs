@@ -14,8 +14,8 @@ use crate::{
     Error, Result,
     concepts::{
         Against, AlignParams, Alignment, BestLabel, ClusterName, Dendrogram, Filtered, LabelSet, Neurons, OneWord,
-        Partition, Reachability, Sweep, TaggedText, Top, Units, Words, adjusted_rand, align, means, name_clusters,
-        points::Frame,
+        Partition, Reachability, Subwords, Sweep, TaggedText, Top, Units, Words, adjusted_rand, align, means,
+        name_clusters, points::Frame,
     },
 };
 
@@ -27,6 +27,12 @@ pub struct ConceptSpace {
     /// The stack, of a model with two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<Side>,
+    /// The model, so that a study that was saved can read new sentences. A host that knows it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ModelSource>,
+    /// The tokens that stand for a word.
+    #[serde(default)]
+    pub subwords: Subwords,
     /// The model's last layer, whether or not it was clustered.
     #[serde(default)]
     pub depth: usize,
@@ -51,6 +57,16 @@ pub struct ConceptSpace {
     /// The rule of alignment.
     #[serde(default)]
     pub(super) align: AlignParams,
+}
+
+/// Where a model is found again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelSource {
+    /// Its folder, or a name that the host knows.
+    pub place: String,
+    /// Fingerprint of its configuration and weights, as in the capture; empty if it is not known.
+    #[serde(default)]
+    pub fingerprint: String,
 }
 
 /// The clusters of one layer.
@@ -86,8 +102,8 @@ pub struct ConceptLayer {
     /// The cluster of each word. Not in files: [`ConceptCluster::members`] says the same.
     #[serde(skip)]
     pub partition: Partition,
-    /// Where the clusters are. Not in files.
-    #[serde(skip)]
+    /// Where the clusters are. Files of older versions have none.
+    #[serde(default, skip_serializing_if = "Centers::is_empty", with = "super::file::centers")]
     pub centers: Centers,
     /// `[x, y]` of each word on the map; empty without a map.
     pub map: Vec<[f32; 2]>,

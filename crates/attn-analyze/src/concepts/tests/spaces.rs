@@ -10,8 +10,8 @@ use attn_core::{
 use crate::{
     Rng,
     concepts::{
-        ConceptStudy, Fate, NamesFile, OverlapParams, Partition, Pipeline, PipelineParams, Reading, TaggedText,
-        changes, overlap, plain_text,
+        ConceptCluster, ConceptStudy, Fate, ModelSource, NamesFile, OverlapParams, Partition, Pipeline, PipelineParams,
+        Reading, TaggedText, changes, overlap, plain_text,
     },
 };
 
@@ -229,10 +229,19 @@ fn a_study_reopens_and_is_cut_anew_without_the_model() {
     let study = study(&[2, 1], 2);
     let bytes = study.to_json().unwrap();
     let read = ConceptStudy::from_json(&bytes, Path::new("concepts.json")).unwrap();
+    // The file holds all that there is, to the last bit.
+    assert!(read.to_json().unwrap() == bytes);
     assert_eq!(read.markdown(), study.markdown());
-    let changes = |study: &ConceptStudy| study.comparisons[0].layers[2].changes.list.clone();
-    assert_eq!(changes(&read), changes(&study));
-    assert_eq!(read.models[0].layers[1].partition, study.models[0].layers[1].partition);
+    assert_eq!(read.comparisons, study.comparisons);
+    for (read, study) in read.models.iter().zip(&study.models) {
+        for (read, study) in read.layers.iter().zip(&study.layers) {
+            assert_eq!(read.whole, study.whole);
+            assert_eq!(read.tree, study.tree);
+            assert_eq!(read.partition, study.partition);
+            assert!(!study.centers.is_empty());
+            assert_eq!(read.centers, study.centers);
+        }
+    }
     // Another number of clusters, as if it had been asked for at first.
     let pipeline = Pipeline::new(params(4)).unwrap();
     let cut: Vec<_> = read
@@ -243,17 +252,20 @@ fn a_study_reopens_and_is_cut_anew_without_the_model() {
     let anew = self::study(&[2, 1], 4);
     let cut = pipeline.compare(cut, &()).unwrap();
     assert_eq!(cut.markdown(), anew.markdown());
+    assert_eq!(cut.comparisons, anew.comparisons);
     for (cut, anew) in cut.models.iter().zip(&anew.models) {
         for (cut, anew) in cut.layers.iter().zip(&anew.layers) {
             assert_eq!(cut.partition, anew.partition);
-            let names = |layer: &crate::concepts::ConceptLayer| {
-                layer
-                    .clusters
-                    .iter()
-                    .map(|own| own.name.text.clone())
-                    .collect::<Vec<_>>()
+            assert_eq!(cut.rows, anew.rows);
+            assert_eq!(cut.sweeps, anew.sweeps);
+            assert_eq!(cut.tree, anew.tree);
+            assert_eq!(cut.whole, anew.whole);
+            // What is nearer to another mean takes the vectors, which no file has.
+            let of_file = |cluster: &ConceptCluster| ConceptCluster {
+                borderline: 0.0,
+                ..cluster.clone()
             };
-            assert_eq!(names(cut), names(anew));
+            assert_eq!(cut.clusters, anew.clusters.iter().map(of_file).collect::<Vec<_>>());
         }
     }
     // Without a number the trees tell how many different vectors there are.
@@ -279,6 +291,8 @@ fn a_study_reopens_and_is_cut_anew_without_the_model() {
     assert!(wrong(r#""text_of":[0,0]"#, r#""text_of":[0,7]"#).contains("there is no text 7"));
     assert!(wrong(r#""members":[0,2"#, r#""members":[0,0"#).contains("expected one of 12"));
     assert!(wrong(r#""sentence":0"#, r#""sentence":99"#).contains("sentence 99"));
+    assert!(wrong(r#"{"dims":2"#, r#"{"dims":3"#).contains("centers: expected 2 finite means of 3 dimensions"));
+    assert!(wrong(r#""means":"AAA"#, r#""means":"@AA"#).contains("Invalid symbol"));
     assert!(wrong(r#""steps":[[0,"#, r#""steps":[[50,"#).contains("step 0"));
 }
 
@@ -304,6 +318,15 @@ fn words_of_a_new_sentence_lie_in_the_clusters_of_their_kind() {
             .placement_markdown(&placed)
             .contains("| dog | tag N: cat, dog | 0.50 (0.50) |")
     );
+    // A study that was saved and reopened places it in the same way.
+    space.source = Some(ModelSource {
+        place: "toy".into(),
+        fingerprint: "0f".into(),
+    });
+    let study = pipeline.compare(vec![space.clone()], &()).unwrap();
+    let read = ConceptStudy::from_json(&study.to_json().unwrap(), Path::new("x")).unwrap();
+    assert_eq!(read.models[0].source, space.source);
+    assert_eq!(pipeline.place(&read.models[0], &reading, 5).unwrap(), placed);
     space.layers[1].centers = Default::default();
     let error = pipeline.place(&space, &reading, 5).unwrap_err().to_string();
     assert_eq!(error, "layer 1: expected the centers of its clusters, found none");
