@@ -616,7 +616,7 @@ fn tables_of_points_can_be_joined_and_leave_hidden_ones_out() {
     let plot = study.head(head, None, &view).unwrap();
     let csv = plot.table(&view).unwrap().to_csv();
     assert!(
-        csv.starts_with("id,kind,x,y,sequence,position,token_id,label,size: norm"),
+        csv.starts_with("id,kind,x,y,sequence,position,token_id,token,size: norm"),
         "{}",
         &csv[..80]
     );
@@ -626,6 +626,6 @@ fn tables_of_points_can_be_joined_and_leave_hidden_ones_out() {
     assert_eq!(plot.contours.len(), 2);
     plot.scene(&view, plot.natural_size()).unwrap();
     let matrix = study.matrix(&view).unwrap().table(&view).unwrap().to_csv();
-    assert!(matrix.starts_with("head,id,kind,x,y,sequence,position,token_id,label"));
+    assert!(matrix.starts_with("head,id,kind,x,y,sequence,position,token_id,token"));
     assert_eq!(matrix.lines().count(), 16 * drawn + 1);
 }

@@ -373,7 +373,7 @@ impl Plot for Head {
         Ok(scene)
     }
 
-    /// The points that are not hidden, a row each: id, role, coordinates, and token, label, value and size if there are any.
+    /// The points that are not hidden, a row each: id, role, coordinates, and place, token, value and size if there are any.
     fn table(&self, _: &ViewState) -> Result<Table> {
         self.check()?;
         let shown: Vec<usize> = (0..self.coordinates.len())
@@ -387,7 +387,7 @@ impl Plot for Head {
         });
         push_origins(&mut table, |row| self.origins.get(shown[row]));
         if !self.labels.is_empty() {
-            table.texts("label", |row| &*self.labels[shown[row]]);
+            table.texts("token", |row| &*self.labels[shown[row]]);
         }
         if let Some(values) = &self.values {
             push_values(&mut table, self.color_by.as_ref(), |row| Some(values[shown[row]]));

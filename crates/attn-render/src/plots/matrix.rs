@@ -465,7 +465,7 @@ impl Plot for Matrix {
         push_origins(&mut table, |row| rows[row].0.origins.get(rows[row].1));
         if self.panels.iter().any(|panel| !panel.labels.is_empty()) {
             let label = |(panel, i): (&MatrixPanel, usize)| panel.labels.get(i).map_or("", |label| &**label).to_owned();
-            table.texts("label", |row| label(rows[row]));
+            table.texts("token", |row| label(rows[row]));
         }
         if self.panels.iter().any(|panel| panel.values.is_some()) {
             let value = |(panel, i): (&MatrixPanel, usize)| panel.values.as_ref().map(|values| values[i]);

@@ -164,7 +164,7 @@ mod tests {
         };
         let csv = csv(&matrix);
         let lines: Vec<&str> = csv.lines().collect();
-        assert_eq!(lines[0], "head,id,kind,x,y,z,label,value");
+        assert_eq!(lines[0], "head,id,kind,x,y,z,token,value");
         assert_eq!(
             lines[1..],
             [
