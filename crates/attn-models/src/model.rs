@@ -279,7 +279,7 @@ impl Model {
     }
 
     /// Runs the rest of a pass whose layers below `start` have run before, over the same inputs. What is left out calls no
-    /// tap; the embeddings of the stacks, which are cheap, do. Networks of this crate leave out the layers; another runs
+    /// tap, as [`Layout::leaves_out`] says; the embeddings of the stacks, which are cheap, do. Networks of this crate leave out the layers; another runs
     /// them in vain.
     ///
     /// # Errors

@@ -621,6 +621,23 @@ fn scores_of_gemma_2_are_scaled_by_the_width_of_a_head() {
     }
 }
 
+/// A Gemma 3 without a window says nothing of one; another has its full layers elsewhere.
+#[test]
+fn windows_of_gemma_3_are_where_the_file_has_them() {
+    let family = FAMILIES.iter().find(|family| family.fixture == "gemma3").unwrap();
+    let padded = inputs(&expected("gemma3"), "pad");
+    for (pattern, said) in [(1, None), (3, Some(Said::Word(3)))] {
+        let mut keys = family.keys();
+        match said {
+            None => keys.retain(|(key, _)| key != "gemma3.attention.sliding_window"),
+            Some(said) => keys.push(("gemma3.attention.sliding_window_pattern".to_owned(), said)),
+        }
+        let found = Checkpoint::from_gguf("gemma3", file(&keys, &family.tensors())).unwrap();
+        let wanted = changed("gemma3", &[("sliding_window_pattern", json!(pattern))]);
+        compute_the_same(&found, &wanted, &padded);
+    }
+}
+
 /// Two sets of factors, as tensors there and as lists on the hub.
 #[test]
 fn phi_3_for_long_texts_has_its_factors_as_tensors() {

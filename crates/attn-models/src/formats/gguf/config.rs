@@ -182,6 +182,10 @@ impl Options<'_> {
                     Some(layers) if layers == largest => None,
                     _ => self.header.integer(&key("attention.key_length")),
                 };
+                if architecture.name == "gemma3" && self.header.integer(&key("attention.sliding_window")).is_none() {
+                    // All its layers see everything.
+                    self.map.insert("sliding_window_pattern".to_owned(), json!(1));
+                }
                 if let Some(scalar) = head.or(share.map(i128::from)) {
                     self.map
                         .insert("query_pre_attn_scalar".to_owned(), json!(scalar as f64));

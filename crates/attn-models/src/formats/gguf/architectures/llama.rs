@@ -185,6 +185,7 @@ pub(super) const GEMMA_3: Architecture = Architecture {
             ("final_logit_softcapping", "final_logit_softcapping"),
             ("rope.freq_base_swa", "rope_local_base_freq"),
         ],
+        sizes: &[("attention.sliding_window_pattern", "sliding_window_pattern")],
         ..LLAMA_OPTIONS
     },
     ..LLAMA
