@@ -224,6 +224,8 @@ impl Browser {
 
     fn tools(&mut self, ui: &mut Ui) {
         self.left.button(ui, "Layers and clusters");
+        self.right.button(ui, "Words and sentences");
+        ui.separator();
         if self.study.models.len() > 1 {
             let mut model = self.model;
             for (at, encoded) in self.study.models.iter().enumerate() {
@@ -260,7 +262,6 @@ impl Browser {
         {
             self.search.open();
         }
-        self.right.button(ui, "Words and sentences");
         self.exports.show(ui);
     }
 
