@@ -90,6 +90,7 @@ impl Example {
             .from
             .and_then(|at| session.training.log().examples().get(at))
             .map(|example| example.id.to_string());
+        let seed = session.sample.seed;
         session.jobs.start("explanation", move |job| {
             let Loaded { snapshot, .. } = &*loaded;
             let capturer = &snapshot.capturer;
@@ -104,7 +105,11 @@ impl Example {
                 Some(other) => target.minus(Target::Class(other)),
                 None => target,
             };
-            let found = explain(capturer, &example, &target, &ExplainParams::default(), job)?;
+            let params = ExplainParams {
+                seed,
+                ..ExplainParams::default()
+            };
+            let found = explain(capturer, &example, &target, &params, job)?;
             let Some(asked) = found.tokens.get(token).or(found.tokens.first()) else {
                 return Ok(());
             };

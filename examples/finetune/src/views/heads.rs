@@ -1,6 +1,6 @@
 //! Heads: every score of every head, their rank correlations, and what each head does on average.
 
-use attn_egui::{SceneView, egui_wgpu::RenderState};
+use attn_egui::{JobId, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     core::HeadId,
     render::{Event, Plot},
@@ -143,6 +143,10 @@ impl View for Heads {
             Shown::Correlation => "heads-correlation".into(),
         };
         Some((name, self.drawn(session)?))
+    }
+
+    fn end(&mut self, job: JobId, _: &mut Session) {
+        self.model.borrow_mut().end(job);
     }
 
     fn take(&mut self, news: &News, _: &mut Session) {
