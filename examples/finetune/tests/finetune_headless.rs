@@ -86,7 +86,7 @@ fn check_plots(out: &Path, names: &[&str]) {
 fn the_embedded_run_gives_every_file() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path();
-    let output = finetune(out, &["--most", "16", "--seed", "3"]);
+    let output = finetune(out, &["--most", "12", "--seed", "3"]);
     assert!(output.status.success(), "{output:?}");
     for (name, columns) in TABLES {
         assert_eq!(text(&out.join(name)).lines().next(), Some(columns), "{name}");
@@ -113,13 +113,13 @@ fn the_embedded_run_gives_every_file() {
         "## One example",
         "## What changed most",
         // What was sampled is said, with the seed.
-        "16 of 240 examples, chosen with seed 3",
-        "16 of 1200 examples, chosen with seed 3",
+        "12 of 240 examples, chosen with seed 3",
+        "12 of 1200 examples, chosen with seed 3",
     ] {
         assert!(report.contains(words), "{words}: {report}");
     }
     let numbers: Value = serde_json::from_str(&text(&out.join("report.json"))).unwrap();
-    assert_eq!(numbers["heads"]["examples"], 8);
+    assert_eq!(numbers["heads"]["examples"], 6);
     assert!(numbers["heads"]["smallest"]["kept"].is_array() && numbers["changes"]["parts"].is_array());
 }
 
@@ -144,10 +144,7 @@ fn a_log_alone_gives_its_part_and_says_what_is_missing() {
     let flips = text(&out.join("flips.csv"));
     let mut flips: Vec<&str> = flips.lines().skip(1).collect();
     flips.sort_unstable();
-    assert_eq!(
-        flips,
-        ["a,epoch 1,epoch 3,yes,no,yes", "b,epoch 1,epoch 3,yes,yes,no"]
-    );
+    assert_eq!(flips, ["a,epoch 1,epoch 3,yes,no,yes", "b,epoch 1,epoch 3,yes,yes,no"]);
     let map = text(&out.join("datamap.csv"));
     // By hand: the mean, the share of right answers, and how often a right answer was lost.
     for (id, confidence, correctness, forgetting) in

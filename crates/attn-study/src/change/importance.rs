@@ -6,7 +6,7 @@ use attn_analyze::heads::Role;
 use attn_core::{HeadId, ModelInfo, table::Table};
 
 use super::WeightChanges;
-use crate::{Summary, pruning::Measured};
+use crate::pruning::Measured;
 
 /// What became of a head.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ pub fn head_changes(
     weights: Option<&WeightChanges>,
     attention: Option<&[(HeadId, f32)]>,
     importance: Option<[&Measured; 2]>,
-    summaries: Option<[&Summary; 2]>,
+    roles: Option<[&BTreeMap<HeadId, Role>; 2]>,
 ) -> Vec<HeadChange> {
     let weights: BTreeMap<HeadId, f64> = weights
         .map(|changes| changes.heads.iter().copied().collect())
@@ -55,10 +55,6 @@ pub fn head_changes(
         measured.heads.iter().copied().zip(measured.loss_increase()).collect()
     };
     let scores = importance.map(|both| both.map(effects));
-    let role = |summary: &Summary, head| {
-        let label = summary.head(head)?.labels.first()?;
-        Some(label.role.clone())
-    };
     let change = |head: HeadId| HeadChange {
         head,
         weights: weights.get(&head).copied(),
@@ -66,7 +62,7 @@ pub fn head_changes(
         importance: scores
             .as_ref()
             .and_then(|[before, after]| Some([*before.get(&head)?, *after.get(&head)?])),
-        roles: summaries.map_or([None, None], |both| both.map(|summary| role(summary, head))),
+        roles: roles.map_or([None, None], |both| both.map(|roles| roles.get(&head).cloned())),
     };
     let mut changes: Vec<HeadChange> = info.heads().map(change).collect();
     changes.sort_by(|a, b| b.size().total_cmp(&a.size()).then(a.head.cmp(&b.head)));

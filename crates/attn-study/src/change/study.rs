@@ -1,8 +1,11 @@
 //! All of it for two checkpoints: what changed most, with plots, tables and words.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
-use attn_analyze::heads::{DivergenceParams, divergence_between};
+use attn_analyze::heads::{DivergenceParams, Role, divergence_between};
 use attn_core::{HeadId, ModelInfo, Progress, table::Table};
 use attn_models::Capturer;
 use attn_render::Plot;
@@ -13,9 +16,10 @@ use super::{
     head_change_table, head_changes, layer_similarity, weight_changes,
 };
 use crate::{
-    Error, Summary, SummaryParams,
+    Error, SummaryParams,
     explain::ExplainParams,
     pruning::{Ablate, Evaluation, LabeledSet, Measured, PruningParams, measure, output_side},
+    summary::first_roles,
 };
 
 /// Flipped examples that are explained.
@@ -90,19 +94,19 @@ impl ChangeStudy {
             &mut notes,
             "attention",
         )?;
-        let (mut attention, mut summaries) = (None, None);
+        let (mut attention, mut roles) = (None, None);
         if let Some([one, other]) = &captures {
             let bits = divergence_between(one, other, &DivergenceParams::default(), progress);
             attention = optional(bits.map_err(Error::from), &mut notes, "attention")?;
-            let found = [one, other].map(|capture| Summary::new(capture, None, &SummaryParams::default(), progress));
-            summaries = optional(gather(found), &mut notes, "roles")?;
+            let found = [one, other].map(|capture| first_roles(capture, &SummaryParams::default(), progress));
+            roles = optional(gather(found), &mut notes, "roles")?;
         }
         let heads = head_changes(
             before.capturer.model().info(),
             Some(&weights),
             attention.as_deref(),
             effects.as_ref().map(|both| both.each_ref()),
-            summaries.as_ref().map(|both: &[Summary; 2]| both.each_ref()),
+            roles.as_ref().map(|both: &[BTreeMap<HeadId, Role>; 2]| both.each_ref()),
         );
         let evaluations = effects.map(|both| both.map(|measured| measured.whole));
         let flips = evaluations

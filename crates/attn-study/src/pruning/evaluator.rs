@@ -77,7 +77,9 @@ impl<'a> Evaluator<'a> {
         let sets: Vec<BTreeSet<HeadId>> = (0..=order.len())
             .map(|removed| order.iter().take(removed).copied().collect())
             .collect();
-        let missing: Vec<usize> = (0..sets.len()).filter(|&at| !self.known.contains_key(&sets[at])).collect();
+        let missing: Vec<usize> = (0..sets.len())
+            .filter(|&at| !self.known.contains_key(&sets[at]))
+            .collect();
         let model = self.capturer.model();
         let needed = Limits::size(&[missing.len(), self.set.len()], size_of::<Outcome>());
         model.limits().check("a pruning curve over every example", needed)?;
@@ -93,7 +95,8 @@ impl<'a> Evaluator<'a> {
                 step(progress, what, part * missing.len() + slot, total)?;
                 // What is below the heads that went since the last pass is as it was.
                 let gone = last.and_then(|last: usize| order.get(last..at));
-                let lowest = gone.and_then(|gone| gone.iter().min_by_key(|head| (head.attention.query_side(), head.layer)));
+                let lowest =
+                    gone.and_then(|gone| gone.iter().min_by_key(|head| (head.attention.query_side(), head.layer)));
                 let start = lowest
                     .map(|head| Start::below(model.info(), head.attention, head.layer, &states))
                     .transpose()?;
@@ -103,7 +106,11 @@ impl<'a> Evaluator<'a> {
                     None => model.forward(&inputs, &mut tap)?,
                 };
                 last = Some(at);
-                place(found, batch, read(self.capturer, self.set, batch, output.logits.as_ref())?);
+                place(
+                    found,
+                    batch,
+                    read(self.capturer, self.set, batch, output.logits.as_ref())?,
+                );
             }
         }
         for (at, found) in missing.into_iter().zip(found) {

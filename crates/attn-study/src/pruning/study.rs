@@ -1,6 +1,9 @@
 //! All of it for one model: scores, curves, the smallest set, with their plots, tables and words.
 
-use std::{collections::{BTreeMap, BTreeSet}, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use attn_analyze::heads::Role;
 use attn_core::{HeadId, ModelInfo, Progress, table::Table};
@@ -15,7 +18,7 @@ use super::{
     Curve, Evaluation, Importance, LabeledSet, PruningParams, RandomCurves, Score, Smallest, evaluate,
     evaluator::Evaluator, importance, mean_patterns, pattern_grid, pruning_plot, pruning_table,
 };
-use crate::{Error, Summary, SummaryParams};
+use crate::{Error, SummaryParams, summary::first_roles};
 
 /// Positions of the patterns in the cells of a grid.
 const POSITIONS: usize = 24;
@@ -236,7 +239,5 @@ fn roles(capturer: &Capturer, set: &LabeledSet, progress: &dyn Progress) -> Resu
     }
     let sequences = set.examples().iter().map(|example| example.sequence.clone());
     let capture = capturer.sequences(sequences).progress(progress).run()?.capture;
-    let summary = Summary::new(&capture, None, &SummaryParams::default(), progress)?;
-    let role = |head: &crate::HeadSummary| Some((head.head, head.labels.first()?.role.clone()));
-    Ok(summary.heads.iter().filter_map(role).collect())
+    first_roles(&capture, &SummaryParams::default(), progress)
 }

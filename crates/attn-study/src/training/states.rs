@@ -244,11 +244,12 @@ fn frame(
         let width = flat.len() / texts.len().max(1);
         let found = flat.len();
         let rows = Array2::from_shape_vec((texts.len(), width), flat);
-        rows.map(|rows| rows.select(Axis(0), &places)).map_err(|_| attn_core::Error::Shape {
-            place: format!("hidden states of {}", checkpoint.name),
-            expected: format!("a vector for each of {} examples", texts.len()),
-            found: format!("{found} numbers"),
-        })
+        rows.map(|rows| rows.select(Axis(0), &places))
+            .map_err(|_| attn_core::Error::Shape {
+                place: format!("hidden states of {}", checkpoint.name),
+                expected: format!("a vector for each of {} examples", texts.len()),
+                found: format!("{found} numbers"),
+            })
     };
     let layers = tap
         .layers

@@ -88,7 +88,8 @@ impl Compare {
             let [before, after] = [before.open(&training)?, after.open(&training)?];
             let (before, after) = (Snapshot::open(before)?, Snapshot::open(after)?);
             let log = training.log();
-            let set = LabeledSet::of_log(&after.capturer, log, LabeledSet::dev_places(log))?.sample(sample.most(MOST), sample.seed);
+            let set = LabeledSet::of_log(&after.capturer, log, LabeledSet::dev_places(log))?
+                .sample(sample.most(MOST), sample.seed);
             let found = ChangeStudy::run(&before, &after, &set, &params(sample), job)?;
             job.send(News::Changed(Arc::new(found)));
             Ok(())
@@ -102,9 +103,16 @@ impl Compare {
             let checkpoint = after.open(&training)?;
             let snapshot = Snapshot::open(checkpoint.clone())?;
             let log = training.log();
-            let set = LabeledSet::of_log(&snapshot.capturer, log, LabeledSet::dev_places(log))?.sample(sample.most(MOST), sample.seed);
+            let set = LabeledSet::of_log(&snapshot.capturer, log, LabeledSet::dev_places(log))?
+                .sample(sample.most(MOST), sample.seed);
             let scales: Vec<f64> = (0..SCALES).map(|at| at as f64 / (SCALES - 1) as f64).collect();
-            job.send(News::Scales(scale_steps(&checkpoint, &set, &scales, &params(sample), job)?));
+            job.send(News::Scales(scale_steps(
+                &checkpoint,
+                &set,
+                &scales,
+                &params(sample),
+                job,
+            )?));
             Ok(())
         });
     }
