@@ -168,7 +168,12 @@ impl Plot for Scatter {
                     halo: Some(colors.panel),
                     placement: Placement::Floating {
                         priority: f32::from(u8::from(shown == Some(true))),
-                        margin: if shown == Some(true) { 1.5 } else { 6.0 },
+                        // A label keeps less from others than from its own point.
+                        margin: match shown {
+                            Some(true) => 1.5,
+                            _ if points <= FEW => 3.0,
+                            _ => 6.0,
+                        },
                         // Points are seen where there are few.
                         clear: if points <= FEW { crowd.radius } else { 0.0 },
                     },
