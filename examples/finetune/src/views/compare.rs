@@ -118,6 +118,8 @@ impl Compare {
     }
 
     fn controls(&mut self, ui: &mut Ui, session: &Session) {
+        // The panel keeps its width, whatever is in it.
+        ui.set_min_width(ui.available_width());
         ui.add_space(6.0);
         let names: Vec<&str> = session
             .training

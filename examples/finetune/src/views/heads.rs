@@ -61,6 +61,8 @@ impl Heads {
     }
 
     fn controls(&mut self, ui: &mut Ui, session: &Session) {
+        // The panel keeps its width, whatever is in it.
+        ui.set_min_width(ui.available_width());
         ui.add_space(6.0);
         ui.label(RichText::new("Checkpoint").strong());
         self.model.borrow_mut().choose(ui, session);

@@ -95,6 +95,8 @@ impl Pruning {
     }
 
     fn controls(&mut self, ui: &mut Ui, session: &Session) {
+        // The panel keeps its width, whatever is in it.
+        ui.set_min_width(ui.available_width());
         ui.add_space(6.0);
         self.model.borrow_mut().choose(ui, session);
         let mut changed = false;
