@@ -47,6 +47,8 @@ pub struct HeatTable {
 /// Largest and usual sides of a cell, and font size of names. Names may make cells as wide as [`WIDEST`].
 const LARGEST: [f32; 2] = [64.0, 30.0];
 const WIDEST: f32 = 116.0;
+/// Most lines of names of columns.
+const LINES: usize = 4;
 const USUAL: [f32; 2] = [40.0, 24.0];
 const SIZE: f32 = 10.0;
 /// Names take no more of the width.
@@ -128,16 +130,19 @@ impl Plot for HeatTable {
             ..Panel::page(content, Motion::Inside)
         });
         let names = self.widest(&self.rows).min(NAMES * content.width()) + 8.0;
-        let header = 1.8 * SIZE;
         let width = ((content.width() - names) / self.columns.len() as f32).min(self.column(LARGEST[0]));
+        // Names that do not fit beside each other take turns in several lines.
+        let lines = (self.column(0.0) / width.max(1.0)).ceil().clamp(1.0, LINES as f32) as usize;
+        let header = 1.8 * SIZE + 1.2 * SIZE * (lines - 1) as f32;
         let height = ((content.height() - header) / self.rows.len() as f32).min(LARGEST[1]);
         let picked = state.selection.map(|pick| pick.id as usize);
         let mut layer = Layer::default();
         for (column, name) in self.columns.iter().enumerate() {
-            let words = shorten(name, SIZE, false, width - 2.0);
+            let line = column % lines;
+            let words = shorten(name, SIZE, false, lines as f32 * width - 2.0);
             let at = [
                 content.min[0] + names + (column as f32 + 0.5) * width,
-                content.min[1] + 0.5 * header,
+                content.min[1] + 0.9 * SIZE + 1.2 * SIZE * line as f32,
             ];
             if width > 0.6 * SIZE {
                 let mut label = Label::new(panel, at, words, SIZE, colors.text).aligned(0.5, 0.5);
