@@ -68,15 +68,14 @@ impl Example {
         let Some(example) = wanted.and_then(|at| log.examples().get(at)) else {
             return;
         };
+        let model = self.model.borrow();
+        // The classes are those of the model: it may not be there yet.
+        let Some(loaded) = &model.loaded else { return };
         self.from = wanted;
         self.text = example.text.as_deref().unwrap_or_default().to_owned();
-        let model = self.model.borrow();
-        let labels = model
-            .loaded
-            .as_ref()
-            .map(|loaded| loaded.snapshot.capturer.model().labels());
+        let labels = loaded.snapshot.capturer.model().labels();
         let gold = wanted.map(|at| log.gold(at));
-        if let Some(class) = labels.and_then(|labels| labels.iter().position(|label| Some(label) == gold.as_ref())) {
+        if let Some(class) = labels.iter().position(|label| Some(label) == gold.as_ref()) {
             self.class = class;
         }
     }
