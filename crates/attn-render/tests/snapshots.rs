@@ -18,6 +18,8 @@ mod heads;
 mod large;
 #[path = "../examples/gallery/samples.rs"]
 mod samples;
+#[path = "../examples/gallery/training.rs"]
+mod training;
 
 use std::{fs, io::BufReader, path::PathBuf};
 
@@ -368,6 +370,17 @@ fn heat_table() {
     check("heat-table", &ViewState::default(), |view| {
         charts::heat_table(view, None)
     });
+}
+
+#[test]
+fn plots_of_a_training() {
+    let plain = ViewState::default();
+    check("importance", &plain, training::importance);
+    check("change", &plain, training::change);
+    check("removal", &plain, training::removal);
+    check("layers", &plain, training::layers);
+    check("agreement", &plain, training::agreement);
+    check("flips", &plain, training::flips);
 }
 
 #[test]

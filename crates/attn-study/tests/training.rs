@@ -516,6 +516,27 @@ fn memory_is_asked_for() {
     let lines: String = (0..100).map(|id| line(&id.to_string(), 1, 0.5)).collect();
     let error = reader.push(&mut file, lines.as_bytes(), &()).unwrap_err().to_string();
     assert!(error.starts_with("log.jsonl, line 100: takes"), "{error}");
+    // Answers of a generation and lists of gold classes count too, each once.
+    let text = |size: usize| {
+        format!(
+            r#"{{"kind":"prediction","id":"a","epoch":1,"gold":"x","prediction":"{}","log_probability":-1}}"#,
+            "y".repeat(size)
+        )
+    };
+    let list = |size: usize| format!(r#"{{"kind":"example","id":"a","gold":[{}1]}}"#, "0,".repeat(size));
+    for (line, small, large) in [(&text as &dyn Fn(usize) -> String, 100, 30_000), (&list, 100, 7_000)] {
+        let read = |size| {
+            let mut reader = LogReader::with_limits(Limits::of(20_000));
+            let mut file = reader.file("log.jsonl");
+            let lines = format!("{0}\n{0}\n{0}\n", line(size));
+            let read = reader.push(&mut file, lines.as_bytes(), &());
+            assert!(reader.log().notes().is_empty(), "{:?}", reader.log().notes());
+            read
+        };
+        assert!(read(small).is_ok());
+        let error = read(large).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.starts_with("log.jsonl, line 3: takes"), "{large}: {error}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use attn_sdk::{
 };
 
 use crate::{
-    options::{self, Options},
+    options::{self, Options, Sample},
     sections,
 };
 
@@ -59,7 +59,7 @@ pub(crate) fn write(
             Err(error) => report.notes.push(error.to_string()),
         }
     }
-    let sections = sections::of(training, progress)?;
+    let sections = sections::of(training, options.sample(), progress)?;
     plots.extend(sections.plots);
     let (mut exporter, view, mut failures) = (Exporter::default(), options.view(), Vec::new());
     for (name, table) in &sections.tables {
@@ -94,10 +94,7 @@ fn states(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<(StateMaps, Vec<String>), attn_sdk::Error> {
-    let params = StatesParams {
-        seed: options.seed,
-        ..StatesParams::default()
-    };
+    let params = state_params(options.sample());
     let states = training.states(&shown_checkpoints(training), &params, progress)?;
     let pooling = if states.has_pooler() {
         StatePooling::Head
@@ -107,6 +104,14 @@ fn states(
     let projector = Projector::default().seed(options.seed);
     let maps = states.project(states.last_layer(), pooling, &projector, progress)?;
     Ok((maps, states.notes().to_vec()))
+}
+
+/// Of which examples the states are shown.
+pub(crate) fn state_params(sample: Sample) -> StatesParams {
+    StatesParams {
+        most: sample.most(StatesParams::default().most),
+        seed: sample.seed,
+    }
 }
 
 /// At most six checkpoints, spread over the training; the first and the last are among them.

@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Output folder of the report, tables and plots [default: a window, or out/finetune without a display]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Most examples whose states are shown and on which heads are measured: a seeded sample of more [default: 1000, 400]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) most: Option<u32>,
     /// Dark theme
     #[arg(long)]
     pub(crate) dark: bool,
@@ -42,7 +45,31 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
 }
 
+/// Which examples are measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    /// Seed of samples, orders and layouts.
+    pub(crate) seed: u64,
+    /// The most that the user asked for.
+    most: Option<usize>,
+}
+
+impl Sample {
+    /// At most so many, unless the user said otherwise.
+    pub(crate) fn most(self, default: usize) -> usize {
+        self.most.unwrap_or(default)
+    }
+}
+
 impl Options {
+    /// Which examples are measured.
+    pub(crate) fn sample(&self) -> Sample {
+        Sample {
+            seed: self.seed,
+            most: self.most.map(|most| most as usize),
+        }
+    }
+
     /// Where the run lies; `None` for the embedded one.
     pub(crate) fn paths(&self) -> Option<RunPaths> {
         let paths = RunPaths {

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     files::Named,
+    options::Sample,
     views::model::{Loaded, load, params},
 };
 
@@ -24,8 +25,8 @@ use crate::{
 const COMPARED: usize = 120;
 
 /// Sections of the report with their plots and tables.
-#[derive(Default)]
 pub(crate) struct Sections {
+    sample: Sample,
     pub(crate) plots: Vec<Named>,
     /// By the names of their files.
     pub(crate) tables: Vec<(String, Table)>,
@@ -35,13 +36,13 @@ pub(crate) struct Sections {
 
 /// Measures the last checkpoint of a run and compares it with the first. A run without checkpoints has no sections, and a note
 /// says so.
-pub(crate) fn of(training: &Training, progress: &dyn Progress) -> Result<Sections, Box<dyn Error>> {
-    let mut sections = Sections::default();
+pub(crate) fn of(training: &Training, sample: Sample, progress: &dyn Progress) -> Result<Sections, Box<dyn Error>> {
+    let mut sections = Sections::new(sample);
     let Some(last) = training.checkpoints().len().checked_sub(1) else {
         sections.note("no heads: the run has no checkpoint");
         return Ok(sections);
     };
-    let loaded = match load(training, last) {
+    let loaded = match load(training, last, sample) {
         Ok(loaded) => loaded,
         Err(error) => {
             sections.note(&format!("no heads: {error}"));
@@ -60,6 +61,16 @@ pub(crate) fn of(training: &Training, progress: &dyn Progress) -> Result<Section
 }
 
 impl Sections {
+    fn new(sample: Sample) -> Self {
+        Self {
+            sample,
+            plots: Vec::new(),
+            tables: Vec::new(),
+            markdown: String::new(),
+            json: Map::new(),
+        }
+    }
+
     /// What could not be had.
     fn note(&mut self, note: &str) {
         let _ = writeln!(self.markdown, "- {note}");
@@ -90,7 +101,7 @@ impl Sections {
             Some(&snapshot.checkpoint),
             set,
             held_out,
-            &params(),
+            &params(self.sample),
             progress,
         )?;
         self.plots.extend(study.plots());
@@ -119,7 +130,10 @@ impl Sections {
             &loaded.snapshot.capturer,
             example,
             &target,
-            &ExplainParams::default(),
+            &ExplainParams {
+                seed: self.sample.seed,
+                ..ExplainParams::default()
+            },
             progress,
         )?;
         self.markdown.push_str(&words(&found));
@@ -155,8 +169,8 @@ impl Sections {
                 return Ok(());
             }
         };
-        let set = loaded.set.sample(COMPARED, 0);
-        let study = ChangeStudy::run(&before, &loaded.snapshot, &set, &params(), progress)?;
+        let set = loaded.set.sample(COMPARED, self.sample.seed);
+        let study = ChangeStudy::run(&before, &loaded.snapshot, &set, &params(self.sample), progress)?;
         self.plots.extend(study.plots());
         self.tables.extend(study.tables());
         self.markdown.push_str(&study.markdown());

@@ -24,7 +24,7 @@ use attn_sdk::{
 use eframe::egui::{CentralPanel, Context, Frame, Panel, RichText, ScrollArea, Ui, ViewportBuilder};
 
 use crate::{
-    options::{self, OUT, Options},
+    options::{self, OUT, Options, Sample},
     sides,
     views::{self, Session, View, model::Loaded},
 };
@@ -78,7 +78,7 @@ pub(crate) fn open(options: Options) -> Result<(), Box<dyn Error>> {
             session: None,
             jobs: Some(jobs),
             view: Some(view),
-            seed: options.seed,
+            sample: options.sample(),
             failure: None,
             exports: Exports::new(OUT),
             list: sides::List::default(),
@@ -124,7 +124,7 @@ struct Window {
     /// Until the session has them.
     jobs: Option<Jobs<News>>,
     view: Option<attn_sdk::render::ViewState>,
-    seed: u64,
+    sample: Sample,
     failure: Option<String>,
     exports: Exports,
     list: sides::List,
@@ -176,10 +176,18 @@ impl Window {
                     let Some(session) = &mut self.session else { continue };
                     self.views.iter_mut().for_each(|view| view.take(&news, session));
                 }
-                JobEvent::Failed(_, why) => match &mut self.session {
-                    Some(session) => session.notes.push(why),
+                JobEvent::Failed(job, why) => match &mut self.session {
+                    Some(session) => {
+                        session.notes.push(why);
+                        self.views.iter_mut().for_each(|view| view.end(job, session));
+                    }
                     None => self.failure = Some(why),
                 },
+                JobEvent::Finished(job) => {
+                    if let Some(session) = &mut self.session {
+                        self.views.iter_mut().for_each(|view| view.end(job, session));
+                    }
+                }
                 _ => {}
             }
         }
@@ -216,7 +224,7 @@ impl Window {
                     jobs,
                     notes: Notes::default(),
                     news: String::new(),
-                    seed: self.seed,
+                    sample: self.sample,
                     filter: String::new(),
                     filter_failure: None,
                 });

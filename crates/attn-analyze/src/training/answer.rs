@@ -4,14 +4,15 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{log::Task, outcome::Outcome};
 
-/// Texts that are kept; a generation of more texts keeps the first ones.
-const MOST: usize = 4_000_000;
+/// Memory of a text beside its bytes: two pointers with lengths, its counts, and its entry in the index.
+const BESIDE: u64 = 64;
 
 /// The texts of answers that are neither classes nor numbers, each once.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answers {
     texts: Vec<Arc<str>>,
     index: HashMap<Arc<str>, u32>,
+    bytes: u64,
 }
 
 impl Answers {
@@ -23,13 +24,19 @@ impl Answers {
         if let Some(&code) = self.index.get(text) {
             return code;
         }
-        if self.texts.len() >= MOST {
+        let Some(code) = u32::try_from(self.texts.len()).ok().filter(|code| *code != Self::NONE) else {
             return Self::NONE;
-        }
-        let (code, text): (u32, Arc<str>) = (self.texts.len() as u32, text.into());
+        };
+        let text: Arc<str> = text.into();
+        self.bytes += text.len() as u64 + BESIDE;
         self.texts.push(text.clone());
         self.index.insert(text, code);
         code
+    }
+
+    /// Memory of the texts.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The code of a set of labels: their numbers, with names when they are read.

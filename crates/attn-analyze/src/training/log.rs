@@ -71,6 +71,17 @@ pub enum Gold {
     Text(Arc<str>),
 }
 
+impl Gold {
+    /// Memory beside the value itself.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::List(list) => size_of_val::<[i32]>(list) as u64,
+            Self::Text(text) => text.len() as u64 + 16,
+            Self::Unknown | Self::Class(_) | Self::Value(_) => 0,
+        }
+    }
+}
+
 /// An example that a training saw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {

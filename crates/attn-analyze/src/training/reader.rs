@@ -211,7 +211,7 @@ impl LogReader {
                 }
             }
             let records = (self.log.records.len() + self.fresh.len()) as u64;
-            let needed = self.bytes + records * 2 * size_of::<Record>() as u64;
+            let needed = self.bytes + self.log.answers.bytes() + records * 2 * size_of::<Record>() as u64;
             self.limits
                 .check(format_args!("{}, line {}", file.place, file.lines), needed)?;
         }
@@ -284,10 +284,10 @@ impl LogReader {
                 .collect();
         }
         self.bytes += text.as_ref().map_or(0, |text: &Arc<str>| text.len() as u64 + 16) + 32 * attributes.len() as u64;
-        let example = &mut self.log.examples[number as usize];
         if gold != Gold::Unknown {
-            example.gold = gold;
+            self.set_gold(number, gold);
         }
+        let example = &mut self.log.examples[number as usize];
         if text.is_some() {
             example.text = text;
         }
@@ -298,6 +298,13 @@ impl LogReader {
             example.attributes = attributes;
         }
         Ok(number)
+    }
+
+    /// The gold answer of an example, whose memory counts.
+    fn set_gold(&mut self, number: u32, gold: Gold) {
+        let known = &mut self.log.examples[number as usize].gold;
+        self.bytes = (self.bytes + gold.bytes()).saturating_sub(known.bytes());
+        *known = gold;
     }
 
     /// The number of the example that a line is about.
@@ -426,7 +433,7 @@ impl LogReader {
         }
         let outcome = prediction.outcome(task, wanted, &mut self.log.answers)?;
         if is_new {
-            self.log.examples[number as usize].gold = gold;
+            self.set_gold(number, gold);
         }
         self.log.task = Some(task);
         self.classes = self.classes.or(prediction.classes());

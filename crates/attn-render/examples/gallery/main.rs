@@ -6,6 +6,7 @@ mod charts;
 mod heads;
 mod large;
 mod samples;
+mod training;
 
 use std::{error::Error, path::PathBuf, time::Instant};
 
@@ -88,6 +89,12 @@ fn main() -> Result<(), Box<dyn Error>> {
                 samples::encoder_decoder([6, 6], 8, 1_000, &plain, Some([1850.0, 900.0]))?,
                 &plain,
             ),
+            ("importance", training::importance(&plain)?, &plain),
+            ("change", training::change(&plain)?, &plain),
+            ("removal", training::removal(&plain)?, &plain),
+            ("layers", training::layers(&plain)?, &plain),
+            ("agreement", training::agreement(&plain)?, &plain),
+            ("flips", training::flips(&plain)?, &plain),
             ("lines", samples::lines(&plain, [760.0, 480.0])?, &plain),
             ("line-grid", samples::line_grid(&plain, [860.0, 620.0])?, &plain),
             ("dendrogram", charts::dendrogram(&plain, None)?, &plain),

@@ -15,6 +15,9 @@ use crate::{
     error::{check_finite, check_len},
 };
 
+/// Up to so many examples, points have at least this radius.
+const FEW: usize = 5_000;
+const LEAST: f32 = 1.6;
 /// Intervals of so many points are drawn; of more only those of highlighted points, which else would cover each other.
 const INTERVALS: usize = 300;
 
@@ -162,7 +165,12 @@ impl Plot for DataMap {
         let crowd = Crowd::new(&coordinates, frame.plot.width() * frame.plot.height());
         let panel = scene.add_panel(Panel {
             title: self.title.clone(),
-            point_radius: crowd.radius,
+            // Few lie in the open, and those matter: they are not as small as the crowd in the corner asks for.
+            point_radius: if examples <= FEW {
+                crowd.radius.max(LEAST)
+            } else {
+                crowd.radius
+            },
             point_opacity: crowd.opacity,
             // Points on the axes are not cut in half.
             ..Panel::page(frame.plot.shrink(-4.0), Motion::Fixed)

@@ -63,6 +63,14 @@ const LARGEST: f32 = 120.0;
 /// Font size of words in cells.
 const WORD: f32 = 9.0;
 
+/// A number as a cell has it: values close together are told apart.
+fn cell(value: f32, [low, high]: [f32; 2]) -> String {
+    match high - low < 0.1 && (0.01..1.0).contains(&value.abs()) {
+        true => format!("{value:.3}").replace('-', "−"),
+        false => number(value),
+    }
+}
+
 impl HeadGrid {
     /// A grid without words.
     pub fn new(heads: Vec<HeadId>, cells: HeadCells) -> Self {
@@ -179,7 +187,7 @@ impl Plot for HeadGrid {
                 HeadCells::Values(values) => {
                     let fill = scale.at((values[index] - low) / (high - low).max(f32::MIN_POSITIVE));
                     layer.blocks.push(Block::filled(panel, rect, fill));
-                    let (text, size) = (number(values[index]), (0.28 * layout.side).min(11.0));
+                    let (text, size) = (cell(values[index], [low, high]), (0.28 * layout.side).min(11.0));
                     let [x, y] = rect.center();
                     let mut label = Label::new(panel, [x, y - 0.5 * strip], text, size, ink_on(fill));
                     ink = ink_on(fill);

@@ -44,8 +44,11 @@ pub struct HeatTable {
     pub diverging: bool,
 }
 
-/// Largest and usual sides of a cell, and font size of names.
+/// Largest and usual sides of a cell, and font size of names. Names may make cells as wide as [`WIDEST`].
 const LARGEST: [f32; 2] = [64.0, 30.0];
+const WIDEST: f32 = 116.0;
+/// Most lines of names of columns.
+const LINES: usize = 4;
 const USUAL: [f32; 2] = [40.0, 24.0];
 const SIZE: f32 = 10.0;
 /// Names take no more of the width.
@@ -82,6 +85,24 @@ impl HeatTable {
         Ok(range)
     }
 
+    /// The least width at which a column shows its name, within bounds.
+    fn column(&self, least: f32) -> f32 {
+        (self.widest(&self.columns) + 4.0).clamp(least, WIDEST)
+    }
+
+    /// A number as a cell has it: counts as such, others of a wide range by hundredths, for more would be noise in a small cell.
+    fn cell(&self, value: f32, [low, high]: [f32; 2]) -> String {
+        if self.values.iter().all(|value| value.fract() == 0.0) && value.abs() < 1e6 {
+            return format!("{:.0}", value + 0.0).replace('-', "−");
+        }
+        match high - low >= 0.5 {
+            // What is next to nothing has no sign.
+            true if value.abs() < 0.005 => "0.00".to_owned(),
+            true => format!("{value:.2}").replace('-', "−"),
+            false => number(value),
+        }
+    }
+
     fn widest(&self, names: &Texts) -> f32 {
         names
             .iter()
@@ -109,16 +130,19 @@ impl Plot for HeatTable {
             ..Panel::page(content, Motion::Inside)
         });
         let names = self.widest(&self.rows).min(NAMES * content.width()) + 8.0;
-        let header = 1.8 * SIZE;
-        let width = ((content.width() - names) / self.columns.len() as f32).min(LARGEST[0]);
+        let width = ((content.width() - names) / self.columns.len() as f32).min(self.column(LARGEST[0]));
+        // Names that do not fit beside each other take turns in several lines.
+        let lines = (self.column(0.0) / width.max(1.0)).ceil().clamp(1.0, LINES as f32) as usize;
+        let header = 1.8 * SIZE + 1.2 * SIZE * (lines - 1) as f32;
         let height = ((content.height() - header) / self.rows.len() as f32).min(LARGEST[1]);
         let picked = state.selection.map(|pick| pick.id as usize);
         let mut layer = Layer::default();
         for (column, name) in self.columns.iter().enumerate() {
-            let words = shorten(name, SIZE, false, width - 2.0);
+            let line = column % lines;
+            let words = shorten(name, SIZE, false, lines as f32 * width - 2.0);
             let at = [
                 content.min[0] + names + (column as f32 + 0.5) * width,
-                content.min[1] + 0.5 * header,
+                content.min[1] + 0.9 * SIZE + 1.2 * SIZE * line as f32,
             ];
             if width > 0.6 * SIZE {
                 let mut label = Label::new(panel, at, words, SIZE, colors.text).aligned(0.5, 0.5);
@@ -144,12 +168,7 @@ impl Plot for HeatTable {
                     block = block.stroked(colors.accent, 2.0);
                 }
                 layer.blocks.push(block);
-                // Hundredths of a wide range; more would be noise in a small cell.
-                let text = if high - low >= 0.5 {
-                    format!("{value:.2}").replace('-', "−")
-                } else {
-                    number(value)
-                };
+                let text = self.cell(value, [low, high]);
                 let size = (0.45 * height).min(0.9 * SIZE);
                 if size >= 6.0 && text_width(&text, size, false) < 0.92 * width {
                     let mut label = Label::new(panel, rect.center(), text, size, ink_on(fill)).aligned(0.5, 0.5);
@@ -179,7 +198,7 @@ impl Plot for HeatTable {
 
     /// A size at which names and numbers are written.
     fn natural_size(&self) -> [f32; 2] {
-        let cell = self.widest(&self.columns).clamp(USUAL[0], LARGEST[0]);
+        let cell = self.column(USUAL[0]);
         let width = self.widest(&self.rows) + 8.0 + cell * self.columns.len() as f32 + 56.0;
         let height = USUAL[1] * self.rows.len() as f32 + 170.0;
         [width.clamp(420.0, 4_000.0), height.clamp(240.0, 4_000.0)]
@@ -206,5 +225,23 @@ mod tests {
             assert_eq!(table.scene(&ViewState::default(), [300.0; 2]).is_ok(), good);
             table.natural_size();
         }
+    }
+
+    #[test]
+    fn cells_are_counts_or_hundredths() {
+        let table = |values: [f32; 2]| HeatTable::new(["a"], ["b", "c"], values);
+        let said = |values: [f32; 2]| values.map(|value| table(values).cell(value, values));
+        assert_eq!(said([0.0, 57.0]), ["0", "57"]);
+        assert_eq!(said([-0.001, 0.75]), ["0.00", "0.75"]);
+        assert_eq!(said([-1.5, 1.0]), ["−1.50", "1.00"]);
+        // A column is as wide as its name, within bounds.
+        let wide = HeatTable::new(["a"], ["ablation to the mean", "c"], [0.0, 1.0]);
+        let scene = wide.scene(&ViewState::default(), wide.natural_size()).unwrap();
+        assert!(
+            scene.layers[1]
+                .labels
+                .iter()
+                .any(|label| &*label.text == "ablation to the mean")
+        );
     }
 }

@@ -14,6 +14,9 @@ use crate::{
     error::check_len,
 };
 
+/// Up to so many points, labels leave the points of others free.
+const FEW: usize = 500;
+
 /// Points with labels, and values or classes of your own as colors.
 ///
 /// ```
@@ -165,8 +168,14 @@ impl Plot for Scatter {
                     halo: Some(colors.panel),
                     placement: Placement::Floating {
                         priority: f32::from(u8::from(shown == Some(true))),
-                        margin: if shown == Some(true) { 1.5 } else { 6.0 },
-                        clear: 0.0,
+                        // A label keeps less from others than from its own point.
+                        margin: match shown {
+                            Some(true) => 1.5,
+                            _ if points <= FEW => 3.0,
+                            _ => 6.0,
+                        },
+                        // Points are seen where there are few.
+                        clear: if points <= FEW { crowd.radius } else { 0.0 },
                     },
                     ..Label::new(panel, [0.0; 2], text.clone(), 9.5, colors.text)
                 });

@@ -6,10 +6,7 @@ use attn_analyze::heads::Role;
 use attn_core::{HeadId, ModelInfo, table::Table};
 
 use super::WeightChanges;
-use crate::{
-    Summary,
-    pruning::{Importance, Score},
-};
+use crate::pruning::Measured;
 
 /// What became of a head.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +17,7 @@ pub struct HeadChange {
     pub weights: Option<f64>,
     /// Mean Jensen-Shannon divergence of its attention, in bits.
     pub attention: Option<f64>,
-    /// Its importance before and after.
+    /// Its importance before and after: the measured increase of the loss without it (zeros), in nats.
     pub importance: Option<[f64; 2]>,
     /// Its first role before and after, where it has one.
     pub roles: [Option<Role>; 2],
@@ -46,23 +43,18 @@ pub fn head_changes(
     info: &ModelInfo,
     weights: Option<&WeightChanges>,
     attention: Option<&[(HeadId, f32)]>,
-    importance: Option<([&Importance; 2], Score)>,
-    summaries: Option<[&Summary; 2]>,
+    importance: Option<[&Measured; 2]>,
+    roles: Option<[&BTreeMap<HeadId, Role>; 2]>,
 ) -> Vec<HeadChange> {
     let weights: BTreeMap<HeadId, f64> = weights
         .map(|changes| changes.heads.iter().copied().collect())
         .unwrap_or_default();
     let of_pair = |pairs: &[(HeadId, f32)]| pairs.iter().map(|&(head, bits)| (head, f64::from(bits))).collect();
     let attention: BTreeMap<HeadId, f64> = attention.map(of_pair).unwrap_or_default();
-    let scores = |importance: &Importance, score| -> BTreeMap<HeadId, f64> {
-        let values = importance.score(score).unwrap_or_default();
-        importance.heads.iter().copied().zip(values.iter().copied()).collect()
+    let effects = |measured: &Measured| -> BTreeMap<HeadId, f64> {
+        measured.heads.iter().copied().zip(measured.loss_increase()).collect()
     };
-    let scores = importance.map(|(both, score)| both.map(|one| scores(one, score)));
-    let role = |summary: &Summary, head| {
-        let label = summary.head(head)?.labels.first()?;
-        Some(label.role.clone())
-    };
+    let scores = importance.map(|both| both.map(effects));
     let change = |head: HeadId| HeadChange {
         head,
         weights: weights.get(&head).copied(),
@@ -70,7 +62,7 @@ pub fn head_changes(
         importance: scores
             .as_ref()
             .and_then(|[before, after]| Some([*before.get(&head)?, *after.get(&head)?])),
-        roles: summaries.map_or([None, None], |both| both.map(|summary| role(summary, head))),
+        roles: roles.map_or([None, None], |both| both.map(|roles| roles.get(&head).cloned())),
     };
     let mut changes: Vec<HeadChange> = info.heads().map(change).collect();
     changes.sort_by(|a, b| b.size().total_cmp(&a.size()).then(a.head.cmp(&b.head)));

@@ -1,8 +1,11 @@
 //! All of it for two checkpoints: what changed most, with plots, tables and words.
 
-use std::fmt::Write as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
-use attn_analyze::heads::{DivergenceParams, divergence_between};
+use attn_analyze::heads::{DivergenceParams, Role, divergence_between};
 use attn_core::{HeadId, ModelInfo, Progress, table::Table};
 use attn_models::Capturer;
 use attn_render::Plot;
@@ -13,9 +16,10 @@ use super::{
     head_change_table, head_changes, layer_similarity, weight_changes,
 };
 use crate::{
-    Error, Summary, SummaryParams,
+    Error, SummaryParams,
     explain::ExplainParams,
-    pruning::{Evaluation, Importance, LabeledSet, PruningParams, Score, evaluate, importance, output_side},
+    pruning::{Ablate, Evaluation, LabeledSet, Measured, PruningParams, measure, output_side},
+    summary::first_roles,
 };
 
 /// Flipped examples that are explained.
@@ -74,14 +78,11 @@ impl ChangeStudy {
             let labels = snapshot.capturer.model().labels();
             labels == after.capturer.model().labels() && snapshot.capturer.model().notes().is_empty()
         };
-        let (mut evaluations, mut scores) = (None, None);
+        let mut effects: Option<[Measured; 2]> = None;
         if both.iter().all(|snapshot| predict(snapshot)) {
-            let found = both.map(|snapshot| evaluate(&snapshot.capturer, set, &Default::default(), params, progress));
-            evaluations = optional(gather(found), &mut notes, "predictions")?;
-            if evaluations.is_some() {
-                let found = both.map(|one| importance(&one.capturer, Some(&one.checkpoint), set, params, progress));
-                scores = optional(gather(found), &mut notes, "importance")?;
-            }
+            let none = BTreeSet::new();
+            let found = both.map(|one| measure(&one.capturer, set, Ablate::Zero, &none, params, progress));
+            effects = optional(gather(found), &mut notes, "importance")?;
         } else {
             notes.push("the two do not predict the same classes: no flips, no change of importance".to_owned());
         }
@@ -93,29 +94,32 @@ impl ChangeStudy {
             &mut notes,
             "attention",
         )?;
-        let (mut attention, mut summaries) = (None, None);
+        let (mut attention, mut roles) = (None, None);
         if let Some([one, other]) = &captures {
             let bits = divergence_between(one, other, &DivergenceParams::default(), progress);
             attention = optional(bits.map_err(Error::from), &mut notes, "attention")?;
-            let found = [one, other].map(|capture| Summary::new(capture, None, &SummaryParams::default(), progress));
-            summaries = optional(gather(found), &mut notes, "roles")?;
+            let found = [one, other].map(|capture| first_roles(capture, &SummaryParams::default(), progress));
+            roles = optional(gather(found), &mut notes, "roles")?;
         }
-        let of_scores = scores
-            .as_ref()
-            .map(|both: &[Importance; 2]| (both.each_ref(), Score::AblationZero));
         let heads = head_changes(
             before.capturer.model().info(),
             Some(&weights),
             attention.as_deref(),
-            of_scores,
-            summaries.as_ref().map(|both: &[Summary; 2]| both.each_ref()),
+            effects.as_ref().map(|both| both.each_ref()),
+            roles.as_ref().map(|both: &[BTreeMap<HeadId, Role>; 2]| both.each_ref()),
         );
+        let evaluations = effects.map(|both| both.map(|measured| measured.whole));
         let flips = evaluations
             .as_ref()
             .map(|[one, other]| flipped(one, other))
             .unwrap_or_default();
         let shown: Vec<usize> = flips.iter().flatten().copied().take(EXPLAINED).collect();
-        let attributions = attribution_changes(both, set, &shown, &ExplainParams::default(), progress)?;
+        let explained = ExplainParams {
+            removal: false,
+            seed: params.seed,
+            ..ExplainParams::default()
+        };
+        let attributions = attribution_changes(both, set, &shown, &explained, progress)?;
         Ok(Self {
             names: both.map(|snapshot| snapshot.name.clone()),
             model: before.capturer.model().info().clone(),

@@ -82,6 +82,8 @@ pub struct ExplainParams {
     pub gap: f64,
     /// `epsilon` of relevance propagation. Default 0, which conserves relevance.
     pub epsilon: f64,
+    /// Whether tokens are removed and put back in the order of each method (deletion and insertion). Default true.
+    pub removal: bool,
     /// Random orders beside deletion and insertion. Default 20.
     pub random: usize,
     /// Token slots of a batch of changed inputs. Default 2048.
@@ -97,6 +99,7 @@ impl Default for ExplainParams {
             most_steps: 800,
             gap: 0.01,
             epsilon: 0.0,
+            removal: true,
             random: 20,
             batch_tokens: 2048,
             seed: 0,
@@ -152,7 +155,8 @@ pub struct Explanation {
     pub notes: Vec<String>,
 }
 
-/// Attributes a target to the tokens of an example by every method, and tests each by removing tokens in its order.
+/// Attributes a target to the tokens of an example by every method, and tests each by removing tokens in its order
+/// ([`ExplainParams::removal`]).
 ///
 /// # Errors
 /// [`attn_models::Error::Intervention`] for a target that the model does not have; those of the model's run; cancellation.
@@ -185,7 +189,9 @@ pub fn explain(
         random: None,
         notes,
     };
-    curves::measure(&mut found, capturer, example, params, progress)?;
+    if params.removal {
+        curves::measure(&mut found, capturer, example, params, progress)?;
+    }
     Ok(found)
 }
 

@@ -46,7 +46,7 @@ impl Explanation {
             };
             steps = steps.max(curve.len());
             series.push(Series {
-                name: format!("{} ({area:.2})", attribution.method.title()),
+                name: format!("{} ({})", attribution.method.title(), short(area)),
                 values: curve.iter().map(|&value| value as f32).collect(),
                 class,
                 broken: false,
@@ -68,7 +68,7 @@ impl Explanation {
                 broken,
                 ..Series::default()
             };
-            series.push(line(format!("random, mean ({area:.2})"), 1, false));
+            series.push(line(format!("random, mean ({})", short(area)), 1, false));
             series.push(line("random, least and most".into(), 0, true));
             series.push(line("random, least and most".into(), 2, true));
         }
@@ -115,4 +115,9 @@ impl Explanation {
             ..HeatTable::new(names.clone(), names, values)
         }
     }
+}
+
+/// Hundredths with the sign of print.
+fn short(value: f64) -> String {
+    format!("{value:.2}").replace('-', "−")
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use attn_core::{HeadId, Progress, Rng};
+use attn_core::{HeadId, Progress, Rng, progress::step};
 use attn_models::Capturer;
 use serde::Serialize;
 
-use super::{Ablate, LabeledSet, PruningParams, evaluate, measure};
+use super::{Ablate, LabeledSet, Measured, PruningParams, evaluator::Evaluator, measure};
 use crate::Error;
 
 /// The metric along an order of removal.
@@ -44,26 +44,7 @@ impl Curve {
         params: &PruningParams,
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
-        let mut off = BTreeSet::new();
-        let mut steps = Vec::with_capacity(order.len() + 1);
-        for removed in 0..=order.len() {
-            if let Some(&head) = removed.checked_sub(1).and_then(|last| order.get(last)) {
-                off.insert(head);
-            }
-            // A step of the curve is a step of the work.
-            let inner = |_: &str, _: usize, _: usize| progress.update("pruning curve", removed, order.len() + 1);
-            let found = evaluate(capturer, set, &off, params, &inner)?;
-            steps.push(CurveStep {
-                removed,
-                loss: found.loss,
-                metric: found.metric,
-            });
-        }
-        Ok(Self {
-            name: name.into(),
-            order: order.to_vec(),
-            steps,
-        })
+        Evaluator::new(capturer, set, params).curve(name, order, (progress, "pruning curve"))
     }
 
     /// The heads that are gone after so many steps.
@@ -103,18 +84,7 @@ pub fn random_curves(
     params: &PruningParams,
     progress: &dyn Progress,
 ) -> Result<RandomCurves, Error> {
-    let heads: Vec<HeadId> = capturer.model().info().heads().collect();
-    let total = params.random * (heads.len() + 1);
-    let curve = |index: usize| {
-        let order = Rng::new(params.seed, &[5, index]).permutation(heads.len());
-        let order: Vec<HeadId> = order.into_iter().map(|at| heads[at]).collect();
-        let inner =
-            |_: &str, done: usize, _: usize| progress.update("random orders", index * (heads.len() + 1) + done, total);
-        Curve::along(format!("random {}", index + 1), capturer, set, &order, params, &inner)
-    };
-    Ok(RandomCurves {
-        curves: (0..params.random).map(curve).collect::<Result<_, _>>()?,
-    })
+    Evaluator::new(capturer, set, params).random(progress)
 }
 
 /// The greedy order: in each step goes the head without which the loss is least, given those that are gone.
@@ -129,25 +99,74 @@ pub fn greedy(
     params: &PruningParams,
     progress: &dyn Progress,
 ) -> Result<Vec<HeadId>, Error> {
-    let set = set.sample(params.greedy_examples, params.seed);
-    let heads = capturer.model().info().heads().count();
-    let total = heads * (heads + 1) / 2;
-    let (mut off, mut order) = (BTreeSet::new(), Vec::with_capacity(heads));
-    let mut before = 0;
-    while order.len() < heads {
-        let left = heads - order.len();
-        let inner = |_: &str, done: usize, of: usize| {
-            let part = (done * left).checked_div(of).unwrap_or(0);
-            progress.update("greedy order", before + part, total)
-        };
-        let measured = measure(capturer, &set, Ablate::Zero, &off, params, &inner)?;
-        let losses = measured.heads.iter().zip(&measured.without);
-        let Some((&best, _)) = losses.min_by(|(_, a), (_, b)| a.loss.total_cmp(&b.loss)) else {
-            break;
-        };
-        off.insert(best);
-        order.push(best);
-        before += left;
+    Evaluator::new(capturer, set, params).greedy(None, progress)
+}
+
+impl Evaluator<'_> {
+    /// The curve of an order.
+    pub(super) fn curve(
+        &mut self,
+        name: impl Into<String>,
+        order: &[HeadId],
+        progress: (&dyn Progress, &str),
+    ) -> Result<Curve, Error> {
+        Ok(Curve {
+            name: name.into(),
+            order: order.to_vec(),
+            steps: self.along(order, progress)?,
+        })
     }
-    Ok(order)
+
+    /// The curves of random orders.
+    pub(super) fn random(&mut self, progress: &dyn Progress) -> Result<RandomCurves, Error> {
+        let heads: Vec<HeadId> = self.capturer.model().info().heads().collect();
+        let (seed, count) = (self.params.seed, self.params.random);
+        let mut curves = Vec::with_capacity(count);
+        for index in 0..count {
+            step(progress, "random orders", index, count)?;
+            let order = Rng::new(seed, &[5, index]).permutation(heads.len());
+            let order: Vec<HeadId> = order.into_iter().map(|at| heads[at]).collect();
+            curves.push(self.curve(format!("random {}", index + 1), &order, (progress, "random order"))?);
+        }
+        let _ = progress.update("random orders", count, count);
+        Ok(RandomCurves { curves })
+    }
+
+    /// The greedy order. `first` is what was measured over the whole set with no head off.
+    pub(super) fn greedy(&mut self, first: Option<&Measured>, progress: &dyn Progress) -> Result<Vec<HeadId>, Error> {
+        let sample = self.set.sample(self.params.greedy_examples, self.params.seed);
+        let whole = sample.len() == self.set.len();
+        let heads = self.capturer.model().info().heads().count();
+        let total = heads * (heads + 1) / 2;
+        let (mut off, mut order) = (BTreeSet::new(), Vec::with_capacity(heads));
+        let mut before = 0;
+        while order.len() < heads {
+            let left = heads - order.len();
+            let inner = |_: &str, done: usize, of: usize| {
+                let part = (done * left).checked_div(of).unwrap_or(0);
+                progress.update("greedy order", before + part, total)
+            };
+            let anew;
+            let measured = match first.filter(|_| whole && off.is_empty()) {
+                Some(first) => first,
+                None => {
+                    anew = measure(self.capturer, &sample, Ablate::Zero, &off, self.params, &inner)?;
+                    &anew
+                }
+            };
+            // Every step of the search is a step that no curve has to take again.
+            if whole {
+                self.learn(&off, measured);
+            }
+            let losses = measured.heads.iter().zip(&measured.without);
+            let Some((&best, _)) = losses.min_by(|(_, a), (_, b)| a.loss.total_cmp(&b.loss)) else {
+                break;
+            };
+            off.insert(best);
+            order.push(best);
+            before += left;
+        }
+        let _ = progress.update("greedy order", total, total);
+        Ok(order)
+    }
 }

@@ -262,13 +262,16 @@ impl LabeledSet {
         }
     }
 
-    /// Two halves, each a seeded sample in the order of the set. Of one example the second is empty.
+    /// Two halves, each a seeded sample in the order of the set, with its notes. Of one example the second is empty.
     pub fn halves(&self, seed: u64) -> [Self; 2] {
         let mut places = Rng::new(seed, &[8]).permutation(self.len());
         let mut rest = places.split_off(self.len().div_ceil(2));
         places.sort_unstable();
         rest.sort_unstable();
-        [self.subset(&places), self.subset(&rest)]
+        [places, rest].map(|places| Self {
+            notes: self.notes.clone(),
+            ..self.subset(&places)
+        })
     }
 
     /// The examples of a log that a model was not trained on: those of another split than `train`, or all where none is named.
@@ -287,14 +290,21 @@ impl LabeledSet {
         }
     }
 
-    /// At most so many examples: a seeded sample, in their order.
+    /// At most so many examples: a seeded sample, in their order. A note says how many of how many.
     pub fn sample(&self, most: usize, seed: u64) -> Self {
         if self.len() <= most {
             return self.clone();
         }
         let mut places = Rng::new(seed, &[3]).sample(self.len(), most);
         places.sort_unstable();
-        self.subset(&places)
+        let mut sample = self.subset(&places);
+        sample.notes.clone_from(&self.notes);
+        sample.notes.push(format!(
+            "{} of {} examples, chosen with seed {seed}",
+            sample.len(),
+            self.len()
+        ));
+        sample
     }
 
     /// Places of the examples in batches of at most so many token slots: examples of similar length together.

@@ -249,7 +249,7 @@ pub(crate) fn zeros(off: &BTreeSet<HeadId>) -> impl Iterator<Item = Intervention
     off.iter().map(|&head| zero(head))
 }
 
-fn read(
+pub(super) fn read(
     capturer: &Capturer,
     set: &LabeledSet,
     batch: &[usize],
@@ -263,7 +263,7 @@ fn read(
     set.outcomes(model, batch, logits)
 }
 
-fn place(examples: &mut [Outcome], batch: &[usize], outcomes: Vec<Outcome>) {
+pub(super) fn place(examples: &mut [Outcome], batch: &[usize], outcomes: Vec<Outcome>) {
     for (&at, outcome) in batch.iter().zip(outcomes) {
         if let Some(example) = examples.get_mut(at) {
             *example = outcome;
@@ -272,7 +272,7 @@ fn place(examples: &mut [Outcome], batch: &[usize], outcomes: Vec<Outcome>) {
 }
 
 /// Asks for the memory that the states of a batch take.
-fn check_states(capturer: &Capturer, inputs: &Inputs) -> Result<(), Error> {
+pub(super) fn check_states(capturer: &Capturer, inputs: &Inputs) -> Result<(), Error> {
     let model = capturer.model();
     let info = model.info();
     let slots = |ids: Option<&attn_models::candle::Tensor>| ids.map_or(0, |ids| ids.elem_count());

@@ -24,6 +24,7 @@
 //! ```
 
 mod curve;
+mod evaluator;
 mod importance;
 mod labeled;
 mod mask;

@@ -119,6 +119,12 @@ pub fn pattern_grid(patterns: &[(HeadId, HeadPattern)], roles: &BTreeMap<HeadId,
     }
 }
 
+/// The name of an order for readers: that of its score, if it has one.
+fn title(order: &str) -> String {
+    let score = Score::ALL.into_iter().find(|score| score.name() == order);
+    score.map_or_else(|| order.to_owned(), |score| score.title().to_owned())
+}
+
 /// Curves of the metric as heads go, with the band of random orders.
 pub fn pruning_plot(curves: &[Curve], random: Option<&RandomCurves>, smallest: Option<&Smallest>) -> Lines {
     let most = curves.iter().map(|curve| curve.steps.len()).max().unwrap_or(0);
@@ -129,7 +135,7 @@ pub fn pruning_plot(curves: &[Curve], random: Option<&RandomCurves>, smallest: O
     let mut series: Vec<Series> = full
         .enumerate()
         .map(|(class, curve)| Series {
-            name: curve.name.clone(),
+            name: title(&curve.name),
             values: curve.steps.iter().map(|step| step.metric as f32).collect(),
             class,
             broken: false,

@@ -6,7 +6,7 @@ use attn_core::{HeadId, Progress};
 use attn_models::Capturer;
 use serde::Serialize;
 
-use super::{Curve, LabeledSet, PruningParams, evaluate};
+use super::{Curve, LabeledSet, PruningParams, evaluator::Evaluator};
 use crate::Error;
 
 /// The fewest heads that were found to keep [`PruningParams::keep`] of the metric.
@@ -45,6 +45,15 @@ impl Smallest {
         params: &PruningParams,
         progress: &dyn Progress,
     ) -> Result<Option<Self>, Error> {
+        Self::search(&mut Evaluator::new(capturer, set, params), curves, progress)
+    }
+
+    /// The same with what is known already.
+    pub(super) fn search(
+        evaluator: &mut Evaluator<'_>,
+        curves: &[Curve],
+        progress: &dyn Progress,
+    ) -> Result<Option<Self>, Error> {
         let Some(whole) = curves
             .iter()
             .find_map(|curve| curve.steps.first())
@@ -52,7 +61,7 @@ impl Smallest {
         else {
             return Ok(None);
         };
-        let enough = params.keep * whole;
+        let enough = evaluator.params.keep * whole;
         let longest = |curve: &Curve| {
             let good = curve.steps.iter().filter(|step| step.metric >= enough);
             good.map(|step| step.removed).max().unwrap_or(0)
@@ -68,8 +77,8 @@ impl Smallest {
         let Some((curve, removed)) = best else { return Ok(None) };
         let mut off = curve.removed(removed);
         let from_curve = off.len();
-        let heads: Vec<HeadId> = capturer.model().info().heads().collect();
-        let mut found = evaluate(capturer, set, &off, params, progress)?;
+        let heads: Vec<HeadId> = evaluator.capturer.model().info().heads().collect();
+        let mut found = evaluator.without(&off, progress)?;
         let rest: Vec<HeadId> = curve.order.iter().skip(removed).copied().collect();
         let others = heads.iter().filter(|head| !curve.order.contains(head));
         let candidates: Vec<HeadId> = rest.iter().chain(others).copied().collect();
@@ -84,7 +93,7 @@ impl Smallest {
                 let mut without = off.clone();
                 without.insert(head);
                 let inner = |_: &str, _: usize, _: usize| progress.update("smallest set", done, candidates.len());
-                let tried = evaluate(capturer, set, &without, params, &inner)?;
+                let tried = evaluator.without(&without, &inner)?;
                 if tried.metric >= enough {
                     went = Some((without, tried));
                     break;

@@ -1,6 +1,9 @@
 //! All of it for one model: scores, curves, the smallest set, with their plots, tables and words.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use attn_analyze::heads::Role;
 use attn_core::{HeadId, ModelInfo, Progress, table::Table};
@@ -12,10 +15,10 @@ use attn_render::{
 use serde_json::{Value, json};
 
 use super::{
-    Curve, Evaluation, Importance, LabeledSet, PruningParams, RandomCurves, Score, Smallest, evaluate, greedy,
-    importance, mean_patterns, pattern_grid, pruning_plot, pruning_table, random_curves,
+    Curve, Evaluation, Importance, LabeledSet, PruningParams, RandomCurves, Score, Smallest, evaluate,
+    evaluator::Evaluator, importance, mean_patterns, pattern_grid, pruning_plot, pruning_table,
 };
-use crate::{Error, Summary, SummaryParams};
+use crate::{Error, SummaryParams, summary::first_roles};
 
 /// Positions of the patterns in the cells of a grid.
 const POSITIONS: usize = 24;
@@ -57,16 +60,20 @@ impl HeadStudy {
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
         let importance = importance(capturer, checkpoint, set, params, progress)?;
+        // What was measured once is not measured again.
+        let mut evaluator = Evaluator::new(capturer, set, params);
+        let single = &importance.measured[0];
+        evaluator.learn(&BTreeSet::new(), single);
         let mut curves = Vec::new();
-        let order = greedy(capturer, set, params, progress)?;
-        curves.push(Curve::along("greedy", capturer, set, &order, params, progress)?);
+        let order = evaluator.greedy(Some(single), progress)?;
+        curves.push(evaluator.curve("greedy", &order, (progress, "pruning curve"))?);
         for score in [Score::AblationZero, Score::Michel, Score::Taylor] {
             if let Some(order) = importance.order(score) {
-                curves.push(Curve::along(score.name(), capturer, set, &order, params, progress)?);
+                curves.push(evaluator.curve(score.name(), &order, (progress, "pruning curve"))?);
             }
         }
-        let random = random_curves(capturer, set, params, progress)?;
-        let smallest = Smallest::find(capturer, set, &curves, params, progress)?;
+        let random = evaluator.random(progress)?;
+        let smallest = Smallest::search(&mut evaluator, &curves, progress)?;
         let held_out = match (held_out, &smallest) {
             (Some(others), Some(found)) => {
                 let evaluate =
@@ -232,7 +239,5 @@ fn roles(capturer: &Capturer, set: &LabeledSet, progress: &dyn Progress) -> Resu
     }
     let sequences = set.examples().iter().map(|example| example.sequence.clone());
     let capture = capturer.sequences(sequences).progress(progress).run()?.capture;
-    let summary = Summary::new(&capture, None, &SummaryParams::default(), progress)?;
-    let role = |head: &crate::HeadSummary| Some((head.head, head.labels.first()?.role.clone()));
-    Ok(summary.heads.iter().filter_map(role).collect())
+    first_roles(&capture, &SummaryParams::default(), progress)
 }

@@ -148,17 +148,8 @@ impl Summary {
         let list = &params.scores;
         let rules = params.rules.clone().unwrap_or_else(|| list.rules());
         let mut notes = cut_notes(capture.sequences());
-        let mut scores = score_heads(capture, list, &sample, progress)?;
-        let content = match list.get(&ScoreId::CONTENT) {
-            Some(_) => {
-                let limits = model.map_or_else(Limits::default, |model| model.model().limits());
-                content(capture, &sample, limits, &mut notes, progress)?
-            }
-            None => Vec::new(),
-        };
-        let best = content.chunk_by(|a, b| a.head == b.head).filter_map(<[_]>::first);
-        let best: Vec<HeadScores> = best.map(HeadContent::scores).collect();
-        HeadScores::extend(&mut scores, &best);
+        let limits = model.map_or_else(Limits::default, |model| model.model().limits());
+        let (mut scores, content) = scored(capture, list, &sample, limits, &mut notes, progress)?;
         let repeats = match model {
             Some(model) if !list.reading(Reads::RepeatedTokens).is_empty() => {
                 repeated::scores(capture, model, list, params.seed, progress)?
@@ -266,6 +257,52 @@ impl Summary {
     pub fn markdown(&self) -> String {
         self.page.markdown()
     }
+}
+
+/// The first role of each head that has one, as a [`Summary`] of the capture alone gives it, without the rest of it.
+pub(crate) fn first_roles(
+    capture: &Capture,
+    params: &SummaryParams,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<HeadId, Role>, Error> {
+    let sample = ScoreParams {
+        max_sequences: params.max_sequences,
+        seed: params.seed,
+    };
+    let rules = params.rules.clone().unwrap_or_else(|| params.scores.rules());
+    let (scores, _) = scored(
+        capture,
+        &params.scores,
+        &sample,
+        Limits::default(),
+        &mut Vec::new(),
+        progress,
+    )?;
+    let role = |scores: &HeadScores| {
+        let labels = head_labels(scores, &params.scores, &rules);
+        Some((scores.head, labels.into_iter().next()?.role))
+    };
+    Ok(scores.iter().filter_map(role).collect())
+}
+
+/// The scores of the heads over a capture, with what attributes of tokens explain.
+fn scored(
+    capture: &Capture,
+    list: &ScoreList,
+    sample: &ScoreParams,
+    limits: Limits,
+    notes: &mut Vec<Note>,
+    progress: &dyn Progress,
+) -> Result<(Vec<HeadScores>, Vec<HeadContent>), Error> {
+    let mut scores = score_heads(capture, list, sample, progress)?;
+    let content = match list.get(&ScoreId::CONTENT) {
+        Some(_) => content(capture, sample, limits, notes, progress)?,
+        None => Vec::new(),
+    };
+    let best = content.chunk_by(|a, b| a.head == b.head).filter_map(<[_]>::first);
+    let best: Vec<HeadScores> = best.map(HeadContent::scores).collect();
+    HeadScores::extend(&mut scores, &best);
+    Ok((scores, content))
 }
 
 /// Attributes of tokens that explain attention: per head, the one that explains most first.

@@ -12,7 +12,7 @@ use attn_project::{
     quality::{Quality, QualityParams, quality},
 };
 use attn_render::plots::{ColorBy, Coordinates, Histogram, Scatter};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::{RunCheckpoint, Training};
@@ -215,12 +215,14 @@ fn frame(
         layers: vec![Default::default(); layers + 1],
     };
     let (mut pooled, mut width) = (Vec::new(), 0);
-    for (done, batch) in texts.chunks(BATCH).enumerate() {
+    let ids = texts.iter().map(|text| Ok(tokenizer.encode(text, info)?.ids()));
+    let ids = ids.collect::<Result<Vec<_>, Error>>()?;
+    // Texts of one length together: little padding.
+    let mut order: Vec<usize> = (0..ids.len()).collect();
+    order.sort_by_key(|&at| (ids[at].len(), at));
+    for (done, batch) in order.chunks(BATCH).enumerate() {
         step(progress, &checkpoint.name, done * BATCH, texts.len())?;
-        let ids = batch
-            .iter()
-            .map(|text| Ok(tokenizer.encode(text, info)?.ids()))
-            .collect::<Result<Vec<_>, Error>>()?;
+        let ids: Vec<Vec<u32>> = batch.iter().map(|&at| ids[at].clone()).collect();
         let mut inputs = Inputs::from_ids(&ids, padding)?;
         if writes {
             // The states of the encoder do not depend on what is written; the decoder has to read something.
@@ -236,14 +238,20 @@ fn frame(
         }
     }
     let _ = progress.update(&checkpoint.name, texts.len(), texts.len());
+    let mut places = vec![0; order.len()];
+    for (row, &at) in order.iter().enumerate() {
+        places[at] = row;
+    }
     let array = |flat: Vec<f32>| {
         let width = flat.len() / texts.len().max(1);
         let found = flat.len();
-        Array2::from_shape_vec((texts.len(), width), flat).map_err(|_| attn_core::Error::Shape {
-            place: format!("hidden states of {}", checkpoint.name),
-            expected: format!("a vector for each of {} examples", texts.len()),
-            found: format!("{found} numbers"),
-        })
+        let rows = Array2::from_shape_vec((texts.len(), width), flat);
+        rows.map(|rows| rows.select(Axis(0), &places))
+            .map_err(|_| attn_core::Error::Shape {
+                place: format!("hidden states of {}", checkpoint.name),
+                expected: format!("a vector for each of {} examples", texts.len()),
+                found: format!("{found} numbers"),
+            })
     };
     let layers = tap
         .layers
@@ -277,17 +285,21 @@ impl Tap for Pool {
     }
 
     fn tap(&mut self, site: Site, tensor: Tensor) -> attn_models::Result<Tensor> {
-        let states: Vec<Vec<Vec<f32>>> = tensor.to_dtype(DType::F32)?.to_vec3()?;
+        let (_, tokens, width) = tensor.dims3()?;
+        let states: Vec<f32> = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
         let [first, mean, last] = &mut self.layers[site.layer];
-        for (tokens, &length) in states.iter().zip(&self.lengths) {
-            let real = &tokens[..length.clamp(1, tokens.len())];
-            let width = real[0].len();
-            first.extend_from_slice(&real[0]);
-            last.extend_from_slice(&real[real.len() - 1]);
-            for dimension in 0..width {
-                let sum: f64 = real.iter().map(|token| f64::from(token[dimension])).sum();
-                mean.push((sum / real.len() as f64) as f32);
+        let mut sums = vec![0.0_f64; width];
+        for (own, &length) in states.chunks_exact((tokens * width).max(1)).zip(&self.lengths) {
+            let real = length.clamp(1, tokens);
+            first.extend_from_slice(&own[..width]);
+            last.extend_from_slice(&own[(real - 1) * width..real * width]);
+            sums.fill(0.0);
+            for token in own[..real * width].chunks_exact(width.max(1)) {
+                for (sum, value) in sums.iter_mut().zip(token) {
+                    *sum += f64::from(*value);
+                }
             }
+            mean.extend(sums.iter().map(|sum| (sum / real as f64) as f32));
         }
         Ok(tensor)
     }

@@ -83,13 +83,14 @@ impl Compare {
         let Some([before, after]) = self.choices.clone() else {
             return;
         };
-        let training = session.training.clone();
+        let (training, sample) = (session.training.clone(), session.sample);
         session.jobs.start("comparison", move |job| {
             let [before, after] = [before.open(&training)?, after.open(&training)?];
             let (before, after) = (Snapshot::open(before)?, Snapshot::open(after)?);
             let log = training.log();
-            let set = LabeledSet::of_log(&after.capturer, log, LabeledSet::dev_places(log))?.sample(MOST, 0);
-            let found = ChangeStudy::run(&before, &after, &set, &params(), job)?;
+            let set = LabeledSet::of_log(&after.capturer, log, LabeledSet::dev_places(log))?
+                .sample(sample.most(MOST), sample.seed);
+            let found = ChangeStudy::run(&before, &after, &set, &params(sample), job)?;
             job.send(News::Changed(Arc::new(found)));
             Ok(())
         });
@@ -97,19 +98,28 @@ impl Compare {
 
     fn scales(&self, session: &Session) {
         let Some([_, after]) = self.choices.clone() else { return };
-        let training = session.training.clone();
+        let (training, sample) = (session.training.clone(), session.sample);
         session.jobs.start("adapter", move |job| {
             let checkpoint = after.open(&training)?;
             let snapshot = Snapshot::open(checkpoint.clone())?;
             let log = training.log();
-            let set = LabeledSet::of_log(&snapshot.capturer, log, LabeledSet::dev_places(log))?.sample(MOST, 0);
+            let set = LabeledSet::of_log(&snapshot.capturer, log, LabeledSet::dev_places(log))?
+                .sample(sample.most(MOST), sample.seed);
             let scales: Vec<f64> = (0..SCALES).map(|at| at as f64 / (SCALES - 1) as f64).collect();
-            job.send(News::Scales(scale_steps(&checkpoint, &set, &scales, &params(), job)?));
+            job.send(News::Scales(scale_steps(
+                &checkpoint,
+                &set,
+                &scales,
+                &params(sample),
+                job,
+            )?));
             Ok(())
         });
     }
 
     fn controls(&mut self, ui: &mut Ui, session: &Session) {
+        // The panel keeps its width, whatever is in it.
+        ui.set_min_width(ui.available_width());
         ui.add_space(6.0);
         let names: Vec<&str> = session
             .training

@@ -68,15 +68,14 @@ impl Example {
         let Some(example) = wanted.and_then(|at| log.examples().get(at)) else {
             return;
         };
+        let model = self.model.borrow();
+        // The classes are those of the model: it may not be there yet.
+        let Some(loaded) = &model.loaded else { return };
         self.from = wanted;
         self.text = example.text.as_deref().unwrap_or_default().to_owned();
-        let model = self.model.borrow();
-        let labels = model
-            .loaded
-            .as_ref()
-            .map(|loaded| loaded.snapshot.capturer.model().labels());
+        let labels = loaded.snapshot.capturer.model().labels();
         let gold = wanted.map(|at| log.gold(at));
-        if let Some(class) = labels.and_then(|labels| labels.iter().position(|label| Some(label) == gold.as_ref())) {
+        if let Some(class) = labels.iter().position(|label| Some(label) == gold.as_ref()) {
             self.class = class;
         }
     }
@@ -90,6 +89,7 @@ impl Example {
             .from
             .and_then(|at| session.training.log().examples().get(at))
             .map(|example| example.id.to_string());
+        let seed = session.sample.seed;
         session.jobs.start("explanation", move |job| {
             let Loaded { snapshot, .. } = &*loaded;
             let capturer = &snapshot.capturer;
@@ -104,7 +104,11 @@ impl Example {
                 Some(other) => target.minus(Target::Class(other)),
                 None => target,
             };
-            let found = explain(capturer, &example, &target, &ExplainParams::default(), job)?;
+            let params = ExplainParams {
+                seed,
+                ..ExplainParams::default()
+            };
+            let found = explain(capturer, &example, &target, &params, job)?;
             let Some(asked) = found.tokens.get(token).or(found.tokens.first()) else {
                 return Ok(());
             };
@@ -115,6 +119,8 @@ impl Example {
     }
 
     fn controls(&mut self, ui: &mut Ui, session: &Session) {
+        // The panel keeps its width, whatever is in it.
+        ui.set_min_width(ui.available_width());
         ui.add_space(6.0);
         self.model.borrow_mut().choose(ui, session);
         ui.add(

@@ -1,6 +1,6 @@
 //! Heads: every score of every head, their rank correlations, and what each head does on average.
 
-use attn_egui::{SceneView, egui_wgpu::RenderState};
+use attn_egui::{JobId, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     core::HeadId,
     render::{Event, Plot},
@@ -61,6 +61,8 @@ impl Heads {
     }
 
     fn controls(&mut self, ui: &mut Ui, session: &Session) {
+        // The panel keeps its width, whatever is in it.
+        ui.set_min_width(ui.available_width());
         ui.add_space(6.0);
         ui.label(RichText::new("Checkpoint").strong());
         self.model.borrow_mut().choose(ui, session);
@@ -143,6 +145,10 @@ impl View for Heads {
             Shown::Correlation => "heads-correlation".into(),
         };
         Some((name, self.drawn(session)?))
+    }
+
+    fn end(&mut self, job: JobId, _: &mut Session) {
+        self.model.borrow_mut().end(job);
     }
 
     fn take(&mut self, news: &News, _: &mut Session) {

@@ -14,7 +14,7 @@ mod training;
 
 use std::collections::BTreeSet;
 
-use attn_egui::{Jobs, Notes, egui_wgpu::RenderState};
+use attn_egui::{JobId, Jobs, Notes, egui_wgpu::RenderState};
 use attn_sdk::{
     analyze::training::Filter,
     render::{Plot, ViewState},
@@ -22,7 +22,7 @@ use attn_sdk::{
 };
 use eframe::egui::Ui;
 
-use crate::window::News;
+use crate::{options::Sample, window::News};
 
 /// What the tabs share.
 pub(crate) struct Session {
@@ -44,8 +44,8 @@ pub(crate) struct Session {
     pub(crate) notes: Notes,
     /// What is new since the window was opened.
     pub(crate) news: String,
-    /// Seed of samples and layouts.
-    pub(crate) seed: u64,
+    /// Which examples are measured.
+    pub(crate) sample: Sample,
     /// The filter as it was typed, and why it is none.
     pub(crate) filter: String,
     pub(crate) filter_failure: Option<String>,
@@ -117,6 +117,9 @@ pub(crate) trait View {
 
     /// Takes in news of a job, of any tab.
     fn take(&mut self, _: &News, _: &mut Session) {}
+
+    /// A job ended, with news or without: it may have failed, or was stopped.
+    fn end(&mut self, _: JobId, _: &mut Session) {}
 }
 
 /// All tabs, in their order.

@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, error::Error, rc::Rc, sync::Arc};
 
+use attn_egui::JobId;
 use attn_sdk::study::{
     change::Snapshot,
     pruning::{HeadMask, HeadStudy, LabeledSet, PruningParams},
@@ -10,7 +11,7 @@ use attn_sdk::study::{
 use eframe::egui::{ComboBox, Ui};
 
 use super::Session;
-use crate::window::News;
+use crate::{options::Sample, window::News};
 
 /// Most examples that heads are measured on.
 const MOST: usize = 400;
@@ -35,26 +36,29 @@ pub(crate) struct Model {
     pub(crate) loaded: Option<Arc<Loaded>>,
     pub(crate) study: Option<Arc<HeadStudy>>,
     pub(crate) mask: HeadMask,
-    loading: bool,
+    loading: Option<JobId>,
+    /// Whether the last loading ended without a model.
+    ended: bool,
 }
 
 pub(crate) type Shared = Rc<RefCell<Model>>;
 
 /// The settings of all work on heads.
-pub(crate) fn params() -> PruningParams {
+pub(crate) fn params(sample: Sample) -> PruningParams {
     PruningParams {
+        seed: sample.seed,
         greedy_examples: 128,
         ..PruningParams::default()
     }
 }
 
 /// Loads a checkpoint and the examples that it was not trained on.
-pub(crate) fn load(training: &Training, place: usize) -> Result<Loaded, Box<dyn Error>> {
+pub(crate) fn load(training: &Training, place: usize, sample: Sample) -> Result<Loaded, Box<dyn Error>> {
     let checkpoint = training.checkpoints().get(place).ok_or("the run has no checkpoint")?;
     let snapshot = Snapshot::open(checkpoint.open()?)?;
     let log = training.log();
     let all = LabeledSet::of_log(&snapshot.capturer, log, LabeledSet::dev_places(log))?;
-    let [set, held_out] = all.sample(MOST, 0).halves(0);
+    let [set, held_out] = all.sample(sample.most(MOST), sample.seed).halves(sample.seed);
     Ok(Loaded {
         place,
         snapshot,
@@ -85,13 +89,16 @@ impl Model {
                 }
             });
         let known = self.loaded.as_ref().is_some_and(|loaded| loaded.place == chosen);
-        if !known && (self.chosen != Some(chosen) || !self.loading) {
-            self.loading = true;
-            let training = session.training.clone();
-            session.jobs.start("checkpoint", move |job| {
-                job.send(News::Loaded(Arc::new(load(&training, chosen)?)));
+        // What failed or was stopped is not tried again by itself.
+        let again = self.ended && ui.button("Load it again").clicked();
+        if !known && (again || self.chosen != Some(chosen) || (self.loading.is_none() && !self.ended)) {
+            self.ended = false;
+            let (training, sample) = (session.training.clone(), session.sample);
+            let job = session.jobs.start("checkpoint", move |job| {
+                job.send(News::Loaded(Arc::new(load(&training, chosen, sample)?)));
                 Ok(())
             });
+            self.loading = Some(job);
         }
         self.chosen = Some(chosen);
     }
@@ -100,8 +107,8 @@ impl Model {
     pub(crate) fn take(&mut self, news: &News) {
         match news {
             News::Loaded(loaded) => {
-                self.loading = false;
                 if self.chosen.is_none_or(|chosen| chosen == loaded.place) {
+                    self.loading = None;
                     self.loaded = Some(loaded.clone());
                     self.study = None;
                     self.mask = HeadMask::default();
@@ -118,9 +125,17 @@ impl Model {
         }
     }
 
+    /// A job ended, with a result or without.
+    pub(crate) fn end(&mut self, job: JobId) {
+        if self.loading == Some(job) {
+            (self.loading, self.ended) = (None, true);
+        }
+    }
+
     /// Starts the study of all heads.
     pub(crate) fn measure(&self, session: &Session) {
         let Some(loaded) = self.loaded.clone() else { return };
+        let sample = session.sample;
         session.jobs.start("heads", move |job| {
             let Loaded {
                 snapshot,
@@ -134,7 +149,7 @@ impl Model {
                 Some(&snapshot.checkpoint),
                 set,
                 held_out,
-                &params(),
+                &params(sample),
                 job,
             )?;
             job.send(News::Heads(Arc::new(study)));

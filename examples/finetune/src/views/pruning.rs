@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use attn_egui::{SceneView, egui_wgpu::RenderState};
+use attn_egui::{JobId, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     render::{
         Event, Plot, ViewState,
@@ -28,7 +28,9 @@ pub(crate) struct Pruning {
     whole: Option<Evaluation>,
     /// Whether another evaluation has to follow the running one.
     stale: bool,
-    running: bool,
+    running: Option<JobId>,
+    /// Whether the last evaluation failed or was stopped.
+    ended: bool,
     written: String,
 }
 
@@ -42,7 +44,8 @@ impl Pruning {
             found: None,
             whole: None,
             stale: false,
-            running: false,
+            running: None,
+            ended: false,
             written: String::new(),
         }
     }
@@ -71,25 +74,29 @@ impl Pruning {
     /// Measures the heads that are off now.
     fn measure(&mut self, session: &Session) {
         self.grid.invalidate();
-        if self.running {
+        if self.running.is_some() {
             self.stale = true;
             return;
         }
         let model = self.model.borrow();
         let Some(loaded) = model.loaded.clone() else { return };
         let off = model.mask.off().clone();
-        self.running = true;
-        session.jobs.start("dev set", move |job| {
+        let sample = session.sample;
+        self.ended = false;
+        let job = session.jobs.start("dev set", move |job| {
             let Loaded {
                 snapshot, set, place, ..
             } = &*loaded;
-            let found = evaluate(&snapshot.capturer, set, &off, &params(), job)?;
+            let found = evaluate(&snapshot.capturer, set, &off, &params(sample), job)?;
             job.send(News::Masked(Arc::new(found), off.len(), *place));
             Ok(())
         });
+        self.running = Some(job);
     }
 
     fn controls(&mut self, ui: &mut Ui, session: &Session) {
+        // The panel keeps its width, whatever is in it.
+        ui.set_min_width(ui.available_width());
         ui.add_space(6.0);
         self.model.borrow_mut().choose(ui, session);
         let mut changed = false;
@@ -135,7 +142,7 @@ impl Pruning {
                 100.0 * whole.metric,
                 whole.loss
             ));
-        } else if self.model.borrow().loaded.is_some() && !self.running {
+        } else if self.model.borrow().loaded.is_some() && self.running.is_none() && !self.ended {
             self.measure(session);
         }
         match &self.found {
@@ -143,9 +150,13 @@ impl Pruning {
                 let text = format!("now: accuracy {:.1} %, loss {:.3}", 100.0 * found.metric, found.loss);
                 ui.label(RichText::new(text).strong());
             }
-            None => {
+            None if self.running.is_some() => {
                 ui.label("measuring ...");
             }
+            None => {}
+        }
+        if self.ended && ui.button("Measure again").clicked() {
+            self.measure(session);
         }
         ui.separator();
         let off = self.model.borrow().mask.off().len();
@@ -161,6 +172,7 @@ impl Pruning {
         let model = self.model.borrow();
         let Some(loaded) = model.loaded.clone() else { return };
         let off = model.mask.off().clone();
+        let sample = session.sample;
         session.jobs.start("pruned model", move |job| {
             // Another folder each time: what was written stays.
             let folder = (1..).map(|number| PathBuf::from(OUT).join(format!("pruned-{number}")));
@@ -172,7 +184,7 @@ impl Pruning {
                 set,
                 &off,
                 &folder,
-                &params(),
+                &params(sample),
                 job,
             )?;
             let [before, after] = written.parameters;
@@ -228,10 +240,20 @@ impl View for Pruning {
         Some(("pruning".into(), Box::new(model.study.as_ref()?.pruning_plot())))
     }
 
+    fn end(&mut self, job: JobId, session: &mut Session) {
+        if self.running != Some(job) {
+            return;
+        }
+        // It brought nothing: what was on view is of other heads.
+        (self.running, self.found, self.ended) = (None, None, true);
+        if std::mem::take(&mut self.stale) {
+            self.measure(session);
+        }
+    }
+
     fn take(&mut self, news: &News, session: &mut Session) {
         match news {
             News::Masked(found, off, place) => {
-                self.running = false;
                 let shown = self.model.borrow().loaded.as_ref().map(|loaded| loaded.place);
                 if shown == Some(*place) {
                     if *off == 0 {
@@ -239,6 +261,7 @@ impl View for Pruning {
                     }
                     self.found = Some((**found).clone());
                 }
+                self.running = None;
                 if std::mem::take(&mut self.stale) {
                     self.measure(session);
                 }

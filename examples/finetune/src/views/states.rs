@@ -4,12 +4,15 @@ use attn_egui::egui_wgpu::RenderState;
 use attn_sdk::{
     project::{Method, Projector, pca::Pca, tsne::Tsne, umap::Umap},
     render::{Plot, plots::Scatter},
-    study::training::{ExampleStates, StateMaps, StatePooling, StatesParams},
+    study::training::{ExampleStates, StateMaps, StatePooling},
 };
 use eframe::egui::{ComboBox, Slider, Ui};
 
 use super::{Session, View, points::Points};
-use crate::{files::shown_checkpoints, window::News};
+use crate::{
+    files::{shown_checkpoints, state_params},
+    window::News,
+};
 
 pub(crate) struct States {
     points: Points,
@@ -47,13 +50,7 @@ impl States {
 
     /// Runs the checkpoints.
     fn ask(&mut self, session: &Session) {
-        let (training, params) = (
-            session.training.clone(),
-            StatesParams {
-                seed: session.seed,
-                ..StatesParams::default()
-            },
-        );
+        let (training, params) = (session.training.clone(), state_params(session.sample));
         let checkpoints = shown_checkpoints(&training);
         self.asked = Some(checkpoints.len());
         self.failure.clear();
@@ -79,7 +76,7 @@ impl States {
             1 => Umap::default().into(),
             _ => Pca.into(),
         };
-        let projector = Projector::new(method).seed(session.seed);
+        let projector = Projector::new(method).seed(session.sample.seed);
         session.jobs.start("layout", move |job| {
             job.send(News::Maps(Box::new(states.project(layer, pooling, &projector, job)?)));
             Ok(())
