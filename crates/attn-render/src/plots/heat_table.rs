@@ -141,7 +141,9 @@ impl Plot for HeatTable {
             let line = column % lines;
             let words = shorten(name, SIZE, false, lines as f32 * width - 2.0);
             let at = [
-                content.min[0] + names + (column as f32 + 0.5) * width,
+                // A name that is wider than its column stays on the page.
+                (content.min[0] + names + (column as f32 + 0.5) * width)
+                    .min(content.max[0] - 0.5 * text_width(&words, SIZE, false)),
                 content.min[1] + 0.9 * SIZE + 1.2 * SIZE * line as f32,
             ];
             if width > 0.6 * SIZE {
