@@ -403,14 +403,14 @@ fn a_browser_of_clusters() {
         Some(shot).filter(|shot| colors(shot, [0, 0], [1280, 900]) > 1_000)
     });
     // The head of the second column sorts, smallest first; a row shows another cluster and brings it out in the map.
-    host.click_px(237, 186);
+    host.click_px(226, 208);
     let sorted = screen.shot("concepts-sorted");
     assert!(changed(&first, &sorted) > 0.002, "{}", changed(&first, &sorted));
-    host.click_px(80, 323);
+    host.click_px(80, 340);
     let chosen = screen.shot("concepts-chosen");
     assert!(changed(&sorted, &chosen) > 0.02, "{}", changed(&sorted, &chosen));
     // The tree; its first branch opens.
-    host.click_px(273, 12);
+    host.click_px(373, 12);
     let tree = screen.shot("concepts-tree");
     assert!(changed(&chosen, &tree) > 0.05, "{}", changed(&chosen, &tree));
     host.click_px(700, 190);
@@ -547,8 +547,7 @@ fn a_window_of_all_heads() {
     command(&host, "clear selection");
 
     // What is typed is placed, and is a sequence of its own. It survives another projection.
-    let field = (host.size[1] - 40) as u32;
-    host.click_px(500, field);
+    host.click_px(500, 780);
     host.screen.xdotool(&["type", "--delay", "40", "the dog sleeps ."]);
     host.key("Return");
     let typed = || session_of(&host)["panes"][0]["typed"].clone();

@@ -111,7 +111,7 @@ fn twins_say_what_movement_means_nothing() {
             .unwrap();
         assert!(floor.relative < 0.1, "{name}: {}", floor.relative);
         assert!(
-            moved.movements[1].relative > 3.0 * floor.relative,
+            moved.movements[1].relative > 2.0 * floor.relative,
             "{name}: {} {}",
             moved.movements[1].relative,
             floor.relative

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Raised whenever normalizations change, so that heads kept from before are made again.
-pub(crate) const REVISION: u32 = 2;
+pub(crate) const REVISION: u32 = 3;
 
 /// More query-key pairs than this are sampled, seeded.
 const PAIRS: usize = 20_000;
@@ -257,7 +257,8 @@ fn weighted_pearson(terms: impl Iterator<Item = (f64, f64, f64)> + Clone) -> Opt
     (enough && value.is_finite()).then(|| value.clamp(-1.0, 1.0))
 }
 
-/// The c with the least value, and that value: the best of a coarse grid on ln c, then golden sections around it.
+/// The c with the least value, and that value, within a factor of [`RANGE`] of `around`: the best of a coarse grid on ln c, then
+/// golden sections around it.
 fn search(around: f64, value: impl Fn(f64) -> Option<f64>) -> Option<(f64, f64)> {
     let at = |x: f64| value(x.exp()).unwrap_or(f64::INFINITY);
     let step = 2.0 * RANGE.ln() / (COARSE - 1) as f64;
@@ -267,7 +268,9 @@ fn search(around: f64, value: impl Fn(f64) -> Option<f64>) -> Option<(f64, f64)>
         return None;
     }
     let ratio = (5f64.sqrt() - 1.0) / 2.0;
-    let (mut low, mut high) = (center - step, center + step);
+    // The bounds hold for the refinement too.
+    let (least, most) = (around.ln() - RANGE.ln(), around.ln() + RANGE.ln());
+    let (mut low, mut high) = ((center - step).max(least), (center + step).min(most));
     let (mut a, mut b) = (high - ratio * (high - low), low + ratio * (high - low));
     let (mut at_a, mut at_b) = (at(a), at(b));
     let mut place = center;
