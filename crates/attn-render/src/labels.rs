@@ -216,7 +216,7 @@ struct Covered(Vec<[f32; 2]>);
 impl Covered {
     fn new(layer: &Layer, projection: &Projection) -> Self {
         let place = |point: &Point| {
-            let panel = projection.panels.get(usize::from(point.panel()))?;
+            let panel = projection.panels.get(point.panel())?;
             let [x, y, w] = panel.px_from_data.apply(point.position);
             (w > 0.0 && panel.clip.contains([x, y])).then_some([x, y])
         };
