@@ -106,13 +106,11 @@ impl Model {
     /// Takes in a loaded checkpoint or a finished study.
     pub(crate) fn take(&mut self, news: &News) {
         match news {
-            News::Loaded(loaded) => {
-                if self.chosen.is_none_or(|chosen| chosen == loaded.place) {
-                    self.loading = None;
-                    self.loaded = Some(loaded.clone());
-                    self.study = None;
-                    self.mask = HeadMask::default();
-                }
+            News::Loaded(loaded) if self.chosen.is_none_or(|chosen| chosen == loaded.place) => {
+                self.loading = None;
+                self.loaded = Some(loaded.clone());
+                self.study = None;
+                self.mask = HeadMask::default();
             }
             News::Heads(study) => {
                 // It may be of the checkpoint before.
