@@ -233,7 +233,11 @@ impl Comparison {
 /// The vectors of a batch, at length 1.
 fn unit(model: &Model, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Tensor> {
     let Some(pooled) = model.forward(inputs, tap)?.pooled else {
-        let found = model.without_head();
+        let name = &model.info().name;
+        let found = match model.notes() {
+            [] => format!("`{name}`, which makes none"),
+            notes => format!("`{name}`, which {}", notes.join(", and ")),
+        };
         return Err(Error::Input {
             name: "pooled",
             expected: "a model that makes one vector of its input".to_owned(),

@@ -71,7 +71,7 @@ pub struct HeadMovement {
     pub head: HeadId,
     /// Root mean square distance that its points move, as a share of the plot's size; see [`Movement::relative`].
     pub moved: Vec<f32>,
-    /// The noise floor of that, how far twins are apart: layouts of the last checkpoint and of a copy with 0.1 % of noise.
+    /// The noise floor of that: how far the layouts of the last checkpoint and of a copy with 0.1 % of noise are apart.
     /// Movements of this size mean nothing.
     pub floor: f32,
     /// Change of its attention: mean Jensen-Shannon divergence of the rows in bits, 0 for equal, 1 for rows that share no key.
@@ -257,7 +257,7 @@ impl Checkpoints {
         }
         page.push_str(
             "\nPoints: root mean square distance that points move, as a share of the plot's size (about 1.4 for unrelated layouts). \
-             Floor: the same for twins, layouts of the last checkpoint and of a copy with 0.1 % of noise; movements of this size \
+             Floor: the same between the last checkpoint and a copy of it with 0.1 % of noise; movements of this size \
              mean nothing. Attention: mean Jensen-Shannon divergence in bits (0 for equal rows, 1 for rows that share no key).\n\n| head | floor |",
         );
         let pairs: Vec<String> = (1..names.len()).map(|from| format!("{from} → {}", from + 1)).collect();

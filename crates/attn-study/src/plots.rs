@@ -27,7 +27,7 @@ const CAPTION: &str = "Each plot is one attention head: its queries and keys in 
                        Frames are stronger where the share is higher above chance.";
 
 /// What it says beside that of a layout that attention has a part in.
-const ALONG: &str = "Queries are also drawn to the keys that they attend to.";
+const ALONG: &str = "Queries are also attracted to the keys that they attend to.";
 
 /// What holds in a head's plot, and in the space that it is a projection of: `84 % (7 %) · ρ −0.41 · full ρ −0.98`.
 fn plane_note(projection: &HeadProjection) -> String {

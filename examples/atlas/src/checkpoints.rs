@@ -43,7 +43,7 @@ pub(crate) fn moved(ui: &mut Ui, pane: &Pane, head: HeadId) {
             .join(", ")
     };
     ui.label(format!(
-        "From checkpoint to checkpoint its projection moves by {}, where {:.2} means nothing",
+        "From checkpoint to checkpoint its projection moves by {} (noise floor {:.2})",
         list(&moved.moved),
         moved.floor
     ));

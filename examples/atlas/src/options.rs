@@ -139,7 +139,7 @@ pub(crate) enum Projection {
     Pca,
     Tsne,
     Umap,
-    /// t-SNE in which queries are also drawn to the keys that they attend to.
+    /// t-SNE in which queries are also attracted to the keys that they attend to.
     Attention,
 }
 

@@ -257,7 +257,7 @@ impl Browser {
         }
         if ui
             .button("Commands")
-            .on_hover_text("Everything that this window does, by name: Ctrl+K")
+            .on_hover_text("The window's commands, by name: Ctrl+K")
             .clicked()
         {
             self.search.open();

@@ -60,7 +60,7 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
         for (at, model) in study.models.iter().enumerate() {
             let loaded = match loaded.get(at) {
                 Some(loaded) => loaded.clone(),
-                None => Arc::new(run::Loaded::reopened(&options, at, model)?),
+                None => Arc::new(run::Loaded::reopened(&options, &study.models, at)?),
             };
             placed.push((model, loaded.place(&pipeline, model, sentence, &terminal)?));
         }

@@ -7,7 +7,7 @@ use attn_sdk::{
         AlignParams, AlignRule, ConceptSpace, FrequencyFilter, NamesFile, NeuronParams, OverlapParams, Permute,
         PipelineParams, Subwords, TaggedText, WordList,
     },
-    core::text::TaggedParams,
+    core::{Side, text::TaggedParams},
     embedded::{self, EmbeddedModel, SENTENCES_CONLLU},
     models::Checkpoint,
     render::{Shared, Theme, ViewState},
@@ -242,13 +242,21 @@ impl Source {
     /// Where the model is found again.
     pub(crate) fn place(&self) -> Option<String> {
         Some(match self.model.as_ref()? {
+            // A name in the local cache of the hub is where it was found.
             Model::Folder(folder) => {
-                let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+                let found = Checkpoint::open(folder).map_or_else(|_| folder.clone(), |found| found.path().to_owned());
+                let whole = std::path::absolute(&found).unwrap_or(found);
                 whole.display().to_string()
             }
             Model::Embedded(model) => format!("{EMBEDDED}{model}"),
         })
     }
+}
+
+/// Which model a space is of, counted from 0: the stacks of an encoder-decoder are spaces of one.
+fn number_of_model(models: &[ConceptSpace], at: usize) -> usize {
+    let begins = |pair: &&[ConceptSpace]| (pair[0].side, pair[1].side) != (Some(Side::Encoder), Some(Side::Decoder));
+    models[..=at].windows(2).filter(begins).count()
 }
 
 impl Model {
@@ -261,9 +269,11 @@ impl Model {
 }
 
 impl Options {
-    /// The model of a study that was opened: the one that is named, else the one that the study names; `None` if neither does.
-    pub(crate) fn reopened(&self, at: usize, space: &ConceptSpace) -> Result<Option<Checkpoint>, Box<dyn Error>> {
-        let named = match at {
+    /// The model of a space of a study that was opened: the one that is named, else the one that the study names; `None` if neither
+    /// does.
+    pub(crate) fn reopened(&self, models: &[ConceptSpace], at: usize) -> Result<Option<Checkpoint>, Box<dyn Error>> {
+        let space = &models[at];
+        let named = match number_of_model(models, at) {
             0 => self.model.as_ref(),
             after => self.model_after.get(after - 1),
         };

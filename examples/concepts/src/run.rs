@@ -76,8 +76,9 @@ impl Loaded {
     }
 
     /// The model of a study that was opened.
-    pub(crate) fn reopened(options: &Options, at: usize, space: &ConceptSpace) -> Result<Self, Box<dyn Error>> {
-        let checkpoint = options.reopened(at, space)?;
+    pub(crate) fn reopened(options: &Options, models: &[ConceptSpace], at: usize) -> Result<Self, Box<dyn Error>> {
+        let space = &models[at];
+        let checkpoint = options.reopened(models, at)?;
         let checkpoint = checkpoint.ok_or_else(|| {
             let name = &space.model;
             format!("a new sentence needs the model {name}, and the study does not say where it is: give --model")

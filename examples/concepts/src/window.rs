@@ -363,11 +363,10 @@ impl Window {
     }
 
     fn place(&self, model: usize, text: String) {
-        let space = self
-            .browser
-            .as_ref()
-            .and_then(|browser| browser.study.models.get(model));
-        let Some(space) = space.cloned() else { return };
+        let models = self.browser.as_ref().map(|browser| browser.study.models.clone());
+        let Some(models) = models.filter(|models| model < models.len()) else {
+            return;
+        };
         let loaded = self.loaded.get(&model).cloned();
         let (options, params) = (self.options.clone(), now(&self.settings).params);
         self.jobs.start("sentence", move |job| {
@@ -375,12 +374,12 @@ impl Window {
                 let loaded = match loaded {
                     Some(loaded) => loaded,
                     None => {
-                        let loaded = Arc::new(Loaded::reopened(&options, model, &space)?);
+                        let loaded = Arc::new(Loaded::reopened(&options, &models, model)?);
                         job.send(Message::Model(model, loaded.clone()));
                         loaded
                     }
                 };
-                loaded.place(&run::pipeline(&options, params)?, &space, &text, job)
+                loaded.place(&run::pipeline(&options, params)?, &models[model], &text, job)
             };
             job.send(match place() {
                 Ok(placed) => Message::Placed(model, Box::new(placed)),

@@ -163,6 +163,28 @@ impl Capturer {
         token.id.is_some_and(|id| self.generation.end.contains(&id))
     }
 
+    /// The sequences whose target the model is to write, and how: greedily, without alternatives. None if every target is given,
+    /// for then the settings of the checkpoint are not looked at.
+    pub(super) fn missing_targets(&self, sequences: &[Sequence]) -> Result<Option<(Vec<usize>, GenerationParams)>> {
+        let missing: Vec<usize> = (0..sequences.len())
+            .filter(|&at| sequences[at].decoder.is_empty())
+            .collect();
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        self.refuse_long(sequences)?;
+        if let Some(files) = &self.refused {
+            GenerationParams::of(&files.0, files.1.as_ref())?;
+        }
+        let params = GenerationParams {
+            beams: 1,
+            sampling: None,
+            alternatives: 0,
+            ..self.generation.clone()
+        };
+        Ok(Some((missing, params)))
+    }
+
     /// Lets the model write the targets that are missing.
     fn write_targets(
         &self,
@@ -171,16 +193,9 @@ impl Capturer {
         sequences: &mut [Sequence],
         progress: &dyn Progress,
     ) -> Result<()> {
-        let missing: Vec<usize> = (0..sequences.len())
-            .filter(|&at| sequences[at].decoder.is_empty())
-            .collect();
-        if missing.is_empty() {
+        let Some((missing, greedy)) = self.missing_targets(sequences)? else {
             return Ok(());
-        }
-        self.refuse_long(sequences)?;
-        if let Some(files) = &self.refused {
-            GenerationParams::of(&files.0, files.1.as_ref())?;
-        }
+        };
         let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.encoder.len()).collect();
         let mut done = 0;
         let total = missing.len();
@@ -188,15 +203,12 @@ impl Capturer {
             step(progress, "generate", done, total)?;
             let longest = batch.iter().map(|&at| lengths[at]).max().unwrap_or(0);
             let params = GenerationParams {
-                beams: 1,
-                sampling: None,
-                alternatives: 0,
                 // Where nothing is said: room for a translation, not the reference's 20 tokens.
-                max_new_tokens: match (self.generation.max_new_tokens, self.generation.max_length) {
+                max_new_tokens: match (greedy.max_new_tokens, greedy.max_length) {
                     (None, None) => Some(2 * longest + 10),
                     (new, _) => new,
                 },
-                ..self.generation.clone()
+                ..greedy.clone()
             };
             let sources: Vec<Vec<u32>> = batch.iter().map(|&at| ids(&sequences[at].encoder)).collect();
             let cancelled = |_: &str, _: usize, _: usize| progress.update("generate", done, total);

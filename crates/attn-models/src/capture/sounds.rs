@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Error, Inputs, Result, Tokenizer,
-    generate::{GenerationParams, Generator},
+    generate::Generator,
     model::Hearing,
     sounds::{Sound, SoundProcessor},
 };
@@ -176,21 +176,8 @@ impl Capturer {
         sequences: &mut [Sequence],
         progress: &dyn Progress,
     ) -> Result<()> {
-        let missing: Vec<usize> = (0..sequences.len())
-            .filter(|&at| sequences[at].decoder.is_empty())
-            .collect();
-        if missing.is_empty() {
+        let Some((missing, params)) = self.missing_targets(sequences)? else {
             return Ok(());
-        }
-        self.refuse_long(sequences)?;
-        if let Some(files) = &self.refused {
-            GenerationParams::of(&files.0, files.1.as_ref())?;
-        }
-        let params = GenerationParams {
-            beams: 1,
-            sampling: None,
-            alternatives: 0,
-            ..self.generation.clone()
         };
         let generator = Generator::new(self.model(), &params)?;
         let total = missing.len();

@@ -140,10 +140,10 @@ impl TokenList {
             "gpt-2" | "phi-2" | "default" | "" => Words::Gpt2,
             "qwen2" => Words::Qwen,
             "llama-bpe" | "llama3" | "llama-v3" => Words::Llama3,
-            "smollm" | "starcoder" => Words::Digits,
+            "smollm" | "starcoder" | "refact" | "command-r" => Words::Digits,
             other => {
                 return Err(settings.broken(format!(
-                    "`tokenizer.ggml.pre` = `{}` is not read (read: gpt-2, phi-2, qwen2, llama-bpe, smollm, starcoder): put the model's \
+                    "`tokenizer.ggml.pre` = `{}` is not read (read: gpt-2, phi-2, qwen2, llama-bpe, smollm, starcoder, refact, command-r): put the model's \
                      tokenizer.json beside the file, in a folder of its own",
                     excerpt(other, SHORT)
                 )));

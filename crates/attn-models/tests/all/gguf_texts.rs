@@ -122,6 +122,17 @@ fn t5_has_both_its_stacks() {
         let tensors: Vec<Stored> = weights.iter().map(|(hub, tensor)| stored(name(hub), tensor)).collect();
         let found = Checkpoint::from_gguf("t5", file(&keys, &tensors)).unwrap();
         assert_eq!(found.describe().unused, [""; 0]);
+        // UMT5 goes by the same name there, and has a bias of distances in every layer.
+        let mut every = tensors.clone();
+        let bias = tensors.iter().find(|tensor| tensor.0 == "enc.blk.0.attn_rel_b.weight");
+        every.push(bias.unwrap().clone());
+        every.last_mut().unwrap().0 = "enc.blk.1.attn_rel_b.weight".to_owned();
+        let refused = Checkpoint::from_gguf("umt5", file(&keys, &every)).and_then(|open| Model::load(&open));
+        let refused = refused.err().unwrap().to_string();
+        assert!(
+            refused.contains("enc.blk.1.attn_rel_b.weight") && refused.contains("UMT5"),
+            "{refused}"
+        );
         let options: Vec<(&str, Value)> = options
             .into_iter()
             .chain([

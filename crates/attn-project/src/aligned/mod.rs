@@ -33,9 +33,9 @@ pub enum Alignment {
     },
 }
 
-/// Noise of a twin, as a share of each coordinate: far less than a step of training.
-const TWIN: f64 = 1e-3;
-const TWIN_STREAM: u64 = 0x7717;
+/// Noise of a copy, as a share of each coordinate: far less than a step of training.
+const NOISE: f64 = 1e-3;
+const NOISE_STREAM: u64 = 0x7717;
 
 impl Default for Alignment {
     fn default() -> Self {
@@ -162,7 +162,7 @@ impl Projector {
         self.fit_frames(&frames, alignment, progress)
     }
 
-    /// How far the layouts of twins are from each other: a frame and a copy of it with 0.1 % of noise, aligned as the frames
+    /// How far the layouts of a frame and of a copy of it with 0.1 % of noise are from each other, aligned as frames
     /// are. Movements of this size mean nothing.
     ///
     /// # Errors
@@ -176,11 +176,11 @@ impl Projector {
         alignment.check()?;
         let frame = frame.into();
         self.prepare(frame.reborrow())?;
-        let mut rng = Rng::new(self.seed, TWIN_STREAM);
-        let twin = frame
+        let mut rng = Rng::new(self.seed, NOISE_STREAM);
+        let copy = frame
             .rows()
-            .mapv(|x| (f64::from(x) * (1.0 + TWIN * rng.normal())) as f32);
-        let frames = [frame.reborrow(), Points::from(twin.view()).with_links(frame.links())];
+            .mapv(|x| (f64::from(x) * (1.0 + NOISE * rng.normal())) as f32);
+        let frames = [frame.reborrow(), Points::from(copy.view()).with_links(frame.links())];
         let mut found = self.fit_frames(&frames, alignment, progress)?.movements;
         found.pop().ok_or_else(|| Error::shape("frames", "2 layouts", "1"))
     }

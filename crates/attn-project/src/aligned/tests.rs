@@ -100,9 +100,9 @@ fn the_penalty_reduces_movement() {
     }
 }
 
-/// Twins keep together, and what moved goes farther than they do.
+/// A frame and its noisy copy keep together, and what moved goes farther.
 #[test]
-fn twins_say_what_movement_means_nothing() {
+fn a_noisy_copy_says_what_movement_means_nothing() {
     for method in methods() {
         let name = method.name().to_owned();
         let moved = aligned(&method, Dims::Two, Alignment::default());
@@ -110,8 +110,10 @@ fn twins_say_what_movement_means_nothing() {
             .noise_floor(frames()[0].view(), Alignment::default(), &())
             .unwrap();
         assert!(floor.relative < 0.1, "{name}: {}", floor.relative);
+        // UMAP draws the points that push: its two layouts are pushed by others.
+        let times = if name == "UMAP" { 2.0 } else { 3.0 };
         assert!(
-            moved.movements[1].relative > 2.0 * floor.relative,
+            moved.movements[1].relative > times * floor.relative,
             "{name}: {} {}",
             moved.movements[1].relative,
             floor.relative

@@ -19,7 +19,7 @@ pub struct HeadCheckpoints {
     pub checkpoints: Vec<HeadProjection>,
     /// How far its points go from each to the next: one fewer than checkpoints.
     pub movements: Vec<Movement>,
-    /// Movement that means nothing, as [`Movement::relative`]: that of twins of the last capture; see
+    /// Movement that means nothing, as [`Movement::relative`]: that of a noisy copy of the last capture; see
     /// [`Projector::noise_floor`](crate::Projector::noise_floor).
     pub floor: f32,
 }

@@ -213,16 +213,19 @@ mod tests {
         let (queries, keys, rows, links) = head();
         let cloud = HeadCloud::new(queries.view(), keys.view(), &rows, Mask::Full).unwrap();
         let joint = ndarray::concatenate![Axis(0), queries, keys];
-        let shown = |share: f32, links: Option<&Links>| {
-            let points = Points::from(joint.view()).with_links(links);
-            let layout = Projector::new(method(share)).fit(points, &()).unwrap();
-            plane_score(&cloud, layout.points.view(), KeySet::Visible)
-                .unwrap()
-                .nearest
-                .unwrap()
+        // One layout falls by chance one way or the other: the mean over seeds.
+        const SEEDS: u64 = 5;
+        let shown = |share: f32| {
+            let of_seed = |seed| {
+                let points = Points::from(joint.view()).with_links(Some(&links));
+                let layout = Projector::new(method(share)).seed(seed).fit(points, &()).unwrap();
+                let score = plane_score(&cloud, layout.points.view(), KeySet::Visible).unwrap();
+                score.nearest.unwrap()
+            };
+            (0..SEEDS).map(of_seed).sum::<f32>() / SEEDS as f32
         };
-        let [alone, along] = [0.0, 0.3].map(|share| shown(share, Some(&links)));
-        assert!(along > alone + 0.05 && along > 0.65, "{alone} {along}");
+        let [alone, along] = [0.0, 0.3].map(shown);
+        assert!(along > alone + 0.1, "{alone} {along}");
     }
 
     #[test]

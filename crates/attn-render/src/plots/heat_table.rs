@@ -90,17 +90,10 @@ impl HeatTable {
         (self.widest(&self.columns) + 4.0).clamp(least, WIDEST)
     }
 
-    /// A number as a cell has it: counts as such, others of a wide range by hundredths, for more would be noise in a small cell.
-    fn cell(&self, value: f32, [low, high]: [f32; 2]) -> String {
-        if self.values.iter().all(|value| value.fract() == 0.0) && value.abs() < 1e6 {
-            return format!("{:.0}", value + 0.0).replace('-', "−");
-        }
-        match high - low >= 0.5 {
-            // What is next to nothing has no sign.
-            true if value.abs() < 0.005 => "0.00".to_owned(),
-            true => format!("{value:.2}").replace('-', "−"),
-            false => number(value),
-        }
+    /// Whether the values are counts.
+    fn counts(&self) -> bool {
+        let is_count = |value: &f32| value.fract() == 0.0 && value.abs() < 1e6;
+        self.values.iter().all(is_count)
     }
 
     fn widest(&self, names: &Texts) -> f32 {
@@ -108,6 +101,19 @@ impl HeatTable {
             .iter()
             .map(|name| text_width(name, SIZE, false))
             .fold(0.0, f32::max)
+    }
+}
+
+/// A number as a cell has it: counts as such, others of a wide range by hundredths, for more would be noise in a small cell.
+fn cell(value: f32, counts: bool, [low, high]: [f32; 2]) -> String {
+    if counts {
+        return format!("{:.0}", value + 0.0).replace('-', "−");
+    }
+    match high - low >= 0.5 {
+        // What is next to nothing has no sign.
+        true if value.abs() < 0.005 => "0.00".to_owned(),
+        true => format!("{value:.2}").replace('-', "−"),
+        false => number(value),
     }
 }
 
@@ -152,6 +158,7 @@ impl Plot for HeatTable {
                 layer.labels.push(label);
             }
         }
+        let counts = self.counts();
         for (row, name) in self.rows.iter().enumerate() {
             let top = content.min[1] + header + row as f32 * height;
             let size = SIZE.min(0.8 * height);
@@ -170,7 +177,7 @@ impl Plot for HeatTable {
                     block = block.stroked(colors.accent, 2.0);
                 }
                 layer.blocks.push(block);
-                let text = self.cell(value, [low, high]);
+                let text = cell(value, counts, [low, high]);
                 let size = (0.45 * height).min(0.9 * SIZE);
                 if size >= 6.0 && text_width(&text, size, false) < 0.92 * width {
                     let mut label = Label::new(panel, rect.center(), text, size, ink_on(fill)).aligned(0.5, 0.5);
@@ -232,7 +239,7 @@ mod tests {
     #[test]
     fn cells_are_counts_or_hundredths() {
         let table = |values: [f32; 2]| HeatTable::new(["a"], ["b", "c"], values);
-        let said = |values: [f32; 2]| values.map(|value| table(values).cell(value, values));
+        let said = |values: [f32; 2]| values.map(|value| cell(value, table(values).counts(), values));
         assert_eq!(said([0.0, 57.0]), ["0", "57"]);
         assert_eq!(said([-0.001, 0.75]), ["0.00", "0.75"]);
         assert_eq!(said([-1.5, 1.0]), ["−1.50", "1.00"]);

@@ -98,7 +98,11 @@ impl ChangeStudy {
         if let Some([one, other]) = &captures {
             let bits = divergence_between(one, other, &DivergenceParams::default(), progress);
             attention = optional(bits.map_err(Error::from), &mut notes, "attention")?;
-            let found = [one, other].map(|capture| first_roles(capture, &SummaryParams::default(), progress));
+            let of_heads = SummaryParams {
+                seed: params.seed,
+                ..SummaryParams::default()
+            };
+            let found = [one, other].map(|capture| first_roles(capture, &of_heads, progress));
             roles = optional(gather(found), &mut notes, "roles")?;
         }
         let heads = head_changes(

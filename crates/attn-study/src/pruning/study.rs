@@ -85,7 +85,7 @@ impl HeadStudy {
         Ok(Self {
             model: capturer.model().info().clone(),
             patterns: mean_patterns(capturer, set, POSITIONS, params, progress)?,
-            roles: roles(capturer, set, progress)?,
+            roles: roles(capturer, set, params.seed, progress)?,
             importance,
             curves,
             random,
@@ -233,11 +233,20 @@ impl HeadStudy {
 }
 
 /// The first role of each head, by where it looks in the sequences of the set; none for images.
-fn roles(capturer: &Capturer, set: &LabeledSet, progress: &dyn Progress) -> Result<BTreeMap<HeadId, Role>, Error> {
+fn roles(
+    capturer: &Capturer,
+    set: &LabeledSet,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<HeadId, Role>, Error> {
     if capturer.model().vision().is_some() {
         return Ok(BTreeMap::new());
     }
     let sequences = set.examples().iter().map(|example| example.sequence.clone());
     let capture = capturer.sequences(sequences).progress(progress).run()?.capture;
-    first_roles(&capture, &SummaryParams::default(), progress)
+    let params = SummaryParams {
+        seed,
+        ..SummaryParams::default()
+    };
+    first_roles(&capture, &params, progress)
 }

@@ -142,7 +142,8 @@ impl Pruning {
                 100.0 * whole.metric,
                 whole.loss
             ));
-        } else if self.model.borrow().loaded.is_some() && self.running.is_none() && !self.ended {
+        } else if self.found.is_none() && self.model.borrow().loaded.is_some() && self.running.is_none() && !self.ended
+        {
             self.measure(session);
         }
         match &self.found {
@@ -267,7 +268,7 @@ impl View for Pruning {
                 }
             }
             News::Loaded(_) => {
-                (self.found, self.whole) = (None, None);
+                (self.found, self.whole, self.ended) = (None, None, false);
                 self.grid.invalidate();
             }
             News::Heads(_) => {

@@ -219,6 +219,15 @@ impl Options<'_> {
                 );
             }
             "t5" => {
+                // UMT5 is T5 there, with a bias of its own in every layer.
+                if has("enc.blk.1.attn_rel_b.weight") {
+                    return Err(Error::Unsupported {
+                        path: self.path.to_owned(),
+                        key: "enc.blk.1.attn_rel_b.weight".to_owned(),
+                        found: "a bias of distances in the second layer, as UMT5 has it".to_owned(),
+                        supported: "one in the first layer, as T5 has it".to_owned(),
+                    });
+                }
                 let gated = has("enc.blk.0.ffn_gate.weight");
                 let kind = if gated { "gated-gelu" } else { "relu" };
                 self.map.insert("feed_forward_proj".to_owned(), json!(kind));
