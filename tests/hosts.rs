@@ -90,7 +90,8 @@ impl Screen {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// The screen, when it has shown the same for a second: on a busy machine a frame may take that long.
+    /// The screen, when it has shown the same for a second: on a busy machine a frame may take that long. A caret that
+    /// blinks is no change.
     fn shot(&self, name: &str) -> RgbImage {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hosts");
         fs::create_dir_all(&folder).unwrap();
@@ -98,7 +99,7 @@ impl Screen {
         let path = self.folder.path().join("shot.png");
         let mut before: Option<RgbImage> = None;
         let mut same = 0;
-        let shot = wait_for("a picture that stays", || {
+        wait_for("a picture that stays", || {
             sleep(Duration::from_millis(250));
             let taken = Command::new("import")
                 .args(["-window", "root"])
@@ -108,12 +109,13 @@ impl Screen {
             assert!(taken.unwrap().success());
             // A picture that cannot be read yet is taken again.
             let now = image::open(&path).ok()?.into_rgb8();
-            same = if before.as_ref() == Some(&now) { same + 1 } else { 0 };
+            // What was seen last tells why a picture does not stay.
+            now.save(folder.join(format!("{name}.png"))).unwrap();
+            let stays = |before: &RgbImage| changed(before, &now) * f64::from(now.width() * now.height()) < 100.0;
+            same = if before.as_ref().is_some_and(stays) { same + 1 } else { 0 };
             before = Some(now);
             before.clone().filter(|_| same >= 4)
-        });
-        shot.save(folder.join(format!("{name}.png"))).unwrap();
-        shot
+        })
     }
 }
 
