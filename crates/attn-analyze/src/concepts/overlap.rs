@@ -2,7 +2,7 @@
 //!
 //! Durrani et al., *On the Transformation of Latent Space in Fine-Tuned NLP Models*, EMNLP 2022.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -117,15 +117,16 @@ pub fn overlap(
             });
         }
     }
-    let ours: Vec<BTreeSet<&str>> = sets(a.of(), a.count(), types_a);
-    let matches = compare(&ours, &sets(b.of(), b.count(), types_b), params);
+    let (words_a, words_b) = numbered(types_a, types_b);
+    let ours = sets(a.of(), a.count(), &words_a);
+    let matches = compare(&ours, &sets(b.of(), b.count(), &words_b), params);
     let share = |matches: &[Option<Match>]| {
         matches.iter().flatten().filter(|found| found.found).count() as f64 / matches.len().max(1) as f64
     };
     let chance = (0..params.permutations).map(|round| {
         let mut of = b.of().to_vec();
         Rng::new(params.seed, &[round]).shuffle(&mut of);
-        share(&compare(&ours, &sets(&of, b.count(), types_b), params))
+        share(&compare(&ours, &sets(&of, b.count(), &words_b), params))
     });
     let chance: Vec<f64> = chance.collect();
     Ok(Overlap {
@@ -137,33 +138,59 @@ pub fn overlap(
     })
 }
 
-/// The spellings in each cluster.
-fn sets<'a>(of: &[Option<usize>], count: usize, types: &[&'a str]) -> Vec<BTreeSet<&'a str>> {
-    let mut sets = vec![BTreeSet::new(); count];
-    for (cluster, word) in of.iter().zip(types) {
+/// The spellings of two texts as numbers, the same number for the same spelling: permutations compare them many times.
+fn numbered<'a>(a: &[&'a str], b: &[&'a str]) -> (Vec<usize>, Vec<usize>) {
+    let mut numbers: HashMap<&'a str, usize> = HashMap::new();
+    let mut number = |words: &[&'a str]| -> Vec<usize> {
+        let known = words.iter().map(|&word| {
+            let next = numbers.len();
+            *numbers.entry(word).or_insert(next)
+        });
+        known.collect()
+    };
+    (number(a), number(b))
+}
+
+/// The spellings in each cluster, ascending.
+fn sets(of: &[Option<usize>], count: usize, words: &[usize]) -> Vec<Vec<usize>> {
+    let mut sets = vec![Vec::new(); count];
+    for (cluster, word) in of.iter().zip(words) {
         if let Some(set) = cluster.and_then(|cluster| sets.get_mut(cluster)) {
-            set.insert(*word);
+            set.push(*word);
         }
+    }
+    for set in &mut sets {
+        set.sort_unstable();
+        set.dedup();
     }
     sets
 }
 
-fn compare(ours: &[BTreeSet<&str>], theirs: &[BTreeSet<&str>], params: &OverlapParams) -> Vec<Option<Match>> {
-    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+fn compare(ours: &[Vec<usize>], theirs: &[Vec<usize>], params: &OverlapParams) -> Vec<Option<Match>> {
+    let spellings = theirs.iter().flatten().max().map_or(0, |&last| last + 1);
+    let mut places: Vec<Vec<usize>> = vec![Vec::new(); spellings];
     for (cluster, set) in theirs.iter().enumerate() {
         for &word in set {
-            places.entry(word).or_default().push(cluster);
+            places[word].push(cluster);
         }
     }
+    let mut counts = vec![0usize; theirs.len()];
     ours.iter()
         .map(|set| {
             if set.len() <= params.more_than {
                 return None;
             }
-            let mut shared: BTreeMap<usize, usize> = BTreeMap::new();
-            for cluster in set.iter().filter_map(|word| places.get(word)).flatten() {
-                *shared.entry(*cluster).or_default() += 1;
+            let mut shared = Vec::new();
+            for &cluster in set.iter().filter_map(|&word| places.get(word)).flatten() {
+                if counts[cluster] == 0 {
+                    shared.push(cluster);
+                }
+                counts[cluster] += 1;
             }
+            let shared: Vec<(usize, usize)> = shared
+                .into_iter()
+                .map(|cluster| (cluster, std::mem::take(&mut counts[cluster])))
+                .collect();
             let fits = |cluster: usize| set.len() as f64 > params.size_ratio * theirs[cluster].len() as f64;
             let best = shared
                 .into_iter()

@@ -4,6 +4,7 @@ use attn_core::{Attention, ImageInfo, Limits, Progress, Sequence, Side, Token, p
 
 use super::{
     Capturer, Images,
+    notes::{Unreadable, these},
     pairs::Pair,
     sounds::Sounds,
     tokens::{ids, patch_tokens, some, without_tokens},
@@ -29,7 +30,7 @@ pub(super) enum Input {
 pub(super) struct Prepared {
     pub(super) sequences: Vec<Sequence>,
     pub(super) batches: Batches,
-    /// Lines that were left out.
+    /// What was left out.
     pub(super) notes: Vec<Note>,
 }
 
@@ -178,10 +179,13 @@ impl Capturer {
     /// Images as sequences of patches. Each is decoded, so that a broken one is found now.
     fn seen(&self, images: Images, progress: &dyn Progress) -> Result<Prepared> {
         let (processor, vision) = self.eye()?;
-        let mut sequences = Vec::with_capacity(images.len());
+        let (mut sequences, mut read) = (Vec::with_capacity(images.len()), Vec::with_capacity(images.len()));
+        let mut unreadable = Unreadable::default();
         for (done, image) in images.iter().enumerate() {
             step(progress, "images", done, images.len())?;
-            let decoded = image.decode_within(self.limits)?;
+            let Some(decoded) = unreadable.unless(image.decode_within(self.limits))? else {
+                continue;
+            };
             let pixels = processor.pixels(&decoded, &vision);
             pixels.map_err(|error| error.of_image(&image.name()))?;
             let tokens = [done + 1, vision.rows, vision.columns];
@@ -198,11 +202,13 @@ impl Capturer {
                 encoder: patch_tokens(&vision),
                 ..Sequence::default()
             });
+            read.push(done);
         }
+        let notes = unreadable.notes(sequences.is_empty())?;
         Ok(Prepared {
             sequences,
-            batches: Batches::Pixels(images),
-            notes: Vec::new(),
+            batches: Batches::Pixels(these(images, &read)),
+            notes,
         })
     }
 }

@@ -343,10 +343,11 @@ impl Capturer {
     /// Images, to be captured.
     ///
     /// Each is decoded once at the start, so that one that is broken is found before hours of work, and again when
-    /// its turn comes, so that memory holds one batch.
+    /// its turn comes, so that memory holds one batch. One that cannot be read is left out, and [`CaptureOutcome::notes`] says so.
     ///
     /// # Errors
-    /// Of [`run`](CaptureRun::run): [`Error::Image`], [`Error::Io`], [`Error::Input`] for a model of text.
+    /// Of [`run`](CaptureRun::run): [`Error::Image`] or [`Error::Io`] if no image can be read, [`Error::Input`] for a model of
+    /// text.
     pub fn images<I: Into<Image>>(&self, images: impl IntoIterator<Item = I>) -> CaptureRun<'_> {
         let images: Vec<Image> = images.into_iter().map(Into::into).collect();
         CaptureRun::new(self, Input::Images(images.into()))
@@ -359,10 +360,10 @@ impl Capturer {
     /// longer is cut too, which [`cut_notes`] tells.
     ///
     /// Each is decoded once at the start, so that one that is broken is found before hours of work, and again when its turn
-    /// comes.
+    /// comes. One that cannot be read is left out, and [`CaptureOutcome::notes`] says so.
     ///
     /// # Errors
-    /// Of [`run`](CaptureRun::run): [`Error::Sound`], [`Error::Io`], [`Error::Input`] for a model of another kind,
+    /// Of [`run`](CaptureRun::run): [`Error::Sound`] or [`Error::Io`] if no sound can be read, [`Error::Input`] for a model of another kind,
     /// [`Error::MissingFile`] without a preprocessor or a tokenizer, and as [`lines`](Self::lines).
     pub fn sounds<S: Into<Sound>>(&self, sounds: impl IntoIterator<Item = (S, Option<String>)>) -> CaptureRun<'_> {
         let sounds = sounds.into_iter().map(|(sound, transcript)| (sound.into(), transcript));

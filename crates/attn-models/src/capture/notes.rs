@@ -1,6 +1,53 @@
 //! Remarks on what of the input a model did not read.
 
+use std::sync::Arc;
+
 use attn_core::{Sequence, Side, text::Note};
+
+use crate::{Error, Result};
+
+/// Files that cannot be read: they are left out with a note, unless there are no others.
+#[derive(Default)]
+pub(super) struct Unreadable(Vec<Error>);
+
+impl Unreadable {
+    /// What was read; `None` if the file is to be left out.
+    ///
+    /// # Errors
+    /// Those that say nothing about one file alone, as of memory.
+    pub(super) fn unless<T>(&mut self, read: Result<T>) -> Result<Option<T>> {
+        match read {
+            Err(error @ (Error::Image { .. } | Error::Sound { .. } | Error::Io { .. })) => {
+                self.0.push(error);
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+
+    /// A note a file.
+    ///
+    /// # Errors
+    /// The first file's, if `nothing` is left.
+    pub(super) fn notes(mut self, nothing: bool) -> Result<Vec<Note>> {
+        if nothing && !self.0.is_empty() {
+            return Err(self.0.swap_remove(0));
+        }
+        let note = |error: Error| Note {
+            line: None,
+            message: format!("{error}; left out"),
+        };
+        Ok(self.0.into_iter().map(note).collect())
+    }
+}
+
+/// Those at some places, ascending.
+pub(super) fn these<T: Clone>(all: Arc<[T]>, places: &[usize]) -> Arc<[T]> {
+    match places.len() == all.len() {
+        true => all,
+        false => places.iter().map(|&at| all[at].clone()).collect(),
+    }
+}
 
 /// A note on the sequences that were cut to the longest text of the model or its tokenizer, and one on the targets that
 /// were; none where nothing was cut.

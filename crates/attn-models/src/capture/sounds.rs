@@ -13,6 +13,7 @@ use super::{
     Capturer,
     batch::Lengths,
     input::{Batches, Prepared, TOKENIZED},
+    notes::{Unreadable, these},
     tokens::some,
     watch::Watch,
 };
@@ -86,10 +87,13 @@ impl Capturer {
             false => None,
         };
         let (mut sequences, mut notes) = (Vec::with_capacity(sounds.len()), Vec::new());
+        let (mut read, mut unreadable) = (Vec::with_capacity(sounds.len()), Unreadable::default());
         for (done, (sound, transcript)) in sounds.iter().enumerate() {
             step(progress, "sounds", done, sounds.len())?;
             let name = sound.name();
-            let samples = sound.decode_within(self.limits)?;
+            let Some(samples) = unreadable.unless(sound.decode_within(self.limits))? else {
+                continue;
+            };
             let (heard, longest) = processor.check(&samples, &name)?;
             let count = hearing.positions(longest);
             let needed = Limits::size(&[done + 1, count], TOKEN);
@@ -122,7 +126,10 @@ impl Capturer {
                 }
             }
             sequences.push(sequence);
+            read.push(done);
         }
+        notes.extend(unreadable.notes(sequences.is_empty())?);
+        let sounds = these(sounds, &read);
         if let Some(writer) = writer {
             self.write_transcripts(writer, &sounds, &mut sequences, progress)?;
         }

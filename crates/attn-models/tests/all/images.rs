@@ -450,6 +450,33 @@ fn every_format_is_read_or_named() {
     }
 }
 
+/// One broken file among thousands does not end a run; nothing but broken files does.
+#[test]
+fn images_that_cannot_be_read_are_left_out_with_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(fixture("vit/images/0.png")).unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("0.png"), &whole).unwrap();
+    std::fs::write(path("1.png"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::copy(fixture("vit/images/1.png"), path("3.png")).unwrap();
+    let capturer = Capturer::load(&open("vit")).unwrap();
+    let found = capturer
+        .images(["0.png", "1.png", "2.png", "3.png"].map(path))
+        .run()
+        .unwrap();
+    let notes: Vec<String> = found.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[0].contains("1.png: not a readable image") && notes[0].ends_with("left out"));
+    assert!(notes[1].contains("2.png"), "{notes:?}");
+    let right = capturer.capture_images(["0.png", "3.png"].map(path)).unwrap();
+    assert_eq!(found.capture.sequences(), right.sequences());
+    for head in right.model().heads() {
+        assert_eq!(found.capture.queries(head).unwrap(), right.queries(head).unwrap());
+    }
+    let broken = capturer.capture_images([path("1.png"), path("2.png")]);
+    assert!(matches!(broken, Err(Error::Image { .. })));
+}
+
 /// A folder or a pipe in place of a file is said to be one, and is not waited for.
 #[cfg(unix)]
 #[test]

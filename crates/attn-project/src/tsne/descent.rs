@@ -9,11 +9,26 @@ use ndarray::Array2;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{Repulsion, TsneParams, TsneStep, affinity::Affinities};
+use super::{
+    Repulsion, TsneParams, TsneStep,
+    affinity::{self, Affinities},
+};
 use crate::{Result, stages, start};
 
 /// Points moved by one task.
 const CHUNK: usize = 256;
+/// Numbers of the widest vector.
+const WIDEST: usize = affinity::PADDING;
+/// As many ones as numbers of the widest vector, then as many zeros.
+const WITHIN: [f32; 2 * WIDEST] = {
+    let mut within = [0.0; 2 * WIDEST];
+    let mut lane = 0;
+    while lane < WIDEST {
+        within[lane] = 1.0;
+        lane += 1;
+    }
+    within
+};
 /// No point moves farther than this in one iteration.
 const LONGEST_STEP: f32 = 5.0;
 
@@ -160,10 +175,11 @@ impl<const D: usize> WithSimd for Move<'_, D> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let mut others = [[0.0f32; GATHERED]; D];
+        let slots = slots(simd);
+        let mut others = [[0.0f32; D]; GATHERED];
         for (offset, (next, motion)) in self.next.iter_mut().zip(self.motion).enumerate() {
             let i = self.first + offset;
-            let pull = attraction(simd, self.affinities, self.y, i, &mut others);
+            let pull = attraction(simd, self.affinities, self.y, i, &slots, &mut others);
             let mut gradient = [0.0; D];
             for c in 0..D {
                 gradient[c] = self.exaggeration * pull[c] - self.away * self.repulsion[i][c];
@@ -182,6 +198,46 @@ impl<const D: usize> WithSimd for Move<'_, D> {
 /// and a multiple of every vector's width.
 const GATHERED: usize = 128;
 
+/// Where the points that fill two vectors are put, so that [`near`] finds them in order.
+#[inline(always)]
+fn slots<S: Simd>(simd: S) -> [usize; WIDEST] {
+    let mut numbers = [[0.0f32; 2]; WIDEST];
+    for (slot, number) in numbers.iter_mut().enumerate() {
+        *number = [slot as f32; 2];
+    }
+    let [lanes, _] = near::<S, 2>(simd, &numbers, 0);
+    let mut slots = [0; WIDEST];
+    for (lane, &slot) in as_scalars::<S>(&lanes).iter().enumerate() {
+        slots[lane] = slot as usize;
+    }
+    slots
+}
+
+/// A vector as its numbers.
+#[inline(always)]
+fn as_scalars<S: Simd>(vector: &S::f32s) -> &[f32] {
+    pulp::bytemuck::cast_slice(std::slice::from_ref(vector))
+}
+
+/// The `v`-th vector of the gathered points, coordinate by coordinate. In the plane two vectors are read as they lie and
+/// taken apart, which permutes them; in space the numbers are picked one by one.
+#[inline(always)]
+fn near<S: Simd, const D: usize>(simd: S, others: &[[f32; D]], v: usize) -> [S::f32s; D] {
+    if D == 2 {
+        let (vectors, _) = S::as_simd_f32s(others.as_flattened());
+        let apart = simd.deinterleave_shfl_f32s([vectors[2 * v], vectors[2 * v + 1]]);
+        return std::array::from_fn(|c| apart[c]);
+    }
+    let mut lanes = [[0.0f32; WIDEST]; D];
+    let first = v * S::F32_LANES;
+    for (lane, other) in others[first..first + S::F32_LANES].iter().enumerate() {
+        for c in 0..D {
+            lanes[c][lane] = other[c];
+        }
+    }
+    lanes.map(|lanes| S::as_simd_f32s(&lanes).0[0])
+}
+
 /// `Σ_j p_ij (y_i - y_j) / (1 + |y_i - y_j|²)`; `others` is room for neighbors.
 #[inline(always)]
 fn attraction<S: Simd, const D: usize>(
@@ -189,31 +245,34 @@ fn attraction<S: Simd, const D: usize>(
     affinities: &Affinities,
     y: &[[f32; D]],
     i: usize,
-    others: &mut [[f32; GATHERED]; D],
+    slots: &[usize; WIDEST],
+    others: &mut [[f32; D]; GATHERED],
 ) -> [f32; D] {
-    let (columns, values) = affinities.row(i);
+    let (columns, values) = affinities.padded(i);
     let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
     let (mut point, mut sums) = ([zero; D], [zero; D]);
     for c in 0..D {
         point[c] = simd.splat_f32s(y[i][c]);
     }
     for (columns, values) in columns.chunks(GATHERED).zip(values.chunks(GATHERED)) {
-        for (lane, &j) in columns.iter().enumerate() {
-            let other = y[j as usize];
-            for c in 0..D {
-                others[c][lane] = other[c];
+        for (columns, others) in columns.chunks(S::F32_LANES).zip(others.chunks_exact_mut(S::F32_LANES)) {
+            for (&j, &slot) in columns.iter().zip(slots) {
+                others[slot] = y[j as usize];
             }
         }
-        let (full, rest) = S::as_simd_f32s(values);
-        // A last vector that is not full has zeros for the probabilities of whatever lies beyond.
-        let last = simd.partial_load_f32s(rest);
-        let vectors = full.len() + usize::from(!rest.is_empty());
-        for v in 0..vectors {
-            let p = if v < full.len() { full[v] } else { last };
+        let full = columns.len() / S::F32_LANES;
+        for v in 0..columns.len().div_ceil(S::F32_LANES) {
+            let mut p = S::as_simd_f32s(&values[v * S::F32_LANES..]).0[0];
+            if v == full {
+                // Whatever lies beyond the row has no weight.
+                let beyond = WIDEST - columns.len() % S::F32_LANES;
+                p = simd.mul_f32s(p, S::as_simd_f32s(&WITHIN[beyond..]).0[0]);
+            }
+            let others = near(simd, others.as_slice(), v);
             let mut apart = [zero; D];
             let mut squared = one;
             for c in 0..D {
-                apart[c] = simd.sub_f32s(point[c], S::as_simd_f32s(&others[c]).0[v]);
+                apart[c] = simd.sub_f32s(point[c], others[c]);
                 squared = simd.mul_add_e_f32s(apart[c], apart[c], squared);
             }
             let weight = simd.div_f32s(p, squared);
