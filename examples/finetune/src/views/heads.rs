@@ -105,7 +105,7 @@ impl Heads {
                 }
             }
             let without = &study.importance.measured[0].without[at];
-            ui.label(format!("accuracy without: {:.1} %", 100.0 * without.metric));
+            ui.label(format!("without: {}", without.text()));
         }
         if let Some(rho) = study.importance.correlation(Score::Michel, Score::AblationZero) {
             ui.label(format!("Gradient and measured effect agree by {rho:.2} (Spearman)."));
