@@ -58,7 +58,10 @@ impl Pruning {
             None => {
                 let heads: Vec<_> = loaded.snapshot.capturer.model().info().heads().collect();
                 let values = vec![0.0; heads.len()];
-                HeadGrid::new(heads, HeadCells::Values(values.into()))
+                HeadGrid {
+                    what: "importance, not measured yet".into(),
+                    ..HeadGrid::new(heads, HeadCells::Values(values.into()))
+                }
             }
         };
         grid.title = format!(
@@ -123,7 +126,11 @@ impl Pruning {
         match smallest {
             Some(smallest) => {
                 let text = format!("Smallest set: {} heads", smallest.kept.len());
-                if ui.button(text).on_hover_text(format!("Keeps 99 % of the {}", smallest.kind.name())).clicked() {
+                if ui
+                    .button(text)
+                    .on_hover_text(format!("Keeps 99 % of the {}", smallest.kind.name()))
+                    .clicked()
+                {
                     self.model.borrow_mut().mask.set(smallest.removed);
                     changed = true;
                 }
