@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use attn_embedded::SENTIMENT;
 use attn_models::{
     Capturer, Checkpoint, Gradients, Inputs, Model, Problem, Weights,
-    attribute::{Examples, Labels, Target, head_gradients, taylor_importance, target_values},
+    attribute::{Examples, Labels, Target, head_gradients, target_values, taylor_importance},
     candle::{DType, Device, Tensor, safetensors},
     intervene::{Edit, Interventions},
 };
@@ -85,7 +85,9 @@ fn log(task: &str, gold: impl Fn(usize) -> String) -> Log {
         lines += &format!("{{\"kind\":\"example\",\"id\":\"e{at}\",\"text\":{text},\"gold\":{gold}}}\n");
     }
     let mut reader = LogReader::default();
-    reader.push(&mut reader.file("log.jsonl"), lines.as_bytes(), &()).unwrap();
+    reader
+        .push(&mut reader.file("log.jsonl"), lines.as_bytes(), &())
+        .unwrap();
     reader.into_log()
 }
 
@@ -161,7 +163,10 @@ fn losses_and_metrics_are_those_of_their_definitions() {
                 _ => f64::from(logits[0] - NUMBERS[at]).powi(2),
             };
             let found = found.examples[at].loss;
-            assert!((found - wanted).abs() <= 1e-4 * wanted.max(1.0), "{problem:?} {at}: {found} {wanted}");
+            assert!(
+                (found - wanted).abs() <= 1e-4 * wanted.max(1.0),
+                "{problem:?} {at}: {found} {wanted}"
+            );
         }
         let wanted = match problem {
             Problem::Labels => {
@@ -186,7 +191,11 @@ fn losses_and_metrics_are_those_of_their_definitions() {
                 cross(&x, &y) / (cross(&x, &x) * cross(&y, &y)).sqrt()
             }
         };
-        assert!((found.metric - wanted).abs() <= 1e-5, "{problem:?}: {} {wanted}", found.metric);
+        assert!(
+            (found.metric - wanted).abs() <= 1e-5,
+            "{problem:?}: {} {wanted}",
+            found.metric
+        );
         assert!(wanted > 0.5 && wanted < 1.0, "{wanted}");
     }
 }
@@ -219,14 +228,20 @@ fn gradients_of_heads_are_finite_differences() {
             };
             let step = 0.02_f32;
             let heads: Vec<_> = model.info().heads().collect();
-            let largest = grids[0].values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+            let largest = grids[0]
+                .values
+                .iter()
+                .fold(0.0_f32, |most, value| most.max(value.abs()));
             for head in heads {
                 let apart = with(head.into(), 1.0 + step) - with(head.into(), 1.0 - step);
                 let wanted = apart / (2.0 * f64::from(step));
                 let found = f64::from(grids[0].get(head).unwrap());
                 let digits = 16.0 * f64::from(f32::EPSILON) * f64::from(value.abs()).max(1.0) / f64::from(step);
                 let allowed = 0.03 * f64::from(largest) + digits;
-                assert!((found - wanted).abs() <= allowed, "{problem:?} {at} {head}: {found} {wanted}, at most {largest}, loss {value}");
+                assert!(
+                    (found - wanted).abs() <= allowed,
+                    "{problem:?} {at} {head}: {found} {wanted}, at most {largest}, loss {value}"
+                );
             }
         }
     }
@@ -249,8 +264,16 @@ fn gradients_of_losses_follow_from_those_of_logits() {
                 inputs: Inputs::from_ids(std::slice::from_ref(&ids), 0).unwrap(),
                 targets: vec![target],
             };
-            let masks = |target| head_gradients(&model, &[batch(target)], &()).unwrap().examples[0].1[0].values.clone();
-            let taylor = |target| taylor_importance(&model, &[batch(target)], &()).unwrap()[0].values.clone();
+            let masks = |target| {
+                head_gradients(&model, &[batch(target)], &()).unwrap().examples[0].1[0]
+                    .values
+                    .clone()
+            };
+            let taylor = |target| {
+                taylor_importance(&model, &[batch(target)], &()).unwrap()[0]
+                    .values
+                    .clone()
+            };
             let loss = || Target::Loss {
                 labels: labels(problem, at),
             };
@@ -269,7 +292,10 @@ fn gradients_of_losses_follow_from_those_of_logits() {
                     factor * part.iter().nth(head).unwrap()
                 };
                 let wanted: f32 = parts.iter().zip(&factors).map(part).sum();
-                assert!((found - wanted).abs() <= 1e-3 * largest, "{problem:?} {at} {head}: {found} {wanted}");
+                assert!(
+                    (found - wanted).abs() <= 1e-3 * largest,
+                    "{problem:?} {at} {head}: {found} {wanted}"
+                );
             }
             if problem == Problem::Number {
                 let (found, of_logit) = (taylor(loss()), taylor(Target::Class(0)));
@@ -288,7 +314,15 @@ fn heads_are_scored_and_pruned_by_their_own_loss_and_metric() {
         let checkpoint = checkpoint(problem);
         let capturer = Capturer::load(&checkpoint).unwrap();
         let set = set(&capturer, problem);
-        let study = HeadStudy::run(&capturer, Some(&checkpoint), &set, Some(&set.subset(&[0, 1, 2])), &params(), &()).unwrap();
+        let study = HeadStudy::run(
+            &capturer,
+            Some(&checkpoint),
+            &set,
+            Some(&set.subset(&[0, 1, 2])),
+            &params(),
+            &(),
+        )
+        .unwrap();
         assert_eq!(study.importance.scores.len(), 5, "{:?}", study.importance.notes);
         let (name, unit) = match problem {
             Problem::Labels => ("micro F1", "binary cross entropy (nats)"),
@@ -300,7 +334,10 @@ fn heads_are_scored_and_pruned_by_their_own_loss_and_metric() {
         let without = evaluate(&capturer, &set, &off, &params(), &()).unwrap();
         let increase = without.loss - study.importance.whole.loss;
         let found = study.importance.score(Score::AblationZero).unwrap()[0];
-        assert!((found - increase).abs() <= 1e-4 * increase.abs().max(1.0), "{found} {increase}");
+        assert!(
+            (found - increase).abs() <= 1e-4 * increase.abs().max(1.0),
+            "{found} {increase}"
+        );
         for curve in &study.curves {
             assert_eq!(curve.kind, set.metric());
             assert_eq!(curve.steps.len(), 17);
@@ -310,7 +347,10 @@ fn heads_are_scored_and_pruned_by_their_own_loss_and_metric() {
         let smallest = study.smallest.as_ref().unwrap();
         assert!(smallest.metric >= 0.99 * smallest.whole && !smallest.removed.is_empty());
         let page = study.markdown();
-        assert!(page.contains(name) && page.contains(unit) && !page.contains("accuracy"), "{page}");
+        assert!(
+            page.contains(name) && page.contains(unit) && !page.contains("accuracy"),
+            "{page}"
+        );
         let plot = study.pruning_plot();
         assert_eq!(plot.up, name);
         assert!(study.importance.grid(Score::AblationMean).unwrap().what == unit);
@@ -365,8 +405,10 @@ fn gold_answers_that_do_not_fit_are_named() {
     assert_eq!(found.len(), 6);
     assert_eq!(
         found.notes(),
-        ["2 examples are left out, expected a text, and 0 or 1 for each of its 3 labels (negative, neutral, positive) in \
-          `gold`: e6, e7"]
+        [
+            "2 examples are left out, expected a text, and 0 or 1 for each of its 3 labels (negative, neutral, positive) in \
+          `gold`: e6, e7"
+        ]
     );
     let error = LabeledSet::of_log(&number, &some, 0..TEXTS.len()).unwrap_err();
     let message = error.to_string();
@@ -383,9 +425,15 @@ fn gold_answers_that_do_not_fit_are_named() {
     let refused = LabeledSet::from_examples(labels.model(), wrong.clone());
     assert!(matches!(refused, Err(Error::Shape { .. })));
     wrong[1].labels = Labels::Class(0);
-    assert!(matches!(LabeledSet::from_examples(number.model(), wrong.clone()), Err(Error::Shape { .. })));
+    assert!(matches!(
+        LabeledSet::from_examples(number.model(), wrong.clone()),
+        Err(Error::Shape { .. })
+    ));
     wrong[1].labels = Labels::Number(f32::NAN);
-    assert!(matches!(LabeledSet::from_examples(number.model(), wrong), Err(Error::Shape { .. })));
+    assert!(matches!(
+        LabeledSet::from_examples(number.model(), wrong),
+        Err(Error::Shape { .. })
+    ));
     // What a head is for, in a word that nobody knows.
     let config = String::from_utf8_lossy(SENTIMENT.config).replace("single_label_classification", "poetry");
     let odd = Checkpoint::from_bytes("odd", config.into_bytes(), SENTIMENT.weights).unwrap();

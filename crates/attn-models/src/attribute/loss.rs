@@ -59,7 +59,9 @@ impl Labels {
                 return Ok(Ok((logits.squeeze(0)? - f64::from(*number))?.sqr()?));
             }
             (Self::Number(_), [count]) => return unfit("a head of one number".into(), &format!("one of {count}")),
-            (Self::Tokens(_), _) => return unfit("a class: the model predicts one class per sequence".into(), &"tokens"),
+            (Self::Tokens(_), _) => {
+                return unfit("a class: the model predicts one class per sequence".into(), &"tokens");
+            }
             _ => return unfit("tokens: the model predicts tokens".into(), &"labels of the sequence"),
         };
         let classes = rows.dim(1)?;

@@ -76,7 +76,10 @@ pub(crate) fn losses(expected: &Tensors) -> Vec<Target> {
     let labels: Vec<Labels> = match labels.rank() {
         1 => {
             let classes: Vec<i64> = labels.to_vec1().unwrap();
-            classes.into_iter().map(|class| Labels::Class(label(class).unwrap())).collect()
+            classes
+                .into_iter()
+                .map(|class| Labels::Class(label(class).unwrap()))
+                .collect()
         }
         _ => {
             let rows: Vec<Vec<i64>> = labels.to_vec2().unwrap();

@@ -47,7 +47,8 @@ impl<'a> Evaluator<'a> {
 
     /// Takes in what was measured over the same set, with zeros, while `off` were off.
     pub(super) fn learn(&mut self, off: &BTreeSet<HeadId>, measured: &Measured) {
-        self.known.insert(off.clone(), Level::of(self.set.metric(), &measured.whole.examples));
+        self.known
+            .insert(off.clone(), Level::of(self.set.metric(), &measured.whole.examples));
         for (head, without) in measured.heads.iter().zip(&measured.without) {
             let mut off = off.clone();
             off.insert(*head);
@@ -113,7 +114,8 @@ impl<'a> Evaluator<'a> {
             }
         }
         for (at, found) in missing.into_iter().zip(found) {
-            self.known.insert(sets[at].clone(), Level::of(self.set.metric(), &found));
+            self.known
+                .insert(sets[at].clone(), Level::of(self.set.metric(), &found));
         }
         let _ = progress.update(what, total, total);
         let steps = sets.iter().enumerate().filter_map(|(removed, off)| {

@@ -31,7 +31,13 @@ impl<'a> Asked<'a> {
 
     /// What it needs to be right, for messages.
     pub(super) fn expected(&self) -> String {
-        let mut names = self.classes.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let mut names = self
+            .classes
+            .iter()
+            .take(NAMED)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
         if let more @ 1.. = self.classes.len().saturating_sub(NAMED) {
             names = format!("{names} and {more} more");
         }

@@ -8,11 +8,7 @@ use attn_models::{
     candle::{DType, Tensor},
 };
 
-use super::{
-    Metric, Outcome,
-    gold::Asked,
-    metric::outcome,
-};
+use super::{Metric, Outcome, gold::Asked, metric::outcome};
 use crate::{Error, image::image_of};
 
 /// Share of the tokens that are masked for a masked language model (Devlin et al. 2019).
@@ -102,7 +98,10 @@ impl LabeledSet {
             });
         }
         let needed = asked.map_or_else(String::new, |asked| asked.expected());
-        let notes = [without.note(&format!("{needed} as label")), short.note("a token to predict")];
+        let notes = [
+            without.note(&format!("{needed} as label")),
+            short.note("a token to predict"),
+        ];
         Self::checked(model, examples, notes.into_iter().flatten().collect())
     }
 
@@ -147,7 +146,9 @@ impl LabeledSet {
         };
         let (mut found, mut without) = (Vec::new(), LeftOut::default());
         for at in examples {
-            let Some(example) = log.examples().get(at) else { continue };
+            let Some(example) = log.examples().get(at) else {
+                continue;
+            };
             let (Some(text), Some(labels)) = (example.text.as_deref(), asked.gold(log, at)) else {
                 without.push(&example.id);
                 continue;
@@ -236,7 +237,10 @@ impl LabeledSet {
             match labels {
                 _ if Metric::of(labels) != metric => {
                     let found = Metric::of(labels).name();
-                    return unfit(format!("what {} measures, as for the first", metric.name()), found.to_owned());
+                    return unfit(
+                        format!("what {} measures, as for the first", metric.name()),
+                        found.to_owned(),
+                    );
                 }
                 Labels::Set(set) if set.len() != classes => {
                     return unfit(format!("{classes} labels"), set.len().to_string());

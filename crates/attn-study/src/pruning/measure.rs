@@ -190,7 +190,10 @@ pub fn measure(
         ablate,
         heads,
         whole: Evaluation::of(set.metric(), whole),
-        without: without.into_iter().map(|one| Evaluation::of(set.metric(), one)).collect(),
+        without: without
+            .into_iter()
+            .map(|one| Evaluation::of(set.metric(), one))
+            .collect(),
     })
 }
 

@@ -242,7 +242,10 @@ mod tests {
             };
             parts.iter().map(outcome).collect()
         };
-        assert_eq!(Metric::Accuracy.value(&with(&[[1.0, 1.0], [0.0, 1.0], [0.5, 1.0], [0.5, 1.0]])), 0.5);
+        assert_eq!(
+            Metric::Accuracy.value(&with(&[[1.0, 1.0], [0.0, 1.0], [0.5, 1.0], [0.5, 1.0]])),
+            0.5
+        );
         assert_eq!(Metric::MicroF1.value(&with(&[[0.0, 0.0]])), 1.0);
         assert_eq!(Metric::MicroF1.value(&with(&[[0.0, 1.0], [2.0, 2.0]])), 2.0 / 3.0);
         // Pearson of (1, 2, 3, 4, 5) and (2, 1, 4, 3, 5) is 0.8.

@@ -68,7 +68,10 @@ fn rows(file: std::fs::File, place: &str, most: u64) -> Result<(Vec<u8>, Vec<Not
         line: None,
         message: format!("{what} in `{name}` were left out"),
     };
-    let mut notes: Vec<Note> = nested.iter().map(|field| note("lists and objects", field.name())).collect();
+    let mut notes: Vec<Note> = nested
+        .iter()
+        .map(|field| note("lists and objects", field.name()))
+        .collect();
     if columns.is_empty() {
         return Err(damaged(place, "no column of texts or numbers"));
     }
@@ -160,16 +163,44 @@ mod tests {
         let mut at = 0;
         while let Some(mut column) = group.next_column().unwrap() {
             match at {
-                0 => _ = column.typed::<ByteArrayType>().write_batch(&texts(&["a", "b", "c", "d"]), None, None).unwrap(),
+                0 => {
+                    _ = column
+                        .typed::<ByteArrayType>()
+                        .write_batch(&texts(&["a", "b", "c", "d"]), None, None)
+                        .unwrap()
+                }
                 1 => {
                     let values = texts(&["One \"line\".", "Two\nlines.", "Drei Z\u{e4}hne."]);
                     let there = [1, 1, 0, 1];
-                    column.typed::<ByteArrayType>().write_batch(&values, Some(&there), None).unwrap();
+                    column
+                        .typed::<ByteArrayType>()
+                        .write_batch(&values, Some(&there), None)
+                        .unwrap();
                 }
-                2 => _ = column.typed::<Int64Type>().write_batch(&[0, -1, 2, i64::MAX], None, None).unwrap(),
-                3 => _ = column.typed::<DoubleType>().write_batch(&[0.5, f64::NAN, 1e-9, 3.0], None, None).unwrap(),
-                4 => _ = column.typed::<FloatType>().write_batch(&[0.1, 1.0, 2.5, -4.0], None, None).unwrap(),
-                5 => _ = column.typed::<BoolType>().write_batch(&[true, false, true, true], None, None).unwrap(),
+                2 => {
+                    _ = column
+                        .typed::<Int64Type>()
+                        .write_batch(&[0, -1, 2, i64::MAX], None, None)
+                        .unwrap()
+                }
+                3 => {
+                    _ = column
+                        .typed::<DoubleType>()
+                        .write_batch(&[0.5, f64::NAN, 1e-9, 3.0], None, None)
+                        .unwrap()
+                }
+                4 => {
+                    _ = column
+                        .typed::<FloatType>()
+                        .write_batch(&[0.1, 1.0, 2.5, -4.0], None, None)
+                        .unwrap()
+                }
+                5 => {
+                    _ = column
+                        .typed::<BoolType>()
+                        .write_batch(&[true, false, true, true], None, None)
+                        .unwrap()
+                }
                 6 => {
                     let bytes: Vec<ByteArray> = (0..4).map(|_| ByteArray::from(vec![0xff_u8, 0x00])).collect();
                     column.typed::<ByteArrayType>().write_batch(&bytes, None, None).unwrap();
@@ -178,7 +209,10 @@ mod tests {
                     let levels = [3, 3, 1, 0, 3];
                     let repeated = [0, 1, 0, 0, 0];
                     let values = [0.1, 0.9, 0.3];
-                    column.typed::<FloatType>().write_batch(&values, Some(&levels), Some(&repeated)).unwrap();
+                    column
+                        .typed::<FloatType>()
+                        .write_batch(&values, Some(&levels), Some(&repeated))
+                        .unwrap();
                 }
             }
             column.close().unwrap();
@@ -201,9 +235,9 @@ mod tests {
             // The row without a text is left out, and the numbers of the others are those of the file.
             assert_eq!(data.lines.iter().map(|line| line.number).collect::<Vec<_>>(), [1, 2, 4]);
             let values = |name: &str| match &data.column(name).unwrap().values {
-                TextValues::Lines(values) => {
-                    (0..3).map(|at| values.get(&at).cloned().unwrap_or_default()).collect::<Vec<_>>()
-                }
+                TextValues::Lines(values) => (0..3)
+                    .map(|at| values.get(&at).cloned().unwrap_or_default())
+                    .collect::<Vec<_>>(),
                 TextValues::Words(_) => panic!("{name}"),
             };
             assert_eq!(values("id"), ["a", "b", "d"]);
@@ -212,7 +246,10 @@ mod tests {
             assert_eq!(values("weight"), ["0.1", "1.0", "-4.0"]);
             assert_eq!(values("seen"), ["true", "false", "true"]);
             let notes: Vec<&str> = data.notes.iter().map(|note| note.message.as_str()).collect();
-            for expected in ["lists and objects in `scores` were left out", "bytes in `digest` were left out"] {
+            for expected in [
+                "lists and objects in `scores` were left out",
+                "bytes in `digest` were left out",
+            ] {
                 assert!(notes.contains(&expected), "{notes:?}");
             }
             assert!(data.column("scores").is_none() && data.column("digest").is_none());
@@ -228,7 +265,10 @@ mod tests {
         for length in [0, 3, 4, 12, whole.len() / 2, whole.len() - 9, whole.len() - 1] {
             std::fs::write(&path, &whole[..length]).unwrap();
             let error = read(&path, &TextParams::default()).unwrap_err();
-            assert!(error.to_string().contains("expected a whole Parquet file"), "{length}: {error}");
+            assert!(
+                error.to_string().contains("expected a whole Parquet file"),
+                "{length}: {error}"
+            );
         }
         // A bit anywhere: an error or other values, never a panic.
         for at in (0..whole.len()).step_by(7) {
