@@ -699,7 +699,7 @@ fn broken_examples_are_noted_and_the_rest_goes_on() {
         training
             .notes()
             .iter()
-            .any(|note| note.contains("examples.jsonl, line 2: expected a JSON object")),
+            .any(|note| note.contains("examples.jsonl, line 3: expected a JSON object")),
         "{:?}",
         training.notes()
     );
