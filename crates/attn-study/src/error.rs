@@ -68,7 +68,7 @@ pub enum Error {
     #[error("expected at least one head to ablate, found none")]
     NoHeads,
     /// Nothing that a model could be right about.
-    #[error("`{model}`: expected examples with something to predict, found none{}", if left_out.is_empty() { ": the model predicts no classes and no tokens here".to_owned() } else { format!(": {}", left_out.join("; ")) })]
+    #[error("`{model}`: expected examples with something to predict, found none{}", if left_out.is_empty() { ": there are no examples, or the model predicts neither classes nor tokens".to_owned() } else { format!(": {}", left_out.join("; ")) })]
     NothingLabeled {
         /// The model's name.
         model: String,
