@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use attn_models::{
     Capturer, Gradients, Inputs, Model, Weights,
-    attribute::{Examples, Target, head_gradients, taylor_importance},
+    attribute::{Examples, Labels, Target, head_gradients, taylor_importance},
 };
 use attn_sdk::{
     embedded::{self, sentences},
@@ -36,7 +36,7 @@ fn batches(vocabulary: u32, classes: u32) -> Vec<Examples> {
         inputs: Inputs::from_ids(rows, 0).unwrap(),
         targets: (0..rows.len())
             .map(|at| Target::Loss {
-                labels: vec![Some((number + at) as u32 % classes)],
+                labels: Labels::Class((number + at) as u32 % classes),
             })
             .collect(),
     };

@@ -157,7 +157,7 @@ impl CommandSearch {
             .show(context, |ui| {
                 ui.set_width(WIDTH);
                 let field = TextEdit::singleline(&mut self.typed)
-                    .hint_text("Search commands and heads, such as 3:9")
+                    .hint_text("Search commands")
                     .desired_width(f32::INFINITY);
                 ui.add(field).request_focus();
                 let area = ScrollArea::vertical().max_height(HEIGHT).auto_shrink([false, true]);

@@ -20,7 +20,7 @@ pub struct TextTable {
     order: Vec<usize>,
     ordered_for: Option<(String, Option<(usize, bool)>, usize)>,
     scroll_to: Option<usize>,
-    /// The longest text per column among the first rows.
+    /// The widest text per column among the first rows.
     longest: Vec<String>,
 }
 
@@ -218,11 +218,22 @@ impl TextTable {
         let read = self.order.len().min(READ);
         let longest = |column: usize| {
             let texts = self.order[..read].iter().map(|&row| text(row, column));
-            texts.max_by_key(|text| text.chars().count()).unwrap_or_default()
+            texts.max_by_key(|text| breadth(text)).unwrap_or_default()
         };
         self.longest = (0..columns).map(longest).collect();
         self.ordered_for = Some(key);
     }
+}
+
+/// About how wide a text is, in quarters of a usual letter: texts of as many letters differ by a sixth.
+fn breadth(text: &str) -> usize {
+    let of = |letter: char| match letter {
+        'f' | 'i' | 'j' | 'l' | 'r' | 't' | 'I' | ' ' | '.' | ',' | ':' | ';' | '!' | '|' | '\'' | '(' | ')' => 2,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' => 6,
+        _ if letter.is_uppercase() => 5,
+        _ => 4,
+    };
+    text.chars().map(of).sum()
 }
 
 /// A triangle after a column's name, painted because not every font has one.

@@ -93,7 +93,7 @@ pub use self::{
     checkpoint::Checkpoint,
     error::{Error, Result},
     inputs::Inputs,
-    model::{Gradients, Model},
+    model::{Gradients, Model, Problem},
     tap::{Point, Site, Tap},
     tokenizer::Tokenizer,
     weights::Weights,

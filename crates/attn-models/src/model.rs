@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 use crate::{
     Checkpoint, Error, Inputs, Result, Tap, Weights,
     blocks::{Cache, Experts, MultiHead, Pass, Relevance, Window},
+    config::Config,
     families::{Families, Network},
     inputs::Padding,
     layout::Layout,
@@ -149,6 +150,34 @@ pub struct Model {
     gradients: Gradients,
     notes: Vec<String>,
     limits: Limits,
+    problem: Option<Problem>,
+}
+
+/// What a head on top of a model is trained for: `problem_type` of the reference implementation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// One of its classes (`single_label_classification`).
+    Class,
+    /// Any of its labels, each by itself (`multi_label_classification`).
+    Labels,
+    /// A number (`regression`).
+    Number,
+}
+
+impl Problem {
+    /// What the configuration says; of a head of one label without a word the number.
+    fn of(config: &Config) -> Result<Option<Self>> {
+        Ok(match config.text("problem_type")? {
+            Some("single_label_classification") => Some(Self::Class),
+            Some("multi_label_classification") => Some(Self::Labels),
+            Some("regression") => Some(Self::Number),
+            Some(_) => {
+                let expected = "single_label_classification, multi_label_classification or regression";
+                return Err(config.wrong("problem_type", expected));
+            }
+            None => (config.labels()?.len() == 1).then_some(Self::Number),
+        })
+    }
 }
 
 impl Model {
@@ -172,7 +201,9 @@ impl Model {
         let network = checkpoint
             .families()
             .build(checkpoint.config(), checkpoint.name(), weights)?;
-        Ok(Self::new(network, weights.device(), gradients).with_notes(weights.notes()))
+        Self::new(network, weights.device(), gradients)
+            .with_notes(weights.notes())
+            .configured(checkpoint.config())
     }
 
     /// Builds the model of a built-in family that the text of a `config.json` describes. For other families
@@ -192,7 +223,16 @@ impl Model {
             gradients,
             notes: Vec::new(),
             limits: Limits::default(),
+            problem: None,
         }
+    }
+
+    /// Takes from the configuration what is not of the network. Only a head of classes has a problem.
+    pub(crate) fn configured(mut self, config: &Config) -> Result<Self> {
+        if !self.labels().is_empty() {
+            self.problem = Problem::of(config)?;
+        }
+        Ok(self)
     }
 
     pub(crate) fn with_notes(mut self, notes: Vec<String>) -> Self {
@@ -261,6 +301,12 @@ impl Model {
     /// Names of the classes, if the checkpoint has a classification head.
     pub fn labels(&self) -> &[String] {
         self.network.labels()
+    }
+
+    /// What a head of classes is trained for; `None` without one, and where several classes come without a word of it: then
+    /// what is right decides, as in the reference implementation.
+    pub fn problem(&self) -> Option<Problem> {
+        self.problem
     }
 
     /// The device of its weights.

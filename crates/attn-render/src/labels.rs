@@ -35,8 +35,8 @@ pub struct PlacedLabel {
     pub halo: Option<Color>,
 }
 
-/// How much farther than asked for a label may be from its anchor where that uncovers points, in layout units.
-const FARTHER: [f32; 4] = [0.0, 6.0, 12.0, 20.0];
+/// How much farther than asked for a label is from its anchor where that uncovers points, in parts of its reach.
+const FARTHER: [f32; 4] = [0.0, 0.3, 0.6, 1.0];
 /// At most so many floating labels are drawn: beyond it nobody reads them.
 const MOST_FLOATING: usize = 600;
 
@@ -79,7 +79,7 @@ pub(crate) fn drawn(layer: &Layer, projection: &Projection) -> Vec<(usize, Place
                 }
                 floating.push((rank(priority), margin, index));
             }
-            Placement::OffPoints { priority, margin } => {
+            Placement::OffPoints { priority, margin, .. } => {
                 points.get_or_insert_with(|| Covered::new(layer, projection));
                 floating.push((rank(priority), margin, index));
             }
@@ -97,9 +97,9 @@ pub(crate) fn drawn(layer: &Layer, projection: &Projection) -> Vec<(usize, Place
         };
         let is_free = |label: &PlacedLabel| taken.is_free(label.rect, margin * projection.scale);
         let found = match (&layer.labels[index].placement, &points) {
-            (Placement::OffPoints { .. }, Some(points)) => {
+            (Placement::OffPoints { reach, .. }, Some(points)) => {
                 let rings = FARTHER.iter().enumerate();
-                let all = rings.flat_map(|(ring, by)| anchored.floating(*by).map(move |label| (ring, label)));
+                let all = rings.flat_map(|(ring, by)| anchored.floating(by * reach).map(move |label| (ring, label)));
                 let free = all.filter(|(_, label)| is_free(label));
                 // Points are as large as the distance that the label keeps. A step away is worth as much as a point that shows.
                 let size = 0.8 * anchored.label.offset[0] * anchored.scale;
@@ -387,7 +387,11 @@ mod tests {
             clear: 0.0,
         });
         assert!(beside.min[0] > middle && beside.min[1] < middle && beside.max[1] > middle);
-        let off = look(Placement::OffPoints { priority, margin });
+        let off = look(Placement::OffPoints {
+            priority,
+            margin,
+            reach: 20.0,
+        });
         assert!(off.max[1] < middle || off.min[1] > middle, "{off:?}");
     }
 

@@ -68,12 +68,12 @@ pub enum Error {
     #[error("expected at least one head to ablate, found none")]
     NoHeads,
     /// Nothing that a model could be right about.
-    #[error("`{model}`: expected examples with something to predict, found none{}", if classes.is_empty() { ": the model predicts no classes and no tokens here".to_owned() } else { format!(" with one of its labels: {}", classes.join(", ")) })]
+    #[error("`{model}`: expected examples with something to predict, found none{}", if left_out.is_empty() { ": there are no examples, or the model predicts neither classes nor tokens".to_owned() } else { format!(": {}", left_out.join("; ")) })]
     NothingLabeled {
         /// The model's name.
         model: String,
-        /// Its classes.
-        classes: Vec<String>,
+        /// Which examples were left out, and what was expected of them.
+        left_out: Vec<String>,
     },
     /// The output matrix of a head is missing, or belongs to another model.
     #[error("{head}: expected its output matrix among the head weights, found none that fits")]

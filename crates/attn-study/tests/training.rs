@@ -601,6 +601,139 @@ fn examples_stand_where_their_hidden_states_are() {
     training.set_params(DynamicsParams::default());
 }
 
+/// Checkpoints of other widths and other numbers of layers, one of another family: what they have in common is shown.
+#[test]
+fn checkpoints_of_other_shapes_stand_beside_each_other() {
+    let training = sentiment();
+    let opened = |model: attn_embedded::EmbeddedModel, epoch| {
+        RunCheckpoint::opened(Moment::epoch(epoch), model.checkpoint().unwrap())
+    };
+    let checkpoints = [
+        opened(attn_embedded::SENTIMENT, 1.0),
+        opened(attn_embedded::TEXT_DECODER, 2.0),
+        opened(attn_embedded::DATES, 3.0),
+        opened(attn_embedded::VISION, 4.0),
+    ];
+    let params = StatesParams { most: 12, seed: 0 };
+    let states = training.states(&checkpoints, &params, &()).unwrap();
+    let names: Vec<&str> = states.names().collect();
+    assert_eq!(names, ["epoch 1", "epoch 2", "epoch 3"]);
+    assert!(
+        states.notes().iter().any(|note| note.starts_with("epoch 4: ")),
+        "{:?}",
+        states.notes()
+    );
+    assert!(!states.has_pooler());
+    let widths: Vec<usize> = (0..3)
+        .map(|checkpoint| {
+            states
+                .vectors(checkpoint, states.last_layer(), StatePooling::Mean)
+                .unwrap()
+                .ncols()
+        })
+        .collect();
+    assert!(widths.iter().any(|width| *width != widths[0]), "{widths:?}");
+    assert!(states.vectors(2, states.last_layer() + 1, StatePooling::Mean).is_err());
+    assert!(states.vectors(2, 0, StatePooling::Head).is_err());
+    // A layout needs as many examples as any other; widths may differ.
+    match states.project(states.last_layer(), StatePooling::Mean, &Projector::new(Pca), &()) {
+        Ok(maps) => assert_eq!(training.state_table(&maps).rows(), 36),
+        Err(error) => assert!(error.to_string().contains("expected"), "{error}"),
+    }
+    // A checkpoint and a model that reads nothing of it.
+    let snapshot = |at: usize| attn_study::change::Snapshot::open(checkpoints[at].open().unwrap()).unwrap();
+    let (before, after) = (snapshot(1), snapshot(0));
+    let set = attn_study::pruning::LabeledSet::of_log(&after.capturer, training.log(), 0..6).unwrap();
+    let params = attn_study::pruning::PruningParams::default();
+    match attn_study::change::ChangeStudy::run(&before, &after, &set, &params, &()) {
+        Ok(study) => assert!(
+            study.evaluations.is_none() && !study.notes.is_empty(),
+            "{:?}",
+            study.notes
+        ),
+        Err(error) => assert!(error.to_string().contains("expected"), "{error}"),
+    }
+}
+
+/// Ids that are missing, come twice, or are unknown; a file that vanishes and comes back; one that nobody reads.
+#[test]
+fn broken_examples_are_noted_and_the_rest_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("log.jsonl"), line("a", 1, 0.6) + &line("b", 1, 0.4)).unwrap();
+    let rows = [
+        r#"{"id":"a","text":"one","length":1}"#,
+        r#"{"text":"no id"}"#,
+        r#"{"id":"a","text":"again"}"#,
+        r#"{"id":"z","text":"unknown","scores":[1,2]}"#,
+        r#"{"id":"b","text":"two"}"#,
+    ];
+    fs::write(path("examples.jsonl"), rows.join("\n")).unwrap();
+    let mut run = TrainingRun::new(RunPaths::folder(folder.path()), Limits::default());
+    let (training, _) = run.update(&()).unwrap().unwrap();
+    let texts: Vec<Option<&str>> = training
+        .log()
+        .examples()
+        .iter()
+        .map(|one| one.text.as_deref())
+        .collect();
+    assert_eq!(texts, [Some("one"), Some("two")]);
+    for expected in [
+        "examples.jsonl, line 2: expected an id, found none",
+        "1 examples have ids that the log does not have",
+        "1 ids came twice; the first counts",
+        "lists and objects in `scores` were left out",
+    ] {
+        assert!(
+            training.notes().iter().any(|note| note.contains(expected)),
+            "{:?}",
+            training.notes()
+        );
+    }
+    // Cut in half: the file and the line are named, the log goes on.
+    fs::write(path("examples.jsonl"), &rows.join("\n")[..60]).unwrap();
+    let mut run = TrainingRun::new(RunPaths::folder(folder.path()), Limits::default());
+    let (training, _) = run.update(&()).unwrap().unwrap();
+    assert_eq!(training.log().predictions(), 2);
+    assert!(
+        training
+            .notes()
+            .iter()
+            .any(|note| note.contains("examples.jsonl, line 3: expected a JSON object")),
+        "{:?}",
+        training.notes()
+    );
+    // Gone, and no id at all.
+    fs::remove_file(path("examples.jsonl")).unwrap();
+    assert!(run.update(&()).is_ok());
+    fs::write(path("examples.csv"), "text,label\none,1\n").unwrap();
+    let training = open(folder.path());
+    assert!(
+        training
+            .notes()
+            .iter()
+            .any(|note| note.contains("expected a column of id, guid")),
+        "{:?}",
+        training.notes()
+    );
+    // Parquet: without the feature, what would do instead; with it, what is wrong with the file.
+    fs::remove_file(path("examples.csv")).unwrap();
+    fs::write(path("examples.parquet"), b"PAR1 of no use").unwrap();
+    let training = open(folder.path());
+    let expected = match cfg!(feature = "parquet") {
+        true => "expected a whole Parquet file",
+        false => "to_json(",
+    };
+    assert!(
+        training
+            .notes()
+            .iter()
+            .any(|note| note.contains("examples.parquet: expected") && note.contains(expected)),
+        "{:?}",
+        training.notes()
+    );
+}
+
 /// Run with `--release --ignored`: 1 million lines within 5 seconds and 2 GB.
 #[test]
 #[ignore = "takes seconds and is about time: for a release build"]

@@ -13,6 +13,7 @@
     reason = "a command-line program"
 )]
 
+mod actions;
 mod files;
 mod options;
 mod sections;

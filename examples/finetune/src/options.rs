@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// The folder of checkpoints (epoch-N, checkpoint-N), where they lie apart
     #[arg(long, value_name = "DIR")]
     pub(crate) checkpoints: Option<PathBuf>,
-    /// Examples by id, as .jsonl, .json, .csv or .tsv: their texts and attributes
+    /// Examples by id, as .jsonl, .json, .csv, .tsv or (feature `parquet`) .parquet: their texts and attributes
     #[arg(long, value_name = "FILE")]
     pub(crate) examples: Option<PathBuf>,
     /// Output folder of the report, tables and plots [default: a window, or out/finetune without a display]

@@ -111,21 +111,17 @@ impl Sections {
         Ok(())
     }
 
-    /// The first example: why the right class, and not the next one?
+    /// The first example: why the right class, and not the next one? Of labels each by itself and of numbers: why this one?
     fn example(&mut self, loaded: &Loaded, progress: &dyn Progress) -> Result<(), attn_sdk::Error> {
         let classes = loaded.snapshot.capturer.model().labels().len();
-        let first = loaded
-            .set
-            .examples()
-            .iter()
-            .find(|example| matches!(example.labels, Labels::Class(_)));
-        let Some(example) = first else { return Ok(()) };
-        let Labels::Class(class) = example.labels else {
+        let first = loaded.set.examples().first();
+        let Some((example, class)) = first.and_then(|example| Some((example, example.class()?))) else {
             return Ok(());
         };
-        let class = class as usize;
-        let other = (class + 1) % classes.max(1);
-        let target = Target::Class(class).minus(Target::Class(other));
+        let target = match example.labels {
+            Labels::Class(_) if classes > 1 => Target::Class(class).minus(Target::Class((class + 1) % classes)),
+            _ => Target::Class(class),
+        };
         let found = explain(
             &loaded.snapshot.capturer,
             example,

@@ -9,7 +9,8 @@ use std::{
 };
 
 use attn_egui::{
-    Exports, Format, JobEvent, Jobs, Notes, OpenDialog, apply_theme, egui_color, export_menu, theme_switch,
+    CommandSearch, Edge, Exports, FoldPanel, Format, JobEvent, Jobs, Notes, OpenDialog, apply_theme, egui_color,
+    export_menu, theme_switch,
 };
 use attn_sdk::{
     analyze::training::LogChange,
@@ -21,7 +22,7 @@ use attn_sdk::{
         training::{ExampleStates, RunPaths, StateMaps, Training, TrainingRun},
     },
 };
-use eframe::egui::{CentralPanel, Context, Frame, Panel, RichText, ScrollArea, Ui, ViewportBuilder};
+use eframe::egui::{CentralPanel, Context, Frame, Label, Panel, RichText, ScrollArea, Ui, ViewportBuilder};
 
 use crate::{
     options::{self, OUT, Options, Sample},
@@ -84,6 +85,9 @@ pub(crate) fn open(options: Options) -> Result<(), Box<dyn Error>> {
             list: sides::List::default(),
             dialog: None,
             notes: false,
+            search: CommandSearch::default(),
+            left: FoldPanel::new(Edge::Left, 380.0),
+            right: FoldPanel::new(Edge::Right, 280.0).at_most(0.25),
             run: None,
             trouble: None,
         }))
@@ -116,20 +120,27 @@ fn look(jobs: &Jobs<News>, run: Option<TrainingRun>) {
     });
 }
 
-struct Window {
-    views: Vec<Box<dyn View>>,
+pub(crate) struct Window {
+    pub(crate) views: Vec<Box<dyn View>>,
     state: attn_egui::egui_wgpu::RenderState,
-    shown: usize,
-    session: Option<Session>,
+    /// The tab on view, by its place.
+    pub(crate) shown: usize,
+    pub(crate) session: Option<Session>,
     /// Until the session has them.
     jobs: Option<Jobs<News>>,
     view: Option<attn_sdk::render::ViewState>,
     sample: Sample,
     failure: Option<String>,
-    exports: Exports,
+    pub(crate) exports: Exports,
     list: sides::List,
-    dialog: Option<OpenDialog>,
-    notes: bool,
+    pub(crate) dialog: Option<OpenDialog>,
+    /// Whether notes are on view.
+    pub(crate) notes: bool,
+    pub(crate) search: CommandSearch,
+    /// The list of examples.
+    pub(crate) left: FoldPanel,
+    /// The example that was clicked.
+    pub(crate) right: FoldPanel,
     /// The run, and when it was looked at; while it is being looked at the job has it.
     run: Option<(TrainingRun, Instant)>,
     /// Why the last look read nothing.
@@ -267,6 +278,8 @@ impl Window {
 
     fn tools(&mut self, ui: &mut Ui) {
         let Some(session) = &mut self.session else { return };
+        self.left.button(ui, "List of examples ([)");
+        self.right.button(ui, "The example (])");
         if ui.button("Open").clicked() {
             self.dialog = Some(dialog());
         }
@@ -276,6 +289,13 @@ impl Window {
         }
         ui.separator();
         theme_switch(ui, &mut session.view);
+        if ui
+            .button("Commands")
+            .on_hover_text("Search everything the window can do (Ctrl+K)")
+            .clicked()
+        {
+            self.search.open();
+        }
         if let Some((name, plot)) = self.views[self.shown].plot(session)
             && let Some(format) = export_menu(ui, &Format::ALL)
         {
@@ -285,14 +305,20 @@ impl Window {
         if notes > 0 {
             ui.toggle_value(&mut self.notes, format!("Notes ({notes})"));
         }
+    }
+
+    /// What runs, what is new, what was written: a line of its own, which stays while nothing is.
+    fn status(&mut self, ui: &mut Ui) {
+        let Some(session) = &mut self.session else { return };
+        ui.set_height(ui.spacing().interact_size.y);
+        session.jobs.show_line(ui);
         if !session.news.is_empty() {
-            ui.label(RichText::new(&session.news).strong());
+            ui.add(Label::new(RichText::new(&session.news).strong()).truncate());
         }
         if let Some(trouble) = &self.trouble {
-            ui.label(RichText::new(trouble).color(ui.visuals().error_fg_color));
+            ui.add(Label::new(RichText::new(trouble).color(ui.visuals().error_fg_color)).truncate());
         }
         self.exports.show(ui);
-        session.jobs.show(ui);
     }
 }
 
@@ -317,7 +343,7 @@ fn news(change: &LogChange) -> String {
     }
 }
 
-fn dialog() -> OpenDialog {
+pub(crate) fn dialog() -> OpenDialog {
     let fields = [
         ("Run", "folder with a log and checkpoints"),
         (
@@ -353,10 +379,18 @@ impl eframe::App for Window {
             });
             return;
         }
+        // Before the widgets that take keys.
+        let mut search = std::mem::take(&mut self.search);
+        let asked = search.show(ui.ctx(), || self.commands());
+        self.search = search;
+        if let Some(action) = asked.or_else(|| self.keys(ui.ctx())) {
+            self.perform(action);
+        }
         if let Some(session) = &self.session {
             apply_theme(ui.ctx(), &session.view);
         }
         Panel::top("tools").show(ui, |ui| ui.horizontal_wrapped(|ui| self.tools(ui)));
+        Panel::bottom("status").show(ui, |ui| ui.horizontal_centered(|ui| self.status(ui)));
         let Some(session) = &mut self.session else { return };
         if self.notes {
             Panel::bottom("notes")
@@ -372,14 +406,8 @@ impl eframe::App for Window {
                 });
         }
         let (list, exports) = (&mut self.list, &mut self.exports);
-        Panel::left("examples").default_size(380.0).show(ui, |ui| {
-            ui.set_min_size(ui.available_size());
-            list.show(ui, session, exports);
-        });
-        Panel::right("example").default_size(280.0).show(ui, |ui| {
-            ui.set_min_size(ui.available_size());
-            sides::example(ui, session);
-        });
+        self.left.show(ui, "examples", |ui| list.show(ui, session, exports));
+        self.right.show(ui, "example", |ui| sides::example(ui, session));
         let ground = egui_color(session.view.colors().background);
         CentralPanel::default()
             .frame(Frame::NONE.fill(ground).inner_margin(6.0))

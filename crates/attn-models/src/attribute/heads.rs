@@ -92,13 +92,14 @@ impl HeadGradients {
 /// [`HeadGradients::importance`] is the importance of Michel et al.
 ///
 /// ```
-/// use attn_models::{Gradients, Inputs, Model, Weights, attribute::{Examples, Target, head_gradients}};
+/// use attn_models::{Gradients, Inputs, Model, Weights, attribute::{Examples, Labels, Target, head_gradients}};
 ///
 /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
 ///                  "architectures": ["GPT2LMHeadModel"]}"#;
 /// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::Off)?;
 /// let rows = [vec![5, 6, 7], vec![8, 9, 10]];
-/// let targets = rows.iter().map(|row| Target::Loss { labels: row.iter().map(|&id| Some(id)).collect() }).collect();
+/// let labels = |row: &Vec<u32>| Labels::Tokens(row.iter().map(|&id| Some(id)).collect());
+/// let targets = rows.iter().map(|row| Target::Loss { labels: labels(row) }).collect();
 /// let examples = Examples { inputs: Inputs::from_ids(&rows, 0)?, targets };
 /// let importance = head_gradients(&model, &[examples], &())?.importance();
 /// assert_eq!(importance[0].values.dim(), (2, 2)); // layers, heads

@@ -13,6 +13,7 @@ mod embeddings;
 mod heads;
 mod integrated;
 mod lens;
+mod loss;
 mod relevance;
 mod scores;
 mod target;
@@ -23,6 +24,7 @@ pub use self::{
     heads::{HeadGradients, HeadGrid, head_gradients},
     integrated::{Baseline, IntegratedGradients, integrated_gradients, layer_integrated_gradients},
     lens::{Guess, LensLayer, logit_lens},
+    loss::Labels,
     relevance::{Relevance, propagate_relevance},
     scores::TokenScores,
     target::{Examples, Target, target_values},

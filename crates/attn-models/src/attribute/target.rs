@@ -4,6 +4,7 @@ use attn_core::Attention;
 use candle_core::{D, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::Labels;
 use crate::{Error, Inputs, Model, Result, Tap, model::Output};
 
 /// One number that a model computes for a sequence.
@@ -17,7 +18,7 @@ use crate::{Error, Inputs, Model, Result, Tap, model::Output};
 /// assert_eq!(serde_json::from_str::<Target>(&saved)?, contrast);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Target {
@@ -31,12 +32,10 @@ pub enum Target {
         /// The token's id.
         token: u32,
     },
-    /// The mean cross entropy of labels: one for a classifier; one per token for language models, `None` where there
-    /// is none. A model of a single causal stack predicts the label of a token from the tokens before it, so the first
-    /// label does not count, as in the reference implementation.
+    /// The loss of what is right.
     Loss {
-        /// The labels.
-        labels: Vec<Option<u32>>,
+        /// What is right.
+        labels: Labels,
     },
     /// The first minus the second (Jacovi et al. 2021, "Contrastive explanations for model interpretability").
     Difference(Box<Target>, Box<Target>),
@@ -86,34 +85,9 @@ impl Target {
                     format!("token {token} at position {position}"),
                 )),
             },
-            Self::Loss { labels } => {
-                let (rows, labels) = match logits.dims() {
-                    [_] => (logits.unsqueeze(0)?, labels.clone()),
-                    _ => (logits.clone(), labels.clone()),
-                };
-                let (positions, classes) = rows.dims2()?;
-                if labels.len() != positions {
-                    return Err(wrong(format!("{positions} labels"), labels.len().to_string()));
-                }
-                let from = usize::from(shifted && logits.rank() == 2);
-                let labeled: Vec<(u32, u32)> = labels
-                    .iter()
-                    .enumerate()
-                    .skip(from)
-                    .filter_map(|(place, label)| Some((u32::try_from(place - from).ok()?, (*label)?)))
-                    .collect();
-                if labeled.is_empty() {
-                    return Err(wrong("at least one label that counts".into(), "none".into()));
-                }
-                if let Some((_, label)) = labeled.iter().find(|(_, label)| *label as usize >= classes) {
-                    return Err(wrong(format!("labels below {classes}"), label.to_string()));
-                }
-                let (places, labels): (Vec<_>, Vec<_>) = labeled.into_iter().unzip();
-                let count = places.len();
-                let rows = rows.index_select(&Tensor::from_vec(places, count, logits.device())?, 0)?;
-                let labels = Tensor::from_vec(labels, (count, 1), logits.device())?;
-                Ok(log_softmax(&rows)?.gather(&labels, 1)?.mean_all()?.neg()?)
-            }
+            Self::Loss { labels } => labels
+                .loss(logits, shifted)?
+                .map_err(|unfit| wrong(unfit.expected, unfit.found)),
             Self::Difference(this, other) => {
                 let this = this.value(logits, shifted, sequence)?;
                 Ok((this - other.value(logits, shifted, sequence)?)?)

@@ -220,7 +220,9 @@ impl Families {
     /// [`Error::Json`], and as [`Model::load`].
     pub fn model(&self, name: &str, config_json: &str, weights: &Weights, gradients: Gradients) -> Result<Model> {
         let config = Config::parse(config_json.as_bytes(), CONFIG.as_ref())?;
-        Ok(Model::new(self.build(&config, name, weights)?, weights.device(), gradients).with_notes(weights.notes()))
+        Model::new(self.build(&config, name, weights)?, weights.device(), gradients)
+            .with_notes(weights.notes())
+            .configured(&config)
     }
 
     /// Builds the network of the family that the configuration names.

@@ -3,7 +3,7 @@
 use attn_core::Side;
 use attn_models::{
     Error, Inputs, Model,
-    attribute::{Baseline, Target, TokenScores, input_gradients, integrated_gradients, propagate_relevance},
+    attribute::{Baseline, Labels, Target, TokenScores, input_gradients, integrated_gradients, propagate_relevance},
     candle::{Device, Tensor},
 };
 
@@ -72,16 +72,22 @@ pub(crate) fn gradients_of(name: &str) -> Tensors {
 /// The labels of a fixture as targets.
 pub(crate) fn losses(expected: &Tensors) -> Vec<Target> {
     let labels = &expected["grad.labels"];
-    let rows: Vec<Vec<i64>> = match labels.rank() {
-        1 => labels.unsqueeze(1).unwrap().to_vec2().unwrap(),
-        _ => labels.to_vec2().unwrap(),
-    };
     let label = |label: i64| u32::try_from(label).ok();
-    rows.into_iter()
-        .map(|row| Target::Loss {
-            labels: row.into_iter().map(label).collect(),
-        })
-        .collect()
+    let labels: Vec<Labels> = match labels.rank() {
+        1 => {
+            let classes: Vec<i64> = labels.to_vec1().unwrap();
+            classes
+                .into_iter()
+                .map(|class| Labels::Class(label(class).unwrap()))
+                .collect()
+        }
+        _ => {
+            let rows: Vec<Vec<i64>> = labels.to_vec2().unwrap();
+            let rows = rows.into_iter().map(|row| row.into_iter().map(label).collect());
+            rows.map(Labels::Tokens).collect()
+        }
+    };
+    labels.into_iter().map(|labels| Target::Loss { labels }).collect()
 }
 
 pub(crate) fn of_pictures(name: &str) -> bool {
@@ -371,17 +377,18 @@ fn questions_a_model_cannot_answer_are_refused() {
     let classes = Model::load(&open("bert-cls")).unwrap();
     let inputs = Inputs::from_ids(&[vec![2, 5, 3]], 0).unwrap();
     let token = |position, token| Target::Token { position, token };
-    let loss = |labels: Vec<Option<u32>>| Target::Loss { labels };
+    let loss = |labels| Target::Loss { labels };
+    let tokens = |labels: Vec<Option<u32>>| loss(Labels::Tokens(labels));
     for (model, targets, message) in [
         (&text, vec![Target::Class(0)], "a token: the model predicts tokens"),
         (&text, vec![token(3, 0)], "a position below 3"),
         (&text, vec![token(0, 100_000)], "token 100000 at position 0"),
         (&text, vec![token(0, 0); 2], "input `targets`"),
-        (&text, vec![loss(vec![None; 2])], "3 labels, found 2"),
+        (&text, vec![tokens(vec![None; 2])], "3 labels, found 2"),
         // The first label has nothing before it.
         (
             &text,
-            vec![loss(vec![Some(1), None, None])],
+            vec![tokens(vec![Some(1), None, None])],
             "at least one label that counts",
         ),
         (
@@ -390,7 +397,11 @@ fn questions_a_model_cannot_answer_are_refused() {
             "a class: the model predicts one class per sequence",
         ),
         (&classes, vec![Target::Class(7)], "a class below"),
-        (&classes, vec![loss(vec![Some(9)])], "labels below"),
+        (&classes, vec![loss(Labels::Class(9))], "labels below"),
+        (&classes, vec![tokens(vec![Some(1)])], "expected a class"),
+        (&classes, vec![loss(Labels::Set(vec![true; 7]))], "labels, found 7"),
+        (&classes, vec![loss(Labels::Number(1.0))], "a head of one number"),
+        (&text, vec![loss(Labels::Class(1))], "expected tokens"),
     ] {
         let error = input_gradients(model, &inputs, &targets, &mut ()).unwrap_err();
         assert!(error.to_string().contains(message), "{error}");

@@ -11,7 +11,7 @@ use super::{
     tables::{push_values, value_line},
 };
 use crate::{
-    Edge, Error, Label, Layer, Motion, Panel, Plot, Point, Result, Scene, Table, Target, Tooltip, ViewState,
+    Edge, Error, Label, Layer, Motion, Panel, Placement, Plot, Point, Result, Scene, Table, Target, Tooltip, ViewState,
     error::{check_finite, check_len},
 };
 
@@ -163,14 +163,14 @@ impl Plot for DataMap {
             .collect();
         let coordinates = Coordinates::new(places.as_slice(), 2)?;
         let crowd = Crowd::new(&coordinates, frame.plot.width() * frame.plot.height());
+        // Few lie in the open, and those matter: they are not as small as the crowd in the corner asks for.
+        let radius = match examples <= FEW {
+            true => crowd.radius.max(LEAST),
+            false => crowd.radius,
+        };
         let panel = scene.add_panel(Panel {
             title: self.title.clone(),
-            // Few lie in the open, and those matter: they are not as small as the crowd in the corner asks for.
-            point_radius: if examples <= FEW {
-                crowd.radius.max(LEAST)
-            } else {
-                crowd.radius
-            },
+            point_radius: radius,
             point_opacity: crowd.opacity,
             // Points on the axes are not cut in half.
             ..Panel::page(frame.plot.shrink(-4.0), Motion::Fixed)
@@ -214,15 +214,25 @@ impl Plot for DataMap {
         }
         let [others, brought_out] = points;
         add_points(&mut scene, &mut layer, crowd.blending, others, brought_out);
-        let [left, right] = [0.02 * most, 0.98 * most];
-        for (name, at, align) in [
-            ("easy", [left, 0.97], 0.0),
-            ("hard", [left, 0.03], 0.0),
-            ("ambiguous", [right, 0.5], 1.0),
+        let gap = radius + 2.5;
+        let [left, right] = [0.1 * most, 0.92 * most];
+        for (name, at) in [
+            ("easy", [left, 0.97]),
+            ("hard", [left, 0.03]),
+            ("ambiguous", [right, 0.5]),
         ] {
-            let mut label = Label::new(panel, frame.place(at), name, 11.0, colors.text);
-            label.halo = Some(colors.background);
-            layer.labels.push(label.aligned(align, 0.5).bold());
+            let label = Label {
+                offset: [gap, 0.0],
+                halo: Some(colors.background),
+                // The points of its region may be in the way: it lies where they are fewest.
+                placement: Placement::OffPoints {
+                    priority: 1.0,
+                    margin: 2.0,
+                    reach: 60.0,
+                },
+                ..Label::new(panel, frame.place(at), name, 11.0, colors.text)
+            };
+            layer.labels.push(label.bold());
         }
         scene.layers.push(layer);
         Ok(scene)

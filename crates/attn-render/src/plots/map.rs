@@ -185,6 +185,7 @@ impl Plot for ClusterMap {
                 placement: Placement::OffPoints {
                     priority: *size as f32,
                     margin: 5.0,
+                    reach: 20.0,
                 },
                 ..Label::new(
                     panel,

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Up to so many points, labels leave the points of others free.
-const FEW: usize = 500;
+const FEW: usize = 5_000;
 
 /// Points with labels, and values or classes of your own as colors.
 ///

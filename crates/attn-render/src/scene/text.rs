@@ -25,6 +25,8 @@ pub enum Placement {
         priority: f32,
         /// Distance to other labels, in layout units.
         margin: f32,
+        /// At most so much farther off, in layout units.
+        reach: f32,
     },
 }
 

@@ -8,7 +8,7 @@ use super::Snapshot;
 use crate::{
     Error,
     explain::{ExplainParams, Explanation, Method, explain},
-    pruning::{Evaluation, LabeledSet, Labels},
+    pruning::{Evaluation, LabeledSet},
 };
 
 /// An example explained by two models, for the same target.
@@ -32,8 +32,8 @@ pub fn flipped(before: &Evaluation, after: &Evaluation) -> [Vec<usize>; 2] {
     [lost.map(|(at, _)| at).collect(), won.map(|(at, _)| at).collect()]
 }
 
-/// Explains classified examples by both models: why the right class? The least alike come first. Examples that are not
-/// classified, and classes that a model does not have, are left out.
+/// Explains examples by both models: why the right class, the first right label, the number? The least alike come first. Examples
+/// whose tokens are predicted, and classes that a model does not have, are left out.
 ///
 /// # Errors
 /// Those of [`explain`]; cancellation.
@@ -50,9 +50,9 @@ pub fn attribution_changes(
         let Some(example) = set.examples().get(at) else {
             continue;
         };
-        let Labels::Class(class) = example.labels else { continue };
-        let target = Target::Class(class as usize);
-        let knows = |snapshot: &&Snapshot| snapshot.capturer.model().labels().len() > class as usize;
+        let Some(class) = example.class() else { continue };
+        let target = Target::Class(class);
+        let knows = |snapshot: &&Snapshot| snapshot.capturer.model().labels().len() > class;
         if !snapshots.iter().all(knows) {
             continue;
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     Error,
-    pruning::{LabeledSet, PruningParams, evaluate},
+    pruning::{LabeledSet, Metric, PruningParams, capitalized, evaluate},
 };
 
 /// A model with a part of its adapter.
@@ -15,10 +15,12 @@ use crate::{
 pub struct ScaleStep {
     /// How much of the adapter is merged, 0 to 1.
     pub scale: f64,
-    /// Mean loss, in nats.
+    /// Mean loss.
     pub loss: f64,
-    /// Accuracy.
+    /// Value of the metric.
     pub metric: f64,
+    /// Which metric it is.
+    pub kind: Metric,
 }
 
 /// How well a model does with each part of its adapter ([`Checkpoint::with_adapter_scale`]).
@@ -43,6 +45,7 @@ pub fn scale_steps(
             scale,
             loss: found.loss,
             metric: found.metric,
+            kind: found.kind,
         });
     }
     Ok(steps)
@@ -50,14 +53,15 @@ pub fn scale_steps(
 
 /// The metric over the scale of the adapter. Scales ascend.
 pub fn scale_plot(steps: &[ScaleStep]) -> Lines {
+    let kind = steps.first().map_or_else(Metric::default, |step| step.kind);
     Lines {
-        title: "Accuracy with a part of the adapter".into(),
+        title: format!("{} with a part of the adapter", capitalized(kind.name())),
         caption: "0: the model without the adapter. 1: all of it.".into(),
         across: "scale of the adapter".into(),
-        up: "accuracy".into(),
+        up: kind.name().into(),
         at: steps.iter().map(|step| step.scale as f32).collect(),
         series: vec![Series {
-            name: "accuracy".into(),
+            name: kind.name().into(),
             values: steps.iter().map(|step| step.metric as f32).collect(),
             class: 0,
             broken: false,

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Error, SummaryParams,
     explain::ExplainParams,
-    pruning::{Ablate, Evaluation, LabeledSet, Measured, PruningParams, measure, output_side},
+    pruning::{Ablate, Evaluation, LabeledSet, Measured, PruningParams, capitalized, measure, output_side},
     summary::first_roles,
 };
 
@@ -168,7 +168,7 @@ impl ChangeStudy {
         grid(
             "change-importance",
             "Change of the importance of heads",
-            "loss (nats)",
+            self.evaluations.as_ref().map_or("loss", |[_, after]| after.kind.loss()),
             |head| head.importance.map(|[before, after]| after - before),
         );
         if let Some(layers) = &self.layers {
@@ -197,9 +197,9 @@ impl ChangeStudy {
         if let Some([one, other]) = &self.evaluations {
             let _ = writeln!(
                 page,
-                "Accuracy {:.1} % before, {:.1} % after; {} examples became wrong, {} right.\n",
-                100.0 * one.metric,
-                100.0 * other.metric,
+                "{} before, {} after; {} examples became wrong, {} right.\n",
+                capitalized(&one.text()),
+                other.kind.text(other.metric),
                 self.flips[0].len(),
                 self.flips[1].len()
             );
@@ -258,7 +258,8 @@ impl ChangeStudy {
         json!({
             "before": self.names[0],
             "after": self.names[1],
-            "accuracy": self.evaluations.as_ref().map(|both| both.each_ref().map(|one| one.metric)),
+            "metric": self.evaluations.as_ref().map(|[_, after]| after.kind.name()),
+            "values": self.evaluations.as_ref().map(|both| both.each_ref().map(|one| one.metric)),
             "flips": self.flips.each_ref().map(Vec::len),
             "parts": self.weights.groups,
             "notes": self.notes,

@@ -22,7 +22,7 @@ mod methods;
 mod plots;
 
 use attn_core::{Progress, Side, Token, table::Table};
-use attn_models::{Capturer, attribute::Target};
+use attn_models::{Capturer, Problem, attribute::Target};
 use attn_project::head::spearman;
 use serde::{Deserialize, Serialize};
 
@@ -234,6 +234,7 @@ impl Explanation {
 /// A target in words.
 fn question(capturer: &Capturer, target: &Target) -> String {
     match target {
+        Target::Class(_) if capturer.model().problem() == Some(Problem::Number) => "this number".to_owned(),
         Target::Class(class) => {
             let name = capturer.model().labels().get(*class);
             name.cloned().unwrap_or_else(|| format!("class {class}"))

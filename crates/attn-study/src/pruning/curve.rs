@@ -6,7 +6,7 @@ use attn_core::{HeadId, Progress, Rng, progress::step};
 use attn_models::Capturer;
 use serde::Serialize;
 
-use super::{Ablate, LabeledSet, Measured, PruningParams, evaluator::Evaluator, measure};
+use super::{Ablate, LabeledSet, Measured, Metric, PruningParams, evaluator::Evaluator, measure};
 use crate::Error;
 
 /// The metric along an order of removal.
@@ -14,6 +14,8 @@ use crate::Error;
 pub struct Curve {
     /// The order's name.
     pub name: String,
+    /// Which metric it is.
+    pub kind: Metric,
     /// The heads in the order in which they go.
     pub order: Vec<HeadId>,
     /// From no head removed to all of `order`: one step more than heads.
@@ -25,9 +27,9 @@ pub struct Curve {
 pub struct CurveStep {
     /// Number of heads removed.
     pub removed: usize,
-    /// Mean loss, in nats.
+    /// Mean loss.
     pub loss: f64,
-    /// Accuracy.
+    /// Value of the metric.
     pub metric: f64,
 }
 
@@ -112,6 +114,7 @@ impl Evaluator<'_> {
     ) -> Result<Curve, Error> {
         Ok(Curve {
             name: name.into(),
+            kind: self.set.metric(),
             order: order.to_vec(),
             steps: self.along(order, progress)?,
         })

@@ -6,8 +6,8 @@ use attn_core::{HeadId, Limits, Progress, progress::step};
 use attn_models::{Capturer, Point, intervene::Interventions, record::Recorder, start::Start};
 
 use super::{
-    CurveStep, LabeledSet, Measured, Outcome, PruningParams, evaluate,
-    measure::{check_states, place, read, zeros},
+    CurveStep, LabeledSet, Measured, Metric, Outcome, PruningParams, evaluate,
+    measure::{check_states, mean_loss, place, read, zeros},
 };
 use crate::Error;
 
@@ -19,11 +19,10 @@ pub(super) struct Level {
 }
 
 impl Level {
-    fn of(examples: &[Outcome]) -> Self {
-        let mean = |value: fn(&Outcome) -> f64| examples.iter().map(value).sum::<f64>() / examples.len().max(1) as f64;
+    fn of(kind: Metric, examples: &[Outcome]) -> Self {
         Self {
-            loss: mean(|outcome| outcome.loss),
-            metric: mean(|outcome| outcome.right),
+            loss: mean_loss(examples),
+            metric: kind.value(examples),
         }
     }
 }
@@ -48,11 +47,12 @@ impl<'a> Evaluator<'a> {
 
     /// Takes in what was measured over the same set, with zeros, while `off` were off.
     pub(super) fn learn(&mut self, off: &BTreeSet<HeadId>, measured: &Measured) {
-        self.known.insert(off.clone(), Level::of(&measured.whole.examples));
+        self.known
+            .insert(off.clone(), Level::of(self.set.metric(), &measured.whole.examples));
         for (head, without) in measured.heads.iter().zip(&measured.without) {
             let mut off = off.clone();
             off.insert(*head);
-            self.known.insert(off, Level::of(&without.examples));
+            self.known.insert(off, Level::of(self.set.metric(), &without.examples));
         }
     }
 
@@ -62,7 +62,7 @@ impl<'a> Evaluator<'a> {
             return Ok(*known);
         }
         let found = evaluate(self.capturer, self.set, off, self.params, progress)?;
-        let level = Level::of(&found.examples);
+        let level = Level::of(self.set.metric(), &found.examples);
         self.known.insert(off.clone(), level);
         Ok(level)
     }
@@ -114,7 +114,8 @@ impl<'a> Evaluator<'a> {
             }
         }
         for (at, found) in missing.into_iter().zip(found) {
-            self.known.insert(sets[at].clone(), Level::of(&found));
+            self.known
+                .insert(sets[at].clone(), Level::of(self.set.metric(), &found));
         }
         let _ = progress.update(what, total, total);
         let steps = sets.iter().enumerate().filter_map(|(removed, off)| {

@@ -23,7 +23,7 @@ pub enum Score {
     Michel,
     /// The same, each layer divided by its Euclidean length.
     MichelLayer,
-    /// Measured: the increase of the mean loss with zeros for the head's output, in nats.
+    /// Measured: the increase of the mean loss with zeros for the head's output.
     AblationZero,
     /// Measured: the same with the mean of the head's output over the set.
     AblationMean,

@@ -14,17 +14,8 @@ use attn_models::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{LabeledSet, PruningParams};
+use super::{LabeledSet, Metric, Outcome, PruningParams};
 use crate::Error;
-
-/// How well a model does on one example.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Outcome {
-    /// Cross entropy in nats; the mean over the labels of the example.
-    pub loss: f64,
-    /// Share of its labels that are the likeliest; 0 or 1 for a class.
-    pub right: f64,
-}
 
 /// What stands in for the output of an ablated head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,23 +30,35 @@ pub enum Ablate {
 /// How well a model does over a set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// Mean loss over the examples, in nats.
+    /// Mean loss over the examples: see [`Labels`](super::Labels).
     pub loss: f64,
-    /// Accuracy: the mean over the examples of [`Outcome::right`].
+    /// Value of the metric.
     pub metric: f64,
+    /// Which metric it is.
+    pub kind: Metric,
     /// Each example, in the order of the set.
     pub examples: Vec<Outcome>,
 }
 
 impl Evaluation {
-    fn of(examples: Vec<Outcome>) -> Self {
-        let mean = |value: fn(&Outcome) -> f64| examples.iter().map(value).sum::<f64>() / examples.len().max(1) as f64;
+    fn of(kind: Metric, examples: Vec<Outcome>) -> Self {
         Self {
-            loss: mean(|outcome| outcome.loss),
-            metric: mean(|outcome| outcome.right),
+            loss: mean_loss(&examples),
+            metric: kind.value(&examples),
+            kind,
             examples,
         }
     }
+
+    /// The metric for readers: `accuracy 93.1 %`.
+    pub fn text(&self) -> String {
+        format!("{} {}", self.kind.name(), self.kind.text(self.metric))
+    }
+}
+
+/// Mean loss over examples.
+pub(super) fn mean_loss(examples: &[Outcome]) -> f64 {
+    examples.iter().map(|outcome| outcome.loss).sum::<f64>() / examples.len().max(1) as f64
 }
 
 /// The model as it is, and without each head alone.
@@ -72,7 +75,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// The increase of the mean loss without each head, in nats.
+    /// The increase of the mean loss without each head.
     pub fn loss_increase(&self) -> Vec<f64> {
         self.without
             .iter()
@@ -133,7 +136,7 @@ pub fn evaluate(
             read(capturer, set, batch, output.logits.as_ref())?,
         );
     }
-    Ok(Evaluation::of(examples))
+    Ok(Evaluation::of(set.metric(), examples))
 }
 
 /// The effect of each head alone, by zeros or by means.
@@ -186,8 +189,11 @@ pub fn measure(
     Ok(Measured {
         ablate,
         heads,
-        whole: Evaluation::of(whole),
-        without: without.into_iter().map(Evaluation::of).collect(),
+        whole: Evaluation::of(set.metric(), whole),
+        without: without
+            .into_iter()
+            .map(|one| Evaluation::of(set.metric(), one))
+            .collect(),
     })
 }
 
@@ -258,7 +264,7 @@ pub(super) fn read(
     let model = capturer.model();
     let logits = logits.ok_or_else(|| Error::NothingLabeled {
         model: model.info().name.clone(),
-        classes: Vec::new(),
+        left_out: Vec::new(),
     })?;
     set.outcomes(model, batch, logits)
 }

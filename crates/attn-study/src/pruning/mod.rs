@@ -1,7 +1,7 @@
 //! Which heads a model needs: their importance by gradients, the measured effect of ablating each, and pruning (after Li et al.
 //! 2021, "T3-Vis").
 //!
-//! A [`LabeledSet`] is what a model is asked about. [`Importance`] holds every score of every head beside each other: to first
+//! A [`LabeledSet`] is what a model is asked about; its [`Labels`] say by which loss and which [`Metric`]. [`Importance`] holds every score of every head beside each other: to first
 //! order by Taylor expansion and by head masks, and measured. [`HeadMask`] switches heads off and on again; curves and
 //! [`greedy`] say what is left of the metric as heads go; [`Smallest`] is the least that keeps a share of it; and
 //! [`write_pruned`] writes that model.
@@ -25,10 +25,12 @@
 
 mod curve;
 mod evaluator;
+mod gold;
 mod importance;
 mod labeled;
 mod mask;
 mod measure;
+mod metric;
 mod patterns;
 mod plots;
 mod smallest;
@@ -39,9 +41,10 @@ mod write;
 pub use self::{
     curve::{Curve, CurveStep, RandomCurves, greedy, random_curves},
     importance::{Importance, RankCorrelation, Score, importance},
-    labeled::{LabeledExample, LabeledSet, Labels},
+    labeled::{LabeledExample, LabeledSet},
     mask::HeadMask,
-    measure::{Ablate, Evaluation, Measured, Outcome, evaluate, measure},
+    measure::{Ablate, Evaluation, Measured, evaluate, measure},
+    metric::{Metric, Outcome},
     patterns::mean_patterns,
     plots::{pattern_grid, pruning_plot},
     smallest::Smallest,
@@ -50,7 +53,12 @@ pub use self::{
     write::{WrittenPruned, write_pruned},
 };
 
-pub(crate) use self::labeled::{inputs_of, is_causal, output_side};
+pub use attn_models::attribute::Labels;
+
+pub(crate) use self::{
+    labeled::{inputs_of, is_causal, output_side},
+    plots::capitalized,
+};
 
 /// Settings of importance and pruning.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use attn_analyze::heads::Role;
 use attn_core::HeadId;
 use attn_render::plots::{HeadCells, HeadGrid, HeadPattern, HeatTable, Lines, Series};
 
-use super::{Curve, Importance, RandomCurves, Score, Smallest};
+use super::{Curve, Importance, Metric, RandomCurves, Score, Smallest};
 
 impl Importance {
     /// A score of every head; `None` for one that could not be had.
@@ -28,11 +28,11 @@ impl Importance {
             ),
             Score::AblationZero => (
                 "Increase of the mean loss with zeros for the output of the head.",
-                "loss (nats)",
+                self.whole.kind.loss(),
             ),
             Score::AblationMean => (
                 "Increase of the mean loss with its mean for the output of the head.",
-                "loss (nats)",
+                self.whole.kind.loss(),
             ),
         };
         Some(HeadGrid {
@@ -54,7 +54,7 @@ impl Importance {
             title: format!("Heads that {name} needs"),
             subtitle: format!("loss {:.3} with all heads", self.whole.examples.get(example)?.loss),
             caption: "Increase of the loss of this example with zeros for the output of the head.".into(),
-            what: "loss (nats)".into(),
+            what: self.whole.kind.loss().into(),
             diverging: values.iter().any(|&value| value < 0.0),
             ..HeadGrid::new(self.heads.clone(), HeadCells::Values(values.into()))
         })
@@ -92,9 +92,9 @@ impl Importance {
     fn subtitle(&self) -> String {
         let Self { whole, .. } = self;
         format!(
-            "{} examples; accuracy {:.1} %, loss {:.3} with all heads",
+            "{} examples; {}, loss {:.3} with all heads",
             whole.examples.len(),
-            100.0 * whole.metric,
+            whole.text(),
             whole.loss
         )
     }
@@ -123,6 +123,13 @@ pub fn pattern_grid(patterns: &[(HeadId, HeadPattern)], roles: &BTreeMap<HeadId,
 fn title(order: &str) -> String {
     let score = Score::ALL.into_iter().find(|score| score.name() == order);
     score.map_or_else(|| order.to_owned(), |score| score.title().to_owned())
+}
+
+/// A name at the start of a sentence.
+pub(crate) fn capitalized(name: &str) -> String {
+    let mut signs = name.chars();
+    let first = signs.next().map(|first| first.to_uppercase().chain(signs).collect());
+    first.unwrap_or_default()
 }
 
 /// Curves of the metric as heads go, with the band of random orders.
@@ -162,17 +169,19 @@ pub fn pruning_plot(curves: &[Curve], random: Option<&RandomCurves>, smallest: O
     let caption = smallest.map(|found| {
         let all = found.kept.len() + found.removed.len();
         format!(
-            "{} of {all} heads keep {:.1} % accuracy, of {:.1} % with all.",
+            "{} of {all} heads keep {} {}, of {} with all.",
             found.kept.len(),
-            100.0 * found.metric,
-            100.0 * found.whole
+            found.kind.name(),
+            found.kind.text(found.metric),
+            found.kind.text(found.whole)
         )
     });
+    let kind = curves.first().map_or_else(Metric::default, |curve| curve.kind);
     Lines {
-        title: "Accuracy as heads are removed".into(),
+        title: format!("{} as heads are removed", capitalized(kind.name())),
         caption: caption.unwrap_or_default(),
         across: "heads removed".into(),
-        up: "accuracy".into(),
+        up: kind.name().into(),
         at: at.into(),
         series,
         ..Lines::default()

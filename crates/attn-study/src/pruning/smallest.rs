@@ -6,7 +6,7 @@ use attn_core::{HeadId, Progress};
 use attn_models::Capturer;
 use serde::Serialize;
 
-use super::{Curve, LabeledSet, PruningParams, evaluator::Evaluator};
+use super::{Curve, LabeledSet, Metric, PruningParams, evaluator::Evaluator};
 use crate::Error;
 
 /// The fewest heads that were found to keep [`PruningParams::keep`] of the metric.
@@ -16,11 +16,13 @@ pub struct Smallest {
     pub kept: Vec<HeadId>,
     /// The heads that go.
     pub removed: Vec<HeadId>,
+    /// Which metric it is.
+    pub kind: Metric,
     /// The metric of the whole model.
     pub whole: f64,
     /// The metric with the heads that stay.
     pub metric: f64,
-    /// The loss with the heads that stay, in nats.
+    /// The loss with the heads that stay.
     pub loss: f64,
     /// The order whose curve it was found on.
     pub order: String,
@@ -61,7 +63,8 @@ impl Smallest {
         else {
             return Ok(None);
         };
-        let enough = evaluator.params.keep * whole;
+        // A share of a correlation below 0 would be more than it.
+        let enough = whole.min(evaluator.params.keep * whole);
         let longest = |curve: &Curve| {
             let good = curve.steps.iter().filter(|step| step.metric >= enough);
             good.map(|step| step.removed).max().unwrap_or(0)
@@ -107,6 +110,7 @@ impl Smallest {
             more: removed.len() - from_curve,
             kept,
             removed,
+            kind: evaluator.set.metric(),
             whole,
             metric: found.metric,
             loss: found.loss,

@@ -142,13 +142,18 @@ impl HeadStudy {
         let name = |head: HeadId| self.model.head_name(head);
         let _ = writeln!(
             page,
-            "{} examples; accuracy {:.1} %, loss {:.3} with all {} heads.\n",
+            "{} examples; {}, {} {:.3} with all {} heads.\n",
             whole.examples.len(),
-            100.0 * whole.metric,
+            whole.text(),
+            whole.kind.loss(),
             whole.loss,
             heads.len()
         );
-        page.push_str("| head | taylor | michel | michel, by layer | loss without (zero) | loss without (mean) | accuracy without |\n|---|---|---|---|---|---|---|\n");
+        let _ = writeln!(
+            page,
+            "| head | taylor | michel | michel, by layer | loss without (zero) | loss without (mean) | {} without |\n|---|---|---|---|---|---|---|",
+            whole.kind.name()
+        );
         let order = self.importance.order(Score::AblationZero).unwrap_or_default();
         for head in order.into_iter().rev() {
             let Some(at) = heads.iter().position(|other| *other == head) else {
@@ -171,7 +176,7 @@ impl HeadStudy {
                 .without
                 .get(at)
                 .map_or(f64::NAN, |without| without.metric);
-            let _ = writeln!(page, " {:.1} % |", 100.0 * metric);
+            let _ = writeln!(page, " {} |", whole.kind.text(metric));
         }
         page.push_str("\nRank correlation of scores (Spearman):\n\n| score | other | |\n|---|---|---|\n");
         for pair in self.importance.correlations() {
@@ -186,12 +191,13 @@ impl HeadStudy {
         if let Some(found) = &self.smallest {
             let _ = writeln!(
                 page,
-                "{} of {} heads keep {:.0} % of the accuracy: {:.1} % with them, {:.1} % with all (order: {}). Can go: {}.\n",
+                "{} of {} heads keep {:.0} % of the {}: {} with them, {} with all (order: {}). Can go: {}.\n",
                 found.kept.len(),
                 heads.len(),
                 100.0 * self.keep,
-                100.0 * found.metric,
-                100.0 * found.whole,
+                found.kind.name(),
+                found.kind.text(found.metric),
+                found.kind.text(found.whole),
                 found.order,
                 found
                     .removed
@@ -204,10 +210,10 @@ impl HeadStudy {
         if let Some([whole, pruned]) = &self.held_out {
             let _ = writeln!(
                 page,
-                "On {} examples that had no part in the choice: {:.1} %, of {:.1} % with all heads.\n",
+                "On {} examples that had no part in the choice: {}, of {} with all heads.\n",
                 whole.examples.len(),
-                100.0 * pruned.metric,
-                100.0 * whole.metric
+                pruned.text(),
+                whole.kind.text(whole.metric)
             );
         }
         for note in &self.importance.notes {
@@ -220,13 +226,14 @@ impl HeadStudy {
     pub fn json(&self) -> Value {
         json!({
             "model": self.model.name,
-            "accuracy": self.importance.whole.metric,
+            "metric": self.importance.whole.kind.name(),
+            "value": self.importance.whole.metric,
             "loss": self.importance.whole.loss,
             "examples": self.importance.whole.examples.len(),
             "correlations": self.importance.correlations(),
             "stability": self.importance.stability.iter().map(|(score, rho)| (score.name().to_owned(), json!(rho))).collect::<serde_json::Map<_, _>>(),
             "smallest": self.smallest,
-            "held_out": self.held_out.as_ref().map(|both| both.each_ref().map(|one| json!({"accuracy": one.metric, "loss": one.loss, "examples": one.examples.len()}))),
+            "held_out": self.held_out.as_ref().map(|both| both.each_ref().map(|one| json!({"value": one.metric, "loss": one.loss, "examples": one.examples.len()}))),
             "notes": self.importance.notes,
         })
     }

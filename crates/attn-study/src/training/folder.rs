@@ -21,7 +21,7 @@ pub struct RunPaths {
     pub log: Option<PathBuf>,
     /// The folder of its checkpoints.
     pub checkpoints: Option<PathBuf>,
-    /// Examples by id: `.jsonl`, `.json`, `.csv` or `.tsv`.
+    /// Examples by id: `.jsonl`, `.json`, `.csv`, `.tsv`, or `.parquet` with the feature of this name.
     pub examples: Option<PathBuf>,
 }
 
@@ -104,11 +104,12 @@ pub(super) struct Found {
 const LOGS: [&str; 3] = ["log.jsonl", "training_log.jsonl", "attn_log.jsonl"];
 
 /// Names of files of examples.
-const EXAMPLES: [&str; 5] = [
+const EXAMPLES: [&str; 6] = [
     "examples.jsonl",
     "examples.json",
     "examples.csv",
     "examples.tsv",
+    "examples.parquet",
     "train.jsonl",
 ];
 

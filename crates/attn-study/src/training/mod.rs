@@ -8,6 +8,8 @@ mod flips;
 mod folder;
 mod join;
 mod noise;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod plots;
 mod report;
 mod run;

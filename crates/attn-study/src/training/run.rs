@@ -1,6 +1,12 @@
 //! A run on disk, followed while it is written.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use attn_analyze::training::{LogChange, LogFiles};
 use attn_core::{
@@ -32,13 +38,33 @@ struct ReadExamples {
 
 impl ReadExamples {
     fn read(path: PathBuf) -> Self {
-        let data = Dataset::read(&path, &TextParams::default());
         Self {
             written: written(&path),
-            data: data.map(Arc::new).map_err(|error| error.to_string()),
+            data: read_examples(&path).map(Arc::new).map_err(|error| error.to_string()),
             path,
         }
     }
+}
+
+/// Examples in a file: `.jsonl`, `.json`, `.csv`, `.tsv`, and `.parquet` with the feature of this name.
+fn read_examples(path: &Path) -> Result<Dataset, Error> {
+    let params = TextParams::default();
+    let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
+    if suffix.as_deref() != Some("parquet") {
+        return Ok(Dataset::read(path, &params)?);
+    }
+    #[cfg(feature = "parquet")]
+    return super::parquet::read(path, &params);
+    #[cfg(not(feature = "parquet"))]
+    Err(attn_core::Error::Text {
+        place: path.display().to_string(),
+        line: None,
+        expected: "a build with the feature `parquet`, or JSON lines of it: `import pandas; \
+                   pandas.read_parquet(\"examples.parquet\").to_json(\"examples.jsonl\", orient=\"records\", lines=True)`"
+            .to_owned(),
+        found: "a build without".to_owned(),
+    }
+    .into())
 }
 
 fn written(path: &PathBuf) -> Option<SystemTime> {

@@ -151,7 +151,7 @@ impl Training {
                 .and_then(|opened| frame(checkpoint, &opened, &texts, progress))
             {
                 Ok(frame) => frames.push(frame),
-                Err(Error::Core(error)) if error.is_cancelled() => return Err(error.into()),
+                Err(error) if error.is_cancelled() => return Err(error),
                 Err(error) => notes.push(format!("{}: {error}", checkpoint.name)),
             }
         }

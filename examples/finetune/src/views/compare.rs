@@ -154,7 +154,7 @@ impl Compare {
             }
             if ui
                 .button("Adapter curve")
-                .on_hover_text("Accuracy from the model without its adapter to all of it")
+                .on_hover_text("The metric from the model without its adapter to all of it")
                 .clicked()
             {
                 self.scales(session);
@@ -174,9 +174,9 @@ impl Compare {
         if let Some([one, other]) = &found.evaluations {
             let [lost, won] = found.flips.each_ref().map(Vec::len);
             ui.label(format!(
-                "accuracy {:.1} % before, {:.1} % after",
-                100.0 * one.metric,
-                100.0 * other.metric
+                "{} before, {} after",
+                one.text(),
+                other.kind.text(other.metric)
             ));
             ui.label(format!("{lost} became wrong, {won} right"));
         }

@@ -66,12 +66,13 @@ impl Heads {
         ui.add_space(6.0);
         ui.label(RichText::new("Checkpoint").strong());
         self.model.borrow_mut().choose(ui, session);
-        let model = self.model.borrow();
-        let Some(loaded) = &model.loaded else { return };
-        ui.label(format!("{} examples", loaded.set.len()));
-        if ui.button("Measure all heads").clicked() {
-            model.measure(session);
+        let mut model = self.model.borrow_mut();
+        let Some(loaded) = model.loaded.clone() else { return };
+        ui.label(format!("{} examples, {}", loaded.set.len(), loaded.set.metric().name()));
+        for note in loaded.set.notes() {
+            ui.label(RichText::new(note).weak());
         }
+        model.measure_button(ui, session);
         let Some(study) = model.study.clone() else {
             ui.label("Ablates every head alone, by zeros and by its mean, and prunes along every order.");
             return;
@@ -105,12 +106,13 @@ impl Heads {
                 }
             }
             let without = &study.importance.measured[0].without[at];
-            ui.label(format!("accuracy without: {:.1} %", 100.0 * without.metric));
+            ui.label(format!("without: {}", without.text()));
         }
         if let Some(rho) = study.importance.correlation(Score::Michel, Score::AblationZero) {
             ui.label(format!("Gradient and measured effect agree by {rho:.2} (Spearman)."));
         }
-        for note in &study.importance.notes {
+        let known = |note: &&String| loaded.set.notes().contains(note);
+        for note in study.importance.notes.iter().filter(|note| !known(note)) {
             ui.label(RichText::new(note).weak());
         }
     }

@@ -8,7 +8,7 @@ use attn_sdk::study::{
     pruning::{HeadMask, HeadStudy, LabeledSet, PruningParams},
     training::Training,
 };
-use eframe::egui::{ComboBox, Ui};
+use eframe::egui::{Button, ComboBox, Ui};
 
 use super::Session;
 use crate::{options::Sample, window::News};
@@ -39,6 +39,9 @@ pub(crate) struct Model {
     loading: Option<JobId>,
     /// Whether the last loading ended without a model.
     ended: bool,
+    measuring: Option<JobId>,
+    /// Whether the last study was stopped or failed.
+    unmeasured: bool,
 }
 
 pub(crate) type Shared = Rc<RefCell<Model>>;
@@ -109,7 +112,7 @@ impl Model {
             News::Loaded(loaded) if self.chosen.is_none_or(|chosen| chosen == loaded.place) => {
                 self.loading = None;
                 self.loaded = Some(loaded.clone());
-                self.study = None;
+                (self.study, self.unmeasured) = (None, false);
                 self.mask = HeadMask::default();
             }
             News::Heads(study) => {
@@ -118,6 +121,7 @@ impl Model {
                 if name == Some(&study.model.name) {
                     self.study = Some(study.clone());
                 }
+                self.measuring = None;
             }
             _ => {}
         }
@@ -128,13 +132,28 @@ impl Model {
         if self.loading == Some(job) {
             (self.loading, self.ended) = (None, true);
         }
+        if self.measuring == Some(job) {
+            (self.measuring, self.unmeasured) = (None, true);
+        }
+    }
+
+    /// The button that measures all heads.
+    pub(crate) fn measure_button(&mut self, ui: &mut Ui, session: &Session) {
+        let name = match self.unmeasured || self.study.is_some() {
+            true => "Measure again",
+            false => "Measure all heads",
+        };
+        if ui.add_enabled(self.measuring.is_none(), Button::new(name)).clicked() {
+            self.measure(session);
+        }
     }
 
     /// Starts the study of all heads.
-    pub(crate) fn measure(&self, session: &Session) {
+    fn measure(&mut self, session: &Session) {
         let Some(loaded) = self.loaded.clone() else { return };
         let sample = session.sample;
-        session.jobs.start("heads", move |job| {
+        self.unmeasured = false;
+        self.measuring = Some(session.jobs.start("heads", move |job| {
             let Loaded {
                 snapshot,
                 set,
@@ -152,6 +171,6 @@ impl Model {
             )?;
             job.send(News::Heads(Arc::new(study)));
             Ok(())
-        });
+        }));
     }
 }

@@ -58,7 +58,10 @@ impl Pruning {
             None => {
                 let heads: Vec<_> = loaded.snapshot.capturer.model().info().heads().collect();
                 let values = vec![0.0; heads.len()];
-                HeadGrid::new(heads, HeadCells::Values(values.into()))
+                HeadGrid {
+                    what: "importance, not measured yet".into(),
+                    ..HeadGrid::new(heads, HeadCells::Values(values.into()))
+                }
             }
         };
         grid.title = format!(
@@ -123,7 +126,11 @@ impl Pruning {
         match smallest {
             Some(smallest) => {
                 let text = format!("Smallest set: {} heads", smallest.kept.len());
-                if ui.button(text).on_hover_text("Keeps 99 % of the accuracy").clicked() {
+                if ui
+                    .button(text)
+                    .on_hover_text(format!("Keeps 99 % of the {}", smallest.kind.name()))
+                    .clicked()
+                {
                     self.model.borrow_mut().mask.set(smallest.removed);
                     changed = true;
                 }
@@ -137,18 +144,14 @@ impl Pruning {
         }
         ui.separator();
         if let Some(whole) = &self.whole {
-            ui.label(format!(
-                "all heads: accuracy {:.1} %, loss {:.3}",
-                100.0 * whole.metric,
-                whole.loss
-            ));
+            ui.label(format!("all heads: {}, loss {:.3}", whole.text(), whole.loss));
         } else if self.found.is_none() && self.model.borrow().loaded.is_some() && self.running.is_none() && !self.ended
         {
             self.measure(session);
         }
         match &self.found {
             Some(found) => {
-                let text = format!("now: accuracy {:.1} %, loss {:.3}", 100.0 * found.metric, found.loss);
+                let text = format!("now: {}, loss {:.3}", found.text(), found.loss);
                 ui.label(RichText::new(text).strong());
             }
             None if self.running.is_some() => {

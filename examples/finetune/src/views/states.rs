@@ -1,6 +1,6 @@
 //! Examples by their hidden states at checkpoints: computed as a job, then laid out for any layer and pooling.
 
-use attn_egui::egui_wgpu::RenderState;
+use attn_egui::{JobId, egui_wgpu::RenderState};
 use attn_sdk::{
     project::{Method, Projector, pca::Pca, tsne::Tsne, umap::Umap},
     render::{Plot, plots::Scatter},
@@ -27,6 +27,8 @@ pub(crate) struct States {
     color: String,
     /// Number of checkpoints that were asked for.
     asked: Option<usize>,
+    /// The job that reads the checkpoints or lays the examples out.
+    running: Option<JobId>,
 }
 
 const METHODS: [&str; 3] = ["t-SNE", "UMAP", "PCA"];
@@ -45,6 +47,7 @@ impl States {
             checkpoint: 0,
             color: "gold".into(),
             asked: None,
+            running: None,
         }
     }
 
@@ -58,13 +61,14 @@ impl States {
             self.failure = "The run has no checkpoint yet.".into();
             return;
         }
-        session.jobs.start("hidden states", move |job| {
+        self.running = Some(session.jobs.start("hidden states", move |job| {
             job.send(match training.states(&checkpoints, &params, job) {
                 Ok(states) => News::States(Box::new(states)),
+                Err(error) if error.is_cancelled() => return Ok(()),
                 Err(error) => News::NoStates(error.to_string()),
             });
             Ok(())
-        });
+        }));
     }
 
     /// Lays the examples out.
@@ -77,10 +81,10 @@ impl States {
             _ => Pca.into(),
         };
         let projector = Projector::new(method).seed(session.sample.seed);
-        session.jobs.start("layout", move |job| {
+        self.running = Some(session.jobs.start("layout", move |job| {
             job.send(News::Maps(Box::new(states.project(layer, pooling, &projector, job)?)));
             Ok(())
-        });
+        }));
     }
 
     fn draw(&mut self, session: &Session) {
@@ -174,12 +178,25 @@ impl View for States {
         }
         match &self.plot {
             Some(plot) => self.points.show(ui, session, plot),
-            None if self.failure.is_empty() => {
+            None if self.running.is_some() => {
                 ui.label("The checkpoints read the examples.");
             }
+            // Stopped or failed: it can be started anew.
             None => {
                 ui.label(&self.failure);
+                if ui.button("Read the examples again").clicked() {
+                    match self.states.is_some() {
+                        true => self.lay_out(session),
+                        false => self.ask(session),
+                    }
+                }
             }
+        }
+    }
+
+    fn end(&mut self, job: JobId, _: &mut Session) {
+        if self.running == Some(job) {
+            self.running = None;
         }
     }
 

@@ -1,0 +1,167 @@
+//! What a head of classes is asked for, and how a gold answer says it.
+
+use attn_analyze::training::{Gold, Log, Task};
+use attn_models::{Model, Problem, attribute::Labels};
+
+/// Classes that a message names.
+const NAMED: usize = 12;
+
+/// What a head of classes is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    problem: Problem,
+    classes: &'a [String],
+}
+
+impl<'a> Asked<'a> {
+    /// What the checkpoint says; where it says nothing, the task of the log, then one of the classes. `None` of a model without a
+    /// head of classes.
+    pub(super) fn of(model: &'a Model, task: Option<Task>) -> Option<Self> {
+        let classes = model.labels();
+        let by_task = match task {
+            Some(Task::MultiLabel) => Problem::Labels,
+            Some(Task::Regression) => Problem::Number,
+            _ => Problem::Class,
+        };
+        (!classes.is_empty()).then(|| Self {
+            problem: model.problem().unwrap_or(by_task),
+            classes,
+        })
+    }
+
+    /// What it needs to be right, for messages.
+    pub(super) fn expected(&self) -> String {
+        let mut names = self
+            .classes
+            .iter()
+            .take(NAMED)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
+        if let more @ 1.. = self.classes.len().saturating_sub(NAMED) {
+            names = format!("{names} and {more} more");
+        }
+        match self.problem {
+            Problem::Class => format!("one of its classes ({names})"),
+            Problem::Labels => format!("0 or 1 for each of its {} labels ({names})", self.classes.len()),
+            Problem::Number => "a number".to_owned(),
+        }
+    }
+
+    /// A label as a text: a class by its name or number; a number; labels by their names or numbers, between `+` or `,`, or `none`.
+    pub(super) fn text(&self, label: &str) -> Option<Labels> {
+        match self.problem {
+            Problem::Class => class_of(self.classes, label).map(Labels::Class),
+            Problem::Number => {
+                let number = label.trim().parse::<f32>().ok();
+                number.filter(|number| number.is_finite()).map(Labels::Number)
+            }
+            Problem::Labels => {
+                let mut set = vec![false; self.classes.len()];
+                // A name may hold a sign that separates.
+                let parts: Vec<&str> = match class_of(self.classes, label) {
+                    Some(_) => vec![label],
+                    None => label.split(['+', ',']).map(str::trim).collect(),
+                };
+                if !matches!(parts[..], ["" | "none"]) {
+                    for part in parts {
+                        *set.get_mut(class_of(self.classes, part)? as usize)? = true;
+                    }
+                }
+                Some(Labels::Set(set))
+            }
+        }
+    }
+
+    /// The gold answer of an example of a log.
+    pub(super) fn gold(&self, log: &Log, example: usize) -> Option<Labels> {
+        let gold = &log.examples().get(example)?.gold;
+        match self.problem {
+            Problem::Class => class_of(self.classes, &log.gold(example)).map(Labels::Class),
+            Problem::Number => gold.number().map(|number| Labels::Number(number as f32)),
+            Problem::Labels => {
+                let Gold::List(list) = gold else { return None };
+                if list.len() != self.classes.len() || list.iter().any(|label| !(0..=1).contains(label)) {
+                    return None;
+                }
+                // By name where the log names the labels as the model does, else in their order.
+                let place = |name: &String| log.labels().iter().position(|label| **label == **name);
+                let places: Option<Vec<usize>> = self.classes.iter().map(place).collect();
+                let places = places.unwrap_or_else(|| (0..list.len()).collect());
+                let holds = |&place: &usize| list.get(place).map(|label| *label == 1);
+                Some(Labels::Set(places.iter().map(holds).collect::<Option<_>>()?))
+            }
+        }
+    }
+}
+
+/// A class by its name, or by its number where no class has that name.
+pub(super) fn class_of(classes: &[String], label: &str) -> Option<u32> {
+    let by_name = classes.iter().position(|name| name == label);
+    let number = || {
+        label
+            .trim()
+            .parse::<usize>()
+            .ok()
+            .filter(|&class| class < classes.len())
+    };
+    by_name.or_else(number).and_then(|class| u32::try_from(class).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use attn_analyze::training::LogReader;
+
+    use super::*;
+
+    #[test]
+    fn classes_are_known_by_name_and_by_number() {
+        let classes = ["no", "yes"].map(str::to_owned);
+        assert_eq!(
+            ["yes", "1", "0 ", "2", "maybe"].map(|label| class_of(&classes, label)),
+            [Some(1), Some(1), Some(0), None, None]
+        );
+    }
+
+    #[test]
+    fn texts_say_labels_and_numbers() {
+        let classes = ["bird", "cat", "salt + pepper"].map(str::to_owned);
+        let asked = |problem| Asked {
+            problem,
+            classes: &classes,
+        };
+        let set = |label| match asked(Problem::Labels).text(label) {
+            Some(Labels::Set(set)) => Some(set.iter().map(|&holds| u8::from(holds)).collect::<Vec<_>>()),
+            _ => None,
+        };
+        assert_eq!(set("bird + cat"), Some(vec![1, 1, 0]));
+        assert_eq!(set("0,2"), Some(vec![1, 0, 1]));
+        assert_eq!(set("salt + pepper"), Some(vec![0, 0, 1]));
+        assert_eq!(set("none"), Some(vec![0, 0, 0]));
+        assert_eq!(set("dog"), None);
+        assert_eq!(asked(Problem::Number).text(" -2.5"), Some(Labels::Number(-2.5)));
+        assert_eq!(asked(Problem::Number).text("NaN"), None);
+    }
+
+    #[test]
+    fn labels_of_a_log_are_found_by_their_names() {
+        let mut reader = LogReader::default();
+        let lines = br#"{"kind":"run","format":1,"labels":["b","a"],"task":"multi_label"}
+{"kind":"prediction","id":"x","epoch":1,"gold":[1,0],"logits":[2.0,-1.0]}
+{"kind":"prediction","id":"y","epoch":1,"gold":[1,0,1],"logits":[2.0,-1.0,0.5]}"#;
+        reader.push(&mut reader.file("log.jsonl"), lines, &()).unwrap();
+        let log = reader.into_log();
+        let gold = |classes: [&str; 2], at| {
+            let classes = classes.map(str::to_owned);
+            let problem = Problem::Labels;
+            Asked {
+                problem,
+                classes: &classes,
+            }
+            .gold(&log, at)
+        };
+        assert_eq!(gold(["a", "b"], 0), Some(Labels::Set(vec![false, true])));
+        assert_eq!(gold(["c", "d"], 0), Some(Labels::Set(vec![true, false])));
+        assert_eq!(gold(["a", "b"], 1), None);
+    }
+}
