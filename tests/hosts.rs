@@ -112,7 +112,11 @@ impl Screen {
             // What was seen last tells why a picture does not stay.
             now.save(folder.join(format!("{name}.png"))).unwrap();
             let stays = |before: &RgbImage| changed(before, &now) * f64::from(now.width() * now.height()) < 100.0;
-            same = if before.as_ref().is_some_and(stays) { same + 1 } else { 0 };
+            same = if before.as_ref().is_some_and(stays) {
+                same + 1
+            } else {
+                0
+            };
             before = Some(now);
             before.clone().filter(|_| same >= 4)
         })

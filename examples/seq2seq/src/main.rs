@@ -16,8 +16,14 @@
     reason = "a command-line program"
 )]
 
+mod actions;
+mod bar;
+mod detail;
+mod experiments;
 mod files;
+mod help;
 mod indexing;
+mod look;
 mod near;
 mod options;
 mod panel;

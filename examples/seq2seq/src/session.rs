@@ -99,7 +99,7 @@ impl Session {
 /// A session from a saved file.
 fn opened(options: &Options, path: &Path) -> Result<Session, Box<dyn Error>> {
     let mut session = Session::default();
-    for (number, saved) in (1..).zip(saved::read(path)?) {
+    for (number, saved) in (1..).zip(saved::read(path)?.runs) {
         session.heads.clone_from(&saved.run.alignment_heads);
         let source = saved.run.source.text.clone();
         let mut run = Run::new(saved.line.unwrap_or(number), source, Ok(saved.run), true);

@@ -248,6 +248,69 @@ impl Decoder {
         Ok(ranks.collect())
     }
 
+    /// How likely a text is at every step of a hypothesis, the steps before forced: a pass over the hypothesis, and one per step
+    /// where the text has more than one token. Id and rank are those of its first token, the log-probability is of all. Empty for
+    /// a text without tokens.
+    ///
+    /// # Errors
+    /// As [`rank_text`](Self::rank_text); cancellation.
+    ///
+    /// ```
+    /// use attn_study::decoding::Decoder;
+    ///
+    /// let decoder = Decoder::load(&attn_embedded::DATES.checkpoint()?)?;
+    /// let run = decoder.decode("May 21, 2000", &decoder.params(), &())?;
+    /// let ranks = decoder.rank_everywhere(&run, 0, "5", &())?;
+    /// let best = ranks.iter().max_by(|a, b| a.log_probability.total_cmp(&b.log_probability));
+    /// // Step 6, counted from 0, writes the month of 2000-05-21.
+    /// assert_eq!(best.map(|rank| (rank.step, rank.rank)), Some((6, 1)));
+    /// # Ok::<(), attn_study::Error>(())
+    /// ```
+    pub fn rank_everywhere(
+        &self,
+        decoding: &Decoding,
+        hypothesis: usize,
+        text: &str,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Rank>, Error> {
+        let found = decoding.hypothesis(hypothesis)?;
+        let forced = self.target_ids(text)?;
+        let Some(&id) = forced.first() else {
+            return Ok(Vec::new());
+        };
+        let pass = self.repeated(decoding, &found.row.ids)?;
+        let steps = found.row.len();
+        let mut ranks = Vec::with_capacity(steps);
+        for at in 0..steps {
+            step(progress, "ranks", at, steps)?;
+            let Some(row) = pass.log_probabilities(at) else {
+                continue;
+            };
+            let first = *row.get(id as usize).ok_or(Error::NoToken {
+                token: id,
+                vocabulary: row.len(),
+            })?;
+            let log_probability = match forced.len() {
+                1 => first,
+                _ => {
+                    let tokens = self.rank_text(decoding, hypothesis, at, text)?;
+                    // What lies beyond the longest sequence cannot be written.
+                    let whole = tokens.len() == forced.len();
+                    let sum = tokens.iter().map(|own| own.log_probability).sum();
+                    if whole { sum } else { f32::NEG_INFINITY }
+                }
+            };
+            ranks.push(Rank {
+                step: at,
+                id,
+                rank: place(&row, id),
+                log_probability,
+            });
+        }
+        let _ = progress.update("ranks", steps, steps);
+        Ok(ranks)
+    }
+
     /// A pass over new tokens in the setting of a decoding.
     pub(super) fn repeated(&self, decoding: &Decoding, tokens: &[u32]) -> Result<Pass, Error> {
         let prompt = if decoding.encoder_decoder {
