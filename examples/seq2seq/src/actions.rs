@@ -5,7 +5,7 @@ use attn_sdk::{
     render::{Palette, ViewState},
     study::decoding::{AttentionScale, Shift, Unit},
 };
-use eframe::egui::{Context, Key, KeyboardShortcut, Modifiers};
+use eframe::egui::{Context, Event, Key, Modifiers};
 
 use crate::{
     look::{Cameras, Chosen},
@@ -66,6 +66,36 @@ pub(crate) enum Which {
     Predictions,
     Detail,
 }
+
+const CTRL_SHIFT: Modifiers = Modifiers {
+    shift: true,
+    ..Modifiers::COMMAND
+};
+
+/// Keys that hold where text is typed too.
+const ANYWHERE: [(Modifiers, Key, Action); 5] = [
+    (CTRL_SHIFT, Key::S, Action::SaveAs),
+    (Modifiers::COMMAND, Key::S, Action::Save),
+    (Modifiers::COMMAND, Key::O, Action::Open),
+    (Modifiers::COMMAND, Key::Enter, Action::Decode),
+    (Modifiers::NONE, Key::F1, Action::Help),
+];
+
+/// Keys that hold where no text is typed.
+const ELSEWHERE: [(Modifiers, Key, Action); 12] = [
+    (CTRL_SHIFT, Key::Z, Action::Redo),
+    (Modifiers::COMMAND, Key::Z, Action::Undo),
+    (Modifiers::COMMAND, Key::Y, Action::Redo),
+    (Modifiers::NONE, Key::U, Action::Undo),
+    (Modifiers::NONE, Key::R, Action::Redo),
+    (Modifiers::NONE, Key::T, Action::Theme),
+    (Modifiers::NONE, Key::Home, Action::ResetViews),
+    (Modifiers::NONE, Key::Period, Action::StepHypothesis(1)),
+    (Modifiers::NONE, Key::Comma, Action::StepHypothesis(-1)),
+    (Modifiers::NONE, Key::OpenBracket, Action::Panel(Which::Settings)),
+    (Modifiers::NONE, Key::CloseBracket, Action::Panel(Which::Experiments)),
+    (Modifiers::NONE, Key::Backslash, Action::Panel(Which::Detail)),
+];
 
 impl Studio {
     /// Every command that makes sense now.
@@ -192,43 +222,36 @@ impl Studio {
         }
     }
 
-    /// Keys that hold wherever the focus is. Where text is typed, plain ones write.
-    pub(crate) fn keys(&mut self, context: &Context) -> Option<Action> {
-        let command = Modifiers::COMMAND;
-        let pressed =
-            |modifiers, key| context.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(modifiers, key)));
-        let anywhere = [
-            (command | Modifiers::SHIFT, Key::S, Action::SaveAs),
-            (command, Key::S, Action::Save),
-            (command, Key::O, Action::Open),
-            (command, Key::Enter, Action::Decode),
-            (Modifiers::NONE, Key::F1, Action::Help),
-        ];
-        for (modifiers, key, action) in anywhere {
-            if pressed(modifiers, key) {
-                return Some(action);
-            }
-        }
-        if context.text_edit_focused() || self.search.is_open() || self.dialog.is_some() {
-            return None;
-        }
-        let elsewhere = [
-            (command | Modifiers::SHIFT, Key::Z, Action::Redo),
-            (command, Key::Z, Action::Undo),
-            (command, Key::Y, Action::Redo),
-            (Modifiers::NONE, Key::U, Action::Undo),
-            (Modifiers::NONE, Key::R, Action::Redo),
-            (Modifiers::NONE, Key::T, Action::Theme),
-            (Modifiers::NONE, Key::Home, Action::ResetViews),
-            (Modifiers::NONE, Key::Period, Action::StepHypothesis(1)),
-            (Modifiers::NONE, Key::Comma, Action::StepHypothesis(-1)),
-            (Modifiers::NONE, Key::OpenBracket, Action::Panel(Which::Settings)),
-            (Modifiers::NONE, Key::CloseBracket, Action::Panel(Which::Experiments)),
-            (Modifiers::NONE, Key::Backslash, Action::Panel(Which::Detail)),
-        ];
-        elsewhere
-            .into_iter()
-            .find_map(|(modifiers, key, action)| pressed(modifiers, key).then_some(action))
+    /// What keys ask for wherever the focus is, in the order they were pressed: a slow frame may have several. Where text is
+    /// typed, plain ones write.
+    pub(crate) fn keys(&mut self, context: &Context) -> Vec<Action> {
+        let writes = context.text_edit_focused() || self.search.is_open() || self.dialog.is_some();
+        let meaning = |pressed: Key, modifiers: Modifiers| {
+            let matches =
+                |(wanted, key, _): &&(Modifiers, Key, Action)| *key == pressed && modifiers.matches_logically(*wanted);
+            let anywhere = ANYWHERE.iter().find(matches);
+            let found = anywhere.or_else(|| ELSEWHERE.iter().filter(|_| !writes).find(matches));
+            found.map(|(.., action)| action.clone())
+        };
+        let mut asked = Vec::new();
+        context.input_mut(|input| {
+            input.events.retain(|event| {
+                let Event::Key {
+                    key,
+                    pressed: true,
+                    modifiers,
+                    ..
+                } = event
+                else {
+                    return true;
+                };
+                let action = meaning(*key, *modifiers);
+                let stays = action.is_none();
+                asked.extend(action);
+                stays
+            });
+        });
+        asked
     }
 
     /// Does what was asked for.

@@ -62,6 +62,9 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     for line in session.lines() {
         println!("{line}");
     }
+    for note in session.notes() {
+        eprintln!("note: {note}");
+    }
     let report = out.join("report.md");
     println!("{}", report.display());
     match session.failures().count() {

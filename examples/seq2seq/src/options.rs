@@ -205,7 +205,9 @@ impl Options {
         generation.length_penalty = self.length_penalty.unwrap_or(generation.length_penalty);
         generation.max_new_tokens = self.max_new_tokens.or(generation.max_new_tokens);
         if !self.prefix.is_empty() {
-            generation.prefix = decoder.target_ids(&self.prefix)?;
+            generation.prefix = decoder
+                .exact_ids(&self.prefix)
+                .map_err(|error| format!("--prefix: {error}"))?;
         }
         if let Some(language) = &self.target_language {
             decoder.set_target_language(generation, language)?;

@@ -82,6 +82,9 @@ impl Studio {
         if !self.notice.is_empty() {
             ui.label(RichText::new(&self.notice).weak());
         }
+        for note in self.run().map_or(&[][..], |run| &run.decoding.notes) {
+            ui.label(RichText::new(note).weak());
+        }
         if !self.failure.is_empty() {
             ui.colored_label(ui.visuals().error_fg_color, &self.failure);
         }

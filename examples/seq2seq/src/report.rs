@@ -68,6 +68,9 @@ fn heads(text: &mut String, session: &Session) {
 
 fn one(text: &mut String, decoding: &Decoding, line: usize, links: &str) {
     let _ = writeln!(text, "\n## Line {line}: {}\n", inline(&decoding.source.text));
+    for note in &decoding.notes {
+        let _ = writeln!(text, "> {}\n", inline(note));
+    }
     text.push_str("| | target | score |\n|---|---|---|\n");
     for (rank, found) in decoding.hypotheses.iter().enumerate() {
         let _ = writeln!(

@@ -84,6 +84,14 @@ impl Session {
         of_runs.chain(self.lost.iter().cloned())
     }
 
+    /// What a reader must know of the runs, a line each.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = String> + '_ {
+        self.runs.iter().flat_map(|run| {
+            let notes = run.result.iter().flat_map(|decoding| &decoding.notes);
+            notes.map(|note| format!("line {}: {note}", run.line))
+        })
+    }
+
     /// A line per source: what was written, or why nothing was.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> + '_ {
         self.runs.iter().map(|run| match &run.result {

@@ -379,7 +379,7 @@ impl Studio {
         let mut asked = search.show(&context, || self.commands());
         self.search = search;
         self.dialogs(ui, jobs);
-        asked = self.keys(&context).or(asked);
+        let keys = self.keys(&context);
         let bar = Panel::top("tools").show(ui, |ui| ui.horizontal_wrapped(|ui| self.tools(ui)).inner);
         asked = bar.inner.or(asked);
         Panel::bottom("status").show(ui, |ui| self.status(ui, jobs));
@@ -403,7 +403,7 @@ impl Studio {
             .show(ui, |ui| self.plots(ui, &mut panels, jobs, &mut asked));
         // Folding by a double click, and dragged edges.
         self.panels = panels;
-        if let Some(action) = asked {
+        for action in keys.into_iter().chain(asked) {
             self.perform(action, &context, jobs);
         }
         self.choose();

@@ -36,6 +36,9 @@ fn changes(before: &DecodingParams, after: &DecodingParams) -> String {
     {
         parts.push("another language".into());
     }
+    if before.interventions != after.interventions {
+        parts.push("without the edits".into());
+    }
     if before.top_k != after.top_k {
         parts.push(format!("{} predictions", after.top_k));
     }
@@ -64,6 +67,10 @@ impl Studio {
 
     /// Decodes the source that is written.
     pub(crate) fn decode(&mut self, jobs: &Jobs<News>) {
+        if self.decoder.is_none() {
+            self.failure = "there is no model to decode with, or not yet".into();
+            return;
+        }
         let mut params = self.look.params.clone();
         params.shares = 1;
         if params.generation.sampling.is_some() {
@@ -83,7 +90,7 @@ impl Studio {
             params.generation.prefix = if prefix.is_empty() {
                 Vec::new()
             } else {
-                decoder.target_ids(&prefix)?
+                decoder.exact_ids(&prefix)?
             };
             decoder.decode(&source, &params, progress)
         });

@@ -48,6 +48,20 @@ pub(super) fn is_byte_level(description: &Value) -> bool {
         .any(|part| !parts(part, "ByteLevel", "").is_empty())
 }
 
+/// The token of what is in no vocabulary. Where tokens spell bytes, nothing is.
+pub(super) fn unknown(description: &Value) -> Option<&str> {
+    if is_byte_level(description) {
+        return None;
+    }
+    let model = &description["model"];
+    let numbered = || {
+        let at = usize::try_from(model["unk_id"].as_u64()?).ok()?;
+        // Unigram: pairs of a token and its score.
+        model["vocab"].get(at)?.get(0)?.as_str()
+    };
+    model["unk_token"].as_str().or_else(numbered)
+}
+
 /// The objects of a type in a tree of them, by its name or by a key that only it has: the library knows some without
 /// their name. (The depth of a JSON is bounded by its parser.)
 fn parts<'a>(value: &'a Value, kind: &str, key: &str) -> Vec<&'a Value> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use attn_core::{Attention, Progress, progress::step};
+use attn_core::{Attention, Limits, Progress, progress::step};
 use attn_models::{
     Checkpoint, Inputs, Model, Point, Tokenizer,
     generate::{Generated, GenerationParams, Generator},
@@ -15,7 +15,7 @@ use super::{
     pass::{Pass, Reading, place},
     tree::beam_entries,
 };
-use crate::Error;
+use crate::{Error, error::quoted};
 
 /// A model that writes, with its tokenizer: an encoder-decoder, or a decoder-only model whose source is the prompt that it
 /// continues. Cheap to clone.
@@ -35,6 +35,8 @@ struct Shared {
 
 /// New tokens of a continuation where nothing else is said.
 const CONTINUATION: usize = 40;
+/// Words that a message about unknown ones names.
+const NAMED: usize = 5;
 
 impl Decoder {
     /// Loads a checkpoint: its model, its tokenizer and how it writes.
@@ -140,6 +142,7 @@ impl Decoder {
         Edits::check(self.model().info(), &params.interventions, 0)?;
         let source = self.source_in(source, params.source_language)?;
         let generation = self.lengths(&params.generation, source.len());
+        self.check_size(&source, &generation)?;
         let generated = self.search(&source, &generation, params, progress)?;
         let (beam, ways) = beam_entries(&generated, self.tokenizer().for_targets());
         let start: &[u32] = if self.translates() { &generated.prompt } else { &[] };
@@ -159,7 +162,9 @@ impl Decoder {
             alignment_heads: Vec::new(),
             blame: None,
             neighborhood: None,
+            notes: Vec::new(),
         };
+        decoding.notes.extend(self.about_unknown(&decoding.source));
         let sites = self.shown_sites();
         let total = generated.hypotheses.len();
         for (at, (hypothesis, nodes)) in generated.hypotheses.into_iter().zip(ways).enumerate() {
@@ -233,7 +238,7 @@ impl Decoder {
             step,
             steps: found.row.len(),
         })?;
-        let forced = self.target_ids(text)?;
+        let forced = self.exact_ids(text)?;
         let all = [before, &forced].concat();
         let pass = self.repeated(decoding, &all)?;
         let ranks = forced.iter().zip(step..).filter_map(|(&id, step)| {
@@ -274,7 +279,7 @@ impl Decoder {
         progress: &dyn Progress,
     ) -> Result<Vec<Rank>, Error> {
         let found = decoding.hypothesis(hypothesis)?;
-        let forced = self.target_ids(text)?;
+        let forced = self.exact_ids(text)?;
         let Some(&id) = forced.first() else {
             return Ok(Vec::new());
         };
@@ -338,7 +343,10 @@ impl Decoder {
     /// The tokens of a source.
     pub(super) fn source(&self, text: &str) -> Result<TokenRow, Error> {
         let info = self.model().info();
-        let encoded = self.tokenizer().encode(text, info)?;
+        let encoded = match self.tokenizer().encode(text, info) {
+            Err(attn_models::Error::Empty { .. }) => return Err(Error::NoText { what: "source" }),
+            encoded => encoded?,
+        };
         let ids = self.tokenizer().prompt(text, info)?;
         if let Some(tokens) = encoded.cut_from {
             return Err(Error::LongSource {
@@ -366,6 +374,77 @@ impl Decoder {
     pub fn target_ids(&self, text: &str) -> Result<Vec<u32>, Error> {
         let targets = self.tokenizer().for_targets();
         Ok(targets.plain_ids(text, self.model().info())?)
+    }
+
+    /// As [`target_ids`](Self::target_ids), for a text that has to be written whole: a prefix, or an output that is expected.
+    ///
+    /// # Errors
+    /// [`Error::NoText`]; [`Error::UnknownWords`] for a script, or words, that the vocabulary lacks; those of the tokenizer.
+    pub fn exact_ids(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let targets = self.tokenizer().for_targets();
+        let words = self.unknown_words(targets, text);
+        if !words.is_empty() {
+            return Err(Error::UnknownWords { words });
+        }
+        match self.target_ids(text) {
+            Ok(ids) if ids.is_empty() => Err(Error::NoText { what: "target" }),
+            Err(Error::Models(attn_models::Error::Empty { .. })) => Err(Error::NoText { what: "target" }),
+            ids => ids,
+        }
+    }
+
+    /// The first words of a text with something that a vocabulary lacks.
+    fn unknown_words(&self, tokenizer: &Tokenizer, text: &str) -> Vec<String> {
+        let Some(unknown) = tokenizer.unknown_id() else {
+            return Vec::new();
+        };
+        let lacks = |text: &str| {
+            let encoded = tokenizer.encode(text, self.model().info());
+            encoded.is_ok_and(|encoded| encoded.tokens.iter().any(|token| token.id == Some(unknown)))
+        };
+        if !lacks(text) {
+            return Vec::new();
+        }
+        let words = text.split_whitespace().filter(|word| lacks(word));
+        let mut words: Vec<String> = words.take(NAMED).map(str::to_owned).collect();
+        if words.is_empty() {
+            // Unknown only together, or as white space.
+            words.push(text.to_owned());
+        }
+        words
+    }
+
+    /// A note on source tokens that the vocabulary lacks.
+    fn about_unknown(&self, source: &TokenRow) -> Option<String> {
+        let unknown = self.tokenizer().unknown_id()?;
+        let count = source.ids.iter().filter(|id| **id == unknown).count();
+        let words = self.unknown_words(self.tokenizer(), &source.text);
+        (count > 0).then(|| {
+            let all = source.len();
+            format!(
+                "source: {count} of {all} tokens are unknown to the model: {}",
+                quoted(&words)
+            )
+        })
+    }
+
+    /// Asks for the memory of what is kept of every hypothesis: attention and states.
+    fn check_size(&self, source: &TokenRow, generation: &GenerationParams) -> Result<(), Error> {
+        let info = self.model().info();
+        let longest = info.max_tokens.unwrap_or(usize::MAX);
+        let new = generation
+            .max_new_tokens
+            .or(generation.max_length)
+            .unwrap_or(CONTINUATION);
+        let tokens = new.min(longest).saturating_add(1);
+        let heads = info.attentions.iter().map(|own| own.layers.len() * own.heads).sum();
+        let attention = Limits::size(
+            &[generation.beams, heads, tokens, tokens.saturating_add(source.len())],
+            4,
+        );
+        let states = Limits::size(&[generation.beams, tokens, info.hidden_size], 8);
+        let what = format_args!("{} hypotheses of up to {new} tokens", generation.beams);
+        Ok(Limits::default().check(what, attention.saturating_add(states))?)
     }
 
     /// The languages that texts are marked with: their codes and the ids of their tokens.

@@ -182,7 +182,7 @@ impl Decoder {
         progress: &dyn Progress,
     ) -> Result<Decoding, Error> {
         let mut path = self.before(decoding, hypothesis, step)?;
-        path.extend(self.target_ids(text)?);
+        path.extend(self.exact_ids(text)?);
         self.forced(decoding, &path, &decoding.params.interventions, progress)
     }
 
