@@ -35,7 +35,7 @@ impl NearList {
     /// The list of the state in focus; `marked` is the neighbor under the pointer elsewhere.
     pub(crate) fn show(&mut self, ui: &mut Ui, decoding: &Decoding, near: &Neighborhood, marked: Option<usize>) {
         self.over = None;
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             ui.label("Target states:");
             for kind in [StateKind::Decoder, StateKind::Context] {
                 let there = near.states.iter().any(|own| own.kind == kind);
