@@ -35,8 +35,8 @@ impl NearList {
     /// The list of the state in focus; `marked` is the neighbor under the pointer elsewhere.
     pub(crate) fn show(&mut self, ui: &mut Ui, decoding: &Decoding, near: &Neighborhood, marked: Option<usize>) {
         self.over = None;
-        ui.horizontal_wrapped(|ui| {
-            ui.label("Target states:");
+        ui.horizontal(|ui| {
+            ui.label("Target:");
             for kind in [StateKind::Decoder, StateKind::Context] {
                 let there = near.states.iter().any(|own| own.kind == kind);
                 if there

@@ -405,9 +405,11 @@ impl Decoder {
         if !lacks(text) {
             return Vec::new();
         }
-        let words = text.split_whitespace().filter(|word| lacks(word));
+        // Who spells the token out means it.
+        let spelling = tokenizer.token(unknown).text;
+        let words = text.split_whitespace().filter(|word| *word != spelling && lacks(word));
         let mut words: Vec<String> = words.take(NAMED).map(str::to_owned).collect();
-        if words.is_empty() {
+        if words.is_empty() && !text.contains(&spelling) {
             // Unknown only together, or as white space.
             words.push(text.to_owned());
         }
@@ -419,7 +421,7 @@ impl Decoder {
         let unknown = self.tokenizer().unknown_id()?;
         let count = source.ids.iter().filter(|id| **id == unknown).count();
         let words = self.unknown_words(self.tokenizer(), &source.text);
-        (count > 0).then(|| {
+        (count > 0 && !words.is_empty()).then(|| {
             let all = source.len();
             format!(
                 "source: {count} of {all} tokens are unknown to the model: {}",
