@@ -35,6 +35,8 @@ pub(crate) enum Action {
     Heads(Chosen),
     /// One head alone.
     Head(usize, usize),
+    /// Scores heads over the sources of the listed runs.
+    FindHeads,
     Unit(Unit),
     Shift,
     TextOnly,
@@ -174,6 +176,9 @@ impl Studio {
 
     fn about_attention(&self, all: &mut Vec<Command<Action>>) {
         all.push(Command::new("Attention of all heads", Action::Heads(Chosen::All)).also("mean average"));
+        if self.decoder.is_some() {
+            all.push(Command::new("Find the heads that align", Action::FindHeads).also("alignment score chance"));
+        }
         if !self.aligning.is_empty() {
             all.push(Command::new("Attention of heads that align", Action::Heads(Chosen::Aligning)).also("alignment"));
         }
@@ -323,6 +328,7 @@ impl Studio {
                 self.look.chosen = Chosen::Some;
                 self.look.heads = [(layer, head)].into();
             }
+            Action::FindHeads => self.find_heads(jobs),
             Action::Unit(unit) => self.look.flow.unit = unit,
             Action::Shift => {
                 self.look.flow.shift = match self.look.flow.shift {

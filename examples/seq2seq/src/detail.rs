@@ -2,7 +2,7 @@
 
 use attn_sdk::{
     render::{Error, Plot, deferred, plots::HeatTable},
-    study::decoding::{Comparison, Decoding, StateKind},
+    study::decoding::{Decoding, StateKind},
 };
 use eframe::egui::{ScrollArea, Ui, Vec2, vec2};
 
@@ -24,14 +24,10 @@ impl Studio {
         match self.look.tab {
             Tab::Beam => self.beam(ui, &run, seen),
             Tab::States | Tab::Pictograms => self.states(ui, &run, compared.as_ref(), seen),
-            Tab::Heads => self.heads(ui, &run, seen),
+            Tab::Heads | Tab::Alignment => self.heads(ui, &run, seen),
             Tab::Curves => self.curves(ui, &run, seen),
             Tab::Coverage => self.coverage(ui, &run, seen),
-            Tab::Change => {
-                if let Some(other) = compared {
-                    self.change(ui, &run, &other, seen);
-                }
-            }
+            Tab::Change => self.change(ui, seen),
             Tab::Blame => self.blamed(ui, &run, seen),
         }
     }
@@ -133,13 +129,16 @@ impl Studio {
         });
     }
 
-    /// A click on a head shows its attention alone.
+    /// Patterns of heads, or how well they align. A click on a head shows its attention alone.
     fn heads(&mut self, ui: &mut Ui, run: &Experiment, seen: &mut Seen) {
         let (look, views) = (&mut self.look, &mut self.views);
         let hypothesis = look.hypothesis;
-        let plot = deferred(|_| run.decoding.head_patterns(hypothesis));
+        let patterns = deferred(|_| run.decoding.head_patterns(hypothesis));
+        let none = || attn_sdk::Error::from(Error::host("no head was scored"));
+        let scores = deferred(|_| run.decoding.alignment_grid().ok_or_else(none));
+        let plot: &dyn Plot = if look.tab == Tab::Heads { &patterns } else { &scores };
         let view = (&mut look.cameras.detail, &look.view);
-        let shown = views.detail.show(ui, view, None, &plot);
+        let shown = views.detail.show(ui, view, None, plot);
         let head = shown.clicked.and_then(|pick| pick.head);
         seen.head = head.map(|head| (head.layer, head.head));
     }
@@ -178,13 +177,9 @@ impl Studio {
     }
 
     /// The change of attention: a row per token of both targets, a column per token of both sources.
-    fn change(&mut self, ui: &mut Ui, run: &Experiment, other: &Experiment, seen: &mut Seen) {
+    fn change(&mut self, ui: &mut Ui, seen: &mut Seen) {
         let (look, views) = (&mut self.look, &mut self.views);
-        let (first, second) = ((&*other.decoding, 0), (&*run.decoding, look.hypothesis));
-        let (heads, shift) = (look.flow.heads.clone(), look.flow.shift);
-        let made = Comparison::new(first, second, &heads, shift)
-            .and_then(|both| both.difference_table(first, second, &heads, shift));
-        let Ok(table) = made else { return };
+        let Some(table) = views.change.clone() else { return };
         let marked = views.token.and_then(|token| cell_of(views, &table, token));
         let view = (&mut look.cameras.detail, &look.view);
         let over = views.detail.show(ui, view, marked, &table).over;

@@ -89,7 +89,7 @@ impl Studio {
             ui.colored_label(ui.visuals().error_fg_color, &self.failure);
         }
         ui.separator();
-        self.attention(ui);
+        self.attention(ui, asked);
         ui.separator();
         self.runs(ui, asked);
     }
@@ -135,7 +135,7 @@ impl Studio {
     }
 
     /// Whose attention is drawn, and how.
-    fn attention(&mut self, ui: &mut Ui) {
+    fn attention(&mut self, ui: &mut Ui, asked: &mut Option<Action>) {
         ui.label(RichText::new("Attention").strong());
         let (layers, heads) = self.head_counts();
         let scored = !self.aligning.is_empty();
@@ -149,6 +149,13 @@ impl Studio {
                 ui.radio_value(&mut look.chosen, Chosen::Layer(layer), format!("layer {layer}"));
             }
             ui.radio_value(&mut look.chosen, Chosen::Some, "some:");
+            if !scored && self.decoder.is_some() {
+                let find = ui.button("Find heads that align");
+                let help = "Scores every head over the sources of the listed runs; the more, the surer";
+                if find.on_hover_text(help).clicked() {
+                    *asked = Some(Action::FindHeads);
+                }
+            }
         });
         if look.chosen == Chosen::Some {
             Grid::new("heads").spacing([4.0, 2.0]).show(ui, |ui| {

@@ -17,8 +17,8 @@ use crate::{
     saved,
 };
 
-/// Embedded dates over which heads are scored.
-const DATES: usize = 60;
+/// Most sources over which the window scores heads, and embedded dates that are added to a single source.
+pub(crate) const SCORED: usize = 60;
 /// Embedded dates among which the clean run of a blame is looked for.
 const REFERENCES: usize = 400;
 
@@ -197,7 +197,7 @@ fn align(
     });
     // One source says little of a head; the embedded model has more.
     let more = if options.model.is_none() && kept.is_none() {
-        decoded_dates(decoder, params, progress)?
+        decoded(decoder, params, &dates(), progress)?
     } else {
         Vec::new()
     };
@@ -220,22 +220,24 @@ fn align(
     Ok(())
 }
 
-/// The heads of the embedded model that align, over embedded dates.
+/// The heads that align, over sources that are decoded for this with one beam. Those that fail are left out.
 pub(crate) fn score_heads(
     decoder: &Decoder,
     params: &DecodingParams,
+    sources: &[String],
     shift: Shift,
     seed: u64,
     progress: &dyn Progress,
 ) -> Result<Vec<AlignmentHead>, Box<dyn Error>> {
-    let decodings = decoded_dates(decoder, params, progress)?;
+    let decodings = decoded(decoder, params, sources, progress)?;
     let all: Vec<&Decoding> = decodings.iter().collect();
     Ok(alignment_heads(&all, None, shift, seed)?)
 }
 
-fn decoded_dates(
+fn decoded(
     decoder: &Decoder,
     params: &DecodingParams,
+    sources: &[String],
     progress: &dyn Progress,
 ) -> Result<Vec<Decoding>, Box<dyn Error>> {
     let mut params = DecodingParams {
@@ -246,11 +248,15 @@ fn decoded_dates(
     params.generation.beams = 1;
     params.generation.prefix.clear();
     let mut decodings = Vec::new();
-    for (done, source) in dates().enumerate() {
-        step(progress, "alignment heads", done, DATES)?;
-        decodings.extend(decoder.decode(&source, &params, &()));
+    for (done, source) in sources.iter().enumerate() {
+        step(progress, "alignment heads", done, sources.len())?;
+        match decoder.decode(source, &params, progress) {
+            Err(error) if error.is_cancelled() => return Err(error.into()),
+            // What cannot be read says nothing of heads.
+            found => decodings.extend(found.ok().filter(|found| !found.hypotheses.is_empty())),
+        }
     }
-    let _ = progress.update("alignment heads", DATES, DATES);
+    let _ = progress.update("alignment heads", sources.len(), sources.len());
     Ok(decodings)
 }
 
@@ -292,8 +298,10 @@ pub(crate) fn references() -> impl Iterator<Item = String> {
     sources.map(|line| line.split('\t').next().unwrap_or_default().to_owned())
 }
 
-/// Sources of embedded dates.
-fn dates() -> impl Iterator<Item = String> {
-    let sources = embedded::dates().take(DATES);
-    sources.map(|line| line.split('\t').next().unwrap_or_default().to_owned())
+/// Embedded dates over which heads are scored.
+pub(crate) fn dates() -> Vec<String> {
+    let sources = embedded::dates().take(SCORED);
+    sources
+        .map(|line| line.split('\t').next().unwrap_or_default().to_owned())
+        .collect()
 }

@@ -2,7 +2,7 @@
 
 use attn_egui::{Jobs, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
-    render::{Event, Interaction, Pick, Plot, Shared, ViewState, deferred},
+    render::{Event, Interaction, Pick, Plot, Shared, ViewState, deferred, plots::HeatTable},
     study::decoding::{Comparison, FlowOptions},
 };
 use eframe::egui::{CentralPanel, Frame, Ui, vec2};
@@ -24,6 +24,7 @@ pub(crate) enum Tab {
     States,
     Pictograms,
     Heads,
+    Alignment,
     Curves,
     Coverage,
     Change,
@@ -122,6 +123,8 @@ pub(crate) struct Views {
     pub(crate) flow_for: Option<FlowOptions>,
     /// The shown run, its hypothesis and the compared run; and both, aligned.
     pub(super) aligned: Option<([usize; 3], Comparison)>,
+    /// The change of attention between them.
+    pub(super) change: Option<HeatTable>,
 }
 
 impl Views {
@@ -138,6 +141,7 @@ impl Views {
             scrolls_back: false,
             flow_for: None,
             aligned: None,
+            change: None,
         }
     }
 
@@ -213,7 +217,7 @@ fn attention(
 
 impl Studio {
     /// The tabs of the lower pane, and whether the shown run has what they show.
-    pub(crate) fn tabs(&self) -> [(Tab, &'static str, bool); 8] {
+    pub(crate) fn tabs(&self) -> [(Tab, &'static str, bool); 9] {
         let run = self.run().map(|run| &*run.decoding);
         let found = run.and_then(|run| run.hypotheses.get(self.look.hypothesis));
         let blamed = run
@@ -224,6 +228,11 @@ impl Studio {
             (Tab::States, "States", true),
             (Tab::Pictograms, "Pictograms", true),
             (Tab::Heads, "Heads", true),
+            (
+                Tab::Alignment,
+                "Alignment",
+                run.is_some_and(|run| !run.alignment_heads.is_empty()),
+            ),
             (Tab::Curves, "Probabilities", true),
             (
                 Tab::Coverage,
@@ -285,8 +294,12 @@ impl Studio {
             return;
         }
         let (first, second) = ((&*other.decoding, 0), (&*run.decoding, look.hypothesis));
-        let made = Comparison::new(first, second, &look.flow.heads, look.flow.shift);
-        self.views.aligned = made.ok().map(|both| (of, both));
+        let (heads, shift) = (&look.flow.heads, look.flow.shift);
+        let made = Comparison::new(first, second, heads, shift).ok();
+        let change = made
+            .as_ref()
+            .and_then(|both| both.difference_table(first, second, heads, shift).ok());
+        (self.views.aligned, self.views.change) = (made.map(|both| (of, both)), change);
     }
 
     /// Attention, and that of the other run beside it.

@@ -5,7 +5,7 @@ use std::{error::Error, path::PathBuf};
 use attn_egui::{JobEvent, Jobs, apply_theme, egui_wgpu::RenderState};
 use attn_sdk::{
     render::ViewState,
-    study::decoding::{AlignmentHead, Blame, Decoder, Decoding, Neighborhood, StateIndex},
+    study::decoding::{AlignmentHead, Blame, Decoder, Decoding, DecodingParams, Neighborhood, StateIndex},
 };
 use eframe::egui::{CentralPanel, Ui, ViewportBuilder, Visuals};
 
@@ -63,6 +63,23 @@ pub(crate) fn open_index(options: &Options, jobs: &Jobs<News>) {
         if let Some(index) = options.open_index(job)? {
             job.send(News::Indexed(index));
         }
+        Ok(())
+    });
+}
+
+/// Scores the heads over sources that are decoded for this.
+pub(crate) fn score_heads(
+    options: &Options,
+    decoder: &Decoder,
+    params: &DecodingParams,
+    sources: Vec<String>,
+    jobs: &Jobs<News>,
+) {
+    let (decoder, params) = (decoder.clone(), params.clone());
+    let (shift, seed) = (options.shifted(), options.seed);
+    jobs.start("alignment heads", move |job| {
+        let heads = session::score_heads(&decoder, &params, &sources, shift, seed, job)?;
+        job.send(News::Heads(heads));
         Ok(())
     });
 }
@@ -180,13 +197,17 @@ impl Window {
             studio.decode(&self.jobs);
         }
         open_index(&self.options, &self.jobs);
-        if self.options.model.is_none() {
-            let (shift, seed) = (self.options.shifted(), self.options.seed);
-            self.jobs.start("alignment heads", move |job| {
-                let heads = session::score_heads(&decoder, &params, shift, seed, job)?;
-                job.send(News::Heads(heads));
-                Ok(())
-            });
+        // One source says little of a head.
+        let sources: Vec<String> = match self.options.model {
+            None => session::dates(),
+            Some(_) => lines
+                .into_iter()
+                .map(|line| line.source)
+                .take(session::SCORED)
+                .collect(),
+        };
+        if sources.len() > 1 {
+            score_heads(&self.options, &decoder, &params, sources, &self.jobs);
         }
         self.studio = Some(Box::new(studio));
     }

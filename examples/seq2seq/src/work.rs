@@ -9,8 +9,9 @@ use attn_sdk::{
 };
 
 use crate::{
+    session,
     studio::{Ranks, Studio},
-    window::News,
+    window::{self, News},
 };
 
 /// Near words that are offered for a source token.
@@ -151,6 +152,19 @@ impl Studio {
             Some(Err(error)) => self.failure = error.to_string(),
             None => {}
         }
+    }
+
+    /// Scores heads over the sources of the listed runs; of the embedded model over its dates too.
+    pub(super) fn find_heads(&self, jobs: &Jobs<News>) {
+        let Some(decoder) = &self.decoder else { return };
+        let listed = self.look.listed.iter().filter_map(|run| self.runs.get(*run));
+        let mut sources: Vec<String> = listed.map(|run| run.decoding.source.text.clone()).collect();
+        if self.options.model.is_none() {
+            sources.extend(session::dates());
+        }
+        sources.sort_unstable();
+        sources.dedup();
+        window::score_heads(&self.options, decoder, &self.look.params, sources, jobs);
     }
 
     /// Ranks the typed word at every step.
