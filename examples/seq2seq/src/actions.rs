@@ -18,6 +18,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Action {
     Decode,
+    /// A line of the file of sources.
+    Line(usize),
     Undo,
     Redo,
     Theme,
@@ -117,6 +119,9 @@ impl Studio {
                     .keys("Ctrl+Enter")
                     .also("run write translate"),
             );
+        }
+        for (at, line) in self.lines.iter().enumerate().filter(|_| self.decoder.is_some()) {
+            all.push(Command::new(format!("Decode line {}: {line}", at + 1), Action::Line(at)).also("source file"));
         }
         if let Some(run) = self.run() {
             for (tab, name, _) in self.tabs().into_iter().filter(|(.., there)| *there) {
@@ -267,6 +272,7 @@ impl Studio {
                 context.memory_mut(|memory| memory.stop_text_input());
                 self.decode(jobs);
             }
+            Action::Line(line) => self.decode_line(line, jobs),
             Action::Undo => {
                 if self.history.undo(&mut self.look) {
                     self.brought_back(jobs);

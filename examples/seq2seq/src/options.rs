@@ -284,12 +284,8 @@ impl Options {
         self.alignments.as_ref().map(read).transpose()
     }
 
-    /// What a window with the first of so many sources, or with saved runs, leaves aside.
-    pub(crate) fn ignored(&self, sources: Option<usize>) -> String {
-        let mut parts: Vec<String> = Vec::new();
-        if let Some(more) = sources.filter(|sources| *sources > 1) {
-            parts.push(format!("The window shows the first of {more} sources."));
-        }
+    /// What a window leaves aside.
+    pub(crate) fn ignored(&self) -> String {
         let named = [
             ("--alignments", self.alignments.is_some()),
             ("--plots", self.plots != PLOTS),
@@ -299,13 +295,10 @@ impl Options {
             }),
         ];
         let named: Vec<&str> = named.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
-        if !named.is_empty() {
-            parts.push(format!("It leaves {} aside.", named.join(", ")));
+        if named.is_empty() {
+            return String::new();
         }
-        if !parts.is_empty() {
-            parts.push("--out DIR writes all of it.".to_owned());
-        }
-        parts.join(" ")
+        format!("The window leaves {} aside; --out DIR writes it.", named.join(", "))
     }
 
     /// What an attention flow shows.

@@ -22,7 +22,10 @@ impl Studio {
     pub(super) fn settings(&mut self, ui: &mut Ui, asked: &mut Option<Action>) {
         ui.spacing_mut().slider_width = SLIDER;
         ui.add_space(6.0);
-        ui.label(RichText::new("Source").strong());
+        ui.horizontal(|ui| {
+            ui.label(RichText::new("Source").strong());
+            self.line_row(ui, asked);
+        });
         ui.add(
             TextEdit::multiline(&mut self.look.source)
                 .desired_rows(2)
@@ -92,6 +95,30 @@ impl Studio {
         self.attention(ui, asked);
         ui.separator();
         self.runs(ui, asked);
+    }
+
+    /// Goes through the lines of a file of sources.
+    fn line_row(&self, ui: &mut Ui, asked: &mut Option<Action>) {
+        let count = self.lines.len();
+        if count < 2 {
+            return;
+        }
+        let mut line = self.line + 1;
+        if ui.small_button("◀").on_hover_text("The line before").clicked() {
+            line = line.saturating_sub(1).max(1);
+        }
+        let suffix = format!(" of {count}");
+        let number = DragValue::new(&mut line)
+            .range(1..=count)
+            .prefix("line ")
+            .suffix(suffix);
+        ui.add(number.update_while_editing(false));
+        if ui.small_button("▶").on_hover_text("The next line").clicked() {
+            line = (line + 1).min(count);
+        }
+        if line != self.line + 1 {
+            *asked = Some(Action::Line(line - 1));
+        }
     }
 
     fn language_rows(&mut self, ui: &mut Ui) {

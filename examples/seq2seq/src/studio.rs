@@ -45,6 +45,9 @@ pub(crate) struct Studio {
     pub(super) decoder: Option<Decoder>,
     /// Sources among which a blame looks for clean runs and random donors, beside those of the runs.
     pub(super) references: Vec<String>,
+    /// The sources of a file, and which one was decoded last.
+    pub(super) lines: Vec<String>,
+    pub(super) line: usize,
     /// Every run since the start: what is undone may be done again.
     pub(crate) runs: Vec<Experiment>,
     pub(crate) look: Look,
@@ -76,6 +79,8 @@ impl Studio {
             options,
             decoder: None,
             references: Vec::new(),
+            lines: Vec::new(),
+            line: 0,
             runs: Vec::new(),
             look,
             history: History::default(),

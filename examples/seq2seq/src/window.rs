@@ -157,7 +157,7 @@ impl Window {
         );
         let mut studio = Studio::new(self.options.clone(), look, &self.state);
         studio.look.flow = self.options.flow();
-        studio.notice = self.options.ignored(None);
+        studio.notice = self.options.ignored();
         studio.restore(opened, path, &self.jobs);
         self.studio = Some(Box::new(studio));
     }
@@ -191,21 +191,19 @@ impl Window {
         let source = lines.first().map_or(example.to_owned(), |line| line.source.clone());
         let look = first_look(&self.options, Some(&decoder), params.clone(), source, &self.view);
         let mut studio = Studio::new(self.options.clone(), look, &self.state);
-        studio.notice = self.options.ignored(Some(lines.len()));
+        studio.notice = self.options.ignored();
         studio.read_by(decoder.clone());
         if !studio.look.source.is_empty() {
             studio.decode(&self.jobs);
         }
         open_index(&self.options, &self.jobs);
         // One source says little of a head.
+        let lines: Vec<String> = lines.into_iter().map(|line| line.source).collect();
         let sources: Vec<String> = match self.options.model {
             None => session::dates(),
-            Some(_) => lines
-                .into_iter()
-                .map(|line| line.source)
-                .take(session::SCORED)
-                .collect(),
+            Some(_) => lines.iter().take(session::SCORED).cloned().collect(),
         };
+        studio.lines = lines;
         if sources.len() > 1 {
             score_heads(&self.options, &decoder, &params, sources, &self.jobs);
         }

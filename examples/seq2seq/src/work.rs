@@ -66,8 +66,13 @@ impl Studio {
         });
     }
 
-    /// Decodes the source that is written.
+    /// Decodes the source that is written, beside the shown run.
     pub(crate) fn decode(&mut self, jobs: &Jobs<News>) {
+        let parent = self.run().filter(|_| !self.look.listed.is_empty());
+        self.decode_from(parent.map(|_| self.look.shown), jobs);
+    }
+
+    fn decode_from(&mut self, parent: Option<usize>, jobs: &Jobs<News>) {
         if self.decoder.is_none() {
             self.failure = "there is no model to decode with, or not yet".into();
             return;
@@ -80,13 +85,11 @@ impl Studio {
         params.generation.length_penalty = self.look.penalty;
         let prefix = self.look.prefix.trim().to_owned();
         let source = self.look.source.clone();
-        let run = self.run().filter(|_| !self.look.listed.is_empty());
-        let label = match run {
+        let label = match parent.and_then(|parent| self.runs.get(parent)) {
             _ if !prefix.is_empty() => format!("{source} [{prefix} ...]"),
             Some(run) if run.decoding.source.text == source => changes(&run.decoding.params, &params),
             _ => source.clone(),
         };
-        let parent = run.map(|_| self.look.shown);
         self.start(jobs, parent, label, move |decoder, progress| {
             params.generation.prefix = if prefix.is_empty() {
                 Vec::new()
@@ -95,6 +98,14 @@ impl Studio {
             };
             decoder.decode(&source, &params, progress)
         });
+    }
+
+    /// Decodes a line of the file of sources: a run of its own.
+    pub(super) fn decode_line(&mut self, line: usize, jobs: &Jobs<News>) {
+        let Some(source) = self.lines.get(line) else { return };
+        self.line = line;
+        self.look.source.clone_from(source);
+        self.decode_from(None, jobs);
     }
 
     /// Goes on from a node of the tree.
