@@ -6,6 +6,8 @@ use eframe::egui::{ComboBox, Label, RichText, Ui, vec2};
 
 use crate::{actions::Action, studio::Studio, window::News};
 
+/// Characters of a hypothesis in the bar.
+const NAMED: usize = 28;
 /// Width of the line of progress, in points.
 const PROGRESS: f32 = 470.0;
 
@@ -20,7 +22,13 @@ impl Studio {
             let name = |at: usize| {
                 let found = run.decoding.hypotheses.get(at);
                 found.map_or(String::new(), |found| {
-                    format!("{} ({})", found.row.text, number(found.score))
+                    let more = if found.row.text.chars().count() > NAMED {
+                        "…"
+                    } else {
+                        ""
+                    };
+                    let text: String = found.row.text.chars().take(NAMED).collect();
+                    format!("{text}{more} ({})", number(found.score))
                 })
             };
             ComboBox::from_id_salt("hypothesis")

@@ -2,10 +2,10 @@
 
 use attn_egui::{Jobs, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
-    render::{Event, Interaction, Pick, Plot, Shared, ViewState, deferred, plots::HeatTable},
+    render::{Event, Interaction, Pick, Plot, Shared, ViewState, deferred, plots::HeatTable, text_width},
     study::decoding::{Comparison, FlowOptions},
 };
-use eframe::egui::{CentralPanel, Frame, Ui, vec2};
+use eframe::egui::{CentralPanel, Frame, ScrollArea, Ui, vec2};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -190,9 +190,23 @@ impl Views {
     }
 }
 
+/// Size of words in the attention plot, the room around each and beside all, in points.
+const WORD: f32 = 11.0;
+const GAP: f32 = 16.0;
+const MARGIN: f32 = 60.0;
+
+/// A plot that is at least so wide: it scrolls where there is less room.
+fn scrolled<R>(ui: &mut Ui, name: &str, least: f32, show: impl FnOnce(&mut Ui) -> R) -> R {
+    let room = ui.available_size();
+    let size = vec2(room.x.max(least), room.y);
+    let area = ScrollArea::horizontal().id_salt(name).auto_shrink(false);
+    area.show(ui, |ui| ui.allocate_ui(size, show).inner).inner
+}
+
 /// Shows the attention of a run; gives the token under the pointer.
 fn attention(
     ui: &mut Ui,
+    name: &str,
     picture: &mut Picture,
     views: (&mut ViewState, &ViewState),
     (run, hypothesis): (&Experiment, usize),
@@ -207,7 +221,13 @@ fn attention(
         Token::Source(at) => holds(&units.source, at).map(|at| units.target.len() + at),
     });
     let plot = deferred(|_| run.decoding.flow(hypothesis, options));
-    let over = picture.show(ui, views, marked, &plot).over? as usize;
+    let width = |groups: &[(String, Vec<usize>)]| -> f32 {
+        let words = groups.iter().map(|(text, _)| text_width(text, WORD, false) + GAP);
+        words.sum::<f32>() + MARGIN
+    };
+    let least = width(&units.source).max(width(&units.target));
+    let shown = scrolled(ui, name, least, |ui| picture.show(ui, views, marked, &plot));
+    let over = shown.over? as usize;
     let first = |groups: &[(String, Vec<usize>)], at: usize| groups.get(at).and_then(|group| group.1.first().copied());
     match over.checked_sub(units.target.len()) {
         None => first(&units.target, over).map(Token::Target),
@@ -316,7 +336,7 @@ impl Studio {
                 .allocate_ui(size, |ui| {
                     let view = (&mut look.cameras.attention, &look.view);
                     let shown = (&run, look.hypothesis);
-                    attention(ui, &mut views.flow, view, shown, &look.flow, views.token)
+                    attention(ui, "attention", &mut views.flow, view, shown, &look.flow, views.token)
                 })
                 .inner;
             seen.token = token.or(seen.token);
@@ -325,7 +345,7 @@ impl Studio {
                 let token = ui
                     .allocate_ui(size, |ui| {
                         let view = (&mut look.cameras.compared, &look.view);
-                        attention(ui, &mut views.compared, view, (other, 0), &look.flow, there)
+                        attention(ui, "compared", &mut views.compared, view, (other, 0), &look.flow, there)
                     })
                     .inner;
                 seen.token = token.and_then(|token| views.here(token)).or(seen.token);
@@ -349,9 +369,13 @@ impl Studio {
             }
             _ => None,
         };
-        let plot = deferred(|_| run.decoding.predictions(look.hypothesis));
+        let Ok(plot) = run.decoding.predictions(look.hypothesis) else {
+            return;
+        };
         let view = (&mut look.cameras.predictions, &look.view);
-        let shown = views.predictions.show(ui, view, marked, &plot);
+        let shown = scrolled(ui, "predictions", plot.line_width(), |ui| {
+            views.predictions.show(ui, view, marked, &plot)
+        });
         if let Some(id) = shown.over {
             seen.token = Some(Token::Target(id as usize / places));
         }
