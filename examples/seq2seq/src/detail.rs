@@ -133,20 +133,13 @@ impl Studio {
     fn heads(&mut self, ui: &mut Ui, run: &Experiment, seen: &mut Seen) {
         let (look, views) = (&mut self.look, &mut self.views);
         let hypothesis = look.hypothesis;
-        let found = run.decoding.hypotheses.get(hypothesis);
-        let all = found.map(|found| found.cross.as_ref().unwrap_or(&found.decoder_self));
-        let every: Vec<(usize, usize)> = all.map_or_else(Vec::new, |all| all.every_head().collect());
         let patterns = deferred(|_| run.decoding.head_patterns(hypothesis));
         let none = || attn_sdk::Error::from(Error::host("no head was scored"));
         let scores = deferred(|_| run.decoding.alignment_grid().ok_or_else(none));
         let plot: &dyn Plot = if look.tab == Tab::Heads { &patterns } else { &scores };
         let view = (&mut look.cameras.detail, &look.view);
         let shown = views.detail.show(ui, view, None, plot);
-        let clicked = shown.clicked.map(|pick| pick.id as usize);
-        seen.head = clicked.and_then(|at| match look.tab {
-            Tab::Heads => every.get(at).copied(),
-            _ => run.decoding.alignment_heads.get(at).map(|head| (head.layer, head.head)),
-        });
+        seen.head = shown.head.map(|head| (head.layer, head.head));
     }
 
     fn curves(&mut self, ui: &mut Ui, run: &Experiment, seen: &mut Seen) {

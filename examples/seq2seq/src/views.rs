@@ -2,6 +2,7 @@
 
 use attn_egui::{Jobs, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
+    core::HeadId,
     render::{Event, Interaction, Pick, Plot, Shared, ViewState, deferred, plots::HeatTable, text_width},
     study::decoding::{Comparison, FlowOptions},
 };
@@ -56,6 +57,8 @@ pub(super) struct Seen {
 #[derive(Default)]
 pub(super) struct Shown {
     pub(super) clicked: Option<Pick>,
+    /// A head that was clicked in a grid of heads.
+    pub(super) head: Option<HeadId>,
     pub(super) over: Option<u32>,
 }
 
@@ -82,10 +85,11 @@ impl Picture {
             ..std::mem::take(camera)
         };
         let shown = self.0.show(ui, &mut view, plot);
-        // What is under the pointer is no part of how one looks at it.
+        // What is under the pointer is no part of how one looks at it, and no head opens in its grid.
         *camera = ViewState {
             shared: Shared::default(),
             selection: None,
+            open: None,
             ..view
         };
         let clicked = shown.events.iter().rev().find_map(|event| match event {
@@ -102,6 +106,7 @@ impl Picture {
         }
         Shown {
             clicked,
+            head: shown.opened(),
             over: over.map(|pick| pick.id),
         }
     }
