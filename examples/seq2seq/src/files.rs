@@ -3,9 +3,9 @@
 use std::{error::Error, path::Path};
 
 use attn_sdk::{
-    core::{files::write_atomically, progress::step},
+    core::{files::write_atomically, progress::step, table::Table},
     render::{Exporter, Plot, ViewState, plots::Pictograms},
-    study::decoding::{Decoding, FlowOptions, HeadChoice},
+    study::decoding::{Decoding, FlowOptions, HeadChoice, Rank},
 };
 use examples_common::Terminal;
 use serde_json::json;
@@ -53,6 +53,7 @@ pub(crate) fn write(
             }
             continue;
         };
+        let ranks = ranks(&run.ranks, &folder);
         let failures = if single { Ok(()) } else { own_folder(decoding, &folder) }.map_or_else(
             |error| vec![error.to_string()],
             |()| {
@@ -62,6 +63,7 @@ pub(crate) fn write(
             },
         );
         run.failures.extend(failures);
+        run.failures.extend(ranks.err().map(|error| error.to_string()));
     }
     let _ = attn_sdk::Progress::update(terminal, "plots", total, total);
     let listed = session.runs.iter().filter(|run| run.listed);
@@ -107,6 +109,20 @@ fn neighbors(decoding: &Decoding, folder: &Path) -> Result<(), attn_sdk::core::E
     };
     let table = near.table(decoding);
     write_atomically(&folder.join("neighbors.csv"), table.to_csv().as_bytes())
+}
+
+/// The ranks of a text, if some were asked for.
+fn ranks(ranks: &[Rank], folder: &Path) -> Result<(), Box<dyn Error>> {
+    if ranks.is_empty() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut table = Table::new(ranks.len());
+    table
+        .numbers("step", |row| ranks[row].step + 1)
+        .numbers("rank", |row| ranks[row].rank)
+        .numbers("log_probability", |row| ranks[row].log_probability);
+    Ok(write_atomically(&folder.join("ranks.csv"), table.to_csv().as_bytes())?)
 }
 
 /// A plot by the name of its file, or why there is none.

@@ -33,7 +33,7 @@ pub(crate) const EXAMPLE: &str = "May 21, 2000";
 const LARGEST: u64 = 1 << 28;
 
 /// Options of a new decoding, which a saved run does not follow.
-const DECODING: [&str; 13] = [
+const DECODING: [&str; 14] = [
     "model",
     "index",
     "source",
@@ -45,6 +45,7 @@ const DECODING: [&str; 13] = [
     "length_penalty",
     "max_new_tokens",
     "prefix",
+    "rank",
     "source_language",
     "target_language",
 ];
@@ -105,6 +106,9 @@ pub(crate) struct Options {
     /// Text that the target has to begin with
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) prefix: String,
+    /// Ranks a text at every step of each output
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) rank: Option<String>,
     /// Language of the source: its code or its token (de, __de__, deu_Latn, de_DE)
     #[arg(long, value_name = "TOKEN")]
     pub(crate) source_language: Option<String>,
@@ -288,6 +292,7 @@ impl Options {
     pub(crate) fn ignored(&self) -> String {
         let named = [
             ("--alignments", self.alignments.is_some()),
+            ("--rank", self.rank.is_some()),
             ("--plots", self.plots != PLOTS),
             ("--svg", self.svg),
             ("--explain together with other sources", {

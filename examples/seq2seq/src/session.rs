@@ -7,7 +7,7 @@ use attn_sdk::{
     core::progress::step,
     embedded,
     study::decoding::{
-        AlignmentHead, BlameParams, Decoder, Decoding, DecodingParams, ErrorRate, Links, Reference, Shift, Unit,
+        AlignmentHead, BlameParams, Decoder, Decoding, DecodingParams, ErrorRate, Links, Rank, Reference, Shift, Unit,
         alignment_error_rate, alignment_heads, read_pharaoh,
     },
 };
@@ -30,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) result: Result<Decoding, String>,
     /// Links between words.
     pub(crate) links: Links,
+    /// How likely the text of `--rank` is at every step.
+    pub(crate) ranks: Vec<Rank>,
     /// Whether it is one of the sources; that of `--explain` may stand beside them.
     pub(crate) listed: bool,
     /// What failed beside the decoding: its blame, its plots.
@@ -43,6 +45,7 @@ impl Run {
             source,
             result,
             links: Links::default(),
+            ranks: Vec::new(),
             listed,
             failures: Vec::new(),
         }
@@ -168,6 +171,13 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
                 Ok(near) => decoding.neighborhood = Some(near),
                 Err(error) if error.is_cancelled() => return Err("stopped before all sources were decoded".into()),
                 Err(error) => run.failures.push(format!("neighbors: {error}")),
+            }
+        }
+        if let (Some(text), Some(decoding)) = (&options.rank, run.written()) {
+            match decoder.rank_everywhere(decoding, 0, text, progress) {
+                Ok(ranks) => run.ranks = ranks,
+                Err(error) if error.is_cancelled() => return Err("stopped before all sources were decoded".into()),
+                Err(error) => run.failures.push(format!("--rank: {error}")),
             }
         }
         session.runs.push(run);

@@ -343,7 +343,20 @@ impl Studio {
             Chosen::Some if look.heads.is_empty() => HeadChoice::All,
             Chosen::Some => HeadChoice::Some(look.heads.iter().copied().collect()),
         };
-        self.look.flow.heads = heads;
+        if self.look.flow.heads != heads {
+            // Sliders that nobody moved follow the heads.
+            let run = self.runs.get(self.look.shown);
+            let row = run.and_then(|run| {
+                let look = &self.look;
+                run.decoding
+                    .step_attention(look.hypothesis, look.step, &look.flow.heads)
+            });
+            let untouched = row.is_some_and(|row| row == self.look.weights);
+            self.look.flow.heads = heads;
+            if untouched {
+                self.reset_weights();
+            }
+        }
         if self.views.flow_for.as_ref() != Some(&self.look.flow) {
             self.views.flow_for = Some(self.look.flow.clone());
             self.views.invalidate();

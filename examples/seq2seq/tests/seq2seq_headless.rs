@@ -357,7 +357,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
     let out = folder.path().join("out");
     let bad = folder.path().join("bad.json");
     std::fs::write(&bad, "[{\"edit\": \"nothing\"}]").unwrap();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["--open", bad.to_str().unwrap()], "expected a saved run"),
         (
             &["--source", "x", "--target-language", "__de__"],
@@ -373,6 +373,15 @@ fn what_cannot_be_done_is_said_in_one_line() {
         ),
         (&["--sources", "/nonexistent"], "nonexistent"),
         (&["--source", "x", "--beams", "0"], "at least 1"),
+        (
+            &["--source", ""],
+            "line 1: source: expected at least one token, found none",
+        ),
+        (
+            &["--source", "May 21, 2000", "--prefix", "日本"],
+            "--prefix: target: expected words that the model can write, found `日本`",
+        ),
+        (&["--source", "x", "--beams", "9999999999999"], "of memory"),
     ];
     for (arguments, words) in cases {
         let output = seq2seq(&out, arguments);
@@ -382,4 +391,32 @@ fn what_cannot_be_done_is_said_in_one_line() {
             "{arguments:?}: {said}"
         );
     }
+}
+
+#[test]
+fn a_text_is_ranked_and_words_that_are_unknown_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let output = seq2seq(out, &["--source", "日本 21, 2000", "--rank", "3"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("unknown to the model: `日本`"),
+        "{said}"
+    );
+    let run = json(&out.join("run.json"));
+    assert!(run["notes"][0].as_str().unwrap().contains("2 of"));
+    let ranks = std::fs::read_to_string(out.join("ranks.csv")).unwrap();
+    let steps = run["hypotheses"][0]["steps"].as_array().unwrap();
+    assert_eq!(ranks.lines().count(), 1 + steps.len());
+    // The rank of what was written is the rank that its step has.
+    let third = steps.iter().position(|step| step["token"] == "3");
+    if let Some(at) = third {
+        let row = ranks.lines().nth(1 + at).unwrap();
+        assert_eq!(row.split(',').nth(1).unwrap(), steps[at]["rank"].to_string());
+    }
+    // What a vocabulary lacks has no rank; the run is there all the same.
+    let output = seq2seq(out, &["--source", "May 21, 2000", "--rank", "日"]);
+    assert!(!output.status.success() && out.join("attention.png").exists());
+    let report = std::fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(report.contains("line 1: --rank: target: expected words that the model can write"));
 }
