@@ -107,6 +107,7 @@ impl Look {
     /// Holds a look of a file to the runs that came with it.
     pub(crate) fn hold_to(&mut self, runs: &[&Decoding]) {
         self.listed.retain(|run| *run < runs.len());
+        self.listed.sort_unstable();
         self.listed.dedup();
         if self.listed.is_empty() {
             self.listed = (0..runs.len()).collect();

@@ -70,6 +70,19 @@ pub(crate) struct Line {
     pub(crate) source: String,
     /// The target that is forced.
     pub(crate) target: Option<String>,
+    /// It lacks the column of the target.
+    pub(crate) lacks_target: bool,
+}
+
+impl Line {
+    pub(crate) fn new(number: usize, source: &str) -> Self {
+        Self {
+            number,
+            source: source.to_owned(),
+            target: None,
+            lacks_target: false,
+        }
+    }
 }
 
 /// Shows what a model writes for a source, word by word, and why.
@@ -234,7 +247,7 @@ impl Options {
         let generation = &mut params.generation;
         generation.beams = 1;
         generation.sampling = None;
-        generation.prefix = decoder.target_ids(target)?;
+        generation.prefix = decoder.exact_ids(target)?;
         generation.forced_end = generation.end.first().copied();
         let first = usize::from(decoder.translates() && generation.forced_first.is_some());
         let end = usize::from(generation.forced_end.is_some());
@@ -244,13 +257,7 @@ impl Options {
 
     /// The sources. Targets are read where alignments are given.
     pub(crate) fn lines(&self) -> Result<Vec<Line>, Box<dyn Error>> {
-        let one = |source: &str| {
-            vec![Line {
-                number: 1,
-                source: source.to_owned(),
-                target: None,
-            }]
-        };
+        let one = |source: &str| vec![Line::new(1, source)];
         let path = match (&self.sources, &self.source, &self.explain) {
             (Some(path), ..) => path,
             (None, Some(source), _) | (None, None, Some(source)) => return Ok(one(source)),
@@ -259,33 +266,28 @@ impl Options {
         };
         let text = String::from_utf8(files::read(path, LARGEST)?)
             .map_err(|error| format!("{}: expected UTF-8: {error}", path.display()))?;
-        let line = |(number, line): (usize, &str)| -> Result<Line, Box<dyn Error>> {
+        let line = |(number, line): (usize, &str)| {
             let mut columns = line.split('\t');
-            let source = columns.next().unwrap_or_default().to_owned();
-            let target = columns.next().filter(|_| self.alignments.is_some()).map(str::to_owned);
-            if self.alignments.is_some() && target.is_none() {
-                let path = path.display();
-                return Err(format!(
-                    "{path}, line {number}: expected SOURCE TAB TARGET for --alignments, found no TAB"
-                )
-                .into());
-            }
-            Ok(Line { number, source, target })
+            let mut line = Line::new(number, columns.next().unwrap_or_default());
+            line.target = columns.next().filter(|_| self.alignments.is_some()).map(str::to_owned);
+            line.lacks_target = self.alignments.is_some() && line.target.is_none();
+            line
         };
-        let lines: Vec<Line> = (1..).zip(text.lines()).map(line).collect::<Result<_, _>>()?;
+        let lines: Vec<Line> = (1..).zip(text.lines()).map(line).collect();
         if lines.is_empty() {
             return Err(format!("{}: expected a source per line, found none", path.display()).into());
         }
         Ok(lines)
     }
 
-    /// The given alignments, if there are any.
-    pub(crate) fn given_alignments(&self) -> Result<Option<String>, Box<dyn Error>> {
-        let read = |path: &PathBuf| -> Result<String, Box<dyn Error>> {
-            String::from_utf8(files::read(path, LARGEST)?)
-                .map_err(|error| format!("{}: expected UTF-8: {error}", path.display()).into())
+    /// The file of given alignments and its text, if there is one.
+    pub(crate) fn given_alignments(&self) -> Result<Option<(&Path, String)>, Box<dyn Error>> {
+        let Some(path) = self.alignments.as_deref() else {
+            return Ok(None);
         };
-        self.alignments.as_ref().map(read).transpose()
+        let text = String::from_utf8(files::read(path, LARGEST)?)
+            .map_err(|error| format!("{}: expected UTF-8: {error}", path.display()))?;
+        Ok(Some((path, text)))
     }
 
     /// What a window leaves aside.

@@ -6,7 +6,11 @@ use attn_sdk::{
 };
 use eframe::egui::{Button, Checkbox, ComboBox, DragValue, Grid, Response, RichText, Slider, TextEdit, Ui};
 
-use crate::{actions::Action, look::Chosen, studio::Studio};
+use crate::{
+    actions::Action,
+    look::Chosen,
+    studio::{Experiment, Studio},
+};
 
 /// Columns of the grid of heads.
 const COLUMNS: usize = 4;
@@ -32,9 +36,8 @@ impl Studio {
                 .desired_width(f32::INFINITY),
         );
         // Another width or temperature shows its difference at once, unless another source waits.
-        let again = self
-            .run()
-            .is_some_and(|run| run.decoding.source.text == self.look.source);
+        let same = |run: &Experiment| run.decoding.source.text == self.look.source;
+        let again = self.decoder.is_some() && self.run().is_some_and(same);
         let mut changed = false;
         Grid::new("settings")
             .num_columns(2)
@@ -73,7 +76,7 @@ impl Studio {
                 ui.end_row();
                 ui.label("Predictions");
                 let tops = DragValue::new(&mut look.params.top_k).range(1..=20).suffix(" per step");
-                changed |= let_go(&ui.add(tops));
+                changed |= let_go(&ui.add(tops.update_while_editing(false)));
                 ui.end_row();
             });
         self.language_rows(ui);

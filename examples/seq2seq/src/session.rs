@@ -125,10 +125,12 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
         return opened(options, path);
     }
     let mut lines = options.lines()?;
-    let given = options
-        .given_alignments()?
-        .map(|text| read_pharaoh(&text))
-        .transpose()?;
+    let given = options.given_alignments()?;
+    let given = given.map(|(path, text)| {
+        let read = read_pharaoh(&text);
+        read.map_err(|error| format!("{}, {error}", path.display()))
+    });
+    let given: Option<Vec<Reference>> = given.transpose()?;
     if let Some(given) = given.as_ref().filter(|given| given.len() != lines.len()) {
         let (lines, found) = (lines.len(), given.len());
         return Err(format!("--alignments: expected {lines} lines, one per source, found {found}").into());
@@ -137,11 +139,7 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
     if let Some(explained) = &options.explain
         && lines.iter().all(|line| line.source != *explained)
     {
-        lines.push(Line {
-            number: listed + 1,
-            source: explained.clone(),
-            target: None,
-        });
+        lines.push(Line::new(listed + 1, explained));
     }
     let decoder = options.decoder()?;
     let params = options.params(&decoder)?;
@@ -156,13 +154,12 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
             let params = forced.transpose()?.unwrap_or_else(|| params.clone());
             decoder.decode(&line.source, &params, progress)
         };
-        let result = decode();
-        if let Err(error) = &result
-            && error.is_cancelled()
-        {
-            return Err("stopped before all sources were decoded".into());
-        }
-        let result = result.map_err(|error| error.to_string());
+        let lacking = "expected SOURCE TAB TARGET for --alignments, found no TAB";
+        let result = match (!line.lacks_target).then(decode) {
+            None => Err(lacking.to_owned()),
+            Some(Err(error)) if error.is_cancelled() => return Err("stopped before all sources were decoded".into()),
+            Some(result) => result.map_err(|error| error.to_string()),
+        };
         let mut run = Run::new(line.number, line.source, result, done < listed);
         if let (Some(index), Ok(decoding)) = (&index, &mut run.result)
             && !decoding.hypotheses.is_empty()

@@ -420,3 +420,35 @@ fn a_text_is_ranked_and_words_that_are_unknown_are_named() {
     let report = std::fs::read_to_string(out.join("report.md")).unwrap();
     assert!(report.contains("line 1: --rank: target: expected words that the model can write"));
 }
+
+#[test]
+fn a_pair_without_a_target_does_not_stop_the_alignment_of_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, links) = (folder.path().join("pairs.tsv"), folder.path().join("links.txt"));
+    std::fs::write(&pairs, "May 21, 2000\t2000-05-21\nno target\nMay 22, 2000\t日本\n").unwrap();
+    std::fs::write(&links, "0-0 1-0\n0-0\n0-0\n").unwrap();
+    let files = [
+        "--sources",
+        pairs.to_str().unwrap(),
+        "--alignments",
+        links.to_str().unwrap(),
+    ];
+    let out = folder.path().join("out");
+    let output = seq2seq(&out, &files);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success());
+    assert!(
+        said.contains("line 2: expected SOURCE TAB TARGET for --alignments, found no TAB"),
+        "{said}"
+    );
+    assert!(
+        said.contains("line 3: target: expected words that the model can write, found `日本`"),
+        "{said}"
+    );
+    assert!(json(&out.join("run.json"))["alignment_error_rate"]["error_rate"].is_number());
+    // A line of the links that is none is named with its file.
+    std::fs::write(&links, "0-0\nx-y\n0-0\n").unwrap();
+    let output = seq2seq(&out, &files);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("links.txt, line 2: expected links like"), "{said}");
+}
