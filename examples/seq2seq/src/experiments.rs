@@ -4,14 +4,14 @@ use attn_egui::Jobs;
 use attn_sdk::study::decoding::{BlameKind, Stage, StateKind};
 use eframe::egui::{Button, ComboBox, Grid, Key, RichText, ScrollArea, Slider, TextEdit, Ui};
 
-use crate::{actions::Action, panel::SLIDER, studio::Studio, window::News};
+use crate::{actions::Action, panel::fit_sliders, studio::Studio, window::News};
 
 /// Height of the list of ranks, in points.
 const RANKS: f32 = 190.0;
 
 impl Studio {
     pub(super) fn experiments(&mut self, ui: &mut Ui, jobs: &Jobs<News>, asked: &mut Option<Action>) {
-        ui.spacing_mut().slider_width = SLIDER;
+        fit_sliders(ui);
         ui.add_space(6.0);
         ui.add_enabled_ui(self.decoder.is_some(), |ui| self.what_if(ui, jobs, asked));
         ui.separator();
@@ -31,7 +31,7 @@ impl Studio {
         let target: &[String] = row.map_or(&[], |row| row.tokens.as_slice());
         let name = |tokens: &[String], at: usize| format!("{}: {}", at + 1, tokens.get(at).map_or("", String::as_str));
         ui.label(RichText::new("What if").strong());
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             ui.label("Source token");
             ComboBox::from_id_salt("token")
                 .width(70.0)
@@ -64,7 +64,7 @@ impl Studio {
             }
         }
         let mut step = self.look.step;
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             ui.label("Attention of step");
             ComboBox::from_id_salt("step")
                 .width(70.0)
@@ -131,7 +131,8 @@ impl Studio {
     fn rank(&mut self, ui: &mut Ui, jobs: &Jobs<News>, asked: &mut Option<Action>) {
         ui.label(RichText::new("Rank of a word").strong());
         ui.horizontal(|ui| {
-            let field = ui.add(TextEdit::singleline(&mut self.look.word).desired_width(120.0));
+            let width = (ui.available_width() - 60.0).clamp(40.0, 120.0);
+            let field = ui.add(TextEdit::singleline(&mut self.look.word).desired_width(width));
             let entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
             let help = "How likely it is at every step";
             if (ui.button("Find").on_hover_text(help).clicked() || entered) && !self.look.word.trim().is_empty() {

@@ -140,7 +140,7 @@ impl Default for Panels {
     fn default() -> Self {
         Self {
             settings: FoldPanel::new(Edge::Left, 290.0),
-            experiments: FoldPanel::new(Edge::Right, 290.0),
+            experiments: FoldPanel::new(Edge::Right, 290.0).at_most(0.4),
             predictions: FoldPanel::new(Edge::Bottom, 250.0).at_most(0.55),
             detail: FoldPanel::new(Edge::Bottom, 330.0).at_most(0.8),
         }

@@ -14,8 +14,14 @@ use crate::{
 
 /// Columns of the grid of heads.
 const COLUMNS: usize = 4;
-/// Width of the bar of a slider, in points.
-pub(super) const SLIDER: f32 = 84.0;
+/// Widest bar of a slider, and what stands beside one, in points.
+const SLIDER: f32 = 84.0;
+const BESIDE: f32 = 170.0;
+
+/// Gives sliders the room that a panel leaves them.
+pub(super) fn fit_sliders(ui: &mut Ui) {
+    ui.spacing_mut().slider_width = (ui.available_width() - BESIDE).clamp(30.0, SLIDER);
+}
 
 /// Whether a value that was changed is let go: not with every step of a drag.
 fn let_go(response: &Response) -> bool {
@@ -24,7 +30,7 @@ fn let_go(response: &Response) -> bool {
 
 impl Studio {
     pub(super) fn settings(&mut self, ui: &mut Ui, asked: &mut Option<Action>) {
-        ui.spacing_mut().slider_width = SLIDER;
+        fit_sliders(ui);
         ui.add_space(6.0);
         ui.horizontal(|ui| {
             ui.label(RichText::new("Source").strong());
@@ -45,7 +51,7 @@ impl Studio {
             .show(ui, |ui| {
                 let look = &mut self.look;
                 ui.label("Prefix of target");
-                ui.add(TextEdit::singleline(&mut look.prefix).desired_width(140.0));
+                ui.add(TextEdit::singleline(&mut look.prefix).desired_width(ui.available_width().clamp(40.0, 140.0)));
                 ui.end_row();
                 ui.label("Beams");
                 let beams = ui.add(Slider::new(&mut look.params.generation.beams, 1..=16));
