@@ -62,11 +62,18 @@ pub(super) struct Shown {
     pub(super) over: Option<u32>,
 }
 
-pub(super) struct Picture(SceneView);
+pub(super) struct Picture {
+    widget: SceneView,
+    /// What was under the pointer here.
+    over: Option<u32>,
+}
 
 impl Picture {
     fn new(state: &RenderState, label: &str) -> Self {
-        Self(SceneView::new(state, label))
+        Self {
+            widget: SceneView::new(state, label),
+            over: None,
+        }
     }
 
     /// Shows a plot with the theme of the window and a highlighted item.
@@ -77,14 +84,15 @@ impl Picture {
         marked: Option<usize>,
         plot: &dyn Plot,
     ) -> Shown {
-        let pick = marked.and_then(|id| u32::try_from(id).ok());
+        // What the pointer is over is marked itself, not what stands for its token.
+        let pick = self.over.or(marked.and_then(|id| u32::try_from(id).ok()));
         let pick = pick.map(|id| Pick { head: None, id });
         let mut view = ViewState {
             shared: theme.shared.clone(),
             selection: pick,
             ..std::mem::take(camera)
         };
-        let shown = self.0.show(ui, &mut view, plot);
+        let shown = self.widget.show(ui, &mut view, plot);
         // What is under the pointer is no part of how one looks at it, and no head opens in its grid.
         *camera = ViewState {
             shared: Shared::default(),
@@ -97,9 +105,10 @@ impl Picture {
             _ => None,
         });
         let hovered = shown.response.hovered();
-        let over = self.0.interaction().pick.filter(|_| hovered);
+        let over = self.widget.interaction().pick.filter(|_| hovered);
+        self.over = over.map(|pick| pick.id);
         if !hovered {
-            self.0.set_interaction(Interaction {
+            self.widget.set_interaction(Interaction {
                 pick,
                 ..Interaction::default()
             });
@@ -107,7 +116,7 @@ impl Picture {
         Shown {
             clicked,
             head: shown.opened(),
-            over: over.map(|pick| pick.id),
+            over: self.over,
         }
     }
 }
@@ -159,7 +168,7 @@ impl Views {
             &mut self.compared,
         ];
         for picture in pictures {
-            picture.0.invalidate();
+            picture.widget.invalidate();
         }
         self.aligned = None;
     }
@@ -409,7 +418,8 @@ impl Studio {
         self.show_tab(tab);
         if self.views.shown_tab != tab {
             self.views.shown_tab = tab;
-            self.views.detail.0.invalidate();
+            self.views.detail.widget.invalidate();
+            self.views.detail.over = None;
         }
         self.detail(ui, seen);
     }
