@@ -146,3 +146,26 @@ fn merges(model: &Value) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_unknown_token_is_a_word_or_a_place_in_a_list() {
+        let word = json!({"model": {"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}});
+        assert_eq!(unknown(&word), Some("[UNK]"));
+        let place = json!({"model": {"type": "Unigram", "vocab": [["<pad>", 0.0], ["<unk>", -1.0]], "unk_id": 1}});
+        assert_eq!(unknown(&place), Some("<unk>"));
+        let none = json!({"model": {"type": "Unigram", "vocab": [["a", 0.0]], "unk_id": 7}});
+        assert_eq!(unknown(&none), None);
+        // GPT-2 names one, and never needs it.
+        let bytes = json!({
+            "model": {"type": "BPE", "vocab": {"a": 0}, "unk_token": "<|endoftext|>"},
+            "pre_tokenizer": {"type": "ByteLevel"},
+        });
+        assert_eq!(unknown(&bytes), None);
+    }
+}
