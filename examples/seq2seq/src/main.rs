@@ -27,6 +27,7 @@ mod look;
 mod near;
 mod options;
 mod panel;
+mod reopen;
 mod report;
 mod saved;
 mod session;

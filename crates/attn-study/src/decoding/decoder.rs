@@ -1,4 +1,4 @@
-//! A model that writes, with its tokenizer: search, teacher-forced passes, ranks and scores.
+//! A model that writes, with its tokenizer: search and teacher-forced passes.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use attn_models::{
 };
 
 use super::{
-    DecodedHypothesis, Decoding, DecodingParams, Fault, Rank, TokenClass, TokenRow,
+    DecodedHypothesis, Decoding, DecodingParams, Fault, TokenClass, TokenRow,
     edits::Edits,
-    pass::{Pass, Reading, place},
+    pass::{Pass, Reading},
     tree::beam_entries,
 };
-use crate::{Error, error::quoted};
+use crate::Error;
 
 /// A model that writes, with its tokenizer: an encoder-decoder, or a decoder-only model whose source is the prompt that it
 /// continues. Cheap to clone.
@@ -35,8 +35,6 @@ struct Shared {
 
 /// New tokens of a continuation where nothing else is said.
 const CONTINUATION: usize = 40;
-/// Words that a message about unknown ones names.
-const NAMED: usize = 5;
 
 impl Decoder {
     /// Loads a checkpoint: its model, its tokenizer and how it writes.
@@ -196,126 +194,6 @@ impl Decoder {
         Ok(decoding)
     }
 
-    /// Rank and log-probability of a token at a step of a hypothesis, among the whole vocabulary.
-    ///
-    /// # Errors
-    /// [`Error::NoHypothesis`], [`Error::NoStep`], [`Error::NoToken`]; those of the pass.
-    pub fn rank(&self, decoding: &Decoding, hypothesis: usize, step: usize, token: u32) -> Result<Rank, Error> {
-        let found = decoding.hypothesis(hypothesis)?;
-        if step >= found.row.len() {
-            return Err(Error::NoStep {
-                step,
-                steps: found.row.len(),
-            });
-        }
-        let pass = self.repeated(decoding, &found.row.ids)?;
-        let row = pass.log_probabilities(step).unwrap_or_default();
-        let log_probability = *row.get(token as usize).ok_or(Error::NoToken {
-            token,
-            vocabulary: row.len(),
-        })?;
-        Ok(Rank {
-            step,
-            id: token,
-            rank: place(&row, token),
-            log_probability,
-        })
-    }
-
-    /// Rank and log-probability of every token of a text, forced from a step of a hypothesis on.
-    ///
-    /// # Errors
-    /// As [`rank`](Self::rank); those of the tokenizer.
-    pub fn rank_text(
-        &self,
-        decoding: &Decoding,
-        hypothesis: usize,
-        step: usize,
-        text: &str,
-    ) -> Result<Vec<Rank>, Error> {
-        let found = decoding.hypothesis(hypothesis)?;
-        let before = found.row.ids.get(..step).ok_or(Error::NoStep {
-            step,
-            steps: found.row.len(),
-        })?;
-        let forced = self.exact_ids(text)?;
-        let all = [before, &forced].concat();
-        let pass = self.repeated(decoding, &all)?;
-        let ranks = forced.iter().zip(step..).filter_map(|(&id, step)| {
-            let row = pass.log_probabilities(step)?;
-            Some(Rank {
-                step,
-                id,
-                rank: place(&row, id),
-                log_probability: row.get(id as usize).copied()?,
-            })
-        });
-        Ok(ranks.collect())
-    }
-
-    /// How likely a text is at every step of a hypothesis, the steps before forced: a pass over the hypothesis, and one per step
-    /// where the text has more than one token. Id and rank are those of its first token, the log-probability is of all. Empty for
-    /// a text without tokens.
-    ///
-    /// # Errors
-    /// As [`rank_text`](Self::rank_text); cancellation.
-    ///
-    /// ```
-    /// use attn_study::decoding::Decoder;
-    ///
-    /// let decoder = Decoder::load(&attn_embedded::DATES.checkpoint()?)?;
-    /// let run = decoder.decode("May 21, 2000", &decoder.params(), &())?;
-    /// let ranks = decoder.rank_everywhere(&run, 0, "5", &())?;
-    /// let best = ranks.iter().max_by(|a, b| a.log_probability.total_cmp(&b.log_probability));
-    /// // Step 6, counted from 0, writes the month of 2000-05-21.
-    /// assert_eq!(best.map(|rank| (rank.step, rank.rank)), Some((6, 1)));
-    /// # Ok::<(), attn_study::Error>(())
-    /// ```
-    pub fn rank_everywhere(
-        &self,
-        decoding: &Decoding,
-        hypothesis: usize,
-        text: &str,
-        progress: &dyn Progress,
-    ) -> Result<Vec<Rank>, Error> {
-        let found = decoding.hypothesis(hypothesis)?;
-        let forced = self.exact_ids(text)?;
-        let Some(&id) = forced.first() else {
-            return Ok(Vec::new());
-        };
-        let pass = self.repeated(decoding, &found.row.ids)?;
-        let steps = found.row.len();
-        let mut ranks = Vec::with_capacity(steps);
-        for at in 0..steps {
-            step(progress, "ranks", at, steps)?;
-            let Some(row) = pass.log_probabilities(at) else {
-                continue;
-            };
-            let first = *row.get(id as usize).ok_or(Error::NoToken {
-                token: id,
-                vocabulary: row.len(),
-            })?;
-            let log_probability = match forced.len() {
-                1 => first,
-                _ => {
-                    let tokens = self.rank_text(decoding, hypothesis, at, text)?;
-                    // What lies beyond the longest sequence cannot be written.
-                    let whole = tokens.len() == forced.len();
-                    let sum = tokens.iter().map(|own| own.log_probability).sum();
-                    if whole { sum } else { f32::NEG_INFINITY }
-                }
-            };
-            ranks.push(Rank {
-                step: at,
-                id,
-                rank: place(&row, id),
-                log_probability,
-            });
-        }
-        let _ = progress.update("ranks", steps, steps);
-        Ok(ranks)
-    }
-
     /// A pass over new tokens in the setting of a decoding.
     pub(super) fn repeated(&self, decoding: &Decoding, tokens: &[u32]) -> Result<Pass, Error> {
         let prompt = if decoding.encoder_decoder {
@@ -365,69 +243,6 @@ impl Decoder {
             self.set_language(&mut source, language)?;
         }
         Ok(source)
-    }
-
-    /// The ids of a text as a target, or as the beginning of one: without special tokens, and read by what reads targets.
-    ///
-    /// # Errors
-    /// Those of the tokenizer.
-    pub fn target_ids(&self, text: &str) -> Result<Vec<u32>, Error> {
-        let targets = self.tokenizer().for_targets();
-        Ok(targets.plain_ids(text, self.model().info())?)
-    }
-
-    /// As [`target_ids`](Self::target_ids), for a text that has to be written whole: a prefix, or an output that is expected.
-    ///
-    /// # Errors
-    /// [`Error::NoText`]; [`Error::UnknownWords`] for a script, or words, that the vocabulary lacks; those of the tokenizer.
-    pub fn exact_ids(&self, text: &str) -> Result<Vec<u32>, Error> {
-        let targets = self.tokenizer().for_targets();
-        let words = self.unknown_words(targets, text);
-        if !words.is_empty() {
-            return Err(Error::UnknownWords { words });
-        }
-        match self.target_ids(text) {
-            Ok(ids) if ids.is_empty() => Err(Error::NoText { what: "target" }),
-            Err(Error::Models(attn_models::Error::Empty { .. })) => Err(Error::NoText { what: "target" }),
-            ids => ids,
-        }
-    }
-
-    /// The first words of a text with something that a vocabulary lacks.
-    fn unknown_words(&self, tokenizer: &Tokenizer, text: &str) -> Vec<String> {
-        let Some(unknown) = tokenizer.unknown_id() else {
-            return Vec::new();
-        };
-        let lacks = |text: &str| {
-            let encoded = tokenizer.encode(text, self.model().info());
-            encoded.is_ok_and(|encoded| encoded.tokens.iter().any(|token| token.id == Some(unknown)))
-        };
-        if !lacks(text) {
-            return Vec::new();
-        }
-        // Who spells the token out means it.
-        let spelling = tokenizer.token(unknown).text;
-        let words = text.split_whitespace().filter(|word| *word != spelling && lacks(word));
-        let mut words: Vec<String> = words.take(NAMED).map(str::to_owned).collect();
-        if words.is_empty() && !text.contains(&spelling) {
-            // Unknown only together, or as white space.
-            words.push(text.to_owned());
-        }
-        words
-    }
-
-    /// A note on source tokens that the vocabulary lacks.
-    fn about_unknown(&self, source: &TokenRow) -> Option<String> {
-        let unknown = self.tokenizer().unknown_id()?;
-        let count = source.ids.iter().filter(|id| **id == unknown).count();
-        let words = self.unknown_words(self.tokenizer(), &source.text);
-        (count > 0 && !words.is_empty()).then(|| {
-            let all = source.len();
-            format!(
-                "source: {count} of {all} tokens are unknown to the model: {}",
-                quoted(&words)
-            )
-        })
     }
 
     /// Asks for the memory of what is kept of every hypothesis: attention and states.
