@@ -118,6 +118,14 @@ impl Look {
         self.against = self.against.filter(|run| self.listed.contains(run));
         let Some(run) = runs.get(self.shown) else { return };
         self.hypothesis = self.hypothesis.min(run.hypotheses.len().saturating_sub(1));
+        if let Some(found) = run.hypotheses.first() {
+            let all = found.cross.as_ref().unwrap_or(&found.decoder_self);
+            self.heads
+                .retain(|(layer, head)| *layer < all.layers && *head < all.heads);
+            if matches!(self.chosen, Chosen::Layer(layer) if layer >= all.layers) {
+                self.chosen = Chosen::All;
+            }
+        }
         let steps = run.hypotheses.get(self.hypothesis).map_or(0, |found| found.row.len());
         self.step = self.step.min(steps.saturating_sub(1));
         self.token = self.token.min(run.source.len().saturating_sub(1));

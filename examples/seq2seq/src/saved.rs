@@ -276,6 +276,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::look::Chosen;
 
     #[test]
     fn runs_keep_what_they_were_made_from() {
@@ -330,5 +331,14 @@ mod tests {
         assert_eq!(kept.look.view.shared.theme, Theme::Dark);
         assert_eq!(kept.look.source, "May");
         assert_eq!(kept.origin, Origin::default());
+        // A look that names what its runs do not have is held to what they have.
+        let mut look = kept.look;
+        (look.shown, look.against, look.hypothesis, look.step) = (9, Some(7), 5, 99);
+        (look.listed, look.chosen) = (vec![1, 9, 1], Chosen::Layer(7));
+        (look.weights, look.heads) = (vec![1.0], [(0, 0), (4, 0)].into());
+        look.hold_to(&[&run, &run]);
+        assert_eq!((look.listed, look.shown, look.against), (vec![1], 1, None));
+        assert_eq!((look.hypothesis, look.step), (0, run.hypotheses[0].row.len() - 1));
+        assert_eq!((look.chosen, look.weights.len(), look.heads.len()), (Chosen::All, 0, 1));
     }
 }
