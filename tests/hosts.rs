@@ -597,6 +597,88 @@ fn a_window_of_all_heads() {
 }
 
 #[test]
+fn a_window_of_what_a_model_writes() {
+    let Some(screen) = Screen::open() else { return };
+    let program = viewer("seq2seq");
+    let host = Host::open(&screen, &program, "Sequence to sequence", &[]);
+    screen.xdotool(&["windowsize", "--sync", &host.window, "1270", "800"]);
+    host.leave();
+    wait_for("the first run", || {
+        let shot = screen.shot("seq2seq-first");
+        Some(()).filter(|()| colors(&shot, [0, 0], [1280, 900]) > 500)
+    });
+    host.key("ctrl+s");
+    sleep(Duration::from_secs(1));
+    host.key("Return");
+    let path = screen.folder.path().join("session.json");
+    wait_for("the first session", || path.exists().then_some(()));
+    let listed = || session_of(&host)["look"]["listed"].as_array().map_or(0, Vec::len);
+    assert_eq!(listed(), 1);
+
+    // Another source is a run beside the one before.
+    host.click_px(150, 62);
+    host.key("ctrl+a");
+    host.screen.xdotool(&["type", "--delay", "40", "Mar 21, 2000"]);
+    host.key("ctrl+Return");
+    wait_for("the typed source", || (listed() == 2).then_some(()));
+    let second = session_of(&host);
+    assert_eq!(second["look"]["source"], "Mar 21, 2000");
+    assert_eq!(
+        (&second["look"]["shown"], &second["look"]["against"]),
+        (&1.into(), &0.into())
+    );
+    let light = screen.shot("seq2seq-typed");
+
+    // Attention that is edited makes a third one. Undo takes it off, redo brings it back, wherever the focus is.
+    command(&host, "shift the edited weights");
+    command(&host, "decode with the edited weights");
+    wait_for("the edited run", || (listed() == 3).then_some(()));
+    screen.shot("seq2seq-edited");
+    host.key("u");
+    assert_eq!(listed(), 2);
+    host.key("ctrl+y");
+    assert_eq!(listed(), 3);
+    command(&host, "show change");
+    assert_eq!(session_of(&host)["look"]["tab"], "change");
+    host.key("ctrl+z");
+    assert_eq!(session_of(&host)["look"]["tab"], "beam");
+
+    // Theme and panels.
+    host.key("t");
+    let dark = screen.shot("seq2seq-dark");
+    assert!(brightness(&dark) < 0.6 * brightness(&light));
+    host.key("bracketright");
+    assert_eq!(session_of(&host)["panels"]["experiments"]["folded"], true);
+
+    // The session opens again to the same picture, with its model: it decodes on.
+    host.leave();
+    let before = screen.shot("seq2seq-saved");
+    let kept = session_of(&host);
+    assert!(host.close().success());
+    let again = Host::open(
+        &screen,
+        &program,
+        "Sequence to sequence",
+        &["--open", path.to_str().unwrap()],
+    );
+    screen.xdotool(&["windowsize", "--sync", &again.window, "1270", "800"]);
+    again.leave();
+    let reopened = wait_for("the session", || {
+        let shot = screen.shot("seq2seq-reopened");
+        Some(shot).filter(|shot| colors(shot, [0, 0], [1280, 900]) > 500)
+    });
+    assert!(changed(&before, &reopened) < 0.01, "{}", changed(&before, &reopened));
+    let same = session_of(&again);
+    assert_eq!((&kept["look"], &kept["panels"]), (&same["look"], &same["panels"]));
+    again.key("ctrl+Return");
+    wait_for("one more run", || {
+        let runs = session_of(&again)["look"]["listed"].as_array().map_or(0, Vec::len);
+        (runs == 4).then_some(())
+    });
+    assert!(again.close().success());
+}
+
+#[test]
 fn pictures_without_a_window() {
     let folder = tempfile::tempdir().unwrap();
     let run = |program: &Path, arguments: &[&str]| {

@@ -51,8 +51,8 @@ fn bad_sources_are_refused() {
     let decoder = dates();
     let params = decoder.params();
     for (source, words) in [
-        ("", "nothing to run"),
-        ("   ", "nothing to run"),
+        ("", "expected at least one token"),
+        ("   ", "expected at least one token"),
         (&*"1".repeat(300), "at most 32"),
     ] {
         let error = decoder.decode(source, &params, &()).unwrap_err().to_string();

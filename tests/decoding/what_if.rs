@@ -42,6 +42,39 @@ fn any_token_has_a_rank_and_any_node_goes_on() {
 }
 
 #[test]
+fn a_text_is_ranked_at_every_step_and_written_there() {
+    let decoder = dates();
+    let decoding = decoded(&decoder, "May 21, 2000", 1);
+    let steps = &decoding.hypotheses[0].steps;
+    // One token: what a single question says.
+    let three = decoder.exact_ids("3").unwrap()[0];
+    let ranks = decoder.rank_everywhere(&decoding, 0, "3", &()).unwrap();
+    assert_eq!(ranks.len(), steps.len());
+    for rank in &ranks {
+        let alone = decoder.rank(&decoding, 0, rank.step, three).unwrap();
+        assert_eq!((rank.id, rank.rank), (three, alone.rank));
+        assert!((rank.log_probability - alone.log_probability).abs() < 1e-5);
+    }
+    // Several: the sum over its tokens, each forced before the next.
+    let ranks = decoder.rank_everywhere(&decoding, 0, "03-", &()).unwrap();
+    let tokens = decoder.rank_text(&decoding, 0, 5, "03-").unwrap();
+    let sum: f32 = tokens.iter().map(|own| own.log_probability).sum();
+    assert_eq!(ranks[5].rank, tokens[0].rank);
+    assert!((ranks[5].log_probability - sum).abs() < 1e-4);
+    let written = decoder.written(&decoding, 0, 5, "03-", &()).unwrap();
+    assert!(written.hypotheses[0].row.text.starts_with("2000-03-"));
+    // What cannot be written has no rank, and neither has nothing.
+    for (text, words) in [("日", "found `日`"), ("", "at least one token")] {
+        let error = decoder
+            .rank_everywhere(&decoding, 0, text, &())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(words), "{error}");
+        assert!(decoder.written(&decoding, 0, 5, text, &()).is_err());
+    }
+}
+
+#[test]
 fn edited_attention_is_what_the_model_uses() {
     let decoder = dates();
     let decoding = decoded(&decoder, "May 21, 2000", 1);

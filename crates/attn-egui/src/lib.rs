@@ -32,7 +32,7 @@ pub use fold_panel::{Edge, FoldPanel};
 pub use help::key_help;
 pub use jobs::{Job, JobEvent, JobId, Jobs, RunningJob, Stage};
 pub use notes::Notes;
-pub use open_dialog::OpenDialog;
+pub use open_dialog::{OpenDialog, SessionDialog};
 pub use progress::progress_bar;
 pub use scene_view::{SceneResponse, SceneView, link_views};
 pub use search_box::search_box;

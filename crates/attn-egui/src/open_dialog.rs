@@ -1,4 +1,6 @@
-//! A window in which the user types what to open.
+//! Windows in which the user types what to open, or where to write.
+
+use std::path::{Path, PathBuf};
 
 use egui::{Context, Frame, Grid, Key, Modifiers, RichText, Stroke, TextEdit, Window};
 
@@ -121,5 +123,60 @@ impl OpenDialog {
     /// Whether the user has left it open.
     pub fn is_open(&self) -> bool {
         self.open
+    }
+}
+
+/// Asks for the file of a session: where it is to be written, or which one to open.
+///
+/// ```
+/// use attn_egui::SessionDialog;
+///
+/// let mut dialog = SessionDialog::new(true, None);
+/// assert!(dialog.saves() && dialog.is_open());
+/// ```
+#[derive(Debug, Clone)]
+pub struct SessionDialog {
+    saves: bool,
+    fields: OpenDialog,
+}
+
+impl SessionDialog {
+    /// An open dialog. It proposes the file that is `known`, or `session.json`.
+    pub fn new(saves: bool, known: Option<&Path>) -> Self {
+        let (title, hint, button) = match saves {
+            true => ("Save session", "a file, such as session.json", "Save"),
+            false => ("Open session", "a file that was saved here", "Open"),
+        };
+        let known = known.unwrap_or(Path::new("session.json")).display().to_string();
+        let fields = OpenDialog::new(title, [("File", hint)]).filled(0, known);
+        Self {
+            saves,
+            fields: fields.button(button),
+        }
+    }
+
+    /// Whether it asks where to write.
+    pub fn saves(&self) -> bool {
+        self.saves
+    }
+
+    /// Shows it; returns the file once it was named. As [`OpenDialog::show`].
+    pub fn show(&mut self, context: &Context) -> Option<PathBuf> {
+        let typed = self.fields.show(context)?;
+        typed
+            .into_iter()
+            .next()
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    }
+
+    /// Says in the dialog why the file was not written or opened.
+    pub fn fail(&mut self, error: impl std::fmt::Display) {
+        self.fields.fail(error);
+    }
+
+    /// Whether the user has left it open.
+    pub fn is_open(&self) -> bool {
+        self.fields.is_open()
     }
 }

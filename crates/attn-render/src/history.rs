@@ -1,8 +1,32 @@
-//! Undo and redo: a stack of [`ViewState`]s.
+//! Undo and redo: a stack of what was seen, [`ViewState`]s unless a host keeps more.
 
 use crate::ViewState;
 
-/// Earlier view states, and undone ones.
+/// What undo goes back through: how something was looked at, as one value.
+pub trait Undoable: Clone + PartialEq {
+    /// Whether it differs from `before` in what is moved on and on, such as a camera, and in nothing else. Such changes that
+    /// follow each other are one step. By default there are none.
+    fn only_moved(&self, before: &Self) -> bool {
+        let _ = before;
+        false
+    }
+}
+
+impl Undoable for ViewState {
+    /// Cameras.
+    fn only_moved(&self, before: &Self) -> bool {
+        let still = Self {
+            stage: before.stage,
+            inside: before.inside,
+            orbit: before.orbit,
+            ..self.clone()
+        };
+        still == *before
+    }
+}
+
+/// Earlier states of a view, and undone ones. A host with more to go back through than a [`ViewState`] keeps a history of its own
+/// value.
 ///
 /// Moves of a camera that follow each other are one step, so that undo goes back to where one looked before and not to
 /// every notch of the wheel. What is only hovered is no step.
@@ -17,21 +41,31 @@ use crate::ViewState;
 /// assert!(history.redo(&mut view) && view.shared.theme == Theme::Dark);
 /// assert!(!history.redo(&mut view));
 /// ```
-#[derive(Debug, Clone, Default)]
-pub struct History {
+#[derive(Debug, Clone)]
+pub struct History<T = ViewState> {
     /// The last one is what is seen now.
-    past: Vec<ViewState>,
-    future: Vec<ViewState>,
-    /// Whether the last step moved cameras only.
+    past: Vec<T>,
+    future: Vec<T>,
+    /// Whether the last step only moved something.
     moving: bool,
+}
+
+impl<T> Default for History<T> {
+    fn default() -> Self {
+        Self {
+            past: Vec::new(),
+            future: Vec::new(),
+            moving: false,
+        }
+    }
 }
 
 /// So many steps are kept.
 const STEPS: usize = 200;
 
-impl History {
+impl<T: Undoable> History<T> {
     /// Notes what is seen now; nothing if it is what was noted last.
-    pub fn record(&mut self, view: &ViewState) {
+    pub fn record(&mut self, view: &T) {
         let Some(last) = self.past.last() else {
             self.past.push(view.clone());
             return;
@@ -39,13 +73,7 @@ impl History {
         if last == view {
             return;
         }
-        let still = ViewState {
-            stage: last.stage,
-            inside: last.inside,
-            orbit: last.orbit,
-            ..view.clone()
-        };
-        let moves = still == *last;
+        let moves = view.only_moved(last);
         if moves && self.moving && self.past.len() > 1 {
             self.past.pop();
         }
@@ -58,7 +86,7 @@ impl History {
     }
 
     /// Undoes a change; `false` if there is none.
-    pub fn undo(&mut self, view: &mut ViewState) -> bool {
+    pub fn undo(&mut self, view: &mut T) -> bool {
         self.record(view);
         if self.past.len() < 2 {
             return false;
@@ -69,7 +97,7 @@ impl History {
     }
 
     /// Takes an undo back; `false` if there is none, or something else was done since.
-    pub fn redo(&mut self, view: &mut ViewState) -> bool {
+    pub fn redo(&mut self, view: &mut T) -> bool {
         self.record(view);
         let Some(next) = self.future.pop() else {
             return false;
@@ -79,7 +107,7 @@ impl History {
         self.show(view)
     }
 
-    fn show(&self, view: &mut ViewState) -> bool {
+    fn show(&self, view: &mut T) -> bool {
         match self.past.last() {
             Some(last) => {
                 *view = last.clone();
@@ -139,5 +167,32 @@ mod tests {
             steps += 1;
         }
         assert_eq!(steps, STEPS - 1);
+    }
+
+    #[test]
+    fn a_host_goes_back_through_its_own_value() {
+        #[derive(Clone, PartialEq)]
+        struct Own {
+            text: &'static str,
+            scrolled: u32,
+        }
+        impl Undoable for Own {
+            fn only_moved(&self, before: &Self) -> bool {
+                self.text == before.text
+            }
+        }
+        let mut own = Own { text: "", scrolled: 0 };
+        let mut history = History::default();
+        history.record(&own);
+        for scrolled in 1..4 {
+            own.scrolled = scrolled;
+            history.record(&own);
+        }
+        own.text = "May";
+        history.record(&own);
+        assert!(history.undo(&mut own) && (own.text, own.scrolled) == ("", 3));
+        assert!(history.undo(&mut own) && own.scrolled == 0);
+        assert!(!history.undo(&mut own));
+        assert!(history.redo(&mut own) && own.scrolled == 3);
     }
 }

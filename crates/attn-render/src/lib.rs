@@ -56,7 +56,7 @@ pub use export::{Exporter, Format, write_plot, write_table};
 pub use geometry::{Bounds, Rect, Transform};
 #[cfg(feature = "wgpu")]
 pub use headless::Headless;
-pub use history::History;
+pub use history::{History, Undoable};
 pub use interaction::{Interaction, Pick, Target};
 pub use labels::{PlacedLabel, place_labels};
 pub use live::LivePlot;

@@ -206,6 +206,18 @@ pub enum Error {
         /// The model's name.
         model: String,
     },
+    /// There is nothing to read or to write.
+    #[error("{what}: expected at least one token, found none")]
+    NoText {
+        /// The source, or what has to be written.
+        what: &'static str,
+    },
+    /// A text that has to be written has words that the model's vocabulary lacks.
+    #[error("target: expected words that the model can write, found {}", quoted(words))]
+    UnknownWords {
+        /// The first of them.
+        words: Vec<String>,
+    },
     /// A source is longer than the model takes.
     #[error("source: expected at most {limit} tokens, found {tokens}")]
     LongSource {
@@ -343,4 +355,10 @@ impl From<Error> for attn_render::Error {
             error => Self::host(error),
         }
     }
+}
+
+/// Words in quotes, in a row.
+pub(crate) fn quoted(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    quoted.join(", ")
 }

@@ -5,7 +5,7 @@ use attn_sdk::{
     core::HeadId,
     embedded,
     project::Dims,
-    render::{ColorChoice, Key, Palette, Selection, Theme, Tool},
+    render::{ColorChoice, Key, Palette, Selection, Tool},
     study::experiment::Question,
 };
 use eframe::egui::Context;
@@ -211,10 +211,7 @@ impl Atlas {
             }
             Action::Theme => {
                 let theme = &mut self.active().view.shared.theme;
-                *theme = match theme {
-                    Theme::Light => Theme::Dark,
-                    Theme::Dark => Theme::Light,
-                };
+                *theme = theme.other();
             }
             Action::Palette => {
                 let palette = &mut self.active().view.shared.palette;

@@ -1,8 +1,6 @@
 //! Opens another model, in place of the shown one or beside it; and sessions.
 
-use std::path::PathBuf;
-
-use attn_egui::OpenDialog;
+use attn_egui::{OpenDialog, SessionDialog};
 use attn_sdk::{embedded, study::source::Source};
 use eframe::egui::{Context, Ui};
 
@@ -12,12 +10,6 @@ use crate::{against, pane::Pane, session::Session, source::What, window::Atlas};
 pub(crate) struct Dialog {
     /// Whether it opens beside the shown model.
     beside: bool,
-    fields: OpenDialog,
-}
-
-/// The dialog that asks for the file of a session.
-pub(crate) struct SessionDialog {
-    saves: bool,
     fields: OpenDialog,
 }
 
@@ -70,19 +62,7 @@ impl Atlas {
 
     /// Asks where a session is to be written, or which one to open.
     pub(crate) fn ask_for_session(&mut self, saves: bool) {
-        let (title, hint) = match saves {
-            true => ("Save session", "a file, such as session.json"),
-            false => ("Open session", "a file that was saved here"),
-        };
-        let known = self
-            .session
-            .as_ref()
-            .map_or_else(|| PathBuf::from("session.json"), Clone::clone);
-        let fields = OpenDialog::new(title, [("File", hint)]).filled(0, known.display().to_string());
-        self.session_dialog = Some(SessionDialog {
-            saves,
-            fields: fields.button(if saves { "Save" } else { "Open" }),
-        });
+        self.session_dialog = Some(SessionDialog::new(saves, self.session.as_deref()));
     }
 
     /// Opens what can be named, in place of the shown model or beside it.
@@ -112,14 +92,13 @@ impl Atlas {
     pub(crate) fn dialogs(&mut self, context: &Context) {
         self.open_dialog(context);
         let Some(dialog) = &mut self.session_dialog else { return };
-        let typed = dialog.fields.show(context);
-        if !dialog.fields.is_open() {
+        let named = dialog.show(context);
+        if !dialog.is_open() {
             self.session_dialog = None;
             return;
         }
-        let Some([path]) = typed.as_deref() else { return };
-        let path = PathBuf::from(path);
-        if dialog.saves {
+        let Some(path) = named else { return };
+        if dialog.saves() {
             self.session_dialog = None;
             return self.save_session(path);
         }
@@ -129,7 +108,7 @@ impl Atlas {
                 *dialog = None;
                 self.session = Some(path);
             }
-            (Err(error), Some(dialog)) => dialog.fields.fail(error),
+            (Err(error), Some(dialog)) => dialog.fail(error),
             (Err(_), None) => {}
         }
     }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use attn_egui::{CommandSearch, Edge, FoldPanel, Format, apply_theme, export_menu};
+use attn_egui::{CommandSearch, Edge, FoldPanel, Format, SessionDialog, apply_theme, export_menu};
 use attn_sdk::{
     TokenFilter,
     core::HeadId,
@@ -22,7 +22,7 @@ use eframe::egui::{
 use crate::{
     actions::{Action, Which},
     checkpoints, help,
-    open::{Dialog, SessionDialog},
+    open::Dialog,
     options::{Options, Projection},
     pane::Pane,
     selection,

@@ -3,9 +3,9 @@
 use std::{error::Error, path::Path};
 
 use attn_sdk::{
-    core::{files::write_atomically, progress::step},
+    core::{files::write_atomically, progress::step, table::Table},
     render::{Exporter, Plot, ViewState, plots::Pictograms},
-    study::decoding::{Decoding, FlowOptions, HeadChoice},
+    study::decoding::{Decoding, FlowOptions, HeadChoice, Rank},
 };
 use examples_common::Terminal;
 use serde_json::json;
@@ -53,6 +53,7 @@ pub(crate) fn write(
             }
             continue;
         };
+        let ranks = ranks(&run.ranks, &folder);
         let failures = if single { Ok(()) } else { own_folder(decoding, &folder) }.map_or_else(
             |error| vec![error.to_string()],
             |()| {
@@ -62,6 +63,7 @@ pub(crate) fn write(
             },
         );
         run.failures.extend(failures);
+        run.failures.extend(ranks.err().map(|error| error.to_string()));
     }
     let _ = attn_sdk::Progress::update(terminal, "plots", total, total);
     let listed = session.runs.iter().filter(|run| run.listed);
@@ -109,57 +111,76 @@ fn neighbors(decoding: &Decoding, folder: &Path) -> Result<(), attn_sdk::core::E
     write_atomically(&folder.join("neighbors.csv"), table.to_csv().as_bytes())
 }
 
-/// A plot by the name of its file, or why there is none.
-type Drawn = (&'static str, Result<Box<dyn Plot>, attn_sdk::Error>);
+/// The ranks of a text, if some were asked for.
+fn ranks(ranks: &[Rank], folder: &Path) -> Result<(), Box<dyn Error>> {
+    if ranks.is_empty() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut table = Table::new(ranks.len());
+    table
+        .numbers("step", |row| ranks[row].step + 1)
+        .numbers("rank", |row| ranks[row].rank)
+        .numbers("log_probability", |row| ranks[row].log_probability);
+    Ok(write_atomically(&folder.join("ranks.csv"), table.to_csv().as_bytes())?)
+}
 
+/// A plot by the name of its file, or why there is none.
+pub(crate) type Drawn = (&'static str, Result<Box<dyn Plot>, attn_sdk::Error>);
+
+/// The plots of a run.
 #[derive(Default)]
-struct Plots(Vec<Drawn>);
+pub(crate) struct Plots(pub(crate) Vec<Drawn>);
 
 impl Plots {
-    fn add<P: Plot + 'static>(&mut self, name: &'static str, plot: Result<P, impl Into<attn_sdk::Error>>) {
+    pub(crate) fn add<P: Plot + 'static>(&mut self, name: &'static str, plot: Result<P, impl Into<attn_sdk::Error>>) {
         let plot = plot.map(|plot| -> Box<dyn Plot> { Box::new(plot) });
         self.0.push((name, plot.map_err(Into::into)));
     }
 
     /// A plot of what not every run has.
-    fn may_add<P: Plot + 'static>(&mut self, name: &'static str, plot: Result<Option<P>, impl Into<attn_sdk::Error>>) {
+    pub(crate) fn may_add<P: Plot + 'static>(
+        &mut self,
+        name: &'static str,
+        plot: Result<Option<P>, impl Into<attn_sdk::Error>>,
+    ) {
         if let Some(plot) = plot.transpose() {
             self.add(name, plot);
         }
     }
 }
 
-/// Plots of one run. One that fails leaves the others.
-pub(crate) fn plots(decoding: &Decoding, flow: &FlowOptions) -> Vec<Drawn> {
+/// Plots of a hypothesis. One that fails leaves the others.
+pub(crate) fn plots(decoding: &Decoding, hypothesis: usize, flow: &FlowOptions) -> Plots {
     type Made<P> = Result<P, attn_sdk::Error>;
     let mut plots = Plots::default();
     if decoding.hypotheses.is_empty() {
-        return plots.0;
+        return plots;
     }
     let aligned = FlowOptions {
         heads: decoding.aligning(),
         ..flow.clone()
     };
-    plots.add("attention", decoding.flow(0, flow));
+    plots.add("attention", decoding.flow(hypothesis, flow));
     if aligned.heads != HeadChoice::All {
-        plots.add("attention-aligned", decoding.flow(0, &aligned));
+        plots.add("attention-aligned", decoding.flow(hypothesis, &aligned));
     }
-    plots.add("attention-table", decoding.attention_table(0, &aligned));
-    plots.add("heads", decoding.head_patterns(0));
+    plots.add("attention-table", decoding.attention_table(hypothesis, &aligned));
+    plots.add("heads", decoding.head_patterns(hypothesis));
     plots.may_add("alignment-heads", Made::Ok(decoding.alignment_grid()));
-    plots.add("predictions", decoding.predictions(0));
-    plots.add("probabilities", decoding.curves(0));
-    plots.may_add("coverage", decoding.coverage_table(0));
+    plots.add("predictions", decoding.predictions(hypothesis));
+    plots.add("probabilities", decoding.curves(hypothesis));
+    plots.may_add("coverage", decoding.coverage_table(hypothesis));
     let penalty = decoding.params.generation.length_penalty;
     plots.add("beam", Made::Ok(decoding.beam_tree(penalty, true).0));
-    let states = decoding.trajectories(0, &());
+    let states = decoding.trajectories(hypothesis, &());
     if let Ok(Some(states)) = &states {
         plots.add("pictograms", Made::Ok(Pictograms(states.clone())));
     }
     plots.may_add("states", states);
     let map = decoding.blame.as_ref().and_then(|blame| blame.map(decoding));
     plots.may_add("blame", Made::Ok(map));
-    plots.0
+    plots
 }
 
 struct Drawing {
@@ -172,7 +193,7 @@ impl Drawing {
     /// Writes every plot, and tells what failed.
     fn all(&mut self, decoding: &Decoding, flow: &FlowOptions, out: &Path) -> Vec<String> {
         let mut failures = Vec::new();
-        for (name, plot) in plots(decoding, flow) {
+        for (name, plot) in plots(decoding, 0, flow).0 {
             let plot = match plot {
                 Ok(plot) => plot,
                 Err(error) => {

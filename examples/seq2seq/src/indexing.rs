@@ -94,7 +94,11 @@ pub(crate) fn run(options: &IndexOptions, progress: &dyn Progress) -> Result<Vec
         progress,
     )?;
     let description = index.description();
-    let mut lines = vec![format!("{}: {} pairs", options.out.display(), description.pairs)];
+    let pairs = match description.pairs {
+        1 => "1 pair".to_owned(),
+        some => format!("{some} pairs"),
+    };
+    let mut lines = vec![format!("{}: {pairs}", options.out.display())];
     for own in &description.kinds {
         let cells = own.cells.map_or(String::new(), |(all, probes)| {
             format!(", {probes} of {all} cells per query")

@@ -16,11 +16,18 @@
     reason = "a command-line program"
 )]
 
+mod actions;
+mod bar;
+mod detail;
+mod experiments;
 mod files;
+mod help;
 mod indexing;
+mod look;
 mod near;
 mod options;
 mod panel;
+mod reopen;
 mod report;
 mod saved;
 mod session;
@@ -55,6 +62,9 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     files::write(&mut session, &options, &out, &terminal)?;
     for line in session.lines() {
         println!("{line}");
+    }
+    for note in session.notes() {
+        eprintln!("note: {note}");
     }
     let report = out.join("report.md");
     println!("{}", report.display());

@@ -36,7 +36,7 @@ impl NearList {
     pub(crate) fn show(&mut self, ui: &mut Ui, decoding: &Decoding, near: &Neighborhood, marked: Option<usize>) {
         self.over = None;
         ui.horizontal(|ui| {
-            ui.label("Target states:");
+            ui.label("Target:");
             for kind in [StateKind::Decoder, StateKind::Context] {
                 let there = near.states.iter().any(|own| own.kind == kind);
                 if there

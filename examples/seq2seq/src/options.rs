@@ -33,7 +33,7 @@ pub(crate) const EXAMPLE: &str = "May 21, 2000";
 const LARGEST: u64 = 1 << 28;
 
 /// Options of a new decoding, which a saved run does not follow.
-const DECODING: [&str; 13] = [
+const DECODING: [&str; 14] = [
     "model",
     "index",
     "source",
@@ -45,6 +45,7 @@ const DECODING: [&str; 13] = [
     "length_penalty",
     "max_new_tokens",
     "prefix",
+    "rank",
     "source_language",
     "target_language",
 ];
@@ -69,6 +70,19 @@ pub(crate) struct Line {
     pub(crate) source: String,
     /// The target that is forced.
     pub(crate) target: Option<String>,
+    /// It lacks the column of the target.
+    pub(crate) lacks_target: bool,
+}
+
+impl Line {
+    pub(crate) fn new(number: usize, source: &str) -> Self {
+        Self {
+            number,
+            source: source.to_owned(),
+            target: None,
+            lacks_target: false,
+        }
+    }
 }
 
 /// Shows what a model writes for a source, word by word, and why.
@@ -105,6 +119,9 @@ pub(crate) struct Options {
     /// Text that the target has to begin with
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) prefix: String,
+    /// Ranks a text at every step of each output
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) rank: Option<String>,
     /// Language of the source: its code or its token (de, __de__, deu_Latn, de_DE)
     #[arg(long, value_name = "TOKEN")]
     pub(crate) source_language: Option<String>,
@@ -205,7 +222,9 @@ impl Options {
         generation.length_penalty = self.length_penalty.unwrap_or(generation.length_penalty);
         generation.max_new_tokens = self.max_new_tokens.or(generation.max_new_tokens);
         if !self.prefix.is_empty() {
-            generation.prefix = decoder.target_ids(&self.prefix)?;
+            generation.prefix = decoder
+                .exact_ids(&self.prefix)
+                .map_err(|error| format!("--prefix: {error}"))?;
         }
         if let Some(language) = &self.target_language {
             decoder.set_target_language(generation, language)?;
@@ -228,7 +247,7 @@ impl Options {
         let generation = &mut params.generation;
         generation.beams = 1;
         generation.sampling = None;
-        generation.prefix = decoder.target_ids(target)?;
+        generation.prefix = decoder.exact_ids(target)?;
         generation.forced_end = generation.end.first().copied();
         let first = usize::from(decoder.translates() && generation.forced_first.is_some());
         let end = usize::from(generation.forced_end.is_some());
@@ -238,13 +257,7 @@ impl Options {
 
     /// The sources. Targets are read where alignments are given.
     pub(crate) fn lines(&self) -> Result<Vec<Line>, Box<dyn Error>> {
-        let one = |source: &str| {
-            vec![Line {
-                number: 1,
-                source: source.to_owned(),
-                target: None,
-            }]
-        };
+        let one = |source: &str| vec![Line::new(1, source)];
         let path = match (&self.sources, &self.source, &self.explain) {
             (Some(path), ..) => path,
             (None, Some(source), _) | (None, None, Some(source)) => return Ok(one(source)),
@@ -253,43 +266,35 @@ impl Options {
         };
         let text = String::from_utf8(files::read(path, LARGEST)?)
             .map_err(|error| format!("{}: expected UTF-8: {error}", path.display()))?;
-        let line = |(number, line): (usize, &str)| -> Result<Line, Box<dyn Error>> {
+        let line = |(number, line): (usize, &str)| {
             let mut columns = line.split('\t');
-            let source = columns.next().unwrap_or_default().to_owned();
-            let target = columns.next().filter(|_| self.alignments.is_some()).map(str::to_owned);
-            if self.alignments.is_some() && target.is_none() {
-                let path = path.display();
-                return Err(format!(
-                    "{path}, line {number}: expected SOURCE TAB TARGET for --alignments, found no TAB"
-                )
-                .into());
-            }
-            Ok(Line { number, source, target })
+            let mut line = Line::new(number, columns.next().unwrap_or_default());
+            line.target = columns.next().filter(|_| self.alignments.is_some()).map(str::to_owned);
+            line.lacks_target = self.alignments.is_some() && line.target.is_none();
+            line
         };
-        let lines: Vec<Line> = (1..).zip(text.lines()).map(line).collect::<Result<_, _>>()?;
+        let lines: Vec<Line> = (1..).zip(text.lines()).map(line).collect();
         if lines.is_empty() {
             return Err(format!("{}: expected a source per line, found none", path.display()).into());
         }
         Ok(lines)
     }
 
-    /// The given alignments, if there are any.
-    pub(crate) fn given_alignments(&self) -> Result<Option<String>, Box<dyn Error>> {
-        let read = |path: &PathBuf| -> Result<String, Box<dyn Error>> {
-            String::from_utf8(files::read(path, LARGEST)?)
-                .map_err(|error| format!("{}: expected UTF-8: {error}", path.display()).into())
+    /// The file of given alignments and its text, if there is one.
+    pub(crate) fn given_alignments(&self) -> Result<Option<(&Path, String)>, Box<dyn Error>> {
+        let Some(path) = self.alignments.as_deref() else {
+            return Ok(None);
         };
-        self.alignments.as_ref().map(read).transpose()
+        let text = String::from_utf8(files::read(path, LARGEST)?)
+            .map_err(|error| format!("{}: expected UTF-8: {error}", path.display()))?;
+        Ok(Some((path, text)))
     }
 
-    /// What a window with the first of so many sources, or with saved runs, leaves aside.
-    pub(crate) fn ignored(&self, sources: Option<usize>) -> String {
-        let mut parts: Vec<String> = Vec::new();
-        if let Some(more) = sources.filter(|sources| *sources > 1) {
-            parts.push(format!("The window shows the first of {more} sources."));
-        }
+    /// What a window leaves aside.
+    pub(crate) fn ignored(&self) -> String {
         let named = [
             ("--alignments", self.alignments.is_some()),
+            ("--rank", self.rank.is_some()),
             ("--plots", self.plots != PLOTS),
             ("--svg", self.svg),
             ("--explain together with other sources", {
@@ -297,13 +302,10 @@ impl Options {
             }),
         ];
         let named: Vec<&str> = named.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
-        if !named.is_empty() {
-            parts.push(format!("It leaves {} aside.", named.join(", ")));
+        if named.is_empty() {
+            return String::new();
         }
-        if !parts.is_empty() {
-            parts.push("--out DIR writes all of it.".to_owned());
-        }
-        parts.join(" ")
+        format!("The window leaves {} aside; --out DIR writes it.", named.join(", "))
     }
 
     /// What an attention flow shows.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use attn_sdk::study::decoding::{Blame, BlameKind, Decoding, Neighborhood, Stage, StateKind};
+use attn_sdk::study::decoding::{Blame, BlameKind, Decoding, Neighborhood, Rank, Stage, StateKind};
 
 use crate::session::Session;
 
@@ -22,6 +22,7 @@ pub(crate) fn markdown(session: &Session) -> String {
     for run in &session.runs {
         if let Ok(decoding) = &run.result {
             one(&mut text, decoding, run.line, &run.links.pharaoh());
+            ranks(&mut text, decoding, &run.ranks);
         }
     }
     text
@@ -68,6 +69,9 @@ fn heads(text: &mut String, session: &Session) {
 
 fn one(text: &mut String, decoding: &Decoding, line: usize, links: &str) {
     let _ = writeln!(text, "\n## Line {line}: {}\n", inline(&decoding.source.text));
+    for note in &decoding.notes {
+        let _ = writeln!(text, "> {}\n", inline(note));
+    }
     text.push_str("| | target | score |\n|---|---|---|\n");
     for (rank, found) in decoding.hypotheses.iter().enumerate() {
         let _ = writeln!(
@@ -119,6 +123,19 @@ fn one(text: &mut String, decoding: &Decoding, line: usize, links: &str) {
     }
     if let Some(blame) = &decoding.blame {
         explain(text, blame);
+    }
+}
+
+/// Where in the output a text is likely.
+fn ranks(text: &mut String, decoding: &Decoding, ranks: &[Rank]) {
+    let (Some(best), false) = (decoding.hypotheses.first(), ranks.is_empty()) else {
+        return;
+    };
+    text.push_str("\n### Rank of the text\n\n| step | token | rank | probability |\n|---|---|---|---|\n");
+    for rank in ranks {
+        let token = best.row.tokens.get(rank.step).map_or("", String::as_str);
+        let (step, share) = (rank.step + 1, share(rank.log_probability));
+        let _ = writeln!(text, "| {step} | {} | {} | {share} |", code(token), rank.rank);
     }
 }
 

@@ -1,14 +1,20 @@
-//! Saved runs: one, or all of a session with what they were made from.
+//! Saved runs: one, or all of a session with what they were made from and how they were looked at.
 
-use std::{error::Error, fmt, marker::PhantomData, path::Path};
+use std::{collections::BTreeMap, error::Error, fmt, marker::PhantomData, path::Path, sync::Arc};
 
 use attn_sdk::{
     core::{Limits, files},
     study::decoding::Decoding,
 };
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+use crate::{
+    look::{Look, Origin, Panels},
+    options::Options,
+    studio::Experiment,
 };
 
 /// Largest file, in bytes: states and attention of some hundred sources.
@@ -38,6 +44,91 @@ struct About {
 #[derive(Deserialize)]
 struct Kind {
     runs: Option<Vec<About>>,
+    #[serde(default)]
+    session: Option<Kept>,
+}
+
+/// What a window keeps beside its runs.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    #[serde(default)]
+    pub(crate) origin: Origin,
+    pub(crate) look: Look,
+    #[serde(default)]
+    pub(crate) panels: Panels,
+}
+
+/// Saved runs, and how a window looked at them.
+pub(crate) struct Opened {
+    pub(crate) runs: Vec<Saved>,
+    pub(crate) kept: Option<Kept>,
+}
+
+/// The listed runs of a window, ready to be written.
+pub(crate) struct Session {
+    kept: Kept,
+    runs: Vec<Experiment>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    #[serde(flatten)]
+    run: &'a Decoding,
+    parent: Option<usize>,
+    label: &'a str,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    session: &'a Kept,
+    runs: Vec<Entry<'a>>,
+}
+
+impl Session {
+    pub(crate) fn new(options: &Options, look: &Look, panels: &Panels, runs: &[Experiment]) -> Self {
+        let places: BTreeMap<usize, usize> = (0..).zip(&look.listed).map(|(place, run)| (*run, place)).collect();
+        let place = |run: usize| places.get(&run).copied();
+        let listed = look.listed.iter().filter_map(|run| runs.get(*run));
+        let written = listed.map(|run| {
+            // What a run was made from may have been removed.
+            let mut parent = run.parent;
+            while let Some(other) = parent.filter(|other| place(*other).is_none()) {
+                parent = runs.get(other).and_then(|run| run.parent).filter(|next| *next < other);
+            }
+            Experiment {
+                decoding: Arc::clone(&run.decoding),
+                parent: parent.and_then(place),
+                label: run.label.clone(),
+            }
+        });
+        let look = Look {
+            listed: (0..look.listed.len()).collect(),
+            shown: place(look.shown).unwrap_or(0),
+            against: look.against.and_then(place),
+            ..look.clone()
+        };
+        Self {
+            runs: written.collect(),
+            kept: Kept {
+                origin: Origin::of(options),
+                look,
+                panels: panels.clone(),
+            },
+        }
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Box<dyn Error>> {
+        let runs = self.runs.iter().map(|run| Entry {
+            run: &run.decoding,
+            parent: run.parent,
+            label: &run.label,
+        });
+        let written = Written {
+            session: &self.kept,
+            runs: runs.collect(),
+        };
+        Ok(files::write_atomically(path, &serde_json::to_vec(&written)?)?)
+    }
 }
 
 /// The runs of a session, of which some failed.
@@ -102,9 +193,14 @@ impl<'de> Visitor<'de> for Runs<'_> {
 }
 
 /// The runs of a file; those that failed are left out.
-pub(crate) fn read(path: &Path) -> Result<Vec<Saved>, Box<dyn Error>> {
+pub(crate) fn read(path: &Path) -> Result<Opened, Box<dyn Error>> {
     let bytes = files::read(path, Limits::default().bytes.min(LARGEST))?;
-    let (about, entries) = match parse::<Kind>(&bytes, path, "a saved run")?.runs {
+    let kind = parse::<Kind>(&bytes, path, "a saved run")?;
+    let kept = kind.session.map(|kept| Kept {
+        origin: kept.origin.clone().beside(path),
+        ..kept
+    });
+    let (about, entries) = match kind.runs {
         Some(about) => {
             let entries = parse_seed(File(&about), &bytes, path, "a saved run")?;
             (about, entries)
@@ -136,7 +232,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Saved>, Box<dyn Error>> {
     if runs.is_empty() {
         return Err(format!("{}: expected a saved run, found none", path.display()).into());
     }
-    Ok(runs)
+    Ok(Opened { runs, kept })
 }
 
 /// Errors name the field and the line.
@@ -171,8 +267,16 @@ fn parse_seed<'de, S: DeserializeSeed<'de>>(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
 
-    use attn_sdk::{embedded, study::decoding::Decoder};
+    use attn_sdk::{
+        embedded,
+        render::{Theme, ViewState},
+        study::decoding::Decoder,
+    };
+    use clap::Parser;
     use serde_json::{Value, json};
+
+    use super::*;
+    use crate::look::Chosen;
 
     #[test]
     fn runs_keep_what_they_were_made_from() {
@@ -188,11 +292,53 @@ mod tests {
         let failed = json!({"line": 1, "source": {"text": "x"}, "error": "none"});
         let all = json!({"runs": [failed, entry(&[("line", json!(2))]), made(1), made(7)]});
         std::fs::write(file.path(), all.to_string()).unwrap();
-        let read = super::read(file.path()).unwrap();
+        let read = super::read(file.path()).unwrap().runs;
         // The run that failed is left out, and so is a parent that is not there.
         let parents: Vec<_> = read.iter().map(|saved| saved.parent).collect();
         assert_eq!(parents, [None, Some(0), None]);
         assert_eq!(read[0].line, Some(2));
         assert_eq!(read[1].label.as_deref(), Some("changed"));
+    }
+
+    #[test]
+    fn a_session_keeps_what_is_listed_and_how_it_was_looked_at() {
+        let decoder = Decoder::load(&embedded::DATES.checkpoint().unwrap()).unwrap();
+        let run = Arc::new(decoder.decode("May 21, 2000", &decoder.params(), &()).unwrap());
+        let experiment = |parent: Option<usize>, label: &str| Experiment {
+            decoding: Arc::clone(&run),
+            parent,
+            label: label.into(),
+        };
+        let runs = [
+            experiment(None, "first"),
+            experiment(Some(0), "removed"),
+            experiment(Some(1), "last"),
+        ];
+        let mut look = Look::new("May".into(), String::new(), run.params.clone(), ViewState::default());
+        (look.listed, look.shown, look.against) = (vec![0, 2], 2, Some(0));
+        look.view.shared.theme = Theme::Dark;
+        let options = Options::parse_from(["seq2seq"]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let session = Session::new(&options, &look, &Panels::default(), &runs);
+        session.write(file.path()).unwrap();
+        let opened = super::read(file.path()).unwrap();
+        let parents: Vec<_> = opened.runs.iter().map(|saved| saved.parent).collect();
+        // The last one was made from a run that is gone, which was made from the first.
+        assert_eq!(parents, [None, Some(0)]);
+        assert_eq!(opened.runs[1].run, *run);
+        let kept = opened.kept.unwrap();
+        assert_eq!((kept.look.shown, kept.look.against), (1, Some(0)));
+        assert_eq!(kept.look.view.shared.theme, Theme::Dark);
+        assert_eq!(kept.look.source, "May");
+        assert_eq!(kept.origin, Origin::default());
+        // A look that names what its runs do not have is held to what they have.
+        let mut look = kept.look;
+        (look.shown, look.against, look.hypothesis, look.step) = (9, Some(7), 5, 99);
+        (look.listed, look.chosen) = (vec![1, 9, 1], Chosen::Layer(7));
+        (look.weights, look.heads) = (vec![1.0], [(0, 0), (4, 0)].into());
+        look.hold_to(&[&run, &run]);
+        assert_eq!((look.listed, look.shown, look.against), (vec![1], 1, None));
+        assert_eq!((look.hypothesis, look.step), (0, run.hypotheses[0].row.len() - 1));
+        assert_eq!((look.chosen, look.weights.len(), look.heads.len()), (Chosen::All, 0, 1));
     }
 }

@@ -7,7 +7,7 @@ use attn_sdk::{
     core::progress::step,
     embedded,
     study::decoding::{
-        AlignmentHead, BlameParams, Decoder, Decoding, DecodingParams, ErrorRate, Links, Reference, Shift, Unit,
+        AlignmentHead, BlameParams, Decoder, Decoding, DecodingParams, ErrorRate, Links, Rank, Reference, Shift, Unit,
         alignment_error_rate, alignment_heads, read_pharaoh,
     },
 };
@@ -17,8 +17,8 @@ use crate::{
     saved,
 };
 
-/// Embedded dates over which heads are scored.
-const DATES: usize = 60;
+/// Most sources over which the window scores heads, and embedded dates that are added to a single source.
+pub(crate) const SCORED: usize = 60;
 /// Embedded dates among which the clean run of a blame is looked for.
 const REFERENCES: usize = 400;
 
@@ -30,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) result: Result<Decoding, String>,
     /// Links between words.
     pub(crate) links: Links,
+    /// How likely the text of `--rank` is at every step.
+    pub(crate) ranks: Vec<Rank>,
     /// Whether it is one of the sources; that of `--explain` may stand beside them.
     pub(crate) listed: bool,
     /// What failed beside the decoding: its blame, its plots.
@@ -43,6 +45,7 @@ impl Run {
             source,
             result,
             links: Links::default(),
+            ranks: Vec::new(),
             listed,
             failures: Vec::new(),
         }
@@ -84,6 +87,14 @@ impl Session {
         of_runs.chain(self.lost.iter().cloned())
     }
 
+    /// What a reader must know of the runs, a line each.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = String> + '_ {
+        self.runs.iter().flat_map(|run| {
+            let notes = run.result.iter().flat_map(|decoding| &decoding.notes);
+            notes.map(|note| format!("line {}: {note}", run.line))
+        })
+    }
+
     /// A line per source: what was written, or why nothing was.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> + '_ {
         self.runs.iter().map(|run| match &run.result {
@@ -99,7 +110,7 @@ impl Session {
 /// A session from a saved file.
 fn opened(options: &Options, path: &Path) -> Result<Session, Box<dyn Error>> {
     let mut session = Session::default();
-    for (number, saved) in (1..).zip(saved::read(path)?) {
+    for (number, saved) in (1..).zip(saved::read(path)?.runs) {
         session.heads.clone_from(&saved.run.alignment_heads);
         let source = saved.run.source.text.clone();
         let mut run = Run::new(saved.line.unwrap_or(number), source, Ok(saved.run), true);
@@ -114,10 +125,12 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
         return opened(options, path);
     }
     let mut lines = options.lines()?;
-    let given = options
-        .given_alignments()?
-        .map(|text| read_pharaoh(&text))
-        .transpose()?;
+    let given = options.given_alignments()?;
+    let given = given.map(|(path, text)| {
+        let read = read_pharaoh(&text);
+        read.map_err(|error| format!("{}, {error}", path.display()))
+    });
+    let given: Option<Vec<Reference>> = given.transpose()?;
     if let Some(given) = given.as_ref().filter(|given| given.len() != lines.len()) {
         let (lines, found) = (lines.len(), given.len());
         return Err(format!("--alignments: expected {lines} lines, one per source, found {found}").into());
@@ -126,11 +139,7 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
     if let Some(explained) = &options.explain
         && lines.iter().all(|line| line.source != *explained)
     {
-        lines.push(Line {
-            number: listed + 1,
-            source: explained.clone(),
-            target: None,
-        });
+        lines.push(Line::new(listed + 1, explained));
     }
     let decoder = options.decoder()?;
     let params = options.params(&decoder)?;
@@ -145,13 +154,12 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
             let params = forced.transpose()?.unwrap_or_else(|| params.clone());
             decoder.decode(&line.source, &params, progress)
         };
-        let result = decode();
-        if let Err(error) = &result
-            && error.is_cancelled()
-        {
-            return Err("stopped before all sources were decoded".into());
-        }
-        let result = result.map_err(|error| error.to_string());
+        let lacking = "expected SOURCE TAB TARGET for --alignments, found no TAB";
+        let result = match (!line.lacks_target).then(decode) {
+            None => Err(lacking.to_owned()),
+            Some(Err(error)) if error.is_cancelled() => return Err("stopped before all sources were decoded".into()),
+            Some(result) => result.map_err(|error| error.to_string()),
+        };
         let mut run = Run::new(line.number, line.source, result, done < listed);
         if let (Some(index), Ok(decoding)) = (&index, &mut run.result)
             && !decoding.hypotheses.is_empty()
@@ -160,6 +168,13 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
                 Ok(near) => decoding.neighborhood = Some(near),
                 Err(error) if error.is_cancelled() => return Err("stopped before all sources were decoded".into()),
                 Err(error) => run.failures.push(format!("neighbors: {error}")),
+            }
+        }
+        if let (Some(text), Some(decoding)) = (&options.rank, run.written()) {
+            match decoder.rank_everywhere(decoding, 0, text, progress) {
+                Ok(ranks) => run.ranks = ranks,
+                Err(error) if error.is_cancelled() => return Err("stopped before all sources were decoded".into()),
+                Err(error) => run.failures.push(format!("--rank: {error}")),
             }
         }
         session.runs.push(run);
@@ -189,7 +204,7 @@ fn align(
     });
     // One source says little of a head; the embedded model has more.
     let more = if options.model.is_none() && kept.is_none() {
-        decoded_dates(decoder, params, progress)?
+        decoded(decoder, params, &dates(), progress)?
     } else {
         Vec::new()
     };
@@ -212,22 +227,24 @@ fn align(
     Ok(())
 }
 
-/// The heads of the embedded model that align, over embedded dates.
+/// The heads that align, over sources that are decoded for this with one beam. Those that fail are left out.
 pub(crate) fn score_heads(
     decoder: &Decoder,
     params: &DecodingParams,
+    sources: &[String],
     shift: Shift,
     seed: u64,
     progress: &dyn Progress,
 ) -> Result<Vec<AlignmentHead>, Box<dyn Error>> {
-    let decodings = decoded_dates(decoder, params, progress)?;
+    let decodings = decoded(decoder, params, sources, progress)?;
     let all: Vec<&Decoding> = decodings.iter().collect();
     Ok(alignment_heads(&all, None, shift, seed)?)
 }
 
-fn decoded_dates(
+fn decoded(
     decoder: &Decoder,
     params: &DecodingParams,
+    sources: &[String],
     progress: &dyn Progress,
 ) -> Result<Vec<Decoding>, Box<dyn Error>> {
     let mut params = DecodingParams {
@@ -238,11 +255,15 @@ fn decoded_dates(
     params.generation.beams = 1;
     params.generation.prefix.clear();
     let mut decodings = Vec::new();
-    for (done, source) in dates().enumerate() {
-        step(progress, "alignment heads", done, DATES)?;
-        decodings.extend(decoder.decode(&source, &params, &()));
+    for (done, source) in sources.iter().enumerate() {
+        step(progress, "alignment heads", done, sources.len())?;
+        match decoder.decode(source, &params, progress) {
+            Err(error) if error.is_cancelled() => return Err(error.into()),
+            // What cannot be read says nothing of heads.
+            found => decodings.extend(found.ok().filter(|found| !found.hypotheses.is_empty())),
+        }
     }
-    let _ = progress.update("alignment heads", DATES, DATES);
+    let _ = progress.update("alignment heads", sources.len(), sources.len());
     Ok(decodings)
 }
 
@@ -284,8 +305,10 @@ pub(crate) fn references() -> impl Iterator<Item = String> {
     sources.map(|line| line.split('\t').next().unwrap_or_default().to_owned())
 }
 
-/// Sources of embedded dates.
-fn dates() -> impl Iterator<Item = String> {
-    let sources = embedded::dates().take(DATES);
-    sources.map(|line| line.split('\t').next().unwrap_or_default().to_owned())
+/// Embedded dates over which heads are scored.
+pub(crate) fn dates() -> Vec<String> {
+    let sources = embedded::dates().take(SCORED);
+    sources
+        .map(|line| line.split('\t').next().unwrap_or_default().to_owned())
+        .collect()
 }

@@ -1,134 +1,135 @@
-//! The runs of the window. What starts them is in `work.rs`, widgets are in `panel.rs`, plots in `views.rs`.
+//! The runs of the window. What starts them is in `work.rs`, widgets are in `bar.rs`, `panel.rs` and `experiments.rs`, plots in
+//! `views.rs`.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{path::PathBuf, sync::Arc};
 
-use attn_egui::{Exports, Jobs, apply_theme, egui_color, egui_wgpu::RenderState, export_menu, theme_switch};
+use attn_egui::{CommandSearch, Exports, Format, Jobs, SessionDialog, apply_theme, egui_color, egui_wgpu::RenderState};
 use attn_sdk::{
-    core::format::number,
-    render::{Format, ViewState},
+    render::{History, ViewState},
     study::decoding::{
-        AlignmentHead, Decoder, Decoding, DecodingParams, FlowOptions, HeadChoice, NearWord, NeighborhoodParams,
-        StateIndex, StateKind,
+        AlignmentHead, Comparison, Decoder, Decoding, DecodingParams, HeadChoice, NearWord, NeighborhoodParams, Rank,
+        Shift, StateIndex, Unit,
     },
 };
-use eframe::egui::{CentralPanel, ComboBox, Frame, Panel, RichText, ScrollArea, Ui};
-use serde_json::json;
+use eframe::egui::{CentralPanel, Frame, Panel, ScrollArea, Ui};
 
 use crate::{
-    saved::Saved,
+    look::{Chosen, Look, Panels},
+    options::{OUT, Options},
+    session,
     views::{Tab, Views},
     window::News,
 };
 
 /// A run, what it was made from, and what was done.
+#[derive(Clone)]
 pub(crate) struct Experiment {
-    pub(crate) decoding: Decoding,
+    pub(crate) decoding: Arc<Decoding>,
     pub(crate) parent: Option<usize>,
     pub(crate) label: String,
 }
 
-/// Whose attention is shown.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Chosen {
-    All,
-    Aligning,
-    Layer(usize),
-    Some,
+/// How likely a typed word is at every step of a hypothesis of a run.
+pub(crate) struct Ranks {
+    pub(crate) run: usize,
+    pub(crate) hypothesis: usize,
+    pub(crate) word: String,
+    pub(crate) steps: Vec<Rank>,
 }
 
 pub(crate) struct Studio {
-    /// The model; `None` for a saved run.
+    pub(super) options: Options,
+    /// The model; `None` for saved runs without one.
     pub(super) decoder: Option<Decoder>,
     /// Sources among which a blame looks for clean runs and random donors, beside those of the runs.
     pub(super) references: Vec<String>,
-    pub(super) params: DecodingParams,
-    pub(super) source: String,
-    pub(super) prefix: String,
-    pub(crate) expected: String,
+    /// The sources of a file, and which one was decoded last.
+    pub(super) lines: Vec<String>,
+    pub(super) line: usize,
+    /// Every run since the start: what is undone may be done again.
     pub(crate) runs: Vec<Experiment>,
-    /// The run that is shown, and the one that it is compared with.
-    pub(crate) shown: usize,
-    pub(crate) against: Option<usize>,
-    pub(crate) hypothesis: usize,
-    pub(crate) flow: FlowOptions,
-    /// The length penalty with which the stored tree is scored.
-    pub(crate) penalty: f64,
-    pub(super) chosen: Chosen,
-    pub(super) heads: BTreeSet<(usize, usize)>,
+    pub(crate) look: Look,
+    pub(super) history: History<Look>,
+    pub(super) panels: Panels,
     pub(super) aligning: Vec<AlignmentHead>,
     /// The index of states, once it is open.
     pub(super) index: Option<StateIndex>,
     pub(crate) near: NeighborhoodParams,
     pub(super) languages: Vec<(String, u32)>,
-    /// Weights of the edited step, one per source token.
-    pub(super) step: usize,
-    pub(super) weights: Vec<f32>,
-    pub(super) token: usize,
-    /// The kind of state that is taken from the compared run.
-    pub(super) patched: StateKind,
     pub(super) words: Vec<NearWord>,
+    pub(super) ranks: Option<Ranks>,
     pub(super) failure: String,
     /// Options of the command line that the window does not follow.
     pub(crate) notice: String,
     pub(super) exports: Exports,
     pub(crate) views: Views,
+    pub(super) search: CommandSearch,
+    pub(super) help: bool,
+    /// The file of the session, once there is one.
+    pub(super) session: Option<PathBuf>,
+    pub(super) dialog: Option<SessionDialog>,
 }
 
 impl Studio {
-    pub(crate) fn new(
-        (decoder, params, source): (Option<Decoder>, DecodingParams, String),
-        view: &ViewState,
-        out: PathBuf,
-        state: &RenderState,
-    ) -> Self {
-        let prefix = decoder
-            .as_ref()
-            .map(|decoder| decoder.tokenizer().for_targets().decode(&params.generation.prefix));
-        let prefix = prefix.and_then(Result::ok).unwrap_or_default();
+    pub(crate) fn new(options: Options, look: Look, state: &RenderState) -> Self {
         Self {
-            languages: decoder.as_ref().map(Decoder::languages).unwrap_or_default(),
-            penalty: params.generation.length_penalty,
-            decoder,
+            near: options.near(),
+            options,
+            decoder: None,
             references: Vec::new(),
-            params,
-            source,
-            prefix,
-            expected: String::new(),
+            lines: Vec::new(),
+            line: 0,
             runs: Vec::new(),
-            shown: 0,
-            against: None,
-            hypothesis: 0,
-            flow: FlowOptions::default(),
-            chosen: Chosen::All,
-            heads: BTreeSet::new(),
+            look,
+            history: History::default(),
+            panels: Panels::default(),
             aligning: Vec::new(),
             index: None,
-            near: NeighborhoodParams::default(),
-            step: 0,
-            weights: Vec::new(),
-            token: 0,
-            patched: StateKind::Encoder,
+            languages: Vec::new(),
             words: Vec::new(),
+            ranks: None,
             failure: String::new(),
             notice: String::new(),
-            exports: Exports::new(out),
-            views: Views::new(view, state),
+            exports: Exports::new(OUT),
+            views: Views::new(state),
+            search: CommandSearch::default(),
+            help: false,
+            session: None,
+            dialog: None,
         }
+    }
+
+    /// The model is there.
+    pub(crate) fn read_by(&mut self, decoder: Decoder) {
+        self.languages = decoder.languages();
+        self.references = match self.options.model {
+            None => session::references().collect(),
+            Some(_) => Vec::new(),
+        };
+        self.decoder = Some(decoder);
     }
 
     pub(crate) fn take(&mut self, news: News, jobs: &Jobs<News>) {
         match news {
+            News::Loaded(decoder) => self.read_by(*decoder),
+            News::Opened(opened, path) => self.restore(*opened, path, jobs),
+            News::Saved(path) => {
+                self.exports.say(format!("Session saved: {}", path.display()));
+                self.session = Some(path);
+            }
             News::Run(decoding, parent, label) => {
                 let mut decoding = *decoding;
                 decoding.alignment_heads.clone_from(&self.aligning);
+                let parent = parent.filter(|parent| *parent < self.runs.len());
                 self.runs.push(Experiment {
-                    decoding,
+                    decoding: Arc::new(decoding),
                     parent,
                     label,
                 });
                 self.failure.clear();
+                self.look.listed.push(self.runs.len() - 1);
                 self.show(self.runs.len() - 1);
-                self.against = parent;
+                self.look.against = parent;
                 self.find_neighbors(jobs);
             }
             News::Indexed(index) => {
@@ -137,167 +138,255 @@ impl Studio {
             }
             News::Near(run, near) => {
                 if let Some(run) = self.runs.get_mut(run) {
-                    run.decoding.neighborhood = Some(*near);
+                    Arc::make_mut(&mut run.decoding).neighborhood = Some(*near);
                     self.views.invalidate();
                 }
             }
             News::Heads(heads) => {
                 for run in &mut self.runs {
-                    run.decoding.alignment_heads.clone_from(&heads);
+                    Arc::make_mut(&mut run.decoding).alignment_heads.clone_from(&heads);
                 }
                 self.aligning = heads;
                 self.choose();
             }
+            News::Ranks(ranks) => self.ranks = Some(*ranks),
             News::Blame(run, blame) => {
                 if let Some(run) = self.runs.get_mut(run) {
-                    run.decoding.blame = Some(*blame);
-                    self.views.tab = Tab::Blame;
+                    Arc::make_mut(&mut run.decoding).blame = Some(*blame);
+                    if run.decoding.blame.as_ref().is_some_and(|blame| blame.sweep.is_some()) {
+                        self.show_tab(Tab::Blame);
+                    }
                     self.views.invalidate();
                 }
             }
-            News::Loaded(_) | News::Opened(_) => {}
         }
-    }
-
-    /// Takes over saved runs.
-    pub(crate) fn open(&mut self, runs: Vec<Saved>) {
-        for saved in runs {
-            self.aligning.clone_from(&saved.run.alignment_heads);
-            let source = || saved.run.source.text.clone();
-            self.runs.push(Experiment {
-                label: saved.label.unwrap_or_else(source),
-                parent: saved.parent,
-                decoding: saved.run,
-            });
-        }
-        self.show(0);
     }
 
     pub(crate) fn fail(&mut self, why: String) {
-        self.failure = why;
+        match &mut self.dialog {
+            Some(dialog) if !dialog.saves() => dialog.fail(why),
+            _ => self.failure = why,
+        }
     }
 
     pub(super) fn show(&mut self, run: usize) {
-        self.shown = run;
-        self.hypothesis = 0;
+        self.look.shown = run;
+        self.look.hypothesis = 0;
         self.words.clear();
         self.reset_weights();
         self.choose();
         self.views.invalidate();
     }
 
+    pub(super) fn show_hypothesis(&mut self, hypothesis: usize, jobs: &Jobs<News>) {
+        self.look.hypothesis = hypothesis;
+        self.reset_weights();
+        self.views.invalidate();
+        self.find_neighbors(jobs);
+    }
+
+    pub(super) fn compare(&mut self, other: Option<usize>) {
+        self.look.against = other.filter(|other| *other != self.look.shown);
+        self.views.invalidate();
+    }
+
+    /// Takes a run off the list. Undo brings it back.
+    pub(super) fn remove(&mut self, run: usize) {
+        if self.look.listed.len() < 2 {
+            return;
+        }
+        let before = self.look.listed.iter().rev().find(|own| **own < run).copied();
+        self.look.listed.retain(|own| *own != run);
+        self.look.against = self.look.against.filter(|own| *own != run);
+        if self.look.shown == run
+            && let Some(other) = before.or_else(|| self.look.listed.first().copied())
+        {
+            self.show(other);
+            self.compare(self.look.against);
+        }
+    }
+
+    /// Undo or redo brought another look back.
+    pub(super) fn brought_back(&mut self, jobs: &Jobs<News>) {
+        self.words.clear();
+        self.choose();
+        self.views.invalidate();
+        self.find_neighbors(jobs);
+    }
+
     pub(crate) fn run(&self) -> Option<&Experiment> {
-        self.runs.get(self.shown)
+        self.runs.get(self.look.shown)
+    }
+
+    /// The run that the shown one is compared with.
+    pub(crate) fn compared(&self) -> Option<&Experiment> {
+        let other = self.look.against.filter(|at| *at != self.look.shown);
+        other.and_then(|at| self.runs.get(at))
+    }
+
+    /// The number of a run, and what was done.
+    pub(super) fn run_name(&self, run: usize) -> String {
+        let label = self.runs.get(run).map_or("", |run| run.label.as_str());
+        format!("{}. {label}", run + 1)
+    }
+
+    /// Layers and heads of the attention that is drawn.
+    pub(super) fn head_counts(&self) -> (usize, usize) {
+        let all = self.run().and_then(|run| {
+            let found = run.decoding.hypotheses.first()?;
+            Some(found.cross.as_ref().unwrap_or(&found.decoder_self))
+        });
+        all.map_or((0, 0), |all| (all.layers, all.heads))
     }
 
     /// Takes over the chosen heads.
     pub(super) fn choose(&mut self) {
-        self.flow.heads = match self.chosen {
+        let look = &self.look;
+        let heads = match look.chosen {
             Chosen::All => HeadChoice::All,
             Chosen::Aligning => self.run().map_or(HeadChoice::All, |run| run.decoding.aligning()),
             Chosen::Layer(layer) => HeadChoice::Layer(layer),
-            Chosen::Some if self.heads.is_empty() => HeadChoice::All,
-            Chosen::Some => HeadChoice::Some(self.heads.iter().copied().collect()),
+            Chosen::Some if look.heads.is_empty() => HeadChoice::All,
+            Chosen::Some => HeadChoice::Some(look.heads.iter().copied().collect()),
         };
+        if self.look.flow.heads != heads {
+            // Sliders that nobody moved follow the heads.
+            let run = self.runs.get(self.look.shown);
+            let row = run.and_then(|run| {
+                let look = &self.look;
+                run.decoding
+                    .step_attention(look.hypothesis, look.step, &look.flow.heads)
+            });
+            let untouched = row.is_some_and(|row| row == self.look.weights);
+            self.look.flow.heads = heads;
+            if untouched {
+                self.reset_weights();
+            }
+        }
+        if self.views.flow_for.as_ref() != Some(&self.look.flow) {
+            self.views.flow_for = Some(self.look.flow.clone());
+            self.views.invalidate();
+        }
     }
 
     /// The weights of the edited step as they are.
     pub(super) fn reset_weights(&mut self) {
-        let Some(run) = self.runs.get(self.shown) else { return };
-        let steps = run
-            .decoding
+        let Some(run) = self.runs.get(self.look.shown) else {
+            return;
+        };
+        let (look, decoding) = (&mut self.look, &run.decoding);
+        let steps = decoding
             .hypotheses
-            .get(self.hypothesis)
+            .get(look.hypothesis)
             .map_or(0, |found| found.row.len());
-        self.step = self.step.min(steps.saturating_sub(1));
-        let found = run
-            .decoding
-            .step_attention(self.hypothesis, self.step, &self.flow.heads);
-        self.weights = found.unwrap_or_default();
+        look.step = look.step.min(steps.saturating_sub(1));
+        look.token = look.token.min(decoding.source.len().saturating_sub(1));
+        let found = decoding.step_attention(look.hypothesis, look.step, &look.flow.heads);
+        look.weights = found.unwrap_or_default();
+    }
+
+    /// The row of the compared run.
+    pub(super) fn copy_weights(&mut self) {
+        let other = self.compared();
+        let row = other.and_then(|other| other.decoding.step_attention(0, self.look.step, &self.look.flow.heads));
+        if let Some(row) = row {
+            let row = row.into_iter().chain(std::iter::repeat(0.0));
+            self.look.weights.iter_mut().zip(row).for_each(|(to, from)| *to = from);
+        }
     }
 
     pub(crate) fn ui(&mut self, ui: &mut Ui, jobs: &Jobs<News>) {
-        apply_theme(ui.ctx(), &self.views.view);
-        Panel::top("tools").show(ui, |ui| {
-            ui.horizontal_wrapped(|ui| self.tools(ui, jobs));
-            jobs.show(ui);
-        });
-        Panel::left("controls")
-            .default_size(330.0)
-            .max_size(420.0)
-            .show(ui, |ui| {
-                ui.set_min_size(ui.available_size());
-                ScrollArea::vertical()
-                    .id_salt("controls")
-                    .auto_shrink(false)
-                    .show(ui, |ui| self.controls(ui, jobs));
+        let context = ui.ctx().clone();
+        apply_theme(&context, &self.look.view);
+        // Before the widgets that take keys. Lent out while it asks for the commands.
+        let mut search = std::mem::take(&mut self.search);
+        let mut asked = search.show(&context, || self.commands());
+        self.search = search;
+        self.dialogs(ui, jobs);
+        let keys = self.keys(&context);
+        let bar = Panel::top("tools").show(ui, |ui| ui.horizontal_wrapped(|ui| self.tools(ui)).inner);
+        asked = bar.inner.or(asked);
+        Panel::bottom("status").show(ui, |ui| self.status(ui, jobs));
+        let mut panels = self.panels.clone();
+        let scrolled = |ui: &mut Ui, id: &str, contents: &mut dyn FnMut(&mut Ui)| {
+            ScrollArea::vertical().id_salt(id).auto_shrink(false).show(ui, |ui| {
+                // Room for the scroll bar.
+                ui.set_max_width(ui.available_width() - 12.0);
+                contents(ui);
             });
-        let ground = egui_color(self.views.view.colors().background);
+        };
+        panels.settings.show(ui, "settings", |ui| {
+            scrolled(ui, "settings", &mut |ui| self.settings(ui, &mut asked));
+        });
+        panels.experiments.show(ui, "experiments", |ui| {
+            scrolled(ui, "experiments", &mut |ui| self.experiments(ui, jobs, &mut asked));
+        });
+        let ground = egui_color(self.look.view.colors().background);
         CentralPanel::default()
             .frame(Frame::NONE.fill(ground))
-            .show(ui, |ui| self.plots(ui, jobs));
+            .show(ui, |ui| self.plots(ui, &mut panels, jobs, &mut asked));
+        // Folding by a double click, and dragged edges.
+        self.panels = panels;
+        for action in keys.into_iter().chain(asked) {
+            self.perform(action, &context, jobs);
+        }
+        self.choose();
+        // A drag, or a text, is one step.
+        let settled = !context.input(|input| input.pointer.any_down()) && !context.text_edit_focused();
+        if settled && !self.look.listed.is_empty() {
+            self.history.record(&self.look);
+        }
     }
 
-    fn tools(&mut self, ui: &mut Ui, jobs: &Jobs<News>) {
-        let name = self.runs.get(self.shown).map_or("", |run| run.decoding.model.as_str());
-        ui.label(RichText::new(name).strong());
-        ui.separator();
-        if let Some(run) = self.runs.get(self.shown) {
-            let count = run.decoding.hypotheses.len();
-            let mut hypothesis = self.hypothesis;
-            let name = |at: usize| {
-                let found = run.decoding.hypotheses.get(at);
-                found.map_or(String::new(), |found| {
-                    format!("{} ({})", found.row.text, number(found.score))
-                })
-            };
-            ComboBox::from_id_salt("hypothesis")
-                .selected_text(name(hypothesis))
-                .width(220.0)
-                .show_ui(ui, |ui| {
-                    for at in 0..count {
-                        ui.selectable_value(&mut hypothesis, at, name(at));
-                    }
-                });
-            if hypothesis != self.hypothesis {
-                self.hypothesis = hypothesis;
-                self.reset_weights();
-                self.views.invalidate();
-                self.find_neighbors(jobs);
-            }
-            ui.separator();
+    /// Writes every plot of the shown hypothesis, the links between its words, and the comparison if there is one.
+    pub(super) fn export(&mut self, format: Format) {
+        let Some(run) = self.runs.get(self.look.shown) else {
+            return;
+        };
+        let (decoding, hypothesis) = (&run.decoding, self.look.hypothesis);
+        let mut plots = crate::files::plots(decoding, hypothesis, &self.look.flow);
+        if let Some(other) = self.compared() {
+            let (first, second) = ((&*other.decoding, 0), (&**decoding, hypothesis));
+            let (heads, shift) = (&self.look.flow.heads, self.look.flow.shift);
+            let change = Comparison::new(first, second, heads, shift)
+                .and_then(|comparison| comparison.difference_table(first, second, heads, shift));
+            plots.add("change", change);
+            let runs = [("", &**decoding, hypothesis), ("compared", &*other.decoding, 0)];
+            plots.may_add("states-compared", Decoding::merged_trajectories(&runs, &()));
         }
-        theme_switch(ui, &mut self.views.view);
-        if let Some(format) = export_menu(ui, &Format::ALL) {
-            self.export(format);
-        }
-        self.exports.show(ui);
-    }
-
-    /// Writes every plot of the shown run, and all runs.
-    fn export(&mut self, format: Format) {
-        let Some(run) = self.runs.get(self.shown) else { return };
-        for (name, plot) in crate::files::plots(&run.decoding, &self.flow) {
+        let links = decoding.alignment(hypothesis, &decoding.aligning(), Shift::Predicted, Unit::Words);
+        for (name, plot) in plots.0 {
             match plot {
-                Ok(plot) => self.exports.plot(name, format, &*plot, &self.views.view, None),
+                Ok(plot) => self.exports.plot(name, format, &*plot, &self.look.view, None),
                 Err(error) => self.exports.fail(format!("{name}: {error}")),
             }
         }
-        // All runs, for `--open`.
-        let path = self.exports.folder().join("runs.json");
-        let entry = |run: &Experiment| {
-            let mut entry = serde_json::to_value(&run.decoding)?;
-            (entry["parent"], entry["label"]) = (json!(run.parent), json!(run.label));
-            Ok(entry)
-        };
-        let runs: Result<Vec<_>, serde_json::Error> = self.runs.iter().map(entry).collect();
-        let written = runs.and_then(|runs| serde_json::to_vec(&json!({"runs": runs})));
-        let written = written.map_err(|error| error.to_string());
-        let written = written.and_then(|bytes| {
-            attn_sdk::core::files::write_atomically(&path, &bytes).map_err(|error| error.to_string())
+        let path = self.exports.folder().join("alignment.txt");
+        let written = links.map_err(|error| error.to_string()).and_then(|links| {
+            attn_sdk::core::files::write_atomically(&path, (links.pharaoh() + "\n").as_bytes())
+                .map_err(|error| error.to_string())
         });
-        if let Err(error) = written {
-            self.exports.fail(error);
+        match written {
+            Ok(()) => {
+                let folder = self.exports.folder().display().to_string();
+                self.exports.say(format!("written to {folder}"));
+            }
+            Err(error) => self.exports.fail(error),
         }
     }
+}
+
+/// A look at a new source with the settings of the command line.
+pub(crate) fn first_look(
+    options: &Options,
+    decoder: Option<&Decoder>,
+    params: DecodingParams,
+    source: String,
+    view: &ViewState,
+) -> Look {
+    let prefix = decoder.and_then(|decoder| decoder.tokenizer().for_targets().decode(&params.generation.prefix).ok());
+    let mut look = Look::new(source, prefix.unwrap_or_default(), params, view.clone());
+    look.flow = options.flow();
+    look.expected = options.expected.clone().unwrap_or_default();
+    look
 }

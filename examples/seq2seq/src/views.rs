@@ -1,175 +1,380 @@
-//! The plots of a run. A token under the pointer is highlighted in attention, predictions, beam tree, states, pictograms and
-//! coverage.
+//! The plots of a run. A token under the pointer is highlighted in all of them, and so is the aligned one of the compared run.
 
 use attn_egui::{Jobs, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
-    render::{Error, Event, Interaction, Pick, Plot, ViewState, deferred},
-    study::decoding::{Comparison, Decoding, FlowOptions, StateKind},
+    core::HeadId,
+    render::{Event, Interaction, Pick, Plot, Shared, ViewState, deferred, plots::HeatTable, text_width},
+    study::decoding::{Comparison, FlowOptions},
 };
-use eframe::egui::{RichText, ScrollArea, Ui, vec2};
+use eframe::egui::{CentralPanel, Frame, ScrollArea, Ui, vec2};
+use serde::{Deserialize, Serialize};
 
-use crate::{near::NearList, studio::Studio, window::News};
+use crate::{
+    actions::Action,
+    look::Panels,
+    near::NearList,
+    studio::{Experiment, Studio},
+    window::News,
+};
 
 /// Content of the lower pane.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Tab {
     Beam,
     States,
     Pictograms,
     Heads,
+    Alignment,
     Curves,
     Coverage,
     Change,
     Blame,
 }
 
-/// A token of the source or of the target.
+/// A token of the source or of the target of the shown run.
 #[derive(Clone, Copy, PartialEq)]
-enum Token {
+pub(super) enum Token {
     Source(usize),
     Target(usize),
 }
 
-struct Picture {
+/// What the pointer did in the plots of a frame.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) token: Option<Token>,
+    /// A neighbor: its place among those that are drawn.
+    pub(super) neighbor: Option<usize>,
+    /// Another token at a step: step, id, text.
+    alternative: Option<(usize, u32, String)>,
+    /// A node of the beam tree.
+    pub(super) node: Option<usize>,
+    /// A head, as layer and head.
+    pub(super) head: Option<(usize, usize)>,
+}
+
+/// What was clicked in a plot, and what is under the pointer.
+#[derive(Default)]
+pub(super) struct Shown {
+    pub(super) clicked: Option<Pick>,
+    /// A head that was clicked in a grid of heads.
+    pub(super) head: Option<HeadId>,
+    pub(super) over: Option<u32>,
+}
+
+pub(super) struct Picture {
     widget: SceneView,
-    view: ViewState,
+    /// What was under the pointer here.
+    over: Option<u32>,
 }
 
 impl Picture {
-    fn new(state: &RenderState, label: &str, view: &ViewState) -> Self {
+    fn new(state: &RenderState, label: &str) -> Self {
         Self {
             widget: SceneView::new(state, label),
-            view: view.clone(),
+            over: None,
         }
     }
 
-    /// Shows a plot with the theme of the window and a highlighted item; returns what was clicked, and what is under the pointer.
-    fn show(
+    /// Shows a plot with the theme of the window and a highlighted item.
+    pub(super) fn show(
         &mut self,
         ui: &mut Ui,
-        shared: &ViewState,
-        marked: Option<u32>,
+        (camera, theme): (&mut ViewState, &ViewState),
+        marked: Option<usize>,
         plot: &dyn Plot,
-    ) -> (Option<u32>, Option<u32>) {
-        self.view.shared.clone_from(&shared.shared);
-        let pick = marked.map(|id| Pick { head: None, id });
-        self.view.selection = pick;
-        let shown = self.widget.show(ui, &mut self.view, plot);
+    ) -> Shown {
+        // What the pointer is over is marked itself, not what stands for its token.
+        let pick = self.over.or(marked.and_then(|id| u32::try_from(id).ok()));
+        let pick = pick.map(|id| Pick { head: None, id });
+        let mut view = ViewState {
+            shared: theme.shared.clone(),
+            selection: pick,
+            ..std::mem::take(camera)
+        };
+        let shown = self.widget.show(ui, &mut view, plot);
+        // What is under the pointer is no part of how one looks at it, and no head opens in its grid.
+        *camera = ViewState {
+            shared: Shared::default(),
+            selection: None,
+            open: None,
+            ..view
+        };
         let clicked = shown.events.iter().rev().find_map(|event| match event {
-            Event::SelectPoint(Some(pick)) => Some(pick.id),
+            Event::SelectPoint(pick) => *pick,
             _ => None,
         });
-        let hovered = if shown.response.hovered() {
-            self.widget.interaction().pick
-        } else {
-            None
-        };
-        if !shown.response.hovered() {
+        let hovered = shown.response.hovered();
+        let over = self.widget.interaction().pick.filter(|_| hovered);
+        self.over = over.map(|pick| pick.id);
+        if !hovered {
             self.widget.set_interaction(Interaction {
                 pick,
                 ..Interaction::default()
             });
         }
-        (clicked, hovered.map(|pick| pick.id))
+        Shown {
+            clicked,
+            head: shown.opened(),
+            over: self.over,
+        }
     }
 }
 
 pub(crate) struct Views {
-    /// Theme of all plots.
-    pub(crate) view: ViewState,
-    pub(crate) tab: Tab,
     flow: Picture,
     predictions: Picture,
-    lower: Picture,
-    other: Picture,
+    pub(super) detail: Picture,
+    compared: Picture,
     /// What is under the pointer.
-    token: Option<Token>,
-    /// A neighbor under the pointer: its place among those that are drawn.
-    neighbor: Option<usize>,
-    list: NearList,
+    pub(super) token: Option<Token>,
+    pub(super) neighbor: Option<usize>,
+    pub(super) list: NearList,
     shown_tab: Tab,
+    /// The beam tree goes back to its start.
+    pub(crate) scrolls_back: bool,
+    /// What the plots of attention were made for.
+    pub(crate) flow_for: Option<FlowOptions>,
+    /// The shown run, its hypothesis and the compared run; and both, aligned.
+    pub(super) aligned: Option<([usize; 3], Comparison)>,
+    /// The change of attention between them.
+    pub(super) change: Option<HeatTable>,
 }
 
 impl Views {
-    pub(crate) fn new(view: &ViewState, state: &RenderState) -> Self {
+    pub(crate) fn new(state: &RenderState) -> Self {
         Self {
-            view: view.clone(),
-            tab: Tab::Beam,
-            flow: Picture::new(state, "attention over the source", view),
-            predictions: Picture::new(state, "predictions of every step", view),
-            lower: Picture::new(state, "beam tree, states and heads", view),
-            other: Picture::new(state, "attention of the other run", view),
+            flow: Picture::new(state, "attention over the source"),
+            predictions: Picture::new(state, "predictions of every step"),
+            detail: Picture::new(state, "beam tree, states and heads"),
+            compared: Picture::new(state, "attention of the compared run"),
             token: None,
             neighbor: None,
             list: NearList::default(),
             shown_tab: Tab::Beam,
+            scrolls_back: false,
+            flow_for: None,
+            aligned: None,
+            change: None,
         }
     }
 
     /// Has all plots made anew.
     pub(crate) fn invalidate(&mut self) {
-        for picture in [&mut self.flow, &mut self.predictions, &mut self.lower, &mut self.other] {
+        let pictures = [
+            &mut self.flow,
+            &mut self.predictions,
+            &mut self.detail,
+            &mut self.compared,
+        ];
+        for picture in pictures {
             picture.widget.invalidate();
+        }
+        self.aligned = None;
+    }
+
+    /// The aligned token of the compared run.
+    pub(super) fn there(&self, token: Token) -> Option<Token> {
+        let (_, both) = self.aligned.as_ref()?;
+        match token {
+            Token::Source(at) => {
+                let place = both.source.iter().find(|place| place.after == Some(at))?;
+                place.before.map(Token::Source)
+            }
+            Token::Target(at) => {
+                let place = both.target.iter().find(|place| place.after == Some(at))?;
+                place.before.map(Token::Target)
+            }
+        }
+    }
+
+    /// The token of the shown run that is aligned with one of the compared run.
+    pub(super) fn here(&self, token: Token) -> Option<Token> {
+        let (_, both) = self.aligned.as_ref()?;
+        match token {
+            Token::Source(at) => {
+                let place = both.source.iter().find(|place| place.before == Some(at))?;
+                place.after.map(Token::Source)
+            }
+            Token::Target(at) => {
+                let place = both.target.iter().find(|place| place.before == Some(at))?;
+                place.after.map(Token::Target)
+            }
         }
     }
 }
 
-/// The unit of a flow that holds a token.
-fn unit_of(groups: &[(String, Vec<usize>)], token: usize) -> Option<usize> {
-    groups.iter().position(|(_, members)| members.contains(&token))
+/// Size of words in the attention plot, the room around each and beside all, in points.
+const WORD: f32 = 11.0;
+const GAP: f32 = 16.0;
+const MARGIN: f32 = 60.0;
+
+/// A plot that is at least so wide: it scrolls where there is less room.
+fn scrolled<R>(ui: &mut Ui, name: &str, least: f32, show: impl FnOnce(&mut Ui) -> R) -> R {
+    let room = ui.available_size();
+    let size = vec2(room.x.max(least), room.y);
+    let area = ScrollArea::horizontal().id_salt(name).auto_shrink(false);
+    area.show(ui, |ui| ui.allocate_ui(size, show).inner).inner
+}
+
+/// Shows the attention of a run; gives the token under the pointer.
+fn attention(
+    ui: &mut Ui,
+    name: &str,
+    picture: &mut Picture,
+    views: (&mut ViewState, &ViewState),
+    (run, hypothesis): (&Experiment, usize),
+    options: &FlowOptions,
+    token: Option<Token>,
+) -> Option<Token> {
+    let units = run.decoding.flow_units(hypothesis, options).unwrap_or_default();
+    let holds =
+        |groups: &[(String, Vec<usize>)], token: usize| groups.iter().position(|(_, members)| members.contains(&token));
+    let marked = token.and_then(|token| match token {
+        Token::Target(at) => holds(&units.target, at),
+        Token::Source(at) => holds(&units.source, at).map(|at| units.target.len() + at),
+    });
+    let plot = deferred(|_| run.decoding.flow(hypothesis, options));
+    let width = |groups: &[(String, Vec<usize>)]| -> f32 {
+        let words = groups.iter().map(|(text, _)| text_width(text, WORD, false) + GAP);
+        words.sum::<f32>() + MARGIN
+    };
+    let least = width(&units.source).max(width(&units.target));
+    let shown = scrolled(ui, name, least, |ui| picture.show(ui, views, marked, &plot));
+    let over = shown.over? as usize;
+    let first = |groups: &[(String, Vec<usize>)], at: usize| groups.get(at).and_then(|group| group.1.first().copied());
+    match over.checked_sub(units.target.len()) {
+        None => first(&units.target, over).map(Token::Target),
+        Some(at) => first(&units.source, at).map(Token::Source),
+    }
 }
 
 impl Studio {
-    pub(crate) fn plots(&mut self, ui: &mut Ui, jobs: &Jobs<News>) {
-        let Some(run) = self.runs.get(self.shown) else {
+    /// The tabs of the lower pane, and whether the shown run has what they show.
+    pub(crate) fn tabs(&self) -> [(Tab, &'static str, bool); 9] {
+        let run = self.run().map(|run| &*run.decoding);
+        let found = run.and_then(|run| run.hypotheses.get(self.look.hypothesis));
+        let blamed = run
+            .and_then(|run| run.blame.as_ref())
+            .is_some_and(|blame| blame.sweep.is_some());
+        [
+            (Tab::Beam, "Beam tree", true),
+            (Tab::States, "States", true),
+            (Tab::Pictograms, "Pictograms", true),
+            (Tab::Heads, "Heads", true),
+            (
+                Tab::Alignment,
+                "Alignment",
+                run.is_some_and(|run| !run.alignment_heads.is_empty()),
+            ),
+            (Tab::Curves, "Probabilities", true),
+            (
+                Tab::Coverage,
+                "Coverage",
+                found.is_some_and(|found| found.coverage.is_some()),
+            ),
+            (Tab::Change, "Change", self.compared().is_some()),
+            (Tab::Blame, "Blame", blamed),
+        ]
+    }
+
+    pub(crate) fn plots(&mut self, ui: &mut Ui, panels: &mut Panels, jobs: &Jobs<News>, asked: &mut Option<Action>) {
+        let Some(run) = self.run().filter(|_| !self.look.listed.is_empty()) else {
             ui.label("  Decode a source.");
             return;
         };
-        let (decoding, hypothesis, views) = (&run.decoding, self.hypothesis, &mut self.views);
-        let Some(found) = decoding.hypotheses.get(hypothesis) else {
+        if run.decoding.hypotheses.get(self.look.hypothesis).is_none() {
             ui.label("  The rules left no token to write.");
             return;
-        };
-        let shared = views.view.clone();
-        let mut hovered = None;
-        let whole = ui.available_size();
-        let compared = self
-            .against
-            .filter(|at| *at != self.shown)
-            .and_then(|at| self.runs.get(at));
+        }
+        self.align_compared();
+        let mut seen = Seen::default();
+        panels.detail.show(ui, "detail", |ui| self.lower(ui, &mut seen));
+        panels
+            .predictions
+            .show(ui, "predictions", |ui| self.predictions(ui, &mut seen));
+        CentralPanel::default()
+            .frame(Frame::NONE)
+            .show(ui, |ui| self.flows(ui, &mut seen));
+        match seen.token {
+            Some(Token::Source(at)) => self.views.list.follow(true, at),
+            Some(Token::Target(at)) => self.views.list.follow(false, at),
+            None => {}
+        }
+        if self.views.token != seen.token || self.views.neighbor != seen.neighbor {
+            (self.views.token, self.views.neighbor) = (seen.token, seen.neighbor);
+            ui.ctx().request_repaint();
+        }
+        if self.decoder.is_some()
+            && let Some((step, id, text)) = seen.alternative
+        {
+            self.replaced(jobs, step, id, &text);
+        } else if let Some(entry) = seen.node {
+            self.continued(jobs, entry);
+        } else if let Some((layer, head)) = seen.head {
+            *asked = Some(Action::Head(layer, head));
+        }
+    }
 
-        // Attention, and that of the other run beside it.
-        let units = decoding.flow_units(hypothesis, &self.flow).unwrap_or_default();
-        let marked = views.token.and_then(|token| match token {
-            Token::Target(at) => unit_of(&units.target, at),
-            Token::Source(at) => unit_of(&units.source, at).map(|at| units.target.len() + at),
-        });
+    /// Aligns the shown run with the compared one.
+    fn align_compared(&mut self) {
+        let look = &self.look;
+        let (Some(other), Some(run)) = (self.compared(), self.run()) else {
+            self.views.aligned = None;
+            return;
+        };
+        let of = [look.shown, look.hypothesis, look.against.unwrap_or_default()];
+        if self.views.aligned.as_ref().is_some_and(|(known, _)| *known == of) {
+            return;
+        }
+        let (first, second) = ((&*other.decoding, 0), (&*run.decoding, look.hypothesis));
+        let (heads, shift) = (&look.flow.heads, look.flow.shift);
+        let made = Comparison::new(first, second, heads, shift).ok();
+        let change = made
+            .as_ref()
+            .and_then(|both| both.difference_table(first, second, heads, shift).ok());
+        (self.views.aligned, self.views.change) = (made.map(|both| (of, both)), change);
+    }
+
+    /// Attention, and that of the other run beside it.
+    fn flows(&mut self, ui: &mut Ui, seen: &mut Seen) {
+        let compared = self.compared().cloned();
+        let Some(run) = self.run().cloned() else { return };
+        let (look, views) = (&mut self.look, &mut self.views);
+        let whole = ui.available_size();
         let width = if compared.is_some() { 0.5 * whole.x } else { whole.x };
+        let size = vec2(width, whole.y);
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 0.0;
-            let size = vec2(width, 0.29 * whole.y);
-            let plot = deferred(|_| decoding.flow(hypothesis, &self.flow));
-            let shown = ui
-                .allocate_ui(size, |ui| views.flow.show(ui, &shared, marked.and_then(to_id), &plot))
+            let token = ui
+                .allocate_ui(size, |ui| {
+                    let view = (&mut look.cameras.attention, &look.view);
+                    let shown = (&run, look.hypothesis);
+                    attention(ui, "attention", &mut views.flow, view, shown, &look.flow, views.token)
+                })
                 .inner;
-            if let Some(id) = shown.1.map(|id| id as usize) {
-                let first = |groups: &[(String, Vec<usize>)], at: usize| {
-                    groups.get(at).and_then(|group| group.1.first().copied())
-                };
-                hovered = match id.checked_sub(units.target.len()) {
-                    None => first(&units.target, id).map(Token::Target),
-                    Some(at) => first(&units.source, at).map(Token::Source),
-                };
-            }
-            if let Some(other) = compared {
-                let plot = deferred(|_| other.decoding.flow(0, &self.flow));
-                ui.allocate_ui(size, |ui| views.other.show(ui, &shared, None, &plot));
+            seen.token = token.or(seen.token);
+            if let Some(other) = &compared {
+                let there = views.token.and_then(|token| views.there(token));
+                let token = ui
+                    .allocate_ui(size, |ui| {
+                        let view = (&mut look.cameras.compared, &look.view);
+                        attention(ui, "compared", &mut views.compared, view, (other, 0), &look.flow, there)
+                    })
+                    .inner;
+                seen.token = token.and_then(|token| views.here(token)).or(seen.token);
             }
         });
+    }
 
-        // Predictions: a click goes on with another token.
+    /// Predictions: a click goes on with another token.
+    fn predictions(&mut self, ui: &mut Ui, seen: &mut Seen) {
+        let Some(run) = self.run().cloned() else { return };
+        let (look, views) = (&mut self.look, &mut self.views);
+        let Some(found) = run.decoding.hypotheses.get(look.hypothesis) else {
+            return;
+        };
         let places = found.steps.iter().map(|step| step.top.len()).max().unwrap_or(1).max(1);
-        let plot = deferred(|_| decoding.predictions(hypothesis));
         let marked = match views.token {
             Some(Token::Target(at)) => {
                 let step = found.steps.get(at);
@@ -178,180 +383,44 @@ impl Studio {
             }
             _ => None,
         };
-        let size = vec2(whole.x, 0.33 * whole.y);
-        let shown = ui
-            .allocate_ui(size, |ui| {
-                views.predictions.show(ui, &shared, marked.and_then(to_id), &plot)
-            })
-            .inner;
-        if let Some(id) = shown.1 {
-            hovered = Some(Token::Target(id as usize / places));
+        let Ok(plot) = run.decoding.predictions(look.hypothesis) else {
+            return;
+        };
+        let view = (&mut look.cameras.predictions, &look.view);
+        let shown = scrolled(ui, "predictions", plot.line_width(), |ui| {
+            views.predictions.show(ui, view, marked, &plot)
+        });
+        if let Some(id) = shown.over {
+            seen.token = Some(Token::Target(id as usize / places));
         }
-        let alternative = shown.0.and_then(|id| {
-            let (step, place) = (id as usize / places, id as usize % places);
+        seen.alternative = shown.clicked.and_then(|pick| {
+            let (step, place) = (pick.id as usize / places, pick.id as usize % places);
             let other = found.steps.get(step)?.top.get(place)?;
             (other.id != found.steps[step].id).then(|| (step, other.id, other.token.clone()))
         });
-
-        // The lower pane.
-        let blamed = decoding.blame.as_ref().is_some_and(|blame| blame.sweep.is_some());
-        ui.horizontal(|ui| {
-            ui.add_space(8.0);
-            for (tab, name, there) in [
-                (Tab::Beam, "Beam tree", true),
-                (Tab::States, "States", true),
-                (Tab::Pictograms, "Pictograms", true),
-                (Tab::Heads, "Heads", true),
-                (Tab::Curves, "Probabilities", true),
-                (Tab::Coverage, "Coverage", found.coverage.is_some()),
-                (Tab::Change, "Change", compared.is_some()),
-                (Tab::Blame, "Blame", blamed),
-            ] {
-                if there {
-                    ui.selectable_value(&mut views.tab, tab, name);
-                } else if views.tab == tab {
-                    views.tab = Tab::Beam;
-                }
-            }
-            ui.label(RichText::new("Click a token or a node to decode on from it.").weak());
-        });
-        if views.shown_tab != views.tab {
-            views.shown_tab = views.tab;
-            views.lower.widget.invalidate();
-            views.lower.view = views.view.clone();
-        }
-        let (source, target) = (decoding.source.len(), found.row.len());
-        let mut near_over = None;
-        let mut node = None;
-        match views.tab {
-            Tab::Beam => {
-                let (tree, entries) = decoding.beam_tree(self.penalty, true);
-                let size = tree.natural_size();
-                let of_token = |at: usize| {
-                    let entry = found.nodes.get(at)?;
-                    entries.iter().position(|members| members.contains(entry))
-                };
-                let marked = match views.token {
-                    Some(Token::Target(at)) => of_token(at),
-                    _ => None,
-                };
-                let area = ScrollArea::both().id_salt("tree").auto_shrink(false);
-                let shown = area
-                    .show(ui, |ui| {
-                        let size = vec2(size[0].max(ui.available_width()), size[1].max(ui.available_height()));
-                        ui.allocate_ui(size, |ui| views.lower.show(ui, &shared, marked.and_then(to_id), &tree))
-                            .inner
-                    })
-                    .inner;
-                let members = |id: u32| entries.get(id as usize);
-                if let Some(last) = shown.1.and_then(members).and_then(|members| members.last()) {
-                    let on_way = found.nodes.iter().position(|own| own == last);
-                    hovered = on_way.map(Token::Target).or(hovered);
-                }
-                node = shown.0.and_then(members).and_then(|members| members.last().copied());
-            }
-            Tab::States | Tab::Pictograms => {
-                let near = decoding
-                    .neighborhood
-                    .as_ref()
-                    .filter(|near| near.hypothesis == hypothesis);
-                let count = match &compared {
-                    Some(other) => 2 * target + source + other.decoding.source.len() + other_targets(&other.decoding),
-                    None => 2 * target + source,
-                };
-                let first = if decoding.encoder_decoder { source } else { 0 };
-                let marked = views.token.map(|token| match token {
-                    Token::Source(at) => at,
-                    Token::Target(at) if views.list.focus == (StateKind::Context, at) => first + target + at,
-                    Token::Target(at) => first + at,
-                });
-                let marked = marked.or(views.list.over.map(|at| count + at));
-                let listed = near.is_some();
-                let none = || attn_sdk::Error::from(Error::host("fewer than three states"));
-                let pictograms = views.tab == Tab::Pictograms;
-                let mut runs = vec![("", decoding, hypothesis)];
-                // The compared run lies in the same space.
-                runs.extend(compared.map(|other| ("compared", &other.decoding, 0)));
-                let states = deferred(|_| Decoding::merged_trajectories(&runs, &())?.ok_or_else(none));
-                let maps = deferred(|_| decoding.pictograms(hypothesis, &())?.ok_or_else(none));
-                let plot: &dyn Plot = if pictograms { &maps } else { &states };
-                let size = ui.available_size();
-                let share = if listed { 0.52 } else { 1.0 };
-                ui.horizontal_top(|ui| {
-                    let size = vec2(share * size.x, size.y);
-                    let (_, over) = ui
-                        .allocate_ui(size, |ui| views.lower.show(ui, &shared, marked.and_then(to_id), plot))
-                        .inner;
-                    if let Some(id) = over.map(|id| id as usize) {
-                        hovered = match id.checked_sub(first) {
-                            None => Some(Token::Source(id)),
-                            Some(at) if at < 2 * target => Some(Token::Target(at % target)),
-                            Some(_) => None,
-                        };
-                        near_over = id.checked_sub(count);
-                    }
-                    if let Some(near) = near {
-                        ui.vertical(|ui| views.list.show(ui, decoding, near, views.neighbor));
-                    }
-                });
-            }
-            Tab::Heads => {
-                let plot = deferred(|_| decoding.head_patterns(hypothesis));
-                views.lower.show(ui, &shared, None, &plot);
-            }
-            Tab::Curves => {
-                let plot = deferred(|_| decoding.curves(hypothesis));
-                views.lower.show(ui, &shared, None, &plot);
-            }
-            Tab::Coverage => {
-                if let Ok(Some(plot)) = decoding.coverage_table(hypothesis) {
-                    let marked = match views.token {
-                        Some(Token::Source(at)) => to_id(at),
-                        _ => None,
-                    };
-                    let (_, over) = views.lower.show(ui, &shared, marked, &plot);
-                    hovered = over.map(|id| Token::Source(id as usize)).or(hovered);
-                }
-            }
-            Tab::Change => {
-                if let Some(other) = compared {
-                    let FlowOptions { heads, shift, .. } = &self.flow;
-                    let (first, second) = ((&other.decoding, 0), (decoding, hypothesis));
-                    let plot = deferred(|_| {
-                        let comparison = Comparison::new(first, second, heads, *shift)?;
-                        comparison.difference_table(first, second, heads, *shift)
-                    });
-                    views.lower.show(ui, &shared, None, &plot);
-                }
-            }
-            Tab::Blame => {
-                if let Some(plot) = decoding.blame.as_ref().and_then(|blame| blame.map(decoding)) {
-                    views.lower.show(ui, &shared, None, &plot);
-                }
-            }
-        }
-        match hovered {
-            Some(Token::Source(at)) => views.list.follow(true, at),
-            Some(Token::Target(at)) => views.list.follow(false, at),
-            None => {}
-        }
-        if views.token != hovered || views.neighbor != near_over {
-            (views.token, views.neighbor) = (hovered, near_over);
-            ui.ctx().request_repaint();
-        }
-        if let Some((step, id, text)) = alternative {
-            self.replaced(jobs, step, id, &text);
-        } else if let Some(entry) = node {
-            self.continued(jobs, entry);
-        }
     }
-}
 
-/// States of the first hypothesis of a run: those of the decoder and of the context.
-fn other_targets(decoding: &Decoding) -> usize {
-    2 * decoding.hypotheses.first().map_or(0, |found| found.row.len())
-}
-
-fn to_id(at: usize) -> Option<u32> {
-    u32::try_from(at).ok()
+    /// The lower pane: tabs, and what they show.
+    fn lower(&mut self, ui: &mut Ui, seen: &mut Seen) {
+        let tabs = self.tabs();
+        let hidden = |tab: Tab| tabs.iter().any(|(own, _, there)| *own == tab && !there);
+        if hidden(self.look.tab) {
+            self.show_tab(Tab::Beam);
+        }
+        let mut tab = self.look.tab;
+        ui.add_space(4.0);
+        ui.horizontal_wrapped(|ui| {
+            ui.add_space(8.0);
+            for (own, name, _) in tabs.into_iter().filter(|(.., there)| *there) {
+                ui.selectable_value(&mut tab, own, name);
+            }
+        });
+        self.show_tab(tab);
+        if self.views.shown_tab != tab {
+            self.views.shown_tab = tab;
+            self.views.detail.widget.invalidate();
+            self.views.detail.over = None;
+        }
+        self.detail(ui, seen);
+    }
 }

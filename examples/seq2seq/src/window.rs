@@ -5,30 +5,37 @@ use std::{error::Error, path::PathBuf};
 use attn_egui::{JobEvent, Jobs, apply_theme, egui_wgpu::RenderState};
 use attn_sdk::{
     render::ViewState,
-    study::decoding::{AlignmentHead, Blame, Decoder, Decoding, Neighborhood, StateIndex},
+    study::decoding::{AlignmentHead, Blame, Decoder, Decoding, DecodingParams, Neighborhood, StateIndex},
 };
-use eframe::egui::{CentralPanel, Ui, ViewportBuilder};
+use eframe::egui::{CentralPanel, Ui, ViewportBuilder, Visuals};
 
 use crate::{
-    options::{EXAMPLE, OUT, Options},
-    saved::{self, Saved},
+    look::Look,
+    options::{EXAMPLE, Options},
+    saved::{self, Opened},
     session,
-    studio::Studio,
+    studio::{Ranks, Studio, first_look},
 };
 
 /// Beams at the start, where neither the command line nor the checkpoint asks for more.
 const BEAMS: usize = 4;
+/// The window cannot be made smaller, in points.
+const SMALLEST: [f32; 2] = [760.0, 520.0];
 
 /// A message of a job.
 pub(crate) enum News {
     /// The model is there.
     Loaded(Box<Decoder>),
-    /// Saved runs, without a model.
-    Opened(Vec<Saved>),
+    /// Saved runs, and their file.
+    Opened(Box<Opened>, PathBuf),
+    /// The session was written.
+    Saved(PathBuf),
     /// A run, what it was made from, and what was done.
     Run(Box<Decoding>, Option<usize>, String),
     /// The heads that align.
     Heads(Vec<AlignmentHead>),
+    /// How likely a word is at every step.
+    Ranks(Box<Ranks>),
     /// What caused the output of a run.
     Blame(usize, Box<Blame>),
     /// The index of states is open.
@@ -37,25 +44,72 @@ pub(crate) enum News {
     Near(usize, Box<Neighborhood>),
 }
 
+/// Loads the model.
+pub(crate) fn load(options: &Options, jobs: &Jobs<News>) {
+    let options = options.clone();
+    jobs.start("model", move |job| {
+        job.send(News::Loaded(Box::new(options.decoder()?)));
+        Ok(())
+    });
+}
+
+/// Opens the index, if one is named.
+pub(crate) fn open_index(options: &Options, jobs: &Jobs<News>) {
+    if options.index.is_none() {
+        return;
+    }
+    let options = options.clone();
+    jobs.start("index", move |job| {
+        if let Some(index) = options.open_index(job)? {
+            job.send(News::Indexed(index));
+        }
+        Ok(())
+    });
+}
+
+/// Scores the heads over sources that are decoded for this.
+pub(crate) fn score_heads(
+    options: &Options,
+    decoder: &Decoder,
+    params: &DecodingParams,
+    sources: Vec<String>,
+    jobs: &Jobs<News>,
+) {
+    let (decoder, params) = (decoder.clone(), params.clone());
+    let (shift, seed) = (options.shifted(), options.seed);
+    jobs.start("alignment heads", move |job| {
+        let heads = session::score_heads(&decoder, &params, &sources, shift, seed, job)?;
+        job.send(News::Heads(heads));
+        Ok(())
+    });
+}
+
+/// Reads saved runs.
+pub(crate) fn open_runs(path: PathBuf, jobs: &Jobs<News>) {
+    jobs.start("open", move |job| {
+        let opened = saved::read(&path)?;
+        job.send(News::Opened(Box::new(opened), path));
+        Ok(())
+    });
+}
+
 /// Opens the window and returns when it is closed.
 pub(crate) fn open(options: Options) -> Result<(), Box<dyn Error>> {
     let native = eframe::NativeOptions {
-        viewport: ViewportBuilder::default().with_inner_size([1400.0, 860.0]),
+        viewport: ViewportBuilder::default()
+            .with_inner_size([1400.0, 860.0])
+            .with_min_inner_size(SMALLEST),
         ..Default::default()
     };
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
         let (view, jobs) = (options.view(), Jobs::new(&cc.egui_ctx));
-        let loaded = options.clone();
-        jobs.start("model", move |job| {
-            if let Some(path) = &loaded.open {
-                job.send(News::Opened(saved::read(path)?));
-                return Ok(());
-            }
-            let decoder = loaded.decoder()?;
-            job.send(News::Loaded(Box::new(decoder)));
-            Ok(())
-        });
+        // The first frame is of the theme.
+        apply_theme(&cc.egui_ctx, &view);
+        match &options.open {
+            Some(path) => open_runs(path.clone(), &jobs),
+            None => load(&options, &jobs),
+        }
         Ok(Box::new(Window {
             state,
             view,
@@ -81,31 +135,30 @@ impl Window {
     fn listen(&mut self) {
         let events: Vec<JobEvent<News>> = self.jobs.poll().collect();
         for event in events {
-            match event {
-                JobEvent::Message(News::Loaded(decoder)) => self.loaded(*decoder),
-                JobEvent::Message(News::Opened(runs)) => self.opened(runs),
-                JobEvent::Message(news) => {
-                    if let Some(studio) = &mut self.studio {
-                        studio.take(news, &self.jobs);
-                    }
-                }
-                JobEvent::Failed(_, why) => match &mut self.studio {
-                    Some(studio) => studio.fail(why),
-                    None => self.failure = Some(why),
-                },
+            match (event, &mut self.studio) {
+                (JobEvent::Message(news), Some(studio)) => studio.take(news, &self.jobs),
+                (JobEvent::Failed(_, why), Some(studio)) => studio.fail(why),
+                (JobEvent::Message(News::Loaded(decoder)), None) => self.loaded(*decoder),
+                (JobEvent::Message(News::Opened(opened, path)), None) => self.opened(*opened, path),
+                (JobEvent::Failed(_, why), None) => self.failure = Some(why),
                 _ => {}
             }
         }
     }
 
     /// Shows saved runs.
-    fn opened(&mut self, runs: Vec<Saved>) {
-        let Some(first) = runs.first() else { return };
-        let given = (None, first.run.params.clone(), first.run.source.text.clone());
-        let mut studio = Studio::new(given, &self.view, PathBuf::from(OUT), &self.state);
-        studio.flow = self.options.flow();
-        studio.notice = self.options.ignored(None);
-        studio.open(runs);
+    fn opened(&mut self, opened: Opened, path: PathBuf) {
+        let Some(first) = opened.runs.first() else { return };
+        let look = Look::new(
+            String::new(),
+            String::new(),
+            first.run.params.clone(),
+            self.view.clone(),
+        );
+        let mut studio = Studio::new(self.options.clone(), look, &self.state);
+        studio.look.flow = self.options.flow();
+        studio.notice = self.options.ignored();
+        studio.restore(opened, path, &self.jobs);
         self.studio = Some(Box::new(studio));
     }
 
@@ -136,37 +189,34 @@ impl Window {
             Err(_) => Vec::new(),
         };
         let source = lines.first().map_or(example.to_owned(), |line| line.source.clone());
-        let given = (Some(decoder.clone()), params.clone(), source);
-        let mut studio = Studio::new(given, &self.view, PathBuf::from(OUT), &self.state);
-        studio.flow = self.options.flow();
-        studio.notice = self.options.ignored(Some(lines.len()));
-        studio.expected = self.options.expected.clone().unwrap_or_default();
-        studio.decode(&self.jobs);
-        studio.near = self.options.near();
-        if self.options.index.is_some() {
-            let options = self.options.clone();
-            self.jobs.start("index", move |job| {
-                if let Some(index) = options.open_index(job)? {
-                    job.send(News::Indexed(index));
-                }
-                Ok(())
-            });
+        let look = first_look(&self.options, Some(&decoder), params.clone(), source, &self.view);
+        let mut studio = Studio::new(self.options.clone(), look, &self.state);
+        studio.notice = self.options.ignored();
+        studio.read_by(decoder.clone());
+        if !studio.look.source.is_empty() {
+            studio.decode(&self.jobs);
         }
-        let embedded = self.options.model.is_none();
-        let (shift, seed) = (self.options.shifted(), self.options.seed);
-        if embedded {
-            studio.references = session::references().collect();
-            self.jobs.start("alignment heads", move |job| {
-                let heads = session::score_heads(&decoder, &params, shift, seed, job)?;
-                job.send(News::Heads(heads));
-                Ok(())
-            });
+        open_index(&self.options, &self.jobs);
+        // One source says little of a head.
+        let lines: Vec<String> = lines.into_iter().map(|line| line.source).collect();
+        let sources: Vec<String> = match self.options.model {
+            None => session::dates(),
+            Some(_) => lines.iter().take(session::SCORED).cloned().collect(),
+        };
+        studio.lines = lines;
+        if sources.len() > 1 {
+            score_heads(&self.options, &decoder, &params, sources, &self.jobs);
         }
         self.studio = Some(Box::new(studio));
     }
 }
 
 impl eframe::App for Window {
+    /// What lies under plots that are not drawn yet is of the theme.
+    fn clear_color(&self, visuals: &Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         self.listen();
         if let Some(studio) = &mut self.studio {

@@ -198,11 +198,6 @@ fn given_alignments_are_of_given_targets() {
     assert!(all["alignment_error_rate"]["error_rate"].is_number());
     let written = std::fs::read_to_string(out.join("alignment.txt")).unwrap();
     assert_eq!(written.lines().count(), 2);
-
-    std::fs::write(&sources, "May 21, 2000\t2000-03-21\n14.02.1998\n").unwrap();
-    let output = seq2seq(&out, &["--sources", file, "--alignments", given]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("line 2: expected SOURCE TAB TARGET"), "{said}");
 }
 
 #[test]
@@ -357,7 +352,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
     let out = folder.path().join("out");
     let bad = folder.path().join("bad.json");
     std::fs::write(&bad, "[{\"edit\": \"nothing\"}]").unwrap();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["--open", bad.to_str().unwrap()], "expected a saved run"),
         (
             &["--source", "x", "--target-language", "__de__"],
@@ -373,6 +368,15 @@ fn what_cannot_be_done_is_said_in_one_line() {
         ),
         (&["--sources", "/nonexistent"], "nonexistent"),
         (&["--source", "x", "--beams", "0"], "at least 1"),
+        (
+            &["--source", ""],
+            "line 1: source: expected at least one token, found none",
+        ),
+        (
+            &["--source", "May 21, 2000", "--prefix", "日本"],
+            "--prefix: target: expected words that the model can write, found `日本`",
+        ),
+        (&["--source", "x", "--beams", "9999999999999"], "of memory"),
     ];
     for (arguments, words) in cases {
         let output = seq2seq(&out, arguments);
@@ -382,4 +386,64 @@ fn what_cannot_be_done_is_said_in_one_line() {
             "{arguments:?}: {said}"
         );
     }
+}
+
+#[test]
+fn a_text_is_ranked_and_words_that_are_unknown_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let output = seq2seq(out, &["--source", "日本 21, 2000", "--rank", "3"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("unknown to the model: `日本`"),
+        "{said}"
+    );
+    let run = json(&out.join("run.json"));
+    assert!(run["notes"][0].as_str().unwrap().contains("2 of"));
+    let ranks = std::fs::read_to_string(out.join("ranks.csv")).unwrap();
+    let steps = run["hypotheses"][0]["steps"].as_array().unwrap();
+    assert_eq!(ranks.lines().count(), 1 + steps.len());
+    // The rank of what was written is the rank that its step has.
+    let third = steps.iter().position(|step| step["token"] == "3");
+    if let Some(at) = third {
+        let row = ranks.lines().nth(1 + at).unwrap();
+        assert_eq!(row.split(',').nth(1).unwrap(), steps[at]["rank"].to_string());
+    }
+    // What a vocabulary lacks has no rank; the run is there all the same.
+    let output = seq2seq(out, &["--source", "May 21, 2000", "--rank", "日"]);
+    assert!(!output.status.success() && out.join("attention.png").exists());
+    let report = std::fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(report.contains("line 1: --rank: target: expected words that the model can write"));
+}
+
+#[test]
+fn a_pair_without_a_target_does_not_stop_the_alignment_of_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, links) = (folder.path().join("pairs.tsv"), folder.path().join("links.txt"));
+    std::fs::write(&pairs, "May 21, 2000\t2000-05-21\nno target\nMay 22, 2000\t日本\n").unwrap();
+    std::fs::write(&links, "0-0 1-0\n0-0\n0-0\n").unwrap();
+    let files = [
+        "--sources",
+        pairs.to_str().unwrap(),
+        "--alignments",
+        links.to_str().unwrap(),
+    ];
+    let out = folder.path().join("out");
+    let output = seq2seq(&out, &files);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success());
+    assert!(
+        said.contains("line 2: expected SOURCE TAB TARGET for --alignments, found no TAB"),
+        "{said}"
+    );
+    assert!(
+        said.contains("line 3: target: expected words that the model can write, found `日本`"),
+        "{said}"
+    );
+    assert!(json(&out.join("run.json"))["alignment_error_rate"]["error_rate"].is_number());
+    // A line of the links that is none is named with its file.
+    std::fs::write(&links, "0-0\nx-y\n0-0\n").unwrap();
+    let output = seq2seq(&out, &files);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("links.txt, line 2: expected links like"), "{said}");
 }

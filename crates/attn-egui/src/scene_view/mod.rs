@@ -6,7 +6,7 @@ mod paint;
 
 use attn_core::HeadId;
 use attn_render::{
-    Controller, Event, Input, Interaction, Key, Motion, Plot, Projection, Scene, Target, Theme, Tool, ViewState,
+    Controller, Event, Input, Interaction, Key, Motion, Plot, Projection, Scene, Target, Tool, ViewState,
     plots::overlay::{self, Pointer as Pointed},
 };
 use egui::{EventFilter, Id, Popup, Pos2, Rect, Response, Sense, Ui, Vec2, emath::GuiRounding as _};
@@ -302,10 +302,7 @@ impl SceneView {
             events.extend(self.controller.handle(input, scene, view));
         }
         if theme {
-            view.shared.theme = match view.shared.theme {
-                Theme::Light => Theme::Dark,
-                Theme::Dark => Theme::Light,
-            };
+            view.shared.theme = view.shared.theme.other();
             events.push(Event::ViewChanged);
         }
         events

@@ -1,5 +1,6 @@
 //! Settings of generation: the reference's, with its defaults, read from a checkpoint and overridable one by one.
 
+use attn_core::Limits;
 use serde::{Deserialize, Serialize};
 
 use super::Sampling;
@@ -271,6 +272,9 @@ impl GenerationParams {
             }
         }
         let vocabulary = model.info().vocab_size.unwrap_or(0);
+        // What a step weighs: logits, log-probabilities, and the order of the sums.
+        let weighed = Limits::size(&[self.beams, vocabulary], 16);
+        Limits::default().check(format_args!("setting `beams`, {}", self.beams), weighed)?;
         let lists: [(&'static str, Vec<u32>); 8] = [
             ("prefix", self.prefix.clone()),
             ("forced_first", self.forced_first.into_iter().collect()),

@@ -48,6 +48,20 @@ pub(super) fn is_byte_level(description: &Value) -> bool {
         .any(|part| !parts(part, "ByteLevel", "").is_empty())
 }
 
+/// The token of what is in no vocabulary. Where tokens spell bytes, nothing is.
+pub(super) fn unknown(description: &Value) -> Option<&str> {
+    if is_byte_level(description) {
+        return None;
+    }
+    let model = &description["model"];
+    let numbered = || {
+        let at = usize::try_from(model["unk_id"].as_u64()?).ok()?;
+        // Unigram: pairs of a token and its score.
+        model["vocab"].get(at)?.get(0)?.as_str()
+    };
+    model["unk_token"].as_str().or_else(numbered)
+}
+
 /// The objects of a type in a tree of them, by its name or by a key that only it has: the library knows some without
 /// their name. (The depth of a JSON is bounded by its parser.)
 fn parts<'a>(value: &'a Value, kind: &str, key: &str) -> Vec<&'a Value> {
@@ -131,4 +145,27 @@ fn merges(model: &Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_unknown_token_is_a_word_or_a_place_in_a_list() {
+        let word = json!({"model": {"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}});
+        assert_eq!(unknown(&word), Some("[UNK]"));
+        let place = json!({"model": {"type": "Unigram", "vocab": [["<pad>", 0.0], ["<unk>", -1.0]], "unk_id": 1}});
+        assert_eq!(unknown(&place), Some("<unk>"));
+        let none = json!({"model": {"type": "Unigram", "vocab": [["a", 0.0]], "unk_id": 7}});
+        assert_eq!(unknown(&none), None);
+        // GPT-2 names one, and never needs it.
+        let bytes = json!({
+            "model": {"type": "BPE", "vocab": {"a": 0}, "unk_token": "<|endoftext|>"},
+            "pre_tokenizer": {"type": "ByteLevel"},
+        });
+        assert_eq!(unknown(&bytes), None);
+    }
 }

@@ -51,6 +51,8 @@ pub struct Tokenizer {
     filling: Option<u32>,
     /// What marks the last token of a word (CLIP's `</w>`).
     word_end: Option<String>,
+    /// The token of what is in no vocabulary.
+    unknown: Option<String>,
 }
 
 /// A text as a model reads it.
@@ -99,6 +101,7 @@ impl Tokenizer {
             max_tokens: None,
             filling: None,
             word_end: description["model"]["end_of_word_suffix"].as_str().map(str::to_owned),
+            unknown: description::unknown(&description).map(str::to_owned),
         };
         Ok(tokenizer.with_languages(&description["post_processor"]))
     }
@@ -157,6 +160,12 @@ impl Tokenizer {
             Some(renumbering) => renumbering.ids.get(token).copied(),
             None => self.inner.token_to_id(token),
         }
+    }
+
+    /// The id of the token that stands for what its vocabulary has no token for (`[UNK]`, `<unk>`); `None` where every text has
+    /// tokens, as bytes do.
+    pub fn unknown_id(&self) -> Option<u32> {
+        self.id(self.unknown.as_deref()?)
     }
 
     /// The special tokens of its vocabulary (`[MASK]`, `</s>`), in order: what a generated text does not need, the end

@@ -8,8 +8,8 @@ use super::{
     tables::yes,
 };
 use crate::{
-    Block, Curve, Error, Label, Layer, Motion, Panel, Path, Plot, Rect, Region, Result, Scene, Shape, Table, ViewState,
-    error::check_finite, text::shorten,
+    Block, Curve, Error, Label, Layer, Motion, Panel, Path, Plot, Rect, Region, Result, Scene, Shape, Table, Target,
+    Tooltip, ViewState, error::check_finite, text::shorten,
 };
 
 /// One expansion of a hypothesis.
@@ -25,6 +25,19 @@ pub struct BeamNode {
     pub kept: bool,
     /// Whether it ends a hypothesis.
     pub finished: bool,
+}
+
+/// What the score of a node is made of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BeamSum {
+    /// Log-probability of the node's own tokens.
+    pub own: f32,
+    /// Log-probability of all tokens up to here.
+    pub total: f32,
+    /// How many they are.
+    pub tokens: usize,
+    /// The power of their number that divides the sum.
+    pub length_penalty: f64,
 }
 
 /// The tree of a beam search.
@@ -54,6 +67,8 @@ pub struct BeamTree {
     pub nodes: Arc<[BeamNode]>,
     /// The last node of the hypothesis that won.
     pub winner: Option<usize>,
+    /// What scores are made of, told of the node under the pointer: one per node, or none.
+    pub sums: Arc<[BeamSum]>,
 }
 
 /// Rows are at most so high, in layout units.
@@ -69,6 +84,7 @@ impl BeamTree {
                 .into(),
             nodes: nodes.into(),
             winner: None,
+            sums: Arc::default(),
         }
     }
 
@@ -251,6 +267,27 @@ impl Plot for BeamTree {
         Ok(table)
     }
 
+    /// Tokens, what became of them, and what the score is made of.
+    fn tooltip(&self, target: Target) -> Option<Tooltip> {
+        let id = target.id()? as usize;
+        let node = self.nodes.get(id)?;
+        let fate = match (node.kept, node.finished) {
+            (_, true) => "ends a hypothesis",
+            (true, false) => "kept",
+            (false, false) => "pruned",
+        };
+        let tip = Tooltip::new(node.token.as_str()).line(fate);
+        let Some(sum) = self.sums.get(id) else {
+            return Some(tip.line(format!("score: {}", number(node.score))));
+        };
+        let (own, total) = (number(sum.own), number(sum.total));
+        let (tokens, power, score) = (sum.tokens, sum.length_penalty, number(node.score));
+        let tip = tip
+            .line(format!("log-probability: {own}"))
+            .line(format!("of all {tokens} tokens: {total}"));
+        Some(tip.line(format!("score: {total} / {tokens}^{power} = {score}")))
+    }
+
     /// A size at which every token is written.
     fn natural_size(&self) -> [f32; 2] {
         let (depths, rows) = self.layout();
@@ -320,5 +357,20 @@ mod tests {
     fn a_chain_as_long_as_a_book_is_no_problem() {
         let nodes: Vec<_> = (0..20_000_usize).map(|i| node(i.checked_sub(1))).collect();
         BeamTree::new(nodes).scene(&ViewState::default(), [400.0; 2]).unwrap();
+    }
+
+    #[test]
+    fn the_node_under_the_pointer_tells_what_its_score_is_made_of() {
+        let mut tree = BeamTree::new([node(None), node(Some(0))]);
+        let lines = |tree: &BeamTree| tree.tooltip(Target::item(1)).unwrap().lines;
+        assert_eq!(lines(&tree).len(), 2);
+        let sum = |own, total, tokens| BeamSum {
+            own,
+            total,
+            tokens,
+            length_penalty: 2.0,
+        };
+        tree.sums = [sum(-1.0, -1.0, 1), sum(-3.0, -4.0, 2)].into();
+        assert_eq!(lines(&tree)[1..3], ["log-probability: −3.00", "of all 2 tokens: −4.00"]);
     }
 }

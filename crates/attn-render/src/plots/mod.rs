@@ -34,7 +34,7 @@ mod tables;
 mod trajectories;
 
 pub use aggregate::Aggregate;
-pub use beam::{BeamNode, BeamTree};
+pub use beam::{BeamNode, BeamSum, BeamTree};
 pub use data_map::DataMap;
 pub use dendrogram::{Dendrogram, DendrogramLeaf, DendrogramMerge};
 pub use flow::{CrossFlow, covering};

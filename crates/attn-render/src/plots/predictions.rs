@@ -88,6 +88,11 @@ impl Predictions {
         self.steps.iter().map(|step| step.top.len()).max().unwrap_or(0).max(1)
     }
 
+    /// The width at which all steps stand in one line, in layout units.
+    pub fn line_width(&self) -> f32 {
+        (NARROWEST * self.steps.len() as f32 + 64.0).max(220.0)
+    }
+
     fn check(&self) -> Result<()> {
         if self.steps.is_empty() {
             return Err(Error::Empty {

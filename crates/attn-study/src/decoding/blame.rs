@@ -236,7 +236,7 @@ impl Decoder {
 
     /// The tokens of a target: its text, after the language if the settings force one, before the end.
     fn target(&self, decoding: &Decoding, text: &str) -> Result<Vec<u32>, Error> {
-        let ids = self.target_ids(text)?;
+        let ids = self.exact_ids(text)?;
         Ok(self.ended(decoding, ids))
     }
 

@@ -1,8 +1,8 @@
-//! A model that writes, with its tokenizer: search, teacher-forced passes, ranks and scores.
+//! A model that writes, with its tokenizer: search and teacher-forced passes.
 
 use std::sync::Arc;
 
-use attn_core::{Attention, Progress, progress::step};
+use attn_core::{Attention, Limits, Progress, progress::step};
 use attn_models::{
     Checkpoint, Inputs, Model, Point, Tokenizer,
     generate::{Generated, GenerationParams, Generator},
@@ -10,9 +10,9 @@ use attn_models::{
 };
 
 use super::{
-    DecodedHypothesis, Decoding, DecodingParams, Fault, Rank, TokenClass, TokenRow,
+    DecodedHypothesis, Decoding, DecodingParams, Fault, TokenClass, TokenRow,
     edits::Edits,
-    pass::{Pass, Reading, place},
+    pass::{Pass, Reading},
     tree::beam_entries,
 };
 use crate::Error;
@@ -140,6 +140,7 @@ impl Decoder {
         Edits::check(self.model().info(), &params.interventions, 0)?;
         let source = self.source_in(source, params.source_language)?;
         let generation = self.lengths(&params.generation, source.len());
+        self.check_size(&source, &generation)?;
         let generated = self.search(&source, &generation, params, progress)?;
         let (beam, ways) = beam_entries(&generated, self.tokenizer().for_targets());
         let start: &[u32] = if self.translates() { &generated.prompt } else { &[] };
@@ -159,7 +160,9 @@ impl Decoder {
             alignment_heads: Vec::new(),
             blame: None,
             neighborhood: None,
+            notes: Vec::new(),
         };
+        decoding.notes.extend(self.about_unknown(&decoding.source));
         let sites = self.shown_sites();
         let total = generated.hypotheses.len();
         for (at, (hypothesis, nodes)) in generated.hypotheses.into_iter().zip(ways).enumerate() {
@@ -191,63 +194,6 @@ impl Decoder {
         Ok(decoding)
     }
 
-    /// Rank and log-probability of a token at a step of a hypothesis, among the whole vocabulary.
-    ///
-    /// # Errors
-    /// [`Error::NoHypothesis`], [`Error::NoStep`], [`Error::NoToken`]; those of the pass.
-    pub fn rank(&self, decoding: &Decoding, hypothesis: usize, step: usize, token: u32) -> Result<Rank, Error> {
-        let found = decoding.hypothesis(hypothesis)?;
-        if step >= found.row.len() {
-            return Err(Error::NoStep {
-                step,
-                steps: found.row.len(),
-            });
-        }
-        let pass = self.repeated(decoding, &found.row.ids)?;
-        let row = pass.log_probabilities(step).unwrap_or_default();
-        let log_probability = *row.get(token as usize).ok_or(Error::NoToken {
-            token,
-            vocabulary: row.len(),
-        })?;
-        Ok(Rank {
-            step,
-            id: token,
-            rank: place(&row, token),
-            log_probability,
-        })
-    }
-
-    /// Rank and log-probability of every token of a text, forced from a step of a hypothesis on.
-    ///
-    /// # Errors
-    /// As [`rank`](Self::rank); those of the tokenizer.
-    pub fn rank_text(
-        &self,
-        decoding: &Decoding,
-        hypothesis: usize,
-        step: usize,
-        text: &str,
-    ) -> Result<Vec<Rank>, Error> {
-        let found = decoding.hypothesis(hypothesis)?;
-        let before = found.row.ids.get(..step).ok_or(Error::NoStep {
-            step,
-            steps: found.row.len(),
-        })?;
-        let forced = self.target_ids(text)?;
-        let all = [before, &forced].concat();
-        let pass = self.repeated(decoding, &all)?;
-        let ranks = forced.iter().zip(step..).filter_map(|(&id, step)| {
-            let row = pass.log_probabilities(step)?;
-            Some(Rank {
-                step,
-                id,
-                rank: place(&row, id),
-                log_probability: row.get(id as usize).copied()?,
-            })
-        });
-        Ok(ranks.collect())
-    }
-
     /// A pass over new tokens in the setting of a decoding.
     pub(super) fn repeated(&self, decoding: &Decoding, tokens: &[u32]) -> Result<Pass, Error> {
         let prompt = if decoding.encoder_decoder {
@@ -275,7 +221,10 @@ impl Decoder {
     /// The tokens of a source.
     pub(super) fn source(&self, text: &str) -> Result<TokenRow, Error> {
         let info = self.model().info();
-        let encoded = self.tokenizer().encode(text, info)?;
+        let encoded = match self.tokenizer().encode(text, info) {
+            Err(attn_models::Error::Empty { .. }) => return Err(Error::NoText { what: "source" }),
+            encoded => encoded?,
+        };
         let ids = self.tokenizer().prompt(text, info)?;
         if let Some(tokens) = encoded.cut_from {
             return Err(Error::LongSource {
@@ -296,13 +245,23 @@ impl Decoder {
         Ok(source)
     }
 
-    /// The ids of a text as a target, or as the beginning of one: without special tokens, and read by what reads targets.
-    ///
-    /// # Errors
-    /// Those of the tokenizer.
-    pub fn target_ids(&self, text: &str) -> Result<Vec<u32>, Error> {
-        let targets = self.tokenizer().for_targets();
-        Ok(targets.plain_ids(text, self.model().info())?)
+    /// Asks for the memory of what is kept of every hypothesis: attention and states.
+    fn check_size(&self, source: &TokenRow, generation: &GenerationParams) -> Result<(), Error> {
+        let info = self.model().info();
+        let longest = info.max_tokens.unwrap_or(usize::MAX);
+        let new = generation
+            .max_new_tokens
+            .or(generation.max_length)
+            .unwrap_or(CONTINUATION);
+        let tokens = new.min(longest).saturating_add(1);
+        let heads = info.attentions.iter().map(|own| own.layers.len() * own.heads).sum();
+        let attention = Limits::size(
+            &[generation.beams, heads, tokens, tokens.saturating_add(source.len())],
+            4,
+        );
+        let states = Limits::size(&[generation.beams, tokens, info.hidden_size], 8);
+        let what = format_args!("{} hypotheses of up to {new} tokens", generation.beams);
+        Ok(Limits::default().check(what, attention.saturating_add(states))?)
     }
 
     /// The languages that texts are marked with: their codes and the ids of their tokens.

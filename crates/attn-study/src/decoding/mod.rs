@@ -35,6 +35,7 @@ mod index;
 mod maps;
 mod pass;
 mod plots;
+mod rank;
 mod repair;
 mod share;
 mod sweep;
@@ -42,6 +43,7 @@ mod tokens;
 mod tree;
 mod value;
 mod what_if;
+mod words;
 
 pub use self::{
     align::{

@@ -2,8 +2,8 @@
 
 use attn_core::{Attention, HeadId, format::number};
 use attn_render::plots::{
-    BeamNode, BeamTree, CrossFlow, HeadCells, HeadGrid, HeadPattern, HeatTable, Lines, Predicted, PredictedStep,
-    Predictions, SentenceToken, Series, Texts,
+    BeamNode, BeamSum, BeamTree, CrossFlow, HeadCells, HeadGrid, HeadPattern, HeatTable, Lines, Predicted,
+    PredictedStep, Predictions, SentenceToken, Series, Texts,
 };
 use serde::{Deserialize, Serialize};
 
@@ -261,6 +261,16 @@ impl Decoding {
                 }
             })
             .collect();
+        let sum = |entries: &Vec<usize>| {
+            let last = entries.last().and_then(|last| self.beam.get(*last));
+            BeamSum {
+                own: entries.iter().map(|entry| self.beam[*entry].log_probability).sum(),
+                total: last.map_or(0.0, |last| last.total),
+                tokens: last.map_or(0, |last| last.step + 1),
+                length_penalty,
+            }
+        };
+        let sums: Vec<BeamSum> = tree.nodes.iter().map(sum).collect();
         let winner = self.best_finished(length_penalty).map(|entry| tree.node_of[entry]);
         let beams = self.params.generation.beams;
         let plot = BeamTree {
@@ -270,6 +280,7 @@ impl Decoding {
                 if beams == 1 { "beam" } else { "beams" }
             ),
             winner,
+            sums: sums.into(),
             ..BeamTree::new(nodes)
         };
         (plot, tree.nodes)

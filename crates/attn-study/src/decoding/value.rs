@@ -123,6 +123,9 @@ pub struct Decoding {
     /// Neighbors of the states in an index, and their places on its map; `None` without an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub neighborhood: Option<Neighborhood>,
+    /// What a reader must know, such as words that the model does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The place of a token among all at a step.

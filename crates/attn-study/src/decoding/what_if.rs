@@ -169,6 +169,23 @@ impl Decoder {
         self.forced(decoding, &path, &decoding.params.interventions, progress)
     }
 
+    /// Decodes again with a text at a step of a hypothesis, the steps before forced.
+    ///
+    /// # Errors
+    /// As [`replaced`](Self::replaced); those of the tokenizer.
+    pub fn written(
+        &self,
+        decoding: &Decoding,
+        hypothesis: usize,
+        step: usize,
+        text: &str,
+        progress: &dyn Progress,
+    ) -> Result<Decoding, Error> {
+        let mut path = self.before(decoding, hypothesis, step)?;
+        path.extend(self.exact_ids(text)?);
+        self.forced(decoding, &path, &decoding.params.interventions, progress)
+    }
+
     /// Decodes again from a step of a hypothesis on with further interventions, the steps before forced.
     ///
     /// # Errors
