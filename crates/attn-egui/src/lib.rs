@@ -15,6 +15,7 @@ mod progress;
 mod scene_view;
 mod search_box;
 mod session;
+mod shortcuts;
 mod table;
 mod toolbar;
 
@@ -37,5 +38,6 @@ pub use progress::progress_bar;
 pub use scene_view::{SceneResponse, SceneView, link_views};
 pub use search_box::search_box;
 pub use session::{Bookmark, Bookmarks, open_session, save_session};
+pub use shortcuts::{Shortcut, pressed_shortcuts};
 pub use table::{TextTable, TextTableResponse};
 pub use toolbar::{color_picker, history_buttons, patch_picker, theme_switch, tool_buttons};

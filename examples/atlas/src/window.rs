@@ -7,7 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use attn_egui::{CommandSearch, Edge, FoldPanel, Format, SessionDialog, apply_theme, export_menu};
+use attn_egui::{
+    CommandSearch, Edge, FoldPanel, Format, SessionDialog, Shortcut, apply_theme, export_menu, pressed_shortcuts,
+};
 use attn_sdk::{
     TokenFilter,
     core::HeadId,
@@ -15,8 +17,7 @@ use attn_sdk::{
     render::{Interaction, Shared, ViewState},
 };
 use eframe::egui::{
-    CentralPanel, Context, Frame, Key, KeyboardShortcut, Modifiers, Panel, RichText, ScrollArea, Ui, ViewportBuilder,
-    Visuals, vec2,
+    CentralPanel, Context, Frame, Key, Modifiers, Panel, RichText, ScrollArea, Ui, ViewportBuilder, Visuals, vec2,
 };
 
 use crate::{
@@ -152,7 +153,7 @@ impl eframe::App for Atlas {
         self.search = search;
         help::show(&context, &mut self.help);
         self.dialogs(&context);
-        asked = self.keys(&context).or(asked);
+        let keys = self.keys(&context);
         let bars = Panel::top("tools").show(ui, |ui| self.bars(ui)).inner;
         asked = bars.or(asked);
         Panel::bottom("status").show(ui, |ui| self.status(ui, &mut asked));
@@ -179,7 +180,7 @@ impl eframe::App for Atlas {
         }
         let ground = Frame::NONE.fill(ui.visuals().extreme_bg_color);
         CentralPanel::default().frame(ground).show(ui, |ui| self.plots(ui));
-        if let Some(action) = asked {
+        for action in keys.into_iter().chain(asked) {
             self.perform(action, &context);
         }
         for pane in &mut self.panes {
@@ -409,37 +410,28 @@ impl Atlas {
         pane.choose(sequence.filter(|_| same_data));
     }
 
-    /// Keys that hold wherever the focus is, except where text is typed.
-    fn keys(&mut self, context: &Context) -> Option<Action> {
-        let command = Modifiers::COMMAND;
-        let shortcuts = [
-            (command | Modifiers::SHIFT, Key::S, Action::SaveSessionAs),
-            (command, Key::S, Action::SaveSession),
-            (command, Key::O, Action::OpenSession),
-            (command, Key::D, Action::Bookmark),
-            (Modifiers::NONE, Key::F1, Action::Help),
+    /// What keys ask for wherever the focus is.
+    fn keys(&self, context: &Context) -> Vec<Action> {
+        const COMMAND: Modifiers = Modifiers::COMMAND;
+        const SHIFTED: Modifiers = Modifiers { shift: true, ..COMMAND };
+        const NONE: Modifiers = Modifiers::NONE;
+        const ANYWHERE: [Shortcut<Action>; 5] = [
+            (SHIFTED, Key::S, Action::SaveSessionAs),
+            (COMMAND, Key::S, Action::SaveSession),
+            (COMMAND, Key::O, Action::OpenSession),
+            (COMMAND, Key::D, Action::Bookmark),
+            (NONE, Key::F1, Action::Help),
         ];
-        let pressed =
-            |modifiers, key| context.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(modifiers, key)));
-        for (modifiers, key, action) in shortcuts {
-            if pressed(modifiers, key) {
-                return Some(action);
-            }
-        }
-        if context.text_edit_focused() || self.search.is_open() {
-            return None;
-        }
-        let plain = [
-            (Key::Period, Action::Step(1)),
-            (Key::Comma, Action::Step(-1)),
-            (Key::OpenBracket, Action::Panel(Which::Sequences)),
-            (Key::CloseBracket, Action::Panel(Which::About)),
-            (Key::Backslash, Action::Panel(Which::Detail)),
-            (Key::Home, Action::ResetViews),
+        const ELSEWHERE: [Shortcut<Action>; 6] = [
+            (NONE, Key::Period, Action::Step(1)),
+            (NONE, Key::Comma, Action::Step(-1)),
+            (NONE, Key::OpenBracket, Action::Panel(Which::Sequences)),
+            (NONE, Key::CloseBracket, Action::Panel(Which::About)),
+            (NONE, Key::Backslash, Action::Panel(Which::Detail)),
+            (NONE, Key::Home, Action::ResetViews),
         ];
-        plain
-            .into_iter()
-            .find_map(|(key, action)| pressed(Modifiers::NONE, key).then_some(action))
+        let writes = context.text_edit_focused() || self.search.is_open();
+        pressed_shortcuts(context, &ANYWHERE, &ELSEWHERE, writes)
     }
 
     /// A view state in the theme and palette of the shown model.

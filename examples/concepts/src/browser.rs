@@ -121,6 +121,9 @@ impl Browser {
             self.act(action);
         }
         self.search = commands;
+        for action in self.keys(ui.ctx()) {
+            self.act(action);
+        }
         Panel::top("tools").show(ui, |ui| ui.horizontal_wrapped(|ui| self.tools(ui)));
         let (mut left, mut right) = (self.left.clone(), self.right.clone());
         left.show(ui, "clusters", |ui| {

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use attn_egui::{Command, FoldPanel, Format, open_session, save_session};
-use attn_sdk::render::{Theme, ViewState};
+use attn_egui::{Command, FoldPanel, Format, Shortcut, open_session, pressed_shortcuts, save_session};
+use attn_sdk::render::ViewState;
+use eframe::egui::{Context, Key, Modifiers};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -99,6 +100,18 @@ impl Browser {
         }
     }
 
+    /// What keys ask for wherever the focus is.
+    pub(crate) fn keys(&self, context: &Context) -> Vec<Action> {
+        const ELSEWHERE: [Shortcut<Action>; 3] = [
+            (Modifiers::NONE, Key::T, Action::Theme),
+            (Modifiers::NONE, Key::OpenBracket, Action::Fold(Side::Left)),
+            (Modifiers::NONE, Key::CloseBracket, Action::Fold(Side::Right)),
+        ];
+        const ANYWHERE: [Shortcut<Action>; 1] = [(Modifiers::COMMAND, Key::S, Action::Save)];
+        let writes = context.text_edit_focused() || self.search.is_open();
+        pressed_shortcuts(context, &ANYWHERE, &ELSEWHERE, writes)
+    }
+
     pub(crate) fn commands(&self) -> Vec<Command<Action>> {
         let mut all = Vec::new();
         for (tab, name) in self.tabs_there() {
@@ -115,10 +128,17 @@ impl Browser {
             let name = format!("Compare clusters with {}", set.name);
             all.push(Command::new(name, Action::Labels(at)).also("labels align"));
         }
-        all.push(Command::new("Change the theme", Action::Theme).also("dark light"));
-        all.push(Command::new("Fold the list of clusters", Action::Fold(Side::Left)).also("panel left"));
-        all.push(Command::new("Fold the words", Action::Fold(Side::Right)).also("panel right sentences"));
-        all.push(Command::new("Save the study", Action::Save).also("write session report"));
+        all.push(
+            Command::new("Change the theme", Action::Theme)
+                .keys("t")
+                .also("dark light"),
+        );
+        let list = Command::new("Fold the list of clusters", Action::Fold(Side::Left));
+        all.push(list.keys("[").also("panel left"));
+        let words = Command::new("Fold the words", Action::Fold(Side::Right));
+        all.push(words.keys("]").also("panel right sentences"));
+        let save = Command::new("Save the study", Action::Save);
+        all.push(save.keys("Ctrl+S").also("write session report"));
         for format in Format::ALL {
             let name = format!("Export as {}", format.extension().to_uppercase());
             all.push(Command::new(name, Action::Export(format)).also("picture numbers"));
@@ -141,10 +161,7 @@ impl Browser {
             Action::Cluster(cluster) => self.choose(cluster),
             Action::Theme => {
                 let theme = &mut self.stage.map.view.shared.theme;
-                *theme = match *theme {
-                    Theme::Dark => Theme::Light,
-                    Theme::Light => Theme::Dark,
-                };
+                *theme = theme.other();
             }
             Action::Fold(Side::Left) => self.left.toggle(),
             Action::Fold(Side::Right) => self.right.toggle(),

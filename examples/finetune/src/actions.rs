@@ -1,8 +1,7 @@
 //! Everything the window can do, as values: the keys and the search over commands ask for the same.
 
-use attn_egui::{Command, Format};
-use attn_sdk::render::Theme;
-use eframe::egui::{Context, Key, KeyboardShortcut, Modifiers};
+use attn_egui::{Command, Format, Shortcut, pressed_shortcuts};
+use eframe::egui::{Context, Key, Modifiers};
 
 use crate::window::{Window, dialog};
 
@@ -61,24 +60,16 @@ impl Window {
         all
     }
 
-    /// Keys that hold wherever the focus is, except where text is typed.
-    pub(crate) fn keys(&self, context: &Context) -> Option<Action> {
-        let pressed =
-            |modifiers, key| context.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(modifiers, key)));
-        if pressed(Modifiers::COMMAND, Key::O) {
-            return Some(Action::Open);
-        }
-        if context.text_edit_focused() || self.search.is_open() || self.dialog.is_some() {
-            return None;
-        }
-        let plain = [
-            (Key::T, Action::Theme),
-            (Key::OpenBracket, Action::Fold(Side::List)),
-            (Key::CloseBracket, Action::Fold(Side::Example)),
+    /// What keys ask for wherever the focus is.
+    pub(crate) fn keys(&self, context: &Context) -> Vec<Action> {
+        const ANYWHERE: [Shortcut<Action>; 1] = [(Modifiers::COMMAND, Key::O, Action::Open)];
+        const ELSEWHERE: [Shortcut<Action>; 3] = [
+            (Modifiers::NONE, Key::T, Action::Theme),
+            (Modifiers::NONE, Key::OpenBracket, Action::Fold(Side::List)),
+            (Modifiers::NONE, Key::CloseBracket, Action::Fold(Side::Example)),
         ];
-        plain
-            .into_iter()
-            .find_map(|(key, action)| pressed(Modifiers::NONE, key).then_some(action))
+        let writes = context.text_edit_focused() || self.search.is_open() || self.dialog.is_some();
+        pressed_shortcuts(context, &ANYWHERE, &ELSEWHERE, writes)
     }
 
     /// Does what was asked for.
@@ -88,10 +79,7 @@ impl Window {
             Action::Show(at) => self.shown = at.min(self.views.len().saturating_sub(1)),
             Action::Theme => {
                 let theme = &mut session.view.shared.theme;
-                *theme = match *theme {
-                    Theme::Dark => Theme::Light,
-                    Theme::Light => Theme::Dark,
-                };
+                *theme = theme.other();
             }
             Action::Fold(Side::List) => self.left.toggle(),
             Action::Fold(Side::Example) => self.right.toggle(),

@@ -383,7 +383,7 @@ impl eframe::App for Window {
         let mut search = std::mem::take(&mut self.search);
         let asked = search.show(ui.ctx(), || self.commands());
         self.search = search;
-        if let Some(action) = asked.or_else(|| self.keys(ui.ctx())) {
+        for action in asked.into_iter().chain(self.keys(ui.ctx())) {
             self.perform(action);
         }
         if let Some(session) = &self.session {

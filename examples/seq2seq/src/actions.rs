@@ -1,11 +1,11 @@
 //! Everything the window does by name: keys, buttons and the search over commands ask for the same.
 
-use attn_egui::{Command, Format, Jobs};
+use attn_egui::{Command, Format, Jobs, Shortcut, pressed_shortcuts};
 use attn_sdk::{
     render::{Palette, ViewState},
     study::decoding::{AttentionScale, Shift, Unit},
 };
-use eframe::egui::{Context, Event, Key, Modifiers};
+use eframe::egui::{Context, Key, Modifiers};
 
 use crate::{
     look::{Cameras, Chosen},
@@ -77,7 +77,7 @@ const CTRL_SHIFT: Modifiers = Modifiers {
 };
 
 /// Keys that hold where text is typed too.
-const ANYWHERE: [(Modifiers, Key, Action); 5] = [
+const ANYWHERE: [Shortcut<Action>; 5] = [
     (CTRL_SHIFT, Key::S, Action::SaveAs),
     (Modifiers::COMMAND, Key::S, Action::Save),
     (Modifiers::COMMAND, Key::O, Action::Open),
@@ -86,7 +86,7 @@ const ANYWHERE: [(Modifiers, Key, Action); 5] = [
 ];
 
 /// Keys that hold where no text is typed.
-const ELSEWHERE: [(Modifiers, Key, Action); 12] = [
+const ELSEWHERE: [Shortcut<Action>; 12] = [
     (CTRL_SHIFT, Key::Z, Action::Redo),
     (Modifiers::COMMAND, Key::Z, Action::Undo),
     (Modifiers::COMMAND, Key::Y, Action::Redo),
@@ -232,36 +232,10 @@ impl Studio {
         }
     }
 
-    /// What keys ask for wherever the focus is, in the order they were pressed: a slow frame may have several. Where text is
-    /// typed, plain ones write.
-    pub(crate) fn keys(&mut self, context: &Context) -> Vec<Action> {
+    /// What keys ask for wherever the focus is.
+    pub(crate) fn keys(&self, context: &Context) -> Vec<Action> {
         let writes = context.text_edit_focused() || self.search.is_open() || self.dialog.is_some();
-        let meaning = |pressed: Key, modifiers: Modifiers| {
-            let matches =
-                |(wanted, key, _): &&(Modifiers, Key, Action)| *key == pressed && modifiers.matches_logically(*wanted);
-            let anywhere = ANYWHERE.iter().find(matches);
-            let found = anywhere.or_else(|| ELSEWHERE.iter().filter(|_| !writes).find(matches));
-            found.map(|(.., action)| action.clone())
-        };
-        let mut asked = Vec::new();
-        context.input_mut(|input| {
-            input.events.retain(|event| {
-                let Event::Key {
-                    key,
-                    pressed: true,
-                    modifiers,
-                    ..
-                } = event
-                else {
-                    return true;
-                };
-                let action = meaning(*key, *modifiers);
-                let stays = action.is_none();
-                asked.extend(action);
-                stays
-            });
-        });
-        asked
+        pressed_shortcuts(context, &ANYWHERE, &ELSEWHERE, writes)
     }
 
     /// Does what was asked for.
