@@ -18,8 +18,11 @@ mod common;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Area, Blending, Headless, Picker, Plot, Projection, SvgOptions, Transition, ViewState,
+    Area, Headless, Plot, SvgOptions, Transition, ViewState,
+    pick::Picker,
     plots::{Coordinates, Head, Matrix, MatrixPanel, Sentence, SentenceToken},
+    projection::Projection,
+    scene::Blending,
     svg,
 };
 use criterion::{Criterion, criterion_group};

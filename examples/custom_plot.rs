@@ -12,8 +12,11 @@ use attn_sdk::{
     embedded::{self, sentences},
     models::Capturer,
     render::{
-        Block, Exporter, Layer, Plot, Rect, Region, Result as Drawn, Scene, Shape, Target, Tooltip, ViewState,
+        Exporter, Plot, Result as Drawn, Scene, Target, ViewState,
+        geometry::Rect,
+        plot::Tooltip,
         plots::kit::{Frame, LegendEntry, Page, range, straight},
+        scene::{Block, Layer, Region, Shape},
     },
 };
 

@@ -17,7 +17,7 @@ use attn_egui::{
     tool_buttons,
 };
 use attn_sdk::Study;
-use attn_sdk::render::{Event, Plot, deferred};
+use attn_sdk::render::{Plot, control::Event, plot::deferred};
 use clap::Parser;
 use eframe::egui::{CentralPanel, Frame, Panel, Ui, ViewportBuilder};
 use views::{Session, Views};

@@ -14,7 +14,7 @@ use std::{error::Error, sync::Arc};
 
 use attn_sdk::{
     Study,
-    render::{Input, LivePlot, ViewState},
+    render::{LivePlot, ViewState, control::Input},
 };
 use clap::Parser;
 use surface::Shown;

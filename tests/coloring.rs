@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    ColumnKind, Dataset, Error, Study, TextParams, TokenColumn, TokenFilter, core,
-    core::{Attention, Capture, HeadId, Side},
+    ColumnKind, Dataset, Error, Study, TextParams, TokenColumn, TokenFilter,
+    core::{self, Attention, Capture, HeadId, Side},
     embedded::{self, IMAGES, SENTENCES_CONLLU, sentences},
     models::Capturer,
     project::{AtlasParams, atlas::head_points, pca::Pca},
-    render::{ColorChoice, Plot, Point, Scene, Shared, ViewState},
+    render::{
+        Plot, Scene, ViewState,
+        scene::Point,
+        state::{ColorChoice, Shared},
+    },
 };
 
 const HEAD: HeadId = HeadId {

@@ -548,7 +548,7 @@ fn a_known_sequence_is_placed_on_its_own_points() {
         placed_tokens.draw(&mut scene, &view.colors());
         // Its labels join those of the other points, in whatever layer, and come before them.
         let labels = scene.layers.iter().flat_map(|layer| &layer.labels);
-        let first = |label: &&attn_sdk::render::Label| matches!(label.placement, attn_sdk::render::Placement::Floating { priority, .. } if priority == f32::MAX);
+        let first = |label: &&attn_sdk::render::scene::Label| matches!(label.placement, attn_sdk::render::scene::Placement::Floating { priority, .. } if priority == f32::MAX);
         assert_eq!(labels.filter(first).count(), 2 * placed_tokens.query_texts.len());
         overlay::clear(&mut scene);
     }

@@ -11,7 +11,12 @@ use attn_sdk::{
         generate::{Generated, GenerationParams, Generator},
     },
     project::{AtlasParams, Projector, pca::Pca},
-    render::{Cells, Hit, Interaction, Picker, Plot, Projection, ViewState, plots::overlay},
+    render::{
+        Cells, Interaction, Plot, ViewState,
+        pick::{Hit, Picker},
+        plots::overlay,
+        projection::Projection,
+    },
 };
 
 /// PCA is exact and fast: what is tested here is how the parts fit together.

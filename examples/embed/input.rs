@@ -1,6 +1,6 @@
 //! Events of winit as input of the SDK: positions in pixels, keys by their names.
 
-use attn_sdk::render::{Input, Key};
+use attn_sdk::render::control::{Input, Key};
 use winit::{
     event::{ElementState, MouseButton, MouseScrollDelta, TouchPhase, WindowEvent},
     keyboard::Key as WinitKey,

@@ -8,7 +8,7 @@ use attn_sdk::{
     embedded::{self, sentences},
     models::Capturer,
     project::{AtlasParams, pca::Pca},
-    render::{Shared, Theme, ViewState},
+    render::{Theme, ViewState, state::Shared},
 };
 use clap::Parser;
 use serde::{Serialize, de::DeserializeOwned};

@@ -49,7 +49,7 @@ pub fn apply_theme(ctx: &Context, view: &ViewState) {
     let id = egui::Id::unique("attn theme");
     let now = (
         view.shared.theme == Theme::Dark,
-        view.shared.palette == attn_render::Palette::Original,
+        view.shared.palette == attn_render::color::Palette::Original,
     );
     if ctx.data(|data| data.get_temp(id)) != Some(now) {
         ctx.data_mut(|data| data.insert_temp(id, now));

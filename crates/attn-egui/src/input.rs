@@ -1,6 +1,6 @@
 //! From egui's events to those a controller understands.
 
-use attn_render::{Input, Key, Tool};
+use attn_render::control::{Input, Key, Tool};
 use egui::{
     Event, Key as EguiKey, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, Response, TouchPhase, Ui,
     Vec2,

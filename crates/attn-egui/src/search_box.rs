@@ -6,7 +6,7 @@ use egui::{Align, Label, Layout, Response, RichText, TextEdit, Ui, vec2};
 /// Room for the number of matches, in points.
 const COUNT: f32 = 110.0;
 
-/// Edits [`Shared::search`](attn_render::Shared::search). `count` describes the matches (see [`attn_render::search`] and `Matches::describe`); it is hidden without a
+/// Edits [`Shared::search`](attn_render::state::Shared::search). `count` describes the matches (see [`attn_render::search`] and `Matches::describe`); it is hidden without a
 /// search. Changes apply as the user types; Escape clears the field.
 pub fn search_box(ui: &mut Ui, view: &mut ViewState, count: &str) -> Response {
     ui.horizontal(|ui| {

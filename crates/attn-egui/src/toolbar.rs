@@ -1,6 +1,11 @@
 //! Buttons for what can be done with keys too: tools, undo and redo, theme, colors.
 
-use attn_render::{ColorChoice, Key, PatchStyle, Theme, Tool, ViewState};
+use attn_render::{
+    Theme, ViewState,
+    control::{Key, Tool},
+    scene::PatchStyle,
+    state::ColorChoice,
+};
 use egui::{ComboBox, Response, Ui};
 
 use crate::SceneView;

@@ -7,7 +7,11 @@ use attn_egui::{
     egui::{self, Key, Modifiers, Vec2},
     export_menu, history_buttons, progress_bar, search_box, theme_switch, tool_buttons,
 };
-use attn_render::{ColorChoice, Format, Key as ViewKey, Theme, Tool, ViewState};
+use attn_render::{
+    Format, Theme, ViewState,
+    control::{Key as ViewKey, Tool},
+    state::ColorChoice,
+};
 use common::{Host, head, state};
 use egui_kittest::{Harness, kittest::Queryable, wgpu::WgpuTestRenderer};
 

@@ -5,7 +5,13 @@
 mod common;
 
 use attn_egui::egui::{self, Event as EguiEvent, Key, Modifiers, MouseWheelUnit, Pos2, TouchPhase, Vec2};
-use attn_render::{Camera, Controller, Event, Headless, Input, Projection, Shared, Target, Theme, Tool, ViewState};
+use attn_render::{
+    Headless, Target, Theme, ViewState,
+    camera::Camera,
+    control::{Controller, Event, Input, Tool},
+    projection::Projection,
+    state::Shared,
+};
 use common::{Host, head, scene, state, window};
 use egui_kittest::{Harness, kittest::Queryable};
 
@@ -333,7 +339,7 @@ fn box_and_lasso_select_points() {
         let mut harness = window(1, 2.0);
         harness.state_mut().views[0].open_head(head(0, 0));
         // Without the classes in the legend the plot is as large as can be.
-        harness.state_mut().views[0].shared.color = attn_render::ColorChoice::Role;
+        harness.state_mut().views[0].shared.color = attn_render::state::ColorChoice::Role;
         harness.run();
         harness.get_by_label("view 0").focus();
         harness.key_press(key);

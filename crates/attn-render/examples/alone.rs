@@ -7,8 +7,10 @@
 #![allow(clippy::print_stdout, reason = "a command-line program")]
 
 use attn_render::{
-    Interaction, Picker, Plot, Projection, SvgOptions, ViewState,
+    Interaction, Plot, SvgOptions, ViewState,
+    pick::Picker,
     plots::{ColorBy, Coordinates, Scatter, overlay},
+    projection::Projection,
     write_plot, write_svg,
 };
 

@@ -23,7 +23,7 @@ pub struct Remaining {
 ///
 /// ```
 /// let weights = [0.5, 0.25, 0.25, 0.1, 0.9, 0.0];
-/// let left = attn_render::switch_off(&weights, 2, 3, |_| false, |key| key == 0)?;
+/// let left = attn_render::attention::switch_off(&weights, 2, 3, |_| false, |key| key == 0)?;
 /// assert_eq!(left.keys, [1, 2]);
 /// assert_eq!(left.weights, [0.5, 0.5, 1.0, 0.0]);
 /// # Ok::<(), attn_render::Error>(())

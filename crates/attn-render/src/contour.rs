@@ -30,7 +30,7 @@ const REACH: f64 = 3.5;
 /// // Two far squares of points: each gets a line of its own.
 /// let square = |x: f32| (0..400).flat_map(move |i| [x + (i % 20) as f32, (i / 20) as f32]);
 /// let points: Vec<f32> = square(0.0).chain(square(300.0)).collect();
-/// let contours = attn_render::density_contours(&points, &[0.9])?;
+/// let contours = attn_render::contour::density_contours(&points, &[0.9])?;
 /// assert_eq!(contours.len(), 2);
 /// assert!(contours.iter().all(|contour| contour.line.first() == contour.line.last()));
 /// # Ok::<(), attn_render::Error>(())

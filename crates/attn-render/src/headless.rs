@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_channel::oneshot;
 
-use crate::{Error, Image, Renderer, Scene, Stats, ViewState};
+use crate::{Error, Image, Renderer, Scene, ViewState, renderer::Stats};
 
 /// A device without a window, and a renderer on it. A software rasterizer is enough.
 ///
@@ -385,7 +385,7 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Block, Color, Rect};
+    use crate::{Color, geometry::Rect, scene::Block};
 
     const RED: Color = Color([255, 0, 0, 255]);
 

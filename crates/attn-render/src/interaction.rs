@@ -72,7 +72,7 @@ impl Target {
     }
 }
 
-/// What the pointer is over, and where the keyboard is in the legend. A [`Controller`](crate::Controller) keeps it; linked
+/// What the pointer is over, and where the keyboard is in the legend. A [`Controller`](crate::control::Controller) keeps it; linked
 /// views may share it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Interaction {

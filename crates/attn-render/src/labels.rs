@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use crate::{
-    Color, Label, Layer, Placement, Point, Projection, Rect, Scene,
+    Color, Scene,
+    geometry::Rect,
+    projection::Projection,
+    scene::{Label, Layer, Placement, Point},
     text::{LINE, text_width},
 };
 
@@ -290,7 +293,12 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Axes, Bounds, Camera, Motion, Panel, ViewState};
+    use crate::{
+        ViewState,
+        camera::Camera,
+        geometry::Bounds,
+        scene::{Axes, Motion, Panel},
+    };
 
     /// 400 labels on a spiral, in a panel that zooms.
     fn crowd() -> Scene {

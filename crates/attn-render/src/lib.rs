@@ -4,39 +4,39 @@
     doc = "Plots of attention as plain scenes. The features `svg` and `wgpu` draw them."
 )]
 
-mod attention;
-mod camera;
-mod color;
-mod contour;
-mod control;
+pub mod attention;
+pub mod camera;
+pub mod color;
+pub mod contour;
+pub mod control;
 mod error;
 #[cfg(all(feature = "svg", feature = "wgpu"))]
 mod export;
 #[cfg(any(feature = "svg", feature = "wgpu"))]
 mod files;
-mod geometry;
+pub mod geometry;
 #[cfg(feature = "wgpu")]
 mod headless;
 mod history;
 mod interaction;
-mod labels;
+pub mod labels;
 mod live;
-mod pick;
-mod plot;
+pub mod pick;
+pub mod plot;
 pub mod plots;
-mod projection;
+pub mod projection;
 mod raster;
 #[cfg(feature = "wgpu")]
-mod renderer;
+pub mod renderer;
 mod rows;
-mod sample;
-mod scene;
+pub mod sample;
+pub mod scene;
 mod search;
 mod selection;
-mod state;
+pub mod state;
 #[cfg(feature = "svg")]
 mod svg;
-mod text;
+pub mod text;
 mod tracked;
 mod transition;
 
@@ -44,39 +44,26 @@ pub use attn_core;
 #[cfg(feature = "wgpu")]
 pub use wgpu;
 
-pub use attention::{Link, Remaining, strongest, switch_off};
 pub use attn_core::table::{Cells, Table};
-pub use camera::{Camera, Orbit};
-pub use color::{Color, Colors, Palette, Scale, Theme};
-pub use contour::{Contour, density_contours};
-pub use control::{Controller, Event, Input, Key, Tool};
+pub use color::{Color, Theme};
 pub use error::{Error, Result};
 #[cfg(all(feature = "svg", feature = "wgpu"))]
 pub use export::{Exporter, Format, write_plot, write_table};
-pub use geometry::{Bounds, Rect, Transform};
 #[cfg(feature = "wgpu")]
 pub use headless::Headless;
 pub use history::{History, Undoable};
 pub use interaction::{Interaction, Pick, Target};
-pub use labels::{PlacedLabel, place_labels};
 pub use live::LivePlot;
-pub use pick::{Hit, Picker};
-pub use plot::{Deferred, Over, Plot, Tooltip, TooltipWord, deferred, over};
-pub use projection::{PanelPlace, Projection};
+pub use plot::Plot;
 pub use raster::Image;
 #[cfg(feature = "wgpu")]
-pub use renderer::{Renderer, Stats};
-pub use sample::representative;
-pub use scene::{
-    Axes, Blending, Block, Cell, Curve, Edge, GlyphRow, Label, Layer, Motion, Panel, PatchStyle, Patches, Path,
-    Picture, Placement, Point, Region, Rows, Scene, Shape,
-};
+pub use renderer::Renderer;
+pub use scene::Scene;
 pub use search::{Matches, search};
 pub use selection::{Area, Selection};
-pub use state::{ColorChoice, Shared, ViewState};
+pub use state::ViewState;
 #[cfg(feature = "svg")]
 pub use svg::{SvgOptions, svg, write_svg};
-pub use text::text_width;
 pub use tracked::Tracked;
 pub use transition::Transition;
 

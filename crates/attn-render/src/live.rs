@@ -1,6 +1,10 @@
 //! A plot on view in a window of the host's: input in, an up-to-date scene out.
 
-use crate::{Controller, Event, Input, Interaction, Plot, Result, Scene, ViewState, plots::overlay};
+use crate::{
+    Interaction, Plot, Result, Scene, ViewState,
+    control::{Controller, Event, Input},
+    plots::overlay,
+};
 
 /// A scene that follows input. Makes the scene again only if something else is to be seen than before: cameras and what the pointer
 /// is over need no new one.
@@ -8,7 +12,7 @@ use crate::{Controller, Event, Input, Interaction, Plot, Result, Scene, ViewStat
 /// For hosts that paint by themselves; `attn_egui::SceneView` does the same in egui.
 ///
 /// ```
-/// use attn_render::{Input, LivePlot, ViewState, plots::Histogram};
+/// use attn_render::{control::Input, LivePlot, ViewState, plots::Histogram};
 ///
 /// let (plot, mut state) = (Histogram::new([0.0, 0.1, 1.0]), ViewState::default());
 /// let mut live = LivePlot::new(&plot, &mut state, [800.0, 600.0], 2.0)?;

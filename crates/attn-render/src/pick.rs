@@ -12,7 +12,13 @@ mod tests;
 use std::{collections::HashMap, ops::Range};
 
 use self::{grid::Grid, octree::Octree};
-use crate::{Area, Axes, Pick, Point, Projection, Rect, Scene, Target, selection::Prepared};
+use crate::{
+    Area, Pick, Scene, Target,
+    geometry::Rect,
+    projection::Projection,
+    scene::{Axes, Point},
+    selection::Prepared,
+};
 
 /// What a hit test found.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -13,7 +13,7 @@ use crate::{Result, Scene, Table, Target, ViewState};
 /// Plots own their data. Large arrays are shared ([`Arc`]), so that a clone costs little.
 ///
 /// ```
-/// use attn_render::{Color, Label, Plot, Result, Scene, Table, ViewState};
+/// use attn_render::{Color, scene::Label, Plot, Result, Scene, Table, ViewState};
 ///
 /// /// A number, large.
 /// struct Figure(f64);
@@ -147,7 +147,7 @@ pub struct Deferred<F, T> {
 /// A plot that is made when it is drawn, for plots whose making depends on the state or costs more than a frame has.
 ///
 /// ```
-/// use attn_render::{Plot, ViewState, deferred, plots::Histogram};
+/// use attn_render::{Plot, ViewState, plot::deferred, plots::Histogram};
 /// // The bins follow the zoom.
 /// let plot = deferred(|state: &ViewState| {
 ///     let mut histogram = Histogram::new([0.0, 0.4, 1.0]);
@@ -216,7 +216,7 @@ pub struct Over<P, F> {
 /// A plot over whose scene `draw` draws more: marks, labels, lines of a host's own.
 ///
 /// ```
-/// use attn_render::{Label, Plot, ViewState, over, plots::Histogram};
+/// use attn_render::{scene::Label, Plot, ViewState, plot::over, plots::Histogram};
 /// let plot = over(Histogram::new([0.0, 1.0]), |scene, state| {
 ///     let note = Label::new(0, [8.0, 8.0], "preliminary", 10.0, state.colors().accent);
 ///     scene.layers[0].labels.push(note);

@@ -2,7 +2,12 @@
 //!
 //! The renderer, hit tests and label placement all use it, so what is seen is what is hit.
 
-use crate::{Axes, Camera, Motion, Orbit, Panel, Rect, Scene, Transform, ViewState, geometry::EYE};
+use crate::{
+    Scene, ViewState,
+    camera::{Camera, Orbit},
+    geometry::{EYE, Rect, Transform},
+    scene::{Axes, Motion, Panel},
+};
 
 /// One panel on the target.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -170,7 +175,11 @@ fn fit(panel: &Panel, rect: Rect, view: &Cameras) -> Transform {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bounds, Camera, Color, Orbit};
+    use crate::{
+        Color,
+        camera::{Camera, Orbit},
+        geometry::Bounds,
+    };
 
     fn plot(axes: Axes, motion: Motion) -> Scene {
         let mut scene = Scene::new([400.0, 200.0], Color::default());

@@ -1,7 +1,10 @@
 //! Rows of words to blocks and labels: each word on its own ground, wrapped to a width.
 
 use crate::{
-    Block, GlyphRow, PlacedLabel, Projection, Rect,
+    geometry::Rect,
+    labels::PlacedLabel,
+    projection::Projection,
+    scene::{Block, GlyphRow},
     text::{LINE, text_width},
 };
 
@@ -20,7 +23,7 @@ pub(crate) fn extent(row: &GlyphRow) -> [f32; 2] {
 /// Where each cell is, from the row's left top, in layout units.
 fn cells(row: &GlyphRow) -> Vec<Rect> {
     let (mut left, mut top) = (0.0, 0.0);
-    let place = |cell: &crate::Cell| {
+    let place = |cell: &crate::scene::Cell| {
         let width = text_width(&cell.text, row.size, false) + 2.0 * PADDING * row.size;
         if left > 0.0 && left + width > row.width {
             left = 0.0;
@@ -84,7 +87,7 @@ pub(crate) fn lay_out(rows: &[GlyphRow], projection: &Projection, labels: &mut V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Cell, Color, Scene, ViewState};
+    use crate::{Color, Scene, ViewState, scene::Cell};
 
     #[test]
     fn words_wrap_and_never_overlap() {

@@ -14,7 +14,7 @@ use crate::{Error, error::check_finite};
 /// // A clump of 98 and two far points: both survive among ten.
 /// let mut points: Vec<f32> = (0..98).flat_map(|i| [0.001 * i as f32, 0.0]).collect();
 /// points.extend([50.0, 50.0, -50.0, 20.0]);
-/// let kept = attn_render::representative(&points, 2, 10)?;
+/// let kept = attn_render::sample::representative(&points, 2, 10)?;
 /// assert_eq!(kept.len(), 10);
 /// assert!(kept.ends_with(&[98, 99]));
 /// # Ok::<(), attn_render::Error>(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use attn_core::HeadId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::Rect;
+use crate::geometry::Rect;
 
 /// The outline of a selection in progress, in pixels of the target.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use attn_core::HeadId;
 use serde::{Deserialize, Serialize};
 
-use crate::{Camera, Colors, Orbit, Palette, PatchStyle, Pick, Selection, Theme};
+use crate::{
+    Pick, Selection, Theme,
+    camera::{Camera, Orbit},
+    color::{Colors, Palette},
+    scene::PatchStyle,
+};
 
 /// What the color of a point stands for.
 ///
@@ -69,7 +74,7 @@ impl From<ColorChoice> for String {
 /// The part of a view state that linked views of the same data share.
 ///
 /// ```
-/// use attn_render::{Shared, Theme, ViewState};
+/// use attn_render::{state::Shared, Theme, ViewState};
 /// let from = ViewState::from(Shared { theme: Theme::Dark, ..Shared::default() });
 /// let mut to = ViewState::default();
 /// to.stage.zoom = 3.0;
@@ -170,7 +175,7 @@ impl Shared {
 /// stack of them is undo. What the pointer is over is not part of it: see [`Interaction`](crate::Interaction).
 ///
 /// ```
-/// use attn_render::{Shared, Theme, ViewState};
+/// use attn_render::{state::Shared, Theme, ViewState};
 /// let state = ViewState::from(Shared { theme: Theme::Dark, ..Shared::default() });
 /// assert_eq!(state.open, None);
 /// ```

@@ -38,9 +38,9 @@ pub(crate) fn bundled() -> [&'static [u8]; 2] {
 /// for pictographs, nothing for marks that combine. A renderer draws text of added fonts at most so wide.
 ///
 /// ```
-/// let (narrow, wide) = (attn_render::text_width("ill", 10.0, false), attn_render::text_width("mmm", 10.0, false));
+/// let (narrow, wide) = (attn_render::text::text_width("ill", 10.0, false), attn_render::text::text_width("mmm", 10.0, false));
 /// assert!(narrow < wide);
-/// assert_eq!(attn_render::text_width("mm", 20.0, true), 4.0 * attn_render::text_width("m", 10.0, true));
+/// assert_eq!(attn_render::text::text_width("mm", 20.0, true), 4.0 * attn_render::text::text_width("m", 10.0, true));
 /// ```
 pub fn text_width(text: &str, size: f32, bold: bool) -> f32 {
     match faces().get(usize::from(bold)) {

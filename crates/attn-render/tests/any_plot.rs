@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    ColorChoice, Controller, Error, Image, Input, Pick, Plot, Projection, Scene, Selection, Shared, SvgOptions, Table,
-    Target, ViewState, place_labels,
+    Error, Image, Pick, Plot, Scene, Selection, SvgOptions, Table, Target, ViewState,
+    control::{Controller, Input},
+    labels::place_labels,
     plots::{
         Aggregate, BeamNode, BeamTree, ClusterMap, ColorBy, Coordinates, CrossFlow, DataMap, Dendrogram,
         DendrogramLeaf, DendrogramMerge, Flows, Head, HeadCells, HeadGrid, HeadMap, HeadMapPart, HeadPattern,
@@ -18,6 +19,8 @@ use attn_render::{
         OverviewHead, Pictograms, Predicted, PredictedStep, Predictions, Rollout, Scatter, Sentence, SentenceToken,
         Series, Texts, Trajectories, Trajectory, ValueKind,
     },
+    projection::Projection,
+    state::{ColorChoice, Shared},
     svg,
 };
 use random::{Random, input};

@@ -9,9 +9,15 @@ use std::sync::Arc;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    Area, Axes, Block, Bounds, Color, Controller, Curve, Edge, Image, Input, Key, Label, Motion, Panel, Path, Picker,
-    Picture, Placement, Point, Projection, Rect, Region, Rows, Scene, Shape, SvgOptions, Target, Transition, ViewState,
-    density_contours, place_labels, svg,
+    Area, Color, Image, Scene, SvgOptions, Target, Transition, ViewState,
+    contour::density_contours,
+    control::{Controller, Input, Key},
+    geometry::{Bounds, Rect},
+    labels::place_labels,
+    pick::Picker,
+    projection::Projection,
+    scene::{Axes, Block, Curve, Edge, Label, Motion, Panel, Path, Picture, Placement, Point, Region, Rows, Shape},
+    svg,
 };
 use random::{Random, input, view};
 

@@ -10,7 +10,7 @@
     reason = "helpers of tests fail the test"
 )]
 
-use attn_render::{Color, Headless, Image, Label, Scene, ViewState, text_width};
+use attn_render::{Color, Headless, Image, Scene, ViewState, scene::Label, text::text_width};
 
 const CJK: &str = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc";
 const EMOJI: &str = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf";

@@ -5,8 +5,14 @@
 use std::sync::Arc;
 
 use attn_render::{
-    Axes, Blending, Block, Bounds, Camera, Color, Curve, Edge, Error, Headless, Image, Label, Motion, Panel,
-    PatchStyle, Patches, Path, Picture, Point, Projection, Rect, Renderer, Scene, Shape, ViewState, wgpu,
+    Color, Error, Headless, Image, Renderer, Scene, ViewState,
+    camera::Camera,
+    geometry::{Bounds, Rect},
+    projection::Projection,
+    scene::{
+        Axes, Blending, Block, Curve, Edge, Label, Motion, Panel, PatchStyle, Patches, Path, Picture, Point, Shape,
+    },
+    wgpu,
 };
 
 const BLACK: Color = Color::hex(0x000000);
@@ -302,7 +308,7 @@ fn text_fills_the_box_it_was_measured_for() {
         (0..300).find(|x| lit(*x)).unwrap(),
         (0..300).rfind(|x| lit(*x)).unwrap(),
     );
-    let width = attn_render::text_width(text, 12.0, false);
+    let width = attn_render::text::text_width(text, 12.0, false);
     assert!(
         (first as f32 - 10.0).abs() < 3.0 && (last as f32 - 10.0 - width).abs() < 4.0,
         "{first} {last} {width}"
@@ -610,7 +616,7 @@ fn mixed_points_lie_between_what_is_before_and_after_them() {
     scene.layers[0]
         .points
         .extend([0, 1].map(|id| Point::new(1, [0.0; 3], RED, id)));
-    let mut front = attn_render::Layer::default();
+    let mut front = attn_render::scene::Layer::default();
     front
         .blocks
         .push(Block::filled(0, Rect::new(0.0, 0.0, 50.0, 100.0), Color::hex(0x00FF00)));

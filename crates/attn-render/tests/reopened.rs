@@ -4,8 +4,9 @@
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    ColorChoice, Headless, Plot, Selection, Shared, Theme, ViewState,
+    Headless, Plot, Selection, Theme, ViewState,
     plots::{ColorBy, Coordinates, Head, Texts},
+    state::{ColorChoice, Shared},
 };
 
 fn picture(headless: &mut Headless, view: &ViewState) -> attn_render::Image {

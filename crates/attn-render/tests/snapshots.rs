@@ -24,8 +24,10 @@ mod training;
 use std::{fs, io::BufReader, path::PathBuf};
 
 use attn_render::{
-    ColorChoice, Error, Headless, Image, Interaction, PatchStyle, Pick, Scene, Shared, Theme, ViewState,
+    Error, Headless, Image, Interaction, Pick, Scene, Theme, ViewState,
     plots::{Flows, kit::frame_marked},
+    scene::PatchStyle,
+    state::{ColorChoice, Shared},
 };
 
 /// Mean difference of a channel, of 255.

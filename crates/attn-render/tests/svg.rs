@@ -18,8 +18,14 @@ mod large;
 mod samples;
 
 use attn_render::{
-    Axes, Block, Bounds, Color, Curve, Edge, Error, Headless, Motion, Panel, PatchStyle, Path, Point, Projection, Rect,
-    Scene, Shape, Shared, SvgOptions, Theme, ViewState, place_labels, plots::Flows, svg,
+    Color, Error, Headless, Scene, SvgOptions, Theme, ViewState,
+    geometry::{Bounds, Rect},
+    labels::place_labels,
+    plots::Flows,
+    projection::Projection,
+    scene::{Axes, Block, Curve, Edge, Motion, Panel, PatchStyle, Path, Point, Shape},
+    state::Shared,
+    svg,
 };
 
 /// A start tag: its name and attributes.
@@ -224,7 +230,7 @@ fn the_comparison_notices_what_is_missing_moved_or_miscoloured() {
             true
         });
         mistaken("without its legend", &|wrong| {
-            let is_legend = |label: &attn_render::Label| label.text.starts_with("queries");
+            let is_legend = |label: &attn_render::scene::Label| label.text.starts_with("queries");
             let before = wrong.layers[0].labels.len();
             wrong.layers[0].labels.retain(|label| !is_legend(label));
             wrong.layers[0].labels.len() < before
@@ -321,7 +327,7 @@ fn every_view_is_well_formed_and_has_all_its_text() {
                     .filter(|tag| tag.name == "path" && tag.get("d").contains('C'));
                 assert_eq!(cubic.count(), curves);
                 // What the cameras move out of sight is not in the file.
-                let in_sight = |picture: &&attn_render::Picture| {
+                let in_sight = |picture: &&attn_render::scene::Picture| {
                     let clip = projection.panels[usize::from(picture.panel)].clip;
                     clip.width() > 0.0 && clip.height() > 0.0
                 };
@@ -567,9 +573,13 @@ fn another_program_sets_other_scripts_from_the_named_family() {
         return;
     };
     let mut scene = Scene::new([120.0, 30.0], Color::hex(0xFFFFFF));
-    scene.layers[0]
-        .labels
-        .push(attn_render::Label::new(0, [5.0, 5.0], "世界", 16.0, Color::hex(0)));
+    scene.layers[0].labels.push(attn_render::scene::Label::new(
+        0,
+        [5.0, 5.0],
+        "世界",
+        16.0,
+        Color::hex(0),
+    ));
     let options = SvgOptions {
         families: vec!["Noto Sans CJK JP".into()],
         ..SvgOptions::default()

@@ -6,8 +6,9 @@ use std::{collections::HashMap, fmt::Debug, sync::Arc};
 use attn_core::{ColumnKind, HeadId, Sequence, Side, Token, TokenColumn};
 use attn_project::HeadProjection;
 use attn_render::{
-    ColorChoice, ViewState,
+    ViewState,
     plots::{ColorBy, ValueKind},
+    state::ColorChoice,
 };
 
 use crate::{Error, Study, trust};

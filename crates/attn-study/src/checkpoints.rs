@@ -9,7 +9,7 @@ use attn_project::{
     aligned::{Alignment, Movement},
     atlas::{HeadCheckpoints, atlas_checkpoints},
 };
-use attn_render::{Plot, Scene, Table, Target, Tooltip, Transition, ViewState};
+use attn_render::{Plot, Scene, Table, Target, Transition, ViewState, plot::Tooltip};
 use serde::Serialize;
 
 use crate::{Error, Study, TokenFilter};

@@ -6,7 +6,7 @@ use crate::{Error, Study};
 
 impl Study {
     /// Adds a column for colors, searches and filters. It replaces a column of the same name. A state draws it with
-    /// [`ColorChoice::values`](attn_render::ColorChoice::values) of its name.
+    /// [`ColorChoice::values`](attn_render::state::ColorChoice::values) of its name.
     ///
     /// # Errors
     /// Those of [`TokenColumn::check`].

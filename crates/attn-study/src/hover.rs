@@ -1,7 +1,10 @@
 //! Tooltips: the head or token under the pointer, and the token's attention.
 
 use attn_core::{HeadId, format::signed};
-use attn_render::{Pick, Target, Tooltip, TooltipWord};
+use attn_render::{
+    Pick, Target,
+    plot::{Tooltip, TooltipWord},
+};
 
 use crate::{Place, Study, plots::percent};
 

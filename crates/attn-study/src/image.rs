@@ -7,7 +7,10 @@ use std::{
 
 use attn_core::{HeadId, Limits, Sequence, Side, files};
 use attn_models::images::Image as InputImage;
-use attn_render::{Image, PatchStyle, Patches};
+use attn_render::{
+    Image,
+    scene::{PatchStyle, Patches},
+};
 
 use crate::{Error, Study, patches::sampled};
 

@@ -12,7 +12,12 @@ use attn_project::{
     atlas::projected_points,
     head::{HeadCloud, Normalization},
 };
-use attn_render::{Colors, Edge, Label, Layer, Motion, Placement, Plot, Point, Scene, Shape, over};
+use attn_render::{
+    Plot, Scene,
+    color::Colors,
+    plot::over,
+    scene::{Edge, Label, Layer, Motion, Placement, Point, Shape},
+};
 use ndarray::Array2;
 use rayon::prelude::*;
 

@@ -8,8 +8,9 @@ use attn_core::{
 };
 use attn_project::{Dims, HeadProjection, Method, pca::Pca};
 use attn_render::{
-    ColorChoice, ViewState,
+    ViewState,
     plots::{Head, HeadSequence, Matrix, MatrixPanel, NOTE_BREAK, Texts, ValueKind},
+    state::ColorChoice,
 };
 
 use crate::{

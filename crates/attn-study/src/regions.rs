@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use attn_core::HeadId;
-use attn_render::{Area, density_contours, plots::NamedPlace};
+use attn_render::{Area, contour::density_contours, plots::NamedPlace};
 
 use crate::{Error, Place, Study, selection::over_represented};
 

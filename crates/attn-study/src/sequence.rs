@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use attn_analyze::heads::mean_by_position;
 use attn_core::{HeadId, Limits, Sequence, Side, Token};
 use attn_render::{
+    attention::switch_off,
     plots::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken},
-    switch_off,
 };
 use ndarray::Array2;
 

@@ -13,7 +13,8 @@ use attn_project::{
     atlas::{AtlasOptions, HeadFailure, atlas, sequence_sample},
 };
 use attn_render::{
-    Plot, Scene, Table, Target, Tooltip, ViewState,
+    Plot, Scene, Table, Target, ViewState,
+    plot::Tooltip,
     plots::{Coordinates, NamedPlace},
 };
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use attn_models::Capturer;
 use attn_project::{AtlasParams, atlas::AtlasOptions, pca::Pca};
-use attn_render::{ColorChoice, Format, ViewState};
+use attn_render::{Format, ViewState, state::ColorChoice};
 use attn_study::{
     Dataset, Edges, Error, Gallery, GalleryParams, Opened, Source, Study, TextParams, TokenFilter, source::Data,
 };

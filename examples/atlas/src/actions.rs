@@ -5,7 +5,12 @@ use attn_sdk::{
     core::HeadId,
     embedded,
     project::Dims,
-    render::{ColorChoice, Key, Palette, Selection, Tool},
+    render::{
+        Selection,
+        color::Palette,
+        control::{Key, Tool},
+        state::ColorChoice,
+    },
     study::experiment::Question,
 };
 use eframe::egui::Context;

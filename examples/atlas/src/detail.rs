@@ -6,7 +6,11 @@ use attn_egui::{Format, SceneView, egui_wgpu::RenderState, export_menu};
 use attn_sdk::{
     SequenceRollout, Study, Summary,
     core::{Attention, HeadId, Token},
-    render::{Event, Key, Pick, Plot, ViewState, deferred},
+    render::{
+        Pick, Plot, ViewState,
+        control::{Event, Key},
+        plot::deferred,
+    },
     study::gallery::head_file_name,
 };
 use eframe::egui::{RichText, ScrollArea, Ui, vec2};

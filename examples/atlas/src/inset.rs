@@ -4,7 +4,7 @@ use attn_egui::{Format, SceneView, egui_wgpu::RenderState, export_menu};
 use attn_sdk::{
     LayerValues, Study, Subset,
     core::HeadId,
-    render::{Plot, Shared, ViewState, deferred},
+    render::{Plot, ViewState, plot::deferred, state::Shared},
     study::gallery::{head_file_name, values_file_name},
 };
 use eframe::egui::{Button, Id, Ui, Window, vec2};

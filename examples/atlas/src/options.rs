@@ -13,7 +13,12 @@ use attn_sdk::{
         tsne::{AttentionTsne, Tsne},
         umap::Umap,
     },
-    render::{ColorChoice, Format, Palette, PatchStyle, Shared, Theme, ViewState},
+    render::{
+        Format, Theme, ViewState,
+        color::Palette,
+        scene::PatchStyle,
+        state::{ColorChoice, Shared},
+    },
 };
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};

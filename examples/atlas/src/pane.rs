@@ -13,7 +13,7 @@ use attn_sdk::{
     core::HeadId,
     models::{Capturer, Checkpoint},
     project::AtlasParams,
-    render::{Event, Format, Pick, Plot, ViewState, over},
+    render::{Format, Pick, Plot, ViewState, control::Event, plot::over},
     study::{gallery::head_file_name, source::Source},
 };
 use eframe::egui::{Context, RichText, Ui};

@@ -14,7 +14,7 @@ use attn_sdk::{
     TokenFilter,
     core::HeadId,
     project::AtlasParams,
-    render::{Interaction, Shared, ViewState},
+    render::{Interaction, ViewState, state::Shared},
 };
 use eframe::egui::{
     CentralPanel, Context, Frame, Key, Modifiers, Panel, RichText, ScrollArea, Ui, ViewportBuilder, Visuals, vec2,

@@ -62,7 +62,7 @@ pub(crate) struct Browser {
     listed: Vec<usize>,
     pub(crate) left: FoldPanel,
     pub(crate) right: FoldPanel,
-    search: CommandSearch,
+    pub(crate) search: CommandSearch,
 }
 
 impl Browser {

@@ -10,7 +10,7 @@ use attn_sdk::{
     core::{Side, text::TaggedParams},
     embedded::{self, EmbeddedModel, SENTENCES_CONLLU},
     models::Checkpoint,
-    render::{Shared, Theme, ViewState},
+    render::{Theme, ViewState, state::Shared},
 };
 use clap::{Parser, ValueEnum};
 

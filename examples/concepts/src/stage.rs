@@ -5,7 +5,13 @@ use std::collections::BTreeSet;
 use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     analyze::concepts::{Branches, ConceptStudy},
-    render::{Camera, Error, Event, Plot, Selection, Target, Tooltip, ViewState, deferred, plots::Dendrogram},
+    render::{
+        Error, Plot, Selection, Target, ViewState,
+        camera::Camera,
+        control::Event,
+        plot::{Tooltip, deferred},
+        plots::Dendrogram,
+    },
 };
 use eframe::egui::{ComboBox, Frame, RichText, ScrollArea, Ui, vec2};
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@ use attn_sdk::{
     analyze::training::{LogReader, Moment},
     core::Limits,
     embedded,
-    render::{Shared, Theme, ViewState},
+    render::{Theme, ViewState, state::Shared},
     study::training::{RunCheckpoint, RunPaths, Training, TrainingRun},
 };
 use clap::Parser;

@@ -2,7 +2,7 @@
 
 use attn_egui::{Command, Format, Jobs, Shortcut, pressed_shortcuts};
 use attn_sdk::{
-    render::{Palette, ViewState},
+    render::{ViewState, color::Palette},
     study::decoding::{AttentionScale, Shift, Unit},
 };
 use eframe::egui::{Context, Key, Modifiers};

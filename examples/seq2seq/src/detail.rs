@@ -1,7 +1,7 @@
 //! The lower pane: beam tree, states with their neighbors, heads, curves, coverage, change, blame.
 
 use attn_sdk::{
-    render::{Error, Plot, deferred, plots::HeatTable},
+    render::{Error, Plot, plot::deferred, plots::HeatTable},
     study::decoding::{Decoding, StateKind},
 };
 use eframe::egui::{ScrollArea, Ui, Vec2, vec2};

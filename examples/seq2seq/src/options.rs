@@ -10,7 +10,7 @@ use attn_sdk::{
     core::files,
     embedded,
     models::Checkpoint,
-    render::{Shared, Theme, ViewState},
+    render::{Theme, ViewState, state::Shared},
     study::decoding::{
         AttentionScale, Decoder, DecodingParams, Fault, Fingerprint, FlowOptions, NeighborhoodParams, Shift,
         StateIndex, Unit,

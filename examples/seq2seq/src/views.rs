@@ -3,7 +3,10 @@
 use attn_egui::{Jobs, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     core::HeadId,
-    render::{Event, Interaction, Pick, Plot, Shared, ViewState, deferred, plots::HeatTable, text_width},
+    render::{
+        Interaction, Pick, Plot, ViewState, control::Event, plot::deferred, plots::HeatTable, state::Shared,
+        text::text_width,
+    },
     study::decoding::{Comparison, FlowOptions},
 };
 use eframe::egui::{CentralPanel, Frame, ScrollArea, Ui, vec2};

@@ -5,7 +5,12 @@ use std::sync::OnceLock;
 use attn_core::{Attention, HeadId};
 use attn_project::{AtlasParams, pca::Pca};
 use attn_render::{
-    ColorChoice, Controller, Input, Key, Plot, Projection, Selection, Shared, SvgOptions, ViewState, place_labels, svg,
+    Plot, Selection, SvgOptions, ViewState,
+    control::{Controller, Input, Key},
+    labels::place_labels,
+    projection::Projection,
+    state::{ColorChoice, Shared},
+    svg,
 };
 use attn_study::Study;
 
@@ -113,7 +118,7 @@ pub(super) fn views() -> Vec<Seed> {
     open.open_head(head);
     open.toggle_hidden(2);
     let matrix = ViewState {
-        stage: attn_render::Camera {
+        stage: attn_render::camera::Camera {
             center: [0.3, 0.6],
             zoom: 3.0,
         },

@@ -2,7 +2,9 @@
 
 use std::error::Error;
 
-use attn_render::{Headless, Image, PatchStyle, Plot, Scene, Shared, SvgOptions, Theme, ViewState, plots::Flows, svg};
+use attn_render::{
+    Headless, Image, Plot, Scene, SvgOptions, Theme, ViewState, plots::Flows, scene::PatchStyle, state::Shared, svg,
+};
 use attn_sdk::Study;
 
 use crate::{Findings, samples};

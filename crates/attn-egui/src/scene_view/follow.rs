@@ -1,7 +1,10 @@
 //! The scene follows the view, the data and the widget's size: made anew when it must be, at rest while a window is being
 //! resized, on its way when points move.
 
-use attn_render::{Camera, Orbit, Plot, Scene, Transition, ViewState};
+use attn_render::{
+    Plot, Scene, Transition, ViewState,
+    camera::{Camera, Orbit},
+};
 use egui::{Rect, Ui};
 
 use super::SceneView;

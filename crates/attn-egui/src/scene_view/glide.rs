@@ -3,7 +3,11 @@
 //! On a software rasterizer a picture of 400,000 points takes most of a second; shifting it takes nothing. What comes into sight
 //! from outside is blank until then.
 
-use attn_render::{Axes, Motion, Projection, Scene, ViewState};
+use attn_render::{
+    Scene, ViewState,
+    projection::Projection,
+    scene::{Axes, Motion},
+};
 use egui::{Rect, Ui, Vec2, pos2, vec2};
 
 use super::SceneView;
@@ -17,7 +21,7 @@ const RESTS: f64 = 0.12;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Glide {
     /// The part that moves.
-    clip: attn_render::Rect,
+    clip: attn_render::geometry::Rect,
     by: [f32; 2],
     /// Whether its ground is that of a panel, else that of the page.
     pub(super) inside: bool,

@@ -6,8 +6,11 @@ mod paint;
 
 use attn_core::HeadId;
 use attn_render::{
-    Controller, Event, Input, Interaction, Key, Motion, Plot, Projection, Scene, Target, Tool, ViewState,
+    Interaction, Plot, Scene, Target, ViewState,
+    control::{Controller, Event, Input, Key, Tool},
     plots::overlay::{self, Pointer as Pointed},
+    projection::Projection,
+    scene::Motion,
 };
 use egui::{EventFilter, Id, Popup, Pos2, Rect, Response, Sense, Ui, Vec2, emath::GuiRounding as _};
 use egui_wgpu::RenderState;
@@ -24,7 +27,7 @@ use crate::{
 /// The scene of a plot is made for the size of the widget (in points, which are layout units) and the state. It is made when the
 /// widget has another size, when the state changes in more than its cameras, and after [`invalidate`](Self::invalidate); never
 /// just because a frame is drawn. So a plot that costs much to make is handed over as
-/// [`deferred`](attn_render::deferred). The picture is a texture that is drawn again only when something in it changes.
+/// [`deferred`](attn_render::plot::deferred). The picture is a texture that is drawn again only when something in it changes.
 ///
 /// Wheel and pinch zoom at the pointer, two fingers move (turn clouds in three dimensions), a drag does the same or draws around
 /// points, a click opens or selects. With the focus, which a click or the Tab key gives: arrows, `+`, `-`, Home, Escape, `n` and `p` (next and previous head,
@@ -149,7 +152,7 @@ impl SceneView {
     }
 
     /// As [`invalidate`](Self::invalidate), and points move from where they are seen to where the new scene has them, such as
-    /// from one projection to another: see [`attn_render::Transition`]. At once with [`Shared::reduced_motion`](attn_render::Shared::reduced_motion), or where egui's style has no
+    /// from one projection to another: see [`attn_render::Transition`]. At once with [`Shared::reduced_motion`](attn_render::state::Shared::reduced_motion), or where egui's style has no
     /// animations.
     pub fn animate(&mut self) {
         self.invalidate();

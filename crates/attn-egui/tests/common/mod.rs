@@ -14,7 +14,9 @@ use attn_egui::{
     egui_wgpu::RenderState,
 };
 use attn_render::{
-    Error, Event, Plot, Scene, ViewState, deferred,
+    Error, Plot, Scene, ViewState,
+    control::Event,
+    plot::deferred,
     plots::{ColorBy, Coordinates, Head, Matrix, MatrixPanel, Texts},
 };
 use egui_kittest::{

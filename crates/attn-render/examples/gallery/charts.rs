@@ -3,12 +3,13 @@
 
 use attn_core::HeadId;
 use attn_render::{
-    Error, Plot, Scene, Selection, Shared, ViewState,
+    Error, Plot, Scene, Selection, ViewState,
     plots::{
         Aggregate, BeamNode, BeamTree, ColorBy, Coordinates, CrossFlow, DataMap, Dendrogram, DendrogramLeaf,
         DendrogramMerge, Head, HeadCells, HeadGrid, HeadPattern, HeatTable, Histogram, Pictograms, Predicted,
         PredictedStep, Predictions, SentenceToken, Texts, Trajectories, Trajectory,
     },
+    state::Shared,
 };
 
 use crate::samples::{Noise, attention, cloud, head};

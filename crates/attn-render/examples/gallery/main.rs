@@ -10,7 +10,13 @@ mod training;
 
 use std::{error::Error, path::PathBuf, time::Instant};
 
-use attn_render::{ColorChoice, Headless, Palette, PatchStyle, Pick, Shared, Theme, ViewState, plots::Flows};
+use attn_render::{
+    Headless, Pick, Theme, ViewState,
+    color::Palette,
+    plots::Flows,
+    scene::PatchStyle,
+    state::{ColorChoice, Shared},
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "gallery".into()));

@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use attn_core::{Attention, HeadId};
 use attn_render::{
-    ColorChoice, Error, Image, PatchStyle, Patches, Picker, Plot, Projection, Scene, Tooltip, TooltipWord, ViewState,
+    Error, Image, Plot, Scene, ViewState,
+    pick::Picker,
+    plot::{Tooltip, TooltipWord},
     plots::{
         ClusterMap, ColorBy, Coordinates, Flows, Head, HeadSequence, ImageAttention, LineGrid, Lines, MapCluster,
         Matrix, MatrixPanel, Sentence, SentenceToken, Series, Texts, overlay,
     },
+    projection::Projection,
+    scene::{PatchStyle, Patches},
+    state::ColorChoice,
 };
 
 const TEXT: &str = "[CLS] the old keeper of the light ##house said that the ship would come before the storm [SEP]";

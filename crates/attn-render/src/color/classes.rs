@@ -110,7 +110,10 @@ fn from_oklab([lightness, a, b]: [f32; 3]) -> Option<Color> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Palette, Theme, color::tests::contrast};
+    use crate::{
+        Theme,
+        color::{Palette, tests::contrast},
+    };
 
     #[test]
     fn oklab_agrees_with_published_values() {

@@ -1,7 +1,10 @@
 //! Fingers on a screen: one is a pointer, two move and pinch.
 
 use super::Controller;
-use crate::{Event, Input, Scene, ViewState};
+use crate::{
+    Scene, ViewState,
+    control::{Event, Input},
+};
 
 /// Fingers that touch the target: by what name the system gives them, and where, in pixels.
 pub(super) type Fingers = Vec<(u64, [f32; 2])>;

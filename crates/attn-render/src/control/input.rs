@@ -4,7 +4,7 @@ use attn_core::HeadId;
 
 use crate::Pick;
 #[cfg(doc)]
-use crate::{Shared, ViewState};
+use crate::{ViewState, state::Shared};
 
 /// A user's input. Positions are pixels of the target, from its left top.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -103,7 +103,7 @@ impl Key {
     /// The key of a W3C name (`KeyboardEvent.key`), as browsers and winit have them: `ArrowLeft`, `Escape`, or the character.
     ///
     /// ```
-    /// use attn_render::Key;
+    /// use attn_render::control::Key;
     /// assert_eq!(Key::from_name("ArrowLeft"), Some(Key::Left));
     /// assert_eq!(Key::from_name("u"), Some(Key::Undo));
     /// assert_eq!(Key::from_name("F1"), None);

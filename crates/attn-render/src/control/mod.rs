@@ -13,8 +13,11 @@ use attn_core::HeadId;
 
 pub use self::input::{Event, Input, Key, Tool};
 use crate::{
-    Area, Axes, History, Hit, Interaction, Motion, Pick, Picker, Projection, Rect, Rows, Scene, Selection, Target,
-    ViewState, pick::panel_at,
+    Area, History, Interaction, Pick, Scene, Selection, Target, ViewState,
+    geometry::Rect,
+    pick::{Hit, Picker, panel_at},
+    projection::Projection,
+    scene::{Axes, Motion, Rows},
 };
 
 /// Turns input into changes of a [`ViewState`].
@@ -272,7 +275,7 @@ impl Controller {
                     let share = (rect.width() / stage.width()).max(rect.height() / stage.height());
                     if factor > 1.0 && share >= OPENS_AT {
                         // Coming back, the matrix is whole again rather than filled by this panel.
-                        view.stage = crate::Camera::default();
+                        view.stage = crate::camera::Camera::default();
                         open(head, view, events);
                     }
                 }
@@ -308,15 +311,15 @@ impl Controller {
                     view.close_head();
                     events.push(Event::Back);
                 }
-                None => view.stage = crate::Camera::default(),
+                None => view.stage = crate::camera::Camera::default(),
             },
             Key::Home => {
                 // All heads are where they were left once the open one is closed.
                 if view.open.is_none() {
-                    view.stage = crate::Camera::default();
+                    view.stage = crate::camera::Camera::default();
                 }
-                view.inside = crate::Camera::default();
-                view.orbit = crate::Orbit::default();
+                view.inside = crate::camera::Camera::default();
+                view.orbit = crate::camera::Orbit::default();
             }
             Key::Switch => {
                 let chosen = view.selection.map(|pick| pick.id);
@@ -409,7 +412,7 @@ impl Controller {
             (None, true) => 0,
             (None, false) => count - 1,
         };
-        let staged = |panel: &&crate::Panel| panel.motion == Motion::Stage && panel.head.is_some();
+        let staged = |panel: &&crate::scene::Panel| panel.motion == Motion::Stage && panel.head.is_some();
         let heads: Vec<HeadId> = scene
             .panels
             .iter()

@@ -3,7 +3,12 @@
 use attn_core::Attention;
 
 use super::*;
-use crate::{Bounds, Camera, Color, Panel, Point};
+use crate::{
+    Color,
+    camera::Camera,
+    geometry::Bounds,
+    scene::{Panel, Point},
+};
 
 fn head(head: usize) -> HeadId {
     HeadId::new(Attention::EncoderSelf, 0, head)
@@ -76,7 +81,7 @@ fn tokens_are_switched_off_and_isolated() {
         head: Some(head(0)),
         ..Panel::page(Rect::new(0.0, 0.0, 200.0, 100.0), Motion::Inside)
     });
-    let token = crate::Region::token(panel, Rect::new(10.0, 10.0, 40.0, 20.0), 3);
+    let token = crate::scene::Region::token(panel, Rect::new(10.0, 10.0, 40.0, 20.0), 3);
     scene.layers[0].regions.push(token);
     let (mut view, mut control) = (ViewState::default(), controller());
     let click = |control: &mut Controller, view: &mut ViewState| {
@@ -204,7 +209,7 @@ fn two_fingers_turn_a_cloud_whatever_the_tool() {
         &scene,
         &mut view,
     );
-    let turned = view.orbit.yaw - crate::Orbit::default().yaw;
+    let turned = view.orbit.yaw - crate::camera::Orbit::default().yaw;
     assert!(
         (turned - std::f32::consts::PI * 0.1).abs() < 1e-5,
         "a tenth of the panel is a tenth of half a turn"
@@ -386,7 +391,7 @@ fn heads_and_points_are_reached_by_keys() {
 #[test]
 fn a_class_of_the_legend_is_switched_by_a_click() {
     let (mut scene, mut view, mut control) = (diagonal(), ViewState::default(), controller());
-    scene.layers[0].regions.push(crate::Region {
+    scene.layers[0].regions.push(crate::scene::Region {
         panel: 0,
         rect: Rect::new(100.0, 0.0, 50.0, 10.0),
         target: Target::LegendClass(3),

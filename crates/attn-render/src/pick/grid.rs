@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Entry, entries};
-use crate::Point;
+use crate::scene::Point;
 
 /// Points of a panel, sorted by the cell of a square grid over their bounds.
 #[derive(Debug, Clone, Default)]

@@ -7,7 +7,10 @@
 use std::ops::Range;
 
 use super::{Entry, entries};
-use crate::{Point, Rect, Transform};
+use crate::{
+    geometry::{Rect, Transform},
+    scene::Point,
+};
 
 /// Points of a panel in the order of their cells.
 #[derive(Debug, Clone, Default)]

@@ -1,5 +1,10 @@
 use super::*;
-use crate::{Bounds, Camera, Color, Motion, Panel, Rect, Region, ViewState};
+use crate::{
+    Color, ViewState,
+    camera::Camera,
+    geometry::{Bounds, Rect},
+    scene::{Motion, Panel, Region},
+};
 
 /// A repeatable sequence in -1..1.
 fn noise(seed: u32) -> f32 {
@@ -205,7 +210,7 @@ fn a_cloud_is_found_from_every_side_and_from_within() {
     let mut picker = Picker::default();
     for (yaw, pitch, zoom) in [(0.3, 0.2, 1.0), (2.0, -1.5, 4.0), (4.4, 1.2, 30.0)] {
         let view = ViewState {
-            orbit: crate::Orbit { yaw, pitch, zoom },
+            orbit: crate::camera::Orbit { yaw, pitch, zoom },
             ..ViewState::default()
         };
         let projection = Projection::new(&scene, &view, [400.0, 300.0]);

@@ -10,8 +10,10 @@ use super::{
     tables::pairs,
 };
 use crate::{
-    Block, Error, Label, Layer, Motion, Panel, Picture, Plot, Rect, Region, Result, Scene, Table, ViewState,
+    Error, Plot, Result, Scene, Table, ViewState,
     attention::check_weights,
+    geometry::Rect,
+    scene::{Block, Label, Layer, Motion, Panel, Picture, Region},
 };
 
 /// A head's mean attention by position.

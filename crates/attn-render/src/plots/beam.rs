@@ -8,8 +8,12 @@ use super::{
     tables::yes,
 };
 use crate::{
-    Block, Curve, Error, Label, Layer, Motion, Panel, Path, Plot, Rect, Region, Result, Scene, Shape, Table, Target,
-    Tooltip, ViewState, error::check_finite, text::shorten,
+    Error, Plot, Result, Scene, Table, Target, ViewState,
+    error::check_finite,
+    geometry::Rect,
+    plot::Tooltip,
+    scene::{Block, Curve, Label, Layer, Motion, Panel, Path, Region, Shape},
+    text::shorten,
 };
 
 /// One expansion of a hypothesis.
@@ -225,7 +229,7 @@ impl Plot for BeamTree {
                 .push(Block::filled(panel, place, ground).stroked(stroke, width).rounded(3.0));
             let ink = if strength < 1.0 { colors.muted } else { colors.text };
             let score = number(node.score);
-            let score_width = crate::text_width(&score, 0.85 * text, false);
+            let score_width = crate::text::text_width(&score, 0.85 * text, false);
             let room = place.width() - score_width - 12.0;
             let middle = place.center()[1];
             let mut write = |x: f32, align: f32, words: String, size: f32, color| {

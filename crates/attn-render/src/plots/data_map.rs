@@ -11,8 +11,10 @@ use super::{
     tables::{push_values, value_line},
 };
 use crate::{
-    Edge, Error, Label, Layer, Motion, Panel, Placement, Plot, Point, Result, Scene, Table, Target, Tooltip, ViewState,
+    Error, Plot, Result, Scene, Table, Target, ViewState,
     error::{check_finite, check_len},
+    plot::Tooltip,
+    scene::{Edge, Label, Layer, Motion, Panel, Placement, Point},
 };
 
 /// Up to so many examples, points have at least this radius.
@@ -50,7 +52,7 @@ pub struct DataMap {
     pub values: Option<Arc<[f32]>>,
     /// What the values are; `None` draws them from little to much.
     pub color_by: Option<ColorBy>,
-    /// A text per example, for [`Shared::search`](crate::Shared::search); empty for none.
+    /// A text per example, for [`Shared::search`](crate::state::Shared::search); empty for none.
     pub labels: Texts,
 }
 
@@ -116,8 +118,8 @@ impl DataMap {
 }
 
 impl Plot for DataMap {
-    /// The scene, laid out in `size` layout units. Ids are those of the examples; what [`Shared::search`](crate::Shared::search) finds and what is in
-    /// [`Shared::selected`](crate::Shared::selected) is highlighted.
+    /// The scene, laid out in `size` layout units. Ids are those of the examples; what [`Shared::search`](crate::state::Shared::search) finds and what is in
+    /// [`Shared::selected`](crate::state::Shared::selected) is highlighted.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;
         let examples = self.confidence.len();

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use super::kit::{LegendEntry, Page, axes, straight};
 use crate::{
-    Color, Colors, Edge, Error, Label, Layer, Plot, Rect, Region, Result, Scene, Table, ViewState,
+    Color, Error, Plot, Result, Scene, Table, ViewState,
+    color::Colors,
     error::check_finite,
+    geometry::Rect,
+    scene::{Edge, Label, Layer, Region},
     text::{shorten, text_width},
 };
 

@@ -10,9 +10,10 @@ use super::{
     sentence::SentenceToken,
 };
 use crate::{
-    Block, Curve, Error, Label, Layer, Link, Motion, Panel, Path, Plot, Rect, Region, Result, Scene, Shape, Table,
-    ViewState,
-    attention::check_weights,
+    Error, Plot, Result, Scene, Table, ViewState,
+    attention::{Link, check_weights},
+    geometry::Rect,
+    scene::{Block, Curve, Label, Layer, Motion, Panel, Path, Region, Shape},
     text::{shorten, text_width},
 };
 

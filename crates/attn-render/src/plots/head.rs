@@ -16,9 +16,10 @@ use super::{
     tables::{TokenOrigin, push_coordinates, push_origins, push_values, role, value_line},
 };
 use crate::{
-    Axes, Blending, Block, Error, Layer, Matches, Motion, Panel, Patches, Plot, Point, Result, Scene, Shape, Table,
-    Target, Tooltip, ViewState,
+    Error, Matches, Plot, Result, Scene, Table, Target, ViewState,
     error::{check_finite, check_len},
+    plot::Tooltip,
+    scene::{Axes, Blending, Block, Layer, Motion, Panel, Patches, Point, Shape},
 };
 
 /// The highlighted sequence.
@@ -51,18 +52,18 @@ pub struct Head {
     pub queries: usize,
     /// A label per point; empty for none.
     pub labels: Texts,
-    /// What [`Shared::search`](crate::Shared::search) looks in, a text per point; empty, the default, for the labels.
+    /// What [`Shared::search`](crate::state::Shared::search) looks in, a text per point; empty, the default, for the labels.
     pub searched: Texts,
     /// Which points are not drawn, a flag per point; empty, the default, for none.
     pub hidden: Arc<[bool]>,
     /// Which token each point is, for tables; empty, the default, for unknown.
     pub origins: Arc<[TokenOrigin]>,
-    /// A value per point. It is drawn unless the state asks for [roles](crate::ColorChoice::Role); NaN, where there is none,
+    /// A value per point. It is drawn unless the state asks for [roles](crate::state::ColorChoice::Role); NaN, where there is none,
     /// is grey.
     pub values: Option<Arc<[f32]>>,
     /// What the values are; `None` draws them from little to much.
     pub color_by: Option<ColorBy>,
-    /// Patches of pictures in the place of points, by their ids, drawn where [`Shared::patches`](crate::Shared::patches) says so and in its style; `None`, the
+    /// Patches of pictures in the place of points, by their ids, drawn where [`Shared::patches`](crate::state::Shared::patches) says so and in its style; `None`, the
     /// default, where tokens are words.
     pub patches: Option<Patches>,
     /// A length per point, such as the norm of its vector, that becomes its size.
@@ -253,7 +254,7 @@ impl Head {
 
 impl Plot for Head {
     /// The scene, laid out in `size` layout units. Tokens that [`search`](crate::search)
-    /// finds for [`Shared::search`](crate::Shared::search), and those in [`Shared::selected`](crate::Shared::selected), are highlighted.
+    /// finds for [`Shared::search`](crate::state::Shared::search), and those in [`Shared::selected`](crate::state::Shared::selected), are highlighted.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;
         let colors = state.colors();

@@ -11,8 +11,11 @@ use super::{
     tables::push_heads,
 };
 use crate::{
-    Block, Color, Error, Image, Label, Layer, Motion, Panel, Picture, Plot, Region, Result, Scale, Scene, Table,
-    ViewState, attention::check_weights, error::check_finite,
+    Color, Error, Image, Plot, Result, Scene, Table, ViewState,
+    attention::check_weights,
+    color::Scale,
+    error::check_finite,
+    scene::{Block, Label, Layer, Motion, Panel, Picture, Region},
 };
 
 /// What a [`HeadGrid`] shows of each head.
@@ -193,7 +196,9 @@ impl Plot for HeadGrid {
                     ink = ink_on(fill);
                     label = label.aligned(0.5, 0.5);
                     label.grows = 2.0;
-                    if crate::text_width(&label.text, label.size, false) < 0.94 * rect.width() && label.size >= 6.0 {
+                    if crate::text::text_width(&label.text, label.size, false) < 0.94 * rect.width()
+                        && label.size >= 6.0
+                    {
                         layer.labels.push(label);
                     }
                 }

@@ -5,7 +5,12 @@ use std::collections::BTreeSet;
 
 use attn_core::{Attention, HeadId};
 
-use crate::{Colors, Label, Rect, text::LINE, text_width};
+use crate::{
+    color::Colors,
+    geometry::Rect,
+    scene::Label,
+    text::{LINE, text_width},
+};
 
 /// Room for the names of rows and columns of a stack that is alone.
 const NAMES: [f32; 2] = [26.0, 16.0];

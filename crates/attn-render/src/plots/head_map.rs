@@ -8,8 +8,11 @@ use super::{
     tables::push_heads,
 };
 use crate::{
-    Axes, Block, Cells, Edge, Error, Label, Layer, Motion, Panel, Placement, Plot, Point, Rect, Result, Scene, Shape,
-    Table, Target, Tooltip, ViewState, error::check_len,
+    Cells, Error, Plot, Result, Scene, Table, Target, ViewState,
+    error::check_len,
+    geometry::Rect,
+    plot::Tooltip,
+    scene::{Axes, Block, Edge, Label, Layer, Motion, Panel, Placement, Point, Shape},
 };
 
 /// Heads whose distances can be compared: those of one attention.
@@ -53,7 +56,7 @@ pub struct HeadMap {
     pub caption: String,
     /// The heads, a plot for each attention, side by side.
     pub parts: Vec<HeadMapPart>,
-    /// What heads do, by class; a class in [`Shared::hidden_classes`](crate::Shared::hidden_classes) is not drawn.
+    /// What heads do, by class; a class in [`Shared::hidden_classes`](crate::state::Shared::hidden_classes) is not drawn.
     pub classes: Vec<String>,
     /// Heads that a line joins.
     pub links: Vec<(HeadId, HeadId)>,
@@ -312,7 +315,7 @@ mod tests {
     use attn_core::Attention;
 
     use super::*;
-    use crate::Shared;
+    use crate::state::Shared;
 
     const HEADS: [HeadId; 4] = [
         HeadId::new(Attention::EncoderSelf, 0, 0),

@@ -8,8 +8,11 @@ use super::{
     kit::{LegendEntry, Page, Texts, number, range},
 };
 use crate::{
-    Block, Error, Label, Layer, Motion, Panel, Plot, Rect, Region, Result, Scene, Table, Target, Tooltip, ViewState,
+    Error, Plot, Result, Scene, Table, Target, ViewState,
     error::{check_finite, check_len},
+    geometry::Rect,
+    plot::Tooltip,
+    scene::{Block, Label, Layer, Motion, Panel, Region},
     text::{shorten, text_width},
 };
 

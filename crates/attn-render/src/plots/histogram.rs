@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use super::kit::{Frame, Page, range};
-use crate::{Block, Error, Layer, Plot, Rect, Region, Result, Scene, Table, ViewState, error::check_finite};
+use crate::{
+    Error, Plot, Result, Scene, Table, ViewState,
+    error::check_finite,
+    geometry::Rect,
+    scene::{Block, Layer, Region},
+};
 
 /// A histogram.
 ///

@@ -11,8 +11,11 @@ use super::{
     tables::pairs,
 };
 use crate::{
-    Block, Color, Colors, Edge, Error, Image, Label, Layer, Link, Motion, Panel, Picture, Plot, Point, Rect, Region,
-    Result, Scene, Shape, Table, ViewState, attention::check_weights, strongest,
+    Color, Error, Image, Plot, Result, Scene, Table, ViewState,
+    attention::{Link, check_weights, strongest},
+    color::Colors,
+    geometry::Rect,
+    scene::{Block, Edge, Label, Layer, Motion, Panel, Picture, Point, Region, Shape},
 };
 
 /// Which flows between patches are drawn.
@@ -49,7 +52,7 @@ pub struct ImageAttention {
     /// The token whose attention is the heat map, unless [`ViewState::selection`] names another. By default the patch in
     /// the middle.
     pub token: usize,
-    /// Which flows are drawn, unless [`Shared::all_flows`](crate::Shared::all_flows) asks for all.
+    /// Which flows are drawn, unless [`Shared::all_flows`](crate::state::Shared::all_flows) asks for all.
     pub flows: Flows,
 }
 

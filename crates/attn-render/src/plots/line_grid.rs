@@ -7,7 +7,9 @@ use super::{
     lines::SIZE_OF_NAMES,
 };
 use crate::{
-    Error, Label, Layer, Plot, Rect, Result, Scene, Table, ViewState,
+    Error, Plot, Result, Scene, Table, ViewState,
+    geometry::Rect,
+    scene::{Label, Layer},
     text::{shorten, text_width},
 };
 
@@ -181,7 +183,7 @@ impl Plot for LineGrid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Projection, place_labels, plots::Series};
+    use crate::{labels::place_labels, plots::Series, projection::Projection};
 
     fn chart(title: &str, values: &[f32]) -> Lines {
         let series = |name: &str, broken| Series {

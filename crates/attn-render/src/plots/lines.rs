@@ -9,8 +9,11 @@ use super::{
     kit::{LegendEntry, Page},
 };
 use crate::{
-    Color, Colors, Curve, Edge, Error, Label, Layer, Path, Plot, Point, Rect, Result, Scene, Shape, Table, ViewState,
+    Color, Error, Plot, Result, Scene, Table, ViewState,
+    color::Colors,
     error::{check_finite, check_len},
+    geometry::Rect,
+    scene::{Curve, Edge, Label, Layer, Path, Point, Shape},
     text::text_width,
 };
 
@@ -410,7 +413,7 @@ fn dashes(points: &[[f32; 2]]) -> Vec<[[f32; 2]; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Projection, place_labels};
+    use crate::{labels::place_labels, projection::Projection};
 
     fn series(name: &str, values: &[f32], class: usize, broken: bool) -> Series {
         Series {

@@ -7,8 +7,11 @@ use super::{
     tables::push_coordinates,
 };
 use crate::{
-    Axes, Block, Color, Error, Label, Layer, Motion, Panel, Placement, Plot, Point, Result, Scene, Table, Target,
-    Tooltip, ViewState, error::check_len, search,
+    Color, Error, Plot, Result, Scene, Table, Target, ViewState,
+    error::check_len,
+    plot::Tooltip,
+    scene::{Axes, Block, Label, Layer, Motion, Panel, Placement, Point},
+    search,
 };
 
 /// One cluster of a [`ClusterMap`].
@@ -37,7 +40,7 @@ pub struct ClusterMap {
     pub of: Arc<[usize]>,
     /// The clusters.
     pub clusters: Vec<MapCluster>,
-    /// What each member is called, for [`Shared::search`](crate::Shared::search); empty if they have no names.
+    /// What each member is called, for [`Shared::search`](crate::state::Shared::search); empty if they have no names.
     pub labels: Texts,
 }
 
@@ -120,8 +123,8 @@ impl ClusterMap {
 }
 
 impl Plot for ClusterMap {
-    /// The scene, laid out in `size` layout units. Ids of points are those of the members. Members that [`Shared::search`](crate::Shared::search) finds
-    /// or that are in [`Shared::selected`](crate::Shared::selected) are highlighted, and only their clusters have names.
+    /// The scene, laid out in `size` layout units. Ids of points are those of the members. Members that [`Shared::search`](crate::state::Shared::search) finds
+    /// or that are in [`Shared::selected`](crate::state::Shared::selected) are highlighted, and only their clusters have names.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;
         let colors = state.colors();
@@ -227,7 +230,7 @@ impl Plot for ClusterMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Selection, Shared};
+    use crate::{Selection, state::Shared};
 
     fn map(places: &[f32], of: &[usize], names: [&str; 2]) -> ClusterMap {
         let cluster = |name: &str| MapCluster {

@@ -14,9 +14,11 @@ use super::{
     tables::{TokenOrigin, push_coordinates, push_heads, push_origins, push_values, role},
 };
 use crate::{
-    Axes, Block, Color, Colors, Error, Label, Layer, Matches, Motion, Panel, Plot, Point, Rect, Result, Scene, Shape,
-    Table, ViewState,
+    Color, Error, Matches, Plot, Result, Scene, Table, ViewState,
+    color::Colors,
     error::check_len,
+    geometry::Rect,
+    scene::{Axes, Block, Label, Layer, Motion, Panel, Point, Shape},
     text::{shorten, text_width},
 };
 
@@ -29,12 +31,12 @@ pub struct MatrixPanel {
     pub coordinates: Coordinates,
     /// How many of them are queries.
     pub queries: usize,
-    /// A value per point. It is drawn unless the state asks for [roles](crate::ColorChoice::Role); NaN, where there is none,
+    /// A value per point. It is drawn unless the state asks for [roles](crate::state::ColorChoice::Role); NaN, where there is none,
     /// is grey.
     pub values: Option<Arc<[f32]>>,
     /// A label per point; empty for none. Panels may share them.
     pub labels: Texts,
-    /// What [`Shared::search`](crate::Shared::search) looks in, a text per point; empty, the default, for the labels. Panels
+    /// What [`Shared::search`](crate::state::Shared::search) looks in, a text per point; empty, the default, for the labels. Panels
     /// that share it are searched once.
     pub searched: Texts,
     /// Which points are not drawn, a flag per point; empty for none. Panels may share one slice.
@@ -298,7 +300,7 @@ impl Matrix {
 }
 
 impl Plot for Matrix {
-    /// The scene, laid out in `size` layout units. What [`Shared::search`](crate::Shared::search) finds and what is in [`Shared::selected`](crate::Shared::selected) is brought
+    /// The scene, laid out in `size` layout units. What [`Shared::search`](crate::state::Shared::search) finds and what is in [`Shared::selected`](crate::state::Shared::selected) is brought
     /// out in every plot.
     fn scene(&self, state: &ViewState, size: [f32; 2]) -> Result<Scene> {
         self.check()?;
@@ -487,7 +489,7 @@ mod tests {
     use attn_core::Attention;
 
     use super::*;
-    use crate::{Projection, Shared};
+    use crate::{projection::Projection, state::Shared};
 
     fn panel(layer: usize, head: usize, values: &[f32]) -> MatrixPanel {
         let head = HeadId::new(Attention::DecoderSelf, layer, head);

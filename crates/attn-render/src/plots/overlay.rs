@@ -6,8 +6,14 @@ use attn_core::HeadId;
 
 use super::kit::frame_marked;
 use crate::{
-    Area, Axes, Block, Cell, Color, Colors, Curve, GlyphRow, Hit, Interaction, Label, Path, Pick, Plot, Point,
-    Projection, Rect, Scene, Shape, Target, Tooltip, ViewState, rows,
+    Area, Color, Interaction, Pick, Plot, Scene, Target, ViewState,
+    color::Colors,
+    geometry::Rect,
+    pick::Hit,
+    plot::Tooltip,
+    projection::Projection,
+    rows,
+    scene::{Axes, Block, Cell, Curve, GlyphRow, Label, Path, Point, Shape},
     text::{LINE, text_width},
 };
 
@@ -154,7 +160,7 @@ pub fn tooltip(scene: &mut Scene, projection: &Projection, at: [f32; 2], tooltip
 
 /// The words of a tooltip on their grounds.
 fn words(tooltip: &Tooltip, colors: &Colors) -> Vec<Cell> {
-    let word = |word: &crate::TooltipWord| Cell {
+    let word = |word: &crate::plot::TooltipWord| Cell {
         text: word.text.as_str().into(),
         fill: if word.key { colors.key } else { colors.query }.alpha(word.weight),
         color: if word.itself { colors.accent } else { colors.text },
@@ -238,14 +244,14 @@ pub fn highlight(scene: &mut Scene, state: &ViewState, interaction: &Interaction
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Palette, Theme, ViewState};
+    use crate::{Theme, ViewState, color::Palette};
 
     #[test]
     fn boxes_stay_on_the_page() {
         let colors = Colors::new(Theme::Dark, Palette::default());
         let words = "every word of a sentence that is rather long and would not fit into one line of a box".split(' ');
         let cells = words
-            .map(|word| crate::TooltipWord {
+            .map(|word| crate::plot::TooltipWord {
                 text: word.into(),
                 weight: 0.5,
                 key: true,

@@ -12,8 +12,10 @@ use super::{
     tables::push_heads,
 };
 use crate::{
-    Block, Edge, Error, Label, Layer, Motion, Panel, Plot, Rect, Result, Scene, Shape, Table, ViewState,
-    attention::check_weights, strongest,
+    Error, Plot, Result, Scene, Table, ViewState,
+    attention::{check_weights, strongest},
+    geometry::Rect,
+    scene::{Block, Edge, Label, Layer, Motion, Panel, Shape},
 };
 
 /// One head of an [`Overview`].
@@ -237,7 +239,10 @@ mod tests {
     use attn_core::Attention;
 
     use super::*;
-    use crate::{Controller, Event, Input, Projection};
+    use crate::{
+        control::{Controller, Event, Input},
+        projection::Projection,
+    };
 
     fn head(head: usize, tokens: usize, attention: &[f32]) -> OverviewHead {
         OverviewHead {

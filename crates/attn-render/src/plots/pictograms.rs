@@ -6,8 +6,12 @@ use super::{
     kit::{LegendEntry, Page},
 };
 use crate::{
-    Block, Bounds, Colors, Edge, Error, Label, Layer, Motion, Panel, Plot, Point, Rect, Region, Result, Scene, Shape,
-    Table, Target, Tooltip, ViewState, text::shorten,
+    Error, Plot, Result, Scene, Table, Target, ViewState,
+    color::Colors,
+    geometry::{Bounds, Rect},
+    plot::Tooltip,
+    scene::{Block, Edge, Label, Layer, Motion, Panel, Point, Region, Shape},
+    text::shorten,
 };
 
 /// Side of a map at most and at least, in layout units.
@@ -208,8 +212,10 @@ impl Trajectories {
 mod tests {
     use super::*;
     use crate::{
-        Pick, Projection, place_labels,
+        Pick,
+        labels::place_labels,
         plots::{Coordinates, Texts},
+        projection::Projection,
     };
 
     const PLACES: [f32; 10] = [0.0, 0.0, 4.0, 1.0, 2.0, 6.0, -3.0, 5.0, 1.0, 1.0];

@@ -8,8 +8,12 @@ use super::{
     tables::yes,
 };
 use crate::{
-    Block, Error, Label, Layer, Motion, Panel, Plot, Rect, Region, Result, Scene, Shape, Table, Target, Tooltip,
-    ViewState, error::check_finite, text::shorten,
+    Error, Plot, Result, Scene, Table, Target, ViewState,
+    error::check_finite,
+    geometry::Rect,
+    plot::Tooltip,
+    scene::{Block, Label, Layer, Motion, Panel, Region, Shape},
+    text::shorten,
 };
 
 /// A token and its probability.
@@ -173,7 +177,7 @@ impl Plot for Predictions {
                     layer.blocks.push(edge.stroked(colors.text, stroke).rounded(2.0));
                 }
                 let share = percent(token.probability);
-                let taken = crate::text_width(&share, 0.85 * text, false) + 10.0;
+                let taken = crate::text::text_width(&share, 0.85 * text, false) + 10.0;
                 // The bar says it too.
                 let (room, written) = match rect.width() - taken {
                     room if room > 2.0 * text => (room, true),

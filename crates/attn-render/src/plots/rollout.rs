@@ -8,9 +8,11 @@ use super::{
     sentence::{SentenceToken, line_color},
 };
 use crate::{
-    Colors, Edge, Error, Label, Layer, Motion, Panel, Plot, Point, Rect, Region, Result, Scene, Shape, Table,
-    ViewState,
+    Error, Plot, Result, Scene, Table, ViewState,
     attention::check_weights,
+    color::Colors,
+    geometry::Rect,
+    scene::{Edge, Label, Layer, Motion, Panel, Point, Region, Shape},
     text::{shorten, text_width},
 };
 

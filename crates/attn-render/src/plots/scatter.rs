@@ -10,8 +10,10 @@ use super::{
     tables::{push_coordinates, push_values, value_line},
 };
 use crate::{
-    Axes, Block, Label, Layer, Motion, Panel, Placement, Plot, Point, Result, Scene, Table, Target, Tooltip, ViewState,
+    Plot, Result, Scene, Table, Target, ViewState,
     error::check_len,
+    plot::Tooltip,
+    scene::{Axes, Block, Label, Layer, Motion, Panel, Placement, Point},
 };
 
 /// Up to so many points, labels leave the points of others free.
@@ -82,7 +84,12 @@ impl Scatter {
     }
 
     /// The points as the panel has them: on axes, places on the page.
-    fn places(&self, layer: &mut Layer, content: crate::Rect, state: &ViewState) -> Result<(Coordinates, Panel)> {
+    fn places(
+        &self,
+        layer: &mut Layer,
+        content: crate::geometry::Rect,
+        state: &ViewState,
+    ) -> Result<(Coordinates, Panel)> {
         let page = Panel::page(content.shrink(1.0), Motion::Inside);
         let space = self.coordinates.dims() == 3;
         let Some(axes) = self.axes.as_ref().filter(|_| !space) else {
@@ -228,7 +235,10 @@ impl Plot for Scatter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ColorChoice, Error, Pick, Shared};
+    use crate::{
+        Error, Pick,
+        state::{ColorChoice, Shared},
+    };
 
     fn scatter() -> Scatter {
         Scatter {

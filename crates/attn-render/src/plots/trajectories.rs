@@ -8,8 +8,10 @@ use super::{
     tables::push_coordinates,
 };
 use crate::{
-    Axes, Block, Edge, Error, Label, Layer, Motion, Panel, Placement, Plot, Point, Result, Scene, Shape, Table, Target,
-    Tooltip, ViewState, error::check_len,
+    Error, Plot, Result, Scene, Table, Target, ViewState,
+    error::check_len,
+    plot::Tooltip,
+    scene::{Axes, Block, Edge, Label, Layer, Motion, Panel, Placement, Point, Shape},
 };
 
 /// One path.

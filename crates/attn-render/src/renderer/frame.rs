@@ -4,7 +4,11 @@ use super::{
     buffers::{Slab, Uploads},
     pipelines::Pipelines,
 };
-use crate::{Axes, Error, Panel, PanelPlace, Projection, Scene};
+use crate::{
+    Error, Scene,
+    projection::{PanelPlace, Projection},
+    scene::{Axes, Panel},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]

@@ -11,7 +11,13 @@ use super::{
     strokes,
     texture::{sampled, texture},
 };
-use crate::{Blending, Error, GlyphRow, Image, Layer, Picture, PlacedLabel, Projection, rows};
+use crate::{
+    Error, Image,
+    labels::PlacedLabel,
+    projection::Projection,
+    rows,
+    scene::{Blending, GlyphRow, Layer, Picture},
+};
 
 struct PictureTexture {
     image: Arc<Image>,

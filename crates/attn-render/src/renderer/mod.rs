@@ -19,7 +19,7 @@ mod texture;
 #[cfg(test)]
 pub(crate) use self::text::bundled_fonts;
 use self::{buffers::Uploads, frame::Frame, layer::LayerBuffers, pipelines::Pipelines, text::TextPainter};
-use crate::{Error, Projection, Scene, ViewState, color::srgb_to_linear, place_labels};
+use crate::{Error, Scene, ViewState, color::srgb_to_linear, labels::place_labels, projection::Projection};
 
 /// The cost of a frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct Renderer {
 
 impl Renderer {
     /// Optional features of a device that make better images: hosts request those that their adapter has. With sums of
-    /// 32 bits, thousands of points on a pixel are mixed exactly ([`Blending::Mixed`](crate::Blending::Mixed)).
+    /// 32 bits, thousands of points on a pixel are mixed exactly ([`Blending::Mixed`](crate::scene::Blending::Mixed)).
     pub const WISHES: wgpu::Features = wgpu::Features::FLOAT32_BLENDABLE;
 
     /// Compiles the pipelines for targets of a color format.

@@ -7,7 +7,7 @@ use super::{
     pipelines::Pipelines,
     texture::{sampled, texture},
 };
-use crate::{Error, Patches};
+use crate::{Error, scene::Patches};
 
 pub(super) struct PatchBuffers {
     /// What was uploaded.

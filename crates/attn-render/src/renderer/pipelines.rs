@@ -351,9 +351,9 @@ mod tests {
 
     #[test]
     fn vertex_layouts_match_the_structs() {
-        assert_eq!(packed(&EDGE).1, size_of::<crate::Edge>() as u64);
+        assert_eq!(packed(&EDGE).1, size_of::<crate::scene::Edge>() as u64);
         assert_eq!(packed(&CURVE).1, size_of::<CurveVertex>() as u64);
-        assert_eq!(packed(&BLOCK).1, size_of::<crate::Block>() as u64);
+        assert_eq!(packed(&BLOCK).1, size_of::<crate::scene::Block>() as u64);
         assert_eq!(packed(&PICTURE).1, size_of::<PictureInstance>() as u64);
     }
 }

@@ -9,7 +9,10 @@ use lyon::{
 };
 
 use super::pipelines::CurveVertex;
-use crate::{Curve, Error, Path};
+use crate::{
+    Error,
+    scene::{Curve, Path},
+};
 
 /// Largest distance between a curve and its straight pieces, as a share of the extent of the curve.
 const TOLERANCE: f32 = 2e-4;
@@ -45,7 +48,7 @@ fn lyon_path(path: &Path) -> Option<(LyonPath, f32)> {
         Path::Cubic(points) => points,
         Path::Line(points) => points,
     };
-    let bounds = crate::Bounds::around(points.iter().map(|p| [p[0], p[1], 0.0]));
+    let bounds = crate::geometry::Bounds::around(points.iter().map(|p| [p[0], p[1], 0.0]));
     let extent = bounds.extent(0).max(bounds.extent(1));
     let usable =
         points.len() > 1 && points.iter().flatten().all(|v| v.is_finite()) && extent > 0.0 && extent.is_finite();

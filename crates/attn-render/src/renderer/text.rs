@@ -13,9 +13,9 @@ use glyphon::{
 };
 
 use crate::{
-    Color, Error, PlacedLabel,
-    text::{FAMILY, LINE, RIM, bundled},
-    text_width,
+    Color, Error,
+    labels::PlacedLabel,
+    text::{FAMILY, LINE, RIM, bundled, text_width},
 };
 
 type Key = (Arc<str>, u32, bool);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{Color, Image, Rect};
+use crate::{Color, Image, geometry::Rect};
 
 /// A straight line in two or three dimensions; with two widths it tapers, to 0 for an arrow's head.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]

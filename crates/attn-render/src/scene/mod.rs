@@ -1,7 +1,7 @@
 //! What is to be seen, without any type of the GPU: panels, and layers of primitives placed in them.
 //!
 //! A scene is plain data. Renderers, hit tests, label placement and writers of other formats all read it through
-//! the same [`Projection`](crate::Projection), so they agree on where everything is. Lengths named *layout units*
+//! the same [`Projection`](crate::projection::Projection), so they agree on where everything is. Lengths named *layout units*
 //! are pixels of an unscaled screen; a renderer fits [`Scene::size`] into whatever target it has.
 //!
 //! Primitives keep what they mean (text is text, a point has a shape), so that vector formats can be written.
@@ -19,7 +19,10 @@ pub use self::{
     point::{Point, Shape},
     text::{Cell, GlyphRow, Label, Placement},
 };
-use crate::{Bounds, Color, Rect, Target, Tracked};
+use crate::{
+    Color, Target, Tracked,
+    geometry::{Bounds, Rect},
+};
 
 /// What a panel's data coordinates mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -56,7 +56,7 @@ impl std::str::FromStr for PatchStyle {
     }
 }
 
-/// Parts of a picture that stand in the place of [points that say so](crate::Point::as_patch), each a square of its point's size and
+/// Parts of a picture that stand in the place of [points that say so](crate::scene::Point::as_patch), each a square of its point's size and
 /// color.
 #[derive(Debug, Clone)]
 pub struct Patches {

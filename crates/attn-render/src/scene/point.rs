@@ -65,7 +65,7 @@ impl Point {
         self
     }
 
-    /// With another size relative to [`Panel::point_radius`](crate::Panel::point_radius): 0 to 7.9 in steps of 1/32.
+    /// With another size relative to [`Panel::point_radius`](crate::scene::Panel::point_radius): 0 to 7.9 in steps of 1/32.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -88,13 +88,13 @@ impl Point {
         self
     }
 
-    /// Opaque whatever [`Panel::point_opacity`](crate::Panel::point_opacity) is, as a highlighted point, or not.
+    /// Opaque whatever [`Panel::point_opacity`](crate::scene::Panel::point_opacity) is, as a highlighted point, or not.
     pub fn solid(mut self, solid: bool) -> Self {
         self.shape = (self.shape & !Self::SOLID) | if solid { Self::SOLID } else { 0 };
         self
     }
 
-    /// Drawn as its part of the [layer's patches](crate::Layer::patches), or as a point.
+    /// Drawn as its part of the [layer's patches](crate::scene::Layer::patches), or as a point.
     pub fn as_patch(mut self, as_patch: bool) -> Self {
         self.shape = (self.shape & !Self::PATCH) | if as_patch { Self::PATCH } else { 0 };
         self
@@ -126,7 +126,7 @@ impl Point {
         }
     }
 
-    /// Size relative to [`Panel::point_radius`](crate::Panel::point_radius).
+    /// Size relative to [`Panel::point_radius`](crate::scene::Panel::point_radius).
     pub fn size(&self) -> f32 {
         f32::from(self.size) / Self::SIZE_STEPS
     }

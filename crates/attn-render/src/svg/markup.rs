@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Color, Rect};
+use crate::{Color, geometry::Rect};
 
 /// Markup that is being written, with its open group.
 #[derive(Default)]

@@ -12,10 +12,14 @@ use std::{collections::HashMap, fmt::Write as _, path::Path, sync::Arc};
 
 use self::markup::{Markup, base64};
 use crate::{
-    Block, Error, Image, Patches, PlacedLabel, Point, Projection, Rect, Scene, ViewState,
+    Error, Image, Scene, ViewState,
     files::write_whole,
-    place_labels, rows,
+    geometry::Rect,
+    labels::{PlacedLabel, place_labels},
+    projection::Projection,
+    rows,
     sample::hash,
+    scene::{Block, Patches, Point},
     text::{FAMILY, RIM},
 };
 
@@ -49,7 +53,7 @@ impl Default for SvgOptions {
 /// [`Error::Shape`] if the layout has no size, [`Error::Embed`] if an image cannot be encoded.
 ///
 /// ```
-/// use attn_render::{Color, Label, Scene, SvgOptions, ViewState, svg};
+/// use attn_render::{Color, scene::Label, Scene, SvgOptions, ViewState, svg};
 ///
 /// let mut scene = Scene::new([120.0, 40.0], Color::hex(0xFFFFFF));
 /// scene.layers[0].labels.push(Label::new(0, [8.0, 8.0], "a < b", 12.0, Color::hex(0x1C2127)));
@@ -102,7 +106,7 @@ pub(crate) fn svg_with_titles(
         }
         for edge in layer.edges.iter() {
             drawing.in_panel(edge.panel as usize, |body, place| {
-                let space = scene.panels[edge.panel as usize].axes == crate::Axes::Space;
+                let space = scene.panels[edge.panel as usize].axes == crate::scene::Axes::Space;
                 shapes::edge(body, edge, place, space);
             });
         }
@@ -174,7 +178,7 @@ struct Drawing<'a> {
 
 impl Drawing<'_> {
     /// Draws into the group of a panel: clipped to it, with its title. Draws nothing for a panel that does not exist.
-    fn in_panel(&mut self, panel: usize, draw: impl FnOnce(&mut Markup, &crate::PanelPlace)) {
+    fn in_panel(&mut self, panel: usize, draw: impl FnOnce(&mut Markup, &crate::projection::PanelPlace)) {
         let Some(place) = self.projection.panels.get(panel) else {
             return;
         };
@@ -209,7 +213,7 @@ impl Drawing<'_> {
         }
     }
 
-    fn picture(&mut self, picture: &crate::Picture) -> Result<(), Error> {
+    fn picture(&mut self, picture: &crate::scene::Picture) -> Result<(), Error> {
         let number = self.image(&picture.image, picture.smooth)?;
         self.in_panel(usize::from(picture.panel), |body, place| {
             shapes::picture(body, picture.rect, number, place);

@@ -3,7 +3,11 @@
 use std::fmt::Write as _;
 
 use super::markup::Markup;
-use crate::{Axes, Block, Curve, Edge, Panel, PanelPlace, PatchStyle, Path, Point, Projection, Rect, Shape};
+use crate::{
+    geometry::Rect,
+    projection::{PanelPlace, Projection},
+    scene::{Axes, Block, Curve, Edge, Panel, PatchStyle, Path, Point, Shape},
+};
 
 /// Largest reach of a point, in radii.
 const REACH: f32 = 1.26;

@@ -8,8 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{Change, Place, Start, between, faded, place};
 use crate::{
-    Color, Label, Placement, Projection, Rect, Scene, ViewState,
+    Color, Scene, ViewState,
+    geometry::Rect,
     labels::{drawn, fixed_box},
+    projection::Projection,
+    scene::{Label, Placement},
 };
 
 /// A label that hangs on a point, as fixed beside it.

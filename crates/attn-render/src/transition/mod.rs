@@ -8,7 +8,10 @@ mod labels;
 use std::collections::HashMap;
 
 use self::labels::Hanging;
-use crate::{Axes, Color, Edge, Label, Layer, Panel, Placement, Point, Scene, ViewState};
+use crate::{
+    Color, Scene, ViewState,
+    scene::{Axes, Edge, Label, Layer, Panel, Placement, Point},
+};
 
 /// A way from one scene to another, such as the same heads under t-SNE and under UMAP, or after two epochs of training.
 ///
@@ -86,7 +89,7 @@ impl Change {
     }
 }
 
-/// Data units that fill the panel, as [`Projection`](crate::Projection) fits them: half of a side in the plane, a radius in space.
+/// Data units that fill the panel, as [`Projection`](crate::projection::Projection) fits them: half of a side in the plane, a radius in space.
 fn extent(panel: &Panel) -> f32 {
     if panel.axes == Axes::Space {
         return panel.bounds.radius();
@@ -100,7 +103,7 @@ fn extent(panel: &Panel) -> f32 {
 
 impl Transition {
     /// Prepares the way: matches points and chooses labels once, so that every moment of it is cheap. The `view` says which
-    /// labels are seen; with [`Shared::reduced_motion`](crate::Shared::reduced_motion) the way is at its end at once.
+    /// labels are seen; with [`Shared::reduced_motion`](crate::state::Shared::reduced_motion) the way is at its end at once.
     pub fn new(from: &Scene, to: Scene, view: &ViewState) -> Self {
         let mut pairs: HashMap<(usize, u32), Point> = HashMap::new();
         let panels: HashMap<String, usize> = to

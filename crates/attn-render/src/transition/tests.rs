@@ -4,8 +4,12 @@ use attn_core::{Attention, HeadId};
 
 use super::*;
 use crate::{
-    Orbit, PlacedLabel, Plot, Projection, Shared, Theme, place_labels,
+    Plot, Theme,
+    camera::Orbit,
+    labels::{PlacedLabel, place_labels},
     plots::{Coordinates, Head, HeadSequence},
+    projection::Projection,
+    state::Shared,
 };
 
 const ID: HeadId = HeadId {

@@ -2,7 +2,11 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
-use attn_render::{Color, Input, Key, Rect, Tool, ViewState};
+use attn_render::{
+    Color, ViewState,
+    control::{Input, Key, Tool},
+    geometry::Rect,
+};
 
 /// SplitMix64 (Steele et al. 2014).
 pub struct Random(pub u64);

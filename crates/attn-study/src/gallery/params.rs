@@ -2,7 +2,7 @@
 
 use attn_core::{HeadId, LayerHead, ModelInfo};
 use attn_models::Capturer;
-use attn_render::{ColorChoice, Format, ViewState};
+use attn_render::{Format, ViewState, state::ColorChoice};
 
 #[cfg(doc)]
 use super::HEADS;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     models::attribute::Target,
-    render::{Event, Plot},
+    render::{Plot, control::Event},
     study::{
         explain::{AttentionRows, ExplainParams, Explanation, attention_rows, explain},
         pruning::LabeledSet,

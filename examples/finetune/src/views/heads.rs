@@ -3,7 +3,7 @@
 use attn_egui::{JobId, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     core::HeadId,
-    render::{Event, Plot},
+    render::{Plot, control::Event},
     study::pruning::Score,
 };
 use eframe::egui::{CentralPanel, Frame, Panel, RichText, Ui};

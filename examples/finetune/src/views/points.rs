@@ -1,7 +1,7 @@
 //! A plot whose points are examples: its selection and clicks are those of the session.
 
 use attn_egui::{SceneView, egui_wgpu::RenderState, tool_buttons};
-use attn_sdk::render::{Event, Plot, Selection, ViewState};
+use attn_sdk::render::{Plot, Selection, ViewState, control::Event};
 use eframe::egui::Ui;
 
 use super::Session;

@@ -5,7 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use attn_egui::{JobId, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     render::{
-        Event, Plot, ViewState,
+        Plot, ViewState,
+        control::Event,
         plots::{HeadCells, HeadGrid},
     },
     study::pruning::{Evaluation, Score, evaluate, write_pruned},

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Projection, place_labels};
+use crate::{labels::place_labels, projection::Projection};
 
 fn leaf(name: &str) -> DendrogramLeaf {
     DendrogramLeaf {

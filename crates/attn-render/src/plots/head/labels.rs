@@ -1,7 +1,10 @@
 //! The words beside points.
 
 use super::{super::kit::PointColors, BROUGHT_OUT, Head};
-use crate::{Colors, Label, Layer, Placement};
+use crate::{
+    color::Colors,
+    scene::{Label, Layer, Placement},
+};
 
 impl Head {
     /// Names of places, before all other labels.

@@ -4,7 +4,14 @@ use super::{
     super::kit::{PointColors, class_of},
     Head,
 };
-use crate::{Bounds, Color, Colors, Curve, Edge, Layer, Path, Result, ViewState, density_contours, strongest};
+use crate::{
+    Color, Result, ViewState,
+    attention::strongest,
+    color::Colors,
+    contour::density_contours,
+    geometry::Bounds,
+    scene::{Curve, Edge, Layer, Path},
+};
 
 /// Lines per query, and the least weight that has one.
 const LINES: (usize, f32) = (2, 0.05);

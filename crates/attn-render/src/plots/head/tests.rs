@@ -1,7 +1,7 @@
 use attn_core::Attention;
 
 use super::*;
-use crate::Shared;
+use crate::state::Shared;
 
 const ID: HeadId = HeadId {
     attention: Attention::EncoderSelf,
@@ -47,7 +47,7 @@ fn far_points_are_drawn_first() {
     let head = Head::new(ID, Coordinates::new(values, 3).unwrap(), 3);
     let ids = |yaw| {
         let state = ViewState {
-            orbit: crate::Orbit {
+            orbit: crate::camera::Orbit {
                 yaw,
                 pitch: 0.0,
                 zoom: 1.0,

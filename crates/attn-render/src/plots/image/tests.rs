@@ -3,7 +3,7 @@ use std::sync::Arc;
 use attn_core::Attention;
 
 use super::*;
-use crate::{Pick, Picker, Projection};
+use crate::{Pick, pick::Picker, projection::Projection};
 
 const ID: HeadId = HeadId {
     attention: Attention::EncoderSelf,

@@ -1,6 +1,12 @@
 //! Two axes with round numbers around a plot, for charts whose horizontal and vertical lengths differ.
 
-use crate::{Color, Colors, Edge, Label, Layer, Rect, text::text_width};
+use crate::{
+    Color,
+    color::Colors,
+    geometry::Rect,
+    scene::{Edge, Label, Layer},
+    text::text_width,
+};
 
 /// Font size of numbers and names.
 pub(crate) const SIZE: f32 = 9.5;

@@ -1,7 +1,7 @@
 //! Colors of points: by role, or by values of any name.
 
 use super::{LegendEntry, Pages, Texts, number};
-use crate::{Color, ColorChoice, Colors, Error, Result, Shape, ViewState};
+use crate::{Color, Error, Result, ViewState, color::Colors, scene::Shape, state::ColorChoice};
 
 /// What the values of points are, and how colors stand for them.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +20,7 @@ pub enum ValueKind {
     /// Around 0.
     Diverging,
     /// Classes by index, with their names. Hundreds are fine: the legend has pages. Those in
-    /// [`Shared::hidden_classes`](crate::Shared::hidden_classes) are not drawn. Queries have the full color, keys a paler one.
+    /// [`Shared::hidden_classes`](crate::state::Shared::hidden_classes) are not drawn. Queries have the full color, keys a paler one.
     Categorical(Texts),
 }
 

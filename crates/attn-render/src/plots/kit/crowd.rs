@@ -1,7 +1,11 @@
 //! Against overplotting: how points cover each other, in which order, how many of them, and how large and opaque they are.
 
 use super::Coordinates;
-use crate::{Blending, Layer, Point, Result, Scene, representative};
+use crate::{
+    Result, Scene,
+    sample::representative,
+    scene::{Blending, Layer, Point},
+};
 
 /// Size and opacity of points that are as crowded as these.
 ///

@@ -6,7 +6,10 @@
 use std::borrow::Cow;
 
 use crate::{
-    Block, Color, Colors, Edge, Interaction, Label, Point, Rect, Region, Scale, Scene, Shape, Target, ViewState,
+    Color, Interaction, Scene, Target, ViewState,
+    color::{Colors, Scale},
+    geometry::Rect,
+    scene::{Block, Edge, Label, Point, Region, Shape},
     text::{shorten, text_width},
 };
 
@@ -262,7 +265,12 @@ fn draw_entry(entry: &LegendEntry, page: usize, [x, y]: [f32; 2], right: f32, sc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Controller, Event, Input, Key, Projection, Shared, place_labels};
+    use crate::{
+        control::{Controller, Event, Input, Key},
+        labels::place_labels,
+        projection::Projection,
+        state::Shared,
+    };
 
     const CLASSES_OF_ALL: usize = 300;
 
@@ -407,7 +415,7 @@ mod tests {
             let labels = place_labels(&scene, &projection).remove(0);
             for (i, a) in labels.iter().enumerate() {
                 assert!(a.rect.max[0] <= 410.5 && a.rect.max[1] <= end, "{}", a.text);
-                let apart = |b: &crate::PlacedLabel| !a.rect.shrink(0.5).overlaps(&b.rect.shrink(0.5));
+                let apart = |b: &crate::labels::PlacedLabel| !a.rect.shrink(0.5).overlaps(&b.rect.shrink(0.5));
                 assert!(labels[..i].iter().all(apart), "{}", a.text);
             }
         }

@@ -2,10 +2,7 @@
 //! colors and crowds of points; axes with round numbers.
 //!
 //! ```
-//! use attn_render::{
-//!     Block, Plot, Rect, Result, Scene, Table, ViewState,
-//!     plots::kit::{Frame, LegendEntry, Page},
-//! };
+//! use attn_render::{scene::Block, Plot, geometry::Rect, Result, Scene, Table, ViewState, plots::kit::{Frame, LegendEntry, Page}};
 //!
 //! /// Bars of a day's hours.
 //! struct Day([f32; 24]);

@@ -4,7 +4,10 @@ pub use attn_core::format::number;
 
 use super::legend::{self, LegendEntry};
 use crate::{
-    Colors, Error, Label, Rect, Scene,
+    Error, Scene,
+    color::Colors,
+    geometry::Rect,
+    scene::Label,
     text::{LINE, shorten, wrap},
 };
 
@@ -88,7 +91,7 @@ impl Page<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Palette, Projection, Shape, Theme, ViewState, place_labels};
+    use crate::{Theme, ViewState, color::Palette, labels::place_labels, projection::Projection, scene::Shape};
 
     #[test]
     fn nothing_on_a_page_overlaps_or_leaves_it() {

@@ -6,8 +6,9 @@ use attn_core::HeadId;
 
 use super::LegendEntry;
 use crate::{
-    Bounds, Error, Matches, Result, ViewState,
+    Error, Matches, Result, ViewState,
     error::{check_finite, check_len},
+    geometry::Bounds,
     search,
 };
 

@@ -3,7 +3,10 @@
 
 use super::SentenceToken;
 use crate::{
-    Block, Color, Colors, Curve, Label, Layer, Path, Point, Rect, Region, Shape,
+    Color,
+    color::Colors,
+    geometry::Rect,
+    scene::{Block, Curve, Label, Layer, Path, Point, Region, Shape},
     text::{shorten, text_width},
 };
 

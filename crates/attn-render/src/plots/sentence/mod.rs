@@ -17,7 +17,12 @@ use attn_core::HeadId;
 
 pub(super) use self::columns::line_color;
 use super::kit::{LegendEntry, Page};
-use crate::{Colors, Error, Motion, Panel, Plot, Result, Scene, Shape, Table, Target, Tooltip, ViewState};
+use crate::{
+    Error, Plot, Result, Scene, Table, Target, ViewState,
+    color::Colors,
+    plot::Tooltip,
+    scene::{Motion, Panel, Shape},
+};
 
 /// Weights that a tooltip names.
 const TOLD: usize = 6;

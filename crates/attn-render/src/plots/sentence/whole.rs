@@ -4,7 +4,12 @@ use super::{
     Sentence,
     columns::{Columns, GAP, TokenState, line_color, widest},
 };
-use crate::{Layer, Rect, Result, Scene, ViewState, attention::check_weights, switch_off};
+use crate::{
+    Result, Scene, ViewState,
+    attention::{check_weights, switch_off},
+    geometry::Rect,
+    scene::Layer,
+};
 
 /// Rows are at most so high, and words at most so large, in layout units.
 pub(super) const ROW: f32 = 21.0;
@@ -112,7 +117,7 @@ mod tests {
     use attn_core::{Attention, HeadId};
 
     use super::{super::SentenceToken, *};
-    use crate::{Pick, Picker, Plot, Projection, place_labels};
+    use crate::{Pick, Plot, labels::place_labels, pick::Picker, projection::Projection};
 
     const ID: HeadId = HeadId {
         attention: Attention::EncoderSelf,

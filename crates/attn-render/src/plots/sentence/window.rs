@@ -8,8 +8,11 @@ use super::{
     columns::{Columns, TokenState, line_color, widest},
 };
 use crate::{
-    Block, Colors, Curve, Label, Layer, Rect, Region, Result, Rows, Scene, Target, ViewState,
+    Result, Scene, Target, ViewState,
+    color::Colors,
     error::{check_finite, check_len},
+    geometry::Rect,
+    scene::{Block, Curve, Label, Layer, Region, Rows},
 };
 
 /// Height of a row, and the size of its word, in layout units.

@@ -1,7 +1,12 @@
 use attn_core::{Attention, HeadId};
 
 use super::*;
-use crate::{Controller, Error, Input, Pick, Plot, Projection, place_labels};
+use crate::{
+    Error, Pick, Plot,
+    control::{Controller, Input},
+    labels::place_labels,
+    projection::Projection,
+};
 
 const ID: HeadId = HeadId {
     attention: Attention::DecoderSelf,
@@ -47,7 +52,7 @@ fn rows_and_boxes_hold_what_sums_over_all_tokens_say() {
     };
     for hidden in [vec![], vec![3, 85, 200 + 90, 200 + 10]] {
         state.hidden = hidden.iter().copied().collect();
-        let left = crate::switch_off(
+        let left = crate::attention::switch_off(
             &weights,
             count,
             count,
@@ -102,7 +107,7 @@ fn only_what_is_in_sight_becomes_a_scene_and_words_never_overlap() {
         assert!(layer.labels.len() < 60 && layer.curves.len() < 1_000 && layer.regions.len() < 200);
         let labels = place_labels(&scene, &Projection::new(&scene, &state, SIZE)).concat();
         for (i, a) in labels.iter().enumerate() {
-            let clear = |b: &crate::PlacedLabel| !a.rect.shrink(0.7).overlaps(&b.rect.shrink(0.7));
+            let clear = |b: &crate::labels::PlacedLabel| !a.rect.shrink(0.7).overlaps(&b.rect.shrink(0.7));
             assert!(labels[..i].iter().all(clear), "{first}: {}", a.text);
         }
     }
@@ -177,7 +182,7 @@ fn the_wheel_and_two_fingers_scroll_row_by_row() {
         (state.first_token as usize, 400),
         "no further than to the end"
     );
-    assert_eq!(state.inside, crate::Camera::default());
+    assert_eq!(state.inside, crate::camera::Camera::default());
 }
 
 #[test]
