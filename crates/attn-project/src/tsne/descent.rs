@@ -175,7 +175,7 @@ impl<const D: usize> WithSimd for Move<'_, D> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let slots = slots(simd);
+        let slots = slots::<S, D>(simd);
         let mut others = [[0.0f32; D]; GATHERED];
         for (offset, (next, motion)) in self.next.iter_mut().zip(self.motion).enumerate() {
             let i = self.first + offset;
@@ -198,16 +198,16 @@ impl<const D: usize> WithSimd for Move<'_, D> {
 /// and a multiple of every vector's width.
 const GATHERED: usize = 128;
 
-/// Where the points that fill two vectors are put, so that [`near`] finds them in order.
+/// Where the points that fill a vector per coordinate are put, so that [`near`] finds them in order.
 #[inline(always)]
-fn slots<S: Simd>(simd: S) -> [usize; WIDEST] {
-    let mut numbers = [[0.0f32; 2]; WIDEST];
+fn slots<S: Simd, const D: usize>(simd: S) -> [usize; WIDEST] {
+    let mut numbers = [[0.0f32; D]; WIDEST];
     for (slot, number) in numbers.iter_mut().enumerate() {
-        *number = [slot as f32; 2];
+        *number = [slot as f32; D];
     }
-    let [lanes, _] = near::<S, 2>(simd, &numbers, 0);
+    let lanes = near(simd, &numbers, 0);
     let mut slots = [0; WIDEST];
-    for (lane, &slot) in as_scalars::<S>(&lanes).iter().enumerate() {
+    for (lane, &slot) in as_scalars::<S>(&lanes[0]).iter().enumerate() {
         slots[lane] = slot as usize;
     }
     slots
