@@ -3,6 +3,22 @@
     not(all(feature = "svg", feature = "wgpu")),
     doc = "Plots of attention as plain scenes. The features `svg` and `wgpu` draw them."
 )]
+//!
+//! [`ColorChoice::Role`]: state::ColorChoice::Role
+//! [`Controller`]: control::Controller
+//! [`Controller::area`]: control::Controller::area
+//! [`Controller::interaction`]: control::Controller::interaction
+//! [`Key`]: control::Key
+//! [`Key::Redo`]: control::Key::Redo
+//! [`Key::Undo`]: control::Key::Undo
+//! [`Picker`]: pick::Picker
+//! [`Projection`]: projection::Projection
+//! [`Shared::reduced_motion`]: state::Shared::reduced_motion
+//! [`Shared::search`]: state::Shared::search
+//! [`Shared::selected`]: state::Shared::selected
+//! [`Tool`]: control::Tool
+//! [`Tool::Box`]: control::Tool::Box
+//! [`Tool::Lasso`]: control::Tool::Lasso
 
 pub mod attention;
 pub mod camera;
