@@ -24,10 +24,11 @@ pub type Shortcut<A> = (Modifiers, Key, A);
 /// };
 /// let input = egui::RawInput { events: vec![key(Key::T), key(Key::Home), key(Key::A)], ..Default::default() };
 /// let mut asked = Vec::new();
-/// let _ = context.run_ui(input, |ui| {
+/// let mut output = context.run_ui(input, |ui| {
 ///     let elsewhere = [(Modifiers::NONE, Key::T, "theme"), (Modifiers::NONE, Key::Home, "home")];
 ///     asked = pressed_shortcuts(ui.ctx(), &[], &elsewhere, false);
 /// });
+/// output.textures_delta.clear(); // nothing is drawn here
 /// assert_eq!(asked, ["theme", "home"]);
 /// ```
 pub fn pressed_shortcuts<A: Clone>(
