@@ -2,8 +2,8 @@
 
 use attn_render::control::{Input, Key, Tool};
 use egui::{
-    Event, Key as EguiKey, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, Response, TouchPhase, Ui,
-    Vec2,
+    Context, Event, Key as EguiKey, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, Response,
+    TouchPhase, Ui, Vec2,
 };
 
 /// User input to a widget since the last frame.
@@ -153,38 +153,38 @@ impl Pointer {
 /// The keys, which are gone for other widgets. Unless `all`, those stay that move and act in any widget with the focus.
 pub(crate) fn keys(ui: &Ui, all: bool) -> Gathered {
     let mut gathered = Gathered::default();
-    ui.input_mut(|input| {
-        input.events.retain(|event| {
-            let Event::Key {
+    take_keys(ui.ctx(), |key, modifiers| {
+        let common = matches!(
+            key,
+            EguiKey::Enter | EguiKey::ArrowLeft | EguiKey::ArrowRight | EguiKey::ArrowUp | EguiKey::ArrowDown
+        );
+        if common && !all {
+            return false;
+        }
+        if key == EguiKey::T && !modifiers.any() {
+            gathered.theme = true;
+            return true;
+        }
+        let meant = meaning(key, modifiers);
+        gathered.inputs.extend(meant.map(Input::Key));
+        meant.is_some()
+    });
+    gathered
+}
+
+/// Shows every key that was pressed since the last frame to `takes`, in order; those it takes are gone for other widgets.
+pub(crate) fn take_keys(context: &Context, mut takes: impl FnMut(EguiKey, Modifiers) -> bool) {
+    context.input_mut(|input| {
+        input.events.retain(|event| match event {
+            Event::Key {
                 key,
                 pressed: true,
                 modifiers,
                 ..
-            } = event
-            else {
-                return true;
-            };
-            let common = matches!(
-                key,
-                EguiKey::Enter | EguiKey::ArrowLeft | EguiKey::ArrowRight | EguiKey::ArrowUp | EguiKey::ArrowDown
-            );
-            if common && !all {
-                return true;
-            }
-            if *key == EguiKey::T && !modifiers.any() {
-                gathered.theme = true;
-                return false;
-            }
-            match meaning(*key, *modifiers) {
-                Some(key) => {
-                    gathered.inputs.push(Input::Key(key));
-                    false
-                }
-                None => true,
-            }
+            } => !takes(*key, *modifiers),
+            _ => true,
         });
     });
-    gathered
 }
 
 fn meaning(key: EguiKey, modifiers: Modifiers) -> Option<Key> {

@@ -1,15 +1,16 @@
 //! Keys that mean an action wherever the focus is.
 
-use egui::{Context, Event, Key, Modifiers};
+use egui::{Context, Key, Modifiers};
+
+use crate::input::take_keys;
 
 /// A key, with the keys that are held, and what it asks for.
 pub type Shortcut<A> = (Modifiers, Key, A);
 
-/// What was asked for by keys, in the order they were pressed: a slow frame may have several. Their events are taken, so that no
-/// widget sees them.
+/// The actions of the keys that were pressed since the last frame, in order. No widget sees these keys any more.
 ///
-/// `elsewhere` are the shortcuts that write where text is typed; with `writes` they are left to the text. Where two shortcuts match,
-/// the first is meant: `Ctrl+Shift+S` comes before `Ctrl+S`.
+/// The shortcuts `anywhere` hold where text is typed too. Those `elsewhere` are keys that write: with `writes` they are left to the
+/// text. Where two shortcuts match, the first is meant: put `Ctrl+Shift+S` before `Ctrl+S`.
 ///
 /// ```
 /// use attn_egui::{egui::{self, Key, Modifiers}, pressed_shortcuts};
@@ -38,28 +39,12 @@ pub fn pressed_shortcuts<A: Clone>(
     writes: bool,
 ) -> Vec<A> {
     let elsewhere = if writes { &[] } else { elsewhere };
-    let meaning = |key: Key, held: Modifiers| {
-        let mut all = anywhere.iter().chain(elsewhere);
-        let found = all.find(|(wanted, own, _)| *own == key && held.matches_logically(*wanted));
-        found.map(|(.., action)| action.clone())
-    };
     let mut asked = Vec::new();
-    context.input_mut(|input| {
-        input.events.retain(|event| {
-            let Event::Key {
-                key,
-                pressed: true,
-                modifiers,
-                ..
-            } = event
-            else {
-                return true;
-            };
-            let action = meaning(*key, *modifiers);
-            let stays = action.is_none();
-            asked.extend(action);
-            stays
-        });
+    take_keys(context, |key, held| {
+        let mut all = anywhere.iter().chain(elsewhere);
+        let meant = all.find(|(wanted, own, _)| *own == key && held.matches_logically(*wanted));
+        asked.extend(meant.map(|(.., action)| action.clone()));
+        meant.is_some()
     });
     asked
 }
