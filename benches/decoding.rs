@@ -1,13 +1,17 @@
 //! Decodings: a beam search with everything captured against the search alone, an index of states built and queried, and the scene
 //! of a large beam tree, which is made in every frame.
 //!
+//! `DECODING_STATES=1000000 DECODING_WIDTH=512` asks for neighbors among other numbers of states than 100,000 of width 256.
 //! docs/PERFORMANCE.md sets the results beside their limits.
 
 #![allow(
     missing_docs,
     clippy::unwrap_used,
+    clippy::print_stdout,
     reason = "a bench that cannot run has nothing to report"
 )]
+
+use std::time::Instant;
 
 use attn_sdk::{
     core::Rng,
@@ -83,6 +87,11 @@ fn decodings(c: &mut Criterion) {
     group.finish();
 }
 
+/// A number from the environment.
+fn setting((name, default): (&str, usize)) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
 fn indexes(c: &mut Criterion) {
     let checkpoint = embedded::DATES.checkpoint().unwrap();
     let decoder = Decoder::load(&checkpoint).unwrap();
@@ -124,9 +133,10 @@ fn indexes(c: &mut Criterion) {
         });
     });
 
-    // Rows around some directions, as states are; 100,000 of width 256.
+    // Rows around some directions, as states are.
     let mut rng = Rng::new(1, &[]);
-    let (count, width) = (100_000, 256);
+    let [count, width] = [("DECODING_STATES", 100_000), ("DECODING_WIDTH", 256)].map(setting);
+    let what = |how: &str| format!("100 neighbors among {count} states of width {width}, {how}");
     let directions = Array2::from_shape_fn((2000, width), |_| rng.normal() as f32);
     let mut bytes = Vec::new();
     for _ in 0..count {
@@ -136,12 +146,17 @@ fn indexes(c: &mut Criterion) {
     }
     let rows = HalfRows::new(bytes.into(), width).unwrap();
     let query = rows.select([77]);
+    let start = Instant::now();
     let cells = HalfCells::new(rows.clone(), &HalfCellsParams::default(), &()).unwrap();
+    println!(
+        "cells of {count} states of width {width}: {:.1} s",
+        start.elapsed().as_secs_f64()
+    );
     group.throughput(Throughput::Elements(1));
-    group.bench_function("100 neighbors among 100,000 states of width 256, cells", |b| {
+    group.bench_function(what("cells"), |b| {
         b.iter(|| cells.query(query.view(), 100, &()).unwrap());
     });
-    group.bench_function("100 neighbors among 100,000 states of width 256, exact", |b| {
+    group.bench_function(what("exact"), |b| {
         b.iter(|| HalfExact(rows.clone()).query(query.view(), 100, &()).unwrap());
     });
     group.finish();

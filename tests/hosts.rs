@@ -426,7 +426,27 @@ fn a_browser_of_clusters() {
     host.key("t");
     let dark = screen.shot("concepts-dark");
     assert!(brightness(&dark) < 0.6 * brightness(&opened));
+    // What is saved opens without the model, and shows what was on view.
+    host.key("ctrl+s");
+    let study = screen.folder.path().join("out/concepts");
+    wait_for("a session", || study.join("session.json").exists().then_some(()));
     assert!(host.close().success());
+    let study = study.join("concepts.json");
+    let again = Host::open(
+        &screen,
+        &program,
+        "Latent concepts",
+        &["--open", study.to_str().unwrap()],
+    );
+    screen.xdotool(&["windowsize", "--sync", &again.window, "1270", "800"]);
+    again.leave();
+    let reopened = wait_for("the study again", || {
+        let shot = screen.shot("concepts-reopened");
+        Some(shot).filter(|shot| colors(shot, [0, 0], [1280, 900]) > 1_000)
+    });
+    // Only the frame of the focus is not saved.
+    assert!(changed(&dark, &reopened) < 0.01, "{}", changed(&dark, &reopened));
+    assert!(again.close().success());
 }
 
 /// The session of a window of `atlas`, saved anew.

@@ -229,14 +229,37 @@ impl Layout {
         }
     }
 
-    /// Minus the squared distances from point `i`, so that they are scanned as products with no bias.
-    fn products(&self, i: usize, out: &mut [f32]) {
+    /// The squared distances from point `i`.
+    fn distances(&self, i: usize, out: &mut [f32]) {
         out.fill(0.0);
         for axis in &self.axes {
             let own = axis[i];
-            out.iter_mut()
-                .zip(axis)
-                .for_each(|(out, &x)| *out -= (x - own) * (x - own));
+            pulp::Arch::new().dispatch(AddSquares { own, axis, out });
+        }
+    }
+}
+
+/// Adds the squared differences of `own` from each number of an axis.
+struct AddSquares<'a> {
+    own: f32,
+    axis: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for AddSquares<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (axis, last) = S::as_simd_f32s(self.axis);
+        let (out, last_out) = S::as_mut_simd_f32s(self.out);
+        let own = simd.splat_f32s(self.own);
+        for (out, &x) in out.iter_mut().zip(axis) {
+            let apart = simd.sub_f32s(x, own);
+            *out = simd.add_f32s(*out, simd.mul_f32s(apart, apart));
+        }
+        for (out, &x) in last_out.iter_mut().zip(last) {
+            *out += (x - self.own) * (x - self.own);
         }
     }
 }
@@ -359,8 +382,7 @@ fn score_rows(space: &Original<'_>, layout: &Layout, rows: &[usize], params: &Qu
     Ok(scored
         .map(|(&i, scores)| {
             far.iter_mut().zip(scores).for_each(|(far, &score)| *far = score);
-            layout.products(i, &mut near);
-            near.iter_mut().for_each(|near| *near = -*near);
+            layout.distances(i, &mut near);
             far[i] = f32::INFINITY; // a point is not its own neighbor
             near[i] = f32::INFINITY;
             let most = k.max(params.preserved);
@@ -402,6 +424,35 @@ fn nearest(scores: &[f32], k: usize) -> Vec<u32> {
     found.into_iter().map(|candidate| candidate.point()).collect()
 }
 
+/// Counts the scores below a limit.
+struct CountBelow<'a> {
+    scores: &'a [f32],
+    limit: f32,
+}
+
+impl WithSimd for CountBelow<'_> {
+    type Output = u32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> u32 {
+        let (scores, last) = S::as_simd_f32s(self.scores);
+        let limit = simd.splat_f32s(self.limit);
+        let (one, zero) = (simd.splat_u32s(1), simd.splat_u32s(0));
+        let mut below = zero;
+        for &scores in scores {
+            below = simd.add_u32s(below, simd.select_u32s(simd.less_than_f32s(scores, limit), one, zero));
+        }
+        let mut sum = 0;
+        for &count in pulp::bytemuck::cast_slice::<_, u32>(&[below]) {
+            sum += count;
+        }
+        for &score in last {
+            sum += u32::from(score < self.limit);
+        }
+        sum
+    }
+}
+
 /// By how much the ranks of `others` exceed the number of `neighbors`, summed. A rank counts the points that are
 /// strictly nearer; true neighbors do not exceed it.
 fn excess_ranks(scores: &[f32], others: &[u32], neighbors: &[u32]) -> f64 {
@@ -411,9 +462,10 @@ fn excess_ranks(scores: &[f32], others: &[u32], neighbors: &[u32]) -> f64 {
         .map(|&j| scores[j as usize])
         .collect();
     let mut nearer = vec![0u32; intruders.len()];
-    for chunk in scores.chunks(256) {
-        for (count, &limit) in nearer.iter_mut().zip(&intruders) {
-            *count += chunk.iter().map(|&score| u32::from(score < limit)).sum::<u32>();
+    // So many scores stay near while they are compared with each limit.
+    for scores in scores.chunks(1024) {
+        for (nearer, &limit) in nearer.iter_mut().zip(&intruders) {
+            *nearer += pulp::Arch::new().dispatch(CountBelow { scores, limit });
         }
     }
     nearer

@@ -8,9 +8,6 @@ use crate::{Neighbors, method::Links};
 /// Links of a smaller share of a point's are left out.
 const WEAKEST: f32 = 1e-3;
 
-/// Zeros behind the last value, so that vectors of any width can be read from every row.
-pub(super) const PADDING: usize = 16;
-
 /// A symmetric sparse matrix of probabilities that sum to 1, by rows; columns ascend within a row.
 #[derive(Debug, Clone)]
 pub(super) struct Affinities {
@@ -120,8 +117,7 @@ impl Affinities {
         for row in &rows {
             offsets.push(offsets[offsets.len() - 1] + row.len());
         }
-        let (columns, mut values): (Vec<u32>, Vec<f32>) = rows.into_iter().flatten().unzip();
-        values.extend([0.0; PADDING]);
+        let (columns, values): (Vec<u32>, Vec<f32>) = rows.into_iter().flatten().unzip();
         Self {
             offsets,
             columns,
@@ -135,15 +131,9 @@ impl Affinities {
         (&self.columns[range.clone()], &self.values[range])
     }
 
-    /// Columns of row `i`, and its values with [`PADDING`] values of any size behind them.
-    pub(super) fn padded(&self, i: usize) -> (&[u32], &[f32]) {
-        let (start, end) = (self.offsets[i], self.offsets[i + 1]);
-        (&self.columns[start..end], &self.values[start..end + PADDING])
-    }
-
     /// Offsets of the rows, columns and values.
     pub(super) fn parts(&self) -> (&[usize], &[u32], &[f32]) {
-        (&self.offsets, &self.columns, &self.values[..self.columns.len()])
+        (&self.offsets, &self.columns, &self.values)
     }
 }
 

@@ -6,29 +6,15 @@
 
 use attn_core::{Progress, progress};
 use ndarray::Array2;
-use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{
-    Repulsion, TsneParams, TsneStep,
-    affinity::{self, Affinities},
-};
+use super::{Repulsion, TsneParams, TsneStep, affinity::Affinities, attraction::Attraction};
 use crate::{Result, stages, start};
 
 /// Points moved by one task.
-const CHUNK: usize = 256;
-/// Numbers of the widest vector.
-const WIDEST: usize = affinity::PADDING;
-/// As many ones as numbers of the widest vector, then as many zeros.
-const WITHIN: [f32; 2 * WIDEST] = {
-    let mut within = [0.0; 2 * WIDEST];
-    let mut lane = 0;
-    while lane < WIDEST {
-        within[lane] = 1.0;
-        lane += 1;
-    }
-    within
-};
+const CHUNK: usize = 1024;
+/// Iterations from one arrangement of the attraction to the next, which costs as much as an iteration.
+const ARRANGED: usize = 50;
 /// No point moves farther than this in one iteration.
 const LONGEST_STEP: f32 = 5.0;
 
@@ -42,6 +28,7 @@ struct Motion<const D: usize> {
 /// One map on its way.
 struct Frame<'a, const D: usize, F> {
     affinities: &'a Affinities,
+    attraction: Attraction<'a, D>,
     field: F,
     y: Vec<[f32; D]>,
     next: Vec<[f32; D]>,
@@ -85,6 +72,7 @@ pub(super) fn descend<const D: usize, F: Repulsion<D>>(
         .iter()
         .map(|affinities| Frame {
             affinities,
+            attraction: Attraction::new(affinities, &y),
             field: field(),
             next: y.clone(),
             repulsion: vec![[0.0; D]; n],
@@ -115,31 +103,33 @@ pub(super) fn descend<const D: usize, F: Repulsion<D>>(
                 .map(|other| other.y.as_slice())
                 .collect();
             let Frame {
-                affinities,
+                attraction,
                 y,
                 repulsion,
                 next,
                 motion,
                 ..
             } = frame;
+            if iteration % ARRANGED == 0 {
+                attraction.arrange(y);
+            }
+            attraction.update(y);
+            let forces = Forces {
+                attraction,
+                y,
+                repulsion,
+                exaggeration,
+                away,
+                others: &others,
+                hold,
+            };
             next.par_chunks_mut(CHUNK)
                 .zip(motion.par_chunks_mut(CHUNK))
                 .enumerate()
                 .for_each(|(chunk, (next, motion))| {
-                    pulp::Arch::new().dispatch(Move {
-                        affinities,
-                        y,
-                        repulsion,
-                        first: chunk * CHUNK,
-                        next,
-                        motion,
-                        exaggeration,
-                        away,
-                        momentum,
-                        rate,
-                        others: &others,
-                        hold,
-                    });
+                    for (i, (next, motion)) in (chunk * CHUNK..).zip(next.iter_mut().zip(motion)) {
+                        *next = motion.advance(&y[i], forces.gradient(i), momentum, rate);
+                    }
                 });
         }
         // All frames have seen the others as they were; now they move.
@@ -152,140 +142,34 @@ pub(super) fn descend<const D: usize, F: Repulsion<D>>(
     Ok(frames.into_iter().map(Frame::finish).collect())
 }
 
-/// One iteration of the points `first..`: compiled for the vector instructions that the processor turns out to have.
-struct Move<'a, const D: usize> {
-    affinities: &'a Affinities,
+/// What moves the points in one iteration.
+struct Forces<'a, const D: usize> {
+    attraction: &'a Attraction<'a, D>,
     y: &'a [[f32; D]],
     repulsion: &'a [[f32; D]],
-    first: usize,
-    next: &'a mut [[f32; D]],
-    motion: &'a mut [Motion<D>],
     exaggeration: f32,
     /// What the repulsions are multiplied by: one over the sum over pairs.
     away: f32,
-    momentum: f32,
-    rate: f32,
     /// The maps of the frames before and after, and how strongly each holds a point at its place there.
     others: &'a [&'a [[f32; D]]],
     hold: f32,
 }
 
-impl<const D: usize> WithSimd for Move<'_, D> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let slots = slots::<S, D>(simd);
-        let mut others = [[0.0f32; D]; GATHERED];
-        for (offset, (next, motion)) in self.next.iter_mut().zip(self.motion).enumerate() {
-            let i = self.first + offset;
-            let pull = attraction(simd, self.affinities, self.y, i, &slots, &mut others);
-            let mut gradient = [0.0; D];
-            for c in 0..D {
-                gradient[c] = self.exaggeration * pull[c] - self.away * self.repulsion[i][c];
-            }
-            for other in self.others {
-                for c in 0..D {
-                    gradient[c] += self.hold * (self.y[i][c] - other[i][c]);
-                }
-            }
-            *next = motion.advance(&self.y[i], gradient, self.momentum, self.rate);
-        }
-    }
-}
-
-/// Neighbors gathered before they are computed with: enough that the first are out of the way when they are read again,
-/// and a multiple of every vector's width.
-const GATHERED: usize = 128;
-
-/// Where the points that fill a vector per coordinate are put, so that [`near`] finds them in order.
-#[inline(always)]
-fn slots<S: Simd, const D: usize>(simd: S) -> [usize; WIDEST] {
-    let mut numbers = [[0.0f32; D]; WIDEST];
-    for (slot, number) in numbers.iter_mut().enumerate() {
-        *number = [slot as f32; D];
-    }
-    let lanes = near(simd, &numbers, 0);
-    let mut slots = [0; WIDEST];
-    for (lane, &slot) in as_scalars::<S>(&lanes[0]).iter().enumerate() {
-        slots[lane] = slot as usize;
-    }
-    slots
-}
-
-/// A vector as its numbers.
-#[inline(always)]
-fn as_scalars<S: Simd>(vector: &S::f32s) -> &[f32] {
-    pulp::bytemuck::cast_slice(std::slice::from_ref(vector))
-}
-
-/// The `v`-th vector of the gathered points, coordinate by coordinate. In the plane two vectors are read as they lie and
-/// taken apart, which permutes them; in space the numbers are picked one by one.
-#[inline(always)]
-fn near<S: Simd, const D: usize>(simd: S, others: &[[f32; D]], v: usize) -> [S::f32s; D] {
-    if D == 2 {
-        let (vectors, _) = S::as_simd_f32s(others.as_flattened());
-        let apart = simd.deinterleave_shfl_f32s([vectors[2 * v], vectors[2 * v + 1]]);
-        return std::array::from_fn(|c| apart[c]);
-    }
-    let mut lanes = [[0.0f32; WIDEST]; D];
-    let first = v * S::F32_LANES;
-    for (lane, other) in others[first..first + S::F32_LANES].iter().enumerate() {
+impl<const D: usize> Forces<'_, D> {
+    /// The gradient of point `i`.
+    fn gradient(&self, i: usize) -> [f32; D] {
+        let pull = self.attraction.of(i);
+        let mut gradient = [0.0; D];
         for c in 0..D {
-            lanes[c][lane] = other[c];
+            gradient[c] = self.exaggeration * pull[c] - self.away * self.repulsion[i][c];
         }
-    }
-    lanes.map(|lanes| S::as_simd_f32s(&lanes).0[0])
-}
-
-/// `Σ_j p_ij (y_i - y_j) / (1 + |y_i - y_j|²)`; `others` is room for neighbors.
-#[inline(always)]
-fn attraction<S: Simd, const D: usize>(
-    simd: S,
-    affinities: &Affinities,
-    y: &[[f32; D]],
-    i: usize,
-    slots: &[usize; WIDEST],
-    others: &mut [[f32; D]; GATHERED],
-) -> [f32; D] {
-    let (columns, values) = affinities.padded(i);
-    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-    let (mut point, mut sums) = ([zero; D], [zero; D]);
-    for c in 0..D {
-        point[c] = simd.splat_f32s(y[i][c]);
-    }
-    for (columns, values) in columns.chunks(GATHERED).zip(values.chunks(GATHERED)) {
-        for (columns, others) in columns.chunks(S::F32_LANES).zip(others.chunks_exact_mut(S::F32_LANES)) {
-            for (&j, &slot) in columns.iter().zip(slots) {
-                others[slot] = y[j as usize];
-            }
-        }
-        let full = columns.len() / S::F32_LANES;
-        for v in 0..columns.len().div_ceil(S::F32_LANES) {
-            let mut p = S::as_simd_f32s(&values[v * S::F32_LANES..]).0[0];
-            if v == full {
-                // Whatever lies beyond the row has no weight.
-                let beyond = WIDEST - columns.len() % S::F32_LANES;
-                p = simd.mul_f32s(p, S::as_simd_f32s(&WITHIN[beyond..]).0[0]);
-            }
-            let others = near(simd, others.as_slice(), v);
-            let mut apart = [zero; D];
-            let mut squared = one;
+        for other in self.others {
             for c in 0..D {
-                apart[c] = simd.sub_f32s(point[c], others[c]);
-                squared = simd.mul_add_e_f32s(apart[c], apart[c], squared);
-            }
-            let weight = simd.div_f32s(p, squared);
-            for c in 0..D {
-                sums[c] = simd.mul_add_e_f32s(weight, apart[c], sums[c]);
+                gradient[c] += self.hold * (self.y[i][c] - other[i][c]);
             }
         }
+        gradient
     }
-    let mut pull = [0.0; D];
-    for c in 0..D {
-        pull[c] = simd.reduce_sum_f32s(sums[c]);
-    }
-    pull
 }
 
 impl<const D: usize> Motion<D> {

@@ -8,6 +8,7 @@
 
 mod affinity;
 mod attention;
+mod attraction;
 mod descent;
 mod grid;
 mod params;

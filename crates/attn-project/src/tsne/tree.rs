@@ -67,15 +67,7 @@ impl<const D: usize> Tree<D> {
     }
 
     fn build(&mut self, y: &[[f32; D]]) {
-        let (low, high) = bounds(y);
-        let width = (0..D).map(|c| high[c] - low[c]).fold(f32::MIN_POSITIVE, f32::max);
-        let scale = (1u64 << bits::<D>()) as f32 * 0.999_999 / width;
-        self.order.clear();
-        self.order.par_extend(y.par_iter().enumerate().map(|(i, point)| {
-            let cell = std::array::from_fn::<u64, D, _>(|c| ((point[c] - low[c]) * scale) as u64);
-            (morton(cell), i as u32)
-        }));
-        self.order.par_sort_unstable();
+        let width = along_curve(y, &mut self.order);
         self.sorted.clear();
         self.sorted.extend(self.order.iter().map(|&(_, i)| y[i as usize]));
         self.cells.clear();
@@ -145,6 +137,20 @@ impl<const D: usize> Tree<D> {
             }
         }
     }
+}
+
+/// The points along the Morton curve, with their codes; returns the width of the square or cube that they are in.
+pub(super) fn along_curve<const D: usize>(y: &[[f32; D]], order: &mut Vec<(u64, u32)>) -> f32 {
+    let (low, high) = bounds(y);
+    let width = (0..D).map(|c| high[c] - low[c]).fold(f32::MIN_POSITIVE, f32::max);
+    let scale = (1u64 << bits::<D>()) as f32 * 0.999_999 / width;
+    order.clear();
+    order.par_extend(y.par_iter().enumerate().map(|(i, point)| {
+        let cell = std::array::from_fn::<u64, D, _>(|c| ((point[c] - low[c]) * scale) as u64);
+        (morton(cell), i as u32)
+    }));
+    order.par_sort_unstable();
+    width
 }
 
 fn source<const D: usize>(place: &[f32; D], count: f32) -> Source {
