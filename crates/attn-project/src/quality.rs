@@ -374,6 +374,7 @@ fn score_rows(space: &Original<'_>, layout: &Layout, rows: &[usize], params: &Qu
     let n = scores.ncols();
     let mut far = vec![0.0f32; n];
     let mut near = vec![0.0f32; n];
+    let zeros = vec![0.0f32; n];
     let k = params.ranked;
     let worst = 2.0 / (k as f64 * (2 * n - 3 * k - 1) as f64);
     // The row whose distances were measured last, and these.
@@ -386,7 +387,7 @@ fn score_rows(space: &Original<'_>, layout: &Layout, rows: &[usize], params: &Qu
             far[i] = f32::INFINITY; // a point is not its own neighbor
             near[i] = f32::INFINITY;
             let most = k.max(params.preserved);
-            let (mut in_space, in_layout) = (nearest(&far, most), nearest(&near, most));
+            let (mut in_space, in_layout) = (nearest(&far, &zeros, most), nearest(&near, &zeros, most));
             // Many equal points would all be measured, and all the same.
             let known = settled.as_ref().filter(|(other, _)| space.equal(i, *other));
             let measured = match known {
@@ -402,7 +403,7 @@ fn score_rows(space: &Original<'_>, layout: &Layout, rows: &[usize], params: &Qu
             };
             if measured {
                 far[i] = f32::INFINITY;
-                in_space = nearest(&far, most);
+                in_space = nearest(&far, &zeros, most);
             }
             let kept = in_space[..params.preserved]
                 .iter()
@@ -415,10 +416,10 @@ fn score_rows(space: &Original<'_>, layout: &Layout, rows: &[usize], params: &Qu
         .collect())
 }
 
-/// The `k` points with the least scores, nearest first.
-fn nearest(scores: &[f32], k: usize) -> Vec<u32> {
+/// The `k` points with the least scores, nearest first; as many zeros as scores.
+fn nearest(scores: &[f32], zeros: &[f32], k: usize) -> Vec<u32> {
     let mut nearest = Nearest::new(k);
-    nearest.scan(scores, &vec![0.0; scores.len()], 0);
+    nearest.scan(scores, zeros, 0);
     let mut found = nearest.take();
     found.sort_unstable();
     found.into_iter().map(|candidate| candidate.point()).collect()

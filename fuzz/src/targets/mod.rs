@@ -46,7 +46,7 @@ impl Target {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 15] = [
+pub static TARGETS: [Target; 16] = [
     Target::new("config", models::config, models::configs),
     Target::new("tokenizer", models::tokenizer, models::tokenizers),
     Target::new("checkpoint", models::checkpoint, models::checkpoints),
@@ -62,6 +62,7 @@ pub static TARGETS: [Target; 15] = [
     Target::new("tables", text::tables, text::all_tables),
     Target::new("conllu", text::conllu, text::all_conllu),
     Target::new("log", training::log, training::logs),
+    Target::new("parquet", training::parquet, training::parquet_files),
 ];
 
 /// The target of a name.

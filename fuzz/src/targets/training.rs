@@ -1,9 +1,18 @@
-//! Logs of trainings and the state of a trainer.
+//! Logs of trainings, the state of a trainer, and examples in Parquet files.
+
+use std::{fs, sync::Arc};
 
 use attn_core::Limits;
 use attn_study::{
     attn_analyze::training::{Filter, LogReader},
-    training::{MapOptions, TrainerState, Training},
+    training::{MapOptions, RunPaths, TrainerState, Training, TrainingRun},
+};
+use parquet::{
+    basic::{Compression, ZstdLevel},
+    data_type::{ByteArrayType, DoubleType},
+    errors::ParquetError,
+    file::{properties::WriterProperties, writer::SerializedFileWriter},
+    schema::parser::parse_message_type,
 };
 
 use crate::{
@@ -79,4 +88,55 @@ fn seed(choice: u8, bytes: Vec<u8>) -> Seed {
         form: Form::Text,
         bytes,
     }
+}
+
+/// Examples beside a log of two of them.
+pub(super) fn parquet(data: &[u8]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = "{\"epoch\": 0, \"id\": \"a\", \"logits\": [1, 2], \"gold\": 1}\n{\"epoch\": 0, \"id\": \"b\", \"logits\": [2, 1], \"gold\": 1}\n";
+    fs::write(folder.path().join("log.jsonl"), log).expect("a log");
+    fs::write(folder.path().join("examples.parquet"), data).expect("a file");
+    let mut run = TrainingRun::new(RunPaths::folder(folder.path()), Limits::of(1 << 26));
+    let (training, _) = run.update(&()).expect("a run with a log").expect("something new");
+    // Whatever the examples are, the log is there.
+    assert_eq!(training.log().examples().len(), 2);
+    assert_eq!(training.columns().rows(), 2);
+}
+
+pub(super) fn parquet_files() -> Vec<Seed> {
+    let zstd = Compression::ZSTD(ZstdLevel::default());
+    let compressions = [Compression::UNCOMPRESSED, Compression::SNAPPY, zstd];
+    let files = compressions.into_iter().filter_map(|how| examples(how).ok());
+    let seed = |bytes| Seed {
+        // The first bytes of every Parquet file.
+        choice: b'P',
+        form: Form::Bytes,
+        bytes,
+    };
+    files.map(|file| seed(file[1..].to_vec())).collect()
+}
+
+/// Two examples with a number and a text, of which one is missing.
+fn examples(compression: Compression) -> Result<Vec<u8>, ParquetError> {
+    let schema = "message schema { required binary id (UTF8); optional binary text (UTF8); required double length; }";
+    let schema = Arc::new(parse_message_type(schema)?);
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
+    let mut group = writer.next_row_group()?;
+    let mut at = 0;
+    while let Some(mut column) = group.next_column()? {
+        match at {
+            0 => column
+                .typed::<ByteArrayType>()
+                .write_batch(&["a".into(), "b".into()], None, None)?,
+            1 => column
+                .typed::<ByteArrayType>()
+                .write_batch(&["One.".into()], Some(&[1, 0]), None)?,
+            _ => column.typed::<DoubleType>().write_batch(&[0.5, 2.0], None, None)?,
+        };
+        column.close()?;
+        at += 1;
+    }
+    group.close()?;
+    writer.into_inner()
 }

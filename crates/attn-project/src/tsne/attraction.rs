@@ -270,3 +270,58 @@ fn near<S: Simd, const D: usize>(simd: S, others: &[[f32; D]], v: usize) -> [S::
     }
     lanes.map(|lanes| S::as_simd_f32s(&lanes).0[0])
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::{Metric, Neighbors, rng::Rng, tsne::tests::cloud};
+
+    /// Affinities of as many random points, whose rows have different lengths.
+    fn affinities(n: usize) -> Affinities {
+        let mut rng = Rng::new(5, 0);
+        let points = Array2::from_shape_simple_fn((n, 4), || rng.normal() as f32);
+        let neighbors = Neighbors::exact(points.view(), 21, Metric::EUCLIDEAN, &()).unwrap();
+        Affinities::new(&neighbors, 21, &[7.0])
+    }
+
+    fn agrees_with_the_definition<const D: usize>() {
+        let n = 700;
+        let (affinities, y) = (affinities(n), cloud::<D>(n, 3.0));
+        let mut attraction = Attraction::new(&affinities, &cloud::<D>(n, 1.0));
+        attraction.update(&y);
+        let before: Vec<[f32; D]> = (0..n).map(|i| attraction.of(i)).collect();
+        for (i, found) in before.iter().enumerate() {
+            let (columns, values) = affinities.row(i);
+            let mut truth = [0.0f64; D];
+            for (&j, &p) in columns.iter().zip(values) {
+                let apart: [f64; D] = std::array::from_fn(|c| f64::from(y[i][c]) - f64::from(y[j as usize][c]));
+                let squared: f64 = apart.iter().map(|x| x * x).sum();
+                (0..D).for_each(|c| truth[c] += f64::from(p) * apart[c] / (1.0 + squared));
+            }
+            for c in 0..D {
+                assert!(
+                    (f64::from(found[c]) - truth[c]).abs() < 1e-6 / n as f64,
+                    "{i}: {found:?} {truth:?}"
+                );
+            }
+        }
+        // Neither the order of the map nor the width of places changes a bit.
+        attraction.arrange(&y);
+        attraction.update(&y);
+        assert_eq!(before, (0..n).map(|i| attraction.of(i)).collect::<Vec<_>>());
+        let mut wide = Packed::<u32>::default();
+        let slots = pulp::Arch::new().dispatch(Slots::<D>);
+        wide.pack(&affinities, &attraction.order, &attraction.places, &slots);
+        let mut pull = vec![[0.0; D]; n];
+        wide.pull(&attraction.y, &mut pull);
+        assert_eq!(pull, attraction.pull);
+    }
+
+    #[test]
+    fn agrees_with_the_definition_in_the_plane_and_in_space() {
+        agrees_with_the_definition::<2>();
+        agrees_with_the_definition::<3>();
+    }
+}
